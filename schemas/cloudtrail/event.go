@@ -1,0 +1,182 @@
+// Package cloudtrail decodes what AWS CloudTrail writes: the envelopes that
+// carry events (files, EventBridge, CloudWatch Logs, LookupEvents, Fluent Bit
+// records) and the events themselves.
+//
+// It is lenient about shape and strict about loss: any field may be missing,
+// null or of another type than documented, and the event still decodes; but a
+// record which is not JSON, or which says two things under one name, is
+// reported as a BadRecord with its place and its bytes, and the records beside
+// it go on. What an event means is not decided here but in package normalize.
+//
+// Sources: AWS CloudTrail user guide, "CloudTrail record contents" (event
+// versions 1.02 to 1.11), and RFC 8259.
+package cloudtrail
+
+// Event is one CloudTrail event: the fields that Keytrail reads, and Raw, the
+// whole event as it was written.
+//
+// Strings are views into the buffer that was decoded or into the decoder's own
+// scratch memory. They are valid until the next call on the Reader or Decoder
+// that filled the Event. A field that is absent, null or of an unexpected type
+// is "". Numbers and objects under a name that should hold a string are kept
+// as their JSON text.
+type Event struct {
+	// Raw is the event's JSON, byte for byte.
+	Raw []byte
+	// Object names the file, S3 object or message that held the event; Index
+	// counts the events in it from 0, and Offset is Raw's first byte in the
+	// inflated object.
+	Object string
+	Index  int
+	Offset int64
+
+	Version           string // eventVersion
+	Time              string // eventTime as written
+	Source            string // eventSource: kms.amazonaws.com
+	Name              string // eventName: Decrypt
+	Region            string // awsRegion
+	SourceIP          string // sourceIPAddress: an address, a service's name or "AWS Internal"
+	UserAgent         string
+	ErrorCode         string
+	ErrorMessage      string
+	RequestID         string
+	ID                string // eventID
+	SharedID          string // sharedEventID
+	Type              string // eventType: AwsApiCall, AwsServiceEvent
+	Category          string // eventCategory
+	APIVersion        string
+	RecipientAccount  string // recipientAccountId
+	VPCEndpoint       string // vpcEndpointId
+	VPCEndpointOwner  string // vpcEndpointAccountId
+	ReadOnly          Bool
+	Management        Bool // managementEvent
+	ConsoleCredential Bool // sessionCredentialFromConsole
+
+	Identity  Identity  // userIdentity
+	TLS       TLS       // tlsDetails
+	Request   Request   // requestParameters
+	Response  Response  // responseElements
+	Service   Service   // serviceEventDetails
+	Extra     Extra     // additionalEventData
+	Addendum  Addendum  // addendum
+	Resources []Target  // resources
+	Context   []KV      // requestParameters.encryptionContext (or the grant's constraint), in order
+	Lists     EventList // lists inside requestParameters
+}
+
+// Bool is a JSON boolean that may be missing. CloudTrail also writes some
+// booleans as the strings "true" and "false"; both forms decode to the same.
+type Bool uint8
+
+// The values of Bool.
+const (
+	Missing Bool = iota
+	False
+	True
+)
+
+// KV is one name and value of a JSON object whose values are strings.
+type KV struct{ Key, Value string }
+
+// Identity is userIdentity: who made the request.
+type Identity struct {
+	Type             string // Root, IAMUser, AssumedRole, FederatedUser, AWSService, AWSAccount, WebIdentityUser, SAMLUser, IdentityCenterUser, Unknown, or ""
+	PrincipalID      string
+	ARN              string
+	Account          string // accountId
+	AccessKeyID      string
+	UserName         string
+	InvokedBy        string
+	IdentityProvider string
+	CredentialID     string
+	OnBehalfOfUser   string // onBehalfOf.userId
+	OnBehalfOfStore  string // onBehalfOf.identityStoreArn
+	IssuerType       string // sessionContext.sessionIssuer.*
+	IssuerPrincipal  string
+	IssuerARN        string
+	IssuerAccount    string
+	IssuerName       string
+	FederatedBy      string // sessionContext.webIdFederationData.federatedProvider
+	SourceIdentity   string // sessionContext.sourceIdentity
+	SessionCreated   string // sessionContext.attributes.creationDate
+	MFA              Bool   // sessionContext.attributes.mfaAuthenticated
+}
+
+// TLS is tlsDetails: the connection that carried the request.
+type TLS struct{ Version, Cipher, Host string }
+
+// Request holds the scalar request parameters that Keytrail reads, of KMS
+// calls and of the CloudTrail calls that change a trail.
+type Request struct {
+	KeyID               string
+	SourceKeyID         string // ReEncrypt: sourceKeyId
+	DestinationKeyID    string // ReEncrypt: destinationKeyId
+	TargetKeyID         string // CreateAlias, UpdateAlias: targetKeyId
+	AliasName           string
+	KeySpec             string // keySpec, or customerMasterKeySpec in older events
+	KeyUsage            string
+	Algorithm           string // encryptionAlgorithm, signingAlgorithm, macAlgorithm, keyAgreementAlgorithm
+	Origin              string
+	GrantID             string
+	GrantName           string
+	GranteePrincipal    string
+	RetiringPrincipal   string
+	Policy              string // the key policy's JSON text
+	PendingWindowDays   string // pendingWindowInDays, as written
+	ExpirationModel     string
+	ValidTo             string
+	BypassPolicyLockout Bool // bypassPolicyLockoutSafetyCheck
+	MultiRegion         Bool
+	PrimaryRegion       string
+	ReplicaRegion       string
+	DryRun              Bool
+	TrailName           string // name or trailName of a CloudTrail call
+	EventDataStore      string
+	InsightSelectors    string // insightSelectors as JSON text; "[]" turns insights off
+	EventSelectors      string // eventSelectors as JSON text
+	AdvancedSelectors   string // advancedEventSelectors as JSON text
+	KMSKeyID            string // kmsKeyId of a trail
+}
+
+// Response holds the response elements that Keytrail reads.
+type Response struct {
+	KeyID        string // keyId, or keyMetadata.arn
+	KeyState     string // keyState, or keyMetadata.keyState
+	GrantID      string
+	AliasARN     string
+	DeletionDate string
+}
+
+// Service is serviceEventDetails of an internal KMS operation.
+type Service struct {
+	KeyID               string
+	RotationType        string
+	KeyOrigin           string
+	PreviousMaterialID  string
+	CurrentMaterialID   string
+	DeletedMaterialTime string
+}
+
+// Extra is additionalEventData.
+type Extra struct {
+	KeyMaterialID string
+	GrantID       string
+	KeyID         string
+	AttestedBy    string // recipient.attestationDocumentModuleId: the Nitro enclave
+}
+
+// Addendum marks a record that updates an earlier one, or that came late.
+type Addendum struct {
+	Reason            string // DELIVERY_DELAY, UPDATED_DATA, SERVICE_OUTAGE
+	OriginalID        string // originalEventID
+	OriginalRequestID string
+	UpdatedFields     string
+}
+
+// Target is one entry of resources: what the call acted on.
+type Target struct{ ARN, Account, Type string }
+
+// EventList holds the lists of strings inside the request parameters.
+type EventList struct {
+	GrantOperations []string // operations of CreateGrant
+}

@@ -118,7 +118,6 @@ type Request struct {
 	Algorithm           string // encryptionAlgorithm, signingAlgorithm, macAlgorithm, keyAgreementAlgorithm
 	Origin              string
 	GrantID             string
-	GrantName           string
 	GranteePrincipal    string
 	RetiringPrincipal   string
 	Policy              string // the key policy's JSON text
@@ -140,7 +139,8 @@ type Request struct {
 
 // Response holds the response elements that Keytrail reads.
 type Response struct {
-	KeyID        string // keyId, or keyMetadata.arn
+	KeyID        string
+	MetadataARN  string // keyMetadata.arn
 	KeyState     string // keyState, or keyMetadata.keyState
 	GrantID      string
 	AliasARN     string
@@ -149,12 +149,11 @@ type Response struct {
 
 // Service is serviceEventDetails of an internal KMS operation.
 type Service struct {
-	KeyID               string
-	RotationType        string
-	KeyOrigin           string
-	PreviousMaterialID  string
-	CurrentMaterialID   string
-	DeletedMaterialTime string
+	KeyID              string
+	RotationType       string
+	KeyOrigin          string
+	PreviousMaterialID string
+	CurrentMaterialID  string
 }
 
 // Extra is additionalEventData.

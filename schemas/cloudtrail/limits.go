@@ -11,8 +11,8 @@ type Limits struct {
 	// time, not on memory.
 	InflatedBytes int64
 	// Ratio bounds inflated over compressed bytes once RatioFloor bytes have come
-	// out (default 100). CloudTrail files inflate 8 to 20 times; deflate can reach
-	// 1,032.
+	// out (default 250). CloudTrail files inflate 8 to 20 times, records alike but
+	// for their ids at most 40 times; deflate can reach 1,032.
 	Ratio int64
 	// RecordBytes bounds one record, and with it the reader's buffer (default
 	// 4 MiB). CloudTrail's own parts add up to less than 260 KiB: 100 KB request,
@@ -34,7 +34,7 @@ func (l Limits) WithDefaults() Limits {
 		l.InflatedBytes = 4 << 30
 	}
 	if l.Ratio == 0 {
-		l.Ratio = 100
+		l.Ratio = 250
 	}
 	if l.RecordBytes == 0 {
 		l.RecordBytes = 4 << 20
@@ -65,7 +65,6 @@ const (
 	ReasonEnvelope     Reason = "unknown_shape"  // JSON, but no shape that carries CloudTrail events
 	ReasonTime         Reason = "bad_time"       // eventTime is absent or no time
 	ReasonRead         Reason = "cannot_read"    // the source failed while reading
-	ReasonNoRecords    Reason = "no_records"     // an object without any record
 )
 
 // BadRecord reports input that could not become an event: what is wrong, where,

@@ -1,0 +1,195 @@
+package cloudtrail
+
+import (
+	"bufio"
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+
+	"github.com/klauspost/compress/gzip"
+)
+
+// input is the window over an object's inflated bytes that the Reader decodes
+// from. It inflates, counts and bounds.
+type input struct {
+	src    io.Reader
+	packed *counter // compressed bytes read so far; nil for a plain object
+	sniff  bool     // the first bytes have not been looked at yet
+	buf    []byte
+	start  int
+	base   int64 // offset of buf[0] in the inflated object
+	eof    bool  // no more bytes will come, be it the end or a failure
+	err    error // the failure, if it was one
+	lim    Limits
+}
+
+// chunk is how much is read at once. A record that is cut at a chunk's end is
+// decoded twice; at 256 KiB and 1.4 kB a record that is one in 180.
+const chunk = 256 << 10
+
+// errTooBig is the failure of an object that inflates over its bounds.
+var errTooBig = errors.New("the object inflates over the limit")
+
+type counter struct {
+	r io.Reader
+	n int64
+}
+
+func (c *counter) Read(p []byte) (int, error) {
+	n, err := c.r.Read(p)
+	c.n += int64(n)
+	return n, err
+}
+
+func newInput(r io.Reader, lim Limits) *input { return &input{src: r, sniff: true, lim: lim} }
+
+// newText returns an input over text that is in memory already. The text must
+// not change while the input is in use.
+func newText(text string, lim Limits) *input {
+	return &input{buf: []byte(text), eof: true, lim: lim}
+}
+
+// open looks at the first two bytes and puts gzip in between when they say so
+// (RFC 1952: 0x1f 0x8b).
+func (in *input) open() {
+	in.sniff = false
+	packed := &counter{r: in.src}
+	buffered := bufio.NewReaderSize(packed, 64<<10)
+	magic, err := buffered.Peek(2)
+	if len(magic) < 2 && err != nil && err != io.EOF {
+		in.fail(err)
+		return
+	}
+	in.src = buffered
+	if bytes.Equal(magic, []byte{0x1f, 0x8b}) {
+		zip, err := gzip.NewReader(buffered)
+		if err != nil {
+			in.fail(err)
+			return
+		}
+		in.src, in.packed = zip, packed
+	}
+}
+
+func (in *input) fail(err error) { in.eof, in.err = true, err }
+
+// rest is what is buffered and not consumed.
+func (in *input) rest() []byte { return in.buf[in.start:] }
+
+// offset is rest's first byte in the inflated object.
+func (in *input) offset() int64 { return in.base + int64(in.start) }
+
+// advance consumes n bytes. They stay where they are until the next fill.
+func (in *input) advance(n int) { in.start += n }
+
+// full tells that no more bytes fit, because one record fills the buffer.
+func (in *input) full() bool { return len(in.rest()) >= in.lim.RecordBytes }
+
+// fill reads more bytes behind rest and tells whether any came. Views into the
+// buffer are no longer valid after it.
+func (in *input) fill() bool {
+	if in.sniff {
+		in.open()
+	}
+	if in.eof || in.full() {
+		return false
+	}
+	if in.start > 0 {
+		n := copy(in.buf, in.rest())
+		in.base += int64(in.start)
+		in.buf, in.start = in.buf[:n], 0
+	}
+	have := len(in.buf)
+	// Twice as much each time: a long record is decoded again for every fill,
+	// and doubling keeps that linear in its length.
+	want := max(have+chunk, 2*have)
+	if want > cap(in.buf) {
+		grown := make([]byte, have, want)
+		copy(grown, in.buf)
+		in.buf = grown
+	}
+	for len(in.buf) < want && !in.eof {
+		n, err := in.src.Read(in.buf[len(in.buf):want])
+		in.buf = in.buf[:len(in.buf)+n]
+		if err == io.EOF {
+			in.eof = true
+		} else if err != nil {
+			in.fail(err)
+		}
+		in.bound()
+	}
+	return len(in.buf) > have
+}
+
+// bound stops an object that inflates to too much.
+func (in *input) bound() {
+	out := in.base + int64(len(in.buf))
+	if in.err == nil && (out > in.lim.InflatedBytes || in.packed != nil && out > RatioFloor && out > in.lim.Ratio*in.packed.n) {
+		in.fail(errTooBig)
+	}
+}
+
+// failure names the cause of in.err.
+func (in *input) failure() (Reason, string) {
+	switch {
+	case errors.Is(in.err, errTooBig):
+		out := in.base + int64(len(in.buf))
+		if in.packed != nil {
+			return ReasonInflatedSize, fmt.Sprintf("%d compressed bytes inflate to more than %d; the limits are %d bytes and %d times", in.packed.n, out, in.lim.InflatedBytes, in.lim.Ratio)
+		}
+		return ReasonInflatedSize, fmt.Sprintf("the object is longer than %d bytes", in.lim.InflatedBytes)
+	case errors.Is(in.err, io.ErrUnexpectedEOF):
+		return ReasonTruncated, "the gzip stream is cut; the records before the cut were read"
+	case errors.Is(in.err, gzip.ErrChecksum), errors.Is(in.err, gzip.ErrHeader):
+		return ReasonGzip, in.err.Error()
+	case in.packed != nil:
+		return ReasonGzip, in.err.Error()
+	}
+	return ReasonRead, in.err.Error()
+}
+
+// peek moves over white space (and a byte order mark at the very start) to the
+// next byte; ok is false when there is none.
+func (in *input) peek() (c byte, ok bool) {
+	for {
+		rest := in.rest()
+		if in.offset() == 0 && bytes.HasPrefix(rest, []byte("\xef\xbb\xbf")) {
+			in.advance(3)
+			continue
+		}
+		for i, c := range rest {
+			if c != ' ' && c != '\n' && c != '\t' && c != '\r' {
+				in.advance(i)
+				return c, true
+			}
+		}
+		in.advance(len(rest))
+		if !in.fill() {
+			return 0, false
+		}
+	}
+}
+
+// listStart returns the length of what opens a list of records here: "[", or
+// an object whose first member is one of the lists that hold records. It is 0
+// when neither stands here.
+func (in *input) listStart() (n int, inObject bool) {
+	for len(in.rest()) < 64 && in.fill() {
+	}
+	rest := in.rest()
+	if len(rest) > 0 && rest[0] == '[' {
+		return 1, false
+	}
+	var s scanner
+	s.reset(rest, 2)
+	var o objState
+	if s.space() != '{' || s.open(&o).bad() {
+		return 0, false
+	}
+	name, ok, err := s.next(&o)
+	if err.bad() || !ok || name != "Records" && name != "Events" && name != "logEvents" || s.space() != '[' {
+		return 0, false
+	}
+	return s.pos + 1, true
+}

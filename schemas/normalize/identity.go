@@ -1,0 +1,143 @@
+package normalize
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"strings"
+
+	"keytrail/schemas/cloudtrail"
+)
+
+// Copy tells which record of a call this is. A call on another account's KMS
+// key is recorded twice, and an addendum records it again; counting takes the
+// copy with the highest rank, whichever comes first.
+type Copy uint8
+
+// The copies by rank, lowest first.
+const (
+	CopyAddendum Copy = iota // a later correction of a record (addendum.originalEventID)
+	CopyOwner                // the record in the key owner's trail
+	CopyCaller               // the record in the caller's trail, or the only one
+)
+
+// String returns the value of keytrail.call.copy.
+func (c Copy) String() string { return [...]string{"addendum", "owner", "caller"}[c] }
+
+// ParseCopy is the inverse of Copy.String; unknown text is CopyCaller.
+func ParseCopy(s string) Copy {
+	switch s {
+	case "addendum":
+		return CopyAddendum
+	case "owner":
+		return CopyOwner
+	}
+	return CopyCaller
+}
+
+func copyOf(ev *cloudtrail.Event) Copy {
+	switch {
+	case ev.Addendum.OriginalID != "":
+		return CopyAddendum
+	case ev.SharedID != "" && ev.RecipientAccount != "" && ev.Identity.Account != "" && ev.RecipientAccount != ev.Identity.Account:
+		return CopyOwner
+	}
+	return CopyCaller
+}
+
+// callID returns the id that all copies of one call share.
+func (n *Normalizer) callID(ev *cloudtrail.Event) string {
+	switch {
+	case ev.SharedID != "":
+		return n.lower(ev.SharedID)
+	case ev.Addendum.OriginalID != "":
+		return n.lower(ev.Addendum.OriginalID)
+	case ev.ID != "":
+		return n.lower(ev.ID)
+	}
+	// Without any id the bytes themselves are the identity: equal copies count
+	// once.
+	sum := sha256.Sum256(ev.Raw)
+	from := len(n.scratch)
+	n.scratch = hex.AppendEncode(n.scratch, sum[:])
+	return view(n.scratch[from:])
+}
+
+// principal returns the stable identity of the caller: the role without its
+// session, the user, the root of an account, the AWS service, or a foreign
+// account.
+func (n *Normalizer) principal(ev *cloudtrail.Event) string {
+	id := &ev.Identity
+	switch {
+	case id.Type == "AssumedRole" && id.IssuerARN != "":
+		return id.IssuerARN
+	case id.Type == "AssumedRole" && strings.Contains(id.ARN, ":assumed-role/"):
+		return n.roleARN(id.ARN)
+	case id.Type == "Root" && id.Account != "":
+		return n.join("arn:", partition(ev.Region), ":iam::", id.Account, ":root")
+	case id.Type == "AWSAccount" && id.Account != "":
+		return n.join("account:", id.Account)
+	case id.Type == "AWSService" && id.InvokedBy != "", id.Type == "" && id.ARN == "" && id.InvokedBy != "":
+		return id.InvokedBy
+	case id.ARN != "":
+		return id.ARN
+	case id.Type == "IdentityCenterUser" && id.OnBehalfOfUser != "":
+		return n.join("identitycenter:", id.OnBehalfOfUser)
+	case id.PrincipalID != "":
+		return id.PrincipalID
+	case id.InvokedBy != "":
+		return id.InvokedBy
+	case id.Account != "":
+		return n.join("account:", id.Account)
+	}
+	return NoEntity
+}
+
+// NoEntity stands for a KMS key or a principal that an event does not have.
+const NoEntity = "-"
+
+// roleARN makes arn:P:iam::A:role/NAME of arn:P:sts::A:assumed-role/NAME/SESSION.
+func (n *Normalizer) roleARN(arn string) string {
+	head, rest, _ := strings.Cut(arn, ":assumed-role/")
+	name, _, _ := strings.Cut(rest, "/")
+	p := strings.SplitN(head, ":", 6)
+	if len(p) < 5 {
+		return arn
+	}
+	return n.join("arn:", p[1], ":iam::", p[4], ":role/", name)
+}
+
+// sessionName returns the role session's name: what follows the role in the
+// assumed role's ARN.
+func sessionName(id *cloudtrail.Identity) string {
+	if id.Type != "AssumedRole" {
+		return ""
+	}
+	_, rest, ok := strings.Cut(id.ARN, ":assumed-role/")
+	if !ok {
+		return ""
+	}
+	_, session, _ := strings.Cut(rest, "/")
+	return session
+}
+
+// Direct is the value of keytrail.via for a call that no AWS service made on
+// the principal's behalf.
+const Direct = "direct"
+
+func via(id *cloudtrail.Identity, principal string) string {
+	if id.InvokedBy == "" || id.InvokedBy == principal {
+		return Direct
+	}
+	return id.InvokedBy
+}
+
+// partition returns the AWS partition of a region.
+func partition(region string) string {
+	switch {
+	case strings.HasPrefix(region, "cn-"):
+		return "aws-cn"
+	case strings.HasPrefix(region, "us-gov-"):
+		return "aws-us-gov"
+	}
+	return "aws"
+}

@@ -1,0 +1,101 @@
+package normalize
+
+import (
+	"time"
+	"unsafe"
+)
+
+func view(b []byte) string { return unsafe.String(unsafe.SliceData(b), len(b)) }
+
+// join builds a string in the scratch memory, which is kept from record to
+// record: no allocation in steady state. When the memory grows, strings built
+// before keep the old memory alive.
+func (n *Normalizer) join(parts ...string) string {
+	from := len(n.scratch)
+	for _, p := range parts {
+		n.scratch = append(n.scratch, p...)
+	}
+	return view(n.scratch[from:])
+}
+
+// lower returns s with ASCII letters in lower case, in scratch memory when it
+// has to change.
+func (n *Normalizer) lower(s string) string {
+	for i := 0; i < len(s); i++ {
+		if c := s[i]; c >= 'A' && c <= 'Z' {
+			from := len(n.scratch)
+			for j := 0; j < len(s); j++ {
+				c := s[j]
+				if c >= 'A' && c <= 'Z' {
+					c += 'a' - 'A'
+				}
+				n.scratch = append(n.scratch, c)
+			}
+			return view(n.scratch[from:])
+		}
+	}
+	return s
+}
+
+// parseTime reads an eventTime as nanoseconds since 1970: RFC 3339, and the
+// form "2006-01-02 15:04:05.000" (UTC) that some exports use.
+func parseTime(s string) (int64, bool) {
+	if ns, ok := fastTime(s); ok {
+		return ns, true
+	}
+	t, err := time.Parse(time.RFC3339Nano, s)
+	if err != nil {
+		if t, err = time.Parse("2006-01-02 15:04:05", s); err != nil { // Parse takes a fraction by itself
+			return 0, false
+		}
+	}
+	if y := t.Year(); y < 1970 || y > 2261 {
+		return 0, false
+	}
+	return t.UnixNano(), t.UnixNano() >= 0
+}
+
+// fastTime reads exactly "2006-01-02T15:04:05Z", which is what CloudTrail
+// writes, in a tenth of time.Parse's time.
+func fastTime(s string) (int64, bool) {
+	if len(s) != 20 || s[4] != '-' || s[7] != '-' || s[10] != 'T' || s[13] != ':' || s[16] != ':' || s[19] != 'Z' {
+		return 0, false
+	}
+	num := func(i, n int) int {
+		v := 0
+		for _, c := range []byte(s[i : i+n]) {
+			if c -= '0'; c > 9 {
+				return -1 << 20
+			}
+			v = v*10 + int(c)
+		}
+		return v
+	}
+	y, mo, d, h, mi, sec := num(0, 4), num(5, 2), num(8, 2), num(11, 2), num(14, 2), num(17, 2)
+	if y < 1970 || y > 2261 || mo < 1 || mo > 12 || d < 1 || d > monthDays(y, mo) || h < 0 || h > 23 || mi < 0 || mi > 59 || sec < 0 || sec > 59 {
+		return 0, false
+	}
+	return (days(y, mo, d)*86400 + int64(h)*3600 + int64(mi)*60 + int64(sec)) * 1e9, true
+}
+
+func monthDays(y, m int) int {
+	switch m {
+	case 2:
+		if y%4 == 0 && (y%100 != 0 || y%400 == 0) {
+			return 29
+		}
+		return 28
+	case 4, 6, 9, 11:
+		return 30
+	}
+	return 31
+}
+
+// days counts the days from 1970-01-01 to the given date of the Gregorian
+// calendar, by years that begin in March, so that the leap day is the last.
+func days(y, m, d int) int64 {
+	if m <= 2 {
+		y, m = y-1, m+12
+	}
+	return int64(365*y + y/4 - y/100 + y/400 + (153*(m-3)+2)/5 + d - 1 - 719468)
+}

@@ -1,0 +1,51 @@
+package registry
+
+import (
+	"fmt"
+	"io/fs"
+)
+
+// Command regenerates every file that depends on the registry.
+const Command = "go run ./schemas/registry/gen"
+
+// Outputs renders every generated file and returns the files' content by path
+// below the directory schemas, which schemas holds: of README.md the
+// hand-written part is read from there and kept.
+func (r *Registry) Outputs(schemas fs.FS) (map[string][]byte, error) {
+	constants, err := r.GoConstants()
+	if err != nil {
+		return nil, err
+	}
+	readme, err := fs.ReadFile(schemas, "README.md")
+	if err != nil {
+		return nil, fmt.Errorf("cannot read the README that gets the tables: %w", err)
+	}
+	if readme, err = splice(readme, r.Tables()); err != nil {
+		return nil, err
+	}
+	out := map[string][]byte{"semconv/semconv.go": constants, "README.md": readme}
+	for _, e := range r.Events {
+		out["jsonschema/"+e.Name+".json"] = r.JSONSchema(e)
+	}
+	return out, nil
+}
+
+// Orphans returns the JSON Schemas in the directory schemas that belong to no
+// event of the registry, by their path below it.
+func (r *Registry) Orphans(schemas fs.FS) ([]string, error) {
+	paths, err := fs.Glob(schemas, "jsonschema/*.json")
+	if err != nil {
+		return nil, fmt.Errorf("cannot list the JSON Schemas: %w", err)
+	}
+	known := map[string]bool{}
+	for _, e := range r.Events {
+		known["jsonschema/"+e.Name+".json"] = true
+	}
+	var orphans []string
+	for _, p := range paths {
+		if !known[p] {
+			orphans = append(orphans, p)
+		}
+	}
+	return orphans, nil
+}

@@ -1,0 +1,112 @@
+// Package wire is the contract of Keytrail's Kafka topics: their names, the
+// keys, headers and values of their records, and how a call or an entity finds
+// its partition. Everything that produces to or consumes from these topics,
+// plugins and stages alike, takes it from here.
+//
+// It holds forms only: no client, no network, no clock.
+package wire
+
+import (
+	"crypto/sha256"
+	"encoding/binary"
+
+	"keytrail/schemas/otellog"
+	"keytrail/schemas/semconv"
+)
+
+// Topics names the topics of one Keytrail installation.
+type Topics struct {
+	Raw        string // CloudTrail JSON in any envelope, from other shippers
+	Events     string // one log record a Kafka record, keyed by the call's id
+	Partials   string // frames of partial counts, one a commit and target partition
+	Windows    string // window records, keyed by window id
+	Anomalies  string // anomaly records, keyed by anomaly id
+	State      string // changelog of stage detect, compacted
+	Dedup      string // ids that stage count has seen, by source partition
+	DeadLetter string // what could not be processed, with its reason
+}
+
+// DefaultPrefix is the prefix of the topic names.
+const DefaultPrefix = "kms."
+
+// NewTopics returns the topic names under prefix, such as "kms.events".
+func NewTopics(prefix string) Topics {
+	return Topics{
+		Raw: prefix + "raw", Events: prefix + "events", Partials: prefix + "partials",
+		Windows: prefix + "windows", Anomalies: prefix + "anomalies", State: prefix + "state",
+		Dedup: prefix + "dedup", DeadLetter: prefix + "deadletter",
+	}
+}
+
+// DefaultTopics returns the topic names under DefaultPrefix.
+func DefaultTopics() Topics { return NewTopics(DefaultPrefix) }
+
+// CallKey returns the Kafka record key of an event: its call id. All copies of
+// one call therefore meet in one partition, whatever producer sent them, as
+// long as every producer uses Kafka's default partitioner (murmur2 of the key).
+func CallKey(rec *otellog.Record) []byte { return []byte(rec.Str(semconv.KeytrailCallID)) }
+
+// CallID is a call's id in 128 bits.
+type CallID [16]byte
+
+// ParseCallID makes 128 bits of a call id: a UUID's own bits, or the first half
+// of the SHA-256 of any other text. 128 because at 64 bits a false duplicate,
+// which would silently drop a call, becomes likely within a billion calls.
+func ParseCallID(s string) CallID {
+	var id CallID
+	if len(s) == 36 && s[8] == '-' && s[13] == '-' && s[18] == '-' && s[23] == '-' {
+		n := 0
+		for i := 0; i < 36; i++ {
+			if i == 8 || i == 13 || i == 18 || i == 23 {
+				continue
+			}
+			v := hexValue[s[i]]
+			if v == 0 {
+				return hashID(s)
+			}
+			id[n>>1] = id[n>>1]<<4 | (v - 1)
+			n++
+		}
+		return id
+	}
+	return hashID(s)
+}
+
+func hashID(s string) CallID {
+	sum := sha256.Sum256([]byte(s))
+	return CallID(sum[:16])
+}
+
+// hexValue is a hexadecimal digit's value plus one; 0 is no digit.
+var hexValue = func() (t [256]byte) {
+	for i, c := range []byte("0123456789abcdef") {
+		t[c] = byte(i + 1)
+	}
+	for i, c := range []byte("ABCDEF") {
+		t[c] = byte(i + 11)
+	}
+	return t
+}()
+
+// EntityHash is a hash of an entity's name that is the same in every process
+// and for ever: it decides which partition of the partials owns the entity.
+// It is FNV-1a over eight bytes at a time, finished as in SplitMix64.
+func EntityHash(name string) uint64 {
+	h := uint64(14695981039346656037)
+	b := []byte(name)
+	for ; len(b) >= 8; b = b[8:] {
+		h = (h ^ binary.LittleEndian.Uint64(b)) * 1099511628211
+		h ^= h >> 29
+	}
+	for _, c := range b {
+		h = (h ^ uint64(c)) * 1099511628211
+	}
+	h ^= h >> 30
+	h *= 0xbf58476d1ce4e5b9
+	h ^= h >> 27
+	h *= 0x94d049bb133111eb
+	return h ^ h>>31
+}
+
+// Owner returns the partition, of n, that owns the entity.
+func Owner(entity string, n int) int32 { return int32(EntityHash(entity) % uint64(n)) }

@@ -103,7 +103,7 @@ func TestRefuses(t *testing.T) {
 		{"another event's attribute", `"client.address"`, `"keytrail.window.id"`, "/attributes/2/key"},
 		{"resource attribute in the record", `"client.address"`, `"cloud.region"`, "/attributes/2/key"},
 		{"record attribute in the resource", `"cloud.region"`, `"user.id"`, "/resource/attributes/2/key"},
-		{"repeated attribute", `"client.address"`, `"rpc.method"`, "/attributes': max 1 items required to match contains"},
+		{"required attribute twice", `"client.address"`, `"keytrail.via"`, "max 1 items required to match contains"},
 		{"string as boolean", `{"boolValue":true}`, `{"stringValue":"true"}`, "/attributes/3/value"},
 		{"boolean as text", `{"boolValue":true}`, `{"boolValue":"true"}`, "/attributes/3/value/boolValue"},
 		{"int as number", `{"intValue":"7"}`, `{"intValue":7}`, "/attributes/9/value/intValue"},
@@ -118,7 +118,7 @@ func TestRefuses(t *testing.T) {
 		{"empty list", `[{"stringValue":"Decrypt"}]`, `[]`, "/attributes/8/value/arrayValue/values"},
 		{"list of ints", `[{"stringValue":"Decrypt"}]`, `[{"intValue":"1"}]`, "/attributes/8/value/arrayValue/values/0"},
 		{"map of ints", `"tenant","value":{"stringValue":""}`, `"tenant","value":{"intValue":"1"}`, "/attributes/6/value/kvlistValue/values/1/value"},
-		{"missing required", `"keytrail.principal"`, `"keytrail.principal.session"`, "/attributes': no items match contains"},
+		{"missing required", `"keytrail.principal"`, `"keytrail.principal.session"`, "value must be 'keytrail.principal'"},
 		{"wrong event", `"eventName":"aws.kms.api_call"`, `"eventName":"keytrail.window"`, "/eventName"},
 		{"no event name", `"eventName":"aws.kms.api_call",`, ``, "missing property 'eventName'"},
 		{"no time", `"timeUnixNano":"1772442764000000000",`, ``, "missing property 'timeUnixNano'"},
@@ -157,40 +157,58 @@ func TestEveryEvent(t *testing.T) {
 	}
 	for _, e := range reg.Events {
 		t.Run(e.Name, func(t *testing.T) {
-			s, uses := compile(t, e.Name), e.Uses()
+			s := compile(t, e.Name)
 			rec := otellog.Record{Time: 1, Severity: otellog.SeverityError, EventName: e.Name}
 			for _, u := range reg.Resource.Uses() {
 				rec.Resource = append(rec.Resource, attr(t, u))
 			}
-			for _, u := range uses {
-				rec.Attrs = append(rec.Attrs, attr(t, u))
+			var all, required []otellog.Attr
+			for _, u := range e.Uses() {
+				a := attr(t, u)
+				if all = append(all, a); u.Level.Kind == registry.Required {
+					required = append(required, a)
+				}
 			}
-			encode := func() string { return string(otellog.AppendJSON(nil, &rec)) }
-			if err := validate(t, s, encode()); err != nil {
+			check := func(attrs []otellog.Attr) error {
+				rec.Attrs = attrs
+				return validate(t, s, string(otellog.AppendJSON(nil, &rec)))
+			}
+			if err := check(all); err != nil {
 				t.Fatalf("the registry's examples are refused: %v", err)
 			}
-			full := slices.Clone(rec.Attrs)
-			for i, u := range uses {
-				rec.Attrs = slices.Delete(slices.Clone(full), i, i+1)
-				if err := validate(t, s, encode()); (err != nil) != (u.Level.Kind == registry.Required) {
+			if err := check(required); err != nil {
+				t.Fatalf("the required attributes are not enough: %v", err)
+			}
+			for i, u := range e.Uses() {
+				if err := check(slices.Delete(slices.Clone(all), i, i+1)); (err != nil) != (u.Level.Kind == registry.Required) {
 					t.Errorf("without %s (%s): %v", u.ID, u.Level.Kind, err)
 				}
-				rec.Attrs = slices.Clone(full)
-				for kind := otellog.KindString; kind <= otellog.KindMap; kind++ {
-					if kind == full[i].Kind {
-						continue
+				others := slices.DeleteFunc(slices.Clone(required), func(a otellog.Attr) bool { return a.Key == u.ID })
+				for _, wrong := range otherKinds(all[i]) {
+					if check(append(others, wrong)) == nil {
+						t.Errorf("%s is accepted with a value of kind %d, its own is %d", u.ID, wrong.Kind, all[i].Kind)
 					}
-					rec.Attrs[i] = otellog.Attr{
-						Key: u.ID, Kind: kind, Str: "x", Strs: []string{"x"},
-						Map: []otellog.Attr{{Key: "x", Kind: otellog.KindString}},
-					}
-					if validate(t, s, encode()) == nil {
-						t.Errorf("%s is accepted with a value of kind %d, its own is %d", u.ID, kind, full[i].Kind)
-					}
+				}
+				if err := check(append(others, all[i])); err != nil {
+					t.Errorf("%s is refused with its own example: %v", u.ID, err)
 				}
 			}
 		})
 	}
+}
+
+// otherKinds returns a with a value of each kind that is not its own.
+func otherKinds(a otellog.Attr) []otellog.Attr {
+	var attrs []otellog.Attr
+	for kind := otellog.KindString; kind <= otellog.KindMap; kind++ {
+		if kind != a.Kind {
+			attrs = append(attrs, otellog.Attr{
+				Key: a.Key, Kind: kind, Str: "x", Strs: []string{"x"},
+				Map: []otellog.Attr{{Key: "x", Kind: otellog.KindString}},
+			})
+		}
+	}
+	return attrs
 }
 
 // attr returns the attribute with its first example as value.

@@ -62,62 +62,70 @@ func TestLoadMinimal(t *testing.T) {
 	}
 }
 
-// TestLoadRefuses breaks the small registry in one place and wants to be told.
-func TestLoadRefuses(t *testing.T) {
-	const one = `        type: string
+// one is the first attribute of the small registry below its id, and set the
+// same with a closed set as its type.
+const one = `        type: string
         stability: development
         brief: One.
         examples: ["x"]
         requirement_level: recommended
         annotations: {origin: keytrail, source: one}`
-	set := func(members, examples string) string {
-		return strings.NewReplacer("type: string", "type: {members: ["+members+"]}", `["x"]`, examples).Replace(one)
-	}
-	for _, c := range []struct{ name, old, new, want string }{
-		{"unknown field", "brief: One.", "brief: One.\n        breif: x", "field breif not found"},
-		{"unknown field of a set", one, set(`{id: x, value: x, brief: X., stability: development, color: red}`, `["x"]`), "field color not found"},
-		{"unknown field of a level", "requirement_level: recommended", "requirement_level: {maybe: x}", "field maybe not found"},
-		{"attribute twice", "id: a.two", "id: a.one", `attribute "a.one" is defined twice`},
-		{"group twice", "id: event.a.b", "id: entity.e", `group "entity.e" stands twice`},
-		{"ref to nothing", "- ref: a.two", "- ref: a.three", `refers to attribute "a.three"`},
-		{"ref twice", "- ref: a.two", "- ref: a.two\n      - ref: a.one", `refers to attribute "a.one" twice`},
-		{"extends nothing", "name: a.b", "name: a.b\n    extends: x", `extends "x", which is not`},
-		{"extends itself", "name: a.b", "name: a.b\n    extends: event.a.b", `"event.a.b" extends itself`},
-		{"unused", "- ref: a.two", "", `attribute "a.two" is used by no event`},
-		{"no entity", "type: entity", "type: event", "no entity"},
-		{"two entities", "type: event", "type: entity", "second entity"},
-		{"no event", "type: event", "type: attribute_group", "has no event"},
-		{"group type", "type: event", "type: span", `unknown type "span"`},
-		{"group id", "name: a.b", "name: a.c", `id must be "event.a.c"`},
-		{"group title", "display_name: A", "note: A", "has a display_name"},
-		{"attribute id", "a.two", "a.Two", "id is not of the form"},
-		{"go name", "a.two", "a_one", "share the Go name AOne"},
-		{"deprecated", "a.two", "error.message", "use aws.error.message"},
-		{"brief", "brief: One.", "brief: One", "ends with a period"},
-		{"group brief", "brief: All.", "brief: All", "ends with a period"},
-		{"member brief", one, set(`{id: x, value: x, brief: X, stability: development}`, `["x"]`), "ends with a period"},
-		{"member stability", one, set(`{id: x, value: x, brief: X.}`, `["x"]`), "unknown stability"},
-		{"member twice", one, set(`{id: x, value: x, brief: X., stability: stable}, {id: y, value: x, brief: X., stability: stable}`, `["x"]`), "differ from the other"},
-		{"example outside the set", one, set(`{id: x, value: x, brief: X., stability: development}`, `["y"]`), "is no member of the set"},
-		{"no example", `examples: ["x"]`, "note: x", "examples are missing"},
-		{"empty example", `examples: ["x"]`, `examples: [""]`, "is not a non-empty string"},
-		{"string example", `examples: ["x"]`, "examples: [1]", "is not a non-empty string"},
-		{"int example", "examples: [2]", "examples: [2.5]", "is not a non-empty int"},
-		{"int as text", "examples: [2]", `examples: ["2"]`, "is not a non-empty int"},
-		{"boolean example", "type: int", "type: boolean", "is not a non-empty boolean"},
-		{"double example", "type: int", "type: double", "is not a non-empty double"},
-		{"list example", "type: int", "type: string[]", "is not a non-empty string[]"},
-		{"map example", one, strings.NewReplacer("type: string", "type: any", "source: one", "source: one, shape: map").Replace(one), "is not a non-empty map"},
-		{"any without shape", "type: int", "type: any", `unknown type "any"`},
-		{"type", "type: int", "type: long", `unknown type "long"`},
-		{"stability", "type: int\n        stability: development", "type: int\n        stability: firm", `unknown stability "firm"`},
-		{"own name stable", "type: int\n        stability: development", "type: int\n        stability: stable", "only a name of the semantic conventions"},
-		{"origin", "origin: otel", "origin: ecs", `unknown origin "ecs"`},
-		{"source", "source: one", `source: ""`, "source is missing"},
-		{"level", "requirement_level: recommended", "requirement_level: sometimes", `unknown requirement_level "sometimes"`},
-		{"level of a ref", "- ref: a.two", "- {ref: a.two, requirement_level: always}", `unknown requirement_level "always"`},
-		{"empty condition", "requirement_level: recommended", `requirement_level: {conditionally_required: ""}`, "needs a condition"},
-	} {
+
+func set(members, examples string) string {
+	return strings.NewReplacer("type: string", "type: {members: ["+members+"]}", `["x"]`, examples).Replace(one)
+}
+
+// breaks are the ways to break the small registry: what is replaced, by what,
+// and what the error must say.
+var breaks = []struct{ name, old, new, want string }{
+	{"unknown field", "brief: One.", "brief: One.\n        breif: x", "field breif not found"},
+	{"unknown field of a set", one, set(`{id: x, value: x, brief: X., stability: development, color: red}`, `["x"]`), "field color not found"},
+	{"unknown field of a level", "requirement_level: recommended", "requirement_level: {maybe: x}", "field maybe not found"},
+	{"attribute twice", "id: a.two", "id: a.one", `attribute "a.one" is defined twice`},
+	{"group twice", "id: event.a.b", "id: entity.e", `group "entity.e" stands twice`},
+	{"ref to nothing", "- ref: a.two", "- ref: a.three", `refers to attribute "a.three"`},
+	{"ref twice", "- ref: a.two", "- ref: a.two\n      - ref: a.one", `refers to attribute "a.one" twice`},
+	{"extends nothing", "name: a.b", "name: a.b\n    extends: x", `extends "x", which is not`},
+	{"extends itself", "name: a.b", "name: a.b\n    extends: event.a.b", `"event.a.b" extends itself`},
+	{"unused", "- ref: a.two", "", `attribute "a.two" is used by no event`},
+	{"no entity", "type: entity", "type: event", "no entity"},
+	{"two entities", "type: event", "type: entity", "second entity"},
+	{"no event", "type: event", "type: attribute_group", "has no event"},
+	{"group type", "type: event", "type: span", `unknown type "span"`},
+	{"group id", "name: a.b", "name: a.c", `id must be "event.a.c"`},
+	{"group title", "display_name: A", "note: A", "has a display_name"},
+	{"attribute id", "a.two", "a.Two", "id is not of the form"},
+	{"go name", "a.two", "a_one", "share the Go name AOne"},
+	{"deprecated", "a.two", "error.message", "use aws.error.message"},
+	{"brief", "brief: One.", "brief: One", "ends with a period"},
+	{"group brief", "brief: All.", "brief: All", "ends with a period"},
+	{"member brief", one, set(`{id: x, value: x, brief: X, stability: development}`, `["x"]`), "ends with a period"},
+	{"member stability", one, set(`{id: x, value: x, brief: X.}`, `["x"]`), "unknown stability"},
+	{"member twice", one, set(`{id: x, value: x, brief: X., stability: stable}, {id: y, value: x, brief: X., stability: stable}`, `["x"]`), "differ from the other"},
+	{"example outside the set", one, set(`{id: x, value: x, brief: X., stability: development}`, `["y"]`), "is no member of the set"},
+	{"no example", `examples: ["x"]`, "note: x", "examples are missing"},
+	{"empty example", `examples: ["x"]`, `examples: [""]`, "is not a non-empty string"},
+	{"string example", `examples: ["x"]`, "examples: [1]", "is not a non-empty string"},
+	{"int example", "examples: [2]", "examples: [2.5]", "is not a non-empty int"},
+	{"int as text", "examples: [2]", `examples: ["2"]`, "is not a non-empty int"},
+	{"boolean example", "type: int", "type: boolean", "is not a non-empty boolean"},
+	{"double example", "type: int", "type: double", "is not a non-empty double"},
+	{"list example", "type: int", "type: string[]", "is not a non-empty string[]"},
+	{"map example", one, strings.NewReplacer("type: string", "type: any", "source: one", "source: one, shape: map").Replace(one), "is not a non-empty map"},
+	{"any without shape", "type: int", "type: any", `unknown type "any"`},
+	{"type", "type: int", "type: long", `unknown type "long"`},
+	{"stability", "type: int\n        stability: development", "type: int\n        stability: firm", `unknown stability "firm"`},
+	{"own name stable", "type: int\n        stability: development", "type: int\n        stability: stable", "only a name of the semantic conventions"},
+	{"origin", "origin: otel", "origin: ecs", `unknown origin "ecs"`},
+	{"source", "source: one", `source: ""`, "source is missing"},
+	{"level", "requirement_level: recommended", "requirement_level: sometimes", `unknown requirement_level "sometimes"`},
+	{"level of a ref", "- ref: a.two", "- {ref: a.two, requirement_level: always}", `unknown requirement_level "always"`},
+	{"empty condition", "requirement_level: recommended", `requirement_level: {conditionally_required: ""}`, "needs a condition"},
+}
+
+// TestLoadRefuses breaks the small registry in one place and wants to be told.
+func TestLoadRefuses(t *testing.T) {
+	for _, c := range breaks {
 		t.Run(c.name, func(t *testing.T) {
 			if !strings.Contains(minimal, c.old) {
 				t.Fatalf("the small registry has no %q", c.old)

@@ -22,10 +22,13 @@ type list []any
 // in OTLP/JSON: one LogsData object with one resource, one scope, one record.
 //
 // The schema is strict. It admits the attributes of the event and no others,
-// each at most once and with a value of its type; attributes whose level is
-// required must be there. Integers are decimal strings, as the protobuf JSON
-// mapping writes 64-bit numbers. A double must be a JSON number, so that
-// infinities and NaN, which no attribute of Keytrail may be, are refused.
+// each with a value of its type; attributes whose level is required must be
+// there, once. Integers are decimal strings, as the protobuf JSON mapping writes
+// 64-bit numbers. A double must be a JSON number, so that infinities and NaN,
+// which no attribute of Keytrail may be, are refused.
+//
+// That no other attribute stands twice is not in the schema: each name would
+// need its own walk over the record's attributes.
 func (r *Registry) JSONSchema(e *Group) []byte {
 	scope := closed(
 		member{"name", object{{"const", otellog.ScopeName}}},
@@ -87,8 +90,7 @@ func logRecord(e *Group) object {
 }
 
 // attributeList is the schema of an array of attributes: an item's name must be
-// known, its value fits the name, no name stands twice, and none that is
-// required is missing.
+// known, its value fits the name, and each that is required is there once.
 func attributeList(uses []Use) object {
 	names := list{}
 	byType := map[Kind]list{}
@@ -105,13 +107,11 @@ func attributeList(uses []Use) object {
 		} else {
 			byType[u.Type.Kind] = append(byType[u.Type.Kind], u.ID)
 		}
-		least := 0
 		if u.Level.Kind == Required {
-			least = 1
+			presence = append(presence, object{
+				{"contains", object{{"properties", object{{"key", object{{"const", u.ID}}}}}}},
+				{"maxContains", 1}})
 		}
-		presence = append(presence, object{
-			{"contains", object{{"properties", object{{"key", object{{"const", u.ID}}}}}}},
-			{"minContains", least}, {"maxContains", 1}})
 	}
 	for _, t := range []struct {
 		kind Kind
@@ -122,11 +122,11 @@ func attributeList(uses []Use) object {
 		}
 	}
 	item := closed(member{"key", object{{"enum", names}}}, member{"value", true})
-	return object{
-		{"type", "array"},
-		{"items", append(item, member{"allOf", rules})},
-		{"allOf", presence},
+	array := object{{"type", "array"}, {"items", append(item, member{"allOf", rules})}}
+	if len(presence) > 0 {
+		array = append(array, member{"allOf", presence})
 	}
+	return array
 }
 
 // when is the rule that an item whose key fits has a value that fits.
@@ -170,32 +170,38 @@ func decimal(pattern string) object { return object{{"type", "string"}, {"patter
 const lineWidth = 140
 
 // render appends v as JSON: on one line where it fits, else one member or item
-// a line.
+// a line; names fill their lines. What is too long and has no parts, a long
+// text, stays on its line.
 func render(dst []byte, v any, indent int) []byte {
 	if line := compact(nil, v); indent*2+len(line) <= lineWidth {
 		return append(dst, line...)
 	}
-	open, shut, n := byte('['), byte(']'), 0
-	obj, isObject := v.(object)
-	items, _ := v.(list)
-	if n = len(items); isObject {
-		open, shut, n = '{', '}', len(obj)
-	}
-	pad := "\n" + strings.Repeat("  ", indent+1)
-	dst = append(dst, open)
-	for i := range n {
-		if i > 0 {
-			dst = append(dst, ',')
+	pad := "\n" + strings.Repeat("  ", indent)
+	switch v := v.(type) {
+	case object:
+		for i, m := range v {
+			dst = append(append(dst, "{,"[min(i, 1)]), pad+"  "...)
+			dst = append(compact(dst, m.Name), ": "...)
+			dst = render(dst, m.Value, indent+1)
 		}
-		dst = append(dst, pad...)
-		if isObject {
-			dst = append(compact(dst, obj[i].Name), ": "...)
-			dst = render(dst, obj[i].Value, indent+1)
-		} else {
-			dst = render(dst, items[i], indent+1)
+		return append(dst, pad+"}"...)
+	case list:
+		width := lineWidth
+		for i, item := range v {
+			part := render(nil, item, indent+1)
+			_, isName := item.(string)
+			if dst = append(dst, "[,"[min(i, 1)]); isName && width+len(part) < lineWidth {
+				dst = append(dst, ' ')
+			} else {
+				dst = append(dst, pad+"  "...)
+				width = 2 * indent
+			}
+			width += len(part) + 2
+			dst = append(dst, part...)
 		}
+		return append(dst, pad+"]"...)
 	}
-	return append(append(dst, pad[:len(pad)-2]...), shut)
+	return compact(dst, v)
 }
 
 // compact appends v as JSON on one line.

@@ -1,0 +1,282 @@
+package wire
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"math"
+)
+
+// Frame is what one commit of stage count tells one partition of stage detect:
+// which part of the source it has counted, up to what event time the source is
+// complete, and the counts. An empty frame carries the watermark.
+type Frame struct {
+	Source    int32  // partition of the events topic
+	Sequence  uint64 // counts the frames of Source, without gap
+	From, To  int64  // the source's offsets [From, To) that this frame covers
+	Watermark int64  // event time up to which the source is complete, ns since 1970
+	Idle      bool   // the source has been silent: its watermark holds nothing back
+	Partials  []Partial
+}
+
+// frameVersion is the first byte of every frame.
+const frameVersion = 1
+
+// ErrFrame says that bytes are no frame, or one of a newer version.
+var ErrFrame = errors.New("not a frame of a known version")
+
+// MaxFramePartials bounds the partials of one frame: at 20,000 calls a commit
+// and three to five partials a call, 2^20 leaves room; a larger number is a
+// damaged frame.
+const MaxFramePartials = 1 << 20
+
+// Encoder appends values in the binary form of frames and changelog records.
+// Strings go through a dictionary: the first use writes the string, later uses
+// its number, because ARNs repeat in almost every partial.
+type Encoder struct {
+	B    []byte
+	dict map[string]uint64
+}
+
+// Reset empties the encoder and keeps its memory.
+func (e *Encoder) Reset() {
+	e.B = e.B[:0]
+	clear(e.dict)
+}
+
+// Uint appends an unsigned integer.
+func (e *Encoder) Uint(v uint64) { e.B = binary.AppendUvarint(e.B, v) }
+
+// Int appends a signed integer.
+func (e *Encoder) Int(v int64) { e.B = binary.AppendVarint(e.B, v) }
+
+// Float appends a 32-bit floating-point number.
+func (e *Encoder) Float(v float32) { e.B = binary.LittleEndian.AppendUint32(e.B, math.Float32bits(v)) }
+
+// Bool appends a boolean.
+func (e *Encoder) Bool(v bool) {
+	if v {
+		e.Uint(1)
+	} else {
+		e.Uint(0)
+	}
+}
+
+// String appends a string.
+func (e *Encoder) String(s string) {
+	if e.dict == nil {
+		e.dict = make(map[string]uint64)
+	}
+	if i, ok := e.dict[s]; ok {
+		e.Uint(i + 1)
+		return
+	}
+	e.dict[s] = uint64(len(e.dict))
+	e.Uint(0)
+	e.Uint(uint64(len(s)))
+	e.B = append(e.B, s...)
+}
+
+// Partial appends a partial.
+func (e *Encoder) Partial(p *Partial) {
+	e.Uint(uint64(p.Scope))
+	e.String(p.KeyARN)
+	e.String(p.Principal)
+	e.Int(p.Start)
+	e.Uint(uint64(len(p.Counters)))
+	for _, c := range p.Counters {
+		e.Uint(uint64(c.ID))
+		e.Int(c.N)
+	}
+	for i := range p.Sets {
+		s := &p.Sets[i]
+		e.Bool(s.Capped)
+		e.Uint(uint64(len(s.Values)))
+		for _, v := range s.Values {
+			e.B = binary.LittleEndian.AppendUint64(e.B, v.Hash)
+			e.Int(v.N)
+		}
+	}
+	e.Uint(uint64(len(p.Samples)))
+	for _, s := range p.Samples {
+		e.String(s)
+	}
+}
+
+// AppendFrame appends f to dst, which it may grow, through e (whose memory is
+// used and emptied).
+func AppendFrame(dst []byte, e *Encoder, f *Frame) []byte {
+	e.Reset()
+	e.Uint(frameVersion)
+	e.Uint(uint64(f.Source))
+	e.Uint(f.Sequence)
+	e.Int(f.From)
+	e.Int(f.To)
+	e.Int(f.Watermark)
+	e.Bool(f.Idle)
+	e.Uint(uint64(len(f.Partials)))
+	for i := range f.Partials {
+		e.Partial(&f.Partials[i])
+	}
+	return append(dst, e.B...)
+}
+
+// Decoder reads what an Encoder wrote. After the first error every method
+// returns zero values; Err tells. Strings are copies: they outlive the input.
+type Decoder struct {
+	b    []byte
+	dict []string
+	err  error
+}
+
+// NewDecoder returns a Decoder over b.
+func NewDecoder(b []byte) *Decoder { return &Decoder{b: b} }
+
+// Err returns the first error.
+func (d *Decoder) Err() error { return d.err }
+
+// Done tells whether all bytes have been read without error.
+func (d *Decoder) Done() bool { return d.err == nil && len(d.b) == 0 }
+
+func (d *Decoder) fail() {
+	if d.err == nil {
+		d.err = fmt.Errorf("%w: %d bytes before its end", ErrFrame, len(d.b))
+	}
+	d.b = nil
+}
+
+// Uint reads an unsigned integer.
+func (d *Decoder) Uint() uint64 {
+	v, n := binary.Uvarint(d.b)
+	if n <= 0 {
+		d.fail()
+		return 0
+	}
+	d.b = d.b[n:]
+	return v
+}
+
+// Int reads a signed integer.
+func (d *Decoder) Int() int64 {
+	v, n := binary.Varint(d.b)
+	if n <= 0 {
+		d.fail()
+		return 0
+	}
+	d.b = d.b[n:]
+	return v
+}
+
+// Count reads the length of a list whose items take at least one byte each, so
+// that a damaged length can not make a reader allocate more than the input's
+// own size.
+func (d *Decoder) Count() int {
+	n := d.Uint()
+	if n > uint64(len(d.b)) {
+		d.fail()
+		return 0
+	}
+	return int(n)
+}
+
+// Fixed reads eight bytes.
+func (d *Decoder) Fixed() uint64 {
+	if len(d.b) < 8 {
+		d.fail()
+		return 0
+	}
+	v := binary.LittleEndian.Uint64(d.b)
+	d.b = d.b[8:]
+	return v
+}
+
+// Float reads a 32-bit floating-point number.
+func (d *Decoder) Float() float32 {
+	if len(d.b) < 4 {
+		d.fail()
+		return 0
+	}
+	v := math.Float32frombits(binary.LittleEndian.Uint32(d.b))
+	d.b = d.b[4:]
+	return v
+}
+
+// Bool reads a boolean.
+func (d *Decoder) Bool() bool { return d.Uint() == 1 }
+
+// String reads a string.
+func (d *Decoder) String() string {
+	i := d.Uint()
+	if i == 0 {
+		n := d.Count()
+		if d.err != nil {
+			return ""
+		}
+		s := string(d.b[:n])
+		d.b = d.b[n:]
+		d.dict = append(d.dict, s)
+		return s
+	}
+	if i > uint64(len(d.dict)) {
+		d.fail()
+		return ""
+	}
+	return d.dict[i-1]
+}
+
+// Partial reads a partial.
+func (d *Decoder) Partial() Partial {
+	var p Partial
+	p.Scope = Scope(d.Uint())
+	p.KeyARN, p.Principal, p.Start = d.String(), d.String(), d.Int()
+	if p.Scope < ScopeKey || p.Scope > ScopePair {
+		d.fail()
+		return p
+	}
+	if n := d.Count(); n > 0 {
+		p.Counters = make([]Counter, n)
+		for i := range p.Counters {
+			p.Counters[i] = Counter{CounterID(d.Uint()), d.Int()}
+			if p.Counters[i].ID >= NumCounters {
+				d.fail()
+				return p
+			}
+		}
+	}
+	for i := range p.Sets {
+		p.Sets[i].Capped = d.Bool()
+		if n := d.Count(); n > 0 {
+			p.Sets[i].Values = make([]HashCount, n)
+			for j := range p.Sets[i].Values {
+				p.Sets[i].Values[j] = HashCount{d.Fixed(), d.Int()}
+			}
+		}
+	}
+	if n := d.Count(); n > 0 {
+		p.Samples = make([]string, n)
+		for i := range p.Samples {
+			p.Samples[i] = d.String()
+		}
+	}
+	return p
+}
+
+// Frame reads a frame; a frame of an unknown version, or one with bytes left
+// over, is ErrFrame.
+func (d *Decoder) Frame() (Frame, error) {
+	if v := d.Uint(); d.err == nil && v != frameVersion {
+		d.fail()
+	}
+	f := Frame{Source: int32(d.Uint()), Sequence: d.Uint(), From: d.Int(), To: d.Int(), Watermark: d.Int(), Idle: d.Bool()}
+	n := d.Count()
+	if n > MaxFramePartials {
+		d.fail()
+	}
+	for i := 0; i < n && d.err == nil; i++ {
+		f.Partials = append(f.Partials, d.Partial())
+	}
+	if d.err == nil && len(d.b) > 0 {
+		d.fail()
+	}
+	return f, d.err
+}

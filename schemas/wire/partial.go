@@ -1,0 +1,148 @@
+package wire
+
+import "keytrail/schemas/semconv"
+
+// Scope says what a window counts over.
+type Scope uint8
+
+// The scopes.
+const (
+	ScopeKey       Scope = iota + 1 // one KMS key, whoever used it
+	ScopePrincipal                  // one principal, on whatever KMS key
+	ScopePair                       // one principal on one KMS key
+)
+
+// String returns the value of keytrail.window.scope.
+func (s Scope) String() string {
+	switch s {
+	case ScopeKey:
+		return "key"
+	case ScopePrincipal:
+		return "principal"
+	case ScopePair:
+		return "pair"
+	}
+	return "unknown"
+}
+
+// Entity is what a window counts for: a KMS key, a principal or a pair of both.
+// The part that a scope does not have is "".
+type Entity struct {
+	Scope     Scope
+	KeyARN    string
+	Principal string
+}
+
+// StateKey returns the entity's name as one string, distinct for every entity
+// and the same for ever: it keys the changelog and decides the owner. KMS key
+// ARNs hold no line feed.
+func (e Entity) StateKey() string {
+	switch e.Scope {
+	case ScopeKey:
+		return "k\n" + e.KeyARN
+	case ScopePrincipal:
+		return "p\n" + e.Principal
+	}
+	return "x\n" + e.KeyARN + "\n" + e.Principal
+}
+
+// Owner returns the partition, of n, whose detect task owns e.
+func (e Entity) Owner(n int) int32 { return Owner(e.StateKey(), n) }
+
+// CounterID names one number of a window.
+type CounterID uint8
+
+// The counters. Those of operation classes follow CounterClass in the order of
+// normalize.Class, those of context classes follow CounterContext in the order
+// of normalize.Context.
+const (
+	CounterCalls CounterID = iota
+	CounterDenied
+	CounterFailed
+	CounterCrossAccount
+	CounterSelf
+	CounterDirect
+	CounterService
+	CounterRule
+	CounterBlindSpot
+	CounterRate
+	CounterFirstSeen
+	CounterFanOut
+	CounterRefusals
+	CounterSilence
+	CounterLate
+	CounterClass
+	CounterContext = CounterClass + 17
+	NumCounters    = CounterContext + 16
+)
+
+// counterNames are the attributes of the counters.
+var counterNames = [NumCounters]string{
+	CounterCalls: semconv.KeytrailWindowCalls, CounterDenied: semconv.KeytrailWindowDenied,
+	CounterFailed: semconv.KeytrailWindowFailed, CounterCrossAccount: semconv.KeytrailWindowCrossAccount,
+	CounterSelf: semconv.KeytrailWindowSelf, CounterDirect: semconv.KeytrailWindowCallsDirect,
+	CounterService: semconv.KeytrailWindowCallsService, CounterRule: semconv.KeytrailWindowAnomaliesRule,
+	CounterBlindSpot: semconv.KeytrailWindowAnomaliesBlindSpot, CounterRate: semconv.KeytrailWindowAnomaliesRate,
+	CounterFirstSeen: semconv.KeytrailWindowAnomaliesFirstSeen, CounterFanOut: semconv.KeytrailWindowAnomaliesFanOut,
+	CounterRefusals: semconv.KeytrailWindowAnomaliesRefusals, CounterSilence: semconv.KeytrailWindowAnomaliesSilence,
+	CounterLate:  semconv.KeytrailWindowLate,
+	CounterClass: semconv.KeytrailWindowCallsEncrypt, semconv.KeytrailWindowCallsDecrypt, semconv.KeytrailWindowCallsGenerate,
+	semconv.KeytrailWindowCallsReencrypt, semconv.KeytrailWindowCallsSign, semconv.KeytrailWindowCallsVerify,
+	semconv.KeytrailWindowCallsMac, semconv.KeytrailWindowCallsRandom, semconv.KeytrailWindowCallsDerive,
+	semconv.KeytrailWindowCallsRead, semconv.KeytrailWindowCallsManage, semconv.KeytrailWindowCallsGrant,
+	semconv.KeytrailWindowCallsDestroy, semconv.KeytrailWindowCallsPolicy, semconv.KeytrailWindowCallsRotate,
+	semconv.KeytrailWindowCallsReplicate, semconv.KeytrailWindowCallsTrail,
+	CounterContext: semconv.KeytrailWindowContextNone, semconv.KeytrailWindowContextCustom, semconv.KeytrailWindowContextS3Object,
+	semconv.KeytrailWindowContextCloudTrailFile, semconv.KeytrailWindowContextCloudTrailTrail,
+	semconv.KeytrailWindowContextEbsVolume, semconv.KeytrailWindowContextSsmParameter, semconv.KeytrailWindowContextSecret,
+	semconv.KeytrailWindowContextLambda, semconv.KeytrailWindowContextChime, semconv.KeytrailWindowContextWorkmail,
+	semconv.KeytrailWindowContextRds, semconv.KeytrailWindowContextDynamodb, semconv.KeytrailWindowContextLogs,
+	semconv.KeytrailWindowContextSqs, semconv.KeytrailWindowContextBackup,
+}
+
+// Name returns the window attribute that carries the counter.
+func (c CounterID) Name() string { return counterNames[c] }
+
+// Counter is one number of a window. In a correction N is negative.
+type Counter struct {
+	ID CounterID
+	N  int64
+}
+
+// HashCount counts how often a value, known by its hash, occurred.
+type HashCount struct {
+	Hash uint64
+	N    int64
+}
+
+// Set counts the distinct values of one kind in a window, sorted by hash, up to
+// a bound that the counting side sets; Capped tells that there were more.
+type Set struct {
+	Values []HashCount
+	Capped bool
+}
+
+// SetID names one of a window's sets.
+type SetID uint8
+
+// The sets.
+const (
+	SetObjects SetID = iota // objects that the encryption contexts name
+	SetSecrets              // those of them that are secrets or parameters
+	SetPeers                // scope key: principals; scope principal: KMS keys
+	SetRefused              // KMS keys on which calls were refused
+	NumSets
+)
+
+// Partial is the contribution of some calls to one window of one entity.
+// Partials add up: in any order, merged, they give the window.
+type Partial struct {
+	Entity
+	// Start is the window's start in nanoseconds since 1970; the size is the
+	// installation's.
+	Start    int64
+	Counters []Counter // sorted by ID, none zero
+	Sets     [NumSets]Set
+	// Samples are the ids of some of the calls, the smallest ones first.
+	Samples []string
+}

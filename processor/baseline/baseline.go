@@ -1,0 +1,138 @@
+// Package baseline learns what is normal for one entity: how many calls to
+// expect in a window, by hour of the day and weekday or weekend, and how much
+// that number varies. It is pure and deterministic; time is event time.
+//
+// The model is a negative binomial: counts of calls vary more than a Poisson
+// process allows, and a Poisson threshold would raise hundreds of false
+// anomalies. Mean and dispersion are estimated by moments (Anscombe 1950,
+// "Sampling theory of the negative binomial and logarithmic series
+// distributions"), the mean of a slot shrunk to the entity's overall level
+// while the slot is young.
+package baseline
+
+import (
+	"math"
+	"time"
+)
+
+// Slots is the number of seasons: 24 hours (UTC) of weekdays and of weekends.
+const Slots = 48
+
+const (
+	// shrink is the weight, in windows, of the entity's overall level in the mean
+	// of each slot: two hours of five-minute windows.
+	shrink = 24
+	// priorDispersion and priorWeight pull the dispersion of young and of sparse
+	// entities to that of a moderately bursty one.
+	priorDispersion = 0.5
+	priorWeight     = 5
+	// minDispersion keeps machine traffic, which varies less than Poisson, from
+	// making every small change an anomaly.
+	minDispersion = 0.02
+	maxDispersion = 20
+	// halfLife is how fast the past is forgotten: 14 days.
+	halfLife = 14 * 24 * time.Hour
+	// maxGap bounds how much silence is learned at once: 35 days.
+	maxGap = 35 * 24 * time.Hour
+)
+
+// State is the learned normal of one entity. The zero value has learned
+// nothing. 400 bytes.
+type State struct {
+	Windows [Slots]float32 // windows learned, by slot, decayed
+	Calls   [Slots]float32 // calls in them
+	MuSq    float32        // sum of squared expected counts
+	Excess  float32        // sum of (calls-expected)^2 - expected
+	Since   int64          // start of the first window learned, ns; 0: none
+	Until   int64          // end of the last window learned, ns
+}
+
+// slot returns the season of the window that starts at t ns.
+func slot(t int64) int {
+	hours := t / int64(time.Hour)
+	days := hours / 24
+	h := int(hours % 24)
+	if weekday := (days + 4) % 7; weekday == 0 || weekday == 6 { // 1970-01-01 was a Thursday
+		h += 24
+	}
+	return h
+}
+
+// Ready tells whether the state has learned for at least warmUp ns before t.
+func (s *State) Ready(t, warmUp int64) bool { return s.Since != 0 && t-s.Since >= warmUp }
+
+// Expected returns the expected count of the window that starts at t.
+func (s *State) Expected(t int64) float64 {
+	var windows, calls float64
+	for i := range s.Windows {
+		windows += float64(s.Windows[i])
+		calls += float64(s.Calls[i])
+	}
+	if windows == 0 {
+		return 0
+	}
+	i := slot(t)
+	return (float64(s.Calls[i]) + shrink*calls/windows) / (float64(s.Windows[i]) + shrink)
+}
+
+// Dispersion returns a, where the variance is mu + a*mu^2.
+func (s *State) Dispersion() float64 {
+	a := (float64(s.Excess) + priorWeight*priorDispersion) / (float64(s.MuSq) + priorWeight)
+	return min(max(a, minDispersion), maxDispersion)
+}
+
+// Learn adds the window of the given size that starts at t and had count calls,
+// and the silence since the last window learned. Windows must come in order of
+// time; one that is not after the last is not learned.
+func (s *State) Learn(t, size, count int64) {
+	if s.Since == 0 {
+		s.Since, s.Until = t, t
+	}
+	if t < s.Until {
+		return
+	}
+	s.Skip(t, size)
+	s.decay(size)
+	s.add(t, 1, float64(count))
+	s.Until = t + size
+}
+
+// Skip learns that there were no calls from the last window learned up to t.
+func (s *State) Skip(t, size int64) {
+	if s.Since == 0 || t <= s.Until {
+		return
+	}
+	from := max(s.Until, t-int64(maxGap)/size*size)
+	s.decay(from - s.Until)
+	for from < t { // hour by hour: the windows of an hour share a slot
+		next := min((from/int64(time.Hour)+1)*int64(time.Hour), t)
+		n := (next - from + size - 1) / size
+		s.decay(n * size)
+		s.add(from, float64(n), 0)
+		from += n * size
+	}
+	s.Until = t
+}
+
+// add learns n windows of the slot of t with count calls each.
+func (s *State) add(t int64, n, count float64) {
+	mu := s.Expected(t)
+	s.MuSq += float32(n * mu * mu)
+	s.Excess += float32(n * ((count-mu)*(count-mu) - mu))
+	i := slot(t)
+	s.Windows[i] += float32(n)
+	s.Calls[i] += float32(n * count)
+}
+
+func (s *State) decay(elapsed int64) {
+	if elapsed <= 0 {
+		return
+	}
+	f := float32(math.Exp2(-float64(elapsed) / float64(halfLife)))
+	for i := range s.Windows {
+		s.Windows[i] *= f
+		s.Calls[i] *= f
+	}
+	s.MuSq *= f
+	s.Excess *= f
+}

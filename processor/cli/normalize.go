@@ -1,0 +1,175 @@
+package cli
+
+import (
+	"bufio"
+	"fmt"
+	"io"
+	"time"
+
+	"keytrail/processor/source"
+	"keytrail/schemas/cloudtrail"
+	"keytrail/schemas/jsonschema"
+	"keytrail/schemas/normalize"
+	"keytrail/schemas/otellog"
+	"keytrail/schemas/wire"
+)
+
+const normalizeAbout = `Prints every AWS KMS event, and every CloudTrail event that changes a trail, as
+an OpenTelemetry log record whose body is the event byte for byte. Other events
+are counted as filtered. PATHS are as for scan.`
+
+// normalize is "keytrail normalize PATHS".
+func (a *app) normalize(args []string) int {
+	f := a.flags("normalize", "[FLAGS] PATHS", normalizeAbout)
+	output := f.String("o", "json", "output: `json|otlp` (json: one LogsData object a line; otlp: protobuf ExportLogsServiceRequest, end to end)")
+	body := f.String("body", "keep", "the original event as the record's body: `keep|none`")
+	var self list
+	f.Var(&self, "self", "a `principal` that is the collector's own (may be repeated)")
+	var ff fileFlags
+	ff.register(f)
+	paths, code, done := a.parse(f, args)
+	if done {
+		return code
+	}
+	err := ff.check()
+	switch {
+	case len(paths) == 0:
+		a.errorf("normalize needs files, directories or -; see keytrail normalize -h")
+		return exitUsage
+	case *output != "json" && *output != "otlp":
+		a.errorf("-o %q is not one of json, otlp", *output)
+		return exitUsage
+	case *body != "keep" && *body != "none":
+		a.errorf("--body %q is not one of keep, none", *body)
+		return exitUsage
+	case err != nil:
+		a.errorf("%v", err)
+		return exitUsage
+	}
+	dead, err := a.letters(ff.deadLetter)
+	if err != nil {
+		return a.fail(err)
+	}
+	n := &normalizer{
+		out: bufio.NewWriterSize(a.stdout, 256<<10), otlp: *output == "otlp", limits: ff.limits, dead: dead,
+		norm: normalize.New(normalize.Options{OmitBody: *body == "none", SelfPrincipals: self}),
+	}
+	for o, oerr := range a.objects(paths) {
+		if err = oerr; err == nil {
+			err = a.ctx.Err()
+		}
+		if err == nil {
+			err = n.object(o)
+		}
+		if err != nil {
+			break
+		}
+	}
+	if ferr := n.out.Flush(); err == nil && ferr != nil {
+		err = fmt.Errorf("cannot write log records: %w", ferr)
+	}
+	if cerr := dead.close(); err == nil {
+		err = cerr
+	}
+	if err != nil {
+		return a.fail(err)
+	}
+	fmt.Fprintf(a.stderr, "%d records: %d log records, %d filtered, %d dead letters\n", n.written+n.filtered+dead.n, n.written, n.filtered, dead.n)
+	if dead.n > 0 {
+		return exitDead
+	}
+	return exitOK
+}
+
+// normalizer prints the log records of objects.
+type normalizer struct {
+	out               *bufio.Writer
+	otlp              bool
+	limits            cloudtrail.Limits
+	norm              *normalize.Normalizer
+	dead              *letters
+	rec               otellog.Record
+	buf               []byte
+	written, filtered int
+}
+
+func (n *normalizer) object(o source.Object) error {
+	body, err := o.Open()
+	if err != nil {
+		return n.bad(&cloudtrail.BadRecord{Object: o.Name, Reason: cloudtrail.ReasonRead, Detail: err.Error()})
+	}
+	defer body.Close()
+	in := cloudtrail.NewReader(body, o.Name, n.limits)
+	var ev cloudtrail.Event
+	for {
+		err := in.Next(&ev)
+		if err == io.EOF {
+			n.filtered += in.NotEvents
+			return nil
+		}
+		ok := false
+		if err == nil {
+			ok, err = n.norm.Record(&ev, time.Now().UnixNano(), &n.rec)
+		}
+		switch {
+		case err != nil:
+			err = n.bad(err)
+		case ok:
+			err = n.print()
+		default:
+			n.filtered++
+		}
+		if err != nil {
+			return err
+		}
+	}
+}
+
+func (n *normalizer) bad(err error) error {
+	d := wire.FromBadRecord("normalize", err, time.Now())
+	return n.dead.put(&d)
+}
+
+func (n *normalizer) print() error {
+	n.written++
+	if n.otlp {
+		n.buf = otellog.AppendRequest(n.buf[:0], &n.rec)
+	} else {
+		n.buf = append(otellog.AppendJSON(n.buf[:0], &n.rec), '\n')
+	}
+	if _, err := n.out.Write(n.buf); err != nil {
+		return fmt.Errorf("cannot write log records: %w", err)
+	}
+	return nil
+}
+
+// schema is "keytrail schema [EVENT]".
+func (a *app) schema(args []string) int {
+	f := a.flags("schema", "[EVENT]", "Prints the JSON Schema (draft 2020-12) of an event's log record in OTLP/JSON;\nwithout EVENT, the names of the events.")
+	rest, code, done := a.parse(f, args)
+	if done {
+		return code
+	}
+	if len(rest) == 0 {
+		for _, name := range jsonschema.EventNames() {
+			fmt.Fprintln(a.stdout, name)
+		}
+		return exitOK
+	}
+	b, err := jsonschema.Schema(rest[0])
+	if err != nil {
+		a.errorf("%v", err)
+		return exitUsage
+	}
+	a.stdout.Write(b)
+	return exitOK
+}
+
+// Version is the version of this build.
+const Version = "0.1.0"
+
+// version is "keytrail version".
+func (a *app) version([]string) int {
+	fmt.Fprintf(a.stdout, "keytrail %s (schema %s)\n", Version, otellog.SchemaVersion)
+	return exitOK
+}

@@ -1,0 +1,69 @@
+package cli
+
+import (
+	"bufio"
+	"fmt"
+	"strings"
+	"time"
+
+	"keytrail/processor/count"
+	"keytrail/processor/detect"
+	"keytrail/schemas/wire"
+)
+
+// table prints windows and anomalies for a person.
+type table struct {
+	out   *bufio.Writer
+	size  int64
+	begun bool
+}
+
+func newTable(out *bufio.Writer, size int64) *table { return &table{out: out, size: size} }
+
+func (t *table) result(r *detect.Result, shown bool) error {
+	if shown {
+		if !t.begun {
+			t.begun = true
+			fmt.Fprintf(t.out, "%-17s %-10s %7s %7s %7s %9s  %s\n", "WINDOW", "SCOPE", "CALLS", "DENIED", "FAILED", "ANOMALIES", "ENTITY")
+		}
+		fmt.Fprintln(t.out, windowLine(r.Window))
+	}
+	for i := range r.Anomalies {
+		fmt.Fprintln(t.out, anomalyLine(&r.Anomalies[i]))
+	}
+	return nil
+}
+
+func (t *table) end() error { return nil }
+
+// windowLine is one row of the table.
+func windowLine(w *detect.Window) string {
+	return fmt.Sprintf("%-17s %-10s %7d %7d %7d %9d  %s", time.Unix(0, w.Start).UTC().Format("2006-01-02 15:04Z"), w.Scope,
+		count.Get(&w.Partial, wire.CounterCalls), count.Get(&w.Partial, wire.CounterDenied), count.Get(&w.Partial, wire.CounterFailed),
+		detect.AnomalyCount(&w.Partial), entityName(w.Entity))
+}
+
+// anomalyLine is the sentence of an anomaly, with its severity.
+func anomalyLine(a *detect.Anomaly) string {
+	return fmt.Sprintf("  ! %-8s %-10s %s", a.Severity(), a.Kind, a.Reason)
+}
+
+// entityName writes an entity as short as it stays recognizable: a KMS key's id
+// with its account, a principal's ARN without the common prefix.
+func entityName(e wire.Entity) string {
+	switch e.Scope {
+	case wire.ScopeKey:
+		return shortARN(e.KeyARN)
+	case wire.ScopePrincipal:
+		return shortARN(e.Principal)
+	}
+	return shortARN(e.Principal) + " on " + shortARN(e.KeyARN)
+}
+
+func shortARN(arn string) string {
+	p := strings.SplitN(arn, ":", 6)
+	if len(p) != 6 || p[0] != "arn" {
+		return arn
+	}
+	return p[4] + ":" + p[5]
+}

@@ -1,0 +1,84 @@
+// Package count turns log records into calls and calls into partial counts per
+// KMS key, per principal and per pair of both. It is pure: no Kafka, no clock.
+//
+// Partials add up in any order, so calls may be counted anywhere, in any
+// number of processes, as long as each call is counted once; making sure of
+// that is the job of package dedup.
+package count
+
+import (
+	"keytrail/processor/rule"
+	"keytrail/schemas/normalize"
+	"keytrail/schemas/otellog"
+	"keytrail/schemas/semconv"
+	"keytrail/schemas/wire"
+)
+
+// Call is what counting needs to know of one event. Its strings are views into
+// the record that it was made from; Clone makes them its own.
+type Call struct {
+	ID        wire.CallID
+	IDText    string // keytrail.call.id
+	Time      int64  // event time, ns since 1970
+	Copy      normalize.Copy
+	KeyARN    string // normalize.NoEntity when the event has no KMS key
+	SecondARN string // ReEncrypt's destination key, else ""
+	Principal string
+	Class     normalize.Class
+	Outcome   normalize.Outcome
+	Context   normalize.Context
+	Object    uint64 // hash of the object that the encryption context names; 0 for none
+	Direct    bool   // the principal called itself, no AWS service for it
+	Cross     bool   // the KMS key belongs to another account
+	Self      bool   // the collector's own call
+	Rules     rule.Set
+}
+
+// FromRecord fills c from an event's log record. It reads attributes only, so
+// it works for records without a body. One pass over the attributes: a lookup
+// for each of a dozen names would cost as much as decoding the event.
+func FromRecord(rec *otellog.Record, c *Call) {
+	*c = Call{Time: rec.Time, KeyARN: normalize.NoEntity, Principal: normalize.NoEntity, Copy: normalize.CopyCaller, Class: normalize.ClassManage}
+	for i := range rec.Attrs {
+		a := &rec.Attrs[i]
+		switch a.Key {
+		case semconv.KeytrailCallID:
+			c.IDText = a.Str
+			c.ID = wire.ParseCallID(a.Str)
+		case semconv.KeytrailCallCopy:
+			c.Copy = normalize.ParseCopy(a.Str)
+		case semconv.AWSKMSKeyARN:
+			c.KeyARN = a.Str
+		case semconv.AWSKMSDestinationKeyARN:
+			c.SecondARN = a.Str
+		case semconv.KeytrailPrincipal:
+			c.Principal = a.Str
+		case semconv.AWSKMSOperationClass:
+			c.Class = normalize.ParseClass(a.Str)
+		case semconv.KeytrailOutcome:
+			c.Outcome = normalize.ParseOutcome(a.Str)
+		case semconv.AWSKMSEncryptionContextClass:
+			c.Context = normalize.ParseContext(a.Str)
+		case semconv.AWSKMSEncryptionContextObject:
+			c.Object = wire.EntityHash(a.Str)
+		case semconv.KeytrailVia:
+			c.Direct = a.Str == normalize.Direct
+		case semconv.KeytrailCrossAccount:
+			c.Cross = a.Int != 0
+		case semconv.KeytrailSelf:
+			c.Self = a.Int != 0
+		}
+	}
+	if !c.Self { // the collector's own calls are counted, and judged by nobody
+		c.Rules = rule.Match(rec, c.Class, c.Outcome)
+	}
+}
+
+// Clone returns c with strings of its own.
+func (c *Call) Clone() Call {
+	d := *c
+	for _, s := range []*string{&d.IDText, &d.KeyARN, &d.SecondARN, &d.Principal} {
+		*s = string([]byte(*s))
+	}
+	return d
+}

@@ -1,0 +1,139 @@
+package count
+
+import (
+	"slices"
+	"sort"
+
+	"keytrail/schemas/normalize"
+	"keytrail/schemas/wire"
+)
+
+// MaxDistinct bounds every set of distinct values in a window: 512 values of 16
+// bytes are 8 KiB. Above it the set is marked as capped, and its size is a
+// lower bound.
+const MaxDistinct = 512
+
+// MaxSamples bounds the call ids kept with a window.
+const MaxSamples = 5
+
+// add adds n to counter id, keeping the counters sorted and free of zeros.
+func add(list []wire.Counter, id wire.CounterID, n int64) []wire.Counter {
+	if n == 0 {
+		return list
+	}
+	i := 0
+	for i < len(list) && list[i].ID < id { // a window has about six counters
+		i++
+	}
+	if i == len(list) || list[i].ID != id {
+		return slices.Insert(list, i, wire.Counter{ID: id, N: n})
+	}
+	if list[i].N += n; list[i].N == 0 {
+		return slices.Delete(list, i, i+1)
+	}
+	return list
+}
+
+// Get returns counter id of p.
+func Get(p *wire.Partial, id wire.CounterID) int64 {
+	for _, c := range p.Counters {
+		if c.ID == id {
+			return c.N
+		}
+	}
+	return 0
+}
+
+// Put sets counter id of p to n.
+func Put(p *wire.Partial, id wire.CounterID, n int64) { p.Counters = add(p.Counters, id, n-Get(p, id)) }
+
+// insert adds n occurrences of hash to a set.
+func insert(s *wire.Set, hash uint64, n int64) {
+	i := sort.Search(len(s.Values), func(i int) bool { return s.Values[i].Hash >= hash })
+	switch {
+	case i < len(s.Values) && s.Values[i].Hash == hash:
+		if s.Values[i].N += n; s.Values[i].N == 0 {
+			s.Values = slices.Delete(s.Values, i, i+1)
+		}
+	case len(s.Values) >= MaxDistinct:
+		s.Capped = true
+	default:
+		s.Values = slices.Insert(s.Values, i, wire.HashCount{Hash: hash, N: n})
+	}
+}
+
+// Merge adds q to p; both are of the same window of the same entity. Memory of
+// q is not kept.
+func Merge(p, q *wire.Partial) {
+	for _, c := range q.Counters {
+		p.Counters = add(p.Counters, c.ID, c.N)
+	}
+	for i := range q.Sets {
+		for _, v := range q.Sets[i].Values {
+			insert(&p.Sets[i], v.Hash, v.N)
+		}
+		p.Sets[i].Capped = p.Sets[i].Capped || q.Sets[i].Capped
+	}
+	for _, s := range q.Samples {
+		sample(p, s)
+	}
+}
+
+// sample keeps the smallest ids, so that the samples do not depend on the order
+// of arrival.
+func sample(p *wire.Partial, id string) {
+	i, found := slices.BinarySearch(p.Samples, id)
+	if found || i >= MaxSamples {
+		return
+	}
+	p.Samples = slices.Insert(p.Samples, i, id)
+	if len(p.Samples) > MaxSamples {
+		p.Samples = p.Samples[:MaxSamples]
+	}
+}
+
+// Empty tells whether p counts nothing, as after a correction took back its
+// only call.
+func Empty(p *wire.Partial) bool { return len(p.Counters) == 0 }
+
+// count adds one call (n = 1), or takes it back (n = -1).
+func count(p *wire.Partial, c *Call, n int64, other string) {
+	p.Counters = add(p.Counters, wire.CounterCalls, n)
+	p.Counters = add(p.Counters, wire.CounterClass+wire.CounterID(c.Class), n)
+	p.Counters = add(p.Counters, wire.CounterContext+wire.CounterID(c.Context), n)
+	switch c.Outcome {
+	case normalize.OutcomeDenied:
+		p.Counters = add(p.Counters, wire.CounterDenied, n)
+		if p.Scope == wire.ScopePrincipal && c.KeyARN != normalize.NoEntity {
+			insert(&p.Sets[wire.SetRefused], wire.EntityHash(c.KeyARN), n)
+		}
+	case normalize.OutcomeFailed:
+		p.Counters = add(p.Counters, wire.CounterFailed, n)
+	}
+	if c.Direct {
+		p.Counters = add(p.Counters, wire.CounterDirect, n)
+	} else {
+		p.Counters = add(p.Counters, wire.CounterService, n)
+	}
+	if c.Cross {
+		p.Counters = add(p.Counters, wire.CounterCrossAccount, n)
+	}
+	if c.Self {
+		p.Counters = add(p.Counters, wire.CounterSelf, n)
+	}
+	rules, blind := c.Rules.Kinds()
+	p.Counters = add(p.Counters, wire.CounterRule, n*int64(rules))
+	p.Counters = add(p.Counters, wire.CounterBlindSpot, n*int64(blind))
+	if c.Object != 0 {
+		insert(&p.Sets[wire.SetObjects], c.Object, n)
+		if c.Context == normalize.ContextSecret || c.Context == normalize.ContextSSMParameter {
+			insert(&p.Sets[wire.SetSecrets], c.Object, n)
+		}
+	}
+	if other != "" && other != normalize.NoEntity {
+		insert(&p.Sets[wire.SetPeers], wire.EntityHash(other), n)
+	}
+	if n > 0 {
+		sample(p, c.IDText)
+	}
+}

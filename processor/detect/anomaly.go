@@ -1,0 +1,122 @@
+package detect
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"strconv"
+	"strings"
+
+	"keytrail/processor/baseline"
+	"keytrail/processor/rule"
+	"keytrail/schemas/otellog"
+	"keytrail/schemas/semconv"
+	"keytrail/schemas/wire"
+)
+
+// Kind is what an anomaly is about: the value of keytrail.anomaly.kind.
+type Kind string
+
+// The kinds that are found today.
+const (
+	KindRate      Kind = "rate"
+	KindFirstSeen Kind = "first_seen"
+	KindFanOut    Kind = "fan_out"
+	KindRefusals  Kind = "refusals"
+	KindRule      Kind = "rule"
+	KindBlindSpot Kind = "blind_spot"
+)
+
+// Anomaly is one finding about one window of one entity.
+type Anomaly struct {
+	ID         string // the same whenever the same anomaly is found again
+	Kind       Kind
+	Detector   string // the detector's or the rule's name
+	Score      float64
+	Reason     string // the sentence
+	Observed   float64
+	Expected   float64
+	Calls      []string
+	Techniques []string
+	wire.Entity
+	Start, End int64 // the window, ns
+}
+
+// counter is the window counter that counts anomalies of a's kind.
+func (a *Anomaly) counter() wire.CounterID {
+	switch a.Kind {
+	case KindRate:
+		return wire.CounterRate
+	case KindFirstSeen:
+		return wire.CounterFirstSeen
+	case KindFanOut:
+		return wire.CounterFanOut
+	case KindRefusals:
+		return wire.CounterRefusals
+	case KindBlindSpot:
+		return wire.CounterBlindSpot
+	}
+	return wire.CounterRule
+}
+
+// Severity returns the score in words: low, medium (from 6), high (from 8),
+// critical (from 10).
+func (a *Anomaly) Severity() string {
+	switch {
+	case a.Score >= 10:
+		return "critical"
+	case a.Score >= 8:
+		return "high"
+	case a.Score >= 6:
+		return "medium"
+	}
+	return "low"
+}
+
+// id makes an id of what identifies an anomaly: 128 bits of a SHA-256, in
+// hexadecimal.
+func id(parts ...string) string {
+	h := sha256.New()
+	for _, p := range parts {
+		h.Write([]byte(p))
+		h.Write([]byte{0})
+	}
+	return hex.EncodeToString(h.Sum(nil)[:16])
+}
+
+// WindowID returns the id of a window: the same for every revision.
+func WindowID(e wire.Entity, start, size int64) string {
+	return id("window", e.StateKey(), strconv.FormatInt(start, 10), strconv.FormatInt(size, 10))
+}
+
+// finish completes what a detector found.
+func (e *Engine) finish(a Anomaly, d detector, ent *Entity, w *Window) Anomaly {
+	a.Kind, a.Detector, a.Entity = d.kind, d.name, ent.Entity
+	a.Start, a.End = w.Start, w.Start+e.cfg.Size
+	a.ID = id("anomaly", ent.StateKey(), strconv.FormatInt(w.Start, 10), d.name)
+	a.Calls, a.Techniques = w.Samples, d.techniques
+	return a
+}
+
+// FromRules returns the anomalies of the always-on rules that one event
+// matches; set is what rule.Match said of it. size is that of the windows.
+func FromRules(rec *otellog.Record, set rule.Set, e wire.Entity, start, size int64) []Anomaly {
+	if set == 0 {
+		return nil
+	}
+	call := strings.Clone(rec.Str(semconv.KeytrailCallID)) // rec is used again
+	var list []Anomaly
+	for _, r := range set.Rules() {
+		a := Anomaly{
+			ID: id("rule", r.Name, call), Kind: KindRule, Detector: r.Name, Score: r.Score, Observed: 1,
+			Reason: rec.Str(semconv.KeytrailPrincipal) + " " + r.What(rec) + ".",
+			Calls:  []string{call}, Techniques: r.Techniques, Entity: e, Start: start, End: start + size,
+		}
+		if r.BlindSpot {
+			a.Kind = KindBlindSpot
+		}
+		list = append(list, a)
+	}
+	return list
+}
+
+func surprise(p float64) float64 { return baseline.Surprise(p) }

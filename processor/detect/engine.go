@@ -1,0 +1,297 @@
+package detect
+
+import (
+	"cmp"
+	"slices"
+	"sort"
+
+	"keytrail/processor/count"
+	"keytrail/processor/eventtime"
+	"keytrail/schemas/wire"
+)
+
+// Engine holds the entities of one partition and moves their windows on. Not
+// safe for concurrent use.
+type Engine struct {
+	cfg      Config
+	entities map[wire.Entity]*Entity
+	starts   map[int64][]*Entity // entities with a window at each start, until it is dropped
+	pending  map[int64][]*Entity // those of them whose window has calls not yet in a closed one
+	fresh    []fresh             // windows with new calls since the last Advance
+	mark     int64               // the watermark
+	swept    int64               // event time of the last sweep of forgotten entities
+	forgot   []wire.Entity       // removed since the last Changes
+	changed  []*Entity           // changed since the last Changes
+	results  []Result
+	// notify takes counts that belong to entities which this engine may not own:
+	// the anomalies of a pair in its principal's window.
+	notify func(wire.Partial)
+}
+
+type fresh struct {
+	ent *Entity
+	w   *Window
+}
+
+// NewEngine returns an empty Engine. notify is called during Advance with
+// partials for principals; when it is nil they are merged into the engine
+// itself, before the principals' windows close.
+func NewEngine(cfg Config, notify func(wire.Partial)) *Engine {
+	return &Engine{cfg: cfg, entities: map[wire.Entity]*Entity{}, starts: map[int64][]*Entity{},
+		pending: map[int64][]*Entity{}, mark: eventtime.None, notify: notify}
+}
+
+// Len returns the number of entities that are remembered.
+func (e *Engine) Len() int { return len(e.entities) }
+
+// Watermark returns the event time up to which windows are closed.
+func (e *Engine) Watermark() int64 { return e.mark }
+
+// Merge adds p to its window. late is true, and p is not counted, when the
+// window has been dropped: its end is more than the allowed lateness behind the
+// watermark. Memory of p is not kept, its strings are.
+func (e *Engine) Merge(p *wire.Partial) (late bool) {
+	if e.mark != eventtime.None && p.Start+e.cfg.Size+e.cfg.Lateness <= e.mark {
+		return true
+	}
+	e.merge(p)
+	return false
+}
+
+func (e *Engine) merge(p *wire.Partial) {
+	ent := e.entities[p.Entity]
+	if ent == nil {
+		ent = &Entity{Entity: p.Entity, Last: p.Start}
+		e.entities[p.Entity] = ent
+	}
+	ent.Last = max(ent.Last, p.Start)
+	w := e.window(ent, p.Start)
+	count.Merge(&w.Partial, p)
+	if !w.Changed {
+		w.Changed = true
+		e.pending[p.Start] = append(e.pending[p.Start], ent)
+	}
+	e.fresh = append(e.fresh, fresh{ent, w})
+	e.touch(ent)
+}
+
+func (e *Engine) touch(ent *Entity) {
+	if !ent.dirty {
+		ent.dirty = true
+		e.changed = append(e.changed, ent)
+	}
+}
+
+// window returns the entity's window at start, new or not.
+func (e *Engine) window(ent *Entity, start int64) *Window {
+	i, found := slices.BinarySearchFunc(ent.Windows, start, func(w *Window, at int64) int { return cmp.Compare(w.Start, at) })
+	if !found {
+		w := &Window{Partial: wire.Partial{Entity: ent.Entity, Start: start}}
+		ent.Windows = slices.Insert(ent.Windows, i, w)
+		e.starts[start] = append(e.starts[start], ent)
+		return w
+	}
+	return ent.Windows[i]
+}
+
+// find returns the entity's window at start, or nil.
+func (ent *Entity) find(start int64) *Window {
+	i, found := slices.BinarySearchFunc(ent.Windows, start, func(w *Window, at int64) int { return cmp.Compare(w.Start, at) })
+	if !found {
+		return nil
+	}
+	return ent.Windows[i]
+}
+
+// Advance moves the watermark to mark, never back, and returns the windows to
+// publish: those that closed, those that late calls refined, and open ones
+// whose anomalies grew. They are valid until the next call.
+func (e *Engine) Advance(mark int64) []Result {
+	e.results = e.results[:0]
+	e.mark = max(e.mark, mark)
+	for _, f := range e.fresh {
+		e.preview(f.ent, f.w)
+	}
+	clear(e.fresh)
+	e.fresh = e.fresh[:0]
+	if e.mark != eventtime.None {
+		for _, s := range sorted(e.pending) {
+			if s+e.cfg.Size <= e.mark {
+				e.closeAll(s)
+			}
+		}
+		for _, s := range sorted(e.starts) {
+			if s+e.cfg.Size+e.cfg.Lateness <= e.mark {
+				e.drop(s)
+			}
+		}
+		e.sweep()
+	}
+	return e.results
+}
+
+func sorted(m map[int64][]*Entity) []int64 {
+	keys := make([]int64, 0, len(m)) // the windows of the disorder and the lateness: a few dozen
+	for k := range m {
+		keys = append(keys, k)
+	}
+	slices.Sort(keys)
+	return keys
+}
+
+// closeAll closes or refines the windows at start: pairs first, because their
+// anomalies count in the windows of their KMS key and their principal too.
+func (e *Engine) closeAll(start int64) {
+	for _, scope := range [...]wire.Scope{wire.ScopePair, wire.ScopeKey, wire.ScopePrincipal} {
+		list := e.ofScope(start, scope)
+		for _, ent := range list {
+			w := ent.find(start)
+			switch {
+			case w == nil:
+			case !w.Closed:
+				anomalies := e.judge(ent, w)
+				w.Closed, w.Changed, w.Revision = true, false, w.Revision+1
+				e.touch(ent)
+				e.results = append(e.results, Result{w, anomalies})
+			default:
+				w.Changed = false
+				w.Revision++
+				e.touch(ent)
+				e.results = append(e.results, Result{w, nil})
+			}
+		}
+	}
+	delete(e.pending, start)
+}
+
+// ofScope returns the entities of one scope with a pending window at start, in the
+// order of their names, so that results come in the same order everywhere.
+func (e *Engine) ofScope(start int64, scope wire.Scope) []*Entity {
+	var list []*Entity
+	for _, ent := range e.pending[start] {
+		if ent.Scope == scope {
+			list = append(list, ent)
+		}
+	}
+	sort.Slice(list, func(i, j int) bool {
+		a, b := list[i], list[j]
+		return cmp.Or(cmp.Compare(a.KeyARN, b.KeyARN), cmp.Compare(a.Principal, b.Principal)) < 0
+	})
+	return list
+}
+
+// judge runs the detectors over a window that closes, writes their counts into
+// it, and lets the entity learn from it.
+func (e *Engine) judge(ent *Entity, w *Window) []Anomaly {
+	var found []Anomaly
+	if count.Get(&w.Partial, wire.CounterCalls) > count.Get(&w.Partial, wire.CounterSelf) {
+		for _, d := range detectors {
+			if a, ok := d.judge(e, ent, w); ok {
+				found = append(found, e.finish(a, d, ent, w))
+			}
+		}
+	}
+	for i := range found {
+		id := found[i].counter()
+		count.Put(&w.Partial, id, count.Get(&w.Partial, id)+1)
+		if ent.Scope == wire.ScopePair {
+			e.share(ent, w.Start, id)
+		}
+	}
+	e.learn(ent, w, found)
+	return found
+}
+
+// share counts a pair's anomaly in the windows of its KMS key and principal.
+func (e *Engine) share(ent *Entity, start int64, id wire.CounterID) {
+	one := []wire.Counter{{ID: id, N: 1}}
+	e.merge(&wire.Partial{Entity: wire.Entity{Scope: wire.ScopeKey, KeyARN: ent.KeyARN}, Start: start, Counters: one})
+	p := wire.Partial{Entity: wire.Entity{Scope: wire.ScopePrincipal, Principal: ent.Principal}, Start: start, Counters: one}
+	if e.notify == nil {
+		e.merge(&p)
+		return
+	}
+	e.notify(p)
+}
+
+// preview publishes an open window whose rules or counts are anomalous already,
+// each time that more are.
+func (e *Engine) preview(ent *Entity, w *Window) {
+	if w.Closed {
+		return
+	}
+	n := AnomalyCount(&w.Partial)
+	var found []Anomaly
+	if a, ok := rate.judge(e, ent, w); ok {
+		found = append(found, e.finish(a, rate, ent, w))
+		n++
+	}
+	if n <= w.Published {
+		return
+	}
+	w.Published = n
+	shown := *w
+	shown.Counters = slices.Clone(w.Counters)
+	for i := range found {
+		count.Put(&shown.Partial, found[i].counter(), 1)
+	}
+	e.results = append(e.results, Result{&shown, found})
+}
+
+// drop forgets the windows at start; later calls for them are late.
+func (e *Engine) drop(start int64) {
+	for _, ent := range e.starts[start] {
+		ent.Windows = slices.DeleteFunc(ent.Windows, func(w *Window) bool { return w.Start == start })
+		e.touch(ent)
+	}
+	delete(e.starts, start)
+}
+
+// sweep forgets, once an hour of event time, the entities that have had no
+// calls for the retention.
+func (e *Engine) sweep() {
+	const hour = int64(3600e9)
+	if e.mark == eventtime.None || e.mark-e.swept < hour {
+		return
+	}
+	e.swept = e.mark
+	for name, ent := range e.entities {
+		if len(ent.Windows) == 0 && ent.Last+e.cfg.Retention < e.mark {
+			delete(e.entities, name)
+			e.forgot = append(e.forgot, name)
+		}
+	}
+}
+
+// Changes calls put for every entity that changed since the last call, and
+// remove for every one that was forgotten: what a changelog has to hold.
+func (e *Engine) Changes(put func(*Entity), remove func(wire.Entity)) {
+	for _, ent := range e.changed {
+		ent.dirty = false
+		if e.entities[ent.Entity] == ent {
+			put(ent)
+		}
+	}
+	for _, name := range e.forgot {
+		if e.entities[name] == nil {
+			remove(name)
+		}
+	}
+	clear(e.changed)
+	e.changed, e.forgot = e.changed[:0], e.forgot[:0]
+}
+
+// Restore puts an entity back that Changes once reported, and SetWatermark the
+// watermark of that time.
+func (e *Engine) Restore(ent *Entity) {
+	e.entities[ent.Entity] = ent
+	for _, w := range ent.Windows {
+		e.starts[w.Start] = append(e.starts[w.Start], ent)
+		if w.Changed {
+			e.pending[w.Start] = append(e.pending[w.Start], ent)
+		}
+	}
+}
+
+// SetWatermark sets the watermark without closing windows; for restoring only.
+func (e *Engine) SetWatermark(mark int64) { e.mark = mark }

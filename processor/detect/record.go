@@ -1,0 +1,105 @@
+package detect
+
+import (
+	"strings"
+	"time"
+
+	"keytrail/processor/count"
+	"keytrail/schemas/normalize"
+	"keytrail/schemas/otellog"
+	"keytrail/schemas/semconv"
+	"keytrail/schemas/wire"
+)
+
+// WindowRecord fills rec with the log record of a window. observed is when it
+// was computed, ns since 1970. rec shares w's strings.
+func WindowRecord(rec *otellog.Record, w *Window, size, observed int64) {
+	rec.Reset()
+	anomalies := AnomalyCount(&w.Partial)
+	rec.EventName, rec.Time, rec.Observed, rec.Severity = semconv.EventKeytrailWindow, w.Start, observed, otellog.SeverityInfo
+	if anomalies > 0 {
+		rec.Severity = otellog.SeverityWarn
+	}
+	resource(rec, w.Entity)
+	rec.String(semconv.KeytrailWindowID, WindowID(w.Entity, w.Start, size))
+	entity(rec, w.Entity, w.Start, w.Start+size)
+	state := "open"
+	if w.Closed {
+		state = "final"
+	}
+	rec.String(semconv.KeytrailWindowState, state)
+	rec.Int(semconv.KeytrailWindowRevision, int64(w.Revision))
+	rec.Int(semconv.KeytrailWindowAnomalies, anomalies)
+	for _, id := range [...]wire.CounterID{wire.CounterCalls, wire.CounterDenied, wire.CounterFailed} {
+		rec.Int(id.Name(), count.Get(&w.Partial, id)) // written even when 0
+	}
+	for _, c := range w.Counters {
+		if c.ID != wire.CounterCalls && c.ID != wire.CounterDenied && c.ID != wire.CounterFailed {
+			rec.Int(c.ID.Name(), c.N)
+		}
+	}
+	distinct := func(name string, id wire.SetID) {
+		if n := len(w.Sets[id].Values); n > 0 {
+			rec.Int(name, int64(n))
+		}
+	}
+	distinct(semconv.KeytrailWindowObjects, wire.SetObjects)
+	switch w.Scope {
+	case wire.ScopeKey:
+		distinct(semconv.KeytrailWindowPrincipals, wire.SetPeers)
+	case wire.ScopePrincipal:
+		distinct(semconv.KeytrailWindowKeys, wire.SetPeers)
+	}
+	if w.Sets[wire.SetObjects].Capped {
+		rec.Bool(semconv.KeytrailWindowObjectsCapped, true)
+	}
+}
+
+// AnomalyRecord fills rec with the log record of an anomaly, like WindowRecord.
+func AnomalyRecord(rec *otellog.Record, a *Anomaly, observed int64) {
+	rec.Reset()
+	rec.EventName, rec.Time, rec.Observed, rec.Severity = semconv.EventKeytrailAnomaly, a.Start, observed, otellog.SeverityWarn
+	if a.Score >= 8 {
+		rec.Severity = otellog.SeverityError
+	}
+	resource(rec, a.Entity)
+	rec.String(semconv.KeytrailAnomalyID, a.ID)
+	rec.String(semconv.KeytrailAnomalyKind, string(a.Kind))
+	rec.String(semconv.KeytrailAnomalyDetector, a.Detector)
+	rec.Double(semconv.KeytrailAnomalyScore, a.Score)
+	rec.String(semconv.KeytrailAnomalySeverity, a.Severity())
+	rec.String(semconv.KeytrailAnomalyReason, a.Reason)
+	rec.Double(semconv.KeytrailAnomalyObserved, a.Observed)
+	rec.Double(semconv.KeytrailAnomalyExpected, a.Expected)
+	rec.Strings(semconv.KeytrailAnomalyCalls, a.Calls)
+	rec.Strings(semconv.KeytrailAnomalyTechniques, a.Techniques)
+	entity(rec, a.Entity, a.Start, a.End)
+}
+
+func entity(rec *otellog.Record, e wire.Entity, start, end int64) {
+	rec.String(semconv.KeytrailWindowScope, e.Scope.String())
+	rec.String(semconv.KeytrailWindowStart, stamp(start))
+	rec.String(semconv.KeytrailWindowEnd, stamp(end))
+	rec.String(semconv.AWSKMSKeyARN, e.KeyARN)
+	rec.String(semconv.KeytrailPrincipal, e.Principal)
+}
+
+// resource takes account and region from the entity's ARNs, where it has any.
+func resource(rec *otellog.Record, e wire.Entity) {
+	add := func(key, value string) {
+		if value != "" {
+			rec.Resource = append(rec.Resource, otellog.Attr{Key: key, Kind: otellog.KindString, Str: value})
+		}
+	}
+	add(semconv.CloudProvider, "aws")
+	arn := e.KeyARN
+	if e.Scope == wire.ScopePrincipal {
+		arn = e.Principal
+	}
+	add(semconv.CloudAccountID, normalize.ARNAccount(arn))
+	if p := strings.SplitN(arn, ":", 5); len(p) == 5 {
+		add(semconv.CloudRegion, p[3])
+	}
+}
+
+func stamp(ns int64) string { return time.Unix(0, ns).UTC().Format(time.RFC3339) }

@@ -1,0 +1,107 @@
+package rule
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"keytrail/schemas/normalize"
+	"keytrail/schemas/otellog"
+	"keytrail/schemas/semconv"
+)
+
+// All are the always-on rules. Sources: AWS KMS developer guide ("Deleting AWS
+// KMS keys", "Key policies", "Grants in AWS KMS", "Logging AWS KMS API calls
+// with CloudTrail"), CloudTrail user guide ("Logging management events"), MITRE
+// ATT&CK for Enterprise.
+var All = [...]Rule{
+	{Name: "key_deletion_scheduled", Score: 10, Techniques: []string{"T1485"},
+		classes: []normalize.Class{normalize.ClassDestroy}, match: is("ScheduleKeyDeletion"),
+		What: func(rec *otellog.Record) string {
+			if a := rec.Get(semconv.AWSKMSPendingWindowDays); a != nil {
+				return fmt.Sprintf("scheduled the deletion of the key in %d days", a.Int)
+			}
+			return "scheduled the deletion of the key"
+		}},
+	{Name: "key_disabled", Score: 8, Techniques: []string{"T1489", "T1485"},
+		classes: []normalize.Class{normalize.ClassDestroy}, match: is("DisableKey"), What: says("disabled the key")},
+	{Name: "key_material_deleted", Score: 10, Techniques: []string{"T1485"},
+		classes: []normalize.Class{normalize.ClassDestroy}, match: is("DeleteImportedKeyMaterial", "DeleteExpiredKeyMaterial"),
+		What: says("deleted the key's imported material: data under it can not be read until it is imported again")},
+	{Name: "policy_public", Score: 10, Techniques: []string{"T1098", "T1486"},
+		classes: []normalize.Class{normalize.ClassPolicy, normalize.ClassManage}, match: isTrue(semconv.AWSKMSPolicyPublic),
+		What: says("set a key policy that lets every AWS principal in without a condition")},
+	{Name: "policy_lockout_check_bypassed", Score: 8, Techniques: []string{"T1098", "T1531"},
+		classes: []normalize.Class{normalize.ClassPolicy, normalize.ClassManage}, match: isTrue(semconv.AWSKMSPolicyLockoutCheckBypassed),
+		What: says("set a key policy without the check that keeps its owner from being locked out")},
+	{Name: "grant_to_other_account", Score: 8, Techniques: []string{"T1098"},
+		classes: []normalize.Class{normalize.ClassGrant}, match: foreignGrant,
+		What: func(rec *otellog.Record) string {
+			ops := ""
+			if a := rec.Get(semconv.AWSKMSGrantOperations); a != nil {
+				ops = " for " + strings.Join(a.Strs, ", ")
+			}
+			return "granted " + rec.Str(semconv.AWSKMSGrantGranteePrincipal) + ", of another account, the use of the key" + ops
+		}},
+	{Name: "rotation_disabled", Score: 6, Techniques: []string{"T1562"},
+		classes: []normalize.Class{normalize.ClassRotate}, match: is("DisableKeyRotation"), What: says("turned the key's rotation off")},
+	{Name: "root_use", Score: 8, Techniques: []string{"T1078.004"},
+		classes: rootClasses, match: func(rec *otellog.Record) bool { return rec.Str(semconv.AWSPrincipalType) == "Root" },
+		What: func(rec *otellog.Record) string { return "used the account's root identity for " + operation(rec) }},
+	{Name: "old_tls", Score: 4, Techniques: []string{"T1557"},
+		match: func(rec *otellog.Record) bool {
+			v := rec.Str(semconv.TLSProtocolVersion)
+			return v == "1" || v == "1.0" || v == "1.1"
+		},
+		What: func(rec *otellog.Record) string { return "called over TLS " + rec.Str(semconv.TLSProtocolVersion) }},
+	{Name: "kms_events_excluded", BlindSpot: true, Score: 10, Techniques: []string{"T1562.008"},
+		classes: trail, match: func(rec *otellog.Record) bool {
+			a := rec.Get(semconv.AWSCloudTrailExcludedSources)
+			return a != nil && slices.Contains(a.Strs, "kms.amazonaws.com")
+		},
+		What: func(rec *otellog.Record) string {
+			return "excluded all AWS KMS events from trail " + trailName(rec) + ": what happens to keys is no longer recorded there"
+		}},
+	{Name: "management_events_off", BlindSpot: true, Score: 10, Techniques: []string{"T1562.008"},
+		classes: trail, match: func(rec *otellog.Record) bool {
+			a := rec.Get(semconv.AWSCloudTrailManagementEvents)
+			return a != nil && a.Kind == otellog.KindBool && a.Int == 0
+		},
+		What: func(rec *otellog.Record) string {
+			return "turned management events off in trail " + trailName(rec) + ": what happens to keys is no longer recorded there"
+		}},
+	{Name: "logging_stopped", BlindSpot: true, Score: 10, Techniques: []string{"T1562.008"},
+		classes: trail, match: is("StopLogging", "StopEventDataStoreIngestion"),
+		What: func(rec *otellog.Record) string { return "stopped the logging of " + trailName(rec) }},
+	{Name: "trail_deleted", BlindSpot: true, Score: 10, Techniques: []string{"T1562.008"},
+		classes: trail, match: is("DeleteTrail", "DeleteEventDataStore"),
+		What: func(rec *otellog.Record) string { return "deleted " + trailName(rec) }},
+}
+
+var trail = []normalize.Class{normalize.ClassTrail}
+
+// rootClasses are all classes but reads: the console reads as root when its
+// owner only looks around.
+var rootClasses = func() (list []normalize.Class) {
+	for c := range normalize.NumClasses {
+		if c != normalize.ClassRead {
+			list = append(list, c)
+		}
+	}
+	return list
+}()
+
+func trailName(rec *otellog.Record) string {
+	if name := rec.Str(semconv.AWSCloudTrailTrail); name != "" {
+		return name
+	}
+	return "the trail"
+}
+
+// foreignGrant tells whether a grant's grantee is a principal of another
+// account than the key's. Service principals have no account.
+func foreignGrant(rec *otellog.Record) bool {
+	key := rec.Str(semconv.AWSKMSKeyAccountID)
+	grantee := normalize.ARNAccount(rec.Str(semconv.AWSKMSGrantGranteePrincipal))
+	return operation(rec) == "CreateGrant" && key != "" && grantee != "" && grantee != key
+}

@@ -1,0 +1,206 @@
+package scan
+
+import (
+	"bufio"
+	"container/heap"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"slices"
+	"sort"
+	"sync"
+)
+
+// pool collects facts, and gives them back deduplicated and in order of time.
+// Up to maxFacts stay in memory; beyond that they go to temporary files, split
+// by call id so that all copies of a call are in one file, and each file is
+// deduplicated and sorted by itself: memory stays the same whatever the trail's
+// size.
+//
+// Memory: maxFacts * 80 bytes = 80 MB, and as much again while one file's facts
+// are sorted (10 million events are 64 files of 156,000 facts, 12.5 MB each).
+type pool struct {
+	mu    sync.Mutex
+	facts []fact
+	max   int
+	dir   string // of the temporary files; "" until there are any
+	files [files]*spill
+	total int
+}
+
+const (
+	files    = 64
+	maxFacts = 1_000_000
+)
+
+// spill is one temporary file of facts.
+type spill struct {
+	f *os.File
+	w *bufio.Writer
+	n int
+}
+
+// add takes a batch of facts. Safe for concurrent use.
+func (p *pool) add(batch []fact) error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.facts = append(p.facts, batch...)
+	p.total += len(batch)
+	if len(p.facts) < p.max {
+		return nil
+	}
+	return p.flush()
+}
+
+// flush moves the facts in memory to the files.
+func (p *pool) flush() error {
+	if p.dir == "" {
+		dir, err := os.MkdirTemp("", "keytrail-scan-")
+		if err != nil {
+			return fmt.Errorf("cannot create a temporary directory for %d calls: %w", len(p.facts), err)
+		}
+		p.dir = dir
+		for i := range p.files {
+			f, err := os.Create(filepath.Join(dir, fmt.Sprintf("calls-%02d", i)))
+			if err != nil {
+				return fmt.Errorf("cannot create a temporary file: %w", err)
+			}
+			p.files[i] = &spill{f: f, w: bufio.NewWriterSize(f, 64<<10)}
+		}
+	}
+	for i := range p.facts {
+		f := &p.facts[i]
+		// The middle of a UUID holds its version; the ends are random.
+		s := p.files[(f.id[0]^f.id[15])%files]
+		if _, err := s.w.Write(asBytes(p.facts[i : i+1])); err != nil {
+			return fmt.Errorf("cannot write %s: %w", s.f.Name(), err)
+		}
+		s.n++
+	}
+	p.facts = p.facts[:0]
+	return nil
+}
+
+// close removes the temporary files.
+func (p *pool) close() {
+	for _, s := range p.files {
+		if s != nil {
+			s.f.Close()
+		}
+	}
+	if p.dir != "" {
+		os.RemoveAll(p.dir)
+	}
+}
+
+// distinct removes all but the counting copy of each call, and sorts what is
+// left by time.
+func distinct(facts []fact) []fact {
+	sort.Slice(facts, func(i, j int) bool { return byCall(&facts[i], &facts[j]) < 0 })
+	facts = slices.CompactFunc(facts, func(a, b fact) bool { return a.id == b.id })
+	sort.Slice(facts, func(i, j int) bool { return facts[i].time < facts[j].time })
+	return facts
+}
+
+// each calls f for every distinct call in order of time, and returns how many
+// there were.
+func (p *pool) each(f func(*fact) error) (int, error) {
+	if p.dir == "" {
+		facts := distinct(p.facts)
+		for i := range facts {
+			if err := f(&facts[i]); err != nil {
+				return 0, err
+			}
+		}
+		return len(facts), nil
+	}
+	if err := p.flush(); err != nil {
+		return 0, err
+	}
+	p.facts = nil
+	var runs runHeap
+	calls := 0
+	for _, s := range p.files {
+		if err := s.sort(); err != nil {
+			return 0, err
+		}
+		r := &run{r: bufio.NewReaderSize(s.f, 64<<10), left: s.n}
+		calls += s.n
+		if ok, err := r.next(); err != nil {
+			return 0, err
+		} else if ok {
+			runs = append(runs, r)
+		}
+	}
+	heap.Init(&runs)
+	for len(runs) > 0 {
+		r := runs[0]
+		if err := f(&r.head[0]); err != nil {
+			return 0, err
+		}
+		ok, err := r.next()
+		if err != nil {
+			return 0, err
+		}
+		if ok {
+			heap.Fix(&runs, 0)
+		} else {
+			heap.Pop(&runs)
+		}
+	}
+	return calls, nil
+}
+
+// sort reads the file's facts, deduplicates and sorts them, and writes them
+// back.
+func (s *spill) sort() error {
+	if err := s.w.Flush(); err != nil {
+		return fmt.Errorf("cannot write %s: %w", s.f.Name(), err)
+	}
+	facts := make([]fact, s.n)
+	if _, err := s.f.ReadAt(asBytes(facts), 0); err != nil && err != io.EOF {
+		return fmt.Errorf("cannot read %s: %w", s.f.Name(), err)
+	}
+	facts = distinct(facts)
+	s.n = len(facts)
+	if _, err := s.f.WriteAt(asBytes(facts), 0); err != nil {
+		return fmt.Errorf("cannot write %s: %w", s.f.Name(), err)
+	}
+	if _, err := s.f.Seek(0, io.SeekStart); err != nil {
+		return fmt.Errorf("cannot read %s: %w", s.f.Name(), err)
+	}
+	return nil
+}
+
+// run reads a sorted file fact by fact.
+type run struct {
+	r    *bufio.Reader
+	left int
+	head [1]fact
+}
+
+func (r *run) next() (bool, error) {
+	if r.left == 0 {
+		return false, nil
+	}
+	r.left--
+	if _, err := io.ReadFull(r.r, asBytes(r.head[:])); err != nil {
+		return false, fmt.Errorf("cannot read a temporary file: %w", err)
+	}
+	return true, nil
+}
+
+// runHeap orders runs by the time of their next fact.
+type runHeap []*run
+
+func (h runHeap) Len() int           { return len(h) }
+func (h runHeap) Less(i, j int) bool { return h[i].head[0].time < h[j].head[0].time }
+func (h runHeap) Swap(i, j int)      { h[i], h[j] = h[j], h[i] }
+func (h *runHeap) Push(x any)        { *h = append(*h, x.(*run)) }
+func (h *runHeap) Pop() any {
+	old := *h
+	r := old[len(old)-1]
+	*h = old[:len(old)-1]
+	return r
+}

@@ -1,0 +1,302 @@
+// Package scan counts and judges trails without a broker: files in, windows and
+// anomalies out, in one process, with the same decoding, counting and detecting
+// code as the stream.
+//
+// The order of files and of records does not matter, because nothing is
+// published before everything is read: calls are deduplicated over the whole
+// input, and windows close in order of event time. There is therefore no late
+// call in a scan. Memory is bounded by the distinct KMS keys, principals and
+// pairs, not by the number of events (see pool).
+package scan
+
+import (
+	"context"
+	"hash/crc32"
+	"io"
+	"iter"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"keytrail/processor/count"
+	"keytrail/processor/detect"
+	"keytrail/processor/eventtime"
+	"keytrail/processor/source"
+	"keytrail/schemas/cloudtrail"
+	"keytrail/schemas/normalize"
+	"keytrail/schemas/otellog"
+	"keytrail/schemas/wire"
+)
+
+// Config says how to scan.
+type Config struct {
+	Limits    cloudtrail.Limits
+	Normalize normalize.Options
+	Detect    detect.Config
+	Workers   int // objects that are read at the same time; at least 1
+	// DeadLetter is called for every piece of input that could not be counted,
+	// one call at a time. The letter's Raw is valid only during the call.
+	DeadLetter func(*wire.DeadLetter) error
+	// Now is when the scan runs, for the dead letters.
+	Now time.Time
+}
+
+// Totals says what became of the records of a scan:
+// Received = Counted + Duplicates + Filtered + DeadLettered.
+type Totals struct {
+	Objects      int64
+	Received     int64 // records, good and bad
+	Filtered     int64 // events that Keytrail is not about, and digest files
+	DeadLettered int64
+	Duplicates   int64 // further copies of a call
+	Counted      int64 // calls
+	Windows      int64
+	Anomalies    int64
+	// Unexplained counts anomalies of rules beyond MaxRuleAnomalies: they are in
+	// the windows' counts, but have no record of their own.
+	Unexplained int64
+}
+
+// MaxRuleAnomalies bounds the rule anomalies that one scan keeps in memory
+// until their windows close: 100,000 of about 1 kB.
+const MaxRuleAnomalies = 100_000
+
+// Scanner is one scan: Read any number of times, then Finish once.
+type Scanner struct {
+	cfg    Config
+	names  *names
+	pool   pool
+	totals Totals // by atomic while reading
+
+	mu    sync.Mutex // guards rules, and calls of cfg.DeadLetter
+	rules map[ruleCall][]detect.Anomaly
+}
+
+type ruleCall struct {
+	id  wire.CallID
+	sum uint32
+}
+
+// New returns a Scanner.
+func New(cfg Config) *Scanner {
+	cfg.Workers = max(cfg.Workers, 1)
+	cfg.Detect.Lateness = 0 // everything is read before anything closes
+	return &Scanner{cfg: cfg, names: newNames(), pool: pool{max: maxFacts}, rules: map[ruleCall][]detect.Anomaly{}}
+}
+
+// Close removes the scan's temporary files.
+func (s *Scanner) Close() { s.pool.close() }
+
+// Progress returns the totals so far. Safe for concurrent use with Read.
+func (s *Scanner) Progress() Totals {
+	return Totals{
+		Objects: atomic.LoadInt64(&s.totals.Objects), Received: atomic.LoadInt64(&s.totals.Received),
+		Filtered: atomic.LoadInt64(&s.totals.Filtered), DeadLettered: atomic.LoadInt64(&s.totals.DeadLettered),
+	}
+}
+
+// Read reads objects with the configured number of workers. An object that can
+// not be opened is a dead letter; an error of the sequence itself (a path that
+// does not exist), of the dead letter or of the disk ends the scan.
+func (s *Scanner) Read(ctx context.Context, objects iter.Seq2[source.Object, error]) error {
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	work := make(chan source.Object)
+	var wg sync.WaitGroup
+	for range s.cfg.Workers {
+		wg.Go(func() {
+			r := newReader(s)
+			for o := range work {
+				if err := r.object(ctx, o); err != nil {
+					cancel(err)
+				}
+			}
+			if err := r.flush(); err != nil {
+				cancel(err)
+			}
+		})
+	}
+	for o, err := range objects {
+		if err != nil {
+			cancel(err)
+		}
+		if ctx.Err() != nil {
+			break
+		}
+		select {
+		case work <- o:
+		case <-ctx.Done():
+		}
+	}
+	close(work)
+	wg.Wait()
+	return context.Cause(ctx)
+}
+
+// Finish deduplicates, counts and judges what was read, and calls emit for
+// every window in order of event time, with its anomalies; a result is valid
+// only during the call. The totals are complete after it.
+func (s *Scanner) Finish(emit func(*detect.Result) error) (Totals, error) {
+	size := s.cfg.Detect.Size
+	engine := detect.NewEngine(s.cfg.Detect, nil)
+	table := count.NewTable(size)
+	start, begun := int64(0), false
+	var explained []detect.Anomaly
+	closeWindow := func() error {
+		for p := range table.All() {
+			engine.Merge(p)
+		}
+		table.Reset()
+		results := engine.Advance(start + size)
+		engine.Changes(func(*detect.Entity) {}, func(wire.Entity) {})
+		err := s.publish(results, explained, emit)
+		explained = explained[:0]
+		return err
+	}
+	calls, err := s.pool.each(func(f *fact) error {
+		if at := eventtime.Start(f.time, size); !begun || at != start {
+			if begun {
+				if err := closeWindow(); err != nil {
+					return err
+				}
+			}
+			start, begun = at, true
+		}
+		c := f.call(s.names)
+		table.Add(&c, 1)
+		if f.rules != 0 {
+			explained = append(explained, s.rules[ruleCall{f.id, f.sum}]...)
+		}
+		return nil
+	})
+	if err == nil && begun {
+		err = closeWindow()
+	}
+	s.totals.Counted = int64(calls)
+	s.totals.Duplicates = int64(s.pool.total - calls)
+	return s.totals, err
+}
+
+// publish hands out the results of one window start. The rules' anomalies,
+// found while reading, go out with the window of their pair.
+func (s *Scanner) publish(results []detect.Result, explained []detect.Anomaly, emit func(*detect.Result) error) error {
+	byEntity := make(map[wire.Entity][]detect.Anomaly, len(explained))
+	for _, a := range explained {
+		byEntity[a.Entity] = append(byEntity[a.Entity], a)
+	}
+	for i := range results {
+		r := &results[i]
+		if !r.Closed {
+			continue // a preview: the window closes at once
+		}
+		r.Anomalies = append(r.Anomalies, byEntity[r.Entity]...)
+		s.totals.Windows++
+		s.totals.Anomalies += int64(len(r.Anomalies))
+		if err := emit(r); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// reader reads objects for one worker.
+type reader struct {
+	s     *Scanner
+	norm  *normalize.Normalizer
+	rec   otellog.Record
+	ev    cloudtrail.Event
+	call  count.Call
+	batch []fact
+}
+
+var castagnoli = crc32.MakeTable(crc32.Castagnoli)
+
+func newReader(s *Scanner) *reader { return &reader{s: s, norm: normalize.New(s.cfg.Normalize)} }
+
+// object reads all records of one object.
+func (r *reader) object(ctx context.Context, o source.Object) error {
+	atomic.AddInt64(&r.s.totals.Objects, 1)
+	body, err := o.Open()
+	if err != nil {
+		atomic.AddInt64(&r.s.totals.Received, 1)
+		return r.dead(&cloudtrail.BadRecord{Object: o.Name, Reason: cloudtrail.ReasonRead, Detail: err.Error()})
+	}
+	defer body.Close()
+	in := cloudtrail.NewReader(body, o.Name, r.s.cfg.Limits)
+	for ctx.Err() == nil {
+		err := in.Next(&r.ev)
+		if err == io.EOF {
+			break
+		}
+		atomic.AddInt64(&r.s.totals.Received, 1)
+		if err == nil {
+			err = r.event()
+		}
+		if err != nil {
+			if err := r.dead(err); err != nil {
+				return err
+			}
+		}
+		if len(r.batch) == cap(r.batch) {
+			if err := r.flush(); err != nil {
+				return err
+			}
+		}
+	}
+	atomic.AddInt64(&r.s.totals.Received, int64(in.NotEvents))
+	atomic.AddInt64(&r.s.totals.Filtered, int64(in.NotEvents))
+	return nil
+}
+
+// event turns the event in r.ev into a fact.
+func (r *reader) event() error {
+	ok, err := r.norm.Record(&r.ev, 0, &r.rec)
+	if err != nil {
+		return err
+	}
+	if !ok {
+		atomic.AddInt64(&r.s.totals.Filtered, 1)
+		return nil
+	}
+	count.FromRecord(&r.rec, &r.call)
+	sum := crc32.Checksum(r.ev.Raw, castagnoli)
+	r.batch = append(r.batch, makeFact(&r.call, r.ev.ID, sum, r.s.names))
+	if r.call.Rules != 0 {
+		r.s.explain(&r.rec, &r.call, sum)
+	}
+	return nil
+}
+
+// explain keeps the anomalies of the rules that a call matched, until it is
+// known which copy of the call counts.
+func (s *Scanner) explain(rec *otellog.Record, c *count.Call, sum uint32) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if len(s.rules) >= MaxRuleAnomalies {
+		s.totals.Unexplained++
+		return
+	}
+	own := c.Clone()
+	e := wire.Entity{Scope: wire.ScopePair, KeyARN: own.KeyARN, Principal: own.Principal}
+	s.rules[ruleCall{c.ID, sum}] = detect.FromRules(rec, c.Rules, e, eventtime.Start(c.Time, s.cfg.Detect.Size), s.cfg.Detect.Size)
+}
+
+// dead hands a bad record to the dead letter.
+func (r *reader) dead(err error) error {
+	s := r.s
+	atomic.AddInt64(&s.totals.DeadLettered, 1)
+	letter := wire.FromBadRecord("scan", err, s.cfg.Now)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.cfg.DeadLetter(&letter)
+}
+
+// flush hands the collected facts to the pool.
+func (r *reader) flush() error {
+	err := r.s.pool.add(r.batch)
+	if r.batch == nil {
+		r.batch = make([]fact, 0, 4096)
+	}
+	r.batch = r.batch[:0]
+	return err
+}

@@ -1,0 +1,105 @@
+package source
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+)
+
+// checkpointVersion is the format that this package writes and the only one
+// that it reads.
+const checkpointVersion = 1
+
+// maxCheckpointBytes bounds a checkpoint that is read: DefaultMaxObjects
+// entries of 512 bytes, which is a path of some 450. CloudTrail's own paths
+// have about 150.
+const maxCheckpointBytes = DefaultMaxObjects * 512
+
+// checkpoint is the file's content: which objects are done.
+type checkpoint struct {
+	Version int         `json:"version"`
+	Done    []doneEntry `json:"done"`
+}
+
+// doneEntry is one object that was handed over. MTime counts nanoseconds since
+// 1970-01-01 UTC.
+type doneEntry struct {
+	Name  string `json:"name"`
+	Size  int64  `json:"size"`
+	MTime int64  `json:"mtime"`
+}
+
+// loadCheckpoint reads the file at path. A file that does not exist is found
+// false. Anything that this package would not have written is an error: a
+// checkpoint that is guessed at loses events or repeats them.
+func loadCheckpoint(path string) (c checkpoint, found bool, err error) {
+	f, err := os.Open(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return c, false, nil
+	}
+	if err != nil {
+		return c, false, fmt.Errorf("cannot open checkpoint %q: %w", path, err)
+	}
+	defer f.Close()
+	const advice = "restore it, or remove it to read every file again"
+	dec := json.NewDecoder(io.LimitReader(f, maxCheckpointBytes))
+	dec.DisallowUnknownFields()
+	if err := dec.Decode(&c); err != nil {
+		return c, false, fmt.Errorf("cannot read checkpoint %q: %w; %s", path, err, advice)
+	}
+	if c.Version != checkpointVersion {
+		return c, false, fmt.Errorf("cannot read checkpoint %q: its version is %d and this program knows %d; %s",
+			path, c.Version, checkpointVersion, advice)
+	}
+	return c, true, nil
+}
+
+// save writes c to path so that a crash at any moment leaves the old content
+// or the new: into a temporary file beside it, synced, renamed over it, and
+// the folder synced. The temporary file's name begins with a dot.
+func (c *checkpoint) save(path string) (err error) {
+	slices.SortFunc(c.Done, func(a, b doneEntry) int { return strings.Compare(a.Name, b.Name) })
+	fail := func(err error) error { return fmt.Errorf("cannot write checkpoint %q: %w", path, err) }
+	b, err := json.Marshal(c)
+	if err != nil {
+		return fail(err)
+	}
+	dir := filepath.Dir(path)
+	f, err := os.CreateTemp(dir, ".keytrail-checkpoint-*")
+	if err != nil {
+		return fail(err)
+	}
+	defer func() {
+		if err != nil {
+			os.Remove(f.Name())
+		}
+	}()
+	_, err = f.Write(append(b, '\n'))
+	if err == nil {
+		err = f.Sync()
+	}
+	if cerr := f.Close(); err == nil {
+		err = cerr
+	}
+	if err == nil {
+		err = os.Rename(f.Name(), path)
+	}
+	if err != nil {
+		return fail(err)
+	}
+	d, err := os.Open(dir)
+	if err != nil {
+		return fail(err)
+	}
+	defer d.Close()
+	if err := d.Sync(); err != nil {
+		return fail(err)
+	}
+	return nil
+}

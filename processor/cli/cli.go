@@ -44,12 +44,12 @@ type command struct {
 // commands are all of them, in the order of the help text.
 func commands() []command {
 	return []command{
-		//{"demo", "", "the whole pipeline in one process, on made-up trails with attacks in them", (*app).demo},
+		{"demo", "", "the whole pipeline in one process, on made-up trails with attacks in them", (*app).demo},
 		{"scan", "PATHS", "count and judge CloudTrail files without a broker", (*app).scan},
 		{"normalize", "PATHS", "print every event as an OpenTelemetry log record", (*app).normalize},
-		//{"run", "-c FILE", "run the stages over Kafka", (*app).serve},
-		//{"generate", "--out DIR", "write labelled synthetic CloudTrail files", (*app).generate},
-		//{"config", "check|print -c FILE", "check a configuration, or print it in full", (*app).config},
+		{"run", "-c FILE", "run the stages over Kafka", (*app).serve},
+		{"generate", "--out DIR", "write labelled synthetic CloudTrail files", (*app).generate},
+		{"config", "check|print -c FILE", "check a configuration, or print it in full", (*app).config},
 		{"schema", "[EVENT]", "print the JSON Schema of an event's log record", (*app).schema},
 		{"version", "", "print the version", (*app).version},
 	}

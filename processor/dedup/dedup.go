@@ -136,6 +136,9 @@ type Key struct {
 	Time int64
 }
 
+// KeySize is the length of a key in the form of AppendKeys.
+const KeySize = 24
+
 // AppendKeys appends keys to dst in the form of the dedup topic: 16 bytes of id
 // and 8 of event time each.
 func AppendKeys(dst []byte, keys []Key) []byte {
@@ -149,12 +152,12 @@ func AppendKeys(dst []byte, keys []Key) []byte {
 // Keys yields the keys in b; bytes left over at the end are passed over.
 func Keys(b []byte) iter.Seq[Key] {
 	return func(yield func(Key) bool) {
-		for len(b) >= 24 {
-			k := Key{ID: wire.CallID(b[:16]), Time: int64(binary.LittleEndian.Uint64(b[16:]))}
+		for len(b) >= KeySize {
+			k := Key{ID: wire.CallID(b[:16]), Time: int64(binary.LittleEndian.Uint64(b[16:KeySize]))}
 			if !yield(k) {
 				return
 			}
-			b = b[24:]
+			b = b[KeySize:]
 		}
 	}
 }

@@ -55,8 +55,8 @@ var firstSeen = detector{"first_use", KindFirstSeen, []string{"T1078.004"}, func
 	// one more for each doubling.
 	days := float64(w.Start-key.Since) / float64(24*time.Hour)
 	return Anomaly{Score: min(4+math.Log2(max(days, 1)), 8), Observed: float64(calls), Reason: fmt.Sprintf(
-		"%s used KMS key %s for the first time (%d calls in %s); others have used the key since %s.",
-		ent.Principal, ent.KeyARN, calls, span(e.cfg.Size), date(key.Since))}, true
+		"%s used KMS key %s for the first time (%s in %s); others have used the key since %s.",
+		ent.Principal, ent.KeyARN, callCount(calls), span(e.cfg.Size), date(key.Since))}, true
 }}
 
 // sweep asks: does one principal read many different secrets or parameters
@@ -168,6 +168,13 @@ func span(ns int64) string {
 }
 
 func date(ns int64) string { return time.Unix(0, ns).UTC().Format("2006-01-02 15:04Z") }
+
+func callCount(n int64) string {
+	if n == 1 {
+		return "1 call"
+	}
+	return fmt.Sprintf("%d calls", n)
+}
 
 func atLeast(n int, capped bool) string {
 	if capped {

@@ -104,6 +104,14 @@ func (s *Sources) Watermark(want int) int64 {
 	return s.current()
 }
 
+// Restore sets the combined watermark of an earlier time, below which it will
+// not go.
+func (s *Sources) Restore(mark int64) {
+	if mark != None {
+		s.last, s.begun = mark, true
+	}
+}
+
 func (s *Sources) current() int64 {
 	if !s.begun {
 		return None

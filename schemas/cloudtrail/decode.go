@@ -74,9 +74,8 @@ func (d *Decoder) value(data []byte, ev *Event) (int, scanErr) {
 	return s.pos, scanErr{}
 }
 
-// record decodes the members of the object at the scanner's position. The
-// cases are the fields of "CloudTrail record contents"; names that no event
-// has may belong to an envelope.
+// record decodes the members of the object at the scanner's position. Names
+// that no event has may belong to an envelope.
 func (d *Decoder) record(ev *Event) scanErr {
 	s := &d.s
 	var o objState
@@ -88,72 +87,89 @@ func (d *Decoder) record(ev *Event) scanErr {
 		if err.bad() || !ok {
 			return err
 		}
-		switch name {
-		case "eventVersion":
-			err = s.text(&ev.Version)
-		case "eventTime":
-			err = s.text(&ev.Time)
-		case "eventSource":
-			err = s.text(&ev.Source)
-		case "eventName":
-			err = s.text(&ev.Name)
-		case "awsRegion":
-			err = s.text(&ev.Region)
-		case "sourceIPAddress":
-			err = s.text(&ev.SourceIP)
-		case "userAgent":
-			err = s.text(&ev.UserAgent)
-		case "errorCode":
-			err = s.text(&ev.ErrorCode)
-		case "errorMessage":
-			err = s.text(&ev.ErrorMessage)
-		case "requestID":
-			err = s.text(&ev.RequestID)
-		case "eventID":
-			err = s.text(&ev.ID)
-		case "sharedEventID":
-			err = s.text(&ev.SharedID)
-		case "eventType":
-			err = s.text(&ev.Type)
-		case "eventCategory":
-			err = s.text(&ev.Category)
-		case "apiVersion":
-			err = s.text(&ev.APIVersion)
-		case "recipientAccountId":
-			err = s.text(&ev.RecipientAccount)
-		case "vpcEndpointId":
-			err = s.text(&ev.VPCEndpoint)
-		case "vpcEndpointAccountId":
-			err = s.text(&ev.VPCEndpointOwner)
-		case "readOnly":
-			err = s.boolean(&ev.ReadOnly)
-		case "managementEvent":
-			err = s.boolean(&ev.Management)
-		case "sessionCredentialFromConsole":
-			err = s.boolean(&ev.ConsoleCredential)
-		case "userIdentity":
-			err = s.identity(&ev.Identity)
-		case "tlsDetails":
-			err = s.tls(&ev.TLS)
-		case "requestParameters":
-			err = s.request(ev)
-		case "responseElements":
-			err = s.response(&ev.Response)
-		case "serviceEventDetails":
-			err = s.service(&ev.Service)
-		case "additionalEventData":
-			err = s.extra(&ev.Extra)
-		case "addendum":
-			err = s.addendum(&ev.Addendum)
-		case "resources":
-			err = s.targets(ev)
-		default:
-			err = d.env.member(s, name)
+		if dst := ev.text(name); dst != nil {
+			err = s.text(dst)
+		} else {
+			err = d.part(ev, name)
 		}
 		if err.bad() {
 			return err
 		}
 	}
+}
+
+// text returns where the text field called name goes, or nil. The cases, here
+// and in part, are the fields of "CloudTrail record contents".
+func (ev *Event) text(name string) *string {
+	switch name {
+	case "eventVersion":
+		return &ev.Version
+	case "eventTime":
+		return &ev.Time
+	case "eventSource":
+		return &ev.Source
+	case "eventName":
+		return &ev.Name
+	case "awsRegion":
+		return &ev.Region
+	case "sourceIPAddress":
+		return &ev.SourceIP
+	case "userAgent":
+		return &ev.UserAgent
+	case "errorCode":
+		return &ev.ErrorCode
+	case "errorMessage":
+		return &ev.ErrorMessage
+	case "requestID":
+		return &ev.RequestID
+	case "eventID":
+		return &ev.ID
+	case "sharedEventID":
+		return &ev.SharedID
+	case "eventType":
+		return &ev.Type
+	case "eventCategory":
+		return &ev.Category
+	case "apiVersion":
+		return &ev.APIVersion
+	case "recipientAccountId":
+		return &ev.RecipientAccount
+	case "vpcEndpointId":
+		return &ev.VPCEndpoint
+	case "vpcEndpointAccountId":
+		return &ev.VPCEndpointOwner
+	}
+	return nil
+}
+
+// part decodes the fields that are not text.
+func (d *Decoder) part(ev *Event, name string) scanErr {
+	s := &d.s
+	switch name {
+	case "readOnly":
+		return s.boolean(&ev.ReadOnly)
+	case "managementEvent":
+		return s.boolean(&ev.Management)
+	case "sessionCredentialFromConsole":
+		return s.boolean(&ev.ConsoleCredential)
+	case "userIdentity":
+		return s.identity(&ev.Identity)
+	case "tlsDetails":
+		return s.tls(&ev.TLS)
+	case "requestParameters":
+		return s.request(ev)
+	case "responseElements":
+		return s.response(&ev.Response)
+	case "serviceEventDetails":
+		return s.service(&ev.Service)
+	case "additionalEventData":
+		return s.extra(&ev.Extra)
+	case "addendum":
+		return s.addendum(&ev.Addendum)
+	case "resources":
+		return s.targets(&ev.Resources)
+	}
+	return d.env.member(s, name)
 }
 
 // identity decodes userIdentity.

@@ -53,6 +53,8 @@ func (e *envelope) member(s *scanner, name string) scanErr {
 		return s.text(&e.region)
 	case "digestS3Bucket":
 		e.digest = true
+	case "Resources": // of a LookupEvents item
+		return s.targets(nil)
 	}
 	return s.skip()
 }
@@ -72,8 +74,11 @@ func (e *envelope) inner() string {
 }
 
 // native tells whether the envelope is an EventBridge event that KMS itself
-// sent (rotation, deletion, expiry), which holds no CloudTrail event.
-func (e *envelope) native() bool { return e.source == "aws.kms" && e.detailType != "" && e.isDetail }
+// sent (rotation, deletion, expiry), which holds no CloudTrail event. Those that
+// do ("AWS API Call via CloudTrail") name KMS as their source too.
+func (e *envelope) native() bool {
+	return e.source == "aws.kms" && e.detailType != "" && e.isDetail && !strings.HasSuffix(e.detailType, " via CloudTrail")
+}
 
 // fillNative makes ev of a native KMS event of EventBridge: an internal
 // operation without a caller. Raw is the whole envelope, which is the original.

@@ -14,8 +14,9 @@ import (
 // from. It inflates, counts and bounds.
 type input struct {
 	src    io.Reader
-	packed *counter // compressed bytes read so far; nil for a plain object
-	sniff  bool     // the first bytes have not been looked at yet
+	origin *source // below src: the object as it is stored
+	zipped bool    // it is stored as gzip
+	sniff  bool    // the first bytes have not been looked at yet
 	buf    []byte
 	start  int
 	base   int64 // offset of buf[0] in the inflated object
@@ -31,18 +32,30 @@ const chunk = 256 << 10
 // errTooBig is the failure of an object that inflates over its bounds.
 var errTooBig = errors.New("the object inflates over the limit")
 
-type counter struct {
-	r io.Reader
-	n int64
+// maxEmptyReads is how often a source may give neither bytes nor an error
+// before it is given up, as in package bufio.
+const maxEmptyReads = 100
+
+// source counts what an object's source gives and keeps its failure, so that a
+// source that fails is told from a gzip stream that is damaged.
+type source struct {
+	r   io.Reader
+	n   int64
+	err error
 }
 
-func (c *counter) Read(p []byte) (int, error) {
-	n, err := c.r.Read(p)
-	c.n += int64(n)
+func (s *source) Read(p []byte) (int, error) {
+	n, err := s.r.Read(p)
+	s.n += int64(n)
+	if err != nil && err != io.EOF {
+		s.err = err
+	}
 	return n, err
 }
 
-func newInput(r io.Reader, lim Limits) *input { return &input{src: r, sniff: true, lim: lim} }
+func newInput(r io.Reader, lim Limits) *input {
+	return &input{origin: &source{r: r}, sniff: true, lim: lim}
+}
 
 // newText returns an input over text that is in memory already. The text must
 // not change while the input is in use.
@@ -54,8 +67,7 @@ func newText(text string, lim Limits) *input {
 // (RFC 1952: 0x1f 0x8b).
 func (in *input) open() {
 	in.sniff = false
-	packed := &counter{r: in.src}
-	buffered := bufio.NewReaderSize(packed, 64<<10)
+	buffered := bufio.NewReaderSize(in.origin, 64<<10)
 	magic, err := buffered.Peek(2)
 	if len(magic) < 2 && err != nil && err != io.EOF {
 		in.fail(err)
@@ -63,12 +75,13 @@ func (in *input) open() {
 	}
 	in.src = buffered
 	if bytes.Equal(magic, []byte{0x1f, 0x8b}) {
+		in.zipped = true
 		zip, err := gzip.NewReader(buffered)
 		if err != nil {
 			in.fail(err)
 			return
 		}
-		in.src, in.packed = zip, packed
+		in.src = zip
 	}
 }
 
@@ -109,23 +122,35 @@ func (in *input) fill() bool {
 		copy(grown, in.buf)
 		in.buf = grown
 	}
-	for len(in.buf) < want && !in.eof {
+	for empty := 0; len(in.buf) < want && !in.eof; {
 		n, err := in.src.Read(in.buf[len(in.buf):want])
 		in.buf = in.buf[:len(in.buf)+n]
-		if err == io.EOF {
+		if empty++; n > 0 {
+			empty = 0
+		}
+		switch {
+		case err == io.EOF:
 			in.eof = true
-		} else if err != nil {
+		case err != nil:
 			in.fail(err)
+		case empty == maxEmptyReads:
+			in.fail(io.ErrNoProgress)
 		}
 		in.bound()
 	}
 	return len(in.buf) > have
 }
 
-// bound stops an object that inflates to too much.
+// bound stops an object that inflates to too much, and drops the bytes behind
+// the limit.
 func (in *input) bound() {
 	out := in.base + int64(len(in.buf))
-	if in.err == nil && (out > in.lim.InflatedBytes || in.packed != nil && out > RatioFloor && out > in.lim.Ratio*in.packed.n) {
+	switch over := out - in.lim.InflatedBytes; {
+	case in.err != nil:
+	case over > 0:
+		in.buf = in.buf[:len(in.buf)-int(over)]
+		in.fail(errTooBig)
+	case in.zipped && out > RatioFloor && out > in.lim.Ratio*in.origin.n:
 		in.fail(errTooBig)
 	}
 }
@@ -134,19 +159,17 @@ func (in *input) bound() {
 func (in *input) failure() (Reason, string) {
 	switch {
 	case errors.Is(in.err, errTooBig):
-		out := in.base + int64(len(in.buf))
-		if in.packed != nil {
-			return ReasonInflatedSize, fmt.Sprintf("%d compressed bytes inflate to more than %d; the limits are %d bytes and %d times", in.packed.n, out, in.lim.InflatedBytes, in.lim.Ratio)
+		if in.zipped {
+			out := in.base + int64(len(in.buf))
+			return ReasonInflatedSize, fmt.Sprintf("%d compressed bytes inflate to more than %d; the limits are %d bytes and %d times", in.origin.n, out, in.lim.InflatedBytes, in.lim.Ratio)
 		}
 		return ReasonInflatedSize, fmt.Sprintf("the object is longer than %d bytes", in.lim.InflatedBytes)
+	case !in.zipped, in.origin.err != nil, errors.Is(in.err, io.ErrNoProgress):
+		return ReasonRead, in.err.Error()
 	case errors.Is(in.err, io.ErrUnexpectedEOF):
 		return ReasonTruncated, "the gzip stream is cut; the records before the cut were read"
-	case errors.Is(in.err, gzip.ErrChecksum), errors.Is(in.err, gzip.ErrHeader):
-		return ReasonGzip, in.err.Error()
-	case in.packed != nil:
-		return ReasonGzip, in.err.Error()
 	}
-	return ReasonRead, in.err.Error()
+	return ReasonGzip, in.err.Error()
 }
 
 // peek moves over white space (and a byte order mark at the very start) to the
@@ -169,27 +192,4 @@ func (in *input) peek() (c byte, ok bool) {
 			return 0, false
 		}
 	}
-}
-
-// listStart returns the length of what opens a list of records here: "[", or
-// an object whose first member is one of the lists that hold records. It is 0
-// when neither stands here.
-func (in *input) listStart() (n int, inObject bool) {
-	for len(in.rest()) < 64 && in.fill() {
-	}
-	rest := in.rest()
-	if len(rest) > 0 && rest[0] == '[' {
-		return 1, false
-	}
-	var s scanner
-	s.reset(rest, 2)
-	var o objState
-	if s.space() != '{' || s.open(&o).bad() {
-		return 0, false
-	}
-	name, ok, err := s.next(&o)
-	if err.bad() || !ok || name != "Records" && name != "Events" && name != "logEvents" || s.space() != '[' {
-		return 0, false
-	}
-	return s.pos + 1, true
 }

@@ -184,9 +184,13 @@ func (s *scanner) extra(x *Extra) scanErr {
 	}
 }
 
-// targets decodes resources. Copies that passed through other tools spell ARN
-// in lower case.
-func (s *scanner) targets(ev *Event) scanErr {
+// targets decodes resources, into dst unless that is nil. Copies that passed
+// through other tools spell ARN in lower case.
+//
+// A record cut inside its resources takes the records behind it in as further
+// resources, and the end of the file makes it whole again. So a target that has
+// a record's own name is where the next record begins.
+func (s *scanner) targets(dst *[]Target) scanErr {
 	if s.space() != '[' {
 		return s.skip()
 	}
@@ -200,20 +204,24 @@ func (s *scanner) targets(ev *Event) scanErr {
 			return err
 		}
 		var t Target
-		var lower string
+		var lower, version, id string
 		if s.space() == '"' { // EventBridge lists bare ARNs
 			err = s.text(&t.ARN)
 		} else {
-			err = s.members(field{"accountId", &t.Account}, field{"type", &t.Type}, field{"ARN", &t.ARN}, field{"arn", &lower})
+			err = s.members(field{"accountId", &t.Account}, field{"type", &t.Type}, field{"ARN", &t.ARN}, field{"arn", &lower},
+				field{"eventVersion", &version}, field{"EventId", &id})
 		}
 		if err.bad() {
 			return err
 		}
+		if version != "" || id != "" {
+			return syntax("a record begins inside the resources of another")
+		}
 		if t.ARN == "" {
 			t.ARN = lower
 		}
-		if t != (Target{}) {
-			ev.Resources = append(ev.Resources, t)
+		if dst != nil && t != (Target{}) {
+			*dst = append(*dst, t)
 		}
 	}
 }

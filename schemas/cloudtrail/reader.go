@@ -12,9 +12,11 @@ import (
 // data, EventBridge events, SNS and SQS bodies, Fluent Bit records; plain or
 // gzip, told apart by content.
 //
-// It reads as a stream: memory is two times Limits.RecordBytes at the most,
-// whatever the object's size. A bad record costs that record only. A Reader is
-// not safe for concurrent use.
+// It reads as a stream: it holds at the most two times Limits.RecordBytes (and
+// 512 KiB when that is less) of an object of whatever size, and the unescaped
+// strings of one record beside them; a record inside the text of another
+// envelope is copied out, at the most maxNested times. A bad record costs that
+// record only. A Reader is not safe for concurrent use.
 type Reader struct {
 	in       *input
 	dec      *Decoder
@@ -22,6 +24,7 @@ type Reader struct {
 	index    int
 	mode     mode
 	inObject bool    // the list stands inside an object, which goes on behind it
+	lost     bool    // a record was bad: what closes or opens around the next ones may be its
 	child    *Reader // reads the text inside an envelope
 	childAt  int64   // the envelope's offset
 	nested   int
@@ -100,10 +103,17 @@ func (r *Reader) step(ev *Event) (found bool, err error) {
 			r.mode = modeTail
 		}
 		return false, nil
-	case r.mode == modeValues:
-		if n, inObject := r.in.listStart(); n > 0 {
+	case r.mode == modeList && c == '[': // a bracket too many, or a list of lists
+		r.in.advance(1)
+		r.lost = true
+		return false, nil
+	case r.mode == modeValues && r.lost && (c == ',' || c == ']' || c == '}'):
+		r.in.advance(1)
+		return false, nil
+	case r.mode == modeValues || r.lost:
+		if n, inObject := r.listStart(); n > 0 {
 			r.in.advance(n)
-			r.mode, r.inObject = modeList, inObject
+			r.mode, r.inObject, r.lost = modeList, inObject, false
 			return false, nil
 		}
 	}
@@ -111,15 +121,74 @@ func (r *Reader) step(ev *Event) (found bool, err error) {
 }
 
 // scan runs f over the buffered bytes, and again with more of them while f
-// asks for more and there are any.
+// asks for more and there are any. f sees at most Limits.RecordBytes of them:
+// the bound of a record does not depend on how much happens to be buffered.
 func (r *Reader) scan(f func(data []byte) (int, scanErr)) (int, scanErr) {
 	for {
-		n, err := f(r.in.rest())
+		data := r.in.rest()
+		n, err := f(data[:min(len(data), r.dec.lim.RecordBytes)])
+		if err.more && len(data) >= r.dec.lim.RecordBytes {
+			err = scanErr{reason: ReasonRecordSize, detail: "the record is longer than the limit"}
+		}
 		if !err.more || !r.in.fill() {
 			return n, err
 		}
 	}
 }
+
+// listStart returns the length of what opens a list of records here: "[", or
+// an object up to the bracket of its list. It is 0 when neither stands here.
+func (r *Reader) listStart() (n int, inObject bool) {
+	n, err := r.scan(func(data []byte) (int, scanErr) {
+		s := &r.dec.s
+		s.reset(data, r.dec.lim.Depth)
+		if inObject = s.space() == '{'; inObject {
+			return s.listIn()
+		}
+		return 1, scanErr{}
+	})
+	if err.bad() || !inObject && r.in.rest()[0] != '[' {
+		return 0, false
+	}
+	return n, inObject
+}
+
+// listIn returns the length of an object up to and with the bracket of the list
+// of records that it holds; 0 when it is something else.
+func (s *scanner) listIn() (int, scanErr) {
+	var o objState
+	if err := s.open(&o); err.bad() {
+		return 0, err
+	}
+	for {
+		name, ok, err := s.next(&o)
+		switch {
+		case err.bad() || !ok:
+			return 0, err
+		case isList(name):
+			if s.space() == '[' {
+				return s.pos + 1, scanErr{}
+			}
+			return 0, s.unexpected("'['")
+		case notWithList[name]:
+			return 0, scanErr{}
+		}
+		if err := s.skip(); err.bad() {
+			return 0, err
+		}
+	}
+}
+
+// notWithList holds names that stand early in what holds no list of records:
+// events, EventBridge events and Fluent Bit records. Others are walked through.
+var notWithList = map[string]bool{
+	"eventVersion": true, "awsRegion": true, "userIdentity": true, "EventId": true, "digestS3Bucket": true,
+	"detail-type": true, "detail": true, "log": true, "message": true, "event": true, "Message": true, "Body": true, "body": true,
+}
+
+// isList tells whether name is a list that holds records, in one of the
+// envelopes.
+func isList(name string) bool { return name == "Records" || name == "Events" || name == "logEvents" }
 
 // record decodes the value at the input's position.
 func (r *Reader) record(ev *Event) (bool, error) {
@@ -128,15 +197,58 @@ func (r *Reader) record(ev *Event) (bool, error) {
 		return false, r.bad(ReasonRecords, "more records in one object than the limit", nil)
 	}
 	ev.Object = r.object
-	n, err := r.scan(func(data []byte) (int, scanErr) { return r.dec.value(data, ev) })
-	if err.more && r.in.full() {
-		err = scanErr{reason: ReasonRecordSize, detail: "the record is longer than the limit"}
-	}
+	n, err := r.scan(func(data []byte) (int, scanErr) {
+		n, err := r.dec.value(data, ev)
+		if !err.bad() {
+			err = r.behind(n, ev)
+		}
+		return n, err
+	})
 	ev.Index, ev.Offset = r.index, r.in.offset()
 	if err.bad() {
 		return false, r.resync(err)
 	}
 	return r.accept(ev, n)
+}
+
+// behind looks at what stands behind ev, a value of n bytes.
+//
+// A name and a colon there belong to a record that closed too early: with a
+// brace too many its first half is an object as well, and would pass for the
+// whole. Unless it is the first name of all, which ev has: then the next record
+// lost its brace. Behind a value that is no object, anything but what can follow
+// it makes both one piece of damage.
+func (r *Reader) behind(n int, ev *Event) scanErr {
+	rest := skipSpace(r.in.rest()[n:])
+	object := ev.Raw[0] == '{'
+	if object && len(rest) > 0 && rest[0] == ',' {
+		rest = skipSpace(rest[1:])
+	}
+	if object && len(rest) > 0 {
+		if rest[0] != '"' || ev.Version != "" && bytes.HasPrefix(rest, []byte(`"eventVersion"`)) {
+			return scanErr{}
+		}
+		_, rest, _ = bytes.Cut(rest[1:], []byte{'"'})
+		rest = skipSpace(rest)
+	}
+	switch {
+	case len(rest) == 0 && !r.in.eof && !r.in.full():
+		return errMore
+	case object && len(rest) > 0 && rest[0] == ':':
+		return syntax("a brace too many: the record goes on behind its end")
+	case !object && len(rest) > 0 && bytes.IndexByte([]byte(",]}[{"), rest[0]) < 0:
+		return syntax("expected a record, found a value and " + quoteByte(rest[0]))
+	}
+	return scanErr{}
+}
+
+func skipSpace(b []byte) []byte {
+	for i, c := range b {
+		if c != ' ' && c != '\n' && c != '\t' && c != '\r' {
+			return b[i:]
+		}
+	}
+	return nil
 }
 
 // accept takes the decoded value of n bytes: an event, an envelope or neither.
@@ -177,6 +289,9 @@ func (r *Reader) tail(c byte) error {
 	case ',':
 		r.in.advance(1)
 		return nil
+	case '{': // a bracket too many: the list goes on
+		r.mode, r.lost = modeValues, true
+		return nil
 	}
 	var name string
 	n, err := r.scan(func(data []byte) (int, scanErr) {
@@ -196,7 +311,7 @@ func (r *Reader) tail(c byte) error {
 		err = s.skip()
 		return s.pos, err
 	})
-	if !err.bad() && (name == "Records" || name == "Events" || name == "logEvents") {
+	if !err.bad() && isList(name) {
 		err = scanErr{reason: ReasonDuplicateKey, detail: "a second list of records in one object"}
 	}
 	if err.bad() {
@@ -227,85 +342,4 @@ func (r *Reader) bad(reason Reason, detail string, raw []byte) *BadRecord {
 	b := &BadRecord{Object: r.object, Index: r.index, Offset: r.in.offset(), Reason: reason, Detail: detail}
 	b.Raw, b.Cut = clip(raw)
 	return b
-}
-
-// resync reports the record at the input's position as bad and moves to the
-// next place where a record begins. When the object itself fails before one is
-// found, that failure is reported instead: one cause, one report.
-func (r *Reader) resync(why scanErr) error {
-	bad := r.bad(why.reason, why.detail, nil)
-	from := 1
-	for {
-		rest := r.in.rest()
-		if n := nextRecord(rest, from, r.mode); n > 0 {
-			if bad.Raw == nil {
-				bad.Raw, bad.Cut = clip(bytes.TrimRight(rest[:n], ", \t\r\n"))
-			}
-			r.in.advance(n)
-			r.index++
-			return bad
-		}
-		from = max(1, len(rest)-maxStart)
-		if r.in.fill() {
-			continue
-		}
-		if r.in.full() { // too long to hold: keep its head, let the rest go by
-			if bad.Raw == nil {
-				bad.Raw, bad.Cut = bytes.Clone(rest[:min(len(rest), MaxRawBytes)]), true
-			}
-			r.in.advance(from)
-			from = 1
-			continue
-		}
-		if r.in.err != nil {
-			bad.Reason, bad.Detail = r.in.failure()
-		}
-		if bad.Raw == nil {
-			bad.Raw, bad.Cut = clip(rest)
-		}
-		r.in.advance(len(rest))
-		r.mode = modeDone
-		return bad
-	}
-}
-
-// maxStart is how many bytes the start of a record takes at the most: a brace,
-// white space and its first name.
-const maxStart = 256
-
-// nextRecord finds, at from or later, where a record begins: an object whose
-// first name is one that only records have or, between top-level values, any
-// object or array at the start of a line. It returns 0 when there is none. Such
-// text inside a JSON string does not match: its quotes are escaped there.
-func nextRecord(data []byte, from int, m mode) int {
-	for i := from; i < len(data); i++ {
-		n := bytes.IndexByte(data[i:], '{')
-		if m != modeList {
-			n = bytes.IndexAny(data[i:], "{[")
-		}
-		if n < 0 {
-			return 0
-		}
-		i += n
-		if m != modeList && data[i-1] == '\n' {
-			return i
-		}
-		name := bytes.TrimLeft(data[i+1:], " \t\r\n")
-		if len(name) == 0 || name[0] != '"' || data[i] != '{' {
-			continue
-		}
-		if end := bytes.IndexByte(name[1:], '"'); end > 0 && onlyInRecords[string(name[1:1+end])] {
-			return i
-		}
-	}
-	return 0
-}
-
-// onlyInRecords holds the names that stand at a record's top level and nowhere
-// inside one, of events and of LookupEvents items.
-var onlyInRecords = map[string]bool{
-	"eventVersion": true, "userIdentity": true, "eventTime": true, "eventSource": true, "eventName": true,
-	"awsRegion": true, "sourceIPAddress": true, "eventID": true, "requestID": true, "eventType": true,
-	"eventCategory": true, "recipientAccountId": true, "additionalEventData": true, "managementEvent": true,
-	"readOnly": true, "sharedEventID": true, "EventId": true, "CloudTrailEvent": true, "Records": true,
 }

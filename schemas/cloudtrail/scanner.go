@@ -3,6 +3,7 @@ package cloudtrail
 import (
 	"encoding/binary"
 	"math/bits"
+	"strconv"
 	"unicode/utf16"
 	"unicode/utf8"
 	"unsafe"
@@ -77,6 +78,15 @@ func quoteByte(c byte) string {
 	}
 	const hex = "0123456789abcdef"
 	return "byte 0x" + string([]byte{hex[c>>4], hex[c&15]})
+}
+
+// quote puts text of the input into a detail: at most 64 bytes of it, because
+// details travel as Kafka headers.
+func quote(text string) string {
+	if len(text) > 64 {
+		return strconv.Quote(text[:64]) + "..."
+	}
+	return strconv.Quote(text)
 }
 
 const (
@@ -177,7 +187,7 @@ func (s *scanner) escape(i int) (int, scanErr) {
 		v := unescapes[c]
 		if v == 0 {
 			s.pos = i
-			return 0, syntax("unknown escape \\" + quoteByte(c))
+			return 0, syntax("unknown escape: backslash and " + quoteByte(c))
 		}
 		s.scratch = append(s.scratch, v)
 		return 2, scanErr{}

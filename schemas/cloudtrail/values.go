@@ -53,7 +53,7 @@ func (s *scanner) next(o *objState) (name string, ok bool, err scanErr) {
 	s.pos++
 	s.space()
 	if s.duplicate(o, name) {
-		return "", false, scanErr{reason: ReasonDuplicateKey, detail: "the name \"" + name + "\" stands twice in one object"}
+		return "", false, scanErr{reason: ReasonDuplicateKey, detail: "the name " + quote(name) + " stands twice in one object"}
 	}
 	return name, true, scanErr{}
 }
@@ -237,8 +237,14 @@ func (s *scanner) strings(dst *[]string) scanErr {
 		if err.bad() || !ok {
 			return err
 		}
-		var v string
-		if err := s.text(&v); err.bad() {
+		if s.space() != '"' {
+			if err := s.skip(); err.bad() {
+				return err
+			}
+			continue
+		}
+		v, err := s.str()
+		if err.bad() {
 			return err
 		}
 		*dst = append(*dst, v)

@@ -98,9 +98,9 @@ const NoEntity = "-"
 // roleARN makes arn:P:iam::A:role/NAME of arn:P:sts::A:assumed-role/NAME/SESSION.
 func (n *Normalizer) roleARN(arn string) string {
 	head, rest, _ := strings.Cut(arn, ":assumed-role/")
-	name, _, _ := strings.Cut(rest, "/")
+	name, _, session := strings.Cut(rest, "/")
 	p := strings.SplitN(head, ":", 6)
-	if len(p) < 5 {
+	if len(p) < 5 || !session {
 		return arn
 	}
 	return n.join("arn:", p[1], ":iam::", p[4], ":role/", name)

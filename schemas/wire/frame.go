@@ -167,6 +167,9 @@ func (d *Decoder) Int() int64 {
 	return v
 }
 
+// Rest returns the bytes that have not been read.
+func (d *Decoder) Rest() []byte { return d.b }
+
 // Count reads the length of a list whose items take at least one byte each, so
 // that a damaged length can not make a reader allocate more than the input's
 // own size.

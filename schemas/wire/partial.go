@@ -46,8 +46,23 @@ func (e Entity) StateKey() string {
 	return "x\n" + e.KeyARN + "\n" + e.Principal
 }
 
-// Owner returns the partition, of n, whose detect task owns e.
-func (e Entity) Owner(n int) int32 { return Owner(e.StateKey(), n) }
+// Owner returns the partition, of n, whose detect task owns e. A pair lives with
+// its KMS key, because whether its first call is unusual depends on the key's
+// past; calls without a KMS key would all meet in one place, so they live with
+// their principal.
+func (e Entity) Owner(n int) int32 {
+	if e.Scope == ScopePair {
+		if e.KeyARN == noKey {
+			e = Entity{Scope: ScopePrincipal, Principal: e.Principal}
+		} else {
+			e = Entity{Scope: ScopeKey, KeyARN: e.KeyARN}
+		}
+	}
+	return Owner(e.StateKey(), n)
+}
+
+// noKey is the KMS key of calls that have none (normalize.NoEntity).
+const noKey = "-"
 
 // CounterID names one number of a window.
 type CounterID uint8

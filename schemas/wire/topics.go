@@ -110,3 +110,7 @@ func EntityHash(name string) uint64 {
 
 // Owner returns the partition, of n, that owns the entity.
 func Owner(entity string, n int) int32 { return int32(EntityHash(entity) % uint64(n)) }
+
+// HeaderEvent is the Kafka header that tells a record's event name, so that a
+// consumer can choose without decoding the value.
+const HeaderEvent = "event"

@@ -1,0 +1,245 @@
+package deploytest
+
+import (
+	"errors"
+	"fmt"
+	"go/ast"
+	"go/parser"
+	"go/token"
+	"path"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"go.yaml.in/yaml/v3"
+
+	"keytrail/schemas/wire"
+)
+
+// fluentBit is the part of Fluent Bit's YAML that deploy/fluent-bit.yaml uses.
+type fluentBit struct {
+	Service  map[string]string `yaml:"service"`
+	Plugins  []string          `yaml:"plugins"`
+	Pipeline struct {
+		Inputs  []map[string]string `yaml:"inputs"`
+		Outputs []map[string]string `yaml:"outputs"`
+	} `yaml:"pipeline"`
+}
+
+// The properties that Fluent Bit's core reads, as far as this deployment may use
+// them (Fluent Bit 5.1; src/flb_config.c, src/flb_input.c, src/flb_output.c).
+var (
+	serviceProperties = []string{"flush", "grace", "log_level", "http_server", "http_listen", "http_port",
+		"storage.path", "storage.sync", "storage.backlog.mem_limit", "storage.max_chunks_up"}
+	inputProperties = []string{"name", "alias", "tag", "log_level", "mem_buf_limit",
+		"storage.type", "storage.pause_on_chunks_overlimit"}
+	outputProperties = []string{"name", "alias", "match", "log_level", "workers", "retry_limit"}
+)
+
+// checkFluentBit holds that deploy/fluent-bit.yaml names plugins that are built,
+// properties that they read, and paths and addresses that are there.
+func (d *deployment) checkFluentBit() {
+	d.configMount("fluent-bit", "fluent-bit.yaml")
+	if err := strict(d.read("deploy/fluent-bit.yaml"), &d.bit); err != nil {
+		d.problem("fluent-bit.yaml: %v", err)
+		return
+	}
+	d.known("service", d.bit.Service, serviceProperties)
+	if !d.published("fluent-bit", d.bit.Service["http_port"]) {
+		d.problem("fluent-bit.yaml: http_port %s is not published", d.bit.Service["http_port"])
+	}
+	d.wantValue("service", d.bit.Service, "hot_reload", "") // crashes with workers
+	d.checkPlugins()
+	if len(d.bit.Pipeline.Inputs) != 1 || len(d.bit.Pipeline.Outputs) != 1 {
+		d.problem("fluent-bit.yaml: %d inputs and %d outputs, want 1 and 1", len(d.bit.Pipeline.Inputs), len(d.bit.Pipeline.Outputs))
+		return
+	}
+	d.checkInput(d.bit.Pipeline.Inputs[0])
+	d.checkOutput(d.bit.Pipeline.Outputs[0])
+	if tag, match := d.bit.Pipeline.Inputs[0]["tag"], d.bit.Pipeline.Outputs[0]["match"]; tag == "" || tag != match {
+		d.problem("fluent-bit.yaml: the input's tag is %q and the output matches %q", tag, match)
+	}
+}
+
+// checkPlugins holds that the plugins are those that are built, at the place
+// where build/ is mounted.
+func (d *deployment) checkPlugins() {
+	var got []string
+	for _, p := range d.bit.Plugins {
+		rel, err := filepath.Rel(d.root, d.mounted("fluent-bit", p))
+		if err != nil {
+			d.problem("fluent-bit.yaml: plugin %s is in no mount: %v", p, err)
+		}
+		got = append(got, filepath.ToSlash(rel))
+	}
+	if want := d.pluginFiles(); !slices.Equal(got, want) {
+		d.problem("fluent-bit.yaml: the plugins are %v on the host, and plugins.mk makes %v", got, want)
+	}
+}
+
+func (d *deployment) checkInput(in map[string]string) {
+	d.known("in_kms", in, slices.Concat(inputProperties, d.pluginProperties("input")))
+	d.wantValue("in_kms", in, "name", d.pluginName("in_kms"))
+	d.wantValue("in_kms", in, "source", "file")
+	d.wantValue("in_kms", in, "storage.type", "filesystem")
+	d.wantValue("in_kms", in, "storage.pause_on_chunks_overlimit", "on")
+	if d.mounted("fluent-bit", in["path"]) == "" {
+		d.problem("fluent-bit.yaml: in_kms: path %q is in no mount", in["path"])
+	}
+	for _, p := range []string{in["checkpoint"], d.bit.Service["storage.path"]} {
+		if !d.inVolume("fluent-bit", p) {
+			d.problem("fluent-bit.yaml: %q is in no volume and would not survive the container", p)
+		}
+	}
+}
+
+func (d *deployment) checkOutput(out map[string]string) {
+	d.known("out_kms", out, slices.Concat(outputProperties, d.pluginProperties("output")))
+	d.wantValue("out_kms", out, "name", d.pluginName("out_kms"))
+	d.wantValue("out_kms", out, "workers", "2")
+	d.wantValue("out_kms", out, "retry_limit", "no_limits") // the default drops after one retry
+	for _, b := range strings.Split(out["brokers"], ",") {
+		d.checkBroker("fluent-bit.yaml", strings.TrimSpace(b))
+	}
+	if d.keytrail != nil {
+		topics := wire.NewTopics(d.keytrail.Kafka.Prefix)
+		d.wantTopic(out, "topic", wire.DefaultTopics().Events, topics.Events)
+		d.wantTopic(out, "dead_letter_topic", wire.DefaultTopics().DeadLetter, topics.DeadLetter)
+	}
+	// A stop waits for flushes: flush_timeout < grace < stop_grace_period.
+	timeout, err := time.ParseDuration(or(out["flush_timeout"], "4s"))
+	grace, graceErr := strconv.Atoi(d.bit.Service["grace"])
+	stop := d.project.Services["fluent-bit"].StopGracePeriod
+	if err = errors.Join(err, graceErr); err != nil || stop == nil ||
+		timeout >= time.Duration(grace)*time.Second || time.Duration(grace)*time.Second >= time.Duration(*stop) {
+		d.problem("fluent-bit.yaml: want flush_timeout %v < grace %d s < stop_grace_period %v (%v)", timeout, grace, stop, err)
+	}
+}
+
+func or(text, otherwise string) string {
+	if text == "" {
+		return otherwise
+	}
+	return text
+}
+
+// wantTopic holds that a topic of out_kms, given or by default, is keytrail's.
+func (d *deployment) wantTopic(out map[string]string, property, byDefault, want string) {
+	if got := or(out[property], byDefault); got != want {
+		d.problem("fluent-bit.yaml: out_kms: %s is %q, and keytrail.yaml's is %q", property, got, want)
+	}
+}
+
+func (d *deployment) wantValue(section string, properties map[string]string, name, want string) {
+	if got := properties[name]; got != want {
+		d.problem("fluent-bit.yaml: %s: %s is %q, want %q", section, name, got, want)
+	}
+}
+
+// known holds that each property is one of the allowed.
+func (d *deployment) known(section string, properties map[string]string, allowed []string) {
+	for name := range properties {
+		if !slices.Contains(allowed, name) {
+			d.problem("fluent-bit.yaml: %s: unknown property %q; allowed: %s", section, name, strings.Join(allowed, ", "))
+		}
+	}
+}
+
+// pluginProperties returns the properties that ParseConfig of a plugin reads:
+// the texts given to the methods of its *property.Reader. The packages are
+// internal to the plugins, so their source is read in place of calling them.
+func (d *deployment) pluginProperties(pkg string) []string {
+	var names []string
+	for _, call := range d.calls(path.Join("plugins/internal", pkg, "config.go"), "ParseConfig") {
+		args := call.Args
+		if f, ok := call.Fun.(*ast.SelectorExpr); ok && (f.Sel.Name == "Refuse" || !isReader(f.X)) {
+			continue
+		} else if !ok && (len(args) == 0 || !isReader(args[0])) {
+			continue
+		} else if !ok {
+			args = args[1:] // topic(r, "name", ...)
+		}
+		if len(args) > 0 {
+			if name, ok := literal(args[0]); ok {
+				names = append(names, name)
+			}
+		}
+	}
+	if len(names) < 5 {
+		d.problem("plugins/internal/%s/config.go: ParseConfig reads only %v: has it moved?", pkg, names)
+	}
+	return names
+}
+
+func isReader(e ast.Expr) bool {
+	id, ok := e.(*ast.Ident)
+	return ok && id.Name == "r"
+}
+
+func literal(e ast.Expr) (string, bool) {
+	lit, ok := e.(*ast.BasicLit)
+	if !ok || lit.Kind != token.STRING {
+		return "", false
+	}
+	text, err := strconv.Unquote(lit.Value)
+	return text, err == nil
+}
+
+// calls returns the calls in a function of a file.
+func (d *deployment) calls(file, function string) []*ast.CallExpr {
+	var list []*ast.CallExpr
+	for _, decl := range d.parse(file) {
+		f, ok := decl.(*ast.FuncDecl)
+		if !ok || f.Name.Name != function {
+			continue
+		}
+		ast.Inspect(f, func(n ast.Node) bool {
+			if call, ok := n.(*ast.CallExpr); ok {
+				list = append(list, call)
+			}
+			return true
+		})
+	}
+	return list
+}
+
+// pluginName returns the constant "name" of a plugin, which it registers under.
+func (d *deployment) pluginName(plugin string) string {
+	for _, decl := range d.parse(path.Join("plugins", plugin, "main.go")) {
+		g, ok := decl.(*ast.GenDecl)
+		if !ok || g.Tok != token.CONST {
+			continue
+		}
+		for _, spec := range g.Specs {
+			v, ok := spec.(*ast.ValueSpec)
+			if ok && len(v.Names) == 1 && v.Names[0].Name == "name" && len(v.Values) == 1 {
+				if text, ok := literal(v.Values[0]); ok {
+					return text
+				}
+			}
+		}
+	}
+	d.problem("plugins/%s/main.go has no constant name", plugin)
+	return ""
+}
+
+func (d *deployment) parse(file string) []ast.Decl {
+	f, err := parser.ParseFile(token.NewFileSet(), filepath.Join(d.root, file), nil, parser.SkipObjectResolution)
+	if err != nil {
+		d.problem("%v", err)
+		return nil
+	}
+	return f.Decls
+}
+
+// strict decodes a YAML document whose keys must all be known.
+func strict(text string, into any) error {
+	y := yaml.NewDecoder(strings.NewReader(text))
+	y.KnownFields(true)
+	if err := y.Decode(into); err != nil {
+		return fmt.Errorf("cannot decode: %w", err)
+	}
+	return nil
+}

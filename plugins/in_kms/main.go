@@ -1,0 +1,234 @@
+// Command in_kms is a Fluent Bit input that reads CloudTrail files. It is built
+// as a C shared object, in_kms.so, and holds the functions that Fluent Bit looks
+// up by name and nothing else: each guards, finds its instance and calls
+// plugins/internal/input, whose package comment says what is guaranteed.
+//
+// Properties (see input.Config): source (file), path, checkpoint, dead_letter,
+// from_beginning, filter (kms or all), poll_interval, settle, queue_records,
+// queue_bytes, batch_bytes. A value that is not understood stops Fluent Bit's
+// start; so does a source other than file.
+//
+// Fluent Bit calls an instance on a thread of its own, once a second. Its pause,
+// resume and exit calls name no instance, so they hold for all instances of the
+// process. Cores before 4.1.1 do not name it in the callback either: with
+// them, use one instance, because the records of all come out of whichever is
+// called.
+package main
+
+// #include <stdlib.h>
+import "C"
+
+import (
+	"sync"
+	"unsafe"
+
+	flbinput "github.com/fluent/fluent-bit-go/input"
+
+	"keytrail/plugins/internal/flb"
+	"keytrail/plugins/internal/input"
+	"keytrail/plugins/internal/logging"
+	"keytrail/plugins/internal/property"
+)
+
+const name = "in_kms"
+
+// instance is one input section of Fluent Bit's configuration.
+type instance struct {
+	in    *input.Input
+	log   *logging.Log
+	token unsafe.Pointer
+}
+
+// instances are those that were initialized and not yet stopped.
+var instances struct {
+	mu   sync.Mutex // guards list
+	list []*instance
+}
+
+// global logs what belongs to no instance.
+var global = flb.StderrLog("[" + name + "] ")
+
+func main() {} // never called; -buildmode=c-shared wants a main package
+
+// FLBPluginRegister tells Fluent Bit the plugin's name.
+// C: int FLBPluginRegister(struct flb_plugin_proxy_def *def); -1 ends the start.
+//
+//export FLBPluginRegister
+func FLBPluginRegister(def unsafe.Pointer) C.int {
+	return C.int(flb.Guard(global, "FLBPluginRegister", -1, func() int {
+		return flbinput.FLBPluginRegister(def, name, "CloudTrail files of AWS KMS use")
+	}))
+}
+
+// FLBPluginInit makes an instance from its properties and starts reading.
+// C: int FLBPluginInit(struct flbgo_input_plugin *plugin); 0 ends the start.
+//
+//export FLBPluginInit
+func FLBPluginInit(plugin unsafe.Pointer) C.int {
+	log := flb.InputLog(plugin, "["+name+"] ")
+	return C.int(flb.Guard(log, "FLBPluginInit", flbinput.FLB_ERROR, func() int {
+		properties := property.NewReader(flb.InputProperty(plugin))
+		cfg, err := input.ParseConfig(properties)
+		if err != nil {
+			flb.LogError(log, err)
+			return flbinput.FLB_ERROR
+		}
+		in, err := input.New(cfg, log)
+		if err != nil {
+			flb.LogError(log, err)
+			return flbinput.FLB_ERROR
+		}
+		log.Printf(logging.Info, "reading with %s", properties.Summary())
+		i := &instance{in: in, log: log}
+		i.token = flb.SetInputContext(plugin, i)
+		instances.mu.Lock()
+		instances.list = append(instances.list, i)
+		instances.mu.Unlock()
+		in.Start()
+		return flbinput.FLB_OK
+	}))
+}
+
+// FLBPluginInputCallbackCtx returns what waits, without waiting for more.
+// C: int FLBPluginInputCallbackCtx(void *context, void **data, size_t *size).
+// data is the host's until it gives it to the cleanup callback.
+//
+//export FLBPluginInputCallbackCtx
+func FLBPluginInputCallbackCtx(context unsafe.Pointer, data *unsafe.Pointer, size *C.size_t) C.int {
+	*data, *size = nil, 0
+	i, ok := flb.InputContext(context).(*instance)
+	if !ok { // already stopped
+		return flbinput.FLB_OK
+	}
+	return C.int(flb.Guard(i.log, "FLBPluginInputCallbackCtx", flbinput.FLB_ERROR, func() int {
+		give(i.in.Drain(), data, size)
+		return flbinput.FLB_OK
+	}))
+}
+
+// FLBPluginInputCallback is FLBPluginInputCallbackCtx for cores that do not
+// know contexts: it returns what waits in all instances.
+// C: int FLBPluginInputCallback(void **data, size_t *size).
+//
+//export FLBPluginInputCallback
+func FLBPluginInputCallback(data *unsafe.Pointer, size *C.size_t) C.int {
+	*data, *size = nil, 0
+	return C.int(flb.Guard(global, "FLBPluginInputCallback", flbinput.FLB_ERROR, func() int {
+		var all []byte
+		each(func(i *instance) {
+			all = append(all, i.in.Drain()...)
+			i.log.Emit()
+		})
+		give(all, data, size)
+		return flbinput.FLB_OK
+	}))
+}
+
+// give copies b to C's memory.
+func give(b []byte, data *unsafe.Pointer, size *C.size_t) {
+	if len(b) > 0 {
+		*data, *size = C.CBytes(b), C.size_t(len(b))
+	}
+}
+
+// FLBPluginInputCleanupCallbackCtx frees what a callback returned.
+// C: int FLBPluginInputCleanupCallbackCtx(void *context, void *data).
+//
+//export FLBPluginInputCleanupCallbackCtx
+func FLBPluginInputCleanupCallbackCtx(_, data unsafe.Pointer) C.int {
+	C.free(data)
+	return flbinput.FLB_OK
+}
+
+// FLBPluginInputCleanupCallback is the same for cores without contexts.
+// C: int FLBPluginInputCleanupCallback(void *data).
+//
+//export FLBPluginInputCleanupCallback
+func FLBPluginInputCleanupCallback(data unsafe.Pointer) C.int {
+	C.free(data)
+	return flbinput.FLB_OK
+}
+
+// FLBPluginInputPause stops handing over, in all instances. Fluent Bit calls it
+// when its buffers are full, and first thing when it stops.
+// C: void FLBPluginInputPause(void).
+//
+//export FLBPluginInputPause
+func FLBPluginInputPause() {
+	all("FLBPluginInputPause", func(i *instance) { i.in.Pause() })
+}
+
+// FLBPluginInputResume ends FLBPluginInputPause.
+// C: void FLBPluginInputResume(void).
+//
+//export FLBPluginInputResume
+func FLBPluginInputResume() {
+	all("FLBPluginInputResume", func(i *instance) { i.in.Resume() })
+}
+
+// FLBPluginInputPreExit stops handing over for good: what Fluent Bit is given
+// from now on is lost.
+// C: void FLBPluginInputPreExit(int hot_reload).
+//
+//export FLBPluginInputPreExit
+func FLBPluginInputPreExit(C.int) {
+	all("FLBPluginInputPreExit", func(i *instance) { i.in.Closing() })
+}
+
+// FLBPluginExit ends all instances. Fluent Bit calls it once for each of them
+// and does not say for which; when it exits one it exits all.
+// C: int FLBPluginExit(void).
+//
+//export FLBPluginExit
+func FLBPluginExit() C.int {
+	instances.mu.Lock()
+	list := instances.list
+	instances.list = nil
+	instances.mu.Unlock()
+	code := C.int(flbinput.FLB_OK)
+	for _, i := range list {
+		c := flb.Guard(i.log, "FLBPluginExit", flbinput.FLB_ERROR, func() int {
+			flb.ReleaseInputContext(i.token)
+			if err := i.in.Stop(); err != nil {
+				flb.LogError(i.log, err)
+			}
+			i.log.Printf(logging.Info, "stopped: %v", i.in.Stats())
+			return flbinput.FLB_OK
+		})
+		if c != flbinput.FLB_OK {
+			code = C.int(c)
+		}
+	}
+	return code
+}
+
+// FLBPluginUnregister frees what FLBPluginRegister allocated.
+// C: void FLBPluginUnregister(struct flb_plugin_proxy_def *def).
+//
+//export FLBPluginUnregister
+func FLBPluginUnregister(def unsafe.Pointer) {
+	flb.Guard(global, "FLBPluginUnregister", 0, func() int {
+		flbinput.FLBPluginUnregister(def)
+		return 0
+	})
+}
+
+// each calls f for the instances that run.
+func each(f func(*instance)) {
+	instances.mu.Lock()
+	defer instances.mu.Unlock()
+	for _, i := range instances.list {
+		f(i)
+	}
+}
+
+// all guards a call that Fluent Bit makes for every instance at once.
+func all(what string, f func(*instance)) {
+	flb.Guard(global, what, 0, func() int {
+		each(func(i *instance) {
+			f(i)
+			i.log.Emit()
+		})
+		return 0
+	})
+}

@@ -1,0 +1,104 @@
+package input
+
+import (
+	"fmt"
+	"os"
+
+	"keytrail/schemas/wire"
+)
+
+// maxDeadLetterBytes is the size at which the dead-letter file is renamed to
+// NAME.1, over an older one, and begun anew: two files of 256 MiB are 500 dead
+// letters of the largest size (512 KiB of raw bytes), or a million of the usual.
+const maxDeadLetterBytes = 256 << 20
+
+// deadLetters appends dead letters to an NDJSON file, one object a line. The
+// file is opened with the first one. Not safe for concurrent use.
+type deadLetters struct {
+	path  string // "" keeps nothing
+	max   int64
+	f     *os.File
+	size  int64
+	buf   []byte
+	dirty bool // written and not yet synced
+}
+
+// write appends d. After an error nothing, or only a part of the line, may be
+// in the file.
+func (l *deadLetters) write(d *wire.DeadLetter) error {
+	if l.path == "" {
+		return nil
+	}
+	l.buf = append(d.AppendJSON(l.buf[:0]), '\n')
+	if err := l.open(); err != nil {
+		return err
+	}
+	if l.size > 0 && l.size+int64(len(l.buf)) > l.max {
+		if err := l.rotate(); err != nil {
+			return err
+		}
+	}
+	n, err := l.f.Write(l.buf)
+	l.size += int64(n)
+	l.dirty = true
+	if err != nil {
+		return fmt.Errorf("cannot write dead letter to %q: %w", l.path, err)
+	}
+	return nil
+}
+
+func (l *deadLetters) open() error {
+	if l.f != nil {
+		return nil
+	}
+	f, err := os.OpenFile(l.path, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
+	if err != nil {
+		return fmt.Errorf("cannot open dead-letter file: %w", err)
+	}
+	info, err := f.Stat()
+	if err != nil {
+		f.Close()
+		return fmt.Errorf("cannot open dead-letter file: %w", err)
+	}
+	l.f, l.size = f, info.Size()
+	return nil
+}
+
+func (l *deadLetters) rotate() error {
+	err := l.sync()
+	if cerr := l.f.Close(); err == nil {
+		err = cerr
+	}
+	l.f = nil
+	if err == nil {
+		err = os.Rename(l.path, l.path+".1")
+	}
+	if err != nil {
+		return fmt.Errorf("cannot rotate dead-letter file %q: %w", l.path, err)
+	}
+	return l.open()
+}
+
+// sync makes what was written safe over a crash.
+func (l *deadLetters) sync() error {
+	if !l.dirty || l.f == nil {
+		return nil
+	}
+	if err := l.f.Sync(); err != nil {
+		return fmt.Errorf("cannot sync dead-letter file %q: %w", l.path, err)
+	}
+	l.dirty = false
+	return nil
+}
+
+func (l *deadLetters) close() error {
+	if l.f == nil {
+		return nil
+	}
+	err := l.sync()
+	if cerr := l.f.Close(); err == nil && cerr != nil {
+		err = fmt.Errorf("cannot close dead-letter file %q: %w", l.path, cerr)
+	}
+	l.f = nil
+	return err
+}

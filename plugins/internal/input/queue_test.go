@@ -1,0 +1,75 @@
+package input
+
+import (
+	"slices"
+	"testing"
+	"testing/synctest"
+
+	"keytrail/processor/source"
+)
+
+func sized(n, records int) block { return block{buf: make([]byte, n), records: records} }
+
+func TestQueueTakesWholeBlocksInOrder(t *testing.T) {
+	q := newQueue(1000, 1000)
+	for _, n := range []int{10, 20, 30, 500} {
+		q.push(sized(n, 1))
+	}
+	f := func(limit int, want ...int) {
+		t.Helper()
+		var got []int
+		for _, b := range q.take(limit) {
+			got = append(got, len(b.buf))
+		}
+		if !slices.Equal(got, want) {
+			t.Errorf("take(%d) gave %v, want %v", limit, got, want)
+		}
+	}
+	f(35, 10, 20)
+	f(100, 30)
+	f(100, 500) // larger than the limit: alone
+	f(100)
+	if q.bytes != 0 || q.records != 0 {
+		t.Errorf("an empty queue counts %d bytes and %d records", q.bytes, q.records)
+	}
+}
+
+func TestQueueBlocksWhenFull(t *testing.T) {
+	f := func(name string, first, second block) {
+		t.Helper()
+		synctest.Test(t, func(t *testing.T) {
+			q := newQueue(100, 10)
+			q.push(first)
+			pushed := false
+			go func() { pushed = q.push(second) }()
+			synctest.Wait()
+			if pushed {
+				t.Errorf("%s: there was no room, and it was pushed", name)
+			}
+			q.take(1)
+			synctest.Wait()
+			if !pushed || q.bytes != len(second.buf) {
+				t.Errorf("%s: it was not pushed when there was room (%d bytes)", name, q.bytes)
+			}
+		})
+	}
+	f("bytes", sized(60, 1), sized(41, 1))
+	f("records", sized(1, 6), sized(1, 5))
+	f("more than the queue", sized(1, 1), sized(200, 1))
+	f("an empty block costs a record", sized(1, 10), block{end: &source.Object{}})
+}
+
+func TestQueueCloseWakesAndRefuses(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		q := newQueue(1, 1)
+		q.push(sized(1, 1))
+		refused := false
+		go func() { refused = !q.push(sized(1, 1)) }()
+		synctest.Wait()
+		q.close()
+		synctest.Wait()
+		if !refused || q.push(sized(1, 1)) {
+			t.Error("a closed queue takes blocks")
+		}
+	})
+}

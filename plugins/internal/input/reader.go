@@ -1,0 +1,189 @@
+package input
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"math"
+	"sync"
+	"time"
+
+	"keytrail/plugins/internal/chunk"
+	"keytrail/plugins/internal/logging"
+	"keytrail/processor/source"
+	"keytrail/schemas/cloudtrail"
+	"keytrail/schemas/normalize"
+	"keytrail/schemas/wire"
+)
+
+// blockBytes is the size at which a block goes to the queue: large enough that
+// the queue's lock is taken once in some 170 events, small against a batch.
+const blockBytes = 256 << 10
+
+// maxWarnings bounds the log lines about bad records of one file. All of them
+// are in the dead-letter file.
+const maxWarnings = 5
+
+var buffers = sync.Pool{New: func() any { b := make([]byte, 0, blockBytes+blockBytes/4); return &b }}
+
+// recycle gives a block's memory back. A buffer that one huge record has grown
+// is left to the collector.
+func recycle(buf []byte) {
+	if cap(buf) > 0 && cap(buf) <= 2*blockBytes {
+		buf = buf[:0]
+		buffers.Put(&buf)
+	}
+}
+
+// reading is the state of reading one file.
+type reading struct {
+	in     *Input
+	object source.Object
+	block  block
+	limit  int // records in a block
+	bad    int
+	// failed tells that something of the file is neither handed over nor in the
+	// dead-letter file: it must be read again.
+	failed error
+}
+
+// read passes the events of one file to the queue and ends with the file's end
+// in it, with a retry, or at Stop.
+func (in *Input) read(o source.Object) {
+	r := &reading{in: in, object: o, limit: max(1, min(512, in.cfg.QueueRecords/4))}
+	f, err := o.Open()
+	if err != nil {
+		r.failed = err
+	} else {
+		closed := r.events(cloudtrail.NewReader(f, o.Name, in.cfg.Limits))
+		f.Close() // opened for reading: nothing to lose
+		if closed {
+			in.queued.Add(int64(r.block.records))
+			return
+		}
+	}
+	if r.bad > maxWarnings {
+		in.log.Printf(logging.Warn, "%q: %d bad records in all", o.Name, r.bad)
+	}
+	if r.failed != nil && in.follower.Retry(o) {
+		in.log.Printf(logging.Warn, "cannot read %q to its end: %v; reading it again in %v", o.Name, r.failed, in.cfg.PollInterval)
+		r.push()
+		return
+	}
+	if r.failed != nil {
+		in.log.Printf(logging.Error, "cannot read %q: %v; giving it up", o.Name, r.failed)
+		d := wire.FromBadRecord(stage, &cloudtrail.BadRecord{
+			Object: o.Name, Reason: cloudtrail.ReasonRead, Detail: r.failed.Error(),
+		}, time.Now())
+		if err := in.dead.write(&d); err != nil {
+			in.log.Printf(logging.Error, "%v; %q is not done", err, o.Name)
+			r.push() // neither read to its end nor recorded: the next run reads it again
+			return
+		}
+	}
+	r.block.end = &r.object
+	if r.push() {
+		in.objects.Add(1)
+	}
+}
+
+// stage names in_kms in dead letters.
+const stage = "in_kms"
+
+// events reads to the end of the file. It reports true when the Input stops
+// before. A panic of the decoder costs this file, not the process that Fluent
+// Bit is.
+func (r *reading) events(cr *cloudtrail.Reader) (closed bool) {
+	defer func() {
+		if p := recover(); p != nil {
+			r.failed = fmt.Errorf("the decoder panicked, please report it: %v", p)
+		}
+	}()
+	var ev cloudtrail.Event
+	for !r.in.stopping.Load() {
+		err := cr.Next(&ev)
+		if err == io.EOF {
+			return false
+		}
+		var bad *cloudtrail.BadRecord
+		switch {
+		case err == nil:
+			if !r.event(&ev) {
+				return true
+			}
+		case !errors.As(err, &bad):
+			r.failed = err
+			return false
+		case bad.Reason == cloudtrail.ReasonRead:
+			r.failed = errors.New(bad.Detail)
+			return false
+		default:
+			r.badRecord(bad)
+		}
+	}
+	return true
+}
+
+// event passes one event on. It reports false when the queue was closed.
+func (r *reading) event(ev *cloudtrail.Event) bool {
+	r.in.events.Add(1)
+	if !r.in.cfg.All && !normalize.Wanted(ev) {
+		r.in.filtered.Add(1)
+		return true
+	}
+	if r.block.buf == nil {
+		r.block.buf = *buffers.Get().(*[]byte)
+	}
+	account := ev.RecipientAccount
+	if account == "" {
+		account = ev.Identity.Account
+	}
+	r.block.buf = chunk.Append(r.block.buf, &chunk.Record{
+		Time: recordTime(ev.Time), Event: ev.Raw, Account: account, Region: ev.Region,
+		Object: ev.Object, Index: ev.Index, Offset: ev.Offset,
+	})
+	r.block.records++
+	if len(r.block.buf) < blockBytes && r.block.records < r.limit {
+		return true
+	}
+	return r.push()
+}
+
+// push hands the block to the queue and begins a new one.
+func (r *reading) push() bool {
+	b := r.block
+	r.block = block{}
+	if b.records == 0 && b.end == nil {
+		return true
+	}
+	r.in.queued.Add(int64(b.records))
+	return r.in.q.push(b)
+}
+
+// badRecord keeps a record that is no event.
+func (r *reading) badRecord(bad *cloudtrail.BadRecord) {
+	r.bad++
+	r.in.badRecs.Add(1)
+	d := wire.FromBadRecord(stage, bad, time.Now())
+	if err := r.in.dead.write(&d); err != nil && r.failed == nil {
+		r.failed = err
+	}
+	if r.bad <= maxWarnings {
+		kept := "it is in the dead-letter file"
+		if r.in.dead.path == "" {
+			kept = "its bytes are not kept: set dead_letter"
+		}
+		r.in.log.Printf(logging.Warn, "%v; %s", bad, kept)
+	}
+}
+
+// recordTime returns the time that Fluent Bit's record gets: the event's, or
+// the present one where that is no time or one that Fluent Bit can not hold
+// (it counts signed 32-bit seconds). The event itself is not judged by it.
+func recordTime(text string) time.Time {
+	t, err := time.Parse(time.RFC3339, text)
+	if s := t.Unix(); err != nil || s < 0 || s > math.MaxInt32 {
+		return time.Now()
+	}
+	return t
+}

@@ -1,0 +1,96 @@
+// Package logging collects the log lines of a plugin until a thread of Fluent
+// Bit's own can print them. Fluent Bit's logger belongs to its threads: from
+// any other it writes to standard error and ignores log_file. The plugin's
+// goroutines therefore only queue lines, and each call that Fluent Bit makes
+// into the plugin emits them.
+//
+// Limits. A Log holds MaxLines lines of MaxLineBytes; when it is full it counts
+// what it refuses and says so at the next emission. Nothing waits for a log.
+package logging
+
+import (
+	"fmt"
+	"strings"
+	"sync"
+)
+
+// Level is a log level with Fluent Bit's number.
+type Level int
+
+// The levels that plugins use.
+const (
+	Error Level = 1
+	Warn  Level = 2
+	Info  Level = 3
+)
+
+// MaxLines and MaxLineBytes bound what waits: 256 KiB. Fluent Bit cuts a line
+// at about 4,000 bytes, and calls an input every second, an output with every
+// chunk.
+const (
+	MaxLines     = 256
+	MaxLineBytes = 1024
+)
+
+type line struct {
+	level Level
+	text  string
+}
+
+// Log queues lines and hands them to its printer. Its methods may be called
+// from any goroutine.
+type Log struct {
+	prefix string
+	enable func(Level) bool
+	print  func(Level, string)
+
+	mu      sync.Mutex // guards the following
+	lines   []line
+	refused int
+}
+
+// New returns a Log whose lines begin with prefix. enable tells whether a level
+// is wanted and is asked for each line; nil wants all. print writes one line
+// without a newline and is called by Emit only.
+func New(prefix string, enable func(Level) bool, print func(Level, string)) *Log {
+	return &Log{prefix: prefix, enable: enable, print: print}
+}
+
+// Printf queues one line. Control characters, which could forge other lines,
+// become spaces, and a line that is too long is cut and ends in "...".
+func (l *Log) Printf(level Level, format string, args ...any) {
+	if l.enable != nil && !l.enable(level) {
+		return
+	}
+	text := l.prefix + fmt.Sprintf(format, args...)
+	if len(text) > MaxLineBytes {
+		text = text[:MaxLineBytes-3] + "..."
+	}
+	text = strings.Map(func(r rune) rune {
+		if r < ' ' || r == 0x7f {
+			return ' '
+		}
+		return r
+	}, text)
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if len(l.lines) >= MaxLines {
+		l.refused++
+		return
+	}
+	l.lines = append(l.lines, line{level, text})
+}
+
+// Emit prints what waits. Call it on a thread of Fluent Bit's.
+func (l *Log) Emit() {
+	l.mu.Lock()
+	lines, refused := l.lines, l.refused
+	l.lines, l.refused = nil, 0
+	l.mu.Unlock()
+	for _, ln := range lines {
+		l.print(ln.level, ln.text)
+	}
+	if refused > 0 {
+		l.print(Warn, fmt.Sprintf("%s%d more lines were not kept", l.prefix, refused))
+	}
+}

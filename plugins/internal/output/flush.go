@@ -1,0 +1,244 @@
+package output
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"runtime/debug"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"keytrail/plugins/internal/chunk"
+	"keytrail/plugins/internal/logging"
+	"keytrail/schemas/cloudtrail"
+	"keytrail/schemas/normalize"
+	"keytrail/schemas/otellog"
+	"keytrail/schemas/wire"
+)
+
+// stage names out_kms in dead letters.
+const stage = "out_kms"
+
+// The reasons of this package, besides those of package cloudtrail.
+const (
+	reasonMsgpack = "bad_msgpack" // not a Fluent Bit record
+	reasonPanic   = "panic"       // the decoder failed on it: a bug to report
+)
+
+// recordCost is what a Kafka record costs in memory besides its value: its
+// struct, key and bookkeeping, rounded up.
+const recordCost = 512
+
+// worker is the state of decoding, used by one flush at a time.
+type worker struct {
+	walker  chunk.Walker
+	decoder *cloudtrail.Decoder
+	norm    *normalize.Normalizer
+	ev      cloudtrail.Event
+	rec     otellog.Record
+}
+
+func newWorker(cfg *Config) *worker {
+	return &worker{
+		walker:  chunk.Walker{EventKey: cfg.EventKey},
+		decoder: cloudtrail.NewDecoder(cfg.Limits),
+		norm:    normalize.New(normalize.Options{}),
+	}
+}
+
+// flush is the way of one chunk through one call of Flush.
+type flush struct {
+	o        *Output
+	w        *worker
+	a        *attempt
+	ctx      context.Context
+	tag      string
+	observed time.Time
+	entry    chunk.Entry
+	unit     int // events and dead letters met in the current record
+}
+
+// record deals with one Fluent Bit record. An error means that it could not be
+// dealt with in time; a.unit then says how far it came. A panic costs this
+// record: it becomes a dead letter, because a chunk that is tried again would
+// panic for ever.
+func (f *flush) record() (err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			f.o.log.Printf(logging.Error, "the decoder panicked on a record, which goes to %q; please report it: %v", f.o.cfg.DeadLetterTopic, p)
+			detail := fmt.Sprintf("panic: %v at %s", p, clip(debug.Stack(), 4096))
+			f.w.decoder, f.w.norm = cloudtrail.NewDecoder(f.o.cfg.Limits), normalize.New(normalize.Options{})
+			f.unit = f.a.unit // what panicked is the next unit, and the last
+			err = f.bad(reasonPanic, detail, f.entry.JSON)
+		}
+	}()
+	f.unit = 0
+	e := &f.entry
+	if e.Bad != "" {
+		return f.bad(reasonMsgpack, e.Bad, e.Raw)
+	}
+	ev := &f.w.ev
+	ev.Object, ev.Index, ev.Offset = e.Object, e.Index, e.Offset
+	if !e.Placed {
+		ev.Object = f.tag
+	}
+	err = f.w.decoder.Decode(e.JSON, ev)
+	if err == nil {
+		return f.event(ev)
+	}
+	var bad *cloudtrail.BadRecord
+	if e.Placed && errors.As(err, &bad) && bad.Reason != cloudtrail.ReasonEnvelope {
+		return f.deadLetter(wire.FromBadRecord(stage, bad, f.observed))
+	}
+	return f.envelope(ev)
+}
+
+// envelope reads a record that is no single event: whatever cloudtrail.Reader
+// knows, with its bad records apart from the good ones.
+func (f *flush) envelope(ev *cloudtrail.Event) error {
+	r := cloudtrail.NewReader(bytes.NewReader(f.entry.JSON), ev.Object, f.o.cfg.Limits)
+	for {
+		err := r.Next(ev)
+		var bad *cloudtrail.BadRecord
+		switch {
+		case err == io.EOF:
+			return nil
+		case err == nil:
+			err = f.event(ev)
+		case errors.As(err, &bad):
+			err = f.deadLetter(wire.FromBadRecord(stage, bad, f.observed))
+		default:
+			return f.bad("error", err.Error(), f.entry.JSON)
+		}
+		if err != nil {
+			return err
+		}
+	}
+}
+
+// repeated reports whether this unit of the record was dealt with in an earlier
+// flush of the same chunk. Decoding is deterministic, so counting is enough.
+func (f *flush) repeated() bool {
+	f.unit++
+	return f.unit <= f.a.unit
+}
+
+// event delivers one event as a log record.
+func (f *flush) event(ev *cloudtrail.Event) error {
+	if f.repeated() {
+		return nil
+	}
+	rec := &f.w.rec
+	ok, err := f.w.norm.Record(ev, f.observed.UnixNano(), rec)
+	switch {
+	case err != nil:
+		return f.letter(wire.FromBadRecord(stage, err, f.observed))
+	case !ok:
+		f.o.received.Add(1)
+		f.o.filtered.Add(1)
+		f.a.unit = f.unit
+		return nil
+	}
+	value := otellog.AppendRequest(*values.Get().(*[]byte), rec)
+	if len(value) > f.o.cfg.MaxMessageBytes-recordCost {
+		return f.letter(wire.DeadLetter{
+			Stage: stage, Reason: string(cloudtrail.ReasonRecordSize), Object: ev.Object, Index: ev.Index, Offset: ev.Offset,
+			Detail: fmt.Sprintf("the log record has %d bytes, and max_message_bytes is %d", len(value), f.o.cfg.MaxMessageBytes),
+			Time:   f.observed.UnixNano(), Raw: ev.Raw,
+		})
+	}
+	return f.produce(&kgo.Record{Topic: f.o.cfg.Topic, Key: wire.CallKey(rec), Value: value}, &f.o.delivered)
+}
+
+// bad makes a dead letter of raw, which is no event at all.
+func (f *flush) bad(reason, detail string, raw []byte) error {
+	object, index, offset := f.entry.Object, f.entry.Index, f.entry.Offset
+	if !f.entry.Placed {
+		object, index, offset = f.tag, 0, 0
+	}
+	return f.deadLetter(wire.DeadLetter{
+		Stage: stage, Reason: reason, Detail: detail, Object: object, Index: index, Offset: offset,
+		Time: f.observed.UnixNano(), Raw: raw,
+	})
+}
+
+// deadLetter delivers a dead letter, unless an earlier flush did.
+func (f *flush) deadLetter(d wire.DeadLetter) error {
+	if f.repeated() {
+		return nil
+	}
+	return f.letter(d)
+}
+
+// letter produces d. Its bytes are copied and cut so that they fit into one
+// message with the headers: half of it for the bytes, an eighth each for the
+// detail and the object's name, the rest for what is short.
+func (f *flush) letter(d wire.DeadLetter) error {
+	limit := min(cloudtrail.MaxRawBytes, f.o.cfg.MaxMessageBytes/2)
+	d.Cut = d.Cut || len(d.Raw) > limit
+	r := &kgo.Record{Topic: f.o.cfg.DeadLetterTopic, Value: bytes.Clone(clip(d.Raw, limit))}
+	text := min(4096, f.o.cfg.MaxMessageBytes/8)
+	d.Detail, d.Object = string(clip([]byte(d.Detail), text)), string(clip([]byte(d.Object), text))
+	for _, h := range d.Headers() {
+		r.Headers = append(r.Headers, kgo.RecordHeader{Key: h.Key, Value: h.Value})
+	}
+	return f.produce(r, &f.o.deadLettered)
+}
+
+// values holds the buffers of acknowledged records for the next ones.
+var values = sync.Pool{New: func() any { b := make([]byte, 0, 4096); return &b }}
+
+// maxPooledValue bounds the buffers that values keeps: ten usual log records.
+const maxPooledValue = 40 << 10
+
+// produce hands r to the producer and counts it in acked when Kafka has
+// acknowledged it. It waits for room, and returns the context's error when
+// there is none in time; r is then not produced.
+func (f *flush) produce(r *kgo.Record, acked *atomic.Int64) error {
+	o, a := f.o, f.a
+	cost := min(int64(len(r.Value)+recordCost), int64(o.cfg.BufferBytes))
+	if err := o.room.Acquire(f.ctx, cost); err != nil {
+		return err
+	}
+	o.received.Add(1)
+	o.inFlight.Add(1)
+	a.add()
+	a.unit = f.unit
+	// Not the flush's context: a record must outlive the flush that produced it.
+	o.client.TryProduce(context.Background(), r, func(r *kgo.Record, err error) {
+		o.inFlight.Add(-1)
+		if err != nil {
+			o.failed.Add(1)
+		} else {
+			acked.Add(1)
+			if v := r.Value[:0]; cap(v) > 0 && cap(v) <= maxPooledValue {
+				values.Put(&v)
+			}
+		}
+		o.room.Release(cost)
+		a.done(err)
+	})
+	return nil
+}
+
+// OnBrokerConnect is called by the client for every connection.
+func (h connectHook) OnBrokerConnect(_ kgo.BrokerMetadata, _ time.Duration, _ net.Conn, err error) {
+	if err == nil {
+		h.o.brokerErr.Store(nil)
+		return
+	}
+	h.o.brokerErr.Store(&err)
+}
+
+func clip(b []byte, n int) []byte {
+	if len(b) > n {
+		return b[:n]
+	}
+	return b
+}

@@ -1,0 +1,197 @@
+// Package output is the body of the Fluent Bit output out_kms: it takes the
+// CloudTrail events out of Fluent Bit's chunks, normalizes them and delivers
+// them to Kafka, one log record a Kafka record, keyed by the call's id. It needs
+// no C; the exported functions around it stand in plugins/out_kms.
+//
+// Guarantees. A flush returns OK only when Kafka has acknowledged, on all
+// in-sync replicas, everything that the chunk held: the log records in Topic,
+// and what could not become one in DeadLetterTopic, with its bytes, place and
+// reason. It never returns Error, which would make Fluent Bit drop the chunk.
+// Within one process a record is produced once, by an idempotent producer, even
+// when Fluent Bit has to hand the chunk over again; after a restart, or after a
+// failure that Kafka reports, records may repeat, and their key tells.
+//
+// When Kafka is slow or away, a flush waits up to FlushTimeout and returns
+// Retry. What was produced stays in the producer's buffer and is delivered when
+// Kafka is back, whether Fluent Bit asks again or not. Fluent Bit gives a chunk
+// up after retry_limit attempts, 1 unless configured: set it to no_limits.
+//
+// Limits. Memory is Config.BufferBytes (counted before compression), the
+// decoder's state for each flush that runs, and attempts (see maxAttempts).
+package output
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kerr"
+	"golang.org/x/sync/semaphore"
+
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"keytrail/plugins/internal/logging"
+)
+
+// Code is what a flush tells Fluent Bit, with Fluent Bit's numbers. There is no
+// error code: see the package comment.
+type Code int
+
+// The codes of Flush.
+const (
+	OK    Code = 1
+	Retry Code = 2
+)
+
+// warnEvery bounds the log lines about a Kafka that does not acknowledge: one
+// in ten seconds.
+const warnEvery = 10 * time.Second
+
+// Stats counts what an Output did. When no flush runs, Received = Delivered +
+// DeadLettered + Filtered + Failed + InFlight.
+type Stats struct {
+	Received     int64 // events, and records that hold none
+	Delivered    int64 // log records that Kafka acknowledged
+	DeadLettered int64 // dead letters that Kafka acknowledged
+	Filtered     int64 // events that Keytrail is not about
+	Failed       int64 // records that Kafka refused; Fluent Bit's retry produces them again
+	InFlight     int64 // produced, not yet acknowledged
+}
+
+// String formats the counts for the log.
+func (s Stats) String() string {
+	return fmt.Sprintf("%d received (%d delivered, %d dead letters, %d filtered, %d refused by Kafka, %d not acknowledged)",
+		s.Received, s.Delivered, s.DeadLettered, s.Filtered, s.Failed, s.InFlight)
+}
+
+// Output delivers for one Fluent Bit output instance. Its methods may be called
+// from any goroutine, several flushes at a time.
+type Output struct {
+	cfg      Config
+	log      *logging.Log
+	client   *kgo.Client
+	room     *semaphore.Weighted // BufferBytes
+	workers  sync.Pool           // of *worker
+	attempts attempts
+
+	received, delivered, deadLettered, filtered, failed, inFlight atomic.Int64
+
+	brokerErr atomic.Pointer[error] // why the last connection failed; nil after one that did not
+	lastWarn  atomic.Int64          // nanoseconds since 1970
+}
+
+// New returns an Output whose producer connects when the first chunk comes: a
+// Kafka that is away does not keep Fluent Bit from starting. It fails when the
+// configuration contradicts itself.
+func New(cfg Config, log *logging.Log) (*Output, error) {
+	o := &Output{cfg: cfg, log: log, room: semaphore.NewWeighted(int64(cfg.BufferBytes))}
+	o.workers.New = func() any { return newWorker(&o.cfg) }
+	client, err := kgo.NewClient(
+		kgo.SeedBrokers(cfg.Brokers...),
+		kgo.ClientID(cfg.ClientID),
+		kgo.ProducerBatchCompression(codecs[cfg.Compression]),
+		kgo.ProducerBatchMaxBytes(int32(cfg.MaxMessageBytes)),
+		kgo.ProducerLinger(5*time.Millisecond),
+		// The client's 5 s would make one lost connection cost more than a whole
+		// flush, and a missing topic would show only after four of them.
+		kgo.MetadataMinAge(500*time.Millisecond),
+		// The bound is o.room, which a flush can wait for with a deadline; the
+		// client's own must not be met before.
+		kgo.MaxBufferedRecords(cfg.BufferBytes/recordCost+1),
+		kgo.WithHooks(connectHook{o}),
+	)
+	if err != nil {
+		return nil, fmt.Errorf("cannot make a Kafka client: %w", err)
+	}
+	o.client = client
+	return o, nil
+}
+
+// connectHook remembers why brokers can not be reached, for the log.
+type connectHook struct{ o *Output }
+
+// Flush delivers one chunk of msgpack records, as Fluent Bit hands it over, and
+// returns OK or Retry. tag names the chunk in dead letters of records that say
+// nothing of their own origin. Flush keeps no reference to chunk.
+func (o *Output) Flush(chunk []byte, tag string) Code {
+	ctx, cancel := context.WithTimeout(context.Background(), o.cfg.FlushTimeout)
+	defer cancel()
+	a := o.attempts.take(chunk)
+	err := o.walk(ctx, a, chunk, tag)
+	if err == nil {
+		err = a.wait(ctx)
+	}
+	if err == nil {
+		return OK
+	}
+	pending, failed := a.state()
+	if failed == nil {
+		o.attempts.keep(chunk, a)
+	}
+	o.warn(pending, err)
+	return Retry
+}
+
+// walk produces what the chunk holds from a.pos on.
+func (o *Output) walk(ctx context.Context, a *attempt, chunk []byte, tag string) error {
+	w := o.workers.Get().(*worker)
+	defer func() {
+		w.walker.Reset(nil, 0)
+		o.workers.Put(w)
+	}()
+	f := flush{o: o, w: w, a: a, ctx: ctx, tag: tag, observed: time.Now()}
+	w.walker.Reset(chunk, a.pos)
+	for w.walker.Next(&f.entry) {
+		if _, failed := a.state(); failed != nil {
+			return failed
+		}
+		if err := f.record(); err != nil {
+			return err
+		}
+		a.pos, a.unit = w.walker.Pos(), 0
+	}
+	return nil
+}
+
+// warn logs why a chunk was not delivered, once in warnEvery.
+func (o *Output) warn(pending int, err error) {
+	now, last := time.Now().UnixNano(), o.lastWarn.Load()
+	if now-last < int64(warnEvery) || !o.lastWarn.CompareAndSwap(last, now) {
+		return
+	}
+	hint := ""
+	switch {
+	case errors.Is(err, context.DeadlineExceeded):
+		err = fmt.Errorf("%d records are not acknowledged after %v", pending, o.cfg.FlushTimeout)
+		if why := o.brokerErr.Load(); why != nil {
+			hint = fmt.Sprintf("; the last connection failed: %v", *why)
+		}
+	case errors.Is(err, kerr.UnknownTopicOrPartition):
+		hint = fmt.Sprintf("; create the topics %q and %q", o.cfg.Topic, o.cfg.DeadLetterTopic)
+	case errors.Is(err, kerr.MessageTooLarge):
+		hint = "; set max_message_bytes to the topic's max.message.bytes"
+	}
+	o.log.Printf(logging.Warn, "cannot deliver a chunk to Kafka at %v: %v%s; Fluent Bit keeps it and retries within its retry_limit", o.cfg.Brokers, err, hint)
+}
+
+// Close waits up to FlushTimeout for what is in flight, and ends the producer.
+// No flush may run or follow.
+func (o *Output) Close() {
+	ctx, cancel := context.WithTimeout(context.Background(), o.cfg.FlushTimeout)
+	defer cancel()
+	if err := o.client.Flush(ctx); err != nil {
+		o.log.Printf(logging.Warn, "%d records were not acknowledged by Kafka before the end: %v", o.inFlight.Load(), err)
+	}
+	o.client.Close()
+}
+
+// Stats returns the counts so far.
+func (o *Output) Stats() Stats {
+	return Stats{
+		Received: o.received.Load(), Delivered: o.delivered.Load(), DeadLettered: o.deadLettered.Load(),
+		Filtered: o.filtered.Load(), Failed: o.failed.Load(), InFlight: o.inFlight.Load(),
+	}
+}

@@ -1,0 +1,134 @@
+// Command out_kms is a Fluent Bit output that normalizes CloudTrail events of
+// AWS KMS and delivers them to Kafka. It is built as a C shared object,
+// out_kms.so, and holds the functions that Fluent Bit looks up by name and
+// nothing else: each guards, finds its instance and calls
+// plugins/internal/output, whose package comment says what is guaranteed.
+//
+// Properties (see output.Config): brokers, topic, dead_letter_topic,
+// flush_timeout, compression, client_id, event_key, max_message_bytes,
+// buffer_bytes. A value that is not understood stops Fluent Bit's start.
+//
+// Fluent Bit calls a flush on its engine's only thread, where a slow Kafka
+// stops everything else, unless the output has workers: set workers to 1 or
+// more. Flushes of one instance may then run at the same time. Workers and
+// hot_reload together crash Fluent Bit 5.1.1 (it makes their thread pool twice).
+// Set retry_limit to no_limits: by default Fluent Bit drops a chunk at the
+// second failure.
+package main
+
+// #include <stddef.h>
+import "C"
+
+import (
+	"sync/atomic"
+	"unsafe"
+
+	flboutput "github.com/fluent/fluent-bit-go/output"
+
+	"keytrail/plugins/internal/flb"
+	"keytrail/plugins/internal/logging"
+	"keytrail/plugins/internal/output"
+	"keytrail/plugins/internal/property"
+)
+
+const name = "out_kms"
+
+// instance is one output section of Fluent Bit's configuration. fluent-bit-go
+// keeps contexts for ever, so that of an instance which has ended holds no more
+// than this.
+type instance struct {
+	out atomic.Pointer[output.Output] // nil after the exit
+	log *logging.Log
+}
+
+// global logs what belongs to no instance.
+var global = flb.StderrLog("[" + name + "] ")
+
+func main() {} // never called; -buildmode=c-shared wants a main package
+
+// FLBPluginRegister tells Fluent Bit the plugin's name.
+// C: int FLBPluginRegister(struct flb_plugin_proxy_def *def); -1 ends the start.
+//
+//export FLBPluginRegister
+func FLBPluginRegister(def unsafe.Pointer) C.int {
+	return C.int(flb.Guard(global, "FLBPluginRegister", -1, func() int {
+		return flboutput.FLBPluginRegister(def, name, "AWS KMS use, normalized, to Kafka")
+	}))
+}
+
+// FLBPluginInit makes an instance from its properties. It does not connect.
+// C: int FLBPluginInit(struct flbgo_output_plugin *plugin); 0 ends the start.
+//
+//export FLBPluginInit
+func FLBPluginInit(plugin unsafe.Pointer) C.int {
+	log := flb.OutputLog(plugin, "["+name+"] ")
+	return C.int(flb.Guard(log, "FLBPluginInit", flboutput.FLB_ERROR, func() int {
+		properties := property.NewReader(flb.OutputProperty(plugin))
+		cfg, err := output.ParseConfig(properties)
+		if err != nil {
+			flb.LogError(log, err)
+			return flboutput.FLB_ERROR
+		}
+		out, err := output.New(cfg, log)
+		if err != nil {
+			flb.LogError(log, err)
+			return flboutput.FLB_ERROR
+		}
+		log.Printf(logging.Info, "delivering with %s", properties.Summary())
+		i := &instance{log: log}
+		i.out.Store(out)
+		flboutput.FLBPluginSetContext(plugin, i)
+		return flboutput.FLB_OK
+	}))
+}
+
+// FLBPluginFlushCtx delivers one chunk and returns FLB_OK or FLB_RETRY.
+// C: int FLBPluginFlushCtx(void *context, const void *data, size_t size, char *tag).
+// data and tag are the host's and valid during the call.
+//
+//export FLBPluginFlushCtx
+func FLBPluginFlushCtx(context, data unsafe.Pointer, size C.size_t, tag *C.char) C.int {
+	i, ok := flboutput.FLBPluginGetContext(context).(*instance)
+	if !ok { // never initialized: keep the chunk
+		return flboutput.FLB_RETRY
+	}
+	return C.int(flb.Guard(i.log, "FLBPluginFlushCtx", flboutput.FLB_RETRY, func() int {
+		out := i.out.Load()
+		if out == nil {
+			return flboutput.FLB_RETRY
+		}
+		if data == nil || size == 0 {
+			return flboutput.FLB_OK
+		}
+		return int(out.Flush(unsafe.Slice((*byte)(data), size), C.GoString(tag)))
+	}))
+}
+
+// FLBPluginExitCtx waits for what is in flight and ends the instance.
+// C: int FLBPluginExitCtx(void *context).
+//
+//export FLBPluginExitCtx
+func FLBPluginExitCtx(context unsafe.Pointer) C.int {
+	i, ok := flboutput.FLBPluginGetContext(context).(*instance)
+	if !ok {
+		return flboutput.FLB_OK
+	}
+	return C.int(flb.Guard(i.log, "FLBPluginExitCtx", flboutput.FLB_ERROR, func() int {
+		if out := i.out.Swap(nil); out != nil {
+			out.Close()
+			i.log.Printf(logging.Info, "stopped: %v", out.Stats())
+		}
+		return flboutput.FLB_OK
+	}))
+}
+
+// FLBPluginUnregister frees what FLBPluginRegister allocated.
+// C: void FLBPluginUnregister(struct flb_plugin_proxy_def *def).
+//
+//export FLBPluginUnregister
+func FLBPluginUnregister(def unsafe.Pointer) {
+	flb.Guard(global, "FLBPluginUnregister", 0, func() int {
+		flboutput.FLBPluginUnregister(def)
+		return 0
+	})
+}

@@ -1,0 +1,76 @@
+package cli
+
+import (
+	"flag"
+	"fmt"
+	"strings"
+	"time"
+
+	"keytrail/processor/generate"
+)
+
+// trailFlags are the flags that say what trail to make up.
+type trailFlags struct {
+	seed             uint64
+	duration         time.Duration
+	start            string
+	keys, principals int
+	events           int
+	scenarios        string
+}
+
+func (t *trailFlags) register(f *flag.FlagSet, events int) {
+	f.Uint64Var(&t.seed, "seed", 1, "`number` that chooses the trail: the same seed gives the same trail")
+	f.DurationVar(&t.duration, "duration", 72*time.Hour, "event time that the trail covers")
+	f.IntVar(&t.keys, "keys", 20, "number of KMS keys")
+	f.IntVar(&t.principals, "principals", 40, "number of principals")
+	f.IntVar(&t.events, "events", events, "about how many background events; 0: 20 an hour for each principal")
+	f.StringVar(&t.scenarios, "scenarios", "all", "attacks to plant: `all|none|a,b,c` of "+strings.Join(generate.Scenarios(), ", "))
+}
+
+// config returns the trail's configuration, beginning at start.
+func (t *trailFlags) config(start time.Time) generate.Config {
+	c := generate.Config{Seed: t.seed, Start: start, Duration: t.duration, Keys: t.keys, Principals: t.principals, Events: t.events}
+	switch t.scenarios {
+	case "all":
+	case "none", "":
+		c.Scenarios = []string{}
+	default:
+		c.Scenarios = strings.Split(t.scenarios, ",")
+	}
+	return c
+}
+
+// generate is "keytrail generate --out DIR".
+func (a *app) generate(args []string) int {
+	f := a.flags("generate", "--out DIR [FLAGS]", "Writes a made-up trail of CloudTrail files below DIR/AWSLogs, as S3 would hold\nthem, with attacks in it, and DIR/labels.json, which tells them.")
+	out := f.String("out", "", "`directory` to write to")
+	var t trailFlags
+	t.register(f, 0)
+	start := f.String("start", "2026-01-05T00:00:00Z", "`time` of the first event, RFC 3339")
+	rest, code, done := a.parse(f, args)
+	if done {
+		return code
+	}
+	at, err := time.Parse(time.RFC3339, *start)
+	switch {
+	case *out == "" || len(rest) > 0:
+		a.errorf("generate needs --out DIR and takes no arguments; see keytrail generate -h")
+		return exitUsage
+	case err != nil:
+		a.errorf("--start %q is no RFC 3339 time", *start)
+		return exitUsage
+	}
+	g, err := generate.New(t.config(at))
+	if err != nil {
+		a.errorf("%v", err)
+		return exitUsage
+	}
+	records := 0
+	files, err := g.WriteFiles(*out, func(n int) { records = n })
+	if err != nil {
+		return a.fail(err)
+	}
+	fmt.Fprintf(a.stderr, "%d records in %d files below %s, %d attacks\n", records, files, *out, len(g.Labels()))
+	return exitOK
+}

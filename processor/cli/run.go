@@ -1,0 +1,182 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"strings"
+	"time"
+
+	"keytrail/processor/config"
+	"keytrail/processor/kafka"
+	"keytrail/processor/sink"
+	"keytrail/processor/sink/ndjson"
+	"keytrail/processor/sink/otlphttp"
+	"keytrail/processor/stream"
+	"keytrail/processor/telemetry"
+	"keytrail/schemas/normalize"
+	"keytrail/schemas/wire"
+)
+
+const runAbout = `Runs the stages that the configuration names (normalize, count, detect, forward)
+over Kafka until SIGINT or SIGTERM, which ends them after the transaction at
+hand. Missing topics are made. Several processes with the same configuration
+share the work.`
+
+// serve is "keytrail run -c FILE".
+func (a *app) serve(args []string) int {
+	f := a.flags("run", "-c FILE [--stages a,b]", runAbout)
+	file := f.String("c", "", "configuration `FILE`")
+	stages := f.String("stages", "", "stages to run, in place of the configuration's: `normalize,count,detect,forward`")
+	rest, code, done := a.parse(f, args)
+	if done {
+		return code
+	}
+	if *file == "" || len(rest) > 0 {
+		a.errorf("run needs -c FILE and takes no arguments; see keytrail run -h")
+		return exitUsage
+	}
+	cfg, err := config.Load(*file)
+	if err == nil && *stages != "" {
+		cfg.Stages = nil
+		for _, name := range strings.Split(*stages, ",") {
+			cfg.Stages = append(cfg.Stages, config.Stage(name))
+		}
+		err = cfg.Validate()
+	}
+	if err != nil {
+		a.errorf("%v", err)
+		return exitUsage
+	}
+	if err := runPipeline(a.ctx, cfg, slog.New(slog.NewTextHandler(a.stderr, nil))); err != nil {
+		return a.fail(err)
+	}
+	return exitOK
+}
+
+// runPipeline runs the configured stages until ctx is done.
+func runPipeline(ctx context.Context, cfg *config.Config, log *slog.Logger) (err error) {
+	tel, err := telemetry.New(ctx, cfg.Telemetry)
+	if err != nil {
+		return err
+	}
+	defer func() {
+		end, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
+		defer cancel()
+		err = errors.Join(err, tel.Shutdown(end))
+	}()
+	brokers := cfg.Kafka.Brokers
+	if cfg.Kafka.Embedded {
+		e, err := kafka.StartEmbedded(cfg.Kafka.DataDir, log)
+		if err != nil {
+			return err
+		}
+		defer e.Close()
+		brokers = e.Brokers()
+	}
+	p := newPipeline(cfg, brokers, tel, log)
+	defer func() {
+		for _, d := range p.Sinks {
+			err = errors.Join(err, d.Sink.Close())
+		}
+	}()
+	for _, s := range cfg.Sinks {
+		d, err := destination(s)
+		if err != nil {
+			return err
+		}
+		p.Sinks = append(p.Sinks, d)
+	}
+	p.Ready = func() { log.Info("the pipeline runs", "stages", cfg.Stages, "brokers", brokers, "sinks", len(p.Sinks)) }
+	return p.Run(ctx, stageSet(cfg.Stages))
+}
+
+// newPipeline makes a Pipeline, without sinks, of a configuration.
+func newPipeline(cfg *config.Config, brokers []string, tel *telemetry.Telemetry, log *slog.Logger) *stream.Pipeline {
+	w := cfg.Window
+	return &stream.Pipeline{
+		Kafka:  kafka.Config{Brokers: brokers, ClientID: cfg.Kafka.ClientID, Log: log},
+		Topics: wire.NewTopics(cfg.Kafka.Prefix), Events: int32(cfg.Kafka.Partitions.Events), Partials: int32(cfg.Kafka.Partitions.Partials),
+		Replication: int16(cfg.Kafka.Replication), TransactionID: cfg.Kafka.TransactionalID,
+		Interval: cfg.Commit.Interval, Records: cfg.Commit.Records,
+		Window: stream.Window{
+			Detect: cfg.Detection(), OutOfOrderness: int64(w.OutOfOrderness), FutureSkew: int64(w.FutureSkew),
+			IdleAfter: int64(w.IdleAfter), CloseAfter: int64(w.CloseAfter),
+		},
+		Limits:    cfg.Decode.Limits(),
+		Normalize: normalize.Options{OmitBody: cfg.Decode.Body == config.BodyNone, SelfPrincipals: cfg.SelfPrincipals},
+		Telemetry: tel, Log: log,
+	}
+}
+
+// destination makes a sink of its configuration.
+func destination(s config.Sink) (stream.Destination, error) {
+	d := stream.Destination{Name: s.Name, Batch: s.Batch, Retry: s.Retry, Events: s.Take.Events, Anomalies: s.Take.Anomalies}
+	switch s.Take.Windows {
+	case config.WindowsAnomalous:
+		d.Windows = stream.WindowsAnomalous
+	case config.WindowsAll:
+		d.Windows = stream.WindowsAll
+	}
+	var to sink.Sink
+	var err error
+	switch s.Type {
+	case config.SinkOTLP:
+		to, err = otlphttp.New(*s.OTLP)
+	case config.SinkFile:
+		to, err = ndjson.New(*s.File)
+	}
+	if err != nil {
+		return d, fmt.Errorf("sink %q: %w", s.Name, err)
+	}
+	d.Sink = to
+	return d, nil
+}
+
+func stageSet(list []config.Stage) stream.Stages {
+	var s stream.Stages
+	for _, name := range list {
+		switch name {
+		case config.StageNormalize:
+			s.Normalize = true
+		case config.StageCount:
+			s.Count = true
+		case config.StageDetect:
+			s.Detect = true
+		case config.StageForward:
+			s.Forward = true
+		}
+	}
+	return s
+}
+
+// config is "keytrail config check|print -c FILE".
+func (a *app) config(args []string) int {
+	f := a.flags("config", "check|print -c FILE", "Checks a configuration, or prints it with every default filled in and secrets\nleft out.")
+	file := f.String("c", "", "configuration `FILE`; print without it prints the defaults")
+	rest, code, done := a.parse(f, args)
+	if done {
+		return code
+	}
+	if len(rest) != 1 || rest[0] != "check" && rest[0] != "print" || rest[0] == "check" && *file == "" {
+		a.errorf("config needs check or print, and -c FILE; see keytrail config -h")
+		return exitUsage
+	}
+	cfg := config.Default()
+	if *file != "" {
+		var err error
+		if cfg, err = config.Load(*file); err != nil {
+			a.errorf("%v", err)
+			return exitUsage
+		}
+	}
+	if rest[0] == "check" {
+		fmt.Fprintf(a.stdout, "%s is valid\n", *file)
+		return exitOK
+	}
+	if err := cfg.Print(a.stdout); err != nil {
+		return a.fail(err)
+	}
+	return exitOK
+}

@@ -1,0 +1,153 @@
+package cli
+
+import (
+	"fmt"
+	"io"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"keytrail/processor/generate"
+	"keytrail/processor/stream"
+	"keytrail/schemas/otellog"
+	"keytrail/schemas/semconv"
+)
+
+// show is the demo's terminal: lines that scroll by, and below them, on a
+// terminal, a progress line. Safe for concurrent use.
+type show struct {
+	mu        sync.Mutex
+	w         io.Writer
+	live      bool
+	status    string
+	printed   time.Time // of the last progress line where there is no terminal
+	header    bool
+	anomalies map[string]found // by id
+	windows   map[string]int64 // revision shown, by id
+}
+
+// found is what the verdict needs of an anomaly.
+type found struct {
+	kind, key, principal string
+	start, end           string // RFC 3339, UTC, so they sort as text
+}
+
+func newShow(w io.Writer, live bool) *show {
+	return &show{w: w, live: live, anomalies: map[string]found{}, windows: map[string]int64{}}
+}
+
+// line prints a line above the progress line.
+func (s *show) line(format string, args ...any) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.print(fmt.Sprintf(format, args...))
+}
+
+func (s *show) print(text string) {
+	if s.live {
+		fmt.Fprintf(s.w, "\r\x1b[K%s\n%s", text, s.status)
+		return
+	}
+	fmt.Fprintln(s.w, text)
+}
+
+// progress tells how far the replay is: on a terminal at each call, elsewhere
+// every five seconds.
+func (s *show) progress(file, files int, c stream.PublishCounts) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.status = fmt.Sprintf("[%3d%%] %d of %d files, %d events read, %d anomalies so far", 100*file/files, file, files, c.Received, len(s.anomalies))
+	if file == files {
+		s.status = ""
+	}
+	if s.live {
+		fmt.Fprintf(s.w, "\r\x1b[K%s", s.status)
+	} else if time.Since(s.printed) > 5*time.Second && file < files {
+		s.printed = time.Now()
+		fmt.Fprintln(s.w, s.status)
+	}
+}
+
+// anomaly shows an anomaly the first time that it comes.
+func (s *show) anomaly(rec *otellog.Record) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	id := strings.Clone(rec.Str(semconv.KeytrailAnomalyID))
+	_, known := s.anomalies[id]
+	s.anomalies[id] = found{
+		kind: strings.Clone(rec.Str(semconv.KeytrailAnomalyKind)), key: strings.Clone(rec.Str(semconv.AWSKMSKeyARN)),
+		principal: strings.Clone(rec.Str(semconv.KeytrailPrincipal)),
+		start:     strings.Clone(rec.Str(semconv.KeytrailWindowStart)), end: strings.Clone(rec.Str(semconv.KeytrailWindowEnd)),
+	}
+	if !known {
+		s.print(fmt.Sprintf("  ! %-8s %-10s %s", rec.Str(semconv.KeytrailAnomalySeverity), rec.Str(semconv.KeytrailAnomalyKind), rec.Str(semconv.KeytrailAnomalyReason)))
+	}
+}
+
+// window shows a row for the final window of a KMS key or a principal; pairs
+// are in the sentences already.
+func (s *show) window(rec *otellog.Record) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	number := func(name string) int64 {
+		if a := rec.Get(name); a != nil {
+			return a.Int
+		}
+		return 0
+	}
+	scope, id, revision := rec.Str(semconv.KeytrailWindowScope), strings.Clone(rec.Str(semconv.KeytrailWindowID)), number(semconv.KeytrailWindowRevision)
+	if scope == "pair" || rec.Str(semconv.KeytrailWindowState) != "final" || revision <= s.windows[id] {
+		return
+	}
+	s.windows[id] = revision
+	entity := rec.Str(semconv.KeytrailPrincipal)
+	if scope == "key" {
+		entity = rec.Str(semconv.AWSKMSKeyARN)
+	}
+	if !s.header {
+		s.header = true
+		s.print(fmt.Sprintf("%-20s %-10s %6s %6s %9s  %s", "WINDOW", "SCOPE", "CALLS", "DENIED", "ANOMALIES", "ENTITY"))
+	}
+	s.print(fmt.Sprintf("%-20s %-10s %6d %6d %9d  %s", rec.Str(semconv.KeytrailWindowStart), scope, number(semconv.KeytrailWindowCalls),
+		number(semconv.KeytrailWindowDenied), number(semconv.KeytrailWindowAnomalies), shortARN(entity)))
+}
+
+// verdict says what was found of what was planted.
+func (s *show) verdict(labels []generate.Label) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	explained := map[string]bool{}
+	hits := 0
+	s.print("\nPlanted, and found by:")
+	for _, l := range labels {
+		by := s.match(&l, explained)
+		mark := "missed"
+		if len(by) > 0 {
+			hits++
+			mark = strings.Join(by, ", ")
+		}
+		s.print(fmt.Sprintf("  %s  %-16s %s", l.Start.UTC().Format("2006-01-02 15:04Z"), l.Scenario, mark))
+	}
+	s.print(fmt.Sprintf("%d of %d planted incidents found; %d anomalies in all, %d of them outside the incidents.",
+		hits, len(labels), len(s.anomalies), len(s.anomalies)-len(explained)))
+}
+
+// match returns the kinds of anomaly that found an incident: one of the kinds
+// that the label names, at its time, on its KMS key or of its principal.
+func (s *show) match(l *generate.Label, explained map[string]bool) []string {
+	start, end := l.Start.UTC().Format(time.RFC3339), l.End.UTC().Format(time.RFC3339)
+	var by []string
+	for id, a := range s.anomalies {
+		same := l.KeyARN != "" && a.key == l.KeyARN || l.Principal != "" && a.principal == l.Principal
+		if !same || a.end <= start || a.start >= end {
+			continue
+		}
+		explained[id] = true
+		if slices.Contains(l.Kinds, generate.Kind(a.kind)) && !slices.Contains(by, a.kind) {
+			by = append(by, a.kind)
+		}
+	}
+	slices.Sort(by)
+	return by
+}

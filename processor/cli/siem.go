@@ -1,0 +1,146 @@
+package cli
+
+import (
+	"compress/gzip"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"sync"
+	"time"
+
+	"keytrail/schemas/otellog"
+	"keytrail/schemas/semconv"
+)
+
+// siem is the demo's SIEM: an OTLP/HTTP receiver on the loopback interface,
+// which shows the windows and anomalies that reach it.
+type siem struct {
+	url    string
+	server *http.Server
+	show   *show
+	file   *os.File // keeps what came, as OTLP/JSON lines; nil without --keep
+
+	mu   sync.Mutex
+	last time.Time // of the last record
+	buf  []byte
+}
+
+// maxBody bounds one request: the sink sends at most 4 MiB.
+const maxBody = 16 << 20
+
+func startSIEM(show *show, dir string, keep bool) (*siem, error) {
+	s := &siem{show: show, last: time.Now()}
+	if keep {
+		if err := os.MkdirAll(dir, 0o700); err != nil {
+			return nil, fmt.Errorf("cannot create %s: %w", dir, err)
+		}
+		f, err := os.Create(filepath.Join(dir, "siem.ndjson"))
+		if err != nil {
+			return nil, fmt.Errorf("cannot keep the SIEM's records: %w", err)
+		}
+		s.file = f
+	}
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return nil, fmt.Errorf("cannot start the SIEM: %w", err)
+	}
+	s.url = "http://" + l.Addr().String()
+	s.server = &http.Server{Handler: http.HandlerFunc(s.logs), ReadHeaderTimeout: 5 * time.Second}
+	go s.server.Serve(l)
+	return s, nil
+}
+
+func (s *siem) close() {
+	s.server.Close()
+	if s.file != nil {
+		s.file.Close()
+	}
+}
+
+// logs is POST /v1/logs.
+func (s *siem) logs(w http.ResponseWriter, r *http.Request) {
+	if r.URL.Path != "/v1/logs" || r.Method != http.MethodPost {
+		http.NotFound(w, r)
+		return
+	}
+	body, err := readBody(w, r)
+	if err != nil {
+		http.Error(w, err.Error(), http.StatusBadRequest)
+		return
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for one := range otellog.Split(body) {
+		var rec otellog.Record
+		if err := rec.Decode(one); err != nil {
+			http.Error(w, err.Error(), http.StatusBadRequest)
+			return
+		}
+		s.take(&rec)
+	}
+	w.Header().Set("Content-Type", "application/x-protobuf")
+	w.WriteHeader(http.StatusOK)
+}
+
+// readBody reads a request's body, gzip or plain.
+func readBody(w http.ResponseWriter, r *http.Request) ([]byte, error) {
+	in := io.Reader(http.MaxBytesReader(w, r.Body, maxBody))
+	if r.Header.Get("Content-Encoding") == "gzip" {
+		zip, err := gzip.NewReader(in)
+		if err != nil {
+			return nil, err
+		}
+		in = io.LimitReader(zip, 4*maxBody)
+	}
+	return io.ReadAll(in)
+}
+
+// take shows one record. s.mu is held.
+func (s *siem) take(rec *otellog.Record) {
+	s.last = time.Now()
+	if s.file != nil {
+		s.buf = append(otellog.AppendJSON(s.buf[:0], rec), '\n')
+		s.file.Write(s.buf)
+	}
+	switch rec.EventName {
+	case semconv.EventKeytrailAnomaly:
+		s.show.anomaly(rec)
+	case semconv.EventKeytrailWindow:
+		s.show.window(rec)
+	}
+}
+
+// settle is how long nothing must arrive until the demo takes everything for
+// arrived: the silence after which windows close, and a second for each of the
+// three hops behind it.
+const settle = 5 * time.Second
+
+// quiet waits until nothing more arrives.
+func (s *siem) quiet(ctx context.Context) error {
+	began := time.Now()
+	for {
+		s.mu.Lock()
+		from := s.last
+		s.mu.Unlock()
+		if from.Before(began) {
+			from = began
+		}
+		wait := settle - time.Since(from)
+		if wait <= 0 {
+			return nil
+		}
+		select {
+		case <-time.After(wait):
+		case <-ctx.Done():
+			if errors.Is(ctx.Err(), context.DeadlineExceeded) {
+				return nil // --for: what is here is shown
+			}
+			return ctx.Err()
+		}
+	}
+}

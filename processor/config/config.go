@@ -1,0 +1,244 @@
+// Package config reads the file of `keytrail run -c keytrail.yaml`: strict YAML,
+// in which every key is known, every value is checked, and every complaint names
+// the file, the line, the key, the value and what is allowed.
+//
+// Packages that own a Config (sink, sink/otlphttp, sink/ndjson, telemetry) keep
+// its defaults and rules; this package gathers them and adds the rules between
+// sections. It opens no connection and no file but the one it is given.
+//
+// Values, never keys, may refer to the environment: "${NAME}" stands for the
+// variable's text, "$${" for the two characters "${". A variable that is not set
+// is an error. The reference is resolved after the YAML is parsed, so that no
+// variable can change the structure of the file.
+//
+// Bounds: a file has at most 1 MiB; at most 20 complaints are listed; anchors,
+// aliases, tags and further documents are refused.
+package config
+
+import (
+	"time"
+
+	"keytrail/processor/config/value"
+	"keytrail/processor/detect"
+	"keytrail/processor/sink"
+	"keytrail/processor/sink/ndjson"
+	"keytrail/processor/sink/otlphttp"
+	"keytrail/processor/telemetry"
+	"keytrail/schemas/cloudtrail"
+	"keytrail/schemas/wire"
+)
+
+// Config is everything that can be set. It is plain data: safe for concurrent
+// reading, copied by assignment except for its lists and maps.
+type Config struct {
+	Kafka  Kafka   `yaml:"kafka"`
+	Stages []Stage `yaml:"stages"`
+	Decode Decode  `yaml:"decode"`
+	Window Window  `yaml:"window"`
+	Commit Commit  `yaml:"commit"`
+	Detect Detect  `yaml:"detect"`
+	// SelfPrincipals are the principals that the pipeline itself uses to read
+	// trails; what they do is marked with keytrail.self.
+	SelfPrincipals []string         `yaml:"self_principals"`
+	Sinks          []Sink           `yaml:"sinks"`
+	Telemetry      telemetry.Config `yaml:"telemetry"`
+}
+
+// Kafka says where the brokers are and how the topics are made.
+type Kafka struct {
+	Brokers []string `yaml:"brokers"` // host:port each
+	// Embedded runs a broker inside the process in place of Brokers. It is meant
+	// for demonstrations and tests: it is not safe against a crash.
+	Embedded bool `yaml:"embedded"`
+	// DataDir is the folder of the embedded broker; "" keeps its data in memory.
+	DataDir  string `yaml:"data_dir"`
+	ClientID string `yaml:"client_id"`
+	// Prefix begins the name of every topic: "kms." makes "kms.events".
+	Prefix      string     `yaml:"prefix"`
+	Replication int        `yaml:"replication"` // replicas of each topic that is made
+	Partitions  Partitions `yaml:"partitions"`
+	// TransactionalID begins the transactional ids of the stages. Installations
+	// that share a Kafka cluster need different ones.
+	TransactionalID string `yaml:"transactional_id"`
+}
+
+// Partitions are the partition counts of the topics that are made.
+type Partitions struct {
+	Events   int `yaml:"events"`
+	Partials int `yaml:"partials"`
+}
+
+// Stage names one stage of the pipeline.
+type Stage string
+
+// The stages, in the order of an event's way.
+const (
+	StageNormalize Stage = "normalize" // kms.raw to kms.events
+	StageCount     Stage = "count"     // kms.events to kms.partials
+	StageDetect    Stage = "detect"    // kms.partials to kms.windows and kms.anomalies
+	StageForward   Stage = "forward"   // to the sinks
+)
+
+// Stages returns all stages in the order of an event's way.
+func Stages() []Stage { return []Stage{StageNormalize, StageCount, StageDetect, StageForward} }
+
+// Body says whether a log record keeps the original event.
+type Body string
+
+// The ways to treat the original event.
+const (
+	BodyKeep Body = "keep" // the log record's body is the event, byte for byte
+	BodyNone Body = "none" // the log record has no body
+)
+
+// Decode bounds what one object of CloudTrail records may cost; see
+// cloudtrail.Limits for the arithmetic of each bound.
+type Decode struct {
+	InflatedBytes value.Size `yaml:"inflated_bytes"`
+	Ratio         int64      `yaml:"ratio"`
+	RecordBytes   value.Size `yaml:"record_bytes"`
+	Records       int        `yaml:"records"`
+	Depth         int        `yaml:"depth"`
+	Body          Body       `yaml:"body"`
+}
+
+// Limits returns the bounds as the decoder takes them.
+func (d Decode) Limits() cloudtrail.Limits {
+	return cloudtrail.Limits{InflatedBytes: int64(d.InflatedBytes), Ratio: d.Ratio,
+		RecordBytes: int(d.RecordBytes), Records: d.Records, Depth: d.Depth}
+}
+
+// Window sets the event-time windows.
+type Window struct {
+	Size time.Duration `yaml:"size"`
+	// OutOfOrderness is how much later than younger events an event may come
+	// without being late: CloudTrail delivers most within 15 minutes.
+	OutOfOrderness time.Duration `yaml:"out_of_orderness"`
+	// AllowedLateness is how long after its end a window still takes late calls.
+	AllowedLateness time.Duration `yaml:"allowed_lateness"`
+	// FutureSkew is how far ahead of the clock an event may move the watermark.
+	FutureSkew time.Duration `yaml:"future_skew"`
+	// IdleAfter is the silence after which a source holds the watermark no more.
+	IdleAfter time.Duration `yaml:"idle_after"`
+	// CloseAfter is the silence after which a source's watermark follows the
+	// clock, so that windows close when nothing comes any more.
+	CloseAfter time.Duration `yaml:"close_after"`
+}
+
+// Commit bounds one Kafka transaction: whichever comes first ends it.
+type Commit struct {
+	Interval time.Duration `yaml:"interval"`
+	Records  int           `yaml:"records"`
+}
+
+// Detect sets when a window is anomalous; see detect.Config for each value.
+type Detect struct {
+	Threshold    float64       `yaml:"threshold"`
+	MinCount     int64         `yaml:"min_count"`
+	WarmUp       time.Duration `yaml:"warm_up"`
+	Retention    time.Duration `yaml:"retention"`
+	SweepSecrets int           `yaml:"sweep_secrets"`
+	FanOut       int           `yaml:"fan_out"`
+	FanOutFactor float64       `yaml:"fan_out_factor"`
+	Refusals     int64         `yaml:"refusals"`
+	RefusedKeys  int           `yaml:"refused_keys"`
+}
+
+// Detection returns the settings of windows and detectors as package detect
+// takes them.
+func (c *Config) Detection() detect.Config {
+	w, d := c.Window, c.Detect
+	return detect.Config{
+		Size: int64(w.Size), Lateness: int64(w.AllowedLateness),
+		Threshold: d.Threshold, MinCount: d.MinCount, WarmUp: int64(d.WarmUp), Retention: int64(d.Retention),
+		SweepSecrets: d.SweepSecrets, FanOut: d.FanOut, FanOutFactor: d.FanOutFactor,
+		Refusals: d.Refusals, RefusedKeys: d.RefusedKeys,
+	}
+}
+
+// SinkType names the protocol of a sink.
+type SinkType string
+
+// The types of sinks.
+const (
+	SinkOTLP SinkType = "otlp" // package sink/otlphttp
+	SinkFile SinkType = "file" // package sink/ndjson
+)
+
+// SinkTypes returns all types of sinks.
+func SinkTypes() []SinkType { return []SinkType{SinkOTLP, SinkFile} }
+
+// Sink is one destination. Exactly one of its pointers is set, by Type; in the
+// file its keys stand beside the others.
+type Sink struct {
+	// Name identifies the sink in its consumer group, logs and metrics. To rename
+	// a sink is to begin at the oldest record that Kafka has.
+	Name  string           `yaml:"name"`
+	Type  SinkType         `yaml:"type"`
+	OTLP  *otlphttp.Config `yaml:",inline"`
+	File  *ndjson.Config   `yaml:",inline"`
+	Take  Take             `yaml:"take"`
+	Batch sink.Batch       `yaml:"batch"`
+	Retry sink.Retry       `yaml:"retry"`
+}
+
+// Take says which records a sink gets.
+type Take struct {
+	Events    bool    `yaml:"events"`
+	Windows   Windows `yaml:"windows"`
+	Anomalies bool    `yaml:"anomalies"`
+}
+
+// Windows says which windows a sink gets.
+type Windows string
+
+// The choices of windows, each more than the one before.
+const (
+	WindowsNone      Windows = "none"
+	WindowsAnomalous Windows = "anomalous" // those with anomalies
+	WindowsHourly    Windows = "hourly"    // those, and every roll-up of one hour
+	WindowsAll       Windows = "all"
+)
+
+// NewSink returns a Sink of type t with its defaults, or false for a type that
+// does not exist. It lacks a Name, and the endpoint or path.
+func NewSink(t SinkType) (Sink, bool) {
+	s := Sink{Type: t, Take: Take{Events: true, Windows: WindowsHourly, Anomalies: true},
+		Batch: sink.DefaultBatch(), Retry: sink.DefaultRetry()}
+	switch t {
+	case SinkOTLP:
+		c := otlphttp.DefaultConfig()
+		s.OTLP = &c
+	case SinkFile:
+		c := ndjson.DefaultConfig()
+		s.File = &c
+	default:
+		return s, false
+	}
+	return s, true
+}
+
+// Default returns the configuration of an empty file.
+func Default() *Config {
+	limits, detection := cloudtrail.Limits{}.WithDefaults(), detect.DefaultConfig()
+	return &Config{
+		Kafka: Kafka{
+			Brokers: []string{"127.0.0.1:9092"}, ClientID: "keytrail", Prefix: wire.DefaultPrefix,
+			Replication: 1, Partitions: Partitions{Events: 8, Partials: 8}, TransactionalID: "keytrail",
+		},
+		Stages: Stages(),
+		Decode: Decode{InflatedBytes: value.Size(limits.InflatedBytes), Ratio: limits.Ratio,
+			RecordBytes: value.Size(limits.RecordBytes), Records: limits.Records, Depth: limits.Depth, Body: BodyKeep},
+		Window: Window{Size: time.Duration(detection.Size), OutOfOrderness: 15 * time.Minute,
+			AllowedLateness: time.Duration(detection.Lateness), FutureSkew: 5 * time.Minute,
+			IdleAfter: time.Minute, CloseAfter: 30 * time.Minute},
+		Commit: Commit{Interval: 250 * time.Millisecond, Records: 20_000},
+		Detect: Detect{Threshold: detection.Threshold, MinCount: detection.MinCount,
+			WarmUp: time.Duration(detection.WarmUp), Retention: time.Duration(detection.Retention),
+			SweepSecrets: detection.SweepSecrets, FanOut: detection.FanOut, FanOutFactor: detection.FanOutFactor,
+			Refusals: detection.Refusals, RefusedKeys: detection.RefusedKeys},
+		SelfPrincipals: []string{},
+		Sinks:          []Sink{},
+		Telemetry:      telemetry.DefaultConfig(),
+	}
+}

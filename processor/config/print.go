@@ -1,0 +1,151 @@
+package config
+
+import (
+	"fmt"
+	"io"
+	"maps"
+	"reflect"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"go.yaml.in/yaml/v3"
+
+	"keytrail/processor/config/value"
+)
+
+// Print writes the effective configuration as YAML that Parse reads back to the
+// same configuration. Secrets are the exception: they are written as the
+// reference to the environment that they came from, or as value.Redacted.
+func (c *Config) Print(w io.Writer) error {
+	y := yaml.NewEncoder(w)
+	y.SetIndent(2)
+	if err := y.Encode(node(reflect.ValueOf(c).Elem())); err != nil {
+		return fmt.Errorf("cannot print configuration: %w", err)
+	}
+	if err := y.Close(); err != nil {
+		return fmt.Errorf("cannot print configuration: %w", err)
+	}
+	return nil
+}
+
+// node is the inverse of decoder.value.
+func node(v reflect.Value) *yaml.Node {
+	if isScalar(v) {
+		return scalarNode(v)
+	}
+	switch v.Kind() {
+	case reflect.Struct:
+		n := &yaml.Node{Kind: yaml.MappingNode}
+		for _, f := range fields(v) {
+			n.Content = append(n.Content, stringNode(f.name), node(f.value))
+		}
+		return n
+	case reflect.Slice:
+		n := &yaml.Node{Kind: yaml.SequenceNode}
+		for i := range v.Len() {
+			n.Content = append(n.Content, node(v.Index(i)))
+		}
+		if v.Len() == 0 || isScalar(v.Index(0)) {
+			n.Style = yaml.FlowStyle
+		}
+		return n
+	case reflect.Map: // of names to secrets
+		n := &yaml.Node{Kind: yaml.MappingNode}
+		secrets := v.Interface().(map[string]value.Secret)
+		for _, name := range slices.Sorted(maps.Keys(secrets)) {
+			n.Content = append(n.Content, stringNode(name), node(reflect.ValueOf(secrets[name])))
+		}
+		if len(secrets) == 0 {
+			n.Style = yaml.FlowStyle
+		}
+		return n
+	}
+	panic("BUG: configuration of type " + v.Type().String())
+}
+
+// scalarNode writes one value. References to the environment that a text only
+// seems to hold are escaped, those of a secret are real.
+func scalarNode(v reflect.Value) *yaml.Node {
+	plain := func(text string) *yaml.Node { return &yaml.Node{Kind: yaml.ScalarNode, Value: text} }
+	switch x := v.Interface().(type) {
+	case value.Secret:
+		return stringNode(x.String())
+	case value.Size:
+		return plain(x.String())
+	case time.Duration:
+		return plain(durationText(x))
+	}
+	switch v.Kind() {
+	case reflect.Bool:
+		return plain(strconv.FormatBool(v.Bool()))
+	case reflect.Int, reflect.Int64:
+		return plain(strconv.FormatInt(v.Int(), 10))
+	case reflect.Float64:
+		return plain(strconv.FormatFloat(v.Float(), 'g', -1, 64))
+	}
+	return stringNode(strings.ReplaceAll(v.String(), "${", "$${"))
+}
+
+func stringNode(text string) *yaml.Node {
+	n := &yaml.Node{}
+	n.SetString(text)
+	return n
+}
+
+// durationText is d.String without units that are zero: "5m", not "5m0s".
+func durationText(d time.Duration) string {
+	text := d.String()
+	if strings.HasSuffix(text, "m0s") {
+		text = strings.TrimSuffix(text, "0s")
+	}
+	if strings.HasSuffix(text, "h0m") {
+		text = strings.TrimSuffix(text, "0m")
+	}
+	return text
+}
+
+// field is one setting of a section.
+type field struct {
+	name  string
+	value reflect.Value
+}
+
+type fieldList []field
+
+// fields returns the settings of a section in the order of its type. The fields
+// of inline pointers stand among them, if the pointer is set.
+func fields(v reflect.Value) fieldList {
+	var list fieldList
+	for i := range v.NumField() {
+		tag := v.Type().Field(i).Tag.Get("yaml")
+		switch {
+		case tag == ",inline" && v.Field(i).IsNil():
+		case tag == ",inline":
+			list = append(list, fields(v.Field(i).Elem())...)
+		case tag == "":
+			panic("BUG: no yaml tag: " + v.Type().String() + "." + v.Type().Field(i).Name)
+		default:
+			list = append(list, field{tag, v.Field(i)})
+		}
+	}
+	return list
+}
+
+func (l fieldList) byName(name string) (reflect.Value, bool) {
+	for _, f := range l {
+		if f.name == name {
+			return f.value, true
+		}
+	}
+	return reflect.Value{}, false
+}
+
+func names(l fieldList) []string {
+	list := make([]string, len(l))
+	for i, f := range l {
+		list[i] = f.name
+	}
+	return list
+}

@@ -1,0 +1,166 @@
+package config
+
+import (
+	"encoding"
+	"fmt"
+	"reflect"
+	"regexp"
+	"strconv"
+	"strings"
+	"time"
+	"unicode/utf8"
+
+	"go.yaml.in/yaml/v3"
+
+	"keytrail/processor/config/value"
+)
+
+var (
+	textType     = reflect.TypeFor[encoding.TextUnmarshaler]()
+	durationType = reflect.TypeFor[time.Duration]()
+	secretType   = reflect.TypeFor[value.Secret]()
+)
+
+// isScalar tells whether a setting of v's type is a single YAML value.
+func isScalar(v reflect.Value) bool {
+	switch v.Kind() {
+	case reflect.String, reflect.Bool, reflect.Int, reflect.Int64, reflect.Float64:
+		return true
+	}
+	return reflect.PointerTo(v.Type()).Implements(textType)
+}
+
+// scalar decodes a single value into v. Complaints show the text of the file,
+// not of the environment, which may be secret.
+func (d *decoder) scalar(node *yaml.Node, v reflect.Value, key string) {
+	if node.Kind != yaml.ScalarNode {
+		d.add(node.Line, key, "is %s; want a single value", describe(node))
+		return
+	}
+	if node.ShortTag() == "!!null" {
+		d.add(node.Line, key, `has no value; write "" for an empty text, or remove the key`)
+		return
+	}
+	text, err := d.expand(node.Value)
+	if err != nil {
+		d.add(node.Line, key, "%v", err)
+		return
+	}
+	if v.Type() == secretType {
+		v.Set(reflect.ValueOf(value.SecretFrom(text, printable(node.Value))))
+		return
+	}
+	if err := set(v, text); err != nil {
+		d.add(node.Line, key, "%q is %v", short(node.Value), err)
+	}
+}
+
+// set parses text into v. Its error goes on after "is".
+func set(v reflect.Value, text string) error {
+	if v.Type() == durationType {
+		duration, err := time.ParseDuration(text)
+		if err != nil {
+			return fmt.Errorf(`not a duration; want one such as "250ms", "30s" or "1h30m"`)
+		}
+		v.SetInt(int64(duration))
+		return nil
+	}
+	if u, ok := v.Addr().Interface().(encoding.TextUnmarshaler); ok {
+		return u.UnmarshalText([]byte(text))
+	}
+	switch v.Kind() {
+	case reflect.String:
+		v.SetString(text)
+	case reflect.Bool:
+		if text != "true" && text != "false" {
+			return fmt.Errorf("not allowed; allowed: true, false")
+		}
+		v.SetBool(text == "true")
+	case reflect.Int, reflect.Int64:
+		n, err := strconv.ParseInt(text, 10, 64)
+		if err != nil {
+			return fmt.Errorf("not a whole number")
+		}
+		v.SetInt(n)
+	default: // Float64, by isScalar
+		f, err := strconv.ParseFloat(text, 64)
+		if err != nil {
+			return fmt.Errorf("not a number")
+		}
+		v.SetFloat(f)
+	}
+	return nil
+}
+
+// variable is a reference to the environment, with the characters that POSIX
+// gives to names.
+var variable = regexp.MustCompile(`^\$\{([A-Za-z_][A-Za-z0-9_]*)\}`)
+
+// expand replaces the references to the environment in text.
+func (d *decoder) expand(text string) (string, error) {
+	var out strings.Builder
+	for {
+		before, rest, found := strings.Cut(text, "${")
+		if !found {
+			return out.String() + text, nil
+		}
+		if strings.HasSuffix(before, "$") {
+			out.WriteString(before[:len(before)-1] + "${")
+			text = rest
+			continue
+		}
+		m := variable.FindStringSubmatch("${" + rest)
+		if m == nil {
+			return "", fmt.Errorf(`has a "${" that begins no reference such as "${NAME}"; write "$${" for the characters themselves`)
+		}
+		content, ok := d.lookup(m[1])
+		switch {
+		case !ok:
+			return "", fmt.Errorf("refers to the environment variable %s, which is not set", m[1])
+		case !utf8.ValidString(content) || strings.ContainsRune(content, 0):
+			return "", fmt.Errorf("refers to the environment variable %s, which is no text in UTF-8", m[1])
+		}
+		out.WriteString(before + content)
+		text = rest[len(m[0])-len("${"):]
+	}
+}
+
+// origin matches a value whose secret part comes from the environment alone.
+var origin = regexp.MustCompile(`^((Bearer|Basic|Splunk|ApiKey|Token) )?\$\{[A-Za-z_][A-Za-z0-9_]*\}$`)
+
+// printable returns raw, the text of a secret in the file, if it does not hold
+// the secret itself, and else "".
+func printable(raw string) string {
+	if origin.MatchString(raw) {
+		return raw
+	}
+	return ""
+}
+
+// describe names what stands where something else was expected.
+func describe(node *yaml.Node) string {
+	switch node.Kind {
+	case yaml.MappingNode:
+		return "a mapping"
+	case yaml.SequenceNode:
+		return "a list"
+	}
+	return "a single value"
+}
+
+// short cuts text to 64 bytes for an error.
+func short(text string) string {
+	const limit = 64
+	if len(text) <= limit {
+		return text
+	}
+	return strings.ToValidUTF8(text[:limit], "") + "..."
+}
+
+// join appends name to the path of a key.
+func join(key, name string) string {
+	if key == "" {
+		return name
+	}
+	return key + "." + name
+}

@@ -1,0 +1,250 @@
+package config
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strconv"
+	"time"
+
+	"keytrail/processor/config/value"
+	"keytrail/processor/sink/ndjson"
+)
+
+// Validate checks every value and the rules between them. It returns
+// value.Problems, or nil.
+func (c *Config) Validate() error {
+	var p value.Problems
+	c.Kafka.validate(&p)
+	validateStages(&p, c.Stages)
+	c.Decode.validate(&p)
+	c.Window.validate(&p)
+	c.Commit.validate(&p)
+	c.Detect.validate(&p)
+	if len(p) == 0 {
+		// The last word is the detectors' own: their rules may be stricter.
+		d := c.Detection()
+		if err := d.Validate(); err != nil {
+			p.Add("detect", "%v", err)
+		}
+	}
+	for i, principal := range c.SelfPrincipals {
+		key := fmt.Sprintf("self_principals[%d]", i)
+		if principal == "" {
+			p.Add(key, "is empty; want a principal such as arn:aws:iam::111122223333:role/trail-reader")
+		} else if slices.Index(c.SelfPrincipals, principal) < i {
+			p.Add(key, "%q stands in the list twice", principal)
+		}
+	}
+	validateSinks(&p, c.Sinks)
+	nest(&p, "telemetry", c.Telemetry.Validate())
+	return p.Err()
+}
+
+// nest adds the problems of the section at key.
+func nest(p *value.Problems, key string, err error) {
+	var inner value.Problems
+	if errors.As(err, &inner) {
+		for _, one := range inner {
+			p.Add(key+"."+one.Key, "%s", one.Text)
+		}
+	} else if err != nil {
+		p.Add(key, "%v", err)
+	}
+}
+
+// topicPrefix is what Kafka allows in the name of a topic (at most 249
+// characters, of which 200 may be the prefix).
+var topicPrefix = regexp.MustCompile(`^[A-Za-z0-9._-]{1,200}$`)
+
+// identifier is what client and transactional ids are made of here: Kafka takes
+// more, and monitoring tools do not.
+var identifier = regexp.MustCompile(`^[A-Za-z0-9._-]{1,200}$`)
+
+func (k Kafka) validate(p *value.Problems) {
+	if len(k.Brokers) == 0 && !k.Embedded {
+		p.Add("kafka.brokers", `is empty; want addresses such as "127.0.0.1:9092", or embedded: true`)
+	}
+	for i, b := range k.Brokers {
+		key := fmt.Sprintf("kafka.brokers[%d]", i)
+		if !isAddress(b) {
+			p.Add(key, `%q is no address; want a host and a port such as "127.0.0.1:9092"`, b)
+		} else if slices.Index(k.Brokers, b) < i {
+			p.Add(key, "%q stands in the list twice", b)
+		}
+	}
+	if k.Embedded && len(k.Brokers) > 0 && !slices.Equal(k.Brokers, Default().Kafka.Brokers) {
+		p.Add("kafka.embedded", "true has no use for kafka.brokers; leave out one of them")
+	}
+	if k.DataDir != "" && !k.Embedded {
+		p.Add("kafka.data_dir", "%q belongs to the embedded broker, and kafka.embedded is false", k.DataDir)
+	}
+	match(p, "kafka.client_id", k.ClientID, identifier)
+	match(p, "kafka.prefix", k.Prefix, topicPrefix)
+	match(p, "kafka.transactional_id", k.TransactionalID, identifier)
+	// Kafka's replication factor is 16 bits wide; nobody has a hundred brokers.
+	value.Between(p, "kafka.replication", k.Replication, 1, 100)
+	if k.Embedded && k.Replication > 1 {
+		p.Add("kafka.replication", "%d is more than the one embedded broker can hold; allowed: 1", k.Replication)
+	}
+	// Each transaction of stage count writes a frame to every partition of
+	// partials: with 256 and 4 transactions a second, 1,024 frames a second for
+	// each partition of events.
+	value.Between(p, "kafka.partitions.events", k.Partitions.Events, 1, 1024)
+	value.Between(p, "kafka.partitions.partials", k.Partitions.Partials, 1, 256)
+}
+
+func match(p *value.Problems, key, text string, want *regexp.Regexp) {
+	if !want.MatchString(text) {
+		p.Add(key, "%q is not allowed; want 1 to 200 of the characters A-Z a-z 0-9 . _ -", text)
+	}
+}
+
+// isAddress tells whether s is a host and a port from 1 to 65535.
+func isAddress(s string) bool {
+	host, port, err := net.SplitHostPort(s)
+	if err != nil || host == "" {
+		return false
+	}
+	n, err := strconv.ParseUint(port, 10, 16)
+	return err == nil && n > 0
+}
+
+func validateStages(p *value.Problems, stages []Stage) {
+	if len(stages) == 0 {
+		p.Add("stages", "is empty; allowed: %v", Stages())
+	}
+	for i, s := range stages {
+		key := fmt.Sprintf("stages[%d]", i)
+		value.OneOf(p, key, s, Stages()...)
+		if slices.Index(stages, s) < i {
+			p.Add(key, "%q stands in the list twice", s)
+		}
+	}
+}
+
+func (d Decode) validate(p *value.Problems) {
+	value.Between(p, "decode.inflated_bytes", d.InflatedBytes, 1<<20, 1<<50)
+	value.Between(p, "decode.ratio", d.Ratio, 1, 2000) // deflate reaches 1,032
+	// A reader's buffer has this size, and there is one for each object being read.
+	value.Between(p, "decode.record_bytes", d.RecordBytes, 64<<10, 64<<20)
+	value.Between(p, "decode.records", d.Records, 1, 1_000_000_000_000)
+	value.Between(p, "decode.depth", d.Depth, 8, 10_000)
+	value.OneOf(p, "decode.body", d.Body, BodyKeep, BodyNone)
+	if d.RecordBytes > d.InflatedBytes {
+		p.Add("decode.record_bytes", "%v is more than decode.inflated_bytes, %v", d.RecordBytes, d.InflatedBytes)
+	}
+}
+
+// maxOpenWindows bounds the windows of one entity that can still change: 10,000.
+// At 1 KiB of counts a window that is 10 MiB for an entity active in all of them.
+const maxOpenWindows = 10_000
+
+func (w Window) validate(p *value.Problems) {
+	const day = 24 * time.Hour
+	value.Between(p, "window.size", w.Size, time.Minute, day)
+	if w.Size%time.Minute != 0 {
+		p.Add("window.size", "%v is not a whole number of minutes", w.Size)
+	}
+	value.Between(p, "window.out_of_orderness", w.OutOfOrderness, 0, 7*day)
+	value.Between(p, "window.allowed_lateness", w.AllowedLateness, 0, 7*day)
+	if w.AllowedLateness < w.Size {
+		// What is found out about a pair reaches its principal's window after that
+		// window has closed.
+		p.Add("window.allowed_lateness", "%v is shorter than window.size, %v", w.AllowedLateness, w.Size)
+	}
+	value.Between(p, "window.future_skew", w.FutureSkew, 0, day)
+	value.Between(p, "window.idle_after", w.IdleAfter, time.Second, day)
+	value.Between(p, "window.close_after", w.CloseAfter, time.Minute, 7*day)
+	if w.CloseAfter < w.IdleAfter {
+		p.Add("window.close_after", "%v is shorter than window.idle_after, %v", w.CloseAfter, w.IdleAfter)
+	}
+	if open := w.OutOfOrderness + w.AllowedLateness; w.Size > 0 && open/w.Size > maxOpenWindows {
+		p.Add("window.size", "%v is too short: with out_of_orderness and allowed_lateness of %v together, "+
+			"%d windows of an entity are open at a time; allowed: %d", w.Size, open, open/w.Size, maxOpenWindows)
+	}
+}
+
+func (c Commit) validate(p *value.Problems) {
+	// Below 10 s, so that a transaction ends well within Kafka's timeout for it.
+	value.Between(p, "commit.interval", c.Interval, 10*time.Millisecond, 10*time.Second-1)
+	value.Between(p, "commit.records", c.Records, 1, 1_000_000)
+}
+
+func (d Detect) validate(p *value.Problems) {
+	if !(d.Threshold > 0 && d.Threshold <= 0.01) { // not so for NaN either
+		p.Add("detect.threshold", "%v is out of range; allowed: above 0, up to 0.01", d.Threshold)
+	}
+	value.Between(p, "detect.min_count", d.MinCount, 1, 1_000_000_000)
+	value.Between(p, "detect.warm_up", d.WarmUp, 0, 90*24*time.Hour)
+	value.Between(p, "detect.retention", d.Retention, time.Hour, 400*24*time.Hour)
+	if d.Retention < d.WarmUp {
+		p.Add("detect.retention", "%v is shorter than detect.warm_up, %v", d.Retention, d.WarmUp)
+	}
+	value.Between(p, "detect.sweep_secrets", d.SweepSecrets, 2, 1_000_000)
+	value.Between(p, "detect.fan_out", d.FanOut, 2, 1_000_000)
+	if !(d.FanOutFactor >= 1 && d.FanOutFactor <= 1000) {
+		p.Add("detect.fan_out_factor", "%v is out of range; allowed: 1 to 1000", d.FanOutFactor)
+	}
+	value.Between(p, "detect.refusals", d.Refusals, 1, 1_000_000_000)
+	value.Between(p, "detect.refused_keys", d.RefusedKeys, 2, 1_000_000)
+}
+
+// sinkName is what fits the name of a consumer group and a metric label.
+var sinkName = regexp.MustCompile(`^[a-z0-9][a-z0-9_-]{0,62}$`)
+
+// maxSinks bounds the consumer groups, each of which reads the topics again.
+const maxSinks = 32
+
+func validateSinks(p *value.Problems, sinks []Sink) {
+	if len(sinks) > maxSinks {
+		p.Add("sinks", "%d sinks are too many; allowed: %d", len(sinks), maxSinks)
+	}
+	names, paths := map[string]int{}, map[string]int{}
+	for i, s := range sinks {
+		at := fmt.Sprintf("sinks[%d]", i)
+		s.validate(p, at)
+		if first, ok := names[s.Name]; ok {
+			p.Add(at+".name", "%q is the name of sinks[%d] as well", s.Name, first)
+		} else {
+			names[s.Name] = i
+		}
+		if s.File == nil || s.File.Path == "" {
+			continue
+		}
+		path := s.File.Path
+		if path != ndjson.Stdout {
+			path = filepath.Clean(path)
+		}
+		if first, ok := paths[path]; ok {
+			p.Add(at+".path", "%q is written by sinks[%d] as well", s.File.Path, first)
+		} else {
+			paths[path] = i
+		}
+	}
+}
+
+func (s Sink) validate(p *value.Problems, at string) {
+	if !sinkName.MatchString(s.Name) {
+		p.Add(at+".name", "%q is no name; want up to 63 of the characters a-z 0-9 _ -, the first a letter or digit", s.Name)
+	}
+	value.OneOf(p, at+".type", s.Type, SinkTypes()...)
+	if (s.Type == SinkOTLP) != (s.OTLP != nil) || (s.Type == SinkFile) != (s.File != nil) {
+		p.Add(at, "its type is %q and its settings are of another type", s.Type)
+	}
+	if s.OTLP != nil {
+		nest(p, at, s.OTLP.Validate())
+	}
+	if s.File != nil {
+		nest(p, at, s.File.Validate())
+	}
+	value.OneOf(p, at+".take.windows", s.Take.Windows, WindowsNone, WindowsAnomalous, WindowsHourly, WindowsAll)
+	if !s.Take.Events && !s.Take.Anomalies && s.Take.Windows == WindowsNone {
+		p.Add(at+".take", "takes nothing; set one of events, windows, anomalies, or remove the sink")
+	}
+	nest(p, at+".batch", s.Batch.Validate())
+	nest(p, at+".retry", s.Retry.Validate())
+}

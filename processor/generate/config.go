@@ -1,0 +1,171 @@
+package generate
+
+import (
+	"fmt"
+	"regexp"
+	"slices"
+	"strings"
+	"time"
+)
+
+// Config says what trail to make. The zero value of a field means its default;
+// the zero Config is three days of 20 KMS keys.
+type Config struct {
+	// Seed chooses the trail. Equal Configs give equal bytes on one kind of
+	// processor and one version of Go; elsewhere floating-point numbers may be
+	// rounded otherwise, and files packed otherwise.
+	Seed uint64
+	// Start is the time of the first event (default 2026-01-05, a Monday, UTC),
+	// cut to whole seconds.
+	Start time.Time
+	// Duration is the length of the trail: 1 h to 400 days, default 72 h.
+	Duration time.Duration
+	// Keys is the number of KMS keys, 10 to 100,000, default 20.
+	Keys int
+	// Principals is the number of roles, users, federated users and services in
+	// the background, 10 to 1,000,000, default 40. Each account's root, KMS itself
+	// and those whom an attack brings along come on top.
+	Principals int
+	// Accounts are the account ids: 1 to 100 different ones, at most Keys/5, each
+	// of 12 digits. Default two. ForeignAccount is not allowed.
+	Accounts []string
+	// Regions are 1 to 40 different regions of one partition, the first of them the
+	// busiest and the home of the trails. Default us-east-1 and eu-west-1.
+	Regions []string
+	// Events is about how many background records to make over Duration, copies
+	// for a second account included and duplicates not: at most 1,000,000 for each
+	// hour. 0 takes the natural rates: 20 an hour for each principal.
+	Events int
+	// Scenarios are the names of the attacks to plant, in the order of their time;
+	// nil means all that fit into Duration, an empty slice none.
+	Scenarios []string
+	// DuplicateShare is the share of records that are delivered twice, in another
+	// file: 0 to 0.5. 0 means the default 0.02; negative means none.
+	DuplicateShare float64
+	// FileEvery is the time between two files of an account and region: whole
+	// minutes, 1 min to 1 h, default 5 min.
+	FileEvery time.Duration
+}
+
+// ForeignAccount is the account that attacks come from or lead to. It has no
+// trail of its own.
+const ForeignAccount = "999988887777"
+
+var (
+	accountID  = regexp.MustCompile(`^[0-9]{12}$`)
+	regionName = regexp.MustCompile(`^[a-z]{2}(-[a-z]+)+-[0-9]$`)
+)
+
+// withDefaults returns c with its zero fields filled in.
+func (c Config) withDefaults() Config {
+	if c.Start.IsZero() {
+		c.Start = time.Date(2026, 1, 5, 0, 0, 0, 0, time.UTC)
+	}
+	c.Start = c.Start.UTC().Truncate(time.Second)
+	if c.Duration == 0 {
+		c.Duration = 72 * time.Hour
+	}
+	if c.Keys == 0 {
+		c.Keys = 20
+	}
+	if c.Principals == 0 {
+		c.Principals = 40
+	}
+	if len(c.Accounts) == 0 {
+		c.Accounts = []string{"111122223333", "444455556666"}
+	}
+	if len(c.Regions) == 0 {
+		c.Regions = []string{"us-east-1", "eu-west-1"}
+	}
+	if c.DuplicateShare == 0 {
+		c.DuplicateShare = 0.02
+	}
+	c.DuplicateShare = max(c.DuplicateShare, 0)
+	if c.FileEvery == 0 {
+		c.FileEvery = 5 * time.Minute
+	}
+	return c
+}
+
+// validate checks a Config with its defaults. The error names the field, its
+// value and what is allowed.
+func (c Config) validate() error {
+	bad := func(field string, value any, allowed string) error {
+		return fmt.Errorf("cannot generate a trail: %s is %v, allowed are %s", field, value, allowed)
+	}
+	within := func(field string, value, low, high int) error {
+		if value < low || value > high {
+			return bad(field, value, fmt.Sprintf("%d to %d", low, high))
+		}
+		return nil
+	}
+	perHour := int(c.Duration.Hours() * 1_000_000)
+	switch {
+	case c.Duration < time.Hour || c.Duration > 400*24*time.Hour:
+		return bad("Duration", c.Duration, "1h to 9600h (400 days)")
+	case c.FileEvery < time.Minute || c.FileEvery > time.Hour || c.FileEvery%time.Minute != 0:
+		return bad("FileEvery", c.FileEvery, "whole minutes from 1m to 1h")
+	case !(c.DuplicateShare <= 0.5): // also when it is no number
+		return bad("DuplicateShare", c.DuplicateShare, "0 to 0.5, or negative for none")
+	case c.Start.Year() < 2000 || c.Start.Year() > 2200:
+		return bad("Start", c.Start, "years 2000 to 2200")
+	}
+	for _, err := range []error{
+		within("Keys", c.Keys, 10, 100_000),
+		within("Principals", c.Principals, 10, 1_000_000),
+		within("Events", c.Events, 0, perHour),
+		c.validateAccounts(bad),
+		c.validateRegions(bad),
+	} {
+		if err != nil {
+			return err
+		}
+	}
+	seen := map[string]bool{}
+	for _, name := range c.Scenarios {
+		if !slices.Contains(Scenarios(), name) || seen[name] {
+			return bad("Scenarios", fmt.Sprintf("%q", name), "each at most once: "+strings.Join(Scenarios(), ", "))
+		}
+		seen[name] = true
+	}
+	return nil
+}
+
+func (c Config) validateAccounts(bad func(string, any, string) error) error {
+	seen := map[string]bool{}
+	for _, account := range c.Accounts {
+		if !accountID.MatchString(account) || account == ForeignAccount || seen[account] {
+			return bad("Accounts", fmt.Sprintf("%q", account), "different ids of 12 digits other than "+ForeignAccount)
+		}
+		seen[account] = true
+	}
+	if limit := min(100, c.Keys/5); len(c.Accounts) > limit {
+		return bad("Accounts", fmt.Sprintf("a list of %d", len(c.Accounts)), fmt.Sprintf("1 to %d with %d keys", limit, c.Keys))
+	}
+	return nil
+}
+
+func (c Config) validateRegions(bad func(string, any, string) error) error {
+	seen := map[string]bool{}
+	for _, region := range c.Regions {
+		if !regionName.MatchString(region) || seen[region] || partition(region) != partition(c.Regions[0]) {
+			return bad("Regions", fmt.Sprintf("%q", region), "different names as us-east-1, all of one partition")
+		}
+		seen[region] = true
+	}
+	if len(c.Regions) > 40 {
+		return bad("Regions", fmt.Sprintf("a list of %d", len(c.Regions)), "1 to 40")
+	}
+	return nil
+}
+
+// partition returns the AWS partition of a region.
+func partition(region string) string {
+	switch {
+	case strings.HasPrefix(region, "cn-"):
+		return "aws-cn"
+	case strings.HasPrefix(region, "us-gov-"):
+		return "aws-us-gov"
+	}
+	return "aws"
+}

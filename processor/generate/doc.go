@@ -1,0 +1,40 @@
+// Package generate makes synthetic CloudTrail trails of KMS use with labelled
+// attacks inside: the ground truth that no public data set has. Everything
+// follows from Config.Seed; the package reads no clock.
+//
+// # The background
+//
+// Accounts hold KMS keys with a purpose (S3 buckets, SSM parameters, secrets, EBS
+// volumes, Lambda functions, trail files, custom data, signing, MACs). Principals
+// (roles 60 % of the events, AWS services 20 %, IAM users, federated users; root
+// and KMS itself rarely) use some of the keys. Each pair of a principal and a key
+// that occurs is an edge: a sparse bipartite graph with Zipf-like rates. Most
+// edges are Poisson processes whose rate follows the day and the week and is
+// multiplied by log-normal noise for each day, hour and five minutes; some are
+// batch jobs, some are machines with nearly equal steps (under-dispersed). A few
+// shift their level (Bucket Keys turned on) or ramp up. Nothing here is
+// gamma-Poisson, so that a detector with a negative binomial is not tested on its
+// own model. About 1 % of the calls fail.
+//
+// Cross-account calls are recorded in both accounts, with two event ids and one
+// sharedEventID. Records arrive 2 to 10 minutes late, out of order inside their
+// file, and Config.DuplicateShare of them twice.
+//
+// # The attacks
+//
+// Scenarios (see Scenarios) begin after the first 60 % of the time, one in each
+// part of the rest, so that baselines exist and attacks do not overlap. A Label
+// says what should be found, where, and which calls belong to it.
+//
+// # Limits
+//
+// The shapes come from real events of event versions 1.08 to 1.11, but the values
+// are made up, and only KMS events, changes of trails and a few other CloudTrail
+// calls occur. The JSON is made as it is read. Memory: about 1 KiB for each
+// principal, the calls of one hour (about 120 bytes each) and, for WriteFiles, the
+// records that wait for their file: those of the last 10 minutes and three times
+// Config.FileEvery.
+//
+// A Generator is made by New, never changes afterwards, and may be used by several
+// goroutines; every call of Events begins anew and gives the same events.
+package generate

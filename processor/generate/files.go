@@ -1,0 +1,203 @@
+package generate
+
+import (
+	"bytes"
+	"compress/gzip"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"hash/fnv"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+)
+
+// LabelsFile is the name of the file of labels that WriteFiles makes.
+const LabelsFile = "labels.json"
+
+// Truth is the content of LabelsFile.
+type Truth struct {
+	Seed   uint64    `json:"seed"`
+	Start  time.Time `json:"start"`
+	End    time.Time `json:"end"`
+	Labels []Label   `json:"labels"`
+}
+
+// file is a CloudTrail file that fills up: one account, region and time.
+type file struct {
+	account, region string
+	stamp           int64 // Unix seconds
+	records         [][]byte
+}
+
+// WriteFiles writes the trail into dir as CloudTrail delivers it,
+//
+//	AWSLogs/<account>/CloudTrail/<region>/yyyy/mm/dd/
+//	<account>_CloudTrail_<region>_yyyymmddThhmmZ_<16 characters>.json.gz
+//
+// each file {"Records":[...]} with its records out of order, and the labels into
+// dir/labels.json. It makes dir when there is none, and refuses one that holds a
+// trail already. After each file, progress (if not nil) is called with the number
+// of records written so far. It returns the number of trail files; after an error
+// the files written so far remain.
+func (g *Generator) WriteFiles(dir string, progress func(n int)) (files int, err error) {
+	if err := prepare(dir); err != nil {
+		return 0, err
+	}
+	writer, err := newFileWriter(g, dir)
+	if err != nil {
+		return 0, err
+	}
+	records := 0
+	flush := func(before int64) error {
+		for _, f := range writer.take(before) {
+			if err := writer.write(f); err != nil {
+				return err
+			}
+			files++
+			records += len(f.records)
+			if progress != nil {
+				progress(records)
+			}
+		}
+		return nil
+	}
+	var flushed int64
+	for event := range g.Events() {
+		// No later event can reach a file that is delivered at or before this one's
+		// event time: delivery takes at least two minutes.
+		if now := event.Time.Unix(); now >= flushed+60 {
+			flushed = now
+			if err := flush(now + 1); err != nil {
+				return files, err
+			}
+		}
+		writer.add(event)
+	}
+	const forever = 1 << 62
+	if err := flush(forever); err != nil {
+		return files, err
+	}
+	return files, g.writeLabels(dir)
+}
+
+// prepare makes dir and refuses one with a trail in it: two trails in one folder
+// would be one trail with the wrong labels.
+func prepare(dir string) error {
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		return fmt.Errorf("cannot make folder %q for the trail: %w", dir, err)
+	}
+	for _, name := range []string{"AWSLogs", LabelsFile} {
+		_, err := os.Lstat(filepath.Join(dir, name))
+		if err == nil {
+			return fmt.Errorf("cannot write a trail into %q: it already holds %s; name an empty folder", dir, name)
+		}
+		if !errors.Is(err, fs.ErrNotExist) {
+			return fmt.Errorf("cannot write a trail into %q: %w", dir, err)
+		}
+	}
+	return nil
+}
+
+// writeLabels writes the file of labels.
+func (g *Generator) writeLabels(dir string) error {
+	truth := Truth{Seed: g.config.Seed, Start: g.config.Start, End: g.end(), Labels: g.Labels()}
+	text, err := json.MarshalIndent(truth, "", "  ")
+	if err != nil {
+		return fmt.Errorf("cannot encode the labels: %w", err)
+	}
+	path := filepath.Join(dir, LabelsFile)
+	if err := os.WriteFile(path, append(text, '\n'), 0o644); err != nil {
+		return fmt.Errorf("cannot write %q: %w", path, err)
+	}
+	return nil
+}
+
+// fileWriter gathers records into files and writes them. What waits is bounded by
+// time: see the package comment.
+type fileWriter struct {
+	g       *Generator
+	dir     string
+	open    map[string]*file
+	folders map[string]bool // those that exist; one for each account, region and day
+	zip     *gzip.Writer
+	out     bytes.Buffer
+}
+
+func newFileWriter(g *Generator, dir string) (*fileWriter, error) {
+	// CloudTrail's own files are packed harder; a generator's time goes better
+	// into records.
+	zip, err := gzip.NewWriterLevel(nil, gzip.BestSpeed)
+	if err != nil {
+		return nil, fmt.Errorf("cannot pack files: %w", err)
+	}
+	return &fileWriter{g: g, dir: dir, open: map[string]*file{}, folders: map[string]bool{}, zip: zip}, nil
+}
+
+// add puts a record into its file.
+func (w *fileWriter) add(event Event) {
+	name := event.Account + event.Region + event.Delivered.Format(time.RFC3339)
+	f := w.open[name]
+	if f == nil {
+		f = &file{account: event.Account, region: event.Region, stamp: event.Delivered.Unix()}
+		w.open[name] = f
+	}
+	f.records = append(f.records, event.JSON)
+}
+
+// take removes and returns the files delivered before a Unix second, in order.
+func (w *fileWriter) take(before int64) []*file {
+	var names []string
+	for name, f := range w.open {
+		if f.stamp < before {
+			names = append(names, name)
+		}
+	}
+	slices.Sort(names)
+	var ready []*file
+	for _, name := range names {
+		ready = append(ready, w.open[name])
+		delete(w.open, name)
+	}
+	return ready
+}
+
+// write shuffles, packs and writes one file.
+func (w *fileWriter) write(f *file) error {
+	stamp := time.Unix(f.stamp, 0).UTC()
+	base := f.account + "_CloudTrail_" + f.region + "_" + stamp.Format("20060102T1504Z") + "_"
+	sum := fnv.New64a()
+	sum.Write([]byte(base)) // never fails
+	r := newRandom(w.g.config.Seed, streamFiles+sum.Sum64()>>16)
+	base += strings.ToLower(string(appendBase32(nil, r.Uint64(), 8))) + string(appendBase32(nil, r.Uint64(), 8)) + ".json.gz"
+	r.Shuffle(len(f.records), func(i, j int) { f.records[i], f.records[j] = f.records[j], f.records[i] })
+
+	w.out.Reset()
+	w.zip.Reset(&w.out)
+	separator := `{"Records":[`
+	for _, record := range f.records {
+		// A write into a bytes.Buffer never fails; Close reports what gzip has to say.
+		w.zip.Write([]byte(separator))
+		w.zip.Write(record)
+		separator = ","
+	}
+	w.zip.Write([]byte("]}"))
+	if err := w.zip.Close(); err != nil {
+		return fmt.Errorf("cannot pack %q: %w", base, err)
+	}
+	folder := filepath.Join(w.dir, "AWSLogs", f.account, "CloudTrail", f.region, stamp.Format("2006"), stamp.Format("01"), stamp.Format("02"))
+	if !w.folders[folder] {
+		if err := os.MkdirAll(folder, 0o755); err != nil {
+			return fmt.Errorf("cannot make folder %q for the trail: %w", folder, err)
+		}
+		w.folders[folder] = true
+	}
+	path := filepath.Join(folder, base)
+	if err := os.WriteFile(path, w.out.Bytes(), 0o644); err != nil {
+		return fmt.Errorf("cannot write trail file %q: %w", path, err)
+	}
+	return nil
+}

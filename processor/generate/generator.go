@@ -1,0 +1,174 @@
+package generate
+
+import (
+	"cmp"
+	"iter"
+	"slices"
+	"time"
+)
+
+// Event is one CloudTrail record, as one account's trail has it.
+type Event struct {
+	Time      time.Time // event time, whole seconds, UTC
+	Delivered time.Time // when its file is delivered, UTC
+	Account   string    // whose trail has it: recipientAccountId
+	Region    string
+	// JSON is the record, minified. The receiver may keep it but not change it: a
+	// record that is delivered twice has the same bytes in both Events.
+	JSON []byte
+}
+
+// Generator makes one trail. See the package comment.
+type Generator struct {
+	config  Config
+	world   *world
+	planted []*call // the attacks, by time
+	labels  []Label // by time
+}
+
+// New lays out the trail of a Config: who uses which keys, and when the attacks
+// are. The error names the field that is wrong and what it may be.
+func New(c Config) (*Generator, error) {
+	c = c.withDefaults()
+	if err := c.validate(); err != nil {
+		return nil, err
+	}
+	g := &Generator{config: c, world: buildWorld(c)}
+	g.world.scaleRates(newRandom(c.Seed, streamWorld+1), c)
+	if err := g.plant(); err != nil {
+		return nil, err
+	}
+	return g, nil
+}
+
+// Labels returns the truth about the attacks, by the time they start. The
+// receiver owns the slice, not what it points to.
+func (g *Generator) Labels() []Label { return slices.Clone(g.labels) }
+
+// end is the time that no event reaches.
+func (g *Generator) end() time.Time { return g.config.Start.Add(g.config.Duration) }
+
+// Events yields the records in the order of their event times; a record that is
+// delivered twice comes twice, one after the other. It holds the calls of one
+// hour at a time.
+func (g *Generator) Events() iter.Seq[Event] {
+	return func(yield func(Event) bool) {
+		var calls []call
+		for from := g.config.Start; from.Before(g.end()); from = from.Add(time.Hour) {
+			r := newRandom(g.config.Seed, streamHours+uint64(from.Sub(g.config.Start)/time.Hour))
+			calls = g.hour(calls[:0], r, from.Unix())
+			out := recorder{g: g, r: r, yield: yield}
+			for i := range calls {
+				if !out.write(&calls[i]) {
+					return
+				}
+			}
+		}
+	}
+}
+
+// hour appends the calls of [from, from+3600), by time.
+func (g *Generator) hour(calls []call, r random, from int64) []call {
+	var times []int64
+	for _, e := range g.world.edges {
+		times = e.appendTimes(times[:0], r, from)
+		for _, at := range times {
+			calls = append(calls, e.newCall(r, at))
+		}
+	}
+	first, _ := slices.BinarySearchFunc(g.planted, from, func(c *call, at int64) int { return cmp.Compare(c.at, at) })
+	for _, c := range g.planted[first:] {
+		if c.at >= from+3600 {
+			break
+		}
+		calls = append(calls, *c)
+	}
+	slices.SortStableFunc(calls, func(a, b call) int { return cmp.Compare(a.at, b.at) })
+	last, _ := slices.BinarySearchFunc(calls, g.end().Unix(), func(c call, at int64) int { return cmp.Compare(c.at, at) })
+	return calls[:last]
+}
+
+// failureShare is the share of background calls that fail.
+const failureShare = 0.01
+
+// newCall makes one background call.
+func (e *edge) newCall(r random, at int64) call {
+	c := call{
+		at: at, who: e.who, key: e.key, op: e.choose(r), form: e.form,
+		object: int(e.seed%900) + r.IntN(e.objects),
+		id:     r.uuid(), requestID: r.uuid(),
+	}
+	if c.op.keyless {
+		c.key = nil
+	}
+	if c.op.crypto && e.key.down.holds(at) {
+		c.err = errState
+		return c
+	}
+	if e.who.kind != isInternal && r.chance(failureShare) {
+		c.err = pick(r, backgroundFailures)
+		if c.err == errDenied && e.who.kind == isService || c.err == errCiphertext && c.op != opDecrypt {
+			c.err = errTimeout
+		}
+	}
+	return c
+}
+
+// blockSize is the size of the memory blocks for JSON. A block is freed when all
+// receivers of its records have dropped them.
+const blockSize = 256 << 10
+
+// recorder turns calls into records and yields them.
+type recorder struct {
+	g     *Generator
+	r     random
+	yield func(Event) bool
+	block []byte
+}
+
+// write yields the records of one call; false ends the iteration.
+func (w *recorder) write(c *call) bool {
+	accounts, n := c.recipients()
+	region := c.region(w.g.config.Regions[0])
+	for _, account := range accounts[:n] {
+		eventID := c.id
+		if c.shared() {
+			eventID = w.r.uuid()
+		}
+		twice := w.r.chance(w.g.config.DuplicateShare)
+		event := Event{Time: time.Unix(c.at, 0).UTC(), Account: account, Region: region}
+		event.Delivered = w.delivery(event.Time)
+		again := event.Delivered.Add(time.Duration(w.r.between(1, 2)) * w.g.config.FileEvery)
+		if w.g.world.hidden(account, c.at, !c.op.cloudTrail) {
+			continue
+		}
+		const roomy = 4 << 10 // more than any record that this package makes
+		if cap(w.block)-len(w.block) < roomy {
+			w.block = make([]byte, 0, blockSize)
+		}
+		start := len(w.block)
+		w.block = appendRecord(w.block, c, account, region, eventID)
+		event.JSON = w.block[start:len(w.block):len(w.block)]
+		if !w.yield(event) {
+			return false
+		}
+		if event.Delivered = again; twice && !w.yield(event) {
+			return false
+		}
+	}
+	return true
+}
+
+// delivery returns when the file is delivered that holds an event: 2 to 10
+// minutes later, most of them within 7, on a multiple of
+// FileEvery. With files rarer than every 5 minutes it can be later.
+func (w *recorder) delivery(at time.Time) time.Time {
+	const least, spread = 2 * time.Minute, 8 * time.Minute
+	lag := time.Duration(float64(2*time.Minute) * noise(w.r.Uint64(), 1))
+	every := w.g.config.FileEvery
+	file := at.Add(least + lag%spread).Truncate(every)
+	if file.Before(at.Add(least)) {
+		file = file.Add(every)
+	}
+	return file
+}

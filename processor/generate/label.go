@@ -1,0 +1,37 @@
+package generate
+
+import "time"
+
+// Kind names a kind of anomaly, as keytrail.anomaly.kind does.
+type Kind string
+
+// The kinds of anomaly that labels name.
+const (
+	KindRate      Kind = "rate"       // more calls than the baseline expects
+	KindSilence   Kind = "silence"    // none where many were expected
+	KindFirstSeen Kind = "first_seen" // a principal on a key, an operation, ... for the first time
+	KindFanOut    Kind = "fan_out"    // many distinct keys or objects
+	KindRefusals  Kind = "refusals"   // many refused calls
+	KindRule      Kind = "rule"       // one event that is always worth a look
+	KindBlindSpot Kind = "blind_spot" // a change that hides later events
+)
+
+// Label is the truth about one planted incident. A scenario may have several.
+type Label struct {
+	Scenario string `json:"scenario"`
+	// Kinds are the kinds of anomaly that should find it; any one of them will do.
+	Kinds []Kind `json:"kinds"`
+	// KeyARN is the KMS key concerned, "" when there are several or none.
+	KeyARN string `json:"key_arn,omitempty"`
+	// Principal is who did it, as keytrail.principal names it; "" for a silence.
+	Principal string `json:"principal,omitempty"`
+	// Start and End bound the event times of its calls, [Start, End).
+	Start time.Time `json:"start"`
+	End   time.Time `json:"end"`
+	// Calls is the number of distinct calls, and CallIDs names them
+	// (keytrail.call.id), in the order of time. A silence has none.
+	Calls   int      `json:"calls"`
+	CallIDs []string `json:"call_ids,omitempty"`
+	// Note says in words what happened.
+	Note string `json:"note"`
+}

@@ -1,0 +1,43 @@
+// Command cmd runs the offline judge over files of CloudTrail events and prints
+// its counts as tab-separated lines on standard output (see oracle.WriteTSV).
+//
+//	go run ./processor/internal/oracle/cmd -size 5m PATH...
+//
+// Paths are files and directories. It exits with 0, with 1 when a file can not be
+// read, and with 2 on wrong usage.
+package main
+
+import (
+	"flag"
+	"fmt"
+	"io"
+	"os"
+	"time"
+
+	"keytrail/processor/internal/oracle"
+)
+
+func main() { os.Exit(run(os.Args[1:], os.Stdout, os.Stderr)) }
+
+// run is main with its surroundings as arguments; it returns the exit code.
+func run(args []string, out, errs io.Writer) int {
+	flags := flag.NewFlagSet("oracle", flag.ContinueOnError)
+	flags.SetOutput(errs)
+	size := flags.Duration("size", 5*time.Minute, "size of a window, in whole seconds")
+	if err := flags.Parse(args); err != nil {
+		return 2
+	}
+	if flags.NArg() == 0 {
+		fmt.Fprintln(errs, "cannot count nothing: name at least one file or directory")
+		return 2
+	}
+	result, err := oracle.Count(flags.Args(), *size)
+	if err == nil {
+		err = result.WriteTSV(out)
+	}
+	if err != nil {
+		fmt.Fprintln(errs, err)
+		return 1
+	}
+	return 0
+}

@@ -1,0 +1,201 @@
+package oracle
+
+import (
+	"bytes"
+	"cmp"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"fmt"
+	"hash/crc32"
+	"slices"
+	"strings"
+	"time"
+	"unicode/utf8"
+)
+
+// Result is what a Judge counted. Received is Counted plus Duplicates plus
+// Filtered plus Bad.
+type Result struct {
+	Rows       []Row // sorted by scope, key, principal and start
+	Received   int   // records met
+	Counted    int   // distinct calls
+	Duplicates int   // further copies of a counted call
+	Filtered   int   // records of other services and calls
+	Bad        int   // records that are no events
+}
+
+// Row is the count of one entity in one window.
+type Row struct {
+	Scope     string // "key", "pair" or "principal"
+	Key       string // "" in scope principal; "-" for calls without a KMS key
+	Principal string // "" in scope key
+	Start     time.Time
+	Calls     int            // all calls, refused and failed ones too
+	Denied    int            // refused calls
+	Failed    int            // calls that failed for another cause
+	Classes   map[string]int // calls by operation class; adds up to Calls
+}
+
+// copyOf is one copy of a call, with all that is needed to count it.
+type copyOf struct {
+	rank           int
+	time           time.Time
+	eventID        string
+	sum            uint32 // CRC-32C of the record's bytes
+	keys           []string
+	principal      string
+	class          string
+	denied, failed bool
+}
+
+// better tells whether a is counted rather than b.
+func better(a, b copyOf) bool {
+	return cmp.Or(
+		cmp.Compare(b.rank, a.rank),
+		a.time.Compare(b.time),
+		cmp.Compare(a.eventID, b.eventID),
+		cmp.Compare(a.sum, b.sum),
+	) < 0
+}
+
+// Judge collects records. It is made by New and is not safe for concurrent use.
+type Judge struct {
+	size  time.Duration
+	calls map[string]copyOf // the counted copy of each call
+	total Result            // without Rows
+}
+
+// New returns a Judge with windows of the given size: whole seconds, at least
+// one.
+func New(size time.Duration) (*Judge, error) {
+	if size < time.Second || size%time.Second != 0 {
+		return nil, fmt.Errorf("cannot count in windows of %v: the size must be whole seconds, at least 1s", size)
+	}
+	return &Judge{size: size, calls: map[string]copyOf{}}, nil
+}
+
+// Count reads the files and directories and counts their calls in windows of the
+// given size. On an error there is no result.
+func Count(paths []string, size time.Duration) (*Result, error) {
+	j, err := New(size)
+	if err != nil {
+		return nil, err
+	}
+	for _, path := range paths {
+		if err := j.AddFile(path); err != nil {
+			return nil, err
+		}
+	}
+	return j.Result(), nil
+}
+
+// bad counts a record that is no event.
+func (j *Judge) bad() {
+	j.total.Received++
+	j.total.Bad++
+}
+
+// AddRecord adds one CloudTrail event, without any envelope. The bytes are not
+// kept.
+func (j *Judge) AddRecord(raw []byte) {
+	raw = bytes.TrimSpace(raw)
+	var event object
+	dec := json.NewDecoder(bytes.NewReader(raw))
+	dec.UseNumber()
+	if !json.Valid(raw) || !utf8.Valid(raw) || hasDuplicateName(raw) || dec.Decode(&event) != nil || event == nil {
+		j.bad()
+		return
+	}
+	if !inScope(event) {
+		j.total.Received++
+		j.total.Filtered++
+		return
+	}
+	at, ok := timeOf(event)
+	if !ok {
+		j.bad()
+		return
+	}
+	j.total.Received++
+	id, one := call(event, raw, at)
+	kept, known := j.calls[id]
+	if known {
+		j.total.Duplicates++
+	}
+	if !known || better(one, kept) {
+		j.calls[id] = one
+	}
+}
+
+// call returns the call's id and this copy of it.
+func call(event object, raw []byte, at time.Time) (string, copyOf) {
+	digest := sha256.Sum256(raw)
+	one := copyOf{
+		rank:      2,
+		time:      at,
+		eventID:   event.text("eventID"),
+		sum:       crc32.Checksum(raw, crc32.MakeTable(crc32.Castagnoli)),
+		keys:      keysOf(event),
+		principal: principalOf(event),
+		class:     classOf(event),
+	}
+	one.denied, one.failed = outcomeOf(event)
+	shared := event.text("sharedEventID")
+	original := event.object("addendum").text("originalEventID")
+	recipient, caller := event.text("recipientAccountId"), event.object("userIdentity").text("accountId")
+	if shared != "" && recipient != "" && caller != "" && recipient != caller {
+		one.rank = 1
+	}
+	if original != "" {
+		one.rank = 0
+	}
+	return strings.ToLower(cmp.Or(shared, original, one.eventID, hex.EncodeToString(digest[:]))), one
+}
+
+// Result counts what was added so far. The Judge may go on afterwards.
+func (j *Judge) Result() *Result {
+	type entity struct {
+		scope, key, principal string
+		start                 int64 // Unix seconds
+	}
+	rows := map[entity]*Row{}
+	size := int64(j.size / time.Second)
+	for _, one := range j.calls {
+		second := one.time.Unix()
+		start := second - ((second%size)+size)%size // rounds down before 1970 too
+		entities := []entity{{"principal", "", one.principal, start}}
+		for _, key := range one.keys {
+			entities = append(entities, entity{"key", key, "", start}, entity{"pair", key, one.principal, start})
+		}
+		for _, e := range entities {
+			row := rows[e]
+			if row == nil {
+				row = &Row{Scope: e.scope, Key: e.key, Principal: e.principal, Start: time.Unix(e.start, 0).UTC(), Classes: map[string]int{}}
+				rows[e] = row
+			}
+			row.Calls++
+			row.Classes[one.class]++
+			if one.denied {
+				row.Denied++
+			}
+			if one.failed {
+				row.Failed++
+			}
+		}
+	}
+	result := j.total
+	result.Counted = len(j.calls)
+	for _, row := range rows {
+		result.Rows = append(result.Rows, *row)
+	}
+	slices.SortFunc(result.Rows, func(a, b Row) int {
+		return cmp.Or(
+			cmp.Compare(a.Scope, b.Scope),
+			cmp.Compare(a.Key, b.Key),
+			cmp.Compare(a.Principal, b.Principal),
+			a.Start.Compare(b.Start),
+		)
+	})
+	return &result
+}

@@ -1,0 +1,222 @@
+package oracle
+
+import (
+	"bytes"
+	"compress/gzip"
+	"encoding/json"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"regexp"
+)
+
+// MaxFileBytes bounds one file after inflating: 1 GiB, twenty times the largest
+// file that CloudTrail writes (about 50 MB). The judge holds one file at a time.
+const MaxFileBytes = 1 << 30
+
+// AddFile adds the records of one file, or of every regular file in a directory
+// and below it (links inside are passed over). An error names the file; what was
+// read before it stays counted.
+func (j *Judge) AddFile(path string) error {
+	info, err := os.Stat(path)
+	if err != nil {
+		return fmt.Errorf("cannot read %q: %w", path, err)
+	}
+	if !info.IsDir() {
+		return j.addOne(path)
+	}
+	return filepath.WalkDir(path, func(name string, entry fs.DirEntry, err error) error {
+		if err != nil {
+			return fmt.Errorf("cannot read %q: %w", name, err)
+		}
+		if !entry.Type().IsRegular() {
+			return nil
+		}
+		return j.addOne(name)
+	})
+}
+
+// addOne adds the records of one file.
+func (j *Judge) addOne(path string) error {
+	text, err := readFile(path)
+	if err != nil {
+		return fmt.Errorf("cannot read %q: %w", path, err)
+	}
+	if err := j.AddText(text); err != nil {
+		return fmt.Errorf("cannot count %q: %w", path, err)
+	}
+	return nil
+}
+
+// readFile returns a file's bytes, inflated when it begins as gzip does.
+func readFile(path string) ([]byte, error) {
+	file, err := os.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	defer file.Close()
+	var magic [2]byte
+	if _, err := io.ReadFull(file, magic[:]); err != nil && err != io.EOF && err != io.ErrUnexpectedEOF {
+		return nil, err
+	}
+	if _, err := file.Seek(0, io.SeekStart); err != nil {
+		return nil, err
+	}
+	var from io.Reader = file
+	if magic == [2]byte{0x1f, 0x8b} {
+		inflated, err := gzip.NewReader(file)
+		if err != nil {
+			return nil, err
+		}
+		from = inflated
+	}
+	text, err := io.ReadAll(io.LimitReader(from, MaxFileBytes+1))
+	if err == nil && len(text) > MaxFileBytes {
+		err = fmt.Errorf("more than %d bytes inflated: split the file", MaxFileBytes)
+	}
+	return text, err
+}
+
+// opensEnvelope matches the beginning of a document that holds many records.
+var opensEnvelope = regexp.MustCompile(`^(\[|\{\s*"Records"\s*:)`)
+
+// AddText adds the records of one text in any of the envelopes of the package
+// comment. The text may be reused afterwards. The error is for a broken document
+// that holds many records: the judge can not tell how many.
+func (j *Judge) AddText(text []byte) error {
+	text = bytes.TrimSpace(text)
+	if len(text) == 0 {
+		return nil
+	}
+	if json.Valid(text) {
+		return j.addDocument(text)
+	}
+	var lines [][]byte
+	good := 0
+	for line := range bytes.Lines(text) {
+		if line = bytes.TrimSpace(line); len(line) > 0 {
+			lines = append(lines, line)
+			if json.Valid(line) {
+				good++
+			}
+		}
+	}
+	if good == 0 {
+		lines = [][]byte{text} // one broken document, written over several lines
+	}
+	for i, line := range lines {
+		switch {
+		case json.Valid(line):
+			if err := j.addDocument(line); err != nil {
+				return err
+			}
+		case opensEnvelope.Match(line):
+			return fmt.Errorf("line %d opens a list of records and is not JSON: mend or split it", i+1)
+		default:
+			j.bad()
+		}
+	}
+	return nil
+}
+
+// addDocument adds the records of one valid JSON document.
+func (j *Judge) addDocument(text json.RawMessage) error {
+	if text[0] == '[' {
+		var list []json.RawMessage
+		if err := json.Unmarshal(text, &list); err != nil {
+			return err
+		}
+		for _, item := range list {
+			j.addSingle(item)
+		}
+		return nil
+	}
+	var fields map[string]json.RawMessage
+	if text[0] == '{' {
+		if err := json.Unmarshal(text, &fields); err != nil {
+			return err
+		}
+	}
+	if records := fields["Records"]; len(records) > 0 && records[0] == '[' {
+		var list []json.RawMessage
+		if err := json.Unmarshal(records, &list); err != nil {
+			return err
+		}
+		for _, item := range list {
+			j.AddRecord(item)
+		}
+		return nil
+	}
+	j.addSingle(text)
+	return nil
+}
+
+// addSingle adds a document that holds one record: an EventBridge event, a
+// record under "log", or the record itself.
+func (j *Judge) addSingle(text json.RawMessage) {
+	var fields map[string]json.RawMessage
+	if text[0] != '{' || json.Unmarshal(text, &fields) != nil || hasDuplicateName(text) {
+		j.bad()
+		return
+	}
+	detail, log := fields["detail"], fields["log"]
+	switch {
+	case fields["detail-type"] != nil && isObject(detail):
+		var inner map[string]json.RawMessage
+		if json.Unmarshal(detail, &inner) != nil || inner["eventVersion"] == nil {
+			j.bad()
+			return
+		}
+		j.AddRecord(detail)
+	case isObject(log):
+		j.AddRecord(log)
+	case fields["eventVersion"] != nil, fields["eventSource"] != nil, fields["eventName"] != nil:
+		j.AddRecord(text)
+	default:
+		j.bad()
+	}
+}
+
+func isObject(text json.RawMessage) bool { return len(text) > 0 && text[0] == '{' }
+
+// hasDuplicateName tells whether any object in a valid JSON text has one name
+// twice. encoding/json itself would take the last of them.
+func hasDuplicateName(text []byte) bool {
+	type level struct {
+		names map[string]bool // nil in an array
+		value bool            // the next token is a value, not a name
+	}
+	var open []level
+	dec := json.NewDecoder(bytes.NewReader(text))
+	dec.UseNumber()
+	for {
+		token, err := dec.Token()
+		if err != nil {
+			return err != io.EOF
+		}
+		if token == json.Delim('}') || token == json.Delim(']') {
+			open = open[:len(open)-1]
+			continue
+		}
+		if n := len(open); n > 0 && open[n-1].names != nil {
+			top := &open[n-1]
+			if name, ok := token.(string); ok && !top.value {
+				if top.names[name] {
+					return true
+				}
+				top.names[name] = true
+				top.value = true
+				continue
+			}
+			top.value = false
+		}
+		switch token {
+		case json.Delim('{'):
+			open = append(open, level{names: map[string]bool{}})
+		case json.Delim('['):
+			open = append(open, level{})
+		}
+	}
+}

@@ -1,0 +1,253 @@
+package oracle
+
+import (
+	"encoding/json"
+	"regexp"
+	"slices"
+	"strings"
+	"time"
+)
+
+// object is a decoded JSON object.
+type object map[string]any
+
+// text returns the string under name, the digits of a number, or "".
+func (o object) text(name string) string {
+	switch v := o[name].(type) {
+	case string:
+		return v
+	case json.Number:
+		return v.String()
+	}
+	return ""
+}
+
+// object returns the object under name, or an empty one.
+func (o object) object(name string) object {
+	m, _ := o[name].(map[string]any)
+	return m
+}
+
+// trailChanges are the calls to CloudTrail that change what is recorded.
+var trailChanges = []string{
+	"PutEventSelectors", "PutInsightSelectors",
+	"CreateTrail", "UpdateTrail", "DeleteTrail", "StartLogging", "StopLogging",
+	"UpdateEventDataStore", "DeleteEventDataStore", "RestoreEventDataStore",
+	"StartEventDataStoreIngestion", "StopEventDataStoreIngestion",
+}
+
+// isTrailChange tells whether a call to cloudtrail.amazonaws.com counts.
+func isTrailChange(event object) bool {
+	return event.text("eventSource") == "cloudtrail.amazonaws.com" && slices.Contains(trailChanges, event.text("eventName"))
+}
+
+// inScope tells whether the record is one that Keytrail counts.
+func inScope(event object) bool {
+	return event.text("eventSource") == "kms.amazonaws.com" || isTrailChange(event)
+}
+
+// classes lists the operations of each class. A name that stands nowhere is
+// "read" when it begins with Describe, Get or List, and "manage" otherwise.
+var classes = map[string][]string{
+	"decrypt":  {"Decrypt"},
+	"encrypt":  {"Encrypt"},
+	"generate": {"GenerateDataKey", "GenerateDataKeyWithoutPlaintext", "GenerateDataKeyPair", "GenerateDataKeyPairWithoutPlaintext"},
+	"reencrypt": {
+		"ReEncrypt", "ReEncryptFrom", "ReEncryptTo",
+	},
+	"sign":   {"Sign"},
+	"verify": {"Verify", "VerifyMac"},
+	"mac":    {"GenerateMac"},
+	"random": {"GenerateRandom"},
+	"derive": {"DeriveSharedSecret"},
+	"grant":  {"CreateGrant", "RetireGrant", "RevokeGrant"},
+	"destroy": {
+		"DisableKey", "ScheduleKeyDeletion", "DeleteKey", "DeleteImportedKeyMaterial", "DeleteExpiredKeyMaterial",
+		"DeleteAlias", "DeleteCustomKeyStore", "DisconnectCustomKeyStore",
+	},
+	"policy":    {"PutKeyPolicy"},
+	"rotate":    {"RotateKey", "RotateKeyOnDemand", "EnableKeyRotation", "DisableKeyRotation"},
+	"replicate": {"ReplicateKey", "SynchronizeMultiRegionKey", "UpdatePrimaryRegion"},
+}
+
+// classOf returns the operation class of an event in scope.
+func classOf(event object) string {
+	if isTrailChange(event) {
+		return "trail"
+	}
+	name := event.text("eventName")
+	for class, names := range classes {
+		if slices.Contains(names, name) {
+			return class
+		}
+	}
+	for _, prefix := range []string{"Describe", "Get", "List"} {
+		if strings.HasPrefix(name, prefix) {
+			return "read"
+		}
+	}
+	return "manage"
+}
+
+// outcomeOf tells whether the call was refused or failed otherwise.
+func outcomeOf(event object) (denied, failed bool) {
+	code := event.text("errorCode")
+	if code == "" {
+		return false, false
+	}
+	denied = code == "UnauthorizedOperation" || code == "Client.UnauthorizedOperation" ||
+		strings.HasSuffix(code, "AccessDenied") || strings.HasSuffix(code, "AccessDeniedException")
+	return denied, !denied
+}
+
+// partitionOf returns the AWS partition of the event's region.
+func partitionOf(event object) string {
+	region := event.text("awsRegion")
+	switch {
+	case strings.HasPrefix(region, "cn-"):
+		return "aws-cn"
+	case strings.HasPrefix(region, "us-gov-"):
+		return "aws-us-gov"
+	}
+	return "aws"
+}
+
+// complete turns a key identifier of a request into an ARN; "" stays "".
+func complete(event object, id string) string {
+	id = strings.TrimSpace(id)
+	account := event.text("recipientAccountId")
+	if account == "" {
+		account = event.object("userIdentity").text("accountId")
+	}
+	prefix := "arn:" + partitionOf(event) + ":kms:" + event.text("awsRegion") + ":" + account + ":"
+	switch {
+	case id == "":
+		return ""
+	case strings.HasPrefix(id, "alias/"):
+		return prefix + id
+	case !strings.ContainsAny(id, ":/"):
+		return prefix + "key/" + id
+	}
+	return id
+}
+
+// targets returns the distinct ARNs of resources[] that contain part, in order.
+func targets(event object, part string) []string {
+	var found []string
+	list, _ := event["resources"].([]any)
+	for _, item := range list {
+		m, _ := item.(map[string]any)
+		arn := object(m).text("ARN")
+		if arn == "" {
+			arn = object(m).text("arn")
+		}
+		arn = strings.TrimSpace(arn)
+		if strings.Contains(arn, part) && !slices.Contains(found, arn) {
+			found = append(found, arn)
+		}
+	}
+	return found
+}
+
+// keysOf returns the KMS keys that the event counts for: one, or two for
+// ReEncrypt.
+func keysOf(event object) []string {
+	if isTrailChange(event) {
+		return []string{"-"}
+	}
+	request := event.object("requestParameters")
+	inResources := targets(event, ":key/")
+	reEncrypt := event.text("eventName") == "ReEncrypt"
+	if reEncrypt {
+		if len(inResources) >= 2 {
+			return inResources
+		}
+		var keys []string
+		for _, name := range []string{"sourceKeyId", "destinationKeyId"} {
+			if key := complete(event, request.text(name)); key != "" && !slices.Contains(keys, key) {
+				keys = append(keys, key)
+			}
+		}
+		if len(keys) > 0 {
+			return keys
+		}
+	}
+	if len(inResources) > 0 {
+		return inResources[:1]
+	}
+	response := event.object("responseElements")
+	candidates := []string{
+		response.text("keyId"),
+		response.object("keyMetadata").text("arn"),
+		event.object("serviceEventDetails").text("keyId"),
+		request.text("keyId"),
+		request.text("targetKeyId"),
+	}
+	for _, id := range candidates {
+		if key := complete(event, id); key != "" {
+			return []string{key}
+		}
+	}
+	if aliases := targets(event, ":alias/"); len(aliases) > 0 {
+		return aliases[:1]
+	}
+	return []string{"-"}
+}
+
+// assumedRole takes partition, account and role name out of a session's ARN.
+var assumedRole = regexp.MustCompile(`^arn:([^:]+):sts::([^:]+):assumed-role/([^/]+)/.+$`)
+
+// principalOf returns the principal that the event is credited to.
+func principalOf(event object) string {
+	id := event.object("userIdentity")
+	kind, arn, account, invokedBy := id.text("type"), id.text("arn"), id.text("accountId"), id.text("invokedBy")
+	name := ""
+	switch {
+	case kind == "AssumedRole":
+		name = id.object("sessionContext").object("sessionIssuer").text("arn")
+		if m := assumedRole.FindStringSubmatch(arn); name == "" && m != nil {
+			name = "arn:" + m[1] + ":iam::" + m[2] + ":role/" + m[3]
+		}
+	case kind == "Root" && account != "":
+		name = "arn:" + partitionOf(event) + ":iam::" + account + ":root"
+	case kind == "AWSService", kind == "" && arn == "":
+		name = invokedBy
+	case kind == "AWSAccount" && account != "":
+		name = "account:" + account
+	}
+	behalf := id.object("onBehalfOf").text("userId")
+	switch {
+	case name != "":
+		return name
+	case arn != "":
+		return arn
+	case kind == "IdentityCenterUser" && behalf != "":
+		return "identitycenter:" + behalf
+	case id.text("principalId") != "":
+		return id.text("principalId")
+	case invokedBy != "":
+		return invokedBy
+	case account != "":
+		return "account:" + account
+	}
+	return "-"
+}
+
+// The two forms of eventTime. time.Parse alone is more lenient than RFC 3339.
+var (
+	rfc3339 = regexp.MustCompile(`^\d{4}-\d{2}-\d{2}T\d{2}:\d{2}:\d{2}(\.\d+)?(Z|[+-]\d{2}:\d{2})$`)
+	spaced  = regexp.MustCompile(`^\d{4}-\d{2}-\d{2} \d{2}:\d{2}:\d{2}(\.\d+)?$`)
+)
+
+// timeOf returns the event time, or false when eventTime is no time.
+func timeOf(event object) (time.Time, bool) {
+	s := event.text("eventTime")
+	if spaced.MatchString(s) {
+		s = strings.Replace(s, " ", "T", 1) + "Z"
+	}
+	if !rfc3339.MatchString(s) {
+		return time.Time{}, false
+	}
+	t, err := time.Parse(time.RFC3339Nano, s)
+	return t, err == nil
+}

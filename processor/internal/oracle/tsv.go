@@ -1,0 +1,37 @@
+package oracle
+
+import (
+	"bufio"
+	"fmt"
+	"io"
+	"maps"
+	"slices"
+	"strings"
+	"time"
+)
+
+// cell keeps a value inside its column.
+var cell = strings.NewReplacer("\\", `\\`, "\t", `\t`, "\n", `\n`, "\r", `\r`)
+
+// WriteTSV writes one line for each row, in order: scope, key, principal, window
+// start (RFC 3339, UTC), calls, denied, failed, and then "class=n" for each class,
+// sorted by name. A column that the scope does not have is empty; tabs, line ends
+// and backslashes in a value are escaped with a backslash. The last five lines are
+// the totals: "total", a name, a number.
+func (r *Result) WriteTSV(w io.Writer) error {
+	out := bufio.NewWriter(w)
+	for _, row := range r.Rows {
+		fmt.Fprintf(out, "%s\t%s\t%s\t%s\t%d\t%d\t%d", row.Scope, cell.Replace(row.Key), cell.Replace(row.Principal),
+			row.Start.Format(time.RFC3339), row.Calls, row.Denied, row.Failed)
+		for _, class := range slices.Sorted(maps.Keys(row.Classes)) {
+			fmt.Fprintf(out, "\t%s=%d", class, row.Classes[class])
+		}
+		fmt.Fprintln(out)
+	}
+	fmt.Fprintf(out, "total\treceived\t%d\ntotal\tcounted\t%d\ntotal\tduplicates\t%d\ntotal\tfiltered\t%d\ntotal\tbad\t%d\n",
+		r.Received, r.Counted, r.Duplicates, r.Filtered, r.Bad)
+	if err := out.Flush(); err != nil {
+		return fmt.Errorf("cannot write the counts: %w", err)
+	}
+	return nil
+}

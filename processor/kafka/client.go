@@ -1,0 +1,130 @@
+// Package kafka holds what Keytrail does with Kafka and knows nothing of what
+// the records mean: clients, topics, the loop of read-process-write
+// transactions, reading a log back to restore state, and the embedded broker.
+package kafka
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kgo"
+)
+
+// Config says how to reach a cluster.
+type Config struct {
+	Brokers  []string // host:port, at least one
+	ClientID string
+	Log      *slog.Logger
+}
+
+// Options returns the client options that every Keytrail client shares.
+func (c *Config) Options() []kgo.Opt {
+	return []kgo.Opt{
+		kgo.SeedBrokers(c.Brokers...), kgo.ClientID(c.ClientID), kgo.WithLogger(clientLog{c.Log}),
+		// Where nothing is committed yet a group begins at the oldest record, and
+		// does so again when its offset has been deleted: nothing is skipped that
+		// can still be read.
+		kgo.ConsumeStartOffset(kgo.NewOffset().AtStart()), kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()),
+		kgo.FetchIsolationLevel(kgo.ReadCommitted()),
+		// Memory of what is fetched and not polled yet: 32 MiB a client.
+		kgo.FetchMaxBytes(16 << 20), kgo.FetchMaxPartitionBytes(4 << 20),
+	}
+}
+
+// clientLog passes the client's warnings on; its own chatter stays out.
+type clientLog struct{ log *slog.Logger }
+
+func (l clientLog) Level() kgo.LogLevel {
+	if l.log == nil {
+		return kgo.LogLevelNone
+	}
+	return kgo.LogLevelWarn
+}
+
+func (l clientLog) Log(level kgo.LogLevel, msg string, keyvals ...any) {
+	if level == kgo.LogLevelError {
+		l.log.Error("kafka: "+msg, keyvals...)
+	} else {
+		l.log.Warn("kafka: "+msg, keyvals...)
+	}
+}
+
+// Topic is a topic that must exist.
+type Topic struct {
+	Name       string
+	Partitions int32
+	// Configs are topic settings for the case that it has to be created.
+	Configs map[string]*string
+}
+
+// EnsureTopics creates the topics that do not exist, with the given replication
+// factor, and returns the number of partitions of each. A topic that exists
+// keeps its partitions and settings. It waits until the cluster knows them all.
+func EnsureTopics(ctx context.Context, c Config, replication int16, topics []Topic) (map[string]int32, error) {
+	cl, err := kgo.NewClient(c.Options()...)
+	if err != nil {
+		return nil, fmt.Errorf("cannot make a Kafka client: %w", err)
+	}
+	defer cl.Close()
+	adm := kadm.NewClient(cl)
+	names := make([]string, len(topics))
+	for i, t := range topics {
+		names[i] = t.Name
+	}
+	var last error
+	for wait := 100 * time.Millisecond; ; wait = min(2*wait, 2*time.Second) {
+		if counts, err := partitions(ctx, adm, names); err == nil && len(counts) == len(topics) {
+			return counts, nil
+		} else if err != nil {
+			last = fmt.Errorf("cannot list topics at %v: %w", c.Brokers, err)
+		} else {
+			last = create(ctx, adm, replication, topics)
+		}
+		select {
+		case <-ctx.Done():
+			return nil, errors.Join(last, ctx.Err())
+		case <-time.After(wait):
+		}
+	}
+}
+
+// partitions returns the partition counts of those of the topics that exist.
+func partitions(ctx context.Context, adm *kadm.Client, names []string) (map[string]int32, error) {
+	details, err := adm.ListTopics(ctx, names...)
+	if err != nil {
+		return nil, err
+	}
+	counts := map[string]int32{}
+	for _, t := range details {
+		if t.Err == nil && len(t.Partitions) > 0 {
+			counts[t.Topic] = int32(len(t.Partitions))
+		}
+	}
+	return counts, nil
+}
+
+// create creates the topics one by one; one that exists already is fine.
+func create(ctx context.Context, adm *kadm.Client, replication int16, topics []Topic) error {
+	for _, t := range topics {
+		_, err := adm.CreateTopic(ctx, t.Partitions, replication, t.Configs, t.Name)
+		if err != nil && !errors.Is(err, kerr.TopicAlreadyExists) {
+			return fmt.Errorf("cannot create topic %q with %d partitions and replication %d: %w", t.Name, t.Partitions, replication, err)
+		}
+	}
+	return nil
+}
+
+// KeyPartition returns the partition, of n, that Kafka's default partitioner
+// (murmur2) gives to a record key: where every other producer puts it too.
+func KeyPartition(key []byte, n int32) int32 {
+	return int32(defaultPartitioner.Partition(&kgo.Record{Key: key}, int(n)))
+}
+
+// A keyed record's partition depends on the key alone, so one instance without
+// a topic serves all.
+var defaultPartitioner = kgo.StickyKeyPartitioner(nil).ForTopic("")

@@ -1,0 +1,115 @@
+package kafka
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kgo"
+)
+
+// ReadLog reads the given partitions of a topic from their start to their end,
+// committed records only, and calls f for each in order of offset within its
+// partition. It is how state is restored.
+//
+// The end is the high watermark at the call, not the last stable offset: when a
+// partition changes hands, the previous owner's last transaction may be decided
+// but its marker not yet written here. ReadLog waits for the marker.
+func ReadLog(ctx context.Context, c Config, topic string, list []int32, f func(*kgo.Record) error) error {
+	adminClient, err := kgo.NewClient(c.Options()...)
+	if err != nil {
+		return fmt.Errorf("cannot make a Kafka client: %w", err)
+	}
+	defer adminClient.Close()
+	left, err := bounds(ctx, kadm.NewClient(adminClient), topic, list)
+	if err != nil {
+		return fmt.Errorf("cannot restore from topic %q: %w", topic, err)
+	}
+	if len(left) == 0 {
+		return nil
+	}
+	from := map[int32]kgo.Offset{}
+	for p, b := range left {
+		from[p] = kgo.NewOffset().At(b.start)
+	}
+	cl, err := kgo.NewClient(append(c.Options(),
+		kgo.ConsumePartitions(map[string]map[int32]kgo.Offset{topic: from}),
+		// With control records the end is seen even when the last thing in the log
+		// is a transaction's marker.
+		kgo.KeepControlRecords())...)
+	if err != nil {
+		return fmt.Errorf("cannot make a Kafka client: %w", err)
+	}
+	defer cl.Close()
+	for len(left) > 0 {
+		fetches := cl.PollFetches(ctx)
+		if err := fetches.Err0(); err != nil {
+			return fmt.Errorf("cannot restore from topic %q: %w", topic, err)
+		}
+		var failed error
+		fetches.EachError(func(_ string, p int32, err error) {
+			failed = fmt.Errorf("cannot restore from topic %q partition %d: %w", topic, p, err)
+		})
+		fetches.EachRecord(func(r *kgo.Record) {
+			if b, ok := left[r.Partition]; ok && r.Offset+1 >= b.end {
+				delete(left, r.Partition)
+			} else if !ok {
+				return
+			}
+			if failed == nil && !r.Attrs.IsControl() {
+				failed = f(r)
+			}
+		})
+		if failed != nil {
+			return failed
+		}
+	}
+	return nil
+}
+
+type bound struct{ start, end int64 }
+
+// bounds returns the first and the end offset of each partition that is not
+// empty, once every transaction before the end is decided.
+func bounds(ctx context.Context, adm *kadm.Client, topic string, list []int32) (map[int32]bound, error) {
+	starts, err := adm.ListStartOffsets(ctx, topic)
+	if err != nil {
+		return nil, err
+	}
+	ends, err := adm.ListEndOffsets(ctx, topic)
+	if err != nil {
+		return nil, err
+	}
+	found := map[int32]bound{}
+	for _, p := range list {
+		s, ok1 := starts.Lookup(topic, p)
+		e, ok2 := ends.Lookup(topic, p)
+		if !ok1 || !ok2 || s.Err != nil || e.Err != nil {
+			return nil, fmt.Errorf("partition %d has no offsets: %v, %v", p, s.Err, e.Err)
+		}
+		if s.Offset < e.Offset {
+			found[p] = bound{s.Offset, e.Offset}
+		}
+	}
+	for wait := 10 * time.Millisecond; ; wait = min(2*wait, time.Second) {
+		stable, err := adm.ListCommittedOffsets(ctx, topic)
+		if err != nil {
+			return nil, err
+		}
+		open := false
+		for p, b := range found {
+			if s, ok := stable.Lookup(topic, p); !ok || s.Offset < b.end {
+				open = true
+			}
+		}
+		if !open {
+			return found, nil
+		}
+		select {
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		case <-time.After(wait):
+		}
+	}
+}

@@ -1,0 +1,269 @@
+package kafka
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kgo"
+)
+
+// Processor is the work inside the transactions: what a stage does with the
+// records of the partitions it owns. All calls come from one goroutine.
+type Processor interface {
+	// Assign is called before the first record of newly owned partitions comes;
+	// the processor restores their state.
+	Assign(ctx context.Context, partitions []int32) error
+	// Revoke is called when partitions are no longer owned.
+	Revoke(partitions []int32)
+	// Process takes one record. Its memory stays valid. An error ends the stage.
+	Process(r *kgo.Record) error
+	// Output returns what to write in the transaction that commits everything
+	// processed since the last call, with explicit partitions; nil when there is
+	// nothing to commit.
+	Output(now time.Time) ([]*kgo.Record, error)
+	// Committed tells how the transaction of the last Output ended. After false
+	// all partitions are revoked and assigned again: what was processed since the
+	// last commit comes once more.
+	Committed(ok bool)
+}
+
+// Transact says how a stage's transactions run.
+type Transact struct {
+	Kafka         Config
+	Group         string
+	Topic         string
+	TransactionID string        // unique among running processes
+	Interval      time.Duration // the longest time between the first record and the commit
+	Records       int           // the most records in one transaction
+	// GiveUp is how long the stage tries without one successful commit or poll
+	// before it ends with an error, for the process to be started again.
+	GiveUp time.Duration
+}
+
+// Run reads, processes and writes until ctx is done, which ends it after the
+// transaction at hand with nil. A session that fails is begun again with
+// backoff; Run returns an error when that goes on for longer than GiveUp, or
+// when the processor fails.
+func (t *Transact) Run(ctx context.Context, p Processor) error {
+	log := t.Kafka.Log.With("group", t.Group)
+	lastGood := time.Now()
+	for wait := 200 * time.Millisecond; ; wait = min(2*wait, 10*time.Second) {
+		began := time.Now()
+		good, err := t.session(ctx, p, log)
+		var fatal *processorError
+		switch {
+		case ctx.Err() != nil:
+			return nil
+		case errors.As(err, &fatal):
+			return fmt.Errorf("stage %s: %w", t.Group, fatal.err)
+		}
+		if good.After(lastGood) {
+			lastGood, wait = good, 200*time.Millisecond
+		}
+		if time.Since(lastGood) > t.GiveUp {
+			return fmt.Errorf("stage %s: no progress for %v: %w", t.Group, time.Since(lastGood).Round(time.Second), err)
+		}
+		log.Warn("the session failed and is begun again", "error", err, "after", time.Since(began).Round(time.Millisecond), "wait", wait)
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-time.After(wait):
+		}
+	}
+}
+
+// processorError marks an error of the processor's own: beginning again would
+// only repeat it.
+type processorError struct{ err error }
+
+func (e *processorError) Error() string { return e.err.Error() }
+
+// session is one run of a group session, until ctx is done or something fails.
+type session struct {
+	t     *Transact
+	gts   *kgo.GroupTransactSession
+	p     Processor
+	log   *slog.Logger
+	owned map[int32]bool
+
+	mu      sync.Mutex // guards changes, which the client's callbacks append to
+	changes []change
+}
+
+// change is one decision of the group about partitions, in the order in which
+// they came.
+type change struct {
+	assigned   bool
+	partitions []int32
+}
+
+// session returns the time of the last success.
+func (t *Transact) session(ctx context.Context, p Processor, log *slog.Logger) (good time.Time, err error) {
+	s := &session{t: t, p: p, log: log, owned: map[int32]bool{}}
+	s.gts, err = kgo.NewGroupTransactSession(append(t.Kafka.Options(),
+		kgo.ConsumerGroup(t.Group), kgo.ConsumeTopics(t.Topic), kgo.TransactionalID(t.TransactionID),
+		kgo.TransactionTimeout(20*time.Second), // below the session timeout of 45 s
+		kgo.RequireStableFetchOffsets(), kgo.RecordPartitioner(kgo.ManualPartitioner()),
+		kgo.ProducerLinger(0), // End flushes at once; lingering would only wait
+		kgo.ProducerBatchCompression(kgo.Lz4Compression(), kgo.NoCompression()),
+		kgo.OnPartitionsAssigned(func(_ context.Context, _ *kgo.Client, m map[string][]int32) { s.note(true, m[t.Topic]) }),
+		kgo.OnPartitionsRevoked(func(_ context.Context, _ *kgo.Client, m map[string][]int32) { s.note(false, m[t.Topic]) }),
+		kgo.OnPartitionsLost(func(_ context.Context, _ *kgo.Client, m map[string][]int32) { s.note(false, m[t.Topic]) }),
+	)...)
+	if err != nil {
+		return good, &processorError{fmt.Errorf("cannot make a Kafka client: %w", err)}
+	}
+	defer s.gts.Close()
+	defer s.dropAll()
+	for ctx.Err() == nil {
+		if err := s.transaction(ctx); err != nil {
+			return good, err
+		}
+		good = time.Now()
+	}
+	return good, nil
+}
+
+func (s *session) note(assigned bool, partitions []int32) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.changes = append(s.changes, change{assigned, partitions})
+}
+
+// ownership brings the processor up to date with what the group decided.
+func (s *session) ownership(ctx context.Context) error {
+	s.mu.Lock()
+	changes := s.changes
+	s.changes = nil
+	s.mu.Unlock()
+	if len(changes) == 0 {
+		return nil
+	}
+	var fresh []int32
+	for _, c := range changes {
+		for _, p := range c.partitions {
+			fresh = slices.DeleteFunc(fresh, func(q int32) bool { return q == p })
+			if c.assigned {
+				fresh = append(fresh, p)
+			} else {
+				s.p.Revoke([]int32{p})
+			}
+			s.owned[p] = c.assigned
+			if !c.assigned {
+				delete(s.owned, p)
+			}
+		}
+	}
+	if len(fresh) == 0 {
+		return nil
+	}
+	slices.Sort(fresh)
+	s.log.Info("partitions assigned", "partitions", fresh)
+	return s.p.Assign(ctx, fresh)
+}
+
+func (s *session) dropAll() {
+	var all []int32
+	for p := range s.owned {
+		all = append(all, p)
+	}
+	s.p.Revoke(all)
+}
+
+// transaction collects records for the interval, processes them, and commits
+// what comes of them together with their offsets.
+func (s *session) transaction(ctx context.Context) error {
+	if err := s.gts.Begin(); err != nil {
+		return fmt.Errorf("cannot begin a transaction: %w", err)
+	}
+	err := s.collect(ctx)
+	var out []*kgo.Record
+	if err == nil {
+		if out, err = s.p.Output(time.Now()); err != nil {
+			err = &processorError{err}
+		}
+	}
+	// The end of a transaction is not given up when ctx is done: a graceful stop
+	// finishes it. The deadline is for a broker that is gone.
+	end, cancel := context.WithTimeout(context.WithoutCancel(ctx), 30*time.Second)
+	defer cancel()
+	if err != nil {
+		s.gts.End(end, kgo.TryAbort)
+		s.p.Committed(false)
+		return err
+	}
+	var mu sync.Mutex
+	var failed error
+	for _, r := range out {
+		s.gts.Produce(end, r, func(_ *kgo.Record, err error) {
+			if err != nil {
+				mu.Lock()
+				failed = err
+				mu.Unlock()
+			}
+		})
+	}
+	committed, err := s.gts.End(end, kgo.TryCommit)
+	mu.Lock()
+	defer mu.Unlock()
+	if err == nil && !committed && failed != nil {
+		err = failed
+	}
+	s.p.Committed(committed && err == nil)
+	if err != nil {
+		return fmt.Errorf("cannot end a transaction: %w", err)
+	}
+	if !committed { // a rebalance: state goes back to the last commit
+		s.log.Info("a transaction was aborted by a rebalance")
+		return s.again(ctx)
+	}
+	return nil
+}
+
+// again has every owned partition restored.
+func (s *session) again(ctx context.Context) error {
+	if err := s.ownership(ctx); err != nil {
+		return fmt.Errorf("cannot restore: %w", err)
+	}
+	var all []int32
+	for p := range s.owned {
+		all = append(all, p)
+	}
+	s.p.Revoke(all)
+	s.note(true, all)
+	return nil
+}
+
+// collect polls and processes until the interval is over or there are records
+// enough.
+func (s *session) collect(ctx context.Context) error {
+	deadline, cancel := context.WithTimeout(ctx, s.t.Interval)
+	defer cancel()
+	for n := 0; n < s.t.Records && deadline.Err() == nil; {
+		fetches := s.gts.PollRecords(deadline, s.t.Records-n)
+		if err := s.ownership(ctx); err != nil {
+			return fmt.Errorf("cannot restore: %w", err)
+		}
+		for _, e := range fetches.Errors() {
+			if !errors.Is(e.Err, context.DeadlineExceeded) && !errors.Is(e.Err, context.Canceled) {
+				return fmt.Errorf("cannot read topic %q partition %d: %w", e.Topic, e.Partition, e.Err)
+			}
+		}
+		for it := fetches.RecordIter(); !it.Done(); {
+			r := it.Next()
+			if !s.owned[r.Partition] {
+				continue // revoked since: the transaction will be aborted
+			}
+			n++
+			if err := s.p.Process(r); err != nil {
+				return &processorError{err}
+			}
+		}
+	}
+	return nil
+}

@@ -1,0 +1,44 @@
+package ndjson
+
+import (
+	"keytrail/processor/config/value"
+)
+
+// Stdout is the Config.Path that means standard output.
+const Stdout = "-"
+
+// Config says which file the log records go to, and how much of it is kept.
+type Config struct {
+	// Path names the file, or Stdout. The file is made when it does not exist; its
+	// folder must.
+	Path string `yaml:"path"`
+	// RotateBytes is the size that the file does not grow over, unless one batch
+	// alone does (default 100 MiB); 0 lets it grow without bound. Rotation renames
+	// the file to PATH.1, and that to PATH.2, and so on.
+	RotateBytes value.Size `yaml:"rotate_bytes"`
+	// Keep is the number of rotated files (default 5); the oldest is deleted. The
+	// disk holds (Keep+1) * RotateBytes: 600 MiB by default.
+	Keep int `yaml:"keep"`
+	// Fsync waits until the disk has the batch (default true). Without it, records
+	// whose Kafka offsets are committed can be lost when the machine loses power,
+	// though not when only the process dies.
+	Fsync bool `yaml:"fsync"`
+}
+
+// DefaultConfig returns a Config that lacks a Path only.
+func DefaultConfig() Config {
+	return Config{RotateBytes: 100 << 20, Keep: 5, Fsync: true}
+}
+
+// Validate returns value.Problems that name the settings which can not be used.
+func (c Config) Validate() error {
+	var p value.Problems
+	if c.Path == "" {
+		p.Add("path", `is missing; want the name of a file, or "-" for standard output`)
+	}
+	if c.RotateBytes != 0 {
+		value.Between(&p, "rotate_bytes", c.RotateBytes, 1<<10, 1<<50)
+	}
+	value.Between(&p, "keep", c.Keep, 1, 1000)
+	return p.Err()
+}

@@ -1,0 +1,181 @@
+package ndjson
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+)
+
+// maxTail bounds the search for the end of the last whole line: 64 MiB, the
+// largest batch (sink.Batch.Validate).
+const maxTail = 64 << 20
+
+// file is an output that appends to a file and rotates it.
+type file struct {
+	path  string
+	limit int64 // 0: no rotation
+	keep  int
+	fsync bool
+
+	f    *os.File // nil after trouble; the next write opens it again
+	size int64    // of what is acknowledged
+}
+
+// open opens the file, makes it when it is missing, and cuts a torn last line.
+func (f *file) open() error {
+	opened, err := os.OpenFile(f.path, os.O_RDWR|os.O_APPEND|os.O_CREATE, 0o640)
+	if err != nil {
+		return fmt.Errorf("cannot open sink file: %w", err)
+	}
+	size, err := prepare(opened)
+	if err == nil && f.fsync {
+		err = syncFolder(f.path)
+	}
+	if err != nil {
+		return errors.Join(fmt.Errorf("cannot open sink file %q: %w", f.path, err), opened.Close())
+	}
+	f.f, f.size = opened, size
+	return nil
+}
+
+// lineStart begins every line of the file: the first member of LogsData.
+const lineStart = `{"resourceLogs":`
+
+// prepare returns the size of the file after cutting off what stands behind the
+// last end of a line, if that is the beginning of a line of ours: a wrong path
+// must cost nobody a file.
+func prepare(opened *os.File) (int64, error) {
+	info, err := opened.Stat()
+	if err != nil {
+		return 0, err
+	}
+	if !info.Mode().IsRegular() {
+		return 0, fmt.Errorf("it is no regular file (%v); want a file, or %q for standard output", info.Mode(), Stdout)
+	}
+	whole, err := wholeLines(opened, info.Size())
+	if err != nil || whole == info.Size() {
+		return whole, err
+	}
+	torn := make([]byte, min(info.Size()-whole, int64(len(lineStart))))
+	if _, err := opened.ReadAt(torn, whole); err != nil {
+		return 0, err
+	}
+	if !strings.HasPrefix(lineStart, string(torn)) {
+		return 0, errors.New("its last line has no end and is not OTLP/JSON, so it is no file of this sink; move it away")
+	}
+	return whole, opened.Truncate(whole)
+}
+
+// wholeLines returns the size of the file up to and including the last end of a
+// line.
+func wholeLines(opened *os.File, size int64) (int64, error) {
+	buf := make([]byte, 64<<10)
+	for end := size; end > 0; {
+		start := max(0, end-int64(len(buf)))
+		block := buf[:end-start]
+		if _, err := opened.ReadAt(block, start); err != nil {
+			return 0, err
+		}
+		if i := bytes.LastIndexByte(block, '\n'); i >= 0 {
+			return start + int64(i) + 1, nil
+		}
+		if end = start; size-end > maxTail {
+			return 0, errors.New("its last 64 MiB hold no end of a line, so it is no file of this sink; move it away")
+		}
+	}
+	return 0, nil
+}
+
+// write appends the batch, as a whole or not at all.
+func (f *file) write(batch []byte) error {
+	if f.f == nil {
+		if err := f.open(); err != nil {
+			return err
+		}
+	}
+	if f.limit > 0 && f.size > 0 && f.size+int64(len(batch)) > f.limit {
+		if err := f.rotate(); err != nil {
+			return err
+		}
+	}
+	_, err := f.f.Write(batch)
+	if err == nil && f.fsync {
+		err = f.f.Sync()
+	}
+	if err != nil {
+		return f.undo(err)
+	}
+	f.size += int64(len(batch))
+	return nil
+}
+
+// undo takes back a write that failed. It closes the file as well: after a
+// failed fsync the kernel may forget the pages, and only a new write brings
+// them back.
+func (f *file) undo(cause error) error {
+	err := errors.Join(
+		fmt.Errorf("cannot write to sink file %q: %w", f.path, cause),
+		f.f.Truncate(f.size),
+		f.f.Close(),
+	)
+	f.f = nil
+	return err
+}
+
+// rotate moves the file away and begins a new one. It moves the older files
+// only as far as the first free number: a rotation that failed half-way leaves
+// number 1 free, and its repetition deletes nothing.
+func (f *file) rotate() error {
+	err := f.f.Close()
+	f.f = nil
+	if err != nil {
+		return fmt.Errorf("cannot close sink file %q: %w", f.path, err)
+	}
+	free := 1
+	for free < f.keep {
+		if _, err := os.Lstat(f.old(free)); errors.Is(err, fs.ErrNotExist) {
+			break
+		}
+		free++
+	}
+	for i := free; i >= 1; i-- {
+		from := f.path
+		if i > 1 {
+			from = f.old(i - 1)
+		}
+		if err := os.Rename(from, f.old(i)); err != nil {
+			return fmt.Errorf("cannot rotate sink file: %w", err)
+		}
+	}
+	return f.open()
+}
+
+// old returns the path of the rotated file number i, from 1, the youngest.
+func (f *file) old(i int) string { return f.path + "." + strconv.Itoa(i) }
+
+// syncFolder makes the names in the file's folder durable.
+func syncFolder(path string) error {
+	folder, err := os.Open(filepath.Dir(path))
+	if err != nil {
+		return err
+	}
+	return errors.Join(folder.Sync(), folder.Close())
+}
+
+// close closes the file. Everything acknowledged was written before.
+func (f *file) close() error {
+	if f.f == nil {
+		return nil
+	}
+	err := f.f.Close()
+	f.f = nil
+	if err != nil {
+		return fmt.Errorf("cannot close sink file %q: %w", f.path, err)
+	}
+	return nil
+}

@@ -1,0 +1,114 @@
+package otlphttp
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"testing"
+	"time"
+
+	logs "go.opentelemetry.io/proto/otlp/logs/v1"
+	"google.golang.org/protobuf/encoding/protojson"
+
+	"keytrail/processor/sink"
+	"keytrail/processor/sink/sinktest"
+)
+
+// collectorVariable names an OpenTelemetry collector with the receiver otlp and
+// the exporter file, such as the contrib distribution.
+const collectorVariable = "KEYTRAIL_OTELCOL"
+
+// TestCollector sends to a real collector. The first attempts meet nobody, since
+// the collector is still starting.
+func TestCollector(t *testing.T) {
+	binary := os.Getenv(collectorVariable)
+	if binary == "" {
+		t.Skipf("NOT TESTED against a real OpenTelemetry collector: set %s to its binary", collectorVariable)
+	}
+	for _, compression := range []Compression{CompressionGzip, CompressionNone} {
+		t.Run(string(compression), func(t *testing.T) {
+			endpoint, stop := startCollector(t, binary)
+			runner, err := sink.NewRunner(sink.Options{
+				Name:  "siem",
+				Sink:  open(t, "http://"+endpoint, func(c *Config) { c.Compression = compression }),
+				Batch: sink.Batch{Records: 300, Bytes: 1 << 20},
+				Retry: sink.Retry{Base: 100 * time.Millisecond, Cap: time.Second, MaxElapsed: time.Minute},
+				DeadLetter: func(_ context.Context, rec sink.Record, reason sink.Reason, err error) error {
+					return fmt.Errorf("record %v: %s: %w", rec.Ref, reason, err)
+				},
+			})
+			if err != nil {
+				t.Fatal(err)
+			}
+			var want []string
+			for i := range 1000 {
+				want = append(want, fmt.Sprint("record-", i))
+			}
+			if err := runner.Deliver(t.Context(), sinktest.Batch(want...)); err != nil {
+				t.Fatal(err)
+			}
+			if got := stop(); !slices.Equal(got, want) {
+				t.Errorf("%d records arrived, want %d in order", len(got), len(want))
+			}
+		})
+	}
+}
+
+// startCollector starts a collector that writes to a file. stop ends it and
+// returns the ids of the records in the file.
+func startCollector(t *testing.T, binary string) (endpoint string, stop func() []string) {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	endpoint = l.Addr().String()
+	if err := l.Close(); err != nil {
+		t.Fatal(err)
+	}
+	folder := t.TempDir()
+	settings, out := filepath.Join(folder, "otelcol.yaml"), filepath.Join(folder, "out.jsonl")
+	text := fmt.Sprintf(`receivers: {otlp: {protocols: {http: {endpoint: %q}}}}
+exporters: {file: {path: %q}}
+service:
+  telemetry: {metrics: {level: none}}
+  pipelines: {logs: {receivers: [otlp], exporters: [file]}}
+`, endpoint, out)
+	if err := os.WriteFile(settings, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	var said bytes.Buffer
+	process := exec.CommandContext(t.Context(), binary, "--config", settings)
+	process.Stdout, process.Stderr = &said, &said
+	process.Cancel = func() error { return process.Process.Signal(os.Interrupt) }
+	if err := process.Start(); err != nil {
+		t.Fatal(err)
+	}
+	return endpoint, func() []string {
+		t.Helper()
+		if err := process.Cancel(); err != nil {
+			t.Fatal(err)
+		}
+		if err := process.Wait(); err != nil {
+			t.Fatalf("the collector failed: %v\n%s", err, &said)
+		}
+		content, err := os.ReadFile(out)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var ids []string
+		for line := range bytes.Lines(content) {
+			data := &logs.LogsData{}
+			if err := protojson.Unmarshal(line, data); err != nil {
+				t.Fatal(err)
+			}
+			ids = append(ids, sinktest.IDs(data)...)
+		}
+		return ids
+	}
+}

@@ -1,0 +1,193 @@
+// Package otlphttp is the sink that speaks OTLP over HTTP with protobuf bodies,
+// as every OpenTelemetry collector and most log stores do.
+//
+// A request's body is the records' values end to end. That is correct because
+// each value is an ExportLogsServiceRequest, whose only field is repeated, and
+// concatenated protobuf messages merge by appending repeated fields (protobuf
+// encoding guide, "Last One Wins"). Nothing is decoded or encoded again.
+//
+// Guarantees: any 2xx answer accepts the batch; 408, 429, 502, 503 and 504 and
+// every failure to get an answer are tried again, honoring Retry-After; so are
+// redirects, which say nothing about the records and are never followed (the
+// headers may hold credentials); any other status refuses the batch for good,
+// as the OTLP specification demands. 400 and 413 may be the fault of one record,
+// so the batch is halved.
+//
+// Bounds: a request holds at most one batch (sink.Batch); of an answer at most
+// 64 KiB are read, and one request ends after Config.Timeout.
+//
+// Source: OpenTelemetry protocol specification 1.9, section OTLP/HTTP.
+package otlphttp
+
+import (
+	"bytes"
+	"compress/gzip"
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"os"
+	"strings"
+	"time"
+
+	"keytrail/processor/sink"
+)
+
+// logsPath is the path of the logs signal (OTLP specification, "OTLP/HTTP
+// Request").
+const logsPath = "/v1/logs"
+
+// maxAnswer bounds what is read of an answer: 64 KiB. An answer holds a number
+// and a sentence.
+const maxAnswer = 64 << 10
+
+// maxAnswerHeader bounds the headers of an answer: 64 KiB.
+const maxAnswerHeader = 64 << 10
+
+// Sink sends log records to one OTLP receiver. It implements sink.Sink and is
+// safe for concurrent use.
+type Sink struct {
+	url    string
+	header http.Header // not changed after New
+	gzip   bool
+	limit  time.Duration
+	client *http.Client
+}
+
+// New returns a Sink for the receiver that c names. It reads c.CAFile and opens
+// no connection.
+func New(c Config) (*Sink, error) {
+	if err := c.Validate(); err != nil {
+		return nil, fmt.Errorf("cannot make an OTLP sink: %w", err)
+	}
+	transport := &http.Transport{
+		Proxy:                  http.ProxyFromEnvironment,
+		ForceAttemptHTTP2:      true,
+		TLSClientConfig:        &tls.Config{MinVersion: tls.VersionTLS12},
+		TLSHandshakeTimeout:    c.Timeout,
+		MaxResponseHeaderBytes: maxAnswerHeader,
+		MaxIdleConns:           4, // one a consumer, and there is one consumer a Sink
+		IdleConnTimeout:        90 * time.Second,
+	}
+	if c.CAFile != "" {
+		roots, err := readRoots(c.CAFile)
+		if err != nil {
+			return nil, err
+		}
+		transport.TLSClientConfig.RootCAs = roots
+	}
+	s := &Sink{
+		url:    strings.TrimRight(c.Endpoint, "/") + logsPath,
+		header: http.Header{},
+		gzip:   c.Compression == CompressionGzip,
+		limit:  c.Timeout,
+		client: &http.Client{
+			Transport:     transport,
+			CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+		},
+	}
+	s.header.Set("User-Agent", "keytrail")
+	for name, secret := range c.Headers {
+		s.header.Set(name, secret.Reveal())
+	}
+	s.header.Set("Content-Type", contentType)
+	if s.gzip {
+		s.header.Set("Content-Encoding", "gzip")
+	}
+	return s, nil
+}
+
+// readRoots returns the certificates in the PEM file at path.
+func readRoots(path string) (*x509.CertPool, error) {
+	pem, err := os.ReadFile(path)
+	if err != nil {
+		return nil, fmt.Errorf("cannot read ca_file: %w", err)
+	}
+	roots := x509.NewCertPool()
+	if !roots.AppendCertsFromPEM(pem) {
+		return nil, fmt.Errorf("cannot use ca_file %q: it holds no certificate in PEM form", path)
+	}
+	return roots, nil
+}
+
+// Deliver sends the batch in one request and waits for the answer.
+func (s *Sink) Deliver(ctx context.Context, batch []sink.Record) error {
+	body, err := s.encode(batch)
+	if err != nil {
+		return err
+	}
+	ctx, cancel := context.WithTimeoutCause(ctx, s.limit, fmt.Errorf("no answer within %v", s.limit))
+	defer cancel()
+	request, err := http.NewRequestWithContext(ctx, http.MethodPost, s.url, bytes.NewReader(body))
+	if err != nil {
+		return fmt.Errorf("cannot make a request to %q: %w", s.url, err)
+	}
+	request.Header = s.header.Clone()
+	answer, err := s.client.Do(request)
+	if err != nil {
+		return s.failure(ctx, err)
+	}
+	defer func() { _ = answer.Body.Close() }()
+	said, err := io.ReadAll(io.LimitReader(answer.Body, maxAnswer))
+	if err != nil && answer.StatusCode/100 != 2 {
+		said = nil // the status says enough
+	} else if err != nil {
+		// The status line of a 2xx came and its body did not: whether the far end
+		// finished is not known.
+		return s.failure(ctx, err)
+	}
+	return judge(answer, said, len(batch), time.Now())
+}
+
+// failure says that there was no answer, and names the time limit if it was that.
+func (s *Sink) failure(ctx context.Context, err error) error {
+	var of *url.Error // repeats the URL
+	if errors.As(err, &of) {
+		err = of.Err
+	}
+	if errors.Is(err, context.DeadlineExceeded) {
+		err = errors.Join(err, context.Cause(ctx))
+	}
+	return fmt.Errorf("cannot post to %q: %w", s.url, err)
+}
+
+// encode returns the body of a request. The buffer is new each time: net/http
+// may read a body even after its request has returned.
+func (s *Sink) encode(batch []sink.Record) ([]byte, error) {
+	size := 0
+	for _, r := range batch {
+		size += len(r.Value)
+	}
+	if !s.gzip {
+		body := make([]byte, 0, size)
+		for _, r := range batch {
+			body = append(body, r.Value...)
+		}
+		return body, nil
+	}
+	// CloudTrail events deflate to a fifth or less.
+	body := bytes.NewBuffer(make([]byte, 0, size/4+1024))
+	z, err := gzip.NewWriterLevel(body, gzip.BestSpeed)
+	if err != nil {
+		return nil, fmt.Errorf("cannot compress a batch: %w", err)
+	}
+	for _, r := range batch {
+		if _, err := z.Write(r.Value); err != nil {
+			return nil, fmt.Errorf("cannot compress a batch: %w", err)
+		}
+	}
+	if err := z.Close(); err != nil {
+		return nil, fmt.Errorf("cannot compress a batch: %w", err)
+	}
+	return body.Bytes(), nil
+}
+
+// Close closes idle connections.
+func (s *Sink) Close() error {
+	s.client.CloseIdleConnections()
+	return nil
+}

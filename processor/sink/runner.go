@@ -1,0 +1,230 @@
+package sink
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"math/rand/v2"
+	"time"
+)
+
+// Outcome is what happened to records on their way to a sink.
+type Outcome string
+
+// The outcomes that Options.Observe is told of. Every record given to
+// Runner.Deliver ends as delivered or dead-lettered; retried and rejected count
+// what happened on the way.
+const (
+	// OutcomeDelivered: the sink took the records. Those that it lost in a partial
+	// success are among them, and are counted as rejected besides.
+	OutcomeDelivered Outcome = "delivered"
+	// OutcomeRetried: the records are about to be sent again, in the same or in
+	// smaller batches.
+	OutcomeRetried Outcome = "retried"
+	// OutcomeRejected: the sink refused the records for good, or lost them.
+	OutcomeRejected Outcome = "rejected"
+	// OutcomeDeadLettered: the dead letter function took the records.
+	OutcomeDeadLettered Outcome = "dead_lettered"
+)
+
+// Options say what a Runner drives and how.
+type Options struct {
+	Name  string // the sink's name in logs and errors
+	Sink  Sink
+	Batch Batch
+	Retry Retry
+	// DeadLetter takes one record that the sink will not have. When it fails,
+	// Deliver fails with its error and the caller must not commit. It must not
+	// keep rec.Value after it has returned.
+	DeadLetter func(ctx context.Context, rec Record, reason Reason, err error) error
+	// Observe is told of every outcome, with the number of records; nil is
+	// allowed. The reason is "" for OutcomeDelivered and OutcomeRetried.
+	Observe func(o Outcome, reason Reason, records int)
+	// Log receives at most one line a minute for each kind of trouble; nil means
+	// slog.Default.
+	Log *slog.Logger
+	// Random returns a number in [0, 1) for the pauses; nil means math/rand/v2.
+	Random func() float64
+}
+
+// Runner delivers records to one sink. It is made for the one goroutine that
+// polls Kafka and is not safe for concurrent use: consumers that run side by
+// side have a Runner each.
+type Runner struct {
+	o       Options
+	since   time.Time // since when the sink takes nothing; zero while it does
+	failing logGate   // the lines about a sink that takes nothing
+	refused logGate   // the lines about records refused or lost
+}
+
+// NewRunner returns a Runner, or an error that names what is missing in o.
+func NewRunner(o Options) (*Runner, error) {
+	switch {
+	case o.Sink == nil:
+		return nil, fmt.Errorf("cannot run sink %q: Options.Sink is nil", o.Name)
+	case o.DeadLetter == nil:
+		return nil, fmt.Errorf("cannot run sink %q: Options.DeadLetter is nil", o.Name)
+	}
+	if err := errors.Join(o.Batch.Validate(), o.Retry.Validate()); err != nil {
+		return nil, fmt.Errorf("cannot run sink %q: %w", o.Name, err)
+	}
+	if o.Observe == nil {
+		o.Observe = func(Outcome, Reason, int) {}
+	}
+	if o.Log == nil {
+		o.Log = slog.Default()
+	}
+	if o.Random == nil {
+		o.Random = rand.Float64
+	}
+	o.Log = o.Log.With("sink", o.Name)
+	return &Runner{o: o}, nil
+}
+
+// Deliver brings every record to the sink or to the dead letter, in batches and
+// in order, and returns nil when none is left. It returns an error only when ctx
+// is done or when the dead letter function failed; then some of the records may
+// have been delivered, and the caller delivers all of them again.
+//
+// Deliver waits for a sink that is down as long as ctx allows. Once ctx is done
+// it starts no further attempt.
+func (r *Runner) Deliver(ctx context.Context, records []Record) error {
+	for len(records) > 0 {
+		n := r.o.Batch.take(records)
+		if err := r.deliver(ctx, records[:n:n]); err != nil {
+			return fmt.Errorf("cannot deliver to sink %q: %w", r.o.Name, err)
+		}
+		records = records[n:]
+	}
+	return nil
+}
+
+// Close closes the sink.
+func (r *Runner) Close() error {
+	if err := r.o.Sink.Close(); err != nil {
+		return fmt.Errorf("cannot close sink %q: %w", r.o.Name, err)
+	}
+	return nil
+}
+
+// take returns how many of the records make the next batch: at least one.
+func (b Batch) take(records []Record) int {
+	n, size := 0, int64(0)
+	for n < len(records) && n < b.Records {
+		size += int64(len(records[n].Value))
+		if n > 0 && size > int64(b.Bytes) {
+			break
+		}
+		n++
+	}
+	return n
+}
+
+// deliver brings one batch to its end.
+func (r *Runner) deliver(ctx context.Context, batch []Record) error {
+	start := time.Now()
+	for attempts := 1; ; attempts++ {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		said := r.o.Sink.Deliver(ctx, batch)
+		if said != nil && ctx.Err() != nil {
+			return fmt.Errorf("%w; the sink said: %w", ctx.Err(), said)
+		}
+		v := judge(said, len(batch))
+		if v.split != nil {
+			return r.halve(ctx, batch, v.split)
+		}
+		if err := r.settle(ctx, batch, v); err != nil {
+			return err
+		}
+		if len(v.retry) == 0 {
+			r.recovered()
+			return nil
+		}
+		batch = pick(batch, v.retry)
+		pause := r.o.Retry.pause(attempts, v.after, r.o.Random())
+		if r.o.Retry.exhausted(attempts, time.Since(start), pause) {
+			return r.deadLetter(ctx, batch, &Rejected{Reason: ReasonExhausted, Err: said})
+		}
+		r.o.Observe(OutcomeRetried, "", len(batch))
+		r.logFailure(said, attempts, pause)
+		if err := sleep(ctx, pause); err != nil {
+			return fmt.Errorf("%w; the sink said: %w", err, said)
+		}
+	}
+}
+
+// halve delivers the two halves of a batch that was refused as a whole. A batch
+// of n records is cut at most n-1 times, so it costs at most 2n-1 requests; each
+// level of halves sends the batch's bytes once, and there are log2(n) levels.
+func (r *Runner) halve(ctx context.Context, batch []Record, why *Rejected) error {
+	r.logRefusal("the sink refused a batch; looking for the record at fault", why, len(batch))
+	r.o.Observe(OutcomeRetried, "", len(batch))
+	middle := len(batch) / 2
+	if err := r.deliver(ctx, batch[:middle:middle]); err != nil {
+		return err
+	}
+	return r.deliver(ctx, batch[middle:])
+}
+
+// settle ends the records of the batch that are accepted or rejected.
+func (r *Runner) settle(ctx context.Context, batch []Record, v verdict) error {
+	if p := v.partial; p != nil {
+		lost := min(max(p.Lost, 0), len(batch))
+		r.o.Observe(OutcomeRejected, ReasonPartial, lost)
+		r.logRefusal("the sink took a batch and lost records of it", p, lost)
+	}
+	refused := 0
+	for i, why := range v.rejected {
+		if why == nil {
+			continue
+		}
+		refused++
+		r.o.Observe(OutcomeRejected, why.Reason, 1)
+		r.logRefusal("the sink refused records; they go to the dead letter", why, 1)
+		if err := r.deadLetter(ctx, batch[i:i+1], why); err != nil {
+			return err
+		}
+	}
+	if accepted := len(batch) - refused - len(v.retry); accepted > 0 {
+		r.o.Observe(OutcomeDelivered, "", accepted)
+	}
+	return nil
+}
+
+// deadLetter hands the records to the dead letter function.
+func (r *Runner) deadLetter(ctx context.Context, records []Record, why *Rejected) error {
+	for _, rec := range records {
+		if err := r.o.DeadLetter(ctx, rec, why.Reason, why.Err); err != nil {
+			return fmt.Errorf("cannot write the dead letter of a record (%s): %w", why.Reason, err)
+		}
+		r.o.Observe(OutcomeDeadLettered, why.Reason, 1)
+	}
+	return nil
+}
+
+// pick returns the records at the given indexes, in a slice of its own.
+func pick(batch []Record, indexes []int) []Record {
+	if len(indexes) == len(batch) {
+		return batch
+	}
+	picked := make([]Record, len(indexes))
+	for i, at := range indexes {
+		picked[i] = batch[at]
+	}
+	return picked
+}
+
+// sleep waits for the pause or for the end of ctx, whose error it returns.
+func sleep(ctx context.Context, pause time.Duration) error {
+	timer := time.NewTimer(pause)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}

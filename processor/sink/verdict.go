@@ -1,0 +1,134 @@
+package sink
+
+import (
+	"fmt"
+	"time"
+)
+
+// verdict is what one answer of a sink means for each record of its batch.
+type verdict struct {
+	// rejected holds for each record the refusal that names it, or nil. It is nil
+	// as a whole when nothing was refused.
+	rejected []*Rejected
+	retry    []int         // indexes to send again
+	split    *Rejected     // the refusal of the whole batch, to be halved
+	after    time.Duration // the longest pause asked for
+	partial  *Partial
+}
+
+// judge reads err, the answer of a sink for a batch of n records; nil accepts
+// all of them. A sink that
+// names a record outside its batch is not believed at all: its whole batch is
+// sent again, since any other reading could lose a record.
+func judge(err error, n int) verdict {
+	j := judgment{n: n}
+	j.visit(err)
+	if j.bad != nil {
+		return verdict{retry: all(n)}
+	}
+	v := verdict{after: j.after, partial: j.partial}
+	again := make([]bool, n)
+	for _, t := range j.throttled {
+		mark(again, t.Records)
+	}
+	if j.unknown {
+		mark(again, nil)
+	}
+	if len(j.rejected) > 0 {
+		v.rejected = make([]*Rejected, n)
+	}
+	for _, r := range j.rejected {
+		if r.Records == nil && r.Split && len(j.rejected) == 1 && n > 1 {
+			return verdict{split: r}
+		}
+		for i := range v.rejected {
+			if r.Records == nil {
+				v.rejected[i] = r
+			}
+		}
+		for _, i := range r.Records {
+			v.rejected[i] = r
+		}
+	}
+	for i, yes := range again {
+		if yes && (v.rejected == nil || v.rejected[i] == nil) {
+			v.retry = append(v.retry, i)
+		}
+	}
+	return v
+}
+
+// judgment gathers the parts of one error.
+type judgment struct {
+	n         int
+	rejected  []*Rejected
+	throttled []*Throttled
+	partial   *Partial
+	after     time.Duration
+	unknown   bool  // an error of no known type: the batch may not have arrived
+	bad       error // an index outside the batch
+}
+
+// visit walks err, its wrapped error and the errors it joins. The three types
+// of this package end the walk: what they wrap is their text, not their kind.
+func (j *judgment) visit(err error) {
+	switch e := err.(type) {
+	case nil:
+		return
+	case *Rejected:
+		j.check(e.Records)
+		j.rejected = append(j.rejected, e)
+		return
+	case *Throttled:
+		j.check(e.Records)
+		j.throttled = append(j.throttled, e)
+		j.after = max(j.after, e.After)
+		return
+	case *Partial:
+		j.partial = e
+		return
+	}
+	switch e := err.(type) {
+	case interface{ Unwrap() []error }:
+		for _, inner := range e.Unwrap() {
+			j.visit(inner)
+		}
+	case interface{ Unwrap() error }:
+		if inner := e.Unwrap(); inner != nil {
+			j.visit(inner)
+			return
+		}
+		j.unknown = true
+	default:
+		j.unknown = true
+	}
+}
+
+func (j *judgment) check(records []int) {
+	for _, i := range records {
+		if i < 0 || i >= j.n {
+			j.bad = fmt.Errorf("record %d of a batch of %d", i, j.n)
+		}
+	}
+}
+
+// mark sets the entries that records names; nil names all of them.
+func mark(set []bool, records []int) {
+	if records == nil {
+		for i := range set {
+			set[i] = true
+		}
+	}
+	for _, i := range records {
+		set[i] = true
+	}
+}
+
+// all returns the indexes of n records.
+func all(n int) []int {
+	list := make([]int, n)
+	for i := range list {
+		list[i] = i
+	}
+	return list
+}

@@ -1,0 +1,86 @@
+package state
+
+import (
+	"fmt"
+
+	"keytrail/processor/count"
+	"keytrail/processor/dedup"
+	"keytrail/processor/rule"
+	"keytrail/schemas/normalize"
+	"keytrail/schemas/wire"
+)
+
+// Counted is one record of the dedup topic: what one commit of stage count has
+// counted of one source partition. Read from the oldest on, the records give
+// the partition's state.
+type Counted struct {
+	Sequence  uint64 // of the last frame
+	To        int64  // the source's offsets below it are counted
+	Watermark int64
+	Keys      []dedup.Key // the calls counted
+	// Credits are the calls that were counted by a copy which a better one may
+	// correct, and the corrections of such.
+	Credits []count.Call
+}
+
+// Append appends c to dst; e is used and emptied.
+func (c *Counted) Append(dst []byte, e *wire.Encoder) []byte {
+	e.Reset()
+	e.Uint(version)
+	e.Uint(c.Sequence)
+	e.Int(c.To)
+	e.Int(c.Watermark)
+	e.Uint(uint64(len(c.Credits)))
+	for i := range c.Credits {
+		appendCall(e, &c.Credits[i])
+	}
+	e.Uint(uint64(len(c.Keys)))
+	e.B = dedup.AppendKeys(e.B, c.Keys)
+	return append(dst, e.B...)
+}
+
+// DecodeCounted reads what Append wrote.
+func DecodeCounted(value []byte) (Counted, error) {
+	d := wire.NewDecoder(value)
+	if v := d.Uint(); v != version {
+		return Counted{}, fmt.Errorf("cannot restore counted calls: %w: version %d, this program knows %d", wire.ErrFrame, v, version)
+	}
+	c := Counted{Sequence: d.Uint(), To: d.Int(), Watermark: d.Int()}
+	for n := d.Count(); n > 0 && d.Err() == nil; n-- {
+		c.Credits = append(c.Credits, decodeCall(d))
+	}
+	n := d.Count()
+	rest := d.Rest()
+	if d.Err() != nil || len(rest) != n*dedup.KeySize {
+		return Counted{}, fmt.Errorf("cannot restore counted calls: %w: %d keys in %d bytes", wire.ErrFrame, n, len(rest))
+	}
+	for k := range dedup.Keys(rest) {
+		c.Keys = append(c.Keys, k)
+	}
+	return c, nil
+}
+
+func appendCall(e *wire.Encoder, c *count.Call) {
+	e.String(c.IDText)
+	e.Int(c.Time)
+	e.Uint(uint64(c.Copy))
+	e.String(c.KeyARN)
+	e.String(c.SecondARN)
+	e.String(c.Principal)
+	e.Uint(uint64(c.Class))
+	e.Uint(uint64(c.Outcome))
+	e.Uint(uint64(c.Context))
+	e.Uint(c.Object)
+	e.Bool(c.Direct)
+	e.Bool(c.Cross)
+	e.Bool(c.Self)
+	e.Uint(uint64(c.Rules))
+}
+
+func decodeCall(d *wire.Decoder) count.Call {
+	c := count.Call{IDText: d.String(), Time: d.Int(), Copy: normalize.Copy(d.Uint()), KeyARN: d.String(), SecondARN: d.String(),
+		Principal: d.String(), Class: normalize.Class(d.Uint()), Outcome: normalize.Outcome(d.Uint()), Context: normalize.Context(d.Uint()),
+		Object: d.Uint(), Direct: d.Bool(), Cross: d.Bool(), Self: d.Bool(), Rules: rule.Set(d.Uint())}
+	c.ID = wire.ParseCallID(c.IDText)
+	return c
+}

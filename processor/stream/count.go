@@ -1,0 +1,258 @@
+package stream
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"keytrail/processor/count"
+	"keytrail/processor/dedup"
+	"keytrail/processor/detect"
+	"keytrail/processor/eventtime"
+	"keytrail/processor/kafka"
+	"keytrail/processor/state"
+	"keytrail/schemas/normalize"
+	"keytrail/schemas/otellog"
+	"keytrail/schemas/semconv"
+	"keytrail/schemas/wire"
+)
+
+// counter is stage count: kms.events to kms.partials. For every source
+// partition it owns it removes duplicates, judges single events by the
+// always-on rules, and adds the calls to partial counts; a commit writes one
+// frame of them to every partition of kms.partials.
+type counter struct {
+	p      *Pipeline
+	tasks  map[int32]*countTask
+	rec    otellog.Record
+	call   count.Call
+	enc    wire.Encoder
+	now    int64 // wall clock, ns; moved on by every poll
+	out    []*kgo.Record
+	stats  tally
+	frames []wire.Frame // by target partition, of one task
+}
+
+// countTask is the state of one source partition.
+type countTask struct {
+	partition int32
+	seen      *dedup.Set
+	credits   map[wire.CallID]count.Call // calls credited by a copy that a better one may correct
+	progress  eventtime.Progress
+	sequence  uint64
+	from, to  int64 // offsets counted since the last commit: [from, to)
+	lastEvent int64 // wall clock of the last record, ns
+	sent      wire.Frame
+	table     *count.Table
+	keys      []dedup.Key
+	changed   []count.Call // credits to write with the next commit
+}
+
+func (c *counter) Assign(ctx context.Context, partitions []int32) error {
+	began := time.Now()
+	for _, p := range partitions {
+		w := c.p.Window
+		c.tasks[p] = &countTask{
+			partition: p, seen: dedup.NewSet(), credits: map[wire.CallID]count.Call{}, table: count.NewTable(w.Detect.Size),
+			progress: eventtime.Progress{Disorder: w.OutOfOrderness, Skew: w.FutureSkew}, lastEvent: time.Now().UnixNano(),
+		}
+	}
+	n := 0
+	err := kafka.ReadLog(ctx, c.p.Kafka, c.p.Topics.Dedup, partitions, func(r *kgo.Record) error {
+		n++
+		return c.tasks[r.Partition].restore(r.Value)
+	})
+	if err == nil && n > 0 {
+		c.p.Log.Info("count: state restored", "partitions", len(partitions), "commits", n, "took", time.Since(began).Round(time.Millisecond))
+	}
+	return err
+}
+
+func (t *countTask) restore(value []byte) error {
+	log, err := state.DecodeCounted(value)
+	if err != nil {
+		return err
+	}
+	t.sequence, t.from, t.to = log.Sequence, log.To, log.To
+	t.progress.Raise(log.Watermark)
+	for _, k := range log.Keys {
+		t.seen.Add(k.ID, k.Time)
+	}
+	for _, credit := range log.Credits {
+		t.credit(credit)
+	}
+	return nil
+}
+
+// credit remembers a call that a better copy may correct; the best copy needs
+// no memory.
+func (t *countTask) credit(c count.Call) {
+	if c.Copy == normalize.CopyCaller {
+		delete(t.credits, c.ID)
+	} else {
+		t.credits[c.ID] = c
+	}
+}
+
+func (c *counter) Revoke(partitions []int32) {
+	for _, p := range partitions {
+		delete(c.tasks, p)
+	}
+	c.stats = tally{}
+}
+
+func (c *counter) Process(r *kgo.Record) error {
+	t := c.tasks[r.Partition]
+	if r.Offset < t.to {
+		return nil // counted before the group's offset was lost: the state knows better
+	}
+	t.to = r.Offset + 1
+	c.now = time.Now().UnixNano()
+	t.lastEvent = c.now
+	c.stats.received++
+	if err := c.rec.Decode(r.Value); err != nil {
+		c.dead(r, "bad_record", err.Error())
+		return nil
+	}
+	count.FromRecord(&c.rec, &c.call)
+	w := &c.p.Window
+	switch mark := t.progress.Watermark(); {
+	case c.call.IDText == "" || c.call.Time == 0:
+		c.dead(r, "no_call", "the log record has no keytrail.call.id or no time: it was not made by Keytrail")
+		return nil
+	case c.call.Time > c.now+MaxFuture:
+		c.dead(r, "future", "the event time is more than a day ahead of the clock")
+		return nil
+	case mark != eventtime.None && eventtime.Start(c.call.Time, w.Detect.Size)+w.Detect.Size+w.Detect.Lateness <= mark:
+		c.stats.late++
+		c.dead(r, "late", fmt.Sprintf("the event's window closed at the watermark %s", time.Unix(0, mark).UTC().Format(time.RFC3339)))
+		return nil
+	}
+	c.count(t)
+	t.progress.Observe(c.call.Time, c.now)
+	return nil
+}
+
+// MaxFuture is how far ahead of the clock an event may be: a day. A farther one
+// is a dead letter, because it would hold its window open for that long.
+const MaxFuture = int64(24 * time.Hour)
+
+// count counts the call in c.call, unless it is a duplicate; a better copy of a
+// call takes the credit over.
+func (c *counter) count(t *countTask) {
+	call := &c.call
+	if !t.seen.Add(call.ID, call.Time) {
+		c.stats.duplicate++
+		old, ok := t.credits[call.ID]
+		if !ok || call.Copy <= old.Copy {
+			return
+		}
+		t.table.Add(&old, -1)
+	} else {
+		c.stats.delivered++
+		t.keys = append(t.keys, dedup.Key{ID: call.ID, Time: call.Time})
+		if call.Copy == normalize.CopyCaller {
+			t.table.Add(call, 1)
+			c.explain()
+			return
+		}
+	}
+	t.table.Add(call, 1)
+	own := call.Clone()
+	t.credit(own)
+	t.changed = append(t.changed, own)
+	c.explain()
+}
+
+// explain publishes the anomalies of the rules that the call matches, at once.
+func (c *counter) explain() {
+	if c.call.Rules == 0 {
+		return
+	}
+	own := c.call.Clone()
+	e := wire.Entity{Scope: wire.ScopePair, KeyARN: own.KeyARN, Principal: own.Principal}
+	size := c.p.Window.Detect.Size
+	var rec otellog.Record
+	for _, a := range detect.FromRules(&c.rec, own.Rules, e, eventtime.Start(own.Time, size), size) {
+		detect.AnomalyRecord(&rec, &a, c.now)
+		c.out = append(c.out, c.p.keyed(c.p.Topics.Anomalies, a.ID, otellog.AppendRequest(nil, &rec), semconv.EventKeytrailAnomaly))
+		c.stats.anomalies = append(c.stats.anomalies, a.Kind)
+	}
+}
+
+func (c *counter) dead(r *kgo.Record, reason, detail string) {
+	c.stats.dead(reason)
+	c.out = append(c.out, c.p.deadLetter("count", reason, detail, r))
+}
+
+// Output writes, for every task with something to tell, a frame to each
+// partition of kms.partials and what it counted to the dedup topic.
+func (c *counter) Output(now time.Time) ([]*kgo.Record, error) {
+	c.now = now.UnixNano()
+	for _, t := range c.tasks {
+		c.output(t)
+	}
+	out := c.out
+	c.out = nil
+	return out, nil
+}
+
+func (c *counter) output(t *countTask) {
+	w := &c.p.Window
+	silent := c.now - t.lastEvent
+	if silent >= w.CloseAfter {
+		t.progress.Raise(c.now - w.OutOfOrderness)
+	}
+	idle, mark := silent >= w.IdleAfter, t.progress.Watermark()
+	news := t.to > t.from || t.sequence == 0
+	// A watermark that only follows the clock is told in steps of a minute: often
+	// enough to close windows, and a hundred times fewer frames.
+	if !news && idle == t.sent.Idle && mark < t.sent.Watermark+int64(time.Minute) {
+		return
+	}
+	t.sequence++
+	n := int(c.p.Partitions[c.p.Topics.Partials])
+	frames := make([]wire.Frame, n)
+	for i := range frames {
+		frames[i] = wire.Frame{Source: t.partition, Sequence: t.sequence, From: t.from, To: t.to, Watermark: mark, Idle: idle}
+	}
+	for p := range t.table.All() {
+		if !count.Empty(p) {
+			q := p.Owner(n)
+			frames[q].Partials = append(frames[q].Partials, *p)
+		}
+	}
+	for i := range frames {
+		c.out = append(c.out, &kgo.Record{Topic: c.p.Topics.Partials, Partition: int32(i), Value: wire.AppendFrame(nil, &c.enc, &frames[i])})
+	}
+	log := state.Counted{Sequence: t.sequence, To: t.to, Watermark: mark, Keys: t.keys, Credits: t.changed}
+	c.out = append(c.out, &kgo.Record{Topic: c.p.Topics.Dedup, Partition: t.partition, Value: log.Append(nil, &c.enc)})
+	t.sent = frames[0]
+	t.sent.Partials = nil
+	t.from, t.keys, t.changed = t.to, nil, nil
+	t.table.Reset()
+	t.forget(mark, w)
+}
+
+// forget drops what is older than any call that could still be counted: the
+// dedup horizon is the lateness and a window, so a duplicate can never change a
+// count.
+func (t *countTask) forget(mark int64, w *Window) {
+	if mark == eventtime.None {
+		return
+	}
+	horizon := mark - w.Detect.Lateness - 2*w.Detect.Size
+	t.seen.Forget(horizon)
+	for id, c := range t.credits {
+		if c.Time < horizon {
+			delete(t.credits, id)
+		}
+	}
+}
+
+func (c *counter) Committed(ok bool) {
+	c.out = nil
+	c.stats.commit(c.p, "count", ok)
+}

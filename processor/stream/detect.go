@@ -1,0 +1,248 @@
+package stream
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"keytrail/processor/count"
+	"keytrail/processor/detect"
+	"keytrail/processor/eventtime"
+	"keytrail/processor/kafka"
+	"keytrail/processor/state"
+	"keytrail/schemas/otellog"
+	"keytrail/schemas/semconv"
+	"keytrail/schemas/wire"
+)
+
+// detector is stage detect: kms.partials to kms.windows and kms.anomalies. Each
+// partition it owns holds a share of the entities; it checks that the frames of
+// every source continue without gap, merges their partials, and closes windows
+// at the combined watermark. Its state goes to kms.state in the same
+// transaction.
+type detector struct {
+	p     *Pipeline
+	tasks map[int32]*detectTask
+	enc   wire.Encoder
+	rec   otellog.Record
+	out   []*kgo.Record
+	stats tally
+}
+
+// detectTask is the state of one partition of kms.partials.
+type detectTask struct {
+	partition int32
+	engine    *detect.Engine
+	sources   eventtime.Sources
+	meta      state.Meta
+	news      bool
+	// notices are counts for principals that other partitions may own.
+	notices []wire.Partial
+	late    []wire.Partial // partials for windows that are gone, of this commit
+}
+
+func (d *detector) newTask(partition int32) *detectTask {
+	t := &detectTask{partition: partition, meta: state.Meta{Watermark: eventtime.None, Applied: map[int32]state.Applied{}, Sent: map[int32]uint64{}}}
+	t.engine = detect.NewEngine(d.p.Window.Detect, func(p wire.Partial) { t.notices = append(t.notices, p) })
+	return t
+}
+
+func (d *detector) Assign(ctx context.Context, partitions []int32) error {
+	began := time.Now()
+	// The changelog is read whole before anything is decoded: of the many states
+	// of an entity only the last one counts.
+	last := map[int32]map[string][]byte{}
+	for _, p := range partitions {
+		last[p] = map[string][]byte{}
+	}
+	err := kafka.ReadLog(ctx, d.p.Kafka, d.p.Topics.State, partitions, func(r *kgo.Record) error {
+		if r.Value == nil {
+			delete(last[r.Partition], string(r.Key))
+		} else {
+			last[r.Partition][string(r.Key)] = r.Value
+		}
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	for p, records := range last {
+		t := d.newTask(p)
+		if err := t.restore(records); err != nil {
+			return fmt.Errorf("partition %d: %w", p, err)
+		}
+		d.tasks[p] = t
+		if len(records) > 0 {
+			d.p.Log.Info("detect: state restored", "partition", p, "entities", t.engine.Len(), "took", time.Since(began).Round(time.Millisecond))
+		}
+	}
+	return nil
+}
+
+func (t *detectTask) restore(records map[string][]byte) error {
+	for key, value := range records {
+		if key == state.MetaKey {
+			m, err := state.DecodeMeta(value)
+			if err != nil {
+				return err
+			}
+			t.meta = m
+			t.engine.SetWatermark(m.Watermark)
+			for source, a := range m.Applied {
+				if source >= 0 {
+					t.sources.Set(source, a.Watermark, a.Idle)
+				}
+			}
+			t.sources.Restore(m.Watermark)
+			continue
+		}
+		ent, err := state.DecodeEntity(key, value)
+		if err != nil {
+			return err
+		}
+		t.engine.Restore(ent)
+	}
+	return nil
+}
+
+func (d *detector) Revoke(partitions []int32) {
+	for _, p := range partitions {
+		delete(d.tasks, p)
+	}
+	d.stats = tally{}
+}
+
+func (d *detector) Process(r *kgo.Record) error {
+	t := d.tasks[r.Partition]
+	d.stats.received++
+	frame, err := wire.NewDecoder(r.Value).Frame()
+	if err != nil {
+		d.stats.dead("bad_frame")
+		d.out = append(d.out, d.p.deadLetter("detect", "bad_frame", err.Error(), r))
+		return nil
+	}
+	fresh, err := t.admit(&frame)
+	if err != nil {
+		return fmt.Errorf("topic %s partition %d offset %d: %w", r.Topic, r.Partition, r.Offset, err)
+	}
+	if !fresh {
+		d.stats.duplicate++
+		return nil
+	}
+	d.stats.delivered++
+	t.news = true
+	for i := range frame.Partials {
+		p := &frame.Partials[i]
+		if t.engine.Merge(p) {
+			d.stats.late += int(count.Get(p, wire.CounterCalls))
+			t.late = append(t.late, *p)
+		}
+	}
+	return nil
+}
+
+// admit checks that a frame continues its source. A source that lost its own
+// state begins again at sequence 1; it may then not go back behind what has
+// been counted.
+func (t *detectTask) admit(f *wire.Frame) (fresh bool, err error) {
+	last, known := t.meta.Applied[f.Source]
+	switch {
+	case known && f.Sequence <= last.Sequence && f.To <= last.To && f.Sequence != 1:
+		return false, nil
+	case known && f.Sequence == last.Sequence+1 && f.From == last.To:
+	case !known, f.Sequence == 1 && f.From >= last.To:
+	default:
+		return false, fmt.Errorf("source %d: frame %d covers offsets [%d, %d) after frame %d up to %d: counts would be lost or doubled; "+
+			"see docs/operations.md on resetting the topics", f.Source, f.Sequence, f.From, f.To, last.Sequence, last.To)
+	}
+	t.meta.Applied[f.Source] = state.Applied{Sequence: f.Sequence, To: f.To, Watermark: f.Watermark, Idle: f.Idle}
+	if f.Source >= 0 {
+		t.sources.Set(f.Source, f.Watermark, f.Idle)
+	}
+	return true, nil
+}
+
+// Output closes windows and writes them, their anomalies, the notices and the
+// changelog.
+func (d *detector) Output(now time.Time) ([]*kgo.Record, error) {
+	for _, t := range d.tasks {
+		if t.news {
+			d.output(t, now.UnixNano())
+		}
+	}
+	out := d.out
+	d.out = nil
+	return out, nil
+}
+
+func (d *detector) output(t *detectTask, now int64) {
+	mark := t.sources.Watermark(int(d.p.Partitions[d.p.Topics.Events]))
+	d.stats.watermark = mark
+	size := d.p.Window.Detect.Size
+	for _, r := range t.engine.Advance(mark) {
+		for i := range r.Anomalies {
+			a := &r.Anomalies[i]
+			detect.AnomalyRecord(&d.rec, a, now)
+			d.out = append(d.out, d.p.keyed(d.p.Topics.Anomalies, a.ID, otellog.AppendRequest(nil, &d.rec), semconv.EventKeytrailAnomaly))
+			d.stats.anomalies = append(d.stats.anomalies, a.Kind)
+		}
+		detect.WindowRecord(&d.rec, r.Window, size, now)
+		d.out = append(d.out, d.p.keyed(d.p.Topics.Windows, detect.WindowID(r.Entity, r.Start, size), otellog.AppendRequest(nil, &d.rec), semconv.EventKeytrailWindow))
+		d.stats.windows++
+	}
+	d.notify(t)
+	d.changelog(t)
+	for i := range t.late {
+		d.out = append(d.out, d.lateLetter(t, &t.late[i], now))
+	}
+	t.news, t.late = false, nil
+}
+
+// notify sends the counts that belong to principals of other partitions, in
+// frames whose source is this partition as a negative number.
+func (d *detector) notify(t *detectTask) {
+	n := int(d.p.Partitions[d.p.Topics.Partials])
+	byOwner := map[int32][]wire.Partial{}
+	for _, p := range t.notices {
+		byOwner[p.Owner(n)] = append(byOwner[p.Owner(n)], p)
+	}
+	t.notices = nil
+	for q, list := range byOwner {
+		t.meta.Sent[q]++
+		f := wire.Frame{Source: -1 - t.partition, Sequence: t.meta.Sent[q], Watermark: eventtime.None, Partials: list}
+		d.out = append(d.out, &kgo.Record{Topic: d.p.Topics.Partials, Partition: q, Value: wire.AppendFrame(nil, &d.enc, &f)})
+	}
+}
+
+// changelog writes every entity that changed, and how far the task has come.
+func (d *detector) changelog(t *detectTask) {
+	put := func(key string, value []byte) {
+		d.out = append(d.out, &kgo.Record{Topic: d.p.Topics.State, Partition: t.partition, Key: []byte(key), Value: value})
+	}
+	t.engine.Changes(
+		func(e *detect.Entity) { put(e.StateKey(), state.AppendEntity(nil, &d.enc, e)) },
+		func(e wire.Entity) { put(e.StateKey(), nil) },
+	)
+	t.meta.Watermark = t.engine.Watermark()
+	put(state.MetaKey, t.meta.Append(nil, &d.enc))
+}
+
+// lateLetter keeps counts that came after their window was dropped. The events
+// themselves are in kms.events; the letter names some of them.
+func (d *detector) lateLetter(t *detectTask, p *wire.Partial, now int64) *kgo.Record {
+	w := detect.Window{Partial: *p}
+	detect.WindowRecord(&d.rec, &w, d.p.Window.Detect.Size, now)
+	letter := wire.DeadLetter{
+		Stage: "detect", Reason: "late", Time: now, Raw: otellog.AppendRequest(nil, &d.rec),
+		Detail: fmt.Sprintf("%d calls came after their window was dropped; among them %v", count.Get(p, wire.CounterCalls), p.Samples),
+		Object: fmt.Sprintf("%s/%d", d.p.Topics.Partials, t.partition),
+	}
+	return d.p.letter(&letter)
+}
+
+func (d *detector) Committed(ok bool) {
+	d.out = nil
+	d.stats.commit(d.p, "detect", ok)
+}

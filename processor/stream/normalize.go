@@ -1,0 +1,76 @@
+package stream
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"io"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"keytrail/processor/kafka"
+	"keytrail/schemas/cloudtrail"
+	"keytrail/schemas/normalize"
+	"keytrail/schemas/otellog"
+	"keytrail/schemas/wire"
+)
+
+// normalizer is stage normalize: kms.raw, where other shippers put CloudTrail
+// JSON in any envelope, to kms.events. It has no state.
+type normalizer struct {
+	p     *Pipeline
+	norm  *normalize.Normalizer
+	ev    cloudtrail.Event
+	rec   otellog.Record
+	out   []*kgo.Record
+	stats tally
+}
+
+func (n *normalizer) Assign(context.Context, []int32) error { return nil }
+
+func (n *normalizer) Revoke([]int32) { n.out, n.stats = nil, tally{} }
+
+func (n *normalizer) Process(r *kgo.Record) error {
+	name := fmt.Sprintf("%s/%d/%d", r.Topic, r.Partition, r.Offset)
+	in := cloudtrail.NewReader(bytes.NewReader(r.Value), name, n.p.Limits)
+	for {
+		err := in.Next(&n.ev)
+		if err == io.EOF {
+			n.stats.received += in.NotEvents
+			n.stats.filtered += in.NotEvents
+			return nil
+		}
+		n.stats.received++
+		ok := false
+		if err == nil {
+			ok, err = n.norm.Record(&n.ev, time.Now().UnixNano(), &n.rec)
+		}
+		switch {
+		case err != nil:
+			letter := wire.FromBadRecord("normalize", err, time.Now())
+			n.stats.dead(letter.Reason)
+			n.out = append(n.out, n.p.letter(&letter))
+		case !ok:
+			n.stats.filtered++
+		default:
+			n.stats.delivered++
+			key := wire.CallKey(&n.rec)
+			n.out = append(n.out, &kgo.Record{
+				Topic: n.p.Topics.Events, Partition: kafka.KeyPartition(key, n.p.Partitions[n.p.Topics.Events]), Key: key,
+				Value: otellog.AppendRequest(nil, &n.rec), Headers: []kgo.RecordHeader{{Key: wire.HeaderEvent, Value: []byte(n.rec.EventName)}},
+			})
+		}
+	}
+}
+
+func (n *normalizer) Output(time.Time) ([]*kgo.Record, error) {
+	out := n.out
+	n.out = nil
+	return out, nil
+}
+
+func (n *normalizer) Committed(ok bool) {
+	n.out = nil
+	n.stats.commit(n.p, "normalize", ok)
+}

@@ -1,0 +1,233 @@
+// Package stream runs the stages between Kafka's topics. The path of an event
+// is Run, below: normalize, count, detect, forward, each in a file of its own.
+//
+// Between topics every stage but forward works in transactions: what it read,
+// what it wrote and what it remembers become visible together or not at all, so
+// a crash or a rebalance loses nothing and counts nothing twice. Forward
+// delivers to sinks at least once; every record has an id that does not change.
+package stream
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"keytrail/processor/detect"
+	"keytrail/processor/kafka"
+	"keytrail/processor/sink"
+	"keytrail/processor/telemetry"
+	"keytrail/schemas/cloudtrail"
+	"keytrail/schemas/normalize"
+	"keytrail/schemas/wire"
+)
+
+// Window says how event time works; all values are nanoseconds.
+type Window struct {
+	Detect         detect.Config
+	OutOfOrderness int64 // how much later than a younger event one may come without being late
+	FutureSkew     int64 // how far ahead of the clock an event may move the watermark
+	IdleAfter      int64 // wall-clock silence after which a source holds the watermark no more
+	// CloseAfter is the wall-clock silence after which a source's watermark
+	// follows the clock, so that windows close when nothing comes any more.
+	CloseAfter int64
+}
+
+// Destination is one sink with what it takes.
+type Destination struct {
+	Name      string
+	Sink      sink.Sink
+	Batch     sink.Batch
+	Retry     sink.Retry
+	Events    bool
+	Anomalies bool
+	Windows   WindowChoice
+}
+
+// WindowChoice says which windows a sink takes.
+type WindowChoice uint8
+
+// The choices.
+const (
+	WindowsNone      WindowChoice = iota
+	WindowsAnomalous              // those with anomalies, and what follows on such
+	WindowsAll
+)
+
+// Stages selects the stages to run.
+type Stages struct{ Normalize, Count, Detect, Forward bool }
+
+// Pipeline is one process's part of an installation. Fill it in, then Run it
+// once.
+type Pipeline struct {
+	Kafka         kafka.Config
+	Topics        wire.Topics
+	Events        int32  // partitions of the topics by call, when they have to be made
+	Partials      int32  // partitions of the topics by entity
+	Replication   int16  // of the topics that are made
+	TransactionID string // begins the transactional ids and the group names
+	Interval      time.Duration
+	Records       int
+	Window        Window
+	Limits        cloudtrail.Limits
+	Normalize     normalize.Options
+	Sinks         []Destination
+	Telemetry     *telemetry.Telemetry
+	Log           *slog.Logger
+	// Ready, when set, is called once the topics are there.
+	Ready func()
+
+	// Partitions are the partition counts of all topics, known after the start.
+	Partitions map[string]int32
+
+	flows      map[string]*telemetry.Flow
+	watermarks map[string]*telemetry.Watermark
+}
+
+// giveUp is how long a stage may go without any progress before the process
+// ends, to be started again by whatever supervises it.
+const giveUp = 5 * time.Minute
+
+// Run makes the topics and runs the stages until ctx is done, which ends each
+// after the transaction at hand, or until one fails, which ends them all. It
+// returns nil after a graceful stop.
+func (p *Pipeline) Run(ctx context.Context, stages Stages) error {
+	if err := p.start(ctx); err != nil {
+		return err
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	var wg sync.WaitGroup
+	var mu sync.Mutex
+	var failed []error
+	run := func(on bool, stage func(context.Context) error) {
+		if !on {
+			return
+		}
+		wg.Go(func() {
+			if err := stage(ctx); err != nil {
+				mu.Lock()
+				failed = append(failed, err)
+				mu.Unlock()
+				cancel()
+			}
+		})
+	}
+	// The way of an event:
+	run(stages.Normalize, func(ctx context.Context) error { // kms.raw -> kms.events
+		return p.transact("normalize", p.Topics.Raw).Run(ctx, &normalizer{p: p, norm: normalize.New(p.Normalize)})
+	})
+	run(stages.Count, func(ctx context.Context) error { // kms.events -> kms.partials, kms.anomalies
+		return p.transact("count", p.Topics.Events).Run(ctx, &counter{p: p, tasks: map[int32]*countTask{}})
+	})
+	run(stages.Detect, func(ctx context.Context) error { // kms.partials -> kms.windows, kms.anomalies
+		return p.transact("detect", p.Topics.Partials).Run(ctx, &detector{p: p, tasks: map[int32]*detectTask{}})
+	})
+	for _, d := range p.Sinks { // kms.events, kms.windows, kms.anomalies -> SIEM
+		run(stages.Forward, func(ctx context.Context) error { return p.forward(ctx, d) })
+	}
+	wg.Wait()
+	return errors.Join(failed...)
+}
+
+// start makes the topics and what the stages share.
+func (p *Pipeline) start(ctx context.Context) error {
+	if err := p.Window.Detect.Validate(); err != nil {
+		return err
+	}
+	// The anomalies of a pair reach its principal's window after it has closed.
+	if p.Window.Detect.Lateness < p.Window.Detect.Size {
+		return fmt.Errorf("allowed lateness %v is shorter than the window size %v", time.Duration(p.Window.Detect.Lateness), time.Duration(p.Window.Detect.Size))
+	}
+	within, cancel := context.WithTimeout(ctx, giveUp)
+	defer cancel()
+	var err error
+	if p.Partitions, err = kafka.EnsureTopics(within, p.Kafka, p.Replication, p.topics()); err != nil {
+		return err
+	}
+	if n, m := p.Partitions[p.Topics.Events], p.Partitions[p.Topics.Dedup]; n != m {
+		return fmt.Errorf("topic %q has %d partitions and %q has %d: they must have the same number", p.Topics.Events, n, p.Topics.Dedup, m)
+	}
+	if n, m := p.Partitions[p.Topics.Partials], p.Partitions[p.Topics.State]; n != m {
+		return fmt.Errorf("topic %q has %d partitions and %q has %d: they must have the same number", p.Topics.Partials, n, p.Topics.State, m)
+	}
+	p.flows, p.watermarks = map[string]*telemetry.Flow{}, map[string]*telemetry.Watermark{}
+	for _, stage := range []string{"normalize", "count", "detect"} {
+		p.flows[stage] = p.Telemetry.Flow(stage, "")
+	}
+	if p.watermarks["detect"], err = p.Telemetry.Watermark("detect"); err != nil {
+		return err
+	}
+	if p.Ready != nil {
+		p.Ready()
+	}
+	return nil
+}
+
+func (p *Pipeline) flow(stage string) *telemetry.Flow { return p.flows[stage] }
+
+// topics are the topics of an installation. What is read once and passed on is
+// kept for a day, what people and other programs read for a week.
+func (p *Pipeline) topics() []kafka.Topic {
+	text := func(s string) *string { return &s }
+	keep := func(d time.Duration) map[string]*string {
+		return map[string]*string{"retention.ms": text(fmt.Sprint(d.Milliseconds()))}
+	}
+	day, week := 24*time.Hour, 7*24*time.Hour
+	// The dedup log must outlive the dedup horizon, by event time and by the
+	// clock: twice the lateness, the disorder and a day for a stopped processor.
+	horizon := time.Duration(2*p.Window.Detect.Lateness+2*p.Window.Detect.Size+p.Window.OutOfOrderness) + day
+	return []kafka.Topic{
+		{Name: p.Topics.Raw, Partitions: p.Events, Configs: keep(day)},
+		{Name: p.Topics.Events, Partitions: p.Events, Configs: keep(week)},
+		{Name: p.Topics.Dedup, Partitions: p.Events, Configs: keep(horizon)},
+		{Name: p.Topics.Partials, Partitions: p.Partials, Configs: keep(day)},
+		{Name: p.Topics.State, Partitions: p.Partials, Configs: map[string]*string{"cleanup.policy": text("compact")}},
+		{Name: p.Topics.Windows, Partitions: p.Partials, Configs: keep(week)},
+		{Name: p.Topics.Anomalies, Partitions: p.Partials, Configs: keep(week)},
+		{Name: p.Topics.DeadLetter, Partitions: 1, Configs: keep(4 * week)},
+	}
+}
+
+// transact returns the transactions of a stage. The transactional id is new
+// for every process: what fences a process that lost its partitions is the
+// consumer group's generation, which goes with every offset commit (KIP-447).
+func (p *Pipeline) transact(stage, topic string) *kafka.Transact {
+	var unique [8]byte
+	rand.Read(unique[:]) // never fails
+	return &kafka.Transact{
+		Kafka: p.Kafka, Group: p.TransactionID + "-" + stage, Topic: topic,
+		TransactionID: p.TransactionID + "-" + stage + "-" + hex.EncodeToString(unique[:]),
+		Interval:      p.Interval, Records: p.Records, GiveUp: giveUp,
+	}
+}
+
+// keyed returns a Kafka record whose partition is decided by its key.
+func (p *Pipeline) keyed(topic, key string, value []byte, event string) *kgo.Record {
+	return &kgo.Record{
+		Topic: topic, Partition: kafka.KeyPartition([]byte(key), p.Partitions[topic]), Key: []byte(key), Value: value,
+		Headers: []kgo.RecordHeader{{Key: wire.HeaderEvent, Value: []byte(event)}},
+	}
+}
+
+// deadLetter returns the dead letter of a Kafka record.
+func (p *Pipeline) deadLetter(stage, reason, detail string, r *kgo.Record) *kgo.Record {
+	return p.letter(&wire.DeadLetter{
+		Stage: stage, Reason: reason, Detail: detail, Raw: r.Value,
+		Object: fmt.Sprintf("%s/%d", r.Topic, r.Partition), Offset: r.Offset,
+	})
+}
+
+func (p *Pipeline) letter(d *wire.DeadLetter) *kgo.Record {
+	r := &kgo.Record{Topic: p.Topics.DeadLetter, Value: append([]byte(nil), d.Raw...)}
+	for _, h := range d.Headers() {
+		r.Headers = append(r.Headers, kgo.RecordHeader{Key: h.Key, Value: h.Value})
+	}
+	return r
+}

@@ -1,0 +1,149 @@
+package stream
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"keytrail/processor/kafka"
+	"keytrail/processor/source"
+	"keytrail/schemas/cloudtrail"
+	"keytrail/schemas/normalize"
+	"keytrail/schemas/otellog"
+	"keytrail/schemas/wire"
+)
+
+// Publisher puts files into kms.events: read, decode, normalize, produce. It is
+// what the Fluent Bit plugins do, in one process. Not safe for concurrent use,
+// but for Counts.
+type Publisher struct {
+	client *kgo.Client
+	topics wire.Topics
+	limits cloudtrail.Limits
+	norm   *normalize.Normalizer
+	ev     cloudtrail.Event
+	rec    otellog.Record
+
+	received, filtered, dead, published atomic.Int64
+	wg                                  sync.WaitGroup
+	mu                                  sync.Mutex
+	failed                              error
+}
+
+// PublishCounts says what became of a Publisher's records:
+// Received = Published + Filtered + DeadLettered, once Flush has returned nil.
+type PublishCounts struct{ Received, Published, Filtered, DeadLettered int64 }
+
+// NewPublisher returns a Publisher with an idempotent producer.
+func NewPublisher(c kafka.Config, topics wire.Topics, limits cloudtrail.Limits, o normalize.Options) (*Publisher, error) {
+	client, err := kgo.NewClient(append(c.Options(),
+		kgo.RequiredAcks(kgo.AllISRAcks()), kgo.ProducerBatchCompression(kgo.Lz4Compression()),
+		// The default partitioner's rule: by the key's murmur2, as every other
+		// producer does it.
+		kgo.RecordPartitioner(kgo.StickyKeyPartitioner(nil)),
+		kgo.MaxBufferedRecords(20_000), // about 60 MB; Produce waits when it is full
+	)...)
+	if err != nil {
+		return nil, fmt.Errorf("cannot make a Kafka client: %w", err)
+	}
+	return &Publisher{client: client, topics: topics, limits: limits, norm: normalize.New(o)}, nil
+}
+
+// Counts returns the counts so far. Safe for concurrent use.
+func (p *Publisher) Counts() PublishCounts {
+	return PublishCounts{p.received.Load(), p.published.Load(), p.filtered.Load(), p.dead.Load()}
+}
+
+// Object publishes one object's events. Bad records go to the dead letter
+// topic. An error is one of Kafka or of ctx.
+func (p *Publisher) Object(ctx context.Context, o source.Object) error {
+	body, err := o.Open()
+	if err != nil {
+		p.received.Add(1)
+		return p.bad(ctx, &cloudtrail.BadRecord{Object: o.Name, Reason: cloudtrail.ReasonRead, Detail: err.Error()})
+	}
+	defer body.Close()
+	in := cloudtrail.NewReader(body, o.Name, p.limits)
+	for {
+		err := in.Next(&p.ev)
+		if err == io.EOF {
+			p.received.Add(int64(in.NotEvents))
+			p.filtered.Add(int64(in.NotEvents))
+			return p.failure()
+		}
+		p.received.Add(1)
+		ok := false
+		if err == nil {
+			ok, err = p.norm.Record(&p.ev, time.Now().UnixNano(), &p.rec)
+		}
+		switch {
+		case err != nil:
+			err = p.bad(ctx, err)
+		case !ok:
+			p.filtered.Add(1)
+		default:
+			p.produce(ctx, &kgo.Record{
+				Topic: p.topics.Events, Key: wire.CallKey(&p.rec), Value: otellog.AppendRequest(nil, &p.rec),
+				Headers: []kgo.RecordHeader{{Key: wire.HeaderEvent, Value: []byte(p.rec.EventName)}},
+			}, &p.published)
+		}
+		if err == nil {
+			err = ctx.Err()
+		}
+		if err != nil {
+			return err
+		}
+	}
+}
+
+func (p *Publisher) bad(ctx context.Context, why error) error {
+	letter := wire.FromBadRecord("publish", why, time.Now())
+	r := &kgo.Record{Topic: p.topics.DeadLetter, Value: append([]byte(nil), letter.Raw...)}
+	for _, h := range letter.Headers() {
+		r.Headers = append(r.Headers, kgo.RecordHeader{Key: h.Key, Value: h.Value})
+	}
+	p.produce(ctx, r, &p.dead)
+	return p.failure()
+}
+
+// produce hands r to the client; count grows when Kafka has it.
+func (p *Publisher) produce(ctx context.Context, r *kgo.Record, count *atomic.Int64) {
+	p.wg.Add(1)
+	p.client.Produce(ctx, r, func(_ *kgo.Record, err error) {
+		defer p.wg.Done()
+		if err == nil {
+			count.Add(1)
+			return
+		}
+		p.mu.Lock()
+		p.failed = errors.Join(p.failed, err)
+		p.mu.Unlock()
+	})
+}
+
+func (p *Publisher) failure() error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.failed != nil {
+		return fmt.Errorf("cannot produce to Kafka: %w", p.failed)
+	}
+	return nil
+}
+
+// Flush waits until Kafka has everything.
+func (p *Publisher) Flush(ctx context.Context) error {
+	if err := p.client.Flush(ctx); err != nil {
+		return err
+	}
+	p.wg.Wait()
+	return p.failure()
+}
+
+// Close ends the client.
+func (p *Publisher) Close() { p.client.Close() }

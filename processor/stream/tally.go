@@ -1,0 +1,51 @@
+package stream
+
+import "keytrail/processor/detect"
+
+// tally counts what one transaction does. It reaches the metrics when the
+// transaction commits: what an aborted one did is done again.
+type tally struct {
+	received, delivered, duplicate, filtered, late, windows int
+	reasons                                                 map[string]int // dead letters
+	anomalies                                               []detect.Kind
+	watermark                                               int64
+}
+
+func (t *tally) dead(reason string) {
+	if t.reasons == nil {
+		t.reasons = map[string]int{}
+	}
+	t.reasons[reason]++
+}
+
+// commit adds the tally to the metrics of a stage and empties it.
+func (t *tally) commit(p *Pipeline, stage string, ok bool) {
+	s := *t
+	*t = tally{}
+	flow := p.flow(stage)
+	if !ok {
+		flow.Aborted()
+		return
+	}
+	if s.received == 0 && s.windows == 0 {
+		return // nothing was written either
+	}
+	flow.Committed()
+	flow.Received(s.received)
+	flow.Delivered(s.delivered)
+	flow.Duplicate(s.duplicate)
+	flow.Filtered("not_wanted", s.filtered)
+	flow.Late(s.late)
+	for reason, n := range s.reasons {
+		flow.DeadLettered(reason, n)
+	}
+	if s.windows > 0 {
+		p.Telemetry.WindowsPublished("published", s.windows)
+	}
+	for _, kind := range s.anomalies {
+		p.Telemetry.AnomaliesPublished(string(kind), 1)
+	}
+	if w := p.watermarks[stage]; w != nil && s.watermark > 0 {
+		w.Set(s.watermark)
+	}
+}

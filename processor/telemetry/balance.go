@@ -1,0 +1,91 @@
+package telemetry
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"slices"
+
+	"go.opentelemetry.io/otel/attribute"
+	"go.opentelemetry.io/otel/sdk/metric/metricdata"
+)
+
+// Balance is what the counters say about the records of one stage, or of one
+// sink of it.
+type Balance struct {
+	Stage, Sink                                            string
+	Received, Delivered, DeadLettered, Filtered, Duplicate int64
+}
+
+// InFlight returns the records received that have not come to their end.
+func (b Balance) InFlight() int64 {
+	return b.Received - b.Delivered - b.DeadLettered - b.Filtered - b.Duplicate
+}
+
+// Check returns an error unless exactly inFlight records are in flight: 0 for a
+// stage that has nothing left to do. A record lost in the stage makes the number
+// too large, one counted twice too small.
+func (b Balance) Check(inFlight int64) error {
+	if got := b.InFlight(); got != inFlight {
+		return fmt.Errorf("stage %q, sink %q: received %d = delivered %d + dead-lettered %d + filtered %d + duplicate %d + in flight %d; want %d in flight",
+			b.Stage, b.Sink, b.Received, b.Delivered, b.DeadLettered, b.Filtered, b.Duplicate, got, inFlight)
+	}
+	return nil
+}
+
+// Balances reads the counters and returns the balance of each stage and sink, in
+// the order of their names.
+func (t *Telemetry) Balances(ctx context.Context) ([]Balance, error) {
+	var data metricdata.ResourceMetrics
+	if err := t.reader.Collect(ctx, &data); err != nil {
+		return nil, fmt.Errorf("cannot read the counters: %w", err)
+	}
+	balances := map[[2]string]*Balance{}
+	for _, scope := range data.ScopeMetrics {
+		for _, m := range scope.Metrics {
+			sum, ok := m.Data.(metricdata.Sum[int64])
+			if !ok {
+				continue
+			}
+			for _, point := range sum.DataPoints {
+				addTo(balances, m.Name, point)
+			}
+		}
+	}
+	list := make([]Balance, 0, len(balances))
+	for _, b := range balances {
+		list = append(list, *b)
+	}
+	slices.SortFunc(list, func(a, b Balance) int {
+		return cmp.Or(cmp.Compare(a.Stage, b.Stage), cmp.Compare(a.Sink, b.Sink))
+	})
+	return list, nil
+}
+
+// addTo adds one point of the counter name to its balance.
+func addTo(balances map[[2]string]*Balance, name string, point metricdata.DataPoint[int64]) {
+	text := func(label string) string {
+		v, _ := point.Attributes.Value(attribute.Key(label))
+		return v.AsString()
+	}
+	key := [2]string{text(labelStage), text(labelSink)}
+	b := balances[key]
+	if b == nil {
+		b = &Balance{Stage: key[0], Sink: key[1]}
+	}
+	switch name {
+	case nameReceived:
+		b.Received += point.Value
+	case nameDelivered:
+		b.Delivered += point.Value
+	case nameDeadLettered:
+		b.DeadLettered += point.Value
+	case nameFiltered:
+		b.Filtered += point.Value
+	case nameDuplicate:
+		b.Duplicate += point.Value
+	default:
+		return
+	}
+	balances[key] = b
+}

@@ -1,0 +1,33 @@
+package telemetry
+
+import (
+	"net"
+	"strconv"
+
+	"keytrail/processor/config/value"
+)
+
+// Config says where the metrics are served.
+type Config struct {
+	// Listen is the address of the HTTP server with /metrics, such as
+	// "127.0.0.1:9464"; "", the default, serves none. The metrics hold no event
+	// data, and the server asks nobody who they are: keep it on loopback, or
+	// behind something that does.
+	Listen string `yaml:"listen"`
+}
+
+// DefaultConfig returns a Config that serves no metrics.
+func DefaultConfig() Config { return Config{} }
+
+// Validate returns value.Problems that name the settings which can not be used.
+func (c Config) Validate() error {
+	var p value.Problems
+	if c.Listen != "" {
+		host, port, err := net.SplitHostPort(c.Listen)
+		_, portErr := strconv.ParseUint(port, 10, 16)
+		if err != nil || portErr != nil || host == "" {
+			p.Add("listen", `%q is no address; want a host and a port such as "127.0.0.1:9464"`, c.Listen)
+		}
+	}
+	return p.Err()
+}

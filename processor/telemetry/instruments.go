@@ -1,0 +1,219 @@
+package telemetry
+
+import (
+	"context"
+	"errors"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"go.opentelemetry.io/otel/attribute"
+	"go.opentelemetry.io/otel/metric"
+)
+
+// The names of the counters as they are in the SDK; Prometheus sees them with
+// "_total" behind.
+const (
+	nameReceived     = "keytrail_stage_received"
+	nameDelivered    = "keytrail_stage_delivered"
+	nameDeadLettered = "keytrail_stage_dead_lettered"
+	nameFiltered     = "keytrail_stage_filtered"
+	nameDuplicate    = "keytrail_stage_duplicate"
+	nameLate         = "keytrail_stage_late"
+	nameTransactions = "keytrail_stage_transactions"
+	nameWindows      = "keytrail_window_published"
+	nameAnomalies    = "keytrail_anomaly_published"
+	nameSinkTaken    = "keytrail_sink_delivered"
+	nameSinkRetried  = "keytrail_sink_retried"
+	nameSinkRejected = "keytrail_sink_rejected"
+	nameWatermarkLag = "keytrail_stage_watermark_lag" // with "_seconds", from its unit
+)
+
+// The labels.
+const (
+	labelStage   = "stage"
+	labelSink    = "sink"
+	labelReason  = "reason"
+	labelOutcome = "outcome"
+	labelState   = "state"
+	labelKind    = "kind"
+)
+
+// instruments are the metrics of all stages and sinks.
+type instruments struct {
+	received, delivered, deadLettered, filtered, duplicate, late metric.Int64Counter
+	transactions, windows, anomalies                             metric.Int64Counter
+	sinkDelivered, sinkRetried, sinkRejected                     metric.Int64Counter
+	watermarkLag                                                 metric.Float64ObservableGauge
+}
+
+func newInstruments(m metric.Meter) (instruments, error) {
+	var i instruments
+	var problems []error
+	for _, c := range []struct {
+		into              *metric.Int64Counter
+		name, unit, about string
+	}{
+		{&i.received, nameReceived, "{record}", "Records that a stage has read."},
+		{&i.delivered, nameDelivered, "{record}", "Records that a stage has passed on."},
+		{&i.deadLettered, nameDeadLettered, "{record}", "Records that a stage could not use and has put into the dead letter topic."},
+		{&i.filtered, nameFiltered, "{record}", "Records that a stage has left out on purpose."},
+		{&i.duplicate, nameDuplicate, "{record}", "Records that a stage had seen before."},
+		{&i.late, nameLate, "{record}", "Records that came after the allowed lateness; they are dead-lettered as well."},
+		{&i.transactions, nameTransactions, "{transaction}", "Kafka transactions that a stage has ended."},
+		{&i.windows, nameWindows, "{window}", "Window records published."},
+		{&i.anomalies, nameAnomalies, "{anomaly}", "Anomaly records published."},
+		{&i.sinkDelivered, nameSinkTaken, "{record}", "Records that a sink has accepted."},
+		{&i.sinkRetried, nameSinkRetried, "{record}", "Records sent to a sink again."},
+		{&i.sinkRejected, nameSinkRejected, "{record}", "Records that a sink has refused for good, or accepted and lost."},
+	} {
+		counter, err := m.Int64Counter(c.name, metric.WithUnit(c.unit), metric.WithDescription(c.about))
+		*c.into = counter
+		problems = append(problems, err)
+	}
+	var err error
+	i.watermarkLag, err = m.Float64ObservableGauge(nameWatermarkLag, metric.WithUnit("s"),
+		metric.WithDescription("Time between the clock and the watermark of a stage."))
+	return i, errors.Join(append(problems, err)...)
+}
+
+// maxLabels bounds the different values of one label at one counter: 64. The
+// sets are fixed in the code and far smaller; a mistake there ends as "other".
+const maxLabels = 64
+
+// labeled adds to a counter under one varying label and fixed others. It is safe
+// for concurrent use.
+type labeled struct {
+	counter metric.Int64Counter
+	fixed   []attribute.KeyValue
+	label   string
+	mu      sync.Mutex // guards options
+	options map[string]metric.AddOption
+}
+
+func (l *labeled) add(name string, n int) {
+	l.mu.Lock()
+	option, ok := l.options[name]
+	if !ok {
+		if l.options == nil {
+			l.options = map[string]metric.AddOption{}
+		}
+		if len(l.options) >= maxLabels {
+			name = "other"
+		}
+		set := attribute.NewSet(append(l.fixed[:len(l.fixed):len(l.fixed)], attribute.String(l.label, name))...)
+		option = metric.WithAttributeSet(set)
+		l.options[name] = option
+	}
+	l.mu.Unlock()
+	l.counter.Add(context.Background(), int64(n), option)
+}
+
+// Flow counts the records that pass one stage. A stage inside a Kafka
+// transaction counts after the commit: what an aborted transaction did is done
+// again, and would count twice. It is safe for concurrent use.
+type Flow struct {
+	inst                                instruments
+	option                              metric.AddOption
+	deadLettered, filtered, transaction labeled
+}
+
+// Flow returns the counters of a stage, and of one sink of it where sink is not
+// "". Flows with the same names add to the same counters.
+func (t *Telemetry) Flow(stage, sink string) *Flow {
+	fixed := []attribute.KeyValue{attribute.String(labelStage, stage)}
+	if sink != "" {
+		fixed = append(fixed, attribute.String(labelSink, sink))
+	}
+	return &Flow{
+		inst:         t.inst,
+		option:       metric.WithAttributeSet(attribute.NewSet(fixed...)),
+		deadLettered: labeled{counter: t.inst.deadLettered, fixed: fixed, label: labelReason},
+		filtered:     labeled{counter: t.inst.filtered, fixed: fixed, label: labelReason},
+		transaction:  labeled{counter: t.inst.transactions, fixed: fixed, label: labelOutcome},
+	}
+}
+
+func (f *Flow) add(c metric.Int64Counter, n int) { c.Add(context.Background(), int64(n), f.option) }
+
+// Received counts records that the stage has read.
+func (f *Flow) Received(n int) { f.add(f.inst.received, n) }
+
+// Delivered counts records that the stage has passed on.
+func (f *Flow) Delivered(n int) { f.add(f.inst.delivered, n) }
+
+// DeadLettered counts records in the dead letter topic, by their reason.
+func (f *Flow) DeadLettered(reason string, n int) { f.deadLettered.add(reason, n) }
+
+// Filtered counts records left out on purpose, by the reason.
+func (f *Flow) Filtered(reason string, n int) { f.filtered.add(reason, n) }
+
+// Duplicate counts records that were seen before.
+func (f *Flow) Duplicate(n int) { f.add(f.inst.duplicate, n) }
+
+// Late counts records after the allowed lateness. They are counted by
+// DeadLettered as well, since that is where they end.
+func (f *Flow) Late(n int) { f.add(f.inst.late, n) }
+
+// Committed counts a Kafka transaction that was committed.
+func (f *Flow) Committed() { f.transaction.add("committed", 1) }
+
+// Aborted counts a Kafka transaction that was aborted.
+func (f *Flow) Aborted() { f.transaction.add("aborted", 1) }
+
+// Sink counts what happens to records at one sink, on the way to the end that
+// Flow counts. It is safe for concurrent use.
+type Sink struct {
+	inst     instruments
+	option   metric.AddOption
+	rejected labeled
+}
+
+// Sink returns the counters of the sink with the given name.
+func (t *Telemetry) Sink(name string) *Sink {
+	fixed := []attribute.KeyValue{attribute.String(labelSink, name)}
+	return &Sink{
+		inst:     t.inst,
+		option:   metric.WithAttributeSet(attribute.NewSet(fixed...)),
+		rejected: labeled{counter: t.inst.sinkRejected, fixed: fixed, label: labelReason},
+	}
+}
+
+// Delivered counts records that the sink has accepted.
+func (s *Sink) Delivered(n int) { s.inst.sinkDelivered.Add(context.Background(), int64(n), s.option) }
+
+// Retried counts records sent to the sink again.
+func (s *Sink) Retried(n int) { s.inst.sinkRetried.Add(context.Background(), int64(n), s.option) }
+
+// Rejected counts records that the sink has refused for good, or accepted and
+// lost, by the reason.
+func (s *Sink) Rejected(reason string, n int) { s.rejected.add(reason, n) }
+
+// WindowsPublished counts window records by their state ("open", "final").
+func (t *Telemetry) WindowsPublished(state string, n int) { t.windows.add(state, n) }
+
+// AnomaliesPublished counts anomaly records by their kind.
+func (t *Telemetry) AnomaliesPublished(kind string, n int) { t.anomalies.add(kind, n) }
+
+// Watermark is the watermark of one stage, for the gauge of its lag. It is safe
+// for concurrent use.
+type Watermark struct{ nanos atomic.Int64 }
+
+// Set notes the watermark in nanoseconds since 1970-01-01 UTC; 0 means that there
+// is none, and the gauge shows nothing.
+func (w *Watermark) Set(nanos int64) { w.nanos.Store(nanos) }
+
+// Watermark adds the lag of a stage's watermark to the metrics: the clock less
+// the watermark at the moment of each scrape, so that it grows while the stage
+// stands still.
+func (t *Telemetry) Watermark(stage string) (*Watermark, error) {
+	w := new(Watermark)
+	option := metric.WithAttributeSet(attribute.NewSet(attribute.String(labelStage, stage)))
+	_, err := t.Meter().RegisterCallback(func(_ context.Context, o metric.Observer) error {
+		if nanos := w.nanos.Load(); nanos != 0 {
+			o.ObserveFloat64(t.inst.watermarkLag, time.Since(time.Unix(0, nanos)).Seconds(), option)
+		}
+		return nil
+	}, t.inst.watermarkLag)
+	return w, err
+}

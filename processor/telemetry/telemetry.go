@@ -1,0 +1,135 @@
+// Package telemetry keeps Keytrail's own metrics: it counts what the stages and
+// sinks tell it with the OpenTelemetry SDK, and serves the counts to Prometheus.
+//
+// Names are keytrail_<component>_<noun>_<unit|total>. Labels are the stage, the
+// sink, a reason, a kind, a state or an outcome, all from small fixed sets: never
+// a KMS key, an ARN or an account, whose number nothing bounds.
+//
+// The counters obey one law, which Balance checks: of each stage, every record
+// received is delivered, dead-lettered, filtered, a duplicate, or still in
+// flight.
+//
+// Limits: counts live in memory and begin at 0 with the process, as Prometheus
+// expects. The server speaks plain HTTP and asks for no credentials; it has
+// bounds on time, headers and the number of requests at a time.
+package telemetry
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+	exporter "go.opentelemetry.io/otel/exporters/prometheus"
+	"go.opentelemetry.io/otel/metric"
+	sdk "go.opentelemetry.io/otel/sdk/metric"
+)
+
+// Path is where the server of Config.Listen serves the metrics.
+const Path = "/metrics"
+
+// Telemetry holds the metrics of one process. It is safe for concurrent use.
+type Telemetry struct {
+	reader             *exporter.Exporter
+	provider           *sdk.MeterProvider
+	registry           *prometheus.Registry
+	inst               instruments
+	windows, anomalies labeled
+	server             *http.Server
+	address            net.Addr
+	served             chan error // what the server ended with; nil without a server
+}
+
+// New returns a Telemetry that counts, and serves when c.Listen names an
+// address. It has the address when New returns. ctx bounds New only; Shutdown
+// ends the rest.
+func New(ctx context.Context, c Config) (*Telemetry, error) {
+	if err := c.Validate(); err != nil {
+		return nil, fmt.Errorf("cannot start telemetry: %w", err)
+	}
+	t := &Telemetry{registry: prometheus.NewRegistry()}
+	t.registry.MustRegister(collectors.NewGoCollector(),
+		collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	var err error
+	t.reader, err = exporter.New(exporter.WithRegisterer(t.registry),
+		exporter.WithoutScopeInfo(), exporter.WithoutTargetInfo())
+	if err != nil {
+		return nil, fmt.Errorf("cannot start telemetry: %w", err)
+	}
+	t.provider = sdk.NewMeterProvider(sdk.WithReader(t.reader))
+	if t.inst, err = newInstruments(t.Meter()); err != nil {
+		return nil, fmt.Errorf("cannot start telemetry: %w", err)
+	}
+	t.windows = labeled{counter: t.inst.windows, label: labelState}
+	t.anomalies = labeled{counter: t.inst.anomalies, label: labelKind}
+	if c.Listen != "" {
+		if err := t.serve(ctx, c.Listen); err != nil {
+			return nil, errors.Join(err, t.provider.Shutdown(ctx))
+		}
+	}
+	return t, nil
+}
+
+// Meter returns the meter of all of Keytrail's metrics.
+func (t *Telemetry) Meter() metric.Meter { return t.provider.Meter("keytrail") }
+
+// Handler serves the metrics in Prometheus' text format or OpenMetrics, as the
+// request asks.
+func (t *Telemetry) Handler() http.Handler {
+	return promhttp.HandlerFor(t.registry, promhttp.HandlerOpts{
+		// A scrape takes milliseconds and a few hundred KiB; Prometheus sends one
+		// at a time. More than 4 at once get 503.
+		MaxRequestsInFlight: 4,
+		Timeout:             10 * time.Second,
+	})
+}
+
+// serve starts the server of the metrics.
+func (t *Telemetry) serve(ctx context.Context, address string) error {
+	listener, err := new(net.ListenConfig).Listen(ctx, "tcp", address)
+	if err != nil {
+		return fmt.Errorf("cannot serve metrics: %w; set telemetry.listen to a free address", err)
+	}
+	mux := http.NewServeMux()
+	mux.Handle("GET "+Path, t.Handler())
+	t.server = &http.Server{
+		Handler:           mux,
+		ReadHeaderTimeout: 5 * time.Second,
+		ReadTimeout:       10 * time.Second,
+		WriteTimeout:      30 * time.Second,
+		IdleTimeout:       2 * time.Minute,
+		MaxHeaderBytes:    16 << 10,
+	}
+	t.address, t.served = listener.Addr(), make(chan error, 1)
+	go func() { t.served <- t.server.Serve(listener) }()
+	return nil
+}
+
+// Addr returns the address that the metrics are served at; nil without a server.
+func (t *Telemetry) Addr() net.Addr { return t.address }
+
+// Shutdown stops the server, waiting for running requests until ctx is done, and
+// ends the counting: what is counted afterwards goes nowhere. A second call does
+// nothing.
+func (t *Telemetry) Shutdown(ctx context.Context) error {
+	var err error
+	if t.server != nil {
+		err = t.server.Shutdown(ctx)
+		if ended := <-t.served; !errors.Is(ended, http.ErrServerClosed) {
+			err = errors.Join(err, ended)
+		}
+		t.server = nil
+	}
+	if e := t.provider.Shutdown(ctx); e != nil && !errors.Is(e, sdk.ErrReaderShutdown) {
+		err = errors.Join(err, e)
+	}
+	if err != nil {
+		return fmt.Errorf("cannot end telemetry: %w", err)
+	}
+	return nil
+}

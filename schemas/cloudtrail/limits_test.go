@@ -1,0 +1,243 @@
+package cloudtrail
+
+import (
+	"bytes"
+	"errors"
+	"io"
+	"runtime"
+	"slices"
+	"strings"
+	"testing"
+	"testing/iotest"
+
+	"keytrail/schemas/internal/schematest"
+)
+
+func readWith(t testing.TB, r io.Reader, lim Limits) (events, faults []outcome) {
+	t.Helper()
+	return parted(readAll(t, NewReader(r, "object", lim), 1<<20))
+}
+
+// wantOne wants these events and one bad record.
+func wantOne(t *testing.T, events, faults []outcome, want []string, reason Reason, index int, offset int64) {
+	t.Helper()
+	if got := raws(events); !slices.Equal(got, want) {
+		t.Errorf("%d events, want %d", len(got), len(want))
+	}
+	if len(faults) != 1 {
+		t.Fatalf("%d bad records, want one", len(faults))
+	}
+	if f := faults[0]; f.reason != reason || f.index != index || f.offset != offset {
+		t.Errorf("%s (%s), index %d, offset %d; want %s, %d, %d", f.reason, f.detail, f.index, f.offset, reason, index, offset)
+	}
+}
+
+// padded returns an event of exactly n bytes.
+func padded(i, n int) string {
+	e := short(i)
+	return strings.Replace(e, `"readOnly"`, `"pad":"`+strings.Repeat("x", n-len(e)-len(`"pad":"",`))+`","readOnly"`, 1)
+}
+
+// TestRecordSize: a record of exactly the limit is read, and one byte more is a
+// bad record, wherever it stands in the buffer and whatever frames it.
+func TestRecordSize(t *testing.T) {
+	const limit = 2000
+	for _, frame := range framings {
+		for _, before := range []int{1, 100, 131, 500} { // around the ends of the chunks
+			good, want := shorts(0, before), shorts(0, before)
+			ok, over := padded(8, limit), padded(9, limit+1)
+			text := frame.open + strings.Join(append(good, ok, over, short(7)), frame.between) + frame.shut
+			events, faults := readWith(t, strings.NewReader(text), Limits{RecordBytes: limit})
+			wantOne(t, events, faults, append(want, ok, short(7)), ReasonRecordSize, before+1, int64(strings.Index(text, over)))
+		}
+	}
+}
+
+// TestLongRecords: records far over the limit are passed over in bounded memory.
+func TestLongRecords(t *testing.T) {
+	for name, long := range map[string]string{
+		"one string": padded(1, 20<<20),
+		"many items": strings.Replace(short(1), `"readOnly"`, `"pad":[`+strings.Repeat(`{"a":[1,"x"]},`, 1<<20)+`0],"readOnly"`, 1),
+		"no end":     strings.Replace(short(1), `"readOnly"`, `"pad":"`+strings.Repeat("x", 20<<20), 1),
+	} {
+		t.Run(name, func(t *testing.T) {
+			text := list(short(0), long, short(2))
+			r := NewReader(strings.NewReader(text), "object", Limits{})
+			events, faults := parted(readAll(t, r, 9))
+			wantOne(t, events, faults, []string{short(0), short(2)}, ReasonRecordSize, 1, int64(len(`{"Records":[`)+len(short(0))+1))
+			if f := faults[0]; len(f.raw) != MaxRawBytes || !f.cut || f.raw != long[:MaxRawBytes] {
+				t.Errorf("%d bytes kept, cut %v", len(f.raw), f.cut)
+			}
+			if most := 2*(4<<20) + chunk; cap(r.in.buf) > most {
+				t.Errorf("the buffer grew to %d bytes, want at most %d", cap(r.in.buf), most)
+			}
+		})
+	}
+}
+
+func TestDepth(t *testing.T) {
+	for _, frame := range framings[:3] {
+		text := frame.open + strings.Join([]string{short(0), deep(10_000), short(2)}, frame.between) + frame.shut
+		events, faults := readWith(t, strings.NewReader(text), Limits{})
+		wantOne(t, events, faults, []string{short(0), short(2)}, ReasonDepth, 1, int64(strings.Index(text, deep(10_000))))
+		events, faults = readWith(t, strings.NewReader(text), Limits{Depth: 20_000})
+		if len(events) != 3 || len(faults) != 0 {
+			t.Errorf("%s: with a higher limit %d events and %d bad records", frame.name, len(events), len(faults))
+		}
+	}
+	events, faults := readWith(t, strings.NewReader(strings.Repeat("[", 10_000)), Limits{})
+	wantOne(t, events, faults, nil, ReasonTruncated, 0, 10_000)
+}
+
+func TestTooManyRecords(t *testing.T) {
+	for _, frame := range framings {
+		three := frame.open + strings.Join(shorts(0, 3), frame.between) + frame.shut
+		four := frame.open + strings.Join(shorts(0, 4), frame.between) + frame.shut
+		events, faults := readWith(t, strings.NewReader(three), Limits{Records: 3})
+		if len(events) != 3 || len(faults) != 0 {
+			t.Errorf("%s: %d events, %d bad records at the limit", frame.name, len(events), len(faults))
+		}
+		events, faults = readWith(t, strings.NewReader(four), Limits{Records: 3})
+		wantOne(t, events, faults, shorts(0, 3), ReasonRecords, 3, int64(strings.Index(four, short(3))))
+	}
+}
+
+func TestObjectSize(t *testing.T) {
+	text := list(shorts(0, 5)...)
+	end := strings.Index(text, short(4)) // the limit falls at the start of the last record, or inside the one before
+	events, faults := readWith(t, strings.NewReader(text), Limits{InflatedBytes: int64(len(text))})
+	if len(events) != 5 || len(faults) != 0 {
+		t.Errorf("%d events, %d bad records at the limit", len(events), len(faults))
+	}
+	for _, in := range []string{text, zip(t, text)} {
+		events, faults = readWith(t, strings.NewReader(in), Limits{InflatedBytes: int64(end)})
+		wantOne(t, events, faults, shorts(0, 4), ReasonInflatedSize, 4, int64(end))
+		events, faults = readWith(t, strings.NewReader(in), Limits{InflatedBytes: int64(end - 10)})
+		wantOne(t, events, faults, shorts(0, 3), ReasonInflatedSize, 3, int64(strings.Index(text, short(3))))
+	}
+}
+
+// TestZeros: 2 GB of zeros that inflate from 2 MB, alone and where records are
+// expected, are one bad record; they cost 16 MB of inflating and a few of memory.
+func TestZeros(t *testing.T) {
+	const member = 16 << 20
+	zeros := strings.Repeat(zip(t, string(make([]byte, member))), 128)
+	if len(zeros) > 3<<20 {
+		t.Fatalf("the bomb has %d bytes", len(zeros))
+	}
+	head := `{"Records":[` + short(0) + "," + short(1) + ","
+	f := func(name, packed string, want []string, index int, offset int64) {
+		t.Helper()
+		t.Run(name, func(t *testing.T) {
+			var before, after runtime.MemStats
+			runtime.ReadMemStats(&before)
+			r := NewReader(strings.NewReader(packed), "object", Limits{})
+			events, faults := parted(readAll(t, r, 9))
+			runtime.ReadMemStats(&after)
+			wantOne(t, events, faults, want, ReasonInflatedSize, index, offset)
+			if used := after.TotalAlloc - before.TotalAlloc; used > 64<<20 {
+				t.Errorf("%d bytes were allocated", used)
+			}
+			if read := r.in.offset(); read > 4*RatioFloor {
+				t.Errorf("%d bytes were inflated", read)
+			}
+			if n := len(faults[0].raw); n > MaxRawBytes || !faults[0].cut {
+				t.Errorf("%d bytes kept, cut %v", n, faults[0].cut)
+			}
+		})
+	}
+	f("alone", zeros, nil, 0, 0)
+	f("in a list", zip(t, head)+zeros, shorts(0, 2), 2, int64(len(head)))
+	f("by line", zip(t, short(0)+"\n")+zeros, shorts(0, 1), 1, int64(len(short(0))+1))
+	f("in a string", zip(t, head+`{"eventVersion":"`)+zeros, shorts(0, 2), 2, int64(len(head)))
+	f("behind the list", zip(t, `{"Records":[`+short(0)+`],`)+zeros, shorts(0, 1), 1, int64(len(short(0))+len(`{"Records":[],`)))
+	spaces := strings.Repeat(zip(t, strings.Repeat(" ", member)), 128)
+	events, faults := readWith(t, strings.NewReader(zip(t, head)+spaces), Limits{})
+	if len(events) != 2 || len(faults) != 1 || faults[0].reason != ReasonInflatedSize {
+		t.Errorf("spaces: %d events, %d bad records", len(events), len(faults))
+	}
+}
+
+// TestRatio: what CloudTrail writes stays far from the bound on the ratio.
+func TestRatio(t *testing.T) {
+	var all []string
+	for i := range 20_000 {
+		all = append(all, schematest.Decrypt(i))
+	}
+	text := list(all...)
+	packed := zip(t, text)
+	if len(text) < RatioFloor {
+		t.Fatalf("%d bytes are below the floor", len(text))
+	}
+	t.Logf("%d records of %d bytes inflate %d times", len(all), len(text), len(text)/len(packed))
+	events, faults := readWith(t, strings.NewReader(packed), Limits{})
+	if len(events) != len(all) || len(faults) != 0 {
+		t.Errorf("%d events, %d bad records", len(events), len(faults))
+	}
+}
+
+var errSource = errors.New("connection reset by peer")
+
+// TestReadErrors: a source that fails is a failure to read, and never damage of
+// the object: the same object can be read again.
+func TestReadErrors(t *testing.T) {
+	text := list(shorts(0, 3)...)
+	packed := zip(t, fileOf(200))
+	for _, failure := range []error{errSource, io.ErrUnexpectedEOF} {
+		for k := range len(text) {
+			r := io.MultiReader(strings.NewReader(text[:k]), iotest.ErrReader(failure))
+			events, faults := readWith(t, r, Limits{})
+			if len(faults) != 1 || faults[0].reason != ReasonRead || !strings.Contains(faults[0].detail, failure.Error()) {
+				t.Fatalf("%v at %d: %d events, %+v", failure, k, len(events), faults)
+			}
+			if !slices.Equal(raws(events), shorts(0, len(events))) || k > len(text)-3 && len(events) != 3 {
+				t.Fatalf("%v at %d: %d events", failure, k, len(events))
+			}
+		}
+		for k := 2; k < len(packed); k += 97 {
+			r := io.MultiReader(strings.NewReader(packed[:k]), iotest.ErrReader(failure))
+			if _, faults := readWith(t, r, Limits{}); len(faults) != 1 || faults[0].reason != ReasonRead {
+				t.Fatalf("gzip, %v at %d: %+v", failure, k, faults)
+			}
+		}
+	}
+}
+
+// idle gives some bytes and then neither bytes nor an end.
+type idle struct{ r io.Reader }
+
+func (i idle) Read(p []byte) (int, error) {
+	n, _ := i.r.Read(p)
+	return n, nil
+}
+
+func TestNoProgress(t *testing.T) {
+	text := list(shorts(0, 3)...)
+	for _, in := range []string{"", text[:1], text[:700], text[:len(text)-1], zip(t, text)[:200]} {
+		_, faults := readWith(t, idle{strings.NewReader(in)}, Limits{})
+		if len(faults) != 1 || faults[0].reason != ReasonRead || !strings.Contains(faults[0].detail, io.ErrNoProgress.Error()) {
+			t.Errorf("%d bytes: %+v", len(in), faults)
+		}
+	}
+}
+
+func TestWithDefaults(t *testing.T) {
+	set := Limits{InflatedBytes: 1, Ratio: 2, RecordBytes: 3, Records: 4, Depth: 5}
+	if set.WithDefaults() != set {
+		t.Error("limits that are set were changed")
+	}
+	if got := (Limits{}).WithDefaults(); got != (Limits{4 << 30, 250, 4 << 20, 100_000_000, 128}) {
+		t.Errorf("defaults %+v", got)
+	}
+}
+
+// TestBadRecordOwnsItsHead: the bytes of a record too long to hold are still
+// there when the rest of it has gone by.
+func TestBadRecordOwnsItsHead(t *testing.T) {
+	long := padded(1, 9<<20)
+	r, ev := NewReader(strings.NewReader(list(long, short(2))), "object", Limits{}), Event{}
+	bad, ok := r.Next(&ev).(*BadRecord)
+	if !ok || !bytes.Equal(bad.Raw, []byte(long[:MaxRawBytes])) || !strings.HasPrefix(bad.Error(), "object: record 0 at byte 12: record_too_big: ") {
+		t.Errorf("%.200v", bad)
+	}
+}

@@ -1,0 +1,370 @@
+package cloudtrail
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"io"
+	"reflect"
+	"slices"
+	"strings"
+	"testing"
+	"unicode/utf8"
+)
+
+// This file says once more, on top of encoding/json, what the decoder does: the
+// tests hold the two equal, field by field.
+
+// member is one name and value of a JSON object, in the order of the text.
+type member struct {
+	name  string
+	value json.RawMessage
+}
+
+// membersOf returns the members of a valid JSON object; ok is false for any
+// other value.
+func membersOf(raw json.RawMessage) (list []member, ok bool) {
+	if len(raw) == 0 || raw[0] != '{' {
+		return nil, false
+	}
+	dec := json.NewDecoder(bytes.NewReader(raw))
+	if _, err := dec.Token(); err != nil {
+		panic(err)
+	}
+	for dec.More() {
+		name, err := dec.Token()
+		if err != nil {
+			panic(err)
+		}
+		var v json.RawMessage
+		if err := dec.Decode(&v); err != nil {
+			panic(err)
+		}
+		list = append(list, member{name.(string), v})
+	}
+	return list, true
+}
+
+func itemsOf(raw json.RawMessage) (list []json.RawMessage, ok bool) {
+	if len(raw) == 0 || raw[0] != '[' {
+		return nil, false
+	}
+	if err := json.Unmarshal(raw, &list); err != nil {
+		panic(err)
+	}
+	return list, true
+}
+
+// textOf is what a text field holds for a value; set is false for null.
+func textOf(raw json.RawMessage) (text string, set bool) {
+	switch {
+	case string(raw) == "null":
+		return "", false
+	case raw[0] == '"':
+		if err := json.Unmarshal(raw, &text); err != nil {
+			panic(err)
+		}
+		return text, true
+	}
+	return string(raw), true
+}
+
+// shape measures valid JSON: how deep it is, and whether an object has a name
+// twice.
+func shape(raw []byte) (depth int, duplicate bool) {
+	type level struct {
+		names map[string]bool
+		value bool
+	}
+	var open []level
+	dec := json.NewDecoder(bytes.NewReader(raw))
+	dec.UseNumber()
+	for {
+		token, err := dec.Token()
+		if err == io.EOF {
+			return depth, duplicate
+		}
+		if err != nil {
+			panic(err)
+		}
+		if d, ok := token.(json.Delim); ok && (d == '}' || d == ']') {
+			open = open[:len(open)-1]
+			continue
+		}
+		if n := len(open); n > 0 && open[n-1].names != nil {
+			top := &open[n-1]
+			if !top.value {
+				name := token.(string)
+				duplicate = duplicate || top.names[name]
+				top.names[name], top.value = true, true
+				continue
+			}
+			top.value = false
+		}
+		switch token {
+		case json.Delim('{'):
+			open = append(open, level{names: map[string]bool{}})
+		case json.Delim('['):
+			open = append(open, level{})
+		}
+		depth = max(depth, len(open))
+	}
+}
+
+// paths maps the place of a value in an event to the field of Event that holds
+// it. A field of Event.Request that holds a document keeps strings in quotes.
+var paths = func() map[string]string {
+	m := map[string]string{
+		"eventVersion": "Version", "eventTime": "Time", "eventSource": "Source", "eventName": "Name",
+		"awsRegion": "Region", "sourceIPAddress": "SourceIP", "userAgent": "UserAgent", "errorCode": "ErrorCode",
+		"errorMessage": "ErrorMessage", "requestID": "RequestID", "eventID": "ID", "sharedEventID": "SharedID",
+		"eventType": "Type", "eventCategory": "Category", "apiVersion": "APIVersion",
+		"recipientAccountId": "RecipientAccount", "vpcEndpointId": "VPCEndpoint", "vpcEndpointAccountId": "VPCEndpointOwner",
+		"readOnly": "ReadOnly", "managementEvent": "Management", "sessionCredentialFromConsole": "ConsoleCredential",
+	}
+	add := func(object, field string, names ...string) {
+		for i := 0; i < len(names); i += 2 {
+			m[object+"/"+names[i]] = field + "." + names[i+1]
+		}
+	}
+	add("userIdentity", "Identity", "type", "Type", "principalId", "PrincipalID", "arn", "ARN", "accountId", "Account",
+		"accessKeyId", "AccessKeyID", "userName", "UserName", "invokedBy", "InvokedBy", "identityProvider", "IdentityProvider",
+		"credentialId", "CredentialID", "onBehalfOf/userId", "OnBehalfOfUser", "onBehalfOf/identityStoreArn", "OnBehalfOfStore")
+	add("userIdentity/sessionContext", "Identity", "sessionIssuer/type", "IssuerType", "sessionIssuer/principalId", "IssuerPrincipal",
+		"sessionIssuer/arn", "IssuerARN", "sessionIssuer/accountId", "IssuerAccount", "sessionIssuer/userName", "IssuerName",
+		"webIdFederationData/federatedProvider", "FederatedBy", "sourceIdentity", "SourceIdentity",
+		"attributes/creationDate", "SessionCreated", "attributes/mfaAuthenticated", "MFA")
+	add("tlsDetails", "TLS", "tlsVersion", "Version", "cipherSuite", "Cipher", "clientProvidedHostHeader", "Host")
+	add("requestParameters", "Request", "keyId", "KeyID", "sourceKeyId", "SourceKeyID", "destinationKeyId", "DestinationKeyID",
+		"targetKeyId", "TargetKeyID", "aliasName", "AliasName", "keySpec", "KeySpec", "customerMasterKeySpec", "KeySpec",
+		"keyPairSpec", "KeySpec", "keyUsage", "KeyUsage", "encryptionAlgorithm", "Algorithm", "signingAlgorithm", "Algorithm",
+		"macAlgorithm", "Algorithm", "keyAgreementAlgorithm", "Algorithm", "origin", "Origin", "grantId", "GrantID",
+		"granteePrincipal", "GranteePrincipal", "retiringPrincipal", "RetiringPrincipal", "policy", "Policy",
+		"pendingWindowInDays", "PendingWindowDays", "expirationModel", "ExpirationModel", "validTo", "ValidTo",
+		"bypassPolicyLockoutSafetyCheck", "BypassPolicyLockout", "multiRegion", "MultiRegion", "primaryRegion", "PrimaryRegion",
+		"replicaRegion", "ReplicaRegion", "dryRun", "DryRun", "name", "TrailName", "trailName", "TrailName",
+		"eventDataStore", "EventDataStore", "insightSelectors", "InsightSelectors", "eventSelectors", "EventSelectors",
+		"advancedEventSelectors", "AdvancedSelectors", "kmsKeyId", "KMSKeyID")
+	add("responseElements", "Response", "keyId", "KeyID", "keyMetadata/arn", "MetadataARN", "keyState", "KeyState",
+		"keyMetadata/keyState", "KeyState", "grantId", "GrantID", "aliasArn", "AliasARN", "deletionDate", "DeletionDate")
+	add("serviceEventDetails", "Service", "keyId", "KeyID", "rotationType", "RotationType", "keyOrigin", "KeyOrigin",
+		"previousKeyMaterialId", "PreviousMaterialID", "currentKeyMaterialId", "CurrentMaterialID")
+	add("additionalEventData", "Extra", "keyMaterialId", "KeyMaterialID", "grantId", "GrantID", "keyId", "KeyID",
+		"recipient/attestationDocumentModuleId", "AttestedBy")
+	add("addendum", "Addendum", "reason", "Reason", "originalEventID", "OriginalID", "originalRequestID", "OriginalRequestID",
+		"updatedFields", "UpdatedFields")
+	return m
+}()
+
+var isDocument = map[string]bool{"Request.InsightSelectors": true, "Request.EventSelectors": true, "Request.AdvancedSelectors": true}
+
+// fieldsOf returns the strings and Bools of an Event by their names.
+func fieldsOf(ev *Event) map[string]string {
+	m := map[string]string{}
+	var walk func(prefix string, v reflect.Value)
+	walk = func(prefix string, v reflect.Value) {
+		for i := range v.NumField() {
+			name, f := prefix+v.Type().Field(i).Name, v.Field(i)
+			switch {
+			case name == "Object":
+			case f.Type() == reflect.TypeFor[Bool]():
+				m[name] = [...]string{"", "false", "true"}[f.Uint()]
+			case f.Kind() == reflect.String:
+				m[name] = f.String()
+			case f.Kind() == reflect.Struct:
+				walk(name+".", f)
+			}
+		}
+	}
+	walk("", reflect.ValueOf(ev).Elem())
+	return m
+}
+
+// expected is what an event should decode to.
+type expected struct {
+	fields     map[string]string
+	context    []KV
+	operations []string
+	targets    []Target
+	swallowed  bool // a target is a record
+}
+
+func expect(raw json.RawMessage) *expected {
+	e := &expected{fields: fieldsOf(&Event{})}
+	e.walk("", raw)
+	return e
+}
+
+func (e *expected) walk(prefix string, raw json.RawMessage) {
+	list, _ := membersOf(raw)
+	for _, m := range list {
+		path := prefix + strings.ReplaceAll(m.name, "/", "~")
+		field, known := paths[path]
+		text, set := textOf(m.value)
+		switch {
+		case !known:
+			e.list(path, m.value)
+			e.walk(path+"/", m.value)
+		case !set:
+		case isDocument[field]:
+			e.fields[field] = string(m.value)
+		case isBool[field]:
+			if text == "true" || text == "false" {
+				e.fields[field] = text
+			}
+		default:
+			e.fields[field] = text
+		}
+	}
+}
+
+var isBool = func() map[string]bool {
+	all := Event{ReadOnly: True, Management: True, ConsoleCredential: True}
+	all.Identity.MFA, all.Request.BypassPolicyLockout, all.Request.MultiRegion, all.Request.DryRun = True, True, True, True
+	m := map[string]bool{}
+	for name, v := range fieldsOf(&all) {
+		m[name] = v == "true"
+	}
+	return m
+}()
+
+// list takes the values that become lists.
+func (e *expected) list(path string, raw json.RawMessage) {
+	switch path {
+	case "requestParameters/encryptionContext", "requestParameters/sourceEncryptionContext", "requestParameters/destinationEncryptionContext",
+		"requestParameters/constraints/encryptionContextSubset", "requestParameters/constraints/encryptionContextEquals":
+		if len(e.context) > 0 {
+			return
+		}
+		pairs, _ := membersOf(raw)
+		for _, p := range pairs {
+			text, _ := textOf(p.value)
+			e.context = append(e.context, KV{p.name, text})
+		}
+	case "requestParameters/operations":
+		items, _ := itemsOf(raw)
+		for _, item := range items {
+			if item[0] == '"' {
+				text, _ := textOf(item)
+				e.operations = append(e.operations, text)
+			}
+		}
+	case "resources":
+		e.targetsOf(raw)
+	case "Resources":
+		var none expected
+		none.targetsOf(raw)
+		e.swallowed = e.swallowed || none.swallowed
+	}
+}
+
+func (e *expected) targetsOf(raw json.RawMessage) {
+	items, _ := itemsOf(raw)
+	for _, item := range items {
+		var t Target
+		if item[0] == '"' {
+			t.ARN, _ = textOf(item)
+		}
+		lower := ""
+		pairs, _ := membersOf(item)
+		for _, p := range pairs {
+			text, _ := textOf(p.value)
+			switch p.name {
+			case "accountId":
+				t.Account = text
+			case "type":
+				t.Type = text
+			case "ARN":
+				t.ARN = text
+			case "arn":
+				lower = text
+			case "eventVersion", "EventId":
+				e.swallowed = e.swallowed || text != ""
+			}
+		}
+		if t.ARN == "" {
+			t.ARN = lower
+		}
+		if t != (Target{}) {
+			e.targets = append(e.targets, t)
+		}
+	}
+}
+
+// judge decodes data both ways and returns what differs, or "".
+func judge(data []byte) string {
+	var ev Event
+	err := NewDecoder(Limits{}).Decode(data, &ev)
+	var reason Reason
+	if bad, ok := err.(*BadRecord); ok {
+		reason = bad.Reason
+	} else if err != nil {
+		return fmt.Sprintf("error of type %T", err)
+	}
+	if !json.Valid(data) {
+		if reason == "" || reason == ReasonEnvelope {
+			return fmt.Sprintf("encoding/json refuses it, the decoder says %q", reason)
+		}
+		return ""
+	}
+	raw := bytes.Trim(data, whiteSpace)
+	want := expect(raw)
+	depth, duplicate := shape(raw)
+	isEvent := raw[0] == '{' && want.fields["Name"]+want.fields["Source"]+want.fields["Version"] != ""
+	allowed := map[Reason]bool{
+		ReasonUTF8: !utf8.Valid(raw), ReasonDuplicateKey: duplicate, ReasonDepth: depth > 128,
+		ReasonSyntax: want.swallowed,
+	}
+	refused := false
+	for _, is := range allowed {
+		refused = refused || is
+	}
+	allowed[ReasonEnvelope], allowed[""] = !refused && !isEvent, !refused && isEvent
+	// A number that ends the data could go on.
+	allowed[ReasonTruncated] = strings.ContainsRune("0123456789", rune(raw[len(raw)-1]))
+	if !allowed[reason] {
+		return fmt.Sprintf("reason %q, want one of %v", reason, allowed)
+	}
+	if reason != "" {
+		return ""
+	}
+	return want.compare(&ev, raw)
+}
+
+func (e *expected) compare(ev *Event, raw []byte) string {
+	if !bytes.Equal(ev.Raw, raw) {
+		return fmt.Sprintf("Raw is %q", ev.Raw)
+	}
+	for name, got := range fieldsOf(ev) {
+		if got != e.fields[name] {
+			return fmt.Sprintf("%s is %q, want %q", name, got, e.fields[name])
+		}
+	}
+	switch {
+	case !slices.Equal(ev.Context, e.context):
+		return fmt.Sprintf("Context is %q, want %q", ev.Context, e.context)
+	case !slices.Equal(ev.Lists.GrantOperations, e.operations):
+		return fmt.Sprintf("GrantOperations are %q, want %q", ev.Lists.GrantOperations, e.operations)
+	case !slices.Equal(ev.Resources, e.targets):
+		return fmt.Sprintf("Resources are %q, want %q", ev.Resources, e.targets)
+	}
+	return ""
+}
+
+// TestOracleKnowsEveryField fails when Event gets a field that the comparison
+// with encoding/json does not cover.
+func TestOracleKnowsEveryField(t *testing.T) {
+	covered := map[string]bool{}
+	for _, field := range paths {
+		covered[field] = true
+	}
+	for field := range fieldsOf(&Event{}) {
+		if !covered[field] {
+			t.Errorf("no path leads to Event.%s", field)
+		}
+		delete(covered, field)
+	}
+	for field := range covered {
+		t.Errorf("Event has no field %s", field)
+	}
+}

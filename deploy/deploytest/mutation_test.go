@@ -81,7 +81,7 @@ func TestMutationsOfMountedFiles(t *testing.T) {
 	// keytrail.yaml
 	f(keytrail, "kafka:19092", "kafka:9092", "no address that service kafka advertises")
 	f(keytrail, "siem:4318", "siem:4317", `the collector listens at "siem:4318"`)
-	f(keytrail, "hourly", "daily", "deploy/keytrail.yaml:14: sinks[0].take.windows")
+	f(keytrail, "anomalous", "daily", "deploy/keytrail.yaml:14: sinks[0].take.windows")
 	f(keytrail, "9464", "9465", "telemetry.listen")
 	f(keytrail, "kafka:\n", "kafka:\n  prefix: eu.\n", `keytrail.yaml's is "eu.events"`)
 	// fluent-bit.yaml

@@ -192,18 +192,18 @@ type Take struct {
 // Windows says which windows a sink gets.
 type Windows string
 
-// The choices of windows, each more than the one before.
+// The choices of windows, each more than the one before; WindowsAnomalous is the
+// default.
 const (
 	WindowsNone      Windows = "none"
 	WindowsAnomalous Windows = "anomalous" // those with anomalies
-	WindowsHourly    Windows = "hourly"    // those, and every roll-up of one hour
 	WindowsAll       Windows = "all"
 )
 
 // NewSink returns a Sink of type t with its defaults, or false for a type that
 // does not exist. It lacks a Name, and the endpoint or path.
 func NewSink(t SinkType) (Sink, bool) {
-	s := Sink{Type: t, Take: Take{Events: true, Windows: WindowsHourly, Anomalies: true},
+	s := Sink{Type: t, Take: Take{Events: true, Windows: WindowsAnomalous, Anomalies: true},
 		Batch: sink.DefaultBatch(), Retry: sink.DefaultRetry()}
 	switch t {
 	case SinkOTLP:

@@ -241,7 +241,7 @@ func (s Sink) validate(p *value.Problems, at string) {
 	if s.File != nil {
 		nest(p, at, s.File.Validate())
 	}
-	value.OneOf(p, at+".take.windows", s.Take.Windows, WindowsNone, WindowsAnomalous, WindowsHourly, WindowsAll)
+	value.OneOf(p, at+".take.windows", s.Take.Windows, WindowsNone, WindowsAnomalous, WindowsAll)
 	if !s.Take.Events && !s.Take.Anomalies && s.Take.Windows == WindowsNone {
 		p.Add(at+".take", "takes nothing; set one of events, windows, anomalies, or remove the sink")
 	}

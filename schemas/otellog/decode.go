@@ -16,8 +16,9 @@ var errWire = errors.New("not a protobuf message")
 
 // Decode reads the first log record of an ExportLogsServiceRequest into r,
 // whose strings become views into b. Fields and attribute kinds that Record
-// has no room for are passed over. The error is ErrNoRecord, or says where the
-// bytes stop being protobuf; r is then undefined.
+// has no room for are passed over, unread below one level of lists and maps, so
+// that no input makes it recurse. The error is ErrNoRecord, or says that the
+// bytes are no protobuf message; r is then undefined.
 func (r *Record) Decode(b []byte) error {
 	r.Reset()
 	found := false
@@ -25,15 +26,15 @@ func (r *Record) Decode(b []byte) error {
 		if tag != tagResourceLogs || found {
 			return nil
 		}
+		r.Resource = r.Resource[:0] // one without log records may stand before
 		return fields(v, func(tag uint64, v []byte, _ uint64) error {
 			switch tag {
 			case tagResource:
-				r.Resource = r.Resource[:0]
 				return fields(v, func(tag uint64, v []byte, _ uint64) error {
 					if tag != tagAttributes {
 						return nil
 					}
-					return decodeAttr(&r.Resource, v)
+					return decodeAttr(&r.Resource, v, false)
 				})
 			case tagScopeLogs:
 				return fields(v, func(tag uint64, v []byte, _ uint64) error {
@@ -57,82 +58,112 @@ func (r *Record) Decode(b []byte) error {
 }
 
 func (r *Record) decodeFields(b []byte) error {
-	return fields(b, func(tag uint64, v []byte, n uint64) error {
+	var body Attr
+	err := fields(b, func(tag uint64, v []byte, n uint64) error {
 		switch tag {
 		case tagTime:
 			r.Time = int64(n)
 		case tagObserved:
 			r.Observed = int64(n)
 		case tagSeverity:
-			r.Severity = Severity(n)
+			if r.Severity = 0; n <= maxSeverity {
+				r.Severity = Severity(n)
+			}
 		case tagEventName:
 			r.EventName = view(v)
 		case tagBody:
-			return fields(v, func(tag uint64, v []byte, _ uint64) error {
-				if tag == tagStringValue {
-					r.Body = view(v)
-				}
-				return nil
-			})
+			return body.decodeValue(v, true)
 		case tagLogAttrs:
-			return decodeAttr(&r.Attrs, v)
+			return decodeAttr(&r.Attrs, v, false)
 		}
 		return nil
 	})
+	if body.Kind == KindString {
+		r.Body = body.Str
+	}
+	return err
 }
 
-// decodeAttr decodes a KeyValue and appends it, unless its kind has no room.
-func decodeAttr(dst *[]Attr, b []byte) error {
+// maxSeverity is the highest severity number of the logs data model.
+const maxSeverity = 24
+
+// decodeAttr decodes a KeyValue and appends it, unless its kind has no room:
+// inside a map there is room for strings only.
+func decodeAttr(dst *[]Attr, b []byte, inner bool) error {
 	var a Attr
 	err := fields(b, func(tag uint64, v []byte, _ uint64) error {
 		switch tag {
 		case tagKey:
 			a.Key = view(v)
 		case tagValue:
-			return fields(v, a.decodeValue)
+			return a.decodeValue(v, inner)
 		}
 		return nil
 	})
-	if err == nil && a.Kind != 0 {
+	if err == nil && (a.Kind == KindString || a.Kind != 0 && !inner) {
 		*dst = append(*dst, a)
 	}
 	return err
 }
 
-// decodeValue takes one field of an AnyValue.
-func (a *Attr) decodeValue(tag uint64, v []byte, n uint64) error {
-	switch tag {
-	case tagStringValue:
-		a.Kind, a.Str = KindString, view(v)
-	case tagBoolValue:
-		a.Kind, a.Int = KindBool, int64(n)
-	case tagIntValue:
-		a.Kind, a.Int = KindInt, int64(n)
-	case tagDoubleValue:
-		a.Kind, a.Num = KindDouble, math.Float64frombits(n)
-	case tagArrayValue:
-		a.Kind = KindStrings
-		return fields(v, func(tag uint64, v []byte, _ uint64) error {
-			if tag != tagItem {
-				return nil
-			}
-			return fields(v, func(tag uint64, v []byte, _ uint64) error {
-				if tag == tagStringValue {
-					a.Strs = append(a.Strs, view(v))
-				}
-				return nil
-			})
-		})
-	case tagMapValue:
-		a.Kind = KindMap
-		return fields(v, func(tag uint64, v []byte, _ uint64) error {
-			if tag != tagItem {
-				return nil
-			}
-			return decodeAttr(&a.Map, v)
-		})
+// become empties a's value when it was of another kind: an AnyValue holds one
+// value, and the last one on the wire counts.
+func (a *Attr) become(kind Kind) {
+	if a.Kind != kind {
+		*a = Attr{Key: a.Key, Kind: kind}
 	}
-	return nil
+}
+
+// decodeValue decodes an AnyValue. Of inner values only the kind and a string
+// are read.
+func (a *Attr) decodeValue(b []byte, inner bool) error {
+	return fields(b, func(tag uint64, v []byte, n uint64) error {
+		switch tag {
+		case tagStringValue:
+			a.become(KindString)
+			a.Str = view(v)
+		case tagBoolValue:
+			a.become(KindBool)
+			a.Int = int64(min(n, 1))
+		case tagIntValue:
+			a.become(KindInt)
+			a.Int = int64(n)
+		case tagDoubleValue:
+			a.become(KindDouble)
+			a.Num = math.Float64frombits(n)
+		case tagArrayValue:
+			a.become(KindStrings)
+			if !inner {
+				return a.decodeItems(v)
+			}
+		case tagMapValue:
+			a.become(KindMap)
+			if !inner {
+				return a.decodeItems(v)
+			}
+		case tagBytesValue, tagIndexValue:
+			a.become(0)
+		}
+		return nil
+	})
+}
+
+// decodeItems appends the strings of an ArrayValue or a KeyValueList.
+func (a *Attr) decodeItems(b []byte) error {
+	return fields(b, func(tag uint64, v []byte, _ uint64) error {
+		if tag != tagItem {
+			return nil
+		}
+		if a.Kind == KindMap {
+			return decodeAttr(&a.Map, v, true)
+		}
+		var item Attr
+		err := item.decodeValue(v, true)
+		if err == nil && item.Kind == KindString {
+			a.Strs = append(a.Strs, item.Str)
+		}
+		return err
+	})
 }
 
 func view(b []byte) string { return unsafe.String(unsafe.SliceData(b), len(b)) }

@@ -15,11 +15,11 @@ func AppendJSON(dst []byte, r *Record) []byte {
 	dst = append(dst, `},"scopeLogs":[{"scope":{"name":"`+ScopeName+`","version":"`+SchemaVersion+`"},"logRecords":[{`...)
 	if r.Time != 0 {
 		dst = append(dst, `"timeUnixNano":"`...)
-		dst = append(strconv.AppendInt(dst, r.Time, 10), `",`...)
+		dst = append(strconv.AppendUint(dst, uint64(r.Time), 10), `",`...)
 	}
 	if r.Observed != 0 {
 		dst = append(dst, `"observedTimeUnixNano":"`...)
-		dst = append(strconv.AppendInt(dst, r.Observed, 10), `",`...)
+		dst = append(strconv.AppendUint(dst, uint64(r.Observed), 10), `",`...)
 	}
 	if r.Severity != 0 {
 		dst = append(dst, `"severityNumber":`...)

@@ -32,6 +32,8 @@ const (
 	tagDoubleValue  = 4<<3 | 1
 	tagArrayValue   = 5<<3 | 2
 	tagMapValue     = 6<<3 | 2
+	tagBytesValue   = 7<<3 | 2 // only met, never written, like the next
+	tagIndexValue   = 8<<3 | 0
 	tagItem         = 1<<3 | 2 // ArrayValue.values, KeyValueList.values
 )
 
@@ -73,7 +75,7 @@ func (r *Record) size() int {
 		n += 9
 	}
 	if r.Severity != 0 {
-		n += 2
+		n += 1 + varintSize(uint64(r.Severity))
 		if t := r.Severity.Text(); t != "" {
 			n += lenSize(len(t))
 		}
@@ -92,7 +94,7 @@ func (r *Record) appendFields(dst []byte) []byte {
 		dst = binary.LittleEndian.AppendUint64(append(dst, tagTime), uint64(r.Time))
 	}
 	if r.Severity != 0 {
-		dst = append(dst, tagSeverity, byte(r.Severity))
+		dst = binary.AppendUvarint(append(dst, tagSeverity), uint64(r.Severity))
 		if t := r.Severity.Text(); t != "" {
 			dst = appendText(dst, tagSeverityText, t)
 		}
@@ -174,7 +176,10 @@ func appendAttr(dst []byte, tag byte, a *Attr) []byte {
 	case KindString:
 		dst = appendText(dst, tagStringValue, a.Str)
 	case KindBool:
-		dst = append(dst, tagBoolValue, byte(a.Int))
+		dst = append(dst, tagBoolValue, 0)
+		if a.Int != 0 {
+			dst[len(dst)-1] = 1
+		}
 	case KindInt:
 		dst = binary.AppendUvarint(append(dst, tagIntValue), uint64(a.Int))
 	case KindDouble:

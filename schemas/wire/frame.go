@@ -230,20 +230,22 @@ func (d *Decoder) String() string {
 // Partial reads a partial.
 func (d *Decoder) Partial() Partial {
 	var p Partial
-	p.Scope = Scope(d.Uint())
-	p.KeyARN, p.Principal, p.Start = d.String(), d.String(), d.Int()
-	if p.Scope < ScopeKey || p.Scope > ScopePair {
+	scope := d.Uint()
+	if scope < uint64(ScopeKey) || scope > uint64(ScopePair) {
 		d.fail()
 		return p
 	}
+	p.Scope = Scope(scope)
+	p.KeyARN, p.Principal, p.Start = d.String(), d.String(), d.Int()
 	if n := d.Count(); n > 0 {
 		p.Counters = make([]Counter, n)
 		for i := range p.Counters {
-			p.Counters[i] = Counter{CounterID(d.Uint()), d.Int()}
-			if p.Counters[i].ID >= NumCounters {
+			id := d.Uint()
+			if id >= uint64(NumCounters) {
 				d.fail()
 				return p
 			}
+			p.Counters[i] = Counter{CounterID(id), d.Int()}
 		}
 	}
 	for i := range p.Sets {

@@ -132,7 +132,7 @@ func (a *app) runDemo(ctx context.Context, d *demoFlags, g *generate.Generator, 
 }
 
 // demoTrail writes the trail's files and returns them in the order of their
-// delivery, which their names tell.
+// delivery.
 func demoTrail(g *generate.Generator, dir string, show *show) ([]source.Object, error) {
 	records := 0
 	files, err := g.WriteFiles(dir, func(n int) { records = n })
@@ -147,11 +147,7 @@ func demoTrail(g *generate.Generator, dir string, show *show) ([]source.Object, 
 		}
 		objects = append(objects, o)
 	}
-	stamp := func(o source.Object) string {
-		parts := strings.Split(filepath.Base(o.Name), "_") // account_CloudTrail_region_time_random
-		return parts[min(3, len(parts)-1)]
-	}
-	slices.SortStableFunc(objects, func(x, y source.Object) int { return strings.Compare(stamp(x), stamp(y)) })
+	slices.SortFunc(objects, source.ByDelivery)
 	return objects, nil
 }
 

@@ -107,7 +107,7 @@ func NewFollower(cfg FollowerConfig) (*Follower, error) {
 }
 
 // Poll looks at every file once and returns those that have become complete,
-// in the order of names. An error does not void the objects returned beside
+// in the order of their delivery (ByDelivery). An error does not void the objects returned beside
 // it: it tells what could not be looked at. Each object must be given to Done
 // or Retry in the end.
 //
@@ -141,6 +141,7 @@ func (f *Follower) Poll() ([]Object, error) {
 			ready = append(ready, o)
 		}
 	}
+	slices.SortFunc(ready, ByDelivery)
 	if first != nil {
 		return ready, first
 	}

@@ -34,7 +34,7 @@ func everything(t testing.TB) string {
 // are not JSON.
 var awkward = []string{
 	`null`, `true`, `false`, `"true"`, `"false"`, `""`, `0`, `-0`, `1e400`, `-1.5E-3`, `123456789012345678901234567890`,
-	`{}`, `[]`, `[[]]`, `{"a":{"a":[]}}`, `[1,"x",null,{"b":2}]`, `["Decrypt",null,7,"Encrypt",["x"]]`,
+	`{}`, `[]`, `[[]]`, `{"a":{"a":[]}}`, `[1,"x",null,{"b":2}]`, `["Decrypt",null,7,"","Encrypt",["x"]]`,
 	`"\u0000"`, `"\ud800"`, `"\udc00x"`, `"\ud83d\ude00"`, `"\ud83d\u0041"`, `"\ud800\ud800\udc00"`, `"\"\\\/\b\f\n\r\t"`, `"é€😀"`,
 	`"eight by"`, `"sixteen bytes st"`, `"seven b\u0041"`, `" "`, `{"k":"v","k2":"v2"}`, `{"k":null,"n":1,"o":{"x":[1]}}`,
 	`[{"ARN":"a","type":"t","accountId":"1"},{"arn":"b"},{"ARN":null,"arn":"c"},{},"d",3]`, `{ "a" : [ 1 , 2 ] }`,

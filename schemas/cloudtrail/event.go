@@ -129,7 +129,7 @@ type Request struct {
 	PrimaryRegion       string
 	ReplicaRegion       string
 	DryRun              Bool
-	TrailName           string // name or trailName of a CloudTrail call
+	TrailName           string // name or trailName of a CloudTrail call; name of CreateGrant: the grant's
 	EventDataStore      string
 	InsightSelectors    string // insightSelectors as JSON text; "[]" turns insights off
 	EventSelectors      string // eventSelectors as JSON text

@@ -146,11 +146,10 @@ func (in *input) fill() bool {
 func (in *input) bound() {
 	out := in.base + int64(len(in.buf))
 	switch over := out - in.lim.InflatedBytes; {
-	case in.err != nil:
 	case over > 0:
 		in.buf = in.buf[:len(in.buf)-int(over)]
 		in.fail(errTooBig)
-	case in.zipped && out > RatioFloor && out > in.lim.Ratio*in.origin.n:
+	case in.err == nil && in.zipped && out > RatioFloor && out > in.lim.Ratio*in.origin.n:
 		in.fail(errTooBig)
 	}
 }

@@ -244,8 +244,7 @@ func (e *expected) list(path string, raw json.RawMessage) {
 	case "requestParameters/operations":
 		items, _ := itemsOf(raw)
 		for _, item := range items {
-			if item[0] == '"' {
-				text, _ := textOf(item)
+			if text, _ := textOf(item); item[0] == '"' && text != "" {
 				e.operations = append(e.operations, text)
 			}
 		}

@@ -222,8 +222,8 @@ func (s *scanner) boolean(dst *Bool) scanErr {
 	return scanErr{}
 }
 
-// strings appends the string items of an array to *dst; other values are
-// passed over.
+// strings appends the string items of an array to *dst; other values and empty
+// strings are passed over.
 func (s *scanner) strings(dst *[]string) scanErr {
 	if s.space() != '[' {
 		return s.skip()
@@ -247,7 +247,9 @@ func (s *scanner) strings(dst *[]string) scanErr {
 		if err.bad() {
 			return err
 		}
-		*dst = append(*dst, v)
+		if v != "" {
+			*dst = append(*dst, v)
+		}
 	}
 }
 

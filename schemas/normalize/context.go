@@ -1,6 +1,10 @@
 package normalize
 
-import "keytrail/schemas/cloudtrail"
+import (
+	"strings"
+
+	"keytrail/schemas/cloudtrail"
+)
 
 // Context is the class of an encryption context: what kind of object the key
 // was used for.
@@ -54,18 +58,18 @@ func ParseContext(s string) Context {
 // names. Sources: the "encryption context" section of each service's chapter on
 // AWS KMS.
 func contextOf(pairs []cloudtrail.KV) (Context, string) {
+	// CloudTrail gives two, in whatever order: the trail, and in aws:s3:arn the
+	// file it writes or only the prefix when it is configured.
+	if trail := valueOf(pairs, "aws:cloudtrail:arn"); trail != "" {
+		if file := valueOf(pairs, "aws:s3:arn"); file != "" && !strings.HasSuffix(file, "/") {
+			return ContextCloudTrailFile, file
+		}
+		return ContextCloudTrailTrail, trail
+	}
 	class, object := ContextNone, ""
 	for _, kv := range pairs {
 		c := ContextCustom
 		switch kv.Key {
-		case "aws:cloudtrail:arn":
-			// CloudTrail gives two: the trail, and in aws:s3:arn the file it writes or
-			// only the prefix when it is configured.
-			file := s3Of(pairs)
-			if len(file) > 0 && file[len(file)-1] != '/' {
-				return ContextCloudTrailFile, file
-			}
-			return ContextCloudTrailTrail, kv.Value
 		case "aws:s3:arn":
 			c = ContextS3Object
 		case "aws:ebs:id":
@@ -101,9 +105,9 @@ func contextOf(pairs []cloudtrail.KV) (Context, string) {
 	return class, object
 }
 
-func s3Of(pairs []cloudtrail.KV) string {
+func valueOf(pairs []cloudtrail.KV, key string) string {
 	for _, kv := range pairs {
-		if kv.Key == "aws:s3:arn" {
+		if kv.Key == key {
 			return kv.Value
 		}
 	}

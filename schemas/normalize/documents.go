@@ -103,7 +103,7 @@ func (s *selection) excluded() []string {
 		for _, list := range s.lists[1:] {
 			everywhere = everywhere && slices.Contains(list, source)
 		}
-		if everywhere && !slices.Contains(all, source) {
+		if everywhere && source != "" && !slices.Contains(all, source) {
 			all = append(all, source)
 		}
 	}

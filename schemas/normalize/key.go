@@ -38,7 +38,7 @@ func (n *Normalizer) key(ev *cloudtrail.Event, class Class, rec *otellog.Record)
 func (n *Normalizer) bothKeys(ev *cloudtrail.Event) {
 	found := 0
 	for i := range ev.Resources {
-		arn := ev.Resources[i].ARN
+		arn := strings.TrimSpace(ev.Resources[i].ARN)
 		if strings.Contains(arn, ":key/") && (found == 0 || arn != n.keys[0]) && found < 2 {
 			n.keys[found] = arn
 			found++

@@ -97,9 +97,14 @@ func (n *Normalizer) Record(ev *cloudtrail.Event, observed int64, rec *otellog.R
 func badTime(ev *cloudtrail.Event) error {
 	detail := "eventTime is absent"
 	if ev.Time != "" {
-		detail = "eventTime " + strconv.Quote(ev.Time) + " is no RFC 3339 time between 1970 and 2262"
+		at := ev.Time[:min(len(ev.Time), 64)] // a detail travels as a Kafka header
+		detail = "eventTime " + strconv.Quote(at) + " is no RFC 3339 time between 1970 and 2262"
 	}
-	return &cloudtrail.BadRecord{Object: ev.Object, Index: ev.Index, Offset: ev.Offset, Reason: cloudtrail.ReasonTime, Detail: detail, Raw: ev.Raw}
+	bad := &cloudtrail.BadRecord{Object: ev.Object, Index: ev.Index, Offset: ev.Offset, Reason: cloudtrail.ReasonTime, Detail: detail, Raw: ev.Raw}
+	if len(bad.Raw) > cloudtrail.MaxRawBytes {
+		bad.Raw, bad.Cut = bad.Raw[:cloudtrail.MaxRawBytes], true
+	}
+	return bad
 }
 
 // resource writes where the event happened. It is made per record, never per
@@ -154,7 +159,7 @@ func (n *Normalizer) call(ev *cloudtrail.Event, rec *otellog.Record) {
 	}
 	rec.String(semconv.ErrorType, ev.ErrorCode)
 	rec.String(semconv.AWSErrorMessage, ev.ErrorMessage)
-	if _, err := netip.ParseAddr(ev.SourceIP); err == nil {
+	if isAddress(ev.SourceIP) {
 		rec.String(semconv.ClientAddress, ev.SourceIP)
 	} else {
 		rec.String(semconv.AWSSourceService, ev.SourceIP)
@@ -180,6 +185,20 @@ func (n *Normalizer) call(ev *cloudtrail.Event, rec *otellog.Record) {
 	rec.String(semconv.AWSCloudTrailAddendumReason, ev.Addendum.Reason)
 	rec.String(semconv.AWSCloudTrailAddendumOriginalEventID, ev.Addendum.OriginalID)
 	rec.String(semconv.AWSCloudTrailAddendumUpdatedFields, ev.Addendum.UpdatedFields)
+}
+
+// isAddress tells whether s is an IP address. Names of services, which stand in
+// the same field, are turned away before ParseAddr makes an error of them: that
+// would be the one allocation of a record.
+func isAddress(s string) bool {
+	for i := range len(s) {
+		c := s[i] | 0x20
+		if s[i] != '.' && s[i] != ':' && (c < '0' || c > '9') && (c < 'a' || c > 'f') {
+			return false
+		}
+	}
+	_, err := netip.ParseAddr(s)
+	return err == nil
 }
 
 // caller writes the identity as CloudTrail gives it, under the names that the

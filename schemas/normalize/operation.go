@@ -67,6 +67,7 @@ var classes = map[string]Class{
 	"DeleteAlias": ClassDestroy, "DeleteCustomKeyStore": ClassDestroy, "DisconnectCustomKeyStore": ClassDestroy,
 	"PutKeyPolicy": ClassPolicy,
 	"RotateKey":    ClassRotate, "RotateKeyOnDemand": ClassRotate, "EnableKeyRotation": ClassRotate, "DisableKeyRotation": ClassRotate,
+	"KMS CMK Rotation": ClassRotate, "KMS CMK Deletion": ClassDestroy, "KMS Imported Key Material Expiration": ClassDestroy, // EventBridge's names
 	"ReplicateKey": ClassReplicate, "SynchronizeMultiRegionKey": ClassReplicate, "UpdatePrimaryRegion": ClassReplicate,
 }
 

@@ -27,6 +27,9 @@ func (n *Normalizer) parameters(ev *cloudtrail.Event, rec *otellog.Record) {
 	boolean(rec, semconv.AWSKMSDryRun, q.DryRun)
 	n.encryptionContext(ev, rec)
 	rec.String(semconv.AWSKMSGrantID, first(p.GrantID, q.GrantID, x.GrantID))
+	if ev.Name == "CreateGrant" {
+		rec.String(semconv.AWSKMSGrantName, q.TrailName)
+	}
 	rec.String(semconv.AWSKMSGrantGranteePrincipal, q.GranteePrincipal)
 	rec.String(semconv.AWSKMSGrantRetiringPrincipal, q.RetiringPrincipal)
 	rec.Strings(semconv.AWSKMSGrantOperations, ev.Lists.GrantOperations)

@@ -1,6 +1,7 @@
 package normalize
 
 import (
+	"strings"
 	"time"
 	"unsafe"
 )
@@ -38,10 +39,14 @@ func (n *Normalizer) lower(s string) string {
 }
 
 // parseTime reads an eventTime as nanoseconds since 1970: RFC 3339, and the
-// form "2006-01-02 15:04:05.000" (UTC) that some exports use.
+// form "2006-01-02 15:04:05.000" (UTC) that some exports use. 1970 itself is no
+// time: a record without a time has that number.
 func parseTime(s string) (int64, bool) {
 	if ns, ok := fastTime(s); ok {
-		return ns, true
+		return ns, ns > 0
+	}
+	if len(s) < 19 || s[13] != ':' || strings.Contains(s, ",") { // time.Parse is more lenient than RFC 3339
+		return 0, false
 	}
 	t, err := time.Parse(time.RFC3339Nano, s)
 	if err != nil {
@@ -52,7 +57,7 @@ func parseTime(s string) (int64, bool) {
 	if y := t.Year(); y < 1970 || y > 2261 {
 		return 0, false
 	}
-	return t.UnixNano(), t.UnixNano() >= 0
+	return t.UnixNano(), t.UnixNano() > 0
 }
 
 // fastTime reads exactly "2006-01-02T15:04:05Z", which is what CloudTrail

@@ -1,0 +1,203 @@
+package wire_test
+
+import (
+	"errors"
+	"fmt"
+	"math"
+	"math/rand/v2"
+	"reflect"
+	"strings"
+	"testing"
+	"unsafe"
+
+	"keytrail/schemas/wire"
+)
+
+// sample makes a frame of n partials, the same for the same seed.
+func sample(seed uint64, n int) wire.Frame {
+	rng := rand.New(rand.NewPCG(seed, 1))
+	f := wire.Frame{
+		Source: int32(rng.Uint32()), Sequence: rng.Uint64(), From: rng.Int64(), To: -rng.Int64(),
+		Watermark: rng.Int64() - rng.Int64(), Idle: seed%2 == 0,
+	}
+	for i := range n {
+		p := wire.Partial{Start: rng.Int64() - math.MaxInt64/2}
+		p.Scope = wire.ScopeKey + wire.Scope(i%3)
+		p.KeyARN, p.Principal = fmt.Sprintf("arn:aws:kms:eu-central-1:1:key/%d", rng.IntN(5)), fmt.Sprintf("arn:aws:iam::1:role/é-%d", rng.IntN(3))
+		for id := range wire.NumCounters {
+			if rng.IntN(8) == 0 {
+				p.Counters = append(p.Counters, wire.Counter{ID: id, N: rng.Int64N(2000) - 1000})
+			}
+		}
+		for s := range p.Sets {
+			p.Sets[s].Capped = rng.IntN(2) == 0
+			for range rng.IntN(4) {
+				p.Sets[s].Values = append(p.Sets[s].Values, wire.HashCount{Hash: rng.Uint64(), N: rng.Int64N(9)})
+			}
+		}
+		for range rng.IntN(3) {
+			p.Samples = append(p.Samples, fmt.Sprint(rng.Uint64()))
+		}
+		f.Partials = append(f.Partials, p)
+	}
+	return f
+}
+
+func TestFrameRoundTrip(t *testing.T) {
+	var e wire.Encoder // one for all: its dictionary must not live on
+	frames := []wire.Frame{{}, {Source: -1, From: -5, To: math.MaxInt64, Watermark: math.MinInt64, Sequence: math.MaxUint64, Idle: true}}
+	for seed := range uint64(50) {
+		frames = append(frames, sample(seed, int(seed)))
+	}
+	for i, f := range frames {
+		data := wire.AppendFrame([]byte("before"), &e, &f)
+		if !strings.HasPrefix(string(data), "before") {
+			t.Fatalf("frame %d: what stood before is gone", i)
+		}
+		got, err := wire.NewDecoder(data[len("before"):]).Frame()
+		if err != nil || !reflect.DeepEqual(got, f) {
+			t.Errorf("frame %d: %v\n%+v\nwant\n%+v", i, err, got, f)
+		}
+	}
+}
+
+// TestFrameStringsAreCopies: a decoded frame outlives its bytes.
+func TestFrameStringsAreCopies(t *testing.T) {
+	want := sample(7, 20)
+	data := wire.AppendFrame(nil, new(wire.Encoder), &want)
+	got, err := wire.NewDecoder(data).Frame()
+	if err != nil {
+		t.Fatal(err)
+	}
+	clear(data)
+	if !reflect.DeepEqual(got, want) {
+		t.Error("the frame changed with its bytes")
+	}
+}
+
+// TestFrameDictionary: an ARN that repeats costs a byte or two.
+func TestFrameDictionary(t *testing.T) {
+	f := wire.Frame{}
+	for range 1000 {
+		p := wire.Partial{Entity: wire.Entity{Scope: wire.ScopePair, KeyARN: strings.Repeat("k", 80), Principal: strings.Repeat("p", 60)}}
+		f.Partials = append(f.Partials, p)
+	}
+	if n := len(wire.AppendFrame(nil, new(wire.Encoder), &f)); n > 1000*14+200 {
+		t.Errorf("1,000 partials of one pair take %d bytes, want 14 each", n)
+	}
+}
+
+// TestFrameRefuses: cut at any byte, longer, of another version, or with numbers
+// that are no scope or counter.
+func TestFrameRefuses(t *testing.T) {
+	f := sample(3, 3)
+	whole := wire.AppendFrame(nil, new(wire.Encoder), &f)
+	refuse := func(name string, data []byte) {
+		t.Helper()
+		d := wire.NewDecoder(data)
+		if _, err := d.Frame(); !errors.Is(err, wire.ErrFrame) || d.Done() || d.Err() == nil {
+			t.Errorf("%s: error %v, Done %v", name, err, d.Done())
+		}
+	}
+	for k := range whole {
+		refuse(fmt.Sprint("cut at ", k), whole[:k])
+	}
+	refuse("longer", append(whole[:len(whole):len(whole)], 0))
+	refuse("version 2", append([]byte{2}, whole[1:]...))
+	frame := func(partial ...uint64) []byte {
+		var e wire.Encoder
+		for _, v := range append([]uint64{1, 0, 0, 0, 0, 0, 0, 1}, partial...) {
+			e.Uint(v)
+		}
+		return e.B
+	}
+	// Scope, key "", principal "", start, one counter and its number, four empty
+	// sets, no samples.
+	one := func(scope, id uint64) []byte {
+		return frame(scope, 0, 0, 1, 0, 1, id, 2, 0, 0, 0, 0, 0, 0, 0, 0, 0)
+	}
+	if _, err := wire.NewDecoder(one(1, 0)).Frame(); err != nil {
+		t.Fatalf("the test's own frame: %v", err)
+	}
+	for _, scope := range []uint64{0, 4, 255, 256 + 1, 1<<32 + 2} {
+		refuse(fmt.Sprint("scope ", scope), one(scope, 0))
+	}
+	for _, id := range []uint64{uint64(wire.NumCounters), 255, 256, 1 << 32} {
+		refuse(fmt.Sprint("counter ", id), one(1, id))
+	}
+	refuse("a string that was not there", frame(1, 9))
+	refuse("more partials than bytes", frame()[:8])
+	var e wire.Encoder
+	for _, v := range []uint64{1, 0, 0, 0, 0, 0, 0, wire.MaxFramePartials + 1} {
+		e.Uint(v)
+	}
+	refuse("more partials than a frame may hold", append(e.B, make([]byte, 20*wire.MaxFramePartials)...))
+}
+
+// TestPrimitives: every value that an Encoder writes, a Decoder reads, and after
+// an error it reads zeros.
+func TestPrimitives(t *testing.T) {
+	var e wire.Encoder
+	for round := range 2 {
+		e.Reset()
+		e.Uint(math.MaxUint64)
+		e.Int(math.MinInt64)
+		e.Float(-1.5)
+		e.Bool(true)
+		e.Bool(false)
+		e.String("")
+		e.String("text")
+		e.String("")
+		e.String("text")
+		d := wire.NewDecoder(e.B)
+		got := fmt.Sprint(d.Uint(), d.Int(), d.Float(), d.Bool(), d.Bool(), d.String(), d.String(), d.String(), d.String())
+		if want := fmt.Sprint(uint64(math.MaxUint64), math.MinInt64, float32(-1.5), true, false, "", "text", "", "text"); got != want || !d.Done() {
+			t.Errorf("round %d: %s, want %s; done %v", round, got, want, d.Done())
+		}
+		if d.Uint() != 0 || d.Int() != 0 || d.Float() != 0 || d.Fixed() != 0 || d.Bool() || d.String() != "" || d.Count() != 0 || !errors.Is(d.Err(), wire.ErrFrame) {
+			t.Errorf("round %d: a Decoder at its end gives more than zeros; error %v", round, d.Err())
+		}
+	}
+}
+
+// size is the memory that a frame holds on to, its strings apart.
+func size(f *wire.Frame) int {
+	n := cap(f.Partials) * int(unsafe.Sizeof(wire.Partial{}))
+	for i := range f.Partials {
+		p := &f.Partials[i]
+		n += cap(p.Counters)*int(unsafe.Sizeof(wire.Counter{})) + cap(p.Samples)*int(unsafe.Sizeof(""))
+		for _, s := range p.Sets {
+			n += cap(s.Values) * int(unsafe.Sizeof(wire.HashCount{}))
+		}
+	}
+	return n
+}
+
+// FuzzFrame: no bytes make the decoder panic or take memory out of proportion,
+// and what it reads can be written and read again.
+func FuzzFrame(f *testing.F) {
+	for seed := range uint64(6) {
+		frame := sample(seed, int(seed)*2)
+		f.Add(wire.AppendFrame(nil, new(wire.Encoder), &frame))
+	}
+	f.Add([]byte{1, 0, 0, 0, 0, 0, 0, 0xff, 0xff, 0x3f})
+	f.Add([]byte{1, 0, 0, 0, 0, 0, 0, 1, 1, 0, 0, 1, 0, 40, 0, 0})
+	f.Fuzz(func(t *testing.T, data []byte) {
+		frame, err := wire.NewDecoder(data).Frame()
+		// A partial takes 14 bytes at least and 232 in memory; a list grows to
+		// twice its length, and the items of a list that breaks off take 16 each.
+		if n := size(&frame); n > 64*len(data)+1024 {
+			t.Errorf("%d bytes decode to %d", len(data), n)
+		}
+		if err != nil {
+			if !errors.Is(err, wire.ErrFrame) {
+				t.Errorf("error %v", err)
+			}
+			return
+		}
+		again, err := wire.NewDecoder(wire.AppendFrame(nil, new(wire.Encoder), &frame)).Frame()
+		if err != nil || !reflect.DeepEqual(again, frame) {
+			t.Errorf("%v: %+v, want %+v", err, again, frame)
+		}
+	})
+}

@@ -8,6 +8,7 @@ import (
 
 	"keytrail/processor/baseline"
 	"keytrail/processor/rule"
+	"keytrail/schemas/normalize"
 	"keytrail/schemas/otellog"
 	"keytrail/schemas/semconv"
 	"keytrail/schemas/wire"
@@ -104,11 +105,15 @@ func FromRules(rec *otellog.Record, set rule.Set, e wire.Entity, start, size int
 		return nil
 	}
 	call := strings.Clone(rec.Str(semconv.KeytrailCallID)) // rec is used again
+	where := ""
+	if e.KeyARN != normalize.NoEntity {
+		where = " (KMS key " + e.KeyARN + ")"
+	}
 	var list []Anomaly
 	for _, r := range set.Rules() {
 		a := Anomaly{
 			ID: id("rule", r.Name, call), Kind: KindRule, Detector: r.Name, Score: r.Score, Observed: 1,
-			Reason: rec.Str(semconv.KeytrailPrincipal) + " " + r.What(rec) + ".",
+			Reason: rec.Str(semconv.KeytrailPrincipal) + " " + r.What(rec) + where + ".",
 			Calls:  []string{call}, Techniques: r.Techniques, Entity: e, Start: start, End: start + size,
 		}
 		if r.BlindSpot {

@@ -93,10 +93,10 @@ func (l *letters) close() error {
 	return l.file.Close()
 }
 
-// objects offers what paths name; "-" reads a's standard input.
+// objects offers what paths name, with the files inside archives; "-" reads a's standard input.
 func (a *app) objects(paths []string) iter.Seq2[source.Object, error] {
 	return func(yield func(source.Object, error) bool) {
-		for o, err := range source.Objects(paths) {
+		for o, err := range source.Archives(source.Objects(paths)) {
 			if err == nil && o.Name == source.Stdin {
 				o.Open = func() (io.ReadCloser, error) { return io.NopCloser(a.stdin), nil }
 			}

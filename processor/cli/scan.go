@@ -14,7 +14,7 @@ import (
 const scanAbout = `Counts the calls of each KMS key, principal and pair of both in event-time
 windows, judges them, and prints windows and anomalies as OTLP/JSON lines (or a
 table, on a terminal). PATHS are files, directories and - (standard input):
-CloudTrail files, NDJSON, EventBridge, CloudWatch Logs or LookupEvents output,
+CloudTrail files, NDJSON, EventBridge, CloudWatch Logs or LookupEvents output, tar,
 gzip or plain. The order of files and records does not matter, and a call
 recorded several times counts once.`
 

@@ -58,8 +58,8 @@ func (c *Config) Validate() error {
 	switch {
 	case c.Size < minute || c.Size > int64(24*time.Hour) || c.Size%minute != 0:
 		return fmt.Errorf("window size %v is not a whole number of minutes from 1m to 24h", time.Duration(c.Size))
-	case c.Lateness < 0 || c.Lateness > int64(7*24*time.Hour):
-		return fmt.Errorf("allowed lateness %v is not between 0 and 168h", time.Duration(c.Lateness))
+	case c.Lateness < 0 || c.Lateness > maxOpen*c.Size:
+		return fmt.Errorf("allowed lateness %v is not between 0 and %d windows of %v", time.Duration(c.Lateness), maxOpen, time.Duration(c.Size))
 	case c.Threshold <= 0 || c.Threshold > 0.01:
 		return fmt.Errorf("threshold %g is not above 0 and at most 0.01", c.Threshold)
 	case c.MinCount < 1:
@@ -71,6 +71,10 @@ func (c *Config) Validate() error {
 	}
 	return nil
 }
+
+// maxOpen bounds the lateness in windows, and with it an entity's state: 80
+// windows that are late, and some more for the disorder before they close.
+const maxOpen = 80
 
 // Entity is what is known of one KMS key, principal or pair.
 type Entity struct {

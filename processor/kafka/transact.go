@@ -45,6 +45,11 @@ type Transact struct {
 	GiveUp time.Duration
 }
 
+// MaxBatchBytes bounds a batch that a stage produces: 4 MiB. Only the state of
+// an entity can need more than Kafka's usual 1 MiB: 100 windows (package detect
+// allows no more) of 4 sets of 512 values of up to 18 bytes would be 3.7 MB.
+const MaxBatchBytes = 4 << 20
+
 // Run reads, processes and writes until ctx is done, which ends it after the
 // transaction at hand with nil. A session that fails is begun again with
 // backoff; Run returns an error when that goes on for longer than GiveUp, or
@@ -109,6 +114,7 @@ func (t *Transact) session(ctx context.Context, p Processor, log *slog.Logger) (
 		kgo.ConsumerGroup(t.Group), kgo.ConsumeTopics(t.Topic), kgo.TransactionalID(t.TransactionID),
 		kgo.TransactionTimeout(20*time.Second), // below the session timeout of 45 s
 		kgo.RequireStableFetchOffsets(), kgo.RecordPartitioner(kgo.ManualPartitioner()),
+		kgo.ProducerBatchMaxBytes(MaxBatchBytes),
 		kgo.ProducerLinger(0), // End flushes at once; lingering would only wait
 		kgo.ProducerBatchCompression(kgo.Lz4Compression(), kgo.NoCompression()),
 		kgo.OnPartitionsAssigned(func(_ context.Context, _ *kgo.Client, m map[string][]int32) { s.note(true, m[t.Topic]) }),

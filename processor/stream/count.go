@@ -24,15 +24,14 @@ import (
 // always-on rules, and adds the calls to partial counts; a commit writes one
 // frame of them to every partition of kms.partials.
 type counter struct {
-	p      *Pipeline
-	tasks  map[int32]*countTask
-	rec    otellog.Record
-	call   count.Call
-	enc    wire.Encoder
-	now    int64 // wall clock, ns; moved on by every poll
-	out    []*kgo.Record
-	stats  tally
-	frames []wire.Frame // by target partition, of one task
+	p     *Pipeline
+	tasks map[int32]*countTask
+	rec   otellog.Record
+	call  count.Call
+	enc   wire.Encoder
+	now   int64 // wall clock, ns; moved on by every poll
+	out   []*kgo.Record
+	stats tally
 }
 
 // countTask is the state of one source partition.
@@ -42,9 +41,9 @@ type countTask struct {
 	credits   map[wire.CallID]count.Call // calls credited by a copy that a better one may correct
 	progress  eventtime.Progress
 	sequence  uint64
-	from, to  int64 // offsets counted since the last commit: [from, to)
-	lastEvent int64 // wall clock of the last record, ns
-	sent      wire.Frame
+	from, to  int64      // offsets counted since the last commit: [from, to)
+	lastEvent int64      // wall clock of the last record, ns
+	sent      wire.Frame // watermark and idleness as told last
 	table     *count.Table
 	keys      []dedup.Key
 	changed   []count.Call // credits to write with the next commit
@@ -57,6 +56,7 @@ func (c *counter) Assign(ctx context.Context, partitions []int32) error {
 		c.tasks[p] = &countTask{
 			partition: p, seen: dedup.NewSet(), credits: map[wire.CallID]count.Call{}, table: count.NewTable(w.Detect.Size),
 			progress: eventtime.Progress{Disorder: w.OutOfOrderness, Skew: w.FutureSkew}, lastEvent: time.Now().UnixNano(),
+			sent: wire.Frame{Watermark: eventtime.None},
 		}
 	}
 	n := 0
@@ -77,6 +77,7 @@ func (t *countTask) restore(value []byte) error {
 	}
 	t.sequence, t.from, t.to = log.Sequence, log.To, log.To
 	t.progress.Raise(log.Watermark)
+	t.sent.Watermark = log.Watermark
 	for _, k := range log.Keys {
 		t.seen.Add(k.ID, k.Time)
 	}
@@ -212,28 +213,71 @@ func (c *counter) output(t *countTask) {
 	if !news && idle == t.sent.Idle && mark < t.sent.Watermark+int64(time.Minute) {
 		return
 	}
-	t.sequence++
-	n := int(c.p.Partitions[c.p.Topics.Partials])
-	frames := make([]wire.Frame, n)
-	for i := range frames {
-		frames[i] = wire.Frame{Source: t.partition, Sequence: t.sequence, From: t.from, To: t.to, Watermark: mark, Idle: idle}
-	}
-	for p := range t.table.All() {
-		if !count.Empty(p) {
-			q := p.Owner(n)
-			frames[q].Partials = append(frames[q].Partials, *p)
-		}
-	}
-	for i := range frames {
-		c.out = append(c.out, &kgo.Record{Topic: c.p.Topics.Partials, Partition: int32(i), Value: wire.AppendFrame(nil, &c.enc, &frames[i])})
-	}
-	log := state.Counted{Sequence: t.sequence, To: t.to, Watermark: mark, Keys: t.keys, Credits: t.changed}
-	c.out = append(c.out, &kgo.Record{Topic: c.p.Topics.Dedup, Partition: t.partition, Value: log.Append(nil, &c.enc)})
-	t.sent = frames[0]
-	t.sent.Partials = nil
+	c.frames(t, mark, idle)
+	c.log(t, mark)
+	t.sent = wire.Frame{Watermark: mark, Idle: idle}
 	t.from, t.keys, t.changed = t.to, nil, nil
 	t.table.Reset()
 	t.forget(mark, w)
+}
+
+// frameBytes is the size from which on a frame's partials go on in a further
+// one: with the largest partial (4 sets of 512 values, 40 kB) it stays below
+// Kafka's bound for a record.
+const frameBytes = 600_000
+
+// frames writes what t has counted to every partition of kms.partials, in as
+// many frames as the fullest partition needs. Only the last carries the new
+// watermark: windows must not close before all of it is there.
+func (c *counter) frames(t *countTask, mark int64, idle bool) {
+	n := int(c.p.Partitions[c.p.Topics.Partials])
+	parts := make([][][]wire.Partial, n) // by partition and frame
+	sizes := make([]int, n)
+	most := 1
+	for p := range t.table.All() {
+		if count.Empty(p) {
+			continue
+		}
+		q := p.Owner(n)
+		if k := len(parts[q]); k == 0 || sizes[q] > frameBytes {
+			parts[q], sizes[q] = append(parts[q], nil), 0
+			most = max(most, k+1)
+		}
+		last := len(parts[q]) - 1
+		parts[q][last] = append(parts[q][last], *p)
+		sizes[q] += p.Size()
+	}
+	for k := range most {
+		t.sequence++
+		f := wire.Frame{Source: t.partition, Sequence: t.sequence, From: t.from, To: t.to, Watermark: t.sent.Watermark, Idle: idle}
+		if k > 0 {
+			f.From = t.to // the range was told by the first frame
+		}
+		if k == most-1 {
+			f.Watermark = mark
+		}
+		for q := range parts {
+			if f.Partials = nil; k < len(parts[q]) {
+				f.Partials = parts[q][k]
+			}
+			c.out = append(c.out, &kgo.Record{Topic: c.p.Topics.Partials, Partition: int32(q), Value: wire.AppendFrame(nil, &c.enc, &f)})
+		}
+	}
+}
+
+// log writes what t has counted to the dedup topic: 24 bytes a call, and in
+// parts of at most 20,000 calls and 1,000 credits of about 400 bytes.
+func (c *counter) log(t *countTask, mark int64) {
+	keys, credits := t.keys, t.changed
+	for {
+		k, m := min(len(keys), 20_000), min(len(credits), 1000)
+		one := state.Counted{Sequence: t.sequence, To: t.to, Watermark: mark, Keys: keys[:k], Credits: credits[:m]}
+		c.out = append(c.out, &kgo.Record{Topic: c.p.Topics.Dedup, Partition: t.partition, Value: one.Append(nil, &c.enc)})
+		keys, credits = keys[k:], credits[m:]
+		if len(keys) == 0 && len(credits) == 0 {
+			return
+		}
+	}
 }
 
 // forget drops what is older than any call that could still be counted: the

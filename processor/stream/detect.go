@@ -3,6 +3,7 @@ package stream
 import (
 	"context"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kgo"
@@ -210,11 +211,17 @@ func (d *detector) notify(t *detectTask) {
 	}
 	t.notices = nil
 	for q, list := range byOwner {
-		t.meta.Sent[q]++
-		f := wire.Frame{Source: -1 - t.partition, Sequence: t.meta.Sent[q], Watermark: eventtime.None, Partials: list}
-		d.out = append(d.out, &kgo.Record{Topic: d.p.Topics.Partials, Partition: q, Value: wire.AppendFrame(nil, &d.enc, &f)})
+		for part := range slices.Chunk(list, frameNotices) {
+			t.meta.Sent[q]++
+			f := wire.Frame{Source: -1 - t.partition, Sequence: t.meta.Sent[q], Watermark: eventtime.None, Partials: part}
+			d.out = append(d.out, &kgo.Record{Topic: d.p.Topics.Partials, Partition: q, Value: wire.AppendFrame(nil, &d.enc, &f)})
+		}
 	}
 }
+
+// frameNotices bounds the notices of one frame: 2,000 of at most 400 bytes stay
+// below Kafka's bound for a record.
+const frameNotices = 2000
 
 // changelog writes every entity that changed, and how far the task has come.
 func (d *detector) changelog(t *detectTask) {

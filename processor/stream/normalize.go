@@ -54,13 +54,33 @@ func (n *normalizer) Process(r *kgo.Record) error {
 		case !ok:
 			n.stats.filtered++
 		default:
-			n.stats.delivered++
-			key := wire.CallKey(&n.rec)
-			n.out = append(n.out, &kgo.Record{
-				Topic: n.p.Topics.Events, Partition: kafka.KeyPartition(key, n.p.Partitions[n.p.Topics.Events]), Key: key,
-				Value: otellog.AppendRequest(nil, &n.rec), Headers: []kgo.RecordHeader{{Key: wire.HeaderEvent, Value: []byte(n.rec.EventName)}},
-			})
+			n.publish()
 		}
+	}
+}
+
+// publish writes the log record in n.rec to kms.events. One that Kafka would
+// refuse for its size goes to the dead letter instead.
+func (n *normalizer) publish() {
+	value := otellog.AppendRequest(nil, &n.rec)
+	if len(value) > wire.MaxValueBytes {
+		letter := wire.FromBadRecord("normalize", tooBig(&n.ev, len(value)), time.Now())
+		n.stats.dead(letter.Reason)
+		n.out = append(n.out, n.p.letter(&letter))
+		return
+	}
+	n.stats.delivered++
+	key := wire.CallKey(&n.rec)
+	n.out = append(n.out, &kgo.Record{
+		Topic: n.p.Topics.Events, Partition: kafka.KeyPartition(key, n.p.Partitions[n.p.Topics.Events]), Key: key,
+		Value: value, Headers: []kgo.RecordHeader{{Key: wire.HeaderEvent, Value: []byte(n.rec.EventName)}},
+	})
+}
+
+func tooBig(ev *cloudtrail.Event, n int) error {
+	return &cloudtrail.BadRecord{
+		Object: ev.Object, Index: ev.Index, Offset: ev.Offset, Reason: cloudtrail.ReasonRecordSize, Raw: ev.Raw,
+		Detail: fmt.Sprintf("its log record has %d bytes, and Kafka takes %d", n, wire.MaxValueBytes),
 	}
 }
 

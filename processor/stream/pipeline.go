@@ -56,7 +56,7 @@ type WindowChoice uint8
 // The choices.
 const (
 	WindowsNone      WindowChoice = iota
-	WindowsAnomalous              // those with anomalies, and what follows on such
+	WindowsAnomalous              // those with anomalies
 	WindowsAll
 )
 
@@ -188,7 +188,12 @@ func (p *Pipeline) topics() []kafka.Topic {
 		{Name: p.Topics.Events, Partitions: p.Events, Configs: keep(week)},
 		{Name: p.Topics.Dedup, Partitions: p.Events, Configs: keep(horizon)},
 		{Name: p.Topics.Partials, Partitions: p.Partials, Configs: keep(day)},
-		{Name: p.Topics.State, Partitions: p.Partials, Configs: map[string]*string{"cleanup.policy": text("compact")}},
+		// Small segments, because only closed ones are compacted, and a restart
+		// reads the rest. An entity's state may be larger than Kafka's usual bound:
+		// see kafka.MaxBatchBytes.
+		{Name: p.Topics.State, Partitions: p.Partials, Configs: map[string]*string{
+			"cleanup.policy": text("compact"), "segment.bytes": text("67108864"), "max.message.bytes": text(fmt.Sprint(kafka.MaxBatchBytes)),
+		}},
 		{Name: p.Topics.Windows, Partitions: p.Partials, Configs: keep(week)},
 		{Name: p.Topics.Anomalies, Partitions: p.Partials, Configs: keep(week)},
 		{Name: p.Topics.DeadLetter, Partitions: 1, Configs: keep(4 * week)},
@@ -225,6 +230,9 @@ func (p *Pipeline) deadLetter(stage, reason, detail string, r *kgo.Record) *kgo.
 }
 
 func (p *Pipeline) letter(d *wire.DeadLetter) *kgo.Record {
+	if len(d.Raw) > wire.MaxValueBytes {
+		d.Raw, d.Cut = d.Raw[:wire.MaxValueBytes], true
+	}
 	r := &kgo.Record{Topic: p.Topics.DeadLetter, Value: append([]byte(nil), d.Raw...)}
 	for _, h := range d.Headers() {
 		r.Headers = append(r.Headers, kgo.RecordHeader{Key: h.Key, Value: h.Value})

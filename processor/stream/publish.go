@@ -88,10 +88,7 @@ func (p *Publisher) Object(ctx context.Context, o source.Object) error {
 		case !ok:
 			p.filtered.Add(1)
 		default:
-			p.produce(ctx, &kgo.Record{
-				Topic: p.topics.Events, Key: wire.CallKey(&p.rec), Value: otellog.AppendRequest(nil, &p.rec),
-				Headers: []kgo.RecordHeader{{Key: wire.HeaderEvent, Value: []byte(p.rec.EventName)}},
-			}, &p.published)
+			err = p.event(ctx)
 		}
 		if err == nil {
 			err = ctx.Err()
@@ -100,6 +97,19 @@ func (p *Publisher) Object(ctx context.Context, o source.Object) error {
 			return err
 		}
 	}
+}
+
+// event publishes the log record in p.rec.
+func (p *Publisher) event(ctx context.Context) error {
+	value := otellog.AppendRequest(nil, &p.rec)
+	if len(value) > wire.MaxValueBytes {
+		return p.bad(ctx, tooBig(&p.ev, len(value)))
+	}
+	p.produce(ctx, &kgo.Record{
+		Topic: p.topics.Events, Key: wire.CallKey(&p.rec), Value: value,
+		Headers: []kgo.RecordHeader{{Key: wire.HeaderEvent, Value: []byte(p.rec.EventName)}},
+	}, &p.published)
+	return nil
 }
 
 func (p *Publisher) bad(ctx context.Context, why error) error {

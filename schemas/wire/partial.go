@@ -161,3 +161,15 @@ type Partial struct {
 	// Samples are the ids of some of the calls, the smallest ones first.
 	Samples []string
 }
+
+// Size is about how many bytes p takes in a frame, never much less.
+func (p *Partial) Size() int {
+	n := 64 + len(p.KeyARN) + len(p.Principal) + 8*len(p.Counters)
+	for i := range p.Sets {
+		n += 12 * len(p.Sets[i].Values)
+	}
+	for _, s := range p.Samples {
+		n += len(s) + 4
+	}
+	return n
+}

@@ -114,3 +114,8 @@ func Owner(entity string, n int) int32 { return int32(EntityHash(entity) % uint6
 // HeaderEvent is the Kafka header that tells a record's event name, so that a
 // consumer can choose without decoding the value.
 const HeaderEvent = "event"
+
+// MaxValueBytes bounds the values of Kafka records that Keytrail writes. Kafka's
+// own bound is 1 MiB for a batch by default (message.max.bytes), and what is
+// larger would be refused for ever; 48 KiB are left for key, headers and framing.
+const MaxValueBytes = 1_000_000

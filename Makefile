@@ -1,0 +1,48 @@
+# What a developer and CI run. Everything that Go can fetch is fetched by Go;
+# besides it the plugins need gcc.
+
+GO ?= go
+# Time for each fuzz target of "make fuzz".
+FUZZTIME ?= 30s
+
+.PHONY: build test race lint fuzz bench demo generate check clean
+
+build:
+	$(GO) build -o build/keytrail .
+
+# The tests: everything, plugins and real subprocesses included.
+test:
+	$(GO) test ./...
+
+# The packages in which goroutines meet.
+race:
+	$(GO) test -race -short ./processor/scan ./processor/sink/... ./processor/telemetry ./processor/kafka ./processor/stream \
+		./plugins/internal/... ./processor/source
+
+lint:
+	@files=$$(gofmt -l .); if [ -n "$$files" ]; then echo "gofmt would change:"; echo "$$files"; exit 1; fi
+	$(GO) vet ./...
+
+fuzz:
+	@set -e; for pkg in $$($(GO) list ./...); do \
+		for target in $$($(GO) test -list '^Fuzz' $$pkg | grep '^Fuzz' || true); do \
+			echo "$$pkg $$target"; $(GO) test -run '^$$' -fuzz "^$$target$$" -fuzztime $(FUZZTIME) $$pkg; \
+		done; \
+	done
+
+bench:
+	$(GO) test -run '^$$' -bench . -benchmem ./schemas/... ./processor/count ./processor/dedup ./processor/baseline ./processor/detect
+
+demo:
+	$(GO) run . demo
+
+generate:
+	$(GO) generate ./schemas/...
+
+# What CI runs; the tests come last, so that their summary ends the output.
+check: lint build plugins race test
+
+clean:
+	rm -rf build
+
+include plugins/plugins.mk

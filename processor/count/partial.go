@@ -3,17 +3,19 @@ package count
 import (
 	"slices"
 	"sort"
+	"strings"
 
 	"keytrail/schemas/normalize"
 	"keytrail/schemas/wire"
 )
 
 // MaxDistinct bounds every set of distinct values in a window: 512 values of 16
-// bytes are 8 KiB. Above it the set is marked as capped, and its size is a
-// lower bound.
+// bytes are 8 KiB. Above it the set keeps the smallest hashes and is marked as
+// capped: its size is a lower bound, as long as no call is taken back.
 const MaxDistinct = 512
 
-// MaxSamples bounds the call ids kept with a window.
+// MaxSamples bounds the call ids kept with a window. A call that is taken back
+// stays among them: it was made, and only its credit moves.
 const MaxSamples = 5
 
 // add adds n to counter id, keeping the counters sorted and free of zeros.
@@ -47,7 +49,8 @@ func Get(p *wire.Partial, id wire.CounterID) int64 {
 // Put sets counter id of p to n.
 func Put(p *wire.Partial, id wire.CounterID, n int64) { p.Counters = add(p.Counters, id, n-Get(p, id)) }
 
-// insert adds n occurrences of hash to a set.
+// insert adds n occurrences of hash to a set. A full set keeps the smallest
+// hashes, so that what it keeps does not depend on the order of arrival.
 func insert(s *wire.Set, hash uint64, n int64) {
 	i := sort.Search(len(s.Values), func(i int) bool { return s.Values[i].Hash >= hash })
 	switch {
@@ -55,15 +58,19 @@ func insert(s *wire.Set, hash uint64, n int64) {
 		if s.Values[i].N += n; s.Values[i].N == 0 {
 			s.Values = slices.Delete(s.Values, i, i+1)
 		}
-	case len(s.Values) >= MaxDistinct:
-		s.Capped = true
-	default:
+	case n < 0 && s.Capped: // taken back what was counted when the set was full
+	case len(s.Values) < MaxDistinct:
 		s.Values = slices.Insert(s.Values, i, wire.HashCount{Hash: hash, N: n})
+	default:
+		if s.Capped = true; i < MaxDistinct {
+			copy(s.Values[i+1:], s.Values[i:MaxDistinct-1])
+			s.Values[i] = wire.HashCount{Hash: hash, N: n}
+		}
 	}
 }
 
-// Merge adds q to p; both are of the same window of the same entity. Memory of
-// q is not kept.
+// Merge adds q to p; both are of the same window of the same entity. Of q only
+// the samples' strings are kept.
 func Merge(p, q *wire.Partial) {
 	for _, c := range q.Counters {
 		p.Counters = add(p.Counters, c.ID, c.N)
@@ -74,27 +81,36 @@ func Merge(p, q *wire.Partial) {
 		}
 		p.Sets[i].Capped = p.Sets[i].Capped || q.Sets[i].Capped
 	}
-	for _, s := range q.Samples {
-		sample(p, s)
+	for _, id := range q.Samples {
+		if i, ok := place(p, id); ok {
+			sample(p, i, id)
+		}
 	}
 }
 
-// sample keeps the smallest ids, so that the samples do not depend on the order
-// of arrival.
-func sample(p *wire.Partial, id string) {
+// place tells whether id belongs to the samples of p, and where: the smallest
+// ids are kept, so that the samples do not depend on the order of arrival.
+func place(p *wire.Partial, id string) (i int, ok bool) {
 	i, found := slices.BinarySearch(p.Samples, id)
-	if found || i >= MaxSamples {
-		return
-	}
-	p.Samples = slices.Insert(p.Samples, i, id)
-	if len(p.Samples) > MaxSamples {
-		p.Samples = p.Samples[:MaxSamples]
-	}
+	return i, !found && i < MaxSamples
 }
 
-// Empty tells whether p counts nothing, as after a correction took back its
-// only call.
-func Empty(p *wire.Partial) bool { return len(p.Counters) == 0 }
+func sample(p *wire.Partial, i int, id string) {
+	p.Samples = slices.Insert(p.Samples, i, id)
+	p.Samples = p.Samples[:min(len(p.Samples), MaxSamples)]
+}
+
+// Empty tells whether p changes no count, as when it took back the only call
+// that it counted. A call that moves from one principal to another changes no
+// counter of its KMS key, but the key's set of principals.
+func Empty(p *wire.Partial) bool {
+	for i := range p.Sets {
+		if len(p.Sets[i].Values) > 0 {
+			return false
+		}
+	}
+	return len(p.Counters) == 0
+}
 
 // count adds one call (n = 1), or takes it back (n = -1).
 func count(p *wire.Partial, c *Call, n int64, other string) {
@@ -134,6 +150,8 @@ func count(p *wire.Partial, c *Call, n int64, other string) {
 		insert(&p.Sets[wire.SetPeers], wire.EntityHash(other), n)
 	}
 	if n > 0 {
-		sample(p, c.IDText)
+		if i, ok := place(p, c.IDText); ok {
+			sample(p, i, strings.Clone(c.IDText)) // it may be a view into a buffer that is used again
+		}
 	}
 }

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"keytrail/processor/baseline"
+	"keytrail/processor/count"
 	"keytrail/schemas/wire"
 )
 
@@ -60,14 +61,18 @@ func (c *Config) Validate() error {
 		return fmt.Errorf("window size %v is not a whole number of minutes from 1m to 24h", time.Duration(c.Size))
 	case c.Lateness < 0 || c.Lateness > maxOpen*c.Size:
 		return fmt.Errorf("allowed lateness %v is not between 0 and %d windows of %v", time.Duration(c.Lateness), maxOpen, time.Duration(c.Size))
-	case c.Threshold <= 0 || c.Threshold > 0.01:
+	case !(c.Threshold > 0 && c.Threshold <= 0.01): // so written because every comparison with NaN is false
 		return fmt.Errorf("threshold %g is not above 0 and at most 0.01", c.Threshold)
 	case c.MinCount < 1:
 		return fmt.Errorf("min_count %d is not at least 1", c.MinCount)
-	case c.WarmUp < 0 || c.Retention < c.WarmUp:
-		return fmt.Errorf("retention %v is shorter than warm_up %v", time.Duration(c.Retention), time.Duration(c.WarmUp))
-	case c.SweepSecrets < 2 || c.FanOut < 2 || c.FanOutFactor < 1 || c.Refusals < 1 || c.RefusedKeys < 2:
-		return fmt.Errorf("fan-out and refusal limits %d, %d, %g, %d, %d are below 2, 2, 1, 1, 2", c.SweepSecrets, c.FanOut, c.FanOutFactor, c.Refusals, c.RefusedKeys)
+	case c.WarmUp < 0 || c.Retention < c.WarmUp || c.Retention > maxRetention:
+		return fmt.Errorf("warm_up %v and retention %v are not such that 0 <= warm_up <= retention <= %v",
+			time.Duration(c.WarmUp), time.Duration(c.Retention), time.Duration(maxRetention))
+	case outside(c.SweepSecrets) || outside(c.FanOut) || outside(c.RefusedKeys):
+		return fmt.Errorf("sweep_secrets %d, fan_out %d or refused_keys %d is not between 2 and %d, the most distinct values that a window counts",
+			c.SweepSecrets, c.FanOut, c.RefusedKeys, count.MaxDistinct)
+	case c.Refusals < 1 || !(c.FanOutFactor >= 1):
+		return fmt.Errorf("refusals %d or fan_out_factor %g is not at least 1", c.Refusals, c.FanOutFactor)
 	}
 	return nil
 }
@@ -76,14 +81,21 @@ func (c *Config) Validate() error {
 // windows that are late, and some more for the disorder before they close.
 const maxOpen = 80
 
+// maxRetention, ten years, keeps sums of times far from overflowing.
+const maxRetention = int64(3650 * 24 * time.Hour)
+
+// outside tells whether a limit of distinct values could never be reached, or
+// would be reached by one.
+func outside(limit int) bool { return limit < 2 || limit > count.MaxDistinct }
+
 // Entity is what is known of one KMS key, principal or pair.
 type Entity struct {
 	wire.Entity
 	Baseline baseline.State    // scopes key and principal
-	Since    int64             // start of the first closed window with calls; 0: none yet
-	Seen     int64             // start of the last closed window with calls
-	Last     int64             // start of the last window with calls, closed or not
-	High     [wire.NumSets]int // most distinct values in any closed window
+	Since    int64             // start of the first closed window with calls to judge; 0: none yet
+	Seen     int64             // start of the last such window
+	Last     int64             // start of the last window, closed or not
+	High     [wire.NumSets]int // most distinct values in any window since Since
 	Windows  []*Window         // open, or closed and still taking late calls, by start
 	dirty    bool              // changed since the last Changes
 }
@@ -108,6 +120,11 @@ type Result struct {
 var anomalyCounters = [...]wire.CounterID{
 	wire.CounterRule, wire.CounterBlindSpot, wire.CounterRate, wire.CounterFirstSeen,
 	wire.CounterFanOut, wire.CounterRefusals, wire.CounterSilence,
+}
+
+// toJudge returns the number of calls in p that are not the collector's own.
+func toJudge(p *wire.Partial) int64 {
+	return count.Get(p, wire.CounterCalls) - count.Get(p, wire.CounterSelf)
 }
 
 // AnomalyCount returns the number of anomalies counted in p.

@@ -26,7 +26,7 @@ var detectors = []detector{rate, firstSeen, sweep, fanOut, refusals, probing}
 // rate asks: are there more calls than this KMS key, or this principal, has at
 // this hour? It needs WarmUp of history.
 var rate = detector{"rate", KindRate, []string{"T1530", "T1486"}, func(e *Engine, ent *Entity, w *Window) (Anomaly, bool) {
-	calls := count.Get(&w.Partial, wire.CounterCalls) - count.Get(&w.Partial, wire.CounterSelf)
+	calls := toJudge(&w.Partial)
 	if ent.Scope == wire.ScopePair || calls < e.cfg.MinCount || !ent.Baseline.Ready(w.Start, e.cfg.WarmUp) {
 		return Anomaly{}, false
 	}
@@ -36,8 +36,8 @@ var rate = detector{"rate", KindRate, []string{"T1530", "T1486"}, func(e *Engine
 		return Anomaly{}, false
 	}
 	return Anomaly{Score: surprise(p), Observed: float64(calls), Expected: mu, Reason: fmt.Sprintf(
-		"%s: %d calls in %s where %.3g are expected at this hour (probability %s); learned since %s.",
-		subject(ent), calls, span(e.cfg.Size), mu, likelihood(p), date(ent.Baseline.Since))}, true
+		"%s: %d calls in %s where %s are expected at this hour (probability %s); learned since %s.",
+		subject(ent), calls, span(e.cfg.Size), expected(mu), likelihood(p), date(ent.Baseline.Since))}, true
 }}
 
 // firstSeen asks: is this the first time that this principal uses this KMS key,
@@ -124,13 +124,18 @@ func (ent *Entity) known(start, retention int64) bool {
 	return ent.Since != 0 && ent.Since < start && start-ent.Seen <= retention
 }
 
+// fade forgets what the entity has learned when it was silent for longer than
+// the retention before start: whether the sweep found it in between or not.
+func (ent *Entity) fade(start, retention int64) {
+	if ent.Since != 0 && start-ent.Seen > retention {
+		ent.Since, ent.Baseline, ent.High = 0, baseline.State{}, [wire.NumSets]int{}
+	}
+}
+
 // learn lets the entity learn from a window that closed. A window with an
 // anomaly teaches at most four standard deviations above what was expected, so
 // that an attack does not become normal, but a lasting change does.
 func (e *Engine) learn(ent *Entity, w *Window, found []Anomaly) {
-	if ent.Since != 0 && w.Start-ent.Seen > e.cfg.Retention {
-		ent.Since, ent.Baseline, ent.High = 0, baseline.State{}, [wire.NumSets]int{}
-	}
 	if ent.Since == 0 {
 		ent.Since = w.Start
 	}
@@ -141,7 +146,7 @@ func (e *Engine) learn(ent *Entity, w *Window, found []Anomaly) {
 	if ent.Scope == wire.ScopePair {
 		return
 	}
-	calls := count.Get(&w.Partial, wire.CounterCalls) - count.Get(&w.Partial, wire.CounterSelf)
+	calls := toJudge(&w.Partial)
 	for i := range found {
 		if found[i].Kind == KindRate {
 			mu, a := found[i].Expected, ent.Baseline.Dispersion()
@@ -152,10 +157,24 @@ func (e *Engine) learn(ent *Entity, w *Window, found []Anomaly) {
 }
 
 func subject(ent *Entity) string {
-	if ent.Scope == wire.ScopeKey {
-		return "KMS key " + ent.KeyARN
+	switch {
+	case ent.Scope != wire.ScopeKey:
+		return ent.Principal
+	case ent.KeyARN == normalize.NoEntity:
+		return "Calls without a KMS key"
 	}
-	return ent.Principal
+	return "KMS key " + ent.KeyARN
+}
+
+// expected writes an expected count as a person says it: "0.25", "12.3", "1234".
+func expected(mu float64) string {
+	switch {
+	case mu >= 100:
+		return fmt.Sprintf("%.0f", mu)
+	case mu >= 0.001:
+		return fmt.Sprintf("%.3g", mu)
+	}
+	return "less than 0.001"
 }
 
 // span writes a window's size as a person says it: "5m", "1h".

@@ -148,6 +148,11 @@ func (e *Engine) closeAll(start int64) {
 			w := ent.find(start)
 			switch {
 			case w == nil:
+			case !w.Closed && len(w.Counters) == 0 && w.Published == 0:
+				// Its only call was taken back before anybody saw it: it is as if it had
+				// never been, until another call comes.
+				w.Changed = false
+				e.touch(ent)
 			case !w.Closed:
 				anomalies := e.judge(ent, w)
 				w.Closed, w.Changed, w.Revision = true, false, w.Revision+1
@@ -181,14 +186,17 @@ func (e *Engine) ofScope(start int64, scope wire.Scope) []*Entity {
 }
 
 // judge runs the detectors over a window that closes, writes their counts into
-// it, and lets the entity learn from it.
+// it, and lets the entity learn from it. A window without calls, or with none
+// but the collector's own, is neither judged nor learned: it is silence.
 func (e *Engine) judge(ent *Entity, w *Window) []Anomaly {
+	if toJudge(&w.Partial) <= 0 {
+		return nil
+	}
+	ent.fade(w.Start, e.cfg.Retention)
 	var found []Anomaly
-	if count.Get(&w.Partial, wire.CounterCalls) > count.Get(&w.Partial, wire.CounterSelf) {
-		for _, d := range detectors {
-			if a, ok := d.judge(e, ent, w); ok {
-				found = append(found, e.finish(a, d, ent, w))
-			}
+	for _, d := range detectors {
+		if a, ok := d.judge(e, ent, w); ok {
+			found = append(found, e.finish(a, d, ent, w))
 		}
 	}
 	for i := range found {
@@ -217,14 +225,16 @@ func (e *Engine) share(ent *Entity, start int64, id wire.CounterID) {
 // preview publishes an open window whose rules or counts are anomalous already,
 // each time that more are.
 func (e *Engine) preview(ent *Entity, w *Window) {
-	if w.Closed {
+	if w.Closed || w.Start+e.cfg.Size <= e.mark { // closed, or about to be
 		return
 	}
 	n := AnomalyCount(&w.Partial)
 	var found []Anomaly
-	if a, ok := rate.judge(e, ent, w); ok {
-		found = append(found, e.finish(a, rate, ent, w))
-		n++
+	if ent.known(w.Start, e.cfg.Retention) {
+		if a, ok := rate.judge(e, ent, w); ok {
+			found = append(found, e.finish(a, rate, ent, w))
+			n++
+		}
 	}
 	if n <= w.Published {
 		return
@@ -248,7 +258,7 @@ func (e *Engine) drop(start int64) {
 }
 
 // sweep forgets, once an hour of event time, the entities that have had no
-// calls for the retention.
+// calls for so long that any window that may still come is beyond the retention.
 func (e *Engine) sweep() {
 	const hour = int64(3600e9)
 	if e.mark == eventtime.None || e.mark-e.swept < hour {
@@ -256,7 +266,7 @@ func (e *Engine) sweep() {
 	}
 	e.swept = e.mark
 	for name, ent := range e.entities {
-		if len(ent.Windows) == 0 && ent.Last+e.cfg.Retention < e.mark {
+		if len(ent.Windows) == 0 && e.mark-ent.Last >= e.cfg.Retention+e.cfg.Lateness+e.cfg.Size {
 			delete(e.entities, name)
 			e.forgot = append(e.forgot, name)
 		}

@@ -93,7 +93,7 @@ func resource(rec *otellog.Record, e wire.Entity) {
 	}
 	add(semconv.CloudProvider, "aws")
 	arn := e.KeyARN
-	if e.Scope == wire.ScopePrincipal {
+	if e.Scope == wire.ScopePrincipal || arn == normalize.NoEntity {
 		arn = e.Principal
 	}
 	add(semconv.CloudAccountID, normalize.ARNAccount(arn))

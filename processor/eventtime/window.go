@@ -104,10 +104,10 @@ func (s *Sources) Watermark(want int) int64 {
 	return s.current()
 }
 
-// Restore sets the combined watermark of an earlier time, below which it will
-// not go.
+// Restore raises the combined watermark to that of an earlier time, below which
+// it will not go.
 func (s *Sources) Restore(mark int64) {
-	if mark != None {
+	if mark != None && (!s.begun || mark > s.last) {
 		s.last, s.begun = mark, true
 	}
 }

@@ -210,7 +210,7 @@ func TestWriteFilesIsDeterministicAndRefusesAnotherTrail(t *testing.T) {
 // TestOracleAgrees counts a written trail with the offline judge: it must know
 // every record, and find each label's calls under the label's names.
 func TestOracleAgrees(t *testing.T) {
-	g := makeTrail(t, generate.Config{Seed: 4, Events: 15_000})
+	g := makeTrail(t, generate.Config{Seed: 4, Events: 15_000, FileEvery: time.Hour})
 	dir := t.TempDir()
 	if _, err := g.WriteFiles(dir, nil); err != nil {
 		t.Fatal(err)

@@ -71,27 +71,52 @@ func TestLabels(t *testing.T) {
 	}
 }
 
-// labels returns the labels of one scenario, with the records of each.
+// plantedTrail is a trail with one scenario in it, decoded.
+type plantedTrail struct {
+	scenario string
+	found    []generate.Label
+	calls    [][]record // of each label
+	list     []record   // of the trail
+}
+
+// latest is the trail that labels made last: to decode one takes most of a test's
+// time, and tests look at one several times in a row. Only one is kept, for its
+// records are 100 MB of maps. The tests that use it do not run at the same time.
+var latest plantedTrail
+
+// labels returns the labels of one scenario, with the records of each. The result
+// is shared: it is not to be changed.
 func labels(t *testing.T, scenario string) (found []generate.Label, calls [][]record, list []record) {
 	t.Helper()
+	if latest.scenario != scenario {
+		latest = plant(t, scenario)
+	}
+	if len(latest.found) == 0 {
+		t.Fatalf("no label of %s", scenario)
+	}
+	return latest.found, latest.calls, latest.list
+}
+
+// plant makes the trail of one scenario.
+func plant(t *testing.T, scenario string) plantedTrail {
+	t.Helper()
 	g := makeTrail(t, generate.Config{Seed: 5, Duration: 72 * time.Hour, Events: 15_000, Scenarios: []string{scenario}})
-	list = records(t, g, true)
-	for _, l := range g.Labels() {
+	p := plantedTrail{scenario: scenario, found: g.Labels(), list: records(t, g, true)}
+	byCall := map[string][]record{}
+	for _, r := range p.list {
+		byCall[r.callID()] = append(byCall[r.callID()], r)
+	}
+	for _, l := range p.found {
 		if l.Scenario != scenario {
 			t.Errorf("asked for %s, got %s", scenario, l.Scenario)
 		}
 		var own []record
-		for _, r := range list {
-			if slices.Contains(l.CallIDs, r.callID()) {
-				own = append(own, r)
-			}
+		for _, id := range l.CallIDs {
+			own = append(own, byCall[id]...)
 		}
-		found, calls = append(found, l), append(calls, own)
+		p.calls = append(p.calls, own)
 	}
-	if len(found) == 0 {
-		t.Fatalf("no label of %s", scenario)
-	}
-	return found, calls, list
+	return p
 }
 
 func TestBurst(t *testing.T) {

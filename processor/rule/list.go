@@ -29,10 +29,10 @@ var All = [...]Rule{
 		classes: []normalize.Class{normalize.ClassDestroy}, match: is("DeleteImportedKeyMaterial", "DeleteExpiredKeyMaterial"),
 		What: says("deleted the key's imported material: data under it can not be read until it is imported again")},
 	{Name: "policy_public", Score: 10, Techniques: []string{"T1098", "T1486"},
-		classes: []normalize.Class{normalize.ClassPolicy, normalize.ClassManage}, match: isTrue(semconv.AWSKMSPolicyPublic),
+		classes: policySetters, match: isTrue(semconv.AWSKMSPolicyPublic),
 		What: says("set a key policy that lets every AWS principal in without a condition")},
 	{Name: "policy_lockout_check_bypassed", Score: 8, Techniques: []string{"T1098", "T1531"},
-		classes: []normalize.Class{normalize.ClassPolicy, normalize.ClassManage}, match: isTrue(semconv.AWSKMSPolicyLockoutCheckBypassed),
+		classes: policySetters, match: isTrue(semconv.AWSKMSPolicyLockoutCheckBypassed),
 		What: says("set a key policy without the check that keeps its owner from being locked out")},
 	{Name: "grant_to_other_account", Score: 8, Techniques: []string{"T1098"},
 		classes: []normalize.Class{normalize.ClassGrant}, match: foreignGrant,
@@ -79,6 +79,9 @@ var All = [...]Rule{
 }
 
 var trail = []normalize.Class{normalize.ClassTrail}
+
+// policySetters are the classes of PutKeyPolicy, CreateKey and ReplicateKey.
+var policySetters = []normalize.Class{normalize.ClassPolicy, normalize.ClassManage, normalize.ClassReplicate}
 
 // rootClasses are all classes but reads: the console reads as root when its
 // owner only looks around.

@@ -143,7 +143,7 @@ func balanced(t *testing.T, g Totals) {
 	}
 }
 
-var small = generate.Config{Seed: 7, Duration: 50 * time.Hour, Events: 12_000, DuplicateShare: 0.1}
+var small = generate.Config{Seed: 7, Duration: 50 * time.Hour, Events: 12_000, DuplicateShare: 0.1, FileEvery: 30 * time.Minute}
 
 func TestEqualsTheOracle(t *testing.T) {
 	dir := trail(t, small)

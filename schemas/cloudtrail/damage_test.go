@@ -19,31 +19,70 @@ var framings = []struct{ name, open, between, shut string }{
 	{"late list", `{"owner":"1","other":["x",{"a":1}],"Records":[`, ",", `],"more":1}`},
 }
 
-// TestDamaged: in each framing one record of five is damaged in a way that has
-// been seen or that hurts. That gives one bad record with the reason, index,
-// offset and bytes; the other four come out byte for byte.
+// damages are ways in which one record is damaged that have been seen, or that
+// hurt, and the reason that they give.
+var damages = []struct {
+	name   string
+	reason Reason
+	damage func(record string) string
+}{
+	{"bad literal", ReasonSyntax, swap(`"readOnly":true`, `"readOnly":tru`)},
+	{"bad literal at the end", ReasonSyntax, swap(`"eventCategory":"Management",`, `"eventCategory":Management,`)},
+	{"missing brace", ReasonSyntax, swap(`"mfaAuthenticated":"false"}}}`, `"mfaAuthenticated":"false"}}`)},
+	{"missing last brace", ReasonSyntax, func(s string) string { return s[:len(s)-1] }},
+	{"missing first brace", ReasonSyntax, swap(`{"eventVersion"`, `"eventVersion"`)},
+	{"missing quote", ReasonSyntax, swap(`"eventName":"Decrypt",`, `"eventName":"Decrypt,`)},
+	{"missing opening quote", ReasonSyntax, swap(`"awsRegion":"`, `"awsRegion":`)},
+	{"missing last quote", ReasonSyntax, swap(`.amazonaws.com"}}`, `.amazonaws.com}}`)},
+	{"missing comma", ReasonSyntax, swap(`"eventName":"Decrypt",`, `"eventName":"Decrypt"`)},
+	{"trailing comma", ReasonSyntax, swap(`"ASIAQRSTUVWXYZ012345",`, `"ASIAQRSTUVWXYZ012345",,`)},
+	{"image link of the documents", ReasonSyntax, swap(`"eventName":"Decrypt",`, `"eventName":"Decrypt",![\[Image NOT FOUND\]](http://docs.aws.amazon.com/1.png)`)},
+	{"brace too many", ReasonSyntax, swap(`"mfaAuthenticated":"false"}}}`, `"mfaAuthenticated":"false"}}}}`)},
+	{"brace too many early", ReasonSyntax, swap(`{"eventVersion":"1.11",`, `{"eventVersion":"1.11"},`)},
+	{"unbalanced context", ReasonSyntax, swap(`"requestParameters":{`, `"requestParameters":{"encryptionContext":{`)},
+	{"cut in the name", ReasonSyntax, before(`ntVersion`)},
+	{"cut in the identity", ReasonSyntax, before(`"accessKeyId"`)},
+	{"cut in a string", ReasonSyntax, before(`payments-archive`)},
+	{"cut behind a colon", ReasonSyntax, before(`{"aws:s3:arn"`)},
+	{"cut in the resources", ReasonSyntax, before(`,"type":"AWS::KMS::Key"`)},
+	{"cut behind a resource", ReasonSyntax, before(`],"eventType"`)},
+	{"cut behind the resources", ReasonSyntax, before(`,"eventType"`)},
+	{"cut and its comma lost", ReasonSyntax, before(`"eventType"`)},
+	{"duplicate name", ReasonDuplicateKey, swap(`"readOnly":true`, `"readOnly":true,"readOnly":false`)},
+	{"duplicate name inside", ReasonDuplicateKey, swap(`"type":"Role"`, `"type":"Role","type":"User"`)},
+	{"duplicate name, escaped", ReasonDuplicateKey, swap(`"readOnly":true`, `"readOnly":true,"read\u004fnly":false`)},
+	{"not UTF-8", ReasonUTF8, swap(`payments-archive`, "payments-\xffarchive")},
+	{"raw control character", ReasonSyntax, swap(`payments-archive`, "payments\x01archive")},
+	{"NUL bytes", ReasonSyntax, swap(`"readOnly"`, "\x00\x00\x00\x00\"readOnly\"")},
+	{"too deep", ReasonDepth, swap(`"responseElements":null`, `"responseElements":`+strings.Repeat(`{"a":[`, 5000)+strings.Repeat(`]}`, 5000))},
+}
+
+func swap(old, new string) func(string) string {
+	return func(s string) string { return strings.Replace(s, old, new, 1) }
+}
+
+func before(mark string) func(string) string {
+	return func(s string) string { head, _, _ := strings.Cut(s, mark); return head }
+}
+
+// TestDamaged: in each framing one record of five is damaged. That gives one bad
+// record with the reason, index, offset and bytes; the other four come out byte
+// for byte.
 func TestDamaged(t *testing.T) {
-	good := func(i int) string { return schematest.Decrypt(i) }
-	f := func(name string, want Reason, damage func(string) string) {
-		t.Helper()
-		broken := damage(good(2))
+	good := schematest.Decrypt
+	for _, d := range damages {
+		broken := d.damage(good(2))
 		if broken == good(2) {
-			t.Fatalf("%s: nothing was damaged", name)
+			t.Fatalf("%s: nothing was damaged", d.name)
 		}
 		for _, frame := range framings {
-			t.Run(name+"/"+frame.name, func(t *testing.T) {
+			t.Run(d.name+"/"+frame.name, func(t *testing.T) {
 				text := frame.open + strings.Join([]string{good(0), good(1), broken, good(3), good(4)}, frame.between) + frame.shut
 				at := int64(len(frame.open) + len(good(0)) + len(good(1)) + 2*len(frame.between))
 				events, faults := parted(read(t, text))
-				if got := raws(events); !slices.Equal(got, []string{good(0), good(1), good(3), good(4)}) {
-					t.Errorf("%d events: %.200q", len(got), got)
-				}
-				if len(faults) != 1 {
-					t.Fatalf("%d bad records, want one: %.900s", len(faults), fmt.Sprint(faults))
-				}
-				b := faults[0]
-				if b.reason != want || b.index != 2 || b.offset != at || b.cut || b.raw != strings.TrimRight(broken, ", \n") {
-					t.Errorf("%s (%s), index %d, offset %d, cut %v\n%q\nwant %s, offset %d\n%q", b.reason, b.detail, b.index, b.offset, b.cut, b.raw, want, at, broken)
+				wantOne(t, events, faults, []string{good(0), good(1), good(3), good(4)}, d.reason, 2, at)
+				if f := faults[0]; f.cut || f.raw != strings.TrimRight(broken, ", \n") {
+					t.Errorf("bytes %q (cut %v), want %q", f.raw, f.cut, broken)
 				}
 				if i := slices.IndexFunc(events, func(e outcome) bool { return e.raw == good(3) }); i >= 0 && events[i].index != 3 {
 					t.Errorf("the record behind has index %d, want 3", events[i].index)
@@ -51,41 +90,32 @@ func TestDamaged(t *testing.T) {
 			})
 		}
 	}
-	swap := func(old, new string) func(string) string {
-		return func(s string) string { return strings.Replace(s, old, new, 1) }
+}
+
+// TestDamageAtChunkEnd: what is looked at behind a record may still have to be
+// read. The brace too many falls on every byte around the end of the first read.
+func TestDamageAtChunkEnd(t *testing.T) {
+	const head, part = `{"eventVersion":"1.08"}`, `,"eventName":"Decrypt","eventID":"x"}`
+	for shift := range len(part) + 8 {
+		fill := padded(0, chunk-len(`{"Records":[,`)-len(head)-shift+2)
+		text := list(fill, head+part, short(2))
+		events, faults := parted(read(t, text))
+		wantOne(t, events, faults, []string{fill, short(2)}, ReasonSyntax, 1, int64(strings.Index(text, head+part)))
 	}
-	before := func(mark string) func(string) string {
-		return func(s string) string { head, _, _ := strings.Cut(s, mark); return head }
+}
+
+// TestStartAtChunkEnd: behind a broken record, the start of the next one may
+// stand in two reads.
+func TestStartAtChunkEnd(t *testing.T) {
+	for shift := range 60 {
+		broken := strings.Replace(padded(0, chunk-len(`{"Records":[,`)-shift), `"readOnly":true`, `"readOnly":trux`, 1)
+		text := list(broken, short(1), short(2))
+		events, faults := parted(read(t, text))
+		wantOne(t, events, faults, shorts(1, 3), ReasonSyntax, 0, int64(len(`{"Records":[`)))
+		if !t.Failed() && faults[0].raw != broken {
+			t.Errorf("shift %d: %d bytes, want the %d of the record", shift, len(faults[0].raw), len(broken))
+		}
 	}
-	f("bad literal", ReasonSyntax, swap(`"readOnly":true`, `"readOnly":tru`))
-	f("bad literal at the end", ReasonSyntax, swap(`"eventCategory":"Management",`, `"eventCategory":Management,`))
-	f("missing brace", ReasonSyntax, swap(`"mfaAuthenticated":"false"}}}`, `"mfaAuthenticated":"false"}}`))
-	f("missing last brace", ReasonSyntax, func(s string) string { return s[:len(s)-1] })
-	f("missing first brace", ReasonSyntax, swap(`{"eventVersion"`, `"eventVersion"`))
-	f("missing quote", ReasonSyntax, swap(`"eventName":"Decrypt",`, `"eventName":"Decrypt,`))
-	f("missing opening quote", ReasonSyntax, swap(`"awsRegion":"`, `"awsRegion":`))
-	f("missing last quote", ReasonSyntax, swap(`.amazonaws.com"}}`, `.amazonaws.com}}`))
-	f("missing comma", ReasonSyntax, swap(`"eventName":"Decrypt",`, `"eventName":"Decrypt"`))
-	f("trailing comma", ReasonSyntax, swap(`"ASIAQRSTUVWXYZ012345",`, `"ASIAQRSTUVWXYZ012345",,`))
-	f("image link of the documents", ReasonSyntax, swap(`"eventName":"Decrypt",`, `"eventName":"Decrypt",![\[Image NOT FOUND\]](http://docs.aws.amazon.com/1.png)`))
-	f("brace too many", ReasonSyntax, swap(`"mfaAuthenticated":"false"}}}`, `"mfaAuthenticated":"false"}}}}`))
-	f("brace too many early", ReasonSyntax, swap(`{"eventVersion":"1.11",`, `{"eventVersion":"1.11"},`))
-	f("unbalanced context", ReasonSyntax, swap(`"requestParameters":{`, `"requestParameters":{"encryptionContext":{`))
-	f("cut in the name", ReasonSyntax, before(`ntVersion`))
-	f("cut in the identity", ReasonSyntax, before(`"accessKeyId"`))
-	f("cut in a string", ReasonSyntax, before(`payments-archive`))
-	f("cut behind a colon", ReasonSyntax, before(`{"aws:s3:arn"`))
-	f("cut in the resources", ReasonSyntax, before(`,"type":"AWS::KMS::Key"`))
-	f("cut behind a resource", ReasonSyntax, before(`],"eventType"`))
-	f("cut behind the resources", ReasonSyntax, before(`,"eventType"`))
-	f("cut and its comma lost", ReasonSyntax, before(`"eventType"`))
-	f("duplicate name", ReasonDuplicateKey, swap(`"readOnly":true`, `"readOnly":true,"readOnly":false`))
-	f("duplicate name inside", ReasonDuplicateKey, swap(`"type":"Role"`, `"type":"Role","type":"User"`))
-	f("duplicate name, escaped", ReasonDuplicateKey, swap(`"readOnly":true`, `"readOnly":true,"read\u004fnly":false`))
-	f("not UTF-8", ReasonUTF8, swap(`payments-archive`, "payments-\xffarchive"))
-	f("raw control character", ReasonSyntax, swap(`payments-archive`, "payments\x01archive"))
-	f("NUL bytes", ReasonSyntax, swap(`"readOnly"`, "\x00\x00\x00\x00\"readOnly\""))
-	f("too deep", ReasonDepth, swap(`"responseElements":null`, `"responseElements":`+strings.Repeat(`{"a":[`, 5000)+strings.Repeat(`]}`, 5000)))
 }
 
 // TestEveryDamage cuts a record at every byte, and leaves out, replaces and
@@ -267,8 +297,9 @@ func TestDamagedEnvelopes(t *testing.T) {
 	f("no last brace", `{"Records":[`+a+`,`+b+`]`, ReasonTruncated, a, b)
 	f("end to end in an unknown envelope", `{"version":"0","detail-type":"x","detail":`+a+`}{"version":"0","detail":tru}{"version":"0","detail":`+b+`}`, ReasonSyntax, a, b)
 	for _, text := range []string{
-		`{"Records":[` + a + `],` + b + `,` + c + `]}`, // a bracket too many
-		`{"Records":[` + a + b + `,,` + c + `]}`,       // a comma too few, one too many
+		`{"Records":[` + a + `],` + b + `,` + c + `]}`,                                     // a bracket too many
+		`{"Records":[` + a + b + `,,` + c + `]}`,                                           // a comma too few, one too many
+		`[[` + a + `],[` + b + `,` + c + `]]`, `{"Records":[[` + a + `],[` + b + `]]}` + c, // lists of lists
 	} {
 		mustBe(t, read(t, text), a, b, c)
 	}

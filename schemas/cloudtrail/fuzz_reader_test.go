@@ -87,7 +87,8 @@ func FuzzReader(f *testing.F) {
 			}
 		}
 		again := func(name string, in io.Reader) {
-			if got := readAll(t, NewReader(in, "object", lim), len(plain)+2); !slices.Equal(got, all) {
+			got := readAll(t, NewReader(in, "object", lim), len(plain)+2)
+			if !slices.EqualFunc(got, all, sameButDetail) {
 				t.Errorf("%s: other outcomes:\n%+v\nwant\n%+v", name, got, all)
 			}
 		}
@@ -97,6 +98,15 @@ func FuzzReader(f *testing.F) {
 			again("in pieces", &chunked{r: bytes.NewReader(data), sizes: sizes})
 		}
 	})
+}
+
+// sameButDetail compares outcomes. The detail of an object that is too big says
+// how much of it had been read, which is more when it comes in larger pieces.
+func sameButDetail(a, b outcome) bool {
+	if a.reason == ReasonInflatedSize {
+		a.detail = b.detail
+	}
+	return a == b
 }
 
 // check holds an outcome to what is always true of it.

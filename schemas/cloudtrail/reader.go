@@ -24,7 +24,7 @@ type Reader struct {
 	index    int
 	mode     mode
 	inObject bool    // the list stands inside an object, which goes on behind it
-	lost     bool    // a record was bad: what closes or opens around the next ones may be its
+	lost     bool    // something was bad: brackets around the next records may be its
 	child    *Reader // reads the text inside an envelope
 	childAt  int64   // the envelope's offset
 	nested   int
@@ -113,7 +113,7 @@ func (r *Reader) step(ev *Event) (found bool, err error) {
 	case r.mode == modeValues || r.lost:
 		if n, inObject := r.listStart(); n > 0 {
 			r.in.advance(n)
-			r.mode, r.inObject, r.lost = modeList, inObject, false
+			r.mode, r.inObject = modeList, inObject
 			return false, nil
 		}
 	}
@@ -289,7 +289,7 @@ func (r *Reader) tail(c byte) error {
 	case ',':
 		r.in.advance(1)
 		return nil
-	case '{': // a bracket too many: the list goes on
+	case '{', '[': // a bracket too many: the list goes on
 		r.mode, r.lost = modeValues, true
 		return nil
 	}

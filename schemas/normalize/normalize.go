@@ -188,9 +188,12 @@ func (n *Normalizer) call(ev *cloudtrail.Event, rec *otellog.Record) {
 }
 
 // isAddress tells whether s is an IP address. Names of services, which stand in
-// the same field, are turned away before ParseAddr makes an error of them: that
-// would be the one allocation of a record.
+// the same field, are turned away before ParseAddr makes an error of them, which
+// would be an allocation.
 func isAddress(s string) bool {
+	if s == "" {
+		return false
+	}
 	for i := range len(s) {
 		c := s[i] | 0x20
 		if s[i] != '.' && s[i] != ':' && (c < '0' || c > '9') && (c < 'a' || c > 'f') {

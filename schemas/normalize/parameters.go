@@ -37,8 +37,10 @@ func (n *Normalizer) parameters(ev *cloudtrail.Event, rec *otellog.Record) {
 		rec.Bool(semconv.AWSKMSPolicyPublic, publicPolicy(q.Policy))
 	}
 	boolean(rec, semconv.AWSKMSPolicyLockoutCheckBypassed, q.BypassPolicyLockout)
-	if days, err := strconv.ParseInt(q.PendingWindowDays, 10, 64); err == nil {
-		rec.Int(semconv.AWSKMSPendingWindowDays, days)
+	if q.PendingWindowDays != "" { // ParseInt would allocate an error
+		if days, err := strconv.ParseInt(q.PendingWindowDays, 10, 64); err == nil {
+			rec.Int(semconv.AWSKMSPendingWindowDays, days)
+		}
 	}
 	rec.String(semconv.AWSKMSDeletionDate, p.DeletionDate)
 	rec.String(semconv.AWSKMSMaterialExpirationModel, q.ExpirationModel)

@@ -1,0 +1,35 @@
+package count
+
+import (
+	"math/rand/v2"
+	"testing"
+
+	"keytrail/schemas/normalize"
+)
+
+func BenchmarkFromRecord(b *testing.B) {
+	rec := record(b, decrypt, normalize.Options{})
+	var c Call
+	b.ReportAllocs()
+	for b.Loop() {
+		FromRecord(rec, &c)
+	}
+}
+
+// BenchmarkTableAdd counts commits of 20,000 calls; the figures are for one
+// call.
+func BenchmarkTableAdd(b *testing.B) {
+	rng := rand.New(rand.NewPCG(1, 1))
+	calls := make([]Call, 20_000)
+	for i := range calls {
+		calls[i] = randomCall(rng, i)
+	}
+	table := NewTable(size)
+	b.ReportAllocs()
+	for i := 0; b.Loop(); i++ {
+		if i%len(calls) == 0 {
+			table.Reset()
+		}
+		table.Add(&calls[i%len(calls)], 1)
+	}
+}

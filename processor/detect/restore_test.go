@@ -1,0 +1,137 @@
+package detect_test
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"strings"
+	"testing"
+
+	"keytrail/processor/count"
+	"keytrail/processor/detect"
+	"keytrail/processor/eventtime"
+	"keytrail/processor/state"
+	"keytrail/schemas/wire"
+)
+
+// restarter is an engine that is thrown away and restored from its changelog.
+type restarter struct {
+	t       *testing.T
+	notify  bool
+	e       *detect.Engine
+	log     map[string][]byte // the changelog, compacted
+	mark    int64
+	since   []*wire.Partial // merged since the last commit
+	notices []wire.Partial
+	enc     wire.Encoder
+}
+
+func (r *restarter) fresh() {
+	var notify func(wire.Partial)
+	if r.notify {
+		notify = func(p wire.Partial) { r.notices = append(r.notices, p) }
+	}
+	r.e = detect.NewEngine(hasty(), notify)
+}
+
+// restart restores the engine as of the last commit, and gives it once more
+// what came since, as Kafka does after a crash or an aborted transaction.
+func (r *restarter) restart() {
+	r.t.Helper()
+	r.fresh()
+	r.e.SetWatermark(r.mark)
+	for name, value := range r.log {
+		ent, err := state.DecodeEntity(name, value)
+		if err != nil {
+			r.t.Fatal(err)
+		}
+		r.e.Restore(ent)
+	}
+	for _, p := range r.since {
+		r.e.Merge(p)
+	}
+}
+
+func (r *restarter) merge(p *wire.Partial) bool {
+	r.since = append(r.since, p)
+	return r.e.Merge(p)
+}
+
+// commit writes what changed to the changelog.
+func (r *restarter) commit() {
+	r.e.Changes(
+		func(e *detect.Entity) { r.log[e.StateKey()] = state.AppendEntity(nil, &r.enc, e) },
+		func(e wire.Entity) { delete(r.log, e.StateKey()) },
+	)
+	r.mark, r.since = r.e.Watermark(), nil
+}
+
+// An engine that is restarted again and again publishes, with late calls and
+// corrections among what it counts, exactly what one publishes that never was.
+func TestRestoreChangesNothing(t *testing.T) {
+	for _, notify := range []bool{false, true} {
+		restarts, published := 0, 0
+		for seed := range uint64(6) {
+			rng := rand.New(rand.NewPCG(seed, 30))
+			steady := &restarter{t: t, notify: notify, log: map[string][]byte{}, mark: eventtime.None}
+			shaky := &restarter{t: t, notify: notify, log: map[string][]byte{}, mark: eventtime.None}
+			steady.fresh()
+			shaky.fresh()
+			progress := eventtime.Progress{Disorder: disorder}
+			table := count.NewTable(size)
+			advance := func(mark int64) {
+				want, got := text(steady.e.Advance(mark)), text(shaky.e.Advance(mark))
+				if got != want {
+					t.Fatalf("seed %d notify %v: after a restart\n%s\nis published, without one\n%s", seed, notify, got, want)
+				}
+				published += strings.Count(want, "\n")
+				if a, b := fmt.Sprint(steady.notices), fmt.Sprint(shaky.notices); a != b {
+					t.Fatalf("seed %d: notices %s, want %s", seed, b, a)
+				}
+				steady.commit()
+				shaky.commit()
+				for i := range steady.notices { // they come back with a later commit
+					steady.merge(&steady.notices[i])
+					shaky.merge(&steady.notices[i])
+				}
+				steady.notices, shaky.notices = nil, nil
+			}
+			list := arrivals(rng, history(rng, hasty().Retention), disorder+70*minute)
+			for i := range list {
+				table.Add(&list[i].Call, list[i].n)
+				progress.Observe(list[i].Time, list[i].at)
+				switch rng.IntN(30) {
+				case 0, 1, 2, 3:
+					for p := range table.All() {
+						if !count.Empty(p) && steady.merge(p) != shaky.merge(p) {
+							t.Fatalf("seed %d: %s is late for one engine only", seed, nameOf(p.Entity, p.Start))
+						}
+					}
+					table = count.NewTable(size) // the partials are kept to be merged again
+				case 4:
+					advance(progress.Watermark())
+				case 5:
+					shaky.restart()
+					restarts++
+				}
+			}
+			advance(begin + 3*day)
+			shaky.restart()
+			advance(begin + 4*day) // beyond the retention
+			if steady.e.Len() != shaky.e.Len() || len(shaky.log) != shaky.e.Len() {
+				t.Errorf("seed %d: %d and %d entities, %d in the changelog", seed, steady.e.Len(), shaky.e.Len(), len(shaky.log))
+			}
+		}
+		if restarts < 200 || published < 5000 {
+			t.Errorf("%d restarts and %d results: this tests too little", restarts, published)
+		}
+	}
+}
+
+func text(results []detect.Result) string {
+	var b strings.Builder
+	for _, r := range results {
+		b.WriteString(describe(r))
+		b.WriteByte('\n')
+	}
+	return b.String()
+}

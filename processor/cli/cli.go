@@ -4,18 +4,20 @@
 // standard error.
 //
 // Exit codes: 0 done; 1 failed; 2 the command line or the configuration is
-// wrong; 3 done, but some records went to the dead letter.
+// wrong; 3 done, but some records went to the dead letter. A reader of standard
+// output that has seen enough ("| head") ends a command quietly with 0, after it
+// has cleaned up; output that cannot be written is a failure.
 package cli
 
 import (
 	"context"
 	"errors"
-	"flag"
 	"fmt"
 	"io"
 	"os"
 	"os/signal"
 	"strings"
+	"sync"
 	"syscall"
 )
 
@@ -31,7 +33,7 @@ const (
 type app struct {
 	ctx    context.Context
 	stdin  io.Reader
-	stdout io.Writer
+	stdout *output
 	stderr io.Writer
 }
 
@@ -61,19 +63,29 @@ func Main(args []string, stdin io.Reader, stdout, stderr io.Writer) int {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	context.AfterFunc(ctx, stop) // back to the default: the second signal kills
-	a := &app{ctx: ctx, stdin: stdin, stdout: stdout, stderr: stderr}
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	a := &app{ctx: ctx, stdin: stdin, stdout: &output{w: stdout, failure: cancel}, stderr: stderr}
+	return a.finish(a.dispatch(args))
+}
+
+// dispatch runs the command that args name.
+func (a *app) dispatch(args []string) int {
 	if len(args) == 0 {
-		a.help(stderr)
+		a.help(a.stderr)
 		return exitUsage
 	}
 	switch args[0] {
 	case "help", "-h", "--help":
-		a.help(stdout)
+		a.help(a.stdout)
 		return exitOK
 	}
 	names := []string{}
 	for _, c := range commands() {
 		if c.name == args[0] {
+			if c.name != "run" {
+				catchPipe() // run prints nothing itself, and a sink would try again forever
+			}
 			return c.run(a, args[1:])
 		}
 		names = append(names, c.name)
@@ -94,52 +106,77 @@ func (a *app) errorf(format string, args ...any) {
 	fmt.Fprintf(a.stderr, "keytrail: "+format+"\n", args...)
 }
 
-// fail reports err and returns the exit code for it.
+// fail reports err and returns the exit code for it. What happened to standard
+// output comes first: it is why the command was ended.
 func (a *app) fail(err error) int {
-	if errors.Is(err, context.Canceled) && a.ctx.Err() != nil {
-		a.errorf("interrupted")
-		return exitError
+	switch failed := a.stdout.failed(); {
+	case errors.Is(failed, syscall.EPIPE):
+		return exitOK // whoever read it has seen enough
+	case failed != nil:
+		err = fmt.Errorf("cannot write to standard output: %w", failed)
+	case errors.Is(err, context.Canceled) && a.ctx.Err() != nil:
+		err = errors.New("interrupted")
 	}
 	a.errorf("%v", err)
 	return exitError
 }
 
-// flags returns a flag set that prints its errors and its help to standard
-// error, in the form of the other messages.
-func (a *app) flags(name, args, about string) *flag.FlagSet {
-	f := flag.NewFlagSet(name, flag.ContinueOnError)
-	f.SetOutput(a.stderr)
-	f.Usage = func() {
-		fmt.Fprintf(a.stderr, "Usage: keytrail %s %s\n\n%s\n\n", name, args, about)
-		f.PrintDefaults()
+// finish turns the exit code of a command that knows of no failure into one,
+// where its output was lost.
+func (a *app) finish(code int) int {
+	if failed := a.stdout.failed(); failed != nil && (code == exitOK || code == exitDead) {
+		return a.fail(failed)
 	}
-	return f
+	return code
 }
 
-// parse parses args into f, flags and arguments in any order, and returns the
-// arguments; done tells that the command ends here, with the exit code.
-func (a *app) parse(f *flag.FlagSet, args []string) (rest []string, code int, done bool) {
-	for {
-		switch err := f.Parse(args); {
-		case errors.Is(err, flag.ErrHelp):
-			return nil, exitOK, true
-		case err != nil:
-			return nil, exitUsage, true
+// output is standard output. It remembers the first write that failed, so that
+// no print is lost unnoticed, and ends the command then. Safe for concurrent use.
+type output struct {
+	w       io.Writer
+	failure func() // ends the command
+
+	mu  sync.Mutex
+	err error
+}
+
+// catchPipe makes writing to a closed pipe an error of the write. Without it the
+// signal SIGPIPE ends the process on the spot, and its temporary files stay.
+func catchPipe() { signal.Ignore(syscall.SIGPIPE) }
+
+func (o *output) Write(p []byte) (int, error) {
+	n, err := o.w.Write(p)
+	if err != nil {
+		o.mu.Lock()
+		if o.err == nil {
+			o.err = err
 		}
-		if f.NArg() == 0 {
-			return rest, exitOK, false
-		}
-		rest = append(rest, f.Arg(0))
-		args = f.Args()[1:]
+		o.mu.Unlock()
+		o.failure()
 	}
+	return n, err
+}
+
+// failed returns the error of the first write that failed, or nil.
+func (o *output) failed() error {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.err
 }
 
 // terminal tells whether w is a terminal, where a person reads.
 func terminal(w io.Writer) bool {
+	if o, ok := w.(*output); ok {
+		w = o.w
+	}
 	f, ok := w.(*os.File)
 	if !ok {
 		return false
 	}
 	st, err := f.Stat()
-	return err == nil && st.Mode()&os.ModeCharDevice != 0 && st.Name() != os.DevNull
+	if err != nil || st.Mode()&os.ModeCharDevice == 0 {
+		return false
+	}
+	null, err := os.Stat(os.DevNull) // a character device too, and nobody reads it
+	return err != nil || !os.SameFile(st, null)
 }

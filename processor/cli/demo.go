@@ -3,8 +3,8 @@ package cli
 import (
 	"context"
 	"errors"
-	"flag"
 	"fmt"
+	"io/fs"
 	"log/slog"
 	"os"
 	"path/filepath"
@@ -43,8 +43,8 @@ func (a *app) demo(args []string) int {
 	if done {
 		return code
 	}
-	if len(rest) > 0 || d.limit <= 0 || d.pace < 0 {
-		a.errorf("demo takes no arguments, --for must be above 0 and --pace not below 0; see keytrail demo -h")
+	if len(rest) > 0 {
+		a.errorf("demo takes no arguments, not %q; see keytrail demo -h", rest)
 		return exitUsage
 	}
 	// The trail ends an hour ago, so that its last windows are not in the future
@@ -67,61 +67,94 @@ func (a *app) demo(args []string) int {
 	return exitOK
 }
 
-func (d *demoFlags) register(f *flag.FlagSet) {
+func (d *demoFlags) register(f *flagSet) {
 	d.trail.register(f, 60_000)
-	f.DurationVar(&d.limit, "for", 55*time.Second, "longest time that the demo takes")
-	f.DurationVar(&d.pace, "pace", 15*time.Second, "time over which the trail is replayed; 0: as fast as it goes")
+	d.limit, d.pace = 55*time.Second, 15*time.Second
+	f.duration(&d.limit, "for", "longest `time` that the demo takes", time.Second, 24*time.Hour, 1)
+	f.duration(&d.pace, "pace", "`time` over which the trail is replayed; 0: as fast as it goes", 0, 24*time.Hour, 1)
 	f.StringVar(&d.keep, "keep", "", "keep the trail, the broker's data and the SIEM's records in `DIR`")
+}
+
+// What the demo makes in its folder.
+const (
+	demoTrails = "trail"
+	demoBroker = "broker"
+	demoSIEM   = "siem.ndjson"
+)
+
+// folder returns the demo's folder, and what removes it when nobody keeps it.
+// One that holds an earlier demo is refused before anything in it is touched.
+func (d *demoFlags) folder() (dir string, remove func(), err error) {
+	if d.keep == "" {
+		if dir, err = os.MkdirTemp("", "keytrail-demo-"); err != nil {
+			return "", nil, fmt.Errorf("cannot create a temporary directory: %w", err)
+		}
+		return dir, func() { os.RemoveAll(dir) }, nil
+	}
+	for _, name := range []string{demoTrails, demoBroker, demoSIEM} {
+		path := filepath.Join(d.keep, name)
+		if _, err := os.Lstat(path); err == nil {
+			return "", nil, fmt.Errorf("cannot keep the demo in %q: it holds %s of an earlier one; name an empty folder", d.keep, name)
+		} else if !errors.Is(err, fs.ErrNotExist) {
+			return "", nil, fmt.Errorf("cannot keep the demo in %q: %w", d.keep, err)
+		}
+	}
+	if err := os.MkdirAll(d.keep, 0o700); err != nil {
+		return "", nil, fmt.Errorf("cannot create %s: %w", d.keep, err)
+	}
+	return d.keep, func() {}, nil
 }
 
 // runDemo wires the parts and waits until everything has arrived.
 func (a *app) runDemo(ctx context.Context, d *demoFlags, g *generate.Generator, show *show) (err error) {
-	dir := d.keep
-	if dir == "" {
-		if dir, err = os.MkdirTemp("", "keytrail-demo-"); err != nil {
-			return fmt.Errorf("cannot create a temporary directory: %w", err)
-		}
-		defer os.RemoveAll(dir)
+	dir, remove, err := d.folder()
+	if err != nil {
+		return err
 	}
+	defer remove()
 	siem, err := startSIEM(show, dir, d.keep != "")
 	if err != nil {
 		return err
 	}
-	defer siem.close()
+	defer func() {
+		if cerr := siem.close(); err == nil {
+			err = cerr
+		}
+	}()
 	log := slog.New(slog.NewTextHandler(a.stderr, &slog.HandlerOptions{Level: slog.LevelError}))
-	broker, err := kafka.StartEmbedded(filepath.Join(dir, "broker"), log)
+	broker, err := kafka.StartEmbedded(filepath.Join(dir, demoBroker), log)
 	if err != nil {
 		return err
 	}
 	defer broker.Close()
 	show.line("Embedded Kafka broker on %s (for trying things, not crash-safe); SIEM on %s.", strings.Join(broker.Brokers(), ","), siem.url)
-
+	// The trail is written before the stages begin: while they wait for it, a slow
+	// disk would look like a trail that has fallen silent (see demoClose).
+	objects, err := demoTrail(g, filepath.Join(dir, demoTrails), show)
+	if err != nil {
+		return err
+	}
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	p, tel, err := demoPipeline(ctx, d, broker.Brokers(), siem, log)
+	p, tel, err := demoPipeline(ctx, broker.Brokers(), siem, log)
 	if err != nil {
 		return err
 	}
 	defer tel.Shutdown(context.WithoutCancel(ctx))
-	ended := make(chan error, 1)
-	ready := make(chan struct{})
+	ended, ready := make(chan error, 1), make(chan struct{})
 	p.Ready = func() { close(ready) }
-	go func() { ended <- p.Run(ctx, stream.Stages{Count: true, Detect: true, Forward: true}) }()
+	go func() {
+		defer cancel() // a stage that failed ends the replay too
+		ended <- p.Run(ctx, stream.Stages{Count: true, Detect: true, Forward: true})
+	}()
 	defer func() {
 		cancel()
-		if perr := <-ended; err == nil {
-			err = perr
+		if perr := <-ended; perr != nil {
+			err = perr // and what else failed, failed because of it
 		}
 	}()
-	objects, err := demoTrail(g, filepath.Join(dir, "trail"), show)
-	if err != nil {
-		return err
-	}
 	select {
 	case <-ready:
-	case err := <-ended:
-		ended <- nil
-		return err
 	case <-ctx.Done():
 		return ctx.Err()
 	}
@@ -151,8 +184,13 @@ func demoTrail(g *generate.Generator, dir string, show *show) ([]source.Object, 
 	return objects, nil
 }
 
+// demoClose is the silence after which the demo's last windows close: all that
+// comes later than that counts as late. It is far longer than a machine that is
+// busy with other things keeps the replay waiting.
+const demoClose = 8 * time.Second
+
 // demoPipeline is the pipeline as "keytrail run" makes it, with one sink.
-func demoPipeline(ctx context.Context, d *demoFlags, brokers []string, siem *siem, log *slog.Logger) (*stream.Pipeline, *telemetry.Telemetry, error) {
+func demoPipeline(ctx context.Context, brokers []string, siem *siem, log *slog.Logger) (*stream.Pipeline, *telemetry.Telemetry, error) {
 	tel, err := telemetry.New(ctx, telemetry.DefaultConfig())
 	if err != nil {
 		return nil, nil, err
@@ -160,7 +198,7 @@ func demoPipeline(ctx context.Context, d *demoFlags, brokers []string, siem *sie
 	cfg := config.Default()
 	cfg.Kafka.Partitions = config.Partitions{Events: 4, Partials: 2}
 	// Three days pass in seconds, so silence is a matter of seconds too.
-	cfg.Window.IdleAfter, cfg.Window.CloseAfter = time.Second, 2*time.Second
+	cfg.Window.IdleAfter, cfg.Window.CloseAfter = time.Second, demoClose
 	p := newPipeline(cfg, brokers, tel, log)
 	to, _ := config.NewSink(config.SinkOTLP)
 	to.Name, to.OTLP.Endpoint = "siem", siem.url

@@ -2,11 +2,14 @@ package cli
 
 import (
 	"bufio"
-	"flag"
+	"context"
 	"fmt"
 	"io"
 	"iter"
 	"os"
+	"strconv"
+	"strings"
+	"unicode"
 
 	"keytrail/processor/source"
 	"keytrail/schemas/cloudtrail"
@@ -19,28 +22,23 @@ type fileFlags struct {
 	deadLetter string
 }
 
-func (ff *fileFlags) register(f *flag.FlagSet) {
-	d := cloudtrail.Limits{}.WithDefaults()
-	f.Int64Var(&ff.limits.InflatedBytes, "max-inflated", d.InflatedBytes, "largest object, inflated, in `bytes`")
-	f.Int64Var(&ff.limits.Ratio, "max-ratio", d.Ratio, "largest `ratio` of inflated to compressed bytes")
-	f.IntVar(&ff.limits.RecordBytes, "max-record", d.RecordBytes, "longest record in `bytes`")
-	f.IntVar(&ff.limits.Depth, "max-depth", d.Depth, "deepest nesting inside a record")
+func (ff *fileFlags) register(f *flagSet) {
+	ff.limits = cloudtrail.Limits{}.WithDefaults()
+	l := &ff.limits
+	integer(f, &l.InflatedBytes, "max-inflated", "largest object, inflated, in `bytes`", 1, 1<<50)
+	integer(f, &l.Ratio, "max-ratio", "largest `ratio` of inflated to compressed bytes", 1, 2000) // deflate reaches 1,032
+	// A reader's buffer has this size, and there is one for each object being read.
+	integer(f, &l.RecordBytes, "max-record", "longest record in `bytes`", 1024, 64<<20)
+	integer(f, &l.Depth, "max-depth", "deepest `nesting` inside a record", 8, 10_000)
 	f.StringVar(&ff.deadLetter, "dead-letter", "", "keep records that could not be processed in `FILE`, as JSON lines")
-}
-
-// check returns what is wrong with the flags.
-func (ff *fileFlags) check() error {
-	l := ff.limits
-	if l.InflatedBytes < 1 || l.Ratio < 1 || l.RecordBytes < 1024 || l.Depth < 8 {
-		return fmt.Errorf("limits must be at least: --max-inflated 1, --max-ratio 1, --max-record 1024, --max-depth 8")
-	}
-	return nil
 }
 
 // letters writes dead letters: one line each to standard error, and whole to
 // the file, if there is one.
 type letters struct {
+	ctx    context.Context
 	stderr io.Writer
+	begin  string // of a line: on a terminal it wipes out the progress line
 	file   *os.File
 	w      *bufio.Writer
 	buf    []byte
@@ -51,7 +49,10 @@ type letters struct {
 const maxShown = 1000
 
 func (a *app) letters(path string) (*letters, error) {
-	l := &letters{stderr: a.stderr}
+	l := &letters{ctx: a.ctx, stderr: a.stderr}
+	if terminal(a.stderr) {
+		l.begin = wipe
+	}
 	if path == "" {
 		return l, nil
 	}
@@ -63,14 +64,21 @@ func (a *app) letters(path string) (*letters, error) {
 	return l, nil
 }
 
-// put takes one dead letter.
+// wipe empties a terminal's line.
+const wipe = "\r\x1b[K"
+
+// put takes one dead letter. After an interruption it takes none: what can not
+// be read then is not the record's fault.
 func (l *letters) put(d *wire.DeadLetter) error {
+	if err := l.ctx.Err(); err != nil {
+		return err
+	}
 	l.n++
 	switch {
 	case l.n <= maxShown:
-		fmt.Fprintf(l.stderr, "dead letter: %s: record %d at byte %d: %s: %s\n", d.Object, d.Index, d.Offset, d.Reason, d.Detail)
+		fmt.Fprintf(l.stderr, "%sdead letter: %s: record %d at byte %d: %s: %s\n", l.begin, plain(d.Object), d.Index, d.Offset, d.Reason, plain(d.Detail))
 	case l.n == maxShown+1:
-		fmt.Fprintf(l.stderr, "dead letter: further ones are not shown; --dead-letter FILE keeps all\n")
+		fmt.Fprintf(l.stderr, "%sdead letter: further ones are not shown; --dead-letter FILE keeps all\n", l.begin)
 	}
 	if l.w == nil {
 		return nil
@@ -93,16 +101,49 @@ func (l *letters) close() error {
 	return l.file.Close()
 }
 
-// objects offers what paths name, with the files inside archives; "-" reads a's standard input.
+// plain returns text without what could steer a terminal or break a line: trails
+// and the names of files come from elsewhere.
+func plain(text string) string {
+	if !strings.ContainsFunc(text, func(r rune) bool { return !unicode.IsPrint(r) }) {
+		return text
+	}
+	quoted := strconv.Quote(text)
+	return quoted[1 : len(quoted)-1]
+}
+
+// objects offers what paths name; "-" reads a's standard input. Reading from
+// standard input or a pipe ends when a's context does.
 func (a *app) objects(paths []string) iter.Seq2[source.Object, error] {
 	return func(yield func(source.Object, error) bool) {
-		for o, err := range source.Archives(source.Objects(paths)) {
+		for o, err := range source.Objects(paths) {
 			if err == nil && o.Name == source.Stdin {
 				o.Open = func() (io.ReadCloser, error) { return io.NopCloser(a.stdin), nil }
+			}
+			if err == nil && o.Size < 0 {
+				o.Open = interruptible(a.ctx, o.Open)
 			}
 			if !yield(o, err) {
 				return
 			}
 		}
+	}
+}
+
+// interruptible wraps the opening and reading of what may keep a reader waiting
+// forever: when ctx is done, so is the read. The goroutine that waits in its
+// place ends with the next byte, or with the process.
+func interruptible(ctx context.Context, open func() (io.ReadCloser, error)) func() (io.ReadCloser, error) {
+	return func() (io.ReadCloser, error) {
+		r, w := io.Pipe() // holds nothing: memory is Copy's 32 KiB
+		context.AfterFunc(ctx, func() { w.CloseWithError(ctx.Err()) })
+		go func() {
+			body, err := open()
+			if err == nil {
+				_, err = io.Copy(w, body)
+				body.Close()
+			}
+			w.CloseWithError(err) // nil: the end
+		}()
+		return r, nil
 	}
 }

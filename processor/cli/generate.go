@@ -1,7 +1,7 @@
 package cli
 
 import (
-	"flag"
+	"context"
 	"fmt"
 	"strings"
 	"time"
@@ -13,19 +13,19 @@ import (
 type trailFlags struct {
 	seed             uint64
 	duration         time.Duration
-	start            string
 	keys, principals int
 	events           int
 	scenarios        string
 }
 
-func (t *trailFlags) register(f *flag.FlagSet, events int) {
+func (t *trailFlags) register(f *flagSet, events int) {
+	t.duration, t.keys, t.principals, t.events, t.scenarios = 72*time.Hour, 20, 40, events, "all"
 	f.Uint64Var(&t.seed, "seed", 1, "`number` that chooses the trail: the same seed gives the same trail")
-	f.DurationVar(&t.duration, "duration", 72*time.Hour, "event time that the trail covers")
-	f.IntVar(&t.keys, "keys", 20, "number of KMS keys")
-	f.IntVar(&t.principals, "principals", 40, "number of principals")
-	f.IntVar(&t.events, "events", events, "about how many background events; 0: 20 an hour for each principal")
-	f.StringVar(&t.scenarios, "scenarios", "all", "attacks to plant: `all|none|a,b,c` of "+strings.Join(generate.Scenarios(), ", "))
+	f.duration(&t.duration, "duration", "event time that the trail covers, a `duration`", time.Hour, 400*24*time.Hour, time.Second)
+	integer(f, &t.keys, "keys", "`number` of KMS keys", 10, 100_000)
+	integer(f, &t.principals, "principals", "`number` of principals", 10, 1_000_000)
+	integer(f, &t.events, "events", "about how many background `events`; 0: 20 an hour for each principal", 0, 9600*1_000_000)
+	f.StringVar(&t.scenarios, "scenarios", t.scenarios, "attacks to plant: `all|none|a,b,c` of "+strings.Join(generate.Scenarios(), ", "))
 }
 
 // config returns the trail's configuration, beginning at start.
@@ -66,11 +66,32 @@ func (a *app) generate(args []string) int {
 		a.errorf("%v", err)
 		return exitUsage
 	}
-	records := 0
-	files, err := g.WriteFiles(*out, func(n int) { records = n })
+	records, files, err := writeTrail(a.ctx, g, *out)
 	if err != nil {
 		return a.fail(err)
 	}
 	fmt.Fprintf(a.stderr, "%d records in %d files below %s, %d attacks\n", records, files, *out, len(g.Labels()))
 	return exitOK
+}
+
+// writeTrail writes g's trail into dir. When ctx is done it returns at once, and
+// the writing goes on until the process ends: a trail that is not whole is
+// whoever asked for it to throw away.
+func writeTrail(ctx context.Context, g *generate.Generator, dir string) (records, files int, err error) {
+	type result struct {
+		records, files int
+		err            error
+	}
+	done := make(chan result, 1)
+	go func() {
+		var r result
+		r.files, r.err = g.WriteFiles(dir, func(n int) { r.records = n })
+		done <- r
+	}()
+	select {
+	case r := <-done:
+		return r.records, r.files, r.err
+	case <-ctx.Done():
+		return 0, 0, ctx.Err()
+	}
 }

@@ -2,6 +2,7 @@ package cli
 
 import (
 	"bufio"
+	"context"
 	"fmt"
 	"io"
 	"time"
@@ -21,8 +22,9 @@ are counted as filtered. PATHS are as for scan.`
 // normalize is "keytrail normalize PATHS".
 func (a *app) normalize(args []string) int {
 	f := a.flags("normalize", "[FLAGS] PATHS", normalizeAbout)
-	output := f.String("o", "json", "output: `json|otlp` (json: one LogsData object a line; otlp: protobuf ExportLogsServiceRequest, end to end)")
-	body := f.String("body", "keep", "the original event as the record's body: `keep|none`")
+	output, body := "json", "keep"
+	f.choice(&output, "o", "output: `json|otlp` (json: one LogsData object a line; otlp: protobuf ExportLogsServiceRequest, end to end)", "json", "otlp")
+	f.choice(&body, "body", "the original event as the record's body: `keep|none`", "keep", "none")
 	var self list
 	f.Var(&self, "self", "a `principal` that is the collector's own (may be repeated)")
 	var ff fileFlags
@@ -31,19 +33,8 @@ func (a *app) normalize(args []string) int {
 	if done {
 		return code
 	}
-	err := ff.check()
-	switch {
-	case len(paths) == 0:
+	if len(paths) == 0 {
 		a.errorf("normalize needs files, directories or -; see keytrail normalize -h")
-		return exitUsage
-	case *output != "json" && *output != "otlp":
-		a.errorf("-o %q is not one of json, otlp", *output)
-		return exitUsage
-	case *body != "keep" && *body != "none":
-		a.errorf("--body %q is not one of keep, none", *body)
-		return exitUsage
-	case err != nil:
-		a.errorf("%v", err)
 		return exitUsage
 	}
 	dead, err := a.letters(ff.deadLetter)
@@ -51,14 +42,11 @@ func (a *app) normalize(args []string) int {
 		return a.fail(err)
 	}
 	n := &normalizer{
-		out: bufio.NewWriterSize(a.stdout, 256<<10), otlp: *output == "otlp", limits: ff.limits, dead: dead,
-		norm: normalize.New(normalize.Options{OmitBody: *body == "none", SelfPrincipals: self}),
+		ctx: a.ctx, out: bufio.NewWriterSize(a.stdout, 256<<10), otlp: output == "otlp", limits: ff.limits, dead: dead,
+		norm: normalize.New(normalize.Options{OmitBody: body == "none", SelfPrincipals: self}),
 	}
 	for o, oerr := range a.objects(paths) {
 		if err = oerr; err == nil {
-			err = a.ctx.Err()
-		}
-		if err == nil {
 			err = n.object(o)
 		}
 		if err != nil {
@@ -83,6 +71,7 @@ func (a *app) normalize(args []string) int {
 
 // normalizer prints the log records of objects.
 type normalizer struct {
+	ctx               context.Context
 	out               *bufio.Writer
 	otlp              bool
 	limits            cloudtrail.Limits
@@ -101,7 +90,7 @@ func (n *normalizer) object(o source.Object) error {
 	defer body.Close()
 	in := cloudtrail.NewReader(body, o.Name, n.limits)
 	var ev cloudtrail.Event
-	for {
+	for n.ctx.Err() == nil {
 		err := in.Next(&ev)
 		if err == io.EOF {
 			n.filtered += in.NotEvents
@@ -123,6 +112,7 @@ func (n *normalizer) object(o source.Object) error {
 			return err
 		}
 	}
+	return n.ctx.Err()
 }
 
 func (n *normalizer) bad(err error) error {
@@ -150,6 +140,10 @@ func (a *app) schema(args []string) int {
 	if done {
 		return code
 	}
+	if len(rest) > 1 {
+		a.errorf("schema takes one event, not %q; see keytrail schema -h", rest)
+		return exitUsage
+	}
 	if len(rest) == 0 {
 		for _, name := range jsonschema.EventNames() {
 			fmt.Fprintln(a.stdout, name)
@@ -169,7 +163,16 @@ func (a *app) schema(args []string) int {
 const Version = "0.1.0"
 
 // version is "keytrail version".
-func (a *app) version([]string) int {
+func (a *app) version(args []string) int {
+	f := a.flags("version", "", "Prints the version of this build and of the log schema.")
+	rest, code, done := a.parse(f, args)
+	if done {
+		return code
+	}
+	if len(rest) > 0 {
+		a.errorf("version takes no arguments, not %q", rest)
+		return exitUsage
+	}
 	fmt.Fprintf(a.stdout, "keytrail %s (schema %s)\n", Version, otellog.SchemaVersion)
 	return exitOK
 }

@@ -41,15 +41,21 @@ func (a *app) serve(args []string) int {
 	if err == nil && *stages != "" {
 		cfg.Stages = nil
 		for _, name := range strings.Split(*stages, ",") {
-			cfg.Stages = append(cfg.Stages, config.Stage(name))
+			cfg.Stages = append(cfg.Stages, config.Stage(strings.TrimSpace(name)))
 		}
-		err = cfg.Validate()
+		if err = cfg.Validate(); err != nil {
+			err = fmt.Errorf("--stages %q: %w", *stages, err)
+		}
 	}
 	if err != nil {
 		a.errorf("%v", err)
 		return exitUsage
 	}
-	if err := runPipeline(a.ctx, cfg, slog.New(slog.NewTextHandler(a.stderr, nil))); err != nil {
+	log := slog.New(slog.NewTextHandler(a.stderr, nil))
+	switch err := runPipeline(a.ctx, cfg, log); {
+	case errors.Is(err, context.Canceled) && a.ctx.Err() != nil:
+		log.Warn("stopped before the pipeline ran", "error", err) // a stop is what was asked for
+	case err != nil:
 		return a.fail(err)
 	}
 	return exitOK
@@ -81,7 +87,11 @@ func runPipeline(ctx context.Context, cfg *config.Config, log *slog.Logger) (err
 			err = errors.Join(err, d.Sink.Close())
 		}
 	}()
+	run := stageSet(cfg.Stages)
 	for _, s := range cfg.Sinks {
+		if !run.Forward {
+			break // the sinks, and their files, are those of the process that forwards
+		}
 		d, err := destination(s)
 		if err != nil {
 			return err
@@ -89,7 +99,7 @@ func runPipeline(ctx context.Context, cfg *config.Config, log *slog.Logger) (err
 		p.Sinks = append(p.Sinks, d)
 	}
 	p.Ready = func() { log.Info("the pipeline runs", "stages", cfg.Stages, "brokers", brokers, "sinks", len(p.Sinks)) }
-	return p.Run(ctx, stageSet(cfg.Stages))
+	return p.Run(ctx, run)
 }
 
 // newPipeline makes a Pipeline, without sinks, of a configuration.

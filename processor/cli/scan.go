@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"fmt"
 	"runtime"
+	"strconv"
 	"time"
 
 	"keytrail/processor/detect"
@@ -22,12 +23,14 @@ recorded several times counts once.`
 func (a *app) scan(args []string) int {
 	cfg := scan.Config{Detect: detect.DefaultConfig(), Workers: runtime.GOMAXPROCS(0), Now: time.Now()}
 	f := a.flags("scan", "[FLAGS] PATHS", scanAbout)
-	windows := f.String("windows", "anomalous", "which windows to print: `all|anomalous|none`")
-	output := f.String("o", "auto", "output: `json|table|auto` (auto: a table on a terminal, else json)")
-	size := f.Duration("window", time.Duration(cfg.Detect.Size), "window `size`")
-	f.Float64Var(&cfg.Detect.Threshold, "threshold", cfg.Detect.Threshold, "probability below which a count is an anomaly")
-	f.Int64Var(&cfg.Detect.MinCount, "min-count", cfg.Detect.MinCount, "smallest count that can be a rate anomaly")
-	warmUp := f.Duration("warm-up", time.Duration(cfg.Detect.WarmUp), "how long an entity is learned before it is judged")
+	windows, output := "anomalous", "auto"
+	f.choice(&windows, "windows", "which windows to print: `all|anomalous|none`", "all", "anomalous", "none")
+	f.choice(&output, "o", "output: `json|table|auto` (auto: a table on a terminal, else json)", "json", "table", "auto")
+	size, warmUp := time.Duration(cfg.Detect.Size), time.Duration(cfg.Detect.WarmUp)
+	f.duration(&size, "window", "window `size`", time.Minute, 24*time.Hour, time.Minute)
+	f.Var(setting[float64]{&cfg.Detect.Threshold, threshold, "a number above 0, up to 0.01"}, "threshold", "`probability` below which a count is an anomaly")
+	integer(f, &cfg.Detect.MinCount, "min-count", "smallest `count` that can be a rate anomaly", 1, 1_000_000_000)
+	f.duration(&warmUp, "warm-up", "how long an entity is learned before it is judged, a `duration`", 0, time.Duration(cfg.Detect.Retention), 1)
 	var self list
 	f.Var(&self, "self", "a `principal` that is the collector's own (may be repeated)")
 	var ff fileFlags
@@ -36,15 +39,21 @@ func (a *app) scan(args []string) int {
 	if done {
 		return code
 	}
-	cfg.Detect.Size, cfg.Detect.WarmUp = int64(*size), int64(*warmUp)
+	cfg.Detect.Size, cfg.Detect.WarmUp = int64(size), int64(warmUp)
 	cfg.Limits, cfg.Normalize.SelfPrincipals = ff.limits, self
-	if code := a.checkScan(paths, *windows, *output, &cfg, &ff); code != exitOK {
-		return code
+	err := cfg.Detect.Validate()
+	switch {
+	case len(paths) == 0:
+		a.errorf("scan needs files, directories or -; see keytrail scan -h")
+		return exitUsage
+	case err != nil:
+		a.errorf("%v", err)
+		return exitUsage
 	}
-	if *output == "auto" {
-		*output = "json"
+	if output == "auto" {
+		output = "json"
 		if terminal(a.stdout) {
-			*output = "table"
+			output = "table"
 		}
 	}
 	dead, err := a.letters(ff.deadLetter)
@@ -52,7 +61,7 @@ func (a *app) scan(args []string) int {
 		return a.fail(err)
 	}
 	cfg.DeadLetter = dead.put
-	totals, err := a.runScan(cfg, paths, *windows, *output)
+	totals, err := a.runScan(cfg, paths, windows, output)
 	if cerr := dead.close(); err == nil {
 		err = cerr
 	}
@@ -70,24 +79,10 @@ func (a *app) scan(args []string) int {
 	return exitOK
 }
 
-func (a *app) checkScan(paths []string, windows, output string, cfg *scan.Config, ff *fileFlags) int {
-	err := cfg.Detect.Validate()
-	if err == nil {
-		err = ff.check()
-	}
-	switch {
-	case len(paths) == 0:
-		a.errorf("scan needs files, directories or -; see keytrail scan -h")
-	case windows != "all" && windows != "anomalous" && windows != "none":
-		a.errorf("--windows %q is not one of all, anomalous, none", windows)
-	case output != "json" && output != "table" && output != "auto":
-		a.errorf("-o %q is not one of json, table, auto", output)
-	case err != nil:
-		a.errorf("%v", err)
-	default:
-		return exitOK
-	}
-	return exitUsage
+// threshold parses a probability. A NaN is none.
+func threshold(text string) (float64, bool) {
+	p, err := strconv.ParseFloat(text, 64)
+	return p, err == nil && p > 0 && p <= 0.01
 }
 
 // runScan reads and prints.
@@ -103,22 +98,27 @@ func (a *app) runScan(cfg scan.Config, paths []string, windows, output string) (
 	out := bufio.NewWriterSize(a.stdout, 256<<10)
 	var p printer = &jsonPrinter{out: out, size: cfg.Detect.Size, now: cfg.Now.UnixNano()}
 	if output == "table" {
-		p = newTable(out, cfg.Detect.Size)
+		p = &table{out: out}
 	}
 	totals, err := s.Finish(func(r *detect.Result) error {
+		if err := a.ctx.Err(); err != nil {
+			return err
+		}
 		shown := windows == "all" || windows == "anomalous" && detect.AnomalyCount(&r.Partial) > 0
 		return p.result(r, shown)
 	})
 	if err == nil {
-		err = p.end()
-	}
-	if err == nil {
-		err = out.Flush()
-	}
-	if err != nil {
-		err = fmt.Errorf("cannot write windows: %w", err)
+		err = written(out.Flush())
 	}
 	return totals, err
+}
+
+// written says what was being written when err came.
+func written(err error) error {
+	if err != nil {
+		return fmt.Errorf("cannot write windows: %w", err)
+	}
+	return nil
 }
 
 // progress prints how far the reading is, once a second, when a person looks.
@@ -137,7 +137,7 @@ func (a *app) progress(s *scan.Scanner) (stop func()) {
 				t := s.Progress()
 				fmt.Fprintf(a.stderr, "\r%d objects, %d records read ", t.Objects, t.Received)
 			case <-done:
-				fmt.Fprint(a.stderr, "\r\x1b[K")
+				fmt.Fprint(a.stderr, wipe)
 				return
 			}
 		}
@@ -150,7 +150,6 @@ type printer interface {
 	// result takes a window with its anomalies; the window itself is printed when
 	// shown is true.
 	result(r *detect.Result, shown bool) error
-	end() error
 }
 
 // jsonPrinter prints OTLP/JSON lines: a window's anomalies first, then the
@@ -179,13 +178,5 @@ func (p *jsonPrinter) result(r *detect.Result, shown bool) error {
 func (p *jsonPrinter) line() error {
 	p.buf = append(otellog.AppendJSON(p.buf[:0], &p.rec), '\n')
 	_, err := p.out.Write(p.buf)
-	return err
+	return written(err)
 }
-
-func (p *jsonPrinter) end() error { return nil }
-
-// list is a flag that may be repeated.
-type list []string
-
-func (l *list) String() string     { return fmt.Sprint([]string(*l)) }
-func (l *list) Set(s string) error { *l = append(*l, s); return nil }

@@ -46,7 +46,7 @@ func (s *show) line(format string, args ...any) {
 
 func (s *show) print(text string) {
 	if s.live {
-		fmt.Fprintf(s.w, "\r\x1b[K%s\n%s", text, s.status)
+		fmt.Fprintf(s.w, wipe+"%s\n%s", text, s.status)
 		return
 	}
 	fmt.Fprintln(s.w, text)
@@ -62,7 +62,7 @@ func (s *show) progress(file, files int, c stream.PublishCounts) {
 		s.status = ""
 	}
 	if s.live {
-		fmt.Fprintf(s.w, "\r\x1b[K%s", s.status)
+		fmt.Fprintf(s.w, wipe+"%s", s.status)
 	} else if time.Since(s.printed) > 5*time.Second && file < files {
 		s.printed = time.Now()
 		fmt.Fprintln(s.w, s.status)
@@ -81,7 +81,7 @@ func (s *show) anomaly(rec *otellog.Record) {
 		start:     strings.Clone(rec.Str(semconv.KeytrailWindowStart)), end: strings.Clone(rec.Str(semconv.KeytrailWindowEnd)),
 	}
 	if !known {
-		s.print(fmt.Sprintf("  ! %-8s %-10s %s", rec.Str(semconv.KeytrailAnomalySeverity), rec.Str(semconv.KeytrailAnomalyKind), rec.Str(semconv.KeytrailAnomalyReason)))
+		s.print(fmt.Sprintf("  ! %-8s %-10s %s", rec.Str(semconv.KeytrailAnomalySeverity), rec.Str(semconv.KeytrailAnomalyKind), plain(rec.Str(semconv.KeytrailAnomalyReason))))
 	}
 }
 
@@ -110,7 +110,7 @@ func (s *show) window(rec *otellog.Record) {
 		s.print(fmt.Sprintf("%-20s %-10s %6s %6s %9s  %s", "WINDOW", "SCOPE", "CALLS", "DENIED", "ANOMALIES", "ENTITY"))
 	}
 	s.print(fmt.Sprintf("%-20s %-10s %6d %6d %9d  %s", rec.Str(semconv.KeytrailWindowStart), scope, number(semconv.KeytrailWindowCalls),
-		number(semconv.KeytrailWindowDenied), number(semconv.KeytrailWindowAnomalies), shortARN(entity)))
+		number(semconv.KeytrailWindowDenied), number(semconv.KeytrailWindowAnomalies), plain(shortARN(entity))))
 }
 
 // verdict says what was found of what was planted.

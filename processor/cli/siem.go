@@ -25,9 +25,10 @@ type siem struct {
 	show   *show
 	file   *os.File // keeps what came, as OTLP/JSON lines; nil without --keep
 
-	mu   sync.Mutex
-	last time.Time // of the last record
-	buf  []byte
+	mu     sync.Mutex
+	last   time.Time // of the last record
+	buf    []byte
+	failed error // of the first write to file that failed
 }
 
 // maxBody bounds one request: the sink sends at most 4 MiB.
@@ -36,10 +37,7 @@ const maxBody = 16 << 20
 func startSIEM(show *show, dir string, keep bool) (*siem, error) {
 	s := &siem{show: show, last: time.Now()}
 	if keep {
-		if err := os.MkdirAll(dir, 0o700); err != nil {
-			return nil, fmt.Errorf("cannot create %s: %w", dir, err)
-		}
-		f, err := os.Create(filepath.Join(dir, "siem.ndjson"))
+		f, err := os.Create(filepath.Join(dir, demoSIEM))
 		if err != nil {
 			return nil, fmt.Errorf("cannot keep the SIEM's records: %w", err)
 		}
@@ -55,11 +53,23 @@ func startSIEM(show *show, dir string, keep bool) (*siem, error) {
 	return s, nil
 }
 
-func (s *siem) close() {
+// close ends the server and returns what went wrong with the file.
+func (s *siem) close() error {
 	s.server.Close()
-	if s.file != nil {
-		s.file.Close()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.file == nil {
+		return nil
 	}
+	err := s.failed
+	if cerr := s.file.Close(); err == nil {
+		err = cerr
+	}
+	s.file = nil // a request that is still being read keeps nothing
+	if err != nil {
+		return fmt.Errorf("cannot keep the SIEM's records: %w", err)
+	}
+	return nil
 }
 
 // logs is POST /v1/logs.
@@ -105,7 +115,9 @@ func (s *siem) take(rec *otellog.Record) {
 	s.last = time.Now()
 	if s.file != nil {
 		s.buf = append(otellog.AppendJSON(s.buf[:0], rec), '\n')
-		s.file.Write(s.buf)
+		if _, err := s.file.Write(s.buf); err != nil && s.failed == nil {
+			s.failed = err
+		}
 	}
 	switch rec.EventName {
 	case semconv.EventKeytrailAnomaly:
@@ -115,22 +127,22 @@ func (s *siem) take(rec *otellog.Record) {
 	}
 }
 
-// settle is how long nothing must arrive until the demo takes everything for
-// arrived: the silence after which windows close, and a second for each of the
-// three hops behind it.
-const settle = 5 * time.Second
+// settle is how long nothing must arrive, once the last windows have closed,
+// until the demo takes everything for arrived: a second for each of the three
+// hops between the stages and the SIEM, and one to spare.
+const settle = 4 * time.Second
 
 // quiet waits until nothing more arrives.
 func (s *siem) quiet(ctx context.Context) error {
-	began := time.Now()
+	closed := time.Now().Add(demoClose)
 	for {
 		s.mu.Lock()
 		from := s.last
 		s.mu.Unlock()
-		if from.Before(began) {
-			from = began
+		if from.Before(closed) {
+			from = closed
 		}
-		wait := settle - time.Since(from)
+		wait := time.Until(from.Add(settle))
 		if wait <= 0 {
 			return nil
 		}

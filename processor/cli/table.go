@@ -14,11 +14,8 @@ import (
 // table prints windows and anomalies for a person.
 type table struct {
 	out   *bufio.Writer
-	size  int64
 	begun bool
 }
-
-func newTable(out *bufio.Writer, size int64) *table { return &table{out: out, size: size} }
 
 func (t *table) result(r *detect.Result, shown bool) error {
 	if shown {
@@ -31,21 +28,19 @@ func (t *table) result(r *detect.Result, shown bool) error {
 	for i := range r.Anomalies {
 		fmt.Fprintln(t.out, anomalyLine(&r.Anomalies[i]))
 	}
-	return nil
+	return nil // a failed write comes back from the flush at the end
 }
-
-func (t *table) end() error { return nil }
 
 // windowLine is one row of the table.
 func windowLine(w *detect.Window) string {
 	return fmt.Sprintf("%-17s %-10s %7d %7d %7d %9d  %s", time.Unix(0, w.Start).UTC().Format("2006-01-02 15:04Z"), w.Scope,
 		count.Get(&w.Partial, wire.CounterCalls), count.Get(&w.Partial, wire.CounterDenied), count.Get(&w.Partial, wire.CounterFailed),
-		detect.AnomalyCount(&w.Partial), entityName(w.Entity))
+		detect.AnomalyCount(&w.Partial), plain(entityName(w.Entity)))
 }
 
 // anomalyLine is the sentence of an anomaly, with its severity.
 func anomalyLine(a *detect.Anomaly) string {
-	return fmt.Sprintf("  ! %-8s %-10s %s", a.Severity(), a.Kind, a.Reason)
+	return fmt.Sprintf("  ! %-8s %-10s %s", a.Severity(), a.Kind, plain(a.Reason))
 }
 
 // entityName writes an entity as short as it stays recognizable: a KMS key's id

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"keytrail/processor/config/value"
+	"keytrail/processor/detect"
 	"keytrail/processor/sink/ndjson"
 )
 
@@ -155,6 +156,9 @@ func (w Window) validate(p *value.Problems) {
 		// What is found out about a pair reaches its principal's window after that
 		// window has closed.
 		p.Add("window.allowed_lateness", "%v is shorter than window.size, %v", w.AllowedLateness, w.Size)
+	}
+	if w.Size > 0 && w.AllowedLateness > detect.MaxLate*w.Size {
+		p.Add("window.allowed_lateness", "%v is more than %d times window.size, %v", w.AllowedLateness, detect.MaxLate, w.Size)
 	}
 	value.Between(p, "window.future_skew", w.FutureSkew, 0, day)
 	value.Between(p, "window.idle_after", w.IdleAfter, time.Second, day)

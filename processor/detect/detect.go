@@ -59,8 +59,8 @@ func (c *Config) Validate() error {
 	switch {
 	case c.Size < minute || c.Size > int64(24*time.Hour) || c.Size%minute != 0:
 		return fmt.Errorf("window size %v is not a whole number of minutes from 1m to 24h", time.Duration(c.Size))
-	case c.Lateness < 0 || c.Lateness > maxOpen*c.Size:
-		return fmt.Errorf("allowed lateness %v is not between 0 and %d windows of %v", time.Duration(c.Lateness), maxOpen, time.Duration(c.Size))
+	case c.Lateness < 0 || c.Lateness > MaxLate*c.Size:
+		return fmt.Errorf("allowed lateness %v is not between 0 and %d windows of %v", time.Duration(c.Lateness), MaxLate, time.Duration(c.Size))
 	case !(c.Threshold > 0 && c.Threshold <= 0.01): // so written because every comparison with NaN is false
 		return fmt.Errorf("threshold %g is not above 0 and at most 0.01", c.Threshold)
 	case c.MinCount < 1:
@@ -77,9 +77,9 @@ func (c *Config) Validate() error {
 	return nil
 }
 
-// maxOpen bounds the lateness in windows, and with it an entity's state: 80
+// MaxLate bounds the lateness in windows, and with it an entity's state: 80
 // windows that are late, and some more for the disorder before they close.
-const maxOpen = 80
+const MaxLate = 80
 
 // maxRetention, ten years, keeps sums of times far from overflowing.
 const maxRetention = int64(3650 * 24 * time.Hour)

@@ -113,7 +113,7 @@ func (t *Transact) session(ctx context.Context, p Processor, log *slog.Logger) (
 	s.gts, err = kgo.NewGroupTransactSession(append(t.Kafka.Options(),
 		kgo.ConsumerGroup(t.Group), kgo.ConsumeTopics(t.Topic), kgo.TransactionalID(t.TransactionID),
 		kgo.TransactionTimeout(20*time.Second), // below the session timeout of 45 s
-		kgo.RequireStableFetchOffsets(), kgo.RecordPartitioner(kgo.ManualPartitioner()),
+		kgo.RecordPartitioner(kgo.ManualPartitioner()),
 		kgo.ProducerBatchMaxBytes(MaxBatchBytes),
 		kgo.ProducerLinger(0), // End flushes at once; lingering would only wait
 		kgo.ProducerBatchCompression(kgo.Lz4Compression(), kgo.NoCompression()),

@@ -47,7 +47,11 @@ func DecodeCounted(value []byte) (Counted, error) {
 	}
 	c := Counted{Sequence: d.Uint(), To: d.Int(), Watermark: d.Int()}
 	for n := d.Count(); n > 0 && d.Err() == nil; n-- {
-		c.Credits = append(c.Credits, decodeCall(d))
+		call, ok := decodeCall(d)
+		if !ok { // it would be counted under a counter that nobody knows
+			return Counted{}, fmt.Errorf("cannot restore counted calls: %w: a call of class %d, outcome %d, context %d", wire.ErrFrame, call.Class, call.Outcome, call.Context)
+		}
+		c.Credits = append(c.Credits, call)
 	}
 	n := d.Count()
 	rest := d.Rest()
@@ -77,10 +81,16 @@ func appendCall(e *wire.Encoder, c *count.Call) {
 	e.Uint(uint64(c.Rules))
 }
 
-func decodeCall(d *wire.Decoder) count.Call {
-	c := count.Call{IDText: d.String(), Time: d.Int(), Copy: normalize.Copy(d.Uint()), KeyARN: d.String(), SecondARN: d.String(),
-		Principal: d.String(), Class: normalize.Class(d.Uint()), Outcome: normalize.Outcome(d.Uint()), Context: normalize.Context(d.Uint()),
-		Object: d.Uint(), Direct: d.Bool(), Cross: d.Bool(), Self: d.Bool(), Rules: rule.Set(d.Uint())}
+// decodeCall reads what appendCall wrote; ok tells whether its numbers are ones
+// that this program knows.
+func decodeCall(d *wire.Decoder) (c count.Call, ok bool) {
+	c.IDText, c.Time = d.String(), d.Int()
+	rank := d.Uint()
+	c.KeyARN, c.SecondARN, c.Principal = d.String(), d.String(), d.String()
+	class, outcome, context := d.Uint(), d.Uint(), d.Uint()
+	c.Object, c.Direct, c.Cross, c.Self, c.Rules = d.Uint(), d.Bool(), d.Bool(), d.Bool(), rule.Set(d.Uint())
 	c.ID = wire.ParseCallID(c.IDText)
-	return c
+	c.Copy, c.Class, c.Outcome, c.Context = normalize.Copy(rank), normalize.Class(class), normalize.Outcome(outcome), normalize.Context(context)
+	return c, rank <= uint64(normalize.CopyCaller) && class < uint64(normalize.NumClasses) &&
+		outcome <= uint64(normalize.OutcomeFailed) && context < uint64(normalize.NumContexts)
 }

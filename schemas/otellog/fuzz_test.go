@@ -20,15 +20,17 @@ import (
 func fromProto(req *collector.ExportLogsServiceRequest) (r otellog.Record, ok bool) {
 	for _, rl := range req.ResourceLogs {
 		for _, sl := range rl.ScopeLogs {
-			for _, rec := range sl.LogRecords {
-				r.Time, r.Observed, r.EventName = int64(rec.TimeUnixNano), int64(rec.ObservedTimeUnixNano), rec.EventName
-				if n := rec.SeverityNumber; n >= 0 && n <= 24 {
-					r.Severity = otellog.Severity(n)
-				}
-				r.Body = rec.Body.GetStringValue()
-				r.Resource, r.Attrs = fromAttrs(rl.Resource.GetAttributes(), false), fromAttrs(rec.Attributes, false)
-				return r, true
+			if len(sl.LogRecords) == 0 {
+				continue
 			}
+			rec := sl.LogRecords[0]
+			r.Time, r.Observed, r.EventName = int64(rec.TimeUnixNano), int64(rec.ObservedTimeUnixNano), rec.EventName
+			if n := rec.SeverityNumber; n >= 0 && n <= 24 {
+				r.Severity = otellog.Severity(n)
+			}
+			r.Body = rec.Body.GetStringValue()
+			r.Resource, r.Attrs = fromAttrs(rl.Resource.GetAttributes(), false), fromAttrs(rec.Attributes, false)
+			return r, true
 		}
 	}
 	return r, false

@@ -1,0 +1,273 @@
+package kafka_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"keytrail/processor/kafka"
+)
+
+func TestEnsureTopicsCreatesAndKeeps(t *testing.T) {
+	c := start(t)
+	compact, hour := "compact", "3600000"
+	list := []kafka.Topic{
+		{Name: "a", Partitions: 3, Configs: map[string]*string{"cleanup.policy": &compact}},
+		{Name: "b", Partitions: 1},
+	}
+	got, err := kafka.EnsureTopics(t.Context(), c.cfg, 1, list)
+	if err != nil || got["a"] != 3 || got["b"] != 1 || len(got) != 2 {
+		t.Fatalf("topics %v, %v", got, err)
+	}
+	c.produce("a", 2, "kept")
+	// Another program's wishes do not change what is there; only what is missing
+	// is made.
+	list[0].Partitions, list[0].Configs = 7, map[string]*string{"retention.ms": &hour}
+	list = append(list, kafka.Topic{Name: "c", Partitions: 2})
+	got, err = kafka.EnsureTopics(t.Context(), c.cfg, 1, list)
+	if err != nil || got["a"] != 3 || got["b"] != 1 || got["c"] != 2 || len(got) != 3 {
+		t.Fatalf("topics %v, %v", got, err)
+	}
+	c.holds("a", 2, "kept")
+	configs, err := c.adm.DescribeTopicConfigs(t.Context(), "a")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, r := range configs {
+		for _, cfg := range r.Configs {
+			if cfg.Key == "cleanup.policy" && *cfg.Value != "compact" || cfg.Key == "retention.ms" && cfg.Value != nil && *cfg.Value == hour {
+				t.Errorf("setting %s is %s", cfg.Key, *cfg.Value)
+			}
+		}
+	}
+}
+
+// Several processes may start at once.
+func TestEnsureTopicsAtOnce(t *testing.T) {
+	c := start(t)
+	var wg sync.WaitGroup
+	for range 4 {
+		wg.Go(func() {
+			got, err := kafka.EnsureTopics(t.Context(), c.cfg, 1, []kafka.Topic{{Name: "a", Partitions: 2}, {Name: "b", Partitions: 5}, {Name: "c", Partitions: 1}})
+			if err != nil || got["a"] != 2 || got["b"] != 5 || got["c"] != 1 {
+				t.Errorf("topics %v, %v", got, err)
+			}
+		})
+	}
+	wg.Wait()
+}
+
+func TestEnsureTopicsSaysWhatIsWrong(t *testing.T) {
+	c := start(t)
+	ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+	defer cancel()
+	_, err := kafka.EnsureTopics(ctx, c.cfg, 3, []kafka.Topic{{Name: "a", Partitions: 1}})
+	if err == nil || !strings.Contains(err.Error(), `"a"`) || !strings.Contains(err.Error(), "replication 3") {
+		t.Errorf("more replicas than brokers give %v", err)
+	}
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	nobody := l.Addr().String()
+	l.Close()
+	ctx, cancel = context.WithTimeout(t.Context(), time.Second)
+	defer cancel()
+	_, err = kafka.EnsureTopics(ctx, kafka.Config{Brokers: []string{nobody}, ClientID: "test", Log: quiet()}, 1, []kafka.Topic{{Name: "a", Partitions: 1}})
+	if err == nil || !strings.Contains(err.Error(), nobody) {
+		t.Errorf("a broker that is not there gives %v", err)
+	}
+}
+
+// A broker's directory is for one broker.
+func TestEmbeddedClaimsItsDirectory(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir() + "/broker"
+	b, err := kafka.StartEmbedded(dir, quiet())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if two, err := kafka.StartEmbedded(dir, quiet()); err == nil {
+		two.Close()
+		t.Error("a second broker starts in the same directory")
+	}
+	c := connect(t, b)
+	c.topics(1, "a")
+	c.produce("a", 0, "one", "two")
+	c.cl.Close()
+	b.Close()
+	if b, err = kafka.StartEmbedded(dir, quiet()); err != nil {
+		t.Fatalf("the directory of a closed broker can not be used again: %v", err)
+	}
+	defer b.Close()
+	c.cfg.Brokers = b.Brokers()
+	c.holds("a", 0, "one", "two")
+}
+
+// A key's partition is the one that the client's own default partitioner gives
+// it, as every producer uses it.
+func TestKeyPartition(t *testing.T) {
+	c := start(t)
+	c.topics(16, "a")
+	cl, err := kgo.NewClient(kgo.SeedBrokers(c.cfg.Brokers...), kgo.RecordPartitioner(kgo.StickyKeyPartitioner(nil)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer cl.Close()
+	hit := map[int32]bool{}
+	for i := range 200 {
+		r := &kgo.Record{Topic: "a", Key: fmt.Appendf(nil, "key-%d", i)}
+		if i == 0 {
+			r.Key = []byte{} // no call id, and yet a place
+		}
+		if err := cl.ProduceSync(t.Context(), r).FirstErr(); err != nil {
+			t.Fatal(err)
+		}
+		if p := kafka.KeyPartition(r.Key, 16); p != r.Partition {
+			t.Errorf("key %q goes to partition %d, want %d", r.Key, p, r.Partition)
+		}
+		hit[r.Partition] = true
+	}
+	if len(hit) != 16 {
+		t.Errorf("200 keys use %d of 16 partitions", len(hit))
+	}
+}
+
+func TestReadLogOfNothing(t *testing.T) {
+	c := start(t)
+	c.topics(2, "a")
+	got, err := c.log(t.Context(), "a", 0, 1)
+	if err != nil || len(got) != 0 {
+		t.Errorf("an empty topic gives %v, %v", got, err)
+	}
+	if got, err = c.log(t.Context(), "a"); err != nil || len(got) != 0 {
+		t.Errorf("no partition gives %v, %v", got, err)
+	}
+	for _, bad := range []struct {
+		topic     string
+		partition int32
+	}{{"a", 2}, {"nowhere", 0}} {
+		if _, err := c.log(t.Context(), bad.topic, bad.partition); err == nil || !strings.Contains(err.Error(), `"`+bad.topic+`"`) {
+			t.Errorf("topic %s partition %d gives %v", bad.topic, bad.partition, err)
+		}
+	}
+}
+
+// Every partition asked for is read from its first record to its last, in order.
+func TestReadLogReadsAll(t *testing.T) {
+	c := start(t)
+	c.topics(3, "a")
+	want := map[int32][]string{}
+	for i := range 300 {
+		p := int32(i % 3)
+		want[p] = append(want[p], fmt.Sprint(i))
+	}
+	for p, values := range want {
+		c.produce("a", p, values...)
+	}
+	got, err := c.log(t.Context(), "a", 0, 2)
+	if err != nil || !slices.Equal(got[0], want[0]) || !slices.Equal(got[2], want[2]) || len(got) != 2 {
+		t.Errorf("read %v, %v", got, err)
+	}
+}
+
+func TestReadLogStopsAtTheFirstError(t *testing.T) {
+	c := start(t)
+	c.topics(1, "a")
+	c.produce("a", 0, "one", "two", "three")
+	own, n := errors.New("not understood"), 0
+	err := kafka.ReadLog(t.Context(), c.cfg, "a", []int32{0}, func(*kgo.Record) error {
+		if n++; n == 2 {
+			return own
+		}
+		return nil
+	})
+	if !errors.Is(err, own) || n != 2 {
+		t.Errorf("%v after %d records", err, n)
+	}
+}
+
+// Only what is committed counts, wherever the aborted stands.
+func TestReadLogSkipsTheAborted(t *testing.T) {
+	c := start(t)
+	c.topics(1, "a", "b", "c")
+	c.end(c.transaction("one", "a", 0, "x", "y"), kgo.TryAbort)
+	c.holds("a", 0) // nothing else
+	c.produce("a", 0, "1")
+	c.end(c.transaction("two", "a", 0, "2", "3"), kgo.TryCommit)
+	c.end(c.transaction("three", "a", 0, "x"), kgo.TryAbort)
+	c.produce("a", 0, "4")
+	c.holds("a", 0, "1", "2", "3", "4")
+	c.end(c.transaction("four", "a", 0, "x", "y"), kgo.TryAbort)
+	c.holds("a", 0, "1", "2", "3", "4") // at the end
+	c.end(c.transaction("five", "b", 0, "1"), kgo.TryCommit)
+	c.holds("b", 0, "1") // a marker is the last thing in the log
+}
+
+// A transaction that is still open may yet be committed by the previous owner:
+// reading on without it would restore too little.
+func TestReadLogWaitsForOpenTransactions(t *testing.T) {
+	c := start(t)
+	c.topics(1, "commit", "abort")
+	for topic, try := range map[string]kgo.TransactionEndTry{"commit": kgo.TryCommit, "abort": kgo.TryAbort} {
+		c.produce(topic, 0, "1")
+		open := c.transaction(topic, topic, 0, "2", "3")
+		c.produce(topic, 0, "4") // behind the open one
+
+		soon, cancel := context.WithTimeout(t.Context(), 300*time.Millisecond)
+		got, err := c.log(soon, topic, 0)
+		cancel()
+		if !errors.Is(err, context.DeadlineExceeded) || len(got[0]) > 1 {
+			t.Fatalf("with an open transaction ReadLog gives %q, %v", got[0], err)
+		}
+		type answer struct {
+			got map[int32][]string
+			err error
+		}
+		waiting := make(chan answer, 1)
+		go func() {
+			got, err := c.log(t.Context(), topic, 0)
+			waiting <- answer{got, err}
+		}()
+		c.end(open, try)
+		want := []string{"1", "2", "3", "4"}
+		if try == kgo.TryAbort {
+			want = []string{"1", "4"}
+		}
+		if a := <-waiting; a.err != nil || !slices.Equal(a.got[0], want) {
+			t.Errorf("after the end (commit %v) ReadLog gives %q, %v; want %q", try, a.got[0], a.err, want)
+		}
+	}
+}
+
+// What retention deleted is not waited for.
+func TestReadLogAfterDeletion(t *testing.T) {
+	c := start(t)
+	c.topics(1, "a")
+	c.produce("a", 0, "1", "2", "3", "4")
+	drop := func(to int64) {
+		t.Helper()
+		offsets, err := c.adm.ListEndOffsets(t.Context(), "a")
+		if err != nil {
+			t.Fatal(err)
+		}
+		list := offsets.Offsets()
+		list["a"][0] = kadm.Offset{Topic: "a", At: to, LeaderEpoch: list["a"][0].LeaderEpoch}
+		if _, err := c.adm.DeleteRecords(t.Context(), list); err != nil {
+			t.Fatal(err)
+		}
+	}
+	drop(2)
+	c.holds("a", 0, "3", "4")
+	drop(4)
+	c.holds("a", 0)
+}

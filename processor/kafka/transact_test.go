@@ -1,0 +1,230 @@
+package kafka_test
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"keytrail/processor/kafka"
+)
+
+// values are n different values.
+func values(from, n int) (list []string) {
+	for i := range n {
+		list = append(list, fmt.Sprint("v", from+i))
+	}
+	return list
+}
+
+// echoed checks that topic "out" holds the values of topic "in", each once and
+// in order, by partition.
+func (c *cluster) echoed(want map[int32][]string) {
+	c.t.Helper()
+	for p, list := range want {
+		numbered := make([]string, len(list))
+		for i, v := range list {
+			numbered[i] = fmt.Sprint(i, " ", v)
+		}
+		c.holds("out", p, numbered...)
+	}
+}
+
+// What was read, what was written and the offsets are committed together; after
+// a restart the stage goes on where it was.
+func TestTransactCommits(t *testing.T) {
+	c := start(t)
+	c.topics(2, "in", "out")
+	want := map[int32][]string{0: values(0, 40), 1: values(100, 30)}
+	c.produce("in", 0, want[0][:20]...)
+	c.produce("in", 1, want[1]...)
+	s := c.run("one", func(t *kafka.Transact, _ *echo) { t.Records = 7 }) // several transactions
+	s.wait("all is processed", func() bool { return s.seen == 50 })
+	s.stop()
+	c.echoed(map[int32][]string{0: want[0][:20], 1: want[1]})
+	if a, b := c.committed("g", "in", 0), c.committed("g", "in", 1); a != 20 || b != 30 {
+		t.Errorf("offsets %d and %d, want 20 and 30", a, b)
+	}
+	c.produce("in", 0, want[0][20:]...)
+	s = c.run("two", func(*kafka.Transact, *echo) {})
+	s.wait("the rest is processed", func() bool { return s.seen == 20 })
+	s.stop()
+	c.echoed(want)
+	if !slices.Contains(s.calls, "assign [0 1]") || s.calls[len(s.calls)-1] != "revoke [0 1]" {
+		t.Errorf("calls %q", s.calls)
+	}
+}
+
+// A graceful stop ends the transaction at hand, however much of its interval is
+// left.
+func TestGracefulStopCommits(t *testing.T) {
+	c := start(t)
+	c.topics(1, "in", "out")
+	c.produce("in", 0, values(0, 10)...)
+	s := c.run("one", func(t *kafka.Transact, _ *echo) { t.Interval = time.Hour })
+	s.wait("all is processed", func() bool { return s.seen == 10 })
+	if got := c.committed("g", "in", 0); got > 0 {
+		t.Fatalf("offset %d before the end of the transaction", got)
+	}
+	s.stop()
+	c.echoed(map[int32][]string{0: values(0, 10)})
+	if got := c.committed("g", "in", 0); got != 10 {
+		t.Errorf("offset %d, want 10", got)
+	}
+}
+
+// An error of the processor ends the stage, and nothing of the transaction at
+// hand is seen.
+func TestProcessorErrorEndsTheStage(t *testing.T) {
+	own := errors.New("a frame is missing")
+	for _, f := range []struct {
+		name string
+		edit func(*echo)
+	}{
+		{"Process", func(e *echo) {
+			e.onProcess = func(r *kgo.Record) error {
+				if string(r.Value) == "v5" {
+					return own
+				}
+				return nil
+			}
+		}},
+		{"Output", func(e *echo) {
+			e.onOutput = func() error {
+				if e.seen == 10 {
+					return own
+				}
+				return nil
+			}
+		}},
+	} {
+		t.Run(f.name, func(t *testing.T) {
+			c := start(t)
+			c.topics(1, "in", "out")
+			c.produce("in", 0, values(0, 10)...)
+			s := c.run("one", func(t *kafka.Transact, e *echo) { t.Interval, t.Records = patience, 10; f.edit(e) })
+			if err := s.end(); !errors.Is(err, own) || !strings.Contains(err.Error(), "stage g") {
+				t.Errorf("the stage ends with %v", err)
+			}
+			c.holds("out", 0)
+			if got := c.committed("g", "in", 0); got > 0 {
+				t.Errorf("offset %d is committed", got)
+			}
+			if n := len(s.calls); n < 2 || s.calls[n-2] != "aborted" || s.calls[n-1] != "revoke [0]" {
+				t.Errorf("calls %q", s.calls)
+			}
+		})
+	}
+}
+
+// State that can not be restored is tried again: it may be Kafka's fault. The
+// records wait meanwhile.
+func TestAssignIsTriedAgain(t *testing.T) {
+	c := start(t)
+	c.topics(1, "in", "out")
+	c.produce("in", 0, values(0, 5)...)
+	failures := 2
+	s := c.run("one", func(_ *kafka.Transact, e *echo) {
+		e.onAssign = func() error {
+			if failures--; failures >= 0 {
+				return errors.New("not readable")
+			}
+			return nil
+		}
+	})
+	s.wait("all is processed", func() bool { return s.seen == 5 })
+	s.stop()
+	c.echoed(map[int32][]string{0: values(0, 5)})
+}
+
+func TestGiveUpWhenStateCanNotBeRestored(t *testing.T) {
+	c := start(t)
+	c.topics(1, "in", "out")
+	own := errors.New("not readable")
+	s := c.run("one", func(t *kafka.Transact, e *echo) {
+		t.GiveUp = 300 * time.Millisecond
+		e.onAssign = func() error { return own }
+	})
+	if err := s.end(); !errors.Is(err, own) || !strings.Contains(err.Error(), "stage g: no progress") {
+		t.Errorf("the stage ends with %v", err)
+	}
+}
+
+// A second member takes partitions over. The transaction at hand is aborted, the
+// state goes back to the last commit, and no record is echoed twice or lost.
+func TestRebalanceAbortsAndAssignsAgain(t *testing.T) {
+	c := start(t)
+	c.topics(4, "in", "out")
+	want := map[int32][]string{}
+	feed := func(n int) {
+		for p := range int32(4) {
+			more := values(len(want[p]), n)
+			c.produce("in", p, more...)
+			want[p] = append(want[p], more...)
+		}
+	}
+	feed(10)
+	one := c.run("one", func(*kafka.Transact, *echo) {})
+	one.wait("the first has processed all", func() bool { return one.seen >= 40 })
+	two := c.run("two", func(*kafka.Transact, *echo) {})
+	// The first keeps records in an open transaction while it is asked for
+	// partitions.
+	one.wait("the first has an aborted transaction", func() bool { return slices.Contains(one.calls, "aborted") })
+	two.wait("the second has partitions", func() bool { return len(two.count) == 2 })
+	one.wait("the first has the other ones", func() bool { return len(one.count) == 2 })
+	feed(10)
+	two.wait("the second works", func() bool { return two.seen >= 20 })
+	one.mu.Lock()
+	at := slices.Index(one.calls, "aborted")
+	rest := slices.Clone(one.calls[at:])
+	one.mu.Unlock()
+	if !slices.ContainsFunc(rest, func(s string) bool { return strings.HasPrefix(s, "assign") }) {
+		t.Errorf("after the abort nothing was assigned again: %q", rest)
+	}
+	one.stop()
+	two.wait("the second has all", func() bool { return len(two.count) == 4 })
+	feed(5)
+	total := 4 * 25
+	three := func() int {
+		n := 0
+		for p := range int32(4) {
+			n += int(c.committed("g", "in", p))
+		}
+		return n
+	}
+	two.wait("all is processed", func() bool { return two.seen+one.seen >= total })
+	two.stop()
+	if n := three(); n != total {
+		t.Errorf("offsets add up to %d, want %d", n, total)
+	}
+	c.echoed(want)
+}
+
+// Without a broker the stage ends, for the process to be started again.
+func TestGiveUpWithoutABroker(t *testing.T) {
+	for _, f := range []struct {
+		name string
+		busy bool
+	}{{"busy", true}, {"idle", false}} {
+		t.Run(f.name, func(t *testing.T) {
+			c := start(t)
+			c.topics(1, "in", "out")
+			c.produce("in", 0, values(0, 5)...)
+			s := c.run("one", func(t *kafka.Transact, e *echo) {
+				t.GiveUp = 500 * time.Millisecond
+				if f.busy {
+					t.Interval = time.Second
+				}
+			})
+			s.wait("all is processed", func() bool { return s.seen == 5 })
+			c.broker.Close()
+			if err := s.end(); err == nil || !strings.Contains(err.Error(), "stage g: no progress") {
+				t.Errorf("the stage ends with %v", err)
+			}
+		})
+	}
+}

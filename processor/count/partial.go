@@ -72,12 +72,20 @@ func insert(s *wire.Set, hash uint64, n int64) {
 // Merge adds q to p; both are of the same window of the same entity. Of q only
 // the samples' strings are kept.
 func Merge(p, q *wire.Partial) {
-	for _, c := range q.Counters {
-		p.Counters = add(p.Counters, c.ID, c.N)
+	if len(p.Counters) == 0 { // most windows see one partial only: copied whole, in one allocation
+		p.Counters = append(p.Counters, q.Counters...)
+	} else {
+		for _, c := range q.Counters {
+			p.Counters = add(p.Counters, c.ID, c.N)
+		}
 	}
 	for i := range q.Sets {
-		for _, v := range q.Sets[i].Values {
-			insert(&p.Sets[i], v.Hash, v.N)
+		if len(p.Sets[i].Values) == 0 && !p.Sets[i].Capped && len(q.Sets[i].Values) <= MaxDistinct {
+			p.Sets[i].Values = append(p.Sets[i].Values, q.Sets[i].Values...)
+		} else {
+			for _, v := range q.Sets[i].Values {
+				insert(&p.Sets[i], v.Hash, v.N)
+			}
 		}
 		p.Sets[i].Capped = p.Sets[i].Capped || q.Sets[i].Capped
 	}

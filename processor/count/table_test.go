@@ -3,6 +3,7 @@ package count
 import (
 	"cmp"
 	"fmt"
+	"maps"
 	"math/rand/v2"
 	"slices"
 	"strings"
@@ -132,53 +133,59 @@ func TestSplittingAStreamChangesNothing(t *testing.T) {
 	}
 }
 
-// The windows, counted a second time in a plain way.
+// tally is a window, counted in a plain way.
+type tally struct {
+	counters map[wire.CounterID]int64
+	peers    map[string]bool
+}
+
+func (w *tally) add(c *Call, peers []string) {
+	for _, s := range peers {
+		if s != normalize.NoEntity {
+			w.peers[s] = true
+		}
+	}
+	w.counters[wire.CounterCalls]++
+	w.counters[wire.CounterClass+wire.CounterID(c.Class)]++
+	w.counters[wire.CounterContext+wire.CounterID(c.Context)]++
+	for id, yes := range map[wire.CounterID]bool{
+		wire.CounterDenied: c.Outcome == normalize.OutcomeDenied, wire.CounterFailed: c.Outcome == normalize.OutcomeFailed,
+		wire.CounterDirect: c.Direct, wire.CounterService: !c.Direct, wire.CounterCrossAccount: c.Cross, wire.CounterSelf: c.Self,
+	} {
+		if yes {
+			w.counters[id]++
+		}
+	}
+	for _, r := range c.Rules.Rules() {
+		if r.BlindSpot {
+			w.counters[wire.CounterBlindSpot]++
+		} else {
+			w.counters[wire.CounterRule]++
+		}
+	}
+}
+
 func TestTableCountsWhatTheCallsSay(t *testing.T) {
 	rng := rand.New(rand.NewPCG(6, 6))
-	table, want := NewTable(size), map[string]map[wire.CounterID]int64{}
-	peers := map[string]map[string]bool{}
+	table, want := NewTable(size), map[string]*tally{}
 	for i := range 2000 {
 		c := randomCall(rng, i)
 		table.Add(&c, 1)
-		start := c.Time / size * size
+		at := func(e wire.Entity) *tally {
+			name := fmt.Sprintf("%q %d", e.StateKey(), c.Time/size*size)
+			if want[name] == nil {
+				want[name] = &tally{map[wire.CounterID]int64{}, map[string]bool{}}
+			}
+			return want[name]
+		}
 		keys := []string{c.KeyARN}
 		if c.SecondARN != "" {
 			keys = append(keys, c.SecondARN)
 		}
-		tally := func(e wire.Entity, with []string) {
-			name := fmt.Sprintf("%q %d", e.StateKey(), start)
-			if want[name] == nil {
-				want[name], peers[name] = map[wire.CounterID]int64{}, map[string]bool{}
-			}
-			for _, s := range with {
-				if s != normalize.NoEntity {
-					peers[name][s] = true
-				}
-			}
-			n := want[name]
-			n[wire.CounterCalls]++
-			n[wire.CounterClass+wire.CounterID(c.Class)]++
-			n[wire.CounterContext+wire.CounterID(c.Context)]++
-			for id, yes := range map[wire.CounterID]bool{
-				wire.CounterDenied: c.Outcome == normalize.OutcomeDenied, wire.CounterFailed: c.Outcome == normalize.OutcomeFailed,
-				wire.CounterDirect: c.Direct, wire.CounterService: !c.Direct, wire.CounterCrossAccount: c.Cross, wire.CounterSelf: c.Self,
-			} {
-				if yes {
-					n[id]++
-				}
-			}
-			for _, r := range c.Rules.Rules() {
-				if r.BlindSpot {
-					n[wire.CounterBlindSpot]++
-				} else {
-					n[wire.CounterRule]++
-				}
-			}
-		}
-		tally(wire.Entity{Scope: wire.ScopePrincipal, Principal: c.Principal}, keys)
+		at(wire.Entity{Scope: wire.ScopePrincipal, Principal: c.Principal}).add(&c, keys)
 		for _, key := range keys {
-			tally(wire.Entity{Scope: wire.ScopeKey, KeyARN: key}, []string{c.Principal})
-			tally(wire.Entity{Scope: wire.ScopePair, KeyARN: key, Principal: c.Principal}, nil)
+			at(wire.Entity{Scope: wire.ScopeKey, KeyARN: key}).add(&c, []string{c.Principal})
+			at(wire.Entity{Scope: wire.ScopePair, KeyARN: key, Principal: c.Principal}).add(&c, nil)
 		}
 	}
 	if table.Len() != len(want) {
@@ -186,19 +193,16 @@ func TestTableCountsWhatTheCallsSay(t *testing.T) {
 	}
 	for p := range table.All() {
 		name := fmt.Sprintf("%q %d", p.StateKey(), p.Start)
-		if len(p.Counters) != len(want[name]) {
-			t.Errorf("%s: counters %v, want %v", name, p.Counters, want[name])
-		}
+		w := want[name]
+		got := map[wire.CounterID]int64{}
 		for _, c := range p.Counters {
-			if want[name][c.ID] != c.N {
-				t.Errorf("%s: counter %s is %d, want %d", name, c.ID.Name(), c.N, want[name][c.ID])
-			}
+			got[c.ID] = c.N
 		}
-		if len(p.Sets[wire.SetPeers].Values) != len(peers[name]) {
-			t.Errorf("%s: %d peers, want %d", name, len(p.Sets[wire.SetPeers].Values), len(peers[name]))
+		if !maps.Equal(got, w.counters) || len(p.Sets[wire.SetPeers].Values) != len(w.peers) {
+			t.Errorf("%s: counters %v, %d peers; want %v, %d", name, p.Counters, len(p.Sets[wire.SetPeers].Values), w.counters, len(w.peers))
 		}
-		if len(p.Samples) != int(min(want[name][wire.CounterCalls], MaxSamples)) {
-			t.Errorf("%s: samples %q of %d calls", name, p.Samples, want[name][wire.CounterCalls])
+		if len(p.Samples) != int(min(w.counters[wire.CounterCalls], MaxSamples)) {
+			t.Errorf("%s: samples %q of %d calls", name, p.Samples, w.counters[wire.CounterCalls])
 		}
 	}
 }

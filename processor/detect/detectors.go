@@ -117,11 +117,12 @@ var probing = detector{"key_probing", KindRefusals, []string{"T1580", "T1526"}, 
 		ent.Principal, atLeast(n, w.Sets[wire.SetRefused].Capped), span(e.cfg.Size))}, true
 }}
 
-// known tells whether the entity had calls in a window before start, and within
-// the retention: one that was silent for longer is new again, whether or not it
-// has been forgotten yet.
+// known tells whether the entity had calls in another window that closed, and
+// not longer before start than the retention: one that was silent for longer is
+// new again, whether or not it has been forgotten yet. That other window may be
+// a later one: a late call is no second first use.
 func (ent *Entity) known(start, retention int64) bool {
-	return ent.Since != 0 && ent.Since < start && start-ent.Seen <= retention
+	return ent.Since != 0 && start-ent.Seen <= retention
 }
 
 // fade forgets what the entity has learned when it was silent for longer than

@@ -157,6 +157,8 @@ func TestFirstUse(t *testing.T) {
 	}
 	r.add(decrypt(at+size, 1, 3), 2)
 	expect(t, r.advance(at+2*size)) // not again
+	r.add(decrypt(at-size, 1, 3), 1)
+	expect(t, r.advance(at+2*size)) // not for an earlier call that comes late
 	// After the retention it is new again, whether or not it was forgotten.
 	r.routine(at+2*size, at+4*day, 1, 1, 1)
 	r.add(decrypt(at+4*day, 1, 3), 2)

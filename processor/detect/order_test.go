@@ -3,6 +3,7 @@ package detect_test
 import (
 	"cmp"
 	"fmt"
+	"maps"
 	"math/rand/v2"
 	"slices"
 	"testing"
@@ -126,6 +127,35 @@ func nameOf(e wire.Entity, start int64) string {
 	return fmt.Sprintf("%q %s", e.StateKey(), stamp(start))
 }
 
+// finalWindows has the calls arrive in some order and returns the final windows
+// with their anomalies, as text. want are the calls of each.
+func finalWindows(t *testing.T, rng *rand.Rand, calls []count.Call, want map[string]int64, kinds map[detect.Kind]int, forgotten *int) map[string]string {
+	t.Helper()
+	e := detect.NewEngine(hasty(), nil)
+	finals := map[string]string{}
+	run(t, rng, e, arrivals(rng, calls, disorder), func(results []detect.Result) {
+		for _, r := range results {
+			if !r.Closed {
+				continue
+			}
+			name := nameOf(r.Entity, r.Start)
+			if finals[name] != "" {
+				t.Fatalf("%s is published as final twice", name)
+			}
+			if n := get(&r, wire.CounterCalls); n != want[name] {
+				t.Fatalf("%s has %d calls, want %d", name, n, want[name])
+			}
+			for i := range r.Anomalies {
+				kinds[r.Anomalies[i].Kind]++
+				r.Anomalies[i].Calls = nil // a call that moved is named or not, as the commits fell
+			}
+			finals[name] = describe(r)
+		}
+		e.Changes(func(*detect.Entity) {}, func(wire.Entity) { *forgotten++ })
+	}, func(p *wire.Partial) { t.Fatalf("%s is late", nameOf(p.Entity, p.Start)) })
+	return finals
+}
+
 // Whatever the order of arrival within the disorder, the commits and the points
 // at which the watermark moves: the final windows and their anomalies are the
 // same, each published once, and hold every call once.
@@ -137,53 +167,19 @@ func TestOrderChangesNothing(t *testing.T) {
 		want := plain(calls)
 		var first map[string]string
 		for order := range uint64(5) {
-			rng := rand.New(rand.NewPCG(seed, 2+order))
-			e := detect.NewEngine(hasty(), nil)
-			finals := map[string]string{}
-			run(t, rng, e, arrivals(rng, calls, disorder), func(results []detect.Result) {
-				for _, r := range results {
-					if !r.Closed {
-						continue
-					}
-					name := nameOf(r.Entity, r.Start)
-					if finals[name] != "" {
-						t.Fatalf("seed %d order %d: %s is published as final twice", seed, order, name)
-					}
-					if n := get(&r, wire.CounterCalls); n != want[name] {
-						t.Fatalf("seed %d order %d: %s has %d calls, want %d", seed, order, name, n, want[name])
-					}
-					for i := range r.Anomalies {
-						kinds[r.Anomalies[i].Kind]++
-						r.Anomalies[i].Calls = nil // a call that moved is named or not, as the commits fell
-					}
-					finals[name] = describe(r)
-				}
-				e.Changes(func(*detect.Entity) {}, func(wire.Entity) { forgotten++ })
-			}, func(p *wire.Partial) {
-				t.Fatalf("seed %d order %d: %s is late", seed, order, nameOf(p.Entity, p.Start))
-			})
-			seen := 0
-			for name := range want {
-				if finals[name] != "" {
-					seen++
-				}
-			}
-			// A window that a copy was taken from may have been shown when it was open.
-			if seen != len(want) || len(finals)-seen > len(calls)/10 {
-				t.Fatalf("seed %d order %d: %d of %d windows, and %d others", seed, order, seen, len(want), len(finals)-seen)
-			}
-			for name := range finals {
-				if want[name] == 0 {
-					delete(finals, name)
-				}
-			}
+			finals := finalWindows(t, rand.New(rand.NewPCG(seed, 2+order)), calls, want, kinds, &forgotten)
 			if first == nil {
-				first = finals
+				first = maps.Clone(finals)
 			}
 			for name := range want {
-				if finals[name] != first[name] {
+				if finals[name] == "" || finals[name] != first[name] {
 					t.Fatalf("seed %d order %d: %s\n%s\nin another order\n%s", seed, order, name, finals[name], first[name])
 				}
+				delete(finals, name)
+			}
+			// A window that a copy was taken from may have been shown when it was open.
+			if len(finals) > len(calls)/10 {
+				t.Fatalf("seed %d order %d: %d windows that should not be", seed, order, len(finals))
 			}
 		}
 	}

@@ -66,7 +66,9 @@ type Topic struct {
 // factor, and returns the number of partitions of each. A topic that exists
 // keeps its partitions and settings. It waits until the cluster knows them all.
 func EnsureTopics(ctx context.Context, c Config, replication int16, topics []Topic) (map[string]int32, error) {
-	cl, err := kgo.NewClient(c.Options()...)
+	// New topics are asked for until they are there, and by default the client
+	// would answer from what it learned five seconds ago.
+	cl, err := kgo.NewClient(append(c.Options(), kgo.MetadataMinAge(50*time.Millisecond))...)
 	if err != nil {
 		return nil, fmt.Errorf("cannot make a Kafka client: %w", err)
 	}

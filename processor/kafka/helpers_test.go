@@ -148,6 +148,7 @@ type echo struct {
 	out     []*kgo.Record
 	calls   []string // what was called, in order, without Process
 	seen    int      // records processed
+	commits int      // transactions that were not aborted
 }
 
 func newEcho(c *cluster) *echo {
@@ -236,7 +237,22 @@ func (e *echo) Committed(ok bool) {
 	e.out = nil
 	if !ok {
 		e.note("aborted")
+		return
 	}
+	e.commits++
+	e.changed.Broadcast()
+}
+
+func (e *echo) has(call string) bool {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return slices.Contains(e.calls, call)
+}
+
+func (e *echo) saw() int {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return e.seen
 }
 
 // wait waits until done is true of the processor.

@@ -58,7 +58,9 @@ func ReadLog(ctx context.Context, c Config, topic string, list []int32, f func(*
 				return
 			}
 			if failed == nil && !r.Attrs.IsControl() {
-				failed = f(r)
+				if err := f(r); err != nil {
+					failed = Fatal(err)
+				}
 			}
 		})
 		if failed != nil {

@@ -87,6 +87,11 @@ func (t *Transact) Run(ctx context.Context, p Processor) error {
 type processorError struct{ err error }
 
 func (e *processorError) Error() string { return e.err.Error() }
+func (e *processorError) Unwrap() error { return e.err }
+
+// Fatal marks an error of Assign that beginning again would only repeat, such as
+// state that can not be read: Run ends with it at once.
+func Fatal(err error) error { return &processorError{err} }
 
 // session is one run of a group session, until ctx is done or something fails.
 type session struct {
@@ -95,6 +100,10 @@ type session struct {
 	p     Processor
 	log   *slog.Logger
 	owned map[int32]bool
+	// open tells that a transaction has begun. One without records or output is
+	// not ended but used again: ending it would hold up the next for half a
+	// second, and the broker does not know of it yet.
+	open bool
 
 	mu      sync.Mutex // guards changes, which the client's callbacks append to
 	changes []change
@@ -184,19 +193,27 @@ func (s *session) dropAll() {
 // transaction collects records for the interval, processes them, and commits
 // what comes of them together with their offsets.
 func (s *session) transaction(ctx context.Context) error {
-	if err := s.gts.Begin(); err != nil {
-		return fmt.Errorf("cannot begin a transaction: %w", err)
+	if !s.open {
+		if err := s.gts.Begin(); err != nil {
+			return fmt.Errorf("cannot begin a transaction: %w", err)
+		}
+		s.open = true
 	}
-	err := s.collect(ctx)
+	n, err := s.collect(ctx)
 	var out []*kgo.Record
 	if err == nil {
 		if out, err = s.p.Output(time.Now()); err != nil {
 			err = &processorError{err}
 		}
 	}
+	if err == nil && n == 0 && len(out) == 0 && ctx.Err() == nil {
+		s.p.Committed(true)
+		return nil
+	}
+	s.open = false
 	// The end of a transaction is not given up when ctx is done: a graceful stop
 	// finishes it. The deadline is for a broker that is gone.
-	end, cancel := context.WithTimeout(context.WithoutCancel(ctx), 30*time.Second)
+	end, cancel := context.WithTimeout(context.WithoutCancel(ctx), min(30*time.Second, s.t.GiveUp))
 	defer cancel()
 	if err != nil {
 		s.gts.End(end, kgo.TryAbort)
@@ -247,17 +264,17 @@ func (s *session) again(ctx context.Context) error {
 
 // collect polls and processes until the interval is over or there are records
 // enough.
-func (s *session) collect(ctx context.Context) error {
+func (s *session) collect(ctx context.Context) (n int, err error) {
 	deadline, cancel := context.WithTimeout(ctx, s.t.Interval)
 	defer cancel()
-	for n := 0; n < s.t.Records && deadline.Err() == nil; {
+	for n < s.t.Records && deadline.Err() == nil {
 		fetches := s.gts.PollRecords(deadline, s.t.Records-n)
 		if err := s.ownership(ctx); err != nil {
-			return fmt.Errorf("cannot restore: %w", err)
+			return n, fmt.Errorf("cannot restore: %w", err)
 		}
 		for _, e := range fetches.Errors() {
 			if !errors.Is(e.Err, context.DeadlineExceeded) && !errors.Is(e.Err, context.Canceled) {
-				return fmt.Errorf("cannot read topic %q partition %d: %w", e.Topic, e.Partition, e.Err)
+				return n, fmt.Errorf("cannot read topic %q partition %d: %w", e.Topic, e.Partition, e.Err)
 			}
 		}
 		for it := fetches.RecordIter(); !it.Done(); {
@@ -267,9 +284,9 @@ func (s *session) collect(ctx context.Context) error {
 			}
 			n++
 			if err := s.p.Process(r); err != nil {
-				return &processorError{err}
+				return n, &processorError{err}
 			}
 		}
 	}
-	return nil
+	return n, nil
 }

@@ -7,6 +7,7 @@ package state
 
 import (
 	"fmt"
+	"strconv"
 	"strings"
 
 	"keytrail/processor/detect"
@@ -92,8 +93,9 @@ func parseStateKey(s string) (wire.Entity, error) {
 	case ok && kind == "p":
 		return wire.Entity{Scope: wire.ScopePrincipal, Principal: rest}, nil
 	case ok && kind == "x":
-		if key, principal, ok := strings.Cut(rest, "\n"); ok {
-			return wire.Entity{Scope: wire.ScopePair, KeyARN: key, Principal: principal}, nil
+		digits, both, _ := strings.Cut(rest, "\n")
+		if n, err := strconv.Atoi(digits); err == nil && n >= 0 && n <= len(both) {
+			return wire.Entity{Scope: wire.ScopePair, KeyARN: both[:n], Principal: both[n:]}, nil
 		}
 	}
 	return wire.Entity{}, fmt.Errorf("state key %q names no entity", s)

@@ -72,7 +72,7 @@ func (d *detector) Assign(ctx context.Context, partitions []int32) error {
 	for p, records := range last {
 		t := d.newTask(p)
 		if err := t.restore(records); err != nil {
-			return fmt.Errorf("partition %d: %w", p, err)
+			return kafka.Fatal(fmt.Errorf("partition %d: %w", p, err))
 		}
 		d.tasks[p] = t
 		if len(records) > 0 {
@@ -150,7 +150,7 @@ func (d *detector) Process(r *kgo.Record) error {
 func (t *detectTask) admit(f *wire.Frame) (fresh bool, err error) {
 	last, known := t.meta.Applied[f.Source]
 	switch {
-	case known && f.Sequence <= last.Sequence && f.To <= last.To && f.Sequence != 1:
+	case known && f.Sequence <= last.Sequence && f.To <= last.To && (f.Sequence != 1 || f.Source < 0):
 		return false, nil
 	case known && f.Sequence == last.Sequence+1 && f.From == last.To:
 	case !known, f.Sequence == 1 && f.From >= last.To:

@@ -1,6 +1,10 @@
 package wire
 
-import "keytrail/schemas/semconv"
+import (
+	"strconv"
+
+	"keytrail/schemas/semconv"
+)
 
 // Scope says what a window counts over.
 type Scope uint8
@@ -34,8 +38,9 @@ type Entity struct {
 }
 
 // StateKey returns the entity's name as one string, distinct for every entity
-// and the same for ever: it keys the changelog and decides the owner. KMS key
-// ARNs hold no line feed.
+// and the same for ever: it keys the changelog and decides the owner. A pair's
+// begins with the length of its first part, because whoever calls KMS can put
+// any character into a key id, and the refused call is recorded.
 func (e Entity) StateKey() string {
 	switch e.Scope {
 	case ScopeKey:
@@ -43,7 +48,7 @@ func (e Entity) StateKey() string {
 	case ScopePrincipal:
 		return "p\n" + e.Principal
 	}
-	return "x\n" + e.KeyARN + "\n" + e.Principal
+	return "x\n" + strconv.Itoa(len(e.KeyARN)) + "\n" + e.KeyARN + e.Principal
 }
 
 // Owner returns the partition, of n, whose detect task owns e. A pair lives with

@@ -115,7 +115,7 @@ func plain(text string) string {
 // standard input or a pipe ends when a's context does.
 func (a *app) objects(paths []string) iter.Seq2[source.Object, error] {
 	return func(yield func(source.Object, error) bool) {
-		for o, err := range source.Objects(paths) {
+		for o, err := range source.Archives(source.Objects(paths)) {
 			if err == nil && o.Name == source.Stdin {
 				o.Open = func() (io.ReadCloser, error) { return io.NopCloser(a.stdin), nil }
 			}

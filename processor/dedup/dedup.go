@@ -47,6 +47,16 @@ func (s *Set) Add(id wire.CallID, at int64) bool {
 	return t.add(id)
 }
 
+// Has tells whether id, of a call at event time at (ns), is in the set.
+func (s *Set) Has(id wire.CallID, at int64) bool {
+	for b := at/span - 1; b <= at/span+1; b++ {
+		if t := s.buckets[b]; t != nil && t.has(id) {
+			return true
+		}
+	}
+	return false
+}
+
 // Forget drops the ids of calls before the event time before (ns), in whole
 // buckets.
 func (s *Set) Forget(before int64) {

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kgo"
+	"github.com/twmb/franz-go/pkg/kmsg"
 )
 
 // Processor is the work inside the transactions: what a stage does with the
@@ -40,12 +41,17 @@ type Transact struct {
 	TransactionID string        // unique among running processes
 	Interval      time.Duration // the longest time between the first record and the commit
 	Records       int           // the most records in one transaction
+	// LargeTopic is made with max.message.bytes of MaxBatchBytes; "" for none.
+	LargeTopic string
 	// GiveUp is how long the stage tries without one successful commit or poll
 	// before it ends with an error, for the process to be started again.
 	GiveUp time.Duration
 }
 
-// MaxBatchBytes bounds a batch that a stage produces: 4 MiB. Only the state of
+// usualBatchBytes bounds a batch for topics with Kafka's usual bound of 1 MiB.
+const usualBatchBytes = 1_000_012
+
+// MaxBatchBytes bounds a batch for Transact.LargeTopic: 4 MiB. Only the state of
 // an entity can need more than Kafka's usual 1 MiB: 100 windows (package detect
 // allows no more) of 4 sets of 512 values of up to 18 bytes would be 3.7 MB.
 const MaxBatchBytes = 4 << 20
@@ -105,8 +111,13 @@ type session struct {
 	// second, and the broker does not know of it yet.
 	open bool
 
-	mu      sync.Mutex // guards changes, which the client's callbacks append to
-	changes []change
+	tick time.Time // of the last output without records
+
+	mu          sync.Mutex // guards what the client's callbacks report
+	changes     []change
+	generations int    // that began since the last end of a transaction
+	member      string // of the last assignment, with its generation
+	generation  int32
 }
 
 // change is one decision of the group about partitions, in the order in which
@@ -123,10 +134,22 @@ func (t *Transact) session(ctx context.Context, p Processor, log *slog.Logger) (
 		kgo.ConsumerGroup(t.Group), kgo.ConsumeTopics(t.Topic), kgo.TransactionalID(t.TransactionID),
 		kgo.TransactionTimeout(20*time.Second), // below the session timeout of 45 s
 		kgo.RecordPartitioner(kgo.ManualPartitioner()),
-		kgo.ProducerBatchMaxBytes(MaxBatchBytes),
+		kgo.ProducerBatchMaxBytesFn(func(topic string) int32 {
+			if topic == t.LargeTopic {
+				return MaxBatchBytes
+			}
+			return usualBatchBytes
+		}),
 		kgo.ProducerLinger(0), // End flushes at once; lingering would only wait
 		kgo.ProducerBatchCompression(kgo.Lz4Compression(), kgo.NoCompression()),
-		kgo.OnPartitionsAssigned(func(_ context.Context, _ *kgo.Client, m map[string][]int32) { s.note(true, m[t.Topic]) }),
+		// Called once in every generation of the group, with nothing new as well.
+		kgo.OnPartitionsAssigned(func(_ context.Context, cl *kgo.Client, m map[string][]int32) {
+			s.note(true, m[t.Topic])
+			s.mu.Lock()
+			defer s.mu.Unlock()
+			s.generations++
+			s.member, s.generation = cl.GroupMetadata()
+		}),
 		kgo.OnPartitionsRevoked(func(_ context.Context, _ *kgo.Client, m map[string][]int32) { s.note(false, m[t.Topic]) }),
 		kgo.OnPartitionsLost(func(_ context.Context, _ *kgo.Client, m map[string][]int32) { s.note(false, m[t.Topic]) }),
 	)...)
@@ -190,6 +213,26 @@ func (s *session) dropAll() {
 	s.p.Revoke(all)
 }
 
+// holds asks the broker whether the group is still as it was when partitions
+// were assigned last. A commit of offsets is checked by the broker; an output
+// without records commits none, and a process that was paused for longer than
+// the session may be alone in believing that it owns anything.
+func (s *session) holds(ctx context.Context) bool {
+	s.mu.Lock()
+	req := kmsg.NewPtrHeartbeatRequest()
+	req.Group, req.MemberID, req.Generation = s.t.Group, s.member, s.generation
+	s.mu.Unlock()
+	if req.MemberID == "" {
+		return false
+	}
+	resp, err := req.RequestWith(ctx, s.gts.Client())
+	return err == nil && resp.ErrorCode == 0
+}
+
+// tickEvery is how often a processor may write something without having read
+// anything: what it has to tell then is that time passes.
+const tickEvery = time.Second
+
 // transaction collects records for the interval, processes them, and commits
 // what comes of them together with their offsets.
 func (s *session) transaction(ctx context.Context) error {
@@ -200,6 +243,12 @@ func (s *session) transaction(ctx context.Context) error {
 		s.open = true
 	}
 	n, err := s.collect(ctx)
+	if err == nil && n == 0 {
+		if time.Since(s.tick) < tickEvery || !s.holds(ctx) {
+			return nil
+		}
+		s.tick = time.Now()
+	}
 	var out []*kgo.Record
 	if err == nil {
 		if out, err = s.p.Output(time.Now()); err != nil {
@@ -215,40 +264,59 @@ func (s *session) transaction(ctx context.Context) error {
 	// finishes it. The deadline is for a broker that is gone.
 	end, cancel := context.WithTimeout(context.WithoutCancel(ctx), min(30*time.Second, s.t.GiveUp))
 	defer cancel()
+	if err == nil {
+		err = s.produce(end, out)
+	}
 	if err != nil {
 		s.gts.End(end, kgo.TryAbort)
 		s.p.Committed(false)
 		return err
 	}
-	var mu sync.Mutex
-	var failed error
-	for _, r := range out {
-		s.gts.Produce(end, r, func(_ *kgo.Record, err error) {
-			if err != nil {
-				mu.Lock()
-				failed = err
-				mu.Unlock()
-			}
-		})
-	}
 	committed, err := s.gts.End(end, kgo.TryCommit)
-	mu.Lock()
-	defer mu.Unlock()
-	if err == nil && !committed && failed != nil {
-		err = failed
-	}
 	s.p.Committed(committed && err == nil)
 	if err != nil {
 		return fmt.Errorf("cannot end a transaction: %w", err)
 	}
-	if !committed { // a rebalance: state goes back to the last commit
-		s.log.Info("a transaction was aborted by a rebalance")
-		return s.again(ctx)
+	s.mu.Lock()
+	generations := s.generations
+	s.generations = 0
+	s.mu.Unlock()
+	switch {
+	case committed:
+		return nil
+	case generations > 1:
+		// The client reports only the first revocation before an end: partitions may
+		// have gone and come without our knowing. A new session knows.
+		return errors.New("the group was rebalanced more than once during a transaction")
 	}
-	return nil
+	s.log.Info("a transaction was aborted by a rebalance")
+	return s.again(ctx)
 }
 
-// again has every owned partition restored.
+// produce writes the records and waits for them. The end of a transaction does
+// not look at what became of them: without this, one that was refused would be
+// missing in a transaction that commits.
+func (s *session) produce(ctx context.Context, records []*kgo.Record) error {
+	var mu sync.Mutex
+	var failed error
+	for _, r := range records {
+		s.gts.Produce(ctx, r, func(r *kgo.Record, err error) {
+			if err != nil {
+				mu.Lock()
+				failed = fmt.Errorf("cannot write %d bytes to topic %q partition %d: %w", len(r.Value), r.Topic, r.Partition, err)
+				mu.Unlock()
+			}
+		})
+	}
+	if err := s.gts.Client().Flush(ctx); err != nil {
+		return fmt.Errorf("cannot write %d records: %w", len(records), err)
+	}
+	mu.Lock()
+	defer mu.Unlock()
+	return failed
+}
+
+// again has every owned partition restored: state goes back to the last commit.
 func (s *session) again(ctx context.Context) error {
 	if err := s.ownership(ctx); err != nil {
 		return fmt.Errorf("cannot restore: %w", err)
@@ -258,7 +326,10 @@ func (s *session) again(ctx context.Context) error {
 		all = append(all, p)
 	}
 	s.p.Revoke(all)
-	s.note(true, all)
+	// In front of what the group has decided meanwhile, which may take some away.
+	s.mu.Lock()
+	s.changes = append([]change{{true, all}}, s.changes...)
+	s.mu.Unlock()
 	return nil
 }
 

@@ -225,7 +225,8 @@ func TestTransactWritesLargeRecords(t *testing.T) {
 	}
 	large := strings.Repeat("x", kafka.MaxBatchBytes-1000)
 	c.produce("in", 0, "v0")
-	s := c.run("one", func(_ *kafka.Transact, e *echo) {
+	s := c.run("one", func(t *kafka.Transact, e *echo) {
+		t.LargeTopic = "out"
 		e.onProcess = func(r *kgo.Record) error { r.Value = []byte(large); return nil }
 	})
 	s.wait("it is processed", func() bool { return s.seen == 1 })

@@ -211,7 +211,12 @@ type reader struct {
 
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 
-func newReader(s *Scanner) *reader { return &reader{s: s, norm: normalize.New(s.cfg.Normalize)} }
+// batchFacts is how many facts a worker collects before it takes the pool's lock.
+const batchFacts = 4096
+
+func newReader(s *Scanner) *reader {
+	return &reader{s: s, norm: normalize.New(s.cfg.Normalize), batch: make([]fact, 0, batchFacts)}
+}
 
 // object reads all records of one object.
 func (r *reader) object(ctx context.Context, o source.Object) error {
@@ -294,9 +299,6 @@ func (r *reader) dead(err error) error {
 // flush hands the collected facts to the pool.
 func (r *reader) flush() error {
 	err := r.s.pool.add(r.batch)
-	if r.batch == nil {
-		r.batch = make([]fact, 0, 4096)
-	}
 	r.batch = r.batch[:0]
 	return err
 }

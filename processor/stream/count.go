@@ -40,6 +40,7 @@ type countTask struct {
 	seen      *dedup.Set
 	credits   map[wire.CallID]count.Call // calls credited by a copy that a better one may correct
 	progress  eventtime.Progress
+	begun     bool // it has counted something, now or before a restart
 	sequence  uint64
 	from, to  int64      // offsets counted since the last commit: [from, to)
 	lastEvent int64      // wall clock of the last record, ns
@@ -62,20 +63,26 @@ func (c *counter) Assign(ctx context.Context, partitions []int32) error {
 	n := 0
 	err := kafka.ReadLog(ctx, c.p.Kafka, c.p.Topics.Dedup, partitions, func(r *kgo.Record) error {
 		n++
-		return c.tasks[r.Partition].restore(r.Value)
+		return c.tasks[r.Partition].restore(r.Value, &c.p.Window)
 	})
+	for _, p := range partitions { // the time of the restore was no silence of the source
+		c.tasks[p].lastEvent = time.Now().UnixNano()
+	}
 	if err == nil && n > 0 {
 		c.p.Log.Info("count: state restored", "partitions", len(partitions), "commits", n, "took", time.Since(began).Round(time.Millisecond))
 	}
 	return err
 }
 
-func (t *countTask) restore(value []byte) error {
+// restore takes one record of the dedup topic. The topic holds more than the
+// dedup horizon: what is older is passed over, so that a restart needs no more
+// memory than running does.
+func (t *countTask) restore(value []byte, w *Window) error {
 	log, err := state.DecodeCounted(value)
 	if err != nil {
 		return err
 	}
-	t.sequence, t.from, t.to = log.Sequence, log.To, log.To
+	t.begun, t.sequence, t.from, t.to = true, log.Sequence, log.To, log.To
 	t.progress.Raise(log.Watermark)
 	t.sent.Watermark = log.Watermark
 	for _, k := range log.Keys {
@@ -84,6 +91,7 @@ func (t *countTask) restore(value []byte) error {
 	for _, credit := range log.Credits {
 		t.credit(credit)
 	}
+	t.forget(log.Watermark, w)
 	return nil
 }
 
@@ -109,6 +117,11 @@ func (c *counter) Process(r *kgo.Record) error {
 	if r.Offset < t.to {
 		return nil // counted before the group's offset was lost: the state knows better
 	}
+	if !t.begun {
+		// No state of its own: a new source, or one whose log was deleted while
+		// everything was stopped. It goes on where the group's offset stands.
+		t.from, t.begun = r.Offset, true
+	}
 	t.to = r.Offset + 1
 	c.now = time.Now().UnixNano()
 	t.lastEvent = c.now
@@ -126,7 +139,7 @@ func (c *counter) Process(r *kgo.Record) error {
 	case c.call.Time > c.now+MaxFuture:
 		c.dead(r, "future", "the event time is more than a day ahead of the clock")
 		return nil
-	case mark != eventtime.None && eventtime.Start(c.call.Time, w.Detect.Size)+w.Detect.Size+w.Detect.Lateness <= mark:
+	case mark != eventtime.None && !t.seen.Has(c.call.ID, c.call.Time) && eventtime.Start(c.call.Time, w.Detect.Size)+w.Detect.Size+w.Detect.Lateness <= mark:
 		c.stats.late++
 		c.dead(r, "late", fmt.Sprintf("the event's window closed at the watermark %s", time.Unix(0, mark).UTC().Format(time.RFC3339)))
 		return nil
@@ -207,10 +220,14 @@ func (c *counter) output(t *countTask) {
 		t.progress.Raise(c.now - w.OutOfOrderness)
 	}
 	idle, mark := silent >= w.IdleAfter, t.progress.Watermark()
-	news := t.to > t.from || t.sequence == 0
+	news := t.to > t.from
 	// A watermark that only follows the clock is told in steps of a minute: often
 	// enough to close windows, and a hundred times fewer frames.
 	if !news && idle == t.sent.Idle && mark < t.sent.Watermark+int64(time.Minute) {
+		return
+	}
+	if !t.begun {
+		c.absent(t, mark, idle)
 		return
 	}
 	c.frames(t, mark, idle)
@@ -219,6 +236,16 @@ func (c *counter) output(t *countTask) {
 	t.from, t.keys, t.changed = t.to, nil, nil
 	t.table.Reset()
 	t.forget(mark, w)
+}
+
+// absent tells detect of a source that has had no record yet, so that it does
+// not wait for one. Such frames have the sequence number 0 and count nothing.
+func (c *counter) absent(t *countTask, mark int64, idle bool) {
+	f := wire.Frame{Source: t.partition, Watermark: mark, Idle: idle}
+	for q := range c.p.Partitions[c.p.Topics.Partials] {
+		c.out = append(c.out, &kgo.Record{Topic: c.p.Topics.Partials, Partition: q, Value: wire.AppendFrame(nil, &c.enc, &f)})
+	}
+	t.sent = f
 }
 
 // frameBytes is the size from which on a frame's partials go on in a further

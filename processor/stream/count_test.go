@@ -19,7 +19,7 @@ func bigCommit(calls int) (*counter, *countTask) {
 	p := &Pipeline{Topics: wire.DefaultTopics(), Window: Window{Detect: detect.DefaultConfig(), CloseAfter: int64(time.Hour), IdleAfter: int64(time.Hour)}}
 	p.Partitions = map[string]int32{p.Topics.Partials: 3, p.Topics.Events: 2, p.Topics.Dedup: 2}
 	c := &counter{p: p, tasks: map[int32]*countTask{}}
-	t := &countTask{partition: 1, seen: dedup.NewSet(), credits: map[wire.CallID]count.Call{}, table: count.NewTable(p.Window.Detect.Size),
+	t := &countTask{partition: 1, begun: true, seen: dedup.NewSet(), credits: map[wire.CallID]count.Call{}, table: count.NewTable(p.Window.Detect.Size),
 		sent: wire.Frame{Watermark: eventtime.None}, from: 10, to: int64(10 + calls), lastEvent: time.Now().UnixNano()}
 	c.tasks[1] = t
 	for i := range calls {

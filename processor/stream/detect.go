@@ -149,6 +149,13 @@ func (d *detector) Process(r *kgo.Record) error {
 // been counted.
 func (t *detectTask) admit(f *wire.Frame) (fresh bool, err error) {
 	last, known := t.meta.Applied[f.Source]
+	if f.Sequence == 0 { // a source without records: it only says that it is there
+		if !known {
+			t.meta.Applied[f.Source] = state.Applied{Watermark: f.Watermark, Idle: f.Idle}
+		}
+		t.sources.Set(f.Source, f.Watermark, f.Idle)
+		return true, nil
+	}
 	switch {
 	case known && f.Sequence <= last.Sequence && f.To <= last.To && (f.Sequence != 1 || f.Source < 0):
 		return false, nil

@@ -26,7 +26,6 @@ type forwarder struct {
 	rec    otellog.Record
 	batch  []sink.Record
 	dead   map[sink.Reason]int
-	taken  int
 }
 
 // forwardPoll bounds the records held at a time: 5,000 of about 3 kB, 15 MB.
@@ -87,17 +86,16 @@ func (f *forwarder) loop(ctx context.Context) error {
 	failing := time.Time{}
 	for ctx.Err() == nil {
 		fetches := f.client.PollRecords(ctx, forwardPoll)
-		if err := fetches.Err(); err != nil && ctx.Err() == nil {
-			if failing.IsZero() {
-				failing = time.Now()
-			}
-			if time.Since(failing) > giveUp {
-				return fmt.Errorf("sink %q: cannot read from Kafka for %v: %w", f.d.Name, giveUp, err)
-			}
-			continue // the client backs off by itself
+		// One partition's error comes in the same poll as the records of others,
+		// which are delivered all the same; the client goes on trying.
+		if err := fetches.Err(); err == nil {
+			failing = time.Time{}
+		} else if ctx.Err() == nil && failing.IsZero() {
+			failing = time.Now()
+		} else if ctx.Err() == nil && time.Since(failing) > giveUp {
+			return fmt.Errorf("sink %q: cannot read from Kafka for %v: %w", f.d.Name, giveUp, err)
 		}
-		failing = time.Time{}
-		f.batch, f.dead, f.taken = f.batch[:0], nil, 0
+		f.batch, f.dead = f.batch[:0], nil
 		received := 0
 		for it := fetches.RecordIter(); !it.Done(); {
 			r := it.Next()

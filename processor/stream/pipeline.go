@@ -209,7 +209,7 @@ func (p *Pipeline) transact(stage, topic string) *kafka.Transact {
 	return &kafka.Transact{
 		Kafka: p.Kafka, Group: p.TransactionID + "-" + stage, Topic: topic,
 		TransactionID: p.TransactionID + "-" + stage + "-" + hex.EncodeToString(unique[:]),
-		Interval:      p.Interval, Records: p.Records, GiveUp: giveUp,
+		Interval:      p.Interval, Records: p.Records, GiveUp: giveUp, LargeTopic: p.Topics.State,
 	}
 }
 

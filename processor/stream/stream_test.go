@@ -51,7 +51,8 @@ func pipeline(t *testing.T, brokers []string) *Pipeline {
 		Kafka: kafka.Config{Brokers: brokers, ClientID: "test", Log: quiet()}, Topics: wire.DefaultTopics(),
 		Events: 3, Partials: 2, Replication: 1, TransactionID: "test", Interval: 50 * time.Millisecond, Records: 2000,
 		Window: Window{Detect: detect.DefaultConfig(), OutOfOrderness: int64(15 * time.Minute), FutureSkew: int64(5 * time.Minute),
-			IdleAfter: int64(time.Second), CloseAfter: int64(3 * time.Second)},
+			// Longer than a rebalance takes: what comes after it would be late.
+			IdleAfter: int64(time.Second), CloseAfter: int64(12 * time.Second)},
 		Telemetry: tel, Log: quiet(),
 	}
 }

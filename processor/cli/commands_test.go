@@ -1,0 +1,135 @@
+package cli_test
+
+import (
+	"encoding/json"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"keytrail/schemas/jsonschema"
+)
+
+func TestHelp(t *testing.T) {
+	commands := []string{"demo", "scan", "normalize", "run", "generate", "config", "schema", "version"}
+	for _, arg := range []string{"help", "-h", "--help"} {
+		out := keytrail(t, nil, arg).wants(t, 0).stdout
+		for _, c := range commands {
+			if !regexp.MustCompile(`(?m)^  ` + c + `\b.{20,}`).MatchString(out) {
+				t.Errorf("%s: nothing about %s:\n%s", arg, c, out)
+			}
+		}
+	}
+	if out := keytrail(t, nil).wants(t, 2, "Usage: keytrail COMMAND"); out.stdout != "" {
+		t.Errorf("without a command there is output: %s", out.stdout)
+	}
+	for _, c := range commands {
+		out := keytrail(t, nil, c, "-h").wants(t, 0)
+		if !strings.HasPrefix(out.stdout, "Usage: keytrail "+c) || out.stderr != "" {
+			t.Errorf("%s -h says %q, and on stderr %q", c, out.stdout, out.stderr)
+		}
+	}
+	out := keytrail(t, nil, "scan", "-h").stdout
+	for _, want := range []string{"-windows all|anomalous|none", "(default anomalous)", "-window size", "(default 5m0s)", "-threshold probability", "(default 1e-06)", "-dead-letter FILE"} {
+		if !strings.Contains(out, want) {
+			t.Errorf("scan -h does not say %q:\n%s", want, out)
+		}
+	}
+}
+
+func TestVersion(t *testing.T) {
+	if out := keytrail(t, nil, "version").wants(t, 0).stdout; !regexp.MustCompile(`^keytrail \d+\.\d+\.\d+ \(schema \d+\.\d+\.\d+\)\n$`).MatchString(out) {
+		t.Errorf("version says %q", out)
+	}
+}
+
+func TestSchema(t *testing.T) {
+	names := lines(keytrail(t, nil, "schema").wants(t, 0).stdout)
+	if !slices.Equal(names, jsonschema.EventNames()) || !slices.Contains(names, windowEvent) {
+		t.Errorf("schema lists %v", names)
+	}
+	for _, name := range names {
+		want, err := jsonschema.Schema(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if out := keytrail(t, nil, "schema", name).wants(t, 0).stdout; out != string(want) || !json.Valid([]byte(out)) {
+			t.Errorf("schema %s is not the one of the records", name)
+		}
+	}
+}
+
+// What config prints is a configuration that says the same, without secrets.
+func TestConfig(t *testing.T) {
+	t.Setenv("TOKEN", "hunter2")
+	text := "kafka: {brokers: [\"127.0.0.1:9092\"], prefix: eu.}\nwindow: {size: 10m}\nsinks:\n" +
+		"  - {name: siem, type: otlp, endpoint: \"http://127.0.0.1:4318\", headers: {Authorization: \"Bearer ${TOKEN}\"}}\n"
+	path := write(t, inTemp(t, "keytrail.yaml"), text)
+	if out := keytrail(t, nil, "config", "check", "-c", path).wants(t, 0).stdout; out != path+" is valid\n" {
+		t.Errorf("config check says %q", out)
+	}
+	printed := keytrail(t, nil, "config", "print", "-c", path).wants(t, 0).stdout
+	for _, want := range []string{"prefix: eu.", "size: 10m", "out_of_orderness: 15m", "name: siem", "${TOKEN}"} {
+		if !strings.Contains(printed, want) {
+			t.Errorf("config print lacks %q:\n%s", want, printed)
+		}
+	}
+	if strings.Contains(printed, "hunter2") {
+		t.Error("config print shows a secret")
+	}
+	again := write(t, inTemp(t, "printed.yaml"), printed)
+	if out := keytrail(t, nil, "config", "print", "-c", again).wants(t, 0).stdout; out != printed {
+		t.Errorf("printed, and printed after reading it back, differ:\n%s\n%s", printed, out)
+	}
+	defaults := write(t, inTemp(t, "defaults.yaml"), keytrail(t, nil, "config", "print").wants(t, 0).stdout)
+	keytrail(t, nil, "config", "check", "-c", defaults).wants(t, 0)
+}
+
+// The same seed gives the same files, with the labels of what is in them.
+func TestGenerate(t *testing.T) {
+	var first string
+	var files []string
+	for range 2 {
+		dir := filepath.Join(t.TempDir(), "trail")
+		args := []string{"generate", "--out", dir, "--seed", "5", "--duration", "30h", "--events", "1000", "--start", "2026-02-02T00:00:00Z", "--scenarios", "burst,key_deletion"}
+		keytrail(t, nil, args...).wants(t, 0, " records in ", dir)
+		text, err := os.ReadFile(filepath.Join(dir, "labels.json"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		var truth struct {
+			Start  time.Time
+			Labels []struct{ Scenario string }
+		}
+		if err := json.Unmarshal(text, &truth); err != nil {
+			t.Fatal(err)
+		}
+		if !truth.Start.Equal(time.Date(2026, 2, 2, 0, 0, 0, 0, time.UTC)) || len(truth.Labels) < 2 || truth.Labels[0].Scenario != "burst" {
+			t.Errorf("labels.json says %+v", truth)
+		}
+		records := 0
+		for _, r := range recordsIn(t, filepath.Join(dir, "AWSLogs")) {
+			records += len(r)
+		}
+		if list := filesBelow(t, dir); first == "" {
+			first, files = string(text), list
+		} else if first != string(text) || !slices.Equal(files, list) || len(list) < 100 || records < 500_000 {
+			t.Errorf("the second trail has other files or labels: %d and %d files, %d bytes", len(files), len(list), records)
+		}
+		keytrail(t, nil, args...).wants(t, 1, "already holds AWSLogs", dir)
+	}
+}
+
+func TestGenerateInterrupted(t *testing.T) {
+	heavy(t)
+	dir := t.TempDir()
+	p := start(t, nil, nil, "generate", "--out", dir, "--events", "5000000")
+	until(t, "there are files", func() bool { _, err := os.Stat(filepath.Join(dir, "AWSLogs")); return err == nil })
+	p.signal(t, syscall.SIGINT)
+	o := outcome{code: p.code(t, 10*time.Second), stderr: p.stderr.String()}
+	o.wants(t, 1, "keytrail: interrupted")
+}

@@ -1,0 +1,219 @@
+package cli_test
+
+import (
+	"bufio"
+	"encoding/hex"
+	"fmt"
+	"io/fs"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// small is a demo that ends soon.
+var small = []string{"demo", "--events", "4000", "--pace", "1s"}
+
+// saying waits until the process has printed text.
+func (p *process) saying(t *testing.T, text string) {
+	t.Helper()
+	until(t, fmt.Sprintf("it says %q", text), func() bool {
+		if strings.Contains(p.stdout.String(), text) {
+			return true
+		}
+		select {
+		case <-p.done:
+			t.Fatalf("it ended without saying %q:\n%s", text, p.stdout.String())
+		default:
+		}
+		return false
+	})
+}
+
+var (
+	tableHeader = regexp.MustCompile(`(?m)^WINDOW +SCOPE +CALLS +DENIED +ANOMALIES +ENTITY$`)
+	tableRow    = regexp.MustCompile(`(?m)^\d{4}-\d\d-\d\dT\d\d:\d\d:00Z +(key|principal) +[1-9]`)
+	sentence    = regexp.MustCompile(`(?m)^  ! (critical|high|medium|low) +[a-z_]+ +\S.*\.$`)
+	verdict     = regexp.MustCompile(`(?m)^(\d+) of (\d+) planted incidents found; \d+ anomalies in all`)
+)
+
+func TestDemo(t *testing.T) {
+	heavy(t)
+	p := start(t, nil, nil, small...)
+	p.saying(t, "All files are read")
+	addresses := listeners(t, p.cmd.Process.Pid)
+	for _, a := range addresses {
+		if !a.Addr().IsLoopback() {
+			t.Errorf("it listens on %v", a)
+		}
+	}
+	if len(addresses) < 2 {
+		t.Errorf("it listens on %v only, not on the broker's and the SIEM's address", addresses)
+	}
+	o := outcome{p.code(t, 55*time.Second), p.stdout.String(), p.stderr.String()}
+	o.wants(t, 0)
+	if o.stderr != "" {
+		t.Errorf("errors: %s", o.stderr)
+	}
+	p.leavesNothing(t)
+	for _, want := range []*regexp.Regexp{tableHeader, tableRow, sentence} {
+		if !want.MatchString(o.stdout) {
+			t.Errorf("the output has nothing like %v:\n%s", want, tail(o.stdout, 40))
+		}
+	}
+	m := verdict.FindStringSubmatch(o.stdout)
+	if m == nil {
+		t.Fatalf("no verdict:\n%s", tail(o.stdout, 40))
+	}
+	found, _ := strconv.Atoi(m[1])
+	planted, _ := strconv.Atoi(m[2])
+	if planted < 10 || found <= planted-found {
+		t.Errorf("%d of %d planted incidents found", found, planted)
+	}
+}
+
+// listeners returns the addresses on which a process listens for TCP.
+func listeners(t *testing.T, pid int) []netip.AddrPort {
+	t.Helper()
+	folder := fmt.Sprintf("/proc/%d", pid)
+	if _, err := os.Stat(folder); err != nil {
+		t.Skipf("NOT TESTED where nobody tells who listens: %v", err)
+	}
+	own := map[string]bool{}
+	fds, err := filepath.Glob(folder + "/fd/*")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, fd := range fds {
+		if link, err := os.Readlink(fd); err == nil && strings.HasPrefix(link, "socket:[") {
+			own[strings.Trim(link, "socket:[]")] = true
+		}
+	}
+	var all []netip.AddrPort
+	for _, table := range []string{"/net/tcp", "/net/tcp6"} {
+		text, err := os.ReadFile(folder + table)
+		if err != nil {
+			continue // no IPv6
+		}
+		for _, line := range lines(string(text))[1:] {
+			f := strings.Fields(line) // number, local, remote, state (0A: listens), ..., inode
+			if f[3] == "0A" && own[f[9]] {
+				all = append(all, procAddress(t, f[1]))
+			}
+		}
+	}
+	return all
+}
+
+// procAddress decodes "0100007F:1F90": words of four bytes, the lowest first.
+func procAddress(t *testing.T, text string) netip.AddrPort {
+	t.Helper()
+	host, port, _ := strings.Cut(text, ":")
+	b, err := hex.DecodeString(host)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for word := range slices.Chunk(b, 4) {
+		slices.Reverse(word)
+	}
+	address, _ := netip.AddrFromSlice(b)
+	n, err := strconv.ParseUint(port, 16, 16)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return netip.AddrPortFrom(address.Unmap(), uint16(n))
+}
+
+// --keep keeps the trail, the broker's data and what the SIEM got; and never
+// mixes two demos.
+func TestDemoKeep(t *testing.T) {
+	heavy(t)
+	dir := filepath.Join(t.TempDir(), "new", "demo")
+	o := keytrail(t, nil, append(small, "--keep", dir)...).wants(t, 0)
+	kept := filesBelow(t, dir)
+	for _, name := range []string{"trail/labels.json", "trail/AWSLogs/", "broker/", "siem.ndjson"} {
+		if !slices.ContainsFunc(kept, func(path string) bool { return strings.HasPrefix(path, name) }) {
+			t.Errorf("%s is not kept", name)
+		}
+	}
+	text, err := os.ReadFile(filepath.Join(dir, "siem.ndjson"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	anomalies, windows := map[string]bool{}, 0
+	for _, r := range each(t, string(text), validated) {
+		if r.EventName == anomalyEvent {
+			anomalies[r.str("keytrail.anomaly.id")] = true
+		} else {
+			windows++
+		}
+	}
+	if want := fmt.Sprintf("found; %d anomalies in all", len(anomalies)); windows < 10 || !strings.Contains(o.stdout, want) {
+		t.Errorf("the file has %d windows and %d anomalies; the verdict says otherwise:\n%s", windows, len(anomalies), tail(o.stdout, 3))
+	}
+	keytrail(t, nil, append(small, "--keep", dir)...).wants(t, 1, "cannot keep the demo in", dir, "name an empty folder")
+	if again, err := os.ReadFile(filepath.Join(dir, "siem.ndjson")); err != nil || string(again) != string(text) || !slices.Equal(filesBelow(t, dir), kept) {
+		t.Errorf("the refused demo touched what the first one kept (%v)", err)
+	}
+}
+
+// filesBelow returns the paths of the files below dir, in order.
+func filesBelow(t *testing.T, dir string) []string {
+	t.Helper()
+	var all []string
+	err := filepath.WalkDir(dir, func(path string, e fs.DirEntry, err error) error {
+		if err == nil && !e.IsDir() {
+			all = append(all, strings.TrimPrefix(path, dir+"/"))
+		}
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return all
+}
+
+func TestDemoInterrupted(t *testing.T) {
+	heavy(t)
+	for _, when := range []string{"Embedded Kafka broker on 127.0.0.1:", "CloudTrail records in ", "anomalies so far"} {
+		p := start(t, nil, nil, "demo", "--events", "20000", "--pace", "30s")
+		p.saying(t, when)
+		p.signal(t, syscall.SIGINT)
+		o := outcome{code: p.code(t, 20*time.Second), stderr: p.stderr.String()}
+		o.wants(t, 1, "keytrail: interrupted")
+		p.leavesNothing(t)
+	}
+}
+
+// A reader that goes away ends the demo, and it cleans up nevertheless.
+func TestDemoBrokenPipe(t *testing.T) {
+	heavy(t)
+	stdout, out, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	p := start(t, nil, out, "demo", "--events", "4000", "--pace", "30s")
+	out.Close()
+	if _, err := bufio.NewReader(stdout).ReadString('\n'); err != nil {
+		t.Error(err)
+	}
+	stdout.Close()
+	o := outcome{code: p.code(t, 20*time.Second), stderr: p.stderr.String()}
+	o.wants(t, 0)
+	p.leavesNothing(t)
+}
+
+// --for ends a demo whose trail is longer, with what was found by then.
+func TestDemoEndsInTime(t *testing.T) {
+	heavy(t)
+	o := keytrail(t, nil, "demo", "--events", "4000", "--pace", "10m", "--for", "3s").wants(t, 0)
+	if !strings.Contains(o.stdout, "--for 3s is over") || !verdict.MatchString(o.stdout) {
+		t.Errorf("want a verdict after 3s:\n%s", tail(o.stdout, 20))
+	}
+}

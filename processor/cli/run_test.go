@@ -1,0 +1,210 @@
+package cli_test
+
+import (
+	"fmt"
+	"net"
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// One process, the whole way: raw records in, windows, anomalies and events at
+// both sinks, and a graceful end.
+func TestRun(t *testing.T) {
+	heavy(t)
+	b, tr := startBroker(t), newTrail(t, 31, 2500)
+	at, server := collector(t, nil)
+	archive := inTemp(t, "archive.ndjson")
+	p := run(t, b.config(t, fileSink, otlpSink(server.URL)), archive)
+	p.ready(t)
+	b.produce(t, tr.records)
+	b.produce(t, tr.closer)
+	b.equals(t, tr.want)
+	at.gets(t, b, tr)
+	until(t, "the file has everything", func() bool { return archived(t, archive).missing(tr) == "" })
+	p.stop(t, syscall.SIGTERM)
+	if topic := b.undecided(t, "kms.events", "kms.partials", "kms.windows", "kms.anomalies"); topic != "" {
+		t.Errorf("the end left a transaction in %s undecided", topic)
+	}
+	if strings.Contains(p.stderr.String(), "level=ERROR") {
+		t.Error("an error was logged")
+	}
+}
+
+// Two processes with the same configuration share the partitions of each group;
+// one ends in the middle, and the other goes on with its share.
+func TestRunTwoShareTheWork(t *testing.T) {
+	heavy(t)
+	b, tr := startBroker(t), newTrail(t, 32, 2500)
+	config := b.config(t, fileSink)
+	first, second := inTemp(t, "1.ndjson"), inTemp(t, "2.ndjson")
+	one, two := run(t, config, first), run(t, config, second)
+	one.ready(t)
+	two.ready(t)
+	half := len(tr.records) / 2
+	b.produce(t, tr.records[:half])
+	for group, each := range map[string]int{"keytrail-count": 2, "keytrail-detect": 1} {
+		until(t, "two processes share "+group, func() bool {
+			n := 0
+			members, stable := b.group(t, group)
+			for _, partitions := range members {
+				if partitions == each {
+					n++
+				}
+			}
+			return stable && n == 2
+		})
+	}
+	one.stop(t, syscall.SIGINT)
+	b.produce(t, tr.records[half:])
+	b.produce(t, tr.closer)
+	b.equals(t, tr.want)
+	until(t, "the files together have everything", func() bool { return archived(t, first, second).missing(tr) == "" })
+	two.stop(t, syscall.SIGTERM)
+}
+
+// The stages run in different processes; the SIEM comes when everything is
+// already counted, and misses nothing. A stop while it is away is graceful too.
+func TestRunSplitStagesAndLateSink(t *testing.T) {
+	heavy(t)
+	b, tr := startBroker(t), newTrail(t, 33, 2000)
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	address := l.Addr().String()
+	if err := l.Close(); err != nil {
+		t.Fatal(err)
+	}
+	config := b.config(t, fileSink, otlpSink("http://"+address))
+	unused, archive := inTemp(t, "unused.ndjson"), inTemp(t, "archive.ndjson")
+	front := run(t, config, unused, "--stages", "normalize,count")
+	back := run(t, config, archive, "--stages", "detect, forward")
+	front.ready(t)
+	back.ready(t)
+	b.produce(t, tr.records)
+	b.produce(t, tr.closer)
+	b.equals(t, tr.want)
+	until(t, "the process notices that its sink is away", func() bool { return strings.Contains(back.stderr.String(), "sink=siem") })
+	back.stop(t, syscall.SIGTERM)
+
+	back = run(t, config, archive, "--stages", "forward")
+	back.ready(t)
+	if l, err = net.Listen("tcp", address); err != nil {
+		t.Fatal(err)
+	}
+	at, _ := collector(t, l)
+	at.gets(t, b, tr)
+	until(t, "the file has everything", func() bool { return archived(t, archive).missing(tr) == "" })
+	back.stop(t, syscall.SIGINT)
+	front.stop(t, syscall.SIGTERM)
+	if _, err := os.Stat(unused); err == nil {
+		t.Error("a process that does not forward opened the sink's file, which another one writes")
+	}
+}
+
+// A process killed in the middle of a transaction, twice: the next one takes the
+// work up, no call is lost or counted twice, and every event is forwarded.
+func TestRunSurvivesKill(t *testing.T) {
+	heavy(t)
+	b, tr := startBroker(t), newTrail(t, 34, 4000)
+	config := b.config(t, fileSink)
+	rest, archive := tr.records, inTemp(t, "archive.ndjson")
+	for _, topics := range [][]string{{"kms.windows", "kms.state"}, {"kms.partials"}} {
+		p := run(t, config, archive)
+		p.ready(t)
+		rest = b.killInTransaction(t, p, topics, rest)
+		b.evict(t, "keytrail-normalize", "keytrail-count", "keytrail-detect", "keytrail-forward-archive")
+	}
+	p := run(t, config, archive)
+	p.ready(t)
+	b.produce(t, rest)
+	b.produce(t, tr.closer)
+	// What the killed ones had begun blocks its readers until the broker gives it
+	// up, 20 s later.
+	log := b.equals(t, tr.want)
+	t.Logf("%d records of kms.windows are of aborted transactions", log.aborted)
+	until(t, "every event is in the file", func() bool { return archived(t, archive).missing(tr) == "" })
+	p.stop(t, syscall.SIGTERM)
+}
+
+// killInTransaction produces records bit by bit until one of the topics holds a
+// transaction that is not decided; it stops the process then, looks again, and
+// kills it if that is still so. It returns the records that are left.
+func (b *broker) killInTransaction(t *testing.T, p *process, topics []string, records [][]byte) (rest [][]byte) {
+	t.Helper()
+	until(t, "the process has joined its groups", func() bool {
+		for _, name := range []string{"keytrail-normalize", "keytrail-count", "keytrail-detect"} {
+			if members, stable := b.group(t, name); !stable || len(members) != 1 {
+				return false
+			}
+		}
+		return true
+	})
+	topic, left := "", len(records)/2
+	for topic == "" && len(records) > left {
+		b.produce(t, records[:25])
+		records = records[25:]
+		for i := 0; topic == "" && i < 60; i++ {
+			if b.undecided(t, topics...) == "" {
+				continue
+			}
+			p.signal(t, syscall.SIGSTOP)
+			if topic = b.undecided(t, topics...); topic == "" {
+				p.signal(t, syscall.SIGCONT)
+			}
+		}
+	}
+	t.Logf("killed in a transaction that writes to %q, with %d records left", topic, len(records))
+	p.signal(t, syscall.SIGKILL)
+	if code := p.code(t, 10*time.Second); code != -1 {
+		t.Errorf("exit code %d of a killed process", code)
+	}
+	return records
+}
+
+// A stop is graceful while Kafka can not be reached, too.
+func TestRunStopsWithoutKafka(t *testing.T) {
+	config := write(t, inTemp(t, "k.yaml"), "kafka: {brokers: [\"127.0.0.1:1\"]}\n")
+	p := run(t, config, "")
+	until(t, "it has tried", func() bool { return strings.Contains(p.stderr.String(), "127.0.0.1:1") })
+	p.stop(t, syscall.SIGTERM)
+}
+
+// With a broker of its own a process needs nothing and leaves nothing.
+func TestRunEmbedded(t *testing.T) {
+	heavy(t)
+	archive := inTemp(t, "archive.ndjson")
+	p := run(t, write(t, inTemp(t, "k.yaml"), "kafka: {embedded: true, partitions: {events: 2, partials: 2}}\nsinks:\n"+fileSink), archive)
+	p.ready(t)
+	p.stop(t, syscall.SIGINT)
+}
+
+// A configuration that is wrong stops the process before it does anything: with
+// the file, the line, the key, the value and what is allowed.
+func TestRunRefusesConfiguration(t *testing.T) {
+	f := func(text string, want ...string) {
+		t.Helper()
+		path := write(t, inTemp(t, "keytrail.yaml"), text)
+		for _, args := range [][]string{{"run", "-c", path}, {"config", "check", "-c", path}, {"config", "-c", path, "print"}} {
+			keytrail(t, nil, args...).wants(t, 2, append(want, "keytrail: "+path+":")...)
+		}
+	}
+	f("kafka:\n  broker: [a:1]\n", ":2: kafka.broker: unknown key", `did you mean "brokers"`, "allowed: brokers, embedded")
+	f("kafka: {embedded: true}\nwindow:\n  size: 90s\n", ":3: window.size: 1m30s", "whole number of minutes")
+	f("stages: [count, cuont]\n", `:1: stages[1]: "cuont" is not allowed; allowed: normalize, count, detect, forward`)
+	f("sinks:\n  - {name: a, type: file, path: x, take: {windows: some}}\n", `:2: sinks[0].take.windows: "some"`, "none, anomalous, all")
+	f("sinks:\n  - name: a\n    type: splunk\n", `:3: sinks[0].type: "splunk" is not allowed; allowed: otlp, file`)
+	f("commit: {interval: 1h}\n", ":1: commit.interval: 1h0m0s is out of range; allowed: 10ms to")
+	f("kafka: {brokers: [\"${KEYTRAIL_NOT_SET}\"]}\n", ":1: kafka.brokers[0]", "KEYTRAIL_NOT_SET")
+	f("kafka: [\n", "cannot parse YAML")
+	good := write(t, inTemp(t, "good.yaml"), "kafka: {embedded: true}\n")
+	keytrail(t, nil, "run", "-c", good, "--stages", "count,cuont").wants(t, 2, `--stages "count,cuont"`, `"cuont" is not allowed`, "normalize, count, detect, forward")
+	keytrail(t, nil, "run", "-c", good+"x").wants(t, 2, good+"x", "no such file")
+	folder := inTemp(t, "missing")
+	text := fmt.Sprintf("kafka: {embedded: true}\nsinks: [{name: a, type: file, path: %q}]\n", filepath.Join(folder, "x"))
+	keytrail(t, nil, "run", "-c", write(t, inTemp(t, "k.yaml"), text)).wants(t, 1, `sink "a"`, folder, "no such file")
+}

@@ -134,6 +134,18 @@ func (c *cluster) committed(group, topic string, partition int32) int64 {
 	return -1
 }
 
+// waitCommitted waits until a group has committed at.
+func (c *cluster) waitCommitted(group, topic string, partition int32, at int64) {
+	c.t.Helper()
+	deadline := time.Now().Add(patience)
+	for got := int64(-1); got != at; got = c.committed(group, topic, partition) {
+		if time.Now().After(deadline) {
+			c.t.Fatalf("partition %d of %s: waited in vain for offset %d, committed is %d", partition, topic, at, got)
+		}
+		time.Sleep(10 * time.Millisecond)
+	}
+}
+
 // echo is a processor that writes what it reads to topic "out", with the number
 // of records of the partition before it: its state, restored from there.
 type echo struct {

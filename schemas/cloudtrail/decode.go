@@ -1,11 +1,14 @@
 package cloudtrail
 
+import "unsafe"
+
 // Decoder decodes single events. The zero value is not usable; make one with
 // NewDecoder. A Decoder is not safe for concurrent use.
 type Decoder struct {
-	s   scanner
-	env envelope
-	lim Limits
+	s     scanner
+	lim   Limits
+	roots [kinds]node // the orders of names learned, by kind of object
+	nodes int         // below the roots
 }
 
 // NewDecoder returns a Decoder with the given limits (zero fields take their
@@ -16,16 +19,15 @@ func NewDecoder(lim Limits) *Decoder { return &Decoder{lim: lim.WithDefaults()} 
 // strings become views into data. It returns nil or a *BadRecord; an object
 // that is JSON but no CloudTrail event is ReasonEnvelope.
 func (d *Decoder) Decode(data []byte, ev *Event) error {
-	n, serr := d.value(data, ev)
+	n := d.value(data, ev)
 	bad := func(reason Reason, detail string) error {
 		raw, cut := clip(data)
 		return &BadRecord{Object: ev.Object, Index: ev.Index, Offset: ev.Offset, Reason: reason, Detail: detail, Raw: raw, Cut: cut}
 	}
-	if serr.bad() {
-		return bad(serr.reason, serr.detail)
+	if n == failed {
+		return bad(d.s.why.reason, d.s.why.detail)
 	}
-	d.s.pos = n
-	if d.s.space() != 0 || d.s.pos < len(data) {
+	if end, _ := d.s.space(n); end < len(data) {
 		return bad(ReasonSyntax, "bytes follow the event")
 	}
 	if !ev.isEvent() {
@@ -54,265 +56,233 @@ func (ev *Event) reset() {
 }
 
 // value decodes the JSON value at the start of data, which may go on behind it,
-// and returns the value's length. An object's event fields go to ev and its
-// envelope fields to d.env.
-func (d *Decoder) value(data []byte, ev *Event) (int, scanErr) {
+// and returns the place behind the value. An object's event fields go to ev and
+// its envelope fields to ev.env.
+func (d *Decoder) value(data []byte, ev *Event) int {
 	ev.reset()
-	d.env = envelope{}
 	s := &d.s
 	s.reset(data, d.lim.Depth)
-	if s.space() != '{' {
-		err := s.skip()
-		ev.Raw = data[:s.pos]
-		return s.pos, err
+	from, c := s.space(0)
+	var end int
+	if c == '{' {
+		end = d.object(kindRecord, from, ev)
+	} else {
+		end = s.skip(from)
 	}
-	from := s.pos
-	if err := d.record(ev); err.bad() {
-		return s.pos, err
+	if end != failed {
+		ev.Raw = data[from:end]
 	}
-	ev.Raw = data[from:s.pos]
-	return s.pos, scanErr{}
+	return end
 }
 
-// record decodes the members of the object at the scanner's position. Names
-// that no event has may belong to an envelope.
-func (d *Decoder) record(ev *Event) scanErr {
+// object decodes the object at pos along the tree of its kind's names.
+func (d *Decoder) object(k kind, pos int, ev *Event) int {
 	s := &d.s
-	var o objState
-	if err := s.open(&o); err.bad() {
-		return err
+	if !s.deeper() {
+		return failed
 	}
-	for {
-		name, ok, err := s.next(&o)
-		if err.bad() || !ok {
-			return err
-		}
-		if dst := ev.text(name); dst != nil {
-			err = s.text(dst)
-		} else {
-			err = d.part(ev, name)
-		}
-		if err.bad() {
-			return err
-		}
+	pos, c := s.space(pos + 1)
+	if c == '}' {
+		s.depth--
+		return pos + 1
 	}
-}
-
-// text returns where the text field called name goes, or nil. The cases, here
-// and in part, are the fields of "CloudTrail record contents".
-func (ev *Event) text(name string) *string {
-	switch name {
-	case "eventVersion":
-		return &ev.Version
-	case "eventTime":
-		return &ev.Time
-	case "eventSource":
-		return &ev.Source
-	case "eventName":
-		return &ev.Name
-	case "awsRegion":
-		return &ev.Region
-	case "sourceIPAddress":
-		return &ev.SourceIP
-	case "userAgent":
-		return &ev.UserAgent
-	case "errorCode":
-		return &ev.ErrorCode
-	case "errorMessage":
-		return &ev.ErrorMessage
-	case "requestID":
-		return &ev.RequestID
-	case "eventID":
-		return &ev.ID
-	case "sharedEventID":
-		return &ev.SharedID
-	case "eventType":
-		return &ev.Type
-	case "eventCategory":
-		return &ev.Category
-	case "apiVersion":
-		return &ev.APIVersion
-	case "recipientAccountId":
-		return &ev.RecipientAccount
-	case "vpcEndpointId":
-		return &ev.VPCEndpoint
-	case "vpcEndpointAccountId":
-		return &ev.VPCEndpointOwner
-	}
-	return nil
-}
-
-// part decodes the fields that are not text.
-func (d *Decoder) part(ev *Event, name string) scanErr {
-	s := &d.s
-	switch name {
-	case "readOnly":
-		return s.boolean(&ev.ReadOnly)
-	case "managementEvent":
-		return s.boolean(&ev.Management)
-	case "sessionCredentialFromConsole":
-		return s.boolean(&ev.ConsoleCredential)
-	case "userIdentity":
-		return s.identity(&ev.Identity)
-	case "tlsDetails":
-		return s.tls(&ev.TLS)
-	case "requestParameters":
-		return s.request(ev)
-	case "responseElements":
-		return s.response(&ev.Response)
-	case "serviceEventDetails":
-		return s.service(&ev.Service)
-	case "additionalEventData":
-		return s.extra(&ev.Extra)
-	case "addendum":
-		return s.addendum(&ev.Addendum)
-	case "resources":
-		return s.targets(&ev.Resources)
-	}
-	return d.env.member(s, name)
-}
-
-// identity decodes userIdentity.
-func (s *scanner) identity(id *Identity) scanErr {
-	var o objState
-	if ok, err := s.object(&o); !ok {
-		return err
-	}
-	for {
-		name, ok, err := s.next(&o)
-		if err.bad() || !ok {
-			return err
+	for n := &d.roots[k]; ; {
+		if c != '"' {
+			return s.unexpected(pos, "a name in quotes")
 		}
-		switch name {
-		case "type":
-			err = s.text(&id.Type)
-		case "principalId":
-			err = s.text(&id.PrincipalID)
-		case "arn":
-			err = s.text(&id.ARN)
-		case "accountId":
-			err = s.text(&id.Account)
-		case "accessKeyId":
-			err = s.text(&id.AccessKeyID)
-		case "userName":
-			err = s.text(&id.UserName)
-		case "invokedBy":
-			err = s.text(&id.InvokedBy)
-		case "identityProvider":
-			err = s.text(&id.IdentityProvider)
-		case "credentialId":
-			err = s.text(&id.CredentialID)
-		case "onBehalfOf":
-			err = s.members(field{"userId", &id.OnBehalfOfUser}, field{"identityStoreArn", &id.OnBehalfOfStore})
-		case "sessionContext":
-			err = s.session(id)
-		default:
-			err = s.skip()
-		}
-		if err.bad() {
-			return err
-		}
-	}
-}
-
-func (s *scanner) session(id *Identity) scanErr {
-	var o objState
-	if ok, err := s.object(&o); !ok {
-		return err
-	}
-	for {
-		name, ok, err := s.next(&o)
-		if err.bad() || !ok {
-			return err
-		}
-		switch name {
-		case "sessionIssuer":
-			err = s.members(field{"type", &id.IssuerType}, field{"principalId", &id.IssuerPrincipal},
-				field{"arn", &id.IssuerARN}, field{"accountId", &id.IssuerAccount}, field{"userName", &id.IssuerName})
-		case "attributes":
-			var mfa string
-			err = s.members(field{"creationDate", &id.SessionCreated}, field{"mfaAuthenticated", &mfa})
-			id.MFA = boolOf(mfa)
-		case "webIdFederationData":
-			err = s.members(field{"federatedProvider", &id.FederatedBy})
-		case "sourceIdentity":
-			err = s.text(&id.SourceIdentity)
-		default:
-			err = s.skip()
-		}
-		if err.bad() {
-			return err
-		}
-	}
-}
-
-func (s *scanner) tls(t *TLS) scanErr {
-	return s.members(field{"tlsVersion", &t.Version}, field{"cipherSuite", &t.Cipher}, field{"clientProvidedHostHeader", &t.Host})
-}
-
-func (s *scanner) service(v *Service) scanErr {
-	return s.members(field{"keyId", &v.KeyID}, field{"rotationType", &v.RotationType}, field{"keyOrigin", &v.KeyOrigin},
-		field{"previousKeyMaterialId", &v.PreviousMaterialID}, field{"currentKeyMaterialId", &v.CurrentMaterialID})
-}
-
-func (s *scanner) addendum(a *Addendum) scanErr {
-	return s.members(field{"reason", &a.Reason}, field{"originalEventID", &a.OriginalID},
-		field{"originalRequestID", &a.OriginalRequestID}, field{"updatedFields", &a.UpdatedFields})
-}
-
-func boolOf(text string) Bool {
-	switch text {
-	case "true":
-		return True
-	case "false":
-		return False
-	}
-	return Missing
-}
-
-// field is a name whose value goes to a string.
-type field struct {
-	name string
-	dst  *string
-}
-
-// members decodes an object of which only a few text fields matter.
-func (s *scanner) members(fields ...field) scanErr {
-	var o objState
-	if ok, err := s.object(&o); !ok {
-		return err
-	}
-	for {
-		name, ok, err := s.next(&o)
-		if err.bad() || !ok {
-			return err
-		}
-		dst := (*string)(nil)
-		for i := range fields {
-			if fields[i].name == name {
-				dst = fields[i].dst
-				break
+		child := n.follow(s.data, pos)
+		if child == nil {
+			var ok bool
+			if child, ok = d.learn(k, n, pos); !ok {
+				return failed
+			}
+			if child == nil {
+				return d.rest(k, n, pos, ev)
 			}
 		}
-		if dst != nil {
-			err = s.text(dst)
-		} else {
-			err = s.skip()
+		n = child
+		if pos, c = s.space(pos + len(n.quoted)); c != ':' {
+			return s.unexpected(pos, "':'")
 		}
-		if err.bad() {
-			return err
+		pos, c = s.space(pos + 1)
+		if n.field.act == actText && c == '"' {
+			pos = d.string(n, pos, ev)
+		} else {
+			pos = d.member(&n.field, n.name, pos, c, ev)
+		}
+		if pos == failed {
+			return failed
+		}
+		switch pos, c = s.space(pos); c {
+		case ',':
+			pos, c = s.space(pos + 1)
+		case '}':
+			s.depth--
+			return pos + 1
+		default:
+			return s.unexpected(pos, "',' or '}'")
 		}
 	}
 }
 
-// object opens the object at the scanner's position; any other value is passed
-// over and ok is false.
-func (s *scanner) object(o *objState) (ok bool, err scanErr) {
-	if s.space() != '{' {
-		return false, s.skip()
+// rest decodes the members of an object from the name at pos on, which is not in
+// the tree; n is the name before it.
+func (d *Decoder) rest(k kind, n *node, pos int, ev *Event) int {
+	s := &d.s
+	w := walk{base: len(s.keys)}
+	for ; n.up != nil; n = n.up {
+		s.duplicate(&w, n.name)
 	}
-	if err := s.open(o); err.bad() {
-		return false, err
+	for {
+		name, value, ok := s.next(&w, pos)
+		if !ok {
+			return value
+		}
+		f := k.field(name)
+		value, c := s.space(value)
+		if pos = d.member(&f, name, value, c, ev); pos == failed {
+			return failed
+		}
 	}
-	return true, scanErr{}
+}
+
+// string reads the string at pos into n's field.
+func (d *Decoder) string(n *node, pos int, ev *Event) int {
+	dst := (*string)(unsafe.Add(unsafe.Pointer(ev), n.field.at))
+	end, ok := n.again(d.s.data, pos)
+	if ok {
+		*dst = view(d.s.data[pos+1 : end-1])
+		return end
+	}
+	v, end := d.s.str(pos)
+	if end != failed {
+		*dst = v
+		if len(v) == end-pos-2 { // without escapes, so that its bytes are its value
+			n.remember(d.s.data[pos:end])
+		}
+	}
+	return end
+}
+
+// member reads the value at pos, which begins with c, as f wants it.
+func (d *Decoder) member(f *field, name string, pos int, c byte, ev *Event) int {
+	s := &d.s
+	at := unsafe.Add(unsafe.Pointer(ev), f.at)
+	switch f.act {
+	case actText:
+		return s.text(pos, (*string)(at))
+	case actBool:
+		return s.boolean(pos, (*Bool)(at))
+	case actObject:
+		if c == '{' {
+			return d.object(f.kind, pos, ev)
+		}
+	case actContext:
+		if c == '{' && len(ev.Context) == 0 {
+			return d.object(kindContext, pos, ev)
+		}
+	case actPair:
+		ev.Context = append(ev.Context, KV{Key: name})
+		return s.text(pos, &ev.Context[len(ev.Context)-1].Value)
+	case actJSON:
+		return s.json(pos, (*string)(at))
+	case actStrings:
+		return s.strings(pos, c, &ev.Lists.GrantOperations)
+	case actTargets:
+		return d.targets(pos, c, ev)
+	case actOthers:
+		n := len(ev.Resources)
+		pos = d.targets(pos, c, ev)
+		ev.Resources = ev.Resources[:n]
+		return pos
+	case actList, actDetail, actCarrier, actDigest:
+		return ev.env.member(s, f.act, pos, c)
+	}
+	return s.skip(pos)
+}
+
+// boolean reads true or false, bare or as a string; anything else is Missing.
+func (s *scanner) boolean(pos int, dst *Bool) int {
+	var v string
+	pos = s.text(pos, &v)
+	switch v {
+	case "true":
+		*dst = True
+	case "false":
+		*dst = False
+	}
+	return pos
+}
+
+// strings appends the string items of an array to *dst; other values and empty
+// strings are passed over.
+func (s *scanner) strings(pos int, c byte, dst *[]string) int {
+	if c != '[' {
+		return s.skip(pos)
+	}
+	var a items
+	pos = s.openArray(&a, pos)
+	for ok := true; pos != failed; {
+		if pos, ok = s.item(&a, pos); !ok {
+			return pos
+		}
+		if s.data[pos] != '"' {
+			pos = s.skip(pos)
+			continue
+		}
+		var v string
+		if v, pos = s.str(pos); v != "" {
+			*dst = append(*dst, v)
+		}
+	}
+	return failed
+}
+
+// target is an entry of resources while it is decoded. Copies that passed
+// through other tools spell ARN in lower case.
+type target struct {
+	Target
+	lower, version, id string
+}
+
+// targets decodes resources.
+//
+// A record cut inside its resources takes the records behind it in as further
+// resources, and the end of the file makes it whole again. So a target that has
+// a record's own name is where the next record begins.
+func (d *Decoder) targets(pos int, c byte, ev *Event) int {
+	s := &d.s
+	if c != '[' {
+		return s.skip(pos)
+	}
+	var a items
+	pos = s.openArray(&a, pos)
+	for ok := true; pos != failed; {
+		if pos, ok = s.item(&a, pos); !ok {
+			return pos
+		}
+		ev.item = target{}
+		switch pos, c = s.space(pos); c {
+		case '"': // EventBridge lists bare ARNs
+			pos = s.text(pos, &ev.item.ARN)
+		case '{':
+			pos = d.object(kindTarget, pos, ev)
+		default:
+			pos = s.skip(pos)
+		}
+		if pos == failed {
+			return failed
+		}
+		t := &ev.item
+		if t.version != "" || t.id != "" {
+			return s.syntax("a record begins inside the resources of another")
+		}
+		if t.ARN == "" {
+			t.ARN = t.lower
+		}
+		if t.Target != (Target{}) {
+			ev.Resources = append(ev.Resources, t.Target)
+		}
+	}
+	return failed
 }

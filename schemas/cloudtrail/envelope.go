@@ -1,6 +1,9 @@
 package cloudtrail
 
-import "strings"
+import (
+	"strings"
+	"unsafe"
+)
 
 // envelope is what an object says that is no CloudTrail event but carries one:
 // the members under names which no event has.
@@ -20,43 +23,38 @@ type envelope struct {
 	detailType, source, id, time, account, region string // EventBridge's own fields
 }
 
-// member reads one member of an object that is perhaps an envelope.
-func (e *envelope) member(s *scanner, name string) scanErr {
-	switch name {
-	case "Records", "Events", "logEvents":
-		if s.space() == '[' {
-			return s.json(&e.list)
-		}
-	case "detail":
-		if s.space() == '{' {
-			e.isDetail = true
-			return s.json(&e.object)
-		}
-	case "CloudTrailEvent", "message", "log", "event", "Message", "Body", "body":
-		switch s.space() {
-		case '"':
-			return s.text(&e.text)
-		case '{':
-			return s.json(&e.object)
-		}
-	case "detail-type":
-		return s.text(&e.detailType)
-	case "source":
-		return s.text(&e.source)
-	case "id":
-		return s.text(&e.id)
-	case "time":
-		return s.text(&e.time)
-	case "account":
-		return s.text(&e.account)
-	case "region":
-		return s.text(&e.region)
-	case "digestS3Bucket":
+// envelopeFields are the members of a record's level that belong to envelopes.
+var envelopeFields = []field{
+	act("Records", actList), act("Events", actList), act("logEvents", actList),
+	act("detail", actDetail),
+	act("CloudTrailEvent", actCarrier), act("message", actCarrier), act("log", actCarrier), act("event", actCarrier),
+	act("Message", actCarrier), act("Body", actCarrier), act("body", actCarrier),
+	text("detail-type", atEnvelope+unsafe.Offsetof(where.env.detailType)),
+	text("source", atEnvelope+unsafe.Offsetof(where.env.source)),
+	text("id", atEnvelope+unsafe.Offsetof(where.env.id)),
+	text("time", atEnvelope+unsafe.Offsetof(where.env.time)),
+	text("account", atEnvelope+unsafe.Offsetof(where.env.account)),
+	text("region", atEnvelope+unsafe.Offsetof(where.env.region)),
+	act("digestS3Bucket", actDigest),
+	act("Resources", actOthers),
+}
+
+// member reads a member that carries something; c is the value's first byte.
+func (e *envelope) member(s *scanner, a action, pos int, c byte) int {
+	switch {
+	case a == actList && c == '[':
+		return s.json(pos, &e.list)
+	case a == actDetail && c == '{':
+		e.isDetail = true
+		return s.json(pos, &e.object)
+	case a == actCarrier && c == '"':
+		return s.text(pos, &e.text)
+	case a == actCarrier && c == '{':
+		return s.json(pos, &e.object)
+	case a == actDigest:
 		e.digest = true
-	case "Resources": // of a LookupEvents item
-		return s.targets(nil)
 	}
-	return s.skip()
+	return s.skip(pos)
 }
 
 // inner returns the JSON text that the envelope carries, or "".

@@ -62,6 +62,9 @@ type Event struct {
 	Resources []Target  // resources
 	Context   []KV      // requestParameters.encryptionContext (or the grant's constraint), in order
 	Lists     EventList // lists inside requestParameters
+
+	env  envelope // when it is none: what it carries
+	item target   // the entry of resources that is being decoded
 }
 
 // Bool is a JSON boolean that may be missing. CloudTrail also writes some
@@ -141,6 +144,8 @@ type Request struct {
 type Response struct {
 	KeyID        string
 	MetadataARN  string // keyMetadata.arn
+	ReplicaARN   string // replicaKeyMetadata.arn of ReplicateKey
+	PrimaryARN   string // multiRegionConfiguration.primaryKey.arn in either metadata
 	KeyState     string // keyState, or keyMetadata.keyState
 	GrantID      string
 	AliasARN     string

@@ -146,6 +146,8 @@ var paths = func() map[string]string {
 		"eventDataStore", "EventDataStore", "insightSelectors", "InsightSelectors", "eventSelectors", "EventSelectors",
 		"advancedEventSelectors", "AdvancedSelectors", "kmsKeyId", "KMSKeyID")
 	add("responseElements", "Response", "keyId", "KeyID", "keyMetadata/arn", "MetadataARN", "keyState", "KeyState",
+		"replicaKeyMetadata/arn", "ReplicaARN", "keyMetadata/multiRegionConfiguration/primaryKey/arn", "PrimaryARN",
+		"replicaKeyMetadata/multiRegionConfiguration/primaryKey/arn", "PrimaryARN",
 		"keyMetadata/keyState", "KeyState", "grantId", "GrantID", "aliasArn", "AliasARN", "deletionDate", "DeletionDate")
 	add("serviceEventDetails", "Service", "keyId", "KeyID", "rotationType", "RotationType", "keyOrigin", "KeyOrigin",
 		"previousKeyMaterialId", "PreviousMaterialID", "currentKeyMaterialId", "CurrentMaterialID")
@@ -166,7 +168,7 @@ func fieldsOf(ev *Event) map[string]string {
 		for i := range v.NumField() {
 			name, f := prefix+v.Type().Field(i).Name, v.Field(i)
 			switch {
-			case name == "Object":
+			case name == "Object", !v.Type().Field(i).IsExported():
 			case f.Type() == reflect.TypeFor[Bool]():
 				m[name] = [...]string{"", "false", "true"}[f.Uint()]
 			case f.Kind() == reflect.String:
@@ -290,10 +292,29 @@ func (e *expected) targetsOf(raw json.RawMessage) {
 	}
 }
 
-// judge decodes data both ways and returns what differs, or "".
+// veteran is a decoder that has learned from all that was judged before.
+var veteran = NewDecoder(Limits{})
+
+// judge decodes data both ways and returns what differs, or "". It does so with
+// a new decoder; again with the same one, which then knows the names; with one
+// that has seen much else; and with one that can learn nothing.
 func judge(data []byte) string {
+	fresh, full := NewDecoder(Limits{}), NewDecoder(Limits{})
+	full.nodes = maxNodes
+	for _, d := range []struct {
+		name string
+		*Decoder
+	}{{"new", fresh}, {"again", fresh}, {"veteran", veteran}, {"full", full}} {
+		if diff := judgeWith(d.Decoder, data); diff != "" {
+			return d.name + ": " + diff
+		}
+	}
+	return ""
+}
+
+func judgeWith(dec *Decoder, data []byte) string {
 	var ev Event
-	err := NewDecoder(Limits{}).Decode(data, &ev)
+	err := dec.Decode(data, &ev)
 	var reason Reason
 	if bad, ok := err.(*BadRecord); ok {
 		reason = bad.Reason

@@ -120,18 +120,23 @@ func (r *Reader) step(ev *Event) (found bool, err error) {
 	return r.record(ev)
 }
 
-// scan runs f over the buffered bytes, and again with more of them while f
-// asks for more and there are any. f sees at most Limits.RecordBytes of them:
-// the bound of a record does not depend on how much happens to be buffered.
-func (r *Reader) scan(f func(data []byte) (int, scanErr)) (int, scanErr) {
+// scan runs f over the buffered bytes, and again with more of them while f asks
+// for more and there are any. f returns a place in them, or failed with the
+// scanner's why. It sees at most Limits.RecordBytes of them: the bound of a
+// record does not depend on how much happens to be buffered.
+func (r *Reader) scan(f func(data []byte) int) (int, scanErr) {
 	for {
 		data := r.in.rest()
-		n, err := f(data[:min(len(data), r.dec.lim.RecordBytes)])
+		n := f(data[:min(len(data), r.dec.lim.RecordBytes)])
+		if n != failed {
+			return n, scanErr{}
+		}
+		err := r.dec.s.why
 		if err.more && len(data) >= r.dec.lim.RecordBytes {
 			err = scanErr{reason: ReasonRecordSize, detail: "the record is longer than the limit"}
 		}
 		if !err.more || !r.in.fill() {
-			return n, err
+			return failed, err
 		}
 	}
 }
@@ -139,13 +144,14 @@ func (r *Reader) scan(f func(data []byte) (int, scanErr)) (int, scanErr) {
 // listStart returns the length of what opens a list of records here: "[", or
 // an object up to the bracket of its list. It is 0 when neither stands here.
 func (r *Reader) listStart() (n int, inObject bool) {
-	n, err := r.scan(func(data []byte) (int, scanErr) {
+	n, err := r.scan(func(data []byte) int {
 		s := &r.dec.s
 		s.reset(data, r.dec.lim.Depth)
-		if inObject = s.space() == '{'; inObject {
+		_, c := s.space(0)
+		if inObject = c == '{'; inObject {
 			return s.listIn()
 		}
-		return 1, scanErr{}
+		return 1
 	})
 	if err.bad() || !inObject && r.in.rest()[0] != '[' {
 		return 0, false
@@ -155,28 +161,25 @@ func (r *Reader) listStart() (n int, inObject bool) {
 
 // listIn returns the length of an object up to and with the bracket of the list
 // of records that it holds; 0 when it is something else.
-func (s *scanner) listIn() (int, scanErr) {
-	var o objState
-	if err := s.open(&o); err.bad() {
-		return 0, err
-	}
-	for {
-		name, ok, err := s.next(&o)
+func (s *scanner) listIn() int {
+	var w walk
+	pos, _ := s.space(0)
+	for pos = s.open(&w, pos); pos != failed; pos = s.skip(pos) {
+		name, value, ok := s.next(&w, pos)
 		switch {
-		case err.bad() || !ok:
-			return 0, err
+		case value == failed:
+			return failed
+		case !ok || notWithList[name]:
+			return 0
 		case isList(name):
-			if s.space() == '[' {
-				return s.pos + 1, scanErr{}
+			if at, c := s.space(value); c == '[' {
+				return at + 1
 			}
-			return 0, s.unexpected("'['")
-		case notWithList[name]:
-			return 0, scanErr{}
+			return s.unexpected(value, "'['")
 		}
-		if err := s.skip(); err.bad() {
-			return 0, err
-		}
+		pos = value
 	}
+	return failed
 }
 
 // notWithList holds names that stand early in what holds no list of records:
@@ -197,12 +200,12 @@ func (r *Reader) record(ev *Event) (bool, error) {
 		return false, r.bad(ReasonRecords, "more records in one object than the limit", nil)
 	}
 	ev.Object = r.object
-	n, err := r.scan(func(data []byte) (int, scanErr) {
-		n, err := r.dec.value(data, ev)
-		if !err.bad() {
-			err = r.behind(n, ev)
+	n, err := r.scan(func(data []byte) int {
+		n := r.dec.value(data, ev)
+		if n != failed {
+			n = r.behind(n, ev)
 		}
-		return n, err
+		return n
 	})
 	ev.Index, ev.Offset = r.index, r.in.offset()
 	if err.bad() {
@@ -217,8 +220,8 @@ func (r *Reader) record(ev *Event) (bool, error) {
 // brace too many its first half is an object as well, and would pass for the
 // whole. Unless it is the first name of all, which ev has: then the next record
 // lost its brace. Behind a value that is no object, anything but what can follow
-// it makes both one piece of damage.
-func (r *Reader) behind(n int, ev *Event) scanErr {
+// it makes both one piece of damage. It returns n, or failed.
+func (r *Reader) behind(n int, ev *Event) int {
 	rest := skipSpace(r.in.rest()[n:])
 	object := ev.Raw[0] == '{'
 	if object && len(rest) > 0 && rest[0] == ',' {
@@ -226,20 +229,20 @@ func (r *Reader) behind(n int, ev *Event) scanErr {
 	}
 	if object && len(rest) > 0 {
 		if rest[0] != '"' || ev.Version != "" && bytes.HasPrefix(rest, []byte(`"eventVersion"`)) {
-			return scanErr{}
+			return n
 		}
 		_, rest, _ = bytes.Cut(rest[1:], []byte{'"'})
 		rest = skipSpace(rest)
 	}
 	switch {
 	case len(rest) == 0 && !r.in.eof && !r.in.full():
-		return errMore
+		return r.dec.s.more()
 	case object && len(rest) > 0 && rest[0] == ':':
-		return syntax("a brace too many: the record goes on behind its end")
+		return r.dec.s.syntax("a brace too many: the record goes on behind its end")
 	case !object && len(rest) > 0 && bytes.IndexByte([]byte(",]}[{"), rest[0]) < 0:
-		return syntax("expected a record, found a value and " + quoteByte(rest[0]))
+		return r.dec.s.syntax("expected a record, found a value and " + quoteByte(rest[0]))
 	}
-	return scanErr{}
+	return n
 }
 
 func skipSpace(b []byte) []byte {
@@ -253,7 +256,7 @@ func skipSpace(b []byte) []byte {
 
 // accept takes the decoded value of n bytes: an event, an envelope or neither.
 func (r *Reader) accept(ev *Event, n int) (bool, error) {
-	env := &r.dec.env
+	env := &ev.env
 	inner := env.inner()
 	switch {
 	case ev.isEvent():
@@ -294,22 +297,20 @@ func (r *Reader) tail(c byte) error {
 		return nil
 	}
 	var name string
-	n, err := r.scan(func(data []byte) (int, scanErr) {
+	n, err := r.scan(func(data []byte) int {
 		s := &r.dec.s
 		s.reset(data, r.dec.lim.Depth)
-		if s.space() != '"' {
-			return 0, s.unexpected("'}' or a name in quotes")
+		pos, c := s.space(0)
+		if c != '"' {
+			return s.unexpected(pos, "'}' or a name in quotes")
 		}
-		var err scanErr
-		if name, err = s.str(); err.bad() {
-			return 0, err
+		if name, pos = s.str(pos); pos == failed {
+			return failed
 		}
-		if s.space() != ':' {
-			return 0, s.unexpected("':'")
+		if pos, c = s.space(pos); c != ':' {
+			return s.unexpected(pos, "':'")
 		}
-		s.pos++
-		err = s.skip()
-		return s.pos, err
+		return s.skip(pos + 1)
 	})
 	if !err.bad() && isList(name) {
 		err = scanErr{reason: ReasonDuplicateKey, detail: "a second list of records in one object"}

@@ -10,7 +10,7 @@ import (
 )
 
 // scanErr is what the scanner found wrong. It is a value, not an error with a
-// text, because on the hot path most of them only say "read more".
+// text, because most of them only say "read more".
 type scanErr struct {
 	reason Reason // "" is no error
 	detail string
@@ -19,57 +19,89 @@ type scanErr struct {
 
 func (e scanErr) bad() bool { return e.reason != "" }
 
-var errMore = scanErr{reason: ReasonTruncated, detail: "the input ends inside a value", more: true}
-
-func syntax(detail string) scanErr { return scanErr{reason: ReasonSyntax, detail: detail} }
-
 // scanner walks one JSON value in data and validates it fully against RFC 8259:
 // grammar, UTF-8, control characters, and that no object has a name twice. It
 // never copies a string without escapes: strings are views into data.
 //
+// Its methods take the position to begin at and return the one behind what they
+// read, or failed, and then why says what is wrong. Positions travel in registers:
+// kept in the scanner, each would be a load that waits for the store before it,
+// and a record has some three hundred.
+//
 // Why not a library: the decoder's share of the work per event is most of the
-// product, and the measured parsers cost 1.6 to 3 times as much; the fuzz tests
-// hold this scanner equal to encoding/json.
+// product, and the fastest parser measured costs twice as much (bench/README.md);
+// the fuzz tests hold this scanner equal to encoding/json.
 type scanner struct {
 	data     []byte
-	pos      int
 	depth    int
 	maxDepth int
+	why      scanErr
 	// keys is a stack of the names of the objects that are open, for the
-	// duplicate check; each object's part begins at its objState.base.
+	// duplicate check of a walk; each object's part begins at its walk.base.
 	keys []string
 	// scratch holds unescaped strings of the current record. When it grows, the
 	// old memory stays alive through the strings that point to it.
 	scratch []byte
 }
 
+// failed is the position that says: why tells what is wrong.
+const failed = -1
+
 func (s *scanner) reset(data []byte, maxDepth int) {
-	s.data, s.pos, s.depth, s.maxDepth = data, 0, 0, maxDepth
+	s.data, s.depth, s.maxDepth, s.why = data, 0, maxDepth, scanErr{}
 	s.keys, s.scratch = s.keys[:0], s.scratch[:0]
 }
 
 // view returns b as a string without copying it.
 func view(b []byte) string { return unsafe.String(unsafe.SliceData(b), len(b)) }
 
-// space moves to the next byte that is not white space and returns it, or 0 at
-// the end of the data (a NUL byte in the data is no JSON either way).
-func (s *scanner) space() byte {
-	for s.pos < len(s.data) {
-		c := s.data[s.pos]
-		if c > ' ' || (c != ' ' && c != '\n' && c != '\t' && c != '\r') {
-			return c
-		}
-		s.pos++
+// space returns the place of the next byte that is not white space and the byte,
+// or 0 at the end of the data (a NUL byte in the data is no JSON either way).
+func (s *scanner) space(pos int) (int, byte) {
+	if pos < len(s.data) && s.data[pos] > ' ' {
+		return pos, s.data[pos] // what CloudTrail writes has no white space
 	}
-	return 0
+	return s.spaces(pos)
+}
+
+func (s *scanner) spaces(pos int) (int, byte) {
+	for ; pos < len(s.data); pos++ {
+		if c := s.data[pos]; c > ' ' || (c != ' ' && c != '\n' && c != '\t' && c != '\r') {
+			return pos, c
+		}
+	}
+	return pos, 0
+}
+
+func (s *scanner) fail(reason Reason, detail string) int {
+	s.why = scanErr{reason: reason, detail: detail}
+	return failed
+}
+
+func (s *scanner) syntax(detail string) int { return s.fail(ReasonSyntax, detail) }
+
+// more fails because the data ends: with more of it the value may be right.
+func (s *scanner) more() int {
+	s.why = scanErr{reason: ReasonTruncated, detail: "the input ends inside a value", more: true}
+	return failed
 }
 
 // unexpected reports the byte at pos, or asks for more data when there is none.
-func (s *scanner) unexpected(want string) scanErr {
-	if s.pos >= len(s.data) {
-		return errMore
+func (s *scanner) unexpected(pos int, want string) int {
+	if pos >= len(s.data) {
+		return s.more()
 	}
-	return syntax("expected " + want + ", found " + quoteByte(s.data[s.pos]))
+	return s.syntax("expected " + want + ", found " + quoteByte(s.data[pos]))
+}
+
+// deeper counts the nesting; leaving is s.depth--.
+func (s *scanner) deeper() bool {
+	s.depth++
+	if s.depth > s.maxDepth {
+		s.fail(ReasonDepth, "nested deeper than the limit")
+		return false
+	}
+	return true
 }
 
 func quoteByte(c byte) string {
@@ -103,127 +135,138 @@ func special(x uint64) uint64 {
 	return ((quote-ones)&^quote | (slash-ones)&^slash | (x-ones*0x20)&^x | x) & highs
 }
 
-// str reads a string whose opening quote is at pos and returns its value.
-func (s *scanner) str() (string, scanErr) {
-	s.pos++
-	start, i := s.pos, s.pos
-	ascii := true
-	for {
-		// Eight bytes at a time: CloudTrail's strings are mostly 10 to 80 plain
-		// ASCII characters, and a byte loop costs three times as much.
-		for i+8 <= len(s.data) {
-			m := special(binary.LittleEndian.Uint64(s.data[i:]))
-			if m != 0 {
-				i += bits.TrailingZeros64(m) >> 3
-				break
+// load returns the eight bytes at i, the first one lowest. The caller has made
+// sure that they exist: the compiler does not see it and would check again.
+func load(data []byte, i int) uint64 {
+	p := (*[8]byte)(unsafe.Add(unsafe.Pointer(unsafe.SliceData(data)), i))
+	return binary.LittleEndian.Uint64(p[:])
+}
+
+// str reads the string whose opening quote is at pos.
+func (s *scanner) str(pos int) (string, int) {
+	start := pos + 1
+	// Eight bytes at a time: CloudTrail's strings are mostly 10 to 80 plain
+	// ASCII characters, and a byte loop costs three times as much.
+	i := start
+	for ; i+8 <= len(s.data); i += 8 {
+		if m := special(load(s.data, i)); m != 0 {
+			i += bits.TrailingZeros64(m) >> 3
+			if s.data[i] == '"' {
+				return view(s.data[start:i]), i + 1
 			}
-			i += 8
+			break
 		}
-		if i >= len(s.data) {
-			return "", errMore
-		}
+	}
+	return s.unusual(start, i)
+}
+
+// unusual goes on with a string that has other than plain ASCII characters from
+// i on, or that stands less than eight bytes before the end of the data.
+func (s *scanner) unusual(start, i int) (string, int) {
+	for ascii := true; i < len(s.data); i++ {
 		switch c := s.data[i]; {
 		case c == '"':
-			s.pos = i + 1
 			raw := s.data[start:i]
 			if !ascii && !utf8.Valid(raw) {
-				return "", scanErr{reason: ReasonUTF8, detail: "a string is not UTF-8"}
+				return "", s.fail(ReasonUTF8, "a string is not UTF-8")
 			}
-			return view(raw), scanErr{}
+			return view(raw), i + 1
 		case c == '\\':
 			return s.escaped(start, i)
 		case c < 0x20:
-			s.pos = i
-			return "", syntax("control character " + quoteByte(c) + " inside a string")
+			return "", s.syntax("control character " + quoteByte(c) + " inside a string")
 		case c >= 0x80:
 			ascii = false
-			i++
-		default:
-			i++ // the tail of the data, shorter than eight bytes
 		}
 	}
+	return "", s.more()
 }
 
 // escaped reads the rest of a string from the first backslash at i on, and
 // unescapes it into scratch. A lone surrogate becomes U+FFFD, as encoding/json
 // does it; the event's body keeps what was written.
-func (s *scanner) escaped(start, i int) (string, scanErr) {
+func (s *scanner) escaped(start, i int) (string, int) {
 	at := len(s.scratch)
 	s.scratch = append(s.scratch, s.data[start:i]...)
-	for {
-		if i >= len(s.data) {
-			return "", errMore
+	for i < len(s.data) {
+		// The run up to the next special byte in one piece: policies are long
+		// strings with an escape at every quote.
+		from := i
+		for i+8 <= len(s.data) && special(load(s.data, i)) == 0 {
+			i += 8
 		}
-		switch c := s.data[i]; {
-		case c == '"':
-			s.pos = i + 1
+		for i < len(s.data) && s.data[i] != '"' && s.data[i] != '\\' && s.data[i] >= 0x20 {
+			i++
+		}
+		s.scratch = append(s.scratch, s.data[from:i]...)
+		if i == len(s.data) {
+			break
+		}
+		switch c := s.data[i]; c {
+		case '"':
 			raw := s.scratch[at:]
 			if !utf8.Valid(raw) {
-				return "", scanErr{reason: ReasonUTF8, detail: "a string is not UTF-8"}
+				return "", s.fail(ReasonUTF8, "a string is not UTF-8")
 			}
-			return view(raw), scanErr{}
-		case c < 0x20:
-			s.pos = i
-			return "", syntax("control character " + quoteByte(c) + " inside a string")
-		case c != '\\':
-			s.scratch = append(s.scratch, c)
-			i++
+			return view(raw), i + 1
+		case '\\':
+			if i = s.escape(i); i == failed {
+				return "", failed
+			}
 		default:
-			n, err := s.escape(i)
-			if err.bad() {
-				return "", err
-			}
-			i += n
+			return "", s.syntax("control character " + quoteByte(c) + " inside a string")
 		}
 	}
+	return "", s.more()
 }
 
-// escape appends the value of the escape sequence at i and returns its length.
-func (s *scanner) escape(i int) (int, scanErr) {
+// escape appends the value of the escape sequence at i and returns the place
+// behind it.
+func (s *scanner) escape(i int) int {
 	if i+1 >= len(s.data) {
-		return 0, errMore
+		return s.more()
 	}
 	if c := s.data[i+1]; c != 'u' {
 		v := unescapes[c]
 		if v == 0 {
-			s.pos = i
-			return 0, syntax("unknown escape: backslash and " + quoteByte(c))
+			return s.syntax("unknown escape: backslash and " + quoteByte(c))
 		}
 		s.scratch = append(s.scratch, v)
-		return 2, scanErr{}
+		return i + 2
 	}
-	r, err := s.hex4(i + 2)
-	if err.bad() {
-		return 0, err
+	r, ok := s.hex4(i + 2)
+	if !ok {
+		return failed
 	}
 	if !utf16.IsSurrogate(r) {
 		s.scratch = utf8.AppendRune(s.scratch, r)
-		return 6, scanErr{}
+		return i + 6
 	}
 	if i+6 >= len(s.data) || (s.data[i+6] == '\\' && i+7 >= len(s.data)) {
-		return 0, errMore
+		return s.more()
 	}
 	if s.data[i+6] == '\\' && s.data[i+7] == 'u' {
-		low, err := s.hex4(i + 8)
-		if err.bad() {
-			return 0, err
+		low, ok := s.hex4(i + 8)
+		if !ok {
+			return failed
 		}
 		if both := utf16.DecodeRune(r, low); both != utf8.RuneError {
 			s.scratch = utf8.AppendRune(s.scratch, both)
-			return 12, scanErr{}
+			return i + 12
 		}
 	}
 	s.scratch = utf8.AppendRune(s.scratch, utf8.RuneError)
-	return 6, scanErr{}
+	return i + 6
 }
 
 var unescapes = [256]byte{
 	'"': '"', '\\': '\\', '/': '/', 'b': '\b', 'f': '\f', 'n': '\n', 'r': '\r', 't': '\t',
 }
 
-func (s *scanner) hex4(i int) (rune, scanErr) {
+func (s *scanner) hex4(i int) (rune, bool) {
 	if i+4 > len(s.data) {
-		return 0, errMore
+		s.more()
+		return 0, false
 	}
 	var r rune
 	for _, c := range s.data[i : i+4] {
@@ -235,18 +278,18 @@ func (s *scanner) hex4(i int) (rune, scanErr) {
 		case c >= 'A' && c <= 'F':
 			c -= 'A' - 10
 		default:
-			s.pos = i
-			return 0, syntax("\\u is not followed by four hexadecimal digits")
+			s.syntax("\\u is not followed by four hexadecimal digits")
+			return 0, false
 		}
 		r = r<<4 | rune(c)
 	}
-	return r, scanErr{}
+	return r, true
 }
 
 // number moves over a number, by the grammar of RFC 8259 section 6. A number at
 // the very end of the data asks for more: it may go on.
-func (s *scanner) number() scanErr {
-	i, d := s.pos, s.data
+func (s *scanner) number(i int) int {
+	d := s.data
 	at := func() byte {
 		if i < len(d) {
 			return d[i]
@@ -260,19 +303,18 @@ func (s *scanner) number() scanErr {
 		}
 		return i > from
 	}
-	fail := func() scanErr { s.pos = i; return s.unexpected("a digit") }
 	if at() == '-' {
 		i++
 	}
 	if at() == '0' {
 		i++
 	} else if !digits() {
-		return fail()
+		return s.unexpected(i, "a digit")
 	}
 	if at() == '.' {
 		i++
 		if !digits() {
-			return fail()
+			return s.unexpected(i, "a digit")
 		}
 	}
 	if c := at(); c == 'e' || c == 'E' {
@@ -281,27 +323,22 @@ func (s *scanner) number() scanErr {
 			i++
 		}
 		if !digits() {
-			return fail()
+			return s.unexpected(i, "a digit")
 		}
 	}
-	s.pos = i
 	if i >= len(d) {
-		return errMore
+		return s.more()
 	}
-	return scanErr{}
+	return i
 }
 
-func (s *scanner) literal(word string) scanErr {
-	rest := s.data[s.pos:]
-	if len(rest) < len(word) {
-		if string(rest) == word[:len(rest)] {
-			return errMore
-		}
-		return syntax("expected " + word)
+func (s *scanner) literal(pos int, word string) int {
+	rest := s.data[pos:]
+	switch {
+	case len(rest) >= len(word) && string(rest[:len(word)]) == word:
+		return pos + len(word)
+	case len(rest) < len(word) && string(rest) == word[:len(rest)]:
+		return s.more()
 	}
-	if string(rest[:len(word)]) != word {
-		return syntax("expected " + word)
-	}
-	s.pos += len(word)
-	return scanErr{}
+	return s.syntax("expected " + word)
 }

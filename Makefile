@@ -8,7 +8,7 @@ FUZZTIME ?= 30s
 STATICCHECK ?= honnef.co/go/tools/cmd/staticcheck@v0.8.2
 
 .NOTPARALLEL:
-.PHONY: build test race lint fuzz bench demo generate check clean
+.PHONY: build test race lint fuzz bench bench-check microbench demo generate check clean
 
 build:
 	$(GO) build -o build/keytrail .
@@ -35,7 +35,19 @@ fuzz:
 		done; \
 	done
 
+# The speed of decoding and normalizing beside encoding/json and others, in about
+# three minutes: bench/README.md. libdeflate is C, and measured where it is installed.
 bench:
+	$(GO) -C bench run $(if $(shell pkg-config --exists libdeflate 2>/dev/null && echo yes),-tags libdeflate) .
+
+# bench/ is a module of its own, which ./... does not reach. When go.mod has
+# changed, "go -C bench mod tidy" makes its go.sum complete again.
+bench-check:
+	$(GO) -C bench vet ./...
+	$(GO) -C bench test ./...
+
+# Every package's own benchmarks.
+microbench:
 	$(GO) test -run '^$$' -bench . -benchmem ./...
 
 demo:
@@ -45,7 +57,7 @@ generate:
 	$(GO) generate ./schemas/...
 
 # What CI runs; the tests come last, so that their summary ends the output.
-check: lint build plugins race test
+check: lint build plugins race bench-check test
 
 clean:
 	rm -rf build

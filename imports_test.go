@@ -37,6 +37,8 @@ var layers = []layer{
 	{"schemas/wire", []string{"schemas/cloudtrail", "schemas/otellog", "schemas/semconv"}},
 	{"schemas/registry", []string{"schemas/otellog"}},
 	{"schemas/registry/gen", []string{"schemas/registry"}},
+	{"schemas/notification", nil},
+	{"schemas/corpus", nil},
 	{"schemas/internal/schematest", nil},
 
 	{"processor/eventtime", nil},
@@ -88,11 +90,11 @@ var testLayers = []layer{
 }
 
 // forTests are the packages that no code that ships may import, cli's included.
-var forTests = []string{"schemas/internal/schematest", "processor/sink/sinktest", "processor/internal/oracle", "deploy/deploytest", "plugins/plugintest"}
+var forTests = []string{"schemas/internal/schematest", "schemas/corpus", "processor/sink/sinktest", "processor/internal/oracle", "deploy/deploytest", "plugins/plugintest"}
 
 // pure are the packages that are given everything, the time included: they import
 // nothing of impure and use nothing of clock.
-var pure = []string{"schemas/semconv", "schemas/otellog", "schemas/cloudtrail", "schemas/jsonschema", "schemas/normalize", "schemas/wire", "schemas/registry",
+var pure = []string{"schemas/semconv", "schemas/otellog", "schemas/cloudtrail", "schemas/notification", "schemas/jsonschema", "schemas/normalize", "schemas/wire", "schemas/registry",
 	"processor/eventtime", "processor/baseline", "processor/dedup", "processor/rule", "processor/count", "processor/detect", "processor/state"}
 
 var (

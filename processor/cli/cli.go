@@ -52,7 +52,7 @@ func commands() []command {
 		{"run", "-c FILE", "run the stages over Kafka", (*app).serve},
 		{"generate", "--out DIR", "write labelled synthetic CloudTrail files", (*app).generate},
 		{"config", "check|print -c FILE", "check a configuration, or print it in full", (*app).config},
-		{"schema", "[EVENT]", "print the JSON Schema of an event's log record", (*app).schema},
+		{"schema", "[FORM]", "print the log schema: attributes, JSON Schemas, the mapping of fields", (*app).schema},
 		{"version", "", "print the version", (*app).version},
 	}
 }

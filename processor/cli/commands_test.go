@@ -10,8 +10,6 @@ import (
 	"syscall"
 	"testing"
 	"time"
-
-	"keytrail/schemas/jsonschema"
 )
 
 func TestHelp(t *testing.T) {
@@ -44,22 +42,6 @@ func TestHelp(t *testing.T) {
 func TestVersion(t *testing.T) {
 	if out := keytrail(t, nil, "version").wants(t, 0).stdout; !regexp.MustCompile(`^keytrail \d+\.\d+\.\d+ \(schema \d+\.\d+\.\d+\)\n$`).MatchString(out) {
 		t.Errorf("version says %q", out)
-	}
-}
-
-func TestSchema(t *testing.T) {
-	names := lines(keytrail(t, nil, "schema").wants(t, 0).stdout)
-	if !slices.Equal(names, jsonschema.EventNames()) || !slices.Contains(names, windowEvent) {
-		t.Errorf("schema lists %v", names)
-	}
-	for _, name := range names {
-		want, err := jsonschema.Schema(name)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if out := keytrail(t, nil, "schema", name).wants(t, 0).stdout; out != string(want) || !json.Valid([]byte(out)) {
-			t.Errorf("schema %s is not the one of the records", name)
-		}
 	}
 }
 

@@ -9,7 +9,6 @@ import (
 
 	"keytrail/processor/source"
 	"keytrail/schemas/cloudtrail"
-	"keytrail/schemas/jsonschema"
 	"keytrail/schemas/normalize"
 	"keytrail/schemas/otellog"
 	"keytrail/schemas/wire"
@@ -42,8 +41,8 @@ func (a *app) normalize(args []string) int {
 		return a.fail(err)
 	}
 	n := &normalizer{
-		ctx: a.ctx, out: bufio.NewWriterSize(a.stdout, 256<<10), otlp: output == "otlp", limits: ff.limits, dead: dead,
-		norm: normalize.New(normalize.Options{OmitBody: body == "none", SelfPrincipals: self}),
+		ctx: a.ctx, out: bufio.NewWriterSize(a.stdout, 256<<10), otlp: output == "otlp", dead: dead, in: cloudtrail.NewReader(nil, "", ff.limits),
+		norm: normalize.New(normalize.Options{OmitBody: body == "none", SelfPrincipals: self, Direct: output == "otlp"}),
 	}
 	for o, oerr := range a.objects(paths) {
 		if err = oerr; err == nil {
@@ -74,7 +73,7 @@ type normalizer struct {
 	ctx               context.Context
 	out               *bufio.Writer
 	otlp              bool
-	limits            cloudtrail.Limits
+	in                *cloudtrail.Reader
 	norm              *normalize.Normalizer
 	dead              *letters
 	rec               otellog.Record
@@ -88,7 +87,8 @@ func (n *normalizer) object(o source.Object) error {
 		return n.bad(&cloudtrail.BadRecord{Object: o.Name, Reason: cloudtrail.ReasonRead, Detail: err.Error()})
 	}
 	defer body.Close()
-	in := cloudtrail.NewReader(body, o.Name, n.limits)
+	in := n.in
+	in.Reset(body, o.Name)
 	var ev cloudtrail.Event
 	for n.ctx.Err() == nil {
 		err := in.Next(&ev)
@@ -131,32 +131,6 @@ func (n *normalizer) print() error {
 		return fmt.Errorf("cannot write log records: %w", err)
 	}
 	return nil
-}
-
-// schema is "keytrail schema [EVENT]".
-func (a *app) schema(args []string) int {
-	f := a.flags("schema", "[EVENT]", "Prints the JSON Schema (draft 2020-12) of an event's log record in OTLP/JSON;\nwithout EVENT, the names of the events.")
-	rest, code, done := a.parse(f, args)
-	if done {
-		return code
-	}
-	if len(rest) > 1 {
-		a.errorf("schema takes one event, not %q; see keytrail schema -h", rest)
-		return exitUsage
-	}
-	if len(rest) == 0 {
-		for _, name := range jsonschema.EventNames() {
-			fmt.Fprintln(a.stdout, name)
-		}
-		return exitOK
-	}
-	b, err := jsonschema.Schema(rest[0])
-	if err != nil {
-		a.errorf("%v", err)
-		return exitUsage
-	}
-	a.stdout.Write(b)
-	return exitOK
 }
 
 // Version is the version of this build.

@@ -7,6 +7,8 @@
 package count
 
 import (
+	"strings"
+
 	"keytrail/processor/rule"
 	"keytrail/schemas/normalize"
 	"keytrail/schemas/otellog"
@@ -32,6 +34,17 @@ type Call struct {
 	Cross     bool   // the KMS key belongs to another account
 	Self      bool   // the collector's own call
 	Rules     rule.Set
+	Shown     Shown
+}
+
+// Shown is what an event shows of the names of its KMS keys; nearly all show
+// nothing. Table.Learn takes it.
+type Shown struct {
+	Alias       string // stood for KeyARN
+	SecondAlias string // stood for SecondARN
+	Unbound     bool   // Alias stands for nothing from this call on
+	Primary     string // is the primary key of KeyARN
+	Replica     string // is a new replica of KeyARN, and has the same primary key
 }
 
 // FromRecord fills c from an event's log record. It reads attributes only, so
@@ -51,6 +64,14 @@ func FromRecord(rec *otellog.Record, c *Call) {
 			c.KeyARN = a.Str
 		case semconv.AWSKMSDestinationKeyARN:
 			c.SecondARN = a.Str
+		case semconv.AWSKMSAliasARN:
+			c.Shown.Alias = a.Str
+		case semconv.AWSKMSDestinationAliasARN:
+			c.Shown.SecondAlias = a.Str
+		case semconv.AWSKMSKeyPrimaryARN:
+			c.Shown.Primary = a.Str
+		case semconv.AWSKMSKeyReplicaARN:
+			c.Shown.Replica = a.Str
 		case semconv.KeytrailPrincipal:
 			c.Principal = a.Str
 		case semconv.AWSKMSOperationClass:
@@ -69,14 +90,35 @@ func FromRecord(rec *otellog.Record, c *Call) {
 			c.Self = a.Int != 0
 		}
 	}
+	if c.Shown.Alias != "" {
+		c.changeAlias(rec.Str(semconv.RPCMethod))
+	}
 	if !c.Self { // the collector's own calls are counted, and judged by nobody
 		c.Rules = rule.Match(rec, c.Class, c.Outcome)
 	}
 }
 
-// Clone returns c with strings of its own.
+// changeAlias corrects what the calls that change an alias show: the key in a
+// CreateAlias or UpdateAlias is what the alias shall stand for, so one that did
+// not succeed shows nothing, and a DeleteAlias ends it.
+func (c *Call) changeAlias(method string) {
+	_, operation, _ := strings.Cut(method, "/")
+	switch operation {
+	case "CreateAlias", "UpdateAlias", "DeleteAlias":
+		if c.Outcome != normalize.OutcomeOK {
+			c.Shown.Alias = ""
+			return
+		}
+		c.Shown.Unbound = operation == "DeleteAlias"
+	}
+}
+
+// Clone returns c with strings of its own, to be counted again later. What it
+// shows is left out: that is learned at once, from every copy of a call, and
+// never taken back.
 func (c *Call) Clone() Call {
 	d := *c
+	d.Shown = Shown{}
 	for _, s := range []*string{&d.IDText, &d.KeyARN, &d.SecondARN, &d.Principal} {
 		*s = string([]byte(*s))
 	}

@@ -1,6 +1,7 @@
 package count
 
 import (
+	"fmt"
 	"math/rand/v2"
 	"testing"
 
@@ -31,5 +32,23 @@ func BenchmarkTableAdd(b *testing.B) {
 			table.Reset()
 		}
 		table.Add(&calls[i%len(calls)], 1)
+	}
+}
+
+// BenchmarkTableLearn learns from commits of 20,000 calls that all name one of
+// 100 aliases; the figures are for one call. A call that names none costs nothing
+// that could be measured.
+func BenchmarkTableLearn(b *testing.B) {
+	calls := make([]Call, 20_000)
+	for i := range calls {
+		calls[i] = Call{Time: begin + int64(i)*1e6, KeyARN: keyA, Shown: Shown{Alias: fmt.Sprint(alias, i%100)}}
+	}
+	table := NewTable(size)
+	b.ReportAllocs()
+	for i := 0; b.Loop(); i++ {
+		if i%len(calls) == 0 {
+			table.Reset()
+		}
+		table.Learn(&calls[i%len(calls)])
 	}
 }

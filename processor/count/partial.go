@@ -94,6 +94,10 @@ func Merge(p, q *wire.Partial) {
 			sample(p, i, id)
 		}
 	}
+	if q.Binding.Newer(p.Binding) { // the newest of all is the same in any order, and however often it comes
+		b := *q.Binding
+		p.Binding = &b
+	}
 }
 
 // place tells whether id belongs to the samples of p, and where: the smallest
@@ -108,10 +112,13 @@ func sample(p *wire.Partial, i int, id string) {
 	p.Samples = p.Samples[:min(len(p.Samples), MaxSamples)]
 }
 
-// Empty tells whether p changes no count, as when it took back the only call
-// that it counted. A call that moves from one principal to another changes no
-// counter of its KMS key, but the key's set of principals.
-func Empty(p *wire.Partial) bool {
+// Empty tells whether p changes nothing, as when it took back the only call that
+// it counted.
+func Empty(p *wire.Partial) bool { return p.Binding == nil && NoCounts(p) }
+
+// NoCounts tells whether p changes no count. A call that moves from one principal
+// to another changes no counter of its KMS key, but the key's set of principals.
+func NoCounts(p *wire.Partial) bool {
 	for i := range p.Sets {
 		if len(p.Sets[i].Values) > 0 {
 			return false

@@ -83,6 +83,7 @@ func windows(tables ...*Table) map[string]string {
 	forms := map[string]string{}
 	for name, p := range merged {
 		p.Samples = nil // a call that moved is named by its old window or not, as the commits fell
+		p.Binding = nil // not counted
 		if !Empty(p) {
 			forms[name] = form(p)
 		}

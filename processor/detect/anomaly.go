@@ -39,7 +39,8 @@ type Anomaly struct {
 	Calls      []string
 	Techniques []string
 	wire.Entity
-	Start, End int64 // the window, ns
+	Bound      *wire.Binding // as that of its window; nil in those of rules, which are published before their window
+	Start, End int64         // the window, ns
 }
 
 // counter is the window counter that counts anomalies of a's kind.
@@ -91,7 +92,7 @@ func WindowID(e wire.Entity, start, size int64) string {
 
 // finish completes what a detector found.
 func (e *Engine) finish(a Anomaly, d detector, ent *Entity, w *Window) Anomaly {
-	a.Kind, a.Detector, a.Entity = d.kind, d.name, ent.Entity
+	a.Kind, a.Detector, a.Entity, a.Bound = d.kind, d.name, ent.Entity, e.bound(ent.Entity, w.Start)
 	a.Start, a.End = w.Start, w.Start+e.cfg.Size
 	a.ID = id("anomaly", ent.StateKey(), strconv.FormatInt(w.Start, 10), d.name)
 	a.Calls, a.Techniques = w.Samples, d.techniques

@@ -97,16 +97,22 @@ type Entity struct {
 	Last     int64             // start of the last window, closed or not
 	High     [wire.NumSets]int // most distinct values in any window since Since
 	Windows  []*Window         // open, or closed and still taking late calls, by start
+	Bound    *wire.Binding     // what it stood for at the end of the last window before those; nil: nothing known
+	Used     int64             // start of the last window before those that named it; 0 without Bound
 	dirty    bool              // changed since the last Changes
 }
 
 // Window is one window of one entity: the merged partials and what came of them.
 type Window struct {
 	wire.Partial
-	Revision  int // 0 while open; 1 at the close; one more for every refinement
-	Closed    bool
-	Changed   bool  // calls or anomalies came since the last publication
 	Published int64 // anomalies at the last publication of the open window
+	Revision  int32 // 0 while open; 1 at the close; one more for every refinement
+	Closed    bool
+	Changed   bool // calls or anomalies came since the last publication
+	// Bound is what the KMS key stood for at the window's end, as far as it was
+	// known when the window was published: an alias its KMS key, a multi-Region key
+	// its primary; nil for nothing known. It is found anew for every publication.
+	Bound *wire.Binding
 }
 
 // Result is one window to publish, with its own anomalies. It is valid until

@@ -37,7 +37,7 @@ var rate = detector{"rate", KindRate, []string{"T1530", "T1486"}, func(e *Engine
 	}
 	return Anomaly{Score: surprise(p), Observed: float64(calls), Expected: mu, Reason: fmt.Sprintf(
 		"%s: %d calls in %s where %s are expected at this hour (probability %s); learned since %s.",
-		subject(ent), calls, span(e.cfg.Size), expected(mu), likelihood(p), date(ent.Baseline.Since))}, true
+		subject(e, ent, w), calls, span(e.cfg.Size), expected(mu), likelihood(p), date(ent.Baseline.Since))}, true
 }}
 
 // firstSeen asks: is this the first time that this principal uses this KMS key,
@@ -55,8 +55,8 @@ var firstSeen = detector{"first_use", KindFirstSeen, []string{"T1078.004"}, func
 	// one more for each doubling.
 	days := float64(w.Start-key.Since) / float64(24*time.Hour)
 	return Anomaly{Score: min(4+math.Log2(max(days, 1)), 8), Observed: float64(calls), Reason: fmt.Sprintf(
-		"%s used KMS key %s for the first time (%s in %s); others have used the key since %s.",
-		ent.Principal, ent.KeyARN, callCount(calls), span(e.cfg.Size), date(key.Since))}, true
+		"%s used %s for the first time (%s in %s); others have used the key since %s.",
+		ent.Principal, keyName(e, ent, w), callCount(calls), span(e.cfg.Size), date(key.Since))}, true
 }}
 
 // sweep asks: does one principal read many different secrets or parameters
@@ -86,7 +86,7 @@ var fanOut = detector{"fan_out", KindFanOut, []string{"T1526", "T1078.004"}, fun
 	}
 	return Anomaly{Score: 6 + math.Log2(float64(n)/float64(max(high, 1)))/2, Observed: float64(n), Expected: float64(high), Reason: fmt.Sprintf(
 		"%s %s %s different %s in %s; the most in any window since %s was %d.",
-		subject(ent), what, atLeast(n, w.Sets[wire.SetPeers].Capped), by, span(e.cfg.Size), date(ent.Since), high)}, true
+		subject(e, ent, w), what, atLeast(n, w.Sets[wire.SetPeers].Capped), by, span(e.cfg.Size), date(ent.Since), high)}, true
 }}
 
 // refusals asks: are more calls of this principal, or on this KMS key, refused
@@ -103,7 +103,7 @@ var refusals = detector{"refusals", KindRefusals, []string{"T1580"}, func(e *Eng
 		return Anomaly{}, false
 	}
 	return Anomaly{Score: max(surprise(p), 6), Observed: float64(denied), Expected: mu, Reason: fmt.Sprintf(
-		"%s: %d of %d calls refused in %s.", subject(ent), denied, calls, span(e.cfg.Size))}, true
+		"%s: %d of %d calls refused in %s.", subject(e, ent, w), denied, calls, span(e.cfg.Size))}, true
 }}
 
 // probing asks: is one principal refused on many different KMS keys?
@@ -157,14 +157,26 @@ func (e *Engine) learn(ent *Entity, w *Window, found []Anomaly) {
 	ent.Baseline.Learn(w.Start, e.cfg.Size, calls)
 }
 
-func subject(ent *Entity) string {
+func subject(e *Engine, ent *Entity, w *Window) string {
 	switch {
 	case ent.Scope != wire.ScopeKey:
 		return ent.Principal
 	case ent.KeyARN == normalize.NoEntity:
 		return "Calls without a KMS key"
 	}
-	return "KMS key " + ent.KeyARN
+	name := keyName(e, ent, w)
+	return strings.ToUpper(name[:1]) + name[1:]
+}
+
+// keyName names the KMS key of an entity, and with an alias the key behind it.
+func keyName(e *Engine, ent *Entity, w *Window) string {
+	if !ent.IsAlias() {
+		return "KMS key " + ent.KeyARN
+	}
+	if key := target(e.bound(ent.Entity, w.Start)); key != "" {
+		return "alias " + ent.KeyARN + " of KMS key " + key
+	}
+	return "alias " + ent.KeyARN
 }
 
 // expected writes an expected count as a person says it: "0.25", "12.3", "1234".

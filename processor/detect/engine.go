@@ -66,13 +66,29 @@ func (e *Engine) merge(p *wire.Partial) {
 	}
 	ent.Last = max(ent.Last, p.Start)
 	w := e.window(ent, p.Start)
-	count.Merge(&w.Partial, p)
+	nothing := count.NoCounts(p)
+	if nothing && !p.Binding.Newer(w.Binding) {
+		return // it was learned before
+	}
+	if p.Start+e.cfg.Size <= e.mark && ent.Scope == wire.ScopeKey && bindable(ent.Entity) {
+		e.revise(ent, w, p)
+	} else {
+		count.Merge(&w.Partial, p)
+	}
+	e.touch(ent)
+	if nothing {
+		return // a binding alone is nothing to publish
+	}
+	e.change(ent, w)
+	e.fresh = append(e.fresh, fresh{ent, w})
+}
+
+// change has w published when it closes, or again when it is closed.
+func (e *Engine) change(ent *Entity, w *Window) {
 	if !w.Changed {
 		w.Changed = true
-		e.pending[p.Start] = append(e.pending[p.Start], ent)
+		e.pending[w.Start] = append(e.pending[w.Start], ent)
 	}
-	e.fresh = append(e.fresh, fresh{ent, w})
-	e.touch(ent)
 }
 
 func (e *Engine) touch(ent *Entity) {
@@ -155,18 +171,21 @@ func (e *Engine) closeAll(start int64) {
 				e.touch(ent)
 			case !w.Closed:
 				anomalies := e.judge(ent, w)
-				w.Closed, w.Changed, w.Revision = true, false, w.Revision+1
-				e.touch(ent)
-				e.results = append(e.results, Result{w, anomalies})
+				w.Closed = true
+				e.publish(ent, w, anomalies)
 			default:
-				w.Changed = false
-				w.Revision++
-				e.touch(ent)
-				e.results = append(e.results, Result{w, nil})
+				e.publish(ent, w, nil)
 			}
 		}
 	}
 	delete(e.pending, start)
+}
+
+// publish adds the next revision of a closed window to the results.
+func (e *Engine) publish(ent *Entity, w *Window, anomalies []Anomaly) {
+	w.Changed, w.Revision, w.Bound = false, w.Revision+1, e.bound(ent.Entity, w.Start)
+	e.touch(ent)
+	e.results = append(e.results, Result{w, anomalies})
 }
 
 // ofScope returns the entities of one scope with a pending window at start, in the
@@ -239,7 +258,7 @@ func (e *Engine) preview(ent *Entity, w *Window) {
 	if n <= w.Published {
 		return
 	}
-	w.Published = n
+	w.Published, w.Bound = n, e.bound(ent.Entity, w.Start)
 	shown := *w
 	shown.Counters = slices.Clone(w.Counters)
 	for i := range found {
@@ -251,14 +270,21 @@ func (e *Engine) preview(ent *Entity, w *Window) {
 // drop forgets the windows at start; later calls for them are late.
 func (e *Engine) drop(start int64) {
 	for _, ent := range e.starts[start] {
-		ent.Windows = slices.DeleteFunc(ent.Windows, func(w *Window) bool { return w.Start == start })
+		ent.Windows = slices.DeleteFunc(ent.Windows, func(w *Window) bool {
+			if w.Start != start {
+				return false
+			}
+			ent.settle(w, e.cfg.Retention)
+			return true
+		})
 		e.touch(ent)
 	}
 	delete(e.starts, start)
 }
 
-// sweep forgets, once an hour of event time, the entities that have had no
-// calls for so long that any window that may still come is beyond the retention.
+// sweep forgets, once an hour of event time, the entities that have had no calls
+// and no bindings for so long that any window that may still come is beyond the
+// retention.
 func (e *Engine) sweep() {
 	const hour = int64(3600e9)
 	if e.mark == eventtime.None || e.mark-e.swept < hour {

@@ -10,7 +10,7 @@ import (
 )
 
 // is checks a result's state and calls.
-func is(t *testing.T, r *detect.Result, closed bool, revision int, calls int64) {
+func is(t *testing.T, r *detect.Result, closed bool, revision int32, calls int64) {
 	t.Helper()
 	if r == nil {
 		t.Fatal("the window is not published")

@@ -25,7 +25,13 @@ const (
 var begin = time.Date(2026, 3, 2, 0, 0, 0, 0, time.UTC).UnixNano()
 
 func keyARN(n int) string { return fmt.Sprintf("arn:aws:kms:eu-central-1:111122223333:key/%d", n) }
-func role(n int) string   { return fmt.Sprintf("arn:aws:iam::111122223333:role/%d", n) }
+
+// aliasARN is an alias of some KMS key, and multiARN the multi-Region key in a
+// Region.
+const aliasARN = "arn:aws:kms:eu-central-1:111122223333:alias/app"
+
+func multiARN(region string) string { return "arn:aws:kms:" + region + ":111122223333:key/mrk-1" }
+func role(n int) string             { return fmt.Sprintf("arn:aws:iam::111122223333:role/%d", n) }
 
 func keyOf(n int) wire.Entity { return wire.Entity{Scope: wire.ScopeKey, KeyARN: keyARN(n)} }
 func roleOf(n int) wire.Entity {

@@ -57,6 +57,9 @@ func history(rng *rand.Rand, retention int64) (calls []count.Call) {
 					if rng.IntN(40) == 0 {
 						c.KeyARN, c.Rules = keyARN(30+rng.IntN(5)), 1
 					}
+					if rng.IntN(4) == 0 {
+						named(rng, &c)
+					}
 					calls = append(calls, c)
 				}
 			}
@@ -64,6 +67,22 @@ func history(rng *rand.Rand, retention int64) (calls []count.Call) {
 		}
 	}
 	return calls
+}
+
+// named has a call name its KMS key by an alias, in one of three ways: the key is
+// shown, it is not, or the alias ends; or has it show a primary key.
+func named(rng *rand.Rand, c *count.Call) {
+	alias := fmt.Sprint(aliasARN, rng.IntN(3))
+	switch rng.IntN(6) {
+	case 0:
+		c.Shown.Alias = alias
+	case 1:
+		c.Shown = count.Shown{Alias: alias, Unbound: true}
+	case 2:
+		c.KeyARN, c.Shown.Primary = multiARN("eu-central-1"), multiARN([]string{"eu-central-1", "eu-west-1"}[rng.IntN(2)])
+	default:
+		c.KeyARN, c.Shown.Alias = alias, alias
+	}
 }
 
 // arrivals has the calls arrive at most spread after they were made, some of
@@ -93,6 +112,7 @@ func run(t *testing.T, rng *rand.Rand, e *detect.Engine, list []arrival, step fu
 	table := count.NewTable(size)
 	for i := range list {
 		table.Add(&list[i].Call, list[i].n)
+		table.Learn(&list[i].Call)
 		progress.Observe(list[i].Time, list[i].at)
 		if rng.IntN(8) == 0 || i == len(list)-1 {
 			for p := range table.All() {
@@ -201,7 +221,7 @@ func TestLateCallsAreCountedOnceOrTold(t *testing.T) {
 		rng := rand.New(rand.NewPCG(seed, 20))
 		calls := history(rng, hasty().Retention)
 		want := plain(calls)
-		got, revisions := map[string]int64{}, map[string]int{}
+		got, revisions := map[string]int64{}, map[string]int32{}
 		e := detect.NewEngine(hasty(), nil)
 		run(t, rng, e, arrivals(rng, calls, disorder+150*minute), func(results []detect.Result) {
 			for _, r := range results {

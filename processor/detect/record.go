@@ -1,6 +1,7 @@
 package detect
 
 import (
+	"cmp"
 	"strings"
 	"time"
 
@@ -22,7 +23,7 @@ func WindowRecord(rec *otellog.Record, w *Window, size, observed int64) {
 	}
 	resource(rec, w.Entity)
 	rec.String(semconv.KeytrailWindowID, WindowID(w.Entity, w.Start, size))
-	entity(rec, w.Entity, w.Start, w.Start+size)
+	entity(rec, w.Entity, target(w.Bound), w.Start, w.Start+size)
 	state := "open"
 	if w.Closed {
 		state = "final"
@@ -73,15 +74,27 @@ func AnomalyRecord(rec *otellog.Record, a *Anomaly, observed int64) {
 	rec.Double(semconv.KeytrailAnomalyExpected, a.Expected)
 	rec.Strings(semconv.KeytrailAnomalyCalls, a.Calls)
 	rec.Strings(semconv.KeytrailAnomalyTechniques, a.Techniques)
-	entity(rec, a.Entity, a.Start, a.End)
+	entity(rec, a.Entity, target(a.Bound), a.Start, a.End)
 }
 
-func entity(rec *otellog.Record, e wire.Entity, start, end int64) {
+// entity writes what a window is about. An alias stands beside the KMS key that
+// it stood for, and in its place while that is not known.
+func entity(rec *otellog.Record, e wire.Entity, bound string, start, end int64) {
 	rec.String(semconv.KeytrailWindowScope, e.Scope.String())
 	rec.String(semconv.KeytrailWindowStart, stamp(start))
 	rec.String(semconv.KeytrailWindowEnd, stamp(end))
-	rec.String(semconv.AWSKMSKeyARN, e.KeyARN)
 	rec.String(semconv.KeytrailPrincipal, e.Principal)
+	key := e.KeyARN
+	if e.IsAlias() {
+		rec.String(semconv.AWSKMSAliasARN, e.KeyARN)
+		key = cmp.Or(bound, e.KeyARN)
+	} else {
+		rec.String(semconv.AWSKMSKeyPrimaryARN, bound)
+	}
+	rec.String(semconv.AWSKMSKeyARN, key)
+	if wire.IsMultiRegion(key) {
+		rec.Bool(semconv.AWSKMSKeyMultiRegion, true)
+	}
 }
 
 // resource takes account and region from the entity's ARNs, where it has any.

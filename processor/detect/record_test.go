@@ -60,6 +60,8 @@ var entities = []wire.Entity{
 	{Scope: wire.ScopeKey, KeyARN: normalize.NoEntity}, {Scope: wire.ScopePair, KeyARN: normalize.NoEntity, Principal: role(1)},
 	{Scope: wire.ScopePrincipal, Principal: normalize.NoEntity}, {Scope: wire.ScopePrincipal, Principal: "account:111122223333"},
 	{Scope: wire.ScopePrincipal, Principal: "lambda.amazonaws.com"}, {Scope: wire.ScopeKey, KeyARN: "a:b:c:d:"}, // an attacker's keyId
+	{Scope: wire.ScopeKey, KeyARN: aliasARN}, {Scope: wire.ScopePair, KeyARN: aliasARN, Principal: role(1)},
+	{Scope: wire.ScopeKey, KeyARN: multiARN("eu-central-1")}, {Scope: wire.ScopePair, KeyARN: multiARN("eu-west-1"), Principal: role(1)},
 }
 
 func TestWindowRecordFollowsItsSchema(t *testing.T) {
@@ -75,7 +77,7 @@ func TestWindowRecordFollowsItsSchema(t *testing.T) {
 		for i := range w.Sets {
 			w.Sets[i] = wire.Set{Values: []wire.HashCount{{Hash: 1, N: 1}}, Capped: true}
 		}
-		w.Closed, w.Revision = true, 3
+		w.Closed, w.Revision, w.Bound = true, 3, &wire.Binding{ARN: multiARN("eu-west-1")}
 		detect.WindowRecord(&rec, &w, size, begin+1)
 		validate(t, s, &rec)
 		for id := range wire.NumCounters {
@@ -165,9 +167,11 @@ func TestAnomalyRecordFollowsItsSchema(t *testing.T) {
 	}
 	for _, e := range entities {
 		a := found["principal rate"]
-		a.Entity = e
-		detect.AnomalyRecord(&rec, &a, 0)
-		validate(t, s, &rec)
+		for _, a.Bound = range []*wire.Binding{nil, {ARN: multiARN("us-east-1")}} {
+			a.Entity = e
+			detect.AnomalyRecord(&rec, &a, 0)
+			validate(t, s, &rec)
+		}
 	}
 }
 

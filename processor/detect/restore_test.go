@@ -98,6 +98,7 @@ func TestRestoreChangesNothing(t *testing.T) {
 			list := arrivals(rng, history(rng, hasty().Retention), disorder+70*minute)
 			for i := range list {
 				table.Add(&list[i].Call, list[i].n)
+				table.Learn(&list[i].Call)
 				progress.Observe(list[i].Time, list[i].at)
 				switch rng.IntN(30) {
 				case 0, 1, 2, 3:

@@ -4,24 +4,27 @@ import (
 	"bytes"
 	"cmp"
 	"encoding/hex"
+	"fmt"
 	"sync"
 	"unsafe"
 
 	"keytrail/processor/count"
+	"keytrail/processor/eventtime"
 	"keytrail/processor/rule"
 	"keytrail/schemas/normalize"
 	"keytrail/schemas/wire"
 )
 
-// fact is what a scan keeps of one record: 80 bytes without a pointer, so that
-// millions of them can be sorted, and written to disk as they are.
+// fact is what a scan keeps of one call, or of one binding: 80 bytes without a
+// pointer, so that millions of them can be sorted, and written to disk as they
+// are.
 type fact struct {
 	id        wire.CallID
 	event     wire.CallID // eventID, to choose between copies of one call
 	time      int64
 	object    uint64
 	key       uint32 // names are numbers in a names table
-	second    uint32 // 0: none
+	second    uint32 // 0: none; of a binding, what key stood for
 	principal uint32
 	text      uint32 // the call id's text where it is no lower-case UUID; else 0
 	sum       uint32 // CRC-32C of the record's bytes
@@ -40,6 +43,7 @@ const (
 	flagDirect = 1 << iota
 	flagCross
 	flagSelf
+	flagBinding // the fact is no call but a binding of key to second: see makeBinding
 )
 
 // names numbers strings, for facts to refer to. It grows with the distinct KMS
@@ -107,6 +111,22 @@ func (f *fact) call(n *names) count.Call {
 		c.IDText = uuid(f.id)
 	}
 	return c
+}
+
+// makeBinding keeps what was learned of a KMS key or an alias as a fact: such
+// facts take the way of the calls, through the files and into the order of time,
+// and the same one read again is removed like a duplicate.
+func makeBinding(p *wire.Partial, n *names) fact {
+	text := fmt.Sprintf("binding %d %q %q", p.Binding.Time, p.KeyARN, p.Binding.ARN)
+	return fact{id: wire.ParseCallID(text), time: p.Binding.Time, key: n.number(p.KeyARN), second: n.number(p.Binding.ARN), flags: flagBinding}
+}
+
+// binding makes the fact a partial again.
+func (f *fact) binding(size int64, n *names) *wire.Partial {
+	return &wire.Partial{
+		Entity: wire.Entity{Scope: wire.ScopeKey, KeyARN: n.name(f.key)}, Start: eventtime.Start(f.time, size),
+		Binding: &wire.Binding{Time: f.time, ARN: n.name(f.second)},
+	}
 }
 
 // isUUID tells whether text is id written as a UUID, so that it need not be kept.

@@ -67,6 +67,8 @@ type Scanner struct {
 	names  *names
 	pool   pool
 	totals Totals // by atomic while reading
+	// bindings counts the facts that are no calls; by atomic while reading
+	bindings int64
 
 	mu    sync.Mutex // guards rules, and calls of cfg.DeadLetter
 	rules map[ruleCall][]detect.Anomaly
@@ -140,7 +142,7 @@ func (s *Scanner) Finish(emit func(*detect.Result) error) (Totals, error) {
 	size := s.cfg.Detect.Size
 	engine := detect.NewEngine(s.cfg.Detect, nil)
 	table := count.NewTable(size)
-	start, begun := int64(0), false
+	start, begun, bindings := int64(0), false, 0
 	var explained []detect.Anomaly
 	closeWindow := func() error {
 		for p := range table.All() {
@@ -153,7 +155,7 @@ func (s *Scanner) Finish(emit func(*detect.Result) error) (Totals, error) {
 		explained = explained[:0]
 		return err
 	}
-	calls, err := s.pool.each(func(f *fact) error {
+	facts, err := s.pool.each(func(f *fact) error {
 		if at := eventtime.Start(f.time, size); !begun || at != start {
 			if begun {
 				if err := closeWindow(); err != nil {
@@ -161,6 +163,11 @@ func (s *Scanner) Finish(emit func(*detect.Result) error) (Totals, error) {
 				}
 			}
 			start, begun = at, true
+		}
+		if f.flags&flagBinding != 0 {
+			bindings++
+			engine.Merge(f.binding(size, s.names))
+			return nil
 		}
 		c := f.call(s.names)
 		table.Add(&c, 1)
@@ -172,8 +179,8 @@ func (s *Scanner) Finish(emit func(*detect.Result) error) (Totals, error) {
 	if err == nil && begun {
 		err = closeWindow()
 	}
-	s.totals.Counted = int64(calls)
-	s.totals.Duplicates = int64(s.pool.total - calls)
+	s.totals.Counted = int64(facts - bindings)
+	s.totals.Duplicates = int64(s.pool.total) - s.bindings - s.totals.Counted
 	return s.totals, err
 }
 
@@ -202,11 +209,15 @@ func (s *Scanner) publish(results []detect.Result, explained []detect.Anomaly, e
 // reader reads objects for one worker.
 type reader struct {
 	s     *Scanner
+	in    *cloudtrail.Reader
 	norm  *normalize.Normalizer
 	rec   otellog.Record
 	ev    cloudtrail.Event
 	call  count.Call
 	batch []fact
+	// learned holds the bindings that the batch's events show, the newest of each
+	// window: a busy alias is named by many calls.
+	learned *count.Table
 }
 
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)
@@ -215,7 +226,7 @@ var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 const batchFacts = 4096
 
 func newReader(s *Scanner) *reader {
-	return &reader{s: s, norm: normalize.New(s.cfg.Normalize), batch: make([]fact, 0, batchFacts)}
+	return &reader{s: s, in: cloudtrail.NewReader(nil, "", s.cfg.Limits), norm: normalize.New(s.cfg.Normalize), batch: make([]fact, 0, batchFacts), learned: count.NewTable(s.cfg.Detect.Size)}
 }
 
 // object reads all records of one object.
@@ -227,7 +238,8 @@ func (r *reader) object(ctx context.Context, o source.Object) error {
 		return r.dead(&cloudtrail.BadRecord{Object: o.Name, Reason: cloudtrail.ReasonRead, Detail: err.Error()})
 	}
 	defer body.Close()
-	in := cloudtrail.NewReader(body, o.Name, r.s.cfg.Limits)
+	in := r.in
+	in.Reset(body, o.Name)
 	for ctx.Err() == nil {
 		err := in.Next(&r.ev)
 		if err == io.EOF {
@@ -242,7 +254,7 @@ func (r *reader) object(ctx context.Context, o source.Object) error {
 				return err
 			}
 		}
-		if len(r.batch) == cap(r.batch) {
+		if len(r.batch) >= batchFacts {
 			if err := r.flush(); err != nil {
 				return err
 			}
@@ -265,6 +277,7 @@ func (r *reader) event() error {
 	}
 	count.FromRecord(&r.rec, &r.call)
 	sum := crc32.Checksum(r.ev.Raw, castagnoli)
+	r.learned.Learn(&r.call)
 	r.batch = append(r.batch, makeFact(&r.call, r.ev.ID, sum, r.s.names))
 	if r.call.Rules != 0 {
 		r.s.explain(&r.rec, &r.call, sum)
@@ -298,6 +311,11 @@ func (r *reader) dead(err error) error {
 
 // flush hands the collected facts to the pool.
 func (r *reader) flush() error {
+	atomic.AddInt64(&r.s.bindings, int64(r.learned.Len()))
+	for p := range r.learned.All() {
+		r.batch = append(r.batch, makeBinding(p, r.s.names))
+	}
+	r.learned.Reset()
 	err := r.s.pool.add(r.batch)
 	r.batch = r.batch[:0]
 	return err

@@ -14,17 +14,26 @@ import (
 	"keytrail/schemas/wire"
 )
 
-// version is the version of all records of this package.
+// version is the version of all records of this package but those of entities.
 const version = 1
 
+// entityVersion is the version of entities. Version 1 had no bindings.
+const entityVersion = 2
+
 // AppendEntity appends an entity of stage detect: its baseline, what it has
-// been seen to do, and its windows. e is used and emptied.
+// been seen to do, what it stands for, and its windows. e is used and emptied.
 func AppendEntity(dst []byte, e *wire.Encoder, ent *detect.Entity) []byte {
 	e.Reset()
-	e.Uint(version)
+	e.Uint(entityVersion)
 	e.Int(ent.Since)
 	e.Int(ent.Seen)
 	e.Int(ent.Last)
+	e.Bool(ent.Bound != nil)
+	if ent.Bound != nil {
+		e.Int(ent.Bound.Time)
+		e.String(ent.Bound.ARN)
+		e.Int(ent.Used)
+	}
 	for _, n := range ent.High {
 		e.Uint(uint64(n))
 	}
@@ -58,10 +67,14 @@ func DecodeEntity(name string, value []byte) (*detect.Entity, error) {
 		return nil, err
 	}
 	d := wire.NewDecoder(value)
-	if v := d.Uint(); v != version {
-		return nil, fmt.Errorf("cannot restore entity %q: %w: version %d, this program knows %d", name, wire.ErrFrame, v, version)
+	v := d.Uint()
+	if v < 1 || v > entityVersion {
+		return nil, fmt.Errorf("cannot restore entity %q: %w: version %d, this program knows 1 to %d", name, wire.ErrFrame, v, entityVersion)
 	}
 	ent := &detect.Entity{Entity: entity, Since: d.Int(), Seen: d.Int(), Last: d.Int()}
+	if v > 1 && d.Bool() {
+		ent.Bound, ent.Used = &wire.Binding{Time: d.Int(), ARN: d.String()}, d.Int()
+	}
 	for i := range ent.High {
 		ent.High[i] = int(d.Uint())
 	}
@@ -73,7 +86,7 @@ func DecodeEntity(name string, value []byte) (*detect.Entity, error) {
 		}
 	}
 	for n := d.Count(); n > 0 && d.Err() == nil; n-- {
-		w := &detect.Window{Revision: int(d.Uint()), Closed: d.Bool(), Changed: d.Bool(), Published: d.Int()}
+		w := &detect.Window{Revision: int32(d.Uint()), Closed: d.Bool(), Changed: d.Bool(), Published: d.Int()}
 		w.Partial = d.Partial()
 		w.Entity = entity
 		ent.Windows = append(ent.Windows, w)

@@ -40,8 +40,11 @@ func entity(seed uint64) *detect.Entity {
 			ent.Baseline.Windows[i], ent.Baseline.Calls[i] = rng.Float32()*1e4, math.SmallestNonzeroFloat32*float32(rng.IntN(9))
 		}
 	}
+	if rng.IntN(3) == 0 {
+		ent.Bound, ent.Used = &wire.Binding{Time: rng.Int64(), ARN: fmt.Sprint("arn:aws:kms:eu-central-1:111122223333:key/", rng.IntN(3))}, rng.Int64()-rng.Int64()
+	}
 	for i := range rng.IntN(5) {
-		w := &detect.Window{Revision: rng.IntN(4), Closed: rng.IntN(2) == 0, Changed: rng.IntN(2) == 0, Published: rng.Int64N(9)}
+		w := &detect.Window{Revision: rng.Int32N(4), Closed: rng.IntN(2) == 0, Changed: rng.IntN(2) == 0, Published: rng.Int64N(9)}
 		w.Entity, w.Start = ent.Entity, int64(i)*1e9
 		for id := range wire.NumCounters {
 			if rng.IntN(6) == 0 {
@@ -56,6 +59,9 @@ func entity(seed uint64) *detect.Entity {
 		}
 		for range rng.IntN(count.MaxSamples + 1) {
 			w.Samples = append(w.Samples, fmt.Sprint(rng.Uint64N(3)))
+		}
+		if rng.IntN(3) == 0 {
+			w.Binding = &wire.Binding{Time: rng.Int64(), ARN: []string{"", ent.KeyARN, "arn:aws:kms:eu-central-1:111122223333:key/b"}[rng.IntN(3)]}
 		}
 		ent.Windows = append(ent.Windows, w)
 	}
@@ -132,6 +138,7 @@ func TestEveryFieldOfACallIsKept(t *testing.T) {
 		case reflect.Uint8, reflect.Uint32, reflect.Uint64:
 			f.SetUint(1)
 		case reflect.Array: // the id, which is made of its text
+		case reflect.Struct: // what the call shows, which is learned at once
 		default:
 			t.Fatalf("field %s of kind %s", v.Type().Field(i).Name, f.Kind())
 		}
@@ -173,7 +180,7 @@ func records() map[string]struct {
 } {
 	var e wire.Encoder
 	ent, c, m := entity(5+8*8), counted(7), meta(9)
-	for seed := uint64(5); len(ent.Windows) < 2 || len(c.Credits) == 0; seed += 8 {
+	for seed := uint64(5); len(ent.Windows) < 2 || len(c.Credits) == 0 || ent.Bound == nil; seed += 8 {
 		ent, c = entity(seed), counted(seed)
 	}
 	key := entity(16)
@@ -214,13 +221,25 @@ func TestCutRecordsAreRefused(t *testing.T) {
 
 func TestOtherVersionsAreRefused(t *testing.T) {
 	for name, r := range records() {
-		for _, version := range []byte{0, 2, 127} {
+		last := r.value[0] // what is written is the last version that is known
+		for _, version := range []byte{0, last + 1, 127} {
 			value := slices.Clone(r.value)
 			value[0] = version
 			if err := r.decode(value); !errors.Is(err, wire.ErrFrame) || !strings.Contains(err.Error(), fmt.Sprintf("version %d, this program knows 1", version)) {
 				t.Errorf("%s: version %d gives %v", name, version, err)
 			}
 		}
+	}
+}
+
+// An entity of version 1, as a program wrote it that knew no bindings.
+func TestEntityOfVersion1(t *testing.T) {
+	want := &detect.Entity{Entity: wire.Entity{Scope: wire.ScopeKey, KeyARN: "k"}, Since: 1, Seen: 2, Last: 3, Windows: []*detect.Window{{Revision: 1, Closed: true}}}
+	want.Windows[0].Entity, want.Windows[0].Start = want.Entity, 7
+	want.Windows[0].Counters = []wire.Counter{{ID: wire.CounterCalls, N: 1}}
+	value := "\x01\x02\x04\x06\x00\x00\x00\x00\x00\x01\x01\x01\x00\x00\x01\x00\x01k\x00\x00\x0e\x01\x00\x02\x00\x00\x00\x00\x00\x00\x00\x00\x00"
+	if got, err := state.DecodeEntity("k\nk", []byte(value)); err != nil || !reflect.DeepEqual(got, want) {
+		t.Errorf("%v\n%+v\nwant\n%+v", err, got, want)
 	}
 }
 

@@ -131,18 +131,21 @@ func (c *counter) Process(r *kgo.Record) error {
 		return nil
 	}
 	count.FromRecord(&c.rec, &c.call)
-	w := &c.p.Window
-	switch mark := t.progress.Watermark(); {
+	w, mark := &c.p.Window, t.progress.Watermark()
+	late := mark != eventtime.None && eventtime.Start(c.call.Time, w.Detect.Size)+w.Detect.Size+w.Detect.Lateness <= mark
+	switch {
 	case c.call.IDText == "" || c.call.Time == 0:
 		c.dead(r, "no_call", "the log record has no keytrail.call.id or no time: it was not made by Keytrail")
 		return nil
 	case c.call.Time > c.now+MaxFuture:
 		c.dead(r, "future", "the event time is more than a day ahead of the clock")
 		return nil
-	case mark != eventtime.None && !t.seen.Has(c.call.ID, c.call.Time) && eventtime.Start(c.call.Time, w.Detect.Size)+w.Detect.Size+w.Detect.Lateness <= mark:
+	case late && !t.seen.Has(c.call.ID, c.call.Time):
 		c.stats.late++
 		c.dead(r, "late", fmt.Sprintf("the event's window closed at the watermark %s", time.Unix(0, mark).UTC().Format(time.RFC3339)))
 		return nil
+	case !late:
+		t.table.Learn(&c.call)
 	}
 	c.count(t)
 	t.progress.Observe(c.call.Time, c.now)

@@ -136,7 +136,7 @@ func (d *detector) Process(r *kgo.Record) error {
 	t.news = true
 	for i := range frame.Partials {
 		p := &frame.Partials[i]
-		if t.engine.Merge(p) {
+		if t.engine.Merge(p) && !count.NoCounts(p) { // a binding came with a call, which has its letter
 			d.stats.late += int(count.Get(p, wire.CounterCalls))
 			t.late = append(t.late, *p)
 		}

@@ -20,11 +20,18 @@ import (
 // JSON in any envelope, to kms.events. It has no state.
 type normalizer struct {
 	p     *Pipeline
+	in    *cloudtrail.Reader
 	norm  *normalize.Normalizer
 	ev    cloudtrail.Event
 	rec   otellog.Record
 	out   []*kgo.Record
 	stats tally
+}
+
+// direct is how records are made that are only encoded.
+func direct(o normalize.Options) normalize.Options {
+	o.Direct = true
+	return o
 }
 
 func (n *normalizer) Assign(context.Context, []int32) error { return nil }
@@ -33,7 +40,8 @@ func (n *normalizer) Revoke([]int32) { n.out, n.stats = nil, tally{} }
 
 func (n *normalizer) Process(r *kgo.Record) error {
 	name := fmt.Sprintf("%s/%d/%d", r.Topic, r.Partition, r.Offset)
-	in := cloudtrail.NewReader(bytes.NewReader(r.Value), name, n.p.Limits)
+	in := n.in
+	in.Reset(bytes.NewReader(r.Value), name)
 	for {
 		err := in.Next(&n.ev)
 		if err == io.EOF {

@@ -25,7 +25,7 @@ import (
 type Publisher struct {
 	client *kgo.Client
 	topics wire.Topics
-	limits cloudtrail.Limits
+	in     *cloudtrail.Reader
 	norm   *normalize.Normalizer
 	ev     cloudtrail.Event
 	rec    otellog.Record
@@ -52,7 +52,7 @@ func NewPublisher(c kafka.Config, topics wire.Topics, limits cloudtrail.Limits, 
 	if err != nil {
 		return nil, fmt.Errorf("cannot make a Kafka client: %w", err)
 	}
-	return &Publisher{client: client, topics: topics, limits: limits, norm: normalize.New(o)}, nil
+	return &Publisher{client: client, topics: topics, in: cloudtrail.NewReader(nil, "", limits), norm: normalize.New(direct(o))}, nil
 }
 
 // Counts returns the counts so far. Safe for concurrent use.
@@ -69,7 +69,8 @@ func (p *Publisher) Object(ctx context.Context, o source.Object) error {
 		return p.bad(ctx, &cloudtrail.BadRecord{Object: o.Name, Reason: cloudtrail.ReasonRead, Detail: err.Error()})
 	}
 	defer body.Close()
-	in := cloudtrail.NewReader(body, o.Name, p.limits)
+	in := p.in
+	in.Reset(body, o.Name)
 	for {
 		err := in.Next(&p.ev)
 		if err == io.EOF {

@@ -1,6 +1,7 @@
 package stream
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"io"
@@ -171,13 +172,19 @@ func describe(rec *otellog.Record) (name, text string) {
 		}
 	}
 	slices.Sort(parts)
-	return fmt.Sprintf("%s %q %q %s", rec.Str(semconv.KeytrailWindowScope), rec.Str(semconv.AWSKMSKeyARN), rec.Str(semconv.KeytrailPrincipal), rec.Str(semconv.KeytrailWindowStart)),
-		strings.Join(parts, " ")
+	return windowName(rec), strings.Join(parts, " ")
+}
+
+// windowName names a window by what it counts for: an alias, where its calls
+// named only that.
+func windowName(rec *otellog.Record) string {
+	key := cmp.Or(rec.Str(semconv.AWSKMSAliasARN), rec.Str(semconv.AWSKMSKeyARN))
+	return fmt.Sprintf("%s %q %q %s", rec.Str(semconv.KeytrailWindowScope), key, rec.Str(semconv.KeytrailPrincipal), rec.Str(semconv.KeytrailWindowStart))
 }
 
 // finals reads the final windows of the windows topic: of each the highest
-// revision.
-func finals(t *testing.T, brokers []string) map[string]string {
+// revision, as describe has it.
+func finals(t *testing.T, brokers []string, describe func(*otellog.Record) (name, text string)) map[string]string {
 	t.Helper()
 	found, revisions := map[string]string{}, map[string]int64{}
 	var rec otellog.Record
@@ -203,12 +210,19 @@ func finals(t *testing.T, brokers []string) map[string]string {
 	return found
 }
 
-// eventually waits until the final windows are the expected ones.
+// eventually waits until the final windows have the expected counts.
 func eventually(t *testing.T, brokers []string, want map[string]string) {
+	t.Helper()
+	eventuallyAs(t, brokers, describe, want)
+}
+
+// eventuallyAs waits until the final windows, as describe has them, are the
+// expected ones.
+func eventuallyAs(t *testing.T, brokers []string, describe func(*otellog.Record) (name, text string), want map[string]string) {
 	t.Helper()
 	deadline := time.Now().Add(90 * time.Second)
 	for {
-		got := finals(t, brokers)
+		got := finals(t, brokers, describe)
 		wrong := diff(got, want)
 		if wrong == "" {
 			return
@@ -328,6 +342,7 @@ func TestRestartsKeepCountsExact(t *testing.T) {
 	brokers := broker(t)
 	records := trail(t, generate.Config{Seed: 9, Start: time.Now().Add(-50 * time.Hour), Duration: 48 * time.Hour, Events: 5000, DuplicateShare: 0.2})
 	one := pipeline(t, brokers)
+	one.Window.CloseAfter = int64(time.Hour) // however long the wait takes, the rest is not late
 	stop := start(t, one, all)
 	third := len(records) / 3
 	produce(t, brokers, one.Topics.Raw, records[:third])
@@ -359,6 +374,6 @@ func waitForGroup(t *testing.T, brokers []string, group string) {
 		if err == nil {
 			offsets.Each(func(o kadm.OffsetResponse) { total += o.At })
 		}
-		return total > 20
+		return total > 0
 	})
 }

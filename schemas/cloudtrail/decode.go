@@ -1,6 +1,10 @@
 package cloudtrail
 
-import "unsafe"
+import (
+	"bytes"
+	"strings"
+	"unsafe"
+)
 
 // Decoder decodes single events. The zero value is not usable; make one with
 // NewDecoder. A Decoder is not safe for concurrent use.
@@ -9,6 +13,12 @@ type Decoder struct {
 	lim   Limits
 	roots [kinds]node // the orders of names learned, by kind of object
 	nodes int         // below the roots
+
+	callers     callers
+	connections [16]caller
+	noting      bool      // what is found goes to found as well
+	found       []finding // in the object that begins at noted
+	noted       int
 }
 
 // NewDecoder returns a Decoder with the given limits (zero fields take their
@@ -31,7 +41,7 @@ func (d *Decoder) Decode(data []byte, ev *Event) error {
 		return bad(ReasonSyntax, "bytes follow the event")
 	}
 	if !ev.isEvent() {
-		return bad(ReasonEnvelope, "no eventSource, eventName or eventVersion")
+		return bad(ReasonEnvelope, "no eventSource, eventName or eventVersion of CloudTrail")
 	}
 	return nil
 }
@@ -44,14 +54,19 @@ func clip(raw []byte) ([]byte, bool) {
 }
 
 // isEvent tells whether the object just decoded is a CloudTrail event.
-func (ev *Event) isEvent() bool { return ev.Name != "" || ev.Source != "" || ev.Version != "" }
+// S3's notifications have the same names; their source is aws:s3, and Lambda's
+// records of other services aws:sqs and the like.
+func (ev *Event) isEvent() bool {
+	return (ev.Name != "" || ev.Source != "" || ev.Version != "") && strings.IndexByte(ev.Source, ':') < 0
+}
 
 // reset empties ev and keeps its slices' memory and its place.
 func (ev *Event) reset() {
 	*ev = Event{
 		Object: ev.Object, Index: ev.Index, Offset: ev.Offset,
-		Resources: ev.Resources[:0], Context: ev.Context[:0],
+		Resources: ev.Resources[:0], Context: ev.Context[:0], ToContext: ev.ToContext[:0],
 		Lists: EventList{GrantOperations: ev.Lists.GrantOperations[:0]},
+		env:   envelope{carried: ev.env.carried[:0]},
 	}
 }
 
@@ -86,32 +101,34 @@ func (d *Decoder) object(k kind, pos int, ev *Event) int {
 		s.depth--
 		return pos + 1
 	}
+	data := s.data
 	for n := &d.roots[k]; ; {
 		if c != '"' {
 			return s.unexpected(pos, "a name in quotes")
 		}
-		child := n.follow(s.data, pos)
-		if child == nil {
-			var ok bool
-			if child, ok = d.learn(k, n, pos); !ok {
-				return failed
-			}
-			if child == nil {
-				return d.rest(k, n, pos, ev)
-			}
-		}
-		n = child
-		if pos, c = s.space(pos + len(n.quoted)); c != ':' {
-			return s.unexpected(pos, "':'")
-		}
-		pos, c = s.space(pos + 1)
-		if n.field.act == actText && c == '"' {
-			pos = d.string(n, pos, ev)
+		child := n.usual
+		if child != nil && child.trust >= sure && child.same(data, pos) {
+			end := pos + len(child.last)
+			child.repeat(data[pos+child.value:end], ev)
+			pos = end
 		} else {
-			pos = d.member(&n.field, n.name, pos, c, ev)
+			if child == nil || !child.isAt(data, pos) {
+				var next int
+				if child, next = d.unusualName(k, n, pos, ev); child == nil {
+					return next
+				}
+			}
+			pos = d.memberValue(child, pos+len(child.quoted), ev)
 		}
 		if pos == failed {
 			return failed
+		}
+		if n = child; d.noting {
+			d.note(n, ev)
+		}
+		if pos+1 < len(data) && data[pos] == ',' && data[pos+1] == '"' {
+			pos++ // as CloudTrail writes it
+			continue
 		}
 		switch pos, c = s.space(pos); c {
 		case ',':
@@ -125,10 +142,84 @@ func (d *Decoder) object(k kind, pos int, ev *Event) int {
 	}
 }
 
+// repeat sets n's field to its last value, which stands there as JSON again.
+func (n *node) repeat(value []byte, ev *Event) {
+	at := unsafe.Add(unsafe.Pointer(ev), n.field.at)
+	switch n.field.act {
+	case actText:
+		if value[0] == '"' { // else it is null
+			*(*string)(at) = view(value[1 : len(value)-1])
+		}
+	case actBool:
+		*(*Bool)(at) = n.truth
+	}
+}
+
+// unusualName returns the node of the name at pos, which is not the usual one
+// behind n. Without one the object ends at the position returned, or has failed.
+func (d *Decoder) unusualName(k kind, n *node, pos int, ev *Event) (*node, int) {
+	if child := n.follow(d.s.data, pos); child != nil {
+		return child, pos
+	}
+	child, ok := d.learn(k, n, pos)
+	if !ok {
+		return nil, failed
+	}
+	if child == nil {
+		return nil, d.rest(k, n, pos, ev)
+	}
+	return child, pos
+}
+
+// memberValue decodes the value of n's member, of which the colon is at pos or
+// behind white space there.
+func (d *Decoder) memberValue(n *node, pos int, ev *Event) int {
+	s := &d.s
+	c := byte(0)
+	if data := s.data; pos+1 < len(data) && data[pos] == ':' && data[pos+1] > ' ' {
+		pos, c = pos+1, data[pos+1]
+	} else {
+		if pos, c = s.space(pos); c != ':' {
+			return s.unexpected(pos, "':'")
+		}
+		pos, c = s.space(pos + 1)
+	}
+	a := n.field.act
+	if a == actText && c == '"' {
+		return d.string(n, pos, ev)
+	}
+	if a == actBool || c == 'n' && (a == actText || a == actObject) {
+		return d.constant(n, pos, c, ev)
+	}
+	return d.member(&n.field, n.name, pos, c, ev)
+}
+
+// constant decodes a boolean or null, which mostly stays what it is.
+func (d *Decoder) constant(n *node, pos int, c byte, ev *Event) int {
+	if n.trust >= none {
+		if end, ok := n.again(d.s.data, pos); ok {
+			n.repeat(d.s.data[pos:end], ev)
+			return end
+		}
+	}
+	end := d.member(&n.field, n.name, pos, c, ev)
+	if end == failed {
+		return failed
+	}
+	// Not what could go on (a number), nor what can be spelled in several ways.
+	if value := d.s.data[pos:end]; value[len(value)-1] >= 'a' || c == '"' && bytes.IndexByte(value, '\\') < 0 {
+		if n.remember(value); n.field.act == actBool {
+			n.truth = *(*Bool)(unsafe.Add(unsafe.Pointer(ev), n.field.at))
+		}
+	}
+	return end
+}
+
 // rest decodes the members of an object from the name at pos on, which is not in
 // the tree; n is the name before it.
 func (d *Decoder) rest(k kind, n *node, pos int, ev *Event) int {
 	s := &d.s
+	d.noting = false
 	w := walk{base: len(s.keys)}
 	for ; n.up != nil; n = n.up {
 		s.duplicate(&w, n.name)
@@ -148,18 +239,31 @@ func (d *Decoder) rest(k kind, n *node, pos int, ev *Event) int {
 
 // string reads the string at pos into n's field.
 func (d *Decoder) string(n *node, pos int, ev *Event) int {
+	data := d.s.data
 	dst := (*string)(unsafe.Add(unsafe.Pointer(ev), n.field.at))
-	end, ok := n.again(d.s.data, pos)
-	if ok {
-		*dst = view(d.s.data[pos+1 : end-1])
-		return end
+	if n.trust >= none {
+		if end, ok := n.again(data, pos); ok {
+			*dst = view(data[pos+1 : end-1])
+			return end
+		}
+	}
+	if n.even == 2 {
+		if end, ok := n.asLong(data, pos); ok {
+			*dst = view(data[pos+1 : end-1])
+			n.remember(data[pos:end])
+			return end
+		}
 	}
 	v, end := d.s.str(pos)
-	if end != failed {
-		*dst = v
-		if len(v) == end-pos-2 { // without escapes, so that its bytes are its value
-			n.remember(d.s.data[pos:end])
-		}
+	if end == failed {
+		return failed
+	}
+	*dst = v
+	if n.even = min(n.even+1, 2); n.length != len(v) {
+		n.even, n.length = 0, len(v)
+	}
+	if len(v) == end-pos-2 { // without escapes, so that its bytes are its value
+		n.remember(data[pos:end])
 	}
 	return end
 }
@@ -174,12 +278,26 @@ func (d *Decoder) member(f *field, name string, pos int, c byte, ev *Event) int 
 	case actBool:
 		return s.boolean(pos, (*Bool)(at))
 	case actObject:
-		if c == '{' {
+		switch {
+		case c != '{':
+		case f.kind == kindIdentity:
+			return d.identity(pos, ev)
+		case f.kind == kindTLS:
+			return d.connection(pos, ev)
+		default:
 			return d.object(f.kind, pos, ev)
 		}
 	case actContext:
 		if c == '{' && len(ev.Context) == 0 {
 			return d.object(kindContext, pos, ev)
+		}
+	case actToContext:
+		if c == '{' { // the pairs of any context go to ev.Context
+			source := ev.Context
+			ev.Context = ev.ToContext[:0]
+			pos = d.object(kindContext, pos, ev)
+			ev.Context, ev.ToContext = source, ev.Context
+			return pos
 		}
 	case actPair:
 		ev.Context = append(ev.Context, KV{Key: name})
@@ -195,7 +313,7 @@ func (d *Decoder) member(f *field, name string, pos int, c byte, ev *Event) int 
 		pos = d.targets(pos, c, ev)
 		ev.Resources = ev.Resources[:n]
 		return pos
-	case actList, actDetail, actCarrier, actDigest:
+	case actList, actDetail, actCarrier, actPacked, actNotice, actNames:
 		return ev.env.member(s, f.act, pos, c)
 	}
 	return s.skip(pos)

@@ -1,81 +1,133 @@
 package cloudtrail
 
 import (
+	"encoding/json"
+	"slices"
 	"strings"
 	"unsafe"
 )
 
-// envelope is what an object says that is no CloudTrail event but carries one:
+// envelope is what an object says that is no CloudTrail event but carries some:
 // the members under names which no event has.
 //
 // Sources: EventBridge "Events from AWS services" (detail-type, detail);
-// CloudWatch Logs "Subscription filters" (logEvents, message); CloudTrail
-// LookupEvents (Events, CloudTrailEvent); SNS and SQS message bodies (Message,
-// Body); Fluent Bit's usual names for a line (log, message); Keytrail's own
-// in_kms (event).
+// CloudWatch Logs "Subscription filters" (logEvents, message, awslogs) and
+// FilterLogEvents (events); CloudTrail LookupEvents (Events, CloudTrailEvent);
+// SNS and SQS message bodies (Message, Messages, Body) and what Lambda makes of
+// them (Sns, body, kinesis); Firehose (records, data) and Kinesis (Data); the
+// names that Fluent Bit and Elastic's shippers use for a line (log, message,
+// event, original); Keytrail's own in_kms (event).
 type envelope struct {
-	list     string // JSON text of the array under Records, Events or logEvents
-	object   string // JSON text of the object under detail, log, message or event
-	text     string // the string under CloudTrailEvent, message, log, event, Message or Body
-	isDetail bool   // object stands under detail
-	digest   bool   // a CloudTrail digest file: about files, not about calls
+	list    string    // JSON text of the array that holds records
+	carried []carried // what may hold events besides
+	detail  bool      // one of them stands under detail
+	notice  bool      // known, and about no call: a digest file, a test message
+	names   bool      // it names objects, which hold the events
 
 	detailType, source, id, time, account, region string // EventBridge's own fields
+	kind, event                                   string // of SNS, of S3's test
+}
+
+// carried is a text that may hold events.
+type carried struct {
+	text   string
+	object bool // a JSON object of the envelope, not a string
+	packed bool // in base64, and perhaps gzip
 }
 
 // envelopeFields are the members of a record's level that belong to envelopes.
-var envelopeFields = []field{
+var envelopeFields = append([]field{
 	act("Records", actList), act("Events", actList), act("logEvents", actList),
-	act("detail", actDetail),
-	act("CloudTrailEvent", actCarrier), act("message", actCarrier), act("log", actCarrier), act("event", actCarrier),
-	act("Message", actCarrier), act("Body", actCarrier), act("body", actCarrier),
+	act("Messages", actList), act("records", actList), act("events", actList),
+	act("detail", actDetail), act("data", actPacked), act("Data", actPacked),
 	text("detail-type", atEnvelope+unsafe.Offsetof(where.env.detailType)),
 	text("source", atEnvelope+unsafe.Offsetof(where.env.source)),
 	text("id", atEnvelope+unsafe.Offsetof(where.env.id)),
 	text("time", atEnvelope+unsafe.Offsetof(where.env.time)),
 	text("account", atEnvelope+unsafe.Offsetof(where.env.account)),
 	text("region", atEnvelope+unsafe.Offsetof(where.env.region)),
-	act("digestS3Bucket", actDigest),
+	text("Type", atEnvelope+unsafe.Offsetof(where.env.kind)),
+	text("Event", atEnvelope+unsafe.Offsetof(where.env.event)),
+	act("digestS3Bucket", actNotice),
+	act("s3", actNames), act("s3ObjectKey", actNames),
 	act("Resources", actOthers),
-}
+}, carriers...)
+
+var carriers = func() (list []field) {
+	for _, name := range []string{"CloudTrailEvent", "message", "log", "event", "original", "Message", "Body", "body", "Sns", "kinesis", "awslogs"} {
+		list = append(list, act(name, actCarrier))
+	}
+	return list
+}()
+
+// isList tells whether name is a list that holds records, in one of the
+// envelopes.
+func isList(name string) bool { return kindRecord.field(name).act == actList }
 
 // member reads a member that carries something; c is the value's first byte.
 func (e *envelope) member(s *scanner, a action, pos int, c byte) int {
+	var v string
 	switch {
 	case a == actList && c == '[':
 		return s.json(pos, &e.list)
-	case a == actDetail && c == '{':
-		e.isDetail = true
-		return s.json(pos, &e.object)
-	case a == actCarrier && c == '"':
-		return s.text(pos, &e.text)
-	case a == actCarrier && c == '{':
-		return s.json(pos, &e.object)
-	case a == actDigest:
-		e.digest = true
+	case a == actDetail && c == '{', a == actCarrier && c == '{':
+		e.detail = e.detail || a == actDetail
+		pos = s.json(pos, &v)
+		e.carried = append(e.carried, carried{text: v, object: true})
+		return pos
+	case a == actCarrier && c == '"', a == actPacked && c == '"':
+		pos = s.text(pos, &v)
+		e.string(v, a == actPacked)
+		return pos
+	case a == actNotice:
+		e.notice = true
+	case a == actNames:
+		e.names = true
 	}
 	return s.skip(pos)
 }
 
-// inner returns the JSON text that the envelope carries, or "".
-func (e *envelope) inner() string {
-	switch {
-	case e.list != "":
-		return e.list
-	case e.object != "":
-		return e.object
+// What CloudWatch Logs sends to see whether its destination lives, and CloudTrail
+// to see whether its topic does.
+const (
+	controlMessage    = "CWL CONTROL MESSAGE"
+	validationMessage = "CloudTrail validation message."
+)
+
+// string takes a string that may hold events.
+func (e *envelope) string(v string, packed bool) {
+	t := strings.TrimSpace(strings.TrimPrefix(v, mark))
+	switch isJSON := strings.HasPrefix(t, "{") || strings.HasPrefix(t, "["); {
+	case isJSON || packed && t != "":
+		e.carried = append(e.carried, carried{text: t, packed: !isJSON})
+	case strings.HasPrefix(t, controlMessage), t == validationMessage:
+		e.notice = true
 	}
-	if t := strings.TrimSpace(e.text); strings.HasPrefix(t, "{") || strings.HasPrefix(t, "[") {
-		return t
+}
+
+// inner returns what to read inside the envelope. One text is read whatever it
+// is. Of several, objects that have no event's name in them are what shippers
+// add about the line ({"message":"...","event":{"module":"aws"}}).
+func (e *envelope) inner() []carried {
+	if e.list != "" {
+		return append(e.carried[:0], carried{text: e.list, object: true})
 	}
-	return ""
+	if len(e.carried) < 2 {
+		return e.carried
+	}
+	return slices.DeleteFunc(e.carried, func(c carried) bool { return c.object && !strings.Contains(c.text, "eventSource") })
+}
+
+// silent tells that the object is known and about no call.
+func (e *envelope) silent() bool {
+	return e.notice || e.event == "s3:TestEvent" || e.kind == "SubscriptionConfirmation" || e.kind == "UnsubscribeConfirmation"
 }
 
 // native tells whether the envelope is an EventBridge event that KMS itself
 // sent (rotation, deletion, expiry), which holds no CloudTrail event. Those that
 // do ("AWS API Call via CloudTrail") name KMS as their source too.
 func (e *envelope) native() bool {
-	return e.source == "aws.kms" && e.detailType != "" && e.isDetail && !strings.HasSuffix(e.detailType, " via CloudTrail")
+	return e.source == "aws.kms" && e.detailType != "" && e.detail && len(e.carried) == 1 && !strings.HasSuffix(e.detailType, " via CloudTrail")
 }
 
 // fillNative makes ev of a native KMS event of EventBridge: an internal
@@ -85,4 +137,20 @@ func (e *envelope) fillNative(ev *Event) {
 	ev.Source, ev.Name = "kms.amazonaws.com", e.detailType
 	ev.Time, ev.ID, ev.Region, ev.RecipientAccount = e.time, e.id, e.region, e.account
 	ev.Identity = Identity{Account: e.account, InvokedBy: "kms.amazonaws.com"}
+	// Such events are few, so encoding/json serves; what it does not know stays
+	// in Raw.
+	var detail struct {
+		KeyID        string `json:"key-id"`
+		Origin       string `json:"key-origin"`
+		RotationType string `json:"rotation-type"`
+		Previous     string `json:"previous-key-material-id"`
+		Current      string `json:"current-key-material-id"`
+		Material     string `json:"key-material-id"`
+	}
+	if json.Unmarshal([]byte(e.carried[0].text), &detail) == nil {
+		ev.Service = Service{
+			KeyID: detail.KeyID, RotationType: detail.RotationType, KeyOrigin: detail.Origin,
+			PreviousMaterialID: detail.Previous, CurrentMaterialID: detail.Current, KeyMaterialID: detail.Material,
+		}
+	}
 }

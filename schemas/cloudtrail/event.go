@@ -52,7 +52,11 @@ type Event struct {
 	Management        Bool // managementEvent
 	ConsoleCredential Bool // sessionCredentialFromConsole
 
-	Identity  Identity  // userIdentity
+	Identity Identity // userIdentity
+	// Caller is a number that events share whose userIdentity is the same, byte for
+	// byte; 0 when that is not known. It is unique in the process. Work on the
+	// identity may be kept by it; see CallerPlaces.
+	Caller    uint64
 	TLS       TLS       // tlsDetails
 	Request   Request   // requestParameters
 	Response  Response  // responseElements
@@ -60,7 +64,8 @@ type Event struct {
 	Extra     Extra     // additionalEventData
 	Addendum  Addendum  // addendum
 	Resources []Target  // resources
-	Context   []KV      // requestParameters.encryptionContext (or the grant's constraint), in order
+	Context   []KV      // requestParameters.encryptionContext (or the source's of ReEncrypt, or the grant's constraint), in order
+	ToContext []KV      // requestParameters.destinationEncryptionContext of ReEncrypt, in order
 	Lists     EventList // lists inside requestParameters
 
 	env  envelope // when it is none: what it carries
@@ -106,7 +111,7 @@ type Identity struct {
 }
 
 // TLS is tlsDetails: the connection that carried the request.
-type TLS struct{ Version, Cipher, Host string }
+type TLS struct{ Version, Cipher, Host, KeyExchange string }
 
 // Request holds the scalar request parameters that Keytrail reads, of KMS
 // calls and of the CloudTrail calls that change a trail.
@@ -119,12 +124,16 @@ type Request struct {
 	KeySpec             string // keySpec, or customerMasterKeySpec in older events
 	KeyUsage            string
 	Algorithm           string // encryptionAlgorithm, signingAlgorithm, macAlgorithm, keyAgreementAlgorithm
+	SourceAlgorithm     string // ReEncrypt: sourceEncryptionAlgorithm
 	Origin              string
 	GrantID             string
 	GranteePrincipal    string
 	RetiringPrincipal   string
 	Policy              string // the key policy's JSON text
 	PendingWindowDays   string // pendingWindowInDays, as written
+	RotationPeriodDays  string // rotationPeriodInDays of EnableKeyRotation, as written
+	KeyMaterialID       string // keyMaterialId of DeleteImportedKeyMaterial
+	CustomKeyStoreID    string
 	ExpirationModel     string
 	ValidTo             string
 	BypassPolicyLockout Bool // bypassPolicyLockoutSafetyCheck
@@ -138,6 +147,8 @@ type Request struct {
 	EventSelectors      string // eventSelectors as JSON text
 	AdvancedSelectors   string // advancedEventSelectors as JSON text
 	KMSKeyID            string // kmsKeyId of a trail
+	MultiRegionTrail    Bool   // isMultiRegionTrail
+	Omitted             Bool   // CloudTrail left the parameters out, because they were too large
 }
 
 // Response holds the response elements that Keytrail reads.
@@ -150,6 +161,10 @@ type Response struct {
 	GrantID      string
 	AliasARN     string
 	DeletionDate string
+	// KeyMaterialID is that of ImportKeyMaterial and DeleteImportedKeyMaterial.
+	KeyMaterialID    string
+	CustomKeyStoreID string // of CreateCustomKeyStore
+	Omitted          Bool
 }
 
 // Service is serviceEventDetails of an internal KMS operation.
@@ -159,6 +174,8 @@ type Service struct {
 	KeyOrigin          string
 	PreviousMaterialID string
 	CurrentMaterialID  string
+	KeyMaterialID      string // of DeleteExpiredKeyMaterial
+	Omitted            Bool
 }
 
 // Extra is additionalEventData.
@@ -166,7 +183,23 @@ type Extra struct {
 	KeyMaterialID string
 	GrantID       string
 	KeyID         string
-	AttestedBy    string // recipient.attestationDocumentModuleId: the Nitro enclave
+	// Of ReEncrypt:
+	SourceMaterialID      string
+	DestinationMaterialID string
+	CustomKeyStoreID      string
+	Attestation           Attestation // recipient
+	Omitted               Bool
+}
+
+// Attestation is what the attestation document of a Nitro enclave or of an
+// instance with NitroTPM says. The measurements are digests as text.
+// Source: AWS KMS developer guide, "Monitoring attested requests".
+type Attestation struct {
+	ModuleID    string // attestationDocumentModuleId: the instance, and its enclave or TPM
+	ImageDigest string // attestationDocumentEnclaveImageDigest: PCR0 of an enclave
+	// The platform configuration registers: 1, 2, 3, 4 and 8 of an enclave, 4,
+	// 7, 8, 9, 16 and 23 of a TPM.
+	PCR1, PCR2, PCR3, PCR4, PCR7, PCR8, PCR9, PCR16, PCR23 string
 }
 
 // Addendum marks a record that updates an earlier one, or that came late.

@@ -34,20 +34,23 @@ const (
 type action uint8
 
 const (
-	actSkip    action = iota // validate it; it stays in the body
-	actText                  // a string
-	actBool                  // true or false, bare or as a string
-	actJSON                  // its JSON text
-	actObject                // decode it as an object of a kind
-	actContext               // an object of pairs, for Event.Context unless that has some
-	actPair                  // one of these pairs
-	actStrings               // an array of strings, for Event.Lists.GrantOperations
-	actTargets               // resources
-	actOthers                // resources of LookupEvents: those in its event count
-	actList                  // the array of an envelope
-	actDetail                // the object of an EventBridge envelope
-	actCarrier               // a string or an object that holds an event, in an envelope
-	actDigest                // the mark of a digest file
+	actSkip      action = iota // validate it; it stays in the body
+	actText                    // a string
+	actBool                    // true or false, bare or as a string
+	actJSON                    // its JSON text
+	actObject                  // decode it as an object of a kind
+	actContext                 // an object of pairs, for Event.Context unless that has some
+	actToContext               // an object of pairs, for Event.ToContext
+	actPair                    // one of these pairs
+	actStrings                 // an array of strings, for Event.Lists.GrantOperations
+	actTargets                 // resources
+	actOthers                  // resources of LookupEvents: those in its event count
+	actList                    // the array of an envelope
+	actDetail                  // the object of an EventBridge envelope
+	actCarrier                 // a string or an object that holds an event, in an envelope
+	actPacked                  // a string in base64 that holds events
+	actNotice                  // the mark of what is about no call: of a digest file
+	actNames                   // the mark of what names objects: of an S3 notification
 )
 
 // field is a member that Keytrail reads. at is the place of its value in Event:
@@ -162,6 +165,7 @@ var fields = [kinds][]field{
 		text("tlsVersion", atTLS+unsafe.Offsetof(where.TLS.Version)),
 		text("cipherSuite", atTLS+unsafe.Offsetof(where.TLS.Cipher)),
 		text("clientProvidedHostHeader", atTLS+unsafe.Offsetof(where.TLS.Host)),
+		text("keyExchange", atTLS+unsafe.Offsetof(where.TLS.KeyExchange)),
 	},
 	kindService: {
 		text("keyId", atService+unsafe.Offsetof(where.Service.KeyID)),
@@ -169,6 +173,8 @@ var fields = [kinds][]field{
 		text("keyOrigin", atService+unsafe.Offsetof(where.Service.KeyOrigin)),
 		text("previousKeyMaterialId", atService+unsafe.Offsetof(where.Service.PreviousMaterialID)),
 		text("currentKeyMaterialId", atService+unsafe.Offsetof(where.Service.CurrentMaterialID)),
+		text("keyMaterialId", atService+unsafe.Offsetof(where.Service.KeyMaterialID)),
+		boolean("omitted", atService+unsafe.Offsetof(where.Service.Omitted)),
 	},
 	kindAddendum: {
 		text("reason", atAddendum+unsafe.Offsetof(where.Addendum.Reason)),
@@ -180,11 +186,13 @@ var fields = [kinds][]field{
 		text("keyMaterialId", atExtra+unsafe.Offsetof(where.Extra.KeyMaterialID)),
 		text("grantId", atExtra+unsafe.Offsetof(where.Extra.GrantID)),
 		text("keyId", atExtra+unsafe.Offsetof(where.Extra.KeyID)),
+		text("sourceKeyMaterialId", atExtra+unsafe.Offsetof(where.Extra.SourceMaterialID)),
+		text("destinationKeyMaterialId", atExtra+unsafe.Offsetof(where.Extra.DestinationMaterialID)),
+		text("customKeyStoreId", atExtra+unsafe.Offsetof(where.Extra.CustomKeyStoreID)),
+		boolean("omitted", atExtra+unsafe.Offsetof(where.Extra.Omitted)),
 		object("recipient", kindRecipient),
 	},
-	kindRecipient: {
-		text("attestationDocumentModuleId", atExtra+unsafe.Offsetof(where.Extra.AttestedBy)),
-	},
+	kindRecipient: attestation,
 	kindTarget: {
 		text("accountId", atItem+unsafe.Offsetof(where.item.Account)),
 		text("type", atItem+unsafe.Offsetof(where.item.Type)),

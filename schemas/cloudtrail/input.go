@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"unsafe"
 
 	"github.com/klauspost/compress/gzip"
 )
@@ -14,20 +15,29 @@ import (
 // from. It inflates, counts and bounds.
 type input struct {
 	src    io.Reader
-	origin *source // below src: the object as it is stored
-	zipped bool    // it is stored as gzip
-	sniff  bool    // the first bytes have not been looked at yet
+	origin source // below src: the object as it is stored
+	zipped bool   // it is stored as gzip
+	sniff  bool   // the first bytes have not been looked at yet
 	buf    []byte
 	start  int
 	base   int64 // offset of buf[0] in the inflated object
 	eof    bool  // no more bytes will come, be it the end or a failure
 	err    error // the failure, if it was one
 	lim    Limits
+	isText bool // buf is somebody's string
+
+	// Kept from object to object.
+	buffered *bufio.Reader
+	zip      *gzip.Reader
 }
 
 // chunk is how much is read at once. A record that is cut at a chunk's end is
 // decoded twice; at 256 KiB and 1.4 kB a record that is one in 180.
 const chunk = 256 << 10
+
+// keep bounds the buffer that is kept for the next object; only long records
+// make it grow beyond.
+const keep = 1 << 20
 
 // errTooBig is the failure of an object that inflates over its bounds.
 var errTooBig = errors.New("the object inflates over the limit")
@@ -53,35 +63,45 @@ func (s *source) Read(p []byte) (int, error) {
 	return n, err
 }
 
-func newInput(r io.Reader, lim Limits) *input {
-	return &input{origin: &source{r: r}, sniff: true, lim: lim}
+// reset begins with another object, in the memory that in has.
+func (in *input) reset(r io.Reader) {
+	buf := in.buf[:0]
+	if in.isText || cap(buf) > keep {
+		buf = nil
+	}
+	*in = input{origin: source{r: r}, sniff: true, lim: in.lim, buf: buf, buffered: in.buffered, zip: in.zip}
 }
 
-// newText returns an input over text that is in memory already. The text must
-// not change while the input is in use.
-func newText(text string, lim Limits) *input {
-	return &input{buf: []byte(text), eof: true, lim: lim}
+// resetText begins with text that is in memory already. The text must not change
+// while the input is in use, nor does the input change it.
+func (in *input) resetText(text string) {
+	*in = input{buf: unsafe.Slice(unsafe.StringData(text), len(text)), isText: true, eof: true, lim: in.lim}
 }
 
 // open looks at the first two bytes and puts gzip in between when they say so
 // (RFC 1952: 0x1f 0x8b).
 func (in *input) open() {
 	in.sniff = false
-	buffered := bufio.NewReaderSize(in.origin, 64<<10)
-	magic, err := buffered.Peek(2)
+	if in.buffered == nil {
+		in.buffered = bufio.NewReaderSize(nil, 64<<10)
+	}
+	in.buffered.Reset(&in.origin)
+	magic, err := in.buffered.Peek(2)
 	if len(magic) < 2 && err != nil && err != io.EOF {
 		in.fail(err)
 		return
 	}
-	in.src = buffered
+	in.src = in.buffered
 	if bytes.Equal(magic, []byte{0x1f, 0x8b}) {
 		in.zipped = true
-		zip, err := gzip.NewReader(buffered)
-		if err != nil {
+		if in.zip == nil {
+			in.zip = new(gzip.Reader)
+		}
+		if err := in.zip.Reset(in.buffered); err != nil {
 			in.fail(err)
 			return
 		}
-		in.src = zip
+		in.src = in.zip
 	}
 }
 
@@ -171,22 +191,24 @@ func (in *input) failure() (Reason, string) {
 	return ReasonGzip, in.err.Error()
 }
 
-// peek moves over white space (and a byte order mark at the very start) to the
-// next byte; ok is false when there is none.
+// mark is the byte order mark that some editors set before a text.
+const mark = "\ufeff"
+
+// peek moves over white space and byte order marks to the next byte; ok is false
+// when there is none.
 func (in *input) peek() (c byte, ok bool) {
 	for {
-		rest := in.rest()
-		if in.offset() == 0 && bytes.HasPrefix(rest, []byte("\xef\xbb\xbf")) {
-			in.advance(3)
-			continue
-		}
-		for i, c := range rest {
-			if c != ' ' && c != '\n' && c != '\t' && c != '\r' {
-				in.advance(i)
+		for in.start < len(in.buf) {
+			switch c := in.buf[in.start]; {
+			case c == ' ', c == '\n', c == '\t', c == '\r':
+				in.start++
+			case c == mark[0] && bytes.HasPrefix(in.rest(), []byte(mark)):
+				in.start += len(mark)
+			case c == mark[0] && len(in.rest()) < len(mark) && in.fill():
+			default:
 				return c, true
 			}
 		}
-		in.advance(len(rest))
 		if !in.fill() {
 			return 0, false
 		}

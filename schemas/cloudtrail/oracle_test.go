@@ -111,53 +111,6 @@ func shape(raw []byte) (depth int, duplicate bool) {
 	}
 }
 
-// paths maps the place of a value in an event to the field of Event that holds
-// it. A field of Event.Request that holds a document keeps strings in quotes.
-var paths = func() map[string]string {
-	m := map[string]string{
-		"eventVersion": "Version", "eventTime": "Time", "eventSource": "Source", "eventName": "Name",
-		"awsRegion": "Region", "sourceIPAddress": "SourceIP", "userAgent": "UserAgent", "errorCode": "ErrorCode",
-		"errorMessage": "ErrorMessage", "requestID": "RequestID", "eventID": "ID", "sharedEventID": "SharedID",
-		"eventType": "Type", "eventCategory": "Category", "apiVersion": "APIVersion",
-		"recipientAccountId": "RecipientAccount", "vpcEndpointId": "VPCEndpoint", "vpcEndpointAccountId": "VPCEndpointOwner",
-		"readOnly": "ReadOnly", "managementEvent": "Management", "sessionCredentialFromConsole": "ConsoleCredential",
-	}
-	add := func(object, field string, names ...string) {
-		for i := 0; i < len(names); i += 2 {
-			m[object+"/"+names[i]] = field + "." + names[i+1]
-		}
-	}
-	add("userIdentity", "Identity", "type", "Type", "principalId", "PrincipalID", "arn", "ARN", "accountId", "Account",
-		"accessKeyId", "AccessKeyID", "userName", "UserName", "invokedBy", "InvokedBy", "identityProvider", "IdentityProvider",
-		"credentialId", "CredentialID", "onBehalfOf/userId", "OnBehalfOfUser", "onBehalfOf/identityStoreArn", "OnBehalfOfStore")
-	add("userIdentity/sessionContext", "Identity", "sessionIssuer/type", "IssuerType", "sessionIssuer/principalId", "IssuerPrincipal",
-		"sessionIssuer/arn", "IssuerARN", "sessionIssuer/accountId", "IssuerAccount", "sessionIssuer/userName", "IssuerName",
-		"webIdFederationData/federatedProvider", "FederatedBy", "sourceIdentity", "SourceIdentity",
-		"attributes/creationDate", "SessionCreated", "attributes/mfaAuthenticated", "MFA")
-	add("tlsDetails", "TLS", "tlsVersion", "Version", "cipherSuite", "Cipher", "clientProvidedHostHeader", "Host")
-	add("requestParameters", "Request", "keyId", "KeyID", "sourceKeyId", "SourceKeyID", "destinationKeyId", "DestinationKeyID",
-		"targetKeyId", "TargetKeyID", "aliasName", "AliasName", "keySpec", "KeySpec", "customerMasterKeySpec", "KeySpec",
-		"keyPairSpec", "KeySpec", "keyUsage", "KeyUsage", "encryptionAlgorithm", "Algorithm", "signingAlgorithm", "Algorithm",
-		"macAlgorithm", "Algorithm", "keyAgreementAlgorithm", "Algorithm", "origin", "Origin", "grantId", "GrantID",
-		"granteePrincipal", "GranteePrincipal", "retiringPrincipal", "RetiringPrincipal", "policy", "Policy",
-		"pendingWindowInDays", "PendingWindowDays", "expirationModel", "ExpirationModel", "validTo", "ValidTo",
-		"bypassPolicyLockoutSafetyCheck", "BypassPolicyLockout", "multiRegion", "MultiRegion", "primaryRegion", "PrimaryRegion",
-		"replicaRegion", "ReplicaRegion", "dryRun", "DryRun", "name", "TrailName", "trailName", "TrailName",
-		"eventDataStore", "EventDataStore", "insightSelectors", "InsightSelectors", "eventSelectors", "EventSelectors",
-		"advancedEventSelectors", "AdvancedSelectors", "kmsKeyId", "KMSKeyID")
-	add("responseElements", "Response", "keyId", "KeyID", "keyMetadata/arn", "MetadataARN", "keyState", "KeyState",
-		"replicaKeyMetadata/arn", "ReplicaARN", "keyMetadata/multiRegionConfiguration/primaryKey/arn", "PrimaryARN",
-		"replicaKeyMetadata/multiRegionConfiguration/primaryKey/arn", "PrimaryARN",
-		"keyMetadata/keyState", "KeyState", "grantId", "GrantID", "aliasArn", "AliasARN", "deletionDate", "DeletionDate")
-	add("serviceEventDetails", "Service", "keyId", "KeyID", "rotationType", "RotationType", "keyOrigin", "KeyOrigin",
-		"previousKeyMaterialId", "PreviousMaterialID", "currentKeyMaterialId", "CurrentMaterialID")
-	add("additionalEventData", "Extra", "keyMaterialId", "KeyMaterialID", "grantId", "GrantID", "keyId", "KeyID",
-		"recipient/attestationDocumentModuleId", "AttestedBy")
-	add("addendum", "Addendum", "reason", "Reason", "originalEventID", "OriginalID", "originalRequestID", "OriginalRequestID",
-		"updatedFields", "UpdatedFields")
-	return m
-}()
-
 var isDocument = map[string]bool{"Request.InsightSelectors": true, "Request.EventSelectors": true, "Request.AdvancedSelectors": true}
 
 // fieldsOf returns the strings and Bools of an Event by their names.
@@ -186,6 +139,7 @@ func fieldsOf(ev *Event) map[string]string {
 type expected struct {
 	fields     map[string]string
 	context    []KV
+	toContext  []KV
 	operations []string
 	targets    []Target
 	swallowed  bool // a target is a record
@@ -223,6 +177,8 @@ func (e *expected) walk(prefix string, raw json.RawMessage) {
 var isBool = func() map[string]bool {
 	all := Event{ReadOnly: True, Management: True, ConsoleCredential: True}
 	all.Identity.MFA, all.Request.BypassPolicyLockout, all.Request.MultiRegion, all.Request.DryRun = True, True, True, True
+	all.Request.MultiRegionTrail = True
+	all.Request.Omitted, all.Response.Omitted, all.Service.Omitted, all.Extra.Omitted = True, True, True, True
 	m := map[string]bool{}
 	for name, v := range fieldsOf(&all) {
 		m[name] = v == "true"
@@ -233,15 +189,12 @@ var isBool = func() map[string]bool {
 // list takes the values that become lists.
 func (e *expected) list(path string, raw json.RawMessage) {
 	switch path {
-	case "requestParameters/encryptionContext", "requestParameters/sourceEncryptionContext", "requestParameters/destinationEncryptionContext",
+	case "requestParameters/destinationEncryptionContext":
+		e.toContext = pairsOf(raw)
+	case "requestParameters/encryptionContext", "requestParameters/sourceEncryptionContext",
 		"requestParameters/constraints/encryptionContextSubset", "requestParameters/constraints/encryptionContextEquals":
-		if len(e.context) > 0 {
-			return
-		}
-		pairs, _ := membersOf(raw)
-		for _, p := range pairs {
-			text, _ := textOf(p.value)
-			e.context = append(e.context, KV{p.name, text})
+		if len(e.context) == 0 {
+			e.context = pairsOf(raw)
 		}
 	case "requestParameters/operations":
 		items, _ := itemsOf(raw)
@@ -257,6 +210,15 @@ func (e *expected) list(path string, raw json.RawMessage) {
 		none.targetsOf(raw)
 		e.swallowed = e.swallowed || none.swallowed
 	}
+}
+
+func pairsOf(raw json.RawMessage) (list []KV) {
+	pairs, _ := membersOf(raw)
+	for _, p := range pairs {
+		text, _ := textOf(p.value)
+		list = append(list, KV{p.name, text})
+	}
+	return list
 }
 
 func (e *expected) targetsOf(raw json.RawMessage) {
@@ -363,6 +325,8 @@ func (e *expected) compare(ev *Event, raw []byte) string {
 	switch {
 	case !slices.Equal(ev.Context, e.context):
 		return fmt.Sprintf("Context is %q, want %q", ev.Context, e.context)
+	case !slices.Equal(ev.ToContext, e.toContext):
+		return fmt.Sprintf("ToContext is %q, want %q", ev.ToContext, e.toContext)
 	case !slices.Equal(ev.Lists.GrantOperations, e.operations):
 		return fmt.Sprintf("GrantOperations are %q, want %q", ev.Lists.GrantOperations, e.operations)
 	case !slices.Equal(ev.Resources, e.targets):

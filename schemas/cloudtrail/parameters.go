@@ -3,8 +3,8 @@ package cloudtrail
 import "unsafe"
 
 // requestFields are the members of requestParameters of KMS calls and of the
-// CloudTrail calls that change a trail. ReEncrypt has two encryption contexts;
-// the first one stands for both.
+// CloudTrail calls that change a trail. What is larger than 100 KB CloudTrail
+// leaves out, and says so with "omitted".
 var requestFields = []field{
 	request("keyId", unsafe.Offsetof(where.Request.KeyID)),
 	request("keySpec", unsafe.Offsetof(where.Request.KeySpec)),
@@ -14,6 +14,7 @@ var requestFields = []field{
 	request("signingAlgorithm", unsafe.Offsetof(where.Request.Algorithm)),
 	request("macAlgorithm", unsafe.Offsetof(where.Request.Algorithm)),
 	request("keyAgreementAlgorithm", unsafe.Offsetof(where.Request.Algorithm)),
+	request("sourceEncryptionAlgorithm", unsafe.Offsetof(where.Request.SourceAlgorithm)),
 	request("sourceKeyId", unsafe.Offsetof(where.Request.SourceKeyID)),
 	request("destinationKeyId", unsafe.Offsetof(where.Request.DestinationKeyID)),
 	request("targetKeyId", unsafe.Offsetof(where.Request.TargetKeyID)),
@@ -27,6 +28,9 @@ var requestFields = []field{
 	request("retiringPrincipal", unsafe.Offsetof(where.Request.RetiringPrincipal)),
 	request("policy", unsafe.Offsetof(where.Request.Policy)),
 	request("pendingWindowInDays", unsafe.Offsetof(where.Request.PendingWindowDays)),
+	request("rotationPeriodInDays", unsafe.Offsetof(where.Request.RotationPeriodDays)),
+	request("keyMaterialId", unsafe.Offsetof(where.Request.KeyMaterialID)),
+	request("customKeyStoreId", unsafe.Offsetof(where.Request.CustomKeyStoreID)),
 	request("expirationModel", unsafe.Offsetof(where.Request.ExpirationModel)),
 	request("validTo", unsafe.Offsetof(where.Request.ValidTo)),
 	request("primaryRegion", unsafe.Offsetof(where.Request.PrimaryRegion)),
@@ -35,12 +39,14 @@ var requestFields = []field{
 	request("kmsKeyId", unsafe.Offsetof(where.Request.KMSKeyID)),
 	act("encryptionContext", actContext),
 	act("sourceEncryptionContext", actContext),
-	act("destinationEncryptionContext", actContext),
+	act("destinationEncryptionContext", actToContext),
 	object("constraints", kindConstraints),
 	act("operations", actStrings),
 	boolean("bypassPolicyLockoutSafetyCheck", atRequest+unsafe.Offsetof(where.Request.BypassPolicyLockout)),
 	boolean("multiRegion", atRequest+unsafe.Offsetof(where.Request.MultiRegion)),
 	boolean("dryRun", atRequest+unsafe.Offsetof(where.Request.DryRun)),
+	boolean("isMultiRegionTrail", atRequest+unsafe.Offsetof(where.Request.MultiRegionTrail)),
+	boolean("omitted", atRequest+unsafe.Offsetof(where.Request.Omitted)),
 	jsonText("eventSelectors", atRequest+unsafe.Offsetof(where.Request.EventSelectors)),
 	jsonText("advancedEventSelectors", atRequest+unsafe.Offsetof(where.Request.AdvancedSelectors)),
 	jsonText("insightSelectors", atRequest+unsafe.Offsetof(where.Request.InsightSelectors)),
@@ -55,6 +61,9 @@ var responseFields = []field{
 	text("grantId", atResponse+unsafe.Offsetof(where.Response.GrantID)),
 	text("aliasArn", atResponse+unsafe.Offsetof(where.Response.AliasARN)),
 	text("deletionDate", atResponse+unsafe.Offsetof(where.Response.DeletionDate)),
+	text("keyMaterialId", atResponse+unsafe.Offsetof(where.Response.KeyMaterialID)),
+	text("customKeyStoreId", atResponse+unsafe.Offsetof(where.Response.CustomKeyStoreID)),
+	boolean("omitted", atResponse+unsafe.Offsetof(where.Response.Omitted)),
 	object("keyMetadata", kindMetadata),
 	object("replicaKeyMetadata", kindReplica),
 }
@@ -71,4 +80,26 @@ var metadataFields = []field{
 var replicaFields = []field{
 	text("arn", atResponse+unsafe.Offsetof(where.Response.ReplicaARN)),
 	object("multiRegionConfiguration", kindMultiRegion),
+}
+
+// attestation are the members of additionalEventData.recipient. The module id
+// tells an enclave from a TPM; the registers have the same numbers in both.
+var attestation = []field{
+	attested("ModuleId", unsafe.Offsetof(where.Extra.Attestation.ModuleID)),
+	attested("EnclaveImageDigest", unsafe.Offsetof(where.Extra.Attestation.ImageDigest)),
+	attested("EnclavePCR1", unsafe.Offsetof(where.Extra.Attestation.PCR1)),
+	attested("EnclavePCR2", unsafe.Offsetof(where.Extra.Attestation.PCR2)),
+	attested("EnclavePCR3", unsafe.Offsetof(where.Extra.Attestation.PCR3)),
+	attested("EnclavePCR4", unsafe.Offsetof(where.Extra.Attestation.PCR4)),
+	attested("EnclavePCR8", unsafe.Offsetof(where.Extra.Attestation.PCR8)),
+	attested("NitroTPMPCR4", unsafe.Offsetof(where.Extra.Attestation.PCR4)),
+	attested("NitroTPMPCR7", unsafe.Offsetof(where.Extra.Attestation.PCR7)),
+	attested("NitroTPMPCR8", unsafe.Offsetof(where.Extra.Attestation.PCR8)),
+	attested("NitroTPMPCR9", unsafe.Offsetof(where.Extra.Attestation.PCR9)),
+	attested("NitroTPMPCR16", unsafe.Offsetof(where.Extra.Attestation.PCR16)),
+	attested("NitroTPMPCR23", unsafe.Offsetof(where.Extra.Attestation.PCR23)),
+}
+
+func attested(name string, at uintptr) field {
+	return text("attestationDocument"+name, atExtra+unsafe.Offsetof(where.Extra.Attestation)+at)
 }

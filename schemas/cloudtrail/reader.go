@@ -2,34 +2,41 @@ package cloudtrail
 
 import (
 	"bytes"
-	"errors"
 	"io"
 )
 
 // Reader reads the CloudTrail events of one object, whatever envelope holds
 // them: a CloudTrail file {"Records":[...]}, an array, one event, events line
 // by line or end to end, LookupEvents output, CloudWatch Logs subscription
-// data, EventBridge events, SNS and SQS bodies, Fluent Bit records; plain or
-// gzip, told apart by content.
+// data, EventBridge events, SNS and SQS bodies, Firehose and Kinesis records,
+// Lambda's events of these, Fluent Bit records; plain or gzip, and inside
+// messages in base64, told apart by content. What names objects instead of
+// carrying events (S3's notifications) is for package notification.
 //
 // It reads as a stream: it holds at the most two times Limits.RecordBytes (and
 // 512 KiB when that is less) of an object of whatever size, and the unescaped
-// strings of one record beside them; a record inside the text of another
-// envelope is copied out, at the most maxNested times. A bad record costs that
-// record only. A Reader is not safe for concurrent use.
+// strings of one record beside them, once more for each envelope inside an
+// envelope, at the most maxNested times. A bad record costs that record only. A
+// Reader is not safe for concurrent use.
 type Reader struct {
-	in       *input
+	in       input
 	dec      *Decoder
 	object   string
 	index    int
 	mode     mode
-	inObject bool    // the list stands inside an object, which goes on behind it
-	lost     bool    // something was bad: brackets around the next records may be its
-	child    *Reader // reads the text inside an envelope
-	childAt  int64   // the envelope's offset
+	inObject bool // the list stands inside an object, which goes on behind it
+	lost     bool // something was bad: brackets around the next records may be its
 	nested   int
-	// NotEvents counts objects that are known and carry no events: CloudTrail's
-	// digest files.
+	carried  []carried // what the last envelope carries; the first read of them are done
+	read     int
+	child    *Reader // reads it; kept for the next one
+	childAt  int64   // the envelope's offset
+	inChild  bool    // child is reading
+	packed   bool    // what child reads was packed
+	spent    int64   // bytes that came out of what was packed
+	// NotEvents counts what is known and about no call: CloudTrail's digest files,
+	// and the messages by which S3, SNS, CloudTrail and CloudWatch Logs test or
+	// confirm a destination.
 	NotEvents int
 }
 
@@ -47,23 +54,41 @@ const (
 // EventBridge detail and a Fluent Bit record around them are four.
 const maxNested = 5
 
-// NewReader returns a Reader over r. object names it in events and errors.
-func NewReader(r io.Reader, object string, lim Limits) *Reader {
-	lim = lim.WithDefaults()
-	return &Reader{in: newInput(r, lim), dec: NewDecoder(lim), object: object}
+// NewReader returns a Reader over src. object names it in events and errors.
+func NewReader(src io.Reader, object string, lim Limits) *Reader {
+	r := &Reader{dec: NewDecoder(lim)}
+	r.in.lim = r.dec.lim
+	r.Reset(src, object)
+	return r
+}
+
+// Reset makes r read another object, with the memory and the knowledge of names
+// that it has: much less work than a new Reader, for objects of a few records
+// above all. Events read before become invalid.
+func (r *Reader) Reset(src io.Reader, object string) {
+	r.in.reset(src)
+	r.begin(object)
+}
+
+func (r *Reader) begin(object string) {
+	r.object, r.index, r.mode, r.NotEvents = object, 0, modeValues, 0
+	r.inObject, r.lost, r.inChild, r.carried, r.read, r.spent = false, false, false, r.carried[:0], 0, 0
 }
 
 // Next reads the next event into ev. It returns nil, or a *BadRecord (the next
 // call goes on behind it), or io.EOF at the end.
 func (r *Reader) Next(ev *Event) error {
 	for {
-		if r.child != nil {
+		if r.inChild {
 			err := r.child.Next(ev)
 			if err != io.EOF {
 				return r.fromChild(ev, err)
 			}
-			r.NotEvents += r.child.NotEvents
-			r.child = nil
+			r.ascend()
+		}
+		if r.read < len(r.carried) {
+			r.descend()
+			continue
 		}
 		if r.mode == modeDone {
 			return io.EOF
@@ -72,17 +97,6 @@ func (r *Reader) Next(ev *Event) error {
 			return err
 		}
 	}
-}
-
-// fromChild gives what a child read the place of its envelope.
-func (r *Reader) fromChild(ev *Event, err error) error {
-	var bad *BadRecord
-	if errors.As(err, &bad) {
-		bad.Index, bad.Offset = r.index, r.childAt
-	}
-	ev.Index, ev.Offset = r.index, r.childAt
-	r.index++
-	return err
 }
 
 // step moves over one separator or one value.
@@ -189,10 +203,6 @@ var notWithList = map[string]bool{
 	"detail-type": true, "detail": true, "log": true, "message": true, "event": true, "Message": true, "Body": true, "body": true,
 }
 
-// isList tells whether name is a list that holds records, in one of the
-// envelopes.
-func isList(name string) bool { return name == "Records" || name == "Events" || name == "logEvents" }
-
 // record decodes the value at the input's position.
 func (r *Reader) record(ev *Event) (bool, error) {
 	if r.index >= r.dec.lim.Records {
@@ -252,34 +262,6 @@ func skipSpace(b []byte) []byte {
 		}
 	}
 	return nil
-}
-
-// accept takes the decoded value of n bytes: an event, an envelope or neither.
-func (r *Reader) accept(ev *Event, n int) (bool, error) {
-	env := &ev.env
-	inner := env.inner()
-	switch {
-	case ev.isEvent():
-	case env.native():
-		env.fillNative(ev)
-	case env.digest:
-		r.NotEvents++
-		r.in.advance(n)
-		return false, nil
-	case inner != "" && r.nested < maxNested:
-		r.child = &Reader{in: newText(inner, r.dec.lim), dec: NewDecoder(r.dec.lim), object: r.object, nested: r.nested + 1}
-		r.childAt = r.in.offset()
-		r.in.advance(n)
-		return false, nil
-	default:
-		err := r.bad(ReasonEnvelope, "JSON of no shape that carries CloudTrail events", r.in.rest()[:n])
-		r.in.advance(n)
-		r.index++
-		return false, err
-	}
-	r.in.advance(n)
-	r.index++
-	return true, nil
 }
 
 // tail moves over one piece of what follows the list inside its object.

@@ -128,17 +128,23 @@ const (
 
 // special returns a mask whose high bits mark the bytes of x that end a run of
 // plain string characters: quote, backslash, control, non-ASCII. Bits above the
-// first marked byte may be wrong (borrows); the lowest one is exact.
+// first marked byte may be wrong (borrows); the lowest one is exact. A byte of 0
+// to 0x80 has its high bit set after taking 1 only if it was 0; others are marked
+// for being above 0x7f, as x itself is.
 func special(x uint64) uint64 {
-	quote := x ^ (ones * '"')
-	slash := x ^ (ones * '\\')
-	return ((quote-ones)&^quote | (slash-ones)&^slash | (x-ones*0x20)&^x | x) & highs
+	quote, slash := x^(ones*'"'), x^(ones*'\\')
+	return ((quote - ones) | (slash - ones) | (x - ones*0x20) | x) & highs
 }
 
 // load returns the eight bytes at i, the first one lowest. The caller has made
 // sure that they exist: the compiler does not see it and would check again.
 func load(data []byte, i int) uint64 {
 	p := (*[8]byte)(unsafe.Add(unsafe.Pointer(unsafe.SliceData(data)), i))
+	return binary.LittleEndian.Uint64(p[:])
+}
+
+func loadString(text string, i int) uint64 {
+	p := (*[8]byte)(unsafe.Add(unsafe.Pointer(unsafe.StringData(text)), i))
 	return binary.LittleEndian.Uint64(p[:])
 }
 

@@ -16,17 +16,21 @@ import (
 
 // trail writes what a CloudTrail call changes about what is recorded.
 func (n *Normalizer) trail(ev *cloudtrail.Event, rec *otellog.Record) {
+	q := &ev.Request
 	rec.String(semconv.AWSKMSEncryptionContextClass, ContextNone.String())
-	rec.String(semconv.AWSCloudTrailTrail, first(ev.Request.TrailName, ev.Request.EventDataStore))
-	if ev.Request.EventSelectors == "" && ev.Request.AdvancedSelectors == "" {
-		return
+	rec.String(semconv.AWSCloudTrailTrail, first(q.TrailName, q.EventDataStore))
+	rec.String(semconv.AWSCloudTrailKMSKeyARN, n.complete(ev, q.KMSKeyID))
+	boolean(rec, semconv.AWSCloudTrailMultiRegion, q.MultiRegionTrail)
+	var insights []json.RawMessage
+	if q.InsightSelectors != "" && json.Unmarshal([]byte(q.InsightSelectors), &insights) == nil {
+		rec.Bool(semconv.AWSCloudTrailInsights, len(insights) > 0)
 	}
 	var s selection
-	if ev.Request.EventSelectors != "" {
-		s.basic(ev.Request.EventSelectors)
+	if q.EventSelectors != "" {
+		s.basic(q.EventSelectors)
 	}
-	if ev.Request.AdvancedSelectors != "" {
-		s.advanced(ev.Request.AdvancedSelectors)
+	if q.AdvancedSelectors != "" {
+		s.advanced(q.AdvancedSelectors)
 	}
 	if !s.known {
 		return
@@ -35,19 +39,26 @@ func (n *Normalizer) trail(ev *cloudtrail.Event, rec *otellog.Record) {
 	if s.management {
 		rec.Strings(semconv.AWSCloudTrailExcludedSources, s.excluded())
 	}
+	rec.String(semconv.AWSCloudTrailKMSEvents, s.kmsEvents())
 }
 
-// selection is what a set of event selectors records of management events.
+// selection is what a set of event selectors records of management events. An
+// event is recorded when any of them selects it.
 type selection struct {
 	known      bool       // some selector could be read
 	management bool       // at least one selector records management events
 	lists      [][]string // for each such selector, the sources that it leaves out
+
+	// The events of KMS that are recorded: those that read, which the
+	// cryptographic operations do; those that write; and some of either.
+	reads, writes, some bool
 }
 
 // basic reads eventSelectors. encoding/json takes both spellings of
 // excludeManagementEventSources, because it ignores case.
 func (s *selection) basic(text string) {
 	var list []struct {
+		ReadWriteType                 string
 		IncludeManagementEvents       *bool
 		ExcludeManagementEventSources []string
 	}
@@ -56,43 +67,90 @@ func (s *selection) basic(text string) {
 	}
 	s.known = true
 	for _, e := range list {
-		if e.IncludeManagementEvents == nil || *e.IncludeManagementEvents {
-			s.management = true
-			s.lists = append(s.lists, e.ExcludeManagementEventSources)
+		if e.IncludeManagementEvents != nil && !*e.IncludeManagementEvents {
+			continue
+		}
+		s.management = true
+		s.lists = append(s.lists, e.ExcludeManagementEventSources)
+		if !slices.Contains(e.ExcludeManagementEventSources, serviceKMS) {
+			s.reads = s.reads || e.ReadWriteType != "WriteOnly"
+			s.writes = s.writes || e.ReadWriteType != "ReadOnly"
 		}
 	}
 }
 
+// condition is one field selector of an advanced event selector.
+// Source: AWS CloudTrail API reference, "AdvancedFieldSelector".
+type condition struct {
+	Field                     string
+	Equals, NotEquals         []string
+	StartsWith, NotStartsWith []string
+	EndsWith, NotEndsWith     []string
+}
+
+// meets tells whether a field with this value is selected: by one value of each
+// list that selects, and by none that excludes.
+func (c *condition) meets(value string) bool {
+	is := func(v string) bool { return v == value }
+	begins := func(v string) bool { return strings.HasPrefix(value, v) }
+	ends := func(v string) bool { return strings.HasSuffix(value, v) }
+	some := func(list []string, f func(string) bool) bool { return len(list) == 0 || slices.ContainsFunc(list, f) }
+	return some(c.Equals, is) && some(c.StartsWith, begins) && some(c.EndsWith, ends) &&
+		!slices.ContainsFunc(c.NotEquals, is) && !slices.ContainsFunc(c.NotStartsWith, begins) && !slices.ContainsFunc(c.NotEndsWith, ends)
+}
+
 // advanced reads advancedEventSelectors.
 func (s *selection) advanced(text string) {
-	var list []struct {
-		FieldSelectors []struct {
-			Field             string
-			Equals, NotEquals []string
-		}
-	}
+	var list []struct{ FieldSelectors []condition }
 	if json.Unmarshal([]byte(text), &list) != nil {
 		return
 	}
 	s.known = true
 	for _, e := range list {
-		management, out := false, []string(nil)
-		for _, f := range e.FieldSelectors {
-			switch f.Field {
+		management, kms, reads, writes, narrowed, out := false, true, true, true, false, []string(nil)
+		for _, c := range e.FieldSelectors {
+			switch c.Field {
 			case "eventCategory":
-				management = slices.Contains(f.Equals, "Management")
+				management = len(c.Equals) > 0 && c.meets("Management")
 			case "eventSource":
-				out = append(out, f.NotEquals...)
-				if len(f.Equals) > 0 && !slices.Contains(f.Equals, serviceKMS) {
-					out = append(out, serviceKMS)
-				}
+				out = append(out, c.NotEquals...)
+				kms = kms && c.meets(serviceKMS)
+			case "readOnly":
+				reads, writes = reads && c.meets("true"), writes && c.meets("false")
+			default:
+				narrowed = true
 			}
 		}
-		if management {
-			s.management = true
-			s.lists = append(s.lists, out)
+		if !management {
+			continue
+		}
+		s.management = true
+		if !kms && !slices.Contains(out, serviceKMS) {
+			out = append(out, serviceKMS)
+		}
+		s.lists = append(s.lists, out)
+		switch {
+		case kms && narrowed:
+			s.some = s.some || reads || writes
+		case kms:
+			s.reads, s.writes = s.reads || reads, s.writes || writes
 		}
 	}
+}
+
+// kmsEvents returns the value of aws.cloudtrail.kms_events.
+func (s *selection) kmsEvents() string {
+	switch {
+	case s.reads && s.writes:
+		return "all"
+	case s.some:
+		return "partial"
+	case s.reads:
+		return "read_only"
+	case s.writes:
+		return "write_only"
+	}
+	return "none"
 }
 
 // excluded returns the sources that every selector leaves out.
@@ -113,6 +171,31 @@ func (s *selection) excluded() []string {
 // publicPolicy tells whether a key policy lets everyone in: a statement that
 // allows the principal "*" and has no condition.
 func publicPolicy(text string) bool {
+	return mayBePublic(text) && isPublic(text)
+}
+
+// mayBePublic tells whether "*" stands anywhere in a policy but as its resource
+// or action. It spares most policies the reading, which takes longer than all
+// the rest of their event.
+func mayBePublic(text string) bool {
+	if strings.IndexByte(text, '\\') >= 0 {
+		return true // an escape may spell it otherwise
+	}
+	for {
+		before, rest, found := strings.Cut(text, `"*"`)
+		if !found {
+			return false
+		}
+		before, ok := strings.CutSuffix(strings.TrimRight(before, " \t\r\n"), ":")
+		before = strings.TrimRight(before, " \t\r\n")
+		if !ok || !strings.HasSuffix(before, `"Resource"`) && !strings.HasSuffix(before, `"Action"`) {
+			return true
+		}
+		text = rest
+	}
+}
+
+func isPublic(text string) bool {
 	var doc struct{ Statement json.RawMessage }
 	if json.Unmarshal([]byte(text), &doc) != nil {
 		return false

@@ -79,6 +79,25 @@ func normalizeAll(t testing.TB, object string, text []byte) []result {
 	}
 }
 
+// veteran makes direct records, and has kept runs of all that was made before.
+var veteran = New(Options{Direct: true})
+
+// sameDirect: a direct record is encoded as rec, when it is new and when its runs
+// are kept.
+func sameDirect(t testing.TB, ev *cloudtrail.Event, rec *otellog.Record) {
+	t.Helper()
+	want := otellog.AppendRequest(nil, rec)
+	for round := range 3 {
+		var direct otellog.Record
+		if ok, err := veteran.Record(ev, observed, &direct); !ok || err != nil {
+			t.Fatalf("a direct record is refused: %v", err)
+		}
+		if got := otellog.AppendRequest(nil, &direct); !bytes.Equal(got, want) || direct.CallID != rec.CallID {
+			t.Fatalf("round %d: the direct record is another: %q, want %q", round, got, want)
+		}
+	}
+}
+
 func (r *result) fill(t testing.TB, with, without *Normalizer, ev *cloudtrail.Event) {
 	t.Helper()
 	var rec otellog.Record
@@ -94,6 +113,7 @@ func (r *result) fill(t testing.TB, with, without *Normalizer, ev *cloudtrail.Ev
 		t.Errorf("the body is not the event: %q", rec.Body)
 	}
 	validate(t, string(otellog.AppendJSON(nil, &rec)))
+	sameDirect(t, ev, &rec)
 	if _, err := without.Record(ev, observed, &rec); err != nil || rec.Body != "" {
 		t.Errorf("without body: %v, body %q", err, rec.Body)
 	}

@@ -69,6 +69,9 @@ func (n *Normalizer) principal(ev *cloudtrail.Event) string {
 	id := &ev.Identity
 	switch {
 	case id.Type == "AssumedRole" && id.IssuerARN != "":
+		if !strings.HasPrefix(id.IssuerARN, "arn:aws:iam:") && strings.Contains(id.IssuerARN, ":assumed-role/") {
+			return n.roleARN(id.IssuerARN) // documents show an issuer that is the session itself
+		}
 		return id.IssuerARN
 	case id.Type == "AssumedRole" && strings.Contains(id.ARN, ":assumed-role/"):
 		return n.roleARN(id.ARN)
@@ -124,20 +127,37 @@ func sessionName(id *cloudtrail.Identity) string {
 // the principal's behalf.
 const Direct = "direct"
 
-func via(id *cloudtrail.Identity, principal string) string {
-	if id.InvokedBy == "" || id.InvokedBy == principal {
+// via returns the AWS service that made the call for the principal: the one
+// that invokedBy names, else the one that stands where its address should.
+func via(ev *cloudtrail.Event, principal string) string {
+	service := ev.Identity.InvokedBy
+	if service == "" && isService(ev.SourceIP) {
+		service = ev.SourceIP
+	}
+	if service == "" || service == principal {
 		return Direct
 	}
-	return id.InvokedBy
+	return service
+}
+
+// isService tells whether a sourceIPAddress is the name of an AWS service.
+func isService(source string) bool {
+	return source == "AWS Internal" || strings.HasSuffix(source, ".amazonaws.com") || strings.HasSuffix(source, ".amazonaws.com.cn")
+}
+
+// partitions are the AWS partitions by the beginning of their regions' names.
+// Source: partitions.json of the AWS SDKs.
+var partitions = [...]struct{ region, partition string }{
+	{"cn-", "aws-cn"}, {"us-gov-", "aws-us-gov"}, {"us-iso-", "aws-iso"}, {"us-isob-", "aws-iso-b"},
+	{"us-isof-", "aws-iso-f"}, {"eu-isoe-", "aws-iso-e"}, {"eusc-", "aws-eusc"},
 }
 
 // partition returns the AWS partition of a region.
 func partition(region string) string {
-	switch {
-	case strings.HasPrefix(region, "cn-"):
-		return "aws-cn"
-	case strings.HasPrefix(region, "us-gov-"):
-		return "aws-us-gov"
+	for _, p := range partitions {
+		if strings.HasPrefix(region, p.region) {
+			return p.partition
+		}
 	}
 	return "aws"
 }

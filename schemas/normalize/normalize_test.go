@@ -52,32 +52,6 @@ func TestWanted(t *testing.T) {
 	f("", "Decrypt", false)
 }
 
-// TestReEncryptKeys: both keys count, in the order of source and destination.
-func TestReEncryptKeys(t *testing.T) {
-	f := func(members, want, want2 string) {
-		t.Helper()
-		r := one(t, kms("ReEncrypt", members))
-		if got, got2 := r.text(sc.AWSKMSKeyARN), r.text(sc.AWSKMSDestinationKeyARN); got != want || got2 != want2 {
-			t.Errorf("%s: keys %q and %q, want %q and %q", members, got, got2, want, want2)
-		}
-	}
-	list := func(arns ...string) string {
-		var items []string
-		for _, a := range arns {
-			items = append(items, `{"ARN":"`+a+`"}`)
-		}
-		return `,"resources":[` + strings.Join(items, ",") + `]`
-	}
-	f(list(key1, key2), key1, key2)
-	f(list(" "+key1+" ", key1, key2), key1, key2)
-	f(`,"requestParameters":{"sourceKeyId":"`+key1+`","destinationKeyId":"1f0a2b3c-0002-4000-8000-00000000a002"}`, key1, key2)
-	f(`,"requestParameters":{"destinationKeyId":"alias/x"}`, "arn:aws:kms:eu-central-1:111122223333:alias/x", "")
-	f(`,"requestParameters":{"sourceKeyId":"`+key1+`","destinationKeyId":"`+key1+`"}`, key1, "")
-	f(list(key1, key1), key1, "")
-	f(list(key1), key1, "")
-	f("", "", "")
-}
-
 func TestPublicPolicy(t *testing.T) {
 	f := func(policy string, want bool) {
 		t.Helper()

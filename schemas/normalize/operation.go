@@ -53,6 +53,7 @@ func ParseClass(s string) Class {
 
 // classes holds every KMS operation that is neither a read (Describe, Get,
 // List) nor plain management.
+// VerifyMac checks, as Verify does, and makes nothing: its class is verify.
 // Source: AWS KMS API reference, and "Logging AWS KMS API calls with CloudTrail".
 var classes = map[string]Class{
 	"Encrypt": ClassEncrypt, "Decrypt": ClassDecrypt,

@@ -7,9 +7,10 @@ import (
 	sc "keytrail/schemas/semconv"
 )
 
-// The rows are those of the project's list of facts about CloudTrail's KMS
-// events: A are shapes, B meanings, C what is found in them. The events were
-// written for these tests.
+// The rows are those of docs/coverage.md: A are shapes, B meanings, C what is
+// found in them, D facts around them, S shapes that differ from AWS's documents.
+// The events were written for these tests. The comment of each test stands in
+// that page.
 
 const (
 	key1  = "arn:aws:kms:eu-central-1:111122223333:key/1f0a2b3c-0001-4000-8000-00000000a001"
@@ -20,6 +21,7 @@ const (
 	trail = "arn:aws:cloudtrail:eu-central-1:111122223333:trail/main"
 )
 
+// TestRowA1Versions: records of versions 1.02, 1.08 and 1.11 give the same attributes as far as they have the fields.
 func TestRowA1Versions(t *testing.T) {
 	r := row(t, "A1")
 	column(t, r, sc.AWSCloudTrailEventVersion, "1.02", "1.08", "1.11")
@@ -36,6 +38,7 @@ func TestRowA1Versions(t *testing.T) {
 	}
 }
 
+// TestRowA2CryptoOperations: every cryptographic operation has its class, is read-only, and shows algorithm, data key spec and both contexts.
 func TestRowA2CryptoOperations(t *testing.T) {
 	r := row(t, "A2")
 	column(t, r, sc.AWSKMSOperationClass, "encrypt", "generate", "generate", "generate", "generate", "sign", "verify", "mac", "verify", "derive", "reencrypt", "random")
@@ -45,9 +48,11 @@ func TestRowA2CryptoOperations(t *testing.T) {
 	column(t, r[10:], sc.AWSKMSKeyARN, key1, "")
 	column(t, r[10:], sc.AWSKMSDestinationKeyARN, key2, "")
 	column(t, r[10:], sc.AWSKMSEncryptionContext, "tenant=blue", "")
+	column(t, r[10:], sc.AWSKMSDestinationEncryptionContext, "tenant=red", "")
 	equal(t, "severities", severities(r), all(12, "INFO")...)
 }
 
+// TestRowA3Management: operations that change keys, policies, aliases and tags have their classes, and an opened policy shows.
 func TestRowA3Management(t *testing.T) {
 	r := row(t, "A3")
 	column(t, r, sc.AWSKMSOperationClass, "manage", "manage", "policy", "manage", "manage")
@@ -60,6 +65,7 @@ func TestRowA3Management(t *testing.T) {
 	column(t, r, sc.AWSKMSAlias, "", "", "", "alias/billing", "")
 }
 
+// TestRowA4Reads: reads have the class read, with the key where there is one.
 func TestRowA4Reads(t *testing.T) {
 	r := row(t, "A4")
 	column(t, r, sc.AWSKMSOperationClass, all(4, "read")...)
@@ -67,6 +73,7 @@ func TestRowA4Reads(t *testing.T) {
 	column(t, r, sc.AWSKMSKeyID, key1[len(key1)-36:], key1[len(key1)-36:], "", "")
 }
 
+// TestRowA5InternalOperations: what KMS does by itself has no kind of identity, no request and a bare key id, and still names key and doer.
 func TestRowA5InternalOperations(t *testing.T) {
 	r := row(t, "A5")
 	column(t, r, sc.AWSKMSKeyARN, key1, key1, mrk, key1)
@@ -83,6 +90,7 @@ func TestRowA5InternalOperations(t *testing.T) {
 	equal(t, "severities", severities(r), "ERROR", "ERROR", "INFO", "INFO")
 }
 
+// TestRowA6OmittedFields: what CloudTrail leaves out is absent, not an error.
 func TestRowA6OmittedFields(t *testing.T) {
 	r := row(t, "A6")
 	column(t, r, sc.KeytrailOutcome, "ok", "ok", "ok")
@@ -91,6 +99,7 @@ func TestRowA6OmittedFields(t *testing.T) {
 	column(t, r, sc.UserAgentOriginal, "aws-cli/2.27.0", "aws-cli/2.27.0", "")
 }
 
+// TestRowA7Failures: refused and failed calls keep code and message; the outcome tells refused from failed.
 func TestRowA7Failures(t *testing.T) {
 	r := row(t, "A7")
 	column(t, r, sc.KeytrailOutcome, "denied", "failed", "failed", "failed", "denied")
@@ -100,6 +109,7 @@ func TestRowA7Failures(t *testing.T) {
 	equal(t, "severities", severities(r), all(5, "WARN")...)
 }
 
+// TestRowA8ResponseKeyID: the key comes from the response where CloudTrail writes it there, and from elsewhere before that.
 func TestRowA8ResponseKeyID(t *testing.T) {
 	r := row(t, "A8")
 	column(t, r, sc.AWSKMSKeyARN, key1, key1, key2, key1, mrk)
@@ -107,6 +117,7 @@ func TestRowA8ResponseKeyID(t *testing.T) {
 	column(t, r, sc.AWSKMSPrimaryRegion, "", "", "", "", "us-west-2")
 }
 
+// TestRowA9NullResources: null resources of older records cost nothing when the request or the response names the key.
 func TestRowA9NullResources(t *testing.T) {
 	r := row(t, "A9")
 	column(t, r, sc.AWSKMSKeyARN, key1, "arn:aws:kms:eu-central-1:111122223333:alias/old", mrk)
@@ -114,12 +125,14 @@ func TestRowA9NullResources(t *testing.T) {
 	column(t, r, sc.AWSKMSReplicaRegion, "", "", "us-west-2")
 }
 
+// TestRowA10ResourceLists: a list with the id and the ARN of one key, or with a key and its alias, gives the key's ARN.
 func TestRowA10ResourceLists(t *testing.T) {
 	r := row(t, "A10")
 	column(t, r, sc.AWSKMSKeyARN, key1, key1)
 	column(t, r, sc.AWSKMSAlias, "", "alias/x")
 }
 
+// TestRowA11ResourceWithoutType: a resource without a type is the key by its ARN.
 func TestRowA11ResourceWithoutType(t *testing.T) {
 	r := row(t, "A11")
 	column(t, r, sc.AWSKMSKeyARN, key1)
@@ -127,6 +140,7 @@ func TestRowA11ResourceWithoutType(t *testing.T) {
 	column(t, r, sc.KeytrailVia, "internal.amazonaws.com")
 }
 
+// TestRowA12KeyForms: ids, ARNs, aliases, odd ids and none at all each give the right key; resources win over the request.
 func TestRowA12KeyForms(t *testing.T) {
 	r := row(t, "A12")
 	spaced := "arn:aws:kms:eu-central-1:111122223333:alias/Example key of CloudTrail"
@@ -138,6 +152,7 @@ func TestRowA12KeyForms(t *testing.T) {
 	column(t, r, sc.AWSKMSKeyMultiRegion, "", "", "true", "", "", "", "", "", "")
 }
 
+// TestRowA13Principals: every kind of userIdentity gives one stable principal, or "-".
 func TestRowA13Principals(t *testing.T) {
 	r := row(t, "A13")
 	column(t, r, sc.KeytrailPrincipal, "arn:aws:iam::111122223333:root", alice, "arn:aws:iam::111122223333:role/app", "arn:aws:iam::111122223333:role/path",
@@ -147,21 +162,39 @@ func TestRowA13Principals(t *testing.T) {
 	column(t, r, sc.AWSUserIdentitySessionContextAttributesMFAAuthenticated, "", "", "false", "", "true", "", "", "", "", "", "", "", "", "")
 	column(t, r, sc.KeytrailCrossAccount, "false", "false", "false", "false", "false", "", "true", "true", "", "false", "", "false", "", "false")
 	column(t, r, sc.UserName, "", "alice", "app", "", "", "", "", "", "user7", "", "saml", "", "", "")
+	// Documents show an issuer that is the session itself.
+	session := "arn:aws:sts::111122223333:assumed-role/Admin/Sampleuser01"
+	text := kms("Decrypt", `,"userIdentity":{"type":"AssumedRole","arn":"`+session+`","sessionContext":{"sessionIssuer":{"type":"Role","arn":"`+session+`"}}}`)
+	if got := one(t, text).text(sc.KeytrailPrincipal); got != "arn:aws:iam::111122223333:role/Admin" {
+		t.Errorf("principal %q", got)
+	}
 }
 
+// TestRowA14Sources: service names in sourceIPAddress are no addresses; they tell through which service a call came.
 func TestRowA14Sources(t *testing.T) {
 	r := row(t, "A14")
 	column(t, r, sc.ClientAddress, "", "", "", "", "2001:db8::17", "::ffff:192.0.2.9", "", "")
 	column(t, r, sc.AWSSourceService, "AWS Internal", "internal.amazonaws.com", "signin.amazonaws.com", "lambda.amazonaws.com", "", "", "192.0.2.256", "")
 	column(t, r, sc.KeytrailVia, "AWS Internal", "internal.amazonaws.com", "signin.amazonaws.com", "lambda.amazonaws.com", Direct, Direct, Direct, Direct)
+	// Where invokedBy is missing, the name in the address's place tells the service.
+	for source, want := range map[string]string{
+		"cloudformation.amazonaws.com": "cloudformation.amazonaws.com", "AWS Internal": "AWS Internal", "ec2.amazonaws.com.cn": "ec2.amazonaws.com.cn",
+		"192.0.2.1": Direct, "a name": Direct, "amazonaws.com": Direct, "": Direct,
+	} {
+		if got := one(t, kms("Decrypt", `,"sourceIPAddress":"`+source+`"`)).text(sc.KeytrailVia); got != want {
+			t.Errorf("%q: via %q, want %q", source, got, want)
+		}
+	}
 }
 
+// TestRowA15WrongEventType: an API call that is labelled AwsServiceEvent is an API call.
 func TestRowA15WrongEventType(t *testing.T) {
 	r := row(t, "A15")
 	equal(t, "event names", names(r), sc.EventAWSKMSAPICall)
 	column(t, r, sc.AWSCloudTrailEventType, "AwsServiceEvent")
 }
 
+// TestRowA16Malformed: broken records, names that stand twice and impossible times cost themselves only.
 func TestRowA16Malformed(t *testing.T) {
 	r := row(t, "A16")
 	if len(r) != 7 {
@@ -177,6 +210,7 @@ func TestRowA16Malformed(t *testing.T) {
 	}
 }
 
+// TestRowA17Grants: grants show grantee, retiring principal, operations, constraint and id, in CreateGrant as in RetireGrant.
 func TestRowA17Grants(t *testing.T) {
 	r := row(t, "A17")
 	chime := "chimevoiceconnector.eu-central-1.amazonaws.com"
@@ -191,6 +225,7 @@ func TestRowA17Grants(t *testing.T) {
 	column(t, r, sc.KeytrailVia, "chimevoiceconnector.amazonaws.com", Direct, Direct, Direct)
 }
 
+// TestRowB1CrossAccount: both records of a cross-account call have one call id, and tell the caller's from the owner's.
 func TestRowB1CrossAccount(t *testing.T) {
 	r := row(t, "B1")
 	shared := "35d58aa1-26b2-427a-908f-025bf71241f6"
@@ -209,6 +244,7 @@ func TestRowB1CrossAccount(t *testing.T) {
 	}
 }
 
+// TestRowB2CrossAccountDenied: a refused call on a foreign key shows in the caller's record alone, with the key's account.
 func TestRowB2CrossAccountDenied(t *testing.T) {
 	r := row(t, "B2")
 	column(t, r, sc.KeytrailOutcome, "denied")
@@ -217,6 +253,7 @@ func TestRowB2CrossAccountDenied(t *testing.T) {
 	column(t, r, sc.AWSKMSKeyAccountID, "444455556666")
 }
 
+// TestRowB3Contexts: every kind of encryption context has its class and its object.
 func TestRowB3Contexts(t *testing.T) {
 	r := row(t, "B3")
 	column(t, r, sc.AWSKMSEncryptionContextClass, "s3_object", "s3_object", "cloudtrail_file", "cloudtrail_file", "cloudtrail_trail", "cloudtrail_trail",
@@ -230,6 +267,7 @@ func TestRowB3Contexts(t *testing.T) {
 	column(t, r[17:], sc.AWSKMSEncryptionContext, "context=login.gov user_uuid=u-1", "tenant=blue aws:s3:arn=arn:aws:s3:::billing/y", "empty=", "")
 }
 
+// TestRowB4UploadAndDownload: an upload and a download through S3 have the same key and object, with and without keyId.
 func TestRowB4UploadAndDownload(t *testing.T) {
 	r := row(t, "B4")
 	column(t, r, sc.AWSKMSOperationClass, "generate", "decrypt")
@@ -238,18 +276,23 @@ func TestRowB4UploadAndDownload(t *testing.T) {
 	column(t, r, sc.KeytrailVia, "AWS Internal", "AWS Internal")
 }
 
+// TestRowC3Exclusion: a trail that leaves KMS out says so, by basic and by advanced selectors; so do the other ways to blind it.
 func TestRowC3Exclusion(t *testing.T) {
 	r := row(t, "C3")
 	equal(t, "event names", names(r), all(15, sc.EventAWSCloudTrailTrailChange)...)
 	column(t, r, sc.AWSKMSOperationClass, all(15, "trail")...)
 	column(t, r, sc.AWSCloudTrailManagementEvents, "true", "true", "false", "true", "true", "true", "false", "", "", "", "", "", "", "", "")
 	column(t, r, sc.AWSCloudTrailExcludedSources, "kms.amazonaws.com rdsdata.amazonaws.com", "kms.amazonaws.com", "", "", "kms.amazonaws.com", "kms.amazonaws.com", "", "", "", "", "", "", "", "", "")
+	column(t, r, sc.AWSCloudTrailKMSEvents, "none", "none", "none", "all", "none", "none", "none", "", "", "", "", "", "", "", "")
+	column(t, r[11:], sc.AWSCloudTrailKMSKeyARN, key1, key1, "", "")
+	column(t, r[11:], sc.AWSCloudTrailInsights, "", "", "false", "")
 	column(t, r[7:], sc.AWSCloudTrailTrail, "main", trail, trail, "main", "main", "main", "main", "arn:aws:cloudtrail:eu-central-1:111122223333:eventdatastore/e1")
 	equal(t, "severities", severities(r[8:]), "ERROR", "INFO", "ERROR", "ERROR", "INFO", "ERROR", "ERROR")
 	column(t, r[14:], sc.KeytrailOutcome, "denied")
 	column(t, r, sc.AWSKMSKeyARN, all(15, "")...)
 }
 
+// TestRowC7Deletion: each step of a key's deletion shows state, days and date; use of a key that waits for it fails.
 func TestRowC7Deletion(t *testing.T) {
 	r := row(t, "C7")
 	column(t, r, sc.AWSKMSOperationClass, "destroy", "destroy", "decrypt", "manage", "destroy")
@@ -260,6 +303,7 @@ func TestRowC7Deletion(t *testing.T) {
 	equal(t, "severities", severities(r), "ERROR", "ERROR", "WARN", "INFO", "ERROR")
 }
 
+// TestRowC8ImportedMaterial: imported material shows its expiry, its deletion and its expiration.
 func TestRowC8ImportedMaterial(t *testing.T) {
 	r := row(t, "C8")
 	column(t, r, sc.AWSKMSOperationClass, "manage", "destroy", "destroy")
@@ -268,11 +312,13 @@ func TestRowC8ImportedMaterial(t *testing.T) {
 	column(t, r, sc.AWSKMSKeyARN, all(3, key1)...)
 }
 
+// TestRowC11Rotation: rotation is seen when it is configured, asked for and done, with its period and the materials.
 func TestRowC11Rotation(t *testing.T) {
 	r := row(t, "C11")
 	column(t, r, sc.AWSKMSOperationClass, "rotate", "rotate", "rotate", "rotate", "rotate", "destroy")
 	column(t, r, sc.AWSKMSKeyARN, all(6, key1)...)
 	column(t, r, sc.AWSKMSKeyRotationType, "", "", "", "ON_DEMAND", "", "")
+	column(t, r, sc.AWSKMSRotationPeriodDays, "180", "", "", "", "", "")
 	column(t, r[4:], sc.RPCMethod, "kms.amazonaws.com/KMS CMK Rotation", "kms.amazonaws.com/KMS CMK Deletion")
 	equal(t, "event names", names(r[3:]), all(3, sc.EventAWSKMSServiceEvent)...)
 	equal(t, "severities", severities(r[3:]), "INFO", "INFO", "ERROR")

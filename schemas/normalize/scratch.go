@@ -1,6 +1,7 @@
 package normalize
 
 import (
+	"encoding/binary"
 	"strings"
 	"time"
 	"unsafe"
@@ -19,10 +20,17 @@ func (n *Normalizer) join(parts ...string) string {
 	return view(n.scratch[from:])
 }
 
+// spaces are eight spaces. Digits, small letters and the hyphen, of which ids
+// are made, have a space's bit; capital letters have not.
+const spaces = 0x2020202020202020
+
 // lower returns s with ASCII letters in lower case, in scratch memory when it
 // has to change.
 func (n *Normalizer) lower(s string) string {
-	for i := 0; i < len(s); i++ {
+	i := 0
+	for b := []byte(s); i+8 <= len(b) && binary.LittleEndian.Uint64(b[i:])&spaces == spaces; i += 8 {
+	}
+	for ; i < len(s); i++ {
 		if c := s[i]; c >= 'A' && c <= 'Z' {
 			from := len(n.scratch)
 			for j := 0; j < len(s); j++ {

@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"math"
 	"math/bits"
+	"slices"
 )
 
 // Field tags of the messages that Keytrail writes: field number << 3 | wire
@@ -37,56 +38,56 @@ const (
 	tagItem         = 1<<3 | 2 // ArrayValue.values, KeyValueList.values
 )
 
+// scopeField is ScopeLogs.scope, the same in every record.
+var scopeField = func() []byte {
+	b := appendLen(nil, tagScope, lenSize(len(ScopeName))+lenSize(len(SchemaVersion)))
+	return appendText(appendText(b, tagScopeName, ScopeName), tagScopeVersion, SchemaVersion)
+}()
+
 // AppendRequest appends r as an ExportLogsServiceRequest (which has the wire
 // form of LogsData) holding one log record, and returns the extended slice.
 // Requests that stand end to end are one valid request with all their records,
 // because protobuf merges repeated fields: a batch needs no other encoding.
 //
-// The lengths are worked out first, so the output is the canonical encoding
-// and nothing is allocated when dst has room.
+// The output is the canonical encoding, and nothing is allocated when dst has
+// room.
 func AppendRequest(dst []byte, r *Record) []byte {
-	resource := attrsSize(r.Resource)
-	scope := lenSize(len(ScopeName)) + lenSize(len(SchemaVersion))
-	record := r.size()
-	scopeLogs := lenSize(scope) + lenSize(record)
-	resourceLogs := lenSize(resource) + lenSize(scopeLogs)
-
-	dst = appendLen(dst, tagResourceLogs, resourceLogs)
-	dst = appendLen(dst, tagResource, resource)
+	var logs, scope, record int
+	dst, logs = begin(dst, tagResourceLogs)
+	dst = appendLen(dst, tagResource, attrsSize(r.Resource))
 	for i := range r.Resource {
 		dst = appendAttr(dst, tagAttributes, &r.Resource[i])
 	}
-	dst = appendLen(dst, tagScopeLogs, scopeLogs)
-	dst = appendLen(dst, tagScope, scope)
-	dst = appendText(dst, tagScopeName, ScopeName)
-	dst = appendText(dst, tagScopeVersion, SchemaVersion)
-	dst = appendLen(dst, tagLogRecords, record)
-	return r.appendFields(dst)
+	dst, scope = begin(dst, tagScopeLogs)
+	dst = append(dst, scopeField...)
+	dst, record = begin(dst, tagLogRecords)
+	dst = r.appendFields(dst)
+	return end(end(end(dst, record), scope), logs)
 }
 
-// size is the length of r's LogRecord message. All its tags but those of
-// fields above 15 take one byte; none here is above.
-func (r *Record) size() int {
-	n := attrsSize(r.Attrs)
-	if r.Time != 0 {
-		n += 9
+// begin opens a message whose length is not known yet and returns where it
+// begins. Its length gets two bytes, which is what it takes for almost every
+// record: working the lengths out first would go through all attributes twice.
+func begin(dst []byte, tag byte) ([]byte, int) {
+	dst = append(dst, tag, 0, 0)
+	return dst, len(dst)
+}
+
+// end sets the length of the message that begins at from, the last one in dst.
+// The message moves when its length takes another number of bytes than two.
+func end(dst []byte, from int) []byte {
+	n := len(dst) - from
+	if n >= 1<<7 && n < 1<<14 {
+		dst[from-2], dst[from-1] = byte(n)|0x80, byte(n>>7)
+		return dst
 	}
-	if r.Observed != 0 {
-		n += 9
+	size := varintSize(uint64(n))
+	if size > 2 {
+		dst = append(dst, make([]byte, size-2)...)
 	}
-	if r.Severity != 0 {
-		n += 1 + varintSize(uint64(r.Severity))
-		if t := r.Severity.Text(); t != "" {
-			n += lenSize(len(t))
-		}
-	}
-	if r.Body != "" {
-		n += lenSize(lenSize(len(r.Body)))
-	}
-	if r.EventName != "" {
-		n += lenSize(len(r.EventName))
-	}
-	return n
+	copy(dst[from-2+size:], dst[from:from+n])
+	binary.PutUvarint(dst[from-2:], uint64(n))
+	return dst[:from-2+size+n]
 }
 
 func (r *Record) appendFields(dst []byte) []byte {
@@ -102,6 +103,9 @@ func (r *Record) appendFields(dst []byte) []byte {
 	if r.Body != "" {
 		dst = appendLen(dst, tagBody, lenSize(len(r.Body)))
 		dst = appendText(dst, tagStringValue, r.Body)
+	}
+	if r.enc != nil {
+		dst = append(dst, r.enc.wire...)
 	}
 	for i := range r.Attrs {
 		dst = appendAttr(dst, tagLogAttrs, &r.Attrs[i])
@@ -131,10 +135,21 @@ func attrsSize(attrs []Attr) int {
 }
 
 // size is the length of a's KeyValue message.
-func (a *Attr) size() int { return lenSize(len(a.Key)) + lenSize(a.valueSize()) }
+func (a *Attr) size() int { return lenSize(len(a.Key)) + lenSize(a.valueSize(a.innerSize())) }
+
+// innerSize is the length of the list or map that a is, else 0.
+func (a *Attr) innerSize() int {
+	switch a.Kind {
+	case KindStrings:
+		return stringsSize(a.Strs)
+	case KindMap:
+		return attrsSize(a.Map)
+	}
+	return 0
+}
 
 // valueSize is the length of a's AnyValue message.
-func (a *Attr) valueSize() int {
+func (a *Attr) valueSize(inner int) int {
 	switch a.Kind {
 	case KindString:
 		return lenSize(len(a.Str))
@@ -144,10 +159,8 @@ func (a *Attr) valueSize() int {
 		return 1 + varintSize(uint64(a.Int))
 	case KindDouble:
 		return 9
-	case KindStrings:
-		return lenSize(stringsSize(a.Strs))
-	case KindMap:
-		return lenSize(attrsSize(a.Map))
+	case KindStrings, KindMap:
+		return lenSize(inner)
 	}
 	return 0
 }
@@ -169,29 +182,63 @@ func appendText(dst []byte, tag byte, s string) []byte {
 }
 
 func appendAttr(dst []byte, tag byte, a *Attr) []byte {
-	dst = appendLen(dst, tag, a.size())
+	switch {
+	case a.Kind == KindString && len(a.Key) < 1<<7 && len(a.Str) < 1<<7-2:
+		return appendShort(dst, tag, a.Key, a.Str)
+	case a.Kind == KindBool && len(a.Key) < 1<<7-6:
+		dst = append(dst, tag, byte(len(a.Key)+6), tagKey, byte(len(a.Key)))
+		dst = append(dst, a.Key...)
+		return append(dst, tagValue, 2, tagBoolValue, byte(a.Int))
+	}
+	return appendLong(dst, tag, a)
+}
+
+// appendShort appends a string attribute in which every length but the outermost
+// is one byte: all but a few are such. One check for room, then plain stores.
+func appendShort(dst []byte, tag byte, key, value string) []byte {
+	const framing = 9 // the tags and lengths around key and value, at the most
+	from := len(dst)
+	if cap(dst)-from < len(key)+len(value)+framing {
+		dst = slices.Grow(dst, len(key)+len(value)+framing)
+	}
+	b := dst[from : from+len(key)+len(value)+framing]
+	n := len(key) + len(value) + 6
+	i := 2
+	b[0], b[1] = tag, byte(n)
+	if n >= 1<<7 {
+		b[1], b[2] = byte(n)|0x80, byte(n>>7)
+		i = 3
+	}
+	b[i], b[i+1] = tagKey, byte(len(key))
+	i += 2 + copy(b[i+2:], key)
+	b[i], b[i+1], b[i+2], b[i+3] = tagValue, byte(len(value)+2), tagStringValue, byte(len(value))
+	i += 4 + copy(b[i+4:], value)
+	return dst[:from+i]
+}
+
+func appendLong(dst []byte, tag byte, a *Attr) []byte {
+	inner := a.innerSize()
+	value := a.valueSize(inner)
+	dst = appendLen(dst, tag, lenSize(len(a.Key))+lenSize(value))
 	dst = appendText(dst, tagKey, a.Key)
-	dst = appendLen(dst, tagValue, a.valueSize())
+	dst = appendLen(dst, tagValue, value)
 	switch a.Kind {
 	case KindString:
 		dst = appendText(dst, tagStringValue, a.Str)
 	case KindBool:
-		dst = append(dst, tagBoolValue, 0)
-		if a.Int != 0 {
-			dst[len(dst)-1] = 1
-		}
+		dst = append(dst, tagBoolValue, byte(a.Int))
 	case KindInt:
 		dst = binary.AppendUvarint(append(dst, tagIntValue), uint64(a.Int))
 	case KindDouble:
 		dst = binary.LittleEndian.AppendUint64(append(dst, tagDoubleValue), math.Float64bits(a.Num))
 	case KindStrings:
-		dst = appendLen(dst, tagArrayValue, stringsSize(a.Strs))
+		dst = appendLen(dst, tagArrayValue, inner)
 		for _, s := range a.Strs {
 			dst = appendLen(dst, tagItem, lenSize(len(s)))
 			dst = appendText(dst, tagStringValue, s)
 		}
 	case KindMap:
-		dst = appendLen(dst, tagMapValue, attrsSize(a.Map))
+		dst = appendLen(dst, tagMapValue, inner)
 		for i := range a.Map {
 			dst = appendAttr(dst, tagItem, &a.Map[i])
 		}

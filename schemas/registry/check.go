@@ -77,6 +77,9 @@ func (r *Registry) check() error {
 	if r.Resource == nil {
 		p.addf("the registry has no entity for the resource")
 	}
+	if r.Resource != nil {
+		r.checkFields(&p)
+	}
 	return errors.Join(p...)
 }
 

@@ -184,15 +184,9 @@ func decodeFiles(fsys fs.FS) ([]groupYAML, error) {
 	}
 	var groups []groupYAML
 	for _, name := range names {
-		b, err := fs.ReadFile(fsys, name)
-		if err != nil {
-			return nil, fmt.Errorf("cannot read registry file %q: %w", name, err)
-		}
 		var file fileYAML
-		d := yaml.NewDecoder(bytes.NewReader(b))
-		d.KnownFields(true)
-		if err := d.Decode(&file); err != nil {
-			return nil, fmt.Errorf("cannot decode registry file %q: %w", name, err)
+		if err := decodeFile(fsys, name, &file); err != nil {
+			return nil, err
 		}
 		groups = append(groups, file.Groups...)
 	}

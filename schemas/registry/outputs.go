@@ -20,14 +20,21 @@ func (r *Registry) Outputs(schemas fs.FS) (map[string][]byte, error) {
 	if err != nil {
 		return nil, fmt.Errorf("cannot read the README that gets the tables: %w", err)
 	}
-	if readme, err = splice(readme, r.Tables()); err != nil {
-		return nil, err
+	for _, p := range r.parts() {
+		if readme, err = p.splice(readme); err != nil {
+			return nil, err
+		}
 	}
 	out := map[string][]byte{"semconv/semconv.go": constants, "README.md": readme}
 	for _, e := range r.Events {
 		out["jsonschema/"+e.Name+".json"] = r.JSONSchema(e)
 	}
 	return out, nil
+}
+
+// parts are the generated parts of the README.
+func (r *Registry) parts() []part {
+	return []part{{"fields", r.FieldTables()}, {"attributes", r.Tables()}}
 }
 
 // Orphans returns the JSON Schemas in the directory schemas that belong to no

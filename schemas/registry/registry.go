@@ -1,15 +1,17 @@
 // Package registry holds the source of truth of every attribute and event name
 // that Keytrail writes: YAML files in the form of the OpenTelemetry semantic
 // conventions (attribute groups, an entity for the resource, and events that
-// refer to attributes). From them it renders the Go constants of package
-// semconv, the JSON Schemas of package jsonschema and the tables in the README
-// of schemas.
+// refer to attributes), and beside them the field mapping, which says what
+// becomes of each field of a CloudTrail record. From both it renders the Go
+// constants of package semconv, the JSON Schemas of package jsonschema and the
+// tables in the README of schemas.
 //
-// It runs when code is generated and in tests; nothing needs it while Keytrail
-// works. What it renders depends on the files alone, so that the tests of this
-// package can tell when a generated file is stale.
+// It runs when code is generated, in tests and for "keytrail schema"; nothing
+// needs it while events are processed. What it renders depends on the files
+// alone, so that the tests of this package can tell when a generated file is
+// stale.
 //
-// The files are part of the program and small (1,600 lines), so reading them
+// The files are part of the program and small (2,500 lines), so reading them
 // has no bounds of its own. Of the conventions' syntax the package reads what
 // the files use and refuses every other field.
 package registry
@@ -24,10 +26,12 @@ import (
 
 //go:generate go run ./gen
 
-//go:embed *.yaml
+//go:embed *.yaml fields/*.yaml versions/*.yaml
 var files embed.FS
 
-// Files returns the registry's own YAML files, at the top of the file system.
+// Files returns the registry's own YAML files: the groups at the top of the file
+// system, the field mapping in fields and the OpenTelemetry schema files in
+// versions.
 func Files() fs.FS { return files }
 
 // Registry is the registry with every reference resolved. Its parts point into
@@ -41,6 +45,9 @@ type Registry struct {
 	Events []*Group
 	// Resource is the entity whose attributes stand in a record's resource.
 	Resource *Group
+	// Sections are the parts of the field mapping: which field of a CloudTrail
+	// record gives which attributes.
+	Sections []*Section
 }
 
 // Group is a set of attributes: those that it defines, or those that an event,
@@ -117,6 +124,9 @@ func Load(fsys fs.FS) (*Registry, error) {
 	}
 	r, err := resolve(groups)
 	if err != nil {
+		return nil, err
+	}
+	if r.Sections, err = decodeSections(fsys); err != nil {
 		return nil, err
 	}
 	if err := r.check(); err != nil {

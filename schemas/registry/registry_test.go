@@ -10,9 +10,6 @@ import (
 
 	"go.opentelemetry.io/otel/attribute"
 	upstream "go.opentelemetry.io/otel/semconv/v1.43.0"
-	"go.yaml.in/yaml/v3"
-
-	"keytrail/schemas/otellog"
 )
 
 func load(t *testing.T) *Registry {
@@ -130,7 +127,7 @@ var upstreamKeys = []attribute.Key{
 	upstream.CloudProviderKey, upstream.CloudAccountIDKey, upstream.CloudRegionKey,
 	upstream.LogRecordUIDKey, upstream.RPCMethodKey, upstream.ErrorTypeKey, upstream.ClientAddressKey,
 	upstream.UserAgentOriginalKey, upstream.ServerAddressKey, upstream.TLSProtocolNameKey,
-	upstream.TLSProtocolVersionKey, upstream.TLSCipherKey, upstream.UserIDKey, upstream.UserNameKey,
+	upstream.TLSProtocolVersionKey, upstream.TLSCipherKey, upstream.TLSCurveKey, upstream.UserIDKey, upstream.UserNameKey,
 	upstream.AWSRequestIDKey,
 }
 
@@ -149,53 +146,6 @@ func TestUpstreamNames(t *testing.T) {
 	slices.Sort(want)
 	if !slices.Equal(got, want) {
 		t.Errorf("names of origin otel:\n%q\nwant names of package semconv:\n%q", got, want)
-	}
-}
-
-// schemaFile is an OpenTelemetry schema file, as far as this project uses it.
-type schemaFile struct {
-	Format   string `yaml:"file_format"`
-	URL      string `yaml:"schema_url"`
-	Versions map[string]*struct {
-		All struct {
-			Changes []struct {
-				Rename struct {
-					Map map[string]string `yaml:"attribute_map"`
-				} `yaml:"rename_attributes"`
-			} `yaml:"changes"`
-		} `yaml:"all"`
-	} `yaml:"versions"`
-}
-
-// TestSchemaFile holds that the current version has its schema file, and that
-// renames lead from names that are gone to names that exist.
-func TestSchemaFile(t *testing.T) {
-	r := load(t)
-	f, err := os.Open("versions/" + otellog.SchemaVersion + ".yaml")
-	if err != nil {
-		t.Fatalf("version %s has no schema file: %v", otellog.SchemaVersion, err)
-	}
-	defer f.Close()
-	var s schemaFile
-	d := yaml.NewDecoder(f)
-	d.KnownFields(true)
-	if err := d.Decode(&s); err != nil {
-		t.Fatal(err)
-	}
-	if _, ok := s.Versions[otellog.SchemaVersion]; !ok || !strings.HasSuffix(s.URL, "/"+otellog.SchemaVersion) {
-		t.Errorf("schema file of %s has URL %q and versions %v", otellog.SchemaVersion, s.URL, s.Versions)
-	}
-	for version, v := range s.Versions {
-		if v == nil {
-			continue
-		}
-		for _, change := range v.All.Changes {
-			for from, to := range change.Rename.Map {
-				if r.Attribute(from) != nil || r.Attribute(to) == nil {
-					t.Errorf("version %s renames %q to %q: the first must be gone and the second there", version, from, to)
-				}
-			}
-		}
 	}
 }
 
@@ -229,14 +179,16 @@ func TestUses(t *testing.T) {
 	}
 }
 
-func TestSpliceNeedsMarkers(t *testing.T) {
-	for _, readme := range []string{"", tablesBegin, tablesEnd + tablesBegin} {
-		if _, err := splice([]byte(readme), nil); err == nil {
-			t.Errorf("splice accepts %q", readme)
+func TestSpliceNeedsComments(t *testing.T) {
+	p := part{"x", []byte("new\n")}
+	begin, end := string(p.begin()), string(p.end())
+	for _, readme := range []string{"", begin, end + begin, "<!-- y -->\n" + end} {
+		if _, err := p.splice([]byte(readme)); err == nil || !strings.Contains(err.Error(), "end of x") {
+			t.Errorf("splice into %q: error %v, want one that says what is missing", readme, err)
 		}
 	}
-	got, err := splice([]byte("a\n"+tablesBegin+"old\n"+tablesEnd+"b\n"), []byte("new\n"))
-	if want := "a\n" + tablesBegin + "new\n" + tablesEnd + "b\n"; err != nil || string(got) != want {
+	got, err := p.splice([]byte("a\n" + begin + "old\n" + end + "b\n"))
+	if want := "a\n" + begin + "new\n" + end + "b\n"; err != nil || string(got) != want {
 		t.Errorf("splice: %q (%v), want %q", got, err, want)
 	}
 }

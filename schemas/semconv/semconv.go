@@ -73,12 +73,24 @@ const (
 	AWSCloudTrailAddendumOriginalEventID = "aws.cloudtrail.addendum.original_event_id"
 	// AWSCloudTrailAddendumUpdatedFields (string): The fields which this record updates, as CloudTrail lists them.
 	AWSCloudTrailAddendumUpdatedFields = "aws.cloudtrail.addendum.updated_fields"
+	// AWSCloudTrailAddendumOriginalRequestID (string): The request id of the record that this record updates.
+	AWSCloudTrailAddendumOriginalRequestID = "aws.cloudtrail.addendum.original_request_id"
+	// AWSCloudTrailOmittedFields (string[]): The fields whose content CloudTrail left out because it was too large.
+	AWSCloudTrailOmittedFields = "aws.cloudtrail.omitted_fields"
 	// AWSCloudTrailTrail (string): Name or ARN of the trail or event data store that the call changed.
 	AWSCloudTrailTrail = "aws.cloudtrail.trail"
 	// AWSCloudTrailManagementEvents (boolean): Whether the trail goes on recording management events after the call.
 	AWSCloudTrailManagementEvents = "aws.cloudtrail.management_events"
 	// AWSCloudTrailExcludedSources (string[]): The event sources that the trail leaves out after the call.
 	AWSCloudTrailExcludedSources = "aws.cloudtrail.excluded_sources"
+	// AWSCloudTrailKMSEvents (string): Which events of AWS KMS the trail or event data store records after the call.
+	AWSCloudTrailKMSEvents = "aws.cloudtrail.kms_events"
+	// AWSCloudTrailInsights (boolean): Whether CloudTrail Insights look for unusual activity after the call.
+	AWSCloudTrailInsights = "aws.cloudtrail.insights"
+	// AWSCloudTrailMultiRegion (boolean): Whether the trail records the events of all Regions after the call.
+	AWSCloudTrailMultiRegion = "aws.cloudtrail.multi_region"
+	// AWSCloudTrailKMSKeyARN (string): The ARN of the KMS key, or of its alias, with which the trail or event data store encrypts after the call.
+	AWSCloudTrailKMSKeyARN = "aws.cloudtrail.kms_key.arn"
 )
 
 // Attributes of the collector's CloudTrail encoding.
@@ -163,10 +175,18 @@ const (
 	AWSKMSKeyAccountID = "aws.kms.key.account_id"
 	// AWSKMSKeyMultiRegion (boolean): Whether the KMS key is a multi-Region key, which shares its id with replicas in other Regions.
 	AWSKMSKeyMultiRegion = "aws.kms.key.multi_region"
+	// AWSKMSKeyPrimaryARN (string): The ARN of the primary key of a multi-Region key after the call.
+	AWSKMSKeyPrimaryARN = "aws.kms.key.primary.arn"
+	// AWSKMSKeyReplicaARN (string): The ARN of the replica key that the call made.
+	AWSKMSKeyReplicaARN = "aws.kms.key.replica.arn"
 	// AWSKMSDestinationKeyARN (string): The ARN of the second KMS key of ReEncrypt, to which the data went over.
 	AWSKMSDestinationKeyARN = "aws.kms.destination_key.arn"
 	// AWSKMSAlias (string): The alias by which the call named the KMS key, or that it changed.
 	AWSKMSAlias = "aws.kms.alias"
+	// AWSKMSAliasARN (string): The full ARN of the alias that the call named or changed.
+	AWSKMSAliasARN = "aws.kms.alias.arn"
+	// AWSKMSDestinationAliasARN (string): The full ARN of the alias by which ReEncrypt named the key that the data went over to.
+	AWSKMSDestinationAliasARN = "aws.kms.destination_alias.arn"
 	// AWSKMSOperationClass (string): What kind of operation the call was.
 	AWSKMSOperationClass = "aws.kms.operation.class"
 	// AWSKMSKeySpec (string): The type of key material of the KMS key, or of the data key asked for.
@@ -177,19 +197,27 @@ const (
 	AWSKMSKeyOrigin = "aws.kms.key.origin"
 	// AWSKMSKeyState (string): The state of the KMS key after the call.
 	AWSKMSKeyState = "aws.kms.key.state"
-	// AWSKMSKeyMaterialID (string): The id of the key material that the call used.
+	// AWSKMSKeyMaterialID (string): The id of the key material that the call used, made, imported or deleted.
 	AWSKMSKeyMaterialID = "aws.kms.key.material_id"
+	// AWSKMSDestinationKeyMaterialID (string): The id of the key material with which ReEncrypt encrypted the data again.
+	AWSKMSDestinationKeyMaterialID = "aws.kms.destination_key.material_id"
 	// AWSKMSKeyRotationType (string): Whether the key was rotated by its schedule or on demand.
 	AWSKMSKeyRotationType = "aws.kms.key.rotation_type"
+	// AWSKMSRotationPeriodDays (int): The number of days between automatic rotations, where the call sets it.
+	AWSKMSRotationPeriodDays = "aws.kms.rotation_period_days"
+	// AWSKMSCustomKeyStoreID (string): The custom key store that the call is about, or that holds the key.
+	AWSKMSCustomKeyStoreID = "aws.kms.custom_key_store.id"
 	// AWSKMSKeyPreviousMaterialID (string): The id of the key material that a rotation replaced.
 	AWSKMSKeyPreviousMaterialID = "aws.kms.key.previous_material_id"
-	// AWSKMSAlgorithm (string): The encryption, signing, MAC or key agreement algorithm asked for.
+	// AWSKMSAlgorithm (string): The encryption, signing, MAC or key agreement algorithm asked for; of ReEncrypt that of the source.
 	AWSKMSAlgorithm = "aws.kms.algorithm"
 	// AWSKMSDryRun (boolean): Whether the call only asked if it would be allowed.
 	AWSKMSDryRun = "aws.kms.dry_run"
 	// AWSKMSEncryptionContext (map): The encryption context, the names and values that the caller bound to the ciphertext.
 	AWSKMSEncryptionContext = "aws.kms.encryption_context"
-	// AWSKMSEncryptionContextClass (string): What kind of thing the encryption context names.
+	// AWSKMSDestinationEncryptionContext (map): The encryption context that ReEncrypt bound to the new ciphertext.
+	AWSKMSDestinationEncryptionContext = "aws.kms.destination_encryption_context"
+	// AWSKMSEncryptionContextClass (string): What kind of thing the encryption context names; of ReEncrypt the source's, else the destination's.
 	AWSKMSEncryptionContextClass = "aws.kms.encryption_context.class"
 	// AWSKMSEncryptionContextObject (string): The one object which the encryption context names, as an ARN or id.
 	AWSKMSEncryptionContextObject = "aws.kms.encryption_context.object"
@@ -219,8 +247,14 @@ const (
 	AWSKMSReplicaRegion = "aws.kms.replica_region"
 	// AWSKMSPrimaryRegion (string): The Region that holds a multi-Region key's primary key after the call.
 	AWSKMSPrimaryRegion = "aws.kms.primary_region"
-	// AWSKMSAttestationModuleID (string): The id of the Nitro enclave that asked for the result.
+	// AWSKMSAttestationModuleID (string): The id of the Nitro enclave, or of the instance with NitroTPM, that the attestation document speaks for.
 	AWSKMSAttestationModuleID = "aws.kms.attestation.module_id"
+	// AWSKMSAttestationImageDigest (string): The digest of the enclave's image, which is its platform configuration register 0.
+	AWSKMSAttestationImageDigest = "aws.kms.attestation.image_digest"
+	// AWSKMSAttestationPcrs (map): The platform configuration registers in the attestation document, by their numbers.
+	AWSKMSAttestationPcrs = "aws.kms.attestation.pcrs"
+	// AWSKMSAttestationDebugMode (boolean): Whether the enclave runs in debug mode, in which its memory can be read and its digest is zero.
+	AWSKMSAttestationDebugMode = "aws.kms.attestation.debug_mode"
 )
 
 // Attributes of the OpenTelemetry semantic conventions.
@@ -249,6 +283,8 @@ const (
 	TLSProtocolVersion = "tls.protocol.version"
 	// TLSCipher (string): The cipher suite of the connection.
 	TLSCipher = "tls.cipher"
+	// TLSCurve (string): The group of the connection's key exchange.
+	TLSCurve = "tls.curve"
 	// UserID (string): The unique id of the identity that made the request.
 	UserID = "user.id"
 	// UserName (string): The friendly name of the user or, for an assumed role, of the role.

@@ -77,9 +77,19 @@ func (e *Encoder) String(s string) {
 	e.B = append(e.B, s...)
 }
 
+// hasBinding is added to a partial's scope when a binding follows the samples: a
+// partial without one takes no byte more than before there were bindings, and a
+// program of that time refuses one with a binding, as a scope that it does not
+// know.
+const hasBinding = 4
+
 // Partial appends a partial.
 func (e *Encoder) Partial(p *Partial) {
-	e.Uint(uint64(p.Scope))
+	scope := uint64(p.Scope)
+	if p.Binding != nil {
+		scope += hasBinding
+	}
+	e.Uint(scope)
 	e.String(p.KeyARN)
 	e.String(p.Principal)
 	e.Int(p.Start)
@@ -100,6 +110,10 @@ func (e *Encoder) Partial(p *Partial) {
 	e.Uint(uint64(len(p.Samples)))
 	for _, s := range p.Samples {
 		e.String(s)
+	}
+	if p.Binding != nil {
+		e.Int(p.Binding.Time)
+		e.String(p.Binding.ARN)
 	}
 }
 
@@ -231,6 +245,10 @@ func (d *Decoder) String() string {
 func (d *Decoder) Partial() Partial {
 	var p Partial
 	scope := d.Uint()
+	bound := scope > hasBinding
+	if bound {
+		scope -= hasBinding
+	}
 	if scope < uint64(ScopeKey) || scope > uint64(ScopePair) {
 		d.fail()
 		return p
@@ -262,6 +280,9 @@ func (d *Decoder) Partial() Partial {
 		for i := range p.Samples {
 			p.Samples[i] = d.String()
 		}
+	}
+	if bound {
+		p.Binding = &Binding{Time: d.Int(), ARN: d.String()}
 	}
 	return p
 }

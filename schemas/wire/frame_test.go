@@ -1,6 +1,7 @@
 package wire_test
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"math"
@@ -38,6 +39,9 @@ func sample(seed uint64, n int) wire.Frame {
 		for range rng.IntN(3) {
 			p.Samples = append(p.Samples, fmt.Sprint(rng.Uint64()))
 		}
+		if rng.IntN(3) == 0 {
+			p.Binding = &wire.Binding{Time: rng.Int64() - rng.Int64(), ARN: []string{"", p.KeyARN, "arn:aws:kms:eu-central-1:1:key/é"}[rng.IntN(3)]}
+		}
 		f.Partials = append(f.Partials, p)
 	}
 	return f
@@ -72,6 +76,30 @@ func TestFrameStringsAreCopies(t *testing.T) {
 	clear(data)
 	if !reflect.DeepEqual(got, want) {
 		t.Error("the frame changed with its bytes")
+	}
+}
+
+// TestFrameWithoutBindings: such a frame is, byte for byte, what programs wrote
+// and read that knew no bindings.
+func TestFrameWithoutBindings(t *testing.T) {
+	f := wire.Frame{Source: 2, Sequence: 3, From: 4, To: 5, Watermark: 6, Idle: true, Partials: []wire.Partial{{
+		Entity: wire.Entity{Scope: wire.ScopePair, KeyARN: "k", Principal: "p"}, Start: 7, Counters: []wire.Counter{{ID: wire.CounterCalls, N: 1}}, Samples: []string{"k"},
+	}}}
+	want := []byte{1, 2, 3, 8, 10, 12, 1, 1, 3, 0, 1, 'k', 0, 1, 'p', 14, 1, 0, 2, 0, 0, 0, 0, 0, 0, 0, 0, 1, 1}
+	if got := wire.AppendFrame(nil, new(wire.Encoder), &f); !bytes.Equal(got, want) {
+		t.Errorf("got  %v\nwant %v", got, want)
+	}
+}
+
+// TestNewer: of two bindings one is newer, whichever is asked.
+func TestNewer(t *testing.T) {
+	order := []*wire.Binding{nil, {Time: -1, ARN: "z"}, {Time: 0}, {Time: 0, ARN: "a"}, {Time: 0, ARN: "b"}, {Time: 1}}
+	for i, a := range order {
+		for j, b := range order {
+			if a.Newer(b) != (i > j) {
+				t.Errorf("%+v newer than %+v: %v", a, b, a.Newer(b))
+			}
+		}
 	}
 }
 
@@ -112,16 +140,25 @@ func TestFrameRefuses(t *testing.T) {
 		return e.B
 	}
 	// Scope, key "", principal "", start, one counter and its number, four empty
-	// sets, no samples.
-	one := func(scope, id uint64) []byte {
-		return frame(scope, 0, 0, 1, 0, 1, id, 2, 0, 0, 0, 0, 0, 0, 0, 0, 0)
+	// sets, no samples; and what follows.
+	one := func(scope, id uint64, more ...uint64) []byte {
+		return frame(append([]uint64{scope, 0, 0, 1, 0, 1, id, 2, 0, 0, 0, 0, 0, 0, 0, 0, 0}, more...)...)
 	}
 	if _, err := wire.NewDecoder(one(1, 0)).Frame(); err != nil {
 		t.Fatalf("the test's own frame: %v", err)
 	}
 	for _, scope := range []uint64{0, 4, 255, 256 + 1, 1<<32 + 2} {
 		refuse(fmt.Sprint("scope ", scope), one(scope, 0))
+		refuse(fmt.Sprint("a binding of scope ", scope), one(scope, 0, 2, 1))
 	}
+	// Time, and the text that is known as number 0: "".
+	got, err := wire.NewDecoder(one(4+1, 0, 14, 1)).Frame()
+	if p := got.Partials; err != nil || len(p) != 1 || p[0].Scope != wire.ScopeKey || p[0].Binding == nil || *p[0].Binding != (wire.Binding{Time: 7}) {
+		t.Errorf("a partial with a binding: %v, %+v", err, p)
+	}
+	refuse("a scope that promises a binding", one(4+1, 0))
+	refuse("a binding that no scope promises", one(1, 0, 14, 1))
+	refuse("scope 8", one(8, 0, 14, 1))
 	for _, id := range []uint64{uint64(wire.NumCounters), 255, 256, 1 << 32} {
 		refuse(fmt.Sprint("counter ", id), one(1, id))
 	}
@@ -165,6 +202,9 @@ func size(f *wire.Frame) int {
 	n := cap(f.Partials) * int(unsafe.Sizeof(wire.Partial{}))
 	for i := range f.Partials {
 		p := &f.Partials[i]
+		if p.Binding != nil {
+			n += int(unsafe.Sizeof(wire.Binding{}))
+		}
 		n += cap(p.Counters)*int(unsafe.Sizeof(wire.Counter{})) + cap(p.Samples)*int(unsafe.Sizeof(""))
 		for _, s := range p.Sets {
 			n += cap(s.Values) * int(unsafe.Sizeof(wire.HashCount{}))
@@ -182,10 +222,11 @@ func FuzzFrame(f *testing.F) {
 	}
 	f.Add([]byte{1, 0, 0, 0, 0, 0, 0, 0xff, 0xff, 0x3f})
 	f.Add([]byte{1, 0, 0, 0, 0, 0, 0, 1, 1, 0, 0, 1, 0, 40, 0, 0})
+	f.Add([]byte{1, 0, 0, 0, 0, 0, 0, 1, 5, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 14, 0, 1, 'k'})
 	f.Fuzz(func(t *testing.T, data []byte) {
 		frame, err := wire.NewDecoder(data).Frame()
-		// A partial takes 14 bytes at least and 232 in memory; a list grows to
-		// twice its length, and the items of a list that breaks off take 16 each.
+		// A partial takes 14 bytes at least and 240 in memory, two more and 24 more
+		// with a binding; a list grows to twice its length, and the items of a list that breaks off take 16 each.
 		if n := size(&frame); n > 64*len(data)+1024 {
 			t.Errorf("%d bytes decode to %d", len(data), n)
 		}

@@ -2,6 +2,7 @@ package wire
 
 import (
 	"strconv"
+	"strings"
 
 	"keytrail/schemas/semconv"
 )
@@ -36,6 +37,21 @@ type Entity struct {
 	KeyARN    string
 	Principal string
 }
+
+// IsAlias tells whether the entity's KMS key is known by an alias only: so it is
+// counted, because the same calls have to count the same whatever is learned
+// before or after them.
+func (e Entity) IsAlias() bool {
+	return strings.Contains(e.KeyARN, ":alias/") && !IsKeyARN(e.KeyARN) // a caller can write both into a key id
+}
+
+// IsKeyARN tells whether arn is that of a KMS key, not of an alias.
+func IsKeyARN(arn string) bool { return strings.Contains(arn, ":key/") }
+
+// IsMultiRegion tells whether arn is that of a multi-Region key, whose id is the
+// same in all its Regions and begins with "mrk-" (AWS KMS developer guide,
+// "Multi-Region keys in AWS KMS").
+func IsMultiRegion(arn string) bool { return strings.Contains(arn, ":key/mrk-") }
 
 // StateKey returns the entity's name as one string, distinct for every entity
 // and the same for ever: it keys the changelog and decides the owner. A pair's
@@ -154,6 +170,22 @@ const (
 	NumSets
 )
 
+// Binding says what an entity of scope key stood for at a time: an alias, which
+// KMS key it named; a replica or primary of a multi-Region key, which KMS key was
+// the primary.
+type Binding struct {
+	Time int64  // event time of the event that shows it, ns since 1970
+	ARN  string // "": it stood for nothing any more, as after DeleteAlias
+}
+
+// Newer tells whether b is to be believed rather than c; either may be nil. It is
+// younger, or of the same time and its ARN is the greater one. CloudTrail's times
+// are whole seconds, so equal times are common; an alias that is deleted and made
+// again within a second thereby ends up bound.
+func (b *Binding) Newer(c *Binding) bool {
+	return b != nil && (c == nil || b.Time > c.Time || b.Time == c.Time && b.ARN > c.ARN)
+}
+
 // Partial is the contribution of some calls to one window of one entity.
 // Partials add up: in any order, merged, they give the window.
 type Partial struct {
@@ -165,6 +197,10 @@ type Partial struct {
 	Sets     [NumSets]Set
 	// Samples are the ids of some of the calls, the smallest ones first.
 	Samples []string
+	// Binding is the newest one that the window's events show; nil, as in nearly
+	// all partials, for none. It belongs to this Partial alone. A pointer, because
+	// partials are copied by the thousand.
+	Binding *Binding
 }
 
 // Size is about how many bytes p takes in a frame, never much less.
@@ -175,6 +211,9 @@ func (p *Partial) Size() int {
 	}
 	for _, s := range p.Samples {
 		n += len(s) + 4
+	}
+	if p.Binding != nil {
+		n += len(p.Binding.ARN) + 16
 	}
 	return n
 }

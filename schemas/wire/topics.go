@@ -11,7 +11,6 @@ import (
 	"encoding/binary"
 
 	"keytrail/schemas/otellog"
-	"keytrail/schemas/semconv"
 )
 
 // Topics names the topics of one Keytrail installation.
@@ -41,10 +40,11 @@ func NewTopics(prefix string) Topics {
 // DefaultTopics returns the topic names under DefaultPrefix.
 func DefaultTopics() Topics { return NewTopics(DefaultPrefix) }
 
-// CallKey returns the Kafka record key of an event: its call id. All copies of
+// CallKey returns the Kafka record key of an event that package normalize made a
+// record of: its call id. All copies of
 // one call therefore meet in one partition, whatever producer sent them, as
 // long as every producer uses Kafka's default partitioner (murmur2 of the key).
-func CallKey(rec *otellog.Record) []byte { return []byte(rec.Str(semconv.KeytrailCallID)) }
+func CallKey(rec *otellog.Record) []byte { return []byte(rec.CallID) }
 
 // CallID is a call's id in 128 bits.
 type CallID [16]byte

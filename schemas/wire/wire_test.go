@@ -15,7 +15,6 @@ import (
 	"keytrail/schemas/cloudtrail"
 	"keytrail/schemas/normalize"
 	"keytrail/schemas/otellog"
-	"keytrail/schemas/semconv"
 	"keytrail/schemas/wire"
 )
 
@@ -37,7 +36,7 @@ func TestCallKey(t *testing.T) {
 	if key := wire.CallKey(&rec); len(key) != 0 {
 		t.Errorf("no call id gives %q", key)
 	}
-	rec.String(semconv.KeytrailCallID, "c3")
+	rec.CallID = "c3"
 	if key := wire.CallKey(&rec); string(key) != "c3" {
 		t.Errorf("key %q", key)
 	}
@@ -117,6 +116,25 @@ func TestStateKey(t *testing.T) {
 	}
 	if s := wire.ScopeKey.String() + wire.ScopePrincipal.String() + wire.ScopePair.String() + wire.Scope(9).String(); s != "keyprincipalpairunknown" {
 		t.Errorf("scopes %s", s)
+	}
+}
+
+// TestNamesOfKeys: a caller can write anything into a key id, and what has a key's
+// ARN in it is a key, as normalize has it.
+func TestNamesOfKeys(t *testing.T) {
+	for arn, want := range map[string][3]bool{ // alias, key, multi-Region
+		"": {}, "-": {}, "alias/x": {},
+		"arn:aws:kms:eu-central-1:1:alias/x":           {true, false, false},
+		"arn:aws:kms:eu-central-1:1:key/1234":          {false, true, false},
+		"arn:aws:kms:eu-central-1:1:key/mrk-1234":      {false, true, true},
+		"arn:aws:kms:eu-central-1:1:alias/mrk-1234":    {true, false, false},
+		"arn:aws:kms:eu-central-1:1:key/1:alias/x":     {false, true, false},
+		"arn:aws:kms:eu-central-1:1:alias/x:key/mrk-1": {false, true, true},
+	} {
+		got := [3]bool{wire.Entity{Scope: wire.ScopePair, KeyARN: arn, Principal: ":alias/"}.IsAlias(), wire.IsKeyARN(arn), wire.IsMultiRegion(arn)}
+		if got != want {
+			t.Errorf("%q: %v, want %v", arn, got, want)
+		}
 	}
 }
 

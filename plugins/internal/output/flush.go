@@ -39,6 +39,7 @@ const recordCost = 512
 type worker struct {
 	walker  chunk.Walker
 	decoder *cloudtrail.Decoder
+	reader  *cloudtrail.Reader // for what is no single event
 	norm    *normalize.Normalizer
 	ev      cloudtrail.Event
 	rec     otellog.Record
@@ -48,7 +49,8 @@ func newWorker(cfg *Config) *worker {
 	return &worker{
 		walker:  chunk.Walker{EventKey: cfg.EventKey},
 		decoder: cloudtrail.NewDecoder(cfg.Limits),
-		norm:    normalize.New(normalize.Options{}),
+		reader:  cloudtrail.NewReader(nil, "", cfg.Limits),
+		norm:    normalize.New(normalize.Options{Direct: true}),
 	}
 }
 
@@ -73,7 +75,8 @@ func (f *flush) record() (err error) {
 		if p := recover(); p != nil {
 			f.o.log.Printf(logging.Error, "the decoder panicked on a record, which goes to %q; please report it: %v", f.o.cfg.DeadLetterTopic, p)
 			detail := fmt.Sprintf("panic: %v at %s", p, clip(debug.Stack(), 4096))
-			f.w.decoder, f.w.norm = cloudtrail.NewDecoder(f.o.cfg.Limits), normalize.New(normalize.Options{})
+			f.w.decoder, f.w.norm = cloudtrail.NewDecoder(f.o.cfg.Limits), normalize.New(normalize.Options{Direct: true})
+			f.w.reader = cloudtrail.NewReader(nil, "", f.o.cfg.Limits)
 			f.unit = f.a.unit // what panicked is the next unit, and the last
 			err = f.bad(reasonPanic, detail, f.entry.JSON)
 		}
@@ -102,7 +105,8 @@ func (f *flush) record() (err error) {
 // envelope reads a record that is no single event: whatever cloudtrail.Reader
 // knows, with its bad records apart from the good ones.
 func (f *flush) envelope(ev *cloudtrail.Event) error {
-	r := cloudtrail.NewReader(bytes.NewReader(f.entry.JSON), ev.Object, f.o.cfg.Limits)
+	r := f.w.reader
+	r.Reset(bytes.NewReader(f.entry.JSON), ev.Object)
 	for {
 		err := r.Next(ev)
 		var bad *cloudtrail.BadRecord

@@ -35,6 +35,9 @@ type Row struct {
 	Denied    int            // refused calls
 	Failed    int            // calls that failed for another cause
 	Classes   map[string]int // calls by operation class; adds up to Calls
+	// Bound is what Key stood for at the window's end: an alias its KMS key, a
+	// multi-Region key its primary; "" for nothing known.
+	Bound string
 }
 
 // copyOf is one copy of a call, with all that is needed to count it.
@@ -63,6 +66,7 @@ func better(a, b copyOf) bool {
 type Judge struct {
 	size  time.Duration
 	calls map[string]copyOf // the counted copy of each call
+	shown map[binding]bool  // by every copy of every call
 	total Result            // without Rows
 }
 
@@ -72,7 +76,7 @@ func New(size time.Duration) (*Judge, error) {
 	if size < time.Second || size%time.Second != 0 {
 		return nil, fmt.Errorf("cannot count in windows of %v: the size must be whole seconds, at least 1s", size)
 	}
-	return &Judge{size: size, calls: map[string]copyOf{}}, nil
+	return &Judge{size: size, calls: map[string]copyOf{}, shown: map[binding]bool{}}, nil
 }
 
 // Count reads the files and directories and counts their calls in windows of the
@@ -118,6 +122,9 @@ func (j *Judge) AddRecord(raw []byte) {
 		return
 	}
 	j.total.Received++
+	for _, b := range bindingsOf(event, at.UTC()) {
+		j.shown[b] = true
+	}
 	id, one := call(event, raw, at)
 	kept, known := j.calls[id]
 	if known {
@@ -153,6 +160,12 @@ func call(event object, raw []byte, at time.Time) (string, copyOf) {
 	return strings.ToLower(cmp.Or(shared, original, one.eventID, hex.EncodeToString(digest[:]))), one
 }
 
+// start returns the start of the window that holds t, in Unix seconds.
+func (j *Judge) start(t time.Time) int64 {
+	size, second := int64(j.size/time.Second), t.Unix()
+	return second - ((second%size)+size)%size // rounds down before 1970 too
+}
+
 // Result counts what was added so far. The Judge may go on afterwards.
 func (j *Judge) Result() *Result {
 	type entity struct {
@@ -160,13 +173,16 @@ func (j *Judge) Result() *Result {
 		start                 int64 // Unix seconds
 	}
 	rows := map[entity]*Row{}
-	size := int64(j.size / time.Second)
+	named := map[string]map[int64]bool{} // the windows in which each key has calls
 	for _, one := range j.calls {
-		second := one.time.Unix()
-		start := second - ((second%size)+size)%size // rounds down before 1970 too
+		start := j.start(one.time)
 		entities := []entity{{"principal", "", one.principal, start}}
 		for _, key := range one.keys {
 			entities = append(entities, entity{"key", key, "", start}, entity{"pair", key, one.principal, start})
+			if named[key] == nil {
+				named[key] = map[int64]bool{}
+			}
+			named[key][start] = true
 		}
 		for _, e := range entities {
 			row := rows[e]
@@ -186,7 +202,9 @@ func (j *Judge) Result() *Result {
 	}
 	result := j.total
 	result.Counted = len(j.calls)
-	for _, row := range rows {
+	bound := meanings(j.shown, named, j.start)
+	for e, row := range rows {
+		row.Bound = bound[e.key][e.start]
 		result.Rows = append(result.Rows, *row)
 	}
 	slices.SortFunc(result.Rows, func(a, b Row) int {

@@ -54,26 +54,58 @@
 //
 //  1. the first ARN in resources[] (ARN or arn) with ":key/";
 //  2. responseElements.keyId, responseElements.keyMetadata.arn,
-//     serviceEventDetails.keyId, requestParameters.keyId,
-//     requestParameters.targetKeyId;
-//  3. the first ARN in resources[] with ":alias/";
+//     serviceEventDetails.keyId, additionalEventData.keyId,
+//     requestParameters.keyId, requestParameters.targetKeyId;
+//  3. the first ARN in resources[] with ":alias/", else
+//     requestParameters.aliasName;
 //  4. "-".
 //
-// A value of 2 without ":" and "/" is completed to
+// A value of 2 or 3 without ":" and "/" is completed to
 // arn:<partition>:kms:<awsRegion>:<account>:key/<value>, and "alias/x" to
 // arn:<partition>:kms:<awsRegion>:<account>:alias/x, where account is
 // recipientAccountId, else userIdentity.accountId (a missing part stays empty),
-// and partition is aws-cn for regions cn-*, aws-us-gov for us-gov-*, else aws.
+// and partition is that of the region (partitions in rules.go), else aws.
 //
-// ReEncrypt has two keys: the distinct ":key/" ARNs of resources[] when there are
-// two or more; else sourceKeyId and destinationKeyId, completed, as far as they
-// are not empty, once when they are equal; else the rule above. Such a call
-// counts once for each key and each pair, and once for the principal.
+// ReEncrypt (and ReEncryptFrom, ReEncryptTo) has two keys, a source and a
+// destination: the first two distinct ":key/" ARNs of resources[], or in the
+// other order when the first is the completed destinationKeyId. When fewer are
+// listed, sourceKeyId and destinationKeyId, completed, take the places that are
+// left. One listed key is the destination when it equals destinationKeyId, or when
+// that is missing and sourceKeyId names a key; it is both when it is listed more
+// than once and destinationKeyId names no key; else it is the source. Such a call
+// counts once for each distinct key and each pair, and once for the principal; with
+// no key at all for "-".
+//
+// # What names stand for
+//
+// Every record of kms.amazonaws.com that counts, or is a further copy of a call,
+// may show what a name stands for at its eventTime:
+//   - an alias stands for the record's key, when that has ":key/" in it. The alias
+//     is requestParameters.aliasName, else a keyId or sourceKeyId that is an alias
+//     ("alias/x" or with ":alias/"), else, not for ReEncrypt, the first ARN of
+//     resources[] with ":alias/"; "alias/x" is replaced by the ARN in resources[]
+//     that ends in ":alias/x", else by responseElements.aliasArn, else completed.
+//     An alias in destinationKeyId of ReEncrypt stands for the second key.
+//   - CreateAlias, UpdateAlias and DeleteAlias show that only when they succeed;
+//     after DeleteAlias the alias stands for nothing.
+//   - a key with ":key/mrk-" stands for its primary key: the
+//     multiRegionConfiguration.primaryKey.arn in responseElements.keyMetadata or
+//     .replicaKeyMetadata; after a ReplicateKey that succeeded else the key
+//     itself; after an UpdatePrimaryRegion that succeeded the same ARN in region
+//     requestParameters.primaryRegion. The replica that ReplicateKey made
+//     (replicaKeyMetadata.arn, else the ARN in requestParameters.replicaRegion)
+//     stands for the same primary.
+//
+// At the end of a window a name stands for what the latest such record before that
+// end shows, among equal times for the greatest ARN (nothing is the smallest).
+// A name that for longer than Retention was in no record that counts for it or
+// shows what it stands for, from the start of one window to the start of the next,
+// stands for nothing until it is shown again. Counts stay with the name.
 //
 // # The principal
 //
-// AssumedRole: sessionContext.sessionIssuer.arn, else the role's ARN made from
-// arn:P:sts::A:assumed-role/NAME/SESSION. Root: arn:<partition>:iam::<accountId>:root.
+// AssumedRole: sessionContext.sessionIssuer.arn, else arn; where that is
+// arn:P:sts::A:assumed-role/NAME/SESSION, arn:P:iam::A:role/NAME is made of it. Root: arn:<partition>:iam::<accountId>:root.
 // AWSService, and no type with invokedBy and without arn: invokedBy. AWSAccount:
 // "account:<accountId>". When that gives nothing, and for every other type: arn,
 // else for IdentityCenterUser "identitycenter:<onBehalfOf.userId>", else

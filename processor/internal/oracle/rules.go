@@ -100,14 +100,18 @@ func outcomeOf(event object) (denied, failed bool) {
 	return denied, !denied
 }
 
+// partitions are the AWS partitions whose regions begin alike.
+var partitions = map[string]string{
+	"cn-": "aws-cn", "us-gov-": "aws-us-gov", "eusc-": "aws-eusc",
+	"us-iso-": "aws-iso", "us-isob-": "aws-iso-b", "us-isof-": "aws-iso-f", "eu-isoe-": "aws-iso-e",
+}
+
 // partitionOf returns the AWS partition of the event's region.
 func partitionOf(event object) string {
-	region := event.text("awsRegion")
-	switch {
-	case strings.HasPrefix(region, "cn-"):
-		return "aws-cn"
-	case strings.HasPrefix(region, "us-gov-"):
-		return "aws-us-gov"
+	for prefix, partition := range partitions {
+		if strings.HasPrefix(event.text("awsRegion"), prefix) {
+			return partition
+		}
 	}
 	return "aws"
 }
@@ -131,8 +135,8 @@ func complete(event object, id string) string {
 	return id
 }
 
-// targets returns the distinct ARNs of resources[] that contain part, in order.
-func targets(event object, part string) []string {
+// listedARNs returns the ARNs of resources[], in order.
+func listedARNs(event object) []string {
 	var found []string
 	list, _ := event["resources"].([]any)
 	for _, item := range list {
@@ -141,7 +145,15 @@ func targets(event object, part string) []string {
 		if arn == "" {
 			arn = object(m).text("arn")
 		}
-		arn = strings.TrimSpace(arn)
+		found = append(found, strings.TrimSpace(arn))
+	}
+	return found
+}
+
+// targets returns the distinct ARNs of resources[] that contain part, in order.
+func targets(event object, part string) []string {
+	var found []string
+	for _, arn := range listedARNs(event) {
 		if strings.Contains(arn, part) && !slices.Contains(found, arn) {
 			found = append(found, arn)
 		}
@@ -155,31 +167,18 @@ func keysOf(event object) []string {
 	if isTrailChange(event) {
 		return []string{"-"}
 	}
-	request := event.object("requestParameters")
-	inResources := targets(event, ":key/")
-	reEncrypt := event.text("eventName") == "ReEncrypt"
-	if reEncrypt {
-		if len(inResources) >= 2 {
-			return inResources
-		}
-		var keys []string
-		for _, name := range []string{"sourceKeyId", "destinationKeyId"} {
-			if key := complete(event, request.text(name)); key != "" && !slices.Contains(keys, key) {
-				keys = append(keys, key)
-			}
-		}
-		if len(keys) > 0 {
-			return keys
-		}
+	if classOf(event) == "reencrypt" {
+		return bothKeysOf(event)
 	}
-	if len(inResources) > 0 {
+	if inResources := targets(event, ":key/"); len(inResources) > 0 {
 		return inResources[:1]
 	}
-	response := event.object("responseElements")
+	request, response := event.object("requestParameters"), event.object("responseElements")
 	candidates := []string{
 		response.text("keyId"),
 		response.object("keyMetadata").text("arn"),
 		event.object("serviceEventDetails").text("keyId"),
+		event.object("additionalEventData").text("keyId"),
 		request.text("keyId"),
 		request.text("targetKeyId"),
 	}
@@ -191,7 +190,46 @@ func keysOf(event object) []string {
 	if aliases := targets(event, ":alias/"); len(aliases) > 0 {
 		return aliases[:1]
 	}
+	if alias := complete(event, request.text("aliasName")); alias != "" {
+		return []string{alias}
+	}
 	return []string{"-"}
+}
+
+// bothKeysOf returns the source and the destination key of a ReEncrypt, or the
+// one that is known.
+func bothKeysOf(event object) []string {
+	request := event.object("requestParameters")
+	source, destination := complete(event, request.text("sourceKeyId")), complete(event, request.text("destinationKeyId"))
+	listed := 0
+	for _, arn := range listedARNs(event) {
+		if strings.Contains(arn, ":key/") {
+			listed++
+		}
+	}
+	switch distinct := targets(event, ":key/"); {
+	case len(distinct) >= 2 && distinct[0] != destination:
+		source, destination = distinct[0], distinct[1]
+	case len(distinct) >= 2:
+		source = distinct[1]
+	case len(distinct) == 0 || distinct[0] == destination:
+	case destination == "" && strings.Contains(source, ":key/"):
+		destination = distinct[0]
+	case listed > 1 && !strings.Contains(destination, ":key/"):
+		source, destination = distinct[0], ""
+	default:
+		source = distinct[0]
+	}
+	keys := []string{}
+	for _, key := range []string{source, destination} {
+		if key != "" && !slices.Contains(keys, key) {
+			keys = append(keys, key)
+		}
+	}
+	if len(keys) == 0 {
+		return []string{"-"}
+	}
+	return keys
 }
 
 // assumedRole takes partition, account and role name out of a session's ARN.
@@ -205,6 +243,9 @@ func principalOf(event object) string {
 	switch {
 	case kind == "AssumedRole":
 		name = id.object("sessionContext").object("sessionIssuer").text("arn")
+		if m := assumedRole.FindStringSubmatch(name); m != nil {
+			name = "arn:" + m[1] + ":iam::" + m[2] + ":role/" + m[3]
+		}
 		if m := assumedRole.FindStringSubmatch(arn); name == "" && m != nil {
 			name = "arn:" + m[1] + ":iam::" + m[2] + ":role/" + m[3]
 		}

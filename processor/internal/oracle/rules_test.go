@@ -23,6 +23,8 @@ func parse(t *testing.T, text string) object {
 const (
 	keyA = "arn:aws:kms:eu-west-1:222233334444:key/aaaa"
 	keyB = "arn:aws:kms:eu-west-1:222233334444:key/bbbb"
+
+	aliasX = "arn:aws:kms:eu-west-1:222233334444:alias/x"
 )
 
 func TestKeys(t *testing.T) {
@@ -43,6 +45,7 @@ func TestKeys(t *testing.T) {
 	f(`"responseElements":{"keyId":"`+keyA+`"},"requestParameters":{"keyId":"`+keyB+`"}`, keyA)
 	f(`"responseElements":{"keyMetadata":{"arn":"`+keyA+`","keyId":"bbbb"}}`, keyA)
 	f(`"responseElements":null,"serviceEventDetails":{"keyId":"aaaa"},"requestParameters":{"keyId":"bbbb"}`, keyA)
+	f(`"additionalEventData":{"keyId":"aaaa"},"requestParameters":{"keyId":"bbbb"}`, keyA)
 	f(`"requestParameters":{"keyId":"bbbb","targetKeyId":"aaaa"}`, keyB)
 	f(`"requestParameters":{"targetKeyId":" aaaa "}`, keyA)
 	f(`"requestParameters":{"keyId":"  ","targetKeyId":"aaaa"}`, keyA)
@@ -53,6 +56,9 @@ func TestKeys(t *testing.T) {
 	f(`"requestParameters":{"keyId":"arn:aws:kms:eu-west-1:222233334444:alias/Example key"}`, "arn:aws:kms:eu-west-1:222233334444:alias/Example key")
 	f(`"resources":[{"ARN":"arn:aws:kms:eu-west-1:222233334444:alias/x"}]`, "arn:aws:kms:eu-west-1:222233334444:alias/x")
 	f(`"requestParameters":{"keyId":"aaaa"},"resources":[{"ARN":"arn:aws:kms:eu-west-1:222233334444:alias/x"}]`, keyA)
+	f(`"requestParameters":{"aliasName":"alias/x"}`, aliasX)
+	f(`"requestParameters":{"aliasName":"alias/y"},"resources":[{"ARN":"`+aliasX+`"}]`, aliasX)
+	f(`"requestParameters":{"aliasName":"alias/x","targetKeyId":"aaaa"}`, keyA)
 	// Nothing, and shapes that are no list and no object.
 	f(`"requestParameters":null`, "-")
 	f(`"requestParameters":"x","resources":{"ARN":"`+keyA+`"}`, "-")
@@ -61,8 +67,14 @@ func TestKeys(t *testing.T) {
 	f(`"eventName":"ReEncrypt","resources":[{"ARN":"`+keyB+`"},{"ARN":"`+keyA+`"},{"ARN":"`+keyB+`"}]`, keyB, keyA)
 	f(`"eventName":"ReEncrypt","requestParameters":{"destinationKeyId":"bbbb","sourceKeyId":"aaaa"}`, keyA, keyB)
 	f(`"eventName":"ReEncrypt","requestParameters":{"destinationKeyId":"aaaa","sourceKeyId":"`+keyA+`"}`, keyA)
-	f(`"eventName":"ReEncrypt","requestParameters":{"destinationKeyId":"bbbb"},"resources":[{"ARN":"`+keyA+`"}]`, keyB)
+	f(`"eventName":"ReEncryptTo","resources":[{"ARN":"`+keyB+`"},{"ARN":"`+keyA+`"}],"requestParameters":{"destinationKeyId":"bbbb"}`, keyA, keyB)
+	f(`"eventName":"ReEncrypt","requestParameters":{"destinationKeyId":"bbbb"},"resources":[{"ARN":"`+keyA+`"}]`, keyA, keyB)
+	f(`"eventName":"ReEncrypt","requestParameters":{"sourceKeyId":"alias/x","destinationKeyId":"aaaa"},"resources":[{"ARN":"`+keyA+`"}]`, aliasX, keyA)
+	f(`"eventName":"ReEncrypt","requestParameters":{"sourceKeyId":"alias/x"},"resources":[{"ARN":"`+keyA+`"}]`, keyA)
+	f(`"eventName":"ReEncrypt","requestParameters":{"sourceKeyId":"bbbb"},"resources":[{"ARN":"`+keyA+`"}]`, keyB, keyA)
+	f(`"eventName":"ReEncrypt","requestParameters":{"destinationKeyId":"alias/x"},"resources":[{"ARN":"`+keyA+`"},{"ARN":"`+keyA+`"}]`, keyA)
 	f(`"eventName":"ReEncrypt","resources":[{"ARN":"`+keyA+`"}]`, keyA)
+	f(`"eventName":"ReEncrypt","requestParameters":{"destinationKeyId":" "}`, "-")
 	f(`"eventName":"Decrypt","resources":[{"ARN":"`+keyA+`"},{"ARN":"`+keyB+`"}]`, keyA)
 }
 
@@ -74,6 +86,7 @@ func TestKeyIsCompletedWithPartitionAndAccount(t *testing.T) {
 		}
 	}
 	f(`{"awsRegion":"cn-north-1","recipientAccountId":"1","requestParameters":{"keyId":"k"}}`, "arn:aws-cn:kms:cn-north-1:1:key/k")
+	f(`{"awsRegion":"us-isob-east-1","recipientAccountId":"1","requestParameters":{"keyId":"k"}}`, "arn:aws-iso-b:kms:us-isob-east-1:1:key/k")
 	f(`{"awsRegion":"us-gov-east-1","recipientAccountId":"1","requestParameters":{"keyId":"alias/k"}}`, "arn:aws-us-gov:kms:us-gov-east-1:1:alias/k")
 	f(`{"awsRegion":"us-east-1","userIdentity":{"accountId":"2"},"requestParameters":{"keyId":"k"}}`, "arn:aws:kms:us-east-1:2:key/k")
 	f(`{"requestParameters":{"keyId":"k"}}`, "arn:aws:kms:::key/k")
@@ -92,6 +105,7 @@ func TestPrincipal(t *testing.T) {
 	session := `"arn":"arn:aws:sts::1:assumed-role/Admin/ann","principalId":"AROA:ann","accountId":"1"`
 	f(`{"type":"AssumedRole",`+session+`,"sessionContext":{"sessionIssuer":{"arn":"arn:aws:iam::1:role/p/Admin"}}}`, "arn:aws:iam::1:role/p/Admin")
 	f(`{"type":"AssumedRole",`+session+`,"sessionContext":{"sessionIssuer":{}}}`, "arn:aws:iam::1:role/Admin")
+	f(`{"type":"AssumedRole","sessionContext":{"sessionIssuer":{"arn":"arn:aws:sts::1:assumed-role/Admin/ann"}}}`, "arn:aws:iam::1:role/Admin")
 	f(`{"type":"AssumedRole",`+session+`,"invokedBy":"AWS Internal"}`, "arn:aws:iam::1:role/Admin")
 	f(`{"type":"AssumedRole","arn":"arn:aws:sts::1:assumed-role/tester","principalId":"AROA:x"}`, "arn:aws:sts::1:assumed-role/tester")
 	f(`{"type":"AssumedRole","principalId":"AROA:x","accountId":"1"}`, "AROA:x")

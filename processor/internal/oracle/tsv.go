@@ -14,8 +14,8 @@ import (
 var cell = strings.NewReplacer("\\", `\\`, "\t", `\t`, "\n", `\n`, "\r", `\r`)
 
 // WriteTSV writes one line for each row, in order: scope, key, principal, window
-// start (RFC 3339, UTC), calls, denied, failed, and then "class=n" for each class,
-// sorted by name. A column that the scope does not have is empty; tabs, line ends
+// start (RFC 3339, UTC), calls, denied, failed, then "class=n" for each class,
+// sorted by name, and "bound=ARN" where the key is known to stand for one. A column that the scope does not have is empty; tabs, line ends
 // and backslashes in a value are escaped with a backslash. The last five lines are
 // the totals: "total", a name, a number.
 func (r *Result) WriteTSV(w io.Writer) error {
@@ -25,6 +25,9 @@ func (r *Result) WriteTSV(w io.Writer) error {
 			row.Start.Format(time.RFC3339), row.Calls, row.Denied, row.Failed)
 		for _, class := range slices.Sorted(maps.Keys(row.Classes)) {
 			fmt.Fprintf(out, "\t%s=%d", class, row.Classes[class])
+		}
+		if row.Bound != "" {
+			fmt.Fprintf(out, "\tbound=%s", cell.Replace(row.Bound))
 		}
 		fmt.Fprintln(out)
 	}

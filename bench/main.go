@@ -1,0 +1,60 @@
+// Bench measures how fast Keytrail makes OpenTelemetry log records of CloudTrail
+// events, side by side with encoding/json and the libraries that others use, over
+// the corpus of keytrail/schemas/corpus.
+//
+// It is a module of its own, so that what it is compared with is no dependency of
+// Keytrail. README.md says how it measures and what is not like for like.
+package main
+
+import (
+	"flag"
+	"fmt"
+	"os"
+	"runtime"
+
+	"keytrail/schemas/corpus"
+)
+
+func main() {
+	// One thread: the collector's background threads would otherwise use the
+	// second core and make CPU time depend on how idle it is.
+	runtime.GOMAXPROCS(1)
+	records := flag.Int("records", corpus.Size, "how many records of the corpus to measure over")
+	rounds := flag.Int("rounds", 5, "how often every line of the tables is measured, all taking turns")
+	growth := flag.Int("growth", 1_000_000, "the largest stream of the growth table, in records; 0 leaves the table out")
+	child := flag.String("growth-of", "", "measure one stream, this file, and print what the growth table needs (the program calls itself so)")
+	flag.Parse()
+	if err := run(*records, *rounds, *growth, *child); err != nil {
+		fmt.Fprintln(os.Stderr, "bench:", err)
+		os.Exit(1)
+	}
+}
+
+func run(records, rounds, growth int, child string) error {
+	if child != "" {
+		return growthChild(os.Stdout, child)
+	}
+	if records < corpus.FileRecords || rounds < 1 {
+		return fmt.Errorf("-records must be at least %d and -rounds at least 1", corpus.FileRecords)
+	}
+	d, err := load(records / corpus.FileRecords)
+	if err != nil {
+		return err
+	}
+	fmt.Printf("%s\n%d records in %d files, %.0f bytes each, packed %.0f; %d rounds; CPU time of the process, one thread.\n",
+		machine(), len(d.records), len(d.texts), float64(d.recordBytes)/float64(len(d.records)), float64(d.packedBytes)/float64(len(d.records)), rounds)
+	peers := decoders()
+	if err := agree(peers, d.records); err != nil {
+		return err
+	}
+	fmt.Printf("All decoders read the same fields from each record.\n")
+	tables, err := measure(d, peers, rounds)
+	if err != nil {
+		return err
+	}
+	report(os.Stdout, tables)
+	if growth > 0 {
+		return growthTable(os.Stdout, growth)
+	}
+	return nil
+}

@@ -1,0 +1,195 @@
+package count
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"slices"
+	"strings"
+	"testing"
+
+	"keytrail/schemas/normalize"
+	"keytrail/schemas/wire"
+)
+
+const (
+	arn    = "arn:aws:kms:eu-central-1:111122223333:"
+	alias  = arn + "alias/a"
+	other  = arn + "alias/b"
+	keyA   = arn + "key/a"
+	keyB   = arn + "key/b"
+	multi  = arn + "key/mrk-1"
+	abroad = "arn:aws:kms:us-east-1:111122223333:key/mrk-1"
+)
+
+// shows decodes an event and returns what it shows.
+func shows(t *testing.T, name, code, members, resources string) (Shown, *Call) {
+	t.Helper()
+	event := strings.NewReplacer(`"Decrypt"`, `"`+name+`"`, `"requestParameters":{`, `"requestParameters":{`+members, `"responseElements":null`, `"errorCode":"`+code+`","responseElements":null`,
+		`"resources":[{"accountId":"111122223333","type":"AWS::KMS::Key","ARN":"arn:aws:kms:eu-central-1:111122223333:key/a"}]`, `"resources":[`+resources+`]`).Replace(decrypt)
+	c := new(Call)
+	FromRecord(record(t, event, normalize.Options{}), c)
+	return c.Shown, c
+}
+
+func TestShown(t *testing.T) {
+	f := func(name, code, members, resources string, want Shown) {
+		t.Helper()
+		if got, _ := shows(t, name, code, members, resources); got != want {
+			t.Errorf("%s %s shows %+v, want %+v", name, code, got, want)
+		}
+	}
+	a, both := `{"ARN":"`+keyA+`"}`, `{"ARN":"`+alias+`"},{"ARN":"`+keyA+`"}`
+	f("Decrypt", "", "", a, Shown{})
+	f("Encrypt", "", `"keyId":"alias/a",`, a, Shown{Alias: alias})
+	f("Encrypt", "DisabledException", `"keyId":"alias/a",`, a, Shown{Alias: alias})
+	f("CreateAlias", "", `"aliasName":"alias/a",`, both, Shown{Alias: alias})
+	f("UpdateAlias", "", `"aliasName":"alias/a",`, both, Shown{Alias: alias})
+	f("DeleteAlias", "", `"aliasName":"alias/a",`, both, Shown{Alias: alias, Unbound: true})
+	for _, name := range []string{"CreateAlias", "UpdateAlias", "DeleteAlias"} { // what was not done
+		f(name, "AccessDenied", `"aliasName":"alias/a",`, both, Shown{})
+	}
+	f("ReEncrypt", "", `"sourceKeyId":"alias/a","destinationKeyId":"alias/b",`, a+`,{"ARN":"`+keyB+`"}`, Shown{Alias: alias, SecondAlias: other})
+	m := `{"ARN":"` + multi + `"}`
+	f("ReplicateKey", "", `"replicaRegion":"us-east-1",`, m, Shown{Primary: multi, Replica: abroad})
+	f("UpdatePrimaryRegion", "", `"primaryRegion":"us-east-1",`, m, Shown{Primary: abroad})
+	f("UpdatePrimaryRegion", "AccessDenied", `"primaryRegion":"us-east-1",`, m, Shown{})
+}
+
+// bindings lists what a table has learned.
+func bindings(t *Table) (list []string) {
+	for p := range t.All() {
+		if p.Binding != nil {
+			list = append(list, fmt.Sprintf("%s %s %d %d %s", p.Scope, p.KeyARN, p.Start-begin, p.Binding.Time-begin, p.Binding.ARN))
+		}
+	}
+	slices.Sort(list)
+	return list
+}
+
+func TestLearn(t *testing.T) {
+	f := func(c Call, want ...string) {
+		t.Helper()
+		c.Time = begin + 7
+		table := NewTable(size)
+		table.Learn(&c)
+		table.Learn(&c)
+		for i := range want {
+			name, target, _ := strings.Cut(want[i], " ")
+			want[i] = "key " + name + " 0 7 " + target
+		}
+		if got := bindings(table); !slices.Equal(got, want) || table.Len() != len(want) {
+			t.Errorf("%+v: learned %q, want %q; %d partials", c.Shown, got, want, table.Len())
+		}
+	}
+	f(Call{KeyARN: keyA})
+	f(Call{KeyARN: keyA, Shown: Shown{Alias: alias}}, alias+" "+keyA)
+	f(Call{KeyARN: keyA, Shown: Shown{Alias: alias, Unbound: true}}, alias+" ")
+	f(Call{KeyARN: alias, Shown: Shown{Alias: alias, Unbound: true}}, alias+" ")
+	f(Call{KeyARN: alias, Shown: Shown{Alias: alias}})
+	f(Call{KeyARN: "-", Shown: Shown{Alias: alias}})
+	f(Call{KeyARN: keyA, SecondARN: keyB, Shown: Shown{Alias: alias, SecondAlias: other}}, alias+" "+keyA, other+" "+keyB)
+	f(Call{KeyARN: keyA, SecondARN: other, Shown: Shown{SecondAlias: other}})
+	f(Call{KeyARN: keyA, Shown: Shown{SecondAlias: other}})
+	f(Call{KeyARN: multi, Shown: Shown{Primary: multi}}, multi+" "+multi)
+	f(Call{KeyARN: multi, Shown: Shown{Primary: abroad, Replica: keyA}}, multi+" "+abroad)
+	f(Call{KeyARN: multi, Shown: Shown{Primary: multi, Replica: abroad}}, multi+" "+multi, abroad+" "+multi)
+	f(Call{KeyARN: multi, Shown: Shown{Replica: abroad}})
+	// An alias that looks like a key can not teach a key anything.
+	f(Call{KeyARN: keyA, Shown: Shown{Alias: multi + ":alias/x"}})
+	f(Call{KeyARN: keyA, Shown: Shown{Alias: multi, Unbound: true, Primary: abroad}})
+	f(Call{KeyARN: multi, Shown: Shown{Primary: alias}})
+}
+
+// The newest binding of each window is kept, whatever the order and however the
+// calls are spread over tables; bindings change no count.
+func TestTheNewestBindingIsKept(t *testing.T) {
+	for seed := range uint64(30) {
+		rng := rand.New(rand.NewPCG(seed, 11))
+		var calls []Call
+		want := map[string]wire.Binding{}
+		for i := range 200 {
+			c := randomCall(rng, i)
+			c.Time = begin + rng.Int64N(2*size)/1e9*1e9 // whole seconds, so that some are equal
+			c.KeyARN = []string{keyA, keyB, alias}[rng.IntN(3)]
+			c.SecondARN = ""
+			c.Shown = Shown{Alias: []string{"", alias, other}[rng.IntN(3)], Unbound: rng.IntN(9) == 0}
+			calls = append(calls, c)
+			b := wire.Binding{Time: c.Time, ARN: c.KeyARN}
+			if c.Shown.Unbound {
+				b.ARN = ""
+			}
+			name := fmt.Sprintf("key %s %d", c.Shown.Alias, (c.Time-begin)/size*size)
+			if old := want[name]; c.Shown.Alias != "" && b.ARN != alias && (b.Time > old.Time || b.Time == old.Time && b.ARN > old.ARN) {
+				want[name] = b
+			}
+		}
+		var sorted []string
+		for name, b := range want {
+			sorted = append(sorted, fmt.Sprintf("%s %d %s", name, b.Time-begin, b.ARN))
+		}
+		slices.Sort(sorted)
+		for range 4 {
+			rng.Shuffle(len(calls), func(i, j int) { calls[i], calls[j] = calls[j], calls[i] })
+			parts, plain := []*Table{NewTable(size), NewTable(size), NewTable(size)}, NewTable(size)
+			for i := range calls {
+				part := parts[rng.IntN(len(parts))]
+				part.Add(&calls[i], 1)
+				part.Learn(&calls[i])
+				plain.Add(&calls[i], 1)
+			}
+			if wrong := difference(windows(parts...), windows(plain)); wrong != "" {
+				t.Fatalf("seed %d: bindings change the counts: %s", seed, wrong)
+			}
+			merged := NewTable(size)
+			for _, part := range parts {
+				for p := range part.All() {
+					Merge(merged.at(p.Entity, p.Start), p)
+				}
+			}
+			if got := bindings(merged); !slices.Equal(got, sorted) {
+				t.Fatalf("seed %d: %q, want %q", seed, got, sorted)
+			}
+		}
+	}
+}
+
+// What was learned lives longer than the record and the partial that showed it.
+func TestBindingsAreOwned(t *testing.T) {
+	buffer := []byte(alias + keyA)
+	c := Call{Time: begin, KeyARN: view(buffer[len(alias):]), Shown: Shown{Alias: view(buffer[:len(alias)])}}
+	table, own := NewTable(size), c.Clone()
+	table.Learn(&c)
+	var p, q wire.Partial
+	for one := range table.All() {
+		Merge(&p, one)
+		Merge(&q, one)
+	}
+	c.Time++
+	table.Learn(&c)
+	clear(buffer)
+	if p.Binding.ARN != keyA || p.Binding.Time != begin || p.Binding == q.Binding {
+		t.Errorf("the merged binding changed to %+v", *p.Binding)
+	}
+	if got, want := bindings(table), []string{"key " + alias + " 0 1 " + keyA}; !slices.Equal(got, want) {
+		t.Errorf("the table now holds %q, want %q", got, want)
+	}
+	if own.Shown != (Shown{}) {
+		t.Errorf("a clone is learned from again: %+v", own.Shown)
+	}
+}
+
+// A partial that only binds changes something, but no count.
+func TestEmptyAndNoCounts(t *testing.T) {
+	f := func(p wire.Partial, empty, none bool) {
+		t.Helper()
+		if Empty(&p) != empty || NoCounts(&p) != none {
+			t.Errorf("%+v: empty %v, no counts %v", p, Empty(&p), NoCounts(&p))
+		}
+	}
+	f(wire.Partial{}, true, true)
+	f(wire.Partial{Binding: &wire.Binding{}}, false, true)
+	f(wire.Partial{Binding: &wire.Binding{}, Counters: []wire.Counter{{ID: 1, N: 1}}}, false, false)
+	set := wire.Partial{}
+	set.Sets[wire.SetPeers].Values = []wire.HashCount{{Hash: 1, N: 1}}
+	f(set, false, false)
+}

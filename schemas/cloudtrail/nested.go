@@ -1,0 +1,84 @@
+package cloudtrail
+
+import (
+	"encoding/base64"
+	"errors"
+	"strings"
+)
+
+// This file reads what stands inside envelopes: each level has a Reader of its
+// own, the child of the one around it.
+
+// accept takes the decoded value of n bytes: an event, an envelope or neither.
+func (r *Reader) accept(ev *Event, n int) (bool, error) {
+	env := &ev.env
+	switch inner := env.inner(); {
+	case ev.isEvent():
+	case env.native():
+		env.fillNative(ev)
+	case len(inner) > 0 && r.nested < maxNested:
+		// A copy: ev's memory is for what the child reads.
+		r.carried, r.read, r.childAt = append(r.carried[:0], inner...), 0, r.in.offset()
+		r.in.advance(n)
+		return false, nil
+	case env.silent():
+		r.NotEvents++
+		r.in.advance(n)
+		return false, nil
+	default:
+		detail := "JSON of no shape that carries CloudTrail events"
+		if env.names {
+			detail = "it names objects and carries no events: read the objects that it names"
+		}
+		err := r.bad(ReasonEnvelope, detail, r.in.rest()[:n])
+		r.in.advance(n)
+		r.index++
+		return false, err
+	}
+	r.in.advance(n)
+	r.index++
+	return true, nil
+}
+
+// descend begins to read what the envelope carries next, before anything else.
+// Neither the input nor the decoder is used meanwhile, so the texts stay what
+// they are.
+func (r *Reader) descend() {
+	next := r.carried[r.read]
+	r.read++
+	if r.child == nil {
+		r.child = &Reader{dec: NewDecoder(r.dec.lim), nested: r.nested + 1}
+	}
+	c := r.child
+	c.in.lim, c.spent = r.in.lim, 0
+	if next.packed {
+		// All that is packed in an object together may be as large as the object.
+		c.in.lim.InflatedBytes = max(1, r.in.lim.InflatedBytes-r.in.base-int64(len(r.in.buf))-r.spent)
+		c.in.reset(base64.NewDecoder(base64.StdEncoding, strings.NewReader(next.text)))
+	} else {
+		c.in.resetText(next.text)
+	}
+	c.begin(r.object)
+	r.inChild, r.packed = true, next.packed
+}
+
+// ascend takes note of what the child has read to its end.
+func (r *Reader) ascend() {
+	r.NotEvents += r.child.NotEvents
+	r.spent += r.child.spent
+	if r.packed {
+		r.spent += r.child.in.offset()
+	}
+	r.inChild = false
+}
+
+// fromChild gives what a child read the place of its envelope.
+func (r *Reader) fromChild(ev *Event, err error) error {
+	var bad *BadRecord
+	if errors.As(err, &bad) {
+		bad.Index, bad.Offset = r.index, r.childAt
+	}
+	ev.Index, ev.Offset = r.index, r.childAt
+	r.index++
+	return err
+}

@@ -1,0 +1,38 @@
+package registry
+
+import (
+	"bytes"
+	"fmt"
+	"io/fs"
+
+	"keytrail/schemas/otellog"
+)
+
+// Source returns the registry's groups as they are written: the YAML files one
+// behind the other, each a document of its own.
+func Source() ([]byte, error) {
+	names, err := fs.Glob(files, "*.yaml")
+	if err != nil {
+		return nil, fmt.Errorf("cannot list the registry's files: %w", err)
+	}
+	var b bytes.Buffer
+	for _, name := range names {
+		text, err := files.ReadFile(name)
+		if err != nil {
+			return nil, fmt.Errorf("cannot read registry file %q: %w", name, err)
+		}
+		fmt.Fprintf(&b, "--- # %s\n%s", name, text)
+	}
+	return b.Bytes(), nil
+}
+
+// SchemaFile returns the OpenTelemetry schema file (format 1.1.0) of the version
+// that log records name as their scope's: what changed in the names since the
+// first version.
+func SchemaFile() ([]byte, error) {
+	text, err := files.ReadFile("versions/" + otellog.SchemaVersion + ".yaml")
+	if err != nil {
+		return nil, fmt.Errorf("cannot read the OpenTelemetry schema file of version %s: %w", otellog.SchemaVersion, err)
+	}
+	return text, nil
+}

@@ -1,7 +1,6 @@
 package cloudtrail
 
 import (
-	"bytes"
 	"strings"
 	"unsafe"
 )
@@ -29,7 +28,7 @@ func NewDecoder(lim Limits) *Decoder { return &Decoder{lim: lim.WithDefaults()} 
 // strings become views into data. It returns nil or a *BadRecord; an object
 // that is JSON but no CloudTrail event is ReasonEnvelope.
 func (d *Decoder) Decode(data []byte, ev *Event) error {
-	n := d.value(data, ev)
+	n := d.first(data, ev)
 	bad := func(reason Reason, detail string) error {
 		raw, cut := clip(data)
 		return &BadRecord{Object: ev.Object, Index: ev.Index, Offset: ev.Offset, Reason: reason, Detail: detail, Raw: raw, Cut: cut}
@@ -70,10 +69,10 @@ func (ev *Event) reset() {
 	}
 }
 
-// value decodes the JSON value at the start of data, which may go on behind it,
+// first decodes the JSON value at the start of data, which may go on behind it,
 // and returns the place behind the value. An object's event fields go to ev and
 // its envelope fields to ev.env.
-func (d *Decoder) value(data []byte, ev *Event) int {
+func (d *Decoder) first(data []byte, ev *Event) int {
 	ev.reset()
 	s := &d.s
 	s.reset(data, d.lim.Depth)
@@ -107,28 +106,35 @@ func (d *Decoder) object(k kind, pos int, ev *Event) int {
 			return s.unexpected(pos, "a name in quotes")
 		}
 		child := n.usual
-		if child != nil && child.trust >= sure && child.same(data, pos) {
-			end := pos + len(child.last)
-			child.repeat(data[pos+child.value:end], ev)
-			pos = end
-		} else {
-			if child == nil || !child.isAt(data, pos) {
-				var next int
-				if child, next = d.unusualName(k, n, pos, ev); child == nil {
-					return next
-				}
+		if child == nil || !child.isAt(data, pos) {
+			var next int
+			if child, next = d.unusual(k, n, pos, ev); child == nil {
+				return next
 			}
-			pos = d.memberValue(child, pos+len(child.quoted), ev)
+		}
+		// Two members of three are strings behind the colon, and the next name is
+		// behind the comma. For these all is here: no calls, no white space.
+		n, pos = child, pos+len(child.name)+2
+		if pos+1 < len(data) && data[pos] == ':' && data[pos+1] == '"' && child.field.act == actText {
+			from := pos + 2
+			end := s.plain(from)
+			if end+2 < len(data) && data[end] == '"' {
+				*(*string)(unsafe.Add(unsafe.Pointer(ev), child.field.at)) = view(data[from:end])
+				if pos = end + 1; data[pos] == ',' && data[pos+1] == '"' && !d.noting {
+					pos++
+					continue
+				}
+			} else {
+				pos = d.value(child, pos, ev)
+			}
+		} else {
+			pos = d.value(child, pos, ev)
 		}
 		if pos == failed {
 			return failed
 		}
-		if n = child; d.noting {
+		if d.noting {
 			d.note(n, ev)
-		}
-		if pos+1 < len(data) && data[pos] == ',' && data[pos+1] == '"' {
-			pos++ // as CloudTrail writes it
-			continue
 		}
 		switch pos, c = s.space(pos); c {
 		case ',':
@@ -142,22 +148,9 @@ func (d *Decoder) object(k kind, pos int, ev *Event) int {
 	}
 }
 
-// repeat sets n's field to its last value, which stands there as JSON again.
-func (n *node) repeat(value []byte, ev *Event) {
-	at := unsafe.Add(unsafe.Pointer(ev), n.field.at)
-	switch n.field.act {
-	case actText:
-		if value[0] == '"' { // else it is null
-			*(*string)(at) = view(value[1 : len(value)-1])
-		}
-	case actBool:
-		*(*Bool)(at) = n.truth
-	}
-}
-
-// unusualName returns the node of the name at pos, which is not the usual one
-// behind n. Without one the object ends at the position returned, or has failed.
-func (d *Decoder) unusualName(k kind, n *node, pos int, ev *Event) (*node, int) {
+// unusual returns the node of the name at pos, which is not the usual one behind
+// n. Without one the object ends at the position returned, or has failed.
+func (d *Decoder) unusual(k kind, n *node, pos int, ev *Event) (*node, int) {
 	if child := n.follow(d.s.data, pos); child != nil {
 		return child, pos
 	}
@@ -171,48 +164,16 @@ func (d *Decoder) unusualName(k kind, n *node, pos int, ev *Event) (*node, int) 
 	return child, pos
 }
 
-// memberValue decodes the value of n's member, of which the colon is at pos or
-// behind white space there.
-func (d *Decoder) memberValue(n *node, pos int, ev *Event) int {
+// value decodes the value of n's member, of which the colon is at pos or behind
+// white space there.
+func (d *Decoder) value(n *node, pos int, ev *Event) int {
 	s := &d.s
-	c := byte(0)
-	if data := s.data; pos+1 < len(data) && data[pos] == ':' && data[pos+1] > ' ' {
-		pos, c = pos+1, data[pos+1]
-	} else {
-		if pos, c = s.space(pos); c != ':' {
-			return s.unexpected(pos, "':'")
-		}
-		pos, c = s.space(pos + 1)
+	pos, c := s.space(pos)
+	if c != ':' {
+		return s.unexpected(pos, "':'")
 	}
-	a := n.field.act
-	if a == actText && c == '"' {
-		return d.string(n, pos, ev)
-	}
-	if a == actBool || c == 'n' && (a == actText || a == actObject) {
-		return d.constant(n, pos, c, ev)
-	}
+	pos, c = s.space(pos + 1)
 	return d.member(&n.field, n.name, pos, c, ev)
-}
-
-// constant decodes a boolean or null, which mostly stays what it is.
-func (d *Decoder) constant(n *node, pos int, c byte, ev *Event) int {
-	if n.trust >= none {
-		if end, ok := n.again(d.s.data, pos); ok {
-			n.repeat(d.s.data[pos:end], ev)
-			return end
-		}
-	}
-	end := d.member(&n.field, n.name, pos, c, ev)
-	if end == failed {
-		return failed
-	}
-	// Not what could go on (a number), nor what can be spelled in several ways.
-	if value := d.s.data[pos:end]; value[len(value)-1] >= 'a' || c == '"' && bytes.IndexByte(value, '\\') < 0 {
-		if n.remember(value); n.field.act == actBool {
-			n.truth = *(*Bool)(unsafe.Add(unsafe.Pointer(ev), n.field.at))
-		}
-	}
-	return end
 }
 
 // rest decodes the members of an object from the name at pos on, which is not in
@@ -237,37 +198,6 @@ func (d *Decoder) rest(k kind, n *node, pos int, ev *Event) int {
 	}
 }
 
-// string reads the string at pos into n's field.
-func (d *Decoder) string(n *node, pos int, ev *Event) int {
-	data := d.s.data
-	dst := (*string)(unsafe.Add(unsafe.Pointer(ev), n.field.at))
-	if n.trust >= none {
-		if end, ok := n.again(data, pos); ok {
-			*dst = view(data[pos+1 : end-1])
-			return end
-		}
-	}
-	if n.even == 2 {
-		if end, ok := n.asLong(data, pos); ok {
-			*dst = view(data[pos+1 : end-1])
-			n.remember(data[pos:end])
-			return end
-		}
-	}
-	v, end := d.s.str(pos)
-	if end == failed {
-		return failed
-	}
-	*dst = v
-	if n.even = min(n.even+1, 2); n.length != len(v) {
-		n.even, n.length = 0, len(v)
-	}
-	if len(v) == end-pos-2 { // without escapes, so that its bytes are its value
-		n.remember(data[pos:end])
-	}
-	return end
-}
-
 // member reads the value at pos, which begins with c, as f wants it.
 func (d *Decoder) member(f *field, name string, pos int, c byte, ev *Event) int {
 	s := &d.s
@@ -276,7 +206,7 @@ func (d *Decoder) member(f *field, name string, pos int, c byte, ev *Event) int 
 	case actText:
 		return s.text(pos, (*string)(at))
 	case actBool:
-		return s.boolean(pos, (*Bool)(at))
+		return s.boolean(pos, c, (*Bool)(at))
 	case actObject:
 		switch {
 		case c != '{':
@@ -320,7 +250,15 @@ func (d *Decoder) member(f *field, name string, pos int, c byte, ev *Event) int 
 }
 
 // boolean reads true or false, bare or as a string; anything else is Missing.
-func (s *scanner) boolean(pos int, dst *Bool) int {
+func (s *scanner) boolean(pos int, c byte, dst *Bool) int {
+	switch c {
+	case 't':
+		*dst = True
+		return s.literal(pos, "true")
+	case 'f':
+		*dst = False
+		return s.literal(pos, "false")
+	}
 	var v string
 	pos = s.text(pos, &v)
 	switch v {

@@ -1,5 +1,7 @@
 package cloudtrail
 
+import "strings"
+
 // CloudTrail writes the names of a record in the same few orders millions of
 // times. The decoder learns these orders as a tree: a node is a name together
 // with the names before it in its object. Where a learned name follows, one
@@ -11,44 +13,41 @@ package cloudtrail
 // and Lee, 1989), by which today's JSON.parse in browsers works too.
 
 // Bounds of the tree, for input that keeps on inventing names: 4,096 nodes of
-// about 250 bytes are 1 MB for each decoder. Real trails need 100 to 500.
+// about 250 bytes are 1 MB for each decoder. Real trails need 100 to 700.
 const (
 	maxNodes    = 4096
 	maxBranches = 16 // names that may follow one node; beyond, comparing costs more than reading
 	maxPath     = 60 // names in one object, so that checking a new one stays cheap
 	maxName     = 64 // bytes of a name
-	maxLast     = 96 // bytes of a value that is remembered
 )
+
+// nameWords is how many words of eight bytes of a name are compared at once,
+// without a loop; longer names are read each time.
+const nameWords = 4
 
 // node is a name in an object, behind all the names before it.
 type node struct {
-	// head is the beginning of the name as it stands in the JSON, quotes included,
-	// and mask has a bit for each of its bits: most other names differ there.
-	head, mask uint64
-	quoted     string
-	usual      *node   // the name that follows most often
-	others     []*node // the other names that followed
-	field      field
-	up         *node // the name before it; nil at a root, which has no name
-	name       string
-	names      int // from the root to here
-
-	// Many values repeat from record to record (the account, the region, the
-	// version): last is the name with a value met here, as in the JSON, and value
-	// the place of the value in it. trust says whether comparing with it pays.
-	last  []byte
-	value int
-	truth Bool // of last, for actBool
-	trust int8
-	// Of the values that change, many have one length (ids, times): even counts how
-	// often in a row, up to two, the length was that of the string before.
-	length int
-	even   uint8
+	// words are the name as it stands in the JSON, with its quotes and the colon,
+	// and masks have a bit for each of its bits.
+	words, masks [nameWords]uint64
+	size         int // of that, or 0 when it is longer than the words
+	field        field
+	usual        *node   // the name that follows most often
+	others       []*node // the other names that followed
+	up           *node   // the name before it; nil at a root, which has no name
+	name         string
+	names        int // from the root to here
 }
 
-// isAt tells whether n's name stands at pos.
+// isAt tells whether n's name stands at pos, colon included. The words are
+// compared without a branch between them: names of other lengths would make it
+// one that the processor can not predict.
 func (n *node) isAt(data []byte, pos int) bool {
-	return pos+8 <= len(data) && (load(data, pos)^n.head)&n.mask == 0 && n.ends(data, pos)
+	if pos+8*nameWords > len(data) || n.size == 0 {
+		return false
+	}
+	return (load(data, pos)^n.words[0])&n.masks[0]|(load(data, pos+8)^n.words[1])&n.masks[1]|
+		(load(data, pos+16)^n.words[2])&n.masks[2]|(load(data, pos+24)^n.words[3])&n.masks[3] == 0
 }
 
 // follow returns the child whose name stands at pos, or nil.
@@ -72,28 +71,9 @@ func (n *node) follow(data []byte, pos int) *node {
 	return nil
 }
 
-// ends tells whether the rest of n's name stands at pos as well, eight bytes at a
-// time, the last eight of them perhaps once more. For names, which are short,
-// this is faster than the comparison of the standard library.
-func (n *node) ends(data []byte, pos int) bool {
-	q := n.quoted
-	last := len(q) - 8
-	if last <= 0 {
-		return true
-	}
-	if pos+len(q) > len(data) {
-		return false
-	}
-	for i := 8; i < last; i += 8 {
-		if load(data, pos+i) != loadString(q, i) {
-			return false
-		}
-	}
-	return load(data, pos+last) == loadString(q, last)
-}
-
-// learn adds the name whose quote is at pos to the tree, behind n. It returns nil
-// for a name that can not be learned, and false when it is no name or stands twice.
+// learn finds the name whose quote is at pos in the tree, behind n, or adds it. It
+// returns nil for a name that can not be learned, and false when it is no name or
+// stands twice.
 func (d *Decoder) learn(k kind, n *node, pos int) (*node, bool) {
 	s := &d.s
 	name, end := s.str(pos)
@@ -109,8 +89,10 @@ func (d *Decoder) learn(k kind, n *node, pos int) (*node, bool) {
 	if end-pos != len(name)+2 {
 		return nil, true // with escapes: other bytes could be the same name
 	}
+	// Where isAt does not look: at the end of the data, before white space and a
+	// colon, and at long names.
 	if n.usual != nil && n.usual.name == name {
-		return n.usual, true // at the very end of the data, where isAt does not look
+		return n.usual, true
 	}
 	for _, c := range n.others {
 		if c.name == name {
@@ -121,12 +103,7 @@ func (d *Decoder) learn(k kind, n *node, pos int) (*node, bool) {
 		return nil, true
 	}
 	d.nodes++
-	quoted := string(s.data[pos:end]) // a copy: the tree outlives the data
-	c := &node{name: quoted[1 : len(quoted)-1], quoted: quoted, up: n, names: n.names + 1}
-	for i := range min(8, len(quoted)) {
-		c.head |= uint64(quoted[i]) << (8 * i)
-		c.mask |= 0xff << (8 * i)
-	}
+	c := newNode(name, n)
 	c.field = k.field(c.name)
 	if n.usual == nil {
 		n.usual = c
@@ -136,67 +113,16 @@ func (d *Decoder) learn(k kind, n *node, pos int) (*node, bool) {
 	return c, true
 }
 
-// A comparison that fails costs more than it saves when it holds, because the
-// processor expected the other. So a node must earn trust: it has from forgiven
-// to most, gains one where the value is the last one again and loses costs where
-// it is not; below none the next values are read without comparing.
-const (
-	most     = 8
-	sure     = 2 // from here on name and value are compared as one
-	none     = 0
-	costs    = 4
-	forgiven = -64
-)
-
-// same tells whether n's name and the value that it had last stand at pos.
-func (n *node) same(data []byte, pos int) bool {
-	end := pos + len(n.last)
-	return end <= len(data) && string(data[pos:end]) == string(n.last)
-}
-
-// again tells whether the value at pos is the one that n had last, and returns
-// the place behind it. It is asked when n has trust.
-func (n *node) again(data []byte, pos int) (end int, ok bool) {
-	last := n.last[n.value:]
-	end = pos + len(last)
-	if len(last) > 0 && end <= len(data) && string(data[pos:end]) == string(last) {
-		n.trust = min(n.trust+1, most)
-		return end, true
+func newNode(name string, up *node) *node {
+	c := &node{name: strings.Clone(name), up: up, names: up.names + 1} // the tree outlives the data
+	text := `"` + name + `":`
+	if len(text) > 8*nameWords {
+		return c
 	}
-	return 0, false
-}
-
-// remember keeps a value, as in the JSON, that is not known to be the last one.
-func (n *node) remember(value []byte) {
-	if n.trust < none {
-		if n.trust++; n.trust < none {
-			return
-		}
-	} else if n.trust -= costs; n.trust < none {
-		n.trust = forgiven
+	c.size = len(text)
+	for i := range len(text) {
+		c.words[i/8] |= uint64(text[i]) << (i % 8 * 8)
+		c.masks[i/8] |= 0xff << (i % 8 * 8)
 	}
-	n.last, n.value = n.last[:0], 0
-	if len(value) <= maxLast {
-		if n.last == nil { // once, for any value
-			n.last = make([]byte, 0, len(n.quoted)+1+maxLast)
-		}
-		n.last = append(append(append(n.last, n.quoted...), ':'), value...)
-		n.value = len(n.quoted) + 1
-	}
-}
-
-// asLong tells whether the string at pos is as long as the last one and plain:
-// its quote stands where it should, and nothing special before it. The loop runs
-// as often as for the last string, which the processor predicts; looking for the
-// quote ends somewhere new each time.
-func (n *node) asLong(data []byte, pos int) (end int, ok bool) {
-	start := pos + 1
-	if end = start + n.length; n.length < 8 || end >= len(data) || data[end] != '"' {
-		return 0, false
-	}
-	marks := special(load(data, end-8))
-	for i := start; i < end-8; i += 8 {
-		marks |= special(load(data, i))
-	}
-	return end + 1, marks == 0
+	return c
 }

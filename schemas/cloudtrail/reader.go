@@ -211,7 +211,7 @@ func (r *Reader) record(ev *Event) (bool, error) {
 	}
 	ev.Object = r.object
 	n, err := r.scan(func(data []byte) int {
-		n := r.dec.value(data, ev)
+		n := r.dec.first(data, ev)
 		if n != failed {
 			n = r.behind(n, ev)
 		}

@@ -2,7 +2,6 @@ package cloudtrail
 
 import (
 	"encoding/binary"
-	"math/bits"
 	"strconv"
 	"unicode/utf16"
 	"unicode/utf8"
@@ -39,6 +38,9 @@ type scanner struct {
 	// keys is a stack of the names of the objects that are open, for the
 	// duplicate check of a walk; each object's part begins at its walk.base.
 	keys []string
+	// marks has a bit for each of the first marked bytes of data; see mark.
+	marks  []uint64
+	marked int
 	// scratch holds unescaped strings of the current record. When it grows, the
 	// old memory stays alive through the strings that point to it.
 	scratch []byte
@@ -48,7 +50,7 @@ type scanner struct {
 const failed = -1
 
 func (s *scanner) reset(data []byte, maxDepth int) {
-	s.data, s.depth, s.maxDepth, s.why = data, 0, maxDepth, scanErr{}
+	s.data, s.marked, s.depth, s.maxDepth, s.why = data, 0, 0, maxDepth, scanErr{}
 	s.keys, s.scratch = s.keys[:0], s.scratch[:0]
 }
 
@@ -143,25 +145,12 @@ func load(data []byte, i int) uint64 {
 	return binary.LittleEndian.Uint64(p[:])
 }
 
-func loadString(text string, i int) uint64 {
-	p := (*[8]byte)(unsafe.Add(unsafe.Pointer(unsafe.StringData(text)), i))
-	return binary.LittleEndian.Uint64(p[:])
-}
-
 // str reads the string whose opening quote is at pos.
 func (s *scanner) str(pos int) (string, int) {
 	start := pos + 1
-	// Eight bytes at a time: CloudTrail's strings are mostly 10 to 80 plain
-	// ASCII characters, and a byte loop costs three times as much.
-	i := start
-	for ; i+8 <= len(s.data); i += 8 {
-		if m := special(load(s.data, i)); m != 0 {
-			i += bits.TrailingZeros64(m) >> 3
-			if s.data[i] == '"' {
-				return view(s.data[start:i]), i + 1
-			}
-			break
-		}
+	i := s.plain(start)
+	if i < len(s.data) && s.data[i] == '"' {
+		return view(s.data[start:i]), i + 1
 	}
 	return s.unusual(start, i)
 }

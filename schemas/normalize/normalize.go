@@ -97,8 +97,8 @@ func (n *Normalizer) Record(ev *cloudtrail.Event, observed int64, rec *otellog.R
 		rec.Body = view(ev.Raw)
 	}
 	n.resource(ev, rec)
-	class := n.knownOperation(ev, rec)
 	outcome := OutcomeOf(ev.ErrorCode)
+	class := n.knownOperation(ev, outcome, rec)
 	rec.EventName, rec.Severity = eventName(ev), severity(class, ev, outcome)
 	n.call(ev, rec)
 	principal := n.knownCaller(ev, rec)
@@ -184,8 +184,8 @@ func (n *Normalizer) call(ev *cloudtrail.Event, rec *otellog.Record) {
 	n.omissions(ev, rec)
 }
 
-// operation writes what was called, of the given class.
-func (n *Normalizer) operation(ev *cloudtrail.Event, class Class, rec *otellog.Record) {
+// operation writes what was called, of the given class, and with what outcome.
+func (n *Normalizer) operation(ev *cloudtrail.Event, class Class, o Outcome, rec *otellog.Record) {
 	if ev.Name != "" {
 		rec.String(semconv.RPCMethod, n.join(ev.Source, "/", ev.Name))
 	}
@@ -196,6 +196,8 @@ func (n *Normalizer) operation(ev *cloudtrail.Event, class Class, rec *otellog.R
 	boolean(rec, semconv.AWSEventReadOnly, ev.ReadOnly)
 	boolean(rec, semconv.AWSEventManagement, ev.Management)
 	rec.String(semconv.AWSKMSOperationClass, class.String())
+	rec.String(semconv.KeytrailOutcome, o.String())
+	rec.String(semconv.KeytrailCallCopy, copyOf(ev).String())
 }
 
 // connection writes what carried the request.
@@ -280,9 +282,7 @@ func boolean(rec *otellog.Record, key string, b cloudtrail.Bool) {
 func (n *Normalizer) keytrail(ev *cloudtrail.Event, principal string, o Outcome, rec *otellog.Record) {
 	rec.CallID = n.callID(ev)
 	rec.String(semconv.KeytrailCallID, rec.CallID)
-	rec.String(semconv.KeytrailCallCopy, copyOf(ev).String())
 	rec.String(semconv.KeytrailVia, via(ev, principal))
-	rec.String(semconv.KeytrailOutcome, o.String())
 	if caller := ev.Identity.Account; n.owner != "" && caller != "" {
 		second := ARNAccount(n.keys[1])
 		rec.Bool(semconv.KeytrailCrossAccount, n.owner != caller || second != "" && second != caller)

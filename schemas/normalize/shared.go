@@ -33,45 +33,48 @@ type known struct {
 // its values chooses: 256 of about 1 kB for each sort.
 const places = 256
 
-// values are what a run is made of.
+// values are what a run is made of: up to six texts, and small numbers in one.
 type values struct {
-	text  [6]string
-	bools [2]cloudtrail.Bool
+	text   [6]string
+	number int
 }
 
 // shared is a run of attributes and what it was made of.
 type shared struct {
 	of    values
-	seen  uint64 // the hash of the values that came here last and were not kept
 	class Class  // of an operation
 	owner string // the account of a key
 	run   otellog.Block
 	text  []byte // holds the strings above
 }
 
-// find returns the place of a run whose values have the given hash, and whether
-// it is there.
-func find(table *[places]shared, hash uint64, of *values) (*shared, bool) {
-	s := &table[hash>>56%places]
-	return s, s.of == *of
+// is tells whether s is the run of the given values, of n texts.
+func (s *shared) is(of *values, n int) bool {
+	if s.of.number != of.number {
+		return false
+	}
+	for i := range n {
+		if s.of.text[i] != of.text[i] {
+			return false
+		}
+	}
+	return len(s.text) > 0
 }
 
-// keep puts a run into its place when its values come the second time in a row:
-// values that do not come back are not worth the copy.
-func (s *shared) keep(hash uint64, of *values, rec *otellog.Record, from otellog.Run) {
-	if s.seen != hash {
-		s.seen = hash
-		return
-	}
+// keep puts the run that begins at from into its place.
+func (s *shared) keep(of *values, rec *otellog.Record, from otellog.Run) {
 	if s.text == nil {
 		s.text = make([]byte, 0, 256)
 	}
-	s.of, s.text = *of, s.text[:0]
+	s.of, s.text = *of, append(s.text[:0], ' ')
 	for i := range s.of.text {
 		s.text = own(s.text, &s.of.text[i])
 	}
 	rec.Keep(&s.run, from)
 }
+
+// place returns where the run whose values have the given hash is kept.
+func place(table *[places]shared, hash uint64) *shared { return &table[hash>>56%places] }
 
 // own appends a string to memory and makes it a view of that.
 func own(memory []byte, s *string) []byte {
@@ -96,42 +99,41 @@ func mix(hash uint64, s string) uint64 {
 	return hash * odd
 }
 
-func (n *Normalizer) knownOperation(ev *cloudtrail.Event, rec *otellog.Record) Class {
+func (n *Normalizer) knownOperation(ev *cloudtrail.Event, o Outcome, rec *otellog.Record) Class {
 	if n.direct == nil {
 		class := ClassOf(ev.Source, ev.Name)
-		n.operation(ev, class, rec)
+		n.operation(ev, class, o, rec)
 		return class
 	}
-	of := values{[6]string{ev.Name, ev.Version, ev.Type, ev.Category, ev.APIVersion, ev.Source}, [2]cloudtrail.Bool{ev.ReadOnly, ev.Management}}
-	hash := mix(mix(uint64(ev.ReadOnly)<<2+uint64(ev.Management), ev.Name), ev.Version)
-	s, ok := find(&n.direct.operations, hash, &of)
-	if ok {
+	of := values{[6]string{ev.Name, ev.Version, ev.Type, ev.Category, ev.APIVersion, ev.Source},
+		int(ev.ReadOnly) | int(ev.Management)<<2 | int(o)<<4 | int(copyOf(ev))<<6}
+	s := place(&n.direct.operations, mix(mix(uint64(of.number), ev.Name), ev.Version))
+	if s.is(&of, 6) {
 		rec.Block(&s.run)
 		return s.class
 	}
-	class, from := ClassOf(ev.Source, ev.Name), rec.Run()
-	n.operation(ev, class, rec)
-	s.keep(hash, &of, rec, from)
-	s.class = ClassOf(s.of.text[5], s.of.text[0])
-	return class
+	from := rec.Run()
+	s.class = ClassOf(ev.Source, ev.Name)
+	n.operation(ev, s.class, o, rec)
+	s.keep(&of, rec, from)
+	return s.class
 }
 
 func (n *Normalizer) knownConnection(ev *cloudtrail.Event, rec *otellog.Record) {
 	t := &ev.TLS
-	if n.direct == nil || *t == (cloudtrail.TLS{}) {
+	if n.direct == nil || t.Host == "" {
 		connection(t, rec)
 		return
 	}
 	of := values{text: [6]string{t.Host, t.Version, t.Cipher, t.KeyExchange}}
-	hash := mix(mix(uint64(len(t.KeyExchange)), t.Host), t.Cipher)
-	s, ok := find(&n.direct.connections, hash, &of)
-	if ok {
+	s := place(&n.direct.connections, mix(mix(uint64(len(t.KeyExchange)), t.Host), t.Cipher))
+	if s.is(&of, 4) {
 		rec.Block(&s.run)
 		return
 	}
 	from := rec.Run()
 	connection(t, rec)
-	s.keep(hash, &of, rec, from)
+	s.keep(&of, rec, from)
 }
 
 func (n *Normalizer) knownCaller(ev *cloudtrail.Event, rec *otellog.Record) string {
@@ -162,8 +164,8 @@ func (n *Normalizer) knownKey(ev *cloudtrail.Event, class Class, rec *otellog.Re
 		return false
 	}
 	of := values{text: [6]string{ev.Resources[0].ARN}}
-	s, ok := find(&n.direct.keys, mix(0, of.text[0]), &of)
-	if !ok || of.text[0] == "" {
+	s := place(&n.direct.keys, mix(0, of.text[0]))
+	if of.text[0] == "" || !s.is(&of, 1) {
 		return false
 	}
 	n.keys[0], n.owner = s.of.text[0], s.owner
@@ -177,11 +179,10 @@ func (n *Normalizer) writeARN(ev *cloudtrail.Event, class Class, o Outcome, rec 
 		n.arn(ev, o, rec)
 		return
 	}
-	of := values{text: [6]string{n.keys[0]}}
-	hash, from := mix(0, n.keys[0]), rec.Run()
+	from := rec.Run()
 	n.arn(ev, o, rec)
-	s, _ := find(&n.direct.keys, hash, &of)
-	s.keep(hash, &of, rec, from)
+	s := place(&n.direct.keys, mix(0, n.keys[0]))
+	s.keep(&values{text: [6]string{n.keys[0]}}, rec, from)
 	s.owner = ARNAccount(s.of.text[0])
 }
 

@@ -11,6 +11,10 @@ import (
 type Encoder struct {
 	wire  []byte // the attributes of the current record, as LogRecord fields
 	names [256]framedName
+
+	resource []byte   // the last record's resource, as it is encoded
+	values   []string // its names and values
+	text     []byte   // holds them
 }
 
 // framedName is an attribute's name as it stands in the encoding: its tag and
@@ -71,8 +75,8 @@ func (e *Encoder) begin(f *framedName, n int) int {
 	return i + 1
 }
 
-// text appends a string attribute.
-func (e *Encoder) text(key, value string) {
+// str appends a string attribute.
+func (e *Encoder) str(key, value string) {
 	f := e.frame(key)
 	if f == nil || len(value) >= 1<<7-2 {
 		e.attr(&Attr{Key: key, Kind: KindString, Str: value})
@@ -140,3 +144,35 @@ func (r *Record) Keep(b *Block, from Run) {
 
 // Block appends the attributes of b. r must be direct.
 func (r *Record) Block(b *Block) { r.enc.wire = append(r.enc.wire, b.wire...) }
+
+// appendResource appends a resource message. Most records have the resource of
+// the one before.
+func (e *Encoder) appendResource(dst []byte, attrs []Attr) []byte {
+	if len(attrs) == 0 || len(e.values) != 2*len(attrs) {
+		return e.newResource(dst, attrs)
+	}
+	for i := range attrs {
+		if attrs[i].Kind != KindString || e.values[2*i] != attrs[i].Key || e.values[2*i+1] != attrs[i].Str {
+			return e.newResource(dst, attrs)
+		}
+	}
+	return append(dst, e.resource...)
+}
+
+func (e *Encoder) newResource(dst []byte, attrs []Attr) []byte {
+	from := len(dst)
+	dst = appendResource(dst, attrs)
+	e.resource, e.values, e.text = append(e.resource[:0], dst[from:]...), e.values[:0], e.text[:0]
+	for i := range attrs {
+		if attrs[i].Kind != KindString {
+			e.values = e.values[:0]
+			break
+		}
+		for _, s := range [...]string{attrs[i].Key, attrs[i].Str} {
+			from := len(e.text)
+			e.text = append(e.text, s...)
+			e.values = append(e.values, view(e.text[from:]))
+		}
+	}
+	return dst
+}

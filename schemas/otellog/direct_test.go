@@ -35,8 +35,9 @@ func TestDirect(t *testing.T) {
 	var direct, plain, again otellog.Record
 	var enc, other otellog.Encoder
 	var block otellog.Block
-	for round := range 3 {
+	for round := range 4 {
 		plain.Reset()
+		plain.Where("account", strings.Repeat("1", 1+round/2))
 		plain.String("before", "1")
 		fill(&plain, round)
 		plain.String("after", "2")
@@ -44,6 +45,7 @@ func TestDirect(t *testing.T) {
 
 		direct.Reset()
 		direct.Direct(&enc)
+		direct.Resource = append(direct.Resource, plain.Resource...)
 		direct.String("before", "1")
 		run := direct.Run()
 		fill(&direct, round)
@@ -58,6 +60,7 @@ func TestDirect(t *testing.T) {
 
 		again.Reset()
 		again.Direct(&other)
+		again.Resource = append(again.Resource, plain.Resource...)
 		again.Time, again.Body = plain.Time, plain.Body
 		again.String("before", "1")
 		again.Block(&block)

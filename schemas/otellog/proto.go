@@ -54,15 +54,24 @@ var scopeField = func() []byte {
 func AppendRequest(dst []byte, r *Record) []byte {
 	var logs, scope, record int
 	dst, logs = begin(dst, tagResourceLogs)
-	dst = appendLen(dst, tagResource, attrsSize(r.Resource))
-	for i := range r.Resource {
-		dst = appendAttr(dst, tagAttributes, &r.Resource[i])
+	if r.enc != nil {
+		dst = r.enc.appendResource(dst, r.Resource)
+	} else {
+		dst = appendResource(dst, r.Resource)
 	}
 	dst, scope = begin(dst, tagScopeLogs)
 	dst = append(dst, scopeField...)
 	dst, record = begin(dst, tagLogRecords)
 	dst = r.appendFields(dst)
 	return end(end(end(dst, record), scope), logs)
+}
+
+func appendResource(dst []byte, attrs []Attr) []byte {
+	dst = appendLen(dst, tagResource, attrsSize(attrs))
+	for i := range attrs {
+		dst = appendAttr(dst, tagAttributes, &attrs[i])
+	}
+	return dst
 }
 
 // begin opens a message whose length is not known yet and returns where it

@@ -135,7 +135,7 @@ func (r *Record) String(key, value string) {
 
 func (r *Record) text(key, value string) {
 	if r.enc != nil {
-		r.enc.text(key, value)
+		r.enc.str(key, value)
 		return
 	}
 	a := grow(&r.Attrs, key, KindString)

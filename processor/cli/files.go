@@ -25,10 +25,12 @@ type fileFlags struct {
 func (ff *fileFlags) register(f *flagSet) {
 	ff.limits = cloudtrail.Limits{}.WithDefaults()
 	l := &ff.limits
+	integer(f, &l.CompressedBytes, "max-compressed", "largest compressed object in `bytes`", 1, 1<<50)
 	integer(f, &l.InflatedBytes, "max-inflated", "largest object, inflated, in `bytes`", 1, 1<<50)
 	integer(f, &l.Ratio, "max-ratio", "largest `ratio` of inflated to compressed bytes", 1, 2000) // deflate reaches 1,032
 	// A reader's buffer has this size, and there is one for each object being read.
 	integer(f, &l.RecordBytes, "max-record", "longest record in `bytes`", 1024, 64<<20)
+	integer(f, &l.FieldBytes, "max-field", "longest value that is read of a record in `bytes`", 16, 64<<20)
 	integer(f, &l.Depth, "max-depth", "deepest `nesting` inside a record", 8, 10_000)
 	f.StringVar(&ff.deadLetter, "dead-letter", "", "keep records that could not be processed in `FILE`, as JSON lines")
 }

@@ -94,18 +94,20 @@ const (
 // Decode bounds what one object of CloudTrail records may cost; see
 // cloudtrail.Limits for the arithmetic of each bound.
 type Decode struct {
-	InflatedBytes value.Size `yaml:"inflated_bytes"`
-	Ratio         int64      `yaml:"ratio"`
-	RecordBytes   value.Size `yaml:"record_bytes"`
-	Records       int        `yaml:"records"`
-	Depth         int        `yaml:"depth"`
-	Body          Body       `yaml:"body"`
+	CompressedBytes value.Size `yaml:"compressed_bytes"`
+	InflatedBytes   value.Size `yaml:"inflated_bytes"`
+	Ratio           int64      `yaml:"ratio"`
+	RecordBytes     value.Size `yaml:"record_bytes"`
+	FieldBytes      value.Size `yaml:"field_bytes"`
+	Records         int        `yaml:"records"`
+	Depth           int        `yaml:"depth"`
+	Body            Body       `yaml:"body"`
 }
 
 // Limits returns the bounds as the decoder takes them.
 func (d Decode) Limits() cloudtrail.Limits {
-	return cloudtrail.Limits{InflatedBytes: int64(d.InflatedBytes), Ratio: d.Ratio,
-		RecordBytes: int(d.RecordBytes), Records: d.Records, Depth: d.Depth}
+	return cloudtrail.Limits{CompressedBytes: int64(d.CompressedBytes), InflatedBytes: int64(d.InflatedBytes), Ratio: d.Ratio,
+		RecordBytes: int(d.RecordBytes), FieldBytes: int(d.FieldBytes), Records: d.Records, Depth: d.Depth}
 }
 
 // Window sets the event-time windows.
@@ -227,8 +229,8 @@ func Default() *Config {
 			Replication: 1, Partitions: Partitions{Events: 8, Partials: 8}, TransactionalID: "keytrail",
 		},
 		Stages: Stages(),
-		Decode: Decode{InflatedBytes: value.Size(limits.InflatedBytes), Ratio: limits.Ratio,
-			RecordBytes: value.Size(limits.RecordBytes), Records: limits.Records, Depth: limits.Depth, Body: BodyKeep},
+		Decode: Decode{CompressedBytes: value.Size(limits.CompressedBytes), InflatedBytes: value.Size(limits.InflatedBytes), Ratio: limits.Ratio,
+			RecordBytes: value.Size(limits.RecordBytes), FieldBytes: value.Size(limits.FieldBytes), Records: limits.Records, Depth: limits.Depth, Body: BodyKeep},
 		Window: Window{Size: time.Duration(detection.Size), OutOfOrderness: 15 * time.Minute,
 			AllowedLateness: time.Duration(detection.Lateness), FutureSkew: 5 * time.Minute,
 			IdleAfter: time.Minute, CloseAfter: 30 * time.Minute},

@@ -128,15 +128,20 @@ func validateStages(p *value.Problems, stages []Stage) {
 }
 
 func (d Decode) validate(p *value.Problems) {
+	value.Between(p, "decode.compressed_bytes", d.CompressedBytes, 64<<10, 1<<50)
 	value.Between(p, "decode.inflated_bytes", d.InflatedBytes, 1<<20, 1<<50)
 	value.Between(p, "decode.ratio", d.Ratio, 1, 2000) // deflate reaches 1,032
 	// A reader's buffer has this size, and there is one for each object being read.
 	value.Between(p, "decode.record_bytes", d.RecordBytes, 64<<10, 64<<20)
+	value.Between(p, "decode.field_bytes", d.FieldBytes, 1<<10, 64<<20)
 	value.Between(p, "decode.records", d.Records, 1, 1_000_000_000_000)
 	value.Between(p, "decode.depth", d.Depth, 8, 10_000)
 	value.OneOf(p, "decode.body", d.Body, BodyKeep, BodyNone)
 	if d.RecordBytes > d.InflatedBytes {
 		p.Add("decode.record_bytes", "%v is more than decode.inflated_bytes, %v", d.RecordBytes, d.InflatedBytes)
+	}
+	if d.FieldBytes > d.RecordBytes {
+		p.Add("decode.field_bytes", "%v is more than decode.record_bytes, %v", d.FieldBytes, d.RecordBytes)
 	}
 }
 

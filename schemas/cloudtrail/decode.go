@@ -118,7 +118,7 @@ func (d *Decoder) object(k kind, pos int, ev *Event) int {
 		if pos+1 < len(data) && data[pos] == ':' && data[pos+1] == '"' && child.field.act == actText {
 			from := pos + 2
 			end := s.plain(from)
-			if end+2 < len(data) && data[end] == '"' {
+			if end+2 < len(data) && data[end] == '"' && end-from <= d.lim.FieldBytes {
 				*(*string)(unsafe.Add(unsafe.Pointer(ev), child.field.at)) = view(data[from:end])
 				if pos = end + 1; data[pos] == ',' && data[pos+1] == '"' && !d.noting {
 					pos++
@@ -204,7 +204,7 @@ func (d *Decoder) member(f *field, name string, pos int, c byte, ev *Event) int 
 	at := unsafe.Add(unsafe.Pointer(ev), f.at)
 	switch f.act {
 	case actText:
-		return s.text(pos, (*string)(at))
+		return d.text(pos, (*string)(at))
 	case actBool:
 		return s.boolean(pos, c, (*Bool)(at))
 	case actObject:
@@ -231,9 +231,9 @@ func (d *Decoder) member(f *field, name string, pos int, c byte, ev *Event) int 
 		}
 	case actPair:
 		ev.Context = append(ev.Context, KV{Key: name})
-		return s.text(pos, &ev.Context[len(ev.Context)-1].Value)
+		return d.text(pos, &ev.Context[len(ev.Context)-1].Value)
 	case actJSON:
-		return s.json(pos, (*string)(at))
+		return d.short(s.json(pos, (*string)(at)), (*string)(at))
 	case actStrings:
 		return s.strings(pos, c, &ev.Lists.GrantOperations)
 	case actTargets:
@@ -247,6 +247,17 @@ func (d *Decoder) member(f *field, name string, pos int, c byte, ev *Event) int 
 		return ev.env.member(s, f.act, pos, c)
 	}
 	return s.skip(pos)
+}
+
+// text reads a field's value as text.
+func (d *Decoder) text(pos int, dst *string) int { return d.short(d.s.text(pos, dst), dst) }
+
+// short returns pos, behind a field whose value is v, unless that is too long.
+func (d *Decoder) short(pos int, v *string) int {
+	if len(*v) > d.lim.FieldBytes && pos != failed {
+		return d.s.fail(ReasonFieldSize, "a field is longer than the limit")
+	}
+	return pos
 }
 
 // boolean reads true or false, bare or as a string; anything else is Missing.

@@ -42,6 +42,9 @@ const keep = 1 << 20
 // errTooBig is the failure of an object that inflates over its bounds.
 var errTooBig = errors.New("the object inflates over the limit")
 
+// errTooLong is the failure of an object that is too long before inflating.
+var errTooLong = errors.New("the compressed object is longer than the limit")
+
 // maxEmptyReads is how often a source may give neither bytes nor an error
 // before it is given up, as in package bufio.
 const maxEmptyReads = 100
@@ -169,6 +172,8 @@ func (in *input) bound() {
 	case over > 0:
 		in.buf = in.buf[:len(in.buf)-int(over)]
 		in.fail(errTooBig)
+	case in.err == nil && in.zipped && in.origin.n > in.lim.CompressedBytes:
+		in.fail(errTooLong)
 	case in.err == nil && in.zipped && out > RatioFloor && out > in.lim.Ratio*in.origin.n:
 		in.fail(errTooBig)
 	}
@@ -183,6 +188,8 @@ func (in *input) failure() (Reason, string) {
 			return ReasonInflatedSize, fmt.Sprintf("%d compressed bytes inflate to more than %d; the limits are %d bytes and %d times", in.origin.n, out, in.lim.InflatedBytes, in.lim.Ratio)
 		}
 		return ReasonInflatedSize, fmt.Sprintf("the object is longer than %d bytes", in.lim.InflatedBytes)
+	case errors.Is(in.err, errTooLong):
+		return ReasonInflatedSize, fmt.Sprintf("the compressed object is longer than %d bytes", in.lim.CompressedBytes)
 	case !in.zipped, in.origin.err != nil, errors.Is(in.err, io.ErrNoProgress):
 		return ReasonRead, in.err.Error()
 	case errors.Is(in.err, io.ErrUnexpectedEOF):

@@ -5,6 +5,10 @@ import "fmt"
 // Limits bounds what one object may cost. Over a limit is a BadRecord, never a
 // crash. The zero value of a field means its default.
 type Limits struct {
+	// CompressedBytes bounds what is read of one compressed object (default 1 GiB:
+	// InflatedBytes at the least ratio that records have, 4). Objects are read as a
+	// stream, so it is a bound on time.
+	CompressedBytes int64
 	// InflatedBytes bounds one object after inflating (default 4 GiB). CloudTrail
 	// cuts its files at about 50 MB inflated; the default leaves room for trails
 	// joined into one file. Objects are read as a stream, so this is a bound on
@@ -18,6 +22,11 @@ type Limits struct {
 	// 4 MiB). CloudTrail's own parts add up to less than 260 KiB: 100 KB request,
 	// 100 KB service details, 28 KB additional data, 1 KB texts.
 	RecordBytes int
+	// FieldBytes bounds the value of one field that Keytrail reads (default 128 KiB:
+	// more than the 100 KB to which CloudTrail cuts all request parameters
+	// together). Such a value becomes an attribute, which every receiver must hold.
+	// What stands in other fields is bounded by RecordBytes.
+	FieldBytes int
 	// Records bounds the records of one object (default 100 million).
 	Records int
 	// Depth bounds the nesting inside a record (default 128).
@@ -30,6 +39,12 @@ const RatioFloor = 16 << 20
 
 // WithDefaults returns l with every zero field replaced by its default.
 func (l Limits) WithDefaults() Limits {
+	if l.CompressedBytes == 0 {
+		l.CompressedBytes = 1 << 30
+	}
+	if l.FieldBytes == 0 {
+		l.FieldBytes = 128 << 10
+	}
 	if l.InflatedBytes == 0 {
 		l.InflatedBytes = 4 << 30
 	}
@@ -58,7 +73,8 @@ const (
 	ReasonDuplicateKey Reason = "duplicate_key"  // one object has a name twice
 	ReasonDepth        Reason = "too_deep"       // over Limits.Depth
 	ReasonRecordSize   Reason = "record_too_big" // over Limits.RecordBytes
-	ReasonInflatedSize Reason = "object_too_big" // over Limits.InflatedBytes or Limits.Ratio
+	ReasonFieldSize    Reason = "field_too_big"  // over Limits.FieldBytes
+	ReasonInflatedSize Reason = "object_too_big" // over Limits.CompressedBytes, InflatedBytes or Ratio
 	ReasonRecords      Reason = "too_many"       // over Limits.Records
 	ReasonTruncated    Reason = "truncated"      // the object ends inside a record or inside its gzip stream
 	ReasonGzip         Reason = "bad_gzip"       // the gzip stream is damaged

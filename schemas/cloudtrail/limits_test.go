@@ -3,6 +3,7 @@ package cloudtrail
 import (
 	"bytes"
 	"errors"
+	"fmt"
 	"io"
 	"runtime"
 	"slices"
@@ -221,12 +222,61 @@ func TestNoProgress(t *testing.T) {
 	}
 }
 
+// TestCompressedSize: an object that is too long as it is stored costs what
+// stands behind the limit.
+func TestCompressedSize(t *testing.T) {
+	packed := zip(t, fileOf(20_000)) // several chunks
+	events, faults := readWith(t, strings.NewReader(packed), Limits{CompressedBytes: int64(len(packed))})
+	if len(events) != 20_000 || len(faults) != 0 {
+		t.Errorf("%d events, %d bad records at the limit", len(events), len(faults))
+	}
+	events, faults = readWith(t, strings.NewReader(packed), Limits{CompressedBytes: int64(len(packed) / 4)})
+	if len(events) == 0 || len(events) >= 20_000 || len(faults) != 1 || faults[0].reason != ReasonInflatedSize {
+		t.Errorf("%d events, %+v", len(events), faults)
+	}
+}
+
+// TestFieldSize: a value of exactly the limit is read, and one byte more is one
+// bad record, in every kind of field; a field that is not read may be longer.
+func TestFieldSize(t *testing.T) {
+	const limit = 1000
+	long := func(n int) string { return `"` + strings.Repeat("x", n) + `"` }
+	for _, form := range []string{
+		`{"eventName":%s,"eventID":"e"}`, `{"eventName" : %s }`, `{"eventName":"x","errorMessage":%s}`,
+		`{"eventName":"x","requestParameters":{"policy":%s,"name":"n"}}`,
+		`{"eventName":"x","requestParameters":{"encryptionContext":{"k":%s}}}`,
+		`{"eventName":"x","requestParameters":{"eventSelectors":[%s]}}`,
+		`{"eventName":"x","userIdentity":{"arn":%s}}`,
+	} {
+		for size, want := range map[int]Reason{limit: "", limit + 1: ReasonFieldSize} {
+			if strings.Contains(form, "[%s]") {
+				size -= len(`[""]`)
+			}
+			text := fmt.Sprintf(form, long(size))
+			dec, ev := NewDecoder(Limits{FieldBytes: limit}), Event{}
+			for round := range 3 { // the names are known from the second on
+				var reason Reason
+				if bad, ok := dec.Decode([]byte(text), &ev).(*BadRecord); ok {
+					reason = bad.Reason
+				}
+				if reason != want {
+					t.Errorf("%s with %d, round %d: %q, want %q", form, size, round, reason, want)
+				}
+			}
+		}
+	}
+	text := `{"eventName":"x","unknown":` + long(5000) + `}`
+	if err := NewDecoder(Limits{FieldBytes: limit}).Decode([]byte(text), new(Event)); err != nil {
+		t.Error(err)
+	}
+}
+
 func TestWithDefaults(t *testing.T) {
-	set := Limits{InflatedBytes: 1, Ratio: 2, RecordBytes: 3, Records: 4, Depth: 5}
+	set := Limits{CompressedBytes: 1, InflatedBytes: 2, Ratio: 3, RecordBytes: 4, FieldBytes: 5, Records: 6, Depth: 7}
 	if set.WithDefaults() != set {
 		t.Error("limits that are set were changed")
 	}
-	if got := (Limits{}).WithDefaults(); got != (Limits{4 << 30, 250, 4 << 20, 100_000_000, 128}) {
+	if got := (Limits{}).WithDefaults(); got != (Limits{CompressedBytes: 1 << 30, InflatedBytes: 4 << 30, Ratio: 250, RecordBytes: 4 << 20, FieldBytes: 128 << 10, Records: 100_000_000, Depth: 128}) {
 		t.Errorf("defaults %+v", got)
 	}
 }

@@ -104,7 +104,7 @@ func (n *Normalizer) Record(ev *cloudtrail.Event, observed int64, rec *otellog.R
 	principal := n.knownCaller(ev, rec)
 	n.key(ev, class, outcome, rec)
 	n.parameters(ev, rec)
-	n.keytrail(ev, principal, outcome, rec)
+	n.keytrail(ev, principal, rec)
 	return true, nil
 }
 
@@ -237,6 +237,9 @@ func (n *Normalizer) omissions(ev *cloudtrail.Event, rec *otellog.Record) {
 // the same field, are turned away before ParseAddr makes an error of them, which
 // would be an allocation.
 func isAddress(s string) bool {
+	if isIPv4(s) {
+		return true
+	}
 	if s == "" {
 		return false
 	}
@@ -245,9 +248,6 @@ func isAddress(s string) bool {
 		if s[i] != '.' && s[i] != ':' && (c < '0' || c > '9') && (c < 'a' || c > 'f') {
 			return false
 		}
-	}
-	if isIPv4(s) {
-		return true
 	}
 	_, err := netip.ParseAddr(s)
 	return err == nil
@@ -279,7 +279,7 @@ func boolean(rec *otellog.Record, key string, b cloudtrail.Bool) {
 }
 
 // keytrail writes what Keytrail computes from the event.
-func (n *Normalizer) keytrail(ev *cloudtrail.Event, principal string, o Outcome, rec *otellog.Record) {
+func (n *Normalizer) keytrail(ev *cloudtrail.Event, principal string, rec *otellog.Record) {
 	rec.CallID = n.callID(ev)
 	rec.String(semconv.KeytrailCallID, rec.CallID)
 	rec.String(semconv.KeytrailVia, via(ev, principal))

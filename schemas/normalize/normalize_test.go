@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
+	"math/rand/v2"
+	"net/netip"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -228,6 +230,24 @@ func FuzzParseTime(f *testing.F) {
 
 // FuzzRecord: whatever an event says, its record is valid by the JSON Schema, and
 // its body is the event.
+// TestIPv4: isIPv4 holds for what netip takes for an IPv4 address, and for
+// nothing else.
+func TestIPv4(t *testing.T) {
+	r := rand.New(rand.NewPCG(5, 6))
+	for range 200_000 {
+		b := make([]byte, r.IntN(12))
+		for i := range b {
+			b[i] = "0123456789.."[r.IntN(12)]
+		}
+		for _, s := range []string{string(b), fmt.Sprintf("%d.%d.%d.%d", r.IntN(300), r.IntN(300), r.IntN(10), r.IntN(300)), string(b) + ".0.1"} {
+			a, err := netip.ParseAddr(s)
+			if got := isIPv4(s); got != (err == nil && a.Is4()) {
+				t.Fatalf("%q: %v", s, got)
+			}
+		}
+	}
+}
+
 func FuzzRecord(f *testing.F) {
 	files, err := filepath.Glob("testdata/*.jsonl")
 	if err != nil || len(files) == 0 {

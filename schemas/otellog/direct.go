@@ -121,6 +121,30 @@ func b2i(b bool) int {
 	return 0
 }
 
+// pairs appends a map of strings. Its lengths are worked out here when all of
+// them are short, as those of an encryption context are.
+func (e *Encoder) pairs(key string, entries []Attr) {
+	f, total := e.frame(key), 0
+	for i := range entries {
+		n := len(entries[i].Key) + len(entries[i].Str) + 6
+		if n >= 1<<7 {
+			total = 1 << 14
+			break
+		}
+		total += n + 2
+	}
+	if f == nil || total >= 1<<7-2 {
+		e.attr(&Attr{Key: key, Kind: KindMap, Map: entries})
+		return
+	}
+	i := e.begin(f, total+2)
+	w := append(e.wire[:i], tagMapValue, byte(total))
+	for i := range entries {
+		w = appendShort(w, tagItem, entries[i].Key, entries[i].Str)
+	}
+	e.wire = w
+}
+
 // attr appends an attribute of any kind.
 func (e *Encoder) attr(a *Attr) { e.wire = appendAttr(e.wire, tagLogAttrs, a) }
 

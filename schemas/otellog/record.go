@@ -202,7 +202,7 @@ func (r *Record) Strings(key string, values []string) {
 func (r *Record) Map(key string, entries []Attr) {
 	if len(entries) > 0 {
 		if r.enc != nil {
-			r.enc.attr(&Attr{Key: key, Kind: KindMap, Map: entries})
+			r.enc.pairs(key, entries)
 			return
 		}
 		a := grow(&r.Attrs, key, KindMap)

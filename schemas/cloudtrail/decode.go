@@ -293,7 +293,7 @@ func (s *scanner) strings(pos int, c byte, dst *[]string) int {
 		if pos, ok = s.item(&a, pos); !ok {
 			return pos
 		}
-		if s.data[pos] != '"' {
+		if pos, c = s.space(pos); c != '"' {
 			pos = s.skip(pos)
 			continue
 		}

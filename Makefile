@@ -31,9 +31,10 @@ lint:
 fuzz:
 	@set -e; for pkg in $$($(GO) list ./...); do \
 		for target in $$($(GO) test -list '^Fuzz' $$pkg | grep '^Fuzz' || true); do \
-			echo "$$pkg $$target"; $(GO) test -run '^$$' -fuzz "^$$target$$" -fuzztime $(FUZZTIME) $$pkg; \
+			echo "$$pkg $$target"; $(GO) test -run '^$$' -fuzz "^$$target$$" -fuzztime $(FUZZTIME) -fuzzminimizetime 10x $$pkg; \
 		done; \
 	done
+	$(GO) -C bench test -run '^$$' -fuzz FuzzPdata -fuzztime $(FUZZTIME) -fuzzminimizetime 10x .
 
 # The speed of decoding and normalizing beside encoding/json and others, in about
 # three minutes: bench/README.md. libdeflate is C, and measured where it is installed.

@@ -67,19 +67,41 @@ func TestPdataSaysTheSame(t *testing.T) {
 		if err := k.record(raw); err != nil {
 			t.Fatal(err)
 		}
-		theirs, err := k.pdata(raw)
-		if err != nil {
-			t.Fatal(err)
+		samePdata(t, k, raw)
+	}
+}
+
+// FuzzPdata: whatever event is encoded, the collector's data model reads it and
+// writes what it would have written of the same record.
+func FuzzPdata(f *testing.F) {
+	for raw := range corpus.Records(20) {
+		f.Add(raw)
+	}
+	f.Fuzz(func(t *testing.T, raw []byte) {
+		k := newKeytrail()
+		for range 2 { // new, and with what it has kept
+			if k.record(raw) == nil {
+				samePdata(t, k, raw)
+			}
 		}
-		var u plog.ProtoUnmarshaler
-		logs, err := u.UnmarshalLogs(k.out)
-		if err != nil {
-			t.Fatal(err)
-		}
-		var m plog.ProtoMarshaler
-		if ours, err := m.MarshalLogs(logs); err != nil || !bytes.Equal(ours, theirs) {
-			t.Fatalf("%v: %q\nis not\n%q", err, ours, theirs)
-		}
+	})
+}
+
+// samePdata compares k.out, which was made of raw, with what pdata makes of it.
+func samePdata(t *testing.T, k *keytrail, raw []byte) {
+	t.Helper()
+	theirs, err := k.pdata(raw)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var u plog.ProtoUnmarshaler
+	logs, err := u.UnmarshalLogs(k.out)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var m plog.ProtoMarshaler
+	if ours, err := m.MarshalLogs(logs); err != nil || !bytes.Equal(ours, theirs) {
+		t.Fatalf("%v: %q\nis not\n%q", err, ours, theirs)
 	}
 }
 

@@ -224,3 +224,28 @@ func TestDecodeAllocates(t *testing.T) {
 		t.Errorf("%v allocations an event, want 0", n)
 	}
 }
+
+// TestPrefixes: an event that ends anywhere asks for more, in a decoder that
+// knows its names and in one that does not.
+func TestPrefixes(t *testing.T) {
+	rich := `{"eventVersion":"1.11","userIdentity":{"type":"AssumedRole","sessionContext":{"sessionIssuer":{},"attributes":{"mfaAuthenticated":"false"}}},` +
+		`"eventName" : "CreateGrant","readOnly":false,"errorCode":null,"unknown":[1,-2.5e3,true,{"a":[]},"\u00e4\n"],` +
+		`"requestParameters":{"operations":["Decrypt",null,"Encrypt"],"constraints":{"encryptionContextSubset":{"k":"v","n":1}},"eventSelectors":[{}],"pendingWindowInDays":7},` +
+		`"resources":[{"ARN":"a","accountId":"1"},"b",{}],"tlsDetails":{"tlsVersion":"TLSv1.3","cipherSuite":"TLS_AES_128_GCM_SHA256","clientProvidedHostHeader":"h"},` +
+		`"additionalEventData":{"recipient":{"attestationDocumentModuleId":"i"}},"Events":[],"message":"x","detail":{}}`
+	warm := NewDecoder(Limits{})
+	for _, text := range []string{rich, schematest.Decrypt(1)} {
+		if err := warm.Decode([]byte(text), new(Event)); err != nil {
+			t.Fatal(err)
+		}
+		for n := range len(text) {
+			for name, dec := range map[string]*Decoder{"new": NewDecoder(Limits{}), "warm": warm} {
+				data := append(make([]byte, 0, n), text[:n]...) // nothing behind it, not even room
+				bad, ok := dec.Decode(data, new(Event)).(*BadRecord)
+				if !ok || bad.Reason != ReasonTruncated {
+					t.Fatalf("%s, the first %d bytes: %v", name, n, bad)
+				}
+			}
+		}
+	}
+}

@@ -230,12 +230,14 @@ func (d *Decoder) member(f *field, name string, pos int, c byte, ev *Event) int 
 			return pos
 		}
 	case actPair:
-		ev.Context = append(ev.Context, KV{Key: name})
+		if ev.Context = append(ev.Context, KV{Key: name}); d.short(pos, &name) == failed {
+			return failed
+		}
 		return d.text(pos, &ev.Context[len(ev.Context)-1].Value)
 	case actJSON:
 		return d.short(s.json(pos, (*string)(at)), (*string)(at))
 	case actStrings:
-		return s.strings(pos, c, &ev.Lists.GrantOperations)
+		return d.strings(pos, c, &ev.Lists.GrantOperations)
 	case actTargets:
 		return d.targets(pos, c, ev)
 	case actOthers:
@@ -283,7 +285,8 @@ func (s *scanner) boolean(pos int, c byte, dst *Bool) int {
 
 // strings appends the string items of an array to *dst; other values and empty
 // strings are passed over.
-func (s *scanner) strings(pos int, c byte, dst *[]string) int {
+func (d *Decoder) strings(pos int, c byte, dst *[]string) int {
+	s := &d.s
 	if c != '[' {
 		return s.skip(pos)
 	}
@@ -298,7 +301,9 @@ func (s *scanner) strings(pos int, c byte, dst *[]string) int {
 			continue
 		}
 		var v string
-		if v, pos = s.str(pos); v != "" {
+		if v, pos = s.str(pos); d.short(pos, &v) == failed {
+			return failed
+		} else if v != "" {
 			*dst = append(*dst, v)
 		}
 	}
@@ -331,7 +336,7 @@ func (d *Decoder) targets(pos int, c byte, ev *Event) int {
 		ev.item = target{}
 		switch pos, c = s.space(pos); c {
 		case '"': // EventBridge lists bare ARNs
-			pos = s.text(pos, &ev.item.ARN)
+			pos = d.text(pos, &ev.item.ARN)
 		case '{':
 			pos = d.object(kindTarget, pos, ev)
 		default:

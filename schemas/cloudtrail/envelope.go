@@ -18,9 +18,7 @@ import (
 // names that Fluent Bit and Elastic's shippers use for a line (log, message,
 // event, original); Keytrail's own in_kms (event).
 type envelope struct {
-	list    string    // JSON text of the array that holds records
-	carried []carried // what may hold events besides
-	detail  bool      // one of them stands under detail
+	carried []carried // what may hold events, in its order
 	notice  bool      // known, and about no call: a digest file, a test message
 	names   bool      // it names objects, which hold the events
 
@@ -30,10 +28,20 @@ type envelope struct {
 
 // carried is a text that may hold events.
 type carried struct {
-	text   string
-	object bool // a JSON object of the envelope, not a string
-	packed bool // in base64, and perhaps gzip
+	text string
+	form form
 }
+
+// form is how something is carried.
+type form uint8
+
+const (
+	formText   form = iota // JSON in a string
+	formPacked             // in base64, and perhaps gzip
+	formList               // an array of the envelope
+	formDetail             // the object under detail
+	formObject             // another object of the envelope
+)
 
 // envelopeFields are the members of a record's level that belong to envelopes.
 var envelopeFields = append([]field{
@@ -60,6 +68,15 @@ var carriers = func() (list []field) {
 	return list
 }()
 
+// carries tells whether name is one under which envelopes hold an event.
+func carries(name string) bool {
+	switch kindRecord.field(name).act {
+	case actCarrier, actDetail, actPacked:
+		return true
+	}
+	return false
+}
+
 // isList tells whether name is a list that holds records, in one of the
 // envelopes.
 func isList(name string) bool { return kindRecord.field(name).act == actList }
@@ -69,11 +86,17 @@ func (e *envelope) member(s *scanner, a action, pos int, c byte) int {
 	var v string
 	switch {
 	case a == actList && c == '[':
-		return s.json(pos, &e.list)
-	case a == actDetail && c == '{', a == actCarrier && c == '{':
-		e.detail = e.detail || a == actDetail
+		if pos = s.json(pos, &v); strings.Trim(v, "[] \t\r\n") != "" {
+			e.carried = append(e.carried, carried{v, formList})
+		}
+		return pos
+	case a == actDetail && c == '{':
 		pos = s.json(pos, &v)
-		e.carried = append(e.carried, carried{text: v, object: true})
+		e.carried = append(e.carried, carried{v, formDetail})
+		return pos
+	case a == actCarrier && c == '{':
+		pos = s.json(pos, &v)
+		e.carried = append(e.carried, carried{v, formObject})
 		return pos
 	case a == actCarrier && c == '"', a == actPacked && c == '"':
 		pos = s.text(pos, &v)
@@ -97,9 +120,11 @@ const (
 // string takes a string that may hold events.
 func (e *envelope) string(v string, packed bool) {
 	t := strings.TrimSpace(strings.TrimPrefix(v, mark))
-	switch isJSON := strings.HasPrefix(t, "{") || strings.HasPrefix(t, "["); {
-	case isJSON || packed && t != "":
-		e.carried = append(e.carried, carried{text: t, packed: !isJSON})
+	switch {
+	case strings.HasPrefix(t, "{"), strings.HasPrefix(t, "["):
+		e.carried = append(e.carried, carried{t, formText})
+	case packed && t != "":
+		e.carried = append(e.carried, carried{t, formPacked})
 	case strings.HasPrefix(t, controlMessage), t == validationMessage:
 		e.notice = true
 	}
@@ -109,13 +134,10 @@ func (e *envelope) string(v string, packed bool) {
 // is. Of several, objects that have no event's name in them are what shippers
 // add about the line ({"message":"...","event":{"module":"aws"}}).
 func (e *envelope) inner() []carried {
-	if e.list != "" {
-		return append(e.carried[:0], carried{text: e.list, object: true})
-	}
 	if len(e.carried) < 2 {
 		return e.carried
 	}
-	return slices.DeleteFunc(e.carried, func(c carried) bool { return c.object && !strings.Contains(c.text, "eventSource") })
+	return slices.DeleteFunc(e.carried, func(c carried) bool { return c.form == formObject && !strings.Contains(c.text, "eventSource") })
 }
 
 // silent tells that the object is known and about no call.
@@ -127,12 +149,16 @@ func (e *envelope) silent() bool {
 // sent (rotation, deletion, expiry), which holds no CloudTrail event. Those that
 // do ("AWS API Call via CloudTrail") name KMS as their source too.
 func (e *envelope) native() bool {
-	return e.source == "aws.kms" && e.detailType != "" && e.detail && len(e.carried) == 1 && !strings.HasSuffix(e.detailType, " via CloudTrail")
+	return e.source == "aws.kms" && e.detailType != "" && len(e.carried) == 1 && e.carried[0].form == formDetail && !strings.HasSuffix(e.detailType, " via CloudTrail")
 }
 
 // fillNative makes ev of a native KMS event of EventBridge: an internal
-// operation without a caller. Raw is the whole envelope, which is the original.
-func (e *envelope) fillNative(ev *Event) {
+// operation without a caller. Raw is the whole envelope, which is the original;
+// nothing else that stands in it is taken for the event's.
+func fillNative(ev *Event) {
+	raw, resources, e := ev.Raw, ev.Resources, ev.env
+	ev.reset()
+	ev.Raw, ev.Resources = raw, resources // EventBridge lists the key there
 	ev.Version, ev.Type, ev.Category = "eventbridge", "AwsServiceEvent", "Management"
 	ev.Source, ev.Name = "kms.amazonaws.com", e.detailType
 	ev.Time, ev.ID, ev.Region, ev.RecipientAccount = e.time, e.id, e.region, e.account

@@ -24,7 +24,8 @@ type input struct {
 	eof    bool  // no more bytes will come, be it the end or a failure
 	err    error // the failure, if it was one
 	lim    Limits
-	isText bool // buf is somebody's string
+	isText bool   // buf is somebody's string
+	spare  []byte // the buffer while it is
 
 	// Kept from object to object.
 	buffered *bufio.Reader
@@ -68,17 +69,25 @@ func (s *source) Read(p []byte) (int, error) {
 
 // reset begins with another object, in the memory that in has.
 func (in *input) reset(r io.Reader) {
-	buf := in.buf[:0]
-	if in.isText || cap(buf) > keep {
+	buf := in.spare
+	if !in.isText {
+		buf = in.buf
+	}
+	if cap(buf) > keep {
 		buf = nil
 	}
-	*in = input{origin: source{r: r}, sniff: true, lim: in.lim, buf: buf, buffered: in.buffered, zip: in.zip}
+	*in = input{origin: source{r: r}, sniff: true, lim: in.lim, buf: buf[:0], buffered: in.buffered, zip: in.zip}
 }
 
 // resetText begins with text that is in memory already. The text must not change
 // while the input is in use, nor does the input change it.
 func (in *input) resetText(text string) {
-	*in = input{buf: unsafe.Slice(unsafe.StringData(text), len(text)), isText: true, eof: true, lim: in.lim}
+	spare := in.spare
+	if !in.isText {
+		spare = in.buf
+	}
+	*in = input{buf: unsafe.Slice(unsafe.StringData(text), len(text)), isText: true, eof: true, lim: in.lim,
+		spare: spare, buffered: in.buffered, zip: in.zip}
 }
 
 // open looks at the first two bytes and puts gzip in between when they say so

@@ -246,10 +246,11 @@ func TestFieldSize(t *testing.T) {
 		`{"eventName":"x","requestParameters":{"policy":%s,"name":"n"}}`,
 		`{"eventName":"x","requestParameters":{"encryptionContext":{"k":%s}}}`,
 		`{"eventName":"x","requestParameters":{"eventSelectors":[%s]}}`,
-		`{"eventName":"x","userIdentity":{"arn":%s}}`,
+		`{"eventName":"x","userIdentity":{"arn":%s}}`, `{"eventName":"x","resources":[%s]}`,
+		`{"eventName":"x","requestParameters":{"operations":["Decrypt",%s]}}`, `{"eventName":"x","requestParameters":{"encryptionContext":{%s:1}}}`,
 	} {
 		for size, want := range map[int]Reason{limit: "", limit + 1: ReasonFieldSize} {
-			if strings.Contains(form, "[%s]") {
+			if strings.Contains(form, "eventSelectors") {
 				size -= len(`[""]`)
 			}
 			text := fmt.Sprintf(form, long(size))

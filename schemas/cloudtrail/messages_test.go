@@ -99,3 +99,41 @@ func TestFilterLogEvents(t *testing.T) {
 	a := odd(1)
 	gives(t, "filter-log-events", `{"events":[{"logStreamName":"s","timestamp":1,"message":`+quoted(a)+`,"ingestionTime":1,"eventId":"1"}],"searchedLogStreams":[]}`, a)
 }
+
+// An object may carry a list and something besides it; nothing of it is lost.
+func TestListsAndCarriers(t *testing.T) {
+	a, b := odd(1), odd(2)
+	pack := func(text string) string { return `"` + base64.StdEncoding.EncodeToString([]byte(text)) + `"` }
+	gives(t, "a text before a list", `{"message":`+quoted(a)+`,"records":[`+b+`]}`, a, b)
+	gives(t, "a text behind a list", `{"records":[`+b+`],"message":`+quoted(a)+`}`, b, a)
+	gives(t, "packed before a list", `{"data":`+pack(a)+`,"records":[`+b+`]}`, a, b)
+	gives(t, "packed behind a list", `{"records":[`+b+`],"data":`+pack(a)+`,"other":1}`, b, a)
+	gives(t, "two lists", `{"detail-type":"x","records":[`+a+`],"events":[`+b+`]}`, a, b)
+	gives(t, "a shipper's object behind a list", `{"Records":[`+a+`,`+b+`],"event":{"module":"aws"}}`, a, b)
+}
+
+// TestNativeBesideAnEmptyList: what stands beside KMS's own event does not touch
+// it, nor does it keep the caller of another.
+func TestNativeBesideAnEmptyList(t *testing.T) {
+	identity := `"userIdentity":{"type":"IAMUser","principalId":"AIDAEXAMPLE","arn":"arn:aws:iam::111122223333:user/mallory","accountId":"111122223333"}`
+	native := `{"source":"aws.kms",` + identity + `,"detail-type":"KMS CMK Rotation","account":"999999999999","detail":{"key-id":"k"},"records":[]}`
+	r, ev := NewReader(strings.NewReader(`{"eventVersion":"1.08",`+identity+`}`+native), "object", Limits{}), Event{}
+	if err := r.Next(&ev); err != nil || ev.Caller == 0 {
+		t.Fatalf("%v, caller %d", err, ev.Caller)
+	}
+	if err := r.Next(&ev); err != nil || ev.Service.KeyID != "k" || ev.Caller != 0 || ev.Identity.Account != "999999999999" {
+		t.Errorf("%v, key %q, caller %d of %+v", err, ev.Service.KeyID, ev.Caller, ev.Identity)
+	}
+}
+
+// TestPackedTogether: what is packed in an object may be as large as the object,
+// all together, wrapped in texts or not.
+func TestPackedTogether(t *testing.T) {
+	bomb := `{"data":"` + packed(t, strings.Repeat(" ", 900<<10)) + `"}` + "\n"
+	for name, text := range map[string]string{"direct": bomb, "wrapped": `{"message":` + quoted(bomb) + "}\n"} {
+		_, faults := parted(readAll(t, NewReader(strings.NewReader(strings.Repeat(text, 100)), "object", Limits{InflatedBytes: 1 << 20}), 200))
+		if len(faults) == 0 || faults[len(faults)-1].reason != ReasonInflatedSize {
+			t.Errorf("%s: %d bad records", name, len(faults))
+		}
+	}
+}

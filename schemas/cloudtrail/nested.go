@@ -15,7 +15,11 @@ func (r *Reader) accept(ev *Event, n int) (bool, error) {
 	switch inner := env.inner(); {
 	case ev.isEvent():
 	case env.native():
-		env.fillNative(ev)
+		fillNative(ev)
+		if len(ev.Service.KeyID) > r.dec.lim.FieldBytes {
+			r.dec.s.fail(ReasonFieldSize, "a field is longer than the limit")
+			return false, r.resync(r.dec.s.why)
+		}
 	case len(inner) > 0 && r.nested < maxNested:
 		// A copy: ev's memory is for what the child reads.
 		r.carried, r.read, r.childAt = append(r.carried[:0], inner...), 0, r.in.offset()
@@ -50,16 +54,18 @@ func (r *Reader) descend() {
 		r.child = &Reader{dec: NewDecoder(r.dec.lim), nested: r.nested + 1}
 	}
 	c := r.child
+	// All that is packed in an object, at any depth, and the object itself together
+	// may be as large as an object.
 	c.in.lim, c.spent = r.in.lim, 0
-	if next.packed {
-		// All that is packed in an object together may be as large as the object.
-		c.in.lim.InflatedBytes = max(1, r.in.lim.InflatedBytes-r.in.base-int64(len(r.in.buf))-r.spent)
+	c.in.lim.InflatedBytes = max(1, r.in.lim.InflatedBytes-r.in.base-int64(len(r.in.buf))-r.spent)
+	if next.form == formPacked {
 		c.in.reset(base64.NewDecoder(base64.StdEncoding, strings.NewReader(next.text)))
 	} else {
+		c.in.lim.InflatedBytes += int64(len(next.text)) // which has been counted
 		c.in.resetText(next.text)
 	}
 	c.begin(r.object)
-	r.inChild, r.packed = true, next.packed
+	r.inChild, r.packed = true, next.form == formPacked
 }
 
 // ascend takes note of what the child has read to its end.

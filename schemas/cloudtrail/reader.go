@@ -3,6 +3,7 @@ package cloudtrail
 import (
 	"bytes"
 	"io"
+	"strings"
 )
 
 // Reader reads the CloudTrail events of one object, whatever envelope holds
@@ -183,7 +184,7 @@ func (s *scanner) listIn() int {
 		switch {
 		case value == failed:
 			return failed
-		case !ok || notWithList[name]:
+		case !ok || notWithList[name] || carries(name):
 			return 0
 		case isList(name):
 			if at, c := s.space(value); c == '[' {
@@ -197,10 +198,10 @@ func (s *scanner) listIn() int {
 }
 
 // notWithList holds names that stand early in what holds no list of records:
-// events, EventBridge events and Fluent Bit records. Others are walked through.
+// events, items of LookupEvents and EventBridge events. Others are walked through,
+// but for those that carry something themselves: such objects are read as a whole.
 var notWithList = map[string]bool{
-	"eventVersion": true, "awsRegion": true, "userIdentity": true, "EventId": true, "digestS3Bucket": true,
-	"detail-type": true, "detail": true, "log": true, "message": true, "event": true, "Message": true, "Body": true, "body": true,
+	"eventVersion": true, "awsRegion": true, "userIdentity": true, "EventId": true, "digestS3Bucket": true, "detail-type": true,
 }
 
 // record decodes the value at the input's position.
@@ -279,9 +280,11 @@ func (r *Reader) tail(c byte) error {
 		return nil
 	}
 	var name string
+	var env envelope
 	n, err := r.scan(func(data []byte) int {
 		s := &r.dec.s
 		s.reset(data, r.dec.lim.Depth)
+		env = envelope{}
 		pos, c := s.space(0)
 		if c != '"' {
 			return s.unexpected(pos, "'}' or a name in quotes")
@@ -292,7 +295,10 @@ func (r *Reader) tail(c byte) error {
 		if pos, c = s.space(pos); c != ':' {
 			return s.unexpected(pos, "':'")
 		}
-		return s.skip(pos + 1)
+		if pos, c = s.space(pos + 1); carries(name) {
+			return env.member(s, kindRecord.field(name).act, pos, c)
+		}
+		return s.skip(pos)
 	})
 	if !err.bad() && isList(name) {
 		err = scanErr{reason: ReasonDuplicateKey, detail: "a second list of records in one object"}
@@ -300,6 +306,10 @@ func (r *Reader) tail(c byte) error {
 	if err.bad() {
 		r.mode = modeValues
 		return r.resync(err)
+	}
+	// What shippers add about the list is an object without events.
+	if len(env.carried) > 0 && (env.carried[0].form != formObject || strings.Contains(env.carried[0].text, "eventSource")) {
+		r.carried, r.read, r.childAt = append(r.carried[:0], env.carried...), 0, r.in.offset()
 	}
 	r.in.advance(n)
 	return nil

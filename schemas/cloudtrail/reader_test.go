@@ -221,3 +221,17 @@ func TestReaderAllocates(t *testing.T) {
 		}
 	}
 }
+
+// TestListAtTheBorder: the bytes at hand may end right behind the bracket of a
+// list inside a record.
+func TestListAtTheBorder(t *testing.T) {
+	rec := `{"eventVersion":"1.08","eventName":"CreateGrant","requestParameters":{"operations":["Decrypt"]},"resources":[{"ARN":"a"}]}`
+	for _, bracket := range []string{`["D`, `[{"A`} {
+		head := `{"Records":[`
+		text := head + strings.Repeat(" ", chunk-len(head)-strings.Index(rec, bracket)-1) + rec + "]}"
+		events, faults := parted(read(t, text))
+		if len(events) != 1 || len(faults) != 0 || events[0].raw != rec {
+			t.Errorf("%s: %d events, %d bad records", bracket, len(events), len(faults))
+		}
+	}
+}

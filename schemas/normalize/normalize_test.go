@@ -150,8 +150,9 @@ func TestSelf(t *testing.T) {
 
 // TestBadTime: an event without a usable time is a bad record with bounded parts.
 func TestBadTime(t *testing.T) {
-	for _, at := range []string{`null`, `""`, `"yesterday"`, `7`, `{}`, `"1970-01-01T00:00:00Z"`, `"1969-12-31T23:59:59Z"`, `"2262-01-01T00:00:00Z"`, `"` + strings.Repeat("x", 1<<20) + `"`} {
-		text := strings.Replace(kms("Decrypt", ""), `"2026-03-02T09:00:00Z"`, at, 1)
+	for _, at := range []string{`null`, `""`, `"yesterday"`, `7`, `{}`, `"1970-01-01T00:00:00Z"`, `"1969-12-31T23:59:59Z"`, `"2262-01-01T00:00:00Z"`, `"` + strings.Repeat("x", 100<<10) + `"`} {
+		filler := `,"filler":"` + strings.Repeat("y", 1<<20) + `"`
+		text := strings.Replace(kms("Decrypt", filler), `"2026-03-02T09:00:00Z"`, at, 1)
 		all := normalizeAll(t, "o", []byte(text))
 		if len(all) != 1 || all[0].bad == nil {
 			t.Errorf("%.40s: %d results", at, len(all))

@@ -175,7 +175,7 @@ func (n *Normalizer) knownKey(ev *cloudtrail.Event, class Class, rec *otellog.Re
 
 // writeARN is arn, and keeps what it writes for knownKey.
 func (n *Normalizer) writeARN(ev *cloudtrail.Event, class Class, o Outcome, rec *otellog.Record) {
-	if n.direct == nil || !plain(ev, class) || !isKey(n.keys[0]) {
+	if n.direct == nil || !plain(ev, class) || !isKey(n.keys[0]) || isAlias(n.keys[0]) {
 		n.arn(ev, o, rec)
 		return
 	}

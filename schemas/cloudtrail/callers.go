@@ -65,7 +65,7 @@ func (d *Decoder) keep(c *caller, k kind, pos int, ev *Event) int {
 	c.raw = c.raw[:0]
 	if d.noting && end != failed && end-pos <= maxCaller {
 		if c.found == nil { // room for most, so that the next one here takes no more
-			c.raw, c.found = make([]byte, 0, 2<<10), make([]finding, 0, 24)
+			c.raw, c.found = make([]byte, 0, 1152), make([]finding, 0, 24)
 		}
 		c.raw = append(c.raw, d.s.data[pos:end]...)
 		c.found = append(c.found[:0], d.found...)

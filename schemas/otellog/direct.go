@@ -161,7 +161,7 @@ type Block struct{ wire []byte }
 // Keep makes b a copy of the attributes added to r since from. r must be direct.
 func (r *Record) Keep(b *Block, from Run) {
 	if b.wire == nil { // room for most, so that keeping another takes no more
-		b.wire = make([]byte, 0, 1<<10)
+		b.wire = make([]byte, 0, 640)
 	}
 	b.wire = append(b.wire[:0], r.enc.wire[from:]...)
 }

@@ -99,19 +99,14 @@ func entity(rec *otellog.Record, e wire.Entity, bound string, start, end int64) 
 
 // resource takes account and region from the entity's ARNs, where it has any.
 func resource(rec *otellog.Record, e wire.Entity) {
-	add := func(key, value string) {
-		if value != "" {
-			rec.Resource = append(rec.Resource, otellog.Attr{Key: key, Kind: otellog.KindString, Str: value})
-		}
-	}
-	add(semconv.CloudProvider, "aws")
+	rec.Where(semconv.CloudProvider, "aws")
 	arn := e.KeyARN
 	if e.Scope == wire.ScopePrincipal || arn == normalize.NoEntity {
 		arn = e.Principal
 	}
-	add(semconv.CloudAccountID, normalize.ARNAccount(arn))
+	rec.Where(semconv.CloudAccountID, normalize.ARNAccount(arn))
 	if p := strings.SplitN(arn, ":", 5); len(p) == 5 {
-		add(semconv.CloudRegion, p[3])
+		rec.Where(semconv.CloudRegion, p[3])
 	}
 }
 

@@ -128,16 +128,6 @@ const (
 	highs = 0x8080808080808080
 )
 
-// special returns a mask whose high bits mark the bytes of x that end a run of
-// plain string characters: quote, backslash, control, non-ASCII. Bits above the
-// first marked byte may be wrong (borrows); the lowest one is exact. A byte of 0
-// to 0x80 has its high bit set after taking 1 only if it was 0; others are marked
-// for being above 0x7f, as x itself is.
-func special(x uint64) uint64 {
-	quote, slash := x^(ones*'"'), x^(ones*'\\')
-	return ((quote - ones) | (slash - ones) | (x - ones*0x20) | x) & highs
-}
-
 // load returns the eight bytes at i, the first one lowest. The caller has made
 // sure that they exist: the compiler does not see it and would check again.
 func load(data []byte, i int) uint64 {
@@ -155,10 +145,10 @@ func (s *scanner) str(pos int) (string, int) {
 	return s.unusual(start, i)
 }
 
-// unusual goes on with a string that has other than plain ASCII characters from
-// i on, or that stands less than eight bytes before the end of the data.
+// unusual goes on with a string whose plain ASCII characters end at i with
+// something else than its quote.
 func (s *scanner) unusual(start, i int) (string, int) {
-	for ascii := true; i < len(s.data); i++ {
+	for ascii := true; i < len(s.data); i = s.plain(i + 1) {
 		switch c := s.data[i]; {
 		case c == '"':
 			raw := s.data[start:i]
@@ -170,9 +160,8 @@ func (s *scanner) unusual(start, i int) (string, int) {
 			return s.escaped(start, i)
 		case c < 0x20:
 			return "", s.syntax("control character " + quoteByte(c) + " inside a string")
-		case c >= 0x80:
-			ascii = false
 		}
+		ascii = false
 	}
 	return "", s.more()
 }
@@ -184,14 +173,11 @@ func (s *scanner) escaped(start, i int) (string, int) {
 	at := len(s.scratch)
 	s.scratch = append(s.scratch, s.data[start:i]...)
 	for i < len(s.data) {
-		// The run up to the next special byte in one piece: policies are long
-		// strings with an escape at every quote.
+		// The run up to the next escape in one piece: policies are long strings with
+		// an escape at every quote.
 		from := i
-		for i+8 <= len(s.data) && special(load(s.data, i)) == 0 {
-			i += 8
-		}
-		for i < len(s.data) && s.data[i] != '"' && s.data[i] != '\\' && s.data[i] >= 0x20 {
-			i++
+		for i = s.plain(i); i < len(s.data) && s.data[i] >= 0x80; {
+			i = s.plain(i + 1)
 		}
 		s.scratch = append(s.scratch, s.data[from:i]...)
 		if i == len(s.data) {

@@ -28,8 +28,8 @@ type Options struct {
 	// keytrail.self.
 	SelfPrincipals []string
 	// Direct makes records for otellog.AppendRequest and nothing else: their
-	// attributes are encoded as they are made (see otellog.Record.Direct), which
-	// takes half the time.
+	// attributes are encoded as they are made (see otellog.Record.Direct), and what
+	// repeats is kept as it is encoded.
 	Direct bool
 }
 

@@ -75,8 +75,8 @@ const (
 //
 // A Record is made to be reused: Reset empties it and keeps its memory. Every
 // string in it may be a view into a buffer owned by whoever filled it (the
-// decoder's input); it is valid until that buffer changes. Clone makes an
-// independent copy. A Record is not safe for concurrent use.
+// decoder's input); it is valid until that buffer changes. A Record is not safe
+// for concurrent use.
 type Record struct {
 	// Resource describes where the event happened: cloud.provider,
 	// cloud.account.id, cloud.region.
@@ -89,8 +89,8 @@ type Record struct {
 	EventName string
 	// Body is the original event, byte for byte; empty when not kept.
 	Body string
-	// Attrs are the record's attributes in the order of the registry. No name
-	// stands twice.
+	// Attrs are the record's attributes. Their order means nothing; no name stands
+	// twice.
 	Attrs []Attr
 
 	// CallID is keytrail.call.id, where normalize made the record: it is needed

@@ -2,6 +2,7 @@ package kafka_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -11,6 +12,7 @@ import (
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"keytrail/processor/kafka"
@@ -125,6 +127,9 @@ func (c *cluster) holds(topic string, partition int32, want ...string) {
 func (c *cluster) committed(group, topic string, partition int32) int64 {
 	c.t.Helper()
 	offsets, err := c.adm.FetchOffsets(c.t.Context(), group)
+	if errors.Is(err, kerr.GroupIDNotFound) {
+		return -1 // its first member has not come yet
+	}
 	if err != nil {
 		c.t.Fatal(err)
 	}

@@ -1,6 +1,7 @@
 package cloudtrail
 
 import (
+	"math/bits"
 	"strings"
 	"unsafe"
 )
@@ -59,14 +60,16 @@ func (ev *Event) isEvent() bool {
 	return (ev.Name != "" || ev.Source != "" || ev.Version != "") && strings.IndexByte(ev.Source, ':') < 0
 }
 
-// reset empties ev and keeps its slices' memory and its place.
+// reset empties ev and keeps its slices' memory and its place. It is emptied
+// where it is: a literal of 2 kB would be made elsewhere and copied.
 func (ev *Event) reset() {
-	*ev = Event{
-		Object: ev.Object, Index: ev.Index, Offset: ev.Offset,
-		Resources: ev.Resources[:0], Context: ev.Context[:0], ToContext: ev.ToContext[:0],
-		Lists: EventList{GrantOperations: ev.Lists.GrantOperations[:0]},
-		env:   envelope{carried: ev.env.carried[:0]},
-	}
+	object, index, offset := ev.Object, ev.Index, ev.Offset
+	resources, context, to := ev.Resources[:0], ev.Context[:0], ev.ToContext[:0]
+	operations, carried := ev.Lists.GrantOperations[:0], ev.env.carried[:0]
+	*ev = Event{}
+	ev.Object, ev.Index, ev.Offset = object, index, offset
+	ev.Resources, ev.Context, ev.ToContext = resources, context, to
+	ev.Lists.GrantOperations, ev.env.carried = operations, carried
 }
 
 // first decodes the JSON value at the start of data, which may go on behind it,
@@ -117,7 +120,11 @@ func (d *Decoder) object(k kind, pos int, ev *Event) int {
 		n, pos = child, pos+len(child.name)+2
 		if pos+1 < len(data) && data[pos] == ':' && data[pos+1] == '"' && child.field.act == actText {
 			from := pos + 2
-			end := s.plain(from)
+			m := s.word(from)
+			end := from + bits.TrailingZeros64(m)
+			if m == 0 {
+				end = s.farther(from)
+			}
 			if end+2 < len(data) && data[end] == '"' && end-from <= d.lim.FieldBytes {
 				*(*string)(unsafe.Add(unsafe.Pointer(ev), child.field.at)) = view(data[from:end])
 				if pos = end + 1; data[pos] == ',' && data[pos+1] == '"' && !d.noting {

@@ -18,21 +18,18 @@ const markStep = 512
 
 // mark marks the next bytes of the data.
 func (s *scanner) mark() {
-	from := s.marked
+	done := len(s.marks)
+	from := 64 * done
 	to := min(from+markStep, len(s.data))
-	blocks := (to - from) / 64
-	if words := (to + 63) / 64; words > len(s.marks) {
-		s.marks = slices.Grow(s.marks, words-len(s.marks))[:words]
+	s.marks = slices.Grow(s.marks, markStep/64)[:(to+63)/64]
+	whole := (to - from) / 64
+	if whole > 0 {
+		markBlocks(s.marks[done:], s.data[from:to])
 	}
-	if blocks > 0 {
-		markBlocks(s.marks[from/64:], s.data[from:to])
-	}
-	s.marked = from + 64*blocks
-	if rest := s.data[s.marked:to]; len(rest) > 0 { // the end of the data, with blanks behind it
+	if rest := s.data[from+64*whole : to]; len(rest) > 0 { // the end of the data, with blanks behind it
 		block := blank
 		copy(block[:], rest)
-		markBlocks(s.marks[s.marked/64:], block[:])
-		s.marked += 64
+		markBlocks(s.marks[done+whole:], block[:])
 	}
 }
 
@@ -46,15 +43,34 @@ var blank = func() (b [64]byte) {
 // plain returns the place of the first byte at or behind i that ends a run of
 // plain string characters, or the end of the data.
 func (s *scanner) plain(i int) int {
+	if m := s.word(i); m != 0 {
+		return i + bits.TrailingZeros64(m)
+	}
+	return s.farther(i)
+}
+
+// word returns the marks of the bytes from i to the end of its block, the first
+// one lowest, or 0 when they are not marked yet. The compiler makes it a part of
+// its callers, which plain is too large for.
+func (s *scanner) word(i int) uint64 {
+	if w := uint(i) >> 6; w < uint(len(s.marks)) {
+		return s.marks[w] >> (uint(i) & 63)
+	}
+	return 0
+}
+
+// farther is plain for a run that does not end in the word of i.
+func (s *scanner) farther(i int) int {
 	for {
-		if i >= s.marked {
+		w := i >> 6
+		if w >= len(s.marks) {
 			if i >= len(s.data) {
 				return len(s.data)
 			}
 			s.mark()
 			continue
 		}
-		if m := s.marks[i>>6] >> (i & 63); m != 0 {
+		if m := s.marks[w] >> (i & 63); m != 0 {
 			return i + bits.TrailingZeros64(m)
 		}
 		i = i | 63 + 1

@@ -38,9 +38,8 @@ type scanner struct {
 	// keys is a stack of the names of the objects that are open, for the
 	// duplicate check of a walk; each object's part begins at its walk.base.
 	keys []string
-	// marks has a bit for each of the first marked bytes of data; see mark.
-	marks  []uint64
-	marked int
+	// marks has a bit for each byte of the part of data that is marked; see mark.
+	marks []uint64
 	// scratch holds unescaped strings of the current record. When it grows, the
 	// old memory stays alive through the strings that point to it.
 	scratch []byte
@@ -50,7 +49,7 @@ type scanner struct {
 const failed = -1
 
 func (s *scanner) reset(data []byte, maxDepth int) {
-	s.data, s.marked, s.depth, s.maxDepth, s.why = data, 0, 0, maxDepth, scanErr{}
+	s.data, s.marks, s.depth, s.maxDepth, s.why = data, s.marks[:0], 0, maxDepth, scanErr{}
 	s.keys, s.scratch = s.keys[:0], s.scratch[:0]
 }
 

@@ -124,8 +124,13 @@ func badTime(ev *cloudtrail.Event) error {
 // resource writes where the event happened. It is made per record, never per
 // file: one object of an organization's trail may hold several accounts.
 func (n *Normalizer) resource(ev *cloudtrail.Event, rec *otellog.Record) {
+	id := account(ev)
+	if n.direct != nil && !n.direct.moves(id, ev.Region) {
+		rec.SameResource()
+		return
+	}
 	rec.Where(semconv.CloudProvider, "aws")
-	rec.Where(semconv.CloudAccountID, account(ev))
+	rec.Where(semconv.CloudAccountID, id)
 	rec.Where(semconv.CloudRegion, ev.Region)
 }
 
@@ -165,12 +170,7 @@ func (n *Normalizer) call(ev *cloudtrail.Event, rec *otellog.Record) {
 	rec.String(semconv.LogRecordUID, ev.ID)
 	rec.String(semconv.ErrorType, ev.ErrorCode)
 	rec.String(semconv.AWSErrorMessage, ev.ErrorMessage)
-	if isAddress(ev.SourceIP) {
-		rec.String(semconv.ClientAddress, ev.SourceIP)
-	} else {
-		rec.String(semconv.AWSSourceService, ev.SourceIP)
-	}
-	rec.String(semconv.UserAgentOriginal, ev.UserAgent)
+	n.knownOrigin(ev, rec)
 	n.knownConnection(ev, rec)
 	rec.String(semconv.AWSRequestID, ev.RequestID)
 	rec.String(semconv.AWSSharedEventID, ev.SharedID)
@@ -198,6 +198,24 @@ func (n *Normalizer) operation(ev *cloudtrail.Event, class Class, o Outcome, rec
 	rec.String(semconv.AWSKMSOperationClass, class.String())
 	rec.String(semconv.KeytrailOutcome, o.String())
 	rec.String(semconv.KeytrailCallCopy, copyOf(ev).String())
+	if ev.Source == serviceKMS {
+		rec.String(semconv.AWSKMSAlgorithm, algorithm(ev))
+	}
+}
+
+// algorithm is the one that the call used; of ReEncrypt, the source's.
+func algorithm(ev *cloudtrail.Event) string {
+	return first(ev.Request.Algorithm, ev.Request.SourceAlgorithm)
+}
+
+// origin writes where the request came from.
+func origin(ev *cloudtrail.Event, rec *otellog.Record) {
+	if isAddress(ev.SourceIP) {
+		rec.String(semconv.ClientAddress, ev.SourceIP)
+	} else {
+		rec.String(semconv.AWSSourceService, ev.SourceIP)
+	}
+	rec.String(semconv.UserAgentOriginal, ev.UserAgent)
 }
 
 // connection writes what carried the request.
@@ -284,8 +302,12 @@ func (n *Normalizer) keytrail(ev *cloudtrail.Event, principal string, rec *otell
 	rec.String(semconv.KeytrailCallID, rec.CallID)
 	rec.String(semconv.KeytrailVia, via(ev, principal))
 	if caller := ev.Identity.Account; n.owner != "" && caller != "" {
-		second := ARNAccount(n.keys[1])
-		rec.Bool(semconv.KeytrailCrossAccount, n.owner != caller || second != "" && second != caller)
+		foreign := n.owner != caller
+		if n.keys[1] != "" {
+			second := ARNAccount(n.keys[1])
+			foreign = foreign || second != "" && second != caller
+		}
+		rec.Bool(semconv.KeytrailCrossAccount, foreign)
 	}
 	rec.String(semconv.KeytrailObject, ev.Object)
 	rec.Int(semconv.KeytrailObjectIndex, int64(ev.Index))

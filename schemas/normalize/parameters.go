@@ -27,9 +27,15 @@ func (n *Normalizer) parameters(ev *cloudtrail.Event, rec *otellog.Record) {
 	number(rec, semconv.AWSKMSRotationPeriodDays, q.RotationPeriodDays)
 	rec.String(semconv.AWSKMSKeyPreviousMaterialID, s.PreviousMaterialID)
 	rec.String(semconv.AWSKMSCustomKeyStoreID, first(q.CustomKeyStoreID, p.CustomKeyStoreID, x.CustomKeyStoreID))
-	rec.String(semconv.AWSKMSAlgorithm, first(q.Algorithm, q.SourceAlgorithm))
 	boolean(rec, semconv.AWSKMSDryRun, q.DryRun)
-	n.encryptionContext(ev, rec)
+	rec.Map(semconv.AWSKMSEncryptionContext, n.pairsOf(ev.Context))
+	rec.Map(semconv.AWSKMSDestinationEncryptionContext, n.pairsOf(ev.ToContext))
+	class, object := contextOf(ev.Context)
+	if class == ContextNone {
+		class, object = contextOf(ev.ToContext)
+	}
+	rec.String(semconv.AWSKMSEncryptionContextClass, class.String())
+	rec.String(semconv.AWSKMSEncryptionContextObject, object)
 	n.grant(ev, rec)
 	if q.Policy != "" {
 		rec.Bool(semconv.AWSKMSPolicyPublic, publicPolicy(q.Policy))
@@ -55,23 +61,10 @@ func number(rec *otellog.Record, key, text string) {
 	}
 }
 
-func (n *Normalizer) encryptionContext(ev *cloudtrail.Event, rec *otellog.Record) {
-	rec.Map(semconv.AWSKMSEncryptionContext, n.pairsOf(ev.Context))
-	class, object := contextOf(ev.Context)
-	if len(ev.ToContext) > 0 {
-		rec.Map(semconv.AWSKMSDestinationEncryptionContext, n.pairsOf(ev.ToContext))
-		if class == ContextNone {
-			class, object = contextOf(ev.ToContext)
-		}
-	}
-	rec.String(semconv.AWSKMSEncryptionContextClass, class.String())
-	rec.String(semconv.AWSKMSEncryptionContextObject, object)
-}
-
 func (n *Normalizer) pairsOf(list []cloudtrail.KV) []otellog.Attr {
 	from := len(n.pairs)
-	for _, kv := range list {
-		n.pairs = append(n.pairs, otellog.Attr{Key: kv.Key, Kind: otellog.KindString, Str: kv.Value})
+	for i := range list {
+		n.pairs = otellog.AppendPair(n.pairs, list[i].Key, list[i].Value)
 	}
 	return n.pairs[from:]
 }
@@ -103,7 +96,7 @@ func (n *Normalizer) attestation(a *cloudtrail.Attestation, rec *otellog.Record)
 		{"8", a.PCR8}, {"9", a.PCR9}, {"16", a.PCR16}, {"23", a.PCR23},
 	} {
 		if r.digest != "" {
-			n.pairs = append(n.pairs, otellog.Attr{Key: r.number, Kind: otellog.KindString, Str: r.digest})
+			n.pairs = otellog.AppendPair(n.pairs, r.number, r.digest)
 		}
 	}
 	rec.Map(semconv.AWSKMSAttestationPcrs, n.pairs[from:])

@@ -15,9 +15,23 @@ import (
 
 // direct is what a Normalizer keeps for records that are only encoded.
 type direct struct {
-	enc                           otellog.Encoder
-	callers                       [cloudtrail.CallerPlaces]known
-	operations, connections, keys [places]shared
+	enc                                    otellog.Encoder
+	callers                                [cloudtrail.CallerPlaces]known
+	operations, origins, connections, keys [places]shared
+
+	place           []byte // account and region of the last record, which these are
+	account, region string
+}
+
+// moves tells whether an event happened elsewhere than the one before, and keeps
+// where it did.
+func (d *direct) moves(account, region string) bool {
+	if len(d.place) > 0 && account == d.account && region == d.region {
+		return false
+	}
+	d.account, d.region = account, region
+	d.place = own(own(append(d.place[:0], ' '), &d.account), &d.region)
+	return true
 }
 
 // known is a caller.
@@ -31,11 +45,14 @@ type known struct {
 
 // places is how many runs of a sort are kept, each in the place that a hash of
 // its values chooses: 256 of about 1 kB for each sort.
-const places = 256
+const places = 512
 
-// values are what a run is made of: up to six texts, and small numbers in one.
+// texts is the most texts that a run is made of.
+const texts = 7
+
+// values are what a run is made of: texts, and small numbers in one.
 type values struct {
-	text   [6]string
+	text   [texts]string
 	number int
 }
 
@@ -74,7 +91,7 @@ func (s *shared) keep(of *values, rec *otellog.Record, from otellog.Run) {
 }
 
 // place returns where the run whose values have the given hash is kept.
-func place(table *[places]shared, hash uint64) *shared { return &table[hash>>56%places] }
+func place(table *[places]shared, hash uint64) *shared { return &table[hash>>32%places] }
 
 // own appends a string to memory and makes it a view of that.
 func own(memory []byte, s *string) []byte {
@@ -87,16 +104,17 @@ func own(memory []byte, s *string) []byte {
 // mix adds a string's length and its first and last bytes to a hash.
 func mix(hash uint64, s string) uint64 {
 	const odd = 0x9e3779b97f4a7c15
-	hash += uint64(len(s))
+	word := uint64(0)
 	if len(s) >= 8 {
 		b := []byte(s) // not copied: it does not leave this function
-		hash += binary.LittleEndian.Uint64(b) + 31*binary.LittleEndian.Uint64(b[len(b)-8:])
+		word = binary.LittleEndian.Uint64(b) + 31*binary.LittleEndian.Uint64(b[len(b)-8:])
 	} else {
 		for i := range len(s) {
-			hash = hash<<8 + uint64(s[i])
+			word = word<<8 + uint64(s[i])
 		}
 	}
-	return hash * odd
+	hash = (hash + uint64(len(s)) + word) * odd
+	return hash ^ hash>>32 // the low bits of a product know nothing of the high ones
 }
 
 func (n *Normalizer) knownOperation(ev *cloudtrail.Event, o Outcome, rec *otellog.Record) Class {
@@ -105,10 +123,12 @@ func (n *Normalizer) knownOperation(ev *cloudtrail.Event, o Outcome, rec *otello
 		n.operation(ev, class, o, rec)
 		return class
 	}
-	of := values{[6]string{ev.Name, ev.Version, ev.Type, ev.Category, ev.APIVersion, ev.Source},
+	of := values{[texts]string{ev.Name, ev.Version, ev.Type, ev.Category, ev.APIVersion, ev.Source, algorithm(ev)},
 		int(ev.ReadOnly) | int(ev.Management)<<2 | int(o)<<4 | int(copyOf(ev))<<6}
-	s := place(&n.direct.operations, mix(mix(uint64(of.number), ev.Name), ev.Version))
-	if s.is(&of, 6) {
+	// Of the other texts the length tells enough: they may be missing.
+	hash := uint64(of.number + len(ev.Type)<<16 + len(ev.Category)<<24 + len(ev.APIVersion)<<32 + len(of.text[6])<<40)
+	s := place(&n.direct.operations, mix(mix(hash, ev.Name), ev.Version))
+	if s.is(&of, texts) {
 		rec.Block(&s.run)
 		return s.class
 	}
@@ -119,13 +139,29 @@ func (n *Normalizer) knownOperation(ev *cloudtrail.Event, o Outcome, rec *otello
 	return s.class
 }
 
+func (n *Normalizer) knownOrigin(ev *cloudtrail.Event, rec *otellog.Record) {
+	if n.direct == nil {
+		origin(ev, rec)
+		return
+	}
+	of := values{text: [texts]string{ev.SourceIP, ev.UserAgent}}
+	s := place(&n.direct.origins, mix(mix(0, ev.UserAgent), ev.SourceIP))
+	if s.is(&of, 2) {
+		rec.Block(&s.run)
+		return
+	}
+	from := rec.Run()
+	origin(ev, rec)
+	s.keep(&of, rec, from)
+}
+
 func (n *Normalizer) knownConnection(ev *cloudtrail.Event, rec *otellog.Record) {
 	t := &ev.TLS
 	if n.direct == nil || t.Host == "" {
 		connection(t, rec)
 		return
 	}
-	of := values{text: [6]string{t.Host, t.Version, t.Cipher, t.KeyExchange}}
+	of := values{text: [texts]string{t.Host, t.Version, t.Cipher, t.KeyExchange}}
 	s := place(&n.direct.connections, mix(mix(uint64(len(t.KeyExchange)), t.Host), t.Cipher))
 	if s.is(&of, 4) {
 		rec.Block(&s.run)
@@ -163,7 +199,7 @@ func (n *Normalizer) knownKey(ev *cloudtrail.Event, class Class, rec *otellog.Re
 	if n.direct == nil || len(ev.Resources) != 1 || !plain(ev, class) || q.AliasName != "" || q.SourceKeyID != "" || isAlias(q.KeyID) {
 		return false
 	}
-	of := values{text: [6]string{ev.Resources[0].ARN}}
+	of := values{text: [texts]string{ev.Resources[0].ARN}}
 	s := place(&n.direct.keys, mix(0, of.text[0]))
 	if of.text[0] == "" || !s.is(&of, 1) {
 		return false
@@ -182,7 +218,7 @@ func (n *Normalizer) writeARN(ev *cloudtrail.Event, class Class, o Outcome, rec 
 	from := rec.Run()
 	n.arn(ev, o, rec)
 	s := place(&n.direct.keys, mix(0, n.keys[0]))
-	s.keep(&values{text: [6]string{n.keys[0]}}, rec, from)
+	s.keep(&values{text: [texts]string{n.keys[0]}}, rec, from)
 	s.owner = ARNAccount(s.of.text[0])
 }
 

@@ -12,9 +12,8 @@ type Encoder struct {
 	wire  []byte // the attributes of the current record, as LogRecord fields
 	names [256]framedName
 
-	resource []byte   // the last record's resource, as it is encoded
-	values   []string // its names and values
-	text     []byte   // holds them
+	resource []byte // the attributes of a record's resource, as Resource fields
+	stale    bool   // it is an earlier record's
 }
 
 // framedName is an attribute's name as it stands in the encoding: its tag and
@@ -27,12 +26,31 @@ type framedName struct {
 }
 
 // Direct makes r encode attributes into e as they are added, from now until r is
-// reset: Attrs, and what reads it, see none of them. Names must be constants,
-// because e knows them by their place in memory. AppendRequest of r is valid
-// until e is used for the next record.
+// reset: Attrs and Resource, and what reads them, see none of them. Names must be
+// constants, because e knows them by their place in memory. AppendRequest of r is
+// valid until e is used for the next record.
 func (r *Record) Direct(e *Encoder) {
-	e.wire = e.wire[:0]
+	e.wire, e.stale = e.wire[:0], true
 	r.enc = e
+}
+
+// SameResource gives r the resource of the record for which e was used before: most
+// records happened where the one before did. r must be direct.
+func (r *Record) SameResource() { r.enc.stale = false }
+
+// where appends a string to the resource.
+func (e *Encoder) where(key, value string) {
+	if e.stale {
+		e.resource, e.stale = e.resource[:0], false
+	}
+	e.resource = appendAttr(e.resource, tagAttributes, &Attr{Key: key, Kind: KindString, Str: value})
+}
+
+func (e *Encoder) appendResource(dst []byte) []byte {
+	if e.stale {
+		return appendLen(dst, tagResource, 0)
+	}
+	return append(appendLen(dst, tagResource, len(e.resource)), e.resource...)
 }
 
 // frame returns how key is framed, or nil when it is too long to be.
@@ -168,35 +186,3 @@ func (r *Record) Keep(b *Block, from Run) {
 
 // Block appends the attributes of b. r must be direct.
 func (r *Record) Block(b *Block) { r.enc.wire = append(r.enc.wire, b.wire...) }
-
-// appendResource appends a resource message. Most records have the resource of
-// the one before.
-func (e *Encoder) appendResource(dst []byte, attrs []Attr) []byte {
-	if len(attrs) == 0 || len(e.values) != 2*len(attrs) {
-		return e.newResource(dst, attrs)
-	}
-	for i := range attrs {
-		if attrs[i].Kind != KindString || e.values[2*i] != attrs[i].Key || e.values[2*i+1] != attrs[i].Str {
-			return e.newResource(dst, attrs)
-		}
-	}
-	return append(dst, e.resource...)
-}
-
-func (e *Encoder) newResource(dst []byte, attrs []Attr) []byte {
-	from := len(dst)
-	dst = appendResource(dst, attrs)
-	e.resource, e.values, e.text = append(e.resource[:0], dst[from:]...), e.values[:0], e.text[:0]
-	for i := range attrs {
-		if attrs[i].Kind != KindString {
-			e.values = e.values[:0]
-			break
-		}
-		for _, s := range [...]string{attrs[i].Key, attrs[i].Str} {
-			from := len(e.text)
-			e.text = append(e.text, s...)
-			e.values = append(e.values, view(e.text[from:]))
-		}
-	}
-	return dst
-}

@@ -49,7 +49,11 @@ func TestDirect(t *testing.T) {
 
 		direct.Reset()
 		direct.Direct(&enc)
-		direct.Resource = append(direct.Resource, plain.Resource...)
+		if round%2 == 0 { // the account changes every other time
+			direct.Where("account", plain.Resource[0].Str)
+		} else {
+			direct.SameResource()
+		}
 		direct.String("before", "1")
 		run := direct.Run()
 		fill(&direct, round)
@@ -58,13 +62,13 @@ func TestDirect(t *testing.T) {
 		if got := otellog.AppendRequest(nil, &direct); !bytes.Equal(got, want) {
 			t.Fatalf("round %d: the direct record is encoded otherwise", round)
 		}
-		if len(direct.Attrs) != 0 {
-			t.Errorf("a direct record has %d attributes", len(direct.Attrs))
+		if len(direct.Attrs)+len(direct.Resource) != 0 {
+			t.Errorf("a direct record has attributes: %v, %v", direct.Attrs, direct.Resource)
 		}
 
 		again.Reset()
 		again.Direct(&other)
-		again.Resource = append(again.Resource, plain.Resource...)
+		again.Where("account", plain.Resource[0].Str)
 		again.Time, again.Body = plain.Time, plain.Body
 		again.String("before", "1")
 		again.Block(&block)
@@ -72,6 +76,12 @@ func TestDirect(t *testing.T) {
 		if got := otellog.AppendRequest(nil, &again); !bytes.Equal(got, want) {
 			t.Fatalf("round %d: the kept run is encoded otherwise", round)
 		}
+	}
+	direct.Reset()
+	plain.Reset()
+	direct.Direct(&enc)
+	if got, want := otellog.AppendRequest(nil, &direct), otellog.AppendRequest(nil, &plain); !bytes.Equal(got, want) {
+		t.Errorf("a record without a resource is encoded with one: %q, want %q", got, want)
 	}
 	direct.Reset()
 	direct.String("name", "value")

@@ -55,7 +55,7 @@ func AppendRequest(dst []byte, r *Record) []byte {
 	var logs, scope, record int
 	dst, logs = begin(dst, tagResourceLogs)
 	if r.enc != nil {
-		dst = r.enc.appendResource(dst, r.Resource)
+		dst = r.enc.appendResource(dst)
 	} else {
 		dst = appendResource(dst, r.Resource)
 	}

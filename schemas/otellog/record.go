@@ -144,10 +144,15 @@ func (r *Record) text(key, value string) {
 
 // Where appends a string to the resource, unless it is empty.
 func (r *Record) Where(key, value string) {
-	if value != "" {
-		a := grow(&r.Resource, key, KindString)
-		a.Str, a.Int = value, 0
+	if value == "" {
+		return
 	}
+	if r.enc != nil {
+		r.enc.where(key, value)
+		return
+	}
+	a := grow(&r.Resource, key, KindString)
+	a.Str, a.Int = value, 0
 }
 
 // Bool appends a boolean attribute.
@@ -195,6 +200,14 @@ func (r *Record) Strings(key string, values []string) {
 		a := grow(&r.Attrs, key, KindStrings)
 		a.Str, a.Int, a.Strs = "", 0, values
 	}
+}
+
+// AppendPair appends an entry of a map of strings to list. It reuses the memory
+// behind the list's end, in which only attributes may stand.
+func AppendPair(list []Attr, key, value string) []Attr {
+	a := grow(&list, key, KindString)
+	a.Str, a.Int = value, 0
+	return list
 }
 
 // Map appends a map of strings, which r keeps without copying it; entries must

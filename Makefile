@@ -8,7 +8,7 @@ FUZZTIME ?= 30s
 STATICCHECK ?= honnef.co/go/tools/cmd/staticcheck@v0.8.2
 
 .NOTPARALLEL:
-.PHONY: build test race lint fuzz bench bench-check microbench demo generate check clean
+.PHONY: build test race integration lint fuzz bench bench-check microbench demo generate check clean
 
 build:
 	$(GO) build -o build/keytrail .
@@ -21,6 +21,11 @@ test:
 race:
 	$(GO) test -race -short ./processor/scan ./processor/sink/... ./processor/telemetry ./processor/kafka ./processor/stream \
 		./plugins/internal/... ./processor/source
+
+# The tests of all that speaks to Kafka, on a real one: scripts/kafka fetches it and
+# starts a broker for each test. Needs Java 17 and Maven.
+integration:
+	KEYTRAIL_KAFKA=real $(GO) test -count=1 -timeout 20m -parallel 2 ./processor/kafka ./processor/stream
 
 lint:
 	@files=$$(gofmt -l .); if [ -n "$$files" ]; then echo "gofmt would change:"; echo "$$files"; exit 1; fi
@@ -58,7 +63,7 @@ generate:
 	$(GO) generate ./schemas/...
 
 # What CI runs; the tests come last, so that their summary ends the output.
-check: lint build plugins race bench-check test
+check: lint build plugins race bench-check integration test
 
 clean:
 	rm -rf build

@@ -51,6 +51,7 @@ var layers = []layer{
 
 	{"processor/source", nil},
 	{"processor/kafka", nil}, // it knows Kafka records, and nothing of what is in them
+	{"processor/kafka/kafkatest", []string{"processor/kafka"}},
 	{"processor/generate", nil},
 	{"processor/internal/oracle", nil}, // the judge shares no code with the judged
 	{"processor/internal/oracle/cmd", []string{"processor/internal/oracle"}},
@@ -90,7 +91,7 @@ var testLayers = []layer{
 }
 
 // forTests are the packages that no code that ships may import, cli's included.
-var forTests = []string{"schemas/internal/schematest", "schemas/corpus", "processor/sink/sinktest", "processor/internal/oracle", "deploy/deploytest", "plugins/plugintest"}
+var forTests = []string{"schemas/internal/schematest", "schemas/corpus", "processor/kafka/kafkatest", "processor/sink/sinktest", "processor/internal/oracle", "deploy/deploytest", "plugins/plugintest"}
 
 // pure are the packages that are given everything, the time included: they import
 // nothing of impure and use nothing of clock.

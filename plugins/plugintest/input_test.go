@@ -73,7 +73,7 @@ func TestInputReadsEveryShape(t *testing.T) {
 	all := events(t)
 	dir := trail(t, shapes(t, all))
 	out := filepath.Join(t.TempDir(), "records")
-	args := append([]string{b.in, "--calls", "3000", "--records", strconv.Itoa(len(all)), "--out", out}, fast(dir)...)
+	args := append([]string{b.in, "--calls", patientCalls, "--records", strconv.Itoa(len(all)), "--out", out}, fast(dir)...)
 	r := mustRun(t, b, args...)
 	records := readRecords(t, out)
 	wantEvents(t, records, all)
@@ -101,7 +101,7 @@ func TestInputOnACoreWithoutContexts(t *testing.T) {
 	b := plugins(t)
 	all := events(t)
 	out := filepath.Join(t.TempDir(), "records")
-	mustRun(t, b, append([]string{b.in, "--old-core", "--calls", "3000", "--records", "12", "--out", out}, fast(trail(t, shapes(t, all)))...)...)
+	mustRun(t, b, append([]string{b.in, "--old-core", "--calls", patientCalls, "--records", "12", "--out", out}, fast(trail(t, shapes(t, all)))...)...)
 	wantEvents(t, readRecords(t, out), all)
 }
 
@@ -110,7 +110,7 @@ func TestInputTwoInstances(t *testing.T) {
 	all := events(t)
 	first, second := all[:4], all[4:]
 	outs := []string{filepath.Join(t.TempDir(), "1"), filepath.Join(t.TempDir(), "2")}
-	args := []string{b.in, "--calls", "3000", "--records", "4", "--out", outs[0]}
+	args := []string{b.in, "--calls", patientCalls, "--records", "4", "--out", outs[0]}
 	args = append(args, fast(trail(t, map[string]string{"a": strings.Join(first, "\n")}))...)
 	args = append(args, "--instance", "--out", outs[1])
 	args = append(args, fast(trail(t, map[string]string{"b": strings.Join(second, "\n")}))...)
@@ -122,7 +122,8 @@ func TestInputTwoInstances(t *testing.T) {
 func TestInputCheckpoint(t *testing.T) {
 	b := plugins(t)
 	all := events(t)
-	dir := trail(t, map[string]string{"a": strings.Join(all, "\n"), "bad": `{"eventName":`})
+	// The bad file is the first: the host ends with the last event of the other.
+	dir := trail(t, map[string]string{"a-bad": `{"eventName":`, "b": strings.Join(all, "\n")})
 	state := t.TempDir()
 	collect := func(settle, records, calls string) []body {
 		t.Helper()
@@ -131,8 +132,8 @@ func TestInputCheckpoint(t *testing.T) {
 			fast(dir, "checkpoint="+filepath.Join(state, "cp"), "settle="+settle)...)...)
 		return readRecords(t, out)
 	}
-	wantEvents(t, collect("1h", "12", "3000"), all) // handed over, never settled
-	wantEvents(t, collect("0", "12", "3000"), all)  // so the next run repeats it, and settles
+	wantEvents(t, collect("1h", "12", patientCalls), all) // handed over, never settled
+	wantEvents(t, collect("0", "12", patientCalls), all)  // so the next run repeats it, and settles
 	if got := collect("0", "0", "50"); len(got) != 0 {
 		t.Errorf("%d records of a file that is done", len(got))
 	}
@@ -161,7 +162,7 @@ func TestInputPausesAndStopsWithRecordsWaiting(t *testing.T) {
 	out := filepath.Join(t.TempDir(), "records")
 	collect := func(records string, more ...string) (result, []body) {
 		t.Helper()
-		r := mustRun(t, b, append(append([]string{b.in, "--calls", "3000", "--records", records, "--out", out}, more...),
+		r := mustRun(t, b, append(append([]string{b.in, "--calls", patientCalls, "--records", records, "--out", out}, more...),
 			fast(dir, checkpoint, "settle=0", "batch_bytes=64K")...)...)
 		return r, readRecords(t, out)
 	}

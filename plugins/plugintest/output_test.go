@@ -38,7 +38,7 @@ func broker(t *testing.T) *kfake.Cluster {
 // not use.
 func messages(t *testing.T, c *kfake.Cluster, topic string) []kafka.Message {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	ctx, cancel := context.WithTimeout(context.Background(), 3*time.Minute)
 	defer cancel()
 	addr := c.ListenAddrs()[0]
 	var list []kafka.Message
@@ -115,10 +115,10 @@ func TestInputToKafka(t *testing.T) {
 	b := plugins(t)
 	all := events(t)
 	records := filepath.Join(t.TempDir(), "records")
-	mustRun(t, b, append([]string{b.in, "--calls", "3000", "--records", strconv.Itoa(len(all)), "--out", records},
+	mustRun(t, b, append([]string{b.in, "--calls", patientCalls, "--records", strconv.Itoa(len(all)), "--out", records},
 		fast(trail(t, shapes(t, all)))...)...)
 	c := broker(t)
-	r := mustRun(t, b, append([]string{b.out, "--in", records}, outProps(c)...)...)
+	r := mustRun(t, b, append([]string{b.out, "--in", records}, outProps(c, patientFlush)...)...)
 	if !strings.Contains(r.out, "code 1 retries 0") {
 		t.Errorf("the host says\n%s", r.out)
 	}
@@ -160,7 +160,7 @@ func TestOutputFromManyThreads(t *testing.T) {
 	c := broker(t)
 	all := numbered(t, events(t)[0], 0, 600)
 	args := append([]string{b.out, "--threads", "8", "--flushes", "3"}, chunkFiles(t, all, 25)...)
-	mustRun(t, b, append(args, outProps(c, "compression=zstd")...)...)
+	mustRun(t, b, append(args, outProps(c, "compression=zstd", patientFlush)...)...)
 	wantDelivered(t, c, all, 3)
 }
 
@@ -177,7 +177,8 @@ func TestOutputRetriesWithoutRepeating(t *testing.T) {
 	})
 	all := numbered(t, events(t)[0], 0, 50)
 	args := append([]string{b.out}, chunkFiles(t, all, 50)...)
-	r := mustRun(t, b, append(args, outProps(c, "flush_timeout=100ms")...)...)
+	// The client pauses after each refusal, three times longer than this in all.
+	r := mustRun(t, b, append(args, outProps(c, "flush_timeout=400ms")...)...)
 	if !strings.Contains(r.out, "code 1 retries") || strings.Contains(r.out, "retries 0") {
 		t.Errorf("no flush was retried, or none was taken:\n%s", r.out)
 	}
@@ -189,7 +190,7 @@ func TestOutputHostileChunks(t *testing.T) {
 	c := broker(t)
 	all := numbered(t, events(t)[0], 0, 2)
 	args := append([]string{b.out, "--hostile"}, chunkFiles(t, all, 2)...)
-	r := mustRun(t, b, append(args, outProps(c)...)...)
+	r := mustRun(t, b, append(args, outProps(c, patientFlush)...)...)
 	if strings.Contains(r.stderr, "panicked") || !strings.Contains(r.out, " retried 0\n") {
 		t.Errorf("a hostile chunk panicked or was not taken:\n%s\n%s", r.out, r.stderr)
 	}

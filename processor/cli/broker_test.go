@@ -36,7 +36,7 @@ func startBroker(t *testing.T) *broker {
 		t.Fatal(err)
 	}
 	b := &broker{address: e.Brokers()[0], transport: &segmentio.Transport{MetadataTTL: 200 * time.Millisecond}}
-	b.client = &segmentio.Client{Addr: segmentio.TCP(b.address), Transport: b.transport, Timeout: 30 * time.Second}
+	b.client = &segmentio.Client{Addr: segmentio.TCP(b.address), Transport: b.transport, Timeout: patience}
 	t.Cleanup(func() {
 		b.transport.CloseIdleConnections()
 		e.Close()

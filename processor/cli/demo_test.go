@@ -14,25 +14,26 @@ import (
 	"strings"
 	"syscall"
 	"testing"
-	"time"
 )
 
-// small is a demo that ends soon.
-var small = []string{"demo", "--events", "4000", "--pace", "1s"}
+// small is a demo that ends soon, and never before its trail does.
+var small = []string{"demo", "--events", "4000", "--pace", "1s", "--for", "10m"}
 
 // saying waits until the process has printed text.
 func (p *process) saying(t *testing.T, text string) {
 	t.Helper()
 	until(t, fmt.Sprintf("it says %q", text), func() bool {
-		if strings.Contains(p.stdout.String(), text) {
-			return true
-		}
+		ended := false // asked first: after the end all that it said is there
 		select {
 		case <-p.done:
-			t.Fatalf("it ended without saying %q:\n%s", text, p.stdout.String())
+			ended = true
 		default:
 		}
-		return false
+		said := strings.Contains(p.stdout.String(), text)
+		if ended && !said {
+			t.Fatalf("it ended without saying %q:\n%s", text, p.stdout.String())
+		}
+		return said
 	})
 }
 
@@ -56,7 +57,7 @@ func TestDemo(t *testing.T) {
 	if len(addresses) < 2 {
 		t.Errorf("it listens on %v only, not on the broker's and the SIEM's address", addresses)
 	}
-	o := outcome{p.code(t, 55*time.Second), p.stdout.String(), p.stderr.String()}
+	o := outcome{p.code(t), p.stdout.String(), p.stderr.String()}
 	o.wants(t, 0)
 	if o.stderr != "" {
 		t.Errorf("errors: %s", o.stderr)
@@ -185,7 +186,7 @@ func TestDemoInterrupted(t *testing.T) {
 		p := start(t, nil, nil, "demo", "--events", "20000", "--pace", "30s")
 		p.saying(t, when)
 		p.signal(t, syscall.SIGINT)
-		o := outcome{code: p.code(t, 20*time.Second), stderr: p.stderr.String()}
+		o := outcome{code: p.code(t), stderr: p.stderr.String()}
 		o.wants(t, 1, "keytrail: interrupted")
 		p.leavesNothing(t)
 	}
@@ -198,13 +199,13 @@ func TestDemoBrokenPipe(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	p := start(t, nil, out, "demo", "--events", "4000", "--pace", "30s")
+	p := start(t, nil, out, "demo", "--events", "4000", "--pace", "2h", "--for", "3h")
 	out.Close()
 	if _, err := bufio.NewReader(stdout).ReadString('\n'); err != nil {
 		t.Error(err)
 	}
 	stdout.Close()
-	o := outcome{code: p.code(t, 20*time.Second), stderr: p.stderr.String()}
+	o := outcome{code: p.code(t), stderr: p.stderr.String()}
 	o.wants(t, 0)
 	p.leavesNothing(t)
 }

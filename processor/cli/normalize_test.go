@@ -125,7 +125,7 @@ func TestNormalizeBrokenPipe(t *testing.T) {
 			t.Error(err)
 		}
 		stdout.Close()
-		o := outcome{code: p.code(t, time.Minute), stderr: p.stderr.String()}
+		o := outcome{code: p.code(t), stderr: p.stderr.String()}
 		o.wants(t, 0)
 		if o.stderr != "" {
 			t.Errorf("it said %q", o.stderr)

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"math"
 	"os"
 	"path/filepath"
 	"strings"
@@ -158,8 +159,9 @@ func flood(w io.WriteCloser, n int, all chan<- struct{}) {
 // more than fit into memory: the rest of the calls goes to temporary files.
 const spilled = 1_100_000
 
-// longScan starts a scan of a pipe and waits until it has temporary files.
-func longScan(t *testing.T, args ...string) (p *process, all chan struct{}, stdout *os.File) {
+// longScan starts a scan of a pipe with n records and waits until it has
+// temporary files.
+func longScan(t *testing.T, n int, args ...string) (p *process, all chan struct{}, stdout *os.File) {
 	t.Helper()
 	in, feed, err := os.Pipe()
 	if err != nil {
@@ -174,7 +176,7 @@ func longScan(t *testing.T, args ...string) (p *process, all chan struct{}, stdo
 	in.Close()
 	out.Close()
 	all = make(chan struct{})
-	go flood(feed, spilled, all)
+	go flood(feed, n, all)
 	until(t, "the scan has temporary files", func() bool {
 		found, err := filepath.Glob(filepath.Join(p.tmp, "keytrail-scan-*", "*"))
 		return err == nil && len(found) > 0
@@ -184,9 +186,9 @@ func longScan(t *testing.T, args ...string) (p *process, all chan struct{}, stdo
 
 func TestScanInterrupted(t *testing.T) {
 	heavy(t)
-	p, _, _ := longScan(t)
+	p, _, _ := longScan(t, math.MaxInt) // without end, so that nothing else ends it
 	p.signal(t, syscall.SIGINT)
-	o := outcome{code: p.code(t, 10*time.Second), stderr: p.stderr.String()}
+	o := outcome{code: p.code(t), stderr: p.stderr.String()}
 	o.wants(t, 1, "keytrail: interrupted")
 	if strings.Contains(o.stderr, "dead letter") {
 		t.Errorf("the interruption became a dead letter:\n%s", o.stderr)
@@ -198,13 +200,13 @@ func TestScanInterrupted(t *testing.T) {
 // temporary files are gone.
 func TestScanBrokenPipe(t *testing.T) {
 	heavy(t)
-	p, all, stdout := longScan(t, "--window", "1m")
+	p, all, stdout := longScan(t, spilled, "--window", "1m")
 	stdout.Close()
 	select {
 	case <-all:
 	case <-p.done:
 	}
-	o := outcome{code: p.code(t, time.Minute), stderr: p.stderr.String()}
+	o := outcome{code: p.code(t), stderr: p.stderr.String()}
 	o.wants(t, 0)
 	p.leavesNothing(t)
 }
@@ -222,7 +224,7 @@ func TestInterruptedWithoutInput(t *testing.T) {
 		in.Close()
 		until(t, command+" has begun", func() bool { _, err := os.Stat(letters); return err == nil })
 		p.signal(t, syscall.SIGTERM)
-		o := outcome{code: p.code(t, 10*time.Second), stderr: p.stderr.String()}
+		o := outcome{code: p.code(t), stderr: p.stderr.String()}
 		o.wants(t, 1, "keytrail: interrupted")
 	}
 }
@@ -237,7 +239,7 @@ func TestFullDisk(t *testing.T) {
 	at := time.Date(2026, 1, 5, 0, 0, 0, 0, time.UTC)
 	for _, command := range []string{"scan - --windows all", "normalize -", "schema " + windowEvent, "version", "help", "config print", "demo --events 100 --pace 0"} {
 		p := start(t, strings.NewReader(event("a", "u", at)), full, strings.Fields(command)...)
-		o := outcome{code: p.code(t, time.Minute), stderr: p.stderr.String()}
+		o := outcome{code: p.code(t), stderr: p.stderr.String()}
 		o.wants(t, 1, "keytrail: cannot write to standard output: ", "no space left")
 		p.leavesNothing(t)
 	}

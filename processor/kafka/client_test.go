@@ -19,8 +19,8 @@ import (
 
 func TestEnsureTopicsCreatesAndKeeps(t *testing.T) {
 	c := start(t)
-	compact, hour := "compact", "3600000"
-	if _, err := c.adm.CreateTopic(t.Context(), 3, 1, map[string]*string{"cleanup.policy": &compact}, "a"); err != nil {
+	bytes, hour := "2000000", "3600000"
+	if _, err := c.adm.CreateTopic(t.Context(), 3, 1, map[string]*string{"max.message.bytes": &bytes}, "a"); err != nil {
 		t.Fatal(err)
 	}
 	c.produce("a", 2, "kept")
@@ -43,7 +43,7 @@ func TestEnsureTopicsCreatesAndKeeps(t *testing.T) {
 			}
 		}
 	}
-	if settings["a cleanup.policy"] != compact || settings["a retention.ms"] == hour || settings["b retention.ms"] != hour {
+	if settings["a max.message.bytes"] != bytes || settings["a retention.ms"] == hour || settings["b retention.ms"] != hour {
 		t.Errorf("settings %v", settings)
 	}
 }

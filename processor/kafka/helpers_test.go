@@ -16,14 +16,15 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"keytrail/processor/kafka"
+	"keytrail/processor/kafka/kafkatest"
 )
 
 func quiet() *slog.Logger { return slog.New(slog.NewTextHandler(io.Discard, nil)) }
 
-// cluster is an embedded broker with a client to look into it.
+// cluster is a broker with a client to look into it.
 type cluster struct {
 	t      *testing.T
-	broker *kafka.Embedded
+	broker kafkatest.Broker
 	cfg    kafka.Config
 	adm    *kadm.Client
 	cl     *kgo.Client
@@ -36,15 +37,10 @@ const patience = 60 * time.Second
 func start(t *testing.T) *cluster {
 	t.Helper()
 	t.Parallel() // the tests wait more than they work
-	b, err := kafka.StartEmbedded("", quiet())
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(b.Close)
-	return connect(t, b)
+	return connect(t, kafkatest.Start(t))
 }
 
-func connect(t *testing.T, b *kafka.Embedded) *cluster {
+func connect(t *testing.T, b kafkatest.Broker) *cluster {
 	t.Helper()
 	c := &cluster{t: t, broker: b, cfg: kafka.Config{Brokers: b.Brokers(), ClientID: "test", Log: quiet()}}
 	var err error
@@ -127,8 +123,8 @@ func (c *cluster) holds(topic string, partition int32, want ...string) {
 func (c *cluster) committed(group, topic string, partition int32) int64 {
 	c.t.Helper()
 	offsets, err := c.adm.FetchOffsets(c.t.Context(), group)
-	if errors.Is(err, kerr.GroupIDNotFound) {
-		return -1 // its first member has not come yet
+	if errors.Is(err, kerr.GroupIDNotFound) || errors.Is(err, kerr.CoordinatorNotAvailable) {
+		return -1 // its first member has not come yet, or is the first of the broker
 	}
 	if err != nil {
 		c.t.Fatal(err)

@@ -44,7 +44,8 @@ type Transact struct {
 	// LargeTopic is made with max.message.bytes of MaxBatchBytes; "" for none.
 	LargeTopic string
 	// GiveUp is how long the stage tries without one successful commit or poll
-	// before it ends with an error, for the process to be started again.
+	// before it ends with an error, for the process to be started again; more than
+	// tickEvery, which is how often an idle stage asks.
 	GiveUp time.Duration
 }
 
@@ -65,7 +66,7 @@ func (t *Transact) Run(ctx context.Context, p Processor) error {
 	lastGood := time.Now()
 	for wait := 200 * time.Millisecond; ; wait = min(2*wait, 10*time.Second) {
 		began := time.Now()
-		good, err := t.session(ctx, p, log)
+		good, err := t.session(ctx, p, log) // good stays zero without any success
 		var fatal *processorError
 		switch {
 		case ctx.Err() != nil:
@@ -112,6 +113,7 @@ type session struct {
 	open bool
 
 	tick time.Time // of the last output without records
+	good time.Time // of the last proof that Kafka is there: a commit, or a word of the group's coordinator
 
 	mu          sync.Mutex // guards what the client's callbacks report
 	changes     []change
@@ -158,13 +160,17 @@ func (t *Transact) session(ctx context.Context, p Processor, log *slog.Logger) (
 	}
 	defer s.gts.Close()
 	defer s.dropAll()
+	began := time.Now()
 	for ctx.Err() == nil {
 		if err := s.transaction(ctx); err != nil {
-			return good, err
+			return s.good, err
 		}
-		good = time.Now()
+		// Without brokers the client goes on trying, and finds no records: that is no error.
+		if time.Since(began) > t.GiveUp && time.Since(s.good) > t.GiveUp {
+			return s.good, errors.New("the group's coordinator does not answer")
+		}
 	}
-	return good, nil
+	return s.good, nil
 }
 
 func (s *session) note(assigned bool, partitions []int32) {
@@ -218,6 +224,8 @@ func (s *session) dropAll() {
 // without records commits none, and a process that was paused for longer than
 // the session may be alone in believing that it owns anything.
 func (s *session) holds(ctx context.Context) bool {
+	ctx, cancel := context.WithTimeout(ctx, min(10*time.Second, s.t.GiveUp))
+	defer cancel()
 	s.mu.Lock()
 	req := kmsg.NewPtrHeartbeatRequest()
 	req.Group, req.MemberID, req.Generation = s.t.Group, s.member, s.generation
@@ -226,7 +234,11 @@ func (s *session) holds(ctx context.Context) bool {
 		return false
 	}
 	resp, err := req.RequestWith(ctx, s.gts.Client())
-	return err == nil && resp.ErrorCode == 0
+	if err != nil || resp.ErrorCode != 0 {
+		return false
+	}
+	s.good = time.Now()
+	return true
 }
 
 // tickEvery is how often a processor may write something without having read
@@ -283,6 +295,7 @@ func (s *session) transaction(ctx context.Context) error {
 	s.mu.Unlock()
 	switch {
 	case committed:
+		s.good = time.Now()
 		return nil
 	case generations > 1:
 		// The client reports only the first revocation before an end: partitions may

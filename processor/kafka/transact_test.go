@@ -213,7 +213,7 @@ func TestGiveUpWithoutABroker(t *testing.T) {
 	c := start(t)
 	c.topics(1, "in", "out")
 	c.produce("in", 0, values(0, 5)...)
-	s := c.run("one", func(t *kafka.Transact, _ *echo) { t.GiveUp = 500 * time.Millisecond })
+	s := c.run("one", func(t *kafka.Transact, _ *echo) { t.GiveUp = 3 * time.Second })
 	c.waitCommitted("g", "in", 0, 5)
 	s.wait("nothing is left to commit", func() bool { return s.commits > 2 })
 	c.broker.Close()

@@ -72,13 +72,15 @@ func TestNamesAreKnownAfterARestart(t *testing.T) {
 	}
 
 	brokers := broker(t)
-	one := pipeline(t, brokers)
-	one.Window.CloseAfter = int64(time.Hour) // or the rest would be late
+	one, two := pipeline(t, brokers), pipeline(t, brokers)
 	stop := start(t, one, all)
 	produce(t, brokers, one.Topics.Raw, before)
-	waitFor(t, func() bool { return len(finals(t, brokers, describeNames)) > len(judged(t, before, size))*9/10 })
+	caughtUp(t, brokers, one)
 	stop()
-	start(t, pipeline(t, brokers), all)
+	stop = start(t, two, all)
 	produce(t, brokers, one.Topics.Raw, after)
+	caughtUp(t, brokers, two)
+	stop()
+	start(t, closing(t, brokers), all)
 	eventuallyAs(t, brokers, describeNames, want)
 }

@@ -176,7 +176,7 @@ func (b *bench) wantOnce(n int) {
 // deliver hands the chunk over until it is taken, as Fluent Bit does.
 func deliver(b *bench, c []byte) {
 	b.t.Helper()
-	for range 200 {
+	for deadline := time.Now().Add(3 * time.Minute); time.Now().Before(deadline); {
 		if b.o.Flush(c, "trail.tag") == OK {
 			return
 		}

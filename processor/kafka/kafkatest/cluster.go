@@ -1,0 +1,146 @@
+// Package kafkatest starts brokers for tests: franz-go's kfake inside the process,
+// or a real Apache Kafka in processes of its own, which can be killed and started
+// again. Nothing here is safe for concurrent use.
+package kafkatest
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"syscall"
+	"time"
+)
+
+// Cluster is a real Apache Kafka on the loopback interface: scripts/kafka lays it
+// out, and each broker is a process.
+type Cluster struct {
+	dir       string
+	addresses []string
+	brokers   []*exec.Cmd // nil where none runs
+}
+
+// patience is how long a broker may take until it answers, on a machine that is
+// busy with other things.
+const patience = 3 * time.Minute
+
+// StartCluster starts n brokers whose data is kept below dir, and returns when all
+// of them answer. Messages of what fetches Kafka go to log. The caller closes the
+// cluster.
+func StartCluster(dir string, n int, log io.Writer) (*Cluster, error) {
+	root, err := moduleRoot()
+	if err != nil {
+		return nil, err
+	}
+	prepare := exec.Command(filepath.Join(root, "scripts", "kafka"), "--prepare", "--brokers", strconv.Itoa(n), "--dir", dir)
+	prepare.Stderr = log
+	if err := prepare.Run(); err != nil {
+		return nil, fmt.Errorf("scripts/kafka --prepare: %w", err)
+	}
+	text, err := os.ReadFile(filepath.Join(dir, "brokers"))
+	if err != nil {
+		return nil, err
+	}
+	c := &Cluster{dir: dir, addresses: strings.Split(strings.TrimSpace(string(text)), ","), brokers: make([]*exec.Cmd, n)}
+	if len(c.addresses) != n {
+		return nil, fmt.Errorf("scripts/kafka laid out %d brokers, want %d", len(c.addresses), n)
+	}
+	for i := range n {
+		if err := c.Launch(i); err != nil {
+			c.Close()
+			return nil, err
+		}
+	}
+	for i := range n {
+		if err := c.Await(i); err != nil {
+			c.Close()
+			return nil, err
+		}
+	}
+	return c, nil
+}
+
+// moduleRoot finds the directory of go.mod above the working directory: tests run
+// in their package's.
+func moduleRoot() (string, error) {
+	dir, err := os.Getwd()
+	for ; err == nil; dir = filepath.Dir(dir) {
+		if _, err := os.Stat(filepath.Join(dir, "go.mod")); err == nil {
+			return dir, nil
+		}
+		if dir == filepath.Dir(dir) {
+			return "", errors.New("no go.mod above the working directory")
+		}
+	}
+	return "", err
+}
+
+// Brokers returns the addresses of all brokers, running or not.
+func (c *Cluster) Brokers() []string { return c.addresses }
+
+// Running returns how many brokers run.
+func (c *Cluster) Running() (n int) {
+	for _, b := range c.brokers {
+		if b != nil {
+			n++
+		}
+	}
+	return n
+}
+
+// Launch starts broker i, counted from 0, which does not run. It does not wait
+// until it answers.
+func (c *Cluster) Launch(i int) error {
+	run := exec.Command(filepath.Join(c.dir, strconv.Itoa(i+1), "run"))
+	// A group of its own: an interrupt at the terminal is for the test, which then
+	// ends the brokers.
+	run.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
+	if err := run.Start(); err != nil {
+		return fmt.Errorf("cannot start broker %d: %w", i+1, err)
+	}
+	c.brokers[i] = run
+	return nil
+}
+
+// Await waits until broker i takes connections.
+func (c *Cluster) Await(i int) error {
+	for deadline := time.Now().Add(patience); ; time.Sleep(50 * time.Millisecond) {
+		conn, err := net.DialTimeout("tcp", c.addresses[i], time.Second)
+		if err == nil {
+			return conn.Close()
+		}
+		if time.Now().After(deadline) {
+			return fmt.Errorf("broker %d does not answer: %w; its log ends with:\n%s", i+1, err, c.logEnd(i))
+		}
+	}
+}
+
+func (c *Cluster) logEnd(i int) string {
+	text, err := os.ReadFile(filepath.Join(c.dir, strconv.Itoa(i+1), "log"))
+	if err != nil {
+		return err.Error()
+	}
+	return string(text[max(0, len(text)-4000):])
+}
+
+// Kill ends broker i, if it runs, with SIGKILL.
+func (c *Cluster) Kill(i int) {
+	if c.brokers[i] == nil {
+		return
+	}
+	c.brokers[i].Process.Kill()
+	c.brokers[i].Wait() // its error is that it was killed
+	c.brokers[i] = nil
+}
+
+// Close kills all brokers. It may be called again.
+func (c *Cluster) Close() {
+	for i := range c.brokers {
+		c.Kill(i)
+	}
+}

@@ -60,6 +60,9 @@ type Kafka struct {
 	// TransactionalID begins the transactional ids of the stages. Installations
 	// that share a Kafka cluster need different ones.
 	TransactionalID string `yaml:"transactional_id"`
+	// SessionTimeout is after how long without a sign of life the other processes
+	// take over what one was working on.
+	SessionTimeout time.Duration `yaml:"session_timeout"`
 }
 
 // Partitions are the partition counts of the topics that are made.
@@ -227,6 +230,7 @@ func Default() *Config {
 		Kafka: Kafka{
 			Brokers: []string{"127.0.0.1:9092"}, ClientID: "keytrail", Prefix: wire.DefaultPrefix,
 			Replication: 1, Partitions: Partitions{Events: 8, Partials: 8}, TransactionalID: "keytrail",
+			SessionTimeout: 45 * time.Second, // Kafka's own default (KIP-735)
 		},
 		Stages: Stages(),
 		Decode: Decode{CompressedBytes: value.Size(limits.CompressedBytes), InflatedBytes: value.Size(limits.InflatedBytes), Ratio: limits.Ratio,

@@ -86,6 +86,8 @@ func (k Kafka) validate(p *value.Problems) {
 	match(p, "kafka.client_id", k.ClientID, identifier)
 	match(p, "kafka.prefix", k.Prefix, topicPrefix)
 	match(p, "kafka.transactional_id", k.TransactionalID, identifier)
+	// Kafka's own bounds, group.min.session.timeout.ms and group.max.session.timeout.ms.
+	value.Between(p, "kafka.session_timeout", k.SessionTimeout, 6*time.Second, 30*time.Minute)
 	// Kafka's replication factor is 16 bits wide; nobody has a hundred brokers.
 	value.Between(p, "kafka.replication", k.Replication, 1, 100)
 	if k.Embedded && k.Replication > 1 {

@@ -4,6 +4,7 @@
 package kafka
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -19,7 +20,25 @@ import (
 type Config struct {
 	Brokers  []string // host:port, at least one
 	ClientID string
-	Log      *slog.Logger
+	// SessionTimeout is after how long without a heartbeat a member of a consumer
+	// group counts as dead, and others take its partitions over: 6 s to 30 min by
+	// Kafka's defaults; 0 is DefaultSessionTimeout.
+	SessionTimeout time.Duration
+	Log            *slog.Logger
+}
+
+// DefaultSessionTimeout is Kafka's own (KIP-735).
+const DefaultSessionTimeout = 45 * time.Second
+
+func (c *Config) session() time.Duration { return cmp.Or(c.SessionTimeout, DefaultSessionTimeout) }
+
+// Member returns the client options of a member of a consumer group, which come on
+// top of Options.
+func (c *Config) Member(group string) []kgo.Opt {
+	return []kgo.Opt{
+		kgo.ConsumerGroup(group), kgo.SessionTimeout(c.session()),
+		kgo.HeartbeatInterval(min(3*time.Second, c.session()/3)), // 3 s is Kafka's default, and a third of a session its advice
+	}
 }
 
 // Options returns the client options that every Keytrail client shares.

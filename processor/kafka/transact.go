@@ -132,9 +132,11 @@ type change struct {
 // session returns the time of the last success.
 func (t *Transact) session(ctx context.Context, p Processor, log *slog.Logger) (good time.Time, err error) {
 	s := &session{t: t, p: p, log: log, owned: map[int32]bool{}}
-	s.gts, err = kgo.NewGroupTransactSession(append(t.Kafka.Options(),
-		kgo.ConsumerGroup(t.Group), kgo.ConsumeTopics(t.Topic), kgo.TransactionalID(t.TransactionID),
-		kgo.TransactionTimeout(20*time.Second), // below the session timeout of 45 s
+	s.gts, err = kgo.NewGroupTransactSession(append(append(t.Kafka.Options(), t.Kafka.Member(t.Group)...),
+		kgo.ConsumeTopics(t.Topic), kgo.TransactionalID(t.TransactionID),
+		// Below the session timeout: what a dead member had begun is aborted by the
+		// time when others take over.
+		kgo.TransactionTimeout(min(20*time.Second, t.Kafka.session()/2)),
 		kgo.RecordPartitioner(kgo.ManualPartitioner()),
 		kgo.ProducerBatchMaxBytesFn(func(topic string) int32 {
 			if topic == t.LargeTopic {

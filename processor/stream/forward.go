@@ -39,8 +39,8 @@ func (p *Pipeline) forward(ctx context.Context, d Destination) error {
 		return nil
 	}
 	var err error
-	f.client, err = kgo.NewClient(append(p.Kafka.Options(),
-		kgo.ConsumerGroup(p.TransactionID+"-forward-"+d.Name), kgo.ConsumeTopics(topics...), kgo.DisableAutoCommit(),
+	f.client, err = kgo.NewClient(append(append(p.Kafka.Options(), p.Kafka.Member(p.TransactionID+"-forward-"+d.Name)...),
+		kgo.ConsumeTopics(topics...), kgo.DisableAutoCommit(),
 		kgo.RecordPartitioner(kgo.ManualPartitioner()))...)
 	if err != nil {
 		return fmt.Errorf("sink %q: cannot make a Kafka client: %w", d.Name, err)

@@ -74,21 +74,21 @@ func fastTime(s string) (int64, bool) {
 	if len(s) != 20 || s[4] != '-' || s[7] != '-' || s[10] != 'T' || s[13] != ':' || s[16] != ':' || s[19] != 'Z' {
 		return 0, false
 	}
-	num := func(i, n int) int {
-		v := 0
-		for _, c := range []byte(s[i : i+n]) {
-			if c -= '0'; c > 9 {
-				return -1 << 20
-			}
-			v = v*10 + int(c)
-		}
-		return v
-	}
-	y, mo, d, h, mi, sec := num(0, 4), num(5, 2), num(8, 2), num(11, 2), num(14, 2), num(17, 2)
+	y, mo, d := 100*twoDigits(s, 0)+twoDigits(s, 2), twoDigits(s, 5), twoDigits(s, 8)
+	h, mi, sec := twoDigits(s, 11), twoDigits(s, 14), twoDigits(s, 17)
 	if y < 1970 || y > 2261 || mo < 1 || mo > 12 || d < 1 || d > monthDays(y, mo) || h < 0 || h > 23 || mi < 0 || mi > 59 || sec < 0 || sec > 59 {
 		return 0, false
 	}
 	return (days(y, mo, d)*86400 + int64(h)*3600 + int64(mi)*60 + int64(sec)) * 1e9, true
+}
+
+// twoDigits is the number in s[i:i+2], far below 0 when these are no digits.
+func twoDigits(s string, i int) int {
+	tens, ones := s[i]-'0', s[i+1]-'0'
+	if tens > 9 || ones > 9 {
+		return -1 << 20
+	}
+	return 10*int(tens) + int(ones)
 }
 
 func monthDays(y, m int) int {

@@ -1,0 +1,192 @@
+package main
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"maps"
+	"strings"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"keytrail/schemas/otellog"
+	"keytrail/schemas/semconv"
+)
+
+// verdict is what the judge found.
+type verdict struct {
+	mismatches       int // windows that differ from the oracle's, and balances that do not hold
+	lost, duplicated int // calls in the windows of keys, and log records
+	kills, events    int
+}
+
+func (v verdict) clean() bool { return v.mismatches == 0 && v.lost == 0 && v.duplicated == 0 }
+
+func (v verdict) line() string {
+	return fmt.Sprintf("mismatches %d, lost %d, duplicated %d, kills %d, events %d", v.mismatches, v.lost, v.duplicated, v.kills, v.events)
+}
+
+// counts are what of a window is compared.
+type counts struct {
+	calls, denied, failed int
+	final                 bool
+	revision              int64
+}
+
+func (c counts) same(d counts) bool {
+	return c.calls == d.calls && c.denied == d.denied && c.failed == d.failed && c.final == d.final
+}
+
+// empty tells that nothing is left in a window: its calls were credited to another
+// principal when a better copy of them came.
+func (c counts) empty() bool { return c.calls == 0 && c.denied == 0 && c.failed == 0 }
+
+// quiet is how long nothing may change before the judge takes the work for done.
+const quiet = 45 * time.Second
+
+// judge waits until the final windows are those of the oracle, or until nothing
+// changes any more, and says what is wrong.
+func judge(ctx context.Context, brokers []string, l *load) (verdict, error) {
+	want := expected(l)
+	var v verdict
+	for last, since := -1, time.Now(); ; {
+		got, revisions, err := windows(ctx, brokers, l.end)
+		if err != nil {
+			return v, err
+		}
+		v = compare(got, want)
+		v.events = len(l.records)
+		if v.clean() {
+			break
+		}
+		if revisions != last {
+			last, since = revisions, time.Now()
+		} else if time.Since(since) > quiet {
+			explain(got, want)
+			break
+		}
+		pause(ctx, 3*time.Second)
+		if ctx.Err() != nil {
+			return v, ctx.Err()
+		}
+	}
+	return v, balance(ctx, brokers, l, &v)
+}
+
+// expected are the oracle's windows by name.
+func expected(l *load) map[string]counts {
+	want := map[string]counts{}
+	for _, r := range l.want.Rows {
+		if r.Start.Before(l.end) {
+			want[name(r.Scope, r.Key, r.Principal, r.Start.UTC().Format(time.RFC3339))] = counts{calls: r.Calls, denied: r.Denied, failed: r.Failed, final: true}
+		}
+	}
+	return want
+}
+
+func name(scope, key, principal, start string) string {
+	return strings.Join([]string{scope, key, principal, start}, " ")
+}
+
+// windows reads the windows topic: of each window that begins before end the
+// highest revision, and the number of all of them.
+func windows(ctx context.Context, brokers []string, end time.Time) (got map[string]counts, revisions int, err error) {
+	got = map[string]counts{}
+	var rec otellog.Record
+	err = read(ctx, brokers, topics.Windows, func(r *kgo.Record) error {
+		revisions++
+		if err := rec.Decode(r.Value); err != nil {
+			return err
+		}
+		text := rec.Str(semconv.KeytrailWindowStart)
+		start, err := time.Parse(time.RFC3339, text)
+		if err != nil || !start.Before(end) {
+			return err
+		}
+		// An alias keeps its windows, whatever key it stands for.
+		key := cmp.Or(rec.Str(semconv.AWSKMSAliasARN), rec.Str(semconv.AWSKMSKeyARN))
+		w := counts{
+			calls: number(&rec, semconv.KeytrailWindowCalls), denied: number(&rec, semconv.KeytrailWindowDenied), failed: number(&rec, semconv.KeytrailWindowFailed),
+			final: rec.Str(semconv.KeytrailWindowState) == "final", revision: int64(number(&rec, semconv.KeytrailWindowRevision)),
+		}
+		n := name(rec.Str(semconv.KeytrailWindowScope), key, rec.Str(semconv.KeytrailPrincipal), text)
+		if old, ok := got[n]; !ok || w.revision >= old.revision {
+			got[n] = w
+		}
+		return nil
+	})
+	return got, revisions, err
+}
+
+func number(rec *otellog.Record, key string) int {
+	if a := rec.Get(key); a != nil {
+		return int(a.Int)
+	}
+	return 0
+}
+
+// compare counts the windows that differ, and the calls that the windows of keys
+// lack or have too many of.
+func compare(got, want map[string]counts) (v verdict) {
+	differ := func(n string, g, w counts) {
+		if g.same(w) {
+			return
+		}
+		v.mismatches++
+		if strings.HasPrefix(n, "key ") {
+			v.lost += max(0, w.calls-g.calls)
+			v.duplicated += max(0, g.calls-w.calls)
+		}
+	}
+	for n, w := range want {
+		differ(n, got[n], w)
+	}
+	for n, g := range got {
+		if _, ok := want[n]; !ok && !g.empty() {
+			differ(n, g, counts{})
+		}
+	}
+	return v
+}
+
+// explain prints some of the differences.
+func explain(got, want map[string]counts) {
+	all := maps.Clone(want)
+	maps.Copy(all, got)
+	left := 20
+	for n := range all {
+		if g, w := got[n], want[n]; !g.same(w) && !(w == counts{} && g.empty()) && left > 0 {
+			left--
+			say("%s: got %+v, want %+v", n, g, w)
+		}
+	}
+}
+
+// balance checks that everything sent became a log record once, or a dead letter
+// with its reason, or was filtered.
+func balance(ctx context.Context, brokers []string, l *load, v *verdict) error {
+	records := 0
+	if err := read(ctx, brokers, topics.Events, func(*kgo.Record) error { records++; return nil }); err != nil {
+		return err
+	}
+	v.lost += max(0, l.wanted-records)
+	v.duplicated += max(0, records-l.wanted)
+	letters := map[string]int{}
+	err := read(ctx, brokers, topics.DeadLetter, func(r *kgo.Record) error {
+		for _, h := range r.Headers {
+			if h.Key == "reason" {
+				letters[string(h.Value)]++
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	if records != l.wanted || !maps.Equal(letters, l.letters) {
+		v.mismatches++
+		say("%d log records, want %d; dead letters %v, want %v", records, l.wanted, letters, l.letters)
+	}
+	return nil
+}

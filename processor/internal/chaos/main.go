@@ -1,0 +1,113 @@
+// Command chaos runs Keytrail on a real Kafka while it kills, pauses and restarts
+// everything, and then compares the final windows with what the offline oracle
+// counts of the same records.
+//
+//	go run ./processor/internal/chaos -seed 1 -duration 5m
+//
+// It starts brokers and several processes of the keytrail binary, and sends every
+// call up to three times, out of order by up to an hour of event time, with late,
+// future, foreign and broken records among them. Meanwhile processes and brokers
+// are killed (SIGKILL), stopped gracefully, suspended beyond the session timeout,
+// added and removed, at moments that the seed chooses. It ends with the line
+//
+//	mismatches N, lost N, duplicated N, kills N, events N
+//
+// and with exit status 1 when one of the first three is not 0.
+package main
+
+import (
+	"context"
+	"flag"
+	"fmt"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"syscall"
+	"time"
+)
+
+// options are the command line's.
+type options struct {
+	seed      uint64
+	duration  time.Duration // of the load and of the faults
+	rate      int           // calls a second, each sent one to three times
+	brokers   int
+	instances int    // at most
+	dir       string // for data and logs; "" is a temporary one
+}
+
+func main() {
+	var o options
+	flag.Uint64Var(&o.seed, "seed", 1, "chooses the load and the faults")
+	flag.DurationVar(&o.duration, "duration", 2*time.Minute, "how long records are sent and things are killed")
+	flag.IntVar(&o.rate, "rate", 300, "calls a second; each is sent one to three times")
+	flag.IntVar(&o.brokers, "brokers", 3, "Kafka brokers; with fewer than three none is killed")
+	flag.IntVar(&o.instances, "instances", 3, "the most processes of keytrail at a time")
+	flag.StringVar(&o.dir, "keep", "", "`directory` for the data and the logs, which stay there")
+	flag.Parse()
+	if o.duration < 10*time.Second || o.rate < 1 || o.instances < 1 || flag.NArg() > 0 {
+		fmt.Fprintln(os.Stderr, "chaos: want -duration of at least 10s, -rate and -instances of at least 1, and no arguments")
+		os.Exit(2)
+	}
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	v, err := run(ctx, o)
+	stop()
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "chaos:", err)
+		os.Exit(1)
+	}
+	fmt.Println(v.line())
+	if !v.clean() {
+		os.Exit(1)
+	}
+}
+
+func run(ctx context.Context, o options) (v verdict, err error) {
+	dir := o.dir
+	if dir == "" {
+		if dir, err = os.MkdirTemp("", "keytrail-chaos-"); err != nil {
+			return v, err
+		}
+		defer func() { // what went wrong can be looked at
+			if err == nil && v.clean() {
+				os.RemoveAll(dir)
+			} else {
+				fmt.Fprintln(os.Stderr, "chaos: data and logs are in", dir)
+			}
+		}()
+	}
+	if dir, err = filepath.Abs(dir); err != nil {
+		return v, err
+	}
+	f, err := setUp(ctx, o, dir)
+	if err != nil {
+		return v, err
+	}
+	defer f.close()
+	l, err := makeLoad(o)
+	if err != nil {
+		return v, err
+	}
+	say("%d records of %d calls over %v; seed %d", len(l.records), l.calls, o.duration, o.seed)
+	sent := make(chan error, 1)
+	go func() { sent <- l.send(ctx, f.brokers(), o.duration) }()
+	if err := f.faults(ctx, o.duration); err != nil {
+		return v, err
+	}
+	if err := <-sent; err != nil {
+		return v, err
+	}
+	if err := f.calm(); err != nil {
+		return v, err
+	}
+	v, err = judge(ctx, f.brokers(), l)
+	v.kills = f.kills
+	return v, err
+}
+
+// began is when the program started; what it says tells how long ago that was.
+var began = time.Now()
+
+func say(format string, args ...any) {
+	fmt.Fprintf(os.Stderr, "%6.1fs "+format+"\n", append([]any{time.Since(began).Seconds()}, args...)...)
+}

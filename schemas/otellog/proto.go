@@ -53,6 +53,7 @@ var scopeField = func() []byte {
 // room.
 func AppendRequest(dst []byte, r *Record) []byte {
 	var logs, scope, record int
+	dst = slices.Grow(dst, r.roughSize()) // once, where a caller has no room yet
 	dst, logs = begin(dst, tagResourceLogs)
 	if r.enc != nil {
 		dst = r.enc.appendResource(dst)
@@ -64,6 +65,15 @@ func AppendRequest(dst []byte, r *Record) []byte {
 	dst, record = begin(dst, tagLogRecords)
 	dst = r.appendFields(dst)
 	return end(end(end(dst, record), scope), logs)
+}
+
+// roughSize is about the length of r's encoding, rather more than less.
+func (r *Record) roughSize() int {
+	n := 512 + len(r.Body) + 64*len(r.Attrs)
+	if r.enc != nil {
+		n += len(r.enc.wire)
+	}
+	return n
 }
 
 func appendResource(dst []byte, attrs []Attr) []byte {

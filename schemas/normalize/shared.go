@@ -52,24 +52,27 @@ const places = 1024
 // texts is the most texts that a run is made of.
 const texts = 7
 
-// values are what a run is made of: texts, and small numbers in one.
+// values are what a run is made of: small numbers in one, and texts.
 type values struct {
-	text   [texts]string
 	number int
+	text   [texts]string
 }
 
-// shared is a run of attributes and what it was made of.
+// shared is a run of attributes and what it was made of. What is looked at first
+// stands first: together it is one line of the cache, and there are more of these
+// than the cache nearest to the processor holds.
 type shared struct {
-	of    values
-	class Class  // of an operation
-	owner string // the account of a key
 	run   otellog.Block
-	text  []byte // holds the strings above
+	kept  bool  // there is one
+	class Class // of an operation
+	of    values
+	owner string // the account of a key
+	text  []byte // holds the strings of the values
 }
 
 // is tells whether s is the run of the given values, of n texts.
 func (s *shared) is(of *values, n int) bool {
-	if s.of.number != of.number {
+	if !s.kept || s.of.number != of.number {
 		return false
 	}
 	for i := range n {
@@ -77,7 +80,7 @@ func (s *shared) is(of *values, n int) bool {
 			return false
 		}
 	}
-	return len(s.text) > 0
+	return true
 }
 
 // keep puts the run that begins at from into its place.
@@ -85,7 +88,7 @@ func (s *shared) keep(of *values, rec *otellog.Record, from otellog.Run) {
 	if s.text == nil {
 		s.text = make([]byte, 0, 256)
 	}
-	s.of, s.text = *of, append(s.text[:0], ' ')
+	s.kept, s.of, s.text = true, *of, s.text[:0]
 	for i := range s.of.text {
 		s.text = own(s.text, &s.of.text[i])
 	}
@@ -126,8 +129,8 @@ func (n *Normalizer) knownOperation(ev *cloudtrail.Event, o Outcome, rec *otello
 		n.operation(ev, class, o, rec)
 		return class
 	}
-	of := values{[texts]string{ev.Name, ev.Version, ev.Type, ev.Category, ev.APIVersion, ev.Source, algorithm(ev)},
-		int(ev.ReadOnly) | int(ev.Management)<<2 | int(o)<<4 | int(copyOf(ev))<<6}
+	of := values{int(ev.ReadOnly) | int(ev.Management)<<2 | int(o)<<4 | int(copyOf(ev))<<6,
+		[texts]string{ev.Name, ev.Version, ev.Type, ev.Category, ev.APIVersion, ev.Source, algorithm(ev)}}
 	// Of the other texts the length tells enough: they may be missing.
 	hash := uint64(of.number + len(ev.Type)<<16 + len(ev.Category)<<24 + len(ev.APIVersion)<<32 + len(of.text[6])<<40)
 	s := place(&n.direct.operations, mix(mix(hash, ev.Name), ev.Version))

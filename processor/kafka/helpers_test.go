@@ -161,7 +161,8 @@ type echo struct {
 	out     []*kgo.Record
 	calls   []string // what was called, in order, without Process
 	seen    int      // records processed
-	commits int      // transactions that were not aborted
+	behind  map[int32]int64
+	commits int // transactions that were not aborted
 }
 
 func newEcho(c *cluster) *echo {
@@ -229,6 +230,13 @@ func (e *echo) Process(r *kgo.Record) error {
 	e.seen++
 	e.changed.Broadcast()
 	return nil
+}
+
+func (e *echo) Lag(behind map[int32]int64) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.behind = behind
+	e.changed.Broadcast()
 }
 
 func (e *echo) Output(time.Time) ([]*kgo.Record, error) {

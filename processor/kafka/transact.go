@@ -23,6 +23,10 @@ type Processor interface {
 	Revoke(partitions []int32)
 	// Process takes one record. Its memory stays valid. An error ends the stage.
 	Process(r *kgo.Record) error
+	// Lag tells, about once a second and before Output, how many offsets each owned
+	// partition is behind its end, or UnknownLag. A partition that is behind is not
+	// silent, however long it brings nothing.
+	Lag(behind map[int32]int64)
 	// Output returns what to write in the transaction that commits everything
 	// processed since the last call, with explicit partitions; nil when there is
 	// nothing to commit.
@@ -112,6 +116,9 @@ type session struct {
 	// second, and the broker does not know of it yet.
 	open bool
 
+	next  map[int32]int64 // where owned partitions are read on, as far as it is known
+	asked time.Time       // when the lag was
+
 	tick time.Time // of the last output without records
 	good time.Time // of the last proof that Kafka is there: a commit, or a word of the group's coordinator
 
@@ -131,9 +138,10 @@ type change struct {
 
 // session returns the time of the last success.
 func (t *Transact) session(ctx context.Context, p Processor, log *slog.Logger) (good time.Time, err error) {
-	s := &session{t: t, p: p, log: log, owned: map[int32]bool{}}
+	s := &session{t: t, p: p, log: log, owned: map[int32]bool{}, next: map[int32]int64{}}
 	s.gts, err = kgo.NewGroupTransactSession(append(append(t.Kafka.Options(), t.Kafka.Member(t.Group)...),
 		kgo.ConsumeTopics(t.Topic), kgo.TransactionalID(t.TransactionID),
+		kgo.KeepControlRecords(), // the end of a partition may be a transaction's marker
 		// Below the session timeout: what a dead member had begun is aborted by the
 		// time when others take over.
 		kgo.TransactionTimeout(min(20*time.Second, t.Kafka.session()/2)),
@@ -199,6 +207,7 @@ func (s *session) ownership(ctx context.Context) error {
 			} else {
 				s.p.Revoke([]int32{p})
 			}
+			delete(s.next, p)
 			s.owned[p] = c.assigned
 			if !c.assigned {
 				delete(s.owned, p)
@@ -265,7 +274,11 @@ func (s *session) transaction(ctx context.Context) error {
 	}
 	var out []*kgo.Record
 	if err == nil {
-		if out, err = s.p.Output(time.Now()); err != nil {
+		// The time from before the question: if the process is suspended behind it, that
+		// is no silence of the sources.
+		now := time.Now()
+		s.lag(ctx)
+		if out, err = s.p.Output(now); err != nil {
 			err = &processorError{err}
 		}
 	}
@@ -341,6 +354,7 @@ func (s *session) again(ctx context.Context) error {
 		all = append(all, p)
 	}
 	s.p.Revoke(all)
+	clear(s.next)
 	// In front of what the group has decided meanwhile, which may take some away.
 	s.mu.Lock()
 	s.changes = append([]change{{true, all}}, s.changes...)
@@ -367,6 +381,10 @@ func (s *session) collect(ctx context.Context) (n int, err error) {
 			r := it.Next()
 			if !s.owned[r.Partition] {
 				continue // revoked since: the transaction will be aborted
+			}
+			s.next[r.Partition] = r.Offset + 1
+			if r.Attrs.IsControl() {
+				continue
 			}
 			n++
 			if err := s.p.Process(r); err != nil {

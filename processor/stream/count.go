@@ -112,6 +112,15 @@ func (c *counter) Revoke(partitions []int32) {
 	c.stats = tally{}
 }
 
+func (c *counter) Lag(behind map[int32]int64) {
+	c.p.lag("count", behind)
+	for p, n := range behind {
+		if t := c.tasks[p]; t != nil && n != 0 { // it has records, which are not read yet
+			t.lastEvent = time.Now().UnixNano()
+		}
+	}
+}
+
 func (c *counter) Process(r *kgo.Record) error {
 	t := c.tasks[r.Partition]
 	if r.Offset < t.to {

@@ -9,7 +9,9 @@ import (
 	"keytrail/processor/dedup"
 	"keytrail/processor/detect"
 	"keytrail/processor/eventtime"
+	"keytrail/processor/kafka"
 	"keytrail/processor/state"
+	"keytrail/processor/telemetry"
 	"keytrail/schemas/normalize"
 	"keytrail/schemas/wire"
 )
@@ -116,4 +118,26 @@ func TestGapIsRefused(t *testing.T) {
 	if fresh, err := admit(1, 40, 50); !fresh || err != nil {
 		t.Errorf("a source that begins again behind what is counted: %v, %v", fresh, err)
 	}
+}
+
+// Silence is what makes a source idle. One whose records can not be read is not
+// silent, and neither is one of which that is not known.
+func TestLagIsNoSilence(t *testing.T) {
+	f := func(name string, behind int64, idle bool) {
+		t.Helper()
+		c, task := bigCommit(1)
+		c.p.lags = map[string]*telemetry.Lag{"count": new(telemetry.Lag)}
+		c.p.Window.IdleAfter, c.p.Window.CloseAfter = int64(time.Minute), int64(2*time.Minute)
+		task.lastEvent = time.Now().Add(-90 * time.Second).UnixNano()
+		c.Lag(map[int32]int64{task.partition: behind})
+		if _, err := c.Output(time.Now()); err != nil {
+			t.Fatal(err)
+		}
+		if task.sent.Idle != idle {
+			t.Errorf("%s: idle %v, want %v", name, task.sent.Idle, idle)
+		}
+	}
+	f("nothing to read", 0, true)
+	f("a record waits", 1, false)
+	f("nobody knows", kafka.UnknownLag, false)
 }

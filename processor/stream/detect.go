@@ -115,6 +115,8 @@ func (d *detector) Revoke(partitions []int32) {
 	d.stats = tally{}
 }
 
+func (d *detector) Lag(behind map[int32]int64) { d.p.lag("detect", behind) }
+
 func (d *detector) Process(r *kgo.Record) error {
 	t := d.tasks[r.Partition]
 	d.stats.received++

@@ -38,6 +38,8 @@ func (n *normalizer) Assign(context.Context, []int32) error { return nil }
 
 func (n *normalizer) Revoke([]int32) { n.out, n.stats = nil, tally{} }
 
+func (n *normalizer) Lag(behind map[int32]int64) { n.p.lag("normalize", behind) }
+
 func (n *normalizer) Process(r *kgo.Record) error {
 	name := fmt.Sprintf("%s/%d/%d", r.Topic, r.Partition, r.Offset)
 	in := n.in

@@ -87,6 +87,7 @@ type Pipeline struct {
 	Partitions map[string]int32
 
 	flows      map[string]*telemetry.Flow
+	lags       map[string]*telemetry.Lag
 	watermarks map[string]*telemetry.Watermark
 }
 
@@ -157,9 +158,12 @@ func (p *Pipeline) start(ctx context.Context) error {
 	if n, m := p.Partitions[p.Topics.Partials], p.Partitions[p.Topics.State]; n != m {
 		return fmt.Errorf("topic %q has %d partitions and %q has %d: they must have the same number", p.Topics.Partials, n, p.Topics.State, m)
 	}
-	p.flows, p.watermarks = map[string]*telemetry.Flow{}, map[string]*telemetry.Watermark{}
+	p.flows, p.lags, p.watermarks = map[string]*telemetry.Flow{}, map[string]*telemetry.Lag{}, map[string]*telemetry.Watermark{}
 	for _, stage := range []string{"normalize", "count", "detect"} {
 		p.flows[stage] = p.Telemetry.Flow(stage, "")
+		if p.lags[stage], err = p.Telemetry.Lag(stage); err != nil {
+			return err
+		}
 	}
 	if p.watermarks["detect"], err = p.Telemetry.Watermark("detect"); err != nil {
 		return err
@@ -168,6 +172,15 @@ func (p *Pipeline) start(ctx context.Context) error {
 		p.Ready()
 	}
 	return nil
+}
+
+// lag puts the lag of a stage's partitions into the metrics.
+func (p *Pipeline) lag(stage string, behind map[int32]int64) {
+	total := int64(0)
+	for _, n := range behind {
+		total += max(0, n)
+	}
+	p.lags[stage].Set(total)
 }
 
 func (p *Pipeline) flow(stage string) *telemetry.Flow { return p.flows[stage] }

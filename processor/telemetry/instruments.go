@@ -26,6 +26,7 @@ const (
 	nameSinkTaken    = "keytrail_sink_delivered"
 	nameSinkRetried  = "keytrail_sink_retried"
 	nameSinkRejected = "keytrail_sink_rejected"
+	nameLag          = "keytrail_stage_lag"
 	nameWatermarkLag = "keytrail_stage_watermark_lag" // with "_seconds", from its unit
 )
 
@@ -44,6 +45,7 @@ type instruments struct {
 	received, delivered, deadLettered, filtered, duplicate, late metric.Int64Counter
 	transactions, windows, anomalies                             metric.Int64Counter
 	sinkDelivered, sinkRetried, sinkRejected                     metric.Int64Counter
+	lag                                                          metric.Int64ObservableGauge
 	watermarkLag                                                 metric.Float64ObservableGauge
 }
 
@@ -72,6 +74,9 @@ func newInstruments(m metric.Meter) (instruments, error) {
 		problems = append(problems, err)
 	}
 	var err error
+	i.lag, err = m.Int64ObservableGauge(nameLag, metric.WithUnit("{record}"),
+		metric.WithDescription("Kafka records that wait to be read by a stage, in the partitions of this process."))
+	problems = append(problems, err)
 	i.watermarkLag, err = m.Float64ObservableGauge(nameWatermarkLag, metric.WithUnit("s"),
 		metric.WithDescription("Time between the clock and the watermark of a stage."))
 	return i, errors.Join(append(problems, err)...)

@@ -72,6 +72,11 @@ func use(t *testing.T, tel *Telemetry) {
 	sink.Rejected("partial_success", 1)
 	tel.WindowsPublished("final", 5)
 	tel.AnomaliesPublished("rate", 2)
+	l, err := tel.Lag("count")
+	if err != nil {
+		t.Fatal(err)
+	}
+	l.Set(17)
 	w, err := tel.Watermark("detect")
 	if err != nil {
 		t.Fatal(err)
@@ -96,6 +101,7 @@ func TestMetrics(t *testing.T) {
 		`keytrail_stage_late_total{stage="count"} 1`,
 		`keytrail_stage_transactions_total{outcome="aborted",stage="count"} 1`,
 		`keytrail_stage_transactions_total{outcome="committed",stage="count"} 2`,
+		`keytrail_stage_lag{stage="count"} 17`,
 		`keytrail_sink_delivered_total{sink="siem"} 3`,
 		`keytrail_sink_retried_total{sink="siem"} 7`,
 		`keytrail_sink_rejected_total{reason="partial_success",sink="siem"} 1`,
@@ -142,8 +148,11 @@ func TestNoWatermark(t *testing.T) {
 	if _, err := tel.Watermark("detect"); err != nil {
 		t.Fatal(err)
 	}
-	if text := scrape(t, tel); strings.Contains(text, "watermark_lag_seconds{") {
-		t.Errorf("a stage without a watermark has a lag:\n%s", text)
+	if _, err := tel.Lag("detect"); err != nil {
+		t.Fatal(err)
+	}
+	if text := scrape(t, tel); strings.Contains(text, "_lag{") || strings.Contains(text, "watermark_lag_seconds{") {
+		t.Errorf("a stage without a watermark, or that has not asked, has a lag:\n%s", text)
 	}
 }
 

@@ -14,6 +14,7 @@ func (r *Reader) accept(ev *Event, n int) (bool, error) {
 	env := &ev.env
 	switch inner := env.inner(); {
 	case ev.isEvent():
+		r.wasted = 0
 	case env.native():
 		fillNative(ev)
 		if len(ev.Service.KeyID) > r.dec.lim.FieldBytes {

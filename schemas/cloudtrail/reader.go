@@ -27,6 +27,7 @@ type Reader struct {
 	mode     mode
 	inObject bool // the list stands inside an object, which goes on behind it
 	lost     bool // something was bad: brackets around the next records may be its
+	wasted   int  // bytes read in vain since the last event; see maxWaste
 	nested   int
 	carried  []carried // what the last envelope carries; the first read of them are done
 	read     int
@@ -72,7 +73,7 @@ func (r *Reader) Reset(src io.Reader, object string) {
 }
 
 func (r *Reader) begin(object string) {
-	r.object, r.index, r.mode, r.NotEvents = object, 0, modeValues, 0
+	r.object, r.index, r.mode, r.wasted, r.NotEvents = object, 0, modeValues, 0, 0
 	r.inObject, r.lost, r.inChild, r.carried, r.read, r.spent = false, false, false, r.carried[:0], 0, 0
 }
 

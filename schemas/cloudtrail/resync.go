@@ -9,6 +9,9 @@ func (r *Reader) resync(why scanErr) error {
 	bad := r.bad(why.reason, why.detail, nil)
 	r.lost = true
 	from := 1
+	if r.wasted += r.dec.s.reached(); r.wasted > maxWaste*r.dec.lim.RecordBytes {
+		from, r.wasted = max(1, r.dec.s.reached()-maxStart), 0
+	}
 	for {
 		rest := r.in.rest()
 		if n := nextRecord(rest, from, r.mode); n > 0 {
@@ -19,7 +22,7 @@ func (r *Reader) resync(why scanErr) error {
 			r.index++
 			return bad
 		}
-		from = max(1, len(rest)-maxStart)
+		from = max(from, len(rest)-maxStart)
 		if r.in.fill() {
 			continue
 		}
@@ -42,6 +45,12 @@ func (r *Reader) resync(why scanErr) error {
 		return bad
 	}
 }
+
+// maxWaste is how much may be read in vain behind one damage, in longest records.
+// Every start of a record inside a damaged one is tried, and each try may read to
+// the same damage: made to hurt, that is Limits.Depth times a record, again and
+// again. After 8 times the search goes on where the last try ended.
+const maxWaste = 8
 
 // maxStart is how many bytes the start of a record takes at the most: a brace,
 // white space and its first name.

@@ -45,6 +45,10 @@ type scanner struct {
 	scratch []byte
 }
 
+// reached returns about how many bytes of the data have been looked at: those that
+// are marked.
+func (s *scanner) reached() int { return min(64*len(s.marks), len(s.data)) }
+
 // failed is the position that says: why tells what is wrong.
 const failed = -1
 

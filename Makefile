@@ -26,6 +26,7 @@ race:
 # starts a broker for each test. Needs Java 17 and Maven.
 integration:
 	KEYTRAIL_KAFKA=real $(GO) test -count=1 -timeout 20m -parallel 2 ./processor/kafka ./processor/stream
+	KEYTRAIL_KAFKA=real $(GO) test -count=1 -timeout 20m -parallel 2 -run 'TestRun|TestKcat' ./processor/cli
 
 # Processes and brokers of a real Kafka are killed, suspended and started again while
 # the records of a made-up trail are counted; then the final windows must be those of

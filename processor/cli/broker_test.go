@@ -4,9 +4,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"io"
-	"log/slog"
 	"maps"
-	"path/filepath"
 	"slices"
 	"testing"
 	"time"
@@ -18,7 +16,7 @@ import (
 	logspb "go.opentelemetry.io/proto/otlp/logs/v1"
 	"google.golang.org/protobuf/proto"
 
-	"keytrail/processor/kafka"
+	"keytrail/processor/kafka/kafkatest"
 )
 
 // broker is an embedded broker in this process, and a client of it that is
@@ -31,16 +29,9 @@ type broker struct {
 
 func startBroker(t *testing.T) *broker {
 	t.Helper()
-	e, err := kafka.StartEmbedded(filepath.Join(t.TempDir(), "broker"), slog.New(slog.DiscardHandler))
-	if err != nil {
-		t.Fatal(err)
-	}
-	b := &broker{address: e.Brokers()[0], transport: &segmentio.Transport{MetadataTTL: 200 * time.Millisecond}}
+	b := &broker{address: kafkatest.Start(t).Brokers()[0], transport: &segmentio.Transport{MetadataTTL: 200 * time.Millisecond}}
 	b.client = &segmentio.Client{Addr: segmentio.TCP(b.address), Transport: b.transport, Timeout: patience}
-	t.Cleanup(func() {
-		b.transport.CloseIdleConnections()
-		e.Close()
-	})
+	t.Cleanup(b.transport.CloseIdleConnections)
 	return b
 }
 

@@ -107,3 +107,20 @@ type list []string
 
 func (l *list) String() string     { return strings.Join(*l, ",") }
 func (l *list) Set(s string) error { *l = append(*l, s); return nil }
+
+// durations is a flag that may be repeated, in nanoseconds.
+type durations []int64
+
+func (d *durations) String() string {
+	var list []string
+	for _, ns := range *d {
+		list = append(list, time.Duration(ns).String())
+	}
+	return strings.Join(list, ",")
+}
+
+func (d *durations) Set(s string) error {
+	v, err := time.ParseDuration(s)
+	*d = append(*d, int64(v))
+	return err
+}

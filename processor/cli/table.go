@@ -33,9 +33,13 @@ func (t *table) result(r *detect.Result, shown bool) error {
 
 // windowLine is one row of the table.
 func windowLine(w *detect.Window) string {
+	entity := plain(entityName(w.Entity))
+	if w.Size != 0 {
+		entity += " (" + time.Duration(w.Size).String() + ")"
+	}
 	return fmt.Sprintf("%-17s %-10s %7d %7d %7d %9d  %s", time.Unix(0, w.Start).UTC().Format("2006-01-02 15:04Z"), w.Scope,
 		count.Get(&w.Partial, wire.CounterCalls), count.Get(&w.Partial, wire.CounterDenied), count.Get(&w.Partial, wire.CounterFailed),
-		detect.AnomalyCount(&w.Partial), plain(entityName(w.Entity)))
+		detect.AnomalyCount(&w.Partial), entity)
 }
 
 // anomalyLine is the sentence of an anomaly, with its severity.

@@ -116,6 +116,8 @@ func (d Decode) Limits() cloudtrail.Limits {
 // Window sets the event-time windows.
 type Window struct {
 	Size time.Duration `yaml:"size"`
+	// Rollups are the sizes of longer windows that add up those of Size.
+	Rollups []time.Duration `yaml:"rollups"`
 	// OutOfOrderness is how much later than younger events an event may come
 	// without being late: CloudTrail delivers most within 15 minutes.
 	OutOfOrderness time.Duration `yaml:"out_of_orderness"`
@@ -154,11 +156,18 @@ type Detect struct {
 func (c *Config) Detection() detect.Config {
 	w, d := c.Window, c.Detect
 	return detect.Config{
-		Size: int64(w.Size), Lateness: int64(w.AllowedLateness),
+		Size: int64(w.Size), Rollups: nanoseconds(w.Rollups), Lateness: int64(w.AllowedLateness),
 		Threshold: d.Threshold, MinCount: d.MinCount, WarmUp: int64(d.WarmUp), Retention: int64(d.Retention),
 		SweepSecrets: d.SweepSecrets, FanOut: d.FanOut, FanOutFactor: d.FanOutFactor,
 		Refusals: d.Refusals, RefusedKeys: d.RefusedKeys,
 	}
+}
+
+func nanoseconds(list []time.Duration) (ns []int64) {
+	for _, d := range list {
+		ns = append(ns, int64(d))
+	}
+	return ns
 }
 
 // SinkType names the protocol of a sink.
@@ -235,7 +244,7 @@ func Default() *Config {
 		Stages: Stages(),
 		Decode: Decode{CompressedBytes: value.Size(limits.CompressedBytes), InflatedBytes: value.Size(limits.InflatedBytes), Ratio: limits.Ratio,
 			RecordBytes: value.Size(limits.RecordBytes), FieldBytes: value.Size(limits.FieldBytes), Records: limits.Records, Depth: limits.Depth, Body: BodyKeep},
-		Window: Window{Size: time.Duration(detection.Size), OutOfOrderness: 15 * time.Minute,
+		Window: Window{Size: time.Duration(detection.Size), Rollups: []time.Duration{}, OutOfOrderness: 15 * time.Minute,
 			AllowedLateness: time.Duration(detection.Lateness), FutureSkew: 5 * time.Minute,
 			IdleAfter: time.Minute, CloseAfter: 30 * time.Minute},
 		Commit: Commit{Interval: 250 * time.Millisecond, Records: 20_000},

@@ -143,7 +143,7 @@ func TestDefaultIsValid(t *testing.T) {
 			t.Errorf("NewSink(%q) = %+v, %v", kind, s, ok)
 		}
 	}
-	if got, want := Default().Detection(), detect.DefaultConfig(); got != want {
+	if got, want := Default().Detection(), detect.DefaultConfig(); !reflect.DeepEqual(got, want) {
 		t.Errorf("the detectors' defaults became %+v, want %+v", got, want)
 	}
 	if got, want := Default().Decode.Limits(), Default().Decode.Limits().WithDefaults(); got != want {

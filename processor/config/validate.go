@@ -157,6 +157,19 @@ func (w Window) validate(p *value.Problems) {
 	if w.Size%time.Minute != 0 {
 		p.Add("window.size", "%v is not a whole number of minutes", w.Size)
 	}
+	last := w.Size
+	for i, r := range w.Rollups {
+		key := fmt.Sprintf("window.rollups[%d]", i)
+		switch {
+		case i >= detect.MaxRollups:
+			p.Add(key, "%v is one too many; allowed: %d", r, detect.MaxRollups)
+		case w.Size > 0 && r%w.Size != 0 || r > day:
+			p.Add(key, "%v is not a multiple of window.size, %v, up to %v", r, w.Size, day)
+		case r <= last:
+			p.Add(key, "%v is not longer than the window before it, %v", r, last)
+		}
+		last = r
+	}
 	value.Between(p, "window.out_of_orderness", w.OutOfOrderness, 0, 7*day)
 	value.Between(p, "window.allowed_lateness", w.AllowedLateness, 0, 7*day)
 	if w.AllowedLateness < w.Size {

@@ -268,7 +268,7 @@ func TestBoundWindowsEqualAPlainCount(t *testing.T) {
 		advance := func(mark int64) {
 			for _, res := range r.e.Advance(mark) {
 				if res.Closed && res.KeyARN != "" {
-					name := nameOf(res.Entity, res.Start)
+					name := nameOf(res.Entity, res.Start, res.Length(size))
 					if old, had := got[name]; had && old != arnOf(res.Bound) {
 						again++
 					}
@@ -286,7 +286,7 @@ func TestBoundWindowsEqualAPlainCount(t *testing.T) {
 			if rng.IntN(10) == 0 || i == len(list)-1 {
 				for p := range table.All() {
 					if r.merge(p) {
-						t.Fatalf("seed %d: %s is late", seed, nameOf(p.Entity, p.Start))
+						t.Fatalf("seed %d: %s is late", seed, nameOf(p.Entity, p.Start, size))
 					}
 				}
 				table = count.NewTable(size)
@@ -353,8 +353,8 @@ func plainBounds(calls []count.Call, retention int64) map[string]string {
 			}
 			for _, c := range calls {
 				if c.KeyARN == name && c.Time/size*size == start {
-					want[nameOf(wire.Entity{Scope: wire.ScopeKey, KeyARN: name}, start)] = bound
-					want[nameOf(wire.Entity{Scope: wire.ScopePair, KeyARN: name, Principal: c.Principal}, start)] = bound
+					want[nameOf(wire.Entity{Scope: wire.ScopeKey, KeyARN: name}, start, size)] = bound
+					want[nameOf(wire.Entity{Scope: wire.ScopePair, KeyARN: name, Principal: c.Principal}, start, size)] = bound
 				}
 			}
 		}

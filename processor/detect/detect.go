@@ -6,6 +6,7 @@
 package detect
 
 import (
+	"cmp"
 	"fmt"
 	"time"
 
@@ -17,7 +18,10 @@ import (
 // Config holds the parameters of windows and detectors. Times are nanoseconds
 // of event time.
 type Config struct {
-	Size     int64 // of a window
+	Size int64 // of a window
+	// Rollups are the sizes of longer windows that add up those of Size: multiples of
+	// it, the shortest first.
+	Rollups  []int64
 	Lateness int64 // how long after its close a window still takes late calls
 	// Threshold is the probability below which a count is an anomaly. At 1e-6 a
 	// thousand entities with 288 windows a day give 0.3 false anomalies a day if
@@ -59,6 +63,9 @@ func (c *Config) Validate() error {
 	switch {
 	case c.Size < minute || c.Size > int64(24*time.Hour) || c.Size%minute != 0:
 		return fmt.Errorf("window size %v is not a whole number of minutes from 1m to 24h", time.Duration(c.Size))
+	case badRollups(c.Rollups, c.Size):
+		return fmt.Errorf("roll-ups %v are not up to %d multiples of the window size %v, each longer than the one before, of at most 24h",
+			durations(c.Rollups), MaxRollups, time.Duration(c.Size))
 	case c.Lateness < 0 || c.Lateness > MaxLate*c.Size:
 		return fmt.Errorf("allowed lateness %v is not between 0 and %d windows of %v", time.Duration(c.Lateness), MaxLate, time.Duration(c.Size))
 	case !(c.Threshold > 0 && c.Threshold <= 0.01): // so written because every comparison with NaN is false
@@ -75,6 +82,28 @@ func (c *Config) Validate() error {
 		return fmt.Errorf("refusals %d or fan_out_factor %g is not at least 1", c.Refusals, c.FanOutFactor)
 	}
 	return nil
+}
+
+// MaxRollups bounds the sizes of roll-ups: each is one or two more windows in the
+// state of every entity.
+const MaxRollups = 4
+
+func badRollups(list []int64, size int64) bool {
+	last := size
+	for _, r := range list {
+		if r <= last || r%size != 0 || r > int64(24*time.Hour) {
+			return true
+		}
+		last = r
+	}
+	return len(list) > MaxRollups
+}
+
+func durations(list []int64) (d []time.Duration) {
+	for _, n := range list {
+		d = append(d, time.Duration(n))
+	}
+	return d
 }
 
 // MaxLate bounds the lateness in windows, and with it an entity's state: 80
@@ -97,6 +126,7 @@ type Entity struct {
 	Last     int64             // start of the last window, closed or not
 	High     [wire.NumSets]int // most distinct values in any window since Since
 	Windows  []*Window         // open, or closed and still taking late calls, by start
+	Rollups  []*Window         // the same, of longer windows, in the order of their first calls
 	Bound    *wire.Binding     // what it stood for at the end of the last window before those; nil: nothing known
 	Used     int64             // start of the last window before those that named it; 0 without Bound
 	dirty    bool              // changed since the last Changes
@@ -105,6 +135,7 @@ type Entity struct {
 // Window is one window of one entity: the merged partials and what came of them.
 type Window struct {
 	wire.Partial
+	Size      int64 // of a roll-up; 0 of a window of Config.Size
 	Published int64 // anomalies at the last publication of the open window
 	Revision  int32 // 0 while open; 1 at the close; one more for every refinement
 	Closed    bool
@@ -114,6 +145,9 @@ type Window struct {
 	// its primary; nil for nothing known. It is found anew for every publication.
 	Bound *wire.Binding
 }
+
+// Length is how long w is, where windows that are no roll-ups have the given size.
+func (w *Window) Length(size int64) int64 { return cmp.Or(w.Size, size) }
 
 // Result is one window to publish, with its own anomalies. It is valid until
 // the next call on the Engine.

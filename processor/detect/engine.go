@@ -17,11 +17,12 @@ type Engine struct {
 	entities map[wire.Entity]*Entity
 	starts   map[int64][]*Entity // entities with a window at each start, until it is dropped
 	pending  map[int64][]*Entity // those of them whose window has calls not yet in a closed one
-	fresh    []fresh             // windows with new calls since the last Advance
-	mark     int64               // the watermark
-	swept    int64               // event time of the last sweep of forgotten entities
-	forgot   []wire.Entity       // removed since the last Changes
-	changed  []*Entity           // changed since the last Changes
+	rolls    rollups
+	fresh    []fresh       // windows with new calls since the last Advance
+	mark     int64         // the watermark
+	swept    int64         // event time of the last sweep of forgotten entities
+	forgot   []wire.Entity // removed since the last Changes
+	changed  []*Entity     // changed since the last Changes
 	results  []Result
 	// notify takes counts that belong to entities which this engine may not own:
 	// the anomalies of a pair in its principal's window.
@@ -38,7 +39,7 @@ type fresh struct {
 // itself, before the principals' windows close.
 func NewEngine(cfg Config, notify func(wire.Partial)) *Engine {
 	return &Engine{cfg: cfg, entities: map[wire.Entity]*Entity{}, starts: map[int64][]*Entity{},
-		pending: map[int64][]*Entity{}, mark: eventtime.None, notify: notify}
+		pending: map[int64][]*Entity{}, rolls: newRollups(), mark: eventtime.None, notify: notify}
 }
 
 // Len returns the number of entities that are remembered.
@@ -79,6 +80,7 @@ func (e *Engine) merge(p *wire.Partial) {
 	if nothing {
 		return // a binding alone is nothing to publish
 	}
+	e.rollUp(ent, p)
 	e.change(ent, w)
 	e.fresh = append(e.fresh, fresh{ent, w})
 }
@@ -136,6 +138,7 @@ func (e *Engine) Advance(mark int64) []Result {
 				e.closeAll(s)
 			}
 		}
+		e.closeRollups()
 		for _, s := range sorted(e.starts) {
 			if s+e.cfg.Size+e.cfg.Lateness <= e.mark {
 				e.drop(s)
@@ -158,9 +161,8 @@ func sorted(m map[int64][]*Entity) []int64 {
 // closeAll closes or refines the windows at start: pairs first, because their
 // anomalies count in the windows of their KMS key and their principal too.
 func (e *Engine) closeAll(start int64) {
-	for _, scope := range [...]wire.Scope{wire.ScopePair, wire.ScopeKey, wire.ScopePrincipal} {
-		list := e.ofScope(start, scope)
-		for _, ent := range list {
+	for _, scope := range scopes {
+		for _, ent := range ofScope(e.pending[start], scope) {
 			w := ent.find(start)
 			switch {
 			case w == nil:
@@ -181,18 +183,22 @@ func (e *Engine) closeAll(start int64) {
 	delete(e.pending, start)
 }
 
+// scopes are the scopes in the order in which their windows close.
+var scopes = [...]wire.Scope{wire.ScopePair, wire.ScopeKey, wire.ScopePrincipal}
+
 // publish adds the next revision of a closed window to the results.
 func (e *Engine) publish(ent *Entity, w *Window, anomalies []Anomaly) {
-	w.Changed, w.Revision, w.Bound = false, w.Revision+1, e.bound(ent.Entity, w.Start)
+	last := w.Start + w.Length(e.cfg.Size) - e.cfg.Size // of a roll-up, the last window in it
+	w.Changed, w.Revision, w.Bound = false, w.Revision+1, e.bound(ent.Entity, last)
 	e.touch(ent)
 	e.results = append(e.results, Result{w, anomalies})
 }
 
-// ofScope returns the entities of one scope with a pending window at start, in the
-// order of their names, so that results come in the same order everywhere.
-func (e *Engine) ofScope(start int64, scope wire.Scope) []*Entity {
+// ofScope returns the entities of one scope in the order of their names, so that
+// results come in the same order everywhere.
+func ofScope(all []*Entity, scope wire.Scope) []*Entity {
 	var list []*Entity
-	for _, ent := range e.pending[start] {
+	for _, ent := range all {
 		if ent.Scope == scope {
 			list = append(list, ent)
 		}
@@ -221,6 +227,7 @@ func (e *Engine) judge(ent *Entity, w *Window) []Anomaly {
 	for i := range found {
 		id := found[i].counter()
 		count.Put(&w.Partial, id, count.Get(&w.Partial, id)+1)
+		e.rollUp(ent, &wire.Partial{Start: w.Start, Counters: []wire.Counter{{ID: id, N: 1}}})
 		if ent.Scope == wire.ScopePair {
 			e.share(ent, w.Start, id)
 		}
@@ -292,7 +299,7 @@ func (e *Engine) sweep() {
 	}
 	e.swept = e.mark
 	for name, ent := range e.entities {
-		if len(ent.Windows) == 0 && e.mark-ent.Last >= e.cfg.Retention+e.cfg.Lateness+e.cfg.Size {
+		if len(ent.Windows)+len(ent.Rollups) == 0 && e.mark-ent.Last >= e.cfg.Retention+e.cfg.Lateness+e.cfg.Size {
 			delete(e.entities, name)
 			e.forgot = append(e.forgot, name)
 		}
@@ -327,6 +334,7 @@ func (e *Engine) Restore(ent *Entity) {
 			e.pending[w.Start] = append(e.pending[w.Start], ent)
 		}
 	}
+	e.restoreRollups(ent)
 }
 
 // SetWatermark sets the watermark without closing windows; for restoring only.

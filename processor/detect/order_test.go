@@ -7,6 +7,7 @@ import (
 	"math/rand/v2"
 	"slices"
 	"testing"
+	"time"
 
 	"keytrail/processor/count"
 	"keytrail/processor/detect"
@@ -18,10 +19,14 @@ import (
 // disorder is how much later than a younger event one may come.
 const disorder = 15 * minute
 
+// lengths are those of hasty's windows and roll-ups.
+var lengths = []int64{size, 15 * minute, 2 * hour}
+
 // hasty is a configuration that judges, and forgets, within a test's two days.
 func hasty() detect.Config {
 	cfg := detect.DefaultConfig()
 	cfg.WarmUp, cfg.Retention, cfg.MinCount, cfg.Threshold = 2*hour, 8*hour, 8, 1e-3
+	cfg.Rollups = lengths[1:]
 	cfg.SweepSecrets, cfg.FanOut, cfg.FanOutFactor, cfg.Refusals, cfg.RefusedKeys = 3, 3, 1.5, 4, 2
 	return cfg
 }
@@ -137,14 +142,16 @@ func plain(calls []count.Call) map[string]int64 {
 			{Scope: wire.ScopeKey, KeyARN: c.KeyARN}, {Scope: wire.ScopePrincipal, Principal: c.Principal},
 			{Scope: wire.ScopePair, KeyARN: c.KeyARN, Principal: c.Principal},
 		} {
-			want[nameOf(e, c.Time/size*size)]++
+			for _, n := range lengths {
+				want[nameOf(e, c.Time/n*n, n)]++
+			}
 		}
 	}
 	return want
 }
 
-func nameOf(e wire.Entity, start int64) string {
-	return fmt.Sprintf("%q %s", e.StateKey(), stamp(start))
+func nameOf(e wire.Entity, start, length int64) string {
+	return fmt.Sprintf("%q %s %v", e.StateKey(), stamp(start), time.Duration(length))
 }
 
 // finalWindows has the calls arrive in some order and returns the final windows
@@ -158,7 +165,7 @@ func finalWindows(t *testing.T, rng *rand.Rand, calls []count.Call, want map[str
 			if !r.Closed {
 				continue
 			}
-			name := nameOf(r.Entity, r.Start)
+			name := nameOf(r.Entity, r.Start, r.Length(size))
 			if finals[name] != "" {
 				t.Fatalf("%s is published as final twice", name)
 			}
@@ -172,7 +179,7 @@ func finalWindows(t *testing.T, rng *rand.Rand, calls []count.Call, want map[str
 			finals[name] = describe(r)
 		}
 		e.Changes(func(*detect.Entity) {}, func(wire.Entity) { *forgotten++ })
-	}, func(p *wire.Partial) { t.Fatalf("%s is late", nameOf(p.Entity, p.Start)) })
+	}, func(p *wire.Partial) { t.Fatalf("%s is late", nameOf(p.Entity, p.Start, size)) })
 	return finals
 }
 
@@ -225,7 +232,7 @@ func TestLateCallsAreCountedOnceOrTold(t *testing.T) {
 		e := detect.NewEngine(hasty(), nil)
 		run(t, rng, e, arrivals(rng, calls, disorder+150*minute), func(results []detect.Result) {
 			for _, r := range results {
-				name := nameOf(r.Entity, r.Start)
+				name := nameOf(r.Entity, r.Start, r.Length(size))
 				if !r.Closed {
 					if revisions[name] > 0 || r.Revision != 0 {
 						t.Fatalf("seed %d: %s is open at revision %d after %d", seed, name, r.Revision, revisions[name])
@@ -242,7 +249,9 @@ func TestLateCallsAreCountedOnceOrTold(t *testing.T) {
 			}
 		}, func(p *wire.Partial) {
 			dropped += count.Get(p, wire.CounterCalls)
-			want[nameOf(p.Entity, p.Start)] -= count.Get(p, wire.CounterCalls)
+			for _, n := range lengths { // what no window takes, no roll-up takes
+				want[nameOf(p.Entity, p.Start/n*n, n)] -= count.Get(p, wire.CounterCalls)
+			}
 		})
 		for name := range want {
 			if got[name] != want[name] {

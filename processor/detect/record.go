@@ -12,10 +12,12 @@ import (
 	"keytrail/schemas/wire"
 )
 
-// WindowRecord fills rec with the log record of a window. observed is when it
-// was computed, ns since 1970. rec shares w's strings.
+// WindowRecord fills rec with the log record of a window; size is that of windows
+// that are no roll-ups. observed is when it was computed, ns since 1970. rec shares
+// w's strings.
 func WindowRecord(rec *otellog.Record, w *Window, size, observed int64) {
 	rec.Reset()
+	size = w.Length(size)
 	anomalies := AnomalyCount(&w.Partial)
 	rec.EventName, rec.Time, rec.Observed, rec.Severity = semconv.EventKeytrailWindow, w.Start, observed, otellog.SeverityInfo
 	if anomalies > 0 {
@@ -29,6 +31,9 @@ func WindowRecord(rec *otellog.Record, w *Window, size, observed int64) {
 		state = "final"
 	}
 	rec.String(semconv.KeytrailWindowState, state)
+	if w.Size != 0 {
+		rec.Bool(semconv.KeytrailWindowRollup, true)
+	}
 	rec.Int(semconv.KeytrailWindowRevision, int64(w.Revision))
 	rec.Int(semconv.KeytrailWindowAnomalies, anomalies)
 	for _, id := range [...]wire.CounterID{wire.CounterCalls, wire.CounterDenied, wire.CounterFailed} {

@@ -104,7 +104,7 @@ func TestRestoreChangesNothing(t *testing.T) {
 				case 0, 1, 2, 3:
 					for p := range table.All() {
 						if !count.Empty(p) && steady.merge(p) != shaky.merge(p) {
-							t.Fatalf("seed %d: %s is late for one engine only", seed, nameOf(p.Entity, p.Start))
+							t.Fatalf("seed %d: %s is late for one engine only", seed, nameOf(p.Entity, p.Start, size))
 						}
 					}
 					table = count.NewTable(size) // the partials are kept to be merged again

@@ -144,12 +144,12 @@ func (s *Scanner) Finish(emit func(*detect.Result) error) (Totals, error) {
 	table := count.NewTable(size)
 	start, begun, bindings := int64(0), false, 0
 	var explained []detect.Anomaly
-	closeWindow := func() error {
+	closeTo := func(mark int64) error {
 		for p := range table.All() {
 			engine.Merge(p)
 		}
 		table.Reset()
-		results := engine.Advance(start + size)
+		results := engine.Advance(mark)
 		engine.Changes(func(*detect.Entity) {}, func(wire.Entity) {})
 		err := s.publish(results, explained, emit)
 		explained = explained[:0]
@@ -158,7 +158,7 @@ func (s *Scanner) Finish(emit func(*detect.Result) error) (Totals, error) {
 	facts, err := s.pool.each(func(f *fact) error {
 		if at := eventtime.Start(f.time, size); !begun || at != start {
 			if begun {
-				if err := closeWindow(); err != nil {
+				if err := closeTo(start + size); err != nil {
 					return err
 				}
 			}
@@ -177,7 +177,12 @@ func (s *Scanner) Finish(emit func(*detect.Result) error) (Totals, error) {
 		return nil
 	})
 	if err == nil && begun {
-		err = closeWindow()
+		err = closeTo(start + size)
+		for _, longer := range s.cfg.Detect.Rollups {
+			if err == nil {
+				err = closeTo(eventtime.Start(start, longer) + longer)
+			}
+		}
 	}
 	s.totals.Counted = int64(facts - bindings)
 	s.totals.Duplicates = int64(s.pool.total) - s.bindings - s.totals.Counted
@@ -196,7 +201,9 @@ func (s *Scanner) publish(results []detect.Result, explained []detect.Anomaly, e
 		if !r.Closed {
 			continue // a preview: the window closes at once
 		}
-		r.Anomalies = append(r.Anomalies, byEntity[r.Entity]...)
+		if r.Size == 0 {
+			r.Anomalies = append(r.Anomalies, byEntity[r.Entity]...)
+		}
 		s.totals.Windows++
 		s.totals.Anomalies += int64(len(r.Anomalies))
 		if err := emit(r); err != nil {

@@ -17,8 +17,9 @@ import (
 // version is the version of all records of this package but those of entities.
 const version = 1
 
-// entityVersion is the version of entities. Version 1 had no bindings.
-const entityVersion = 2
+// entityVersion is the version of entities. Version 1 had no bindings, version 2
+// no roll-ups.
+const entityVersion = 3
 
 // AppendEntity appends an entity of stage detect: its baseline, what it has
 // been seen to do, what it stands for, and its windows. e is used and emptied.
@@ -50,13 +51,29 @@ func AppendEntity(dst []byte, e *wire.Encoder, ent *detect.Entity) []byte {
 	}
 	e.Uint(uint64(len(ent.Windows)))
 	for _, w := range ent.Windows {
-		e.Uint(uint64(w.Revision))
-		e.Bool(w.Closed)
-		e.Bool(w.Changed)
-		e.Int(w.Published)
-		e.Partial(&w.Partial)
+		appendWindow(e, w)
+	}
+	e.Uint(uint64(len(ent.Rollups)))
+	for _, w := range ent.Rollups {
+		e.Int(w.Size)
+		appendWindow(e, w)
 	}
 	return append(dst, e.B...)
+}
+
+func appendWindow(e *wire.Encoder, w *detect.Window) {
+	e.Uint(uint64(w.Revision))
+	e.Bool(w.Closed)
+	e.Bool(w.Changed)
+	e.Int(w.Published)
+	e.Partial(&w.Partial)
+}
+
+func decodeWindow(d *wire.Decoder, entity wire.Entity) *detect.Window {
+	w := &detect.Window{Revision: int32(d.Uint()), Closed: d.Bool(), Changed: d.Bool(), Published: d.Int()}
+	w.Partial = d.Partial()
+	w.Entity = entity
+	return w
 }
 
 // DecodeEntity reads what AppendEntity wrote; name is the record's key, which
@@ -86,10 +103,15 @@ func DecodeEntity(name string, value []byte) (*detect.Entity, error) {
 		}
 	}
 	for n := d.Count(); n > 0 && d.Err() == nil; n-- {
-		w := &detect.Window{Revision: int32(d.Uint()), Closed: d.Bool(), Changed: d.Bool(), Published: d.Int()}
-		w.Partial = d.Partial()
-		w.Entity = entity
-		ent.Windows = append(ent.Windows, w)
+		ent.Windows = append(ent.Windows, decodeWindow(d, entity))
+	}
+	if v > 2 {
+		for n := d.Count(); n > 0 && d.Err() == nil; n-- {
+			size := d.Int()
+			w := decodeWindow(d, entity)
+			w.Size = size
+			ent.Rollups = append(ent.Rollups, w)
+		}
 	}
 	if !d.Done() {
 		return nil, fmt.Errorf("cannot restore entity %q: %w", name, wire.ErrFrame)

@@ -63,7 +63,12 @@ func entity(seed uint64) *detect.Entity {
 		if rng.IntN(3) == 0 {
 			w.Binding = &wire.Binding{Time: rng.Int64(), ARN: []string{"", ent.KeyARN, "arn:aws:kms:eu-central-1:111122223333:key/b"}[rng.IntN(3)]}
 		}
-		ent.Windows = append(ent.Windows, w)
+		if rng.IntN(4) == 0 {
+			w.Size = rng.Int64()
+			ent.Rollups = append(ent.Rollups, w)
+		} else {
+			ent.Windows = append(ent.Windows, w)
+		}
 	}
 	return ent
 }
@@ -238,6 +243,15 @@ func TestEntityOfVersion1(t *testing.T) {
 	want.Windows[0].Entity, want.Windows[0].Start = want.Entity, 7
 	want.Windows[0].Counters = []wire.Counter{{ID: wire.CounterCalls, N: 1}}
 	value := "\x01\x02\x04\x06\x00\x00\x00\x00\x00\x01\x01\x01\x00\x00\x01\x00\x01k\x00\x00\x0e\x01\x00\x02\x00\x00\x00\x00\x00\x00\x00\x00\x00"
+	if got, err := state.DecodeEntity("k\nk", []byte(value)); err != nil || !reflect.DeepEqual(got, want) {
+		t.Errorf("%v\n%+v\nwant\n%+v", err, got, want)
+	}
+}
+
+// One of version 2 had bindings and no roll-ups.
+func TestEntityOfVersion2(t *testing.T) {
+	want := &detect.Entity{Entity: wire.Entity{Scope: wire.ScopeKey, KeyARN: "k"}, Since: 1, Seen: 2, Last: 3, Bound: &wire.Binding{Time: 4, ARN: "a"}, Used: 5}
+	value := "\x02\x02\x04\x06\x01\b\x00\x01a\n\x00\x00\x00\x00\x00\x00"
 	if got, err := state.DecodeEntity("k\nk", []byte(value)); err != nil || !reflect.DeepEqual(got, want) {
 		t.Errorf("%v\n%+v\nwant\n%+v", err, got, want)
 	}

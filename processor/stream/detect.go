@@ -199,7 +199,7 @@ func (d *detector) output(t *detectTask, now int64) {
 			d.stats.anomalies = append(d.stats.anomalies, a.Kind)
 		}
 		detect.WindowRecord(&d.rec, r.Window, size, now)
-		d.out = append(d.out, d.p.keyed(d.p.Topics.Windows, detect.WindowID(r.Entity, r.Start, size), otellog.AppendRequest(nil, &d.rec), semconv.EventKeytrailWindow))
+		d.out = append(d.out, d.p.keyed(d.p.Topics.Windows, detect.WindowID(r.Entity, r.Start, r.Length(size)), otellog.AppendRequest(nil, &d.rec), semconv.EventKeytrailWindow))
 		d.stats.windows++
 	}
 	d.notify(t)

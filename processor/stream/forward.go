@@ -133,7 +133,7 @@ func (f *forwarder) loop(ctx context.Context) error {
 }
 
 // wants tells whether the sink takes a record: of the windows perhaps only
-// those with anomalies.
+// those with anomalies, and roll-ups.
 func (f *forwarder) wants(r *kgo.Record) bool {
 	if r.Topic != f.p.Topics.Windows || f.d.Windows == WindowsAll {
 		return true
@@ -142,7 +142,7 @@ func (f *forwarder) wants(r *kgo.Record) bool {
 		return true // the sink decides, and its refusal goes to the dead letter
 	}
 	a := f.rec.Get(semconv.KeytrailWindowAnomalies)
-	return a != nil && a.Int > 0
+	return a != nil && a.Int > 0 || f.rec.Get(semconv.KeytrailWindowRollup) != nil
 }
 
 func header(r *kgo.Record) string {

@@ -56,7 +56,7 @@ type WindowChoice uint8
 // The choices.
 const (
 	WindowsNone      WindowChoice = iota
-	WindowsAnomalous              // those with anomalies
+	WindowsAnomalous              // those with anomalies, and roll-ups
 	WindowsAll
 )
 

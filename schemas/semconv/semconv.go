@@ -307,6 +307,8 @@ const (
 	KeytrailWindowRevision = "keytrail.window.revision"
 	// KeytrailWindowState (string): Whether the window has closed.
 	KeytrailWindowState = "keytrail.window.state"
+	// KeytrailWindowRollup (boolean): True for a longer window that adds up the windows within it; absent for those.
+	KeytrailWindowRollup = "keytrail.window.rollup"
 	// KeytrailWindowCalls (int): The number of calls in the window.
 	KeytrailWindowCalls = "keytrail.window.calls"
 	// KeytrailWindowDenied (int): The number of calls that were refused for want of permission.

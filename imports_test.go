@@ -47,7 +47,7 @@ var layers = []layer{
 	{"processor/rule", []string{"schemas/*"}},
 	{"processor/count", []string{"processor/eventtime", "processor/rule", "schemas/*"}},
 	{"processor/detect", []string{"processor/baseline", "processor/count", "processor/eventtime", "processor/rule", "schemas/*"}},
-	{"processor/state", []string{"processor/count", "processor/dedup", "processor/detect", "processor/rule", "schemas/*"}},
+	{"processor/state", []string{"processor/count", "processor/dedup", "processor/detect", "processor/eventtime", "processor/rule", "schemas/*"}},
 
 	{"processor/source", nil},
 	{"processor/kafka", nil}, // it knows Kafka records, and nothing of what is in them

@@ -2,6 +2,7 @@ package detect
 
 import (
 	"cmp"
+	"math"
 	"slices"
 	"sort"
 
@@ -20,6 +21,7 @@ type Engine struct {
 	rolls    rollups
 	fresh    []fresh       // windows with new calls since the last Advance
 	mark     int64         // the watermark
+	hold     int64         // windows that end later are not dropped yet; see Hold
 	swept    int64         // event time of the last sweep of forgotten entities
 	forgot   []wire.Entity // removed since the last Changes
 	changed  []*Entity     // changed since the last Changes
@@ -39,7 +41,7 @@ type fresh struct {
 // itself, before the principals' windows close.
 func NewEngine(cfg Config, notify func(wire.Partial)) *Engine {
 	return &Engine{cfg: cfg, entities: map[wire.Entity]*Entity{}, starts: map[int64][]*Entity{},
-		pending: map[int64][]*Entity{}, rolls: newRollups(), mark: eventtime.None, notify: notify}
+		pending: map[int64][]*Entity{}, rolls: newRollups(), mark: eventtime.None, hold: math.MaxInt64, notify: notify}
 }
 
 // Len returns the number of entities that are remembered.
@@ -50,13 +52,34 @@ func (e *Engine) Watermark() int64 { return e.mark }
 
 // Merge adds p to its window. late is true, and p is not counted, when the
 // window has been dropped: its end is more than the allowed lateness behind the
-// watermark. Memory of p is not kept, its strings are.
+// watermark, and not held. Memory of p is not kept, its strings are.
 func (e *Engine) Merge(p *wire.Partial) (late bool) {
-	if e.mark != eventtime.None && p.Start+e.cfg.Size+e.cfg.Lateness <= e.mark {
+	if e.gone(p.Start + e.cfg.Size) {
 		return true
 	}
 	e.merge(p)
 	return false
+}
+
+// Hold keeps windows that end behind mark from being dropped, because counts that
+// other engines notify of may still come for them. It never moves back. Before the
+// first call nothing is held.
+func (e *Engine) Hold(mark int64) {
+	if e.hold == math.MaxInt64 || mark > e.hold {
+		e.hold = mark
+	}
+}
+
+// maxHeld bounds what is held, in windows behind the watermark, and so an entity's
+// state (kafka.MaxBatchBytes).
+const maxHeld = 88
+
+// gone tells whether windows with this end are dropped.
+func (e *Engine) gone(end int64) bool {
+	if e.mark == eventtime.None || end+e.cfg.Lateness > e.mark {
+		return false
+	}
+	return end <= e.hold || end+maxHeld*e.cfg.Size <= e.mark
 }
 
 func (e *Engine) merge(p *wire.Partial) {
@@ -140,7 +163,7 @@ func (e *Engine) Advance(mark int64) []Result {
 		}
 		e.closeRollups()
 		for _, s := range sorted(e.starts) {
-			if s+e.cfg.Size+e.cfg.Lateness <= e.mark {
+			if e.gone(s + e.cfg.Size) {
 				e.drop(s)
 			}
 		}

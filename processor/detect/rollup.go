@@ -83,7 +83,7 @@ func (e *Engine) closeRollups() {
 		delete(e.rolls.pending, at)
 	}
 	for _, at := range slots(e.rolls.held) {
-		if at.end()+e.cfg.Lateness > e.mark {
+		if !e.gone(at.end()) { // the last window in it has the same end
 			continue
 		}
 		for _, ent := range e.rolls.held[at] {

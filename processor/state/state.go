@@ -11,6 +11,7 @@ import (
 	"strings"
 
 	"keytrail/processor/detect"
+	"keytrail/processor/eventtime"
 	"keytrail/schemas/wire"
 )
 
@@ -149,7 +150,12 @@ type Meta struct {
 	Watermark int64
 	Applied   map[int32]Applied // by source
 	Sent      map[int32]uint64  // frames sent to other partitions
+	Told      int64             // the watermark in the last of them
+	Hold      int64             // as far as it the other partitions' notices have come
 }
+
+// metaVersion is the version of Meta. Version 1 had neither Told nor Hold.
+const metaVersion = 2
 
 // MetaKey is the state key of Meta; no entity has it.
 const MetaKey = "meta"
@@ -157,7 +163,9 @@ const MetaKey = "meta"
 // Append appends m to dst; e is used and emptied.
 func (m *Meta) Append(dst []byte, e *wire.Encoder) []byte {
 	e.Reset()
-	e.Uint(version)
+	e.Uint(metaVersion)
+	e.Int(m.Told)
+	e.Int(m.Hold)
 	e.Int(m.Watermark)
 	e.Uint(uint64(len(m.Applied)))
 	for source, a := range m.Applied {
@@ -178,11 +186,18 @@ func (m *Meta) Append(dst []byte, e *wire.Encoder) []byte {
 // DecodeMeta reads what Append wrote.
 func DecodeMeta(value []byte) (Meta, error) {
 	d := wire.NewDecoder(value)
-	m := Meta{Applied: map[int32]Applied{}, Sent: map[int32]uint64{}}
-	if v := d.Uint(); v != version {
-		return m, fmt.Errorf("cannot restore the progress: %w: version %d, this program knows %d", wire.ErrFrame, v, version)
+	m := Meta{Applied: map[int32]Applied{}, Sent: map[int32]uint64{}, Told: eventtime.None, Hold: eventtime.None}
+	v := d.Uint()
+	switch {
+	case v < 1 || v > metaVersion:
+		return m, fmt.Errorf("cannot restore the progress: %w: version %d, this program knows 1 to %d", wire.ErrFrame, v, metaVersion)
+	case v > 1:
+		m.Told, m.Hold = d.Int(), d.Int()
 	}
 	m.Watermark = d.Int()
+	if v == 1 { // nothing was held
+		m.Hold = m.Watermark
+	}
 	for n := d.Count(); n > 0 && d.Err() == nil; n-- {
 		source := int32(d.Int())
 		m.Applied[source] = Applied{Sequence: d.Uint(), To: d.Int(), Watermark: d.Int(), Idle: d.Bool()}

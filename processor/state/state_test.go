@@ -159,7 +159,7 @@ func TestEveryFieldOfACallIsKept(t *testing.T) {
 // meta makes what a partition remembers.
 func meta(seed uint64) state.Meta {
 	rng := rand.New(rand.NewPCG(seed, 3))
-	m := state.Meta{Watermark: rng.Int64() - rng.Int64(), Applied: map[int32]state.Applied{}, Sent: map[int32]uint64{}}
+	m := state.Meta{Watermark: rng.Int64() - rng.Int64(), Applied: map[int32]state.Applied{}, Sent: map[int32]uint64{}, Told: rng.Int64(), Hold: eventtime.None}
 	for range rng.IntN(10) {
 		m.Applied[int32(rng.Uint32())] = state.Applied{Sequence: rng.Uint64(), To: rng.Int64(), Watermark: eventtime.None, Idle: rng.IntN(2) == 0}
 		m.Sent[int32(rng.IntN(300))] = rng.Uint64()
@@ -175,6 +175,15 @@ func TestMetaRoundTrip(t *testing.T) {
 		if err != nil || !reflect.DeepEqual(got, want) {
 			t.Fatalf("seed %d: %v\n%+v\nwant\n%+v", seed, err, got, want)
 		}
+	}
+}
+
+// Meta of version 1, as a program wrote it that held no windows: those behind the
+// watermark must not come back.
+func TestMetaOfVersion1(t *testing.T) {
+	want := state.Meta{Watermark: 7, Applied: map[int32]state.Applied{3: {Sequence: 2, To: 5, Watermark: 4, Idle: true}}, Sent: map[int32]uint64{1: 9}, Told: eventtime.None, Hold: 7}
+	if got, err := state.DecodeMeta([]byte("\x01\x0e\x01\x06\x02\n\b\x01\x01\x02\t")); err != nil || !reflect.DeepEqual(got, want) {
+		t.Errorf("%v\n%+v\nwant\n%+v", err, got, want)
 	}
 }
 

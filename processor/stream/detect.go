@@ -3,6 +3,7 @@ package stream
 import (
 	"context"
 	"fmt"
+	"math"
 	"slices"
 	"time"
 
@@ -45,7 +46,7 @@ type detectTask struct {
 }
 
 func (d *detector) newTask(partition int32) *detectTask {
-	t := &detectTask{partition: partition, meta: state.Meta{Watermark: eventtime.None, Applied: map[int32]state.Applied{}, Sent: map[int32]uint64{}}}
+	t := &detectTask{partition: partition, meta: state.Meta{Watermark: eventtime.None, Told: eventtime.None, Hold: eventtime.None, Applied: map[int32]state.Applied{}, Sent: map[int32]uint64{}}}
 	t.engine = detect.NewEngine(d.p.Window.Detect, func(p wire.Partial) { t.notices = append(t.notices, p) })
 	return t
 }
@@ -97,6 +98,7 @@ func (t *detectTask) restore(records map[string][]byte) error {
 				}
 			}
 			t.sources.Restore(m.Watermark)
+			t.engine.Hold(m.Hold)
 			continue
 		}
 		ent, err := state.DecodeEntity(key, value)
@@ -191,6 +193,8 @@ func (d *detector) output(t *detectTask, now int64) {
 	mark := t.sources.Watermark(int(d.p.Partitions[d.p.Topics.Events]))
 	d.stats.watermark = mark
 	size := d.p.Window.Detect.Size
+	t.meta.Hold = max(t.meta.Hold, t.slowest(d.p.Partitions[d.p.Topics.Partials]))
+	t.engine.Hold(t.meta.Hold)
 	for _, r := range t.engine.Advance(mark) {
 		for i := range r.Anomalies {
 			a := &r.Anomalies[i]
@@ -210,22 +214,53 @@ func (d *detector) output(t *detectTask, now int64) {
 	t.news, t.late = false, nil
 }
 
+// slowest returns the lowest watermark that the n partitions have told: all
+// notices for windows that end by then have been merged.
+func (t *detectTask) slowest(n int32) int64 {
+	low := int64(math.MaxInt64)
+	for q := range n {
+		a, ok := t.meta.Applied[-1-q]
+		if !ok {
+			return eventtime.None
+		}
+		low = min(low, a.Watermark)
+	}
+	return low
+}
+
 // notify sends the counts that belong to principals of other partitions, in
-// frames whose source is this partition as a negative number.
+// frames whose source is this partition as a negative number. They carry the
+// watermark, and are sent to every partition when it has come a window further: a
+// window may not be dropped while notices for it are on their way, and behind a
+// backlog that is longer than the lateness.
 func (d *detector) notify(t *detectTask) {
 	n := int(d.p.Partitions[d.p.Topics.Partials])
-	byOwner := map[int32][]wire.Partial{}
+	byOwner := make([][]wire.Partial, n)
 	for _, p := range t.notices {
-		byOwner[p.Owner(n)] = append(byOwner[p.Owner(n)], p)
+		q := p.Owner(n)
+		byOwner[q] = append(byOwner[q], p)
 	}
 	t.notices = nil
+	mark := t.engine.Watermark()
+	tell := mark != eventtime.None && (t.meta.Told == eventtime.None || mark >= t.meta.Told+d.p.Window.Detect.Size)
 	for q, list := range byOwner {
 		for part := range slices.Chunk(list, frameNotices) {
-			t.meta.Sent[q]++
-			f := wire.Frame{Source: -1 - t.partition, Sequence: t.meta.Sent[q], Watermark: eventtime.None, Partials: part}
-			d.out = append(d.out, &kgo.Record{Topic: d.p.Topics.Partials, Partition: q, Value: wire.AppendFrame(nil, &d.enc, &f)})
+			d.notice(t, int32(q), t.meta.Told, part) // others may follow
+		}
+		if tell {
+			d.notice(t, int32(q), mark, nil)
 		}
 	}
+	if tell {
+		t.meta.Told = mark
+	}
+}
+
+// notice sends one frame to partition q.
+func (d *detector) notice(t *detectTask, q int32, mark int64, partials []wire.Partial) {
+	t.meta.Sent[q]++
+	f := wire.Frame{Source: -1 - t.partition, Sequence: t.meta.Sent[q], Watermark: mark, Partials: partials}
+	d.out = append(d.out, &kgo.Record{Topic: d.p.Topics.Partials, Partition: q, Value: wire.AppendFrame(nil, &d.enc, &f)})
 }
 
 // frameNotices bounds the notices of one frame: 2,000 of at most 400 bytes stay

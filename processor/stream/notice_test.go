@@ -1,0 +1,141 @@
+package stream
+
+import (
+	"fmt"
+	"testing"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"keytrail/processor/count"
+	"keytrail/schemas/normalize"
+	"keytrail/schemas/otellog"
+	"keytrail/schemas/semconv"
+	"keytrail/schemas/wire"
+)
+
+// split is one source, and two partitions of kms.partials that lag behind each
+// other: their logs are delivered by hand.
+type split struct {
+	t    *testing.T
+	c    *counter
+	task *countTask
+	side [2]*detector
+	log  [2][]*kgo.Record // delivered from the front
+}
+
+func newSplit(t *testing.T) *split {
+	c, task := bigCommit(0)
+	c.p.Partitions = map[string]int32{c.p.Topics.Partials: 2, c.p.Topics.Events: 1, c.p.Topics.Dedup: 1, c.p.Topics.Windows: 1, c.p.Topics.Anomalies: 1}
+	c.p.Window.Detect.WarmUp = 0
+	s := &split{t: t, c: c, task: task}
+	for q := range s.side {
+		s.side[q] = &detector{p: c.p, tasks: map[int32]*detectTask{}}
+		s.side[q].tasks[int32(q)] = s.side[q].newTask(int32(q))
+	}
+	return s
+}
+
+// names finds a KMS key of partition 0 and principals of partition 1.
+func (s *split) names() (key string, principals []string) {
+	owner := func(e wire.Entity) int32 { p := wire.Partial{Entity: e}; return p.Owner(2) }
+	for i := 0; key == "" || len(principals) < 2; i++ {
+		k, p := fmt.Sprintf("arn:aws:kms:eu-central-1:111122223333:key/%d", i), fmt.Sprintf("arn:aws:iam::111122223333:role/%d", i)
+		if owner(wire.Entity{Scope: wire.ScopeKey, KeyARN: k}) == 0 && key == "" {
+			key = k
+		}
+		if owner(wire.Entity{Scope: wire.ScopePrincipal, Principal: p}) == 1 {
+			principals = append(principals, p)
+		}
+	}
+	return key, principals
+}
+
+// commit has stage count commit a call, if there is one, and the watermark.
+func (s *split) commit(call *count.Call, mark time.Time) {
+	if call != nil {
+		call.ID = wire.ParseCallID(call.IDText)
+		s.task.table.Add(call, 1)
+	}
+	s.task.to++
+	s.c.frames(s.task, mark.UnixNano(), false)
+	s.task.sent.Watermark, s.task.from = mark.UnixNano(), s.task.to
+	s.task.table.Reset()
+	s.take(s.c.out)
+	s.c.out = nil
+}
+
+// take puts frames into the logs and returns the other records.
+func (s *split) take(list []*kgo.Record) (rest []*kgo.Record) {
+	for _, r := range list {
+		if r.Topic == s.c.p.Topics.Partials {
+			s.log[r.Partition] = append(s.log[r.Partition], r)
+		} else {
+			rest = append(rest, r)
+		}
+	}
+	return rest
+}
+
+// deliver has one partition process its log in one commit, and returns the records
+// that are no frames.
+func (s *split) deliver(q int) []*kgo.Record {
+	s.t.Helper()
+	for _, r := range s.log[q] {
+		if err := s.side[q].Process(r); err != nil {
+			s.t.Fatal(err)
+		}
+	}
+	s.log[q] = nil
+	out, err := s.side[q].Output(time.Now())
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	return s.take(out)
+}
+
+// A pair's anomaly counts in its principal's window, even when the principal's
+// partition is hours of event time ahead: it keeps its windows until the pair's
+// partition has told that it has judged them.
+func TestNoticesBehindABacklog(t *testing.T) {
+	s := newSplit(t)
+	key, principals := s.names()
+	begin := time.Date(2026, 3, 2, 10, 0, 0, 0, time.UTC)
+	use := func(principal string, at time.Time) *count.Call {
+		return &count.Call{IDText: principal + at.String(), Time: at.UnixNano(), KeyARN: key, Principal: principal, Copy: normalize.CopyCaller, Class: normalize.ClassDecrypt}
+	}
+	s.commit(use(principals[0], begin), begin)
+	s.commit(use(principals[1], begin.Add(2*time.Hour)), begin.Add(2*time.Hour)) // the first use of the key
+	s.commit(nil, begin.Add(7*time.Hour))
+	s.deliver(1) // all of it, in one go, before the pair's partition has read anything
+	s.deliver(0)
+	revised := 0
+	var rec otellog.Record
+	for _, r := range s.deliver(1) {
+		if r.Topic == s.c.p.Topics.DeadLetter {
+			t.Fatalf("a dead letter: %s", r.Headers)
+		}
+		if r.Topic == s.c.p.Topics.Windows && rec.Decode(r.Value) == nil && rec.Str(semconv.KeytrailPrincipal) == principals[1] {
+			revised++
+			if n := rec.Get(semconv.KeytrailWindowAnomalies); n == nil || n.Int != 1 || rec.Get(semconv.KeytrailWindowRevision).Int != 2 {
+				t.Errorf("the principal's window: %s", otellog.AppendJSON(nil, &rec))
+			}
+		}
+	}
+	if revised != 1 {
+		t.Fatalf("the principal's window is published %d times", revised)
+	}
+	// Both have told by now: what is behind the lateness goes.
+	s.deliver(0)
+	s.commit(nil, begin.Add(9*time.Hour))
+	s.deliver(0)
+	s.deliver(1)
+	s.deliver(0)
+	for q, d := range s.side {
+
+		late := wire.Partial{Entity: wire.Entity{Scope: wire.ScopePrincipal, Principal: "p"}, Start: begin.UnixNano(), Counters: []wire.Counter{{ID: wire.CounterCalls, N: 1}}}
+		if !d.tasks[int32(q)].engine.Merge(&late) {
+			t.Errorf("partition %d still takes calls of seven hours ago", q)
+		}
+	}
+}

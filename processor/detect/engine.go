@@ -70,16 +70,9 @@ func (e *Engine) Hold(mark int64) {
 	}
 }
 
-// maxHeld bounds what is held, in windows behind the watermark, and so an entity's
-// state (kafka.MaxBatchBytes).
-const maxHeld = 88
-
 // gone tells whether windows with this end are dropped.
 func (e *Engine) gone(end int64) bool {
-	if e.mark == eventtime.None || end+e.cfg.Lateness > e.mark {
-		return false
-	}
-	return end <= e.hold || end+maxHeld*e.cfg.Size <= e.mark
+	return e.mark != eventtime.None && end+e.cfg.Lateness <= e.mark && end <= e.hold
 }
 
 func (e *Engine) merge(p *wire.Partial) {

@@ -57,8 +57,8 @@ type Transact struct {
 const usualBatchBytes = 1_000_012
 
 // MaxBatchBytes bounds a batch for Transact.LargeTopic: 4 MiB. Only the state of
-// an entity can need more than Kafka's usual 1 MiB: 100 windows (package detect
-// allows no more: 88 behind the watermark, a few before it, 8 roll-ups) of 4 sets of 512 values of up to 18 bytes would be 3.7 MB.
+// an entity can need more than Kafka's usual 1 MiB: 100 windows (80 may be late) of
+// 4 sets of 512 values of up to 18 bytes would be 3.7 MB.
 const MaxBatchBytes = 4 << 20
 
 // Run reads, processes and writes until ctx is done, which ends it after the

@@ -195,6 +195,9 @@ func (d *detector) output(t *detectTask, now int64) {
 	size := d.p.Window.Detect.Size
 	t.meta.Hold = max(t.meta.Hold, t.slowest(d.p.Partitions[d.p.Topics.Partials]))
 	t.engine.Hold(t.meta.Hold)
+	if t.meta.Hold != eventtime.None { // what is held is memory: nobody runs far ahead
+		mark = min(mark, t.meta.Hold+maxAhead*size)
+	}
 	for _, r := range t.engine.Advance(mark) {
 		for i := range r.Anomalies {
 			a := &r.Anomalies[i]
@@ -262,6 +265,11 @@ func (d *detector) notice(t *detectTask, q int32, mark int64, partials []wire.Pa
 	f := wire.Frame{Source: -1 - t.partition, Sequence: t.meta.Sent[q], Watermark: mark, Partials: partials}
 	d.out = append(d.out, &kgo.Record{Topic: d.p.Topics.Partials, Partition: q, Value: wire.AppendFrame(nil, &d.enc, &f)})
 }
+
+// maxAhead is how many windows a partition may be ahead of the slowest. A round of
+// frames takes less than a second, so that a backlog is worked off at hours of event
+// time a second.
+const maxAhead = 48
 
 // frameNotices bounds the notices of one frame: 2,000 of at most 400 bytes stay
 // below Kafka's bound for a record.

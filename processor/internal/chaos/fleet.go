@@ -54,6 +54,8 @@ func setUp(ctx context.Context, o options, dir string) (*fleet, error) {
   partitions: {events: 6, partials: 4}
   session_timeout: %v
 stages: [normalize, count, detect]
+window: {rollups: [1h]}
+detect: {warm_up: 1h} # so that there are first uses
 `, strings.Join(f.brokers(), ", "), min(o.brokers, 3), sessionTimeout)
 	if err := os.WriteFile(filepath.Join(dir, "keytrail.yaml"), []byte(config), 0o600); err != nil {
 		f.cluster.Close()

@@ -32,6 +32,8 @@ type counts struct {
 	calls, denied, failed int
 	final                 bool
 	revision              int64
+	firstSeen             int    // anomalies of this kind, which only pairs have
+	key, principal, start string // of a pair
 }
 
 func (c counts) same(d counts) bool {
@@ -74,16 +76,23 @@ func judge(ctx context.Context, brokers []string, l *load) (verdict, error) {
 	return v, balance(ctx, brokers, l, &v)
 }
 
-// expected are the oracle's windows by name.
+// expected are the oracle's windows by name, and the roll-ups that they add up to.
 func expected(l *load) map[string]counts {
 	want := map[string]counts{}
 	for _, r := range l.want.Rows {
-		if r.Start.Before(l.end) {
-			want[name(r.Scope, r.Key, r.Principal, r.Start.UTC().Format(time.RFC3339))] = counts{calls: r.Calls, denied: r.Denied, failed: r.Failed, final: true}
+		if !r.Start.Before(l.end) {
+			continue
 		}
+		want[name(r.Scope, r.Key, r.Principal, r.Start.UTC().Format(time.RFC3339))] = counts{calls: r.Calls, denied: r.Denied, failed: r.Failed, final: true}
+		n := name(r.Scope, r.Key, r.Principal, r.Start.UTC().Truncate(time.Hour).Format(time.RFC3339)) + hourly
+		sum := want[n]
+		want[n] = counts{calls: sum.calls + r.Calls, denied: sum.denied + r.Denied, failed: sum.failed + r.Failed, final: true}
 	}
 	return want
 }
+
+// hourly ends the names of roll-ups.
+const hourly = " for an hour"
 
 func name(scope, key, principal, start string) string {
 	return strings.Join([]string{scope, key, principal, start}, " ")
@@ -110,7 +119,14 @@ func windows(ctx context.Context, brokers []string, end time.Time) (got map[stri
 			calls: number(&rec, semconv.KeytrailWindowCalls), denied: number(&rec, semconv.KeytrailWindowDenied), failed: number(&rec, semconv.KeytrailWindowFailed),
 			final: rec.Str(semconv.KeytrailWindowState) == "final", revision: int64(number(&rec, semconv.KeytrailWindowRevision)),
 		}
-		n := name(rec.Str(semconv.KeytrailWindowScope), key, rec.Str(semconv.KeytrailPrincipal), text)
+		w.firstSeen = number(&rec, semconv.KeytrailWindowAnomaliesFirstSeen)
+		scope, principal := rec.Str(semconv.KeytrailWindowScope), rec.Str(semconv.KeytrailPrincipal)
+		n := name(scope, key, principal, text)
+		if rec.Get(semconv.KeytrailWindowRollup) != nil {
+			n += hourly
+		} else if scope == "pair" {
+			w.key, w.principal, w.start = strings.Clone(key), strings.Clone(principal), strings.Clone(text)
+		}
 		if old, ok := got[n]; !ok || w.revision >= old.revision {
 			got[n] = w
 		}
@@ -147,11 +163,34 @@ func compare(got, want map[string]counts) (v verdict) {
 			differ(n, g, counts{})
 		}
 	}
+	for n, sum := range shared(got) {
+		if got[n].firstSeen != sum {
+			v.mismatches++
+		}
+	}
 	return v
+}
+
+// shared adds up the first uses of pairs for the windows of their KMS keys and
+// principals, which must have counted them too.
+func shared(got map[string]counts) map[string]int {
+	sums := map[string]int{}
+	for _, g := range got {
+		if g.start != "" {
+			sums[name("key", g.key, "", g.start)] += g.firstSeen
+			sums[name("principal", "", g.principal, g.start)] += g.firstSeen
+		}
+	}
+	return sums
 }
 
 // explain prints some of the differences.
 func explain(got, want map[string]counts) {
+	for n, sum := range shared(got) {
+		if got[n].firstSeen != sum {
+			say("%s: %d first uses, its pairs have %d", n, got[n].firstSeen, sum)
+		}
+	}
 	all := maps.Clone(want)
 	maps.Copy(all, got)
 	left := 20

@@ -50,6 +50,7 @@ func commands() []command {
 		{"scan", "PATHS", "count and judge CloudTrail files without a broker", (*app).scan},
 		{"normalize", "PATHS", "print every event as an OpenTelemetry log record", (*app).normalize},
 		{"run", "-c FILE", "run the stages over Kafka", (*app).serve},
+		{"replay", "-c FILE PATHS", "put CloudTrail files into Kafka", (*app).replay},
 		{"generate", "--out DIR", "write labelled synthetic CloudTrail files", (*app).generate},
 		{"config", "check|print -c FILE", "check a configuration, or print it in full", (*app).config},
 		{"schema", "[FORM]", "print the log schema: attributes, JSON Schemas, the mapping of fields", (*app).schema},

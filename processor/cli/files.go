@@ -118,6 +118,15 @@ func plain(text string) string {
 // inside a directory is an object that fails to open, and so a dead letter. Reading from
 // standard input or a pipe ends when a's context does.
 func (a *app) objects(paths []string) iter.Seq2[source.Object, error] {
+	return a.offer(paths, source.Objects(paths))
+}
+
+// inOrder is objects in the order of their delivery.
+func (a *app) inOrder(paths []string) iter.Seq2[source.Object, error] {
+	return a.offer(paths, source.InOrder(source.Objects(paths)))
+}
+
+func (a *app) offer(paths []string, objects iter.Seq2[source.Object, error]) iter.Seq2[source.Object, error] {
 	return func(yield func(source.Object, error) bool) {
 		for _, path := range paths {
 			if _, err := os.Stat(path); err != nil && path != source.Stdin {
@@ -125,7 +134,7 @@ func (a *app) objects(paths []string) iter.Seq2[source.Object, error] {
 				return
 			}
 		}
-		for o, err := range source.Archives(source.Objects(paths)) {
+		for o, err := range source.Archives(objects) {
 			if err != nil { // something inside a directory: it costs only itself
 				why := err
 				o, err = source.Object{Name: strings.Join(paths, ","), Open: func() (io.ReadCloser, error) { return nil, why }}, nil

@@ -1,6 +1,7 @@
 package source
 
 import (
+	"errors"
 	"slices"
 	"testing"
 )
@@ -24,5 +25,29 @@ func TestByDelivery(t *testing.T) {
 	}
 	if d := Delivered("111122223333_CloudTrail-Digest_us-east-1_trail_us-east-1_20260105T2355Z.json.gz"); d != "" {
 		t.Errorf("a digest file is delivered at %q", d)
+	}
+}
+
+// Errors come first, then what was delivered first, whatever folder it is in.
+func TestInOrder(t *testing.T) {
+	wrong := errors.New("wrong")
+	names := []string{"b/1_CloudTrail_x-1_20260105T0010Z_a.json.gz", "a/1_CloudTrail_x-1_20260105T0020Z_a.json.gz", "c/1_CloudTrail_x-1_20260105T0005Z_a.json.gz"}
+	var got []string
+	for o, err := range InOrder(func(yield func(Object, error) bool) {
+		for _, n := range names {
+			if !yield(Object{Name: n}, nil) {
+				return
+			}
+		}
+		yield(Object{}, wrong)
+	}) {
+		if err != nil {
+			got = append(got, err.Error())
+			continue
+		}
+		got = append(got, o.Name)
+	}
+	if want := []string{"wrong", names[2], names[0], names[1]}; !slices.Equal(got, want) {
+		t.Errorf("got %q, want %q", got, want)
 	}
 }

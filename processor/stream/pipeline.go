@@ -137,6 +137,15 @@ func (p *Pipeline) Run(ctx context.Context, stages Stages) error {
 	return errors.Join(failed...)
 }
 
+// MakeTopics makes the topics that do not exist. Run does it too; it is for those
+// who put something into them first.
+func (p *Pipeline) MakeTopics(ctx context.Context) (err error) {
+	within, cancel := context.WithTimeout(ctx, giveUp)
+	defer cancel()
+	p.Partitions, err = kafka.EnsureTopics(within, p.Kafka, p.Replication, p.topics())
+	return err
+}
+
 // start makes the topics and what the stages share.
 func (p *Pipeline) start(ctx context.Context) error {
 	if err := p.Window.Detect.Validate(); err != nil {
@@ -146,10 +155,8 @@ func (p *Pipeline) start(ctx context.Context) error {
 	if p.Window.Detect.Lateness < p.Window.Detect.Size {
 		return fmt.Errorf("allowed lateness %v is shorter than the window size %v", time.Duration(p.Window.Detect.Lateness), time.Duration(p.Window.Detect.Size))
 	}
-	within, cancel := context.WithTimeout(ctx, giveUp)
-	defer cancel()
-	var err error
-	if p.Partitions, err = kafka.EnsureTopics(within, p.Kafka, p.Replication, p.topics()); err != nil {
+	err := p.MakeTopics(ctx)
+	if err != nil {
 		return err
 	}
 	if n, m := p.Partitions[p.Topics.Events], p.Partitions[p.Topics.Dedup]; n != m {

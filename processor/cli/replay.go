@@ -1,0 +1,72 @@
+package cli
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+
+	"keytrail/processor/config"
+	"keytrail/processor/stream"
+)
+
+const replayAbout = `Puts the KMS events of CloudTrail files into the topic kms.events of the
+configuration's Kafka, in the order in which CloudTrail delivered the files. Missing
+topics are made. PATHS are as for scan.
+
+Events of the past are late where younger ones have been counted. Give old trails an
+installation of their own: a configuration with another kafka.prefix and another
+kafka.transactional_id, and "keytrail run" with it.`
+
+// replay is "keytrail replay -c FILE PATHS".
+func (a *app) replay(args []string) int {
+	f := a.flags("replay", "-c FILE PATHS", replayAbout)
+	file := f.String("c", "", "configuration `FILE`")
+	paths, code, done := a.parse(f, args)
+	if done {
+		return code
+	}
+	if *file == "" || len(paths) == 0 {
+		a.errorf("replay needs -c FILE, and files, directories or -; see keytrail replay -h")
+		return exitUsage
+	}
+	cfg, err := config.Load(*file)
+	if err == nil && cfg.Kafka.Embedded {
+		err = errors.New("replay needs a Kafka that stays: kafka.embedded is true")
+	}
+	if err != nil {
+		a.errorf("%v", err)
+		return exitUsage
+	}
+	c, err := a.publish(cfg, paths)
+	if err != nil {
+		return a.fail(err)
+	}
+	fmt.Fprintf(a.stderr, "%d records: %d published to %s, %d filtered, %d dead letters\n", c.Received, c.Published, cfg.Kafka.Prefix+"events", c.Filtered, c.DeadLettered)
+	if c.DeadLettered > 0 {
+		return exitDead
+	}
+	return exitOK
+}
+
+// publish puts what paths name into Kafka, and returns what became of it.
+func (a *app) publish(cfg *config.Config, paths []string) (c stream.PublishCounts, err error) {
+	p := newPipeline(cfg, cfg.Kafka.Brokers, nil, slog.New(slog.NewTextHandler(a.stderr, nil)))
+	if err := p.MakeTopics(a.ctx); err != nil {
+		return c, err
+	}
+	pub, err := stream.NewPublisher(p.Kafka, p.Topics, p.Limits, p.Normalize)
+	if err != nil {
+		return c, err
+	}
+	defer pub.Close()
+	for o, err := range a.inOrder(paths) {
+		if err == nil {
+			err = pub.Object(a.ctx, o)
+		}
+		if err != nil {
+			return pub.Counts(), err
+		}
+	}
+	err = pub.Flush(a.ctx)
+	return pub.Counts(), err
+}

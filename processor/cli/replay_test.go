@@ -1,0 +1,40 @@
+package cli_test
+
+import (
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"keytrail/processor/internal/oracle"
+)
+
+// Files of several accounts and regions, put into Kafka by replay, are counted as
+// the oracle counts them: their order is that of their delivery, so none is late.
+func TestReplay(t *testing.T) {
+	heavy(t)
+	dir := t.TempDir()
+	keytrail(t, nil, "generate", "--out", dir, "--duration", "40h", "--events", "2000", "--scenarios", "none", "--start", time.Now().Add(-90*time.Hour).UTC().Format("2006-01-02T15:04:05Z")).wants(t, 0)
+	logs := filepath.Join(dir, "AWSLogs")
+	want, err := oracle.Count([]string{logs}, time.Hour)
+	if err != nil {
+		t.Fatal(err)
+	}
+	write(t, filepath.Join(logs, "broken.json"), `{"Records":[{"eventVersion":`)
+	b := startBroker(t)
+	config := b.config(t, strings.Replace(fileSink, "${ARCHIVE}", inTemp(t, "archive.ndjson"), 1))
+	keytrail(t, nil, "replay", "-c", config, logs).wants(t, 3, "1 dead letters")
+	closer := write(t, filepath.Join(t.TempDir(), "closer.json"), event("closer", "closer", time.Now().Add(-40*time.Hour)))
+	keytrail(t, nil, "replay", "-c", config, closer).wants(t, 0, "1 records: 1 published to kms.events")
+	p := run(t, config, "")
+	p.ready(t)
+	b.equals(t, rowTexts(want))
+	p.stop(t, syscall.SIGTERM)
+}
+
+func TestReplayRefuses(t *testing.T) {
+	keytrail(t, nil, "replay", "x").wants(t, 2, "replay needs -c FILE")
+	embedded := write(t, inTemp(t, "k.yaml"), "kafka: {embedded: true}\n")
+	keytrail(t, nil, "replay", "-c", embedded, "x").wants(t, 2, "kafka.embedded is true")
+}

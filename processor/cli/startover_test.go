@@ -1,0 +1,54 @@
+package cli_test
+
+import (
+	"os"
+	"strings"
+	"syscall"
+	"testing"
+
+	segmentio "github.com/segmentio/kafka-go"
+)
+
+// The way of docs/operations.md to count everything again, with other numbers of
+// partitions: the same final windows come of kms.events.
+func TestStartOver(t *testing.T) {
+	heavy(t)
+	b, tr := startBroker(t), newTrail(t, 36, 1500)
+	config := b.config(t, fileSink)
+	p := run(t, config, inTemp(t, "1.ndjson"))
+	p.ready(t)
+	b.produce(t, tr.records)
+	b.produce(t, tr.closer)
+	b.equals(t, tr.want)
+	p.stop(t, syscall.SIGTERM)
+
+	groups, err := b.client.DeleteGroups(t.Context(), &segmentio.DeleteGroupsRequest{GroupIDs: []string{"keytrail-count", "keytrail-detect"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, err := range groups.Errors {
+		if err != nil {
+			t.Fatalf("group %s: %v", name, err)
+		}
+	}
+	topics, err := b.client.DeleteTopics(t.Context(), &segmentio.DeleteTopicsRequest{Topics: []string{"kms.partials", "kms.dedup", "kms.state", "kms.windows"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, err := range topics.Errors {
+		if err != nil {
+			t.Fatalf("topic %s: %v", name, err)
+		}
+	}
+	text, err := os.ReadFile(config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	p = run(t, write(t, inTemp(t, "k.yaml"), strings.Replace(string(text), "partials: 2", "partials: 5", 1)), inTemp(t, "2.ndjson"))
+	p.ready(t)
+	if n := b.partitions(t, "kms.partials"); n != 5 {
+		t.Errorf("kms.partials has %d partitions, want 5", n)
+	}
+	b.equals(t, tr.want)
+	p.stop(t, syscall.SIGTERM)
+}

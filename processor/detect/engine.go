@@ -21,7 +21,7 @@ type Engine struct {
 	rolls    rollups
 	fresh    []fresh       // windows with new calls since the last Advance
 	mark     int64         // the watermark
-	hold     int64         // windows that end later are not dropped yet; see Hold
+	hold     int64         // as far as it all engines have come; see Hold
 	swept    int64         // event time of the last sweep of forgotten entities
 	forgot   []wire.Entity // removed since the last Changes
 	changed  []*Entity     // changed since the last Changes
@@ -61,9 +61,9 @@ func (e *Engine) Merge(p *wire.Partial) (late bool) {
 	return false
 }
 
-// Hold keeps windows that end behind mark from being dropped, because counts that
-// other engines notify of may still come for them. It never moves back. Before the
-// first call nothing is held.
+// Hold keeps windows from being dropped whose lateness ends behind mark: other
+// engines may still take late calls for them, and notify of what they find. It never
+// moves back. Before the first call nothing is held.
 func (e *Engine) Hold(mark int64) {
 	if e.hold == math.MaxInt64 || mark > e.hold {
 		e.hold = mark
@@ -72,7 +72,7 @@ func (e *Engine) Hold(mark int64) {
 
 // gone tells whether windows with this end are dropped.
 func (e *Engine) gone(end int64) bool {
-	return e.mark != eventtime.None && end+e.cfg.Lateness <= e.mark && end <= e.hold
+	return e.mark != eventtime.None && end+e.cfg.Lateness <= min(e.mark, e.hold)
 }
 
 func (e *Engine) merge(p *wire.Partial) {

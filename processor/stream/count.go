@@ -11,7 +11,6 @@ import (
 	"keytrail/processor/dedup"
 	"keytrail/processor/detect"
 	"keytrail/processor/eventtime"
-	"keytrail/processor/kafka"
 	"keytrail/processor/state"
 	"keytrail/schemas/normalize"
 	"keytrail/schemas/otellog"
@@ -51,25 +50,25 @@ type countTask struct {
 }
 
 func (c *counter) Assign(ctx context.Context, partitions []int32) error {
-	began := time.Now()
+	began := c.p.now()
 	for _, p := range partitions {
 		w := c.p.Window
 		c.tasks[p] = &countTask{
 			partition: p, seen: dedup.NewSet(), credits: map[wire.CallID]count.Call{}, table: count.NewTable(w.Detect.Size),
-			progress: eventtime.Progress{Disorder: w.OutOfOrderness, Skew: w.FutureSkew}, lastEvent: time.Now().UnixNano(),
+			progress: eventtime.Progress{Disorder: w.OutOfOrderness, Skew: w.FutureSkew}, lastEvent: began.UnixNano(),
 			sent: wire.Frame{Watermark: eventtime.None},
 		}
 	}
 	n := 0
-	err := kafka.ReadLog(ctx, c.p.Kafka, c.p.Topics.Dedup, partitions, func(r *kgo.Record) error {
+	err := c.p.readLog(ctx, c.p.Topics.Dedup, partitions, func(r *kgo.Record) error {
 		n++
 		return c.tasks[r.Partition].restore(r.Value, &c.p.Window)
 	})
 	for _, p := range partitions { // the time of the restore was no silence of the source
-		c.tasks[p].lastEvent = time.Now().UnixNano()
+		c.tasks[p].lastEvent = c.p.now().UnixNano()
 	}
 	if err == nil && n > 0 {
-		c.p.Log.Info("count: state restored", "partitions", len(partitions), "commits", n, "took", time.Since(began).Round(time.Millisecond))
+		c.p.Log.Info("count: state restored", "partitions", len(partitions), "commits", n, "took", c.p.now().Sub(began).Round(time.Millisecond))
 	}
 	return err
 }
@@ -116,7 +115,7 @@ func (c *counter) Lag(behind map[int32]int64) {
 	c.p.lag("count", behind)
 	for p, n := range behind {
 		if t := c.tasks[p]; t != nil && n != 0 { // it has records, which are not read yet
-			t.lastEvent = time.Now().UnixNano()
+			t.lastEvent = c.p.now().UnixNano()
 		}
 	}
 }
@@ -132,7 +131,7 @@ func (c *counter) Process(r *kgo.Record) error {
 		t.from, t.begun = r.Offset, true
 	}
 	t.to = r.Offset + 1
-	c.now = time.Now().UnixNano()
+	c.now = c.p.now().UnixNano()
 	t.lastEvent = c.now
 	c.stats.received++
 	if err := c.rec.Decode(r.Value); err != nil {
@@ -278,7 +277,7 @@ func (c *counter) frames(t *countTask, mark int64, idle bool) {
 			continue
 		}
 		q := p.Owner(n)
-		if k := len(parts[q]); k == 0 || sizes[q] > frameBytes {
+		if k := len(parts[q]); k == 0 || sizes[q] > c.p.mostBytes {
 			parts[q], sizes[q] = append(parts[q], nil), 0
 			most = max(most, k+1)
 		}

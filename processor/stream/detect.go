@@ -52,14 +52,14 @@ func (d *detector) newTask(partition int32) *detectTask {
 }
 
 func (d *detector) Assign(ctx context.Context, partitions []int32) error {
-	began := time.Now()
+	began := d.p.now()
 	// The changelog is read whole before anything is decoded: of the many states
 	// of an entity only the last one counts.
 	last := map[int32]map[string][]byte{}
 	for _, p := range partitions {
 		last[p] = map[string][]byte{}
 	}
-	err := kafka.ReadLog(ctx, d.p.Kafka, d.p.Topics.State, partitions, func(r *kgo.Record) error {
+	err := d.p.readLog(ctx, d.p.Topics.State, partitions, func(r *kgo.Record) error {
 		if r.Value == nil {
 			delete(last[r.Partition], string(r.Key))
 		} else {
@@ -77,7 +77,7 @@ func (d *detector) Assign(ctx context.Context, partitions []int32) error {
 		}
 		d.tasks[p] = t
 		if len(records) > 0 {
-			d.p.Log.Info("detect: state restored", "partition", p, "entities", t.engine.Len(), "took", time.Since(began).Round(time.Millisecond))
+			d.p.Log.Info("detect: state restored", "partition", p, "entities", t.engine.Len(), "took", d.p.now().Sub(began).Round(time.Millisecond))
 		}
 	}
 	return nil
@@ -247,7 +247,7 @@ func (d *detector) notify(t *detectTask) {
 	mark := t.engine.Watermark()
 	tell := mark != eventtime.None && (t.meta.Told == eventtime.None || mark >= t.meta.Told+d.p.Window.Detect.Size)
 	for q, list := range byOwner {
-		for part := range slices.Chunk(list, frameNotices) {
+		for part := range slices.Chunk(list, d.p.mostNotices) {
 			d.notice(t, int32(q), t.meta.Told, part) // others may follow
 		}
 		if tell {

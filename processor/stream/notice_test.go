@@ -139,3 +139,39 @@ func TestNoticesBehindABacklog(t *testing.T) {
 		}
 	}
 }
+
+// A late call may be the first of its pair in a window that its principal's
+// partition, hours ahead, has closed long ago: it keeps the window until the pair's
+// partition takes no such calls any more.
+func TestNoticeOfALateCall(t *testing.T) {
+	s := newSplit(t)
+	key, principals := s.names()
+	begin := time.Date(2026, 3, 2, 10, 0, 0, 0, time.UTC)
+	use := func(principal string, at time.Time) *count.Call {
+		return &count.Call{IDText: principal, Time: at.UnixNano(), KeyARN: key, Principal: principal, Copy: normalize.CopyCaller, Class: normalize.ClassDecrypt}
+	}
+	half := begin.Add(30 * time.Minute)
+	s.commit(use(principals[0], begin), half)
+	for range 2 { // both hear that both are that far
+		s.deliver(0)
+		s.deliver(1)
+	}
+	s.commit(use(principals[1], begin.Add(10*time.Minute)), half) // not too late
+	s.commit(nil, begin.Add(3*time.Hour))
+	published := s.deliver(1)
+	s.deliver(0)
+	var rec otellog.Record
+	noticed := false
+	for _, r := range append(published, s.deliver(1)...) {
+		if r.Topic == s.c.p.Topics.DeadLetter {
+			t.Errorf("a dead letter: %s", r.Headers)
+		}
+		if r.Topic == s.c.p.Topics.Windows && rec.Decode(r.Value) == nil && rec.Str(semconv.KeytrailPrincipal) == principals[1] {
+			n := rec.Get(semconv.KeytrailWindowAnomalies)
+			noticed = n != nil && n.Int == 1
+		}
+	}
+	if !noticed {
+		t.Error("the principal's window does not count the anomaly of the pair")
+	}
+}

@@ -89,6 +89,13 @@ type Pipeline struct {
 	flows      map[string]*telemetry.Flow
 	lags       map[string]*telemetry.Lag
 	watermarks map[string]*telemetry.Watermark
+
+	// What count and detect know of the world besides their records, and how much
+	// they put into one frame; the simulation has its own.
+	now         func() time.Time
+	readLog     func(ctx context.Context, topic string, partitions []int32, f func(*kgo.Record) error) error
+	mostBytes   int // frameBytes
+	mostNotices int // frameNotices
 }
 
 // giveUp is how long a stage may go without any progress before the process
@@ -174,6 +181,10 @@ func (p *Pipeline) start(ctx context.Context) error {
 	}
 	if p.watermarks["detect"], err = p.Telemetry.Watermark("detect"); err != nil {
 		return err
+	}
+	p.now, p.mostBytes, p.mostNotices = time.Now, frameBytes, frameNotices
+	p.readLog = func(ctx context.Context, topic string, partitions []int32, f func(*kgo.Record) error) error {
+		return kafka.ReadLog(ctx, p.Kafka, topic, partitions, f)
 	}
 	if p.Ready != nil {
 		p.Ready()

@@ -1,0 +1,330 @@
+package stream
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"math/rand/v2"
+	"slices"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"keytrail/processor/detect"
+	"keytrail/processor/telemetry"
+	"keytrail/schemas/wire"
+)
+
+// The simulation runs the stages count and detect as they are, over a Kafka of a
+// few slices, in one goroutine: a generator of random numbers decides who does what
+// next, what breaks, and what time it is. A seed therefore repeats, and a schedule
+// takes a few milliseconds. The files: simlog_test.go is Kafka, simmember_test.go an
+// instance of a stage, simorder_test.go what makes it repeat, simload_test.go and
+// simcall_test.go what is counted, simjudge_test.go the verdict, simulation_test.go
+// the tests.
+
+// sim is one schedule.
+type sim struct {
+	rng           *rand.Rand
+	b             *simBroker
+	p             *Pipeline
+	count, detect *simGroup
+	load          *simLoad
+	now           int64 // the clock, ns
+	live          bool  // event times follow the clock; else they are days old, and no source falls silent before the end
+	calm          int   // the larger, the less breaks
+	quiet         int64 // how long the clock has gone on without regard to silence
+	paused        int64 // how long, while everybody was behind
+	restored      int64 // when somebody restored state last, which ends a silence
+	draining      bool  // nothing comes any more, and no lag is unknown
+	faults        []string
+	stats         map[string]int // what the schedule has in it
+}
+
+// newSim makes the schedule of a seed.
+func newSim(seed uint64, wrong sabotage, tools *simTools) *sim {
+	rng := rand.New(rand.NewPCG(seed, 0x51a1))
+	s := &sim{rng: rng, stats: map[string]int{}, now: time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC).UnixNano(), live: rng.IntN(2) == 0, calm: 1 + rng.IntN(6)}
+	p := &Pipeline{Topics: wire.DefaultTopics(), Window: window(rng, s.live), Telemetry: tools.telemetry, Log: slog.New(slog.DiscardHandler),
+		flows: tools.flows, lags: map[string]*telemetry.Lag{"count": {}, "detect": {}}, watermarks: map[string]*telemetry.Watermark{"detect": {}}}
+	p.mostBytes, p.mostNotices = [...]int{1, frameBytes, frameBytes}[rng.IntN(3)], 1+rng.IntN(3)
+	events, partials := int32(2+rng.IntN(2)), int32(1+rng.IntN(3))
+	p.Partitions = map[string]int32{p.Topics.Events: events, p.Topics.Dedup: events, p.Topics.Partials: partials, p.Topics.State: partials,
+		p.Topics.Windows: 2, p.Topics.Anomalies: 2, p.Topics.DeadLetter: 1}
+	s.p, s.b = p, newBroker(rng, p.Topics, p.Partitions, wrong)
+	p.now = func() time.Time { return time.Unix(0, s.now) }
+	p.readLog = func(ctx context.Context, topic string, partitions []int32, f func(*kgo.Record) error) error {
+		if s.b.chance(4) { // it takes its time
+			s.clock()
+		}
+		return s.b.readLog(ctx, topic, partitions, f)
+	}
+	s.load = newLoad(s, tools)
+	s.count = s.group(p.Topics.Events, func(g *simGroup) *simMember { return s.newMember(g, &counter{p: p, tasks: map[int32]*countTask{}}) })
+	s.detect = s.group(p.Topics.Partials, func(g *simGroup) *simMember { return s.newMember(g, &detector{p: p, tasks: map[int32]*detectTask{}}) })
+	return s
+}
+
+// window chooses the times, and detectors that find much: what they find crosses
+// partitions.
+func window(rng *rand.Rand, live bool) Window {
+	minute := int64(time.Minute)
+	size := [...]int64{minute, 5 * minute}[rng.IntN(2)]
+	d := detect.DefaultConfig()
+	d.Size, d.Lateness = size, [...]int64{size, 15 * minute, 60 * minute}[rng.IntN(3)]
+	for _, n := range [][]int64{nil, {2}, {3, 12}}[rng.IntN(3)] {
+		d.Rollups = append(d.Rollups, n*size)
+	}
+	d.WarmUp = [...]int64{0, 10 * minute, 24 * 60 * minute}[rng.IntN(3)]
+	if rng.IntN(2) == 0 {
+		d.Retention = max(d.WarmUp, 120*minute)
+	}
+	d.Threshold, d.MinCount, d.FanOut, d.FanOutFactor, d.Refusals, d.RefusedKeys = 1e-2, 3, 3, 1.5, 2, 2
+	w := Window{Detect: d, OutOfOrderness: [...]int64{minute, 5 * minute, 15 * minute}[rng.IntN(3)]}
+	w.FutureSkew = rng.Int64N(min(w.OutOfOrderness, 5*minute) + 1)
+	if w.IdleAfter = 60 * minute; live {
+		w.IdleAfter = minute * (1 + rng.Int64N(10))
+	}
+	w.CloseAfter = w.IdleAfter * (1 + rng.Int64N(3))
+	return w
+}
+
+// group makes the instances of a stage.
+func (s *sim) group(topic string, mk func(*simGroup) *simMember) *simGroup {
+	n := s.p.Partitions[topic]
+	g := &simGroup{topic: topic, owner: make([]*simMember, n), offsets: make([]int64, n)}
+	g.make = func() *simMember { return mk(g) }
+	for range 1 + s.rng.IntN(3) {
+		g.members = append(g.members, g.make())
+	}
+	s.adopt(g)
+	return g
+}
+
+// fault notes something that must not be.
+func (s *sim) fault(format string, args ...any) {
+	s.faults = append(s.faults, fmt.Sprintf(format, args...))
+}
+
+// run is the whole schedule: first everything happens at random, then all that
+// is left is done and the last windows are closed.
+func (s *sim) run() {
+	for !s.load.done() && len(s.faults) == 0 {
+		s.happen()
+	}
+	for range s.rng.IntN(100) {
+		s.happen()
+	}
+	s.draining = true
+	s.drain()
+	last := max(s.now, s.load.last+s.p.Window.OutOfOrderness+slices.Max(append(s.p.Window.Detect.Rollups, 0)))
+	for round := 0; (round < 3 || s.now <= max(last, s.restored)+2*s.p.Window.CloseAfter) && len(s.faults) == 0; round++ {
+		step := s.p.Window.CloseAfter + second
+		if s.live && s.rng.IntN(3) > 0 { // in small steps, so that notices find their windows
+			step = int64(time.Minute) + s.rng.Int64N(10*int64(time.Minute))
+		}
+		s.now += step
+		s.drain()
+	}
+}
+
+// happen is one event of the schedule.
+func (s *sim) happen() {
+	rng := s.rng
+	g := s.count
+	if rng.IntN(5) < 2 {
+		g = s.detect
+	}
+	m := g.members[rng.IntN(len(g.members))]
+	switch i := rng.IntN(100); {
+	case i < 10:
+		s.load.produce()
+		s.tamper()
+	case i < 18:
+		if s.live && s.now+s.p.Window.CloseAfter > s.load.deadline() { // what is on its way arrives first
+			s.load.all()
+			s.drain()
+			s.load.open = forever
+		}
+		s.clock()
+	case i < 24:
+		s.b.markSome()
+	case i < 36 && rng.IntN(s.calm) == 0:
+		s.disturb(g, m)
+	default:
+		m.step()
+	}
+}
+
+// disturb breaks or changes something about a member of a group.
+func (s *sim) disturb(g *simGroup, m *simMember) {
+	switch s.rng.IntN(8) {
+	case 0: // paused for longer than its session
+		if !m.deaf {
+			m.in, m.deaf = false, true
+			s.stats["paused"]++
+			s.hand(m)
+		}
+	case 1, 2:
+		if m.deaf {
+			m.wake()
+		}
+	case 3: // killed, and another started: before the group has noticed or afterwards
+		if m.txn != nil {
+			m.txn.orphan = true
+		}
+		s.stats["killed"]++
+		i := slices.Index(g.members, m)
+		g.members[i] = g.make()
+		m.in = false
+		s.hand(m)
+		s.adopt(g)
+	case 4: // scaled up or down
+		if len(g.members) < 3 {
+			g.members = append(g.members, g.make())
+		} else if m.txn == nil && m.n == 0 && !m.deaf {
+			g.members = slices.DeleteFunc(g.members, func(o *simMember) bool { return o == m })
+			m.leave()
+			s.adopt(g)
+		}
+	case 5:
+		if m.txn == nil {
+			m.restart()
+		}
+	default:
+		s.move(g)
+	}
+	if s.rng.IntN(4) == 0 {
+		logs := s.b.logs[s.p.Topics.State]
+		s.b.compact(logs[s.rng.IntN(len(logs))])
+	}
+}
+
+// move is a rebalance that moves one partition, maybe back to its owner.
+func (s *sim) move(g *simGroup) {
+	to := g.members[s.rng.IntN(len(g.members))]
+	if to.in {
+		s.stats["moved"]++
+		s.give(g, int32(s.rng.IntN(len(g.owner))), to)
+	}
+}
+
+// clock has time pass. Live, everything may be silent at any time, but what is on
+// its way has to arrive before it is late. Of old events a source would be late
+// as a whole after a silence: there time passes when everybody is behind.
+func (s *sim) clock() {
+	d := s.rng.Int64N(int64(20 * time.Second))
+	switch {
+	case !s.live && s.paused < int64(24*time.Hour) && s.behind():
+		d = s.rng.Int64N(3 * s.p.Window.CloseAfter)
+		s.paused += d
+		s.now += d
+		return
+	case s.live && s.rng.IntN(3) > 0:
+		d = s.rng.Int64N(int64(10 * time.Minute))
+	case s.live && s.rng.IntN(3) == 0:
+		d = s.rng.Int64N(2 * s.p.Window.CloseAfter)
+	}
+	s.pass(d)
+}
+
+// pass moves the clock, as far as nothing falls silent or comes late by that.
+func (s *sim) pass(d int64) {
+	if s.live {
+		s.now = max(s.now, min(s.now+d, s.load.deadline()))
+	} else if s.quiet+d < s.p.Window.IdleAfter-int64(time.Minute) {
+		s.quiet += d
+		s.now += d
+	}
+}
+
+// behind tells whether in every partition of the events a record waits that its
+// owner has not seen.
+func (s *sim) behind() bool {
+	for p, m := range s.count.owner {
+		if m == nil || len(m.changes) > 0 {
+			return false
+		}
+		l := s.b.logs[s.count.topic][p]
+		waiting := false
+		for offset := max(m.next[int32(p)], s.count.offsets[p]); offset < int64(len(l.entries)); offset++ {
+			e := l.entries[offset]
+			waiting = waiting || e.rec != nil && (e.txn == nil || e.txn.state == txnCommitted)
+		}
+		if !waiting {
+			return false
+		}
+	}
+	return true
+}
+
+// drain has everybody work until nothing is left to do.
+func (s *sim) drain() {
+	for round := 0; len(s.faults) == 0; round++ {
+		if round > 300 {
+			s.fault("the stages do not come to rest: %v", slices.Concat(s.count.members, s.detect.members))
+		}
+		busy := len(s.b.pending) > 0
+		s.b.settle()
+		for _, g := range []*simGroup{s.count, s.detect} {
+			for _, m := range g.members {
+				if m.deaf {
+					m.wake()
+				}
+				busy = s.work(m) || busy
+			}
+			s.adopt(g)
+		}
+		for _, m := range slices.Concat(s.count.members, s.detect.members) {
+			busy = busy || len(m.changes) > 0
+		}
+		if !busy {
+			return
+		}
+	}
+}
+
+// work has a member do all that it can do now.
+func (s *sim) work(m *simMember) (busy bool) {
+	for m.txn != nil {
+		m.end()
+		busy = true
+	}
+	for range 2 * len(m.g.owner) { // a partition at random each time
+		m.poll(1000)
+	}
+	busy = busy || m.n > 0
+	m.flush()
+	for m.txn != nil {
+		m.end()
+		busy = true
+	}
+	for p, owner := range m.g.owner {
+		busy = busy || owner == m && m.next[int32(p)] < int64(len(s.b.logs[m.g.topic][p].entries))
+	}
+	return busy
+}
+
+// tamper does to the log what the sabotage asks for.
+func (s *sim) tamper() {
+	logs := s.b.logs[s.p.Topics.Partials]
+	list := logs[s.rng.IntN(len(logs))].entries
+	if s.b.wrong != repeatFrame || len(list) == 0 {
+		return
+	}
+	e := list[s.rng.IntN(len(list))]
+	if e.rec == nil || e.txn == nil || e.txn.state != txnCommitted {
+		return
+	}
+	f, err := wire.NewDecoder(e.rec.Value).Frame()
+	if err != nil || f.Sequence == 0 || len(f.Partials) == 0 {
+		return
+	}
+	f.Sequence++
+	f.From = f.To
+	var enc wire.Encoder
+	s.b.write(&kgo.Record{Topic: e.rec.Topic, Partition: e.rec.Partition, Value: wire.AppendFrame(nil, &enc, &f)}, nil)
+}
+
+// loses tells whether a record gets lost on its way to a stage.
+func (s *sim) loses() bool { return s.b.wrong == loseRecord && s.rng.IntN(50) == 0 }

@@ -1,0 +1,141 @@
+package stream
+
+import (
+	"fmt"
+	"slices"
+	"time"
+)
+
+// This file makes the calls of the simulation: small CloudTrail events of few
+// keys and principals, so that their windows have more than one call.
+
+// simCall is one call; its copies differ in how they tell of it.
+type simCall struct {
+	id          string
+	at          int64
+	op, code    string
+	key, second string // ARNs; "" for a key that is not shown
+	alias       string // by which the caller names the key
+	role        int
+}
+
+// copyKind says whose copy of a call an event is.
+type copyKind int
+
+const (
+	plainCopy    copyKind = iota // the only record
+	callerCopy                   // of a call on another account's key
+	ownerCopy                    // the same in that account: it knows the caller's account only
+	addendumCopy                 // a later correction, with the wrong caller
+)
+
+const (
+	here  = "111122223333" // the callers' account
+	there = "444455556666" // owns keys that they use
+)
+
+func keyHere(n int) string  { return fmt.Sprintf("arn:aws:kms:eu-central-1:%s:key/k%d", here, n) }
+func keyThere(n int) string { return fmt.Sprintf("arn:aws:kms:eu-central-1:%s:key/f%d", there, n) }
+
+// id returns a new call id. Half of the ids are UUIDs.
+func (l *simLoad) id() string {
+	l.made++
+	if l.s.rng.IntN(2) == 0 {
+		return fmt.Sprintf("%08x-0000-4000-8000-%012d", l.s.rng.Uint32(), l.made)
+	}
+	return fmt.Sprintf("call-%x-%d", l.s.rng.Uint32(), l.made)
+}
+
+// call makes a call of about that time and its copies, in the order of their
+// delivery, and tells the judge.
+func (l *simLoad) call(at int64) []simItem {
+	rng := l.s.rng
+	c := simCall{id: l.id(), at: at, key: keyHere(rng.IntN(4)), role: rng.IntN(4)}
+	if !l.s.live { // only now is the partition known, and what is late there
+		p := l.item(l.json(c, plainCopy)).partition
+		c.at = max(c.at, l.floor(p))
+	}
+	c.op = [...]string{"Decrypt", "Decrypt", "Encrypt", "GenerateDataKey", "DescribeKey", "DisableKey"}[rng.IntN(6)]
+	c.code = [...]string{"", "", "", "", "AccessDenied", "ThrottlingException"}[rng.IntN(6)]
+	kinds := []copyKind{plainCopy}
+	switch rng.IntN(8) {
+	case 0:
+		c.op, c.second = "ReEncrypt", keyHere(rng.IntN(5))
+	case 1:
+		c.alias = fmt.Sprintf("alias/a%d", rng.IntN(2))
+		if rng.IntN(2) == 0 {
+			c.key = ""
+		}
+	case 2, 3:
+		c.key, kinds = keyThere(rng.IntN(2)), []copyKind{callerCopy, ownerCopy}
+	}
+	if rng.IntN(8) == 0 {
+		kinds = append(kinds, addendumCopy)
+	}
+	var list []simItem
+	for _, kind := range kinds {
+		json := l.json(c, kind)
+		l.judge.AddRecord(json)
+		it := l.item(json)
+		for range 1 + rng.IntN(3)/len(kinds) {
+			list = append(list, it)
+		}
+	}
+	l.last = max(l.last, l.end(c.at))
+	rng.Shuffle(len(list), func(i, j int) { list[i], list[j] = list[j], list[i] })
+	return list
+}
+
+// json is one copy of the call as CloudTrail writes it.
+func (l *simLoad) json(c simCall, kind copyKind) []byte {
+	b := make([]byte, 0, 700)
+	put := func(parts ...string) {
+		for _, p := range parts {
+			b = append(b, p...)
+		}
+	}
+	role := fmt.Sprintf("role/r%d", c.role)
+	if kind == addendumCopy {
+		role = "role/wrong"
+	}
+	put(`{"eventVersion":"1.11","userIdentity":{`)
+	if kind == ownerCopy {
+		put(`"type":"AWSAccount","accountId":"`, here, `"}`)
+	} else {
+		put(`"type":"AssumedRole","accountId":"`, here, `","sessionContext":{"sessionIssuer":{"arn":"arn:aws:iam::`, here, `:`, role, `"}}}`)
+	}
+	put(`,"eventTime":"`, time.Unix(0, c.at).UTC().Format(time.RFC3339), `","eventSource":"kms.amazonaws.com","eventName":"`, c.op, `","awsRegion":"eu-central-1"`)
+	if c.code != "" {
+		put(`,"errorCode":"`, c.code, `"`)
+	}
+	if c.alias != "" {
+		put(`,"requestParameters":{"keyId":"`, c.alias, `"}`)
+	}
+	var listed []string
+	for _, arn := range slices.Compact([]string{c.key, c.second}) {
+		if arn != "" {
+			listed = append(listed, `{"ARN":"`+arn+`"}`)
+		}
+	}
+	put(`,"resources":[`)
+	for i, one := range listed {
+		put([...]string{"", ","}[min(i, 1)], one)
+	}
+	put(`]`, ids(c, kind), `}`)
+	return b
+}
+
+// ids are the fields that tell which copy of which call an event is.
+func ids(c simCall, kind copyKind) string {
+	const recipient = `,"recipientAccountId":"`
+	shared := `,"sharedEventID":"` + c.id + `"`
+	switch kind {
+	case callerCopy:
+		return `,"eventID":"c` + c.id + `"` + recipient + here + `"` + shared
+	case ownerCopy:
+		return `,"eventID":"o` + c.id + `"` + recipient + there + `"` + shared
+	case addendumCopy:
+		return `,"eventID":"a` + c.id + `"` + recipient + here + `","addendum":{"originalEventID":"` + c.id + `"}`
+	}
+	return `,"eventID":"` + c.id + `"` + recipient + here + `"`
+}

@@ -1,0 +1,289 @@
+package stream
+
+import (
+	"fmt"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"keytrail/processor/eventtime"
+	"keytrail/processor/internal/oracle"
+	"keytrail/processor/kafka"
+	"keytrail/processor/telemetry"
+	"keytrail/schemas/cloudtrail"
+	"keytrail/schemas/normalize"
+	"keytrail/schemas/otellog"
+	"keytrail/schemas/wire"
+)
+
+// simTools is what schedules can share: making it takes longer than a schedule.
+type simTools struct {
+	telemetry *telemetry.Telemetry
+	flows     map[string]*telemetry.Flow
+	norm      *normalize.Normalizer
+	dec       *cloudtrail.Decoder
+	ev        cloudtrail.Event
+	rec       otellog.Record
+}
+
+func newTools(t testing.TB) *simTools {
+	t.Helper()
+	tel, err := telemetry.New(t.Context(), telemetry.DefaultConfig())
+	if err != nil {
+		t.Fatal(err)
+	}
+	flows := map[string]*telemetry.Flow{"count": tel.Flow("count", ""), "detect": tel.Flow("detect", "")}
+	return &simTools{telemetry: tel, flows: flows, norm: normalize.New(direct(normalize.Options{OmitBody: true})), dec: cloudtrail.NewDecoder(cloudtrail.Limits{})}
+}
+
+// simLoad makes calls and delivers their copies. Nothing that has to be counted
+// comes late, and what has to be late is so whatever the stages have done so far.
+type simLoad struct {
+	s       *sim
+	tools   *simTools
+	judge   *oracle.Judge
+	left    int       // calls to make
+	made    int       // ids given out
+	front   int64     // how far the event times have come, of old events
+	pending []simItem // copies to deliver
+	spare   []simItem // delivered ones, to be delivered again when they are late
+	high    []int64   // by partition the largest event time written; watermarks are not ahead of it
+	sure    []int64   // by partition an event time that the watermark has surely seen, for what comes next
+	open    int64     // the first end of a window of what is on its way
+	last    int64     // the end of the last window
+	letters map[string]int
+	either  int // late duplicates: each may be a dead letter or pass for what it is
+}
+
+// simItem is one copy of a call, or something that is none.
+type simItem struct {
+	key, value []byte
+	partition  int32
+	time       int64 // 0 for what has no part in event time
+	counts     bool
+}
+
+func newLoad(s *sim, tools *simTools) *simLoad {
+	n := s.p.Partitions[s.p.Topics.Events]
+	l := &simLoad{s: s, tools: tools, left: 8 + s.rng.IntN(40), letters: map[string]int{}, open: forever, front: s.now,
+		high: make([]int64, n), sure: make([]int64, n)}
+	if !s.live {
+		l.front -= int64(16*time.Hour) + s.rng.Int64N(int64(8*time.Hour))
+	}
+	l.judge, _ = oracle.New(time.Duration(s.p.Window.Detect.Size))
+	return l
+}
+
+const forever = int64(1) << 62
+
+// second is the unit of CloudTrail's times.
+const second = int64(time.Second)
+
+// item makes what a producer sends of an event's JSON.
+func (l *simLoad) item(json []byte) simItem {
+	t := l.tools
+	t.ev = cloudtrail.Event{}
+	if err := t.dec.Decode(json, &t.ev); err != nil {
+		panic(err)
+	}
+	if ok, err := t.norm.Record(&t.ev, l.s.now, &t.rec); err != nil || !ok {
+		panic(fmt.Sprintf("BUG: %v %s", err, json))
+	}
+	key := slices.Clone(wire.CallKey(&t.rec))
+	return simItem{key: key, value: otellog.AppendRequest(nil, &t.rec), partition: kafka.KeyPartition(key, int32(len(l.high))), time: t.rec.Time, counts: true}
+}
+
+// produce writes a few records, in a transaction or not. One that is aborted is
+// done again.
+func (l *simLoad) produce() {
+	var batch []simItem
+	for range 1 + l.s.rng.IntN(8) {
+		batch = append(batch, l.choose()...)
+	}
+	b := l.s.b
+	for len(batch) > 0 && b.chance(4) {
+		txn := b.begin()
+		l.write(batch, txn)
+		b.decide(txn, false)
+	}
+	var txn *simTxn
+	if b.chance(2) {
+		txn = b.begin()
+	}
+	l.write(batch, txn)
+	if txn != nil {
+		b.decide(txn, true)
+	}
+}
+
+func (l *simLoad) write(batch []simItem, txn *simTxn) {
+	l.s.stats["records"] += len(batch)
+	for _, it := range batch {
+		l.s.b.write(&kgo.Record{Topic: l.s.p.Topics.Events, Partition: it.partition, Key: it.key, Value: it.value}, txn)
+	}
+}
+
+// choose returns what comes next, in the order in which it has to be written.
+func (l *simLoad) choose() []simItem {
+	rng := l.s.rng
+	switch {
+	case len(l.pending) > 0 && (l.left == 0 || rng.IntN(2) == 0):
+		i := rng.IntN(len(l.pending))
+		it := l.pending[i]
+		l.pending = slices.Delete(l.pending, i, i+1)
+		return []simItem{l.note(it)}
+	case l.left == 0:
+		return nil
+	case rng.IntN(12) == 0:
+		return l.oddity()
+	}
+	l.left--
+	copies := l.call(l.when())
+	first := copies[0]
+	batch := l.due(first.partition, first.time)
+	l.pending = append(l.pending, copies[1:]...)
+	return append(batch, l.note(first))
+}
+
+// note takes down what the watermarks can know of a copy once it is written.
+func (l *simLoad) note(it simItem) simItem {
+	w := &l.s.p.Window
+	l.high[it.partition] = max(l.high[it.partition], it.time)
+	l.sure[it.partition] = max(l.sure[it.partition], min(it.time, l.s.now+w.FutureSkew))
+	l.open = min(l.open, l.end(it.time))
+	if len(l.spare) < 8 {
+		l.spare = append(l.spare, it)
+	}
+	return it
+}
+
+// due returns the copies that an event of that time, in that partition, would
+// make late.
+func (l *simLoad) due(partition int32, at int64) (batch []simItem) {
+	w := &l.s.p.Window
+	for i := 0; i < len(l.pending); i++ {
+		it := l.pending[i]
+		if !l.s.live && it.partition == partition && l.end(it.time)+w.Detect.Lateness <= at-w.OutOfOrderness {
+			batch = append(batch, l.note(it))
+			l.pending = slices.Delete(l.pending, i, i+1)
+			i--
+		}
+	}
+	return batch
+}
+
+// all writes the copies that are left of the calls made so far.
+func (l *simLoad) all() {
+	for i, it := range l.pending {
+		l.pending[i] = l.note(it)
+	}
+	l.write(l.pending, nil)
+	l.pending = nil
+}
+
+// end is the end of the window that holds an event time.
+func (l *simLoad) end(at int64) int64 {
+	size := l.s.p.Window.Detect.Size
+	return eventtime.Start(at, size) + size
+}
+
+// when chooses the event time of the next call. Live calls were made just now,
+// or come from a clock that is fast; old ones are somewhere behind the front.
+func (l *simLoad) when() int64 {
+	rng, w := l.s.rng, &l.s.p.Window
+	if l.s.live {
+		if rng.IntN(15) == 0 {
+			return l.s.now/second*second + rng.Int64N(int64(time.Hour))/second*second
+		}
+		// Not so old that a fast clock may have closed its window, and some time to spare.
+		oldest := min(w.OutOfOrderness, w.OutOfOrderness+w.Detect.Lateness-w.FutureSkew-int64(30*time.Second))
+		return (l.s.now - rng.Int64N(oldest)) / second * second
+	}
+	l.front += rng.Int64N(int64(2 * time.Minute))
+	if rng.IntN(15) == 0 {
+		l.front += rng.Int64N(int64(2 * time.Hour))
+	}
+	at := l.front - rng.Int64N(2*w.OutOfOrderness)
+	if rng.IntN(6) == 0 { // whatever partition it will go to: as late as can be, or somewhat later
+		at = l.floor(int32(rng.IntN(len(l.high)))) + rng.Int64N(w.Detect.Size)
+	}
+	return at / second * second
+}
+
+// floor is the start of the first window that is not late in a partition.
+func (l *simLoad) floor(partition int32) int64 {
+	w := &l.s.p.Window
+	if l.high[partition] == 0 {
+		return eventtime.Start(l.front, w.Detect.Size)
+	}
+	return eventtime.Start(l.high[partition]-w.OutOfOrderness-w.Detect.Lateness, w.Detect.Size)
+}
+
+// oddity returns what must become a dead letter, or a duplicate that comes late.
+func (l *simLoad) oddity() []simItem {
+	rng, w := l.s.rng, &l.s.p.Window
+	p := int32(rng.IntN(len(l.high)))
+	var it simItem
+	switch rng.IntN(5) {
+	case 0:
+		it = simItem{key: []byte("x"), value: []byte("no log record"), partition: p}
+		l.letters["count bad_record"]++
+	case 1:
+		it = simItem{key: []byte("x"), value: otellog.AppendRequest(nil, &otellog.Record{Time: l.s.now}), partition: p}
+		l.letters["count no_call"]++
+	case 2:
+		it = l.plain(l.s.now + int64(40*24*time.Hour))
+		l.letters["count future"]++
+	case 3:
+		return l.again()
+	default:
+		it = l.plain(second)
+		if l.sure[it.partition] == 0 {
+			return nil
+		}
+		start := eventtime.Start(l.sure[it.partition]-w.OutOfOrderness-w.Detect.Lateness-w.Detect.Size, w.Detect.Size)
+		id := string(it.key)
+		it = l.item(l.json(simCall{id: id, at: start + rng.Int64N(w.Detect.Size) - rng.Int64N(3)*w.Detect.Size, key: keyHere(0), role: 1}, plainCopy))
+		l.letters["count late"]++
+	}
+	return []simItem{it}
+}
+
+// plain makes a call of a time of which the judge does not hear.
+func (l *simLoad) plain(at int64) simItem {
+	return l.item(l.json(simCall{id: l.id(), at: at, key: keyHere(0), role: 1}, plainCopy))
+}
+
+// again delivers a copy once more, when all the call's copies have been. It may
+// be late by then, and must not count in either case.
+func (l *simLoad) again() []simItem {
+	if len(l.spare) == 0 {
+		return nil
+	}
+	it := l.spare[0]
+	if slices.ContainsFunc(l.pending, func(o simItem) bool { return string(o.key) == string(it.key) }) {
+		return nil
+	}
+	l.spare = l.spare[1:]
+	l.either++
+	return []simItem{it}
+}
+
+// done tells that everything has been delivered.
+func (l *simLoad) done() bool { return l.left == 0 && len(l.pending) == 0 }
+
+// deadline is the time of the clock by which everything live has to be through
+// both stages. No watermark is ahead of the clock and the skew less the disorder.
+func (l *simLoad) deadline() int64 {
+	open := l.open
+	for _, it := range l.pending {
+		open = min(open, l.end(it.time))
+	}
+	if open == forever {
+		return forever
+	}
+	w := &l.s.p.Window
+	return open + w.Detect.Lateness + w.OutOfOrderness - w.FutureSkew - 1
+}

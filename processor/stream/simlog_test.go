@@ -1,0 +1,300 @@
+package stream
+
+import (
+	"context"
+	"errors"
+	"math/rand/v2"
+	"slices"
+
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"keytrail/schemas/wire"
+)
+
+// This file is Kafka as the stages see it, in memory and without time of its own:
+// logs with transactions, and the offsets of consumer groups.
+
+// sabotage is one thing that the simulation does wrong on purpose, for the test
+// that the judge sees it.
+type sabotage int
+
+const (
+	sound             sabotage = iota
+	restoreUnfinished          // restoring reads records of transactions that are open or were aborted
+	restoreStable              // restoring ends at the last stable offset, and does not wait
+	restoreNoDedup             // the dedup log is not restored
+	restoreNoState             // the newest state of an entity is missing
+	keepOffsets                // the offsets of an aborted transaction stay
+	keepRecords                // the records of an aborted transaction stay
+	readUnfinished             // consumers read records of open and aborted transactions
+	repeatFrame                // a frame comes again as if it were the source's next one
+	loseRecord                 // a committed record is never read
+	noFence                    // a member that has lost its partitions may commit
+	lieAboutLag                // whoever is behind is told that it is not
+	sabotages
+)
+
+func (s sabotage) String() string {
+	return [...]string{"sound", "restoreUnfinished", "restoreStable", "restoreNoDedup", "restoreNoState", "keepOffsets", "keepRecords",
+		"readUnfinished", "repeatFrame", "loseRecord", "noFence", "lieAboutLag"}[s]
+}
+
+// simBroker holds the logs of all topics.
+type simBroker struct {
+	rng     *rand.Rand
+	topics  wire.Topics
+	wrong   sabotage
+	logs    map[string][]*simLog // by topic and partition
+	pending []*simTxn            // undecided, or with markers that are still missing
+}
+
+// simLog is one partition. The index of an entry is its offset.
+type simLog struct {
+	entries []simEntry
+	open    []simOpen // transactions with records here and no marker yet
+}
+
+// simEntry is a record or, without rec, the marker of a transaction's end.
+type simEntry struct {
+	rec  *kgo.Record
+	txn  *simTxn // nil for a record that was written without one
+	gone bool    // compacted
+}
+
+type simOpen struct {
+	txn   *simTxn
+	first int
+}
+
+// txnState is how far a transaction is. Between accepted and its end nobody
+// but the transaction's own producer, or a timeout, decides.
+type txnState int
+
+const (
+	txnOpen     txnState = iota
+	txnAccepted          // the group has taken its offsets
+	txnCommitted
+	txnAborted
+)
+
+// simTxn is a transaction of one member, or of a producer of events.
+type simTxn struct {
+	state   txnState
+	logs    []*simLog // that still lack its marker
+	group   *simGroup // whose offsets it commits
+	offsets map[int32]int64
+	orphan  bool // its producer was killed
+}
+
+func newBroker(rng *rand.Rand, topics wire.Topics, partitions map[string]int32, wrong sabotage) *simBroker {
+	b := &simBroker{rng: rng, topics: topics, wrong: wrong, logs: map[string][]*simLog{}}
+	for topic, n := range partitions {
+		for range n {
+			b.logs[topic] = append(b.logs[topic], &simLog{})
+		}
+	}
+	return b
+}
+
+// chance is true once in n times.
+func (b *simBroker) chance(n int) bool { return b.rng.IntN(n) == 0 }
+
+// write appends a record, which is not visible before its transaction commits;
+// one without a transaction is at once.
+func (b *simBroker) write(r *kgo.Record, txn *simTxn) {
+	l := b.logs[r.Topic][r.Partition]
+	r.Offset = int64(len(l.entries))
+	l.entries = append(l.entries, simEntry{rec: r, txn: txn})
+	if txn != nil && !slices.Contains(txn.logs, l) {
+		txn.logs = append(txn.logs, l)
+		l.open = append(l.open, simOpen{txn, int(r.Offset)})
+	}
+}
+
+// begin starts a transaction.
+func (b *simBroker) begin() *simTxn {
+	t := &simTxn{}
+	b.pending = append(b.pending, t)
+	return t
+}
+
+// decide ends a transaction. Its markers follow: see mark. The group's offsets
+// are there at once, because whoever asks for them waits for the marker.
+func (b *simBroker) decide(t *simTxn, commit bool) {
+	t.state = txnAborted
+	if commit {
+		t.state = txnCommitted
+	}
+	if commit || b.wrong == keepOffsets {
+		for p, offset := range t.offsets {
+			t.group.offsets[p] = offset
+		}
+	}
+}
+
+// timeout ends a transaction whose producer is gone, or slow: what it had asked
+// for last may have come through.
+func (b *simBroker) timeout(t *simTxn) {
+	if t.state == txnOpen || t.state == txnAccepted {
+		b.decide(t, t.state == txnAccepted && b.chance(2))
+	}
+}
+
+// mark writes the marker of a decided transaction into one of its logs.
+func (b *simBroker) mark(t *simTxn, l *simLog) {
+	l.entries = append(l.entries, simEntry{txn: t})
+	l.open = slices.DeleteFunc(l.open, func(o simOpen) bool { return o.txn == t })
+	t.logs = slices.DeleteFunc(t.logs, func(m *simLog) bool { return m == l })
+}
+
+// markAll writes all missing markers of a decided transaction.
+func (b *simBroker) markAll(t *simTxn) {
+	for len(t.logs) > 0 {
+		b.mark(t, t.logs[0])
+	}
+}
+
+// markSome writes one marker that is missing, in any order.
+func (b *simBroker) markSome() {
+	b.pending = slices.DeleteFunc(b.pending, func(t *simTxn) bool { return t.state >= txnCommitted && len(t.logs) == 0 })
+	if len(b.pending) == 0 {
+		return
+	}
+	t := b.pending[b.rng.IntN(len(b.pending))]
+	if t.orphan {
+		b.timeout(t)
+	}
+	if t.state >= txnCommitted && len(t.logs) > 0 {
+		b.mark(t, t.logs[b.rng.IntN(len(t.logs))])
+	}
+}
+
+// settle ends everything that is pending.
+func (b *simBroker) settle() {
+	for _, t := range b.pending {
+		b.timeout(t)
+		b.markAll(t)
+	}
+	b.pending = b.pending[:0]
+}
+
+// stable is the offset below which all transactions of l have ended.
+func (l *simLog) stable() int {
+	end := len(l.entries)
+	for _, o := range l.open {
+		end = min(end, o.first)
+	}
+	return end
+}
+
+// fetch returns the record at an offset, or nil when nothing is to be seen there.
+func (b *simBroker) fetch(l *simLog, offset int) *kgo.Record {
+	e := l.entries[offset]
+	switch {
+	case e.rec == nil || e.gone:
+		return nil
+	case e.txn == nil || e.txn.state == txnCommitted || b.wrong == readUnfinished || b.wrong == keepRecords && e.txn.state == txnAborted:
+		return e.rec
+	}
+	return nil
+}
+
+// limit is the offset up to which a consumer can read.
+func (b *simBroker) limit(l *simLog) int {
+	if b.wrong == readUnfinished {
+		return len(l.entries)
+	}
+	return l.stable()
+}
+
+var errRestore = errors.New("the connection broke")
+
+// readLog is kafka.ReadLog: every committed record up to the end as it is now,
+// once all transactions before it have ended. Sometimes the connection breaks.
+func (b *simBroker) readLog(_ context.Context, topic string, partitions []int32, f func(*kgo.Record) error) error {
+	breaks := -1
+	if b.chance(40) {
+		breaks = b.rng.IntN(20)
+	}
+	if topic == b.topics.Dedup && b.wrong == restoreNoDedup {
+		return nil
+	}
+	for _, i := range b.rng.Perm(len(partitions)) {
+		for _, r := range b.restored(topic, partitions[i]) {
+			if breaks--; breaks == -1 {
+				return errRestore
+			}
+			if err := f(r); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// restored returns what restoring a partition reads.
+func (b *simBroker) restored(topic string, partition int32) (list []*kgo.Record) {
+	l := b.logs[topic][partition]
+	end := len(l.entries)
+	if b.wrong == restoreStable {
+		end = l.stable()
+	} else if b.wrong != restoreUnfinished {
+		for len(l.open) > 0 {
+			t := l.open[0].txn
+			b.timeout(t)
+			b.mark(t, l)
+		}
+	}
+	for offset := range end {
+		r := b.fetch(l, offset)
+		if b.wrong == restoreUnfinished {
+			r = l.entries[offset].rec
+		}
+		if r != nil {
+			list = append(list, r)
+		}
+	}
+	if topic == b.topics.State && b.wrong == restoreNoState && len(list) > 1 && b.chance(4) {
+		list = list[:len(list)-2] // the newest is what tells how far the task has come
+	}
+	return list
+}
+
+// compact removes from a partition of kms.state what has been written anew since,
+// and in the end also what says that an entity is forgotten.
+func (b *simBroker) compact(l *simLog) {
+	newest := map[string]bool{}
+	for offset := l.stable() - 1; offset >= 0; offset-- {
+		e := &l.entries[offset]
+		if e.rec == nil || e.gone {
+			continue
+		}
+		key := string(e.rec.Key)
+		if e.txn.state == txnAborted || newest[key] {
+			e.gone = true
+			continue
+		}
+		newest[key] = true
+		e.gone = e.rec.Value == nil && b.chance(2)
+	}
+}
+
+// simGroup is a consumer group: who owns what, and how far it has come.
+type simGroup struct {
+	topic   string
+	owner   []*simMember // by partition; nil for nobody
+	offsets []int64      // committed
+	members []*simMember // those that run, whether or not the group knows them
+	make    func() *simMember
+}
+
+// position returns where a new owner of a partition begins. It waits for
+// transactions that may still commit offsets.
+func (b *simBroker) position(g *simGroup, partition int32) int64 {
+	for _, t := range b.pending {
+		if _, ok := t.offsets[partition]; ok && t.group == g {
+			b.timeout(t)
+		}
+	}
+	return g.offsets[partition]
+}

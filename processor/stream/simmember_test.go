@@ -1,0 +1,311 @@
+package stream
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"time"
+
+	"keytrail/processor/kafka"
+)
+
+// simMember is one instance of a stage: kafka.Transact's loop in steps, between
+// which anything may happen to it and to the others.
+type simMember struct {
+	s       *sim
+	g       *simGroup
+	p       kafka.Processor
+	owned   map[int32]bool  // as the member knows it
+	next    map[int32]int64 // where it reads on
+	changes []simChange     // of the group, which the member has not looked at
+	in      bool            // the group knows the member
+	deaf    bool            // it is paused, or cut off: it hears of no change
+	failed  bool            // partitions were taken away since its transaction began
+	n       int             // records of this transaction
+	txn     *simTxn         // written, and not ended
+	asked   int64           // when it was told its lag
+}
+
+// simChange is a decision of the group about a partition.
+type simChange struct {
+	assigned  bool
+	partition int32
+}
+
+func (s *sim) newMember(g *simGroup, p kafka.Processor) *simMember {
+	return &simMember{s: s, g: g, p: p, owned: map[int32]bool{}, next: map[int32]int64{}, in: true}
+}
+
+// give makes a member the owner of a partition. The one that had it hears of it,
+// unless it is deaf, and its transaction can not be committed any more.
+func (s *sim) give(g *simGroup, partition int32, to *simMember) {
+	if old := g.owner[partition]; old != nil && !old.deaf {
+		old.changes = append(old.changes, simChange{false, partition})
+		old.failed = true
+	}
+	g.owner[partition] = to
+	if to != nil {
+		to.changes = append(to.changes, simChange{true, partition})
+	}
+}
+
+// hand gives all partitions of a member to others; with nobody there they are
+// nobody's.
+func (s *sim) hand(m *simMember) {
+	var others []*simMember
+	for _, o := range m.g.members {
+		if o != m && o.in {
+			others = append(others, o)
+		}
+	}
+	for p, owner := range m.g.owner {
+		if owner != m {
+			continue
+		}
+		m.g.owner[p] = nil
+		if len(others) > 0 {
+			s.give(m.g, int32(p), others[s.rng.IntN(len(others))])
+		}
+	}
+}
+
+// adopt gives what nobody owns to a member that the group knows.
+func (s *sim) adopt(g *simGroup) {
+	for p, owner := range g.owner {
+		var known []*simMember
+		for _, m := range g.members {
+			if m.in {
+				known = append(known, m)
+			}
+		}
+		if owner == nil && len(known) > 0 {
+			s.give(g, int32(p), known[s.rng.IntN(len(known))])
+		}
+	}
+}
+
+// ownership is that of kafka.Transact.
+func (m *simMember) ownership() {
+	changes := m.changes
+	m.changes = nil
+	var fresh []int32
+	for _, c := range changes {
+		fresh = slices.DeleteFunc(fresh, func(q int32) bool { return q == c.partition })
+		delete(m.next, c.partition)
+		if c.assigned {
+			fresh = append(fresh, c.partition)
+			m.owned[c.partition] = true
+		} else {
+			m.p.Revoke([]int32{c.partition})
+			delete(m.owned, c.partition)
+		}
+	}
+	if len(fresh) == 0 {
+		return
+	}
+	slices.Sort(fresh)
+	for _, p := range fresh {
+		m.next[p] = m.s.b.position(m.g, p)
+		if m.g == m.s.count && m.s.b.chance(30) {
+			m.next[p] = m.s.rng.Int64N(m.next[p] + 1) // the group's offset was lost, or an old one
+		}
+	}
+	err := m.p.Assign(context.Background(), fresh)
+	m.s.restored = m.s.now
+	m.s.stats["restores"]++
+	switch err {
+	case nil:
+	case errRestore:
+		m.restart()
+	default:
+		m.s.fault("%s: cannot restore: %v", m.g.topic, err)
+	}
+}
+
+// restart is the end of a session with an error: a new one begins, which the
+// group takes for another member.
+func (m *simMember) restart() {
+	m.p.Committed(false)
+	m.leave()
+	m.s.adopt(m.g)
+}
+
+// leave drops everything, as after the last transaction, and stands as a new
+// member of the group.
+func (m *simMember) leave() {
+	m.p.Revoke(m.all())
+	m.s.hand(m)
+	clear(m.owned)
+	clear(m.next)
+	m.changes, m.txn, m.n, m.failed, m.in, m.deaf = nil, nil, 0, false, true, false
+}
+
+// all are the partitions that the member believes to own.
+func (m *simMember) all() (list []int32) {
+	for p := range m.g.owner {
+		if m.owned[int32(p)] {
+			list = append(list, int32(p))
+		}
+	}
+	return list
+}
+
+// poll has the member process up to most records of one partition.
+func (m *simMember) poll(most int) {
+	m.ownership()
+	all := m.all()
+	if len(all) == 0 {
+		return
+	}
+	p, b := all[m.s.rng.IntN(len(all))], m.s.b
+	l := b.logs[m.g.topic][p]
+	for end := int64(b.limit(l)); most > 0 && m.next[p] < end; m.next[p]++ {
+		r := b.fetch(l, int(m.next[p]))
+		if r == nil || m.s.loses() {
+			continue
+		}
+		most--
+		m.n++
+		if err := m.p.Process(r); err != nil {
+			m.s.fault("%v", err)
+			return
+		}
+	}
+}
+
+// flush writes what the member has to tell. It is not yet committed. Of changes it
+// hears first, but for those of the last moment.
+func (m *simMember) flush() {
+	if !m.failed {
+		m.ownership()
+	}
+	if m.n == 0 && !m.in {
+		return // it asks the group, which does not know it
+	}
+	s := m.s
+	now := s.now
+	if s.b.chance(10) { // suspended between looking at the clock and asking for the lag
+		s.pass(s.rng.Int64N(int64(5 * time.Second)))
+	}
+	m.lag()
+	out, err := m.p.Output(time.Unix(0, now))
+	if err != nil {
+		s.fault("%v", err)
+	}
+	if m.n == 0 && len(out) == 0 {
+		m.p.Committed(true)
+		return
+	}
+	m.txn = s.b.begin()
+	m.txn.group, m.txn.offsets = m.g, map[int32]int64{}
+	for p, offset := range m.next {
+		m.txn.offsets[p] = offset
+	}
+	out = s.inOrder(out)
+	if s.b.chance(40) { // one of them is refused
+		for _, r := range out[:s.rng.IntN(len(out)+1)] {
+			s.b.write(r, m.txn)
+		}
+		s.b.decide(m.txn, false)
+		m.restart()
+		return
+	}
+	for _, r := range out {
+		s.b.write(r, m.txn)
+	}
+}
+
+// lag tells the member the truth, at most once a second.
+func (m *simMember) lag() {
+	if m.s.now < m.asked+int64(time.Second) || len(m.owned) == 0 {
+		return
+	}
+	m.asked = m.s.now
+	behind := map[int32]int64{}
+	for _, p := range m.all() {
+		behind[p] = max(0, int64(len(m.s.b.logs[m.g.topic][p].entries))-m.next[p])
+		if m.s.b.wrong == lieAboutLag {
+			behind[p] = 0
+		} else if !m.s.draining && m.s.b.chance(20) {
+			behind[p] = kafka.UnknownLag
+		}
+	}
+	m.p.Lag(behind)
+}
+
+// end takes the transaction one step on: the group takes its offsets, or it is
+// decided.
+func (m *simMember) end() {
+	b := m.s.b
+	stands := m.in && !m.failed || b.wrong == noFence
+	switch m.txn.state {
+	case txnOpen:
+		if stands {
+			m.txn.state = txnAccepted
+			return
+		}
+		b.decide(m.txn, false)
+	case txnAccepted:
+		b.decide(m.txn, stands || b.chance(2))
+	}
+	committed := m.txn.state == txnCommitted
+	if !b.chance(2) { // else the markers come later, by and by
+		b.markAll(m.txn)
+	}
+	if b.chance(40) { // what became of it is not known
+		m.restart()
+		return
+	}
+	m.txn, m.n, m.failed = nil, 0, false
+	m.p.Committed(committed)
+	if committed {
+		m.s.stats["commits"]++
+		return
+	}
+	m.s.stats["aborts"]++
+	m.again()
+}
+
+// again is that of kafka.Transact: state goes back to the last commit.
+func (m *simMember) again() {
+	if m.deaf && m.s.b.chance(2) { // else it goes on with what it believes to own
+		m.wake()
+	}
+	m.ownership()
+	all := m.all()
+	m.p.Revoke(all)
+	clear(m.next)
+	var back []simChange
+	for _, p := range all {
+		back = append(back, simChange{true, p})
+	}
+	m.changes = append(back, m.changes...)
+}
+
+// wake has a member that was deaf hear that it has lost everything.
+func (m *simMember) wake() {
+	for p := range m.g.owner {
+		m.changes = append(m.changes, simChange{false, int32(p)})
+	}
+	m.in, m.deaf, m.failed = true, false, true
+	m.s.adopt(m.g)
+}
+
+// step is what the member does next by itself.
+func (m *simMember) step() {
+	switch rng := m.s.rng; {
+	case m.txn != nil:
+		m.end()
+	case rng.IntN(3) > 0:
+		m.poll(1 + rng.IntN(12))
+	default:
+		m.flush()
+		for m.txn != nil && rng.IntN(6) > 0 { // mostly at once
+			m.end()
+		}
+	}
+}
+
+func (m *simMember) String() string {
+	return fmt.Sprintf("%s in %v deaf %v owned %v next %v of %v", m.g.topic, m.in, m.deaf, m.all(), m.next, m.g.offsets)
+}

@@ -1,0 +1,112 @@
+package stream
+
+import (
+	"crypto/sha256"
+	"flag"
+	"fmt"
+	"maps"
+	"math/rand/v2"
+	"os"
+	"runtime/debug"
+	"strconv"
+	"testing"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kgo"
+)
+
+var simSeed = flag.String("sim.seed", "", "the only schedule that TestSimulation runs")
+
+// Whatever happens to the instances, and in whatever order records arrive, every
+// call counts once: the final windows of thousands of random schedules are those
+// of the oracle. KEYTRAIL_SIM=10m has it look at new schedules for that long.
+func TestSimulation(t *testing.T) {
+	first, schedules, end := uint64(1), 2000, time.Time{}
+	if testing.Short() {
+		schedules = 100
+	}
+	if d, err := time.ParseDuration(os.Getenv("KEYTRAIL_SIM")); err == nil {
+		first, schedules, end = rand.Uint64()>>16, 1<<40, time.Now().Add(d)
+		t.Logf("schedules from seed %d on, for %v", first, d)
+	}
+	if *simSeed != "" {
+		n, err := strconv.ParseUint(*simSeed, 10, 64)
+		if err != nil {
+			t.Fatal(err)
+		}
+		first, schedules = n, 1
+	}
+	defer debug.SetGCPercent(debug.SetGCPercent(400)) // a schedule leaves much behind, and keeps nothing
+	tools, sum, began := newTools(t), map[string]int{}, time.Now()
+	n := 0
+	for ; n < schedules && (end.IsZero() || time.Now().Before(end)); n++ {
+		seed := first + uint64(n)
+		v, s := verdict(seed, sound, tools)
+		for what, n := range s.stats {
+			sum[what] += n
+		}
+		if v != "" {
+			t.Errorf("seed %d; to repeat it: go test ./processor/stream -run 'TestSimulation$' -sim.seed=%d\n%s", seed, seed, v)
+			break
+		}
+	}
+	balances, err := tools.telemetry.Balances(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, b := range balances {
+		if err := b.Check(0); err != nil {
+			t.Error(err)
+		}
+	}
+	t.Logf("%d schedules, %.0f a second; in them %v", n, float64(n)/time.Since(began).Seconds(), sum)
+	for _, what := range []string{"commits", "aborts", "restores", "killed", "paused", "moved", "refined windows", "windows left empty", "anomalies of pairs", "dead letters"} {
+		if sum[what] == 0 && n > 1 {
+			t.Errorf("no schedule has any %s: this tests too little", what)
+		}
+	}
+}
+
+// A seed repeats: the same records at the same offsets, the same windows.
+func TestSimulationRepeats(t *testing.T) {
+	tools := newTools(t)
+	for seed := range uint64(20) {
+		_, one := verdict(seed, sound, tools)
+		_, two := verdict(seed, sound, tools)
+		if one.digest() != two.digest() || !maps.Equal(one.stats, two.stats) || one.now != two.now {
+			t.Errorf("seed %d: %v and then %v", seed, one.stats, two.stats)
+		}
+	}
+}
+
+// digest is a hash of what has been published, and of how long every log is.
+func (s *sim) digest() string {
+	h := sha256.New()
+	for _, topic := range []string{s.p.Topics.Events, s.p.Topics.Dedup, s.p.Topics.Partials, s.p.Topics.State} {
+		for _, l := range s.b.logs[topic] {
+			fmt.Fprintln(h, topic, len(l.entries))
+		}
+	}
+	for _, topic := range []string{s.p.Topics.Windows, s.p.Topics.Anomalies} {
+		s.read(topic, func(r *kgo.Record) { fmt.Fprintf(h, "%d %d %s %x\n", r.Partition, r.Offset, r.Key, r.Value) })
+	}
+	return fmt.Sprintf("%x", h.Sum(nil))
+}
+
+// The judge sees what goes wrong: when the simulation breaks one of Kafka's
+// promises, or one of those that the stages make each other, some schedule ends
+// with the wrong windows or dead letters, or a stage refuses to go on.
+func TestSimulationHasTeeth(t *testing.T) {
+	tools := newTools(t)
+	for wrong := sound + 1; wrong < sabotages; wrong++ {
+		found := ""
+		seed := uint64(1)
+		for ; found == "" && seed < 1000; seed++ {
+			found, _ = verdict(seed, wrong, tools)
+		}
+		if found == "" {
+			t.Errorf("%v: no schedule shows it", wrong)
+		}
+		t.Logf("%v: seed %d: %.200s", wrong, seed-1, found)
+	}
+}

@@ -8,7 +8,7 @@ FUZZTIME ?= 30s
 STATICCHECK ?= honnef.co/go/tools/cmd/staticcheck@v0.8.2
 
 .NOTPARALLEL:
-.PHONY: build test race integration chaos lint fuzz bench bench-check microbench demo generate check clean
+.PHONY: build test race integration chaos lint fuzz bench bench-stream bench-check microbench demo generate check clean
 
 build:
 	$(GO) build -o build/keytrail .
@@ -54,6 +54,13 @@ fuzz:
 # three minutes: bench/README.md. libdeflate is C, and measured where it is installed.
 bench:
 	$(GO) -C bench run $(if $(shell pkg-config --exists libdeflate 2>/dev/null && echo yes),-tags libdeflate) .
+
+# What stages count and detect cost on a real Kafka, beside Kafka Streams and others,
+# in five to ten minutes: bench/README.md. Needs Java 17 and Maven. A quick look:
+#   make bench-stream STREAM="-events 20000 -entities 10000 -latency 5s"
+STREAM ?=
+bench-stream:
+	$(GO) -C bench run ./stream $(STREAM)
 
 # bench/ is a module of its own, which ./... does not reach. When go.mod has
 # changed, "go -C bench mod tidy" makes its go.sum complete again.

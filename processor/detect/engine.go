@@ -51,9 +51,19 @@ func (e *Engine) Len() int { return len(e.entities) }
 func (e *Engine) Watermark() int64 { return e.mark }
 
 // Merge adds p to its window. late is true, and p is not counted, when the
-// window has been dropped: its end is more than the allowed lateness behind the
-// watermark, and not held. Memory of p is not kept, its strings are.
+// window's end is more than the allowed lateness behind the watermark. Memory of p
+// is not kept, its strings are.
 func (e *Engine) Merge(p *wire.Partial) (late bool) {
+	if e.mark != eventtime.None && p.Start+e.cfg.Size+e.cfg.Lateness <= e.mark {
+		return true
+	}
+	e.merge(p)
+	return false
+}
+
+// Notice is Merge for what another engine notifies of, which comes after it has
+// judged its own windows: it is late only when its window has been dropped.
+func (e *Engine) Notice(p *wire.Partial) (late bool) {
 	if e.gone(p.Start + e.cfg.Size) {
 		return true
 	}

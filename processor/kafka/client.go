@@ -50,6 +50,10 @@ func (c *Config) Options() []kgo.Opt {
 		// can still be read.
 		kgo.ConsumeStartOffset(kgo.NewOffset().AtStart()), kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()),
 		kgo.FetchIsolationLevel(kgo.ReadCommitted()),
+		// A refused request, such as the first produce after the end of a transaction that
+		// the broker has not finished yet, is tried again once metadata has been asked for.
+		// With the client's default of 5 s between two such questions, that is a stall.
+		kgo.MetadataMinAge(100 * time.Millisecond),
 		// Memory of what is fetched and not polled yet: 32 MiB a client.
 		kgo.FetchMaxBytes(16 << 20), kgo.FetchMaxPartitionBytes(4 << 20),
 	}

@@ -138,9 +138,13 @@ func (d *detector) Process(r *kgo.Record) error {
 	}
 	d.stats.delivered++
 	t.news = true
+	merge := t.engine.Merge
+	if frame.Source < 0 {
+		merge = t.engine.Notice
+	}
 	for i := range frame.Partials {
 		p := &frame.Partials[i]
-		if t.engine.Merge(p) && !count.NoCounts(p) { // a binding came with a call, which has its letter
+		if merge(p) && !count.NoCounts(p) { // a binding came with a call, which has its letter
 			d.stats.late += int(count.Get(p, wire.CounterCalls))
 			t.late = append(t.late, *p)
 		}

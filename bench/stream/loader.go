@@ -1,0 +1,87 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"keytrail/processor/kafka"
+	"keytrail/schemas/cloudtrail"
+	"keytrail/schemas/normalize"
+	"keytrail/schemas/otellog"
+	"keytrail/schemas/wire"
+)
+
+// loader makes log records of CloudTrail events and produces them as out_kms does:
+// one in a Kafka record, under its call id, compressed with lz4.
+type loader struct {
+	cl    *kgo.Client
+	topic string
+	dec   *cloudtrail.Decoder
+	norm  *normalize.Normalizer
+	ev    cloudtrail.Event
+	rec   otellog.Record
+
+	sent, bytes int64
+	mu          sync.Mutex
+	failed      error
+}
+
+// newLoader returns a loader of an installation's events, whose topic it makes when
+// there is none. Records wait for this long to share a batch.
+func (in *installation) newLoader(ctx context.Context, linger time.Duration) (*loader, error) {
+	_, err := kafka.EnsureTopics(ctx, in.e.kafka(), 1, []kafka.Topic{{Name: in.topics.Events, Partitions: eventPartitions}})
+	if err != nil {
+		return nil, err
+	}
+	cl, err := kgo.NewClient(kgo.SeedBrokers(in.e.brokers()...), kgo.ProducerBatchCompression(kgo.Lz4Compression()),
+		kgo.ProducerLinger(linger), kgo.RecordPartitioner(kgo.StickyKeyPartitioner(nil)))
+	if err != nil {
+		return nil, err
+	}
+	return &loader{cl: cl, topic: in.topics.Events, dec: cloudtrail.NewDecoder(cloudtrail.Limits{}),
+		norm: normalize.New(normalize.Options{Direct: true})}, nil
+}
+
+// add produces the log record of an event; one that Keytrail does not want is no
+// error and is not counted as sent.
+func (l *loader) add(ctx context.Context, json []byte) error {
+	if err := l.dec.Decode(json, &l.ev); err != nil {
+		return fmt.Errorf("cannot decode %s: %w", json, err)
+	}
+	ok, err := l.norm.Record(&l.ev, time.Now().UnixNano(), &l.rec)
+	if err != nil || !ok {
+		return err
+	}
+	r := &kgo.Record{
+		Topic: l.topic, Key: wire.CallKey(&l.rec), Value: otellog.AppendRequest(nil, &l.rec),
+		Headers: []kgo.RecordHeader{{Key: wire.HeaderEvent, Value: []byte(l.rec.EventName)}},
+	}
+	l.sent++
+	l.bytes += int64(len(r.Value))
+	l.cl.Produce(ctx, r, func(_ *kgo.Record, err error) {
+		if err != nil {
+			l.mu.Lock()
+			l.failed = errors.Join(l.failed, err)
+			l.mu.Unlock()
+		}
+	})
+	return nil
+}
+
+// flush waits until Kafka has everything.
+func (l *loader) flush(ctx context.Context) error {
+	if err := l.cl.Flush(ctx); err != nil {
+		return err
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.failed
+}
+
+// close ends the client without a flush.
+func (l *loader) close() { l.cl.Close() }

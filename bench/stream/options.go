@@ -1,0 +1,112 @@
+package main
+
+import (
+	"flag"
+	"fmt"
+	"io"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// options are the command line's.
+type options struct {
+	events     int // of the first table; 0 leaves it out
+	keys       int
+	principals int
+	seed       uint64
+	entities   []int         // of the second table; none leaves it out
+	latency    time.Duration // of the load of the third table; 0 leaves it out
+	rate       int
+	peers      []string
+	keytrail   string // a binary that is built already; "" builds one
+	keep       string
+}
+
+// The peers that can be left out.
+const (
+	peerStreams = "kstreams"
+	peerGoka    = "goka"
+)
+
+// parse reads the command line. What is wrong with it has been written to out, with
+// the usage.
+func parse(args []string, out io.Writer) (options, error) {
+	var o options
+	f := flag.NewFlagSet("bench-stream", flag.ContinueOnError)
+	f.SetOutput(out)
+	f.IntVar(&o.events, "events", 400_000, "log records of the throughput table; 0 leaves it out")
+	f.IntVar(&o.keys, "keys", 500, "KMS keys in them")
+	f.IntVar(&o.principals, "principals", 1000, "principals in them")
+	f.Uint64Var(&o.seed, "seed", 1, "chooses them")
+	entities := f.String("entities", "10000,100000,1000000", "`counts` of entities in the state of the memory table; \"\" leaves it out")
+	f.DurationVar(&o.latency, "latency", 30*time.Second, "how long events are sent for the latency table; 0 leaves it out")
+	f.IntVar(&o.rate, "rate", 1000, "events a second that are sent for it")
+	peers := f.String("peers", peerStreams+","+peerGoka, "the `peers` to measure beside Keytrail")
+	f.StringVar(&o.keytrail, "keytrail", "", "measure this `binary` in place of one that is built now")
+	f.StringVar(&o.keep, "keep", "", "`directory` for the data and the logs, which stay there")
+	if err := f.Parse(args); err != nil {
+		return o, err
+	}
+	var err error
+	if o.entities, err = numbers(*entities); err == nil {
+		o.peers = list(*peers)
+		err = o.validate(f.Args())
+	}
+	if err != nil {
+		fmt.Fprintln(out, "bench-stream:", err)
+		f.Usage()
+	}
+	return o, err
+}
+
+func (o *options) validate(rest []string) error {
+	switch {
+	case len(rest) > 0:
+		return fmt.Errorf("takes no arguments, got %q", rest)
+	case o.events != 0 && (o.events < 10_000 || o.events > 10_000_000):
+		return fmt.Errorf("-events is %d, want 0 or 10000 to 10000000", o.events)
+	case o.keys < 10 || o.principals < 10:
+		return fmt.Errorf("-keys is %d and -principals %d, want 10 or more of each", o.keys, o.principals)
+	case o.latency < 0 || o.latency != 0 && o.latency < time.Second:
+		return fmt.Errorf("-latency is %v, want 0 or at least 1s", o.latency)
+	case o.rate < 20 || o.rate > 100_000:
+		return fmt.Errorf("-rate is %d, want 20 to 100000", o.rate)
+	}
+	for _, n := range o.entities {
+		if n < 1000 || n > 10_000_000 || n%10 != 0 {
+			return fmt.Errorf("-entities has %d, want multiples of 10 from 1000 to 10000000", n)
+		}
+	}
+	for _, p := range o.peers {
+		if p != peerStreams && p != peerGoka {
+			return fmt.Errorf("-peers has %q, want %s and %s or less", p, peerStreams, peerGoka)
+		}
+	}
+	return nil
+}
+
+// with tells whether a peer is to be measured.
+func (o *options) with(peer string) bool { return slices.Contains(o.peers, peer) }
+
+// list splits at commas; "" has no items.
+func list(text string) (items []string) {
+	for item := range strings.SplitSeq(text, ",") {
+		if item = strings.TrimSpace(item); item != "" {
+			items = append(items, item)
+		}
+	}
+	return items
+}
+
+func numbers(text string) (all []int, err error) {
+	for _, item := range list(text) {
+		n, err := strconv.Atoi(item)
+		if err != nil {
+			return nil, fmt.Errorf("%q is no number", item)
+		}
+		all = append(all, n)
+	}
+	return all, nil
+}

@@ -1,0 +1,180 @@
+package main
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"strconv"
+	"strings"
+	"syscall"
+	"time"
+)
+
+// usage is what a process has taken so far.
+type usage struct {
+	cpu       time.Duration // user and system time of all threads, those that ended included
+	rss, peak int64         // resident bytes now, and at most
+}
+
+// clockTick is the unit of times in /proc/PID/stat: sysconf(_SC_CLK_TCK), which is
+// 100 a second on every Linux that Go runs on.
+const clockTick = 10 * time.Millisecond
+
+// readUsage reads /proc. The peak is not taken from the rusage of a process that has
+// ended: that one begins with its parent's, because exec passes it on.
+func readUsage(pid int) (usage, error) {
+	stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+	if err != nil {
+		return usage{}, err
+	}
+	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
+	if err != nil {
+		return usage{}, err
+	}
+	var u usage
+	if u.cpu, err = parseStat(string(stat)); err != nil {
+		return u, err
+	}
+	if u.rss, err = parseStatus(string(status), "VmRSS"); err != nil {
+		return u, err
+	}
+	u.peak, err = parseStatus(string(status), "VmHWM")
+	return u, err
+}
+
+// statFields returns the fields of a /proc/PID/stat from the third on. The second,
+// the name in parentheses, can hold anything, blanks and parentheses as well.
+func statFields(text string) []string {
+	return strings.Fields(text[strings.LastIndexByte(text, ')')+1:])
+}
+
+// parseStat returns utime and stime of a /proc/PID/stat.
+func parseStat(text string) (time.Duration, error) {
+	fields := statFields(text)
+	const utime, stime = 14 - 3, 15 - 3 // as proc(5) counts, less the fields before
+	if len(fields) <= stime || !strings.Contains(text, ")") {
+		return 0, fmt.Errorf("no line of /proc/PID/stat: %q", text)
+	}
+	ticks := int64(0)
+	for _, f := range fields[utime : stime+1] {
+		n, err := strconv.ParseInt(f, 10, 64)
+		if err != nil {
+			return 0, fmt.Errorf("no line of /proc/PID/stat: %q", text)
+		}
+		ticks += n
+	}
+	return time.Duration(ticks) * clockTick, nil
+}
+
+// parseStatus returns a line of a /proc/PID/status that tells kilobytes.
+func parseStatus(text, name string) (int64, error) {
+	for line := range strings.Lines(text) {
+		if value, ok := strings.CutPrefix(line, name+":"); ok {
+			n, err := strconv.ParseInt(strings.TrimSpace(strings.TrimSuffix(strings.TrimSpace(value), "kB")), 10, 64)
+			return n << 10, err
+		}
+	}
+	return 0, fmt.Errorf("/proc/PID/status has no %s: the process has ended", name)
+}
+
+// descendant returns the child of a process whose command line holds a word.
+func descendant(parent int, word string) (int, error) {
+	all, err := os.ReadDir("/proc")
+	if err != nil {
+		return 0, err
+	}
+	for _, d := range all {
+		pid, err := strconv.Atoi(d.Name())
+		if err != nil {
+			continue // not a process
+		}
+		stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+		if f := statFields(string(stat)); err != nil || len(f) < 2 || f[1] != strconv.Itoa(parent) {
+			continue
+		}
+		if line, err := os.ReadFile(fmt.Sprintf("/proc/%d/cmdline", pid)); err == nil && bytes.Contains(line, []byte(word)) {
+			return pid, nil
+		}
+	}
+	return 0, fmt.Errorf("process %d has no child %q", parent, word)
+}
+
+// process is a child that is measured. What it prints goes into a file, but for the
+// standard output when the caller has set that.
+type process struct {
+	cmd     *exec.Cmd
+	log     string
+	started time.Time
+	ended   chan struct{} // closed after the end
+	err     error         // of the end; valid after it
+}
+
+// start starts cmd; the file log must not exist yet.
+func start(cmd *exec.Cmd, log string) (*process, error) {
+	f, err := os.OpenFile(log, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o600)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	cmd.Stderr = f
+	if cmd.Stdout == nil {
+		cmd.Stdout = f
+	}
+	// A group of its own: an interrupt at the terminal is for the benchmark, which
+	// then ends the process.
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
+	p := &process{cmd: cmd, log: log, started: time.Now(), ended: make(chan struct{})}
+	if err := cmd.Start(); err != nil {
+		return nil, err
+	}
+	go func() {
+		p.err = cmd.Wait()
+		close(p.ended)
+	}()
+	return p, nil
+}
+
+// usage is what the process has taken; an error when it has ended by itself.
+func (p *process) usage() (usage, error) {
+	select {
+	case <-p.ended:
+		return usage{}, p.failure(errors.Join(errors.New("the process ended by itself"), p.err))
+	default:
+		return readUsage(p.cmd.Process.Pid)
+	}
+}
+
+// failure is an error with the end of what the process has said.
+func (p *process) failure(err error) error {
+	text, _ := os.ReadFile(p.log)
+	return fmt.Errorf("%w; %s ends with:\n%s", err, p.log, text[max(0, len(text)-2000):])
+}
+
+// logged returns the lines of the log that hold the text.
+func (p *process) logged(text string) (lines []string) {
+	all, _ := os.ReadFile(p.log)
+	for line := range bytes.Lines(all) {
+		if bytes.Contains(line, []byte(text)) {
+			lines = append(lines, string(line))
+		}
+	}
+	return lines
+}
+
+// end sends a signal and waits.
+func (p *process) end(s syscall.Signal) error {
+	p.cmd.Process.Signal(s) // an error means that it has ended
+	select {
+	case <-p.ended:
+	case <-time.After(time.Minute):
+		p.cmd.Process.Kill()
+		<-p.ended
+		return p.failure(fmt.Errorf("the process does not end after %v", s))
+	}
+	if s == syscall.SIGTERM && p.err != nil {
+		return p.failure(fmt.Errorf("a graceful stop gives %w", p.err))
+	}
+	return nil
+}

@@ -22,7 +22,13 @@ import (
 type Cluster struct {
 	dir       string
 	addresses []string
-	brokers   []*exec.Cmd // nil where none runs
+	brokers   []*broker // nil where none runs
+}
+
+// broker is the process of one.
+type broker struct {
+	*exec.Cmd
+	ended chan struct{} // closed when it has
 }
 
 // patience is how long a broker may take until it answers, on a machine that is
@@ -37,6 +43,17 @@ func StartCluster(dir string, n int, log io.Writer) (*Cluster, error) {
 	if err != nil {
 		return nil, err
 	}
+	for try := 1; ; try++ {
+		c, err := start(root, filepath.Join(dir, strconv.Itoa(try)), n, log)
+		// Between the choice of a port and its use somebody else may take it.
+		if err == nil || try == 3 {
+			return c, err
+		}
+		fmt.Fprintln(log, "kafkatest: starting again:", err)
+	}
+}
+
+func start(root, dir string, n int, log io.Writer) (*Cluster, error) {
 	prepare := exec.Command(filepath.Join(root, "scripts", "kafka"), "--prepare", "--brokers", strconv.Itoa(n), "--dir", dir)
 	prepare.Stderr = log
 	if err := prepare.Run(); err != nil {
@@ -46,21 +63,19 @@ func StartCluster(dir string, n int, log io.Writer) (*Cluster, error) {
 	if err != nil {
 		return nil, err
 	}
-	c := &Cluster{dir: dir, addresses: strings.Split(strings.TrimSpace(string(text)), ","), brokers: make([]*exec.Cmd, n)}
+	c := &Cluster{dir: dir, addresses: strings.Split(strings.TrimSpace(string(text)), ","), brokers: make([]*broker, n)}
 	if len(c.addresses) != n {
 		return nil, fmt.Errorf("scripts/kafka laid out %d brokers, want %d", len(c.addresses), n)
 	}
-	for i := range n {
-		if err := c.Launch(i); err != nil {
-			c.Close()
-			return nil, err
-		}
+	for i := 0; err == nil && i < n; i++ {
+		err = c.Launch(i)
 	}
-	for i := range n {
-		if err := c.Await(i); err != nil {
-			c.Close()
-			return nil, err
-		}
+	for i := 0; err == nil && i < n; i++ {
+		err = c.Await(i)
+	}
+	if err != nil {
+		c.Close()
+		return nil, err
 	}
 	return c, nil
 }
@@ -103,13 +118,23 @@ func (c *Cluster) Launch(i int) error {
 	if err := run.Start(); err != nil {
 		return fmt.Errorf("cannot start broker %d: %w", i+1, err)
 	}
-	c.brokers[i] = run
+	b := &broker{run, make(chan struct{})}
+	go func() {
+		run.Wait() // what it returns says no more than the log
+		close(b.ended)
+	}()
+	c.brokers[i] = b
 	return nil
 }
 
 // Await waits until broker i takes connections.
 func (c *Cluster) Await(i int) error {
 	for deadline := time.Now().Add(patience); ; time.Sleep(50 * time.Millisecond) {
+		select {
+		case <-c.brokers[i].ended:
+			return fmt.Errorf("broker %d ended at its start; its log ends with:\n%s", i+1, c.logEnd(i))
+		default:
+		}
 		conn, err := net.DialTimeout("tcp", c.addresses[i], time.Second)
 		if err == nil {
 			return conn.Close()
@@ -134,7 +159,7 @@ func (c *Cluster) Kill(i int) {
 		return
 	}
 	c.brokers[i].Process.Kill()
-	c.brokers[i].Wait() // its error is that it was killed
+	<-c.brokers[i].ended
 	c.brokers[i] = nil
 }
 

@@ -11,7 +11,8 @@ import (
 
 const replayAbout = `Puts the KMS events of CloudTrail files into the topic kms.events of the
 configuration's Kafka, in the order in which CloudTrail delivered the files. Missing
-topics are made. PATHS are as for scan.
+topics are made. PATHS are as for scan; files inside an archive come in the archive's order, so
+unpack one that holds several accounts or Regions.
 
 Events of the past are late where younger ones have been counted. Give old trails an
 installation of their own: a configuration with another kafka.prefix and another

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kgo"
 )
 
 // lagEvery is how often a stage asks how far it is behind.
@@ -17,7 +18,7 @@ const UnknownLag = -1
 // partition that brings no records may have none, or may not be readable at the
 // moment; only its end tells these two apart.
 func (s *session) lag(ctx context.Context) {
-	if time.Since(s.asked) < lagEvery || len(s.owned) == 0 {
+	if time.Since(s.asked) < lagEvery {
 		return
 	}
 	s.asked = time.Now()
@@ -28,32 +29,39 @@ func (s *session) lag(ctx context.Context) {
 	// is on its way. Of an error only the partitions that are missing matter.
 	ends, _ := adm.ListEndOffsets(within, s.t.Topic)
 	behind := make(map[int32]int64, len(s.owned))
+	var starts kadm.ListedOffsets
 	for p := range s.owned {
 		behind[p] = UnknownLag
-		if end, ok := ends.Lookup(s.t.Topic, p); ok && end.Err == nil {
-			if at, ok := s.position(within, adm, p); ok {
-				behind[p] = max(0, end.Offset-at)
-			}
+		end, ok := ends.Lookup(s.t.Topic, p)
+		if !ok || end.Err != nil {
+			continue
 		}
+		at, ok := s.position(p)
+		if !ok { // nothing is committed, or that is not known yet
+			if starts == nil {
+				starts, _ = adm.ListStartOffsets(within, s.t.Topic)
+			}
+			start, found := starts.Lookup(s.t.Topic, p)
+			if !found || start.Err != nil {
+				continue
+			}
+			at = start.Offset
+		}
+		behind[p] = max(0, end.Offset-at)
 	}
 	s.p.Lag(behind)
 }
 
 // position returns the offset from which a partition is read on: behind what was
-// read of it, else where the group's commit or the log begins.
-func (s *session) position(ctx context.Context, adm *kadm.Client, p int32) (int64, bool) {
-	if at, ok := s.next[p]; ok {
-		return at, true
+// read of it, else the group's commit. For a while after an assignment the client
+// does not know the commit; that is not to be mistaken for none.
+func (s *session) position(p int32) (int64, bool) {
+	at, ok := s.next[p]
+	if !ok {
+		var committed kgo.EpochOffset
+		committed, ok = s.gts.Client().CommittedOffsets()[s.t.Topic][p]
+		at = committed.Offset
+		ok = ok && at >= 0
 	}
-	starts, _ := adm.ListStartOffsets(ctx, s.t.Topic)
-	start, ok := starts.Lookup(s.t.Topic, p)
-	if !ok || start.Err != nil {
-		return 0, false
-	}
-	at := start.Offset
-	if committed, ok := s.gts.Client().CommittedOffsets()[s.t.Topic][p]; ok {
-		at = max(at, committed.Offset)
-	}
-	s.next[p] = at
-	return at, true
+	return at, ok
 }

@@ -56,10 +56,11 @@ type Transact struct {
 // usualBatchBytes bounds a batch for topics with Kafka's usual bound of 1 MiB.
 const usualBatchBytes = 1_000_012
 
-// MaxBatchBytes bounds a batch for Transact.LargeTopic: 4 MiB. Only the state of
-// an entity can need more than Kafka's usual 1 MiB: 100 windows (80 may be late) of
-// 4 sets of 512 values of up to 18 bytes would be 3.7 MB.
-const MaxBatchBytes = 4 << 20
+// MaxBatchBytes bounds a batch for Transact.LargeTopic: 8 MiB. Only the state of
+// an entity can need more than Kafka's usual 1 MiB: 220 windows (80 may be late, 128
+// are held for others, and a few are open) of 4 sets of 512 values of up to 18 bytes
+// would be 8.1 MB.
+const MaxBatchBytes = 8 << 20
 
 // Run reads, processes and writes until ctx is done, which ends it after the
 // transaction at hand with nil. A session that fails is begun again with
@@ -142,8 +143,8 @@ func (t *Transact) session(ctx context.Context, p Processor, log *slog.Logger) (
 	s.gts, err = kgo.NewGroupTransactSession(append(append(t.Kafka.Options(), t.Kafka.Member(t.Group)...),
 		kgo.ConsumeTopics(t.Topic), kgo.TransactionalID(t.TransactionID),
 		kgo.KeepControlRecords(), // the end of a partition may be a transaction's marker
-		// Below the session timeout: what a dead member had begun is aborted by the
-		// time when others take over.
+		// Below the session timeout: what a dead member had begun is aborted by about
+		// the time when others take over. Until it is, they wait for its offsets.
 		kgo.TransactionTimeout(min(20*time.Second, t.Kafka.session()/2)),
 		kgo.RecordPartitioner(kgo.ManualPartitioner()),
 		kgo.ProducerBatchMaxBytesFn(func(topic string) int32 {
@@ -304,13 +305,13 @@ func (s *session) transaction(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("cannot end a transaction: %w", err)
 	}
+	s.good = time.Now() // an abort is an answer, too
 	s.mu.Lock()
 	generations := s.generations
 	s.generations = 0
 	s.mu.Unlock()
 	switch {
 	case committed:
-		s.good = time.Now()
 		return nil
 	case generations > 1:
 		// The client reports only the first revocation before an end: partitions may

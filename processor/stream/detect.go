@@ -198,10 +198,10 @@ func (d *detector) output(t *detectTask, now int64) {
 	d.stats.watermark = mark
 	size := d.p.Window.Detect.Size
 	t.meta.Hold = max(t.meta.Hold, t.slowest(d.p.Partitions[d.p.Topics.Partials]))
-	t.engine.Hold(t.meta.Hold)
-	if t.meta.Hold != eventtime.None { // what is held is memory: nobody runs far ahead
-		mark = min(mark, t.meta.Hold+maxAhead*size)
+	if mark != eventtime.None { // what is held is state, and has a bound
+		t.meta.Hold = max(t.meta.Hold, mark-d.p.mostHeld*size)
 	}
+	t.engine.Hold(t.meta.Hold)
 	for _, r := range t.engine.Advance(mark) {
 		for i := range r.Anomalies {
 			a := &r.Anomalies[i]
@@ -270,10 +270,10 @@ func (d *detector) notice(t *detectTask, q int32, mark int64, partials []wire.Pa
 	d.out = append(d.out, &kgo.Record{Topic: d.p.Topics.Partials, Partition: q, Value: wire.AppendFrame(nil, &d.enc, &f)})
 }
 
-// maxAhead is how many windows a partition may be ahead of the slowest. A round of
-// frames takes less than a second, so that a backlog is worked off at hours of event
-// time a second.
-const maxAhead = 48
+// maxHeld is how many windows behind the watermark are held for notices, besides the
+// late ones: 10 hours and more of backlog, at 5 min a window. The notices that come
+// later still go to the dead letter. kafka.MaxBatchBytes counts on it.
+const maxHeld = 128
 
 // frameNotices bounds the notices of one frame: 2,000 of at most 400 bytes stay
 // below Kafka's bound for a record.

@@ -8,6 +8,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"keytrail/processor/count"
+	"keytrail/processor/state"
 	"keytrail/schemas/normalize"
 	"keytrail/schemas/otellog"
 	"keytrail/schemas/semconv"
@@ -173,5 +174,32 @@ func TestNoticeOfALateCall(t *testing.T) {
 	}
 	if !noticed {
 		t.Error("the principal's window does not count the anomaly of the pair")
+	}
+}
+
+// What is held for a partition that does not come on has a bound: windows farther
+// behind are dropped, and with them what an entity's state holds.
+func TestHeldWindowsAreBounded(t *testing.T) {
+	s := newSplit(t)
+	key, principals := s.names()
+	begin := time.Date(2026, 3, 2, 10, 0, 0, 0, time.UTC)
+	size := time.Duration(s.c.p.Window.Detect.Size)
+	most := 0
+	for i := range 400 {
+		at := begin.Add(time.Duration(i) * size)
+		s.commit(&count.Call{IDText: at.String(), Time: at.UnixNano(), KeyARN: key, Principal: principals[0], Copy: normalize.CopyCaller, Class: normalize.ClassDecrypt}, at)
+		for _, r := range s.deliver(1) { // the other partition reads nothing
+			if r.Topic != s.c.p.Topics.State || string(r.Key) == state.MetaKey {
+				continue
+			}
+			e, err := state.DecodeEntity(string(r.Key), r.Value)
+			if err != nil {
+				t.Fatal(err)
+			}
+			most = max(most, len(e.Windows))
+		}
+	}
+	if bound := maxHeld + int(s.c.p.Window.Detect.Lateness/int64(size)) + 4; most > bound || most < maxHeld {
+		t.Errorf("%d windows of an entity are held, want at the most %d", most, bound)
 	}
 }

@@ -94,8 +94,9 @@ type Pipeline struct {
 	// they put into one frame; the simulation has its own.
 	now         func() time.Time
 	readLog     func(ctx context.Context, topic string, partitions []int32, f func(*kgo.Record) error) error
-	mostBytes   int // frameBytes
-	mostNotices int // frameNotices
+	mostBytes   int   // frameBytes
+	mostHeld    int64 // maxHeld
+	mostNotices int   // frameNotices
 }
 
 // giveUp is how long a stage may go without any progress before the process
@@ -182,7 +183,7 @@ func (p *Pipeline) start(ctx context.Context) error {
 	if p.watermarks["detect"], err = p.Telemetry.Watermark("detect"); err != nil {
 		return err
 	}
-	p.now, p.mostBytes, p.mostNotices = time.Now, frameBytes, frameNotices
+	p.now, p.mostBytes, p.mostNotices, p.mostHeld = time.Now, frameBytes, frameNotices, maxHeld
 	p.readLog = func(ctx context.Context, topic string, partitions []int32, f func(*kgo.Record) error) error {
 		return kafka.ReadLog(ctx, p.Kafka, topic, partitions, f)
 	}

@@ -16,6 +16,7 @@ func (r *Reader) accept(ev *Event, n int) (bool, error) {
 	case ev.isEvent():
 		r.wasted = 0
 	case env.native():
+		r.wasted = 0
 		fillNative(ev)
 		if len(ev.Service.KeyID) > r.dec.lim.FieldBytes {
 			r.dec.s.fail(ReasonFieldSize, "a field is longer than the limit")

@@ -10,7 +10,7 @@ func (r *Reader) resync(why scanErr) error {
 	r.lost = true
 	from := 1
 	if r.wasted += r.dec.s.reached(); r.wasted > maxWaste*r.dec.lim.RecordBytes {
-		from, r.wasted = max(1, r.dec.s.reached()-maxStart), 0
+		from, r.wasted = max(1, r.dec.s.reached()-markStep-maxStart), 0
 	}
 	for {
 		rest := r.in.rest()

@@ -28,7 +28,7 @@ const (
 	// watermark, which is 15 min behind the youngest event: never below 75 min.
 	disorder = time.Hour
 	// sentinels close the last windows: they come last, this long after the others.
-	sentinels     = 6 * time.Hour
+	sentinels     = 2 * time.Hour
 	sentinelCalls = 200 // so that each of a few partitions gets some
 )
 

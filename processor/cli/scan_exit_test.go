@@ -34,6 +34,8 @@ func TestUsage(t *testing.T) {
 	f("scan x -o yaml", `"yaml"`, "-o", "json, table, auto")
 	f("scan x --window 90s", `"90s"`, "-window", "multiple of 1m0s from 1m0s to 24h0m0s")
 	f("scan x --window 5", `"5"`, "-window", "such as 5m")
+	f("scan x --rollup 7m", "roll-ups [7m0s]", "multiples of the window size 5m0s")
+	f("scan x --rollup soon", `"soon"`, "-rollup")
 	f("scan x --window 48h", `"48h"`, "-window", "24h0m0s")
 	f("scan x --threshold 2", `"2"`, "-threshold", "above 0, up to 0.01")
 	f("scan x --threshold NaN", `"NaN"`, "-threshold", "above 0, up to 0.01")
@@ -69,7 +71,7 @@ func TestUsage(t *testing.T) {
 	f("schema fields -o yaml", `"yaml"`, "-o", "table, json")
 	f("schema table -o json", "-o json", "schema fields")
 	f("version now", "no arguments")
-	f("scann x", `"scann"`, "demo, scan, normalize, run, generate, config, schema, version")
+	f("scann x", `"scann"`, "demo, scan, normalize, run, replay, generate, config, schema, version")
 }
 
 func TestPathMissing(t *testing.T) {

@@ -23,6 +23,16 @@ func (e *Engine) Changes(put func(name string, value []byte), remove func(name s
 	e.store.trim()
 }
 
+// Packed returns how many bytes the packed entities take, those included that are out
+// of date, a third at the most.
+func (e *Engine) Packed() int {
+	n := 0
+	for i := range e.store.slabs { // one for each MiB
+		n += cap(e.store.slabs[i].b)
+	}
+	return n
+}
+
 // Restore puts back what Changes once reported of one entity, the newest last; a nil
 // value is a removal. The name and the value are copied. After all of them Restored
 // has to be called.

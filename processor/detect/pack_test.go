@@ -94,6 +94,38 @@ func TestEntityOfVersion1(t *testing.T) {
 	}
 }
 
+// One of version 3 had roll-ups, and a baseline that told how many windows it had
+// learned of each slot.
+func TestEntityOfVersion3(t *testing.T) {
+	want := &detect.Entity{Entity: wire.Entity{Scope: wire.ScopeKey, KeyARN: "k"}, Since: 1, Seen: 2, Last: 3, High: [wire.NumSets]int{2: 5},
+		Baseline: baseline.State{Since: 1, Until: 9, MuSq: 1, Excess: 2}}
+	want.Baseline.Calls[1], want.Baseline.Calls[47] = 0.5, 3
+	w := &detect.Window{Revision: 2, Changed: true, Published: 1, Size: 10}
+	w.Entity, w.Start, w.Counters = want.Entity, 7, []wire.Counter{{ID: wire.CounterCalls, N: 1}}
+	want.Rollups = []*detect.Window{w}
+	var e wire.Encoder
+	for _, v := range []int64{1, 2, 3} {
+		e.Int(v)
+	}
+	e.Bool(false) // no binding
+	for _, n := range want.High {
+		e.Uint(uint64(n))
+	}
+	e.Int(1)
+	e.Int(9)
+	e.Float(1)
+	e.Float(2)
+	for _, calls := range want.Baseline.Calls {
+		e.Float(12) // windows
+		e.Float(calls)
+	}
+	value := append([]byte{3}, e.B...)
+	value = append(value, "\x00\x01\x14\x02\x00\x01\x02\x01\x00\x01k\x00\x00\x0e\x01\x00\x02\x00\x00\x00\x00\x00\x00\x00\x00\x00"...)
+	if got, err := detect.DecodeEntity("k\nk", value); err != nil || !reflect.DeepEqual(got, want) {
+		t.Errorf("%v\n%+v\nwant\n%+v", err, got, want)
+	}
+}
+
 // One of version 2 had bindings and no roll-ups.
 func TestEntityOfVersion2(t *testing.T) {
 	want := &detect.Entity{Entity: wire.Entity{Scope: wire.ScopeKey, KeyARN: "k"}, Since: 1, Seen: 2, Last: 3, Bound: &wire.Binding{Time: 4, ARN: "a"}, Used: 5}

@@ -14,7 +14,7 @@ import (
 //
 // A slab is written from its beginning to its end and never changed, so that a view
 // into it stays what it was; an entity that is packed again takes new room. A slab of
-// which most is out of date is given up, and what still counts in it moved.
+// which a third is out of date is given up, and what still counts in it moved.
 type store struct {
 	seed   maphash.Seed
 	byHash map[uint64]uint32 // the first slot of a hash, plus one
@@ -52,8 +52,8 @@ const (
 	slabSize = 1 << 20
 	// A head is the slot, the lengths of KMS key, principal and state, and the scope.
 	headSize = 4*4 + 1
-	// maxHot bounds the unpacked entities: at some 2 kB each, 32 MB.
-	maxHot = 16_384
+	// maxHot bounds the unpacked entities: at some 2 kB each, 8 MB.
+	maxHot = 4096
 )
 
 func newStore() store {
@@ -122,11 +122,7 @@ func (s *store) remove(i uint32) {
 	p := s.at(i)
 	h := maphash.Comparable(s.seed, p.entity)
 	if first := s.byHash[h]; first != i+1 {
-		before := first - 1
-		for s.slots[before].next != i+1 {
-			before = s.slots[before].next - 1
-		}
-		s.slots[before].next = s.slots[i].next
+		s.unlink(first, i)
 	} else if next := s.slots[i].next; next != 0 {
 		s.byHash[h] = next
 	} else {
@@ -136,6 +132,15 @@ func (s *store) remove(i uint32) {
 	s.bury(i)
 	s.slots[i] = entry{slab: noSlab}
 	s.free = append(s.free, i)
+}
+
+// unlink takes a slot out of the list of a hash, which begins with another one.
+func (s *store) unlink(first, i uint32) {
+	before := first - 1
+	for s.slots[before].next != i+1 {
+		before = s.slots[before].next - 1
+	}
+	s.slots[before].next = s.slots[i].next
 }
 
 // cool takes an entity from those that are unpacked.
@@ -191,7 +196,7 @@ func (s *store) bury(i uint32) {
 	of := &s.slabs[at.slab]
 	before := of.dead
 	of.dead += s.at(i).size
-	if half := cap(of.b) / 2; before <= half && of.dead > half {
+	if limit := cap(of.b) / 3; before <= limit && of.dead > limit {
 		s.due = append(s.due, at.slab)
 	}
 }
@@ -243,7 +248,7 @@ func (s *store) save(ent *Entity) packed {
 }
 
 // trim packs all entities when more than s.most are unpacked, and gives up slabs of
-// which most is out of date. Called between two pieces of work, never within one.
+// which too much is out of date. Called between two pieces of work, never within one.
 func (s *store) trim() {
 	if len(s.hot) > s.most {
 		for k, ent := range s.hot {

@@ -22,7 +22,7 @@ type producing struct {
 // maxBuffered and maxBufferedBytes bound what is on its way to the brokers.
 const (
 	maxBuffered      = 10_000
-	maxBufferedBytes = 64 << 20
+	maxBufferedBytes = 32 << 20
 )
 
 // emit sends one record; it waits while too much is on its way.

@@ -30,6 +30,7 @@ type detector struct {
 	tasks map[int32]*detectTask
 	enc   wire.Encoder
 	rec   otellog.Record
+	room  headroom
 	emit  func(*kgo.Record) // of the Output at hand
 	out   []*kgo.Record     // dead letters of what was processed since
 	stats tally
@@ -62,9 +63,13 @@ func (d *detector) Assign(ctx context.Context, partitions []int32) error {
 		tasks[p] = d.newTask(p)
 	}
 	// Of the many states of an entity in the changelog only the last one is looked at.
+	n := 0
 	err := d.p.readLog(ctx, d.p.Topics.State, partitions, func(r *kgo.Record) error {
 		t := tasks[r.Partition]
 		t.restored++
+		if n++; n%10_000 == 0 {
+			d.room.follow(d.packed(tasks), d.p.now())
+		}
 		if string(r.Key) == state.MetaKey {
 			t.last = r.Value
 			return nil
@@ -85,6 +90,7 @@ func (d *detector) Assign(ctx context.Context, partitions []int32) error {
 			d.p.restored("detect", t.restored, took)
 		}
 	}
+	d.room.follow(d.packed(nil), d.p.now())
 	return nil
 }
 
@@ -195,7 +201,18 @@ func (d *detector) Output(now time.Time, emit func(*kgo.Record)) (more bool, err
 			more = more || t.news
 		}
 	}
+	d.room.follow(d.packed(nil), now)
 	return more, nil
+}
+
+// packed is how many bytes the state of all tasks takes, and of those to come.
+func (d *detector) packed(coming map[int32]*detectTask) (n int) {
+	for _, tasks := range []map[int32]*detectTask{d.tasks, coming} {
+		for _, t := range tasks {
+			n += t.engine.Packed()
+		}
+	}
+	return n
 }
 
 // mostWindows bounds the windows that one transaction publishes, besides previews: a

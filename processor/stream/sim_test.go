@@ -263,7 +263,7 @@ func (s *sim) behind() bool {
 // drain has everybody work until nothing is left to do.
 func (s *sim) drain() {
 	for round := 0; len(s.faults) == 0; round++ {
-		if round > 300 {
+		if round > 5000 {
 			s.fault("the stages do not come to rest: %v", slices.Concat(s.count.members, s.detect.members))
 		}
 		busy := len(s.b.pending) > 0

@@ -216,6 +216,7 @@ func (p *pending) condition(n *yaml.Node, line int) {
 		p.problem(n.Line, "take it away: all rules have to match, one after another", "a correlation of type temporal_ordered has a condition, which is not supported")
 		return
 	}
+	before := p.loader.wrong
 	for _, m := range p.pairs(n) {
 		switch {
 		case m.name == "field" && p.c.Kind == ValueCount:
@@ -228,7 +229,7 @@ func (p *pending) condition(n *yaml.Node, line int) {
 			p.problem(m.line, "", "a condition has no key %s; its keys are gt, gte, lt, lte, eq, neq, field", quoted(m.name))
 		}
 	}
-	if len(p.c.bounds) == 0 {
+	if len(p.c.bounds) == 0 && p.loader.wrong == before {
 		p.problem(n.Line, "write one such as gte: 10", "the condition has no number that holds")
 	}
 	if p.c.Kind == ValueCount && p.c.Field == nil {

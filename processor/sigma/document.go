@@ -14,10 +14,10 @@ type document struct {
 	meta Meta
 }
 
-// read reads the document, whose node is n.
-func (d *document) read(n *yaml.Node) {
+// read reads the document, whose node is n. It is not loaded when there are more
+// problems than before.
+func (d *document) read(n *yaml.Node, before int) {
 	d.meta = Meta{File: d.name, Line: n.Line, Level: Medium}
-	before := d.loader.wrong
 	switch {
 	case d.keys["action"] != nil:
 		d.problem(d.keys["action"].Line, "write each rule out, and correlations for what they have in common", "action belongs to Sigma before version 2 and is not supported")

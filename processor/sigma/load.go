@@ -62,7 +62,7 @@ func (l *Loader) problem(p Problem) {
 // Dir adds the files below the root of fsys; their names are shown with prefix in
 // front, which ends in a slash or is empty.
 func (l *Loader) Dir(fsys fs.FS, prefix string) {
-	found := false
+	found, before := false, l.wrong
 	err := fs.WalkDir(fsys, ".", func(name string, entry fs.DirEntry, err error) error {
 		switch {
 		case err != nil:
@@ -85,7 +85,7 @@ func (l *Loader) Dir(fsys fs.FS, prefix string) {
 	})
 	if err != nil {
 		l.problem(Problem{File: prefix, Text: fmt.Sprintf("can not be read: %v", err)})
-	} else if !found {
+	} else if !found && l.wrong == before {
 		l.problem(Problem{File: prefix + ".", Text: "there is no file whose name ends in .yml or .yaml; name the directory that has the rules"})
 	}
 }
@@ -170,7 +170,7 @@ func (f *file) document(n *yaml.Node) {
 			f.problem(p.line, "", "%s is not the key %s; write that, or choose another name", quoted(p.name), near)
 		}
 	}
-	d.read(n)
+	d.read(n, before)
 	if f.loader.wrong > before { // for correlations, whose rules are not unknown then
 		if f.loader.broken == nil {
 			f.loader.broken = map[string]bool{}

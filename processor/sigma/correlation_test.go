@@ -311,3 +311,59 @@ func countedSplit(t *testing.T, r *rand.Rand, c *Correlation, list []timed) (got
 	slices.Sort(got)
 	return got
 }
+
+// TestWindows holds that each pane is asked for by the windows that hold it, and no
+// longer than until it expires.
+func TestWindows(t *testing.T) {
+	for _, condition := range []string{"{gte: 5}", "{lt: 5}"} {
+		c := loadText(t, correlation("type: event_count\nrules: [refused]\ntimespan: 10m\ncondition: "+condition)).Correlations[0]
+		for _, at := range []int64{0, 1, -1, 1_700_000_123 * 1e9} {
+			pane := c.Pane(at)
+			if pane > at || at-pane >= c.PaneSize() || pane%c.PaneSize() != 0 {
+				t.Errorf("%d lies in the pane at %d", at, pane)
+			}
+			asked := map[int64]bool{}
+			for start := pane - 20*c.PaneSize(); start < pane+20*c.PaneSize(); start += c.PaneSize() {
+				c.Reports(start, func(p int64) *Tally {
+					if asked[start] = asked[start] || p == pane; p == pane && start+c.Timespan > c.Expires(pane) {
+						t.Errorf("the window at %d asks for the pane at %d, which has expired", start, pane)
+					}
+					return &Tally{Count: 2}
+				})
+			}
+			for start := range c.Windows(pane) {
+				if !asked[start] || at < start || at >= start+c.Timespan {
+					t.Errorf("the window at %d does not hold %d", start, at)
+				}
+			}
+			if n := len(slices.Collect(c.Windows(pane))); n != c.Panes() {
+				t.Errorf("%d windows hold a pane, want %d", n, c.Panes())
+			}
+		}
+	}
+}
+
+// FuzzTally decodes anything: what is a tally comes back the same, and can be judged
+// and merged.
+func FuzzTally(f *testing.F) {
+	values := loadText(f, correlation("type: value_count\nrules: [refused, deleted]\ntimespan: 5m\ncondition: {gte: 3, field: b}")).Correlations[0]
+	ordered := loadText(f, correlation("type: temporal_ordered\nrules: [refused, deleted]\ntimespan: 5m")).Correlations[0]
+	f.Add((&Tally{Count: 5, Values: []uint64{1, 7}}).Append(nil))
+	f.Add((&Tally{Count: 2, Seen: 3, Slots: []uint64{1, 1 << 63}}).Append(nil))
+	f.Add((&Tally{Count: 2, Seen: 4}).Append(nil))
+	f.Add((&Tally{Values: []uint64{7, 1}}).Append(nil))
+	f.Fuzz(func(t *testing.T, data []byte) {
+		for _, c := range []*Correlation{values, ordered} {
+			tally, rest, err := c.DecodeTally(data)
+			if err != nil {
+				continue
+			}
+			again, more, err := c.DecodeTally(append(tally.Append(nil), rest...))
+			if err != nil || fmt.Sprint(again) != fmt.Sprint(tally) || len(more) != len(rest) {
+				t.Errorf("%+v comes back as %+v, %v", tally, again, err)
+			}
+			again.Merge(c, &tally)
+			c.Reports(0, func(int64) *Tally { return &again })
+		}
+	})
+}

@@ -62,8 +62,8 @@ func (k *Counter) Firings() (list []Firing) {
 		c := key.correlation
 		starts := map[int64]bool{}
 		for pane := range panes {
-			for i := range c.panes {
-				starts[pane-i*c.PaneSize()] = true
+			for start := range c.Windows(pane) {
+				starts[start] = true
 			}
 		}
 		at := func(start int64) *Tally { return panes[start] }

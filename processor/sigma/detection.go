@@ -37,7 +37,7 @@ func (d *detection) compile(n *yaml.Node) *expr {
 			conditionNode = p.value
 		case p.name == "timeframe":
 			d.problem(p.line, "write a rule with a correlation section, and timespan in it", "timeframe belongs to conditions that count, which Sigma gave up")
-		case reserved(p.name) || strings.ContainsAny(p.name, "()|* \t\n"):
+		case p.name == "" || reserved(p.name) || strings.ContainsAny(p.name, "()|* \t\n"):
 			d.problem(p.line, "choose letters, digits, _ and -", "the selection %s has a name that a condition can not refer to", quoted(p.name))
 		default:
 			d.cond.names, lines[p.name] = append(d.cond.names, p.name), p.line
@@ -155,7 +155,9 @@ func (d *detection) item(f field, n *yaml.Node) *expr {
 		}
 	}
 	if len(texts) > 0 {
-		list = append([]*expr{single(setOf(f, texts))}, list...)
+		t := setOf(f, texts)
+		t.line = n.Line
+		list = append([]*expr{single(t)}, list...)
 	}
 	if len(list) == 0 {
 		if len(nodes) == 0 {

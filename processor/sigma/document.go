@@ -1,6 +1,7 @@
 package sigma
 
 import (
+	"fmt"
 	"slices"
 	"strings"
 
@@ -55,6 +56,28 @@ func (d *document) read(n *yaml.Node, before int) {
 		d.loader.nodes = map[*Rule]*yaml.Node{}
 	}
 	d.loader.nodes[r] = n
+	d.notes(e)
+}
+
+// topFields are the members at the top of CloudTrail's events. Source: CloudTrail user
+// guide, "CloudTrail record contents" (event version 1.11) and "Insights events".
+var topFields = []string{"eventVersion", "userIdentity", "eventTime", "eventSource", "eventName", "awsRegion", "sourceIPAddress", "userAgent", "errorCode",
+	"errorMessage", "requestParameters", "responseElements", "additionalEventData", "requestID", "eventID", "eventType", "apiVersion", "managementEvent", "readOnly",
+	"resources", "recipientAccountId", "serviceEventDetails", "sharedEventID", "vpcEndpointId", "vpcEndpointAccountId", "eventCategory", "addendum",
+	"sessionCredentialFromConsole", "eventContext", "edgeDeviceDetails", "tlsDetails", "insightDetails"}
+
+// notes notes the fields of a rule that no event has: a misspelt one would match nothing
+// forever, without a word.
+func (d *document) notes(e *expr) {
+	told := map[string]bool{"": true}
+	e.tests(func(t *test) {
+		top, _, _ := strings.Cut(t.path, ".")
+		if told[top] || slices.Contains(topFields, top) || len(d.loader.notes) >= MaxProblems {
+			return
+		}
+		told[top] = true
+		d.loader.notes = append(d.loader.notes, Problem{d.name, t.line, fmt.Sprintf("CloudTrail's events have no field %s at the top; see whether its name is right, case included", quoted(top))})
+	})
 }
 
 // identify reads what a document is known by.

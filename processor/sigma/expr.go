@@ -47,6 +47,7 @@ type test struct {
 	kind  kind
 	path  string // "" is all values of the event: a keyword
 	slot  int    // of path, given when all rules are known
+	line  int    // where its value stands
 	cased bool   // of testSet and testField
 
 	set     map[string]struct{}

@@ -130,7 +130,7 @@ func (f *field) check(text string) error {
 
 // test compiles one value; listed tells that it stands beside others.
 func (f *field) test(n *yaml.Node, listed bool) (*test, error) {
-	t := &test{path: f.path, cased: f.cased}
+	t := &test{path: f.path, cased: f.cased, line: n.Line}
 	if n.Kind != yaml.ScalarNode {
 		return nil, fmt.Errorf("a value is %s; write a text, a number, true, false or null", what(n))
 	}

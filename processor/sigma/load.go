@@ -14,6 +14,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"unicode/utf8"
 
 	"go.yaml.in/yaml/v3"
 )
@@ -37,7 +38,8 @@ type Loader struct {
 	skipped      []Skipped
 	problems     []Problem
 	order        map[string]int // of the files that problems name
-	wrong        int            // problems, those that are not kept included
+	notes        []Problem
+	wrong        int // problems, those that are not kept included
 	files        int
 	full         bool // there are MaxRules
 	paths        map[string]bool
@@ -86,7 +88,7 @@ func (l *Loader) Dir(fsys fs.FS, prefix string) {
 	if err != nil {
 		l.problem(Problem{File: prefix, Text: fmt.Sprintf("can not be read: %v", err)})
 	} else if !found && l.wrong == before {
-		l.problem(Problem{File: prefix + ".", Text: "there is no file whose name ends in .yml or .yaml; name the directory that has the rules"})
+		l.problem(Problem{File: path.Clean(prefix), Text: "there is no file whose name ends in .yml or .yaml; name the directory that has the rules"})
 	}
 }
 
@@ -108,7 +110,7 @@ func (l *Loader) open(fsys fs.FS, name, shown string) {
 
 // File adds the documents of one file, which name names in messages.
 func (l *Loader) File(name string, text []byte) {
-	f := &file{name: name, loader: l}
+	f := &file{name: name, lines: 1, loader: l}
 	if l.files++; l.files > MaxFiles {
 		f.problem(0, "", "there are more than %d files; name a directory with fewer", MaxFiles)
 		return
@@ -116,6 +118,11 @@ func (l *Loader) File(name string, text []byte) {
 	if len(text) > MaxFileBytes {
 		f.problem(0, "", "the file has more than %d bytes; split it", MaxFileBytes)
 		return
+	}
+	for _, r := range string(text) {
+		if strings.ContainsRune("\n\r\u0085\u2028\u2029", r) { // what ends a line for YAML
+			f.lines++
+		}
 	}
 	decoder, documents := yaml.NewDecoder(bytes.NewReader(text)), 0
 	for {
@@ -125,7 +132,7 @@ func (l *Loader) File(name string, text []byte) {
 			break
 		}
 		if err != nil {
-			f.syntax(err)
+			f.syntax(err, string(text))
 			return
 		}
 		if documents++; len(root.Content) == 1 && !empty(root.Content[0]) {
@@ -140,17 +147,34 @@ func (l *Loader) File(name string, text []byte) {
 // empty tells whether a document is empty: a separator with nothing behind it.
 func empty(n *yaml.Node) bool { return n.Kind == yaml.ScalarNode && n.ShortTag() == "!!null" }
 
-// yamlLine finds the line in an error of the YAML parser, which has no type.
-var yamlLine = regexp.MustCompile(`^yaml: line (\d+): (.*)$`)
+// What the YAML parser says has no type, and not always a line.
+var (
+	yamlLine   = regexp.MustCompile(`^yaml: line (\d+): (.*)$`)
+	yamlAnchor = regexp.MustCompile(`^yaml: unknown anchor '(.*)' referenced$`)
+)
 
-func (f *file) syntax(err error) {
-	line, text := 0, strings.TrimPrefix(err.Error(), "yaml: ")
+func (f *file) syntax(err error, text string) {
+	line, said := 0, strings.TrimPrefix(err.Error(), "yaml: ")
 	if m := yamlLine.FindStringSubmatch(err.Error()); m != nil {
 		if n, aerr := strconv.Atoi(m[1]); aerr == nil {
-			line, text = n, m[2]
+			line, said = n, m[2]
 		}
+	} else if m := yamlAnchor.FindStringSubmatch(err.Error()); m != nil {
+		line = lineOf(text, strings.Index(text, "*"+m[1]))
+	} else {
+		line = lineOf(text, strings.IndexFunc(text, func(r rune) bool {
+			return r == utf8.RuneError || r < ' ' && !strings.ContainsRune("\t\n\r", r) || r == 0x7f
+		}))
 	}
-	f.problem(line, "what follows in this file was not read", "no YAML: %s", text)
+	f.problem(line, "what follows in this file was not read", "no YAML: %s", said)
+}
+
+// lineOf returns the line of a place, or 0 when there is none.
+func lineOf(text string, at int) int {
+	if at < 0 {
+		return 0
+	}
+	return 1 + strings.Count(text[:at], "\n")
 }
 
 // document adds one document: a rule, or a correlation.
@@ -235,7 +259,7 @@ func (l *Loader) Rules() (*Rules, []Problem) {
 			set.Correlations = append(set.Correlations, p.c)
 		}
 	}
-	set.Skipped = l.skipped
+	set.Skipped, set.Notes = l.skipped, l.notes
 	for i, r := range l.rules {
 		r.Index = i
 		r.uses = slices.DeleteFunc(r.uses, func(u use) bool { return !slices.Contains(set.Correlations, u.c) })

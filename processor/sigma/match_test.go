@@ -340,3 +340,27 @@ func TestBrokenEvents(t *testing.T) {
 		}
 	}
 }
+
+// TestNoAllocations holds that matching costs no memory once a Matcher has seen events
+// like these, observations, keywords, objects as text and regular expressions included.
+func TestNoAllocations(t *testing.T) {
+	text := correlation("type: value_count\nrules: [refused, deleted]\ntimespan: 5m\ngroup-by: [userIdentity.arn]\ncondition: {gte: 5, field: requestParameters.path}") +
+		"---\n" + rule("s:\n  requestParameters|contains: '\"Principal\"'\n  userIdentity.arn|re: 'assumed-role/.*-[0-9]$'\n  sourceIPAddress|cidr: 203.0.113.0/24\n"+
+		"  userIdentity.accountId|fieldref: resources.accountId\n  requestParameters.limit|gt: 5\nk: [python]\ncondition: s and k")
+	m := loadText(t, text).NewMatcher()
+	event := []byte(strings.Replace(strings.Replace(call, "null", `"AccessDenied"`, 1), "Decrypt", "Delete", 1))
+	var r Result
+	match := func() {
+		var err error
+		if r, err = m.Match(event); err != nil {
+			t.Fatal(err)
+		}
+	}
+	match()
+	if len(r.Hits) != 3 || len(r.Observations) != 2 {
+		t.Fatalf("the event is no test: %+v", r)
+	}
+	if n := testing.AllocsPerRun(200, match); n > 0 {
+		t.Errorf("%v allocations for an event", n)
+	}
+}

@@ -11,6 +11,7 @@ import (
 // file collects what is wrong in one file.
 type file struct {
 	name   string
+	lines  int // at the most; YAML puts what is missing at the end behind it
 	loader *Loader
 }
 
@@ -20,7 +21,7 @@ func (f *file) problem(line int, do, what string, args ...any) {
 	if do != "" {
 		text += "; " + do
 	}
-	f.loader.problem(Problem{File: f.name, Line: line, Text: text})
+	f.loader.problem(Problem{File: f.name, Line: min(line, f.lines), Text: text})
 }
 
 // quoted shows text of a file, cut to 64 characters.

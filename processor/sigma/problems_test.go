@@ -108,6 +108,7 @@ func TestDetectionProblems(t *testing.T) {
 	f("s: {a: b}\ntimeframe: 5m\ncondition: s", 5, "timeframe belongs to conditions that count")
 	f("s: {a: b}\nnot: {a: c}\ncondition: s", 5, "can not refer to")
 	f("s: {a: b}\n't|endswith': {a: c}\ncondition: s", 5, "can not refer to")
+	f("'': {a: c}\ns: {a: b}\ncondition: s", 4, "can not refer to")
 	f("s: {}\ncondition: s", 4, "is an empty map")
 	f("s: []\ncondition: s", 4, "is a list")
 	f("s: null\ncondition: s", 4, "is nothing")
@@ -148,6 +149,9 @@ func TestDocumentProblems(t *testing.T) {
 	f("title: x\n"+source+detection+"correlation: {}\n", 4, "both detection and correlation")
 	f("title: x\ntitle: y\n"+source+detection, 2, "stands here twice")
 	f("title: x\n\tbad", 2, "no YAML")
+	f("title: x\ny: \x01\n", 2, "no YAML: control characters")
+	f("title: x\n\ny: \xff\n", 3, "no YAML")
+	f("title: x\ny: *z\n", 2, "unknown anchor 'z'")
 	f("a: "+strings.Repeat("[", 40)+strings.Repeat("]", 40), 1, "nest more than 30 deep")
 	right := "title: right\n" + source + detection
 	f(right+"---\n"+right, 5, `is known by "right", as is x.yml:1`)
@@ -231,6 +235,19 @@ func TestTooManyRules(t *testing.T) {
 	}
 	if _, problems = problemsOf(text.String()); len(problems) != MaxProblems+1 || !strings.Contains(problems[MaxProblems].Text, "3 more problems") {
 		t.Errorf("%d problems, the last %v", len(problems), problems[len(problems)-1])
+	}
+}
+
+// TestNotes holds that fields which no event has are told, once a rule.
+func TestNotes(t *testing.T) {
+	rules := loadText(t, rule("s:\n  eventName: A\n  eventname:\n    - B\n    - C\n  status|contains: x\n  userIdentity.typo: y\nk: [word]\nt: {status: z}\ncondition: s or k or t"))
+	var got []string
+	for _, n := range rules.Notes {
+		got = append(got, n.String())
+	}
+	const want = " at the top; see whether its name is right, case included"
+	if len(got) != 2 || got[0] != `rules.yml:7: CloudTrail's events have no field "eventname"`+want || got[1] != `rules.yml:9: CloudTrail's events have no field "status"`+want {
+		t.Errorf("the notes are %q", got)
 	}
 }
 

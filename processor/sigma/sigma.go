@@ -70,6 +70,8 @@ type Rules struct {
 	List         []*Rule        // in the order of files and documents
 	Correlations []*Correlation // in the same order
 	Skipped      []Skipped
+	// Notes are about rules that are loaded and may not do what their author meant.
+	Notes []Problem
 
 	paths paths
 	index index

@@ -3,6 +3,7 @@ package sigma
 import (
 	"encoding/binary"
 	"errors"
+	"iter"
 	"math/bits"
 	"slices"
 )
@@ -44,6 +45,28 @@ func (c *Correlation) PaneSize() int64 { return c.Timespan / c.panes }
 
 // Panes is how many panes a window has: 4, or 1.
 func (c *Correlation) Panes() int { return int(c.panes) }
+
+// Windows yields the starts of the windows that hold the pane which begins at pane, the
+// earliest first. A window [start, start+Timespan) can be judged when no match in it is
+// expected any more: when the watermark has reached its end.
+func (c *Correlation) Windows(pane int64) iter.Seq[int64] {
+	return func(yield func(int64) bool) {
+		for i := c.panes - 1; i >= 0; i-- {
+			if !yield(pane - i*c.PaneSize()) {
+				return
+			}
+		}
+	}
+}
+
+// Expires returns the watermark from which on the pane that begins at pane is asked for
+// by no window which is still open.
+func (c *Correlation) Expires(pane int64) int64 {
+	if c.panes == 1 {
+		return pane + c.Timespan
+	}
+	return pane + c.PaneSize() + c.Timespan // the window behind asks whether the one before it fires
+}
 
 // Add counts an observation of the event time at. It keeps nothing of o.
 func (t *Tally) Add(o *Observation, at int64) {

@@ -103,6 +103,12 @@ func TestCorrelationMeta(t *testing.T) {
 	if c := load(correlation("type: event_count\nrules: [refused]\ntimespan: 90m\ncondition: {gte: 5}") + "level: critical\n").Correlations[0]; c.Level != Critical || c.Panes() != 4 || c.PaneSize() != int64(90*time.Minute)/4 {
 		t.Errorf("the correlation is %+v", c)
 	}
+	if c := load(correlation("type: event_count\nrules: [refused]\ntimespan: 90m\ncondition: {gt: 5, neq: 9}")).Correlations[0]; c.Panes() != 1 {
+		t.Errorf("windows overlap although fewer matches can satisfy %+v", c.bounds)
+	}
+	if c := load(correlation("type: event_count\nrules: [refused]\ntimespan: 90m\ncondition: {gt: 5}")).Correlations[0]; c.Panes() != 4 {
+		t.Errorf("windows do not overlap although only more matches can satisfy %+v", c.bounds)
+	}
 	if again := load(correlation(section)).Correlations[0]; again.Fingerprint != c.Fingerprint {
 		t.Error("the same text has another fingerprint")
 	}
@@ -240,6 +246,7 @@ func TestCounting(t *testing.T) {
 	third := strings.Replace(twoRules, "title: Refused\nid: 11111111\nname: refused", "title: Third\nid: 33333333\nname: third", 1)[:strings.Index(twoRules, "---")-4]
 	sections := []string{
 		"type: event_count\nrules: [refused, deleted]\ntimespan: 10m\ncondition: {gte: 6}\ngroup-by: [a]",
+		"type: event_count\nrules: [refused, deleted]\ntimespan: 7h\ncondition: {gt: 1}\ngroup-by: [a]",
 		"type: event_count\nrules: [refused, deleted]\ntimespan: 10m\ncondition: {gt: 3, lt: 6}\ngroup-by: [a]",
 		"type: event_count\nrules: [refused, deleted]\ntimespan: 2d\ncondition: {neq: 3}\ngroup-by: [a]",
 		"type: value_count\nrules: [refused, deleted]\ntimespan: 10m\ncondition: {gte: 4, field: b}\ngroup-by: [a]",

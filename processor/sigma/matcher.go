@@ -1,6 +1,7 @@
 package sigma
 
 import (
+	"errors"
 	"fmt"
 	"math/bits"
 
@@ -57,12 +58,7 @@ func (m *Matcher) Match(event []byte) (Result, error) {
 	if m.scratch = m.scratch[:0]; cap(m.scratch) > keepBytes {
 		m.scratch = nil
 	}
-	if err := m.top(event); err != nil {
-		return Result{}, err
-	}
-	x := &m.rules.index
-	names := m.find(x.nameTop, x.byName, x.anyName)
-	sources := m.find(x.sourceTop, x.bySource, x.anySource)
+	names, sources := m.top(event)
 	for w := range names {
 		for both := names[w] & sources[w]; both != 0; both &= both - 1 {
 			r := m.rules.List[w*64+bits.TrailingZeros64(both)]
@@ -95,28 +91,25 @@ func (m *Matcher) Wants(source, name string) bool {
 	if s, ok := x.bySource[string(m.scratch)]; ok {
 		sources = s
 	}
-	for w := range names {
-		if names[w]&sources[w] != 0 {
-			return true
-		}
-	}
-	return false
+	return meet(names, sources)
 }
 
 // top walks over the members at the top of the event and notes where the values
-// begin that rules ask for. What is below is passed over: most rules need little of it.
-func (m *Matcher) top(event []byte) error {
+// begin that rules ask for, and returns the rules that its eventName and those that its
+// eventSource allow. What is below is passed over: most rules need little of it. When the
+// two are known and no rule is left, the rest of the event is not looked at.
+func (m *Matcher) top(event []byte) (names, sources set) {
 	for i := range m.tops {
 		m.tops[i], m.read[i] = -1, false
 	}
-	w := &m.w
+	w, x := &m.w, &m.rules.index
 	w.Reset(event, depth)
 	pos, c := w.At(0)
 	if c != '{' {
-		return fmt.Errorf("sigma: an event is no JSON object")
+		m.err = errors.New("sigma: an event is no JSON object")
+		return nil, nil
 	}
-	pos = w.Enter(pos)
-	for pos >= 0 {
+	for pos = w.Enter(pos); pos >= 0; {
 		name, value, more := w.Member(pos)
 		if !more {
 			pos = value
@@ -124,13 +117,27 @@ func (m *Matcher) top(event []byte) error {
 		}
 		if b := m.rules.paths.root.child(name); b != nil {
 			m.tops[b.top] = value
+			if (b.top == x.nameTop || b.top == x.sourceTop) && m.tops[x.nameTop] >= 0 && m.tops[x.sourceTop] >= 0 {
+				if names, sources = m.candidates(); !meet(names, sources) {
+					return nil, nil
+				}
+			}
 		}
 		pos = w.Over(value)
 	}
 	if pos < 0 {
-		return m.fail()
+		m.fail()
+		return nil, nil
 	}
-	return nil
+	if names == nil {
+		names, sources = m.candidates()
+	}
+	return names, sources
+}
+
+func (m *Matcher) candidates() (names, sources set) {
+	x := &m.rules.index
+	return m.find(x.nameTop, x.byName, x.anyName), m.find(x.sourceTop, x.bySource, x.anySource)
 }
 
 func (m *Matcher) fail() error {

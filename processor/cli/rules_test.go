@@ -1,6 +1,7 @@
 package cli_test
 
 import (
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"path/filepath"
@@ -99,12 +100,13 @@ func TestRulesCheckProblems(t *testing.T) {
 	keytrail(t, nil, "rules", "check", "-o", "xml", dir).wants(t, 2, "one of json, table, auto")
 }
 
-// What matches and fires in a made-up trail is what a plain count of its records says.
-func TestRulesCheckSample(t *testing.T) {
-	_, trail := madeTrail(t, generate.Config{Seed: 33, Duration: 30 * time.Hour, Events: 3000, DuplicateShare: 0.1})
-	ids, hours, seen := []string{}, map[string]int{}, map[string]bool{}
-	total := 0
-	for _, raw := range recordsIn(t, trail) {
+// refusedIn returns what a plain count of records says about refusedRules: the ids of
+// the calls, how many of each account in each hour, and how many calls there are.
+func refusedIn(t *testing.T, records []json.RawMessage) (ids []string, hours map[string]int, calls int) {
+	t.Helper()
+	hours = map[string]int{}
+	seen := map[string]bool{}
+	for _, raw := range records {
 		var e struct {
 			EventID, SharedEventID, EventTime, EventSource, ErrorCode string
 			UserIdentity                                              struct{ AccountID string }
@@ -113,38 +115,41 @@ func TestRulesCheckSample(t *testing.T) {
 		if err := json.Unmarshal(raw, &e); err != nil {
 			t.Fatal(err)
 		}
-		id := e.EventID
-		if e.Addendum.OriginalEventID != "" {
-			id = e.Addendum.OriginalEventID
-		}
-		if e.SharedEventID != "" {
-			id = e.SharedEventID
-		}
-		if total++; seen[id] {
+		id := cmp.Or(e.SharedEventID, e.Addendum.OriginalEventID, e.EventID)
+		if seen[id] {
 			continue
 		}
 		seen[id] = true
-		if e.EventSource == "kms.amazonaws.com" && strings.Contains(strings.ToLower(e.ErrorCode), "denied") {
-			ids = append(ids, id)
-			if at, err := time.Parse(time.RFC3339, e.EventTime); err != nil {
-				t.Fatal(err)
-			} else if e.UserIdentity.AccountID != "" {
-				hours[at.Truncate(time.Hour).Format(time.RFC3339)+" "+e.UserIdentity.AccountID]++
-			}
+		if e.EventSource != "kms.amazonaws.com" || !strings.Contains(strings.ToLower(e.ErrorCode), "denied") {
+			continue
+		}
+		ids = append(ids, id)
+		if at, err := time.Parse(time.RFC3339, e.EventTime); err != nil {
+			t.Fatal(err)
+		} else if e.UserIdentity.AccountID != "" {
+			hours[at.Truncate(time.Hour).Format(time.RFC3339)+" "+e.UserIdentity.AccountID]++
 		}
 	}
+	return ids, hours, len(seen)
+}
+
+// What matches and fires in a made-up trail is what a plain count of its records says.
+func TestRulesCheckSample(t *testing.T) {
+	_, trail := madeTrail(t, generate.Config{Seed: 33, Duration: 30 * time.Hour, Events: 3000, DuplicateShare: 0.1})
+	records := recordsIn(t, trail)
+	ids, hours, calls := refusedIn(t, records)
 	var want []string
 	for hour, n := range hours {
 		if n >= 2 {
 			want = append(want, fmt.Sprint(hour, " ", n))
 		}
 	}
-	if len(want) < 2 || len(seen) == total {
-		t.Fatalf("the trail is no test: %d windows, %d records of %d calls", len(want), total, len(seen))
+	if len(want) < 2 || calls == len(records) {
+		t.Fatalf("the trail is no test: %d windows, %d records of %d calls", len(want), len(records), calls)
 	}
 	rules := write(t, inTemp(t, "rules.yml"), refusedRules)
 	out := keytrail(t, nil, "rules", "check", "--calls", "1000", "--sample", trail, rules).wants(t, 0,
-		fmt.Sprintf("; %d records: %d calls, ", total, len(seen)), fmt.Sprintf(" %d duplicates, 0 dead letters\n", total-len(seen)))
+		fmt.Sprintf("; %d records: %d calls, ", len(records), calls), fmt.Sprintf(" %d duplicates, 0 dead letters\n", len(records)-calls))
 	list := ruleResults(t, out.stdout)
 	slices.Sort(ids)
 	slices.Sort(list[0].Calls)

@@ -63,15 +63,18 @@ const call = `{"eventVersion":"1.09","userIdentity":{"type":"AssumedRole","arn":
  "resources":[{"ARN":"arn:aws:kms:eu-west-1:111122223333:key/1","accountId":"111122223333"},{"ARN":"arn:aws:kms:eu-west-1:444455556666:key/2","tags":["red","Green"]}],
  "addresses":["AWS Internal","10.1.2.3","2001:db8::5","::ffff:192.0.2.1"],"big":9007199254740993,"nested":[[1,[2,"three"]],{"x":null}]}`
 
-// TestFields has one line for each modifier and kind of value, and whether the call
-// matches.
-func TestFields(t *testing.T) {
-	f := func(want bool, line string) {
+// asks returns a function that holds a line of a selection to whether the call matches.
+func asks(t *testing.T) func(want bool, line string) {
+	return func(want bool, line string) {
 		t.Helper()
 		if got := matches(t, rule("s:\n  "+line+"\ncondition: s"), call); got != want {
 			t.Errorf("%s: %v, want %v", line, got, want)
 		}
 	}
+}
+
+func TestTexts(t *testing.T) {
+	f := asks(t)
 	// plain values: whole, and whatever their case
 	f(true, "eventName: Decrypt")
 	f(true, "eventName: dEcRyPt")
@@ -118,6 +121,10 @@ func TestFields(t *testing.T) {
 	f(true, "userAgent|contains: '*'")
 	f(false, "errorCode|contains: '*'")
 	f(true, "requestParameters.empty|contains: ''")
+}
+
+func TestOtherValues(t *testing.T) {
+	f := asks(t)
 	// null and exists
 	f(true, "errorCode: null")
 	f(true, "errorMessage: null")
@@ -154,6 +161,10 @@ func TestFields(t *testing.T) {
 	f(true, "userIdentity.accountId|gt: 1")
 	f(false, "eventName|gt: 1")
 	f(true, "requestParameters.limit|gt: [1000, 10]")
+}
+
+func TestModifiers(t *testing.T) {
+	f := asks(t)
 	// neq: not, for all values
 	f(true, "eventName|neq: Encrypt")
 	f(false, "eventName|neq: decrypt")
@@ -190,6 +201,10 @@ func TestFields(t *testing.T) {
 	f(true, "userIdentity.arn|fieldref|neq: requestParameters.owner")
 	f(false, "eventName|fieldref: requestParameters.missing")
 	f(false, "errorCode|fieldref: requestParameters.missing") // two that are not there are not the same
+}
+
+func TestListsAndObjects(t *testing.T) {
+	f := asks(t)
 	// lists of the event: any item
 	f(true, "resources.ARN|endswith: key/2")
 	f(true, "resources.tags: green")

@@ -205,12 +205,10 @@ func refOne(mods []string, n *yaml.Node, v any, event any) bool {
 		want = strings.ToLower(want)
 	}
 	order := func() (int, bool) {
-		switch v.(type) {
-		case string, json.Number:
-		default:
+		if _, ok := v.(bool); ok {
 			return 0, false
 		}
-		return refOrder(text, want)
+		return refOrder(text, want) // the text of an object is no number
 	}
 	front, back := is("contains") || is("endswith"), is("contains") || is("startswith")
 	c, ok := 0, false
@@ -224,11 +222,8 @@ func refOne(mods []string, n *yaml.Node, v any, event any) bool {
 	case is("fieldref"):
 		refs, _ := refValues(event, strings.Split(want, "."))
 		return slices.ContainsFunc(refs, func(other any) bool {
-			a, b := fold(text), ""
-			if b = fold(refText(other)); other == nil {
-				return false
-			}
-			return a == b || front && back && strings.Contains(a, b) || front && strings.HasSuffix(a, b) || back && strings.HasPrefix(a, b)
+			a, b := fold(text), fold(refText(other))
+			return other != nil && (a == b || front && back && strings.Contains(a, b) || front && strings.HasSuffix(a, b) || back && strings.HasPrefix(a, b))
 		})
 	case is("re"):
 		flags := ""

@@ -79,6 +79,10 @@ func (l *Loader) Dir(fsys fs.FS, prefix string) {
 			return nil
 		}
 		found = true
+		if kind := entry.Type(); !kind.IsRegular() && kind != fs.ModeSymlink {
+			l.problem(Problem{File: prefix + name, Text: "is no file; opening it might wait forever"})
+			return nil
+		}
 		l.open(fsys, name, prefix+name)
 		if l.files > MaxFiles {
 			return fs.SkipAll

@@ -3,6 +3,7 @@ package sigma
 import (
 	"fmt"
 	"strings"
+	"sync"
 	"testing"
 
 	"go.yaml.in/yaml/v3"
@@ -339,6 +340,23 @@ func TestManyRules(t *testing.T) {
 	if m.Wants("kms.amazonaws.com", "Op500") {
 		t.Error("an operation of no rule is wanted")
 	}
+}
+
+// TestConcurrentMatchers shares rules between goroutines.
+func TestConcurrentMatchers(t *testing.T) {
+	rules := loadText(t, rule("s:\n  userIdentity.arn|re: 'App/session-\\d'\n  requestParameters|contains: alias\ncondition: s"))
+	var group sync.WaitGroup
+	for range 4 {
+		group.Go(func() {
+			m := rules.NewMatcher()
+			for range 200 {
+				if r, err := m.Match([]byte(call)); err != nil || len(r.Hits) != 1 {
+					t.Errorf("%v, %v", r, err)
+				}
+			}
+		})
+	}
+	group.Wait()
 }
 
 // TestBrokenEvents holds that what is no event is an error, and that the Matcher goes

@@ -199,6 +199,9 @@ func TestAllProblems(t *testing.T) {
 	if _, problems = Load(fstest.MapFS{"x.txt": {}}); len(problems) != 1 || !strings.Contains(problems[0].Text, "no file whose name ends") {
 		t.Errorf("a directory without rules has the problems %v", problems)
 	}
+	if _, problems = Load(fstest.MapFS{"x.yml": {Mode: fs.ModeNamedPipe}}); len(problems) != 1 || problems[0].String() != "x.yml: is no file; opening it might wait forever" {
+		t.Errorf("a pipe has the problems %v", problems)
+	}
 	if _, problems = Load(unreadable{}); len(problems) != 1 || !strings.Contains(problems[0].Text, "can not be read") {
 		t.Errorf("a directory that can not be read has the problems %v", problems)
 	}

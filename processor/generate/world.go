@@ -134,6 +134,7 @@ type world struct {
 	principals []*principal
 	edges      []*edge
 	blind      map[string][]blindness // by account
+	delayed    []delay                // files that come late or again
 }
 
 // blindness is a time without records of an account: of KMS, or of anything.

@@ -28,7 +28,7 @@ func (p *planner) lateFile(at int64) {
 	}
 	d := delay{span: span{at, at + 600}, account: account, later: later}
 	p.w.delayed = append(p.w.delayed, d)
-	p.benign(nil, nil, at, d.to+int64(later.Seconds()), fmt.Sprintf("files with ten minutes of events come %v late", later)).Account = account
+	p.benign(nil, nil, at, d.to, fmt.Sprintf("files with ten minutes of events come %v late", later)).Account = account
 }
 
 // duplicates: an hour of an account's files is delivered three times.
@@ -36,7 +36,7 @@ func (p *planner) duplicates(at int64) {
 	account := p.anyAccount()
 	d := delay{span: span{at, at + 3600}, account: account, again: []time.Duration{15 * time.Minute, 35 * time.Minute}}
 	p.w.delayed = append(p.w.delayed, d)
-	p.benign(nil, nil, at, d.to+3600, "an hour of files is delivered three times").Account = account
+	p.benign(nil, nil, at, d.to, "an hour of files is delivered three times").Account = account
 }
 
 // reread: the collector loses its checkpoint and reads six hours again.
@@ -44,19 +44,20 @@ func (p *planner) reread(at int64) {
 	account := p.anyAccount()
 	d := delay{span: span{at, at + 6*3600}, account: account, at: at + 16*3600}
 	p.w.delayed = append(p.w.delayed, d)
-	p.benign(nil, nil, at, d.at+3600, "the collector reads six hours of files again, ten hours later").Account = account
+	p.benign(nil, nil, at, d.to, "the collector reads six hours of files again, ten hours later").Account = account
 }
 
-// deployment: the programs of one project restart together, and read everything
-// that they need anew.
+// deployment: programs of one account, of those that are deployed now and then,
+// restart together in working hours, and read everything that they need anew.
 func (p *planner) deployment(at int64) {
-	project := pick(p.r, projects)
+	at = at - at%86400 + 8*3600 + at%(9*3600)
+	account := p.anyAccount()
 	i := p.benign(nil, nil, at, at+1800, "")
 	roles := map[string]bool{}
-	for _, e := range p.w.edges {
+	for _, n := range p.r.Perm(len(p.w.edges)) {
+		e := p.w.edges[n]
 		who := e.who
-		fits := who.kind == isRole && who.flavor != byPerson && len(who.name) > len(project) && who.name[:len(project)] == project && e.since < at
-		if !fits || len(roles) == 8 && !roles[who.arn] {
+		if !e.deploys || e.rate < 5 || who.account != account || len(roles) == 8 && !roles[who.arn] {
 			continue
 		}
 		if !roles[who.arn] {
@@ -64,13 +65,12 @@ func (p *planner) deployment(at int64) {
 			i.Principals = append(i.Principals, who.arn)
 		}
 		i.Keys = append(i.Keys, e.key.arn)
-		n := p.r.between(15, 40)
-		for range n {
+		for range p.r.between(10, 35) {
 			object := int(e.seed%900) + p.r.IntN(e.objects)
 			p.add(i, call{at: at + int64(p.r.IntN(240)), who: who, key: e.key, op: e.key.use(), form: e.form, object: object})
 		}
 	}
-	i.Note = fmt.Sprintf("%d roles of project %s restart within four minutes and read %d objects", len(roles), project, len(i.calls))
+	i.Note = fmt.Sprintf("%d roles restart within four minutes and read %d objects", len(roles), len(i.calls))
 }
 
 // levelShift: Bucket Keys of an S3 bucket are turned on, and there are fewer calls

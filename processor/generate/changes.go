@@ -19,11 +19,19 @@ type Edge struct {
 	Rate float64
 }
 
-// Background returns every edge of the background. The receiver owns the slice.
+// Background returns every edge of the background, and what follows from it: the
+// second key of ReEncrypt, and the account that the owner's copy of a call names, which
+// counts where the caller's copy is missing. The receiver owns the slice.
 func (g *Generator) Background() []Edge {
 	list := make([]Edge, 0, len(g.world.edges))
 	for _, e := range g.world.edges {
 		list = append(list, Edge{KeyARN: e.key.arn, Principal: e.who.entity(), Archetype: e.archetype(), Rate: e.rate})
+		if e.crossAccount() {
+			list = append(list, Edge{KeyARN: e.key.arn, Principal: "account:" + e.who.account, Archetype: "owner's copy alone (the caller's is late or hidden)"})
+		}
+		if e.key.purpose == forCustom && e.key.partner != nil && !e.admin {
+			list = append(list, Edge{KeyARN: e.key.partner.arn, Principal: e.who.entity(), Archetype: "second key of ReEncrypt", Rate: e.rate / 25})
+		}
 	}
 	return list
 }

@@ -28,7 +28,10 @@ const remembered = int64(3 * 3600e9)
 func newCauses(g *generate.Generator, size int64) *causes {
 	c := &causes{edges: map[pair]generate.Edge{}, recent: map[int64][]pairCalls{}, size: size}
 	for _, e := range g.Background() {
-		c.edges[pair{e.KeyARN, e.Principal}] = e
+		name := pair{e.KeyARN, e.Principal}
+		if old, twice := c.edges[name]; !twice || e.Rate > old.Rate {
+			c.edges[name] = e
+		}
 	}
 	return c
 }

@@ -63,7 +63,7 @@ func groups(wrong []finding) []group {
 func fit(w io.Writer, m *measured) {
 	for _, t := range append([]tally{m.ours}, m.others...) {
 		best, score := figures{}, 0.0
-		for _, f := range t.curve() {
+		for _, f := range t.curve(nil) {
 			if f1 := 2 * f.recall() * f.precision() / math.Max(f.recall()+f.precision(), 1e-9); f1 > score {
 				best, score = f, f1
 			}

@@ -35,6 +35,7 @@ func (w world) config(seed uint64) generate.Config {
 // measured is what came of one trail, or of all.
 type measured struct {
 	ours   tally
+	rate   tally // of the rate detector alone
 	others []tally
 	totals totals
 	// false anomalies and incidents missed, for -explain and the report
@@ -74,6 +75,7 @@ func measure(w world, cfg detect.Config, progress func(seed uint64, m *measured,
 
 func (m *measured) join(o *measured) {
 	m.ours.join(&o.ours)
+	m.rate.join(&o.rate)
 	for i := range m.others {
 		m.others[i].join(&o.others[i])
 	}
@@ -93,17 +95,15 @@ func (m *measured) join(o *measured) {
 type judge struct {
 	m      *measured
 	trial  *trial
+	rate   *trial // of the rate detector alone
 	field  *field
 	causes *causes
 	early  int
-	pub    map[string]publication // when an anomaly was published first, by id
+	open   map[string]finding // published of windows that are open, by id
+	done   map[string]bool    // judged, by id
+	last   int64              // start of the last window that closed
 	days   map[entityDay]struct{}
 	from   int64
-}
-
-type publication struct {
-	at     int64
-	judged bool
 }
 
 type entityDay struct {
@@ -119,52 +119,76 @@ func measureOne(c generate.Config, cfg detect.Config) (*measured, error) {
 	}
 	known, from := newIncidents(g.Labels()), g.Quiet().UnixNano()
 	j := &judge{
-		m: &measured{labels: g.Labels()}, trial: newTrial("Keytrail", 0, 0, known, from), field: newField(yardsticks(), known, from, cfg.Size),
-		causes: newCauses(g, cfg.Size), pub: map[string]publication{}, days: map[entityDay]struct{}{}, from: from,
+		m: &measured{labels: g.Labels()}, trial: newTrial("Keytrail", 0, 0, known, from), rate: newTrial("Keytrail, rate alone", 0, 0, known, from), field: newField(yardsticks(), known, from, cfg.Size),
+		causes: newCauses(g, cfg.Size), open: map[string]finding{}, done: map[string]bool{}, days: map[entityDay]struct{}{}, from: from,
 	}
 	e := newEngine(cfg)
 	e.found, e.closed = j.anomaly, j.window
 	if err := e.trail(g); err != nil {
 		return nil, err
 	}
+	j.settle(1 << 62)
 	quiet := g.Quiet().Sub(c.Start).Hours() / 24 // days before the judged ones
 	judged := c.Duration.Hours()/24 - quiet
 	j.m.totals, j.m.learning, j.m.learningDays = e.totals, float64(j.early), quiet
-	for _, t := range append(slices.Clone(j.field.trials), j.trial) {
+	for _, t := range append(slices.Clone(j.field.trials), j.trial, j.rate) {
 		t.days, t.entityDays = judged, len(j.days)
 	}
-	j.m.ours = j.trial.tally
+	j.m.ours, j.m.rate = j.trial.tally, j.rate.tally
 	for _, t := range j.field.trials {
 		j.m.others = append(j.m.others, t.tally)
 	}
-	slices.SortStableFunc(j.m.wrong, func(a, b finding) int { return cmp.Compare(b.score, a.score) })
+	slices.SortStableFunc(j.m.wrong, func(a, b finding) int {
+		return cmp.Or(cmp.Compare(b.score, a.score), cmp.Compare(a.start, b.start), cmp.Compare(a.StateKey(), b.StateKey()))
+	})
 	return j.m, nil
 }
 
-// anomaly judges one of Keytrail's anomalies. One that is published while its window
-// is open is judged when it closes, and is then as old as its first publication.
+// anomaly takes one of Keytrail's anomalies. One that is published while its window
+// is open is judged when it closes, and is then as old as its first publication; also
+// when the closed window does not confirm it.
 func (j *judge) anomaly(a *detect.Anomaly, published int64, open bool) {
-	first, again := j.pub[a.ID]
-	if again {
-		published = first.at
-	}
-	if first.judged {
-		return
-	}
-	j.pub[a.ID] = publication{published, !open}
-	if open {
-		return
-	}
 	f := finding{Entity: a.Entity, start: a.Start, end: a.End, published: published, score: a.Score, kind: string(a.Kind), detector: a.Detector, reason: a.Reason}
+	if j.done[a.ID] {
+		return
+	}
+	if first, again := j.open[a.ID]; again {
+		f.published = first.published
+	}
+	if open {
+		j.open[a.ID] = f
+		return
+	}
+	delete(j.open, a.ID)
+	j.done[a.ID] = true
+	j.judge(&f)
+}
+
+// settle judges what open windows showed and closed ones did not confirm, of windows
+// before a time.
+func (j *judge) settle(before int64) {
+	for id, f := range j.open {
+		if f.end <= before {
+			delete(j.open, id)
+			j.done[id] = true
+			j.judge(&f)
+		}
+	}
+}
+
+func (j *judge) judge(f *finding) {
 	if f.start < j.from {
 		j.early++
 	}
-	if wrong, benign := j.trial.add(&f); wrong {
-		f.cause = j.causes.of(&f)
+	if f.kind == string(detect.KindRate) {
+		j.rate.add(f)
+	}
+	if wrong, benign := j.trial.add(f); wrong {
+		f.cause = j.causes.of(f)
 		if benign != "" {
 			f.cause += ", during " + benign
 		}
-		j.m.wrong = append(j.m.wrong, f)
+		j.m.wrong = append(j.m.wrong, *f)
 	}
 }
 
@@ -178,6 +202,10 @@ func (j *judge) window(r *detect.Result, published int64) {
 		j.days[entityDay{r.Entity, r.Start / (24 * 3600e9)}] = struct{}{}
 	}
 	if r.Revision == 1 {
+		if r.Start > j.last {
+			j.last = r.Start
+			j.settle(r.Start)
+		}
 		j.causes.window(r.Entity, r.Start, calls)
 		j.field.window(r.Entity, r.Start, published, calls)
 	}

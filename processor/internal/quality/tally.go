@@ -5,6 +5,8 @@ import (
 	"math"
 	"slices"
 	"time"
+
+	"keytrail/processor/generate"
 )
 
 // tally is how one method did on one or several trails.
@@ -30,6 +32,7 @@ type scored struct {
 type outcome struct {
 	scenario string
 	note     string
+	volume   bool // the incident shows in numbers of calls
 	// best is the highest score of a finding of an expected kind; 0: none.
 	best float64
 	// seen is the same of any kind.
@@ -67,7 +70,7 @@ func newTrial(name string, threshold, floor float64, known *incidents, from int6
 			continue
 		}
 		t.index = append(t.index, len(t.incidents))
-		t.incidents = append(t.incidents, outcome{scenario: in.row(), note: in.Note, took: -1})
+		t.incidents = append(t.incidents, outcome{scenario: in.row(), note: in.Note, took: -1, volume: in.expects(string(generate.KindRate))})
 	}
 	return t
 }
@@ -155,13 +158,15 @@ func (t *tally) at(threshold float64, fits func(*outcome) bool) figures {
 }
 
 // curve returns the figures of every threshold that makes a difference, the highest
-// first.
-func (t *tally) curve() []figures {
+// first. fits chooses the incidents; nil: all.
+func (t *tally) curve(fits func(*outcome) bool) []figures {
 	all := slices.Clone(t.scores)
 	slices.SortFunc(all, func(a, b scored) int { return cmp.Compare(b.score, a.score) })
 	var best []float64
-	for _, o := range t.incidents {
-		best = append(best, o.best)
+	for i := range t.incidents {
+		if o := &t.incidents[i]; fits == nil || fits(o) {
+			best = append(best, o.best)
+		}
 	}
 	slices.SortFunc(best, func(a, b float64) int { return cmp.Compare(b, a) })
 	var list []figures

@@ -1,0 +1,302 @@
+package main
+
+import (
+	"encoding/csv"
+	"encoding/json"
+	"fmt"
+	"io"
+	"maps"
+	"math"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"time"
+
+	"keytrail/processor/detect"
+	"keytrail/schemas/wire"
+)
+
+// profile is how much NAB gives and takes for what a detector does. Source: Lavin and
+// Ahmad 2015, "Evaluating Real-time Anomaly Detection Algorithms: the Numenta Anomaly
+// Benchmark", table of application profiles; the true negatives count nothing.
+type profile struct {
+	name                    string
+	found, missed, mistaken float64
+}
+
+var profiles = []profile{
+	{"standard", 1, 1, 0.11},
+	{"reward low false positives", 1, 1, 0.22},
+	{"reward low false negatives", 1, 2, 0.11},
+}
+
+// series is one file of NAB, with what a detector says of it.
+type series struct {
+	name    string
+	at      []time.Time
+	values  []float64
+	scores  []float64 // of each value; 0: nothing
+	windows []window  // the labelled anomalies
+}
+
+// window is a labelled anomaly, by the indexes of its first and last value.
+type window struct{ first, last int }
+
+// probation is the number of values from which a detector may learn and which are
+// not scored: 15 %, at most 750.
+func (s *series) probation() int { return min(len(s.values)*15/100, 750) }
+
+// sigmoid weighs a detection by its place: 1 at the beginning of a window that is as
+// long as 1, 0 at its end (place 0), -1 far behind it.
+func sigmoid(place float64) float64 {
+	if place > 3 {
+		return -1
+	}
+	return 2/(1+math.Exp(5*place)) - 1
+}
+
+// raw returns the file's score under a profile, before it is normalized: each window
+// counts once, by its earliest detection, or as missed; every other detection costs
+// the more, the farther behind a window it is.
+func (s *series) raw(threshold float64, p profile) float64 {
+	sum, w := 0.0, 0
+	first := make([]int, len(s.windows)) // index of the earliest detection, -1: none
+	for i := range first {
+		first[i] = -1
+	}
+	for i := s.probation(); i < len(s.scores); i++ {
+		for w < len(s.windows) && i > s.windows[w].last {
+			w++
+		}
+		switch {
+		case s.scores[i] < threshold || s.scores[i] <= 0:
+		case w < len(s.windows) && i >= s.windows[w].first:
+			if first[w] < 0 {
+				first[w] = i
+			}
+		case w == 0:
+			sum -= p.mistaken
+		default:
+			before := s.windows[w-1]
+			place := float64(i-before.last) / math.Max(1, float64(before.last-before.first))
+			sum += p.mistaken * sigmoid(place)
+		}
+	}
+	for i, win := range s.windows {
+		if first[i] < 0 {
+			sum -= p.missed
+			continue
+		}
+		width := float64(win.last - win.first + 1)
+		sum += p.found * sigmoid(-float64(win.last-first[i]+1)/width) / sigmoid(-1)
+	}
+	return sum
+}
+
+// normalized returns the score of several files: 0 for a detector that never says
+// anything, 100 for a perfect one.
+func normalized(list []*series, threshold float64, p profile) float64 {
+	sum, windows := 0.0, 0
+	for _, s := range list {
+		sum += s.raw(threshold, p)
+		windows += len(s.windows)
+	}
+	n := float64(windows)
+	return 100 * (sum + p.missed*n) / ((p.found + p.missed) * n)
+}
+
+// optimal returns the best score under a profile and its threshold, which NAB, too,
+// chooses on the files that it scores.
+func optimal(list []*series, p profile) (score, threshold float64) {
+	distinct := map[float64]bool{math.Inf(1): true}
+	for _, s := range list {
+		for _, v := range s.scores {
+			if v > 0 {
+				distinct[math.Round(v*10)/10] = true
+			}
+		}
+	}
+	score = math.Inf(-1)
+	for _, t := range slices.Sorted(maps.Keys(distinct)) {
+		if got := normalized(list, t, p); got > score {
+			score, threshold = got, t
+		}
+	}
+	return score, threshold
+}
+
+// nabResult is what came of NAB.
+type nabResult struct {
+	err                    error
+	files, values, windows int
+	rows                   []nabRow
+}
+
+// nabRow is how one method did, by profile: its best score with the threshold that
+// gives it, and its score with its usual threshold.
+type nabRow struct {
+	name                      string
+	scores, thresholds, usual []float64
+}
+
+// runNAB scores the rate detector, and the yardsticks, on the files of
+// realAWSCloudWatch.
+func runNAB(data string) nabResult {
+	list, err := readNAB(filepath.Join(data, "nab-realAWSCloudWatch"))
+	if err != nil {
+		return nabResult{err: err}
+	}
+	n := nabResult{files: len(list)}
+	for _, s := range list {
+		n.values += len(s.values)
+		n.windows += len(s.windows)
+	}
+	row := func(name string, usual float64, score func(*series)) {
+		r := nabRow{name: name}
+		for _, s := range list {
+			clear(s.scores)
+			score(s)
+		}
+		for _, p := range profiles {
+			best, threshold := optimal(list, p)
+			r.scores, r.thresholds = append(r.scores, best), append(r.thresholds, threshold)
+			r.usual = append(r.usual, normalized(list, usual, p))
+		}
+		n.rows = append(n.rows, r)
+	}
+	row("Keytrail, rate", -math.Log10(detect.DefaultConfig().Threshold), (*series).rate)
+	for _, y := range yardsticks() {
+		row(y.name, y.threshold, func(s *series) { s.measure(y) })
+	}
+	return n
+}
+
+// measure fills in the scores of a yardstick, on the same counts as rate.
+func (s *series) measure(y yardstick) {
+	h, scale := &history{sorted: make([]int32, 0, histories)}, s.scale()
+	for i, at := range s.at {
+		start, calls := at.UnixNano()-at.UnixNano()%fiveMinutes, int64(math.Round(s.values[i]*scale))
+		h.skip(start, fiveMinutes)
+		if start-h.since >= warmUp {
+			s.scores[i] = max(0, y.score(h, start, float64(calls)))
+		}
+		h.learn(start, fiveMinutes, calls)
+	}
+}
+
+const fiveMinutes = int64(5 * time.Minute)
+
+// scale makes values counts: it brings the median of the probation to 100.
+func (s *series) scale() float64 {
+	early := slices.Sorted(slices.Values(s.values[:max(1, s.probation())]))
+	if median := early[len(early)/2]; median > 0 {
+		return 100 / median
+	}
+	return 1
+}
+
+// rate fills in the scores of Keytrail's rate detector: each value, scaled, is the
+// number of calls on a KMS key in a window of five minutes.
+func (s *series) rate() {
+	cfg := detect.DefaultConfig()
+	cfg.Threshold, cfg.MinCount = 0.01, 1
+	e := detect.NewEngine(cfg, nil)
+	scale := s.scale()
+	index := map[int64]int{} // of the values, by the start of their window
+	key := wire.Entity{Scope: wire.ScopeKey, KeyARN: "arn:aws:kms:us-east-1:111122223333:key/" + s.name}
+	for i, at := range s.at {
+		start := at.UnixNano() - at.UnixNano()%cfg.Size
+		index[start] = i
+		if calls := int64(math.Round(s.values[i] * scale)); calls > 0 {
+			e.Merge(&wire.Partial{Entity: key, Start: start, Counters: []wire.Counter{{ID: wire.CounterCalls, N: calls}}})
+		}
+		for _, r := range e.Advance(start + cfg.Size) {
+			for _, a := range r.Anomalies {
+				if i, ok := index[a.Start]; ok && a.Kind == detect.KindRate {
+					s.scores[i] = max(s.scores[i], a.Score)
+				}
+			}
+		}
+		e.Changes(func(*detect.Entity) {}, func(wire.Entity) {})
+	}
+}
+
+const nabTime = "2006-01-02 15:04:05"
+
+// readNAB reads all files of a folder and their labels.
+func readNAB(dir string) ([]*series, error) {
+	text, err := os.ReadFile(filepath.Join(dir, "anomaly_windows.json"))
+	if err != nil {
+		return nil, err
+	}
+	var labels map[string][][2]string
+	if err := json.Unmarshal(text, &labels); err != nil {
+		return nil, fmt.Errorf("cannot read anomaly_windows.json: %w", err)
+	}
+	var list []*series
+	for _, name := range slices.Sorted(maps.Keys(labels)) {
+		s, err := readSeries(filepath.Join(dir, name), labels[name])
+		if err != nil {
+			return nil, fmt.Errorf("cannot read %s: %w", name, err)
+		}
+		list = append(list, s)
+	}
+	return list, nil
+}
+
+func readSeries(path string, labels [][2]string) (*series, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	s := &series{name: filepath.Base(path)}
+	rows := csv.NewReader(f)
+	for line := 0; ; line++ {
+		row, err := rows.Read()
+		if err == io.EOF {
+			break
+		}
+		if err != nil {
+			return nil, err
+		}
+		if line == 0 {
+			continue // the heading
+		}
+		at, err := time.Parse(nabTime, row[0])
+		if err != nil {
+			return nil, err
+		}
+		value, err := strconv.ParseFloat(row[1], 64)
+		if err != nil {
+			return nil, err
+		}
+		s.at, s.values = append(s.at, at), append(s.values, value)
+	}
+	s.scores = make([]float64, len(s.values))
+	for _, l := range labels {
+		from, err := time.Parse(nabTime, l[0][:len(nabTime)])
+		if err != nil {
+			return nil, err
+		}
+		to, err := time.Parse(nabTime, l[1][:len(nabTime)])
+		if err != nil {
+			return nil, err
+		}
+		w := window{first: -1}
+		for i, at := range s.at {
+			if !at.Before(from) && !at.After(to) {
+				if w.first < 0 {
+					w.first = i
+				}
+				w.last = i
+			}
+		}
+		if w.first < 0 {
+			return nil, fmt.Errorf("no value lies in the window of %s", l[0])
+		}
+		s.windows = append(s.windows, w)
+	}
+	return s, nil
+}

@@ -1,6 +1,9 @@
 package main
 
 import (
+	"cmp"
+	"math"
+
 	"keytrail/processor/generate"
 	"keytrail/schemas/wire"
 )
@@ -10,6 +13,7 @@ import (
 // anomaly's KMS key or by its principal.
 type causes struct {
 	edges map[pair]generate.Edge
+	main  map[string]generate.Edge // the busiest edge, by KMS key and by principal
 	// recent are the pairs of the windows of the last hours, by start.
 	recent map[int64][]pairCalls
 	size   int64
@@ -26,11 +30,16 @@ type pairCalls struct {
 const remembered = int64(3 * 3600e9)
 
 func newCauses(g *generate.Generator, size int64) *causes {
-	c := &causes{edges: map[pair]generate.Edge{}, recent: map[int64][]pairCalls{}, size: size}
+	c := &causes{edges: map[pair]generate.Edge{}, main: map[string]generate.Edge{}, recent: map[int64][]pairCalls{}, size: size}
 	for _, e := range g.Background() {
 		name := pair{e.KeyARN, e.Principal}
 		if old, twice := c.edges[name]; !twice || e.Rate > old.Rate {
 			c.edges[name] = e
+		}
+		for _, one := range []string{e.KeyARN, e.Principal} {
+			if old, there := c.main[one]; !there || e.Rate > old.Rate {
+				c.main[one] = e
+			}
 		}
 	}
 	return c
@@ -51,24 +60,36 @@ func (c *causes) window(e wire.Entity, start, calls int64) {
 	}
 }
 
-// of returns the habit behind a finding.
+// of returns the habit behind a finding. Of a window longer than what is remembered it
+// looks at the end.
 func (c *causes) of(f *finding) string {
-	best, most := "", -1e9
-	for _, p := range c.recent[f.end-c.size] {
-		if f.KeyARN != "" && p.key != f.KeyARN || f.Principal != "" && p.principal != f.Principal {
-			continue
-		}
-		e, known := c.edges[p.pair]
-		excess := float64(p.calls) - e.Rate*float64(c.size)/3600e9
-		if excess > most {
-			most = excess
-			if best = e.Archetype; !known {
-				best = "a pair that is no habit"
+	calls := map[pair]int64{}
+	for at := f.end - c.size; at >= f.start && at > f.end-remembered; at -= c.size {
+		for _, p := range c.recent[at] {
+			if (f.KeyARN == "" || p.key == f.KeyARN) && (f.Principal == "" || p.principal == f.Principal) {
+				calls[p.pair] += p.calls
 			}
 		}
 	}
-	if best == "" {
-		return "no calls"
+	if len(calls) == 0 {
+		main, known := c.main[f.KeyARN]
+		if !known {
+			main = c.main[f.Principal]
+		}
+		return "no calls, mostly " + cmp.Or(main.Archetype, "nothing")
+	}
+	best, most := "", math.Inf(-1)
+	hours := float64(min(f.end-f.start, remembered)) / 3600e9
+	for p, n := range calls {
+		e, known := c.edges[p]
+		habit := e.Archetype
+		if !known {
+			habit = "a pair that is no habit"
+		}
+		excess := float64(n) - e.Rate*hours
+		if excess > most || excess == most && habit < best {
+			best, most = habit, excess
+		}
 	}
 	return best
 }

@@ -26,7 +26,8 @@ func explain(w io.Writer, m *measured) {
 	fmt.Fprintf(w, "\nMissed incidents\n")
 	for _, o := range m.ours.incidents {
 		if o.best == 0 {
-			fmt.Fprintf(w, "  %-16s %s (of other kinds: %s)\n", o.scenario, o.note, cmp.Or(strings.Join(o.other, ", "), "none"))
+			fmt.Fprintf(w, "  %-16s %s %s (of other kinds: %s)\n        %s %s\n", o.scenario, o.label.Start.Format("2006-01-02 15:04"), o.note,
+				cmp.Or(strings.Join(o.other, ", "), "none"), o.label.KeyARN, o.label.Principal)
 		}
 	}
 }

@@ -57,6 +57,7 @@ func parse(args []string, errors io.Writer) (o options, err error) {
 	f.IntVar(&o.world.days, "days", 35, "days; the first two fifths are for learning")
 	f.IntVar(&o.events, "events", 8_000_000, "about how many background records a trail has")
 	f.IntVar(&o.repeat, "repeat", 6, "how often each scenario is planted in a trail")
+	scenarios := f.String("scenarios", "", "plant these alone, such as burst,slow_drip; \"\": all")
 	f.StringVar(&o.out, "o", "", "`file` to write the report to, in Markdown; \"\": standard output")
 	f.StringVar(&o.data, "data", dataDir(), "`folder` with nab-realAWSCloudWatch; by default KEYTRAIL_DATA, else ../shared/data")
 	f.BoolVar(&o.explain, "explain", false, "tell the causes of false anomalies and the incidents that were missed, and write no report")
@@ -65,6 +66,9 @@ func parse(args []string, errors io.Writer) (o options, err error) {
 		return o, err
 	}
 	o.accounts = accounts[:min(len(accounts), max(1, o.keys/5))]
+	if *scenarios != "" {
+		o.scenarios = strings.Split(*scenarios, ",")
+	}
 	for _, s := range strings.Split(*seeds, ",") {
 		n, err := strconv.ParseUint(strings.TrimSpace(s), 10, 64)
 		if err != nil {

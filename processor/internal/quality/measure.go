@@ -17,8 +17,8 @@ import (
 type world struct {
 	keys, principals, days, events, repeat int
 	seeds                                  []uint64
-	regions, accounts                      []string
-	scenarios                              []string
+	accounts                               []string
+	scenarios                              []string // nil: all
 }
 
 // start is when all trails begin: a Monday.

@@ -32,6 +32,7 @@ type scored struct {
 type outcome struct {
 	scenario string
 	note     string
+	label    *generate.Label
 	volume   bool // the incident shows in numbers of calls
 	// best is the highest score of a finding of an expected kind; 0: none.
 	best float64
@@ -64,13 +65,13 @@ type trial struct {
 
 func newTrial(name string, threshold, floor float64, known *incidents, from int64) *trial {
 	t := &trial{tally: tally{name: name, threshold: threshold, floor: floor, benign: map[string]int{}}, known: known, from: from}
-	for _, in := range known.list {
+	for i, in := range known.list {
 		if in.Benign {
 			t.index = append(t.index, -1)
 			continue
 		}
 		t.index = append(t.index, len(t.incidents))
-		t.incidents = append(t.incidents, outcome{scenario: in.row(), note: in.Note, took: -1, volume: in.expects(string(generate.KindRate))})
+		t.incidents = append(t.incidents, outcome{scenario: in.row(), note: in.Note, label: &known.list[i].Label, took: -1, volume: in.expects(string(generate.KindRate))})
 	}
 	return t
 }

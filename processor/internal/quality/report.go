@@ -21,6 +21,7 @@ func report(o options, m *measured, n nabResult) string {
 	data(p, o, m)
 	how(p)
 	methods(p, m)
+	points(p, m)
 	scenarios(p, m)
 	equalRecall(p, m)
 	falseOnes(p, m)
@@ -70,8 +71,8 @@ func aims(p printer, m *measured) {
 func data(p printer, o options, m *measured) {
 	t := m.totals
 	p("## The data\n")
-	p("%d trails of `keytrail generate`, one for each of the seeds %v: %d KMS keys, %d principals, 6 accounts and\n%d days each. Together %d records of %d calls (%d copies, %d later than the allowed lateness, %d of no concern)\nand %d windows of five minutes of keys, principals and pairs.\n",
-		len(o.seeds), o.seeds, o.keys, o.world.principals, o.world.days, t.records, t.calls, t.duplicates, t.late, t.filtered, t.windows)
+	p("%d trails of `keytrail generate`, one for each of the seeds %v: %d KMS keys, %d principals, %d accounts and\n%d days each. Together %d records of %d calls (%d copies, %d later than the allowed lateness, %d of no concern)\nand %d windows of five minutes of keys, principals and pairs.\n",
+		len(o.seeds), o.seeds, o.keys, o.world.principals, len(o.accounts), o.world.days, t.records, t.calls, t.duplicates, t.late, t.filtered, t.windows)
 	p("The background follows no distribution that a detector assumes: Poisson processes with log-normal\nnoise of days, hours and five minutes, office hours in seven time zones, weekends, rates over three\norders of magnitude, hourly and daily batch jobs, machines with nearly equal steps, levels that\nswitch every few hours or days, deployments, services that are new, slow growth, Bucket Keys turned\non and off, rare use, rotation by KMS itself, calls across accounts, 1 %% failed calls. Files come 2 to\n10 minutes late and out of order, 2 %% of the records twice.\n")
 	p("The first two fifths of each trail are for learning. In the rest every scenario is planted %d times\nat random; some have two labels. Harmless scenarios are labelled too: files that come 40 minutes and\n3 hours late, files delivered three times, six hours read again, deployments, Bucket Keys, new\nservices. What is found there is false.\n", o.repeat)
 }
@@ -81,7 +82,7 @@ func how(p printer) {
 	p("- Thresholds are those of `detect.DefaultConfig`. They were chosen on the seeds 1 to 99, those of the\n  yardsticks by custom, and of the fixed threshold as the best F1 on training seeds (`-fit`).")
 	p("- The records are decoded, normalized, counted and judged by the code of `keytrail scan` and of the\n  stages, in the order in which their files are delivered, with the default watermark and lateness\n  (`TestSameAsScan` holds that it gives the same windows and anomalies as `scan` on files).")
 	p("- An anomaly is about an incident when its entity is one of the incident's (the KMS key, the\n  principal, for a pair both; for a blinded trail all of the account) and its window overlaps the\n  time from the first event to %v after the last, or after what it entails (an undoing, the end\n  of the blindness). Otherwise the anomaly is **false**, also in a harmless scenario.", tolerance)
-	p("- An incident is **found** when an anomaly of a kind that it should raise is about it. A yardstick\n  knows no kinds: whatever it raises counts.")
+	p("- An incident is **found** when an anomaly of a kind that it should raise is about it. A yardstick\n  knows no kinds: whatever it raises counts, also by chance.")
 	p("- **Time to detection** is from the incident's first event to the delivery of the file whose records\n  let the anomaly be published: at once for rules, else when a window looks bad while it is open or\n  when the watermark, 15 minutes behind, has passed its end.")
 	p("- **Recall** is over incidents, **precision** over anomalies; the area under their curve is the average\n  precision over all thresholds of the score, and recall that no threshold reaches adds nothing.\n  An **entity-day** is a KMS key, principal or pair with a call on a day.")
 	p("- The **yardsticks** see the same windows of keys and principals, from a day after an entity's first\n  call on, where there are 20 calls or more. Mean and deviation have a half-life of a week; Poisson has\n  a mean for each hour of the day; the rolling median, with 1.4826 times the median absolute\n  deviation, is over a day.\n")
@@ -98,6 +99,18 @@ func methods(p printer, m *measured) {
 			threshold = "default"
 		}
 		p("| %s | %s | %.3f | %.3f | %.2f | %.1f | %.3f |", t.name, threshold, f.recall(), f.precision(), t.perThousand(f), t.perDay(f), area(t.curve(nil)))
+	}
+	p("")
+}
+
+// points shows the precision-recall curve of Keytrail at some scores.
+func points(p printer, m *measured) {
+	p("Keytrail's anomalies of a score (-log10 of a probability, or a rule's level) and above:\n")
+	p("| score | severity from | recall | precision | false / 1,000 entity-days | false / day |\n|---:|---|---:|---:|---:|---:|")
+	severities := map[float64]string{0: "low", 6: "medium", 8: "high", 10: "critical"}
+	for _, score := range []float64{0, 6, 7, 8, 9, 10, 15, 20} {
+		f := m.ours.at(score, nil)
+		p("| %.0f | %s | %.3f | %.3f | %.2f | %.1f |", score, severities[score], f.recall(), f.precision(), m.ours.perThousand(f), m.ours.perDay(f))
 	}
 	p("")
 }

@@ -26,8 +26,8 @@ const disorder = int64(15 * time.Minute)
 // parts there is no Kafka and no file; the code is the same. The event time at which
 // a file is delivered is the clock: what comes of its records is published then.
 //
-// The records are made as JSON and decoded, because that takes a quarter of the time
-// of a run, and so no detector can look at something that a short cut forgot.
+// The records are made as JSON and decoded, because that takes less than a third of the
+// time of a run, and so no detector can look at something that a short cut forgot.
 type engine struct {
 	cfg     detect.Config
 	detect  *detect.Engine

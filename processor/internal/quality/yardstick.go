@@ -33,7 +33,7 @@ func yardsticks() []yardstick {
 	return []yardstick{
 		{"mean + 3 sd", 3, 3, (*history).deviations},
 		{"Poisson", 6, 3, (*history).poisson},
-		{"fixed threshold", 400, 60, func(_ *history, _ int64, calls float64) float64 { return calls }},
+		{"fixed threshold", 99, 60, func(_ *history, _ int64, calls float64) float64 { return calls }},
 		{"rolling median", 5, 3, (*history).robust},
 	}
 }

@@ -77,6 +77,7 @@ func (p *planner) deniedProbing(at int64) {
 	for k := range int64(n) {
 		key := &kmsKey{partition: p.w.partition, account: ForeignAccount, region: region, project: "unknown", id: p.r.uuid().String(), seed: p.r.Uint64()}
 		key.arn = "arn:" + p.w.partition + ":kms:" + region + ":" + ForeignAccount + ":key/" + key.id
+		i.Keys = append(i.Keys, key.arn)
 		c := call{at: at + k*360/n, who: who, key: key, op: opDescribe, err: errDenied}
 		switch k % 3 {
 		case 0:

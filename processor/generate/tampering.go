@@ -60,6 +60,9 @@ func (p *planner) keyDeletion(at int64) {
 	key.down = span{at + 1, back + 60}
 	rescuer := p.colleague(who)
 	i.Principals = append(i.Principals, rescuer.entity())
+	for _, e := range p.uses[key] { // whose calls fail meanwhile
+		i.Principals = append(i.Principals, e.who.entity())
+	}
 	for n, op := range []*operation{opCancelDeletion, opEnable} {
 		p.others = append(p.others, &call{
 			at: back + int64(n)*60, who: rescuer, key: key, op: op, form: byID,
@@ -141,6 +144,7 @@ func (p *planner) blind(at int64, who *principal, note, selectors, restored stri
 		}
 	}
 	i := p.incident(nil, who, note, KindBlindSpot)
+	i.Principals = p.servicesOf(who.account)
 	i.Account, i.Aftermath = who.account, time.Unix(at+gap+300, 0).UTC()
 	p.add(i, put(at, selectors))
 	end := put(at+gap, restored)
@@ -154,6 +158,7 @@ func (p *planner) loggingStopped(at int64) {
 	who := p.person()
 	request := `{"name":"` + p.trailARN(who.account) + `"}`
 	i := p.incident(nil, who, "logging of the trail is stopped", KindBlindSpot)
+	i.Principals = p.servicesOf(who.account)
 	i.Account, i.Aftermath = who.account, time.Unix(at+gap+300, 0).UTC()
 	p.add(i, call{at: at, who: who, op: opStopLogging, request: request})
 	p.others = append(p.others, &call{
@@ -186,5 +191,17 @@ func (p *planner) silence(account string, b blindness) {
 	}
 	i := p.incident(key, nil, fmt.Sprintf("no calls on the account's busiest key, where about %.0f were to be expected", most), KindSilence)
 	i.Start, i.End = time.Unix(b.from, 0).UTC(), time.Unix(b.to, 0).UTC()
-	i.Account = account // all of it is silent, this key most noticeably
+	i.Account, i.Principals = account, p.servicesOf(account) // all of it is silent, this key most noticeably
+}
+
+// servicesOf returns the services that use keys of no other account: they fall silent
+// with it.
+func (p *planner) servicesOf(account string) (names []string) {
+	for _, who := range p.w.principals {
+		elsewhere := func(e *edge) bool { return e.key.account != account }
+		if who.kind == isService && len(p.edges[who]) > 0 && !slices.ContainsFunc(p.edges[who], elsewhere) {
+			names = append(names, who.entity())
+		}
+	}
+	return names
 }

@@ -137,6 +137,28 @@ func TestFindsWhatIsPlanted(t *testing.T) {
 	}
 }
 
+// TestSameAgain holds that the report follows from seeds and code alone, and that two
+// seeds at a time do not disturb each other.
+func TestSameAgain(t *testing.T) {
+	w := tiny("burst", "slow_drip", "deployment", "reread")
+	w.seeds, w.events = []uint64{3, 4}, 5000
+	var first string
+	for range 2 {
+		m, err := measure(w, detect.DefaultConfig(), func(uint64, *measured, time.Duration) {})
+		if err != nil {
+			t.Fatal(err)
+		}
+		var out bytes.Buffer
+		explain(&out, m)
+		out.WriteString(report(options{world: w}, m, nabResult{err: io.EOF}))
+		if first == "" {
+			first = out.String()
+		} else if out.String() != first {
+			t.Errorf("the second report differs:\n%s\n%s", first, out.String())
+		}
+	}
+}
+
 // TestLateRecords holds that what is delivered later than the allowed lateness counts
 // as late, and what is delivered again as a copy.
 func TestLateRecords(t *testing.T) {

@@ -95,6 +95,11 @@ func (w *world) change(r random, c Config) {
 			}
 		}
 	}
+	for _, p := range w.principals {
+		if p.kind == isRole || p.kind == isUser || p.kind == isFederated {
+			p.moves = newMoves(r, p, c)
+		}
+	}
 	for range people / 8 { // keys that a person looks at once in ten days or so
 		p := w.principals[r.IntN(len(w.principals))]
 		k := w.keys[r.IntN(len(w.keys))]

@@ -2,6 +2,7 @@ package generate_test
 
 import (
 	"maps"
+	"net/netip"
 	"slices"
 	"strings"
 	"testing"
@@ -123,6 +124,43 @@ func TestStolenRole(t *testing.T) {
 		if len(addresses) == 0 {
 			t.Error("the role is new itself")
 		}
+	}
+}
+
+// TestMoves holds that addresses are addresses, that most principals have several, a
+// quarter of them two clients, and that a few people travel.
+func TestMoves(t *testing.T) {
+	c := week()
+	c.Scenarios, c.Principals, c.Events = []string{}, 600, 30_000
+	addresses, agents, travels := map[string]map[string]bool{}, map[string]map[string]bool{}, 0
+	for _, r := range records(t, makeTrail(t, c), true) {
+		who, from := r.principal(), r.text("sourceIPAddress")
+		if r.text("userIdentity.type") != "AssumedRole" || strings.Contains(from, ".amazonaws.com") || from == "AWS Internal" {
+			continue
+		}
+		at, err := netip.ParseAddr(from)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if addresses[who] == nil {
+			addresses[who], agents[who] = map[string]bool{}, map[string]bool{}
+		}
+		addresses[who][from], agents[who][r.text("userAgent")] = true, true
+		if netip.MustParsePrefix("100.64.0.0/10").Contains(at) {
+			travels++
+		}
+	}
+	several, upgraded := 0, 0
+	for who := range addresses {
+		if len(addresses[who]) > 1 {
+			several++
+		}
+		if len(agents[who]) > 1 {
+			upgraded++
+		}
+	}
+	if n := len(addresses); several < n/2 || upgraded < n/20 || upgraded > n/3 || travels == 0 {
+		t.Errorf("of %d principals %d have several addresses and %d two clients; %d calls from other places", n, several, upgraded, travels)
 	}
 }
 

@@ -107,6 +107,7 @@ func (p *planner) stolenRole(at int64) {
 		return
 	}
 	thief := *e.who
+	thief.moves = nil
 	thief.ip, thief.endpoint = fmt.Sprintf("198.18.%d.%d", p.r.IntN(256), p.r.between(1, 254)), ""
 	thief.agent = "aws-cli/2.15.22 md/awscrt#0.19.19 ua/2.0 os/linux#6.6.9-amd64 md/arch#x86_64 lang/python#3.11.8 md/pyimpl#CPython cfg/retry-mode#standard md/installer#source md/prompt#off md/command#kms.decrypt"
 	const n = 25

@@ -88,6 +88,7 @@ type principal struct {
 	agent    string
 	version  string   // eventVersion of its events
 	endpoint string   // vpcEndpointId, or ""
+	moves    *moves   // how its network and client change in a long trail; nil: never
 	service  *service // isService
 }
 

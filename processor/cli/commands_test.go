@@ -104,6 +104,8 @@ func TestGenerate(t *testing.T) {
 		}
 		keytrail(t, nil, args...).wants(t, 1, "already holds AWSLogs", dir)
 	}
+	keytrail(t, nil, "generate", "--out", t.TempDir(), "--repeat", "2").wants(t, 2, "Repeat is 2", "168h")
+	keytrail(t, nil, "generate", "--out", t.TempDir(), "--scenarios", "slow_drip").wants(t, 2, "slow_drip", "168h")
 }
 
 func TestGenerateInterrupted(t *testing.T) {

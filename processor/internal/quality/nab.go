@@ -134,7 +134,7 @@ type nabResult struct {
 }
 
 // nabRow is how one method did, by profile: its best score with the threshold that
-// gives it, and its score with its usual threshold.
+// gives it, and its score with its usual threshold, if there is one.
 type nabRow struct {
 	name                      string
 	scores, thresholds, usual []float64
@@ -161,13 +161,19 @@ func runNAB(data string) nabResult {
 		for _, p := range profiles {
 			best, threshold := optimal(list, p)
 			r.scores, r.thresholds = append(r.scores, best), append(r.thresholds, threshold)
-			r.usual = append(r.usual, normalized(list, usual, p))
+			if !math.IsNaN(usual) {
+				r.usual = append(r.usual, normalized(list, usual, p))
+			}
 		}
 		n.rows = append(n.rows, r)
 	}
 	row("Keytrail, rate", -math.Log10(detect.DefaultConfig().Threshold), (*series).rate)
 	for _, y := range yardsticks() {
-		row(y.name, y.threshold, func(s *series) { s.measure(y) })
+		usual := y.threshold
+		if y.fitted {
+			usual = math.NaN() // it was fitted to other counts
+		}
+		row(y.name, usual, func(s *series) { s.measure(y) })
 	}
 	return n
 }

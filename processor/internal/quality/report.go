@@ -327,12 +327,16 @@ func nab(p printer, n nabResult) {
 		p("**NAB did not run:** %v. `-data` or KEYTRAIL_DATA must name the folder that holds\n`nab-realAWSCloudWatch`.\n", n.err)
 		return
 	}
-	p("The Numenta Anomaly Benchmark's realAWSCloudWatch: %d files, %d values, %d labelled windows, scored as NAB\nscores (0: says nothing; 100: perfect). The values are processor loads, bytes and requests, not calls;\neach is scaled and taken for the calls of a window on one key. Many of the labelled anomalies are falls,\nwhich a detector of more than usual does not look for. NAB chooses the threshold on the files that it\nscores; the score with the method's usual threshold stands behind it.\n", n.files, n.values, n.windows)
+	p("The Numenta Anomaly Benchmark's realAWSCloudWatch: %d files, %d values, %d labelled windows, scored as NAB\nscores (0: says nothing; 100: perfect). The values are processor loads, bytes and requests, not calls;\neach is scaled and taken for the calls of a window on one key. Many of the labelled anomalies are falls,\nwhich a detector of more than usual does not look for. NAB chooses the threshold on the files that it\nscores; the score with the method's usual threshold stands in brackets.\n", n.files, n.values, n.windows)
 	p("| method | %s | %s | %s |\n|---|---:|---:|---:|", profiles[0].name, profiles[1].name, profiles[2].name)
 	for _, r := range n.rows {
 		cells := ""
 		for i := range profiles {
-			cells += fmt.Sprintf(" %.1f (%.1f) |", r.scores[i], r.usual[i])
+			cells += fmt.Sprintf(" %.1f", r.scores[i])
+			if r.usual != nil {
+				cells += fmt.Sprintf(" (%.1f)", r.usual[i])
+			}
+			cells += " |"
 		}
 		p("| %s |%s", r.name, cells)
 	}

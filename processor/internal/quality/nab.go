@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"encoding/csv"
 	"encoding/json"
 	"fmt"
@@ -56,40 +57,47 @@ func sigmoid(place float64) float64 {
 	return 2/(1+math.Exp(5*place)) - 1
 }
 
+// place returns the window that value i is in, or -1 and what a detection there costs,
+// as a share of a mistake: the more, the farther behind a window it is.
+func (s *series) place(i int) (w int, cost float64) {
+	w, _ = slices.BinarySearchFunc(s.windows, i, func(w window, i int) int { return cmp.Compare(w.last, i) })
+	switch {
+	case w < len(s.windows) && i >= s.windows[w].first:
+		return w, 0
+	case w == 0:
+		return -1, -1
+	}
+	before := s.windows[w-1]
+	return -1, sigmoid(float64(i-before.last) / math.Max(1, float64(before.last-before.first)))
+}
+
+// worth is what the earliest detection of a window, at value i, is worth: 1 for its
+// first value.
+func (w window) worth(i int) float64 {
+	return sigmoid(-float64(w.last-i+1)/float64(w.last-w.first+1)) / sigmoid(-1)
+}
+
 // raw returns the file's score under a profile, before it is normalized: each window
-// counts once, by its earliest detection, or as missed; every other detection costs
-// the more, the farther behind a window it is.
+// counts once, by its earliest detection, or as missed; every other detection costs.
 func (s *series) raw(threshold float64, p profile) float64 {
-	sum, w := 0.0, 0
-	first := make([]int, len(s.windows)) // index of the earliest detection, -1: none
-	for i := range first {
-		first[i] = -1
-	}
+	sum := 0.0
+	found := make([]bool, len(s.windows))
 	for i := s.probation(); i < len(s.scores); i++ {
-		for w < len(s.windows) && i > s.windows[w].last {
-			w++
-		}
-		switch {
-		case s.scores[i] < threshold || s.scores[i] <= 0:
-		case w < len(s.windows) && i >= s.windows[w].first:
-			if first[w] < 0 {
-				first[w] = i
-			}
-		case w == 0:
-			sum -= p.mistaken
-		default:
-			before := s.windows[w-1]
-			place := float64(i-before.last) / math.Max(1, float64(before.last-before.first))
-			sum += p.mistaken * sigmoid(place)
-		}
-	}
-	for i, win := range s.windows {
-		if first[i] < 0 {
-			sum -= p.missed
+		if s.scores[i] < threshold || s.scores[i] <= 0 {
 			continue
 		}
-		width := float64(win.last - win.first + 1)
-		sum += p.found * sigmoid(-float64(win.last-first[i]+1)/width) / sigmoid(-1)
+		w, cost := s.place(i)
+		if w < 0 {
+			sum += p.mistaken * cost
+		} else if !found[w] {
+			found[w] = true
+			sum += p.found * s.windows[w].worth(i)
+		}
+	}
+	for _, ok := range found {
+		if !ok {
+			sum -= p.missed
+		}
 	}
 	return sum
 }
@@ -107,20 +115,46 @@ func normalized(list []*series, threshold float64, p profile) float64 {
 }
 
 // optimal returns the best score under a profile and its threshold, which NAB, too,
-// chooses on the files that it scores.
+// chooses on the files that it scores. It lowers the threshold from score to score and
+// adds what each detection changes.
 func optimal(list []*series, p profile) (score, threshold float64) {
-	distinct := map[float64]bool{math.Inf(1): true}
+	type detection struct {
+		score float64
+		s     *series
+		i     int
+	}
+	var all []detection
+	first, windows := map[*series][]int{}, 0 // the earliest detection of each window; -1: none
 	for _, s := range list {
-		for _, v := range s.scores {
-			if v > 0 {
-				distinct[math.Round(v*10)/10] = true
+		windows += len(s.windows)
+		first[s] = slices.Repeat([]int{-1}, len(s.windows))
+		for i := s.probation(); i < len(s.scores); i++ {
+			if s.scores[i] > 0 {
+				all = append(all, detection{s.scores[i], s, i})
 			}
 		}
 	}
-	score = math.Inf(-1)
-	for _, t := range slices.Sorted(maps.Keys(distinct)) {
-		if got := normalized(list, t, p); got > score {
-			score, threshold = got, t
+	slices.SortStableFunc(all, func(a, b detection) int { return cmp.Compare(b.score, a.score) })
+	n := float64(windows)
+	sum := 0.0 // beyond that of a detector that says nothing
+	score, threshold = 0, math.Inf(1)
+	for k, d := range all {
+		w, cost := d.s.place(d.i)
+		if w < 0 {
+			sum += p.mistaken * cost
+		} else {
+			switch f := &first[d.s][w]; {
+			case *f < 0:
+				sum += p.missed + p.found*d.s.windows[w].worth(d.i)
+				*f = d.i
+			case d.i < *f:
+				sum += p.found * (d.s.windows[w].worth(d.i) - d.s.windows[w].worth(*f))
+				*f = d.i
+			}
+		}
+		last := k == len(all)-1 || all[k+1].score < d.score
+		if got := 100 * sum / ((p.found + p.missed) * n); last && got > score {
+			score, threshold = got, d.score
 		}
 	}
 	return score, threshold

@@ -2,6 +2,7 @@ package main
 
 import (
 	"math"
+	"math/rand/v2"
 	"os"
 	"path/filepath"
 	"testing"
@@ -37,6 +38,29 @@ func TestNABScoring(t *testing.T) {
 	f("below the threshold", map[int]float64{20: 0.9, 60: 1}, 0)
 	if got := example(map[int]float64{60: 1}).raw(1, profiles[2]); got != 1-2 {
 		t.Errorf("one of two missed, where that costs twice: %v", got)
+	}
+}
+
+// TestNABOptimal compares the quick search for the best threshold with the plain one.
+func TestNABOptimal(t *testing.T) {
+	r := rand.New(rand.NewPCG(3, 4))
+	for range 200 {
+		list := []*series{example(nil), example(nil)}
+		for _, s := range list {
+			for i := range s.scores {
+				s.scores[i] = math.Max(0, float64(r.IntN(40)-20))
+			}
+		}
+		for _, p := range profiles {
+			best := 0.0
+			for threshold := 1.0; threshold <= 20; threshold++ {
+				best = math.Max(best, normalized(list, threshold, p))
+			}
+			score, threshold := optimal(list, p)
+			if math.Abs(score-best) > 1e-9 || score > 0 && math.Abs(normalized(list, threshold, p)-best) > 1e-9 {
+				t.Fatalf("%s: %v at %v, want %v", p.name, score, threshold, best)
+			}
+		}
 	}
 }
 

@@ -129,7 +129,8 @@ type Entity struct {
 	Rollups  []*Window         // the same, of longer windows, in the order of their first calls
 	Bound    *wire.Binding     // what it stood for at the end of the last window before those; nil: nothing known
 	Used     int64             // start of the last window before those that named it; 0 without Bound
-	dirty    bool              // changed since the last Changes
+	slot     uint32            // in the store
+	stale    bool              // changed since it was packed
 }
 
 // Window is one window of one entity: the merged partials and what came of them.
@@ -149,8 +150,8 @@ type Window struct {
 // Length is how long w is, where windows that are no roll-ups have the given size.
 func (w *Window) Length(size int64) int64 { return cmp.Or(w.Size, size) }
 
-// Result is one window to publish, with its own anomalies. It is valid until
-// the next call on the Engine.
+// Result is one window to publish, with its own anomalies. It is valid during the
+// call that brings it.
 type Result struct {
 	*Window
 	Anomalies []Anomaly

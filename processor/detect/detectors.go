@@ -30,7 +30,7 @@ var rate = detector{"rate", KindRate, []string{"T1530", "T1486"}, func(e *Engine
 	if ent.Scope == wire.ScopePair || calls < e.cfg.MinCount || !ent.Baseline.Ready(w.Start, e.cfg.WarmUp) {
 		return Anomaly{}, false
 	}
-	mu := ent.Baseline.Expected(w.Start)
+	mu := ent.Baseline.Expected(w.Start, e.cfg.Size)
 	p := baseline.UpperTail(calls, mu, ent.Baseline.Dispersion())
 	if p >= e.cfg.Threshold || float64(calls) < 2*mu {
 		return Anomaly{}, false
@@ -46,8 +46,12 @@ var firstSeen = detector{"first_use", KindFirstSeen, []string{"T1078.004"}, func
 	if ent.Scope != wire.ScopePair || ent.KeyARN == normalize.NoEntity || ent.known(w.Start, e.cfg.Retention) {
 		return Anomaly{}, false
 	}
-	key := e.entities[wire.Entity{Scope: wire.ScopeKey, KeyARN: ent.KeyARN}]
-	if key == nil || !key.known(w.Start, e.cfg.Retention) || w.Start-key.Since < e.cfg.WarmUp {
+	i, ok := e.store.find(wire.Entity{Scope: wire.ScopeKey, KeyARN: ent.KeyARN})
+	if !ok {
+		return Anomaly{}, false
+	}
+	key := e.store.get(i)
+	if !key.known(w.Start, e.cfg.Retention) || w.Start-key.Since < e.cfg.WarmUp {
 		return Anomaly{}, false
 	}
 	calls := count.Get(&w.Partial, wire.CounterCalls)

@@ -38,7 +38,7 @@ func expect(t *testing.T, list []detect.Result, want ...string) map[string]detec
 // check checks what an anomaly says.
 func check(t *testing.T, a detect.Anomaly, kind detect.Kind, severity, reason string, observed, expected float64) {
 	t.Helper()
-	if a.Kind != kind || a.Severity() != severity || a.Observed != observed || math.Abs(a.Expected-expected) > 1e-3 {
+	if a.Kind != kind || a.Severity() != severity || a.Observed != observed || math.Abs(a.Expected-expected) > 1e-5*(expected+1) {
 		t.Errorf("%s: kind %s, severity %s (%g), observed %g, expected %g; want %s, %s, %g, %g",
 			a.Detector, a.Kind, a.Severity(), a.Score, a.Observed, a.Expected, kind, severity, observed, expected)
 	}

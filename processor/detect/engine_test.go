@@ -329,6 +329,12 @@ func TestNoticeWithoutCalls(t *testing.T) {
 // entities returns what changed since the last call.
 func (r *rig) entities() map[wire.Entity]*detect.Entity {
 	found := map[wire.Entity]*detect.Entity{}
-	r.e.Changes(func(e *detect.Entity) { found[e.Entity] = e }, func(wire.Entity) {})
+	r.e.Changes(func(name string, value []byte) {
+		ent, err := detect.DecodeEntity(name, value)
+		if err != nil {
+			r.t.Fatal(err)
+		}
+		found[ent.Entity] = ent
+	}, func(string) {})
 	return found
 }

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"runtime"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -104,6 +105,21 @@ type judge struct {
 	last   int64              // start of the last window that closed
 	days   map[entityDay]struct{}
 	from   int64
+	names  map[string]string // one text for each name that is kept
+}
+
+// own returns e with names that may be kept: those of the engine are views into
+// memory that they would keep from being freed.
+func (j *judge) own(e wire.Entity) wire.Entity {
+	for _, s := range []*string{&e.KeyARN, &e.Principal} {
+		name, ok := j.names[*s]
+		if !ok {
+			name = strings.Clone(*s)
+			j.names[name] = name
+		}
+		*s = name
+	}
+	return e
 }
 
 type entityDay struct {
@@ -120,7 +136,7 @@ func measureOne(c generate.Config, cfg detect.Config) (*measured, error) {
 	known, from := newIncidents(g.Labels()), g.Quiet().UnixNano()
 	j := &judge{
 		m: &measured{labels: g.Labels()}, trial: newTrial("Keytrail", 0, 0, known, from), rate: newTrial("Keytrail, rate alone", 0, 0, known, from), field: newField(yardsticks(), known, from, cfg.Size),
-		causes: newCauses(g, cfg.Size), open: map[string]finding{}, done: map[string]bool{}, days: map[entityDay]struct{}{}, from: from,
+		causes: newCauses(g, cfg.Size), open: map[string]finding{}, done: map[string]bool{}, names: map[string]string{}, days: map[entityDay]struct{}{}, from: from,
 	}
 	e := newEngine(cfg)
 	e.found, e.closed = j.anomaly, j.window
@@ -148,7 +164,7 @@ func measureOne(c generate.Config, cfg detect.Config) (*measured, error) {
 // is open is judged when it closes, and is then as old as its first publication; also
 // when the closed window does not confirm it.
 func (j *judge) anomaly(a *detect.Anomaly, published int64, open bool) {
-	f := finding{Entity: a.Entity, start: a.Start, end: a.End, published: published, score: a.Score, kind: string(a.Kind), detector: a.Detector, reason: a.Reason}
+	f := finding{Entity: j.own(a.Entity), start: a.Start, end: a.End, published: published, score: a.Score, kind: string(a.Kind), detector: a.Detector, reason: a.Reason}
 	if j.done[a.ID] {
 		return
 	}
@@ -198,15 +214,16 @@ func (j *judge) window(r *detect.Result, published int64) {
 	if r.Size != 0 || calls <= 0 {
 		return
 	}
+	e := j.own(r.Entity)
 	if r.Start >= j.from {
-		j.days[entityDay{r.Entity, r.Start / (24 * 3600e9)}] = struct{}{}
+		j.days[entityDay{e, r.Start / (24 * 3600e9)}] = struct{}{}
 	}
 	if r.Revision == 1 {
 		if r.Start > j.last {
 			j.last = r.Start
 			j.settle(r.Start)
 		}
-		j.causes.window(r.Entity, r.Start, calls)
-		j.field.window(r.Entity, r.Start, published, calls)
+		j.causes.window(e, r.Start, calls)
+		j.field.window(e, r.Start, published, calls)
 	}
 }

@@ -251,14 +251,14 @@ func (s *series) rate() {
 		if calls := int64(math.Round(s.values[i] * scale)); calls > 0 {
 			e.Merge(&wire.Partial{Entity: key, Start: start, Counters: []wire.Counter{{ID: wire.CounterCalls, N: calls}}})
 		}
-		for _, r := range e.Advance(start + cfg.Size) {
+		e.Advance(start+cfg.Size, math.MaxInt, func(r detect.Result) {
 			for _, a := range r.Anomalies {
 				if i, ok := index[a.Start]; ok && a.Kind == detect.KindRate {
 					s.scores[i] = max(s.scores[i], a.Score)
 				}
 			}
-		}
-		e.Changes(func(*detect.Entity) {}, func(wire.Entity) {})
+		})
+		e.Changes(func(string, []byte) {}, func(string) {})
 	}
 }
 

@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"math"
 	"slices"
 	"time"
 
@@ -169,7 +170,7 @@ func (e *engine) advance(mark int64) {
 		e.detect.Merge(p)
 	}
 	e.table.Reset()
-	for _, r := range e.detect.Advance(mark) {
+	e.detect.Advance(mark, math.MaxInt, func(r detect.Result) {
 		if r.Closed {
 			e.totals.windows++
 			e.closed(&r, e.now)
@@ -177,8 +178,8 @@ func (e *engine) advance(mark int64) {
 		for i := range r.Anomalies {
 			e.found(&r.Anomalies[i], e.now, !r.Closed)
 		}
-	}
-	e.detect.Changes(func(*detect.Entity) {}, func(wire.Entity) {})
+	})
+	e.detect.Changes(func(string, []byte) {}, func(string) {})
 	horizon := e.mark - e.cfg.Lateness - 2*e.cfg.Size
 	e.seen.Forget(horizon)
 	for id, c := range e.credits {

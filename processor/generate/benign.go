@@ -50,7 +50,10 @@ func (p *planner) reread(at int64) {
 // deployment: programs of one account, of those that are deployed now and then,
 // restart together in working hours, and read everything that they need anew.
 func (p *planner) deployment(at int64) {
-	at = at - at%86400 + 8*3600 + at%(9*3600)
+	hours := at - at%86400 + 8*3600 + at%(9*3600)
+	if hours >= p.g.Quiet().Unix() && hours+600 < p.g.end().Unix() {
+		at = hours
+	}
 	account := p.anyAccount()
 	i := p.benign(nil, nil, at, at+1800, "")
 	roles := map[string]bool{}

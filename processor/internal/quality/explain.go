@@ -15,7 +15,7 @@ import (
 // scope and what is behind them, with an example, and the incidents that were missed.
 func explain(w io.Writer, m *measured) {
 	f := m.ours.at(0, nil)
-	fmt.Fprintf(w, "%d of %d incidents found; %d anomalies, %d of them false: %.2f for 1,000 entity-days, %.1f a day (%.1f a day while learning, true ones included)\n",
+	fmt.Fprintf(w, "%d of %d incidents found; %d anomalies, %d of them false: %.2f for 1,000 entity-days, %.1f a day (%.1f a day while learning)\n",
 		f.found, f.planted, f.anomalies, f.wrong, m.ours.perThousand(f), m.ours.perDay(f), m.learning/math.Max(m.learningDays, 1))
 	fmt.Fprintf(w, "\nFalse anomalies: detector, scope, cause in the background; an example of the highest score\n")
 	for _, g := range groups(m.wrong) {

@@ -85,7 +85,7 @@ func how(p printer) {
 	p("- An incident is **found** when an anomaly of a kind that it should raise is about it. A yardstick\n  knows no kinds: whatever it raises counts, also by chance.")
 	p("- **Time to detection** is from the incident's first event to the delivery of the file whose records\n  let the anomaly be published: at once for rules, else when a window looks bad while it is open or\n  when the watermark, 15 minutes behind, has passed its end.")
 	p("- **Recall** is over incidents, **precision** over anomalies; the area under their curve is the average\n  precision over all thresholds of the score, and recall that no threshold reaches adds nothing.\n  An **entity-day** is a KMS key, principal or pair with a call on a day.")
-	p("- The **yardsticks** see the same windows of keys and principals, from a day after an entity's first\n  call on, where there are 20 calls or more. Mean and deviation have a half-life of a week; Poisson has\n  a mean for each hour of the day; the rolling median, with 1.4826 times the median absolute\n  deviation, is over a day.\n")
+	p("- The **yardsticks** see the same windows of keys and principals, from a day after an entity's first\n  call on, where there are 20 calls or more. Mean and deviation have a half-life of a week; Poisson has\n  a mean for each hour of the day; the rolling median, with 1.4826 times the median absolute\n  deviation, is over a day. What is below 3 standard deviations, less unlikely than 1 in 1,000, or fewer\n  than 60 calls is not kept for the sweep.\n")
 }
 
 // methods is the table of all methods at their thresholds.
@@ -271,6 +271,7 @@ func falseOnes(p printer, m *measured) {
 	if rest > 0 {
 		p("| %d | %d more | | | |", rest, len(list)-20)
 	}
+	p("\nWhile learning, when nothing is planted, there are %.1f anomalies a day.", m.learning/math.Max(m.learningDays, 1))
 	p("\nHarmless scenarios and the false anomalies in them:\n\n| scenario | planted | false anomalies |\n|---|---:|---:|")
 	for _, name := range generate.Scenarios() {
 		planted := 0

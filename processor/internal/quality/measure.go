@@ -39,8 +39,9 @@ type measured struct {
 	rate   tally // of the rate detector alone
 	others []tally
 	totals totals
-	// false anomalies and incidents missed, for -explain and the report
-	wrong []finding
+	wrong  []finding
+	// entityDays are those judged, by scope
+	entityDays [wire.ScopePair + 1]int
 	// learning counts anomalies before the judged days, a day.
 	learning, learningDays float64
 	labels                 []generate.Label
@@ -87,6 +88,9 @@ func (m *measured) join(o *measured) {
 	m.totals.filtered += o.totals.filtered
 	m.totals.windows += o.totals.windows
 	m.wrong = append(m.wrong, o.wrong...)
+	for i, n := range o.entityDays {
+		m.entityDays[i] += n
+	}
 	m.learning += o.learning
 	m.learningDays += o.learningDays
 	m.labels = append(m.labels, o.labels...)
@@ -149,6 +153,9 @@ func measureOne(c generate.Config, cfg detect.Config) (*measured, error) {
 	j.m.totals, j.m.learning, j.m.learningDays = e.totals, float64(j.early), quiet
 	for _, t := range append(slices.Clone(j.field.trials), j.trial, j.rate) {
 		t.days, t.entityDays = judged, len(j.days)
+	}
+	for d := range j.days {
+		j.m.entityDays[d.Scope]++
 	}
 	j.m.ours, j.m.rate = j.trial.tally, j.rate.tally
 	for _, t := range j.field.trials {

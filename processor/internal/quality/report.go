@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"keytrail/processor/generate"
+	"keytrail/schemas/wire"
 )
 
 // report writes docs/quality.md.
@@ -19,7 +20,7 @@ func report(o options, m *measured, n nabResult) string {
 	p("How many planted incidents Keytrail finds in made-up trails, how soon, and how many of its\nanomalies are about none. `make quality` writes this page; it is not edited by hand.\n")
 	aims(p, m)
 	data(p, o, m)
-	how(p)
+	how(p, m)
 	methods(p, m)
 	points(p, m)
 	scenarios(p, m)
@@ -77,14 +78,15 @@ func data(p printer, o options, m *measured) {
 	p("The first two fifths of each trail are for learning. In the rest every scenario is planted %d times\nat random; some have two labels. Harmless scenarios are labelled too: files that come 40 minutes and\n3 hours late, files delivered three times, six hours read again, deployments, Bucket Keys, new\nservices. What is found there is false.\n", o.repeat)
 }
 
-func how(p printer) {
+func how(p printer, m *measured) {
 	p("## How it is measured\n")
 	p("- Thresholds are those of `detect.DefaultConfig`. They were chosen on the seeds 1 to 99, those of the\n  yardsticks by custom, and of the fixed threshold as the best F1 on training seeds (`-fit`).")
 	p("- The records are decoded, normalized, counted and judged by the code of `keytrail scan` and of the\n  stages, in the order in which their files are delivered, with the default watermark and lateness\n  (`TestSameAsScan` holds that it gives the same windows and anomalies as `scan` on files).")
 	p("- An anomaly is about an incident when its entity is one of the incident's (the KMS key, the\n  principal, for a pair both; for a blinded trail all of the account) and its window overlaps the\n  time from the first event to %v after the last, or after what it entails (an undoing, the end\n  of the blindness). Otherwise the anomaly is **false**, also in a harmless scenario.", tolerance)
 	p("- An incident is **found** when an anomaly of a kind that it should raise is about it. A yardstick\n  knows no kinds: whatever it raises counts, also by chance.")
 	p("- **Time to detection** is from the incident's first event to the delivery of the file whose records\n  let the anomaly be published: at once for rules, else when a window looks bad while it is open or\n  when the watermark, 15 minutes behind, has passed its end.")
-	p("- **Recall** is over incidents, **precision** over anomalies; the area under their curve is the average\n  precision over all thresholds of the score, and recall that no threshold reaches adds nothing.\n  An **entity-day** is a KMS key, principal or pair with a call on a day.")
+	p("- **Recall** is over incidents, **precision** over anomalies; the area under their curve is the average\n  precision over all thresholds of the score, and recall that no threshold reaches adds nothing.\n  An **entity-day** is a KMS key, principal or pair with a call on a day: %d of keys, %d of principals,\n  %d of pairs.",
+		m.entityDays[wire.ScopeKey], m.entityDays[wire.ScopePrincipal], m.entityDays[wire.ScopePair])
 	p("- The **yardsticks** see the same windows of keys and principals, from a day after an entity's first\n  call on, where there are 20 calls or more. Mean and deviation have a half-life of a week; Poisson has\n  a mean for each hour of the day; the rolling median, with 1.4826 times the median absolute\n  deviation, is over a day. What is below 3 standard deviations, less unlikely than 1 in 1,000, or fewer\n  than 60 calls is not kept for the sweep.\n")
 }
 

@@ -119,19 +119,19 @@ func (s *Series) Window(start int64) *Window { return s.windows[start] }
 func (s *Series) Len() int { return len(s.windows) }
 
 // Value returns a count of the window that starts at start: 0 when the input has all
-// windows and not this one, and ok is false when it is not known.
+// windows and not this one. ok is false when it is not known, or not kept.
 func (s *Series) Value(start int64, name string) (n int64, ok bool) {
 	if w := s.windows[start]; w != nil {
 		return w.Counts[name], true
 	}
-	return 0, s.Whole() && s.seen && start >= s.first && start <= s.last
+	return 0, s.Whole() && s.seen && start >= max(s.first, s.a.Start-s.keep) && start <= min(s.last, s.a.Start+s.keep)
 }
 
-// Mean returns the mean of a count over the windows that start less than span before
+// Mean returns the mean of a count over the windows that start up to span before
 // the anomaly's and are known, and their number.
 func (s *Series) Mean(name string, span time.Duration) (mean float64, n int) {
 	sum := int64(0)
-	for start := s.a.Start - s.size; start > s.a.Start-int64(span)-s.size && start >= s.a.Start-s.keep; start -= s.size {
+	for start := s.a.Start - s.size; start >= s.a.Start-int64(span); start -= s.size {
 		if v, ok := s.Value(start, name); ok {
 			sum, n = sum+v, n+1
 		}

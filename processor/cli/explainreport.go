@@ -258,11 +258,13 @@ func (r *report) counts(w *explain.Window) {
 	_, n := r.s.Mean(semconv.KeytrailWindowCalls, day)
 	usual := r.s.Whole() && n > 0
 	fmt.Fprintln(r.out)
-	head := "In the window      calls"
 	if usual {
-		head += fmt.Sprintf("   mean of the %s before it", number(n, "window"))
+		r.wrapped(fmt.Sprintf("In the window, and on average in the %s before it:", number(n, "window")))
+		fmt.Fprintf(r.out, "  %-15s%7s%7s\n", "", "calls", "mean")
+	} else {
+		fmt.Fprintln(r.out, "In the window:")
+		fmt.Fprintf(r.out, "  %-15s%7s\n", "", "calls")
 	}
-	fmt.Fprintln(r.out, head)
 	row := func(label, name string, always bool) {
 		mean, _ := r.s.Mean(name, day)
 		if !always && w.Counts[name] == 0 && (!usual || mean == 0) {

@@ -66,7 +66,7 @@ var (
 
 // Lines returns the chart, top line first, each at most Gutter + len(Values)
 // characters wide: the bars, the axis, the marks if there are any, and the labels
-// of the axis if there are any.
+// of the axis if any has room.
 func (c *Chart) Lines() []string {
 	d := drawing{Chart: c, style: &unicode, height: min(max(c.Height, 1), MaxHeight), hot: map[int]bool{}}
 	if c.ASCII {
@@ -88,7 +88,7 @@ func (c *Chart) Lines() []string {
 	if len(c.Marks) > 0 {
 		lines = append(lines, d.marks())
 	}
-	if len(c.Ticks) > 0 {
+	if len(d.shown()) > 0 {
 		lines = append(lines, d.labels())
 	}
 	return lines
@@ -134,20 +134,22 @@ func (d *drawing) row(row int) string {
 	if label != "" {
 		edge = d.labeled
 	}
-	var b strings.Builder
-	fmt.Fprintf(&b, "%*s %s", Gutter-2, label, edge)
+	p := pen{wanted: d.Color}
+	fmt.Fprintf(&p, "%*s %s", Gutter-2, label, edge)
 	for i, v := range d.Values {
 		cell := d.cell(v, row)
 		switch {
+		case cell != "" && d.hot[i]:
+			p.put(red, cell)
 		case cell != "":
-			d.paint(&b, d.hot[i], red, cell)
+			p.put("", cell)
 		case row == d.lineRow:
-			d.paint(&b, true, cyan, d.line)
+			p.put(cyan, d.line)
 		default:
-			b.WriteByte(' ')
+			p.put("", " ")
 		}
 	}
-	return strings.TrimRight(b.String(), " ")
+	return p.line()
 }
 
 // cell returns what of a bar is in a row; "" for nothing. What is above 0 is seen.
@@ -171,12 +173,29 @@ const (
 	reset = "\x1b[0m"
 )
 
-func (d *drawing) paint(b *strings.Builder, colored bool, color, text string) {
-	if !colored || !d.Color {
-		b.WriteString(text)
-		return
+// pen writes a line whose pieces may have colors.
+type pen struct {
+	strings.Builder
+	wanted bool
+	color  string // at the moment
+}
+
+// put writes text in a color, "" for none.
+func (p *pen) put(color, text string) {
+	if color != p.color && p.wanted {
+		if p.color != "" {
+			p.WriteString(reset)
+		}
+		p.WriteString(color)
+		p.color = color
 	}
-	b.WriteString(color + text + reset)
+	p.WriteString(text)
+}
+
+// line ends the line.
+func (p *pen) line() string {
+	p.put("", "")
+	return strings.TrimRight(p.String(), " ")
 }
 
 // axis draws the zero line.
@@ -202,20 +221,20 @@ func (d *drawing) axis() string {
 
 // marks draws the signs below the columns.
 func (d *drawing) marks() string {
-	var b strings.Builder
-	fmt.Fprintf(&b, "%*s", Gutter, "")
+	p := pen{wanted: d.Color}
+	fmt.Fprintf(&p, "%*s", Gutter, "")
 	for i := range d.Values {
 		hot, ok := d.hot[i]
 		switch {
 		case ok && hot:
-			d.paint(&b, true, red, d.style.hot)
+			p.put(red, d.style.hot)
 		case ok:
-			b.WriteString(d.mark)
+			p.put("", d.mark)
 		default:
-			b.WriteByte(' ')
+			p.put("", " ")
 		}
 	}
-	return strings.TrimRight(b.String(), " ")
+	return p.line()
 }
 
 // shown returns the ticks whose labels have room.

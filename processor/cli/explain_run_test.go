@@ -141,6 +141,7 @@ func TestRunAndExplainSince(t *testing.T) {
 // junk puts what is no log record into a topic.
 func (b *broker) junk(t *testing.T, topic, key string, at time.Time) {
 	t.Helper()
+	until(t, "the client knows the topic", func() bool { return b.partitions(t, topic) > 0 })
 	res, err := b.client.Produce(t.Context(), &segmentio.ProduceRequest{Topic: topic, Partition: 0, RequiredAcks: segmentio.RequireAll,
 		Records: protocol.NewRecordReader(protocol.Record{Time: at, Key: protocol.NewBytes([]byte(key)), Value: protocol.NewBytes([]byte("\xff\xffno log record"))})})
 	if err == nil {

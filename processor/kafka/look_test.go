@@ -65,7 +65,7 @@ func TestLookIsBounded(t *testing.T) {
 func TestLookReadsAPart(t *testing.T) {
 	c := start(t)
 	c.topics(4, "a")
-	begin := time.UnixMilli(1_800_000_000_000)
+	begin := time.Now().Add(-10 * time.Hour).Truncate(time.Millisecond)
 	for i := range 20 {
 		key := []byte(fmt.Sprint("key ", i%2))
 		r := &kgo.Record{Topic: "a", Partition: kafka.KeyPartition(key, 4), Key: key, Value: fmt.Appendf(nil, "%02d", i), Timestamp: begin.Add(time.Duration(i) * time.Minute)}

@@ -120,6 +120,19 @@ func TestUsageEqualsTheOracle(t *testing.T) {
 	}
 }
 
+// A call that names only an alias counts for the key that the alias stands for.
+func TestUsageOfAlias(t *testing.T) {
+	at := time.Date(2026, 1, 5, 0, 0, 0, 0, time.UTC)
+	both := strings.Replace(event("1", "u", at), `"resources"`, `"requestParameters":{"keyId":"alias/app"},"resources"`, 1)
+	only := regexp.MustCompile(`"resources":\[.*?\],`).ReplaceAllString(event("2", "u", at.Add(10*time.Minute)), `"errorCode":"AccessDenied","requestParameters":{"keyId":"alias/app"},`)
+	for key, want := range map[string]string{"key/u": "2026-01-05 00:00Z 2026-01-05 00:10Z         2       1", "alias/app": "2026-01-05 00:10Z 2026-01-05 00:10Z         1       1"} {
+		out := keytrail(t, strings.NewReader(both+"\n"+only), "usage", "-o", "table", "--key", "arn:aws:kms:us-east-1:111122223333:"+key, "-").wants(t, 0).stdout
+		if !strings.Contains(out, want) {
+			t.Errorf("%s: want %q in\n%s", key, want, out)
+		}
+	}
+}
+
 func TestUsageFails(t *testing.T) {
 	const key = "arn:aws:kms:eu-central-1:111122223333:key/1234abcd-12ab-34cd-56ef-1234567890ab"
 	trail := filepath.Join("..", "..", "deploy", "trail")

@@ -136,7 +136,8 @@ func TestFinderIsLenient(t *testing.T) {
 	if a, err := find(t, idA, rec); err != nil || !math.IsNaN(a.Expected) || a.Score != 8 {
 		t.Errorf("found %+v, %v", a, err)
 	}
-	for name, bad := range map[string]string{"keytrail.window.start": "yesterday", "keytrail.window.end": "2026-03-02T12:00:00Z"} {
+	for _, row := range [][2]string{{"keytrail.window.start", "yesterday"}, {"keytrail.window.end", "2026-03-02T12:00:00Z"}, {"keytrail.window.end", "2026-03-02T12:00:00.000000001Z"}, {"keytrail.window.end", "9999-01-01T00:00:00Z"}} {
+		name, bad := row[0], row[1]
 		rec := anomaly(idA, nil, 1)
 		rec.Get(name).Str = bad
 		f, _ := explain.NewFinder(idA)

@@ -46,9 +46,9 @@ var layers = []layer{
 	{"processor/dedup", []string{"schemas/wire"}},
 	{"processor/rule", []string{"schemas/*"}},
 	{"processor/sigma", []string{"schemas/cloudtrail"}},
-	{"processor/count", []string{"processor/eventtime", "processor/rule", "schemas/*"}},
-	{"processor/detect", []string{"processor/baseline", "processor/count", "processor/eventtime", "processor/rule", "schemas/*"}},
-	{"processor/state", []string{"processor/count", "processor/dedup", "processor/detect", "processor/eventtime", "processor/rule", "schemas/*"}},
+	{"processor/count", []string{"processor/eventtime", "processor/rule", "processor/sigma", "schemas/*"}},
+	{"processor/detect", []string{"processor/baseline", "processor/count", "processor/eventtime", "processor/rule", "processor/sigma", "schemas/*"}},
+	{"processor/state", []string{"processor/count", "processor/dedup", "processor/detect", "processor/eventtime", "processor/rule", "processor/sigma", "schemas/*"}},
 
 	{"processor/source", nil},
 	{"processor/kafka", nil}, // it knows Kafka records, and nothing of what is in them
@@ -63,9 +63,9 @@ var layers = []layer{
 	{"processor/sink/*", []string{"processor/config/value", "processor/sink", "schemas/otellog"}},
 	{"processor/config", []string{"processor/config/value", "processor/detect", "processor/sink", "processor/sink/*", "processor/telemetry", "schemas/*"}},
 
-	{"processor/scan", []string{"processor/count", "processor/detect", "processor/eventtime", "processor/rule", "processor/source", "schemas/*"}},
+	{"processor/scan", []string{"processor/count", "processor/detect", "processor/eventtime", "processor/rule", "processor/sigma", "processor/source", "schemas/*"}},
 	{"processor/stream", []string{"processor/count", "processor/dedup", "processor/detect", "processor/eventtime", "processor/kafka", "processor/rule",
-		"processor/sink", "processor/source", "processor/state", "processor/telemetry", "schemas/*"}},
+		"processor/sigma", "processor/sink", "processor/source", "processor/state", "processor/telemetry", "schemas/*"}},
 	{"processor/internal/chaos", []string{"processor/generate", "processor/internal/oracle", "processor/kafka", "processor/kafka/kafkatest", "schemas/*"}},
 	{"processor/cli", []string{"processor/...", "schemas/*"}},
 

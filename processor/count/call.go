@@ -34,6 +34,7 @@ type Call struct {
 	Cross     bool   // the KMS key belongs to another account
 	Self      bool   // the collector's own call
 	Rules     rule.Set
+	Matched   uint16 // how many rules of the user the call matches; see Matcher
 	Shown     Shown
 }
 

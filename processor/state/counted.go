@@ -6,6 +6,7 @@ import (
 	"keytrail/processor/count"
 	"keytrail/processor/dedup"
 	"keytrail/processor/rule"
+	"keytrail/processor/sigma"
 	"keytrail/schemas/normalize"
 	"keytrail/schemas/wire"
 )
@@ -42,14 +43,15 @@ func (c *Counted) Append(dst []byte, e *wire.Encoder) []byte {
 // DecodeCounted reads what Append wrote.
 func DecodeCounted(value []byte) (Counted, error) {
 	d := wire.NewDecoder(value)
-	if v := d.Uint(); v != version {
-		return Counted{}, fmt.Errorf("cannot restore counted calls: %w: version %d, this program knows %d", wire.ErrFrame, v, version)
+	v := d.Uint()
+	if v == 0 || v > version {
+		return Counted{}, fmt.Errorf("cannot restore counted calls: %w: version %d, this program knows 1 to %d", wire.ErrFrame, v, version)
 	}
 	c := Counted{Sequence: d.Uint(), To: d.Int(), Watermark: d.Int()}
 	for n := d.Count(); n > 0 && d.Err() == nil; n-- {
-		call, ok := decodeCall(d)
+		call, ok := decodeCall(d, v)
 		if !ok { // it would be counted under a counter that nobody knows
-			return Counted{}, fmt.Errorf("cannot restore counted calls: %w: a call of class %d, outcome %d, context %d", wire.ErrFrame, call.Class, call.Outcome, call.Context)
+			return Counted{}, fmt.Errorf("cannot restore counted calls: %w: a call of class %d, outcome %d, context %d, or too many rules", wire.ErrFrame, call.Class, call.Outcome, call.Context)
 		}
 		c.Credits = append(c.Credits, call)
 	}
@@ -79,18 +81,24 @@ func appendCall(e *wire.Encoder, c *count.Call) {
 	e.Bool(c.Cross)
 	e.Bool(c.Self)
 	e.Uint(uint64(c.Rules))
+	e.Uint(uint64(c.Matched))
 }
 
-// decodeCall reads what appendCall wrote; ok tells whether its numbers are ones
-// that this program knows.
-func decodeCall(d *wire.Decoder) (c count.Call, ok bool) {
+// decodeCall reads what appendCall wrote, in a record of version v; ok tells whether
+// its numbers are ones that this program knows.
+func decodeCall(d *wire.Decoder, v uint64) (c count.Call, ok bool) {
 	c.IDText, c.Time = d.String(), d.Int()
 	rank := d.Uint()
 	c.KeyARN, c.SecondARN, c.Principal = d.String(), d.String(), d.String()
 	class, outcome, context := d.Uint(), d.Uint(), d.Uint()
 	c.Object, c.Direct, c.Cross, c.Self, c.Rules = d.Uint(), d.Bool(), d.Bool(), d.Bool(), rule.Set(d.Uint())
+	matched := uint64(0)
+	if v > 1 {
+		matched = d.Uint()
+	}
+	c.Matched = uint16(matched)
 	c.ID = wire.ParseCallID(c.IDText)
 	c.Copy, c.Class, c.Outcome, c.Context = normalize.Copy(rank), normalize.Class(class), normalize.Outcome(outcome), normalize.Context(context)
 	return c, rank <= uint64(normalize.CopyCaller) && class < uint64(normalize.NumClasses) &&
-		outcome <= uint64(normalize.OutcomeFailed) && context < uint64(normalize.NumContexts)
+		outcome <= uint64(normalize.OutcomeFailed) && context < uint64(normalize.NumContexts) && matched <= sigma.MaxRules
 }

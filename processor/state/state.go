@@ -13,8 +13,9 @@ import (
 	"keytrail/schemas/wire"
 )
 
-// version is the version of the records of the dedup topic.
-const version = 1
+// version is the version of the records of the dedup topic. Version 1 did not have
+// the number of the user's rules in its calls.
+const version = 2
 
 // Applied is how far a stage detect partition has come with one source.
 type Applied struct {

@@ -34,6 +34,8 @@ func (a *app) scan(args []string) int {
 	f.duration(&warmUp, "warm-up", "how long an entity is learned before it is judged, a `duration`", 0, time.Duration(cfg.Detect.Retention), 1)
 	var self list
 	f.Var(&self, "self", "a `principal` that is the collector's own (may be repeated)")
+	var rules list
+	f.Var(&rules, "rules", "`PATH` of rules of your own in Sigma form, a directory or a file (may be repeated)")
 	var ff fileFlags
 	ff.register(f)
 	paths, code, done := a.parse(f, args)
@@ -50,6 +52,9 @@ func (a *app) scan(args []string) int {
 	case err != nil:
 		a.errorf("%v", err)
 		return exitUsage
+	}
+	if cfg.Rules, code = a.stageRules(rules, "keytrail scan"); code != exitOK {
+		return code
 	}
 	if output == "auto" {
 		output = "json"
@@ -73,6 +78,9 @@ func (a *app) scan(args []string) int {
 		totals.Objects, totals.Received, totals.Counted, totals.Duplicates, totals.Filtered, totals.DeadLettered, totals.Windows, totals.Anomalies)
 	if totals.Unexplained > 0 {
 		fmt.Fprintf(a.stderr, "%d more anomalies of rules are in the windows' counts only\n", totals.Unexplained)
+	}
+	if totals.Unmatched > 0 {
+		fmt.Fprintf(a.stderr, "%d records could not be read by the rules\n", totals.Unmatched)
 	}
 	if totals.DeadLettered > 0 {
 		return exitDead

@@ -6,9 +6,9 @@ import "keytrail/processor/detect"
 // transaction commits: what an aborted one did is done again.
 type tally struct {
 	received, delivered, duplicate, filtered, late, windows, unmatched, unexplained int
-	reasons                                                 map[string]int // dead letters
-	anomalies                                               []detect.Kind
-	watermark                                               int64
+	reasons                                                                         map[string]int // dead letters
+	anomalies                                                                       []detect.Kind
+	watermark                                                                       int64
 }
 
 func (t *tally) dead(reason string) {

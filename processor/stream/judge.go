@@ -18,14 +18,14 @@ func newCounter(p *Pipeline) *counter {
 }
 
 // checkRules tells what is wrong with the user's rules for this pipeline.
-func (p *Pipeline) checkRules() error {
+func (p *Pipeline) checkRules(stages Stages) error {
 	if p.Rules == nil {
 		return nil
 	}
 	if n := len(p.Rules.Correlations); n > 0 {
 		return fmt.Errorf("%d of the rules are correlations, which the stages do not count", n)
 	}
-	if p.Normalize.OmitBody && len(p.Rules.List) > 0 {
+	if stages.Normalize && p.Normalize.OmitBody && len(p.Rules.List) > 0 {
 		p.Log.Warn("THE RULES FIND NOTHING in the events that this process normalizes: it leaves the events' bodies out, which rules are about; set decode.body to keep", "rules", len(p.Rules.List))
 	}
 	return nil

@@ -110,6 +110,9 @@ const giveUp = 5 * time.Minute
 // after the transaction at hand, or until one fails, which ends them all. It
 // returns nil after a graceful stop.
 func (p *Pipeline) Run(ctx context.Context, stages Stages) error {
+	if err := p.checkRules(stages); err != nil {
+		return err
+	}
 	if err := p.start(ctx); err != nil {
 		return err
 	}
@@ -160,9 +163,6 @@ func (p *Pipeline) MakeTopics(ctx context.Context) (err error) {
 // start makes the topics and what the stages share.
 func (p *Pipeline) start(ctx context.Context) error {
 	if err := p.Window.Detect.Validate(); err != nil {
-		return err
-	}
-	if err := p.checkRules(); err != nil {
 		return err
 	}
 	// The anomalies of a pair reach its principal's window after it has closed.

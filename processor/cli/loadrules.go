@@ -46,7 +46,7 @@ func (a *app) stageRules(paths []string, what string) (rules *sigma.Rules, code 
 		return nil, code
 	}
 	for _, c := range rules.Correlations {
-		fmt.Fprintln(a.stderr, plain(fmt.Sprintf("%s:%d: %q is a correlation, which %s does not count; take it out of the rules, or try it with keytrail rules check --sample", c.File, c.Line, c.Title, what)))
+		fmt.Fprintln(a.stderr, plain(fmt.Sprintf("%s:%d: %q is a correlation, which %s does not count; take it out of the rules; keytrail scan counts it", c.File, c.Line, c.Title, what)))
 	}
 	if n := len(rules.Correlations); n > 0 {
 		a.errorf("%s in %s", number(n, "correlation"), plain(strings.Join(paths, ", ")))

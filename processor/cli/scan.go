@@ -53,8 +53,10 @@ func (a *app) scan(args []string) int {
 		a.errorf("%v", err)
 		return exitUsage
 	}
-	if cfg.Rules, code = a.stageRules(rules, "keytrail scan"); code != exitOK {
-		return code
+	if len(rules) > 0 {
+		if cfg.Rules, code = a.loadRules(rules, exitUsage); code != exitOK {
+			return code
+		}
 	}
 	if output == "auto" {
 		output = "json"
@@ -117,6 +119,14 @@ func (a *app) runScan(cfg scan.Config, paths []string, windows, output string) (
 		return p.result(r, shown)
 	})
 	if err == nil {
+		for _, c := range s.Correlated() {
+			if err = p.anomaly(&c); err != nil {
+				break
+			}
+			totals.Anomalies++
+		}
+	}
+	if err == nil {
 		err = written(out.Flush())
 	}
 	return totals, err
@@ -159,6 +169,8 @@ type printer interface {
 	// result takes a window with its anomalies; the window itself is printed when
 	// shown is true.
 	result(r *detect.Result, shown bool) error
+	// anomaly takes one that belongs to none of the windows.
+	anomaly(a *detect.Anomaly) error
 }
 
 // jsonPrinter prints OTLP/JSON lines: a window's anomalies first, then the
@@ -172,8 +184,7 @@ type jsonPrinter struct {
 
 func (p *jsonPrinter) result(r *detect.Result, shown bool) error {
 	for i := range r.Anomalies {
-		detect.AnomalyRecord(&p.rec, &r.Anomalies[i], p.now)
-		if err := p.line(); err != nil {
+		if err := p.anomaly(&r.Anomalies[i]); err != nil {
 			return err
 		}
 	}
@@ -181,6 +192,11 @@ func (p *jsonPrinter) result(r *detect.Result, shown bool) error {
 		return nil
 	}
 	detect.WindowRecord(&p.rec, r.Window, p.size, p.now)
+	return p.line()
+}
+
+func (p *jsonPrinter) anomaly(a *detect.Anomaly) error {
+	detect.AnomalyRecord(&p.rec, a, p.now)
 	return p.line()
 }
 

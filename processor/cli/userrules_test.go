@@ -2,6 +2,7 @@ package cli_test
 
 import (
 	"fmt"
+	"maps"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -38,6 +39,29 @@ func TestScanWithRules(t *testing.T) {
 	}
 }
 
+// What a correlation finds in a scan is what rules check finds in the same trail.
+func TestScanCountsCorrelations(t *testing.T) {
+	_, trail := madeTrail(t, generate.Config{Seed: 33, Duration: 30 * time.Hour, Events: 3000, DuplicateShare: 0.1})
+	_, hours, _ := refusedIn(t, recordsIn(t, trail))
+	want := map[string]int{}
+	for hour, n := range hours {
+		if at, account, _ := strings.Cut(hour, " "); n >= 2 {
+			want[fmt.Sprintf("%d matches in 1h from %s, userIdentity.accountId %s.", n, at, account)]++
+		}
+	}
+	rules := write(t, inTemp(t, "rules.yml"), refusedRules)
+	out := keytrail(t, nil, "scan", "--windows", "none", "-o", "table", "--rules", rules, trail).wants(t, 0)
+	got := map[string]int{}
+	for _, line := range lines(out.stdout) {
+		if _, found, ok := strings.Cut(line, `The correlation "Many refused" holds: `); ok {
+			got[found]++
+		}
+	}
+	if len(want) < 2 || !maps.Equal(got, want) {
+		t.Errorf("found are %v, want %v", got, want)
+	}
+}
+
 // Rules that are wrong, or that the command can not use, end it before it begins, with
 // every place.
 func TestRulesAreRefused(t *testing.T) {
@@ -57,7 +81,9 @@ func TestRulesAreRefused(t *testing.T) {
 		{dir + "/many", []string{dir + `/many/c.yml:8: "Many refused" is a correlation, which keytrail `, " does not count", "keytrail: 1 correlation in " + dir + "/many"}},
 		{dir + "/none", []string{"cannot read rules", "no such file"}},
 	} {
-		keytrail(t, nil, "scan", "--rules", fine, "--rules", c.rules, dir).wants(t, 2, c.texts[0])
+		if c.rules != dir+"/many" { // a scan counts correlations
+			keytrail(t, nil, "scan", "--rules", fine, "--rules", c.rules, dir).wants(t, 2, c.texts[0])
+		}
 		keytrail(t, nil, "config", "check", "-c", config(c.rules)).wants(t, 2, c.texts...)
 		keytrail(t, nil, "run", "-c", config(fine, c.rules)).wants(t, 2, c.texts[0])
 		keytrail(t, nil, "demo", "--rules", c.rules).wants(t, 2, c.texts...)

@@ -41,3 +41,27 @@ func FromSigma(rec *otellog.Record, rules []*sigma.Rule, e wire.Entity, start, s
 	}
 	return list
 }
+
+// FromFiring returns the anomaly of a correlation of the user's rules that holds. e is
+// what its matches are about, and calls are the first of them. Its window is the
+// correlation's own, which no counter of the tumbling windows knows.
+func FromFiring(f *sigma.Firing, e wire.Entity, calls []string) Anomaly {
+	c := f.Correlation
+	what := "matches"
+	switch c.Kind {
+	case sigma.ValueCount:
+		what = "different values of " + strings.Join(c.Field, ", ")
+	case sigma.Temporal:
+		what = "of its rules match"
+	case sigma.TemporalOrdered:
+		what = "of its rules match, one after another"
+	}
+	reason := fmt.Sprintf("The correlation %q holds: %d %s in %s from %s", c.Title, f.Count, what, span(c.Timespan), stamp(f.Start))
+	for i, value := range c.Values(f.Group) {
+		reason += fmt.Sprintf(", %s %s", c.GroupBy[i], value)
+	}
+	return Anomaly{
+		ID: id("correlation", c.ID, f.Group, stamp(f.Start)), Kind: KindRule, Detector: SigmaDetector + c.ID, Score: c.Level.Score(),
+		Observed: float64(f.Count), Reason: reason + ".", Calls: calls, Techniques: c.Techniques, Entity: e, Start: f.Start, End: f.End,
+	}
+}

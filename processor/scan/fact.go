@@ -44,7 +44,8 @@ const (
 	flagDirect = 1 << iota
 	flagCross
 	flagSelf
-	flagBinding // the fact is no call but a binding of key to second: see makeBinding
+	flagObserved // correlations count the call
+	flagBinding  // the fact is no call but a binding of key to second: see makeBinding
 )
 
 // names numbers strings, for facts to refer to. It grows with the distinct KMS

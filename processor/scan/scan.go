@@ -35,7 +35,7 @@ type Config struct {
 	Limits    cloudtrail.Limits
 	Normalize normalize.Options
 	Detect    detect.Config
-	Rules     *sigma.Rules // the user's own, without correlations; nil for none
+	Rules     *sigma.Rules // the user's own; nil for none
 	Workers   int          // objects that are read at the same time; at least 1
 	// DeadLetter is called for every piece of input that could not be counted,
 	// one call at a time. The letter's Raw is valid only during the call.
@@ -79,6 +79,8 @@ type Scanner struct {
 	mu        sync.Mutex // guards what follows, Unexplained of the totals, and calls of cfg.DeadLetter
 	rules     map[ruleCall][]detect.Anomaly
 	explained int // anomalies in rules
+	// of the user's rules; hold is called with the lock
+	correlations correlator
 }
 
 type ruleCall struct {
@@ -90,7 +92,7 @@ type ruleCall struct {
 func New(cfg Config) *Scanner {
 	cfg.Workers = max(cfg.Workers, 1)
 	cfg.Detect.Lateness = 0 // everything is read before anything closes
-	return &Scanner{cfg: cfg, names: newNames(), pool: pool{max: maxFacts}, rules: map[ruleCall][]detect.Anomaly{}}
+	return &Scanner{cfg: cfg, names: newNames(), pool: pool{max: maxFacts}, rules: map[ruleCall][]detect.Anomaly{}, correlations: newCorrelator()}
 }
 
 // Close removes the scan's temporary files.
@@ -186,6 +188,9 @@ func (s *Scanner) Finish(emit func(*detect.Result) error) (Totals, error) {
 		if f.rules != 0 || f.matched != 0 {
 			explained = append(explained, s.rules[ruleCall{f.id, f.sum}]...)
 		}
+		if f.flags&flagObserved != 0 {
+			return s.correlations.count(ruleCall{f.id, f.sum}, &c)
+		}
 		return nil
 	})
 	if err == nil && begun {
@@ -231,6 +236,8 @@ type reader struct {
 	call  count.Call
 	match *count.Matcher // nil without rules of the user
 	batch []fact
+	// failed ends the scan: no record is to blame
+	failed error
 	// learned holds the bindings that the batch's events show, the newest of each
 	// window: a busy alias is named by many calls.
 	learned *count.Table
@@ -270,6 +277,9 @@ func (r *reader) object(ctx context.Context, o source.Object) error {
 				return err
 			}
 		}
+		if r.failed != nil {
+			return r.failed
+		}
 		if len(r.batch) >= batchFacts {
 			if err := r.flush(); err != nil {
 				return err
@@ -300,6 +310,12 @@ func (r *reader) event() error {
 	sum := crc32.Checksum(r.ev.Raw, castagnoli)
 	r.learned.Learn(&r.call)
 	r.batch = append(r.batch, makeFact(&r.call, r.ev.ID, sum, r.s.names))
+	if len(found.Observations) > 0 {
+		r.batch[len(r.batch)-1].flags |= flagObserved
+		r.s.mu.Lock()
+		r.failed = r.s.correlations.hold(ruleCall{r.call.ID, sum}, found.Observations)
+		r.s.mu.Unlock()
+	}
 	if r.call.Rules != 0 || len(found.Rules) > 0 {
 		r.s.explain(&r.rec, &r.call, sum, found.Rules)
 	}

@@ -66,6 +66,7 @@ var layers = []layer{
 	{"processor/scan", []string{"processor/count", "processor/detect", "processor/eventtime", "processor/rule", "processor/sigma", "processor/source", "schemas/*"}},
 	{"processor/stream", []string{"processor/count", "processor/dedup", "processor/detect", "processor/eventtime", "processor/kafka", "processor/rule",
 		"processor/sigma", "processor/sink", "processor/source", "processor/state", "processor/telemetry", "schemas/*"}},
+	{"processor/internal/quality", []string{"processor/count", "processor/dedup", "processor/detect", "processor/eventtime", "processor/generate", "schemas/*"}},
 	{"processor/internal/chaos", []string{"processor/generate", "processor/internal/oracle", "processor/kafka", "processor/kafka/kafkatest", "schemas/*"}},
 	{"processor/cli", []string{"processor/...", "schemas/*"}},
 
@@ -93,10 +94,10 @@ var testLayers = []layer{
 }
 
 // tests are programs that test, and ship with nothing.
-var tests = []string{"processor/internal/oracle/cmd", "processor/internal/chaos"}
+var tests = []string{"processor/internal/oracle/cmd", "processor/internal/chaos", "processor/internal/quality"}
 
 // forTests are the packages that no code that ships may import, cli's included.
-var forTests = []string{"processor/internal/chaos", "schemas/internal/schematest", "schemas/corpus", "processor/kafka/kafkatest", "processor/sink/sinktest", "processor/internal/oracle", "deploy/deploytest", "plugins/plugintest"}
+var forTests = []string{"processor/internal/chaos", "processor/internal/quality", "schemas/internal/schematest", "schemas/corpus", "processor/kafka/kafkatest", "processor/sink/sinktest", "processor/internal/oracle", "deploy/deploytest", "plugins/plugintest"}
 
 // pure are the packages that are given everything, the time included: they import
 // nothing of impure and use nothing of clock.

@@ -59,9 +59,9 @@ func slot(t int64) int {
 // Ready tells whether the state has learned for at least warmUp ns before t.
 func (s *State) Ready(t, warmUp int64) bool { return s.Since != 0 && t-s.Since >= warmUp }
 
-// Expected returns the expected count of the window of the given size, in ns,
-// that starts at t.
-func (s *State) Expected(t, size int64) float64 {
+// Mean returns the expected count of a window of the given size, in ns, at no particular
+// time.
+func (s *State) Mean(size int64) float64 {
 	if s.Until <= s.Since {
 		return 0
 	}
@@ -69,9 +69,17 @@ func (s *State) Expected(t, size int64) float64 {
 	for i := range s.Calls {
 		calls += float64(s.Calls[i])
 	}
-	windows := allWeight(s.Since, s.Until) / float64(size)
+	return calls * float64(size) / allWeight(s.Since, s.Until)
+}
+
+// Expected returns the expected count of the window of the given size, in ns,
+// that starts at t.
+func (s *State) Expected(t, size int64) float64 {
+	if s.Until <= s.Since {
+		return 0
+	}
 	i := slot(t)
-	return (float64(s.Calls[i]) + shrink*calls/windows) / (slotWeight(i, s.Since, s.Until)/float64(size) + shrink)
+	return (float64(s.Calls[i]) + shrink*s.Mean(size)) / (slotWeight(i, s.Since, s.Until)/float64(size) + shrink)
 }
 
 // Dispersion returns a, where the variance is mu + a*mu^2.

@@ -36,7 +36,7 @@ func (e *Engine) Advance(mark int64, most int, emit func(Result)) (more bool) {
 	if e.mark == eventtime.None {
 		return false
 	}
-	if e.closeDue(&most, out) || e.closeRollups(&most, out) {
+	if e.closeDue(&most, out) || e.listen(e.mark, &most, out) || e.closeRollups(&most, out) {
 		return true
 	}
 	for _, s := range sorted(e.starts) {
@@ -55,6 +55,11 @@ func (e *Engine) Closing() bool {
 	}
 	for s := range e.pending {
 		if s+e.cfg.Size <= e.mark {
+			return true
+		}
+	}
+	for at := range e.watches {
+		if at <= e.mark {
 			return true
 		}
 	}
@@ -86,6 +91,9 @@ func (e *Engine) closeDue(most *int, emit func(Result)) (more bool) {
 		next, ok := e.oldest()
 		if !ok {
 			return false
+		}
+		if e.listen(next, most, emit) { // in order of time: what is silent until then
+			return true
 		}
 		for _, scope := range scopes {
 			list, rest := e.store.ofScope(e.pending[next], scope)
@@ -122,6 +130,9 @@ func (e *Engine) closeOne(ent *Entity, start int64, emit func(Result)) {
 		w.Changed = false
 		e.touch(ent)
 	case !w.Closed:
+		if toJudge(&w.Partial) > 0 {
+			e.heard(start)
+		}
 		anomalies := e.judge(ent, w)
 		w.Closed = true
 		e.publish(ent, w, anomalies, emit)
@@ -173,8 +184,13 @@ func (e *Engine) preview(entity uint32, start int64, emit func(Result)) {
 	var found []Anomaly
 	if ent.known(w.Start, e.cfg.Retention) {
 		if a, ok := rate.judge(e, ent, w); ok {
-			found = append(found, e.finish(a, rate, ent, w))
-			n++
+			a.Kind, a.Entity, a.Detector = rate.kind, ent.Entity, rate.name
+			if !e.cfg.Allow.Allows(&a, w.Start) {
+				if began, again := ent.Habits.began(&rate, w.Start); !again { // else it is published already
+					found = append(found, e.finish(a, &rate, ent, w, began))
+					n++
+				}
+			}
 		}
 	}
 	if n <= w.Published {

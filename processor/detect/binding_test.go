@@ -231,7 +231,7 @@ func TestRecordsOfAliases(t *testing.T) {
 
 // A sentence names the alias and the key behind it.
 func TestSentencesOfAliases(t *testing.T) {
-	r := newRig(t, detect.DefaultConfig(), false)
+	r := newRig(t, eager(), false)
 	c := use(begin)
 	for at := begin; at < begin+2*day; at += size {
 		c.Time = at

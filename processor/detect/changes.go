@@ -69,6 +69,7 @@ func (e *Engine) Restored(mark, hold int64) error {
 			return err
 		}
 		e.place(ent)
+		e.watchAgain(ent)
 		if ent.stale {
 			e.store.save(ent)
 		}

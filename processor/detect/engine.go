@@ -25,6 +25,9 @@ type Engine struct {
 	forgot  []wire.Entity // removed since the last Changes
 	changed []uint32      // changed since the last Changes
 	step    step
+	watches map[int64][]uint32 // KMS keys, by the time at which their silence is judged
+	traffic Traffic
+	resumed bool // traffic has, since KMS keys were listened to
 	// notify takes counts that belong to entities which this engine may not own:
 	// the anomalies of a pair in its principal's window.
 	notify func(wire.Partial)
@@ -40,7 +43,7 @@ type fresh struct {
 // itself, before the principals' windows close.
 func NewEngine(cfg Config, notify func(wire.Partial)) *Engine {
 	return &Engine{cfg: cfg, store: newStore(), starts: map[int64][]uint32{},
-		pending: map[int64][]uint32{}, rolls: newRollups(), mark: eventtime.None, hold: math.MaxInt64, notify: notify}
+		pending: map[int64][]uint32{}, watches: map[int64][]uint32{}, rolls: newRollups(), mark: eventtime.None, hold: math.MaxInt64, notify: notify}
 }
 
 // Len returns the number of entities that are remembered.
@@ -155,32 +158,6 @@ func (ent *Entity) find(start int64) *Window {
 		return nil
 	}
 	return ent.Windows[i]
-}
-
-// judge runs the detectors over a window that closes, writes their counts into
-// it, and lets the entity learn from it. A window without calls, or with none
-// but the collector's own, is neither judged nor learned: it is silence.
-func (e *Engine) judge(ent *Entity, w *Window) []Anomaly {
-	if toJudge(&w.Partial) <= 0 {
-		return nil
-	}
-	ent.fade(w.Start, e.cfg.Retention)
-	var found []Anomaly
-	for _, d := range detectors {
-		if a, ok := d.judge(e, ent, w); ok {
-			found = append(found, e.finish(a, d, ent, w))
-		}
-	}
-	for i := range found {
-		id := found[i].counter()
-		count.Put(&w.Partial, id, count.Get(&w.Partial, id)+1)
-		e.rollUp(ent, &wire.Partial{Start: w.Start, Counters: []wire.Counter{{ID: id, N: 1}}})
-		if ent.Scope == wire.ScopePair {
-			e.share(ent, w.Start, id)
-		}
-	}
-	e.learn(ent, w, found)
-	return found
 }
 
 // share counts a pair's anomaly in the windows of its KMS key and principal.

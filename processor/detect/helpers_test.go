@@ -87,6 +87,13 @@ func partials(c count.Call, n int) (list []*wire.Partial) {
 	return list
 }
 
+// eager is the default configuration, but for first uses: each of them counts.
+func eager() detect.Config {
+	c := detect.DefaultConfig()
+	c.FirstUse = 0
+	return c
+}
+
 // add merges n calls like c, which must not be late.
 func (r *rig) add(c count.Call, n int) {
 	r.t.Helper()

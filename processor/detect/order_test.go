@@ -27,6 +27,7 @@ func hasty() detect.Config {
 	cfg := detect.DefaultConfig()
 	cfg.WarmUp, cfg.Retention, cfg.MinCount, cfg.Threshold = 2*hour, 8*hour, 8, 1e-3
 	cfg.Rollups = lengths[1:]
+	cfg.FirstUse, cfg.PeakFactor, cfg.ObjectSweep, cfg.SilenceCalls, cfg.SilenceFactor = 0, 1, 3, 10, 1
 	cfg.SweepSecrets, cfg.FanOut, cfg.FanOutFactor, cfg.Refusals, cfg.RefusedKeys = 3, 3, 1.5, 4, 2
 	return cfg
 }

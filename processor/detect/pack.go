@@ -38,6 +38,7 @@ func encodeEntity(e *wire.Encoder, ent *Entity) {
 		e.Int(ent.Used)
 	}
 	appendBaseline(e, &ent.Baseline)
+	appendHabits(e, &ent.Habits)
 	for _, w := range ent.Windows {
 		appendWindow(e, w)
 	}
@@ -139,6 +140,7 @@ func decodeEntity(d *wire.Decoder, ent *Entity) {
 		ent.Bound, ent.Used = &wire.Binding{Time: d.Int(), ARN: d.String()}, d.Int()
 	}
 	decodeBaseline(d, &ent.Baseline)
+	decodeHabits(d, &ent.Habits)
 	if windows > 0 {
 		ent.Windows = make([]*Window, 0, windows)
 	}

@@ -35,6 +35,7 @@ type entry struct {
 	next         uint32 // the next slot with the same hash, plus one
 	hot          uint32 // the place in hot, plus one
 	dirty        bool   // changed since the last Changes
+	watched      bool   // its silence will be judged
 }
 
 // noSlab is the slab of a slot that is not in use, and the active one when there is

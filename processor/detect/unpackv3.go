@@ -8,7 +8,7 @@ func decodeV3(d *wire.Decoder, version uint64, ent *Entity) {
 	if version > 1 && d.Bool() {
 		ent.Bound, ent.Used = &wire.Binding{Time: d.Int(), ARN: d.String()}, d.Int()
 	}
-	for i := range ent.High {
+	for i := range wire.SetsV1 {
 		ent.High[i] = int(d.Uint())
 	}
 	b := &ent.Baseline

@@ -3,6 +3,7 @@ package scan_test
 import (
 	"fmt"
 	"strings"
+	"time"
 )
 
 // What the rows' trails are made of.
@@ -44,11 +45,12 @@ var (
 			return made("Decrypt", "eventTime", at, "requestParameters", fmt.Sprintf(`{"encryptionContext":{"PARAMETER_ARN":"arn:aws:ssm:eu-central-1:111122223333:parameter/p%d"}}`, i))
 		})
 	}
-	parameterOf = func(who string) string {
-		return made("Decrypt", "eventTime", later(0), "userIdentity", role(who), "requestParameters", `{"encryptionContext":{"PARAMETER_ARN":"arn:aws:ssm:eu-central-1:111122223333:parameter/p"}}`)
+	mallory     = `{"type":"IAMUser","principalId":"AIDA","arn":"arn:aws:iam::111122223333:user/mallory","accountId":"111122223333","userName":"mallory"}`
+	parameterOf = func(identity string) string {
+		return made("Decrypt", "eventTime", later(0), "userIdentity", identity, "requestParameters", `{"encryptionContext":{"PARAMETER_ARN":"arn:aws:ssm:eu-central-1:111122223333:parameter/p"}}`)
 	}
-	webIdentity = func(who string) string {
-		return made("Decrypt", "eventTime", later(0), "userIdentity", strings.Replace(role(who), `"sessionContext":{`,
+	webIdentity = func(who, name string) string {
+		return made(name, "eventTime", later(0), "userIdentity", strings.Replace(role(who), `"sessionContext":{`,
 			`"sessionContext":{"webIdFederationData":{"federatedProvider":"arn:aws:iam::111122223333:oidc-provider/oidc.eks","attributes":{}},`, 1))
 	}
 	burst = func(n int, name string) events {
@@ -56,6 +58,15 @@ var (
 	}
 	uploads = func(n int) events {
 		return history(several(n, func(i int, at string) string { return upload(ownKey, at, fmt.Sprint(i)) })...)
+	}
+	elsewhere = func(address, agent string) events {
+		var list events
+		for i := range 10 * 24 { // a week is learned first
+			list = append(list, made("Decrypt", "eventTime", later(time.Duration(i-10*24)*time.Hour), "userAgent", `"aws-sdk-go-v2/1.30"`))
+		}
+		return append(list, several(5, func(_ int, at string) string {
+			return made("DescribeKey", "eventTime", at, "sourceIPAddress", address, "userAgent", agent)
+		})...)
 	}
 	denied = func(n, keys int) events {
 		return several(n, func(i int, at string) string {
@@ -82,21 +93,22 @@ var detections = []detection{
 	{peer: "elastic impact_s3_object_encryption_with_external_key", asks: "CopyObject under another account's key", ours: []string{"foreign_key_for_s3"}, hits: []events{foreignUpload}, misses: ownUpload,
 		note: "events of Amazon S3 are not taken; the copy is seen where it asks KMS for its data key, in the caller's record"},
 	{peer: "elastic credential_access_retrieve_secure_string_parameters_via_ssm", asks: "a user decrypts SecureString parameters for the first time", ours: []string{"first_use"},
-		hits: []events{history(parameterOf("stranger"))}, misses: []events{history(parameterOf("app"))},
-		note: "of SSM's GetParameter only the Decrypt that it causes is seen; a first time is one on a key that others have used for a day"},
+		hits: []events{history(parameterOf(mallory))}, misses: []events{history(parameterOf(role("app")))},
+		note: "of SSM's GetParameter only the Decrypt that it causes is seen; a first time is one on a key that others have used for a day, and there is more to it, such as a person"},
 	{peer: "elastic defense_evasion_cloudtrail_management_events_disabled_via_eventselectors", asks: "a trail without management events", ours: []string{"management_events_off"}, hits: []events{selectors("false")}, misses: []events{selectors("true")},
 		note: "advanced selectors too; kms_events_excluded finds trails that leave out KMS alone"},
 	{peer: "elastic lateral_movement_k8_assumed_web_identity_session_with_multi_phase_api_use", asks: "a web identity's session that uses three sensitive actions of several services", ours: []string{"first_use"},
-		hits: []events{history(webIdentity("pod"))}, misses: []events{history(webIdentity("app"))},
-		note: "events of STS and of other services are not taken; of such a session its first use of a key is seen"},
+		hits: []events{history(webIdentity("pod", "DescribeKey"), webIdentity("pod", "Decrypt"))}, misses: []events{history(webIdentity("app", "DescribeKey"), webIdentity("app", "Decrypt"))},
+		note: "events of STS and of other services are not taken; of such a session its first use of a key is seen, which it asked about before"},
 	{peer: "elastic discovery_multiple_discovery_api_calls_via_cli", asks: "many discovery calls of one user in a short time", ours: []string{"rate"}, hits: []events{burst(120, "DescribeKey")}, misses: []events{burst(3, "DescribeKey")},
 		note: "calls of KMS only, against what the principal has at this hour"},
-	{peer: "elastic discovery_new_terms_vpn_asn_discovery_api_calls", asks: "discovery calls from a network that is new for the user", ours: []string{"sigma/call_from_unexpected_network"},
-		hits: []events{{made("ListKeys", "resources", "", "sourceIPAddress", `"198.51.100.9"`)}}, misses: []events{{made("ListKeys", "resources", "")}, {made("Decrypt", "sourceIPAddress", `"AWS Internal"`)}},
-		note: "by a list of your networks: Keytrail has no database of networks, and does not learn them yet"},
+	{peer: "elastic discovery_new_terms_vpn_asn_discovery_api_calls", asks: "discovery calls from a network that is new for the user", ours: []string{"new_origin", "sigma/call_from_unexpected_network"},
+		hits:   []events{elsewhere(`"198.51.100.9"`, `"python-requests/2.32"`), {made("ListKeys", "resources", "", "sourceIPAddress", `"198.51.100.9"`)}},
+		misses: []events{elsewhere(`"203.0.113.9"`, `"python-requests/2.32"`), {made("ListKeys", "resources", "")}, {made("Decrypt", "sourceIPAddress", `"AWS Internal"`)}},
+		note:   "by the network's address, not its owner; learned only together with a new program, or else by a list of your networks"},
 	{peer: "elastic ml_cloudtrail_error_message_spike", asks: "far more errors than usual", ours: []string{"refusals", "key_probing"}, hits: []events{denied(30, 1), denied(8, 5)}, misses: []events{denied(3, 1), {made("Decrypt")}},
 		note: "refusals only, and beside their number on how many keys; other failures are counted in the windows"},
-	{peer: "elastic ml_cloudtrail_rare_method_by_user", asks: "a call that a user does not usually make", ours: []string{"first_use"}, hits: []events{history(parameterOf("stranger"))}, misses: []events{history(parameterOf("app"))},
+	{peer: "elastic ml_cloudtrail_rare_method_by_user", asks: "a call that a user does not usually make", ours: []string{"first_use"}, hits: []events{history(parameterOf(mallory))}, misses: []events{history(parameterOf(role("app")))},
 		note: "by key and principal, not by operation"},
 	{peer: "elastic ml_cloudtrail_rare_method_by_city", asks: "a call from a city where it does not usually come from", ours: []string{"sigma/call_from_unexpected_network"},
 		hits: []events{{made("Decrypt", "sourceIPAddress", `"198.51.100.9"`)}}, misses: []events{{made("Decrypt")}}, note: "by a list of your networks, for want of a database of places"},
@@ -131,11 +143,11 @@ var detections = []detection{
 	{peer: "traildiscover Encrypt, GenerateDataKeyWithoutPlaintext, DescribeKey", asks: "operations that attackers use, and everybody else", ours: []string{"rate"}, hits: []events{burst(120, "Encrypt"), burst(120, "GenerateDataKeyWithoutPlaintext"), burst(120, "DescribeKey")}, misses: []events{burst(3, "Encrypt"), burst(3, "DescribeKey")},
 		note: "their number, by hour"},
 	{peer: "chronicle gcp_kms_decryption_by_unexpected_service_account", asks: "Decrypt outside an allow-list, in another cloud", ours: []string{"sigma/decrypt_by_unexpected_principal"}, hits: []events{{made("Decrypt", "userIdentity", role("stranger"))}}, misses: []events{{made("Decrypt")}, {made("Encrypt", "userIdentity", role("stranger"))}}},
-	{peer: "chronicle gcp_multiple_kms_keys_disabled_or_destroyed", asks: "ten keys destroyed by one user in an hour, in another cloud", ours: []string{"key_deletion_scheduled"},
+	{peer: "chronicle gcp_multiple_kms_keys_disabled_or_destroyed", asks: "ten keys destroyed by one user in an hour, in another cloud", ours: []string{"mass_destruction", "key_deletion_scheduled"},
 		hits: []events{several(10, func(i int, at string) string {
 			return made("ScheduleKeyDeletion", "eventTime", at, "resources", resources(keyARN(account, i)))
 		})},
-		misses: kept, note: "each of them; the window of the principal counts how many"},
+		misses: kept, note: "from three on, and each of them"},
 
 	{peer: "elastic ml_cloudtrail_rare_error_code", asks: "an error code that is rare", why: "failures are counted in windows, refusals apart from others, but not learned by their codes"},
 	{peer: "traildiscover CreateKey", asks: "a key created", why: "a new key changes nothing by itself; its policy is judged (policy_public), and it is in the counts of its principal"},

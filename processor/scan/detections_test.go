@@ -203,7 +203,7 @@ func TestDetections(t *testing.T) {
 // exists; and the page says what is tested.
 func TestDetectionsAreDocumented(t *testing.T) {
 	_, examples := exampleRules(t)
-	known := []string{"rate", "first_use", "secret_sweep", "fan_out", "refusals", "key_probing"}
+	known := []string{"rate", "first_use", "secret_sweep", "fan_out", "refusals", "key_probing", "new_origin", "mass_destruction"}
 	for _, r := range rule.All {
 		known = append(known, r.Name)
 	}

@@ -81,19 +81,25 @@ func appendCall(e *wire.Encoder, c *count.Call) {
 	e.Bool(c.Cross)
 	e.Bool(c.Self)
 	e.Uint(uint64(c.Rules))
+	e.Bool(c.Unusable)
+	e.Uint(uint64(c.Network))
+	e.Uint(uint64(c.Client))
 	e.Uint(uint64(c.Matched))
 }
 
-// decodeCall reads what appendCall wrote, in a record of version v; ok tells whether
-// its numbers are ones that this program knows.
-func decodeCall(d *wire.Decoder, v uint64) (c count.Call, ok bool) {
+// decodeCall reads what appendCall wrote, in a record of the given version; ok tells
+// whether its numbers are ones that this program knows.
+func decodeCall(d *wire.Decoder, version uint64) (c count.Call, ok bool) {
 	c.IDText, c.Time = d.String(), d.Int()
 	rank := d.Uint()
 	c.KeyARN, c.SecondARN, c.Principal = d.String(), d.String(), d.String()
 	class, outcome, context := d.Uint(), d.Uint(), d.Uint()
 	c.Object, c.Direct, c.Cross, c.Self, c.Rules = d.Uint(), d.Bool(), d.Bool(), d.Bool(), rule.Set(d.Uint())
+	if version > 1 {
+		c.Unusable, c.Network, c.Client = d.Bool(), uint32(d.Uint()), uint32(d.Uint())
+	}
 	matched := uint64(0)
-	if v > 1 {
+	if version > 2 {
 		matched = d.Uint()
 	}
 	c.Matched = uint16(matched)

@@ -9,13 +9,15 @@ package state
 import (
 	"fmt"
 
+	"keytrail/processor/detect"
 	"keytrail/processor/eventtime"
 	"keytrail/schemas/wire"
 )
 
-// version is the version of the records of the dedup topic. Version 1 did not have
-// the number of the user's rules in its calls.
-const version = 2
+// version is the version of the records of the dedup topic. Version 1 did not tell
+// where credited calls came from., and version 2 not how many of
+// the user's rules they match.
+const version = 3
 
 // Applied is how far a stage detect partition has come with one source.
 type Applied struct {
@@ -32,10 +34,12 @@ type Meta struct {
 	Sent      map[int32]uint64  // frames sent to other partitions
 	Told      int64             // the watermark in the last of them
 	Hold      int64             // as far as it the other partitions' notices have come
+	Traffic   detect.Traffic
 }
 
-// metaVersion is the version of Meta. Version 1 had neither Told nor Hold.
-const metaVersion = 2
+// metaVersion is the version of Meta. Version 1 had neither Told nor Hold, version 2 no
+// Traffic.
+const metaVersion = 3
 
 // MetaKey is the state key of Meta; no entity has it.
 const MetaKey = "meta"
@@ -46,6 +50,9 @@ func (m *Meta) Append(dst []byte, e *wire.Encoder) []byte {
 	e.Uint(metaVersion)
 	e.Int(m.Told)
 	e.Int(m.Hold)
+	e.Time(m.Traffic.Latest)
+	e.Time(m.Traffic.Resumed)
+	e.Bool(m.Traffic.Told)
 	e.Int(m.Watermark)
 	e.Uint(uint64(len(m.Applied)))
 	for source, a := range m.Applied {
@@ -73,6 +80,9 @@ func DecodeMeta(value []byte) (Meta, error) {
 		return m, fmt.Errorf("cannot restore the progress: %w: version %d, this program knows 1 to %d", wire.ErrFrame, v, metaVersion)
 	case v > 1:
 		m.Told, m.Hold = d.Int(), d.Int()
+	}
+	if v > 2 {
+		m.Traffic = detect.Traffic{Latest: d.Time(), Resumed: d.Time(), Told: d.Bool()}
 	}
 	m.Watermark = d.Int()
 	if v == 1 { // nothing was held

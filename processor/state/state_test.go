@@ -86,13 +86,19 @@ func TestEveryFieldOfACallIsKept(t *testing.T) {
 	}
 }
 
-// A call of version 1, which knew nothing of the user's rules.
-func TestCountedOfVersion1(t *testing.T) {
-	want := state.Counted{Sequence: 3, To: 5, Watermark: 7, Keys: []dedup.Key{{ID: wire.CallID{1}, Time: 9}}, Credits: []count.Call{{
-		ID: wire.ParseCallID("call"), IDText: "call", Time: 9, Copy: normalize.CopyOwner, KeyARN: "key", Principal: "p", Class: 1, Outcome: 1, Context: 2, Object: 4, Cross: true, Rules: 5}}}
-	old := "\x01\x03\n\x0e\x01\x00\x04call\x12\x01\x00\x03key\x00\x00\x00\x01p\x01\x01\x02\x04\x00\x01\x00\x05\x01\x01" + strings.Repeat("\x00", 15) + "\t" + strings.Repeat("\x00", 7)
-	if got, err := state.DecodeCounted([]byte(old)); err != nil || !reflect.DeepEqual(got, want) {
-		t.Errorf("%v\n%+v\nwant\n%+v", err, got, want)
+// Calls of earlier versions: the first did not tell where they came from, and neither
+// knew of the user's rules.
+func TestCountedOfEarlierVersions(t *testing.T) {
+	const begin, end = "\x03\n\x0e\x01\x00\x04call\x12\x01\x00\x03key\x00\x00\x00\x01p\x01\x01\x02\x04\x00\x01\x00\x05", "\x01\x01"
+	keys := strings.Repeat("\x00", 15) + "\t" + strings.Repeat("\x00", 7)
+	call := count.Call{ID: wire.ParseCallID("call"), IDText: "call", Time: 9, Copy: normalize.CopyOwner, KeyARN: "key", Principal: "p", Class: 1, Outcome: 1, Context: 2, Object: 4, Cross: true, Rules: 5}
+	placed := call
+	placed.Unusable, placed.Network, placed.Client = true, 7, 8
+	for old, credit := range map[string]count.Call{"\x01" + begin + end + keys: call, "\x02" + begin + "\x01\x07\x08" + end + keys: placed} {
+		want := state.Counted{Sequence: 3, To: 5, Watermark: 7, Keys: []dedup.Key{{ID: wire.CallID{1}, Time: 9}}, Credits: []count.Call{credit}}
+		if got, err := state.DecodeCounted([]byte(old)); err != nil || !reflect.DeepEqual(got, want) {
+			t.Errorf("%v\n%+v\nwant\n%+v", err, got, want)
+		}
 	}
 }
 

@@ -109,6 +109,7 @@ func (t *detectTask) restore() error {
 		}
 		t.sources.Restore(m.Watermark)
 	}
+	t.engine.SetTraffic(t.meta.Traffic)
 	if err := t.engine.Restored(t.meta.Watermark, t.meta.Hold); err != nil {
 		return err
 	}
@@ -319,7 +320,7 @@ func (d *detector) changelog(t *detectTask) {
 		d.emit(&kgo.Record{Topic: d.p.Topics.State, Partition: t.partition, Key: []byte(key), Value: value})
 	}
 	t.engine.Changes(put, func(key string) { put(key, nil) })
-	t.meta.Watermark = t.engine.Watermark()
+	t.meta.Watermark, t.meta.Traffic = t.engine.Watermark(), t.engine.Traffic()
 	put(state.MetaKey, t.meta.Append(nil, &d.enc))
 }
 

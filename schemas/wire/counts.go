@@ -47,8 +47,12 @@ func (e *Encoder) Counts(p *Partial) {
 		e.B = append(e.B, byte(c.ID)) // NumCounters is far below 128
 		e.Int(c.N)
 	}
+	e.B = append(e.B, usedSets(p))
 	for i := range p.Sets {
 		s := &p.Sets[i]
+		if len(s.Values) == 0 && !s.Capped {
+			continue
+		}
 		head := uint64(len(s.Values)) << 1
 		if s.Capped {
 			head |= 1
@@ -69,6 +73,16 @@ func (e *Encoder) Counts(p *Partial) {
 	}
 }
 
+// usedSets has a bit for each set that is not empty: most windows have one or two.
+func usedSets(p *Partial) (mask byte) {
+	for i := range p.Sets {
+		if len(p.Sets[i].Values) > 0 || p.Sets[i].Capped {
+			mask |= 1 << i
+		}
+	}
+	return mask
+}
+
 // Counts reads what Encoder.Counts wrote into p.
 func (d *Decoder) Counts(p *Partial) {
 	head := d.Uint()
@@ -83,7 +97,15 @@ func (d *Decoder) Counts(p *Partial) {
 			p.Counters[i] = Counter{CounterID(id), d.Int()}
 		}
 	}
+	used := d.Uint()
+	if used >= 1<<NumSets {
+		d.fail()
+		return
+	}
 	for i := range p.Sets {
+		if used&(1<<i) == 0 {
+			continue
+		}
 		s := d.Uint()
 		p.Sets[i].Capped = s&1 != 0
 		if n := d.within(s >> 1); n > 0 {

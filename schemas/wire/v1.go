@@ -1,5 +1,8 @@
 package wire
 
+// SetsV1 is the number of sets in windows of that time.
+const SetsV1 = 4
+
 // hasBinding was added to a partial's scope when a binding followed the samples.
 const hasBinding = 4
 
@@ -26,7 +29,7 @@ func (d *Decoder) PartialV1() (p Partial) {
 			p.Counters[i] = Counter{CounterID(id), d.Int()}
 		}
 	}
-	for i := range p.Sets {
+	for i := range SetsV1 {
 		p.Sets[i].Capped = d.Bool()
 		if n := d.Count(); n > 0 {
 			p.Sets[i].Values = make([]HashCount, n)

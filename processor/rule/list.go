@@ -1,7 +1,6 @@
 package rule
 
 import (
-	"cmp"
 	"fmt"
 	"slices"
 	"strings"
@@ -83,9 +82,6 @@ var All = [...]Rule{
 		What: says("imported key material: whoever has a copy of it can read what the key encrypts, and can take the key away")},
 	{Name: "policy_changed", Score: 4, Techniques: []string{"T1098", "T1548", "T1562"},
 		classes: []normalize.Class{normalize.ClassPolicy}, match: plainPolicy, What: says("changed the key's policy")},
-	{Name: "foreign_key_for_s3", Score: 6, Techniques: []string{"T1486"},
-		classes: []normalize.Class{normalize.ClassEncrypt, normalize.ClassGenerate, normalize.ClassReencrypt}, match: foreignKey,
-		What: says("encrypted objects in Amazon S3 under a KMS key of another account, which can take them away")},
 	{Name: "enclave_in_debug_mode", Score: 8, Techniques: []string{"T1622", "T1005"},
 		match: isTrue(semconv.AWSKMSAttestationDebugMode),
 		What: func(rec *otellog.Record) string {
@@ -121,18 +117,6 @@ func trailName(rec *otellog.Record) string {
 func plainPolicy(rec *otellog.Record) bool {
 	return operation(rec) == "PutKeyPolicy" && rec.Str(semconv.AWSPrincipalType) != "AWSService" &&
 		!isTrue(semconv.AWSKMSPolicyPublic)(rec) && !isTrue(semconv.AWSKMSPolicyLockoutCheckBypassed)(rec)
-}
-
-// foreignKey tells whether an object in Amazon S3 was encrypted under a KMS key that
-// belongs to another account than the caller. In the record of the key's owner the
-// caller is an account only: what the owner allowed is not the owner's concern here.
-func foreignKey(rec *otellog.Record) bool {
-	if rec.Str(semconv.AWSKMSEncryptionContextClass) != normalize.ContextS3Object.String() {
-		return false
-	}
-	key := cmp.Or(rec.Str(semconv.AWSKMSDestinationKeyARN), rec.Str(semconv.AWSKMSKeyARN))
-	caller, owner := normalize.ARNAccount(rec.Str(semconv.KeytrailPrincipal)), normalize.ARNAccount(key)
-	return caller != "" && owner != "" && caller != owner
 }
 
 // foreignGrant tells whether a grant's grantee is a principal of another

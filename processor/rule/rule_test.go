@@ -16,7 +16,7 @@ import (
 var names = []string{
 	"key_deletion_scheduled", "key_disabled", "key_material_deleted", "policy_public", "policy_lockout_check_bypassed",
 	"grant_to_other_account", "rotation_disabled", "root_use", "old_tls", "kms_events_excluded", "management_events_off",
-	"logging_stopped", "trail_deleted", "key_material_imported", "policy_changed", "foreign_key_for_s3", "enclave_in_debug_mode",
+	"logging_stopped", "trail_deleted", "key_material_imported", "policy_changed", "enclave_in_debug_mode",
 }
 
 func TestNumbersAreStable(t *testing.T) {
@@ -37,7 +37,7 @@ func TestNumbersAreStable(t *testing.T) {
 		}
 	}
 	all := rule.Set(1)<<len(names) - 1
-	if rules, blind := all.Kinds(); rules != 13 || blind != 4 || len(all.Rules()) != 17 {
+	if rules, blind := all.Kinds(); rules != 12 || blind != 4 || len(all.Rules()) != 16 {
 		t.Errorf("all rules are %d and %d, in a list of %d", rules, blind, len(all.Rules()))
 	}
 	if rules, blind := rule.Set(0).Kinds(); rules+blind != 0 || len(rule.Set(0).Rules()) != 0 {
@@ -104,8 +104,6 @@ const (
 	root      = `"userIdentity":{"type":"Root","arn":"arn:aws:iam::111122223333:root","accountId":"111122223333"},`
 	tls       = `"tlsDetails":{"tlsVersion":"%"},`
 	service   = `"userIdentity":{"type":"AWSService","invokedBy":"backup.amazonaws.com"},`
-	foreign   = `"resources":[{"type":"AWS::KMS::Key","ARN":"arn:aws:kms:eu-central-1:444455556666:key/b"}],`
-	asOwner   = foreign + `"userIdentity":{"type":"AWSAccount","principalId":"AROAX:s","accountId":"111122223333"},`
 	enclave   = `"additionalEventData":{"recipient":{"attestationDocumentModuleId":"i-1-enc1","attestationDocumentEnclaveImageDigest":"%"}},`
 )
 
@@ -146,8 +144,6 @@ var hits = []struct{ rule, what, event string }{
 	{"policy_changed", "changed the key's policy", event("kms", "PutKeyPolicy", `{"keyId":"a","policy":`+forbidden+`}`, "")},
 	{"policy_changed", "changed the key's policy", event("kms", "PutKeyPolicy", `{"keyId":"a","policy":"not JSON"}`, "")},
 	{"policy_changed", "changed the key's policy", event("kms", "PutKeyPolicy", `{"keyId":"a","bypassPolicyLockoutSafetyCheck":false,"policy":`+ownOnly+`}`, "")},
-	{"foreign_key_for_s3", "under a KMS key of another account", event("kms", "GenerateDataKey", `{"encryptionContext":{"aws:s3:arn":"arn:aws:s3:::b/o"}}`, foreign)},
-	{"foreign_key_for_s3", "under a KMS key of another account", event("kms", "Encrypt", `{"encryptionContext":{"aws:s3:arn":"arn:aws:s3:::b"}}`, foreign)},
 	{"enclave_in_debug_mode", "called Decrypt from an enclave in debug mode", event("kms", "Decrypt", `{}`, strings.Replace(enclave, "%", strings.Repeat("0", 96), 1))},
 }
 
@@ -200,10 +196,6 @@ func TestMisses(t *testing.T) {
 		f(event("kms", "PutKeyPolicy", `{"keyId":"a","policy":`+policy+`}`, service))
 	}
 	f(event("kms", "GetKeyPolicy", `{"keyId":"a"}`, ""))
-	f(event("kms", "GenerateDataKey", `{"encryptionContext":{"aws:s3:arn":"arn:aws:s3:::b/o"}}`, ""))      // the account's own key
-	f(event("kms", "GenerateDataKey", `{"encryptionContext":{"a":"b"}}`, foreign))                         // no object of Amazon S3
-	f(event("kms", "Decrypt", `{"encryptionContext":{"aws:s3:arn":"arn:aws:s3:::b/o"}}`, foreign))         // a download
-	f(event("kms", "GenerateDataKey", `{"encryptionContext":{"aws:s3:arn":"arn:aws:s3:::b/o"}}`, asOwner)) // the owner's record of another's call
 	f(event("kms", "Decrypt", `{}`, strings.Replace(enclave, "%", strings.Repeat("0", 95)+"1", 1)))
 	f(event("kms", "CreateGrant", grant("arn:aws:iam::111122223333:role/r"), "")) // the same account
 	f(event("kms", "CreateGrant", grant("ec2.amazonaws.com"), ""))                // a service has no account

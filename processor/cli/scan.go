@@ -76,6 +76,11 @@ func (a *app) scan(args []string) int {
 	if err != nil {
 		return a.fail(err)
 	}
+	return a.scanned(totals)
+}
+
+// scanned tells what became of the records, and returns the exit code.
+func (a *app) scanned(totals scan.Totals) int {
 	fmt.Fprintf(a.stderr, "%d objects, %d records: %d calls counted, %d duplicates, %d filtered, %d dead letters; %d windows, %d anomalies\n",
 		totals.Objects, totals.Received, totals.Counted, totals.Duplicates, totals.Filtered, totals.DeadLettered, totals.Windows, totals.Anomalies)
 	if totals.Unexplained > 0 {

@@ -38,6 +38,7 @@ type Call struct {
 	Network   uint32 // hash of the network that it came from; 0 for none, as in calls by AWS services
 	Client    uint32 // hash of the program that made it, without its version; 0 for none
 	Rules     rule.Set
+	Matched   uint16 // how many rules of the user the call matches; see Matcher
 	Shown     Shown
 }
 

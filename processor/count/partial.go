@@ -169,7 +169,7 @@ func count(p *wire.Partial, c *Call, n int64, other string) {
 		origin(p, c, n)
 	}
 	rules, blind := c.Rules.Kinds()
-	p.Counters = add(p.Counters, wire.CounterRule, n*int64(rules))
+	p.Counters = add(p.Counters, wire.CounterRule, n*(int64(rules)+int64(c.Matched)))
 	p.Counters = add(p.Counters, wire.CounterBlindSpot, n*int64(blind))
 	if c.Object != 0 {
 		insert(&p.Sets[wire.SetObjects], c.Object, n)

@@ -50,7 +50,7 @@ var layers = []layer{
 	{"processor/state", []string{"processor/count", "processor/dedup", "processor/detect", "processor/eventtime", "processor/rule", "schemas/*"}},
 
 	{"processor/source", nil},
-	{"processor/kafka", nil}, // it knows Kafka records, and nothing of what is in them
+	{"processor/kafka", []string{"processor/config/value"}}, // it knows Kafka records, and nothing of what is in them
 	{"processor/kafka/kafkatest", []string{"processor/kafka"}},
 	{"processor/generate", nil},
 	{"processor/internal/oracle", nil}, // the judge shares no code with the judged
@@ -60,7 +60,7 @@ var layers = []layer{
 	{"processor/sink", []string{"processor/config/value"}},
 	{"processor/sink/sinktest", []string{"processor/sink"}},
 	{"processor/sink/*", []string{"processor/config/value", "processor/sink", "schemas/otellog"}},
-	{"processor/config", []string{"processor/config/value", "processor/detect", "processor/sink", "processor/sink/*", "processor/telemetry", "schemas/*"}},
+	{"processor/config", []string{"processor/config/value", "processor/detect", "processor/kafka", "processor/sink", "processor/sink/*", "processor/telemetry", "schemas/*"}},
 
 	{"processor/scan", []string{"processor/count", "processor/detect", "processor/eventtime", "processor/rule", "processor/source", "schemas/*"}},
 	{"processor/stream", []string{"processor/count", "processor/dedup", "processor/detect", "processor/eventtime", "processor/kafka", "processor/rule",
@@ -108,7 +108,7 @@ var (
 )
 
 // clients are the only packages that may import a Kafka client.
-var clients = []string{"processor/kafka", "processor/stream", "processor/internal/chaos", "plugins/internal/output"}
+var clients = []string{"processor/kafka", "processor/kafka/kafkatest", "processor/stream", "processor/internal/chaos", "plugins/internal/output"}
 
 // standardOnly are the packages that import the standard library and themselves,
 // in tests too.

@@ -111,6 +111,8 @@ func EnsureTopics(ctx context.Context, c Config, replication int16, topics []Top
 	for wait := 100 * time.Millisecond; ; wait = min(2*wait, 2*time.Second) {
 		if counts, err := partitions(ctx, adm, names); err == nil && len(counts) == len(topics) {
 			return counts, nil
+		} else if err != nil && last != nil && ctx.Err() != nil {
+			// What ends because there is no more time says nothing that is new.
 		} else if err != nil {
 			last = fmt.Errorf("cannot list topics at %v: %w", c.Brokers, c.Security.Explain(err))
 			if c.Security.Refused(err) {

@@ -19,3 +19,14 @@ build/in_kms.so build/out_kms.so: build/%.so:
 
 plugins-test:
 	CGO_ENABLED=1 $(GO) test -count=1 -v ./plugins/plugintest
+
+# fluent-bit-test drives both in a real Fluent Bit, with a real Kafka (Java 17, Maven).
+# The program is fluent-bit on PATH, or FLUENT_BIT. No part of "make check".
+FLUENT_BIT ?= fluent-bit
+.PHONY: fluent-bit-test fluent-bit-bench
+fluent-bit-test:
+	FLUENT_BIT=$(FLUENT_BIT) CGO_ENABLED=1 $(GO) test -count=1 -timeout 30m -v -run 'TestFluentBit$$' ./plugins/plugintest
+
+# fluent-bit-bench measures them beside Fluent Bit's own tail and kafka.
+fluent-bit-bench:
+	FLUENT_BIT=$(FLUENT_BIT) FLUENT_BIT_SPEED=1 CGO_ENABLED=1 $(GO) test -count=1 -timeout 30m -v -run 'TestFluentBitSpeed' ./plugins/plugintest

@@ -30,3 +30,8 @@ fluent-bit-test:
 # fluent-bit-bench measures them beside Fluent Bit's own tail and kafka.
 fluent-bit-bench:
 	FLUENT_BIT=$(FLUENT_BIT) FLUENT_BIT_SPEED=1 CGO_ENABLED=1 $(GO) test -count=1 -timeout 30m -v -run 'TestFluentBitSpeed' ./plugins/plugintest
+
+# plugins-asan builds both for the address sanitizer, which takes minutes, and drives them.
+.PHONY: plugins-asan
+plugins-asan:
+	KEYTRAIL_ASAN=1 CGO_ENABLED=1 $(GO) test -count=1 -timeout 30m -v -run 'TestAddressSanitizer$$' ./plugins/plugintest

@@ -72,7 +72,7 @@ var layers = []layer{
 	{"plugins/internal/logging", nil},
 	{"plugins/internal/property", nil},
 	{"plugins/internal/flb", []string{"plugins/internal/logging", "plugins/internal/property"}},
-	{"plugins/internal/*", []string{"plugins/internal/*", "processor/*", "schemas/*"}},
+	{"plugins/internal/*", []string{"plugins/internal/*", "processor/config/value", "processor/*", "schemas/*"}},
 	{"plugins/plugintest", nil}, // it drives the built plugins from outside
 	{"plugins/*", []string{"plugins/internal/*"}},
 

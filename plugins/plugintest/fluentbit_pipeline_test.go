@@ -55,7 +55,7 @@ func pipeline(t *testing.T, example string) {
 // reload sends SIGHUP and waits until Fluent Bit has done it once more than before.
 func (s *site) reload() {
 	s.t.Helper()
-	const done = "stopped: " // of every Keytrail instance that ends
+	const done = "successful reload done" // until then it refuses another
 	text, _ := os.ReadFile(s.log)
 	before := strings.Count(string(text), done)
 	if err := s.process.Process.Signal(syscall.SIGHUP); err != nil {

@@ -2,12 +2,17 @@ package plugintest
 
 import (
 	"fmt"
+	"net/http"
 	"os"
 	"path/filepath"
 	"strings"
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"keytrail/processor/kafka"
 )
 
 // TestFluentBit runs the examples in a real Fluent Bit, with a real Kafka behind it.
@@ -19,6 +24,7 @@ func TestFluentBit(t *testing.T) {
 	t.Run("tail and reload", tailAndReload)
 	t.Run("input alone", inputAlone)
 	t.Run("both reload", bothReload)
+	t.Run("other inputs", otherInputs)
 	t.Run("kill", killInTheMiddle)
 	t.Run("refusals", refusesAtStart)
 }
@@ -180,4 +186,60 @@ func refusesAtStart(t *testing.T) {
 	f("compression: rar", `cannot use property "compression" with value "rar": allowed is none or gzip or snappy or lz4 or zstd`)
 	f("sasl_username: me", `cannot use property "sasl_username": is set, and mechanism none has no use for it`)
 	f("compresion: zstd", "unknown configuration property 'compresion'")
+}
+
+// otherInputs: what http, forward and kafka make of events reaches Kafka as well.
+func otherInputs(t *testing.T) {
+	s := newSite(t)
+	all := numbered(t, events(t)[0], 0, 7)
+	if _, err := kafka.EnsureTopics(t.Context(), s.config(), 1, []kafka.Topic{{Name: "trail", Partitions: 1}}); err != nil {
+		t.Fatal(err)
+	}
+	s.publish("trail", all[0], `{"Records":[`+all[1]+","+all[2]+`]}`)
+	s.start(s.write("others.yaml", `
+service: {flush: 1, grace: 20}
+plugins: [/usr/lib/keytrail/out_kms.so]
+pipeline:
+  inputs:
+    - {name: kafka, tag: t, brokers: '127.0.0.1:9092', topics: trail, group_id: g, rdkafka.auto.offset.reset: earliest}
+    - {name: http, tag: t, listen: 127.0.0.1, port: 2020}
+  outputs:
+    - {name: out_kms, match: '*', brokers: '127.0.0.1:9092', workers: 1, retry_limit: no_limits}
+`))
+	post := func(body string) {
+		t.Helper()
+		for deadline := time.Now().Add(time.Minute); ; time.Sleep(100 * time.Millisecond) {
+			r, err := http.Post("http://127.0.0.1:"+s.port+"/t", "application/json", strings.NewReader(body))
+			if err == nil {
+				r.Body.Close()
+			}
+			if err == nil && r.StatusCode == http.StatusCreated {
+				return
+			}
+			if time.Now().After(deadline) {
+				t.Fatalf("the input http does not take events: %v, %v\n%s", r, err, s.said())
+			}
+		}
+	}
+	post(all[3])
+	post(`[` + all[4] + "," + all[5] + `]`)
+	post(`{"Records":[` + all[6] + `]}`)
+	s.awaitAll(all)
+	s.stop()
+}
+
+// publish writes values to a topic.
+func (s *site) publish(topic string, values ...string) {
+	s.t.Helper()
+	c := s.config()
+	cl, err := kgo.NewClient(c.Options()...)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	defer cl.Close()
+	for _, v := range values {
+		if err := cl.ProduceSync(s.t.Context(), &kgo.Record{Topic: topic, Value: []byte(v)}).FirstErr(); err != nil {
+			s.t.Fatal(err)
+		}
+	}
 }

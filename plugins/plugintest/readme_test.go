@@ -1,6 +1,7 @@
 package plugintest
 
 import (
+	"cmp"
 	"flag"
 	"fmt"
 	"go/ast"
@@ -125,17 +126,32 @@ func comments(t *testing.T, folder string) map[string]string {
 		}
 	}
 	byField := map[string]string{"MechanismNone": "none"}
+	note := func(field string, value ast.Expr) {
+		for _, name := range propertiesIn(value) {
+			if fields[field] != "" {
+				about[name], byField[field] = fields[field], name
+			}
+		}
+	}
 	for _, f := range parsed {
 		ast.Inspect(f, func(n ast.Node) bool {
 			if a, ok := n.(*ast.AssignStmt); ok && len(a.Lhs) == 1 && len(a.Rhs) == 1 {
 				if s, ok := a.Lhs[0].(*ast.SelectorExpr); ok {
-					for _, name := range propertiesIn(a.Rhs[0]) {
-						about[name], byField[s.Sel.Name] = fields[s.Sel.Name], name
-					}
+					note(s.Sel.Name, a.Rhs[0])
+				}
+			} else if kv, ok := n.(*ast.KeyValueExpr); ok {
+				if field, ok := kv.Key.(*ast.Ident); ok {
+					note(field.Name, kv.Value) // inside an assignment: it comes later, and knows better
 				}
 			}
 			return true
 		})
+	}
+	for field, text := range fields { // and what is assigned in other ways has the field's name
+		name := snake(field)
+		if about[name] == "" && text != "" {
+			about[name], byField[field] = text, cmp.Or(byField[field], name)
+		}
 	}
 	for name, text := range about { // the names of the code become those of the properties
 		about[name] = word.ReplaceAllStringFunc(text, func(w string) string {
@@ -147,6 +163,13 @@ func comments(t *testing.T, folder string) map[string]string {
 	}
 	return about
 }
+
+// snake is the property's name for a field's: start_time for StartTime.
+func snake(field string) string {
+	return strings.ToLower(hump.ReplaceAllString(field, "${1}_${2}"))
+}
+
+var hump = regexp.MustCompile(`([a-z])([A-Z])`)
 
 var word = regexp.MustCompile(`\b[A-Z]\w+\b`)
 

@@ -45,7 +45,7 @@ func TestReadme(t *testing.T) {
 	text := string(b)
 	text = replace(t, text, "examples", examples(t))
 	for plugin, folder := range map[string]string{"in_kms": "../internal/input", "out_kms": "../internal/output"} {
-		about := comments(t, folder)
+		about := comments(t, folder, plugin)
 		table := property.Table(specs(plugin), func(name string) string {
 			if plugin == "out_kms" && about[name] == "" {
 				t.Errorf("nothing says what the property %s of %s is for: no comment of a field that it is assigned to", name, plugin)
@@ -102,29 +102,11 @@ func examples(t *testing.T) string {
 
 // comments returns what a plugin's code says of each property: the comment of the field
 // that the property is assigned to, or that has its name.
-func comments(t *testing.T, folder string) map[string]string {
+func comments(t *testing.T, folder, plugin string) map[string]string {
 	t.Helper()
-	files := token.NewFileSet()
-	fields, about := map[string]string{}, map[string]string{}
-	var parsed []*ast.File
-	for _, dir := range []string{folder, "../../processor/kafka", "../../processor/source"} {
-		err := filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
-			if err != nil || d.IsDir() || !strings.HasSuffix(path, ".go") || strings.HasSuffix(path, "_test.go") {
-				return err
-			}
-			f, err := parser.ParseFile(files, path, nil, parser.ParseComments)
-			if err == nil && dir == folder {
-				parsed = append(parsed, f)
-			}
-			if err == nil {
-				fieldComments(f, fields)
-			}
-			return err
-		})
-		if err != nil {
-			t.Fatal(err)
-		}
-	}
+	list := specs(plugin)
+	parsed, fields := parse(t, folder)
+	about := map[string]string{}
 	byField := map[string]string{"MechanismNone": "none"}
 	note := func(field string, value ast.Expr) {
 		for _, name := range propertiesIn(value) {
@@ -136,12 +118,13 @@ func comments(t *testing.T, folder string) map[string]string {
 	for _, f := range parsed {
 		ast.Inspect(f, func(n ast.Node) bool {
 			if a, ok := n.(*ast.AssignStmt); ok && len(a.Lhs) == 1 && len(a.Rhs) == 1 {
-				if s, ok := a.Lhs[0].(*ast.SelectorExpr); ok {
+				_, literal := a.Rhs[0].(*ast.CompositeLit) // whose fields come one by one
+				if s, ok := a.Lhs[0].(*ast.SelectorExpr); ok && !literal {
 					note(s.Sel.Name, a.Rhs[0])
 				}
 			} else if kv, ok := n.(*ast.KeyValueExpr); ok {
 				if field, ok := kv.Key.(*ast.Ident); ok {
-					note(field.Name, kv.Value) // inside an assignment: it comes later, and knows better
+					note(field.Name, kv.Value)
 				}
 			}
 			return true
@@ -149,7 +132,8 @@ func comments(t *testing.T, folder string) map[string]string {
 	}
 	for field, text := range fields { // and what is assigned in other ways has the field's name
 		name := snake(field)
-		if about[name] == "" && text != "" {
+		property := slices.ContainsFunc(list, func(s property.Spec) bool { return s.Name == name })
+		if property && about[name] == "" && text != "" {
 			about[name], byField[field] = text, cmp.Or(byField[field], name)
 		}
 	}
@@ -172,6 +156,33 @@ func snake(field string) string {
 var hump = regexp.MustCompile(`([a-z])([A-Z])`)
 
 var word = regexp.MustCompile(`\b[A-Z]\w+\b`)
+
+// parse returns a plugin's code, and the comments of the fields in it and in the
+// packages whose settings it has.
+func parse(t *testing.T, folder string) (parsed []*ast.File, fields map[string]string) {
+	t.Helper()
+	files := token.NewFileSet()
+	fields = map[string]string{}
+	for _, dir := range []string{folder, "../../processor/kafka", "../../processor/source"} {
+		err := filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
+			if err != nil || d.IsDir() || !strings.HasSuffix(path, ".go") || strings.HasSuffix(path, "_test.go") {
+				return err
+			}
+			f, err := parser.ParseFile(files, path, nil, parser.ParseComments)
+			if err == nil && dir == folder {
+				parsed = append(parsed, f)
+			}
+			if err == nil {
+				fieldComments(f, fields)
+			}
+			return err
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	return parsed, fields
+}
 
 // fieldComments notes the comment of each field of each type, the first that there is.
 func fieldComments(f *ast.File, fields map[string]string) {

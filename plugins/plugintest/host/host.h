@@ -98,6 +98,7 @@ struct options {
 	long pause_after; /* pause for a while once as many records were returned; 0: never */
 	int old_core;  /* use the callbacks without a context */
 	int old_def;   /* register with a definition that ends before config_map */
+	const char *also; /* another plugin in the same process, registered and left alone */
 	long reloads;  /* hot reloads: the whole life again, as often */
 	/* output */
 	const char *chunks[MAX_CHUNKS];

@@ -27,6 +27,7 @@ race:
 integration:
 	KEYTRAIL_KAFKA=real $(GO) test -count=1 -timeout 20m -parallel 2 ./processor/kafka ./processor/stream
 	KEYTRAIL_KAFKA=real $(GO) test -count=1 -timeout 20m -parallel 2 -run 'TestRun|TestKcat' ./processor/cli
+	KEYTRAIL_KAFKA=real $(GO) test -count=1 -timeout 20m -run TestSecurity ./plugins/internal/output
 
 # Processes and brokers of a real Kafka are killed, suspended and started again while
 # the records of a made-up trail are counted; then the final windows must be those of

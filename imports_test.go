@@ -54,7 +54,7 @@ var layers = []layer{
 	{"processor/explain", []string{"schemas/*"}},
 
 	{"processor/source", nil},
-	{"processor/kafka", nil}, // it knows Kafka records, and nothing of what is in them
+	{"processor/kafka", []string{"processor/config/value"}}, // it knows Kafka records, and nothing of what is in them
 	{"processor/kafka/kafkatest", []string{"processor/kafka"}},
 	{"processor/generate", nil},
 	{"processor/internal/oracle", nil}, // the judge shares no code with the judged
@@ -64,7 +64,7 @@ var layers = []layer{
 	{"processor/sink", []string{"processor/config/value"}},
 	{"processor/sink/sinktest", []string{"processor/sink"}},
 	{"processor/sink/*", []string{"processor/config/value", "processor/sink", "schemas/otellog"}},
-	{"processor/config", []string{"processor/config/value", "processor/detect", "processor/sink", "processor/sink/*", "processor/telemetry", "schemas/*"}},
+	{"processor/config", []string{"processor/config/value", "processor/detect", "processor/kafka", "processor/sink", "processor/sink/*", "processor/telemetry", "schemas/*"}},
 
 	{"processor/scan", []string{"processor/count", "processor/detect", "processor/eventtime", "processor/rule", "processor/sigma", "processor/source", "schemas/*"}},
 	{"processor/stream", []string{"processor/count", "processor/dedup", "processor/detect", "processor/eventtime", "processor/kafka", "processor/rule",
@@ -76,8 +76,8 @@ var layers = []layer{
 	{"plugins/internal/chunk", nil},
 	{"plugins/internal/logging", nil},
 	{"plugins/internal/property", nil},
-	{"plugins/internal/flb", []string{"plugins/internal/logging"}},
-	{"plugins/internal/*", []string{"plugins/internal/*", "processor/*", "schemas/*"}},
+	{"plugins/internal/flb", []string{"plugins/internal/logging", "plugins/internal/property"}},
+	{"plugins/internal/*", []string{"plugins/internal/*", "processor/config/value", "processor/*", "schemas/*"}},
 	{"plugins/plugintest", nil}, // it drives the built plugins from outside
 	{"plugins/*", []string{"plugins/internal/*"}},
 
@@ -114,7 +114,7 @@ var (
 )
 
 // clients are the only packages that may import a Kafka client.
-var clients = []string{"processor/kafka", "processor/stream", "processor/internal/chaos", "plugins/internal/output"}
+var clients = []string{"processor/kafka", "processor/kafka/kafkatest", "processor/stream", "processor/internal/chaos", "plugins/internal/output"}
 
 // standardOnly are the packages that import the standard library and themselves,
 // in tests too.

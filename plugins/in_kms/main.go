@@ -3,10 +3,8 @@
 // up by name and nothing else: each guards, finds its instance and calls
 // plugins/internal/input, whose package comment says what is guaranteed.
 //
-// Properties (see input.Config): source (file), path, checkpoint, dead_letter,
-// from_beginning, filter (kms or all), poll_interval, settle, queue_records,
-// queue_bytes, batch_bytes. A value that is not understood stops Fluent Bit's
-// start; so does a source other than file.
+// plugins/README.md lists the properties, from input.ParseConfig. A value that is not
+// understood stops Fluent Bit's start, and from 5.1.1 a name that is not known does.
 //
 // Fluent Bit calls an instance on a thread of its own, once a second. Its pause,
 // resume and exit calls name no instance, so they hold for all instances of the
@@ -34,9 +32,10 @@ const name = "in_kms"
 
 // instance is one input section of Fluent Bit's configuration.
 type instance struct {
-	in    *input.Input
-	log   *logging.Log
-	token unsafe.Pointer
+	in       *input.Input
+	log      *logging.Log
+	counters *flb.Counters
+	token    unsafe.Pointer
 }
 
 // instances are those that were initialized and not yet stopped.
@@ -56,7 +55,9 @@ func main() {} // never called; -buildmode=c-shared wants a main package
 //export FLBPluginRegister
 func FLBPluginRegister(def unsafe.Pointer) C.int {
 	return C.int(flb.Guard(global, "FLBPluginRegister", -1, func() int {
-		return flbinput.FLBPluginRegister(def, name, "CloudTrail files of AWS KMS use")
+		code := flbinput.FLBPluginRegister(def, name, "CloudTrail files of AWS KMS use")
+		flb.Describe(def, flb.Options(property.Specs(func(r *property.Reader) { _, _ = input.ParseConfig(r) })))
+		return code
 	}))
 }
 
@@ -79,7 +80,7 @@ func FLBPluginInit(plugin unsafe.Pointer) C.int {
 			return flbinput.FLB_ERROR
 		}
 		log.Printf(logging.Info, "reading with %s", properties.Summary())
-		i := &instance{in: in, log: log}
+		i := &instance{in: in, log: log, counters: flb.InputCounters(plugin, name, counters(in))}
 		i.token = flb.SetInputContext(plugin, i)
 		instances.mu.Lock()
 		instances.list = append(instances.list, i)
@@ -87,6 +88,17 @@ func FLBPluginInit(plugin unsafe.Pointer) C.int {
 		in.Start()
 		return flbinput.FLB_OK
 	}))
+}
+
+// counters are what an instance counts in Fluent Bit's metrics.
+func counters(in *input.Input) []flb.Counter {
+	return []flb.Counter{
+		{Name: "objects_total", Help: "Files read to their end.", Read: func() int64 { return in.Stats().Objects }},
+		{Name: "events_total", Help: "Events decoded.", Read: func() int64 { return in.Stats().Events }},
+		{Name: "filtered_total", Help: "Events of other services, not passed on.", Read: func() int64 { return in.Stats().Filtered }},
+		{Name: "handed_over_total", Help: "Events returned to Fluent Bit.", Read: func() int64 { return in.Stats().HandedOver }},
+		{Name: "bad_records_total", Help: "Records that were no events.", Read: func() int64 { return in.Stats().BadRecords }},
+	}
 }
 
 // FLBPluginInputCallbackCtx returns what waits, without waiting for more.
@@ -102,6 +114,7 @@ func FLBPluginInputCallbackCtx(context unsafe.Pointer, data *unsafe.Pointer, siz
 	}
 	return C.int(flb.Guard(i.log, "FLBPluginInputCallbackCtx", flbinput.FLB_ERROR, func() int {
 		give(i.in.Drain(), data, size)
+		i.counters.Update()
 		return flbinput.FLB_OK
 	}))
 }
@@ -117,6 +130,7 @@ func FLBPluginInputCallback(data *unsafe.Pointer, size *C.size_t) C.int {
 		var all []byte
 		each(func(i *instance) {
 			all = append(all, i.in.Drain()...)
+			i.counters.Update()
 			i.log.Emit()
 		})
 		give(all, data, size)
@@ -189,6 +203,7 @@ func FLBPluginExit() C.int {
 	for _, i := range list {
 		c := flb.Guard(i.log, "FLBPluginExit", flbinput.FLB_ERROR, func() int {
 			flb.ReleaseInputContext(i.token)
+			i.counters.Close()
 			if err := i.in.Stop(); err != nil {
 				flb.LogError(i.log, err)
 			}

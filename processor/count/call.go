@@ -42,7 +42,7 @@ type Call struct {
 	// Suppressed is how many rules, of either kind, match that the configuration allows;
 	// they are no longer in Rules and Matched.
 	Suppressed uint16
-	Shown     Shown
+	Shown      Shown
 }
 
 // Shown is what an event shows of the names of its KMS keys; nearly all show

@@ -42,7 +42,11 @@ func Start(t testing.TB) string {
 		t.Fatalf("%s is %q, want real or nothing", Variable, v)
 	}
 	for name, value := range Environment {
-		if err := os.Setenv(name, value); err != nil {
+		set := func() error { return os.Setenv(name, value) }
+		if value == "" {
+			set = func() error { return os.Unsetenv(name) }
+		}
+		if err := set(); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -72,8 +76,8 @@ func Start(t testing.TB) string {
 	return strings.TrimSpace(line)
 }
 
-// Environment are the variables that moto's clients need: credentials that it does
-// not check, and nothing of the machine's own.
+// Environment are the variables of moto and its clients: credentials that it does
+// not check, and nothing of the machine's own. Those without a value are to be unset.
 var Environment = map[string]string{
 	"AWS_ACCESS_KEY_ID": "AKIAIOSFODNN7EXAMPLE", "AWS_SECRET_ACCESS_KEY": "not-a-secret", "AWS_SESSION_TOKEN": "",
 	"AWS_EC2_METADATA_DISABLED": "true", "AWS_CONFIG_FILE": os.DevNull, "AWS_SHARED_CREDENTIALS_FILE": os.DevNull, "AWS_PROFILE": "",

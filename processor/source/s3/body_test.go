@@ -30,16 +30,8 @@ func TestBodyGoesOn(t *testing.T) {
 }
 
 func TestBodyNoticesReplacement(t *testing.T) {
-	var b *bucket
-	cuts := 0
-	b = newBucket(t, func(n int64, r *http.Request) bool {
-		if r.Method != http.MethodGet || r.Header.Get("Range") != "" {
-			return false
-		}
-		cuts++
-		return cuts == 1
-	})
-	_ = cuts
+	// Of the first three failures the second cuts the answer: see awstest.Faulty.
+	b := newBucket(t, func(n int64, r *http.Request) bool { return r.Method == http.MethodGet && n <= 2 })
 	content := strings.Repeat("x", 1<<20)
 	b.put("big", content)
 	body, err := b.client.Open(t.Context(), Ref{Bucket: b.name, Key: "big"})
@@ -51,8 +43,7 @@ func TestBodyNoticesReplacement(t *testing.T) {
 		t.Fatal(err)
 	}
 	b.put("big", strings.Repeat("y", 1<<20))
-	got, err := io.ReadAll(body)
-	if !errors.Is(err, errChanged) && (err != nil || strings.Contains(string(got), "y")) {
-		t.Errorf("two contents in one body: %v", err)
+	if _, err := io.ReadAll(body); !errors.Is(err, errChanged) {
+		t.Errorf("the object was replaced, and reading it says %v", err)
 	}
 }

@@ -3,6 +3,7 @@ package input
 import (
 	"os"
 	"path/filepath"
+	"reflect"
 	"strings"
 	"testing"
 	"time"
@@ -23,9 +24,9 @@ func TestParseConfigDefaults(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	want := DefaultConfig()
+	want := DefaultConfig(SourceFile)
 	want.Path, want.Checkpoint, want.DeadLetter = dir, cp, cp+".deadletter.ndjson"
-	if c != want {
+	if !reflect.DeepEqual(c, want) {
 		t.Errorf("got %+v, want %+v", c, want)
 	}
 	for _, name := range r.Names() {
@@ -49,10 +50,10 @@ func TestParseConfigValues(t *testing.T) {
 		t.Fatal(err)
 	}
 	want := Config{
-		Path: filepath.Join(dir, "*.json.gz"), DeadLetter: filepath.Join(dir, "dead"), All: true,
+		Source: SourceFile, Readers: 1, Path: filepath.Join(dir, "*.json.gz"), DeadLetter: filepath.Join(dir, "dead"), All: true,
 		PollInterval: 100 * time.Millisecond, QueueRecords: 10, QueueBytes: 2 << 20, BatchBytes: 64 << 10,
 	}
-	if c != want {
+	if !reflect.DeepEqual(c, want) {
 		t.Errorf("got %+v, want %+v", c, want)
 	}
 }
@@ -67,9 +68,8 @@ func TestParseConfigRefusals(t *testing.T) {
 			t.Errorf("%s=%q: got %v, want a refusal that names it and says %q", name, value, err, message)
 		}
 	}
-	f("source", "s3", `allowed is file`)
-	f("source", "sqs", `allowed is file`)
-	f("source", "lookup", `allowed is file`)
+	f("source", "kinesis", `allowed is file or s3 or sqs or lookup`)
+	f("s3_bucket", "trail", `it belongs to source s3`)
 	f("path", "", "is missing")
 	f("path", filepath.Join(dir, "missing"), "no such file")
 	f("path", filepath.Join(dir, "["), "pattern")

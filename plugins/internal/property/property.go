@@ -43,6 +43,9 @@ func (r *Reader) Summary() string { return strings.Join(r.shown, " ") }
 // Names returns the names read so far, in order.
 func (r *Reader) Names() []string { return slices.Clone(r.names) }
 
+// Has tells whether a property has a value, without reading it.
+func (r *Reader) Has(name string) bool { return strings.TrimSpace(r.get(name)) != "" }
+
 // value returns the trimmed value of name, or def where there is none.
 func (r *Reader) value(name, def string) string {
 	r.names = append(r.names, name)

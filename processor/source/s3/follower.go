@@ -74,8 +74,9 @@ type Follower struct {
 
 	mu         sync.Mutex // guards the following, and the lanes' low and known
 	lanes      map[string]*lane
-	names      map[string]*lane // of objects that are offered and not done, by Object.Name
-	known      int              // objects in all lanes' known
+	kept       map[string]laneState // of lanes that the checkpoint has and nobody wants now
+	names      map[string]*lane     // of objects that are offered and not done, by Object.Name
+	known      int                  // objects in all lanes' known
 	patience   source.Patience
 	dirty      bool
 	saveAt     time.Time // not to be saved before
@@ -88,7 +89,7 @@ type Follower struct {
 // NewFollower reads the checkpoint, if there is one, and returns a Follower. It
 // calls nothing yet.
 func NewFollower(client *Client, cfg FollowerConfig) (*Follower, error) {
-	f := &Follower{cfg: cfg, client: client, lanes: map[string]*lane{}, names: map[string]*lane{}}
+	f := &Follower{cfg: cfg, client: client, lanes: map[string]*lane{}, kept: map[string]laneState{}, names: map[string]*lane{}}
 	if cfg.Checkpoint == "" {
 		return f, nil
 	}
@@ -100,6 +101,7 @@ func NewFollower(client *Client, cfg FollowerConfig) (*Follower, error) {
 	f.cfg.Start = c.Start
 	for prefix, s := range c.Lanes {
 		if !f.wantedLane(prefix) {
+			f.kept[prefix] = s
 			continue
 		}
 		f.lanes[prefix] = restore(prefix, s)
@@ -325,6 +327,7 @@ func (f *Follower) snapshot(now time.Time, last bool) *checkpoint {
 		return nil
 	}
 	c := &checkpoint{Version: checkpointVersion, Kind: "s3", Bucket: f.cfg.Bucket, Prefix: f.cfg.Prefix, Start: f.cfg.Start, Lanes: make(map[string]laneState, len(f.lanes))}
+	maps.Copy(c.Lanes, f.kept)
 	for prefix, l := range f.lanes {
 		c.Lanes[prefix] = l.stateOf()
 	}

@@ -14,7 +14,6 @@ import (
 	"keytrail/processor/source/awsclient"
 )
 
-
 // Save deletes the messages whose objects are all done, leaves those that were given
 // up to the redrive policy, and extends the visibility of those that are held. It is
 // to be called every second or so. What fails is tried again by the next Save.

@@ -1,12 +1,11 @@
-// Command in_kms is a Fluent Bit input that reads CloudTrail files. It is built
+// Command in_kms is a Fluent Bit input that reads CloudTrail's events from files, S3,
+// SQS or LookupEvents. It is built
 // as a C shared object, in_kms.so, and holds the functions that Fluent Bit looks
 // up by name and nothing else: each guards, finds its instance and calls
 // plugins/internal/input, whose package comment says what is guaranteed.
 //
-// Properties (see input.Config): source (file), path, checkpoint, dead_letter,
-// from_beginning, filter (kms or all), poll_interval, settle, queue_records,
-// queue_bytes, batch_bytes. A value that is not understood stops Fluent Bit's
-// start; so does a source other than file.
+// Its properties stand in properties.md, which is generated. A value that is not
+// understood stops Fluent Bit's start, and so does a property of another source.
 //
 // Fluent Bit calls an instance on a thread of its own, once a second. Its pause,
 // resume and exit calls name no instance, so they hold for all instances of the
@@ -56,7 +55,7 @@ func main() {} // never called; -buildmode=c-shared wants a main package
 //export FLBPluginRegister
 func FLBPluginRegister(def unsafe.Pointer) C.int {
 	return C.int(flb.Guard(global, "FLBPluginRegister", -1, func() int {
-		return flbinput.FLBPluginRegister(def, name, "CloudTrail files of AWS KMS use")
+		return flbinput.FLBPluginRegister(def, name, "CloudTrail events of AWS KMS use, from files, S3, SQS or LookupEvents")
 	}))
 }
 

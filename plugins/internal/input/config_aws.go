@@ -47,7 +47,7 @@ func (c *Config) parseSQS(r *property.Reader) {
 		}
 		c.SQS.Buckets = append(c.SQS.Buckets, bucket)
 	}
-	c.SQS.Visibility = r.Duration("sqs_visibility", c.SQS.Visibility, 30*time.Second, 12*time.Hour)
+	c.SQS.Visibility = r.Duration("sqs_visibility", c.SQS.Visibility, 10*time.Second, 12*time.Hour)
 	c.SQS.MaxMessages = r.Int("sqs_max_messages", c.SQS.MaxMessages, 1, 100_000)
 }
 

@@ -146,7 +146,7 @@ func TestParseConfigOfAWSRefusals(t *testing.T) {
 	f(SourceSQS, "aws_endpoint", "http://user:secret-text@host", "without a user")
 	f(SourceSQS, "dead_letter", "", "is missing")
 	f(SourceSQS, "checkpoint", "/tmp/cp", "it belongs to source file, s3, lookup")
-	f(SourceSQS, "sqs_visibility", "1s", "from 30s")
+	f(SourceSQS, "sqs_visibility", "1s", "from 10s")
 	f(SourceLookup, "s3_bucket", "trail", "it belongs to source s3")
 	for _, from := range []string{SourceS3, SourceSQS} {
 		values := minimal(from)

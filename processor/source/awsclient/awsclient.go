@@ -25,6 +25,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/credentials/stscreds"
 	"github.com/aws/aws-sdk-go-v2/service/sts"
 	"github.com/aws/smithy-go"
+	"github.com/aws/smithy-go/logging"
 )
 
 // Config says how AWS is called. The zero value leaves everything to the
@@ -100,6 +101,7 @@ func Load(ctx context.Context, c Config) (aws.Config, error) {
 			t.ResponseHeaderTimeout = time.Minute
 		})),
 		config.WithAppID("keytrail"),
+		config.WithLogger(logging.Nop{}), // its warnings go to standard error, past Fluent Bit's log
 	}
 	if c.Region != "" {
 		options = append(options, config.WithRegion(c.Region))

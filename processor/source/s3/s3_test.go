@@ -121,6 +121,7 @@ func (b *bucket) want(objects []source.Object, keys ...string) {
 }
 
 func TestFollowerOrdersAnOrganizationByDelivery(t *testing.T) {
+	t.Parallel()
 	b := newBucket(t, nil)
 	var want []string
 	for i := range 40 { // two accounts and two regions take turns
@@ -154,6 +155,7 @@ func TestFollowerOrdersAnOrganizationByDelivery(t *testing.T) {
 }
 
 func TestFollowerPagesAndStarts(t *testing.T) {
+	t.Parallel()
 	b := newBucket(t, nil)
 	var keys []string
 	for i := range 2300 { // more than two pages, over days and accounts of one
@@ -167,6 +169,7 @@ func TestFollowerPagesAndStarts(t *testing.T) {
 }
 
 func TestFollowerCheckpoint(t *testing.T) {
+	t.Parallel()
 	b := newBucket(t, nil)
 	path := filepath.Join(t.TempDir(), "cp")
 	now := day.Add(time.Hour)
@@ -217,6 +220,7 @@ func TestFollowerCheckpoint(t *testing.T) {
 }
 
 func TestFollowerTriesAgain(t *testing.T) {
+	t.Parallel()
 	b := newBucket(t, nil)
 	good, bad := file("", "111122223333", "eu-central-1", day, "a"), file("", "111122223333", "eu-central-1", day, "b")
 	b.put(good, "{}")
@@ -243,6 +247,7 @@ func TestFollowerTriesAgain(t *testing.T) {
 }
 
 func TestOpen(t *testing.T) {
+	t.Parallel()
 	b := newBucket(t, nil)
 	key := "a b/+é&?.json"
 	b.put(key, "hello")

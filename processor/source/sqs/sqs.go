@@ -43,7 +43,7 @@ type Config struct {
 	// a queue whose policy lets only trusted senders in.
 	Buckets []string
 	// Visibility is for how long a message is hidden from other consumers at a time,
-	// 30 s to 12 h. It is extended while the message is held.
+	// 10 s to 12 h. It is extended while the message is held.
 	Visibility time.Duration
 	// MaxMessages bounds the messages that are held at a time.
 	MaxMessages int

@@ -168,6 +168,7 @@ func content(t *testing.T, o source.Object) string {
 }
 
 func TestEveryKindOfMessage(t *testing.T) {
+	t.Parallel()
 	b := newBench(t, nil)
 	_, err := b.s3.PutBucketNotificationConfiguration(t.Context(), &awss3.PutBucketNotificationConfigurationInput{
 		Bucket: aws.String("trail"), NotificationConfiguration: &s3types.NotificationConfiguration{
@@ -244,6 +245,7 @@ func notify(key, etag string) string {
 }
 
 func TestDeletedOnlyWhenDone(t *testing.T) {
+	t.Parallel()
 	b := newBench(t, nil)
 	b.start()
 	b.send(`{"s3Bucket":"trail","s3ObjectKey":["a","b"]}`)
@@ -267,6 +269,7 @@ func TestDeletedOnlyWhenDone(t *testing.T) {
 }
 
 func TestVisibilityIsExtended(t *testing.T) {
+	t.Parallel()
 	b := newBench(t, nil)
 	b.c.Visibility = 4 * time.Second
 	b.start()
@@ -295,6 +298,7 @@ func TestVisibilityIsExtended(t *testing.T) {
 }
 
 func TestComesBackWhenItsHolderDies(t *testing.T) {
+	t.Parallel()
 	b := newBench(t, nil)
 	b.c.Visibility = 2 * time.Second
 	b.start()
@@ -307,6 +311,7 @@ func TestComesBackWhenItsHolderDies(t *testing.T) {
 }
 
 func TestPoisonGoesTheQueuesWay(t *testing.T) {
+	t.Parallel()
 	b := newBench(t, nil)
 	deadURL, deadARN := b.queue("dead", nil)
 	policy := fmt.Sprintf(`{"deadLetterTargetArn":%q,"maxReceiveCount":"3"}`, deadARN)

@@ -106,6 +106,25 @@ func cannotRead(r *Ref, err error) error {
 	return fmt.Errorf("cannot read %q: %w", r.Name(), awsclient.Short(err))
 }
 
+// Read reads a whole object of at most limit bytes, and its own metadata.
+func (c *Client) Read(ctx context.Context, r Ref, limit int64) (content []byte, metadata map[string]string, err error) {
+	ctx, cancel := context.WithTimeout(ctx, awsclient.RequestTimeout)
+	defer cancel()
+	out, err := c.get(ctx, &r, 0, "")
+	if err != nil {
+		return nil, nil, cannotRead(&r, err)
+	}
+	defer out.Body.Close()
+	content, err = io.ReadAll(io.LimitReader(out.Body, limit+1))
+	if err == nil && int64(len(content)) > limit {
+		err = fmt.Errorf("it has more than %d bytes", limit)
+	}
+	if err != nil {
+		return nil, nil, cannotRead(&r, err)
+	}
+	return content, out.Metadata, nil
+}
+
 // get asks for an object from the byte offset on. ctx bounds the body too.
 func (c *Client) get(ctx context.Context, r *Ref, offset int64, etag string) (*awss3.GetObjectOutput, error) {
 	in := &awss3.GetObjectInput{Bucket: &r.Bucket, Key: &r.Key}

@@ -12,17 +12,20 @@ import (
 // [PREFIX/]AWSLogs/[ORGANIZATION/]ACCOUNT/CloudTrail/REGION/YYYY/MM/DD/FILE.
 const logFolder = "CloudTrail"
 
+// digestFolder is the folder beside it that holds its digests.
+const digestFolder = "CloudTrail-Digest"
+
 var (
 	accountName = regexp.MustCompile(`^[0-9]+$`)
 	// laneName finds account and region in the prefix of a region's folder.
-	laneName = regexp.MustCompile(`([0-9]+)/CloudTrail/([^/]+)/$`)
+	laneName = regexp.MustCompile(`([0-9]+)/(CloudTrail|CloudTrail-Digest)/([^/]+)/$`)
 	orgName  = regexp.MustCompile(`^o-[a-z0-9]+$`)
 )
 
 // discover returns the prefixes of the folders of regions ("…/CloudTrail/eu-west-1/")
 // below prefix, which may be the trail's own, or reach anywhere down to such a
-// folder. It lists one folder for each account, whatever the number of files.
-func (c *Client) discover(ctx context.Context, bucket, prefix string, wanted func(account, region string) bool) ([]string, error) {
+// folder; of logs, and of digests where digests is true. It lists one folder for each account, whatever the number of files.
+func (c *Client) discover(ctx context.Context, bucket, prefix string, digests bool, wanted func(account, region string) bool) ([]string, error) {
 	if prefix != "" && !strings.HasSuffix(prefix, "/") {
 		prefix += "/"
 	}
@@ -34,14 +37,15 @@ func (c *Client) discover(ctx context.Context, bucket, prefix string, wanted fun
 		}
 		return parts[len(parts)-1-i]
 	}
+	holds := func(name string) bool { return name == logFolder || digests && name == digestFolder }
 	switch {
-	case below(1) == logFolder && accountName.MatchString(below(2)): // a region's folder itself
+	case holds(below(1)) && accountName.MatchString(below(2)): // a region's folder itself
 		if !wanted(below(2), last) {
 			return nil, nil
 		}
 		return []string{prefix}, nil
-	case last == logFolder && accountName.MatchString(below(1)):
-		return c.descend(ctx, bucket, prefix, wanted, func(region string) string {
+	case holds(last) && accountName.MatchString(below(1)):
+		return c.descend(ctx, bucket, prefix, digests, wanted, func(region string) string {
 			if !wanted(below(1), region) {
 				return ""
 			}
@@ -51,10 +55,15 @@ func (c *Client) discover(ctx context.Context, bucket, prefix string, wanted fun
 		if !wanted(last, "") {
 			return nil, nil
 		}
-		return c.discover(ctx, bucket, prefix+logFolder+"/", wanted)
+		lanes, err := c.discover(ctx, bucket, prefix+logFolder+"/", digests, wanted)
+		if err != nil || !digests {
+			return lanes, err
+		}
+		more, err := c.discover(ctx, bucket, prefix+digestFolder+"/", digests, wanted)
+		return append(lanes, more...), err
 	}
 	inside := slices.Contains(parts, "AWSLogs")
-	return c.descend(ctx, bucket, prefix, wanted, func(name string) string {
+	return c.descend(ctx, bucket, prefix, digests, wanted, func(name string) string {
 		if name == "AWSLogs" || inside && (accountName.MatchString(name) || orgName.MatchString(name)) {
 			return prefix + name + "/"
 		}
@@ -63,7 +72,7 @@ func (c *Client) discover(ctx context.Context, bucket, prefix string, wanted fun
 }
 
 // descend discovers below the folders of prefix for which next returns a prefix.
-func (c *Client) descend(ctx context.Context, bucket, prefix string, wanted func(account, region string) bool, next func(name string) string) ([]string, error) {
+func (c *Client) descend(ctx context.Context, bucket, prefix string, digests bool, wanted func(account, region string) bool, next func(name string) string) ([]string, error) {
 	names, err := c.Folders(ctx, bucket, prefix)
 	if err != nil {
 		return nil, err
@@ -74,7 +83,7 @@ func (c *Client) descend(ctx context.Context, bucket, prefix string, wanted func
 		if p == "" {
 			continue
 		}
-		lanes, err := c.discover(ctx, bucket, p, wanted)
+		lanes, err := c.discover(ctx, bucket, p, digests, wanted)
 		if err != nil {
 			return nil, err
 		}

@@ -33,6 +33,9 @@ type FollowerConfig struct {
 	// by replication is late. The names of the files of that time are kept in mind
 	// and in the checkpoint.
 	Overlap time.Duration
+	// Digest makes an object of a digest file, which checks it when it is opened; nil
+	// leaves digests alone.
+	Digest func(ctx context.Context, r Ref) source.Object
 	// Now is the clock.
 	Now func() time.Time
 }
@@ -64,8 +67,8 @@ const (
 // of their delivery over all accounts and regions, because events of one region
 // that come days after the younger ones of another would be late. One round lists
 // each region's folder once, behind what is done; a thousand files more cost one
-// listing more. Digests and Insights lie in folders of their own, and are not
-// offered.
+// listing more. Insights lie in folders of their own, and are not offered; digests
+// are where the configuration has a use for them.
 //
 // Poll is for one goroutine; the other methods may be called meanwhile.
 type Follower struct {
@@ -105,6 +108,7 @@ func NewFollower(client *Client, cfg FollowerConfig) (*Follower, error) {
 			continue
 		}
 		f.lanes[prefix] = restore(prefix, s)
+		f.lanes[prefix].from = c.Start
 		f.known += len(s.Done)
 	}
 	return f, nil
@@ -129,7 +133,11 @@ func (f *Follower) Poll(ctx context.Context) ([]source.Object, error) {
 	var ready []source.Object
 	for len(ready) < maxBatch && len(f.round) > 0 && !f.full() {
 		l := f.round[0]
-		ready = append(ready, f.client.Object(ctx, f.take(l)))
+		object := f.client.Object
+		if l.digest {
+			object = f.cfg.Digest
+		}
+		ready = append(ready, object(ctx, f.take(l)))
 		var err error
 		if len(l.page) == 0 {
 			err = f.fill(ctx, l)
@@ -217,7 +225,7 @@ func (f *Follower) discover(ctx context.Context) error {
 	if len(f.round) > 0 || now.Before(f.discovered.Add(discoverEvery)) {
 		return nil
 	}
-	prefixes, err := f.client.discover(ctx, f.cfg.Bucket, f.cfg.Prefix, f.wanted)
+	prefixes, err := f.client.discover(ctx, f.cfg.Bucket, f.cfg.Prefix, f.cfg.Digest != nil, f.wanted)
 	if err != nil {
 		return err
 	}
@@ -225,7 +233,7 @@ func (f *Follower) discover(ctx context.Context) error {
 	defer f.mu.Unlock()
 	for _, p := range prefixes {
 		if f.lanes[p] == nil {
-			f.lanes[p] = &lane{prefix: p, low: startKey(p, f.cfg.Start), known: map[string]*track{}}
+			f.lanes[p] = &lane{prefix: p, digest: isDigest(p), from: f.cfg.Start, low: StartKey(p, f.cfg.Start), known: map[string]*track{}}
 			f.dirty = true
 		}
 	}
@@ -241,10 +249,10 @@ func (f *Follower) wanted(account, region string) bool {
 		(region == "" || len(f.cfg.Regions) == 0 || slices.Contains(f.cfg.Regions, region))
 }
 
-// wantedLane judges the prefix of a lane: …/ACCOUNT/CloudTrail/REGION/.
+// wantedLane judges the prefix of a lane: …/ACCOUNT/CloudTrail/REGION/, or of digests.
 func (f *Follower) wantedLane(prefix string) bool {
 	parts := laneName.FindStringSubmatch(prefix)
-	return parts != nil && f.wanted(parts[1], parts[2])
+	return parts != nil && f.wanted(parts[1], parts[3]) && (parts[2] == logFolder || f.cfg.Digest != nil)
 }
 
 // Done marks an object that Poll returned as done: it is not offered again.

@@ -16,6 +16,8 @@ import (
 // however many files the folder has.
 type lane struct {
 	prefix string
+	digest bool              // of digests, which are checked and hold no events
+	from   time.Time         // of digests: those of before are not checked
 	low    string            // every key up to it is done
 	known  map[string]*track // keys behind low that were offered
 	// Of the present round, the Poll's own:
@@ -39,16 +41,19 @@ const (
 	done
 )
 
-// startKey returns the key behind which the files of a lane begin that CloudTrail
+// StartKey returns the key behind which the files of a lane begin that CloudTrail
 // delivered at start or later: that of the day, and of the minute in a name that
 // has the folder's account and region.
-func startKey(prefix string, start time.Time) string {
+func StartKey(prefix string, start time.Time) string {
 	if start.IsZero() {
 		return prefix
 	}
 	start = start.UTC()
 	parts := strings.Split(strings.TrimSuffix(prefix, "/"), "/")
 	account, region := parts[len(parts)-3], parts[len(parts)-1]
+	if parts[len(parts)-2] != logFolder { // a trail's name stands before the time
+		return prefix + start.Format("2006/01/02/")
+	}
 	return prefix + start.Format("2006/01/02/") + account + "_CloudTrail_" + region + "_" + start.Format("20060102T1504Z")
 }
 
@@ -71,6 +76,9 @@ func (l *lane) head() time.Time { return stampOf(&l.page[0]) }
 func (l *lane) fresh(page []Ref, now time.Time) []Ref {
 	return slices.DeleteFunc(page, func(r Ref) bool {
 		t := l.known[r.Key]
+		if l.digest && stampOf(&r).Before(l.from) {
+			return true
+		}
 		return t != nil && (t.state != waiting || now.Before(t.failures.Next))
 	})
 }
@@ -91,9 +99,15 @@ func (l *lane) take() Ref {
 // advance moves low over what is done and older than the horizon, and forgets it.
 // It reports whether it moved. A file that appears behind its time, with a key
 // before others that are done, is still found while low has not passed it.
+//
+// Digests stand under the names of their trails, so that only their days are in
+// order: low stays two days behind.
 func (l *lane) advance(horizon time.Time) (moved bool) {
 	if len(l.known) == 0 {
 		return false
+	}
+	if l.digest {
+		horizon = horizon.Add(-48 * time.Hour)
 	}
 	keys := make([]string, 0, len(l.known))
 	for k := range l.known {
@@ -126,12 +140,18 @@ func (l *lane) stateOf() laneState {
 
 // restore makes a lane of what the checkpoint kept.
 func restore(prefix string, s laneState) *lane {
-	l := &lane{prefix: prefix, low: prefix + s.Low, known: make(map[string]*track, len(s.Done))}
+	l := &lane{prefix: prefix, digest: isDigest(prefix), low: prefix + s.Low, known: make(map[string]*track, len(s.Done))}
 	for _, name := range s.Done {
 		r := Ref{Key: prefix + name}
 		l.known[r.Key] = &track{state: done, stamp: stampOf(&r)}
 	}
 	return l
+}
+
+// isDigest tells a folder of digests by its prefix.
+func isDigest(prefix string) bool {
+	parts := laneName.FindStringSubmatch(prefix)
+	return parts != nil && parts[2] == digestFolder
 }
 
 // heads is a heap of lanes that have an object, the earliest delivered first.

@@ -63,13 +63,16 @@ func New(o Options) *Normalizer {
 const (
 	serviceKMS   = "kms.amazonaws.com"
 	serviceTrail = "cloudtrail.amazonaws.com"
+	// ServiceDigest is ours: the source of the events that say where a trail is not as
+	// its digests are (processor/source/digest).
+	ServiceDigest = "digest.keytrail"
 )
 
 // Wanted tells whether ev is one of the events that Keytrail is about: all of
-// KMS, and the CloudTrail calls that change what is recorded. Others are to be
-// counted as filtered.
+// KMS, the CloudTrail calls that change what is recorded, and the findings about a
+// trail's digests. Others are to be counted as filtered.
 func Wanted(ev *cloudtrail.Event) bool {
-	return ev.Source == serviceKMS || ev.Source == serviceTrail && trailChanges[ev.Name]
+	return ev.Source == serviceKMS || ev.Source == serviceTrail && trailChanges[ev.Name] || ev.Source == ServiceDigest
 }
 
 // Record fills rec from ev. Its strings are views into ev's buffer and into
@@ -147,7 +150,7 @@ func account(ev *cloudtrail.Event) string {
 // operations have no kind of identity.
 func eventName(ev *cloudtrail.Event) string {
 	switch {
-	case ev.Source == serviceTrail:
+	case ev.Source == serviceTrail, ev.Source == ServiceDigest:
 		return semconv.EventAWSCloudTrailTrailChange
 	case ev.Type == "AwsServiceEvent" && ev.Identity.Type == "":
 		return semconv.EventAWSKMSServiceEvent

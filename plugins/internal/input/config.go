@@ -44,6 +44,8 @@ type Config struct {
 	// Bucket and Prefix are the trail's; Overlap is s3.FollowerConfig's.
 	Bucket, Prefix string
 	Overlap        time.Duration
+	// VerifyDigests checks the trail against its digests.
+	VerifyDigests bool
 	// SQS is the queue, without its clock.
 	SQS sqs.Config
 	// LookupDelay and LookupAll are lookup.Config's.

@@ -8,6 +8,7 @@ import (
 	"keytrail/plugins/internal/logging"
 	"keytrail/processor/source"
 	"keytrail/processor/source/awsclient"
+	"keytrail/processor/source/digest"
 	"keytrail/processor/source/lookup"
 	"keytrail/processor/source/s3"
 	"keytrail/processor/source/sqs"
@@ -32,10 +33,15 @@ func newFeed(ctx context.Context, cfg Config, log *logging.Log) (feed, error) {
 	switch cfg.Source {
 	case SourceS3:
 		log.Printf(logging.Info, "reading %s in region %s %s", cfg.place(), aws.Region, cfg.describeStart())
-		return s3.NewFollower(s3.NewClient(aws), s3.FollowerConfig{
+		client := s3.NewClient(aws)
+		follow := s3.FollowerConfig{
 			Bucket: cfg.Bucket, Prefix: cfg.Prefix, Accounts: cfg.Accounts, Regions: cfg.Regions, Start: cfg.Start,
 			Checkpoint: cfg.Checkpoint, Overlap: cfg.Overlap, Now: time.Now,
-		})
+		}
+		if cfg.VerifyDigests {
+			follow.Digest = digest.NewVerifier(aws, client).Object
+		}
+		return s3.NewFollower(client, follow)
 	case SourceSQS:
 		queue := cfg.SQS
 		queue.Now = time.Now

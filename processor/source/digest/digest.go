@@ -30,6 +30,8 @@ import (
 	"fmt"
 	"slices"
 	"time"
+
+	"keytrail/schemas/normalize"
 )
 
 // Digest is what one digest file says.
@@ -162,7 +164,7 @@ const (
 )
 
 // EventSource is the eventSource of a Finding's event: it is ours, and none of AWS's.
-const EventSource = "digest.keytrail"
+const EventSource = normalize.ServiceDigest
 
 // Finding is something of a trail that is not as its digests say.
 type Finding struct {

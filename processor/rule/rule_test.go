@@ -136,6 +136,7 @@ var hits = []struct{ rule, what, event string }{
 	{"logging_stopped", "stopped the logging of arn:aws:cloudtrail:eu-central-1:111122223333:eventdatastore/x", event("cloudtrail", "StopEventDataStoreIngestion", `{"eventDataStore":"arn:aws:cloudtrail:eu-central-1:111122223333:eventdatastore/x"}`, "")},
 	{"trail_deleted", "deleted main", event("cloudtrail", "DeleteTrail", `{"name":"main"}`, "")},
 	{"trail_deleted", "deleted the trail", event("cloudtrail", "DeleteEventDataStore", `{}`, "")},
+	{"trail_tampered", "found that a log file of the trail is gone", strings.Replace(event("digest", "LogFileMissing", `{}`, ""), "digest.amazonaws.com", "digest.keytrail", 1)},
 }
 
 func TestHits(t *testing.T) {

@@ -53,7 +53,7 @@ var layers = []layer{
 	{"processor/source/awsclient", nil},
 	{"processor/source/awstest", nil},
 	{"processor/source/*", []string{"processor/source", "processor/source/*", "schemas/*"}},
-	{"processor/kafka", nil}, // it knows Kafka records, and nothing of what is in them
+	{"processor/kafka", []string{"processor/config/value"}}, // it knows Kafka records, and nothing of what is in them
 	{"processor/kafka/kafkatest", []string{"processor/kafka"}},
 	{"processor/generate", nil},
 	{"processor/internal/oracle", nil}, // the judge shares no code with the judged
@@ -63,7 +63,7 @@ var layers = []layer{
 	{"processor/sink", []string{"processor/config/value"}},
 	{"processor/sink/sinktest", []string{"processor/sink"}},
 	{"processor/sink/*", []string{"processor/config/value", "processor/sink", "schemas/otellog"}},
-	{"processor/config", []string{"processor/config/value", "processor/detect", "processor/sink", "processor/sink/*", "processor/telemetry", "schemas/*"}},
+	{"processor/config", []string{"processor/config/value", "processor/detect", "processor/kafka", "processor/sink", "processor/sink/*", "processor/telemetry", "schemas/*"}},
 
 	{"processor/scan", []string{"processor/count", "processor/detect", "processor/eventtime", "processor/rule", "processor/source", "schemas/*"}},
 	{"processor/stream", []string{"processor/count", "processor/dedup", "processor/detect", "processor/eventtime", "processor/kafka", "processor/rule",
@@ -74,8 +74,8 @@ var layers = []layer{
 	{"plugins/internal/chunk", nil},
 	{"plugins/internal/logging", nil},
 	{"plugins/internal/property", nil},
-	{"plugins/internal/flb", []string{"plugins/internal/logging"}},
-	{"plugins/internal/*", []string{"plugins/internal/*", "processor/*", "processor/source/*", "schemas/*"}},
+	{"plugins/internal/flb", []string{"plugins/internal/logging", "plugins/internal/property"}},
+	{"plugins/internal/*", []string{"plugins/internal/*", "processor/*", "processor/config/value", "processor/source/*", "schemas/*"}},
 	{"plugins/plugintest", nil}, // it drives the built plugins from outside
 	{"plugins/*", []string{"plugins/internal/*"}},
 
@@ -111,7 +111,7 @@ var (
 )
 
 // clients are the only packages that may import a Kafka client.
-var clients = []string{"processor/kafka", "processor/stream", "processor/internal/chaos", "plugins/internal/output"}
+var clients = []string{"processor/kafka", "processor/kafka/kafkatest", "processor/stream", "processor/internal/chaos", "plugins/internal/output"}
 
 // standardOnly are the packages that import the standard library and themselves,
 // in tests too.

@@ -5,7 +5,8 @@
 // plugins/internal/input, whose package comment says what is guaranteed.
 //
 // Its properties stand in properties.md, which is generated. A value that is not
-// understood stops Fluent Bit's start, and so does a property of another source.
+// understood stops Fluent Bit's start, and so does a property of another source; from
+// 5.1.1 a name that is not known does too.
 //
 // Fluent Bit calls an instance on a thread of its own, once a second. Its pause,
 // resume and exit calls name no instance, so they hold for all instances of the
@@ -33,9 +34,10 @@ const name = "in_kms"
 
 // instance is one input section of Fluent Bit's configuration.
 type instance struct {
-	in    *input.Input
-	log   *logging.Log
-	token unsafe.Pointer
+	in       *input.Input
+	log      *logging.Log
+	counters *flb.Counters
+	token    unsafe.Pointer
 }
 
 // instances are those that were initialized and not yet stopped.
@@ -55,7 +57,9 @@ func main() {} // never called; -buildmode=c-shared wants a main package
 //export FLBPluginRegister
 func FLBPluginRegister(def unsafe.Pointer) C.int {
 	return C.int(flb.Guard(global, "FLBPluginRegister", -1, func() int {
-		return flbinput.FLBPluginRegister(def, name, "CloudTrail events of AWS KMS use, from files, S3, SQS or LookupEvents")
+		code := flbinput.FLBPluginRegister(def, name, "CloudTrail events of AWS KMS use, from files, S3, SQS or LookupEvents")
+		flb.Describe(def, flb.Options(property.Specs(func(r *property.Reader) { _, _ = input.ParseConfig(r) })))
+		return code
 	}))
 }
 
@@ -78,7 +82,7 @@ func FLBPluginInit(plugin unsafe.Pointer) C.int {
 			return flbinput.FLB_ERROR
 		}
 		log.Printf(logging.Info, "reading with %s", properties.Summary())
-		i := &instance{in: in, log: log}
+		i := &instance{in: in, log: log, counters: flb.InputCounters(plugin, name, counters(in))}
 		i.token = flb.SetInputContext(plugin, i)
 		instances.mu.Lock()
 		instances.list = append(instances.list, i)
@@ -86,6 +90,17 @@ func FLBPluginInit(plugin unsafe.Pointer) C.int {
 		in.Start()
 		return flbinput.FLB_OK
 	}))
+}
+
+// counters are what an instance counts in Fluent Bit's metrics.
+func counters(in *input.Input) []flb.Counter {
+	return []flb.Counter{
+		{Name: "objects_total", Help: "Files read to their end.", Read: func() int64 { return in.Stats().Objects }},
+		{Name: "events_total", Help: "Events decoded.", Read: func() int64 { return in.Stats().Events }},
+		{Name: "filtered_total", Help: "Events of other services, not passed on.", Read: func() int64 { return in.Stats().Filtered }},
+		{Name: "handed_over_total", Help: "Events returned to Fluent Bit.", Read: func() int64 { return in.Stats().HandedOver }},
+		{Name: "bad_records_total", Help: "Records that were no events.", Read: func() int64 { return in.Stats().BadRecords }},
+	}
 }
 
 // FLBPluginInputCallbackCtx returns what waits, without waiting for more.
@@ -101,6 +116,7 @@ func FLBPluginInputCallbackCtx(context unsafe.Pointer, data *unsafe.Pointer, siz
 	}
 	return C.int(flb.Guard(i.log, "FLBPluginInputCallbackCtx", flbinput.FLB_ERROR, func() int {
 		give(i.in.Drain(), data, size)
+		i.counters.Update()
 		return flbinput.FLB_OK
 	}))
 }
@@ -116,6 +132,7 @@ func FLBPluginInputCallback(data *unsafe.Pointer, size *C.size_t) C.int {
 		var all []byte
 		each(func(i *instance) {
 			all = append(all, i.in.Drain()...)
+			i.counters.Update()
 			i.log.Emit()
 		})
 		give(all, data, size)
@@ -188,6 +205,7 @@ func FLBPluginExit() C.int {
 	for _, i := range list {
 		c := flb.Guard(i.log, "FLBPluginExit", flbinput.FLB_ERROR, func() int {
 			flb.ReleaseInputContext(i.token)
+			i.counters.Close()
 			if err := i.in.Stop(); err != nil {
 				flb.LogError(i.log, err)
 			}

@@ -4,16 +4,15 @@
 // nothing else: each guards, finds its instance and calls
 // plugins/internal/output, whose package comment says what is guaranteed.
 //
-// Properties (see output.Config): brokers, topic, dead_letter_topic,
-// flush_timeout, compression, client_id, event_key, max_message_bytes,
-// buffer_bytes. A value that is not understood stops Fluent Bit's start.
+// plugins/README.md lists the properties, from output.ParseConfig. A value that is not
+// understood stops Fluent Bit's start, and from 5.1.1 a name that is not known does.
 //
 // Fluent Bit calls a flush on its engine's only thread, where a slow Kafka
 // stops everything else, unless the output has workers: set workers to 1 or
 // more. Flushes of one instance may then run at the same time. Workers and
 // hot_reload together crash Fluent Bit 5.1.1 (it makes their thread pool twice).
 // Set retry_limit to no_limits: by default Fluent Bit drops a chunk at the
-// second failure.
+// second failure, and it tells no plugin what its limit is.
 package main
 
 // #include <stddef.h>
@@ -37,8 +36,9 @@ const name = "out_kms"
 // keeps contexts for ever, so that of an instance which has ended holds no more
 // than this.
 type instance struct {
-	out atomic.Pointer[output.Output] // nil after the exit
-	log *logging.Log
+	out      atomic.Pointer[output.Output] // nil after the exit
+	log      *logging.Log
+	counters *flb.Counters
 }
 
 // global logs what belongs to no instance.
@@ -52,7 +52,9 @@ func main() {} // never called; -buildmode=c-shared wants a main package
 //export FLBPluginRegister
 func FLBPluginRegister(def unsafe.Pointer) C.int {
 	return C.int(flb.Guard(global, "FLBPluginRegister", -1, func() int {
-		return flboutput.FLBPluginRegister(def, name, "AWS KMS use, normalized, to Kafka")
+		code := flboutput.FLBPluginRegister(def, name, "AWS KMS use, normalized, to Kafka")
+		flb.Describe(def, flb.Options(output.Properties()))
+		return code
 	}))
 }
 
@@ -75,11 +77,22 @@ func FLBPluginInit(plugin unsafe.Pointer) C.int {
 			return flboutput.FLB_ERROR
 		}
 		log.Printf(logging.Info, "delivering with %s", properties.Summary())
-		i := &instance{log: log}
+		i := &instance{log: log, counters: flb.OutputCounters(plugin, name, counters(out))}
 		i.out.Store(out)
 		flboutput.FLBPluginSetContext(plugin, i)
 		return flboutput.FLB_OK
 	}))
+}
+
+// counters are what an instance counts in Fluent Bit's metrics.
+func counters(out *output.Output) []flb.Counter {
+	return []flb.Counter{
+		{Name: "received_total", Help: "Events, and records that hold none.", Read: func() int64 { return out.Stats().Received }},
+		{Name: "delivered_total", Help: "Events that Kafka acknowledged.", Read: func() int64 { return out.Stats().Delivered }},
+		{Name: "dead_lettered_total", Help: "Dead letters that Kafka acknowledged.", Read: func() int64 { return out.Stats().DeadLettered }},
+		{Name: "filtered_total", Help: "Events that Keytrail is not about.", Read: func() int64 { return out.Stats().Filtered }},
+		{Name: "failed_total", Help: "Records that Kafka refused; a retry produces them again.", Read: func() int64 { return out.Stats().Failed }},
+	}
 }
 
 // FLBPluginFlushCtx delivers one chunk and returns FLB_OK or FLB_RETRY.
@@ -100,6 +113,7 @@ func FLBPluginFlushCtx(context, data unsafe.Pointer, size C.size_t, tag *C.char)
 		if data == nil || size == 0 {
 			return flboutput.FLB_OK
 		}
+		defer i.counters.Update()
 		return int(out.Flush(unsafe.Slice((*byte)(data), size), C.GoString(tag)))
 	}))
 }
@@ -116,6 +130,7 @@ func FLBPluginExitCtx(context unsafe.Pointer) C.int {
 	return C.int(flb.Guard(i.log, "FLBPluginExitCtx", flboutput.FLB_ERROR, func() int {
 		if out := i.out.Swap(nil); out != nil {
 			out.Close()
+			i.counters.Close()
 			i.log.Printf(logging.Info, "stopped: %v", out.Stats())
 		}
 		return flboutput.FLB_OK

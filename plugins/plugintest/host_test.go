@@ -52,7 +52,7 @@ func build() (b built, err error) {
 	if err != nil || len(sources) == 0 {
 		return b, fmt.Errorf("cannot find the host's sources: %w", err)
 	}
-	args := append([]string{"-std=c11", "-Wall", "-Wextra", "-Werror", "-O1", "-g", "-o", b.host}, sources...)
+	args := append([]string{"-std=c11", "-Wall", "-Wextra", "-Werror", "-O1", "-g", "-rdynamic", "-o", b.host}, sources...)
 	for _, c := range []*exec.Cmd{
 		exec.Command(cc, append(args, "-ldl", "-lpthread")...),
 		exec.Command("go", "build", "-trimpath", "-buildmode=c-shared", "-o", b.in, "keytrail/plugins/in_kms"),

@@ -20,6 +20,7 @@ import (
 
 	"keytrail/processor/config/value"
 	"keytrail/processor/detect"
+	"keytrail/processor/kafka"
 	"keytrail/processor/sink"
 	"keytrail/processor/sink/ndjson"
 	"keytrail/processor/sink/otlphttp"
@@ -63,7 +64,13 @@ type Kafka struct {
 	// SessionTimeout is after how long without a sign of life the other processes
 	// take over what one was working on.
 	SessionTimeout time.Duration `yaml:"session_timeout"`
+	// TLS and SASL secure the connections to Brokers.
+	TLS  kafka.TLS  `yaml:"tls"`
+	SASL kafka.SASL `yaml:"sasl"`
 }
+
+// Security returns how the connections are secured.
+func (k *Kafka) Security() kafka.Security { return kafka.Security{TLS: k.TLS, SASL: k.SASL} }
 
 // Partitions are the partition counts of the topics that are made.
 type Partitions struct {
@@ -240,6 +247,7 @@ func Default() *Config {
 			Brokers: []string{"127.0.0.1:9092"}, ClientID: "keytrail", Prefix: wire.DefaultPrefix,
 			Replication: 1, Partitions: Partitions{Events: 8, Partials: 8}, TransactionalID: "keytrail",
 			SessionTimeout: 45 * time.Second, // Kafka's own default (KIP-735)
+			SASL:           kafka.SASL{Mechanism: kafka.MechanismNone},
 		},
 		Stages: Stages(),
 		Decode: Decode{CompressedBytes: value.Size(limits.CompressedBytes), InflatedBytes: value.Size(limits.InflatedBytes), Ratio: limits.Ratio,

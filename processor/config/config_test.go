@@ -25,6 +25,7 @@ var environment = map[string]string{
 	"SCOPE":      "hunter2: [",
 	"EMPTY":      "",
 	"IDLE":       "hunter2",
+	"KAFKA_PASS": "hunter2 $${: #",
 	"BINARY":     "\xff\xfe",
 }
 

@@ -12,6 +12,7 @@ import (
 
 	"keytrail/processor/config/value"
 	"keytrail/processor/detect"
+	"keytrail/processor/kafka"
 	"keytrail/processor/sink/ndjson"
 )
 
@@ -98,6 +99,11 @@ func (k Kafka) validate(p *value.Problems) {
 	// each partition of events.
 	value.Between(p, "kafka.partitions.events", k.Partitions.Events, 1, 1024)
 	value.Between(p, "kafka.partitions.partials", k.Partitions.Partials, 1, 256)
+	security := k.Security()
+	nest(p, "kafka", security.Validate())
+	if k.Embedded && (k.TLS.Enabled || k.SASL.Mechanism != kafka.MechanismNone) {
+		p.Add("kafka.embedded", "true has no use for kafka.tls and kafka.sasl; leave them out")
+	}
 }
 
 func match(p *value.Problems, key, text string, want *regexp.Regexp) {

@@ -24,7 +24,9 @@ type Config struct {
 	// group counts as dead, and others take its partitions over: 6 s to 30 min by
 	// Kafka's defaults; 0 is DefaultSessionTimeout.
 	SessionTimeout time.Duration
-	Log            *slog.Logger
+	// Security is how connections are encrypted and who the client is.
+	Security Security
+	Log      *slog.Logger
 }
 
 // DefaultSessionTimeout is Kafka's own (KIP-735).
@@ -43,7 +45,7 @@ func (c *Config) Member(group string) []kgo.Opt {
 
 // Options returns the client options that every Keytrail client shares.
 func (c *Config) Options() []kgo.Opt {
-	return []kgo.Opt{
+	return append(c.Security.Options(),
 		kgo.SeedBrokers(c.Brokers...), kgo.ClientID(c.ClientID), kgo.WithLogger(clientLog{c.Log}),
 		// Where nothing is committed yet a group begins at the oldest record, and
 		// does so again when its offset has been deleted: nothing is skipped that
@@ -53,10 +55,10 @@ func (c *Config) Options() []kgo.Opt {
 		// A refused request, such as the first produce after the end of a transaction that
 		// the broker has not finished yet, is tried again once metadata has been asked for.
 		// With the client's default of 5 s between two such questions, that is a stall.
-		kgo.MetadataMinAge(100 * time.Millisecond),
+		kgo.MetadataMinAge(100*time.Millisecond),
 		// Memory of what is fetched and not polled yet: 32 MiB a client.
-		kgo.FetchMaxBytes(16 << 20), kgo.FetchMaxPartitionBytes(4 << 20),
-	}
+		kgo.FetchMaxBytes(16<<20), kgo.FetchMaxPartitionBytes(4<<20),
+	)
 }
 
 // clientLog passes the client's warnings on; its own chatter stays out.
@@ -87,8 +89,12 @@ type Topic struct {
 
 // EnsureTopics creates the topics that do not exist, with the given replication
 // factor, and returns the number of partitions of each. A topic that exists
-// keeps its partitions and settings. It waits until the cluster knows them all.
+// keeps its partitions and settings. It waits until the cluster knows them all, but
+// not when the brokers refuse the client or it refuses them (Security.Refused).
 func EnsureTopics(ctx context.Context, c Config, replication int16, topics []Topic) (map[string]int32, error) {
+	if err := c.Security.Load(); err != nil {
+		return nil, err
+	}
 	// New topics are asked for until they are there, and by default the client
 	// would answer from what it learned five seconds ago.
 	cl, err := kgo.NewClient(append(c.Options(), kgo.MetadataMinAge(50*time.Millisecond))...)
@@ -105,8 +111,13 @@ func EnsureTopics(ctx context.Context, c Config, replication int16, topics []Top
 	for wait := 100 * time.Millisecond; ; wait = min(2*wait, 2*time.Second) {
 		if counts, err := partitions(ctx, adm, names); err == nil && len(counts) == len(topics) {
 			return counts, nil
+		} else if err != nil && last != nil && ctx.Err() != nil {
+			// What ends because there is no more time says nothing that is new.
 		} else if err != nil {
-			last = fmt.Errorf("cannot list topics at %v: %w", c.Brokers, err)
+			last = fmt.Errorf("cannot list topics at %v: %w", c.Brokers, c.Security.Explain(err))
+			if c.Security.Refused(err) {
+				return nil, last
+			}
 		} else {
 			last = create(ctx, adm, replication, topics)
 		}

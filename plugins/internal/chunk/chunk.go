@@ -175,10 +175,10 @@ func header(b []byte) (group bool, bad string) {
 // fields are the values of the body's fields that a record may have its event
 // in, as msgpack, by rank, and the place.
 type fields struct {
-	key, event, log, message []byte
-	object                   []byte
-	index, offset            int64
-	placed                   int // how many of object, index and offset are there
+	key, event, log, message, payload []byte
+	object                            []byte
+	index, offset                     int64
+	placed                            int // how many of object, index and offset are there
 }
 
 // body finds the event. The order is: EventKey, in_kms's own field, the fields
@@ -205,6 +205,8 @@ func (w *Walker) body(b []byte, e *Entry) (bad string) {
 		name, value = "log", f.log
 	case f.message != nil:
 		name, value = "message", f.message
+	case f.payload != nil:
+		name, value = "payload", f.payload
 	}
 	e.JSON, err = w.text(value)
 	if err != nil {
@@ -256,6 +258,8 @@ func (f *fields) set(name, value []byte, eventKey string) {
 		f.log = value
 	case "message":
 		f.message = value
+	case "payload": // of the input kafka, text or, with its format json, a map
+		f.payload = value
 	case FieldObject:
 		f.object, _, err = msgp.ReadStringZC(value)
 		f.placed++

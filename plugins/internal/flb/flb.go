@@ -20,6 +20,7 @@ import (
 	"strings"
 
 	"keytrail/plugins/internal/logging"
+	"keytrail/plugins/internal/property"
 )
 
 // Guard runs body and returns its code, or failure when it panics, and emits
@@ -59,4 +60,16 @@ func LogError(log *logging.Log, err error) {
 	for _, line := range strings.Split(err.Error(), "\n") {
 		log.Printf(logging.Error, "%s", line)
 	}
+}
+
+// Option is a property that a plugin knows.
+type Option struct{ Name, Description, Default string }
+
+// Options are properties as Describe takes them.
+func Options(specs []property.Spec) []Option {
+	list := make([]Option, len(specs))
+	for i, s := range specs {
+		list[i] = Option{s.Name, s.Description(), s.Default}
+	}
+	return list
 }

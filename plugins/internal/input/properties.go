@@ -1,6 +1,9 @@
 package input
 
-import "slices"
+import (
+	"slices"
+	"strings"
+)
 
 // Property describes one property of in_kms, for people.
 type Property struct {
@@ -13,6 +16,21 @@ type Property struct {
 // Of tells whether a property belongs to a source.
 func (p *Property) Of(from string) bool {
 	return len(p.Sources) == 0 || slices.Contains(p.Sources, from)
+}
+
+// About says what a property is for, to which sources it belongs and how it may look.
+func About(name string) string {
+	for _, p := range Properties() {
+		if p.Name != name {
+			continue
+		}
+		of := ""
+		if len(p.Sources) > 0 {
+			of = "Of source " + strings.Join(p.Sources, ", ") + ": "
+		}
+		return of + p.What + " Such as `" + p.Example + "`."
+	}
+	return ""
 }
 
 // Properties returns all properties of in_kms, in the order in which a person reads
@@ -45,9 +63,9 @@ func Properties() []Property {
 		{"checkpoint", []string{SourceFile, SourceS3, SourceLookup}, "/var/lib/keytrail/in_kms.checkpoint", "The file that remembers what is done. Required for s3 and lookup; without it every file is read again after a restart."},
 		{"dead_letter", nil, "/var/lib/keytrail/deadletter.ndjson", "The file for records that are no events and objects that can not be read. Unset is the checkpoint's name and .deadletter.ndjson; required for sqs."},
 		{"filter", nil, "all", "kms passes the events of KMS and those that change a trail, all those of every service."},
-		{"poll_interval", nil, "30s", "The time between two looks for what is new. A queue is asked again at once, but after an error."},
+		{"poll_interval", nil, "30s", "The time between two looks for what is new. Unset it is a minute for s3 and lookup. A queue is asked again at once, but after an error."},
 		{"settle", nil, "2m", "The time from handing an object's last record to Fluent Bit until it counts as done. Keep it above twice the flush_timeout of out_kms."},
-		{"readers", nil, "8", "How many objects are read side by side."},
+		{"readers", nil, "8", "How many objects are read side by side. Unset it is 4 for s3, sqs and lookup."},
 		{"queue_records", nil, "100000", "How many records are read ahead."},
 		{"queue_bytes", nil, "256M", "How many bytes are read ahead."},
 		{"batch_bytes", nil, "4M", "How much one call of Fluent Bit's gets, once a second. It becomes one chunk, which an output must be able to deliver as a whole."},

@@ -3,10 +3,8 @@ package input
 import (
 	"bytes"
 	"flag"
-	"fmt"
 	"os"
 	"slices"
-	"strings"
 	"testing"
 
 	"keytrail/plugins/internal/property"
@@ -96,50 +94,13 @@ func TestPropertyTable(t *testing.T) {
 	}
 }
 
+// table is what property.Table makes of what ParseConfig asks for, with the source and
+// an example of each.
 func table(t *testing.T) []byte {
 	t.Helper()
-	defaults := map[string]map[string][]string{} // name, value, sources
-	for _, from := range []string{SourceFile, SourceS3, SourceSQS, SourceLookup} {
-		_, r, err := parse(minimal(from))
-		if err != nil {
-			t.Fatal(err)
-		}
-		for _, shown := range strings.Split(r.Summary(), " ") {
-			name, value, _ := strings.Cut(shown, "=")
-			if _, given := required(from)[name]; given {
-				value = ""
-			}
-			if defaults[name] == nil {
-				defaults[name] = map[string][]string{}
-			}
-			defaults[name][value] = append(defaults[name][value], from)
-		}
+	specs := property.Specs(func(r *property.Reader) { _, _ = ParseConfig(r) })
+	if len(specs) != len(Properties()) {
+		t.Errorf("ParseConfig asks for %d properties, and %d are described", len(specs), len(Properties()))
 	}
-	defaults["source"] = map[string][]string{SourceFile: nil}
-	var b bytes.Buffer
-	b.WriteString("| property | source | default | example | what it is |\n|---|---|---|---|---|\n")
-	for _, p := range Properties() {
-		of := strings.Join(p.Sources, ", ")
-		if of == "" {
-			of = "all"
-		}
-		fmt.Fprintf(&b, "| `%s` | %s | %s | `%s` | %s |\n", p.Name, of, defaultOf(defaults[p.Name]), p.Example, p.What)
-	}
-	return b.Bytes()
-}
-
-// defaultOf writes the values and, where they differ, whose they are.
-func defaultOf(values map[string][]string) string {
-	var parts []string
-	for value, sources := range values {
-		switch {
-		case value == "":
-			return "-"
-		case len(values) == 1:
-			return "`" + value + "`"
-		}
-		parts = append(parts, fmt.Sprintf("`%s` (%s)", value, strings.Join(sources, ", ")))
-	}
-	slices.Sort(parts)
-	return strings.Join(parts, ", ")
+	return []byte(property.Table(specs, About))
 }

@@ -1,6 +1,7 @@
 package output
 
 import (
+	"errors"
 	"fmt"
 	"net"
 	"regexp"
@@ -10,6 +11,8 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"keytrail/plugins/internal/property"
+	"keytrail/processor/config/value"
+	"keytrail/processor/kafka"
 	"keytrail/schemas/cloudtrail"
 	"keytrail/schemas/wire"
 )
@@ -25,9 +28,18 @@ type Config struct {
 	// (5 s unless set): at shutdown Fluent Bit waits no longer for a flush, and
 	// without workers a flush stops everything else in Fluent Bit meanwhile.
 	FlushTimeout time.Duration
-	// Compression is the codec of the produced batches: none, gzip, snappy, lz4
-	// or zstd.
+	// Format is what the value of a Kafka record holds: otlp_proto, the log record as
+	// protobuf, which Keytrail's stages read; otlp_json, the same as OTLP/JSON for
+	// other readers; raw, the event as CloudTrail wrote it, such as for kms.raw. The key
+	// is the call's id in each.
+	Format string
+	// Compression is the codec of the produced batches.
 	Compression string
+	// Acks says which replicas must have a record before it counts as delivered: all
+	// that are in sync, or the leader alone. With the leader alone a record is lost when
+	// the leader is lost right after it, and may repeat: the producer is idempotent only
+	// with all.
+	Acks string
 	// ClientID is the name that brokers log and count by.
 	ClientID string
 	// EventKey names the field of a Fluent Bit record that holds the event,
@@ -39,9 +51,21 @@ type Config struct {
 	// BufferBytes bounds the records that wait for Kafka's acknowledgement. A
 	// flush that finds the buffer full waits for room.
 	BufferBytes int
+	// Security is how connections are encrypted and who the producer is.
+	Security kafka.Security
 	// Limits bounds what one event may cost the decoder.
 	Limits cloudtrail.Limits
 }
+
+// The values of Config.Format and Config.Acks.
+const (
+	FormatProto = "otlp_proto"
+	FormatJSON  = "otlp_json"
+	FormatRaw   = "raw"
+
+	AcksAll    = "all"
+	AcksLeader = "leader"
+)
 
 // DefaultConfig returns the defaults; Brokers are missing. The arithmetic: a
 // log record is about three times its event (the event itself, its attributes
@@ -52,8 +76,9 @@ func DefaultConfig() Config {
 	topics := wire.DefaultTopics()
 	return Config{
 		Topic: topics.Events, DeadLetterTopic: topics.DeadLetter,
-		FlushTimeout: 4 * time.Second, Compression: "snappy", ClientID: "keytrail-out_kms",
+		FlushTimeout: 4 * time.Second, Format: FormatProto, Compression: "snappy", Acks: AcksAll, ClientID: "keytrail-out_kms",
 		MaxMessageBytes: 1_000_012, BufferBytes: 64 << 20,
+		Security: kafka.Security{SASL: kafka.SASL{Mechanism: kafka.MechanismNone}},
 	}
 }
 
@@ -76,12 +101,61 @@ func ParseConfig(r *property.Reader) (Config, error) {
 		r.Refuse("dead_letter_topic", c.DeadLetterTopic, "another topic than that of the events")
 	}
 	c.FlushTimeout = r.Duration("flush_timeout", c.FlushTimeout, 100*time.Millisecond, 30*time.Second)
+	c.Format = r.Choice("format", c.Format, FormatProto, FormatJSON, FormatRaw)
 	c.Compression = r.Choice("compression", c.Compression, "none", "gzip", "snappy", "lz4", "zstd")
+	c.Acks = r.Choice("acks", c.Acks, AcksAll, AcksLeader)
 	c.ClientID = r.Text("client_id", c.ClientID)
 	c.EventKey = r.Text("event_key", "")
 	c.MaxMessageBytes = r.Bytes("max_message_bytes", c.MaxMessageBytes, 16<<10, 64<<20)
 	c.BufferBytes = r.Bytes("buffer_bytes", c.BufferBytes, 1<<20, 4<<30)
+	c.Security = security(r)
 	return c, r.Err()
+}
+
+// Properties returns what ParseConfig reads.
+func Properties() []property.Spec {
+	return property.Specs(func(r *property.Reader) { _, _ = ParseConfig(r) })
+}
+
+// security reads how connections are secured. The names begin otherwise than the
+// settings of kafka.Security because Fluent Bit keeps tls and tls.* for itself.
+func security(r *property.Reader) (s kafka.Security) {
+	s.TLS.Enabled = r.Bool("kafka_tls", false)
+	s.TLS.CAFile = r.Text("kafka_tls_ca_file", "")
+	s.TLS.CertFile = r.Text("kafka_tls_cert_file", "")
+	s.TLS.KeyFile = r.Text("kafka_tls_key_file", "")
+	s.TLS.ServerName = r.Text("kafka_tls_server_name", "")
+	words := make([]string, 0, len(kafka.Mechanisms()))
+	for _, m := range kafka.Mechanisms() {
+		words = append(words, string(m))
+	}
+	s.SASL.Mechanism = kafka.Mechanism(r.Choice("sasl_mechanism", string(kafka.MechanismNone), words...))
+	s.SASL.Username = r.Text("sasl_username", "")
+	s.SASL.Password = value.NewSecret(r.Secret("sasl_password"))
+	s.SASL.PasswordFile = r.Text("sasl_password_file", "")
+	s.SASL.TokenFile = r.Text("sasl_token_file", "")
+	s.SASL.TokenURL = r.Text("sasl_token_url", "")
+	s.SASL.Scope = r.Text("sasl_scope", "")
+	var found value.Problems
+	errors.As(s.Validate(), &found)
+	for _, p := range found {
+		r.Complain(propertyName(p.Key), p.Text)
+	}
+	if found == nil {
+		if err := s.Load(); err != nil {
+			r.Fail(err)
+		}
+	}
+	return s
+}
+
+// propertyName is the property of a setting of kafka.Security.
+func propertyName(key string) string {
+	key = strings.Replace(key, "tls.enabled", "tls", 1)
+	if rest, ok := strings.CutPrefix(key, "tls"); ok {
+		return "kafka_tls" + strings.Replace(rest, ".", "_", 1)
+	}
+	return strings.Replace(key, ".", "_", 1)
 }
 
 // topicName is what Kafka takes for a topic's name.

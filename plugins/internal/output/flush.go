@@ -50,8 +50,24 @@ func newWorker(cfg *Config) *worker {
 		walker:  chunk.Walker{EventKey: cfg.EventKey},
 		decoder: cloudtrail.NewDecoder(cfg.Limits),
 		reader:  cloudtrail.NewReader(nil, "", cfg.Limits),
-		norm:    normalize.New(normalize.Options{Direct: true}),
+		norm:    newNormalizer(cfg),
 	}
+}
+
+// newNormalizer returns one that makes what the format needs and no more.
+func newNormalizer(cfg *Config) *normalize.Normalizer {
+	return normalize.New(normalize.Options{Direct: cfg.Format == FormatProto, OmitBody: cfg.Format == FormatRaw})
+}
+
+// encode appends what the Kafka record of an event holds.
+func (c *Config) encode(dst []byte, ev *cloudtrail.Event, rec *otellog.Record) []byte {
+	switch c.Format {
+	case FormatJSON:
+		return otellog.AppendJSON(dst, rec)
+	case FormatRaw:
+		return append(dst, ev.Raw...)
+	}
+	return otellog.AppendRequest(dst, rec)
 }
 
 // flush is the way of one chunk through one call of Flush.
@@ -75,7 +91,7 @@ func (f *flush) record() (err error) {
 		if p := recover(); p != nil {
 			f.o.log.Printf(logging.Error, "the decoder panicked on a record, which goes to %q; please report it: %v", f.o.cfg.DeadLetterTopic, p)
 			detail := fmt.Sprintf("panic: %v at %s", p, clip(debug.Stack(), 4096))
-			f.w.decoder, f.w.norm = cloudtrail.NewDecoder(f.o.cfg.Limits), normalize.New(normalize.Options{Direct: true})
+			f.w.decoder, f.w.norm = cloudtrail.NewDecoder(f.o.cfg.Limits), newNormalizer(&f.o.cfg)
 			f.w.reader = cloudtrail.NewReader(nil, "", f.o.cfg.Limits)
 			f.unit = f.a.unit // what panicked is the next unit, and the last
 			err = f.bad(reasonPanic, detail, f.entry.JSON)
@@ -149,11 +165,11 @@ func (f *flush) event(ev *cloudtrail.Event) error {
 		f.a.unit = f.unit
 		return nil
 	}
-	value := otellog.AppendRequest(*values.Get().(*[]byte), rec)
+	value := f.o.cfg.encode(*values.Get().(*[]byte), ev, rec)
 	if len(value) > f.o.cfg.MaxMessageBytes-recordCost {
 		return f.letter(wire.DeadLetter{
 			Stage: stage, Reason: string(cloudtrail.ReasonRecordSize), Object: ev.Object, Index: ev.Index, Offset: ev.Offset,
-			Detail: fmt.Sprintf("the log record has %d bytes, and max_message_bytes is %d", len(value), f.o.cfg.MaxMessageBytes),
+			Detail: fmt.Sprintf("its Kafka record has %d bytes, and max_message_bytes is %d", len(value), f.o.cfg.MaxMessageBytes),
 			Time:   f.observed.UnixNano(), Raw: ev.Raw,
 		})
 	}

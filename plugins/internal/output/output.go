@@ -4,7 +4,7 @@
 // no C; the exported functions around it stand in plugins/out_kms.
 //
 // Guarantees. A flush returns OK only when Kafka has acknowledged, on all
-// in-sync replicas, everything that the chunk held: the log records in Topic,
+// in-sync replicas (see Config.Acks), everything that the chunk held: the log records in Topic,
 // and what could not become one in DeadLetterTopic, with its bytes, place and
 // reason. It never returns Error, which would make Fluent Bit drop the chunk.
 // Within one process a record is produced once, by an idempotent producer, even
@@ -89,7 +89,7 @@ type Output struct {
 func New(cfg Config, log *logging.Log) (*Output, error) {
 	o := &Output{cfg: cfg, log: log, room: semaphore.NewWeighted(int64(cfg.BufferBytes))}
 	o.workers.New = func() any { return newWorker(&o.cfg) }
-	client, err := kgo.NewClient(
+	opts := append(cfg.Security.Options(),
 		kgo.SeedBrokers(cfg.Brokers...),
 		kgo.ClientID(cfg.ClientID),
 		kgo.ProducerBatchCompression(codecs[cfg.Compression]),
@@ -103,6 +103,10 @@ func New(cfg Config, log *logging.Log) (*Output, error) {
 		kgo.MaxBufferedRecords(cfg.BufferBytes/recordCost+1),
 		kgo.WithHooks(connectHook{o}),
 	)
+	if cfg.Acks == AcksLeader {
+		opts = append(opts, kgo.RequiredAcks(kgo.LeaderAck()), kgo.DisableIdempotentWrite())
+	}
+	client, err := kgo.NewClient(opts...)
 	if err != nil {
 		return nil, fmt.Errorf("cannot make a Kafka client: %w", err)
 	}
@@ -167,7 +171,7 @@ func (o *Output) warn(pending int, err error) {
 	case errors.Is(err, context.DeadlineExceeded):
 		err = fmt.Errorf("%d records are not acknowledged after %v", pending, o.cfg.FlushTimeout)
 		if why := o.brokerErr.Load(); why != nil {
-			hint = fmt.Sprintf("; the last connection failed: %v", *why)
+			hint = fmt.Sprintf("; the last connection failed: %v", o.cfg.Security.Explain(*why))
 		}
 	case errors.Is(err, kerr.UnknownTopicOrPartition):
 		hint = fmt.Sprintf("; create the topics %q and %q", o.cfg.Topic, o.cfg.DeadLetterTopic)

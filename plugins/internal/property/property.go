@@ -3,8 +3,9 @@
 // property, the value and what is allowed.
 //
 // Limits. Fluent Bit gives a plugin the value of a name it asks for and no list
-// of the names that were written, so a misspelled name can not be refused; a
-// Reader's Summary, logged at the start, shows what took effect. An empty value
+// of the names that were written. From 5.1.1 it refuses misspelled names itself, by
+// the list that Specs makes; with an older one they are ignored, and a Reader's
+// Summary, logged at the start, shows what took effect. An empty value
 // and an absent property are the same. Names that Fluent Bit's core consumes
 // itself never reach a plugin and must not be used: see Reserved.
 //
@@ -14,7 +15,6 @@ package property
 import (
 	"errors"
 	"fmt"
-	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -25,7 +25,7 @@ import (
 type Reader struct {
 	get   func(name string) string
 	errs  []error
-	names []string
+	specs []Spec
 	shown []string
 }
 
@@ -41,19 +41,26 @@ func (r *Reader) Err() error { return errors.Join(r.errs...) }
 func (r *Reader) Summary() string { return strings.Join(r.shown, " ") }
 
 // Names returns the names read so far, in order.
-func (r *Reader) Names() []string { return slices.Clone(r.names) }
+func (r *Reader) Names() []string {
+	list := make([]string, len(r.specs))
+	for i, s := range r.specs {
+		list[i] = s.Name
+	}
+	return list
+}
 
 // Has tells whether a property has a value, without reading it.
 func (r *Reader) Has(name string) bool { return strings.TrimSpace(r.get(name)) != "" }
 
-// value returns the trimmed value of name, or def where there is none.
-func (r *Reader) value(name, def string) string {
-	r.names = append(r.names, name)
-	v := strings.TrimSpace(r.get(name))
+// value returns the trimmed value of the property, or its default where there is
+// none.
+func (r *Reader) value(spec Spec) string {
+	r.specs = append(r.specs, spec)
+	v := strings.TrimSpace(r.get(spec.Name))
 	if v == "" {
-		v = def
+		v = spec.Default
 	}
-	r.shown = append(r.shown, name+"="+v)
+	r.shown = append(r.shown, spec.Name+"="+v)
 	return v
 }
 
@@ -62,12 +69,32 @@ func (r *Reader) Refuse(name, value, allowed string) {
 	r.errs = append(r.errs, fmt.Errorf("cannot use property %q with value %q: allowed is %s", name, value, allowed))
 }
 
+// Complain notes what is wrong with the property name, apart from one value.
+func (r *Reader) Complain(name, text string) {
+	r.Fail(fmt.Errorf("cannot use property %q: %s", name, text))
+}
+
+// Fail notes an error that is about several properties, or about what they name.
+func (r *Reader) Fail(err error) { r.errs = append(r.errs, err) }
+
 // Text reads a property that may hold anything.
-func (r *Reader) Text(name, def string) string { return r.value(name, def) }
+func (r *Reader) Text(name, def string) string {
+	return r.value(Spec{Name: name, Default: def, Allowed: "text"})
+}
+
+// Secret reads a property that no log may show. Fluent Bit itself puts environment
+// variables into values: ${NAME}.
+func (r *Reader) Secret(name string) string {
+	v := r.value(Spec{Name: name, Allowed: "text, as ${NAME} from the environment"})
+	if v != "" {
+		r.shown[len(r.shown)-1] = name + "=[redacted]"
+	}
+	return v
+}
 
 // Required reads a property that must be set; what says what it should hold.
 func (r *Reader) Required(name, what string) string {
-	v := r.value(name, "")
+	v := r.value(Spec{Name: name, Required: true, Allowed: what})
 	if v == "" {
 		r.errs = append(r.errs, fmt.Errorf("property %q is missing: set it to %s", name, what))
 	}
@@ -76,7 +103,7 @@ func (r *Reader) Required(name, what string) string {
 
 // Choice reads a property that must be one of the allowed words, in any case.
 func (r *Reader) Choice(name, def string, allowed ...string) string {
-	v := r.value(name, def)
+	v := r.value(Spec{Name: name, Default: def, Allowed: strings.Join(allowed, " or "), Choices: allowed})
 	for _, a := range allowed {
 		if strings.EqualFold(v, a) {
 			return a
@@ -92,7 +119,7 @@ func (r *Reader) Bool(name string, def bool) bool {
 	if def {
 		word = "on"
 	}
-	v := r.value(name, word)
+	v := r.value(Spec{Name: name, Default: word, Allowed: "on or off"})
 	switch strings.ToLower(v) {
 	case "on", "true", "yes", "1":
 		return true
@@ -106,13 +133,14 @@ func (r *Reader) Bool(name string, def bool) bool {
 // Duration reads a time span between low and high: a number of seconds, or a
 // number with a unit as Go writes it (250ms, 10s, 5m, 1h30m).
 func (r *Reader) Duration(name string, def, low, high time.Duration) time.Duration {
-	v := r.value(name, def.String())
+	allowed := fmt.Sprintf("a time such as 10s, from %v to %v", low, high)
+	v := r.value(Spec{Name: name, Default: def.String(), Allowed: allowed})
 	d, err := time.ParseDuration(v)
 	if sec, serr := strconv.ParseUint(v, 10, 31); serr == nil {
 		d, err = time.Duration(sec)*time.Second, nil
 	}
 	if err != nil || d < low || d > high {
-		r.Refuse(name, v, fmt.Sprintf("a time such as 10s, from %v to %v", low, high))
+		r.Refuse(name, v, allowed)
 		return def
 	}
 	return d
@@ -120,10 +148,11 @@ func (r *Reader) Duration(name string, def, low, high time.Duration) time.Durati
 
 // Int reads a whole number between low and high.
 func (r *Reader) Int(name string, def, low, high int) int {
-	v := r.value(name, strconv.Itoa(def))
+	allowed := fmt.Sprintf("a whole number from %d to %d", low, high)
+	v := r.value(Spec{Name: name, Default: strconv.Itoa(def), Allowed: allowed})
 	n, err := strconv.Atoi(v)
 	if err != nil || n < low || n > high {
-		r.Refuse(name, v, fmt.Sprintf("a whole number from %d to %d", low, high))
+		r.Refuse(name, v, allowed)
 		return def
 	}
 	return n
@@ -139,7 +168,8 @@ var units = []struct {
 
 // Bytes reads a number of bytes between low and high: 1048576, 1024K, 1M, 1MiB.
 func (r *Reader) Bytes(name string, def, low, high int) int {
-	v := r.value(name, formatBytes(def))
+	allowed := fmt.Sprintf("a size such as 16M, from %s to %s", formatBytes(low), formatBytes(high))
+	v := r.value(Spec{Name: name, Default: formatBytes(def), Allowed: allowed})
 	digits := strings.TrimRight(strings.ToUpper(v), "BIKMG ")
 	unit := strings.TrimSpace(strings.ToUpper(v)[len(digits):])
 	n, err := strconv.Atoi(digits)
@@ -150,7 +180,7 @@ func (r *Reader) Bytes(name string, def, low, high int) int {
 		}
 	}
 	if err != nil || factor == 0 || n < 0 || n > high/factor || n*factor < low {
-		r.Refuse(name, v, fmt.Sprintf("a size such as 16M, from %s to %s", formatBytes(low), formatBytes(high)))
+		r.Refuse(name, v, allowed)
 		return def
 	}
 	return n * factor

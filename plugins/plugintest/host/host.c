@@ -37,8 +37,6 @@ static const char *get_property(const char *key, void *instance)
 	return NULL;
 }
 
-static void *no_metrics(void *instance) { (void)instance; return NULL; }
-
 static void log_print(int level, const char *file, int line, const char *format, ...)
 {
 	static pthread_mutex_t mu = PTHREAD_MUTEX_INITIALIZER;
@@ -59,8 +57,8 @@ static int log_check(void *instance, int level) { (void)instance; return level <
 const struct api host_api = {
 	.output_get_property = get_property,
 	.input_get_property = get_property,
-	.output_get_cmt_instance = no_metrics,
-	.input_get_cmt_instance = no_metrics,
+	.output_get_cmt_instance = metrics_of,
+	.input_get_cmt_instance = metrics_of,
 	.log_print = log_print,
 	.input_log_check = log_check,
 	.output_log_check = log_check,
@@ -92,6 +90,64 @@ void init(struct instance *ins, const char *name, void *context)
 	}
 }
 
+static struct plugin_def *def;
+
+/* check_options holds the list of properties to what Fluent Bit expects of one, and
+ * ends the process with status 3, as Fluent Bit does, when a property is not in it. */
+static void check_options(const struct config_map *map)
+{
+	const struct config_map *o;
+
+	if (map == NULL)
+		fail("Register left no list of properties");
+	for (o = map; o->name != NULL; o++)
+		if (o->type != 0 || o->flags != 0 || o->set_property != 0 || o->desc == NULL || *o->desc == '\0')
+			fail("property %s is described wrongly", o->name);
+	for (int i = 0; i < opts.ninstances; i++)
+		for (int k = 0; k < opts.instances[i].nprops; k++) {
+			const char *prop = opts.instances[i].props[k];
+			size_t n = (size_t)(strchr(prop, '=') - prop);
+			for (o = map; o->name != NULL; o++)
+				if (strlen(o->name) == n && strncasecmp(o->name, prop, n) == 0)
+					break;
+			if (o->name == NULL) {
+				printf("unknown property %s\n", prop);
+				exit(3);
+			}
+		}
+}
+
+static void do_register(int reload)
+{
+	int (*pre_register)(int) = symbol("FLBPluginPreRegister");
+	int (*registration)(struct plugin_def *) = symbol("FLBPluginRegister");
+	const size_t size = opts.old_def ? offsetof(struct plugin_def, config_map) : sizeof *def;
+
+	if ((def = calloc(1, size)) == NULL)
+		fail("no memory");
+	if (pre_register != NULL && pre_register(reload) == -1)
+		fail("PreRegister refuses");
+	if (registration == NULL)
+		fail("no FLBPluginRegister");
+	if (registration(def) == -1)
+		fail("Register refuses");
+	if (def->proxy != PROXY_GO || def->flags != 0 || def->name == NULL || def->description == NULL)
+		fail("Register filled the definition wrongly: proxy %d, flags %d", def->proxy, def->flags);
+	if (!opts.old_def)
+		check_options(def->config_map);
+	printf("registered %s type %d\n", def->name, def->type);
+}
+
+static void unregister(struct plugin_def *d)
+{
+	void (*f)(struct plugin_def *) = symbol("FLBPluginUnregister");
+	if (f != NULL)
+		f(d);
+	free(d);
+}
+
+void reregister(void) { do_register(1); }
+
 static long number(const char *flag, const char *text)
 {
 	char *end;
@@ -108,12 +164,15 @@ static void parse(int argc, char **argv)
 	if (argc < 2)
 		fail("usage: host PLUGIN.so [--prop KEY=VALUE ...] [--log-level N]\n"
 		     "  input:  [--calls N] [--records N] [--tick-ms N] [--pause-after N] [--ring-ms N] [--old-core] [--out FILE] [--instance ...]\n"
-		     "  output: [--in FILE ...] [--threads N] [--flushes N] [--hostile]");
+		     "  output: [--in FILE ...] [--threads N] [--flushes N] [--hostile] [--serve] [--instance ...]\n"
+		     "  both:   [--old-def] [--reloads N]");
 	opts.so = argv[1];
 	opts.ninstances = 1;
 	for (int i = 2; i < argc; i++) {
 		const char *flag = argv[i];
 		if (strcmp(flag, "--hostile") == 0) { opts.hostile = 1; continue; }
+		if (strcmp(flag, "--serve") == 0) { opts.serve = 1; continue; }
+		if (strcmp(flag, "--old-def") == 0) { opts.old_def = 1; continue; }
 		if (strcmp(flag, "--old-core") == 0) { opts.old_core = 1; continue; }
 		if (strcmp(flag, "--instance") == 0) {
 			if (opts.ninstances == MAX_INSTANCES)
@@ -141,6 +200,7 @@ static void parse(int argc, char **argv)
 		else if (strcmp(flag, "--ring-ms") == 0) opts.ring_ms = number(flag, value);
 		else if (strcmp(flag, "--threads") == 0) opts.threads = number(flag, value);
 		else if (strcmp(flag, "--flushes") == 0) opts.flushes = number(flag, value);
+		else if (strcmp(flag, "--reloads") == 0) opts.reloads = number(flag, value);
 		else if (strcmp(flag, "--log-level") == 0) opts.log_level = (int)number(flag, value);
 		else fail("unknown flag %s", flag);
 	}
@@ -148,9 +208,6 @@ static void parse(int argc, char **argv)
 
 int main(int argc, char **argv)
 {
-	int (*pre_register)(int), (*do_register)(struct plugin_def *);
-	void (*unregister)(struct plugin_def *);
-	struct plugin_def *def = calloc(1, sizeof *def);
 	const char *base;
 
 	parse(argc, argv);
@@ -159,23 +216,17 @@ int main(int argc, char **argv)
 		fail("%s: Fluent Bit takes the prefix flb- for a plugin in C", opts.so);
 	if ((library = dlopen(opts.so, RTLD_LAZY)) == NULL)
 		fail("%s", dlerror());
-	if ((pre_register = symbol("FLBPluginPreRegister")) != NULL && pre_register(0) == -1)
-		fail("PreRegister refuses");
-	if ((do_register = symbol("FLBPluginRegister")) == NULL)
-		fail("no FLBPluginRegister");
-	if (do_register(def) == -1)
-		fail("Register refuses");
-	if (def->proxy != PROXY_GO || def->flags != 0 || def->config_map != NULL || def->name == NULL || def->description == NULL)
-		fail("Register filled the definition wrongly: proxy %d, flags %d", def->proxy, def->flags);
-	printf("registered %s type %d\n", def->name, def->type);
-	switch (def->type) {
-	case KIND_INPUT: drive_input(def->name); break;
-	case KIND_OUTPUT: drive_output(def->name); break;
-	default: fail("unknown type %d", def->type);
+	do_register(0);
+	for (long life = 0; life <= opts.reloads; life++) {
+		struct plugin_def *old = def; /* a reload registers another */
+		switch (def->type) {
+		case KIND_INPUT: drive_input(def->name, life < opts.reloads); break;
+		case KIND_OUTPUT: drive_output(def->name, life < opts.reloads); break;
+		default: fail("unknown type %d", def->type);
+		}
+		unregister(old);
 	}
-	if ((unregister = symbol("FLBPluginUnregister")) != NULL)
-		unregister(def);
-	free(def);
+	dlclose(library); /* Go's libraries stay all the same */
 	puts("end");
 	return 0;
 }

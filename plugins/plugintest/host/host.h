@@ -26,7 +26,20 @@ struct plugin_def {
 	char *name;        /* allocated by the plugin, freed at Unregister */
 	char *description;
 	int event_type;
-	void *config_map;
+	struct config_map *config_map; /* not in --old-def: those of Fluent Bit before 5.1.1 end here */
+};
+
+/* A property that the plugin knows; a list of them ends with a name of NULL. */
+struct config_map {
+	int type; /* 0: text */
+	char *name;
+	char *def_value;
+	int flags;
+	int set_property;
+	uintptr_t offset;
+	char *desc;
+	void *value[5];
+	void *head[2];
 };
 
 /* The functions that Fluent Bit offers to plugins. The order is the ABI. */
@@ -85,11 +98,14 @@ struct options {
 	long pause_after; /* pause for a while once as many records were returned; 0: never */
 	long ring_ms;  /* what was returned stays in memory so long before it is written to "out" */
 	int old_core;  /* use the callbacks without a context */
+	int old_def;   /* register with a definition that ends before config_map */
+	long reloads;  /* hot reloads: the whole life again, as often */
 	/* output */
 	const char *chunks[MAX_CHUNKS];
 	int nchunks;
 	long threads, flushes;
 	int hostile;
+	int serve; /* flush what comes on standard input: see serve() */
 };
 
 extern struct options opts;
@@ -105,8 +121,19 @@ void *symbol(const char *name);
  * 3 when the plugin refuses. */
 void init(struct instance *ins, const char *name, void *context);
 
-void drive_input(const char *name);
-void drive_output(const char *name);
+/* One life of all instances, from Init to Exit. reload tells whether another follows:
+ * the plugin is then registered again before this one's exits, as Fluent Bit does. */
+void drive_input(const char *name, int reload);
+void drive_output(const char *name, int reload);
+
+/* reregister calls PreRegister(1) and Register with a new definition. */
+void reregister(void);
+
+/* metrics.c: what Fluent Bit exports of cmetrics. metrics_of returns an instance's
+ * context and metrics_end prints its counters and frees them; a plugin that counts
+ * after that fails the host. */
+void *metrics_of(void *instance);
+void metrics_end(const struct instance *ins);
 
 /* msgpack_end returns the end of the value at p, NULL when it is cut or none. */
 const uint8_t *msgpack_end(const uint8_t *p, const uint8_t *end, int depth);

@@ -10,7 +10,8 @@
 enum { COLL_FD = 0x5eed };
 
 static const char *plugin_name;
-static pthread_barrier_t initialized, finished;
+static int reloading;
+static pthread_barrier_t initialized, finished, registered;
 
 /* What callbacks returned stands here before it is written, as in the ring buffer in
  * front of Fluent Bit's storage: when the host is killed, it is lost. */
@@ -112,7 +113,7 @@ static void *run(void *arg)
 	int (*pre_run)(int) = symbol("FLBPluginInputPreRun");
 	void (*pre_exit)(int) = symbol("FLBPluginInputPreExit");
 	int (*plugin_exit)(void) = symbol("FLBPluginExit");
-	FILE *out = ins->out ? fopen(ins->out, "wb") : NULL;
+	FILE *out = ins->out ? fopen(ins->out, reloading > 1 ? "ab" : "wb") : NULL;
 	struct ring *ring = calloc(1, sizeof *ring);
 	long records = 0, calls = 0;
 	int paused = 0;
@@ -122,6 +123,7 @@ static void *run(void *arg)
 
 	if (ins->out != NULL && out == NULL)
 		fail("cannot open %s", ins->out);
+	memset(&ins->in_ctx, 0, sizeof ins->in_ctx);
 	ins->in_ctx.coll_fd = COLL_FD;
 	ins->in_ctx.proxy = ins;
 	init(ins, plugin_name, &ins->in_ctx);
@@ -145,13 +147,15 @@ static void *run(void *arg)
 	}
 	if (opts.pause_after > 0 && !paused)
 		fail("there was no pause: %ld records are less than %ld", records, opts.pause_after);
-	/* All end together, as when Fluent Bit stops: pause, then the exits. */
-	pthread_barrier_wait(&finished);
+	/* All end together, as when Fluent Bit stops or reloads: pause, then the exits. */
+	if (pthread_barrier_wait(&finished) == PTHREAD_BARRIER_SERIAL_THREAD && reloading & 1)
+		reregister();
+	pthread_barrier_wait(&registered);
 	call("FLBPluginInputPause");
 	if (collect(ins, ring, out) != 0)
 		fail("records after the last pause: Fluent Bit would lose them");
 	if (pre_exit != NULL)
-		pre_exit(0);
+		pre_exit(reloading & 1);
 	call("FLBPluginInputResume"); /* must not undo the exit */
 	if (collect(ins, ring, out) != 0)
 		fail("records after PreExit: Fluent Bit would lose them");
@@ -165,20 +169,28 @@ static void *run(void *arg)
 			fail("cannot write %s", ins->out);
 	}
 	free(ring);
+	pthread_barrier_wait(&finished); /* the first exit may end all instances: only then are they freed */
+	metrics_end(ins);
 	printf("instance %td calls %ld records %ld\n", ins - opts.instances, calls, records);
 	return NULL;
 }
 
-void drive_input(const char *name)
+void drive_input(const char *name, int reload)
 {
+	static int lives;
 	pthread_t threads[MAX_INSTANCES];
 
 	plugin_name = name;
+	reloading = (lives++ > 0 ? 2 : 0) | reload; /* bit 0: another life follows, bit 1: one came before */
 	pthread_barrier_init(&initialized, NULL, (unsigned)opts.ninstances);
 	pthread_barrier_init(&finished, NULL, (unsigned)opts.ninstances);
+	pthread_barrier_init(&registered, NULL, (unsigned)opts.ninstances);
 	for (int i = 0; i < opts.ninstances; i++)
 		if (pthread_create(&threads[i], NULL, run, &opts.instances[i]) != 0)
 			fail("no thread");
 	for (int i = 0; i < opts.ninstances; i++)
 		pthread_join(threads[i], NULL);
+	pthread_barrier_destroy(&initialized);
+	pthread_barrier_destroy(&finished);
+	pthread_barrier_destroy(&registered);
 }

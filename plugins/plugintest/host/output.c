@@ -9,12 +9,10 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-static struct instance *const ins = &opts.instances[0];
-
 /* flush hands a copy of data over and returns the plugin's code. The copy ends
  * at a page that can not be read, can itself not be written, and is gone when
  * the flush is over. */
-static int flush(const void *data, size_t size)
+static int flush(struct instance *ins, const void *data, size_t size)
 {
 	int (*flush_ctx)(void *, const void *, size_t, char *) = symbol("FLBPluginFlushCtx");
 	int (*plain)(const void *, size_t, char *) = symbol("FLBPluginFlush");
@@ -75,7 +73,7 @@ static void *work(void *arg)
 			int tries = 0, code;
 			if ((i + round) % opts.threads != self)
 				continue;
-			while ((code = flush(chunks[i].data, chunks[i].size)) == FLB_RETRY && ++tries < 100)
+			while ((code = flush(&opts.instances[(i + round) % opts.ninstances], chunks[i].data, chunks[i].size)) == FLB_RETRY && ++tries < 100)
 				;
 			printf("flush %s code %d retries %d\n", opts.chunks[i], code, tries);
 		}
@@ -112,25 +110,55 @@ static void *hostile(void *arg)
 	if (nested == NULL)
 		fail("no memory");
 	for (size_t i = 0; i < sizeof small / sizeof *small; i++, flushed++)
-		retried += flush(small[i].bytes, small[i].size) == FLB_RETRY;
+		retried += flush(&opts.instances[0], small[i].bytes, small[i].size) == FLB_RETRY;
 	for (int i = 0; i < 300; i++, flushed++) {
 		size_t n = random_next(&state) % sizeof buffer;
 		for (size_t k = 0; k < n; k++)
 			buffer[k] = (char)random_next(&state);
 		if (n > 2 && i % 2 == 0) /* half of them begin like a record */
 			memcpy(buffer, "\x92\x01\x8f", 3);
-		retried += flush(buffer, n) == FLB_RETRY;
+		retried += flush(&opts.instances[0], buffer, n) == FLB_RETRY;
 	}
 	memset(nested, 0x91, deep);
-	retried += flush(nested, deep) == FLB_RETRY;
+	retried += flush(&opts.instances[0], nested, deep) == FLB_RETRY;
 	memset(nested, 0x81, deep);
-	retried += flush(nested, deep) == FLB_RETRY;
+	retried += flush(&opts.instances[0], nested, deep) == FLB_RETRY;
 	flushed += 2;
 	for (int i = 0; i < opts.nchunks; i++) /* every cut of a good chunk */
 		for (size_t n = 0; n < chunks[i].size && n < 200; n++, flushed++)
-			retried += flush(chunks[i].data, n) == FLB_RETRY;
+			retried += flush(&opts.instances[0], chunks[i].data, n) == FLB_RETRY;
 	free(nested);
 	printf("hostile flushes %ld retried %ld\n", flushed, retried);
+	return NULL;
+}
+
+static void read_all(void *to, size_t n)
+{
+	if (fread(to, 1, n, stdin) != n)
+		fail("standard input ends inside a chunk");
+}
+
+/* serve flushes chunks that come on standard input, each behind its length of four
+ * bytes, least first, and answers one byte each, the code. It ends with the input. */
+static void *serve(void *arg)
+{
+	uint8_t head[4];
+	size_t got;
+
+	(void)arg;
+	while ((got = fread(head, 1, sizeof head, stdin)) == sizeof head) {
+		size_t n = (size_t)head[0] | (size_t)head[1] << 8 | (size_t)head[2] << 16 | (size_t)head[3] << 24;
+		char *data = malloc(n + 1);
+		if (data == NULL)
+			fail("no memory");
+		read_all(data, n);
+		if (putchar('0' + flush(&opts.instances[0], data, n)) == EOF || fflush(stdout) != 0)
+			fail("cannot answer");
+		free(data);
+	}
+	if (got != 0)
+		fail("standard input ends inside a length");
+	putchar('\n');
 	return NULL;
 }
 
@@ -153,32 +181,51 @@ static void run_threads(void *(*f)(void *), long n)
 	free(t);
 }
 
-void drive_output(const char *name)
+static void start(struct instance *ins, const char *name)
 {
 	int (*pre_run)(int) = symbol("FLBPluginOutputPreRun");
-	void (*pre_exit)(int) = symbol("FLBPluginOutputPreExit");
-	int (*exit_ctx)(void *) = symbol("FLBPluginExitCtx");
-	int (*plain_exit)(void) = symbol("FLBPluginExit");
 
-	if (opts.threads < 1)
-		fail("--threads wants 1 or more");
-	for (int i = 0; i < opts.nchunks; i++)
-		load(&chunks[i], opts.chunks[i]);
+	memset(&ins->out_ctx, 0, sizeof ins->out_ctx);
 	ins->out_ctx.proxy = ins;
 	init(ins, name, &ins->out_ctx);
 	if (ins->out_ctx.proxy != ins || ins->out_ctx.remote_context == NULL)
 		fail("Init left the context without a remote context, or overwrote the host's part");
 	if (pre_run != NULL)
 		pre_run(0);
+}
+
+static void end(struct instance *ins, int reload)
+{
+	void (*pre_exit)(int) = symbol("FLBPluginOutputPreExit");
+	int (*exit_ctx)(void *) = symbol("FLBPluginExitCtx");
+	int (*plain_exit)(void) = symbol("FLBPluginExit");
+
+	if (pre_exit != NULL)
+		pre_exit(reload);
+	if ((exit_ctx != NULL ? exit_ctx(ins->out_ctx.remote_context) : plain_exit != NULL ? plain_exit() : FLB_OK) != FLB_OK)
+		fail("Exit failed");
+	metrics_end(ins);
+	if (opts.nchunks > 0 && flush(ins, chunks[0].data, chunks[0].size) != FLB_RETRY)
+		fail("a flush after the exit was taken: its records are lost");
+}
+
+void drive_output(const char *name, int reload)
+{
+	if (opts.threads < 1)
+		fail("--threads wants 1 or more");
+	for (int i = 0; i < opts.nchunks; i++)
+		load(&chunks[i], opts.chunks[i]);
+	for (int i = 0; i < opts.ninstances; i++)
+		start(&opts.instances[i], name);
 	run_threads(work, opts.threads);
 	if (opts.hostile)
 		run_threads(hostile, 1);
-	if (pre_exit != NULL)
-		pre_exit(0);
-	if ((exit_ctx != NULL ? exit_ctx(ins->out_ctx.remote_context) : plain_exit != NULL ? plain_exit() : FLB_OK) != FLB_OK)
-		fail("Exit failed");
-	if (opts.nchunks > 0 && flush(chunks[0].data, chunks[0].size) != FLB_RETRY)
-		fail("a flush after the exit was taken: its records are lost");
+	if (opts.serve)
+		run_threads(serve, 1);
+	if (reload)
+		reregister();
+	for (int i = 0; i < opts.ninstances; i++)
+		end(&opts.instances[i], reload);
 	for (int i = 0; i < opts.nchunks; i++)
 		free(chunks[i].data);
 }

@@ -39,12 +39,17 @@ const patience = 3 * time.Minute
 // of them answer. Messages of what fetches Kafka go to log. The caller closes the
 // cluster.
 func StartCluster(dir string, n int, log io.Writer) (*Cluster, error) {
+	return startCluster(dir, n, log, nil)
+}
+
+// startCluster is StartCluster with what is done to the layout before a broker runs.
+func startCluster(dir string, n int, log io.Writer, change func(dir string) error) (*Cluster, error) {
 	root, err := moduleRoot()
 	if err != nil {
 		return nil, err
 	}
 	for try := 1; ; try++ {
-		c, err := start(root, filepath.Join(dir, strconv.Itoa(try)), n, log)
+		c, err := start(root, filepath.Join(dir, strconv.Itoa(try)), n, log, change)
 		// Between the choice of a port and its use somebody else may take it.
 		if err == nil || try == 3 {
 			return c, err
@@ -53,7 +58,7 @@ func StartCluster(dir string, n int, log io.Writer) (*Cluster, error) {
 	}
 }
 
-func start(root, dir string, n int, log io.Writer) (*Cluster, error) {
+func start(root, dir string, n int, log io.Writer, change func(dir string) error) (*Cluster, error) {
 	prepare := exec.Command(filepath.Join(root, "scripts", "kafka"), "--prepare", "--brokers", strconv.Itoa(n), "--dir", dir)
 	prepare.Stderr = log
 	if err := prepare.Run(); err != nil {
@@ -66,6 +71,9 @@ func start(root, dir string, n int, log io.Writer) (*Cluster, error) {
 	c := &Cluster{dir: dir, addresses: strings.Split(strings.TrimSpace(string(text)), ","), brokers: make([]*broker, n)}
 	if len(c.addresses) != n {
 		return nil, fmt.Errorf("scripts/kafka laid out %d brokers, want %d", len(c.addresses), n)
+	}
+	if change != nil {
+		err = change(dir)
 	}
 	for i := 0; err == nil && i < n; i++ {
 		err = c.Launch(i)

@@ -1,0 +1,120 @@
+package flb
+
+/*
+#cgo LDFLAGS: -ldl
+#define _GNU_SOURCE
+#include <dlfcn.h>
+#include <stdint.h>
+#include <stdlib.h>
+
+// cmetrics, which Fluent Bit's program exports.
+typedef void *(*keytrail_counter_create)(void *, char *, char *, char *, char *, int, char **);
+typedef int (*keytrail_counter_set)(void *, uint64_t, double, int, char **);
+
+struct keytrail_metric_plugin {
+	char *name;
+	struct {
+		void *get_property[2];
+		void *(*output_get_cmt_instance)(void *);
+		void *(*input_get_cmt_instance)(void *);
+	} *api;
+	void *instance;
+};
+
+static void *keytrail_metrics(void *plugin, int input) {
+	struct keytrail_metric_plugin *p = plugin;
+	void *(*get)(void *) = input ? p->api->input_get_cmt_instance : p->api->output_get_cmt_instance;
+	return get == NULL ? NULL : get(p->instance);
+}
+
+static void *keytrail_counter(void *cmt, char *plugin, char *name, char *help, char *label) {
+	keytrail_counter_create create = (keytrail_counter_create)dlsym(RTLD_DEFAULT, "cmt_counter_create");
+	return create == NULL ? NULL : create(cmt, "fluentbit", plugin, name, help, 1, &label);
+}
+
+static int keytrail_count(void *counter, uint64_t time, double value, char *label) {
+	keytrail_counter_set set = (keytrail_counter_set)dlsym(RTLD_DEFAULT, "cmt_counter_set");
+	return set == NULL ? -1 : set(counter, time, value, 1, &label);
+}
+*/
+import "C"
+
+import (
+	"strconv"
+	"sync"
+	"sync/atomic"
+	"time"
+	"unsafe"
+)
+
+// Counter is one number of a plugin that only grows. Its full name is that of the
+// plugin between "fluentbit_" and Name: fluentbit_out_kms_delivered_total.
+type Counter struct {
+	Name, Help string
+	Read       func() int64
+}
+
+// Counters are the counters of one instance in Fluent Bit's own metrics, where they
+// stand beside those that the core keeps. The label "instance" counts the instances
+// of the process from 0. A host without metrics has none, and nothing happens.
+type Counters struct {
+	mu     sync.Mutex // guards native: after Close the host's memory is gone
+	list   []Counter
+	native []unsafe.Pointer
+	label  *C.char
+}
+
+var instance atomic.Int64
+
+// InputCounters makes the counters of an input, OutputCounters those of an output.
+// plugin is the argument of FLBPluginInit and name the plugin's.
+func InputCounters(plugin unsafe.Pointer, name string, list []Counter) *Counters {
+	return counters(plugin, 1, name, list)
+}
+
+// OutputCounters is InputCounters for an output.
+func OutputCounters(plugin unsafe.Pointer, name string, list []Counter) *Counters {
+	return counters(plugin, 0, name, list)
+}
+
+func counters(plugin unsafe.Pointer, input C.int, name string, list []Counter) *Counters {
+	c := &Counters{list: list}
+	context := C.keytrail_metrics(plugin, input)
+	if context == nil {
+		return c
+	}
+	c.label = C.CString(strconv.FormatInt(instance.Add(1)-1, 10)) // kept: the host may keep it too
+	pluginName, label := C.CString(name), C.CString("instance")
+	defer C.free(unsafe.Pointer(pluginName))
+	defer C.free(unsafe.Pointer(label))
+	for _, one := range list {
+		text, help := C.CString(one.Name), C.CString(one.Help)
+		c.native = append(c.native, C.keytrail_counter(context, pluginName, text, help, label))
+		C.free(unsafe.Pointer(text))
+		C.free(unsafe.Pointer(help))
+	}
+	c.Update()
+	return c
+}
+
+// Update writes the present numbers. Call it inside calls that the host makes for the
+// instance.
+func (c *Counters) Update() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	now := C.uint64_t(time.Now().UnixNano())
+	for i, native := range c.native {
+		if native != nil {
+			C.keytrail_count(native, now, C.double(c.list[i].Read()), c.label)
+		}
+	}
+}
+
+// Close writes the numbers for the last time: the host frees its counters with the
+// instance.
+func (c *Counters) Close() {
+	c.Update()
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.native = nil
+}

@@ -1,0 +1,65 @@
+#define _GNU_SOURCE
+#include "host.h"
+
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { MAX_COUNTERS = 64 };
+
+/* A counter of an instance. Plugins know it by its address, and find the two functions
+ * below by their names in the program, as in Fluent Bit. */
+struct counter {
+	const struct instance *owner; /* NULL once it is gone */
+	char name[128];
+	double value;
+};
+
+static struct counter counters[MAX_COUNTERS];
+static int ncounters;
+static pthread_mutex_t mu = PTHREAD_MUTEX_INITIALIZER;
+
+struct counter *cmt_counter_create(void *cmt, char *ns, char *subsystem, char *name, char *help, int labels, char **keys);
+int cmt_counter_set(struct counter *c, uint64_t time, double value, int labels, char **values);
+
+void *metrics_of(void *instance) { return instance; }
+
+struct counter *cmt_counter_create(void *cmt, char *ns, char *subsystem, char *name, char *help, int labels, char **keys)
+{
+	struct counter *c;
+
+	if (*help == '\0' || labels != 1 || strcmp(keys[0], "instance") != 0)
+		fail("counter %s lacks a help or its label", name);
+	pthread_mutex_lock(&mu);
+	if (ncounters == MAX_COUNTERS)
+		fail("more than %d counters", MAX_COUNTERS);
+	c = &counters[ncounters++];
+	c->owner = cmt;
+	snprintf(c->name, sizeof c->name, "%s_%s_%s", ns, subsystem, name);
+	pthread_mutex_unlock(&mu);
+	return c;
+}
+
+int cmt_counter_set(struct counter *c, uint64_t time, double value, int labels, char **values)
+{
+	pthread_mutex_lock(&mu);
+	if (c->owner == NULL)
+		fail("%s counts after the exit of its instance: in Fluent Bit its memory is gone", c->name);
+	if (time == 0 || labels != 1 || *values[0] == '\0' || value < c->value)
+		fail("%s is set wrongly to %f after %f", c->name, value, c->value);
+	c->value = value;
+	pthread_mutex_unlock(&mu);
+	return 0;
+}
+
+void metrics_end(const struct instance *ins)
+{
+	pthread_mutex_lock(&mu);
+	for (int i = 0; i < ncounters; i++)
+		if (counters[i].owner == ins) {
+			printf("metric %s %.0f\n", counters[i].name, counters[i].value);
+			counters[i].owner = NULL;
+		}
+	pthread_mutex_unlock(&mu);
+}

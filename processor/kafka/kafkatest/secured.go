@@ -1,0 +1,224 @@
+package kafkatest
+
+import (
+	"context"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/x509"
+	"crypto/x509/pkix"
+	"encoding/base64"
+	"encoding/pem"
+	"fmt"
+	"io"
+	"math/big"
+	"net"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kgo"
+)
+
+// User and Password are whom the SASL listener of a Secured knows, by PLAIN and by
+// both kinds of SCRAM.
+const (
+	User     = "keytrail"
+	Password = "correct horse, \"battery\" staple"
+)
+
+// Secured is a real Kafka of one broker with further listeners.
+type Secured struct {
+	*Cluster
+	// SASL is the address of the listener that wants TLS and one of PLAIN,
+	// SCRAM-SHA-256, SCRAM-SHA-512 and OAUTHBEARER; it takes tokens that nobody signed.
+	SASL string
+	// Mutual is the address of the listener that wants a certificate of CA.
+	Mutual string
+	// CA, OtherCA, Cert and Key are PEM files: the authority of all certificates, one
+	// that signed none, and a client's certificate with its key.
+	CA, OtherCA, Cert, Key string
+}
+
+// StartSecured starts one. dir is a directory of the test; messages of what fetches
+// Kafka go to log. The caller closes it.
+func StartSecured(dir string, log io.Writer) (*Secured, error) {
+	s := &Secured{CA: filepath.Join(dir, "ca.pem"), OtherCA: filepath.Join(dir, "other.pem"),
+		Cert: filepath.Join(dir, "client.pem"), Key: filepath.Join(dir, "client.key")}
+	if err := s.certificates(dir); err != nil {
+		return nil, fmt.Errorf("cannot make certificates: %w", err)
+	}
+	var err error
+	s.Cluster, err = startCluster(dir, 1, log, func(layout string) error { return s.listeners(dir, layout) })
+	if err != nil {
+		return nil, err
+	}
+	if err := s.users(); err != nil {
+		s.Close()
+		return nil, err
+	}
+	return s, nil
+}
+
+// certificates makes two authorities, and of the first a broker's and a client's
+// certificate.
+func (s *Secured) certificates(dir string) error {
+	ca, err := newAuthority("kafkatest", s.CA)
+	if err != nil {
+		return err
+	}
+	if _, err := newAuthority("another", s.OtherCA); err != nil {
+		return err
+	}
+	// Kafka reads the key and the certificates of a PEM file, in this order.
+	if err := ca.sign("broker", filepath.Join(dir, "broker.pem"), filepath.Join(dir, "broker.pem")); err != nil {
+		return err
+	}
+	return ca.sign(User, s.Cert, s.Key)
+}
+
+// listeners adds the listeners to what scripts/kafka laid out.
+func (s *Secured) listeners(dir, layout string) error {
+	var err error
+	if s.SASL, err = freeAddress(); err != nil {
+		return err
+	}
+	if s.Mutual, err = freeAddress(); err != nil {
+		return err
+	}
+	path := filepath.Join(layout, "1", "server.properties")
+	text, err := os.ReadFile(path)
+	if err != nil {
+		return err
+	}
+	more := ",SASL://" + s.SASL + ",MUTUAL://" + s.Mutual
+	lines := strings.Split(string(text), "\n")
+	for i, line := range lines {
+		if strings.HasPrefix(line, "listeners=") || strings.HasPrefix(line, "advertised.listeners=") {
+			lines[i] += more
+		}
+	}
+	// A quotation mark inside the option's quotes, once for JAAS and once for the file.
+	password := strings.ReplaceAll(Password, `"`, `\\"`)
+	const security, at = "org.apache.kafka.common.security.", "listener.name.sasl."
+	lines = append(lines,
+		"listener.security.protocol.map=PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT,SASL:SASL_SSL,MUTUAL:SSL",
+		"ssl.keystore.type=PEM", "ssl.keystore.location="+filepath.Join(dir, "broker.pem"),
+		"ssl.truststore.type=PEM", "ssl.truststore.location="+s.CA,
+		"listener.name.mutual.ssl.client.auth=required",
+		at+"sasl.enabled.mechanisms=PLAIN,SCRAM-SHA-256,SCRAM-SHA-512,OAUTHBEARER",
+		at+`plain.sasl.jaas.config=`+security+`plain.PlainLoginModule required user_`+User+`="`+password+`";`,
+		at+`scram-sha-256.sasl.jaas.config=`+security+`scram.ScramLoginModule required;`,
+		at+`scram-sha-512.sasl.jaas.config=`+security+`scram.ScramLoginModule required;`,
+		at+`oauthbearer.sasl.jaas.config=`+security+`oauthbearer.OAuthBearerLoginModule required unsecuredLoginStringClaim_sub="broker";`,
+		at+`oauthbearer.sasl.server.callback.handler.class=`+security+`oauthbearer.internals.unsecured.OAuthBearerUnsecuredValidatorCallbackHandler`,
+		// Sessions end soon, so that the tests see clients prove themselves again.
+		at+"oauthbearer.connections.max.reauth.ms=3000", at+"plain.connections.max.reauth.ms=3000",
+	)
+	return os.WriteFile(path, []byte(strings.Join(lines, "\n")+"\n"), 0o600)
+}
+
+// users makes the credentials of SCRAM, which are kept in the cluster.
+func (s *Secured) users() error {
+	cl, err := kgo.NewClient(kgo.SeedBrokers(s.Brokers()...))
+	if err != nil {
+		return err
+	}
+	defer cl.Close()
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	defer cancel()
+	for _, m := range []kadm.ScramMechanism{kadm.ScramSha256, kadm.ScramSha512} { // a user stands in one request once
+		made, err := kadm.NewClient(cl).AlterUserSCRAMs(ctx, nil, []kadm.UpsertSCRAM{{User: User, Mechanism: m, Iterations: 4096, Password: Password}})
+		if err == nil {
+			err = made.Error()
+		}
+		if err != nil {
+			return fmt.Errorf("cannot make the credentials of %v: %w", m, err)
+		}
+	}
+	return nil
+}
+
+// Token returns a token that nobody signed (RFC 7519, section 6) for a subject, from
+// now until it expires.
+func Token(subject string, expires time.Time) string {
+	part := base64.RawURLEncoding.EncodeToString
+	claims := fmt.Sprintf(`{"sub":%q,"iat":%d,"exp":%d}`, subject, time.Now().Add(-time.Minute).Unix(), expires.Unix())
+	return part([]byte(`{"alg":"none"}`)) + "." + part([]byte(claims)) + "."
+}
+
+func freeAddress() (string, error) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return "", err
+	}
+	return l.Addr().String(), l.Close()
+}
+
+// authority signs certificates.
+type authority struct {
+	cert *x509.Certificate
+	key  *ecdsa.PrivateKey
+}
+
+// newAuthority makes one and writes its certificate to path.
+func newAuthority(name, path string) (*authority, error) {
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		return nil, err
+	}
+	cert := template(name)
+	cert.IsCA, cert.BasicConstraintsValid, cert.KeyUsage = true, true, x509.KeyUsageCertSign
+	der, err := x509.CreateCertificate(rand.Reader, cert, cert, key.Public(), key)
+	if err != nil {
+		return nil, err
+	}
+	return &authority{cert, key}, appendPEM(path, "CERTIFICATE", der)
+}
+
+// sign makes a key and a certificate for 127.0.0.1 and appends them to the files.
+func (a *authority) sign(name, certPath, keyPath string) error {
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		return err
+	}
+	cert := template(name)
+	cert.KeyUsage = x509.KeyUsageDigitalSignature
+	cert.ExtKeyUsage = []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth, x509.ExtKeyUsageClientAuth}
+	cert.IPAddresses = []net.IP{net.IPv4(127, 0, 0, 1)}
+	der, err := x509.CreateCertificate(rand.Reader, cert, a.cert, key.Public(), a.key)
+	if err != nil {
+		return err
+	}
+	secret, err := x509.MarshalPKCS8PrivateKey(key)
+	if err != nil {
+		return err
+	}
+	if err := appendPEM(keyPath, "PRIVATE KEY", secret); err != nil {
+		return err
+	}
+	return appendPEM(certPath, "CERTIFICATE", der)
+}
+
+func template(name string) *x509.Certificate {
+	serial, err := rand.Int(rand.Reader, new(big.Int).Lsh(big.NewInt(1), 120))
+	if err != nil {
+		panic(err) // the system's source of randomness does not fail
+	}
+	return &x509.Certificate{SerialNumber: serial, Subject: pkix.Name{CommonName: name},
+		NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(24 * time.Hour)}
+}
+
+func appendPEM(path, kind string, der []byte) error {
+	f, err := os.OpenFile(path, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
+	if err != nil {
+		return err
+	}
+	err = pem.Encode(f, &pem.Block{Type: kind, Bytes: der})
+	if cerr := f.Close(); err == nil {
+		err = cerr
+	}
+	return err
+}

@@ -1,0 +1,322 @@
+package kafka
+
+import (
+	"bytes"
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/url"
+	"os"
+	"strings"
+	"sync"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	awsconfig "github.com/aws/aws-sdk-go-v2/config"
+	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kgo"
+	"github.com/twmb/franz-go/pkg/sasl"
+	saslaws "github.com/twmb/franz-go/pkg/sasl/aws"
+	"github.com/twmb/franz-go/pkg/sasl/oauth"
+	"github.com/twmb/franz-go/pkg/sasl/plain"
+	"github.com/twmb/franz-go/pkg/sasl/scram"
+	"golang.org/x/oauth2/clientcredentials"
+
+	"keytrail/processor/config/value"
+)
+
+// Security says how connections are encrypted and who the client is. The zero
+// value is neither: plain text and no name. Files are read again for every new
+// connection, so certificates, passwords and tokens can be replaced while the
+// program runs. It is plain data: safe for concurrent use.
+type Security struct {
+	TLS  TLS
+	SASL SASL
+}
+
+// Mechanism is how a client proves who it is, in Kafka's own words.
+type Mechanism string
+
+// The mechanisms. RFC 4616, RFC 5802 and 7677, RFC 7628, and for the last
+// https://github.com/aws/aws-msk-iam-auth.
+const (
+	MechanismNone   Mechanism = "none"
+	MechanismPlain  Mechanism = "PLAIN"
+	MechanismSHA256 Mechanism = "SCRAM-SHA-256"
+	MechanismSHA512 Mechanism = "SCRAM-SHA-512"
+	MechanismOAuth  Mechanism = "OAUTHBEARER"
+	MechanismMSKIAM Mechanism = "AWS_MSK_IAM"
+)
+
+// Mechanisms returns all mechanisms, none included.
+func Mechanisms() []Mechanism {
+	return []Mechanism{MechanismNone, MechanismPlain, MechanismSHA256, MechanismSHA512, MechanismOAuth, MechanismMSKIAM}
+}
+
+// SASL says who the client is.
+type SASL struct {
+	// Mechanism is how it is proved; "" is MechanismNone.
+	Mechanism Mechanism `yaml:"mechanism"`
+	// Username and Password are those of PLAIN and SCRAM, and with TokenURL the id
+	// and the secret of OAUTHBEARER's client.
+	Username string       `yaml:"username"`
+	Password value.Secret `yaml:"password"`
+	// PasswordFile is a file with the password, in place of Password. The end of its
+	// line does not count.
+	PasswordFile string `yaml:"password_file"`
+	// TokenFile is a file with the token of OAUTHBEARER, such as Kubernetes writes it
+	// for a service account.
+	TokenFile string `yaml:"token_file"`
+	// TokenURL is where OAUTHBEARER asks for a token by the client credentials grant
+	// of RFC 6749, section 4.4, with Scope if there is one.
+	TokenURL string `yaml:"token_url"`
+	Scope    string `yaml:"scope"`
+}
+
+func (s *SASL) mechanism() Mechanism { return cmp.Or(s.Mechanism, MechanismNone) }
+
+// Validate returns value.Problems that name the settings which can not be used.
+// It opens no file: see Security.Load.
+func (s SASL) Validate() error {
+	var p value.Problems
+	m := s.mechanism()
+	if value.OneOf(&p, "mechanism", m, Mechanisms()...); p != nil {
+		return p // what the others should be is not known
+	}
+	password := s.Password.Reveal() != "" || s.PasswordFile != ""
+	if s.Password.Reveal() != "" && s.PasswordFile != "" {
+		p.Add("password_file", "%q stands beside password; leave out one of them", s.PasswordFile)
+	}
+	switch m {
+	case MechanismPlain, MechanismSHA256, MechanismSHA512:
+		s.want(&p, "username", s.Username != "")
+		s.want(&p, "password", password)
+	case MechanismOAuth:
+		s.oauth(&p, password)
+	default:
+		s.unused(&p, "username", s.Username)
+		s.unused(&p, "password", s.Password.String())
+		s.unused(&p, "password_file", s.PasswordFile)
+	}
+	if m != MechanismOAuth {
+		s.unused(&p, "token_file", s.TokenFile)
+		s.unused(&p, "token_url", s.TokenURL)
+		s.unused(&p, "scope", s.Scope)
+	}
+	return p.Err()
+}
+
+func (s *SASL) oauth(p *value.Problems, password bool) {
+	switch {
+	case s.TokenFile != "" && s.TokenURL != "":
+		p.Add("token_file", "%q stands beside token_url; leave out one of them", s.TokenFile)
+	case s.TokenFile != "":
+		s.unused(p, "username", s.Username)
+		s.unused(p, "password", s.Password.String())
+		s.unused(p, "password_file", s.PasswordFile)
+		s.unused(p, "scope", s.Scope)
+	case s.TokenURL == "":
+		p.Add("token_file", "is missing; mechanism %s wants token_file or token_url", s.Mechanism)
+	default:
+		u, err := url.Parse(s.TokenURL)
+		if err != nil || u.Host == "" || u.User != nil || (u.Scheme != "https" && u.Scheme != "http") {
+			p.Add("token_url", "is not a URL such as https://login.example/token, without a user or password in it")
+		}
+		s.want(p, "username", s.Username != "")
+		s.want(p, "password", password)
+	}
+}
+
+func (s *SASL) want(p *value.Problems, key string, there bool) {
+	if !there {
+		p.Add(key, "is missing; mechanism %s wants it", s.Mechanism)
+	}
+}
+
+func (s *SASL) unused(p *value.Problems, key, text string) {
+	if text != "" {
+		p.Add(key, "is set, and mechanism %s has no use for it", s.mechanism())
+	}
+}
+
+// Validate returns value.Problems whose keys begin with "tls." or "sasl.".
+func (s Security) Validate() error {
+	var p value.Problems
+	for _, section := range []struct {
+		key string
+		err error
+	}{{"tls.", s.TLS.Validate()}, {"sasl.", s.SASL.Validate()}} {
+		var found value.Problems
+		errors.As(section.err, &found)
+		for _, one := range found {
+			p.Add(section.key+one.Key, "%s", one.Text)
+		}
+	}
+	if s.SASL.Mechanism == MechanismMSKIAM && !s.TLS.Enabled {
+		p.Add("sasl.mechanism", "%s works over TLS only: enable it", MechanismMSKIAM)
+	}
+	return p.Err()
+}
+
+// Load reads every file that s names once, so that a mistake is found at the start
+// and not by the first connection.
+func (s *Security) Load() error {
+	var errs []error
+	if s.TLS.Enabled {
+		_, err := s.TLS.config("")
+		errs = append(errs, err)
+	}
+	if s.SASL.PasswordFile != "" {
+		_, err := s.SASL.password()
+		errs = append(errs, err)
+	}
+	if s.SASL.TokenFile != "" {
+		_, err := secretFile("token_file", s.SASL.TokenFile)
+		errs = append(errs, err)
+	}
+	return errors.Join(errs...)
+}
+
+// Options returns the client options for s.
+func (s *Security) Options() []kgo.Opt {
+	var opts []kgo.Opt
+	if s.TLS.Enabled {
+		opts = append(opts, kgo.Dialer(s.TLS.dial))
+	}
+	if m := s.SASL.client(); m != nil {
+		opts = append(opts, kgo.SASL(m))
+	}
+	return opts
+}
+
+// client returns the mechanism as the client takes it, nil for none.
+func (s SASL) client() sasl.Mechanism {
+	switch s.Mechanism {
+	case MechanismPlain:
+		return plain.Plain(func(context.Context) (plain.Auth, error) {
+			password, err := s.password()
+			return plain.Auth{User: s.Username, Pass: password}, err
+		})
+	case MechanismSHA256:
+		return scram.Sha256(s.scram)
+	case MechanismSHA512:
+		return scram.Sha512(s.scram)
+	case MechanismOAuth:
+		return bearer{oauth.Oauth(s.token)}
+	case MechanismMSKIAM:
+		return saslaws.ManagedStreamingIAM((&awsChain{}).retrieve)
+	}
+	return nil
+}
+
+func (s *SASL) scram(context.Context) (scram.Auth, error) {
+	password, err := s.password()
+	return scram.Auth{User: s.Username, Pass: password}, err
+}
+
+func (s *SASL) password() (string, error) {
+	if s.PasswordFile == "" {
+		return s.Password.Reveal(), nil
+	}
+	return secretFile("password_file", s.PasswordFile)
+}
+
+// token returns the token of a new connection.
+func (s *SASL) token(ctx context.Context) (oauth.Auth, error) {
+	if s.TokenFile != "" {
+		token, err := secretFile("token_file", s.TokenFile)
+		return oauth.Auth{Token: token}, err
+	}
+	password, err := s.password()
+	if err != nil {
+		return oauth.Auth{}, err
+	}
+	ctx, cancel := context.WithTimeout(ctx, dialTimeout)
+	defer cancel()
+	c := clientcredentials.Config{ClientID: s.Username, ClientSecret: password, TokenURL: s.TokenURL}
+	if s.Scope != "" {
+		c.Scopes = strings.Fields(s.Scope)
+	}
+	t, err := c.Token(ctx)
+	if err != nil {
+		return oauth.Auth{}, fmt.Errorf("cannot get a token for SASL %s from token_url %s as client %q: %w", MechanismOAuth, s.TokenURL, s.Username, err)
+	}
+	return oauth.Auth{Token: t.AccessToken}, nil
+}
+
+// bearer is OAUTHBEARER with the refusal of a token told apart from a broken answer:
+// the brokers explain it in a challenge (RFC 7628, section 3.2.2).
+type bearer struct{ sasl.Mechanism }
+
+func (b bearer) Authenticate(ctx context.Context, host string) (sasl.Session, []byte, error) {
+	session, first, err := b.Mechanism.Authenticate(ctx, host)
+	return bearerSession{session}, first, err
+}
+
+type bearerSession struct{ sasl.Session }
+
+func (b bearerSession) Challenge(answer []byte) (bool, []byte, error) {
+	if len(answer) > 0 {
+		return false, nil, fmt.Errorf("%w: %.200q", kerr.SaslAuthenticationFailed, answer)
+	}
+	return b.Session.Challenge(answer)
+}
+
+// awsChain is the default credential chain of AWS's SDK: the environment, the
+// shared files, web identity, the roles of ECS, EKS and EC2. It caches, and renews
+// what is about to end.
+type awsChain struct {
+	mu     sync.Mutex // guards chain
+	chain  aws.CredentialsProvider
+	loaded bool
+}
+
+func (c *awsChain) retrieve(ctx context.Context) (saslaws.Auth, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if !c.loaded {
+		cfg, err := awsconfig.LoadDefaultConfig(ctx)
+		if err != nil {
+			return saslaws.Auth{}, fmt.Errorf("cannot read AWS's configuration for SASL %s: %w", MechanismMSKIAM, err)
+		}
+		c.chain, c.loaded = cfg.Credentials, true
+	}
+	v, err := c.chain.Retrieve(ctx)
+	if err != nil {
+		return saslaws.Auth{}, fmt.Errorf("cannot find AWS credentials for SASL %s (environment, shared files, web identity, role): %w", MechanismMSKIAM, err)
+	}
+	return saslaws.Auth{AccessKey: v.AccessKeyID, SecretKey: v.SecretAccessKey, SessionToken: v.SessionToken, UserAgent: "keytrail"}, nil
+}
+
+// maxSecretFile bounds a file with a password, a token, a key or certificates: the
+// authorities of a whole system are about 250 KiB.
+const maxSecretFile = 1 << 20
+
+// secretFile reads the secret that the file at path holds; setting names the file
+// in errors.
+func secretFile(setting, path string) (string, error) {
+	b, err := readFile(setting, path)
+	if err != nil {
+		return "", err
+	}
+	if b = bytes.TrimRight(b, "\r\n"); len(b) == 0 {
+		return "", fmt.Errorf("cannot use %s %q: it is empty", setting, path)
+	}
+	return string(b), nil
+}
+
+func readFile(setting, path string) ([]byte, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, fmt.Errorf("cannot use %s: %w", setting, err)
+	}
+	b, err := io.ReadAll(io.LimitReader(f, maxSecretFile+1))
+	if err = errors.Join(err, f.Close()); err != nil {
+		return nil, fmt.Errorf("cannot use %s %q: %w", setting, path, err)
+	}
+	if len(b) > maxSecretFile {
+		return nil, fmt.Errorf("cannot use %s %q: it is larger than 1 MiB", setting, path)
+	}
+	return b, nil
+}

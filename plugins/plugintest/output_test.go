@@ -26,6 +26,11 @@ const partitions = 3
 // broker starts a Kafka in this process, on loopback, with the two topics.
 func broker(t *testing.T) *kfake.Cluster {
 	t.Helper()
+	return kafkaFor(t)
+}
+
+func kafkaFor(t testing.TB) *kfake.Cluster {
+	t.Helper()
 	c, err := kfake.NewCluster(kfake.NumBrokers(1), kfake.SeedTopics(partitions, "kms.events", "kms.deadletter"))
 	if err != nil {
 		t.Fatal(err)

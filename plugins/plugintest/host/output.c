@@ -146,6 +146,7 @@ static void *serve(void *arg)
 	size_t got;
 
 	(void)arg;
+	fflush(stdout); /* who serves is who waits for what was printed so far */
 	while ((got = fread(head, 1, sizeof head, stdin)) == sizeof head) {
 		size_t n = (size_t)head[0] | (size_t)head[1] << 8 | (size_t)head[2] << 16 | (size_t)head[3] << 24;
 		char *data = malloc(n + 1);

@@ -36,6 +36,10 @@ type Options struct {
 // Normalizer makes log records. It owns scratch memory, so it is not safe for
 // concurrent use; every goroutine has its own.
 type Normalizer struct {
+	// Self tells that the events to come are the collector's own doing, as who read
+	// them has learned; beside Options.SelfPrincipals.
+	Self bool
+
 	opts    Options
 	self    map[string]bool
 	scratch []byte         // built strings of the current record
@@ -105,6 +109,9 @@ func (n *Normalizer) Record(ev *cloudtrail.Event, observed int64, rec *otellog.R
 	rec.EventName, rec.Severity = eventName(ev), severity(class, ev, outcome)
 	n.call(ev, rec)
 	principal := n.knownCaller(ev, rec)
+	if n.Self && !n.self[principal] { // not in the caller's run, which is kept
+		rec.Bool(semconv.KeytrailSelf, true)
+	}
 	n.key(ev, class, outcome, rec)
 	n.parameters(ev, rec)
 	n.keytrail(ev, principal, rec)

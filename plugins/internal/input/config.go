@@ -8,6 +8,8 @@ import (
 	"strings"
 	"time"
 
+	"github.com/aws/aws-sdk-go-v2/aws/arn"
+
 	"keytrail/plugins/internal/property"
 	"keytrail/processor/source/awsclient"
 	"keytrail/processor/source/lookup"
@@ -57,6 +59,9 @@ type Config struct {
 	// DeadLetter is the NDJSON file for records that are no events; "" leaves
 	// them to the log alone, without their bytes.
 	DeadLetter string
+	// SelfPrincipals are the ARNs of users and roles whose calls are the collector's
+	// own, besides the one that STS names.
+	SelfPrincipals []string
 	// All passes the events of every service; otherwise only those that
 	// normalize.Wanted wants.
 	All bool
@@ -156,6 +161,12 @@ func parseConfig(r *property.Reader, now time.Time) (Config, error) {
 		c.DeadLetter = r.Text("dead_letter", dead)
 	}
 	c.All = r.Choice("filter", "kms", "kms", "all") == "all"
+	for _, principal := range words(r.Text("self_principals", "")) {
+		if !arn.IsARN(principal) {
+			r.Refuse("self_principals", principal, "ARNs of users and roles, separated by commas")
+		}
+		c.SelfPrincipals = append(c.SelfPrincipals, principal)
+	}
 	c.PollInterval = r.Duration("poll_interval", c.PollInterval, 10*time.Millisecond, time.Hour)
 	c.Settle = r.Duration("settle", c.Settle, 0, time.Hour)
 	c.Readers = r.Int("readers", c.Readers, 1, 64)

@@ -79,6 +79,7 @@ type Input struct {
 
 	feed feed
 	dead deadLetters
+	own  atomic.Pointer[own] // nil until it is known
 
 	pollErr, saveErr string // the last that was logged; each its goroutine's own
 }
@@ -213,6 +214,7 @@ func (in *Input) settle(ctx context.Context, now time.Time, save func(context.Co
 // run reads until Stop: one goroutine polls, some read, and one settles.
 func (in *Input) run() {
 	defer close(in.stopped)
+	in.learnSelf(in.ctx)
 	work := make(chan source.Object)
 	var readers, settler sync.WaitGroup
 	for range max(1, in.cfg.Readers) {

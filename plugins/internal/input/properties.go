@@ -63,6 +63,7 @@ func Properties() []Property {
 		{"checkpoint", []string{SourceFile, SourceS3, SourceLookup}, "/var/lib/keytrail/in_kms.checkpoint", "The file that remembers what is done. Required for s3 and lookup; without it every file is read again after a restart."},
 		{"dead_letter", nil, "/var/lib/keytrail/deadletter.ndjson", "The file for records that are no events and objects that can not be read. Unset is the checkpoint's name and .deadletter.ndjson; required for sqs."},
 		{"filter", nil, "all", "kms passes the events of KMS and those that change a trail, all those of every service."},
+		{"self_principals", nil, "arn:aws:iam::111122223333:role/keytrail", "Users and roles whose calls are the collector's own, separated by commas: reading an encrypted trail uses its KMS key. The one that reads from AWS is learned from STS and need not be named."},
 		{"poll_interval", nil, "30s", "The time between two looks for what is new. Unset it is a minute for s3 and lookup. A queue is asked again at once, but after an error."},
 		{"settle", nil, "2m", "The time from handing an object's last record to Fluent Bit until it counts as done. Keep it above twice the flush_timeout of out_kms."},
 		{"readers", nil, "8", "How many objects are read side by side. Unset it is 4 for s3, sqs and lookup."},

@@ -177,7 +177,7 @@ func (r *reading) event(ev *cloudtrail.Event) bool {
 	}
 	r.block.buf = chunk.Append(r.block.buf, &chunk.Record{
 		Time: recordTime(ev.Time), Event: ev.Raw, Account: account, Region: ev.Region,
-		Object: ev.Object, Index: ev.Index, Offset: ev.Offset,
+		Object: ev.Object, Index: ev.Index, Offset: ev.Offset, Self: r.in.own.Load().made(ev),
 	})
 	r.block.records++
 	if len(r.block.buf) < blockBytes && r.block.records < r.limit {

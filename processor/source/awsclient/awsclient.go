@@ -131,30 +131,16 @@ func Load(ctx context.Context, c Config) (aws.Config, error) {
 	return cfg, nil
 }
 
-// Principal asks STS who the caller is and returns it as keytrail.principal
-// writes it: the role without its session, the user, or the root of an account.
-func Principal(ctx context.Context, cfg aws.Config) (string, error) {
+// Caller asks STS who the caller is: the ARN of a user, of the root of an account, or
+// of the session of a role.
+func Caller(ctx context.Context, cfg aws.Config) (string, error) {
 	ctx, cancel := context.WithTimeout(ctx, RequestTimeout)
 	defer cancel()
 	out, err := sts.NewFromConfig(cfg).GetCallerIdentity(ctx, nil)
 	if err != nil {
 		return "", fmt.Errorf("cannot ask STS who this is: %w", Short(err))
 	}
-	return principalOf(aws.ToString(out.Arn)), nil
-}
-
-// principalOf turns an assumed role's ARN into the role's: the path of the role is
-// not in it, as it is not in CloudTrail's ARN of the session either.
-func principalOf(text string) string {
-	a, err := arn.Parse(text)
-	if err != nil || a.Service != "sts" {
-		return text
-	}
-	parts := strings.Split(a.Resource, "/")
-	if len(parts) < 2 || parts[0] != "assumed-role" {
-		return text
-	}
-	return fmt.Sprintf("arn:%s:iam::%s:role/%s", a.Partition, a.AccountID, parts[1])
+	return aws.ToString(out.Arn), nil
 }
 
 // Short returns an error of the SDK as one clause that a person can act on: the

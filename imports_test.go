@@ -45,6 +45,7 @@ var layers = []layer{
 	{"processor/baseline", nil},
 	{"processor/dedup", []string{"schemas/wire"}},
 	{"processor/rule", []string{"schemas/*"}},
+	{"processor/sigma", []string{"schemas/cloudtrail"}},
 	{"processor/count", []string{"processor/eventtime", "processor/rule", "schemas/*"}},
 	{"processor/detect", []string{"processor/baseline", "processor/count", "processor/eventtime", "processor/rule", "schemas/*"}},
 	{"processor/state", []string{"processor/count", "processor/dedup", "processor/detect", "processor/eventtime", "processor/rule", "schemas/*"}},
@@ -68,6 +69,7 @@ var layers = []layer{
 	{"processor/scan", []string{"processor/count", "processor/detect", "processor/eventtime", "processor/rule", "processor/source", "schemas/*"}},
 	{"processor/stream", []string{"processor/count", "processor/dedup", "processor/detect", "processor/eventtime", "processor/kafka", "processor/rule",
 		"processor/sink", "processor/source", "processor/state", "processor/telemetry", "schemas/*"}},
+	{"processor/internal/quality", []string{"processor/count", "processor/dedup", "processor/detect", "processor/eventtime", "processor/generate", "schemas/*"}},
 	{"processor/internal/chaos", []string{"processor/generate", "processor/internal/oracle", "processor/kafka", "processor/kafka/kafkatest", "schemas/*"}},
 	{"processor/cli", []string{"processor/...", "schemas/*"}},
 
@@ -95,15 +97,15 @@ var testLayers = []layer{
 }
 
 // tests are programs that test, and ship with nothing.
-var tests = []string{"processor/internal/oracle/cmd", "processor/internal/chaos"}
+var tests = []string{"processor/internal/oracle/cmd", "processor/internal/chaos", "processor/internal/quality"}
 
 // forTests are the packages that no code that ships may import, cli's included.
-var forTests = []string{"processor/internal/chaos", "schemas/internal/schematest", "schemas/corpus", "processor/kafka/kafkatest", "processor/sink/sinktest", "processor/source/awstest", "processor/internal/oracle", "deploy/deploytest", "plugins/plugintest"}
+var forTests = []string{"processor/internal/chaos", "processor/internal/quality", "schemas/internal/schematest", "schemas/corpus", "processor/kafka/kafkatest", "processor/sink/sinktest", "processor/source/awstest", "processor/internal/oracle", "deploy/deploytest", "plugins/plugintest"}
 
 // pure are the packages that are given everything, the time included: they import
 // nothing of impure and use nothing of clock.
 var pure = []string{"schemas/semconv", "schemas/otellog", "schemas/cloudtrail", "schemas/notification", "schemas/jsonschema", "schemas/normalize", "schemas/wire", "schemas/registry",
-	"processor/eventtime", "processor/baseline", "processor/dedup", "processor/rule", "processor/count", "processor/detect", "processor/state"}
+	"processor/eventtime", "processor/baseline", "processor/dedup", "processor/rule", "processor/sigma", "processor/count", "processor/detect", "processor/state"}
 
 var (
 	impure = []string{"net", "net/http", "os", "os/exec", "os/signal", "syscall", "log", "log/slog", "github.com/twmb/...", "github.com/segmentio/..."}

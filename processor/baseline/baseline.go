@@ -37,22 +37,20 @@ const (
 )
 
 // State is the learned normal of one entity. The zero value has learned
-// nothing. 400 bytes.
+// nothing. 216 bytes: how many windows of each slot were learned is not in it,
+// because all from Since to Until were, silent ones included (weights.go).
 type State struct {
-	Windows [Slots]float32 // windows learned, by slot, decayed
-	Calls   [Slots]float32 // calls in them
-	MuSq    float32        // sum of squared expected counts
-	Excess  float32        // sum of (calls-expected)^2 - expected
-	Since   int64          // start of the first window learned, ns; 0: none
-	Until   int64          // end of the last window learned, ns
+	Calls  [Slots]float32 // calls in the windows learned, by slot, decayed
+	MuSq   float32        // sum of squared expected counts
+	Excess float32        // sum of (calls-expected)^2 - expected
+	Since  int64          // start of the first window learned, ns; 0: none
+	Until  int64          // end of the last window learned, ns
 }
 
 // slot returns the season of the window that starts at t ns.
 func slot(t int64) int {
-	hours := t / int64(time.Hour)
-	days := hours / 24
-	h := int(hours % 24)
-	if weekday := (days + 4) % 7; weekday == 0 || weekday == 6 { // 1970-01-01 was a Thursday
+	h := int(t / hour % 24)
+	if weekend(t) {
 		h += 24
 	}
 	return h
@@ -61,18 +59,27 @@ func slot(t int64) int {
 // Ready tells whether the state has learned for at least warmUp ns before t.
 func (s *State) Ready(t, warmUp int64) bool { return s.Since != 0 && t-s.Since >= warmUp }
 
-// Expected returns the expected count of the window that starts at t.
-func (s *State) Expected(t int64) float64 {
-	var windows, calls float64
-	for i := range s.Windows {
-		windows += float64(s.Windows[i])
+// Mean returns the expected count of a window of the given size, in ns, at no particular
+// time.
+func (s *State) Mean(size int64) float64 {
+	if s.Until <= s.Since {
+		return 0
+	}
+	calls := 0.0
+	for i := range s.Calls {
 		calls += float64(s.Calls[i])
 	}
-	if windows == 0 {
+	return calls * float64(size) / allWeight(s.Since, s.Until)
+}
+
+// Expected returns the expected count of the window of the given size, in ns,
+// that starts at t.
+func (s *State) Expected(t, size int64) float64 {
+	if s.Until <= s.Since {
 		return 0
 	}
 	i := slot(t)
-	return (float64(s.Calls[i]) + shrink*calls/windows) / (float64(s.Windows[i]) + shrink)
+	return (float64(s.Calls[i]) + shrink*s.Mean(size)) / (slotWeight(i, s.Since, s.Until)/float64(size) + shrink)
 }
 
 // Dispersion returns a, where the variance is mu + a*mu^2.
@@ -92,36 +99,39 @@ func (s *State) Learn(t, size, count int64) {
 		return
 	}
 	s.Skip(t, size)
+	mu := s.Expected(t, size)
 	s.decay(size)
-	s.add(t, 1, float64(count))
+	s.vary(mu, 1, float64(count))
+	// They come all through the window, whose parts weigh less the older they are.
+	s.Calls[slot(t)] += float32(float64(count) * allWeight(t, t+size) / float64(size))
 	s.Until = t + size
 }
 
-// Skip learns that there were no calls from the last window learned up to t.
+// Skip learns that there were no calls from the last window learned up to t. Of a
+// silence longer than maxGap it is the last part that the dispersion learns from.
 func (s *State) Skip(t, size int64) {
 	if s.Since == 0 || t <= s.Until {
 		return
 	}
 	from := max(s.Until, t-int64(maxGap)/size*size)
 	s.decay(from - s.Until)
+	s.Until = from
 	for from < t { // hour by hour: the windows of an hour share a slot
-		next := min((from/int64(time.Hour)+1)*int64(time.Hour), t)
+		next := min((from/hour+1)*hour, t)
 		n := (next - from + size - 1) / size
+		mu := s.Expected(from, size)
 		s.decay(n * size)
-		s.add(from, float64(n), 0)
+		s.vary(mu, float64(n), 0)
 		from += n * size
+		s.Until = from
 	}
 	s.Until = t
 }
 
-// add learns n windows of the slot of t with count calls each.
-func (s *State) add(t int64, n, count float64) {
-	mu := s.Expected(t)
+// vary learns how much n windows with count calls each were off mu.
+func (s *State) vary(mu, n, count float64) {
 	s.MuSq += float32(n * mu * mu)
 	s.Excess += float32(n * ((count-mu)*(count-mu) - mu))
-	i := slot(t)
-	s.Windows[i] += float32(n)
-	s.Calls[i] += float32(n * count)
 }
 
 func (s *State) decay(elapsed int64) {
@@ -129,8 +139,7 @@ func (s *State) decay(elapsed int64) {
 		return
 	}
 	f := float32(math.Exp2(-float64(elapsed) / float64(halfLife)))
-	for i := range s.Windows {
-		s.Windows[i] *= f
+	for i := range s.Calls {
 		s.Calls[i] *= f
 	}
 	s.MuSq *= f

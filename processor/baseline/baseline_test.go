@@ -2,8 +2,10 @@ package baseline
 
 import (
 	"math"
+	"math/rand/v2"
 	"testing"
 	"time"
+	"unsafe"
 )
 
 // pmfSum is the upper tail by summing the probability function, which is exact
@@ -65,10 +67,10 @@ func TestLearnsTheSeason(t *testing.T) {
 	}
 	noon := time.Date(2026, 3, 17, 12, 0, 0, 0, time.UTC).UnixNano()
 	night := time.Date(2026, 3, 17, 3, 0, 0, 0, time.UTC).UnixNano()
-	if mu := s.Expected(noon); mu < 45 || mu > 62 {
+	if mu := s.Expected(noon, size); mu < 45 || mu > 62 {
 		t.Errorf("expected count at noon %g, want about 60", mu)
 	}
-	if mu := s.Expected(night); mu < 1.5 || mu > 8 {
+	if mu := s.Expected(night, size); mu < 1.5 || mu > 8 {
 		t.Errorf("expected count at night %g, want near 2", mu)
 	}
 	if !s.Ready(night, int64(24*time.Hour)) || s.Ready(start, 1) {
@@ -94,7 +96,7 @@ func TestSilenceIsLearned(t *testing.T) {
 	s.Skip(all.Until, size)
 	for h := int64(0); h < 48; h++ {
 		at := start + h*int64(time.Hour)
-		if a, b := s.Expected(at), all.Expected(at); math.Abs(a-b) > 0.02*(b+0.1) {
+		if a, b := s.Expected(at, size), all.Expected(at, size); math.Abs(a-b) > 0.02*(b+0.1) {
 			t.Errorf("hour %d: learned by gaps %g, window by window %g", h, a, b)
 		}
 	}
@@ -120,5 +122,55 @@ func TestSlots(t *testing.T) {
 func BenchmarkUpperTail(b *testing.B) {
 	for b.Loop() {
 		UpperTail(137, 22.5, 0.4)
+	}
+}
+
+// The weights by formula are those that adding up every minute gives.
+func TestWeightsEqualTheSum(t *testing.T) {
+	minute := int64(time.Minute)
+	for seed := range uint64(60) {
+		rng := rand.New(rand.NewPCG(seed, 3))
+		until := time.Date(2026, 3, 2, 0, 0, 0, 0, time.UTC).UnixNano() + rng.Int64N(20_000)*minute
+		since := until - rng.Int64N(1+int64(1)<<rng.IntN(16))*minute
+		var want [Slots]float64
+		all := 0.0
+		for at := since; at < until; at += minute {
+			w := fade(until-at-minute/2) * float64(minute)
+			want[slot(at)] += w
+			all += w
+		}
+		if got := allWeight(since, until); math.Abs(got-all) > 1e-6*all+1 {
+			t.Errorf("seed %d: all weigh %g, want %g", seed, got, all)
+		}
+		for i, w := range want {
+			if got := slotWeight(i, since, until); math.Abs(got-w) > 1e-6*w+1e4 { // rounding: 10 us
+				t.Errorf("seed %d: slot %d weighs %g, want %g", seed, i, got, w)
+			}
+		}
+	}
+}
+
+func BenchmarkExpected(b *testing.B) {
+	var s State
+	s.Learn(1_700_000_000e9, size, 10)
+	s.Skip(1_701_000_000e9, size)
+	for b.Loop() {
+		s.Expected(1_701_000_000e9, size)
+	}
+}
+
+func BenchmarkLearn(b *testing.B) {
+	var s State
+	at := int64(1_700_000_000e9)
+	for b.Loop() {
+		s.Learn(at, size, 10)
+		at += size
+	}
+}
+
+// TestStateIsSmall: a million of them fit into 250 MB.
+func TestStateIsSmall(t *testing.T) {
+	if n := unsafe.Sizeof(State{}); n > 250 {
+		t.Errorf("a state takes %d bytes, want at most 250", n)
 	}
 }

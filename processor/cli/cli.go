@@ -53,6 +53,7 @@ func commands() []command {
 		{"replay", "-c FILE PATHS", "put CloudTrail files into Kafka", (*app).replay},
 		{"generate", "--out DIR", "write labelled synthetic CloudTrail files", (*app).generate},
 		{"config", "check|print -c FILE", "check a configuration, or print it in full", (*app).config},
+		{"rules", "check DIR", "check rules in Sigma form, and try them on a sample", (*app).rules},
 		{"schema", "[FORM]", "print the log schema: attributes, JSON Schemas, the mapping of fields", (*app).schema},
 		{"version", "", "print the version", (*app).version},
 	}

@@ -138,7 +138,7 @@ func TestDemoKeep(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "new", "demo")
 	o := keytrail(t, nil, append(small, "--keep", dir)...).wants(t, 0)
 	kept := filesBelow(t, dir)
-	for _, name := range []string{"trail/labels.json", "trail/AWSLogs/", "broker/", "siem.ndjson"} {
+	for _, name := range []string{"trail/labels.ndjson", "trail/AWSLogs/", "broker/", "siem.ndjson"} {
 		if !slices.ContainsFunc(kept, func(path string) bool { return strings.HasPrefix(path, name) }) {
 			t.Errorf("%s is not kept", name)
 		}

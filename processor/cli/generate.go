@@ -16,6 +16,7 @@ type trailFlags struct {
 	keys, principals int
 	events           int
 	scenarios        string
+	repeat           int
 }
 
 func (t *trailFlags) register(f *flagSet, events int) {
@@ -25,12 +26,14 @@ func (t *trailFlags) register(f *flagSet, events int) {
 	integer(f, &t.keys, "keys", "`number` of KMS keys", 10, 100_000)
 	integer(f, &t.principals, "principals", "`number` of principals", 10, 1_000_000)
 	integer(f, &t.events, "events", "about how many background `events`; 0: 20 an hour for each principal", 0, 9600*1_000_000)
-	f.StringVar(&t.scenarios, "scenarios", t.scenarios, "attacks to plant: `all|none|a,b,c` of "+strings.Join(generate.Scenarios(), ", "))
+	t.repeat = 1
+	integer(f, &t.repeat, "repeat", "`number` of times that each scenario is planted; more than 1 needs a duration of 168h", 1, 50)
+	f.StringVar(&t.scenarios, "scenarios", t.scenarios, "scenarios to plant: `all|none|a,b,c` of "+strings.Join(generate.Scenarios(), ", "))
 }
 
 // config returns the trail's configuration, beginning at start.
 func (t *trailFlags) config(start time.Time) generate.Config {
-	c := generate.Config{Seed: t.seed, Start: start, Duration: t.duration, Keys: t.keys, Principals: t.principals, Events: t.events}
+	c := generate.Config{Seed: t.seed, Start: start, Duration: t.duration, Keys: t.keys, Principals: t.principals, Events: t.events, Repeat: t.repeat}
 	switch t.scenarios {
 	case "all":
 	case "none", "":
@@ -43,7 +46,7 @@ func (t *trailFlags) config(start time.Time) generate.Config {
 
 // generate is "keytrail generate --out DIR".
 func (a *app) generate(args []string) int {
-	f := a.flags("generate", "--out DIR [FLAGS]", "Writes a made-up trail of CloudTrail files below DIR/AWSLogs, as S3 would hold\nthem, with attacks in it, and DIR/labels.json, which tells them.")
+	f := a.flags("generate", "--out DIR [FLAGS]", "Writes a made-up trail of CloudTrail files below DIR/AWSLogs, as S3 would hold\nthem, with attacks in it, and DIR/labels.ndjson, which tells them,\none a line.")
 	out := f.String("out", "", "`directory` to write to")
 	var t trailFlags
 	t.register(f, 0)
@@ -70,7 +73,7 @@ func (a *app) generate(args []string) int {
 	if err != nil {
 		return a.fail(err)
 	}
-	fmt.Fprintf(a.stderr, "%d records in %d files below %s, %d attacks\n", records, files, *out, len(g.Labels()))
+	fmt.Fprintf(a.stderr, "%d records in %d files below %s, %d labels\n", records, files, *out, len(g.Labels()))
 	return exitOK
 }
 

@@ -119,6 +119,7 @@ func (s *show) verdict(labels []generate.Label) {
 	defer s.mu.Unlock()
 	explained := map[string]bool{}
 	hits := 0
+	labels = slices.DeleteFunc(labels, func(l generate.Label) bool { return l.Benign })
 	s.print("\nPlanted, and found by:")
 	for _, l := range labels {
 		by := s.match(&l, explained)

@@ -33,6 +33,9 @@ type Call struct {
 	Direct    bool   // the principal called itself, no AWS service for it
 	Cross     bool   // the KMS key belongs to another account
 	Self      bool   // the collector's own call
+	Unusable  bool   // it failed because the KMS key is disabled or waits for its deletion
+	Network   uint32 // hash of the network that it came from; 0 for none, as in calls by AWS services
+	Client    uint32 // hash of the program that made it, without its version; 0 for none
 	Rules     rule.Set
 	Shown     Shown
 }
@@ -88,6 +91,12 @@ func FromRecord(rec *otellog.Record, c *Call) {
 			c.Cross = a.Int != 0
 		case semconv.KeytrailSelf:
 			c.Self = a.Int != 0
+		case semconv.ErrorType:
+			c.Unusable = a.Str == "DisabledException" || a.Str == "KMSInvalidStateException"
+		case semconv.ClientAddress:
+			c.Network = network(a.Str)
+		case semconv.UserAgentOriginal:
+			c.Client = client(a.Str)
 		}
 	}
 	if c.Shown.Alias != "" {

@@ -60,7 +60,7 @@ func TestFromRecord(t *testing.T) {
 		IDText: "91b9e9c5-5d1a-4d0c-9c71-6a3f1f0f2b7e", Time: time.Date(2026, 3, 2, 9, 1, 2, 0, time.UTC).UnixNano(), Copy: normalize.CopyCaller,
 		KeyARN: "arn:aws:kms:eu-central-1:111122223333:key/a", Principal: "arn:aws:iam::111122223333:role/payments",
 		Class: normalize.ClassDecrypt, Context: normalize.ContextSecret, Object: wire.EntityHash("arn:aws:secretsmanager:eu-central-1:111122223333:secret:db-AbCdEf"),
-		Direct: true,
+		Direct: true, Network: network("192.0.2.7"),
 	}
 	f := func(name, event string, o normalize.Options, edit func(*Call)) {
 		t.Helper()
@@ -77,7 +77,7 @@ func TestFromRecord(t *testing.T) {
 	f("a Decrypt", decrypt, usual, func(*Call) {})
 	f("a record without a body", decrypt, normalize.Options{OmitBody: true}, func(*Call) {})
 	f("a refused one", change(t, `"responseElements":null`, `"errorCode":"AccessDenied","responseElements":null`), usual, func(c *Call) { c.Outcome = normalize.OutcomeDenied })
-	f("a failed one", change(t, `"responseElements":null`, `"errorCode":"DisabledException","responseElements":null`), usual, func(c *Call) { c.Outcome = normalize.OutcomeFailed })
+	f("a failed one", change(t, `"responseElements":null`, `"errorCode":"DisabledException","responseElements":null`), usual, func(c *Call) { c.Outcome, c.Unusable = normalize.OutcomeFailed, true })
 	f("for a service", change(t, `"accountId":"111122223333","sessionContext"`, `"accountId":"111122223333","invokedBy":"secretsmanager.amazonaws.com","sessionContext"`),
 		usual, func(c *Call) { c.Direct = false })
 	f("on another account's KMS key", change(t, "kms:eu-central-1:111122223333:key/a", "kms:eu-central-1:444455556666:key/a"), usual, func(c *Call) {

@@ -127,6 +127,16 @@ func NoCounts(p *wire.Partial) bool {
 	return len(p.Counters) == 0
 }
 
+// origin adds where a principal's call came from.
+func origin(p *wire.Partial, c *Call, n int64) {
+	if c.Network != 0 {
+		insert(&p.Sets[wire.SetNetworks], uint64(c.Network), n)
+	}
+	if c.Client != 0 {
+		insert(&p.Sets[wire.SetClients], uint64(c.Client), n)
+	}
+}
+
 // count adds one call (n = 1), or takes it back (n = -1).
 func count(p *wire.Partial, c *Call, n int64, other string) {
 	p.Counters = add(p.Counters, wire.CounterCalls, n)
@@ -151,6 +161,12 @@ func count(p *wire.Partial, c *Call, n int64, other string) {
 	}
 	if c.Self {
 		p.Counters = add(p.Counters, wire.CounterSelf, n)
+	}
+	if c.Unusable {
+		p.Counters = add(p.Counters, wire.CounterUnusableKey, n)
+	}
+	if p.Scope == wire.ScopePrincipal && !c.Self {
+		origin(p, c, n)
 	}
 	rules, blind := c.Rules.Kinds()
 	p.Counters = add(p.Counters, wire.CounterRule, n*int64(rules))

@@ -283,7 +283,8 @@ func TestTableCapsItsSets(t *testing.T) {
 	table := NewTable(size)
 	for i := range 3 * MaxDistinct {
 		c := Call{IDText: fmt.Sprint(i), Time: begin, KeyARN: fmt.Sprintf("arn:aws:kms:eu-central-1:111122223333:key/%d", i),
-			Principal: "p", Object: uint64(i + 1), Context: normalize.ContextSecret, Outcome: normalize.OutcomeDenied}
+			Principal: "p", Object: uint64(i + 1), Context: normalize.ContextSecret, Outcome: normalize.OutcomeDenied,
+			Network: uint32(i + 1), Client: uint32(i + 1)}
 		table.Add(&c, 1)
 	}
 	for p := range table.All() {

@@ -24,23 +24,28 @@ const (
 	KindFanOut    Kind = "fan_out"
 	KindRefusals  Kind = "refusals"
 	KindRule      Kind = "rule"
+	KindSilence   Kind = "silence"
 	KindBlindSpot Kind = "blind_spot"
 )
 
 // Anomaly is one finding about one window of one entity.
 type Anomaly struct {
-	ID         string // the same whenever the same anomaly is found again
-	Kind       Kind
-	Detector   string // the detector's or the rule's name
-	Score      float64
-	Reason     string // the sentence
-	Observed   float64
-	Expected   float64
-	Calls      []string
-	Techniques []string
+	ID       string // the same whenever the same anomaly is found again
+	Kind     Kind
+	Detector string // the detector's or the rule's name
+	Score    float64
+	Reason   string // the sentence
+	Observed float64
+	Expected float64
+	Since    int64 // since when the entity is watched, ns; 0 in those of rules
+	// Contributors are what most of the calls have in common, each with its number, the
+	// largest first: see contributors.
+	Contributors []string
+	Calls        []string
+	Techniques   []string
 	wire.Entity
 	Bound      *wire.Binding // as that of its window; nil in those of rules, which are published before their window
-	Start, End int64         // the window, ns
+	Start, End int64         // from the start of its first window to the end of its last, ns
 }
 
 // counter is the window counter that counts anomalies of a's kind.
@@ -54,6 +59,8 @@ func (a *Anomaly) counter() wire.CounterID {
 		return wire.CounterFanOut
 	case KindRefusals:
 		return wire.CounterRefusals
+	case KindSilence:
+		return wire.CounterSilence
 	case KindBlindSpot:
 		return wire.CounterBlindSpot
 	}
@@ -90,12 +97,14 @@ func WindowID(e wire.Entity, start, size int64) string {
 	return id("window", e.StateKey(), strconv.FormatInt(start, 10), strconv.FormatInt(size, 10))
 }
 
-// finish completes what a detector found.
-func (e *Engine) finish(a Anomaly, d detector, ent *Entity, w *Window) Anomaly {
+// finish completes what a detector found in w; began is the start of the first window
+// in which it found it.
+func (e *Engine) finish(a Anomaly, d *detector, ent *Entity, w *Window, began int64) Anomaly {
 	a.Kind, a.Detector, a.Entity, a.Bound = d.kind, d.name, ent.Entity, e.bound(ent.Entity, w.Start)
-	a.Start, a.End = w.Start, w.Start+e.cfg.Size
-	a.ID = id("anomaly", ent.StateKey(), strconv.FormatInt(w.Start, 10), d.name)
-	a.Calls, a.Techniques = w.Samples, d.techniques
+	a.Start, a.End = began, w.Start+e.cfg.Size
+	a.ID = id("anomaly", ent.StateKey(), strconv.FormatInt(began, 10), d.name)
+	a.Since, a.Calls, a.Techniques = ent.Since, w.Samples, d.techniques
+	a.Contributors = e.contributors(ent, w)
 	return a
 }
 

@@ -20,11 +20,11 @@ func (e *Engine) bound(of wire.Entity, start int64) *wire.Binding {
 	if !bindable(of) {
 		return nil
 	}
-	key := e.entities[wire.Entity{Scope: wire.ScopeKey, KeyARN: of.KeyARN}] // a pair lives with its KMS key
-	if key == nil {
+	i, ok := e.store.find(wire.Entity{Scope: wire.ScopeKey, KeyARN: of.KeyARN}) // a pair lives with its KMS key
+	if !ok {
 		return nil
 	}
-	return key.boundAt(start, e.cfg.Retention)
+	return e.store.get(i).boundAt(start, e.cfg.Retention)
 }
 
 // bindable tells whether the KMS key of an entity can stand for another one.
@@ -91,10 +91,11 @@ func (e *Engine) revise(ent *Entity, w *Window, p *wire.Partial) {
 // again has the closed windows at start of a KMS key and its pairs published
 // once more.
 func (e *Engine) again(keyARN string, start int64) {
-	for _, ent := range e.starts[start] {
-		if ent.Scope == wire.ScopePrincipal || ent.KeyARN != keyARN {
+	for _, i := range e.starts[start] {
+		if of := e.store.at(i).entity; of.Scope == wire.ScopePrincipal || of.KeyARN != keyARN {
 			continue
 		}
+		ent := e.store.get(i)
 		if w := ent.find(start); w != nil && w.Closed {
 			e.change(ent, w)
 			e.touch(ent)

@@ -179,7 +179,7 @@ func TestBindingsAreRestored(t *testing.T) {
 	r.merge(&wire.Partial{Entity: aliasOf, Start: begin, Binding: &wire.Binding{Time: begin, ARN: keyARN(1)}})
 	for i := range int64(40) {
 		r.restart()
-		if list := r.e.Advance(begin + i*size); len(list) != 0 {
+		if list := advance(r.e, begin+i*size, 5); len(list) != 0 {
 			t.Fatalf("window %d: published %s", i, bounds(list))
 		}
 		r.commit()
@@ -188,7 +188,7 @@ func TestBindingsAreRestored(t *testing.T) {
 		r.merge(p)
 	}
 	r.restart()
-	same(t, r.e.Advance(begin+41*size), "key 40.1 1, pair 40.1 1")
+	same(t, advance(r.e, begin+41*size, 5), "key 40.1 1, pair 40.1 1")
 }
 
 // The records say it: the key in the key's place, the alias beside it.
@@ -231,7 +231,7 @@ func TestRecordsOfAliases(t *testing.T) {
 
 // A sentence names the alias and the key behind it.
 func TestSentencesOfAliases(t *testing.T) {
-	r := newRig(t, detect.DefaultConfig(), false)
+	r := newRig(t, eager(), false)
 	c := use(begin)
 	for at := begin; at < begin+2*day; at += size {
 		c.Time = at
@@ -266,7 +266,7 @@ func TestBoundWindowsEqualAPlainCount(t *testing.T) {
 		r.fresh()
 		got := map[string]string{}
 		advance := func(mark int64) {
-			for _, res := range r.e.Advance(mark) {
+			for _, res := range advance(r.e, mark, 1+rng.IntN(9)) {
 				if res.Closed && res.KeyARN != "" {
 					name := nameOf(res.Entity, res.Start, res.Length(size))
 					if old, had := got[name]; had && old != arnOf(res.Bound) {

@@ -42,6 +42,21 @@ type Config struct {
 	// ever seen it must be.
 	FanOut       int
 	FanOutFactor float64
+	// PeakFactor is how many times the most calls of any window of the last weeks a
+	// count has to be for a rate anomaly.
+	PeakFactor float64
+	// FirstUse is the score from which the first use of a KMS key is an anomaly: see
+	// firstUse.
+	FirstUse float64
+	// ObjectSweep is the smallest number of different objects, in a window or on a day,
+	// that can be an anomaly.
+	ObjectSweep int
+	// SilenceCalls is how many calls on a KMS key must be missing, and SilenceFactor how
+	// many times as long as ever before, for its silence to be an anomaly.
+	SilenceCalls  float64
+	SilenceFactor float64
+	// Allow says which anomalies are expected.
+	Allow Allow
 	// Refusals is the smallest number of refused calls that can be an anomaly,
 	// and RefusedKeys the number of distinct KMS keys that makes it probing.
 	Refusals    int64
@@ -53,6 +68,7 @@ func DefaultConfig() Config {
 	return Config{
 		Size: int64(5 * time.Minute), Lateness: int64(time.Hour), Threshold: 1e-6, MinCount: 20,
 		WarmUp: int64(24 * time.Hour), Retention: int64(35 * 24 * time.Hour),
+		PeakFactor: 1.5, FirstUse: 6, ObjectSweep: 60, SilenceCalls: 30, SilenceFactor: 3,
 		SweepSecrets: 15, FanOut: 8, FanOutFactor: 3, Refusals: 8, RefusedKeys: 4,
 	}
 }
@@ -78,6 +94,14 @@ func (c *Config) Validate() error {
 	case outside(c.SweepSecrets) || outside(c.FanOut) || outside(c.RefusedKeys):
 		return fmt.Errorf("sweep_secrets %d, fan_out %d or refused_keys %d is not between 2 and %d, the most distinct values that a window counts",
 			c.SweepSecrets, c.FanOut, c.RefusedKeys, count.MaxDistinct)
+	case !(c.PeakFactor >= 1 && c.PeakFactor <= 100):
+		return fmt.Errorf("peak_factor %g is not between 1 and 100", c.PeakFactor)
+	case !(c.FirstUse >= 0 && c.FirstUse <= 20):
+		return fmt.Errorf("first_use %g is not between 0 and 20", c.FirstUse)
+	case outside(c.ObjectSweep):
+		return fmt.Errorf("object_sweep %d is not between 2 and %d", c.ObjectSweep, count.MaxDistinct)
+	case !(c.SilenceCalls >= 10) || !(c.SilenceFactor >= 1):
+		return fmt.Errorf("silence_calls %g is not at least 10, or silence_factor %g not at least 1", c.SilenceCalls, c.SilenceFactor)
 	case c.Refusals < 1 || !(c.FanOutFactor >= 1):
 		return fmt.Errorf("refusals %d or fan_out_factor %g is not at least 1", c.Refusals, c.FanOutFactor)
 	}
@@ -120,7 +144,8 @@ func outside(limit int) bool { return limit < 2 || limit > count.MaxDistinct }
 // Entity is what is known of one KMS key, principal or pair.
 type Entity struct {
 	wire.Entity
-	Baseline baseline.State    // scopes key and principal
+	Baseline baseline.State // scopes key and principal
+	Habits   Habits
 	Since    int64             // start of the first closed window with calls to judge; 0: none yet
 	Seen     int64             // start of the last such window
 	Last     int64             // start of the last window, closed or not
@@ -129,7 +154,8 @@ type Entity struct {
 	Rollups  []*Window         // the same, of longer windows, in the order of their first calls
 	Bound    *wire.Binding     // what it stood for at the end of the last window before those; nil: nothing known
 	Used     int64             // start of the last window before those that named it; 0 without Bound
-	dirty    bool              // changed since the last Changes
+	slot     uint32            // in the store
+	stale    bool              // changed since it was packed
 }
 
 // Window is one window of one entity: the merged partials and what came of them.
@@ -149,8 +175,8 @@ type Window struct {
 // Length is how long w is, where windows that are no roll-ups have the given size.
 func (w *Window) Length(size int64) int64 { return cmp.Or(w.Size, size) }
 
-// Result is one window to publish, with its own anomalies. It is valid until
-// the next call on the Engine.
+// Result is one window to publish, with its own anomalies. It is valid during the
+// call that brings it.
 type Result struct {
 	*Window
 	Anomalies []Anomaly

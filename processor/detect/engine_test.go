@@ -258,7 +258,7 @@ func TestPreviewAfterALongSilence(t *testing.T) {
 // once, or for the principal by a notice to whoever owns it.
 func TestPairsAnomaliesCountInAllWindows(t *testing.T) {
 	for _, notify := range []bool{false, true} {
-		r := newRig(t, detect.DefaultConfig(), notify)
+		r := newRig(t, eager(), notify)
 		r.routine(begin, begin+2*day, 1, 1, 1)
 		r.notices = nil
 		at := begin + 2*day
@@ -295,7 +295,7 @@ func TestPairsAnomaliesCountInAllWindows(t *testing.T) {
 // The first call of a pair may come when its key's window is closed: the key's
 // window is then published again with the anomaly.
 func TestLatePairsAnomaly(t *testing.T) {
-	r := newRig(t, detect.DefaultConfig(), false)
+	r := newRig(t, eager(), false)
 	r.routine(begin, begin+2*day+size, 1, 1, 1)
 	at := begin + 2*day
 	r.add(decrypt(at, 1, 2), 1)
@@ -329,6 +329,12 @@ func TestNoticeWithoutCalls(t *testing.T) {
 // entities returns what changed since the last call.
 func (r *rig) entities() map[wire.Entity]*detect.Entity {
 	found := map[wire.Entity]*detect.Entity{}
-	r.e.Changes(func(e *detect.Entity) { found[e.Entity] = e }, func(wire.Entity) {})
+	r.e.Changes(func(name string, value []byte) {
+		ent, err := detect.DecodeEntity(name, value)
+		if err != nil {
+			r.t.Fatal(err)
+		}
+		found[ent.Entity] = ent
+	}, func(string) {})
 	return found
 }

@@ -87,6 +87,13 @@ func partials(c count.Call, n int) (list []*wire.Partial) {
 	return list
 }
 
+// eager is the default configuration, but for first uses: each of them counts.
+func eager() detect.Config {
+	c := detect.DefaultConfig()
+	c.FirstUse = 0
+	return c
+}
+
 // add merges n calls like c, which must not be late.
 func (r *rig) add(c count.Call, n int) {
 	r.t.Helper()
@@ -100,10 +107,17 @@ func (r *rig) add(c count.Call, n int) {
 // advance moves the watermark on and returns what is to be published, with
 // memory of its own.
 func (r *rig) advance(mark int64) (list []detect.Result) {
-	for _, res := range r.e.Advance(mark) {
-		w := *res.Window
-		w.Counters, w.Samples = slices.Clone(w.Counters), slices.Clone(w.Samples)
-		list = append(list, detect.Result{Window: &w, Anomalies: slices.Clone(res.Anomalies)})
+	return advance(r.e, mark, 3)
+}
+
+// advance is Advance to the end of its step, in parts of so many windows.
+func advance(e *detect.Engine, mark int64, part int) (list []detect.Result) {
+	for more := true; more; {
+		more = e.Advance(mark, part, func(res detect.Result) {
+			w := *res.Window
+			w.Counters, w.Samples = slices.Clone(w.Counters), slices.Clone(w.Samples)
+			list = append(list, detect.Result{Window: &w, Anomalies: slices.Clone(res.Anomalies)})
+		})
 	}
 	return list
 }

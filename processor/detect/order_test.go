@@ -27,6 +27,7 @@ func hasty() detect.Config {
 	cfg := detect.DefaultConfig()
 	cfg.WarmUp, cfg.Retention, cfg.MinCount, cfg.Threshold = 2*hour, 8*hour, 8, 1e-3
 	cfg.Rollups = lengths[1:]
+	cfg.FirstUse, cfg.PeakFactor, cfg.ObjectSweep, cfg.SilenceCalls, cfg.SilenceFactor = 0, 1, 3, 10, 1
 	cfg.SweepSecrets, cfg.FanOut, cfg.FanOutFactor, cfg.Refusals, cfg.RefusedKeys = 3, 3, 1.5, 4, 2
 	return cfg
 }
@@ -128,10 +129,10 @@ func run(t *testing.T, rng *rand.Rand, e *detect.Engine, list []arrival, step fu
 			table.Reset()
 		}
 		if rng.IntN(60) == 0 && table.Len() == 0 {
-			step(e.Advance(progress.Watermark()))
+			step(advance(e, progress.Watermark(), 1+rng.IntN(50)))
 		}
 	}
-	step(e.Advance(begin + 3*day))
+	step(advance(e, begin+3*day, 1000))
 }
 
 // plain counts the calls of every entity and window.
@@ -159,6 +160,7 @@ func nameOf(e wire.Entity, start, length int64) string {
 func finalWindows(t *testing.T, rng *rand.Rand, calls []count.Call, want map[string]int64, kinds map[detect.Kind]int, forgotten *int) map[string]string {
 	t.Helper()
 	e := detect.NewEngine(hasty(), nil)
+	e.SetHot(rng.IntN(6))
 	finals := map[string]string{}
 	run(t, rng, e, arrivals(rng, calls, disorder), func(results []detect.Result) {
 		for _, r := range results {
@@ -178,7 +180,7 @@ func finalWindows(t *testing.T, rng *rand.Rand, calls []count.Call, want map[str
 			}
 			finals[name] = describe(r)
 		}
-		e.Changes(func(*detect.Entity) {}, func(wire.Entity) { *forgotten++ })
+		e.Changes(func(string, []byte) {}, func(string) { *forgotten++ })
 	}, func(p *wire.Partial) { t.Fatalf("%s is late", nameOf(p.Entity, p.Start, size)) })
 	return finals
 }

@@ -77,6 +77,10 @@ func AnomalyRecord(rec *otellog.Record, a *Anomaly, observed int64) {
 	rec.String(semconv.KeytrailAnomalyReason, a.Reason)
 	rec.Double(semconv.KeytrailAnomalyObserved, a.Observed)
 	rec.Double(semconv.KeytrailAnomalyExpected, a.Expected)
+	if a.Since != 0 {
+		rec.String(semconv.KeytrailAnomalySince, stamp(a.Since))
+	}
+	rec.Strings(semconv.KeytrailAnomalyContributors, a.Contributors)
 	rec.Strings(semconv.KeytrailAnomalyCalls, a.Calls)
 	rec.Strings(semconv.KeytrailAnomalyTechniques, a.Techniques)
 	entity(rec, a.Entity, target(a.Bound), a.Start, a.End)

@@ -2,6 +2,7 @@ package detect_test
 
 import (
 	"fmt"
+	"math"
 	"math/rand/v2"
 	"strings"
 	"testing"
@@ -9,7 +10,6 @@ import (
 	"keytrail/processor/count"
 	"keytrail/processor/detect"
 	"keytrail/processor/eventtime"
-	"keytrail/processor/state"
 	"keytrail/schemas/wire"
 )
 
@@ -22,7 +22,7 @@ type restarter struct {
 	mark    int64
 	since   []*wire.Partial // merged since the last commit
 	notices []wire.Partial
-	enc     wire.Encoder
+	hot     int // the most unpacked entities
 }
 
 func (r *restarter) fresh() {
@@ -31,6 +31,7 @@ func (r *restarter) fresh() {
 		notify = func(p wire.Partial) { r.notices = append(r.notices, p) }
 	}
 	r.e = detect.NewEngine(hasty(), notify)
+	r.e.SetHot(r.hot)
 }
 
 // restart restores the engine as of the last commit, and gives it once more
@@ -38,13 +39,13 @@ func (r *restarter) fresh() {
 func (r *restarter) restart() {
 	r.t.Helper()
 	r.fresh()
-	r.e.SetWatermark(r.mark)
 	for name, value := range r.log {
-		ent, err := state.DecodeEntity(name, value)
-		if err != nil {
+		if err := r.e.Restore(name, value); err != nil {
 			r.t.Fatal(err)
 		}
-		r.e.Restore(ent)
+	}
+	if err := r.e.Restored(r.mark, math.MaxInt64); err != nil {
+		r.t.Fatal(err)
 	}
 	for _, p := range r.since {
 		r.e.Merge(p)
@@ -59,8 +60,8 @@ func (r *restarter) merge(p *wire.Partial) bool {
 // commit writes what changed to the changelog.
 func (r *restarter) commit() {
 	r.e.Changes(
-		func(e *detect.Entity) { r.log[e.StateKey()] = state.AppendEntity(nil, &r.enc, e) },
-		func(e wire.Entity) { delete(r.log, e.StateKey()) },
+		func(name string, value []byte) { r.log[name] = value },
+		func(name string) { delete(r.log, name) },
 	)
 	r.mark, r.since = r.e.Watermark(), nil
 }
@@ -72,14 +73,14 @@ func TestRestoreChangesNothing(t *testing.T) {
 		restarts, published := 0, 0
 		for seed := range uint64(6) {
 			rng := rand.New(rand.NewPCG(seed, 30))
-			steady := &restarter{t: t, notify: notify, log: map[string][]byte{}, mark: eventtime.None}
+			steady := &restarter{t: t, hot: 1 << 30, notify: notify, log: map[string][]byte{}, mark: eventtime.None}
 			shaky := &restarter{t: t, notify: notify, log: map[string][]byte{}, mark: eventtime.None}
 			steady.fresh()
 			shaky.fresh()
 			progress := eventtime.Progress{Disorder: disorder}
 			table := count.NewTable(size)
 			advance := func(mark int64) {
-				want, got := text(steady.e.Advance(mark)), text(shaky.e.Advance(mark))
+				want, got := text(advance(steady.e, mark, 1<<30)), text(advance(shaky.e, mark, 1+rng.IntN(9)))
 				if got != want {
 					t.Fatalf("seed %d notify %v: after a restart\n%s\nis published, without one\n%s", seed, notify, got, want)
 				}

@@ -21,12 +21,12 @@ func (s slot) end() int64 { return s.start + s.size }
 
 // rollups are an engine's, by their places.
 type rollups struct {
-	held    map[slot][]*Entity // entities with a roll-up there, until it is dropped
-	pending map[slot][]*Entity // those whose roll-up has changed since it was published
+	held    map[slot][]uint32 // entities with a roll-up there, until it is dropped
+	pending map[slot][]uint32 // those whose roll-up has changed since it was published
 }
 
 func newRollups() rollups {
-	return rollups{held: map[slot][]*Entity{}, pending: map[slot][]*Entity{}}
+	return rollups{held: map[slot][]uint32{}, pending: map[slot][]uint32{}}
 }
 
 // rollUp adds p to the roll-ups of ent that its window is in.
@@ -42,7 +42,7 @@ func (e *Engine) rollUp(ent *Entity, p *wire.Partial) {
 		count.Merge(&w.Partial, &counts)
 		if !w.Changed {
 			w.Changed = true
-			e.rolls.pending[at] = append(e.rolls.pending[at], ent)
+			e.rolls.pending[at] = append(e.rolls.pending[at], ent.slot)
 		}
 	}
 }
@@ -54,7 +54,7 @@ func (e *Engine) rollup(ent *Entity, at slot) *Window {
 	}
 	w := &Window{Partial: wire.Partial{Entity: ent.Entity, Start: at.start}, Size: at.size}
 	ent.Rollups = append(ent.Rollups, w)
-	e.rolls.held[at] = append(e.rolls.held[at], ent)
+	e.rolls.held[at] = append(e.rolls.held[at], ent.slot)
 	return w
 }
 
@@ -68,44 +68,70 @@ func (ent *Entity) rollup(at slot) *Window {
 	return nil
 }
 
+// due tells whether a roll-up ended that has changed since it was published.
+func (r *rollups) due(mark int64) bool {
+	for at := range r.pending {
+		if at.end() <= mark {
+			return true
+		}
+	}
+	return false
+}
+
 // closeRollups publishes the roll-ups that ended, or that changed since, and drops
-// those that nothing can change any more.
-func (e *Engine) closeRollups() {
+// those that nothing can change any more. It tells whether it stopped before the end.
+func (e *Engine) closeRollups(most *int, emit func(Result)) (more bool) {
 	for _, at := range slots(e.rolls.pending) {
 		if at.end() > e.mark {
 			continue
 		}
 		for _, scope := range scopes {
-			for _, ent := range ofScope(e.rolls.pending[at], scope) {
-				e.closeRollup(ent, ent.rollup(at))
+			list, rest := e.store.ofScope(e.rolls.pending[at], scope)
+			for k, i := range list {
+				if *most <= 0 {
+					e.rolls.pending[at] = append(rest, list[k:]...)
+					return true
+				}
+				e.store.trim()
+				ent := e.store.get(i)
+				e.closeRollup(ent, ent.rollup(at), emit)
 			}
+			e.rolls.pending[at] = rest
 		}
 		delete(e.rolls.pending, at)
 	}
 	for _, at := range slots(e.rolls.held) {
-		if !e.gone(at.end()) { // the last window in it has the same end
-			continue
+		if e.gone(at.end()) { // the last window in it has the same end
+			e.dropRollups(at)
 		}
-		for _, ent := range e.rolls.held[at] {
-			ent.Rollups = slices.DeleteFunc(ent.Rollups, func(w *Window) bool { return w.Start == at.start && w.Size == at.size })
-			e.touch(ent)
-		}
-		delete(e.rolls.held, at)
 	}
+	return false
 }
 
-func (e *Engine) closeRollup(ent *Entity, w *Window) {
-	if !w.Closed && len(w.Counters) == 0 { // its only call was taken back: see closeAll
+// dropRollups forgets the roll-ups at one place; as with drop, the changelog need not
+// know.
+func (e *Engine) dropRollups(at slot) {
+	for _, i := range e.rolls.held[at] {
+		e.store.trim()
+		ent := e.store.get(i)
+		ent.Rollups = slices.DeleteFunc(ent.Rollups, func(w *Window) bool { return w.Start == at.start && w.Size == at.size })
+		ent.stale = true
+	}
+	delete(e.rolls.held, at)
+}
+
+func (e *Engine) closeRollup(ent *Entity, w *Window, emit func(Result)) {
+	if !w.Closed && len(w.Counters) == 0 { // its only call was taken back: see closeOne
 		w.Changed = false
 		e.touch(ent)
 		return
 	}
 	w.Closed = true
-	e.publish(ent, w, nil)
+	e.publish(ent, w, nil, emit)
 }
 
 // slots returns the places of roll-ups by their starts, the shorter ones first.
-func slots(m map[slot][]*Entity) []slot {
+func slots(m map[slot][]uint32) []slot {
 	list := make([]slot, 0, len(m)) // a few for each size
 	for at := range m {
 		list = append(list, at)
@@ -114,14 +140,21 @@ func slots(m map[slot][]*Entity) []slot {
 	return list
 }
 
-// restoreRollups puts an entity's roll-ups back into their places. Those of a size
+// placeRollups notes where the roll-ups of a restored entity belong. Those of a size
 // that the configuration no longer has are published and dropped like the others.
-func (e *Engine) restoreRollups(ent *Entity) {
+func (e *Engine) placeRollups(ent *Entity) {
+	kept := ent.Rollups[:0]
 	for _, w := range ent.Rollups {
 		at := slot{w.Start, w.Size}
-		e.rolls.held[at] = append(e.rolls.held[at], ent)
+		if e.gone(at.end()) && !w.Changed {
+			ent.stale = true
+			continue
+		}
+		kept = append(kept, w)
+		e.rolls.held[at] = append(e.rolls.held[at], ent.slot)
 		if w.Changed {
-			e.rolls.pending[at] = append(e.rolls.pending[at], ent)
+			e.rolls.pending[at] = append(e.rolls.pending[at], ent.slot)
 		}
 	}
+	ent.Rollups = kept
 }

@@ -4,7 +4,6 @@ import (
 	"testing"
 
 	"keytrail/processor/detect"
-	"keytrail/schemas/wire"
 )
 
 func TestSweepForgetsTheSilent(t *testing.T) {
@@ -26,8 +25,8 @@ func TestSweepForgetsTheSilent(t *testing.T) {
 	}
 	r.entities()
 	r.advance(end + hour)
-	var removed []wire.Entity
-	r.e.Changes(func(e *detect.Entity) { t.Errorf("%s is written though nothing changed", e.StateKey()) }, func(e wire.Entity) { removed = append(removed, e) })
+	var removed []string
+	r.e.Changes(func(name string, _ []byte) { t.Errorf("%q is written though nothing changed", name) }, func(name string) { removed = append(removed, name) })
 	if r.e.Len() != 3 || len(removed) != 3 {
 		t.Errorf("%d entities remembered, %v removed", r.e.Len(), removed)
 	}
@@ -35,7 +34,7 @@ func TestSweepForgetsTheSilent(t *testing.T) {
 	r.advance(begin + 30*day)
 	r.add(decrypt(begin+30*day, 2, 2), 1)
 	put := 0
-	r.e.Changes(func(*detect.Entity) { put++ }, func(e wire.Entity) { t.Errorf("%s is removed though it is there", e.StateKey()) })
+	r.e.Changes(func(string, []byte) { put++ }, func(name string) { t.Errorf("%q is removed though it is there", name) })
 	if put != 3 {
 		t.Errorf("%d entities written, want 3", put)
 	}

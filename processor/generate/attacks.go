@@ -1,6 +1,7 @@
 package generate
 
 import (
+	"cmp"
 	"fmt"
 	"math"
 	"slices"
@@ -9,14 +10,18 @@ import (
 // This file holds the attacks that show in counts: many calls, many objects, many
 // keys, many refusals, and the first of their kind.
 
-// burst: one role decrypts twenty times what it usually does, for ten minutes, on
-// its usual key and objects.
+// burst: one role decrypts twenty times what it usually does (ten to thirty times in
+// long trails), for ten minutes, on its usual key and objects.
 func (p *planner) burst(at int64) {
-	const usual, minutes = 20.0, 10 // calls an hour that make a good example
+	usual, times := 20.0, 20.0 // calls an hour that make a good example
+	if p.long {
+		usual, times = p.r.logUniform(4, 150), p.r.logUniform(10, 30)
+	}
+	const minutes = 10
 	var best *edge
 	cost := func(e *edge) float64 { return math.Abs(math.Log((e.expected(at) + 0.01) / usual)) }
 	for _, e := range p.w.edges {
-		fits := e.who.kind == isRole && e.who.flavor != byPerson && e.rhythm == noisy && !e.crossAccount() && e.key.use() == opDecrypt
+		fits := e.who.kind == isRole && e.who.flavor != byPerson && e.rhythm == noisy && !p.spent[e.who] && !e.crossAccount() && e.key.use() == opDecrypt
 		if fits && (best == nil || cost(e) < cost(best)) {
 			best = e
 		}
@@ -25,7 +30,7 @@ func (p *planner) burst(at int64) {
 		best = slices.MaxFunc(p.w.edges, func(a, b *edge) int { return int(math.Copysign(1, a.rate-b.rate)) })
 	}
 	mean := best.expected(at) * minutes / 60
-	n := min(5000, max(60, int(20*mean)))
+	n := min(5000, max(60, int(times*mean)))
 	i := p.incident(best.key, best.who, fmt.Sprintf("%d decrypt calls in %d minutes where about %.1f are usual", n, minutes, mean), KindRate)
 	for range n {
 		object := int(best.seed%900) + p.r.IntN(best.objects)
@@ -72,6 +77,7 @@ func (p *planner) deniedProbing(at int64) {
 	for k := range int64(n) {
 		key := &kmsKey{partition: p.w.partition, account: ForeignAccount, region: region, project: "unknown", id: p.r.uuid().String(), seed: p.r.Uint64()}
 		key.arn = "arn:" + p.w.partition + ":kms:" + region + ":" + ForeignAccount + ":key/" + key.id
+		i.Keys = append(i.Keys, key.arn)
 		c := call{at: at + k*360/n, who: who, key: key, op: opDescribe, err: errDenied}
 		switch k % 3 {
 		case 0:
@@ -86,15 +92,14 @@ func (p *planner) deniedProbing(at int64) {
 // firstUse: a role that nobody has seen decrypts with the key that has the
 // fewest users, at night.
 func (p *planner) firstUse(at int64) {
-	account := p.g.config.Accounts[0]
-	var key *kmsKey
-	for _, k := range p.keysOf(account) {
-		if k.use() == opDecrypt && (key == nil || k.edges < key.edges) {
-			key = k
-		}
-	}
+	account := p.g.config.Accounts[p.n%len(p.g.config.Accounts)]
+	keys := p.free(p.keysOf(account), func(k *kmsKey) bool { return k.use() == opDecrypt })
+	key := slices.MinFunc(keys, func(a, b *kmsKey) int { return cmp.Compare(a.edges, b.edges) })
 	who := p.w.newRole(p.r, account, 0)
 	who.name, who.flavor, who.endpoint = "data-export-tmp", onInstance, ""
+	if p.n > 0 {
+		who.name += fmt.Sprint(p.n + 1)
+	}
 	who.arn = "arn:" + p.w.partition + ":iam::" + account + ":role/" + who.name
 	i := p.incident(key, who, "a role never seen before uses a key that few use, at night", KindFirstSeen)
 	p.add(i, call{at: at, who: who, key: key, op: opDescribe})
@@ -123,10 +128,14 @@ func (p *planner) fanOutKeys(at int64) {
 			other = append(other, k)
 		}
 	}
+	if p.long { // else each time the same keys
+		p.r.Shuffle(len(own), func(i, j int) { own[i], own[j] = own[j], own[i] })
+	}
 	keys := append(own, other...)
 	keys = keys[:min(12, len(keys))]
 	i := p.incident(nil, who, fmt.Sprintf("uses %d keys that it never used, within six minutes", len(keys)), KindFanOut, KindFirstSeen)
 	for n, k := range keys {
+		i.Keys = append(i.Keys, k.arn)
 		for again := range 2 {
 			p.add(i, call{at: at + int64((2*n+again)*360/(2*len(keys))), who: who, key: k, op: k.use(), object: 3000 + n, direct: true})
 		}

@@ -36,9 +36,12 @@ type Config struct {
 	// for a second account included and duplicates not: at most 1,000,000 for each
 	// hour. 0 takes the natural rates: 20 an hour for each principal.
 	Events int
-	// Scenarios are the names of the attacks to plant, in the order of their time;
+	// Scenarios are the names of the scenarios to plant, in the order of their time;
 	// nil means all that fit into Duration, an empty slice none.
 	Scenarios []string
+	// Repeat is how often each scenario is planted, 1 to 50, default 1. More than once
+	// needs a Duration of a week.
+	Repeat int
 	// DuplicateShare is the share of records that are delivered twice, in another
 	// file: 0 to 0.5. 0 means the default 0.02; negative means none.
 	DuplicateShare float64
@@ -84,6 +87,9 @@ func (c Config) withDefaults() Config {
 	if c.FileEvery == 0 {
 		c.FileEvery = 5 * time.Minute
 	}
+	if c.Repeat == 0 {
+		c.Repeat = 1
+	}
 	return c
 }
 
@@ -107,6 +113,8 @@ func (c Config) validate() error {
 		return bad("FileEvery", c.FileEvery, "whole minutes from 1m to 1h")
 	case !(c.DuplicateShare <= 0.5): // also when it is no number
 		return bad("DuplicateShare", c.DuplicateShare, "0 to 0.5, or negative for none")
+	case c.Repeat < 1 || c.Repeat > 50 || c.Repeat > 1 && !c.long():
+		return bad("Repeat", c.Repeat, "1 to 50, and 1 for a Duration of less than 168h")
 	case c.Start.Year() < 2000 || c.Start.Year() > 2200:
 		return bad("Start", c.Start, "years 2000 to 2200")
 	}
@@ -158,6 +166,10 @@ func (c Config) validateRegions(bad func(string, any, string) error) error {
 	}
 	return nil
 }
+
+// long tells whether the trail lasts so long that its background changes, and that
+// scenarios of days fit into it.
+func (c Config) long() bool { return c.Duration >= 7*24*time.Hour }
 
 // partition returns the AWS partition of a region.
 func partition(region string) string {

@@ -16,15 +16,23 @@
 // gamma-Poisson, so that a detector with a negative binomial is not tested on its
 // own model. About 1 % of the calls fail.
 //
+// The background of trails of a week and longer changes, too (changes.go): levels that
+// switch every few hours or days, programs that are deployed and read everything
+// anew, services that begin while one watches, keys that a person looks at once in
+// ten days.
+//
 // Cross-account calls are recorded in both accounts, with two event ids and one
 // sharedEventID. Records arrive 2 to 10 minutes late, out of order inside their
 // file, and Config.DuplicateShare of them twice.
 //
-// # The attacks
+// # The scenarios
 //
 // Scenarios (see Scenarios) begin after the first 60 % of the time, one in each
-// part of the rest, so that baselines exist and attacks do not overlap. A Label
-// says what should be found, where, and which calls belong to it.
+// part of the rest, so that baselines exist and attacks do not overlap. In trails of
+// a week and longer they begin after 40 %, Config.Repeat times each at random, and
+// keep away only from those that blind a trail. A Label says what should be found,
+// where, and which calls belong to it, or that it is harmless: files that come late,
+// three times or once more, deployments, Bucket Keys turned on or off, new services.
 //
 // # Limits
 //
@@ -33,7 +41,7 @@
 // calls occur. The JSON is made as it is read. Memory: about 1 KiB for each
 // principal, the calls of one hour (about 120 bytes each) and, for WriteFiles, the
 // records that wait for their file: those of the last 10 minutes and three times
-// Config.FileEvery.
+// Config.FileEvery, and of an account's six hours that are read again.
 //
 // A Generator is made by New, never changes afterwards, and may be used by several
 // goroutines; every call of Events begins anew and gives the same events.

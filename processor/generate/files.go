@@ -15,16 +15,9 @@ import (
 	"time"
 )
 
-// LabelsFile is the name of the file of labels that WriteFiles makes.
-const LabelsFile = "labels.json"
-
-// Truth is the content of LabelsFile.
-type Truth struct {
-	Seed   uint64    `json:"seed"`
-	Start  time.Time `json:"start"`
-	End    time.Time `json:"end"`
-	Labels []Label   `json:"labels"`
-}
+// LabelsFile is the name of the file of labels that WriteFiles makes: one Label a
+// line, as JSON, by the time they start.
+const LabelsFile = "labels.ndjson"
 
 // file is a CloudTrail file that fills up: one account, region and time.
 type file struct {
@@ -39,7 +32,7 @@ type file struct {
 //	<account>_CloudTrail_<region>_yyyymmddThhmmZ_<16 characters>.json.gz
 //
 // each file {"Records":[...]} with its records out of order, and the labels into
-// dir/labels.json. It makes dir when there is none, and refuses one that holds a
+// dir/labels.ndjson. It makes dir when there is none, and refuses one that holds a
 // trail already. After each file, progress (if not nil) is called with the number
 // of records written so far. It returns the number of trail files; after an error
 // the files written so far remain.
@@ -104,13 +97,15 @@ func prepare(dir string) error {
 
 // writeLabels writes the file of labels.
 func (g *Generator) writeLabels(dir string) error {
-	truth := Truth{Seed: g.config.Seed, Start: g.config.Start, End: g.end(), Labels: g.Labels()}
-	text, err := json.MarshalIndent(truth, "", "  ")
-	if err != nil {
-		return fmt.Errorf("cannot encode the labels: %w", err)
+	var text bytes.Buffer
+	lines := json.NewEncoder(&text)
+	for _, l := range g.labels {
+		if err := lines.Encode(l); err != nil {
+			return fmt.Errorf("cannot encode the labels: %w", err)
+		}
 	}
 	path := filepath.Join(dir, LabelsFile)
-	if err := os.WriteFile(path, append(text, '\n'), 0o644); err != nil {
+	if err := os.WriteFile(path, text.Bytes(), 0o644); err != nil {
 		return fmt.Errorf("cannot write %q: %w", path, err)
 	}
 	return nil

@@ -198,12 +198,16 @@ func TestWriteFilesIsDeterministicAndRefusesAnotherTrail(t *testing.T) {
 	if _, err := g.WriteFiles(blocked, nil); err == nil || !strings.Contains(err.Error(), blocked) {
 		t.Errorf("a file in place of the folder: error %v", err)
 	}
-	var truth generate.Truth
-	if err := json.Unmarshal(readTree(t, one)[generate.LabelsFile], &truth); err != nil {
-		t.Fatal(err)
+	var labels []generate.Label
+	for line := range bytes.Lines(readTree(t, one)[generate.LabelsFile]) {
+		var l generate.Label
+		if err := json.Unmarshal(line, &l); err != nil {
+			t.Fatal(err)
+		}
+		labels = append(labels, l)
 	}
-	if truth.Seed != 11 || !truth.End.Equal(truth.Start.Add(50*time.Hour)) || !reflect.DeepEqual(truth.Labels, g.Labels()) {
-		t.Errorf("labels.json says otherwise than Labels: %+v", truth)
+	if len(labels) == 0 || !reflect.DeepEqual(labels, g.Labels()) {
+		t.Errorf("the file says otherwise than Labels: %+v", labels)
 	}
 }
 

@@ -34,6 +34,9 @@ func New(c Config) (*Generator, error) {
 		return nil, err
 	}
 	g := &Generator{config: c, world: buildWorld(c)}
+	if c.long() {
+		g.world.change(newRandom(c.Seed, streamChanges), c)
+	}
 	g.world.scaleRates(newRandom(c.Seed, streamWorld+1), c)
 	if err := g.plant(); err != nil {
 		return nil, err
@@ -149,14 +152,26 @@ func (w *recorder) write(c *call) bool {
 		start := len(w.block)
 		w.block = appendRecord(w.block, c, account, region, eventID)
 		event.JSON = w.block[start:len(w.block):len(w.block)]
-		if !w.yield(event) {
-			return false
-		}
-		if event.Delivered = again; twice && !w.yield(event) {
+		if !w.deliver(event, again, twice) {
 			return false
 		}
 	}
 	return true
+}
+
+// deliver yields a record as often as it is delivered.
+func (w *recorder) deliver(event Event, again time.Time, twice bool) bool {
+	late, extra := w.g.world.deliveries(&event)
+	if event.Delivered = event.Delivered.Add(late); !w.yield(event) {
+		return false
+	}
+	for _, at := range extra {
+		if event.Delivered = at; !w.yield(event) {
+			return false
+		}
+	}
+	event.Delivered = again.Add(late)
+	return !twice || w.yield(event)
 }
 
 // delivery returns when the file is delivered that holds an event: 2 to 10

@@ -15,6 +15,7 @@ const (
 	streamAttacks
 	streamHours // plus the hour's number
 	streamFiles // plus a hash of the file's name
+	streamChanges
 )
 
 func newRandom(seed, stream uint64) random {

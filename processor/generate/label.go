@@ -21,15 +21,27 @@ type Label struct {
 	Scenario string `json:"scenario"`
 	// Kinds are the kinds of anomaly that should find it; any one of them will do.
 	Kinds []Kind `json:"kinds"`
+	// Benign tells that it is no incident but something unusual for a good reason:
+	// whatever is found there is a false anomaly. It has no Kinds.
+	Benign bool `json:"benign,omitempty"`
 	// KeyARN is the KMS key concerned, "" when there are several or none.
 	KeyARN string `json:"key_arn,omitempty"`
 	// Principal is who did it, as keytrail.principal names it; "" for a silence.
 	Principal string `json:"principal,omitempty"`
+	// Keys and Principals are further ones that it concerns, Account is one of which
+	// it concerns every KMS key and principal.
+	Keys       []string `json:"keys,omitempty"`
+	Principals []string `json:"principals,omitempty"`
+	Account    string   `json:"account,omitempty"`
 	// Start and End bound the event times of its calls, [Start, End).
 	Start time.Time `json:"start"`
 	End   time.Time `json:"end"`
+	// Aftermath is when that ends which follows from it, such as an alarmed
+	// colleague's undoing; zero where nothing follows.
+	Aftermath time.Time `json:"aftermath,omitzero"`
 	// Calls is the number of distinct calls, and CallIDs names them
-	// (keytrail.call.id), in the order of time. A silence has none.
+	// (keytrail.call.id), in the order of time. A silence has none, nor has what
+	// happens to files or to rates.
 	Calls   int      `json:"calls"`
 	CallIDs []string `json:"call_ids,omitempty"`
 	// Note says in words what happened.

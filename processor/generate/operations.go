@@ -43,6 +43,7 @@ var (
 	opListKeys     = &operation{name: "ListKeys", readOnly: true, keyless: true, request: fixed(`{"limit":1000}`)}
 	opTag          = &operation{name: "TagResource", request: tagRequest, response: keyResponse}
 	opRotationOn   = &operation{name: "EnableKeyRotation", request: keyRequest, response: keyResponse}
+	opRotationOff  = &operation{name: "DisableKeyRotation", request: keyRequest, response: keyResponse}
 	opRotate       = &operation{name: "RotateKey"}
 	opSynchronize  = &operation{name: "SynchronizeMultiRegionKey", response: keyResponse}
 	opLookup       = &operation{name: "LookupEvents", readOnly: true, keyless: true, cloudTrail: true, request: fixed(`{"maxResults":50}`)}

@@ -13,26 +13,45 @@ type scenario struct {
 	need  time.Duration // from its first call to its last, or until its effect ends
 	night bool          // begins between 00:00 and 05:00 UTC
 	plant func(p *planner, at int64)
+	long  bool // for trails of a week or longer
+	blind bool // hides what else happens
 }
 
 // scenarios returns the attacks in the order in which they are planted.
 func scenarios() []scenario {
 	return []scenario{
-		{"burst", 12 * time.Minute, false, (*planner).burst},
-		{"object_sweep", 5 * time.Minute, false, (*planner).objectSweep},
-		{"denied_probing", 8 * time.Minute, false, (*planner).deniedProbing},
-		{"policy_opened", 2 * time.Minute, false, (*planner).policyOpened},
-		{"key_deletion", 30 * time.Minute, false, (*planner).keyDeletion},
-		{"grant_abuse", 30 * time.Minute, false, (*planner).grantAbuse},
-		{"first_use", 10 * time.Minute, true, (*planner).firstUse},
-		{"fan_out_keys", 8 * time.Minute, false, (*planner).fanOutKeys},
-		{"trail_blinded", 105 * time.Minute, false, (*planner).trailBlinded},
-		{"logging_stopped", 50 * time.Minute, false, (*planner).loggingStopped},
+		{name: "burst", need: 12 * time.Minute, plant: (*planner).burst},
+		{name: "object_sweep", need: 5 * time.Minute, plant: (*planner).objectSweep},
+		{name: "denied_probing", need: 8 * time.Minute, plant: (*planner).deniedProbing},
+		{name: "policy_opened", need: 2 * time.Minute, plant: (*planner).policyOpened},
+		{name: "key_deletion", need: 30 * time.Minute, plant: (*planner).keyDeletion},
+		{name: "grant_abuse", need: 30 * time.Minute, plant: (*planner).grantAbuse},
+		{name: "first_use", need: 10 * time.Minute, night: true, plant: (*planner).firstUse},
+		{name: "fan_out_keys", need: 8 * time.Minute, plant: (*planner).fanOutKeys},
+		{name: "trail_blinded", need: 105 * time.Minute, plant: (*planner).trailBlinded, blind: true},
+		{name: "logging_stopped", need: 50 * time.Minute, plant: (*planner).loggingStopped, blind: true},
+		{name: "slow_drip", need: drip, plant: (*planner).slowDrip, long: true},
+		{name: "refused_own", need: 12 * time.Minute, plant: (*planner).refusedOwn, long: true},
+		{name: "cross_account", need: 15 * time.Minute, plant: (*planner).crossAccount, long: true},
+		{name: "stolen_role", need: 22 * time.Minute, plant: (*planner).stolenRole, long: true},
+		{name: "off_hours", need: 12 * time.Minute, night: true, plant: (*planner).offHours, long: true},
+		{name: "ransom", need: 10 * time.Minute, plant: (*planner).ransom, long: true},
+		{name: "rotation_off", need: 2 * time.Minute, plant: (*planner).rotationOff, long: true},
+		{name: "bucket_sweep", need: 12 * time.Minute, plant: (*planner).bucketSweep, long: true},
+		{name: "fan_in", need: 8 * time.Minute, plant: (*planner).fanIn, long: true},
+		// What is harmless comes last, so that it keeps away from the attacks.
+		{name: "late_file", need: 4 * time.Hour, plant: (*planner).lateFile, long: true},
+		{name: "duplicates", need: 2 * time.Hour, plant: (*planner).duplicates, long: true},
+		{name: "reread", need: 17 * time.Hour, plant: (*planner).reread, long: true},
+		{name: "deployment", need: 10 * time.Minute, plant: (*planner).deployment, long: true},
+		{name: "level_shift", need: 24 * time.Hour, plant: (*planner).levelShift, long: true},
+		{name: "new_service", need: 24 * time.Hour, plant: (*planner).newService, long: true},
 	}
 }
 
-// Scenarios returns the names of the attacks, in the order in which they are
-// planted when Config.Scenarios is nil.
+// Scenarios returns the names of all scenarios. When Config.Scenarios is nil, the
+// first ten of them are planted in trails of less than a week, and all in longer
+// ones; the last six of them are harmless.
 func Scenarios() []string {
 	var names []string
 	for _, s := range scenarios() {
@@ -41,21 +60,30 @@ func Scenarios() []string {
 	return names
 }
 
-// quietShare is the share of Duration before the first attack.
-const quietShare = 0.6
+// quietShare and longQuietShare are the shares of Duration before the first attack,
+// the latter of trails of a week and longer: two weeks of five.
+const quietShare, longQuietShare = 0.6, 0.4
+
+// Quiet returns the time before which nothing is planted.
+func (g *Generator) Quiet() time.Time {
+	share := quietShare
+	if g.config.long() {
+		share = longQuietShare
+	}
+	return g.config.Start.Add(time.Duration(float64(g.config.Duration) * share))
+}
 
 // plant chooses the attacks, gives each a part of the last two fifths of the
 // trail, and lays them out.
 func (g *Generator) plant() error {
-	chosen := scenarios()
-	if g.config.Scenarios != nil {
-		chosen = nil
-		for _, name := range g.config.Scenarios {
-			i := slices.Index(Scenarios(), name)
-			chosen = append(chosen, scenarios()[i])
-		}
+	chosen, err := g.chosen()
+	if err != nil {
+		return err
 	}
 	r := newRandom(g.config.Seed, streamAttacks)
+	if g.config.long() {
+		return g.scatter(r, chosen)
+	}
 	starts, misfit := g.arrange(r, chosen)
 	for misfit >= 0 {
 		if g.config.Scenarios != nil {
@@ -78,6 +106,61 @@ func (g *Generator) plant() error {
 	}
 	p.finish()
 	return nil
+}
+
+// chosen returns the scenarios that the Config asks for.
+func (g *Generator) chosen() (list []scenario, err error) {
+	if g.config.Scenarios == nil {
+		return slices.DeleteFunc(scenarios(), func(s scenario) bool { return s.long && !g.config.long() }), nil
+	}
+	for _, name := range g.config.Scenarios {
+		s := scenarios()[slices.Index(Scenarios(), name)]
+		if s.long && !g.config.long() {
+			return nil, fmt.Errorf("cannot generate a trail: Scenarios has %s, which needs a Duration of at least 168h (it is %v)", name, g.config.Duration)
+		}
+		list = append(list, s)
+	}
+	return list, nil
+}
+
+// scatter plants every scenario Config.Repeat times, at any time after the quiet
+// part. Those that hide others come first, and the others keep away from them.
+func (g *Generator) scatter(r random, chosen []scenario) error {
+	p := newPlanner(g, r)
+	slices.SortStableFunc(chosen, func(a, b scenario) int {
+		return cmp.Compare(btoi(b.blind), btoi(a.blind))
+	})
+	from, to := g.Quiet().Unix(), g.end().Unix()-600
+	var hidden []span
+	for _, s := range chosen {
+		p.scenario = s.name
+		for p.n = range g.config.Repeat {
+			need := int64(s.need / time.Second)
+			at, found := int64(0), false
+			for try := 0; try < 10_000 && !found; try++ {
+				at = from + r.Int64N(to-need-from)/60*60
+				found = (!s.night || at%86400 < 5*3600) && (s.need >= 4*time.Hour ||
+					!slices.ContainsFunc(hidden, func(h span) bool { return at < h.to && at+need > h.from }))
+			}
+			if !found {
+				return fmt.Errorf("cannot generate a trail: there is no time left for %d times %s in %v: lengthen Duration or repeat less", g.config.Repeat, s.name, g.config.Duration)
+			}
+			s.plant(p, at)
+			if s.blind {
+				const around = 30 * 60
+				hidden = append(hidden, span{at - around, at + need + around})
+			}
+		}
+	}
+	p.finish()
+	return nil
+}
+
+func btoi(b bool) int {
+	if b {
+		return 1
+	}
+	return 0
 }
 
 // arrange cuts the time for attacks into equal parts and returns when each
@@ -134,7 +217,10 @@ type planner struct {
 	w         *world
 	r         random
 	scenario  string
+	long      bool                // more than one attack of a kind
+	n         int                 // how often this scenario was planted before
 	spent     map[*principal]bool // those who did something already
+	taken     map[*kmsKey]bool    // keys to which something was done already
 	edges     map[*principal][]*edge
 	uses      map[*kmsKey][]*edge
 	incidents []*incident
@@ -149,7 +235,7 @@ type incident struct {
 
 func newPlanner(g *Generator, r random) *planner {
 	p := &planner{
-		g: g, w: g.world, r: r, spent: map[*principal]bool{},
+		g: g, w: g.world, r: r, long: g.config.long(), spent: map[*principal]bool{}, taken: map[*kmsKey]bool{},
 		edges: map[*principal][]*edge{}, uses: map[*kmsKey][]*edge{},
 	}
 	for _, e := range p.w.edges {
@@ -164,6 +250,7 @@ func (p *planner) incident(key *kmsKey, who *principal, note string, kinds ...Ki
 	i := &incident{Label: Label{Scenario: p.scenario, Kinds: kinds, Note: note}}
 	if key != nil {
 		i.KeyARN = key.arn
+		p.taken[key] = true
 	}
 	if who != nil {
 		i.Principal = who.entity()
@@ -188,7 +275,7 @@ func (p *planner) finish() {
 		for _, c := range i.calls {
 			i.CallIDs = append(i.CallIDs, c.id.String())
 		}
-		if i.Calls = len(i.calls); i.Calls > 0 {
+		if i.Calls = len(i.calls); i.Calls > 0 && !i.Benign {
 			i.Start = time.Unix(i.calls[0].at, 0).UTC()
 			i.End = time.Unix(i.calls[i.Calls-1].at+1, 0).UTC()
 		}
@@ -226,6 +313,27 @@ func (p *planner) person() *principal {
 		}
 	}
 	return p.choose(people, func(c *principal) float64 { return float64(mix(c.seed) >> 11) })
+}
+
+// free returns those keys that fit and to which nothing was done; when there are
+// none, those that fit, and else all. A nil fits is true for every key.
+func (p *planner) free(keys []*kmsKey, fits func(*kmsKey) bool) []*kmsKey {
+	var fitting, fresh []*kmsKey
+	for _, k := range keys {
+		if fits == nil || fits(k) {
+			fitting = append(fitting, k)
+			if !p.taken[k] {
+				fresh = append(fresh, k)
+			}
+		}
+	}
+	switch {
+	case len(fresh) > 0:
+		return fresh
+	case len(fitting) > 0:
+		return fitting
+	}
+	return keys
 }
 
 // keysOf returns the KMS keys of an account: there are at least five.

@@ -106,8 +106,11 @@ func (w *world) newUser(r random, account string, i int) *principal {
 // publicAddress returns an address of the ranges that are kept for documents
 // (RFC 5737).
 func publicAddress(r random) string {
-	return fmt.Sprintf("%s.%d", []string{"192.0.2", "198.51.100", "203.0.113"}[r.IntN(3)], r.between(1, 254))
+	return fmt.Sprintf("%s.%d", documentNetworks[r.IntN(3)], r.between(1, 254))
 }
+
+// documentNetworks are the networks of RFC 5737.
+var documentNetworks = []string{"192.0.2", "198.51.100", "203.0.113"}
 
 // console tells whether the principal works in a browser.
 func (p *principal) console() bool { return p.flavor == byPerson && p.agent != personAgents[0] }

@@ -103,12 +103,12 @@ func appendRecord(dst []byte, c *call, recipient, region string, eventID uuid) [
 	dst = appendField(dst, "eventSource", source)
 	dst = appendField(dst, "eventName", c.op.name)
 	dst = appendField(dst, "awsRegion", region)
-	from, agent := p.ip, p.agent
 	if via != "" {
-		from, agent = via, via
+		dst = appendField(appendField(dst, "sourceIPAddress", via), "userAgent", via)
+	} else {
+		dst = append(p.appendAddress(append(dst, `"sourceIPAddress":"`...), c.at), `",`...)
+		dst = appendField(dst, "userAgent", p.client(c.at))
 	}
-	dst = appendField(dst, "sourceIPAddress", from)
-	dst = appendField(dst, "userAgent", agent)
 	dst = appendOutcome(dst, c)
 	dst = appendParts(dst, c)
 	if c.op != opRotate {

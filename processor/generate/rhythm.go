@@ -3,6 +3,7 @@ package generate
 import (
 	"math"
 	"math/rand/v2"
+	"strings"
 	"time"
 )
 
@@ -99,6 +100,12 @@ type edge struct {
 
 	form    keyForm
 	objects int // distinct encryption contexts in use
+
+	// What changes in long trails: see changes.go.
+	since   int64   // Unix seconds of the first call; 0: it was always there
+	fixed   float64 // calls an hour whatever the others make; 0: by scaleRates
+	regimes bool    // the level jumps every few hours or days
+	deploys bool    // restarts in working hours, and reads everything anew
 }
 
 // addEdge makes an edge. Its rate is a weight until scaleRates.
@@ -189,6 +196,14 @@ func (w *world) scaleRates(r random, c Config) {
 	}
 	for _, e := range groups[isInternal] {
 		e.rate = 1.0 / (10 * 24) // KMS itself: once in ten days for each key
+		if c.long() && !strings.HasPrefix(e.key.id, "mrk-") {
+			e.rate = 1.0 / (180 * 24) // a rotation, where there is time for as few as real trails have
+		}
+	}
+	for _, e := range w.edges {
+		if e.fixed > 0 {
+			e.rate = e.fixed
+		}
 	}
 	w.changeLevels(r, c)
 }
@@ -230,7 +245,7 @@ func (e *edge) crossAccount() bool {
 // noise.
 func (e *edge) expected(second int64) float64 {
 	done := float64(second-e.level.from) / float64(max(1, e.level.to-e.level.from))
-	return e.rate * e.profile.at(second) * (1 + (e.levelEnd-1)*min(1, max(0, done)))
+	return e.rate * e.profile.at(second) * e.regime(second) * (1 + (e.levelEnd-1)*min(1, max(0, done)))
 }
 
 // poisson draws from the Poisson distribution: by products of uniform numbers,
@@ -256,6 +271,12 @@ func noise(x uint64, sigma float64) float64 {
 
 // appendTimes appends the Unix seconds of the edge's calls in [from, from+3600).
 func (e *edge) appendTimes(dst []int64, r random, from int64) []int64 {
+	if from+3600 <= e.since {
+		return dst
+	}
+	if e.deploys && e.rate > 5 { // rarer callers would be nothing but deployments
+		dst = e.appendDeployment(dst, r, from)
+	}
 	switch e.rhythm {
 	case steady:
 		return e.appendSteps(dst, from)

@@ -1,8 +1,10 @@
 package generate
 
 import (
+	"cmp"
 	"fmt"
 	"math"
+	"slices"
 	"time"
 )
 
@@ -13,7 +15,7 @@ import (
 // bypassed.
 func (p *planner) policyOpened(at int64) {
 	who := p.person()
-	key := pick(p.r, p.keysOf(who.account))
+	key := pick(p.r, p.free(p.keysOf(who.account), nil))
 	const policy = "{\n  \"Version\" : \"2012-10-17\",\n  \"Statement\" : [ {\n    \"Sid\" : \"Maintenance\",\n    \"Effect\" : \"Allow\",\n" +
 		"    \"Principal\" : \"*\",\n    \"Action\" : \"kms:*\",\n    \"Resource\" : \"*\"\n  } ]\n}"
 	request := appendField([]byte("{"), "keyId", key.id)
@@ -34,6 +36,9 @@ func (p *planner) keyDeletion(at int64) {
 	for _, k := range p.keysOf(who.account) {
 		mean, _ := p.expected(k, at, at+3600)
 		cost := math.Abs(math.Log((mean + 0.01) / usual))
+		if p.taken[k] {
+			cost += 100
+		}
 		if k.use() == opDecrypt && k.purpose != forTrail && (key == nil || cost < least) {
 			key, least = k, cost
 		}
@@ -51,8 +56,13 @@ func (p *planner) keyDeletion(at int64) {
 		response: `{"keyId":"` + key.arn + `","keyState":"PendingDeletion","deletionDate":"` + deletion + `","pendingWindowInDays":7}`,
 	})
 	back := at + 20*60
+	i.Aftermath = time.Unix(back+120, 0).UTC()
 	key.down = span{at + 1, back + 60}
 	rescuer := p.colleague(who)
+	i.Principals = append(i.Principals, rescuer.entity())
+	for _, e := range p.uses[key] { // whose calls fail meanwhile
+		i.Principals = append(i.Principals, e.who.entity())
+	}
 	for n, op := range []*operation{opCancelDeletion, opEnable} {
 		p.others = append(p.others, &call{
 			at: back + int64(n)*60, who: rescuer, key: key, op: op, form: byID,
@@ -79,12 +89,8 @@ func (p *planner) colleague(who *principal) *principal {
 // then decrypts with it. Of those calls only the owner's copies reach the trail.
 func (p *planner) grantAbuse(at int64) {
 	who := p.person()
-	var key *kmsKey
-	for _, k := range p.keysOf(who.account) {
-		if key == nil || key.use() != opDecrypt || k.use() == opDecrypt && k.edges > key.edges {
-			key = k
-		}
-	}
+	keys := p.free(p.keysOf(who.account), func(k *kmsKey) bool { return k.use() == opDecrypt })
+	key := slices.MaxFunc(keys, func(a, b *kmsKey) int { return cmp.Compare(a.edges, b.edges) })
 	grantee := "arn:" + p.w.partition + ":iam::" + ForeignAccount + ":role/backup-sync"
 	grant := string(appendHex(nil, p.r.Uint64(), 64))
 	i := p.incident(key, who, "a grant with Decrypt to account "+ForeignAccount, KindRule)
@@ -138,6 +144,8 @@ func (p *planner) blind(at int64, who *principal, note, selectors, restored stri
 		}
 	}
 	i := p.incident(nil, who, note, KindBlindSpot)
+	i.Principals = p.servicesOf(who.account)
+	i.Account, i.Aftermath = who.account, time.Unix(at+gap+300, 0).UTC()
 	p.add(i, put(at, selectors))
 	end := put(at+gap, restored)
 	end.id, end.requestID = p.r.uuid(), p.r.uuid()
@@ -150,6 +158,8 @@ func (p *planner) loggingStopped(at int64) {
 	who := p.person()
 	request := `{"name":"` + p.trailARN(who.account) + `"}`
 	i := p.incident(nil, who, "logging of the trail is stopped", KindBlindSpot)
+	i.Principals = p.servicesOf(who.account)
+	i.Account, i.Aftermath = who.account, time.Unix(at+gap+300, 0).UTC()
 	p.add(i, call{at: at, who: who, op: opStopLogging, request: request})
 	p.others = append(p.others, &call{
 		at: at + gap, who: who, op: opStartLogging, request: request, id: p.r.uuid(), requestID: p.r.uuid(),
@@ -181,4 +191,17 @@ func (p *planner) silence(account string, b blindness) {
 	}
 	i := p.incident(key, nil, fmt.Sprintf("no calls on the account's busiest key, where about %.0f were to be expected", most), KindSilence)
 	i.Start, i.End = time.Unix(b.from, 0).UTC(), time.Unix(b.to, 0).UTC()
+	i.Account, i.Principals = account, p.servicesOf(account) // all of it is silent, this key most noticeably
+}
+
+// servicesOf returns the services that use keys of no other account: they fall silent
+// with it.
+func (p *planner) servicesOf(account string) (names []string) {
+	for _, who := range p.w.principals {
+		elsewhere := func(e *edge) bool { return e.key.account != account }
+		if who.kind == isService && len(p.edges[who]) > 0 && !slices.ContainsFunc(p.edges[who], elsewhere) {
+			names = append(names, who.entity())
+		}
+	}
+	return names
 }

@@ -88,6 +88,7 @@ type principal struct {
 	agent    string
 	version  string   // eventVersion of its events
 	endpoint string   // vpcEndpointId, or ""
+	moves    *moves   // how its network and client change in a long trail; nil: never
 	service  *service // isService
 }
 
@@ -134,6 +135,7 @@ type world struct {
 	principals []*principal
 	edges      []*edge
 	blind      map[string][]blindness // by account
+	delayed    []delay                // files that come late or again
 }
 
 // blindness is a time without records of an account: of KMS, or of anything.

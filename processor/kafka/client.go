@@ -57,7 +57,7 @@ func (c *Config) Options() []kgo.Opt {
 		// With the client's default of 5 s between two such questions, that is a stall.
 		kgo.MetadataMinAge(100*time.Millisecond),
 		// Memory of what is fetched and not polled yet: 32 MiB a client.
-		kgo.FetchMaxBytes(16<<20), kgo.FetchMaxPartitionBytes(4<<20),
+		kgo.FetchMaxBytes(4<<20), kgo.FetchMaxPartitionBytes(1<<20),
 	)
 }
 

@@ -239,17 +239,19 @@ func (e *echo) Lag(behind map[int32]int64) {
 	e.changed.Broadcast()
 }
 
-func (e *echo) Output(time.Time) ([]*kgo.Record, error) {
+func (e *echo) Output(_ time.Time, emit func(*kgo.Record)) (more bool, err error) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	if e.onOutput != nil {
 		if err := e.onOutput(); err != nil {
-			return nil, err
+			return false, err
 		}
 	}
-	out := e.out
+	for _, r := range e.out {
+		emit(r)
+	}
 	e.out = nil
-	return out, nil
+	return false, nil
 }
 
 func (e *echo) Committed(ok bool) {

@@ -10,7 +10,6 @@ import (
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kgo"
-	"github.com/twmb/franz-go/pkg/kmsg"
 )
 
 // Processor is the work inside the transactions: what a stage does with the
@@ -27,10 +26,12 @@ type Processor interface {
 	// partition is behind its end, or UnknownLag. A partition that is behind is not
 	// silent, however long it brings nothing.
 	Lag(behind map[int32]int64)
-	// Output returns what to write in the transaction that commits everything
-	// processed since the last call, with explicit partitions; nil when there is
-	// nothing to commit.
-	Output(now time.Time) ([]*kgo.Record, error)
+	// Output calls emit with what to write in the transaction that commits everything
+	// processed since the last call, with explicit partitions; not at all when there
+	// is nothing to commit. It may stop before the end, for transactions to stay
+	// short: more has it called again, in a transaction of its own, before any record
+	// is processed. The records are not touched after emit, which may wait.
+	Output(now time.Time, emit func(*kgo.Record)) (more bool, err error)
 	// Committed tells how the transaction of the last Output ended. After false
 	// all partitions are revoked and assigned again: what was processed since the
 	// last commit comes once more.
@@ -51,6 +52,9 @@ type Transact struct {
 	// before it ends with an error, for the process to be started again; more than
 	// tickEvery, which is how often an idle stage asks.
 	GiveUp time.Duration
+	// Took, when set, is told how long the end of each transaction took that committed,
+	// from its last record on.
+	Took func(time.Duration)
 }
 
 // usualBatchBytes bounds a batch for topics with Kafka's usual bound of 1 MiB.
@@ -116,6 +120,7 @@ type session struct {
 	// not ended but used again: ending it would hold up the next for half a
 	// second, and the broker does not know of it yet.
 	open bool
+	more bool // the last Output stopped before its end
 
 	next  map[int32]int64 // where owned partitions are read on, as far as it is known
 	asked time.Time       // when the lag was
@@ -153,6 +158,7 @@ func (t *Transact) session(ctx context.Context, p Processor, log *slog.Logger) (
 			}
 			return usualBatchBytes
 		}),
+		kgo.MaxBufferedRecords(maxBuffered), kgo.MaxBufferedBytes(maxBufferedBytes),
 		kgo.ProducerLinger(0), // End flushes at once; lingering would only wait
 		kgo.ProducerBatchCompression(kgo.Lz4Compression(), kgo.NoCompression()),
 		// Called once in every generation of the group, with nothing new as well.
@@ -231,32 +237,6 @@ func (s *session) dropAll() {
 	s.p.Revoke(all)
 }
 
-// holds asks the broker whether the group is still as it was when partitions
-// were assigned last. A commit of offsets is checked by the broker; an output
-// without records commits none, and a process that was paused for longer than
-// the session may be alone in believing that it owns anything.
-func (s *session) holds(ctx context.Context) bool {
-	ctx, cancel := context.WithTimeout(ctx, min(10*time.Second, s.t.GiveUp))
-	defer cancel()
-	s.mu.Lock()
-	req := kmsg.NewPtrHeartbeatRequest()
-	req.Group, req.MemberID, req.Generation = s.t.Group, s.member, s.generation
-	s.mu.Unlock()
-	if req.MemberID == "" {
-		return false
-	}
-	resp, err := req.RequestWith(ctx, s.gts.Client())
-	if err != nil || resp.ErrorCode != 0 {
-		return false
-	}
-	s.good = time.Now()
-	return true
-}
-
-// tickEvery is how often a processor may write something without having read
-// anything: what it has to tell then is that time passes.
-const tickEvery = time.Second
-
 // transaction collects records for the interval, processes them, and commits
 // what comes of them together with their offsets.
 func (s *session) transaction(ctx context.Context) error {
@@ -268,34 +248,48 @@ func (s *session) transaction(ctx context.Context) error {
 	}
 	n, err := s.collect(ctx)
 	if err == nil && n == 0 {
-		if time.Since(s.tick) < tickEvery || !s.holds(ctx) {
+		if !s.more && time.Since(s.tick) < tickEvery {
+			return nil
+		}
+		if !s.holds(ctx) {
+			s.pause(ctx)
 			return nil
 		}
 		s.tick = time.Now()
 	}
-	var out []*kgo.Record
+	out := producing{s: s}
 	if err == nil {
 		// The time from before the question: if the process is suspended behind it, that
 		// is no silence of the sources.
 		now := time.Now()
 		s.lag(ctx)
-		if out, err = s.p.Output(now); err != nil {
+		// The end of a transaction is not given up when ctx is done: a graceful stop
+		// finishes it. The deadline is for a broker that is gone.
+		var cancel context.CancelFunc
+		out.ctx, cancel = context.WithTimeout(context.WithoutCancel(ctx), min(30*time.Second, s.t.GiveUp))
+		defer cancel()
+		if s.more, err = s.p.Output(now, out.emit); err != nil {
 			err = &processorError{err}
 		}
 	}
-	if err == nil && n == 0 && len(out) == 0 && ctx.Err() == nil {
+	if err == nil && n == 0 && out.n == 0 && ctx.Err() == nil {
 		s.p.Committed(true)
 		return nil
 	}
+	return s.end(ctx, out, err)
+}
+
+// end commits what was processed and written, or aborts it after an error.
+func (s *session) end(ctx context.Context, out producing, err error) error {
 	s.open = false
-	// The end of a transaction is not given up when ctx is done: a graceful stop
-	// finishes it. The deadline is for a broker that is gone.
+	began := time.Now()
 	end, cancel := context.WithTimeout(context.WithoutCancel(ctx), min(30*time.Second, s.t.GiveUp))
 	defer cancel()
 	if err == nil {
-		err = s.produce(end, out)
+		err = out.wait(end)
 	}
 	if err != nil {
+		s.more = false
 		s.gts.End(end, kgo.TryAbort)
 		s.p.Committed(false)
 		return err
@@ -312,6 +306,9 @@ func (s *session) transaction(ctx context.Context) error {
 	s.mu.Unlock()
 	switch {
 	case committed:
+		if s.t.Took != nil {
+			s.t.Took(s.good.Sub(began))
+		}
 		return nil
 	case generations > 1:
 		// The client reports only the first revocation before an end: partitions may
@@ -320,29 +317,6 @@ func (s *session) transaction(ctx context.Context) error {
 	}
 	s.log.Info("a transaction was aborted by a rebalance")
 	return s.again(ctx)
-}
-
-// produce writes the records and waits for them. The end of a transaction does
-// not look at what became of them: without this, one that was refused would be
-// missing in a transaction that commits.
-func (s *session) produce(ctx context.Context, records []*kgo.Record) error {
-	var mu sync.Mutex
-	var failed error
-	for _, r := range records {
-		s.gts.Produce(ctx, r, func(r *kgo.Record, err error) {
-			if err != nil {
-				mu.Lock()
-				failed = fmt.Errorf("cannot write %d bytes to topic %q partition %d: %w", len(r.Value), r.Topic, r.Partition, err)
-				mu.Unlock()
-			}
-		})
-	}
-	if err := s.gts.Client().Flush(ctx); err != nil {
-		return fmt.Errorf("cannot write %d records: %w", len(records), err)
-	}
-	mu.Lock()
-	defer mu.Unlock()
-	return failed
 }
 
 // again has every owned partition restored: state goes back to the last commit.
@@ -356,6 +330,7 @@ func (s *session) again(ctx context.Context) error {
 	}
 	s.p.Revoke(all)
 	clear(s.next)
+	s.more = false
 	// In front of what the group has decided meanwhile, which may take some away.
 	s.mu.Lock()
 	s.changes = append([]change{{true, all}}, s.changes...)
@@ -364,8 +339,11 @@ func (s *session) again(ctx context.Context) error {
 }
 
 // collect polls and processes until the interval is over or there are records
-// enough.
+// enough; nothing while there is more to write of what was processed before.
 func (s *session) collect(ctx context.Context) (n int, err error) {
+	if s.more {
+		return 0, s.ownership(ctx)
+	}
 	deadline, cancel := context.WithTimeout(ctx, s.t.Interval)
 	defer cancel()
 	for n < s.t.Records && deadline.Err() == nil {

@@ -29,6 +29,8 @@ type fact struct {
 	text      uint32 // the call id's text where it is no lower-case UUID; else 0
 	sum       uint32 // CRC-32C of the record's bytes
 	rules     rule.Set
+	network   uint32
+	client    uint32
 	copy      normalize.Copy
 	class     normalize.Class
 	outcome   normalize.Outcome
@@ -43,6 +45,7 @@ const (
 	flagDirect = 1 << iota
 	flagCross
 	flagSelf
+	flagUnusable
 	flagBinding // the fact is no call but a binding of key to second: see makeBinding
 )
 
@@ -84,6 +87,7 @@ func makeFact(c *count.Call, eventID string, sum uint32, n *names) fact {
 		id: c.ID, event: wire.ParseCallID(eventID), time: c.Time, object: c.Object, sum: sum,
 		key: n.number(c.KeyARN), second: n.number(c.SecondARN), principal: n.number(c.Principal),
 		rules: c.Rules, copy: c.Copy, class: c.Class, outcome: c.Outcome, context: c.Context,
+		network: c.Network, client: c.Client,
 	}
 	if !isUUID(c.ID, c.IDText) {
 		f.text = n.number(c.IDText)
@@ -97,6 +101,9 @@ func makeFact(c *count.Call, eventID string, sum uint32, n *names) fact {
 	if c.Self {
 		f.flags |= flagSelf
 	}
+	if c.Unusable {
+		f.flags |= flagUnusable
+	}
 	return f
 }
 
@@ -106,6 +113,7 @@ func (f *fact) call(n *names) count.Call {
 		ID: f.id, IDText: n.name(f.text), Time: f.time, Copy: f.copy, KeyARN: n.name(f.key), SecondARN: n.name(f.second),
 		Principal: n.name(f.principal), Class: f.class, Outcome: f.outcome, Context: f.context, Object: f.object, Rules: f.rules,
 		Direct: f.flags&flagDirect != 0, Cross: f.flags&flagCross != 0, Self: f.flags&flagSelf != 0,
+		Unusable: f.flags&flagUnusable != 0, Network: f.network, Client: f.client,
 	}
 	if f.text == 0 {
 		c.IDText = uuid(f.id)

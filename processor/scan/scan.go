@@ -14,6 +14,7 @@ import (
 	"hash/crc32"
 	"io"
 	"iter"
+	"math"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -149,9 +150,14 @@ func (s *Scanner) Finish(emit func(*detect.Result) error) (Totals, error) {
 			engine.Merge(p)
 		}
 		table.Reset()
-		results := engine.Advance(mark)
-		engine.Changes(func(*detect.Entity) {}, func(wire.Entity) {})
-		err := s.publish(results, explained, emit)
+		publish := s.publisher(explained, emit)
+		var err error
+		engine.Advance(mark, math.MaxInt, func(r detect.Result) {
+			if err == nil {
+				err = publish(&r)
+			}
+		})
+		engine.Changes(func(string, []byte) {}, func(string) {})
 		explained = explained[:0]
 		return err
 	}
@@ -189,28 +195,24 @@ func (s *Scanner) Finish(emit func(*detect.Result) error) (Totals, error) {
 	return s.totals, err
 }
 
-// publish hands out the results of one window start. The rules' anomalies,
-// found while reading, go out with the window of their pair.
-func (s *Scanner) publish(results []detect.Result, explained []detect.Anomaly, emit func(*detect.Result) error) error {
+// publisher returns what hands out the results of one window start. The rules'
+// anomalies, found while reading, go out with the window of their pair.
+func (s *Scanner) publisher(explained []detect.Anomaly, emit func(*detect.Result) error) func(*detect.Result) error {
 	byEntity := make(map[wire.Entity][]detect.Anomaly, len(explained))
 	for _, a := range explained {
 		byEntity[a.Entity] = append(byEntity[a.Entity], a)
 	}
-	for i := range results {
-		r := &results[i]
+	return func(r *detect.Result) error {
 		if !r.Closed {
-			continue // a preview: the window closes at once
+			return nil // a preview: the window closes at once
 		}
 		if r.Size == 0 {
 			r.Anomalies = append(r.Anomalies, byEntity[r.Entity]...)
 		}
 		s.totals.Windows++
 		s.totals.Anomalies += int64(len(r.Anomalies))
-		if err := emit(r); err != nil {
-			return err
-		}
+		return emit(r)
 	}
-	return nil
 }
 
 // reader reads objects for one worker.

@@ -42,12 +42,13 @@ func (c *Counted) Append(dst []byte, e *wire.Encoder) []byte {
 // DecodeCounted reads what Append wrote.
 func DecodeCounted(value []byte) (Counted, error) {
 	d := wire.NewDecoder(value)
-	if v := d.Uint(); v != version {
-		return Counted{}, fmt.Errorf("cannot restore counted calls: %w: version %d, this program knows %d", wire.ErrFrame, v, version)
+	v := d.Uint()
+	if v < 1 || v > version {
+		return Counted{}, fmt.Errorf("cannot restore counted calls: %w: version %d, this program knows 1 to %d", wire.ErrFrame, v, version)
 	}
 	c := Counted{Sequence: d.Uint(), To: d.Int(), Watermark: d.Int()}
 	for n := d.Count(); n > 0 && d.Err() == nil; n-- {
-		call, ok := decodeCall(d)
+		call, ok := decodeCall(d, v)
 		if !ok { // it would be counted under a counter that nobody knows
 			return Counted{}, fmt.Errorf("cannot restore counted calls: %w: a call of class %d, outcome %d, context %d", wire.ErrFrame, call.Class, call.Outcome, call.Context)
 		}
@@ -79,16 +80,22 @@ func appendCall(e *wire.Encoder, c *count.Call) {
 	e.Bool(c.Cross)
 	e.Bool(c.Self)
 	e.Uint(uint64(c.Rules))
+	e.Bool(c.Unusable)
+	e.Uint(uint64(c.Network))
+	e.Uint(uint64(c.Client))
 }
 
 // decodeCall reads what appendCall wrote; ok tells whether its numbers are ones
 // that this program knows.
-func decodeCall(d *wire.Decoder) (c count.Call, ok bool) {
+func decodeCall(d *wire.Decoder, version uint64) (c count.Call, ok bool) {
 	c.IDText, c.Time = d.String(), d.Int()
 	rank := d.Uint()
 	c.KeyARN, c.SecondARN, c.Principal = d.String(), d.String(), d.String()
 	class, outcome, context := d.Uint(), d.Uint(), d.Uint()
 	c.Object, c.Direct, c.Cross, c.Self, c.Rules = d.Uint(), d.Bool(), d.Bool(), d.Bool(), rule.Set(d.Uint())
+	if version > 1 {
+		c.Unusable, c.Network, c.Client = d.Bool(), uint32(d.Uint()), uint32(d.Uint())
+	}
 	c.ID = wire.ParseCallID(c.IDText)
 	c.Copy, c.Class, c.Outcome, c.Context = normalize.Copy(rank), normalize.Class(class), normalize.Outcome(outcome), normalize.Context(context)
 	return c, rank <= uint64(normalize.CopyCaller) && class < uint64(normalize.NumClasses) &&

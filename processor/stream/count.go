@@ -28,8 +28,9 @@ type counter struct {
 	rec   otellog.Record
 	call  count.Call
 	enc   wire.Encoder
-	now   int64 // wall clock, ns; moved on by every poll
-	out   []*kgo.Record
+	now   int64             // wall clock, ns; moved on by every poll
+	emit  func(*kgo.Record) // of the Output at hand
+	out   []*kgo.Record     // of what was processed since
 	stats tally
 }
 
@@ -69,6 +70,7 @@ func (c *counter) Assign(ctx context.Context, partitions []int32) error {
 	}
 	if err == nil && n > 0 {
 		c.p.Log.Info("count: state restored", "partitions", len(partitions), "commits", n, "took", c.p.now().Sub(began).Round(time.Millisecond))
+		c.p.restored("count", n, c.p.now().Sub(began))
 	}
 	return err
 }
@@ -214,14 +216,16 @@ func (c *counter) dead(r *kgo.Record, reason, detail string) {
 
 // Output writes, for every task with something to tell, a frame to each
 // partition of kms.partials and what it counted to the dedup topic.
-func (c *counter) Output(now time.Time) ([]*kgo.Record, error) {
-	c.now = now.UnixNano()
+func (c *counter) Output(now time.Time, emit func(*kgo.Record)) (more bool, err error) {
+	c.now, c.emit = now.UnixNano(), emit
+	for _, r := range c.out { // dead letters, and the anomalies of rules
+		emit(r)
+	}
+	c.out = nil
 	for _, t := range c.tasks {
 		c.output(t)
 	}
-	out := c.out
-	c.out = nil
-	return out, nil
+	return false, nil
 }
 
 func (c *counter) output(t *countTask) {
@@ -254,7 +258,7 @@ func (c *counter) output(t *countTask) {
 func (c *counter) absent(t *countTask, mark int64, idle bool) {
 	f := wire.Frame{Source: t.partition, Watermark: mark, Idle: idle}
 	for q := range c.p.Partitions[c.p.Topics.Partials] {
-		c.out = append(c.out, &kgo.Record{Topic: c.p.Topics.Partials, Partition: q, Value: wire.AppendFrame(nil, &c.enc, &f)})
+		c.emit(&kgo.Record{Topic: c.p.Topics.Partials, Partition: q, Value: wire.AppendFrame(nil, &c.enc, &f)})
 	}
 	t.sent = f
 }
@@ -298,7 +302,7 @@ func (c *counter) frames(t *countTask, mark int64, idle bool) {
 			if f.Partials = nil; k < len(parts[q]) {
 				f.Partials = parts[q][k]
 			}
-			c.out = append(c.out, &kgo.Record{Topic: c.p.Topics.Partials, Partition: int32(q), Value: wire.AppendFrame(nil, &c.enc, &f)})
+			c.emit(&kgo.Record{Topic: c.p.Topics.Partials, Partition: int32(q), Value: wire.AppendFrame(nil, &c.enc, &f)})
 		}
 	}
 }
@@ -310,7 +314,7 @@ func (c *counter) log(t *countTask, mark int64) {
 	for {
 		k, m := min(len(keys), 20_000), min(len(credits), 1000)
 		one := state.Counted{Sequence: t.sequence, To: t.to, Watermark: mark, Keys: keys[:k], Credits: credits[:m]}
-		c.out = append(c.out, &kgo.Record{Topic: c.p.Topics.Dedup, Partition: t.partition, Value: one.Append(nil, &c.enc)})
+		c.emit(&kgo.Record{Topic: c.p.Topics.Dedup, Partition: t.partition, Value: one.Append(nil, &c.enc)})
 		keys, credits = keys[k:], credits[m:]
 		if len(keys) == 0 && len(credits) == 0 {
 			return

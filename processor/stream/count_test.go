@@ -18,7 +18,7 @@ import (
 
 // bigCommit is a counter with one commit that is far too large for one frame.
 func bigCommit(calls int) (*counter, *countTask) {
-	p := &Pipeline{now: time.Now, mostBytes: frameBytes, mostNotices: frameNotices, mostHeld: maxHeld, Topics: wire.DefaultTopics(), Window: Window{Detect: detect.DefaultConfig(), CloseAfter: int64(time.Hour), IdleAfter: int64(time.Hour)}}
+	p := &Pipeline{now: time.Now, mostBytes: frameBytes, mostNotices: frameNotices, mostHeld: maxHeld, mostWindows: mostWindows, Topics: wire.DefaultTopics(), Window: Window{Detect: detect.DefaultConfig(), CloseAfter: int64(time.Hour), IdleAfter: int64(time.Hour)}}
 	p.Partitions = map[string]int32{p.Topics.Partials: 3, p.Topics.Events: 2, p.Topics.Dedup: 2}
 	c := &counter{p: p, tasks: map[int32]*countTask{}}
 	t := &countTask{partition: 1, begun: true, seen: dedup.NewSet(), credits: map[wire.CallID]count.Call{}, table: count.NewTable(p.Window.Detect.Size),
@@ -40,10 +40,7 @@ func bigCommit(calls int) (*counter, *countTask) {
 // continue each other, and only the last tells the new watermark.
 func TestBigCommitIsSplit(t *testing.T) {
 	c, task := bigCommit(20_000)
-	out, err := c.Output(time.Now())
-	if err != nil {
-		t.Fatal(err)
-	}
+	out := output(t, c)
 	d := &detector{p: c.p, tasks: map[int32]*detectTask{}}
 	calls, marks := int64(0), map[int32]int64{}
 	frames, ids, credits := 0, 0, 0
@@ -130,9 +127,7 @@ func TestLagIsNoSilence(t *testing.T) {
 		c.p.Window.IdleAfter, c.p.Window.CloseAfter = int64(time.Minute), int64(2*time.Minute)
 		task.lastEvent = time.Now().Add(-90 * time.Second).UnixNano()
 		c.Lag(map[int32]int64{task.partition: behind})
-		if _, err := c.Output(time.Now()); err != nil {
-			t.Fatal(err)
-		}
+		output(t, c)
 		if task.sent.Idle != idle {
 			t.Errorf("%s: idle %v, want %v", name, task.sent.Idle, idle)
 		}

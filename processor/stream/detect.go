@@ -3,6 +3,7 @@ package stream
 import (
 	"context"
 	"fmt"
+	"maps"
 	"math"
 	"slices"
 	"time"
@@ -29,7 +30,9 @@ type detector struct {
 	tasks map[int32]*detectTask
 	enc   wire.Encoder
 	rec   otellog.Record
-	out   []*kgo.Record
+	room  headroom
+	emit  func(*kgo.Record) // of the Output at hand
+	out   []*kgo.Record     // dead letters of what was processed since
 	stats tally
 }
 
@@ -40,6 +43,8 @@ type detectTask struct {
 	sources   eventtime.Sources
 	meta      state.Meta
 	news      bool
+	restored  int    // records of the changelog
+	last      []byte // the newest meta of the changelog
 	// notices are counts for principals that other partitions may own.
 	notices []wire.Partial
 	late    []wire.Partial // partials for windows that are gone, of this commit
@@ -53,60 +58,62 @@ func (d *detector) newTask(partition int32) *detectTask {
 
 func (d *detector) Assign(ctx context.Context, partitions []int32) error {
 	began := d.p.now()
-	// The changelog is read whole before anything is decoded: of the many states
-	// of an entity only the last one counts.
-	last := map[int32]map[string][]byte{}
+	tasks := map[int32]*detectTask{}
 	for _, p := range partitions {
-		last[p] = map[string][]byte{}
+		tasks[p] = d.newTask(p)
 	}
+	// Of the many states of an entity in the changelog only the last one is looked at.
+	n := 0
 	err := d.p.readLog(ctx, d.p.Topics.State, partitions, func(r *kgo.Record) error {
-		if r.Value == nil {
-			delete(last[r.Partition], string(r.Key))
-		} else {
-			last[r.Partition][string(r.Key)] = r.Value
+		t := tasks[r.Partition]
+		t.restored++
+		if n++; n%10_000 == 0 {
+			d.room.follow(d.packed(tasks), d.p.now())
 		}
-		return nil
+		if string(r.Key) == state.MetaKey {
+			t.last = r.Value
+			return nil
+		}
+		return t.engine.Restore(string(r.Key), r.Value)
 	})
 	if err != nil {
 		return err
 	}
-	for p, records := range last {
-		t := d.newTask(p)
-		if err := t.restore(records); err != nil {
+	for p, t := range tasks {
+		if err := t.restore(); err != nil {
 			return kafka.Fatal(fmt.Errorf("partition %d: %w", p, err))
 		}
 		d.tasks[p] = t
-		if len(records) > 0 {
-			d.p.Log.Info("detect: state restored", "partition", p, "entities", t.engine.Len(), "took", d.p.now().Sub(began).Round(time.Millisecond))
+		if t.restored > 0 {
+			took := d.p.now().Sub(began)
+			d.p.Log.Info("detect: state restored", "partition", p, "entities", t.engine.Len(), "took", took.Round(time.Millisecond), "records", t.restored)
+			d.p.restored("detect", t.restored, took)
 		}
 	}
+	d.room.follow(d.packed(nil), d.p.now())
 	return nil
 }
 
-func (t *detectTask) restore(records map[string][]byte) error {
-	for key, value := range records {
-		if key == state.MetaKey {
-			m, err := state.DecodeMeta(value)
-			if err != nil {
-				return err
-			}
-			t.meta = m
-			t.engine.SetWatermark(m.Watermark)
-			for source, a := range m.Applied {
-				if source >= 0 {
-					t.sources.Set(source, a.Watermark, a.Idle)
-				}
-			}
-			t.sources.Restore(m.Watermark)
-			t.engine.Hold(m.Hold)
-			continue
-		}
-		ent, err := state.DecodeEntity(key, value)
+// restore makes the task what the changelog says.
+func (t *detectTask) restore() error {
+	if t.last != nil {
+		m, err := state.DecodeMeta(t.last)
 		if err != nil {
 			return err
 		}
-		t.engine.Restore(ent)
+		t.meta, t.last = m, nil
+		for source, a := range m.Applied {
+			if source >= 0 {
+				t.sources.Set(source, a.Watermark, a.Idle)
+			}
+		}
+		t.sources.Restore(m.Watermark)
 	}
+	t.engine.SetTraffic(t.meta.Traffic)
+	if err := t.engine.Restored(t.meta.Watermark, t.meta.Hold); err != nil {
+		return err
+	}
+	t.news = t.engine.Closing() // a step that was left in the middle goes on
 	return nil
 }
 
@@ -182,18 +189,39 @@ func (t *detectTask) admit(f *wire.Frame) (fresh bool, err error) {
 
 // Output closes windows and writes them, their anomalies, the notices and the
 // changelog.
-func (d *detector) Output(now time.Time) ([]*kgo.Record, error) {
-	for _, t := range d.tasks {
-		if t.news {
-			d.output(t, now.UnixNano())
+func (d *detector) Output(now time.Time, emit func(*kgo.Record)) (more bool, err error) {
+	d.emit = emit
+	for _, r := range d.out { // dead letters
+		emit(r)
+	}
+	d.out = nil
+	left := d.p.mostWindows
+	for _, p := range slices.Sorted(maps.Keys(d.tasks)) {
+		if t := d.tasks[p]; t.news {
+			t.news = d.output(t, now.UnixNano(), &left)
+			more = more || t.news
 		}
 	}
-	out := d.out
-	d.out = nil
-	return out, nil
+	d.room.follow(d.packed(nil), now)
+	return more, nil
 }
 
-func (d *detector) output(t *detectTask, now int64) {
+// packed is how many bytes the state of all tasks takes, and of those to come.
+func (d *detector) packed(coming map[int32]*detectTask) (n int) {
+	for _, tasks := range []map[int32]*detectTask{d.tasks, coming} {
+		for _, t := range tasks {
+			n += t.engine.Packed()
+		}
+	}
+	return n
+}
+
+// mostWindows bounds the windows that one transaction publishes, besides previews: a
+// million of them would take longer than a transaction may.
+const mostWindows = 50_000
+
+// output tells whether it stopped before the end of the step.
+func (d *detector) output(t *detectTask, now int64, left *int) (more bool) {
 	mark := t.sources.Watermark(int(d.p.Partitions[d.p.Topics.Events]))
 	d.stats.watermark = mark
 	size := d.p.Window.Detect.Size
@@ -202,23 +230,29 @@ func (d *detector) output(t *detectTask, now int64) {
 		t.meta.Hold = max(t.meta.Hold, mark-d.p.mostHeld*size)
 	}
 	t.engine.Hold(t.meta.Hold)
-	for _, r := range t.engine.Advance(mark) {
-		for i := range r.Anomalies {
-			a := &r.Anomalies[i]
-			detect.AnomalyRecord(&d.rec, a, now)
-			d.out = append(d.out, d.p.keyed(d.p.Topics.Anomalies, a.ID, otellog.AppendRequest(nil, &d.rec), semconv.EventKeytrailAnomaly))
-			d.stats.anomalies = append(d.stats.anomalies, a.Kind)
-		}
-		detect.WindowRecord(&d.rec, r.Window, size, now)
-		d.out = append(d.out, d.p.keyed(d.p.Topics.Windows, detect.WindowID(r.Entity, r.Start, r.Length(size)), otellog.AppendRequest(nil, &d.rec), semconv.EventKeytrailWindow))
-		d.stats.windows++
-	}
-	d.notify(t)
+	more = t.engine.Advance(mark, *left, func(r detect.Result) {
+		*left--
+		d.publish(r, size, now)
+	})
+	d.notify(t, more)
 	d.changelog(t)
 	for i := range t.late {
-		d.out = append(d.out, d.lateLetter(t, &t.late[i], now))
+		d.emit(d.lateLetter(t, &t.late[i], now))
 	}
-	t.news, t.late = false, nil
+	t.late = nil
+	return more
+}
+
+func (d *detector) publish(r detect.Result, size, now int64) {
+	for i := range r.Anomalies {
+		a := &r.Anomalies[i]
+		detect.AnomalyRecord(&d.rec, a, now)
+		d.emit(d.p.keyed(d.p.Topics.Anomalies, a.ID, otellog.AppendRequest(nil, &d.rec), semconv.EventKeytrailAnomaly))
+		d.stats.anomalies = append(d.stats.anomalies, a.Kind)
+	}
+	detect.WindowRecord(&d.rec, r.Window, size, now)
+	d.emit(d.p.keyed(d.p.Topics.Windows, detect.WindowID(r.Entity, r.Start, r.Length(size)), otellog.AppendRequest(nil, &d.rec), semconv.EventKeytrailWindow))
+	d.stats.windows++
 }
 
 // slowest returns the lowest watermark that the n partitions have told: all
@@ -239,8 +273,9 @@ func (t *detectTask) slowest(n int32) int64 {
 // frames whose source is this partition as a negative number. They carry the
 // watermark, and are sent to every partition when it has come a window further: a
 // window may not be dropped while notices for it are on their way, and behind a
-// backlog that is longer than the lateness.
-func (d *detector) notify(t *detectTask) {
+// backlog that is longer than the lateness. A step that goes on may find more for the
+// same watermark.
+func (d *detector) notify(t *detectTask, more bool) {
 	n := int(d.p.Partitions[d.p.Topics.Partials])
 	byOwner := make([][]wire.Partial, n)
 	for _, p := range t.notices {
@@ -249,7 +284,7 @@ func (d *detector) notify(t *detectTask) {
 	}
 	t.notices = nil
 	mark := t.engine.Watermark()
-	tell := mark != eventtime.None && (t.meta.Told == eventtime.None || mark >= t.meta.Told+d.p.Window.Detect.Size)
+	tell := !more && mark != eventtime.None && (t.meta.Told == eventtime.None || mark >= t.meta.Told+d.p.Window.Detect.Size)
 	for q, list := range byOwner {
 		for part := range slices.Chunk(list, d.p.mostNotices) {
 			d.notice(t, int32(q), t.meta.Told, part) // others may follow
@@ -267,7 +302,7 @@ func (d *detector) notify(t *detectTask) {
 func (d *detector) notice(t *detectTask, q int32, mark int64, partials []wire.Partial) {
 	t.meta.Sent[q]++
 	f := wire.Frame{Source: -1 - t.partition, Sequence: t.meta.Sent[q], Watermark: mark, Partials: partials}
-	d.out = append(d.out, &kgo.Record{Topic: d.p.Topics.Partials, Partition: q, Value: wire.AppendFrame(nil, &d.enc, &f)})
+	d.emit(&kgo.Record{Topic: d.p.Topics.Partials, Partition: q, Value: wire.AppendFrame(nil, &d.enc, &f)})
 }
 
 // maxHeld is how many windows behind the watermark are held for notices, besides the
@@ -282,13 +317,10 @@ const frameNotices = 2000
 // changelog writes every entity that changed, and how far the task has come.
 func (d *detector) changelog(t *detectTask) {
 	put := func(key string, value []byte) {
-		d.out = append(d.out, &kgo.Record{Topic: d.p.Topics.State, Partition: t.partition, Key: []byte(key), Value: value})
+		d.emit(&kgo.Record{Topic: d.p.Topics.State, Partition: t.partition, Key: []byte(key), Value: value})
 	}
-	t.engine.Changes(
-		func(e *detect.Entity) { put(e.StateKey(), state.AppendEntity(nil, &d.enc, e)) },
-		func(e wire.Entity) { put(e.StateKey(), nil) },
-	)
-	t.meta.Watermark = t.engine.Watermark()
+	t.engine.Changes(put, func(key string) { put(key, nil) })
+	t.meta.Watermark, t.meta.Traffic = t.engine.Watermark(), t.engine.Traffic()
 	put(state.MetaKey, t.meta.Append(nil, &d.enc))
 }
 

@@ -206,3 +206,15 @@ func caughtUp(t *testing.T, brokers []string, p *Pipeline) {
 		return committed("test-normalize", p.Topics.Raw) && committed("test-count", p.Topics.Events) && committed("test-detect", p.Topics.Partials)
 	})
 }
+
+// output is all that a stage has to write, to the end of its step.
+func output(t *testing.T, p kafka.Processor) (out []*kgo.Record) {
+	t.Helper()
+	for more := true; more; {
+		var err error
+		if more, err = p.Output(time.Now(), func(r *kgo.Record) { out = append(out, r) }); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return out
+}

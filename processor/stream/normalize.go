@@ -94,10 +94,12 @@ func tooBig(ev *cloudtrail.Event, n int) error {
 	}
 }
 
-func (n *normalizer) Output(time.Time) ([]*kgo.Record, error) {
-	out := n.out
+func (n *normalizer) Output(_ time.Time, emit func(*kgo.Record)) (more bool, err error) {
+	for _, r := range n.out {
+		emit(r)
+	}
 	n.out = nil
-	return out, nil
+	return false, nil
 }
 
 func (n *normalizer) Committed(ok bool) {

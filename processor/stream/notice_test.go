@@ -8,6 +8,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"keytrail/processor/count"
+	"keytrail/processor/detect"
 	"keytrail/processor/state"
 	"keytrail/schemas/normalize"
 	"keytrail/schemas/otellog"
@@ -59,11 +60,12 @@ func (s *split) commit(call *count.Call, mark time.Time) {
 		s.task.table.Add(call, 1)
 	}
 	s.task.to++
+	var out []*kgo.Record
+	s.c.emit = func(r *kgo.Record) { out = append(out, r) }
 	s.c.frames(s.task, mark.UnixNano(), false)
 	s.task.sent.Watermark, s.task.from = mark.UnixNano(), s.task.to
 	s.task.table.Reset()
-	s.take(s.c.out)
-	s.c.out = nil
+	s.take(out)
 }
 
 // take puts frames into the logs and returns the other records.
@@ -88,11 +90,7 @@ func (s *split) deliver(q int) []*kgo.Record {
 		}
 	}
 	s.log[q] = nil
-	out, err := s.side[q].Output(time.Now())
-	if err != nil {
-		s.t.Fatal(err)
-	}
-	return s.take(out)
+	return s.take(output(s.t, s.side[q]))
 }
 
 // A pair's anomaly counts in its principal's window, even when the principal's
@@ -192,7 +190,7 @@ func TestHeldWindowsAreBounded(t *testing.T) {
 			if r.Topic != s.c.p.Topics.State || string(r.Key) == state.MetaKey {
 				continue
 			}
-			e, err := state.DecodeEntity(string(r.Key), r.Value)
+			e, err := detect.DecodeEntity(string(r.Key), r.Value)
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -97,6 +97,7 @@ type Pipeline struct {
 	mostBytes   int   // frameBytes
 	mostHeld    int64 // maxHeld
 	mostNotices int   // frameNotices
+	mostWindows int
 }
 
 // giveUp is how long a stage may go without any progress before the process
@@ -183,7 +184,7 @@ func (p *Pipeline) start(ctx context.Context) error {
 	if p.watermarks["detect"], err = p.Telemetry.Watermark("detect"); err != nil {
 		return err
 	}
-	p.now, p.mostBytes, p.mostNotices, p.mostHeld = time.Now, frameBytes, frameNotices, maxHeld
+	p.now, p.mostBytes, p.mostNotices, p.mostHeld, p.mostWindows = time.Now, frameBytes, frameNotices, maxHeld, mostWindows
 	p.readLog = func(ctx context.Context, topic string, partitions []int32, f func(*kgo.Record) error) error {
 		return kafka.ReadLog(ctx, p.Kafka, topic, partitions, f)
 	}
@@ -200,6 +201,11 @@ func (p *Pipeline) lag(stage string, behind map[int32]int64) {
 		total += max(0, n)
 	}
 	p.lags[stage].Set(total)
+}
+
+// restored puts what a stage has read back into the metrics.
+func (p *Pipeline) restored(stage string, records int, took time.Duration) {
+	p.flow(stage).Restored(records, took)
 }
 
 func (p *Pipeline) flow(stage string) *telemetry.Flow { return p.flows[stage] }
@@ -242,6 +248,7 @@ func (p *Pipeline) transact(stage, topic string) *kafka.Transact {
 		Kafka: p.Kafka, Group: p.TransactionID + "-" + stage, Topic: topic,
 		TransactionID: p.TransactionID + "-" + stage + "-" + hex.EncodeToString(unique[:]),
 		Interval:      p.Interval, Records: p.Records, GiveUp: giveUp, LargeTopic: p.Topics.State,
+		Took: p.flow(stage).Took,
 	}
 }
 

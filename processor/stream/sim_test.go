@@ -47,6 +47,7 @@ func newSim(seed uint64, wrong sabotage, tools *simTools) *sim {
 	s := &sim{rng: rng, stats: map[string]int{}, now: time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC).UnixNano(), live: rng.IntN(2) == 0, calm: 1 + rng.IntN(6)}
 	p := &Pipeline{Topics: wire.DefaultTopics(), Window: window(rng, s.live), Telemetry: tools.telemetry, Log: slog.New(slog.DiscardHandler),
 		flows: tools.flows, lags: map[string]*telemetry.Lag{"count": {}, "detect": {}}, watermarks: map[string]*telemetry.Watermark{"detect": {}}}
+	p.mostWindows = 1 + rng.IntN(40)
 	p.mostHeld = 1 << 20 // no backlog is too long
 	p.mostBytes, p.mostNotices = [...]int{1, frameBytes, frameBytes}[rng.IntN(3)], 1+rng.IntN(3)
 	events, partials := int32(2+rng.IntN(2)), int32(1+rng.IntN(3))
@@ -262,7 +263,7 @@ func (s *sim) behind() bool {
 // drain has everybody work until nothing is left to do.
 func (s *sim) drain() {
 	for round := 0; len(s.faults) == 0; round++ {
-		if round > 300 {
+		if round > 5000 {
 			s.fault("the stages do not come to rest: %v", slices.Concat(s.count.members, s.detect.members))
 		}
 		busy := len(s.b.pending) > 0

@@ -6,6 +6,8 @@ import (
 	"slices"
 	"time"
 
+	"github.com/twmb/franz-go/pkg/kgo"
+
 	"keytrail/processor/kafka"
 )
 
@@ -24,6 +26,7 @@ type simMember struct {
 	n       int             // records of this transaction
 	txn     *simTxn         // written, and not ended
 	asked   int64           // when it was told its lag
+	more    bool            // its last output stopped before the end
 }
 
 // simChange is a decision of the group about a partition.
@@ -137,7 +140,7 @@ func (m *simMember) leave() {
 	m.s.hand(m)
 	clear(m.owned)
 	clear(m.next)
-	m.changes, m.txn, m.n, m.failed, m.in, m.deaf = nil, nil, 0, false, true, false
+	m.changes, m.txn, m.n, m.failed, m.in, m.deaf, m.more = nil, nil, 0, false, true, false, false
 }
 
 // all are the partitions that the member believes to own.
@@ -154,7 +157,7 @@ func (m *simMember) all() (list []int32) {
 func (m *simMember) poll(most int) {
 	m.ownership()
 	all := m.all()
-	if len(all) == 0 {
+	if len(all) == 0 || m.more {
 		return
 	}
 	p, b := all[m.s.rng.IntN(len(all))], m.s.b
@@ -188,8 +191,9 @@ func (m *simMember) flush() {
 		s.pass(s.rng.Int64N(int64(5 * time.Second)))
 	}
 	m.lag()
-	out, err := m.p.Output(time.Unix(0, now))
-	if err != nil {
+	var out []*kgo.Record
+	var err error
+	if m.more, err = m.p.Output(time.Unix(0, now), func(r *kgo.Record) { out = append(out, r) }); err != nil {
 		s.fault("%v", err)
 	}
 	if m.n == 0 && len(out) == 0 {
@@ -275,6 +279,7 @@ func (m *simMember) again() {
 	all := m.all()
 	m.p.Revoke(all)
 	clear(m.next)
+	m.more = false
 	var back []simChange
 	for _, p := range all {
 		back = append(back, simChange{true, p})

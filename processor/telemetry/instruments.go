@@ -27,6 +27,9 @@ const (
 	nameSinkRetried  = "keytrail_sink_retried"
 	nameSinkRejected = "keytrail_sink_rejected"
 	nameLag          = "keytrail_stage_lag"
+	nameCommit       = "keytrail_stage_commit" // with "_seconds", as the next
+	nameRestoreTime  = "keytrail_stage_restore"
+	nameRestore      = "keytrail_stage_restored"
 	nameWatermarkLag = "keytrail_stage_watermark_lag" // with "_seconds", from its unit
 )
 
@@ -47,6 +50,8 @@ type instruments struct {
 	sinkDelivered, sinkRetried, sinkRejected                     metric.Int64Counter
 	lag                                                          metric.Int64ObservableGauge
 	watermarkLag                                                 metric.Float64ObservableGauge
+	commit, restore                                              metric.Float64Histogram
+	restored                                                     metric.Int64Counter
 }
 
 func newInstruments(m metric.Meter) (instruments, error) {
@@ -65,6 +70,7 @@ func newInstruments(m metric.Meter) (instruments, error) {
 		{&i.transactions, nameTransactions, "{transaction}", "Kafka transactions that a stage has ended."},
 		{&i.windows, nameWindows, "{window}", "Window records published."},
 		{&i.anomalies, nameAnomalies, "{anomaly}", "Anomaly records published."},
+		{&i.restored, nameRestore, "{record}", "Records of state that a stage has read back when it was given partitions."},
 		{&i.sinkDelivered, nameSinkTaken, "{record}", "Records that a sink has accepted."},
 		{&i.sinkRetried, nameSinkRetried, "{record}", "Records sent to a sink again."},
 		{&i.sinkRejected, nameSinkRejected, "{record}", "Records that a sink has refused for good, or accepted and lost."},
@@ -74,6 +80,12 @@ func newInstruments(m metric.Meter) (instruments, error) {
 		problems = append(problems, err)
 	}
 	var err error
+	i.commit, err = m.Float64Histogram(nameCommit, metric.WithUnit("s"), metric.WithExplicitBucketBoundaries(seconds...),
+		metric.WithDescription("How long a stage took to end a Kafka transaction: to have its records acknowledged, and committed."))
+	problems = append(problems, err)
+	i.restore, err = m.Float64Histogram(nameRestoreTime, metric.WithUnit("s"), metric.WithExplicitBucketBoundaries(seconds...),
+		metric.WithDescription("How long a stage took to read the state of partitions back."))
+	problems = append(problems, err)
 	i.lag, err = m.Int64ObservableGauge(nameLag, metric.WithUnit("{record}"),
 		metric.WithDescription("Kafka records that wait to be read by a stage, in the partitions of this process."))
 	problems = append(problems, err)
@@ -81,6 +93,10 @@ func newInstruments(m metric.Meter) (instruments, error) {
 		metric.WithDescription("Time between the clock and the watermark of a stage."))
 	return i, errors.Join(append(problems, err)...)
 }
+
+// seconds are the bounds of the buckets of durations: a commit takes some
+// milliseconds, a restore up to a minute.
+var seconds = []float64{0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 30, 60}
 
 // maxLabels bounds the different values of one label at one counter: 64. The
 // sets are fixed in the code and far smaller; a mistake there ends as "other".
@@ -119,7 +135,7 @@ func (l *labeled) add(name string, n int) {
 // again, and would count twice. It is safe for concurrent use.
 type Flow struct {
 	inst                                instruments
-	option                              metric.AddOption
+	option                              metric.MeasurementOption
 	deadLettered, filtered, transaction labeled
 }
 
@@ -163,6 +179,17 @@ func (f *Flow) Late(n int) { f.add(f.inst.late, n) }
 // Committed counts a Kafka transaction that was committed.
 func (f *Flow) Committed() { f.transaction.add("committed", 1) }
 
+// Took tells how long the end of a transaction took.
+func (f *Flow) Took(d time.Duration) {
+	f.inst.commit.Record(context.Background(), d.Seconds(), f.option)
+}
+
+// Restored tells how many records of state were read back, and in what time.
+func (f *Flow) Restored(records int, d time.Duration) {
+	f.add(f.inst.restored, records)
+	f.inst.restore.Record(context.Background(), d.Seconds(), f.option)
+}
+
 // Aborted counts a Kafka transaction that was aborted.
 func (f *Flow) Aborted() { f.transaction.add("aborted", 1) }
 
@@ -170,7 +197,7 @@ func (f *Flow) Aborted() { f.transaction.add("aborted", 1) }
 // Flow counts. It is safe for concurrent use.
 type Sink struct {
 	inst     instruments
-	option   metric.AddOption
+	option   metric.MeasurementOption
 	rejected labeled
 }
 

@@ -41,6 +41,10 @@ const (
 	KeytrailAnomalyObserved = "keytrail.anomaly.observed"
 	// KeytrailAnomalyExpected (double): The value that the baseline expected.
 	KeytrailAnomalyExpected = "keytrail.anomaly.expected"
+	// KeytrailAnomalySince (string): Since when the entity has been watched that the anomaly is about, in UTC.
+	KeytrailAnomalySince = "keytrail.anomaly.since"
+	// KeytrailAnomalyContributors (string[]): What most of the window's calls have in common, the largest shares first.
+	KeytrailAnomalyContributors = "keytrail.anomaly.contributors"
 	// KeytrailAnomalyCalls (string[]): Ids of up to ten of the calls behind the anomaly.
 	KeytrailAnomalyCalls = "keytrail.anomaly.calls"
 	// KeytrailAnomalyTechniques (string[]): Ids of the MITRE ATT&CK techniques that the anomaly may be a sign of.
@@ -407,6 +411,10 @@ const (
 	KeytrailWindowContextNone = "keytrail.window.context.none"
 	// KeytrailWindowAnomaliesRate (int): The number of anomalies in the window for more calls than expected.
 	KeytrailWindowAnomaliesRate = "keytrail.window.anomalies.rate"
+	// KeytrailWindowUnusableKey (int): The number of calls that failed because the KMS key is disabled or waits for its deletion.
+	KeytrailWindowUnusableKey = "keytrail.window.unusable_key"
+	// KeytrailWindowSuppressed (int): The number of anomalies in the window that the configuration allows; they are in no other count.
+	KeytrailWindowSuppressed = "keytrail.window.suppressed"
 	// KeytrailWindowAnomaliesSilence (int): The number of anomalies in the window for fewer calls than expected.
 	KeytrailWindowAnomaliesSilence = "keytrail.window.anomalies.silence"
 	// KeytrailWindowAnomaliesFirstSeen (int): The number of anomalies in the window for something seen for the first time.

@@ -19,8 +19,9 @@ type Frame struct {
 	Partials  []Partial
 }
 
-// frameVersion is the first byte of every frame.
-const frameVersion = 1
+// frameVersion is the first byte of every frame. Version 1 wrote starts in
+// nanoseconds and the ids of calls as text.
+const frameVersion = 2
 
 // ErrFrame says that bytes are no frame, or one of a newer version.
 var ErrFrame = errors.New("not a frame of a known version")
@@ -77,44 +78,13 @@ func (e *Encoder) String(s string) {
 	e.B = append(e.B, s...)
 }
 
-// hasBinding is added to a partial's scope when a binding follows the samples: a
-// partial without one takes no byte more than before there were bindings, and a
-// program of that time refuses one with a binding, as a scope that it does not
-// know.
-const hasBinding = 4
-
 // Partial appends a partial.
 func (e *Encoder) Partial(p *Partial) {
-	scope := uint64(p.Scope)
-	if p.Binding != nil {
-		scope += hasBinding
-	}
-	e.Uint(scope)
+	e.Uint(uint64(p.Scope))
 	e.String(p.KeyARN)
 	e.String(p.Principal)
-	e.Int(p.Start)
-	e.Uint(uint64(len(p.Counters)))
-	for _, c := range p.Counters {
-		e.Uint(uint64(c.ID))
-		e.Int(c.N)
-	}
-	for i := range p.Sets {
-		s := &p.Sets[i]
-		e.Bool(s.Capped)
-		e.Uint(uint64(len(s.Values)))
-		for _, v := range s.Values {
-			e.B = binary.LittleEndian.AppendUint64(e.B, v.Hash)
-			e.Int(v.N)
-		}
-	}
-	e.Uint(uint64(len(p.Samples)))
-	for _, s := range p.Samples {
-		e.String(s)
-	}
-	if p.Binding != nil {
-		e.Int(p.Binding.Time)
-		e.String(p.Binding.ARN)
-	}
+	e.Time(p.Start)
+	e.Counts(p)
 }
 
 // AppendFrame appends f to dst, which it may grow, through e (whose memory is
@@ -122,7 +92,7 @@ func (e *Encoder) Partial(p *Partial) {
 func AppendFrame(dst []byte, e *Encoder, f *Frame) []byte {
 	e.Reset()
 	e.Uint(frameVersion)
-	e.Uint(uint64(f.Source))
+	e.Uint(uint64(uint32(f.Source)))
 	e.Uint(f.Sequence)
 	e.Int(f.From)
 	e.Int(f.To)
@@ -187,14 +157,7 @@ func (d *Decoder) Rest() []byte { return d.b }
 // Count reads the length of a list whose items take at least one byte each, so
 // that a damaged length can not make a reader allocate more than the input's
 // own size.
-func (d *Decoder) Count() int {
-	n := d.Uint()
-	if n > uint64(len(d.b)) {
-		d.fail()
-		return 0
-	}
-	return int(n)
-}
+func (d *Decoder) Count() int { return d.within(d.Uint()) }
 
 // Fixed reads eight bytes.
 func (d *Decoder) Fixed() uint64 {
@@ -242,56 +205,31 @@ func (d *Decoder) String() string {
 }
 
 // Partial reads a partial.
-func (d *Decoder) Partial() Partial {
-	var p Partial
-	scope := d.Uint()
-	bound := scope > hasBinding
-	if bound {
-		scope -= hasBinding
-	}
-	if scope < uint64(ScopeKey) || scope > uint64(ScopePair) {
-		d.fail()
-		return p
-	}
-	p.Scope = Scope(scope)
-	p.KeyARN, p.Principal, p.Start = d.String(), d.String(), d.Int()
-	if n := d.Count(); n > 0 {
-		p.Counters = make([]Counter, n)
-		for i := range p.Counters {
-			id := d.Uint()
-			if id >= uint64(NumCounters) {
-				d.fail()
-				return p
-			}
-			p.Counters[i] = Counter{CounterID(id), d.Int()}
-		}
-	}
-	for i := range p.Sets {
-		p.Sets[i].Capped = d.Bool()
-		if n := d.Count(); n > 0 {
-			p.Sets[i].Values = make([]HashCount, n)
-			for j := range p.Sets[i].Values {
-				p.Sets[i].Values[j] = HashCount{d.Fixed(), d.Int()}
-			}
-		}
-	}
-	if n := d.Count(); n > 0 {
-		p.Samples = make([]string, n)
-		for i := range p.Samples {
-			p.Samples[i] = d.String()
-		}
-	}
-	if bound {
-		p.Binding = &Binding{Time: d.Int(), ARN: d.String()}
-	}
+func (d *Decoder) Partial() (p Partial) {
+	p.Scope = d.scope(d.Uint())
+	p.KeyARN, p.Principal, p.Start = d.String(), d.String(), d.Time()
+	d.Counts(&p)
 	return p
+}
+
+func (d *Decoder) scope(v uint64) Scope {
+	if v < uint64(ScopeKey) || v > uint64(ScopePair) {
+		d.fail()
+		return 0
+	}
+	return Scope(v)
 }
 
 // Frame reads a frame; a frame of an unknown version, or one with bytes left
 // over, is ErrFrame.
 func (d *Decoder) Frame() (Frame, error) {
-	if v := d.Uint(); d.err == nil && v != frameVersion {
+	v := d.Uint()
+	if d.err == nil && (v < 1 || v > frameVersion) {
 		d.fail()
+	}
+	partial := d.Partial
+	if v == 1 {
+		partial = d.PartialV1
 	}
 	f := Frame{Source: int32(d.Uint()), Sequence: d.Uint(), From: d.Int(), To: d.Int(), Watermark: d.Int(), Idle: d.Bool()}
 	n := d.Count()
@@ -299,7 +237,7 @@ func (d *Decoder) Frame() (Frame, error) {
 		d.fail()
 	}
 	for i := 0; i < n && d.err == nil; i++ {
-		f.Partials = append(f.Partials, d.Partial())
+		f.Partials = append(f.Partials, partial())
 	}
 	if d.err == nil && len(d.b) > 0 {
 		d.fail()

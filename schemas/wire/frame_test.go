@@ -1,7 +1,6 @@
 package wire_test
 
 import (
-	"bytes"
 	"errors"
 	"fmt"
 	"math"
@@ -79,15 +78,62 @@ func TestFrameStringsAreCopies(t *testing.T) {
 	}
 }
 
-// TestFrameWithoutBindings: such a frame is, byte for byte, what programs wrote
-// and read that knew no bindings.
-func TestFrameWithoutBindings(t *testing.T) {
+// TestFrameOfVersion1: what a program wrote that was stopped for an upgrade is read,
+// with a binding and without.
+func TestFrameOfVersion1(t *testing.T) {
 	f := wire.Frame{Source: 2, Sequence: 3, From: 4, To: 5, Watermark: 6, Idle: true, Partials: []wire.Partial{{
 		Entity: wire.Entity{Scope: wire.ScopePair, KeyARN: "k", Principal: "p"}, Start: 7, Counters: []wire.Counter{{ID: wire.CounterCalls, N: 1}}, Samples: []string{"k"},
 	}}}
-	want := []byte{1, 2, 3, 8, 10, 12, 1, 1, 3, 0, 1, 'k', 0, 1, 'p', 14, 1, 0, 2, 0, 0, 0, 0, 0, 0, 0, 0, 1, 1}
-	if got := wire.AppendFrame(nil, new(wire.Encoder), &f); !bytes.Equal(got, want) {
-		t.Errorf("got  %v\nwant %v", got, want)
+	bytes := []byte{1, 2, 3, 8, 10, 12, 1, 1, 3, 0, 1, 'k', 0, 1, 'p', 14, 1, 0, 2, 0, 0, 0, 0, 0, 0, 0, 0, 1, 1}
+	if got, err := wire.NewDecoder(bytes).Frame(); err != nil || !reflect.DeepEqual(got, f) {
+		t.Errorf("%v\ngot  %+v\nwant %+v", err, got, f)
+	}
+	f.Partials[0].Binding = &wire.Binding{Time: 3, ARN: "k"}
+	bytes[8] += 4 // the scope
+	if got, err := wire.NewDecoder(append(bytes, 6, 1)).Frame(); err != nil || !reflect.DeepEqual(got, f) {
+		t.Errorf("%v\ngot  %+v\nwant %+v", err, got, f)
+	}
+}
+
+// TestCallIDs: ids come back as they were, whatever they are; a UUID in lower case
+// takes 17 bytes.
+func TestCallIDs(t *testing.T) {
+	for id, most := range map[string]int{
+		"01234567-89ab-cdef-0123-456789abcdef": 17, "ffffffff-ffff-ffff-ffff-ffffffffffff": 17,
+		"01234567-89AB-cdef-0123-456789abcdef": 37, "01234567-89ab-cdef-0123-456789abcdeg": 37, "01234567x89ab-cdef-0123-456789abcdef": 37,
+		"0123456789abcdef0123456789abcdef0123": 37, "": 1, "\xff": 2,
+	} {
+		p := wire.Partial{Samples: []string{id}}
+		var e wire.Encoder
+		e.Counts(&p)
+		var got wire.Partial
+		d := wire.NewDecoder(e.B)
+		if d.Counts(&got); !d.Done() || !reflect.DeepEqual(got, p) {
+			t.Errorf("%q became %q: %v", id, got.Samples, d.Err())
+		}
+		if n := len(e.B) - 6; n > most {
+			t.Errorf("%q takes %d bytes, want %d", id, n, most)
+		}
+	}
+}
+
+// TestTimes: whole minutes take four bytes.
+func TestTimes(t *testing.T) {
+	for _, at := range []int64{0, 1, -1, 60e9, -60e9, 1_800_000_000e9, 1_800_000_001e9, math.MaxInt64, math.MinInt64, math.MaxInt64 / 60e9 * 60e9} {
+		var e wire.Encoder
+		e.Time(at)
+		d := wire.NewDecoder(e.B)
+		if got := d.Time(); got != at || !d.Done() {
+			t.Errorf("%d became %d: %v", at, got, d.Err())
+		}
+		if at == 1_800_000_000e9 && len(e.B) > 4 {
+			t.Errorf("%d bytes", len(e.B))
+		}
+	}
+	for _, bad := range [][]byte{{}, {3}, {1}, {0xfe, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 1}} {
+		if d := wire.NewDecoder(bad); d.Time() != 0 || d.Err() == nil {
+			t.Errorf("%v is taken for a time", bad)
+		}
 	}
 }
 
@@ -131,7 +177,8 @@ func TestFrameRefuses(t *testing.T) {
 		refuse(fmt.Sprint("cut at ", k), whole[:k])
 	}
 	refuse("longer", append(whole[:len(whole):len(whole)], 0))
-	refuse("version 2", append([]byte{2}, whole[1:]...))
+	refuse("version 0", append([]byte{0}, whole[1:]...))
+	refuse("version 3", append([]byte{3}, whole[1:]...))
 	frame := func(partial ...uint64) []byte {
 		var e wire.Encoder
 		for _, v := range append([]uint64{1, 0, 0, 0, 0, 0, 0, 1}, partial...) {

@@ -109,7 +109,10 @@ const (
 	CounterLate
 	CounterClass
 	CounterContext = CounterClass + 17
-	NumCounters    = CounterContext + 16
+	// What came later stands behind them: the numbers are in stored state.
+	CounterUnusableKey = CounterContext + 16
+	CounterSuppressed  = CounterUnusableKey + 1
+	NumCounters        = CounterSuppressed + 1
 )
 
 // counterNames are the attributes of the counters.
@@ -134,6 +137,7 @@ var counterNames = [NumCounters]string{
 	semconv.KeytrailWindowContextLambda, semconv.KeytrailWindowContextChime, semconv.KeytrailWindowContextWorkmail,
 	semconv.KeytrailWindowContextRds, semconv.KeytrailWindowContextDynamodb, semconv.KeytrailWindowContextLogs,
 	semconv.KeytrailWindowContextSqs, semconv.KeytrailWindowContextBackup,
+	CounterUnusableKey: semconv.KeytrailWindowUnusableKey, CounterSuppressed: semconv.KeytrailWindowSuppressed,
 }
 
 // Name returns the window attribute that carries the counter.
@@ -163,10 +167,12 @@ type SetID uint8
 
 // The sets.
 const (
-	SetObjects SetID = iota // objects that the encryption contexts name
-	SetSecrets              // those of them that are secrets or parameters
-	SetPeers                // scope key: principals; scope principal: KMS keys
-	SetRefused              // KMS keys on which calls were refused
+	SetObjects  SetID = iota // objects that the encryption contexts name
+	SetSecrets               // those of them that are secrets or parameters
+	SetPeers                 // scope key: principals; scope principal: KMS keys
+	SetRefused               // KMS keys on which calls were refused
+	SetNetworks              // scope principal: networks that calls came from
+	SetClients               // scope principal: programs that made them
 	NumSets
 )
 

@@ -141,8 +141,8 @@ func TestNamesOfKeys(t *testing.T) {
 // TestCounterNames: every counter has a name of its own, and those of the
 // classes stand in the order of package normalize.
 func TestCounterNames(t *testing.T) {
-	if normalize.NumClasses != 17 || normalize.NumContexts != 16 || wire.CounterContext-wire.CounterClass != 17 || wire.NumCounters-wire.CounterContext != 16 {
-		t.Fatalf("%d classes, %d contexts, counters %d, %d, %d", normalize.NumClasses, normalize.NumContexts, wire.CounterClass, wire.CounterContext, wire.NumCounters)
+	if normalize.NumClasses != 17 || normalize.NumContexts != 16 || wire.CounterContext-wire.CounterClass != 17 || wire.CounterUnusableKey-wire.CounterContext != 16 {
+		t.Fatalf("%d classes, %d contexts, counters %d, %d, %d", normalize.NumClasses, normalize.NumContexts, wire.CounterClass, wire.CounterContext, wire.CounterUnusableKey)
 	}
 	seen := map[string]bool{}
 	for c := range wire.NumCounters {

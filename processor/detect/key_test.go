@@ -1,9 +1,8 @@
-package state
+package detect
 
 import (
 	"testing"
 
-	"keytrail/processor/detect"
 	"keytrail/schemas/wire"
 )
 
@@ -15,7 +14,7 @@ func TestStateKeysOfOddNames(t *testing.T) {
 		{Scope: wire.ScopePair}, {Scope: wire.ScopeKey, KeyARN: "1\nx"}, {Scope: wire.ScopePrincipal, Principal: "\n"},
 	} {
 		var e wire.Encoder
-		value := AppendEntity(nil, &e, &detect.Entity{Entity: want})
+		value := AppendEntity(nil, &e, &Entity{Entity: want})
 		got, err := DecodeEntity(want.StateKey(), value)
 		if err != nil || got.Entity != want {
 			t.Errorf("%q is restored as %+v, %v; want %+v", want.StateKey(), got, err, want)

@@ -1,0 +1,71 @@
+package baseline
+
+import (
+	"math"
+	"time"
+)
+
+// How much time of each slot was learned is not stored: everything from a
+// state's Since to its Until was, and what is t old weighs 2^(-t/halfLife). The
+// decayed time of an interval [a, b), seen from its end, is the integral of that
+// weight, and a slot's intervals repeat every week, so that their weights are
+// geometric series.
+
+const (
+	hour = int64(time.Hour)
+	day  = 24 * hour
+	week = 7 * day
+)
+
+var (
+	// unit is the decayed time of an endless past, in ns: halfLife / ln 2.
+	unit = float64(halfLife) / math.Ln2
+	// byDays[k] is the weight of what is k days old.
+	byDays = func() (w [9]float64) {
+		for k := range w {
+			w[k] = fade(int64(k) * day)
+		}
+		return w
+	}()
+	anHour  = 1 - fade(hour)       // the part of unit that the last hour is
+	repeats = 1 / (1 - fade(week)) // what every week's part adds up to
+)
+
+// fade returns the weight of what is age ns old.
+func fade(age int64) float64 { return math.Exp2(-float64(age) / float64(halfLife)) }
+
+// allWeight returns the decayed time from since to until, in ns, as seen at until.
+func allWeight(since, until int64) float64 { return unit * (1 - fade(until-since)) }
+
+// slotWeight returns how much of it is of one slot.
+func slotWeight(slot int, since, until int64) float64 {
+	return max(unit*(past(slot, until)-fade(until-since)*past(slot, since)), 0)
+}
+
+// past returns the decayed time of a slot in all the past of t, in units.
+func past(slot int, t int64) float64 {
+	today := t / day * day
+	begin := today + int64(slot%24)*hour // of the slot's hour today
+	age := fade(t - begin - hour)        // above 1 when that hour has not ended
+	sum := 0.0
+	for k := int64(0); k <= 7; k++ {
+		if weekend(today-k*day) != (slot >= 24) {
+			continue
+		}
+		switch {
+		case k > 0 && k < 7 || k == 0 && t >= begin+hour:
+			sum += age * byDays[k] * anHour * repeats
+		case k == 0 && t > begin: // the part of the hour that has passed
+			sum += 1 - fade(t-begin)
+		case k == 7 && t < begin+hour: // the same day of last week, which stands for today
+			sum += age * byDays[k] * anHour * repeats
+		}
+	}
+	return sum
+}
+
+// weekend tells whether t, in ns since 1970, is a Saturday or Sunday (UTC).
+func weekend(t int64) bool {
+	weekday := (t/day + 4) % 7 // 1970-01-01 was a Thursday
+	return weekday == 0 || weekday == 6
+}

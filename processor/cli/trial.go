@@ -1,0 +1,251 @@
+package cli
+
+import (
+	"bufio"
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"io"
+	"strings"
+	"time"
+
+	"keytrail/processor/sigma"
+	"keytrail/processor/source"
+	"keytrail/schemas/cloudtrail"
+	"keytrail/schemas/normalize"
+	"keytrail/schemas/wire"
+)
+
+// trial tries rules on a sample of events.
+type trial struct {
+	app     *app
+	dead    *letters
+	rules   *sigma.Rules
+	matcher *sigma.Matcher
+	counter sigma.Counter
+	found   []ruleMatches // by Rule.Index
+	shown   int           // ids that are kept of each rule
+	seen    map[string]struct{}
+
+	calls, duplicates, outside int // outside: calls of which the stages know nothing
+}
+
+// ruleMatches is what is told of one rule.
+type ruleMatches struct {
+	n, outside int
+	ids        []string
+}
+
+// maxSample bounds the calls of a sample: their ids are kept, 300 MB of them.
+const maxSample = 3_000_000
+
+func newTrial(a *app, rules *sigma.Rules, shown int, dead *letters) *trial {
+	return &trial{app: a, dead: dead, rules: rules, matcher: rules.NewMatcher(), shown: shown, found: make([]ruleMatches, len(rules.List)), seen: map[string]struct{}{}}
+}
+
+func (t *trial) records() int { return t.calls + t.duplicates + t.dead.n }
+
+// read reads the sample.
+func (t *trial) read(paths []string, limits cloudtrail.Limits) error {
+	in := cloudtrail.NewReader(nil, "", limits)
+	for o, err := range t.app.objects(paths) {
+		if err == nil {
+			err = t.object(in, o)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (t *trial) object(in *cloudtrail.Reader, o source.Object) error {
+	body, err := o.Open()
+	if err != nil {
+		return t.bad(&cloudtrail.BadRecord{Object: o.Name, Reason: cloudtrail.ReasonRead, Detail: err.Error()})
+	}
+	defer body.Close()
+	in.Reset(body, o.Name)
+	var ev cloudtrail.Event
+	for t.app.ctx.Err() == nil {
+		err := in.Next(&ev)
+		if err == io.EOF {
+			return nil
+		}
+		if err == nil {
+			err = t.event(&ev)
+		} else {
+			err = t.bad(err)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return t.app.ctx.Err()
+}
+
+func (t *trial) bad(err error) error {
+	d := wire.FromBadRecord("rules", err, time.Now())
+	return t.dead.put(&d)
+}
+
+// event matches one event and counts what matches.
+func (t *trial) event(ev *cloudtrail.Event) error {
+	at, err := time.Parse(time.RFC3339, ev.Time)
+	if err != nil {
+		return t.bad(&cloudtrail.BadRecord{Object: ev.Object, Index: ev.Index, Offset: ev.Offset, Reason: cloudtrail.ReasonTime, Detail: fmt.Sprintf("eventTime is %q", ev.Time), Raw: ev.Raw})
+	}
+	id := ev.SharedID
+	if id == "" {
+		id = ev.Addendum.OriginalID
+	}
+	if id == "" {
+		id = ev.ID
+	}
+	if _, had := t.seen[id]; had && id != "" {
+		t.duplicates++
+		return nil
+	}
+	if len(t.seen) == maxSample {
+		return fmt.Errorf("the sample has more than %d calls; take a smaller one", maxSample)
+	}
+	id = strings.Clone(id)
+	t.seen[id] = struct{}{}
+	t.calls++
+	outside := !normalize.Wanted(ev)
+	if outside {
+		t.outside++
+	}
+	result, err := t.matcher.Match(ev.Raw)
+	if err != nil {
+		return fmt.Errorf("%s: record %d: %w", ev.Object, ev.Index, err)
+	}
+	for _, r := range result.Hits {
+		m := &t.found[r.Index]
+		if m.n++; outside {
+			m.outside++
+		}
+		if len(m.ids) < t.shown {
+			m.ids = append(m.ids, id)
+		}
+	}
+	for i := range result.Observations {
+		if err := t.counter.Add(&result.Observations[i], at.UnixNano()); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// ruleLine is one rule as JSON.
+type ruleLine struct {
+	Rule ruleFacts `json:"rule"`
+	// Silent rules are no findings of their own: correlations count them.
+	Silent  bool     `json:"silent"`
+	Matches int      `json:"matches"`
+	Outside int      `json:"outside"` // matches in events that are not of KMS or a trail
+	Calls   []string `json:"calls"`
+}
+
+type ruleFacts struct {
+	ID         string   `json:"id"`
+	Title      string   `json:"title"`
+	Level      string   `json:"level"`
+	Score      float64  `json:"score"`
+	Techniques []string `json:"techniques"`
+	File       string   `json:"file"`
+	Line       int      `json:"line"`
+}
+
+// correlationLine is one correlation as JSON.
+type correlationLine struct {
+	Correlation ruleFacts    `json:"correlation"`
+	Type        string       `json:"type"`
+	Timespan    string       `json:"timespan"`
+	Firings     []firingLine `json:"firings"`
+}
+
+type firingLine struct {
+	Start string            `json:"start"`
+	End   string            `json:"end"`
+	Count int64             `json:"count"`
+	Group map[string]string `json:"group"`
+}
+
+func facts(m *sigma.Meta) ruleFacts {
+	return ruleFacts{m.ID, m.Title, m.Level.String(), m.Level.Score(), append([]string{}, m.Techniques...), m.File, m.Line}
+}
+
+// json prints each rule and each correlation as one line.
+func (t *trial) json(out *bufio.Writer) error {
+	var b bytes.Buffer
+	e := json.NewEncoder(&b)
+	e.SetEscapeHTML(false)
+	for i, r := range t.rules.List {
+		m := &t.found[i]
+		if err := e.Encode(ruleLine{facts(&r.Meta), r.Silent, m.n, m.outside, append([]string{}, m.ids...)}); err != nil {
+			return err
+		}
+	}
+	lines := make([]correlationLine, len(t.rules.Correlations))
+	for i, c := range t.rules.Correlations {
+		lines[i] = correlationLine{facts(&c.Meta), c.Kind.String(), time.Duration(c.Timespan).String(), []firingLine{}}
+	}
+	for _, f := range t.counter.Firings() {
+		l := firingLine{stamp(f.Start), stamp(f.End), f.Count, map[string]string{}}
+		for i, value := range f.Correlation.Values(f.Group) {
+			l.Group[f.Correlation.GroupBy[i]] = value
+		}
+		lines[f.Correlation.Index].Firings = append(lines[f.Correlation.Index].Firings, l)
+	}
+	for i := range lines {
+		if err := e.Encode(&lines[i]); err != nil {
+			return err
+		}
+	}
+	_, err := out.Write(b.Bytes())
+	return err
+}
+
+func stamp(ns int64) string { return time.Unix(0, ns).UTC().Format(time.RFC3339) }
+
+// table prints what matched for a person; a write that fails comes back from the
+// flush at the end.
+func (t *trial) table(out *bufio.Writer, sampled bool) {
+	fmt.Fprintf(out, "%7s  %-13s  %s\n", "MATCHES", "LEVEL", "RULE")
+	for i, r := range t.rules.List {
+		m, note := &t.found[i], ""
+		if r.Silent {
+			note = ", only counted by correlations"
+		}
+		fmt.Fprintf(out, "%7s  %-13s  %s\n", tried(m.n, sampled), r.Level, plain(fmt.Sprintf("%s (%s:%d%s)", r.Title, r.File, r.Line, note)))
+		if len(m.ids) > 0 {
+			fmt.Fprintf(out, "%25s%s\n", "", plain(strings.Join(m.ids, " ")))
+		}
+	}
+	if len(t.rules.Correlations) == 0 {
+		return
+	}
+	firings := make([][]sigma.Firing, len(t.rules.Correlations))
+	for _, f := range t.counter.Firings() {
+		firings[f.Correlation.Index] = append(firings[f.Correlation.Index], f)
+	}
+	fmt.Fprintf(out, "%7s  %-13s  %s\n", "FIRINGS", "LEVEL", "CORRELATION")
+	for i, c := range t.rules.Correlations {
+		fmt.Fprintf(out, "%7s  %-13s  %s\n", tried(len(firings[i]), sampled), c.Level, plain(fmt.Sprintf("%s (%s:%d)", c.Title, c.File, c.Line)))
+		for j, f := range firings[i] {
+			if j == t.shown {
+				break
+			}
+			fmt.Fprintf(out, "%25s%s to %s: %d  %s\n", "", stamp(f.Start), stamp(f.End), f.Count, plain(strings.Join(c.Values(f.Group), " ")))
+		}
+	}
+}
+
+// tried is a number, or a hyphen where there was no sample.
+func tried(n int, sampled bool) string {
+	if !sampled {
+		return "-"
+	}
+	return fmt.Sprint(n)
+}

@@ -1,0 +1,116 @@
+package detect
+
+import (
+	"fmt"
+	"math"
+	"math/bits"
+
+	"keytrail/processor/count"
+	"keytrail/schemas/normalize"
+	"keytrail/schemas/wire"
+)
+
+// secretSweep asks: does one principal read many different secrets or parameters
+// within one window? It needs no history, but a principal that has always done
+// so is let be.
+var secretSweep = detector{"secret_sweep", 4, KindFanOut, []string{"T1555.006", "T1552"}, hour, func(e *Engine, ent *Entity, w *Window) (Anomaly, bool) {
+	n := len(w.Sets[wire.SetSecrets].Values)
+	if ent.Scope != wire.ScopePrincipal || n < e.cfg.SweepSecrets || float64(n) < e.cfg.FanOutFactor*float64(ent.High[wire.SetSecrets]) {
+		return Anomaly{}, false
+	}
+	return Anomaly{Score: 8, Observed: float64(n), Expected: float64(ent.High[wire.SetSecrets]), Reason: fmt.Sprintf(
+		"%s read %s different secrets or parameters in %s; the most in any window before was %d.",
+		ent.Principal, atLeast(n, w.Sets[wire.SetSecrets].Capped), span(e.cfg.Size), ent.High[wire.SetSecrets])}, true
+}}
+
+// fanOut asks: does a principal touch more KMS keys, or a KMS key serve more
+// principals, in one window than ever before, by far?
+var fanOut = detector{"fan_out", 5, KindFanOut, []string{"T1526", "T1078.004"}, hour, func(e *Engine, ent *Entity, w *Window) (Anomaly, bool) {
+	n, high := len(w.Sets[wire.SetPeers].Values), ent.High[wire.SetPeers]
+	if ent.Scope == wire.ScopePair || ent.KeyARN == normalize.NoEntity || n < e.cfg.FanOut ||
+		ent.Since == 0 || w.Start-ent.Since < e.cfg.WarmUp || float64(n) < e.cfg.FanOutFactor*float64(high) {
+		return Anomaly{}, false
+	}
+	what, by := "used", "KMS keys"
+	if ent.Scope == wire.ScopeKey {
+		what, by = "was used by", "principals"
+	}
+	return Anomaly{Score: 6 + math.Log2(float64(n)/float64(max(high, 1)))/2, Observed: float64(n), Expected: float64(high), Reason: fmt.Sprintf(
+		"%s %s %s different %s in %s; the most in any window since %s was %d.",
+		subject(e, ent, w), what, atLeast(n, w.Sets[wire.SetPeers].Capped), by, span(e.cfg.Size), date(ent.Since), high)}, true
+}}
+
+// objectSweep asks: does one principal touch more different objects (encryption
+// contexts) in one window than ever before, by far?
+//
+// State: the most in any window. Warm-up: WarmUp. Known false positives: the first run
+// of a migration.
+var objectSweep = detector{"object_sweep", 6, KindFanOut, []string{"T1530", "T1486"}, hour, func(e *Engine, ent *Entity, w *Window) (Anomaly, bool) {
+	n, high := len(w.Sets[wire.SetObjects].Values), ent.High[wire.SetObjects]
+	if ent.Scope != wire.ScopePrincipal || n < e.cfg.ObjectSweep || !ent.watchedFor(w.Start, e.cfg.WarmUp) ||
+		high >= count.MaxDistinct/2 || float64(n) < e.cfg.FanOutFactor*float64(high) {
+		return Anomaly{}, false
+	}
+	return Anomaly{Score: 6 + math.Log2(float64(n)/float64(max(high, 1)))/2, Observed: float64(n), Expected: float64(high), Reason: fmt.Sprintf(
+		"%s touched %s different objects in %s; the most in any window since %s was %d.",
+		ent.Principal, atLeast(n, w.Sets[wire.SetObjects].Capped), span(e.cfg.Size), date(ent.Since), high)}, true
+}}
+
+// dripDays is how many days are learned before a day's objects are judged.
+const dripDays = 5
+
+// objectDrip asks: has one principal touched more different objects today than on any
+// day of the last weeks, by far? So a theft is found that is slow enough for every
+// window to look as usual.
+//
+// Method: linear counting (Whang, Vander-Zanden and Taylor 1990, "A linear-time
+// probabilistic counting algorithm for database applications"): a bit for each hash of
+// an object, 1,024 bits a day (UTC), from which the number follows within 3 % up to a
+// thousand and 10 % up to 4,000. State: 128 bytes, and the most of a day. Warm-up: five
+// days. Who touches thousands of objects every day is beyond it.
+var objectDrip = detector{"object_drip", 7, KindFanOut, []string{"T1530", "T1020"}, 24 * hour, func(e *Engine, ent *Entity, w *Window) (Anomaly, bool) {
+	h := &ent.Habits
+	if ent.Scope != wire.ScopePrincipal || len(w.Sets[wire.SetObjects].Values) == 0 || h.Days < dripDays {
+		return Anomaly{}, false
+	}
+	n, high := h.objectsWith(w), h.dayPeak(w.Start)
+	if n < float64(e.cfg.ObjectSweep) || n < e.cfg.FanOutFactor*high || high > maxBits {
+		return Anomaly{}, false
+	}
+	return Anomaly{Score: min(6+math.Log2(n/max(high, 1))/2, 9), Observed: math.Round(n), Expected: math.Round(high), Reason: fmt.Sprintf(
+		"%s has touched about %.0f different objects since midnight (UTC); the most on any day of the last weeks was %.0f; watched since %s.",
+		ent.Principal, n, high, date(ent.Since))}, true
+}}
+
+// bitmap counts different values: a bit for each hash.
+const (
+	maxBits = 1024
+	words   = maxBits / 64
+)
+
+// linear returns how many different values have set so many bits.
+func linear(set int) float64 {
+	if set >= maxBits {
+		set = maxBits - 1
+	}
+	return -maxBits * math.Log(1-float64(set)/maxBits)
+}
+
+func ones(bitmap []uint64) (n int) {
+	for _, b := range bitmap {
+		n += bits.OnesCount64(b)
+	}
+	return n
+}
+
+// massDestruction asks: does one principal disable, delete or otherwise destroy several
+// KMS keys, or their material, within one window?
+var massDestruction = detector{"mass_destruction", 8, KindFanOut, []string{"T1485", "T1489"}, hour, func(e *Engine, ent *Entity, w *Window) (Anomaly, bool) {
+	calls, keys := count.Get(&w.Partial, wire.CounterClass+wire.CounterID(normalize.ClassDestroy)), len(w.Sets[wire.SetPeers].Values)
+	if ent.Scope != wire.ScopePrincipal || calls < 3 || keys < 3 {
+		return Anomaly{}, false
+	}
+	return Anomaly{Score: 10, Observed: float64(calls), Reason: fmt.Sprintf(
+		"%s made %d calls that disable or destroy KMS keys in %s, and used %s different keys in that time.",
+		ent.Principal, calls, span(e.cfg.Size), atLeast(keys, w.Sets[wire.SetPeers].Capped))}, true
+}}

@@ -1,0 +1,315 @@
+package detect
+
+import (
+	"math"
+	"slices"
+
+	"keytrail/schemas/normalize"
+	"keytrail/schemas/wire"
+)
+
+// Habits are what is remembered of an entity beside its baseline. The zero value
+// remembers nothing. Everything in it has a bound.
+type Habits struct {
+	Peak     float32   // most calls in a window, faded; scopes key and principal
+	Gap      float32   // longest silence between windows with calls, in windows, faded; scope key
+	Users    int       // principals that have used the KMS key; scope key
+	Accounts []uint32  // their accounts, by hash; scope key
+	Networks []uint32  // where calls came from, by hash; scope principal
+	Clients  []uint32  // programs that made them, by hash; scope principal
+	Day      int64     // the day of Objects, in days since 1970; scope principal
+	Days     int       // days with objects before it
+	Objects  []uint64  // a bit for each different object of the day; nil or of maxBits
+	DayPeak  float32   // most different objects of a day, faded
+	Ongoing  []Ongoing // anomalies that may go on
+}
+
+// Ongoing is an anomaly that goes on with the next window that has it, unless too much
+// time lies between.
+type Ongoing struct {
+	Code        uint8 // of the detector
+	Start, Last int64 // starts of its first and last window
+}
+
+// maxKnown bounds what is remembered of networks, programs and accounts: the newest.
+const maxKnown = 16
+
+// peakHalfLife is how fast a peak is forgotten: four weeks, so that what comes once a
+// month is still half of what it was.
+const peakHalfLife = 28 * day
+
+func faded(v float32, age int64) float64 {
+	if v == 0 || age <= 0 {
+		return float64(v)
+	}
+	return float64(v) * math.Exp2(-float64(age)/float64(peakHalfLife))
+}
+
+// ongoing returns the start of the first window of the anomaly that a detector found in
+// the window at start, and whether that is an earlier one.
+func (h *Habits) ongoing(d *detector, start int64) (began int64, again bool) {
+	for i := range h.Ongoing {
+		o := &h.Ongoing[i]
+		if o.Code != d.code {
+			continue
+		}
+		if start >= o.Start && start-o.Last <= d.lasts {
+			again = start > o.Start
+			o.Last = max(o.Last, start)
+			return o.Start, again
+		}
+		*o = Ongoing{d.code, start, start}
+		return start, false
+	}
+	if d.lasts > 0 { // one for each detector
+		h.Ongoing = append(h.Ongoing, Ongoing{d.code, start, start})
+	}
+	return start, false
+}
+
+// began is what ongoing would return.
+func (h *Habits) began(d *detector, start int64) (began int64, again bool) {
+	for _, o := range h.Ongoing {
+		if o.Code == d.code && start >= o.Start && start-o.Last <= d.lasts {
+			return o.Start, start > o.Start
+		}
+	}
+	return start, false
+}
+
+// habits has an entity remember a window that closed; flagged tells that it has more
+// calls than its rate allows.
+func (e *Engine) habits(ent *Entity, w *Window, flagged bool) {
+	h := &ent.Habits
+	switch ent.Scope {
+	case wire.ScopePair:
+		e.user(ent, w.Start)
+		return
+	case wire.ScopePrincipal:
+		h.Networks = know(h.Networks, &w.Sets[wire.SetNetworks])
+		h.Clients = know(h.Clients, &w.Sets[wire.SetClients])
+		h.objects(w)
+	}
+	if ent.Since != 0 && w.Start < ent.Seen {
+		return // a late first call of a window: what lies between is known already
+	}
+	age := w.Start - ent.Seen
+	if ent.Since == 0 {
+		age = 0
+	}
+	peak, calls := faded(h.Peak, age), float64(toJudge(&w.Partial))
+	if flagged { // it may become normal, but not at once
+		calls = min(calls, 2*peak)
+	}
+	h.Peak = float32(max(peak, calls))
+	if gap := float32(age/e.cfg.Size - 1); ent.Since != 0 {
+		h.Gap = max(float32(faded(h.Gap, age)), gap)
+	}
+}
+
+// user counts a pair that closes its first window among the users of its KMS key.
+func (e *Engine) user(pair *Entity, start int64) {
+	if pair.Since != 0 || pair.KeyARN == normalize.NoEntity {
+		return
+	}
+	i, ok := e.store.find(wire.Entity{Scope: wire.ScopeKey, KeyARN: pair.KeyARN})
+	if !ok {
+		return
+	}
+	key := e.store.get(i)
+	key.fade(start, e.cfg.Retention) // its own window closes after those of its pairs
+	key.Habits.Users++
+	if account := accountOf(pair.Principal); !slices.Contains(key.Habits.Accounts, account) {
+		key.Habits.Accounts = newest(key.Habits.Accounts, account)
+	}
+	e.touch(key)
+}
+
+// know adds the values of a set to those known.
+func know(known []uint32, s *wire.Set) []uint32 {
+	for _, v := range s.Values {
+		if !slices.Contains(known, uint32(v.Hash)) {
+			known = newest(known, uint32(v.Hash))
+		}
+	}
+	return known
+}
+
+// newest adds a value, in place of the oldest when there are too many.
+func newest(known []uint32, value uint32) []uint32 {
+	if len(known) >= maxKnown {
+		known = known[:copy(known, known[1:])]
+	}
+	return append(known, value)
+}
+
+// peak returns the most calls of a window, as faded at start.
+func (ent *Entity) peak(start int64) float64 {
+	return faded(ent.Habits.Peak, start-ent.Seen)
+}
+
+// objects adds the objects of a window to those of its day.
+func (h *Habits) objects(w *Window) {
+	if len(w.Sets[wire.SetObjects].Values) == 0 {
+		return
+	}
+	switch today := w.Start / day; {
+	case h.Objects == nil:
+		h.Objects, h.Day = make([]uint64, words), today
+	case today < h.Day:
+		return // late
+	case today > h.Day:
+		h.endDay(today)
+	}
+	mark(h.Objects, w)
+}
+
+// endDay remembers how many objects the day had that is over.
+func (h *Habits) endDay(today int64) {
+	n, high := linear(ones(h.Objects)), faded(h.DayPeak, (today-h.Day)*day)
+	if h.Days >= dripDays && high > 0 { // it may become normal, but not at once
+		n = min(n, 2*high)
+	}
+	h.DayPeak, h.Day, h.Days = float32(max(n, high)), today, h.Days+1
+	clear(h.Objects)
+}
+
+// objectsWith returns how many objects the window's day has so far, it included.
+func (h *Habits) objectsWith(w *Window) float64 {
+	var all [words]uint64
+	if w.Start/day == h.Day {
+		copy(all[:], h.Objects)
+	}
+	mark(all[:], w)
+	return linear(ones(all[:]))
+}
+
+// dayPeak returns the most different objects of a day before the day of start.
+func (h *Habits) dayPeak(start int64) float64 {
+	high := faded(h.DayPeak, (start/day-h.Day)*day)
+	if start/day > h.Day && h.Objects != nil {
+		high = max(high, linear(ones(h.Objects)))
+	}
+	return high
+}
+
+// mark sets the bits of a window's objects.
+func mark(bitmap []uint64, w *Window) {
+	for _, v := range w.Sets[wire.SetObjects].Values {
+		bit := v.Hash >> 32 % maxBits
+		bitmap[bit/64] |= 1 << (bit % 64)
+	}
+}
+
+// Presence bits of packed habits: most entities have few of them.
+const (
+	hasPeak = 1 << iota
+	hasGap
+	hasUsers
+	hasOrigin
+	hasObjects
+	hasOngoing
+)
+
+func appendHabits(e *wire.Encoder, h *Habits) {
+	has := uint64(0)
+	for i, there := range [...]bool{h.Peak != 0, h.Gap != 0, h.Users != 0 || len(h.Accounts) > 0, len(h.Networks)+len(h.Clients) > 0, h.Objects != nil, len(h.Ongoing) > 0} {
+		if there {
+			has |= 1 << i
+		}
+	}
+	e.Uint(has)
+	if has&hasPeak != 0 {
+		e.Float(h.Peak)
+	}
+	if has&hasGap != 0 {
+		e.Float(h.Gap)
+	}
+	if has&hasUsers != 0 {
+		e.Uint(uint64(h.Users))
+		appendHashes(e, h.Accounts)
+	}
+	if has&hasOrigin != 0 {
+		appendHashes(e, h.Networks)
+		appendHashes(e, h.Clients)
+	}
+	if has&hasObjects != 0 {
+		e.Int(h.Day)
+		e.Uint(uint64(h.Days))
+		e.Float(h.DayPeak)
+		appendBitmap(e, h.Objects)
+	}
+	if has&hasOngoing != 0 {
+		e.Uint(uint64(len(h.Ongoing)))
+		for _, o := range h.Ongoing {
+			e.Uint(uint64(o.Code))
+			e.Time(o.Start)
+			e.Time(o.Last)
+		}
+	}
+}
+
+func decodeHabits(d *wire.Decoder, h *Habits) {
+	has := d.Uint()
+	if has&hasPeak != 0 {
+		h.Peak = d.Float()
+	}
+	if has&hasGap != 0 {
+		h.Gap = d.Float()
+	}
+	if has&hasUsers != 0 {
+		h.Users, h.Accounts = int(d.Uint()), decodeHashes(d)
+	}
+	if has&hasOrigin != 0 {
+		h.Networks, h.Clients = decodeHashes(d), decodeHashes(d)
+	}
+	if has&hasObjects != 0 {
+		h.Day, h.Days, h.DayPeak, h.Objects = d.Int(), int(d.Uint()), d.Float(), decodeBitmap(d)
+	}
+	if has&hasOngoing != 0 {
+		for n := d.Count(); n > 0 && d.Err() == nil; n-- {
+			h.Ongoing = append(h.Ongoing, Ongoing{uint8(d.Uint()), d.Time(), d.Time()})
+		}
+	}
+}
+
+func appendHashes(e *wire.Encoder, list []uint32) {
+	e.Uint(uint64(len(list)))
+	for _, v := range list {
+		e.Uint(uint64(v))
+	}
+}
+
+func decodeHashes(d *wire.Decoder) (list []uint32) {
+	for n := d.Count(); n > 0 && d.Err() == nil; n-- {
+		list = append(list, uint32(d.Uint()))
+	}
+	return list
+}
+
+// appendBitmap writes the words that have bits: of an ordinary day, few.
+func appendBitmap(e *wire.Encoder, bitmap []uint64) {
+	used := uint64(0)
+	for i, b := range bitmap {
+		if b != 0 {
+			used |= 1 << i
+		}
+	}
+	e.Uint(used)
+	for _, b := range bitmap {
+		if b != 0 {
+			e.Uint(b)
+		}
+	}
+}
+
+func decodeBitmap(d *wire.Decoder) []uint64 {
+	bitmap := make([]uint64, words)
+	used := d.Uint()
+	for i := range bitmap {
+		if used&(1<<i) != 0 {
+			bitmap[i] = d.Uint()
+		}
+	}
+	return bitmap
+}

@@ -1,0 +1,199 @@
+package detect
+
+import (
+	"cmp"
+	"fmt"
+	"math"
+	"slices"
+	"strings"
+
+	"keytrail/processor/eventtime"
+	"keytrail/schemas/normalize"
+	"keytrail/schemas/wire"
+)
+
+// silence asks: has a KMS key that is in steady use no calls any more?
+//
+// Method: the silence must be SilenceFactor times as long as any of the last weeks, four
+// windows at the least; SilenceCalls calls at the least must be missing by the baseline;
+// and by the lower tails of the negative binomials, one for each window, it must be less
+// likely than Threshold. When that will be so is known as soon as the last call is
+// counted, so each key waits for one moment, and none is looked at in between.
+//
+// When everything is silent, something else is the matter than a key: trails that are
+// cut off, a collector that stands still. That is said once, of the key that was the
+// first to be missed, and silences begin anew when calls come again.
+//
+// State: the baseline, the longest silence, the moment. Warm-up: a week. Known false
+// positives: services that are turned off.
+var silence = detector{"silence", 12, KindSilence, []string{"T1562.008", "T1489"}, 0, nil}
+
+// Traffic is what an engine remembers of all its calls, for the judgement of silence.
+type Traffic struct {
+	Latest  int64 // start of the last window with calls that closed; 0: none
+	Resumed int64 // start of the first such window after the last time that everything was silent
+	Told    bool  // that everything is silent has been told
+}
+
+// Traffic returns what SetTraffic has to be given when the engine is restored.
+func (e *Engine) Traffic() Traffic { return e.traffic }
+
+// SetTraffic is for restoring: before Restored.
+func (e *Engine) SetTraffic(t Traffic) { e.traffic = t }
+
+// lull is how many windows without any call are everything being silent.
+const lull = 3
+
+// heard notes that a window with calls closed.
+func (e *Engine) heard(start int64) {
+	t := &e.traffic
+	if t.Latest == 0 || start-t.Latest > lull*e.cfg.Size {
+		t.Resumed = start
+	}
+	if start > t.Latest {
+		t.Latest, t.Told = start, false
+	}
+}
+
+// watch has the silence of a KMS key judged when the time has come.
+func (e *Engine) watch(key *Entity) {
+	at := &e.store.slots[key.slot]
+	if at.watched {
+		return
+	}
+	if due, _, ok := e.silenceDue(key); ok {
+		at.watched = true
+		e.watches[due] = append(e.watches[due], key.slot)
+	}
+}
+
+// missing is what a silence lacks.
+type missing struct {
+	since int64   // when it began
+	calls float64 // expected in it
+	logP  float64 // the natural logarithm of its probability
+}
+
+// silenceDue returns when the silence of a KMS key, from the last of its calls on, will
+// be an anomaly; ok is false when that is not within a day, or the key is too young.
+func (e *Engine) silenceDue(key *Entity) (due int64, m missing, ok bool) {
+	size := e.cfg.Size
+	m.since = max(key.Seen+size, e.traffic.Resumed)
+	if !key.watchedFor(m.since, longWarmUp*e.cfg.WarmUp) || key.Baseline.Mean(size)*float64(day/size) < e.cfg.SilenceCalls {
+		return 0, m, false
+	}
+	least := max(4, int(math.Ceil(e.cfg.SilenceFactor*float64(key.Habits.Gap+1))))
+	a, limit := key.Baseline.Dispersion(), math.Log(e.cfg.Threshold)
+	mu, of := 0.0, int64(-1)
+	for k := range int(day / size) {
+		at := m.since + int64(k)*size
+		if h := at / hour; h != of {
+			mu, of = key.Baseline.Expected(at, size), h
+		}
+		m.calls += mu
+		m.logP -= math.Log1p(a*mu) / a
+		if k+1 >= least && m.calls >= e.cfg.SilenceCalls && m.logP <= limit {
+			return eventtime.Start(at, size) + size, m, true
+		}
+	}
+	return 0, m, false
+}
+
+// listen judges the silences whose time has come by mark: all windows that end by then
+// have closed.
+func (e *Engine) listen(mark int64, most *int, emit func(Result)) (more bool) {
+	for {
+		due, ok := int64(0), false
+		for at := range e.watches {
+			if at <= mark && (!ok || at < due) {
+				due, ok = at, true
+			}
+		}
+		if !ok {
+			return false
+		}
+		list := e.watches[due]
+		slices.SortFunc(list, func(i, j uint32) int {
+			return cmp.Or(strings.Compare(e.store.at(i).entity.KeyARN, e.store.at(j).entity.KeyARN), cmp.Compare(i, j))
+		})
+		for k, i := range list {
+			if *most <= 0 {
+				e.watches[due] = list[k:]
+				return true
+			}
+			e.store.trim()
+			if e.store.used(i) && e.store.slots[i].watched {
+				e.listenTo(e.store.get(i), due, emit)
+			}
+		}
+		delete(e.watches, due)
+	}
+}
+
+// listenTo judges the silence of one KMS key at a time that was due for it.
+func (e *Engine) listenTo(key *Entity, now int64, emit func(Result)) {
+	e.store.slots[key.slot].watched = false
+	due, m, ok := e.silenceDue(key)
+	switch {
+	case !ok:
+		return
+	case due > now: // it has had calls since
+		e.store.slots[key.slot].watched = true
+		e.watches[due] = append(e.watches[due], key.slot)
+		return
+	}
+	if quiet := e.traffic.Latest < now-(lull+1)*e.cfg.Size; quiet {
+		if e.traffic.Told {
+			return // calls will begin all silences anew
+		}
+		e.traffic.Told = true
+	}
+	e.tell(key, now-e.cfg.Size, m, emit)
+}
+
+// tell publishes the silence of a KMS key with the window at start, its last one.
+func (e *Engine) tell(key *Entity, start int64, m missing, emit func(Result)) {
+	w := e.window(key, start)
+	p := math.Exp(m.logP)
+	a := Anomaly{Score: min(max(surprise(p), 6), 9), Observed: 0, Expected: m.calls, Reason: fmt.Sprintf(
+		"%s: no calls since %s, where %s are expected by %s (probability %s); the longest silence of the last weeks was %s; learned since %s.",
+		subject(e, key, w), date(m.since), expected(m.calls), date(start+e.cfg.Size), likelihood(p), span(int64(key.Habits.Gap)*e.cfg.Size), date(key.Since))}
+	a, ok := e.report(a, &silence, key, w)
+	key.keepSilence(start)
+	e.touch(key)
+	if !ok {
+		return
+	}
+	w.Closed = true
+	e.publish(key, w, []Anomaly{a}, emit)
+}
+
+// silenceTold tells whether the silence of a KMS key has been told that began with the
+// end of its last calls.
+func (key *Entity) silenceTold() bool {
+	for _, o := range key.Habits.Ongoing {
+		if o.Code == silence.code {
+			return o.Last > key.Seen
+		}
+	}
+	return false
+}
+
+// keepSilence remembers that it has.
+func (key *Entity) keepSilence(start int64) {
+	h := &key.Habits
+	for i := range h.Ongoing {
+		if h.Ongoing[i].Code == silence.code {
+			h.Ongoing[i].Start, h.Ongoing[i].Last = start, start
+			return
+		}
+	}
+	h.Ongoing = append(h.Ongoing, Ongoing{silence.code, start, start})
+}
+
+// watchAgain is watch for an entity that is restored.
+func (e *Engine) watchAgain(key *Entity) {
+	if key.Scope == wire.ScopeKey && key.KeyARN != normalize.NoEntity && key.Since != 0 && !key.silenceTold() {
+		e.watch(key)
+	}
+}

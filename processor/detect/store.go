@@ -1,0 +1,285 @@
+package detect
+
+import (
+	"encoding/binary"
+	"hash/maphash"
+	"unsafe"
+
+	"keytrail/schemas/wire"
+)
+
+// store keeps entities by name, packed: a million of them are a few hundred bytes
+// each, in slabs without pointers, which the collector of garbage does not look
+// into. Those at work are unpacked, as many as maxHot. Not safe for concurrent use.
+//
+// A slab is written from its beginning to its end and never changed, so that a view
+// into it stays what it was; an entity that is packed again takes new room. A slab of
+// which a third is out of date is given up, and what still counts in it moved.
+type store struct {
+	seed   maphash.Seed
+	byHash map[uint64]uint32 // the first slot of a hash, plus one
+	slots  []entry
+	free   []uint32 // slots that are not in use
+	slabs  []slab
+	active uint32   // the slab that is written now
+	spare  []uint32 // slabs that were given up
+	due    []uint32 // slabs to give up
+	hot    []*Entity
+	most   int // bounds hot: maxHot, but for tests
+	enc    wire.Encoder
+}
+
+// entry is what a slot holds: where one entity is, for as long as it is known.
+type entry struct {
+	slab, offset uint32
+	next         uint32 // the next slot with the same hash, plus one
+	hot          uint32 // the place in hot, plus one
+	dirty        bool   // changed since the last Changes
+	watched      bool   // its silence will be judged
+}
+
+// noSlab is the slab of a slot that is not in use, and the active one when there is
+// none.
+const noSlab = ^uint32(0)
+
+// slab is a piece of memory that holds packed entities one behind the other: a head,
+// the two parts of the name, the state.
+type slab struct {
+	b    []byte
+	dead int // bytes that are out of date
+}
+
+const (
+	slabSize = 1 << 20
+	// A head is the slot, the lengths of KMS key, principal and state, and the scope.
+	headSize = 4*4 + 1
+	// maxHot bounds the unpacked entities: at some 2 kB each, 8 MB.
+	maxHot = 4096
+)
+
+func newStore() store {
+	return store{seed: maphash.MakeSeed(), byHash: map[uint64]uint32{}, active: noSlab, most: maxHot}
+}
+
+// len returns the number of entities.
+func (s *store) len() int { return len(s.slots) - len(s.free) }
+
+// packed is an entity in a slab. Its parts are views.
+type packed struct {
+	slot   uint32
+	entity wire.Entity
+	state  []byte
+	size   int // with its head
+}
+
+// text is b as a string; b must never change.
+func text(b []byte) string { return unsafe.String(unsafe.SliceData(b), len(b)) }
+
+func parse(b []byte) (p packed) {
+	key, principal, state := int(binary.LittleEndian.Uint32(b[4:])), int(binary.LittleEndian.Uint32(b[8:])), int(binary.LittleEndian.Uint32(b[12:]))
+	p.slot, p.entity.Scope = binary.LittleEndian.Uint32(b), wire.Scope(b[16])
+	p.size = headSize + key + principal + state
+	b = b[headSize:]
+	p.entity.KeyARN, p.entity.Principal = text(b[:key:key]), text(b[key:key+principal:key+principal])
+	p.state = b[key+principal : key+principal+state : key+principal+state]
+	return p
+}
+
+// at returns the packed form of an entity, which may be out of date when it is hot;
+// its name never is.
+func (s *store) at(i uint32) packed {
+	at := &s.slots[i]
+	return parse(s.slabs[at.slab].b[at.offset:])
+}
+
+// find returns an entity's slot.
+func (s *store) find(e wire.Entity) (uint32, bool) {
+	for i := s.byHash[maphash.Comparable(s.seed, e)]; i != 0; i = s.slots[i-1].next {
+		if s.at(i-1).entity == e {
+			return i - 1, true
+		}
+	}
+	return 0, false
+}
+
+// add makes a slot for an entity that has none, without state.
+func (s *store) add(e wire.Entity) uint32 {
+	var i uint32
+	if n := len(s.free); n > 0 {
+		i, s.free = s.free[n-1], s.free[:n-1]
+	} else {
+		i = uint32(len(s.slots))
+		s.slots = append(s.slots, entry{})
+	}
+	h := maphash.Comparable(s.seed, e)
+	s.slots[i] = entry{slab: noSlab, next: s.byHash[h]}
+	s.byHash[h] = i + 1
+	s.put(i, e, nil)
+	return i
+}
+
+// remove forgets an entity.
+func (s *store) remove(i uint32) {
+	p := s.at(i)
+	h := maphash.Comparable(s.seed, p.entity)
+	if first := s.byHash[h]; first != i+1 {
+		s.unlink(first, i)
+	} else if next := s.slots[i].next; next != 0 {
+		s.byHash[h] = next
+	} else {
+		delete(s.byHash, h)
+	}
+	s.cool(i)
+	s.bury(i)
+	s.slots[i] = entry{slab: noSlab}
+	s.free = append(s.free, i)
+}
+
+// unlink takes a slot out of the list of a hash, which begins with another one.
+func (s *store) unlink(first, i uint32) {
+	before := first - 1
+	for s.slots[before].next != i+1 {
+		before = s.slots[before].next - 1
+	}
+	s.slots[before].next = s.slots[i].next
+}
+
+// cool takes an entity from those that are unpacked.
+func (s *store) cool(i uint32) {
+	k := s.slots[i].hot
+	if k == 0 {
+		return
+	}
+	last := len(s.hot) - 1
+	s.hot[k-1] = s.hot[last]
+	s.slots[s.hot[k-1].slot].hot = k
+	s.hot[last] = nil
+	s.hot, s.slots[i].hot = s.hot[:last], 0
+}
+
+// put writes the state of an entity, and returns where it is now.
+func (s *store) put(i uint32, e wire.Entity, state []byte) packed {
+	size := headSize + len(e.KeyARN) + len(e.Principal) + len(state)
+	s.bury(i)
+	if s.active == noSlab || len(s.slabs[s.active].b)+size > cap(s.slabs[s.active].b) {
+		s.open(max(slabSize, size))
+	}
+	into := &s.slabs[s.active]
+	b := into.b
+	s.slots[i].slab, s.slots[i].offset = s.active, uint32(len(b))
+	b = binary.LittleEndian.AppendUint32(b, i)
+	b = binary.LittleEndian.AppendUint32(b, uint32(len(e.KeyARN)))
+	b = binary.LittleEndian.AppendUint32(b, uint32(len(e.Principal)))
+	b = binary.LittleEndian.AppendUint32(b, uint32(len(state)))
+	b = append(b, byte(e.Scope))
+	b = append(append(b, e.KeyARN...), e.Principal...)
+	into.b = append(b, state...)
+	return s.at(i)
+}
+
+// open makes a slab of so many bytes the active one.
+func (s *store) open(size int) {
+	if n := len(s.spare); n > 0 {
+		s.active, s.spare = s.spare[n-1], s.spare[:n-1]
+	} else {
+		s.active = uint32(len(s.slabs))
+		s.slabs = append(s.slabs, slab{})
+	}
+	s.slabs[s.active] = slab{b: make([]byte, 0, size)}
+}
+
+// bury marks the packed form of an entity as out of date.
+func (s *store) bury(i uint32) {
+	at := s.slots[i]
+	if at.slab == noSlab {
+		return
+	}
+	of := &s.slabs[at.slab]
+	before := of.dead
+	of.dead += s.at(i).size
+	if limit := cap(of.b) / 3; before <= limit && of.dead > limit {
+		s.due = append(s.due, at.slab)
+	}
+}
+
+// get returns an entity, unpacked. It is valid until the next trim, and changes to it
+// are kept when it is stale then.
+func (s *store) get(i uint32) *Entity {
+	if k := s.slots[i].hot; k != 0 {
+		return s.hot[k-1]
+	}
+	ent, err := s.load(i)
+	if err != nil { // all that is packed was unpacked before, or packed here
+		panic(err)
+	}
+	s.hot = append(s.hot, ent)
+	s.slots[i].hot = uint32(len(s.hot))
+	return ent
+}
+
+// load unpacks an entity without keeping it at hand.
+func (s *store) load(i uint32) (*Entity, error) {
+	p := s.at(i)
+	name := wire.Entity{Scope: p.entity.Scope, KeyARN: string([]byte(p.entity.KeyARN)), Principal: string([]byte(p.entity.Principal))}
+	if len(p.state) == 0 {
+		return &Entity{Entity: name, slot: i}, nil
+	}
+	ent, err := unpack(name, p.state)
+	if err == nil {
+		ent.slot, ent.stale = i, p.state[0] != entityVersion
+	}
+	return ent, err
+}
+
+// pack returns the packed form of an entity as it is now.
+func (s *store) pack(i uint32) packed {
+	k := s.slots[i].hot
+	if k == 0 || !s.hot[k-1].stale {
+		return s.at(i)
+	}
+	return s.save(s.hot[k-1])
+}
+
+// save packs an entity.
+func (s *store) save(ent *Entity) packed {
+	ent.stale = false
+	s.enc.Reset()
+	encodeEntity(&s.enc, ent)
+	return s.put(ent.slot, ent.Entity, s.enc.B)
+}
+
+// trim packs all entities when more than s.most are unpacked, and gives up slabs of
+// which too much is out of date. Called between two pieces of work, never within one.
+func (s *store) trim() {
+	if len(s.hot) > s.most {
+		for k, ent := range s.hot {
+			if ent.stale {
+				s.save(ent)
+			}
+			s.slots[ent.slot].hot, s.hot[k] = 0, nil
+		}
+		s.hot = s.hot[:0]
+	}
+	for len(s.due) > 0 { // moving what a slab holds can make another one due
+		k := s.due[len(s.due)-1]
+		s.due = s.due[:len(s.due)-1]
+		s.give(k)
+	}
+}
+
+// give moves what still counts in a slab, and gives the slab up.
+func (s *store) give(k uint32) {
+	if s.active == k {
+		s.active = noSlab
+	}
+	all := s.slabs[k].b
+	for offset := 0; offset < len(all); {
+		p := parse(all[offset:])
+		if at := s.slots[p.slot]; at.slab == k && at.offset == uint32(offset) {
+			s.put(p.slot, p.entity, p.state)
+		}
+		offset += p.size
+	}
+	s.slabs[k] = slab{}
+	s.spare = append(s.spare, k)
+}

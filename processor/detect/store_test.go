@@ -1,0 +1,106 @@
+package detect
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"testing"
+
+	"keytrail/schemas/wire"
+)
+
+// Whatever is added, changed, removed and looked at, and whenever it is packed: a
+// store holds what a map would, and not much more than that takes.
+func TestStoreIsAMap(t *testing.T) {
+	for seed := range uint64(20) {
+		rng := rand.New(rand.NewPCG(seed, 1))
+		s, want := newStore(), map[wire.Entity]int64{}
+		s.most = rng.IntN(40)
+		name := func() wire.Entity {
+			n := rng.IntN(3000)
+			return wire.Entity{Scope: wire.Scope(1 + n%3), KeyARN: fmt.Sprintf("%0*d", n%200, n), Principal: fmt.Sprint(n)}
+		}
+		check := func(e wire.Entity) {
+			t.Helper()
+			i, ok := s.find(e)
+			last, known := want[e]
+			if ok != known {
+				t.Fatalf("seed %d: %+v is there %v, want %v", seed, e, ok, known)
+			}
+			if !ok {
+				return
+			}
+			if ent := s.get(i); ent.Entity != e || ent.Last != last || ent.slot != i || s.at(i).entity != e {
+				t.Fatalf("seed %d: %+v became %+v with %d, want %d", seed, e, ent.Entity, ent.Last, last)
+			}
+		}
+		for range 20_000 {
+			e := name()
+			switch i, ok := s.find(e); {
+			case rng.IntN(8) == 0 && ok:
+				s.remove(i)
+				delete(want, e)
+			default:
+				if !ok {
+					i = s.add(e)
+				}
+				ent := s.get(i)
+				ent.Last, ent.stale = rng.Int64(), true
+				want[e] = ent.Last
+				if rng.IntN(3) == 0 {
+					s.pack(i)
+				}
+			}
+			check(name())
+			s.trim()
+			if len(s.hot) > s.most {
+				t.Fatalf("%d entities are unpacked, bound %d", len(s.hot), s.most)
+			}
+		}
+		if s.len() != len(want) {
+			t.Fatalf("seed %d: %d entities, want %d", seed, s.len(), len(want))
+		}
+		for e := range want {
+			check(e)
+		}
+		all, dead := 0, 0
+		for k, slab := range s.slabs {
+			all, dead = all+len(slab.b), dead+slab.dead
+			if slab.dead > cap(slab.b)/3 {
+				t.Errorf("seed %d: %d of %d bytes of slab %d are out of date", seed, slab.dead, len(slab.b), k)
+			}
+		}
+		live := 0
+		for i := range s.slots {
+			if s.used(uint32(i)) {
+				live += s.at(uint32(i)).size
+			}
+		}
+		if live != all-dead {
+			t.Errorf("seed %d: %d bytes are in use, and %d of %d out of date", seed, live, dead, all)
+		}
+	}
+}
+
+// Entities whose hashes are the same are told apart by their names.
+func TestHashesMayMeet(t *testing.T) {
+	s := newStore()
+	names := []wire.Entity{{Scope: 1, KeyARN: "a"}, {Scope: 1, KeyARN: "b"}, {Scope: 1, KeyARN: "c"}}
+	var first uint32
+	for k, e := range names { // as if all had one hash
+		i := s.add(e)
+		if k == 0 {
+			first = i
+			continue
+		}
+		s.slots[i].next = s.slots[first].next
+		s.slots[first].next = i + 1
+	}
+	i := s.slots[first].next - 1
+	if got := s.at(i).entity; got != names[2] {
+		t.Fatalf("%+v", got)
+	}
+	s.unlink(first+1, i)
+	if s.slots[first].next == 0 || s.at(s.slots[first].next-1).entity != names[1] {
+		t.Error("the one behind the removed one is lost")
+	}
+}

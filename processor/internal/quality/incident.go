@@ -1,0 +1,134 @@
+package main
+
+import (
+	"slices"
+	"strings"
+	"time"
+
+	"keytrail/processor/generate"
+	"keytrail/schemas/normalize"
+	"keytrail/schemas/wire"
+)
+
+// tolerance is how long after an incident's last event (or the end of its
+// aftermath) a window may begin and still be about it.
+const tolerance = 15 * time.Minute
+
+// finding is what a detector, or a yardstick, says about one window of one entity.
+type finding struct {
+	wire.Entity
+	start, end int64 // event time, ns
+	published  int64 // when it could be known, ns: see run.go
+	score      float64
+	kind       string // "" of a yardstick, which tells no kinds
+	detector   string
+	reason     string
+	cause      string // what in the background was unusual there: see cause.go
+}
+
+// incident is a label, prepared for matching.
+type incident struct {
+	generate.Label
+	start, until int64 // ns; until holds aftermath and tolerance
+	keys, people map[string]bool
+}
+
+// incidents finds what a finding is about. Safe for concurrent use once made.
+type incidents struct {
+	list []incident
+	// by are the indexes of those that concern a KMS key, a principal or an account.
+	by map[string][]int
+}
+
+func newIncidents(labels []generate.Label) *incidents {
+	s := &incidents{by: map[string][]int{}}
+	for i, l := range labels {
+		in := incident{Label: l, start: l.Start.UnixNano(), keys: map[string]bool{}, people: map[string]bool{}}
+		last := l.End
+		if l.Aftermath.After(last) {
+			last = l.Aftermath
+		}
+		in.until = last.Add(tolerance).UnixNano()
+		put := func(to map[string]bool, names ...string) {
+			for _, name := range names {
+				if name != "" {
+					to[name] = true
+					s.by[name] = append(s.by[name], i)
+				}
+			}
+		}
+		put(in.keys, append(slices.Clone(l.Keys), l.KeyARN)...)
+		put(in.people, append(slices.Clone(l.Principals), l.Principal)...)
+		if l.Account != "" {
+			s.by[l.Account] = append(s.by[l.Account], i)
+		}
+		s.list = append(s.list, in)
+	}
+	return s
+}
+
+// row is the row of the tables that the incident belongs to. A silence has its own,
+// apart from the blinding that caused it.
+func (in *incident) row() string {
+	if slices.Contains(in.Kinds, generate.KindSilence) {
+		return "silence"
+	}
+	return in.Scenario
+}
+
+// account returns the account in an ARN or in the name of a foreign account, or "".
+func account(arn string) string {
+	if id, ok := strings.CutPrefix(arn, "account:"); ok {
+		return id
+	}
+	parts := strings.SplitN(arn, ":", 6)
+	if len(parts) < 6 {
+		return ""
+	}
+	return parts[4]
+}
+
+// concerns tells whether an entity is one of the incident's. A pair is when both
+// its principal and its key are; where the incident names none of the one, the
+// other is enough.
+func (in *incident) concerns(e wire.Entity) bool {
+	if in.Account != "" && (account(e.KeyARN) == in.Account || account(e.Principal) == in.Account) {
+		return true
+	}
+	key, who := in.keys[e.KeyARN], in.people[e.Principal]
+	switch {
+	case e.Scope == wire.ScopeKey:
+		return key
+	case e.Scope == wire.ScopePrincipal:
+		return who
+	case len(in.keys) == 0 || e.KeyARN == normalize.NoEntity:
+		return who
+	case len(in.people) == 0:
+		return key
+	}
+	return key && who
+}
+
+// match calls f for every incident and every harmless thing that the finding is
+// about: entity and time overlap.
+func (s *incidents) match(f *finding, found func(i int)) {
+	var last int = -1
+	for _, name := range [...]string{f.KeyARN, f.Principal, account(f.KeyARN), account(f.Principal)} {
+		if name == "" {
+			continue
+		}
+		for _, i := range s.by[name] {
+			in := &s.list[i]
+			if i != last && f.start < in.until && f.end > in.start && in.concerns(f.Entity) {
+				found(i) // at worst once for each name
+				last = i
+			}
+		}
+	}
+}
+
+// expects tells whether a finding of this kind is what the incident should raise. A
+// yardstick, which tells no kinds, is given every kind.
+func (in *incident) expects(kind string) bool {
+	return kind == "" || slices.Contains(in.Kinds, generate.Kind(kind))
+}

@@ -1,0 +1,121 @@
+// Command quality measures how well the detectors do: it makes labelled trails, runs
+// them through the code that counts and judges, and compares the anomalies with the
+// labels, beside yardsticks on the same windows. Then it scores the rate detector on
+// Numenta's NAB.
+//
+//	go run ./processor/internal/quality -o docs/quality.md   what "make quality" does
+//	go run ./processor/internal/quality -seeds 1,2 -explain  where the detectors fail, on training seeds
+//	go run ./processor/internal/quality -seeds 1 -days 14 -events 1000000 -explain  the same in half a minute
+//	go run ./processor/internal/quality -seeds 1,2 -fit      the yardsticks' best thresholds
+//
+// Thresholds are chosen on the seeds 1 to 99; figures come from seeds from 100 on.
+//
+// It lies beside chaos, not in bench/, because it is no comparison with others'
+// programs, needs none of bench's dependencies, and go test ./... has to run it.
+package main
+
+import (
+	"flag"
+	"fmt"
+	"io"
+	"os"
+	"strconv"
+	"strings"
+	"time"
+
+	"keytrail/processor/detect"
+)
+
+// options are the command line's.
+type options struct {
+	world
+	out          string
+	data         string
+	explain, fit bool
+}
+
+func main() {
+	o, err := parse(os.Args[1:], os.Stderr)
+	if err != nil {
+		os.Exit(2)
+	}
+	if err := run(o, os.Stdout, os.Stderr); err != nil {
+		fmt.Fprintln(os.Stderr, "quality:", err)
+		os.Exit(1)
+	}
+}
+
+// accounts are those of the measured trails.
+var accounts = []string{"111122223333", "444455556666", "123456789012", "210987654321", "345678901234", "543210987654"}
+
+func parse(args []string, errors io.Writer) (o options, err error) {
+	f := flag.NewFlagSet("quality", flag.ContinueOnError)
+	f.SetOutput(errors)
+	seeds := f.String("seeds", "101,102,103", "trails to measure on; 1 to 99 are for training, from 100 on for testing")
+	f.IntVar(&o.keys, "keys", 300, "KMS keys")
+	f.IntVar(&o.world.principals, "principals", 1000, "principals")
+	f.IntVar(&o.world.days, "days", 35, "days; the first two fifths are for learning")
+	f.IntVar(&o.events, "events", 8_000_000, "about how many background records a trail has")
+	f.IntVar(&o.repeat, "repeat", 6, "how often each scenario is planted in a trail")
+	scenarios := f.String("scenarios", "", "plant these alone, such as burst,slow_drip; \"\": all")
+	f.StringVar(&o.out, "o", "", "`file` to write the report to, in Markdown; \"\": standard output")
+	f.StringVar(&o.data, "data", dataDir(), "`folder` with nab-realAWSCloudWatch; by default KEYTRAIL_DATA, else ../shared/data")
+	f.BoolVar(&o.explain, "explain", false, "tell the causes of false anomalies and the incidents that were missed, and write no report")
+	f.BoolVar(&o.fit, "fit", false, "print the thresholds with the best F1 on these seeds, and write no report")
+	if err := f.Parse(args); err != nil {
+		return o, err
+	}
+	o.accounts = accounts[:min(len(accounts), max(1, o.keys/5))]
+	if *scenarios != "" {
+		o.scenarios = strings.Split(*scenarios, ",")
+	}
+	for _, s := range strings.Split(*seeds, ",") {
+		n, err := strconv.ParseUint(strings.TrimSpace(s), 10, 64)
+		if err != nil {
+			fmt.Fprintf(errors, "quality: -seeds %q is no list of numbers such as 101,102\n", *seeds)
+			return o, err
+		}
+		o.seeds = append(o.seeds, n)
+	}
+	if f.NArg() > 0 {
+		err = fmt.Errorf("unexpected argument %q", f.Arg(0))
+		fmt.Fprintln(errors, "quality:", err)
+	}
+	return o, err
+}
+
+func dataDir() string {
+	if dir := os.Getenv("KEYTRAIL_DATA"); dir != "" {
+		return dir
+	}
+	return "../shared/data"
+}
+
+func run(o options, out, progress io.Writer) error {
+	m, err := measure(o.world, detect.DefaultConfig(), func(seed uint64, m *measured, took time.Duration) {
+		f := m.ours.at(0, nil)
+		fmt.Fprintf(progress, "seed %d: %d records, %d windows in %v; found %d of %d, %d anomalies, %d false\n",
+			seed, m.totals.records, m.totals.windows, took.Round(time.Second), f.found, f.planted, f.anomalies, f.wrong)
+	})
+	if err != nil {
+		return err
+	}
+	switch {
+	case o.explain:
+		explain(out, m)
+		return nil
+	case o.fit:
+		fit(out, m)
+		return nil
+	}
+	n := runNAB(o.data)
+	if n.err != nil {
+		fmt.Fprintf(progress, "NAB DID NOT RUN: %v. -data must name the folder that holds nab-realAWSCloudWatch.\n", n.err)
+	}
+	text := report(o, m, n)
+	if o.out == "" {
+		_, err := io.WriteString(out, text)
+		return err
+	}
+	return os.WriteFile(o.out, []byte(text), 0o644)
+}

@@ -1,0 +1,190 @@
+package main
+
+import (
+	"fmt"
+	"math"
+	"slices"
+	"time"
+
+	"keytrail/processor/count"
+	"keytrail/processor/dedup"
+	"keytrail/processor/detect"
+	"keytrail/processor/eventtime"
+	"keytrail/processor/generate"
+	"keytrail/schemas/cloudtrail"
+	"keytrail/schemas/normalize"
+	"keytrail/schemas/otellog"
+	"keytrail/schemas/wire"
+)
+
+// disorder is out_of_orderness, as keytrail run has it by default: the watermark is
+// so far behind the youngest event.
+const disorder = int64(15 * time.Minute)
+
+// engine takes the records of a trail as its files are delivered, and does to them
+// what the stages count and detect do: decode, normalize, remove duplicates, judge
+// by the rules, count, close windows at the watermark, judge those. Between its
+// parts there is no Kafka and no file; the code is the same. The event time at which
+// a file is delivered is the clock: what comes of its records is published then.
+//
+// The records are made as JSON and decoded, because that takes less than a third of the
+// time of a run, and so no detector can look at something that a short cut forgot.
+type engine struct {
+	cfg     detect.Config
+	detect  *detect.Engine
+	table   *count.Table
+	decoder *cloudtrail.Decoder
+	norm    *normalize.Normalizer
+	event   cloudtrail.Event
+	rec     otellog.Record
+	call    count.Call
+	seen    *dedup.Set
+	credits map[wire.CallID]count.Call // as in stage count: credited by a copy that a better one corrects
+	mark    int64
+	now     int64 // ns
+	totals  totals
+	// found takes every anomaly each time that it is published, and whether that is
+	// while its window is open; closed every window that closes or is refined. What
+	// they are given is valid during the call only.
+	found  func(a *detect.Anomaly, published int64, open bool)
+	closed func(r *detect.Result, published int64)
+}
+
+// totals says what became of the records.
+type totals struct {
+	records, calls, duplicates, late, filtered, windows int
+}
+
+func newEngine(cfg detect.Config) *engine {
+	return &engine{
+		cfg: cfg, detect: detect.NewEngine(cfg, nil), table: count.NewTable(cfg.Size), mark: eventtime.None,
+		decoder: cloudtrail.NewDecoder(cloudtrail.Limits{}), norm: normalize.New(normalize.Options{OmitBody: true}),
+		seen: dedup.NewSet(), credits: map[wire.CallID]count.Call{},
+		found: func(*detect.Anomaly, int64, bool) {}, closed: func(*detect.Result, int64) {},
+	}
+}
+
+// trail runs a whole trail through the engine, in the order of delivery. It holds
+// the records that wait for their file.
+func (e *engine) trail(g *generate.Generator) error {
+	waiting := map[int64][][]byte{} // JSON by delivery, Unix seconds
+	flush := func(before int64) error {
+		var due []int64
+		for at := range waiting {
+			if at < before {
+				due = append(due, at)
+			}
+		}
+		slices.Sort(due)
+		for _, at := range due {
+			if err := e.deliver(at, waiting[at]); err != nil {
+				return err
+			}
+			delete(waiting, at)
+		}
+		return nil
+	}
+	last, flushed := int64(0), int64(0)
+	for event := range g.Events() {
+		if last = event.Time.Unix(); last >= flushed+60 { // delivery takes two minutes at least
+			flushed = last
+			if err := flush(last + 1); err != nil {
+				return err
+			}
+		}
+		at := event.Delivered.Unix()
+		waiting[at] = append(waiting[at], event.JSON)
+	}
+	const forever = 1 << 62
+	if err := flush(forever); err != nil {
+		return err
+	}
+	// The source is silent from here on, and the last windows close.
+	e.now += 2 * disorder
+	e.advance(e.now + e.cfg.Lateness)
+	return nil
+}
+
+// deliver takes the records that are delivered at a Unix second.
+func (e *engine) deliver(second int64, records [][]byte) error {
+	e.now = second * int64(time.Second)
+	for _, text := range records {
+		e.totals.records++
+		if err := e.decoder.Decode(text, &e.event); err != nil {
+			return fmt.Errorf("a generated record can not be read: %w: %s", err, text)
+		}
+		ok, err := e.norm.Record(&e.event, 0, &e.rec)
+		switch {
+		case err != nil:
+			return fmt.Errorf("a generated record can not be normalized: %w: %s", err, text)
+		case !ok:
+			e.totals.filtered++
+			continue
+		}
+		count.FromRecord(&e.rec, &e.call)
+		e.take()
+	}
+	e.advance(e.mark)
+	return nil
+}
+
+// take counts the call in e.call as stage count does.
+func (e *engine) take() {
+	c := &e.call
+	late := e.mark != eventtime.None && eventtime.Start(c.Time, e.cfg.Size)+e.cfg.Size+e.cfg.Lateness <= e.mark
+	if late && !e.seen.Has(c.ID, c.Time) {
+		e.totals.late++
+		return
+	}
+	if !late {
+		e.table.Learn(c)
+	}
+	e.mark = max(e.mark, c.Time-disorder)
+	if !e.seen.Add(c.ID, c.Time) {
+		old, ok := e.credits[c.ID]
+		if !ok || c.Copy <= old.Copy {
+			e.totals.duplicates++
+			return
+		}
+		e.table.Add(&old, -1)
+		delete(e.credits, c.ID)
+	} else {
+		e.totals.calls++
+	}
+	e.table.Add(c, 1)
+	if c.Copy != normalize.CopyCaller {
+		e.credits[c.ID] = c.Clone()
+	}
+	if c.Rules != 0 {
+		own := c.Clone()
+		entity := wire.Entity{Scope: wire.ScopePair, KeyARN: own.KeyARN, Principal: own.Principal}
+		for _, a := range detect.FromRules(&e.rec, own.Rules, entity, eventtime.Start(own.Time, e.cfg.Size), e.cfg.Size) {
+			e.found(&a, e.now, false)
+		}
+	}
+}
+
+// advance merges what was counted, and closes windows up to the watermark.
+func (e *engine) advance(mark int64) {
+	for p := range e.table.All() {
+		e.detect.Merge(p)
+	}
+	e.table.Reset()
+	e.detect.Advance(mark, math.MaxInt, func(r detect.Result) {
+		if r.Closed {
+			e.totals.windows++
+			e.closed(&r, e.now)
+		}
+		for i := range r.Anomalies {
+			e.found(&r.Anomalies[i], e.now, !r.Closed)
+		}
+	})
+	e.detect.Changes(func(string, []byte) {}, func(string) {})
+	horizon := e.mark - e.cfg.Lateness - 2*e.cfg.Size
+	e.seen.Forget(horizon)
+	for id, c := range e.credits {
+		if c.Time < horizon {
+			delete(e.credits, id)
+		}
+	}
+}

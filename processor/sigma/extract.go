@@ -1,0 +1,264 @@
+package sigma
+
+import "unsafe"
+
+// values are what an event has at one path.
+type values struct {
+	list   []value
+	exists bool // there is something, if only null or an empty list
+	null   bool // a null is among it
+}
+
+// value is one string, number, boolean or object. A list stands for its items.
+type value struct {
+	kind valueKind
+	// text is what is compared: a string's characters, a number or a boolean as written,
+	// an object's JSON (see Matcher.text); low the same in lower case.
+	text, low    string
+	ready, isLow bool // text and low are there
+	from, to     int  // where an object stands
+}
+
+type valueKind uint8
+
+const (
+	valueString valueKind = iota
+	valueNumber
+	valueBool
+	valueObject
+)
+
+// keepValues bounds the values of one slot that a Matcher keeps memory for.
+const keepValues = 1024
+
+func (v *values) reset() {
+	v.exists, v.null = false, false
+	if v.list = v.list[:0]; cap(v.list) > keepValues {
+		v.list = nil
+	}
+}
+
+// at returns the values of a slot, which it reads when nobody has asked for the
+// member of the event around them before.
+func (m *Matcher) at(slot int) *values {
+	v := &m.values[slot]
+	if slot == everything {
+		if !m.whole {
+			m.whole = true
+			v.reset()
+			m.collect(m.start(), v)
+		}
+		return v
+	}
+	top := m.rules.paths.bySlot[slot]
+	if m.read[top] {
+		return v
+	}
+	m.read[top] = true
+	for _, s := range m.rules.paths.tops[top] {
+		m.values[s].reset()
+	}
+	if pos := m.tops[top]; pos >= 0 {
+		m.extract(m.rules.paths.root.children[top], pos)
+	}
+	return v
+}
+
+func (m *Matcher) start() int {
+	pos, _ := m.w.At(0)
+	return pos
+}
+
+// extract reads the value at pos, which b's path leads to, and what is below it, and
+// returns the place behind it, or -1.
+func (m *Matcher) extract(b *branch, pos int) int {
+	pos, c := m.w.At(pos)
+	end := -1
+	switch {
+	case c == '{' && len(b.children) > 0:
+		end = m.members(b, pos)
+	case c == '[':
+		if b.slot >= 0 {
+			m.values[b.slot].exists = true
+		}
+		return m.items(b, pos)
+	case b.slot >= 0 && c != '{':
+		return m.scalar(&m.values[b.slot], pos, c)
+	default:
+		end = m.w.Over(pos)
+	}
+	if end < 0 {
+		m.fail()
+	} else if c == '{' && b.slot >= 0 {
+		v := &m.values[b.slot]
+		v.exists = true
+		v.list = append(v.list, value{kind: valueObject, from: pos, to: end})
+	}
+	return end
+}
+
+// members reads the object at pos.
+func (m *Matcher) members(b *branch, pos int) int {
+	for pos = m.w.Enter(pos); pos >= 0; {
+		name, at, more := m.w.Member(pos)
+		if !more {
+			return at
+		}
+		if child := b.child(name); child != nil {
+			pos = m.extract(child, at)
+		} else {
+			pos = m.w.Over(at)
+		}
+	}
+	return -1
+}
+
+// items reads the array at pos: each item as if it stood in the array's place.
+func (m *Matcher) items(b *branch, pos int) int {
+	for pos = m.w.Enter(pos); pos >= 0; {
+		at, more := m.w.Item(pos)
+		if !more {
+			pos = at
+			break
+		}
+		pos = m.extract(b, at)
+	}
+	if pos < 0 {
+		m.fail()
+	}
+	return pos
+}
+
+// scalar adds the string, number, boolean or null at pos to v.
+func (m *Matcher) scalar(v *values, pos int, c byte) int {
+	v.exists = true
+	end := -1
+	switch c {
+	case '"':
+		var text string
+		if text, end = m.w.String(pos); end >= 0 {
+			v.list = append(v.list, value{kind: valueString, text: text, ready: true})
+		}
+	case 'n':
+		end = m.w.Over(pos)
+		v.null = true
+	default:
+		kind := valueNumber
+		if c == 't' || c == 'f' {
+			kind = valueBool
+		}
+		if end = m.w.Over(pos); end >= 0 {
+			v.list = append(v.list, value{kind: kind, text: m.w.Raw(pos, end), ready: true})
+		}
+	}
+	if end < 0 {
+		m.fail()
+	}
+	return end
+}
+
+// collect adds all strings, numbers and booleans at and below pos to v, for keywords.
+func (m *Matcher) collect(pos int, v *values) int {
+	pos, c := m.w.At(pos)
+	if c != '{' && c != '[' {
+		return m.scalar(v, pos, c)
+	}
+	for pos = m.w.Enter(pos); pos >= 0; {
+		at, more := 0, false
+		if c == '{' {
+			_, at, more = m.w.Member(pos)
+		} else {
+			at, more = m.w.Item(pos)
+		}
+		if !more {
+			pos = at
+			break
+		}
+		pos = m.collect(at, v)
+	}
+	if pos < 0 {
+		m.fail()
+	}
+	return pos
+}
+
+// text returns what v is compared by. Of an object that is its JSON without white
+// space between the parts, and with the escapes in its strings resolved: a policy that
+// stands in a string reads as its author wrote it.
+func (m *Matcher) text(v *value) string {
+	if !v.ready {
+		from := len(m.scratch)
+		m.objectText(v.from)
+		v.text, v.ready = view(m.scratch[from:]), true
+	}
+	return v.text
+}
+
+// low returns the text in lower case.
+func (m *Matcher) low(v *value) string {
+	if !v.isLow {
+		text := m.text(v)
+		from := len(m.scratch)
+		m.scratch = appendLower(m.scratch, text)
+		v.low, v.isLow = view(m.scratch[from:]), true
+	}
+	return v.low
+}
+
+// view returns b as a string without copying it. The scratch memory is only appended
+// to while an event is matched; where it moves, the old one stays as it is.
+func view(b []byte) string { return unsafe.String(unsafe.SliceData(b), len(b)) }
+
+// objectText appends the text of the value at pos and returns the place behind it.
+func (m *Matcher) objectText(pos int) int {
+	pos, c := m.w.At(pos)
+	switch c {
+	case '"':
+		return m.stringText(pos)
+	case '{', '[':
+	default:
+		end := m.w.Over(pos)
+		if end < 0 {
+			m.fail()
+			return -1
+		}
+		m.scratch = append(m.scratch, m.w.Raw(pos, end)...)
+		return end
+	}
+	m.scratch = append(m.scratch, c)
+	first := true
+	for pos = m.w.Enter(pos); pos >= 0; first = false {
+		name, at, more := "", 0, false
+		if c == '{' {
+			name, at, more = m.w.Member(pos)
+		} else {
+			at, more = m.w.Item(pos)
+		}
+		if !more {
+			pos = at
+			break
+		}
+		if !first {
+			m.scratch = append(m.scratch, ',')
+		}
+		if c == '{' {
+			m.scratch = append(append(append(m.scratch, '"'), name...), '"', ':')
+		}
+		pos = m.objectText(at)
+	}
+	if pos < 0 {
+		m.fail()
+	}
+	m.scratch = append(m.scratch, c+2) // '}' and ']' are two behind '{' and '['
+	return pos
+}
+
+func (m *Matcher) stringText(pos int) int {
+	text, end := m.w.String(pos)
+	if end < 0 {
+		m.fail()
+		return -1
+	}
+	m.scratch = append(append(append(m.scratch, '"'), text...), '"')
+	return end
+}

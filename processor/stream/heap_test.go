@@ -1,0 +1,20 @@
+package stream
+
+import "testing"
+
+func TestRoomForGarbage(t *testing.T) {
+	const mb = 1 << 20
+	for _, c := range []struct{ live, packed, want int }{
+		{100 * mb, 0, 100}, {100 * mb, 31 * mb, 100}, {0, 64 * mb, 100}, // no question of memory, or not known
+		{500 * mb, 400 * mb, 20}, // 100 MB beside the state
+		{500 * mb, 490 * mb, 10}, // the least: 48 MB
+		{4000 * mb, 3990 * mb, 10},
+		{200 * mb, 190 * mb, 24},
+		{90 * mb, 40 * mb, 55},
+		{50 * mb, 200 * mb, 96}, // measured before the state grew
+	} {
+		if got := gcPercent(c.live, c.packed); got != c.want {
+			t.Errorf("%d MB live, %d packed: %d %%, want %d", c.live/mb, c.packed/mb, got, c.want)
+		}
+	}
+}

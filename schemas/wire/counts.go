@@ -1,0 +1,232 @@
+package wire
+
+import (
+	"encoding/binary"
+	"encoding/hex"
+	"time"
+)
+
+// This file is the compact form of what a window holds. It goes into every frame
+// and, for every entity, into the changelog and the memory of stage detect.
+
+const minute = int64(time.Minute)
+
+// Time appends a time in ns since 1970. Windows begin with minutes, which take four
+// bytes in place of nine.
+func (e *Encoder) Time(ns int64) {
+	if ns >= 0 && ns%minute == 0 {
+		e.Uint(uint64(ns/minute) << 1)
+		return
+	}
+	e.Uint(1)
+	e.Int(ns)
+}
+
+// Time reads what Encoder.Time wrote.
+func (d *Decoder) Time() int64 {
+	v := d.Uint()
+	switch {
+	case v == 1:
+		return d.Int()
+	case v&1 != 0 || v>>1 > uint64((1<<63-1)/minute):
+		d.fail()
+		return 0
+	}
+	return int64(v>>1) * minute
+}
+
+// Counts appends a partial's counters, sets, samples and binding, not its entity and
+// start.
+func (e *Encoder) Counts(p *Partial) {
+	head := uint64(len(p.Counters)) << 1
+	if p.Binding != nil {
+		head |= 1
+	}
+	e.Uint(head)
+	for _, c := range p.Counters {
+		e.B = append(e.B, byte(c.ID)) // NumCounters is far below 128
+		e.Int(c.N)
+	}
+	e.B = append(e.B, usedSets(p))
+	for i := range p.Sets {
+		s := &p.Sets[i]
+		if len(s.Values) == 0 && !s.Capped {
+			continue
+		}
+		head := uint64(len(s.Values)) << 1
+		if s.Capped {
+			head |= 1
+		}
+		e.Uint(head)
+		for _, v := range s.Values {
+			e.B = binary.LittleEndian.AppendUint64(e.B, v.Hash)
+			e.Int(v.N)
+		}
+	}
+	e.Uint(uint64(len(p.Samples)))
+	for _, s := range p.Samples {
+		e.sample(s)
+	}
+	if p.Binding != nil {
+		e.Int(p.Binding.Time)
+		e.text(p.Binding.ARN)
+	}
+}
+
+// usedSets has a bit for each set that is not empty: most windows have one or two.
+func usedSets(p *Partial) (mask byte) {
+	for i := range p.Sets {
+		if len(p.Sets[i].Values) > 0 || p.Sets[i].Capped {
+			mask |= 1 << i
+		}
+	}
+	return mask
+}
+
+// Counts reads what Encoder.Counts wrote into p.
+func (d *Decoder) Counts(p *Partial) {
+	head := d.Uint()
+	if n := d.within(head >> 1); n > 0 {
+		p.Counters = make([]Counter, n)
+		for i := range p.Counters {
+			id := d.Uint()
+			if id >= uint64(NumCounters) {
+				d.fail()
+				return
+			}
+			p.Counters[i] = Counter{CounterID(id), d.Int()}
+		}
+	}
+	used := d.Uint()
+	if used >= 1<<NumSets {
+		d.fail()
+		return
+	}
+	for i := range p.Sets {
+		if used&(1<<i) == 0 {
+			continue
+		}
+		s := d.Uint()
+		p.Sets[i].Capped = s&1 != 0
+		if n := d.within(s >> 1); n > 0 {
+			p.Sets[i].Values = make([]HashCount, n)
+			for j := range p.Sets[i].Values {
+				p.Sets[i].Values[j] = HashCount{d.Fixed(), d.Int()}
+			}
+		}
+	}
+	if n := d.Count(); n > 0 {
+		p.Samples = make([]string, n)
+		for i := range p.Samples {
+			p.Samples[i] = d.sample()
+		}
+	}
+	if head&1 != 0 {
+		p.Binding = &Binding{Time: d.Int(), ARN: d.text()}
+	}
+}
+
+// uuidText is the length of "8-4-4-4-12".
+const uuidText = 36
+
+// sample appends a call's id: nearly all are UUIDs, which take 17 bytes for 36.
+func (e *Encoder) sample(id string) {
+	var u [16]byte
+	if parseUUID(&u, id) {
+		e.Uint(0)
+		e.B = append(e.B, u[:]...)
+		return
+	}
+	e.Uint(uint64(len(id)) + 1)
+	e.B = append(e.B, id...)
+}
+
+func (d *Decoder) sample() string {
+	n := d.Uint()
+	if n == 0 {
+		if len(d.b) < 16 {
+			d.fail()
+			return ""
+		}
+		s := formatUUID(d.b[:16])
+		d.b = d.b[16:]
+		return s
+	}
+	return d.take(n - 1)
+}
+
+// text appends a string that will not come again.
+func (e *Encoder) text(s string) {
+	e.Uint(uint64(len(s)))
+	e.B = append(e.B, s...)
+}
+
+func (d *Decoder) text() string { return d.take(d.Uint()) }
+
+// take reads n bytes as a string.
+func (d *Decoder) take(n uint64) string {
+	k := d.within(n)
+	if d.err != nil {
+		return ""
+	}
+	s := string(d.b[:k])
+	d.b = d.b[k:]
+	return s
+}
+
+// within returns n, the number of items of at least one byte each that follow, when
+// there are bytes enough.
+func (d *Decoder) within(n uint64) int {
+	if n > uint64(len(d.b)) {
+		d.fail()
+		return 0
+	}
+	return int(n)
+}
+
+// groups are where the hexadecimal digits of a UUID stand, as offsets and lengths in
+// its text.
+var groups = [...][2]int{{0, 8}, {9, 4}, {14, 4}, {19, 4}, {24, 12}}
+
+// parseUUID reads a UUID in lower case; false for every other text.
+func parseUUID(u *[16]byte, s string) bool {
+	if len(s) != uuidText || s[8] != '-' || s[13] != '-' || s[18] != '-' || s[23] != '-' {
+		return false
+	}
+	at := 0
+	for _, g := range groups {
+		for i := g[0]; i < g[0]+g[1]; i += 2 {
+			hi, lo := digit[s[i]], digit[s[i+1]]
+			if hi|lo >= 16 {
+				return false
+			}
+			u[at] = hi<<4 | lo
+			at++
+		}
+	}
+	return true
+}
+
+// digit is the value of a hexadecimal digit in lower case; 255 for other bytes.
+var digit = func() (t [256]byte) {
+	for i := range t {
+		t[i] = 255
+	}
+	for i := range byte(16) {
+		t["0123456789abcdef"[i]] = i
+	}
+	return t
+}()
+
+func formatUUID(u []byte) string {
+	var b [uuidText]byte
+	at := 0
+	for i, g := range groups {
+		if i > 0 {
+			b[g[0]-1] = '-'
+		}
+		hex.Encode(b[g[0]:g[0]+g[1]], u[at:at+g[1]/2])
+		at += g[1] / 2
+	}
+	return string(b[:])
+}

@@ -26,7 +26,8 @@ race:
 # starts a broker for each test. Needs Java 17 and Maven. And those of what reads from
 # AWS, on moto, which scripts/moto fetches: they need Python 3 with venv.
 integration:
-	KEYTRAIL_AWS=real $(GO) test -count=1 -timeout 10m ./processor/source/...
+	KEYTRAIL_AWS=real $(GO) test -count=1 -timeout 10m ./processor/source/... ./plugins/internal/input
+	KEYTRAIL_AWS=real $(GO) test -count=1 -timeout 10m -run 'TestScanReadsS3' ./processor/cli
 	KEYTRAIL_AWS=real KEYTRAIL_KAFKA=real $(GO) test -count=1 -timeout 15m -run 'Faults' ./plugins/plugintest
 	KEYTRAIL_KAFKA=real $(GO) test -count=1 -timeout 20m -parallel 2 ./processor/kafka ./processor/stream
 	KEYTRAIL_KAFKA=real $(GO) test -count=1 -timeout 20m -parallel 2 -run 'TestRun|TestKcat' ./processor/cli

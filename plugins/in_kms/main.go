@@ -95,11 +95,13 @@ func FLBPluginInit(plugin unsafe.Pointer) C.int {
 // counters are what an instance counts in Fluent Bit's metrics.
 func counters(in *input.Input) []flb.Counter {
 	return []flb.Counter{
-		{Name: "objects_total", Help: "Files read to their end.", Read: func() int64 { return in.Stats().Objects }},
+		{Name: "objects_total", Help: "Objects read to their end.", Read: func() int64 { return in.Stats().Objects }},
 		{Name: "events_total", Help: "Events decoded.", Read: func() int64 { return in.Stats().Events }},
 		{Name: "filtered_total", Help: "Events of other services, not passed on.", Read: func() int64 { return in.Stats().Filtered }},
 		{Name: "handed_over_total", Help: "Events returned to Fluent Bit.", Read: func() int64 { return in.Stats().HandedOver }},
 		{Name: "bad_records_total", Help: "Records that were no events.", Read: func() int64 { return in.Stats().BadRecords }},
+		{Name: "retried_objects_total", Help: "Objects that could not be read to their end, and are tried again.", Read: func() int64 { return in.Stats().Retried }},
+		{Name: "given_up_objects_total", Help: "Objects that could not be read, and are in the dead-letter file.", Read: func() int64 { return in.Stats().GivenUp }},
 	}
 }
 

@@ -53,7 +53,9 @@ type Stats struct {
 	Filtered   int64 // events of other services, not passed on
 	Queued     int64 // events waiting for Fluent Bit, or left when the Input stopped
 	HandedOver int64 // events returned to Fluent Bit
-	BadRecords int64 // records that were no events
+	BadRecords int64 // records that were no events, and objects that named none
+	Retried    int64 // objects that could not be read to their end, and were given back
+	GivenUp    int64 // objects that could not be read, and whose dead letter was written
 }
 
 // Input reads objects for one Fluent Bit input instance. Drain, Pause, Resume,
@@ -65,6 +67,7 @@ type Input struct {
 
 	paused, stopping                                       atomic.Bool
 	objects, events, filtered, queued, handedOver, badRecs atomic.Int64
+	retried, givenUp                                       atomic.Int64
 
 	start   sync.Once
 	cancel  context.CancelFunc
@@ -180,13 +183,14 @@ func (in *Input) Stats() Stats {
 	return Stats{
 		Objects: in.objects.Load(), Events: in.events.Load(), Filtered: in.filtered.Load(),
 		Queued: in.queued.Load(), HandedOver: in.handedOver.Load(), BadRecords: in.badRecs.Load(),
+		Retried: in.retried.Load(), GivenUp: in.givenUp.Load(),
 	}
 }
 
 // String formats the counts for the log.
 func (s Stats) String() string {
-	return fmt.Sprintf("%d objects, %d events (%d filtered, %d handed over, %d left), %d bad records",
-		s.Objects, s.Events, s.Filtered, s.HandedOver, s.Queued, s.BadRecords)
+	return fmt.Sprintf("%d objects, %d events (%d filtered, %d handed over, %d left), %d bad records, %d objects tried again, %d given up",
+		s.Objects, s.Events, s.Filtered, s.HandedOver, s.Queued, s.BadRecords, s.Retried, s.GivenUp)
 }
 
 // settle marks as done what was handed over long enough before now, and saves

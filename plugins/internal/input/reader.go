@@ -109,6 +109,7 @@ func (r *reading) mend() bool {
 		in.badRecs.Add(1)
 		in.log.Printf(logging.Warn, "cannot read %q: %v", o.Name, rejected)
 	} else if in.feed.Retry(o, r.failed) {
+		in.retried.Add(1)
 		in.log.Printf(logging.Warn, "cannot read %q to its end: %v; reading it again later", o.Name, r.failed)
 		return false
 	} else {
@@ -119,6 +120,7 @@ func (r *reading) mend() bool {
 		in.log.Printf(logging.Error, "%v; %q is not done", err, o.Name)
 		return false // neither read to its end nor recorded: the next run reads it again
 	}
+	in.givenUp.Add(1)
 	return true
 }
 

@@ -34,7 +34,6 @@ type history struct {
 type recorded struct {
 	region, service, id string
 	at                  time.Time
-	from                time.Time // when the history has it
 }
 
 func (e *recorded) text() string {

@@ -72,10 +72,14 @@ func (l *lane) begin() { l.page, l.after, l.more = nil, l.low, true }
 // head returns when the lane's next object was delivered.
 func (l *lane) head() time.Time { return stampOf(&l.page[0]) }
 
-// fresh removes from a page what needs no reading now.
+// fresh removes from a page what needs no reading now. Low may have moved over a part
+// of the page, and forgotten it, while it was listed.
 func (l *lane) fresh(page []Ref, now time.Time) []Ref {
 	return slices.DeleteFunc(page, func(r Ref) bool {
 		t := l.known[r.Key]
+		if r.Key <= l.low {
+			return true
+		}
 		if l.digest && stampOf(&r).Before(l.from) {
 			return true
 		}

@@ -61,13 +61,6 @@ func (b *bucket) put(key, content string) {
 	}
 }
 
-func (b *bucket) remove(key string) {
-	b.t.Helper()
-	if _, err := b.raw.DeleteObject(b.t.Context(), &awss3.DeleteObjectInput{Bucket: &b.name, Key: &key}); err != nil {
-		b.t.Fatal(err)
-	}
-}
-
 // file returns the key of a log as CloudTrail names it.
 func file(prefix, account, region string, at time.Time, unique string) string {
 	return fmt.Sprintf("%sAWSLogs/%s/CloudTrail/%s/%s/%s_CloudTrail_%s_%s_%s.json.gz", prefix, account, region,

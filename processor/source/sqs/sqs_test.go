@@ -357,3 +357,32 @@ func TestPoisonGoesTheQueuesWay(t *testing.T) {
 	}
 	b.left(b.url, 0)
 }
+
+func TestPoisonWithoutRedrivePolicyIsDeleted(t *testing.T) {
+	t.Parallel()
+	b := newBench(t, nil)
+	b.start()
+	b.send(notify("bad", "1"))
+	bad := b.poll(1)["s3://trail/bad 1"]
+	for range 2 * source.Tries { // nothing else can be read: it is not given up
+		if !b.src.Retry(bad, io.ErrUnexpectedEOF) {
+			t.Fatal("given up, though nothing can be read")
+		}
+		b.pass(5 * time.Minute)
+		b.poll(1)
+		b.must(b.src.Save(t.Context()))
+	}
+	b.send(notify("good", "1"))
+	b.src.Done(b.poll(1)["s3://trail/good 1"])
+	if b.src.Retry(bad, io.ErrUnexpectedEOF) {
+		t.Fatal("not given up, though others can be read")
+	}
+	b.must(b.src.Save(t.Context()))
+	b.left(b.url, 1) // its dead letter is not written yet
+	b.src.Done(bad)
+	b.must(b.src.Save(t.Context()))
+	b.left(b.url, 0)
+	if st := b.src.Stats(); st.Given != 1 || st.Held != 0 {
+		t.Errorf("the counts are %+v", st)
+	}
+}

@@ -145,31 +145,6 @@ type Commit struct {
 	Records  int           `yaml:"records"`
 }
 
-// Detect sets when a window is anomalous; see detect.Config for each value.
-type Detect struct {
-	Threshold    float64       `yaml:"threshold"`
-	MinCount     int64         `yaml:"min_count"`
-	WarmUp       time.Duration `yaml:"warm_up"`
-	Retention    time.Duration `yaml:"retention"`
-	SweepSecrets int           `yaml:"sweep_secrets"`
-	FanOut       int           `yaml:"fan_out"`
-	FanOutFactor float64       `yaml:"fan_out_factor"`
-	Refusals     int64         `yaml:"refusals"`
-	RefusedKeys  int           `yaml:"refused_keys"`
-}
-
-// Detection returns the settings of windows and detectors as package detect
-// takes them.
-func (c *Config) Detection() detect.Config {
-	w, d := c.Window, c.Detect
-	return detect.Config{
-		Size: int64(w.Size), Rollups: nanoseconds(w.Rollups), Lateness: int64(w.AllowedLateness),
-		Threshold: d.Threshold, MinCount: d.MinCount, WarmUp: int64(d.WarmUp), Retention: int64(d.Retention),
-		SweepSecrets: d.SweepSecrets, FanOut: d.FanOut, FanOutFactor: d.FanOutFactor,
-		Refusals: d.Refusals, RefusedKeys: d.RefusedKeys,
-	}
-}
-
 func nanoseconds(list []time.Duration) (ns []int64) {
 	for _, d := range list {
 		ns = append(ns, int64(d))
@@ -255,11 +230,8 @@ func Default() *Config {
 		Window: Window{Size: time.Duration(detection.Size), Rollups: []time.Duration{}, OutOfOrderness: 15 * time.Minute,
 			AllowedLateness: time.Duration(detection.Lateness), FutureSkew: 5 * time.Minute,
 			IdleAfter: time.Minute, CloseAfter: 30 * time.Minute},
-		Commit: Commit{Interval: 250 * time.Millisecond, Records: 20_000},
-		Detect: Detect{Threshold: detection.Threshold, MinCount: detection.MinCount,
-			WarmUp: time.Duration(detection.WarmUp), Retention: time.Duration(detection.Retention),
-			SweepSecrets: detection.SweepSecrets, FanOut: detection.FanOut, FanOutFactor: detection.FanOutFactor,
-			Refusals: detection.Refusals, RefusedKeys: detection.RefusedKeys},
+		Commit:         Commit{Interval: 250 * time.Millisecond, Records: 20_000},
+		Detect:         defaultDetect(detection),
 		SelfPrincipals: []string{},
 		Sinks:          []Sink{},
 		Telemetry:      telemetry.DefaultConfig(),

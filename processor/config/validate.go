@@ -204,25 +204,6 @@ func (c Commit) validate(p *value.Problems) {
 	value.Between(p, "commit.records", c.Records, 1, 1_000_000)
 }
 
-func (d Detect) validate(p *value.Problems) {
-	if !(d.Threshold > 0 && d.Threshold <= 0.01) { // not so for NaN either
-		p.Add("detect.threshold", "%v is out of range; allowed: above 0, up to 0.01", d.Threshold)
-	}
-	value.Between(p, "detect.min_count", d.MinCount, 1, 1_000_000_000)
-	value.Between(p, "detect.warm_up", d.WarmUp, 0, 90*24*time.Hour)
-	value.Between(p, "detect.retention", d.Retention, time.Hour, 400*24*time.Hour)
-	if d.Retention < d.WarmUp {
-		p.Add("detect.retention", "%v is shorter than detect.warm_up, %v", d.Retention, d.WarmUp)
-	}
-	value.Between(p, "detect.sweep_secrets", d.SweepSecrets, 2, 1_000_000)
-	value.Between(p, "detect.fan_out", d.FanOut, 2, 1_000_000)
-	if !(d.FanOutFactor >= 1 && d.FanOutFactor <= 1000) {
-		p.Add("detect.fan_out_factor", "%v is out of range; allowed: 1 to 1000", d.FanOutFactor)
-	}
-	value.Between(p, "detect.refusals", d.Refusals, 1, 1_000_000_000)
-	value.Between(p, "detect.refused_keys", d.RefusedKeys, 2, 1_000_000)
-}
-
 // sinkName is what fits the name of a consumer group and a metric label.
 var sinkName = regexp.MustCompile(`^[a-z0-9][a-z0-9_-]{0,62}$`)
 

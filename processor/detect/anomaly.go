@@ -28,6 +28,9 @@ const (
 	KindBlindSpot Kind = "blind_spot"
 )
 
+// Kinds are all of them.
+var Kinds = []Kind{KindRate, KindSilence, KindFirstSeen, KindFanOut, KindRefusals, KindRule, KindBlindSpot}
+
 // Anomaly is one finding about one window of one entity.
 type Anomaly struct {
 	ID       string // the same whenever the same anomaly is found again

@@ -27,6 +27,7 @@ type Engine struct {
 	step    step
 	watches map[int64][]uint32 // KMS keys, by the time at which their silence is judged
 	traffic Traffic
+	resumed bool // traffic has, since KMS keys were listened to
 	// notify takes counts that belong to entities which this engine may not own:
 	// the anomalies of a pair in its principal's window.
 	notify func(wire.Partial)

@@ -75,10 +75,9 @@ func dataCalls(p *wire.Partial) (n int64) {
 	return n
 }
 
-// idle tells whether less than a third of an entity's usual calls are expected at an
-// hour.
+// idle tells whether less than half of an entity's usual calls are expected at an hour.
 func idle(ent *Entity, start, size int64) bool {
-	return ent.Baseline.Expected(start, size) < ent.Baseline.Mean(size)/3
+	return ent.Baseline.Expected(start, size) < ent.Baseline.Mean(size)/2
 }
 
 // isService tells whether a principal is an AWS service, or KMS itself.

@@ -20,6 +20,7 @@ type restarter struct {
 	e       *detect.Engine
 	log     map[string][]byte // the changelog, compacted
 	mark    int64
+	traffic detect.Traffic
 	since   []*wire.Partial // merged since the last commit
 	notices []wire.Partial
 	hot     int // the most unpacked entities
@@ -44,6 +45,7 @@ func (r *restarter) restart() {
 			r.t.Fatal(err)
 		}
 	}
+	r.e.SetTraffic(r.traffic)
 	if err := r.e.Restored(r.mark, math.MaxInt64); err != nil {
 		r.t.Fatal(err)
 	}
@@ -63,7 +65,7 @@ func (r *restarter) commit() {
 		func(name string, value []byte) { r.log[name] = value },
 		func(name string) { delete(r.log, name) },
 	)
-	r.mark, r.since = r.e.Watermark(), nil
+	r.mark, r.traffic, r.since = r.e.Watermark(), r.e.Traffic(), nil
 }
 
 // An engine that is restarted again and again publishes, with late calls and
@@ -82,6 +84,7 @@ func TestRestoreChangesNothing(t *testing.T) {
 			advance := func(mark int64) {
 				want, got := text(advance(steady.e, mark, 1<<30)), text(advance(shaky.e, mark, 1+rng.IntN(9)))
 				if got != want {
+					got, want := differ(got, want)
 					t.Fatalf("seed %d notify %v: after a restart\n%s\nis published, without one\n%s", seed, notify, got, want)
 				}
 				published += strings.Count(want, "\n")
@@ -127,6 +130,17 @@ func TestRestoreChangesNothing(t *testing.T) {
 			t.Errorf("%d restarts and %d results: this tests too little", restarts, published)
 		}
 	}
+}
+
+// differ returns the first lines in which two texts differ.
+func differ(a, b string) (string, string) {
+	as, bs := strings.Split(a, "\n"), strings.Split(b, "\n")
+	for i := range min(len(as), len(bs)) {
+		if as[i] != bs[i] {
+			return as[i], bs[i]
+		}
+	}
+	return fmt.Sprintf("%d lines", len(as)), fmt.Sprintf("%d lines", len(bs))
 }
 
 func text(results []detect.Result) string {

@@ -48,7 +48,7 @@ const lull = 3
 func (e *Engine) heard(start int64) {
 	t := &e.traffic
 	if t.Latest == 0 || start-t.Latest > lull*e.cfg.Size {
-		t.Resumed = start
+		t.Resumed, e.resumed = start, true
 	}
 	if start > t.Latest {
 		t.Latest, t.Told = start, false
@@ -67,6 +67,21 @@ func (e *Engine) watch(key *Entity) {
 	}
 }
 
+// listenAnew has the silence of all KMS keys begin with the calls that came after
+// everything was silent.
+func (e *Engine) listenAnew() {
+	if !e.resumed {
+		return
+	}
+	e.resumed = false
+	for i := range e.store.slots {
+		if at := &e.store.slots[i]; at.slab != noSlab && !at.watched && e.store.at(uint32(i)).entity.Scope == wire.ScopeKey {
+			e.store.trim()
+			e.watchAgain(e.store.get(uint32(i)))
+		}
+	}
+}
+
 // missing is what a silence lacks.
 type missing struct {
 	since int64   // when it began
@@ -79,7 +94,7 @@ type missing struct {
 func (e *Engine) silenceDue(key *Entity) (due int64, m missing, ok bool) {
 	size := e.cfg.Size
 	m.since = max(key.Seen+size, e.traffic.Resumed)
-	if !key.watchedFor(m.since, longWarmUp*e.cfg.WarmUp) || key.Baseline.Mean(size)*float64(day/size) < e.cfg.SilenceCalls {
+	if !key.watchedFor(key.Seen, longWarmUp*e.cfg.WarmUp) || key.Baseline.Mean(size)*float64(day/size) < e.cfg.SilenceCalls {
 		return 0, m, false
 	}
 	least := max(4, int(math.Ceil(e.cfg.SilenceFactor*float64(key.Habits.Gap+1))))
@@ -102,6 +117,7 @@ func (e *Engine) silenceDue(key *Entity) (due int64, m missing, ok bool) {
 // listen judges the silences whose time has come by mark: all windows that end by then
 // have closed.
 func (e *Engine) listen(mark int64, most *int, emit func(Result)) (more bool) {
+	e.listenAnew()
 	for {
 		due, ok := int64(0), false
 		for at := range e.watches {
@@ -144,7 +160,7 @@ func (e *Engine) listenTo(key *Entity, now int64, emit func(Result)) {
 	}
 	if quiet := e.traffic.Latest < now-(lull+1)*e.cfg.Size; quiet {
 		if e.traffic.Told {
-			return // calls will begin all silences anew
+			return // see listenAnew
 		}
 		e.traffic.Told = true
 	}
@@ -157,7 +173,7 @@ func (e *Engine) tell(key *Entity, start int64, m missing, emit func(Result)) {
 	p := math.Exp(m.logP)
 	a := Anomaly{Score: min(max(surprise(p), 6), 9), Observed: 0, Expected: m.calls, Reason: fmt.Sprintf(
 		"%s: no calls since %s, where %s are expected by %s (probability %s); the longest silence of the last weeks was %s; learned since %s.",
-		subject(e, key, w), date(m.since), expected(m.calls), date(start+e.cfg.Size), likelihood(p), span(int64(key.Habits.Gap)*e.cfg.Size), date(key.Since))}
+		subject(e, key, w), date(m.since), expected(m.calls), date(start+e.cfg.Size), likelihood(p), e.gap(key), date(key.Since))}
 	a, ok := e.report(a, &silence, key, w)
 	key.keepSilence(start)
 	e.touch(key)
@@ -166,6 +182,14 @@ func (e *Engine) tell(key *Entity, start int64, m missing, emit func(Result)) {
 	}
 	w.Closed = true
 	e.publish(key, w, []Anomaly{a}, emit)
+}
+
+// gap writes the longest silence of a KMS key.
+func (e *Engine) gap(key *Entity) string {
+	if key.Habits.Gap < 1 {
+		return "shorter than " + span(e.cfg.Size)
+	}
+	return span(int64(key.Habits.Gap) * e.cfg.Size)
 }
 
 // silenceTold tells whether the silence of a KMS key has been told that began with the
@@ -191,7 +215,7 @@ func (key *Entity) keepSilence(start int64) {
 	h.Ongoing = append(h.Ongoing, Ongoing{silence.code, start, start})
 }
 
-// watchAgain is watch for an entity that is restored.
+// watchAgain is watch for an entity that may be no KMS key, or told already.
 func (e *Engine) watchAgain(key *Entity) {
 	if key.Scope == wire.ScopeKey && key.KeyARN != normalize.NoEntity && key.Since != 0 && !key.silenceTold() {
 		e.watch(key)

@@ -248,8 +248,12 @@ func equalRecall(p printer, m *measured) {
 	p("| incidents | yardstick | recall | its threshold | its false | Keytrail | Keytrail's false | times fewer |\n|---|---|---:|---:|---:|---|---:|---:|")
 	rows := func(what string, ours *tally, fits func(*outcome) bool) {
 		for _, c := range m.compare(ours, fits) {
-			p("| %s | %s | %.3f | %.1f | %.2f | %s | %.2f | %.1f |", what, c.against.name, c.recall, c.theirs.threshold, c.against.perThousand(c.theirs),
-				c.with.name, c.with.perThousand(c.ours), c.factor())
+			least := ""
+			if c.ours.wrong == 0 {
+				least = "more than "
+			}
+			p("| %s | %s | %.3f | %.1f | %.2f | %s | %.2f | %s%.1f |", what, c.against.name, c.recall, c.theirs.threshold, c.against.perThousand(c.theirs),
+				c.with.name, c.with.perThousand(c.ours), least, c.factor())
 		}
 	}
 	rows("all", &m.ours, nil)

@@ -1,0 +1,284 @@
+package detect_test
+
+import (
+	"fmt"
+	"testing"
+
+	"keytrail/processor/detect"
+	"keytrail/schemas/normalize"
+	"keytrail/schemas/wire"
+)
+
+// A principal calls from somewhere else with something else: both at once are told, each
+// alone is not, and each is known from then on.
+func TestNewOrigin(t *testing.T) {
+	r := newRig(t, detect.DefaultConfig(), false)
+	from := func(at int64, network, client uint32, n int, want ...string) map[string]detect.Anomaly {
+		t.Helper()
+		c := decrypt(at, 1, 1)
+		c.Network, c.Client = network, client
+		r.add(c, n)
+		return expect(t, r.advance(at+size), want...)
+	}
+	for at := begin; at < begin+7*day; at += hour {
+		from(at, 10, 20, 1)
+	}
+	from(begin+7*day-size, 11, 21, 9) // watched for less than a week
+	at := begin + 7*day
+	from(at, 12, 20, 9)        // another network
+	from(at+size, 10, 22, 9)   // another program
+	from(at+2*size, 12, 22, 9) // both are known now
+	from(at+3*size, 30, 40, 2) // too few
+	found := from(at+4*size, 31, 41, 3, "principal new_origin")
+	check(t, found["principal new_origin"], detect.KindFirstSeen, "medium",
+		`arn:aws:iam::111122223333:role/1: 3 calls in 5m from a network that it never used, with a program that it never used; 4 networks and 4 programs were seen since 2026-03-02 00:00Z\.`, 3, 0)
+	from(at+5*size, 31, 41, 9)
+}
+
+// The last sixteen are remembered.
+func TestManyOrigins(t *testing.T) {
+	r := newRig(t, detect.DefaultConfig(), false)
+	for i := range 40 {
+		c := decrypt(begin+int64(i)*size, 1, 1)
+		c.Network, c.Client = uint32(i+1), uint32(i+1)
+		r.add(c, 1)
+		r.advance(c.Time + size)
+	}
+	h := r.entities()[roleOf(1)].Habits
+	if len(h.Networks) != 16 || len(h.Clients) != 16 || h.Networks[15] != 40 || h.Networks[0] != 25 {
+		t.Errorf("networks %v, programs %v", h.Networks, h.Clients)
+	}
+}
+
+// objects has a principal touch n objects, the first of them numbered.
+func (r *rig) objects(at int64, principal, first, n int) []detect.Result {
+	for i := range n {
+		c := decrypt(at, 1, principal)
+		c.Context, c.Object = normalize.ContextS3Object, wire.EntityHash(fmt.Sprint("object ", first+i))
+		r.add(c, 1)
+	}
+	return r.advance(at + size)
+}
+
+func TestObjectSweep(t *testing.T) {
+	cfg := detect.DefaultConfig()
+	cfg.MinCount = 1000 // of the rates, which are not the question here
+	r := newRig(t, cfg, false)
+	expect(t, r.objects(begin, 1, 0, 30))
+	expect(t, r.objects(begin+day-size, 1, 0, 25)) // watched for less than a day
+	expect(t, r.objects(begin+day, 1, 0, 59))      // too few
+	expect(t, r.objects(begin+day+size, 1, 0, 160))
+	found := expect(t, r.objects(begin+day+2*size, 1, 0, 480), "principal object_sweep")
+	check(t, found["principal object_sweep"], detect.KindFanOut, "medium",
+		`arn:aws:iam::111122223333:role/1 touched 480 different objects in 5m; the most in any window since 2026-03-02 00:00Z was 160\.`, 480, 160)
+	expect(t, r.objects(begin+day+3*size, 1, 0, 512)) // that is what it does
+}
+
+// A slow theft: no window shows it, the day does; it is one anomaly for all its days.
+func TestObjectDrip(t *testing.T) {
+	r := newRig(t, detect.DefaultConfig(), false)
+	first := 0
+	for d := range int64(6) { // ten a day, the same ones
+		for w := range int64(10) {
+			expect(t, r.objects(begin+d*day+w*hour, 1, int(w), 1))
+		}
+	}
+	at := begin + 6*day
+	ids, windows := map[string]int{}, 0
+	for w := range int64(2 * 24 * 12) { // one new object in every second window
+		first++
+		for _, res := range r.objects(at+w*size, 1, 1000+first, int(w%2)) {
+			for _, a := range res.Anomalies {
+				if a.Detector != "object_drip" {
+					t.Fatal(a.Reason)
+				}
+				ids[a.ID]++
+				windows += int(get(&res, wire.CounterFanOut))
+				if len(ids) == 1 && ids[a.ID] == 1 {
+					check(t, a, detect.KindFanOut, "medium", `arn:aws:iam::111122223333:role/1 has touched about 61 different objects since midnight \(UTC\); the most on any day of the last weeks was 10; watched since 2026-03-02 00:00Z\.`, 61, 10)
+				}
+			}
+		}
+	}
+	if len(ids) != 1 || windows != 1 {
+		t.Errorf("%d anomalies, counted in %d windows", len(ids), windows)
+	}
+}
+
+func TestMassDestruction(t *testing.T) {
+	r := newRig(t, detect.DefaultConfig(), false)
+	destroy := func(at int64, principal, keys, again int) []detect.Result {
+		for k := range keys {
+			c := decrypt(at, k, principal)
+			c.Class = normalize.ClassDestroy
+			r.add(c, again)
+		}
+		return r.advance(at + size)
+	}
+	expect(t, destroy(begin, 1, 2, 2))
+	found := expect(t, destroy(begin+size, 1, 3, 1), "principal mass_destruction")
+	check(t, found["principal mass_destruction"], detect.KindFanOut, "critical",
+		`arn:aws:iam::111122223333:role/1 made 3 calls that disable or destroy KMS keys in 5m, and used 3 different keys in that time\.`, 3, 0)
+}
+
+// A KMS key that can not be used is one anomaly for as long as somebody tries.
+func TestUnusableKey(t *testing.T) {
+	r := newRig(t, detect.DefaultConfig(), false)
+	ids := map[string]bool{}
+	counted := int64(0)
+	for i := range int64(30) {
+		c := decrypt(begin+i*hour, 1, 1)
+		c.Unusable, c.Outcome = true, normalize.OutcomeFailed
+		r.add(c, 2)
+		list := r.advance(c.Time + size)
+		found := expect(t, list, "key unusable_key")
+		if i > 0 { // its window has grown
+			if a := found["key unusable_key"]; a.Start != begin || a.End != c.Time+size {
+				t.Errorf("from %s to %s", stamp(a.Start), stamp(a.End))
+			}
+		} else {
+			check(t, found["key unusable_key"], detect.KindRefusals, "medium", `KMS key \S+/1 is disabled or waits for its deletion, and was used all the same: 2 calls failed in 5m\.`, 2, 0)
+		}
+		ids[found["key unusable_key"].ID] = true
+		counted += get(find(list, keyOf(1), c.Time), wire.CounterRefusals)
+	}
+	if len(ids) != 1 || counted != 1 {
+		t.Errorf("%d anomalies, counted %d times", len(ids), counted)
+	}
+}
+
+// A burst that goes on is one anomaly, counted in its first window; the level is learned
+// after six hours.
+func TestARateGoesOn(t *testing.T) {
+	r := newRig(t, detect.DefaultConfig(), false)
+	r.routine(begin, begin+2*day, 1, 1, 2)
+	ids, counted, last := map[string]bool{}, int64(0), int64(0)
+	for at := begin + 2*day; at < begin+3*day; at += size {
+		r.add(decrypt(at, 1, 1), 80)
+		list := r.advance(at + size)
+		for _, a := range anomalies(list) {
+			if a.Scope == wire.ScopeKey {
+				ids[a.ID], last = true, at
+				if a.Start != begin+2*day || a.End != at+size {
+					t.Fatalf("from %s to %s", stamp(a.Start), stamp(a.End))
+				}
+			}
+		}
+		counted += get(find(list, keyOf(1), at), wire.CounterRate)
+	}
+	if len(ids) != 1 || counted != 1 {
+		t.Errorf("%d anomalies, counted %d times", len(ids), counted)
+	}
+	if lasted := last - (begin + 2*day); lasted > 8*hour {
+		t.Errorf("it lasts until %s", stamp(last))
+	}
+}
+
+// More than any window before is asked for, by half.
+func TestPeak(t *testing.T) {
+	r := newRig(t, detect.DefaultConfig(), false)
+	for d := range int64(5) {
+		r.routine(begin+d*day, begin+d*day+10*hour, 1, 1, 1)
+		r.add(decrypt(begin+d*day+10*hour, 1, 1), 40) // a job
+		r.advance(begin + d*day + 10*hour + size)
+		r.routine(begin+d*day+10*hour+size, begin+(d+1)*day, 1, 1, 1)
+	}
+	at := begin + 5*day
+	r.add(decrypt(at, 1, 1), 59)
+	expect(t, r.advance(at+size))
+	r.add(decrypt(at+size, 1, 1), 300)
+	expect(t, r.advance(at+2*size), "key rate", "principal rate")
+}
+
+// What is allowed is counted apart and published by nobody; the rest is as ever.
+func TestAllowed(t *testing.T) {
+	cfg := eager()
+	cfg.Allow = detect.Allow{
+		{Principal: role(2)[:len(role(2))-1] + "*", Kind: detect.KindFirstSeen, Until: begin + 3*day, Why: "a migration"},
+		{KeyARN: keyARN(1), Detector: "rate", Why: "load tests"},
+	}
+	r := newRig(t, cfg, false)
+	r.routine(begin, begin+2*day, 1, 1, 2)
+	at := begin + 2*day
+	r.add(decrypt(at, 1, 2), 80)
+	list := r.advance(at + size)
+	expect(t, list)
+	key, pair := find(list, keyOf(1), at), find(list, pairOf(1, 2), at)
+	if get(key, wire.CounterSuppressed) != 1 || get(pair, wire.CounterSuppressed) != 1 || detect.AnomalyCount(&key.Partial)+detect.AnomalyCount(&pair.Partial) != 0 {
+		t.Errorf("key %v, pair %v", key.Counters, pair.Counters)
+	}
+	at = begin + 3*day
+	r.add(decrypt(at, 1, 3), 1)
+	expect(t, r.advance(at+size), "pair first_use")
+	for _, bad := range []detect.Allowance{{Why: "x"}, {KeyARN: "k"}} {
+		if bad.Validate() == nil {
+			t.Errorf("%s is taken", bad.String())
+		}
+	}
+}
+
+// Who, what and with which contexts: the largest first.
+func TestContributors(t *testing.T) {
+	r := newRig(t, detect.DefaultConfig(), false)
+	r.routine(begin, begin+2*day, 1, 1, 2)
+	at := begin + 2*day
+	for p, n := range map[int]int{1: 20, 2: 50, 3: 30, 4: 1} {
+		c := decrypt(at, 1, p)
+		if c.Context = normalize.ContextS3Object; p == 3 {
+			c.Class, c.Context = normalize.ClassEncrypt, normalize.ContextNone
+		}
+		r.add(c, n)
+	}
+	a := expect(t, r.advance(at+size), "key rate", "principal rate")["key rate"]
+	want := []string{"50 by " + role(2), "30 by " + role(3), "20 by " + role(1), "71 decrypt", "30 encrypt", "71 with context s3_object"}
+	if fmt.Sprint(a.Contributors) != fmt.Sprint(want) || a.Since != begin {
+		t.Errorf("%q since %s, want %q", a.Contributors, stamp(a.Since), want)
+	}
+}
+
+// How first uses add up.
+func TestFirstUseScores(t *testing.T) {
+	for _, c := range []struct {
+		principal string
+		users     int // of the key
+		hour      int64
+		reads     bool
+		data      bool
+		want      float64
+	}{
+		{role(9), 5, 12, false, true, 4},
+		{role(9), 5, 12, true, false, 3},
+		{role(9), 5, 12, true, true, 5},
+		{role(9), 2, 12, false, true, 5},
+		{role(9), 2, 2, true, true, 7},
+		{"arn:aws:iam::111122223333:user/ann", 5, 12, false, true, 6},
+		{"arn:aws:iam::111122223333:role/aws-reserved/sso.amazonaws.com/AWSReservedSSO_Dev_1", 5, 12, true, false, 5},
+		{"account:444455556666", 5, 12, false, true, 7},
+		{"arn:aws:iam::444455556666:role/x", 5, 12, false, true, 7},
+		{"AWS Internal", 1, 2, true, true, 0}, {"s3.amazonaws.com", 1, 2, true, true, 0},
+	} {
+		r := newRig(t, eager(), false)
+		for at := begin; at < begin+4*day; at += hour {
+			for p := range c.users {
+				if at%day/hour >= 8 { // idle at night
+					r.add(decrypt(at, 1, p), 1)
+				}
+			}
+			r.advance(at + size)
+		}
+		call := decrypt(begin+4*day+c.hour*hour, 1, 1)
+		call.Principal = c.principal
+		if c.reads {
+			call.Class = normalize.ClassRead
+			r.add(call, 1)
+		}
+		if c.data {
+			call.Class = normalize.ClassDecrypt
+			r.add(call, 1)
+		}
+		found := anomalies(r.advance(call.Time + size))
+		if got := found["pair first_use"].Score; got != c.want {
+			t.Errorf("%s on a key of %d at %d h, reads %v, data %v: %g, want %g: %s", c.principal, c.users, c.hour, c.reads, c.data, got, c.want, found["pair first_use"].Reason)
+		}
+	}
+}

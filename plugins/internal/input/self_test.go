@@ -6,7 +6,8 @@ import (
 	"keytrail/schemas/cloudtrail"
 )
 
-func TestOwnCalls(t *testing.T) {
+// TestRowB6OwnIdentity: the calls of the role or user that reads the trail are told from those of others.
+func TestRowB6OwnIdentity(t *testing.T) {
 	f := func(principal string, id cloudtrail.Identity, want bool) {
 		t.Helper()
 		o := &own{}

@@ -142,7 +142,8 @@ func (tr *trail) want(r s3.Ref, want ...string) {
 	}
 }
 
-func TestVerifier(t *testing.T) {
+// TestRowD4DigestsAreChecked: a digest's signature and chain, and the hashes of the log files that it names, are checked; missing, changed and extra files are found.
+func TestRowD4DigestsAreChecked(t *testing.T) {
 	tr := newTrail(t)
 	a, b := tr.log(5), tr.log(10)
 	one := tr.digest()

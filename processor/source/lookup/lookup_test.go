@@ -38,7 +38,8 @@ func ids(t *testing.T, o source.Object, got map[string]int) error {
 	}
 }
 
-func TestClientPagesAndKeepsThePace(t *testing.T) {
+// TestRowC1EventHistory: LookupEvents is asked page by page, by attributes, within its pace of two requests a second.
+func TestRowC1EventHistory(t *testing.T) {
 	h, cfg := newHistory(t)
 	for i := range 120 {
 		h.add(awstest.Region, kms, fmt.Sprint("k", i), noon.Add(time.Duration(i)*time.Second))

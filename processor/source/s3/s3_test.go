@@ -113,7 +113,8 @@ func (b *bucket) want(objects []source.Object, keys ...string) {
 	}
 }
 
-func TestFollowerOrdersAnOrganizationByDelivery(t *testing.T) {
+// TestRowC2TrailsInS3: a trail of an organization is found in its bucket and read in the order of delivery over accounts and regions.
+func TestRowC2TrailsInS3(t *testing.T) {
 	t.Parallel()
 	b := newBucket(t, nil)
 	var want []string

@@ -167,7 +167,8 @@ func content(t *testing.T, o source.Object) string {
 	return string(text)
 }
 
-func TestEveryKindOfMessage(t *testing.T) {
+// TestRowC2Notifications: messages of S3, SNS, EventBridge and CloudTrail name the files of a trail in a queue; what carries events is read itself.
+func TestRowC2Notifications(t *testing.T) {
 	t.Parallel()
 	b := newBench(t, nil)
 	_, err := b.s3.PutBucketNotificationConfiguration(t.Context(), &awss3.PutBucketNotificationConfigurationInput{

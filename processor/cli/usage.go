@@ -21,10 +21,10 @@ import (
 )
 
 const usageAbout = `Tells who used a KMS key, how often, and when first and last: from PATHS, which are as
-for scan, or without them from CloudTrail's event history (90 days, LookupEvents). A
-call recorded several times counts once; times are those of the windows that hold the
-calls. Off a terminal it prints the windows of the key, and of each principal on the
-key, as OTLP/JSON lines.`
+for scan, or without them from CloudTrail's event history (90 days, LookupEvents), for
+which --since and --until are. A call recorded several times counts once; times are
+those of the windows that hold the calls. Off a terminal it prints the windows of the
+key, and of each principal on the key, as OTLP/JSON lines.`
 
 // usage is "keytrail usage --key ARN".
 func (a *app) usage(args []string) int {

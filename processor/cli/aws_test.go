@@ -96,37 +96,7 @@ func TestLookup(t *testing.T) {
 	if code != exitOK || !strings.Contains(out, `"aws.kms.api_call"`) || strings.Count(out, "\n") != 1 || asked != "[map[AttributeKey:Username AttributeValue:alice]]" {
 		t.Errorf("exit %d, asked for %s\n%s\n%s", code, asked, out, said)
 	}
-	code, out, said = run("usage", "-o", "table", "--key", bobs, "--aws-endpoint", server.URL)
-	if code != exitOK || !strings.Contains(out, "        1       0       0  arn:aws:iam::111122223333:user/bob\n") || asked != "[map[AttributeKey:ResourceName AttributeValue:"+bobs+"]]" {
-		t.Errorf("exit %d, asked for %s\n%s\n%s", code, asked, out, said)
-	}
 	for _, args := range [][]string{{"lookup", "--attribute", "user=x"}, {"lookup", "--since", "1h", "--until", "2h"}, {"lookup", "path"}, {"lookup", "--since", "yesterday"}} {
-		if code, _, said := run(args...); code != exitUsage {
-			t.Errorf("%q: exit %d: %s", args, code, said)
-		}
-	}
-}
-
-// TestRowC5Usage: keytrail usage tells who used a key, how often, when first and when last; files of a trail or its event history tell it.
-func TestRowC5Usage(t *testing.T) {
-	const key = "arn:aws:kms:eu-central-1:111122223333:key/1234abcd-12ab-34cd-56ef-1234567890ab"
-	code, out, said := run("usage", "-o", "table", "--key", key, "../../deploy/trail")
-	lines := strings.Split(strings.TrimSpace(out), "\n")
-	if code != exitOK || len(lines) < 3 || !strings.HasPrefix(lines[0], "FIRST") {
-		t.Fatalf("exit %d\n%s\n%s", code, out, said)
-	}
-	// deploy/trail/sample.json: mallory was refused once in two calls on the key.
-	if !strings.Contains(out, "2026-11-20 09:00Z 2026-11-20 09:05Z         2       1       0  arn:aws:iam::111122223333:user/mallory\n") {
-		t.Errorf("mallory is missing:\n%s", out)
-	}
-	code, out, said = run("usage", "--key", key, "../../deploy/trail")
-	if code != exitOK || strings.Count(out, "\n") < 3 || strings.Count(out, `"keytrail.window"`) == 0 {
-		t.Errorf("exit %d\n%s\n%s", code, out, said)
-	}
-	if code, out, _ = run("usage", "-o", "table", "--key", strings.Replace(key, "1234abcd", "00000000", 1), "../../deploy/trail"); code != exitOK || !strings.HasPrefix(out, "no call on") {
-		t.Errorf("another key: exit %d\n%s", code, out)
-	}
-	for _, args := range [][]string{{"usage"}, {"usage", "--key", "alias/x"}, {"usage", "--key", key, "--since", "1h", "--until", "2h"}} {
 		if code, _, said := run(args...); code != exitUsage {
 			t.Errorf("%q: exit %d: %s", args, code, said)
 		}

@@ -55,7 +55,6 @@ func commands() []command {
 		{"run", "-c FILE", "run the stages over Kafka", (*app).serve},
 		{"replay", "-c FILE PATHS", "put CloudTrail files into Kafka", (*app).replay},
 		{"generate", "--out DIR", "write labelled synthetic CloudTrail files", (*app).generate},
-		{"usage", "--key ARN [PATHS]", "who used a KMS key, how often, and when first and last", (*app).usage},
 		{"lookup", "--attribute NAME=VALUE", "print events of CloudTrail's event history as log records", (*app).lookup},
 		{"config", "check|print -c FILE", "check a configuration, or print it in full", (*app).config},
 		{"rules", "check DIR", "check rules in Sigma form, and try them on a sample", (*app).rules},

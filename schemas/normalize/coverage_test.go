@@ -52,7 +52,7 @@ var topics = []topic{
 	{"C2", "Files of a trail", ""},
 	{"C3", "KMS events excluded from a trail", "a watch for the silence after it, and a rule on trails that record write-only or partial events, which aws.cloudtrail.kms_events tells."},
 	{"C4", "Silence of an account, Region or key", "the detector of silence. Rules find what blinds a trail."},
-	{"C5", "Past use of a key", "its contexts and gaps."},
+	{"C5", "Past use of a key", "a report of first and last use, principals, contexts and gaps. Windows hold the counts by key, principal and pair."},
 	{"C6", "Who may use a key", "the join of policies and grants with use. Log records show opened policies, and grants in full."},
 	{"C7", "The deletion of a key", "a state of each key over time, and a detector of calls on keys that wait for deletion. Those calls count as failed."},
 	{"C8", "Imported key material", "a countdown to its expiry. aws.kms.material.valid_to has the time, as it was written."},

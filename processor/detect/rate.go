@@ -2,14 +2,63 @@ package detect
 
 import (
 	"fmt"
+	"math"
 
 	"keytrail/processor/baseline"
 	"keytrail/schemas/wire"
 )
 
+// callDrip asks: has one principal made more calls today than on any day of the last
+// weeks, by far? So a theft is found that is slow enough for every window to look as
+// usual, also where encryption contexts name no objects (S3 Bucket Keys).
+//
+// Method: dripDayFactor times the most calls of a day (UTC), half as many again of a
+// person; five times MinCount at the least. State: two sums. Warm-up: five days with
+// calls. Known false positives: a new level, once.
+var callDrip = detector{"call_drip", 14, KindRate, []string{"T1530", "T1020"}, 24 * hour, func(e *Engine, ent *Entity, w *Window) (Anomaly, bool) {
+	h := &ent.Habits
+	if ent.Scope != wire.ScopePrincipal || h.CallDays < dripDays || isService(ent.Principal) {
+		return Anomaly{}, false
+	}
+	n, high := h.callsWith(w), h.callPeak(w.Start)
+	factor := dripDayFactor
+	if isPerson(ent.Principal) {
+		factor *= peopleFactor
+	}
+	if n < 5*float64(e.cfg.MinCount) || n < factor*high {
+		return Anomaly{}, false
+	}
+	return Anomaly{Score: min(6+math.Log2(n/max(high, 1))/2, 9), Observed: n, Expected: math.Round(high), Reason: fmt.Sprintf(
+		"%s has made %.0f calls since midnight (UTC); the most on any day of the last weeks was %.0f; watched since %s.",
+		ent.Principal, n, high, date(ent.Since))}, true
+}}
+
+// dripDayFactor is how many times the calls of any day are a drip. Days differ by
+// weekends, deployments and the level of the load, less than windows do.
+const dripDayFactor = 2.5
+
 // adoptAfter is how long a rate anomaly lasts until its level is learned as the new
 // one: six hours.
 const adoptAfter = 6 * hour
+
+// peopleFactor is how much more of a peak is asked for where a person makes the calls:
+// people work by fits and starts.
+const peopleFactor = 1.5
+
+// byPerson tells whether a person makes most of a window's calls. It is asked when all
+// else speaks for an anomaly, which is rare.
+func (e *Engine) byPerson(ent *Entity, w *Window) bool {
+	if ent.Scope == wire.ScopePrincipal {
+		return isPerson(ent.Principal)
+	}
+	people := int64(0)
+	for _, u := range e.users(ent, w.Start) {
+		if isPerson(u.principal) {
+			people += u.n
+		}
+	}
+	return 2*people > toJudge(&w.Partial)
+}
 
 // rate asks: are there more calls than this KMS key, or this principal, has at
 // this hour?
@@ -18,7 +67,7 @@ const adoptAfter = 6 * hour
 // and weekday or weekend and whose dispersion is learned by moments (package
 // baseline), and, because programs that start and people at work make bursts that no
 // such distribution allows, more calls by PeakFactor than any window of the last
-// weeks had. State: the baseline, the peak. Warm-up: WarmUp. Known false positives:
+// weeks had, by half as many again where a person makes most of them. State: the baseline, the peak. Warm-up: WarmUp. Known false positives:
 // the first run of a job that comes less than once in four weeks; Bucket Keys that are
 // turned off; a new level, once, and then for six hours at the most.
 var rate = detector{"rate", 1, KindRate, []string{"T1530", "T1486"}, hour, func(e *Engine, ent *Entity, w *Window) (Anomaly, bool) {
@@ -26,12 +75,13 @@ var rate = detector{"rate", 1, KindRate, []string{"T1530", "T1486"}, hour, func(
 	if ent.Scope == wire.ScopePair || calls < e.cfg.MinCount || !ent.Baseline.Ready(w.Start, e.cfg.WarmUp) {
 		return Anomaly{}, false
 	}
-	if float64(calls) <= e.cfg.PeakFactor*ent.peak(w.Start) {
+	peak := ent.peak(w.Start)
+	if float64(calls) <= e.cfg.PeakFactor*peak {
 		return Anomaly{}, false
 	}
 	mu := ent.Baseline.Expected(w.Start, e.cfg.Size)
 	p := baseline.UpperTail(calls, mu, ent.Baseline.Dispersion())
-	if p >= e.cfg.Threshold || float64(calls) < 2*mu {
+	if p >= e.cfg.Threshold || float64(calls) < 2*mu || float64(calls) <= peopleFactor*e.cfg.PeakFactor*peak && e.byPerson(ent, w) {
 		return Anomaly{}, false
 	}
 	return Anomaly{Score: surprise(p), Observed: float64(calls), Expected: mu, Reason: fmt.Sprintf(

@@ -31,6 +31,7 @@ integration:
 	KEYTRAIL_AWS=real KEYTRAIL_KAFKA=real $(GO) test -count=1 -timeout 15m -run 'Faults' ./plugins/plugintest
 	KEYTRAIL_KAFKA=real $(GO) test -count=1 -timeout 20m -parallel 2 ./processor/kafka ./processor/stream
 	KEYTRAIL_KAFKA=real $(GO) test -count=1 -timeout 20m -parallel 2 -run 'TestRun|TestKcat' ./processor/cli
+	KEYTRAIL_KAFKA=real $(GO) test -count=1 -timeout 20m -run TestSecurity ./plugins/internal/output
 
 # Processes and brokers of a real Kafka are killed, suspended and started again while
 # the records of a made-up trail are counted; then the final windows must be those of

@@ -4,7 +4,7 @@
 // up by name and nothing else: each guards, finds its instance and calls
 // plugins/internal/input, whose package comment says what is guaranteed.
 //
-// Its properties stand in properties.md, which is generated. A value that is not
+// plugins/README.md lists its properties, from input.ParseConfig. A value that is not
 // understood stops Fluent Bit's start, and so does a property of another source; from
 // 5.1.1 a name that is not known does too.
 //

@@ -36,8 +36,19 @@ func TestMain(m *testing.M) {
 // errNoCompiler is why nothing can be built on this machine.
 var errNoCompiler = errors.New("there is no C compiler (gcc or cc) in PATH")
 
+// builtDir names the variable that tells processes of one test, such as the workers of
+// fuzzing, where the first has built everything.
+const builtDir = "KEYTRAIL_PLUGINTEST_BUILT"
+
+func paths(dir string) built {
+	return built{filepath.Join(dir, "host"), filepath.Join(dir, "in_kms.so"), filepath.Join(dir, "out_kms.so")}
+}
+
 // build makes the plugins and the host in a temporary folder.
 func build() (b built, err error) {
+	if dir := os.Getenv(builtDir); dir != "" {
+		return paths(dir), nil
+	}
 	cc, err := exec.LookPath("gcc")
 	if err != nil {
 		if cc, err = exec.LookPath("cc"); err != nil {
@@ -47,7 +58,7 @@ func build() (b built, err error) {
 	if buildDir, err = os.MkdirTemp("", "keytrail-plugintest-"); err != nil {
 		return b, err
 	}
-	b = built{filepath.Join(buildDir, "host"), filepath.Join(buildDir, "in_kms.so"), filepath.Join(buildDir, "out_kms.so")}
+	b = paths(buildDir)
 	sources, err := filepath.Glob("host/*.c")
 	if err != nil || len(sources) == 0 {
 		return b, fmt.Errorf("cannot find the host's sources: %w", err)
@@ -63,7 +74,7 @@ func build() (b built, err error) {
 			return b, fmt.Errorf("cannot build: %v: %w\n%s", c, err, out)
 		}
 	}
-	return b, nil
+	return b, os.Setenv(builtDir, buildDir)
 }
 
 // plugins returns what was built, or skips the test, loudly.

@@ -56,7 +56,7 @@ func Mechanisms() []Mechanism {
 
 // SASL says who the client is.
 type SASL struct {
-	// Mechanism is how it is proved; "" is MechanismNone.
+	// Mechanism is how the client proves who it is; "" is MechanismNone.
 	Mechanism Mechanism `yaml:"mechanism"`
 	// Username and Password are those of PLAIN and SCRAM, and with TokenURL the id
 	// and the secret of OAUTHBEARER's client.

@@ -165,7 +165,7 @@ func refusals(t *testing.T, s *kafkatest.Secured) {
 	f("a file that is not there", s.SASL, kafka.Security{TLS: kafka.TLS{Enabled: true, CAFile: "/nowhere/ca.pem"}}, "cannot use ca_file", "/nowhere/ca.pem")
 	// What follows may also be a broker that is about to start, so it is tried until there
 	// is no more time; the log says the same meanwhile.
-	tried, late = 20*time.Second, true
+	tried, late = 10*time.Second, true
 	defer func() { tried = 2 * time.Minute }()
 	f("TLS where there is none", s.Brokers()[0], kafka.Security{TLS: over}, "is TLS misconfigured")
 	f("no TLS where there is one", s.SASL, kafka.Security{SASL: plain}, "is this a plaintext connection speaking to a tls endpoint?")

@@ -19,6 +19,7 @@ import (
 // TLS says how connections are encrypted: TLS 1.2 or newer, and the broker's
 // certificate is always checked.
 type TLS struct {
+	// Enabled encrypts the connections.
 	Enabled bool `yaml:"enabled"`
 	// CAFile is a PEM file of the authorities that sign the brokers' certificates;
 	// "" means those of the system.

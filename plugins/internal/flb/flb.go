@@ -3,7 +3,8 @@
 // log lines and keeps the instances' contexts. fluent-bit-go does the
 // registration, the properties and the output's context; this package adds what
 // that library lacks: the input's context, whose place in Fluent Bit's struct
-// is another than the output's, and Fluent Bit's logger.
+// is another than the output's, Fluent Bit's logger, its metrics, and the list of
+// properties by which it refuses others.
 //
 // Limits. The layouts are those of Fluent Bit 3.0 to 5.1 on 64-bit Linux: the
 // table of functions has only ever grown at its end. No property can be listed,

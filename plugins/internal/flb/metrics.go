@@ -83,7 +83,7 @@ func counters(plugin unsafe.Pointer, input C.int, name string, list []Counter) *
 	if context == nil {
 		return c
 	}
-	c.label = C.CString(strconv.FormatInt(instance.Add(1)-1, 10)) // kept: the host may keep it too
+	c.label = C.CString(strconv.FormatInt(instance.Add(1)-1, 10))
 	pluginName, label := C.CString(name), C.CString("instance")
 	defer C.free(unsafe.Pointer(pluginName))
 	defer C.free(unsafe.Pointer(label))
@@ -116,5 +116,6 @@ func (c *Counters) Close() {
 	c.Update()
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.native = nil
+	C.free(unsafe.Pointer(c.label)) // nil is fine
+	c.native, c.label = nil, nil
 }

@@ -42,7 +42,7 @@ static struct keytrail_config_map *keytrail_new_map(size_t n) {
 
 static void keytrail_set_option(struct keytrail_config_map *map, size_t i, char *name, char *desc, char *def_value) {
 	map[i].name = name;
-	map[i].def_value = *def_value == 0 ? NULL : def_value; // for --help only: the core gives it to no plugin
+	map[i].def_value = def_value; // for --help only: the core gives it to no plugin
 	map[i].desc = desc;
 }
 
@@ -81,7 +81,11 @@ func newMap(options []Option) *C.struct_keytrail_config_map {
 		return nil
 	}
 	for i, o := range options {
-		C.keytrail_set_option(list, C.size_t(i), C.CString(o.Name), C.CString(o.Description), C.CString(o.Default))
+		var def *C.char // none is NULL
+		if o.Default != "" {
+			def = C.CString(o.Default)
+		}
+		C.keytrail_set_option(list, C.size_t(i), C.CString(o.Name), C.CString(o.Description), def)
 	}
 	return list
 }

@@ -43,7 +43,7 @@ type Config struct {
 	// ClientID is the name that brokers log and count by.
 	ClientID string
 	// EventKey names the field of a Fluent Bit record that holds the event,
-	// besides those that are known: see chunk.Walker.
+	// before those that are looked at anyway: event, log, message and payload.
 	EventKey string
 	// MaxMessageBytes must not be above the max.message.bytes of either topic. A
 	// log record that is larger becomes a dead letter.
@@ -86,15 +86,7 @@ func DefaultConfig() Config {
 // once and does not connect.
 func ParseConfig(r *property.Reader) (Config, error) {
 	c := DefaultConfig()
-	list := r.Required("brokers", "Kafka's addresses such as kafka-1:9092,kafka-2:9092")
-	for _, broker := range strings.Split(list, ",") {
-		broker = strings.TrimSpace(broker)
-		host, port, err := net.SplitHostPort(broker)
-		if list != "" && (err != nil || host == "" || port == "") {
-			r.Refuse("brokers", list, fmt.Sprintf("host:port, separated by commas (%q is not)", broker))
-		}
-		c.Brokers = append(c.Brokers, broker)
-	}
+	c.Brokers = brokers(r, "brokers")
 	c.Topic = topic(r, "topic", c.Topic)
 	c.DeadLetterTopic = topic(r, "dead_letter_topic", c.DeadLetterTopic)
 	if c.Topic == c.DeadLetterTopic {
@@ -156,6 +148,19 @@ func propertyName(key string) string {
 		return "kafka_tls" + strings.Replace(rest, ".", "_", 1)
 	}
 	return strings.Replace(key, ".", "_", 1)
+}
+
+func brokers(r *property.Reader, name string) (list []string) {
+	text := r.Required(name, "Kafka's addresses such as kafka-1:9092,kafka-2:9092")
+	for _, broker := range strings.Split(text, ",") {
+		broker = strings.TrimSpace(broker)
+		host, port, err := net.SplitHostPort(broker)
+		if text != "" && (err != nil || host == "" || port == "") {
+			r.Refuse(name, text, fmt.Sprintf("host:port, separated by commas (%q is not)", broker))
+		}
+		list = append(list, broker)
+	}
+	return list
 }
 
 // topicName is what Kafka takes for a topic's name.

@@ -20,11 +20,15 @@ test:
 # The packages in which goroutines meet.
 race:
 	$(GO) test -race -short ./processor/scan ./processor/sink/... ./processor/telemetry ./processor/kafka ./processor/stream \
-		./plugins/internal/... ./processor/source
+		./plugins/internal/... ./processor/source/...
 
 # The tests of all that speaks to Kafka, on a real one: scripts/kafka fetches it and
-# starts a broker for each test. Needs Java 17 and Maven.
+# starts a broker for each test. Needs Java 17 and Maven. And those of what reads from
+# AWS, on moto, which scripts/moto fetches: they need Python 3 with venv.
 integration:
+	KEYTRAIL_AWS=real $(GO) test -count=1 -timeout 10m ./processor/source/... ./plugins/internal/input
+	KEYTRAIL_AWS=real $(GO) test -count=1 -timeout 10m -run 'TestScanReadsS3' ./processor/cli
+	KEYTRAIL_AWS=real KEYTRAIL_KAFKA=real $(GO) test -count=1 -timeout 15m -run 'Faults' ./plugins/plugintest
 	KEYTRAIL_KAFKA=real $(GO) test -count=1 -timeout 20m -parallel 2 ./processor/kafka ./processor/stream
 	KEYTRAIL_KAFKA=real $(GO) test -count=1 -timeout 20m -parallel 2 -run 'TestRun|TestKcat' ./processor/cli
 	KEYTRAIL_KAFKA=real $(GO) test -count=1 -timeout 20m -run TestSecurity ./plugins/internal/output

@@ -54,6 +54,9 @@ var layers = []layer{
 	{"processor/explain", []string{"schemas/*"}},
 
 	{"processor/source", nil},
+	{"processor/source/awsclient", nil},
+	{"processor/source/awstest", nil},
+	{"processor/source/*", []string{"processor/source", "processor/source/*", "schemas/*"}},
 	{"processor/kafka", []string{"processor/config/value"}}, // it knows Kafka records, and nothing of what is in them
 	{"processor/kafka/kafkatest", []string{"processor/kafka"}},
 	{"processor/generate", nil},
@@ -77,7 +80,7 @@ var layers = []layer{
 	{"plugins/internal/logging", nil},
 	{"plugins/internal/property", nil},
 	{"plugins/internal/flb", []string{"plugins/internal/logging", "plugins/internal/property"}},
-	{"plugins/internal/*", []string{"plugins/internal/*", "processor/config/value", "processor/*", "schemas/*"}},
+	{"plugins/internal/*", []string{"plugins/internal/*", "processor/*", "processor/config/value", "processor/source/*", "schemas/*"}},
 	{"plugins/plugintest", nil}, // it drives the built plugins from outside
 	{"plugins/*", []string{"plugins/internal/*"}},
 
@@ -100,7 +103,7 @@ var testLayers = []layer{
 var tests = []string{"processor/internal/oracle/cmd", "processor/internal/chaos", "processor/internal/quality"}
 
 // forTests are the packages that no code that ships may import, cli's included.
-var forTests = []string{"processor/internal/chaos", "processor/internal/quality", "schemas/internal/schematest", "schemas/corpus", "processor/kafka/kafkatest", "processor/sink/sinktest", "processor/internal/oracle", "deploy/deploytest", "plugins/plugintest"}
+var forTests = []string{"processor/internal/chaos", "processor/internal/quality", "schemas/internal/schematest", "schemas/corpus", "processor/kafka/kafkatest", "processor/sink/sinktest", "processor/source/awstest", "processor/internal/oracle", "deploy/deploytest", "plugins/plugintest"}
 
 // pure are the packages that are given everything, the time included: they import
 // nothing of impure and use nothing of clock.

@@ -147,12 +147,17 @@ func (d *deployment) known(section string, properties map[string]string, allowed
 	}
 }
 
-// pluginProperties returns the properties that ParseConfig of a plugin reads:
-// the texts given to the methods of its *property.Reader. The packages are
-// internal to the plugins, so their source is read in place of calling them.
+// pluginProperties returns the properties that a plugin's functions for parsing its
+// configuration read: the texts given to the methods of their *property.Reader. The
+// packages are internal to the plugins, so their source is read in place of calling
+// them.
 func (d *deployment) pluginProperties(pkg string) []string {
 	var names []string
-	for _, call := range d.calls(path.Join("plugins/internal", pkg, "config.go"), "ParseConfig") {
+	calls := d.calls(path.Join("plugins/internal", pkg, "config.go"), "parse")
+	if pkg == "input" {
+		calls = append(calls, d.calls("plugins/internal/input/config_aws.go", "parse")...)
+	}
+	for _, call := range calls {
 		args := call.Args
 		if f, ok := call.Fun.(*ast.SelectorExpr); ok && (f.Sel.Name == "Refuse" || !isReader(f.X)) {
 			continue
@@ -187,12 +192,13 @@ func literal(e ast.Expr) (string, bool) {
 	return text, err == nil
 }
 
-// calls returns the calls in a function of a file.
-func (d *deployment) calls(file, function string) []*ast.CallExpr {
+// calls returns the calls in the functions of a file whose names begin with a word, in
+// small letters or not.
+func (d *deployment) calls(file, word string) []*ast.CallExpr {
 	var list []*ast.CallExpr
 	for _, decl := range d.parse(file) {
 		f, ok := decl.(*ast.FuncDecl)
-		if !ok || f.Name.Name != function {
+		if !ok || !strings.HasPrefix(strings.ToLower(f.Name.Name), word) {
 			continue
 		}
 		ast.Inspect(f, func(n ast.Node) bool {

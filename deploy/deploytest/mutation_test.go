@@ -16,7 +16,7 @@ import (
 var deployed = []string{".gitignore", "docker-compose.yml", "go.mod", "go.sum", "main.go", "plugins/plugins.mk",
 	"deploy/Dockerfile", "deploy/Dockerfile.dockerignore", "deploy/fluent-bit.yaml", "deploy/keytrail.yaml",
 	"deploy/otelcol.yaml", "deploy/trail/sample.json", "plugins/in_kms/main.go", "plugins/out_kms/main.go",
-	"plugins/internal/input/config.go", "plugins/internal/output/config.go", "schemas/", "processor/"}
+	"plugins/internal/input/config.go", "plugins/internal/input/config_aws.go", "plugins/internal/output/config.go", "schemas/", "processor/"}
 
 // The files that most mutations are of.
 const (
@@ -119,7 +119,7 @@ func TestMutationsOfWhatIsBuilt(t *testing.T) {
 	f("deploy/Dockerfile.dockerignore", "!schemas\n", "", "leaves out")
 	// the plugins
 	f("plugins/plugins.mk", "plugins: build/in_kms.so", "plugins: build/kms.so", "plugins.mk makes")
-	f("plugins/internal/input/config.go", `"checkpoint"`, `"marks"`, `unknown property "checkpoint"`)
+	f("plugins/internal/input/config.go", `"path"`, `"marks"`, `unknown property "path"`)
 	f("plugins/out_kms/main.go", `name = "out_kms"`, `name = "kms"`, `name is "out_kms"`)
 	f(".gitignore", "/build/", "/out/", "does not hold /build/")
 }

@@ -1,10 +1,12 @@
-// Command in_kms is a Fluent Bit input that reads CloudTrail files. It is built
+// Command in_kms is a Fluent Bit input that reads CloudTrail's events from files, S3,
+// SQS or LookupEvents. It is built
 // as a C shared object, in_kms.so, and holds the functions that Fluent Bit looks
 // up by name and nothing else: each guards, finds its instance and calls
 // plugins/internal/input, whose package comment says what is guaranteed.
 //
-// plugins/README.md lists the properties, from input.ParseConfig. A value that is not
-// understood stops Fluent Bit's start, and from 5.1.1 a name that is not known does.
+// plugins/README.md lists its properties, from input.ParseConfig. A value that is not
+// understood stops Fluent Bit's start, and so does a property of another source; from
+// 5.1.1 a name that is not known does too.
 //
 // Fluent Bit calls an instance on a thread of its own, once a second. Its pause,
 // resume and exit calls name no instance, so they hold for all instances of the
@@ -55,7 +57,7 @@ func main() {} // never called; -buildmode=c-shared wants a main package
 //export FLBPluginRegister
 func FLBPluginRegister(def unsafe.Pointer) C.int {
 	return C.int(flb.Guard(global, "FLBPluginRegister", -1, func() int {
-		code := flbinput.FLBPluginRegister(def, name, "CloudTrail files of AWS KMS use")
+		code := flbinput.FLBPluginRegister(def, name, "CloudTrail events of AWS KMS use, from files, S3, SQS or LookupEvents")
 		flb.Describe(def, flb.Options(property.Specs(func(r *property.Reader) { _, _ = input.ParseConfig(r) })))
 		return code
 	}))
@@ -93,11 +95,13 @@ func FLBPluginInit(plugin unsafe.Pointer) C.int {
 // counters are what an instance counts in Fluent Bit's metrics.
 func counters(in *input.Input) []flb.Counter {
 	return []flb.Counter{
-		{Name: "objects_total", Help: "Files read to their end.", Read: func() int64 { return in.Stats().Objects }},
+		{Name: "objects_total", Help: "Objects read to their end.", Read: func() int64 { return in.Stats().Objects }},
 		{Name: "events_total", Help: "Events decoded.", Read: func() int64 { return in.Stats().Events }},
 		{Name: "filtered_total", Help: "Events of other services, not passed on.", Read: func() int64 { return in.Stats().Filtered }},
 		{Name: "handed_over_total", Help: "Events returned to Fluent Bit.", Read: func() int64 { return in.Stats().HandedOver }},
 		{Name: "bad_records_total", Help: "Records that were no events.", Read: func() int64 { return in.Stats().BadRecords }},
+		{Name: "retried_objects_total", Help: "Objects that could not be read to their end, and are tried again.", Read: func() int64 { return in.Stats().Retried }},
+		{Name: "given_up_objects_total", Help: "Objects that could not be read, and are in the dead-letter file.", Read: func() int64 { return in.Stats().GivenUp }},
 	}
 }
 

@@ -19,6 +19,8 @@ import (
 	"strings"
 	"sync"
 	"syscall"
+
+	"keytrail/processor/source/awsclient"
 )
 
 // The exit codes.
@@ -35,6 +37,7 @@ type app struct {
 	stdin  io.Reader
 	stdout *output
 	stderr io.Writer
+	aws    awsclient.Config // as the command's flags say
 }
 
 // command is one subcommand.
@@ -54,6 +57,7 @@ func commands() []command {
 		{"run", "-c FILE", "run the stages over Kafka", (*app).serve},
 		{"replay", "-c FILE PATHS", "put CloudTrail files into Kafka", (*app).replay},
 		{"generate", "--out DIR", "write labelled synthetic CloudTrail files", (*app).generate},
+		{"lookup", "--attribute NAME=VALUE", "print events of CloudTrail's event history as log records", (*app).lookup},
 		{"config", "check|print -c FILE", "check a configuration, or print it in full", (*app).config},
 		{"rules", "check DIR", "check rules in Sigma form, and try them on a sample", (*app).rules},
 		{"schema", "[FORM]", "print the log schema: attributes, JSON Schemas, the mapping of fields", (*app).schema},

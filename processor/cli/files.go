@@ -114,35 +114,30 @@ func plain(text string) string {
 }
 
 // objects offers what paths name, with the files inside archives; "-" reads a's
-// standard input. A path that does not exist is an error; what can not be read
+// standard input, and s3://BUCKET/PREFIX what lies there. A path that does not exist is
+// an error; what can not be read
 // inside a directory is an object that fails to open, and so a dead letter. Reading from
 // standard input or a pipe ends when a's context does.
 func (a *app) objects(paths []string) iter.Seq2[source.Object, error] {
-	return a.offer(paths, source.Objects(paths))
+	return a.offer(paths, a.found(paths))
 }
 
 // inOrder is objects in the order of their delivery.
 func (a *app) inOrder(paths []string) iter.Seq2[source.Object, error] {
-	return a.offer(paths, source.InOrder(source.Objects(paths)))
+	return a.offer(paths, source.InOrder(a.found(paths)))
 }
 
 func (a *app) offer(paths []string, objects iter.Seq2[source.Object, error]) iter.Seq2[source.Object, error] {
 	return func(yield func(source.Object, error) bool) {
-		for _, path := range paths {
-			if _, err := os.Stat(path); err != nil && path != source.Stdin {
-				yield(source.Object{}, fmt.Errorf("cannot read %q: %w", path, err))
-				return
-			}
+		if err := checkPaths(paths); err != nil {
+			yield(source.Object{}, err)
+			return
 		}
 		for o, err := range source.Archives(objects) {
-			if err != nil { // something inside a directory: it costs only itself
-				why := err
-				o, err = source.Object{Name: strings.Join(paths, ","), Open: func() (io.ReadCloser, error) { return nil, why }}, nil
-			}
 			if o.Name == source.Stdin {
 				o.Open = func() (io.ReadCloser, error) { return io.NopCloser(a.stdin), nil }
 			}
-			if o.Size < 0 {
+			if err == nil && o.Size < 0 {
 				o.Open = interruptible(a.ctx, o.Open)
 			}
 			if !yield(o, err) {

@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"iter"
 	"time"
 
 	"keytrail/processor/source"
@@ -28,6 +29,7 @@ func (a *app) normalize(args []string) int {
 	f.Var(&self, "self", "a `principal` that is the collector's own (may be repeated)")
 	var ff fileFlags
 	ff.register(f)
+	a.awsFlags(f)
 	paths, code, done := a.parse(f, args)
 	if done {
 		return code
@@ -36,17 +38,30 @@ func (a *app) normalize(args []string) int {
 		a.errorf("normalize needs files, directories or -; see keytrail normalize -h")
 		return exitUsage
 	}
-	dead, err := a.letters(ff.deadLetter)
+	return a.printRecords(recordOptions{otlp: output == "otlp", omitBody: body == "none", self: self, limits: ff.limits, deadLetter: ff.deadLetter}, a.objects(paths))
+}
+
+// recordOptions say how log records are printed.
+type recordOptions struct {
+	otlp, omitBody bool
+	self           []string
+	limits         cloudtrail.Limits
+	deadLetter     string
+}
+
+// printRecords prints the log records of objects and returns the exit code.
+func (a *app) printRecords(o recordOptions, objects iter.Seq2[source.Object, error]) int {
+	dead, err := a.letters(o.deadLetter)
 	if err != nil {
 		return a.fail(err)
 	}
 	n := &normalizer{
-		ctx: a.ctx, out: bufio.NewWriterSize(a.stdout, 256<<10), otlp: output == "otlp", dead: dead, in: cloudtrail.NewReader(nil, "", ff.limits),
-		norm: normalize.New(normalize.Options{OmitBody: body == "none", SelfPrincipals: self, Direct: output == "otlp"}),
+		ctx: a.ctx, out: bufio.NewWriterSize(a.stdout, 256<<10), otlp: o.otlp, dead: dead, in: cloudtrail.NewReader(nil, "", o.limits),
+		norm: normalize.New(normalize.Options{OmitBody: o.omitBody, SelfPrincipals: o.self, Direct: o.otlp}),
 	}
-	for o, oerr := range a.objects(paths) {
+	for object, oerr := range objects {
 		if err = oerr; err == nil {
-			err = n.object(o)
+			err = n.object(object)
 		}
 		if err != nil {
 			break

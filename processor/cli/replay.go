@@ -22,6 +22,7 @@ kafka.transactional_id, and "keytrail run" with it.`
 func (a *app) replay(args []string) int {
 	f := a.flags("replay", "-c FILE PATHS", replayAbout)
 	file := f.String("c", "", "configuration `FILE`")
+	a.awsFlags(f)
 	paths, code, done := a.parse(f, args)
 	if done {
 		return code

@@ -14,7 +14,7 @@ import (
 
 const scanAbout = `Counts the calls of each KMS key, principal and pair of both in event-time
 windows, judges them, and prints windows and anomalies as OTLP/JSON lines (or a
-table, on a terminal). PATHS are files, directories and - (standard input):
+table, on a terminal). PATHS are files, directories, s3://BUCKET/PREFIX and - (standard input):
 CloudTrail files, NDJSON, EventBridge, CloudWatch Logs or LookupEvents output, tar,
 gzip or plain. The order of files and records does not matter, and a call
 recorded several times counts once.`
@@ -38,6 +38,7 @@ func (a *app) scan(args []string) int {
 	f.Var(&rules, "rules", "`PATH` of rules of your own in Sigma form, a directory or a file (may be repeated)")
 	var ff fileFlags
 	ff.register(f)
+	a.awsFlags(f)
 	paths, code, done := a.parse(f, args)
 	if done {
 		return code
@@ -47,7 +48,7 @@ func (a *app) scan(args []string) int {
 	err := cfg.Detect.Validate()
 	switch {
 	case len(paths) == 0:
-		a.errorf("scan needs files, directories or -; see keytrail scan -h")
+		a.errorf("scan needs files, directories, s3://BUCKET/PREFIX or -; see keytrail scan -h")
 		return exitUsage
 	case err != nil:
 		a.errorf("%v", err)

@@ -29,7 +29,7 @@ func TestUsage(t *testing.T) {
 			}
 		}
 	}
-	f("scan", "scan needs files, directories or -")
+	f("scan", "scan needs files, directories, s3://BUCKET/PREFIX or -")
 	f("scan x --windows some", `"some"`, "-windows", "all, anomalous, none")
 	f("scan x -o yaml", `"yaml"`, "-o", "json, table, auto")
 	f("scan x --window 90s", `"90s"`, "-window", "multiple of 1m0s from 1m0s to 24h0m0s")
@@ -71,7 +71,7 @@ func TestUsage(t *testing.T) {
 	f("schema fields -o yaml", `"yaml"`, "-o", "table, json")
 	f("schema table -o json", "-o json", "schema fields")
 	f("version now", "no arguments")
-	f("scann x", `"scann"`, "demo, scan, explain, usage, normalize, run, replay, generate, config, rules, schema, version")
+	f("scann x", `"scann"`, "demo, scan, explain, usage, normalize, run, replay, generate, lookup, config, rules, schema, version")
 }
 
 func TestPathMissing(t *testing.T) {

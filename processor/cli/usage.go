@@ -36,6 +36,7 @@ func (a *app) usage(args []string) int {
 	f.choice(&output, "o", "output: `json|table|auto` (auto: a table on a terminal, else json)", "json", "table", "auto")
 	var ff fileFlags
 	ff.register(f)
+	a.awsFlags(f)
 	paths, code, done := a.parse(f, args)
 	if done {
 		return code

@@ -87,6 +87,20 @@ var All = [...]Rule{
 		What: func(rec *otellog.Record) string {
 			return "called " + operation(rec) + " from an enclave in debug mode, whose memory its parent can read"
 		}},
+	{Name: "trail_tampered", BlindSpot: true, Score: 10, Techniques: []string{"T1562.008", "T1070"},
+		classes: trail, match: func(rec *otellog.Record) bool { return tampered[operation(rec)] != "" },
+		What: func(rec *otellog.Record) string { return tampered[operation(rec)] }},
+}
+
+// tampered are the findings of processor/source/digest, as what the digests' check
+// says.
+var tampered = map[string]string{
+	"DigestInvalid":  "found a digest of the trail that CloudTrail did not sign so",
+	"DigestMissing":  "found that a digest of the trail is gone: what was delivered in its hour can not be checked",
+	"DigestChanged":  "found that a digest of the trail was changed",
+	"LogFileMissing": "found that a log file of the trail is gone: what it recorded may be missing here",
+	"LogFileChanged": "found that a log file of the trail was changed after CloudTrail delivered it",
+	"LogFileExtra":   "found a log file among those of the trail that CloudTrail did not deliver",
 }
 
 var trail = []normalize.Class{normalize.ClassTrail}

@@ -17,6 +17,7 @@ var names = []string{
 	"key_deletion_scheduled", "key_disabled", "key_material_deleted", "policy_public", "policy_lockout_check_bypassed",
 	"grant_to_other_account", "rotation_disabled", "root_use", "old_tls", "kms_events_excluded", "management_events_off",
 	"logging_stopped", "trail_deleted", "key_material_imported", "policy_changed", "enclave_in_debug_mode",
+	"trail_tampered",
 }
 
 func TestNumbersAreStable(t *testing.T) {
@@ -37,7 +38,7 @@ func TestNumbersAreStable(t *testing.T) {
 		}
 	}
 	all := rule.Set(1)<<len(names) - 1
-	if rules, blind := all.Kinds(); rules != 12 || blind != 4 || len(all.Rules()) != 16 {
+	if rules, blind := all.Kinds(); rules != 12 || blind != 5 || len(all.Rules()) != 17 {
 		t.Errorf("all rules are %d and %d, in a list of %d", rules, blind, len(all.Rules()))
 	}
 	if rules, blind := rule.Set(0).Kinds(); rules+blind != 0 || len(rule.Set(0).Rules()) != 0 {
@@ -145,6 +146,7 @@ var hits = []struct{ rule, what, event string }{
 	{"policy_changed", "changed the key's policy", event("kms", "PutKeyPolicy", `{"keyId":"a","policy":"not JSON"}`, "")},
 	{"policy_changed", "changed the key's policy", event("kms", "PutKeyPolicy", `{"keyId":"a","bypassPolicyLockoutSafetyCheck":false,"policy":`+ownOnly+`}`, "")},
 	{"enclave_in_debug_mode", "called Decrypt from an enclave in debug mode", event("kms", "Decrypt", `{}`, strings.Replace(enclave, "%", strings.Repeat("0", 96), 1))},
+	{"trail_tampered", "found that a log file of the trail is gone", strings.Replace(event("digest", "LogFileMissing", `{}`, ""), "digest.amazonaws.com", "digest.keytrail", 1)},
 }
 
 func TestHits(t *testing.T) {

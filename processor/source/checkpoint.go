@@ -7,7 +7,6 @@ import (
 	"io"
 	"io/fs"
 	"os"
-	"path/filepath"
 	"slices"
 	"strings"
 )
@@ -60,46 +59,15 @@ func loadCheckpoint(path string) (c checkpoint, found bool, err error) {
 	return c, true, nil
 }
 
-// save writes c to path so that a crash at any moment leaves the old content
-// or the new: into a temporary file beside it, synced, renamed over it, and
-// the folder synced. The temporary file's name begins with a dot.
-func (c *checkpoint) save(path string) (err error) {
+// save writes c to path with ReplaceFile.
+func (c *checkpoint) save(path string) error {
 	slices.SortFunc(c.Done, func(a, b doneEntry) int { return strings.Compare(a.Name, b.Name) })
-	fail := func(err error) error { return fmt.Errorf("cannot write checkpoint %q: %w", path, err) }
 	b, err := json.Marshal(c)
-	if err != nil {
-		return fail(err)
-	}
-	dir := filepath.Dir(path)
-	f, err := os.CreateTemp(dir, ".keytrail-checkpoint-*")
-	if err != nil {
-		return fail(err)
-	}
-	defer func() {
-		if err != nil {
-			os.Remove(f.Name())
-		}
-	}()
-	_, err = f.Write(append(b, '\n'))
 	if err == nil {
-		err = f.Sync()
-	}
-	if cerr := f.Close(); err == nil {
-		err = cerr
-	}
-	if err == nil {
-		err = os.Rename(f.Name(), path)
+		err = ReplaceFile(path, append(b, '\n'))
 	}
 	if err != nil {
-		return fail(err)
-	}
-	d, err := os.Open(dir)
-	if err != nil {
-		return fail(err)
-	}
-	defer d.Close()
-	if err := d.Sync(); err != nil {
-		return fail(err)
+		return fmt.Errorf("cannot write checkpoint %q: %w", path, err)
 	}
 	return nil
 }

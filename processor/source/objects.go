@@ -1,6 +1,7 @@
-// Package source finds the bytes that carry CloudTrail events: files and
-// directories today. It opens them and nothing else: what is inside, and
-// whether it is CloudTrail at all, is for the decoder to say.
+// Package source finds the bytes that carry CloudTrail events: here files and
+// directories, in the packages below it S3, SQS and LookupEvents. It opens them and
+// nothing else: what is inside, and whether it is CloudTrail at all, is for the
+// decoder to say.
 //
 // Objects lists what a command line names, once. A Follower polls a directory
 // for new files and remembers in a checkpoint which of them are done.
@@ -41,6 +42,9 @@ type Object struct {
 	// ModTime is the time of the last change, zero where Size is -1. Name, Size
 	// and ModTime together are the identity that a checkpoint keeps.
 	ModTime time.Time
+	// ETag tells the content apart from another under the same name, where the
+	// source knows: S3's, as it writes it. It is "" for files.
+	ETag string
 	// Open starts reading. The caller closes the reader; closing that of
 	// standard input leaves standard input open. It may be called again, except
 	// where Size is -1.

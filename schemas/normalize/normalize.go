@@ -36,6 +36,10 @@ type Options struct {
 // Normalizer makes log records. It owns scratch memory, so it is not safe for
 // concurrent use; every goroutine has its own.
 type Normalizer struct {
+	// Self tells that the events to come are the collector's own doing, as who read
+	// them has learned; beside Options.SelfPrincipals.
+	Self bool
+
 	opts    Options
 	self    map[string]bool
 	scratch []byte         // built strings of the current record
@@ -63,13 +67,16 @@ func New(o Options) *Normalizer {
 const (
 	serviceKMS   = "kms.amazonaws.com"
 	serviceTrail = "cloudtrail.amazonaws.com"
+	// ServiceDigest is ours: the source of the events that say where a trail is not as
+	// its digests are (processor/source/digest).
+	ServiceDigest = "digest.keytrail"
 )
 
 // Wanted tells whether ev is one of the events that Keytrail is about: all of
-// KMS, and the CloudTrail calls that change what is recorded. Others are to be
-// counted as filtered.
+// KMS, the CloudTrail calls that change what is recorded, and the findings about a
+// trail's digests. Others are to be counted as filtered.
 func Wanted(ev *cloudtrail.Event) bool {
-	return ev.Source == serviceKMS || ev.Source == serviceTrail && trailChanges[ev.Name]
+	return ev.Source == serviceKMS || ev.Source == serviceTrail && trailChanges[ev.Name] || ev.Source == ServiceDigest
 }
 
 // Record fills rec from ev. Its strings are views into ev's buffer and into
@@ -102,6 +109,9 @@ func (n *Normalizer) Record(ev *cloudtrail.Event, observed int64, rec *otellog.R
 	rec.EventName, rec.Severity = eventName(ev), severity(class, ev, outcome)
 	n.call(ev, rec)
 	principal := n.knownCaller(ev, rec)
+	if n.Self && !n.self[principal] { // not in the caller's run, which is kept
+		rec.Bool(semconv.KeytrailSelf, true)
+	}
 	n.key(ev, class, outcome, rec)
 	n.parameters(ev, rec)
 	n.keytrail(ev, principal, rec)
@@ -147,7 +157,7 @@ func account(ev *cloudtrail.Event) string {
 // operations have no kind of identity.
 func eventName(ev *cloudtrail.Event) string {
 	switch {
-	case ev.Source == serviceTrail:
+	case ev.Source == serviceTrail, ev.Source == ServiceDigest:
 		return semconv.EventAWSCloudTrailTrailChange
 	case ev.Type == "AwsServiceEvent" && ev.Identity.Type == "":
 		return semconv.EventAWSKMSServiceEvent

@@ -74,7 +74,7 @@ var classes = map[string]Class{
 
 // ClassOf returns the class of an operation.
 func ClassOf(service, operation string) Class {
-	if service == serviceTrail {
+	if service == serviceTrail || service == ServiceDigest {
 		return ClassTrail
 	}
 	if c, ok := classes[operation]; ok {

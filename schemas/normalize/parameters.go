@@ -12,7 +12,7 @@ import (
 // parameters writes what the request, the response and the details say about
 // the key, its use and its grants.
 func (n *Normalizer) parameters(ev *cloudtrail.Event, rec *otellog.Record) {
-	if ev.Source == serviceTrail {
+	if ev.Source == serviceTrail || ev.Source == ServiceDigest {
 		n.trail(ev, rec)
 		return
 	}

@@ -19,6 +19,8 @@ type Record struct {
 	Object          string
 	Index           int
 	Offset          int64
+	// Self tells that the event is the collector's own doing.
+	Self bool
 }
 
 // Append appends r as one Fluent Bit record with metadata that names in_kms,
@@ -36,7 +38,13 @@ func Append(dst []byte, r *Record) []byte {
 	dst = msgp.AppendString(dst, "keytrail")
 	dst = msgp.AppendString(dst, "in_kms")
 
-	dst = msgp.AppendMapHeader(dst, 6)
+	if r.Self {
+		dst = msgp.AppendMapHeader(dst, 7)
+		dst = msgp.AppendString(dst, FieldSelf)
+		dst = msgp.AppendBool(dst, true)
+	} else {
+		dst = msgp.AppendMapHeader(dst, 6)
+	}
 	dst = msgp.AppendString(dst, FieldEvent)
 	dst = msgp.AppendStringFromBytes(dst, r.Event)
 	dst = msgp.AppendString(dst, FieldAccount)

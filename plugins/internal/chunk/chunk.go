@@ -37,6 +37,7 @@ const (
 	FieldObject  = "object"
 	FieldIndex   = "index"
 	FieldOffset  = "offset"
+	FieldSelf    = "self" // true in the records of the collector's own calls, absent in others
 )
 
 // MaxDepth bounds the nesting of a record that is turned into JSON. CloudTrail
@@ -54,6 +55,7 @@ type Entry struct {
 	Object string
 	Index  int
 	Offset int64
+	Self   bool // in_kms says that the event is the collector's own doing
 	// Bad is why the record gave no JSON, "" for a good one; then Raw are the
 	// record's bytes, as msgpack.
 	Bad string
@@ -179,6 +181,7 @@ type fields struct {
 	object                            []byte
 	index, offset                     int64
 	placed                            int // how many of object, index and offset are there
+	self                              bool
 }
 
 // body finds the event. The order is: EventKey, in_kms's own field, the fields
@@ -198,7 +201,7 @@ func (w *Walker) body(b []byte, e *Entry) (bad string) {
 	case f.event != nil:
 		name, value = FieldEvent, f.event
 		if f.placed == 3 {
-			e.Placed, e.Index, e.Offset = true, int(f.index), f.offset
+			e.Placed, e.Index, e.Offset, e.Self = true, int(f.index), f.offset, f.self
 			e.Object = unsafe.String(unsafe.SliceData(f.object), len(f.object))
 		}
 	case f.log != nil:
@@ -269,6 +272,8 @@ func (f *fields) set(name, value []byte, eventKey string) {
 	case FieldOffset:
 		f.offset, _, err = msgp.ReadInt64Bytes(value)
 		f.placed++
+	case FieldSelf:
+		f.self, _, err = msgp.ReadBoolBytes(value)
 	}
 	if err != nil {
 		f.placed = math.MinInt32 // not in_kms's

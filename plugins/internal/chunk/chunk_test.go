@@ -313,3 +313,14 @@ func BenchmarkWalker(b *testing.B) {
 		}
 	}
 }
+
+func TestSelf(t *testing.T) {
+	for _, self := range []bool{false, true} {
+		var w Walker
+		w.Reset(Append(nil, &Record{Event: []byte(`{}`), Object: "o", Self: self}), 0)
+		var e Entry
+		if !w.Next(&e) || e.Bad != "" || !e.Placed || e.Self != self {
+			t.Errorf("self %v came back as %+v", self, e)
+		}
+	}
+}

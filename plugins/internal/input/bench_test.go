@@ -50,7 +50,7 @@ type bench struct {
 }
 
 func newBench(t *testing.T) *bench {
-	b := &bench{t: t, dir: t.TempDir(), state: t.TempDir(), cfg: DefaultConfig()}
+	b := &bench{t: t, dir: t.TempDir(), state: t.TempDir(), cfg: DefaultConfig(SourceFile)}
 	b.cfg.Path = b.dir
 	b.cfg.Checkpoint = filepath.Join(b.state, "cp")
 	b.cfg.DeadLetter = filepath.Join(b.state, "dead")

@@ -8,82 +8,185 @@ import (
 	"strings"
 	"time"
 
+	"github.com/aws/aws-sdk-go-v2/aws/arn"
+
 	"keytrail/plugins/internal/property"
+	"keytrail/processor/source/awsclient"
+	"keytrail/processor/source/lookup"
+	"keytrail/processor/source/s3"
+	"keytrail/processor/source/sqs"
 	"keytrail/schemas/cloudtrail"
+)
+
+// The sources.
+const (
+	SourceFile   = "file"
+	SourceS3     = "s3"
+	SourceSQS    = "sqs"
+	SourceLookup = "lookup"
 )
 
 // Config says what an Input reads and how much it holds.
 type Config struct {
+	// Source is one of the sources.
+	Source string
 	// Path is a directory (walked), a file or a pattern: source.FollowerConfig.
 	Path string
-	// Checkpoint is the file that remembers which files are done; "" reads
-	// every file again after a restart.
+	// FromBeginning reads the files that are there already when there is no
+	// checkpoint yet.
+	FromBeginning bool
+	// Start is the time from which on S3 and LookupEvents are read when there is no
+	// checkpoint yet; zero is the beginning.
+	Start time.Time
+	// Accounts and Regions bound what is read of S3; Regions says where events are
+	// looked up. Empty is all, or the client's region.
+	Accounts, Regions []string
+	// AWS says how AWS is called.
+	AWS awsclient.Config
+	// Bucket and Prefix are the trail's; Overlap is s3.FollowerConfig's.
+	Bucket, Prefix string
+	Overlap        time.Duration
+	// VerifyDigests checks the trail against its digests.
+	VerifyDigests bool
+	// SQS is the queue, without its clock.
+	SQS sqs.Config
+	// LookupDelay and LookupAll are lookup.Config's.
+	LookupDelay time.Duration
+	LookupAll   bool
+	// Checkpoint is the file that remembers what is done; "" reads every file again
+	// after a restart.
 	Checkpoint string
 	// DeadLetter is the NDJSON file for records that are no events; "" leaves
 	// them to the log alone, without their bytes.
 	DeadLetter string
-	// FromBeginning reads the files that are there already when there is no
-	// checkpoint yet.
-	FromBeginning bool
+	// SelfPrincipals are the ARNs of users and roles whose calls are the collector's
+	// own, besides the one that STS names.
+	SelfPrincipals []string
 	// All passes the events of every service; otherwise only those that
 	// normalize.Wanted wants.
 	All bool
-	// PollInterval is the time between two looks at Path. A file is read when
+	// PollInterval is the time between two looks for what is new. A file is read when
 	// two looks found it the same, so it is also the longest pause that a
-	// writer may make inside a file.
+	// writer may make inside a file. A queue is asked again at once.
 	PollInterval time.Duration
-	// Settle is the time from handing a file's last record to Fluent Bit until
-	// the checkpoint counts the file as done.
+	// Settle is the time from handing an object's last record to Fluent Bit until
+	// the object counts as done.
 	Settle time.Duration
+	// Readers is how many objects are read side by side.
+	Readers int
 	// QueueRecords and QueueBytes bound what is read ahead; see DefaultConfig.
 	QueueRecords, QueueBytes int
 	// BatchBytes bounds what one callback returns. Fluent Bit makes one chunk of
 	// it, which an output must be able to deliver as a whole.
 	BatchBytes int
-	// Limits bounds what one file may cost the decoder.
+	// Limits bounds what one object may cost the decoder.
 	Limits cloudtrail.Limits
 }
 
-// DefaultConfig returns the defaults. The arithmetic: Fluent Bit calls once a
-// second, and a batch of 8 MiB holds about 5,500 events of 1.5 KB, which
+// DefaultConfig returns the defaults of a source. The arithmetic: Fluent Bit calls
+// once a second, and a batch of 8 MiB holds about 5,500 events of 1.5 KB, which
 // sustained are 475 million a day. As log records they are some 24 MiB for an
 // output to deliver within one flush. The queue holds eight batches, so that
 // reading goes on while Fluent Bit pauses for a few seconds; 50,000 records at
-// 1.5 KB are about as much.
-func DefaultConfig() Config {
-	return Config{
+// 1.5 KB are about as much. Settle: the package comment. Files are read one after
+// another, in their order; over a network four readers hide the time that one
+// object takes to begin, some 50 ms.
+func DefaultConfig(from string) Config {
+	c := Config{
+		Source:        from,
 		FromBeginning: true,
-		PollInterval:  5 * time.Second,
-		Settle:        10 * time.Second,
+		PollInterval:  time.Minute,
+		Settle:        time.Minute,
+		Readers:       4,
 		QueueRecords:  50_000,
 		QueueBytes:    64 << 20,
 		BatchBytes:    8 << 20,
 	}
+	switch from {
+	case SourceFile:
+		c.PollInterval, c.Readers = 5*time.Second, 1
+	case SourceS3:
+		c.Overlap = s3.DefaultOverlap
+	case SourceSQS:
+		c.SQS, c.PollInterval = sqs.DefaultConfig(), 5*time.Second
+		c.SQS.Now = nil
+	case SourceLookup:
+		c.LookupDelay = lookup.DefaultDelay
+	}
+	return c
 }
 
-// ParseConfig reads the properties of in_kms. It returns every complaint at
-// once.
-func ParseConfig(r *property.Reader) (Config, error) {
-	c := DefaultConfig()
-	r.Choice("source", "file", "file")
-	c.Path = r.Required("path", "a directory, a file or a pattern such as /var/trail/*.json.gz")
-	c.Checkpoint = r.Text("checkpoint", "")
-	dead := ""
-	if c.Checkpoint != "" {
-		dead = c.Checkpoint + ".deadletter.ndjson"
+// eager tells that a source may be asked again at once after it had something.
+func (c *Config) eager() bool { return c.Source != SourceFile }
+
+// place names what is read, for people.
+func (c *Config) place() string {
+	switch c.Source {
+	case SourceS3:
+		return fmt.Sprintf("%q", s3.Scheme+c.Bucket+"/"+c.Prefix)
+	case SourceSQS:
+		return fmt.Sprintf("%q", c.SQS.QueueURL)
+	case SourceLookup:
+		return "LookupEvents"
 	}
-	c.DeadLetter = r.Text("dead_letter", dead)
-	c.FromBeginning = r.Bool("from_beginning", c.FromBeginning)
+	return fmt.Sprintf("%q", c.Path)
+}
+
+// ParseConfig reads the properties of in_kms: those of its source and those of all.
+// A property of another source is refused. It returns every complaint at once.
+func ParseConfig(r *property.Reader) (Config, error) {
+	return parseConfig(r, time.Now())
+}
+
+func parseConfig(r *property.Reader, now time.Time) (Config, error) {
+	c := DefaultConfig(r.Choice("source", SourceFile, SourceFile, SourceS3, SourceSQS, SourceLookup))
+	switch c.Source {
+	case SourceFile:
+		c.Path = r.Required("path", "a directory, a file or a pattern such as /var/trail/*.json.gz")
+		c.FromBeginning = r.Bool("from_beginning", c.FromBeginning)
+		c.Checkpoint = r.Text("checkpoint", "")
+	case SourceS3:
+		c.parseS3(r, now)
+	case SourceSQS:
+		c.parseSQS(r)
+	case SourceLookup:
+		c.parseLookup(r, now)
+	}
+	if dead := ""; c.Source == SourceSQS { // there is no other place for what is given up
+		c.DeadLetter = r.Required("dead_letter", "the file for what can not be read, such as /var/lib/keytrail/deadletter.ndjson")
+	} else {
+		if c.Checkpoint != "" {
+			dead = c.Checkpoint + ".deadletter.ndjson"
+		}
+		c.DeadLetter = r.Text("dead_letter", dead)
+	}
 	c.All = r.Choice("filter", "kms", "kms", "all") == "all"
+	for _, principal := range words(r.Text("self_principals", "")) {
+		if !arn.IsARN(principal) {
+			r.Refuse("self_principals", principal, "ARNs of users and roles, separated by commas")
+		}
+		c.SelfPrincipals = append(c.SelfPrincipals, principal)
+	}
 	c.PollInterval = r.Duration("poll_interval", c.PollInterval, 10*time.Millisecond, time.Hour)
 	c.Settle = r.Duration("settle", c.Settle, 0, time.Hour)
+	c.Readers = r.Int("readers", c.Readers, 1, 64)
 	c.QueueRecords = r.Int("queue_records", c.QueueRecords, 1, 10_000_000)
 	c.QueueBytes = r.Bytes("queue_bytes", c.QueueBytes, 1<<20, 4<<30)
 	c.BatchBytes = r.Bytes("batch_bytes", c.BatchBytes, 64<<10, 64<<20)
+	c.refuseForeign(r)
 	if err := r.Err(); err != nil {
 		return c, err
 	}
 	return c, c.check(r)
+}
+
+// refuseForeign refuses what is set and belongs to another source.
+func (c *Config) refuseForeign(r *property.Reader) {
+	for _, p := range Properties() {
+		if !p.Of(c.Source) && r.Has(p.Name) {
+			r.Refuse(p.Name, "(set)", fmt.Sprintf("nothing, because source is %s; it belongs to source %s", c.Source, strings.Join(p.Sources, ", ")))
+		}
+	}
 }
 
 // check looks at what the paths name, so that a mistake stops the start and is
@@ -91,7 +194,7 @@ func ParseConfig(r *property.Reader) (Config, error) {
 func (c *Config) check(r *property.Reader) error {
 	_, err := os.Stat(c.Path)
 	_, perr := filepath.Match(c.Path, "")
-	if perr != nil || (err != nil && !strings.ContainsAny(c.Path, `*?[\`)) {
+	if c.Source == SourceFile && (perr != nil || (err != nil && !strings.ContainsAny(c.Path, `*?[\`))) {
 		r.Refuse("path", c.Path, fmt.Sprintf("a directory or file that exists, or a well-formed pattern (%v)", errors.Join(err, perr)))
 	}
 	if c.Checkpoint == "" && c.DeadLetter == "" {

@@ -3,6 +3,7 @@ package input
 import (
 	"os"
 	"path/filepath"
+	"reflect"
 	"strings"
 	"testing"
 	"time"
@@ -23,9 +24,9 @@ func TestParseConfigDefaults(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	want := DefaultConfig()
+	want := DefaultConfig(SourceFile)
 	want.Path, want.Checkpoint, want.DeadLetter = dir, cp, cp+".deadletter.ndjson"
-	if c != want {
+	if !reflect.DeepEqual(c, want) {
 		t.Errorf("got %+v, want %+v", c, want)
 	}
 	for _, name := range r.Names() {
@@ -49,10 +50,10 @@ func TestParseConfigValues(t *testing.T) {
 		t.Fatal(err)
 	}
 	want := Config{
-		Path: filepath.Join(dir, "*.json.gz"), DeadLetter: filepath.Join(dir, "dead"), All: true,
+		Source: SourceFile, Readers: 1, Path: filepath.Join(dir, "*.json.gz"), DeadLetter: filepath.Join(dir, "dead"), All: true,
 		PollInterval: 100 * time.Millisecond, QueueRecords: 10, QueueBytes: 2 << 20, BatchBytes: 64 << 10,
 	}
-	if c != want {
+	if !reflect.DeepEqual(c, want) {
 		t.Errorf("got %+v, want %+v", c, want)
 	}
 }
@@ -67,9 +68,8 @@ func TestParseConfigRefusals(t *testing.T) {
 			t.Errorf("%s=%q: got %v, want a refusal that names it and says %q", name, value, err, message)
 		}
 	}
-	f("source", "s3", `allowed is file`)
-	f("source", "sqs", `allowed is file`)
-	f("source", "lookup", `allowed is file`)
+	f("source", "kinesis", `allowed is file or s3 or sqs or lookup`)
+	f("s3_bucket", "trail", `it belongs to source s3`)
 	f("path", "", "is missing")
 	f("path", filepath.Join(dir, "missing"), "no such file")
 	f("path", filepath.Join(dir, "["), "pattern")
@@ -86,5 +86,73 @@ func TestParseConfigRefusals(t *testing.T) {
 	same := filepath.Join(dir, "x")
 	if _, _, err := parse(map[string]string{"path": dir, "checkpoint": same, "dead_letter": same}); err == nil {
 		t.Error("one file for checkpoint and dead letters was taken")
+	}
+}
+
+func TestParseConfigOfAWS(t *testing.T) {
+	now := time.Date(2026, 11, 20, 12, 0, 0, 0, time.UTC)
+	dir := t.TempDir()
+	f := func(from string, more map[string]string, want func(*Config) bool) {
+		t.Helper()
+		values := minimal(from)
+		values["dead_letter"] = filepath.Join(dir, "dead")
+		if from != SourceSQS {
+			values["checkpoint"] = filepath.Join(dir, "cp")
+		}
+		for name, value := range more {
+			values[name] = value
+		}
+		c, err := parseConfig(property.NewReader(func(name string) string { return values[name] }), now)
+		if err != nil || !want(&c) {
+			t.Errorf("%v gives %+v, %v", more, c, err)
+		}
+	}
+	f(SourceS3, nil, func(c *Config) bool {
+		return c.Start.Equal(now.Add(-24*time.Hour)) && c.Readers == 4 && c.PollInterval == time.Minute
+	})
+	f(SourceS3, map[string]string{"start_time": "Beginning"}, func(c *Config) bool { return c.Start.IsZero() })
+	f(SourceS3, map[string]string{"start_time": "now"}, func(c *Config) bool { return c.Start.Equal(now) })
+	f(SourceLookup, map[string]string{"start_time": "2026-11-01T01:00:00+01:00"}, func(c *Config) bool {
+		return c.Start.Equal(time.Date(2026, 11, 1, 0, 0, 0, 0, time.UTC))
+	})
+	f(SourceS3, map[string]string{"accounts": "1, 2", "regions": "us-gov-west-1,cn-north-1", "s3_prefix": "/org"}, func(c *Config) bool {
+		return reflect.DeepEqual(c.Accounts, []string{"1", "2"}) && reflect.DeepEqual(c.Regions, []string{"us-gov-west-1", "cn-north-1"}) && c.Prefix == "org"
+	})
+	f(SourceSQS, map[string]string{"sqs_visibility": "1m", "sqs_buckets": "abc def"}, func(c *Config) bool {
+		return c.SQS.Visibility == time.Minute && reflect.DeepEqual(c.SQS.Buckets, []string{"abc", "def"}) && c.SQS.MaxMessages == 1000
+	})
+}
+
+func TestParseConfigOfAWSRefusals(t *testing.T) {
+	f := func(from, name, value, message string) {
+		t.Helper()
+		values := minimal(from)
+		values[name] = value
+		_, _, err := parse(values)
+		if err == nil || !strings.Contains(err.Error(), `"`+name+`"`) || !strings.Contains(err.Error(), message) {
+			t.Errorf("%s=%q: got %v, want a refusal that names it and says %q", name, value, err, message)
+		}
+	}
+	f(SourceS3, "s3_bucket", "", "is missing")
+	f(SourceS3, "s3_bucket", "s3://trail", "without s3://")
+	f(SourceS3, "checkpoint", "", "is missing")
+	f(SourceS3, "start_time", "yesterday", "how long ago")
+	f(SourceS3, "accounts", "acme", "numbers of accounts")
+	f(SourceS3, "regions", "Frankfurt", "names of regions")
+	f(SourceS3, "sqs_queue_url", "https://x/y", "it belongs to source sqs")
+	f(SourceS3, "aws_region", "x y", "a region")
+	f(SourceS3, "aws_role_arn", "keytrail", "the ARN of a role")
+	f(SourceS3, "aws_external_id", "secret-text", `value "(set)"`)
+	f(SourceSQS, "aws_endpoint", "http://user:secret-text@host", "without a user")
+	f(SourceSQS, "dead_letter", "", "is missing")
+	f(SourceSQS, "checkpoint", "/tmp/cp", "it belongs to source file, s3, lookup")
+	f(SourceSQS, "sqs_visibility", "1s", "from 10s")
+	f(SourceLookup, "s3_bucket", "trail", "it belongs to source s3")
+	for _, from := range []string{SourceS3, SourceSQS} {
+		values := minimal(from)
+		values["aws_endpoint"] = "http://user:secret-text@host"
+		if _, _, err := parse(values); err == nil || strings.Contains(err.Error(), "secret-text") {
+			t.Errorf("the password of an endpoint is shown, or taken: %v", err)
+		}
 	}
 }

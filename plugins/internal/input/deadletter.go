@@ -3,6 +3,7 @@ package input
 import (
 	"fmt"
 	"os"
+	"sync"
 
 	"keytrail/schemas/wire"
 )
@@ -13,10 +14,12 @@ import (
 const maxDeadLetterBytes = 256 << 20
 
 // deadLetters appends dead letters to an NDJSON file, one object a line. The
-// file is opened with the first one. Not safe for concurrent use.
+// file is opened with the first one. It is safe for concurrent use.
 type deadLetters struct {
-	path  string // "" keeps nothing
-	max   int64
+	path string // "" keeps nothing
+	max  int64
+
+	mu    sync.Mutex // guards the following
 	f     *os.File
 	size  int64
 	buf   []byte
@@ -29,6 +32,8 @@ func (l *deadLetters) write(d *wire.DeadLetter) error {
 	if l.path == "" {
 		return nil
 	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
 	l.buf = append(d.AppendJSON(l.buf[:0]), '\n')
 	if err := l.open(); err != nil {
 		return err
@@ -65,7 +70,7 @@ func (l *deadLetters) open() error {
 }
 
 func (l *deadLetters) rotate() error {
-	err := l.sync()
+	err := l.syncLocked()
 	if cerr := l.f.Close(); err == nil {
 		err = cerr
 	}
@@ -81,6 +86,12 @@ func (l *deadLetters) rotate() error {
 
 // sync makes what was written safe over a crash.
 func (l *deadLetters) sync() error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.syncLocked()
+}
+
+func (l *deadLetters) syncLocked() error {
 	if !l.dirty || l.f == nil {
 		return nil
 	}
@@ -92,10 +103,12 @@ func (l *deadLetters) sync() error {
 }
 
 func (l *deadLetters) close() error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
 	if l.f == nil {
 		return nil
 	}
-	err := l.sync()
+	err := l.syncLocked()
 	if cerr := l.f.Close(); err == nil && cerr != nil {
 		err = fmt.Errorf("cannot close dead-letter file %q: %w", l.path, cerr)
 	}

@@ -35,28 +35,45 @@ func recycle(buf []byte) {
 	}
 }
 
-// reading is the state of reading one file.
+// reading is the state of reading one object.
 type reading struct {
 	in     *Input
 	object source.Object
 	block  block
 	limit  int // records in a block
 	bad    int
-	// failed tells that something of the file is neither handed over nor in the
+	// failed tells that something of the object is neither handed over nor in the
 	// dead-letter file: it must be read again.
 	failed error
+	body   *watched
 }
 
-// read passes the events of one file to the queue and ends with the file's end
+// watched remembers the error with which a body ended: the decoder passes on only
+// its text.
+type watched struct {
+	io.ReadCloser
+	err error
+}
+
+func (f *watched) Read(p []byte) (int, error) {
+	n, err := f.ReadCloser.Read(p)
+	if err != nil && err != io.EOF {
+		f.err = err
+	}
+	return n, err
+}
+
+// read passes the events of one object to the queue and ends with the object's end
 // in it, with a retry, or at Stop.
 func (in *Input) read(o source.Object) {
 	r := &reading{in: in, object: o, limit: max(1, min(512, in.cfg.QueueRecords/4))}
-	f, err := o.Open()
+	body, err := o.Open()
 	if err != nil {
 		r.failed = err
 	} else {
-		closed := r.events(cloudtrail.NewReader(f, o.Name, in.cfg.Limits))
-		f.Close() // opened for reading: nothing to lose
+		r.body = &watched{ReadCloser: body}
+		closed := r.events(cloudtrail.NewReader(r.body, o.Name, in.cfg.Limits))
+		body.Close() // opened for reading: nothing to lose
 		if closed {
 			in.queued.Add(int64(r.block.records))
 			return
@@ -65,21 +82,9 @@ func (in *Input) read(o source.Object) {
 	if r.bad > maxWarnings {
 		in.log.Printf(logging.Warn, "%q: %d bad records in all", o.Name, r.bad)
 	}
-	if r.failed != nil && in.follower.Retry(o) {
-		in.log.Printf(logging.Warn, "cannot read %q to its end: %v; reading it again in %v", o.Name, r.failed, in.cfg.PollInterval)
+	if r.failed != nil && !r.mend() {
 		r.push()
 		return
-	}
-	if r.failed != nil {
-		in.log.Printf(logging.Error, "cannot read %q: %v; giving it up", o.Name, r.failed)
-		d := wire.FromBadRecord(stage, &cloudtrail.BadRecord{
-			Object: o.Name, Reason: cloudtrail.ReasonRead, Detail: r.failed.Error(),
-		}, time.Now())
-		if err := in.dead.write(&d); err != nil {
-			in.log.Printf(logging.Error, "%v; %q is not done", err, o.Name)
-			r.push() // neither read to its end nor recorded: the next run reads it again
-			return
-		}
 	}
 	r.block.end = &r.object
 	if r.push() {
@@ -87,11 +92,43 @@ func (in *Input) read(o source.Object) {
 	}
 }
 
+// mend deals with an object that could not be read to its end. It reports whether
+// the object ends here: its dead letter is written. Otherwise it will be read again.
+func (r *reading) mend() bool {
+	in, o := r.in, r.object
+	if in.ctx.Err() != nil { // what fails now is our own doing
+		return false
+	}
+	bad := &cloudtrail.BadRecord{Object: o.Name, Reason: cloudtrail.ReasonRead, Detail: r.failed.Error()}
+	var rejected *source.Rejected
+	if errors.As(r.failed, &rejected) {
+		bad.Reason, bad.Detail, bad.Raw = cloudtrail.Reason(rejected.Reason), rejected.Detail, rejected.Raw
+		if len(bad.Raw) > cloudtrail.MaxRawBytes {
+			bad.Raw, bad.Cut = bad.Raw[:cloudtrail.MaxRawBytes], true
+		}
+		in.badRecs.Add(1)
+		in.log.Printf(logging.Warn, "cannot read %q: %v", o.Name, rejected)
+	} else if in.feed.Retry(o, r.failed) {
+		in.retried.Add(1)
+		in.log.Printf(logging.Warn, "cannot read %q to its end: %v; reading it again later", o.Name, r.failed)
+		return false
+	} else {
+		in.log.Printf(logging.Error, "cannot read %q: %v; giving it up", o.Name, r.failed)
+	}
+	d := wire.FromBadRecord(stage, bad, time.Now())
+	if err := in.dead.write(&d); err != nil {
+		in.log.Printf(logging.Error, "%v; %q is not done", err, o.Name)
+		return false // neither read to its end nor recorded: the next run reads it again
+	}
+	in.givenUp.Add(1)
+	return true
+}
+
 // stage names in_kms in dead letters.
 const stage = "in_kms"
 
-// events reads to the end of the file. It reports true when the Input stops
-// before. A panic of the decoder costs this file, not the process that Fluent
+// events reads to the end of the object. It reports true when the Input stops
+// before. A panic of the decoder costs this object, not the process that Fluent
 // Bit is.
 func (r *reading) events(cr *cloudtrail.Reader) (closed bool) {
 	defer func() {
@@ -115,7 +152,9 @@ func (r *reading) events(cr *cloudtrail.Reader) (closed bool) {
 			r.failed = err
 			return false
 		case bad.Reason == cloudtrail.ReasonRead:
-			r.failed = errors.New(bad.Detail)
+			if r.failed = r.body.err; r.failed == nil {
+				r.failed = errors.New(bad.Detail)
+			}
 			return false
 		default:
 			r.badRecord(bad)
@@ -140,7 +179,7 @@ func (r *reading) event(ev *cloudtrail.Event) bool {
 	}
 	r.block.buf = chunk.Append(r.block.buf, &chunk.Record{
 		Time: recordTime(ev.Time), Event: ev.Raw, Account: account, Region: ev.Region,
-		Object: ev.Object, Index: ev.Index, Offset: ev.Offset,
+		Object: ev.Object, Index: ev.Index, Offset: ev.Offset, Self: r.in.own.Load().made(ev),
 	})
 	r.block.records++
 	if len(r.block.buf) < blockBytes && r.block.records < r.limit {

@@ -155,6 +155,7 @@ func (f *flush) event(ev *cloudtrail.Event) error {
 		return nil
 	}
 	rec := &f.w.rec
+	f.w.norm.Self = f.entry.Self
 	ok, err := f.w.norm.Record(ev, f.observed.UnixNano(), rec)
 	switch {
 	case err != nil:

@@ -49,6 +49,9 @@ func (r *Reader) Names() []string {
 	return list
 }
 
+// Has tells whether a property has a value, without reading it.
+func (r *Reader) Has(name string) bool { return strings.TrimSpace(r.get(name)) != "" }
+
 // value returns the trimmed value of the property, or its default where there is
 // none.
 func (r *Reader) value(spec Spec) string {

@@ -178,7 +178,7 @@ static void parse(int argc, char **argv)
 
 	if (argc < 2)
 		fail("usage: host PLUGIN.so [--prop KEY=VALUE ...] [--log-level N]\n"
-		     "  input:  [--calls N] [--records N] [--tick-ms N] [--pause-after N] [--old-core] [--out FILE] [--instance ...]\n"
+		     "  input:  [--calls N] [--records N] [--tick-ms N] [--pause-after N] [--ring-ms N] [--old-core] [--out FILE] [--instance ...]\n"
 		     "  output: [--in FILE ...] [--threads N] [--flushes N] [--hostile] [--serve] [--instance ...]\n"
 		     "  both:   [--old-def] [--also PLUGIN.so] [--reloads N]");
 	opts.so = argv[1];
@@ -212,6 +212,7 @@ static void parse(int argc, char **argv)
 		else if (strcmp(flag, "--records") == 0) opts.records = number(flag, value);
 		else if (strcmp(flag, "--tick-ms") == 0) opts.tick_ms = number(flag, value);
 		else if (strcmp(flag, "--pause-after") == 0) opts.pause_after = number(flag, value);
+		else if (strcmp(flag, "--ring-ms") == 0) opts.ring_ms = number(flag, value);
 		else if (strcmp(flag, "--threads") == 0) opts.threads = number(flag, value);
 		else if (strcmp(flag, "--flushes") == 0) opts.flushes = number(flag, value);
 		else if (strcmp(flag, "--also") == 0) opts.also = value;

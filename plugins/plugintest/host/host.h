@@ -96,6 +96,7 @@ struct options {
 	long records;  /* an instance ends when it has returned as many; 0: never */
 	long tick_ms;  /* between two callbacks; Fluent Bit's is 1,000 */
 	long pause_after; /* pause for a while once as many records were returned; 0: never */
+	long ring_ms;  /* what was returned stays in memory so long before it is written to "out" */
 	int old_core;  /* use the callbacks without a context */
 	int old_def;   /* register with a definition that ends before config_map */
 	const char *also; /* another plugin in the same process, registered and left alone */

@@ -13,8 +13,51 @@ static const char *plugin_name;
 static int reloading;
 static pthread_barrier_t initialized, finished, registered;
 
+/* What callbacks returned stands here before it is written, as in the ring buffer in
+ * front of Fluent Bit's storage: when the host is killed, it is lost. */
+struct ring {
+	struct slot { void *data; size_t size; struct timespec at; } slots[1024];
+	unsigned first, n;
+};
+
+/* settle writes what has been in the ring for long enough, or all of it. */
+static void settle(struct ring *ring, struct instance *ins, FILE *out, int all)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	while (ring->n > 0) {
+		struct slot *s = &ring->slots[ring->first];
+		long age = (now.tv_sec - s->at.tv_sec) * 1000 + (now.tv_nsec - s->at.tv_nsec) / 1000000;
+		if (!all && age < opts.ring_ms)
+			break;
+		if (fwrite(s->data, 1, s->size, out) != s->size)
+			fail("cannot write %s", ins->out);
+		free(s->data);
+		ring->first = (ring->first + 1) % 1024;
+		ring->n--;
+	}
+	if (fflush(out) != 0)
+		fail("cannot write %s", ins->out);
+}
+
+static void put(struct ring *ring, struct instance *ins, FILE *out, const void *data, size_t size)
+{
+	struct slot *s;
+
+	if (ring->n == 1024)
+		settle(ring, ins, out, 1); /* Fluent Bit would drop it */
+	s = &ring->slots[(ring->first + ring->n++) % 1024];
+	if ((s->data = malloc(size)) == NULL)
+		fail("no memory");
+	memcpy(s->data, data, size);
+	s->size = size;
+	clock_gettime(CLOCK_MONOTONIC, &s->at);
+	settle(ring, ins, out, 0);
+}
+
 /* One callback with its cleanup. Returns the number of records. */
-static long collect(struct instance *ins, FILE *out)
+static long collect(struct instance *ins, struct ring *ring, FILE *out)
 {
 	int (*callback_ctx)(void *, void **, size_t *) = opts.old_core ? NULL : symbol("FLBPluginInputCallbackCtx");
 	int (*callback)(void **, size_t *) = symbol("FLBPluginInputCallback");
@@ -33,11 +76,13 @@ static long collect(struct instance *ins, FILE *out)
 	if (size == 0) {
 		if (data != NULL)
 			fail("memory without a size");
+		if (out != NULL)
+			settle(ring, ins, out, 0);
 		return 0;
 	}
 	n = count_records(data, size);
-	if (out != NULL && fwrite(data, 1, size, out) != size)
-		fail("cannot write %s", ins->out);
+	if (out != NULL)
+		put(ring, ins, out, data, size);
 	if (cleanup_ctx != NULL)
 		cleanup_ctx(ins->in_ctx.remote_context, data);
 	else if (cleanup != NULL)
@@ -69,8 +114,12 @@ static void *run(void *arg)
 	void (*pre_exit)(int) = symbol("FLBPluginInputPreExit");
 	int (*plugin_exit)(void) = symbol("FLBPluginExit");
 	FILE *out = ins->out ? fopen(ins->out, reloading > 1 ? "ab" : "wb") : NULL;
+	struct ring *ring = calloc(1, sizeof *ring);
 	long records = 0, calls = 0;
 	int paused = 0;
+
+	if (ring == NULL)
+		fail("no memory");
 
 	if (ins->out != NULL && out == NULL)
 		fail("cannot open %s", ins->out);
@@ -89,11 +138,11 @@ static void *run(void *arg)
 			paused = 1;
 			call("FLBPluginInputPause");
 			for (int i = 0; i < 3; i++, tick())
-				if (collect(ins, out) != 0)
+				if (collect(ins, ring, out) != 0)
 					fail("records while paused");
 			call("FLBPluginInputResume");
 		}
-		records += collect(ins, out);
+		records += collect(ins, ring, out);
 		tick();
 	}
 	if (opts.pause_after > 0 && !paused)
@@ -103,19 +152,23 @@ static void *run(void *arg)
 		reregister();
 	pthread_barrier_wait(&registered);
 	call("FLBPluginInputPause");
-	if (collect(ins, out) != 0)
+	if (collect(ins, ring, out) != 0)
 		fail("records after the last pause: Fluent Bit would lose them");
 	if (pre_exit != NULL)
 		pre_exit(reloading & 1);
 	call("FLBPluginInputResume"); /* must not undo the exit */
-	if (collect(ins, out) != 0)
+	if (collect(ins, ring, out) != 0)
 		fail("records after PreExit: Fluent Bit would lose them");
 	if (plugin_exit != NULL && plugin_exit() != FLB_OK)
 		fail("Exit failed");
-	if (collect(ins, out) != 0)
+	if (collect(ins, ring, out) != 0)
 		fail("records after Exit");
-	if (out != NULL && fclose(out) != 0)
-		fail("cannot write %s", ins->out);
+	if (out != NULL) {
+		settle(ring, ins, out, 1);
+		if (fclose(out) != 0)
+			fail("cannot write %s", ins->out);
+	}
+	free(ring);
 	pthread_barrier_wait(&finished); /* the first exit may end all instances: only then are they freed */
 	metrics_end(ins);
 	printf("instance %td calls %ld records %ld\n", ins - opts.instances, calls, records);

@@ -1,0 +1,60 @@
+package input
+
+import (
+	"context"
+	"sync"
+
+	"keytrail/processor/source"
+)
+
+// feed is where objects come from: a source.Follower of files, an s3.Follower, an
+// sqs.Source or a lookup.Source. Poll is called by one goroutine; the other methods
+// by any, meanwhile too.
+type feed interface {
+	// Poll returns the next objects to read, in order, and none when there is none
+	// now. An error does not void the objects beside it.
+	Poll(ctx context.Context) ([]source.Object, error)
+	// Done tells that an object was handed over long enough ago, or that its dead
+	// letter is safe.
+	Done(source.Object)
+	// Retry gives back an object that could not be read to its end, and says whether
+	// it will be offered again. If not, it is given up: its dead letter is written and
+	// Done follows.
+	Retry(source.Object, error) bool
+	// Save makes what Done said safe over a crash; it is called every second or so.
+	Save(context.Context) error
+	// Close is the last Save.
+	Close(context.Context) error
+}
+
+// files is a source.Follower as a feed.
+type files struct {
+	mu sync.Mutex // guards f: looking through a directory takes milliseconds
+	f  *source.Follower
+}
+
+func (s *files) Poll(context.Context) ([]source.Object, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.f.Poll()
+}
+
+func (s *files) Done(o source.Object) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.f.Done(o)
+}
+
+func (s *files) Retry(o source.Object, _ error) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.f.Retry(o)
+}
+
+func (s *files) Save(context.Context) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.f.Save()
+}
+
+func (s *files) Close(ctx context.Context) error { return s.Save(ctx) }

@@ -1,0 +1,74 @@
+package input
+
+import (
+	"slices"
+	"strings"
+)
+
+// Property describes one property of in_kms, for people.
+type Property struct {
+	Name    string
+	Sources []string // to which it belongs; empty is all
+	Example string
+	What    string // one or two sentences
+}
+
+// Of tells whether a property belongs to a source.
+func (p *Property) Of(from string) bool {
+	return len(p.Sources) == 0 || slices.Contains(p.Sources, from)
+}
+
+// About says what a property is for, to which sources it belongs and how it may look.
+func About(name string) string {
+	for _, p := range Properties() {
+		if p.Name != name {
+			continue
+		}
+		of := ""
+		if len(p.Sources) > 0 {
+			of = "Of source " + strings.Join(p.Sources, ", ") + ": "
+		}
+		return of + p.What + " Such as `" + p.Example + "`."
+	}
+	return ""
+}
+
+// Properties returns all properties of in_kms, in the order in which a person reads
+// about them. A test holds it to what ParseConfig asks for.
+func Properties() []Property {
+	aws := []string{SourceS3, SourceSQS, SourceLookup}
+	file, inS3, inSQS, inLookup := []string{SourceFile}, []string{SourceS3}, []string{SourceSQS}, []string{SourceLookup}
+	return []Property{
+		{"source", nil, "sqs", "Where CloudTrail's events come from: file, s3, sqs or lookup."},
+		{"path", file, "/var/trail/*.json.gz", "A directory (with all below it), a file, or a pattern whose matches are either. Required."},
+		{"from_beginning", file, "off", "Whether files that are there already are read when there is no checkpoint yet."},
+		{"s3_bucket", inS3, "acme-trail", "The trail's bucket. Required."},
+		{"s3_prefix", inS3, "org", "The prefix of the trail, below which AWSLogs/ lies; or any folder from there down to that of one region."},
+		{"s3_overlap", inS3, "6h", "How late a file may appear behind its time, as in a bucket that is copied by replication."},
+		{"verify_digests", inS3, "on", "Whether the trail is checked against CloudTrail's digests: a missing, changed or extra file becomes an event of its own. Every log file is read twice then; cloudtrail:ListPublicKeys must be allowed."},
+		{"sqs_queue_url", inSQS, "https://sqs.eu-central-1.amazonaws.com/111122223333/trail", "The queue's URL. Required."},
+		{"sqs_buckets", inSQS, "acme-trail", "The buckets from which objects are read, separated by commas; unset is all that messages name. Set it where others may send to the queue."},
+		{"sqs_visibility", inSQS, "10m", "For how long a message is hidden from others at a time. It is extended while its objects are read, and is the delay after which another reader takes over from one that died."},
+		{"sqs_max_messages", inSQS, "5000", "How many messages are held at a time, those that wait to settle included."},
+		{"lookup_delay", inLookup, "30m", "How long after a call its event is looked up. CloudTrail takes up to 15 minutes; what came later is found by a second look an hour later."},
+		{"lookup_events", inLookup, "all", "kms looks up the events of KMS and those that change a trail, all those of every service: with 2 requests a second of 50 events each, that is for quiet accounts."},
+		{"start_time", []string{SourceS3, SourceLookup}, "2026-11-01T00:00:00Z", "From when on is read where there is no checkpoint yet: a time, how long ago, now or beginning. LookupEvents reaches back 90 days."},
+		{"accounts", inS3, "111122223333,444455556666", "The accounts to read; unset is all."},
+		{"regions", []string{SourceS3, SourceLookup}, "eu-central-1,us-east-1", "The regions to read; unset is all in S3, and for lookup the client's own."},
+		{"aws_region", aws, "eu-central-1", "The region of the bucket, the queue or the lookup; unset is that of the environment or the profile."},
+		{"aws_profile", aws, "audit", "The profile of the shared configuration files."},
+		{"aws_endpoint", aws, "http://127.0.0.1:9000", "The URL of what is compatible with AWS; unset is AWS itself, in the partition of the region."},
+		{"aws_role_arn", aws, "arn:aws:iam::111122223333:role/keytrail", "A role to assume."},
+		{"aws_external_id", aws, "c0ffee", "The external id that the role's trust policy asks for."},
+		{"checkpoint", []string{SourceFile, SourceS3, SourceLookup}, "/var/lib/keytrail/in_kms.checkpoint", "The file that remembers what is done. Required for s3 and lookup; without it every file is read again after a restart."},
+		{"dead_letter", nil, "/var/lib/keytrail/deadletter.ndjson", "The file for records that are no events and objects that can not be read. Unset is the checkpoint's name and .deadletter.ndjson; required for sqs."},
+		{"filter", nil, "all", "kms passes the events of KMS and those that change a trail, all those of every service."},
+		{"self_principals", nil, "arn:aws:iam::111122223333:role/keytrail", "Users and roles whose calls are the collector's own, separated by commas: reading an encrypted trail uses its KMS key. The one that reads from AWS is learned from STS and need not be named."},
+		{"poll_interval", nil, "30s", "The time between two looks for what is new. Unset it is a minute for s3 and lookup. A queue is asked again at once, but after an error."},
+		{"settle", nil, "2m", "The time from handing an object's last record to Fluent Bit until it counts as done. Keep it above twice the flush_timeout of out_kms."},
+		{"readers", nil, "8", "How many objects are read side by side. Unset it is 4 for s3, sqs and lookup."},
+		{"queue_records", nil, "100000", "How many records are read ahead."},
+		{"queue_bytes", nil, "256M", "How many bytes are read ahead."},
+		{"batch_bytes", nil, "4M", "How much one call of Fluent Bit's gets, once a second. It becomes one chunk, which an output must be able to deliver as a whole."},
+	}
+}

@@ -1,0 +1,84 @@
+package input
+
+import (
+	"context"
+	"strings"
+	"time"
+
+	"keytrail/plugins/internal/logging"
+	"keytrail/processor/source/awsclient"
+	"keytrail/schemas/cloudtrail"
+)
+
+// own recognizes the collector's own calls: reading a trail that is encrypted with a
+// KMS key is a Decrypt for every file, which CloudTrail records in turn.
+type own struct {
+	arns     []string // users, and roles as their events' issuer
+	sessions []string // "arn:aws:sts::ACCOUNT:assumed-role/NAME/": the beginning of a role's sessions
+}
+
+// add adds a principal: the ARN of a user, a role, or a session of one.
+func (o *own) add(arn string) {
+	head, rest, isSession := strings.Cut(arn, ":assumed-role/")
+	if isSession {
+		name, _, _ := strings.Cut(rest, "/")
+		o.sessions = append(o.sessions, head+":assumed-role/"+name+"/")
+		return
+	}
+	o.arns = append(o.arns, arn)
+	if head, path, isRole := strings.Cut(arn, ":role/"); isRole {
+		name := path[strings.LastIndexByte(path, '/')+1:]
+		o.sessions = append(o.sessions, strings.Replace(head, ":iam:", ":sts:", 1)+":assumed-role/"+name+"/")
+	}
+}
+
+// made tells whether an event is one of the collector's own calls.
+func (o *own) made(ev *cloudtrail.Event) bool {
+	if o == nil {
+		return false
+	}
+	for _, s := range o.sessions {
+		if strings.HasPrefix(ev.Identity.ARN, s) {
+			return true
+		}
+	}
+	for _, a := range o.arns {
+		if ev.Identity.ARN == a || ev.Identity.IssuerARN == a {
+			return true
+		}
+	}
+	return false
+}
+
+// learnTimeout bounds the asking of STS, before anything is read.
+const learnTimeout = 10 * time.Second
+
+// learnSelf finds out who the collector is, from the configuration and, where AWS is
+// called, from STS. Every principal may ask it; where its endpoint can not be reached
+// the calls are not marked, and the log says so.
+func (in *Input) learnSelf(ctx context.Context) {
+	o := &own{}
+	for _, arn := range in.cfg.SelfPrincipals {
+		o.add(arn)
+	}
+	if in.cfg.Source != SourceFile {
+		ctx, cancel := context.WithTimeout(ctx, learnTimeout)
+		defer cancel()
+		arn, err := caller(ctx, in.cfg.AWS)
+		if err != nil {
+			in.log.Printf(logging.Warn, "%v; calls of the collector itself are not marked, unless self_principals names it", err)
+		} else {
+			in.log.Printf(logging.Info, "calls of %s are marked as the collector's own", arn)
+			o.add(arn)
+		}
+	}
+	in.own.Store(o)
+}
+
+func caller(ctx context.Context, c awsclient.Config) (string, error) {
+	cfg, err := awsclient.Load(ctx, c)
+	if err != nil {
+		return "", err
+	}
+	return awsclient.Caller(ctx, cfg)
+}

@@ -1,0 +1,33 @@
+package output
+
+import (
+	"testing"
+
+	"keytrail/plugins/internal/chunk"
+	"keytrail/schemas/otellog"
+	"keytrail/schemas/semconv"
+)
+
+// What in_kms says of one record holds for that record alone, though all have the same
+// caller.
+func TestFlushMarksTheCollectorsOwnCalls(t *testing.T) {
+	b := newBench(t, nil, seeded())
+	var c []byte
+	for i := range 6 {
+		c = chunk.Append(c, &chunk.Record{Event: []byte(event(i)), Object: "o", Self: i%2 == 1})
+	}
+	b.flush(OK, c)
+	marked := 0
+	var rec otellog.Record
+	for _, r := range b.read(b.cfg.Topic) {
+		if err := rec.Decode(r.Value); err != nil {
+			t.Fatal(err)
+		}
+		if a := rec.Get(semconv.KeytrailSelf); a != nil && a.Int == 1 {
+			marked++
+		}
+	}
+	if marked != 3 {
+		t.Errorf("%d of 6 calls are marked, want every second", marked)
+	}
+}

@@ -1,0 +1,120 @@
+package awsclient_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"strings"
+	"testing"
+
+	"github.com/aws/aws-sdk-go-v2/service/sqs"
+	"github.com/aws/smithy-go"
+
+	"keytrail/processor/source/awsclient"
+	"keytrail/processor/source/awstest"
+)
+
+func TestProblems(t *testing.T) {
+	f := func(c awsclient.Config, fields ...string) {
+		t.Helper()
+		var got []string
+		for _, p := range c.Problems() {
+			got = append(got, p.Field)
+			if p.Allowed == "" || strings.Contains(p.Value, "hunter2") {
+				t.Errorf("%+v shows a secret, or does not say what is allowed", p)
+			}
+		}
+		if strings.Join(got, " ") != strings.Join(fields, " ") {
+			t.Errorf("%+v: problems with %v, want %v", c, got, fields)
+		}
+	}
+	f(awsclient.Config{})
+	for _, region := range []string{"eu-central-1", "us-gov-east-1", "cn-northwest-1", "us-iso-west-1", "ap-southeast-7"} {
+		f(awsclient.Config{Region: region})
+	}
+	f(awsclient.Config{Region: "eu-central-1.evil.example"}, "region")
+	f(awsclient.Config{Region: "EU"}, "region")
+	f(awsclient.Config{Profile: "a]b"}, "profile")
+	f(awsclient.Config{Endpoint: "http://127.0.0.1:9000"})
+	f(awsclient.Config{Endpoint: "127.0.0.1:9000"}, "endpoint")
+	f(awsclient.Config{Endpoint: "http://user:hunter2@127.0.0.1"}, "endpoint")
+	f(awsclient.Config{RoleARN: "arn:aws-us-gov:iam::1:role/path/keytrail", ExternalID: "x"})
+	f(awsclient.Config{RoleARN: "arn:aws:iam::1:user/keytrail"}, "role_arn")
+	f(awsclient.Config{ExternalID: "hunter2"}, "external_id")
+}
+
+// environment sets what moto's clients need and nothing of the machine's own.
+func environment(t *testing.T) {
+	t.Helper()
+	for name, value := range awstest.Environment {
+		t.Setenv(name, value)
+		if value == "" {
+			os.Unsetenv(name)
+		}
+	}
+}
+
+func TestLoadWithoutRegion(t *testing.T) {
+	environment(t)
+	t.Setenv("AWS_REGION", "")
+	t.Setenv("AWS_DEFAULT_REGION", "")
+	if _, err := awsclient.Load(t.Context(), awsclient.Config{}); err == nil || !strings.Contains(err.Error(), "AWS_REGION") {
+		t.Errorf("without a region: %v", err)
+	}
+	t.Setenv("AWS_REGION", "us-east-1")
+	if cfg, err := awsclient.Load(t.Context(), awsclient.Config{}); err != nil || cfg.Region != "us-east-1" {
+		t.Errorf("with AWS_REGION: %q, %v", cfg.Region, err)
+	}
+}
+
+func TestShort(t *testing.T) {
+	err := fmt.Errorf("operation error S3: GetObject, https response error StatusCode: 403, RequestID: x: %w",
+		&smithy.GenericAPIError{Code: "AccessDenied", Message: "not allowed"})
+	short := awsclient.Short(err)
+	if short.Error() != "AccessDenied: not allowed" || !errors.Is(short, err) || awsclient.Code(short) != "AccessDenied" {
+		t.Errorf("shortened to %v, of code %q", short, awsclient.Code(short))
+	}
+	if plain := errors.New("dial tcp: refused"); awsclient.Short(plain) != plain || awsclient.Code(plain) != "" || awsclient.Short(nil) != nil {
+		t.Error("an error of the network is not left as it is")
+	}
+}
+
+// TestRole assumes a role: STS then tells its session.
+func TestRole(t *testing.T) {
+	endpoint := awstest.Start(t)
+	environment(t)
+	at := awsclient.Config{Region: awstest.Region, Endpoint: endpoint}
+	who := func(c awsclient.Config) string {
+		cfg, err := awsclient.Load(t.Context(), c)
+		if err != nil {
+			t.Fatal(err)
+		}
+		arn, err := awsclient.Caller(t.Context(), cfg)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return arn
+	}
+	if arn := who(at); !strings.Contains(arn, ":user/") {
+		t.Errorf("without a role: %s", arn)
+	}
+	at.RoleARN = "arn:aws:iam::123456789012:role/reader"
+	if arn := who(at); arn != "arn:aws:sts::123456789012:assumed-role/reader/keytrail" {
+		t.Errorf("with a role: %s", arn)
+	}
+}
+
+// A server that is not there is tried again, and then named.
+func TestNobodyAnswers(t *testing.T) {
+	environment(t)
+	cfg, err := awsclient.Load(t.Context(), awsclient.Config{Region: awstest.Region, Endpoint: "http://127.0.0.1:1"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), awsclient.RequestTimeout)
+	defer cancel()
+	if _, err := sqs.NewFromConfig(cfg).ListQueues(ctx, nil); err == nil || !strings.Contains(awsclient.Short(err).Error(), "127.0.0.1:1") {
+		t.Errorf("nobody answers, and the error is %v", err)
+	}
+}

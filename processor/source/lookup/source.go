@@ -1,0 +1,318 @@
+package lookup
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"maps"
+	"os"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+
+	"keytrail/processor/source"
+)
+
+// Config says what a Source looks up.
+type Config struct {
+	// Regions are looked up side by side; empty is the client's own.
+	Regions []string
+	// Start is the event time from which on events are looked up. It holds for the
+	// first run; the checkpoint keeps where it is.
+	Start time.Time
+	// Delay is how long after a call its event is looked up.
+	Delay time.Duration
+	// All looks up every event; otherwise those of KMS and of CloudTrail itself.
+	All bool
+	// Checkpoint is the file that remembers how far each region is.
+	Checkpoint string
+	// Now is the clock.
+	Now func() time.Time
+}
+
+// DefaultDelay is how long CloudTrail may take, by its documents. In a real trail it
+// took 10 minutes at the most.
+const DefaultDelay = 15 * time.Minute
+
+const (
+	// again is when a slice is looked up for the second time, for events that were
+	// late: while they still can be counted in their window.
+	again = time.Hour
+	// slice is how much event time is looked up at once. An answer begins with the
+	// newest event, so that a slice is also how far events may be out of order.
+	slice = 10 * time.Minute
+	// shortest is the least time that is looked up by itself.
+	shortest = time.Minute
+	// ahead is how many slices of a region are offered and not done: what settles
+	// takes a minute, and a day has 144 of them.
+	ahead = 32
+)
+
+// Source walks through the event history. Each stretch of time is looked up when it
+// is Delay old, and once more when it is an hour old, which repeats its events; they
+// are told by their ids. Poll is for one goroutine; the other methods may be called
+// meanwhile.
+type Source struct {
+	cfg    Config
+	client *Client
+
+	mu       sync.Mutex // guards the following
+	walks    []*walk
+	patience source.Patience
+	dirty    bool
+	kept     map[string]progress // of regions that the checkpoint has, the configured ones or not
+}
+
+// walk is the way through one region for one of the two looks.
+type walk struct {
+	region string
+	second bool
+	done   time.Time // everything before is done
+	parts  []*part   // offered behind it, in order
+}
+
+type part struct {
+	from, to time.Time
+	name     string
+	object   source.Object
+	done     bool
+	failed   bool // waits to be offered again at failures.Next
+	failures source.Failures
+}
+
+// New reads the checkpoint, if there is one, and returns a Source. It calls nothing.
+func New(cfg aws.Config, c Config) (*Source, error) {
+	s := &Source{cfg: c, client: NewClient(cfg)}
+	state, err := loadState(c.Checkpoint)
+	if err != nil {
+		return nil, err
+	}
+	regions := c.Regions
+	if len(regions) == 0 {
+		regions = []string{s.client.Region()}
+	}
+	for _, region := range regions {
+		at, known := state.Regions[region]
+		if !known {
+			at = progress{Done: c.Start, Again: c.Start}
+		}
+		s.walks = append(s.walks, &walk{region: region, done: at.Done.Truncate(time.Second)},
+			&walk{region: region, second: true, done: at.Again.Truncate(time.Second)})
+	}
+	s.dirty, s.kept = true, state.Regions
+	return s, nil
+}
+
+// Poll returns what is to be looked up now: at the most one slice for each region and
+// look. Each object must be given to Done or Retry in the end.
+func (s *Source) Poll(ctx context.Context) ([]source.Object, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	now := s.cfg.Now().UTC()
+	var ready []source.Object
+	for i, w := range s.walks {
+		if p := w.due(now); p != nil {
+			p.failed = false
+			ready = append(ready, p.object)
+			continue
+		}
+		limit := now.Add(-s.cfg.Delay)
+		if w.second {
+			// Not before the first look, and not where that came late enough.
+			limit = s.walks[i-1].first(now.Add(-again - s.cfg.Delay))
+		}
+		if p := w.next(limit, now.Add(-Retention)); p != nil {
+			p.object = s.object(ctx, w, p)
+			w.parts = append(w.parts, p)
+			ready = append(ready, p.object)
+		}
+	}
+	return ready, nil
+}
+
+// due returns a slice that is to be tried again.
+func (w *walk) due(now time.Time) *part {
+	for _, p := range w.parts {
+		if p.failed && !now.Before(p.failures.Next) {
+			return p
+		}
+	}
+	return nil
+}
+
+// first returns limit, or where the first look is when that is earlier.
+func (w *walk) first(limit time.Time) time.Time {
+	if w.done.Before(limit) {
+		return w.done
+	}
+	return limit
+}
+
+// next returns the slice behind what was offered, up to limit; nil when it would be
+// too short, or too many are under way.
+func (w *walk) next(limit, oldest time.Time) *part {
+	from := w.done
+	if n := len(w.parts); n > 0 {
+		from = w.parts[n-1].to
+	}
+	if from.Before(oldest) {
+		from = oldest.Truncate(time.Second).Add(time.Second)
+	}
+	limit = limit.Truncate(time.Second)
+	if len(w.parts) >= ahead || limit.Sub(from) < shortest {
+		return nil
+	}
+	to := from.Add(slice)
+	if limit.Before(to) {
+		to = limit
+	}
+	return &part{from: from, to: to}
+}
+
+// own are the attributes of what Keytrail counts.
+var own = []Attribute{{"EventSource", "kms.amazonaws.com"}, {"EventSource", "cloudtrail.amazonaws.com"}}
+
+func (s *Source) object(ctx context.Context, w *walk, p *part) source.Object {
+	look := "lookup"
+	if w.second {
+		look = "lookup-again"
+	}
+	p.name = fmt.Sprintf("%s:%s/%s/%s", look, w.region, p.from.Format(time.RFC3339), p.to.Format(time.RFC3339))
+	q := Query{Region: w.region, Attributes: own, From: p.from, To: p.to}
+	if s.cfg.All {
+		q.Attributes = nil
+	}
+	return source.Object{Name: p.name, Size: -1, Open: func() (io.ReadCloser, error) { return s.client.Open(ctx, q), nil }}
+}
+
+// Done marks a slice as done.
+func (s *Source) Done(o source.Object) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	w, p := s.find(o)
+	if p == nil {
+		return
+	}
+	p.done, s.dirty = true, true
+	s.patience.Success()
+	now := s.cfg.Now()
+	for len(w.parts) > 0 && w.parts[0].done {
+		w.done = w.parts[0].to
+		w.parts = w.parts[1:]
+	}
+	// What was an hour old at its first look needs no second.
+	if i := slices.Index(s.walks, w); !w.second && now.Sub(w.done) > again+s.cfg.Delay && len(s.walks[i+1].parts) == 0 && s.walks[i+1].done.Before(w.done) {
+		s.walks[i+1].done = w.done
+	}
+}
+
+// Retry gives back a slice that could not be looked up: a later Poll offers it again.
+// It always reports true: no stretch of time is given up.
+func (s *Source) Retry(o source.Object, _ error) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if _, p := s.find(o); p != nil {
+		if now := s.cfg.Now(); !s.patience.Failed(&p.failures, now) {
+			p.failures.Next = now.Add(5 * time.Minute)
+		}
+		p.failed = true
+	}
+	return true
+}
+
+func (s *Source) find(o source.Object) (*walk, *part) {
+	for _, w := range s.walks {
+		for _, p := range w.parts {
+			if p.name == o.Name {
+				return w, p
+			}
+		}
+	}
+	return nil, nil
+}
+
+// checkpointVersion is the format that this package writes and the only one that it
+// reads.
+const checkpointVersion = 1
+
+// state is the checkpoint's content.
+type state struct {
+	Version int                 `json:"version"`
+	Kind    string              `json:"kind"` // "lookup"
+	Regions map[string]progress `json:"regions"`
+}
+
+// progress is how far the two looks at a region are.
+type progress struct {
+	Done  time.Time `json:"done"`
+	Again time.Time `json:"again"`
+}
+
+// Save writes the checkpoint when it has changed.
+func (s *Source) Save(context.Context) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if !s.dirty || s.cfg.Checkpoint == "" {
+		return nil
+	}
+	c := state{Version: checkpointVersion, Kind: "lookup", Regions: map[string]progress{}}
+	maps.Copy(c.Regions, s.kept)
+	for i := 0; i < len(s.walks); i += 2 {
+		c.Regions[s.walks[i].region] = progress{Done: s.walks[i].done, Again: s.walks[i+1].done}
+	}
+	b, err := json.Marshal(c)
+	if err == nil {
+		err = source.ReplaceFile(s.cfg.Checkpoint, append(b, '\n'))
+	}
+	if err != nil {
+		return fmt.Errorf("cannot write checkpoint %q: %w", s.cfg.Checkpoint, err)
+	}
+	s.dirty = false
+	return nil
+}
+
+// Close is the last Save.
+func (s *Source) Close(ctx context.Context) error { return s.Save(ctx) }
+
+// maxStateBytes bounds a checkpoint that is read: there are some forty regions.
+const maxStateBytes = 1 << 20
+
+func loadState(path string) (c state, err error) {
+	if path == "" {
+		return c, nil
+	}
+	f, err := os.Open(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return c, nil
+	}
+	if err != nil {
+		return c, fmt.Errorf("cannot open checkpoint %q: %w", path, err)
+	}
+	defer f.Close()
+	content, err := io.ReadAll(io.LimitReader(f, maxStateBytes))
+	if err == nil {
+		c, err = parseState(content)
+	}
+	if err != nil {
+		return c, fmt.Errorf("cannot read checkpoint %q: %w; restore it, or remove it to read from the start time on", path, err)
+	}
+	return c, nil
+}
+
+func parseState(content []byte) (c state, err error) {
+	dec := json.NewDecoder(bytes.NewReader(content))
+	dec.DisallowUnknownFields()
+	if err := dec.Decode(&c); err != nil {
+		return c, err
+	}
+	if c.Version != checkpointVersion || c.Kind != "lookup" {
+		return c, fmt.Errorf("its version is %d of kind %q and this program knows %d of kind \"lookup\"", c.Version, c.Kind, checkpointVersion)
+	}
+	return c, nil
+}

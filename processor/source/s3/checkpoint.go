@@ -1,0 +1,87 @@
+package s3
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"time"
+
+	"keytrail/processor/source"
+)
+
+// checkpointVersion is the format that this package writes and the only one that
+// it reads.
+const checkpointVersion = 1
+
+// maxCheckpointBytes bounds a checkpoint that is read: 17,000 folders (1,000
+// accounts in 17 regions) with two hours of files take 60 MB.
+const maxCheckpointBytes = 1 << 30
+
+// checkpoint is the file's content. Keys are written without their folder's prefix.
+type checkpoint struct {
+	Version int       `json:"version"`
+	Kind    string    `json:"kind"` // "s3": no other source's checkpoint is taken for it
+	Bucket  string    `json:"bucket"`
+	Prefix  string    `json:"prefix"`
+	Start   time.Time `json:"start"`
+	// Lanes are the folders of regions by their prefix.
+	Lanes map[string]laneState `json:"lanes"`
+}
+
+// laneState says which files of a folder are done: those up to Low, and those of
+// Done, which come behind it.
+type laneState struct {
+	Low  string   `json:"low"`
+	Done []string `json:"done,omitempty"`
+}
+
+// loadCheckpoint reads the file at path; one that does not exist is found false.
+// Anything that this package would not have written for this bucket and prefix is
+// an error: a checkpoint that is guessed at loses events or repeats them.
+func loadCheckpoint(path, bucket, prefix string) (c checkpoint, found bool, err error) {
+	f, err := os.Open(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return c, false, nil
+	}
+	if err != nil {
+		return c, false, fmt.Errorf("cannot open checkpoint %q: %w", path, err)
+	}
+	defer f.Close()
+	content, err := io.ReadAll(io.LimitReader(f, maxCheckpointBytes))
+	if err == nil {
+		c, err = parseCheckpoint(content, bucket, prefix)
+	}
+	if err != nil {
+		return c, false, fmt.Errorf("cannot read checkpoint %q: %w; restore it, or remove it to read from the start time on", path, err)
+	}
+	return c, true, nil
+}
+
+func parseCheckpoint(content []byte, bucket, prefix string) (c checkpoint, err error) {
+	dec := json.NewDecoder(bytes.NewReader(content))
+	dec.DisallowUnknownFields()
+	switch err := dec.Decode(&c); {
+	case err != nil:
+		return c, err
+	case c.Version != checkpointVersion || c.Kind != "s3":
+		return c, fmt.Errorf("its version is %d of kind %q and this program knows %d of kind \"s3\"", c.Version, c.Kind, checkpointVersion)
+	case c.Bucket != bucket || c.Prefix != prefix:
+		return c, fmt.Errorf("it is about s3://%s/%s", c.Bucket, c.Prefix)
+	}
+	return c, nil
+}
+
+func (c *checkpoint) save(path string) error {
+	b, err := json.Marshal(c)
+	if err == nil {
+		err = source.ReplaceFile(path, append(b, '\n'))
+	}
+	if err != nil {
+		return fmt.Errorf("cannot write checkpoint %q: %w", path, err)
+	}
+	return nil
+}

@@ -1,0 +1,54 @@
+package s3
+
+import (
+	"context"
+	"fmt"
+	"iter"
+	"regexp"
+	"strings"
+
+	"keytrail/processor/source"
+)
+
+// Scheme is how a URL of S3 begins.
+const Scheme = "s3://"
+
+// bucketName is what a bucket can be called: names become parts of the address
+// that a client asks.
+var bucketName = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]{1,253}[A-Za-z0-9]$`)
+
+// ValidBucket tells whether a bucket can have this name.
+func ValidBucket(name string) bool { return bucketName.MatchString(name) }
+
+// ParseURL splits s3://bucket/prefix. The prefix may be empty or part of a name:
+// S3 knows no folders.
+func ParseURL(url string) (bucket, prefix string, err error) {
+	rest, ok := strings.CutPrefix(url, Scheme)
+	bucket, prefix, _ = strings.Cut(rest, "/")
+	if !ok || !ValidBucket(bucket) {
+		return "", "", fmt.Errorf("cannot use %q: want s3://BUCKET/PREFIX with the name of a bucket", url)
+	}
+	return bucket, prefix, nil
+}
+
+// Objects offers every object whose key begins with the prefix, in the order of
+// the keys, once. An error ends it: a listing that misses a page is not one.
+func (c *Client) Objects(ctx context.Context, bucket, prefix string) iter.Seq2[source.Object, error] {
+	return func(yield func(source.Object, error) bool) {
+		for after := ""; ; {
+			p, err := c.List(ctx, bucket, prefix, after, maxPage)
+			if err != nil {
+				yield(source.Object{}, err)
+				return
+			}
+			for _, r := range p.Objects {
+				if !yield(c.Object(ctx, r), nil) {
+					return
+				}
+			}
+			if after = p.Last; !p.More {
+				return
+			}
+		}
+	}
+}

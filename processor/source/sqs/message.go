@@ -1,0 +1,151 @@
+package sqs
+
+import (
+	"bytes"
+	"context"
+	"io"
+	"slices"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/sqs/types"
+
+	"keytrail/processor/source"
+	"keytrail/processor/source/s3"
+	"keytrail/schemas/notification"
+)
+
+// accept takes a message in hand and returns the objects that are to be read for
+// it. It returns the message where it was given up before: then it is to become
+// visible at once, so that the redrive policy can count it away.
+func (s *Source) accept(ctx context.Context, in *types.Message) ([]source.Object, *message) {
+	now := s.cfg.Now()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.stats.Received++
+	id, until := aws.ToString(in.MessageId), now.Add(s.cfg.Visibility)
+	if m := s.messages[id]; m != nil { // its visibility ended while it was held
+		m.receipt, m.until = aws.ToString(in.ReceiptHandle), until
+		return nil, nil
+	}
+	m := &message{id: id, receipt: aws.ToString(in.ReceiptHandle), until: until}
+	if slices.Contains(s.poison, id) {
+		return nil, m
+	}
+	s.messages[id] = m
+	return s.read(ctx, m, []byte(aws.ToString(in.Body))), nil
+}
+
+// read makes targets of what a message says.
+func (s *Source) read(ctx context.Context, m *message, body []byte) []source.Object {
+	msg := notification.Parse(body, notification.Limits{})
+	for _, n := range msg.Notices {
+		s.log("queue %q: %s", s.cfg.QueueURL, n.Detail)
+	}
+	s.stats.Unwanted += int64(len(msg.Skipped))
+	var ready []source.Object
+	add := func(id string, o source.Object) {
+		if t := s.wait(m, id, o); t != nil {
+			ready = append(ready, t.object)
+		}
+	}
+	for i := range msg.Objects {
+		o := &msg.Objects[i]
+		switch kind := notification.FileOf(o.Key).Kind; {
+		case len(s.cfg.Buckets) > 0 && !slices.Contains(s.cfg.Buckets, o.Bucket):
+			name := s.place(m) + " " + o.Bucket + "/" + o.Key
+			add(name, rejected(name, source.ReasonForeign, "the message names an object of bucket "+o.Bucket+", from which this source does not read", body))
+		case kind == notification.FileDigest || kind == notification.FileInsight || kind == notification.FileAggregate:
+			s.stats.Unwanted++ // no calls of KMS stand in them
+		default:
+			r := s3.Ref{Bucket: o.Bucket, Key: o.Key, Version: o.VersionID, Region: o.Region, ETag: o.ETag, Size: o.Size}
+			object := s.objects.Object(ctx, r)
+			add(targetID(&object), object)
+		}
+	}
+	for i := range msg.Bad {
+		b := &msg.Bad[i]
+		name := s.place(m)
+		if b.Where != "" {
+			name += " " + b.Where
+		}
+		if b.MayHoldEvents() {
+			raw := b.Raw
+			add(name, source.Object{Name: name, Size: int64(len(raw)), Open: func() (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(raw)), nil }})
+		} else {
+			add(name, rejected(name, string(b.Reason), b.Detail, b.Raw))
+		}
+	}
+	return ready
+}
+
+// place names a message for people.
+func (s *Source) place(m *message) string { return s.cfg.QueueURL + "#" + m.id }
+
+// rejected is an object that can not be read, so that its dead letter is written.
+func rejected(name, reason, detail string, raw []byte) source.Object {
+	err := &source.Rejected{Reason: reason, Detail: detail, Raw: raw}
+	return source.Object{Name: name, Size: int64(len(raw)), Open: func() (io.ReadCloser, error) { return nil, err }}
+}
+
+// targetID tells one content from another: the same key may be written twice.
+func targetID(o *source.Object) string { return o.Name + "\x00" + o.ETag }
+
+// wait makes m wait for an object, and returns its target when it is to be read:
+// not where another message waits for it already.
+func (s *Source) wait(m *message, id string, o source.Object) *target {
+	m.open++
+	if t := s.targets[id]; t != nil {
+		t.messages = append(t.messages, m)
+		s.stats.Duplicate++
+		return nil
+	}
+	t := &target{object: o, id: id, messages: []*message{m}}
+	s.targets[id] = t
+	return t
+}
+
+// find returns the target of an object that Poll returned, or nil.
+func (s *Source) find(o *source.Object) *target {
+	if t := s.targets[targetID(o)]; t != nil {
+		return t
+	}
+	return s.targets[o.Name]
+}
+
+// Done marks an object that Poll returned as done. The messages that name it follow
+// at the next Save.
+func (s *Source) Done(o source.Object) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if t := s.find(&o); t != nil {
+		s.finish(t)
+		s.patience.Success()
+	}
+}
+
+func (s *Source) finish(t *target) {
+	delete(s.targets, t.id)
+	for _, m := range t.messages {
+		m.open--
+	}
+}
+
+// Retry gives back an object that could not be read: a later Poll offers it again.
+// It reports false when it is to be given up: its dead letter is written, and Done
+// is called in the end, after which its messages are left to the redrive policy.
+func (s *Source) Retry(o source.Object, _ error) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	t := s.find(&o)
+	if t == nil {
+		return true // nothing waits for it any more
+	}
+	if s.patience.Failed(&t.failures, s.cfg.Now()) {
+		s.retries = append(s.retries, t)
+		return true
+	}
+	for _, m := range t.messages {
+		m.poison = true
+	}
+	return false
+}

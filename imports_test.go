@@ -50,6 +50,9 @@ var layers = []layer{
 	{"processor/detect", []string{"processor/baseline", "processor/count", "processor/eventtime", "processor/rule", "processor/sigma", "schemas/*"}},
 	{"processor/state", []string{"processor/count", "processor/dedup", "processor/detect", "processor/eventtime", "processor/rule", "processor/sigma", "schemas/*"}},
 
+	{"processor/plot", nil},
+	{"processor/explain", []string{"schemas/*"}},
+
 	{"processor/source", nil},
 	{"processor/kafka", nil}, // it knows Kafka records, and nothing of what is in them
 	{"processor/kafka/kafkatest", []string{"processor/kafka"}},
@@ -102,7 +105,8 @@ var forTests = []string{"processor/internal/chaos", "processor/internal/quality"
 // pure are the packages that are given everything, the time included: they import
 // nothing of impure and use nothing of clock.
 var pure = []string{"schemas/semconv", "schemas/otellog", "schemas/cloudtrail", "schemas/notification", "schemas/jsonschema", "schemas/normalize", "schemas/wire", "schemas/registry",
-	"processor/eventtime", "processor/baseline", "processor/dedup", "processor/rule", "processor/sigma", "processor/count", "processor/detect", "processor/state"}
+	"processor/eventtime", "processor/baseline", "processor/dedup", "processor/rule", "processor/sigma", "processor/count", "processor/detect", "processor/state",
+	"processor/plot", "processor/explain"}
 
 var (
 	impure = []string{"net", "net/http", "os", "os/exec", "os/signal", "syscall", "log", "log/slog", "github.com/twmb/...", "github.com/segmentio/..."}

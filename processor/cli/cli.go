@@ -48,6 +48,8 @@ func commands() []command {
 	return []command{
 		{"demo", "", "the whole pipeline in one process, on made-up trails with attacks in them", (*app).demo},
 		{"scan", "PATHS", "count and judge CloudTrail files without a broker", (*app).scan},
+		{"explain", "ID --from FILE", "show one anomaly with the windows around it, from output of scan or from Kafka", (*app).explain},
+		{"usage", "--key ARN PATHS", "show who used a KMS key when and how often", (*app).usage},
 		{"normalize", "PATHS", "print every event as an OpenTelemetry log record", (*app).normalize},
 		{"run", "-c FILE", "run the stages over Kafka", (*app).serve},
 		{"replay", "-c FILE PATHS", "put CloudTrail files into Kafka", (*app).replay},

@@ -15,7 +15,7 @@ import (
 )
 
 func TestHelp(t *testing.T) {
-	commands := []string{"demo", "scan", "normalize", "run", "replay", "generate", "config", "rules", "schema", "version"}
+	commands := []string{"demo", "scan", "explain", "usage", "normalize", "run", "replay", "generate", "config", "rules", "schema", "version"}
 	for _, arg := range []string{"help", "-h", "--help"} {
 		out := keytrail(t, nil, arg).wants(t, 0).stdout
 		for _, c := range commands {

@@ -71,7 +71,7 @@ func TestUsage(t *testing.T) {
 	f("schema fields -o yaml", `"yaml"`, "-o", "table, json")
 	f("schema table -o json", "-o json", "schema fields")
 	f("version now", "no arguments")
-	f("scann x", `"scann"`, "demo, scan, normalize, run, replay, generate, config, rules, schema, version")
+	f("scann x", `"scann"`, "demo, scan, explain, usage, normalize, run, replay, generate, config, rules, schema, version")
 }
 
 func TestPathMissing(t *testing.T) {

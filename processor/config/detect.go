@@ -18,6 +18,7 @@ type Detect struct {
 	WarmUp        time.Duration `yaml:"warm_up"`
 	Retention     time.Duration `yaml:"retention"`
 	FirstUse      float64       `yaml:"first_use"`
+	NewPeers      int           `yaml:"new_peers"`
 	SweepSecrets  int           `yaml:"sweep_secrets"`
 	ObjectSweep   int           `yaml:"object_sweep"`
 	FanOut        int           `yaml:"fan_out"`
@@ -48,7 +49,7 @@ const maxAllow = 1000
 func defaultDetect(d detect.Config) Detect {
 	return Detect{
 		Threshold: d.Threshold, MinCount: d.MinCount, PeakFactor: d.PeakFactor, WarmUp: time.Duration(d.WarmUp), Retention: time.Duration(d.Retention),
-		FirstUse: d.FirstUse, SweepSecrets: d.SweepSecrets, ObjectSweep: d.ObjectSweep, FanOut: d.FanOut, FanOutFactor: d.FanOutFactor,
+		FirstUse: d.FirstUse, NewPeers: d.NewPeers, SweepSecrets: d.SweepSecrets, ObjectSweep: d.ObjectSweep, FanOut: d.FanOut, FanOutFactor: d.FanOutFactor,
 		Refusals: d.Refusals, RefusedKeys: d.RefusedKeys, SilenceCalls: d.SilenceCalls, SilenceFactor: d.SilenceFactor, Allow: []Allow{},
 	}
 }
@@ -60,7 +61,7 @@ func (c *Config) Detection() detect.Config {
 	config := detect.Config{
 		Size: int64(w.Size), Rollups: nanoseconds(w.Rollups), Lateness: int64(w.AllowedLateness),
 		Threshold: d.Threshold, MinCount: d.MinCount, PeakFactor: d.PeakFactor, WarmUp: int64(d.WarmUp), Retention: int64(d.Retention),
-		FirstUse: d.FirstUse, SweepSecrets: d.SweepSecrets, ObjectSweep: d.ObjectSweep, FanOut: d.FanOut, FanOutFactor: d.FanOutFactor,
+		FirstUse: d.FirstUse, NewPeers: d.NewPeers, SweepSecrets: d.SweepSecrets, ObjectSweep: d.ObjectSweep, FanOut: d.FanOut, FanOutFactor: d.FanOutFactor,
 		Refusals: d.Refusals, RefusedKeys: d.RefusedKeys, SilenceCalls: d.SilenceCalls, SilenceFactor: d.SilenceFactor,
 	}
 	for _, a := range d.Allow {
@@ -102,6 +103,7 @@ func (d Detect) validate(p *value.Problems) {
 		p.Add("detect.retention", "%v is shorter than detect.warm_up, %v", d.Retention, d.WarmUp)
 	}
 	between("first_use", d.FirstUse, 0, 20)
+	value.Between(p, "detect.new_peers", d.NewPeers, 2, 512)
 	value.Between(p, "detect.sweep_secrets", d.SweepSecrets, 2, 512)
 	value.Between(p, "detect.object_sweep", d.ObjectSweep, 2, 512)
 	value.Between(p, "detect.fan_out", d.FanOut, 2, 512)

@@ -7,6 +7,7 @@
 package count
 
 import (
+	"math/bits"
 	"strings"
 
 	"keytrail/processor/rule"
@@ -29,7 +30,7 @@ type Call struct {
 	Class     normalize.Class
 	Outcome   normalize.Outcome
 	Context   normalize.Context
-	Object    uint64 // hash of the object that the encryption context names; 0 for none
+	Object    uint64 // hash of the object that the encryption context names, or of the whole context; 0 for none
 	Direct    bool   // the principal called itself, no AWS service for it
 	Cross     bool   // the KMS key belongs to another account
 	Self      bool   // the collector's own call
@@ -56,6 +57,7 @@ type Shown struct {
 // for each of a dozen names would cost as much as decoding the event.
 func FromRecord(rec *otellog.Record, c *Call) {
 	*c = Call{Time: rec.Time, KeyARN: normalize.NoEntity, Principal: normalize.NoEntity, Copy: normalize.CopyCaller, Class: normalize.ClassManage}
+	var whole []otellog.Attr
 	for i := range rec.Attrs {
 		a := &rec.Attrs[i]
 		switch a.Key {
@@ -86,6 +88,8 @@ func FromRecord(rec *otellog.Record, c *Call) {
 			c.Context = normalize.ParseContext(a.Str)
 		case semconv.AWSKMSEncryptionContextObject:
 			c.Object = wire.EntityHash(a.Str)
+		case semconv.AWSKMSEncryptionContext:
+			whole = a.Map
 		case semconv.KeytrailVia:
 			c.Direct = a.Str == normalize.Direct
 		case semconv.KeytrailCrossAccount:
@@ -100,12 +104,25 @@ func FromRecord(rec *otellog.Record, c *Call) {
 			c.Client = client(a.Str)
 		}
 	}
+	if c.Object == 0 {
+		c.Object = contextHash(whole)
+	}
 	if c.Shown.Alias != "" {
 		c.changeAlias(rec.Str(semconv.RPCMethod))
 	}
 	if !c.Self { // the collector's own calls are counted, and judged by nobody
 		c.Rules = rule.Match(rec, c.Class, c.Outcome)
 	}
+}
+
+// contextHash returns the hash of an encryption context, in whatever order its pairs are;
+// 0 for none. One that names no object that we know, as programs make them, is an object
+// by itself.
+func contextHash(pairs []otellog.Attr) (h uint64) {
+	for i := range pairs {
+		h += wire.EntityHash(pairs[i].Key)*0x9e3779b97f4a7c15 ^ bits.RotateLeft64(wire.EntityHash(pairs[i].Str), 17)
+	}
+	return h
 }
 
 // changeAlias corrects what the calls that change an alias show: the key in a

@@ -13,8 +13,9 @@ import (
 
 // part is a part of a window's calls.
 type part struct {
-	n    int64
-	text string
+	n         int64
+	text      string
+	principal string // of a user of a KMS key
 }
 
 // largest returns the words of the largest shares.
@@ -36,12 +37,12 @@ func (e *Engine) contributors(ent *Entity, w *Window) (list []string) {
 	var classes, contexts []part
 	for c := range normalize.NumClasses {
 		if n := count.Get(&w.Partial, wire.CounterClass+wire.CounterID(c)); n > 0 {
-			classes = append(classes, part{n, c.String()})
+			classes = append(classes, part{n: n, text: c.String()})
 		}
 	}
 	for c := range normalize.NumContexts {
 		if n := count.Get(&w.Partial, wire.CounterContext+wire.CounterID(c)); n > 0 && c != normalize.ContextNone {
-			contexts = append(contexts, part{n, "with context " + c.String()})
+			contexts = append(contexts, part{n: n, text: "with context " + c.String()})
 		}
 	}
 	return append(append(list, largest(classes, 2)...), largest(contexts, 2)...)
@@ -57,7 +58,7 @@ func (e *Engine) users(key *Entity, start int64) (list []part) {
 		pair := e.store.get(i)
 		if w := pair.find(start); w != nil {
 			if n := count.Get(&w.Partial, wire.CounterCalls); n > 0 {
-				list = append(list, part{n, "by " + pair.Principal})
+				list = append(list, part{n, "by " + pair.Principal, pair.Principal})
 			}
 		}
 	}

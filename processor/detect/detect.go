@@ -48,6 +48,9 @@ type Config struct {
 	// FirstUse is the score from which the first use of a KMS key is an anomaly: see
 	// firstUse.
 	FirstUse float64
+	// NewPeers is how many KMS keys that a principal never used, or principals that never
+	// used a KMS key, make a window an anomaly.
+	NewPeers int
 	// ObjectSweep is the smallest number of different objects, in a window or on a day,
 	// that can be an anomaly.
 	ObjectSweep int
@@ -68,7 +71,7 @@ func DefaultConfig() Config {
 	return Config{
 		Size: int64(5 * time.Minute), Lateness: int64(time.Hour), Threshold: 1e-6, MinCount: 20,
 		WarmUp: int64(24 * time.Hour), Retention: int64(35 * 24 * time.Hour),
-		PeakFactor: 1.5, FirstUse: 6, ObjectSweep: 60, SilenceCalls: 30, SilenceFactor: 3,
+		PeakFactor: 2, FirstUse: 6, NewPeers: 5, ObjectSweep: 60, SilenceCalls: 30, SilenceFactor: 3,
 		SweepSecrets: 15, FanOut: 8, FanOutFactor: 3, Refusals: 8, RefusedKeys: 4,
 	}
 }
@@ -98,8 +101,8 @@ func (c *Config) Validate() error {
 		return fmt.Errorf("peak_factor %g is not between 1 and 100", c.PeakFactor)
 	case !(c.FirstUse >= 0 && c.FirstUse <= 20):
 		return fmt.Errorf("first_use %g is not between 0 and 20", c.FirstUse)
-	case outside(c.ObjectSweep):
-		return fmt.Errorf("object_sweep %d is not between 2 and %d", c.ObjectSweep, count.MaxDistinct)
+	case outside(c.ObjectSweep) || outside(c.NewPeers):
+		return fmt.Errorf("object_sweep %d or new_peers %d is not between 2 and %d", c.ObjectSweep, c.NewPeers, count.MaxDistinct)
 	case !(c.SilenceCalls >= 10) || !(c.SilenceFactor >= 1):
 		return fmt.Errorf("silence_calls %g is not at least 10, or silence_factor %g not at least 1", c.SilenceCalls, c.SilenceFactor)
 	case c.Refusals < 1 || !(c.FanOutFactor >= 1):

@@ -28,7 +28,7 @@ const (
 
 // detectors are all that judge windows with calls, in the order in which they do; silence
 // judges those without.
-var detectors = []*detector{&rate, &firstUse, &newOrigin, &secretSweep, &objectSweep, &objectDrip, &fanOut, &massDestruction, &refusals, &probing, &unusableKey}
+var detectors = []*detector{&rate, &firstUse, &newOrigin, &secretSweep, &objectSweep, &objectDrip, &fanOut, &newPeers, &massDestruction, &refusals, &probing, &unusableKey}
 
 // known tells whether the entity had calls in another window that closed, and
 // not longer before start than the retention: one that was silent for longer is

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math"
 	"math/bits"
+	"slices"
 
 	"keytrail/processor/count"
 	"keytrail/schemas/normalize"
@@ -40,6 +41,43 @@ var fanOut = detector{"fan_out", 5, KindFanOut, []string{"T1526", "T1078.004"}, 
 		subject(e, ent, w), what, atLeast(n, w.Sets[wire.SetPeers].Capped), by, span(e.cfg.Size), date(ent.Since), high)}, true
 }}
 
+// newPeers asks: does a principal use several KMS keys in one window that it never used,
+// or a KMS key serve several principals that never used it? What each alone is too weak
+// for, they are together.
+//
+// State: the last 64 KMS keys of a principal, by hash; who has as many is beyond it. Of a
+// key, how many first uses the window has. Warm-up: WarmUp. Known false positives: the
+// first run of an audit.
+var newPeers = detector{"new_peers", 13, KindFanOut, []string{"T1526", "T1078.004"}, hour, func(e *Engine, ent *Entity, w *Window) (Anomaly, bool) {
+	if ent.Scope == wire.ScopePair || ent.KeyARN == normalize.NoEntity || !ent.watchedFor(w.Start, e.cfg.WarmUp) {
+		return Anomaly{}, false
+	}
+	h, n, what := &ent.Habits, 0, "used %d KMS keys that it never used before in %s; it is known to use %d"
+	seen := len(h.Keys)
+	switch {
+	case ent.Scope == wire.ScopeKey && h.FreshAt == w.Start:
+		n, what = h.Fresh, "was used by %d principals that never used it before in %s; %d had used it"
+		seen = h.Users - n
+	case ent.Scope == wire.ScopePrincipal && seen < maxKeys:
+		n = several32(h.Keys, &w.Sets[wire.SetPeers])
+	}
+	if n < e.cfg.NewPeers {
+		return Anomaly{}, false
+	}
+	return Anomaly{Score: min(6+float64(n-e.cfg.NewPeers)/4, 9), Observed: float64(n), Expected: 0, Reason: fmt.Sprintf(
+		"%s "+what+", since %s.", subject(e, ent, w), n, span(e.cfg.Size), seen, date(ent.Since))}, true
+}}
+
+// several32 returns how many values of a set are not known.
+func several32(known []uint32, s *wire.Set) (n int) {
+	for _, v := range s.Values {
+		if !slices.Contains(known, uint32(v.Hash)) {
+			n++
+		}
+	}
+	return n
+}
+
 // objectSweep asks: does one principal touch more different objects (encryption
 // contexts) in one window than ever before, by far?
 //
@@ -56,8 +94,12 @@ var objectSweep = detector{"object_sweep", 6, KindFanOut, []string{"T1530", "T14
 		ent.Principal, atLeast(n, w.Sets[wire.SetObjects].Capped), span(e.cfg.Size), date(ent.Since), high)}, true
 }}
 
-// dripDays is how many days are learned before a day's objects are judged.
-const dripDays = 5
+// dripDays is how many days are learned before a day's objects are judged, and
+// dripFactor how many times the most of any day they have to be: days are much alike.
+const (
+	dripDays   = 5
+	dripFactor = 2
+)
 
 // objectDrip asks: has one principal touched more different objects today than on any
 // day of the last weeks, by far? So a theft is found that is slow enough for every
@@ -74,7 +116,7 @@ var objectDrip = detector{"object_drip", 7, KindFanOut, []string{"T1530", "T1020
 		return Anomaly{}, false
 	}
 	n, high := h.objectsWith(w), h.dayPeak(w.Start)
-	if n < float64(e.cfg.ObjectSweep) || n < e.cfg.FanOutFactor*high || high > maxBits {
+	if n < float64(e.cfg.ObjectSweep) || n < dripFactor*high || high > maxBits {
 		return Anomaly{}, false
 	}
 	return Anomaly{Score: min(6+math.Log2(n/max(high, 1))/2, 9), Observed: math.Round(n), Expected: math.Round(high), Reason: fmt.Sprintf(

@@ -17,7 +17,7 @@ import (
 // reads none. So what speaks against the call is added up: 3 for being the first; 1
 // when it uses the key rather than asks about it; 2 when it is a person's; 3 when no
 // principal of its account ever used the key; 1 when at most three principals did; 1
-// when the key is mostly idle at this hour; 1 when it asked about the key in the same
+// when the key is mostly idle at this hour; 2 when it asked about the key in the same
 // window. The sum is the score, and FirstUse is where an anomaly begins. AWS services
 // and KMS itself are left out: they act for a principal, who is judged.
 //
@@ -63,7 +63,7 @@ func (e *Engine) firstUseScore(ent, key *Entity, w *Window) (score float64, sign
 	sign(!slices.Contains(key.Habits.Accounts, accountOf(ent.Principal)), 3, "from an account that never used it")
 	sign(key.Habits.Users <= 3, 1, "a key that few use")
 	sign(idle(key, w.Start, e.cfg.Size), 1, "at an hour at which it is mostly idle")
-	sign(data > 0 && reads > 0, 1, "having asked about it first")
+	sign(data > 0 && reads > 0, 2, "having asked about it first")
 	return score, signs
 }
 
@@ -110,7 +110,9 @@ const longWarmUp = 7
 
 // newOrigin asks: does a principal call from a network that it never called from, with a
 // program that it never used? Each alone is everyday life: programs are updated, and
-// move. Both at once are what a stolen credential looks like.
+// move. Both at once are what a stolen credential looks like. So is another network alone
+// where a program has called from one or two for twice that time, and goes on to do so in
+// the same window: whoever moves is no longer where they were.
 //
 // State: the last 16 networks (IPv4 by its first two bytes, IPv6 by its /48) and programs
 // (user agents without their versions). Warm-up: a week. Known false positives: a person
@@ -121,17 +123,32 @@ var newOrigin = detector{"new_origin", 3, KindFirstSeen, []string{"T1078.004", "
 		return Anomaly{}, false
 	}
 	calls, programs := strange(h.Networks, &w.Sets[wire.SetNetworks]), strange(h.Clients, &w.Sets[wire.SetClients])
-	if calls < 3 || programs == 0 {
+	few := len(h.Networks) <= 2
+	score, with := 6.0, ""
+	switch {
+	case calls < 3:
+		return Anomaly{}, false
+	case programs > 0 && few && len(h.Clients) <= 2:
+		score, with = 8, ", with a program that it never used"
+	case programs > 0:
+		score, with = 7, ", with a program that it never used"
+	case few && !isPerson(ent.Principal) && ent.watchedFor(w.Start, 2*longWarmUp*e.cfg.WarmUp) && sum(&w.Sets[wire.SetNetworks]) > calls:
+		with = ", beside others from one that it did use"
+	default:
 		return Anomaly{}, false
 	}
-	score := 7.0
-	if len(h.Networks) <= 2 && len(h.Clients) <= 2 {
-		score = 8
-	}
 	return Anomaly{Score: score, Observed: float64(calls), Reason: fmt.Sprintf(
-		"%s: %s in %s from a network that it never used, with a program that it never used; %s and %s were seen since %s.",
-		ent.Principal, callCount(calls), span(e.cfg.Size), several(len(h.Networks), "network"), several(len(h.Clients), "program"), date(ent.Since))}, true
+		"%s: %s in %s from a network that it never used%s; %s and %s were seen since %s.",
+		ent.Principal, callCount(calls), span(e.cfg.Size), with, several(len(h.Networks), "network"), several(len(h.Clients), "program"), date(ent.Since))}, true
 }}
+
+// sum returns the calls of all values of a set.
+func sum(s *wire.Set) (calls int64) {
+	for _, v := range s.Values {
+		calls += v.N
+	}
+	return calls
+}
 
 // strange returns how many calls a set has with values that are not known.
 func strange(known []uint32, s *wire.Set) (calls int64) {

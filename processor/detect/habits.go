@@ -11,12 +11,15 @@ import (
 // Habits are what is remembered of an entity beside its baseline. The zero value
 // remembers nothing. Everything in it has a bound.
 type Habits struct {
-	Peak     float32   // most calls in a window, faded; scopes key and principal
-	Gap      float32   // longest silence between windows with calls, in windows, faded; scope key
-	Users    int       // principals that have used the KMS key; scope key
-	Accounts []uint32  // their accounts, by hash; scope key
-	Networks []uint32  // where calls came from, by hash; scope principal
-	Clients  []uint32  // programs that made them, by hash; scope principal
+	Peak     float32  // most calls in a window, faded; scopes key and principal
+	Gap      float32  // longest silence between windows with calls, in windows, faded; scope key
+	Users    int      // principals that have used the KMS key; scope key
+	Accounts []uint32 // their accounts, by hash; scope key
+	Networks []uint32 // where calls came from, by hash; scope principal
+	Clients  []uint32 // programs that made them, by hash; scope principal
+	Fresh    int      // of Users, those that first did in the window at FreshAt
+	FreshAt  int64
+	Keys     []uint32  // KMS keys used, by hash; scope principal
 	Day      int64     // the day of Objects, in days since 1970; scope principal
 	Days     int       // days with objects before it
 	Objects  []uint64  // a bit for each different object of the day; nil or of maxBits
@@ -30,6 +33,9 @@ type Ongoing struct {
 	Code        uint8 // of the detector
 	Start, Last int64 // starts of its first and last window
 }
+
+// maxKeys bounds what is remembered of a principal's KMS keys.
+const maxKeys = 64
 
 // maxKnown bounds what is remembered of networks, programs and accounts: the newest.
 const maxKnown = 16
@@ -86,8 +92,9 @@ func (e *Engine) habits(ent *Entity, w *Window, flagged bool) {
 		e.user(ent, w.Start)
 		return
 	case wire.ScopePrincipal:
-		h.Networks = know(h.Networks, &w.Sets[wire.SetNetworks])
-		h.Clients = know(h.Clients, &w.Sets[wire.SetClients])
+		h.Networks = know(h.Networks, &w.Sets[wire.SetNetworks], maxKnown)
+		h.Clients = know(h.Clients, &w.Sets[wire.SetClients], maxKnown)
+		h.Keys = know(h.Keys, &w.Sets[wire.SetPeers], maxKeys)
 		h.objects(w)
 	}
 	if ent.Since != 0 && w.Start < ent.Seen {
@@ -99,10 +106,11 @@ func (e *Engine) habits(ent *Entity, w *Window, flagged bool) {
 	}
 	peak, calls := faded(h.Peak, age), float64(toJudge(&w.Partial))
 	if flagged { // it may become normal, but not at once
-		calls = min(calls, 2*peak)
+		calls = min(calls, 4*peak)
 	}
 	h.Peak = float32(max(peak, calls))
-	if gap := float32(age/e.cfg.Size - 1); ent.Since != 0 {
+	// A silence that was told is none of its habits, unless it has lasted for a day.
+	if gap := float32(age/e.cfg.Size - 1); ent.Since != 0 && (age >= day || !ent.silenceTold()) {
 		h.Gap = max(float32(faded(h.Gap, age)), gap)
 	}
 }
@@ -118,26 +126,29 @@ func (e *Engine) user(pair *Entity, start int64) {
 	}
 	key := e.store.get(i)
 	key.fade(start, e.cfg.Retention) // its own window closes after those of its pairs
-	key.Habits.Users++
+	if key.Habits.Users++; key.Habits.FreshAt != start {
+		key.Habits.Fresh, key.Habits.FreshAt = 0, start
+	}
+	key.Habits.Fresh++
 	if account := accountOf(pair.Principal); !slices.Contains(key.Habits.Accounts, account) {
-		key.Habits.Accounts = newest(key.Habits.Accounts, account)
+		key.Habits.Accounts = newest(key.Habits.Accounts, account, maxKnown)
 	}
 	e.touch(key)
 }
 
 // know adds the values of a set to those known.
-func know(known []uint32, s *wire.Set) []uint32 {
+func know(known []uint32, s *wire.Set, most int) []uint32 {
 	for _, v := range s.Values {
 		if !slices.Contains(known, uint32(v.Hash)) {
-			known = newest(known, uint32(v.Hash))
+			known = newest(known, uint32(v.Hash), most)
 		}
 	}
 	return known
 }
 
 // newest adds a value, in place of the oldest when there are too many.
-func newest(known []uint32, value uint32) []uint32 {
-	if len(known) >= maxKnown {
+func newest(known []uint32, value uint32, most int) []uint32 {
+	if len(known) >= most {
 		known = known[:copy(known, known[1:])]
 	}
 	return append(known, value)
@@ -213,7 +224,7 @@ const (
 
 func appendHabits(e *wire.Encoder, h *Habits) {
 	has := uint64(0)
-	for i, there := range [...]bool{h.Peak != 0, h.Gap != 0, h.Users != 0 || len(h.Accounts) > 0, len(h.Networks)+len(h.Clients) > 0, h.Objects != nil, len(h.Ongoing) > 0} {
+	for i, there := range [...]bool{h.Peak != 0, h.Gap != 0, h.Users != 0 || len(h.Accounts) > 0, len(h.Networks)+len(h.Clients)+len(h.Keys) > 0, h.Objects != nil, len(h.Ongoing) > 0} {
 		if there {
 			has |= 1 << i
 		}
@@ -227,11 +238,14 @@ func appendHabits(e *wire.Encoder, h *Habits) {
 	}
 	if has&hasUsers != 0 {
 		e.Uint(uint64(h.Users))
+		e.Uint(uint64(h.Fresh))
+		e.Time(h.FreshAt)
 		appendHashes(e, h.Accounts)
 	}
 	if has&hasOrigin != 0 {
 		appendHashes(e, h.Networks)
 		appendHashes(e, h.Clients)
+		appendHashes(e, h.Keys)
 	}
 	if has&hasObjects != 0 {
 		e.Int(h.Day)
@@ -258,10 +272,10 @@ func decodeHabits(d *wire.Decoder, h *Habits) {
 		h.Gap = d.Float()
 	}
 	if has&hasUsers != 0 {
-		h.Users, h.Accounts = int(d.Uint()), decodeHashes(d)
+		h.Users, h.Fresh, h.FreshAt, h.Accounts = int(d.Uint()), int(d.Uint()), d.Time(), decodeHashes(d)
 	}
 	if has&hasOrigin != 0 {
-		h.Networks, h.Clients = decodeHashes(d), decodeHashes(d)
+		h.Networks, h.Clients, h.Keys = decodeHashes(d), decodeHashes(d), decodeHashes(d)
 	}
 	if has&hasObjects != 0 {
 		h.Day, h.Days, h.DayPeak, h.Objects = d.Int(), int(d.Uint()), d.Float(), decodeBitmap(d)

@@ -248,9 +248,9 @@ func TestFirstUseScores(t *testing.T) {
 	}{
 		{role(9), 5, 12, false, true, 4},
 		{role(9), 5, 12, true, false, 3},
-		{role(9), 5, 12, true, true, 5},
+		{role(9), 5, 12, true, true, 6},
 		{role(9), 2, 12, false, true, 5},
-		{role(9), 2, 2, true, true, 7},
+		{role(9), 2, 2, true, true, 8},
 		{"arn:aws:iam::111122223333:user/ann", 5, 12, false, true, 6},
 		{"arn:aws:iam::111122223333:role/aws-reserved/sso.amazonaws.com/AWSReservedSSO_Dev_1", 5, 12, true, false, 5},
 		{"account:444455556666", 5, 12, false, true, 7},

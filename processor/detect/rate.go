@@ -11,6 +11,25 @@ import (
 // one: six hours.
 const adoptAfter = 6 * hour
 
+// peopleFactor is how much more of a peak is asked for where a person makes the calls:
+// people work by fits and starts.
+const peopleFactor = 1.5
+
+// byPerson tells whether a person makes most of a window's calls. It is asked when all
+// else speaks for an anomaly, which is rare.
+func (e *Engine) byPerson(ent *Entity, w *Window) bool {
+	if ent.Scope == wire.ScopePrincipal {
+		return isPerson(ent.Principal)
+	}
+	people := int64(0)
+	for _, u := range e.users(ent, w.Start) {
+		if isPerson(u.principal) {
+			people += u.n
+		}
+	}
+	return 2*people > toJudge(&w.Partial)
+}
+
 // rate asks: are there more calls than this KMS key, or this principal, has at
 // this hour?
 //
@@ -18,7 +37,7 @@ const adoptAfter = 6 * hour
 // and weekday or weekend and whose dispersion is learned by moments (package
 // baseline), and, because programs that start and people at work make bursts that no
 // such distribution allows, more calls by PeakFactor than any window of the last
-// weeks had. State: the baseline, the peak. Warm-up: WarmUp. Known false positives:
+// weeks had, by half as many again where a person makes most of them. State: the baseline, the peak. Warm-up: WarmUp. Known false positives:
 // the first run of a job that comes less than once in four weeks; Bucket Keys that are
 // turned off; a new level, once, and then for six hours at the most.
 var rate = detector{"rate", 1, KindRate, []string{"T1530", "T1486"}, hour, func(e *Engine, ent *Entity, w *Window) (Anomaly, bool) {
@@ -26,12 +45,13 @@ var rate = detector{"rate", 1, KindRate, []string{"T1530", "T1486"}, hour, func(
 	if ent.Scope == wire.ScopePair || calls < e.cfg.MinCount || !ent.Baseline.Ready(w.Start, e.cfg.WarmUp) {
 		return Anomaly{}, false
 	}
-	if float64(calls) <= e.cfg.PeakFactor*ent.peak(w.Start) {
+	peak := ent.peak(w.Start)
+	if float64(calls) <= e.cfg.PeakFactor*peak {
 		return Anomaly{}, false
 	}
 	mu := ent.Baseline.Expected(w.Start, e.cfg.Size)
 	p := baseline.UpperTail(calls, mu, ent.Baseline.Dispersion())
-	if p >= e.cfg.Threshold || float64(calls) < 2*mu {
+	if p >= e.cfg.Threshold || float64(calls) < 2*mu || float64(calls) <= peopleFactor*e.cfg.PeakFactor*peak && e.byPerson(ent, w) {
 		return Anomaly{}, false
 	}
 	return Anomaly{Score: surprise(p), Observed: float64(calls), Expected: mu, Reason: fmt.Sprintf(

@@ -128,7 +128,7 @@ func (e *Engine) listen(mark int64, most *int, emit func(Result)) (more bool) {
 		if !ok {
 			return false
 		}
-		list := e.watches[due]
+		list := slices.DeleteFunc(e.watches[due], func(i uint32) bool { return !e.store.used(i) || !e.store.slots[i].watched })
 		slices.SortFunc(list, func(i, j uint32) int {
 			return cmp.Or(strings.Compare(e.store.at(i).entity.KeyARN, e.store.at(j).entity.KeyARN), cmp.Compare(i, j))
 		})
@@ -138,9 +138,7 @@ func (e *Engine) listen(mark int64, most *int, emit func(Result)) (more bool) {
 				return true
 			}
 			e.store.trim()
-			if e.store.used(i) && e.store.slots[i].watched {
-				e.listenTo(e.store.get(i), due, emit)
-			}
+			e.listenTo(e.store.get(i), due, emit)
 		}
 		delete(e.watches, due)
 	}

@@ -331,7 +331,7 @@ const (
 	KeytrailWindowCallsDirect = "keytrail.window.calls.direct"
 	// KeytrailWindowCallsService (int): The number of calls that an AWS service made for the principal.
 	KeytrailWindowCallsService = "keytrail.window.calls.service"
-	// KeytrailWindowObjects (int): The number of distinct objects that the encryption contexts named.
+	// KeytrailWindowObjects (int): The number of distinct objects that the encryption contexts named, or of contexts that named none.
 	KeytrailWindowObjects = "keytrail.window.objects"
 	// KeytrailWindowKeys (int): The number of distinct KMS keys used.
 	KeytrailWindowKeys = "keytrail.window.keys"

@@ -99,9 +99,9 @@ func (e *engine) trail(g *generate.Generator) error {
 	if err := flush(forever); err != nil {
 		return err
 	}
-	// The source is silent from here on, and the last windows close.
+	// The last windows close; that nothing comes any more is no silence of a KMS key.
 	e.now += 2 * disorder
-	e.advance(e.now + e.cfg.Lateness)
+	e.advance(e.mark + disorder + e.cfg.Size)
 	return nil
 }
 

@@ -1,0 +1,294 @@
+package cli
+
+import (
+	"bufio"
+	"cmp"
+	"fmt"
+	"math"
+	"strconv"
+	"time"
+
+	"keytrail/processor/explain"
+	"keytrail/processor/plot"
+	"keytrail/schemas/normalize"
+	"keytrail/schemas/semconv"
+	"keytrail/schemas/wire"
+)
+
+// report prints what is known of an anomaly. Failed writes come back from out's Flush.
+type report struct {
+	screen
+	out           *bufio.Writer
+	a             *explain.Anomaly
+	s             *explain.Series
+	before, after time.Duration
+	notes         []string
+}
+
+func (r *report) write() {
+	r.head()
+	r.facts()
+	window := r.s.Window(r.a.Start)
+	if r.s.Len() > 0 {
+		r.picture()
+	}
+	if window == nil {
+		r.notes = append(r.notes, "The anomaly's own window was not in the input.")
+	} else {
+		r.counts(window)
+	}
+	for _, note := range r.notes {
+		fmt.Fprintln(r.out)
+		r.wrapped(note)
+	}
+}
+
+// The colors of severities: ECMA-48, as in package plot.
+const (
+	hotColor  = "\x1b[1;31m"
+	warmColor = "\x1b[33m"
+	noColor   = "\x1b[0m"
+)
+
+// head prints the severity, the kind and the sentence.
+func (r *report) head() {
+	title := cmp.Or(plain(r.a.Severity), "unknown") + " " + cmp.Or(plain(r.a.Kind), "anomaly")
+	if r.color {
+		color := warmColor
+		if r.a.Severity == "high" || r.a.Severity == "critical" {
+			color = hotColor
+		}
+		title = color + title + noColor
+	}
+	fmt.Fprintf(r.out, "%s  %s\n", title, plain(r.a.ID))
+	r.wrapped(r.a.Reason)
+	fmt.Fprintln(r.out)
+}
+
+func (r *report) wrapped(text string) {
+	for _, line := range wrap(plain(text), r.width) {
+		fmt.Fprintln(r.out, line)
+	}
+}
+
+// labels is the width of the names of facts.
+const labels = 14
+
+// fact prints a named value, and further ones below it; empty ones are left out.
+func (r *report) fact(name string, values ...string) {
+	for _, v := range values {
+		if v == "" {
+			continue
+		}
+		for _, line := range wrap(plain(v), r.width-labels) {
+			fmt.Fprintf(r.out, "%-*s%s\n", labels, name, line)
+			name = ""
+		}
+	}
+}
+
+// facts prints what the anomaly's record says.
+func (r *report) facts() {
+	a := r.a
+	r.fact("detector", a.Detector)
+	r.fact("score", decimal(a.Score))
+	r.fact("scope", a.Scope)
+	r.fact("KMS key", a.KeyARN)
+	r.fact("alias", a.AliasARN)
+	r.fact("principal", a.Principal)
+	r.fact("account", a.Account)
+	r.fact("Region", a.Region)
+	r.fact("window", minuteOf(a.Start)+" to "+minuteOf(a.End)+" ("+length(a.End-a.Start)+")")
+	r.fact("observed", decimal(a.Observed))
+	if a.Expected > 0 || a.Kind == "rate" || a.Kind == "silence" { // a first use expects nothing
+		r.fact("expected", decimal(a.Expected))
+	}
+	r.fact("learned since", a.Since)
+	r.fact("contributors", a.Contributors...)
+	var list []string
+	for _, id := range a.Techniques {
+		list = append(list, id+" "+explain.Technique(id))
+	}
+	r.fact("ATT&CK", list...)
+	r.fact("sample calls", a.Calls...)
+}
+
+// decimal writes a number as short as it stays exact to three digits; NaN is "".
+func decimal(v float64) string {
+	switch {
+	case math.IsNaN(v):
+		return ""
+	case v == math.Trunc(v) && math.Abs(v) < 1e15:
+		return strconv.FormatFloat(v, 'f', 0, 64)
+	case math.Abs(v) >= 100 && math.Abs(v) < 1e15:
+		return strconv.FormatFloat(v, 'f', 1, 64)
+	}
+	return strconv.FormatFloat(v, 'g', 3, 64)
+}
+
+func minuteOf(ns int64) string { return time.Unix(0, ns).UTC().Format("2006-01-02 15:04Z") }
+
+// length writes a window's length, such as 5m, 1h or 90s.
+func length(ns int64) string {
+	d := time.Duration(ns)
+	switch {
+	case d%time.Hour == 0:
+		return fmt.Sprintf("%dh", d/time.Hour)
+	case d%time.Minute == 0:
+		return fmt.Sprintf("%dm", d/time.Minute)
+	}
+	return d.String()
+}
+
+// measure is a count of windows that an anomaly may be about.
+type measure struct{ name, what string }
+
+// measured returns the count to draw, and whether the detector's expected value is one
+// of it: see processor/detect/detectors.go for what each of them observes.
+func measured(a *explain.Anomaly) (m measure, level bool) {
+	switch {
+	case a.Kind == "rate", a.Kind == "silence":
+		return measure{semconv.KeytrailWindowCalls, "Calls"}, true
+	case a.Detector == "refusals":
+		return measure{semconv.KeytrailWindowDenied, "Refused calls"}, true
+	case a.Kind == "refusals":
+		return measure{semconv.KeytrailWindowDenied, "Refused calls"}, false
+	case a.Detector == "fan_out" && a.Scope == "key":
+		return measure{semconv.KeytrailWindowPrincipals, "Different principals"}, true
+	case a.Detector == "fan_out" && a.Scope == "principal":
+		return measure{semconv.KeytrailWindowKeys, "Different KMS keys"}, true
+	}
+	return measure{semconv.KeytrailWindowCalls, "Calls"}, false
+}
+
+// pictureHeight is how many lines the bars have.
+const pictureHeight = 8
+
+// picture draws the series around the anomaly.
+func (r *report) picture() {
+	m, level := measured(r.a)
+	part := r.s.Range(r.width-plot.Gutter, r.before, r.after)
+	c := plot.Chart{Values: make([]float64, part.Columns), Height: pictureHeight, Line: math.NaN(), ASCII: r.ascii, Color: r.color}
+	if level && r.a.Expected > 0 {
+		c.Line = r.a.Expected
+	}
+	others := false
+	for i := range c.Values {
+		c.Values[i] = math.NaN()
+		marked := false
+		for k := range part.Group {
+			at := part.Start(i) + int64(k)*part.Size
+			if v, ok := r.s.Value(at, m.name); ok && !(c.Values[i] >= float64(v)) {
+				c.Values[i] = float64(v)
+			}
+			w := r.s.Window(at)
+			marked = marked || w != nil && w.Counts[semconv.KeytrailWindowAnomalies] > 0
+		}
+		if marked && i != part.Column(r.a.Start) {
+			c.Marks, others = append(c.Marks, plot.Mark{Column: i}), true
+		}
+	}
+	c.Marks = append(c.Marks, plot.Mark{Column: part.Column(r.a.Start), Hot: true})
+	c.Ticks = ticks(part)
+	fmt.Fprintln(r.out)
+	r.wrapped(r.caption(m, part))
+	for _, line := range c.Lines() {
+		fmt.Fprintln(r.out, line)
+	}
+	r.legend(&c, others)
+}
+
+// caption says what the picture shows.
+func (r *report) caption(m measure, part explain.Range) string {
+	text := fmt.Sprintf("%s in windows of %s, from %s to %s", m.what, length(part.Size), minuteOf(part.From), minuteOf(part.Start(part.Columns)))
+	if part.Group > 1 {
+		text += fmt.Sprintf("; a column is the highest of %d windows", part.Group)
+	}
+	return text
+}
+
+// legend says what the signs are.
+func (r *report) legend(c *plot.Chart, others bool) {
+	hot, line := "▲", "┄"
+	if r.ascii {
+		hot, line = "^", "-"
+	}
+	text := hot + " the anomaly"
+	if others {
+		text += "   ! others"
+	}
+	if !math.IsNaN(c.Line) {
+		text += "   " + line + " expected"
+	}
+	fmt.Fprintf(r.out, "%*s%s\n", plot.Gutter, "", text)
+}
+
+// steps are distances between the labels of the axis.
+var steps = []time.Duration{5 * time.Minute, 10 * time.Minute, 15 * time.Minute, 30 * time.Minute, time.Hour, 2 * time.Hour, 3 * time.Hour, 6 * time.Hour,
+	12 * time.Hour, day, 2 * day, 7 * day, 14 * day}
+
+// ticks labels the columns in which a round time begins, in UTC: midnight with its day,
+// others with the hour and minute.
+func ticks(part explain.Range) (list []plot.Tick) {
+	column := part.Size * int64(part.Group)
+	step := int64(steps[len(steps)-1])
+	for _, s := range steps {
+		if int64(s) >= 8*column { // a label has 5 or 6 characters
+			step = int64(s)
+			break
+		}
+	}
+	for i := range part.Columns {
+		round := (part.Start(i) + step - 1) / step * step // the next round time
+		if round >= part.Start(i)+column {
+			continue
+		}
+		at := time.Unix(0, round).UTC()
+		text := at.Format("15:04")
+		if at.Hour() == 0 && at.Minute() == 0 {
+			text = at.Format("Jan 2")
+		}
+		list = append(list, plot.Tick{Column: i, Text: text})
+	}
+	return list
+}
+
+// counts prints what the window counted, beside what is usual where that is known.
+func (r *report) counts(w *explain.Window) {
+	_, n := r.s.Mean(semconv.KeytrailWindowCalls, day)
+	usual := r.s.Whole() && n > 0
+	fmt.Fprintln(r.out)
+	if usual {
+		r.wrapped(fmt.Sprintf("In the window, and on average in the %s before it:", number(n, "window")))
+		fmt.Fprintf(r.out, "  %-15s%7s%7s\n", "", "calls", "mean")
+	} else {
+		fmt.Fprintln(r.out, "In the window:")
+		fmt.Fprintf(r.out, "  %-15s%7s\n", "", "calls")
+	}
+	row := func(label, name string, always bool) {
+		mean, _ := r.s.Mean(name, day)
+		if !always && w.Counts[name] == 0 && (!usual || mean == 0) {
+			return
+		}
+		line := fmt.Sprintf("  %-15s%7d", label, w.Counts[name])
+		if usual {
+			line += fmt.Sprintf("%7s", plot.Number(mean))
+		}
+		fmt.Fprintln(r.out, line)
+	}
+	for c := range normalize.NumClasses {
+		row(c.String(), (wire.CounterClass + wire.CounterID(c)).Name(), false)
+	}
+	row("all", semconv.KeytrailWindowCalls, true)
+	row("refused", semconv.KeytrailWindowDenied, false)
+	row("failed", semconv.KeytrailWindowFailed, false)
+	row("by a service", semconv.KeytrailWindowCallsService, false)
+	row("across accounts", semconv.KeytrailWindowCrossAccount, false)
+	row("late", semconv.KeytrailWindowLate, false)
+	for _, m := range []measure{{semconv.KeytrailWindowKeys, "KMS keys"}, {semconv.KeytrailWindowPrincipals, "principals"}, {semconv.KeytrailWindowObjects, "objects"}} {
+		row(m.what, m.name, false)
+	}
+	if !w.Final {
+		r.notes = append(r.notes, "The window is still open: its counts may grow.")
+	}
+}

@@ -1,0 +1,83 @@
+package explain
+
+import (
+	"errors"
+	"fmt"
+	"maps"
+	"regexp"
+	"slices"
+	"strings"
+
+	"keytrail/schemas/otellog"
+	"keytrail/schemas/semconv"
+)
+
+// MinPrefix is the shortest prefix of an id that may stand for it: of a million ids
+// about 120 share their first 8 digits with another.
+const MinPrefix = 8
+
+// ErrNotFound says that no anomaly has the id.
+var ErrNotFound = errors.New("no anomaly has this id")
+
+// Finder finds an anomaly by its id, or by a prefix of it that no other has. Of
+// several records of the same anomaly the one that was computed last counts, and of
+// those the one that came last.
+type Finder struct {
+	prefix string
+	found  map[string]*Anomaly
+	more   bool // there are others than found
+}
+
+var digits = regexp.MustCompile(`^[0-9a-f]{8,32}$`)
+
+// NewFinder returns a Finder of an id of 8 to 32 hexadecimal digits.
+func NewFinder(id string) (*Finder, error) {
+	id = strings.ToLower(id)
+	if !digits.MatchString(id) {
+		return nil, fmt.Errorf("%q is no anomaly's id: want %d to 32 hexadecimal digits, as %s has them", id, MinPrefix, semconv.KeytrailAnomalyID)
+	}
+	return &Finder{prefix: id, found: map[string]*Anomaly{}}, nil
+}
+
+// Prefix returns the digits that are looked for, in lower case.
+func (f *Finder) Prefix() string { return f.prefix }
+
+// maxFound bounds the anomalies that are kept: more than one is an error, and lists
+// a few.
+const maxFound = 5
+
+// Add looks at a record of any kind. An error says what is wrong with the record of
+// an anomaly that has the id.
+func (f *Finder) Add(rec *otellog.Record) error {
+	id := rec.Str(semconv.KeytrailAnomalyID)
+	if rec.EventName != semconv.EventKeytrailAnomaly || !strings.HasPrefix(id, f.prefix) {
+		return nil
+	}
+	a, err := newAnomaly(rec)
+	if err != nil {
+		return err
+	}
+	switch known := f.found[a.ID]; {
+	case known != nil && a.made < known.made:
+	case known == nil && len(f.found) >= maxFound:
+		f.more = true
+	default:
+		f.found[a.ID] = a
+	}
+	return nil
+}
+
+// Anomaly returns the anomaly, or ErrNotFound, or an error that lists the ids which
+// begin with the prefix.
+func (f *Finder) Anomaly() (*Anomaly, error) {
+	ids := slices.Sorted(maps.Keys(f.found))
+	switch {
+	case len(ids) == 0:
+		return nil, ErrNotFound
+	case len(ids) == 1:
+		return f.found[ids[0]], nil
+	case f.more:
+		ids = append(ids, "others")
+	}
+	return nil, fmt.Errorf("the ids of several anomalies begin with %s: %s; give more digits", f.prefix, strings.Join(ids, ", "))
+}

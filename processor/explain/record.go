@@ -1,0 +1,157 @@
+// Package explain gathers what the records of windows and anomalies say about one
+// anomaly: the anomaly itself, found by its id, and the windows of its entity around
+// it. Records come from wherever the caller reads them. The package knows only what
+// records carry, and reads that leniently, because those of other versions of
+// Keytrail may be among them.
+package explain
+
+import (
+	"cmp"
+	"fmt"
+	"math"
+	"strings"
+	"time"
+
+	"keytrail/schemas/otellog"
+	"keytrail/schemas/semconv"
+)
+
+// Entity is what an anomaly and its windows are about.
+type Entity struct {
+	Scope     string // key, principal or pair
+	KeyARN    string // of the KMS key, "-" for calls without one, or what an alias stood for
+	AliasARN  string // of the alias that the calls named; empty for a KMS key
+	Principal string
+}
+
+// same tells whether two records are of one entity. What an alias stands for may
+// change from window to window.
+func (e *Entity) same(o *Entity) bool {
+	return e.Scope == o.Scope && e.Principal == o.Principal && cmp.Or(e.AliasARN, e.KeyARN) == cmp.Or(o.AliasARN, o.KeyARN)
+}
+
+// Anomaly is an anomaly as its record tells it. Numbers that the record does not
+// have are NaN, and texts are empty.
+type Anomaly struct {
+	ID, Kind, Detector, Severity, Reason string
+	Score, Observed, Expected            float64
+	Since                                string // what the baseline has learned from, since when
+	Contributors, Techniques, Calls      []string
+	Account, Region                      string
+	Entity
+	Start, End int64 // its window, in ns since 1970
+	made       int64 // when it was computed
+}
+
+// Window is the newest record of one window.
+type Window struct {
+	Start, End, Revision int64
+	Final                bool
+	Counts               map[string]int64 // the integer attributes, by name
+}
+
+// Attributes that records may have and the registry does not know yet.
+const (
+	attrContributors = "keytrail.anomaly.contributors"
+	attrSince        = "keytrail.anomaly.since"
+)
+
+// newAnomaly copies an anomaly out of its record.
+func newAnomaly(rec *otellog.Record) (*Anomaly, error) {
+	start, end, err := span(rec)
+	if err != nil {
+		return nil, fmt.Errorf("anomaly %q: %w", rec.Str(semconv.KeytrailAnomalyID), err)
+	}
+	return &Anomaly{
+		ID: text(rec, semconv.KeytrailAnomalyID), Kind: text(rec, semconv.KeytrailAnomalyKind), Detector: text(rec, semconv.KeytrailAnomalyDetector),
+		Severity: text(rec, semconv.KeytrailAnomalySeverity), Reason: text(rec, semconv.KeytrailAnomalyReason),
+		Score: double(rec, semconv.KeytrailAnomalyScore), Observed: double(rec, semconv.KeytrailAnomalyObserved),
+		Expected: double(rec, semconv.KeytrailAnomalyExpected), Since: text(rec, attrSince),
+		Contributors: texts(rec, attrContributors), Techniques: texts(rec, semconv.KeytrailAnomalyTechniques), Calls: texts(rec, semconv.KeytrailAnomalyCalls),
+		Account: where(rec, semconv.CloudAccountID), Region: where(rec, semconv.CloudRegion),
+		Entity: newEntity(rec), Start: start, End: end, made: rec.Observed,
+	}, nil
+}
+
+// newEntity copies the entity out of a record.
+func newEntity(rec *otellog.Record) Entity {
+	e := entityOf(rec)
+	return Entity{strings.Clone(e.Scope), strings.Clone(e.KeyARN), strings.Clone(e.AliasARN), strings.Clone(e.Principal)}
+}
+
+// entityOf shares the record's strings.
+func entityOf(rec *otellog.Record) Entity {
+	return Entity{rec.Str(semconv.KeytrailWindowScope), rec.Str(semconv.AWSKMSKeyARN), rec.Str(semconv.AWSKMSAliasARN), rec.Str(semconv.KeytrailPrincipal)}
+}
+
+// span returns a record's window.
+func span(rec *otellog.Record) (start, end int64, err error) {
+	if start, err = instant(rec, semconv.KeytrailWindowStart); err != nil {
+		return 0, 0, err
+	}
+	if end, err = instant(rec, semconv.KeytrailWindowEnd); err != nil {
+		return 0, 0, err
+	}
+	if end-start < int64(time.Second) { // Keytrail's have a minute; below, a day has too many to walk through
+		return 0, 0, fmt.Errorf("its window ends at %s, not a second after its start", rec.Str(semconv.KeytrailWindowEnd))
+	}
+	return start, end, nil
+}
+
+func instant(rec *otellog.Record, name string) (int64, error) {
+	t, err := time.Parse(time.RFC3339, rec.Str(name))
+	if err != nil || t.Year() < 1970 || t.Year() > 2261 { // what int64 holds in ns
+		return 0, fmt.Errorf("%s is %q, no time in RFC 3339 form", name, rec.Str(name))
+	}
+	return t.UnixNano(), nil
+}
+
+// text returns an attribute as text, whatever its kind.
+func text(rec *otellog.Record, name string) string { return strings.Join(texts(rec, name), ", ") }
+
+// texts returns an attribute's values as text, whatever its kind.
+func texts(rec *otellog.Record, name string) (list []string) {
+	a := rec.Get(name)
+	switch {
+	case a == nil:
+	case a.Kind == otellog.KindString && a.Str != "":
+		list = append(list, strings.Clone(a.Str))
+	case a.Kind == otellog.KindInt:
+		list = append(list, fmt.Sprint(a.Int))
+	case a.Kind == otellog.KindDouble:
+		list = append(list, fmt.Sprintf("%g", a.Num))
+	case a.Kind == otellog.KindBool:
+		list = append(list, fmt.Sprint(a.Int != 0))
+	case a.Kind == otellog.KindStrings:
+		for _, s := range a.Strs {
+			list = append(list, strings.Clone(s))
+		}
+	case a.Kind == otellog.KindMap:
+		for _, pair := range a.Map {
+			list = append(list, pair.Key+" "+pair.Str)
+		}
+	}
+	return list
+}
+
+// double returns a number; JSON writers may write one that is whole as an integer.
+func double(rec *otellog.Record, name string) float64 {
+	switch a := rec.Get(name); {
+	case a == nil:
+	case a.Kind == otellog.KindDouble:
+		return a.Num
+	case a.Kind == otellog.KindInt:
+		return float64(a.Int)
+	}
+	return math.NaN()
+}
+
+// where returns an attribute of the resource.
+func where(rec *otellog.Record, name string) string {
+	for i := range rec.Resource {
+		if rec.Resource[i].Key == name {
+			return strings.Clone(rec.Resource[i].Str)
+		}
+	}
+	return ""
+}

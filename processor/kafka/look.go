@@ -1,0 +1,153 @@
+package kafka
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kgo"
+)
+
+// Look is one look into a topic that others write: committed records up to where
+// the topic ends now, without a consumer group, so that nothing is left behind.
+type Look struct {
+	Topic string
+	// Key restricts the look to the partition of this key; nil: all partitions.
+	Key []byte
+	// Since passes over what is before the first record whose timestamp in Kafka is
+	// not earlier; the zero time: nothing.
+	Since time.Time
+	// Most bounds the records, at least 1; of each partition the same share is read.
+	Most int64
+	// Newest reads the newest ones where there are more than Most; else the oldest.
+	Newest bool
+}
+
+// Read calls f for each record, in order of offset within its partition; f may keep
+// key and value. Unread is how many offsets of those to look at were left: because
+// of Most, or because ctx reached its deadline on the way, which is no error then.
+func (l Look) Read(ctx context.Context, c Config, f func(key, value []byte)) (unread int64, err error) {
+	cl, err := kgo.NewClient(c.Options()...)
+	if err != nil {
+		return 0, fmt.Errorf("cannot make a Kafka client: %w", err)
+	}
+	left, err := l.bounds(ctx, kadm.NewClient(cl))
+	cl.Close()
+	if err != nil {
+		return 0, fmt.Errorf("cannot read topic %q at %v: %w", l.Topic, c.Brokers, err)
+	}
+	unread = l.limit(left)
+	if len(left) == 0 {
+		return unread, nil
+	}
+	rest, err := l.poll(ctx, c, left, f)
+	return unread + rest, err
+}
+
+// bounds returns the part of each partition that there is to look at.
+func (l Look) bounds(ctx context.Context, adm *kadm.Client) (map[int32]bound, error) {
+	ends, err := adm.ListCommittedOffsets(ctx, l.Topic)
+	if err != nil {
+		return nil, err
+	}
+	var starts kadm.ListedOffsets
+	if l.Since.IsZero() {
+		starts, err = adm.ListStartOffsets(ctx, l.Topic)
+	} else {
+		starts, err = adm.ListOffsetsAfterMilli(ctx, l.Since.UnixMilli(), l.Topic)
+	}
+	if err != nil {
+		return nil, err
+	}
+	found, n := map[int32]bound{}, int32(len(ends[l.Topic]))
+	for p, e := range ends[l.Topic] {
+		s, ok := starts.Lookup(l.Topic, p)
+		switch {
+		case e.Err != nil:
+			return nil, e.Err
+		case !ok:
+			return nil, fmt.Errorf("partition %d has no start", p)
+		case s.Err != nil:
+			return nil, s.Err
+		}
+		if (l.Key == nil || p == KeyPartition(l.Key, n)) && s.Offset < e.Offset {
+			found[p] = bound{s.Offset, e.Offset}
+		}
+	}
+	return found, nil
+}
+
+// limit shortens left to Most offsets and returns how many it cut off.
+func (l Look) limit(left map[int32]bound) (cut int64) {
+	total := int64(0)
+	for _, b := range left {
+		total += b.end - b.start
+	}
+	if total <= l.Most {
+		return 0
+	}
+	share := float64(l.Most) / float64(total)
+	for p, b := range left {
+		n := max(int64(float64(b.end-b.start)*share), 1)
+		cut += b.end - b.start - n
+		if l.Newest {
+			b.start = b.end - n
+		} else {
+			b.end = b.start + n
+		}
+		left[p] = b
+	}
+	return cut
+}
+
+// poll reads what left says and returns how much of it was not read in time.
+func (l Look) poll(ctx context.Context, c Config, left map[int32]bound, f func(key, value []byte)) (rest int64, err error) {
+	from := map[int32]kgo.Offset{}
+	for p, b := range left {
+		from[p] = kgo.NewOffset().At(b.start)
+	}
+	cl, err := kgo.NewClient(append(c.Options(),
+		kgo.ConsumePartitions(map[string]map[int32]kgo.Offset{l.Topic: from}),
+		kgo.KeepControlRecords())...) // the last thing may be a transaction's marker, as in ReadLog
+	if err != nil {
+		return 0, fmt.Errorf("cannot make a Kafka client: %w", err)
+	}
+	defer cl.Close()
+	for len(left) > 0 {
+		fetches := cl.PollFetches(ctx)
+		if err := ctx.Err(); err != nil {
+			for _, b := range left {
+				rest += b.end - b.start
+			}
+			if errors.Is(err, context.DeadlineExceeded) {
+				err = nil
+			}
+			return rest, err
+		}
+		var failed error
+		fetches.EachError(func(_ string, p int32, err error) {
+			failed = fmt.Errorf("cannot read topic %q partition %d: %w", l.Topic, p, err)
+		})
+		if failed != nil {
+			return 0, failed
+		}
+		fetches.EachRecord(func(r *kgo.Record) {
+			b, ok := left[r.Partition]
+			if !ok || r.Offset >= b.end {
+				delete(left, r.Partition) // compaction has removed the last ones
+				return
+			}
+			if !r.Attrs.IsControl() {
+				f(r.Key, r.Value)
+			}
+			if b.start = r.Offset + 1; b.start >= b.end {
+				delete(left, r.Partition)
+			} else {
+				left[r.Partition] = b
+			}
+		})
+	}
+	return 0, nil
+}

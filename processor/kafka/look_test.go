@@ -1,0 +1,135 @@
+package kafka_test
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"keytrail/processor/kafka"
+)
+
+// look returns the values that a look reads, sorted, and how much it left.
+func (c *cluster) look(ctx context.Context, l kafka.Look) (values []string, unread int64, err error) {
+	l.Most = max(l.Most, 1)
+	unread, err = l.Read(ctx, c.cfg, func(_, value []byte) { values = append(values, string(value)) })
+	slices.Sort(values)
+	return values, unread, err
+}
+
+// sees checks what a look reads.
+func (c *cluster) sees(l kafka.Look, unread int64, want ...string) {
+	c.t.Helper()
+	got, left, err := c.look(c.t.Context(), l)
+	if err != nil || left != unread || !slices.Equal(got, want) {
+		c.t.Errorf("%+v reads %q and leaves %d, %v; want %q and %d", l, got, left, err, want, unread)
+	}
+}
+
+// What is committed is read, and nothing is waited for.
+func TestLookReadsTheCommitted(t *testing.T) {
+	c := start(t)
+	c.topics(2, "a", "empty")
+	c.end(c.transaction("one", "a", 0, "x", "y"), kgo.TryAbort)
+	c.produce("a", 0, "1")
+	c.end(c.transaction("two", "a", 0, "2"), kgo.TryCommit)
+	c.produce("a", 1, "3")
+	c.end(c.transaction("three", "a", 1, "x"), kgo.TryAbort)
+	c.sees(kafka.Look{Topic: "a", Most: 100}, 0, "1", "2", "3")
+	c.transaction("open", "a", 0, "x")
+	c.produce("a", 0, "behind the open one")
+	c.sees(kafka.Look{Topic: "a", Most: 100}, 0, "1", "2", "3")
+	c.sees(kafka.Look{Topic: "empty", Most: 100}, 0)
+}
+
+func TestLookIsBounded(t *testing.T) {
+	c := start(t)
+	c.topics(2, "a")
+	for p := range int32(2) {
+		for i := range 10 {
+			c.produce("a", p, fmt.Sprintf("%d.%d", p, i))
+		}
+	}
+	c.sees(kafka.Look{Topic: "a", Most: 4}, 16, "0.0", "0.1", "1.0", "1.1")
+	c.sees(kafka.Look{Topic: "a", Most: 4, Newest: true}, 16, "0.8", "0.9", "1.8", "1.9")
+	c.sees(kafka.Look{Topic: "a", Most: 1}, 18, "0.0", "1.0")
+}
+
+// The partition of a key, and the records from a time on.
+func TestLookReadsAPart(t *testing.T) {
+	c := start(t)
+	c.topics(4, "a")
+	begin := time.Now().Add(-10 * time.Hour).Truncate(time.Millisecond)
+	for i := range 20 {
+		key := []byte(fmt.Sprint("key ", i%2))
+		r := &kgo.Record{Topic: "a", Partition: kafka.KeyPartition(key, 4), Key: key, Value: fmt.Appendf(nil, "%02d", i), Timestamp: begin.Add(time.Duration(i) * time.Minute)}
+		if err := c.cl.ProduceSync(t.Context(), r).FirstErr(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if kafka.KeyPartition([]byte("key 0"), 4) == kafka.KeyPartition([]byte("key 1"), 4) {
+		t.Fatal("both keys have the same partition")
+	}
+	c.sees(kafka.Look{Topic: "a", Most: 100, Key: []byte("key 1")}, 0, "01", "03", "05", "07", "09", "11", "13", "15", "17", "19")
+	c.sees(kafka.Look{Topic: "a", Most: 100, Since: begin.Add(16 * time.Minute)}, 0, "16", "17", "18", "19")
+	c.sees(kafka.Look{Topic: "a", Most: 100, Key: []byte("key 1"), Since: begin.Add(16 * time.Minute)}, 0, "17", "19")
+	c.sees(kafka.Look{Topic: "a", Most: 100, Since: begin.Add(time.Hour)}, 0)
+}
+
+func TestLookFails(t *testing.T) {
+	c := start(t)
+	if _, _, err := c.look(t.Context(), kafka.Look{Topic: "nowhere"}); err == nil || !strings.Contains(err.Error(), `topic "nowhere"`) {
+		t.Errorf("a topic that does not exist gives %v", err)
+	}
+	c.topics(1, "a")
+	c.produce("a", 0, "1")
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if _, _, err := c.look(ctx, kafka.Look{Topic: "a"}); !errors.Is(err, context.Canceled) {
+		t.Errorf("a look that is cancelled gives %v", err)
+	}
+	c.cfg.Brokers = []string{"127.0.0.1:1"} // nobody listens
+	ctx, cancel = context.WithTimeout(t.Context(), time.Second)
+	defer cancel()
+	if _, _, err := c.look(ctx, kafka.Look{Topic: "a"}); err == nil || !strings.Contains(err.Error(), "127.0.0.1:1") {
+		t.Errorf("no broker gives %v", err)
+	}
+}
+
+// A deadline in the middle is no error: what was read counts, and the rest is told.
+func TestLookStopsInTime(t *testing.T) {
+	c := start(t)
+	c.topics(1, "a")
+	for range 3 { // more than one answer of the broker holds: kafka.Config.Options
+		big := make([]byte, 700_000)
+		rand.Read(big)
+		c.produce("a", 0, string(big))
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	n := 0
+	unread, err := kafka.Look{Topic: "a", Most: 100}.Read(expired{ctx, &n}, c.cfg, func(_, _ []byte) { n++ })
+	if err != nil || unread+int64(n) != 3 || n == 3 {
+		t.Errorf("read %d, left %d, %v", n, unread, err)
+	}
+}
+
+// expired is a context whose deadline passes, as it seems to who asks for the error,
+// once something has been read.
+type expired struct {
+	context.Context
+	read *int
+}
+
+func (e expired) Err() error {
+	if *e.read > 0 {
+		return context.DeadlineExceeded
+	}
+	return e.Context.Err()
+}

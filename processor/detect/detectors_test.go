@@ -207,7 +207,7 @@ func TestSecretSweep(t *testing.T) {
 
 func TestFanOut(t *testing.T) {
 	cfg := eager()
-	cfg.WarmUp = hour
+	cfg.WarmUp, cfg.NewPeers = hour, 512
 	// keys has a principal use n KMS keys that nobody else uses.
 	keys := func(r *rig, at int64, principal, n int) []detect.Result {
 		for i := range n {

@@ -126,13 +126,13 @@ var newOrigin = detector{"new_origin", 3, KindFirstSeen, []string{"T1078.004", "
 	few := len(h.Networks) <= 2
 	score, with := 6.0, ""
 	switch {
-	case calls < 3:
+	case calls == 0:
 		return Anomaly{}, false
 	case programs > 0 && few && len(h.Clients) <= 2:
 		score, with = 8, ", with a program that it never used"
 	case programs > 0:
 		score, with = 7, ", with a program that it never used"
-	case few && !isPerson(ent.Principal) && ent.watchedFor(w.Start, 2*longWarmUp*e.cfg.WarmUp) && sum(&w.Sets[wire.SetNetworks]) > calls:
+	case calls > 1 && few && !isPerson(ent.Principal) && ent.watchedFor(w.Start, 2*longWarmUp*e.cfg.WarmUp) && sum(&w.Sets[wire.SetNetworks]) > calls:
 		with = ", beside others from one that it did use"
 	default:
 		return Anomaly{}, false

@@ -24,6 +24,10 @@ type Habits struct {
 	Days     int       // days with objects before it
 	Objects  []uint64  // a bit for each different object of the day; nil or of maxBits
 	DayPeak  float32   // most different objects of a day, faded
+	CallDay  int64     // the day of Calls, in days since 1970; scope principal
+	CallDays int       // days with calls before it
+	Calls    float32   // of the day
+	CallPeak float32   // most calls of a day, faded
 	Ongoing  []Ongoing // anomalies that may go on
 }
 
@@ -83,9 +87,17 @@ func (h *Habits) began(d *detector, start int64) (began int64, again bool) {
 	return start, false
 }
 
-// habits has an entity remember a window that closed; flagged tells that it has more
-// calls than its rate allows.
-func (e *Engine) habits(ent *Entity, w *Window, flagged bool) {
+// rated says whether a window has more calls than its entity's rate allows.
+type rated uint8
+
+const (
+	usual rated = iota
+	begins
+	goesOn
+)
+
+// habits has an entity remember a window that closed.
+func (e *Engine) habits(ent *Entity, w *Window, is rated) {
 	h := &ent.Habits
 	switch ent.Scope {
 	case wire.ScopePair:
@@ -96,6 +108,7 @@ func (e *Engine) habits(ent *Entity, w *Window, flagged bool) {
 		h.Clients = know(h.Clients, &w.Sets[wire.SetClients], maxKnown)
 		h.Keys = know(h.Keys, &w.Sets[wire.SetPeers], maxKeys)
 		h.objects(w)
+		h.calls(w)
 	}
 	if ent.Since != 0 && w.Start < ent.Seen {
 		return // a late first call of a window: what lies between is known already
@@ -105,8 +118,11 @@ func (e *Engine) habits(ent *Entity, w *Window, flagged bool) {
 		age = 0
 	}
 	peak, calls := faded(h.Peak, age), float64(toJudge(&w.Partial))
-	if flagged { // it may become normal, but not at once
+	switch is { // it may become normal, but not at once
+	case begins:
 		calls = min(calls, 4*peak)
+	case goesOn:
+		calls = 0
 	}
 	h.Peak = float32(max(peak, calls))
 	// A silence that was told is none of its habits, unless it has lasted for a day.
@@ -185,6 +201,42 @@ func (h *Habits) endDay(today int64) {
 	clear(h.Objects)
 }
 
+// calls adds the calls of a window to those of its day.
+func (h *Habits) calls(w *Window) {
+	today := w.Start / day
+	switch {
+	case h.CallDay == 0:
+		h.CallDay = today
+	case today < h.CallDay:
+		return // late
+	case today > h.CallDay:
+		n, high := float64(h.Calls), faded(h.CallPeak, (today-h.CallDay)*day)
+		if h.CallDays >= dripDays && high > 0 { // it may become normal, but not at once
+			n = min(n, 2*high)
+		}
+		h.CallPeak, h.CallDay, h.CallDays, h.Calls = float32(max(n, high)), today, h.CallDays+1, 0
+	}
+	h.Calls += float32(toJudge(&w.Partial))
+}
+
+// callsWith returns how many calls the window's day has so far, it included.
+func (h *Habits) callsWith(w *Window) float64 {
+	n := float64(toJudge(&w.Partial))
+	if w.Start/day == h.CallDay {
+		n += float64(h.Calls)
+	}
+	return n
+}
+
+// callPeak returns the most calls of a day before the day of start.
+func (h *Habits) callPeak(start int64) float64 {
+	high := faded(h.CallPeak, (start/day-h.CallDay)*day)
+	if start/day > h.CallDay {
+		high = max(high, float64(h.Calls))
+	}
+	return high
+}
+
 // objectsWith returns how many objects the window's day has so far, it included.
 func (h *Habits) objectsWith(w *Window) float64 {
 	var all [words]uint64
@@ -220,11 +272,12 @@ const (
 	hasOrigin
 	hasObjects
 	hasOngoing
+	hasCalls
 )
 
 func appendHabits(e *wire.Encoder, h *Habits) {
 	has := uint64(0)
-	for i, there := range [...]bool{h.Peak != 0, h.Gap != 0, h.Users != 0 || len(h.Accounts) > 0, len(h.Networks)+len(h.Clients)+len(h.Keys) > 0, h.Objects != nil, len(h.Ongoing) > 0} {
+	for i, there := range [...]bool{h.Peak != 0, h.Gap != 0, h.Users != 0 || len(h.Accounts) > 0, len(h.Networks)+len(h.Clients)+len(h.Keys) > 0, h.Objects != nil, len(h.Ongoing) > 0, h.CallDay != 0} {
 		if there {
 			has |= 1 << i
 		}
@@ -253,6 +306,12 @@ func appendHabits(e *wire.Encoder, h *Habits) {
 		e.Float(h.DayPeak)
 		appendBitmap(e, h.Objects)
 	}
+	if has&hasCalls != 0 {
+		e.Int(h.CallDay)
+		e.Uint(uint64(h.CallDays))
+		e.Float(h.Calls)
+		e.Float(h.CallPeak)
+	}
 	if has&hasOngoing != 0 {
 		e.Uint(uint64(len(h.Ongoing)))
 		for _, o := range h.Ongoing {
@@ -279,6 +338,9 @@ func decodeHabits(d *wire.Decoder, h *Habits) {
 	}
 	if has&hasObjects != 0 {
 		h.Day, h.Days, h.DayPeak, h.Objects = d.Int(), int(d.Uint()), d.Float(), decodeBitmap(d)
+	}
+	if has&hasCalls != 0 {
+		h.CallDay, h.CallDays, h.Calls, h.CallPeak = d.Int(), int(d.Uint()), d.Float(), d.Float()
 	}
 	if has&hasOngoing != 0 {
 		for n := d.Count(); n > 0 && d.Err() == nil; n-- {

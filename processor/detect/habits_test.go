@@ -28,10 +28,9 @@ func TestNewOrigin(t *testing.T) {
 	from(at, 12, 20, 9)        // another network
 	from(at+size, 10, 22, 9)   // another program
 	from(at+2*size, 12, 22, 9) // both are known now
-	from(at+3*size, 30, 40, 2) // too few
 	found := from(at+4*size, 31, 41, 3, "principal new_origin")
 	check(t, found["principal new_origin"], detect.KindFirstSeen, "medium",
-		`arn:aws:iam::111122223333:role/1: 3 calls in 5m from a network that it never used, with a program that it never used; 4 networks and 4 programs were seen since 2026-03-02 00:00Z\.`, 3, 0)
+		`arn:aws:iam::111122223333:role/1: 3 calls in 5m from a network that it never used, with a program that it never used; 3 networks and 3 programs were seen since 2026-03-02 00:00Z\.`, 3, 0)
 	from(at+5*size, 31, 41, 9)
 }
 
@@ -76,7 +75,9 @@ func TestObjectSweep(t *testing.T) {
 
 // A slow theft: no window shows it, the day does; it is one anomaly for all its days.
 func TestObjectDrip(t *testing.T) {
-	r := newRig(t, detect.DefaultConfig(), false)
+	cfg := detect.DefaultConfig()
+	cfg.MinCount = 1000
+	r := newRig(t, cfg, false)
 	first := 0
 	for d := range int64(6) { // ten a day, the same ones
 		for w := range int64(10) {
@@ -103,6 +104,55 @@ func TestObjectDrip(t *testing.T) {
 	if len(ids) != 1 || windows != 1 {
 		t.Errorf("%d anomalies, counted in %d windows", len(ids), windows)
 	}
+}
+
+// A day with far more calls than any other, of which no window is unusual.
+func TestCallDrip(t *testing.T) {
+	r := newRig(t, detect.DefaultConfig(), false)
+	days := func(from, to int64, n int) (found []detect.Anomaly) {
+		for at := from; at < to; at += 30 * minute {
+			r.add(decrypt(at, 1, 1), n)
+			for _, a := range anomalies(r.advance(at + size)) {
+				found = append(found, a)
+			}
+		}
+		return found
+	}
+	if found := days(begin, begin+6*day, 2); len(found) > 0 { // 96 a day
+		t.Fatal(found[0].Reason)
+	}
+	found := days(begin+6*day, begin+8*day, 6)
+	ids := map[string]bool{}
+	for _, a := range found {
+		ids[a.ID] = true
+	}
+	if len(ids) != 1 {
+		t.Fatalf("%d anomalies", len(ids))
+	}
+	check(t, found[0], detect.KindRate, "medium", `arn:aws:iam::111122223333:role/1 has made 240 calls since midnight \(UTC\); the most on any day of the last weeks was 96; watched since 2026-03-02 00:00Z\.`, 240, 96)
+}
+
+// Peers that are new, several at once: of a principal and of a KMS key.
+func TestNewPeers(t *testing.T) {
+	r := newRig(t, detect.DefaultConfig(), false)
+	r.routine(begin, begin+day, 1, 1, 1)
+	at := begin + day
+	for k := range 4 {
+		r.add(decrypt(at, 10+k, 1), 1)
+	}
+	expect(t, r.advance(at+size)) // too few
+	for k := range 9 {
+		r.add(decrypt(at+size, 10+k, 1), 1) // four of them are known by now
+	}
+	found := expect(t, r.advance(at+2*size), "principal new_peers")
+	check(t, found["principal new_peers"], detect.KindFanOut, "medium",
+		`arn:aws:iam::111122223333:role/1 used 5 KMS keys that it never used before in 5m; it is known to use 5, since 2026-03-02 00:00Z\.`, 5, 0)
+	for p := range 6 {
+		r.add(decrypt(at+2*size, 1, 20+p), 1)
+	}
+	found = expect(t, r.advance(at+3*size), "key new_peers")
+	check(t, found["key new_peers"], detect.KindFanOut, "medium",
+		`KMS key \S+/1 was used by 6 principals that never used it before in 5m; 1 had used it, since 2026-03-02 00:00Z\.`, 6, 0)
 }
 
 func TestMassDestruction(t *testing.T) {

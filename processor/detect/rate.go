@@ -2,10 +2,40 @@ package detect
 
 import (
 	"fmt"
+	"math"
 
 	"keytrail/processor/baseline"
 	"keytrail/schemas/wire"
 )
+
+// callDrip asks: has one principal made more calls today than on any day of the last
+// weeks, by far? So a theft is found that is slow enough for every window to look as
+// usual, also where encryption contexts name no objects (S3 Bucket Keys).
+//
+// Method: dripDayFactor times the most calls of a day (UTC), half as many again of a
+// person; five times MinCount at the least. State: two sums. Warm-up: five days with
+// calls. Known false positives: a new level, once.
+var callDrip = detector{"call_drip", 14, KindRate, []string{"T1530", "T1020"}, 24 * hour, func(e *Engine, ent *Entity, w *Window) (Anomaly, bool) {
+	h := &ent.Habits
+	if ent.Scope != wire.ScopePrincipal || h.CallDays < dripDays || isService(ent.Principal) {
+		return Anomaly{}, false
+	}
+	n, high := h.callsWith(w), h.callPeak(w.Start)
+	factor := dripDayFactor
+	if isPerson(ent.Principal) {
+		factor *= peopleFactor
+	}
+	if n < 5*float64(e.cfg.MinCount) || n < factor*high {
+		return Anomaly{}, false
+	}
+	return Anomaly{Score: min(6+math.Log2(n/max(high, 1))/2, 9), Observed: n, Expected: math.Round(high), Reason: fmt.Sprintf(
+		"%s has made %.0f calls since midnight (UTC); the most on any day of the last weeks was %.0f; watched since %s.",
+		ent.Principal, n, high, date(ent.Since))}, true
+}}
+
+// dripDayFactor is how many times the calls of any day are a drip. Days differ by
+// weekends, deployments and the level of the load, less than windows do.
+const dripDayFactor = 2.5
 
 // adoptAfter is how long a rate anomaly lasts until its level is learned as the new
 // one: six hours.

@@ -39,6 +39,9 @@ type Call struct {
 	Client    uint32 // hash of the program that made it, without its version; 0 for none
 	Rules     rule.Set
 	Matched   uint16 // how many rules of the user the call matches; see Matcher
+	// Suppressed is how many rules, of either kind, match that the configuration allows;
+	// they are no longer in Rules and Matched.
+	Suppressed uint16
 	Shown     Shown
 }
 

@@ -307,6 +307,7 @@ func (r *reader) event() error {
 	if err != nil {
 		atomic.AddInt64(&r.s.totals.Unmatched, 1)
 	}
+	found.Rules = r.s.cfg.Detect.Allow.Rules(&r.call, found.Rules, r.s.cfg.Detect.Size)
 	sum := crc32.Checksum(r.ev.Raw, castagnoli)
 	r.learned.Learn(&r.call)
 	r.batch = append(r.batch, makeFact(&r.call, r.ev.ID, sum, r.s.names))

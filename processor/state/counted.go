@@ -85,6 +85,7 @@ func appendCall(e *wire.Encoder, c *count.Call) {
 	e.Uint(uint64(c.Network))
 	e.Uint(uint64(c.Client))
 	e.Uint(uint64(c.Matched))
+	e.Uint(uint64(c.Suppressed))
 }
 
 // decodeCall reads what appendCall wrote, in a record of the given version; ok tells
@@ -98,13 +99,13 @@ func decodeCall(d *wire.Decoder, version uint64) (c count.Call, ok bool) {
 	if version > 1 {
 		c.Unusable, c.Network, c.Client = d.Bool(), uint32(d.Uint()), uint32(d.Uint())
 	}
-	matched := uint64(0)
+	matched, suppressed := uint64(0), uint64(0)
 	if version > 2 {
-		matched = d.Uint()
+		matched, suppressed = d.Uint(), d.Uint()
 	}
-	c.Matched = uint16(matched)
+	c.Matched, c.Suppressed = uint16(matched), uint16(suppressed)
 	c.ID = wire.ParseCallID(c.IDText)
 	c.Copy, c.Class, c.Outcome, c.Context = normalize.Copy(rank), normalize.Class(class), normalize.Outcome(outcome), normalize.Context(context)
 	return c, rank <= uint64(normalize.CopyCaller) && class < uint64(normalize.NumClasses) &&
-		outcome <= uint64(normalize.OutcomeFailed) && context < uint64(normalize.NumContexts) && matched <= sigma.MaxRules
+		outcome <= uint64(normalize.OutcomeFailed) && context < uint64(normalize.NumContexts) && matched <= sigma.MaxRules && suppressed <= sigma.MaxRules+32
 }

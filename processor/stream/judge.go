@@ -42,7 +42,7 @@ func (c *counter) judge() []*sigma.Rule {
 		}
 	}
 	c.stats.unexplained += int(c.call.Matched) - len(found.Rules)
-	return found.Rules
+	return c.p.Window.Detect.Allow.Rules(&c.call, found.Rules, c.p.Window.Detect.Size)
 }
 
 // explain publishes the anomalies of the rules that the call matches, at once.

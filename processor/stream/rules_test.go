@@ -103,7 +103,7 @@ func naive(t *testing.T, records [][]byte) map[string]int {
 		ranks[call] = rank
 		for id, matches := range map[string]bool{
 			"odd": e.RequestID != "" && e.RequestID[0] <= '2', "refused": strings.Contains(strings.ToLower(e.ErrorCode), "denied"),
-			"owners": strings.HasSuffix(e.EventID, "000a"), "callers": strings.HasSuffix(e.EventID, "000b"),
+			"owners": e.EventID == "ffffffff-0000-4000-8000-00000000000a", "callers": e.EventID == "ffffffff-0000-4000-8000-00000000000b",
 		} {
 			if matches {
 				want["sigma/"+id+" "+call]++

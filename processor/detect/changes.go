@@ -69,7 +69,7 @@ func (e *Engine) Restored(mark, hold int64) error {
 			return err
 		}
 		e.place(ent)
-		e.watchAgain(ent)
+		e.watch(ent)
 		if ent.stale {
 			e.store.save(ent)
 		}

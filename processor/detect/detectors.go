@@ -5,7 +5,6 @@ import (
 
 	"keytrail/processor/baseline"
 	"keytrail/processor/count"
-	"keytrail/schemas/normalize"
 	"keytrail/schemas/wire"
 )
 
@@ -122,7 +121,5 @@ func (e *Engine) learn(ent *Entity, w *Window, found []Anomaly) {
 		return
 	}
 	ent.Baseline.Learn(w.Start, e.cfg.Size, calls)
-	if ent.Scope == wire.ScopeKey && ent.KeyARN != normalize.NoEntity {
-		e.watch(ent)
-	}
+	e.watch(ent)
 }

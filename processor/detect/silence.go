@@ -33,6 +33,9 @@ type Traffic struct {
 	Latest  int64 // start of the last window with calls that closed; 0: none
 	Resumed int64 // start of the first such window after the last time that everything was silent
 	Told    bool  // that everything is silent has been told
+	// Listened is the event time up to which silences have been judged: what was due
+	// before is not judged again.
+	Listened int64
 }
 
 // Traffic returns what SetTraffic has to be given when the engine is restored.
@@ -55,13 +58,14 @@ func (e *Engine) heard(start int64) {
 	}
 }
 
-// watch has the silence of a KMS key judged when the time has come.
+// watch has the silence of an entity judged when the time has come, if it is a KMS key
+// whose silence has not been told.
 func (e *Engine) watch(key *Entity) {
 	at := &e.store.slots[key.slot]
-	if at.watched {
+	if at.watched || key.Scope != wire.ScopeKey || key.KeyARN == normalize.NoEntity || key.Since == 0 || key.silenceTold() {
 		return
 	}
-	if due, _, ok := e.silenceDue(key); ok {
+	if due, _, ok := e.silenceDue(key); ok && due > e.traffic.Listened {
 		at.watched = true
 		e.watches[due] = append(e.watches[due], key.slot)
 	}
@@ -77,7 +81,7 @@ func (e *Engine) listenAnew() {
 	for i := range e.store.slots {
 		if at := &e.store.slots[i]; at.slab != noSlab && !at.watched && e.store.at(uint32(i)).entity.Scope == wire.ScopeKey {
 			e.store.trim()
-			e.watchAgain(e.store.get(uint32(i)))
+			e.watch(e.store.get(uint32(i)))
 		}
 	}
 }
@@ -126,6 +130,7 @@ func (e *Engine) listen(mark int64, most *int, emit func(Result)) (more bool) {
 			}
 		}
 		if !ok {
+			e.traffic.Listened = max(e.traffic.Listened, mark)
 			return false
 		}
 		list := slices.DeleteFunc(e.watches[due], func(i uint32) bool { return !e.store.used(i) || !e.store.slots[i].watched })
@@ -211,11 +216,4 @@ func (key *Entity) keepSilence(start int64) {
 		}
 	}
 	h.Ongoing = append(h.Ongoing, Ongoing{silence.code, start, start})
-}
-
-// watchAgain is watch for an entity that may be no KMS key, or told already.
-func (e *Engine) watchAgain(key *Entity) {
-	if key.Scope == wire.ScopeKey && key.KeyARN != normalize.NoEntity && key.Since != 0 && !key.silenceTold() {
-		e.watch(key)
-	}
 }

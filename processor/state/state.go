@@ -53,6 +53,7 @@ func (m *Meta) Append(dst []byte, e *wire.Encoder) []byte {
 	e.Time(m.Traffic.Latest)
 	e.Time(m.Traffic.Resumed)
 	e.Bool(m.Traffic.Told)
+	e.Int(m.Traffic.Listened)
 	e.Int(m.Watermark)
 	e.Uint(uint64(len(m.Applied)))
 	for source, a := range m.Applied {
@@ -82,7 +83,7 @@ func DecodeMeta(value []byte) (Meta, error) {
 		m.Told, m.Hold = d.Int(), d.Int()
 	}
 	if v > 2 {
-		m.Traffic = detect.Traffic{Latest: d.Time(), Resumed: d.Time(), Told: d.Bool()}
+		m.Traffic = detect.Traffic{Latest: d.Time(), Resumed: d.Time(), Told: d.Bool(), Listened: d.Int()}
 	}
 	m.Watermark = d.Int()
 	if v == 1 { // nothing was held

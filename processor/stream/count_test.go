@@ -18,7 +18,9 @@ import (
 
 // bigCommit is a counter with one commit that is far too large for one frame.
 func bigCommit(calls int) (*counter, *countTask) {
-	p := &Pipeline{now: time.Now, mostBytes: frameBytes, mostNotices: frameNotices, mostHeld: maxHeld, mostWindows: mostWindows, Topics: wire.DefaultTopics(), Window: Window{Detect: detect.DefaultConfig(), CloseAfter: int64(time.Hour), IdleAfter: int64(time.Hour)}}
+	cfg := detect.DefaultConfig()
+	cfg.FirstUse = 0 // every first use is one
+	p := &Pipeline{now: time.Now, mostBytes: frameBytes, mostNotices: frameNotices, mostHeld: maxHeld, mostWindows: mostWindows, Topics: wire.DefaultTopics(), Window: Window{Detect: cfg, CloseAfter: int64(time.Hour), IdleAfter: int64(time.Hour)}}
 	p.Partitions = map[string]int32{p.Topics.Partials: 3, p.Topics.Events: 2, p.Topics.Dedup: 2}
 	c := &counter{p: p, tasks: map[int32]*countTask{}}
 	t := &countTask{partition: 1, begun: true, seen: dedup.NewSet(), credits: map[wire.CallID]count.Call{}, table: count.NewTable(p.Window.Detect.Size),

@@ -81,6 +81,7 @@ func window(rng *rand.Rand, live bool) Window {
 	if rng.IntN(2) == 0 {
 		d.Retention = max(d.WarmUp, 120*minute)
 	}
+	d.FirstUse, d.PeakFactor, d.SilenceCalls, d.SilenceFactor, d.NewPeers, d.ObjectSweep = 0, 1, 10, 1, 2, 2
 	d.Threshold, d.MinCount, d.FanOut, d.FanOutFactor, d.Refusals, d.RefusedKeys = 1e-2, 3, 3, 1.5, 2, 2
 	w := Window{Detect: d, OutOfOrderness: [...]int64{minute, 5 * minute, 15 * minute}[rng.IntN(3)]}
 	w.FutureSkew = rng.Int64N(min(w.OutOfOrderness, 5*minute) + 1)

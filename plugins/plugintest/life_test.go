@@ -71,6 +71,20 @@ func TestOutputInstances(t *testing.T) {
 	}
 }
 
+// Two libraries in Go, each with a runtime of its own, in one process.
+func TestBothInOneProcess(t *testing.T) {
+	b := plugins(t)
+	c := broker(t)
+	all := numbered(t, events(t)[0], 0, 200)
+	args := append([]string{b.out, "--also", b.in, "--threads", "4"}, chunkFiles(t, all, 25)...)
+	if r := mustRun(t, b, append(args, outProps(c, patientFlush)...)...); !strings.Contains(r.out, "registered in_kms type 1") {
+		t.Errorf("the host says\n%s", r.out)
+	}
+	wantDelivered(t, c, all, 1)
+	out := filepath.Join(t.TempDir(), "records")
+	mustRun(t, b, append([]string{b.in, "--also", b.out, "--calls", patientCalls, "--records", "12", "--out", out}, fast(trail(t, shapes(t, events(t))))...)...)
+}
+
 // A core before 5.1.1 hands over a shorter definition: nothing may be written behind it,
 // which the allocator, told to check, would notice.
 func TestOlderCores(t *testing.T) {

@@ -15,6 +15,7 @@ import (
 	"keytrail/processor/config"
 	"keytrail/processor/generate"
 	"keytrail/processor/kafka"
+	"keytrail/processor/sigma"
 	"keytrail/processor/source"
 	"keytrail/processor/stream"
 	"keytrail/processor/telemetry"
@@ -32,6 +33,8 @@ type demoFlags struct {
 	limit time.Duration
 	pace  time.Duration
 	keep  string
+	rules list
+	user  *sigma.Rules // what rules names
 }
 
 // demo is "keytrail demo".
@@ -46,6 +49,9 @@ func (a *app) demo(args []string) int {
 	if len(rest) > 0 {
 		a.errorf("demo takes no arguments, not %q; see keytrail demo -h", rest)
 		return exitUsage
+	}
+	if d.user, code = a.stageRules(d.rules, "keytrail demo"); code != exitOK {
+		return code
 	}
 	// The trail ends an hour ago, so that its last windows are not in the future
 	// of anybody's clock.
@@ -72,6 +78,7 @@ func (d *demoFlags) register(f *flagSet) {
 	d.limit, d.pace = 55*time.Second, 15*time.Second
 	f.duration(&d.limit, "for", "longest `time` that the demo takes", time.Second, 24*time.Hour, 1)
 	f.duration(&d.pace, "pace", "`time` over which the trail is replayed; 0: as fast as it goes", 0, 24*time.Hour, 1)
+	f.Var(&d.rules, "rules", "`PATH` of rules of your own in Sigma form, as for scan (may be repeated)")
 	f.StringVar(&d.keep, "keep", "", "keep the trail, the broker's data and the SIEM's records in `DIR`")
 }
 
@@ -140,6 +147,7 @@ func (a *app) runDemo(ctx context.Context, d *demoFlags, g *generate.Generator, 
 	if err != nil {
 		return err
 	}
+	p.Rules = d.user
 	defer tel.Shutdown(context.WithoutCancel(ctx))
 	ended, ready := make(chan error, 1), make(chan struct{})
 	p.Ready = func() { close(ready) }

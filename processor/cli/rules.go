@@ -3,10 +3,6 @@ package cli
 import (
 	"bufio"
 	"fmt"
-	"io"
-	"os"
-	"path/filepath"
-	"strings"
 
 	"keytrail/processor/sigma"
 )
@@ -41,22 +37,9 @@ func (a *app) rules(args []string) int {
 		a.errorf("rules needs check, and a directory of rules; see keytrail rules -h")
 		return exitUsage
 	}
-	rules, problems, err := loadRules(rest[1:])
-	if err != nil {
-		return a.fail(err)
-	}
-	for _, p := range problems {
-		fmt.Fprintln(a.stderr, plain(p.String()))
-	}
-	if len(problems) > 0 {
-		a.errorf("%s in %s", number(len(problems), "problem"), plain(strings.Join(rest[1:], ", ")))
-		return exitError
-	}
-	for _, s := range rules.Skipped {
-		fmt.Fprintln(a.stderr, plain(fmt.Sprintf("%s:%d: left out: %s", s.File, s.Line, s.Reason)))
-	}
-	for _, p := range rules.Notes {
-		fmt.Fprintln(a.stderr, plain(fmt.Sprintf("%s:%d: note: %s", p.File, p.Line, p.Text)))
+	rules, code := a.loadRules(rest[1:], exitError)
+	if rules == nil {
+		return code
 	}
 	if rf.output == "auto" {
 		rf.output = "json"
@@ -65,42 +48,6 @@ func (a *app) rules(args []string) int {
 		}
 	}
 	return a.tried(rules, &rf)
-}
-
-// loadRules loads the rules below directories and in files.
-func loadRules(paths []string) (*sigma.Rules, []sigma.Problem, error) {
-	var l sigma.Loader
-	for _, path := range paths {
-		st, err := os.Stat(path)
-		if err == nil && st.IsDir() {
-			prefix := filepath.ToSlash(filepath.Clean(path)) + "/"
-			if prefix == "./" {
-				prefix = ""
-			}
-			l.Dir(os.DirFS(path), prefix)
-			continue
-		}
-		var text []byte
-		if err == nil {
-			text, err = readRules(path)
-		}
-		if err != nil {
-			return nil, nil, fmt.Errorf("cannot read rules: %w", err)
-		}
-		l.File(filepath.ToSlash(path), text)
-	}
-	rules, problems := l.Rules()
-	return rules, problems, nil
-}
-
-// readRules reads a file, up to one byte more than rules may have.
-func readRules(path string) ([]byte, error) {
-	f, err := os.Open(path)
-	if err != nil {
-		return nil, err
-	}
-	defer f.Close()
-	return io.ReadAll(io.LimitReader(f, sigma.MaxFileBytes+1))
 }
 
 // tried tries the rules on the sample, if there is one, and prints what is known.

@@ -10,6 +10,7 @@ import (
 
 	"keytrail/processor/config"
 	"keytrail/processor/kafka"
+	"keytrail/processor/sigma"
 	"keytrail/processor/sink"
 	"keytrail/processor/sink/ndjson"
 	"keytrail/processor/sink/otlphttp"
@@ -51,8 +52,12 @@ func (a *app) serve(args []string) int {
 		a.errorf("%v", err)
 		return exitUsage
 	}
+	rules, code := a.stageRules(cfg.Rules.Sigma, "keytrail run")
+	if code != exitOK {
+		return code
+	}
 	log := slog.New(slog.NewTextHandler(a.stderr, nil))
-	switch err := runPipeline(a.ctx, cfg, log); {
+	switch err := runPipeline(a.ctx, cfg, rules, log); {
 	case errors.Is(err, context.Canceled) && a.ctx.Err() != nil:
 		log.Warn("stopped before the pipeline ran", "error", err) // a stop is what was asked for
 	case err != nil:
@@ -62,7 +67,7 @@ func (a *app) serve(args []string) int {
 }
 
 // runPipeline runs the configured stages until ctx is done.
-func runPipeline(ctx context.Context, cfg *config.Config, log *slog.Logger) (err error) {
+func runPipeline(ctx context.Context, cfg *config.Config, rules *sigma.Rules, log *slog.Logger) (err error) {
 	tel, err := telemetry.New(ctx, cfg.Telemetry)
 	if err != nil {
 		return err
@@ -82,6 +87,7 @@ func runPipeline(ctx context.Context, cfg *config.Config, log *slog.Logger) (err
 		brokers = e.Brokers()
 	}
 	p := newPipeline(cfg, brokers, tel, log)
+	p.Rules = rules
 	defer func() {
 		for _, d := range p.Sinks {
 			err = errors.Join(err, d.Sink.Close())
@@ -163,7 +169,7 @@ func stageSet(list []config.Stage) stream.Stages {
 
 // config is "keytrail config check|print -c FILE".
 func (a *app) config(args []string) int {
-	f := a.flags("config", "check|print -c FILE", "Checks a configuration, or prints it with every default filled in and secrets\nleft out.")
+	f := a.flags("config", "check|print -c FILE", "Checks a configuration and the rules that it names, or prints it with every\ndefault filled in and secrets left out.")
 	file := f.String("c", "", "configuration `FILE`; print without it prints the defaults")
 	rest, code, done := a.parse(f, args)
 	if done {
@@ -182,6 +188,9 @@ func (a *app) config(args []string) int {
 		}
 	}
 	if rest[0] == "check" {
+		if _, code := a.stageRules(cfg.Rules.Sigma, "keytrail run"); code != exitOK {
+			return code
+		}
 		fmt.Fprintf(a.stdout, "%s is valid\n", *file)
 		return exitOK
 	}

@@ -34,6 +34,8 @@ func (a *app) scan(args []string) int {
 	f.duration(&warmUp, "warm-up", "how long an entity is learned before it is judged, a `duration`", 0, time.Duration(cfg.Detect.Retention), 1)
 	var self list
 	f.Var(&self, "self", "a `principal` that is the collector's own (may be repeated)")
+	var rules list
+	f.Var(&rules, "rules", "`PATH` of rules of your own in Sigma form, a directory or a file (may be repeated)")
 	var ff fileFlags
 	ff.register(f)
 	a.awsFlags(f)
@@ -51,6 +53,11 @@ func (a *app) scan(args []string) int {
 	case err != nil:
 		a.errorf("%v", err)
 		return exitUsage
+	}
+	if len(rules) > 0 {
+		if cfg.Rules, code = a.loadRules(rules, exitUsage); code != exitOK {
+			return code
+		}
 	}
 	if output == "auto" {
 		output = "json"
@@ -70,10 +77,18 @@ func (a *app) scan(args []string) int {
 	if err != nil {
 		return a.fail(err)
 	}
+	return a.scanned(totals)
+}
+
+// scanned tells what became of the records, and returns the exit code.
+func (a *app) scanned(totals scan.Totals) int {
 	fmt.Fprintf(a.stderr, "%d objects, %d records: %d calls counted, %d duplicates, %d filtered, %d dead letters; %d windows, %d anomalies\n",
 		totals.Objects, totals.Received, totals.Counted, totals.Duplicates, totals.Filtered, totals.DeadLettered, totals.Windows, totals.Anomalies)
 	if totals.Unexplained > 0 {
 		fmt.Fprintf(a.stderr, "%d more anomalies of rules are in the windows' counts only\n", totals.Unexplained)
+	}
+	if totals.Unmatched > 0 {
+		fmt.Fprintf(a.stderr, "%d records could not be read by the rules\n", totals.Unmatched)
 	}
 	if totals.DeadLettered > 0 {
 		return exitDead
@@ -109,6 +124,14 @@ func (a *app) runScan(cfg scan.Config, paths []string, windows, output string) (
 		shown := windows == "all" || windows == "anomalous" && detect.AnomalyCount(&r.Partial) > 0
 		return p.result(r, shown)
 	})
+	if err == nil {
+		for _, c := range s.Correlated() {
+			if err = p.anomaly(&c); err != nil {
+				break
+			}
+			totals.Anomalies++
+		}
+	}
 	if err == nil {
 		err = written(out.Flush())
 	}
@@ -152,6 +175,8 @@ type printer interface {
 	// result takes a window with its anomalies; the window itself is printed when
 	// shown is true.
 	result(r *detect.Result, shown bool) error
+	// anomaly takes one that belongs to none of the windows.
+	anomaly(a *detect.Anomaly) error
 }
 
 // jsonPrinter prints OTLP/JSON lines: a window's anomalies first, then the
@@ -165,8 +190,7 @@ type jsonPrinter struct {
 
 func (p *jsonPrinter) result(r *detect.Result, shown bool) error {
 	for i := range r.Anomalies {
-		detect.AnomalyRecord(&p.rec, &r.Anomalies[i], p.now)
-		if err := p.line(); err != nil {
+		if err := p.anomaly(&r.Anomalies[i]); err != nil {
 			return err
 		}
 	}
@@ -174,6 +198,11 @@ func (p *jsonPrinter) result(r *detect.Result, shown bool) error {
 		return nil
 	}
 	detect.WindowRecord(&p.rec, r.Window, p.size, p.now)
+	return p.line()
+}
+
+func (p *jsonPrinter) anomaly(a *detect.Anomaly) error {
+	detect.AnomalyRecord(&p.rec, a, p.now)
 	return p.line()
 }
 

@@ -31,6 +31,11 @@ func (t *table) result(r *detect.Result, shown bool) error {
 	return nil // a failed write comes back from the flush at the end
 }
 
+func (t *table) anomaly(a *detect.Anomaly) error {
+	fmt.Fprintln(t.out, anomalyLine(a))
+	return nil
+}
+
 // windowLine is one row of the table.
 func windowLine(w *detect.Window) string {
 	entity := plain(entityName(w.Entity))

@@ -41,8 +41,16 @@ type Config struct {
 	// SelfPrincipals are the principals that the pipeline itself uses to read
 	// trails; what they do is marked with keytrail.self.
 	SelfPrincipals []string         `yaml:"self_principals"`
+	Rules          Rules            `yaml:"rules"`
 	Sinks          []Sink           `yaml:"sinks"`
 	Telemetry      telemetry.Config `yaml:"telemetry"`
+}
+
+// Rules names the user's own rules. This package does not read them.
+type Rules struct {
+	// Sigma are directories of rules in Sigma form, and single files, as seen from the
+	// working directory of the process; docs/sigma.md says what they can have.
+	Sigma []string `yaml:"sigma"`
 }
 
 // Kafka says where the brokers are and how the topics are made.
@@ -233,6 +241,7 @@ func Default() *Config {
 		Commit:         Commit{Interval: 250 * time.Millisecond, Records: 20_000},
 		Detect:         defaultDetect(detection),
 		SelfPrincipals: []string{},
+		Rules:          Rules{Sigma: []string{}},
 		Sinks:          []Sink{},
 		Telemetry:      telemetry.DefaultConfig(),
 	}

@@ -41,6 +41,14 @@ func (c *Config) Validate() error {
 			p.Add(key, "%q stands in the list twice", principal)
 		}
 	}
+	for i, path := range c.Rules.Sigma {
+		key := fmt.Sprintf("rules.sigma[%d]", i)
+		if path == "" {
+			p.Add(key, "is empty; want a directory of rules or a file, such as /etc/keytrail/rules")
+		} else if first := slices.IndexFunc(c.Rules.Sigma, func(s string) bool { return s != "" && filepath.Clean(s) == filepath.Clean(path) }); first < i {
+			p.Add(key, "%q stands in the list twice", path)
+		}
+	}
 	validateSinks(&p, c.Sinks)
 	nest(&p, "telemetry", c.Telemetry.Validate())
 	return p.Err()

@@ -38,7 +38,11 @@ type Call struct {
 	Network   uint32 // hash of the network that it came from; 0 for none, as in calls by AWS services
 	Client    uint32 // hash of the program that made it, without its version; 0 for none
 	Rules     rule.Set
-	Shown     Shown
+	Matched   uint16 // how many rules of the user the call matches; see Matcher
+	// Suppressed is how many rules, of either kind, match that the configuration allows;
+	// they are no longer in Rules and Matched.
+	Suppressed uint16
+	Shown      Shown
 }
 
 // Shown is what an event shows of the names of its KMS keys; nearly all show

@@ -2,7 +2,14 @@ package detect
 
 import (
 	"fmt"
+	"slices"
 	"time"
+
+	"keytrail/processor/count"
+	"keytrail/processor/eventtime"
+	"keytrail/processor/rule"
+	"keytrail/processor/sigma"
+	"keytrail/schemas/wire"
 )
 
 // Allow is a list of anomalies that are expected: they are counted as suppressed, and
@@ -42,6 +49,37 @@ func (l Allow) Allows(a *Anomaly, start int64) bool {
 		}
 	}
 	return false
+}
+
+// Rules takes out of the rules that a call matches those whose anomalies are expected,
+// and counts them as suppressed. matched are the user's rules among them; it returns
+// what is left of those. size is that of the windows.
+func (l Allow) Rules(c *count.Call, matched []*sigma.Rule, size int64) []*sigma.Rule {
+	if len(l) == 0 || c.Rules == 0 && len(matched) == 0 {
+		return matched
+	}
+	start := eventtime.Start(c.Time, size)
+	a := Anomaly{Entity: wire.Entity{Scope: wire.ScopePair, KeyARN: c.KeyARN, Principal: c.Principal}}
+	for i := range rule.All {
+		r := &rule.All[i]
+		if a.Kind, a.Detector = KindRule, r.Name; r.BlindSpot {
+			a.Kind = KindBlindSpot
+		}
+		if c.Rules&(1<<i) != 0 && l.Allows(&a, start) {
+			c.Rules &^= 1 << i
+			c.Suppressed++
+		}
+	}
+	a.Kind = KindRule
+	return slices.DeleteFunc(matched, func(r *sigma.Rule) bool {
+		a.Detector = SigmaDetector + r.ID
+		if !l.Allows(&a, start) {
+			return false
+		}
+		c.Matched--
+		c.Suppressed++
+		return true
+	})
 }
 
 // matches tells whether a pattern of an Allowance matches a name.

@@ -99,16 +99,18 @@ func (e *Engine) report(a Anomaly, d *detector, ent *Entity, w *Window) (Anomaly
 // anomaly teaches at most four standard deviations above what was expected, so
 // that an attack does not become normal, but a lasting change does.
 func (e *Engine) learn(ent *Entity, w *Window, found []Anomaly) {
-	calls, flagged := toJudge(&w.Partial), false
+	calls, rated := toJudge(&w.Partial), usual
 	for i := range found {
 		if found[i].Detector != rate.name || w.Start-found[i].Start >= adoptAfter {
 			continue
 		}
-		flagged = true
+		if rated = goesOn; found[i].Start == w.Start {
+			rated = begins
+		}
 		mu, a := found[i].Expected, ent.Baseline.Dispersion()
 		calls = min(calls, int64(mu+4*math.Sqrt(mu+a*mu*mu)))
 	}
-	e.habits(ent, w, flagged)
+	e.habits(ent, w, rated)
 	if ent.Since == 0 {
 		ent.Since = w.Start
 	}

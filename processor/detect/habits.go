@@ -87,9 +87,17 @@ func (h *Habits) began(d *detector, start int64) (began int64, again bool) {
 	return start, false
 }
 
-// habits has an entity remember a window that closed; flagged tells that it has more
-// calls than its rate allows.
-func (e *Engine) habits(ent *Entity, w *Window, flagged bool) {
+// rated says whether a window has more calls than its entity's rate allows.
+type rated uint8
+
+const (
+	usual rated = iota
+	begins
+	goesOn
+)
+
+// habits has an entity remember a window that closed.
+func (e *Engine) habits(ent *Entity, w *Window, is rated) {
 	h := &ent.Habits
 	switch ent.Scope {
 	case wire.ScopePair:
@@ -110,8 +118,11 @@ func (e *Engine) habits(ent *Entity, w *Window, flagged bool) {
 		age = 0
 	}
 	peak, calls := faded(h.Peak, age), float64(toJudge(&w.Partial))
-	if flagged { // it may become normal, but not at once
+	switch is { // it may become normal, but not at once
+	case begins:
 		calls = min(calls, 4*peak)
+	case goesOn:
+		calls = 0
 	}
 	h.Peak = float32(max(peak, calls))
 	// A silence that was told is none of its habits, unless it has lasted for a day.

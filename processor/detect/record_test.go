@@ -162,7 +162,7 @@ func TestAnomalyRecordFollowsItsSchema(t *testing.T) {
 		}
 	}
 	slices.Sort(detectors)
-	if want := []string{"fan_out", "first_use", "key_probing", "object_sweep", "rate", "refusals", "secret_sweep"}; !slices.Equal(detectors, want) {
+	if want := []string{"fan_out", "first_use", "key_probing", "new_peers", "object_sweep", "rate", "refusals", "secret_sweep"}; !slices.Equal(detectors, want) {
 		t.Errorf("anomalies of %q, want of %q", detectors, want)
 	}
 	for _, e := range entities {

@@ -13,7 +13,8 @@ import (
 // All are the always-on rules. Sources: AWS KMS developer guide ("Deleting AWS
 // KMS keys", "Key policies", "Grants in AWS KMS", "Logging AWS KMS API calls
 // with CloudTrail"), CloudTrail user guide ("Logging management events"), MITRE
-// ATT&CK for Enterprise.
+// ATT&CK for Enterprise; docs/detections.md says which detections elsewhere they
+// are the counterparts of.
 var All = [...]Rule{
 	{Name: "key_deletion_scheduled", Score: 10, Techniques: []string{"T1485"},
 		classes: []normalize.Class{normalize.ClassDestroy}, match: is("ScheduleKeyDeletion"),
@@ -76,6 +77,16 @@ var All = [...]Rule{
 	{Name: "trail_deleted", BlindSpot: true, Score: 10, Techniques: []string{"T1562.008"},
 		classes: trail, match: is("DeleteTrail", "DeleteEventDataStore"),
 		What: func(rec *otellog.Record) string { return "deleted " + trailName(rec) }},
+	{Name: "key_material_imported", Score: 6, Techniques: []string{"T1486", "T1608.003"},
+		classes: []normalize.Class{normalize.ClassManage}, match: is("ImportKeyMaterial"),
+		What: says("imported key material: whoever has a copy of it can read what the key encrypts, and can take the key away")},
+	{Name: "policy_changed", Score: 4, Techniques: []string{"T1098", "T1548", "T1562"},
+		classes: []normalize.Class{normalize.ClassPolicy}, match: plainPolicy, What: says("changed the key's policy")},
+	{Name: "enclave_in_debug_mode", Score: 8, Techniques: []string{"T1622", "T1005"},
+		match: isTrue(semconv.AWSKMSAttestationDebugMode),
+		What: func(rec *otellog.Record) string {
+			return "called " + operation(rec) + " from an enclave in debug mode, whose memory its parent can read"
+		}},
 	{Name: "trail_tampered", BlindSpot: true, Score: 10, Techniques: []string{"T1562.008", "T1070"},
 		classes: trail, match: func(rec *otellog.Record) bool { return tampered[operation(rec)] != "" },
 		What: func(rec *otellog.Record) string { return tampered[operation(rec)] }},
@@ -113,6 +124,13 @@ func trailName(rec *otellog.Record) string {
 		return name
 	}
 	return "the trail"
+}
+
+// plainPolicy tells whether a key's policy was put by anybody but an AWS service, and
+// is none of which another rule says worse.
+func plainPolicy(rec *otellog.Record) bool {
+	return operation(rec) == "PutKeyPolicy" && rec.Str(semconv.AWSPrincipalType) != "AWSService" &&
+		!isTrue(semconv.AWSKMSPolicyPublic)(rec) && !isTrue(semconv.AWSKMSPolicyLockoutCheckBypassed)(rec)
 }
 
 // foreignGrant tells whether a grant's grantee is a principal of another

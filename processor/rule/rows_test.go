@@ -50,12 +50,12 @@ func TestRowC7DeletionIsFound(t *testing.T) {
 	matches(t, event("kms", "Decrypt", `null`, `"errorCode":"KMSInvalidStateException",`)) // a use of a key that waits for its deletion
 }
 
-// TestRowC8MaterialLossIsFound: the deletion of imported material, asked for or by its expiry, is found; its import is not.
+// TestRowC8MaterialLossIsFound: the deletion of imported material, asked for or by its expiry, is found, and so is its import.
 func TestRowC8MaterialLossIsFound(t *testing.T) {
 	internal := `"userIdentity":{"accountId":"111122223333","invokedBy":"AWS Internal"},`
 	matches(t, event("kms", "DeleteImportedKeyMaterial", `{"keyId":"a"}`, ""), "key_material_deleted")
 	matches(t, event("kms", "DeleteExpiredKeyMaterial", `null`, internal), "key_material_deleted")
-	matches(t, event("kms", "ImportKeyMaterial", `{"keyId":"a","expirationModel":"KEY_MATERIAL_EXPIRES","validTo":"Mar 3, 2027, 12:00:00 AM"}`, ""))
+	matches(t, event("kms", "ImportKeyMaterial", `{"keyId":"a","expirationModel":"KEY_MATERIAL_EXPIRES","validTo":"Mar 3, 2027, 12:00:00 AM"}`, ""), "key_material_imported")
 }
 
 // TestRowC11RotationOffIsFound: turning rotation off is found; turning it on and rotating are not.

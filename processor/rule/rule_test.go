@@ -16,7 +16,8 @@ import (
 var names = []string{
 	"key_deletion_scheduled", "key_disabled", "key_material_deleted", "policy_public", "policy_lockout_check_bypassed",
 	"grant_to_other_account", "rotation_disabled", "root_use", "old_tls", "kms_events_excluded", "management_events_off",
-	"logging_stopped", "trail_deleted", "trail_tampered",
+	"logging_stopped", "trail_deleted", "key_material_imported", "policy_changed", "enclave_in_debug_mode",
+	"trail_tampered",
 }
 
 func TestNumbersAreStable(t *testing.T) {
@@ -37,7 +38,7 @@ func TestNumbersAreStable(t *testing.T) {
 		}
 	}
 	all := rule.Set(1)<<len(names) - 1
-	if rules, blind := all.Kinds(); rules != 9 || blind != 5 || len(all.Rules()) != 14 {
+	if rules, blind := all.Kinds(); rules != 12 || blind != 5 || len(all.Rules()) != 17 {
 		t.Errorf("all rules are %d and %d, in a list of %d", rules, blind, len(all.Rules()))
 	}
 	if rules, blind := rule.Set(0).Kinds(); rules+blind != 0 || len(rule.Set(0).Rules()) != 0 {
@@ -103,6 +104,8 @@ const (
 	forbidden = `"{\"Statement\":{\"Effect\":\"Deny\",\"Principal\":\"*\",\"Action\":\"kms:*\"}}"`
 	root      = `"userIdentity":{"type":"Root","arn":"arn:aws:iam::111122223333:root","accountId":"111122223333"},`
 	tls       = `"tlsDetails":{"tlsVersion":"%"},`
+	service   = `"userIdentity":{"type":"AWSService","invokedBy":"backup.amazonaws.com"},`
+	enclave   = `"additionalEventData":{"recipient":{"attestationDocumentModuleId":"i-1-enc1","attestationDocumentEnclaveImageDigest":"%"}},`
 )
 
 func grant(grantee string) string {
@@ -136,6 +139,13 @@ var hits = []struct{ rule, what, event string }{
 	{"logging_stopped", "stopped the logging of arn:aws:cloudtrail:eu-central-1:111122223333:eventdatastore/x", event("cloudtrail", "StopEventDataStoreIngestion", `{"eventDataStore":"arn:aws:cloudtrail:eu-central-1:111122223333:eventdatastore/x"}`, "")},
 	{"trail_deleted", "deleted main", event("cloudtrail", "DeleteTrail", `{"name":"main"}`, "")},
 	{"trail_deleted", "deleted the trail", event("cloudtrail", "DeleteEventDataStore", `{}`, "")},
+	{"key_material_imported", "imported key material", event("kms", "ImportKeyMaterial", `{"keyId":"a"}`, "")},
+	{"policy_changed", "changed the key's policy", event("kms", "PutKeyPolicy", `{"keyId":"a","policy":`+ownOnly+`}`, "")},
+	{"policy_changed", "changed the key's policy", event("kms", "PutKeyPolicy", `{"keyId":"a","policy":`+guarded+`}`, "")},
+	{"policy_changed", "changed the key's policy", event("kms", "PutKeyPolicy", `{"keyId":"a","policy":`+forbidden+`}`, "")},
+	{"policy_changed", "changed the key's policy", event("kms", "PutKeyPolicy", `{"keyId":"a","policy":"not JSON"}`, "")},
+	{"policy_changed", "changed the key's policy", event("kms", "PutKeyPolicy", `{"keyId":"a","bypassPolicyLockoutSafetyCheck":false,"policy":`+ownOnly+`}`, "")},
+	{"enclave_in_debug_mode", "called Decrypt from an enclave in debug mode", event("kms", "Decrypt", `{}`, strings.Replace(enclave, "%", strings.Repeat("0", 96), 1))},
 	{"trail_tampered", "found that a log file of the trail is gone", strings.Replace(event("digest", "LogFileMissing", `{}`, ""), "digest.amazonaws.com", "digest.keytrail", 1)},
 }
 
@@ -182,12 +192,13 @@ func TestMisses(t *testing.T) {
 	f(event("kms", "CancelKeyDeletion", `{"keyId":"a"}`, ""))
 	f(event("kms", "EnableKey", `{"keyId":"a"}`, ""))
 	f(event("kms", "DeleteAlias", `{"aliasName":"alias/a"}`, ""))
-	f(event("kms", "ImportKeyMaterial", `{"keyId":"a"}`, ""))
-	f(event("kms", "PutKeyPolicy", `{"keyId":"a","policy":`+ownOnly+`}`, ""))
-	f(event("kms", "PutKeyPolicy", `{"keyId":"a","policy":`+guarded+`}`, ""))
-	f(event("kms", "PutKeyPolicy", `{"keyId":"a","policy":`+forbidden+`}`, ""))
-	f(event("kms", "PutKeyPolicy", `{"keyId":"a","policy":"not JSON"}`, ""))
-	f(event("kms", "PutKeyPolicy", `{"keyId":"a","bypassPolicyLockoutSafetyCheck":false,"policy":`+ownOnly+`}`, ""))
+	f(event("kms", "GetParametersForImport", `{"keyId":"a"}`, ""))
+	for _, policy := range []string{ownOnly, guarded, forbidden} {
+		f(event("kms", "CreateKey", `{"policy":`+policy+`}`, ""))
+		f(event("kms", "PutKeyPolicy", `{"keyId":"a","policy":`+policy+`}`, service))
+	}
+	f(event("kms", "GetKeyPolicy", `{"keyId":"a"}`, ""))
+	f(event("kms", "Decrypt", `{}`, strings.Replace(enclave, "%", strings.Repeat("0", 95)+"1", 1)))
 	f(event("kms", "CreateGrant", grant("arn:aws:iam::111122223333:role/r"), "")) // the same account
 	f(event("kms", "CreateGrant", grant("ec2.amazonaws.com"), ""))                // a service has no account
 	f(event("kms", "RevokeGrant", grant("arn:aws:iam::444455556666:role/r"), ""))

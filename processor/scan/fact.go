@@ -19,24 +19,25 @@ import (
 // pointer, so that millions of them can be sorted, and written to disk as they
 // are.
 type fact struct {
-	id        wire.CallID
-	event     wire.CallID // eventID, to choose between copies of one call
-	time      int64
-	object    uint64
-	key       uint32 // names are numbers in a names table
-	second    uint32 // 0: none; of a binding, what key stood for
-	principal uint32
-	text      uint32 // the call id's text where it is no lower-case UUID; else 0
-	sum       uint32 // CRC-32C of the record's bytes
-	rules     rule.Set
-	network   uint32
-	client    uint32
-	copy      normalize.Copy
-	class     normalize.Class
-	outcome   normalize.Outcome
-	context   normalize.Context
-	flags     uint8
-	_         [3]byte
+	id         wire.CallID
+	event      wire.CallID // eventID, to choose between copies of one call
+	time       int64
+	object     uint64
+	key        uint32 // names are numbers in a names table
+	second     uint32 // 0: none; of a binding, what key stood for
+	principal  uint32
+	text       uint32 // the call id's text where it is no lower-case UUID; else 0
+	sum        uint32 // CRC-32C of the record's bytes
+	rules      rule.Set
+	network    uint32
+	client     uint32
+	copy       normalize.Copy
+	class      normalize.Class
+	outcome    normalize.Outcome
+	context    normalize.Context
+	flags      uint8
+	suppressed uint8
+	matched    uint16 // rules of the user
 }
 
 const factSize = int(unsafe.Sizeof(fact{}))
@@ -46,7 +47,8 @@ const (
 	flagCross
 	flagSelf
 	flagUnusable
-	flagBinding // the fact is no call but a binding of key to second: see makeBinding
+	flagObserved // correlations count the call
+	flagBinding  // the fact is no call but a binding of key to second: see makeBinding
 )
 
 // names numbers strings, for facts to refer to. It grows with the distinct KMS
@@ -86,7 +88,7 @@ func makeFact(c *count.Call, eventID string, sum uint32, n *names) fact {
 	f := fact{
 		id: c.ID, event: wire.ParseCallID(eventID), time: c.Time, object: c.Object, sum: sum,
 		key: n.number(c.KeyARN), second: n.number(c.SecondARN), principal: n.number(c.Principal),
-		rules: c.Rules, copy: c.Copy, class: c.Class, outcome: c.Outcome, context: c.Context,
+		rules: c.Rules, matched: c.Matched, suppressed: uint8(min(c.Suppressed, 255)), copy: c.Copy, class: c.Class, outcome: c.Outcome, context: c.Context,
 		network: c.Network, client: c.Client,
 	}
 	if !isUUID(c.ID, c.IDText) {
@@ -111,7 +113,7 @@ func makeFact(c *count.Call, eventID string, sum uint32, n *names) fact {
 func (f *fact) call(n *names) count.Call {
 	c := count.Call{
 		ID: f.id, IDText: n.name(f.text), Time: f.time, Copy: f.copy, KeyARN: n.name(f.key), SecondARN: n.name(f.second),
-		Principal: n.name(f.principal), Class: f.class, Outcome: f.outcome, Context: f.context, Object: f.object, Rules: f.rules,
+		Principal: n.name(f.principal), Class: f.class, Outcome: f.outcome, Context: f.context, Object: f.object, Rules: f.rules, Matched: f.matched, Suppressed: uint16(f.suppressed),
 		Direct: f.flags&flagDirect != 0, Cross: f.flags&flagCross != 0, Self: f.flags&flagSelf != 0,
 		Unusable: f.flags&flagUnusable != 0, Network: f.network, Client: f.client,
 	}

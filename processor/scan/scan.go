@@ -22,6 +22,7 @@ import (
 	"keytrail/processor/count"
 	"keytrail/processor/detect"
 	"keytrail/processor/eventtime"
+	"keytrail/processor/sigma"
 	"keytrail/processor/source"
 	"keytrail/schemas/cloudtrail"
 	"keytrail/schemas/normalize"
@@ -34,7 +35,8 @@ type Config struct {
 	Limits    cloudtrail.Limits
 	Normalize normalize.Options
 	Detect    detect.Config
-	Workers   int // objects that are read at the same time; at least 1
+	Rules     *sigma.Rules // the user's own; nil for none
+	Workers   int          // objects that are read at the same time; at least 1
 	// DeadLetter is called for every piece of input that could not be counted,
 	// one call at a time. The letter's Raw is valid only during the call.
 	DeadLetter func(*wire.DeadLetter) error
@@ -53,9 +55,12 @@ type Totals struct {
 	Counted      int64 // calls
 	Windows      int64
 	Anomalies    int64
-	// Unexplained counts anomalies of rules beyond MaxRuleAnomalies: they are in
-	// the windows' counts, but have no record of their own.
+	// Unexplained counts anomalies of rules beyond MaxRuleAnomalies, and of one call
+	// beyond count.MaxFindings: they are in the windows' counts, but have no record of
+	// their own.
 	Unexplained int64
+	// Unmatched counts records of calls that the user's rules could not read.
+	Unmatched int64
 }
 
 // MaxRuleAnomalies bounds the rule anomalies that one scan keeps in memory
@@ -71,8 +76,11 @@ type Scanner struct {
 	// bindings counts the facts that are no calls; by atomic while reading
 	bindings int64
 
-	mu    sync.Mutex // guards rules, and calls of cfg.DeadLetter
-	rules map[ruleCall][]detect.Anomaly
+	mu        sync.Mutex // guards what follows, Unexplained of the totals, and calls of cfg.DeadLetter
+	rules     map[ruleCall][]detect.Anomaly
+	explained int // anomalies in rules
+	// of the user's rules; hold is called with the lock
+	correlations correlator
 }
 
 type ruleCall struct {
@@ -84,7 +92,7 @@ type ruleCall struct {
 func New(cfg Config) *Scanner {
 	cfg.Workers = max(cfg.Workers, 1)
 	cfg.Detect.Lateness = 0 // everything is read before anything closes
-	return &Scanner{cfg: cfg, names: newNames(), pool: pool{max: maxFacts}, rules: map[ruleCall][]detect.Anomaly{}}
+	return &Scanner{cfg: cfg, names: newNames(), pool: pool{max: maxFacts}, rules: map[ruleCall][]detect.Anomaly{}, correlations: newCorrelator()}
 }
 
 // Close removes the scan's temporary files.
@@ -177,8 +185,11 @@ func (s *Scanner) Finish(emit func(*detect.Result) error) (Totals, error) {
 		}
 		c := f.call(s.names)
 		table.Add(&c, 1)
-		if f.rules != 0 {
+		if f.rules != 0 || f.matched != 0 {
 			explained = append(explained, s.rules[ruleCall{f.id, f.sum}]...)
+		}
+		if f.flags&flagObserved != 0 {
+			return s.correlations.count(ruleCall{f.id, f.sum}, &c)
 		}
 		return nil
 	})
@@ -223,7 +234,10 @@ type reader struct {
 	rec   otellog.Record
 	ev    cloudtrail.Event
 	call  count.Call
+	match *count.Matcher // nil without rules of the user
 	batch []fact
+	// failed ends the scan: no record is to blame
+	failed error
 	// learned holds the bindings that the batch's events show, the newest of each
 	// window: a busy alias is named by many calls.
 	learned *count.Table
@@ -235,7 +249,7 @@ var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 const batchFacts = 4096
 
 func newReader(s *Scanner) *reader {
-	return &reader{s: s, in: cloudtrail.NewReader(nil, "", s.cfg.Limits), norm: normalize.New(s.cfg.Normalize), batch: make([]fact, 0, batchFacts), learned: count.NewTable(s.cfg.Detect.Size)}
+	return &reader{s: s, in: cloudtrail.NewReader(nil, "", s.cfg.Limits), norm: normalize.New(s.cfg.Normalize), match: count.NewMatcher(s.cfg.Rules), batch: make([]fact, 0, batchFacts), learned: count.NewTable(s.cfg.Detect.Size)}
 }
 
 // object reads all records of one object.
@@ -263,6 +277,9 @@ func (r *reader) object(ctx context.Context, o source.Object) error {
 				return err
 			}
 		}
+		if r.failed != nil {
+			return r.failed
+		}
 		if len(r.batch) >= batchFacts {
 			if err := r.flush(); err != nil {
 				return err
@@ -285,27 +302,47 @@ func (r *reader) event() error {
 		return nil
 	}
 	count.FromRecord(&r.rec, &r.call)
+	// Every copy is judged: which one counts is known when all are read.
+	found, err := r.match.Match(&r.rec, &r.call)
+	if err != nil {
+		atomic.AddInt64(&r.s.totals.Unmatched, 1)
+	}
+	found.Rules = r.s.cfg.Detect.Allow.Rules(&r.call, found.Rules, r.s.cfg.Detect.Size)
 	sum := crc32.Checksum(r.ev.Raw, castagnoli)
 	r.learned.Learn(&r.call)
 	r.batch = append(r.batch, makeFact(&r.call, r.ev.ID, sum, r.s.names))
-	if r.call.Rules != 0 {
-		r.s.explain(&r.rec, &r.call, sum)
+	if len(found.Observations) > 0 {
+		r.batch[len(r.batch)-1].flags |= flagObserved
+		r.s.mu.Lock()
+		r.failed = r.s.correlations.hold(ruleCall{r.call.ID, sum}, found.Observations)
+		r.s.mu.Unlock()
+	}
+	if r.call.Rules != 0 || len(found.Rules) > 0 {
+		r.s.explain(&r.rec, &r.call, sum, found.Rules)
 	}
 	return nil
 }
 
 // explain keeps the anomalies of the rules that a call matched, until it is
 // known which copy of the call counts.
-func (s *Scanner) explain(rec *otellog.Record, c *count.Call, sum uint32) {
+func (s *Scanner) explain(rec *otellog.Record, c *count.Call, sum uint32, matched []*sigma.Rule) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if len(s.rules) >= MaxRuleAnomalies {
-		s.totals.Unexplained++
+	at, size := ruleCall{c.ID, sum}, s.cfg.Detect.Size
+	if _, had := s.rules[at]; had { // the same record, read again
 		return
 	}
+	rules, blindSpots := c.Rules.Kinds()
+	if s.explained >= MaxRuleAnomalies {
+		s.totals.Unexplained += int64(rules + blindSpots + int(c.Matched))
+		return
+	}
+	s.totals.Unexplained += int64(int(c.Matched) - len(matched))
 	own := c.Clone()
 	e := wire.Entity{Scope: wire.ScopePair, KeyARN: own.KeyARN, Principal: own.Principal}
-	s.rules[ruleCall{c.ID, sum}] = detect.FromRules(rec, c.Rules, e, eventtime.Start(c.Time, s.cfg.Detect.Size), s.cfg.Detect.Size)
+	start := eventtime.Start(c.Time, size)
+	s.rules[at] = append(detect.FromRules(rec, c.Rules, e, start, size), detect.FromSigma(rec, matched, e, start, size)...)
+	s.explained += len(s.rules[at])
 }
 
 // dead hands a bad record to the dead letter.

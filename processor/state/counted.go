@@ -6,6 +6,7 @@ import (
 	"keytrail/processor/count"
 	"keytrail/processor/dedup"
 	"keytrail/processor/rule"
+	"keytrail/processor/sigma"
 	"keytrail/schemas/normalize"
 	"keytrail/schemas/wire"
 )
@@ -43,14 +44,14 @@ func (c *Counted) Append(dst []byte, e *wire.Encoder) []byte {
 func DecodeCounted(value []byte) (Counted, error) {
 	d := wire.NewDecoder(value)
 	v := d.Uint()
-	if v < 1 || v > version {
+	if v == 0 || v > version {
 		return Counted{}, fmt.Errorf("cannot restore counted calls: %w: version %d, this program knows 1 to %d", wire.ErrFrame, v, version)
 	}
 	c := Counted{Sequence: d.Uint(), To: d.Int(), Watermark: d.Int()}
 	for n := d.Count(); n > 0 && d.Err() == nil; n-- {
 		call, ok := decodeCall(d, v)
 		if !ok { // it would be counted under a counter that nobody knows
-			return Counted{}, fmt.Errorf("cannot restore counted calls: %w: a call of class %d, outcome %d, context %d", wire.ErrFrame, call.Class, call.Outcome, call.Context)
+			return Counted{}, fmt.Errorf("cannot restore counted calls: %w: a call of class %d, outcome %d, context %d, or too many rules", wire.ErrFrame, call.Class, call.Outcome, call.Context)
 		}
 		c.Credits = append(c.Credits, call)
 	}
@@ -83,10 +84,12 @@ func appendCall(e *wire.Encoder, c *count.Call) {
 	e.Bool(c.Unusable)
 	e.Uint(uint64(c.Network))
 	e.Uint(uint64(c.Client))
+	e.Uint(uint64(c.Matched))
+	e.Uint(uint64(c.Suppressed))
 }
 
-// decodeCall reads what appendCall wrote; ok tells whether its numbers are ones
-// that this program knows.
+// decodeCall reads what appendCall wrote, in a record of the given version; ok tells
+// whether its numbers are ones that this program knows.
 func decodeCall(d *wire.Decoder, version uint64) (c count.Call, ok bool) {
 	c.IDText, c.Time = d.String(), d.Int()
 	rank := d.Uint()
@@ -96,8 +99,13 @@ func decodeCall(d *wire.Decoder, version uint64) (c count.Call, ok bool) {
 	if version > 1 {
 		c.Unusable, c.Network, c.Client = d.Bool(), uint32(d.Uint()), uint32(d.Uint())
 	}
+	matched, suppressed := uint64(0), uint64(0)
+	if version > 2 {
+		matched, suppressed = d.Uint(), d.Uint()
+	}
+	c.Matched, c.Suppressed = uint16(matched), uint16(suppressed)
 	c.ID = wire.ParseCallID(c.IDText)
 	c.Copy, c.Class, c.Outcome, c.Context = normalize.Copy(rank), normalize.Class(class), normalize.Outcome(outcome), normalize.Context(context)
 	return c, rank <= uint64(normalize.CopyCaller) && class < uint64(normalize.NumClasses) &&
-		outcome <= uint64(normalize.OutcomeFailed) && context < uint64(normalize.NumContexts)
+		outcome <= uint64(normalize.OutcomeFailed) && context < uint64(normalize.NumContexts) && matched <= sigma.MaxRules && suppressed <= sigma.MaxRules+32
 }

@@ -38,7 +38,7 @@ func counted(seed uint64) state.Counted {
 			IDText: fmt.Sprintf("%08x-0000-4000-8000-000000000001", rng.Uint32()), Time: rng.Int64(), Copy: normalize.Copy(rng.IntN(3)),
 			KeyARN: fmt.Sprint("key/", rng.IntN(2)), SecondARN: []string{"", "key/2"}[rng.IntN(2)], Principal: fmt.Sprint("p", rng.IntN(2)),
 			Class: normalize.Class(rng.IntN(int(normalize.NumClasses))), Outcome: normalize.Outcome(rng.IntN(3)), Context: normalize.Context(rng.IntN(int(normalize.NumContexts))),
-			Object: rng.Uint64(), Direct: rng.IntN(2) == 0, Cross: rng.IntN(2) == 0, Self: rng.IntN(2) == 0, Rules: rule.Set(rng.Uint32()),
+			Object: rng.Uint64(), Direct: rng.IntN(2) == 0, Cross: rng.IntN(2) == 0, Self: rng.IntN(2) == 0, Rules: rule.Set(rng.Uint32()), Matched: uint16(rng.IntN(1001)),
 		}
 		call.ID = wire.ParseCallID(call.IDText)
 		c.Credits = append(c.Credits, call)
@@ -70,7 +70,7 @@ func TestEveryFieldOfACallIsKept(t *testing.T) {
 			f.SetBool(true)
 		case reflect.Int64:
 			f.SetInt(int64(i) + 1)
-		case reflect.Uint8, reflect.Uint32, reflect.Uint64:
+		case reflect.Uint8, reflect.Uint16, reflect.Uint32, reflect.Uint64:
 			f.SetUint(1)
 		case reflect.Array: // the id, which is made of its text
 		case reflect.Struct: // what the call shows, which is learned at once
@@ -83,6 +83,22 @@ func TestEveryFieldOfACallIsKept(t *testing.T) {
 	got, err := state.DecodeCounted(want.Append(nil, &e))
 	if err != nil || !reflect.DeepEqual(got, want) {
 		t.Errorf("%v\n%+v\nwant\n%+v", err, got, want)
+	}
+}
+
+// Calls of earlier versions: the first did not tell where they came from, and neither
+// knew of the user's rules.
+func TestCountedOfEarlierVersions(t *testing.T) {
+	const begin, end = "\x03\n\x0e\x01\x00\x04call\x12\x01\x00\x03key\x00\x00\x00\x01p\x01\x01\x02\x04\x00\x01\x00\x05", "\x01\x01"
+	keys := strings.Repeat("\x00", 15) + "\t" + strings.Repeat("\x00", 7)
+	call := count.Call{ID: wire.ParseCallID("call"), IDText: "call", Time: 9, Copy: normalize.CopyOwner, KeyARN: "key", Principal: "p", Class: 1, Outcome: 1, Context: 2, Object: 4, Cross: true, Rules: 5}
+	placed := call
+	placed.Unusable, placed.Network, placed.Client = true, 7, 8
+	for old, credit := range map[string]count.Call{"\x01" + begin + end + keys: call, "\x02" + begin + "\x01\x07\x08" + end + keys: placed} {
+		want := state.Counted{Sequence: 3, To: 5, Watermark: 7, Keys: []dedup.Key{{ID: wire.CallID{1}, Time: 9}}, Credits: []count.Call{credit}}
+		if got, err := state.DecodeCounted([]byte(old)); err != nil || !reflect.DeepEqual(got, want) {
+			t.Errorf("%v\n%+v\nwant\n%+v", err, got, want)
+		}
 	}
 }
 
@@ -176,6 +192,7 @@ func TestUnknownNumbersAreRefused(t *testing.T) {
 		func(c *count.Call) { c.Class = normalize.NumClasses }, func(c *count.Call) { c.Class = 255 },
 		func(c *count.Call) { c.Outcome = normalize.OutcomeFailed + 1 },
 		func(c *count.Call) { c.Context = normalize.NumContexts }, func(c *count.Call) { c.Copy = normalize.CopyCaller + 1 },
+		func(c *count.Call) { c.Matched = 1001 }, // more than rules there can be
 	} {
 		c := counted(1)
 		c.Credits = append(c.Credits, count.Call{})

@@ -9,24 +9,24 @@ import (
 
 	"keytrail/processor/count"
 	"keytrail/processor/dedup"
-	"keytrail/processor/detect"
 	"keytrail/processor/eventtime"
 	"keytrail/processor/state"
 	"keytrail/schemas/normalize"
 	"keytrail/schemas/otellog"
-	"keytrail/schemas/semconv"
 	"keytrail/schemas/wire"
 )
 
 // counter is stage count: kms.events to kms.partials. For every source
 // partition it owns it removes duplicates, judges single events by the
-// always-on rules, and adds the calls to partial counts; a commit writes one
+// always-on rules and the user's own, and adds the calls to partial counts; a commit writes one
 // frame of them to every partition of kms.partials.
 type counter struct {
 	p     *Pipeline
 	tasks map[int32]*countTask
 	rec   otellog.Record
 	call  count.Call
+	match *count.Matcher // nil without rules of the user
+	told  bool           // the log has that rules could not be tried
 	enc   wire.Encoder
 	now   int64             // wall clock, ns; moved on by every poll
 	emit  func(*kgo.Record) // of the Output at hand
@@ -181,32 +181,18 @@ func (c *counter) count(t *countTask) {
 		c.stats.delivered++
 		t.keys = append(t.keys, dedup.Key{ID: call.ID, Time: call.Time})
 		if call.Copy == normalize.CopyCaller {
+			matched := c.judge()
 			t.table.Add(call, 1)
-			c.explain()
+			c.explain(matched)
 			return
 		}
 	}
+	matched := c.judge() // of this copy, even when a worse one was judged
 	t.table.Add(call, 1)
 	own := call.Clone()
 	t.credit(own)
 	t.changed = append(t.changed, own)
-	c.explain()
-}
-
-// explain publishes the anomalies of the rules that the call matches, at once.
-func (c *counter) explain() {
-	if c.call.Rules == 0 {
-		return
-	}
-	own := c.call.Clone()
-	e := wire.Entity{Scope: wire.ScopePair, KeyARN: own.KeyARN, Principal: own.Principal}
-	size := c.p.Window.Detect.Size
-	var rec otellog.Record
-	for _, a := range detect.FromRules(&c.rec, own.Rules, e, eventtime.Start(own.Time, size), size) {
-		detect.AnomalyRecord(&rec, &a, c.now)
-		c.out = append(c.out, c.p.keyed(c.p.Topics.Anomalies, a.ID, otellog.AppendRequest(nil, &rec), semconv.EventKeytrailAnomaly))
-		c.stats.anomalies = append(c.stats.anomalies, a.Kind)
-	}
+	c.explain(matched)
 }
 
 func (c *counter) dead(r *kgo.Record, reason, detail string) {

@@ -21,6 +21,7 @@ import (
 
 	"keytrail/processor/detect"
 	"keytrail/processor/kafka"
+	"keytrail/processor/sigma"
 	"keytrail/processor/sink"
 	"keytrail/processor/telemetry"
 	"keytrail/schemas/cloudtrail"
@@ -77,6 +78,7 @@ type Pipeline struct {
 	Window        Window
 	Limits        cloudtrail.Limits
 	Normalize     normalize.Options
+	Rules         *sigma.Rules // the user's own, without correlations; nil for none
 	Sinks         []Destination
 	Telemetry     *telemetry.Telemetry
 	Log           *slog.Logger
@@ -108,6 +110,9 @@ const giveUp = 5 * time.Minute
 // after the transaction at hand, or until one fails, which ends them all. It
 // returns nil after a graceful stop.
 func (p *Pipeline) Run(ctx context.Context, stages Stages) error {
+	if err := p.checkRules(stages); err != nil {
+		return err
+	}
 	if err := p.start(ctx); err != nil {
 		return err
 	}
@@ -134,7 +139,7 @@ func (p *Pipeline) Run(ctx context.Context, stages Stages) error {
 		return p.transact("normalize", p.Topics.Raw).Run(ctx, &normalizer{p: p, in: cloudtrail.NewReader(nil, "", p.Limits), norm: normalize.New(direct(p.Normalize))})
 	})
 	run(stages.Count, func(ctx context.Context) error { // kms.events -> kms.partials, kms.anomalies
-		return p.transact("count", p.Topics.Events).Run(ctx, &counter{p: p, tasks: map[int32]*countTask{}})
+		return p.transact("count", p.Topics.Events).Run(ctx, newCounter(p))
 	})
 	run(stages.Detect, func(ctx context.Context) error { // kms.partials -> kms.windows, kms.anomalies
 		return p.transact("detect", p.Topics.Partials).Run(ctx, &detector{p: p, tasks: map[int32]*detectTask{}})

@@ -20,6 +20,8 @@ const (
 	nameFiltered     = "keytrail_stage_filtered"
 	nameDuplicate    = "keytrail_stage_duplicate"
 	nameLate         = "keytrail_stage_late"
+	nameUnmatched    = "keytrail_stage_unmatched"
+	nameUnexplained  = "keytrail_stage_unexplained"
 	nameTransactions = "keytrail_stage_transactions"
 	nameWindows      = "keytrail_window_published"
 	nameAnomalies    = "keytrail_anomaly_published"
@@ -46,6 +48,7 @@ const (
 // instruments are the metrics of all stages and sinks.
 type instruments struct {
 	received, delivered, deadLettered, filtered, duplicate, late metric.Int64Counter
+	unmatched, unexplained                                       metric.Int64Counter
 	transactions, windows, anomalies                             metric.Int64Counter
 	sinkDelivered, sinkRetried, sinkRejected                     metric.Int64Counter
 	lag                                                          metric.Int64ObservableGauge
@@ -67,6 +70,8 @@ func newInstruments(m metric.Meter) (instruments, error) {
 		{&i.filtered, nameFiltered, "{record}", "Records that a stage has left out on purpose."},
 		{&i.duplicate, nameDuplicate, "{record}", "Records that a stage had seen before."},
 		{&i.late, nameLate, "{record}", "Records that came after the allowed lateness; they are dead-lettered as well."},
+		{&i.unmatched, nameUnmatched, "{call}", "Calls that the user's rules could not be tried on, as their records have no body, or one that is no event."},
+		{&i.unexplained, nameUnexplained, "{anomaly}", "Matches of the user's rules that are in the windows' counts only, because the call matches too many."},
 		{&i.transactions, nameTransactions, "{transaction}", "Kafka transactions that a stage has ended."},
 		{&i.windows, nameWindows, "{window}", "Window records published."},
 		{&i.anomalies, nameAnomalies, "{anomaly}", "Anomaly records published."},
@@ -175,6 +180,12 @@ func (f *Flow) Duplicate(n int) { f.add(f.inst.duplicate, n) }
 // Late counts records after the allowed lateness. They are counted by
 // DeadLettered as well, since that is where they end.
 func (f *Flow) Late(n int) { f.add(f.inst.late, n) }
+
+// Unmatched counts calls that the user's rules could not be tried on.
+func (f *Flow) Unmatched(n int) { f.add(f.inst.unmatched, n) }
+
+// Unexplained counts matches of the user's rules that have no anomaly record.
+func (f *Flow) Unexplained(n int) { f.add(f.inst.unexplained, n) }
 
 // Committed counts a Kafka transaction that was committed.
 func (f *Flow) Committed() { f.transaction.add("committed", 1) }

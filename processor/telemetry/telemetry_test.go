@@ -61,6 +61,8 @@ func use(t *testing.T, tel *Telemetry) {
 	count.Filtered("other_service", 2)
 	count.Duplicate(1)
 	count.Late(1)
+	count.Unmatched(3)
+	count.Unexplained(2)
 	count.Committed()
 	count.Committed()
 	count.Aborted()
@@ -99,6 +101,8 @@ func TestMetrics(t *testing.T) {
 		`keytrail_stage_filtered_total{reason="other_service",stage="count"} 2`,
 		`keytrail_stage_duplicate_total{stage="count"} 1`,
 		`keytrail_stage_late_total{stage="count"} 1`,
+		`keytrail_stage_unmatched_total{stage="count"} 3`,
+		`keytrail_stage_unexplained_total{stage="count"} 2`,
 		`keytrail_stage_transactions_total{outcome="aborted",stage="count"} 1`,
 		`keytrail_stage_transactions_total{outcome="committed",stage="count"} 2`,
 		`keytrail_stage_lag{stage="count"} 17`,

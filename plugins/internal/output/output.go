@@ -177,6 +177,8 @@ func (o *Output) warn(pending int, err error) {
 		hint = fmt.Sprintf("; create the topics %q and %q", o.cfg.Topic, o.cfg.DeadLetterTopic)
 	case errors.Is(err, kerr.MessageTooLarge):
 		hint = "; set max_message_bytes to the topic's max.message.bytes"
+	default:
+		err = o.cfg.Security.Explain(err)
 	}
 	o.log.Printf(logging.Warn, "cannot deliver a chunk to Kafka at %v: %v%s; Fluent Bit keeps it and retries within its retry_limit", o.cfg.Brokers, err, hint)
 }

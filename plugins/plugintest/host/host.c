@@ -138,6 +138,21 @@ static void do_register(int reload)
 	printf("registered %s type %d\n", def->name, def->type);
 }
 
+/* load_also loads and registers the other plugin, whose Go runtime then runs beside the
+ * first one's, as when Fluent Bit has both. */
+static void load_also(void)
+{
+	static struct plugin_def other;
+	void *so = dlopen(opts.also, RTLD_LAZY);
+	int (*registration)(struct plugin_def *);
+
+	if (so == NULL || (registration = dlsym(so, "FLBPluginRegister")) == NULL)
+		fail("%s: %s", opts.also, dlerror());
+	if (registration(&other) == -1 || other.name == NULL)
+		fail("Register of %s refuses", opts.also);
+	printf("registered %s type %d\n", other.name, other.type);
+}
+
 static void unregister(struct plugin_def *d)
 {
 	void (*f)(struct plugin_def *) = symbol("FLBPluginUnregister");
@@ -165,7 +180,7 @@ static void parse(int argc, char **argv)
 		fail("usage: host PLUGIN.so [--prop KEY=VALUE ...] [--log-level N]\n"
 		     "  input:  [--calls N] [--records N] [--tick-ms N] [--pause-after N] [--ring-ms N] [--old-core] [--out FILE] [--instance ...]\n"
 		     "  output: [--in FILE ...] [--threads N] [--flushes N] [--hostile] [--serve] [--instance ...]\n"
-		     "  both:   [--old-def] [--reloads N]");
+		     "  both:   [--old-def] [--also PLUGIN.so] [--reloads N]");
 	opts.so = argv[1];
 	opts.ninstances = 1;
 	for (int i = 2; i < argc; i++) {
@@ -200,6 +215,7 @@ static void parse(int argc, char **argv)
 		else if (strcmp(flag, "--ring-ms") == 0) opts.ring_ms = number(flag, value);
 		else if (strcmp(flag, "--threads") == 0) opts.threads = number(flag, value);
 		else if (strcmp(flag, "--flushes") == 0) opts.flushes = number(flag, value);
+		else if (strcmp(flag, "--also") == 0) opts.also = value;
 		else if (strcmp(flag, "--reloads") == 0) opts.reloads = number(flag, value);
 		else if (strcmp(flag, "--log-level") == 0) opts.log_level = (int)number(flag, value);
 		else fail("unknown flag %s", flag);
@@ -217,6 +233,8 @@ int main(int argc, char **argv)
 	if ((library = dlopen(opts.so, RTLD_LAZY)) == NULL)
 		fail("%s", dlerror());
 	do_register(0);
+	if (opts.also != NULL)
+		load_also();
 	for (long life = 0; life <= opts.reloads; life++) {
 		struct plugin_def *old = def; /* a reload registers another */
 		switch (def->type) {

@@ -99,6 +99,7 @@ struct options {
 	long ring_ms;  /* what was returned stays in memory so long before it is written to "out" */
 	int old_core;  /* use the callbacks without a context */
 	int old_def;   /* register with a definition that ends before config_map */
+	const char *also; /* another plugin in the same process, registered and left alone */
 	long reloads;  /* hot reloads: the whole life again, as often */
 	/* output */
 	const char *chunks[MAX_CHUNKS];

@@ -1,0 +1,67 @@
+package detect
+
+import (
+	"fmt"
+	"strings"
+
+	"keytrail/processor/sigma"
+	"keytrail/schemas/normalize"
+	"keytrail/schemas/otellog"
+	"keytrail/schemas/semconv"
+	"keytrail/schemas/wire"
+)
+
+// SigmaDetector begins the detector's name in anomalies of the user's rules; the
+// rule's id follows.
+const SigmaDetector = "sigma/"
+
+// FromSigma returns the anomalies of the user's rules that one event matches. size is
+// that of the windows. The ids depend on the rule's id and the call only: the same call
+// judged again, or its better copy, gives the same.
+func FromSigma(rec *otellog.Record, rules []*sigma.Rule, e wire.Entity, start, size int64) []Anomaly {
+	if len(rules) == 0 {
+		return nil
+	}
+	call := strings.Clone(rec.Str(semconv.KeytrailCallID)) // rec is used again
+	_, operation, _ := strings.Cut(rec.Str(semconv.RPCMethod), "/")
+	what := rec.Str(semconv.KeytrailPrincipal) + " called " + operation
+	if e.KeyARN != normalize.NoEntity {
+		what += " (KMS key " + e.KeyARN + ")"
+	}
+	if code := rec.Str(semconv.ErrorType); code != "" {
+		what += ", which failed with " + code
+	}
+	list := make([]Anomaly, 0, len(rules))
+	for _, r := range rules {
+		list = append(list, Anomaly{
+			ID: id("sigma", r.ID, call), Kind: KindRule, Detector: SigmaDetector + r.ID, Score: r.Level.Score(), Observed: 1,
+			Reason: fmt.Sprintf("%s: the rule %q matches.", what, r.Title),
+			Calls:  []string{call}, Techniques: r.Techniques, Entity: e, Start: start, End: start + size,
+		})
+	}
+	return list
+}
+
+// FromFiring returns the anomaly of a correlation of the user's rules that holds. e is
+// what its matches are about, and calls are the first of them. Its window is the
+// correlation's own, which no counter of the tumbling windows knows.
+func FromFiring(f *sigma.Firing, e wire.Entity, calls []string) Anomaly {
+	c := f.Correlation
+	what := "matches"
+	switch c.Kind {
+	case sigma.ValueCount:
+		what = "different values of " + strings.Join(c.Field, ", ")
+	case sigma.Temporal:
+		what = "of its rules match"
+	case sigma.TemporalOrdered:
+		what = "of its rules match, one after another"
+	}
+	reason := fmt.Sprintf("The correlation %q holds: %d %s in %s from %s", c.Title, f.Count, what, span(c.Timespan), stamp(f.Start))
+	for i, value := range c.Values(f.Group) {
+		reason += fmt.Sprintf(", %s %s", c.GroupBy[i], value)
+	}
+	return Anomaly{
+		ID: id("correlation", c.ID, f.Group, stamp(f.Start)), Kind: KindRule, Detector: SigmaDetector + c.ID, Score: c.Level.Score(),
+		Observed: float64(f.Count), Reason: reason + ".", Calls: calls, Techniques: c.Techniques, Entity: e, Start: f.Start, End: f.End,
+	}
+}

@@ -1,0 +1,64 @@
+package stream
+
+import (
+	"fmt"
+
+	"keytrail/processor/count"
+	"keytrail/processor/detect"
+	"keytrail/processor/eventtime"
+	"keytrail/processor/sigma"
+	"keytrail/schemas/otellog"
+	"keytrail/schemas/semconv"
+	"keytrail/schemas/wire"
+)
+
+// newCounter returns stage count.
+func newCounter(p *Pipeline) *counter {
+	return &counter{p: p, tasks: map[int32]*countTask{}, match: count.NewMatcher(p.Rules)}
+}
+
+// checkRules tells what is wrong with the user's rules for this pipeline.
+func (p *Pipeline) checkRules(stages Stages) error {
+	if p.Rules == nil {
+		return nil
+	}
+	if n := len(p.Rules.Correlations); n > 0 {
+		return fmt.Errorf("%d of the rules are correlations, which the stages do not count", n)
+	}
+	if stages.Normalize && p.Normalize.OmitBody && len(p.Rules.List) > 0 {
+		p.Log.Warn("THE RULES FIND NOTHING in the events that this process normalizes: it leaves the events' bodies out, which rules are about; set decode.body to keep", "rules", len(p.Rules.List))
+	}
+	return nil
+}
+
+// judge asks the user's rules about the call in c.call. They could be many, and
+// they read the whole event, so only a call that is credited is judged.
+func (c *counter) judge() []*sigma.Rule {
+	found, err := c.match.Match(&c.rec, &c.call)
+	if err != nil {
+		if c.stats.unmatched++; !c.told { // once: there may be millions
+			c.told = true
+			c.p.Log.Warn("count: the rules can not be tried on a call; it is counted without them, and keytrail_stage_unmatched_total tells how many are", "call", c.call.IDText, "error", err)
+		}
+	}
+	c.stats.unexplained += int(c.call.Matched) - len(found.Rules)
+	return c.p.Window.Detect.Allow.Rules(&c.call, found.Rules, c.p.Window.Detect.Size)
+}
+
+// explain publishes the anomalies of the rules that the call matches, at once.
+func (c *counter) explain(matched []*sigma.Rule) {
+	if c.call.Rules == 0 && len(matched) == 0 {
+		return
+	}
+	own := c.call.Clone()
+	e := wire.Entity{Scope: wire.ScopePair, KeyARN: own.KeyARN, Principal: own.Principal}
+	size := c.p.Window.Detect.Size
+	start := eventtime.Start(own.Time, size)
+	list := append(detect.FromRules(&c.rec, own.Rules, e, start, size), detect.FromSigma(&c.rec, matched, e, start, size)...)
+	var rec otellog.Record
+	for i := range list {
+		detect.AnomalyRecord(&rec, &list[i], c.now)
+		c.out = append(c.out, c.p.keyed(c.p.Topics.Anomalies, list[i].ID, otellog.AppendRequest(nil, &rec), semconv.EventKeytrailAnomaly))
+		c.stats.anomalies = append(c.stats.anomalies, list[i].Kind)
+	}
+}

@@ -23,8 +23,8 @@ type Config struct {
 	// it, the shortest first.
 	Rollups  []int64
 	Lateness int64 // how long after its close a window still takes late calls
-	// Threshold is the probability below which a count is an anomaly. At 1e-6 a
-	// thousand entities with 288 windows a day give 0.3 false anomalies a day if
+	// Threshold is the probability below which a count is an anomaly. At 1e-7 a
+	// thousand entities with 288 windows a day give 0.03 false anomalies a day if
 	// the model were exact.
 	Threshold float64
 	// MinCount is the smallest count that can be a rate anomaly: below it even an
@@ -69,7 +69,7 @@ type Config struct {
 // DefaultConfig returns the parameters as they are meant to be used.
 func DefaultConfig() Config {
 	return Config{
-		Size: int64(5 * time.Minute), Lateness: int64(time.Hour), Threshold: 1e-6, MinCount: 20,
+		Size: int64(5 * time.Minute), Lateness: int64(time.Hour), Threshold: 1e-7, MinCount: 25,
 		WarmUp: int64(24 * time.Hour), Retention: int64(35 * 24 * time.Hour),
 		PeakFactor: 2, FirstUse: 6, NewPeers: 5, ObjectSweep: 60, SilenceCalls: 30, SilenceFactor: 3,
 		SweepSecrets: 15, FanOut: 8, FanOutFactor: 3, Refusals: 8, RefusedKeys: 4,

@@ -60,7 +60,7 @@ func TestRate(t *testing.T) {
 		r.add(decrypt(begin+warmUp, 1, 1), calls)
 		return expect(t, r.advance(begin+warmUp+size), want...)
 	}
-	usual := func(*detect.Config) {}
+	usual := func(c *detect.Config) { c.Threshold = 1e-6 }
 	found := f(40, 2*day, usual, "key rate", "principal rate")
 	// The tail by hand: a negative binomial of mean 2 and the least dispersion.
 	p := baseline.UpperTail(40, 2, 0.02)
@@ -70,7 +70,7 @@ func TestRate(t *testing.T) {
 	if got := found["key rate"].Score; math.Abs(got+math.Log10(p)) > 0.01 {
 		t.Errorf("score %g, want %g", got, -math.Log10(p))
 	}
-	few := func(c *detect.Config) { c.MinCount = 5 }
+	few := func(c *detect.Config) { c.Threshold, c.MinCount = 1e-6, 5 }
 	found = f(14, 2*day, few, "key rate", "principal rate")
 	p = baseline.UpperTail(14, 2, 0.02)
 	check(t, found["key rate"], detect.KindRate, "medium", fmt.Sprintf(`KMS key \S+: 14 calls in 5m where 2 are expected at this hour \(probability 1 in %.0f million\); learned since 2026-03-02 00:00Z\.`, 1/p/1e6), 14, 2)

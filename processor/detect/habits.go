@@ -11,24 +11,25 @@ import (
 // Habits are what is remembered of an entity beside its baseline. The zero value
 // remembers nothing. Everything in it has a bound.
 type Habits struct {
-	Peak     float32  // most calls in a window, faded; scopes key and principal
-	Gap      float32  // longest silence between windows with calls, in windows, faded; scope key
-	Users    int      // principals that have used the KMS key; scope key
-	Accounts []uint32 // their accounts, by hash; scope key
-	Networks []uint32 // where calls came from, by hash; scope principal
-	Clients  []uint32 // programs that made them, by hash; scope principal
-	Fresh    int      // of Users, those that first did in the window at FreshAt
-	FreshAt  int64
-	Keys     []uint32  // KMS keys used, by hash; scope principal
-	Day      int64     // the day of Objects, in days since 1970; scope principal
-	Days     int       // days with objects before it
-	Objects  []uint64  // a bit for each different object of the day; nil or of maxBits
-	DayPeak  float32   // most different objects of a day, faded
-	CallDay  int64     // the day of Calls, in days since 1970; scope principal
-	CallDays int       // days with calls before it
-	Calls    float32   // of the day
-	CallPeak float32   // most calls of a day, faded
-	Ongoing  []Ongoing // anomalies that may go on
+	Peak      float32  // most calls in a window, faded; scopes key and principal
+	PeakOfTwo float32  // the same of two windows in a row
+	Gap       float32  // longest silence between windows with calls, in windows, faded; scope key
+	Users     int      // principals that have used the KMS key; scope key
+	Accounts  []uint32 // their accounts, by hash; scope key
+	Networks  []uint32 // where calls came from, by hash; scope principal
+	Clients   []uint32 // programs that made them, by hash; scope principal
+	Fresh     int      // of Users, those that first did in the window at FreshAt
+	FreshAt   int64
+	Keys      []uint32  // KMS keys used, by hash; scope principal
+	Day       int64     // the day of Objects, in days since 1970; scope principal
+	Days      int       // days with objects before it
+	Objects   []uint64  // a bit for each different object of the day; nil or of maxBits
+	DayPeak   float32   // most different objects of a day, faded
+	CallDay   int64     // the day of Calls, in days since 1970; scope principal
+	CallDays  int       // days with calls before it
+	Calls     float32   // of the day
+	CallPeak  float32   // most calls of a day, faded
+	Ongoing   []Ongoing // anomalies that may go on
 }
 
 // Ongoing is an anomaly that goes on with the next window that has it, unless too much
@@ -96,6 +97,18 @@ const (
 	goesOn
 )
 
+// peak returns the peak after a window: what is anomalous may become normal, but not at
+// once.
+func (is rated) peak(peak, calls float64) float32 {
+	switch is {
+	case begins:
+		calls = min(calls, 4*peak)
+	case goesOn:
+		calls = 0
+	}
+	return float32(max(peak, calls))
+}
+
 // habits has an entity remember a window that closed.
 func (e *Engine) habits(ent *Entity, w *Window, is rated) {
 	h := &ent.Habits
@@ -117,14 +130,12 @@ func (e *Engine) habits(ent *Entity, w *Window, is rated) {
 	if ent.Since == 0 {
 		age = 0
 	}
-	peak, calls := faded(h.Peak, age), float64(toJudge(&w.Partial))
-	switch is { // it may become normal, but not at once
-	case begins:
-		calls = min(calls, 4*peak)
-	case goesOn:
-		calls = 0
+	calls := float64(toJudge(&w.Partial))
+	h.Peak = is.peak(faded(h.Peak, age), calls)
+	if before := ent.find(w.Start - e.cfg.Size); before != nil {
+		calls += float64(toJudge(&before.Partial))
 	}
-	h.Peak = float32(max(peak, calls))
+	h.PeakOfTwo = is.peak(faded(h.PeakOfTwo, age), calls)
 	// A silence that was told is none of its habits, unless it has lasted for a day.
 	if gap := float32(age/e.cfg.Size - 1); ent.Since != 0 && (age >= day || !ent.silenceTold()) {
 		h.Gap = max(float32(faded(h.Gap, age)), gap)
@@ -170,10 +181,8 @@ func newest(known []uint32, value uint32, most int) []uint32 {
 	return append(known, value)
 }
 
-// peak returns the most calls of a window, as faded at start.
-func (ent *Entity) peak(start int64) float64 {
-	return faded(ent.Habits.Peak, start-ent.Seen)
-}
+// faded returns a peak of the entity as it is at start.
+func (ent *Entity) faded(peak float32, start int64) float64 { return faded(peak, start-ent.Seen) }
 
 // objects adds the objects of a window to those of its day.
 func (h *Habits) objects(w *Window) {
@@ -285,6 +294,7 @@ func appendHabits(e *wire.Encoder, h *Habits) {
 	e.Uint(has)
 	if has&hasPeak != 0 {
 		e.Float(h.Peak)
+		e.Float(h.PeakOfTwo)
 	}
 	if has&hasGap != 0 {
 		e.Float(h.Gap)
@@ -325,7 +335,7 @@ func appendHabits(e *wire.Encoder, h *Habits) {
 func decodeHabits(d *wire.Decoder, h *Habits) {
 	has := d.Uint()
 	if has&hasPeak != 0 {
-		h.Peak = d.Float()
+		h.Peak, h.PeakOfTwo = d.Float(), d.Float()
 	}
 	if has&hasGap != 0 {
 		h.Gap = d.Float()

@@ -132,7 +132,7 @@ func TestCallDrip(t *testing.T) {
 	if len(ids) != 1 {
 		t.Fatalf("%d anomalies", len(ids))
 	}
-	check(t, found[0], detect.KindRate, "medium", `arn:aws:iam::111122223333:role/1 has made 240 calls since midnight \(UTC\); the most on any day of the last weeks was 96; watched since 2026-03-02 00:00Z\.`, 240, 96)
+	check(t, found[0], detect.KindRate, "medium", `arn:aws:iam::111122223333:role/1 has made 216 calls since midnight \(UTC\); the most on any day of the last weeks was 96; watched since 2026-03-02 00:00Z\.`, 216, 96)
 }
 
 // Peers that are new, several at once: of a principal and of a KMS key.
@@ -282,7 +282,7 @@ func TestContributors(t *testing.T) {
 		}
 		r.add(c, n)
 	}
-	a := expect(t, r.advance(at+size), "key rate", "principal rate")["key rate"]
+	a := expect(t, r.advance(at+size), "key rate")["key rate"]
 	want := []string{"50 by " + role(2), "30 by " + role(3), "20 by " + role(1), "71 decrypt", "30 encrypt", "71 with context s3_object"}
 	if fmt.Sprint(a.Contributors) != fmt.Sprint(want) || a.Since != begin {
 		t.Errorf("%q since %s, want %q", a.Contributors, stamp(a.Since), want)

@@ -35,7 +35,7 @@ var callDrip = detector{"call_drip", 14, KindRate, []string{"T1530", "T1020"}, 2
 
 // dripDayFactor is how many times the calls of any day are a drip. Days differ by
 // weekends, deployments and the level of the load, less than windows do.
-const dripDayFactor = 2.5
+const dripDayFactor = 2.25
 
 // adoptAfter is how long a rate anomaly lasts until its level is learned as the new
 // one: six hours.
@@ -67,24 +67,44 @@ func (e *Engine) byPerson(ent *Entity, w *Window) bool {
 // and weekday or weekend and whose dispersion is learned by moments (package
 // baseline), and, because programs that start and people at work make bursts that no
 // such distribution allows, more calls by PeakFactor than any window of the last
-// weeks had, by half as many again where a person makes most of them. State: the baseline, the peak. Warm-up: WarmUp. Known false positives:
+// weeks had (or any two in a row, where two are judged), by half as many again where a person makes most of them. State: the baseline, the peak. Warm-up: WarmUp. Known false positives:
 // the first run of a job that comes less than once in four weeks; Bucket Keys that are
 // turned off; a new level, once, and then for six hours at the most.
 var rate = detector{"rate", 1, KindRate, []string{"T1530", "T1486"}, hour, func(e *Engine, ent *Entity, w *Window) (Anomaly, bool) {
 	calls := toJudge(&w.Partial)
-	if ent.Scope == wire.ScopePair || calls < e.cfg.MinCount || !ent.Baseline.Ready(w.Start, e.cfg.WarmUp) {
-		return Anomaly{}, false
-	}
-	peak := ent.peak(w.Start)
-	if float64(calls) <= e.cfg.PeakFactor*peak {
+	if ent.Scope == wire.ScopePair || 2*calls < e.cfg.MinCount || !ent.Baseline.Ready(w.Start, e.cfg.WarmUp) {
 		return Anomaly{}, false
 	}
 	mu := ent.Baseline.Expected(w.Start, e.cfg.Size)
-	p := baseline.UpperTail(calls, mu, ent.Baseline.Dispersion())
-	if p >= e.cfg.Threshold || float64(calls) < 2*mu || float64(calls) <= peopleFactor*e.cfg.PeakFactor*peak && e.byPerson(ent, w) {
+	if calls >= e.cfg.MinCount {
+		if a, ok := e.unlikely(ent, w, calls, mu, ent.faded(ent.Habits.Peak, w.Start), e.cfg.Size); ok {
+			return a, true
+		}
+	}
+	// What goes on for two windows, each of which alone would be a burst like others.
+	before := ent.find(w.Start - e.cfg.Size)
+	if before == nil || 2*toJudge(&before.Partial) < e.cfg.MinCount {
 		return Anomaly{}, false
 	}
-	return Anomaly{Score: surprise(p), Observed: float64(calls), Expected: mu, Reason: fmt.Sprintf(
-		"%s: %d calls in %s where %s are expected at this hour (probability %s); learned since %s.",
-		subject(e, ent, w), calls, span(e.cfg.Size), expected(mu), likelihood(p), date(ent.Baseline.Since))}, true
+	if calls += toJudge(&before.Partial); 2*calls < 3*e.cfg.MinCount {
+		return Anomaly{}, false
+	}
+	mu += ent.Baseline.Expected(before.Start, e.cfg.Size)
+	return e.unlikely(ent, w, calls, mu, ent.faded(ent.Habits.PeakOfTwo, w.Start), 2*e.cfg.Size)
 }}
+
+// unlikely judges a number of calls in one or two windows against what is expected and
+// the most so far.
+func (e *Engine) unlikely(ent *Entity, w *Window, calls int64, mu, peak float64, time int64) (Anomaly, bool) {
+	n := float64(calls)
+	if n <= e.cfg.PeakFactor*peak || n < 2*mu {
+		return Anomaly{}, false
+	}
+	p := baseline.UpperTail(calls, mu, ent.Baseline.Dispersion())
+	if p >= e.cfg.Threshold || n <= peopleFactor*e.cfg.PeakFactor*peak && e.byPerson(ent, w) {
+		return Anomaly{}, false
+	}
+	return Anomaly{Score: surprise(p), Observed: n, Expected: mu, Reason: fmt.Sprintf(
+		"%s: %d calls in %s where %s are expected at this hour (probability %s); learned since %s.",
+		subject(e, ent, w), calls, span(time), expected(mu), likelihood(p), date(ent.Baseline.Since))}, true
+}

@@ -191,7 +191,7 @@ func TestWholeWay(t *testing.T) {
 	stop = start(t, last, all)
 	eventually(t, brokers, expected(t, records, p.Window.Detect.Size))
 	waitFor(t, "the sink has what it should", func() bool {
-		ids := published(t, brokers)
+		ids, _ := published(t, brokers)
 		m.mu.Lock()
 		defer m.mu.Unlock()
 		for id, n := range ids {
@@ -208,8 +208,8 @@ func TestWholeWay(t *testing.T) {
 	balanced(t, p, last)
 	// How often the sink gets one is not bounded: what it had when a rebalance
 	// came, it gets once more.
-	ids := published(t, brokers)
-	for id, n := range ids {
+	ids, versions := published(t, brokers)
+	for id, n := range versions {
 		if n > 3 {
 			t.Errorf("anomaly %s was published %d times", id, n)
 		}
@@ -222,16 +222,18 @@ func TestWholeWay(t *testing.T) {
 }
 
 // published returns how often the anomalies topic holds each anomaly.
-func published(t *testing.T, brokers []string) map[string]int {
+func published(t *testing.T, brokers []string) (ids, versions map[string]int) {
 	t.Helper()
-	ids := map[string]int{}
+	ids, versions = map[string]int{}, map[string]int{}
 	var rec otellog.Record
 	read(t, brokers, "kms.anomalies", 2, func(r *kgo.Record) error {
 		err := rec.Decode(r.Value)
-		ids[strings.Clone(rec.Str(semconv.KeytrailAnomalyID))]++
+		id := strings.Clone(rec.Str(semconv.KeytrailAnomalyID))
+		ids[id]++
+		versions[id+" until "+rec.Str(semconv.KeytrailWindowEnd)]++ // one that goes on has a later end
 		return err
 	})
-	return ids
+	return ids, versions
 }
 
 // balanced holds that the counters of pipelines that have ended add up.

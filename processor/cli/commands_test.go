@@ -34,7 +34,7 @@ func TestHelp(t *testing.T) {
 		}
 	}
 	out := keytrail(t, nil, "scan", "-h").stdout
-	for _, want := range []string{"-windows all|anomalous|none", "(default anomalous)", "-window size", "(default 5m0s)", "-threshold probability", "(default 1e-06)", "-dead-letter FILE"} {
+	for _, want := range []string{"-windows all|anomalous|none", "(default anomalous)", "-window size", "(default 5m0s)", "-threshold probability", "(default 1e-07)", "-dead-letter FILE"} {
 		if !strings.Contains(out, want) {
 			t.Errorf("scan -h does not say %q:\n%s", want, out)
 		}

@@ -83,8 +83,15 @@ func joined(text string) string { return strings.Join(strings.Fields(text), " ")
 func TestExplain(t *testing.T) {
 	heavy(t)
 	s := attackTrail(t)
-	detectors := map[string]bool{}
+	detectors, versions := map[string]bool{}, map[string]int{}
 	for _, r := range s.anomalies {
+		versions[r.str("keytrail.anomaly.id")]++
+	}
+	for _, r := range s.anomalies {
+		if id := r.str("keytrail.anomaly.id"); versions[id] > 1 { // it goes on: the last one counts
+			versions[id]--
+			continue
+		}
 		if detectors[r.str("keytrail.anomaly.detector")] {
 			continue // one of each will do
 		}

@@ -48,7 +48,9 @@ type Anomaly struct {
 	Techniques   []string
 	wire.Entity
 	Bound      *wire.Binding // as that of its window; nil in those of rules, which are published before their window
-	Start, End int64         // from the start of its first window to the end of its last, ns
+	Start, End int64         // the window, ns
+	// Began is the start of the first window of an anomaly that goes on; else Start.
+	Began int64
 }
 
 // counter is the window counter that counts anomalies of a's kind.
@@ -104,7 +106,7 @@ func WindowID(e wire.Entity, start, size int64) string {
 // in which it found it.
 func (e *Engine) finish(a Anomaly, d *detector, ent *Entity, w *Window, began int64) Anomaly {
 	a.Kind, a.Detector, a.Entity, a.Bound = d.kind, d.name, ent.Entity, e.bound(ent.Entity, w.Start)
-	a.Start, a.End = began, w.Start+e.cfg.Size
+	a.Start, a.End, a.Began = w.Start, w.Start+e.cfg.Size, began
 	a.ID = id("anomaly", ent.StateKey(), strconv.FormatInt(began, 10), d.name)
 	a.Since, a.Calls, a.Techniques = ent.Since, w.Samples, d.techniques
 	a.Contributors = e.contributors(ent, w)

@@ -100,10 +100,10 @@ func (e *Engine) report(a Anomaly, d *detector, ent *Entity, w *Window) (Anomaly
 func (e *Engine) learn(ent *Entity, w *Window, found []Anomaly) {
 	calls, rated := toJudge(&w.Partial), usual
 	for i := range found {
-		if found[i].Detector != rate.name || w.Start-found[i].Start >= adoptAfter {
+		if found[i].Detector != rate.name || w.Start-found[i].Began >= adoptAfter {
 			continue
 		}
-		if rated = goesOn; found[i].Start == w.Start {
+		if rated = goesOn; found[i].Began == w.Start {
 			rated = begins
 		}
 		mu, a := found[i].Expected, ent.Baseline.Dispersion()

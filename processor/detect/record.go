@@ -80,6 +80,9 @@ func AnomalyRecord(rec *otellog.Record, a *Anomaly, observed int64) {
 	if a.Since != 0 {
 		rec.String(semconv.KeytrailAnomalySince, stamp(a.Since))
 	}
+	if a.Began != 0 && a.Began != a.Start {
+		rec.String(semconv.KeytrailAnomalyBegan, stamp(a.Began))
+	}
 	rec.Strings(semconv.KeytrailAnomalyContributors, a.Contributors)
 	rec.Strings(semconv.KeytrailAnomalyCalls, a.Calls)
 	rec.Strings(semconv.KeytrailAnomalyTechniques, a.Techniques)

@@ -41,6 +41,8 @@ const (
 	KeytrailAnomalyObserved = "keytrail.anomaly.observed"
 	// KeytrailAnomalyExpected (double): The value that the baseline expected.
 	KeytrailAnomalyExpected = "keytrail.anomaly.expected"
+	// KeytrailAnomalyBegan (string): Start of the first window of an anomaly that goes on, in UTC.
+	KeytrailAnomalyBegan = "keytrail.anomaly.began"
 	// KeytrailAnomalySince (string): Since when the entity has been watched that the anomaly is about, in UTC.
 	KeytrailAnomalySince = "keytrail.anomaly.since"
 	// KeytrailAnomalyContributors (string[]): What most of the window's calls have in common, the largest shares first.

@@ -23,8 +23,16 @@ type Frame struct {
 // nanoseconds and the ids of calls as text.
 const frameVersion = 2
 
+// maxVersion is the last version that a later program may come to: bytes above begin
+// texts, which are damage and no frames.
+const maxVersion = 15
+
 // ErrFrame says that bytes are no frame, or one of a newer version.
 var ErrFrame = errors.New("not a frame of a known version")
+
+// ErrNewer says, beside ErrFrame, that a newer program made them: what they count is
+// not lost, but has to wait for that program.
+var ErrNewer = errors.New("a newer version of Keytrail made it")
 
 // MaxFramePartials bounds the partials of one frame: at 20,000 calls a commit
 // and three to five partials a call, 2^20 leaves room; a larger number is a
@@ -224,7 +232,13 @@ func (d *Decoder) scope(v uint64) Scope {
 // over, is ErrFrame.
 func (d *Decoder) Frame() (Frame, error) {
 	v := d.Uint()
-	if d.err == nil && (v < 1 || v > frameVersion) {
+	switch {
+	case d.err == nil && v < 1:
+		d.fail()
+	case d.err == nil && v > frameVersion && v <= maxVersion:
+		d.b, d.err = nil, fmt.Errorf("%w: version %d, this program knows up to %d: %w", ErrFrame, v, frameVersion, ErrNewer)
+		return Frame{}, d.err
+	case v > frameVersion:
 		d.fail()
 	}
 	partial := d.Partial

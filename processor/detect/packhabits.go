@@ -1,0 +1,130 @@
+package detect
+
+import "keytrail/schemas/wire"
+
+// Presence bits of packed habits: most entities have few of them.
+const (
+	hasPeak = 1 << iota
+	hasGap
+	hasUsers
+	hasOrigin
+	hasObjects
+	hasOngoing
+	hasCalls
+)
+
+func appendHabits(e *wire.Encoder, h *Habits) {
+	has := uint64(0)
+	for i, there := range [...]bool{h.Peak != 0, h.Gap != 0, h.Users != 0 || len(h.Accounts) > 0, len(h.Networks)+len(h.Clients)+len(h.Keys) > 0, h.Objects != nil, len(h.Ongoing) > 0, h.CallDay != 0} {
+		if there {
+			has |= 1 << i
+		}
+	}
+	e.Uint(has)
+	if has&hasPeak != 0 {
+		e.Float(h.Peak)
+		e.Float(h.PeakOfTwo)
+	}
+	if has&hasGap != 0 {
+		e.Float(h.Gap)
+	}
+	if has&hasUsers != 0 {
+		e.Uint(uint64(h.Users))
+		e.Uint(uint64(h.Fresh))
+		e.Time(h.FreshAt)
+		appendHashes(e, h.Accounts)
+	}
+	if has&hasOrigin != 0 {
+		appendHashes(e, h.Networks)
+		appendHashes(e, h.Clients)
+		appendHashes(e, h.Keys)
+	}
+	if has&hasObjects != 0 {
+		e.Int(h.Day)
+		e.Uint(uint64(h.Days))
+		e.Float(h.DayPeak)
+		appendBitmap(e, h.Objects)
+	}
+	if has&hasCalls != 0 {
+		e.Int(h.CallDay)
+		e.Uint(uint64(h.CallDays))
+		e.Float(h.Calls)
+		e.Float(h.CallPeak)
+	}
+	if has&hasOngoing != 0 {
+		e.Uint(uint64(len(h.Ongoing)))
+		for _, o := range h.Ongoing {
+			e.Uint(uint64(o.Code))
+			e.Time(o.Start)
+			e.Time(o.Last)
+		}
+	}
+}
+
+func decodeHabits(d *wire.Decoder, h *Habits) {
+	has := d.Uint()
+	if has&hasPeak != 0 {
+		h.Peak, h.PeakOfTwo = d.Float(), d.Float()
+	}
+	if has&hasGap != 0 {
+		h.Gap = d.Float()
+	}
+	if has&hasUsers != 0 {
+		h.Users, h.Fresh, h.FreshAt, h.Accounts = int(d.Uint()), int(d.Uint()), d.Time(), decodeHashes(d)
+	}
+	if has&hasOrigin != 0 {
+		h.Networks, h.Clients, h.Keys = decodeHashes(d), decodeHashes(d), decodeHashes(d)
+	}
+	if has&hasObjects != 0 {
+		h.Day, h.Days, h.DayPeak, h.Objects = d.Int(), int(d.Uint()), d.Float(), decodeBitmap(d)
+	}
+	if has&hasCalls != 0 {
+		h.CallDay, h.CallDays, h.Calls, h.CallPeak = d.Int(), int(d.Uint()), d.Float(), d.Float()
+	}
+	if has&hasOngoing != 0 {
+		for n := d.Count(); n > 0 && d.Err() == nil; n-- {
+			h.Ongoing = append(h.Ongoing, Ongoing{uint8(d.Uint()), d.Time(), d.Time()})
+		}
+	}
+}
+
+func appendHashes(e *wire.Encoder, list []uint32) {
+	e.Uint(uint64(len(list)))
+	for _, v := range list {
+		e.Uint(uint64(v))
+	}
+}
+
+func decodeHashes(d *wire.Decoder) (list []uint32) {
+	for n := d.Count(); n > 0 && d.Err() == nil; n-- {
+		list = append(list, uint32(d.Uint()))
+	}
+	return list
+}
+
+// appendBitmap writes the words that have bits: of an ordinary day, few.
+func appendBitmap(e *wire.Encoder, bitmap []uint64) {
+	used := uint64(0)
+	for i, b := range bitmap {
+		if b != 0 {
+			used |= 1 << i
+		}
+	}
+	e.Uint(used)
+	for _, b := range bitmap {
+		if b != 0 {
+			e.Uint(b)
+		}
+	}
+}
+
+func decodeBitmap(d *wire.Decoder) []uint64 {
+	bitmap := make([]uint64, words)
+	used := d.Uint()
+	for i := range bitmap {
+		if used&(1<<i) != 0 {
+			bitmap[i] = d.Uint()
+		}
+	}
+	return bitmap
+}

@@ -48,6 +48,7 @@ var layers = []layer{
 	{"processor/sigma", []string{"schemas/cloudtrail"}},
 	{"processor/count", []string{"processor/eventtime", "processor/rule", "processor/sigma", "schemas/*"}},
 	{"processor/detect", []string{"processor/baseline", "processor/count", "processor/eventtime", "processor/rule", "processor/sigma", "schemas/*"}},
+	{"processor/correlate", []string{"processor/count", "processor/detect", "processor/eventtime", "processor/sigma", "schemas/*"}},
 	{"processor/state", []string{"processor/count", "processor/dedup", "processor/detect", "processor/eventtime", "processor/rule", "processor/sigma", "schemas/*"}},
 
 	{"processor/plot", nil},
@@ -69,8 +70,8 @@ var layers = []layer{
 	{"processor/sink/*", []string{"processor/config/value", "processor/sink", "schemas/otellog"}},
 	{"processor/config", []string{"processor/config/value", "processor/detect", "processor/kafka", "processor/sink", "processor/sink/*", "processor/telemetry", "schemas/*"}},
 
-	{"processor/scan", []string{"processor/count", "processor/detect", "processor/eventtime", "processor/rule", "processor/sigma", "processor/source", "schemas/*"}},
-	{"processor/stream", []string{"processor/count", "processor/dedup", "processor/detect", "processor/eventtime", "processor/kafka", "processor/rule",
+	{"processor/scan", []string{"processor/correlate", "processor/count", "processor/detect", "processor/eventtime", "processor/rule", "processor/sigma", "processor/source", "schemas/*"}},
+	{"processor/stream", []string{"processor/correlate", "processor/count", "processor/dedup", "processor/detect", "processor/eventtime", "processor/kafka", "processor/rule",
 		"processor/sigma", "processor/sink", "processor/source", "processor/state", "processor/telemetry", "schemas/*"}},
 	{"processor/internal/quality", []string{"processor/count", "processor/dedup", "processor/detect", "processor/eventtime", "processor/generate", "schemas/*"}},
 	{"processor/internal/chaos", []string{"processor/generate", "processor/internal/oracle", "processor/kafka", "processor/kafka/kafkatest", "schemas/*"}},
@@ -108,7 +109,7 @@ var forTests = []string{"processor/internal/chaos", "processor/internal/quality"
 // pure are the packages that are given everything, the time included: they import
 // nothing of impure and use nothing of clock.
 var pure = []string{"schemas/semconv", "schemas/otellog", "schemas/cloudtrail", "schemas/notification", "schemas/jsonschema", "schemas/normalize", "schemas/wire", "schemas/registry",
-	"processor/eventtime", "processor/baseline", "processor/dedup", "processor/rule", "processor/sigma", "processor/count", "processor/detect", "processor/state",
+	"processor/eventtime", "processor/baseline", "processor/dedup", "processor/rule", "processor/sigma", "processor/count", "processor/detect", "processor/correlate", "processor/state",
 	"processor/plot", "processor/explain"}
 
 var (

@@ -50,7 +50,7 @@ func (a *app) demo(args []string) int {
 		a.errorf("demo takes no arguments, not %q; see keytrail demo -h", rest)
 		return exitUsage
 	}
-	if d.user, code = a.stageRules(d.rules, "keytrail demo"); code != exitOK {
+	if d.user, code = a.stageRules(d.rules); code != exitOK {
 		return code
 	}
 	// The trail ends an hour ago, so that its last windows are not in the future

@@ -35,24 +35,13 @@ func (a *app) loadRules(paths []string, wrong int) (rules *sigma.Rules, code int
 	return rules, exitOK
 }
 
-// stageRules loads the rules that a pipeline judges calls by, for what names; nil
-// without an error code when there are none. Correlations are refused: the stages do not
-// count them, and rules that only serve them would find nothing.
-func (a *app) stageRules(paths []string, what string) (rules *sigma.Rules, code int) {
+// stageRules loads the rules that a pipeline judges calls by; nil without an error code
+// when there are none.
+func (a *app) stageRules(paths []string) (rules *sigma.Rules, code int) {
 	if len(paths) == 0 {
 		return nil, exitOK
 	}
-	if rules, code = a.loadRules(paths, exitUsage); rules == nil {
-		return nil, code
-	}
-	for _, c := range rules.Correlations {
-		fmt.Fprintln(a.stderr, plain(fmt.Sprintf("%s:%d: %q is a correlation, which %s does not count; take it out of the rules; keytrail scan counts it", c.File, c.Line, c.Title, what)))
-	}
-	if n := len(rules.Correlations); n > 0 {
-		a.errorf("%s in %s", number(n, "correlation"), plain(strings.Join(paths, ", ")))
-		return nil, exitUsage
-	}
-	return rules, exitOK
+	return a.loadRules(paths, exitUsage)
 }
 
 // readRules reads the rules below directories and in files.

@@ -52,7 +52,7 @@ func (a *app) serve(args []string) int {
 		a.errorf("%v", err)
 		return exitUsage
 	}
-	rules, code := a.stageRules(cfg.Rules.Sigma, "keytrail run")
+	rules, code := a.stageRules(cfg.Rules.Sigma)
 	if code != exitOK {
 		return code
 	}
@@ -188,7 +188,7 @@ func (a *app) config(args []string) int {
 		}
 	}
 	if rest[0] == "check" {
-		if _, code := a.stageRules(cfg.Rules.Sigma, "keytrail run"); code != exitOK {
+		if _, code := a.stageRules(cfg.Rules.Sigma); code != exitOK {
 			return code
 		}
 		fmt.Fprintf(a.stdout, "%s is valid\n", *file)

@@ -92,7 +92,7 @@ type ruleCall struct {
 func New(cfg Config) *Scanner {
 	cfg.Workers = max(cfg.Workers, 1)
 	cfg.Detect.Lateness = 0 // everything is read before anything closes
-	return &Scanner{cfg: cfg, names: newNames(), pool: pool{max: maxFacts}, rules: map[ruleCall][]detect.Anomaly{}, correlations: newCorrelator()}
+	return &Scanner{cfg: cfg, names: newNames(), pool: pool{max: maxFacts}, rules: map[ruleCall][]detect.Anomaly{}, correlations: correlator{held: map[ruleCall][]sigma.Observation{}}}
 }
 
 // Close removes the scan's temporary files.
@@ -189,7 +189,7 @@ func (s *Scanner) Finish(emit func(*detect.Result) error) (Totals, error) {
 			explained = append(explained, s.rules[ruleCall{f.id, f.sum}]...)
 		}
 		if f.flags&flagObserved != 0 {
-			return s.correlations.count(ruleCall{f.id, f.sum}, &c)
+			s.correlations.count(ruleCall{f.id, f.sum}, &c)
 		}
 		return nil
 	})

@@ -127,6 +127,16 @@ func (t *Tally) Append(dst []byte) []byte {
 	return dst
 }
 
+// Matches returns how many matches an encoded tally counts, whatever its correlation; 0
+// when the bytes are none.
+func Matches(tally []byte) int64 {
+	count, n := binary.Uvarint(tally)
+	if n <= 0 || count > 1<<62 {
+		return 0
+	}
+	return int64(count)
+}
+
 var errTally = errors.New("sigma: the bytes are no tally of this correlation")
 
 // DecodeTally reads a tally of c from the front of b, and returns the rest.

@@ -22,18 +22,44 @@ type Counted struct {
 	// Credits are the calls that were counted by a copy which a better one may
 	// correct, and the corrections of such.
 	Credits []count.Call
+	// Observed is what correlations saw of each of the Credits; nil when they saw
+	// nothing of any.
+	Observed []Observed
+}
+
+// Observed is what the correlations of the user's rules saw of one call.
+type Observed struct {
+	// Spent tells that it was too much to keep: it is counted, and what a better copy of
+	// the call shows is not.
+	Spent bool
+	List  []Observation
+}
+
+// Observation is a sigma.Observation, with the fingerprint of its correlation.
+type Observation struct {
+	Correlation uint64
+	Rule        int
+	Group       string
+	Value       uint64
 }
 
 // Append appends c to dst; e is used and emptied.
 func (c *Counted) Append(dst []byte, e *wire.Encoder) []byte {
 	e.Reset()
-	e.Uint(version)
+	v := uint64(version)
+	if len(c.Observed) == 0 {
+		v = versionPlain
+	}
+	e.Uint(v)
 	e.Uint(c.Sequence)
 	e.Int(c.To)
 	e.Int(c.Watermark)
 	e.Uint(uint64(len(c.Credits)))
 	for i := range c.Credits {
 		appendCall(e, &c.Credits[i])
+		if v == version {
+			appendObserved(e, &c.Observed[i])
+		}
 	}
 	e.Uint(uint64(len(c.Keys)))
 	e.B = dedup.AppendKeys(e.B, c.Keys)
@@ -54,6 +80,9 @@ func DecodeCounted(value []byte) (Counted, error) {
 			return Counted{}, fmt.Errorf("cannot restore counted calls: %w: a call of class %d, outcome %d, context %d, or too many rules", wire.ErrFrame, call.Class, call.Outcome, call.Context)
 		}
 		c.Credits = append(c.Credits, call)
+		if v == version {
+			c.Observed = append(c.Observed, decodeObserved(d))
+		}
 	}
 	n := d.Count()
 	rest := d.Rest()
@@ -108,4 +137,23 @@ func decodeCall(d *wire.Decoder, version uint64) (c count.Call, ok bool) {
 	c.Copy, c.Class, c.Outcome, c.Context = normalize.Copy(rank), normalize.Class(class), normalize.Outcome(outcome), normalize.Context(context)
 	return c, rank <= uint64(normalize.CopyCaller) && class < uint64(normalize.NumClasses) &&
 		outcome <= uint64(normalize.OutcomeFailed) && context < uint64(normalize.NumContexts) && matched <= sigma.MaxRules && suppressed <= sigma.MaxRules+32
+}
+
+func appendObserved(e *wire.Encoder, o *Observed) {
+	e.Bool(o.Spent)
+	e.Uint(uint64(len(o.List)))
+	for i := range o.List {
+		e.Fixed(o.List[i].Correlation)
+		e.Uint(uint64(o.List[i].Rule))
+		e.String(o.List[i].Group)
+		e.Fixed(o.List[i].Value)
+	}
+}
+
+func decodeObserved(d *wire.Decoder) (o Observed) {
+	o.Spent = d.Bool()
+	for n := d.Count(); n > 0 && d.Err() == nil; n-- {
+		o.List = append(o.List, Observation{d.Fixed(), int(d.Uint()), d.String(), d.Fixed()})
+	}
+	return o
 }

@@ -14,10 +14,14 @@ import (
 	"keytrail/schemas/wire"
 )
 
-// version is the version of the records of the dedup topic. Version 1 did not tell
-// where credited calls came from., and version 2 not how many of
-// the user's rules they match.
-const version = 3
+// The version of the records of the dedup topic. Version 1 did not tell where credited
+// calls came from, and version 2 not how many of the user's rules they match. Version 4
+// has what correlations saw of credited calls: records without any stay version 3, for
+// programs that know no more.
+const (
+	versionPlain = 3
+	version      = 4
+)
 
 // Applied is how far a stage detect partition has come with one source.
 type Applied struct {

@@ -27,6 +27,7 @@ type counter struct {
 	call  count.Call
 	match *count.Matcher // nil without rules of the user
 	told  bool           // the log has that rules could not be tried
+	full  bool           // the log has that correlations see too much
 	enc   wire.Encoder
 	now   int64             // wall clock, ns; moved on by every poll
 	emit  func(*kgo.Record) // of the Output at hand
@@ -39,6 +40,7 @@ type countTask struct {
 	partition int32
 	seen      *dedup.Set
 	credits   map[wire.CallID]count.Call // calls credited by a copy that a better one may correct
+	observed  *observer                  // nil without correlations
 	progress  eventtime.Progress
 	begun     bool // it has counted something, now or before a restart
 	sequence  uint64
@@ -55,16 +57,17 @@ func (c *counter) Assign(ctx context.Context, partitions []int32) error {
 	for _, p := range partitions {
 		w := c.p.Window
 		c.tasks[p] = &countTask{
-			partition: p, seen: dedup.NewSet(), credits: map[wire.CallID]count.Call{}, table: count.NewTable(w.Detect.Size),
+			partition: p, seen: dedup.NewSet(), credits: map[wire.CallID]count.Call{}, table: count.NewTable(w.Detect.Size), observed: newObserver(c.p.Rules),
 			progress: eventtime.Progress{Disorder: w.OutOfOrderness, Skew: w.FutureSkew}, lastEvent: began.UnixNano(),
 			sent: wire.Frame{Watermark: eventtime.None},
 		}
 	}
-	n := 0
+	n, forgotten := 0, 0
 	err := c.p.readLog(ctx, c.p.Topics.Dedup, partitions, func(r *kgo.Record) error {
 		n++
-		return c.tasks[r.Partition].restore(r.Value, &c.p.Window)
+		return c.tasks[r.Partition].restore(r.Value, &c.p.Window, &forgotten)
 	})
+	c.p.forgot("count", forgotten)
 	for _, p := range partitions { // the time of the restore was no silence of the source
 		c.tasks[p].lastEvent = c.p.now().UnixNano()
 	}
@@ -77,8 +80,9 @@ func (c *counter) Assign(ctx context.Context, partitions []int32) error {
 
 // restore takes one record of the dedup topic. The topic holds more than the
 // dedup horizon: what is older is passed over, so that a restart needs no more
-// memory than running does.
-func (t *countTask) restore(value []byte, w *Window) error {
+// memory than running does. It adds to forgotten what is of correlations that there
+// are no more.
+func (t *countTask) restore(value []byte, w *Window, forgotten *int) error {
 	log, err := state.DecodeCounted(value)
 	if err != nil {
 		return err
@@ -92,6 +96,7 @@ func (t *countTask) restore(value []byte, w *Window) error {
 	for _, credit := range log.Credits {
 		t.credit(credit)
 	}
+	*forgotten += t.observed.restore(&log, t.credits)
 	t.forget(log.Watermark, w)
 	return nil
 }
@@ -181,13 +186,13 @@ func (c *counter) count(t *countTask) {
 		c.stats.delivered++
 		t.keys = append(t.keys, dedup.Key{ID: call.ID, Time: call.Time})
 		if call.Copy == normalize.CopyCaller {
-			matched := c.judge()
+			matched := c.judge(t)
 			t.table.Add(call, 1)
 			c.explain(matched)
 			return
 		}
 	}
-	matched := c.judge() // of this copy, even when a worse one was judged
+	matched := c.judge(t) // of this copy, even when a worse one was judged
 	t.table.Add(call, 1)
 	own := call.Clone()
 	t.credit(own)
@@ -233,6 +238,7 @@ func (c *counter) output(t *countTask) {
 	}
 	c.frames(t, mark, idle)
 	c.log(t, mark)
+	c.tell(t.observed)
 	t.sent = wire.Frame{Watermark: mark, Idle: idle}
 	t.from, t.keys, t.changed = t.to, nil, nil
 	t.table.Reset()
@@ -275,6 +281,8 @@ func (c *counter) frames(t *countTask, mark int64, idle bool) {
 		parts[q][last] = append(parts[q][last], *p)
 		sizes[q] += p.Size()
 	}
+	panes, least := t.observed.split(mark, t.credits, func(q int) int { return len(parts[q]) }, sizes, c.p.mostBytes)
+	most = max(most, least)
 	for k := range most {
 		t.sequence++
 		f := wire.Frame{Source: t.partition, Sequence: t.sequence, From: t.from, To: t.to, Watermark: t.sent.Watermark, Idle: idle}
@@ -288,6 +296,7 @@ func (c *counter) frames(t *countTask, mark int64, idle bool) {
 			if f.Partials = nil; k < len(parts[q]) {
 				f.Partials = parts[q][k]
 			}
+			f.Panes = panes.at(q, k)
 			c.emit(&kgo.Record{Topic: c.p.Topics.Partials, Partition: int32(q), Value: wire.AppendFrame(nil, &c.enc, &f)})
 		}
 	}
@@ -298,8 +307,8 @@ func (c *counter) frames(t *countTask, mark int64, idle bool) {
 func (c *counter) log(t *countTask, mark int64) {
 	keys, credits := t.keys, t.changed
 	for {
-		k, m := min(len(keys), 20_000), min(len(credits), 1000)
-		one := state.Counted{Sequence: t.sequence, To: t.to, Watermark: mark, Keys: keys[:k], Credits: credits[:m]}
+		k, m := min(len(keys), 20_000), t.observed.fits(credits, min(len(credits), 1000))
+		one := state.Counted{Sequence: t.sequence, To: t.to, Watermark: mark, Keys: keys[:k], Credits: credits[:m], Observed: t.observed.logged(credits[:m])}
 		c.emit(&kgo.Record{Topic: c.p.Topics.Dedup, Partition: t.partition, Value: one.Append(nil, &c.enc)})
 		keys, credits = keys[k:], credits[m:]
 		if len(keys) == 0 && len(credits) == 0 {
@@ -322,6 +331,7 @@ func (t *countTask) forget(mark int64, w *Window) {
 			delete(t.credits, id)
 		}
 	}
+	t.observed.forget(t.credits)
 }
 
 func (c *counter) Committed(ok bool) {

@@ -11,6 +11,7 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kgo"
 
+	"keytrail/processor/correlate"
 	"keytrail/processor/count"
 	"keytrail/processor/detect"
 	"keytrail/processor/eventtime"
@@ -41,11 +42,15 @@ type detector struct {
 type detectTask struct {
 	partition int32
 	engine    *detect.Engine
-	sources   eventtime.Sources
-	meta      state.Meta
-	news      bool
-	restored  int    // records of the changelog
-	last      []byte // the newest meta of the changelog
+	// correlations count what the user's correlations see, and refused is what they
+	// could not count of this commit.
+	correlations *correlate.Engine
+	refused      []refused
+	sources      eventtime.Sources
+	meta         state.Meta
+	news         bool
+	restored     int    // records of the changelog
+	last         []byte // the newest meta of the changelog
 	// notices are counts for principals that other partitions may own.
 	notices []wire.Partial
 	late    []wire.Partial // partials for windows that are gone, of this commit
@@ -54,6 +59,7 @@ type detectTask struct {
 func (d *detector) newTask(partition int32) *detectTask {
 	t := &detectTask{partition: partition, meta: state.Meta{Watermark: eventtime.None, Told: eventtime.None, Hold: eventtime.None, Applied: map[int32]state.Applied{}, Sent: map[int32]uint64{}}}
 	t.engine = detect.NewEngine(d.p.Window.Detect, func(p wire.Partial) { t.notices = append(t.notices, p) })
+	t.correlations = d.p.correlations()
 	return t
 }
 
@@ -75,15 +81,21 @@ func (d *detector) Assign(ctx context.Context, partitions []int32) error {
 			t.last = r.Value
 			return nil
 		}
+		if correlate.Owns(string(r.Key)) {
+			t.correlations.Restore(string(r.Key), r.Value)
+			return nil
+		}
 		return t.engine.Restore(string(r.Key), r.Value)
 	})
 	if err != nil {
 		return err
 	}
 	for p, t := range tasks {
-		if err := t.restore(); err != nil {
+		forgotten, err := t.restore()
+		if err != nil {
 			return kafka.Fatal(fmt.Errorf("partition %d: %w", p, err))
 		}
+		d.p.forgot("detect", forgotten)
 		d.tasks[p] = t
 		if t.restored > 0 {
 			took := d.p.now().Sub(began)
@@ -95,12 +107,13 @@ func (d *detector) Assign(ctx context.Context, partitions []int32) error {
 	return nil
 }
 
-// restore makes the task what the changelog says.
-func (t *detectTask) restore() error {
+// restore makes the task what the changelog says. It returns how many panes are of
+// correlations that there are no more.
+func (t *detectTask) restore() (forgotten int, err error) {
 	if t.last != nil {
 		m, err := state.DecodeMeta(t.last)
 		if err != nil {
-			return err
+			return 0, err
 		}
 		t.meta, t.last = m, nil
 		for source, a := range m.Applied {
@@ -112,10 +125,11 @@ func (t *detectTask) restore() error {
 	}
 	t.engine.SetTraffic(t.meta.Traffic)
 	if err := t.engine.Restored(t.meta.Watermark, t.meta.Hold); err != nil {
-		return err
+		return 0, err
 	}
-	t.news = t.engine.Closing() // a step that was left in the middle goes on
-	return nil
+	forgotten, err = t.correlations.Restored(t.meta.Watermark)
+	t.news = t.engine.Closing() || t.correlations.Closing() || forgotten > 0 // a step that was left in the middle goes on
+	return forgotten, err
 }
 
 func (d *detector) Revoke(partitions []int32) {
@@ -160,6 +174,7 @@ func (d *detector) Process(r *kgo.Record) error {
 			t.late = append(t.late, *p)
 		}
 	}
+	d.correlate(t, &frame)
 	return nil
 }
 
@@ -239,6 +254,7 @@ func (d *detector) output(t *detectTask, now int64, left *int) (more bool) {
 		d.publish(r, size, now)
 	})
 	d.notify(t, more)
+	more = d.correlated(t, mark, now, left) || more
 	d.changelog(t)
 	for i := range t.late {
 		d.emit(d.lateLetter(t, &t.late[i], now))
@@ -324,6 +340,7 @@ func (d *detector) changelog(t *detectTask) {
 		d.emit(&kgo.Record{Topic: d.p.Topics.State, Partition: t.partition, Key: []byte(key), Value: value})
 	}
 	t.engine.Changes(put, func(key string) { put(key, nil) })
+	t.correlations.Changes(&d.enc, put)
 	t.meta.Watermark, t.meta.Traffic = t.engine.Watermark(), t.engine.Traffic()
 	put(state.MetaKey, t.meta.Append(nil, &d.enc))
 }

@@ -1,8 +1,6 @@
 package stream
 
 import (
-	"fmt"
-
 	"keytrail/processor/count"
 	"keytrail/processor/detect"
 	"keytrail/processor/eventtime"
@@ -17,23 +15,19 @@ func newCounter(p *Pipeline) *counter {
 	return &counter{p: p, tasks: map[int32]*countTask{}, match: count.NewMatcher(p.Rules)}
 }
 
-// checkRules tells what is wrong with the user's rules for this pipeline.
-func (p *Pipeline) checkRules(stages Stages) error {
+// checkRules tells when the user's rules can find nothing in this pipeline.
+func (p *Pipeline) checkRules(stages Stages) {
 	if p.Rules == nil {
-		return nil
-	}
-	if n := len(p.Rules.Correlations); n > 0 {
-		return fmt.Errorf("%d of the rules are correlations, which the stages do not count", n)
+		return
 	}
 	if stages.Normalize && p.Normalize.OmitBody && len(p.Rules.List) > 0 {
 		p.Log.Warn("THE RULES FIND NOTHING in the events that this process normalizes: it leaves the events' bodies out, which rules are about; set decode.body to keep", "rules", len(p.Rules.List))
 	}
-	return nil
 }
 
 // judge asks the user's rules about the call in c.call. They could be many, and
 // they read the whole event, so only a call that is credited is judged.
-func (c *counter) judge() []*sigma.Rule {
+func (c *counter) judge(t *countTask) []*sigma.Rule {
 	found, err := c.match.Match(&c.rec, &c.call)
 	if err != nil {
 		if c.stats.unmatched++; !c.told { // once: there may be millions
@@ -41,6 +35,7 @@ func (c *counter) judge() []*sigma.Rule {
 			c.p.Log.Warn("count: the rules can not be tried on a call; it is counted without them, and keytrail_stage_unmatched_total tells how many are", "call", c.call.IDText, "error", err)
 		}
 	}
+	t.observed.observe(&c.call, found.Observations)
 	c.stats.unexplained += int(c.call.Matched) - len(found.Rules)
 	return c.p.Window.Detect.Allow.Rules(&c.call, found.Rules, c.p.Window.Detect.Size)
 }

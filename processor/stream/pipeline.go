@@ -78,7 +78,7 @@ type Pipeline struct {
 	Window        Window
 	Limits        cloudtrail.Limits
 	Normalize     normalize.Options
-	Rules         *sigma.Rules // the user's own, without correlations; nil for none
+	Rules         *sigma.Rules // the user's own; nil for none
 	Sinks         []Destination
 	Telemetry     *telemetry.Telemetry
 	Log           *slog.Logger
@@ -110,9 +110,7 @@ const giveUp = 5 * time.Minute
 // after the transaction at hand, or until one fails, which ends them all. It
 // returns nil after a graceful stop.
 func (p *Pipeline) Run(ctx context.Context, stages Stages) error {
-	if err := p.checkRules(stages); err != nil {
-		return err
-	}
+	p.checkRules(stages)
 	if err := p.start(ctx); err != nil {
 		return err
 	}

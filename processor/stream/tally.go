@@ -5,10 +5,10 @@ import "keytrail/processor/detect"
 // tally counts what one transaction does. It reaches the metrics when the
 // transaction commits: what an aborted one did is done again.
 type tally struct {
-	received, delivered, duplicate, filtered, late, windows, unmatched, unexplained int
-	reasons                                                                         map[string]int // dead letters
-	anomalies                                                                       []detect.Kind
-	watermark                                                                       int64
+	received, delivered, duplicate, filtered, late, windows, unmatched, unexplained, uncorrelated int
+	reasons                                                                                       map[string]int // dead letters
+	anomalies                                                                                     []detect.Kind
+	watermark                                                                                     int64
 }
 
 func (t *tally) dead(reason string) {
@@ -38,6 +38,7 @@ func (t *tally) commit(p *Pipeline, stage string, ok bool) {
 	flow.Late(s.late)
 	flow.Unmatched(s.unmatched)
 	flow.Unexplained(s.unexplained)
+	flow.Uncorrelated(s.uncorrelated)
 	for reason, n := range s.reasons {
 		flow.DeadLettered(reason, n)
 	}

@@ -22,6 +22,7 @@ const (
 	nameLate         = "keytrail_stage_late"
 	nameUnmatched    = "keytrail_stage_unmatched"
 	nameUnexplained  = "keytrail_stage_unexplained"
+	nameUncorrelated = "keytrail_stage_uncorrelated"
 	nameTransactions = "keytrail_stage_transactions"
 	nameWindows      = "keytrail_window_published"
 	nameAnomalies    = "keytrail_anomaly_published"
@@ -48,7 +49,7 @@ const (
 // instruments are the metrics of all stages and sinks.
 type instruments struct {
 	received, delivered, deadLettered, filtered, duplicate, late metric.Int64Counter
-	unmatched, unexplained                                       metric.Int64Counter
+	unmatched, unexplained, uncorrelated                         metric.Int64Counter
 	transactions, windows, anomalies                             metric.Int64Counter
 	sinkDelivered, sinkRetried, sinkRejected                     metric.Int64Counter
 	lag                                                          metric.Int64ObservableGauge
@@ -72,6 +73,7 @@ func newInstruments(m metric.Meter) (instruments, error) {
 		{&i.late, nameLate, "{record}", "Records that came after the allowed lateness; they are dead-lettered as well."},
 		{&i.unmatched, nameUnmatched, "{call}", "Calls that the user's rules could not be tried on, as their records have no body, or one that is no event."},
 		{&i.unexplained, nameUnexplained, "{anomaly}", "Matches of the user's rules that are in the windows' counts only, because the call matches too many."},
+		{&i.uncorrelated, nameUncorrelated, "{match}", "Matches of the user's rules that a correlation could not count: too many, too late, or of a correlation that stage detect does not have. Those of stage detect are dead-lettered as well."},
 		{&i.transactions, nameTransactions, "{transaction}", "Kafka transactions that a stage has ended."},
 		{&i.windows, nameWindows, "{window}", "Window records published."},
 		{&i.anomalies, nameAnomalies, "{anomaly}", "Anomaly records published."},
@@ -186,6 +188,9 @@ func (f *Flow) Unmatched(n int) { f.add(f.inst.unmatched, n) }
 
 // Unexplained counts matches of the user's rules that have no anomaly record.
 func (f *Flow) Unexplained(n int) { f.add(f.inst.unexplained, n) }
+
+// Uncorrelated counts matches of the user's rules that a correlation could not count.
+func (f *Flow) Uncorrelated(n int) { f.add(f.inst.uncorrelated, n) }
 
 // Committed counts a Kafka transaction that was committed.
 func (f *Flow) Committed() { f.transaction.add("committed", 1) }

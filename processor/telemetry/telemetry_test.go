@@ -63,6 +63,7 @@ func use(t *testing.T, tel *Telemetry) {
 	count.Late(1)
 	count.Unmatched(3)
 	count.Unexplained(2)
+	count.Uncorrelated(4)
 	count.Committed()
 	count.Committed()
 	count.Aborted()
@@ -103,6 +104,7 @@ func TestMetrics(t *testing.T) {
 		`keytrail_stage_late_total{stage="count"} 1`,
 		`keytrail_stage_unmatched_total{stage="count"} 3`,
 		`keytrail_stage_unexplained_total{stage="count"} 2`,
+		`keytrail_stage_uncorrelated_total{stage="count"} 4`,
 		`keytrail_stage_transactions_total{outcome="aborted",stage="count"} 1`,
 		`keytrail_stage_transactions_total{outcome="committed",stage="count"} 2`,
 		`keytrail_stage_lag{stage="count"} 17`,

@@ -17,11 +17,16 @@ type Frame struct {
 	Watermark int64  // event time up to which the source is complete, ns since 1970
 	Idle      bool   // the source has been silent: its watermark holds nothing back
 	Partials  []Partial
+	Panes     []Pane // of the user's correlations
 }
 
-// frameVersion is the first byte of every frame. Version 1 wrote starts in
-// nanoseconds and the ids of calls as text.
-const frameVersion = 2
+// The first byte of every frame is its version. Version 1 wrote starts in nanoseconds
+// and the ids of calls as text. Version 3 has panes behind the partials: frames without
+// any stay version 2, for programs that know no more.
+const (
+	framePlain   = 2
+	frameVersion = 3
+)
 
 // maxVersion is the last version that a later program may come to: bytes above begin
 // texts, which are damage and no frames.
@@ -34,7 +39,7 @@ var ErrFrame = errors.New("not a frame of a known version")
 // not lost, but has to wait for that program.
 var ErrNewer = errors.New("a newer version of Keytrail made it")
 
-// MaxFramePartials bounds the partials of one frame: at 20,000 calls a commit
+// MaxFramePartials bounds the partials of one frame, and its panes: at 20,000 calls a commit
 // and three to five partials a call, 2^20 leaves room; a larger number is a
 // damaged frame.
 const MaxFramePartials = 1 << 20
@@ -99,7 +104,11 @@ func (e *Encoder) Partial(p *Partial) {
 // used and emptied).
 func AppendFrame(dst []byte, e *Encoder, f *Frame) []byte {
 	e.Reset()
-	e.Uint(frameVersion)
+	if len(f.Panes) > 0 {
+		e.Uint(frameVersion)
+	} else {
+		e.Uint(framePlain)
+	}
 	e.Uint(uint64(uint32(f.Source)))
 	e.Uint(f.Sequence)
 	e.Int(f.From)
@@ -109,6 +118,12 @@ func AppendFrame(dst []byte, e *Encoder, f *Frame) []byte {
 	e.Uint(uint64(len(f.Partials)))
 	for i := range f.Partials {
 		e.Partial(&f.Partials[i])
+	}
+	if len(f.Panes) > 0 {
+		e.Uint(uint64(len(f.Panes)))
+		for i := range f.Panes {
+			e.Pane(&f.Panes[i])
+		}
 	}
 	return append(dst, e.B...)
 }
@@ -252,6 +267,14 @@ func (d *Decoder) Frame() (Frame, error) {
 	}
 	for i := 0; i < n && d.err == nil; i++ {
 		f.Partials = append(f.Partials, partial())
+	}
+	if v == frameVersion {
+		if n = d.Count(); n > MaxFramePartials {
+			d.fail()
+		}
+		for ; n > 0 && d.err == nil; n-- {
+			f.Panes = append(f.Panes, d.Pane())
+		}
 	}
 	if d.err == nil && len(d.b) > 0 {
 		d.fail()

@@ -1,0 +1,187 @@
+// Package correlate counts what the correlations of the user's rules see, and tells in
+// which windows they hold: for stage count, which adds up what the calls of a commit
+// show (Table), for stage detect, which holds the panes of the groups that it owns and
+// judges their windows (Engine), and for a scan, which does both in one place.
+//
+// A pane is a piece of a correlation's windows (package sigma). What is known of a group
+// in a pane adds up in any order. An Engine is moved on by a watermark as detect.Engine
+// is, and like that one it reports what has to be in a changelog and comes back from it.
+// It is pure, and none of it is safe for concurrent use.
+package correlate
+
+import (
+	"cmp"
+	"slices"
+	"strings"
+
+	"keytrail/processor/count"
+	"keytrail/processor/sigma"
+	"keytrail/schemas/normalize"
+	"keytrail/schemas/wire"
+)
+
+// MaxCalls is how many calls a pane, and the anomaly of a correlation, names: the first
+// ones, by event time and then by id, so that they do not depend on the order in which
+// they come.
+const MaxCalls = 10
+
+// Pane is what some calls add to one group of a correlation in one pane.
+type Pane struct {
+	Correlation *sigma.Correlation
+	Group       string
+	Start       int64 // ns since 1970
+	Tally       sigma.Tally
+	about       about
+}
+
+// about is what matches are about.
+type about struct {
+	key, principal string // that all have; normalize.NoEntity when they have several
+	calls          []wire.CallAt
+}
+
+// merge adds what other matches are about. a is nil before the first.
+func (a *about) merge(o *about) *about {
+	if a == nil {
+		return &about{o.key, o.principal, slices.Clone(o.calls)}
+	}
+	if a.key != o.key {
+		a.key = normalize.NoEntity
+	}
+	if a.principal != o.principal {
+		a.principal = normalize.NoEntity
+	}
+	for _, c := range o.calls {
+		a.name(c)
+	}
+	return a
+}
+
+// name keeps a call when it is one of the first.
+func (a *about) name(c wire.CallAt) {
+	i, had := slices.BinarySearchFunc(a.calls, c, byTime)
+	if had || i >= MaxCalls {
+		return
+	}
+	if len(a.calls) == MaxCalls {
+		a.calls = a.calls[:MaxCalls-1]
+	}
+	a.calls = slices.Insert(a.calls, i, c)
+}
+
+func byTime(a, b wire.CallAt) int {
+	return cmp.Or(cmp.Compare(a.Time, b.Time), strings.Compare(a.ID, b.ID))
+}
+
+// entity is the key and the principal that all matches have, or the one of them that
+// they have.
+func (a *about) entity() wire.Entity {
+	switch {
+	case a.key == normalize.NoEntity && a.principal != normalize.NoEntity:
+		return wire.Entity{Scope: wire.ScopePrincipal, Principal: a.principal}
+	case a.principal == normalize.NoEntity && a.key != normalize.NoEntity:
+		return wire.Entity{Scope: wire.ScopeKey, KeyARN: a.key}
+	}
+	return wire.Entity{Scope: wire.ScopePair, KeyARN: a.key, Principal: a.principal}
+}
+
+// ids are those of the calls.
+func (a *about) ids() []string {
+	list := make([]string, len(a.calls))
+	for i := range a.calls {
+		list[i] = a.calls[i].ID
+	}
+	return list
+}
+
+// Bytes that panes take in memory, about: see size.
+const (
+	paneBytes = 320 // with its timers and its place in maps
+	callBytes = 64
+)
+
+// size is about how many bytes p takes in memory.
+func (p *Pane) size() int {
+	return paneBytes + len(p.Group) + 8*(len(p.Tally.Values)+len(p.Tally.Slots)) + len(p.about.key) + len(p.about.principal) + callBytes*len(p.about.calls)
+}
+
+// Table adds up what the calls of a commit show. Its zero value is empty.
+type Table struct {
+	panes map[tableKey]*Pane
+	bytes int
+}
+
+// tableKey names a pane. Its group may be a view while one is looked for.
+type tableKey struct {
+	correlation int
+	group       string
+	start       int64
+}
+
+// Add adds an observation of a call. It keeps none of their memory.
+func (t *Table) Add(o *sigma.Observation, c *count.Call) {
+	key := tableKey{o.Correlation.Index, o.Group, o.Correlation.Pane(c.Time)}
+	p := t.panes[key]
+	if p == nil {
+		if t.panes == nil {
+			t.panes = map[tableKey]*Pane{}
+		}
+		key.group = strings.Clone(o.Group)
+		p = &Pane{Correlation: o.Correlation, Group: key.group, Start: key.start,
+			about: about{key: strings.Clone(c.KeyARN), principal: strings.Clone(c.Principal)}}
+		t.panes[key] = p
+		t.bytes += paneBytes + len(key.group)
+	}
+	t.bytes -= 8 * (len(p.Tally.Values) + len(p.Tally.Slots))
+	p.Tally.Add(o, c.Time)
+	t.bytes += 8 * (len(p.Tally.Values) + len(p.Tally.Slots))
+	if p.about.key != c.KeyARN {
+		p.about.key = normalize.NoEntity
+	}
+	if p.about.principal != c.Principal {
+		p.about.principal = normalize.NoEntity
+	}
+	at := wire.CallAt{Time: c.Time, ID: c.IDText}
+	if n := len(p.about.calls); n < MaxCalls || byTime(at, p.about.calls[n-1]) < 0 { // else no copy of the id is made
+		at.ID = strings.Clone(at.ID)
+		p.about.name(at)
+	}
+}
+
+// Len returns the number of panes.
+func (t *Table) Len() int { return len(t.panes) }
+
+// Bytes returns about how many bytes the panes take, without the calls that they name.
+func (t *Table) Bytes() int { return t.bytes }
+
+// Reset empties the table.
+func (t *Table) Reset() {
+	clear(t.panes)
+	t.bytes = 0
+}
+
+// All calls f for each pane, in no particular order. Panes belong to the table until
+// Reset.
+func (t *Table) All(f func(*Pane)) {
+	for _, p := range t.panes {
+		f(p)
+	}
+}
+
+// Wire returns p as frames carry it. It shares p's strings.
+func (p *Pane) Wire() wire.Pane {
+	return wire.Pane{PaneKey: p.key(), Tally: p.Tally.Append(nil), KeyARN: p.about.key, Principal: p.about.principal, Calls: p.about.calls}
+}
+
+func (p *Pane) key() wire.PaneKey {
+	return wire.PaneKey{Correlation: p.Correlation.Fingerprint, Group: p.Group, Start: p.Start}
+}
+
+// fromWire reads a pane of a correlation. ok is false when it is none.
+func fromWire(c *sigma.Correlation, w *wire.Pane) (p *Pane, ok bool) {
+	tally, rest, err := c.DecodeTally(w.Tally)
+	if err != nil || len(rest) > 0 || w.Start != c.Pane(w.Start) || len(w.Calls) > MaxCalls || !slices.IsSortedFunc(w.Calls, byTime) {
+		return nil, false
+	}
+	return &Pane{Correlation: c, Group: w.Group, Start: w.Start, Tally: tally, about: about{w.KeyARN, w.Principal, w.Calls}}, true
+}

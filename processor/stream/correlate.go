@@ -1,0 +1,116 @@
+package stream
+
+import (
+	"encoding/json"
+	"fmt"
+	"time"
+
+	"keytrail/processor/correlate"
+	"keytrail/processor/detect"
+	"keytrail/processor/sigma"
+	"keytrail/schemas/otellog"
+	"keytrail/schemas/semconv"
+	"keytrail/schemas/wire"
+)
+
+// mostCorrelated bounds what a partition of stage detect holds for the correlations of
+// the user's rules, in bytes: 100,000 to 200,000 panes.
+const mostCorrelated = 64 << 20
+
+// correlations returns an empty engine. It is there without correlations, too: the
+// changelog may have some of before.
+func (p *Pipeline) correlations() *correlate.Engine {
+	w := &p.Window.Detect
+	// As long as a window takes late calls, a correlation does.
+	cfg := correlate.Config{Keep: w.Lateness + w.Size, Bytes: mostCorrelated, Allow: w.Allow}
+	cfg.Correlations = p.userCorrelations()
+	return correlate.NewEngine(cfg)
+}
+
+// refused is a pane that the correlations did not count.
+type refused struct {
+	pane wire.Pane
+	why  correlate.Refusal
+}
+
+// correlate counts what a frame has for correlations.
+func (d *detector) correlate(t *detectTask, f *wire.Frame) {
+	for i := range f.Panes {
+		if why := t.correlations.Take(&f.Panes[i]); why != correlate.Counted {
+			t.refused = append(t.refused, refused{f.Panes[i], why})
+		}
+	}
+}
+
+// correlated publishes the anomalies of the windows of correlations that end by the
+// watermark, and writes what was refused. It tells whether it stopped before the end of
+// the step.
+func (d *detector) correlated(t *detectTask, mark, now int64, left *int) (more bool) {
+	more = t.correlations.Advance(mark, *left, func(a *detect.Anomaly) {
+		*left--
+		detect.AnomalyRecord(&d.rec, a, now)
+		d.emit(d.p.keyed(d.p.Topics.Anomalies, a.ID, otellog.AppendRequest(nil, &d.rec), semconv.EventKeytrailAnomaly))
+		d.stats.anomalies = append(d.stats.anomalies, a.Kind)
+	})
+	for i := range t.refused {
+		d.refuse(t, &t.refused[i], now)
+	}
+	t.refused = nil
+	return more
+}
+
+// refuse writes the dead letter of a pane. The events themselves are in kms.events; the
+// letter names some of them.
+func (d *detector) refuse(t *detectTask, r *refused, now int64) {
+	p := &r.pane
+	about := struct {
+		Correlation string   `json:"correlation,omitempty"`
+		Fingerprint string   `json:"fingerprint"`
+		Group       []string `json:"group,omitempty"`
+		Start       string   `json:"start"`
+		Matches     int64    `json:"matches"`
+		Key         string   `json:"key"`
+		Principal   string   `json:"principal"`
+		Calls       []string `json:"calls"`
+	}{Fingerprint: fmt.Sprintf("%016x", p.Correlation), Start: time.Unix(0, p.Start).UTC().Format(time.RFC3339Nano), Matches: sigma.Matches(p.Tally), Key: p.KeyARN, Principal: p.Principal}
+	for _, c := range d.p.userCorrelations() {
+		if c.Fingerprint == p.Correlation {
+			about.Correlation, about.Group = c.ID, c.Values(p.Group)
+		}
+	}
+	for _, c := range p.Calls {
+		about.Calls = append(about.Calls, c.ID)
+	}
+	raw, err := json.Marshal(about)
+	if err != nil {
+		panic("BUG: a dead letter can not be written: " + err.Error()) // it has texts and numbers only
+	}
+	d.stats.uncorrelated += int(about.Matches)
+	d.emit(d.p.letter(&wire.DeadLetter{
+		Stage: "detect", Reason: string(r.why), Time: now, Raw: raw,
+		Detail: fmt.Sprintf("%d matches that a correlation has not counted, because %s; among their calls %v", about.Matches, refusals[r.why], about.Calls),
+		Object: fmt.Sprintf("%s/%d", d.p.Topics.Partials, t.partition),
+	}))
+}
+
+// refusals say why.
+var refusals = map[correlate.Refusal]string{
+	correlate.Late:    "they came after its window was dropped",
+	correlate.TooMany: "its groups take more memory than they may",
+	correlate.Unknown: "stage detect does not have it, or has another version of it: all processes need the same rules",
+	correlate.Damaged: "their count can not be read",
+}
+
+func (p *Pipeline) userCorrelations() []*sigma.Correlation {
+	if p.Rules == nil {
+		return nil
+	}
+	return p.Rules.Correlations
+}
+
+// forgot tells that state was given up, because its correlation has changed or gone.
+func (p *Pipeline) forgot(stage string, n int) {
+	if n > 0 {
+		p.Log.Warn(stage+": state of correlations is forgotten: they, or rules of theirs, have been changed or taken away; windows that they had begun count anew", "records", n)
+	}
+}

@@ -1,0 +1,114 @@
+package wire
+
+import (
+	"encoding/binary"
+	"fmt"
+	"strconv"
+	"strings"
+)
+
+// PaneKey names one group of a correlation of the user's rules in one pane, which is a
+// piece of the correlation's windows.
+type PaneKey struct {
+	Correlation uint64 // its fingerprint
+	Group       string // the values that it groups by, as package sigma writes them
+	Start       int64  // of the pane, ns since 1970
+}
+
+// paneKind begins the state keys of panes; those of entities begin with other letters.
+const paneKind = "c\n"
+
+// StateKey returns the pane's name as one string, which keys the changelog.
+func (k PaneKey) StateKey() string {
+	return fmt.Sprintf("%s%016x\n%d\n%s", paneKind, k.Correlation, k.Start, k.Group)
+}
+
+// IsPaneKey tells whether a state key is that of a pane.
+func IsPaneKey(key string) bool { return strings.HasPrefix(key, paneKind) }
+
+// ParsePaneKey is the inverse of StateKey. Other keys are ErrFrame.
+func ParsePaneKey(key string) (k PaneKey, err error) {
+	print, rest, _ := strings.Cut(strings.TrimPrefix(key, paneKind), "\n")
+	start, group, ok := strings.Cut(rest, "\n")
+	if k.Correlation, err = strconv.ParseUint(print, 16, 64); err == nil {
+		k.Start, err = strconv.ParseInt(start, 10, 64)
+	}
+	if k.Group = group; err != nil || !ok || k.StateKey() != key {
+		return PaneKey{}, fmt.Errorf("%w: state key %q", ErrFrame, key)
+	}
+	return k, nil
+}
+
+// Owner returns the partition, of n, whose detect task owns the group: it has all panes
+// of it.
+func (k PaneKey) Owner(n int) int32 {
+	return Owner(fmt.Sprintf("%s%016x\n%s", paneKind, k.Correlation, k.Group), n)
+}
+
+// Pane is what some calls add to a pane. Panes add up, in any order.
+type Pane struct {
+	PaneKey
+	Tally []byte // as package sigma writes it
+	// The KMS key and the principal that all the calls have; "-" when they have several.
+	KeyARN, Principal string
+	Calls             []CallAt // some of the calls, in their order
+}
+
+// CallAt is a call's event time, ns since 1970, and its id. Calls are in the order of
+// their times, then of their ids.
+type CallAt struct {
+	Time int64
+	ID   string
+}
+
+// Size is about how many bytes p takes in a frame, never much less.
+func (p *Pane) Size() int {
+	n := 64 + len(p.Group) + len(p.Tally) + len(p.KeyARN) + len(p.Principal)
+	for _, c := range p.Calls {
+		n += len(c.ID) + 12
+	}
+	return n
+}
+
+// Pane appends a pane.
+func (e *Encoder) Pane(p *Pane) {
+	e.Fixed(p.Correlation)
+	e.String(p.Group)
+	e.Time(p.Start)
+	e.PaneCounts(p)
+}
+
+// PaneCounts appends what a pane holds, without its key.
+func (e *Encoder) PaneCounts(p *Pane) {
+	e.Uint(uint64(len(p.Tally)))
+	e.B = append(e.B, p.Tally...)
+	e.String(p.KeyARN)
+	e.String(p.Principal)
+	e.Uint(uint64(len(p.Calls)))
+	for _, c := range p.Calls {
+		e.Int(c.Time - p.Start) // a pane is short: three to seven bytes in place of nine
+		e.sample(c.ID)
+	}
+}
+
+// Fixed appends eight bytes.
+func (e *Encoder) Fixed(v uint64) { e.B = binary.LittleEndian.AppendUint64(e.B, v) }
+
+// Pane reads a pane.
+func (d *Decoder) Pane() (p Pane) {
+	p.Correlation, p.Group, p.Start = d.Fixed(), d.String(), d.Time()
+	d.PaneCounts(&p)
+	return p
+}
+
+// PaneCounts reads what Encoder.PaneCounts wrote into p, whose key is known.
+func (d *Decoder) PaneCounts(p *Pane) {
+	if n := d.Count(); d.err == nil {
+		p.Tally = append([]byte(nil), d.b[:n]...)
+		d.b = d.b[n:]
+	}
+	p.KeyARN, p.Principal = d.String(), d.String()
+	for n := d.Count(); n > 0 && d.err == nil; n-- {
+		p.Calls = append(p.Calls, CallAt{p.Start + d.Int(), d.sample()})
+	}
+}

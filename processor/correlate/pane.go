@@ -177,10 +177,18 @@ func (p *Pane) key() wire.PaneKey {
 	return wire.PaneKey{Correlation: p.Correlation.Fingerprint, Group: p.Group, Start: p.Start}
 }
 
+// mostTime bounds starts on both sides: far more than any event's, and windows around it
+// do not overflow.
+const mostTime = int64(1) << 61
+
 // fromWire reads a pane of a correlation. ok is false when it is none.
 func fromWire(c *sigma.Correlation, w *wire.Pane) (p *Pane, ok bool) {
 	tally, rest, err := c.DecodeTally(w.Tally)
-	if err != nil || len(rest) > 0 || w.Start != c.Pane(w.Start) || len(w.Calls) > MaxCalls || !slices.IsSortedFunc(w.Calls, byTime) {
+	if err != nil || len(rest) > 0 || w.Start < -mostTime || w.Start > mostTime || w.Start != c.Pane(w.Start) {
+		return nil, false
+	}
+	values := c.Values(w.Group)
+	if len(values) != len(c.GroupBy) || values == nil && w.Group != "" || len(w.Calls) > MaxCalls || !slices.IsSortedFunc(w.Calls, byTime) {
 		return nil, false
 	}
 	return &Pane{Correlation: c, Group: w.Group, Start: w.Start, Tally: tally, about: about{w.KeyARN, w.Principal, w.Calls}}, true

@@ -1,0 +1,231 @@
+package correlate
+
+import (
+	"cmp"
+	"fmt"
+	"maps"
+	"math"
+	"math/rand/v2"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"keytrail/processor/count"
+	"keytrail/processor/detect"
+	"keytrail/processor/sigma"
+	"keytrail/schemas/wire"
+)
+
+const rules = `title: A
+name: a
+logsource: {product: aws, service: cloudtrail}
+detection: {s: {eventName: A}, condition: s}
+---
+title: B
+name: b
+logsource: {product: aws, service: cloudtrail}
+detection: {s: {eventName: B}, condition: s}
+---
+title: Many
+id: many
+correlation: {type: event_count, rules: [a], group-by: [g], timespan: 40s, condition: {gte: 4}}
+---
+title: Few
+id: few
+correlation: {type: event_count, rules: [a, b], group-by: [g], timespan: 30s, condition: {lt: 3}}
+---
+title: Values
+id: values
+correlation: {type: value_count, rules: [a, b], group-by: [g], timespan: 1m, condition: {field: v, gte: 3}}
+---
+title: Both
+id: both
+correlation: {type: temporal, rules: [a, b], group-by: [g], timespan: 20s}
+---
+title: In order
+id: ordered
+correlation: {type: temporal_ordered, rules: [a, b], timespan: 2m}
+`
+
+func load(t testing.TB, text string) *sigma.Rules {
+	t.Helper()
+	var l sigma.Loader
+	l.File("rules.yml", []byte(text))
+	set, problems := l.Rules()
+	if len(problems) > 0 {
+		t.Fatal(problems)
+	}
+	return set
+}
+
+// match is a call, and one observation of it.
+type match struct {
+	o    sigma.Observation
+	call count.Call
+}
+
+// matches makes the observations of n calls in some minutes, the same for a seed.
+func matches(set *sigma.Rules, seed uint64, n int) (list []match) {
+	rng := rand.New(rand.NewPCG(seed, 7))
+	for i := range n {
+		at := int64(1_700_000_000+rng.IntN(600)) * int64(time.Second)
+		c := count.Call{IDText: fmt.Sprint("call-", i), Time: at, KeyARN: fmt.Sprint("key-", rng.IntN(2)), Principal: fmt.Sprint("p-", rng.IntN(3))}
+		group, rule, value := fmt.Sprint("g", rng.IntN(3)), rng.IntN(2), 1+rng.Uint64N(5)
+		for _, k := range set.Correlations {
+			o := sigma.Observation{Correlation: k, Rule: rule, Group: group}
+			switch {
+			case rule >= len(k.Rules):
+				continue
+			case len(k.GroupBy) == 0:
+				o.Group = ""
+			}
+			if k.Kind == sigma.ValueCount {
+				o.Value = value
+			}
+			list = append(list, match{o, c})
+		}
+	}
+	return list
+}
+
+// naive is what has to be found, by sigma.Counter.
+func naive(t *testing.T, list []match) (found []string) {
+	t.Helper()
+	var k sigma.Counter
+	for _, m := range list {
+		if err := k.Add(&m.o, m.call.Time); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, f := range k.Firings() {
+		var calls []wire.CallAt
+		keys, principals := map[string]bool{}, map[string]bool{}
+		for _, m := range list {
+			if c := m.call; m.o.Correlation == f.Correlation && m.o.Group == f.Group && c.Time >= f.Start && c.Time < f.End {
+				calls = append(calls, wire.CallAt{Time: c.Time, ID: c.IDText})
+				keys[c.KeyARN], principals[c.Principal] = true, true
+			}
+		}
+		one := func(set map[string]bool) string {
+			for name := range set {
+				if len(set) == 1 {
+					return name
+				}
+			}
+			return "-"
+		}
+		e := wire.Entity{Scope: wire.ScopePair, KeyARN: one(keys), Principal: one(principals)}
+		if e.KeyARN == "-" && e.Principal != "-" {
+			e = wire.Entity{Scope: wire.ScopePrincipal, Principal: e.Principal}
+		} else if e.Principal == "-" && e.KeyARN != "-" {
+			e = wire.Entity{Scope: wire.ScopeKey, KeyARN: e.KeyARN}
+		}
+		slices.SortFunc(calls, byTime)
+		calls = slices.Compact(calls)
+		var ids []string
+		for _, c := range calls[:min(len(calls), MaxCalls)] {
+			ids = append(ids, c.ID)
+		}
+		a := detect.FromFiring(&f, e, ids)
+		found = append(found, fmt.Sprintf("%+v", a))
+	}
+	slices.Sort(found)
+	return found
+}
+
+// pane is the pane of one match.
+func pane(m match) wire.Pane {
+	var table Table
+	table.Add(&m.o, &m.call)
+	var w wire.Pane
+	table.All(func(p *Pane) { w = p.Wire() })
+	return w
+}
+
+// In whatever order matches come, in however many pieces, and wherever it is restarted,
+// also in the middle of a step: an Engine reports what is to be found, each once, in the
+// order of time.
+func TestEngine(t *testing.T) {
+	set := load(t, rules)
+	kinds, steps := map[string]int{}, 0
+	for seed := range uint64(300) {
+		rng := rand.New(rand.NewPCG(seed, 9))
+		list := matches(set, seed, 60)
+		want := naive(t, list)
+		const disorder = 100
+		arrive := map[string]int64{}
+		for _, m := range list {
+			arrive[m.call.IDText] = m.call.Time + rng.Int64N(disorder)*int64(time.Second)
+		}
+		slices.SortStableFunc(list, func(a, b match) int { return cmp.Compare(arrive[a.call.IDText], arrive[b.call.IDText]) })
+		cfg := Config{Correlations: set.Correlations, Bytes: math.MaxInt}
+		e, log, mark := NewEngine(cfg), map[string]string{}, int64(math.MinInt64)
+		var enc wire.Encoder
+		var got []string
+		last := int64(math.MinInt64)
+		commit := func(mark int64) {
+			for more := true; more; {
+				most := rng.IntN(3)
+				more = e.Advance(mark, most, func(a *detect.Anomaly) {
+					got = append(got, fmt.Sprintf("%+v", *a))
+					kinds[a.Detector]++
+					if a.End < last {
+						t.Errorf("seed %d: a window until %d after one until %d", seed, a.End, last)
+					}
+					last = a.End
+				})
+				e.Changes(&enc, func(key string, value []byte) {
+					if delete(log, key); value != nil {
+						log[key] = string(value)
+					}
+				})
+				if rng.IntN(6) == 0 { // killed, and started again elsewhere
+					e = NewEngine(cfg)
+					for _, key := range slices.Sorted(maps.Keys(log)) {
+						e.Restore(key, []byte(log[key]))
+					}
+					if n, err := e.Restored(mark); n != 0 || err != nil {
+						t.Fatal(n, err)
+					}
+					if e.Closing() != more {
+						t.Errorf("seed %d: Closing is %v after a step with more %v", seed, e.Closing(), more)
+					}
+					if more {
+						steps++
+					}
+				}
+			}
+		}
+		for len(list) > 0 {
+			n := min(1+rng.IntN(12), len(list))
+			var table Table
+			for _, m := range list[:n] {
+				table.Add(&m.o, &m.call)
+				mark = max(mark, m.call.Time-disorder*int64(time.Second))
+			}
+			list = list[n:]
+			table.All(func(p *Pane) {
+				w := p.Wire()
+				if why := e.Take(&w); why != Counted {
+					t.Fatalf("seed %d: refused: %s", seed, why)
+				}
+			})
+			if rng.IntN(3) > 0 {
+				commit(mark)
+			}
+		}
+		commit(math.MaxInt64)
+		slices.Sort(got)
+		if !slices.Equal(got, want) {
+			t.Fatalf("seed %d: found\n%s\nwant\n%s", seed, strings.Join(got, "\n"), strings.Join(want, "\n"))
+		}
+		if len(log) != 0 || e.Len() != 0 || e.bytes != 0 || len(e.groups) != 0 {
+			t.Errorf("seed %d: at the end there are %d records, %d panes, %d groups and %d bytes", seed, len(log), e.Len(), len(e.groups), e.bytes)
+		}
+	}
+	t.Log(kinds, steps)
+	if len(kinds) != len(set.Correlations) || steps < 100 {
+		t.Errorf("found are %v, with %d restarts within a step: this tests too little", kinds, steps)
+	}
+}

@@ -1,0 +1,193 @@
+package stream
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"keytrail/processor/detect"
+	"keytrail/processor/generate"
+	"keytrail/processor/scan"
+	"keytrail/processor/sigma"
+	"keytrail/processor/source"
+	"keytrail/schemas/otellog"
+	"keytrail/schemas/semconv"
+	"keytrail/schemas/wire"
+)
+
+// userCorrelations count what userRules match, one of each kind and condition.
+const userCorrelations = userRules + `---
+title: Many odd ones
+id: c-many
+correlation: {type: event_count, rules: [odd], group-by: [userIdentity.sessionContext.sessionIssuer.arn], timespan: 20m, condition: {gte: 3}}
+---
+title: All odd ones
+id: c-all
+correlation: {type: event_count, rules: [odd], timespan: 1h, condition: {gte: 10}}
+---
+title: Few odd ones
+id: c-few
+correlation: {type: event_count, rules: [odd], group-by: [eventName], timespan: 2h, condition: {lte: 2}}
+---
+title: Odd ones on many keys
+id: c-keys
+correlation: {type: value_count, rules: [odd], group-by: [recipientAccountId], timespan: 1h, condition: {gte: 4, field: resources.ARN}}
+---
+title: Odd and refused
+id: c-both
+correlation: {type: temporal, rules: [odd, refused], group-by: [eventName], timespan: 40m}
+level: critical
+---
+title: Refused, then odd
+id: c-then
+correlation: {type: temporal_ordered, rules: [refused, odd], group-by: [recipientAccountId], timespan: 3h}
+---
+title: What only the owner's record shows
+id: c-owners
+correlation: {type: event_count, rules: [owners], group-by: [recipientAccountId], timespan: 10m, condition: {gte: 1}}
+---
+title: What only the caller's record shows
+id: c-callers
+correlation: {type: event_count, rules: [callers], group-by: [recipientAccountId, userIdentity.arn], timespan: 10m, condition: {gte: 1}}
+`
+
+// isCorrelated tells whether a record is an anomaly of userCorrelations.
+func isCorrelated(rec *otellog.Record) bool {
+	return strings.HasPrefix(rec.Str(semconv.KeytrailAnomalyDetector), detect.SigmaDetector+"c-")
+}
+
+// correlatedIn is what a scan of records finds of correlations, by id.
+func correlatedIn(t *testing.T, rules *sigma.Rules, records [][]byte) map[string]string {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "trail.json")
+	if err := os.WriteFile(path, slices.Concat([]byte(`{"Records":[`), []byte(strings.Join(texts(records), ",")), []byte(`]}`)), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	s := scan.New(scan.Config{Detect: detect.DefaultConfig(), Rules: rules, Workers: 2, Now: time.Unix(0, 0), DeadLetter: func(d *wire.DeadLetter) error { return fmt.Errorf("dead letter: %s", d.Detail) }})
+	defer s.Close()
+	if err := s.Read(context.Background(), source.Objects([]string{path})); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.Finish(func(*detect.Result) error { return nil }); err != nil {
+		t.Fatal(err)
+	}
+	found := map[string]string{}
+	var rec otellog.Record
+	for _, a := range s.Correlated() {
+		detect.AnomalyRecord(&rec, &a, 0)
+		if found[a.ID] != "" {
+			t.Errorf("two anomalies have the id %s", a.ID)
+		}
+		found[a.ID] = string(otellog.AppendJSON(nil, &rec))
+	}
+	return found
+}
+
+// correlatedOut reads the anomalies of correlations from the topic: how often each is
+// there, and what it says last, by id.
+func correlatedOut(t *testing.T, brokers []string) (n map[string]int, last map[string]string) {
+	t.Helper()
+	n, last = map[string]int{}, map[string]string{}
+	read(t, brokers, "kms.anomalies", 2, func(r *kgo.Record) error {
+		var rec otellog.Record
+		if err := rec.Decode(r.Value); err != nil || !isCorrelated(&rec) {
+			return err
+		}
+		id := rec.Str(semconv.KeytrailAnomalyID)
+		rec.Observed = 0
+		n[id]++
+		last[id] = string(otellog.AppendJSON(nil, &rec))
+		return nil
+	})
+	return n, last
+}
+
+// What correlations find in the stream is what they find in a scan of the same records,
+// across duplicates, disorder, restarts, processes that come and go, and another
+// account's record that comes after a restart; and it is published once.
+func TestCorrelations(t *testing.T) {
+	brokers, rules := broker(t), loadRules(t, userCorrelations)
+	records := trail(t, generate.Config{Seed: 12, Start: time.Now().Add(-50 * time.Hour), Duration: 48 * time.Hour, Events: 4000, DuplicateShare: 0.2})
+	half := len(records) / 2
+	var middle struct{ EventTime time.Time }
+	if err := json.Unmarshal(records[half], &middle); err != nil {
+		t.Fatal(err)
+	}
+	owners, callers := twoAccounts(middle.EventTime)
+	before := append(slices.Clone(records[:half]), owners)
+	after := append([][]byte{callers, owners}, records[half-200:]...) // some twice
+	want := correlatedIn(t, rules, slices.Concat(before, after))
+	kinds := map[string]int{}
+	for _, text := range want {
+		_, rest, _ := strings.Cut(text, detect.SigmaDetector)
+		id, _, _ := strings.Cut(rest, `"`)
+		kinds[id]++
+	}
+	for _, c := range rules.Correlations {
+		if n := kinds[c.ID]; (n > 0) != (c.ID != "c-owners") {
+			t.Fatalf("the scan finds %d of %s: this tests too little", n, c.ID)
+		}
+	}
+	t.Log(kinds)
+
+	one, two, three, last := pipeline(t, brokers), pipeline(t, brokers), pipeline(t, brokers), closing(t, brokers)
+	for _, p := range []*Pipeline{one, two, three, last} {
+		p.Rules = rules
+	}
+	stop := start(t, one, all)
+	produce(t, brokers, one.Topics.Raw, before)
+	caughtUp(t, brokers, one)
+	stop()
+	stop = start(t, two, all)
+	third := len(after) / 3
+	produce(t, brokers, one.Topics.Raw, after[:third])
+	stopThree := start(t, three, all)
+	waitForMembers(t, brokers, "test-detect", 2)
+	produce(t, brokers, one.Topics.Raw, after[third:])
+	stopThree()
+	caughtUp(t, brokers, two)
+	stop()
+	start(t, last, all)
+	waitFor(t, "all anomalies of correlations are there", func() bool {
+		_, got := correlatedOut(t, brokers)
+		return len(got) >= len(want)
+	})
+	caughtUp(t, brokers, last)
+	n, got := correlatedOut(t, brokers)
+	for id, text := range want {
+		if got[id] != text {
+			t.Errorf("anomaly %s:\n got %s\nwant %s", id, got[id], text)
+		}
+	}
+	for id, text := range got {
+		if want[id] == "" {
+			t.Errorf("the scan does not find %s", text)
+		}
+		if n[id] != 1 {
+			t.Errorf("published %d times: %s", n[id], text)
+		}
+	}
+	read(t, brokers, one.Topics.DeadLetter, 1, func(r *kgo.Record) error {
+		if detail := header(r, "detail"); strings.Contains(detail, "matches") {
+			t.Errorf("a dead letter: %s", detail)
+		}
+		return nil
+	})
+}
+
+func header(r *kgo.Record, name string) string {
+	for _, h := range r.Headers {
+		if h.Key == name {
+			return string(h.Value)
+		}
+	}
+	return ""
+}

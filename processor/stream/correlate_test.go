@@ -176,14 +176,14 @@ func TestCorrelations(t *testing.T) {
 		}
 	}
 	read(t, brokers, one.Topics.DeadLetter, 1, func(r *kgo.Record) error {
-		if detail := header(r, "detail"); strings.Contains(detail, "matches") {
+		if detail := letterHeader(r, "detail"); strings.Contains(detail, "matches") {
 			t.Errorf("a dead letter: %s", detail)
 		}
 		return nil
 	})
 }
 
-func header(r *kgo.Record, name string) string {
+func letterHeader(r *kgo.Record, name string) string {
 	for _, h := range r.Headers {
 		if h.Key == name {
 			return string(h.Value)

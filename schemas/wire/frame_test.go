@@ -43,7 +43,25 @@ func sample(seed uint64, n int) wire.Frame {
 		}
 		f.Partials = append(f.Partials, p)
 	}
+	if seed%3 == 0 {
+		f.Panes = panes(rng, n)
+	}
 	return f
+}
+
+func panes(rng *rand.Rand, n int) (list []wire.Pane) {
+	for range n {
+		p := wire.Pane{PaneKey: wire.PaneKey{Correlation: rng.Uint64(), Group: fmt.Sprintf("g\x1f%d\n", rng.IntN(3)), Start: rng.Int64() - math.MaxInt64/2},
+			KeyARN: fmt.Sprint("key/", rng.IntN(2)), Principal: "-"}
+		for range rng.IntN(20) {
+			p.Tally = append(p.Tally, byte(rng.Uint32()))
+		}
+		for range rng.IntN(4) {
+			p.Calls = append(p.Calls, wire.CallAt{Time: rng.Int64() - rng.Int64(), ID: fmt.Sprint(rng.Uint64())})
+		}
+		list = append(list, p)
+	}
+	return list
 }
 
 func TestFrameRoundTrip(t *testing.T) {
@@ -64,9 +82,22 @@ func TestFrameRoundTrip(t *testing.T) {
 	}
 }
 
+// TestFrameVersions: frames without panes are those that a program without correlations
+// reads; one with panes it has to leave to a newer one.
+func TestFrameVersions(t *testing.T) {
+	f := sample(1, 3)
+	if v := wire.AppendFrame(nil, new(wire.Encoder), &f)[0]; v != 2 {
+		t.Errorf("a frame without panes has version %d", v)
+	}
+	f = sample(3, 3)
+	if v := wire.AppendFrame(nil, new(wire.Encoder), &f)[0]; v != 3 || len(f.Panes) == 0 {
+		t.Errorf("a frame with panes has version %d", v)
+	}
+}
+
 // TestFrameStringsAreCopies: a decoded frame outlives its bytes.
 func TestFrameStringsAreCopies(t *testing.T) {
-	want := sample(7, 20)
+	want := sample(9, 20)
 	data := wire.AppendFrame(nil, new(wire.Encoder), &want)
 	got, err := wire.NewDecoder(data).Frame()
 	if err != nil {
@@ -164,7 +195,7 @@ func TestFrameDictionary(t *testing.T) {
 // TestFrameRefuses: cut at any byte, longer, of another version, or with numbers
 // that are no scope or counter.
 func TestFrameRefuses(t *testing.T) {
-	f := sample(3, 3)
+	f := sample(3, 3) // with panes
 	whole := wire.AppendFrame(nil, new(wire.Encoder), &f)
 	refuse := func(name string, data []byte) {
 		t.Helper()
@@ -260,7 +291,10 @@ func size(f *wire.Frame) int {
 			n += cap(s.Values) * int(unsafe.Sizeof(wire.HashCount{}))
 		}
 	}
-	return n
+	for i := range f.Panes {
+		n += cap(f.Panes[i].Tally) + cap(f.Panes[i].Calls)*int(unsafe.Sizeof(wire.CallAt{}))
+	}
+	return n + cap(f.Panes)*int(unsafe.Sizeof(wire.Pane{}))
 }
 
 // FuzzFrame: no bytes make the decoder panic or take memory out of proportion,

@@ -41,6 +41,9 @@ func (a *app) explainFiles(ef *explainFlags, finder *explain.Finder) int {
 			plain(strings.Join(ef.from, ", ")), number(t.lines, "line"), number(t.anomalies, "anomaly line"), number(t.windows, "window line")))
 	}
 	series := explain.NewSeries(found, ef.keep(found), false)
+	if found.Correlated() {
+		return a.explained(ef, found, series, t.bad, nil)
+	}
 	if err := t.each(t.gatherIn(series)); err != nil {
 		return a.fail(err)
 	}

@@ -32,9 +32,12 @@ func (r *report) write() {
 	if r.s.Len() > 0 {
 		r.picture()
 	}
-	if window == nil {
+	switch {
+	case r.a.Correlated():
+		r.notes = append(r.notes, "A correlation has windows of its own: no window of a KMS key, a principal or a pair has counted the same, so there is none to show. The sample calls are the first that it has counted, and the key and principal are those that all of them have. The sentence says the group, and docs/sigma.md how correlations count.")
+	case window == nil:
 		r.notes = append(r.notes, "The anomaly's own window was not in the input.")
-	} else {
+	default:
 		r.counts(window)
 	}
 	for _, note := range r.notes {
@@ -126,7 +129,14 @@ func decimal(v float64) string {
 	return strconv.FormatFloat(v, 'g', 3, 64)
 }
 
-func minuteOf(ns int64) string { return time.Unix(0, ns).UTC().Format("2006-01-02 15:04Z") }
+// minuteOf writes a time to the minute, or to the second where it is none: windows of
+// correlations may begin anywhere.
+func minuteOf(ns int64) string {
+	if ns%int64(time.Minute) != 0 {
+		return time.Unix(0, ns).UTC().Format("2006-01-02 15:04:05Z")
+	}
+	return time.Unix(0, ns).UTC().Format("2006-01-02 15:04Z")
+}
 
 // length writes a window's length, such as 5m, 1h or 90s.
 func length(ns int64) string {

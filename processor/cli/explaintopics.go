@@ -47,8 +47,10 @@ func (a *app) explainTopics(ef *explainFlags, finder *explain.Finder) int {
 	keep := ef.keep(found)
 	series := explain.NewSeries(found, keep, true)
 	look = kafka.Look{Topic: p.Topics.Windows, Most: ef.most, Since: time.Unix(0, found.Start).Add(-max(ef.before, day))}
-	if _, err := t.read(look, series, func([]byte) bool { return true }); err != nil {
-		return a.fail(err)
+	if !found.Correlated() {
+		if _, err := t.read(look, series, func([]byte) bool { return true }); err != nil {
+			return a.fail(err)
+		}
 	}
 	if t.early {
 		series.Partial()

@@ -43,6 +43,12 @@ type Anomaly struct {
 	made       int64 // when it was computed
 }
 
+// Correlated tells whether the anomaly is one of a correlation of the user's rules, whose
+// window is its own: no window of an entity has counted the same.
+func (a *Anomaly) Correlated() bool {
+	return strings.HasPrefix(a.Detector, "sigma/") && strings.HasPrefix(a.Reason, "The correlation ")
+}
+
 // Window is the newest record of one window.
 type Window struct {
 	Start, End, Revision int64

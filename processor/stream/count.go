@@ -69,7 +69,9 @@ func (c *counter) Assign(ctx context.Context, partitions []int32) error {
 	})
 	c.p.forgot("count", forgotten)
 	for _, p := range partitions { // the time of the restore was no silence of the source
-		c.tasks[p].lastEvent = c.p.now().UnixNano()
+		t := c.tasks[p]
+		t.lastEvent = c.p.now().UnixNano()
+		t.observed.restored(t.sent.Watermark, t.credits)
 	}
 	if err == nil && n > 0 {
 		c.p.Log.Info("count: state restored", "partitions", len(partitions), "commits", n, "took", c.p.now().Sub(began).Round(time.Millisecond))
@@ -329,9 +331,9 @@ func (t *countTask) forget(mark int64, w *Window) {
 	for id, c := range t.credits {
 		if c.Time < horizon {
 			delete(t.credits, id)
+			t.observed.drop(id)
 		}
 	}
-	t.observed.forget(t.credits)
 }
 
 func (c *counter) Committed(ok bool) {

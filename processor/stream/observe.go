@@ -128,7 +128,11 @@ func (o *observer) count(c *count.Call, seen []sigma.Observation) {
 	}
 }
 
+// drop drops what is held of a call.
 func (o *observer) drop(id wire.CallID) {
+	if o == nil {
+		return
+	}
 	if h := o.held[id]; h != nil {
 		o.bytes -= h.bytes
 		delete(o.held, id)
@@ -141,21 +145,9 @@ func (o *observer) release(mark int64, credits map[wire.CallID]count.Call) {
 		return
 	}
 	for id, h := range o.held { // no more than there are credits, which forget goes through as well
-		if c, ok := credits[id]; ok && !h.counted && c.Time < mark {
+		if c := credits[id]; !h.counted && c.Time < mark {
 			h.counted = true
 			o.count(&c, h.list)
-		}
-	}
-}
-
-// forget drops what is held of calls that are credits no more.
-func (o *observer) forget(credits map[wire.CallID]count.Call) {
-	if o == nil {
-		return
-	}
-	for id := range o.held {
-		if _, ok := credits[id]; !ok {
-			o.drop(id)
 		}
 	}
 }
@@ -240,8 +232,8 @@ func (o *observer) fits(credits []count.Call, n int) int {
 	return n
 }
 
-// restore takes what one record of the log holds. It returns how many observations are
-// of correlations that there are no more.
+// restore takes what one record of the log holds; after all of them restored has to be
+// called. It returns how many observations are of correlations that there are no more.
 func (o *observer) restore(log *state.Counted, credits map[wire.CallID]count.Call) (forgotten int) {
 	if o == nil {
 		for i := range log.Observed {
@@ -271,10 +263,18 @@ func (o *observer) restore(log *state.Counted, credits map[wire.CallID]count.Cal
 			o.held[id] = h
 		}
 	}
-	for id, h := range o.held { // what was before the watermark was counted in that commit
-		h.counted = h.counted || log.Watermark != eventtime.None && credits[id].Time < log.Watermark
-	}
 	return forgotten
+}
+
+// restored is for after the last record of the log, whose watermark is mark: what is held
+// of calls before it was counted in one of its commits.
+func (o *observer) restored(mark int64, credits map[wire.CallID]count.Call) {
+	if o == nil || mark == eventtime.None {
+		return
+	}
+	for id, h := range o.held {
+		h.counted = h.counted || credits[id].Time < mark
+	}
 }
 
 // tell puts what the commit could not count as it should into the metrics and, once,

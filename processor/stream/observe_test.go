@@ -52,6 +52,7 @@ func (w *watched) start() {
 			w.t.Fatal(err)
 		}
 	}
+	w.task.observed.restored(w.task.sent.Watermark, w.task.credits)
 	p.forgot("count", forgotten)
 	w.c.tasks = map[int32]*countTask{1: w.task}
 	w.c.stats = tally{}

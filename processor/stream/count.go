@@ -136,7 +136,7 @@ func (c *counter) Process(r *kgo.Record) error {
 	c.now = c.p.now().UnixNano()
 	t.lastEvent = c.now
 	c.stats.received++
-	if err := c.rec.Decode(r.Value); err != nil {
+	if err := c.rec.DecodeOnly(r.Value, count.Attributes); err != nil {
 		c.dead(r, "bad_record", err.Error())
 		return nil
 	}

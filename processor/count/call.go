@@ -135,7 +135,9 @@ func (c *Call) take(a *otellog.Attr, place int) bool {
 	case attrCopy:
 		c.Copy = normalize.ParseCopy(a.Str)
 	case attrKeyARN:
-		c.KeyARN = a.Str
+		if a.Str != "" { // we write none that is empty; others could
+			c.KeyARN = a.Str
+		}
 	case attrSecondARN:
 		c.SecondARN = a.Str
 	case attrAlias:

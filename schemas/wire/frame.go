@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"slices"
 )
 
 // Frame is what one commit of stage count tells one partition of stage detect:
@@ -99,18 +100,78 @@ func (e *Encoder) Partial(p *Partial) {
 // used and emptied).
 func AppendFrame(dst []byte, e *Encoder, f *Frame) []byte {
 	e.Reset()
-	e.Uint(frameVersion)
-	e.Uint(uint64(uint32(f.Source)))
-	e.Uint(f.Sequence)
-	e.Int(f.From)
-	e.Int(f.To)
-	e.Int(f.Watermark)
-	e.Bool(f.Idle)
-	e.Uint(uint64(len(f.Partials)))
 	for i := range f.Partials {
 		e.Partial(&f.Partials[i])
 	}
-	return append(dst, e.B...)
+	return f.append(dst, len(f.Partials), e.B)
+}
+
+// append appends f with n partials that are encoded already.
+func (f *Frame) append(dst []byte, n int, partials []byte) []byte {
+	head := Encoder{B: slices.Grow(dst, len(partials)+64)}
+	head.Uint(frameVersion)
+	head.Uint(uint64(uint32(f.Source)))
+	head.Uint(f.Sequence)
+	head.Int(f.From)
+	head.Int(f.To)
+	head.Int(f.Watermark)
+	head.Bool(f.Idle)
+	head.Uint(uint64(n))
+	return append(head.B, partials...)
+}
+
+// Batch collects partials for one partition in the form of frames, so that none is
+// copied before it is written. The zero value is ready; not safe for concurrent use.
+type Batch struct {
+	enc   Encoder
+	parts []part
+	n     int
+}
+
+// part is what one frame holds.
+type part struct {
+	n    int
+	data []byte
+}
+
+// Add appends a partial, to the frame at hand or, when that has most bytes or more, to
+// a further one.
+func (b *Batch) Add(p *Partial, most int) {
+	if len(b.enc.B) >= most {
+		b.cut()
+	}
+	b.enc.Partial(p)
+	b.n++
+}
+
+func (b *Batch) cut() {
+	if b.n > 0 {
+		b.parts = append(b.parts, part{b.n, slices.Clone(b.enc.B)})
+		b.enc.Reset()
+		b.n = 0
+	}
+}
+
+// Frames tells how many frames the partials need.
+func (b *Batch) Frames() int {
+	b.cut()
+	return len(b.parts)
+}
+
+// AppendFrame appends the frame f with the partials of the k-th frame, of none when
+// there are fewer.
+func (b *Batch) AppendFrame(dst []byte, f *Frame, k int) []byte {
+	if k >= b.Frames() {
+		return f.append(dst, 0, nil)
+	}
+	return f.append(dst, b.parts[k].n, b.parts[k].data)
+}
+
+// Reset empties the batch and keeps its memory.
+func (b *Batch) Reset() {
+	b.enc.Reset()
+	clear(b.parts)
+	b.parts, b.n = b.parts[:0], 0
 }
 
 // Decoder reads what an Encoder wrote. After the first error every method

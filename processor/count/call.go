@@ -8,6 +8,7 @@ package count
 
 import (
 	"math/bits"
+	"slices"
 	"strings"
 
 	"keytrail/processor/rule"
@@ -55,56 +56,63 @@ type Shown struct {
 	Replica     string // is a new replica of KeyARN, and has the same primary key
 }
 
+// The attributes that FromRecord reads, as places in Attributes.
+const (
+	attrCallID = iota
+	attrCopy
+	attrKeyARN
+	attrSecondARN
+	attrAlias
+	attrSecondAlias
+	attrPrimary
+	attrReplica
+	attrPrincipal
+	attrClass
+	attrOutcome
+	attrContext
+	attrObject
+	attrWhole
+	attrVia
+	attrCross
+	attrSelf
+	attrError
+	attrAddress
+	attrAgent
+	ownAttributes
+)
+
+// Attributes are all that counting and judging by rules reads of a log record, for
+// otellog.Record.DecodeOnly.
+var Attributes = func() *otellog.Names {
+	names := append(make([]string, 0, 64), own[:]...)
+	for _, name := range append([]string{semconv.RPCMethod}, rule.Attributes...) {
+		if !slices.Contains(names, name) {
+			names = append(names, name)
+		}
+	}
+	return otellog.NewNames(names...)
+}()
+
+var own = [ownAttributes]string{
+	attrCallID: semconv.KeytrailCallID, attrCopy: semconv.KeytrailCallCopy,
+	attrKeyARN: semconv.AWSKMSKeyARN, attrSecondARN: semconv.AWSKMSDestinationKeyARN,
+	attrAlias: semconv.AWSKMSAliasARN, attrSecondAlias: semconv.AWSKMSDestinationAliasARN,
+	attrPrimary: semconv.AWSKMSKeyPrimaryARN, attrReplica: semconv.AWSKMSKeyReplicaARN,
+	attrPrincipal: semconv.KeytrailPrincipal, attrClass: semconv.AWSKMSOperationClass, attrOutcome: semconv.KeytrailOutcome,
+	attrContext: semconv.AWSKMSEncryptionContextClass, attrObject: semconv.AWSKMSEncryptionContextObject,
+	attrWhole: semconv.AWSKMSEncryptionContext, attrVia: semconv.KeytrailVia, attrCross: semconv.KeytrailCrossAccount,
+	attrSelf: semconv.KeytrailSelf, attrError: semconv.ErrorType, attrAddress: semconv.ClientAddress, attrAgent: semconv.UserAgentOriginal,
+}
+
 // FromRecord fills c from an event's log record. It reads attributes only, so
-// it works for records without a body. One pass over the attributes: a lookup
-// for each of a dozen names would cost as much as decoding the event.
+// it works for records without a body; those in Attributes are enough. One pass over
+// them: a lookup for each of two dozen names would cost as much as decoding the event.
 func FromRecord(rec *otellog.Record, c *Call) {
 	*c = Call{Time: rec.Time, KeyARN: normalize.NoEntity, Principal: normalize.NoEntity, Copy: normalize.CopyCaller, Class: normalize.ClassManage}
 	var whole []otellog.Attr
 	for i := range rec.Attrs {
-		a := &rec.Attrs[i]
-		switch a.Key {
-		case semconv.KeytrailCallID:
-			c.IDText = a.Str
-			c.ID = wire.ParseCallID(a.Str)
-		case semconv.KeytrailCallCopy:
-			c.Copy = normalize.ParseCopy(a.Str)
-		case semconv.AWSKMSKeyARN:
-			c.KeyARN = a.Str
-		case semconv.AWSKMSDestinationKeyARN:
-			c.SecondARN = a.Str
-		case semconv.AWSKMSAliasARN:
-			c.Shown.Alias = a.Str
-		case semconv.AWSKMSDestinationAliasARN:
-			c.Shown.SecondAlias = a.Str
-		case semconv.AWSKMSKeyPrimaryARN:
-			c.Shown.Primary = a.Str
-		case semconv.AWSKMSKeyReplicaARN:
-			c.Shown.Replica = a.Str
-		case semconv.KeytrailPrincipal:
-			c.Principal = a.Str
-		case semconv.AWSKMSOperationClass:
-			c.Class = normalize.ParseClass(a.Str)
-		case semconv.KeytrailOutcome:
-			c.Outcome = normalize.ParseOutcome(a.Str)
-		case semconv.AWSKMSEncryptionContextClass:
-			c.Context = normalize.ParseContext(a.Str)
-		case semconv.AWSKMSEncryptionContextObject:
-			c.Object = wire.EntityHash(a.Str)
-		case semconv.AWSKMSEncryptionContext:
+		if a := &rec.Attrs[i]; !c.take(a, Attributes.Find(a.Key)) {
 			whole = a.Map
-		case semconv.KeytrailVia:
-			c.Direct = a.Str == normalize.Direct
-		case semconv.KeytrailCrossAccount:
-			c.Cross = a.Int != 0
-		case semconv.KeytrailSelf:
-			c.Self = a.Int != 0
-		case semconv.ErrorType:
-			c.Unusable = a.Str == "DisabledException" || a.Str == "KMSInvalidStateException"
-		case semconv.ClientAddress:
-			c.Network = network(a.Str)
-		case semconv.UserAgentOriginal:
-			c.Client = client(a.Str)
 		}
 	}
 	if c.Object == 0 {
@@ -116,6 +124,56 @@ func FromRecord(rec *otellog.Record, c *Call) {
 	if !c.Self { // the collector's own calls are counted, and judged by nobody
 		c.Rules = rule.Match(rec, c.Class, c.Outcome)
 	}
+}
+
+// take sets what the attribute a, whose place is known, says of the call; false for
+// the whole encryption context, which is needed only when no attribute names an object.
+func (c *Call) take(a *otellog.Attr, place int) bool {
+	switch place {
+	case attrCallID:
+		c.IDText, c.ID = a.Str, wire.ParseCallID(a.Str)
+	case attrCopy:
+		c.Copy = normalize.ParseCopy(a.Str)
+	case attrKeyARN:
+		if a.Str != "" { // we write none that is empty; others could
+			c.KeyARN = a.Str
+		}
+	case attrSecondARN:
+		c.SecondARN = a.Str
+	case attrAlias:
+		c.Shown.Alias = a.Str
+	case attrSecondAlias:
+		c.Shown.SecondAlias = a.Str
+	case attrPrimary:
+		c.Shown.Primary = a.Str
+	case attrReplica:
+		c.Shown.Replica = a.Str
+	case attrPrincipal:
+		c.Principal = a.Str
+	case attrClass:
+		c.Class = normalize.ParseClass(a.Str)
+	case attrOutcome:
+		c.Outcome = normalize.ParseOutcome(a.Str)
+	case attrContext:
+		c.Context = normalize.ParseContext(a.Str)
+	case attrObject:
+		c.Object = wire.EntityHash(a.Str)
+	case attrWhole:
+		return false
+	case attrVia:
+		c.Direct = a.Str == normalize.Direct
+	case attrCross:
+		c.Cross = a.Int != 0
+	case attrSelf:
+		c.Self = a.Int != 0
+	case attrError:
+		c.Unusable = a.Str == "DisabledException" || a.Str == "KMSInvalidStateException"
+	case attrAddress:
+		c.Network = network(a.Str)
+	case attrAgent:
+		c.Client = client(a.Str)
+	}
+	return true
 }
 
 // contextHash returns the hash of an encryption context, in whatever order its pairs are;

@@ -13,43 +13,76 @@ import (
 // use.
 //
 // Memory: one commit of 20,000 calls touches at most 140,000 partials (two KMS
-// keys, two pairs and a principal each, and two aliases that learn), about 40 MB;
-// usually a tenth of it.
+// keys, two pairs and a principal each, and two aliases that learn), about 120 MB;
+// usually a tenth of it. It is kept for the next commit, but no more than maxSpare.
 type Table struct {
 	size  int64
-	cells map[cell]*wire.Partial
+	names names
+	cells map[place]*cell
+	order []*cell // as they were made, and behind them those of earlier batches
+	n     int     // how many of order are in use
 }
 
-type cell struct {
-	entity wire.Entity
-	start  int64
+// place is what a cell counts: of a KMS key without a principal, of a principal
+// without a KMS key, or of a pair. Names are known by their address, because hashing
+// two ARNs for each call and scope would cost as much as all the rest of counting.
+type place struct {
+	key, principal *name
+	start          int64
 }
+
+// maxSpare bounds the cells that an empty table keeps: some 20 MB.
+const maxSpare = 20_000
 
 // NewTable returns a Table over tumbling windows of the given size in ns.
-func NewTable(size int64) *Table { return &Table{size: size, cells: make(map[cell]*wire.Partial)} }
+func NewTable(size int64) *Table {
+	return &Table{size: size, names: names{all: map[string]*name{}}, cells: map[place]*cell{}}
+}
 
 // Len returns the number of partials.
-func (t *Table) Len() int { return len(t.cells) }
+func (t *Table) Len() int { return t.n }
 
 // Reset empties the table.
-func (t *Table) Reset() { clear(t.cells) }
+func (t *Table) Reset() {
+	clear(t.cells)
+	t.n = 0
+	if len(t.order) > maxSpare {
+		clear(t.order[maxSpare:])
+		t.order = t.order[:maxSpare]
+	}
+	t.names.trim()
+}
 
 // Add counts c once for its principal, and once for each of its KMS keys alone
 // and with the principal. n is 1, or -1 to take a call back that was credited
 // by a worse copy. Strings of c are copied when they are kept.
 func (t *Table) Add(c *Call, n int64) {
-	start := eventtime.Start(c.Time, t.size)
-	count(t.at(wire.Entity{Scope: wire.ScopePrincipal, Principal: c.Principal}, start), c, n, c.KeyARN)
-	if c.SecondARN != "" {
-		insert(&t.at(wire.Entity{Scope: wire.ScopePrincipal, Principal: c.Principal}, start).Sets[wire.SetPeers], wire.EntityHash(c.SecondARN), n)
+	start, who := eventtime.Start(c.Time, t.size), t.names.get(c.Principal)
+	what := t.names.get(c.KeyARN)
+	pair := t.pair(what, who, start)
+	pair.principal.count(c, n, what, what)
+	pair.key.count(c, n, who, nil)
+	pair.count(c, n, nil, nil)
+	if c.SecondARN == "" {
+		return
 	}
-	for _, arn := range [...]string{c.KeyARN, c.SecondARN} {
-		if arn == "" {
-			continue
-		}
-		count(t.at(wire.Entity{Scope: wire.ScopeKey, KeyARN: arn}, start), c, n, c.Principal)
-		count(t.at(wire.Entity{Scope: wire.ScopePair, KeyARN: arn, Principal: c.Principal}, start), c, n, "")
+	what = t.names.get(c.SecondARN)
+	insert(&pair.principal.Sets[wire.SetPeers], what.hash, n)
+	second := t.pair(what, who, start)
+	second.key.count(c, n, who, nil)
+	second.count(c, n, nil, nil)
+}
+
+// pair returns the cell of a pair, which leads to those of each alone.
+func (t *Table) pair(key, principal *name, start int64) *cell {
+	at := place{key, principal, start}
+	if c := t.cells[at]; c != nil {
+		return c
 	}
+	c := t.at(at, wire.ScopePair)
+	c.key = t.at(place{key, nil, start}, wire.ScopeKey)
+	c.principal = t.at(place{nil, principal, start}, wire.ScopePrincipal)
+	return c
 }
 
 // Learn takes from c which KMS key an alias stood for and which key was the
@@ -87,7 +120,7 @@ func (t *Table) learn(c *Call) {
 
 // bind keeps that name stood for a KMS key, or for nothing, at a time.
 func (t *Table) bind(name string, at int64, key string) {
-	p := t.at(wire.Entity{Scope: wire.ScopeKey, KeyARN: name}, eventtime.Start(at, t.size))
+	p := t.at(place{key: t.names.get(name), start: eventtime.Start(at, t.size)}, wire.ScopeKey)
 	b := wire.Binding{Time: at, ARN: key}
 	switch {
 	case !b.Newer(p.Binding):
@@ -98,24 +131,35 @@ func (t *Table) bind(name string, at int64, key string) {
 	}
 }
 
-// at returns the partial of an entity and window, new or not.
-func (t *Table) at(e wire.Entity, start int64) *wire.Partial {
-	if p := t.cells[cell{e, start}]; p != nil {
-		return p
+// at returns the cell of a place, new or not.
+func (t *Table) at(at place, scope wire.Scope) *cell {
+	if c := t.cells[at]; c != nil {
+		return c
 	}
-	// The entity's strings may be views into a buffer that is used again.
-	e.KeyARN, e.Principal = string([]byte(e.KeyARN)), string([]byte(e.Principal))
-	p := &wire.Partial{Entity: e, Start: start}
-	t.cells[cell{e, start}] = p
-	return p
+	if t.n == len(t.order) {
+		t.order = append(t.order, &cell{})
+	}
+	c := t.order[t.n]
+	t.n++
+	c.reset()
+	c.Scope, c.Start = scope, at.start
+	if at.key != nil {
+		c.KeyARN = at.key.text
+	}
+	if at.principal != nil {
+		c.Principal = at.principal.text
+	}
+	t.cells[at] = c
+	return c
 }
 
-// All yields the partials in no particular order. They belong to the table
-// until Reset.
+// All yields the partials in the order in which they were begun. They belong to the
+// table until Reset, after which their memory is used again: of what is kept longer,
+// only strings may be.
 func (t *Table) All() iter.Seq[*wire.Partial] {
 	return func(yield func(*wire.Partial) bool) {
-		for _, p := range t.cells {
-			if !yield(p) {
+		for _, c := range t.order[:t.n] {
+			if !yield(c.partial()) {
 				return
 			}
 		}

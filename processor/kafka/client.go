@@ -58,6 +58,7 @@ func (c *Config) Options() []kgo.Opt {
 		kgo.MetadataMinAge(100*time.Millisecond),
 		// Memory of what is fetched and not polled yet: 32 MiB a client.
 		kgo.FetchMaxBytes(4<<20), kgo.FetchMaxPartitionBytes(1<<20),
+		kgo.WithDecompressor(newLZ4Blocks()),
 	)
 }
 

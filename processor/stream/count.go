@@ -21,18 +21,19 @@ import (
 // always-on rules and the user's own, and adds the calls to partial counts; a commit writes one
 // frame of them to every partition of kms.partials.
 type counter struct {
-	p     *Pipeline
-	tasks map[int32]*countTask
-	rec   otellog.Record
-	call  count.Call
-	match *count.Matcher // nil without rules of the user
-	told  bool           // the log has that rules could not be tried
-	full  bool           // the log has that correlations see too much
-	enc   wire.Encoder
-	now   int64             // wall clock, ns; moved on by every poll
-	emit  func(*kgo.Record) // of the Output at hand
-	out   []*kgo.Record     // of what was processed since
-	stats tally
+	p       *Pipeline
+	tasks   map[int32]*countTask
+	rec     otellog.Record
+	call    count.Call
+	match   *count.Matcher // nil without rules of the user
+	told    bool           // the log has that rules could not be tried
+	full    bool           // the log has that correlations see too much
+	enc     wire.Encoder
+	batches []wire.Batch      // by partition of kms.partials
+	now     int64             // wall clock, ns; moved on by every poll
+	emit    func(*kgo.Record) // of the Output at hand
+	out     []*kgo.Record     // of what was processed since
+	stats   tally
 }
 
 // countTask is the state of one source partition.
@@ -143,7 +144,7 @@ func (c *counter) Process(r *kgo.Record) error {
 	c.now = c.p.now().UnixNano()
 	t.lastEvent = c.now
 	c.stats.received++
-	if err := c.rec.Decode(r.Value); err != nil {
+	if err := c.rec.DecodeOnly(r.Value, count.Attributes); err != nil {
 		c.dead(r, "bad_record", err.Error())
 		return nil
 	}
@@ -267,24 +268,19 @@ const frameBytes = 600_000
 // watermark: windows must not close before all of it is there.
 func (c *counter) frames(t *countTask, mark int64, idle bool) {
 	n := int(c.p.Partitions[c.p.Topics.Partials])
-	parts := make([][][]wire.Partial, n) // by partition and frame
-	sizes := make([]int, n)
-	most := 1
-	for p := range t.table.All() {
-		if count.Empty(p) {
-			continue
-		}
-		q := p.Owner(n)
-		if k := len(parts[q]); k == 0 || sizes[q] > c.p.mostBytes {
-			parts[q], sizes[q] = append(parts[q], nil), 0
-			most = max(most, k+1)
-		}
-		last := len(parts[q]) - 1
-		parts[q][last] = append(parts[q][last], *p)
-		sizes[q] += p.Size()
+	if len(c.batches) != n {
+		c.batches = make([]wire.Batch, n)
 	}
-	panes, least := t.observed.split(mark, t.credits, func(q int) int { return len(parts[q]) }, sizes, c.p.mostBytes)
-	most = max(most, least)
+	for p := range t.table.All() {
+		if !count.Empty(p) {
+			c.batches[p.Owner(n)].Add(p, c.p.mostBytes)
+		}
+	}
+	t.observed.batch(mark, t.credits, c.batches, c.p.mostBytes)
+	most := 1
+	for q := range c.batches {
+		most = max(most, c.batches[q].Frames())
+	}
 	for k := range most {
 		t.sequence++
 		f := wire.Frame{Source: t.partition, Sequence: t.sequence, From: t.from, To: t.to, Watermark: t.sent.Watermark, Idle: idle}
@@ -294,13 +290,12 @@ func (c *counter) frames(t *countTask, mark int64, idle bool) {
 		if k == most-1 {
 			f.Watermark = mark
 		}
-		for q := range parts {
-			if f.Partials = nil; k < len(parts[q]) {
-				f.Partials = parts[q][k]
-			}
-			f.Panes = panes.at(q, k)
-			c.emit(&kgo.Record{Topic: c.p.Topics.Partials, Partition: int32(q), Value: wire.AppendFrame(nil, &c.enc, &f)})
+		for q := range c.batches {
+			c.emit(&kgo.Record{Topic: c.p.Topics.Partials, Partition: int32(q), Value: c.batches[q].AppendFrame(nil, &f, k)})
 		}
+	}
+	for q := range c.batches {
+		c.batches[q].Reset()
 	}
 }
 

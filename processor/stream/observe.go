@@ -152,46 +152,19 @@ func (o *observer) release(mark int64, credits map[wire.CallID]count.Call) {
 	}
 }
 
-// paneFrames are the panes of a commit, by partition of kms.partials and by frame.
-type paneFrames [][][]wire.Pane
-
-// at returns the panes of a frame.
-func (f paneFrames) at(partition, frame int) []wire.Pane {
-	if f == nil || frame >= len(f[partition]) {
-		return nil
-	}
-	return f[partition][frame]
-}
-
-// split returns what the commit has to tell at a watermark, for frames of at most
-// bytes, and how many frames the fullest partition needs. used and sizes are how many
-// frames each partition has without, and the size of its last one.
-func (o *observer) split(mark int64, credits map[wire.CallID]count.Call, used func(q int) int, sizes []int, bytes int) (f paneFrames, most int) {
+// batch adds what the commit has to tell at a watermark to the batches of the
+// partitions of kms.partials, for frames of about most bytes. credits are the calls of
+// what is held.
+func (o *observer) batch(mark int64, credits map[wire.CallID]count.Call, batches []wire.Batch, most int) {
 	if o == nil {
-		return nil, 0
+		return
 	}
 	o.release(mark, credits)
-	if o.table.Len() == 0 {
-		return nil, 0
-	}
-	f = make(paneFrames, len(sizes))
-	rest := slices.Clone(sizes)
 	o.table.All(func(p *correlate.Pane) {
 		w := p.Wire()
-		q := w.Owner(len(sizes))
-		for len(f[q]) < max(used(int(q)), 1) {
-			f[q] = append(f[q], nil)
-		}
-		if rest[q] > bytes {
-			f[q], rest[q] = append(f[q], nil), 0
-		}
-		last := len(f[q]) - 1
-		f[q][last] = append(f[q][last], w)
-		rest[q] += w.Size()
-		most = max(most, len(f[q]))
+		batches[w.Owner(len(batches))].AddPane(&w, most)
 	})
 	o.table.Reset()
-	return f, most
 }
 
 // logged returns what the log has to hold of credits: nil when there is nothing to hold

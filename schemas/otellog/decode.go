@@ -1,7 +1,6 @@
 package otellog
 
 import (
-	"encoding/binary"
 	"errors"
 	"fmt"
 	"math"
@@ -172,41 +171,14 @@ func view(b []byte) string { return unsafe.String(unsafe.SliceData(b), len(b)) }
 // length-delimited, else with its number.
 func fields(b []byte, f func(tag uint64, v []byte, n uint64) error) error {
 	for len(b) > 0 {
-		tag, k := binary.Uvarint(b)
-		if k <= 0 {
-			return errWire
+		tag, v, n, rest, err := field(b)
+		if err == nil {
+			err = f(tag, v, n)
 		}
-		b = b[k:]
-		var v []byte
-		var n uint64
-		switch tag & 7 {
-		case 0:
-			if n, k = binary.Uvarint(b); k <= 0 {
-				return errWire
-			}
-			b = b[k:]
-		case 1:
-			if len(b) < 8 {
-				return errWire
-			}
-			n, b = binary.LittleEndian.Uint64(b), b[8:]
-		case 2:
-			n, k = binary.Uvarint(b)
-			if k <= 0 || n > uint64(len(b)-k) {
-				return errWire
-			}
-			v, b = b[k:k+int(n)], b[k+int(n):]
-		case 5:
-			if len(b) < 4 {
-				return errWire
-			}
-			n, b = uint64(binary.LittleEndian.Uint32(b)), b[4:]
-		default:
-			return errWire
-		}
-		if err := f(tag, v, n); err != nil {
+		if err != nil {
 			return err
 		}
+		b = rest
 	}
 	return nil
 }

@@ -98,11 +98,14 @@ type Record struct {
 	CallID string
 
 	enc *Encoder // see Direct
+
+	pairs  []Attr // memory of DecodeOnly for one map
+	mapped bool   // it is in use
 }
 
 // Reset empties r and keeps its memory for the next record.
 func (r *Record) Reset() {
-	*r = Record{Resource: r.Resource[:0], Attrs: r.Attrs[:0]}
+	*r = Record{Resource: r.Resource[:0], Attrs: r.Attrs[:0], pairs: r.pairs}
 }
 
 // grow adds an attribute to list and returns it, to be filled. It reuses the

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"slices"
 )
 
 // Frame is what one commit of stage count tells one partition of stage detect:
@@ -104,28 +105,108 @@ func (e *Encoder) Partial(p *Partial) {
 // used and emptied).
 func AppendFrame(dst []byte, e *Encoder, f *Frame) []byte {
 	e.Reset()
-	if len(f.Panes) > 0 {
-		e.Uint(frameVersion)
-	} else {
-		e.Uint(framePlain)
-	}
-	e.Uint(uint64(uint32(f.Source)))
-	e.Uint(f.Sequence)
-	e.Int(f.From)
-	e.Int(f.To)
-	e.Int(f.Watermark)
-	e.Bool(f.Idle)
-	e.Uint(uint64(len(f.Partials)))
+	p := part{n: len(f.Partials), panes: len(f.Panes)}
 	for i := range f.Partials {
 		e.Partial(&f.Partials[i])
 	}
-	if len(f.Panes) > 0 {
-		e.Uint(uint64(len(f.Panes)))
-		for i := range f.Panes {
-			e.Pane(&f.Panes[i])
-		}
+	p.at = len(e.B)
+	for i := range f.Panes {
+		e.Pane(&f.Panes[i])
 	}
-	return append(dst, e.B...)
+	p.data = e.B
+	return f.append(dst, &p)
+}
+
+// append appends f with what p holds in place of its own.
+func (f *Frame) append(dst []byte, p *part) []byte {
+	head := Encoder{B: slices.Grow(dst, len(p.data)+64)}
+	if p.panes > 0 {
+		head.Uint(frameVersion)
+	} else {
+		head.Uint(framePlain)
+	}
+	head.Uint(uint64(uint32(f.Source)))
+	head.Uint(f.Sequence)
+	head.Int(f.From)
+	head.Int(f.To)
+	head.Int(f.Watermark)
+	head.Bool(f.Idle)
+	head.Uint(uint64(p.n))
+	if p.panes == 0 {
+		return append(head.B, p.data...)
+	}
+	head.B = append(head.B, p.data[:p.at]...)
+	head.Uint(uint64(p.panes))
+	return append(head.B, p.data[p.at:]...)
+}
+
+// Batch collects partials and panes for one partition in the form of frames, so that
+// none is copied before it is written. The zero value is ready; not safe for concurrent
+// use.
+type Batch struct {
+	enc   Encoder
+	parts []part
+	now   part // without its data, which the encoder has
+}
+
+// part is what one frame holds, encoded: partials, and panes behind them.
+type part struct {
+	n, panes int
+	at       int // where the panes begin
+	data     []byte
+}
+
+// Add appends a partial, to the frame at hand or, when that has most bytes or more, or
+// panes, to a further one.
+func (b *Batch) Add(p *Partial, most int) {
+	if len(b.enc.B) >= most || b.now.panes > 0 {
+		b.cut()
+	}
+	b.enc.Partial(p)
+	b.now.n++
+}
+
+// AddPane appends a pane, as Add does a partial.
+func (b *Batch) AddPane(p *Pane, most int) {
+	if len(b.enc.B) >= most {
+		b.cut()
+	}
+	if b.now.panes == 0 {
+		b.now.at = len(b.enc.B)
+	}
+	b.enc.Pane(p)
+	b.now.panes++
+}
+
+func (b *Batch) cut() {
+	if b.now.n+b.now.panes > 0 {
+		b.now.data = slices.Clone(b.enc.B)
+		b.parts = append(b.parts, b.now)
+		b.enc.Reset()
+		b.now = part{}
+	}
+}
+
+// Frames tells how many frames the partials and panes need.
+func (b *Batch) Frames() int {
+	b.cut()
+	return len(b.parts)
+}
+
+// AppendFrame appends the frame f with what the k-th frame holds, with nothing when
+// there are fewer.
+func (b *Batch) AppendFrame(dst []byte, f *Frame, k int) []byte {
+	if k >= b.Frames() {
+		return f.append(dst, &part{})
+	}
+	return f.append(dst, &b.parts[k])
+}
+
+// Reset empties the batch and keeps its memory.
+func (b *Batch) Reset() {
+	b.enc.Reset()
+	clear(b.parts)
+	b.parts, b.now = b.parts[:0], part{}
 }
 
 // Decoder reads what an Encoder wrote. After the first error every method

@@ -3,6 +3,7 @@ package wire
 import (
 	"strconv"
 	"strings"
+	"unsafe"
 
 	"keytrail/schemas/semconv"
 )
@@ -57,14 +58,17 @@ func IsMultiRegion(arn string) bool { return strings.Contains(arn, ":key/mrk-") 
 // and the same for ever: it keys the changelog and decides the owner. A pair's
 // begins with the length of its first part, because whoever calls KMS can put
 // any character into a key id, and the refused call is recorded.
-func (e Entity) StateKey() string {
+func (e Entity) StateKey() string { return string(e.appendStateKey(make([]byte, 0, 256))) }
+
+func (e Entity) appendStateKey(dst []byte) []byte {
 	switch e.Scope {
 	case ScopeKey:
-		return "k\n" + e.KeyARN
+		return append(append(dst, "k\n"...), e.KeyARN...)
 	case ScopePrincipal:
-		return "p\n" + e.Principal
+		return append(append(dst, "p\n"...), e.Principal...)
 	}
-	return "x\n" + strconv.Itoa(len(e.KeyARN)) + "\n" + e.KeyARN + e.Principal
+	dst = append(strconv.AppendInt(append(dst, "x\n"...), int64(len(e.KeyARN)), 10), '\n')
+	return append(append(dst, e.KeyARN...), e.Principal...)
 }
 
 // Owner returns the partition, of n, whose detect task owns e. A pair lives with
@@ -79,7 +83,9 @@ func (e Entity) Owner(n int) int32 {
 			e = Entity{Scope: ScopeKey, KeyARN: e.KeyARN}
 		}
 	}
-	return Owner(e.StateKey(), n)
+	var key [256]byte // on the stack: this is asked for every partial
+	name := e.appendStateKey(key[:0])
+	return Owner(unsafe.String(unsafe.SliceData(name), len(name)), n)
 }
 
 // noKey is the KMS key of calls that have none (normalize.NoEntity).
@@ -207,19 +213,4 @@ type Partial struct {
 	// all partials, for none. It belongs to this Partial alone. A pointer, because
 	// partials are copied by the thousand.
 	Binding *Binding
-}
-
-// Size is about how many bytes p takes in a frame, never much less.
-func (p *Partial) Size() int {
-	n := 64 + len(p.KeyARN) + len(p.Principal) + 8*len(p.Counters)
-	for i := range p.Sets {
-		n += 12 * len(p.Sets[i].Values)
-	}
-	for _, s := range p.Samples {
-		n += len(s) + 4
-	}
-	if p.Binding != nil {
-		n += len(p.Binding.ARN) + 16
-	}
-	return n
 }

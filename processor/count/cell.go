@@ -1,0 +1,167 @@
+package count
+
+import (
+	"encoding/binary"
+	"math/bits"
+	"strings"
+
+	"keytrail/schemas/normalize"
+	"keytrail/schemas/wire"
+)
+
+// cell is a partial while calls are added to it: its counters stand in an array, of
+// which the few that are used are listed at the end.
+type cell struct {
+	wire.Partial
+	n    [wire.NumCounters]int32 // one commit has at most a million calls
+	used uint64                  // a bit for each counter that was touched
+
+	key, principal *cell // of a pair, the cells of each alone in the same window
+}
+
+const _ = uint(64 - wire.NumCounters) // used has a bit for each
+
+// reset empties a cell and keeps the memory of its sets.
+func (c *cell) reset() {
+	for b := c.used; b != 0; b &= b - 1 {
+		c.n[bits.TrailingZeros64(b)] = 0
+	}
+	sets := c.Sets
+	for i := range sets {
+		if sets[i].Capped = false; cap(sets[i].Values) > maxSpareSet {
+			sets[i].Values = nil
+		}
+		sets[i].Values = sets[i].Values[:0]
+	}
+	// Samples begin anew: whoever merged the partial keeps their strings, but not the slice.
+	c.Partial = wire.Partial{Counters: c.Counters[:0], Sets: sets, Samples: c.Samples[:0]}
+	c.used, c.key, c.principal = 0, nil, nil
+}
+
+// maxSpareSet bounds the values of a set whose memory is used again.
+const maxSpareSet = 32
+
+// partial lists the counters.
+func (c *cell) partial() *wire.Partial {
+	c.Counters = c.Counters[:0]
+	for b := c.used; b != 0; b &= b - 1 {
+		id := bits.TrailingZeros64(b)
+		if n := c.n[id]; n != 0 {
+			c.Counters = append(c.Counters, wire.Counter{ID: wire.CounterID(id), N: int64(n)})
+		}
+	}
+	return &c.Partial
+}
+
+func (c *cell) add(id wire.CounterID, n int64) {
+	c.n[id] += int32(n)
+	c.used |= 1 << id
+}
+
+// count adds one call (n = 1), or takes it back (n = -1). other is whom the entity met
+// in it, nil for a pair, and key the call's KMS key where it is wanted, for a principal.
+func (c *cell) count(call *Call, n int64, other, key *name) {
+	c.add(wire.CounterCalls, n)
+	c.add(wire.CounterClass+wire.CounterID(call.Class), n)
+	c.add(wire.CounterContext+wire.CounterID(call.Context), n)
+	if call.Direct {
+		c.add(wire.CounterDirect, n)
+	} else {
+		c.add(wire.CounterService, n)
+	}
+	if call.Outcome != normalize.OutcomeOK || call.Cross || call.Self || call.Unusable {
+		c.unusual(call, n, key)
+	}
+	if c.Scope == wire.ScopePrincipal && !call.Self {
+		origin(&c.Partial, call, n)
+	}
+	if call.Rules != 0 || call.Matched != 0 || call.Suppressed != 0 {
+		rules, blind := call.Rules.Kinds()
+		c.add(wire.CounterRule, n*(int64(rules)+int64(call.Matched)))
+		c.add(wire.CounterBlindSpot, n*int64(blind))
+		c.add(wire.CounterSuppressed, n*int64(call.Suppressed))
+	}
+	if call.Object != 0 {
+		insert(&c.Sets[wire.SetObjects], call.Object, n)
+		if call.Context == normalize.ContextSecret || call.Context == normalize.ContextSSMParameter {
+			insert(&c.Sets[wire.SetSecrets], call.Object, n)
+		}
+	}
+	if other != nil && other.text != normalize.NoEntity {
+		insert(&c.Sets[wire.SetPeers], other.hash, n)
+	}
+	if n > 0 {
+		if i, ok := spot(&c.Partial, call.IDText); ok {
+			sample(&c.Partial, i, strings.Clone(call.IDText)) // it may be a view into a buffer that is used again
+		}
+	}
+}
+
+// unusual counts what most calls are not.
+func (c *cell) unusual(call *Call, n int64, key *name) {
+	switch call.Outcome {
+	case normalize.OutcomeDenied:
+		c.add(wire.CounterDenied, n)
+		if c.Scope == wire.ScopePrincipal && key.text != normalize.NoEntity {
+			insert(&c.Sets[wire.SetRefused], key.hash, n)
+		}
+	case normalize.OutcomeFailed:
+		c.add(wire.CounterFailed, n)
+	}
+	if call.Cross {
+		c.add(wire.CounterCrossAccount, n)
+	}
+	if call.Self {
+		c.add(wire.CounterSelf, n)
+	}
+	if call.Unusable {
+		c.add(wire.CounterUnusableKey, n)
+	}
+}
+
+// name is a KMS key's or a principal's, kept from one batch to the next.
+type name struct {
+	text string
+	hash uint64 // wire.EntityHash of text
+}
+
+// names holds each name once. It remembers those met last by their length and last
+// characters, in which ARNs differ: most calls are by the same few.
+type names struct {
+	all    map[string]*name
+	recent [1024]*name
+}
+
+// maxNames bounds the names that are kept from one batch to the next: some 20 MB.
+const maxNames = 100_000
+
+// get returns the name of a text, which may be a view into a buffer.
+func (s *names) get(text string) *name {
+	at := recentSlot(text)
+	if n := s.recent[at]; n != nil && n.text == text {
+		return n
+	}
+	n := s.all[text]
+	if n == nil {
+		n = &name{string([]byte(text)), wire.EntityHash(text)}
+		s.all[n.text] = n
+	}
+	s.recent[at] = n
+	return n
+}
+
+// trim forgets all names when they are too many. No cell may be in use.
+func (s *names) trim() {
+	if len(s.all) > maxNames {
+		clear(s.all)
+		clear(s.recent[:])
+	}
+}
+
+func recentSlot(text string) uint64 {
+	if len(text) < 8 {
+		return uint64(len(text))
+	}
+	tail := binary.LittleEndian.Uint64([]byte(text[len(text)-8:])) // the conversion copies nothing that escapes
+	return (tail ^ uint64(len(text))) * 0x9e3779b97f4a7c15 >> 54
+}

@@ -1,0 +1,117 @@
+package kafka
+
+import (
+	"encoding/binary"
+	"sync/atomic"
+
+	"github.com/pierrec/lz4/v4"
+	"github.com/twmb/franz-go/pkg/kgo"
+)
+
+// lz4Blocks decompresses batches. Those that are one plain LZ4 frame, as all of the
+// usual clients write them, it decompresses block by block to where the records stay;
+// the client's own way goes through a reader's buffer, a second one and a copy, and
+// checks a sum over what Kafka's has covered already. Whatever is different in any
+// way is left to the client's. Safe for concurrent use.
+//
+// Source: LZ4 frame format description 1.6.
+type lz4Blocks struct {
+	rest  kgo.Decompressor
+	ratio atomic.Int64 // about by how much the last batches grew, in 256ths
+}
+
+func newLZ4Blocks() *lz4Blocks {
+	d := &lz4Blocks{rest: kgo.DefaultDecompressor()}
+	d.ratio.Store(4 << 8)
+	return d
+}
+
+// maxLZ4 bounds what is decompressed here: a batch of 1 MiB can not become more than
+// 255 of it, and hardly any becomes more than 20.
+const maxLZ4 = 64 << 20
+
+// Decompress is called by the client for each batch that it fetches.
+func (d *lz4Blocks) Decompress(src []byte, codec kgo.CompressionCodecType) ([]byte, error) {
+	if codec == kgo.CodecLz4 {
+		if blocks, most, ok := lz4Frame(src); ok {
+			if out, ok := d.blocks(blocks, most, len(src)); ok {
+				return out, nil
+			}
+		}
+	}
+	return d.rest.Decompress(src, codec)
+}
+
+// lz4Frame looks at the frame's header and at where its blocks end, and returns the
+// blocks when it is of the usual kind: blocks that stand alone, without sums of their
+// own or a dictionary. most is the largest size of a block.
+func lz4Frame(src []byte) (blocks []byte, most int, ok bool) {
+	const magic, version, alone, blockSums, sized, sum, dictionary = 0x184d2204, 1 << 6, 1 << 5, 1 << 4, 1 << 3, 1 << 2, 1
+	if len(src) < 7 || binary.LittleEndian.Uint32(src) != magic {
+		return nil, 0, false
+	}
+	flags, size := src[4], src[5]>>4&7
+	if flags&^(sized|sum) != version|alone || size < 4 {
+		return nil, 0, false
+	}
+	head := 7 // with the header's own sum
+	if flags&sized != 0 {
+		head += 8
+	}
+	tail := 4 // the mark of the end
+	if flags&sum != 0 {
+		tail += 4
+	}
+	at := head
+	for at+tail <= len(src) {
+		n := int(binary.LittleEndian.Uint32(src[at:]) &^ storedBlock)
+		if n == 0 {
+			return src[head:at], 1 << (8 + 2*size), at+tail == len(src)
+		}
+		at += 4 + n
+	}
+	return nil, 0, false
+}
+
+// storedBlock marks a block, in its length, that is not compressed.
+const storedBlock = 1 << 31
+
+// blocks decompresses all blocks into one piece of memory. How much that has to be is
+// guessed by the batches before; a wrong guess costs a second try.
+func (d *lz4Blocks) blocks(blocks []byte, most, packed int) ([]byte, bool) {
+	ratio := d.ratio.Load()
+	size := packed*int(ratio)>>8 + packed/4
+	for range 3 { // the library says the same of damage as of too little room
+		out := make([]byte, min(size, maxLZ4))
+		if n, err := uncompress(out, blocks, most); err == nil {
+			// Rises at once, so that few batches are tried twice, and falls slowly.
+			if now := int64(n) << 8 / int64(packed); now > ratio {
+				d.ratio.Store(now)
+			} else {
+				d.ratio.Store(ratio - (ratio-now)/16)
+			}
+			return out[:n:n], true
+		}
+		size *= 4
+	}
+	return nil, false
+}
+
+// uncompress returns how many bytes of dst the blocks fill.
+func uncompress(dst, blocks []byte, most int) (n int, err error) {
+	for len(blocks) > 0 {
+		head := binary.LittleEndian.Uint32(blocks)
+		block := blocks[4 : 4+head&^storedBlock]
+		blocks = blocks[4+len(block):]
+		var k int
+		if head&storedBlock != 0 {
+			if k = copy(dst[n:], block); k < len(block) {
+				return n, lz4.ErrInvalidSourceShortBuffer
+			}
+		} else if k, err = lz4.UncompressBlock(block, dst[n:min(n+most, len(dst))]); err != nil {
+			return n, err
+		}
+		n += k
+	}
+	return n, nil
+}

@@ -1,0 +1,12 @@
+package rule
+
+import "keytrail/schemas/semconv"
+
+// Attributes are the attributes of a log record that the rules look at, to match and
+// to say what was done.
+var Attributes = []string{
+	semconv.AWSCloudTrailExcludedSources, semconv.AWSCloudTrailManagementEvents, semconv.AWSCloudTrailTrail,
+	semconv.AWSKMSAttestationDebugMode, semconv.AWSKMSGrantGranteePrincipal, semconv.AWSKMSGrantOperations,
+	semconv.AWSKMSKeyAccountID, semconv.AWSKMSPendingWindowDays, semconv.AWSKMSPolicyLockoutCheckBypassed,
+	semconv.AWSKMSPolicyPublic, semconv.AWSPrincipalType, semconv.RPCMethod, semconv.TLSProtocolVersion,
+}

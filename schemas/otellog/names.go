@@ -1,0 +1,239 @@
+package otellog
+
+import (
+	"encoding/binary"
+	"fmt"
+	"slices"
+)
+
+// Names is a set of attribute names, for readers of records who want few of the
+// forty attributes. It never changes and is safe for concurrent use.
+type Names struct {
+	list  []string
+	first [256]uint8 // by hash, the place in list of the first name plus one; 0 for none
+	next  []uint8    // by place, that of the next name of the same hash, plus one
+}
+
+// NewNames returns the set of the given names, each of which stands once. It panics
+// when there are more than 255, or when one stands twice: the names are the program's.
+func NewNames(names ...string) *Names {
+	n := &Names{list: slices.Clone(names), next: make([]uint8, len(names))}
+	if len(names) > 255 {
+		panic(fmt.Sprintf("otellog: %d names, want 255 at the most", len(names)))
+	}
+	for i, name := range names {
+		if n.Find(name) >= 0 {
+			panic(fmt.Sprintf("otellog: the name %q stands twice", name))
+		}
+		h := hashName(name)
+		n.next[i], n.first[h] = n.first[h], uint8(i+1)
+	}
+	return n
+}
+
+// Find returns the place of a name among those given to NewNames, or -1.
+func (n *Names) Find(name string) int {
+	for i := n.first[hashName(name)]; i != 0; i = n.next[i-1] {
+		if n.list[i-1] == name {
+			return int(i) - 1
+		}
+	}
+	return -1
+}
+
+// hashName mixes the length and three characters, which tells nearly all names of the
+// registry apart: most unwanted attributes are passed over without a comparison.
+func hashName(name string) uint8 {
+	k := len(name)
+	if k == 0 {
+		return 0
+	}
+	return uint8(k)*37 + name[k-1]*5 + name[k/2]*11 + name[k*3/4]*23
+}
+
+// DecodeOnly is Decode for a reader who wants the attributes in names only: of a
+// record that Decode can read it gives the same but Resource, Severity, Observed
+// and the other attributes, in about a quarter of the time. What is passed over is not
+// looked into, so damage there is no error.
+func (r *Record) DecodeOnly(b []byte, names *Names) error {
+	r.Reset()
+	record, err := firstRecord(b)
+	if err == nil {
+		err = r.decodeNamed(record, names)
+	}
+	if err != nil && err != ErrNoRecord {
+		return fmt.Errorf("cannot decode log record: %w", err)
+	}
+	return err
+}
+
+// firstRecord returns the bytes of the first log record in a request.
+func firstRecord(request []byte) ([]byte, error) {
+	for b := request; len(b) > 0; {
+		logs, rest, err := nextOf(b, tagResourceLogs)
+		if err != nil {
+			return nil, err
+		}
+		for b = logs; len(b) > 0; {
+			scope, more, err := nextOf(b, tagScopeLogs)
+			if err != nil {
+				return nil, err
+			}
+			record, _, err := nextOf(scope, tagLogRecords)
+			if record != nil || err != nil {
+				return record, err
+			}
+			b = more
+		}
+		b = rest
+	}
+	return nil, ErrNoRecord
+}
+
+// nextOf returns the bytes of the next field of a message that has the given tag, nil
+// when there is none, and what follows it.
+func nextOf(b []byte, want uint64) (v, rest []byte, err error) {
+	for len(b) > 0 {
+		var tag uint64
+		if tag, v, _, b, err = field(b); err != nil || tag == want {
+			return v, b, err
+		}
+	}
+	return nil, nil, nil
+}
+
+// decodeNamed reads the fields of a log record.
+func (r *Record) decodeNamed(b []byte, names *Names) error {
+	var body Attr
+	for len(b) > 0 {
+		tag, v, n, rest, err := field(b)
+		if err != nil {
+			return err
+		}
+		b = rest
+		switch tag {
+		case tagLogAttrs:
+			err = r.named(v, names)
+		case tagTime:
+			r.Time = int64(n)
+		case tagEventName:
+			r.EventName = view(v)
+		case tagBody:
+			err = body.decodeValue(v, true)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	if body.Kind == KindString {
+		r.Body = body.Str
+	}
+	return nil
+}
+
+// named appends the attribute b if its name is wanted. All writers put a short name
+// first and the value behind it; of those that do not, the whole is decoded.
+func (r *Record) named(b []byte, names *Names) error {
+	if len(b) < 4 || b[0] != tagKey || b[1] >= 1<<7 || int(b[1]) > len(b)-4 {
+		return r.namedAnyhow(b, names)
+	}
+	key, value := b[2:2+b[1]], b[2+b[1]:]
+	// The value's length has one byte or two, and ends the attribute.
+	size, head := int(value[1]), 2
+	if size >= 1<<7 && len(value) > 2 {
+		size, head = size&0x7f|int(value[2])<<7, 3
+	}
+	if value[0] != tagValue || size != len(value)-head || head == 3 && value[2] >= 1<<7 {
+		return r.namedAnyhow(b, names)
+	}
+	i := names.Find(view(key))
+	if i < 0 {
+		return nil
+	}
+	value = value[head:]
+	if len(value) >= 2 && value[0] == tagStringValue && int(value[1]) == len(value)-2 && value[1] < 1<<7 {
+		a := grow(&r.Attrs, names.list[i], KindString)
+		a.Str, a.Int = view(value[2:]), 0
+		return nil
+	}
+	a := Attr{Key: names.list[i]}
+	if pairs, ok := wholeMap(value); ok && !r.mapped { // the memory of the map of the last record is used again
+		r.mapped, a.Kind, a.Map = true, KindMap, r.pairs[:0]
+		if err := a.decodeItems(pairs); err != nil {
+			return err
+		}
+		r.pairs = a.Map
+	} else if err := a.decodeValue(value, false); err != nil {
+		return err
+	}
+	if a.Kind != 0 {
+		r.Attrs = append(r.Attrs, a)
+	}
+	return nil
+}
+
+// wholeMap returns the entries of an AnyValue that is one map and nothing else.
+func wholeMap(value []byte) ([]byte, bool) {
+	if len(value) == 0 || value[0] != tagMapValue {
+		return nil, false
+	}
+	_, entries, _, rest, err := field(value)
+	return entries, err == nil && len(rest) == 0
+}
+
+// namedAnyhow is named for attributes in any encoding.
+func (r *Record) namedAnyhow(b []byte, names *Names) error {
+	n := len(r.Attrs)
+	if err := decodeAttr(&r.Attrs, b, false); err != nil {
+		return err
+	}
+	if len(r.Attrs) > n && names.Find(r.Attrs[n].Key) < 0 {
+		r.Attrs = r.Attrs[:n]
+	}
+	return nil
+}
+
+// field reads the first field of the message b: its bytes when it is length-delimited,
+// else its number, and what follows it.
+func field(b []byte) (tag uint64, v []byte, n uint64, rest []byte, err error) {
+	// Tags of one byte and lengths of one or two are nearly all there are.
+	if len(b) > 2 && b[0] < 1<<7 && b[0]&7 == 2 && b[2] < 1<<7 {
+		n, k := int(b[1]), 2
+		if n >= 1<<7 {
+			n, k = n&0x7f|int(b[2])<<7, 3
+		}
+		if n <= len(b)-k {
+			return uint64(b[0]), b[k : k+n], 0, b[k+n:], nil
+		}
+	}
+	return anyField(b)
+}
+
+func anyField(b []byte) (tag uint64, v []byte, n uint64, rest []byte, err error) {
+	tag, k := binary.Uvarint(b)
+	if k <= 0 {
+		return 0, nil, 0, nil, errWire
+	}
+	b = b[k:]
+	switch tag & 7 {
+	case 0:
+		if n, k = binary.Uvarint(b); k <= 0 {
+			return 0, nil, 0, nil, errWire
+		}
+		return tag, nil, n, b[k:], nil
+	case 1:
+		if len(b) >= 8 {
+			return tag, nil, binary.LittleEndian.Uint64(b), b[8:], nil
+		}
+	case 2:
+		n, k = binary.Uvarint(b)
+		if k > 0 && n <= uint64(len(b)-k) {
+			return tag, b[k : k+int(n)], 0, b[k+int(n):], nil
+		}
+	case 5:
+		if len(b) >= 4 {
+			return tag, nil, uint64(binary.LittleEndian.Uint32(b)), b[4:], nil
+		}
+	}
+	return 0, nil, 0, nil, errWire
+}

@@ -61,15 +61,6 @@ type CallAt struct {
 	ID   string
 }
 
-// Size is about how many bytes p takes in a frame, never much less.
-func (p *Pane) Size() int {
-	n := 64 + len(p.Group) + len(p.Tally) + len(p.KeyARN) + len(p.Principal)
-	for _, c := range p.Calls {
-		n += len(c.ID) + 12
-	}
-	return n
-}
-
 // Pane appends a pane.
 func (e *Encoder) Pane(p *Pane) {
 	e.Fixed(p.Correlation)

@@ -3,6 +3,7 @@ package wire_test
 import (
 	"errors"
 	"math"
+	"reflect"
 	"testing"
 
 	"keytrail/schemas/wire"
@@ -35,6 +36,43 @@ func TestPaneKeys(t *testing.T) {
 	for _, bad := range []string{"", "c\n", "c\n1\n2\ng", "c\n0000000000000001\n2", "c\n000000000000000g\n2\ng", "c\n0000000000000001\n+2\ng", "k\nkey"} {
 		if k, err := wire.ParsePaneKey(bad); !errors.Is(err, wire.ErrFrame) {
 			t.Errorf("%q became %+v: %v", bad, k, err)
+		}
+	}
+}
+
+// TestBatch: what a Batch was given stands in its frames, in the order in which it was
+// given, and no frame is much larger than it may be.
+func TestBatch(t *testing.T) {
+	f := sample(9, 40) // with panes
+	for _, most := range []int{1, 300, 1 << 20} {
+		var b wire.Batch
+		for range 2 { // its memory is used again
+			for i := range f.Partials {
+				b.Add(&f.Partials[i], most)
+			}
+			for i := range f.Panes {
+				b.AddPane(&f.Panes[i], most)
+			}
+			b.Add(&f.Partials[0], most)
+			got := wire.Frame{Source: f.Source, Sequence: f.Sequence, From: f.From, To: f.To, Watermark: f.Watermark, Idle: f.Idle}
+			head := got
+			for k := range b.Frames() {
+				data := b.AppendFrame([]byte("x"), &head, k)[1:]
+				one, err := wire.NewDecoder(data).Frame()
+				if err != nil || most == 1 && len(one.Partials)+len(one.Panes) != 1 || len(data) > most+2000 {
+					t.Errorf("frame %d of at most %d bytes has %d, %d partials and %d panes: %v", k, most, len(data), len(one.Partials), len(one.Panes), err)
+				}
+				got.Partials, got.Panes = append(got.Partials, one.Partials...), append(got.Panes, one.Panes...)
+			}
+			want := f
+			want.Partials = append(f.Partials[:len(f.Partials):len(f.Partials)], f.Partials[0])
+			if !reflect.DeepEqual(got, want) {
+				t.Errorf("at most %d bytes: got\n%+v\nwant\n%+v", most, got, want)
+			}
+			if one, err := wire.NewDecoder(b.AppendFrame(nil, &head, b.Frames())).Frame(); err != nil || !reflect.DeepEqual(one, head) {
+				t.Errorf("a frame of nothing: %+v, %v", one, err)
+			}
+			b.Reset()
 		}
 	}
 }

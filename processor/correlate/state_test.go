@@ -108,6 +108,36 @@ func TestLateMatches(t *testing.T) {
 	}
 }
 
+// Windows that late matches have judged again come before the bound of a step, and what
+// is left of the step is all that a restart reports.
+func TestLateMatchesInAStep(t *testing.T) {
+	set := load(t, rules)
+	cfg := Config{Correlations: set.Correlations, Bytes: math.MaxInt, Keep: 300 * second}
+	e, log := NewEngine(cfg), map[string][]byte{}
+	for i := range int64(8) {
+		p := at(set, "many", []string{"g", "h"}[i/4], (1000+100*(i/4)+i)*second, fmt.Sprint("call-", i))
+		e.Take(&p)
+	}
+	if found := advance(e, 1090*second); len(found) != 1 {
+		t.Fatalf("found are %v", found)
+	}
+	p := at(set, "many", "g", 1005*second, "late")
+	e.Take(&p)
+	var found []string
+	if more := e.Advance(1200*second, 0, func(a *detect.Anomaly) { found = append(found, fmt.Sprint(a.Observed)) }); !more || !slices.Equal(found, []string{"5"}) {
+		t.Errorf("found are %v, and there is more: %v", found, more)
+	}
+	changes(e, log)
+	e, _ = restored(t, cfg, log, 1200*second)
+	if found, want := advance(e, 1200*second), []string{"sigma/many 1070+40: 4 [call-4 call-5 call-6 call-7]"}; !slices.Equal(found, want) {
+		t.Errorf("found are %v, want %v", found, want)
+	}
+	changes(e, log)
+	if log[stepKey] != nil {
+		t.Error("the step has no end in the changelog")
+	}
+}
+
 // Panes that would take more memory than they may are refused; those that are there go
 // on to count.
 func TestTooManyPanes(t *testing.T) {
@@ -223,6 +253,17 @@ func TestDamagedState(t *testing.T) {
 					t.Errorf("the key %q gives %v", other, err)
 				}
 			}
+		}
+	}
+}
+
+// A program from before correlations refuses a changelog that has some, because it would
+// never take them out.
+func TestOlderProgramsRefuse(t *testing.T) {
+	_, log, _ := sample(t)
+	for key, value := range log {
+		if err := detect.NewEngine(detect.DefaultConfig(), nil).Restore(key, value); err == nil {
+			t.Errorf("the state key %q is taken", key)
 		}
 	}
 }

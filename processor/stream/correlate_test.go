@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"log/slog"
 	"os"
 	"path/filepath"
 	"slices"
@@ -190,4 +191,81 @@ func letterHeader(r *kgo.Record, name string) string {
 		}
 	}
 	return ""
+}
+
+// paneKeys are the state keys of panes that are there.
+func paneKeys(t *testing.T, brokers []string) map[string]bool {
+	t.Helper()
+	keys := map[string]bool{}
+	read(t, brokers, "kms.state", 2, func(r *kgo.Record) error {
+		if wire.IsPaneKey(string(r.Key)) {
+			keys[string(r.Key)] = true
+			if r.Value == nil {
+				delete(keys, string(r.Key))
+			}
+		}
+		return nil
+	})
+	return keys
+}
+
+// matchesSent is how many matches stage count has told of.
+func matchesSent(t *testing.T, brokers []string) (n int64) {
+	t.Helper()
+	read(t, brokers, "kms.partials", 2, func(r *kgo.Record) error {
+		f, err := wire.NewDecoder(r.Value).Frame()
+		for i := range f.Panes {
+			n += sigma.Matches(f.Panes[i].Tally)
+		}
+		return err
+	})
+	return n
+}
+
+// Where stage detect no longer has the correlations, their state is forgotten, and what
+// stage count goes on to see of them is a dead letter: nothing is silently gone.
+func TestCorrelationsTakenAway(t *testing.T) {
+	brokers, rules := broker(t), loadRules(t, userCorrelations)
+	records := trail(t, generate.Config{Seed: 14, Start: time.Now().Add(-20 * time.Hour), Duration: 18 * time.Hour, Events: 600})
+	half := len(records) / 2
+	one := pipeline(t, brokers)
+	one.Rules = rules
+	stop := start(t, one, all)
+	produce(t, brokers, one.Topics.Raw, records[:half])
+	caughtUp(t, brokers, one)
+	stop()
+	counted := matchesSent(t, brokers)
+	if len(paneKeys(t, brokers)) == 0 {
+		t.Fatal("there is no state of correlations: this tests too little")
+	}
+
+	said := &lines{}
+	counts, detects := pipeline(t, brokers), pipeline(t, brokers)
+	counts.Rules, detects.Log = rules, slog.New(slog.NewTextHandler(said, nil))
+	start(t, detects, Stages{Detect: true})
+	start(t, counts, Stages{Normalize: true, Count: true})
+	produce(t, brokers, one.Topics.Raw, records[half:])
+	caughtUp(t, brokers, counts)
+	if left := paneKeys(t, brokers); len(left) != 0 || said.has("state of correlations is forgotten") == 0 {
+		t.Errorf("%d panes are left; the log says %q", len(left), said.text.String())
+	}
+	got := int64(0)
+	read(t, brokers, one.Topics.DeadLetter, 1, func(r *kgo.Record) error {
+		var about struct {
+			Fingerprint string
+			Matches     int64
+			Calls       []string
+		}
+		if letterHeader(r, "reason") != "no_correlation" {
+			return nil
+		}
+		if err := json.Unmarshal(r.Value, &about); err != nil || about.Fingerprint == "" || len(about.Calls) == 0 {
+			t.Errorf("a dead letter: %v %s", err, r.Value)
+		}
+		got += about.Matches
+		return nil
+	})
+	if want := matchesSent(t, brokers) - counted; got == 0 || got != want {
+		t.Errorf("dead letters have %d matches, want %d", got, want)
+	}
 }

@@ -208,6 +208,31 @@ func TestObservedTooMuch(t *testing.T) {
 	}
 }
 
+// What was counted before its call showed too much to hold is not counted again.
+func TestObservedTooMuchLater(t *testing.T) {
+	rules := loadRules(t, userCorrelations)
+	w := watch(t, rules)
+	w.see("call", 1000*minute, normalize.CopyAddendum, saw(rules, "g"))
+	w.commit(1001 * minute)
+	w.see("call", 1000*minute, normalize.CopyOwner, saw(rules, "g"), saw(rules, strings.Repeat("h", mostCallBytes)))
+	w.see("call", 1000*minute, normalize.CopyCaller, saw(rules, "g"), saw(rules, "i"))
+	if w.commit(1002 * minute); len(w.sent) != 2 || w.sent["g"] != 1 {
+		t.Errorf("%d groups are counted, the first %d times", len(w.sent), w.sent["g"])
+	}
+}
+
+// A better copy takes a worse one's place up to the watermark.
+func TestObservedAtTheWatermark(t *testing.T) {
+	rules := loadRules(t, userCorrelations)
+	w := watch(t, rules)
+	w.see("call", 1000*minute, normalize.CopyOwner, saw(rules, "g"))
+	w.commit(1000 * minute)
+	w.see("call", 1000*minute, normalize.CopyCaller, saw(rules, "h"))
+	if w.commit(1001 * minute); !maps.Equal(w.sent, map[string]int64{"h": 1}) {
+		t.Errorf("counted are %v", w.sent)
+	}
+}
+
 // Panes of one commit beyond the bound are left out, and that is told.
 func TestObservedBound(t *testing.T) {
 	rules := loadRules(t, userCorrelations)

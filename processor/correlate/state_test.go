@@ -142,13 +142,13 @@ func TestLateMatchesInAStep(t *testing.T) {
 // on to count.
 func TestTooManyPanes(t *testing.T) {
 	set := load(t, rules)
-	e := NewEngine(Config{Correlations: set.Correlations, Bytes: 20_000})
+	e := NewEngine(Config{Correlations: set.Correlations, Bytes: 40_000})
 	n, why := 0, Counted
 	for ; why == Counted && n < 1000; n++ {
 		p := at(set, "few", fmt.Sprint("group-", n), 1000*second, "call")
 		why = e.Take(&p)
 	}
-	if why != TooMany || n < 20 || n > 80 || e.bytes > 20_000 {
+	if why != TooMany || n < 20 || n > 80 || e.bytes > 40_000 {
 		t.Errorf("after %d panes of %d bytes: %q", n, e.bytes, why)
 	}
 	p := at(set, "few", "group-1", 1000*second, "call")

@@ -3,13 +3,11 @@ package correlate
 import (
 	"cmp"
 	"fmt"
-	"maps"
 	"math"
 	"math/rand/v2"
 	"slices"
 	"strings"
 	"testing"
-	"time"
 
 	"keytrail/processor/count"
 	"keytrail/processor/detect"
@@ -69,7 +67,7 @@ type match struct {
 func matches(set *sigma.Rules, seed uint64, n int) (list []match) {
 	rng := rand.New(rand.NewPCG(seed, 7))
 	for i := range n {
-		at := int64(1_700_000_000+rng.IntN(600)) * int64(time.Second)
+		at := int64(1_700_000_000+rng.IntN(600)) * second
 		c := count.Call{IDText: fmt.Sprint("call-", i), Time: at, KeyARN: fmt.Sprint("key-", rng.IntN(2)), Principal: fmt.Sprint("p-", rng.IntN(3))}
 		group, rule, value := fmt.Sprint("g", rng.IntN(3)), rng.IntN(2), 1+rng.Uint64N(5)
 		for _, k := range set.Correlations {
@@ -143,6 +141,71 @@ func pane(m match) wire.Pane {
 	return w
 }
 
+// disorder is how many seconds later than a younger one a match comes, at the most.
+const disorder = 100
+
+// arrive puts matches into the order in which they come.
+func arrive(rng *rand.Rand, list []match) {
+	at := map[string]int64{}
+	for _, m := range list {
+		at[m.call.IDText] = m.call.Time + rng.Int64N(disorder)*second
+	}
+	slices.SortStableFunc(list, func(a, b match) int { return cmp.Compare(at[a.call.IDText], at[b.call.IDText]) })
+}
+
+// partition is an Engine with its changelog, and what it has reported.
+type partition struct {
+	t     *testing.T
+	seed  uint64
+	rng   *rand.Rand
+	cfg   Config
+	e     *Engine
+	log   map[string][]byte
+	found []string
+	last  int64 // end of the window reported last
+	kinds map[string]int
+	steps int // restarts within a step
+}
+
+// commit moves on to a watermark, in parts, between which it may be killed.
+func (p *partition) commit(mark int64) {
+	for more := true; more; {
+		more = p.e.Advance(mark, p.rng.IntN(3), func(a *detect.Anomaly) {
+			p.found = append(p.found, fmt.Sprintf("%+v", *a))
+			p.kinds[a.Detector]++
+			if a.End < p.last {
+				p.t.Errorf("seed %d: a window until %d after one until %d", p.seed, a.End, p.last)
+			}
+			p.last = a.End
+		})
+		changes(p.e, p.log)
+		if p.rng.IntN(6) > 0 {
+			continue
+		}
+		forgotten := 0
+		if p.e, forgotten = restored(p.t, p.cfg, p.log, mark); forgotten != 0 || p.e.Closing() != more {
+			p.t.Errorf("seed %d: %d panes are forgotten, Closing is %v after a step with more %v", p.seed, forgotten, p.e.Closing(), more)
+		}
+		if more {
+			p.steps++
+		}
+	}
+}
+
+// take merges matches as one commit of stage count tells of them.
+func (p *partition) take(list []match) {
+	var table Table
+	for _, m := range list {
+		table.Add(&m.o, &m.call)
+	}
+	table.All(func(one *Pane) {
+		w := one.Wire()
+		if why := p.e.Take(&w); why != Counted {
+			p.t.Fatalf("seed %d: refused: %s", p.seed, why)
+		}
+	})
+}
+
 // In whatever order matches come, in however many pieces, and wherever it is restarted,
 // also in the middle of a step: an Engine reports what is to be found, each once, in the
 // order of time.
@@ -153,78 +216,30 @@ func TestEngine(t *testing.T) {
 		rng := rand.New(rand.NewPCG(seed, 9))
 		list := matches(set, seed, 60)
 		want := naive(t, list)
-		const disorder = 100
-		arrive := map[string]int64{}
-		for _, m := range list {
-			arrive[m.call.IDText] = m.call.Time + rng.Int64N(disorder)*int64(time.Second)
-		}
-		slices.SortStableFunc(list, func(a, b match) int { return cmp.Compare(arrive[a.call.IDText], arrive[b.call.IDText]) })
+		arrive(rng, list)
 		cfg := Config{Correlations: set.Correlations, Bytes: math.MaxInt}
-		e, log, mark := NewEngine(cfg), map[string]string{}, int64(math.MinInt64)
-		var enc wire.Encoder
-		var got []string
-		last := int64(math.MinInt64)
-		commit := func(mark int64) {
-			for more := true; more; {
-				most := rng.IntN(3)
-				more = e.Advance(mark, most, func(a *detect.Anomaly) {
-					got = append(got, fmt.Sprintf("%+v", *a))
-					kinds[a.Detector]++
-					if a.End < last {
-						t.Errorf("seed %d: a window until %d after one until %d", seed, a.End, last)
-					}
-					last = a.End
-				})
-				e.Changes(&enc, func(key string, value []byte) {
-					if delete(log, key); value != nil {
-						log[key] = string(value)
-					}
-				})
-				if rng.IntN(6) == 0 { // killed, and started again elsewhere
-					e = NewEngine(cfg)
-					for _, key := range slices.Sorted(maps.Keys(log)) {
-						e.Restore(key, []byte(log[key]))
-					}
-					if n, err := e.Restored(mark); n != 0 || err != nil {
-						t.Fatal(n, err)
-					}
-					if e.Closing() != more {
-						t.Errorf("seed %d: Closing is %v after a step with more %v", seed, e.Closing(), more)
-					}
-					if more {
-						steps++
-					}
-				}
-			}
-		}
-		for len(list) > 0 {
+		p := &partition{t: t, seed: seed, rng: rng, cfg: cfg, e: NewEngine(cfg), log: map[string][]byte{}, last: math.MinInt64, kinds: kinds}
+		for mark := int64(math.MinInt64); len(list) > 0; {
 			n := min(1+rng.IntN(12), len(list))
-			var table Table
 			for _, m := range list[:n] {
-				table.Add(&m.o, &m.call)
-				mark = max(mark, m.call.Time-disorder*int64(time.Second))
+				mark = max(mark, m.call.Time-disorder*second)
 			}
+			p.take(list[:n])
 			list = list[n:]
-			table.All(func(p *Pane) {
-				w := p.Wire()
-				if why := e.Take(&w); why != Counted {
-					t.Fatalf("seed %d: refused: %s", seed, why)
-				}
-			})
 			if rng.IntN(3) > 0 {
-				commit(mark)
+				p.commit(mark)
 			}
 		}
-		commit(math.MaxInt64)
-		slices.Sort(got)
-		if !slices.Equal(got, want) {
-			t.Fatalf("seed %d: found\n%s\nwant\n%s", seed, strings.Join(got, "\n"), strings.Join(want, "\n"))
+		p.commit(math.MaxInt64)
+		slices.Sort(p.found)
+		if !slices.Equal(p.found, want) {
+			t.Fatalf("seed %d: found\n%s\nwant\n%s", seed, strings.Join(p.found, "\n"), strings.Join(want, "\n"))
 		}
-		if len(log) != 0 || e.Len() != 0 || e.bytes != 0 || len(e.groups) != 0 {
-			t.Errorf("seed %d: at the end there are %d records, %d panes, %d groups and %d bytes", seed, len(log), e.Len(), len(e.groups), e.bytes)
+		if e := p.e; len(p.log) != 0 || e.Len() != 0 || e.bytes != 0 || len(e.groups) != 0 {
+			t.Errorf("seed %d: at the end there are %d records, %d panes, %d groups and %d bytes", seed, len(p.log), e.Len(), len(e.groups), e.bytes)
 		}
+		steps += p.steps
 	}
-	t.Log(kinds, steps)
 	if len(kinds) != len(set.Correlations) || steps < 100 {
 		t.Errorf("found are %v, with %d restarts within a step: this tests too little", kinds, steps)
 	}

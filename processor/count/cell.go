@@ -132,8 +132,8 @@ type names struct {
 	recent [1024]*name
 }
 
-// maxNames bounds the names that are kept from one batch to the next: some 20 MB.
-const maxNames = 100_000
+// maxNames bounds the names that are kept from one batch to the next: some 4 MB.
+const maxNames = 20_000
 
 // get returns the name of a text, which may be a view into a buffer.
 func (s *names) get(text string) *name {

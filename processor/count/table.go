@@ -31,8 +31,8 @@ type place struct {
 	start          int64
 }
 
-// maxSpare bounds the cells that an empty table keeps: some 20 MB.
-const maxSpare = 20_000
+// maxSpare bounds the cells that an empty table keeps: some 3 MB.
+const maxSpare = 4000
 
 // NewTable returns a Table over tumbling windows of the given size in ns.
 func NewTable(size int64) *Table {

@@ -16,8 +16,7 @@ import (
 // into it stays what it was; an entity that is packed again takes new room. A slab of
 // which a third is out of date is given up, and what still counts in it moved.
 type store struct {
-	seed   maphash.Seed
-	byHash map[uint64]uint32 // the first slot of a hash, plus one
+	index  index
 	slots  []entry
 	free   []uint32 // slots that are not in use
 	slabs  []slab
@@ -32,7 +31,7 @@ type store struct {
 // entry is what a slot holds: where one entity is, for as long as it is known.
 type entry struct {
 	slab, offset uint32
-	next         uint32 // the next slot with the same hash, plus one
+	hash         uint32 // of the entity, for the index
 	hot          uint32 // the place in hot, plus one
 	dirty        bool   // changed since the last Changes
 	watched      bool   // its silence will be judged
@@ -58,7 +57,7 @@ const (
 )
 
 func newStore() store {
-	return store{seed: maphash.MakeSeed(), byHash: map[uint64]uint32{}, active: noSlab, most: maxHot}
+	return store{index: index{seed: maphash.MakeSeed()}, active: noSlab, most: maxHot}
 }
 
 // len returns the number of entities.
@@ -92,16 +91,6 @@ func (s *store) at(i uint32) packed {
 	return parse(s.slabs[at.slab].b[at.offset:])
 }
 
-// find returns an entity's slot.
-func (s *store) find(e wire.Entity) (uint32, bool) {
-	for i := s.byHash[maphash.Comparable(s.seed, e)]; i != 0; i = s.slots[i-1].next {
-		if s.at(i-1).entity == e {
-			return i - 1, true
-		}
-	}
-	return 0, false
-}
-
 // add makes a slot for an entity that has none, without state.
 func (s *store) add(e wire.Entity) uint32 {
 	var i uint32
@@ -111,37 +100,24 @@ func (s *store) add(e wire.Entity) uint32 {
 		i = uint32(len(s.slots))
 		s.slots = append(s.slots, entry{})
 	}
-	h := maphash.Comparable(s.seed, e)
-	s.slots[i] = entry{slab: noSlab, next: s.byHash[h]}
-	s.byHash[h] = i + 1
+	s.slots[i] = entry{slab: noSlab, hash: s.index.hash(e)}
+	s.index.add(s.slots, i)
 	s.put(i, e, nil)
 	return i
 }
 
+// find returns an entity's slot.
+func (s *store) find(e wire.Entity) (uint32, bool) {
+	return s.index.find(s.slots, s.index.hash(e), func(i uint32) bool { return s.at(i).entity == e })
+}
+
 // remove forgets an entity.
 func (s *store) remove(i uint32) {
-	p := s.at(i)
-	h := maphash.Comparable(s.seed, p.entity)
-	if first := s.byHash[h]; first != i+1 {
-		s.unlink(first, i)
-	} else if next := s.slots[i].next; next != 0 {
-		s.byHash[h] = next
-	} else {
-		delete(s.byHash, h)
-	}
+	s.index.remove(s.slots, i)
 	s.cool(i)
 	s.bury(i)
 	s.slots[i] = entry{slab: noSlab}
 	s.free = append(s.free, i)
-}
-
-// unlink takes a slot out of the list of a hash, which begins with another one.
-func (s *store) unlink(first, i uint32) {
-	before := first - 1
-	for s.slots[before].next != i+1 {
-		before = s.slots[before].next - 1
-	}
-	s.slots[before].next = s.slots[i].next
 }
 
 // cool takes an entity from those that are unpacked.

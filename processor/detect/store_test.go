@@ -80,27 +80,3 @@ func TestStoreIsAMap(t *testing.T) {
 		}
 	}
 }
-
-// Entities whose hashes are the same are told apart by their names.
-func TestHashesMayMeet(t *testing.T) {
-	s := newStore()
-	names := []wire.Entity{{Scope: 1, KeyARN: "a"}, {Scope: 1, KeyARN: "b"}, {Scope: 1, KeyARN: "c"}}
-	var first uint32
-	for k, e := range names { // as if all had one hash
-		i := s.add(e)
-		if k == 0 {
-			first = i
-			continue
-		}
-		s.slots[i].next = s.slots[first].next
-		s.slots[first].next = i + 1
-	}
-	i := s.slots[first].next - 1
-	if got := s.at(i).entity; got != names[2] {
-		t.Fatalf("%+v", got)
-	}
-	s.unlink(first+1, i)
-	if s.slots[first].next == 0 || s.at(s.slots[first].next-1).entity != names[1] {
-		t.Error("the one behind the removed one is lost")
-	}
-}

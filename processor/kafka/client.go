@@ -56,8 +56,9 @@ func (c *Config) Options() []kgo.Opt {
 		// the broker has not finished yet, is tried again once metadata has been asked for.
 		// With the client's default of 5 s between two such questions, that is a stall.
 		kgo.MetadataMinAge(100*time.Millisecond),
-		// Memory of what is fetched and not polled yet: 32 MiB a client.
-		kgo.FetchMaxBytes(4<<20), kgo.FetchMaxPartitionBytes(1<<20),
+		// Memory of what is fetched and not polled yet: 1 MiB from each broker, which grows
+		// when it is decompressed, log records about sixfold. More at once saves nothing.
+		kgo.FetchMaxBytes(1<<20), kgo.FetchMaxPartitionBytes(256<<10),
 		kgo.WithDecompressor(newLZ4Blocks()),
 	)
 }

@@ -2,6 +2,7 @@ package kafka
 
 import (
 	"encoding/binary"
+	"slices"
 	"sync/atomic"
 
 	"github.com/pierrec/lz4/v4"
@@ -77,22 +78,23 @@ func lz4Frame(src []byte) (blocks []byte, most int, ok bool) {
 const storedBlock = 1 << 31
 
 // blocks decompresses all blocks into one piece of memory. How much that has to be is
-// guessed by the batches before; a wrong guess costs a second try.
+// guessed by the batches before; a guess too low costs a second try, one too high a
+// copy: what is fetched waits in memory, and should not take more than it needs.
 func (d *lz4Blocks) blocks(blocks []byte, most, packed int) ([]byte, bool) {
 	ratio := d.ratio.Load()
-	size := packed*int(ratio)>>8 + packed/4
+	size := packed * int(ratio+ratio/16) >> 8
 	for range 3 { // the library says the same of damage as of too little room
 		out := make([]byte, min(size, maxLZ4))
-		if n, err := uncompress(out, blocks, most); err == nil {
-			// Rises at once, so that few batches are tried twice, and falls slowly.
-			if now := int64(n) << 8 / int64(packed); now > ratio {
-				d.ratio.Store(now)
-			} else {
-				d.ratio.Store(ratio - (ratio-now)/16)
-			}
-			return out[:n:n], true
+		n, err := uncompress(out, blocks, most)
+		if err != nil {
+			size *= 4
+			continue
 		}
-		size *= 4
+		d.ratio.Store(ratio + (int64(n)<<8/int64(packed)-ratio)/4)
+		if n < len(out)-len(out)/8 {
+			return slices.Clone(out[:n]), true
+		}
+		return out[:n:n], true
 	}
 	return nil, false
 }

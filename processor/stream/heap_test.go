@@ -1,6 +1,9 @@
 package stream
 
-import "testing"
+import (
+	"math"
+	"testing"
+)
 
 func TestRoomForGarbage(t *testing.T) {
 	const mb = 1 << 20
@@ -15,6 +18,22 @@ func TestRoomForGarbage(t *testing.T) {
 	} {
 		if got := gcPercent(c.live, c.packed); got != c.want {
 			t.Errorf("%d MB live, %d packed: %d %%, want %d", c.live/mb, c.packed/mb, got, c.want)
+		}
+	}
+}
+
+func TestMemoryLimit(t *testing.T) {
+	const mb = 1 << 20
+	for _, c := range []struct {
+		live, packed, percent int
+		want                  int64
+	}{
+		{100 * mb, 31 * mb, 100, math.MaxInt64}, {0, 64 * mb, 100, math.MaxInt64},
+		{400 * mb, 300 * mb, 24, (496 + 31 + 40) * mb},
+		{4000 * mb, 3990 * mb, 10, (4400 + 275 + 40) * mb},
+	} {
+		if got := memoryLimit(c.live, c.packed, c.percent); got != c.want {
+			t.Errorf("%d MB live, %d packed, %d %%: %d, want %d", c.live/mb, c.packed/mb, c.percent, got, c.want)
 		}
 	}
 }

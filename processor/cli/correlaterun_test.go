@@ -60,18 +60,7 @@ func TestRunCorrelations(t *testing.T) {
 	heavy(t)
 	b, tr := startBroker(t), newTrail(t, 35, 3000)
 	rules := write(t, inTemp(t, "rules.yml"), correlationRules)
-	scanned := keytrail(t, nil, "scan", "--windows", "none", "-o", "json", "--rules", rules, write(t, inTemp(t, "trail.json"), `{"Records":[`+string(bytes.Join(tr.records, []byte(",")))+`]}`)).wants(t, 0)
-	var list []record
-	for _, line := range lines(scanned.stdout) {
-		_, rec := parse(t, line)
-		list = append(list, rec)
-	}
-	want, _ := correlationsOf(list)
-	for _, name := range []string{`"Many refused"`, `"Few decrypts"`, `"Decrypts with many keys"`, `"Refused after a decrypt"`} {
-		if !strings.Contains(fmt.Sprint(want), name) {
-			t.Fatalf("the scan finds nothing of %s: this tests too little", name)
-		}
-	}
+	want := scannedCorrelations(t, rules, tr)
 	archive := inTemp(t, "archive.ndjson")
 	// No source may pass for silent: what it brings later would be late.
 	text := strings.Replace(fmt.Sprintf(pipelineConfig, b.address, strings.ReplaceAll(fileSink, "${ARCHIVE}", archive)), "idle_after: 1s", "idle_after: 1h, close_after: 1h", 1)
@@ -116,6 +105,24 @@ func TestRunCorrelations(t *testing.T) {
 	})
 	p.stop(t, syscall.SIGTERM)
 	explainedCorrelation(t, want, config, archive)
+}
+
+// scannedCorrelations is what a scan of a trail finds.
+func scannedCorrelations(t *testing.T, rules string, tr *trail) map[string]string {
+	t.Helper()
+	scanned := keytrail(t, nil, "scan", "--windows", "none", "-o", "json", "--rules", rules, write(t, inTemp(t, "trail.json"), `{"Records":[`+string(bytes.Join(tr.records, []byte(",")))+`]}`)).wants(t, 0)
+	var list []record
+	for _, line := range lines(scanned.stdout) {
+		_, rec := parse(t, line)
+		list = append(list, rec)
+	}
+	want, _ := correlationsOf(list)
+	for _, name := range []string{`"Many refused"`, `"Few decrypts"`, `"Decrypts with many keys"`, `"Refused after a decrypt"`} {
+		if !strings.Contains(fmt.Sprint(want), name) {
+			t.Fatalf("the scan finds nothing of %s: this tests too little", name)
+		}
+	}
+	return want
 }
 
 // explainedCorrelation checks what explain says of a correlation's anomaly.

@@ -110,30 +110,35 @@ func saw(rules *sigma.Rules, group string) sigma.Observation {
 
 const minute = int64(time.Minute)
 
+// copies chooses the copies of a call, in the order in which they come, and the groups
+// that each shows.
+func copies(rng *rand.Rand) (list []normalize.Copy, shown map[normalize.Copy][]string) {
+	list = []normalize.Copy{normalize.CopyAddendum, normalize.CopyOwner, normalize.CopyCaller}
+	rng.Shuffle(len(list), func(i, j int) { list[i], list[j] = list[j], list[i] })
+	list, shown = list[:1+rng.IntN(3)], map[normalize.Copy][]string{}
+	for _, copy := range list {
+		for _, g := range []string{"a", "b", "c"} {
+			if rng.IntN(2) == 0 {
+				shown[copy] = append(shown[copy], g)
+			}
+		}
+	}
+	return list, shown
+}
+
 // A call counts as its best copy shows it, in whatever order its copies come, when they
 // come before the watermark; and no copy's matches are lost when one comes after. A
 // restart, wherever, changes nothing.
 func TestObservedCopies(t *testing.T) {
 	rules := loadRules(t, userCorrelations)
-	ranks := []normalize.Copy{normalize.CopyAddendum, normalize.CopyOwner, normalize.CopyCaller}
 	for seed := range uint64(400) {
 		rng := rand.New(rand.NewPCG(seed, 1))
 		w := watch(t, rules)
 		mark, want := 1000*minute, map[string]int64{}
 		for i := range 12 {
 			id, at := fmt.Sprint("call-", i), mark+1+rng.Int64N(20*minute)
-			list := slices.Clone(ranks)
-			rng.Shuffle(len(list), func(i, j int) { list[i], list[j] = list[j], list[i] })
-			list = list[:1+rng.IntN(3)]
+			list, shown := copies(rng)
 			late := rng.IntN(3) == 0 // the watermark comes between the copies
-			shown := map[normalize.Copy][]string{}
-			for _, copy := range list {
-				for _, g := range []string{"a", "b", "c"} {
-					if rng.IntN(2) == 0 {
-						shown[copy] = append(shown[copy], g)
-					}
-				}
-			}
 			best := slices.Max(list)
 			counts := map[string]bool{}
 			rank := normalize.Copy(0)

@@ -48,6 +48,11 @@ func setUp(ctx context.Context, o options, dir string) (*fleet, error) {
 	if f.cluster, err = kafkatest.StartCluster(filepath.Join(dir, "kafka"), o.brokers, os.Stderr); err != nil {
 		return nil, err
 	}
+	rules := filepath.Join(dir, "rules.yml")
+	if err := os.WriteFile(rules, []byte(everyCall), 0o600); err != nil {
+		f.cluster.Close()
+		return nil, err
+	}
 	config := fmt.Sprintf(`kafka:
   brokers: [%s]
   replication: %d
@@ -56,7 +61,8 @@ func setUp(ctx context.Context, o options, dir string) (*fleet, error) {
 stages: [normalize, count, detect]
 window: {rollups: [1h]}
 detect: {warm_up: 1h} # so that there are first uses
-`, strings.Join(f.brokers(), ", "), min(o.brokers, 3), sessionTimeout)
+rules: {sigma: [%q]}
+`, strings.Join(f.brokers(), ", "), min(o.brokers, 3), sessionTimeout, rules)
 	if err := os.WriteFile(filepath.Join(dir, "keytrail.yaml"), []byte(config), 0o600); err != nil {
 		f.cluster.Close()
 		return nil, err

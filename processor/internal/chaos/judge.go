@@ -16,8 +16,8 @@ import (
 
 // verdict is what the judge found.
 type verdict struct {
-	mismatches       int // windows that differ from the oracle's, and balances that do not hold
-	lost, duplicated int // calls in the windows of keys, and log records
+	mismatches       int // windows that differ from the oracle's, and of a correlation, and balances that do not hold
+	lost, duplicated int // calls in the windows of keys and of a correlation, and log records
 	kills, events    int
 }
 
@@ -57,7 +57,12 @@ func judge(ctx context.Context, brokers []string, l *load) (verdict, error) {
 		if err != nil {
 			return v, err
 		}
+		correlated, err := published(ctx, brokers, l.end)
+		if err != nil {
+			return v, err
+		}
 		v = compare(got, want)
+		correlated.compare(l.operations, &v)
 		v.events = len(l.records)
 		if v.clean() {
 			break
@@ -66,6 +71,7 @@ func judge(ctx context.Context, brokers []string, l *load) (verdict, error) {
 			last, since = revisions, time.Now()
 		} else if time.Since(since) > quiet {
 			explain(got, want)
+			correlated.explain(l.operations)
 			break
 		}
 		pause(ctx, 3*time.Second)

@@ -40,6 +40,8 @@ type load struct {
 	letters map[string]int
 	end     time.Time // windows that begin at this time or later may still be open
 	want    *oracle.Result
+	// operations are what a correlation of the user's rules must count.
+	operations operations
 }
 
 // item is one record to send, in the order of at.
@@ -65,12 +67,16 @@ func makeLoad(o options) (*load, error) {
 	if err != nil {
 		return nil, err
 	}
-	l := &load{letters: map[string]int{}}
+	l := &load{letters: map[string]int{}, operations: operations{}}
+	seen := map[string]bool{}
 	var items []item
 	add := func(at time.Time, json []byte) { items = append(items, item{at.UnixNano(), json}) }
 	var last generate.Event
 	for e := range g.Events() {
 		last = e
+		if err := l.operations.add(seen, e); err != nil {
+			return nil, err
+		}
 		for range 1 + rng.IntN(3) {
 			judge.AddRecord(e.JSON)
 			add(e.Time.Add(time.Duration(rng.Int64N(int64(disorder)))), e.JSON)

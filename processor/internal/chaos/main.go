@@ -1,6 +1,7 @@
 // Command chaos runs Keytrail on a real Kafka while it kills, pauses and restarts
 // everything, and then compares the final windows with what the offline oracle
-// counts of the same records.
+// counts of the same records, and those of a correlation of a user's rules with a plain
+// count of the calls.
 //
 //	go run ./processor/internal/chaos -seed 1 -duration 5m
 //

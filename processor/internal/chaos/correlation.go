@@ -1,0 +1,105 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"keytrail/processor/generate"
+	"keytrail/schemas/otellog"
+	"keytrail/schemas/semconv"
+)
+
+// everyCall are rules of a user whose correlation holds in every window of every
+// operation, so that its anomalies say how often each was called in each window.
+const everyCall = `title: A Call Of KMS
+name: call
+logsource: {product: aws, service: cloudtrail}
+detection: {s: {eventSource: kms.amazonaws.com}, condition: s}
+---
+title: Every Operation
+id: every-operation
+correlation: {type: event_count, rules: [call], group-by: [eventName], timespan: 5m, condition: {lte: 1000000000}}
+`
+
+// operations counts the calls of an operation in a window, by both names.
+type operations map[string]int
+
+// add counts an event of KMS, once a call.
+func (o operations) add(seen map[string]bool, e generate.Event) error {
+	var fields struct{ EventSource, EventName, EventID, SharedEventID string }
+	if err := json.Unmarshal(e.JSON, &fields); err != nil {
+		return err
+	}
+	id := fields.EventID
+	if fields.SharedEventID != "" {
+		id = fields.SharedEventID
+	}
+	if fields.EventSource == "kms.amazonaws.com" && !seen[id] {
+		seen[id] = true
+		o[fields.EventName+" "+e.Time.UTC().Truncate(windowSize).Format(time.RFC3339)]++
+	}
+	return nil
+}
+
+// published reads what the anomalies of the correlation say last of each window that
+// begins before end.
+func published(ctx context.Context, brokers []string, end time.Time) (operations, error) {
+	got := operations{}
+	var rec otellog.Record
+	err := read(ctx, brokers, topics.Anomalies, func(r *kgo.Record) error {
+		if err := rec.Decode(r.Value); err != nil || rec.Str(semconv.KeytrailAnomalyDetector) != "sigma/every-operation" {
+			return err
+		}
+		text := rec.Str(semconv.KeytrailWindowStart)
+		start, err := time.Parse(time.RFC3339, text)
+		if err != nil || !start.Before(end) {
+			return err
+		}
+		_, group, found := strings.Cut(rec.Str(semconv.KeytrailAnomalyReason), ", eventName ")
+		if !found {
+			return fmt.Errorf("an anomaly names no group: %s", rec.Str(semconv.KeytrailAnomalyReason))
+		}
+		got[strings.TrimSuffix(group, ".")+" "+text] = int(rec.Get(semconv.KeytrailAnomalyObserved).Num)
+		return nil
+	})
+	return got, err
+}
+
+// compare adds to the verdict what windows of the correlation lack or have too much of.
+func (o operations) compare(want operations, v *verdict) {
+	for n, calls := range want {
+		if o[n] != calls {
+			v.mismatches++
+			v.lost += max(0, calls-o[n])
+			v.duplicated += max(0, o[n]-calls)
+		}
+	}
+	for n, calls := range o {
+		if want[n] == 0 {
+			v.mismatches++
+			v.duplicated += calls
+		}
+	}
+}
+
+// explain prints some of the differences.
+func (o operations) explain(want operations) {
+	left := 10
+	for n, calls := range want {
+		if o[n] != calls && left > 0 {
+			left--
+			say("correlation %s: got %d, want %d", n, o[n], calls)
+		}
+	}
+	for n, calls := range o {
+		if want[n] == 0 && left > 0 {
+			left--
+			say("correlation %s: got %d, want none", n, calls)
+		}
+	}
+}

@@ -34,7 +34,7 @@ func (r *report) write() {
 	}
 	switch {
 	case r.a.Correlated():
-		r.notes = append(r.notes, "A correlation has windows of its own: no window of a KMS key, a principal or a pair has counted the same, so there is none to show. The sample calls are the first that it has counted, and the key and principal are those that all of them have. The sentence says the group, and docs/sigma.md how correlations count.")
+		r.notes = append(r.notes, "A correlation has windows of its own: no window of a KMS key, a principal or a pair has counted the same, so there is none to show. The sample calls are the first that each of its rules has matched, and the key and principal are those that all of them have. The sentence says the group, and docs/sigma.md how correlations count.")
 	case window == nil:
 		r.notes = append(r.notes, "The anomaly's own window was not in the input.")
 	default:

@@ -115,12 +115,12 @@ func (e *Engine) Merge(p *Pane) Refusal {
 		}
 		h = e.add(g, key, p)
 	} else {
-		if grows := 8*(len(p.Tally.Values)+max(0, len(p.Tally.Slots)-len(h.Tally.Slots))) + callBytes*min(len(p.about.calls), MaxCalls-len(h.about.calls)); grows > 0 && e.bytes+grows > e.cfg.Bytes {
+		if grows := 8*(len(p.Tally.Values)+max(0, len(p.Tally.Slots)-len(h.Tally.Slots))) + callBytes*min(len(p.about.calls), share(p.Correlation)*len(p.Correlation.Rules)-len(h.about.calls)); grows > 0 && e.bytes+grows > e.cfg.Bytes {
 			return TooMany
 		}
 		e.bytes -= h.size()
 		h.Tally.Merge(h.Correlation, &p.Tally)
-		h.about.merge(&p.about)
+		h.about.merge(h.Correlation, &p.about)
 		e.bytes += h.size()
 	}
 	e.touch(h)
@@ -237,7 +237,7 @@ func (e *Engine) judge(g *group, start int64, emit func(*detect.Anomaly)) bool {
 	var all *about
 	for i := range g.c.Panes() {
 		if h := g.find(start + int64(i)*g.c.PaneSize()); h != nil {
-			all = all.merge(&h.about)
+			all = all.merge(g.c, &h.about)
 		}
 	}
 	if all == nil {

@@ -101,7 +101,7 @@ func naive(t *testing.T, list []match) (found []string) {
 		keys, principals := map[string]bool{}, map[string]bool{}
 		for _, m := range list {
 			if c := m.call; m.o.Correlation == f.Correlation && m.o.Group == f.Group && c.Time >= f.Start && c.Time < f.End {
-				calls = append(calls, wire.CallAt{Time: c.Time, ID: c.IDText})
+				calls = append(calls, wire.CallAt{Rule: uint8(m.o.Rule), Time: c.Time, ID: c.IDText})
 				keys[c.KeyARN], principals[c.Principal] = true, true
 			}
 		}
@@ -120,10 +120,12 @@ func naive(t *testing.T, list []match) (found []string) {
 			e = wire.Entity{Scope: wire.ScopeKey, KeyARN: e.KeyARN}
 		}
 		slices.SortFunc(calls, byTime)
-		calls = slices.Compact(calls)
 		var ids []string
-		for _, c := range calls[:min(len(calls), MaxCalls)] {
-			ids = append(ids, c.ID)
+		of := map[uint8]int{}
+		for _, c := range slices.Compact(calls) {
+			if of[c.Rule]++; of[c.Rule] <= MaxCalls/len(f.Correlation.Rules) { // none has more than ten
+				ids = append(ids, c.ID)
+			}
 		}
 		a := detect.FromFiring(&f, e, ids)
 		found = append(found, fmt.Sprintf("%+v", a))

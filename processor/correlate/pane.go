@@ -21,9 +21,13 @@ import (
 )
 
 // MaxCalls is how many calls a pane, and the anomaly of a correlation, names: the first
-// ones, by event time and then by id, so that they do not depend on the order in which
-// they come.
+// that each of its rules matches, as many of one as of the other and at least one, so up
+// to 64 where there are so many rules. The first are those of the smallest event times,
+// and then ids, so that they do not depend on the order in which they come.
 const MaxCalls = 10
+
+// share is how many calls of each rule are named.
+func share(c *sigma.Correlation) int { return max(1, MaxCalls/len(c.Rules)) }
 
 // Pane is what some calls add to one group of a correlation in one pane.
 type Pane struct {
@@ -40,8 +44,8 @@ type about struct {
 	calls          []wire.CallAt
 }
 
-// merge adds what other matches are about. a is nil before the first.
-func (a *about) merge(o *about) *about {
+// merge adds what other matches of the correlation are about. a is nil before the first.
+func (a *about) merge(c *sigma.Correlation, o *about) *about {
 	if a == nil {
 		return &about{o.key, o.principal, slices.Clone(o.calls)}
 	}
@@ -51,22 +55,36 @@ func (a *about) merge(o *about) *about {
 	if a.principal != o.principal {
 		a.principal = normalize.NoEntity
 	}
-	for _, c := range o.calls {
-		a.name(c)
+	for _, call := range o.calls {
+		if i, ok := a.place(call, share(c)); ok {
+			a.name(i, call, share(c))
+		}
 	}
 	return a
 }
 
-// name keeps a call when it is one of the first.
-func (a *about) name(c wire.CallAt) {
-	i, had := slices.BinarySearchFunc(a.calls, c, byTime)
-	if had || i >= MaxCalls {
-		return
-	}
-	if len(a.calls) == MaxCalls {
-		a.calls = a.calls[:MaxCalls-1]
-	}
+// place tells where a call belongs, and whether it is one of the first most of its rule
+// and not there yet.
+func (a *about) place(c wire.CallAt, most int) (i int, ok bool) {
+	i, had := slices.BinarySearchFunc(a.calls, c, inOrder)
+	return i, !had && (i < most || a.calls[i-most].Rule != c.Rule)
+}
+
+// name keeps a call in its place, and gives up the last of its rule when there are more
+// than most.
+func (a *about) name(i int, c wire.CallAt, most int) {
 	a.calls = slices.Insert(a.calls, i, c)
+	first := i
+	for first > 0 && a.calls[first-1].Rule == c.Rule {
+		first--
+	}
+	if last := first + most; last < len(a.calls) && a.calls[last].Rule == c.Rule {
+		a.calls = slices.Delete(a.calls, last, last+1)
+	}
+}
+
+func inOrder(a, b wire.CallAt) int {
+	return cmp.Or(cmp.Compare(a.Rule, b.Rule), byTime(a, b))
 }
 
 func byTime(a, b wire.CallAt) int {
@@ -85,13 +103,14 @@ func (a *about) entity() wire.Entity {
 	return wire.Entity{Scope: wire.ScopePair, KeyARN: a.key, Principal: a.principal}
 }
 
-// ids are those of the calls.
+// ids are those of the calls, in the order of time, each once.
 func (a *about) ids() []string {
-	list := make([]string, len(a.calls))
-	for i := range a.calls {
-		list[i] = a.calls[i].ID
+	calls := slices.SortedFunc(slices.Values(a.calls), byTime)
+	list := make([]string, len(calls))
+	for i := range calls {
+		list[i] = calls[i].ID
 	}
-	return list
+	return slices.Compact(list)
 }
 
 // Bytes that panes take in memory, as measured with 50,000 groups of one pane: see size.
@@ -141,10 +160,10 @@ func (t *Table) Add(o *sigma.Observation, c *count.Call) {
 	if p.about.principal != c.Principal {
 		p.about.principal = normalize.NoEntity
 	}
-	at := wire.CallAt{Time: c.Time, ID: c.IDText}
-	if n := len(p.about.calls); n < MaxCalls || byTime(at, p.about.calls[n-1]) < 0 { // else no copy of the id is made
+	at, most := wire.CallAt{Rule: uint8(o.Rule), Time: c.Time, ID: c.IDText}, share(o.Correlation)
+	if i, ok := p.about.place(at, most); ok { // else no copy of the id is made
 		at.ID = strings.Clone(at.ID)
-		p.about.name(at)
+		p.about.name(i, at, most)
 	}
 }
 
@@ -188,8 +207,13 @@ func fromWire(c *sigma.Correlation, w *wire.Pane) (p *Pane, ok bool) {
 		return nil, false
 	}
 	values := c.Values(w.Group)
-	if len(values) != len(c.GroupBy) || values == nil && w.Group != "" || len(w.Calls) > MaxCalls || !slices.IsSortedFunc(w.Calls, byTime) {
+	if len(values) != len(c.GroupBy) || values == nil && w.Group != "" {
 		return nil, false
+	}
+	for i, call := range w.Calls {
+		if int(call.Rule) >= len(c.Rules) || i > 0 && inOrder(w.Calls[i-1], call) >= 0 || i >= share(c) && w.Calls[i-share(c)].Rule == call.Rule {
+			return nil, false
+		}
 	}
 	return &Pane{Correlation: c, Group: w.Group, Start: w.Start, Tally: tally, about: about{w.KeyARN, w.Principal, w.Calls}}, true
 }

@@ -325,15 +325,23 @@ func FuzzTake(f *testing.F) {
 	})
 }
 
-// What matches are about does not depend on the order in which they are merged.
+// What matches are about does not depend on the order in which they are merged. The first
+// calls of each rule are named.
 func TestAboutMerge(t *testing.T) {
+	c := &sigma.Correlation{Rules: make([]*sigma.Rule, 3)}
 	for range 20 {
 		var all *about
-		for _, i := range rand.Perm(30) {
-			all = all.merge(&about{"key", fmt.Sprint("p", i%2), []wire.CallAt{{Time: int64(i / 2), ID: fmt.Sprintf("%02d", i)}}})
+		for _, i := range rand.Perm(60) { // of rule 1 there are two, and call 02 is of rule 0 as well
+			rule := uint8(2 * (i % 2))
+			if i == 40 || i == 41 {
+				rule = 1
+			}
+			all = all.merge(c, &about{"key", fmt.Sprint("p", i%2), []wire.CallAt{{Rule: rule, Time: int64(i / 2), ID: fmt.Sprintf("%02d", i)}}})
+			all = all.merge(c, &about{"key", "p0", []wire.CallAt{{Rule: 2, Time: 1, ID: "02"}}})
 		}
-		if e := all.entity(); e.Scope != wire.ScopeKey || e.KeyARN != "key" || e.Principal != "" || len(all.calls) != MaxCalls || all.calls[0].ID != "00" || all.ids()[9] != "09" {
-			t.Errorf("%+v of %+v", e, all)
+		e, ids := all.entity(), all.ids()
+		if want := []string{"00", "01", "02", "03", "04", "40", "41"}; e.Scope != wire.ScopeKey || e.KeyARN != "key" || e.Principal != "" || !slices.Equal(ids, want) || len(all.calls) != 8 {
+			t.Errorf("%+v of %v, want %v", e, ids, want)
 		}
 	}
 }

@@ -57,7 +57,7 @@ func panes(rng *rand.Rand, n int) (list []wire.Pane) {
 			p.Tally = append(p.Tally, byte(rng.Uint32()))
 		}
 		for range rng.IntN(4) {
-			p.Calls = append(p.Calls, wire.CallAt{Time: rng.Int64() - rng.Int64(), ID: fmt.Sprint(rng.Uint64())})
+			p.Calls = append(p.Calls, wire.CallAt{Rule: uint8(rng.Uint32()), Time: rng.Int64() - rng.Int64(), ID: fmt.Sprint(rng.Uint64())})
 		}
 		list = append(list, p)
 	}

@@ -51,13 +51,14 @@ type Pane struct {
 	Tally []byte // as package sigma writes it
 	// The KMS key and the principal that all the calls have; "-" when they have several.
 	KeyARN, Principal string
-	Calls             []CallAt // some of the calls, in their order
+	Calls             []CallAt // some of the calls, in their order; a call may be there for several rules
 }
 
-// CallAt is a call's event time, ns since 1970, and its id. Calls are in the order of
-// their times, then of their ids.
+// CallAt is a call that a rule of a correlation matches. Calls are in the order of the
+// rules, then of their times, then of their ids.
 type CallAt struct {
-	Time int64
+	Rule uint8 // its place in the correlation
+	Time int64 // event time, ns since 1970
 	ID   string
 }
 
@@ -77,6 +78,7 @@ func (e *Encoder) PaneCounts(p *Pane) {
 	e.String(p.Principal)
 	e.Uint(uint64(len(p.Calls)))
 	for _, c := range p.Calls {
+		e.Uint(uint64(c.Rule))
 		e.Int(c.Time - p.Start) // a pane is short: three to seven bytes in place of nine
 		e.sample(c.ID)
 	}
@@ -100,6 +102,10 @@ func (d *Decoder) PaneCounts(p *Pane) {
 	}
 	p.KeyARN, p.Principal = d.String(), d.String()
 	for n := d.Count(); n > 0 && d.err == nil; n-- {
-		p.Calls = append(p.Calls, CallAt{p.Start + d.Int(), d.sample()})
+		rule := d.Uint()
+		if rule > 255 {
+			d.fail()
+		}
+		p.Calls = append(p.Calls, CallAt{uint8(rule), p.Start + d.Int(), d.sample()})
 	}
 }

@@ -26,6 +26,7 @@ type headroom struct {
 	asked   time.Time
 	packed  int
 	percent int
+	limit   int64
 }
 
 const (
@@ -58,7 +59,11 @@ func (h *headroom) follow(now time.Time) {
 		debug.SetGCPercent(percent)
 		h.percent = percent
 	}
-	debug.SetMemoryLimit(memoryLimit(live, h.packed, percent))
+	limit := memoryLimit(live, h.packed, percent)
+	if d := limit - h.limit; d < -h.limit/32 || d > h.limit/64 {
+		debug.SetMemoryLimit(limit)
+		h.limit = limit
+	}
 }
 
 // memoryLimit is from how many bytes on memory without objects goes back to the

@@ -173,6 +173,16 @@ type Window struct {
 	// known when the window was published: an alias its KMS key, a multi-Region key
 	// its primary; nil for nothing known. It is found anew for every publication.
 	Bound *wire.Binding
+
+	// from and to are where it stands in its entity's packed form; to is 0 once it was
+	// handed out to be changed.
+	from, to int
+}
+
+// open returns w, to be read or changed.
+func (w *Window) open() *Window {
+	w.to = 0
+	return w
 }
 
 // Length is how long w is, where windows that are no roll-ups have the given size.

@@ -148,7 +148,7 @@ func (e *Engine) window(ent *Entity, start int64) *Window {
 		e.starts[start] = append(e.starts[start], ent.slot)
 		return w
 	}
-	return ent.Windows[i]
+	return ent.Windows[i].open()
 }
 
 // find returns the entity's window at start, or nil.
@@ -157,7 +157,7 @@ func (ent *Entity) find(start int64) *Window {
 	if !found {
 		return nil
 	}
-	return ent.Windows[i]
+	return ent.Windows[i].open()
 }
 
 // share counts a pair's anomaly in the windows of its KMS key and principal.

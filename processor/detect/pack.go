@@ -17,11 +17,14 @@ const entityVersion = 4
 // holds, and what memory does of an entity that is not at work. e is used and emptied.
 func AppendEntity(dst []byte, e *wire.Encoder, ent *Entity) []byte {
 	e.Reset()
-	encodeEntity(e, ent)
+	encodeEntity(e, ent, nil)
 	return append(dst, e.B...)
 }
 
-func encodeEntity(e *wire.Encoder, ent *Entity) {
+// encodeEntity encodes ent behind nothing else in e. What its windows took last, when
+// they have not changed since, is copied from last, which is ent's packed form, and
+// where they are now is noted in them; not so when last is nil.
+func encodeEntity(e *wire.Encoder, ent *Entity, last []byte) {
 	e.Uint(entityVersion)
 	e.Time(ent.Last)
 	e.Uint(uint64(len(ent.Windows)))
@@ -40,12 +43,28 @@ func encodeEntity(e *wire.Encoder, ent *Entity) {
 	appendBaseline(e, &ent.Baseline)
 	appendHabits(e, &ent.Habits)
 	for _, w := range ent.Windows {
-		appendWindow(e, w)
+		keepWindow(e, w, last)
 	}
 	for _, w := range ent.Rollups {
 		e.Time(w.Size)
+		keepWindow(e, w, last)
+	}
+}
+
+// keepWindow appends w, most of which did not change since they were packed last: of a
+// dozen windows that an entity has, calls come for two or three.
+func keepWindow(e *wire.Encoder, w *Window, last []byte) {
+	if last == nil {
+		appendWindow(e, w)
+		return
+	}
+	from := len(e.B)
+	if w.to > 0 {
+		e.B = append(e.B, last[w.from:w.to]...)
+	} else {
 		appendWindow(e, w)
 	}
+	w.from, w.to = from, len(e.B)
 }
 
 // appendBaseline leaves out slots without calls: most entities are young, or have
@@ -94,9 +113,12 @@ func appendWindow(e *wire.Encoder, w *Window) {
 	e.Counts(&w.Partial)
 }
 
-func decodeWindow(d *wire.Decoder, entity wire.Entity) *Window {
+// decodeWindow reads a window of an entity whose packed form has size bytes.
+func decodeWindow(d *wire.Decoder, entity wire.Entity, size int) *Window {
+	from := size - len(d.Rest())
 	w := &Window{Partial: wire.Partial{Entity: entity, Start: d.Time()}, Revision: int32(d.Uint()), Closed: d.Bool(), Changed: d.Bool(), Published: d.Int()}
 	d.Counts(&w.Partial)
+	w.from, w.to = from, size-len(d.Rest())
 	return w
 }
 
@@ -121,7 +143,7 @@ func unpack(entity wire.Entity, value []byte) (*Entity, error) {
 	if v < entityVersion {
 		decodeV3(d, v, ent)
 	} else {
-		decodeEntity(d, ent)
+		decodeEntity(d, ent, len(value))
 	}
 	if !d.Done() {
 		return nil, fmt.Errorf("cannot restore entity %q: %w", entity.StateKey(), wire.ErrFrame)
@@ -129,7 +151,7 @@ func unpack(entity wire.Entity, value []byte) (*Entity, error) {
 	return ent, nil
 }
 
-func decodeEntity(d *wire.Decoder, ent *Entity) {
+func decodeEntity(d *wire.Decoder, ent *Entity, size int) {
 	ent.Last = d.Time()
 	windows, rollups := d.Count(), d.Count()
 	ent.Since, ent.Seen = d.Time(), d.Time()
@@ -145,12 +167,12 @@ func decodeEntity(d *wire.Decoder, ent *Entity) {
 		ent.Windows = make([]*Window, 0, windows)
 	}
 	for ; windows > 0 && d.Err() == nil; windows-- {
-		ent.Windows = append(ent.Windows, decodeWindow(d, ent.Entity))
+		ent.Windows = append(ent.Windows, decodeWindow(d, ent.Entity, size))
 	}
 	for ; rollups > 0 && d.Err() == nil; rollups-- {
-		size := d.Time()
-		w := decodeWindow(d, ent.Entity)
-		w.Size = size
+		length := d.Time()
+		w := decodeWindow(d, ent.Entity, size)
+		w.Size = length
 		ent.Rollups = append(ent.Rollups, w)
 	}
 }

@@ -24,6 +24,7 @@ type restarter struct {
 	since   []*wire.Partial // merged since the last commit
 	notices []wire.Partial
 	hot     int // the most unpacked entities
+	kept    int // windows that need not be packed again, by commit
 }
 
 func (r *restarter) fresh() {
@@ -66,13 +67,17 @@ func (r *restarter) commit() {
 		func(name string) { delete(r.log, name) },
 	)
 	r.mark, r.traffic, r.since = r.e.Watermark(), r.e.Traffic(), nil
+	name, kept := r.e.Unlike()
+	if r.kept += kept; name != "" {
+		r.t.Fatalf("the packed form of %q is not what it holds", name)
+	}
 }
 
 // An engine that is restarted again and again publishes, with late calls and
 // corrections among what it counts, exactly what one publishes that never was.
 func TestRestoreChangesNothing(t *testing.T) {
 	for _, notify := range []bool{false, true} {
-		restarts, published := 0, 0
+		restarts, published, kept := 0, 0, 0
 		for seed := range uint64(6) {
 			rng := rand.New(rand.NewPCG(seed, 30))
 			steady := &restarter{t: t, hot: 1 << 30, notify: notify, log: map[string][]byte{}, mark: eventtime.None}
@@ -122,9 +127,13 @@ func TestRestoreChangesNothing(t *testing.T) {
 			advance(begin + 3*day)
 			shaky.restart()
 			advance(begin + 4*day) // beyond the retention
+			kept += steady.kept
 			if steady.e.Len() != shaky.e.Len() || len(shaky.log) != shaky.e.Len() {
 				t.Errorf("seed %d: %d and %d entities, %d in the changelog", seed, steady.e.Len(), shaky.e.Len(), len(shaky.log))
 			}
+		}
+		if kept < 5000 {
+			t.Errorf("%d windows were kept packed: this tests too little", kept)
 		}
 		if restarts < 200 || published < 5000 {
 			t.Errorf("%d restarts and %d results: this tests too little", restarts, published)

@@ -62,7 +62,7 @@ func (e *Engine) rollup(ent *Entity, at slot) *Window {
 func (ent *Entity) rollup(at slot) *Window {
 	for _, w := range ent.Rollups {
 		if w.Start == at.start && w.Size == at.size {
-			return w
+			return w.open()
 		}
 	}
 	return nil

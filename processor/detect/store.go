@@ -220,7 +220,7 @@ func (s *store) pack(i uint32) packed {
 func (s *store) save(ent *Entity) packed {
 	ent.stale = false
 	s.enc.Reset()
-	encodeEntity(&s.enc, ent)
+	encodeEntity(&s.enc, ent, s.at(ent.slot).state)
 	return s.put(ent.slot, ent.Entity, s.enc.B)
 }
 

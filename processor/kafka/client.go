@@ -24,6 +24,9 @@ type Config struct {
 	// group counts as dead, and others take its partitions over: 6 s to 30 min by
 	// Kafka's defaults; 0 is DefaultSessionTimeout.
 	SessionTimeout time.Duration
+	// Stall is how long ReadLog waits for the next record, or for open transactions to
+	// end; 0 is DefaultStall.
+	Stall time.Duration
 	// Security is how connections are encrypted and who the client is.
 	Security Security
 	Log      *slog.Logger
@@ -31,6 +34,10 @@ type Config struct {
 
 // DefaultSessionTimeout is Kafka's own (KIP-735).
 const DefaultSessionTimeout = 45 * time.Second
+
+// DefaultStall is several times what a broker's failure takes, and what Keytrail's
+// transactions may.
+const DefaultStall = 2 * time.Minute
 
 func (c *Config) session() time.Duration { return cmp.Or(c.SessionTimeout, DefaultSessionTimeout) }
 

@@ -210,6 +210,22 @@ func TestReadLogSkipsTheAborted(t *testing.T) {
 	c.holds("b", 0, "1") // a marker is the last thing in the log
 }
 
+// One that is never ended, whose producer is gone for good, does not hold a restore up
+// for ever.
+func TestReadLogGivesUpOnATransactionThatStaysOpen(t *testing.T) {
+	c := start(t)
+	c.topics(2, "a")
+	c.produce("a", 1, "1")
+	open := c.transaction("one", "a", 0, "x")
+	c.cfg.Stall = 2 * time.Second
+	if _, err := c.log(t.Context(), "a", 0, 1); !errors.Is(err, context.DeadlineExceeded) || !strings.Contains(err.Error(), "transactions of partitions [0] stay open") {
+		t.Errorf("an open transaction gives %v", err)
+	}
+	c.end(open, kgo.TryCommit)
+	c.cfg.Stall = 0
+	c.holds("a", 0, "x")
+}
+
 // A transaction that is still open may yet be committed by the previous owner:
 // reading on without it would restore too little.
 func TestReadLogWaitsForOpenTransactions(t *testing.T) {

@@ -1,8 +1,10 @@
 package kafka
 
 import (
+	"cmp"
 	"context"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kadm"
@@ -15,14 +17,16 @@ import (
 //
 // The end is the high watermark at the call, not the last stable offset: when a
 // partition changes hands, the previous owner's last transaction may be decided
-// but its marker not yet written here. ReadLog waits for the marker.
+// but its marker not yet written here. ReadLog waits for the marker. Without any
+// progress for Config.Stall it returns an error.
 func ReadLog(ctx context.Context, c Config, topic string, list []int32, f func(*kgo.Record) error) error {
 	adminClient, err := kgo.NewClient(c.Options()...)
 	if err != nil {
 		return fmt.Errorf("cannot make a Kafka client: %w", err)
 	}
 	defer adminClient.Close()
-	left, err := bounds(ctx, kadm.NewClient(adminClient), topic, list)
+	stall := cmp.Or(c.Stall, DefaultStall)
+	left, err := bounds(ctx, kadm.NewClient(adminClient), topic, list, stall)
 	if err != nil {
 		return fmt.Errorf("cannot restore from topic %q: %w", topic, err)
 	}
@@ -43,9 +47,11 @@ func ReadLog(ctx context.Context, c Config, topic string, list []int32, f func(*
 	}
 	defer cl.Close()
 	for len(left) > 0 {
-		fetches := cl.PollFetches(ctx)
+		within, cancel := context.WithTimeout(ctx, stall)
+		fetches := cl.PollFetches(within)
+		cancel()
 		if err := fetches.Err0(); err != nil {
-			return fmt.Errorf("cannot restore from topic %q: %w", topic, err)
+			return fmt.Errorf("cannot restore from topic %q, of which %d partitions are not read to their end: %w", topic, len(left), err)
 		}
 		var failed error
 		fetches.EachError(func(_ string, p int32, err error) {
@@ -74,7 +80,9 @@ type bound struct{ start, end int64 }
 
 // bounds returns the first and the end offset of each partition that is not
 // empty, once every transaction before the end is decided.
-func bounds(ctx context.Context, adm *kadm.Client, topic string, list []int32) (map[int32]bound, error) {
+func bounds(ctx context.Context, adm *kadm.Client, topic string, list []int32, stall time.Duration) (map[int32]bound, error) {
+	ctx, cancel := context.WithTimeout(ctx, stall)
+	defer cancel()
 	starts, err := adm.ListStartOffsets(ctx, topic)
 	if err != nil {
 		return nil, err
@@ -99,18 +107,19 @@ func bounds(ctx context.Context, adm *kadm.Client, topic string, list []int32) (
 		if err != nil {
 			return nil, err
 		}
-		open := false
+		var open []int32
 		for p, b := range found {
 			if s, ok := stable.Lookup(topic, p); !ok || s.Offset < b.end {
-				open = true
+				open = append(open, p)
 			}
 		}
-		if !open {
+		if len(open) == 0 {
 			return found, nil
 		}
 		select {
 		case <-ctx.Done():
-			return nil, ctx.Err()
+			slices.Sort(open)
+			return nil, fmt.Errorf("transactions of partitions %v stay open (kafka-transactions.sh find-hanging lists them): %w", open, ctx.Err())
 		case <-time.After(wait):
 		}
 	}

@@ -48,9 +48,10 @@ type Transact struct {
 	Records       int           // the most records in one transaction
 	// LargeTopic is made with max.message.bytes of MaxBatchBytes; "" for none.
 	LargeTopic string
-	// GiveUp is how long the stage tries without one successful commit or poll
-	// before it ends with an error, for the process to be started again; more than
-	// tickEvery, which is how often an idle stage asks.
+	// GiveUp is how long the stage tries without one successful commit or poll, or
+	// through one failure after another without a commit, before it ends with an error,
+	// for the process to be started again; more than tickEvery, which is how often an
+	// idle stage asks.
 	GiveUp time.Duration
 	// Took, when set, is told how long the end of each transaction took that committed,
 	// from its last record on.
@@ -72,10 +73,10 @@ const MaxBatchBytes = 8 << 20
 // when the processor fails.
 func (t *Transact) Run(ctx context.Context, p Processor) error {
 	log := t.Kafka.Log.With("group", t.Group)
-	lastGood := time.Now()
+	trying := trying{giveUp: t.GiveUp, good: time.Now()}
 	for wait := 200 * time.Millisecond; ; wait = min(2*wait, 10*time.Second) {
 		began := time.Now()
-		good, err := t.session(ctx, p, log) // good stays zero without any success
+		good, commits, err := t.session(ctx, p, log) // good stays zero without any success
 		var fatal *processorError
 		switch {
 		case ctx.Err() != nil:
@@ -83,11 +84,11 @@ func (t *Transact) Run(ctx context.Context, p Processor) error {
 		case errors.As(err, &fatal):
 			return fmt.Errorf("stage %s: %w", t.Group, fatal.err)
 		}
-		if good.After(lastGood) {
-			lastGood, wait = good, 200*time.Millisecond
+		if good.After(trying.good) {
+			wait = 200 * time.Millisecond
 		}
-		if time.Since(lastGood) > t.GiveUp {
-			return fmt.Errorf("stage %s: no progress for %v: %w", t.Group, time.Since(lastGood).Round(time.Second), err)
+		if reason := trying.failed(began, time.Now(), good, commits); reason != "" {
+			return fmt.Errorf("stage %s: %s: %w", t.Group, reason, err)
 		}
 		log.Warn("the session failed and is begun again", "error", err, "after", time.Since(began).Round(time.Millisecond), "wait", wait)
 		select {
@@ -125,8 +126,9 @@ type session struct {
 	next  map[int32]int64 // where owned partitions are read on, as far as it is known
 	asked time.Time       // when the lag was
 
-	tick time.Time // of the last output without records
-	good time.Time // of the last proof that Kafka is there: a commit, or a word of the group's coordinator
+	tick    time.Time // of the last output without records
+	good    time.Time // of the last proof that Kafka is there: a commit, or a word of the group's coordinator
+	commits int
 
 	mu          sync.Mutex // guards what the client's callbacks report
 	changes     []change
@@ -142,8 +144,8 @@ type change struct {
 	partitions []int32
 }
 
-// session returns the time of the last success.
-func (t *Transact) session(ctx context.Context, p Processor, log *slog.Logger) (good time.Time, err error) {
+// session returns the time of the last success, and how many transactions committed.
+func (t *Transact) session(ctx context.Context, p Processor, log *slog.Logger) (good time.Time, commits int, err error) {
 	s := &session{t: t, p: p, log: log, owned: map[int32]bool{}, next: map[int32]int64{}}
 	s.gts, err = kgo.NewGroupTransactSession(append(append(t.Kafka.Options(), t.Kafka.Member(t.Group)...),
 		kgo.ConsumeTopics(t.Topic), kgo.TransactionalID(t.TransactionID),
@@ -173,21 +175,21 @@ func (t *Transact) session(ctx context.Context, p Processor, log *slog.Logger) (
 		kgo.OnPartitionsLost(func(_ context.Context, _ *kgo.Client, m map[string][]int32) { s.note(false, m[t.Topic]) }),
 	)...)
 	if err != nil {
-		return good, &processorError{fmt.Errorf("cannot make a Kafka client: %w", err)}
+		return good, 0, &processorError{fmt.Errorf("cannot make a Kafka client: %w", err)}
 	}
 	defer s.gts.Close()
 	defer s.dropAll()
 	began := time.Now()
 	for ctx.Err() == nil {
 		if err := s.transaction(ctx); err != nil {
-			return s.good, err
+			return s.good, s.commits, err
 		}
 		// Without brokers the client goes on trying, and finds no records: that is no error.
 		if time.Since(began) > t.GiveUp && time.Since(s.good) > t.GiveUp {
-			return s.good, errors.New("the group's coordinator does not answer")
+			return s.good, s.commits, errors.New("the group's coordinator does not answer")
 		}
 	}
-	return s.good, nil
+	return s.good, s.commits, nil
 }
 
 func (s *session) note(assigned bool, partitions []int32) {
@@ -306,7 +308,7 @@ func (s *session) end(ctx context.Context, out producing, err error) error {
 	s.mu.Unlock()
 	switch {
 	case committed:
-		if s.t.Took != nil {
+		if s.commits++; s.t.Took != nil {
 			s.t.Took(s.good.Sub(began))
 		}
 		return nil

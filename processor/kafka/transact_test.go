@@ -166,6 +166,28 @@ func TestGiveUpWhenStateCanNotBeRestored(t *testing.T) {
 	}
 }
 
+// A record that Kafka will never take ends the stage, however well the group is.
+func TestGiveUpWhenNothingCanBeWritten(t *testing.T) {
+	c := start(t)
+	c.topics(1, "in", "out")
+	c.produce("in", 0, "v0")
+	s := c.run("one", func(t *kafka.Transact, e *echo) {
+		t.GiveUp = 3 * time.Second
+		e.onProcess = func(r *kgo.Record) error {
+			r.Value = []byte(strings.Repeat("x", 2<<20))
+			return nil
+		}
+	})
+	err := s.end()
+	if err == nil || !strings.Contains(err.Error(), "cannot write") || !strings.Contains(err.Error(), "stage g: no ") {
+		t.Errorf("the stage ends with %v", err)
+	}
+	c.echoed(nil)
+	if got := c.committed("g", "in", 0); got > 0 {
+		t.Errorf("offset %d is committed", got)
+	}
+}
+
 // A second member takes partitions over. The transaction at hand is aborted, the
 // state goes back to the last commit, and no record is echoed twice or lost.
 func TestRebalanceAbortsAndAssignsAgain(t *testing.T) {

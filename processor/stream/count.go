@@ -219,6 +219,7 @@ func (c *counter) Output(now time.Time, emit func(*kgo.Record)) (more bool, err 
 	for _, t := range c.tasks {
 		c.output(t)
 	}
+	c.p.room.follow(now)
 	return false, nil
 }
 

@@ -32,7 +32,6 @@ type detector struct {
 	tasks map[int32]*detectTask
 	enc   wire.Encoder
 	rec   otellog.Record
-	room  headroom
 	emit  func(*kgo.Record) // of the Output at hand
 	out   []*kgo.Record     // dead letters of what was processed since
 	stats tally
@@ -75,7 +74,8 @@ func (d *detector) Assign(ctx context.Context, partitions []int32) error {
 		t := tasks[r.Partition]
 		t.restored++
 		if n++; n%10_000 == 0 {
-			d.room.follow(d.packed(tasks), d.p.now())
+			d.p.room.beside(d.packed(tasks))
+			d.p.room.follow(d.p.now())
 		}
 		if string(r.Key) == state.MetaKey {
 			t.last = r.Value
@@ -103,7 +103,8 @@ func (d *detector) Assign(ctx context.Context, partitions []int32) error {
 			d.p.restored("detect", t.restored, took)
 		}
 	}
-	d.room.follow(d.packed(nil), d.p.now())
+	d.p.room.beside(d.packed(nil))
+	d.p.room.follow(d.p.now())
 	return nil
 }
 
@@ -221,7 +222,8 @@ func (d *detector) Output(now time.Time, emit func(*kgo.Record)) (more bool, err
 			more = more || t.news
 		}
 	}
-	d.room.follow(d.packed(nil), now)
+	d.p.room.beside(d.packed(nil))
+	d.p.room.follow(now)
 	return more, nil
 }
 

@@ -5,29 +5,48 @@ import (
 	"os"
 	"runtime/debug"
 	"runtime/metrics"
+	"sync"
 	"time"
 )
 
-// headroom keeps memory near to what the state takes. By default Go's heap may grow to
+// headroom keeps memory near to what the state takes, and collects garbage no more often
+// than pays. By default Go's heap may grow to
 // twice what is live before garbage is collected, because looking at all that is live
 // costs as much as that. The packed state costs nothing to look at, as there are no
 // pointers in it: the room for garbage follows the rest of the heap. And memory in
 // which garbage was goes back to the system once more than that is held.
 //
-// It leaves the settings alone when the user has set them (GOGC, GOMEMLIMIT).
+// While there is little state, some room saves more time than memory: what is read of
+// Kafka is soon a garbage of several times what is live.
+//
+// It leaves the settings alone when the user has set them (GOGC, GOMEMLIMIT). One for
+// all stages of a process; safe for concurrent use.
 type headroom struct {
+	mu      sync.Mutex
 	asked   time.Time
+	packed  int
 	percent int
+	limit   int64
 }
 
 const (
 	headroomEvery = 200 * time.Millisecond // setting it stops the program for some microseconds
 	headroomFrom  = 32 << 20               // bytes of state; below it memory is no question
 	leastHeadroom = 48 << 20
+	smallHeadroom = 96 << 20 // with little state
 )
 
-// follow sets the room for garbage beside so many bytes of packed state.
-func (h *headroom) follow(packed int, now time.Time) {
+// beside tells how many bytes of packed state there are.
+func (h *headroom) beside(packed int) {
+	h.mu.Lock()
+	h.packed = packed
+	h.mu.Unlock()
+}
+
+// follow sets the room for garbage anew.
+func (h *headroom) follow(now time.Time) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
 	if now.Sub(h.asked) < headroomEvery || os.Getenv("GOGC") != "" || os.Getenv("GOMEMLIMIT") != "" {
 		return
 	}
@@ -35,12 +54,16 @@ func (h *headroom) follow(packed int, now time.Time) {
 	heap := []metrics.Sample{{Name: "/gc/heap/live:bytes"}}
 	metrics.Read(heap)
 	live := int(heap[0].Value.Uint64())
-	percent := gcPercent(live, packed)
+	percent := gcPercent(live, h.packed)
 	if d := percent - h.percent; d < -5 || d > 5 {
 		debug.SetGCPercent(percent)
 		h.percent = percent
 	}
-	debug.SetMemoryLimit(memoryLimit(live, packed, percent))
+	limit := memoryLimit(live, h.packed, percent)
+	if d := limit - h.limit; d < -h.limit/32 || d > h.limit/64 {
+		debug.SetMemoryLimit(limit)
+		h.limit = limit
+	}
 }
 
 // memoryLimit is from how many bytes on memory without objects goes back to the
@@ -58,8 +81,11 @@ func memoryLimit(live, packed, percent int) int64 {
 // gcPercent is how many percent of live bytes the heap may grow by, of which packed
 // are without pointers.
 func gcPercent(live, packed int) int {
-	if packed < headroomFrom || live <= 0 {
+	switch {
+	case live <= 0:
 		return 100
+	case packed < headroomFrom:
+		return min(400, max(100, 100*smallHeadroom/live))
 	}
 	room := max(live-packed, leastHeadroom)
 	return min(100, max(10, 100*room/live))

@@ -9,6 +9,7 @@ func TestRoomForGarbage(t *testing.T) {
 	const mb = 1 << 20
 	for _, c := range []struct{ live, packed, want int }{
 		{100 * mb, 0, 100}, {100 * mb, 31 * mb, 100}, {0, 64 * mb, 100}, // no question of memory, or not known
+		{48 * mb, 10 * mb, 200}, {5 * mb, 0, 400}, {500 * mb, 0, 100}, // room saves time
 		{500 * mb, 400 * mb, 20}, // 100 MB beside the state
 		{500 * mb, 490 * mb, 10}, // the least: 48 MB
 		{4000 * mb, 3990 * mb, 10},

@@ -91,6 +91,7 @@ type Pipeline struct {
 	flows      map[string]*telemetry.Flow
 	lags       map[string]*telemetry.Lag
 	watermarks map[string]*telemetry.Watermark
+	room       headroom
 
 	// What count and detect know of the world besides their records, and how much
 	// they put into one frame; the simulation has its own.

@@ -87,7 +87,7 @@ func usedSets(p *Partial) (mask byte) {
 func (d *Decoder) Counts(p *Partial) {
 	head := d.Uint()
 	if n := d.within(head >> 1); n > 0 {
-		p.Counters = make([]Counter, n)
+		p.Counters = pieceOf(&d.counters, n, d.many)
 		for i := range p.Counters {
 			id := d.Uint()
 			if id >= uint64(NumCounters) {
@@ -109,14 +109,14 @@ func (d *Decoder) Counts(p *Partial) {
 		s := d.Uint()
 		p.Sets[i].Capped = s&1 != 0
 		if n := d.within(s >> 1); n > 0 {
-			p.Sets[i].Values = make([]HashCount, n)
+			p.Sets[i].Values = pieceOf(&d.values, n, d.many)
 			for j := range p.Sets[i].Values {
 				p.Sets[i].Values[j] = HashCount{d.Fixed(), d.Int()}
 			}
 		}
 	}
 	if n := d.Count(); n > 0 {
-		p.Samples = make([]string, n)
+		p.Samples = pieceOf(&d.samples, n, d.many)
 		for i := range p.Samples {
 			p.Samples[i] = d.sample()
 		}
@@ -124,6 +124,21 @@ func (d *Decoder) Counts(p *Partial) {
 	if head&1 != 0 {
 		p.Binding = &Binding{Time: d.Int(), ARN: d.text()}
 	}
+}
+
+// pieceOf returns n items that nobody else has. Where many are asked for, one after
+// another and for as long, they are pieces of one larger piece: a partial has half a
+// dozen of them.
+func pieceOf[T any](rest *[]T, n int, many bool) []T {
+	if !many {
+		return make([]T, n)
+	}
+	if len(*rest) < n {
+		*rest = make([]T, max(n, 512))
+	}
+	piece := (*rest)[:n:n]
+	*rest = (*rest)[n:]
+	return piece
 }
 
 // uuidText is the length of "8-4-4-4-12".

@@ -215,6 +215,11 @@ type Decoder struct {
 	b    []byte
 	dict []string
 	err  error
+
+	many     bool // many partials are read, which live as long as each other
+	counters []Counter
+	values   []HashCount
+	samples  []string
 }
 
 // NewDecoder returns a Decoder over b.
@@ -337,6 +342,7 @@ func (d *Decoder) Frame() (Frame, error) {
 	case v > frameVersion:
 		d.fail()
 	}
+	d.many = true
 	partial := d.Partial
 	if v == 1 {
 		partial = d.PartialV1
@@ -345,6 +351,9 @@ func (d *Decoder) Frame() (Frame, error) {
 	n := d.Count()
 	if n > MaxFramePartials {
 		d.fail()
+	}
+	if d.err == nil && n > 0 {
+		f.Partials = make([]Partial, 0, min(n, len(d.b)/32)) // most take some hundred bytes
 	}
 	for i := 0; i < n && d.err == nil; i++ {
 		f.Partials = append(f.Partials, partial())

@@ -1,0 +1,88 @@
+package stream
+
+import (
+	"slices"
+	"testing"
+	"time"
+
+	"keytrail/processor/count"
+	"keytrail/processor/detect"
+	"keytrail/processor/eventtime"
+	"keytrail/processor/generate"
+	"keytrail/schemas/cloudtrail"
+	"keytrail/schemas/normalize"
+	"keytrail/schemas/otellog"
+	"keytrail/schemas/wire"
+)
+
+// What the detectors and all that they remember cost for an event: partials are merged,
+// windows close and are judged, and what changed is packed for the changelog. The trail
+// is an hour of 500 KMS keys and 1,000 principals, as in bench/stream, in commits of
+// 20,000 calls; Kafka, frames and published records are left out.
+//
+//	go test -run '^$' -bench DetectEvents ./processor/stream
+func BenchmarkDetectEvents(b *testing.B) {
+	const commit = 20_000
+	cfg := detect.DefaultConfig()
+	calls := trailCalls(b, generate.Config{Seed: 1, Events: 200_000, Keys: 500, Principals: 1000, Duration: time.Hour, Scenarios: []string{}})
+	var commits [][]wire.Partial
+	table, partials := count.NewTable(cfg.Size), 0
+	for part := range slices.Chunk(calls, commit) {
+		for i := range part {
+			table.Add(&part[i], 1)
+		}
+		var e wire.Encoder
+		f, err := wire.NewDecoder(wire.AppendFrame(nil, &e, &wire.Frame{Partials: listed(table)})).Frame()
+		if err != nil {
+			b.Fatal(err)
+		}
+		commits = append(commits, f.Partials)
+		partials += len(f.Partials)
+		table.Reset()
+	}
+	b.ReportAllocs()
+	windows := 0
+	for b.Loop() {
+		engine, progress := detect.NewEngine(cfg, nil), eventtime.Progress{Disorder: int64(15 * time.Minute), Skew: int64(time.Minute)}
+		for k := range commits {
+			for i := range commits[k] {
+				engine.Merge(&commits[k][i])
+			}
+			progress.Observe(calls[min((k+1)*commit, len(calls))-1].Time, 1<<62)
+			engine.Advance(progress.Watermark(), 1<<30, func(detect.Result) { windows++ })
+			engine.Changes(func(string, []byte) {}, func(string) {})
+		}
+	}
+	b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N*len(calls)), "ns/event")
+	b.ReportMetric(float64(len(calls))/float64(partials), "events/partial")
+	b.ReportMetric(float64(windows)/float64(b.N), "windows")
+}
+
+func listed(t *count.Table) (list []wire.Partial) {
+	for p := range t.All() {
+		list = append(list, *p)
+	}
+	return list
+}
+
+// trailCalls are the calls of a made-up trail.
+func trailCalls(b *testing.B, cfg generate.Config) (calls []count.Call) {
+	g, err := generate.New(cfg)
+	if err != nil {
+		b.Fatal(err)
+	}
+	norm, dec := normalize.New(normalize.Options{}), cloudtrail.NewDecoder(cloudtrail.Limits{})
+	var rec otellog.Record
+	var c count.Call
+	for e := range g.Events() {
+		var ev cloudtrail.Event
+		if dec.Decode(e.JSON, &ev) != nil {
+			continue
+		}
+		if ok, err := norm.Record(&ev, 0, &rec); ok && err == nil {
+			count.FromRecord(&rec, &c)
+			calls = append(calls, c.Clone())
+		}
+	}
+	return calls
+}

@@ -46,6 +46,7 @@ type countTask struct {
 	begun     bool // it has counted something, now or before a restart
 	sequence  uint64
 	from, to  int64      // offsets counted since the last commit: [from, to)
+	forgot    int64      // what is before this event time was forgotten
 	lastEvent int64      // wall clock of the last record, ns
 	sent      wire.Frame // watermark and idleness as told last
 	table     *count.Table
@@ -317,12 +318,17 @@ func (c *counter) log(t *countTask, mark int64) {
 
 // forget drops what is older than any call that could still be counted: the
 // dedup horizon is the lateness and a window, so a duplicate can never change a
-// count.
+// count. Once a window, because it looks at all credits, and at places that only the
+// watermark decides: what is known does not depend on commits and restarts.
 func (t *countTask) forget(mark int64, w *Window) {
 	if mark == eventtime.None {
 		return
 	}
-	horizon := mark - w.Detect.Lateness - 2*w.Detect.Size
+	horizon := eventtime.Start(mark-w.Detect.Lateness-2*w.Detect.Size, w.Detect.Size)
+	if horizon <= t.forgot {
+		return
+	}
+	t.forgot = horizon
 	t.seen.Forget(horizon)
 	for id, c := range t.credits {
 		if c.Time < horizon {

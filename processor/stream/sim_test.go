@@ -32,6 +32,7 @@ type sim struct {
 	load          *simLoad
 	now           int64 // the clock, ns
 	live          bool  // event times follow the clock; else they are days old, and no source falls silent before the end
+	small         bool  // few calls, partitions and members: nine schedules in ten
 	calm          int   // the larger, the less breaks
 	quiet         int64 // how long the clock has gone on without regard to silence
 	paused        int64 // how long, while everybody was behind
@@ -44,13 +45,16 @@ type sim struct {
 // newSim makes the schedule of a seed.
 func newSim(seed uint64, wrong sabotage, tools *simTools) *sim {
 	rng := rand.New(rand.NewPCG(seed, 0x51a1))
-	s := &sim{rng: rng, stats: map[string]int{}, now: time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC).UnixNano(), live: rng.IntN(2) == 0, calm: 1 + rng.IntN(6)}
+	s := &sim{rng: rng, stats: map[string]int{}, now: time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC).UnixNano(), live: rng.IntN(2) == 0, small: rng.IntN(10) > 0, calm: 1 + rng.IntN(6)}
 	p := &Pipeline{Topics: wire.DefaultTopics(), Window: window(rng, s.live), Telemetry: tools.telemetry, Log: slog.New(slog.DiscardHandler),
 		flows: tools.flows, lags: map[string]*telemetry.Lag{"count": {}, "detect": {}}, watermarks: map[string]*telemetry.Watermark{"detect": {}}}
-	p.mostWindows = 1 + rng.IntN(40)
+	p.mostWindows = 1 + rng.IntN(s.most(40, 6))
 	p.mostHeld = 1 << 20 // no backlog is too long
 	p.mostBytes, p.mostNotices = [...]int{1, frameBytes, frameBytes}[rng.IntN(3)], 1+rng.IntN(3)
 	events, partials := int32(2+rng.IntN(2)), int32(1+rng.IntN(3))
+	if s.small {
+		events, partials = int32(1+rng.IntN(2)), int32(1+rng.IntN(2))
+	}
 	p.Partitions = map[string]int32{p.Topics.Events: events, p.Topics.Dedup: events, p.Topics.Partials: partials, p.Topics.State: partials,
 		p.Topics.Windows: 2, p.Topics.Anomalies: 2, p.Topics.DeadLetter: 1}
 	s.p, s.b = p, newBroker(rng, p.Topics, p.Partitions, wrong)
@@ -63,7 +67,7 @@ func newSim(seed uint64, wrong sabotage, tools *simTools) *sim {
 	}
 	s.load = newLoad(s, tools)
 	s.count = s.group(p.Topics.Events, func(g *simGroup) *simMember { return s.newMember(g, &counter{p: p, tasks: map[int32]*countTask{}}) })
-	s.detect = s.group(p.Topics.Partials, func(g *simGroup) *simMember { return s.newMember(g, &detector{p: p, tasks: map[int32]*detectTask{}}) })
+	s.detect = s.group(p.Topics.Partials, func(g *simGroup) *simMember { return s.newMember(g, &detector{p: p, tasks: map[int32]*detectTask{}, room: headroom{asked: time.Unix(1<<40, 0)}}) })
 	return s
 }
 
@@ -97,11 +101,19 @@ func (s *sim) group(topic string, mk func(*simGroup) *simMember) *simGroup {
 	n := s.p.Partitions[topic]
 	g := &simGroup{topic: topic, owner: make([]*simMember, n), offsets: make([]int64, n)}
 	g.make = func() *simMember { return mk(g) }
-	for range 1 + s.rng.IntN(3) {
+	for range 1 + s.rng.IntN(s.most(3, 2)) {
 		g.members = append(g.members, g.make())
 	}
 	s.adopt(g)
 	return g
+}
+
+// most is the bound of something in large schedules, and in small ones.
+func (s *sim) most(large, small int) int {
+	if s.small {
+		return small
+	}
+	return large
 }
 
 // fault notes something that must not be.
@@ -115,7 +127,7 @@ func (s *sim) run() {
 	for !s.load.done() && len(s.faults) == 0 {
 		s.happen()
 	}
-	for range s.rng.IntN(100) {
+	for range s.rng.IntN(s.most(100, 25)) {
 		s.happen()
 	}
 	s.draining = true
@@ -183,7 +195,7 @@ func (s *sim) disturb(g *simGroup, m *simMember) {
 		s.hand(m)
 		s.adopt(g)
 	case 4: // scaled up or down
-		if len(g.members) < 3 {
+		if len(g.members) < s.most(3, 2) {
 			g.members = append(g.members, g.make())
 		} else if m.txn == nil && m.n == 0 && !m.deaf {
 			g.members = slices.DeleteFunc(g.members, func(o *simMember) bool { return o == m })

@@ -67,8 +67,11 @@ type simItem struct {
 
 func newLoad(s *sim, tools *simTools) *simLoad {
 	n := s.p.Partitions[s.p.Topics.Events]
-	l := &simLoad{s: s, tools: tools, left: 8 + s.rng.IntN(40), letters: map[string]int{}, open: forever, front: s.now,
+	l := &simLoad{s: s, tools: tools, left: 2 + s.rng.IntN(7), letters: map[string]int{}, open: forever, front: s.now,
 		high: make([]int64, n), sure: make([]int64, n)}
+	if !s.small {
+		l.left = 8 + s.rng.IntN(40)
+	}
 	if !s.live {
 		l.front -= int64(16*time.Hour) + s.rng.Int64N(int64(8*time.Hour))
 	}
@@ -99,7 +102,7 @@ func (l *simLoad) item(json []byte) simItem {
 // done again.
 func (l *simLoad) produce() {
 	var batch []simItem
-	for range 1 + l.s.rng.IntN(8) {
+	for range 1 + l.s.rng.IntN(l.s.most(8, 3)) {
 		batch = append(batch, l.choose()...)
 	}
 	b := l.s.b

@@ -36,7 +36,7 @@ func TestSimulation(t *testing.T) {
 		}
 		first, schedules = n, 1
 	}
-	defer debug.SetGCPercent(debug.SetGCPercent(400)) // a schedule leaves much behind, and keeps nothing
+	defer debug.SetGCPercent(debug.SetGCPercent(2000)) // a schedule leaves much behind, and keeps nothing
 	tools, sum, began := newTools(t), map[string]int{}, time.Now()
 	n := 0
 	for ; n < schedules && (end.IsZero() || time.Now().Before(end)); n++ {

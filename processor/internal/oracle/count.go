@@ -104,13 +104,21 @@ func (j *Judge) bad() {
 // kept.
 func (j *Judge) AddRecord(raw []byte) {
 	raw = bytes.TrimSpace(raw)
-	var event object
-	dec := json.NewDecoder(bytes.NewReader(raw))
-	dec.UseNumber()
-	if !json.Valid(raw) || !utf8.Valid(raw) || hasDuplicateName(raw) || dec.Decode(&event) != nil || event == nil {
+	if !json.Valid(raw) || !utf8.Valid(raw) {
 		j.bad()
 		return
 	}
+	whole, ok := decode(raw)
+	event, is := whole.(map[string]any)
+	if !ok || !is {
+		j.bad()
+		return
+	}
+	j.addEvent(event, raw)
+}
+
+// addEvent adds one event, and is given its bytes too.
+func (j *Judge) addEvent(event object, raw []byte) {
 	if !inScope(event) {
 		j.total.Received++
 		j.total.Filtered++

@@ -34,6 +34,7 @@ type sim struct {
 	live          bool  // event times follow the clock; else they are days old, and no source falls silent before the end
 	small         bool  // few calls, partitions and members: nine schedules in ten
 	calm          int   // the larger, the less breaks
+	breaks        []int // what breaks: see disturb
 	quiet         int64 // how long the clock has gone on without regard to silence
 	paused        int64 // how long, while everybody was behind
 	restored      int64 // when somebody restored state last, which ends a silence
@@ -48,7 +49,7 @@ func newSim(seed uint64, wrong sabotage, tools *simTools) *sim {
 	s := &sim{rng: rng, stats: map[string]int{}, now: time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC).UnixNano(), live: rng.IntN(2) == 0, small: rng.IntN(10) > 0, calm: 1 + rng.IntN(6)}
 	p := &Pipeline{Topics: wire.DefaultTopics(), Window: window(rng, s.live), Telemetry: tools.telemetry, Log: slog.New(slog.DiscardHandler),
 		flows: tools.flows, lags: map[string]*telemetry.Lag{"count": {}, "detect": {}}, watermarks: map[string]*telemetry.Watermark{"detect": {}}}
-	p.mostWindows = 1 + rng.IntN(s.most(40, 6))
+	p.mostWindows = 1 + rng.IntN(s.most(40, 20))
 	p.mostHeld = 1 << 20 // no backlog is too long
 	p.mostBytes, p.mostNotices = [...]int{1, frameBytes, frameBytes}[rng.IntN(3)], 1+rng.IntN(3)
 	events, partials := int32(2+rng.IntN(2)), int32(1+rng.IntN(3))
@@ -65,9 +66,12 @@ func newSim(seed uint64, wrong sabotage, tools *simTools) *sim {
 		}
 		return s.b.readLog(ctx, topic, partitions, f)
 	}
+	s.breaks = s.some(8)
 	s.load = newLoad(s, tools)
 	s.count = s.group(p.Topics.Events, func(g *simGroup) *simMember { return s.newMember(g, &counter{p: p, tasks: map[int32]*countTask{}}) })
-	s.detect = s.group(p.Topics.Partials, func(g *simGroup) *simMember { return s.newMember(g, &detector{p: p, tasks: map[int32]*detectTask{}, room: headroom{asked: time.Unix(1<<40, 0)}}) })
+	s.detect = s.group(p.Topics.Partials, func(g *simGroup) *simMember {
+		return s.newMember(g, &detector{p: p, tasks: map[int32]*detectTask{}, room: headroom{asked: time.Unix(1<<40, 0)}})
+	})
 	return s
 }
 
@@ -116,6 +120,20 @@ func (s *sim) most(large, small int) int {
 	return large
 }
 
+// some returns which of n possibilities a schedule has: all in large schedules and
+// about half of them in small ones, so that the few that happen are often of one kind.
+func (s *sim) some(n int) (list []int) {
+	for i := range n {
+		if !s.small || s.rng.IntN(2) == 0 {
+			list = append(list, i)
+		}
+	}
+	if len(list) == 0 {
+		list = append(list, s.rng.IntN(n))
+	}
+	return list
+}
+
 // fault notes something that must not be.
 func (s *sim) fault(format string, args ...any) {
 	s.faults = append(s.faults, fmt.Sprintf(format, args...))
@@ -132,10 +150,17 @@ func (s *sim) run() {
 	}
 	s.draining = true
 	s.drain()
-	last := max(s.now, s.load.last+s.p.Window.OutOfOrderness+slices.Max(append(s.p.Window.Detect.Rollups, 0)))
-	for round := 0; (round < 3 || s.now <= max(last, s.restored)+2*s.p.Window.CloseAfter) && len(s.faults) == 0; round++ {
-		step := s.p.Window.CloseAfter + second
-		if s.live && s.rng.IntN(3) > 0 { // in small steps, so that notices find their windows
+	s.close()
+}
+
+// close has the clock go on until the last windows have closed: in one leap and
+// some, or live at times in small steps, so that notices find their windows.
+func (s *sim) close() {
+	w, slow := &s.p.Window, s.live && s.rng.IntN(s.most(2, 8)) == 0
+	last := max(s.now, s.load.last+w.OutOfOrderness+slices.Max(append(w.Detect.Rollups, 0)))
+	for round := 0; (round < 1 || s.now <= max(last, s.restored)+2*w.CloseAfter) && len(s.faults) == 0; round++ {
+		step := 2*w.CloseAfter + second + s.rng.Int64N(2*w.CloseAfter)
+		if slow && s.rng.IntN(3) > 0 {
 			step = int64(time.Minute) + s.rng.Int64N(10*int64(time.Minute))
 		}
 		s.now += step
@@ -173,7 +198,7 @@ func (s *sim) happen() {
 
 // disturb breaks or changes something about a member of a group.
 func (s *sim) disturb(g *simGroup, m *simMember) {
-	switch s.rng.IntN(8) {
+	switch s.breaks[s.rng.IntN(len(s.breaks))] {
 	case 0: // paused for longer than its session
 		if !m.deaf {
 			m.in, m.deaf = false, true

@@ -58,7 +58,7 @@ func (l *simLoad) call(at int64) []simItem {
 	c.op = [...]string{"Decrypt", "Decrypt", "Encrypt", "GenerateDataKey", "DescribeKey", "DisableKey"}[rng.IntN(6)]
 	c.code = [...]string{"", "", "", "", "AccessDenied", "ThrottlingException"}[rng.IntN(6)]
 	kinds := []copyKind{plainCopy}
-	switch rng.IntN(8) {
+	switch l.kinds[rng.IntN(len(l.kinds))] {
 	case 0:
 		c.op, c.second = "ReEncrypt", keyHere(rng.IntN(few+1))
 	case 1:

@@ -35,7 +35,13 @@ func newTools(t testing.TB) *simTools {
 		t.Fatal(err)
 	}
 	flows := map[string]*telemetry.Flow{"count": tel.Flow("count", ""), "detect": tel.Flow("detect", "")}
-	return &simTools{telemetry: tel, flows: flows, norm: normalize.New(direct(normalize.Options{OmitBody: true})), dec: cloudtrail.NewDecoder(cloudtrail.Limits{})}
+	tools := simTools{telemetry: tel, flows: flows}
+	return tools.fork()
+}
+
+// fork returns tools for another goroutine, which count into the same metrics.
+func (t *simTools) fork() *simTools {
+	return &simTools{telemetry: t.telemetry, flows: t.flows, norm: normalize.New(direct(normalize.Options{OmitBody: true})), dec: cloudtrail.NewDecoder(cloudtrail.Limits{})}
 }
 
 // simLoad makes calls and delivers their copies. Nothing that has to be counted
@@ -45,6 +51,7 @@ type simLoad struct {
 	tools   *simTools
 	judge   *oracle.Judge
 	left    int       // calls to make
+	kinds   []int     // of calls: see call
 	made    int       // ids given out
 	front   int64     // how far the event times have come, of old events
 	pending []simItem // copies to deliver
@@ -69,6 +76,7 @@ func newLoad(s *sim, tools *simTools) *simLoad {
 	n := s.p.Partitions[s.p.Topics.Events]
 	l := &simLoad{s: s, tools: tools, left: 2 + s.rng.IntN(7), letters: map[string]int{}, open: forever, front: s.now,
 		high: make([]int64, n), sure: make([]int64, n)}
+	l.kinds = s.some(8)
 	if !s.small {
 		l.left = 8 + s.rng.IntN(40)
 	}

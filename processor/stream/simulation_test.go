@@ -7,8 +7,11 @@ import (
 	"maps"
 	"math/rand/v2"
 	"os"
+	"runtime"
 	"runtime/debug"
 	"strconv"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -21,35 +24,24 @@ var simSeed = flag.String("sim.seed", "", "the only schedule that TestSimulation
 // call counts once: the final windows of thousands of random schedules are those
 // of the oracle. KEYTRAIL_SIM=10m has it look at new schedules for that long.
 func TestSimulation(t *testing.T) {
-	first, schedules, end := uint64(1), 2000, time.Time{}
+	from, schedules, end := uint64(1), uint64(8000), time.Time{}
 	if testing.Short() {
-		schedules = 100
+		schedules = 400
 	}
 	if d, err := time.ParseDuration(os.Getenv("KEYTRAIL_SIM")); err == nil {
-		first, schedules, end = rand.Uint64()>>16, 1<<40, time.Now().Add(d)
-		t.Logf("schedules from seed %d on, for %v", first, d)
+		from, schedules, end = rand.Uint64()>>16, 1<<40, time.Now().Add(d)
+		t.Logf("schedules from seed %d on, for %v", from, d)
 	}
 	if *simSeed != "" {
 		n, err := strconv.ParseUint(*simSeed, 10, 64)
 		if err != nil {
 			t.Fatal(err)
 		}
-		first, schedules = n, 1
+		from, schedules = n, 1
 	}
 	defer debug.SetGCPercent(debug.SetGCPercent(2000)) // a schedule leaves much behind, and keeps nothing
-	tools, sum, began := newTools(t), map[string]int{}, time.Now()
-	n := 0
-	for ; n < schedules && (end.IsZero() || time.Now().Before(end)); n++ {
-		seed := first + uint64(n)
-		v, s := verdict(seed, sound, tools)
-		for what, n := range s.stats {
-			sum[what] += n
-		}
-		if v != "" {
-			t.Errorf("seed %d; to repeat it: go test ./processor/stream -run 'TestSimulation$' -sim.seed=%d\n%s", seed, seed, v)
-			break
-		}
-	}
+	tools, began := newTools(t), time.Now()
+	n, sum := explore(t, tools, from, schedules, end)
 	balances, err := tools.telemetry.Balances(t.Context())
 	if err != nil {
 		t.Fatal(err)
@@ -65,6 +57,36 @@ func TestSimulation(t *testing.T) {
 			t.Errorf("no schedule has any %s: this tests too little", what)
 		}
 	}
+}
+
+// explore looks at schedules, one after the other on every processor, until there
+// are enough of them or the time is over, or one is wrong. It returns how many there
+// were, and what was in them.
+func explore(t *testing.T, tools *simTools, from, schedules uint64, end time.Time) (n uint64, sum map[string]int) {
+	var next atomic.Uint64
+	var mu sync.Mutex
+	var wg sync.WaitGroup
+	sum = map[string]int{}
+	for range runtime.GOMAXPROCS(0) {
+		own := tools.fork()
+		wg.Go(func() {
+			for i := next.Add(1) - 1; i < schedules && (end.IsZero() || time.Now().Before(end)); i = next.Add(1) - 1 {
+				v, s := verdict(from+i, sound, own)
+				mu.Lock()
+				for what, n := range s.stats {
+					sum[what] += n
+				}
+				n++
+				mu.Unlock()
+				if v != "" {
+					next.Store(schedules)
+					t.Errorf("seed %d; to repeat it: go test ./processor/stream -run 'TestSimulation$' -sim.seed=%d\n%s", from+i, from+i, v)
+				}
+			}
+		})
+	}
+	wg.Wait()
+	return n, sum
 }
 
 // A seed repeats: the same records at the same offsets, the same windows.

@@ -1,6 +1,7 @@
 package stream
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"testing"
@@ -66,6 +67,7 @@ type simLoad struct {
 
 // simItem is one copy of a call, or something that is none.
 type simItem struct {
+	topic      string // "" for that of the events
 	key, value []byte
 	partition  int32
 	time       int64 // 0 for what has no part in event time
@@ -132,7 +134,7 @@ func (l *simLoad) produce() {
 func (l *simLoad) write(batch []simItem, txn *simTxn) {
 	l.s.stats["records"] += len(batch)
 	for _, it := range batch {
-		l.s.b.write(&kgo.Record{Topic: l.s.p.Topics.Events, Partition: it.partition, Key: it.key, Value: it.value}, txn)
+		l.s.b.write(&kgo.Record{Topic: cmp.Or(it.topic, l.s.p.Topics.Events), Partition: it.partition, Key: it.key, Value: it.value}, txn)
 	}
 }
 
@@ -237,7 +239,7 @@ func (l *simLoad) oddity() []simItem {
 	rng, w := l.s.rng, &l.s.p.Window
 	p := int32(rng.IntN(len(l.high)))
 	var it simItem
-	switch rng.IntN(5) {
+	switch rng.IntN(6) {
 	case 0:
 		it = simItem{key: []byte("x"), value: []byte("no log record"), partition: p}
 		l.letters["count bad_record"]++
@@ -249,6 +251,10 @@ func (l *simLoad) oddity() []simItem {
 		l.letters["count future"]++
 	case 3:
 		return l.again()
+	case 4:
+		topic := l.s.p.Topics.Partials
+		it = simItem{topic: topic, value: []byte("no frame"), partition: rng.Int32N(l.s.p.Partitions[topic])}
+		l.letters["detect bad_frame"]++
 	default:
 		it = l.plain(second)
 		if l.sure[it.partition] == 0 {

@@ -46,10 +46,11 @@ type sim struct {
 // newSim makes the schedule of a seed.
 func newSim(seed uint64, wrong sabotage, tools *simTools) *sim {
 	rng := rand.New(rand.NewPCG(seed, 0x51a1))
-	s := &sim{rng: rng, stats: map[string]int{}, now: time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC).UnixNano(), live: rng.IntN(2) == 0, small: rng.IntN(10) > 0, calm: 1 + rng.IntN(6)}
+	s := &sim{rng: rng, stats: map[string]int{}, now: time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC).UnixNano(), live: rng.IntN(2) == 0, small: rng.IntN(10) > 0}
+	s.calm = 1 + rng.IntN(s.most(6, 4))
 	p := &Pipeline{Topics: wire.DefaultTopics(), Window: window(rng, s.live), Telemetry: tools.telemetry, Log: slog.New(slog.DiscardHandler),
 		flows: tools.flows, lags: map[string]*telemetry.Lag{"count": {}, "detect": {}}, watermarks: map[string]*telemetry.Watermark{"detect": {}}}
-	p.mostWindows = 1 + rng.IntN(s.most(40, 20))
+	p.mostWindows = 1 + rng.IntN(s.most(40, [...]int{5, 40}[rng.IntN(2)]))
 	p.mostHeld = 1 << 20 // no backlog is too long
 	p.mostBytes, p.mostNotices = [...]int{1, frameBytes, frameBytes}[rng.IntN(3)], 1+rng.IntN(3)
 	events, partials := int32(2+rng.IntN(2)), int32(1+rng.IntN(3))

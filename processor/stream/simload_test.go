@@ -76,7 +76,7 @@ type simItem struct {
 
 func newLoad(s *sim, tools *simTools) *simLoad {
 	n := s.p.Partitions[s.p.Topics.Events]
-	l := &simLoad{s: s, tools: tools, left: 2 + s.rng.IntN(7), letters: map[string]int{}, open: forever, front: s.now,
+	l := &simLoad{s: s, tools: tools, left: 1 + s.rng.IntN(7), letters: map[string]int{}, open: forever, front: s.now,
 		high: make([]int64, n), sure: make([]int64, n)}
 	l.kinds = s.some(8)
 	if !s.small {

@@ -5,7 +5,6 @@ import (
 	"cmp"
 	"crypto/sha256"
 	"encoding/hex"
-	"encoding/json"
 	"fmt"
 	"hash/crc32"
 	"slices"
@@ -104,13 +103,9 @@ func (j *Judge) bad() {
 // kept.
 func (j *Judge) AddRecord(raw []byte) {
 	raw = bytes.TrimSpace(raw)
-	if !json.Valid(raw) || !utf8.Valid(raw) {
-		j.bad()
-		return
-	}
 	whole, ok := decode(raw)
 	event, is := whole.(map[string]any)
-	if !ok || !is {
+	if !ok || !is || !utf8.Valid(raw) {
 		j.bad()
 		return
 	}

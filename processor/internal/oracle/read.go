@@ -181,13 +181,13 @@ func (j *Judge) addSingle(text json.RawMessage) {
 
 func isObject(text json.RawMessage) bool { return len(text) > 0 && text[0] == '{' }
 
-// decode reads a valid JSON text. ok is false when any object in it has one name
-// twice: encoding/json takes the last of them, and what it has read has fewer names
-// than the text.
+// decode reads a JSON text without space around it. ok is false when it is not
+// valid, or any object in it has one name twice: encoding/json takes the last of
+// them, and what it has read has fewer names than the text.
 func decode(text []byte) (v any, ok bool) {
 	dec := json.NewDecoder(bytes.NewReader(text))
 	dec.UseNumber()
-	ok = dec.Decode(&v) == nil
+	ok = dec.Decode(&v) == nil && dec.InputOffset() == int64(len(text))
 	return v, ok && namesRead(v) == namesWritten(text)
 }
 

@@ -32,7 +32,7 @@ type sim struct {
 	load          *simLoad
 	now           int64 // the clock, ns
 	live          bool  // event times follow the clock; else they are days old, and no source falls silent before the end
-	small         bool  // few calls, partitions and members: nine schedules in ten
+	small         bool  // few calls, partitions and members: all but one schedule in twenty
 	calm          int   // the larger, the less breaks
 	breaks        []int // what breaks: see disturb
 	quiet         int64 // how long the clock has gone on without regard to silence
@@ -46,7 +46,7 @@ type sim struct {
 // newSim makes the schedule of a seed.
 func newSim(seed uint64, wrong sabotage, tools *simTools) *sim {
 	rng := rand.New(rand.NewPCG(seed, 0x51a1))
-	s := &sim{rng: rng, stats: map[string]int{}, now: time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC).UnixNano(), live: rng.IntN(2) == 0, small: rng.IntN(10) > 0}
+	s := &sim{rng: rng, stats: map[string]int{}, now: time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC).UnixNano(), live: rng.IntN(2) == 0, small: rng.IntN(20) > 0}
 	s.calm = 1 + rng.IntN(s.most(6, 4))
 	p := &Pipeline{Topics: wire.DefaultTopics(), Window: window(rng, s.live), Telemetry: tools.telemetry, Log: slog.New(slog.DiscardHandler),
 		flows: tools.flows, lags: map[string]*telemetry.Lag{"count": {}, "detect": {}}, watermarks: map[string]*telemetry.Watermark{"detect": {}}}

@@ -280,15 +280,17 @@ func (s *sim) pass(d int64) {
 }
 
 // behind tells whether in every partition of the events a record waits that its
-// owner has not seen.
+// owner has not seen, not even before the group's offset was lost.
 func (s *sim) behind() bool {
 	for p, m := range s.count.owner {
 		if m == nil || len(m.changes) > 0 {
 			return false
 		}
-		l := s.b.logs[s.count.topic][p]
-		waiting := false
-		for offset := max(m.next[int32(p)], s.count.offsets[p]); offset < int64(len(l.entries)); offset++ {
+		l, waiting, seen := s.b.logs[s.count.topic][p], false, int64(0)
+		if t := m.p.(*counter).tasks[int32(p)]; t != nil {
+			seen = t.to
+		}
+		for offset := max(m.next[int32(p)], s.count.offsets[p], seen); offset < int64(len(l.entries)); offset++ {
 			e := l.entries[offset]
 			waiting = waiting || e.rec != nil && (e.txn == nil || e.txn.state == txnCommitted)
 		}

@@ -25,7 +25,7 @@ var simSeed = flag.String("sim.seed", "", "the only schedule that TestSimulation
 // call counts once: the final windows of thousands of random schedules are those
 // of the oracle. KEYTRAIL_SIM=10m has it look at new schedules for that long.
 func TestSimulation(t *testing.T) {
-	from, schedules, end := uint64(1), uint64(8000), time.Time{}
+	from, schedules, end := uint64(1), uint64(10_000), time.Time{}
 	if testing.Short() {
 		schedules = 400
 	}

@@ -52,7 +52,7 @@ func newSim(seed uint64, wrong sabotage, tools *simTools) *sim {
 		flows: tools.flows, lags: map[string]*telemetry.Lag{"count": {}, "detect": {}}, watermarks: map[string]*telemetry.Watermark{"detect": {}}}
 	p.mostWindows = 1 + rng.IntN(s.most(40, [...]int{5, 40}[rng.IntN(2)]))
 	p.mostHeld = 1 << 20 // no backlog is too long
-	p.mostBytes, p.mostNotices = [...]int{1, frameBytes, frameBytes}[rng.IntN(3)], 1+rng.IntN(3)
+	p.mostBytes, p.mostNotices = [...]int{1, frameBytes, frameBytes}[rng.IntN(3)], 1+rng.IntN(s.most(3, 2))
 	events, partials := int32(2+rng.IntN(2)), int32(1+rng.IntN(3))
 	if s.small {
 		events, partials = int32(1+rng.IntN(2)), int32(1+rng.IntN(2))

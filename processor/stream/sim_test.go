@@ -18,10 +18,11 @@ import (
 // The simulation runs the stages count and detect as they are, over a Kafka of a
 // few slices, in one goroutine: a generator of random numbers decides who does what
 // next, what breaks, and what time it is. A seed therefore repeats, and a schedule
-// takes a few milliseconds. The files: simlog_test.go is Kafka, simmember_test.go an
-// instance of a stage, simorder_test.go what makes it repeat, simload_test.go and
-// simcall_test.go what is counted, simjudge_test.go the verdict, simulation_test.go
-// the tests.
+// takes less than a millisecond: most are small, because few calls and few kinds of
+// breaks meet more often than many of each. The files: simlog_test.go is Kafka,
+// simmember_test.go an instance of a stage, simorder_test.go what makes it repeat,
+// simload_test.go and simcall_test.go what is counted, simjudge_test.go the verdict,
+// simulation_test.go the tests.
 
 // sim is one schedule.
 type sim struct {

@@ -13,6 +13,7 @@ import (
 	"strconv"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"testing"
 	"time"
 
@@ -23,7 +24,8 @@ var simSeed = flag.String("sim.seed", "", "the only schedule that TestSimulation
 
 // Whatever happens to the instances, and in whatever order records arrive, every
 // call counts once: the final windows of thousands of random schedules are those
-// of the oracle. KEYTRAIL_SIM=10m has it look at new schedules for that long.
+// of the oracle. KEYTRAIL_SIM=10m has it look at new schedules for that long (with
+// -count=1, or go test shows what it found the last time).
 func TestSimulation(t *testing.T) {
 	from, schedules, end := uint64(1), uint64(10_000), time.Time{}
 	if testing.Short() {
@@ -41,7 +43,7 @@ func TestSimulation(t *testing.T) {
 		from, schedules = n, 1
 	}
 	defer debug.SetGCPercent(debug.SetGCPercent(2000)) // a schedule leaves much behind, and keeps nothing
-	tools, began := newTools(t), time.Now()
+	tools, began, used := newTools(t), time.Now(), computed(t)
 	n, sum := explore(t, tools, from, schedules, end)
 	balances, err := tools.telemetry.Balances(t.Context())
 	if err != nil {
@@ -52,12 +54,22 @@ func TestSimulation(t *testing.T) {
 			t.Error(err)
 		}
 	}
-	t.Logf("%d schedules, %.0f a second; in them %v", n, float64(n)/time.Since(began).Seconds(), sum)
+	t.Logf("%d schedules, %.0f a second, %.0f a second of CPU; in them %v", n, float64(n)/time.Since(began).Seconds(), float64(n)/(computed(t)-used).Seconds(), sum)
 	for _, what := range []string{"commits", "aborts", "restores", "killed", "paused", "moved", "refined windows", "windows left empty", "anomalies of pairs", "dead letters"} {
 		if sum[what] == 0 && n > 1 {
 			t.Errorf("no schedule has any %s: this tests too little", what)
 		}
 	}
+}
+
+// computed is how much CPU time the process has taken: other programs lengthen the
+// time on the wall.
+func computed(t *testing.T) time.Duration {
+	var u syscall.Rusage
+	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &u); err != nil {
+		t.Fatal(err)
+	}
+	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
 }
 
 // explore looks at schedules, one after the other on every processor, until there

@@ -61,8 +61,8 @@ func (l *simLoad) call(at int64) []simItem {
 	switch l.kinds[rng.IntN(len(l.kinds))] {
 	case 0:
 		c.op, c.second = "ReEncrypt", keyHere(rng.IntN(few+1))
-	case 1:
-		c.alias = fmt.Sprintf("alias/a%d", rng.IntN(2))
+	case 1, 4:
+		c.alias = fmt.Sprintf("alias/a%d", rng.IntN(few/2))
 		if rng.IntN(2) == 0 {
 			c.key = ""
 		}

@@ -129,8 +129,8 @@ func (s *sim) digest() string {
 }
 
 // The judge sees what goes wrong: when the simulation breaks one of Kafka's
-// promises, or one of those that the stages make each other, some schedules in a hundred
-// or many more end with the wrong windows or dead letters, or a stage refuses to go on.
+// promises, or one of those that the stages make each other, one schedule in a hundred
+// or more ends with the wrong windows or dead letters, or a stage refuses to go on.
 func TestSimulationHasTeeth(t *testing.T) {
 	tools := newTools(t)
 	for wrong := sound + 1; wrong < sabotages; wrong++ {

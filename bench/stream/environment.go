@@ -113,17 +113,22 @@ func (e *environment) create(ctx context.Context, name string, partitions int32)
 // installation is one installation of Keytrail: a prefix of topics, and the name of
 // its groups. A new name over an old prefix begins at the first event again.
 type installation struct {
-	e      *environment
-	topics wire.Topics
-	name   string
-	config string
+	e       *environment
+	topics  wire.Topics
+	name    string
+	config  string
+	metrics string // the address at which the running process serves its metrics
 }
 
-// install writes a configuration with the defaults but for the partitions and the
-// session timeout.
+// install writes a configuration with the defaults but for the partitions, the
+// session timeout and the metrics.
 func (e *environment) install(prefix string, session time.Duration) (*installation, error) {
 	e.runs++
-	in := &installation{e: e, topics: wire.NewTopics(prefix), name: fmt.Sprintf("bench-%d", e.runs)}
+	metrics, err := freeAddress()
+	if err != nil {
+		return nil, err
+	}
+	in := &installation{e: e, topics: wire.NewTopics(prefix), name: fmt.Sprintf("bench-%d", e.runs), metrics: metrics}
 	in.config = filepath.Join(e.dir, in.name+".yaml")
 	text := fmt.Sprintf(`kafka:
   brokers: [%s]
@@ -131,7 +136,8 @@ func (e *environment) install(prefix string, session time.Duration) (*installati
   transactional_id: %s
   session_timeout: %v
   partitions: {events: %d, partials: %d}
-`, strings.Join(e.brokers(), ", "), prefix, in.name, session, eventPartitions, partialPartitions)
+telemetry: {listen: %q}
+`, strings.Join(e.brokers(), ", "), prefix, in.name, session, eventPartitions, partialPartitions, metrics)
 	return in, os.WriteFile(in.config, []byte(text), 0o600)
 }
 

@@ -47,6 +47,10 @@ func latency(ctx context.Context, e *environment, o options, out io.Writer) erro
 	if err != nil {
 		return err
 	}
+	known, err := in.scrape(ctx)
+	if err != nil {
+		return p.failure(err)
+	}
 	sent, delay, err := send(ctx, l, o, time.Now())
 	if err != nil {
 		return err
@@ -67,7 +71,24 @@ func latency(ctx context.Context, e *environment, o options, out io.Writer) erro
 	row = append(row, micros(after.cpu-before.cpu, n), megabytes(after.peak), milliseconds(delay), "")
 	table(out, fmt.Sprintf("From producing an event to reading its anomaly (ms), at %d events/s for %v", o.rate, o.latency),
 		strings.Split("anomalies,p50,p90,p99,max,CPU us/event,peak MB,sender late by at most ms,", ","), [][]string{row})
+	if err := latencyCommits(ctx, in, known, out); err != nil {
+		return p.failure(err)
+	}
 	return p.end(syscall.SIGTERM)
+}
+
+// latencyCommits prints the commits since those that are known: without the start's,
+// which make the groups and wait for the topics.
+func latencyCommits(ctx context.Context, in *installation, known map[string]commits, out io.Writer) error {
+	all, err := in.scrape(ctx)
+	if err != nil {
+		return err
+	}
+	for stage, c := range all {
+		all[stage] = c.since(known[stage])
+	}
+	commitTable(out, commitRows("at a steady rate", all))
+	return nil
 }
 
 // send sends events at a steady rate, with the current time as the event time, and

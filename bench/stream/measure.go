@@ -14,7 +14,8 @@ type cost struct {
 	wall   time.Duration // from the start of the process
 	usage
 	half   half
-	broker time.Duration // CPU time of the broker meanwhile
+	broker time.Duration      // CPU time of the broker meanwhile
+	ended  map[string]commits // of Keytrail's stages
 }
 
 // half is the second half of the input alone: without the start, and with most of

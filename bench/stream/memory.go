@@ -31,7 +31,7 @@ const trace = "GODEBUG=gctrace=1"
 // memory measures the second table.
 func memory(ctx context.Context, e *environment, o options, out io.Writer) error {
 	head := strings.Split("entities,events,s,CPU us/event,peak MB,live heap MB,restore s,MB after it,peak MB in it,", ",")
-	var rows [][]string
+	var rows, ended [][]string
 	for _, n := range o.entities {
 		h, err := e.hold(ctx, n)
 		if err != nil {
@@ -43,9 +43,11 @@ func memory(ctx context.Context, e *environment, o options, out io.Writer) error
 			row[len(row)-1] = fmt.Sprintf("NOT %d", n)
 		}
 		rows = append(rows, row)
+		ended = append(ended, commitRows(fmt.Sprintf("%d entities", h.entities), h.cost.ended)...)
 	}
 	table(out, "Memory of count and detect, and restore of detect after SIGKILL, by entities in the state", head, rows,
 		"The aim at 1,000,000 entities: below 600 MB and 10 s.")
+	commitTable(out, ended)
 	return nil
 }
 
@@ -71,6 +73,9 @@ func (e *environment) hold(ctx context.Context, n int) (h held, err error) {
 	defer p.end(syscall.SIGKILL)
 	if h.cost, err = e.watch(ctx, p, int64(h.events), lookEvery, e.through(in.count(), in.detect())); err != nil {
 		return h, err
+	}
+	if h.cost.ended, err = in.scrape(ctx); err != nil {
+		return h, p.failure(err)
 	}
 	h.live = liveHeap(p.logged("gc "))
 	p.end(syscall.SIGKILL)

@@ -45,6 +45,11 @@ func throughput(ctx context.Context, e *environment, o options, out io.Writer) e
 	notes = append([]string{fmt.Sprintf("Keytrail counted %v, in windows that are all final.", counted)}, notes...)
 	title := fmt.Sprintf("From kms.events to final windows: %d log records, %d bytes each", l.sent, l.bytes/l.sent)
 	costTable(out, title, append(costs, peers...), notes...)
+	var rows [][]string
+	for _, c := range costs {
+		rows = append(rows, commitRows(c.name, c.ended)...)
+	}
+	commitTable(out, rows)
 	return in.forget(ctx, true)
 }
 
@@ -100,6 +105,10 @@ func (in *installation) cost(ctx context.Context, name, stages string, events in
 	}
 	c.name = name
 	say("%s: %.1f s, %.1f s of CPU", name, c.wall.Seconds(), c.cpu.Seconds())
+	if c.ended, err = in.scrape(ctx); err != nil {
+		p.end(syscall.SIGKILL)
+		return c, err
+	}
 	return c, p.end(syscall.SIGTERM)
 }
 

@@ -27,7 +27,7 @@ func (e *Engine) Changes(put func(name string, value []byte), remove func(name s
 // of date, a third at the most.
 func (e *Engine) Packed() int {
 	n := 0
-	for i := range e.store.slabs { // one for each MiB
+	for i := range e.store.slabs { // some more than one for each MiB
 		n += cap(e.store.slabs[i].b)
 	}
 	return n

@@ -50,6 +50,9 @@ type slab struct {
 
 const (
 	slabSize = 1 << 20
+	// The first slab is small, and each further one twice as large up to slabSize: a
+	// partition with a handful of entities does not take a MiB for them.
+	firstSlab = 2 << 10
 	// A head is the slot, the lengths of KMS key, principal and state, and the scope.
 	headSize = 4*4 + 1
 	// maxHot bounds the unpacked entities: at some 2 kB each, 8 MB.
@@ -138,7 +141,7 @@ func (s *store) put(i uint32, e wire.Entity, state []byte) packed {
 	size := headSize + len(e.KeyARN) + len(e.Principal) + len(state)
 	s.bury(i)
 	if s.active == noSlab || len(s.slabs[s.active].b)+size > cap(s.slabs[s.active].b) {
-		s.open(max(slabSize, size))
+		s.open(max(min(slabSize, firstSlab<<min(len(s.slabs), 9)), size))
 	}
 	into := &s.slabs[s.active]
 	b := into.b

@@ -18,10 +18,11 @@ import (
 // The simulation runs the stages count and detect as they are, over a Kafka of a
 // few slices, in one goroutine: a generator of random numbers decides who does what
 // next, what breaks, and what time it is. A seed therefore repeats, and a schedule
-// takes a few milliseconds. The files: simlog_test.go is Kafka, simmember_test.go an
-// instance of a stage, simorder_test.go what makes it repeat, simload_test.go and
-// simcall_test.go what is counted, simjudge_test.go the verdict, simulation_test.go
-// the tests.
+// takes less than a millisecond: most are small, because few calls and few kinds of
+// breaks meet more often than many of each. The files: simlog_test.go is Kafka,
+// simmember_test.go an instance of a stage, simorder_test.go what makes it repeat,
+// simload_test.go and simcall_test.go what is counted, simjudge_test.go the verdict,
+// simulation_test.go the tests.
 
 // sim is one schedule.
 type sim struct {
@@ -32,7 +33,9 @@ type sim struct {
 	load          *simLoad
 	now           int64 // the clock, ns
 	live          bool  // event times follow the clock; else they are days old, and no source falls silent before the end
+	small         bool  // few calls, partitions and members: all but one schedule in twenty
 	calm          int   // the larger, the less breaks
+	breaks        []int // what breaks: see disturb
 	quiet         int64 // how long the clock has gone on without regard to silence
 	paused        int64 // how long, while everybody was behind
 	restored      int64 // when somebody restored state last, which ends a silence
@@ -44,13 +47,17 @@ type sim struct {
 // newSim makes the schedule of a seed.
 func newSim(seed uint64, wrong sabotage, tools *simTools) *sim {
 	rng := rand.New(rand.NewPCG(seed, 0x51a1))
-	s := &sim{rng: rng, stats: map[string]int{}, now: time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC).UnixNano(), live: rng.IntN(2) == 0, calm: 1 + rng.IntN(6)}
+	s := &sim{rng: rng, stats: map[string]int{}, now: time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC).UnixNano(), live: rng.IntN(2) == 0, small: rng.IntN(20) > 0}
+	s.calm = 1 + rng.IntN(s.most(6, 4))
 	p := &Pipeline{Topics: wire.DefaultTopics(), Window: window(rng, s.live), Telemetry: tools.telemetry, Log: slog.New(slog.DiscardHandler),
 		flows: tools.flows, lags: map[string]*telemetry.Lag{"count": {}, "detect": {}}, watermarks: map[string]*telemetry.Watermark{"detect": {}}}
-	p.mostWindows = 1 + rng.IntN(40)
+	p.mostWindows = 1 + rng.IntN(s.most(40, [...]int{5, 40}[rng.IntN(2)]))
 	p.mostHeld = 1 << 20 // no backlog is too long
-	p.mostBytes, p.mostNotices = [...]int{1, frameBytes, frameBytes}[rng.IntN(3)], 1+rng.IntN(3)
+	p.mostBytes, p.mostNotices = [...]int{1, frameBytes, frameBytes}[rng.IntN(3)], 1+rng.IntN(s.most(3, 2))
 	events, partials := int32(2+rng.IntN(2)), int32(1+rng.IntN(3))
+	if s.small {
+		events, partials = int32(1+rng.IntN(2)), int32(1+rng.IntN(2))
+	}
 	p.Partitions = map[string]int32{p.Topics.Events: events, p.Topics.Dedup: events, p.Topics.Partials: partials, p.Topics.State: partials,
 		p.Topics.Windows: 2, p.Topics.Anomalies: 2, p.Topics.DeadLetter: 1}
 	s.p, s.b = p, newBroker(rng, p.Topics, p.Partitions, wrong)
@@ -61,9 +68,13 @@ func newSim(seed uint64, wrong sabotage, tools *simTools) *sim {
 		}
 		return s.b.readLog(ctx, topic, partitions, f)
 	}
+	s.breaks = s.some(8)
 	s.load = newLoad(s, tools)
 	s.count = s.group(p.Topics.Events, func(g *simGroup) *simMember { return s.newMember(g, &counter{p: p, tasks: map[int32]*countTask{}}) })
-	s.detect = s.group(p.Topics.Partials, func(g *simGroup) *simMember { return s.newMember(g, &detector{p: p, tasks: map[int32]*detectTask{}}) })
+	room := headroom{asked: time.Unix(1<<40, 0)} // never asks again: the test itself sets the room for garbage
+	s.detect = s.group(p.Topics.Partials, func(g *simGroup) *simMember {
+		return s.newMember(g, &detector{p: p, tasks: map[int32]*detectTask{}, room: room})
+	})
 	return s
 }
 
@@ -97,11 +108,33 @@ func (s *sim) group(topic string, mk func(*simGroup) *simMember) *simGroup {
 	n := s.p.Partitions[topic]
 	g := &simGroup{topic: topic, owner: make([]*simMember, n), offsets: make([]int64, n)}
 	g.make = func() *simMember { return mk(g) }
-	for range 1 + s.rng.IntN(3) {
+	for range 1 + s.rng.IntN(s.most(3, 2)) {
 		g.members = append(g.members, g.make())
 	}
 	s.adopt(g)
 	return g
+}
+
+// most is the bound of something in large schedules, and in small ones.
+func (s *sim) most(large, small int) int {
+	if s.small {
+		return small
+	}
+	return large
+}
+
+// some returns which of n possibilities a schedule has: all in large schedules and
+// about half of them in small ones, so that the few that happen are often of one kind.
+func (s *sim) some(n int) (list []int) {
+	for i := range n {
+		if !s.small || s.rng.IntN(2) == 0 {
+			list = append(list, i)
+		}
+	}
+	if len(list) == 0 {
+		list = append(list, s.rng.IntN(n))
+	}
+	return list
 }
 
 // fault notes something that must not be.
@@ -115,15 +148,22 @@ func (s *sim) run() {
 	for !s.load.done() && len(s.faults) == 0 {
 		s.happen()
 	}
-	for range s.rng.IntN(100) {
+	for range s.rng.IntN(s.most(100, 25)) {
 		s.happen()
 	}
 	s.draining = true
 	s.drain()
-	last := max(s.now, s.load.last+s.p.Window.OutOfOrderness+slices.Max(append(s.p.Window.Detect.Rollups, 0)))
-	for round := 0; (round < 3 || s.now <= max(last, s.restored)+2*s.p.Window.CloseAfter) && len(s.faults) == 0; round++ {
-		step := s.p.Window.CloseAfter + second
-		if s.live && s.rng.IntN(3) > 0 { // in small steps, so that notices find their windows
+	s.close()
+}
+
+// close has the clock go on until the last windows have closed: in one leap and
+// some, or live at times in small steps, so that notices find their windows.
+func (s *sim) close() {
+	w, slow := &s.p.Window, s.live && s.rng.IntN(s.most(2, 8)) == 0
+	last := max(s.now, s.load.last+w.OutOfOrderness+slices.Max(append(w.Detect.Rollups, 0)))
+	for round := 0; (round < 1 || s.now <= max(last, s.restored)+2*w.CloseAfter) && len(s.faults) == 0; round++ {
+		step := 2*w.CloseAfter + second + s.rng.Int64N(2*w.CloseAfter)
+		if slow && s.rng.IntN(3) > 0 {
 			step = int64(time.Minute) + s.rng.Int64N(10*int64(time.Minute))
 		}
 		s.now += step
@@ -161,7 +201,7 @@ func (s *sim) happen() {
 
 // disturb breaks or changes something about a member of a group.
 func (s *sim) disturb(g *simGroup, m *simMember) {
-	switch s.rng.IntN(8) {
+	switch s.breaks[s.rng.IntN(len(s.breaks))] {
 	case 0: // paused for longer than its session
 		if !m.deaf {
 			m.in, m.deaf = false, true
@@ -183,7 +223,7 @@ func (s *sim) disturb(g *simGroup, m *simMember) {
 		s.hand(m)
 		s.adopt(g)
 	case 4: // scaled up or down
-		if len(g.members) < 3 {
+		if len(g.members) < s.most(3, 2) {
 			g.members = append(g.members, g.make())
 		} else if m.txn == nil && m.n == 0 && !m.deaf {
 			g.members = slices.DeleteFunc(g.members, func(o *simMember) bool { return o == m })
@@ -242,15 +282,17 @@ func (s *sim) pass(d int64) {
 }
 
 // behind tells whether in every partition of the events a record waits that its
-// owner has not seen.
+// owner has not seen, not even before the group's offset was lost.
 func (s *sim) behind() bool {
 	for p, m := range s.count.owner {
 		if m == nil || len(m.changes) > 0 {
 			return false
 		}
-		l := s.b.logs[s.count.topic][p]
-		waiting := false
-		for offset := max(m.next[int32(p)], s.count.offsets[p]); offset < int64(len(l.entries)); offset++ {
+		l, waiting, seen := s.b.logs[s.count.topic][p], false, int64(0)
+		if t := m.p.(*counter).tasks[int32(p)]; t != nil {
+			seen = t.to
+		}
+		for offset := max(m.next[int32(p)], s.count.offsets[p], seen); offset < int64(len(l.entries)); offset++ {
 			e := l.entries[offset]
 			waiting = waiting || e.rec != nil && (e.txn == nil || e.txn.state == txnCommitted)
 		}

@@ -49,8 +49,8 @@ func (l *simLoad) id() string {
 // call makes a call of about that time and its copies, in the order of their
 // delivery, and tells the judge.
 func (l *simLoad) call(at int64) []simItem {
-	rng := l.s.rng
-	c := simCall{id: l.id(), at: at, key: keyHere(rng.IntN(4)), role: rng.IntN(4)}
+	rng, few := l.s.rng, l.s.most(4, 2)
+	c := simCall{id: l.id(), at: at, key: keyHere(rng.IntN(few)), role: rng.IntN(few)}
 	if !l.s.live { // only now is the partition known, and what is late there
 		p := l.item(l.json(c, plainCopy)).partition
 		c.at = max(c.at, l.floor(p))
@@ -58,11 +58,11 @@ func (l *simLoad) call(at int64) []simItem {
 	c.op = [...]string{"Decrypt", "Decrypt", "Encrypt", "GenerateDataKey", "DescribeKey", "DisableKey"}[rng.IntN(6)]
 	c.code = [...]string{"", "", "", "", "AccessDenied", "ThrottlingException"}[rng.IntN(6)]
 	kinds := []copyKind{plainCopy}
-	switch rng.IntN(8) {
+	switch l.kinds[rng.IntN(len(l.kinds))] {
 	case 0:
-		c.op, c.second = "ReEncrypt", keyHere(rng.IntN(5))
-	case 1:
-		c.alias = fmt.Sprintf("alias/a%d", rng.IntN(2))
+		c.op, c.second = "ReEncrypt", keyHere(rng.IntN(few+1))
+	case 1, 4:
+		c.alias = fmt.Sprintf("alias/a%d", rng.IntN(few/2))
 		if rng.IntN(2) == 0 {
 			c.key = ""
 		}

@@ -1,6 +1,7 @@
 package stream
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"testing"
@@ -35,7 +36,13 @@ func newTools(t testing.TB) *simTools {
 		t.Fatal(err)
 	}
 	flows := map[string]*telemetry.Flow{"count": tel.Flow("count", ""), "detect": tel.Flow("detect", "")}
-	return &simTools{telemetry: tel, flows: flows, norm: normalize.New(direct(normalize.Options{OmitBody: true})), dec: cloudtrail.NewDecoder(cloudtrail.Limits{})}
+	tools := simTools{telemetry: tel, flows: flows}
+	return tools.fork()
+}
+
+// fork returns tools for another goroutine, which count into the same metrics.
+func (t *simTools) fork() *simTools {
+	return &simTools{telemetry: t.telemetry, flows: t.flows, norm: normalize.New(direct(normalize.Options{OmitBody: true})), dec: cloudtrail.NewDecoder(cloudtrail.Limits{})}
 }
 
 // simLoad makes calls and delivers their copies. Nothing that has to be counted
@@ -45,6 +52,7 @@ type simLoad struct {
 	tools   *simTools
 	judge   *oracle.Judge
 	left    int       // calls to make
+	kinds   []int     // of calls: see call
 	made    int       // ids given out
 	front   int64     // how far the event times have come, of old events
 	pending []simItem // copies to deliver
@@ -59,6 +67,7 @@ type simLoad struct {
 
 // simItem is one copy of a call, or something that is none.
 type simItem struct {
+	topic      string // "" for that of the events
 	key, value []byte
 	partition  int32
 	time       int64 // 0 for what has no part in event time
@@ -67,8 +76,12 @@ type simItem struct {
 
 func newLoad(s *sim, tools *simTools) *simLoad {
 	n := s.p.Partitions[s.p.Topics.Events]
-	l := &simLoad{s: s, tools: tools, left: 8 + s.rng.IntN(40), letters: map[string]int{}, open: forever, front: s.now,
+	l := &simLoad{s: s, tools: tools, left: 1 + s.rng.IntN(7), letters: map[string]int{}, open: forever, front: s.now,
 		high: make([]int64, n), sure: make([]int64, n)}
+	l.kinds = s.some(8)
+	if !s.small {
+		l.left = 8 + s.rng.IntN(40)
+	}
 	if !s.live {
 		l.front -= int64(16*time.Hour) + s.rng.Int64N(int64(8*time.Hour))
 	}
@@ -99,7 +112,7 @@ func (l *simLoad) item(json []byte) simItem {
 // done again.
 func (l *simLoad) produce() {
 	var batch []simItem
-	for range 1 + l.s.rng.IntN(8) {
+	for range 1 + l.s.rng.IntN(l.s.most(8, 3)) {
 		batch = append(batch, l.choose()...)
 	}
 	b := l.s.b
@@ -121,7 +134,7 @@ func (l *simLoad) produce() {
 func (l *simLoad) write(batch []simItem, txn *simTxn) {
 	l.s.stats["records"] += len(batch)
 	for _, it := range batch {
-		l.s.b.write(&kgo.Record{Topic: l.s.p.Topics.Events, Partition: it.partition, Key: it.key, Value: it.value}, txn)
+		l.s.b.write(&kgo.Record{Topic: cmp.Or(it.topic, l.s.p.Topics.Events), Partition: it.partition, Key: it.key, Value: it.value}, txn)
 	}
 }
 
@@ -226,7 +239,7 @@ func (l *simLoad) oddity() []simItem {
 	rng, w := l.s.rng, &l.s.p.Window
 	p := int32(rng.IntN(len(l.high)))
 	var it simItem
-	switch rng.IntN(5) {
+	switch rng.IntN(6) {
 	case 0:
 		it = simItem{key: []byte("x"), value: []byte("no log record"), partition: p}
 		l.letters["count bad_record"]++
@@ -238,6 +251,10 @@ func (l *simLoad) oddity() []simItem {
 		l.letters["count future"]++
 	case 3:
 		return l.again()
+	case 4:
+		topic := l.s.p.Topics.Partials
+		it = simItem{topic: topic, value: []byte("no frame"), partition: rng.Int32N(l.s.p.Partitions[topic])}
+		l.letters["detect bad_frame"]++
 	default:
 		it = l.plain(second)
 		if l.sure[it.partition] == 0 {

@@ -302,7 +302,7 @@ func (m *simMember) step() {
 	case m.txn != nil:
 		m.end()
 	case rng.IntN(3) > 0:
-		m.poll(1 + rng.IntN(12))
+		m.poll(1 + rng.IntN(m.s.most(12, 6)))
 	default:
 		m.flush()
 		for m.txn != nil && rng.IntN(6) > 0 { // mostly at once

@@ -1,6 +1,7 @@
 package stream
 
 import (
+	"bytes"
 	"cmp"
 	"slices"
 
@@ -22,7 +23,7 @@ func (s *sim) inOrder(records []*kgo.Record) []*kgo.Record {
 		if a.Topic == s.b.topics.Partials {
 			return cmp.Compare(sourceOf(a), sourceOf(b))
 		}
-		return cmp.Compare(string(a.Key), string(b.Key))
+		return bytes.Compare(a.Key, b.Key)
 	})
 	same := func(a, b *kgo.Record) bool {
 		return a.Topic == b.Topic && a.Partition == b.Partition && sourceOf(a) == sourceOf(b)
@@ -59,6 +60,9 @@ func (s *sim) deal(records []*kgo.Record) {
 		}
 		frames[i] = f
 		all = append(all, f.Partials...)
+	}
+	if len(all) < 2 {
+		return
 	}
 	slices.SortStableFunc(all, func(a, b wire.Partial) int {
 		return cmp.Or(cmp.Compare(a.Start, b.Start), cmp.Compare(a.Scope, b.Scope), cmp.Compare(a.KeyARN, b.KeyARN), cmp.Compare(a.Principal, b.Principal))

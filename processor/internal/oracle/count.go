@@ -5,7 +5,6 @@ import (
 	"cmp"
 	"crypto/sha256"
 	"encoding/hex"
-	"encoding/json"
 	"fmt"
 	"hash/crc32"
 	"slices"
@@ -104,13 +103,17 @@ func (j *Judge) bad() {
 // kept.
 func (j *Judge) AddRecord(raw []byte) {
 	raw = bytes.TrimSpace(raw)
-	var event object
-	dec := json.NewDecoder(bytes.NewReader(raw))
-	dec.UseNumber()
-	if !json.Valid(raw) || !utf8.Valid(raw) || hasDuplicateName(raw) || dec.Decode(&event) != nil || event == nil {
+	whole, ok := decode(raw)
+	event, is := whole.(map[string]any)
+	if !ok || !is || !utf8.Valid(raw) {
 		j.bad()
 		return
 	}
+	j.addEvent(event, raw)
+}
+
+// addEvent adds one event, and is given its bytes too.
+func (j *Judge) addEvent(event object, raw []byte) {
 	if !inScope(event) {
 		j.total.Received++
 		j.total.Filtered++

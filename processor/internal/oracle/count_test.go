@@ -169,14 +169,15 @@ func TestBadRecords(t *testing.T) {
 	f(`["kms.amazonaws.com"]`)
 	f(`null`)
 	f(``)
-	f(`{"eventSource":"kms.amazonaws.com"}`)                           // no time
-	f(`{"eventSource":"kms.amazonaws.com","eventTime":"yesterday"}`)   // no time
-	f(`{"eventSource":"s3.amazonaws.com","x":{"a":1,"b":[],"a":2}}`)   // one name twice
-	f(`{"eventSource":"s3.amazonaws.com","x":[{"a":1,"\u0061":"a"}]}`) // the same after unescaping
-	f("{\"eventSource\":\"s3.amazonaws.com\",\"x\":\"\xff\"}")         // not UTF-8
+	f(`{"eventSource":"kms.amazonaws.com"}`)                            // no time
+	f(`{"eventSource":"kms.amazonaws.com","eventTime":"yesterday"}`)    // no time
+	f(`{"eventSource":"s3.amazonaws.com","x":{"a":1,"b":[],"a":2}}`)    // one name twice
+	f(`{"eventSource":"s3.amazonaws.com","x":[{"a":1,"\u0061":"a"}]}`)  // the same after unescaping
+	f(`{"eventSource":"s3.amazonaws.com","x":{"a":{"b":1},"a":"\":"}}`) // with one less inside, and a colon in a string
+	f("{\"eventSource\":\"s3.amazonaws.com\",\"x\":\"\xff\"}")          // not UTF-8
 	// These only look alike: a value equal to a name, a name in two objects.
-	for _, good := range []string{`{"a":"b","b":"a"}`, `{"a":{"b":1},"b":{"a":1}}`, `[{"a":1},{"a":1}]`, `{"a":["a","a"],"A":"a"}`} {
-		if hasDuplicateName([]byte(good)) {
+	for _, good := range []string{`{"a":"b","b":"a"}`, `{"a":{"b":1},"b":{"a":1}}`, `[{"a":1},{"a":1}]`, `{"a":["a","a"],"A":"a"}`, `{"a:":"\\",":":":\"\\:"}`} {
+		if _, ok := decode([]byte(good)); !ok {
 			t.Errorf("%s has no name twice", good)
 		}
 	}

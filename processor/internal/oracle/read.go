@@ -157,7 +157,7 @@ func (j *Judge) addDocument(text json.RawMessage) error {
 // record under "log", or the record itself.
 func (j *Judge) addSingle(text json.RawMessage) {
 	var fields map[string]json.RawMessage
-	if text[0] != '{' || json.Unmarshal(text, &fields) != nil || hasDuplicateName(text) {
+	if _, ok := decode(text); !ok || text[0] != '{' || json.Unmarshal(text, &fields) != nil {
 		j.bad()
 		return
 	}
@@ -181,42 +181,45 @@ func (j *Judge) addSingle(text json.RawMessage) {
 
 func isObject(text json.RawMessage) bool { return len(text) > 0 && text[0] == '{' }
 
-// hasDuplicateName tells whether any object in a valid JSON text has one name
-// twice. encoding/json itself would take the last of them.
-func hasDuplicateName(text []byte) bool {
-	type level struct {
-		names map[string]bool // nil in an array
-		value bool            // the next token is a value, not a name
-	}
-	var open []level
+// decode reads a JSON text without space around it. ok is false when it is not
+// valid, or any object in it has one name twice: encoding/json takes the last of
+// them, and what it has read has fewer names than the text.
+func decode(text []byte) (v any, ok bool) {
 	dec := json.NewDecoder(bytes.NewReader(text))
 	dec.UseNumber()
-	for {
-		token, err := dec.Token()
-		if err != nil {
-			return err != io.EOF
-		}
-		if token == json.Delim('}') || token == json.Delim(']') {
-			open = open[:len(open)-1]
-			continue
-		}
-		if n := len(open); n > 0 && open[n-1].names != nil {
-			top := &open[n-1]
-			if name, ok := token.(string); ok && !top.value {
-				if top.names[name] {
-					return true
-				}
-				top.names[name] = true
-				top.value = true
-				continue
-			}
-			top.value = false
-		}
-		switch token {
-		case json.Delim('{'):
-			open = append(open, level{names: map[string]bool{}})
-		case json.Delim('['):
-			open = append(open, level{})
+	ok = dec.Decode(&v) == nil && dec.InputOffset() == int64(len(text))
+	return v, ok && namesRead(v) == namesWritten(text)
+}
+
+// namesWritten counts the names in a valid JSON text: a colon outside the strings
+// follows each.
+func namesWritten(text []byte) (n int) {
+	inString := false
+	for i := 0; i < len(text); i++ {
+		switch c := text[i]; {
+		case c == '\\':
+			i++ // whatever is escaped ends no string; there are none outside
+		case c == '"':
+			inString = !inString
+		case c == ':' && !inString:
+			n++
 		}
 	}
+	return n
+}
+
+// namesRead counts the names in all objects of a decoded value.
+func namesRead(v any) (n int) {
+	switch v := v.(type) {
+	case map[string]any:
+		n = len(v)
+		for _, member := range v {
+			n += namesRead(member)
+		}
+	case []any:
+		for _, item := range v {
+			n += namesRead(item)
+		}
+	}
+	return n
 }

@@ -258,6 +258,36 @@ func (z *zeros) Read(p []byte) (int, error) {
 // One dead letter for each damage, and every record that is whole.
 func TestDamage(t *testing.T) {
 	dir := t.TempDir()
+	damaged(t, dir)
+	got := scanAll(t, []string{dir}, 2, maxFacts)
+	reasons := map[string]string{}
+	for _, l := range got.letters {
+		name := filepath.Base(l.Object)
+		if reasons[name] != "" {
+			t.Errorf("%s: a second dead letter: %s: %s", name, l.Reason, l.Detail)
+		}
+		reasons[name] = l.Reason
+	}
+	for name, want := range map[string]cloudtrail.Reason{
+		"a-broken.json": cloudtrail.ReasonSyntax, "b-duplicate.json": cloudtrail.ReasonDuplicateKey,
+		"c-truncated.json.gz": cloudtrail.ReasonTruncated, "d-bomb.json.gz": cloudtrail.ReasonInflatedSize,
+	} {
+		if reasons[name] != string(want) {
+			t.Errorf("%s: reason %q, want %q", name, reasons[name], want)
+		}
+	}
+	if len(got.letters) != 4 {
+		t.Errorf("%d dead letters, want 4: %v", len(got.letters), reasons)
+	}
+	if n := got.totals.Counted; n < 1000 || n > 2005 {
+		t.Errorf("%d calls counted: two of a, two of b, most of c and the one of e are whole", n)
+	}
+	balanced(t, got.totals)
+}
+
+// damaged writes five files, of which the last one is whole.
+func damaged(t *testing.T, dir string) {
+	t.Helper()
 	event := func(id string) string {
 		return `{"eventVersion":"1.08","userIdentity":{"type":"IAMUser","arn":"arn:aws:iam::111122223333:user/a","accountId":"111122223333"},"eventTime":"2026-01-05T00:00:01Z","eventSource":"kms.amazonaws.com","eventName":"Decrypt","awsRegion":"us-east-1","eventID":"` + id + `","recipientAccountId":"111122223333"}`
 	}
@@ -301,31 +331,6 @@ func TestDamage(t *testing.T) {
 	}
 	bomb.Close()
 	write("e-good.json", event("e1"), false)
-
-	got := scanAll(t, []string{dir}, 2, maxFacts)
-	reasons := map[string]string{}
-	for _, l := range got.letters {
-		name := filepath.Base(l.Object)
-		if reasons[name] != "" {
-			t.Errorf("%s: a second dead letter: %s: %s", name, l.Reason, l.Detail)
-		}
-		reasons[name] = l.Reason
-	}
-	for name, want := range map[string]cloudtrail.Reason{
-		"a-broken.json": cloudtrail.ReasonSyntax, "b-duplicate.json": cloudtrail.ReasonDuplicateKey,
-		"c-truncated.json.gz": cloudtrail.ReasonTruncated, "d-bomb.json.gz": cloudtrail.ReasonInflatedSize,
-	} {
-		if reasons[name] != string(want) {
-			t.Errorf("%s: reason %q, want %q", name, reasons[name], want)
-		}
-	}
-	if len(got.letters) != 4 {
-		t.Errorf("%d dead letters, want 4: %v", len(got.letters), reasons)
-	}
-	if n := got.totals.Counted; n < 1000 || n > 2005 {
-		t.Errorf("%d calls counted: two of a, two of b, most of c and the one of e are whole", n)
-	}
-	balanced(t, got.totals)
 }
 
 // dataDir returns the folder of events that we did not write.

@@ -103,8 +103,7 @@ func (d *Decoder) object(k kind, pos int, ev *Event) int {
 		s.depth--
 		return pos + 1
 	}
-	data := s.data
-	for n := &d.roots[k]; ; {
+	for n, data := &d.roots[k], s.data; ; {
 		if c != '"' {
 			return s.unexpected(pos, "a name in quotes")
 		}

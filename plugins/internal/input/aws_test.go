@@ -22,26 +22,7 @@ import (
 // in the trail too.
 func TestInputFromS3(t *testing.T) {
 	endpoint := awstest.Start(t)
-	cfg, err := awsclient.Load(t.Context(), awsclient.Config{Region: awstest.Region, Endpoint: endpoint})
-	if err != nil {
-		t.Fatal(err)
-	}
-	raw := s3.NewFromConfig(cfg, func(o *s3.Options) { o.UsePathStyle = true })
-	if _, err := raw.CreateBucket(t.Context(), &s3.CreateBucketInput{Bucket: aws.String("trail"),
-		CreateBucketConfiguration: &types.CreateBucketConfiguration{LocationConstraint: awstest.Region}}); err != nil {
-		t.Fatal(err)
-	}
-	put := func(kind, name, content string) {
-		t.Helper()
-		key := "AWSLogs/111122223333/" + kind + "/eu-central-1/2026/03/01/111122223333_" + kind + "_eu-central-1_" + name + ".json.gz"
-		if _, err := raw.PutObject(t.Context(), &s3.PutObjectInput{Bucket: aws.String("trail"), Key: &key, Body: strings.NewReader(gzipped(content))}); err != nil {
-			t.Fatal(err)
-		}
-	}
-	caller, err := awsclient.Caller(t.Context(), cfg)
-	if err != nil {
-		t.Fatal(err)
-	}
+	put, caller := trailBucket(t, endpoint)
 	mine := strings.Replace(event("mine"), `"later"`, fmt.Sprintf(`"userIdentity":{"type":"AssumedRole","arn":%q},"later"`, caller), 1)
 	put("CloudTrail", "20260301T1205Z_a", records(event("a"), other("x"), mine))
 	put("CloudTrail-Digest", "audit_eu-central-1_20260301T130000Z", `{}`) // signed by nobody
@@ -91,4 +72,30 @@ func TestInputFromS3(t *testing.T) {
 	if got, _ := read(1, "20260301T1210Z_c"); len(got) != 1 || got[0] != event("c") {
 		t.Errorf("beside what is new, what is done was read again:\n%s", strings.Join(got, "\n"))
 	}
+}
+
+// trailBucket makes a bucket. It returns what puts an object of a trail's into it, and
+// who the caller is.
+func trailBucket(t *testing.T, endpoint string) (put func(kind, name, content string), caller string) {
+	t.Helper()
+	cfg, err := awsclient.Load(t.Context(), awsclient.Config{Region: awstest.Region, Endpoint: endpoint})
+	if err != nil {
+		t.Fatal(err)
+	}
+	raw := s3.NewFromConfig(cfg, func(o *s3.Options) { o.UsePathStyle = true })
+	if _, err := raw.CreateBucket(t.Context(), &s3.CreateBucketInput{Bucket: aws.String("trail"),
+		CreateBucketConfiguration: &types.CreateBucketConfiguration{LocationConstraint: awstest.Region}}); err != nil {
+		t.Fatal(err)
+	}
+	put = func(kind, name, content string) {
+		t.Helper()
+		key := "AWSLogs/111122223333/" + kind + "/eu-central-1/2026/03/01/111122223333_" + kind + "_eu-central-1_" + name + ".json.gz"
+		if _, err := raw.PutObject(t.Context(), &s3.PutObjectInput{Bucket: aws.String("trail"), Key: &key, Body: strings.NewReader(gzipped(content))}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if caller, err = awsclient.Caller(t.Context(), cfg); err != nil {
+		t.Fatal(err)
+	}
+	return put, caller
 }

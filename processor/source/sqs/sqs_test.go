@@ -209,9 +209,24 @@ func TestRowC2Notifications(t *testing.T) {
 		}
 		delete(got, "s3://trail/"+name)
 	}
+	withoutObjects(t, b.url, got)
+	if st := b.src.Stats(); st.Unwanted != 2 || st.Received != 11 {
+		t.Errorf("the counts are %+v", st)
+	}
+	if log := strings.Join(b.lines, "\n"); !strings.Contains(log, "no redrive policy") || !strings.Contains(log, "S3 tries the notifications") {
+		t.Errorf("the log says\n%s", log)
+	}
+	b.must(b.src.Save(t.Context())) // the test event, the digest and the removal are done
+	b.left(b.url, 8)
+}
+
+// withoutObjects wants three messages that name no object: one with events, one with
+// text, and a bad one.
+func withoutObjects(t *testing.T, url string, got map[string]source.Object) {
+	t.Helper()
 	var events, text, bad int
-	for name, o := range got { // messages without objects
-		if !strings.HasPrefix(name, b.url+"#") {
+	for name, o := range got {
+		if !strings.HasPrefix(name, url+"#") {
 			t.Errorf("an object too much: %s", name)
 		}
 		_, err := o.Open()
@@ -231,14 +246,6 @@ func TestRowC2Notifications(t *testing.T) {
 	if events != 1 || text != 1 || bad != 1 {
 		t.Errorf("%d messages with events, %d with text, %d bad ones, want one of each", events, text, bad)
 	}
-	if st := b.src.Stats(); st.Unwanted != 2 || st.Received != 11 {
-		t.Errorf("the counts are %+v", st)
-	}
-	if log := strings.Join(b.lines, "\n"); !strings.Contains(log, "no redrive policy") || !strings.Contains(log, "S3 tries the notifications") {
-		t.Errorf("the log says\n%s", log)
-	}
-	b.must(b.src.Save(t.Context())) // the test event, the digest and the removal are done
-	b.left(b.url, 8)
 }
 
 func notify(key, etag string) string {

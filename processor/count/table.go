@@ -2,6 +2,7 @@ package count
 
 import (
 	"iter"
+	"slices"
 	"strings"
 
 	"keytrail/processor/eventtime"
@@ -13,7 +14,7 @@ import (
 // use.
 //
 // Memory: one commit of 20,000 calls touches at most 140,000 partials (two KMS
-// keys, two pairs and a principal each, and two aliases that learn), about 120 MB;
+// keys, two pairs and a principal each, and two aliases that learn), about 150 MB;
 // usually a tenth of it. It is kept for the next commit, but no more than maxSpare.
 type Table struct {
 	size  int64
@@ -44,11 +45,10 @@ func (t *Table) Len() int { return t.n }
 
 // Reset empties the table.
 func (t *Table) Reset() {
-	clear(t.cells)
-	t.n = 0
-	if len(t.order) > maxSpare {
-		clear(t.order[maxSpare:])
-		t.order = t.order[:maxSpare]
+	if t.n = 0; len(t.order) > maxSpare { // a map and a list keep the memory of the most that they had
+		t.cells, t.order = map[place]*cell{}, slices.Clone(t.order[:maxSpare])
+	} else {
+		clear(t.cells)
 	}
 	t.names.trim()
 }

@@ -2,7 +2,6 @@ package count
 
 import (
 	"iter"
-	"slices"
 	"strings"
 
 	"keytrail/processor/eventtime"
@@ -32,7 +31,8 @@ type place struct {
 	start          int64
 }
 
-// maxSpare bounds the cells that an empty table keeps: some 3 MB.
+// maxSpare bounds the cells that an empty table keeps: some 4 MB, with up to 13 MB of
+// sets if all of them had many values.
 const maxSpare = 4000
 
 // NewTable returns a Table over tumbling windows of the given size in ns.
@@ -45,10 +45,15 @@ func (t *Table) Len() int { return t.n }
 
 // Reset empties the table.
 func (t *Table) Reset() {
-	if t.n = 0; len(t.order) > maxSpare { // a map and a list keep the memory of the most that they had
-		t.cells, t.order = map[place]*cell{}, slices.Clone(t.order[:maxSpare])
+	if t.n > 8*maxSpare { // a map keeps the memory of the most that it had: 80 bytes for each
+		t.cells = map[place]*cell{}
 	} else {
 		clear(t.cells)
+	}
+	t.n = 0
+	if len(t.order) > maxSpare {
+		clear(t.order[maxSpare:])
+		t.order = t.order[:maxSpare]
 	}
 	t.names.trim()
 }

@@ -84,7 +84,7 @@ func (t *Transact) Run(ctx context.Context, p Processor) error {
 		case errors.As(err, &fatal):
 			return fmt.Errorf("stage %s: %w", t.Group, fatal.err)
 		}
-		if ended.good.After(trying.good) {
+		if ended.commits > 0 || ended.calm > 0 {
 			wait = 200 * time.Millisecond
 		}
 		if reason := trying.failed(began, time.Now(), ended); reason != "" {
@@ -126,9 +126,8 @@ type session struct {
 	next  map[int32]int64 // where owned partitions are read on, as far as it is known
 	asked time.Time       // when the lag was
 
-	tick time.Time // of the last output without records
-	// Its good is the last proof that Kafka is there: a commit, or a word of the group's
-	// coordinator.
+	tick  time.Time // of the last output without records
+	empty time.Time // when there was nothing to commit for the first time
 	ended
 
 	mu          sync.Mutex // guards what the client's callbacks report
@@ -228,7 +227,11 @@ func (s *session) ownership(ctx context.Context) error {
 	}
 	slices.Sort(fresh)
 	s.log.Info("partitions assigned", "partitions", fresh)
-	return s.p.Assign(ctx, fresh)
+	if err := s.p.Assign(ctx, fresh); err != nil {
+		return err
+	}
+	s.good = time.Now() // restoring may take longer than GiveUp
+	return nil
 }
 
 func (s *session) dropAll() {
@@ -275,6 +278,10 @@ func (s *session) transaction(ctx context.Context) error {
 		}
 	}
 	if err == nil && n == 0 && out.n == 0 && ctx.Err() == nil {
+		if s.empty.IsZero() {
+			s.empty = s.tick
+		}
+		s.calm = s.tick.Sub(s.empty)
 		s.p.Committed(true)
 		return nil
 	}

@@ -14,9 +14,10 @@ type trying struct {
 
 // ended is what became of a session that failed.
 type ended struct {
-	good    time.Time // of its last success; zero without any
-	commits int       // transactions that were committed
-	refused bool      // one that had something to commit was not
+	good    time.Time     // of the last proof that Kafka is there; zero without any
+	commits int           // transactions that were committed
+	calm    time.Duration // between the first and the last time that there was nothing to commit
+	refused bool          // a transaction that had something was not committed
 }
 
 // failed takes in a session that failed, and returns why to give up, or "".
@@ -24,10 +25,10 @@ func (t *trying) failed(began, now time.Time, s ended) string {
 	if s.good.After(t.good) {
 		t.good = s.good
 	}
-	// Where nothing is to do there is nothing to commit: that the group's coordinator
-	// answered for a while is as good. Brokers that are restarted one after another would
-	// otherwise end a stage that is idle.
-	idle := !s.refused && s.good.Sub(began) > t.giveUp/10
+	// Where nothing is to do there is nothing to commit, and the group's coordinator has
+	// answered for a while. Brokers that are restarted one after another would otherwise
+	// end a stage that is idle.
+	idle := !s.refused && s.calm > t.giveUp/10
 	if s.commits > 0 || idle || t.failing.IsZero() || now.Sub(began) > t.giveUp {
 		t.failing = now
 	}

@@ -76,10 +76,11 @@ func trailCalls(b *testing.B, cfg generate.Config) (calls []count.Call) {
 }
 
 // trailRecords calls f for each event of a made-up trail.
-func trailRecords(b *testing.B, cfg generate.Config, f func(*otellog.Record)) {
+func trailRecords(t testing.TB, cfg generate.Config, f func(*otellog.Record)) {
+	t.Helper()
 	g, err := generate.New(cfg)
 	if err != nil {
-		b.Fatal(err)
+		t.Fatal(err)
 	}
 	norm, dec := normalize.New(normalize.Options{}), cloudtrail.NewDecoder(cloudtrail.Limits{})
 	var rec otellog.Record

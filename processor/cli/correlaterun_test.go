@@ -65,16 +65,7 @@ func TestRunCorrelations(t *testing.T) {
 	// No source may pass for silent: what it brings later would be late.
 	text := strings.Replace(fmt.Sprintf(pipelineConfig, b.address, strings.ReplaceAll(fileSink, "${ARCHIVE}", archive)), "idle_after: 1s", "idle_after: 1h, close_after: 1h", 1)
 	config := write(t, inTemp(t, "keytrail.yaml"), text+fmt.Sprintf("rules: {sigma: [%q]}\n", filepath.ToSlash(rules)))
-	rest := tr.records
-	for _, topics := range [][]string{{"kms.partials", "kms.dedup"}, {"kms.state", "kms.anomalies"}} {
-		p := run(t, config, archive)
-		p.ready(t)
-		rest = b.killInTransaction(t, p, topics, rest)
-		b.evict(t, "keytrail-normalize", "keytrail-count", "keytrail-detect", "keytrail-forward-archive")
-	}
-	p := run(t, config, archive)
-	p.ready(t)
-	b.produce(t, rest)
+	p := b.kills(t, config, archive, tr.records, []string{"kms.partials", "kms.dedup"}, []string{"kms.state", "kms.anomalies"})
 	for i := range 60 { // all partitions of kms.events get some
 		b.produce(t, [][]byte{bytes.ReplaceAll(tr.closer[0], []byte(`"closer"`), fmt.Appendf(nil, `"closer-%d"`, i))})
 	}

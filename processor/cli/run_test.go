@@ -135,16 +135,8 @@ func TestRunSurvivesKill(t *testing.T) {
 	heavy(t)
 	b, tr := startBroker(t), newTrail(t, 34, 4000)
 	config := b.config(t, fileSink)
-	rest, archive := tr.records, inTemp(t, "archive.ndjson")
-	for _, topics := range [][]string{{"kms.windows", "kms.state"}, {"kms.partials"}} {
-		p := run(t, config, archive)
-		p.ready(t)
-		rest = b.killInTransaction(t, p, topics, rest)
-		b.evict(t, "keytrail-normalize", "keytrail-count", "keytrail-detect", "keytrail-forward-archive")
-	}
-	p := run(t, config, archive)
-	p.ready(t)
-	b.produce(t, rest)
+	archive := inTemp(t, "archive.ndjson")
+	p := b.kills(t, config, archive, tr.records, []string{"kms.windows", "kms.state"}, []string{"kms.partials"})
 	b.produce(t, tr.closer)
 	// What the killed ones had begun blocks its readers until the broker gives it
 	// up, 20 s later.
@@ -153,6 +145,23 @@ func TestRunSurvivesKill(t *testing.T) {
 	until(t, "every event is in the file", func() bool { return archived(t, archive).missing(tr) == "" })
 	p.stop(t, syscall.SIGTERM)
 	wholeLines(t, archive)
+}
+
+// kills has one process after another killed in a transaction that writes to some of
+// the topics of each list, and returns the one behind them, to which the rest of the
+// records is given.
+func (b *broker) kills(t *testing.T, config, archive string, records [][]byte, topics ...[]string) *process {
+	t.Helper()
+	for _, list := range topics {
+		p := run(t, config, archive)
+		p.ready(t)
+		records = b.killInTransaction(t, p, list, records)
+		b.evict(t, "keytrail-normalize", "keytrail-count", "keytrail-detect", "keytrail-forward-archive")
+	}
+	p := run(t, config, archive)
+	p.ready(t)
+	b.produce(t, records)
+	return p
 }
 
 // killInTransaction produces records bit by bit until one of the topics holds a

@@ -46,6 +46,21 @@ type Call struct {
 	Shown      Shown
 }
 
+// Bounds of what is counted of a call, in bytes. AWS writes ids of 36 and no name above
+// 2,048; whatever is counted has to fit into Kafka's records, several of one window
+// together.
+const (
+	MaxID    = 256  // of keytrail.call.id
+	MaxNames = 8192 // of the names of its KMS keys, their aliases and its principal, together
+)
+
+// Oversized tells whether c has an id or names above the bounds.
+func (c *Call) Oversized() bool {
+	s := &c.Shown
+	return len(c.IDText) > MaxID ||
+		len(c.KeyARN)+len(c.SecondARN)+len(c.Principal)+len(s.Alias)+len(s.SecondAlias)+len(s.Primary)+len(s.Replica) > MaxNames
+}
+
 // Shown is what an event shows of the names of its KMS keys; nearly all show
 // nothing. Table.Learn takes it.
 type Shown struct {
@@ -149,7 +164,9 @@ func (c *Call) take(a *otellog.Attr, place int) bool {
 	case attrReplica:
 		c.Shown.Replica = a.Str
 	case attrPrincipal:
-		c.Principal = a.Str
+		if a.Str != "" {
+			c.Principal = a.Str
+		}
 	case attrClass:
 		c.Class = normalize.ParseClass(a.Str)
 	case attrOutcome:

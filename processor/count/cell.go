@@ -13,8 +13,8 @@ import (
 // which the few that are used are listed at the end.
 type cell struct {
 	wire.Partial
-	n    [wire.NumCounters]int32 // one commit has at most a million calls
-	used uint64                  // a bit for each counter that was touched
+	n    [wire.NumCounters]int64
+	used uint64 // a bit for each counter that was touched
 
 	key, principal *cell // of a pair, the cells of each alone in the same window
 }
@@ -47,14 +47,14 @@ func (c *cell) partial() *wire.Partial {
 	for b := c.used; b != 0; b &= b - 1 {
 		id := bits.TrailingZeros64(b)
 		if n := c.n[id]; n != 0 {
-			c.Counters = append(c.Counters, wire.Counter{ID: wire.CounterID(id), N: int64(n)})
+			c.Counters = append(c.Counters, wire.Counter{ID: wire.CounterID(id), N: n})
 		}
 	}
 	return &c.Partial
 }
 
 func (c *cell) add(id wire.CounterID, n int64) {
-	c.n[id] += int32(n)
+	c.n[id] += n
 	c.used |= 1 << id
 }
 
@@ -153,7 +153,7 @@ func (s *names) get(text string) *name {
 // trim forgets all names when they are too many. No cell may be in use.
 func (s *names) trim() {
 	if len(s.all) > maxNames {
-		clear(s.all)
+		s.all = map[string]*name{}
 		clear(s.recent[:])
 	}
 }

@@ -38,9 +38,20 @@ func (d *lz4Blocks) Decompress(src []byte, codec kgo.CompressionCodecType) ([]by
 			if out, ok := d.blocks(blocks, most, len(src)); ok {
 				return out, nil
 			}
+			out, err := d.rest.Decompress(src, codec)
+			if err == nil { // much larger than the last ones were: it is the measure for the next
+				d.grew(len(out), len(src))
+			}
+			return out, err
 		}
 	}
 	return d.rest.Decompress(src, codec)
+}
+
+// grew takes in by how much a batch grew.
+func (d *lz4Blocks) grew(n, packed int) {
+	ratio := d.ratio.Load()
+	d.ratio.Store(ratio + (int64(n)<<8/int64(packed)-ratio)/4)
 }
 
 // lz4Frame looks at the frame's header and at where its blocks end, and returns the
@@ -65,11 +76,11 @@ func lz4Frame(src []byte) (blocks []byte, most int, ok bool) {
 	}
 	at := head
 	for at+tail <= len(src) {
-		n := int(binary.LittleEndian.Uint32(src[at:]) &^ storedBlock)
+		n := binary.LittleEndian.Uint32(src[at:])
 		if n == 0 {
 			return src[head:at], 1 << (8 + 2*size), at+tail == len(src)
 		}
-		at += 4 + n
+		at += 4 + int(n&^storedBlock)
 	}
 	return nil, 0, false
 }
@@ -90,7 +101,7 @@ func (d *lz4Blocks) blocks(blocks []byte, most, packed int) ([]byte, bool) {
 			size *= 4
 			continue
 		}
-		d.ratio.Store(ratio + (int64(n)<<8/int64(packed)-ratio)/4)
+		d.grew(n, packed)
 		if n < len(out)-len(out)/8 {
 			return slices.Clone(out[:n]), true
 		}

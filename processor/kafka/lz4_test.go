@@ -88,6 +88,38 @@ func TestLZ4(t *testing.T) {
 	}
 }
 
+// TestLZ4Ratio: after batches that hardly pack, or do not pack at all, those that grow
+// much are soon decompressed at once again.
+func TestLZ4Ratio(t *testing.T) {
+	d, text := newLZ4Blocks(), lz4Texts()["text"]
+	d.ratio.Store(1)
+	src := lz4Pack(t, text)
+	for range 8 {
+		if got, err := d.Decompress(src, kgo.CodecLz4); err != nil || !bytes.Equal(got, text) {
+			t.Fatalf("%d bytes and %v, want %d", len(got), err, len(text))
+		}
+	}
+	blocks, most, _ := lz4Frame(src)
+	if out, ok := d.blocks(blocks, most, len(src)); !ok || !bytes.Equal(out, text) {
+		t.Errorf("at a ratio of %d/256 a batch of %d bytes, packed to %d, is left to the client", d.ratio.Load(), len(text), len(src))
+	}
+}
+
+// A block of no bytes that is not compressed is no end of the frame: what the client's
+// way makes of it is what counts.
+func TestLZ4EmptyBlock(t *testing.T) {
+	src := lz4Pack(t, []byte("text"), lz4.ChecksumOption(false))
+	end := len(src) - 4
+	for name, tail := range map[string][]byte{"at the end": {0, 0, 0, 0x80}, "before the end": {0, 0, 0, 0x80, 0, 0, 0, 0}} {
+		cut := append(bytes.Clone(src[:end]), tail...)
+		want, wrong := kgo.DefaultDecompressor().Decompress(cut, kgo.CodecLz4)
+		got, err := newLZ4Blocks().Decompress(cut, kgo.CodecLz4)
+		if (err == nil) != (wrong == nil) || !bytes.Equal(got, want) {
+			t.Errorf("%s: %q and %v, want %q and %v", name, got, err, want, wrong)
+		}
+	}
+}
+
 // FuzzLZ4 holds that what the client's own way reads is read the same.
 func FuzzLZ4(f *testing.F) {
 	for _, text := range lz4Texts() {

@@ -49,9 +49,9 @@ type Transact struct {
 	// LargeTopic is made with max.message.bytes of MaxBatchBytes; "" for none.
 	LargeTopic string
 	// GiveUp is how long the stage tries without one successful commit or poll, or
-	// through one failure after another without a commit, before it ends with an error,
-	// for the process to be started again; more than tickEvery, which is how often an
-	// idle stage asks.
+	// through one failure after another without a commit where there is something to
+	// commit, before it ends with an error, for the process to be started again; more
+	// than tickEvery, which is how often an idle stage asks.
 	GiveUp time.Duration
 	// Took, when set, is told how long the end of each transaction took that committed,
 	// from its last record on.
@@ -63,8 +63,8 @@ const usualBatchBytes = 1_000_012
 
 // MaxBatchBytes bounds a batch for Transact.LargeTopic: 8 MiB. Only the state of
 // an entity can need more than Kafka's usual 1 MiB: 220 windows (80 may be late, 128
-// are held for others, and a few are open) of 4 sets of 512 values of up to 18 bytes
-// would be 8.1 MB.
+// are held for others, and a few are open) of 6 sets of 512 values of up to 11 bytes
+// would be 7.5 MB.
 const MaxBatchBytes = 8 << 20
 
 // Run reads, processes and writes until ctx is done, which ends it after the
@@ -76,7 +76,7 @@ func (t *Transact) Run(ctx context.Context, p Processor) error {
 	trying := trying{giveUp: t.GiveUp, good: time.Now()}
 	for wait := 200 * time.Millisecond; ; wait = min(2*wait, 10*time.Second) {
 		began := time.Now()
-		good, commits, err := t.session(ctx, p, log) // good stays zero without any success
+		ended, err := t.session(ctx, p, log)
 		var fatal *processorError
 		switch {
 		case ctx.Err() != nil:
@@ -84,10 +84,10 @@ func (t *Transact) Run(ctx context.Context, p Processor) error {
 		case errors.As(err, &fatal):
 			return fmt.Errorf("stage %s: %w", t.Group, fatal.err)
 		}
-		if good.After(trying.good) {
+		if ended.commits > 0 || ended.calm > 0 {
 			wait = 200 * time.Millisecond
 		}
-		if reason := trying.failed(began, time.Now(), good, commits); reason != "" {
+		if reason := trying.failed(began, time.Now(), ended); reason != "" {
 			return fmt.Errorf("stage %s: %s: %w", t.Group, reason, err)
 		}
 		log.Warn("the session failed and is begun again", "error", err, "after", time.Since(began).Round(time.Millisecond), "wait", wait)
@@ -126,9 +126,9 @@ type session struct {
 	next  map[int32]int64 // where owned partitions are read on, as far as it is known
 	asked time.Time       // when the lag was
 
-	tick    time.Time // of the last output without records
-	good    time.Time // of the last proof that Kafka is there: a commit, or a word of the group's coordinator
-	commits int
+	tick  time.Time // of the last output without records
+	empty time.Time // when there was nothing to commit for the first time
+	ended
 
 	mu          sync.Mutex // guards what the client's callbacks report
 	changes     []change
@@ -144,8 +144,7 @@ type change struct {
 	partitions []int32
 }
 
-// session returns the time of the last success, and how many transactions committed.
-func (t *Transact) session(ctx context.Context, p Processor, log *slog.Logger) (good time.Time, commits int, err error) {
+func (t *Transact) session(ctx context.Context, p Processor, log *slog.Logger) (how ended, err error) {
 	s := &session{t: t, p: p, log: log, owned: map[int32]bool{}, next: map[int32]int64{}}
 	s.gts, err = kgo.NewGroupTransactSession(append(append(t.Kafka.Options(), t.Kafka.Member(t.Group)...),
 		kgo.ConsumeTopics(t.Topic), kgo.TransactionalID(t.TransactionID),
@@ -175,21 +174,21 @@ func (t *Transact) session(ctx context.Context, p Processor, log *slog.Logger) (
 		kgo.OnPartitionsLost(func(_ context.Context, _ *kgo.Client, m map[string][]int32) { s.note(false, m[t.Topic]) }),
 	)...)
 	if err != nil {
-		return good, 0, &processorError{fmt.Errorf("cannot make a Kafka client: %w", err)}
+		return how, &processorError{fmt.Errorf("cannot make a Kafka client: %w", err)}
 	}
 	defer s.gts.Close()
 	defer s.dropAll()
 	began := time.Now()
 	for ctx.Err() == nil {
 		if err := s.transaction(ctx); err != nil {
-			return s.good, s.commits, err
+			return s.ended, err
 		}
 		// Without brokers the client goes on trying, and finds no records: that is no error.
 		if time.Since(began) > t.GiveUp && time.Since(s.good) > t.GiveUp {
-			return s.good, s.commits, errors.New("the group's coordinator does not answer")
+			return s.ended, errors.New("the group's coordinator does not answer")
 		}
 	}
-	return s.good, s.commits, nil
+	return s.ended, nil
 }
 
 func (s *session) note(assigned bool, partitions []int32) {
@@ -228,7 +227,11 @@ func (s *session) ownership(ctx context.Context) error {
 	}
 	slices.Sort(fresh)
 	s.log.Info("partitions assigned", "partitions", fresh)
-	return s.p.Assign(ctx, fresh)
+	if err := s.p.Assign(ctx, fresh); err != nil {
+		return err
+	}
+	s.good = time.Now() // restoring may take longer than GiveUp
+	return nil
 }
 
 func (s *session) dropAll() {
@@ -275,10 +278,16 @@ func (s *session) transaction(ctx context.Context) error {
 		}
 	}
 	if err == nil && n == 0 && out.n == 0 && ctx.Err() == nil {
+		if s.empty.IsZero() {
+			s.empty = s.tick
+		}
+		s.calm = s.tick.Sub(s.empty)
 		s.p.Committed(true)
 		return nil
 	}
-	return s.end(ctx, out, err)
+	err = s.end(ctx, out, err)
+	s.refused = s.refused || err != nil && (n > 0 || out.n > 0)
+	return err
 }
 
 // end commits what was processed and written, or aborts it after an error.

@@ -166,6 +166,35 @@ func TestGiveUpWhenStateCanNotBeRestored(t *testing.T) {
 	}
 }
 
+// Reading much state back may take longer than the stage tries; it is progress, and what
+// fails after it is tried again.
+func TestLongRestoreIsProgress(t *testing.T) {
+	c := start(t)
+	c.topics(1, "in", "out")
+	c.produce("in", 0, "v0")
+	restored, failed := false, false
+	s := c.run("one", func(t *kafka.Transact, e *echo) {
+		t.GiveUp = 4 * time.Second
+		e.onAssign = func() error {
+			if !restored {
+				time.Sleep(t.GiveUp + time.Second)
+			}
+			restored = true
+			return nil
+		}
+		e.onProcess = func(r *kgo.Record) error {
+			if !failed {
+				r.Value = []byte(strings.Repeat("x", 2<<20))
+			}
+			failed = true
+			return nil
+		}
+	})
+	c.waitCommitted("g", "in", 0, 1)
+	s.stop()
+	c.holds("out", 0, "0 v0")
+}
+
 // A record that Kafka will never take ends the stage, however well the group is.
 func TestGiveUpWhenNothingCanBeWritten(t *testing.T) {
 	c := start(t)

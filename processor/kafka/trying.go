@@ -12,12 +12,24 @@ type trying struct {
 	failing time.Time // since when sessions fail without a commit in any of them; zero when the last did not
 }
 
+// ended is what became of a session that failed.
+type ended struct {
+	good    time.Time     // of the last proof that Kafka is there; zero without any
+	commits int           // transactions that were committed
+	calm    time.Duration // between the first and the last time that there was nothing to commit
+	refused bool          // a transaction that had something was not committed
+}
+
 // failed takes in a session that failed, and returns why to give up, or "".
-func (t *trying) failed(began, now, good time.Time, commits int) string {
-	if good.After(t.good) {
-		t.good = good
+func (t *trying) failed(began, now time.Time, s ended) string {
+	if s.good.After(t.good) {
+		t.good = s.good
 	}
-	if commits > 0 || t.failing.IsZero() || now.Sub(began) > t.giveUp {
+	// Where nothing is to do there is nothing to commit, and the group's coordinator has
+	// answered for a while. Brokers that are restarted one after another would otherwise
+	// end a stage that is idle.
+	idle := !s.refused && s.calm > t.giveUp/10
+	if s.commits > 0 || idle || t.failing.IsZero() || now.Sub(began) > t.giveUp {
 		t.failing = now
 	}
 	// The group may be well, and yet no transaction can be committed: a topic that may not

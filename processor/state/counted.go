@@ -153,7 +153,11 @@ func appendObserved(e *wire.Encoder, o *Observed) {
 func decodeObserved(d *wire.Decoder) (o Observed) {
 	o.Spent = d.Bool()
 	for n := d.Count(); n > 0 && d.Err() == nil; n-- {
-		o.List = append(o.List, Observation{d.Fixed(), int(d.Uint()), d.String(), d.Fixed()})
+		print, rule := d.Fixed(), d.Uint()
+		if rule > sigma.MaxRules {
+			rule = sigma.MaxRules // damage: no correlation has it
+		}
+		o.List = append(o.List, Observation{print, int(rule), d.String(), d.Fixed()})
 	}
 	return o
 }

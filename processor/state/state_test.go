@@ -3,6 +3,7 @@ package state_test
 import (
 	"errors"
 	"fmt"
+	"math"
 	"math/rand/v2"
 	"reflect"
 	"slices"
@@ -13,6 +14,7 @@ import (
 	"keytrail/processor/dedup"
 	"keytrail/processor/eventtime"
 	"keytrail/processor/rule"
+	"keytrail/processor/sigma"
 	"keytrail/processor/state"
 	"keytrail/schemas/normalize"
 	"keytrail/schemas/wire"
@@ -240,6 +242,15 @@ func FuzzDecodeCounted(f *testing.F) {
 			}
 		}
 	})
+}
+
+// The number of a rule that damage has made too large is not taken for a negative one.
+func TestDamagedRuleNumber(t *testing.T) {
+	c := state.Counted{Credits: []count.Call{{IDText: "a"}}, Observed: []state.Observed{{List: []state.Observation{{Rule: math.MinInt64}}}}}
+	got, err := state.DecodeCounted(c.Append(nil, new(wire.Encoder)))
+	if err != nil || got.Observed[0].List[0].Rule != sigma.MaxRules {
+		t.Errorf("%+v, %v", got, err)
+	}
 }
 
 func FuzzDecodeMeta(f *testing.F) {

@@ -156,6 +156,10 @@ func (c *counter) Process(r *kgo.Record) error {
 	case c.call.IDText == "" || c.call.Time == 0:
 		c.dead(r, "no_call", "the log record has no keytrail.call.id or no time: it was not made by Keytrail")
 		return nil
+	case c.call.Oversized():
+		c.dead(r, "bad_record", fmt.Sprintf("the call's id or the names of its KMS keys and principal are longer than AWS writes any: the id has %d bytes, at most %d are counted, and the names at most %d together",
+			len(c.call.IDText), count.MaxID, count.MaxNames))
+		return nil
 	case c.call.Time > c.now+MaxFuture:
 		c.dead(r, "future", "the event time is more than a day ahead of the clock")
 		return nil
@@ -261,8 +265,8 @@ func (c *counter) absent(t *countTask, mark int64, idle bool) {
 }
 
 // frameBytes is the size from which on a frame's partials go on in a further
-// one: with the largest partial (4 sets of 512 values, 40 kB) it stays below
-// Kafka's bound for a record.
+// one: with the largest partial (6 sets of 512 values, 40 kB, names and ids of 20 kB)
+// or pane (10,001 values, 80 kB, ids of 17 kB) it stays below Kafka's bound for a record.
 const frameBytes = 600_000
 
 // frames writes what t has counted to every partition of kms.partials, in as
@@ -301,12 +305,12 @@ func (c *counter) frames(t *countTask, mark int64, idle bool) {
 	}
 }
 
-// log writes what t has counted to the dedup topic: 24 bytes a call, and in
-// parts of at most 20,000 calls and 1,000 credits of about 400 bytes.
+// log writes what t has counted to the dedup topic: 24 bytes a call, and in parts of
+// at most 20,000 calls and the credits that fit.
 func (c *counter) log(t *countTask, mark int64) {
 	keys, credits := t.keys, t.changed
 	for {
-		k, m := min(len(keys), 20_000), t.observed.fits(credits, min(len(credits), 1000))
+		k, m := min(len(keys), 20_000), t.observed.fits(credits)
 		one := state.Counted{Sequence: t.sequence, To: t.to, Watermark: mark, Keys: keys[:k], Credits: credits[:m], Observed: t.observed.logged(credits[:m])}
 		c.emit(&kgo.Record{Topic: c.p.Topics.Dedup, Partition: t.partition, Value: one.Append(nil, &c.enc)})
 		keys, credits = keys[k:], credits[m:]

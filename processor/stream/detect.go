@@ -332,9 +332,9 @@ func (d *detector) notice(t *detectTask, q int32, mark int64, partials []wire.Pa
 // later still go to the dead letter. kafka.MaxBatchBytes counts on it.
 const maxHeld = 128
 
-// frameNotices bounds the notices of one frame: 2,000 of at most 400 bytes stay
-// below Kafka's bound for a record.
-const frameNotices = 2000
+// frameNotices bounds the notices of one frame: 100, whose principals have names of at
+// most count.MaxNames, stay below Kafka's bound for a record.
+const frameNotices = 100
 
 // changelog writes every entity that changed, and how far the task has come.
 func (d *detector) changelog(t *detectTask) {

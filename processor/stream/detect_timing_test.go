@@ -67,22 +67,30 @@ func listed(t *count.Table) (list []wire.Partial) {
 
 // trailCalls are the calls of a made-up trail.
 func trailCalls(b *testing.B, cfg generate.Config) (calls []count.Call) {
+	var c count.Call
+	trailRecords(b, cfg, func(rec *otellog.Record) {
+		count.FromRecord(rec, &c)
+		calls = append(calls, c.Clone())
+	})
+	return calls
+}
+
+// trailRecords calls f for each event of a made-up trail.
+func trailRecords(t testing.TB, cfg generate.Config, f func(*otellog.Record)) {
+	t.Helper()
 	g, err := generate.New(cfg)
 	if err != nil {
-		b.Fatal(err)
+		t.Fatal(err)
 	}
 	norm, dec := normalize.New(normalize.Options{}), cloudtrail.NewDecoder(cloudtrail.Limits{})
 	var rec otellog.Record
-	var c count.Call
 	for e := range g.Events() {
 		var ev cloudtrail.Event
 		if dec.Decode(e.JSON, &ev) != nil {
 			continue
 		}
 		if ok, err := norm.Record(&ev, 0, &rec); ok && err == nil {
-			count.FromRecord(&rec, &c)
-			calls = append(calls, c.Clone())
+			f(&rec)
 		}
 	}
-	return calls
 }

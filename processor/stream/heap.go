@@ -10,11 +10,11 @@ import (
 )
 
 // headroom keeps memory near to what the state takes, and collects garbage no more often
-// than pays. By default Go's heap may grow to
-// twice what is live before garbage is collected, because looking at all that is live
-// costs as much as that. The packed state costs nothing to look at, as there are no
-// pointers in it: the room for garbage follows the rest of the heap. And memory in
-// which garbage was goes back to the system once more than that is held.
+// than pays. By default Go's heap may grow to twice what is live before garbage is
+// collected, because looking at all that is live costs as much as that. The packed state
+// costs nothing to look at, as there are no pointers in it: the room for garbage follows
+// the rest of the heap. And memory in which garbage was goes back to the system once more
+// than that is held.
 //
 // While there is little state, some room saves more time than memory: what is read of
 // Kafka is soon a garbage of several times what is live.
@@ -64,6 +64,17 @@ func (h *headroom) follow(now time.Time) {
 		debug.SetMemoryLimit(limit)
 		h.limit = limit
 	}
+}
+
+// leave gives back what follow has set, for a process that goes on.
+func (h *headroom) leave() {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.percent != 0 {
+		debug.SetGCPercent(100)
+		debug.SetMemoryLimit(math.MaxInt64)
+	}
+	h.percent, h.limit = 0, 0
 }
 
 // memoryLimit is from how many bytes on memory without objects goes back to the

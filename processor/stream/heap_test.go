@@ -2,7 +2,11 @@ package stream
 
 import (
 	"math"
+	"os"
+	"runtime"
+	"runtime/debug"
 	"testing"
+	"time"
 )
 
 func TestRoomForGarbage(t *testing.T) {
@@ -36,5 +40,26 @@ func TestMemoryLimit(t *testing.T) {
 		if got := memoryLimit(c.live, c.packed, c.percent); got != c.want {
 			t.Errorf("%d MB live, %d packed, %d %%: %d, want %d", c.live/mb, c.packed/mb, c.percent, got, c.want)
 		}
+	}
+}
+
+// What a pipeline has set does not stay with the process.
+func TestHeadroomLeaves(t *testing.T) {
+	if os.Getenv("GOGC") != "" || os.Getenv("GOMEMLIMIT") != "" {
+		t.Skip("SKIPPED: the settings of garbage are the user's (GOGC, GOMEMLIMIT)")
+	}
+	var h headroom
+	runtime.GC() // what is live is known from the last one
+	h.beside(64 << 20)
+	for range 2 { // a pipeline after the other
+		h.follow(time.Now().Add(time.Hour))
+		if debug.SetMemoryLimit(-1) == math.MaxInt64 {
+			t.Fatal("no limit is set")
+		}
+		h.leave()
+		if percent, limit := debug.SetGCPercent(100), debug.SetMemoryLimit(-1); percent != 100 || limit != math.MaxInt64 {
+			t.Errorf("%d %% and a limit of %d bytes stay", percent, limit)
+		}
+		h.asked = time.Time{}
 	}
 }

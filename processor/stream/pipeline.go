@@ -117,6 +117,7 @@ func (p *Pipeline) Run(ctx context.Context, stages Stages) error {
 	}
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
+	defer p.room.leave()
 	var wg sync.WaitGroup
 	var mu sync.Mutex
 	var failed []error

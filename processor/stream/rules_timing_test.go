@@ -13,8 +13,6 @@ import (
 	"keytrail/processor/detect"
 	"keytrail/processor/eventtime"
 	"keytrail/processor/generate"
-	"keytrail/schemas/cloudtrail"
-	"keytrail/schemas/normalize"
 	"keytrail/schemas/otellog"
 	"keytrail/schemas/wire"
 )
@@ -38,22 +36,10 @@ func manyRules(n int) string {
 //
 //	go test -run '^$' -bench CountEvents ./processor/stream
 func BenchmarkCountEvents(b *testing.B) {
-	g, err := generate.New(generate.Config{Seed: 3, Events: 20_000})
-	if err != nil {
-		b.Fatal(err)
-	}
 	var records []*kgo.Record
-	norm, dec := normalize.New(normalize.Options{}), cloudtrail.NewDecoder(cloudtrail.Limits{})
-	var rec otellog.Record
-	for e := range g.Events() {
-		var ev cloudtrail.Event
-		if dec.Decode(e.JSON, &ev) != nil {
-			continue
-		}
-		if ok, err := norm.Record(&ev, 0, &rec); ok && err == nil {
-			records = append(records, &kgo.Record{Value: otellog.AppendRequest(nil, &rec)})
-		}
-	}
+	trailRecords(b, generate.Config{Seed: 3, Events: 20_000}, func(rec *otellog.Record) {
+		records = append(records, &kgo.Record{Value: otellog.AppendRequest(nil, rec)})
+	})
 	for _, n := range []int{0, 1, 100, 1000} {
 		b.Run(fmt.Sprint(n, "rules"), func(b *testing.B) {
 			p := &Pipeline{now: time.Now, Log: quiet(), Topics: wire.DefaultTopics(), Window: Window{Detect: detect.DefaultConfig(), CloseAfter: int64(time.Hour), IdleAfter: int64(time.Hour)}}

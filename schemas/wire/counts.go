@@ -87,7 +87,7 @@ func usedSets(p *Partial) (mask byte) {
 func (d *Decoder) Counts(p *Partial) {
 	head := d.Uint()
 	if n := d.within(head >> 1); n > 0 {
-		p.Counters = pieceOf(&d.counters, n, d.many)
+		p.Counters = pieceOf(&d.counters, n, d.least())
 		for i := range p.Counters {
 			id := d.Uint()
 			if id >= uint64(NumCounters) {
@@ -109,14 +109,14 @@ func (d *Decoder) Counts(p *Partial) {
 		s := d.Uint()
 		p.Sets[i].Capped = s&1 != 0
 		if n := d.within(s >> 1); n > 0 {
-			p.Sets[i].Values = pieceOf(&d.values, n, d.many)
+			p.Sets[i].Values = pieceOf(&d.values, n, d.least())
 			for j := range p.Sets[i].Values {
 				p.Sets[i].Values[j] = HashCount{d.Fixed(), d.Int()}
 			}
 		}
 	}
 	if n := d.Count(); n > 0 {
-		p.Samples = pieceOf(&d.samples, n, d.many)
+		p.Samples = pieceOf(&d.samples, n, d.least())
 		for i := range p.Samples {
 			p.Samples[i] = d.sample()
 		}
@@ -126,19 +126,25 @@ func (d *Decoder) Counts(p *Partial) {
 	}
 }
 
-// pieceOf returns n items that nobody else has. Where many are asked for, one after
-// another and for as long, they are pieces of one larger piece: a partial has half a
-// dozen of them.
-func pieceOf[T any](rest *[]T, n int, many bool) []T {
-	if !many {
-		return make([]T, n)
-	}
+// pieceOf returns n items that nobody else has. Where many lists are asked for, one after
+// another and for as long, they are pieces of larger ones, of at least so many items: a
+// partial has half a dozen of them.
+func pieceOf[T any](rest *[]T, n, least int) []T {
 	if len(*rest) < n {
-		*rest = make([]T, max(n, 512))
+		*rest = make([]T, max(n, least))
 	}
 	piece := (*rest)[:n:n]
 	*rest = (*rest)[n:]
 	return piece
+}
+
+// least is how many items a piece has at least: 8 kB of them, but no more than a short
+// frame may hold; 0 where a list lives alone.
+func (d *Decoder) least() int {
+	if !d.many {
+		return 0
+	}
+	return min(512, len(d.b)/4)
 }
 
 // uuidText is the length of "8-4-4-4-12".

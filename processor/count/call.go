@@ -7,6 +7,7 @@
 package count
 
 import (
+	"fmt"
 	"math/bits"
 	"slices"
 	"strings"
@@ -54,11 +55,15 @@ const (
 	MaxNames = 8192 // of the names of its KMS keys, their aliases and its principal, together
 )
 
-// Oversized tells whether c has an id or names above the bounds.
-func (c *Call) Oversized() bool {
+// Oversized tells whether c has an id or names above the bounds, and says so.
+func (c *Call) Oversized() (detail string, is bool) {
 	s := &c.Shown
-	return len(c.IDText) > MaxID ||
-		len(c.KeyARN)+len(c.SecondARN)+len(c.Principal)+len(s.Alias)+len(s.SecondAlias)+len(s.Primary)+len(s.Replica) > MaxNames
+	names := len(c.KeyARN) + len(c.SecondARN) + len(c.Principal) + len(s.Alias) + len(s.SecondAlias) + len(s.Primary) + len(s.Replica)
+	if len(c.IDText) <= MaxID && names <= MaxNames {
+		return "", false
+	}
+	return fmt.Sprintf("the call's id or the names of its KMS keys and principal are longer than AWS writes any: the id has %d bytes, at most %d are counted, and the names have %d, at most %d together",
+		len(c.IDText), MaxID, names, MaxNames), true
 }
 
 // Shown is what an event shows of the names of its KMS keys; nearly all show

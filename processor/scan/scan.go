@@ -302,6 +302,9 @@ func (r *reader) event() error {
 		return nil
 	}
 	count.FromRecord(&r.rec, &r.call)
+	if detail, is := r.call.Oversized(); is { // as in stage count, which could not write it down
+		return &cloudtrail.BadRecord{Object: r.ev.Object, Index: r.ev.Index, Offset: r.ev.Offset, Reason: cloudtrail.ReasonFieldSize, Detail: detail, Raw: r.ev.Raw}
+	}
 	// Every copy is judged: which one counts is known when all are read.
 	found, err := r.match.Match(&r.rec, &r.call)
 	if err != nil {

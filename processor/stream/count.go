@@ -150,15 +150,15 @@ func (c *counter) Process(r *kgo.Record) error {
 		return nil
 	}
 	count.FromRecord(&c.rec, &c.call)
+	if detail, is := c.call.Oversized(); is {
+		c.dead(r, "bad_record", detail)
+		return nil
+	}
 	w, mark := &c.p.Window, t.progress.Watermark()
 	late := mark != eventtime.None && eventtime.Start(c.call.Time, w.Detect.Size)+w.Detect.Size+w.Detect.Lateness <= mark
 	switch {
 	case c.call.IDText == "" || c.call.Time == 0:
 		c.dead(r, "no_call", "the log record has no keytrail.call.id or no time: it was not made by Keytrail")
-		return nil
-	case c.call.Oversized():
-		c.dead(r, "bad_record", fmt.Sprintf("the call's id or the names of its KMS keys and principal are longer than AWS writes any: the id has %d bytes, at most %d are counted, and the names at most %d together",
-			len(c.call.IDText), count.MaxID, count.MaxNames))
 		return nil
 	case c.call.Time > c.now+MaxFuture:
 		c.dead(r, "future", "the event time is more than a day ahead of the clock")

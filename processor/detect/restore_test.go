@@ -27,6 +27,12 @@ type restarter struct {
 	kept    int // windows that need not be packed again, by commit
 }
 
+func newRestarter(t *testing.T, notify bool, hot int) *restarter {
+	r := &restarter{t: t, hot: hot, notify: notify, log: map[string][]byte{}, mark: eventtime.None}
+	r.fresh()
+	return r
+}
+
 func (r *restarter) fresh() {
 	var notify func(wire.Partial)
 	if r.notify {
@@ -80,10 +86,7 @@ func TestRestoreChangesNothing(t *testing.T) {
 		restarts, published, kept := 0, 0, 0
 		for seed := range uint64(6) {
 			rng := rand.New(rand.NewPCG(seed, 30))
-			steady := &restarter{t: t, hot: 1 << 30, notify: notify, log: map[string][]byte{}, mark: eventtime.None}
-			shaky := &restarter{t: t, notify: notify, log: map[string][]byte{}, mark: eventtime.None}
-			steady.fresh()
-			shaky.fresh()
+			steady, shaky := newRestarter(t, notify, 1<<30), newRestarter(t, notify, 0)
 			progress := eventtime.Progress{Disorder: disorder}
 			table := count.NewTable(size)
 			advance := func(mark int64) {

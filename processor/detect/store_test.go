@@ -62,21 +62,28 @@ func TestStoreIsAMap(t *testing.T) {
 		for e := range want {
 			check(e)
 		}
-		all, dead := 0, 0
-		for k, slab := range s.slabs {
-			all, dead = all+len(slab.b), dead+slab.dead
-			if slab.dead > cap(slab.b)/3 {
-				t.Errorf("seed %d: %d of %d bytes of slab %d are out of date", seed, slab.dead, len(slab.b), k)
-			}
+		tidy(t, seed, &s)
+	}
+}
+
+// tidy wants no more than a third of a slab to be out of date, and the store to know of
+// every byte which it is.
+func tidy(t *testing.T, seed uint64, s *store) {
+	t.Helper()
+	all, dead := 0, 0
+	for k, slab := range s.slabs {
+		all, dead = all+len(slab.b), dead+slab.dead
+		if slab.dead > cap(slab.b)/3 {
+			t.Errorf("seed %d: %d of %d bytes of slab %d are out of date", seed, slab.dead, len(slab.b), k)
 		}
-		live := 0
-		for i := range s.slots {
-			if s.used(uint32(i)) {
-				live += s.at(uint32(i)).size
-			}
+	}
+	live := 0
+	for i := range s.slots {
+		if s.used(uint32(i)) {
+			live += s.at(uint32(i)).size
 		}
-		if live != all-dead {
-			t.Errorf("seed %d: %d bytes are in use, and %d of %d out of date", seed, live, dead, all)
-		}
+	}
+	if live != all-dead {
+		t.Errorf("seed %d: %d bytes are in use, and %d of %d out of date", seed, live, dead, all)
 	}
 }

@@ -66,6 +66,14 @@ func (r *restarter) merge(p *wire.Partial) bool {
 	return r.e.Merge(p)
 }
 
+// notice merges what the engines have told.
+func (r *restarter) notice(list []wire.Partial) {
+	for i := range list {
+		r.merge(&list[i])
+	}
+	r.notices = nil
+}
+
 // commit writes what changed to the changelog.
 func (r *restarter) commit() {
 	r.e.Changes(
@@ -101,11 +109,9 @@ func TestRestoreChangesNothing(t *testing.T) {
 				}
 				steady.commit()
 				shaky.commit()
-				for i := range steady.notices { // they come back with a later commit
-					steady.merge(&steady.notices[i])
-					shaky.merge(&steady.notices[i])
-				}
-				steady.notices, shaky.notices = nil, nil
+				back := steady.notices // they come back with a later commit
+				steady.notice(back)
+				shaky.notice(back)
 			}
 			list := arrivals(rng, history(rng, hasty().Retention), disorder+70*minute)
 			for i := range list {

@@ -42,7 +42,10 @@ type Call struct {
 	// Suppressed is how many rules, of either kind, match that the configuration allows;
 	// they are no longer in Rules and Matched.
 	Suppressed uint16
-	Shown      Shown
+	// Withheld is how many of the anomalies of Rules and Matched are not published,
+	// because there is a storm of them.
+	Withheld uint16
+	Shown    Shown
 }
 
 // Shown is what an event shows of the names of its KMS keys; nearly all show
@@ -102,7 +105,7 @@ func FromRecord(rec *otellog.Record, c *Call) {
 		case semconv.ErrorType:
 			c.Unusable = a.Str == "DisabledException" || a.Str == "KMSInvalidStateException"
 		case semconv.ClientAddress:
-			c.Network = network(a.Str)
+			c.Network = Network(a.Str)
 		case semconv.UserAgentOriginal:
 			c.Client = client(a.Str)
 		}

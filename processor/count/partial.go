@@ -172,6 +172,7 @@ func count(p *wire.Partial, c *Call, n int64, other string) {
 	p.Counters = add(p.Counters, wire.CounterRule, n*(int64(rules)+int64(c.Matched)))
 	p.Counters = add(p.Counters, wire.CounterBlindSpot, n*int64(blind))
 	p.Counters = add(p.Counters, wire.CounterSuppressed, n*int64(c.Suppressed))
+	p.Counters = add(p.Counters, wire.CounterWithheld, n*int64(c.Withheld))
 	if c.Object != 0 {
 		insert(&p.Sets[wire.SetObjects], c.Object, n)
 		if c.Context == normalize.ContextSecret || c.Context == normalize.ContextSSMParameter {

@@ -65,7 +65,7 @@ func TestRate(t *testing.T) {
 	// The tail by hand: a negative binomial of mean 2 and the least dispersion.
 	p := baseline.UpperTail(40, 2, 0.02)
 	check(t, found["key rate"], detect.KindRate, "critical",
-		`KMS key arn:aws:kms:eu-central-1:111122223333:key/1: 40 calls in 5m where 2 are expected at this hour \(probability below 1 in a billion billion\); learned since 2026-03-02 00:00Z\.`, 40, 2)
+		`KMS key arn:aws:kms:eu-central-1:111122223333:key/1: 40 calls in 5m where 2 are expected at this hour \(probability below 1 in a billion billion\) and the most on a usual day is 2; learned since 2026-03-02 00:00Z\.`, 40, 2)
 	check(t, found["principal rate"], detect.KindRate, "critical", `arn:aws:iam::111122223333:role/1: 40 calls in 5m where 2 .*`, 40, 2)
 	if got := found["key rate"].Score; math.Abs(got+math.Log10(p)) > 0.01 {
 		t.Errorf("score %g, want %g", got, -math.Log10(p))
@@ -73,7 +73,7 @@ func TestRate(t *testing.T) {
 	few := func(c *detect.Config) { c.Threshold, c.MinCount = 1e-6, 5 }
 	found = f(14, 2*day, few, "key rate", "principal rate")
 	p = baseline.UpperTail(14, 2, 0.02)
-	check(t, found["key rate"], detect.KindRate, "medium", fmt.Sprintf(`KMS key \S+: 14 calls in 5m where 2 are expected at this hour \(probability 1 in %.0f million\); learned since 2026-03-02 00:00Z\.`, 1/p/1e6), 14, 2)
+	check(t, found["key rate"], detect.KindRate, "medium", fmt.Sprintf(`KMS key \S+: 14 calls in 5m where 2 are expected at this hour \(probability 1 in %.0f million\) and the most on a usual day is 2; learned since 2026-03-02 00:00Z\.`, 1/p/1e6), 14, 2)
 
 	f(14, 2*day, usual)                                          // unlikely, but below the count that is worth a person's time
 	f(40, day-size, usual)                                       // not learned for long enough
@@ -96,9 +96,9 @@ func TestRateOfTheBusyAndTheRare(t *testing.T) {
 	r.routine(begin, begin+size, 1, 1, 1)
 	r.routine(begin+28*day, begin+28*day+size, 1, 1, 1)
 	at = begin + 29*day + 7*hour
-	r.add(decrypt(at, 1, 1), 25)
+	r.add(decrypt(at, 1, 1), 40)
 	found = expect(t, r.advance(at+size), "key rate", "principal rate")
-	if !contains(found["key rate"].Reason, "25 calls in 5m where less than 0.001 are expected") {
+	if !contains(found["key rate"].Reason, "40 calls in 5m where less than 0.001 are expected") {
 		t.Error(found["key rate"].Reason)
 	}
 }

@@ -94,13 +94,6 @@ var objectSweep = detector{"object_sweep", 6, KindFanOut, []string{"T1530", "T14
 		ent.Principal, atLeast(n, w.Sets[wire.SetObjects].Capped), span(e.cfg.Size), date(ent.Since), high)}, true
 }}
 
-// dripDays is how many days are learned before a day's objects are judged, and
-// dripFactor how many times the most of any day they have to be: days are much alike.
-const (
-	dripDays   = 5
-	dripFactor = 2
-)
-
 // objectDrip asks: has one principal touched more different objects today than on any
 // day of the last weeks, by far? So a theft is found that is slow enough for every
 // window to look as usual.
@@ -115,8 +108,11 @@ var objectDrip = detector{"object_drip", 7, KindFanOut, []string{"T1530", "T1020
 	if ent.Scope != wire.ScopePrincipal || len(w.Sets[wire.SetObjects].Values) == 0 || h.Days < dripDays {
 		return Anomaly{}, false
 	}
-	n, high := h.objectsWith(w), h.dayPeak(w.Start)
-	if n < float64(e.cfg.ObjectSweep) || n < dripFactor*high || high > maxBits {
+	n, high, factor := h.objectsWith(w), h.dayPeak(w.Start), e.cfg.FanOutFactor
+	if isPerson(ent.Principal) {
+		factor *= peopleFactor
+	}
+	if n < float64(e.cfg.ObjectSweep) || n < factor*high || high > maxBits {
 		return Anomaly{}, false
 	}
 	return Anomaly{Score: min(6+math.Log2(n/max(high, 1))/2, 9), Observed: math.Round(n), Expected: math.Round(high), Reason: fmt.Sprintf(

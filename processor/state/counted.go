@@ -86,6 +86,7 @@ func appendCall(e *wire.Encoder, c *count.Call) {
 	e.Uint(uint64(c.Client))
 	e.Uint(uint64(c.Matched))
 	e.Uint(uint64(c.Suppressed))
+	e.Uint(uint64(c.Withheld))
 }
 
 // decodeCall reads what appendCall wrote, in a record of the given version; ok tells
@@ -99,13 +100,16 @@ func decodeCall(d *wire.Decoder, version uint64) (c count.Call, ok bool) {
 	if version > 1 {
 		c.Unusable, c.Network, c.Client = d.Bool(), uint32(d.Uint()), uint32(d.Uint())
 	}
-	matched, suppressed := uint64(0), uint64(0)
+	matched, suppressed, withheld := uint64(0), uint64(0), uint64(0)
 	if version > 2 {
 		matched, suppressed = d.Uint(), d.Uint()
 	}
-	c.Matched, c.Suppressed = uint16(matched), uint16(suppressed)
+	if version > 3 {
+		withheld = d.Uint()
+	}
+	c.Matched, c.Suppressed, c.Withheld = uint16(matched), uint16(suppressed), uint16(withheld)
 	c.ID = wire.ParseCallID(c.IDText)
 	c.Copy, c.Class, c.Outcome, c.Context = normalize.Copy(rank), normalize.Class(class), normalize.Outcome(outcome), normalize.Context(context)
 	return c, rank <= uint64(normalize.CopyCaller) && class < uint64(normalize.NumClasses) &&
-		outcome <= uint64(normalize.OutcomeFailed) && context < uint64(normalize.NumContexts) && matched <= sigma.MaxRules && suppressed <= sigma.MaxRules+32
+		outcome <= uint64(normalize.OutcomeFailed) && context < uint64(normalize.NumContexts) && matched <= sigma.MaxRules && max(suppressed, withheld) <= sigma.MaxRules+32
 }

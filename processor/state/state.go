@@ -15,9 +15,9 @@ import (
 )
 
 // version is the version of the records of the dedup topic. Version 1 did not tell
-// where credited calls came from., and version 2 not how many of
-// the user's rules they match.
-const version = 3
+// where credited calls came from, version 2 not how many of the
+// user's rules they match, and version 3 not how many of their anomalies are withheld.
+const version = 4
 
 // Applied is how far a stage detect partition has come with one source.
 type Applied struct {

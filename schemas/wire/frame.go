@@ -20,8 +20,9 @@ type Frame struct {
 }
 
 // frameVersion is the first byte of every frame. Version 1 wrote starts in
-// nanoseconds and the ids of calls as text.
-const frameVersion = 2
+// nanoseconds and the ids of calls as text; version 3 is as version 2, and may have
+// counters that programs of that time do not know.
+const frameVersion = 3
 
 // maxVersion is the last version that a later program may come to: bytes above begin
 // texts, which are damage and no frames.

@@ -178,9 +178,9 @@ func TestFrameRefuses(t *testing.T) {
 	}
 	refuse("longer", append(whole[:len(whole):len(whole)], 0))
 	refuse("version 0", append([]byte{0}, whole[1:]...))
-	refuse("version 3", append([]byte{3}, whole[1:]...))
-	if _, err := wire.NewDecoder(append([]byte{3}, whole[1:]...)).Frame(); !errors.Is(err, wire.ErrNewer) {
-		t.Errorf("version 3 gives %v", err)
+	refuse("version 4", append([]byte{4}, whole[1:]...))
+	if _, err := wire.NewDecoder(append([]byte{4}, whole[1:]...)).Frame(); !errors.Is(err, wire.ErrNewer) {
+		t.Errorf("version 4 gives %v", err)
 	}
 	frame := func(partial ...uint64) []byte {
 		var e wire.Encoder

@@ -42,8 +42,8 @@ var firstUse = detector{"first_use", 2, KindFirstSeen, []string{"T1078.004"}, 0,
 	}
 	calls := count.Get(&w.Partial, wire.CounterCalls)
 	return Anomaly{Score: score, Observed: float64(calls), Reason: fmt.Sprintf(
-		"%s used %s for the first time (%s in %s)%s; others have used the key since %s.",
-		ent.Principal, keyName(e, ent, w), callCount(calls), span(e.cfg.Size), signs, date(key.Since))}, true
+		"%s used %s for the first time (%s in %s, probability %s)%s; others have used the key since %s.",
+		ent.Principal, keyName(e, ent, w), callCount(calls), span(e.cfg.Size), rarity(key.Since, w.Start, e.cfg.Size), signs, date(key.Since))}, true
 }}
 
 // firstUseScore adds up what speaks against a first use, and says it.
@@ -138,8 +138,8 @@ var newOrigin = detector{"new_origin", 3, KindFirstSeen, []string{"T1078.004", "
 		return Anomaly{}, false
 	}
 	return Anomaly{Score: score, Observed: float64(calls), Reason: fmt.Sprintf(
-		"%s: %s in %s from a network that it never used%s; %s and %s were seen since %s.",
-		ent.Principal, callCount(calls), span(e.cfg.Size), with, several(len(h.Networks), "network"), several(len(h.Clients), "program"), date(ent.Since))}, true
+		"%s: %s in %s from a network that it never used%s (probability %s); %s and %s were seen since %s.",
+		ent.Principal, callCount(calls), span(e.cfg.Size), with, rarity(ent.Since, w.Start, e.cfg.Size), several(len(h.Networks), "network"), several(len(h.Clients), "program"), date(ent.Since))}, true
 }}
 
 // sum returns the calls of all values of a set.

@@ -160,6 +160,7 @@ func (s *Scanner) Finish(emit func(*detect.Result) error) (Totals, error) {
 		}
 		table.Reset()
 		publish := s.publisher(explained, emit)
+		engine.Hold(mark - size) // the window before is looked at, too
 		var err error
 		engine.Advance(mark, math.MaxInt, func(r detect.Result) {
 			if err == nil {

@@ -21,11 +21,15 @@ var callDrip = detector{"call_drip", 14, KindRate, []string{"T1530", "T1020"}, 2
 	if ent.Scope != wire.ScopePrincipal || h.Days < dripDays || isService(ent.Principal) {
 		return Anomaly{}, false
 	}
-	n, level, factor := h.with(w), h.Two.level(), dripFactor
+	n := h.with(w)
+	if n < 6*float64(e.cfg.MinCount) { // most are: no logarithm is taken for them
+		return Anomaly{}, false
+	}
+	level, factor := h.Two.level(), dripFactor
 	if isPerson(ent.Principal) {
 		factor *= peopleFactor
 	}
-	if n < 6*float64(e.cfg.MinCount) || n < factor*level || h.Two.above(n, h.Days) < dripSigmas {
+	if n < factor*level || h.Two.above(n, h.Days) < dripSigmas {
 		return Anomaly{}, false
 	}
 	p := tail(h.Two.above(n, h.Days), h.Days)

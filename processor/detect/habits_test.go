@@ -239,7 +239,7 @@ func TestPeak(t *testing.T) {
 		r.routine(begin+d*day+10*hour+size, begin+(d+1)*day, 1, 1, 1)
 	}
 	at := begin + 5*day
-	r.add(decrypt(at, 1, 1), 90) // 2.25 times
+	r.add(decrypt(at, 1, 1), 78) // not twice
 	expect(t, r.advance(at+size))
 	r.add(decrypt(at+size, 2, 2), 300)
 	expect(t, r.advance(at+2*size))

@@ -15,10 +15,17 @@ const adoptAfter = 6 * hour
 // starts.
 const peopleFactor = 1.5
 
-// rateSigmas is how many deviations of the logarithm a burst is above the most calls of
-// a usual day. By Student's t with the ten days that two weeks weigh, one entity has such
-// a day once in six years, and what is there has to be unlikely by the baseline as well.
-const rateSigmas = 4.75
+// How many deviations of the logarithm a burst is above the most calls of a usual day:
+// rateSigmas where it is just unlikely enough by the hour, and for every power of ten that
+// it is less likely rateTrade fewer, down to leastSigmas. By Student's t with the ten days
+// that two weeks weigh, one entity has a day of 4.75 once in six years and one of 3.5 once
+// a year: the two questions are asked of the same calls, and what the one leaves open the
+// other may decide.
+const (
+	rateSigmas  = 4.75
+	leastSigmas = 3.5
+	rateTrade   = 0.3
+)
 
 // rate asks: are there more calls than this KMS key, or this principal, has at
 // this hour, and than its busiest windows have?
@@ -28,8 +35,8 @@ const rateSigmas = 4.75
 // baseline). Programs that start and people at work make bursts that no such
 // distribution allows, so the tops of days are learned as well (block maxima: Coles 2001,
 // "An Introduction to Statistical Modeling of Extreme Values", chapter 3): a count has to
-// be rateSigmas deviations above the usual top in the logarithm, and PeakFactor times
-// that top. Whose days differ much, as those with deployments do, is so asked for more
+// be rateSigmas deviations above the usual top in the logarithm, fewer where it is very
+// unlikely, and PeakFactor times that top. Whose days differ much, as those with deployments do, is so asked for more
 // than a machine. Two windows in a row are judged in the same way. State: the baseline, the
 // tops. Warm-up: WarmUp. Known false positives: the first run of a job that comes less
 // than once in four weeks; Bucket Keys that are turned off; a new level, once. What comes
@@ -80,11 +87,11 @@ func (e *Engine) unlikely(ent *Entity, w *Window, calls int64, mu float64, two b
 		time = 2 * e.cfg.Size
 	}
 	top, days := ent.Habits.Tops.of(two)
-	if n < 2*mu || n <= e.cfg.PeakFactor*top.level() || top.above(n, days) < rateSigmas {
+	if n < 2*mu || n <= e.cfg.PeakFactor*top.level() || top.above(n, days) < leastSigmas {
 		return Anomaly{}, false
 	}
 	p := baseline.UpperTail(calls, mu, ent.Baseline.Dispersion())
-	if p >= e.cfg.Threshold {
+	if p >= e.cfg.Threshold || top.above(n, days) < rateSigmas-rateTrade*(surprise(p)-surprise(e.cfg.Threshold)) {
 		return Anomaly{}, false
 	}
 	return Anomaly{Score: surprise(p), Observed: n, Expected: mu, Reason: fmt.Sprintf(

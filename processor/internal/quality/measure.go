@@ -208,15 +208,15 @@ func (j *judge) settle(before int64) {
 }
 
 func (j *judge) judge(f *finding) {
+	if ofUser(f.detector) {
+		j.rule(f, j.users.add)
+		return
+	}
 	if f.start < j.from {
 		j.early++
 	}
 	if f.kind == string(detect.KindRate) {
 		j.rate.add(f)
-	}
-	if ofUser(f.detector) {
-		j.rule(f, j.users.add)
-		return
 	}
 	wrong, benign := false, ""
 	if f.kind == string(detect.KindRule) || f.kind == string(detect.KindBlindSpot) {

@@ -68,7 +68,7 @@ func title(name string, rules *sigma.Rules) string {
 // rulesSection tells of the rules alone, which ask for one event.
 func rulesSection(p printer, o options, m *measured) {
 	p("## Rules alone\n")
-	p("An anomaly of a rule is about one call and needs no learning; those of the always-on rules are among\nKeytrail's above, and such rules as have none are not listed. Of one rule, KMS key and principal a window has at most %d published by a partition\nof stage count; what is withheld is counted in the windows (`keytrail.window.withheld`).\n", detect.StormBound)
+	p("An anomaly of a rule is about one call and needs no learning; those of the always-on rules are among\nKeytrail's above, and such rules as have none are not listed. Of one rule, KMS key and principal a\nwindow has at most %d published by a partition of stage count; what is withheld is counted in the\nwindows (`keytrail.window.withheld`).\n", detect.StormBound)
 	p("| rule | anomalies | about an incident | false | false / 1,000 entity-days | false / day | withheld |\n|---|---:|---:|---:|---:|---:|---:|")
 	row := func(name string, t ruleTally) {
 		f := figures{wrong: t.wrong}

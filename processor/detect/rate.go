@@ -7,8 +7,8 @@ import (
 	"keytrail/schemas/wire"
 )
 
-// adoptAfter is how long a rate anomaly lasts until its level is learned as the new
-// one: six hours.
+// adoptAfter is how long after a rate anomaly began its level is learned as the new one,
+// if it is still or again there: six hours.
 const adoptAfter = 6 * hour
 
 // peopleFactor is how much more is asked for of a person's days: people work by fits and

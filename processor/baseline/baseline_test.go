@@ -119,6 +119,15 @@ func TestSlots(t *testing.T) {
 	f("2026-11-23T00:00:00Z", 0)     // Monday
 }
 
+// Student's t against the table of Abramowitz and Stegun (26.10), and its limits.
+func TestStudentTail(t *testing.T) {
+	for _, c := range []struct{ t, nu, want float64 }{{6.314, 1, 0.05}, {2.764, 10, 0.01}, {2.457, 30, 0.01}, {4.587, 10, 0.0005}, {0, 7, 0.5}} {
+		if got := StudentTail(c.t, c.nu); math.Abs(got-c.want) > 1e-3*c.want {
+			t.Errorf("StudentTail(%g, %g) = %g, want %g", c.t, c.nu, got, c.want)
+		}
+	}
+}
+
 func BenchmarkUpperTail(b *testing.B) {
 	for b.Loop() {
 		UpperTail(137, 22.5, 0.4)

@@ -84,3 +84,7 @@ func fraction(a, b, x float64) float64 {
 	}
 	return f
 }
+
+// StudentTail returns the probability that Student's t with nu degrees of freedom is at
+// least t, for t of 0 and more. Source: Abramowitz and Stegun 26.7.1.
+func StudentTail(t, nu float64) float64 { return incompleteBeta(nu/2, 0.5, nu/(nu+t*t)) / 2 }

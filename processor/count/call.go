@@ -44,7 +44,10 @@ type Call struct {
 	// Suppressed is how many rules, of either kind, match that the configuration allows;
 	// they are no longer in Rules and Matched.
 	Suppressed uint16
-	Shown      Shown
+	// Withheld is how many of the anomalies of Rules and Matched are not published,
+	// because there is a storm of them.
+	Withheld uint16
+	Shown    Shown
 }
 
 // Bounds of what is counted of a call, in bytes. AWS writes ids of 36 and no name above
@@ -191,7 +194,7 @@ func (c *Call) take(a *otellog.Attr, place int) bool {
 	case attrError:
 		c.Unusable = a.Str == "DisabledException" || a.Str == "KMSInvalidStateException"
 	case attrAddress:
-		c.Network = network(a.Str)
+		c.Network = Network(a.Str)
 	case attrAgent:
 		c.Client = client(a.Str)
 	}

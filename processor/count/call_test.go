@@ -60,7 +60,7 @@ func TestFromRecord(t *testing.T) {
 		IDText: "91b9e9c5-5d1a-4d0c-9c71-6a3f1f0f2b7e", Time: time.Date(2026, 3, 2, 9, 1, 2, 0, time.UTC).UnixNano(), Copy: normalize.CopyCaller,
 		KeyARN: "arn:aws:kms:eu-central-1:111122223333:key/a", Principal: "arn:aws:iam::111122223333:role/payments",
 		Class: normalize.ClassDecrypt, Context: normalize.ContextSecret, Object: wire.EntityHash("arn:aws:secretsmanager:eu-central-1:111122223333:secret:db-AbCdEf"),
-		Direct: true, Network: network("192.0.2.7"),
+		Direct: true, Network: Network("192.0.2.7"),
 	}
 	f := func(name, event string, o normalize.Options, edit func(*Call)) {
 		t.Helper()

@@ -75,11 +75,12 @@ func (c *cell) count(call *Call, n int64, other, key *name) {
 	if c.Scope == wire.ScopePrincipal && !call.Self {
 		origin(&c.Partial, call, n)
 	}
-	if call.Rules != 0 || call.Matched != 0 || call.Suppressed != 0 {
+	if call.Rules != 0 || call.Matched != 0 || call.Suppressed != 0 || call.Withheld != 0 {
 		rules, blind := call.Rules.Kinds()
 		c.add(wire.CounterRule, n*(int64(rules)+int64(call.Matched)))
 		c.add(wire.CounterBlindSpot, n*int64(blind))
 		c.add(wire.CounterSuppressed, n*int64(call.Suppressed))
+		c.add(wire.CounterWithheld, n*int64(call.Withheld))
 	}
 	if call.Object != 0 {
 		insert(&c.Sets[wire.SetObjects], call.Object, n)

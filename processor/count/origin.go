@@ -6,10 +6,10 @@ import (
 	"keytrail/schemas/wire"
 )
 
-// network returns the hash of the network of an address: its first two bytes when it
-// is one of IPv4, its first three groups (a site's /48) when it is one of IPv6. Cloud
-// networks and offices move within such; a thief seldom comes from the same.
-func network(address string) uint32 {
+// Network returns the hash of the network of an address: its first two bytes when it
+// is one of IPv4, its first three groups (a site's /48) when it is one of IPv6; 0 when it
+// is none. Cloud networks and offices move within such; a thief seldom comes from the same.
+func Network(address string) uint32 {
 	separator, parts := ".", 2
 	if strings.Contains(address, ":") {
 		separator, parts = ":", 3

@@ -5,8 +5,8 @@ import "testing"
 func TestNetworks(t *testing.T) {
 	same := func(a, b string, want bool) {
 		t.Helper()
-		if got := network(a) == network(b); got != want || network(a) == 0 {
-			t.Errorf("%s and %s are of one network: %v, want %v (%d)", a, b, got, want, network(a))
+		if got := Network(a) == Network(b); got != want || Network(a) == 0 {
+			t.Errorf("%s and %s are of one network: %v, want %v (%d)", a, b, got, want, Network(a))
 		}
 	}
 	same("203.0.113.7", "203.0.200.1", true)
@@ -15,7 +15,7 @@ func TestNetworks(t *testing.T) {
 	same("2001:db8:1:2::1", "2001:db8:1:ffff::2", true)
 	same("2001:db8:1:2::1", "2001:db8:2:2::1", false)
 	for _, none := range []string{"", "AWS Internal", "203", "203.0", "2001:db8"} {
-		if network(none) != 0 {
+		if Network(none) != 0 {
 			t.Errorf("%q has a network", none)
 		}
 	}

@@ -186,7 +186,7 @@ func (e *Engine) preview(entity uint32, start int64, emit func(Result)) {
 		if a, ok := rate.judge(e, ent, w); ok {
 			a.Kind, a.Entity, a.Detector = rate.kind, ent.Entity, rate.name
 			if !e.cfg.Allow.Allows(&a, w.Start) {
-				if began, again := ent.Habits.began(&rate, w.Start); !again { // else it is published already
+				if began, again := ent.Habits.began(&rate, w.Start); !again && !e.shows(ent, w) { // else it is published already
 					found = append(found, e.finish(a, &rate, ent, w, began))
 					n++
 				}

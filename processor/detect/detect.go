@@ -27,8 +27,9 @@ type Config struct {
 	// thousand entities with 288 windows a day give 0.03 false anomalies a day if
 	// the model were exact.
 	Threshold float64
-	// MinCount is the smallest count that can be a rate anomaly: below it even an
-	// unlikely count is not worth a person's time.
+	// MinCount is the smallest count, in one window or two, that can be a rate anomaly:
+	// below it even an unlikely count is not worth a person's time. A program that starts
+	// reads some dozens of objects at once.
 	MinCount int64
 	// WarmUp is how long an entity is learned before it is judged.
 	WarmUp int64
@@ -42,8 +43,8 @@ type Config struct {
 	// ever seen it must be.
 	FanOut       int
 	FanOutFactor float64
-	// PeakFactor is how many times the most calls of any window of the last weeks a
-	// count has to be for a rate anomaly.
+	// PeakFactor is how many times the most calls of a window of a usual day a count has
+	// to be for a rate anomaly, at the least: see rate.
 	PeakFactor float64
 	// FirstUse is the score from which the first use of a KMS key is an anomaly: see
 	// firstUse.
@@ -69,7 +70,7 @@ type Config struct {
 // DefaultConfig returns the parameters as they are meant to be used.
 func DefaultConfig() Config {
 	return Config{
-		Size: int64(5 * time.Minute), Lateness: int64(time.Hour), Threshold: 1e-7, MinCount: 25,
+		Size: int64(5 * time.Minute), Lateness: int64(time.Hour), Threshold: 1e-7, MinCount: 40,
 		WarmUp: int64(24 * time.Hour), Retention: int64(35 * 24 * time.Hour),
 		PeakFactor: 2, FirstUse: 6, NewPeers: 5, ObjectSweep: 60, SilenceCalls: 30, SilenceFactor: 3,
 		SweepSecrets: 15, FanOut: 8, FanOutFactor: 3, Refusals: 8, RefusedKeys: 4,

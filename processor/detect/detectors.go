@@ -73,7 +73,8 @@ func (e *Engine) judge(ent *Entity, w *Window) []Anomaly {
 }
 
 // report completes what a detector found and counts it in the window, unless it goes on
-// from an earlier one. What the configuration allows is counted apart, and false.
+// from an earlier one. What the configuration allows is counted apart, and false; so is
+// what a storm of pairs has too much of, which is counted twice.
 func (e *Engine) report(a Anomaly, d *detector, ent *Entity, w *Window) (Anomaly, bool) {
 	a.Kind, a.Detector, a.Entity = d.kind, d.name, ent.Entity
 	began, again := ent.Habits.ongoing(d, w.Start)
@@ -82,34 +83,41 @@ func (e *Engine) report(a Anomaly, d *detector, ent *Entity, w *Window) (Anomaly
 		id = wire.CounterSuppressed
 	}
 	if !again {
-		count.Put(&w.Partial, id, count.Get(&w.Partial, id)+1)
-		e.rollUp(ent, &wire.Partial{Start: w.Start, Counters: []wire.Counter{{ID: id, N: 1}}})
-		if ent.Scope == wire.ScopePair && !allowed {
-			e.share(ent, w.Start, id)
-		}
+		e.tally(ent, w, id)
 	}
 	if allowed {
 		return a, false
 	}
+	if ent.Scope == wire.ScopePair && !again && !e.storm.Admit(w.Start, d.name, ent.Entity) {
+		e.tally(ent, w, wire.CounterWithheld)
+		return a, false
+	}
 	return e.finish(a, d, ent, w, began), true
+}
+
+// tally counts an anomaly in a window, and one of a pair in those of its KMS key and
+// principal too, unless it is allowed.
+func (e *Engine) tally(ent *Entity, w *Window, id wire.CounterID) {
+	count.Put(&w.Partial, id, count.Get(&w.Partial, id)+1)
+	e.rollUp(ent, &wire.Partial{Start: w.Start, Counters: []wire.Counter{{ID: id, N: 1}}})
+	if ent.Scope == wire.ScopePair && id != wire.CounterSuppressed {
+		e.share(ent, w.Start, id)
+	}
 }
 
 // learn lets the entity learn from a window that closed. A window with an
 // anomaly teaches at most four standard deviations above what was expected, so
 // that an attack does not become normal, but a lasting change does.
 func (e *Engine) learn(ent *Entity, w *Window, found []Anomaly) {
-	calls, rated := toJudge(&w.Partial), usual
+	calls := toJudge(&w.Partial)
 	for i := range found {
 		if found[i].Detector != rate.name || w.Start-found[i].Began >= adoptAfter {
 			continue
 		}
-		if rated = goesOn; found[i].Began == w.Start {
-			rated = begins
-		}
 		mu, a := found[i].Expected, ent.Baseline.Dispersion()
 		calls = min(calls, int64(mu+4*math.Sqrt(mu+a*mu*mu)))
 	}
-	e.habits(ent, w, rated)
+	e.habits(ent, w)
 	if ent.Since == 0 {
 		ent.Since = w.Start
 	}

@@ -25,6 +25,7 @@ type Engine struct {
 	forgot  []wire.Entity // removed since the last Changes
 	changed []uint32      // changed since the last Changes
 	step    step
+	storm   Storm              // of the anomalies of pairs
 	watches map[int64][]uint32 // KMS keys, by the time at which their silence is judged
 	traffic Traffic
 	resumed bool // traffic has, since KMS keys were listened to

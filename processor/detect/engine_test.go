@@ -237,6 +237,28 @@ func TestPreviewOfTheRate(t *testing.T) {
 	}
 }
 
+// A burst over windows that are all still open is one anomaly before they close, too.
+func TestPreviewOfALongBurst(t *testing.T) {
+	r := newRig(t, detect.DefaultConfig(), false)
+	r.routine(begin, begin+2*day, 1, 1, 2)
+	at, ids := begin+2*day, map[string]bool{}
+	see := func(list []detect.Result) {
+		for _, a := range anomalies(list) {
+			if a.Scope == wire.ScopeKey {
+				ids[a.ID] = true
+			}
+		}
+	}
+	for w := range int64(3) { // the watermark is behind all of them
+		r.add(decrypt(at+w*size, 1, 1), 60)
+		see(r.advance(at))
+	}
+	see(r.advance(at + 3*size))
+	if len(ids) != 1 {
+		t.Errorf("%d anomalies of one burst", len(ids))
+	}
+}
+
 // What was learned before a silence longer than the retention counts for
 // nothing, not even while the entity is still there.
 func TestPreviewAfterALongSilence(t *testing.T) {

@@ -35,3 +35,9 @@ func (ent *Entity) Loose() *Entity {
 	}
 	return ent
 }
+
+// Windows returns how many windows a Storm remembers.
+func (s *Storm) Windows() int { return len(s.windows) }
+
+// Counts returns how many counts it remembers.
+func (s *Storm) Counts() int { return s.n }

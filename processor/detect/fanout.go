@@ -20,8 +20,8 @@ var secretSweep = detector{"secret_sweep", 4, KindFanOut, []string{"T1555.006", 
 		return Anomaly{}, false
 	}
 	return Anomaly{Score: 8, Observed: float64(n), Expected: float64(ent.High[wire.SetSecrets]), Reason: fmt.Sprintf(
-		"%s read %s different secrets or parameters in %s; the most in any window before was %d.",
-		ent.Principal, atLeast(n, w.Sets[wire.SetSecrets].Capped), span(e.cfg.Size), ent.High[wire.SetSecrets])}, true
+		"%s read %s different secrets or parameters in %s; %s.",
+		ent.Principal, atLeast(n, w.Sets[wire.SetSecrets].Capped), span(e.cfg.Size), most(ent, w, ent.High[wire.SetSecrets], e.cfg.Size))}, true
 }}
 
 // fanOut asks: does a principal touch more KMS keys, or a KMS key serve more
@@ -37,8 +37,8 @@ var fanOut = detector{"fan_out", 5, KindFanOut, []string{"T1526", "T1078.004"}, 
 		what, by = "was used by", "principals"
 	}
 	return Anomaly{Score: 6 + math.Log2(float64(n)/float64(max(high, 1)))/2, Observed: float64(n), Expected: float64(high), Reason: fmt.Sprintf(
-		"%s %s %s different %s in %s; the most in any window since %s was %d.",
-		subject(e, ent, w), what, atLeast(n, w.Sets[wire.SetPeers].Capped), by, span(e.cfg.Size), date(ent.Since), high)}, true
+		"%s %s %s different %s in %s; %s.",
+		subject(e, ent, w), what, atLeast(n, w.Sets[wire.SetPeers].Capped), by, span(e.cfg.Size), most(ent, w, high, e.cfg.Size))}, true
 }}
 
 // newPeers asks: does a principal use several KMS keys in one window that it never used,
@@ -65,7 +65,7 @@ var newPeers = detector{"new_peers", 13, KindFanOut, []string{"T1526", "T1078.00
 		return Anomaly{}, false
 	}
 	return Anomaly{Score: min(6+float64(n-e.cfg.NewPeers)/4, 9), Observed: float64(n), Expected: 0, Reason: fmt.Sprintf(
-		"%s "+what+", since %s.", subject(e, ent, w), n, span(e.cfg.Size), seen, date(ent.Since))}, true
+		"%s "+what+", since %s (probability %s).", subject(e, ent, w), n, span(e.cfg.Size), seen, date(ent.Since), rarity(ent.Since, w.Start, e.cfg.Size))}, true
 }}
 
 // several32 returns how many values of a set are not known.
@@ -90,16 +90,9 @@ var objectSweep = detector{"object_sweep", 6, KindFanOut, []string{"T1530", "T14
 		return Anomaly{}, false
 	}
 	return Anomaly{Score: 6 + math.Log2(float64(n)/float64(max(high, 1)))/2, Observed: float64(n), Expected: float64(high), Reason: fmt.Sprintf(
-		"%s touched %s different objects in %s; the most in any window since %s was %d.",
-		ent.Principal, atLeast(n, w.Sets[wire.SetObjects].Capped), span(e.cfg.Size), date(ent.Since), high)}, true
+		"%s touched %s different objects in %s; %s.",
+		ent.Principal, atLeast(n, w.Sets[wire.SetObjects].Capped), span(e.cfg.Size), most(ent, w, high, e.cfg.Size))}, true
 }}
-
-// dripDays is how many days are learned before a day's objects are judged, and
-// dripFactor how many times the most of any day they have to be: days are much alike.
-const (
-	dripDays   = 5
-	dripFactor = 2
-)
 
 // objectDrip asks: has one principal touched more different objects today than on any
 // day of the last weeks, by far? So a theft is found that is slow enough for every
@@ -115,13 +108,16 @@ var objectDrip = detector{"object_drip", 7, KindFanOut, []string{"T1530", "T1020
 	if ent.Scope != wire.ScopePrincipal || len(w.Sets[wire.SetObjects].Values) == 0 || h.Days < dripDays {
 		return Anomaly{}, false
 	}
-	n, high := h.objectsWith(w), h.dayPeak(w.Start)
-	if n < float64(e.cfg.ObjectSweep) || n < dripFactor*high || high > maxBits {
+	n, high, factor := h.objectsWith(w), h.dayPeak(w.Start), e.cfg.FanOutFactor
+	if isPerson(ent.Principal) {
+		factor *= peopleFactor
+	}
+	if n < float64(e.cfg.ObjectSweep) || n < factor*high || high > maxBits {
 		return Anomaly{}, false
 	}
 	return Anomaly{Score: min(6+math.Log2(n/max(high, 1))/2, 9), Observed: math.Round(n), Expected: math.Round(high), Reason: fmt.Sprintf(
-		"%s has touched about %.0f different objects since midnight (UTC); the most on any day of the last weeks was %.0f; watched since %s.",
-		ent.Principal, n, high, date(ent.Since))}, true
+		"%s has touched about %.0f different objects since midnight (UTC); the most on any day of the last weeks was %.0f (probability below 1 in %d days); watched since %s.",
+		ent.Principal, n, high, h.Days+1, date(ent.Since))}, true
 }}
 
 // bitmap counts different values: a bit for each hash.
@@ -153,6 +149,6 @@ var massDestruction = detector{"mass_destruction", 8, KindFanOut, []string{"T148
 		return Anomaly{}, false
 	}
 	return Anomaly{Score: 10, Observed: float64(calls), Reason: fmt.Sprintf(
-		"%s made %d calls that disable or destroy KMS keys in %s, and used %s different keys in that time.",
+		"%s made %d calls that disable or destroy KMS keys in %s, and used %s different keys in that time; none are expected, whatever came before.",
 		ent.Principal, calls, span(e.cfg.Size), atLeast(keys, w.Sets[wire.SetPeers].Capped))}, true
 }}

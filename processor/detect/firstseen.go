@@ -18,7 +18,7 @@ import (
 // when it uses the key rather than asks about it; 2 when it is a person's; 3 when no
 // principal of its account ever used the key; 1 when at most three principals did; 1
 // when the key is mostly idle at this hour; 2 when it asked about the key in the same
-// window. The sum is the score, and FirstUse is where an anomaly begins. AWS services
+// window, and not in passing, as programs do once in dozens of calls. The sum is the score, and FirstUse is where an anomaly begins. AWS services
 // and KMS itself are left out: they act for a principal, who is judged.
 //
 // State: whether the pair is known; of the key how many principals used it, and from
@@ -42,8 +42,8 @@ var firstUse = detector{"first_use", 2, KindFirstSeen, []string{"T1078.004"}, 0,
 	}
 	calls := count.Get(&w.Partial, wire.CounterCalls)
 	return Anomaly{Score: score, Observed: float64(calls), Reason: fmt.Sprintf(
-		"%s used %s for the first time (%s in %s)%s; others have used the key since %s.",
-		ent.Principal, keyName(e, ent, w), callCount(calls), span(e.cfg.Size), signs, date(key.Since))}, true
+		"%s used %s for the first time (%s in %s, probability %s)%s; others have used the key since %s.",
+		ent.Principal, keyName(e, ent, w), callCount(calls), span(e.cfg.Size), rarity(key.Since, w.Start, e.cfg.Size), signs, date(key.Since))}, true
 }}
 
 // firstUseScore adds up what speaks against a first use, and says it.
@@ -63,7 +63,7 @@ func (e *Engine) firstUseScore(ent, key *Entity, w *Window) (score float64, sign
 	sign(!slices.Contains(key.Habits.Accounts, accountOf(ent.Principal)), 3, "from an account that never used it")
 	sign(key.Habits.Users <= 3, 1, "a key that few use")
 	sign(idle(key, w.Start, e.cfg.Size), 1, "at an hour at which it is mostly idle")
-	sign(data > 0 && reads > 0, 2, "having asked about it first")
+	sign(data > 0 && 10*reads >= data, 2, "having asked about it first")
 	return score, signs
 }
 
@@ -138,8 +138,8 @@ var newOrigin = detector{"new_origin", 3, KindFirstSeen, []string{"T1078.004", "
 		return Anomaly{}, false
 	}
 	return Anomaly{Score: score, Observed: float64(calls), Reason: fmt.Sprintf(
-		"%s: %s in %s from a network that it never used%s; %s and %s were seen since %s.",
-		ent.Principal, callCount(calls), span(e.cfg.Size), with, several(len(h.Networks), "network"), several(len(h.Clients), "program"), date(ent.Since))}, true
+		"%s: %s in %s from a network that it never used%s (probability %s); %s and %s were seen since %s.",
+		ent.Principal, callCount(calls), span(e.cfg.Size), with, rarity(ent.Since, w.Start, e.cfg.Size), several(len(h.Networks), "network"), several(len(h.Clients), "program"), date(ent.Since))}, true
 }}
 
 // sum returns the calls of all values of a set.

@@ -11,25 +11,21 @@ import (
 // Habits are what is remembered of an entity beside its baseline. The zero value
 // remembers nothing. Everything in it has a bound.
 type Habits struct {
-	Peak      float32  // most calls in a window, faded; scopes key and principal
-	PeakOfTwo float32  // the same of two windows in a row
-	Gap       float32  // longest silence between windows with calls, in windows, faded; scope key
-	Users     int      // principals that have used the KMS key; scope key
-	Accounts  []uint32 // their accounts, by hash; scope key
-	Networks  []uint32 // where calls came from, by hash; scope principal
-	Clients   []uint32 // programs that made them, by hash; scope principal
-	Fresh     int      // of Users, those that first did in the window at FreshAt
-	FreshAt   int64
-	Keys      []uint32  // KMS keys used, by hash; scope principal
-	Day       int64     // the day of Objects, in days since 1970; scope principal
-	Days      int       // days with objects before it
-	Objects   []uint64  // a bit for each different object of the day; nil or of maxBits
-	DayPeak   float32   // most different objects of a day, faded
-	CallDay   int64     // the day of Calls, in days since 1970; scope principal
-	CallDays  int       // days with calls before it
-	Calls     float32   // of the day
-	CallPeak  float32   // most calls of a day, faded
-	Ongoing   []Ongoing // anomalies that may go on
+	Tops     tops     // most calls in a window; scopes key and principal
+	Gap      float32  // most calls that were expected in a silence, faded; scope key
+	Users    int      // principals that have used the KMS key; scope key
+	Accounts []uint32 // their accounts, by hash; scope key
+	Networks []uint32 // where calls came from, by hash; scope principal
+	Clients  []uint32 // programs that made them, by hash; scope principal
+	Fresh    int      // of Users, those that first did in the window at FreshAt
+	FreshAt  int64
+	Keys     []uint32  // KMS keys used, by hash; scope principal
+	Day      int64     // the day of Objects, in days since 1970; scope principal
+	Days     int       // days with objects before it
+	Objects  []uint64  // a bit for each different object of the day; nil or of maxBits
+	DayPeak  float32   // most different objects of a day, faded
+	Calls    callDays  // scope principal
+	Ongoing  []Ongoing // anomalies that may go on
 }
 
 // Ongoing is an anomaly that goes on with the next window that has it, unless too much
@@ -88,29 +84,8 @@ func (h *Habits) began(d *detector, start int64) (began int64, again bool) {
 	return start, false
 }
 
-// rated says whether a window has more calls than its entity's rate allows.
-type rated uint8
-
-const (
-	usual rated = iota
-	begins
-	goesOn
-)
-
-// peak returns the peak after a window: what is anomalous may become normal, but not at
-// once.
-func (is rated) peak(peak, calls float64) float32 {
-	switch is {
-	case begins:
-		calls = min(calls, 4*peak)
-	case goesOn:
-		calls = 0
-	}
-	return float32(max(peak, calls))
-}
-
 // habits has an entity remember a window that closed.
-func (e *Engine) habits(ent *Entity, w *Window, is rated) {
+func (e *Engine) habits(ent *Entity, w *Window) {
 	h := &ent.Habits
 	switch ent.Scope {
 	case wire.ScopePair:
@@ -121,7 +96,7 @@ func (e *Engine) habits(ent *Entity, w *Window, is rated) {
 		h.Clients = know(h.Clients, &w.Sets[wire.SetClients], maxKnown)
 		h.Keys = know(h.Keys, &w.Sets[wire.SetPeers], maxKeys)
 		h.objects(w)
-		h.calls(w)
+		h.Calls.add(w)
 	}
 	if ent.Since != 0 && w.Start < ent.Seen {
 		return // a late first call of a window: what lies between is known already
@@ -130,15 +105,15 @@ func (e *Engine) habits(ent *Entity, w *Window, is rated) {
 	if ent.Since == 0 {
 		age = 0
 	}
-	calls := float64(toJudge(&w.Partial))
-	h.Peak = is.peak(faded(h.Peak, age), calls)
+	one := float64(toJudge(&w.Partial))
+	two := one
 	if before := ent.find(w.Start - e.cfg.Size); before != nil {
-		calls += float64(toJudge(&before.Partial))
+		two += float64(toJudge(&before.Partial))
 	}
-	h.PeakOfTwo = is.peak(faded(h.PeakOfTwo, age), calls)
+	h.Tops.add(w.Start/day, one, two)
 	// A silence that was told is none of its habits, unless it has lasted for a day.
-	if gap := float32(age/e.cfg.Size - 1); ent.Since != 0 && (age >= day || !ent.silenceTold()) {
-		h.Gap = max(float32(faded(h.Gap, age)), gap)
+	if ent.Since != 0 && ent.Scope == wire.ScopeKey && (age >= day || !ent.silenceTold()) {
+		h.Gap = float32(max(faded(h.Gap, age), ent.missed(w.Start, e.cfg.Size)))
 	}
 }
 
@@ -181,9 +156,6 @@ func newest(known []uint32, value uint32, most int) []uint32 {
 	return append(known, value)
 }
 
-// faded returns a peak of the entity as it is at start.
-func (ent *Entity) faded(peak float32, start int64) float64 { return faded(peak, start-ent.Seen) }
-
 // objects adds the objects of a window to those of its day.
 func (h *Habits) objects(w *Window) {
 	if len(w.Sets[wire.SetObjects].Values) == 0 {
@@ -208,42 +180,6 @@ func (h *Habits) endDay(today int64) {
 	}
 	h.DayPeak, h.Day, h.Days = float32(max(n, high)), today, h.Days+1
 	clear(h.Objects)
-}
-
-// calls adds the calls of a window to those of its day.
-func (h *Habits) calls(w *Window) {
-	today := w.Start / day
-	switch {
-	case h.CallDay == 0:
-		h.CallDay = today
-	case today < h.CallDay:
-		return // late
-	case today > h.CallDay:
-		n, high := float64(h.Calls), faded(h.CallPeak, (today-h.CallDay)*day)
-		if h.CallDays >= dripDays && high > 0 { // it may become normal, but not at once
-			n = min(n, 2*high)
-		}
-		h.CallPeak, h.CallDay, h.CallDays, h.Calls = float32(max(n, high)), today, h.CallDays+1, 0
-	}
-	h.Calls += float32(toJudge(&w.Partial))
-}
-
-// callsWith returns how many calls the window's day has so far, it included.
-func (h *Habits) callsWith(w *Window) float64 {
-	n := float64(toJudge(&w.Partial))
-	if w.Start/day == h.CallDay {
-		n += float64(h.Calls)
-	}
-	return n
-}
-
-// callPeak returns the most calls of a day before the day of start.
-func (h *Habits) callPeak(start int64) float64 {
-	high := faded(h.CallPeak, (start/day-h.CallDay)*day)
-	if start/day > h.CallDay {
-		high = max(high, float64(h.Calls))
-	}
-	return high
 }
 
 // objectsWith returns how many objects the window's day has so far, it included.

@@ -4,14 +4,16 @@ import (
 	"fmt"
 	"strconv"
 	"strings"
+	"time"
 
 	"keytrail/processor/baseline"
 	"keytrail/schemas/wire"
 )
 
 // entityVersion is the version of packed entities, their first byte. Version 1 had
-// no bindings, version 2 no roll-ups, version 3 was twice as long (unpackv3.go).
-const entityVersion = 4
+// no bindings, version 2 no roll-ups, version 3 was twice as long (unpackv3.go), version
+// 4 had other habits (packhabits.go).
+const entityVersion = 5
 
 // AppendEntity appends ent in its packed form, without its name: what the changelog
 // holds, and what memory does of an entity that is not at work. e is used and emptied.
@@ -140,10 +142,10 @@ func unpack(entity wire.Entity, value []byte) (*Entity, error) {
 		return nil, fmt.Errorf("cannot restore entity %q: %w: version %d, this program knows 1 to %d", entity.StateKey(), wire.ErrFrame, v, entityVersion)
 	}
 	ent := &Entity{Entity: entity}
-	if v < entityVersion {
+	if v < 4 {
 		decodeV3(d, v, ent)
 	} else {
-		decodeEntity(d, ent, len(value))
+		decodeEntity(d, v, ent, len(value))
 	}
 	if !d.Done() {
 		return nil, fmt.Errorf("cannot restore entity %q: %w", entity.StateKey(), wire.ErrFrame)
@@ -151,7 +153,7 @@ func unpack(entity wire.Entity, value []byte) (*Entity, error) {
 	return ent, nil
 }
 
-func decodeEntity(d *wire.Decoder, ent *Entity, size int) {
+func decodeEntity(d *wire.Decoder, version uint64, ent *Entity, size int) {
 	ent.Last = d.Time()
 	windows, rollups := d.Count(), d.Count()
 	ent.Since, ent.Seen = d.Time(), d.Time()
@@ -162,7 +164,10 @@ func decodeEntity(d *wire.Decoder, ent *Entity, size int) {
 		ent.Bound, ent.Used = &wire.Binding{Time: d.Int(), ARN: d.String()}, d.Int()
 	}
 	decodeBaseline(d, &ent.Baseline)
-	decodeHabits(d, &ent.Habits)
+	decodeHabits(d, version, &ent.Habits)
+	if version == 4 { // it kept the longest silence in windows, nearly always of the default size
+		ent.Habits.Gap *= float32(ent.Baseline.Mean(int64(5 * time.Minute)))
+	}
 	if windows > 0 {
 		ent.Windows = make([]*Window, 0, windows)
 	}

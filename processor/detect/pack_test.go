@@ -135,6 +135,65 @@ func TestEntityOfVersion2(t *testing.T) {
 	}
 }
 
+// One of version 4 knew the most calls of a window and of a day, and the longest silence
+// in windows of five minutes: they become what is usual.
+func TestEntityOfVersion4(t *testing.T) {
+	want := &detect.Entity{Entity: wire.Entity{Scope: wire.ScopeKey, KeyARN: "k"}, Since: 1e9, Seen: 2e9, Last: 3e9,
+		Baseline: baseline.State{Since: 1e9, Until: 1e9 + hour}}
+	want.Baseline.Calls[3] = 12
+	var e wire.Encoder
+	e.Uint(4)
+	e.Time(want.Last)
+	e.Uint(0)
+	e.Uint(0)
+	e.Time(want.Since)
+	e.Time(want.Seen)
+	for range want.High {
+		e.Uint(0)
+	}
+	e.Bool(false)
+	e.Time(want.Baseline.Since)
+	e.Time(want.Baseline.Until)
+	e.Float(0)
+	e.Float(0)
+	e.Uint(1 << 3)
+	e.Float(12)
+	e.Uint(1<<0 | 1<<1 | 1<<6) // peaks, gap, calls of days
+	e.Float(10)
+	e.Float(15)
+	e.Float(4)
+	e.Int(20000)
+	e.Uint(7)
+	e.Float(100)
+	e.Float(300)
+	got, err := detect.DecodeEntity("k\nk", e.B)
+	if err != nil {
+		t.Fatal(err)
+	}
+	near := func(what string, got float32, want float64) {
+		t.Helper()
+		if math.Abs(float64(got)-want) > 1e-3*want {
+			t.Errorf("%s is %g, want %g", what, got, want)
+		}
+	}
+	h := &got.Habits
+	near("the top of a window", h.Tops.One.Mean, math.Log(10))
+	near("the top of two", h.Tops.Two.Mean, math.Log(15))
+	near("the longest silence", h.Gap, 4*want.Baseline.Mean(size))
+	near("the calls of two days", h.Calls.Two.Mean, math.Log(600))
+	if h.Calls.Day != 20000 || h.Calls.Days != 7 || h.Calls.Today != 100 || h.Tops.Days == 0 {
+		t.Errorf("%+v", h)
+	}
+	one := detect.AppendEntity(nil, &e, got)
+	if again, err := detect.DecodeEntity("k\nk", one); err != nil || !reflect.DeepEqual(again, got) || one[0] != 5 {
+		t.Errorf("%v: %+v became %+v", err, got, again)
+	}
+	got.Habits = detect.Habits{}
+	if want.Windows = nil; !reflect.DeepEqual(got, want) {
+		t.Errorf("%+v, want %+v", got, want)
+	}
+}
+
 func TestStateKeys(t *testing.T) {
 	var e wire.Encoder
 	value := detect.AppendEntity(nil, &e, entity(0))

@@ -1,10 +1,14 @@
 package detect
 
-import "keytrail/schemas/wire"
+import (
+	"math"
+
+	"keytrail/schemas/wire"
+)
 
 // Presence bits of packed habits: most entities have few of them.
 const (
-	hasPeak = 1 << iota
+	hasTops = 1 << iota
 	hasGap
 	hasUsers
 	hasOrigin
@@ -15,15 +19,17 @@ const (
 
 func appendHabits(e *wire.Encoder, h *Habits) {
 	has := uint64(0)
-	for i, there := range [...]bool{h.Peak != 0, h.Gap != 0, h.Users != 0 || len(h.Accounts) > 0, len(h.Networks)+len(h.Clients)+len(h.Keys) > 0, h.Objects != nil, len(h.Ongoing) > 0, h.CallDay != 0} {
+	for i, there := range [...]bool{h.Tops != tops{}, h.Gap != 0, h.Users != 0 || len(h.Accounts) > 0, len(h.Networks)+len(h.Clients)+len(h.Keys) > 0, h.Objects != nil, len(h.Ongoing) > 0, h.Calls != callDays{}} {
 		if there {
 			has |= 1 << i
 		}
 	}
 	e.Uint(has)
-	if has&hasPeak != 0 {
-		e.Float(h.Peak)
-		e.Float(h.PeakOfTwo)
+	if has&hasTops != 0 {
+		t := &h.Tops
+		e.Int(t.Day)
+		e.Uint(uint64(t.Days))
+		floats(e, t.Today, t.Both, t.One.Mean, t.One.Squares, t.Two.Mean, t.Two.Squares)
 	}
 	if has&hasGap != 0 {
 		e.Float(h.Gap)
@@ -46,10 +52,10 @@ func appendHabits(e *wire.Encoder, h *Habits) {
 		appendBitmap(e, h.Objects)
 	}
 	if has&hasCalls != 0 {
-		e.Int(h.CallDay)
-		e.Uint(uint64(h.CallDays))
-		e.Float(h.Calls)
-		e.Float(h.CallPeak)
+		c := &h.Calls
+		e.Int(c.Day)
+		e.Uint(uint64(c.Days))
+		floats(e, c.Today, c.Before, c.Two.Mean, c.Two.Squares)
 	}
 	if has&hasOngoing != 0 {
 		e.Uint(uint64(len(h.Ongoing)))
@@ -61,10 +67,10 @@ func appendHabits(e *wire.Encoder, h *Habits) {
 	}
 }
 
-func decodeHabits(d *wire.Decoder, h *Habits) {
+func decodeHabits(d *wire.Decoder, version uint64, h *Habits) {
 	has := d.Uint()
-	if has&hasPeak != 0 {
-		h.Peak, h.PeakOfTwo = d.Float(), d.Float()
+	if has&hasTops != 0 {
+		decodeTops(d, version, &h.Tops)
 	}
 	if has&hasGap != 0 {
 		h.Gap = d.Float()
@@ -79,7 +85,7 @@ func decodeHabits(d *wire.Decoder, h *Habits) {
 		h.Day, h.Days, h.DayPeak, h.Objects = d.Int(), int(d.Uint()), d.Float(), decodeBitmap(d)
 	}
 	if has&hasCalls != 0 {
-		h.CallDay, h.CallDays, h.Calls, h.CallPeak = d.Int(), int(d.Uint()), d.Float(), d.Float()
+		decodeCalls(d, version, &h.Calls)
 	}
 	if has&hasOngoing != 0 {
 		for n := d.Count(); n > 0 && d.Err() == nil; n-- {
@@ -87,6 +93,36 @@ func decodeHabits(d *wire.Decoder, h *Habits) {
 		}
 	}
 }
+
+func floats(e *wire.Encoder, list ...float32) {
+	for _, v := range list {
+		e.Float(v)
+	}
+}
+
+// decodeTops reads tops. Version 4 kept the most calls ever: they are taken for the most
+// of a usual day.
+func decodeTops(d *wire.Decoder, version uint64, t *tops) {
+	if version == 4 {
+		t.Days, t.One, t.Two = dripDays, levelOf(d.Float()), levelOf(d.Float())
+		return
+	}
+	t.Day, t.Days, t.Today, t.Both = d.Int(), int(d.Uint()), d.Float(), d.Float()
+	t.One, t.Two = usual{d.Float(), d.Float()}, usual{d.Float(), d.Float()}
+}
+
+// decodeCalls reads the calls of days. Version 4 kept the most of one day.
+func decodeCalls(d *wire.Decoder, version uint64, c *callDays) {
+	c.Day, c.Days, c.Today = d.Int(), int(d.Uint()), d.Float()
+	if version == 4 {
+		c.Two = levelOf(2 * d.Float())
+		return
+	}
+	c.Before, c.Two = d.Float(), usual{d.Float(), d.Float()}
+}
+
+// levelOf returns what has a level of v and is known for no more than that.
+func levelOf(v float32) usual { return usual{Mean: float32(math.Log(max(float64(v), 1)))} }
 
 func appendHashes(e *wire.Encoder, list []uint32) {
 	e.Uint(uint64(len(list)))

@@ -23,7 +23,7 @@ var refusals = detector{"refusals", 9, KindRefusals, []string{"T1580"}, hour, fu
 		return Anomaly{}, false
 	}
 	return Anomaly{Score: max(surprise(p), 6), Observed: float64(denied), Expected: mu, Reason: fmt.Sprintf(
-		"%s: %d of %d calls refused in %s.", subject(e, ent, w), denied, calls, span(e.cfg.Size))}, true
+		"%s: %d of %d calls refused in %s, where %s are expected of so many (probability %s).", subject(e, ent, w), denied, calls, span(e.cfg.Size), expected(mu), likelihood(p))}, true
 }}
 
 // probing asks: is one principal refused on many different KMS keys?
@@ -33,7 +33,7 @@ var probing = detector{"key_probing", 10, KindRefusals, []string{"T1580", "T1526
 		return Anomaly{}, false
 	}
 	return Anomaly{Score: 8, Observed: float64(n), Expected: 0, Reason: fmt.Sprintf(
-		"%s was refused on %s different KMS keys in %s: it is trying which keys it can use.",
+		"%s was refused on %s different KMS keys in %s: it is trying which keys it can use. None are expected, whatever came before.",
 		ent.Principal, atLeast(n, w.Sets[wire.SetRefused].Capped), span(e.cfg.Size))}, true
 }}
 
@@ -46,5 +46,5 @@ var unusableKey = detector{"unusable_key", 11, KindRefusals, []string{"T1485", "
 		return Anomaly{}, false
 	}
 	return Anomaly{Score: 6, Observed: float64(n), Expected: 0, Reason: fmt.Sprintf(
-		"%s is disabled or waits for its deletion, and was used all the same: %s failed in %s.", subject(e, ent, w), callCount(n), span(e.cfg.Size))}, true
+		"%s is disabled or waits for its deletion, and was used all the same: %s failed in %s, where none are expected.", subject(e, ent, w), callCount(n), span(e.cfg.Size))}, true
 }}

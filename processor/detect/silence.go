@@ -14,9 +14,12 @@ import (
 
 // silence asks: has a KMS key that is in steady use no calls any more?
 //
-// Method: the silence must be SilenceFactor times as long as any of the last weeks, four
-// windows at the least; SilenceCalls calls at the least must be missing by the baseline;
-// and by the lower tails of the negative binomials, one for each window, it must be less
+// Method: silences are measured in the calls that the baseline expects in them rather
+// than in hours, because an hour at night is not one at noon (time rescaling: Brown and
+// others 2002, "The time-rescaling theorem and its application to neural spike train data
+// analysis"). SilenceFactor times as many must be missing as in any silence of the last
+// weeks, and SilenceCalls at the least; it must last for four windows at the least; and
+// by the lower tails of the negative binomials, one for each window, it must be less
 // likely than Threshold. When that will be so is known as soon as the last call is
 // counted, so each key waits for one moment, and none is looked at in between.
 //
@@ -24,7 +27,7 @@ import (
 // cut off, a collector that stands still. That is said once, of the key that was the
 // first to be missed, and silences begin anew when calls come again.
 //
-// State: the baseline, the longest silence, the moment. Warm-up: a week. Known false
+// State: the baseline, the most calls missed in a silence, the moment. Warm-up: a week. Known false
 // positives: services that are turned off.
 var silence = detector{"silence", 12, KindSilence, []string{"T1562.008", "T1489"}, 0, nil}
 
@@ -43,6 +46,9 @@ func (e *Engine) Traffic() Traffic { return e.traffic }
 
 // SetTraffic is for restoring: before Restored.
 func (e *Engine) SetTraffic(t Traffic) { e.traffic = t }
+
+// shortest is how many windows a silence lasts at the least.
+const shortest = 4
 
 // lull is how many windows without any call are everything being silent.
 const lull = 3
@@ -101,7 +107,7 @@ func (e *Engine) silenceDue(key *Entity) (due int64, m missing, ok bool) {
 	if !key.watchedFor(key.Seen, longWarmUp*e.cfg.WarmUp) || key.Baseline.Mean(size)*float64(day/size) < e.cfg.SilenceCalls {
 		return 0, m, false
 	}
-	least := max(4, int(math.Ceil(e.cfg.SilenceFactor*float64(key.Habits.Gap+1))))
+	least := max(e.cfg.SilenceCalls, e.cfg.SilenceFactor*float64(key.Habits.Gap))
 	a, limit := key.Baseline.Dispersion(), math.Log(e.cfg.Threshold)
 	mu, of := 0.0, int64(-1)
 	for k := range int(day / size) {
@@ -111,7 +117,7 @@ func (e *Engine) silenceDue(key *Entity) (due int64, m missing, ok bool) {
 		}
 		m.calls += mu
 		m.logP -= math.Log1p(a*mu) / a
-		if k+1 >= least && m.calls >= e.cfg.SilenceCalls && m.logP <= limit {
+		if k+1 >= shortest && m.calls >= least && m.logP <= limit {
 			return eventtime.Start(at, size) + size, m, true
 		}
 	}
@@ -175,8 +181,8 @@ func (e *Engine) tell(key *Entity, start int64, m missing, emit func(Result)) {
 	w := e.window(key, start)
 	p := math.Exp(m.logP)
 	a := Anomaly{Score: min(max(surprise(p), 6), 9), Observed: 0, Expected: m.calls, Reason: fmt.Sprintf(
-		"%s: no calls since %s, where %s are expected by %s (probability %s); the longest silence of the last weeks was %s; learned since %s.",
-		subject(e, key, w), date(m.since), expected(m.calls), date(start+e.cfg.Size), likelihood(p), e.gap(key), date(key.Since))}
+		"%s: no calls since %s, where %s are expected by %s (probability %s); %s; learned since %s.",
+		subject(e, key, w), date(m.since), expected(m.calls), date(start+e.cfg.Size), likelihood(p), key.longest(), date(key.Since))}
 	a, ok := e.report(a, &silence, key, w)
 	key.keepSilence(start)
 	e.touch(key)
@@ -187,12 +193,24 @@ func (e *Engine) tell(key *Entity, start int64, m missing, emit func(Result)) {
 	e.publish(key, w, []Anomaly{a}, emit)
 }
 
-// gap writes the longest silence of a KMS key.
-func (e *Engine) gap(key *Entity) string {
+// longest says what the longest silence of the last weeks missed.
+func (key *Entity) longest() string {
 	if key.Habits.Gap < 1 {
-		return "shorter than " + span(e.cfg.Size)
+		return "the last weeks had no silence"
 	}
-	return span(int64(key.Habits.Gap) * e.cfg.Size)
+	return "the longest silence of the last weeks missed " + expected(float64(key.Habits.Gap))
+}
+
+// missed returns how many calls were expected between the last window with calls and the
+// one at start.
+func (key *Entity) missed(start, size int64) (calls float64) {
+	for at := key.Seen + size; at < start; { // hour by hour: the windows of an hour expect the same
+		next := min((at/hour+1)*hour, start)
+		n := (next - at + size - 1) / size
+		calls += float64(n) * key.Baseline.Expected(at, size)
+		at += n * size
+	}
+	return calls
 }
 
 // silenceTold tells whether the silence of a KMS key has been told that began with the

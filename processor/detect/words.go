@@ -86,6 +86,20 @@ func likelihood(p float64) string {
 	return fmt.Sprintf("1 in %.0f", n)
 }
 
+// rarity says how likely it is what no window from since to start had: by the rule of
+// succession (Laplace) less than once in as many and one.
+func rarity(since, start, size int64) string {
+	return fmt.Sprintf("below 1 in %d", max(start-since, 0)/size+1)
+}
+
+// most says what the most in any window before was, and how likely more is.
+func most(ent *Entity, w *Window, high int, size int64) string {
+	if ent.Since == 0 {
+		return "it was not seen before"
+	}
+	return fmt.Sprintf("the most in any window since %s was %d (probability %s)", date(ent.Since), high, rarity(ent.Since, w.Start, size))
+}
+
 // several writes a number of things: "1 network", "2 networks".
 func several(n int, thing string) string {
 	if n == 1 {

@@ -152,6 +152,7 @@ func (s *Scanner) Finish(emit func(*detect.Result) error) (Totals, error) {
 	engine := detect.NewEngine(s.cfg.Detect, nil)
 	table := count.NewTable(size)
 	start, begun, bindings := int64(0), false, 0
+	var storm detect.Storm
 	var explained []detect.Anomaly
 	closeTo := func(mark int64) error {
 		for p := range table.All() {
@@ -159,6 +160,7 @@ func (s *Scanner) Finish(emit func(*detect.Result) error) (Totals, error) {
 		}
 		table.Reset()
 		publish := s.publisher(explained, emit)
+		engine.Hold(mark - size) // the window before is looked at, too
 		var err error
 		engine.Advance(mark, math.MaxInt, func(r detect.Result) {
 			if err == nil {
@@ -184,10 +186,10 @@ func (s *Scanner) Finish(emit func(*detect.Result) error) (Totals, error) {
 			return nil
 		}
 		c := f.call(s.names)
-		table.Add(&c, 1)
 		if f.rules != 0 || f.matched != 0 {
-			explained = append(explained, s.rules[ruleCall{f.id, f.sum}]...)
+			explained = append(explained, s.publishable(&storm, &c, ruleCall{f.id, f.sum}, start)...)
 		}
+		table.Add(&c, 1)
 		if f.flags&flagObserved != 0 {
 			s.correlations.count(ruleCall{f.id, f.sum}, &c)
 		}
@@ -204,6 +206,19 @@ func (s *Scanner) Finish(emit func(*detect.Result) error) (Totals, error) {
 	s.totals.Counted = int64(facts - bindings)
 	s.totals.Duplicates = int64(s.pool.total) - s.bindings - s.totals.Counted
 	return s.totals, err
+}
+
+// publishable returns those of a call's anomalies of rules that are published, and counts
+// the others in the call: those of a storm, and those that were not kept.
+func (s *Scanner) publishable(storm *detect.Storm, c *count.Call, at ruleCall, start int64) (list []detect.Anomaly) {
+	for _, a := range s.rules[at] {
+		if storm.Admit(start, a.Detector, a.Entity) {
+			list = append(list, a)
+		}
+	}
+	rules, blindSpots := c.Rules.Kinds()
+	c.Withheld = uint16(rules + blindSpots + int(c.Matched) - len(list))
+	return list
 }
 
 // publisher returns what hands out the results of one window start. The rules'

@@ -2,6 +2,7 @@ package state
 
 import (
 	"fmt"
+	"slices"
 
 	"keytrail/processor/count"
 	"keytrail/processor/dedup"
@@ -46,9 +47,9 @@ type Observation struct {
 // Append appends c to dst; e is used and emptied.
 func (c *Counted) Append(dst []byte, e *wire.Encoder) []byte {
 	e.Reset()
-	v := uint64(version)
-	if len(c.Observed) == 0 {
-		v = versionPlain
+	v := uint64(versionPlain)
+	if len(c.Observed) > 0 || slices.ContainsFunc(c.Credits, func(call count.Call) bool { return call.Withheld > 0 }) {
+		v = version
 	}
 	e.Uint(v)
 	e.Uint(c.Sequence)
@@ -58,7 +59,12 @@ func (c *Counted) Append(dst []byte, e *wire.Encoder) []byte {
 	for i := range c.Credits {
 		appendCall(e, &c.Credits[i])
 		if v == version {
-			appendObserved(e, &c.Observed[i])
+			e.Uint(uint64(c.Credits[i].Withheld))
+			var o Observed
+			if len(c.Observed) > 0 {
+				o = c.Observed[i]
+			}
+			appendObserved(e, &o)
 		}
 	}
 	e.Uint(uint64(len(c.Keys)))
@@ -73,7 +79,7 @@ func DecodeCounted(value []byte) (Counted, error) {
 	if v == 0 || v > version {
 		return Counted{}, fmt.Errorf("cannot restore counted calls: %w: version %d, this program knows 1 to %d", wire.ErrFrame, v, version)
 	}
-	c := Counted{Sequence: d.Uint(), To: d.Int(), Watermark: d.Int()}
+	c, seen := Counted{Sequence: d.Uint(), To: d.Int(), Watermark: d.Int()}, false
 	for n := d.Count(); n > 0 && d.Err() == nil; n-- {
 		call, ok := decodeCall(d, v)
 		if !ok { // it would be counted under a counter that nobody knows
@@ -81,8 +87,13 @@ func DecodeCounted(value []byte) (Counted, error) {
 		}
 		c.Credits = append(c.Credits, call)
 		if v == version {
-			c.Observed = append(c.Observed, decodeObserved(d))
+			o := decodeObserved(d)
+			seen = seen || o.Spent || len(o.List) > 0
+			c.Observed = append(c.Observed, o)
 		}
+	}
+	if !seen {
+		c.Observed = nil
 	}
 	n := d.Count()
 	rest := d.Rest()
@@ -128,15 +139,18 @@ func decodeCall(d *wire.Decoder, version uint64) (c count.Call, ok bool) {
 	if version > 1 {
 		c.Unusable, c.Network, c.Client = d.Bool(), uint32(d.Uint()), uint32(d.Uint())
 	}
-	matched, suppressed := uint64(0), uint64(0)
+	matched, suppressed, withheld := uint64(0), uint64(0), uint64(0)
 	if version > 2 {
 		matched, suppressed = d.Uint(), d.Uint()
 	}
-	c.Matched, c.Suppressed = uint16(matched), uint16(suppressed)
+	if version > 3 {
+		withheld = d.Uint()
+	}
+	c.Matched, c.Suppressed, c.Withheld = uint16(matched), uint16(suppressed), uint16(withheld)
 	c.ID = wire.ParseCallID(c.IDText)
 	c.Copy, c.Class, c.Outcome, c.Context = normalize.Copy(rank), normalize.Class(class), normalize.Outcome(outcome), normalize.Context(context)
 	return c, rank <= uint64(normalize.CopyCaller) && class < uint64(normalize.NumClasses) &&
-		outcome <= uint64(normalize.OutcomeFailed) && context < uint64(normalize.NumContexts) && matched <= sigma.MaxRules && suppressed <= sigma.MaxRules+32
+		outcome <= uint64(normalize.OutcomeFailed) && context < uint64(normalize.NumContexts) && matched <= sigma.MaxRules && max(suppressed, withheld) <= sigma.MaxRules+32
 }
 
 func appendObserved(e *wire.Encoder, o *Observed) {

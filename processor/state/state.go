@@ -16,8 +16,8 @@ import (
 
 // The version of the records of the dedup topic. Version 1 did not tell where credited
 // calls came from, and version 2 not how many of the user's rules they match. Version 4
-// has what correlations saw of credited calls: records without any stay version 3, for
-// programs that know no more.
+// has how many of their anomalies are withheld, and what correlations saw of them: records
+// without any of it stay version 3, for programs that know no more.
 const (
 	versionPlain = 3
 	version      = 4

@@ -9,6 +9,7 @@ import (
 
 	"keytrail/processor/count"
 	"keytrail/processor/dedup"
+	"keytrail/processor/detect"
 	"keytrail/processor/eventtime"
 	"keytrail/processor/state"
 	"keytrail/schemas/normalize"
@@ -51,6 +52,7 @@ type countTask struct {
 	sent      wire.Frame // watermark and idleness as told last
 	table     *count.Table
 	keys      []dedup.Key
+	storm     detect.Storm
 	changed   []count.Call // credits to write with the next commit
 }
 
@@ -182,7 +184,7 @@ const MaxFuture = int64(24 * time.Hour)
 // count counts the call in c.call, unless it is a duplicate; a better copy of a
 // call takes the credit over.
 func (c *counter) count(t *countTask) {
-	call := &c.call
+	call, published := &c.call, false
 	if !t.seen.Add(call.ID, call.Time) {
 		c.stats.duplicate++
 		old, ok := t.credits[call.ID]
@@ -190,22 +192,21 @@ func (c *counter) count(t *countTask) {
 			return
 		}
 		t.table.Add(&old, -1)
+		published = old.Withheld == 0
 	} else {
 		c.stats.delivered++
 		t.keys = append(t.keys, dedup.Key{ID: call.ID, Time: call.Time})
 		if call.Copy == normalize.CopyCaller {
-			matched := c.judge(t)
+			c.explain(t, c.judge(t), false)
 			t.table.Add(call, 1)
-			c.explain(matched)
 			return
 		}
 	}
-	matched := c.judge(t) // of this copy, even when a worse one was judged
+	c.explain(t, c.judge(t), published) // of this copy, even when a worse one was judged
 	t.table.Add(call, 1)
 	own := call.Clone()
 	t.credit(own)
 	t.changed = append(t.changed, own)
-	c.explain(matched)
 }
 
 func (c *counter) dead(r *kgo.Record, reason, detail string) {

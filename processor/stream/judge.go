@@ -40,9 +40,12 @@ func (c *counter) judge(t *countTask) []*sigma.Rule {
 	return c.p.Window.Detect.Allow.Rules(&c.call, found.Rules, c.p.Window.Detect.Size)
 }
 
-// explain publishes the anomalies of the rules that the call matches, at once.
-func (c *counter) explain(matched []*sigma.Rule) {
-	if c.call.Rules == 0 && len(matched) == 0 {
+// explain publishes the anomalies of the rules that the call in c.call matches, at once,
+// and counts in the call those that it withholds: of a storm, and those of the user's
+// rules beyond what one call explains. When those of a worse copy were published, which
+// have the same ids, these are as well.
+func (c *counter) explain(t *countTask, matched []*sigma.Rule, published bool) {
+	if c.call.Rules == 0 && c.call.Matched == 0 {
 		return
 	}
 	own := c.call.Clone()
@@ -50,8 +53,14 @@ func (c *counter) explain(matched []*sigma.Rule) {
 	size := c.p.Window.Detect.Size
 	start := eventtime.Start(own.Time, size)
 	list := append(detect.FromRules(&c.rec, own.Rules, e, start, size), detect.FromSigma(&c.rec, matched, e, start, size)...)
+	rules, blindSpots := own.Rules.Kinds()
+	c.call.Withheld = uint16(rules + blindSpots + int(own.Matched))
 	var rec otellog.Record
 	for i := range list {
+		if !t.storm.Admit(start, list[i].Detector, e) && !published {
+			continue
+		}
+		c.call.Withheld--
 		detect.AnomalyRecord(&rec, &list[i], c.now)
 		c.out = append(c.out, c.p.keyed(c.p.Topics.Anomalies, list[i].ID, otellog.AppendRequest(nil, &rec), semconv.EventKeytrailAnomaly))
 		c.stats.anomalies = append(c.stats.anomalies, list[i].Kind)

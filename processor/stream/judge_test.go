@@ -1,6 +1,7 @@
 package stream
 
 import (
+	"fmt"
 	"log/slog"
 	"strings"
 	"sync"
@@ -62,6 +63,63 @@ func TestNoBodyIsTold(t *testing.T) {
 	}
 	if c.stats.unmatched != 2 || c.stats.delivered != 1 || len(c.out) != 0 || log.has("the log record has no body") != 1 {
 		t.Errorf("%+v, %d records out, the log says %q", c.stats, len(c.out), log.text.String())
+	}
+}
+
+// A storm of one rule: a hundred of its anomalies are published, and the partials of the
+// pair, the key and the principal say exactly how many were not, also when a better copy
+// of a call takes its credit over.
+func TestStormOfARule(t *testing.T) {
+	p := &Pipeline{now: time.Now, Rules: loadRules(t, userRules), Log: slog.New(slog.DiscardHandler), Topics: wire.DefaultTopics(), Window: Window{Detect: detect.DefaultConfig()}}
+	p.Partitions = map[string]int32{p.Topics.Anomalies: 2, p.Topics.DeadLetter: 1}
+	c := newCounter(p)
+	task := &countTask{begun: true, seen: dedup.NewSet(), credits: map[wire.CallID]count.Call{}, table: count.NewTable(p.Window.Detect.Size), progress: eventtime.Progress{Disorder: int64(time.Hour)}}
+	c.tasks[0] = task
+	var ev cloudtrail.Event
+	var rec otellog.Record
+	dec := cloudtrail.NewDecoder(cloudtrail.Limits{})
+	at := time.Now().Truncate(5 * time.Minute)
+	offset := int64(0)
+	process := func(event []byte) {
+		if err := dec.Decode(event, &ev); err != nil {
+			t.Fatal(err)
+		}
+		if ok, err := normalize.New(normalize.Options{}).Record(&ev, 1, &rec); !ok || err != nil {
+			t.Fatal(ok, err)
+		}
+		if err := c.Process(&kgo.Record{Offset: offset, Value: otellog.AppendRequest(nil, &rec)}); err != nil {
+			t.Fatal(err)
+		}
+		offset++
+	}
+	deletion := func(n int, copied, recipient, identity string) []byte {
+		return fmt.Appendf(nil, `{"eventVersion":"1.11","eventTime":"%s","eventSource":"kms.amazonaws.com","eventName":"ScheduleKeyDeletion","awsRegion":"eu-central-1","requestID":"r",
+			"eventID":"%s","sharedEventID":"ffffffff-0000-4000-8000-%012d","recipientAccountId":"%s","eventType":"AwsApiCall","userIdentity":%s,
+			"resources":[{"ARN":"arn:aws:kms:eu-central-1:444455556666:key/k","accountId":"444455556666","type":"AWS::KMS::Key"}]}`,
+			at.UTC().Format(time.RFC3339), fmt.Sprintf("%s0000000-0000-4000-8000-%012d", copied, n), n, recipient, identity)
+	}
+	const calls, corrected = 3 * detect.StormBound, 2 * detect.StormBound
+	for n := range calls {
+		process(deletion(n, "a", "444455556666", `{"type":"AWSAccount","principalId":"AROAX:s","accountId":"111122223333"}`))
+	}
+	if published := len(c.out); published != detect.StormBound {
+		t.Fatalf("%d anomalies are published, want %d", published, detect.StormBound)
+	}
+	for n := range corrected { // the first half of them were published, and are again under the caller's name
+		process(deletion(n, "b", "111122223333", `{"type":"AssumedRole","arn":"arn:aws:sts::111122223333:assumed-role/app/s","accountId":"111122223333"}`))
+	}
+	if published := len(c.out); published != 2*detect.StormBound {
+		t.Errorf("%d anomalies are published after the corrections, want %d", published, 2*detect.StormBound)
+	}
+	withheld, rules := map[wire.Scope]int64{}, map[wire.Scope]int64{}
+	for p := range task.table.All() {
+		withheld[p.Scope] += count.Get(p, wire.CounterWithheld)
+		rules[p.Scope] += count.Get(p, wire.CounterRule)
+	}
+	for _, scope := range []wire.Scope{wire.ScopeKey, wire.ScopePrincipal, wire.ScopePair} {
+		if rules[scope] != calls || withheld[scope] != calls-detect.StormBound {
+			t.Errorf("%s: %d anomalies counted, %d withheld, want %d and %d", scope, rules[scope], withheld[scope], calls, calls-detect.StormBound)
+		}
 	}
 }
 

@@ -417,6 +417,8 @@ const (
 	KeytrailWindowUnusableKey = "keytrail.window.unusable_key"
 	// KeytrailWindowSuppressed (int): The number of anomalies in the window that the configuration allows; they are in no other count.
 	KeytrailWindowSuppressed = "keytrail.window.suppressed"
+	// KeytrailWindowWithheld (int): The number of anomalies in the window that were not published, because of their rule or detector and of their KMS key or principal too many were; they are in the other counts.
+	KeytrailWindowWithheld = "keytrail.window.withheld"
 	// KeytrailWindowAnomaliesSilence (int): The number of anomalies in the window for fewer calls than expected.
 	KeytrailWindowAnomaliesSilence = "keytrail.window.anomalies.silence"
 	// KeytrailWindowAnomaliesFirstSeen (int): The number of anomalies in the window for something seen for the first time.

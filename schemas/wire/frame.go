@@ -22,8 +22,9 @@ type Frame struct {
 }
 
 // The first byte of every frame is its version. Version 1 wrote starts in nanoseconds
-// and the ids of calls as text. Version 3 has panes behind the partials: frames without
-// any stay version 2, for programs that know no more.
+// and the ids of calls as text. Version 3 has panes behind the partials, and may have
+// counters from CounterWithheld on: frames without any of it stay version 2, for programs
+// that know no more.
 const (
 	framePlain   = 2
 	frameVersion = 3
@@ -51,11 +52,12 @@ const MaxFramePartials = 1 << 20
 type Encoder struct {
 	B    []byte
 	dict map[string]uint64
+	late bool // it has counters from CounterWithheld on
 }
 
 // Reset empties the encoder and keeps its memory.
 func (e *Encoder) Reset() {
-	e.B = e.B[:0]
+	e.B, e.late = e.B[:0], false
 	clear(e.dict)
 }
 
@@ -109,7 +111,7 @@ func AppendFrame(dst []byte, e *Encoder, f *Frame) []byte {
 	for i := range f.Partials {
 		e.Partial(&f.Partials[i])
 	}
-	p.at = len(e.B)
+	p.at, p.late = len(e.B), e.late
 	for i := range f.Panes {
 		e.Pane(&f.Panes[i])
 	}
@@ -120,11 +122,11 @@ func AppendFrame(dst []byte, e *Encoder, f *Frame) []byte {
 // append appends f with what p holds in place of its own.
 func (f *Frame) append(dst []byte, p *part) []byte {
 	head := Encoder{B: slices.Grow(dst, len(p.data)+64)}
-	if p.panes > 0 {
-		head.Uint(frameVersion)
-	} else {
-		head.Uint(framePlain)
+	version := uint64(framePlain)
+	if p.panes > 0 || p.late {
+		version = frameVersion
 	}
+	head.Uint(version)
 	head.Uint(uint64(uint32(f.Source)))
 	head.Uint(f.Sequence)
 	head.Int(f.From)
@@ -132,7 +134,7 @@ func (f *Frame) append(dst []byte, p *part) []byte {
 	head.Int(f.Watermark)
 	head.Bool(f.Idle)
 	head.Uint(uint64(p.n))
-	if p.panes == 0 {
+	if version == framePlain {
 		return append(head.B, p.data...)
 	}
 	head.B = append(head.B, p.data[:p.at]...)
@@ -152,7 +154,8 @@ type Batch struct {
 // part is what one frame holds, encoded: partials, and panes behind them.
 type part struct {
 	n, panes int
-	at       int // where the panes begin
+	at       int  // where the panes begin
+	late     bool // there are counters that came with version 3
 	data     []byte
 }
 
@@ -163,7 +166,7 @@ func (b *Batch) Add(p *Partial, most int) {
 		b.cut()
 	}
 	b.enc.Partial(p)
-	b.now.n++
+	b.now.n, b.now.at = b.now.n+1, len(b.enc.B)
 }
 
 // AddPane appends a pane, as Add does a partial.
@@ -171,16 +174,13 @@ func (b *Batch) AddPane(p *Pane, most int) {
 	if len(b.enc.B) >= most {
 		b.cut()
 	}
-	if b.now.panes == 0 {
-		b.now.at = len(b.enc.B)
-	}
 	b.enc.Pane(p)
 	b.now.panes++
 }
 
 func (b *Batch) cut() {
 	if b.now.n+b.now.panes > 0 {
-		b.now.data = slices.Clone(b.enc.B)
+		b.now.data, b.now.late = slices.Clone(b.enc.B), b.enc.late
 		b.parts = append(b.parts, b.now)
 		b.enc.Reset()
 		b.now = part{}

@@ -118,7 +118,8 @@ const (
 	// What came later stands behind them: the numbers are in stored state.
 	CounterUnusableKey = CounterContext + 16
 	CounterSuppressed  = CounterUnusableKey + 1
-	NumCounters        = CounterSuppressed + 1
+	CounterWithheld    = CounterSuppressed + 1
+	NumCounters        = CounterWithheld + 1
 )
 
 // counterNames are the attributes of the counters.
@@ -144,6 +145,7 @@ var counterNames = [NumCounters]string{
 	semconv.KeytrailWindowContextRds, semconv.KeytrailWindowContextDynamodb, semconv.KeytrailWindowContextLogs,
 	semconv.KeytrailWindowContextSqs, semconv.KeytrailWindowContextBackup,
 	CounterUnusableKey: semconv.KeytrailWindowUnusableKey, CounterSuppressed: semconv.KeytrailWindowSuppressed,
+	CounterWithheld: semconv.KeytrailWindowWithheld,
 }
 
 // Name returns the window attribute that carries the counter.

@@ -31,6 +31,7 @@ type options struct {
 	world
 	out          string
 	data         string
+	rulesDir     string
 	explain, fit bool
 }
 
@@ -60,6 +61,7 @@ func parse(args []string, errors io.Writer) (o options, err error) {
 	scenarios := f.String("scenarios", "", "plant these alone, such as burst,slow_drip; \"\": all")
 	f.StringVar(&o.out, "o", "", "`file` to write the report to, in Markdown; \"\": standard output")
 	f.StringVar(&o.data, "data", dataDir(), "`folder` with nab-realAWSCloudWatch; by default KEYTRAIL_DATA, else ../shared/data")
+	f.StringVar(&o.rulesDir, "rules", "processor/internal/quality/rules", "`folder` with the user's rules to measure; \"\": none")
 	f.BoolVar(&o.explain, "explain", false, "tell the causes of false anomalies and the incidents that were missed, and write no report")
 	f.BoolVar(&o.fit, "fit", false, "print the thresholds with the best F1 on these seeds, and write no report")
 	if err := f.Parse(args); err != nil {
@@ -92,6 +94,11 @@ func dataDir() string {
 }
 
 func run(o options, out, progress io.Writer) error {
+	rules, err := readRules(o.rulesDir)
+	if err != nil {
+		return err
+	}
+	o.rules = rules
 	m, err := measure(o.world, detect.DefaultConfig(), func(seed uint64, m *measured, took time.Duration) {
 		f := m.ours.at(0, nil)
 		fmt.Fprintf(progress, "seed %d: %d records, %d windows in %v; found %d of %d, %d anomalies, %d false\n",

@@ -11,6 +11,7 @@ import (
 	"keytrail/processor/count"
 	"keytrail/processor/detect"
 	"keytrail/processor/generate"
+	"keytrail/processor/sigma"
 	"keytrail/schemas/wire"
 )
 
@@ -19,7 +20,8 @@ type world struct {
 	keys, principals, days, events, repeat int
 	seeds                                  []uint64
 	accounts                               []string
-	scenarios                              []string // nil: all
+	scenarios                              []string     // nil: all
+	rules                                  *sigma.Rules // the user's; nil: none
 }
 
 // start is when all trails begin: a Monday.
@@ -45,6 +47,7 @@ type measured struct {
 	// learning counts anomalies before the judged days, a day.
 	learning, learningDays float64
 	labels                 []generate.Label
+	rules                  ruleTallies
 }
 
 // measure runs the trails of all seeds, as many at a time as there are processors.
@@ -57,7 +60,7 @@ func measure(w world, cfg detect.Config, progress func(seed uint64, m *measured,
 			room <- struct{}{}
 			defer func() { <-room }()
 			began := time.Now()
-			if results[i], errs[i] = measureOne(w.config(seed), cfg); errs[i] == nil {
+			if results[i], errs[i] = measureOne(w.config(seed), cfg, w.rules); errs[i] == nil {
 				progress(seed, results[i], time.Since(began))
 			}
 		})
@@ -94,6 +97,9 @@ func (m *measured) join(o *measured) {
 	m.learning += o.learning
 	m.learningDays += o.learningDays
 	m.labels = append(m.labels, o.labels...)
+	for name, t := range o.rules {
+		m.rules.add(name, t)
+	}
 }
 
 // judge collects what one trail gives.
@@ -101,6 +107,7 @@ type judge struct {
 	m      *measured
 	trial  *trial
 	rate   *trial // of the rate detector alone
+	users  *trial // of the user's rules
 	field  *field
 	causes *causes
 	early  int
@@ -132,18 +139,19 @@ type entityDay struct {
 }
 
 // measureOne runs one trail.
-func measureOne(c generate.Config, cfg detect.Config) (*measured, error) {
+func measureOne(c generate.Config, cfg detect.Config, rules *sigma.Rules) (*measured, error) {
 	g, err := generate.New(c)
 	if err != nil {
 		return nil, err
 	}
 	known, from := newIncidents(g.Labels()), g.Quiet().UnixNano()
 	j := &judge{
-		m: &measured{labels: g.Labels()}, trial: newTrial("Keytrail", 0, 0, known, from), rate: newTrial("Keytrail, rate alone", 0, 0, known, from), field: newField(yardsticks(), known, from, cfg.Size),
+		m: &measured{labels: g.Labels(), rules: newTallies(rules)}, trial: newTrial("Keytrail", 0, 0, known, from), rate: newTrial("Keytrail, rate alone", 0, 0, known, from),
+		users: newTrial("the user's rules", 0, 0, known, from), field: newField(yardsticks(), known, from, cfg.Size),
 		causes: newCauses(g, cfg.Size), open: map[string]finding{}, done: map[string]bool{}, names: map[string]string{}, days: map[entityDay]struct{}{}, from: from,
 	}
-	e := newEngine(cfg)
-	e.found, e.closed = j.anomaly, j.window
+	e := newEngine(cfg, rules)
+	e.found, e.closed, e.withheld = j.anomaly, j.window, j.withheld
 	if err := e.trail(g); err != nil {
 		return nil, err
 	}
@@ -200,18 +208,47 @@ func (j *judge) settle(before int64) {
 }
 
 func (j *judge) judge(f *finding) {
+	if ofUser(f.detector) {
+		j.rule(f, j.users.add)
+		return
+	}
 	if f.start < j.from {
 		j.early++
 	}
 	if f.kind == string(detect.KindRate) {
 		j.rate.add(f)
 	}
-	if wrong, benign := j.trial.add(f); wrong {
+	wrong, benign := false, ""
+	if f.kind == string(detect.KindRule) || f.kind == string(detect.KindBlindSpot) {
+		wrong, benign = j.rule(f, j.trial.add)
+	} else {
+		wrong, benign = j.trial.add(f)
+	}
+	if wrong {
 		f.cause = j.causes.of(f)
 		if benign != "" {
 			f.cause += ", during " + benign
 		}
 		j.m.wrong = append(j.m.wrong, *f)
+	}
+}
+
+// rule judges the anomaly of a rule with one of the trials.
+func (j *judge) rule(f *finding, add func(*finding) (bool, string)) (wrong bool, benign string) {
+	if wrong, benign = add(f); f.start >= j.from {
+		t := ruleTally{anomalies: 1}
+		if wrong {
+			t.wrong = 1
+		}
+		j.m.rules.add(f.detector, t)
+	}
+	return wrong, benign
+}
+
+// withheld takes an anomaly of a rule that a storm kept from being published.
+func (j *judge) withheld(rule string, at int64) {
+	if at >= j.from {
+		j.m.rules.add(rule, ruleTally{withheld: 1})
 	}
 }
 

@@ -26,6 +26,7 @@ func report(o options, m *measured, n nabResult) string {
 	scenarios(p, m)
 	equalRecall(p, m)
 	falseOnes(p, m)
+	rulesSection(p, o, m)
 	missed(p, m)
 	nab(p, n)
 	p("## Again\n")

@@ -11,6 +11,7 @@ import (
 	"keytrail/processor/detect"
 	"keytrail/processor/eventtime"
 	"keytrail/processor/generate"
+	"keytrail/processor/sigma"
 	"keytrail/schemas/cloudtrail"
 	"keytrail/schemas/normalize"
 	"keytrail/schemas/otellog"
@@ -40,6 +41,8 @@ type engine struct {
 	call    count.Call
 	seen    *dedup.Set
 	credits map[wire.CallID]count.Call // as in stage count: credited by a copy that a better one corrects
+	match   *count.Matcher             // nil without rules of the user
+	storm   detect.Storm
 	mark    int64
 	now     int64 // ns
 	totals  totals
@@ -48,6 +51,10 @@ type engine struct {
 	// they are given is valid during the call only.
 	found  func(a *detect.Anomaly, published int64, open bool)
 	closed func(r *detect.Result, published int64)
+	// withheld takes the name of a rule whose anomaly a storm keeps from being published,
+	// and the call's time.
+	withheld func(rule string, at int64)
+	packed   int64 // when the engine last packed what changed
 }
 
 // totals says what became of the records.
@@ -55,12 +62,13 @@ type totals struct {
 	records, calls, duplicates, late, filtered, windows int
 }
 
-func newEngine(cfg detect.Config) *engine {
+// newEngine returns an engine that also judges by the user's rules; nil for none.
+func newEngine(cfg detect.Config, rules *sigma.Rules) *engine {
 	return &engine{
 		cfg: cfg, detect: detect.NewEngine(cfg, nil), table: count.NewTable(cfg.Size), mark: eventtime.None,
-		decoder: cloudtrail.NewDecoder(cloudtrail.Limits{}), norm: normalize.New(normalize.Options{OmitBody: true}),
+		decoder: cloudtrail.NewDecoder(cloudtrail.Limits{}), norm: normalize.New(normalize.Options{OmitBody: rules == nil}), match: count.NewMatcher(rules),
 		seen: dedup.NewSet(), credits: map[wire.CallID]count.Call{},
-		found: func(*detect.Anomaly, int64, bool) {}, closed: func(*detect.Result, int64) {},
+		found: func(*detect.Anomaly, int64, bool) {}, closed: func(*detect.Result, int64) {}, withheld: func(string, int64) {},
 	}
 }
 
@@ -122,46 +130,73 @@ func (e *engine) deliver(second int64, records [][]byte) error {
 			continue
 		}
 		count.FromRecord(&e.rec, &e.call)
-		e.take()
+		if err := e.take(); err != nil {
+			return err
+		}
 	}
 	e.advance(e.mark)
 	return nil
 }
 
 // take counts the call in e.call as stage count does.
-func (e *engine) take() {
+func (e *engine) take() error {
 	c := &e.call
 	late := e.mark != eventtime.None && eventtime.Start(c.Time, e.cfg.Size)+e.cfg.Size+e.cfg.Lateness <= e.mark
 	if late && !e.seen.Has(c.ID, c.Time) {
 		e.totals.late++
-		return
+		return nil
 	}
 	if !late {
 		e.table.Learn(c)
 	}
 	e.mark = max(e.mark, c.Time-disorder)
+	published := false
 	if !e.seen.Add(c.ID, c.Time) {
 		old, ok := e.credits[c.ID]
 		if !ok || c.Copy <= old.Copy {
 			e.totals.duplicates++
-			return
+			return nil
 		}
+		published = old.Withheld == 0
 		e.table.Add(&old, -1)
 		delete(e.credits, c.ID)
 	} else {
 		e.totals.calls++
 	}
+	if err := e.judge(published); err != nil {
+		return err
+	}
 	e.table.Add(c, 1)
 	if c.Copy != normalize.CopyCaller {
 		e.credits[c.ID] = c.Clone()
 	}
-	if c.Rules != 0 {
-		own := c.Clone()
-		entity := wire.Entity{Scope: wire.ScopePair, KeyARN: own.KeyARN, Principal: own.Principal}
-		for _, a := range detect.FromRules(&e.rec, own.Rules, entity, eventtime.Start(own.Time, e.cfg.Size), e.cfg.Size) {
-			e.found(&a, e.now, false)
-		}
+	return nil
+}
+
+// judge publishes the anomalies of the rules that the call in e.call matches, as stage
+// count does: published says that those of a worse copy of the call were.
+func (e *engine) judge(published bool) error {
+	c := &e.call
+	found, err := e.match.Match(&e.rec, c)
+	if err != nil {
+		return fmt.Errorf("a generated record can not be matched: %w: %s", err, e.rec.Body)
 	}
+	if c.Rules == 0 && c.Matched == 0 {
+		return nil
+	}
+	own := c.Clone()
+	entity, start := wire.Entity{Scope: wire.ScopePair, KeyARN: own.KeyARN, Principal: own.Principal}, eventtime.Start(own.Time, e.cfg.Size)
+	list := append(detect.FromRules(&e.rec, own.Rules, entity, start, e.cfg.Size), detect.FromSigma(&e.rec, found.Rules, entity, start, e.cfg.Size)...)
+	for i := range list {
+		a := &list[i]
+		if e.storm.Admit(start, a.Detector, entity) || published {
+			e.found(a, e.now, false)
+			continue
+		}
+		c.Withheld++
+		e.withheld(a.Detector, own.Time)
+	}
+	return nil
 }
 
 // advance merges what was counted, and closes windows up to the watermark.
@@ -179,7 +214,10 @@ func (e *engine) advance(mark int64) {
 			e.found(&r.Anomalies[i], e.now, !r.Closed)
 		}
 	})
-	e.detect.Changes(func(string, []byte) {}, func(string) {})
+	if e.now-e.packed >= int64(time.Hour) { // nobody reads them: packing each time would take two fifths of a run
+		e.packed = e.now
+		e.detect.Changes(func(string, []byte) {}, func(string) {})
+	}
 	horizon := e.mark - e.cfg.Lateness - 2*e.cfg.Size
 	e.seen.Forget(horizon)
 	for id, c := range e.credits {

@@ -49,7 +49,7 @@ func TestSameAsScan(t *testing.T) {
 		t.Fatal(err)
 	}
 	cfg := detect.DefaultConfig()
-	ours, e := newFinals(), newEngine(cfg)
+	ours, e := newFinals(), newEngine(cfg, nil)
 	e.closed = func(r *detect.Result, _ int64) { ours.window(r, cfg.Size) }
 	e.found = func(a *detect.Anomaly, _ int64, open bool) {
 		if !open { // scan does not look at windows before they close
@@ -168,7 +168,7 @@ func TestLateRecords(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	e := newEngine(detect.DefaultConfig())
+	e := newEngine(detect.DefaultConfig(), nil)
 	if err := e.trail(g); err != nil {
 		t.Fatal(err)
 	}

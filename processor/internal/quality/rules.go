@@ -1,0 +1,99 @@
+package main
+
+import (
+	"cmp"
+	"fmt"
+	"maps"
+	"os"
+	"slices"
+	"strings"
+
+	"keytrail/processor/detect"
+	"keytrail/processor/sigma"
+)
+
+// ruleTally is how one rule did. Rules need no learning and have no threshold.
+type ruleTally struct {
+	anomalies int // published
+	wrong     int // of them, about no incident
+	withheld  int // not published, of a storm
+}
+
+// ruleTallies are those of all rules, by the name of the rule as anomalies have it.
+type ruleTallies map[string]ruleTally
+
+func (t ruleTallies) add(name string, o ruleTally) {
+	sum := t[name]
+	t[name] = ruleTally{sum.anomalies + o.anomalies, sum.wrong + o.wrong, sum.withheld + o.withheld}
+}
+
+// ofUser tells whether an anomaly's rule is one of the user's.
+func ofUser(detector string) bool { return strings.HasPrefix(detector, detect.SigmaDetector) }
+
+// readRules reads the user's rules that are measured; nil where the folder is "".
+func readRules(dir string) (*sigma.Rules, error) {
+	if dir == "" {
+		return nil, nil
+	}
+	rules, problems := sigma.Load(os.DirFS(dir))
+	if len(problems) > 0 {
+		return nil, fmt.Errorf("cannot use the rules in %s: %v", dir, problems[0])
+	}
+	return rules, nil
+}
+
+// newTallies returns tallies with a row for each of the user's rules.
+func newTallies(rules *sigma.Rules) ruleTallies {
+	t := ruleTallies{}
+	if rules != nil {
+		for _, r := range rules.List {
+			t.add(detect.SigmaDetector+r.ID, ruleTally{})
+		}
+	}
+	return t
+}
+
+// title names a rule in the report.
+func title(name string, rules *sigma.Rules) string {
+	if rules != nil {
+		for _, r := range rules.List {
+			if detect.SigmaDetector+r.ID == name {
+				return r.Title
+			}
+		}
+	}
+	return name
+}
+
+// rulesSection tells of the rules alone, which ask for one event.
+func rulesSection(p printer, o options, m *measured) {
+	p("## Rules alone\n")
+	p("An anomaly of a rule is about one call and needs no learning; those of the always-on rules are among\nKeytrail's above, and such rules as have none are not listed. Of one rule, KMS key and principal a\nwindow has at most %d published by a partition of stage count; what is withheld is counted in the\nwindows (`keytrail.window.withheld`).\n", detect.StormBound)
+	p("| rule | anomalies | about an incident | false | false / 1,000 entity-days | false / day | withheld |\n|---|---:|---:|---:|---:|---:|---:|")
+	row := func(name string, t ruleTally) {
+		f := figures{wrong: t.wrong}
+		p("| %s | %d | %d | %d | %.3f | %.2f | %d |", name, t.anomalies, t.anomalies-t.wrong, t.wrong, m.ours.perThousand(f), m.ours.perDay(f), t.withheld)
+	}
+	for _, user := range []bool{false, true} {
+		all := ruleTallies{}
+		names := slices.SortedFunc(maps.Keys(m.rules), func(a, b string) int {
+			return cmp.Or(cmp.Compare(m.rules[b].wrong, m.rules[a].wrong), cmp.Compare(a, b))
+		})
+		what := "**all always-on rules**"
+		if user {
+			what = "**all rules of `" + o.rulesDir + "`**"
+		}
+		for _, name := range names {
+			if ofUser(name) == user {
+				row(title(name, o.rules), m.rules[name])
+				all.add(what, m.rules[name])
+			}
+		}
+		if !user || o.rules != nil {
+			row(what, all[what])
+		}
+	}
+	if o.rules != nil {
+		p("\nThe rules of `%s` stand for the user's own: one with lists that are kept,\ntwo as one writes them on the first day. They are in no other table.\n", o.rulesDir)
+	}
+}

@@ -44,7 +44,7 @@ const (
 	// dripFactor is how many times the usual calls are a drip: less is everyday growth.
 	dripFactor = 2.0
 	// dripSigmas is how many deviations of the logarithm above the mean: Student's t with
-	// the ten days that two weeks weigh is there once in 800 days.
+	// the ten days that two weeks weigh is there once in 1,000 days.
 	dripSigmas = 4
 )
 

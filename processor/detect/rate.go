@@ -18,7 +18,7 @@ const peopleFactor = 1.5
 // How many deviations of the logarithm a burst is above the most calls of a usual day:
 // rateSigmas where it is just unlikely enough by the hour, and for every power of ten that
 // it is less likely rateTrade fewer, down to leastSigmas. By Student's t with the ten days
-// that two weeks weigh, one entity has a day of 4.75 once in six years and one of 3.5 once
+// that two weeks weigh, one entity has a day of 4.75 once in ten years and one of 3.5 once
 // a year: the two questions are asked of the same calls, and what the one leaves open the
 // other may decide.
 const (

@@ -326,3 +326,26 @@ func FuzzFrame(f *testing.F) {
 		}
 	})
 }
+
+// TestLateCounters: only what programs of version 2 can not read is of version 3.
+func TestLateCounters(t *testing.T) {
+	partial := func(id wire.CounterID) wire.Partial {
+		return wire.Partial{Entity: wire.Entity{Scope: wire.ScopeKey, KeyARN: "k"}, Start: 60e9, Counters: []wire.Counter{{ID: id, N: 1}}}
+	}
+	for _, c := range []struct {
+		id   wire.CounterID
+		want byte
+	}{{wire.CounterCalls, 2}, {wire.CounterSuppressed, 2}, {wire.CounterWithheld, 3}} {
+		var e wire.Encoder
+		var b wire.Batch
+		p := partial(c.id)
+		b.Add(&p, 1000)
+		one, two := wire.AppendFrame(nil, &e, &wire.Frame{Partials: []wire.Partial{p}}), b.AppendFrame(nil, &wire.Frame{}, 0)
+		if one[0] != c.want || string(one) != string(two) {
+			t.Errorf("counter %d is in frames of version %d, want %d; in a batch %x, alone %x", c.id, one[0], c.want, two, one)
+		}
+		if f, err := wire.NewDecoder(one).Frame(); err != nil || len(f.Partials) != 1 || f.Partials[0].Counters[0].ID != c.id {
+			t.Errorf("counter %d is read back as %+v, %v", c.id, f, err)
+		}
+	}
+}

@@ -3,7 +3,6 @@ package count
 import (
 	"encoding/binary"
 	"math/bits"
-	"strings"
 
 	"keytrail/schemas/normalize"
 	"keytrail/schemas/wire"
@@ -33,7 +32,6 @@ func (c *cell) reset() {
 		}
 		sets[i].Values = sets[i].Values[:0]
 	}
-	// Samples begin anew: whoever merged the partial keeps their strings, but not the slice.
 	c.Partial = wire.Partial{Counters: c.Counters[:0], Sets: sets, Samples: c.Samples[:0]}
 	c.used, c.key, c.principal = 0, nil, nil
 }
@@ -59,8 +57,8 @@ func (c *cell) add(id wire.CounterID, n int64) {
 }
 
 // count adds one call (n = 1), or takes it back (n = -1). other is whom the entity met
-// in it, nil for a pair, and key the call's KMS key where it is wanted, for a principal.
-func (c *cell) count(call *Call, n int64, other, key *name) {
+// in it, nil for a pair, id the call's, and key the call's KMS key where it is wanted, for a principal.
+func (c *cell) count(call *Call, id wire.Sample, n int64, other, key *name) {
 	c.add(wire.CounterCalls, n)
 	c.add(wire.CounterClass+wire.CounterID(call.Class), n)
 	c.add(wire.CounterContext+wire.CounterID(call.Context), n)
@@ -92,8 +90,8 @@ func (c *cell) count(call *Call, n int64, other, key *name) {
 		insert(&c.Sets[wire.SetPeers], other.hash, n)
 	}
 	if n > 0 {
-		if i, ok := spot(&c.Partial, call.IDText); ok {
-			sample(&c.Partial, i, strings.Clone(call.IDText)) // it may be a view into a buffer that is used again
+		if i, ok := spot(&c.Partial, id); ok {
+			sample(&c.Partial, i, id.Clone()) // it may have a view into a buffer that is used again
 		}
 	}
 }

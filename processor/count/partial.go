@@ -74,7 +74,7 @@ func insert(s *wire.Set, hash uint64, n int64) {
 }
 
 // Merge adds q to p; both are of the same window of the same entity. Of q only
-// the samples' strings are kept.
+// the samples that are no UUIDs are kept.
 func Merge(p, q *wire.Partial) {
 	if len(p.Counters) == 0 { // most windows see one partial only: copied whole, in one allocation
 		p.Counters = append(p.Counters, q.Counters...)
@@ -106,17 +106,24 @@ func Merge(p, q *wire.Partial) {
 
 // spot tells whether id belongs to the samples of p, and where: the smallest
 // ids are kept, so that the samples do not depend on the order of arrival.
-func spot(p *wire.Partial, id string) (i int, ok bool) {
-	if n := len(p.Samples); n == MaxSamples && id > p.Samples[n-1] {
-		return n, false // of a busy entity nearly all are
+func spot(p *wire.Partial, id wire.Sample) (i int, ok bool) {
+	for i = len(p.Samples); i > 0; i-- { // of a busy entity nearly all are above the last
+		switch c := id.Compare(p.Samples[i-1]); {
+		case c == 0:
+			return i, false
+		case c > 0:
+			return i, i < MaxSamples
+		}
 	}
-	i, found := slices.BinarySearch(p.Samples, id)
-	return i, !found && i < MaxSamples
+	return 0, true
 }
 
-func sample(p *wire.Partial, i int, id string) {
-	p.Samples = slices.Insert(p.Samples, i, id)
-	p.Samples = p.Samples[:min(len(p.Samples), MaxSamples)]
+func sample(p *wire.Partial, i int, id wire.Sample) {
+	if len(p.Samples) < MaxSamples {
+		p.Samples = append(p.Samples, wire.Sample{})
+	}
+	copy(p.Samples[i+1:], p.Samples[i:])
+	p.Samples[i] = id
 }
 
 // Empty tells whether p changes nothing, as when it took back the only call that

@@ -35,7 +35,7 @@ func randomPartial(rng *rand.Rand, hashes uint64, values int) *wire.Partial {
 		}
 	}
 	for range rng.IntN(4) {
-		Merge(p, &wire.Partial{Samples: []string{fmt.Sprint(rng.IntN(30))}})
+		Merge(p, &wire.Partial{Samples: []wire.Sample{wire.SampleOf(fmt.Sprint(rng.IntN(30)))}})
 	}
 	return p
 }
@@ -112,7 +112,7 @@ func TestMergeKeepsNoMemory(t *testing.T) {
 			}
 		}
 		for i := range q.Samples {
-			q.Samples[i] = "changed"
+			q.Samples[i] = wire.SampleOf("changed")
 		}
 		if form(p) != want {
 			t.Fatal("the sum changes with what was merged into it")
@@ -186,9 +186,9 @@ func TestSamplesAreTheSmallest(t *testing.T) {
 		rng.Shuffle(len(ids), func(i, j int) { ids[i], ids[j] = ids[j], ids[i] })
 		p := &wire.Partial{}
 		for _, id := range append(ids, ids[:7]...) { // some twice
-			Merge(p, &wire.Partial{Samples: []string{id}})
+			Merge(p, &wire.Partial{Samples: []wire.Sample{wire.SampleOf(id)}})
 		}
-		if want := []string{"0000", "0001", "0002", "0003", "0004"}; !slices.Equal(p.Samples, want) {
+		if want := "[0000 0001 0002 0003 0004]"; fmt.Sprint(p.Samples) != want {
 			t.Fatalf("samples %q, want %q", p.Samples, want)
 		}
 	}

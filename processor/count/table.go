@@ -62,20 +62,20 @@ func (t *Table) Reset() {
 // and with the principal. n is 1, or -1 to take a call back that was credited
 // by a worse copy. Strings of c are copied when they are kept.
 func (t *Table) Add(c *Call, n int64) {
-	start, who := eventtime.Start(c.Time, t.size), t.names.get(c.Principal)
+	start, who, id := eventtime.Start(c.Time, t.size), t.names.get(c.Principal), wire.SampleOf(c.IDText)
 	what := t.names.get(c.KeyARN)
 	pair := t.pair(what, who, start)
-	pair.principal.count(c, n, what, what)
-	pair.key.count(c, n, who, nil)
-	pair.count(c, n, nil, nil)
+	pair.principal.count(c, id, n, what, what)
+	pair.key.count(c, id, n, who, nil)
+	pair.count(c, id, n, nil, nil)
 	if c.SecondARN == "" {
 		return
 	}
 	what = t.names.get(c.SecondARN)
 	insert(&pair.principal.Sets[wire.SetPeers], what.hash, n)
 	second := t.pair(what, who, start)
-	second.key.count(c, n, who, nil)
-	second.count(c, n, nil, nil)
+	second.key.count(c, id, n, who, nil)
+	second.count(c, id, n, nil, nil)
 }
 
 // pair returns the cell of a pair, which leads to those of each alone.

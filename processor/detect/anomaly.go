@@ -108,9 +108,18 @@ func (e *Engine) finish(a Anomaly, d *detector, ent *Entity, w *Window, began in
 	a.Kind, a.Detector, a.Entity, a.Bound = d.kind, d.name, ent.Entity, e.bound(ent.Entity, w.Start)
 	a.Start, a.End, a.Began = w.Start, w.Start+e.cfg.Size, began
 	a.ID = id("anomaly", ent.StateKey(), strconv.FormatInt(began, 10), d.name)
-	a.Since, a.Calls, a.Techniques = ent.Since, w.Samples, d.techniques
+	a.Since, a.Calls, a.Techniques = ent.Since, texts(w.Samples), d.techniques
 	a.Contributors = e.contributors(ent, w)
 	return a
+}
+
+// texts returns the ids of calls.
+func texts(samples []wire.Sample) []string {
+	list := make([]string, len(samples))
+	for i, s := range samples {
+		list[i] = s.String()
+	}
+	return list
 }
 
 // FromRules returns the anomalies of the always-on rules that one event

@@ -53,7 +53,7 @@ func entity(seed uint64) *detect.Entity {
 			}
 		}
 		for range rng.IntN(count.MaxSamples + 1) {
-			w.Samples = append(w.Samples, fmt.Sprint(rng.Uint64N(3)))
+			w.Samples = append(w.Samples, wire.SampleOf(fmt.Sprint(rng.Uint64N(3))))
 		}
 		if rng.IntN(3) == 0 {
 			w.Binding = &wire.Binding{Time: rng.Int64(), ARN: []string{"", ent.KeyARN, "arn:aws:kms:eu-central-1:111122223333:key/b"}[rng.IntN(3)]}

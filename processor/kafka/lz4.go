@@ -3,7 +3,6 @@ package kafka
 import (
 	"encoding/binary"
 	"slices"
-	"sync/atomic"
 
 	"github.com/pierrec/lz4/v4"
 	"github.com/twmb/franz-go/pkg/kgo"
@@ -17,14 +16,13 @@ import (
 //
 // Source: LZ4 frame format description 1.6.
 type lz4Blocks struct {
-	rest  kgo.Decompressor
-	ratio atomic.Int64 // about by how much the last batches grew, in 256ths
+	rest   kgo.Decompressor
+	growth *growth
+	free   *fetched // nil when no memory is used again
 }
 
 func newLZ4Blocks() *lz4Blocks {
-	d := &lz4Blocks{rest: kgo.DefaultDecompressor()}
-	d.ratio.Store(4 << 8)
-	return d
+	return &lz4Blocks{rest: kgo.DefaultDecompressor(), growth: &growth{}}
 }
 
 // maxLZ4 bounds what is decompressed here: a batch of 1 MiB can not become more than
@@ -38,20 +36,13 @@ func (d *lz4Blocks) Decompress(src []byte, codec kgo.CompressionCodecType) ([]by
 			if out, ok := d.blocks(blocks, most, len(src)); ok {
 				return out, nil
 			}
-			out, err := d.rest.Decompress(src, codec)
-			if err == nil { // much larger than the last ones were: it is the measure for the next
-				d.grew(len(out), len(src))
-			}
-			return out, err
 		}
 	}
-	return d.rest.Decompress(src, codec)
-}
-
-// grew takes in by how much a batch grew.
-func (d *lz4Blocks) grew(n, packed int) {
-	ratio := d.ratio.Load()
-	d.ratio.Store(ratio + (int64(n)<<8/int64(packed)-ratio)/4)
+	out, err := d.rest.Decompress(src, codec)
+	if err == nil {
+		d.growth.add(len(out), len(src))
+	}
+	return out, err
 }
 
 // lz4Frame looks at the frame's header and at where its blocks end, and returns the
@@ -92,22 +83,33 @@ const storedBlock = 1 << 31
 // guessed by the batches before; a guess too low costs a second try, one too high a
 // copy: what is fetched waits in memory, and should not take more than it needs.
 func (d *lz4Blocks) blocks(blocks []byte, most, packed int) ([]byte, bool) {
-	ratio := d.ratio.Load()
-	size := packed * int(ratio+ratio/16) >> 8
+	size := d.growth.guess(packed)
 	for range 3 { // the library says the same of damage as of too little room
-		out := make([]byte, min(size, maxLZ4))
+		out := d.free.buffer(min(size, maxLZ4))
 		n, err := uncompress(out, blocks, most)
 		if err != nil {
+			d.free.done(out)
 			size *= 4
 			continue
 		}
-		d.grew(n, packed)
-		if n < len(out)-len(out)/8 {
-			return slices.Clone(out[:n]), true
+		d.growth.add(n, packed)
+		if n < d.least(len(out)) {
+			small := slices.Clone(out[:n])
+			d.free.done(out)
+			return small, true
 		}
-		return out[:n:n], true
+		return out[:n:cap(out)], true
 	}
 	return nil, false
+}
+
+// least is how many of n bytes a batch has to fill in order to keep them: memory that
+// comes back may be larger.
+func (d *lz4Blocks) least(n int) int {
+	if d.free != nil {
+		return n / 2
+	}
+	return n - n/8
 }
 
 // uncompress returns how many bytes of dst the blocks fill.

@@ -92,7 +92,7 @@ func TestLZ4(t *testing.T) {
 // much are soon decompressed at once again.
 func TestLZ4Ratio(t *testing.T) {
 	d, text := newLZ4Blocks(), lz4Texts()["text"]
-	d.ratio.Store(1)
+	d.growth.usual.Store(1)
 	src := lz4Pack(t, text)
 	for range 8 {
 		if got, err := d.Decompress(src, kgo.CodecLz4); err != nil || !bytes.Equal(got, text) {
@@ -101,7 +101,7 @@ func TestLZ4Ratio(t *testing.T) {
 	}
 	blocks, most, _ := lz4Frame(src)
 	if out, ok := d.blocks(blocks, most, len(src)); !ok || !bytes.Equal(out, text) {
-		t.Errorf("at a ratio of %d/256 a batch of %d bytes, packed to %d, is left to the client", d.ratio.Load(), len(text), len(src))
+		t.Errorf("at a ratio of %d/256 a batch of %d bytes, packed to %d, is left to the client", d.growth.usual.Load(), len(text), len(src))
 	}
 }
 
@@ -128,11 +128,18 @@ func FuzzLZ4(f *testing.F) {
 		f.Add(lz4Pack(f, text, lz4.ChecksumOption(false), lz4.SizeOption(uint64(len(text)))))
 	}
 	f.Add(binary.LittleEndian.AppendUint32(nil, 0x184d2204))
+	memory := &fetched{}
+	again := &lz4Blocks{rest: kgo.DefaultDecompressor(memory), growth: &memory.growth, free: memory}
 	f.Fuzz(func(t *testing.T, src []byte) {
 		want, wrong := kgo.DefaultDecompressor().Decompress(src, kgo.CodecLz4)
-		got, err := newLZ4Blocks().Decompress(src, kgo.CodecLz4)
-		if wrong == nil && (err != nil || !bytes.Equal(got, want)) {
-			t.Errorf("%d bytes and %v, want %d", len(got), err, len(want))
+		for name, d := range map[string]*lz4Blocks{"new memory": newLZ4Blocks(), "memory used again": again} {
+			got, err := d.Decompress(src, kgo.CodecLz4)
+			if wrong == nil && (err != nil || !bytes.Equal(got, want)) {
+				t.Errorf("%s: %d bytes and %v, want %d", name, len(got), err, len(want))
+			}
+			if wrong == nil && err == nil && d == again {
+				memory.done(got)
+			}
 		}
 	})
 }

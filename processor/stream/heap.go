@@ -51,10 +51,10 @@ func (h *headroom) follow(now time.Time) {
 		return
 	}
 	h.asked = now
-	heap := []metrics.Sample{{Name: "/gc/heap/live:bytes"}}
+	heap := []metrics.Sample{{Name: "/gc/heap/live:bytes"}, {Name: "/gc/scan/heap:bytes"}}
 	metrics.Read(heap)
-	live := int(heap[0].Value.Uint64())
-	percent := gcPercent(live, h.packed)
+	live, scanned := int(heap[0].Value.Uint64()), int(heap[1].Value.Uint64())
+	percent := gcPercent(live, scanned, h.packed)
 	if d := percent - h.percent; d < -5 || d > 5 {
 		debug.SetGCPercent(percent)
 		h.percent = percent
@@ -89,15 +89,15 @@ func memoryLimit(live, packed, percent int) int64 {
 	return goal + goal/16 + 40<<20
 }
 
-// gcPercent is how many percent of live bytes the heap may grow by, of which packed
-// are without pointers.
-func gcPercent(live, packed int) int {
-	switch {
-	case live <= 0:
+// gcPercent is how many percent of live bytes the heap may grow by, of which scanned
+// are looked at by a collection of garbage: those with pointers.
+func gcPercent(live, scanned, packed int) int {
+	if live <= 0 {
 		return 100
-	case packed < headroomFrom:
-		return min(400, max(100, 100*smallHeadroom/live))
 	}
-	room := max(live-packed, leastHeadroom)
-	return min(100, max(10, 100*room/live))
+	room := max(scanned, leastHeadroom)
+	if packed < headroomFrom {
+		room = max(scanned, smallHeadroom)
+	}
+	return min(400, max(10, 100*room/live))
 }

@@ -11,18 +11,18 @@ import (
 
 func TestRoomForGarbage(t *testing.T) {
 	const mb = 1 << 20
-	for _, c := range []struct{ live, packed, want int }{
-		{100 * mb, 0, 100}, {100 * mb, 31 * mb, 100}, {0, 64 * mb, 100}, // no question of memory, or not known
-		{48 * mb, 10 * mb, 200}, {5 * mb, 0, 400}, {500 * mb, 0, 100}, // room saves time
-		{500 * mb, 400 * mb, 20}, // 100 MB beside the state
-		{500 * mb, 490 * mb, 10}, // the least: 48 MB
-		{4000 * mb, 3990 * mb, 10},
-		{200 * mb, 190 * mb, 24},
-		{90 * mb, 40 * mb, 55},
-		{50 * mb, 200 * mb, 96}, // measured before the state grew
+	for _, c := range []struct{ live, scanned, packed, want int }{
+		{0, 0, 64 * mb, 100},                                                                    // not known
+		{100 * mb, 10 * mb, 31 * mb, 96}, {48 * mb, 10 * mb, 10 * mb, 200}, {5 * mb, 0, 0, 400}, // room saves time
+		{500 * mb, 450 * mb, 0, 90},
+		{500 * mb, 100 * mb, 300 * mb, 20}, // 100 MB with pointers
+		{500 * mb, 10 * mb, 490 * mb, 10},  // the least: 48 MB
+		{4000 * mb, 10 * mb, 3990 * mb, 10},
+		{200 * mb, 10 * mb, 190 * mb, 24},
+		{10 * mb, 2 * mb, 200 * mb, 400}, // measured before the state grew
 	} {
-		if got := gcPercent(c.live, c.packed); got != c.want {
-			t.Errorf("%d MB live, %d packed: %d %%, want %d", c.live/mb, c.packed/mb, got, c.want)
+		if got := gcPercent(c.live, c.scanned, c.packed); got != c.want {
+			t.Errorf("%d MB live, %d scanned, %d packed: %d %%, want %d", c.live/mb, c.scanned/mb, c.packed/mb, got, c.want)
 		}
 	}
 }

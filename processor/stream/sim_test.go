@@ -42,6 +42,15 @@ type sim struct {
 	draining      bool  // nothing comes any more, and no lag is unknown
 	faults        []string
 	stats         map[string]int // what the schedule has in it
+	lent          []byte         // the memory of the record at hand
+}
+
+// lend returns a record in memory that the next one has as well, as kafka.Transact does.
+func (s *sim) lend(r *kgo.Record) *kgo.Record {
+	lent := *r
+	s.lent = append(s.lent[:0], r.Value...)
+	lent.Value = s.lent
+	return &lent
 }
 
 // newSim makes the schedule of a seed.

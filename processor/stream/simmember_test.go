@@ -169,9 +169,13 @@ func (m *simMember) poll(most int) {
 		}
 		most--
 		m.n++
-		if err := m.p.Process(r); err != nil {
+		lent := m.s.lend(r)
+		if err := m.p.Process(lent); err != nil {
 			m.s.fault("%v", err)
 			return
+		}
+		for i := range lent.Value { // as when its memory is used again
+			lent.Value[i] = '#'
 		}
 	}
 }

@@ -106,14 +106,21 @@ func nextOf(b []byte, want uint64) (v, rest []byte, err error) {
 func (r *Record) decodeNamed(b []byte, names *Names) error {
 	var body Attr
 	for len(b) > 0 {
-		tag, v, n, rest, err := field(b)
+		rest, err := r.plain(b, names)
+		if err != nil {
+			return err
+		}
+		if len(rest) == 0 {
+			break
+		}
+		tag, v, n, rest, err := field(rest)
 		if err != nil {
 			return err
 		}
 		b = rest
 		switch tag {
 		case tagLogAttrs:
-			err = r.named(v, names)
+			err = r.namedAnyhow(v, names)
 		case tagTime:
 			r.Time = int64(n)
 		case tagEventName:
@@ -131,32 +138,53 @@ func (r *Record) decodeNamed(b []byte, names *Names) error {
 	return nil
 }
 
-// named appends the attribute b if its name is wanted. All writers put a short name
-// first and the value behind it; of those that do not, the whole is decoded.
-func (r *Record) named(b []byte, names *Names) error {
-	if len(b) < 4 || b[0] != tagKey || b[1] >= 1<<7 || int(b[1]) > len(b)-4 {
-		return r.namedAnyhow(b, names)
+// plain reads the attributes that b begins with and appends those whose names are wanted,
+// up to the first in another form than all writers use: a name of up to 127 bytes, the
+// value behind it, lengths of one byte or two. It returns what is left of b. It is one
+// loop because a record has forty attributes, most of which are passed over in no more
+// than a look at a few bytes.
+func (r *Record) plain(b []byte, names *Names) (rest []byte, err error) {
+	for len(b) > 6 && b[0] == tagLogAttrs {
+		n, at := int(b[1]), 2
+		if n >= 1<<7 {
+			n, at = n&0x7f|int(b[2])<<7, 3
+		}
+		if n > len(b)-at || n < 4 || at == 3 && b[2] >= 1<<7 {
+			break
+		}
+		attr := b[at : at+n]
+		end := 2 + int(attr[1]) // of the name
+		if attr[0] != tagKey || end > 2+0x7f || end > n-2 || attr[end] != tagValue {
+			break
+		}
+		size, head := int(attr[end+1]), end+2
+		if size >= 1<<7 {
+			if head >= n || attr[head] >= 1<<7 {
+				break
+			}
+			size, head = size&0x7f|int(attr[head])<<7, head+1
+		}
+		if size != n-head {
+			break
+		}
+		b = b[at+n:]
+		if i := names.Find(view(attr[2:end])); i >= 0 {
+			if err := r.wanted(names.list[i], attr[head:]); err != nil {
+				return nil, err
+			}
+		}
 	}
-	key, value := b[2:2+b[1]], b[2+b[1]:]
-	// The value's length has one byte or two, and ends the attribute.
-	size, head := int(value[1]), 2
-	if size >= 1<<7 && len(value) > 2 {
-		size, head = size&0x7f|int(value[2])<<7, 3
-	}
-	if value[0] != tagValue || size != len(value)-head || head == 3 && value[2] >= 1<<7 {
-		return r.namedAnyhow(b, names)
-	}
-	i := names.Find(view(key))
-	if i < 0 {
-		return nil
-	}
-	value = value[head:]
+	return b, nil
+}
+
+// wanted appends an attribute with an AnyValue.
+func (r *Record) wanted(name string, value []byte) error {
 	if len(value) >= 2 && value[0] == tagStringValue && int(value[1]) == len(value)-2 && value[1] < 1<<7 {
-		a := grow(&r.Attrs, names.list[i], KindString)
+		a := grow(&r.Attrs, name, KindString)
 		a.Str, a.Int = view(value[2:]), 0
 		return nil
 	}
-	a := Attr{Key: names.list[i]}
+	a := Attr{Key: name}
 	if pairs, ok := wholeMap(value); ok && !r.mapped { // the memory of the map of the last record is used again
 		r.mapped, a.Kind, a.Map = true, KindMap, r.pairs[:0]
 		if err := a.decodeItems(pairs); err != nil {

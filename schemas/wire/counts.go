@@ -2,7 +2,6 @@ package wire
 
 import (
 	"encoding/binary"
-	"encoding/hex"
 	"time"
 )
 
@@ -148,35 +147,6 @@ func (d *Decoder) least() int {
 	return min(512, len(d.b)/4)
 }
 
-// uuidText is the length of "8-4-4-4-12".
-const uuidText = 36
-
-// sample appends a call's id: nearly all are UUIDs, which take 17 bytes for 36.
-func (e *Encoder) sample(id string) {
-	var u [16]byte
-	if parseUUID(&u, id) {
-		e.Uint(0)
-		e.B = append(e.B, u[:]...)
-		return
-	}
-	e.Uint(uint64(len(id)) + 1)
-	e.B = append(e.B, id...)
-}
-
-func (d *Decoder) sample() string {
-	n := d.Uint()
-	if n == 0 {
-		if len(d.b) < 16 {
-			d.fail()
-			return ""
-		}
-		s := formatUUID(d.b[:16])
-		d.b = d.b[16:]
-		return s
-	}
-	return d.take(n - 1)
-}
-
 // text appends a string that will not come again.
 func (e *Encoder) text(s string) {
 	e.Uint(uint64(len(s)))
@@ -204,51 +174,4 @@ func (d *Decoder) within(n uint64) int {
 		return 0
 	}
 	return int(n)
-}
-
-// groups are where the hexadecimal digits of a UUID stand, as offsets and lengths in
-// its text.
-var groups = [...][2]int{{0, 8}, {9, 4}, {14, 4}, {19, 4}, {24, 12}}
-
-// parseUUID reads a UUID in lower case; false for every other text.
-func parseUUID(u *[16]byte, s string) bool {
-	if len(s) != uuidText || s[8] != '-' || s[13] != '-' || s[18] != '-' || s[23] != '-' {
-		return false
-	}
-	at := 0
-	for _, g := range groups {
-		for i := g[0]; i < g[0]+g[1]; i += 2 {
-			hi, lo := digit[s[i]], digit[s[i+1]]
-			if hi|lo >= 16 {
-				return false
-			}
-			u[at] = hi<<4 | lo
-			at++
-		}
-	}
-	return true
-}
-
-// digit is the value of a hexadecimal digit in lower case; 255 for other bytes.
-var digit = func() (t [256]byte) {
-	for i := range t {
-		t[i] = 255
-	}
-	for i := range byte(16) {
-		t["0123456789abcdef"[i]] = i
-	}
-	return t
-}()
-
-func formatUUID(u []byte) string {
-	var b [uuidText]byte
-	at := 0
-	for i, g := range groups {
-		if i > 0 {
-			b[g[0]-1] = '-'
-		}
-		hex.Encode(b[g[0]:g[0]+g[1]], u[at:at+g[1]/2])
-		at += g[1] / 2
-	}
-	return string(b[:])
 }

@@ -219,7 +219,7 @@ type Decoder struct {
 	many     bool // many partials are read, which live as long as each other
 	counters []Counter
 	values   []HashCount
-	samples  []string
+	samples  []Sample
 }
 
 // NewDecoder returns a Decoder over b.

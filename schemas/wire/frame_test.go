@@ -36,7 +36,7 @@ func sample(seed uint64, n int) wire.Frame {
 			}
 		}
 		for range rng.IntN(3) {
-			p.Samples = append(p.Samples, fmt.Sprint(rng.Uint64()))
+			p.Samples = append(p.Samples, wire.SampleOf(fmt.Sprint(rng.Uint64())))
 		}
 		if rng.IntN(3) == 0 {
 			p.Binding = &wire.Binding{Time: rng.Int64() - rng.Int64(), ARN: []string{"", p.KeyARN, "arn:aws:kms:eu-central-1:1:key/é"}[rng.IntN(3)]}
@@ -113,7 +113,7 @@ func TestFrameStringsAreCopies(t *testing.T) {
 // with a binding and without.
 func TestFrameOfVersion1(t *testing.T) {
 	f := wire.Frame{Source: 2, Sequence: 3, From: 4, To: 5, Watermark: 6, Idle: true, Partials: []wire.Partial{{
-		Entity: wire.Entity{Scope: wire.ScopePair, KeyARN: "k", Principal: "p"}, Start: 7, Counters: []wire.Counter{{ID: wire.CounterCalls, N: 1}}, Samples: []string{"k"},
+		Entity: wire.Entity{Scope: wire.ScopePair, KeyARN: "k", Principal: "p"}, Start: 7, Counters: []wire.Counter{{ID: wire.CounterCalls, N: 1}}, Samples: []wire.Sample{wire.SampleOf("k")},
 	}}}
 	bytes := []byte{1, 2, 3, 8, 10, 12, 1, 1, 3, 0, 1, 'k', 0, 1, 'p', 14, 1, 0, 2, 0, 0, 0, 0, 0, 0, 0, 0, 1, 1}
 	if got, err := wire.NewDecoder(bytes).Frame(); err != nil || !reflect.DeepEqual(got, f) {
@@ -134,7 +134,7 @@ func TestCallIDs(t *testing.T) {
 		"01234567-89AB-cdef-0123-456789abcdef": 37, "01234567-89ab-cdef-0123-456789abcdeg": 37, "01234567x89ab-cdef-0123-456789abcdef": 37,
 		"0123456789abcdef0123456789abcdef0123": 37, "": 1, "\xff": 2,
 	} {
-		p := wire.Partial{Samples: []string{id}}
+		p := wire.Partial{Samples: []wire.Sample{wire.SampleOf(id)}}
 		var e wire.Encoder
 		e.Counts(&p)
 		var got wire.Partial
@@ -286,7 +286,7 @@ func size(f *wire.Frame) int {
 		if p.Binding != nil {
 			n += int(unsafe.Sizeof(wire.Binding{}))
 		}
-		n += cap(p.Counters)*int(unsafe.Sizeof(wire.Counter{})) + cap(p.Samples)*int(unsafe.Sizeof(""))
+		n += cap(p.Counters)*int(unsafe.Sizeof(wire.Counter{})) + cap(p.Samples)*int(unsafe.Sizeof(wire.Sample{}))
 		for _, s := range p.Sets {
 			n += cap(s.Values) * int(unsafe.Sizeof(wire.HashCount{}))
 		}

@@ -80,7 +80,7 @@ func (e *Encoder) PaneCounts(p *Pane) {
 	for _, c := range p.Calls {
 		e.Uint(uint64(c.Rule))
 		e.Int(c.Time - p.Start) // a pane is short: three to seven bytes in place of nine
-		e.sample(c.ID)
+		e.sample(SampleOf(c.ID))
 	}
 }
 
@@ -106,6 +106,6 @@ func (d *Decoder) PaneCounts(p *Pane) {
 		if rule > 255 {
 			d.fail()
 		}
-		p.Calls = append(p.Calls, CallAt{uint8(rule), p.Start + d.Int(), d.sample()})
+		p.Calls = append(p.Calls, CallAt{uint8(rule), p.Start + d.Int(), d.sample().String()})
 	}
 }

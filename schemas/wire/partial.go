@@ -210,7 +210,7 @@ type Partial struct {
 	Counters []Counter // sorted by ID, none zero
 	Sets     [NumSets]Set
 	// Samples are the ids of some of the calls, the smallest ones first.
-	Samples []string
+	Samples []Sample
 	// Binding is the newest one that the window's events show; nil, as in nearly
 	// all partials, for none. It belongs to this Partial alone. A pointer, because
 	// partials are copied by the thousand.

@@ -18,7 +18,7 @@ func TestPieces(t *testing.T) {
 		for i := range got.Partials {
 			p := &got.Partials[i]
 			_ = append(p.Counters, wire.Counter{ID: 3, N: 1e9})
-			_ = append(p.Samples, "appended")
+			_ = append(p.Samples, wire.SampleOf("appended"))
 			for k := range p.Sets {
 				_ = append(p.Sets[k].Values, wire.HashCount{Hash: 1, N: 1e9})
 			}
@@ -33,7 +33,7 @@ func TestPieces(t *testing.T) {
 // little memory.
 func TestShortFrame(t *testing.T) {
 	frame := wire.Frame{Partials: []wire.Partial{{Entity: wire.Entity{Scope: wire.ScopePair, KeyARN: "key", Principal: "p"}, Start: 60e9,
-		Counters: []wire.Counter{{ID: wire.CounterCalls, N: 1}}, Samples: []string{"a"}}}}
+		Counters: []wire.Counter{{ID: wire.CounterCalls, N: 1}}, Samples: []wire.Sample{wire.SampleOf("a")}}}}
 	frame.Partials[0].Sets[0].Values = []wire.HashCount{{Hash: 7, N: 1}}
 	data := wire.AppendFrame(nil, new(wire.Encoder), &frame)
 	result := testing.Benchmark(func(b *testing.B) {

@@ -9,6 +9,7 @@ package wire
 import (
 	"crypto/sha256"
 	"encoding/binary"
+	"strings"
 
 	"keytrail/schemas/otellog"
 )
@@ -53,40 +54,23 @@ type CallID [16]byte
 // of the SHA-256 of any other text. 128 because at 64 bits a false duplicate,
 // which would silently drop a call, becomes likely within a billion calls.
 func ParseCallID(s string) CallID {
-	var id CallID
-	if len(s) == 36 && s[8] == '-' && s[13] == '-' && s[18] == '-' && s[23] == '-' {
-		n := 0
-		for i := 0; i < 36; i++ {
-			if i == 8 || i == 13 || i == 18 || i == 23 {
-				continue
-			}
-			v := hexValue[s[i]]
-			if v == 0 {
-				return hashID(s)
-			}
-			id[n>>1] = id[n>>1]<<4 | (v - 1)
-			n++
-		}
-		return id
+	hi, lo, ok := parseUUID(s)
+	if !ok && len(s) == uuidText && s[8] == '-' {
+		hi, lo, ok = parseUUID(strings.ToLower(s))
 	}
-	return hashID(s)
+	if !ok {
+		return hashID(s)
+	}
+	var id CallID
+	binary.BigEndian.PutUint64(id[:8], hi)
+	binary.BigEndian.PutUint64(id[8:], lo)
+	return id
 }
 
 func hashID(s string) CallID {
 	sum := sha256.Sum256([]byte(s))
 	return CallID(sum[:16])
 }
-
-// hexValue is a hexadecimal digit's value plus one; 0 is no digit.
-var hexValue = func() (t [256]byte) {
-	for i, c := range []byte("0123456789abcdef") {
-		t[c] = byte(i + 1)
-	}
-	for i, c := range []byte("ABCDEF") {
-		t[c] = byte(i + 11)
-	}
-	return t
-}()
 
 // EntityHash is a hash of an entity's name that is the same in every process
 // and for ever: it decides which partition of the partials owns the entity.

@@ -39,9 +39,9 @@ func (d *Decoder) PartialV1() (p Partial) {
 		}
 	}
 	if n := d.Count(); n > 0 {
-		p.Samples = make([]string, n)
+		p.Samples = make([]Sample, n)
 		for i := range p.Samples {
-			p.Samples[i] = d.String()
+			p.Samples[i] = SampleOf(d.String())
 		}
 	}
 	if bound {

@@ -3,7 +3,6 @@ package detect
 import (
 	"cmp"
 	"slices"
-	"strings"
 
 	"keytrail/processor/count"
 	"keytrail/processor/eventtime"
@@ -156,15 +155,15 @@ func (e *Engine) publish(ent *Entity, w *Window, anomalies []Anomaly, emit func(
 // come in the same order everywhere, and the others.
 func (s *store) ofScope(all []uint32, scope wire.Scope) (list, rest []uint32) {
 	for _, i := range all {
-		if s.at(i).entity.Scope == scope {
+		if s.at(i).scope == scope {
 			list = append(list, i)
 		} else {
 			rest = append(rest, i)
 		}
 	}
 	slices.SortFunc(list, func(i, j uint32) int {
-		a, b := s.at(i).entity, s.at(j).entity
-		return cmp.Or(strings.Compare(a.KeyARN, b.KeyARN), strings.Compare(a.Principal, b.Principal))
+		a, b := s.at(i), s.at(j)
+		return cmp.Or(s.names.compare(a.key, b.key), s.names.compare(a.principal, b.principal))
 	})
 	return list, rest
 }
@@ -239,8 +238,7 @@ func (e *Engine) sweep() {
 		}
 		last, windows := e.store.age(uint32(i))
 		if windows == 0 && e.mark-last >= e.cfg.Retention+e.cfg.Lateness+e.cfg.Size {
-			name := e.store.at(uint32(i)).entity
-			e.forgot = append(e.forgot, name)
+			e.forgot = append(e.forgot, e.store.name(uint32(i)))
 			e.store.remove(uint32(i))
 		}
 	}

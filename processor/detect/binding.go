@@ -1,6 +1,7 @@
 package detect
 
 import (
+	"bytes"
 	"keytrail/processor/count"
 	"keytrail/schemas/wire"
 )
@@ -91,8 +92,9 @@ func (e *Engine) revise(ent *Entity, w *Window, p *wire.Partial) {
 // again has the closed windows at start of a KMS key and its pairs published
 // once more.
 func (e *Engine) again(keyARN string, start int64) {
+	key := e.store.names.short(nil, keyARN)
 	for _, i := range e.starts[start] {
-		if of := e.store.at(i).entity; of.Scope == wire.ScopePrincipal || of.KeyARN != keyARN {
+		if of := e.store.at(i); of.scope == wire.ScopePrincipal || !bytes.Equal(of.key, key) {
 			continue
 		}
 		ent := e.store.get(i)

@@ -10,7 +10,7 @@ func (e *Engine) Changes(put func(name string, value []byte), remove func(name s
 		if at := &e.store.slots[i]; at.dirty {
 			at.dirty = false
 			p := e.store.pack(i)
-			put(p.entity.StateKey(), p.state)
+			put(e.store.name(i).StateKey(), p.state)
 		}
 	}
 	for _, name := range e.forgot {
@@ -49,7 +49,7 @@ func (e *Engine) Restore(name string, value []byte) error {
 		if !known {
 			i = e.store.add(entity)
 		}
-		e.store.put(i, entity, value)
+		e.store.rewrite(i, value)
 	}
 	e.store.trim()
 	return nil

@@ -1,6 +1,7 @@
 package detect
 
 import (
+	"bytes"
 	"cmp"
 	"fmt"
 	"slices"
@@ -55,9 +56,9 @@ func (e *Engine) contributors(ent *Entity, w *Window) (list []string) {
 }
 
 // pairs calls f with the calls of every pair that has some in the window at start.
-func (e *Engine) pairs(start int64, fits func(wire.Entity) bool, f func(pair *Entity, n int64)) {
+func (e *Engine) pairs(start int64, fits func(packed) bool, f func(pair *Entity, n int64)) {
 	for _, i := range e.starts[start] {
-		if of := e.store.at(i).entity; of.Scope != wire.ScopePair || !fits(of) {
+		if of := e.store.at(i); of.scope != wire.ScopePair || !fits(of) {
 			continue
 		}
 		pair := e.store.get(i)
@@ -72,7 +73,8 @@ func (e *Engine) pairs(start int64, fits func(wire.Entity) bool, f func(pair *En
 // users returns the calls of the principals that used a KMS key in the window at start:
 // pairs live with their KMS key.
 func (e *Engine) users(key *Entity, start int64) (list []part) {
-	e.pairs(start, func(of wire.Entity) bool { return of.KeyARN == key.KeyARN }, func(pair *Entity, n int64) {
+	name := e.store.names.short(nil, key.KeyARN)
+	e.pairs(start, func(of packed) bool { return bytes.Equal(of.key, name) }, func(pair *Entity, n int64) {
 		list = append(list, part{n, "by " + pair.Principal})
 	})
 	return list
@@ -86,7 +88,8 @@ func (e *Engine) users(key *Entity, start int64) (list []part) {
 func (e *Engine) keys(who *Entity, w *Window, all int64) (words []string) {
 	var here []part
 	named := map[uint64]bool{wire.EntityHash(normalize.NoEntity): true}
-	e.pairs(w.Start, func(of wire.Entity) bool { return of.Principal == who.Principal && of.KeyARN != normalize.NoEntity }, func(pair *Entity, n int64) {
+	name, none := e.store.names.short(nil, who.Principal), e.store.names.short(nil, normalize.NoEntity)
+	e.pairs(w.Start, func(of packed) bool { return bytes.Equal(of.principal, name) && !bytes.Equal(of.key, none) }, func(pair *Entity, n int64) {
 		here = append(here, part{n, "on " + keyName(e, pair, w)})
 		named[wire.EntityHash(pair.KeyARN)] = true
 	})

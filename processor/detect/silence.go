@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"math"
 	"slices"
-	"strings"
 
 	"keytrail/processor/eventtime"
 	"keytrail/schemas/normalize"
@@ -85,7 +84,7 @@ func (e *Engine) listenAnew() {
 	}
 	e.resumed = false
 	for i := range e.store.slots {
-		if at := &e.store.slots[i]; at.slab != noSlab && !at.watched && e.store.at(uint32(i)).entity.Scope == wire.ScopeKey {
+		if at := &e.store.slots[i]; at.slab != noSlab && !at.watched && e.store.at(uint32(i)).scope == wire.ScopeKey {
 			e.store.trim()
 			e.watch(e.store.get(uint32(i)))
 		}
@@ -141,7 +140,7 @@ func (e *Engine) listen(mark int64, most *int, emit func(Result)) (more bool) {
 		}
 		list := slices.DeleteFunc(e.watches[due], func(i uint32) bool { return !e.store.used(i) || !e.store.slots[i].watched })
 		slices.SortFunc(list, func(i, j uint32) int {
-			return cmp.Or(strings.Compare(e.store.at(i).entity.KeyARN, e.store.at(j).entity.KeyARN), cmp.Compare(i, j))
+			return cmp.Or(e.store.names.compare(e.store.at(i).key, e.store.at(j).key), cmp.Compare(i, j))
 		})
 		for k, i := range list {
 			if *most <= 0 {

@@ -1,9 +1,9 @@
 package detect
 
 import (
+	"bytes"
 	"encoding/binary"
 	"hash/maphash"
-	"unsafe"
 
 	"keytrail/schemas/wire"
 )
@@ -25,6 +25,8 @@ type store struct {
 	due    []uint32 // slabs to give up
 	hot    []*Entity
 	most   int // bounds hot: maxHot, but for tests
+	names  names
+	short  [2][]byte // the short names of the entity that is asked for
 	enc    wire.Encoder
 }
 
@@ -42,7 +44,7 @@ type entry struct {
 const noSlab = ^uint32(0)
 
 // slab is a piece of memory that holds packed entities one behind the other: a head,
-// the two parts of the name, the state.
+// the two parts of the name in their short form, the state.
 type slab struct {
 	b    []byte
 	dead int // bytes that are out of date
@@ -53,8 +55,6 @@ const (
 	// The first slab is small, and each further one twice as large up to slabSize: a
 	// partition with a handful of entities does not take a MiB for them.
 	firstSlab = 2 << 10
-	// A head is the slot, the lengths of KMS key, principal and state, and the scope.
-	headSize = 4*4 + 1
 	// maxHot bounds the unpacked entities: at some 2 kB each, 8 MB.
 	maxHot = 4096
 )
@@ -66,32 +66,63 @@ func newStore() store {
 // len returns the number of entities.
 func (s *store) len() int { return len(s.slots) - len(s.free) }
 
-// packed is an entity in a slab. Its parts are views.
+// packed is an entity in a slab. Its parts are views. Its head are the scope, the slot
+// and the lengths of the others: eight bytes of most.
 type packed struct {
-	slot   uint32
-	entity wire.Entity
-	state  []byte
-	size   int // with its head
+	scope          wire.Scope
+	slot           uint32
+	key, principal []byte // short
+	state          []byte
+	size           int // with its head
 }
 
-// text is b as a string; b must never change.
-func text(b []byte) string { return unsafe.String(unsafe.SliceData(b), len(b)) }
-
-func parse(b []byte) (p packed) {
-	key, principal, state := int(binary.LittleEndian.Uint32(b[4:])), int(binary.LittleEndian.Uint32(b[8:])), int(binary.LittleEndian.Uint32(b[12:]))
-	p.slot, p.entity.Scope = binary.LittleEndian.Uint32(b), wire.Scope(b[16])
-	p.size = headSize + key + principal + state
-	b = b[headSize:]
-	p.entity.KeyARN, p.entity.Principal = text(b[:key:key]), text(b[key:key+principal:key+principal])
-	p.state = b[key+principal : key+principal+state : key+principal+state]
+func parse(b []byte) packed {
+	p, at := packed{scope: wire.Scope(b[0])}, 1
+	number := func() int {
+		v, n := binary.Uvarint(b[at:])
+		at += n
+		return int(v)
+	}
+	slot, key, principal, state := number(), number(), number(), number()
+	p.slot, p.size = uint32(slot), at+key+principal+state
+	b = b[at:p.size:p.size]
+	p.key, p.principal, p.state = b[:key], b[key:key+principal], b[key+principal:]
 	return p
 }
+
+// append appends p to a slab.
+func (p *packed) append(b []byte) []byte {
+	b = append(b, byte(p.scope))
+	for _, v := range [...]int{int(p.slot), len(p.key), len(p.principal), len(p.state)} {
+		b = binary.AppendUvarint(b, uint64(v))
+	}
+	return append(append(append(b, p.key...), p.principal...), p.state...)
+}
+
+// maxHead is the most that the head of a packed entity takes.
+const maxHead = 1 + 4*binary.MaxVarintLen32
 
 // at returns the packed form of an entity, which may be out of date when it is hot;
 // its name never is.
 func (s *store) at(i uint32) packed {
 	at := &s.slots[i]
 	return parse(s.slabs[at.slab].b[at.offset:])
+}
+
+// name returns the name of an entity.
+func (s *store) name(i uint32) wire.Entity {
+	if k := s.slots[i].hot; k != 0 {
+		return s.hot[k-1].Entity
+	}
+	p := s.at(i)
+	return wire.Entity{Scope: p.scope, KeyARN: s.names.expand(p.key), Principal: s.names.expand(p.principal)}
+}
+
+// named returns the packed form of an entity's name alone, whose parts are valid until
+// the next call.
+func (s *store) named(e wire.Entity) packed {
+	s.short = [2][]byte{s.names.short(s.short[0][:0], e.KeyARN), s.names.short(s.short[1][:0], e.Principal)}
+	return packed{scope: e.Scope, key: s.short[0], principal: s.short[1]}
 }
 
 // add makes a slot for an entity that has none, without state.
@@ -105,13 +136,17 @@ func (s *store) add(e wire.Entity) uint32 {
 	}
 	s.slots[i] = entry{slab: noSlab, hash: s.index.hash(e)}
 	s.index.add(s.slots, i)
-	s.put(i, e, nil)
+	s.put(i, s.named(e))
 	return i
 }
 
 // find returns an entity's slot.
 func (s *store) find(e wire.Entity) (uint32, bool) {
-	return s.index.find(s.slots, s.index.hash(e), func(i uint32) bool { return s.at(i).entity == e })
+	want := s.named(e)
+	return s.index.find(s.slots, s.index.hash(e), func(i uint32) bool {
+		p := s.at(i)
+		return p.scope == e.Scope && bytes.Equal(p.key, want.key) && bytes.Equal(p.principal, want.principal)
+	})
 }
 
 // remove forgets an entity.
@@ -136,24 +171,25 @@ func (s *store) cool(i uint32) {
 	s.hot, s.slots[i].hot = s.hot[:last], 0
 }
 
-// put writes the state of an entity, and returns where it is now.
-func (s *store) put(i uint32, e wire.Entity, state []byte) packed {
-	size := headSize + len(e.KeyARN) + len(e.Principal) + len(state)
+// put writes the packed form of an entity, and returns where it is now.
+func (s *store) put(i uint32, p packed) packed {
+	p.slot = i
+	most := maxHead + len(p.key) + len(p.principal) + len(p.state)
 	s.bury(i)
-	if s.active == noSlab || len(s.slabs[s.active].b)+size > cap(s.slabs[s.active].b) {
-		s.open(max(min(slabSize, firstSlab<<min(len(s.slabs), 9)), size))
+	if s.active == noSlab || len(s.slabs[s.active].b)+most > cap(s.slabs[s.active].b) {
+		s.open(max(min(slabSize, firstSlab<<min(len(s.slabs), 9)), most))
 	}
 	into := &s.slabs[s.active]
-	b := into.b
-	s.slots[i].slab, s.slots[i].offset = s.active, uint32(len(b))
-	b = binary.LittleEndian.AppendUint32(b, i)
-	b = binary.LittleEndian.AppendUint32(b, uint32(len(e.KeyARN)))
-	b = binary.LittleEndian.AppendUint32(b, uint32(len(e.Principal)))
-	b = binary.LittleEndian.AppendUint32(b, uint32(len(state)))
-	b = append(b, byte(e.Scope))
-	b = append(append(b, e.KeyARN...), e.Principal...)
-	into.b = append(b, state...)
+	s.slots[i].slab, s.slots[i].offset = s.active, uint32(len(into.b))
+	into.b = p.append(into.b)
 	return s.at(i)
+}
+
+// rewrite writes an entity's state.
+func (s *store) rewrite(i uint32, state []byte) packed {
+	p := s.at(i)
+	p.state = state
+	return s.put(i, p)
 }
 
 // open makes a slab of so many bytes the active one.
@@ -198,8 +234,7 @@ func (s *store) get(i uint32) *Entity {
 
 // load unpacks an entity without keeping it at hand.
 func (s *store) load(i uint32) (*Entity, error) {
-	p := s.at(i)
-	name := wire.Entity{Scope: p.entity.Scope, KeyARN: string([]byte(p.entity.KeyARN)), Principal: string([]byte(p.entity.Principal))}
+	p, name := s.at(i), s.name(i)
 	if len(p.state) == 0 {
 		return &Entity{Entity: name, slot: i}, nil
 	}
@@ -224,7 +259,7 @@ func (s *store) save(ent *Entity) packed {
 	ent.stale = false
 	s.enc.Reset()
 	encodeEntity(&s.enc, ent, s.at(ent.slot).state)
-	return s.put(ent.slot, ent.Entity, s.enc.B)
+	return s.rewrite(ent.slot, s.enc.B)
 }
 
 // trim packs all entities when more than s.most are unpacked, and gives up slabs of
@@ -255,7 +290,7 @@ func (s *store) give(k uint32) {
 	for offset := 0; offset < len(all); {
 		p := parse(all[offset:])
 		if at := s.slots[p.slot]; at.slab == k && at.offset == uint32(offset) {
-			s.put(p.slot, p.entity, p.state)
+			s.put(p.slot, p)
 		}
 		offset += p.size
 	}

@@ -17,7 +17,7 @@ func TestStoreIsAMap(t *testing.T) {
 		s.most = rng.IntN(40)
 		name := func() wire.Entity {
 			n := rng.IntN(3000)
-			return wire.Entity{Scope: wire.Scope(1 + n%3), KeyARN: fmt.Sprintf("%0*d", n%200, n), Principal: fmt.Sprint(n)}
+			return wire.Entity{Scope: wire.Scope(1 + n%3), KeyARN: fmt.Sprintf("%d/%0*d", n%3, n%200, n), Principal: fmt.Sprint(n)}
 		}
 		check := func(e wire.Entity) {
 			t.Helper()
@@ -29,7 +29,7 @@ func TestStoreIsAMap(t *testing.T) {
 			if !ok {
 				return
 			}
-			if ent := s.get(i); ent.Entity != e || ent.Last != last || ent.slot != i || s.at(i).entity != e {
+			if ent := s.get(i); ent.Entity != e || ent.Last != last || ent.slot != i || s.name(i) != e || s.names.expand(s.at(i).key) != e.KeyARN || s.names.expand(s.at(i).principal) != e.Principal {
 				t.Fatalf("seed %d: %+v became %+v with %d, want %d", seed, e, ent.Entity, ent.Last, last)
 			}
 		}

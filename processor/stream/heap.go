@@ -31,7 +31,7 @@ type headroom struct {
 
 const (
 	headroomEvery = 200 * time.Millisecond // setting it stops the program for some microseconds
-	headroomFrom  = 32 << 20               // bytes of state; below it memory is no question
+	headroomFrom  = 96 << 20               // bytes of state; below it memory is no question
 	leastHeadroom = 48 << 20
 	smallHeadroom = 96 << 20 // with little state
 )

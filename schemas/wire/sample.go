@@ -19,7 +19,7 @@ type Sample struct {
 
 // SampleOf returns the sample of an id. It may hold on to id: see Clone.
 func SampleOf(id string) Sample {
-	if hi, lo, ok := parseUUID(id); ok {
+	if hi, lo, ok := ParseUUID(id); ok {
 		return Sample{hi: hi, lo: lo}
 	}
 	return otherSample(id)
@@ -41,17 +41,7 @@ func (s Sample) String() string {
 	if s.text != nil {
 		return *s.text
 	}
-	var u [16]byte
-	binary.BigEndian.PutUint64(u[:8], s.hi)
-	binary.BigEndian.PutUint64(u[8:], s.lo)
-	var b [uuidText]byte
-	hex.Encode(b[:8], u[:4])
-	hex.Encode(b[9:13], u[4:6])
-	hex.Encode(b[14:18], u[6:8])
-	hex.Encode(b[19:23], u[8:10])
-	hex.Encode(b[24:], u[10:])
-	b[8], b[13], b[18], b[23] = '-', '-', '-', '-'
-	return string(b[:])
+	return string(AppendUUID(nil, s.hi, s.lo))
 }
 
 // Compare orders samples as their ids: hexadecimal digits in lower case are in the order
@@ -94,9 +84,9 @@ func (d *Decoder) sample() Sample {
 // uuidText is the length of "8-4-4-4-12".
 const uuidText = 36
 
-// parseUUID reads a UUID in lower case, as the 128-bit number hi, lo; false for every
+// ParseUUID reads a UUID in lower case, as the 128-bit number hi, lo; false for every
 // other text. Eight digits at a time: one is read for each call.
-func parseUUID(s string) (hi, lo uint64, ok bool) {
+func ParseUUID(s string) (hi, lo uint64, ok bool) {
 	if len(s) != uuidText || s[8] != '-' || s[13] != '-' || s[18] != '-' || s[23] != '-' {
 		return 0, 0, false
 	}
@@ -107,6 +97,21 @@ func parseUUID(s string) (hi, lo uint64, ok bool) {
 	v3, bad3 := digits(four(19) | four(24)<<32)
 	v4, bad4 := digits(binary.LittleEndian.Uint64(b[28:]))
 	return v1<<32 | v2, v3<<32 | v4, bad1|bad2|bad3|bad4 == 0
+}
+
+// AppendUUID appends the UUID that is the 128-bit number hi, lo, in lower case.
+func AppendUUID(dst []byte, hi, lo uint64) []byte {
+	var u [16]byte
+	binary.BigEndian.PutUint64(u[:8], hi)
+	binary.BigEndian.PutUint64(u[8:], lo)
+	var b [uuidText]byte
+	hex.Encode(b[:8], u[:4])
+	hex.Encode(b[9:13], u[4:6])
+	hex.Encode(b[14:18], u[6:8])
+	hex.Encode(b[19:23], u[8:10])
+	hex.Encode(b[24:], u[10:])
+	b[8], b[13], b[18], b[23] = '-', '-', '-', '-'
+	return append(dst, b[:]...)
 }
 
 // digits returns the value of eight hexadecimal digits in lower case, of which the first

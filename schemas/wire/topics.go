@@ -54,9 +54,9 @@ type CallID [16]byte
 // of the SHA-256 of any other text. 128 because at 64 bits a false duplicate,
 // which would silently drop a call, becomes likely within a billion calls.
 func ParseCallID(s string) CallID {
-	hi, lo, ok := parseUUID(s)
+	hi, lo, ok := ParseUUID(s)
 	if !ok && len(s) == uuidText && s[8] == '-' {
-		hi, lo, ok = parseUUID(strings.ToLower(s))
+		hi, lo, ok = ParseUUID(strings.ToLower(s))
 	}
 	if !ok {
 		return hashID(s)

@@ -4,10 +4,12 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"math"
 	"os"
 	"syscall"
 
 	"github.com/twmb/franz-go/pkg/kfake"
+	"github.com/twmb/franz-go/pkg/kmsg"
 )
 
 // Embedded is a broker inside this process: franz-go's kfake. It speaks Kafka's
@@ -48,8 +50,18 @@ func StartEmbedded(dir string, log *slog.Logger) (*Embedded, error) {
 		return nil, fmt.Errorf("cannot start the embedded broker in %s: %w", e.dir, err)
 	}
 	e.cluster = cluster
+	cluster.ControlKey(int16(kmsg.Fetch), unbound)
 	log.Warn("the embedded broker is running: it is for trying things, not crash-safe", "address", cluster.ListenAddrs(), "dir", e.dir)
 	return e, nil
+}
+
+// unbound takes the bound of all partitions together from a request for records, of
+// which those of each partition remain. Where that bound ends a response in the middle
+// of a partition kfake leaves out which of its transactions were aborted, and their
+// records are read as if they were committed: seen as windows that were lost.
+func unbound(r kmsg.Request) (kmsg.Response, error, bool) {
+	r.(*kmsg.FetchRequest).MaxBytes = math.MaxInt32
+	return nil, nil, false
 }
 
 // claim locks the directory: two brokers over the same files would destroy

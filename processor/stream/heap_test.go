@@ -50,7 +50,7 @@ func TestHeadroomLeaves(t *testing.T) {
 	}
 	var h headroom
 	runtime.GC() // what is live is known from the last one
-	h.beside(64 << 20)
+	h.beside(headroomFrom)
 	for range 2 { // a pipeline after the other
 		h.follow(time.Now().Add(time.Hour))
 		if debug.SetMemoryLimit(-1) == math.MaxInt64 {

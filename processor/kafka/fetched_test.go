@@ -1,0 +1,94 @@
+package kafka
+
+import (
+	"math/rand/v2"
+	"testing"
+
+	"github.com/twmb/franz-go/pkg/kgo"
+)
+
+// TestSpare: what is handed out is large enough and not much too large, belongs to
+// nobody else, and what is kept stays within its bound.
+func TestSpare(t *testing.T) {
+	const most = 10_000
+	var s spare[byte]
+	rng, out := rand.New(rand.NewPCG(1, 1)), map[*byte][]byte{}
+	found := 0
+	for range 20_000 {
+		if rng.IntN(2) == 0 {
+			n := 1 + rng.IntN(1000)
+			b := s.get(n)
+			if b == nil {
+				b = make([]byte, n)
+			} else {
+				found++
+			}
+			if len(b) < n || len(b) > 2*n {
+				t.Fatalf("%d bytes for %d", len(b), n)
+			}
+			if out[&b[0]] != nil {
+				t.Fatal("what somebody has is handed out again")
+			}
+			out[&b[0]] = b
+		} else {
+			for at, b := range out {
+				delete(out, at)
+				s.put(b[:rng.IntN(len(b))], most)
+				break
+			}
+		}
+		held := 0
+		for _, b := range s.free {
+			held += cap(b)
+		}
+		if held != s.held || held > most {
+			t.Fatalf("%d bytes are kept, said to be %d, bound %d", held, s.held, most)
+		}
+	}
+	if found < 1000 {
+		t.Errorf("memory was used again %d times: this tests too little", found)
+	}
+}
+
+// TestFetchBytes: what grows much is fetched in smaller pieces, as soon as it is seen.
+func TestFetchBytes(t *testing.T) {
+	var g growth
+	f := func(ratio int, low, high int32) {
+		t.Helper()
+		if ratio > 0 {
+			g.add(1000*ratio, 1000)
+		}
+		if most, part := g.fetchBytes(); most < low || most > high || part != most/4 {
+			t.Errorf("%d and %d bytes, want %d to %d", most, part, low, high)
+		}
+	}
+	f(0, 768<<10, 768<<10) // nothing is known
+	f(2, mostFetch, mostFetch)
+	f(24, 512<<10, 512<<10)
+	f(2, 512<<10, 540<<10) // not yet much more
+	f(200, leastFetch, leastFetch)
+	for range 1000 {
+		g.add(5000, 1000)
+	}
+	f(5, mostFetch, mostFetch)
+}
+
+// TestFetchedFits: the client asks for what the batches say.
+func TestFetchedFits(t *testing.T) {
+	var f fetched
+	cl, err := kgo.NewClient(f.options()...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer cl.Close()
+	for _, c := range []struct {
+		ratio int
+		want  int32
+	}{{24, 512 << 10}, {25, 512 << 10}, {48, 256 << 10}} { // a small change is none
+		f.add(1000*c.ratio, 1000)
+		f.fit(cl)
+		if got := cl.OptValue(kgo.FetchMaxBytes); got != c.want {
+			t.Errorf("after batches that grew %d times: %v bytes a fetch, want %d", c.ratio, got, c.want)
+		}
+	}
+}

@@ -111,8 +111,12 @@ func (s *spare[T]) get(n int) []T {
 	return nil
 }
 
-// put takes a slice back, and gives up the oldest ones above so many items in all.
+// put takes a slice back, and gives up the oldest ones above so many items in all. One
+// that would drive most of the others out is not kept.
 func (s *spare[T]) put(b []T, most int) {
+	if cap(b) > most/4 {
+		return
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.free, s.held = append(s.free, b), s.held+cap(b)

@@ -20,8 +20,12 @@ type names struct {
 }
 
 // maxHeads bounds the heads that are kept, with the accounts and Regions that they are
-// of; names with others are written whole.
-const maxHeads = 4096
+// of, and maxHeadBytes each of them: half a megabyte at the most, as a caller can write
+// anything into a key id. Names with others are written whole.
+const (
+	maxHeads     = 4096
+	maxHeadBytes = 128
+)
 
 // The first number of a short form: 0 of a name that is written whole behind it; else
 // twice the place of the head, plus two, and one more when a UUID follows.
@@ -32,7 +36,7 @@ func (n *names) short(dst []byte, name string) []byte {
 	cut := strings.IndexByte(name, '/') + 1
 	at, ok := n.known[name[:cut]]
 	if !ok {
-		if cut == 0 || len(n.heads) == maxHeads {
+		if cut == 0 || cut > maxHeadBytes || len(n.heads) == maxHeads {
 			return append(append(dst, whole), name...)
 		}
 		if n.known == nil {

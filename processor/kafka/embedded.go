@@ -58,7 +58,8 @@ func StartEmbedded(dir string, log *slog.Logger) (*Embedded, error) {
 // unbound takes the bound of all partitions together from a request for records, of
 // which those of each partition remain. Where that bound ends a response in the middle
 // of a partition kfake leaves out which of its transactions were aborted, and their
-// records are read as if they were committed: seen as windows that were lost.
+// records are read as if they were committed: seen as windows that were lost. So a
+// response may hold as much as the bound of a partition for each of them.
 func unbound(r kmsg.Request) (kmsg.Response, error, bool) {
 	r.(*kmsg.FetchRequest).MaxBytes = math.MaxInt32
 	return nil, nil, false

@@ -1,6 +1,8 @@
 package kafka
 
 import (
+	"bytes"
+	"encoding/binary"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -10,7 +12,7 @@ import (
 
 // fetched is the memory of a consumer's batches: it is used again once all records of
 // a batch are processed (kgo.Record.Recycle), and how much is fetched at once depends on
-// how much the batches grow. Safe for concurrent use.
+// how much the batches grow. Safe for concurrent use, but for fit.
 //
 // Why: what is decompressed is nearly all that a stage allocates, a dozen times the size
 // of its state each second, and so is what starts collections of garbage.
@@ -61,12 +63,19 @@ func (f *fetched) done(b []byte) {
 	}
 }
 
-// GetDecompressBytes is called for the batches that the client decompresses itself.
-func (f *fetched) GetDecompressBytes(src []byte, _ kgo.CompressionCodecType) []byte {
-	if n := f.guess(len(src)); n >= leastBuffer {
-		return f.buffer(min(n, fetchTarget))
+// GetDecompressBytes is called for the batches that the client decompresses itself, as
+// those that stages write. Snappy says how many bytes there will be (format description,
+// section 1), but for Java's stream of blocks, which begins as no such number can.
+func (f *fetched) GetDecompressBytes(src []byte, codec kgo.CompressionCodecType) []byte {
+	n := f.guess(len(src))
+	if codec == kgo.CodecSnappy && !bytes.HasPrefix(src, []byte("\x82SNAPPY\x00")) {
+		exact, _ := binary.Uvarint(src)
+		n = int(min(exact, fetchTarget))
 	}
-	return nil // the client makes what it needs
+	if n < leastBuffer {
+		return nil // the client makes what it needs
+	}
+	return f.buffer(min(n, fetchTarget))
 }
 
 // PutDecompressBytes is called when all records of a batch are recycled.
@@ -84,7 +93,10 @@ func (f *fetched) GetRecords(n int) []kgo.Record {
 const spareRecords = 10_000
 
 // PutRecords is called when all records of a batch are recycled.
-func (f *fetched) PutRecords(r []kgo.Record) { f.records.put(r, spareRecords) }
+func (f *fetched) PutRecords(r []kgo.Record) {
+	clear(r) // those that the client passed over still have views
+	f.records.put(r, spareRecords)
+}
 
 // spare are slices that nobody uses. The zero value is ready. Safe for concurrent use.
 // Go's own pool would not do: what comes back between two collections of garbage it

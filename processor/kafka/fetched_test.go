@@ -1,6 +1,7 @@
 package kafka
 
 import (
+	"bytes"
 	"math/rand/v2"
 	"testing"
 
@@ -89,6 +90,38 @@ func TestFetchedFits(t *testing.T) {
 		f.fit(cl)
 		if got := cl.OptValue(kgo.FetchMaxBytes); got != c.want {
 			t.Errorf("after batches that grew %d times: %v bytes a fetch, want %d", c.ratio, got, c.want)
+		}
+	}
+}
+
+// TestFetchedHoldsWhatItNeeds: after a batch that grew a thousandfold, one of any codec
+// takes no more than about twice its size, and its memory comes back.
+func TestFetchedHoldsWhatItNeeds(t *testing.T) {
+	rng, text := rand.New(rand.NewPCG(1, 1)), make([]byte, 256<<10)
+	for i := range text {
+		text[i] = "keytrail"[rng.IntN(8)]
+	}
+	for _, codec := range []kgo.CompressionCodec{kgo.GzipCompression(), kgo.SnappyCompression(), kgo.ZstdCompression(), kgo.Lz4Compression()} {
+		f := &fetched{}
+		d := &lz4Blocks{rest: kgo.DefaultDecompressor(f), growth: &f.growth, free: f}
+		c, err := kgo.DefaultCompressor(codec)
+		if err != nil {
+			t.Fatal(err)
+		}
+		src, kind := c.Compress(new(bytes.Buffer), text)
+		for round := range 3 {
+			f.usual.Store(1000 << 8)
+			got, err := d.Decompress(src, kind)
+			if err != nil || !bytes.Equal(got, text) {
+				t.Fatalf("codec %d: %d bytes and %v, want %d", kind, len(got), err, len(text))
+			}
+			if cap(got) > 2*len(text)+len(text)/2 {
+				t.Errorf("codec %d, round %d: %d bytes take %d", kind, round, len(got), cap(got))
+			}
+			f.PutDecompressBytes(got)
+			if f.bytes.held == 0 || f.bytes.held > fetchTarget {
+				t.Errorf("codec %d, round %d: %d bytes are kept", kind, round, f.bytes.held)
+			}
 		}
 	}
 }

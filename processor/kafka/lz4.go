@@ -39,10 +39,14 @@ func (d *lz4Blocks) Decompress(src []byte, codec kgo.CompressionCodecType) ([]by
 		}
 	}
 	out, err := d.rest.Decompress(src, codec)
-	if err == nil {
-		d.growth.add(len(out), len(src))
+	if err != nil {
+		return nil, err
 	}
-	return out, err
+	d.growth.add(len(out), len(src))
+	if codec == kgo.CodecNone {
+		return out, nil // no other memory than src
+	}
+	return d.fitting(out), nil
 }
 
 // lz4Frame looks at the frame's header and at where its blocks end, and returns the
@@ -93,23 +97,24 @@ func (d *lz4Blocks) blocks(blocks []byte, most, packed int) ([]byte, bool) {
 			continue
 		}
 		d.growth.add(n, packed)
-		if n < d.least(len(out)) {
-			small := slices.Clone(out[:n])
-			d.free.done(out)
-			return small, true
-		}
-		return out[:n:cap(out)], true
+		return d.fitting(out[:n]), true
 	}
 	return nil, false
 }
 
-// least is how many of n bytes a batch has to fill in order to keep them: memory that
-// comes back may be larger.
-func (d *lz4Blocks) least(n int) int {
+// fitting returns a batch in memory of its size, more or less: a copy where it has much
+// too much. Memory that comes back may be twice as large as what was asked for.
+func (d *lz4Blocks) fitting(out []byte) []byte {
+	least := cap(out) - cap(out)/8
 	if d.free != nil {
-		return n / 2
+		least = 2 * (cap(out) / 5)
 	}
-	return n - n/8
+	if len(out) >= least {
+		return out
+	}
+	small := slices.Clone(out)
+	d.free.done(out)
+	return small
 }
 
 // uncompress returns how many bytes of dst the blocks fill.

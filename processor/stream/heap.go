@@ -13,11 +13,10 @@ import (
 // than pays. By default Go's heap may grow to twice what is live before garbage is
 // collected, because looking at all that is live costs as much as that. The packed state
 // costs nothing to look at, as there are no pointers in it: the room for garbage follows
-// the rest of the heap. And memory in which garbage was goes back to the system once more
+// what is looked at. And memory in which garbage was goes back to the system once more
 // than that is held.
 //
-// While there is little state, some room saves more time than memory: what is read of
-// Kafka is soon a garbage of several times what is live.
+// While there is little state, some room saves more time than memory.
 //
 // It leaves the settings alone when the user has set them (GOGC, GOMEMLIMIT). One for
 // all stages of a process; safe for concurrent use.
@@ -27,6 +26,8 @@ type headroom struct {
 	packed  int
 	percent int
 	limit   int64
+	cycle   uint64 // of garbage, the last one seen
+	scanned int    // bytes with pointers, the least seen since
 }
 
 const (
@@ -51,10 +52,15 @@ func (h *headroom) follow(now time.Time) {
 		return
 	}
 	h.asked = now
-	heap := []metrics.Sample{{Name: "/gc/heap/live:bytes"}, {Name: "/gc/scan/heap:bytes"}}
+	heap := []metrics.Sample{{Name: "/gc/heap/live:bytes"}, {Name: "/gc/scan/heap:bytes"}, {Name: "/gc/cycles/total:gc-cycles"}}
 	metrics.Read(heap)
-	live, scanned := int(heap[0].Value.Uint64()), int(heap[1].Value.Uint64())
-	percent := gcPercent(live, scanned, h.packed)
+	live, scanned, cycle := int(heap[0].Value.Uint64()), int(heap[1].Value.Uint64()), heap[2].Value.Uint64()
+	// The runtime adds what is allocated to scanned until the next collection: the room
+	// must not grow with the garbage in it.
+	if cycle != h.cycle || scanned < h.scanned {
+		h.cycle, h.scanned = cycle, scanned
+	}
+	percent := gcPercent(live, h.scanned, h.packed)
 	if d := percent - h.percent; d < -5 || d > 5 {
 		debug.SetGCPercent(percent)
 		h.percent = percent
@@ -89,15 +95,16 @@ func memoryLimit(live, packed, percent int) int64 {
 	return goal + goal/16 + 40<<20
 }
 
-// gcPercent is how many percent of live bytes the heap may grow by, of which scanned
-// are looked at by a collection of garbage: those with pointers.
+// gcPercent is how many percent of live bytes the heap may grow by. scanned are those
+// that a collection of garbage looks at, with pointers: at the most what is not packed,
+// and more than are live when it was asked long after the last collection.
 func gcPercent(live, scanned, packed int) int {
 	if live <= 0 {
 		return 100
 	}
-	room := max(scanned, leastHeadroom)
+	scanned = min(scanned, max(0, live-packed))
 	if packed < headroomFrom {
-		room = max(scanned, smallHeadroom)
+		return min(400, max(10, 100*max(scanned, smallHeadroom)/live))
 	}
-	return min(400, max(10, 100*room/live))
+	return min(100, max(10, 100*max(scanned, leastHeadroom)/live))
 }

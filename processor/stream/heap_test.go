@@ -19,7 +19,8 @@ func TestRoomForGarbage(t *testing.T) {
 		{500 * mb, 10 * mb, 490 * mb, 10},  // the least: 48 MB
 		{4000 * mb, 10 * mb, 3990 * mb, 10},
 		{200 * mb, 10 * mb, 190 * mb, 24},
-		{10 * mb, 2 * mb, 200 * mb, 400}, // measured before the state grew
+		{10 * mb, 2 * mb, 200 * mb, 100},   // measured before the state grew
+		{300 * mb, 250 * mb, 200 * mb, 33}, // what has pointers is not packed
 	} {
 		if got := gcPercent(c.live, c.scanned, c.packed); got != c.want {
 			t.Errorf("%d MB live, %d scanned, %d packed: %d %%, want %d", c.live/mb, c.scanned/mb, c.packed/mb, got, c.want)

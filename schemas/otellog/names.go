@@ -209,7 +209,7 @@ func wholeMap(value []byte) ([]byte, bool) {
 	return entries, err == nil && len(rest) == 0
 }
 
-// namedAnyhow is named for attributes in any encoding.
+// namedAnyhow appends an attribute in any encoding if its name is wanted.
 func (r *Record) namedAnyhow(b []byte, names *Names) error {
 	n := len(r.Attrs)
 	if err := decodeAttr(&r.Attrs, b, false); err != nil {

@@ -138,7 +138,7 @@ func pieceOf[T any](rest *[]T, n, least int) []T {
 	return piece
 }
 
-// least is how many items a piece has at least: 8 kB of them, but no more than a short
+// least is how many items a piece has at least: up to 12 kB of them, but no more than a short
 // frame may hold; 0 where a list lives alone.
 func (d *Decoder) least() int {
 	if !d.many {

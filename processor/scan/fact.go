@@ -3,7 +3,7 @@ package scan
 import (
 	"bytes"
 	"cmp"
-	"encoding/hex"
+	"encoding/binary"
 	"fmt"
 	"sync"
 	"unsafe"
@@ -141,24 +141,13 @@ func (f *fact) binding(size int64, n *names) *wire.Partial {
 
 // isUUID tells whether text is id written as a UUID, so that it need not be kept.
 func isUUID(id wire.CallID, text string) bool {
-	b := format(id)
-	return string(b[:]) == text
+	hi, lo, ok := wire.ParseUUID(text)
+	return ok && hi == binary.BigEndian.Uint64(id[:8]) && lo == binary.BigEndian.Uint64(id[8:])
 }
 
 // uuid writes 128 bits as a UUID.
 func uuid(id wire.CallID) string {
-	b := format(id)
-	return string(b[:])
-}
-
-func format(id wire.CallID) (b [36]byte) {
-	hex.Encode(b[:8], id[:4])
-	hex.Encode(b[9:13], id[4:6])
-	hex.Encode(b[14:18], id[6:8])
-	hex.Encode(b[19:23], id[8:10])
-	hex.Encode(b[24:], id[10:])
-	b[8], b[13], b[18], b[23] = '-', '-', '-', '-'
-	return b
+	return string(wire.AppendUUID(nil, binary.BigEndian.Uint64(id[:8]), binary.BigEndian.Uint64(id[8:])))
 }
 
 // byCall orders facts by call, and the copies of a call by which one counts:

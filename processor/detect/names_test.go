@@ -57,9 +57,20 @@ func TestNames(t *testing.T) {
 	}
 }
 
-// However many accounts there are, the heads stay within their bound.
+// However many accounts there are, and whatever a caller writes into a key id, the heads
+// stay within their bounds.
 func TestNamesAreBounded(t *testing.T) {
 	var n names
+	for _, size := range []int{maxHeadBytes - 1, maxHeadBytes} { // and the slash
+		name := strings.Repeat("h", size) + "/x"
+		if got := n.expand(n.short(nil, name)); got != name {
+			t.Errorf("%q became %q", name, got)
+		}
+	}
+	if len(n.heads) != 1 {
+		t.Errorf("%d heads, want 1: the other is too long", len(n.heads))
+	}
+	n = names{}
 	for round := range 2 {
 		for i := range 2 * maxHeads {
 			name := fmt.Sprintf("%d/x", i)

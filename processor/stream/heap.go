@@ -55,12 +55,7 @@ func (h *headroom) follow(now time.Time) {
 	heap := []metrics.Sample{{Name: "/gc/heap/live:bytes"}, {Name: "/gc/scan/heap:bytes"}, {Name: "/gc/cycles/total:gc-cycles"}}
 	metrics.Read(heap)
 	live, scanned, cycle := int(heap[0].Value.Uint64()), int(heap[1].Value.Uint64()), heap[2].Value.Uint64()
-	// The runtime adds what is allocated to scanned until the next collection: the room
-	// must not grow with the garbage in it.
-	if cycle != h.cycle || scanned < h.scanned {
-		h.cycle, h.scanned = cycle, scanned
-	}
-	percent := gcPercent(live, h.scanned, h.packed)
+	percent := gcPercent(live, h.least(scanned, cycle), h.packed)
 	if d := percent - h.percent; d < -5 || d > 5 {
 		debug.SetGCPercent(percent)
 		h.percent = percent
@@ -70,6 +65,16 @@ func (h *headroom) follow(now time.Time) {
 		debug.SetMemoryLimit(limit)
 		h.limit = limit
 	}
+}
+
+// least returns the least of what was said to be scanned in this cycle of garbage: the
+// runtime adds to it all that is allocated until the next collection, and the room must
+// not grow with the garbage in it.
+func (h *headroom) least(scanned int, cycle uint64) int {
+	if cycle != h.cycle || scanned < h.scanned {
+		h.cycle, h.scanned = cycle, scanned
+	}
+	return h.scanned
 }
 
 // leave gives back what follow has set, for a process that goes on.

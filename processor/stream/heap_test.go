@@ -28,6 +28,20 @@ func TestRoomForGarbage(t *testing.T) {
 	}
 }
 
+// The room does not grow with the garbage that is in it.
+func TestRoomDoesNotFeedOnGarbage(t *testing.T) {
+	var h headroom
+	for i, c := range []struct {
+		scanned int
+		cycle   uint64
+		want    int
+	}{{50, 1, 50}, {90, 1, 50}, {40, 1, 40}, {200, 1, 40}, {60, 2, 60}, {61, 2, 60}} {
+		if got := h.least(c.scanned, c.cycle); got != c.want {
+			t.Errorf("step %d: %d, want %d", i, got, c.want)
+		}
+	}
+}
+
 func TestMemoryLimit(t *testing.T) {
 	const mb = 1 << 20
 	for _, c := range []struct {

@@ -52,7 +52,12 @@ func TestNormalizerKeepsCopies(t *testing.T) {
 		return list
 	}
 	want, got := normalized(false), normalized(true)
-	if len(want) < len(events) || !slices.Equal(got, want) {
-		t.Errorf("%d records, of which some changed with what was read; want %d", len(got), len(want))
+	if len(want) < len(events)/2 || len(got) != len(want) { // of the events some are not of KMS
+		t.Fatalf("%d records, want %d", len(got), len(want))
+	}
+	for i := range want {
+		if got[i] != want[i] {
+			t.Errorf("a record changed with what was read:\ngot  %q\nwant %q", got[i], want[i])
+		}
 	}
 }

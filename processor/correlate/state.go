@@ -9,9 +9,6 @@ import (
 	"keytrail/schemas/wire"
 )
 
-// version is the version of what the changelog holds of a pane, and of a step.
-const version = 1
-
 // stepKey is the state key of how far a step has come that was left in the middle. No
 // pane has it.
 const stepKey = "c\nstep"
@@ -34,7 +31,7 @@ func (e *Engine) Changes(enc *wire.Encoder, put func(key string, value []byte)) 
 			continue
 		}
 		enc.Reset()
-		enc.Uint(version)
+		enc.Version()
 		p := h.Wire()
 		enc.PaneCounts(&p)
 		h.stored = true
@@ -49,7 +46,7 @@ func (e *Engine) Changes(enc *wire.Encoder, put func(key string, value []byte)) 
 	switch closing := e.Closing(); {
 	case closing:
 		enc.Reset()
-		enc.Uint(version)
+		enc.Version()
 		enc.Int(e.done.at)
 		enc.Bool(e.done.last)
 		enc.Fixed(e.done.print)
@@ -105,9 +102,8 @@ func (e *Engine) Restored(mark int64) (forgotten int, err error) {
 
 func (e *Engine) restoreStep(value []byte) error {
 	d := wire.NewDecoder(value)
-	v := d.Uint()
-	if v != version {
-		return fmt.Errorf("cannot restore the correlations: %w: version %d, this program knows %d", wire.ErrFrame, v, version)
+	if err := d.Version(); err != nil {
+		return fmt.Errorf("cannot restore the correlations: %w", err)
 	}
 	e.done = place{at: d.Int(), last: d.Bool(), print: d.Fixed(), group: d.String()}
 	if e.told = true; !d.Done() || e.done.at > e.mark {
@@ -123,8 +119,8 @@ func (e *Engine) restorePane(key string, value []byte) (known bool, err error) {
 		return false, fmt.Errorf("cannot restore a correlation: %w", err)
 	}
 	d := wire.NewDecoder(value)
-	if v := d.Uint(); v != version {
-		return false, fmt.Errorf("cannot restore the correlation %q: %w: version %d, this program knows %d", key, wire.ErrFrame, v, version)
+	if err := d.Version(); err != nil {
+		return false, fmt.Errorf("cannot restore the correlation %q: %w", key, err)
 	}
 	c := e.byPrint[name.Correlation]
 	if c == nil {

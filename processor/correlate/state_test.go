@@ -242,10 +242,12 @@ func TestDamagedState(t *testing.T) {
 		if err := try(key, append(slices.Clone(value), 0)); !errors.Is(err, wire.ErrFrame) {
 			t.Errorf("%q: one byte too many gives %v", key, err)
 		}
-		newer := slices.Clone(value)
-		newer[0]++
-		if err := try(key, newer); !errors.Is(err, wire.ErrFrame) || !strings.Contains(err.Error(), "version 2") {
-			t.Errorf("%q: another version gives %v", key, err)
+		other := slices.Clone(value)
+		for version, want := range map[byte]error{value[0] - 1: wire.ErrOlder, value[0] + 1: wire.ErrNewer} {
+			other[0] = version
+			if err := try(key, other); !errors.Is(err, wire.ErrFrame) || !errors.Is(err, want) {
+				t.Errorf("%q: version %d gives %v", key, version, err)
+			}
 		}
 		if key != stepKey {
 			for _, other := range []string{key[:4], strings.Replace(key, "\n1", "\n01", 1), strings.Replace(key, "\n1", "\n1x", 1)} {

@@ -4,16 +4,10 @@ import (
 	"fmt"
 	"strconv"
 	"strings"
-	"time"
 
 	"keytrail/processor/baseline"
 	"keytrail/schemas/wire"
 )
-
-// entityVersion is the version of packed entities, their first byte. Version 1 had
-// no bindings, version 2 no roll-ups, version 3 was twice as long (unpackv3.go), version
-// 4 had other habits (packhabits.go).
-const entityVersion = 5
 
 // AppendEntity appends ent in its packed form, without its name: what the changelog
 // holds, and what memory does of an entity that is not at work. e is used and emptied.
@@ -27,7 +21,7 @@ func AppendEntity(dst []byte, e *wire.Encoder, ent *Entity) []byte {
 // they have not changed since, is copied from last, which is ent's packed form, and
 // where they are now is noted in them; not so when last is nil.
 func encodeEntity(e *wire.Encoder, ent *Entity, last []byte) {
-	e.Uint(entityVersion)
+	e.Version()
 	e.Time(ent.Last)
 	e.Uint(uint64(len(ent.Windows)))
 	e.Uint(uint64(len(ent.Rollups)))
@@ -124,8 +118,7 @@ func decodeWindow(d *wire.Decoder, entity wire.Entity, size int) *Window {
 	return w
 }
 
-// DecodeEntity reads what AppendEntity wrote, also in earlier versions, or returns
-// wire.ErrFrame; name is the entity's (wire.Entity.StateKey), the key of its record
+// DecodeEntity reads what AppendEntity wrote, or returns wire.ErrFrame; name is the entity's (wire.Entity.StateKey), the key of its record
 // in the changelog.
 func DecodeEntity(name string, value []byte) (*Entity, error) {
 	entity, err := parseStateKey(name)
@@ -137,23 +130,18 @@ func DecodeEntity(name string, value []byte) (*Entity, error) {
 
 func unpack(entity wire.Entity, value []byte) (*Entity, error) {
 	d := wire.NewDecoder(value)
-	v := d.Uint()
-	if v < 1 || v > entityVersion {
-		return nil, fmt.Errorf("cannot restore entity %q: %w: version %d, this program knows 1 to %d", entity.StateKey(), wire.ErrFrame, v, entityVersion)
+	if err := d.Version(); err != nil {
+		return nil, fmt.Errorf("cannot restore entity %q: %w", entity.StateKey(), err)
 	}
 	ent := &Entity{Entity: entity}
-	if v < 4 {
-		decodeV3(d, v, ent)
-	} else {
-		decodeEntity(d, v, ent, len(value))
-	}
+	decodeEntity(d, ent, len(value))
 	if !d.Done() {
 		return nil, fmt.Errorf("cannot restore entity %q: %w", entity.StateKey(), wire.ErrFrame)
 	}
 	return ent, nil
 }
 
-func decodeEntity(d *wire.Decoder, version uint64, ent *Entity, size int) {
+func decodeEntity(d *wire.Decoder, ent *Entity, size int) {
 	ent.Last = d.Time()
 	windows, rollups := d.Count(), d.Count()
 	ent.Since, ent.Seen = d.Time(), d.Time()
@@ -164,10 +152,7 @@ func decodeEntity(d *wire.Decoder, version uint64, ent *Entity, size int) {
 		ent.Bound, ent.Used = &wire.Binding{Time: d.Int(), ARN: d.String()}, d.Int()
 	}
 	decodeBaseline(d, &ent.Baseline)
-	decodeHabits(d, version, &ent.Habits)
-	if version == 4 { // it kept the longest silence in windows, nearly always of the default size
-		ent.Habits.Gap *= float32(ent.Baseline.Mean(int64(5 * time.Minute)))
-	}
+	decodeHabits(d, &ent.Habits)
 	if windows > 0 {
 		ent.Windows = make([]*Window, 0, windows)
 	}
@@ -183,10 +168,9 @@ func decodeEntity(d *wire.Decoder, version uint64, ent *Entity, size int) {
 }
 
 // packedAge reads only the beginning of a packed entity: when it was last named, and
-// how many windows and roll-ups it has. One that has no state yet, or that an earlier
-// version wrote, is as if it were in use.
+// how many windows and roll-ups it has. One that has no state yet is as if it were in use.
 func packedAge(d *wire.Decoder) (last int64, windows int) {
-	if v := d.Uint(); v != entityVersion {
+	if d.Version() != nil {
 		return 0, 1
 	}
 	return d.Time(), d.Count() + d.Count()

@@ -1,10 +1,6 @@
 package detect
 
-import (
-	"math"
-
-	"keytrail/schemas/wire"
-)
+import "keytrail/schemas/wire"
 
 // Presence bits of packed habits: most entities have few of them.
 const (
@@ -67,10 +63,10 @@ func appendHabits(e *wire.Encoder, h *Habits) {
 	}
 }
 
-func decodeHabits(d *wire.Decoder, version uint64, h *Habits) {
+func decodeHabits(d *wire.Decoder, h *Habits) {
 	has := d.Uint()
 	if has&hasTops != 0 {
-		decodeTops(d, version, &h.Tops)
+		decodeTops(d, &h.Tops)
 	}
 	if has&hasGap != 0 {
 		h.Gap = d.Float()
@@ -85,7 +81,7 @@ func decodeHabits(d *wire.Decoder, version uint64, h *Habits) {
 		h.Day, h.Days, h.DayPeak, h.Objects = d.Int(), int(d.Uint()), d.Float(), decodeBitmap(d)
 	}
 	if has&hasCalls != 0 {
-		decodeCalls(d, version, &h.Calls)
+		decodeCalls(d, &h.Calls)
 	}
 	if has&hasOngoing != 0 {
 		for n := d.Count(); n > 0 && d.Err() == nil; n-- {
@@ -100,29 +96,15 @@ func floats(e *wire.Encoder, list ...float32) {
 	}
 }
 
-// decodeTops reads tops. Version 4 kept the most calls ever: they are taken for the most
-// of a usual day.
-func decodeTops(d *wire.Decoder, version uint64, t *tops) {
-	if version == 4 {
-		t.Days, t.One, t.Two = dripDays, levelOf(d.Float()), levelOf(d.Float())
-		return
-	}
+func decodeTops(d *wire.Decoder, t *tops) {
 	t.Day, t.Days, t.Today, t.Both = d.Int(), int(d.Uint()), d.Float(), d.Float()
 	t.One, t.Two = usual{d.Float(), d.Float()}, usual{d.Float(), d.Float()}
 }
 
-// decodeCalls reads the calls of days. Version 4 kept the most of one day.
-func decodeCalls(d *wire.Decoder, version uint64, c *callDays) {
+func decodeCalls(d *wire.Decoder, c *callDays) {
 	c.Day, c.Days, c.Today = d.Int(), int(d.Uint()), d.Float()
-	if version == 4 {
-		c.Two = levelOf(2 * d.Float())
-		return
-	}
 	c.Before, c.Two = d.Float(), usual{d.Float(), d.Float()}
 }
-
-// levelOf returns what has a level of v and is known for no more than that.
-func levelOf(v float32) usual { return usual{Mean: float32(math.Log(max(float64(v), 1)))} }
 
 func appendHashes(e *wire.Encoder, list []uint32) {
 	e.Uint(uint64(len(list)))

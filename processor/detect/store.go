@@ -240,7 +240,7 @@ func (s *store) load(i uint32) (*Entity, error) {
 	}
 	ent, err := unpack(name, p.state)
 	if err == nil {
-		ent.slot, ent.stale = i, p.state[0] != entityVersion
+		ent.slot = i
 	}
 	return ent, err
 }

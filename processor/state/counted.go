@@ -2,7 +2,6 @@ package state
 
 import (
 	"fmt"
-	"slices"
 
 	"keytrail/processor/count"
 	"keytrail/processor/dedup"
@@ -47,24 +46,16 @@ type Observation struct {
 // Append appends c to dst; e is used and emptied.
 func (c *Counted) Append(dst []byte, e *wire.Encoder) []byte {
 	e.Reset()
-	v := uint64(versionPlain)
-	if len(c.Observed) > 0 || slices.ContainsFunc(c.Credits, func(call count.Call) bool { return call.Withheld > 0 }) {
-		v = version
-	}
-	e.Uint(v)
+	e.Version()
 	e.Uint(c.Sequence)
 	e.Int(c.To)
 	e.Int(c.Watermark)
 	e.Uint(uint64(len(c.Credits)))
+	e.Bool(len(c.Observed) > 0)
 	for i := range c.Credits {
 		appendCall(e, &c.Credits[i])
-		if v == version {
-			e.Uint(uint64(c.Credits[i].Withheld))
-			var o Observed
-			if len(c.Observed) > 0 {
-				o = c.Observed[i]
-			}
-			appendObserved(e, &o)
+		if len(c.Observed) > 0 {
+			appendObserved(e, &c.Observed[i])
 		}
 	}
 	e.Uint(uint64(len(c.Keys)))
@@ -75,25 +66,20 @@ func (c *Counted) Append(dst []byte, e *wire.Encoder) []byte {
 // DecodeCounted reads what Append wrote.
 func DecodeCounted(value []byte) (Counted, error) {
 	d := wire.NewDecoder(value)
-	v := d.Uint()
-	if v == 0 || v > version {
-		return Counted{}, fmt.Errorf("cannot restore counted calls: %w: version %d, this program knows 1 to %d", wire.ErrFrame, v, version)
+	if err := d.Version(); err != nil {
+		return Counted{}, fmt.Errorf("cannot restore counted calls: %w", err)
 	}
-	c, seen := Counted{Sequence: d.Uint(), To: d.Int(), Watermark: d.Int()}, false
-	for n := d.Count(); n > 0 && d.Err() == nil; n-- {
-		call, ok := decodeCall(d, v)
+	c := Counted{Sequence: d.Uint(), To: d.Int(), Watermark: d.Int()}
+	credits, observed := d.Count(), d.Bool()
+	for n := credits; n > 0 && d.Err() == nil; n-- {
+		call, ok := decodeCall(d)
 		if !ok { // it would be counted under a counter that nobody knows
 			return Counted{}, fmt.Errorf("cannot restore counted calls: %w: a call of class %d, outcome %d, context %d, or too many rules", wire.ErrFrame, call.Class, call.Outcome, call.Context)
 		}
 		c.Credits = append(c.Credits, call)
-		if v == version {
-			o := decodeObserved(d)
-			seen = seen || o.Spent || len(o.List) > 0
-			c.Observed = append(c.Observed, o)
+		if observed {
+			c.Observed = append(c.Observed, decodeObserved(d))
 		}
-	}
-	if !seen {
-		c.Observed = nil
 	}
 	n := d.Count()
 	rest := d.Rest()
@@ -126,26 +112,19 @@ func appendCall(e *wire.Encoder, c *count.Call) {
 	e.Uint(uint64(c.Client))
 	e.Uint(uint64(c.Matched))
 	e.Uint(uint64(c.Suppressed))
+	e.Uint(uint64(c.Withheld))
 }
 
-// decodeCall reads what appendCall wrote, in a record of the given version; ok tells
-// whether its numbers are ones that this program knows.
-func decodeCall(d *wire.Decoder, version uint64) (c count.Call, ok bool) {
+// decodeCall reads what appendCall wrote; ok reports whether its numbers are ones that
+// this program knows.
+func decodeCall(d *wire.Decoder) (c count.Call, ok bool) {
 	c.IDText, c.Time = d.String(), d.Int()
 	rank := d.Uint()
 	c.KeyARN, c.SecondARN, c.Principal = d.String(), d.String(), d.String()
 	class, outcome, context := d.Uint(), d.Uint(), d.Uint()
 	c.Object, c.Direct, c.Cross, c.Self, c.Rules = d.Uint(), d.Bool(), d.Bool(), d.Bool(), rule.Set(d.Uint())
-	if version > 1 {
-		c.Unusable, c.Network, c.Client = d.Bool(), uint32(d.Uint()), uint32(d.Uint())
-	}
-	matched, suppressed, withheld := uint64(0), uint64(0), uint64(0)
-	if version > 2 {
-		matched, suppressed = d.Uint(), d.Uint()
-	}
-	if version > 3 {
-		withheld = d.Uint()
-	}
+	c.Unusable, c.Network, c.Client = d.Bool(), uint32(d.Uint()), uint32(d.Uint())
+	matched, suppressed, withheld := d.Uint(), d.Uint(), d.Uint()
 	c.Matched, c.Suppressed, c.Withheld = uint16(matched), uint16(suppressed), uint16(withheld)
 	c.ID = wire.ParseCallID(c.IDText)
 	c.Copy, c.Class, c.Outcome, c.Context = normalize.Copy(rank), normalize.Class(class), normalize.Outcome(outcome), normalize.Context(context)

@@ -2,25 +2,15 @@
 // topics that they restore it from; package detect does so for entities. It is pure:
 // bytes in, bytes out.
 //
-// Every record begins with a version. A newer program reads older versions; an
-// older one refuses newer ones with wire.ErrFrame.
+// Every record begins with wire.FormatVersion; other versions are wire.ErrFrame, together
+// with wire.ErrOlder or wire.ErrNewer.
 package state
 
 import (
 	"fmt"
 
 	"keytrail/processor/detect"
-	"keytrail/processor/eventtime"
 	"keytrail/schemas/wire"
-)
-
-// The version of the records of the dedup topic. Version 1 did not tell where credited
-// calls came from, and version 2 not how many of the user's rules they match. Version 4
-// has how many of their anomalies are withheld, and what correlations saw of them: records
-// without any of it stay version 3, for programs that know no more.
-const (
-	versionPlain = 3
-	version      = 4
 )
 
 // Applied is how far a stage detect partition has come with one source.
@@ -41,17 +31,13 @@ type Meta struct {
 	Traffic   detect.Traffic
 }
 
-// metaVersion is the version of Meta. Version 1 had neither Told nor Hold, version 2 no
-// Traffic.
-const metaVersion = 3
-
 // MetaKey is the state key of Meta; no entity has it.
 const MetaKey = "meta"
 
 // Append appends m to dst; e is used and emptied.
 func (m *Meta) Append(dst []byte, e *wire.Encoder) []byte {
 	e.Reset()
-	e.Uint(metaVersion)
+	e.Version()
 	e.Int(m.Told)
 	e.Int(m.Hold)
 	e.Time(m.Traffic.Latest)
@@ -78,21 +64,13 @@ func (m *Meta) Append(dst []byte, e *wire.Encoder) []byte {
 // DecodeMeta reads what Append wrote.
 func DecodeMeta(value []byte) (Meta, error) {
 	d := wire.NewDecoder(value)
-	m := Meta{Applied: map[int32]Applied{}, Sent: map[int32]uint64{}, Told: eventtime.None, Hold: eventtime.None}
-	v := d.Uint()
-	switch {
-	case v < 1 || v > metaVersion:
-		return m, fmt.Errorf("cannot restore the progress: %w: version %d, this program knows 1 to %d", wire.ErrFrame, v, metaVersion)
-	case v > 1:
-		m.Told, m.Hold = d.Int(), d.Int()
+	if err := d.Version(); err != nil {
+		return Meta{}, fmt.Errorf("cannot restore the progress: %w", err)
 	}
-	if v > 2 {
-		m.Traffic = detect.Traffic{Latest: d.Time(), Resumed: d.Time(), Told: d.Bool(), Listened: d.Int()}
-	}
+	m := Meta{Applied: map[int32]Applied{}, Sent: map[int32]uint64{}}
+	m.Told, m.Hold = d.Int(), d.Int()
+	m.Traffic = detect.Traffic{Latest: d.Time(), Resumed: d.Time(), Told: d.Bool(), Listened: d.Int()}
 	m.Watermark = d.Int()
-	if v == 1 { // nothing was held
-		m.Hold = m.Watermark
-	}
 	for n := d.Count(); n > 0 && d.Err() == nil; n-- {
 		source := int32(d.Int())
 		m.Applied[source] = Applied{Sequence: d.Uint(), To: d.Int(), Watermark: d.Int(), Idle: d.Bool()}

@@ -146,8 +146,8 @@ func (d *detector) Process(r *kgo.Record) error {
 	t := d.tasks[r.Partition]
 	d.stats.received++
 	frame, err := wire.NewDecoder(r.Value).Frame()
-	if errors.Is(err, wire.ErrNewer) { // during an upgrade: its counts must not be given up
-		return fmt.Errorf("topic %s partition %d offset %d: %w; see docs/operations.md on upgrades", r.Topic, r.Partition, r.Offset, err)
+	if errors.Is(err, wire.ErrNewer) || errors.Is(err, wire.ErrOlder) { // an upgrade: its counts must not be given up
+		return fmt.Errorf("topic %s partition %d offset %d: %w", r.Topic, r.Partition, r.Offset, err)
 	}
 	if err != nil {
 		d.stats.dead("bad_frame")

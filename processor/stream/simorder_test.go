@@ -44,7 +44,7 @@ func (s *sim) inOrder(records []*kgo.Record) []*kgo.Record {
 // sourceOf is the source of a frame.
 func sourceOf(r *kgo.Record) int32 {
 	d := wire.NewDecoder(r.Value)
-	d.Uint() // the version
+	d.Version()
 	return int32(d.Uint())
 }
 

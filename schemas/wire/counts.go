@@ -44,7 +44,6 @@ func (e *Encoder) Counts(p *Partial) {
 	e.Uint(head)
 	for _, c := range p.Counters {
 		e.B = append(e.B, byte(c.ID)) // NumCounters is far below 128
-		e.late = e.late || c.ID >= CounterWithheld
 		e.Int(c.N)
 	}
 	e.B = append(e.B, usedSets(p))

@@ -21,25 +21,8 @@ type Frame struct {
 	Panes     []Pane // of the user's correlations
 }
 
-// The first byte of every frame is its version. Version 1 wrote starts in nanoseconds
-// and the ids of calls as text. Version 3 has panes behind the partials, and may have
-// counters from CounterWithheld on: frames without any of it stay version 2, for programs
-// that know no more.
-const (
-	framePlain   = 2
-	frameVersion = 3
-)
-
-// maxVersion is the last version that a later program may come to: bytes above begin
-// texts, which are damage and no frames.
-const maxVersion = 15
-
-// ErrFrame says that bytes are no frame, or one of a newer version.
+// ErrFrame says that bytes are not a frame, or not one of FormatVersion.
 var ErrFrame = errors.New("not a frame of a known version")
-
-// ErrNewer says, beside ErrFrame, that a newer program made them: what they count is
-// not lost, but has to wait for that program.
-var ErrNewer = errors.New("a newer version of Keytrail made it")
 
 // MaxFramePartials bounds the partials of one frame, and its panes: at 20,000 calls a commit
 // and three to five partials a call, 2^20 leaves room; a larger number is a
@@ -52,12 +35,11 @@ const MaxFramePartials = 1 << 20
 type Encoder struct {
 	B    []byte
 	dict map[string]uint64
-	late bool // it has counters from CounterWithheld on
 }
 
 // Reset empties the encoder and keeps its memory.
 func (e *Encoder) Reset() {
-	e.B, e.late = e.B[:0], false
+	e.B = e.B[:0]
 	clear(e.dict)
 }
 
@@ -111,7 +93,7 @@ func AppendFrame(dst []byte, e *Encoder, f *Frame) []byte {
 	for i := range f.Partials {
 		e.Partial(&f.Partials[i])
 	}
-	p.at, p.late = len(e.B), e.late
+	p.at = len(e.B)
 	for i := range f.Panes {
 		e.Pane(&f.Panes[i])
 	}
@@ -122,11 +104,7 @@ func AppendFrame(dst []byte, e *Encoder, f *Frame) []byte {
 // append appends f with what p holds in place of its own.
 func (f *Frame) append(dst []byte, p *part) []byte {
 	head := Encoder{B: slices.Grow(dst, len(p.data)+64)}
-	version := uint64(framePlain)
-	if p.panes > 0 || p.late {
-		version = frameVersion
-	}
-	head.Uint(version)
+	head.Version()
 	head.Uint(uint64(uint32(f.Source)))
 	head.Uint(f.Sequence)
 	head.Int(f.From)
@@ -134,9 +112,6 @@ func (f *Frame) append(dst []byte, p *part) []byte {
 	head.Int(f.Watermark)
 	head.Bool(f.Idle)
 	head.Uint(uint64(p.n))
-	if version == framePlain {
-		return append(head.B, p.data...)
-	}
 	head.B = append(head.B, p.data[:p.at]...)
 	head.Uint(uint64(p.panes))
 	return append(head.B, p.data[p.at:]...)
@@ -154,8 +129,7 @@ type Batch struct {
 // part is what one frame holds, encoded: partials, and panes behind them.
 type part struct {
 	n, panes int
-	at       int  // where the panes begin
-	late     bool // there are counters that came with version 3
+	at       int // where the panes begin
 	data     []byte
 }
 
@@ -180,7 +154,7 @@ func (b *Batch) AddPane(p *Pane, most int) {
 
 func (b *Batch) cut() {
 	if b.now.n+b.now.panes > 0 {
-		b.now.data, b.now.late = slices.Clone(b.enc.B), b.enc.late
+		b.now.data = slices.Clone(b.enc.B)
 		b.parts = append(b.parts, b.now)
 		b.enc.Reset()
 		b.now = part{}
@@ -329,24 +303,13 @@ func (d *Decoder) scope(v uint64) Scope {
 	return Scope(v)
 }
 
-// Frame reads a frame; a frame of an unknown version, or one with bytes left
+// Frame reads a frame; a frame of another version (see Version), or one with bytes left
 // over, is ErrFrame.
 func (d *Decoder) Frame() (Frame, error) {
-	v := d.Uint()
-	switch {
-	case d.err == nil && v < 1:
-		d.fail()
-	case d.err == nil && v > frameVersion && v <= maxVersion:
-		d.b, d.err = nil, fmt.Errorf("%w: version %d, this program knows up to %d: %w", ErrFrame, v, frameVersion, ErrNewer)
-		return Frame{}, d.err
-	case v > frameVersion:
-		d.fail()
+	if err := d.Version(); err != nil {
+		return Frame{}, err
 	}
 	d.many = true
-	partial := d.Partial
-	if v == 1 {
-		partial = d.PartialV1
-	}
 	f := Frame{Source: int32(d.Uint()), Sequence: d.Uint(), From: d.Int(), To: d.Int(), Watermark: d.Int(), Idle: d.Bool()}
 	n := d.Count()
 	if n > MaxFramePartials {
@@ -356,15 +319,13 @@ func (d *Decoder) Frame() (Frame, error) {
 		f.Partials = make([]Partial, 0, min(n, len(d.b)/32)) // most take some hundred bytes
 	}
 	for i := 0; i < n && d.err == nil; i++ {
-		f.Partials = append(f.Partials, partial())
+		f.Partials = append(f.Partials, d.Partial())
 	}
-	if v == frameVersion {
-		if n = d.Count(); n > MaxFramePartials {
-			d.fail()
-		}
-		for ; n > 0 && d.err == nil; n-- {
-			f.Panes = append(f.Panes, d.Pane())
-		}
+	if n = d.Count(); n > MaxFramePartials {
+		d.fail()
+	}
+	for ; n > 0 && d.err == nil; n-- {
+		f.Panes = append(f.Panes, d.Pane())
 	}
 	if d.err == nil && len(d.b) > 0 {
 		d.fail()

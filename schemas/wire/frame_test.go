@@ -82,19 +82,6 @@ func TestFrameRoundTrip(t *testing.T) {
 	}
 }
 
-// TestFrameVersions: frames without panes are those that a program without correlations
-// reads; one with panes it has to leave to a newer one.
-func TestFrameVersions(t *testing.T) {
-	f := sample(1, 3)
-	if v := wire.AppendFrame(nil, new(wire.Encoder), &f)[0]; v != 2 {
-		t.Errorf("a frame without panes has version %d", v)
-	}
-	f = sample(3, 3)
-	if v := wire.AppendFrame(nil, new(wire.Encoder), &f)[0]; v != 3 || len(f.Panes) == 0 {
-		t.Errorf("a frame with panes has version %d", v)
-	}
-}
-
 // TestFrameStringsAreCopies: a decoded frame outlives its bytes.
 func TestFrameStringsAreCopies(t *testing.T) {
 	want := sample(9, 20)
@@ -106,23 +93,6 @@ func TestFrameStringsAreCopies(t *testing.T) {
 	clear(data)
 	if !reflect.DeepEqual(got, want) {
 		t.Error("the frame changed with its bytes")
-	}
-}
-
-// TestFrameOfVersion1: what a program wrote that was stopped for an upgrade is read,
-// with a binding and without.
-func TestFrameOfVersion1(t *testing.T) {
-	f := wire.Frame{Source: 2, Sequence: 3, From: 4, To: 5, Watermark: 6, Idle: true, Partials: []wire.Partial{{
-		Entity: wire.Entity{Scope: wire.ScopePair, KeyARN: "k", Principal: "p"}, Start: 7, Counters: []wire.Counter{{ID: wire.CounterCalls, N: 1}}, Samples: []wire.Sample{wire.SampleOf("k")},
-	}}}
-	bytes := []byte{1, 2, 3, 8, 10, 12, 1, 1, 3, 0, 1, 'k', 0, 1, 'p', 14, 1, 0, 2, 0, 0, 0, 0, 0, 0, 0, 0, 1, 1}
-	if got, err := wire.NewDecoder(bytes).Frame(); err != nil || !reflect.DeepEqual(got, f) {
-		t.Errorf("%v\ngot  %+v\nwant %+v", err, got, f)
-	}
-	f.Partials[0].Binding = &wire.Binding{Time: 3, ARN: "k"}
-	bytes[8] += 4 // the scope
-	if got, err := wire.NewDecoder(append(bytes, 6, 1)).Frame(); err != nil || !reflect.DeepEqual(got, f) {
-		t.Errorf("%v\ngot  %+v\nwant %+v", err, got, f)
 	}
 }
 
@@ -208,45 +178,29 @@ func TestFrameRefuses(t *testing.T) {
 		refuse(fmt.Sprint("cut at ", k), whole[:k])
 	}
 	refuse("longer", append(whole[:len(whole):len(whole)], 0))
-	refuse("version 0", append([]byte{0}, whole[1:]...))
-	refuse("version 4", append([]byte{4}, whole[1:]...))
-	if _, err := wire.NewDecoder(append([]byte{4}, whole[1:]...)).Frame(); !errors.Is(err, wire.ErrNewer) {
-		t.Errorf("version 4 gives %v", err)
-	}
 	frame := func(partial ...uint64) []byte {
 		var e wire.Encoder
-		for _, v := range append([]uint64{1, 0, 0, 0, 0, 0, 0, 1}, partial...) {
+		for _, v := range append([]uint64{wire.FormatVersion, 0, 0, 0, 0, 0, 0, 1}, partial...) {
 			e.Uint(v)
 		}
 		return e.B
 	}
-	// Scope, key "", principal "", start, one counter and its number, four empty
-	// sets, no samples; and what follows.
-	one := func(scope, id uint64, more ...uint64) []byte {
-		return frame(append([]uint64{scope, 0, 0, 1, 0, 1, id, 2, 0, 0, 0, 0, 0, 0, 0, 0, 0}, more...)...)
-	}
+	// Scope, key "", principal "", start; one counter, its number and how often; no sets,
+	// no samples, no panes.
+	one := func(scope, id uint64) []byte { return frame(scope, 0, 0, 1, 0, 1<<1, id, 2, 0, 0, 0) }
 	if _, err := wire.NewDecoder(one(1, 0)).Frame(); err != nil {
 		t.Fatalf("the test's own frame: %v", err)
 	}
 	for _, scope := range []uint64{0, 4, 255, 256 + 1, 1<<32 + 2} {
 		refuse(fmt.Sprint("scope ", scope), one(scope, 0))
-		refuse(fmt.Sprint("a binding of scope ", scope), one(scope, 0, 2, 1))
 	}
-	// Time, and the text that is known as number 0: "".
-	got, err := wire.NewDecoder(one(4+1, 0, 14, 1)).Frame()
-	if p := got.Partials; err != nil || len(p) != 1 || p[0].Scope != wire.ScopeKey || p[0].Binding == nil || *p[0].Binding != (wire.Binding{Time: 7}) {
-		t.Errorf("a partial with a binding: %v, %+v", err, p)
-	}
-	refuse("a scope that promises a binding", one(4+1, 0))
-	refuse("a binding that no scope promises", one(1, 0, 14, 1))
-	refuse("scope 8", one(8, 0, 14, 1))
 	for _, id := range []uint64{uint64(wire.NumCounters), 255, 256, 1 << 32} {
 		refuse(fmt.Sprint("counter ", id), one(1, id))
 	}
 	refuse("a string that was not there", frame(1, 9))
 	refuse("more partials than bytes", frame()[:8])
 	var e wire.Encoder
-	for _, v := range []uint64{1, 0, 0, 0, 0, 0, 0, wire.MaxFramePartials + 1} {
+	for _, v := range []uint64{wire.FormatVersion, 0, 0, 0, 0, 0, 0, wire.MaxFramePartials + 1} {
 		e.Uint(v)
 	}
 	refuse("more partials than a frame may hold", append(e.B, make([]byte, 20*wire.MaxFramePartials)...))
@@ -304,9 +258,9 @@ func FuzzFrame(f *testing.F) {
 		frame := sample(seed, int(seed)*2)
 		f.Add(wire.AppendFrame(nil, new(wire.Encoder), &frame))
 	}
-	f.Add([]byte{1, 0, 0, 0, 0, 0, 0, 0xff, 0xff, 0x3f})
-	f.Add([]byte{1, 0, 0, 0, 0, 0, 0, 1, 1, 0, 0, 1, 0, 40, 0, 0})
-	f.Add([]byte{1, 0, 0, 0, 0, 0, 0, 1, 5, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 14, 0, 1, 'k'})
+	f.Add([]byte{wire.FormatVersion, 0, 0, 0, 0, 0, 0, 0xff, 0xff, 0x3f})
+	f.Add([]byte{wire.FormatVersion, 0, 0, 0, 0, 0, 0, 1, 1, 0, 0, 1, 0, 40, 0, 0})
+	f.Add([]byte{wire.FormatVersion, 0, 0, 0, 0, 0, 0, 1, 1, 0, 0, 0, 1, 2, 0, 0, 14, 1, 'k', 0})
 	f.Fuzz(func(t *testing.T, data []byte) {
 		frame, err := wire.NewDecoder(data).Frame()
 		// A partial takes 14 bytes at least and 240 in memory, two more and 24 more
@@ -325,27 +279,4 @@ func FuzzFrame(f *testing.F) {
 			t.Errorf("%v: %+v, want %+v", err, again, frame)
 		}
 	})
-}
-
-// TestLateCounters: only what programs of version 2 can not read is of version 3.
-func TestLateCounters(t *testing.T) {
-	partial := func(id wire.CounterID) wire.Partial {
-		return wire.Partial{Entity: wire.Entity{Scope: wire.ScopeKey, KeyARN: "k"}, Start: 60e9, Counters: []wire.Counter{{ID: id, N: 1}}}
-	}
-	for _, c := range []struct {
-		id   wire.CounterID
-		want byte
-	}{{wire.CounterCalls, 2}, {wire.CounterSuppressed, 2}, {wire.CounterWithheld, 3}} {
-		var e wire.Encoder
-		var b wire.Batch
-		p := partial(c.id)
-		b.Add(&p, 1000)
-		one, two := wire.AppendFrame(nil, &e, &wire.Frame{Partials: []wire.Partial{p}}), b.AppendFrame(nil, &wire.Frame{}, 0)
-		if one[0] != c.want || string(one) != string(two) {
-			t.Errorf("counter %d is in frames of version %d, want %d; in a batch %x, alone %x", c.id, one[0], c.want, two, one)
-		}
-		if f, err := wire.NewDecoder(one).Frame(); err != nil || len(f.Partials) != 1 || f.Partials[0].Counters[0].ID != c.id {
-			t.Errorf("counter %d is read back as %+v, %v", c.id, f, err)
-		}
-	}
 }

@@ -287,9 +287,12 @@ func (r *report) counts(w *explain.Window) {
 		fmt.Fprintln(r.out, line)
 	}
 	for c := range normalize.NumClasses {
-		row(c.String(), (wire.CounterClass + wire.CounterID(c)).Name(), false)
+		if c != normalize.ClassTrail {
+			row(c.String(), (wire.CounterClass + wire.CounterID(c)).Name(), false)
+		}
 	}
 	row("all", semconv.KeytrailWindowCalls, true)
+	row("trail changes", semconv.KeytrailWindowCallsTrail, false)
 	row("refused", semconv.KeytrailWindowDenied, false)
 	row("failed", semconv.KeytrailWindowFailed, false)
 	row("by a service", semconv.KeytrailWindowCallsService, false)

@@ -58,9 +58,23 @@ func (c *cell) add(id wire.CounterID, n int64) {
 
 // count adds one call (n = 1), or takes it back (n = -1). other is whom the entity met
 // in it, nil for a pair, id the call's, and key the call's KMS key where it is wanted, for a principal.
+//
+// A change of a trail is not a KMS call. It counts as such a change and with its
+// anomalies, and in nothing else: detectors compare the other counts, sets and samples
+// with those of KMS calls.
 func (c *cell) count(call *Call, id wire.Sample, n int64, other, key *name) {
-	c.add(wire.CounterCalls, n)
 	c.add(wire.CounterClass+wire.CounterID(call.Class), n)
+	if call.Rules != 0 || call.Matched != 0 || call.Suppressed != 0 || call.Withheld != 0 {
+		rules, blind := call.Rules.Kinds()
+		c.add(wire.CounterRule, n*(int64(rules)+int64(call.Matched)))
+		c.add(wire.CounterBlindSpot, n*int64(blind))
+		c.add(wire.CounterSuppressed, n*int64(call.Suppressed))
+		c.add(wire.CounterWithheld, n*int64(call.Withheld))
+	}
+	if call.Class == normalize.ClassTrail {
+		return
+	}
+	c.add(wire.CounterCalls, n)
 	c.add(wire.CounterContext+wire.CounterID(call.Context), n)
 	if call.Direct {
 		c.add(wire.CounterDirect, n)
@@ -72,13 +86,6 @@ func (c *cell) count(call *Call, id wire.Sample, n int64, other, key *name) {
 	}
 	if c.Scope == wire.ScopePrincipal && !call.Self {
 		origin(&c.Partial, call, n)
-	}
-	if call.Rules != 0 || call.Matched != 0 || call.Suppressed != 0 || call.Withheld != 0 {
-		rules, blind := call.Rules.Kinds()
-		c.add(wire.CounterRule, n*(int64(rules)+int64(call.Matched)))
-		c.add(wire.CounterBlindSpot, n*int64(blind))
-		c.add(wire.CounterSuppressed, n*int64(call.Suppressed))
-		c.add(wire.CounterWithheld, n*int64(call.Withheld))
 	}
 	if call.Object != 0 {
 		insert(&c.Sets[wire.SetObjects], call.Object, n)

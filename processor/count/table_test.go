@@ -141,13 +141,23 @@ type tally struct {
 }
 
 func (w *tally) add(c *Call, peers []string) {
+	w.counters[wire.CounterClass+wire.CounterID(c.Class)]++
+	for _, r := range c.Rules.Rules() {
+		if r.BlindSpot {
+			w.counters[wire.CounterBlindSpot]++
+		} else {
+			w.counters[wire.CounterRule]++
+		}
+	}
+	if c.Class == normalize.ClassTrail {
+		return
+	}
 	for _, s := range peers {
 		if s != normalize.NoEntity {
 			w.peers[s] = true
 		}
 	}
 	w.counters[wire.CounterCalls]++
-	w.counters[wire.CounterClass+wire.CounterID(c.Class)]++
 	w.counters[wire.CounterContext+wire.CounterID(c.Context)]++
 	for id, yes := range map[wire.CounterID]bool{
 		wire.CounterDenied: c.Outcome == normalize.OutcomeDenied, wire.CounterFailed: c.Outcome == normalize.OutcomeFailed,
@@ -155,13 +165,6 @@ func (w *tally) add(c *Call, peers []string) {
 	} {
 		if yes {
 			w.counters[id]++
-		}
-	}
-	for _, r := range c.Rules.Rules() {
-		if r.BlindSpot {
-			w.counters[wire.CounterBlindSpot]++
-		} else {
-			w.counters[wire.CounterRule]++
 		}
 	}
 }

@@ -43,7 +43,7 @@ func (e *Engine) contributors(ent *Entity, w *Window) (list []string) {
 	}
 	var classes, contexts []part
 	for c := range normalize.NumClasses {
-		if n := count.Get(&w.Partial, wire.CounterClass+wire.CounterID(c)); n > 0 {
+		if n := count.Get(&w.Partial, wire.CounterClass+wire.CounterID(c)); n > 0 && c != normalize.ClassTrail {
 			classes = append(classes, part{n, c.String()})
 		}
 	}

@@ -34,6 +34,9 @@ const (
 	there = "444455556666" // owns keys that they use
 )
 
+// trailChange is an operation that is not of KMS, and that no rule judges.
+const trailChange = "StartLogging"
+
 func keyHere(n int) string  { return fmt.Sprintf("arn:aws:kms:eu-central-1:%s:key/k%d", here, n) }
 func keyThere(n int) string { return fmt.Sprintf("arn:aws:kms:eu-central-1:%s:key/f%d", there, n) }
 
@@ -61,6 +64,8 @@ func (l *simLoad) call(at int64) []simItem {
 	switch l.kinds[rng.IntN(len(l.kinds))] {
 	case 0:
 		c.op, c.second = "ReEncrypt", keyHere(rng.IntN(few+1))
+	case 5:
+		c.op, c.key = trailChange, ""
 	case 1, 4:
 		c.alias = fmt.Sprintf("alias/a%d", rng.IntN(few/2))
 		if rng.IntN(2) == 0 {
@@ -104,7 +109,11 @@ func (l *simLoad) json(c simCall, kind copyKind) []byte {
 	} else {
 		put(`"type":"AssumedRole","accountId":"`, here, `","sessionContext":{"sessionIssuer":{"arn":"arn:aws:iam::`, here, `:`, role, `"}}}`)
 	}
-	put(`,"eventTime":"`, time.Unix(0, c.at).UTC().Format(time.RFC3339), `","eventSource":"kms.amazonaws.com","eventName":"`, c.op, `","awsRegion":"eu-central-1"`)
+	service := "kms"
+	if c.op == trailChange {
+		service = "cloudtrail"
+	}
+	put(`,"eventTime":"`, time.Unix(0, c.at).UTC().Format(time.RFC3339), `","eventSource":"`, service, `.amazonaws.com","eventName":"`, c.op, `","awsRegion":"eu-central-1"`)
 	if c.code != "" {
 		put(`,"errorCode":"`, c.code, `"`)
 	}

@@ -18,6 +18,7 @@ import (
 // simWindow is what a window's last revision says.
 type simWindow struct {
 	calls, denied, failed int64
+	trail                 int64  // changes of trails, which are not calls
 	bound                 string // what its key stood for
 	firsts, rules         int64  // anomalies of pairs, and of single calls: both count in three windows
 	revision              int64
@@ -26,7 +27,7 @@ type simWindow struct {
 
 // counts are what the oracle says something of.
 func (w simWindow) counts() simWindow {
-	return simWindow{calls: w.calls, denied: w.denied, failed: w.failed, bound: w.bound}
+	return simWindow{calls: w.calls, denied: w.denied, failed: w.failed, trail: w.trail, bound: w.bound}
 }
 
 // simName names a window.
@@ -44,7 +45,7 @@ func (s *sim) judged() {
 	want := map[simName]simWindow{}
 	bound := s.p.Window.Detect.Retention == int64(oracle.Retention)
 	for _, r := range s.load.judge.Result().Rows {
-		w := simWindow{calls: int64(r.Calls), denied: int64(r.Denied), failed: int64(r.Failed)}
+		w := simWindow{calls: int64(r.Calls), denied: int64(r.Denied), failed: int64(r.Failed), trail: int64(r.Classes["trail"])}
 		if bound {
 			w.bound = r.Bound
 		}
@@ -52,7 +53,7 @@ func (s *sim) judged() {
 		for _, size := range s.p.Window.Detect.Rollups {
 			name := simName{r.Scope, r.Key, r.Principal, eventtime.Start(r.Start.UnixNano(), size), size}
 			sum := want[name]
-			want[name] = simWindow{calls: sum.calls + w.calls, denied: sum.denied + w.denied, failed: sum.failed + w.failed}
+			want[name] = simWindow{calls: sum.calls + w.calls, denied: sum.denied + w.denied, failed: sum.failed + w.failed, trail: sum.trail + w.trail}
 		}
 	}
 	for name, w := range got {
@@ -134,7 +135,8 @@ func windowOf(rec *otellog.Record) (simName, simWindow) {
 		name.size = end.UnixNano() - rec.Time
 	}
 	return name, simWindow{
-		calls: n(semconv.KeytrailWindowCalls), denied: n(semconv.KeytrailWindowDenied), failed: n(semconv.KeytrailWindowFailed), bound: strings.Clone(bound),
+		calls: n(semconv.KeytrailWindowCalls), denied: n(semconv.KeytrailWindowDenied), failed: n(semconv.KeytrailWindowFailed),
+		trail: n(semconv.KeytrailWindowCallsTrail), bound: strings.Clone(bound),
 		firsts: n(semconv.KeytrailWindowAnomaliesFirstSeen), rules: n(semconv.KeytrailWindowAnomaliesRule),
 		revision: n(semconv.KeytrailWindowRevision), final: rec.Str(semconv.KeytrailWindowState) == "final",
 	}

@@ -315,11 +315,11 @@ const (
 	KeytrailWindowState = "keytrail.window.state"
 	// KeytrailWindowRollup (boolean): True for a longer window that adds up the windows within it; absent for those.
 	KeytrailWindowRollup = "keytrail.window.rollup"
-	// KeytrailWindowCalls (int): The number of calls in the window.
+	// KeytrailWindowCalls (int): The number of KMS calls in the window; changes of trails are counted in keytrail.window.calls.trail only.
 	KeytrailWindowCalls = "keytrail.window.calls"
-	// KeytrailWindowDenied (int): The number of calls that were refused for want of permission.
+	// KeytrailWindowDenied (int): The number of KMS calls that were refused for want of permission.
 	KeytrailWindowDenied = "keytrail.window.denied"
-	// KeytrailWindowFailed (int): The number of calls that failed for another reason.
+	// KeytrailWindowFailed (int): The number of KMS calls that failed for another reason.
 	KeytrailWindowFailed = "keytrail.window.failed"
 	// KeytrailWindowAnomalies (int): The number of anomalies in the window.
 	KeytrailWindowAnomalies = "keytrail.window.anomalies"
@@ -377,7 +377,7 @@ const (
 	KeytrailWindowCallsRotate = "keytrail.window.calls.rotate"
 	// KeytrailWindowCallsReplicate (int): The number of calls that replicated or synchronized a multi-Region key.
 	KeytrailWindowCallsReplicate = "keytrail.window.calls.replicate"
-	// KeytrailWindowCallsTrail (int): The number of calls that changed a trail or event data store.
+	// KeytrailWindowCallsTrail (int): The number of changes of a trail or event data store; they are not KMS calls and count in no other number but those of anomalies.
 	KeytrailWindowCallsTrail = "keytrail.window.calls.trail"
 	// KeytrailWindowContextS3Object (int): The number of calls whose encryption context names an object or bucket of Amazon S3.
 	KeytrailWindowContextS3Object = "keytrail.window.context.s3_object"

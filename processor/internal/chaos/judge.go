@@ -30,6 +30,7 @@ func (v verdict) line() string {
 // counts are what of a window is compared.
 type counts struct {
 	calls, denied, failed int
+	trail                 int // changes of trails, which are not calls
 	final                 bool
 	revision              int64
 	firstSeen             int    // anomalies of this kind, which only pairs have
@@ -37,12 +38,12 @@ type counts struct {
 }
 
 func (c counts) same(d counts) bool {
-	return c.calls == d.calls && c.denied == d.denied && c.failed == d.failed && c.final == d.final
+	return c.calls == d.calls && c.denied == d.denied && c.failed == d.failed && c.trail == d.trail && c.final == d.final
 }
 
 // empty tells that nothing is left in a window: its calls were credited to another
 // principal when a better copy of them came.
-func (c counts) empty() bool { return c.calls == 0 && c.denied == 0 && c.failed == 0 }
+func (c counts) empty() bool { return c.calls == 0 && c.denied == 0 && c.failed == 0 && c.trail == 0 }
 
 // quiet is how long nothing may change before the judge takes the work for done.
 const quiet = 45 * time.Second
@@ -89,10 +90,10 @@ func expected(l *load) map[string]counts {
 		if !r.Start.Before(l.end) {
 			continue
 		}
-		want[name(r.Scope, r.Key, r.Principal, r.Start.UTC().Format(time.RFC3339))] = counts{calls: r.Calls, denied: r.Denied, failed: r.Failed, final: true}
+		want[name(r.Scope, r.Key, r.Principal, r.Start.UTC().Format(time.RFC3339))] = counts{calls: r.Calls, denied: r.Denied, failed: r.Failed, trail: r.Classes["trail"], final: true}
 		n := name(r.Scope, r.Key, r.Principal, r.Start.UTC().Truncate(time.Hour).Format(time.RFC3339)) + hourly
 		sum := want[n]
-		want[n] = counts{calls: sum.calls + r.Calls, denied: sum.denied + r.Denied, failed: sum.failed + r.Failed, final: true}
+		want[n] = counts{calls: sum.calls + r.Calls, denied: sum.denied + r.Denied, failed: sum.failed + r.Failed, trail: sum.trail + r.Classes["trail"], final: true}
 	}
 	return want
 }
@@ -123,6 +124,7 @@ func windows(ctx context.Context, brokers []string, end time.Time) (got map[stri
 		key := cmp.Or(rec.Str(semconv.AWSKMSAliasARN), rec.Str(semconv.AWSKMSKeyARN))
 		w := counts{
 			calls: number(&rec, semconv.KeytrailWindowCalls), denied: number(&rec, semconv.KeytrailWindowDenied), failed: number(&rec, semconv.KeytrailWindowFailed),
+			trail: number(&rec, semconv.KeytrailWindowCallsTrail),
 			final: rec.Str(semconv.KeytrailWindowState) == "final", revision: int64(number(&rec, semconv.KeytrailWindowRevision)),
 		}
 		w.firstSeen = number(&rec, semconv.KeytrailWindowAnomaliesFirstSeen)

@@ -30,10 +30,10 @@ type Row struct {
 	Key       string // "" in scope principal; "-" for calls without a KMS key
 	Principal string // "" in scope key
 	Start     time.Time
-	Calls     int            // all calls, refused and failed ones too
-	Denied    int            // refused calls
-	Failed    int            // calls that failed for another cause
-	Classes   map[string]int // calls by operation class; adds up to Calls
+	Calls     int            // KMS calls, refused and failed ones too
+	Denied    int            // refused KMS calls
+	Failed    int            // KMS calls that failed for another cause
+	Classes   map[string]int // by operation class; adds up to Calls and the changes of trails
 	// Bound is what Key stood for at the window's end: an alias its KMS key, a
 	// multi-Region key its primary; "" for nothing known.
 	Bound string
@@ -193,8 +193,11 @@ func (j *Judge) Result() *Result {
 				row = &Row{Scope: e.scope, Key: e.key, Principal: e.principal, Start: time.Unix(e.start, 0).UTC(), Classes: map[string]int{}}
 				rows[e] = row
 			}
-			row.Calls++
 			row.Classes[one.class]++
+			if one.class == "trail" {
+				continue // not a KMS call
+			}
+			row.Calls++
 			if one.denied {
 				row.Denied++
 			}

@@ -117,13 +117,15 @@
 // AccessDeniedException, UnauthorizedOperation, Client.UnauthorizedOperation and
 // whatever ends in AccessDenied or AccessDeniedException. Every other errorCode:
 // failed. Both are calls too. The class of an operation is the table in rules.go.
+// A trail change is not a KMS call: in a window it counts in its class only, neither as
+// a call nor as refused or failed.
 //
 // # Windows
 //
 // Tumbling, [start, end), aligned to the Unix epoch, in event time. eventTime is
 // RFC 3339, with or without a fraction, or "2006-01-02 15:04:05" with or without a
-// fraction, in UTC. Every call counts in three scopes: its key, its principal, and
-// the pair. The key "-" counts like any other.
+// fraction, in UTC. Every call, and every trail change, counts in three scopes: its key,
+// its principal, and the pair. The key "-" counts like any other.
 //
 // Sources: DESIGN.md, "Decode", "Identities" and "Counting"; AWS CloudTrail user
 // guide, "CloudTrail record contents" and "userIdentity element"; AWS KMS

@@ -159,6 +159,8 @@ func measured(a *explain.Anomaly) (m measure, level bool) {
 	switch {
 	case a.Kind == "rate", a.Kind == "silence":
 		return measure{semconv.KeytrailWindowCalls, "Calls"}, true
+	case a.Kind == "blind_spot": // only changes of trails make one
+		return measure{semconv.KeytrailWindowCallsTrail, "Changes of trails"}, false
 	case a.Detector == "refusals":
 		return measure{semconv.KeytrailWindowDenied, "Refused calls"}, true
 	case a.Kind == "refusals":

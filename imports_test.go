@@ -52,6 +52,7 @@ var layers = []layer{
 	{"processor/state", []string{"processor/count", "processor/dedup", "processor/detect", "processor/eventtime", "processor/rule", "processor/sigma", "schemas/*"}},
 
 	{"processor/plot", nil},
+	{"processor/linefile", nil},
 	{"processor/explain", []string{"schemas/*"}},
 
 	{"processor/source", nil},

@@ -6,11 +6,11 @@ import (
 	"fmt"
 	"io"
 	"iter"
-	"os"
 	"strconv"
 	"strings"
 	"unicode"
 
+	"keytrail/processor/linefile"
 	"keytrail/processor/source"
 	"keytrail/schemas/cloudtrail"
 	"keytrail/schemas/wire"
@@ -41,7 +41,7 @@ type letters struct {
 	ctx    context.Context
 	stderr io.Writer
 	begin  string // of a line: on a terminal it wipes out the progress line
-	file   *os.File
+	file   *linefile.File
 	w      *bufio.Writer
 	buf    []byte
 	n      int
@@ -58,7 +58,7 @@ func (a *app) letters(path string) (*letters, error) {
 	if path == "" {
 		return l, nil
 	}
-	f, err := os.OpenFile(path, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
+	f, err := linefile.Open(path)
 	if err != nil {
 		return nil, fmt.Errorf("cannot open dead letter: %w", err)
 	}

@@ -5,6 +5,7 @@ import (
 	"os"
 	"sync"
 
+	"keytrail/processor/linefile"
 	"keytrail/schemas/wire"
 )
 
@@ -20,14 +21,13 @@ type deadLetters struct {
 	max  int64
 
 	mu    sync.Mutex // guards the following
-	f     *os.File
-	size  int64
+	f     *linefile.File
 	buf   []byte
 	dirty bool // written and not yet synced
 }
 
-// write appends d. After an error nothing, or only a part of the line, may be
-// in the file.
+// write appends d. After an error a part of the line may be in the file; what is
+// written next begins a line of its own.
 func (l *deadLetters) write(d *wire.DeadLetter) error {
 	if l.path == "" {
 		return nil
@@ -38,15 +38,13 @@ func (l *deadLetters) write(d *wire.DeadLetter) error {
 	if err := l.open(); err != nil {
 		return err
 	}
-	if l.size > 0 && l.size+int64(len(l.buf)) > l.max {
+	if size := l.f.Size(); size > 0 && size+int64(len(l.buf)) > l.max {
 		if err := l.rotate(); err != nil {
 			return err
 		}
 	}
-	n, err := l.f.Write(l.buf)
-	l.size += int64(n)
 	l.dirty = true
-	if err != nil {
+	if _, err := l.f.Write(l.buf); err != nil {
 		return fmt.Errorf("cannot write dead letter to %q: %w", l.path, err)
 	}
 	return nil
@@ -56,16 +54,11 @@ func (l *deadLetters) open() error {
 	if l.f != nil {
 		return nil
 	}
-	f, err := os.OpenFile(l.path, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
+	f, err := linefile.Open(l.path)
 	if err != nil {
 		return fmt.Errorf("cannot open dead-letter file: %w", err)
 	}
-	info, err := f.Stat()
-	if err != nil {
-		f.Close()
-		return fmt.Errorf("cannot open dead-letter file: %w", err)
-	}
-	l.f, l.size = f, info.Size()
+	l.f = f
 	return nil
 }
 

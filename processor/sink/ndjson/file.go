@@ -28,7 +28,7 @@ type file struct {
 
 // open opens the file, makes it when it is missing, and cuts a torn last line.
 func (f *file) open() error {
-	opened, err := os.OpenFile(f.path, os.O_RDWR|os.O_APPEND|os.O_CREATE, 0o640)
+	opened, err := os.OpenFile(f.path, os.O_RDWR|os.O_APPEND|os.O_CREATE, 0o600)
 	if err != nil {
 		return fmt.Errorf("cannot open sink file: %w", err)
 	}

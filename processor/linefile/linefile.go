@@ -1,0 +1,84 @@
+// Package linefile appends lines to files that hold one record a line: dead letters.
+//
+// A process that dies, or a disk that fills, in the middle of a write leaves the
+// beginning of a line behind. What is written after it must not continue that line,
+// or two records are lost instead of one. So a File looks at the last byte when it
+// opens the path, and after a write that failed, and begins a new line where the old
+// one was torn. It never cuts: another process may have the same file open.
+//
+// Files are made readable by their owner alone (0600): they hold what trails hold.
+// A file that is there already keeps its mode.
+package linefile
+
+import (
+	"fmt"
+	"io/fs"
+	"os"
+)
+
+// File is an open file. It is not safe for concurrent use.
+type File struct {
+	f    *os.File
+	size int64 // bytes, as far as this process knows
+	torn bool  // the last byte is not the end of a line
+}
+
+// Open opens the file at path for appending and makes it when it is missing. A pipe or
+// a device is taken as it is. The error names the path.
+func Open(path string) (*File, error) {
+	f, err := os.OpenFile(path, os.O_CREATE|os.O_APPEND|os.O_RDWR, 0o600)
+	if err != nil {
+		return nil, err
+	}
+	l := &File{f: f}
+	info, err := f.Stat()
+	if err == nil && info.Mode().IsRegular() {
+		err = l.look(info)
+	}
+	if err != nil {
+		f.Close() // nothing was written
+		return nil, err
+	}
+	return l, nil
+}
+
+// look notes the size, and whether the last line has its end.
+func (l *File) look(info fs.FileInfo) error {
+	l.size = info.Size()
+	if l.size == 0 {
+		return nil
+	}
+	var last [1]byte
+	if _, err := l.f.ReadAt(last[:], l.size-1); err != nil {
+		return fmt.Errorf("cannot look at the end of %q: %w", l.f.Name(), err)
+	}
+	l.torn = last[0] != '\n'
+	return nil
+}
+
+// Size returns the size of the file in bytes.
+func (l *File) Size() int64 { return l.size }
+
+// Write appends p, which holds whole lines, or parts of one in order when every part
+// is written. After an error any part of p may be in the file; the next Write begins
+// a line of its own.
+func (l *File) Write(p []byte) (int, error) {
+	if l.torn {
+		n, err := l.f.Write([]byte{'\n'})
+		l.size += int64(n)
+		if err != nil {
+			return 0, err
+		}
+		l.torn = false
+	}
+	n, err := l.f.Write(p)
+	l.size += int64(n)
+	l.torn = err != nil && n > 0 && p[n-1] != '\n'
+	return n, err
+}
+
+// Sync makes what was written safe over the loss of power.
+func (l *File) Sync() error { return l.f.Sync() }
+
+// Close closes the file. It does not sync.
+func (l *File) Close() error { return l.f.Close() }

@@ -38,6 +38,7 @@ type app struct {
 	stdout *output
 	stderr io.Writer
 	aws    awsclient.Config // as the command's flags say
+	dead   string           // the dead-letter file, "" for none
 }
 
 // command is one subcommand.

@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"io"
 	"iter"
+	"os"
+	"slices"
 	"strconv"
 	"strings"
 	"unicode"
@@ -58,6 +60,7 @@ func (a *app) letters(path string) (*letters, error) {
 	if path == "" {
 		return l, nil
 	}
+	a.dead = path
 	f, err := linefile.Open(path)
 	if err != nil {
 		return nil, fmt.Errorf("cannot open dead letter: %w", err)
@@ -133,12 +136,35 @@ func (a *app) offer(paths []string, objects iter.Seq2[source.Object, error]) ite
 			yield(source.Object{}, err)
 			return
 		}
-		for o, err := range source.Archives(objects) {
+		for o, err := range source.Archives(a.inputs(paths, objects)) {
 			if o.Name == source.Stdin {
 				o.Open = func() (io.ReadCloser, error) { return io.NopCloser(a.stdin), nil }
 			}
 			if err == nil && o.Size < 0 {
 				o.Open = interruptible(a.ctx, o.Open)
+			}
+			if !yield(o, err) {
+				return
+			}
+		}
+	}
+}
+
+// inputs leaves out the files that the command itself writes: its dead letters, and
+// standard output where that is a file. Inside a directory they are passed over; one
+// that is named is an error.
+func (a *app) inputs(paths []string, objects iter.Seq2[source.Object, error]) iter.Seq2[source.Object, error] {
+	outputs := source.NewOutputs(a.dead)
+	if f, ok := a.stdout.w.(*os.File); ok {
+		outputs.AddFile(f)
+	}
+	return func(yield func(source.Object, error) bool) {
+		for o, err := range objects {
+			switch named := slices.Contains(paths, o.Name); {
+			case err == nil && named && outputs.Is(&o):
+				err = fmt.Errorf("cannot read %q: this command writes to it; name another file for its output", o.Name)
+			case err == nil && !named && outputs.Has(&o):
+				continue
 			}
 			if !yield(o, err) {
 				return

@@ -29,8 +29,8 @@ type FollowerConfig struct {
 	// yet: true offers the files that are already there, false takes them for
 	// done.
 	FromBeginning bool
-	// Exclude names files that are never offered though they lie in Path: the
-	// checkpoint itself is always among them.
+	// Exclude names files that are never offered though they lie in Path, under any
+	// name that leads to them (Outputs): the checkpoint itself is always among them.
 	Exclude []string
 	// MaxObjects bounds the objects in mind; 0 means DefaultMaxObjects.
 	MaxObjects int
@@ -51,7 +51,7 @@ type FollowerConfig struct {
 // A Follower is not safe for concurrent use.
 type Follower struct {
 	cfg     FollowerConfig
-	exclude []string
+	outputs *Outputs
 	known   map[string]*entry // by Object.Name; at most cfg.MaxObjects
 	poll    uint64            // the number of the current poll
 	skip    bool              // take what is found for done: no checkpoint and not FromBeginning
@@ -84,11 +84,7 @@ func NewFollower(cfg FollowerConfig) (*Follower, error) {
 		return nil, fmt.Errorf("cannot follow %q: %w", cfg.Path, err)
 	}
 	f := &Follower{cfg: cfg, known: map[string]*entry{}, skip: !cfg.FromBeginning}
-	for _, path := range append([]string{cfg.Checkpoint}, cfg.Exclude...) {
-		if path != "" {
-			f.exclude = append(f.exclude, absolute(path))
-		}
-	}
+	f.outputs = NewOutputs(append([]string{cfg.Checkpoint}, cfg.Exclude...)...)
 	if cfg.Checkpoint == "" {
 		return f, nil
 	}
@@ -118,6 +114,7 @@ func NewFollower(cfg FollowerConfig) (*Follower, error) {
 // have every file read again.
 func (f *Follower) Poll() ([]Object, error) {
 	f.poll++
+	f.outputs.Look()
 	paths, err := f.paths()
 	if err != nil {
 		return nil, err
@@ -126,7 +123,7 @@ func (f *Follower) Poll() ([]Object, error) {
 	var first error
 	found := false
 	for o, err := range Objects(paths) {
-		if err == nil && (o.Size < 0 || slices.Contains(f.exclude, absolute(o.Name))) {
+		if err == nil && (o.Size < 0 || f.outputs.Has(&o)) {
 			continue
 		}
 		var complete bool

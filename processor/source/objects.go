@@ -49,6 +49,8 @@ type Object struct {
 	// standard input leaves standard input open. It may be called again, except
 	// where Size is -1.
 	Open func() (io.ReadCloser, error)
+
+	info fs.FileInfo // of a file: what Outputs compares
 }
 
 // Objects offers what the paths name, in the order of the paths. A file is
@@ -129,7 +131,7 @@ func walk(dir string, yield func(Object, error) bool) bool {
 }
 
 func file(path string, info fs.FileInfo) Object {
-	return Object{Name: path, Size: info.Size(), ModTime: info.ModTime(), Open: opener(path)}
+	return Object{Name: path, Size: info.Size(), ModTime: info.ModTime(), Open: opener(path), info: info}
 }
 
 func opener(path string) func() (io.ReadCloser, error) {

@@ -56,6 +56,7 @@ var layers = []layer{
 	{"processor/explain", []string{"schemas/*"}},
 
 	{"processor/source", nil},
+	{"processor/read", []string{"processor/source", "schemas/*"}},
 	{"processor/source/awsclient", nil},
 	{"processor/source/awstest", nil},
 	{"processor/source/*", []string{"processor/source", "processor/source/*", "schemas/*"}},
@@ -71,8 +72,8 @@ var layers = []layer{
 	{"processor/sink/*", []string{"processor/config/value", "processor/sink", "schemas/otellog"}},
 	{"processor/config", []string{"processor/config/value", "processor/detect", "processor/kafka", "processor/sink", "processor/sink/*", "processor/telemetry", "schemas/*"}},
 
-	{"processor/scan", []string{"processor/correlate", "processor/count", "processor/detect", "processor/eventtime", "processor/rule", "processor/sigma", "processor/source", "schemas/*"}},
-	{"processor/stream", []string{"processor/correlate", "processor/count", "processor/dedup", "processor/detect", "processor/eventtime", "processor/kafka", "processor/rule",
+	{"processor/scan", []string{"processor/correlate", "processor/count", "processor/detect", "processor/eventtime", "processor/read", "processor/rule", "processor/sigma", "processor/source", "schemas/*"}},
+	{"processor/stream", []string{"processor/correlate", "processor/count", "processor/dedup", "processor/detect", "processor/eventtime", "processor/kafka", "processor/read", "processor/rule",
 		"processor/sigma", "processor/sink", "processor/source", "processor/state", "processor/telemetry", "schemas/*"}},
 	{"processor/internal/quality", []string{"processor/count", "processor/dedup", "processor/detect", "processor/eventtime", "processor/generate", "processor/sigma", "schemas/*"}},
 	{"processor/internal/chaos", []string{"processor/generate", "processor/internal/oracle", "processor/kafka", "processor/kafka/kafkatest", "schemas/*"}},

@@ -10,9 +10,11 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 	"unicode"
 
 	"keytrail/processor/linefile"
+	"keytrail/processor/read"
 	"keytrail/processor/source"
 	"keytrail/schemas/cloudtrail"
 	"keytrail/schemas/wire"
@@ -93,6 +95,14 @@ func (l *letters) put(d *wire.DeadLetter) error {
 		return fmt.Errorf("cannot write dead letter: %w", err)
 	}
 	return nil
+}
+
+// taker returns what puts bad records as dead letters of a stage.
+func (l *letters) taker(stage string) read.Dead {
+	return func(_ context.Context, bad *cloudtrail.BadRecord) error {
+		d := wire.FromBadRecord(stage, bad, time.Now())
+		return l.put(&d)
+	}
 }
 
 // close flushes the file.

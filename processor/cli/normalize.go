@@ -4,15 +4,14 @@ import (
 	"bufio"
 	"context"
 	"fmt"
-	"io"
 	"iter"
 	"time"
 
+	"keytrail/processor/read"
 	"keytrail/processor/source"
 	"keytrail/schemas/cloudtrail"
 	"keytrail/schemas/normalize"
 	"keytrail/schemas/otellog"
-	"keytrail/schemas/wire"
 )
 
 const normalizeAbout = `Prints every AWS KMS event, and every CloudTrail event that changes a trail, as
@@ -55,13 +54,15 @@ func (a *app) printRecords(o recordOptions, objects iter.Seq2[source.Object, err
 	if err != nil {
 		return a.fail(err)
 	}
-	n := &normalizer{
-		ctx: a.ctx, out: bufio.NewWriterSize(a.stdout, 256<<10), otlp: o.otlp, dead: dead, in: cloudtrail.NewReader(nil, "", o.limits),
-		norm: normalize.New(normalize.Options{OmitBody: o.omitBody, SelfPrincipals: o.self, Direct: o.otlp}),
-	}
+	n := &normalizer{out: bufio.NewWriterSize(a.stdout, 256<<10), otlp: o.otlp}
+	var counts read.Counts
+	in := read.NewRecords(read.Config{
+		Limits: o.limits, Normalize: normalize.Options{OmitBody: o.omitBody, SelfPrincipals: o.self, Direct: o.otlp}, Counts: &counts,
+		Record: n.print, Dead: dead.taker("normalize"), Now: time.Now,
+	})
 	for object, oerr := range objects {
 		if err = oerr; err == nil {
-			err = n.object(object)
+			err = in.Object(a.ctx, object)
 		}
 		if err != nil {
 			break
@@ -76,71 +77,25 @@ func (a *app) printRecords(o recordOptions, objects iter.Seq2[source.Object, err
 	if err != nil {
 		return a.fail(err)
 	}
-	fmt.Fprintf(a.stderr, "%d records: %d log records, %d filtered, %d dead letters\n", n.written+n.filtered+dead.n, n.written, n.filtered, dead.n)
+	fmt.Fprintf(a.stderr, "%d records: %d log records, %d filtered, %d dead letters\n", counts.Received.Load(), counts.Delivered.Load(), counts.Filtered.Load(), counts.Dead.Load())
 	if dead.n > 0 {
 		return exitDead
 	}
 	return exitOK
 }
 
-// normalizer prints the log records of objects.
+// normalizer prints log records.
 type normalizer struct {
-	ctx               context.Context
-	out               *bufio.Writer
-	otlp              bool
-	in                *cloudtrail.Reader
-	norm              *normalize.Normalizer
-	dead              *letters
-	rec               otellog.Record
-	buf               []byte
-	written, filtered int
+	out  *bufio.Writer
+	otlp bool
+	buf  []byte
 }
 
-func (n *normalizer) object(o source.Object) error {
-	body, err := o.Open()
-	if err != nil {
-		return n.bad(&cloudtrail.BadRecord{Object: o.Name, Reason: cloudtrail.ReasonRead, Detail: err.Error()})
-	}
-	defer body.Close()
-	in := n.in
-	in.Reset(body, o.Name)
-	var ev cloudtrail.Event
-	for n.ctx.Err() == nil {
-		err := in.Next(&ev)
-		if err == io.EOF {
-			n.filtered += in.NotEvents
-			return nil
-		}
-		ok := false
-		if err == nil {
-			ok, err = n.norm.Record(&ev, time.Now().UnixNano(), &n.rec)
-		}
-		switch {
-		case err != nil:
-			err = n.bad(err)
-		case ok:
-			err = n.print()
-		default:
-			n.filtered++
-		}
-		if err != nil {
-			return err
-		}
-	}
-	return n.ctx.Err()
-}
-
-func (n *normalizer) bad(err error) error {
-	d := wire.FromBadRecord("normalize", err, time.Now())
-	return n.dead.put(&d)
-}
-
-func (n *normalizer) print() error {
-	n.written++
+func (n *normalizer) print(_ context.Context, _ *cloudtrail.Event, rec *otellog.Record) error {
 	if n.otlp {
-		n.buf = otellog.AppendRequest(n.buf[:0], &n.rec)
+		n.buf = otellog.AppendRequest(n.buf[:0], rec)
 	} else {
-		n.buf = append(otellog.AppendJSON(n.buf[:0], &n.rec), '\n')
+		n.buf = append(otellog.AppendJSON(n.buf[:0], rec), '\n')
 	}
 	if _, err := n.out.Write(n.buf); err != nil {
 		return fmt.Errorf("cannot write log records: %w", err)

@@ -3,17 +3,16 @@ package cli
 import (
 	"bufio"
 	"bytes"
+	"context"
 	"encoding/json"
 	"fmt"
-	"io"
 	"strings"
 	"time"
 
+	"keytrail/processor/read"
 	"keytrail/processor/sigma"
-	"keytrail/processor/source"
 	"keytrail/schemas/cloudtrail"
 	"keytrail/schemas/normalize"
-	"keytrail/schemas/wire"
 )
 
 // trial tries rules on a sample of events.
@@ -47,10 +46,11 @@ func (t *trial) records() int { return t.calls + t.duplicates + t.dead.n }
 
 // read reads the sample.
 func (t *trial) read(paths []string, limits cloudtrail.Limits) error {
-	in := cloudtrail.NewReader(nil, "", limits)
+	var counts read.Counts
+	in := read.NewEvents(limits, &counts, t.event, t.dead.taker("rules"))
 	for o, err := range t.app.objects(paths) {
 		if err == nil {
-			err = t.object(in, o)
+			err = in.Object(t.app.ctx, o)
 		}
 		if err != nil {
 			return err
@@ -59,41 +59,11 @@ func (t *trial) read(paths []string, limits cloudtrail.Limits) error {
 	return nil
 }
 
-func (t *trial) object(in *cloudtrail.Reader, o source.Object) error {
-	body, err := o.Open()
-	if err != nil {
-		return t.bad(&cloudtrail.BadRecord{Object: o.Name, Reason: cloudtrail.ReasonRead, Detail: err.Error()})
-	}
-	defer body.Close()
-	in.Reset(body, o.Name)
-	var ev cloudtrail.Event
-	for t.app.ctx.Err() == nil {
-		err := in.Next(&ev)
-		if err == io.EOF {
-			return nil
-		}
-		if err == nil {
-			err = t.event(&ev)
-		} else {
-			err = t.bad(err)
-		}
-		if err != nil {
-			return err
-		}
-	}
-	return t.app.ctx.Err()
-}
-
-func (t *trial) bad(err error) error {
-	d := wire.FromBadRecord("rules", err, time.Now())
-	return t.dead.put(&d)
-}
-
 // event matches one event and counts what matches.
-func (t *trial) event(ev *cloudtrail.Event) error {
+func (t *trial) event(_ context.Context, ev *cloudtrail.Event) (wanted bool, err error) {
 	at, err := time.Parse(time.RFC3339, ev.Time)
 	if err != nil {
-		return t.bad(&cloudtrail.BadRecord{Object: ev.Object, Index: ev.Index, Offset: ev.Offset, Reason: cloudtrail.ReasonTime, Detail: fmt.Sprintf("eventTime is %q", ev.Time), Raw: ev.Raw})
+		return false, ev.Bad(cloudtrail.ReasonTime, fmt.Sprintf("eventTime is %q", ev.Time))
 	}
 	id := ev.SharedID
 	if id == "" {
@@ -104,10 +74,10 @@ func (t *trial) event(ev *cloudtrail.Event) error {
 	}
 	if _, had := t.seen[id]; had && id != "" {
 		t.duplicates++
-		return nil
+		return true, nil
 	}
 	if len(t.seen) == maxSample {
-		return fmt.Errorf("the sample has more than %d calls; take a smaller one", maxSample)
+		return false, fmt.Errorf("the sample has more than %d calls; take a smaller one", maxSample)
 	}
 	id = strings.Clone(id)
 	t.seen[id] = struct{}{}
@@ -118,7 +88,7 @@ func (t *trial) event(ev *cloudtrail.Event) error {
 	}
 	result, err := t.matcher.Match(ev.Raw)
 	if err != nil {
-		return fmt.Errorf("%s: record %d: %w", ev.Object, ev.Index, err)
+		return false, fmt.Errorf("%s: record %d: %w", ev.Object, ev.Index, err)
 	}
 	for _, r := range result.Hits {
 		m := &t.found[r.Index]
@@ -131,10 +101,10 @@ func (t *trial) event(ev *cloudtrail.Event) error {
 	}
 	for i := range result.Observations {
 		if err := t.counter.Add(&result.Observations[i], at.UnixNano()); err != nil {
-			return err
+			return false, err
 		}
 	}
-	return nil
+	return true, nil
 }
 
 // ruleLine is one rule as JSON.

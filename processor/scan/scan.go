@@ -12,7 +12,6 @@ package scan
 import (
 	"context"
 	"hash/crc32"
-	"io"
 	"iter"
 	"math"
 	"sync"
@@ -22,6 +21,7 @@ import (
 	"keytrail/processor/count"
 	"keytrail/processor/detect"
 	"keytrail/processor/eventtime"
+	"keytrail/processor/read"
 	"keytrail/processor/sigma"
 	"keytrail/processor/source"
 	"keytrail/schemas/cloudtrail"
@@ -72,7 +72,8 @@ type Scanner struct {
 	cfg    Config
 	names  *names
 	pool   pool
-	totals Totals // by atomic while reading
+	counts read.Counts
+	totals Totals // by atomic while reading; what counts has is added at the end
 	// bindings counts the facts that are no calls; by atomic while reading
 	bindings int64
 
@@ -101,8 +102,8 @@ func (s *Scanner) Close() { s.pool.close() }
 // Progress returns the totals so far. Safe for concurrent use with Read.
 func (s *Scanner) Progress() Totals {
 	return Totals{
-		Objects: atomic.LoadInt64(&s.totals.Objects), Received: atomic.LoadInt64(&s.totals.Received),
-		Filtered: atomic.LoadInt64(&s.totals.Filtered), DeadLettered: atomic.LoadInt64(&s.totals.DeadLettered),
+		Objects: atomic.LoadInt64(&s.totals.Objects), Received: s.counts.Received.Load(),
+		Filtered: s.counts.Filtered.Load(), DeadLettered: s.counts.Dead.Load(),
 	}
 }
 
@@ -203,6 +204,8 @@ func (s *Scanner) Finish(emit func(*detect.Result) error) (Totals, error) {
 			}
 		}
 	}
+	p := s.Progress()
+	s.totals.Received, s.totals.Filtered, s.totals.DeadLettered = p.Received, p.Filtered, p.DeadLettered
 	s.totals.Counted = int64(facts - bindings)
 	s.totals.Duplicates = int64(s.pool.total) - s.bindings - s.totals.Counted
 	return s.totals, err
@@ -244,15 +247,10 @@ func (s *Scanner) publisher(explained []detect.Anomaly, emit func(*detect.Result
 // reader reads objects for one worker.
 type reader struct {
 	s     *Scanner
-	in    *cloudtrail.Reader
-	norm  *normalize.Normalizer
-	rec   otellog.Record
-	ev    cloudtrail.Event
+	in    *read.Records
 	call  count.Call
 	match *count.Matcher // nil without rules of the user
 	batch []fact
-	// failed ends the scan: no record is to blame
-	failed error
 	// learned holds the bindings that the batch's events show, the newest of each
 	// window: a busy alias is named by many calls.
 	learned *count.Table
@@ -264,79 +262,46 @@ var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 const batchFacts = 4096
 
 func newReader(s *Scanner) *reader {
-	return &reader{s: s, in: cloudtrail.NewReader(nil, "", s.cfg.Limits), norm: normalize.New(s.cfg.Normalize), match: count.NewMatcher(s.cfg.Rules), batch: make([]fact, 0, batchFacts), learned: count.NewTable(s.cfg.Detect.Size)}
+	r := &reader{s: s, match: count.NewMatcher(s.cfg.Rules), batch: make([]fact, 0, batchFacts), learned: count.NewTable(s.cfg.Detect.Size)}
+	r.in = read.NewRecords(read.Config{Limits: s.cfg.Limits, Normalize: s.cfg.Normalize, Counts: &s.counts, Record: r.record, Dead: s.dead})
+	return r
 }
 
 // object reads all records of one object.
 func (r *reader) object(ctx context.Context, o source.Object) error {
 	atomic.AddInt64(&r.s.totals.Objects, 1)
-	body, err := o.Open()
-	if err != nil {
-		atomic.AddInt64(&r.s.totals.Received, 1)
-		return r.dead(&cloudtrail.BadRecord{Object: o.Name, Reason: cloudtrail.ReasonRead, Detail: err.Error()})
-	}
-	defer body.Close()
-	in := r.in
-	in.Reset(body, o.Name)
-	for ctx.Err() == nil {
-		err := in.Next(&r.ev)
-		if err == io.EOF {
-			break
-		}
-		atomic.AddInt64(&r.s.totals.Received, 1)
-		if err == nil {
-			err = r.event()
-		}
-		if err != nil {
-			if err := r.dead(err); err != nil {
-				return err
-			}
-		}
-		if r.failed != nil {
-			return r.failed
-		}
-		if len(r.batch) >= batchFacts {
-			if err := r.flush(); err != nil {
-				return err
-			}
-		}
-	}
-	atomic.AddInt64(&r.s.totals.Received, int64(in.NotEvents))
-	atomic.AddInt64(&r.s.totals.Filtered, int64(in.NotEvents))
-	return nil
+	return r.in.Object(ctx, o)
 }
 
-// event turns the event in r.ev into a fact.
-func (r *reader) event() error {
-	ok, err := r.norm.Record(&r.ev, 0, &r.rec)
-	if err != nil {
-		return err
-	}
-	if !ok {
-		atomic.AddInt64(&r.s.totals.Filtered, 1)
-		return nil
-	}
-	count.FromRecord(&r.rec, &r.call)
+// record turns a log record into a fact.
+func (r *reader) record(_ context.Context, ev *cloudtrail.Event, rec *otellog.Record) error {
+	count.FromRecord(rec, &r.call)
 	if detail, is := r.call.Oversized(); is { // as in stage count, which could not write it down
-		return &cloudtrail.BadRecord{Object: r.ev.Object, Index: r.ev.Index, Offset: r.ev.Offset, Reason: cloudtrail.ReasonFieldSize, Detail: detail, Raw: r.ev.Raw}
+		return ev.Bad(cloudtrail.ReasonFieldSize, detail)
 	}
 	// Every copy is judged: which one counts is known when all are read.
-	found, err := r.match.Match(&r.rec, &r.call)
+	found, err := r.match.Match(rec, &r.call)
 	if err != nil {
 		atomic.AddInt64(&r.s.totals.Unmatched, 1)
 	}
 	found.Rules = r.s.cfg.Detect.Allow.Rules(&r.call, found.Rules, r.s.cfg.Detect.Size)
-	sum := crc32.Checksum(r.ev.Raw, castagnoli)
+	sum := crc32.Checksum(ev.Raw, castagnoli)
 	r.learned.Learn(&r.call)
-	r.batch = append(r.batch, makeFact(&r.call, r.ev.ID, sum, r.s.names))
+	r.batch = append(r.batch, makeFact(&r.call, ev.ID, sum, r.s.names))
 	if len(found.Observations) > 0 {
 		r.batch[len(r.batch)-1].flags |= flagObserved
 		r.s.mu.Lock()
-		r.failed = r.s.correlations.hold(ruleCall{r.call.ID, sum}, found.Observations)
+		err := r.s.correlations.hold(ruleCall{r.call.ID, sum}, found.Observations)
 		r.s.mu.Unlock()
+		if err != nil {
+			return err // ends the scan: no record is to blame
+		}
 	}
 	if r.call.Rules != 0 || len(found.Rules) > 0 {
-		r.s.explain(&r.rec, &r.call, sum, found.Rules)
+		r.s.explain(rec, &r.call, sum, found.Rules)
+	}
+	if len(r.batch) >= batchFacts {
+		return r.flush()
 	}
 	return nil
 }
@@ -364,10 +329,8 @@ func (s *Scanner) explain(rec *otellog.Record, c *count.Call, sum uint32, matche
 }
 
 // dead hands a bad record to the dead letter.
-func (r *reader) dead(err error) error {
-	s := r.s
-	atomic.AddInt64(&s.totals.DeadLettered, 1)
-	letter := wire.FromBadRecord("scan", err, s.cfg.Now)
+func (s *Scanner) dead(_ context.Context, bad *cloudtrail.BadRecord) error {
+	letter := wire.FromBadRecord("scan", bad, s.cfg.Now)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.cfg.DeadLetter(&letter)

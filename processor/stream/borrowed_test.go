@@ -10,8 +10,6 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"keytrail/processor/generate"
-	"keytrail/schemas/cloudtrail"
-	"keytrail/schemas/normalize"
 	"keytrail/schemas/otellog"
 	"keytrail/schemas/wire"
 )
@@ -25,7 +23,7 @@ func TestNormalizerKeepsCopies(t *testing.T) {
 		[]byte(`{"eventVersion":"1.11","eventSource":"kms.amazonaws.com","eventName":`), []byte("no JSON"), []byte(`{"eventSource":"s3.amazonaws.com"}`))
 	normalized := func(lend bool) (list []string) {
 		p := &Pipeline{Topics: wire.DefaultTopics(), Partitions: map[string]int32{"kms.events": 3}}
-		n := &normalizer{p: p, in: cloudtrail.NewReader(nil, "", cloudtrail.Limits{}), norm: normalize.New(direct(normalize.Options{}))}
+		n := newNormalizer(p)
 		for i, value := range raw {
 			r := &kgo.Record{Topic: p.Topics.Raw, Offset: int64(i), Key: []byte("key"), Value: bytes.Clone(value)}
 			if err := n.Process(r); err != nil {

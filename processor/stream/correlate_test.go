@@ -97,7 +97,7 @@ func correlatedIn(t *testing.T, rules *sigma.Rules, records [][]byte) map[string
 func correlatedOut(t *testing.T, brokers []string) (n map[string]int, last map[string]string) {
 	t.Helper()
 	n, last = map[string]int{}, map[string]string{}
-	read(t, brokers, "kms.anomalies", 2, func(r *kgo.Record) error {
+	readTopic(t, brokers, "kms.anomalies", 2, func(r *kgo.Record) error {
 		var rec otellog.Record
 		if err := rec.Decode(r.Value); err != nil || !isCorrelated(&rec) {
 			return err
@@ -182,7 +182,7 @@ func TestCorrelations(t *testing.T) {
 			t.Errorf("published %d times: %s", n[id], text)
 		}
 	}
-	read(t, brokers, one.Topics.DeadLetter, 1, func(r *kgo.Record) error {
+	readTopic(t, brokers, one.Topics.DeadLetter, 1, func(r *kgo.Record) error {
 		if detail := letterHeader(r, "detail"); strings.Contains(detail, "matches") {
 			t.Errorf("a dead letter: %s", detail)
 		}
@@ -203,7 +203,7 @@ func letterHeader(r *kgo.Record, name string) string {
 func paneKeys(t *testing.T, brokers []string) map[string]bool {
 	t.Helper()
 	keys := map[string]bool{}
-	read(t, brokers, "kms.state", 2, func(r *kgo.Record) error {
+	readTopic(t, brokers, "kms.state", 2, func(r *kgo.Record) error {
 		if wire.IsPaneKey(string(r.Key)) {
 			keys[string(r.Key)] = true
 			if r.Value == nil {
@@ -218,7 +218,7 @@ func paneKeys(t *testing.T, brokers []string) map[string]bool {
 // matchesSent is how many matches stage count has told of.
 func matchesSent(t *testing.T, brokers []string) (n int64) {
 	t.Helper()
-	read(t, brokers, "kms.partials", 2, func(r *kgo.Record) error {
+	readTopic(t, brokers, "kms.partials", 2, func(r *kgo.Record) error {
 		f, err := wire.NewDecoder(r.Value).Frame()
 		for i := range f.Panes {
 			n += sigma.Matches(f.Panes[i].Tally)
@@ -256,7 +256,7 @@ func TestCorrelationsTakenAway(t *testing.T) {
 		t.Errorf("%d panes are left; the log says %q", len(left), said.text.String())
 	}
 	got := int64(0)
-	read(t, brokers, one.Topics.DeadLetter, 1, func(r *kgo.Record) error {
+	readTopic(t, brokers, one.Topics.DeadLetter, 1, func(r *kgo.Record) error {
 		var about struct {
 			Fingerprint string
 			Matches     int64

@@ -133,12 +133,12 @@ func waitFor(t *testing.T, what string, done func() bool) {
 func length(t *testing.T, brokers []string, topic string) int {
 	t.Helper()
 	n := 0
-	read(t, brokers, topic, 1, func(*kgo.Record) error { n++; return nil })
+	readTopic(t, brokers, topic, 1, func(*kgo.Record) error { n++; return nil })
 	return n
 }
 
-// read calls f for every committed record of a topic.
-func read(t *testing.T, brokers []string, topic string, partitions int32, f func(*kgo.Record) error) {
+// readTopic calls f for every committed record of a topic.
+func readTopic(t *testing.T, brokers []string, topic string, partitions int32, f func(*kgo.Record) error) {
 	t.Helper()
 	var all []int32
 	for p := range partitions {
@@ -195,7 +195,7 @@ func caughtUp(t *testing.T, brokers []string, p *Pipeline) {
 			return false
 		}
 		done := true // read after the offsets: what was written meanwhile counts as missing
-		read(t, brokers, topic, p.Partitions[topic], func(r *kgo.Record) error {
+		readTopic(t, brokers, topic, p.Partitions[topic], func(r *kgo.Record) error {
 			o, ok := offsets.Lookup(topic, r.Partition)
 			done = done && ok && o.At > r.Offset
 			return nil

@@ -1,15 +1,14 @@
 package stream
 
 import (
-	"bytes"
 	"context"
 	"fmt"
-	"io"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"keytrail/processor/kafka"
+	"keytrail/processor/read"
 	"keytrail/schemas/cloudtrail"
 	"keytrail/schemas/normalize"
 	"keytrail/schemas/otellog"
@@ -19,13 +18,19 @@ import (
 // normalizer is stage normalize: kms.raw, where other shippers put CloudTrail
 // JSON in any envelope, to kms.events. It has no state.
 type normalizer struct {
-	p     *Pipeline
-	in    *cloudtrail.Reader
-	norm  *normalize.Normalizer
-	ev    cloudtrail.Event
-	rec   otellog.Record
-	out   []*kgo.Record
-	stats tally
+	p      *Pipeline
+	in     *read.Records
+	counts read.Counts // of this transaction
+	out    []*kgo.Record
+	stats  tally
+}
+
+func newNormalizer(p *Pipeline) *normalizer {
+	n := &normalizer{p: p}
+	n.in = read.NewRecords(read.Config{
+		Limits: p.Limits, Normalize: direct(p.Normalize), Counts: &n.counts, Record: n.publish, Dead: n.dead, Now: time.Now,
+	})
+	return n
 }
 
 // direct is how records are made that are only encoded.
@@ -36,62 +41,42 @@ func direct(o normalize.Options) normalize.Options {
 
 func (n *normalizer) Assign(context.Context, []int32) error { return nil }
 
-func (n *normalizer) Revoke([]int32) { n.out, n.stats = nil, tally{} }
+func (n *normalizer) Revoke([]int32) { n.drop() }
+
+// drop forgets the transaction.
+func (n *normalizer) drop() { n.out, n.stats, n.counts = nil, tally{}, read.Counts{} }
 
 func (n *normalizer) Lag(behind map[int32]int64) { n.p.lag("normalize", behind) }
 
 func (n *normalizer) Process(r *kgo.Record) error {
-	name := fmt.Sprintf("%s/%d/%d", r.Topic, r.Partition, r.Offset)
-	in := n.in
-	in.Reset(bytes.NewReader(r.Value), name)
-	for {
-		err := in.Next(&n.ev)
-		if err == io.EOF {
-			n.stats.received += in.NotEvents
-			n.stats.filtered += in.NotEvents
-			return nil
-		}
-		n.stats.received++
-		ok := false
-		if err == nil {
-			ok, err = n.norm.Record(&n.ev, time.Now().UnixNano(), &n.rec)
-		}
-		switch {
-		case err != nil:
-			letter := wire.FromBadRecord("normalize", err, time.Now())
-			n.stats.dead(letter.Reason)
-			n.out = append(n.out, n.p.letter(&letter))
-		case !ok:
-			n.stats.filtered++
-		default:
-			n.publish()
-		}
-	}
+	return n.in.Bytes(context.Background(), r.Value, fmt.Sprintf("%s/%d/%d", r.Topic, r.Partition, r.Offset))
 }
 
-// publish writes the log record in n.rec to kms.events. One that Kafka would
-// refuse for its size goes to the dead letter instead.
-func (n *normalizer) publish() {
-	value := otellog.AppendRequest(nil, &n.rec)
+// dead takes a record that is not published.
+func (n *normalizer) dead(_ context.Context, bad *cloudtrail.BadRecord) error {
+	letter := wire.FromBadRecord("normalize", bad, time.Now())
+	n.stats.dead(letter.Reason)
+	n.out = append(n.out, n.p.letter(&letter))
+	return nil
+}
+
+// publish writes a log record to kms.events. One that Kafka would refuse for its
+// size goes to the dead letter instead.
+func (n *normalizer) publish(_ context.Context, ev *cloudtrail.Event, rec *otellog.Record) error {
+	value := otellog.AppendRequest(nil, rec)
 	if len(value) > wire.MaxValueBytes {
-		letter := wire.FromBadRecord("normalize", tooBig(&n.ev, len(value)), time.Now())
-		n.stats.dead(letter.Reason)
-		n.out = append(n.out, n.p.letter(&letter))
-		return
+		return tooBig(ev, len(value))
 	}
-	n.stats.delivered++
-	key := wire.CallKey(&n.rec)
+	key := wire.CallKey(rec)
 	n.out = append(n.out, &kgo.Record{
 		Topic: n.p.Topics.Events, Partition: kafka.KeyPartition(key, n.p.Partitions[n.p.Topics.Events]), Key: key,
-		Value: value, Headers: []kgo.RecordHeader{{Key: wire.HeaderEvent, Value: []byte(n.rec.EventName)}},
+		Value: value, Headers: []kgo.RecordHeader{{Key: wire.HeaderEvent, Value: []byte(rec.EventName)}},
 	})
+	return nil
 }
 
 func tooBig(ev *cloudtrail.Event, n int) error {
-	return &cloudtrail.BadRecord{
-		Object: ev.Object, Index: ev.Index, Offset: ev.Offset, Reason: cloudtrail.ReasonRecordSize, Raw: ev.Raw,
-		Detail: fmt.Sprintf("its log record has %d bytes, and Kafka takes %d", n, wire.MaxValueBytes),
-	}
+	return ev.Bad(cloudtrail.ReasonRecordSize, fmt.Sprintf("its log record has %d bytes, and Kafka takes %d", n, wire.MaxValueBytes))
 }
 
 func (n *normalizer) Output(_ time.Time, emit func(*kgo.Record)) (more bool, err error) {
@@ -103,6 +88,7 @@ func (n *normalizer) Output(_ time.Time, emit func(*kgo.Record)) (more bool, err
 }
 
 func (n *normalizer) Committed(ok bool) {
-	n.out = nil
+	n.stats.received, n.stats.delivered, n.stats.filtered = int(n.counts.Received.Load()), int(n.counts.Delivered.Load()), int(n.counts.Filtered.Load())
 	n.stats.commit(n.p, "normalize", ok)
+	n.drop()
 }

@@ -136,7 +136,7 @@ func (p *Pipeline) Run(ctx context.Context, stages Stages) error {
 	}
 	// The way of an event:
 	run(stages.Normalize, func(ctx context.Context) error { // kms.raw -> kms.events
-		return p.transact("normalize", p.Topics.Raw).Run(ctx, &normalizer{p: p, in: cloudtrail.NewReader(nil, "", p.Limits), norm: normalize.New(direct(p.Normalize))})
+		return p.transact("normalize", p.Topics.Raw).Run(ctx, newNormalizer(p))
 	})
 	run(stages.Count, func(ctx context.Context) error { // kms.events -> kms.partials, kms.anomalies
 		return p.transact("count", p.Topics.Events).Run(ctx, newCounter(p))

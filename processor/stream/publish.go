@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -12,6 +11,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"keytrail/processor/kafka"
+	"keytrail/processor/read"
 	"keytrail/processor/source"
 	"keytrail/schemas/cloudtrail"
 	"keytrail/schemas/normalize"
@@ -25,15 +25,13 @@ import (
 type Publisher struct {
 	client *kgo.Client
 	topics wire.Topics
-	in     *cloudtrail.Reader
-	norm   *normalize.Normalizer
-	ev     cloudtrail.Event
-	rec    otellog.Record
+	in     *read.Records
+	counts read.Counts // of what was read; published and dead are Kafka's
 
-	received, filtered, dead, published atomic.Int64
-	wg                                  sync.WaitGroup
-	mu                                  sync.Mutex
-	failed                              error
+	published, dead atomic.Int64
+	wg              sync.WaitGroup
+	mu              sync.Mutex
+	failed          error
 }
 
 // PublishCounts says what became of a Publisher's records:
@@ -52,69 +50,40 @@ func NewPublisher(c kafka.Config, topics wire.Topics, limits cloudtrail.Limits, 
 	if err != nil {
 		return nil, fmt.Errorf("cannot make a Kafka client: %w", err)
 	}
-	return &Publisher{client: client, topics: topics, in: cloudtrail.NewReader(nil, "", limits), norm: normalize.New(direct(o))}, nil
+	p := &Publisher{client: client, topics: topics}
+	p.in = read.NewRecords(read.Config{Limits: limits, Normalize: direct(o), Counts: &p.counts, Record: p.event, Dead: p.bad, Now: time.Now})
+	return p, nil
 }
 
 // Counts returns the counts so far. Safe for concurrent use.
 func (p *Publisher) Counts() PublishCounts {
-	return PublishCounts{p.received.Load(), p.published.Load(), p.filtered.Load(), p.dead.Load()}
+	return PublishCounts{p.counts.Received.Load(), p.published.Load(), p.counts.Filtered.Load(), p.dead.Load()}
 }
 
 // Object publishes one object's events. Bad records go to the dead letter
 // topic. An error is one of Kafka or of ctx.
 func (p *Publisher) Object(ctx context.Context, o source.Object) error {
-	body, err := o.Open()
-	if err != nil {
-		p.received.Add(1)
-		return p.bad(ctx, &cloudtrail.BadRecord{Object: o.Name, Reason: cloudtrail.ReasonRead, Detail: err.Error()})
+	if err := p.in.Object(ctx, o); err != nil {
+		return err
 	}
-	defer body.Close()
-	in := p.in
-	in.Reset(body, o.Name)
-	for {
-		err := in.Next(&p.ev)
-		if err == io.EOF {
-			p.received.Add(int64(in.NotEvents))
-			p.filtered.Add(int64(in.NotEvents))
-			return p.failure()
-		}
-		p.received.Add(1)
-		ok := false
-		if err == nil {
-			ok, err = p.norm.Record(&p.ev, time.Now().UnixNano(), &p.rec)
-		}
-		switch {
-		case err != nil:
-			err = p.bad(ctx, err)
-		case !ok:
-			p.filtered.Add(1)
-		default:
-			err = p.event(ctx)
-		}
-		if err == nil {
-			err = ctx.Err()
-		}
-		if err != nil {
-			return err
-		}
-	}
+	return p.failure()
 }
 
-// event publishes the log record in p.rec.
-func (p *Publisher) event(ctx context.Context) error {
-	value := otellog.AppendRequest(nil, &p.rec)
+// event publishes a log record.
+func (p *Publisher) event(ctx context.Context, ev *cloudtrail.Event, rec *otellog.Record) error {
+	value := otellog.AppendRequest(nil, rec)
 	if len(value) > wire.MaxValueBytes {
-		return p.bad(ctx, tooBig(&p.ev, len(value)))
+		return tooBig(ev, len(value))
 	}
 	p.produce(ctx, &kgo.Record{
-		Topic: p.topics.Events, Key: wire.CallKey(&p.rec), Value: value,
-		Headers: []kgo.RecordHeader{{Key: wire.HeaderEvent, Value: []byte(p.rec.EventName)}},
+		Topic: p.topics.Events, Key: wire.CallKey(rec), Value: value,
+		Headers: []kgo.RecordHeader{{Key: wire.HeaderEvent, Value: []byte(rec.EventName)}},
 	}, &p.published)
 	return nil
 }
 
-func (p *Publisher) bad(ctx context.Context, why error) error {
-	letter := wire.FromBadRecord("publish", why, time.Now())
+func (p *Publisher) bad(ctx context.Context, bad *cloudtrail.BadRecord) error {
+	letter := wire.FromBadRecord("publish", bad, time.Now())
 	r := &kgo.Record{Topic: p.topics.DeadLetter, Value: append([]byte(nil), letter.Raw...)}
 	for _, h := range letter.Headers() {
 		r.Headers = append(r.Headers, kgo.RecordHeader{Key: h.Key, Value: h.Value})

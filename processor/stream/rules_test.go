@@ -119,7 +119,7 @@ func ruleAnomalies(t *testing.T, brokers []string) (n map[string]int, last map[s
 	t.Helper()
 	n, last = map[string]int{}, map[string]string{}
 	ids := map[string]string{}
-	read(t, brokers, "kms.anomalies", 2, func(r *kgo.Record) error {
+	readTopic(t, brokers, "kms.anomalies", 2, func(r *kgo.Record) error {
 		var rec otellog.Record
 		if err := rec.Decode(r.Value); err != nil || !strings.HasPrefix(rec.Str(semconv.KeytrailAnomalyDetector), detect.SigmaDetector) {
 			return err

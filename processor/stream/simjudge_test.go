@@ -85,7 +85,7 @@ func (s *sim) judged() {
 	s.anomalies(got)
 }
 
-// read calls f for what a consumer of a topic sees.
+// readTopic calls f for what a consumer of a topic sees.
 func (s *sim) read(topic string, f func(*kgo.Record)) {
 	for _, l := range s.b.logs[topic] {
 		for offset := range l.stable() {

@@ -89,7 +89,7 @@ func finals(t *testing.T, brokers []string, describe func(*otellog.Record) (name
 	t.Helper()
 	found, revisions := map[string]string{}, map[string]int64{}
 	var rec otellog.Record
-	read(t, brokers, "kms.windows", 2, func(r *kgo.Record) error {
+	readTopic(t, brokers, "kms.windows", 2, func(r *kgo.Record) error {
 		if err := rec.Decode(r.Value); err != nil {
 			return err
 		}
@@ -226,7 +226,7 @@ func published(t *testing.T, brokers []string) (ids, versions map[string]int) {
 	t.Helper()
 	ids, versions = map[string]int{}, map[string]int{}
 	var rec otellog.Record
-	read(t, brokers, "kms.anomalies", 2, func(r *kgo.Record) error {
+	readTopic(t, brokers, "kms.anomalies", 2, func(r *kgo.Record) error {
 		err := rec.Decode(r.Value)
 		id := strings.Clone(rec.Str(semconv.KeytrailAnomalyID))
 		ids[id]++

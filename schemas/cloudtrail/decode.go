@@ -46,6 +46,14 @@ func (d *Decoder) Decode(data []byte, ev *Event) error {
 	return nil
 }
 
+// Bad returns a BadRecord in the place of ev, for an event that decoded and still
+// cannot be used.
+func (ev *Event) Bad(reason Reason, detail string) *BadRecord {
+	b := &BadRecord{Object: ev.Object, Index: ev.Index, Offset: ev.Offset, Reason: reason, Detail: detail}
+	b.Raw, b.Cut = clip(ev.Raw)
+	return b
+}
+
 func clip(raw []byte) ([]byte, bool) {
 	if len(raw) > MaxRawBytes {
 		return raw[:MaxRawBytes], true

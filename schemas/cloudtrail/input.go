@@ -207,6 +207,14 @@ func (in *input) failure() (Reason, string) {
 	return ReasonGzip, in.err.Error()
 }
 
+// cause is the source's own error where it failed, else in.err.
+func (in *input) cause() error {
+	if in.origin.err != nil {
+		return in.origin.err
+	}
+	return in.err
+}
+
 // mark is the byte order mark that some editors set before a text.
 const mark = "\ufeff"
 

@@ -97,11 +97,17 @@ type BadRecord struct {
 	// were more.
 	Raw []byte
 	Cut bool
+	// Err is the source's error where Reason is ReasonRead, else nil. It says
+	// whether reading again may help.
+	Err error
 }
 
 // MaxRawBytes bounds the bytes that a BadRecord carries: 512 KiB, twice the
 // largest event that CloudTrail writes and half of Kafka's usual message bound.
 const MaxRawBytes = 512 << 10
+
+// Unwrap returns the source's error where Reason is ReasonRead.
+func (b *BadRecord) Unwrap() error { return b.Err }
 
 // Error says what is wrong and where.
 func (b *BadRecord) Error() string {

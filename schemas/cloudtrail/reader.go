@@ -322,13 +322,22 @@ func (r *Reader) end() error {
 	inside := r.mode == modeList || r.mode == modeTail
 	r.mode = modeDone
 	if r.in.err != nil {
-		reason, detail := r.in.failure()
-		return r.bad(reason, detail, r.in.rest())
+		return r.failure(r.in.rest())
 	}
 	if inside {
 		return r.bad(ReasonTruncated, "the object ends before its list of records does", r.in.rest())
 	}
 	return io.EOF
+}
+
+// failure makes a BadRecord of what ended the input.
+func (r *Reader) failure(raw []byte) *BadRecord {
+	reason, detail := r.in.failure()
+	b := r.bad(reason, detail, raw)
+	if reason == ReasonRead {
+		b.Err = r.in.cause()
+	}
+	return b
 }
 
 // bad makes a BadRecord at the input's position.

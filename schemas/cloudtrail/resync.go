@@ -35,7 +35,8 @@ func (r *Reader) resync(why scanErr) error {
 			continue
 		}
 		if r.in.err != nil {
-			bad.Reason, bad.Detail = r.in.failure()
+			failed := r.failure(nil)
+			bad.Reason, bad.Detail, bad.Err = failed.Reason, failed.Detail, failed.Err
 		}
 		if bad.Raw == nil {
 			bad.Raw, bad.Cut = clip(rest)

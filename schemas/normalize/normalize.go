@@ -124,11 +124,7 @@ func badTime(ev *cloudtrail.Event) error {
 		at := ev.Time[:min(len(ev.Time), 64)] // a detail travels as a Kafka header
 		detail = "eventTime " + strconv.Quote(at) + " is no RFC 3339 time between 1970 and 2262"
 	}
-	bad := &cloudtrail.BadRecord{Object: ev.Object, Index: ev.Index, Offset: ev.Offset, Reason: cloudtrail.ReasonTime, Detail: detail, Raw: ev.Raw}
-	if len(bad.Raw) > cloudtrail.MaxRawBytes {
-		bad.Raw, bad.Cut = bad.Raw[:cloudtrail.MaxRawBytes], true
-	}
-	return bad
+	return ev.Bad(cloudtrail.ReasonTime, detail)
 }
 
 // resource writes where the event happened. It is made per record, never per

@@ -1,15 +1,17 @@
 package input
 
 import (
+	"cmp"
+	"context"
 	"errors"
 	"fmt"
-	"io"
 	"math"
 	"sync"
 	"time"
 
 	"keytrail/plugins/internal/chunk"
 	"keytrail/plugins/internal/logging"
+	"keytrail/processor/read"
 	"keytrail/processor/source"
 	"keytrail/schemas/cloudtrail"
 	"keytrail/schemas/normalize"
@@ -45,39 +47,18 @@ type reading struct {
 	// failed tells that something of the object is neither handed over nor in the
 	// dead-letter file: it must be read again.
 	failed error
-	body   *watched
 }
 
-// watched remembers the error with which a body ended: the decoder passes on only
-// its text.
-type watched struct {
-	io.ReadCloser
-	err error
-}
-
-func (f *watched) Read(p []byte) (int, error) {
-	n, err := f.ReadCloser.Read(p)
-	if err != nil && err != io.EOF {
-		f.err = err
-	}
-	return n, err
-}
+// errClosed ends the reading of an object when the Input stops.
+var errClosed = errors.New("the input is closed")
 
 // read passes the events of one object to the queue and ends with the object's end
 // in it, with a retry, or at Stop.
 func (in *Input) read(o source.Object) {
 	r := &reading{in: in, object: o, limit: max(1, min(512, in.cfg.QueueRecords/4))}
-	body, err := o.Open()
-	if err != nil {
-		r.failed = err
-	} else {
-		r.body = &watched{ReadCloser: body}
-		closed := r.events(cloudtrail.NewReader(r.body, o.Name, in.cfg.Limits))
-		body.Close() // opened for reading: nothing to lose
-		if closed {
-			in.queued.Add(int64(r.block.records))
-			return
-		}
+	if r.events() {
+		in.queued.Add(int64(r.block.records))
+		return
 	}
 	if r.bad > maxWarnings {
 		in.log.Printf(logging.Warn, "%q: %d bad records in all", o.Name, r.bad)
@@ -130,45 +111,34 @@ const stage = "in_kms"
 // events reads to the end of the object. It reports true when the Input stops
 // before. A panic of the decoder costs this object, not the process that Fluent
 // Bit is.
-func (r *reading) events(cr *cloudtrail.Reader) (closed bool) {
+func (r *reading) events() (closed bool) {
 	defer func() {
 		if p := recover(); p != nil {
 			r.failed = fmt.Errorf("the decoder panicked, please report it: %v", p)
 		}
 	}()
-	var ev cloudtrail.Event
-	for !r.in.stopping.Load() {
-		err := cr.Next(&ev)
-		if err == io.EOF {
-			return false
-		}
-		var bad *cloudtrail.BadRecord
-		switch {
-		case err == nil:
-			if !r.event(&ev) {
-				return true
-			}
-		case !errors.As(err, &bad):
-			r.failed = err
-			return false
-		case bad.Reason == cloudtrail.ReasonRead:
-			if r.failed = r.body.err; r.failed == nil {
-				r.failed = errors.New(bad.Detail)
-			}
-			return false
-		default:
-			r.badRecord(bad)
-		}
+	var counts read.Counts
+	err := read.NewEvents(r.in.cfg.Limits, &counts, r.event, r.badRecord).Object(r.in.ctx, r.object)
+	if errors.Is(err, errClosed) || err != nil && r.in.ctx.Err() != nil {
+		return true
 	}
-	return true
+	var bad *cloudtrail.BadRecord
+	if errors.As(err, &bad) { // of the source: reading again may help
+		err = bad.Err
+	}
+	r.failed = cmp.Or(r.failed, err)
+	return false
 }
 
-// event passes one event on. It reports false when the queue was closed.
-func (r *reading) event(ev *cloudtrail.Event) bool {
+// event passes one event on.
+func (r *reading) event(_ context.Context, ev *cloudtrail.Event) (wanted bool, err error) {
+	if r.in.stopping.Load() {
+		return false, errClosed
+	}
 	r.in.events.Add(1)
 	if !r.in.cfg.All && !normalize.Wanted(ev) {
 		r.in.filtered.Add(1)
-		return true
+		return false, nil
 	}
 	if r.block.buf == nil {
 		r.block.buf = *buffers.Get().(*[]byte)
@@ -182,10 +152,10 @@ func (r *reading) event(ev *cloudtrail.Event) bool {
 		Object: ev.Object, Index: ev.Index, Offset: ev.Offset, Self: r.in.own.Load().made(ev),
 	})
 	r.block.records++
-	if len(r.block.buf) < blockBytes && r.block.records < r.limit {
-		return true
+	if len(r.block.buf) < blockBytes && r.block.records < r.limit || r.push() {
+		return true, nil
 	}
-	return r.push()
+	return true, errClosed
 }
 
 // push hands the block to the queue and begins a new one.
@@ -199,8 +169,15 @@ func (r *reading) push() bool {
 	return r.in.q.push(b)
 }
 
-// badRecord keeps a record that is no event.
-func (r *reading) badRecord(bad *cloudtrail.BadRecord) {
+// badRecord keeps a record that is not an event. What the source could not read is
+// returned: it may be read again.
+func (r *reading) badRecord(_ context.Context, bad *cloudtrail.BadRecord) error {
+	if r.in.stopping.Load() {
+		return errClosed
+	}
+	if bad.Reason == cloudtrail.ReasonRead {
+		return bad
+	}
 	r.bad++
 	r.in.badRecs.Add(1)
 	d := wire.FromBadRecord(stage, bad, time.Now())
@@ -214,6 +191,7 @@ func (r *reading) badRecord(bad *cloudtrail.BadRecord) {
 		}
 		r.in.log.Printf(logging.Warn, "%v; %s", bad, kept)
 	}
+	return nil
 }
 
 // recordTime returns the time that Fluent Bit's record gets: the event's, or

@@ -5,7 +5,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"net"
 	"runtime/debug"
 	"sync"
@@ -16,6 +15,7 @@ import (
 
 	"keytrail/plugins/internal/chunk"
 	"keytrail/plugins/internal/logging"
+	"keytrail/processor/read"
 	"keytrail/schemas/cloudtrail"
 	"keytrail/schemas/normalize"
 	"keytrail/schemas/otellog"
@@ -39,19 +39,32 @@ const recordCost = 512
 type worker struct {
 	walker  chunk.Walker
 	decoder *cloudtrail.Decoder
-	reader  *cloudtrail.Reader // for what is no single event
+	events  *read.Events // for what is not a single event
+	counts  read.Counts  // of events
 	norm    *normalize.Normalizer
 	ev      cloudtrail.Event
 	rec     otellog.Record
+	f       *flush // the one at work
 }
 
 func newWorker(cfg *Config) *worker {
-	return &worker{
+	w := &worker{
 		walker:  chunk.Walker{EventKey: cfg.EventKey},
 		decoder: cloudtrail.NewDecoder(cfg.Limits),
-		reader:  cloudtrail.NewReader(nil, "", cfg.Limits),
 		norm:    newNormalizer(cfg),
 	}
+	w.events = w.newEvents(cfg)
+	return w
+}
+
+// newEvents returns what reads a record that is not a single event, for the flush at
+// work.
+func (w *worker) newEvents(cfg *Config) *read.Events {
+	return read.NewEvents(cfg.Limits, &w.counts, func(_ context.Context, ev *cloudtrail.Event) (bool, error) {
+		return true, w.f.event(ev)
+	}, func(_ context.Context, bad *cloudtrail.BadRecord) error {
+		return w.f.deadLetter(wire.FromBadRecord(stage, bad, w.f.observed))
+	})
 }
 
 // newNormalizer returns one that makes what the format needs and no more.
@@ -92,7 +105,7 @@ func (f *flush) record() (err error) {
 			f.o.log.Printf(logging.Error, "the decoder panicked on a record, which goes to %q; please report it: %v", f.o.cfg.DeadLetterTopic, p)
 			detail := fmt.Sprintf("panic: %v at %s", p, clip(debug.Stack(), 4096))
 			f.w.decoder, f.w.norm = cloudtrail.NewDecoder(f.o.cfg.Limits), newNormalizer(&f.o.cfg)
-			f.w.reader = cloudtrail.NewReader(nil, "", f.o.cfg.Limits)
+			f.w.events = f.w.newEvents(&f.o.cfg)
 			f.unit = f.a.unit // what panicked is the next unit, and the last
 			err = f.bad(reasonPanic, detail, f.entry.JSON)
 		}
@@ -118,28 +131,11 @@ func (f *flush) record() (err error) {
 	return f.envelope(ev)
 }
 
-// envelope reads a record that is no single event: whatever cloudtrail.Reader
+// envelope reads a record that is not a single event: whatever cloudtrail.Reader
 // knows, with its bad records apart from the good ones.
 func (f *flush) envelope(ev *cloudtrail.Event) error {
-	r := f.w.reader
-	r.Reset(bytes.NewReader(f.entry.JSON), ev.Object)
-	for {
-		err := r.Next(ev)
-		var bad *cloudtrail.BadRecord
-		switch {
-		case err == io.EOF:
-			return nil
-		case err == nil:
-			err = f.event(ev)
-		case errors.As(err, &bad):
-			err = f.deadLetter(wire.FromBadRecord(stage, bad, f.observed))
-		default:
-			return f.bad("error", err.Error(), f.entry.JSON)
-		}
-		if err != nil {
-			return err
-		}
-	}
+	f.w.f = f
+	return f.w.events.Bytes(context.Background(), f.entry.JSON, ev.Object)
 }
 
 // repeated reports whether this unit of the record was dealt with in an earlier

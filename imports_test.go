@@ -82,6 +82,7 @@ var layers = []layer{
 	{"plugins/internal/chunk", nil},
 	{"plugins/internal/logging", nil},
 	{"plugins/internal/property", nil},
+	{"plugins/internal/hostconfig", []string{"plugins/internal/property"}},
 	{"plugins/internal/flb", []string{"plugins/internal/logging", "plugins/internal/property"}},
 	{"plugins/internal/*", []string{"plugins/internal/*", "processor/*", "processor/config/value", "processor/source/*", "schemas/*"}},
 	{"plugins/plugintest", nil}, // it drives the built plugins from outside

@@ -25,6 +25,7 @@ import (
 	flbinput "github.com/fluent/fluent-bit-go/input"
 
 	"keytrail/plugins/internal/flb"
+	"keytrail/plugins/internal/hostconfig"
 	"keytrail/plugins/internal/input"
 	"keytrail/plugins/internal/logging"
 	"keytrail/plugins/internal/property"
@@ -71,6 +72,7 @@ func FLBPluginInit(plugin unsafe.Pointer) C.int {
 	log := flb.InputLog(plugin, "["+name+"] ")
 	return C.int(flb.Guard(log, "FLBPluginInit", flbinput.FLB_ERROR, func() int {
 		properties := property.NewReader(flb.InputProperty(plugin))
+		hostconfig.Refuse(properties, hostconfig.Input, name, input.Misplaced)
 		cfg, err := input.ParseConfig(properties)
 		if err != nil {
 			flb.LogError(log, err)

@@ -25,6 +25,7 @@ import (
 	flboutput "github.com/fluent/fluent-bit-go/output"
 
 	"keytrail/plugins/internal/flb"
+	"keytrail/plugins/internal/hostconfig"
 	"keytrail/plugins/internal/logging"
 	"keytrail/plugins/internal/output"
 	"keytrail/plugins/internal/property"
@@ -66,6 +67,7 @@ func FLBPluginInit(plugin unsafe.Pointer) C.int {
 	log := flb.OutputLog(plugin, "["+name+"] ")
 	return C.int(flb.Guard(log, "FLBPluginInit", flboutput.FLB_ERROR, func() int {
 		properties := property.NewReader(flb.OutputProperty(plugin))
+		hostconfig.Refuse(properties, hostconfig.Output, name, output.Misplaced)
 		cfg, err := output.ParseConfig(properties)
 		if err != nil {
 			flb.LogError(log, err)

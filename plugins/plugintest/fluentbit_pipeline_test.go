@@ -183,8 +183,10 @@ func refusesAtStart(t *testing.T) {
 			t.Errorf("%s: Fluent Bit ended with %v, want %q in\n%s", property, err, want, s.said())
 		}
 	}
-	f("compression: rar", `cannot use property "compression" with value "rar": allowed is none or gzip or snappy or lz4 or zstd`)
-	f("sasl_username: me", `cannot use property "sasl_username": is set, and mechanism none has no use for it`)
+	f("compression: rar", `cannot use property "compression" with value "rar": want none or gzip or snappy or lz4 or zstd`)
+	f("sasl_username: me", `property "sasl_username" is set, and mechanism none has no use for it`)
+	f("tls.ca_file: /etc/ca.pem", `has no effect: Fluent Bit keeps it for its own plugins; set kafka_tls_ca_file`)
+	f("host: kafka-1", `property "host" in `)
 	f("compresion: zstd", "unknown configuration property 'compresion'")
 }
 

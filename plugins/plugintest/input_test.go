@@ -188,9 +188,9 @@ func TestInputRefusesAtStart(t *testing.T) {
 			t.Errorf("%q: status %d, want 3 and the message %q\n%s", p, r.status, message, r.stderr)
 		}
 	}
-	f(`cannot use property "source" with value "kinesis": allowed is file or s3 or sqs or lookup`, "path="+dir, "source=kinesis")
+	f(`cannot use property "source" with value "kinesis": want file or s3 or sqs or lookup`, "path="+dir, "source=kinesis")
 	f(`property "s3_bucket" is missing`, "source=s3", "checkpoint="+dir+"/cp")
-	f(`cannot use property "path" with value "(set)": allowed is nothing, because source is sqs`, "source=sqs", "sqs_queue_url=http://127.0.0.1:1/q", "dead_letter="+dir+"/d", "path="+dir)
+	f(`property "path" is for source file, and source is sqs`, "source=sqs", "sqs_queue_url=http://127.0.0.1:1/q", "dead_letter="+dir+"/d", "path="+dir)
 	f(`property "path" is missing`, "source=file")
 	f(`cannot use property "poll_interval" with value "never"`, "path="+dir, "poll_interval=never")
 	f(`cannot read checkpoint`, "path="+dir, "checkpoint="+writeFile(t, "no JSON"))

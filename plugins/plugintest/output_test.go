@@ -229,7 +229,7 @@ func TestOutputRefusesAtStart(t *testing.T) {
 		}
 	}
 	f(`property "brokers" is missing`)
-	f(`cannot use property "compression" with value "rar": allowed is none or gzip or snappy or lz4 or zstd`, "brokers=a:1", "compression=rar")
+	f(`cannot use property "compression" with value "rar": want none or gzip or snappy or lz4 or zstd`, "brokers=a:1", "compression=rar")
 	f(`cannot use property "topic" with value "a b"`, "brokers=a:1", "topic=a b")
 }
 

@@ -170,7 +170,7 @@ func header(b []byte) (group bool, bad string) {
 		s := binary.BigEndian.Uint32(sec)
 		return s == groupStart || s == groupEnd, ""
 	default:
-		return false, fmt.Sprintf("a record's time must be a number or an extension, not %s", t)
+		return false, fmt.Sprintf("a record's time must be a number or an extension, not %s", kind(t))
 	}
 }
 
@@ -188,7 +188,7 @@ type fields struct {
 // that Fluent Bit's inputs use for a line, and last the body itself.
 func (w *Walker) body(b []byte, e *Entry) (bad string) {
 	if msgp.NextType(b) != msgp.MapType {
-		return fmt.Sprintf("a record's body must be a map, not %s", msgp.NextType(b))
+		return fmt.Sprintf("a record's body must be a map, not %s", kind(msgp.NextType(b)))
 	}
 	f, err := w.fields(b)
 	if err != nil {
@@ -213,7 +213,10 @@ func (w *Walker) body(b []byte, e *Entry) (bad string) {
 	}
 	e.JSON, err = w.text(value)
 	if err != nil {
-		return fmt.Sprintf("field %q: %v", name, err)
+		if name == "" {
+			return fmt.Sprintf("the body %v", err)
+		}
+		return fmt.Sprintf("field %q %v", name, err)
 	}
 	return ""
 }
@@ -295,6 +298,28 @@ func (w *Walker) text(value []byte) ([]byte, error) {
 		w.scratch, _, err = appendJSON(w.scratch[:0], value, MaxDepth)
 		return w.scratch, err
 	default:
-		return nil, fmt.Errorf("holds %s, want text or a map", t)
+		return nil, fmt.Errorf("holds %s, want text or a map", kind(t))
 	}
+}
+
+// kind names a msgpack type for people. The library calls the types that it does not
+// tell apart, such as one byte of the format's reserved range, "<invalid>".
+func kind(t msgp.Type) string {
+	switch t {
+	case msgp.IntType, msgp.UintType, msgp.Float32Type, msgp.Float64Type, msgp.DurationType, msgp.NumberType:
+		return "a number"
+	case msgp.BoolType:
+		return "true or false"
+	case msgp.StrType, msgp.BinType:
+		return "text"
+	case msgp.MapType:
+		return "a map"
+	case msgp.ArrayType:
+		return "a list"
+	case msgp.NilType:
+		return "null"
+	case msgp.ExtensionType, msgp.TimeType, msgp.Complex64Type, msgp.Complex128Type:
+		return "an extension"
+	}
+	return "a type that msgpack does not define"
 }

@@ -172,9 +172,9 @@ func TestWalkerBadRecordsCostThemselvesOnly(t *testing.T) {
 	f("a time of another type", record([]byte{0xd7, 1, 0, 0, 0, 0, 0, 0, 0, 0}, []byte{0x80}), "time")
 	f("a time of four bytes", record([]byte{0xd6, 0, 0, 0, 0, 0}, []byte{0x80}), "time")
 	f("a body that is text", record(eventTime(1), pack(t, "x")), "body must be a map")
-	f("a log that is a number", record(eventTime(1), pack(t, map[string]any{"log": 5})), `field "log": holds int`)
+	f("a log that is a number", record(eventTime(1), pack(t, map[string]any{"log": 5})), `field "log" holds a number, want text or a map`)
 	f("a number that JSON lacks", record(eventTime(1), pack(t, map[string]any{"x": math.NaN()})), "NaN")
-	f("an extension inside", record(eventTime(1), append(pack(t, map[string]any{"log": "x"})[:5], eventTime(1)...)), "holds ext")
+	f("an extension inside", record(eventTime(1), append(pack(t, map[string]any{"log": "x"})[:5], eventTime(1)...)), "holds an extension")
 	f("too deep", record(eventTime(1), slices.Concat([]byte{0x81, 0xa1, 'x'}, deep, []byte{0xc0})), "nests more than 128")
 	f("a name that is a number", record(eventTime(1), []byte{0x81, 0xa1, 'x', 0x81, 1, 2}), "name")
 }
@@ -321,6 +321,16 @@ func TestSelf(t *testing.T) {
 		var e Entry
 		if !w.Next(&e) || e.Bad != "" || !e.Placed || e.Self != self {
 			t.Errorf("self %v came back as %+v", self, e)
+		}
+	}
+}
+
+// Every type of msgpack has a name that a reader of logs knows.
+func TestKinds(t *testing.T) {
+	for b := range 256 {
+		got := kind(msgp.NextType([]byte{byte(b), 5, 5, 5, 5, 5, 5, 5, 5, 5}))
+		if undefined := got == "a type that msgpack does not define"; undefined != (b == 0xc1) {
+			t.Errorf("%#x is %s", b, got)
 		}
 	}
 }

@@ -15,8 +15,8 @@ import (
 // Integers keep every digit, floats the shortest form that reads back the
 // same. Binary counts as text. Text is escaped where RFC 8259 demands it and is
 // otherwise passed on byte for byte, well-formed UTF-8 or not: judging it is
-// the decoder's part. What JSON can not say (NaN, infinities, extensions, names
-// that are no text) is an error.
+// the decoder's part. What JSON cannot say (NaN, infinities, extensions, names
+// that are not text) is an error.
 func appendJSON(dst, b []byte, depth int) (_, rest []byte, err error) {
 	if depth == 0 {
 		return dst, b, fmt.Errorf("nests more than %d levels", MaxDepth)
@@ -48,13 +48,13 @@ func appendJSON(dst, b []byte, depth int) (_, rest []byte, err error) {
 		v, rest, err := msgp.ReadFloat64Bytes(b)
 		return appendFloat(dst, v, 64, rest, err)
 	default:
-		return dst, b, fmt.Errorf("holds msgpack %s, which JSON can not say", t)
+		return dst, b, fmt.Errorf("holds %s, which JSON cannot say", kind(t))
 	}
 }
 
 func appendFloat(dst []byte, v float64, bits int, rest []byte, err error) ([]byte, []byte, error) {
 	if err == nil && (math.IsNaN(v) || math.IsInf(v, 0)) {
-		err = errors.New("holds a number that JSON can not say (NaN or infinite)")
+		err = errors.New("holds a number that JSON cannot say (NaN or infinite)")
 	}
 	if err != nil {
 		return dst, rest, err
@@ -73,7 +73,7 @@ func appendObject(dst, b []byte, depth int) ([]byte, []byte, error) {
 			dst = append(dst, ',')
 		}
 		if t := msgp.NextType(b); t != msgp.StrType && t != msgp.BinType {
-			return dst, b, fmt.Errorf("has a name that is %s, want text", t)
+			return dst, b, fmt.Errorf("has a name that is %s, want text", kind(t))
 		}
 		name, rest, err := msgp.ReadMapKeyZC(b)
 		if err != nil {

@@ -10,6 +10,7 @@ package flb
 // cmetrics, which Fluent Bit's program exports.
 typedef void *(*keytrail_counter_create)(void *, char *, char *, char *, char *, int, char **);
 typedef int (*keytrail_counter_set)(void *, uint64_t, double, int, char **);
+typedef const char *(*keytrail_name)(void *);
 
 struct keytrail_metric_plugin {
 	char *name;
@@ -27,6 +28,15 @@ static void *keytrail_metrics(void *plugin, int input) {
 	return get == NULL ? NULL : get(p->instance);
 }
 
+// The name by which the host's own metrics and log lines know the instance: its alias,
+// or the plugin's name and a number that counts the sections of the configuration.
+// NULL where the host does not export the function.
+static const char *keytrail_instance_name(void *plugin, int input) {
+	struct keytrail_metric_plugin *p = plugin;
+	keytrail_name name = (keytrail_name)dlsym(RTLD_DEFAULT, input ? "flb_input_name" : "flb_output_name");
+	return name == NULL ? NULL : name(p->instance);
+}
+
 static void *keytrail_counter(void *cmt, char *plugin, char *name, char *help, char *label) {
 	keytrail_counter_create create = (keytrail_counter_create)dlsym(RTLD_DEFAULT, "cmt_counter_create");
 	return create == NULL ? NULL : create(cmt, "fluentbit", plugin, name, help, 1, &label);
@@ -40,9 +50,7 @@ static int keytrail_count(void *counter, uint64_t time, double value, char *labe
 import "C"
 
 import (
-	"strconv"
 	"sync"
-	"sync/atomic"
 	"time"
 	"unsafe"
 )
@@ -55,16 +63,15 @@ type Counter struct {
 }
 
 // Counters are the counters of one instance in Fluent Bit's own metrics, where they
-// stand beside those that the core keeps. The label "instance" counts the instances
-// of the process from 0. A host without metrics has none, and nothing happens.
+// stand beside those that the core keeps, under the same label: "name", the alias of the
+// instance, or the plugin's name and the number of the section (out_kms.0). It stays the
+// same through reloads. A host without metrics has none, and nothing happens.
 type Counters struct {
 	mu     sync.Mutex // guards native: after Close the host's memory is gone
 	list   []Counter
 	native []unsafe.Pointer
 	label  *C.char
 }
-
-var instance atomic.Int64
 
 // InputCounters makes the counters of an input, OutputCounters those of an output.
 // plugin is the argument of FLBPluginInit and name the plugin's.
@@ -83,8 +90,8 @@ func counters(plugin unsafe.Pointer, input C.int, name string, list []Counter) *
 	if context == nil {
 		return c
 	}
-	c.label = C.CString(strconv.FormatInt(instance.Add(1)-1, 10))
-	pluginName, label := C.CString(name), C.CString("instance")
+	c.label = C.CString(instanceName(plugin, input, name))
+	pluginName, label := C.CString(name), C.CString("name")
 	defer C.free(unsafe.Pointer(pluginName))
 	defer C.free(unsafe.Pointer(label))
 	for _, one := range list {
@@ -95,6 +102,15 @@ func counters(plugin unsafe.Pointer, input C.int, name string, list []Counter) *
 	}
 	c.Update()
 	return c
+}
+
+// instanceName returns the host's name of an instance, or that of the plugin where the
+// host does not tell.
+func instanceName(plugin unsafe.Pointer, input C.int, name string) string {
+	if text := C.keytrail_instance_name(plugin, input); text != nil {
+		return C.GoString(text)
+	}
+	return name
 }
 
 // Update writes the present numbers. Call it inside calls that the host makes for the

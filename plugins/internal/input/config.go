@@ -184,9 +184,23 @@ func parseConfig(r *property.Reader, now time.Time) (Config, error) {
 func (c *Config) refuseForeign(r *property.Reader) {
 	for _, p := range Properties() {
 		if !p.Of(c.Source) && r.Has(p.Name) {
-			r.Refuse(p.Name, "(set)", fmt.Sprintf("nothing, because source is %s; it belongs to source %s", c.Source, strings.Join(p.Sources, ", ")))
+			r.Complain(p.Name, fmt.Sprintf("is for source %s, and source is %s; leave it out or set source", strings.Join(p.Sources, ", "), c.Source))
 		}
 	}
+}
+
+// Misplaced says what to do about a property that Fluent Bit's core takes from the
+// section of an input and keeps, or returns "" for one that is harmless there.
+func Misplaced(name string) (instead string) {
+	switch {
+	case name == "host", name == "port", name == "listen":
+		return "in_kms does not listen; leave it out, or set aws_endpoint for a service that is compatible with AWS"
+	case name == "tls", strings.HasPrefix(name, "tls."):
+		return "connections to AWS always use TLS; set AWS_CA_BUNDLE in the environment for a certificate authority of your own"
+	case strings.HasPrefix(name, "oauth2"):
+		return "leave it out; docs/aws.md says how in_kms finds credentials"
+	}
+	return ""
 }
 
 // check looks at what the paths name, so that a mistake stops the start and is

@@ -68,8 +68,8 @@ func TestParseConfigRefusals(t *testing.T) {
 			t.Errorf("%s=%q: got %v, want a refusal that names it and says %q", name, value, err, message)
 		}
 	}
-	f("source", "kinesis", `allowed is file or s3 or sqs or lookup`)
-	f("s3_bucket", "trail", `it belongs to source s3`)
+	f("source", "kinesis", `want file or s3 or sqs or lookup`)
+	f("s3_bucket", "trail", `is for source s3`)
 	f("path", "", "is missing")
 	f("path", filepath.Join(dir, "missing"), "no such file")
 	f("path", filepath.Join(dir, "["), "pattern")
@@ -139,15 +139,15 @@ func TestParseConfigOfAWSRefusals(t *testing.T) {
 	f(SourceS3, "start_time", "yesterday", "how long ago")
 	f(SourceS3, "accounts", "acme", "numbers of accounts")
 	f(SourceS3, "regions", "Frankfurt", "names of regions")
-	f(SourceS3, "sqs_queue_url", "https://x/y", "it belongs to source sqs")
+	f(SourceS3, "sqs_queue_url", "https://x/y", "is for source sqs")
 	f(SourceS3, "aws_region", "x y", "a region")
 	f(SourceS3, "aws_role_arn", "keytrail", "the ARN of a role")
 	f(SourceS3, "aws_external_id", "secret-text", `value "(set)"`)
 	f(SourceSQS, "aws_endpoint", "http://user:secret-text@host", "without a user")
 	f(SourceSQS, "dead_letter", "", "is missing")
-	f(SourceSQS, "checkpoint", "/tmp/cp", "it belongs to source file, s3, lookup")
+	f(SourceSQS, "checkpoint", "/tmp/cp", "is for source file, s3, lookup")
 	f(SourceSQS, "sqs_visibility", "1s", "from 10s")
-	f(SourceLookup, "s3_bucket", "trail", "it belongs to source s3")
+	f(SourceLookup, "s3_bucket", "trail", "is for source s3")
 	for _, from := range []string{SourceS3, SourceSQS} {
 		values := minimal(from)
 		values["aws_endpoint"] = "http://user:secret-text@host"

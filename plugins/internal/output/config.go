@@ -131,11 +131,11 @@ func security(r *property.Reader) (s kafka.Security) {
 	var found value.Problems
 	errors.As(s.Validate(), &found)
 	for _, p := range found {
-		r.Complain(propertyName(p.Key), p.Text)
+		r.Complain(propertyName(p.Key), propertyNames(p.Text))
 	}
 	if found == nil {
 		if err := s.Load(); err != nil {
-			r.Fail(err)
+			r.Fail(errors.New(propertyNames(err.Error())))
 		}
 	}
 	return s
@@ -148,6 +148,51 @@ func propertyName(key string) string {
 		return "kafka_tls" + strings.Replace(rest, ".", "_", 1)
 	}
 	return strings.Replace(key, ".", "_", 1)
+}
+
+// settingNames are the settings of kafka.Security as its messages name them.
+var settingNames = regexp.MustCompile(`\b(?:(ca_file|cert_file|key_file|server_name)|(password_file|token_file|token_url)|beside (password))\b`)
+
+// propertyNames puts the names of properties into a message about settings.
+func propertyNames(text string) string {
+	return settingNames.ReplaceAllStringFunc(text, func(name string) string {
+		switch m := settingNames.FindStringSubmatch(name); {
+		case m[1] != "":
+			return "kafka_tls_" + m[1]
+		case m[2] != "":
+			return "sasl_" + m[2]
+		default:
+			return "beside sasl_" + m[3]
+		}
+	})
+}
+
+// Misplaced says what to do about a property that Fluent Bit's core takes from the
+// section of an output and keeps, or returns "" for one that is harmless there.
+func Misplaced(name string) (instead string) {
+	switch name {
+	case "host", "port":
+		return "name Kafka in brokers, such as brokers kafka-1:9092"
+	case "tls":
+		return "set kafka_tls"
+	case "tls.ca_file", "tls.ca_path":
+		return "set kafka_tls_ca_file"
+	case "tls.crt_file":
+		return "set kafka_tls_cert_file"
+	case "tls.key_file":
+		return "set kafka_tls_key_file"
+	case "tls.vhost":
+		return "set kafka_tls_server_name"
+	case "tls.verify", "tls.verify_hostname":
+		return "leave it out: the certificate and the name of a broker are always verified; kafka_tls_ca_file names whom to trust"
+	}
+	switch {
+	case strings.HasPrefix(name, "tls."):
+		return "leave it out; the properties of connections to Kafka begin with kafka_tls"
+	case strings.HasPrefix(name, "oauth2"):
+		return "set sasl_mechanism OAUTHBEARER and sasl_token_url"
+	}
+	return ""
 }
 
 func brokers(r *property.Reader, name string) (list []string) {

@@ -132,10 +132,22 @@ func (f *flush) record() (err error) {
 }
 
 // envelope reads a record that is not a single event: whatever cloudtrail.Reader
-// knows, with its bad records apart from the good ones.
+// knows, with its bad records apart from the good ones. A record without any content,
+// such as an empty line that tail passed on, and parts that are about no call are
+// filtered: every record that Fluent Bit hands over is counted.
 func (f *flush) envelope(ev *cloudtrail.Event) error {
 	f.w.f = f
-	return f.w.events.Bytes(context.Background(), f.entry.JSON, ev.Object)
+	before := f.w.counts.Filtered.Load()
+	if err := f.w.events.Bytes(context.Background(), f.entry.JSON, ev.Object); err != nil {
+		return err
+	}
+	n := f.w.counts.Filtered.Load() - before
+	if n == 0 && f.unit == 0 {
+		n = 1
+	}
+	f.o.received.Add(n)
+	f.o.filtered.Add(n)
+	return nil
 }
 
 // repeated reports whether this unit of the record was dealt with in an earlier

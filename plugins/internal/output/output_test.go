@@ -51,6 +51,24 @@ func TestFlushFilters(t *testing.T) {
 	}
 }
 
+// Each record that Fluent Bit hands over is counted, also one that holds nothing, and
+// one that is known and about no call.
+func TestFlushCountsEveryRecord(t *testing.T) {
+	b := newBench(t, nil, seeded())
+	nothing := []map[string]any{{"log": ""}, {"message": " \n"}, {"log": []any{}}, {"log": `{"Records":[]}`}, {"log": "CWL CONTROL MESSAGE"},
+		{"log": `{"digestS3Bucket":"b","logFiles":[]}`}}
+	for i, body := range nothing {
+		before := b.o.Stats()
+		b.flush(OK, foreign(t, body))
+		s := b.o.Stats()
+		if s.Received != before.Received+1 || s.Filtered+s.DeadLettered != before.Filtered+before.DeadLettered+1 {
+			t.Errorf("%d: %v is not counted once: %+v after %+v", i, body, s, before)
+		}
+	}
+	b.flush(OK, foreign(t, map[string]any{"log": ""}), flat(event(0)), foreign(t, map[string]any{"log": ""}))
+	b.wantOnce(1)
+}
+
 func TestFlushPoisonGoesToTheDeadLetterTopic(t *testing.T) {
 	b := newBench(t, nil, seeded())
 	badTime := strings.Replace(event(8), "2026-03-01T12:00:00Z", "yesterday", 1)

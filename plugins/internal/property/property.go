@@ -49,7 +49,7 @@ func (r *Reader) Names() []string {
 	return list
 }
 
-// Has tells whether a property has a value, without reading it.
+// Has reports whether a property has a value, without reading it.
 func (r *Reader) Has(name string) bool { return strings.TrimSpace(r.get(name)) != "" }
 
 // value returns the trimmed value of the property, or its default where there is
@@ -64,14 +64,25 @@ func (r *Reader) value(spec Spec) string {
 	return v
 }
 
-// Refuse notes that value is no good for name, and what is allowed.
+// Refuse notes that value cannot be used for name, and what is allowed instead.
 func (r *Reader) Refuse(name, value, allowed string) {
-	r.errs = append(r.errs, fmt.Errorf("cannot use property %q with value %q: allowed is %s", name, value, allowed))
+	r.errs = append(r.errs, fmt.Errorf("cannot use property %q with value %q: want %s", name, value, allowed))
 }
 
-// Complain notes what is wrong with the property name, apart from one value.
+// Complain notes what is wrong with the property name, apart from one value: either a
+// sentence of its own, or one that goes on after the name ("is set, and ...").
 func (r *Reader) Complain(name, text string) {
-	r.Fail(fmt.Errorf("cannot use property %q: %s", name, text))
+	colon := ":"
+	if strings.HasPrefix(text, "is ") {
+		colon = ""
+	}
+	r.Fail(fmt.Errorf("property %q%s %s", name, colon, text))
+}
+
+// Misplaced refuses a property that Fluent Bit takes for itself and does not pass on.
+// place is where it is written, and instead says what to do.
+func (r *Reader) Misplaced(name, place, instead string) {
+	r.Fail(fmt.Errorf("property %q in %s has no effect: Fluent Bit keeps it for its own plugins; %s", name, place, instead))
 }
 
 // Fail notes an error that is about several properties, or about what they name.
@@ -195,7 +206,7 @@ func formatBytes(n int) string {
 	return strconv.Itoa(n)
 }
 
-// Reserved tells whether Fluent Bit's core consumes a property of that name,
+// Reserved reports whether Fluent Bit's core consumes a property of that name,
 // of inputs or of outputs, so that no plugin ever sees it.
 func Reserved(name string) bool {
 	name = strings.ToLower(name)

@@ -105,10 +105,10 @@ func TestRefusalsNameEverything(t *testing.T) {
 	}
 	lines := strings.Split(err.Error(), "\n")
 	want := []string{
-		`cannot use property "source" with value "kinesis": allowed is file or pipe`,
-		`cannot use property "b" with value "maybe": allowed is on or off`,
-		`cannot use property "n" with value "12": allowed is a whole number from 0 to 9`,
-		`cannot use property "d" with value "1y": allowed is a time such as 10s, from 0s to 1m0s`,
+		`cannot use property "source" with value "kinesis": want file or pipe`,
+		`cannot use property "b" with value "maybe": want on or off`,
+		`cannot use property "n" with value "12": want a whole number from 0 to 9`,
+		`cannot use property "d" with value "1y": want a time such as 10s, from 0s to 1m0s`,
 		`property "path" is missing: set it to a directory`,
 	}
 	if !slices.Equal(lines, want) {

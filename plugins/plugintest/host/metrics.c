@@ -23,13 +23,33 @@ static pthread_mutex_t mu = PTHREAD_MUTEX_INITIALIZER;
 struct counter *cmt_counter_create(void *cmt, char *ns, char *subsystem, char *name, char *help, int labels, char **keys);
 int cmt_counter_set(struct counter *c, uint64_t time, double value, int labels, char **values);
 
+/* The host's name of an instance, as Fluent Bit exports it: the alias, or a name that
+ * counts the sections. */
+const char *flb_input_name(const struct instance *ins);
+const char *flb_output_name(const struct instance *ins);
+
+static const char *name_of(const struct instance *ins)
+{
+	static char names[MAX_INSTANCES][16];
+	size_t i = (size_t)(ins - opts.instances);
+
+	for (int p = 0; p < ins->nprops; p++)
+		if (strncmp(ins->props[p], "alias=", 6) == 0)
+			return ins->props[p] + 6;
+	snprintf(names[i], sizeof names[i], "host.%zu", i);
+	return names[i];
+}
+
+const char *flb_input_name(const struct instance *ins) { return name_of(ins); }
+const char *flb_output_name(const struct instance *ins) { return name_of(ins); }
+
 void *metrics_of(void *instance) { return instance; }
 
 struct counter *cmt_counter_create(void *cmt, char *ns, char *subsystem, char *name, char *help, int labels, char **keys)
 {
 	struct counter *c;
 
-	if (*help == '\0' || labels != 1 || strcmp(keys[0], "instance") != 0)
+	if (*help == '\0' || labels != 1 || strcmp(keys[0], "name") != 0)
 		fail("counter %s lacks a help or its label", name);
 	pthread_mutex_lock(&mu);
 	if (ncounters == MAX_COUNTERS)
@@ -46,7 +66,7 @@ int cmt_counter_set(struct counter *c, uint64_t time, double value, int labels, 
 	pthread_mutex_lock(&mu);
 	if (c->owner == NULL)
 		fail("%s counts after the exit of its instance: in Fluent Bit its memory is gone", c->name);
-	if (time == 0 || labels != 1 || *values[0] == '\0' || value < c->value)
+	if (time == 0 || labels != 1 || strcmp(values[0], name_of(c->owner)) != 0 || value < c->value)
 		fail("%s is set wrongly to %f after %f", c->name, value, c->value);
 	c->value = value;
 	pthread_mutex_unlock(&mu);

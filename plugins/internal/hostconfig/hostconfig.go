@@ -1,0 +1,201 @@
+// Package hostconfig finds properties that Fluent Bit's core takes for itself before a
+// plugin can see them, so that a plugin can refuse what its user meant for it.
+//
+// An output whose section says "host kafka-1" and "tls.ca_file ca.pem" starts without a
+// word from Fluent Bit: the core stores both and only its own outputs use them. A user
+// then believes in a broker and an encryption that are not there. The plugin interface
+// shows neither, so this package reads what the process was started with: the file
+// named by -c, the files that it includes, and the properties on the command line.
+//
+// Limits. Fluent Bit checks the configuration itself; what cannot be read here is left
+// to it. At most maxFiles files of maxBytes each are read. Sections are known by the
+// plugin's name, not by instance: a property in one section refuses all instances of
+// the plugin. A configuration made by a program (Fluent Bit as a library), or a file
+// that was replaced since the start, is not seen.
+//
+// Source: Fluent Bit 5.1, the "classic" and the YAML format of its configuration, and
+// the options -c, -i, -o and -p of its command line.
+package hostconfig
+
+import (
+	"bytes"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"keytrail/plugins/internal/property"
+)
+
+// maxFiles and maxBytes bound what is read: a configuration of hundreds of files of a
+// megabyte is a mistake of somebody's.
+const (
+	maxFiles = 200
+	maxBytes = 1 << 20
+)
+
+// Kind is the kind of a section.
+type Kind string
+
+// The kinds of sections that plugins of Keytrail have.
+const (
+	Input  Kind = "input"
+	Output Kind = "output"
+)
+
+// Property is one property of a section, and where it was written.
+type Property struct {
+	Name  string // in lower case
+	Place string // the file, or "the command line"
+}
+
+// Refuse refuses each property of the plugin's sections for which instead says what to
+// do. Fluent Bit has taken it, so it would have no effect.
+func Refuse(r *property.Reader, kind Kind, plugin string, instead func(name string) string) {
+	refuse(r, Properties(kind, plugin), instead)
+}
+
+func refuse(r *property.Reader, list []Property, instead func(name string) string) {
+	for _, p := range list {
+		if what := instead(p.Name); what != "" {
+			r.Misplaced(p.Name, p.Place, what)
+		}
+	}
+}
+
+// reader collects the properties of the sections of one plugin.
+type reader struct {
+	kind   Kind
+	plugin string
+	found  []Property
+	files  map[string]bool // read so far, by path
+}
+
+// Properties returns the properties of all sections of a plugin in the configuration
+// with which this process was started. It is empty where that is not known.
+func Properties(kind Kind, plugin string) []Property {
+	line, err := os.ReadFile("/proc/self/cmdline")
+	if err != nil {
+		return nil
+	}
+	return properties(kind, plugin, strings.Split(strings.TrimSuffix(string(line), "\x00"), "\x00"))
+}
+
+func properties(kind Kind, plugin string, args []string) []Property {
+	r := &reader{kind: kind, plugin: plugin, files: map[string]bool{}}
+	for _, path := range r.commandLine(args) {
+		r.file(path)
+	}
+	return r.found
+}
+
+// commandLine takes the properties of a command line, and returns the files that it
+// names: fluent-bit -c FILE -i in_kms -p path=/var/trail -o out_kms -p brokers=b:9092.
+func (r *reader) commandLine(args []string) (files []string) {
+	ours := false
+	for i := 1; i < len(args); i++ {
+		option, value := args[i], ""
+		if name, v, ok := strings.Cut(option, "="); ok && strings.HasPrefix(option, "--") {
+			option, value = name, v
+		} else if i+1 < len(args) {
+			value = args[i+1]
+		}
+		switch option {
+		case "-c", "--config":
+			files = append(files, value)
+		case "-i", "--input":
+			ours = r.kind == Input && strings.EqualFold(value, r.plugin)
+		case "-o", "--output":
+			ours = r.kind == Output && strings.EqualFold(value, r.plugin)
+		case "-F", "--filter", "-C", "--custom":
+			ours = false
+		case "-p", "--prop":
+			if name, _, _ := strings.Cut(value, "="); ours {
+				r.add(name, "the command line")
+			}
+		}
+	}
+	return files
+}
+
+func (r *reader) add(name, place string) {
+	r.found = append(r.found, Property{Name: strings.ToLower(strings.TrimSpace(name)), Place: place})
+}
+
+// file reads a configuration file and those that it includes.
+func (r *reader) file(path string) {
+	path = filepath.Clean(path)
+	if r.files[path] || len(r.files) >= maxFiles {
+		return
+	}
+	r.files[path] = true
+	info, err := os.Stat(path)
+	if err != nil || !info.Mode().IsRegular() || info.Size() > maxBytes {
+		return
+	}
+	data, err := os.ReadFile(path)
+	if err != nil {
+		return
+	}
+	data = bytes.TrimPrefix(data, []byte("\xef\xbb\xbf"))
+	switch strings.ToLower(filepath.Ext(path)) {
+	case ".yaml", ".yml":
+		r.yaml(path, data)
+	default:
+		r.classic(path, string(data))
+	}
+}
+
+// include reads the files that a pattern names, which is relative to the including file.
+func (r *reader) include(from, pattern string) {
+	if !filepath.IsAbs(pattern) {
+		pattern = filepath.Join(filepath.Dir(from), pattern)
+	}
+	paths, _ := filepath.Glob(pattern) // a bad pattern is Fluent Bit's to refuse
+	for _, path := range paths {
+		r.file(path)
+	}
+}
+
+// classic reads the format of sections in brackets and lines of a name and a value.
+func (r *reader) classic(path, text string) {
+	var section string
+	var names []string
+	ours := false
+	end := func() {
+		for _, name := range names {
+			if ours {
+				r.add(name, path)
+			}
+		}
+		names, ours = nil, false
+	}
+	for line := range strings.Lines(text) {
+		line = strings.TrimSpace(line)
+		if include, ok := cutFold(line, "@include"); ok {
+			r.include(path, include)
+			continue
+		}
+		switch {
+		case line == "" || line[0] == '#' || line[0] == '@':
+		case line[0] == '[':
+			end()
+			section = strings.ToLower(strings.Trim(line, "[] \t"))
+		case section == string(r.kind):
+			name, value := line, ""
+			if i := strings.IndexAny(line, " \t"); i >= 0 {
+				name, value = line[:i], strings.TrimSpace(line[i:])
+			}
+			ours = ours || strings.EqualFold(name, "name") && strings.EqualFold(value, r.plugin)
+			names = append(names, name)
+		}
+	}
+	end()
+}
+
+// cutFold returns what follows a word at the begin of line, in any case.
+func cutFold(line, word string) (rest string, ok bool) {
+	if len(line) <= len(word) || !strings.EqualFold(line[:len(word)], word) || !strings.ContainsAny(line[len(word):len(word)+1], " \t") {
+		return "", false
+	}
+	return strings.TrimSpace(line[len(word):]), true
+}

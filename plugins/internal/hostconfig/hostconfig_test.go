@@ -1,0 +1,126 @@
+package hostconfig
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+)
+
+// names returns the names of properties, in order.
+func names(list []Property) (all []string) {
+	for _, p := range list {
+		all = append(all, p.Name)
+	}
+	return all
+}
+
+func write(t *testing.T, dir, name, text string) string {
+	t.Helper()
+	path := filepath.Join(dir, name)
+	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
+func TestFormats(t *testing.T) {
+	dir := t.TempDir()
+	f := func(name, text string, want ...string) {
+		t.Helper()
+		path := write(t, dir, name, text)
+		for _, args := range [][]string{{"fluent-bit", "-c", path}, {"fluent-bit", "--config=" + path}, {"fluent-bit", "-v", "--config", path, "-Y"}} {
+			got := properties(Output, "out_kms", args)
+			if !slices.Equal(names(got), want) {
+				t.Errorf("%s, %q: got %v, want %q", name, args, got, want)
+			}
+			for _, p := range got {
+				if p.Place != path {
+					t.Errorf("%s: %q stands in %q", name, p.Name, p.Place)
+				}
+			}
+		}
+	}
+	f("a.conf", "[SERVICE]\n  flush 1\n[INPUT]\n  name in_kms\n  host x\n[OUTPUT]\n  Name  OUT_KMS\n  Host\tkafka-1\n  # port 1\n\n  tls.ca_file ca.pem\n[OUTPUT]\n name http\n port 80\n",
+		"name", "host", "tls.ca_file")
+	f("after.conf", "[output]\nport 9092\nname out_kms\n", "port", "name") // the name may come last
+	f("none.conf", "name out_kms\nhost x\n[FILTER]\nname out_kms\n")
+	f("empty.conf", "")
+	f("a.yaml", "pipeline:\n  inputs:\n    - name: in_kms\n      host: x\n  outputs:\n    - name: out_kms\n      port: 9092\n      tls.verify: off\n    - name: http\n      host: y\n",
+		"name", "port", "tls.verify")
+	f("broken.yaml", "pipeline: [\n")
+	f("odd.yaml", "pipeline:\n  outputs:\n    out_kms: {host: x}\n")
+	f("odder.yml", "- pipeline\n")
+}
+
+func TestIncludes(t *testing.T) {
+	dir := t.TempDir()
+	write(t, dir, "more/a.conf", "[OUTPUT]\nname out_kms\nhost a\n")
+	write(t, dir, "more/b.conf", "@INCLUDE ../main.conf\n[OUTPUT]\nname out_kms\nport 1\n") // a circle
+	main := write(t, dir, "main.conf", "@include more/*.conf\n@SET a=b\n")
+	if got := names(properties(Output, "out_kms", []string{"f", "-c", main})); !slices.Equal(got, []string{"name", "host", "name", "port"}) {
+		t.Errorf("got %q", got)
+	}
+	write(t, dir, "y/part.yaml", "pipeline:\n  outputs:\n    - name: out_kms\n      host: a\n")
+	main = write(t, dir, "main.yaml", "includes:\n  - y/part.yaml\n  - missing.yaml\nservice:\n  flush: 1\n")
+	if got := names(properties(Output, "out_kms", []string{"f", "-c", main})); !slices.Equal(got, []string{"name", "host"}) {
+		t.Errorf("got %q", got)
+	}
+}
+
+func TestCommandLine(t *testing.T) {
+	args := strings.Fields("fluent-bit -e out_kms.so -i in_kms -p path=/x -p host=in -o out_kms -p brokers=b:1 -p Host=out -o null -p port=1 -F grep -p tls=on")
+	if got := names(properties(Output, "out_kms", args)); !slices.Equal(got, []string{"brokers", "host"}) {
+		t.Errorf("output: got %q", got)
+	}
+	if got := names(properties(Input, "in_kms", args)); !slices.Equal(got, []string{"path", "host"}) {
+		t.Errorf("input: got %q", got)
+	}
+	for _, short := range [][]string{nil, {"f"}, {"f", "-c"}, {"f", "-p"}, {"f", "--config"}} {
+		if got := properties(Output, "out_kms", short); len(got) > 0 {
+			t.Errorf("%q: got %v", short, got)
+		}
+	}
+}
+
+// Files without end, or one without an end, are not read for ever.
+func TestBounds(t *testing.T) {
+	dir := t.TempDir()
+	for i := range maxFiles + 50 {
+		write(t, dir, fmt.Sprintf("%03d.conf", i), "[OUTPUT]\nname out_kms\n")
+	}
+	write(t, dir, "999.conf", "[OUTPUT]\nname out_kms\n"+strings.Repeat("#", maxBytes))
+	main := write(t, dir, "main.cfg", "@include *.conf\n")
+	if got := len(properties(Output, "out_kms", []string{"f", "-c", main})); got != maxFiles-1 {
+		t.Errorf("%d files were read", got)
+	}
+	if got := properties(Output, "out_kms", []string{"f", "-c", filepath.Join(dir, "999.conf")}); got != nil {
+		t.Errorf("a huge file gives %v", got)
+	}
+	if got := properties(Output, "out_kms", []string{"f", "-c", os.DevNull}); got != nil {
+		t.Errorf("a device gives %v", got)
+	}
+}
+
+func FuzzFile(f *testing.F) {
+	f.Add("a.conf", "[OUTPUT]\nname out_kms\nhost x\n")
+	f.Add("a.yaml", "pipeline: {outputs: [{name: out_kms, host: x}]}")
+	f.Fuzz(func(t *testing.T, name, text string) {
+		if strings.HasSuffix(name, ".yaml") {
+			name = "a.yaml"
+		} else {
+			name = "a.conf"
+		}
+		path := write(t, t.TempDir(), name, text)
+		for _, p := range properties(Output, "out_kms", []string{"f", "-c", path}) {
+			if p.Name != strings.ToLower(p.Name) {
+				t.Errorf("%q is not in lower case", p.Name)
+			}
+		}
+	})
+}

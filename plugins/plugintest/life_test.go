@@ -35,7 +35,7 @@ func TestOutputReloads(t *testing.T) {
 	all := numbered(t, events(t)[0], 0, 30)
 	args := append([]string{b.out, "--reloads", "2"}, chunkFiles(t, all, 10)...)
 	// The host fails when the counters' label is not the alias, in any life.
-	r := mustRun(t, b, append(append(args, outProps(c, patientFlush)...), "alias=to-kafka")...)
+	r := mustRun(t, b, append(args, outProps(c, patientFlush, "alias=to-kafka")...)...)
 	if n := strings.Count(r.out, "registered out_kms type 2"); n != 3 {
 		t.Errorf("registered %d times, want 3:\n%s", n, r.out)
 	}

@@ -107,6 +107,8 @@ static void check_options(const struct config_map *map)
 		for (int k = 0; k < opts.instances[i].nprops; k++) {
 			const char *prop = opts.instances[i].props[k];
 			size_t n = (size_t)(strchr(prop, '=') - prop);
+			if (strncmp(prop, "alias=", 6) == 0) /* the core's own */
+				continue;
 			for (o = map; o->name != NULL; o++)
 				if (strlen(o->name) == n && strncasecmp(o->name, prop, n) == 0)
 					break;

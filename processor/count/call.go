@@ -8,7 +8,6 @@ package count
 
 import (
 	"fmt"
-	"math/bits"
 	"slices"
 	"strings"
 
@@ -32,10 +31,10 @@ type Call struct {
 	Class     normalize.Class
 	Outcome   normalize.Outcome
 	Context   normalize.Context
-	Object    uint64 // hash of the object that the encryption context names, or of the whole context; 0 for none
+	Object    uint64 // hash of the object of the encryption context; 0 for none
 	Direct    bool   // the principal called itself, no AWS service for it
 	Cross     bool   // the KMS key belongs to another account
-	Self      bool   // the collector's own call
+	Self      bool   // the collector's own reading of a trail's file
 	Unusable  bool   // it failed because the KMS key is disabled or waits for its deletion
 	Network   uint32 // hash of the network that it came from; 0 for none, as in calls by AWS services
 	Client    uint32 // hash of the program that made it, without its version; 0 for none
@@ -94,11 +93,11 @@ const (
 	attrOutcome
 	attrContext
 	attrObject
-	attrWhole
 	attrVia
 	attrCross
 	attrSelf
 	attrError
+	attrMessage
 	attrAddress
 	attrAgent
 	ownAttributes
@@ -123,8 +122,8 @@ var own = [ownAttributes]string{
 	attrPrimary: semconv.AWSKMSKeyPrimaryARN, attrReplica: semconv.AWSKMSKeyReplicaARN,
 	attrPrincipal: semconv.KeytrailPrincipal, attrClass: semconv.AWSKMSOperationClass, attrOutcome: semconv.KeytrailOutcome,
 	attrContext: semconv.AWSKMSEncryptionContextClass, attrObject: semconv.AWSKMSEncryptionContextObject,
-	attrWhole: semconv.AWSKMSEncryptionContext, attrVia: semconv.KeytrailVia, attrCross: semconv.KeytrailCrossAccount,
-	attrSelf: semconv.KeytrailSelf, attrError: semconv.ErrorType, attrAddress: semconv.ClientAddress, attrAgent: semconv.UserAgentOriginal,
+	attrVia: semconv.KeytrailVia, attrCross: semconv.KeytrailCrossAccount,
+	attrSelf: semconv.KeytrailSelf, attrError: semconv.ErrorType, attrMessage: semconv.AWSErrorMessage, attrAddress: semconv.ClientAddress, attrAgent: semconv.UserAgentOriginal,
 }
 
 // FromRecord fills c from an event's log record. It reads attributes only, so
@@ -132,26 +131,23 @@ var own = [ownAttributes]string{
 // them: a lookup for each of two dozen names would cost as much as decoding the event.
 func FromRecord(rec *otellog.Record, c *Call) {
 	*c = Call{Time: rec.Time, KeyARN: normalize.NoEntity, Principal: normalize.NoEntity, Copy: normalize.CopyCaller, Class: normalize.ClassManage}
-	var whole []otellog.Attr
 	for i := range rec.Attrs {
-		if a := &rec.Attrs[i]; !c.take(a, Attributes.Find(a.Key)) {
-			whole = a.Map
-		}
+		a := &rec.Attrs[i]
+		c.take(a, Attributes.Find(a.Key))
 	}
-	if c.Object == 0 {
-		c.Object = contextHash(whole)
+	if c.Outcome != normalize.OutcomeOK {
+		c.Unusable = unusable(rec.Str(semconv.ErrorType), rec.Str(semconv.AWSErrorMessage))
 	}
 	if c.Shown.Alias != "" {
 		c.changeAlias(rec.Str(semconv.RPCMethod))
 	}
-	if !c.Self { // the collector's own calls are counted, and judged by nobody
+	if !c.Self { // the collector's own reads are counted, and judged by nobody
 		c.Rules = rule.Match(rec, c.Class, c.Outcome)
 	}
 }
 
-// take sets what the attribute a, whose place is known, says of the call; false for
-// the whole encryption context, which is needed only when no attribute names an object.
-func (c *Call) take(a *otellog.Attr, place int) bool {
+// take sets what the attribute a, whose place is known, says of the call.
+func (c *Call) take(a *otellog.Attr, place int) {
 	switch place {
 	case attrCallID:
 		c.IDText, c.ID = a.Str, wire.ParseCallID(a.Str)
@@ -183,32 +179,44 @@ func (c *Call) take(a *otellog.Attr, place int) bool {
 		c.Context = normalize.ParseContext(a.Str)
 	case attrObject:
 		c.Object = wire.EntityHash(a.Str)
-	case attrWhole:
-		return false
 	case attrVia:
 		c.Direct = a.Str == normalize.Direct
 	case attrCross:
 		c.Cross = a.Int != 0
 	case attrSelf:
 		c.Self = a.Int != 0
-	case attrError:
-		c.Unusable = a.Str == "DisabledException" || a.Str == "KMSInvalidStateException"
 	case attrAddress:
 		c.Network = Network(a.Str)
 	case attrAgent:
 		c.Client = client(a.Str)
 	}
-	return true
 }
 
-// contextHash returns the hash of an encryption context, in whatever order its pairs are;
-// 0 for none. One that names no object that we know, as programs make them, is an object
-// by itself.
-func contextHash(pairs []otellog.Attr) (h uint64) {
-	for i := range pairs {
-		h += wire.EntityHash(pairs[i].Key)*0x9e3779b97f4a7c15 ^ bits.RotateLeft64(wire.EntityHash(pairs[i].Str), 17)
+// unusable reports whether a call failed because its KMS key is disabled or waits for its
+// deletion. KMS has one error for all states that forbid a call, among them a key store
+// that is not connected, a proxy that does not answer and material that is not imported
+// yet: its message tells them apart. Without a message the cause is not known.
+// Sources: AWS KMS developer guide, "Key states of AWS KMS keys"; AWS KMS API reference,
+// "KMSInvalidStateException" and "DisabledException".
+func unusable(code, message string) bool {
+	switch code {
+	case "DisabledException":
+		return true
+	case "KMSInvalidStateException":
+		return says(message, "is disabled") || says(message, "pending deletion") || says(message, "pending replica deletion") ||
+			says(message, "pendingdeletion") || says(message, "pendingreplicadeletion")
 	}
-	return h
+	return false
+}
+
+// says reports whether a message has a phrase in it, in lower or upper case.
+func says(message, phrase string) bool {
+	for i := 0; i+len(phrase) <= len(message); i++ {
+		if strings.EqualFold(message[i:i+len(phrase)], phrase) {
+			return true
+		}
+	}
+	return false
 }
 
 // changeAlias corrects what the calls that change an alias show: the key in a

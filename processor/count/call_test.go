@@ -78,6 +78,15 @@ func TestFromRecord(t *testing.T) {
 	f("a record without a body", decrypt, normalize.Options{OmitBody: true}, func(*Call) {})
 	f("a refused one", change(t, `"responseElements":null`, `"errorCode":"AccessDenied","responseElements":null`), usual, func(c *Call) { c.Outcome = normalize.OutcomeDenied })
 	f("a failed one", change(t, `"responseElements":null`, `"errorCode":"DisabledException","responseElements":null`), usual, func(c *Call) { c.Outcome, c.Unusable = normalize.OutcomeFailed, true })
+	for message, is := range map[string]bool{
+		"arn:aws:kms:eu-central-1:111122223333:key/a is pending deletion.": true, "key/a Is Pending Replica Deletion.": true, "key/a is disabled.": true,
+		"key/a is pending import.": false, "The external key store proxy did not respond to the request in time. Retry the request.": false,
+		"KMS cannot communicate with the external key store proxy. This might be a transient error.": false, "The custom key store is not connected.": false,
+		"key/a is unavailable.": false, "key/a is creating.": false, "": false, "is disable": false,
+	} {
+		f("of a key in some state", change(t, `"responseElements":null`, `"errorCode":"KMSInvalidStateException","errorMessage":"`+message+`","responseElements":null`), usual,
+			func(c *Call) { c.Outcome, c.Unusable = normalize.OutcomeFailed, is })
+	}
 	f("for a service", change(t, `"accountId":"111122223333","sessionContext"`, `"accountId":"111122223333","invokedBy":"secretsmanager.amazonaws.com","sessionContext"`),
 		usual, func(c *Call) { c.Direct = false })
 	f("on another account's KMS key", change(t, "kms:eu-central-1:111122223333:key/a", "kms:eu-central-1:444455556666:key/a"), usual, func(c *Call) {
@@ -89,7 +98,11 @@ func TestFromRecord(t *testing.T) {
 	})
 	f("an addendum", change(t, `"eventID"`, `"addendum":{"reason":"UPDATED_DATA","updatedFields":"responseElements","originalEventID":"00000000-0000-4000-8000-00000000000a"},"eventID"`),
 		usual, func(c *Call) { c.IDText, c.Copy = "00000000-0000-4000-8000-00000000000a", normalize.CopyAddendum })
-	f("the collector's own", decrypt, normalize.Options{SelfPrincipals: []string{base.Principal}}, func(c *Call) { c.Self = true })
+	own := normalize.Options{SelfPrincipals: []string{base.Principal}}
+	f("the collector's own", change(t, `"SecretARN"`, `"aws:cloudtrail:arn"`), own, func(c *Call) {
+		c.Self, c.Context = true, normalize.ContextCloudTrailTrail
+	})
+	f("the collector's, of a secret", decrypt, own, func(*Call) {})
 	f("ReEncrypt by its request", change(t, `"Decrypt"`, `"ReEncrypt"`, `"resources":[{"accountId":"111122223333","type":"AWS::KMS::Key","ARN":"arn:aws:kms:eu-central-1:111122223333:key/a"}],`, "",
 		`"encryptionAlgorithm":"SYMMETRIC_DEFAULT"`, `"sourceKeyId":"a","destinationKeyId":"arn:aws:kms:eu-central-1:111122223333:key/b"`, `"encryptionContext":{`, `"x":{`), usual, func(c *Call) {
 		c.Class, c.SecondARN, c.Context, c.Object = normalize.ClassReencrypt, "arn:aws:kms:eu-central-1:111122223333:key/b", normalize.ContextNone, 0
@@ -104,8 +117,8 @@ func TestFromRecord(t *testing.T) {
 	f("a rule", change(t, `"Decrypt"`, `"DisableKey"`, `"encryptionContext":{`, `"x":{`), usual, func(c *Call) {
 		c.Class, c.Context, c.Object, c.Rules = normalize.ClassDestroy, normalize.ContextNone, 0, 1<<1
 	})
-	f("a rule that the collector matches", change(t, `"Decrypt"`, `"DisableKey"`, `"encryptionContext":{`, `"x":{`), normalize.Options{SelfPrincipals: []string{base.Principal}}, func(c *Call) {
-		c.Class, c.Context, c.Object, c.Self = normalize.ClassDestroy, normalize.ContextNone, 0, true
+	f("a rule that the collector matches, as anybody", change(t, `"Decrypt"`, `"DisableKey"`, `"encryptionContext":{`, `"x":{`), own, func(c *Call) {
+		c.Class, c.Context, c.Object, c.Rules = normalize.ClassDestroy, normalize.ContextNone, 0, 1<<1
 	})
 	f("a trail change", change(t, "kms.amazonaws.com", "cloudtrail.amazonaws.com", `"Decrypt"`, `"StopLogging"`, `"encryptionContext":{`, `"name":"main","x":{`), usual, func(c *Call) {
 		c.Class, c.KeyARN, c.Context, c.Object, c.Rules = normalize.ClassTrail, normalize.NoEntity, normalize.ContextNone, 0, rule.Set(1)<<11

@@ -1,6 +1,7 @@
 package count
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"strings"
@@ -45,6 +46,7 @@ func TestMatcher(t *testing.T) {
 	all := rulesOf(t, "eventName: Decrypt", "sourceIPAddress: 192.0.2.7", "eventName: Encrypt")
 	for _, c := range []struct {
 		o       normalize.Options
+		event   string // "" is decrypt
 		rules   *sigma.Rules
 		want    []string
 		matched uint16
@@ -53,11 +55,12 @@ func TestMatcher(t *testing.T) {
 		{rules: nil},
 		{rules: rulesOf(t, "eventName: Encrypt")},
 		{rules: all, want: []string{"r0", "r1"}, matched: 2},
-		{rules: all, o: normalize.Options{SelfPrincipals: []string{principal}}}, // the collector's own
+		{rules: all, o: normalize.Options{SelfPrincipals: []string{principal}}, event: change(t, `"SecretARN"`, `"aws:cloudtrail:arn"`)}, // the collector's own
+		{rules: all, o: normalize.Options{SelfPrincipals: []string{principal}}, want: []string{"r0", "r1"}, matched: 2},                  // no file of a trail
 		{rules: all, o: normalize.Options{OmitBody: true}, err: ErrNoBody},
 		{rules: rulesOf(t, "eventName: Encrypt"), o: normalize.Options{OmitBody: true}}, // none would have matched
 	} {
-		if call, err := f(decrypt, c.o, c.rules, c.want...); call.Matched != c.matched || !errors.Is(err, c.err) || c.err == nil && err != nil {
+		if call, err := f(cmp.Or(c.event, decrypt), c.o, c.rules, c.want...); call.Matched != c.matched || !errors.Is(err, c.err) || c.err == nil && err != nil {
 			t.Errorf("%d rules matched, %v; want %d, %v", call.Matched, err, c.matched, c.err)
 		}
 	}

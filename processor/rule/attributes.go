@@ -5,7 +5,8 @@ import "keytrail/schemas/semconv"
 // Attributes are the attributes of a log record that the rules look at, to match and
 // to say what was done.
 var Attributes = []string{
-	semconv.AWSCloudTrailExcludedSources, semconv.AWSCloudTrailManagementEvents, semconv.AWSCloudTrailTrail,
+	semconv.AWSCloudTrailKMSEvents, semconv.AWSCloudTrailManagementEvents, semconv.AWSCloudTrailMultiRegion,
+	semconv.AWSCloudTrailOrganization, semconv.AWSCloudTrailTrail,
 	semconv.AWSKMSAttestationDebugMode, semconv.AWSKMSGrantGranteePrincipal, semconv.AWSKMSGrantOperations,
 	semconv.AWSKMSKeyAccountID, semconv.AWSKMSPendingWindowDays, semconv.AWSKMSPolicyLockoutCheckBypassed,
 	semconv.AWSKMSPolicyPublic, semconv.AWSPrincipalType, semconv.RPCMethod, semconv.TLSProtocolVersion,

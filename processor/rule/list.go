@@ -2,7 +2,6 @@ package rule
 
 import (
 	"fmt"
-	"slices"
 	"strings"
 
 	"keytrail/schemas/normalize"
@@ -31,7 +30,7 @@ var All = [...]Rule{
 		What: says("deleted the key's imported material: data under it can not be read until it is imported again")},
 	{Name: "policy_public", Score: 10, Techniques: []string{"T1098", "T1486"},
 		classes: policySetters, match: isTrue(semconv.AWSKMSPolicyPublic),
-		What: says("set a key policy that lets every AWS principal in without a condition")},
+		What: says("set a key policy that lets in principals of any AWS account")},
 	{Name: "policy_lockout_check_bypassed", Score: 8, Techniques: []string{"T1098", "T1531"},
 		classes: policySetters, match: isTrue(semconv.AWSKMSPolicyLockoutCheckBypassed),
 		What: says("set a key policy without the check that keeps its owner from being locked out")},
@@ -57,17 +56,13 @@ var All = [...]Rule{
 		What: func(rec *otellog.Record) string { return "called over TLS " + rec.Str(semconv.TLSProtocolVersion) }},
 	{Name: "kms_events_excluded", BlindSpot: true, Score: 10, Techniques: []string{"T1562.008"},
 		classes: trail, match: func(rec *otellog.Record) bool {
-			a := rec.Get(semconv.AWSCloudTrailExcludedSources)
-			return a != nil && slices.Contains(a.Strs, "kms.amazonaws.com")
+			return rec.Str(semconv.AWSCloudTrailKMSEvents) == "none" && !isFalse(semconv.AWSCloudTrailManagementEvents)(rec)
 		},
 		What: func(rec *otellog.Record) string {
 			return "excluded all AWS KMS events from trail " + trailName(rec) + ": what happens to keys is no longer recorded there"
 		}},
 	{Name: "management_events_off", BlindSpot: true, Score: 10, Techniques: []string{"T1562.008"},
-		classes: trail, match: func(rec *otellog.Record) bool {
-			a := rec.Get(semconv.AWSCloudTrailManagementEvents)
-			return a != nil && a.Kind == otellog.KindBool && a.Int == 0
-		},
+		classes: trail, match: isFalse(semconv.AWSCloudTrailManagementEvents),
 		What: func(rec *otellog.Record) string {
 			return "turned management events off in trail " + trailName(rec) + ": what happens to keys is no longer recorded there"
 		}},
@@ -90,6 +85,33 @@ var All = [...]Rule{
 	{Name: "trail_tampered", BlindSpot: true, Score: 10, Techniques: []string{"T1562.008", "T1070"},
 		classes: trail, match: func(rec *otellog.Record) bool { return tampered[operation(rec)] != "" },
 		What: func(rec *otellog.Record) string { return tampered[operation(rec)] }},
+	{Name: "kms_events_reduced", BlindSpot: true, Score: 8, Techniques: []string{"T1562.008"},
+		classes: trail, match: func(rec *otellog.Record) bool { return reduced[rec.Str(semconv.AWSCloudTrailKMSEvents)] != "" },
+		What: func(rec *otellog.Record) string {
+			return "set trail " + trailName(rec) + " to record only a part of the AWS KMS events: " + reduced[rec.Str(semconv.AWSCloudTrailKMSEvents)]
+		}},
+	{Name: "trail_narrowed", BlindSpot: true, Score: 8, Techniques: []string{"T1562.008"},
+		classes: trail, match: func(rec *otellog.Record) bool {
+			return is("UpdateTrail", "UpdateEventDataStore")(rec) &&
+				(isFalse(semconv.AWSCloudTrailMultiRegion)(rec) || isFalse(semconv.AWSCloudTrailOrganization)(rec))
+		},
+		What: func(rec *otellog.Record) string {
+			what := "a single Region: what happens in other Regions is"
+			switch {
+			case !isFalse(semconv.AWSCloudTrailMultiRegion)(rec):
+				what = "a single account: what happens in other accounts of the organization is"
+			case isFalse(semconv.AWSCloudTrailOrganization)(rec):
+				what = "a single Region of a single account: what happens elsewhere is"
+			}
+			return "set trail " + trailName(rec) + " to record " + what + " not recorded there"
+		}},
+}
+
+// reduced says, by what a trail still records of AWS KMS, what it does not.
+var reduced = map[string]string{
+	"read_only":  "deletions, policies and other changes of keys are not recorded there",
+	"write_only": "Decrypt and the other uses of keys are not recorded there",
+	"partial":    "further fields select them, such as the operation or the caller",
 }
 
 // tampered are the findings of processor/source/digest, as what the digests' check

@@ -25,19 +25,43 @@ const noAccess = `"errorCode":"AccessDenied",`
 
 // TestRowC3ExclusionIsFound: leaving KMS out of a trail, in either form, is a blind spot; a refused attempt and other exclusions are not.
 func TestRowC3ExclusionIsFound(t *testing.T) {
-	basic := func(source string) string {
-		return `{"trailName":"main","eventSelectors":[{"readWriteType":"All","includeManagementEvents":true,"excludeManagementEventSources":["` + source + `"]}]}`
+	put := func(selectors string, want ...string) {
+		t.Helper()
+		matches(t, event("cloudtrail", "PutEventSelectors", selectors, ""), want...)
+		matches(t, event("cloudtrail", "PutEventSelectors", selectors, noAccess))
+		matches(t, event("cloudtrail", "PutEventSelectors", selectors, `"errorMessage":"no",`))
 	}
-	advanced := func(source string) string {
-		return `{"trailName":"main","advancedEventSelectors":[{"fieldSelectors":[{"field":"eventCategory","equals":["Management"]},{"field":"eventSource","notEquals":["` + source + `"]}]}]}`
+	without := func(source string) string {
+		return basic(`"readWriteType":"All","includeManagementEvents":true,"excludeManagementEventSources":["` + source + `"]`)
 	}
-	for _, form := range []func(string) string{basic, advanced} {
-		matches(t, event("cloudtrail", "PutEventSelectors", form("kms.amazonaws.com"), ""), "kms_events_excluded")
-		matches(t, event("cloudtrail", "PutEventSelectors", form("rdsdata.amazonaws.com"), ""))
-		matches(t, event("cloudtrail", "PutEventSelectors", form("kms.amazonaws.com"), noAccess))
+	put(without("kms.amazonaws.com"), "kms_events_excluded")
+	put(without("rdsdata.amazonaws.com"))
+	put(without(`rdsdata.amazonaws.com","kms.amazonaws.com`), "kms_events_excluded")
+	put(basic(`"readWriteType":"WriteOnly","excludeManagementEventSources":"kms.amazonaws.com"`), "kms_events_excluded")
+	put(basic(`"includeManagementEvents":"false"`), "management_events_off")
+	put(basic(`"excludeManagementEventSources":["kms.amazonaws.com"]},{"readWriteType":"All"`)) // the second selects them
+	put(basic(`"excludeManagementEventSources":["kms.amazonaws.com"]},{"readWriteType":"ReadOnly"`), "kms_events_reduced")
+	source := func(operator, value string) string {
+		return advanced(`{"field":"eventSource","` + operator + `":["` + value + `"]}`)
 	}
+	for operator, values := range map[string][2]string{ // what leaves KMS out, and what does not
+		"notEquals": {"kms.amazonaws.com", "rdsdata.amazonaws.com"}, "equals": {"s3.amazonaws.com", "kms.amazonaws.com"},
+		"notStartsWith": {"km", "s3"}, "startsWith": {"s3", "kms."}, "notEndsWith": {".amazonaws.com", ".example.com"}, "endsWith": {"x", "ms.amazonaws.com"},
+	} {
+		put(source(operator, values[0]), "kms_events_excluded")
+		put(source(operator, values[1]))
+	}
+	put(advanced(`{"field":"eventSource","notEquals":["rdsdata.amazonaws.com"]}]},{"fieldSelectors":[{"field":"eventCategory","equals":["Data"]}`))
+	put(advanced(`{"field":"eventSource","notEquals":["kms.amazonaws.com"]}]},{"fieldSelectors":[{"field":"eventCategory","equals":["NetworkActivity"]},{"field":"eventSource","equals":["kms.amazonaws.com"]}`), "kms_events_excluded")
+	put(advanced(`{"field":"readOnly","equals":["true"]},{"field":"eventSource","notEquals":["kms.amazonaws.com"]}`), "kms_events_excluded")
+	put(advanced(`{"field":"readOnly","equals":["true"]}]},{"fieldSelectors":[{"field":"eventCategory","equals":["Management"]},{"field":"readOnly","equals":["false"]}`))
+	put(advanced(`{"field":"userIdentity.arn","notStartsWith":["arn:aws:iam::111122223333:role/x"]}`), "kms_events_reduced")
+	put(`{"trailName":"main","advancedEventSelectors":[{"fieldSelectors":[{"field":"eventCategory","equals":["NetworkActivity"]},{"field":"eventSource","equals":["kms.amazonaws.com"]}]}]}`, "management_events_off")
 	matches(t, event("cloudtrail", "StopLogging", `{"name":"main"}`, ""), "logging_stopped")
 	matches(t, event("cloudtrail", "DeleteTrail", `{"name":"main"}`, ""), "trail_deleted")
+	matches(t, event("cloudtrail", "UpdateTrail", `{"name":"main","isMultiRegionTrail":false}`, ""), "trail_narrowed")
+	matches(t, event("cloudtrail", "UpdateTrail", `{"name":"main","isMultiRegionTrail":true}`, ""))
+	matches(t, event("cloudtrail", "CreateTrail", `{"name":"main","isMultiRegionTrail":false}`, "")) // it takes nothing away
 }
 
 // TestRowC7DeletionIsFound: disabling a key and scheduling its deletion are found; cancelling it and a refused attempt are not.

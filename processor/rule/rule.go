@@ -112,6 +112,13 @@ func isTrue(attr string) func(*otellog.Record) bool {
 	}
 }
 
+func isFalse(attr string) func(*otellog.Record) bool {
+	return func(rec *otellog.Record) bool {
+		a := rec.Get(attr)
+		return a != nil && a.Kind == otellog.KindBool && a.Int == 0
+	}
+}
+
 func says(text string) func(*otellog.Record) string {
 	return func(*otellog.Record) string { return text }
 }

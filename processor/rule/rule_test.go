@@ -17,7 +17,7 @@ var names = []string{
 	"key_deletion_scheduled", "key_disabled", "key_material_deleted", "policy_public", "policy_lockout_check_bypassed",
 	"grant_to_other_account", "rotation_disabled", "root_use", "old_tls", "kms_events_excluded", "management_events_off",
 	"logging_stopped", "trail_deleted", "key_material_imported", "policy_changed", "enclave_in_debug_mode",
-	"trail_tampered",
+	"trail_tampered", "kms_events_reduced", "trail_narrowed",
 }
 
 func TestNumbersAreStable(t *testing.T) {
@@ -38,7 +38,7 @@ func TestNumbersAreStable(t *testing.T) {
 		}
 	}
 	all := rule.Set(1)<<len(names) - 1
-	if rules, blind := all.Kinds(); rules != 12 || blind != 5 || len(all.Rules()) != 17 {
+	if rules, blind := all.Kinds(); rules != 12 || blind != 7 || len(all.Rules()) != 19 {
 		t.Errorf("all rules are %d and %d, in a list of %d", rules, blind, len(all.Rules()))
 	}
 	if rules, blind := rule.Set(0).Kinds(); rules+blind != 0 || len(rule.Set(0).Rules()) != 0 {
@@ -112,6 +112,14 @@ func grant(grantee string) string {
 	return `{"keyId":"a","granteePrincipal":"` + grantee + `","operations":["Decrypt","GenerateDataKey"]}`
 }
 
+// basic and advanced write selectors of one kind each: that of management events, with
+// further members or conditions.
+func basic(members string) string { return `{"trailName":"main","eventSelectors":[{` + members + `}]}` }
+
+func advanced(conditions string) string {
+	return `{"trailName":"main","advancedEventSelectors":[{"fieldSelectors":[{"field":"eventCategory","equals":["Management"]},` + conditions + `]}]}`
+}
+
 // hits are events that match exactly one rule, with what the rule says of them.
 var hits = []struct{ rule, what, event string }{
 	{"key_deletion_scheduled", "scheduled the deletion of the key in 7 days", event("kms", "ScheduleKeyDeletion", `{"keyId":"a","pendingWindowInDays":7}`, "")},
@@ -119,9 +127,9 @@ var hits = []struct{ rule, what, event string }{
 	{"key_disabled", "disabled the key", event("kms", "DisableKey", `{"keyId":"a"}`, "")},
 	{"key_material_deleted", "deleted the key's imported material", event("kms", "DeleteImportedKeyMaterial", `{"keyId":"a"}`, "")},
 	{"key_material_deleted", "deleted the key's imported material", event("kms", "DeleteExpiredKeyMaterial", `null`, `"userIdentity":{"accountId":"111122223333","invokedBy":"AWS Internal"},`)},
-	{"policy_public", "lets every AWS principal in without a condition", event("kms", "PutKeyPolicy", `{"keyId":"a","policyName":"default","policy":`+public+`}`, "")},
-	{"policy_public", "lets every AWS principal in without a condition", event("kms", "CreateKey", `{"policy":`+public+`}`, "")},
-	{"policy_public", "lets every AWS principal in without a condition", event("kms", "ReplicateKey", `{"keyId":"a","replicaRegion":"eu-west-1","policy":`+public+`}`, "")},
+	{"policy_public", "lets in principals of any AWS account", event("kms", "PutKeyPolicy", `{"keyId":"a","policyName":"default","policy":`+public+`}`, "")},
+	{"policy_public", "lets in principals of any AWS account", event("kms", "CreateKey", `{"policy":`+public+`}`, "")},
+	{"policy_public", "lets in principals of any AWS account", event("kms", "ReplicateKey", `{"keyId":"a","replicaRegion":"eu-west-1","policy":`+public+`}`, "")},
 	{"policy_lockout_check_bypassed", "without the check that keeps its owner from being locked out", event("kms", "PutKeyPolicy", `{"keyId":"a","bypassPolicyLockoutSafetyCheck":true,"policy":`+ownOnly+`}`, "")},
 	{"policy_lockout_check_bypassed", "without the check", event("kms", "CreateKey", `{"bypassPolicyLockoutSafetyCheck":"true"}`, "")},
 	{"policy_lockout_check_bypassed", "without the check", event("kms", "ReplicateKey", `{"keyId":"a","bypassPolicyLockoutSafetyCheck":true}`, "")},
@@ -146,6 +154,12 @@ var hits = []struct{ rule, what, event string }{
 	{"policy_changed", "changed the key's policy", event("kms", "PutKeyPolicy", `{"keyId":"a","policy":"not JSON"}`, "")},
 	{"policy_changed", "changed the key's policy", event("kms", "PutKeyPolicy", `{"keyId":"a","bypassPolicyLockoutSafetyCheck":false,"policy":`+ownOnly+`}`, "")},
 	{"enclave_in_debug_mode", "called Decrypt from an enclave in debug mode", event("kms", "Decrypt", `{}`, strings.Replace(enclave, "%", strings.Repeat("0", 96), 1))},
+	{"kms_events_reduced", "Decrypt and the other uses of keys are not recorded", event("cloudtrail", "PutEventSelectors", basic(`"readWriteType":"WriteOnly"`), "")},
+	{"kms_events_reduced", "deletions, policies and other changes of keys are not recorded", event("cloudtrail", "PutEventSelectors", advanced(`{"field":"readOnly","equals":["true"]}`), "")},
+	{"kms_events_reduced", "further fields select them", event("cloudtrail", "UpdateEventDataStore", advanced(`{"field":"eventName","notEquals":["Decrypt"]}`), "")},
+	{"trail_narrowed", "set trail main to record a single Region", event("cloudtrail", "UpdateTrail", `{"name":"main","isMultiRegionTrail":false}`, "")},
+	{"trail_narrowed", "record a single account", event("cloudtrail", "UpdateTrail", `{"name":"main","isOrganizationTrail":"false"}`, "")},
+	{"trail_narrowed", "record a single Region of a single account", event("cloudtrail", "UpdateEventDataStore", `{"eventDataStore":"x","multiRegionEnabled":false,"organizationEnabled":false}`, "")},
 	{"trail_tampered", "found that a log file of the trail is gone", strings.Replace(event("digest", "LogFileMissing", `{}`, ""), "digest.amazonaws.com", "digest.keytrail", 1)},
 }
 

@@ -96,7 +96,7 @@ func TestRowB2DeniedForeignKey(t *testing.T) {
 
 // TestRowB6OwnReadsAreNotJudged: the collector's own calls count like others, and no rule judges them.
 func TestRowB6OwnReadsAreNotJudged(t *testing.T) {
-	old := call("a", asRole+`,"tlsDetails":{"tlsVersion":"TLSv1.1"}`)
+	old := call("a", asRole+`,"tlsDetails":{"tlsVersion":"TLSv1.1"},"requestParameters":{"encryptionContext":{"aws:cloudtrail:arn":"arn:aws:cloudtrail:eu-central-1:111122223333:trail/main"}}`)
 	for self, counts := range map[string]string{"": "1 calls, 0 denied, 1 anomalies", caller: "1 calls, 0 denied, 0 anomalies"} {
 		list, _ := windows(t, normalize.Options{SelfPrincipals: []string{self}}, old)
 		pair := slices.DeleteFunc(list, func(w string) bool { return !strings.HasPrefix(w, "pair ") })

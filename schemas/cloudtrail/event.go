@@ -147,7 +147,8 @@ type Request struct {
 	EventSelectors      string // eventSelectors as JSON text
 	AdvancedSelectors   string // advancedEventSelectors as JSON text
 	KMSKeyID            string // kmsKeyId of a trail
-	MultiRegionTrail    Bool   // isMultiRegionTrail
+	MultiRegionTrail    Bool   // isMultiRegionTrail; multiRegionEnabled of an event data store
+	OrganizationTrail   Bool   // isOrganizationTrail; organizationEnabled of an event data store
 	Omitted             Bool   // CloudTrail left the parameters out, because they were too large
 }
 

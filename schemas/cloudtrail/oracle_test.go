@@ -178,6 +178,7 @@ var isBool = func() map[string]bool {
 	all := Event{ReadOnly: True, Management: True, ConsoleCredential: True}
 	all.Identity.MFA, all.Request.BypassPolicyLockout, all.Request.MultiRegion, all.Request.DryRun = True, True, True, True
 	all.Request.MultiRegionTrail = True
+	all.Request.OrganizationTrail = True
 	all.Request.Omitted, all.Response.Omitted, all.Service.Omitted, all.Extra.Omitted = True, True, True, True
 	m := map[string]bool{}
 	for name, v := range fieldsOf(&all) {

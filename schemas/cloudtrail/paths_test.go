@@ -36,7 +36,8 @@ var paths = func() map[string]string {
 		"eventDataStore", "EventDataStore", "insightSelectors", "InsightSelectors", "eventSelectors", "EventSelectors",
 		"advancedEventSelectors", "AdvancedSelectors", "kmsKeyId", "KMSKeyID",
 		"rotationPeriodInDays", "RotationPeriodDays", "keyMaterialId", "KeyMaterialID", "customKeyStoreId", "CustomKeyStoreID",
-		"isMultiRegionTrail", "MultiRegionTrail", "omitted", "Omitted")
+		"isMultiRegionTrail", "MultiRegionTrail", "multiRegionEnabled", "MultiRegionTrail", "isOrganizationTrail", "OrganizationTrail",
+		"organizationEnabled", "OrganizationTrail", "omitted", "Omitted")
 	add("responseElements", "Response", "keyId", "KeyID", "keyMetadata/arn", "MetadataARN", "keyState", "KeyState",
 		"replicaKeyMetadata/arn", "ReplicaARN", "keyMetadata/multiRegionConfiguration/primaryKey/arn", "PrimaryARN",
 		"replicaKeyMetadata/multiRegionConfiguration/primaryKey/arn", "PrimaryARN",

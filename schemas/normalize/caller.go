@@ -12,9 +12,6 @@ func (n *Normalizer) caller(ev *cloudtrail.Event, rec *otellog.Record) string {
 	principal := n.principal(ev)
 	rec.String(semconv.KeytrailPrincipal, principal)
 	rec.String(semconv.KeytrailPrincipalSession, sessionName(&ev.Identity))
-	if n.self[principal] {
-		rec.Bool(semconv.KeytrailSelf, true)
-	}
 	return principal
 }
 

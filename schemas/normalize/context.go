@@ -1,6 +1,9 @@
 package normalize
 
 import (
+	"crypto/sha256"
+	"encoding/hex"
+	"slices"
 	"strings"
 
 	"keytrail/schemas/cloudtrail"
@@ -54,10 +57,35 @@ func ParseContext(s string) Context {
 	return ContextCustom
 }
 
-// contextOf tells the class of an encryption context and the object that it
-// names. Sources: the "encryption context" section of each service's chapter on
-// AWS KMS.
-func contextOf(pairs []cloudtrail.KV) (Context, string) {
+// named lists the names by which a service says in an encryption context what object it
+// uses the key for, the most telling first. Sources: the "encryption context" section of
+// each service's chapter on AWS KMS.
+var named = [...]struct {
+	name  string
+	class Context
+}{
+	{"aws:s3:arn", ContextS3Object},
+	{"aws:ebs:id", ContextEBSVolume},
+	{"PARAMETER_ARN", ContextSSMParameter},
+	{"SecretARN", ContextSecret},
+	{"aws:lambda:FunctionArn", ContextLambda},
+	{"aws:chime:voice-profile-domain:arn", ContextChime},
+	{"aws:workmail:arn", ContextWorkMail},
+	{"aws:rds:db-id", ContextRDS},
+	{"aws:rds:dbc-id", ContextRDS},
+	{"aws:dynamodb:tableName", ContextDynamoDB},
+	{"aws:logs:arn", ContextLogs},
+	{"aws:logs:loggroup:arn", ContextLogs},
+	{"aws:sqs:arn", ContextSQS},
+	{"aws:backup:backup-vault", ContextBackup},
+}
+
+// contextOf returns the class of an encryption context and its object: what a service
+// names in it, else the whole context. Neither depends on the order of the pairs.
+func (n *Normalizer) contextOf(pairs []cloudtrail.KV) (Context, string) {
+	if len(pairs) == 0 {
+		return ContextNone, ""
+	}
 	// CloudTrail gives two, in whatever order: the trail, and in aws:s3:arn the
 	// file it writes or only the prefix when it is configured.
 	if trail := valueOf(pairs, "aws:cloudtrail:arn"); trail != "" {
@@ -66,49 +94,69 @@ func contextOf(pairs []cloudtrail.KV) (Context, string) {
 		}
 		return ContextCloudTrailTrail, trail
 	}
-	class, object := ContextNone, ""
-	for _, kv := range pairs {
-		c := ContextCustom
-		switch kv.Key {
-		case "aws:s3:arn":
-			c = ContextS3Object
-		case "aws:ebs:id":
-			c = ContextEBSVolume
-		case "PARAMETER_ARN":
-			c = ContextSSMParameter
-		case "SecretARN":
-			c = ContextSecret
-		case "aws:lambda:FunctionArn":
-			c = ContextLambda
-		case "aws:chime:voice-profile-domain:arn":
-			c = ContextChime
-		case "aws:workmail:arn":
-			c = ContextWorkMail
-		case "aws:rds:db-id", "aws:rds:dbc-id":
-			c = ContextRDS
-		case "aws:dynamodb:tableName":
-			c = ContextDynamoDB
-		case "aws:logs:arn", "aws:logs:loggroup:arn":
-			c = ContextLogs
-		case "aws:sqs:arn":
-			c = ContextSQS
-		case "aws:backup:backup-vault":
-			c = ContextBackup
-		}
-		if c != ContextCustom || class == ContextNone {
-			class, object = c, kv.Value
-		}
-		if c != ContextCustom {
-			return class, object
+	best := len(named)
+	object := ""
+	for i := range pairs {
+		for k := range best {
+			if named[k].name == pairs[i].Key && pairs[i].Value != "" {
+				best, object = k, pairs[i].Value
+				break
+			}
 		}
 	}
-	return class, object
+	if best < len(named) {
+		return named[best].class, object
+	}
+	return ContextCustom, n.wholeContext(pairs)
+}
+
+// maxWhole is the longest text of a whole context, in bytes. Contexts have up to 8 kB;
+// of a longer one the object is its digest.
+const maxWhole = 256
+
+// wholeContext writes an encryption context as one text, a JSON object with its names in
+// order, so that equal contexts are equal texts and different ones are not.
+func (n *Normalizer) wholeContext(pairs []cloudtrail.KV) string {
+	n.order = n.order[:0]
+	for i := range pairs {
+		n.order = append(n.order, i)
+	}
+	slices.SortFunc(n.order, func(a, b int) int { return strings.Compare(pairs[a].Key, pairs[b].Key) })
+	from := len(n.scratch)
+	for i, at := range n.order {
+		n.scratch = append(n.scratch, "{,"[min(i, 1)])
+		n.scratch = append(appendQuoted(n.scratch, pairs[at].Key), ':')
+		n.scratch = appendQuoted(n.scratch, pairs[at].Value)
+	}
+	n.scratch = append(n.scratch, '}')
+	if len(n.scratch)-from <= maxWhole {
+		return view(n.scratch[from:])
+	}
+	sum := sha256.Sum256(n.scratch[from:])
+	n.scratch = hex.AppendEncode(append(n.scratch[:from], "sha256:"...), sum[:])
+	return view(n.scratch[from:])
+}
+
+// appendQuoted appends a JSON string.
+func appendQuoted(dst []byte, s string) []byte {
+	dst = append(dst, '"')
+	for i := range len(s) {
+		switch c := s[i]; {
+		case c == '"', c == '\\':
+			dst = append(dst, '\\', c)
+		case c < ' ':
+			dst = append(dst, '\\', 'u', '0', '0', "0123456789abcdef"[c>>4], "0123456789abcdef"[c&15])
+		default:
+			dst = append(dst, c)
+		}
+	}
+	return append(dst, '"')
 }
 
 func valueOf(pairs []cloudtrail.KV, key string) string {
-	for _, kv := range pairs {
-		if kv.Key == key {
-			return kv.Value
+	for i := range pairs {
+		if pairs[i].Key == key {
+			return pairs[i].Value
 		}
 	}
 	return ""

@@ -2,6 +2,7 @@ package normalize
 
 import (
 	"encoding/json"
+	"fmt"
 	"slices"
 	"strings"
 
@@ -10,9 +11,9 @@ import (
 	"keytrail/schemas/semconv"
 )
 
-// This file reads the documents inside management events: key policies and
-// event selectors. They are rare, so encoding/json serves; a document that does
-// not parse yields no attribute and stays in the body.
+// This file reads the event selectors inside management events. They are rare, so
+// encoding/json serves; selectors that do not parse yield no attribute and stay in the
+// body. Key policies are read by package keypolicy.
 
 // trail writes what a CloudTrail call changes about what is recorded.
 func (n *Normalizer) trail(ev *cloudtrail.Event, rec *otellog.Record) {
@@ -21,6 +22,7 @@ func (n *Normalizer) trail(ev *cloudtrail.Event, rec *otellog.Record) {
 	rec.String(semconv.AWSCloudTrailTrail, first(q.TrailName, q.EventDataStore))
 	rec.String(semconv.AWSCloudTrailKMSKeyARN, n.complete(ev, q.KMSKeyID))
 	boolean(rec, semconv.AWSCloudTrailMultiRegion, q.MultiRegionTrail)
+	boolean(rec, semconv.AWSCloudTrailOrganization, q.OrganizationTrail)
 	var insights []json.RawMessage
 	if q.InsightSelectors != "" && json.Unmarshal([]byte(q.InsightSelectors), &insights) == nil {
 		rec.Bool(semconv.AWSCloudTrailInsights, len(insights) > 0)
@@ -59,22 +61,22 @@ type selection struct {
 func (s *selection) basic(text string) {
 	var list []struct {
 		ReadWriteType                 string
-		IncludeManagementEvents       *bool
-		ExcludeManagementEventSources []string
+		IncludeManagementEvents       words
+		ExcludeManagementEventSources words
 	}
 	if json.Unmarshal([]byte(text), &list) != nil {
 		return
 	}
 	s.known = true
 	for _, e := range list {
-		if e.IncludeManagementEvents != nil && !*e.IncludeManagementEvents {
+		if slices.Contains(e.IncludeManagementEvents, "false") {
 			continue
 		}
 		s.management = true
 		s.lists = append(s.lists, e.ExcludeManagementEventSources)
 		if !slices.Contains(e.ExcludeManagementEventSources, serviceKMS) {
-			s.reads = s.reads || e.ReadWriteType != "WriteOnly"
-			s.writes = s.writes || e.ReadWriteType != "ReadOnly"
+			s.reads = s.reads || !strings.EqualFold(e.ReadWriteType, "WriteOnly")
+			s.writes = s.writes || !strings.EqualFold(e.ReadWriteType, "ReadOnly")
 		}
 	}
 }
@@ -83,9 +85,27 @@ func (s *selection) basic(text string) {
 // Source: AWS CloudTrail API reference, "AdvancedFieldSelector".
 type condition struct {
 	Field                     string
-	Equals, NotEquals         []string
-	StartsWith, NotStartsWith []string
-	EndsWith, NotEndsWith     []string
+	Equals, NotEquals         words
+	StartsWith, NotStartsWith words
+	EndsWith, NotEndsWith     words
+}
+
+// words is a list of texts, which tools that rewrite events turn into one text where it
+// has one. Booleans are "true" and "false".
+type words []string
+
+func (w *words) UnmarshalJSON(text []byte) error {
+	var list []any
+	if json.Unmarshal(text, &list) != nil {
+		list = make([]any, 1)
+		if err := json.Unmarshal(text, &list[0]); err != nil || list[0] == nil {
+			return err
+		}
+	}
+	for _, item := range list {
+		*w = append(*w, strings.ToLower(fmt.Sprint(item)))
+	}
+	return nil
 }
 
 // meets tells whether a field with this value is selected: by one value of each
@@ -111,7 +131,7 @@ func (s *selection) advanced(text string) {
 		for _, c := range e.FieldSelectors {
 			switch c.Field {
 			case "eventCategory":
-				management = len(c.Equals) > 0 && c.meets("Management")
+				management = len(c.Equals) > 0 && c.meets("management")
 			case "eventSource":
 				out = append(out, c.NotEquals...)
 				kms = kms && c.meets(serviceKMS)
@@ -166,73 +186,4 @@ func (s *selection) excluded() []string {
 		}
 	}
 	return all
-}
-
-// publicPolicy tells whether a key policy lets everyone in: a statement that
-// allows the principal "*" and has no condition.
-func publicPolicy(text string) bool {
-	return mayBePublic(text) && isPublic(text)
-}
-
-// mayBePublic tells whether "*" stands anywhere in a policy but as its resource
-// or action. It spares most policies the reading, which takes longer than all
-// the rest of their event.
-func mayBePublic(text string) bool {
-	if strings.IndexByte(text, '\\') >= 0 {
-		return true // an escape may spell it otherwise
-	}
-	for {
-		before, rest, found := strings.Cut(text, `"*"`)
-		if !found {
-			return false
-		}
-		before, ok := strings.CutSuffix(strings.TrimRight(before, " \t\r\n"), ":")
-		before = strings.TrimRight(before, " \t\r\n")
-		if !ok || !strings.HasSuffix(before, `"Resource"`) && !strings.HasSuffix(before, `"Action"`) {
-			return true
-		}
-		text = rest
-	}
-}
-
-func isPublic(text string) bool {
-	var doc struct{ Statement json.RawMessage }
-	if json.Unmarshal([]byte(text), &doc) != nil {
-		return false
-	}
-	type statement struct {
-		Effect    string
-		Principal json.RawMessage
-		Condition map[string]json.RawMessage
-	}
-	var list []statement
-	if json.Unmarshal(doc.Statement, &list) != nil {
-		var one statement
-		if json.Unmarshal(doc.Statement, &one) != nil {
-			return false
-		}
-		list = []statement{one}
-	}
-	for _, st := range list {
-		if strings.EqualFold(st.Effect, "Allow") && len(st.Condition) == 0 && everyone(st.Principal) {
-			return true
-		}
-	}
-	return false
-}
-
-func everyone(principal json.RawMessage) bool {
-	var text string
-	if json.Unmarshal(principal, &text) == nil {
-		return text == "*"
-	}
-	var byKind map[string]json.RawMessage
-	if json.Unmarshal(principal, &byKind) != nil {
-		return false
-	}
-	var list []string
-	if aws := byKind["AWS"]; json.Unmarshal(aws, &list) != nil && json.Unmarshal(aws, &text) == nil {
-		list = []string{text}
-	}
-	return slices.Contains(list, "*")
 }

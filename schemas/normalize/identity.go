@@ -67,14 +67,10 @@ func (n *Normalizer) callID(ev *cloudtrail.Event) string {
 // account.
 func (n *Normalizer) principal(ev *cloudtrail.Event) string {
 	id := &ev.Identity
+	if role := n.role(id); role != "" {
+		return role
+	}
 	switch {
-	case id.Type == "AssumedRole" && id.IssuerARN != "":
-		if !strings.HasPrefix(id.IssuerARN, "arn:aws:iam:") && strings.Contains(id.IssuerARN, ":assumed-role/") {
-			return n.roleARN(id.IssuerARN) // documents show an issuer that is the session itself
-		}
-		return id.IssuerARN
-	case id.Type == "AssumedRole" && strings.Contains(id.ARN, ":assumed-role/"):
-		return n.roleARN(id.ARN)
 	case id.Type == "Root" && id.Account != "":
 		return n.join("arn:", partition(ev.Region), ":iam::", id.Account, ":root")
 	case id.Type == "AWSAccount" && id.Account != "":
@@ -95,31 +91,62 @@ func (n *Normalizer) principal(ev *cloudtrail.Event) string {
 	return NoEntity
 }
 
+// role returns the role of a session, "" when the identity is none. The ARN of a
+// session makes it one, whatever type CloudTrail gives it. The session's issuer is
+// the role with its path; a session's ARN has no path, so without an issuer the role
+// is named without it. The two names of one role are not joined: which path a role
+// has is in other events, and a record does not depend on those.
+func (n *Normalizer) role(id *cloudtrail.Identity) string {
+	session := n.roleARN(id.ARN)
+	switch {
+	case session == "" && id.Type != "AssumedRole", id.IssuerARN == "":
+		return session
+	case isRole(id.IssuerARN):
+		return id.IssuerARN
+	}
+	// Documents show an issuer that is the session itself.
+	return first(n.roleARN(id.IssuerARN), session, id.IssuerARN)
+}
+
 // NoEntity stands for a KMS key or a principal that an event does not have.
 const NoEntity = "-"
 
-// roleARN makes arn:P:iam::A:role/NAME of arn:P:sts::A:assumed-role/NAME/SESSION.
-func (n *Normalizer) roleARN(arn string) string {
-	head, rest, _ := strings.Cut(arn, ":assumed-role/")
-	name, _, session := strings.Cut(rest, "/")
-	p := strings.SplitN(head, ":", 6)
-	if len(p) < 5 || !session {
-		return arn
+// sessionOf returns the parts of arn:P:sts::A:assumed-role/NAME/SESSION; ok is false
+// for any other text. The session may be missing, as in policies.
+func sessionOf(arn string) (partition, account, name, session string, ok bool) {
+	rest, ok := strings.CutPrefix(arn, "arn:")
+	if !ok {
+		return
 	}
-	return n.join("arn:", p[1], ":iam::", p[4], ":role/", name)
+	partition, rest, _ = strings.Cut(rest, ":")
+	if rest, ok = strings.CutPrefix(rest, "sts::"); !ok {
+		return
+	}
+	account, rest, _ = strings.Cut(rest, ":")
+	if rest, ok = strings.CutPrefix(rest, "assumed-role/"); !ok {
+		return
+	}
+	name, session, _ = strings.Cut(rest, "/")
+	return partition, account, name, session, name != "" && account != ""
 }
 
-// sessionName returns the role session's name: what follows the role in the
-// assumed role's ARN.
-func sessionName(id *cloudtrail.Identity) string {
-	if id.Type != "AssumedRole" {
-		return ""
-	}
-	_, rest, ok := strings.Cut(id.ARN, ":assumed-role/")
+// roleARN makes arn:P:iam::A:role/NAME of a session's ARN, and "" of any other text.
+func (n *Normalizer) roleARN(arn string) string {
+	partition, account, name, _, ok := sessionOf(arn)
 	if !ok {
 		return ""
 	}
-	_, session, _ := strings.Cut(rest, "/")
+	return n.join("arn:", partition, ":iam::", account, ":role/", name)
+}
+
+func isRole(arn string) bool {
+	return strings.Contains(arn, ":iam::") && strings.Contains(arn, ":role/")
+}
+
+// sessionName returns the role session's name: what follows the role in the
+// session's ARN.
+func sessionName(id *cloudtrail.Identity) string {
+	_, _, _, session, _ := sessionOf(id.ARN)
 	return session
 }
 

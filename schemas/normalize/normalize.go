@@ -23,9 +23,9 @@ type Options struct {
 	// OmitBody leaves the original event out of the record. What the attributes
 	// do not hold is then lost.
 	OmitBody bool
-	// SelfPrincipals are the principals (as in keytrail.principal) under which
-	// the collector itself reads encrypted trails; their events are marked
-	// keytrail.self.
+	// SelfPrincipals are the principals (as in keytrail.principal, or a session's ARN)
+	// under which the collector itself reads encrypted trails. Those of their events
+	// that are such reads (see TrailRead) are marked keytrail.self.
 	SelfPrincipals []string
 	// Direct makes records for otellog.AppendRequest and nothing else: their
 	// attributes are encoded as they are made (see otellog.Record.Direct), and what
@@ -36,14 +36,15 @@ type Options struct {
 // Normalizer makes log records. It owns scratch memory, so it is not safe for
 // concurrent use; every goroutine has its own.
 type Normalizer struct {
-	// Self tells that the events to come are the collector's own doing, as who read
-	// them has learned; beside Options.SelfPrincipals.
+	// Self says that the next events were made by a principal of the collector, as
+	// the reader has learned; besides Options.SelfPrincipals.
 	Self bool
 
 	opts    Options
-	self    map[string]bool
+	self    self
 	scratch []byte         // built strings of the current record
 	pairs   []otellog.Attr // the current record's encryption contexts and registers
+	order   []int          // the places of a context's pairs by their names
 	omitted []string       // the current record's fields that CloudTrail left out
 	keys    [2]string      // the current record's KMS keys
 	owner   string         // the account of the first
@@ -53,12 +54,10 @@ type Normalizer struct {
 
 // New returns a Normalizer.
 func New(o Options) *Normalizer {
-	n := &Normalizer{opts: o, self: make(map[string]bool, len(o.SelfPrincipals))}
+	n := &Normalizer{opts: o}
+	n.self = n.selfPrincipals(o.SelfPrincipals)
 	if o.Direct {
 		n.direct = new(direct)
-	}
-	for _, p := range o.SelfPrincipals {
-		n.self[p] = true
 	}
 	return n
 }
@@ -104,12 +103,12 @@ func (n *Normalizer) Record(ev *cloudtrail.Event, observed int64, rec *otellog.R
 		rec.Body = view(ev.Raw)
 	}
 	n.resource(ev, rec)
-	outcome := OutcomeOf(ev.ErrorCode)
+	outcome := OutcomeOf(ev.ErrorCode, ev.ErrorMessage)
 	class := n.knownOperation(ev, outcome, rec)
 	rec.EventName, rec.Severity = eventName(ev), severity(class, ev, outcome)
 	n.call(ev, rec)
 	principal := n.knownCaller(ev, rec)
-	if n.Self && !n.self[principal] { // not in the caller's run, which is kept
+	if n.own(ev, principal) { // not in the caller's run, which is kept
 		rec.Bool(semconv.KeytrailSelf, true)
 	}
 	n.key(ev, class, outcome, rec)

@@ -119,10 +119,10 @@ func ParseOutcome(s string) Outcome {
 	return OutcomeOK
 }
 
-// OutcomeOf judges an errorCode; "" is success.
-func OutcomeOf(code string) Outcome {
+// OutcomeOf judges an errorCode and an errorMessage; a call without either succeeded.
+func OutcomeOf(code, message string) Outcome {
 	switch {
-	case code == "":
+	case code == "" && message == "":
 		return OutcomeOK
 	case strings.HasSuffix(code, "AccessDenied"), strings.HasSuffix(code, "AccessDeniedException"), strings.HasSuffix(code, "UnauthorizedOperation"):
 		return OutcomeDenied

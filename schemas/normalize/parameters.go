@@ -3,8 +3,10 @@ package normalize
 import (
 	"strconv"
 	"strings"
+	"time"
 
 	"keytrail/schemas/cloudtrail"
+	"keytrail/schemas/keypolicy"
 	"keytrail/schemas/otellog"
 	"keytrail/schemas/semconv"
 )
@@ -30,15 +32,15 @@ func (n *Normalizer) parameters(ev *cloudtrail.Event, rec *otellog.Record) {
 	boolean(rec, semconv.AWSKMSDryRun, q.DryRun)
 	rec.Map(semconv.AWSKMSEncryptionContext, n.pairsOf(ev.Context))
 	rec.Map(semconv.AWSKMSDestinationEncryptionContext, n.pairsOf(ev.ToContext))
-	class, object := contextOf(ev.Context)
+	class, object := n.contextOf(ev.Context)
 	if class == ContextNone {
-		class, object = contextOf(ev.ToContext)
+		class, object = n.contextOf(ev.ToContext)
 	}
 	rec.String(semconv.AWSKMSEncryptionContextClass, class.String())
 	rec.String(semconv.AWSKMSEncryptionContextObject, object)
 	n.grant(ev, rec)
 	if q.Policy != "" {
-		rec.Bool(semconv.AWSKMSPolicyPublic, publicPolicy(q.Policy))
+		rec.Bool(semconv.AWSKMSPolicyPublic, keypolicy.Open(q.Policy, account(ev), time.Unix(0, rec.Time)))
 	}
 	boolean(rec, semconv.AWSKMSPolicyLockoutCheckBypassed, q.BypassPolicyLockout)
 	number(rec, semconv.AWSKMSPendingWindowDays, q.PendingWindowDays)

@@ -61,6 +61,57 @@ func TestRowB6OwnReads(t *testing.T) {
 	}
 }
 
+// TestRowB6OwnRoleIsJudged: what the collector's role does besides reading files of a trail is not marked as the collector's own.
+func TestRowB6OwnRoleIsJudged(t *testing.T) {
+	const role, session = "arn:aws:iam::111122223333:role/team/keytrail", "arn:aws:sts::111122223333:assumed-role/keytrail/i-1"
+	issued := `"userIdentity":{"type":"AssumedRole","arn":"` + session + `","sessionContext":{"sessionIssuer":{"type":"Role","arn":"` + role + `"}}},`
+	bare := `"userIdentity":{"type":"AssumedRole","arn":"` + session + `"},`
+	other := `"userIdentity":{"type":"AssumedRole","arn":"arn:aws:sts::111122223333:assumed-role/other/i-1"},`
+	context := func(pairs string) string { return `"requestParameters":{"encryptionContext":{` + pairs + `}}` }
+	ofTrail := context(`"aws:s3:arn":"arn:aws:s3:::logs/f.json.gz","aws:cloudtrail:arn":"` + trail + `"`)
+	ofFile := context(`"aws:s3:arn":"arn:aws:s3:::logs/org/AWSLogs/o-1/111122223333/CloudTrail-Digest/eu-west-1/f.json.gz"`)
+	ofBucket := context(`"aws:s3:arn":"arn:aws:s3:::logs"`)
+	for _, c := range []struct {
+		name, who, rest string
+		own             bool
+	}{
+		{"Decrypt", issued, ofTrail, true}, {"Decrypt", bare, ofTrail, true}, {"Decrypt", issued, ofFile, true}, {"Decrypt", issued, ofBucket, true},
+		{"Decrypt", other, ofTrail, false},
+		{"Decrypt", issued, context(`"aws:s3:arn":"arn:aws:s3:::billing/x"`), false},
+		{"Decrypt", issued, context(`"aws:s3:arn":"arn:aws:s3:::billing"`), false},
+		{"Decrypt", issued, context(`"aws:s3:arn":"arn:aws:s3:::logs/AWSLogs/111122223333/Config/f.json.gz"`), false},
+		{"Decrypt", issued, context(`"SecretARN":"s"`), false},
+		{"Decrypt", issued, `"requestParameters":null`, false},
+		{"Decrypt", issued, ofTrail + `,"errorCode":"AccessDenied"`, false},
+		{"Decrypt", issued, ofTrail + `,"errorMessage":"no"`, false},
+		{"Encrypt", issued, ofTrail, false}, {"GenerateDataKey", issued, ofTrail, false}, {"ReEncrypt", issued, ofTrail, false},
+		{"ScheduleKeyDeletion", issued, `"requestParameters":{"pendingWindowInDays":7}`, false},
+	} {
+		text := kms(c.name, `,`+c.who+c.rest+`,"resources":[{"ARN":"`+key1+`"}]`)
+		byOption := New(Options{SelfPrincipals: []string{"arn:aws:iam::111122223333:role/team/keytrail"}})
+		bySession := New(Options{SelfPrincipals: []string{session}, Direct: true})
+		byReader := New(Options{})
+		byReader.Self = c.who != other
+		for i, n := range []*Normalizer{byOption, bySession, byReader, byOption} {
+			var ev cloudtrail.Event
+			var rec, read otellog.Record
+			if err := cloudtrail.NewDecoder(cloudtrail.Limits{}).Decode([]byte(text), &ev); err != nil {
+				t.Fatal(err)
+			}
+			ev.Object = "s3://logs/org/AWSLogs/o-1/111122223333/CloudTrail/eu-west-1/g.json.gz"
+			if ok, err := n.Record(&ev, observed, &rec); !ok || err != nil {
+				t.Fatal(ok, err)
+			}
+			if err := read.Decode(otellog.AppendRequest(nil, &rec)); err != nil {
+				t.Fatal(err)
+			}
+			if own := read.Get(sc.KeytrailSelf) != nil; own != c.own {
+				t.Errorf("normalizer %d: own %v, want %v: %s", i, own, c.own, text)
+			}
+		}
+	}
+}
+
 // TestRowB7ChimeVoice: the grant, the uses and the retirement of a voice profile domain share key, grant and service.
 func TestRowB7ChimeVoice(t *testing.T) {
 	r := row(t, "B7")

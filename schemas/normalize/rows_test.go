@@ -263,7 +263,7 @@ func TestRowB3Contexts(t *testing.T) {
 		"vol-0123", "arn:aws:ssm:eu-central-1:111122223333:parameter/db/password", "arn:aws:secretsmanager:eu-central-1:111122223333:secret:db-a1b2c3",
 		"arn:aws:lambda:eu-central-1:111122223333:function:f", "arn:aws:chime:eu-central-1:111122223333:voice-profile-domain/d",
 		"arn:aws:workmail:eu-central-1:111122223333:organization/m-1", "db-1", "t", "arn:aws:logs:eu-central-1:111122223333:log-group:g",
-		"arn:aws:sqs:eu-central-1:111122223333:q", "v", "login.gov", "arn:aws:s3:::billing/y", "", "")
+		"arn:aws:sqs:eu-central-1:111122223333:q", "v", `{"context":"login.gov","user_uuid":"u-1"}`, "arn:aws:s3:::billing/y", `{"empty":""}`, "")
 	column(t, r[17:], sc.AWSKMSEncryptionContext, "context=login.gov user_uuid=u-1", "tenant=blue aws:s3:arn=arn:aws:s3:::billing/y", "empty=", "")
 }
 

@@ -93,8 +93,10 @@ const (
 	AWSCloudTrailKMSEvents = "aws.cloudtrail.kms_events"
 	// AWSCloudTrailInsights (boolean): Whether CloudTrail Insights look for unusual activity after the call.
 	AWSCloudTrailInsights = "aws.cloudtrail.insights"
-	// AWSCloudTrailMultiRegion (boolean): Whether the trail records the events of all Regions after the call.
+	// AWSCloudTrailMultiRegion (boolean): Whether the trail or event data store records the events of all Regions after the call.
 	AWSCloudTrailMultiRegion = "aws.cloudtrail.multi_region"
+	// AWSCloudTrailOrganization (boolean): Whether the trail or event data store records the events of all accounts of the organization after the call.
+	AWSCloudTrailOrganization = "aws.cloudtrail.organization"
 	// AWSCloudTrailKMSKeyARN (string): The ARN of the KMS key, or of its alias, with which the trail or event data store encrypts after the call.
 	AWSCloudTrailKMSKeyARN = "aws.cloudtrail.kms_key.arn"
 )
@@ -161,7 +163,7 @@ const (
 	KeytrailOutcome = "keytrail.outcome"
 	// KeytrailCrossAccount (boolean): Whether the key belongs to another account than the caller.
 	KeytrailCrossAccount = "keytrail.cross_account"
-	// KeytrailSelf (boolean): Whether the principal is one of Keytrail's own, which reads encrypted log files.
+	// KeytrailSelf (boolean): Whether the call is one of Keytrail's own, the reading of an encrypted file of a trail.
 	KeytrailSelf = "keytrail.self"
 	// KeytrailObject (string): The file, S3 object or message that held the event.
 	KeytrailObject = "keytrail.object"
@@ -225,7 +227,7 @@ const (
 	AWSKMSDestinationEncryptionContext = "aws.kms.destination_encryption_context"
 	// AWSKMSEncryptionContextClass (string): What kind of thing the encryption context names; of ReEncrypt the source's, else the destination's.
 	AWSKMSEncryptionContextClass = "aws.kms.encryption_context.class"
-	// AWSKMSEncryptionContextObject (string): The one object which the encryption context names, as an ARN or id.
+	// AWSKMSEncryptionContextObject (string): What the key was used for, as an ARN or id that a service names in the encryption context; else the whole context.
 	AWSKMSEncryptionContextObject = "aws.kms.encryption_context.object"
 	// AWSKMSGrantID (string): The id of the grant that the call used or changed.
 	AWSKMSGrantID = "aws.kms.grant.id"
@@ -237,7 +239,7 @@ const (
 	AWSKMSGrantRetiringPrincipal = "aws.kms.grant.retiring_principal"
 	// AWSKMSGrantOperations (string[]): The operations that the grant permits.
 	AWSKMSGrantOperations = "aws.kms.grant.operations"
-	// AWSKMSPolicyPublic (boolean): Whether a statement of the new key policy allows everyone without a condition.
+	// AWSKMSPolicyPublic (boolean): Whether the new key policy lets in principals of any AWS account.
 	AWSKMSPolicyPublic = "aws.kms.policy.public"
 	// AWSKMSPolicyLockoutCheckBypassed (boolean): Whether the call switched off the check that keeps a key policy from locking everyone out.
 	AWSKMSPolicyLockoutCheckBypassed = "aws.kms.policy.lockout_check_bypassed"
@@ -327,13 +329,13 @@ const (
 	KeytrailWindowLate = "keytrail.window.late"
 	// KeytrailWindowCrossAccount (int): The number of calls on a key of another account than the caller's.
 	KeytrailWindowCrossAccount = "keytrail.window.cross_account"
-	// KeytrailWindowSelf (int): The number of calls that Keytrail's own principals made.
+	// KeytrailWindowSelf (int): The number of calls by which Keytrail read encrypted files of a trail.
 	KeytrailWindowSelf = "keytrail.window.self"
 	// KeytrailWindowCallsDirect (int): The number of calls that the principal made itself.
 	KeytrailWindowCallsDirect = "keytrail.window.calls.direct"
 	// KeytrailWindowCallsService (int): The number of calls that an AWS service made for the principal.
 	KeytrailWindowCallsService = "keytrail.window.calls.service"
-	// KeytrailWindowObjects (int): The number of distinct objects that the encryption contexts named, or of contexts that named none.
+	// KeytrailWindowObjects (int): The number of distinct objects of the encryption contexts.
 	KeytrailWindowObjects = "keytrail.window.objects"
 	// KeytrailWindowKeys (int): The number of distinct KMS keys used.
 	KeytrailWindowKeys = "keytrail.window.keys"

@@ -104,8 +104,11 @@
 //
 // # The principal
 //
-// AssumedRole: sessionContext.sessionIssuer.arn, else arn; where that is
-// arn:P:sts::A:assumed-role/NAME/SESSION, arn:P:iam::A:role/NAME is made of it. Root: arn:<partition>:iam::<accountId>:root.
+// A session is an identity of type AssumedRole, and one of any type whose arn is
+// arn:P:sts::A:assumed-role/NAME/SESSION. Its principal is
+// sessionContext.sessionIssuer.arn where that is a role's, else arn:P:iam::A:role/NAME
+// made of the issuer or the arn where they are of that form, else the issuer. Root:
+// arn:<partition>:iam::<accountId>:root.
 // AWSService, and no type with invokedBy and without arn: invokedBy. AWSAccount:
 // "account:<accountId>". When that gives nothing, and for every other type: arn,
 // else for IdentityCenterUser "identitycenter:<onBehalfOf.userId>", else
@@ -113,12 +116,12 @@
 //
 // # Outcome and class
 //
-// errorCode empty: neither. Refused ("denied"): AccessDenied,
+// errorCode and errorMessage empty: neither. Refused ("denied"): AccessDenied,
 // AccessDeniedException, UnauthorizedOperation, Client.UnauthorizedOperation and
-// whatever ends in AccessDenied or AccessDeniedException. Every other errorCode:
-// failed. Both are calls too. The class of an operation is the table in rules.go.
-// A trail change is not a KMS call: in a window it counts in its class only, neither as
-// a call nor as refused or failed.
+// whatever ends in AccessDenied or AccessDeniedException. Every other errorCode, and
+// an errorMessage without an errorCode: failed. Both are calls too. The class of an
+// operation is the table in rules.go. A trail change is not a KMS call: in a window it
+// counts in its class only, neither as a call nor as refused or failed.
 //
 // # Windows
 //

@@ -1,6 +1,7 @@
 package oracle
 
 import (
+	"cmp"
 	"encoding/json"
 	"regexp"
 	"slices"
@@ -93,7 +94,7 @@ func classOf(event object) string {
 func outcomeOf(event object) (denied, failed bool) {
 	code := event.text("errorCode")
 	if code == "" {
-		return false, false
+		return false, event.text("errorMessage") != ""
 	}
 	denied = code == "UnauthorizedOperation" || code == "Client.UnauthorizedOperation" ||
 		strings.HasSuffix(code, "AccessDenied") || strings.HasSuffix(code, "AccessDeniedException")
@@ -232,23 +233,33 @@ func bothKeysOf(event object) []string {
 	return keys
 }
 
-// assumedRole takes partition, account and role name out of a session's ARN.
-var assumedRole = regexp.MustCompile(`^arn:([^:]+):sts::([^:]+):assumed-role/([^/]+)/.+$`)
+// assumedRole takes partition, account and role name out of a session's ARN, or of
+// what stands in policies for all sessions of the role.
+var assumedRole = regexp.MustCompile(`^arn:([^:]*):sts::([^:]+):assumed-role/([^/]+)(/.*)?$`)
+
+// roleOfSession returns the role of a session's ARN, or "".
+func roleOfSession(arn string) string {
+	if m := assumedRole.FindStringSubmatch(arn); m != nil {
+		return "arn:" + m[1] + ":iam::" + m[2] + ":role/" + m[3]
+	}
+	return ""
+}
 
 // principalOf returns the principal that the event is credited to.
 func principalOf(event object) string {
 	id := event.object("userIdentity")
 	kind, arn, account, invokedBy := id.text("type"), id.text("arn"), id.text("accountId"), id.text("invokedBy")
+	issuer := id.object("sessionContext").object("sessionIssuer").text("arn")
 	name := ""
+	switch session := roleOfSession(arn); {
+	case session == "" && kind != "AssumedRole":
+	case strings.Contains(issuer, ":iam::") && strings.Contains(issuer, ":role/"):
+		name = issuer
+	default:
+		name = cmp.Or(roleOfSession(issuer), session, issuer)
+	}
 	switch {
-	case kind == "AssumedRole":
-		name = id.object("sessionContext").object("sessionIssuer").text("arn")
-		if m := assumedRole.FindStringSubmatch(name); m != nil {
-			name = "arn:" + m[1] + ":iam::" + m[2] + ":role/" + m[3]
-		}
-		if m := assumedRole.FindStringSubmatch(arn); name == "" && m != nil {
-			name = "arn:" + m[1] + ":iam::" + m[2] + ":role/" + m[3]
-		}
+	case name != "":
 	case kind == "Root" && account != "":
 		name = "arn:" + partitionOf(event) + ":iam::" + account + ":root"
 	case kind == "AWSService", kind == "" && arn == "":

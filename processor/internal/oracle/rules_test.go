@@ -107,7 +107,7 @@ func TestPrincipal(t *testing.T) {
 	f(`{"type":"AssumedRole",`+session+`,"sessionContext":{"sessionIssuer":{}}}`, "arn:aws:iam::1:role/Admin")
 	f(`{"type":"AssumedRole","sessionContext":{"sessionIssuer":{"arn":"arn:aws:sts::1:assumed-role/Admin/ann"}}}`, "arn:aws:iam::1:role/Admin")
 	f(`{"type":"AssumedRole",`+session+`,"invokedBy":"AWS Internal"}`, "arn:aws:iam::1:role/Admin")
-	f(`{"type":"AssumedRole","arn":"arn:aws:sts::1:assumed-role/tester","principalId":"AROA:x"}`, "arn:aws:sts::1:assumed-role/tester")
+	f(`{"type":"AssumedRole","arn":"arn:aws:sts::1:assumed-role/tester","principalId":"AROA:x"}`, "arn:aws:iam::1:role/tester")
 	f(`{"type":"AssumedRole","principalId":"AROA:x","accountId":"1"}`, "AROA:x")
 	f(`{"type":"Root","arn":"arn:aws:iam::1:root","accountId":"1"}`, "arn:aws-us-gov:iam::1:root")
 	f(`{"type":"Root","arn":"arn:aws:iam::1:root"}`, "arn:aws:iam::1:root")

@@ -243,7 +243,7 @@ func TestOracleAgrees(t *testing.T) {
 		for _, row := range result.Rows {
 			inside := row.Start.Add(size).After(l.Start) && row.Start.Before(l.End)
 			if inside && (l.KeyARN == "" && row.Scope == "principal" || l.KeyARN != "" && row.Scope == "pair" && row.Key == l.KeyARN) && row.Principal == l.Principal {
-				found += row.Calls
+				found += row.Calls + row.Classes["trail"] // a change of a trail is not a call of KMS
 			}
 		}
 		if l.Principal != "" && found < l.Calls {

@@ -24,7 +24,11 @@ func TestInputFromS3(t *testing.T) {
 	endpoint := awstest.Start(t)
 	put, caller := trailBucket(t, endpoint)
 	mine := strings.Replace(event("mine"), `"later"`, fmt.Sprintf(`"userIdentity":{"type":"AssumedRole","arn":%q},"later"`, caller), 1)
-	put("CloudTrail", "20260301T1205Z_a", records(event("a"), other("x"), mine))
+	// A bucket with a Bucket Key, and another one.
+	context := `"requestParameters":{"encryptionContext":{"aws:s3:arn":"arn:aws:s3:::%s"}},"later"`
+	theirs := strings.Replace(mine, `"later"`, fmt.Sprintf(context, "other"), 1)
+	mine = strings.Replace(mine, `"later"`, fmt.Sprintf(context, "trail"), 1)
+	put("CloudTrail", "20260301T1205Z_a", records(theirs, other("x"), mine))
 	put("CloudTrail-Digest", "audit_eu-central-1_20260301T130000Z", `{}`) // signed by nobody
 	put("CloudTrail-Insight", "20260301T1205Z_b", records(event("insight")))
 

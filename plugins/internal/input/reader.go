@@ -149,7 +149,7 @@ func (r *reading) event(_ context.Context, ev *cloudtrail.Event) (wanted bool, e
 	}
 	r.block.buf = chunk.Append(r.block.buf, &chunk.Record{
 		Time: recordTime(ev.Time), Event: ev.Raw, Account: account, Region: ev.Region,
-		Object: ev.Object, Index: ev.Index, Offset: ev.Offset, Self: r.in.own.Load().made(ev),
+		Object: ev.Object, Index: ev.Index, Offset: ev.Offset, Self: r.in.own.Load().made(ev) && normalize.TrailRead(ev),
 	})
 	r.block.records++
 	if len(r.block.buf) < blockBytes && r.block.records < r.limit || r.push() {

@@ -1,6 +1,7 @@
 package output
 
 import (
+	"strings"
 	"testing"
 
 	"keytrail/plugins/internal/chunk"
@@ -9,12 +10,14 @@ import (
 )
 
 // What in_kms says of one record holds for that record alone, though all have the same
-// caller.
+// caller; of a call that reads no file of a trail, nobody is believed.
 func TestFlushMarksTheCollectorsOwnCalls(t *testing.T) {
 	b := newBench(t, nil, seeded())
 	var c []byte
 	for i := range 6 {
-		c = chunk.Append(c, &chunk.Record{Event: []byte(event(i)), Object: "o", Self: i%2 == 1})
+		read := strings.Replace(event(i), `"awsRegion"`, `"requestParameters":{"encryptionContext":{"aws:cloudtrail:arn":"t"}},"awsRegion"`, 1)
+		c = chunk.Append(c, &chunk.Record{Event: []byte(read), Object: "o", Self: i%2 == 1})
+		c = chunk.Append(c, &chunk.Record{Event: []byte(event(i + 6)), Object: "o", Self: true})
 	}
 	b.flush(OK, c)
 	marked := 0
@@ -28,6 +31,6 @@ func TestFlushMarksTheCollectorsOwnCalls(t *testing.T) {
 		}
 	}
 	if marked != 3 {
-		t.Errorf("%d of 6 calls are marked, want every second", marked)
+		t.Errorf("%d of 12 calls are marked, want every second of those that read a trail", marked)
 	}
 }

@@ -20,6 +20,9 @@ type File struct {
 	// Stamp is the time in the name, in UTC: the minute of delivery, for a digest
 	// the second at which its hour ended. Zero when the key does not say.
 	Stamp time.Time
+	// Backfill marks a digest that CloudTrail delivered later, for files that the
+	// digest of their hour does not name.
+	Backfill bool
 }
 
 // FileKind is the bounded set of files that CloudTrail writes.
@@ -52,10 +55,11 @@ var kindOf = map[string]FileKind{
 var (
 	// A log's name: ACCOUNT_CloudTrail_REGION_YYYYMMDDTHHmmZ_UNIQUE.json.gz; a
 	// digest's: ACCOUNT_CloudTrail-Digest_REGION_TRAIL_REGION_YYYYMMDDTHHmmssZ.json.gz,
-	// where the trail's name may have underscores too.
+	// where the trail's name may have underscores too, with _backfill behind the time of
+	// one that came later.
 	fileName = regexp.MustCompile(`^([0-9]+)_(CloudTrail[A-Za-z-]*)_([a-z0-9-]+)_(.+)$`)
 	logStamp = regexp.MustCompile(`^([0-9]{8}T[0-9]{4}(?:[0-9]{2})?Z)`)
-	endStamp = regexp.MustCompile(`_([0-9]{8}T[0-9]{4}(?:[0-9]{2})?Z)\.[A-Za-z.]+$`)
+	endStamp = regexp.MustCompile(`_([0-9]{8}T[0-9]{4}(?:[0-9]{2})?Z)(_backfill)?\.[A-Za-z.]+$`)
 	digits   = regexp.MustCompile(`^[0-9]+$`)
 )
 
@@ -89,6 +93,7 @@ func FileOf(key string) File {
 	}
 	if s := stamp.FindStringSubmatch(m[4]); s != nil {
 		f.Stamp = parseTime(s[1], "20060102T1504Z", "20060102T150405Z")
+		f.Backfill = len(s) > 2 && s[2] != ""
 	}
 	return f
 }

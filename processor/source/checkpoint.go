@@ -20,10 +20,18 @@ const checkpointVersion = 1
 // have about 150.
 const maxCheckpointBytes = DefaultMaxObjects * 512
 
-// checkpoint is the file's content: which objects are done.
+// checkpoint is the file's content: which objects are done, and which could not be
+// read.
 type checkpoint struct {
-	Version int         `json:"version"`
-	Done    []doneEntry `json:"done"`
+	Version int          `json:"version"`
+	Done    []doneEntry  `json:"done"`
+	Retry   []retryEntry `json:"retry,omitempty"`
+}
+
+// retryEntry is one object that could not be read.
+type retryEntry struct {
+	doneEntry
+	RetryState
 }
 
 // doneEntry is one object that was handed over. MTime counts nanoseconds since
@@ -62,6 +70,7 @@ func loadCheckpoint(path string) (c checkpoint, found bool, err error) {
 // save writes c to path with ReplaceFile.
 func (c *checkpoint) save(path string) error {
 	slices.SortFunc(c.Done, func(a, b doneEntry) int { return strings.Compare(a.Name, b.Name) })
+	slices.SortFunc(c.Retry, func(a, b retryEntry) int { return strings.Compare(a.Name, b.Name) })
 	b, err := json.Marshal(c)
 	if err == nil {
 		err = ReplaceFile(path, append(b, '\n'))

@@ -6,6 +6,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"time"
 )
 
 // DefaultMaxObjects bounds what a Follower keeps in mind when its Config does
@@ -13,9 +14,6 @@ import (
 // the map) that is 125 MB of memory and 100 MB of checkpoint; 1,000 accounts
 // that deliver every five minutes write as many in 42 hours.
 const DefaultMaxObjects = 500_000
-
-// maxRetries bounds how often Retry lets one object be read again.
-const maxRetries = 5
 
 // FollowerConfig says what a Follower follows.
 type FollowerConfig struct {
@@ -34,10 +32,12 @@ type FollowerConfig struct {
 	Exclude []string
 	// MaxObjects bounds the objects in mind; 0 means DefaultMaxObjects.
 	MaxObjects int
+	// Now is the clock, time.Now unless set. It decides when to try again what could
+	// not be read, and nothing else.
+	Now func() time.Time
 }
 
-// Follower finds new files by polling. It reads no clock: whoever calls Poll
-// decides when.
+// Follower finds new files by polling. The caller of Poll decides when.
 //
 // A file is complete, and offered, when its size and modification time are the
 // same in two polls that follow each other. Poll at an interval longer than
@@ -48,11 +48,16 @@ type FollowerConfig struct {
 // consumers drop the repetition by the event's id. Reading on inside a growing
 // file is not done.
 //
+// A file that cannot be read goes to a list (Retries), also over a restart, and the
+// others go on. While the list is full nothing new is offered.
+//
 // A Follower is not safe for concurrent use.
 type Follower struct {
 	cfg     FollowerConfig
 	outputs *Outputs
 	known   map[string]*entry // by Object.Name; at most cfg.MaxObjects
+	retries *Retries          // by Object.Name
+	whole   bool              // the last poll saw the whole directory, and it was not empty
 	poll    uint64            // the number of the current poll
 	skip    bool              // take what is found for done: no checkpoint and not FromBeginning
 	dirty   bool              // the checkpoint on disk is not what known says
@@ -63,14 +68,14 @@ type entry struct {
 	size, mtime int64
 	poll        uint64 // the last poll that saw it
 	state       state
-	retries     uint8
 }
 
 type state uint8
 
 const (
-	waiting state = iota // seen, and not yet twice the same
+	waiting state = iota // to be offered, once it was twice the same
 	offered              // returned by Poll, not yet Done
+	parked               // on the list of retries
 	done                 // in the checkpoint
 )
 
@@ -80,10 +85,13 @@ func NewFollower(cfg FollowerConfig) (*Follower, error) {
 	if cfg.MaxObjects == 0 {
 		cfg.MaxObjects = DefaultMaxObjects
 	}
+	if cfg.Now == nil {
+		cfg.Now = time.Now
+	}
 	if _, err := filepath.Match(cfg.Path, ""); err != nil {
 		return nil, fmt.Errorf("cannot follow %q: %w", cfg.Path, err)
 	}
-	f := &Follower{cfg: cfg, known: map[string]*entry{}, skip: !cfg.FromBeginning}
+	f := &Follower{cfg: cfg, known: map[string]*entry{}, retries: NewRetries(), skip: !cfg.FromBeginning}
 	f.outputs = NewOutputs(append([]string{cfg.Checkpoint}, cfg.Exclude...)...)
 	if cfg.Checkpoint == "" {
 		return f, nil
@@ -99,13 +107,17 @@ func NewFollower(cfg FollowerConfig) (*Follower, error) {
 	for _, d := range c.Done {
 		f.known[d.Name] = &entry{size: d.Size, mtime: d.MTime, state: done}
 	}
+	for _, e := range c.Retry {
+		f.retries.Restore(e.Name, fileOf(e.Name, e.Size, e.MTime), e.RetryState)
+		f.known[e.Name] = &entry{size: e.Size, mtime: e.MTime, state: parked}
+	}
 	return f, nil
 }
 
-// Poll looks at every file once and returns those that have become complete,
-// in the order of their delivery (ByDelivery). An error does not void the objects returned beside
-// it: it tells what could not be looked at. Each object must be given to Done
-// or Retry in the end.
+// Poll looks at every file once and returns those whose time to be tried again has come
+// and then those that have become complete, in the order of their delivery (ByDelivery).
+// An error does not void the objects returned beside it: it says what could not be
+// looked at. Each object must be given to Done or Retry in the end.
 //
 // Poll also forgets what is no longer there, so that memory and checkpoint
 // stay as large as the directory is. It forgets nothing after an error, nor
@@ -115,13 +127,14 @@ func NewFollower(cfg FollowerConfig) (*Follower, error) {
 func (f *Follower) Poll() ([]Object, error) {
 	f.poll++
 	f.outputs.Look()
+	ready := f.due()
+	f.whole = false
 	paths, err := f.paths()
 	if err != nil {
-		return nil, err
+		return ready, err
 	}
-	var ready []Object
 	var first error
-	found := false
+	found, again := false, len(ready)
 	for o, err := range Objects(paths) {
 		if err == nil && (o.Size < 0 || f.outputs.Has(&o)) {
 			continue
@@ -138,13 +151,14 @@ func (f *Follower) Poll() ([]Object, error) {
 			ready = append(ready, o)
 		}
 	}
-	slices.SortFunc(ready, ByDelivery)
+	slices.SortFunc(ready[again:], ByDelivery)
+	ready = f.cut(ready, again+f.retries.Room())
 	if first != nil {
 		return ready, first
 	}
 	f.skip = false
 	if !found {
-		return ready, nil
+		return ready, f.crowded()
 	}
 	for name, e := range f.known {
 		if e.poll != f.poll {
@@ -152,7 +166,42 @@ func (f *Follower) Poll() ([]Object, error) {
 			delete(f.known, name)
 		}
 	}
-	return ready, nil
+	f.whole = true
+	return ready, f.crowded()
+}
+
+// fileOf returns a file as it was once seen.
+func fileOf(name string, size, mtime int64) Object {
+	return Object{Name: name, Size: size, ModTime: time.Unix(0, mtime), Open: opener(name)}
+}
+
+// cut leaves the first n objects; the others wait.
+func (f *Follower) cut(ready []Object, n int) []Object {
+	for i := n; i < len(ready); i++ {
+		f.known[ready[i].Name].state = waiting
+	}
+	return ready[:min(n, len(ready))]
+}
+
+// due returns the objects whose time to be tried again has come.
+func (f *Follower) due() (ready []Object) {
+	for _, name := range f.retries.Due(f.cfg.Now()) {
+		o := f.retries.Get(name).Object
+		if e := f.known[name]; e != nil && e.is(&o) {
+			e.state = offered
+		}
+		ready = append(ready, o)
+	}
+	return ready
+}
+
+// crowded says that nothing new is offered.
+func (f *Follower) crowded() error {
+	if f.retries.Room() > 0 {
+		return nil
+	}
+	return fmt.Errorf("cannot read %d files of %q, and new ones wait until some of them can be read: mend what the log says of them",
+		f.retries.Len(), f.cfg.Path)
 }
 
 // paths expands the pattern. A path that exists, or that has no pattern's
@@ -180,7 +229,13 @@ func (f *Follower) see(o Object) (bool, error) {
 		}
 		e = &entry{size: o.Size, mtime: mtime, poll: f.poll}
 		f.known[o.Name] = e
-		if f.skip {
+		switch r := f.retries.Get(o.Name); {
+		case r != nil && e.is(&r.Object): // it is back
+			e.state = parked
+		case r != nil: // another file in its place
+			f.retries.Drop(o.Name)
+			f.dirty = true
+		case f.skip:
 			e.state, f.dirty = done, true
 		}
 		return false, nil
@@ -190,7 +245,8 @@ func (f *Follower) see(o Object) (bool, error) {
 	}
 	e.poll = f.poll
 	if e.size != o.Size || e.mtime != mtime {
-		f.dirty = f.dirty || e.state == done
+		f.dirty = f.dirty || e.state == done || f.retries.Get(o.Name) != nil
+		f.retries.Drop(o.Name) // the new content will be offered as a whole
 		*e = entry{size: o.Size, mtime: mtime, poll: f.poll}
 		return false, nil
 	}
@@ -205,32 +261,58 @@ func (f *Follower) see(o Object) (bool, error) {
 // unless it changes. An object that has changed since Poll returned it is not
 // marked. The checkpoint follows at the next Save.
 func (f *Follower) Done(o Object) {
+	if r := f.retries.Get(o.Name); r != nil && same(&r.Object, &o) {
+		f.dirty = f.retries.Done(o.Name) || f.dirty
+	}
 	if e := f.match(o); e != nil {
 		e.state, f.dirty = done, true
 	}
 }
 
-// Retry gives back an object that could not be read: the next Poll offers it
-// again. It reports false, and does nothing, when that happened maxRetries
-// times already or when the object is gone or has changed.
-func (f *Follower) Retry(o Object) bool {
-	e := f.match(o)
-	if e == nil || e.retries >= maxRetries {
-		return false
+// Retry gives back an object that could not be read for no reason that is known: it is
+// Failed with such an error.
+func (f *Follower) Retry(o Object) bool { return f.Failed(o, nil) }
+
+// Failed gives back an object that could not be read because of err: a later Poll offers
+// it again. It reports false when the object is to be given up: its dead letter is
+// written, and Done is called in the end.
+func (f *Follower) Failed(o Object, err error) bool {
+	e, v := f.known[o.Name], Judge(err)
+	switch {
+	case v == Damaged:
+	case e != nil && !e.is(&o):
+		return true // it has changed, and will be offered as it is now
+	case e == nil && f.whole:
+		v = Gone // whatever the error: the directory is there, and the file is not in it
+	case v == Gone && !f.whole:
+		v = Busy // a directory that cannot be seen proves nothing about its files
 	}
-	e.retries++
-	e.state = waiting
-	return true
+	before := f.retries.Len()
+	again := f.retries.Failed(o.Name, o, v, f.cfg.Now())
+	f.dirty = f.dirty || f.retries.Len() != before
+	if again && e != nil {
+		e.state = parked
+	}
+	return again
 }
+
+// Waiting returns the state of the list of what could not be read.
+func (f *Follower) Waiting() RetryStats { return f.retries.Stats(f.cfg.Now()) }
 
 // match returns the entry of an offered object that has not changed, or nil.
 func (f *Follower) match(o Object) *entry {
 	e := f.known[o.Name]
-	if e == nil || e.state != offered || e.size != o.Size || e.mtime != o.ModTime.UnixNano() {
-		return nil
+	if e == nil || e.state != offered && e.state != parked || !e.is(&o) {
+		return nil // a file that went away and came back while it was read is parked
 	}
 	return e
 }
+
+// is reports whether an object is the one of the entry.
+func (e *entry) is(o *Object) bool { return e.size == o.Size && e.mtime == o.ModTime.UnixNano() }
+
+// same reports whether two objects of one name are the same.
+func same(a, b *Object) bool { return a.Size == b.Size && a.ModTime.Equal(b.ModTime) }
 
 // Save writes the checkpoint, if there is one and it has changed. It replaces
 // the file as a whole and syncs it: after Save returns nil the objects marked
@@ -244,6 +326,9 @@ func (f *Follower) Save() error {
 		if e.state == done {
 			c.Done = append(c.Done, doneEntry{Name: name, Size: e.size, MTime: e.mtime})
 		}
+	}
+	for name, r := range f.retries.All() {
+		c.Retry = append(c.Retry, retryEntry{doneEntry{Name: name, Size: r.Object.Size, MTime: r.Object.ModTime.UnixNano()}, r.State})
 	}
 	if err := c.save(f.cfg.Checkpoint); err != nil {
 		return err

@@ -1,6 +1,7 @@
 package source
 
 import (
+	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
@@ -208,21 +209,82 @@ func TestFollowerAPatternThatMatchesTwice(t *testing.T) {
 	}
 }
 
-func TestFollowerRetry(t *testing.T) {
+// Whatever may pass is tried again for as long as the follower lives, other files go on
+// meanwhile, and a restart forgets nothing.
+func TestFollowerTriesAgain(t *testing.T) {
 	dir := t.TempDir()
+	now := noon
+	cfg := FollowerConfig{Path: dir, FromBeginning: true, Checkpoint: filepath.Join(t.TempDir(), "cp"), Now: func() time.Time { return now }}
 	write(t, dir, "a", "1")
-	p := follow(t, FollowerConfig{Path: dir, FromBeginning: true})
+	p := follow(t, cfg)
 	p.poll()
-	for range maxRetries {
-		if !p.f.Retry(p.poll("a")[0]) {
-			t.Fatal("a retry was refused too early")
+	for range 100 {
+		if !p.f.Failed(p.poll("a")[0], cannotRead("a", fs.ErrPermission)) {
+			t.Fatal("a file that may become readable was given up")
 		}
+		if got := p.f.Waiting(); got.Size != 1 || got.Oldest != now.Sub(noon) {
+			t.Fatalf("after %v: %+v", now.Sub(noon), got)
+		}
+		p.poll()
+		p.done(nil)
+		p = follow(t, cfg) // a restart
+		now = now.Add(longestPause * 5 / 4)
 	}
-	last := p.poll("a")[0]
-	if p.f.Retry(last) {
-		t.Error("retries have no end")
+	write(t, dir, "b", "1")
+	p.done(p.poll("a"))
+	p.done(p.poll("b"))
+	p = follow(t, cfg)
+	p.poll()
+	p.poll()
+	if got := p.f.Waiting(); got != (RetryStats{}) {
+		t.Errorf("%+v wait", got)
 	}
-	p.f.Done(last)
+}
+
+// A file that was removed before it could be read is given up at the second look; an
+// empty directory proves nothing.
+func TestFollowerGone(t *testing.T) {
+	dir := t.TempDir()
+	now := noon
+	write(t, dir, "other", "1")
+	path := write(t, dir, "a", "1")
+	p := follow(t, FollowerConfig{Path: dir, FromBeginning: true, Now: func() time.Time { return now }})
+	p.poll()
+	a := p.poll("a", "other")[0]
+	if err := os.Rename(dir, dir+"2"); err != nil { // the mount goes away
+		t.Fatal(err)
+	}
+	if err := os.Mkdir(dir, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	missing := cannotRead(path, fs.ErrNotExist)
+	for range 10 {
+		if !p.f.Failed(a, missing) {
+			t.Fatal("given up, though the directory cannot be seen")
+		}
+		now = now.Add(time.Hour)
+		p.poll("a")
+	}
+	if err := os.Remove(dir); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Rename(dir+"2", dir); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Remove(path); err != nil {
+		t.Fatal(err)
+	}
+	p.poll()
+	if !p.f.Failed(a, missing) {
+		t.Fatal("given up at the first look")
+	}
+	now = now.Add(time.Hour)
+	p.poll("a")
+	if p.f.Failed(a, missing) {
+		t.Error("not given up at the second look")
+	}
+	p.done([]Object{a})
+	now = now.Add(time.Hour)
 	p.poll()
 }
 

@@ -46,6 +46,8 @@ type Config struct {
 	// Bucket and Prefix are the trail's; Overlap is s3.FollowerConfig's.
 	Bucket, Prefix string
 	Overlap        time.Duration
+	// Discover is s3.FollowerConfig's.
+	Discover time.Duration
 	// VerifyDigests checks the trail against its digests.
 	VerifyDigests bool
 	// SQS is the queue, without its clock.
@@ -106,7 +108,7 @@ func DefaultConfig(from string) Config {
 	case SourceFile:
 		c.PollInterval, c.Readers = 5*time.Second, 1
 	case SourceS3:
-		c.Overlap = s3.DefaultOverlap
+		c.Overlap, c.Discover = s3.DefaultOverlap, s3.DefaultDiscover
 	case SourceSQS:
 		c.SQS, c.PollInterval = sqs.DefaultConfig(), 5*time.Second
 		c.SQS.Now = nil

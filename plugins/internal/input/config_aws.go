@@ -35,6 +35,7 @@ func (c *Config) parseS3(r *property.Reader, now time.Time) {
 	c.Accounts = accounts(r)
 	c.Regions = regions(r)
 	c.Overlap = r.Duration("s3_overlap", c.Overlap, 10*time.Minute, 48*time.Hour)
+	c.Discover = r.Duration("s3_discover", c.Discover, time.Minute, 24*time.Hour)
 	c.VerifyDigests = r.Bool("verify_digests", false)
 	c.Checkpoint = r.Required("checkpoint", checkpointWanted)
 }

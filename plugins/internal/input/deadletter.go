@@ -22,6 +22,7 @@ type deadLetters struct {
 
 	mu    sync.Mutex // guards the following
 	f     *linefile.File
+	size  int64 // of f
 	buf   []byte
 	dirty bool // written and not yet synced
 }
@@ -38,13 +39,15 @@ func (l *deadLetters) write(d *wire.DeadLetter) error {
 	if err := l.open(); err != nil {
 		return err
 	}
-	if size := l.f.Size(); size > 0 && size+int64(len(l.buf)) > l.max {
+	if l.size > 0 && l.size+int64(len(l.buf)) > l.max {
 		if err := l.rotate(); err != nil {
 			return err
 		}
 	}
 	l.dirty = true
-	if _, err := l.f.Write(l.buf); err != nil {
+	_, err := l.f.Write(l.buf)
+	l.size = l.f.Size()
+	if err != nil {
 		return fmt.Errorf("cannot write dead letter to %q: %w", l.path, err)
 	}
 	return nil
@@ -58,7 +61,7 @@ func (l *deadLetters) open() error {
 	if err != nil {
 		return fmt.Errorf("cannot open dead-letter file: %w", err)
 	}
-	l.f = f
+	l.f, l.size = f, f.Size()
 	return nil
 }
 

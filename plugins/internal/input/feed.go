@@ -17,10 +17,12 @@ type feed interface {
 	// Done tells that an object was handed over long enough ago, or that its dead
 	// letter is safe.
 	Done(source.Object)
-	// Retry gives back an object that could not be read to its end, and says whether
+	// Retry gives back an object that could not be read to its end, and reports whether
 	// it will be offered again. If not, it is given up: its dead letter is written and
 	// Done follows.
 	Retry(source.Object, error) bool
+	// Waiting returns the state of the list of what Retry was given.
+	Waiting() source.RetryStats
 	// Save makes what Done said safe over a crash; it is called every second or so.
 	Save(context.Context) error
 	// Close is the last Save.
@@ -45,10 +47,16 @@ func (s *files) Done(o source.Object) {
 	s.f.Done(o)
 }
 
-func (s *files) Retry(o source.Object, _ error) bool {
+func (s *files) Retry(o source.Object, err error) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.f.Retry(o)
+	return s.f.Failed(o, err)
+}
+
+func (s *files) Waiting() source.RetryStats {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.f.Waiting()
 }
 
 func (s *files) Save(context.Context) error {

@@ -6,8 +6,9 @@
 //
 // Guarantees. Every event of an object is handed over at least once, with its JSON
 // byte for byte, in the order of the object. A record that is no event goes to
-// the dead-letter file with its place and reason, and the rest go on. So does an
-// object that can not be read, after a quarter of an hour at the least.
+// the dead-letter file with its place and reason, and the rest go on. So does an object
+// that is damaged, or gone at two looks; one that may become readable is tried again for
+// as long as the source lives (source.Retries).
 //
 // Fluent Bit gives an input no acknowledgement: what a callback returns goes
 // through a ring buffer to the engine, which drains it every 250 ms and, when
@@ -54,7 +55,7 @@ type Stats struct {
 	Queued     int64 // events waiting for Fluent Bit, or left when the Input stopped
 	HandedOver int64 // events returned to Fluent Bit
 	BadRecords int64 // records that were no events, and objects that named none
-	Retried    int64 // objects that could not be read to their end, and were given back
+	Retried    int64 // failures to read an object to its end, after which it is tried again
 	GivenUp    int64 // objects that could not be read, and whose dead letter was written
 }
 
@@ -80,9 +81,10 @@ type Input struct {
 	handedMu sync.Mutex // guards handed
 	handed   []handedOver
 
-	feed feed
-	dead deadLetters
-	own  atomic.Pointer[own] // nil until it is known
+	feed     feed
+	failures failures
+	dead     deadLetters
+	own      atomic.Pointer[own] // nil until it is known
 
 	pollErr, saveErr string // the last that was logged; each its goroutine's own
 }

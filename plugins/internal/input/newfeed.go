@@ -36,7 +36,8 @@ func newFeed(ctx context.Context, cfg Config, log *logging.Log) (feed, error) {
 		client := s3.NewClient(aws)
 		follow := s3.FollowerConfig{
 			Bucket: cfg.Bucket, Prefix: cfg.Prefix, Accounts: cfg.Accounts, Regions: cfg.Regions, Start: cfg.Start,
-			Checkpoint: cfg.Checkpoint, Overlap: cfg.Overlap, Now: time.Now,
+			Checkpoint: cfg.Checkpoint, Overlap: cfg.Overlap, Discover: cfg.Discover, Now: time.Now,
+			Log: func(format string, args ...any) { log.Printf(logging.Warn, format, args...) },
 		}
 		if cfg.VerifyDigests {
 			follow.Digest = digest.NewVerifier(aws, client).Object

@@ -45,6 +45,7 @@ func Properties() []Property {
 		{"s3_bucket", inS3, "acme-trail", "The trail's bucket. Required."},
 		{"s3_prefix", inS3, "org", "The prefix of the trail, below which AWSLogs/ lies; or any folder from there down to that of one region."},
 		{"s3_overlap", inS3, "6h", "How late a file may appear behind its time, as in a bucket that is copied by replication."},
+		{"s3_discover", inS3, "5m", "How often new accounts and Regions are looked for: how late the first files of one may be read. Looking takes four requests per account."},
 		{"verify_digests", inS3, "on", "Whether the trail is checked against CloudTrail's digests: a missing, changed or extra file becomes an event of its own. Every log file is read twice then; cloudtrail:ListPublicKeys must be allowed."},
 		{"sqs_queue_url", inSQS, "https://sqs.eu-central-1.amazonaws.com/111122223333/trail", "The queue's URL. Required."},
 		{"sqs_buckets", inSQS, "acme-trail", "The buckets from which objects are read, separated by commas; unset is all that messages name. Set it where others may send to the queue."},

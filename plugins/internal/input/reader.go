@@ -73,38 +73,6 @@ func (in *Input) read(o source.Object) {
 	}
 }
 
-// mend deals with an object that could not be read to its end. It reports whether
-// the object ends here: its dead letter is written. Otherwise it will be read again.
-func (r *reading) mend() bool {
-	in, o := r.in, r.object
-	if in.ctx.Err() != nil { // what fails now is our own doing
-		return false
-	}
-	bad := &cloudtrail.BadRecord{Object: o.Name, Reason: cloudtrail.ReasonRead, Detail: r.failed.Error()}
-	var rejected *source.Rejected
-	if errors.As(r.failed, &rejected) {
-		bad.Reason, bad.Detail, bad.Raw = cloudtrail.Reason(rejected.Reason), rejected.Detail, rejected.Raw
-		if len(bad.Raw) > cloudtrail.MaxRawBytes {
-			bad.Raw, bad.Cut = bad.Raw[:cloudtrail.MaxRawBytes], true
-		}
-		in.badRecs.Add(1)
-		in.log.Printf(logging.Warn, "cannot read %q: %v", o.Name, rejected)
-	} else if in.feed.Retry(o, r.failed) {
-		in.retried.Add(1)
-		in.log.Printf(logging.Warn, "cannot read %q to its end: %v; reading it again later", o.Name, r.failed)
-		return false
-	} else {
-		in.log.Printf(logging.Error, "cannot read %q: %v; giving it up", o.Name, r.failed)
-	}
-	d := wire.FromBadRecord(stage, bad, time.Now())
-	if err := in.dead.write(&d); err != nil {
-		in.log.Printf(logging.Error, "%v; %q is not done", err, o.Name)
-		return false // neither read to its end nor recorded: the next run reads it again
-	}
-	in.givenUp.Add(1)
-	return true
-}
-
 // stage names in_kms in dead letters.
 const stage = "in_kms"
 
@@ -114,7 +82,7 @@ const stage = "in_kms"
 func (r *reading) events() (closed bool) {
 	defer func() {
 		if p := recover(); p != nil {
-			r.failed = fmt.Errorf("the decoder panicked, please report it: %v", p)
+			r.failed = &source.Rejected{Reason: source.ReasonPanic, Detail: fmt.Sprintf("the reader panicked, please report it: %v", p)}
 		}
 	}()
 	var counts read.Counts
@@ -182,7 +150,7 @@ func (r *reading) badRecord(_ context.Context, bad *cloudtrail.BadRecord) error 
 	r.in.badRecs.Add(1)
 	d := wire.FromBadRecord(stage, bad, time.Now())
 	if err := r.in.dead.write(&d); err != nil && r.failed == nil {
-		r.failed = err
+		r.failed = fmt.Errorf("a dead letter of it is not kept: %v", err) // %v: the file's fault is not the object's
 	}
 	if r.bad <= maxWarnings {
 		kept := "it is in the dead-letter file"

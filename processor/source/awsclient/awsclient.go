@@ -165,6 +165,24 @@ type shortError struct {
 func (e *shortError) Error() string { return e.text }
 func (e *shortError) Unwrap() error { return e.err }
 
+// Forbidden reports whether a service refused a call: a permission, a credential or a KMS
+// key has to be mended before the same call succeeds.
+func Forbidden(err error) bool {
+	var response interface{ HTTPStatusCode() int }
+	if errors.As(err, &response) && (response.HTTPStatusCode() == http.StatusUnauthorized || response.HTTPStatusCode() == http.StatusForbidden) {
+		return true
+	}
+	code := Code(err)
+	return refused[code] || strings.HasPrefix(code, "KMS.") // S3's, about the key of an encrypted object
+}
+
+// refused are codes that services send with the status 400.
+var refused = map[string]bool{
+	"AccessDenied": true, "AccessDeniedException": true, "UnrecognizedClientException": true, "InvalidClientTokenId": true,
+	"ExpiredToken": true, "ExpiredTokenException": true, "InvalidToken": true, "MissingAuthenticationToken": true,
+	"OptInRequired": true, "InvalidSignatureException": true, "SignatureDoesNotMatch": true, "AuthFailure": true,
+}
+
 // Code returns the code of the service's error in err, such as NoSuchKey, or "".
 func Code(err error) string {
 	var api smithy.APIError

@@ -24,6 +24,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/cloudtrail"
 	"github.com/aws/aws-sdk-go-v2/service/cloudtrail/types"
 
+	"keytrail/processor/source"
 	"keytrail/processor/source/awsclient"
 )
 
@@ -146,7 +147,11 @@ func (r *reader) fill() error {
 		}
 	})
 	if err != nil {
-		return fmt.Errorf("cannot look up events in %s: %w", r.query.Region, awsclient.Short(err))
+		err = fmt.Errorf("cannot look up events in %s: %w", r.query.Region, awsclient.Short(err))
+		if awsclient.Forbidden(err) {
+			err = source.Denied(err)
+		}
+		return err
 	}
 	for i := range out.Events {
 		r.page = append(appendEvent(r.page, &out.Events[i]), '\n')

@@ -49,32 +49,37 @@ const (
 	slice = 10 * time.Minute
 	// shortest is the least time that is looked up by itself.
 	shortest = time.Minute
-	// ahead is how many slices of a region are offered and not done: what settles
-	// takes a minute, and a day has 144 of them.
+	// ahead is how many slices of a region and look are offered and not done, those on
+	// the list of retries included: what settles takes a minute, and a day has 144 of
+	// them. A region that cannot be looked up waits behind so many, and holds up no
+	// other; of forty regions and two looks they are 2,560 on the list at most.
 	ahead = 32
 )
 
 // Source walks through the event history. Each stretch of time is looked up when it
 // is Delay old, and once more when it is an hour old, which repeats its events; they
-// are told by their ids. Poll is for one goroutine; the other methods may be called
-// meanwhile.
+// are told by their ids. A slice that cannot be looked up goes to a list
+// (source.Retries), also over a restart, and those behind it go on. What was not looked
+// up within 90 days is gone: a dead letter says so. Poll is for one goroutine; the other
+// methods may be called meanwhile.
 type Source struct {
 	cfg    Config
 	client *Client
 
-	mu       sync.Mutex // guards the following
-	walks    []*walk
-	patience source.Patience
-	dirty    bool
-	kept     map[string]progress // of regions that the checkpoint has, the configured ones or not
+	mu      sync.Mutex // guards the following
+	walks   []*walk
+	retries *source.Retries // by part.name
+	dirty   bool
+	kept    map[string]progress // of regions that the checkpoint has, the configured ones or not
 }
 
 // walk is the way through one region for one of the two looks.
 type walk struct {
 	region string
 	second bool
-	done   time.Time // everything before is done
+	done   time.Time // everything before is done, or on the list of retries
 	parts  []*part   // offered behind it, in order
+	parked []*part   // on the list
 }
 
 type part struct {
@@ -82,13 +87,12 @@ type part struct {
 	name     string
 	object   source.Object
 	done     bool
-	failed   bool // waits to be offered again at failures.Next
-	failures source.Failures
+	gone     bool // before what the event history holds
 }
 
 // New reads the checkpoint, if there is one, and returns a Source. It calls nothing.
 func New(cfg aws.Config, c Config) (*Source, error) {
-	s := &Source{cfg: c, client: NewClient(cfg)}
+	s := &Source{cfg: c, client: NewClient(cfg), retries: source.NewRetries()}
 	state, err := loadState(c.Checkpoint)
 	if err != nil {
 		return nil, err
@@ -100,10 +104,25 @@ func New(cfg aws.Config, c Config) (*Source, error) {
 	for _, region := range regions {
 		at, known := state.Regions[region]
 		if !known {
-			at = progress{Done: c.Start, Again: c.Start}
+			start := c.Start
+			if start.Before(c.Now().Add(-Retention)) {
+				start = time.Time{} // the beginning of the history, wherever that is by then
+			}
+			at = progress{Done: start, Again: start}
 		}
-		s.walks = append(s.walks, &walk{region: region, done: at.Done.Truncate(time.Second)},
-			&walk{region: region, second: true, done: at.Again.Truncate(time.Second)})
+		first := &walk{region: region, done: at.Done.Truncate(time.Second)}
+		second := &walk{region: region, second: true, done: at.Again.Truncate(time.Second)}
+		s.walks = append(s.walks, first, second)
+		for _, r := range at.Retry {
+			w := first
+			if r.Second {
+				w = second
+			}
+			p := &part{from: r.From, to: r.To}
+			w.parked = append(w.parked, p)
+			p.object = s.object(context.Background(), w, p) // of Poll's context, once it is offered
+			s.retries.Restore(p.name, p.object, r.RetryState)
+		}
 	}
 	s.dirty, s.kept = true, state.Regions
 	return s, nil
@@ -115,13 +134,8 @@ func (s *Source) Poll(ctx context.Context) ([]source.Object, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	now := s.cfg.Now().UTC()
-	var ready []source.Object
+	ready := s.due(ctx, now)
 	for i, w := range s.walks {
-		if p := w.due(now); p != nil {
-			p.failed = false
-			ready = append(ready, p.object)
-			continue
-		}
 		limit := now.Add(-s.cfg.Delay)
 		if w.second {
 			// Not before the first look, and not where that came late enough.
@@ -136,14 +150,16 @@ func (s *Source) Poll(ctx context.Context) ([]source.Object, error) {
 	return ready, nil
 }
 
-// due returns a slice that is to be tried again.
-func (w *walk) due(now time.Time) *part {
-	for _, p := range w.parts {
-		if p.failed && !now.Before(p.failures.Next) {
-			return p
-		}
+// due returns the slices whose time to be tried again has come. What the history no
+// longer holds meanwhile ends in a dead letter.
+func (s *Source) due(ctx context.Context, now time.Time) (ready []source.Object) {
+	for _, name := range s.retries.Due(now) {
+		w, p := s.find(source.Object{Name: name})
+		p.gone = p.from.Before(now.Add(-Retention))
+		p.object = s.object(ctx, w, p)
+		ready = append(ready, p.object)
 	}
-	return nil
+	return ready
 }
 
 // first returns limit, or where the first look is when that is earlier.
@@ -161,11 +177,18 @@ func (w *walk) next(limit, oldest time.Time) *part {
 	if n := len(w.parts); n > 0 {
 		from = w.parts[n-1].to
 	}
+	if len(w.parts)+len(w.parked) >= ahead {
+		return nil
+	}
 	if from.Before(oldest) {
-		from = oldest.Truncate(time.Second).Add(time.Second)
+		to := oldest.Truncate(time.Second).Add(time.Second)
+		if !w.done.IsZero() && !w.second {
+			return &part{from: from, to: to, gone: true}
+		}
+		from = to // from the beginning on, which is the beginning of the history
 	}
 	limit = limit.Truncate(time.Second)
-	if len(w.parts) >= ahead || limit.Sub(from) < shortest {
+	if limit.Sub(from) < shortest {
 		return nil
 	}
 	to := from.Add(slice)
@@ -174,6 +197,10 @@ func (w *walk) next(limit, oldest time.Time) *part {
 	}
 	return &part{from: from, to: to}
 }
+
+// ReasonExpired is the reason of the dead letter about time that the event history no
+// longer holds.
+const ReasonExpired = "history_expired"
 
 // own are the attributes of what Keytrail counts.
 var own = []Attribute{{"EventSource", "kms.amazonaws.com"}, {"EventSource", "cloudtrail.amazonaws.com"}}
@@ -188,6 +215,12 @@ func (s *Source) object(ctx context.Context, w *walk, p *part) source.Object {
 	if s.cfg.All {
 		q.Attributes = nil
 	}
+	if p.gone {
+		err := &source.Rejected{Reason: ReasonExpired, Detail: fmt.Sprintf(
+			"the events of %s from %s to %s were not looked up within the %d days that the event history holds; a trail may have them",
+			w.region, p.from.Format(time.RFC3339), p.to.Format(time.RFC3339), int(Retention.Hours())/24)}
+		return source.Object{Name: p.name, Size: -1, Open: func() (io.ReadCloser, error) { return nil, err }}
+	}
 	return source.Object{Name: p.name, Size: -1, Open: func() (io.ReadCloser, error) { return s.client.Open(ctx, q), nil }}
 }
 
@@ -199,38 +232,64 @@ func (s *Source) Done(o source.Object) {
 	if p == nil {
 		return
 	}
-	p.done, s.dirty = true, true
-	s.patience.Success()
+	s.dirty = true
+	s.retries.Done(p.name)
+	w.parked = slices.DeleteFunc(w.parked, func(one *part) bool { return one == p })
+	p.done = true
+	w.move()
 	now := s.cfg.Now()
-	for len(w.parts) > 0 && w.parts[0].done {
-		w.done = w.parts[0].to
-		w.parts = w.parts[1:]
-	}
 	// What was an hour old at its first look needs no second.
 	if i := slices.Index(s.walks, w); !w.second && now.Sub(w.done) > again+s.cfg.Delay && len(s.walks[i+1].parts) == 0 && s.walks[i+1].done.Before(w.done) {
 		s.walks[i+1].done = w.done
 	}
 }
 
-// Retry gives back a slice that could not be looked up: a later Poll offers it again.
-// It always reports true: no stretch of time is given up.
-func (s *Source) Retry(o source.Object, _ error) bool {
+// move takes the walk over what is done.
+func (w *walk) move() {
+	for len(w.parts) > 0 && w.parts[0].done {
+		w.done = w.parts[0].to
+		w.parts = w.parts[1:]
+	}
+}
+
+// Retry gives back a slice that could not be looked up because of err: a later Poll
+// offers it again. It reports false when it is to be given up, which happens to what the
+// event history no longer holds: its dead letter is written, and Done is called in the
+// end.
+func (s *Source) Retry(o source.Object, err error) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if _, p := s.find(o); p != nil {
-		if now := s.cfg.Now(); !s.patience.Failed(&p.failures, now) {
-			p.failures.Next = now.Add(5 * time.Minute)
-		}
-		p.failed = true
+	w, p := s.find(o)
+	if p == nil {
+		return true
+	}
+	known := s.retries.Get(p.name) != nil
+	if !s.retries.Failed(p.name, o, source.Judge(err), s.cfg.Now()) {
+		return false
+	}
+	if !known {
+		p.done, s.dirty = true, true // the walk goes on
+		w.parked = append(w.parked, p)
+		w.move()
 	}
 	return true
 }
 
+// Waiting returns the state of the list of what could not be looked up.
+func (s *Source) Waiting() source.RetryStats {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.retries.Stats(s.cfg.Now())
+}
+
+// find returns the slice of an object that Poll returned, or nil.
 func (s *Source) find(o source.Object) (*walk, *part) {
 	for _, w := range s.walks {
-		for _, p := range w.parts {
-			if p.name == o.Name {
-				return w, p
+		for _, list := range [][]*part{w.parked, w.parts} {
+			for _, p := range list {
+				if p.name == o.Name {
+					return w, p
+				}
 			}
 		}
 	}
@@ -252,6 +311,16 @@ type state struct {
 type progress struct {
 	Done  time.Time `json:"done"`
 	Again time.Time `json:"again"`
+	// Retry are the slices that could not be looked up.
+	Retry []retryState `json:"retry,omitempty"`
+}
+
+// retryState is one slice that could not be looked up.
+type retryState struct {
+	Second bool      `json:"second,omitempty"`
+	From   time.Time `json:"from"`
+	To     time.Time `json:"to"`
+	source.RetryState
 }
 
 // Save writes the checkpoint when it has changed.
@@ -264,7 +333,13 @@ func (s *Source) Save(context.Context) error {
 	c := state{Version: checkpointVersion, Kind: "lookup", Regions: map[string]progress{}}
 	maps.Copy(c.Regions, s.kept)
 	for i := 0; i < len(s.walks); i += 2 {
-		c.Regions[s.walks[i].region] = progress{Done: s.walks[i].done, Again: s.walks[i+1].done}
+		at := progress{Done: s.walks[i].done, Again: s.walks[i+1].done}
+		for _, w := range s.walks[i : i+2] {
+			for _, p := range w.parked {
+				at.Retry = append(at.Retry, retryState{w.second, p.from, p.to, s.retries.Get(p.name).State})
+			}
+		}
+		c.Regions[s.walks[i].region] = at
 	}
 	b, err := json.Marshal(c)
 	if err == nil {

@@ -8,9 +8,11 @@ import (
 	"io"
 	"io/fs"
 	"os"
+	"regexp"
 	"time"
 
 	"keytrail/processor/source"
+	"keytrail/schemas/notification"
 )
 
 // checkpointVersion is the format that this package writes and the only one that
@@ -30,6 +32,8 @@ type checkpoint struct {
 	Start   time.Time `json:"start"`
 	// Lanes are the folders of regions by their prefix.
 	Lanes map[string]laneState `json:"lanes"`
+	// Retry are the objects that could not be read.
+	Retry []retryState `json:"retry,omitempty"`
 }
 
 // laneState says which files of a folder are done: those up to Low, and those of
@@ -72,8 +76,21 @@ func parseCheckpoint(content []byte, bucket, prefix string) (c checkpoint, err e
 	case c.Bucket != bucket || c.Prefix != prefix:
 		return c, fmt.Errorf("it is about s3://%s/%s", c.Bucket, c.Prefix)
 	}
+	for prefix, l := range c.Lanes {
+		if !laneName.MatchString(prefix) || !lowForm.MatchString(l.Low) {
+			return c, fmt.Errorf("it says that %q is done up to %q, which is not a key of CloudTrail's", prefix, l.Low)
+		}
+	}
+	for _, r := range c.Retry {
+		if _, fault := notification.ParseKey(r.Key); fault != "" {
+			return c, fmt.Errorf("it waits for %q, which is not a key of CloudTrail's", r.Key)
+		}
+	}
 	return c, nil
 }
+
+// lowForm is a lane's low without its prefix: its beginning, a day's, or that of a key.
+var lowForm = regexp.MustCompile(`^([0-9]{4}/[0-9]{2}/[0-9]{2}/.*)?$`)
 
 func (c *checkpoint) save(path string) error {
 	b, err := json.Marshal(c)

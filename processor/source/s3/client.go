@@ -85,7 +85,8 @@ func (c *Client) Object(ctx context.Context, r Ref) source.Object {
 }
 
 // Open begins to read an object. The error is a *source.Rejected when the object
-// is gone or archived. The reader is for one goroutine.
+// is gone or archived, and one that source.Judge takes for Forbidden when S3 refuses it.
+// The reader is for one goroutine.
 func (c *Client) Open(ctx context.Context, r Ref) (io.ReadCloser, error) {
 	b := &body{ctx: ctx, client: c, ref: r}
 	if err := b.open(); err != nil {
@@ -102,6 +103,9 @@ func cannotRead(r *Ref, err error) error {
 	case "InvalidObjectState":
 		return &source.Rejected{Reason: source.ReasonArchived,
 			Detail: fmt.Sprintf("%s is in a storage class that can not be read: restore it, and read it with \"keytrail replay\"", r.Name())}
+	}
+	if awsclient.Forbidden(err) {
+		return source.Denied(fmt.Errorf("cannot read %q: %w; allow s3:GetObject, and kms:Decrypt where it is encrypted", r.Name(), awsclient.Short(err)))
 	}
 	return fmt.Errorf("cannot read %q: %w", r.Name(), awsclient.Short(err))
 }

@@ -13,6 +13,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"keytrail/processor/source"
+	"keytrail/schemas/notification"
 )
 
 // FollowerConfig says what a Follower follows.
@@ -33,12 +34,22 @@ type FollowerConfig struct {
 	// by replication is late. The names of the files of that time are kept in mind
 	// and in the checkpoint.
 	Overlap time.Duration
+	// Discover is how often new accounts and Regions are looked for; 0 means
+	// DefaultDiscover.
+	Discover time.Duration
 	// Digest makes an object of a digest file, which checks it when it is opened; nil
 	// leaves digests alone.
 	Digest func(ctx context.Context, r Ref) source.Object
 	// Now is the clock.
 	Now func() time.Time
+	// Log takes what a person should know: where keys lie that are not CloudTrail's.
+	// Nil drops it.
+	Log func(format string, args ...any)
 }
+
+// DefaultDiscover is FollowerConfig's Discover where nothing else is said. Looking takes
+// three or four requests per account.
+const DefaultDiscover = 15 * time.Minute
 
 // DefaultOverlap is FollowerConfig's Overlap where nothing else is said: S3
 // replicates most objects within 15 minutes. In 1,000 accounts and 17 regions that
@@ -56,8 +67,8 @@ const (
 	// maxKnown bounds the objects in mind: 250 MB. While there are more, nothing is
 	// offered; they become less as what was handed over settles.
 	maxKnown = 1_000_000
-	// discoverEvery is how often new accounts and regions are looked for.
-	discoverEvery = 15 * time.Minute
+	// discoverAgain is how soon they are looked for again after an error.
+	discoverAgain = time.Minute
 	// listers is how many listings run side by side. S3 allows 5,500 a second for
 	// one prefix.
 	listers = 8
@@ -67,8 +78,13 @@ const (
 // of their delivery over all accounts and regions, because events of one region
 // that come days after the younger ones of another would be late. One round lists
 // each region's folder once, behind what is done; a thousand files more cost one
-// listing more. Insights lie in folders of their own, and are not offered; digests
-// are where the configuration has a use for them.
+// listing more. Logs are offered, and the calls that came through VPC endpoints;
+// Insights lie in folders of their own, and are not; digests are where the
+// configuration has a use for them. A key that does not have CloudTrail's form
+// (notification.ParseKey) is counted and moves nothing.
+//
+// An object that cannot be read goes to a list (source.Retries) and out of the way: the
+// lane goes on. While the list is full nothing new is offered.
 //
 // Poll is for one goroutine; the other methods may be called meanwhile.
 type Follower struct {
@@ -78,21 +94,34 @@ type Follower struct {
 	mu         sync.Mutex // guards the following, and the lanes' low and known
 	lanes      map[string]*lane
 	kept       map[string]laneState // of lanes that the checkpoint has and nobody wants now
+	keptRetry  []retryState         // of those lanes
 	names      map[string]*lane     // of objects that are offered and not done, by Object.Name
 	known      int                  // objects in all lanes' known
-	patience   source.Patience
+	retries    *source.Retries      // by Object.Name
+	strays     *Strays
+	newest     time.Time // when S3 got the newest object of all that was listed
 	dirty      bool
 	saveAt     time.Time // not to be saved before
 	discovered time.Time
 
 	// The Poll's own:
 	round heads
+	again bool // the last Poll offered nothing but retries: no new round before the next pause
 }
 
 // NewFollower reads the checkpoint, if there is one, and returns a Follower. It
 // calls nothing yet.
 func NewFollower(client *Client, cfg FollowerConfig) (*Follower, error) {
-	f := &Follower{cfg: cfg, client: client, lanes: map[string]*lane{}, kept: map[string]laneState{}, names: map[string]*lane{}}
+	if cfg.Discover == 0 {
+		cfg.Discover = DefaultDiscover
+	}
+	if cfg.Log == nil {
+		cfg.Log = func(string, ...any) {}
+	}
+	f := &Follower{
+		cfg: cfg, client: client, lanes: map[string]*lane{}, kept: map[string]laneState{}, names: map[string]*lane{},
+		retries: source.NewRetries(), strays: NewStrays(cfg.Log),
+	}
 	if cfg.Checkpoint == "" {
 		return f, nil
 	}
@@ -111,53 +140,62 @@ func NewFollower(client *Client, cfg FollowerConfig) (*Follower, error) {
 		f.lanes[prefix].from = c.Start
 		f.known += len(s.Done)
 	}
+	for _, r := range c.Retry {
+		f.restoreRetry(r)
+	}
 	return f, nil
 }
 
-// Poll returns the next objects to read, in order, and none when a round has come
-// to its end: the next Poll begins another. An error does not void the objects
-// beside it: it tells what could not be listed. Each object must be given to Done
-// or Retry in the end.
+// Poll returns the next objects to read: those whose time to be tried again has come,
+// then new ones in order; and none when a round has come to its end: the next Poll
+// begins another. An error does not void the objects beside it: it says what could not
+// be listed. Each object must be given to Done or Retry in the end.
 func (f *Follower) Poll(ctx context.Context) ([]source.Object, error) {
-	derr := f.discover(ctx)
-	if len(f.round) == 0 {
-		if f.full() {
-			return nil, derr
-		}
-		err := errors.Join(derr, f.begin(ctx))
-		if len(f.round) == 0 {
-			return nil, err
-		}
-		derr = err
+	err := f.discover(ctx)
+	if len(f.round) == 0 && !f.again && !f.full() {
+		err = errors.Join(err, f.begin(ctx))
 	}
-	var ready []source.Object
-	for len(ready) < maxBatch && len(f.round) > 0 && !f.full() {
-		l := f.round[0]
-		object := f.client.Object
-		if l.digest {
-			object = f.cfg.Digest
-		}
-		ready = append(ready, object(ctx, f.take(l)))
-		var err error
-		if len(l.page) == 0 {
-			err = f.fill(ctx, l)
-		}
-		if len(l.page) == 0 {
-			heap.Pop(&f.round)
-		} else {
-			heap.Fix(&f.round, 0)
-		}
-		if err != nil {
-			return ready, errors.Join(derr, err)
+	ready := f.due(ctx)
+	again := len(ready)
+	for len(ready) < again+maxBatch && len(f.round) > 0 && !f.full() {
+		object, ferr := f.next(ctx)
+		ready = append(ready, object)
+		if ferr != nil {
+			err = errors.Join(err, ferr)
+			break
 		}
 	}
-	return ready, derr
+	f.again = again > 0 && again == len(ready)
+	return ready, errors.Join(err, f.crowded())
 }
 
+// next takes the earliest object of the round, and lists on where its lane has no more.
+func (f *Follower) next(ctx context.Context) (source.Object, error) {
+	l := f.round[0]
+	object := f.object(ctx, l.kind, f.take(l))
+	var err error
+	if len(l.page) == 0 {
+		err = f.fill(ctx, l)
+	}
+	if len(l.page) == 0 {
+		heap.Pop(&f.round)
+	} else {
+		heap.Fix(&f.round, 0)
+	}
+	return object, err
+}
+
+// object makes an object of what lies in a folder of that kind.
+func (f *Follower) object(ctx context.Context, kind notification.FileKind, r Ref) source.Object {
+	if kind == notification.FileDigest {
+		return f.cfg.Digest(ctx, r)
+	}
+	return f.client.Object(ctx, r)
+}
 func (f *Follower) full() bool {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	return f.known >= maxKnown
+	return f.known >= maxKnown || f.retries.Room() == 0
 }
 
 func (f *Follower) take(l *lane) Ref {
@@ -173,9 +211,12 @@ func (f *Follower) take(l *lane) Ref {
 // begin starts a round: it lists every lane once, some side by side.
 func (f *Follower) begin(ctx context.Context) error {
 	f.mu.Lock()
+	f.strays.begin()
+	now := f.cfg.Now()
 	lanes := slices.Collect(maps.Values(f.lanes))
 	for _, l := range lanes {
-		l.begin()
+		l.sweep(f.cfg.Overlap)
+		l.begin(now)
 	}
 	f.mu.Unlock()
 	var mu sync.Mutex // guards failed and f.round
@@ -208,40 +249,54 @@ func (f *Follower) fill(ctx context.Context, l *lane) error {
 	for len(l.page) == 0 && l.more {
 		p, err := f.client.List(ctx, f.cfg.Bucket, l.prefix, l.after, limit)
 		if err != nil {
-			l.more = false
+			l.more, l.began = false, time.Time{}
 			return err
 		}
-		l.after, l.more = p.Last, p.More
+		now := f.cfg.Now()
+		l.after, l.more = p.Last, p.More && p.Last < l.end(now)
 		f.mu.Lock()
-		l.page = l.fresh(p.Objects, f.cfg.Now())
+		for i := range p.Objects {
+			if at := p.Objects[i].Modified; at.After(f.newest) {
+				f.newest = at
+			}
+		}
+		l.page = l.fresh(p.Objects, now, func(key, reason, detail string) { f.strays.listed(f.cfg.Bucket, key, reason, detail) })
 		f.mu.Unlock()
 	}
 	return nil
 }
 
-// discover looks for the folders of regions, from time to time.
+// discover looks for the folders of Regions, from time to time. What is found is followed
+// even where a part could not be looked at.
 func (f *Follower) discover(ctx context.Context) error {
 	now := f.cfg.Now()
-	if len(f.round) > 0 || now.Before(f.discovered.Add(discoverEvery)) {
+	since := now.Sub(f.discovered)
+	if len(f.round) > 0 || since >= 0 && since < f.cfg.Discover { // less than none: the clock went back
 		return nil
 	}
-	prefixes, err := f.client.discover(ctx, f.cfg.Bucket, f.cfg.Prefix, f.cfg.Digest != nil, f.wanted)
-	if err != nil {
-		return err
+	d := discovery{client: f.client, bucket: f.cfg.Bucket, folders: []string{logFolder, networkFolder}, wanted: f.wanted}
+	if f.cfg.Digest != nil {
+		d.folders = append(d.folders, digestFolder)
 	}
+	prefixes, err := d.below(ctx, f.cfg.Prefix)
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	for _, p := range prefixes {
 		if f.lanes[p] == nil {
-			f.lanes[p] = &lane{prefix: p, digest: isDigest(p), from: f.cfg.Start, low: StartKey(p, f.cfg.Start), known: map[string]*track{}}
+			f.lanes[p] = newLane(p, StartKey(p, f.cfg.Start))
+			f.lanes[p].from = f.cfg.Start
 			f.dirty = true
 		}
 	}
-	if len(f.lanes) == 0 {
+	switch {
+	case err != nil && len(f.lanes) > 0:
+		f.discovered = now.Add(min(0, discoverAgain-f.cfg.Discover))
+	case err == nil && len(f.lanes) == 0:
 		return fmt.Errorf("found no folder of CloudTrail's below s3://%s/%s: want the trail's own prefix, below which AWSLogs/ lies", f.cfg.Bucket, f.cfg.Prefix)
+	case err == nil:
+		f.discovered = now
 	}
-	f.discovered = now
-	return nil
+	return err
 }
 
 func (f *Follower) wanted(account, region string) bool {
@@ -252,92 +307,5 @@ func (f *Follower) wanted(account, region string) bool {
 // wantedLane judges the prefix of a lane: …/ACCOUNT/CloudTrail/REGION/, or of digests.
 func (f *Follower) wantedLane(prefix string) bool {
 	parts := laneName.FindStringSubmatch(prefix)
-	return parts != nil && f.wanted(parts[1], parts[3]) && (parts[2] == logFolder || f.cfg.Digest != nil)
-}
-
-// Done marks an object that Poll returned as done: it is not offered again.
-func (f *Follower) Done(o source.Object) {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	if t := f.release(o); t != nil {
-		t.state, f.dirty = done, true
-		f.patience.Success()
-	}
-}
-
-// Retry gives back an object that could not be read: a later Poll offers it again.
-// It reports false, and does nothing, when the object is to be given up: its dead
-// letter is written, and Done is called in the end.
-func (f *Follower) Retry(o source.Object, _ error) bool {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	t := f.find(o)
-	if t == nil || !f.patience.Failed(&t.failures, f.cfg.Now()) {
-		return false
-	}
-	f.release(o)
-	t.state = waiting
-	return true
-}
-
-// find returns what is known of an object that is offered, or nil.
-func (f *Follower) find(o source.Object) *track {
-	l := f.names[o.Name]
-	if l == nil {
-		return nil
-	}
-	return l.known[o.Name[len(Scheme)+len(f.cfg.Bucket)+1:]]
-}
-
-func (f *Follower) release(o source.Object) *track {
-	t := f.find(o)
-	delete(f.names, o.Name)
-	return t
-}
-
-// Save writes the checkpoint, if there is one and it has changed, and not so often
-// that writing would take more than a twentieth of the time. It replaces the file
-// as a whole and syncs it.
-func (f *Follower) Save(context.Context) error { return f.save(false) }
-
-// Close writes the checkpoint for the last time.
-func (f *Follower) Close(context.Context) error { return f.save(true) }
-
-func (f *Follower) save(last bool) error {
-	began := f.cfg.Now()
-	c := f.snapshot(began, last)
-	if c == nil {
-		return nil
-	}
-	err := c.save(f.cfg.Checkpoint)
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	f.saveAt = f.cfg.Now().Add(20 * f.cfg.Now().Sub(began))
-	f.dirty = f.dirty || err != nil
-	return err
-}
-
-// snapshot moves the lanes' lows and returns what is to be written, nil for
-// nothing.
-func (f *Follower) snapshot(now time.Time, last bool) *checkpoint {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	if !f.dirty || !last && now.Before(f.saveAt) {
-		return nil
-	}
-	for _, l := range f.lanes {
-		before := len(l.known)
-		l.advance(now.Add(-f.cfg.Overlap))
-		f.known += len(l.known) - before
-	}
-	f.dirty = false
-	if f.cfg.Checkpoint == "" {
-		return nil
-	}
-	c := &checkpoint{Version: checkpointVersion, Kind: "s3", Bucket: f.cfg.Bucket, Prefix: f.cfg.Prefix, Start: f.cfg.Start, Lanes: make(map[string]laneState, len(f.lanes))}
-	maps.Copy(c.Lanes, f.kept)
-	for prefix, l := range f.lanes {
-		c.Lanes[prefix] = l.stateOf()
-	}
-	return c
+	return parts != nil && f.wanted(parts[1], parts[3]) && (parts[2] != digestFolder || f.cfg.Digest != nil)
 }

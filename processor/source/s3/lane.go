@@ -6,84 +6,109 @@ import (
 	"strings"
 	"time"
 
-	"keytrail/processor/source"
 	"keytrail/schemas/notification"
 )
 
-// lane is one folder of a region. CloudTrail writes a date and then the minute of
+// lane is one folder of a Region. CloudTrail writes a date and then the minute of
 // delivery into its keys, so that their order is that of delivery, and everything
 // new stands behind what is old: one listing that starts behind low finds it,
-// however many files the folder has.
+// however many files the folder has. Keys that are not CloudTrail's (strays) move
+// nothing.
 type lane struct {
-	prefix string
-	digest bool              // of digests, which are checked and hold no events
-	from   time.Time         // of digests: those of before are not checked
-	low    string            // every key up to it is done
-	known  map[string]*track // keys behind low that were offered
+	prefix          string
+	account, region string
+	kind            notification.FileKind // digests are checked and hold no events
+	from            time.Time             // of digests: those of before are not checked
+	low             string                // every key of the lane up to it is done, or on the list of retries
+	known           map[string]*track     // keys behind low that were offered
 	// Of the present round, the Poll's own:
-	page  []Ref  // listed, in order, and not yet offered
-	after string // what to list next comes behind it
-	more  bool   // there is more to list
+	page   []Ref     // listed, in order, and not yet offered
+	after  string    // what to list next comes behind it
+	more   bool      // there is more to list
+	began  time.Time // when the round began; zero once a listing failed
+	strays int       // that were listed
 }
 
 // track is what a lane knows of one object.
 type track struct {
-	state    state
-	stamp    time.Time
-	failures source.Failures
+	state state
+	stamp time.Time
 }
 
 type state uint8
 
 const (
-	waiting state = iota // to be offered, once its time has come
+	waiting state = iota // to be offered
 	offered              // by Poll, and not yet Done
+	parked               // on the list of retries
 	done
 )
 
+// newLane makes the lane of a Region's folder; nil for any other prefix.
+func newLane(prefix, low string) *lane {
+	parts := laneName.FindStringSubmatch(prefix)
+	if parts == nil {
+		return nil
+	}
+	return &lane{prefix: prefix, account: parts[1], region: parts[3], kind: folderKinds[parts[2]], low: low, known: map[string]*track{}}
+}
+
+func (l *lane) digest() bool { return l.kind == notification.FileDigest }
+
 // StartKey returns the key behind which the files of a lane begin that CloudTrail
 // delivered at start or later: that of the day, and of the minute in a name that
-// has the folder's account and region.
+// has the folder's account and Region.
 func StartKey(prefix string, start time.Time) string {
 	if start.IsZero() {
 		return prefix
 	}
 	start = start.UTC()
 	parts := strings.Split(strings.TrimSuffix(prefix, "/"), "/")
-	account, region := parts[len(parts)-3], parts[len(parts)-1]
-	if parts[len(parts)-2] != logFolder { // a trail's name stands before the time
+	account, folder, region := parts[len(parts)-3], parts[len(parts)-2], parts[len(parts)-1]
+	if folder == digestFolder { // a trail's name stands before the time
 		return prefix + start.Format("2006/01/02/")
 	}
-	return prefix + start.Format("2006/01/02/") + account + "_CloudTrail_" + region + "_" + start.Format("20060102T1504Z")
-}
-
-// stampOf returns when CloudTrail delivered an object, as its name tells it, or
-// when S3 got it.
-func stampOf(r *Ref) time.Time {
-	if f := notification.FileOf(r.Key); !f.Stamp.IsZero() {
-		return f.Stamp
-	}
-	return r.Modified
+	return prefix + start.Format("2006/01/02/") + account + "_" + folder + "_" + region + "_" + start.Format("20060102T1504Z")
 }
 
 // begin starts a round.
-func (l *lane) begin() { l.page, l.after, l.more = nil, l.low, true }
+func (l *lane) begin(now time.Time) {
+	l.page, l.after, l.more, l.began, l.strays = nil, l.low, true, now, 0
+}
+
+// end returns a key behind which nothing of CloudTrail's can stand yet.
+func (l *lane) end(now time.Time) string {
+	return l.prefix + now.UTC().Add(maxFuture+24*time.Hour).Format("2006/01/02/")
+}
+
+// stampOf returns when an object of a lane was delivered.
+func stampOf(key string) time.Time {
+	f := notification.FileOf(key)
+	return f.Delivered()
+}
 
 // head returns when the lane's next object was delivered.
-func (l *lane) head() time.Time { return stampOf(&l.page[0]) }
+func (l *lane) head() time.Time { return stampOf(l.page[0].Key) }
 
-// fresh removes from a page what needs no reading now. Low may have moved over a part
-// of the page, and forgotten it, while it was listed.
-func (l *lane) fresh(page []Ref, now time.Time) []Ref {
+// fresh removes from a page what needs no reading now, and gives the strays in it to
+// stray. Low may have moved over a part of the page, and forgotten it, while it was
+// listed.
+func (l *lane) fresh(page []Ref, now time.Time, stray func(key, reason, detail string)) []Ref {
 	return slices.DeleteFunc(page, func(r Ref) bool {
-		t := l.known[r.Key]
 		if r.Key <= l.low {
 			return true
 		}
-		if l.digest && stampOf(&r).Before(l.from) {
+		f, reason, detail := l.stray(r.Key, now)
+		if reason != "" {
+			l.strays++
+			stray(r.Key, reason, detail)
 			return true
 		}
-		return t != nil && (t.state != waiting || now.Before(t.failures.Next))
+		if l.digest() && f.Delivered().Before(l.from) {
+			return true
+		}
+		t := l.known[r.Key]
+		return t != nil && t.state != waiting
 	})
 }
 
@@ -93,24 +118,21 @@ func (l *lane) take() Ref {
 	l.page = l.page[1:]
 	t := l.known[r.Key]
 	if t == nil {
-		t = &track{stamp: stampOf(&r)}
+		t = &track{stamp: stampOf(r.Key)}
 		l.known[r.Key] = t
 	}
 	t.state = offered
 	return r
 }
 
-// advance moves low over what is done and older than the horizon, and forgets it.
-// It reports whether it moved. A file that appears behind its time, with a key
-// before others that are done, is still found while low has not passed it.
+// advance moves low over what is done, or on the list of retries, and older than the
+// horizon, and forgets it. A file that appears behind its time, with a key before others
+// that are done, is still found while low has not passed it.
 //
 // Digests stand under the names of their trails, so that only their days are in
 // order: low stays two days behind.
-func (l *lane) advance(horizon time.Time) (moved bool) {
-	if len(l.known) == 0 {
-		return false
-	}
-	if l.digest {
+func (l *lane) advance(horizon time.Time) {
+	if l.digest() {
 		horizon = horizon.Add(-48 * time.Hour)
 	}
 	keys := make([]string, 0, len(l.known))
@@ -120,14 +142,36 @@ func (l *lane) advance(horizon time.Time) (moved bool) {
 	slices.Sort(keys)
 	for _, k := range keys {
 		t := l.known[k]
-		if t.state != done || t.stamp.After(horizon) {
-			break
+		if !t.past() || t.stamp.After(horizon) {
+			return
 		}
-		l.low = k
+		l.low = max(l.low, k)
 		delete(l.known, k)
-		moved = true
 	}
-	return moved
+}
+
+// past reports whether low may pass the object.
+func (t *track) past() bool { return t.state == done || t.state == parked }
+
+// sweep moves low on to the time that lies overlap behind the last round, or to the first
+// key before that which is not done, in a lane with so many strays that listing them
+// again each round costs a request more. It does so only after a round that listed the
+// whole lane: only then is nothing there behind low that was never offered. It is the
+// Poll's own, between two rounds.
+func (l *lane) sweep(overlap time.Duration) {
+	if l.strays < maxPage || l.began.IsZero() || l.more || len(l.page) > 0 {
+		return
+	}
+	if l.digest() {
+		overlap += 48 * time.Hour
+	}
+	key := StartKey(l.prefix, l.began.Add(-overlap))
+	for k, t := range l.known {
+		if !t.past() && k <= key {
+			return
+		}
+	}
+	l.low = max(l.low, key)
 }
 
 // stateOf returns what the checkpoint keeps of the lane.
@@ -144,18 +188,14 @@ func (l *lane) stateOf() laneState {
 
 // restore makes a lane of what the checkpoint kept.
 func restore(prefix string, s laneState) *lane {
-	l := &lane{prefix: prefix, digest: isDigest(prefix), low: prefix + s.Low, known: make(map[string]*track, len(s.Done))}
+	l := newLane(prefix, prefix+s.Low)
+	if l == nil {
+		return nil
+	}
 	for _, name := range s.Done {
-		r := Ref{Key: prefix + name}
-		l.known[r.Key] = &track{state: done, stamp: stampOf(&r)}
+		l.known[prefix+name] = &track{state: done, stamp: stampOf(prefix + name)}
 	}
 	return l
-}
-
-// isDigest tells a folder of digests by its prefix.
-func isDigest(prefix string) bool {
-	parts := laneName.FindStringSubmatch(prefix)
-	return parts != nil && parts[2] == digestFolder
 }
 
 // heads is a heap of lanes that have an object, the earliest delivered first.

@@ -6,6 +6,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"keytrail/schemas/notification"
 )
 
 func TestStartKey(t *testing.T) {
@@ -27,39 +29,49 @@ func TestStartKey(t *testing.T) {
 	}
 }
 
+const euLogs = "AWSLogs/111122223333/CloudTrail/eu-central-1/"
+
+// euFile is a log of the lane euLogs.
+func euFile(at time.Time, unique string) string {
+	return file("", "111122223333", "eu-central-1", at, unique)
+}
+
 // A page may have been asked for before low moved over it.
 func TestLaneOffersNothingTwice(t *testing.T) {
-	l := &lane{prefix: "p/", low: "p/b", known: map[string]*track{"p/d": {state: offered}}}
-	got := l.fresh([]Ref{{Key: "p/a"}, {Key: "p/b"}, {Key: "p/c"}, {Key: "p/d"}}, day)
-	if len(got) != 1 || got[0].Key != "p/c" {
-		t.Errorf("offered are %v, want p/c alone", got)
+	a, b, c, d, e := euFile(day, "a"), euFile(day, "b"), euFile(day, "c"), euFile(day, "d"), euFile(day, "e")
+	l := newLane(euLogs, b)
+	l.known[d], l.known[e] = &track{state: offered}, &track{state: parked}
+	got := l.fresh([]Ref{{Key: a}, {Key: b}, {Key: c}, {Key: d}, {Key: e}}, day, func(key, _, _ string) { t.Errorf("%s is a stray", key) })
+	if len(got) != 1 || got[0].Key != c {
+		t.Errorf("offered are %v, want %s alone", got, c)
 	}
 }
 
 func TestLaneAdvances(t *testing.T) {
-	l := &lane{prefix: "p/", low: "p/", known: map[string]*track{}}
-	add := func(name string, at time.Time, s state) { l.known["p/"+name] = &track{state: s, stamp: at} }
+	l := newLane(euLogs, euLogs)
+	add := func(name string, at time.Time, s state) { l.known[name] = &track{state: s, stamp: at} }
 	add("a", day, done)
 	add("b", day, offered)
-	add("c", day, done)
+	add("c", day, parked)
 	add("d", day.Add(time.Hour), done)
 	want := func(low string, known ...string) {
 		t.Helper()
 		var got []string
 		for k := range l.known {
-			got = append(got, strings.TrimPrefix(k, "p/"))
+			got = append(got, k)
 		}
 		slices.Sort(got)
-		if l.low != "p/"+low || !slices.Equal(got, known) {
+		if l.low != low || !slices.Equal(got, known) {
 			t.Errorf("low is %s with %v, want %s with %v", l.low, got, low, known)
 		}
 	}
+	l.low = ""
 	l.advance(day)
 	want("a", "b", "c", "d") // not over what is not done
-	l.known["p/b"].state = done
+	l.known["b"].state = done
 	l.advance(day)
 	want("c", "d") // not over what is young
-	l.digest = true
+	l.kind = notification.FileDigest
 	l.advance(day.Add(47 * time.Hour))
 	want("c", "d")
 	l.advance(day.Add(49 * time.Hour))
@@ -69,8 +81,40 @@ func TestLaneAdvances(t *testing.T) {
 	}
 }
 
+// In a lane full of strays low follows the clock, but only behind a round that saw all,
+// and not over what is not done.
+func TestLaneSweeps(t *testing.T) {
+	l := newLane(euLogs, euLogs)
+	sweep := func(want string) {
+		t.Helper()
+		l.sweep(2 * time.Hour)
+		if l.low != want {
+			t.Errorf("low is %s, want %s", l.low, want)
+		}
+	}
+	l.begin(day)
+	l.more, l.strays = false, maxPage-1
+	sweep(euLogs) // few strays
+	l.strays = maxPage
+	l.more = true
+	sweep(euLogs)
+	l.more, l.page = false, []Ref{{}}
+	sweep(euLogs)
+	l.page, l.began = nil, time.Time{} // a listing failed
+	sweep(euLogs)
+	l.began = day
+	l.known[euFile(day.Add(-3*time.Hour), "a")] = &track{state: offered}
+	sweep(euLogs)
+	l.known[euFile(day.Add(-3*time.Hour), "a")].state = parked
+	l.known[euFile(day.Add(-time.Hour), "a")] = &track{state: offered}
+	sweep(StartKey(euLogs, day.Add(-2*time.Hour)))
+	l.advance(day) // never back
+	sweep(StartKey(euLogs, day.Add(-2*time.Hour)))
+}
+
 func FuzzCheckpoint(f *testing.F) {
-	f.Add(`{"version":1,"kind":"s3","bucket":"b","prefix":"p","start":"2026-11-20T09:00:00Z","lanes":{"AWSLogs/1/CloudTrail/r/":{"low":"x","done":["y"]}}}`)
+	f.Add(`{"version":1,"kind":"s3","bucket":"b","prefix":"p","start":"2026-11-20T09:00:00Z","lanes":{"AWSLogs/1/CloudTrail/us-east-1/":{"low":"2026/11/20/x","done":["y"]}}}`)
+	f.Add(`{"version":1,"kind":"s3","bucket":"b","prefix":"p","lanes":{},"retry":[{"key":"` + euFile(day, "a") + `","size":1,"etag":"e","modified":"2026-11-20T09:00:00Z","verdict":"busy","first":"2026-11-20T09:00:00Z","next":"2026-11-20T09:00:00Z","tries":2}]}`)
 	f.Add(`{"version":1,"kind":"s3","bucket":"b","prefix":"p","lanes":{"":{"low":""}}}`)
 	f.Fuzz(func(t *testing.T, content string) {
 		c, err := parseCheckpoint([]byte(content), "b", "p")
@@ -79,8 +123,9 @@ func FuzzCheckpoint(f *testing.F) {
 		}
 		for prefix, s := range c.Lanes {
 			l := restore(prefix, s)
-			l.begin()
+			l.begin(day)
 			l.advance(day)
+			l.sweep(0)
 		}
 		b, err := json.Marshal(&c)
 		if err != nil {

@@ -5,6 +5,7 @@ import (
 	"context"
 	"io"
 	"slices"
+	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/sqs/types"
@@ -24,10 +25,12 @@ func (s *Source) accept(ctx context.Context, in *types.Message) ([]source.Object
 	s.stats.Received++
 	id, until := aws.ToString(in.MessageId), now.Add(s.cfg.Visibility)
 	if m := s.messages[id]; m != nil { // its visibility ended while it was held
-		m.receipt, m.until = aws.ToString(in.ReceiptHandle), until
+		m.systemAttributes(in)
+		m.received, m.until, m.returned = now, until, false
 		return nil, nil
 	}
-	m := &message{id: id, receipt: aws.ToString(in.ReceiptHandle), until: until}
+	m := &message{id: id, received: now, until: until}
+	m.systemAttributes(in)
 	if slices.Contains(s.poison, id) {
 		return nil, m
 	}
@@ -50,10 +53,13 @@ func (s *Source) read(ctx context.Context, m *message, body []byte) []source.Obj
 	}
 	for i := range msg.Objects {
 		o := &msg.Objects[i]
-		switch kind := notification.FileOf(o.Key).Kind; {
+		f, fault := notification.ParseKey(o.Key)
+		switch kind := f.Kind; {
 		case len(s.cfg.Buckets) > 0 && !slices.Contains(s.cfg.Buckets, o.Bucket):
 			name := s.place(m) + " " + o.Bucket + "/" + o.Key
 			add(name, rejected(name, source.ReasonForeign, "the message names an object of bucket "+o.Bucket+", from which this source does not read", body))
+		case fault != "":
+			s.strays.Add(o.Bucket, o.Key, string(fault), fault.Detail())
 		case kind == notification.FileDigest || kind == notification.FileInsight || kind == notification.FileAggregate:
 			s.stats.Unwanted++ // no calls of KMS stand in them
 		default:
@@ -96,6 +102,9 @@ func (s *Source) wait(m *message, id string, o source.Object) *target {
 	m.open++
 	if t := s.targets[id]; t != nil {
 		t.messages = append(t.messages, m)
+		if t.parked {
+			m.parked++
+		}
 		s.stats.Duplicate++
 		return nil
 	}
@@ -118,34 +127,62 @@ func (s *Source) Done(o source.Object) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if t := s.find(&o); t != nil {
-		s.finish(t)
-		s.patience.Success()
+		s.retries.Done(t.id)
+		s.park(t, false)
+		delete(s.targets, t.id)
+		for _, m := range t.messages {
+			m.open--
+		}
 	}
 }
 
-func (s *Source) finish(t *target) {
-	delete(s.targets, t.id)
+// park notes whether a target is on the list of retries.
+func (s *Source) park(t *target, parked bool) {
+	if t.parked == parked {
+		return
+	}
+	t.parked = parked
 	for _, m := range t.messages {
-		m.open--
+		if parked {
+			m.parked++
+		} else {
+			m.parked--
+		}
 	}
 }
 
-// Retry gives back an object that could not be read: a later Poll offers it again.
-// It reports false when it is to be given up: its dead letter is written, and Done
-// is called in the end, after which its messages are left to the redrive policy.
-func (s *Source) Retry(o source.Object, _ error) bool {
+// Retry gives back an object that could not be read because of err: a later Poll offers
+// it again. It reports false when it is to be given up: its dead letter is written, and
+// Done is called in the end. The messages of what is damaged or gone are deleted then;
+// those of an object for which there was no more time are left to the redrive policy.
+func (s *Source) Retry(o source.Object, err error) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	t := s.find(&o)
 	if t == nil {
 		return true // nothing waits for it any more
 	}
-	if s.patience.Failed(&t.failures, s.cfg.Now()) {
-		s.retries = append(s.retries, t)
-		return true
+	if !s.retries.Failed(t.id, t.object, source.Judge(err), s.cfg.Now()) {
+		return false
 	}
+	next := s.retries.Get(t.id).State.Next
+	for _, m := range t.messages {
+		if s.lost(m, next) {
+			s.retries.Drop(t.id)
+			s.giveUp(t, m)
+			return false
+		}
+	}
+	s.park(t, true)
+	return true
+}
+
+// giveUp marks the messages of a target that waited as long as the queue allows.
+func (s *Source) giveUp(t *target, last *message) {
+	s.park(t, false)
 	for _, m := range t.messages {
 		m.poison = true
 	}
-	return false
+	s.log("queue %q: %q could not be read for as long as its message may wait (received %d times, sent %s): its dead letter is written, and the message is given up",
+		s.cfg.QueueURL, t.object.Name, last.count, last.sent.UTC().Format(time.RFC3339))
 }

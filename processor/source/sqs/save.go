@@ -19,7 +19,14 @@ import (
 // to be called every second or so. What fails is tried again by the next Save.
 func (s *Source) Save(ctx context.Context) error {
 	done, poison, expiring := s.sort()
-	return errors.Join(s.remove(ctx, done), s.release(ctx, poison), s.setVisibility(ctx, expiring, s.cfg.Visibility))
+	return errors.Join(s.remove(ctx, done), s.release(ctx, poison), s.extend(ctx, expiring))
+}
+
+// grip is a message and the receipt with which this process holds it: a message that is
+// received again, because its visibility ended meanwhile, gets another one.
+type grip struct {
+	*message
+	receipt string
 }
 
 // Close does the same for the last time, and makes what is still held visible to
@@ -27,49 +34,72 @@ func (s *Source) Save(ctx context.Context) error {
 func (s *Source) Close(ctx context.Context) error {
 	err := s.Save(ctx)
 	s.mu.Lock()
-	var held []*message
+	var held []grip
 	for _, m := range s.messages {
-		held = append(held, m)
+		held = append(held, grip{m, m.receipt})
 	}
 	s.mu.Unlock()
 	return errors.Join(err, s.setVisibility(ctx, held, 0))
 }
 
 // sort returns the messages whose targets are all done, those of them that were
-// given up, and those whose visibility has used half of its time.
-func (s *Source) sort() (done, poison, expiring []*message) {
+// given up, and those whose visibility has used half of its time. A message at the end of
+// its twelve hours is left to come back.
+func (s *Source) sort() (done, poison, expiring []grip) {
 	now := s.cfg.Now()
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for _, m := range s.messages {
+		g := grip{m, m.receipt}
 		switch {
 		case m.open == 0 && m.poison && s.redriven:
-			poison = append(poison, m)
+			poison = append(poison, g)
 		case m.open == 0:
-			done = append(done, m)
-		case m.until.Sub(now) < s.cfg.Visibility/2:
-			expiring = append(expiring, m)
+			done = append(done, g)
+		case m.until.Sub(now) >= s.cfg.Visibility/2 || m.returned:
+		case m.received.Add(longest-margin).Sub(now) < s.cfg.Visibility/2:
+			m.returned = true
+			s.stats.Returned++
+		default:
+			expiring = append(expiring, g)
 		}
 	}
 	return done, poison, expiring
 }
 
+// extend hides messages on, none beyond its twelve hours.
+func (s *Source) extend(ctx context.Context, list []grip) error {
+	now := s.cfg.Now()
+	var failed []error
+	bySeconds := map[time.Duration][]grip{}
+	for _, g := range list {
+		s.mu.Lock()
+		d := min(s.cfg.Visibility, g.received.Add(longest-margin).Sub(now)).Truncate(time.Second)
+		s.mu.Unlock()
+		bySeconds[d] = append(bySeconds[d], g) // nearly all are of cfg.Visibility
+	}
+	for d, part := range bySeconds {
+		failed = append(failed, s.setVisibility(ctx, part, d))
+	}
+	return errors.Join(failed...)
+}
+
 // remove deletes messages from the queue.
-func (s *Source) remove(ctx context.Context, list []*message) error {
-	return s.inBatches(ctx, "delete from", list, func(ctx context.Context, part []*message) ([]types.BatchResultErrorEntry, error) {
+func (s *Source) remove(ctx context.Context, list []grip) error {
+	return s.inBatches(ctx, "delete from", list, func(ctx context.Context, part []grip) ([]types.BatchResultErrorEntry, error) {
 		in := &awssqs.DeleteMessageBatchInput{QueueUrl: &s.cfg.QueueURL}
-		for i, m := range part {
-			in.Entries = append(in.Entries, types.DeleteMessageBatchRequestEntry{Id: aws.String(strconv.Itoa(i)), ReceiptHandle: &m.receipt})
+		for i, g := range part {
+			in.Entries = append(in.Entries, types.DeleteMessageBatchRequestEntry{Id: aws.String(strconv.Itoa(i)), ReceiptHandle: &g.receipt})
 		}
 		out, err := s.api.DeleteMessageBatch(ctx, in)
 		if err != nil {
 			return nil, err
 		}
 		return out.Failed, nil
-	}, func(m *message) {
-		s.forget(m)
+	}, func(g grip) {
+		s.forget(g)
 		s.stats.Deleted++
-		if m.poison {
+		if g.poison {
 			s.stats.Given++
 		}
 	})
@@ -77,34 +107,34 @@ func (s *Source) remove(ctx context.Context, list []*message) error {
 
 // release leaves messages to the redrive policy: visible at once, they are received
 // again until the policy has counted them away.
-func (s *Source) release(ctx context.Context, list []*message) error {
-	return s.change(ctx, list, 0, func(m *message) {
-		s.forget(m)
+func (s *Source) release(ctx context.Context, list []grip) error {
+	return s.change(ctx, list, 0, func(g grip) {
+		s.forget(g)
 		s.stats.Given++
 		if len(s.poison) >= maxPoison {
 			s.poison = s.poison[1:]
 		}
-		s.poison = append(s.poison, m.id)
+		s.poison = append(s.poison, g.id)
 	})
 }
 
 // setVisibility hides messages for d from now on.
-func (s *Source) setVisibility(ctx context.Context, list []*message, d time.Duration) error {
+func (s *Source) setVisibility(ctx context.Context, list []grip, d time.Duration) error {
 	until := s.cfg.Now().Add(d)
-	return s.change(ctx, list, d, func(m *message) {
-		m.until = until
+	return s.change(ctx, list, d, func(g grip) {
+		g.until = until
 		if d > 0 {
 			s.stats.Extended++
 		}
 	})
 }
 
-func (s *Source) change(ctx context.Context, list []*message, d time.Duration, then func(*message)) error {
-	return s.inBatches(ctx, "change the visibility in", list, func(ctx context.Context, part []*message) ([]types.BatchResultErrorEntry, error) {
+func (s *Source) change(ctx context.Context, list []grip, d time.Duration, then func(grip)) error {
+	return s.inBatches(ctx, "change the visibility in", list, func(ctx context.Context, part []grip) ([]types.BatchResultErrorEntry, error) {
 		in := &awssqs.ChangeMessageVisibilityBatchInput{QueueUrl: &s.cfg.QueueURL}
-		for i, m := range part {
+		for i, g := range part {
 			in.Entries = append(in.Entries, types.ChangeMessageVisibilityBatchRequestEntry{
-				Id: aws.String(strconv.Itoa(i)), ReceiptHandle: &m.receipt, VisibilityTimeout: int32(d / time.Second),
+				Id: aws.String(strconv.Itoa(i)), ReceiptHandle: &g.receipt, VisibilityTimeout: int32(d / time.Second),
 			})
 		}
 		out, err := s.api.ChangeMessageVisibilityBatch(ctx, in)
@@ -116,8 +146,8 @@ func (s *Source) change(ctx context.Context, list []*message, d time.Duration, t
 }
 
 // forget lets a message go.
-func (s *Source) forget(m *message) {
-	delete(s.messages, m.id)
+func (s *Source) forget(g grip) {
+	delete(s.messages, g.id)
 	select {
 	case s.room <- struct{}{}:
 	default:
@@ -126,9 +156,11 @@ func (s *Source) forget(m *message) {
 
 // inBatches makes calls for ten messages at a time, and calls then, with the lock,
 // for each that succeeded. A message whose receipt is no longer good is in other
-// hands, or was deleted: there is nothing to do for it, and it counts as succeeded.
-func (s *Source) inBatches(ctx context.Context, what string, list []*message,
-	call func(context.Context, []*message) ([]types.BatchResultErrorEntry, error), then func(*message)) error {
+// hands, or was deleted: there is nothing to do for it, and it counts as succeeded. One
+// that this process received again meanwhile waits for the next Save: SQS takes a call
+// with its older receipt, and does nothing.
+func (s *Source) inBatches(ctx context.Context, what string, list []grip,
+	call func(context.Context, []grip) ([]types.BatchResultErrorEntry, error), then func(grip)) error {
 	for len(list) > 0 {
 		part := list[:min(batch, len(list))]
 		list = list[len(part):]
@@ -150,9 +182,9 @@ func (s *Source) inBatches(ctx context.Context, what string, list []*message,
 			}
 		}
 		s.mu.Lock()
-		for i, m := range part {
-			if !bad[i] {
-				then(m)
+		for i, g := range part {
+			if !bad[i] && g.receipt == g.message.receipt {
+				then(g)
 			}
 		}
 		s.mu.Unlock()

@@ -8,10 +8,16 @@
 // may name one object, which then is read once while all of them are held. A message
 // that is held by a process that dies comes back when its visibility ends.
 //
-// An object that can not be read is tried again for a quarter of an hour and longer
-// (source.Patience), then given up: who reads writes its dead letter, and the
-// message goes the way that the queue's redrive policy says. Without such a policy
-// it is deleted.
+// An object that cannot be read goes to a list (source.Retries), its messages stay hidden,
+// and others go on. SQS hides a message for twelve hours in all; then it comes back and
+// is received again, which the queue counts. An object is given up when waiting longer
+// would lose its message: at the limit of twelve hours when it was received as often as
+// the redrive policy allows, and before the queue's retention ends. Then its dead letter
+// is written first, and the message goes the way that the redrive policy says. Without
+// such a policy it is deleted. While the list is full nothing is received.
+//
+// A message that names an object whose key does not have CloudTrail's form
+// (notification.ParseKey) is counted, and nothing is read for it.
 //
 // Source: SQS API Reference, ReceiveMessage, ChangeMessageVisibility, and the
 // Developer Guide, "Amazon SQS visibility timeout" and "dead-letter queues".
@@ -19,7 +25,6 @@ package sqs
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"net/url"
 	"slices"
@@ -45,7 +50,8 @@ type Config struct {
 	// Visibility is for how long a message is hidden from other consumers at a time,
 	// 10 s to 12 h. It is extended while the message is held.
 	Visibility time.Duration
-	// MaxMessages bounds the messages that are held at a time.
+	// MaxMessages bounds the messages that are held at a time, besides those that wait
+	// for an object that cannot be read.
 	MaxMessages int
 	// Now is the clock.
 	Now func() time.Time
@@ -64,6 +70,11 @@ const (
 	batch = 10
 	// longPoll is how long SQS waits for a first message: its longest.
 	longPoll = 20 * time.Second
+	// longest is for how long SQS hides a message in all, and margin how much earlier it
+	// is taken for over: the last extension has to reach the queue.
+	longest, margin = 12 * time.Hour, 5 * time.Minute
+	// askAgain is how often the queue is asked for its attributes.
+	askAgain = 10 * time.Minute
 	// maxPoison bounds the messages that are remembered as given up while the queue
 	// moves them away; the oldest are forgotten first, and read again.
 	maxPoison = 10_000
@@ -74,6 +85,7 @@ type Stats struct {
 	Received  int64 // including those received again
 	Deleted   int64 // everything that they named was handed over, or was nothing
 	Given     int64 // given up: left to the redrive policy, or deleted after their dead letter
+	Returned  int64 // held for twelve hours, and left to be received again
 	Held      int64 // now
 	Redriven  bool  // the queue has a redrive policy
 	Unwanted  int64 // named objects that are not read: digests, Insights, removed objects
@@ -89,26 +101,33 @@ type Source struct {
 	objects *s3.Client
 	log     func(format string, args ...any)
 
-	redriven bool // known since the first Poll
-	known    bool
+	asked time.Time // when the attributes were asked for; the Poll's own
 
-	mu       sync.Mutex // guards the following
-	messages map[string]*message
-	targets  map[string]*target
-	retries  []*target // that wait for their time
-	poison   []string  // ids of messages given up
-	patience source.Patience
-	stats    Stats
-	room     chan struct{} // has an item when a message was let go
+	mu         sync.Mutex // guards the following
+	redriven   bool       // the queue has a redrive policy
+	maxReceive int        // after so many receives it moves a message away; 0 for never
+	retention  time.Duration
+	messages   map[string]*message
+	targets    map[string]*target
+	retries    *source.Retries // by target.id
+	strays     *s3.Strays
+	poison     []string // ids of messages given up
+	stats      Stats
+	room       chan struct{} // has an item when a message was let go
 }
 
 // message is one message that is held.
 type message struct {
-	id      string
-	receipt string
-	until   time.Time // when its visibility ends
-	open    int       // targets that are not done
-	poison  bool      // one of them was given up
+	id       string
+	receipt  string    // of the last time it was received
+	until    time.Time // when its visibility ends
+	received time.Time // when it was received last
+	sent     time.Time // zero where the queue does not say
+	count    int       // how often it was received; 0 where the queue does not say
+	open     int       // targets that are not done
+	parked   int       // of them those on the list of retries
+	poison   bool      // one of them was given up before its message would be lost
+	returned bool      // its twelve hours are over
 }
 
 // target is one object to be read, and the messages that wait for it.
@@ -116,7 +135,7 @@ type target struct {
 	object   source.Object
 	id       string
 	messages []*message
-	failures source.Failures
+	parked   bool // on the list of retries
 }
 
 // New returns a Source. It calls nothing yet. log takes what a person should know.
@@ -129,6 +148,7 @@ func New(cfg aws.Config, c Config, objects *s3.Client, log func(format string, a
 		cfg: c, objects: objects, log: log,
 		api:      awssqs.NewFromConfig(cfg),
 		messages: map[string]*message{}, targets: map[string]*target{}, room: make(chan struct{}, 1),
+		retries: source.NewRetries(), strays: s3.NewStrays(log),
 	}, nil
 }
 
@@ -143,7 +163,7 @@ func (s *Source) Poll(ctx context.Context) ([]source.Object, error) {
 	if len(ready) > 0 {
 		return ready, nil
 	}
-	if room == 0 {
+	if room <= 0 {
 		wait := time.NewTimer(time.Second)
 		defer wait.Stop()
 		select {
@@ -151,56 +171,22 @@ func (s *Source) Poll(ctx context.Context) ([]source.Object, error) {
 		case <-wait.C: // a retry may be due
 		case <-ctx.Done():
 		}
-		return nil, nil
+		return nil, s.crowded()
 	}
 	list, err := s.receive(ctx, min(room, batch))
 	if err != nil {
 		return nil, err
 	}
-	var clear []*message
+	var clear []grip
 	for i := range list {
 		objects, m := s.accept(ctx, &list[i])
 		ready = append(ready, objects...)
 		if m != nil {
-			clear = append(clear, m)
+			clear = append(clear, grip{m, m.receipt})
 		}
 	}
 	slices.SortStableFunc(ready, source.ByDelivery)
 	return ready, s.setVisibility(ctx, clear, 0)
-}
-
-// attributes asks once whether the queue has a redrive policy.
-func (s *Source) attributes(ctx context.Context) error {
-	if s.known {
-		return nil
-	}
-	ctx, cancel := context.WithTimeout(ctx, awsclient.RequestTimeout)
-	defer cancel()
-	out, err := s.api.GetQueueAttributes(ctx, &awssqs.GetQueueAttributesInput{
-		QueueUrl: &s.cfg.QueueURL, AttributeNames: []types.QueueAttributeName{types.QueueAttributeNameRedrivePolicy},
-	})
-	if err != nil {
-		return fmt.Errorf("cannot ask for the attributes of queue %q: %w", s.cfg.QueueURL, awsclient.Short(err))
-	}
-	var policy struct {
-		Target string `json:"deadLetterTargetArn"`
-	}
-	text := out.Attributes[string(types.QueueAttributeNameRedrivePolicy)]
-	if text != "" {
-		if err := json.Unmarshal([]byte(text), &policy); err != nil {
-			return fmt.Errorf("cannot read the redrive policy of queue %q: %w", s.cfg.QueueURL, err)
-		}
-	}
-	s.known, s.redriven = true, policy.Target != ""
-	s.mu.Lock()
-	s.stats.Redriven = s.redriven
-	s.mu.Unlock()
-	if s.redriven {
-		s.log("queue %q: messages that are given up are left to its redrive policy, which moves them to %s", s.cfg.QueueURL, policy.Target)
-	} else {
-		s.log("queue %q has no redrive policy: messages that are given up are deleted after their dead letter is written", s.cfg.QueueURL)
-	}
-	return nil
 }
 
 // due returns the objects whose time to be tried again has come, and for how many
@@ -208,22 +194,41 @@ func (s *Source) attributes(ctx context.Context) error {
 func (s *Source) due() (ready []source.Object, room int) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	now := s.cfg.Now()
-	s.retries = slices.DeleteFunc(s.retries, func(t *target) bool {
-		if now.Before(t.failures.Next) {
-			return false
+	for _, id := range s.retries.Due(s.cfg.Now()) {
+		if t := s.targets[id]; t != nil {
+			ready = append(ready, t.object)
+		} else {
+			s.retries.Drop(id)
 		}
-		ready = append(ready, t.object)
-		return true
-	})
-	return ready, s.cfg.MaxMessages - len(s.messages)
+	}
+	if s.retries.Room() == 0 {
+		return ready, 0
+	}
+	held := 0
+	for _, m := range s.messages {
+		if m.open == 0 || m.parked < m.open {
+			held++
+		}
+	}
+	return ready, s.cfg.MaxMessages - held
+}
+
+// crowded says that nothing is received.
+func (s *Source) crowded() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.retries.Room() > 0 {
+		return nil
+	}
+	return fmt.Errorf("cannot read %d objects that messages of queue %q name, and no more are received until some of them can be read: mend what the log says of them",
+		s.retries.Len(), s.cfg.QueueURL)
 }
 
 func (s *Source) receive(ctx context.Context, n int) ([]types.Message, error) {
 	wait := longPoll
 	s.mu.Lock()
-	if len(s.retries) > 0 {
-		wait = firstRetry // one of them may be due meanwhile
+	if next := s.retries.Next(); !next.IsZero() { // one of them may be due meanwhile
+		wait = max(time.Second, min(wait, next.Sub(s.cfg.Now())))
 	}
 	s.mu.Unlock()
 	ctx, cancel := context.WithTimeout(ctx, awsclient.RequestTimeout)
@@ -231,6 +236,9 @@ func (s *Source) receive(ctx context.Context, n int) ([]types.Message, error) {
 	out, err := s.api.ReceiveMessage(ctx, &awssqs.ReceiveMessageInput{
 		QueueUrl: &s.cfg.QueueURL, MaxNumberOfMessages: int32(n), WaitTimeSeconds: int32(wait / time.Second),
 		VisibilityTimeout: int32(s.cfg.Visibility / time.Second),
+		MessageSystemAttributeNames: []types.MessageSystemAttributeName{
+			types.MessageSystemAttributeNameApproximateReceiveCount, types.MessageSystemAttributeNameSentTimestamp,
+		},
 	})
 	if err != nil {
 		return nil, fmt.Errorf("cannot receive from queue %q: %w", s.cfg.QueueURL, awsclient.Short(err))
@@ -238,14 +246,25 @@ func (s *Source) receive(ctx context.Context, n int) ([]types.Message, error) {
 	return out.Messages, nil
 }
 
-// firstRetry is the shortest pause of source.Patience.
-const firstRetry = 5 * time.Second
+// Waiting returns the state of the list of what could not be read.
+func (s *Source) Waiting() source.RetryStats {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.retries.Stats(s.cfg.Now())
+}
+
+// Strays returns how many objects were named whose keys are not CloudTrail's, by reason.
+func (s *Source) Strays() map[string]int64 {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.strays.Counts()
+}
 
 // Stats returns the counts so far.
 func (s *Source) Stats() Stats {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	st := s.stats
-	st.Held = int64(len(s.messages))
+	st.Held, st.Redriven = int64(len(s.messages)), s.redriven
 	return st
 }

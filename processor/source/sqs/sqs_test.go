@@ -167,6 +167,11 @@ func content(t *testing.T, o source.Object) string {
 	return string(text)
 }
 
+// logs returns the key of a log as CloudTrail names it, below a prefix.
+func logs(prefix, unique string) string {
+	return prefix + "AWSLogs/1/CloudTrail/eu-central-1/2026/11/20/1_CloudTrail_eu-central-1_20261120T0900Z_" + unique + ".json.gz"
+}
+
 // TestRowC2Notifications: messages of S3, SNS, EventBridge and CloudTrail name the files of a trail in a queue; what carries events is read itself.
 func TestRowC2Notifications(t *testing.T) {
 	t.Parallel()
@@ -178,20 +183,21 @@ func TestRowC2Notifications(t *testing.T) {
 	}) // which sends s3:TestEvent
 	b.must(err)
 	b.start()
-	b.put("plain +é.json")
+	b.put(logs("plain +é/", "a"))
+	b.put("plain.json.gz") // not CloudTrail's: nothing is read
 	b.put("AWSLogs/1/CloudTrail-Digest/eu-central-1/2026/11/20/1_CloudTrail-Digest_eu-central-1_t_eu-central-1_20261120T090000Z.json.gz")
-	b.put("removed.json")
-	_, err = b.s3.DeleteObject(t.Context(), &awss3.DeleteObjectInput{Bucket: aws.String("trail"), Key: aws.String("removed.json")})
+	b.put(logs("", "removed"))
+	_, err = b.s3.DeleteObject(t.Context(), &awss3.DeleteObjectInput{Bucket: aws.String("trail"), Key: aws.String(logs("", "removed"))})
 	b.must(err)
-	quoted := strings.ReplaceAll(`{"Records":[{"eventSource":"aws:s3","eventName":"ObjectCreated:Put","s3":{"bucket":{"name":"trail"},"object":{"key":"sns+1.json","eTag":"1"}}}]}`, `"`, `\"`)
+	quoted := strings.ReplaceAll(`{"Records":[{"eventSource":"aws:s3","eventName":"ObjectCreated:Put","s3":{"bucket":{"name":"trail"},"object":{"key":"`+logs("sns+1/", "a")+`","eTag":"1"}}}]}`, `"`, `\"`)
 	b.send(`{"Type":"Notification","TopicArn":"arn:aws:sns:eu-central-1:1:t","Message":"` + quoted + `"}`)
-	b.send(`{"s3Bucket":"trail","s3ObjectKey":["own 1.json","own 2.json"]}`)
-	b.send(`{"source":"aws.s3","detail-type":"Object Created","detail":{"bucket":{"name":"trail"},"object":{"key":"bridge +.json","etag":"2"}}}`)
+	b.send(`{"s3Bucket":"trail","s3ObjectKey":["` + logs("own 1/", "1") + `","` + logs("own 1/", "2") + `"]}`)
+	b.send(`{"source":"aws.s3","detail-type":"Object Created","detail":{"bucket":{"name":"trail"},"object":{"key":"` + logs("bridge +/", "a") + `","etag":"2"}}}`)
 	b.send(`{"detail-type":"AWS API Call via CloudTrail","source":"aws.kms","detail":{"eventSource":"kms.amazonaws.com"}}`)
 	b.send("no JSON")
 	b.send(`{"s3Bucket":"trail","s3ObjectKey":[7]}`)
 	got := b.poll(9)
-	for _, name := range []string{"plain +é.json", "sns 1.json 1", "own 1.json", "own 2.json", "bridge +.json 2", "removed.json"} {
+	for _, name := range []string{logs("plain +é/", "a"), logs("sns 1/", "a") + " 1", logs("own 1/", "1"), logs("own 1/", "2"), logs("bridge +/", "a") + " 2", logs("", "removed")} {
 		o, ok := got["s3://trail/"+name]
 		if !ok {
 			t.Errorf("%q is missing in %v", name, got)
@@ -200,7 +206,7 @@ func TestRowC2Notifications(t *testing.T) {
 		_, err := o.Open()
 		var rejected *source.Rejected
 		switch {
-		case name == "plain +é.json":
+		case name == logs("plain +é/", "a"):
 			if got := content(t, o); got != "content of "+name {
 				t.Errorf("%q holds %q", name, got)
 			}
@@ -210,13 +216,16 @@ func TestRowC2Notifications(t *testing.T) {
 		delete(got, "s3://trail/"+name)
 	}
 	withoutObjects(t, b.url, got)
-	if st := b.src.Stats(); st.Unwanted != 2 || st.Received != 11 {
+	if st := b.src.Stats(); st.Unwanted != 2 || st.Received != 12 {
 		t.Errorf("the counts are %+v", st)
 	}
 	if log := strings.Join(b.lines, "\n"); !strings.Contains(log, "no redrive policy") || !strings.Contains(log, "S3 tries the notifications") {
 		t.Errorf("the log says\n%s", log)
 	}
-	b.must(b.src.Save(t.Context())) // the test event, the digest and the removal are done
+	if got := fmt.Sprint(b.src.Strays()); got != "map[not_cloudtrail:1]" || !strings.Contains(strings.Join(b.lines, "\n"), "plain.json.gz") {
+		t.Errorf("keys that are not CloudTrail's are counted as %s", got)
+	}
+	b.must(b.src.Save(t.Context())) // the test event, the digest, the removal and the other key are done
 	b.left(b.url, 8)
 }
 
@@ -248,7 +257,8 @@ func withoutObjects(t *testing.T, url string, got map[string]source.Object) {
 	}
 }
 
-func notify(key, etag string) string {
+func notify(unique, etag string) string {
+	key := logs("", unique)
 	return fmt.Sprintf(`{"source":"aws.s3","detail-type":"Object Created","detail":{"bucket":{"name":"trail"},"object":{"key":%q,"etag":%q}}}`, key, etag)
 }
 
@@ -256,19 +266,19 @@ func TestDeletedOnlyWhenDone(t *testing.T) {
 	t.Parallel()
 	b := newBench(t, nil)
 	b.start()
-	b.send(`{"s3Bucket":"trail","s3ObjectKey":["a","b"]}`)
+	b.send(`{"s3Bucket":"trail","s3ObjectKey":["` + logs("", "a") + `","` + logs("", "b") + `"]}`)
 	b.send(notify("c", "1"))
 	b.send(notify("c", "1")) // a duplicate
 	b.send(notify("c", "2")) // another content
 	got := b.poll(4)
-	b.src.Done(got["s3://trail/a"])
-	b.src.Done(got["s3://trail/c 1"])
+	b.src.Done(got["s3://trail/"+logs("", "a")])
+	b.src.Done(got["s3://trail/"+logs("", "c")+" 1"])
 	b.must(b.src.Save(t.Context()))
 	b.left(b.url, 2) // half of the first message, and the other content, are not done
-	b.src.Done(got["s3://trail/b"])
+	b.src.Done(got["s3://trail/"+logs("", "b")])
 	b.must(b.src.Save(t.Context()))
 	b.left(b.url, 1)
-	b.src.Done(got["s3://trail/c 2"])
+	b.src.Done(got["s3://trail/"+logs("", "c")+" 2"])
 	b.must(b.src.Save(t.Context()))
 	b.left(b.url, 0)
 	if st := b.src.Stats(); st.Deleted != 4 || st.Duplicate != 1 || st.Held != 0 {
@@ -300,7 +310,7 @@ func TestVisibilityIsExtended(t *testing.T) {
 	if len(again) != 1 || len(got) != 1 {
 		t.Errorf("another consumer got %v", again)
 	}
-	b.src.Done(again["s3://trail/a 1"])
+	b.src.Done(again["s3://trail/"+logs("", "a")+" 1"])
 	b.must(b.src.Save(t.Context()))
 	b.left(b.url, 0)
 }
@@ -322,26 +332,24 @@ func TestPoisonGoesTheQueuesWay(t *testing.T) {
 	t.Parallel()
 	b := newBench(t, nil)
 	deadURL, deadARN := b.queue("dead", nil)
-	policy := fmt.Sprintf(`{"deadLetterTargetArn":%q,"maxReceiveCount":"3"}`, deadARN)
+	policy := fmt.Sprintf(`{"deadLetterTargetArn":%q,"maxReceiveCount":"1"}`, deadARN)
 	_, err := b.sqs.SetQueueAttributes(t.Context(), &awssqs.SetQueueAttributesInput{QueueUrl: &b.url, Attributes: map[string]string{"RedrivePolicy": policy}})
 	b.must(err)
 	b.start()
 	b.send(notify("bad", "1"))
 	b.send(notify("good", "1"))
 	got := b.poll(2)
-	bad := got["s3://trail/bad 1"]
-	b.src.Done(got["s3://trail/good 1"])
-	for b.src.Retry(bad, io.ErrUnexpectedEOF) {
-		b.pass(5 * time.Minute)
+	bad := got["s3://trail/"+logs("", "bad")+" 1"]
+	b.src.Done(got["s3://trail/"+logs("", "good")+" 1"])
+	tries := 0
+	for ; b.src.Retry(bad, source.Denied(io.ErrUnexpectedEOF)); tries++ {
+		b.pass(20 * time.Minute)
 		b.src.Done(source.Object{}) // an unknown object changes nothing
-		b.put("another")            // something else is read meanwhile
-		b.send(notify("another", fmt.Sprint(b.now)))
-		for _, o := range b.poll(2) {
-			if o.Name != bad.Name {
-				b.src.Done(o)
-			}
-		}
+		b.poll(1)
 		b.must(b.src.Save(t.Context()))
+	}
+	if tries < 33 || tries > 36 {
+		t.Errorf("given up after %d tries in 20 minutes each, want some twelve hours", tries)
 	}
 	b.src.Done(bad) // its dead letter is written
 	b.must(b.src.Save(t.Context()))
@@ -357,7 +365,7 @@ func TestPoisonGoesTheQueuesWay(t *testing.T) {
 			if len(objects) > 0 {
 				t.Fatalf("%v is offered again though it was given up", objects)
 			}
-			b.must(b.src.setVisibility(t.Context(), []*message{m}, 0))
+			b.must(b.src.setVisibility(t.Context(), []grip{{m, m.receipt}}, 0))
 		}
 	}
 	if st := b.src.Stats(); !st.Redriven || st.Given != 1 {
@@ -371,19 +379,15 @@ func TestPoisonWithoutRedrivePolicyIsDeleted(t *testing.T) {
 	b := newBench(t, nil)
 	b.start()
 	b.send(notify("bad", "1"))
-	bad := b.poll(1)["s3://trail/bad 1"]
-	for range 2 * source.Tries { // nothing else can be read: it is not given up
-		if !b.src.Retry(bad, io.ErrUnexpectedEOF) {
-			t.Fatal("given up, though nothing can be read")
-		}
-		b.pass(5 * time.Minute)
+	bad := b.poll(1)["s3://trail/"+logs("", "bad")+" 1"]
+	tries := 0
+	for ; b.src.Retry(bad, source.Denied(io.ErrUnexpectedEOF)); tries++ {
+		b.pass(time.Hour)
 		b.poll(1)
 		b.must(b.src.Save(t.Context()))
 	}
-	b.send(notify("good", "1"))
-	b.src.Done(b.poll(1)["s3://trail/good 1"])
-	if b.src.Retry(bad, io.ErrUnexpectedEOF) {
-		t.Fatal("not given up, though others can be read")
+	if tries < 94 || tries > 96 {
+		t.Errorf("given up after %d hours, want some 95: the queue keeps messages for four days", tries)
 	}
 	b.must(b.src.Save(t.Context()))
 	b.left(b.url, 1) // its dead letter is not written yet

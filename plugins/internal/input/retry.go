@@ -1,0 +1,89 @@
+package input
+
+import (
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"keytrail/plugins/internal/logging"
+	"keytrail/processor/source"
+	"keytrail/schemas/cloudtrail"
+	"keytrail/schemas/wire"
+)
+
+// mend deals with an object that could not be read to its end. It reports whether
+// the object ends here: its dead letter is written. Otherwise it will be read again.
+func (r *reading) mend() bool {
+	in, o := r.in, r.object
+	if in.ctx.Err() != nil { // what fails now is our own doing
+		return false
+	}
+	if in.feed.Retry(o, r.failed) {
+		in.retried.Add(1)
+		in.failures.note(time.Now(), in.log, o.Name, r.failed, in.feed.Waiting())
+		return false
+	}
+	bad := &cloudtrail.BadRecord{Object: o.Name, Reason: cloudtrail.ReasonRead, Detail: r.failed.Error()}
+	var rejected *source.Rejected
+	switch {
+	case errors.As(r.failed, &rejected):
+		bad.Reason, bad.Detail, bad.Raw = cloudtrail.Reason(rejected.Reason), rejected.Detail, rejected.Raw
+		if len(bad.Raw) > cloudtrail.MaxRawBytes {
+			bad.Raw, bad.Cut = bad.Raw[:cloudtrail.MaxRawBytes], true
+		}
+		in.badRecs.Add(1)
+	case source.Judge(r.failed) == source.Gone:
+		bad.Reason = source.ReasonGone
+	}
+	in.log.Printf(logging.Error, "cannot read %q: %s; giving it up: it is in the dead-letter file", o.Name, bad.Detail)
+	d := wire.FromBadRecord(stage, bad, time.Now())
+	if err := in.dead.write(&d); err != nil {
+		in.log.Printf(logging.Error, "%v; %q is not done", err, o.Name)
+		return false // neither read to its end nor recorded: the next run reads it again
+	}
+	in.givenUp.Add(1)
+	return true
+}
+
+// Waiting returns how many objects could not be read and are tried again, and since when.
+func (in *Input) Waiting() source.RetryStats { return in.feed.Waiting() }
+
+const (
+	shortestQuiet, longestQuiet = time.Minute, time.Hour
+)
+
+// failures keeps the log short where many objects cannot be read: maxWarnings lines in a
+// stretch of time, which is a minute at first and an hour at last, and how many more there
+// were. It is safe for concurrent use.
+type failures struct {
+	mu       sync.Mutex // guards the following
+	since    time.Time
+	stretch  time.Duration
+	logged   int
+	withheld int
+}
+
+// note logs that an object could not be read.
+func (f *failures) note(now time.Time, log *logging.Log, name string, err error, w source.RetryStats) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	more := ""
+	if passed := now.Sub(f.since); passed >= f.stretch || passed < 0 {
+		if f.withheld > 0 {
+			more = fmt.Sprintf("; so could %d more in %v", f.withheld, passed.Round(time.Second))
+		}
+		f.stretch = min(longestQuiet, 2*f.stretch)
+		if passed >= 2*f.stretch || f.stretch == 0 {
+			f.stretch = shortestQuiet
+		}
+		f.since, f.logged, f.withheld = now, 0, 0
+	}
+	if f.logged == maxWarnings {
+		f.withheld++
+		return
+	}
+	f.logged++
+	log.Printf(logging.Warn, "cannot read %q (%s): %v; it is tried again%s; %d objects wait, the oldest for %v",
+		name, source.Judge(err), err, more, w.Size, w.Oldest.Round(time.Second))
+}

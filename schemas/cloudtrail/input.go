@@ -24,6 +24,7 @@ type input struct {
 	eof    bool  // no more bytes will come, be it the end or a failure
 	err    error // the failure, if it was one
 	lim    Limits
+	line   bool   // the byte that peek found begins a line, but for white space
 	isText bool   // buf is somebody's string
 	spare  []byte // the buffer while it is
 
@@ -221,10 +222,14 @@ const mark = "\ufeff"
 // peek moves over white space and byte order marks to the next byte; ok is false
 // when there is none.
 func (in *input) peek() (c byte, ok bool) {
+	in.line = in.offset() == 0
 	for {
 		for in.start < len(in.buf) {
 			switch c := in.buf[in.start]; {
-			case c == ' ', c == '\n', c == '\t', c == '\r':
+			case c == '\n':
+				in.line = true
+				in.start++
+			case c == ' ', c == '\t', c == '\r':
 				in.start++
 			case c == mark[0] && bytes.HasPrefix(in.rest(), []byte(mark)):
 				in.start += len(mark)

@@ -76,9 +76,13 @@ func (n *node) follow(data []byte, pos int) *node {
 // stands twice.
 func (d *Decoder) learn(k kind, n *node, pos int) (*node, bool) {
 	s := &d.s
+	s.lone = false
 	name, end := s.str(pos)
 	if end == failed {
 		return nil, false
+	}
+	if s.lone {
+		return nil, true // not the name that it is read as
 	}
 	for p := n; p.up != nil; p = p.up {
 		if p.name == name {

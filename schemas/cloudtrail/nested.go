@@ -1,6 +1,7 @@
 package cloudtrail
 
 import (
+	"bytes"
 	"encoding/base64"
 	"errors"
 	"strings"
@@ -12,11 +13,10 @@ import (
 // accept takes the decoded value of n bytes: an event, an envelope or neither.
 func (r *Reader) accept(ev *Event, n int) (bool, error) {
 	env := &ev.env
+	r.stands(ev.Raw)
 	switch inner := env.inner(); {
 	case ev.isEvent():
-		r.wasted = 0
 	case env.native():
-		r.wasted = 0
 		fillNative(ev)
 		if len(ev.Service.KeyID) > r.dec.lim.FieldBytes {
 			r.dec.s.fail(ReasonFieldSize, "a field is longer than the limit")
@@ -36,6 +36,9 @@ func (r *Reader) accept(ev *Event, n int) (bool, error) {
 		if env.names {
 			detail = "it names objects and carries no events: read the objects that it names"
 		}
+		if r.lines == oneLine && r.goesOn(n) {
+			return false, r.resync(scanErr{reason: ReasonEnvelope, detail: detail})
+		}
 		err := r.bad(ReasonEnvelope, detail, r.in.rest()[:n])
 		r.in.advance(n)
 		r.index++
@@ -44,6 +47,27 @@ func (r *Reader) accept(ev *Event, n int) (bool, error) {
 	r.in.advance(n)
 	r.index++
 	return true, nil
+}
+
+// stands notes how a record stands.
+func (r *Reader) stands(raw []byte) {
+	switch {
+	case r.lines == scattered:
+	case !r.beginsLine(), bytes.IndexByte(raw, '\n') >= 0:
+		r.lines = scattered
+	default:
+		r.lines = oneLine
+	}
+}
+
+// beginsLine reports whether the record at the input's position begins a line, but
+// for white space and the bracket of its list.
+func (r *Reader) beginsLine() bool { return r.in.line || r.in.offset() == r.opened }
+
+// goesOn reports whether the line of a record of n bytes goes on behind it.
+func (r *Reader) goesOn(n int) bool {
+	rest := bytes.TrimLeft(r.in.rest()[n:], ", \t\r")
+	return len(rest) > 0 && rest[0] != '\n' && rest[0] != ']'
 }
 
 // descend begins to read what the envelope carries next, before anything else.

@@ -7,8 +7,10 @@ import (
 	"io"
 	"reflect"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
+	"unicode/utf16"
 	"unicode/utf8"
 )
 
@@ -80,6 +82,7 @@ func shape(raw []byte) (depth int, duplicate bool) {
 	dec := json.NewDecoder(bytes.NewReader(raw))
 	dec.UseNumber()
 	for {
+		at := dec.InputOffset()
 		token, err := dec.Token()
 		if err == io.EOF {
 			return depth, duplicate
@@ -94,7 +97,7 @@ func shape(raw []byte) (depth int, duplicate bool) {
 		if n := len(open); n > 0 && open[n-1].names != nil {
 			top := &open[n-1]
 			if !top.value {
-				name := token.(string)
+				name := exactName(raw[at:dec.InputOffset()])
 				duplicate = duplicate || top.names[name]
 				top.names[name], top.value = true, true
 				continue
@@ -109,6 +112,35 @@ func shape(raw []byte) (depth int, duplicate bool) {
 		}
 		depth = max(depth, len(open))
 	}
+}
+
+// exactName returns the name in a piece of JSON as UTF-16, in which halves of
+// surrogate pairs stand as they were written.
+func exactName(piece []byte) string {
+	var units []uint16
+	text := string(piece[bytes.IndexByte(piece, '"')+1 : bytes.LastIndexByte(piece, '"')])
+	for text != "" {
+		if strings.HasPrefix(text, `\u`) {
+			unit, err := strconv.ParseUint(text[2:6], 16, 16)
+			if err != nil {
+				panic(err)
+			}
+			units, text = append(units, uint16(unit)), text[6:]
+			continue
+		}
+		n := 1
+		if text[0] == '\\' {
+			n = 2
+		} else if _, n = utf8.DecodeRuneInString(text); n < 1 {
+			panic("no rune")
+		}
+		var part string
+		if err := json.Unmarshal([]byte(`"`+text[:n]+`"`), &part); err != nil {
+			panic(err)
+		}
+		units, text = append(units, utf16.Encode([]rune(part))...), text[n:]
+	}
+	return fmt.Sprint(units)
 }
 
 var isDocument = map[string]bool{"Request.InsightSelectors": true, "Request.EventSelectors": true, "Request.AdvancedSelectors": true}

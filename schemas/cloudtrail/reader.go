@@ -25,9 +25,14 @@ type Reader struct {
 	object   string
 	index    int
 	mode     mode
-	inObject bool // the list stands inside an object, which goes on behind it
-	lost     bool // something was bad: brackets around the next records may be its
-	wasted   int  // bytes read in vain since the last event; see maxWaste
+	hadList  bool  // there has been a list of records
+	opened   int64 // a place that begins a line, besides those behind a line feed; else -1
+	inObject bool  // the list stands inside an object, which goes on behind it
+	lost     bool  // something was bad: brackets around the next records may be its
+	lines    lines
+	wasted   int64   // bytes read in vain; see maxWaste
+	trusted  int64   // up to here the brackets have been followed from a record; see resync.go
+	balance  balance // of the last damage
 	nested   int
 	carried  []carried // what the last envelope carries; the first read of them are done
 	read     int
@@ -52,6 +57,15 @@ const (
 	modeDone
 )
 
+// lines is whether the records so far stood one a line.
+type lines uint8
+
+const (
+	unknown   lines = iota // none was there yet
+	oneLine                // each began a line, and ended in it
+	scattered              // one did not
+)
+
 // maxNested bounds envelopes inside envelopes: an SQS body, an SNS message, an
 // EventBridge detail and a Fluent Bit record around them are four.
 const maxNested = 5
@@ -73,8 +87,8 @@ func (r *Reader) Reset(src io.Reader, object string) {
 }
 
 func (r *Reader) begin(object string) {
-	r.object, r.index, r.mode, r.wasted, r.NotEvents = object, 0, modeValues, 0, 0
-	r.inObject, r.lost, r.inChild, r.carried, r.read, r.spent = false, false, false, r.carried[:0], 0, 0
+	r.object, r.index, r.mode, r.lines, r.wasted, r.trusted, r.opened, r.NotEvents = object, 0, modeValues, unknown, 0, 0, -1, 0
+	r.hadList, r.inObject, r.lost, r.inChild, r.carried, r.read, r.spent = false, false, false, false, r.carried[:0], 0, 0
 }
 
 // Next reads the next event into ev. It returns nil, or a *BadRecord (the next
@@ -129,7 +143,10 @@ func (r *Reader) step(ev *Event) (found bool, err error) {
 	case r.mode == modeValues || r.lost:
 		if n, inObject := r.listStart(); n > 0 {
 			r.in.advance(n)
-			r.mode, r.inObject = modeList, inObject
+			r.mode, r.inObject, r.hadList, r.opened = modeList, inObject, true, -1
+			if r.in.line {
+				r.opened = r.in.offset()
+			}
 			return false, nil
 		}
 	}
@@ -301,12 +318,11 @@ func (r *Reader) tail(c byte) error {
 		}
 		return s.skip(pos)
 	})
-	if !err.bad() && isList(name) {
-		err = scanErr{reason: ReasonDuplicateKey, detail: "a second list of records in one object"}
-	}
 	if err.bad() {
-		r.mode = modeValues
 		return r.resync(err)
+	}
+	if isList(name) {
+		return r.secondList(n)
 	}
 	// What shippers add about the list is an object without events.
 	if len(env.carried) > 0 && (env.carried[0].form != formObject || strings.Contains(env.carried[0].text, "eventSource")) {
@@ -314,6 +330,22 @@ func (r *Reader) tail(c byte) error {
 	}
 	r.in.advance(n)
 	return nil
+}
+
+// secondList reports a second list of records in one object, in the n bytes at the
+// input's position, and goes on with its records: nothing says which list counts.
+func (r *Reader) secondList(n int) error {
+	member := r.in.rest()[:n]
+	bracket := bytes.IndexByte(member, '[')
+	if bracket < 0 || bytes.IndexByte(member[:bracket], '{') >= 0 {
+		bracket = n - 1
+	} else {
+		r.mode = modeList
+	}
+	bad := r.bad(ReasonDuplicateKey, "a second list of records in one object", member[:bracket+1])
+	r.in.advance(bracket + 1)
+	r.index++
+	return bad
 }
 
 // end is called when the input has no more bytes. In the middle of something it

@@ -43,6 +43,8 @@ type scanner struct {
 	// scratch holds unescaped strings of the current record. When it grows, the
 	// old memory stays alive through the strings that point to it.
 	scratch []byte
+	lone    bool // the last string with escapes had half of a surrogate pair
+	exact   bool // such halves are kept: see exactly
 }
 
 // reached returns about how many bytes of the data have been looked at: those that
@@ -189,7 +191,7 @@ func (s *scanner) escaped(start, i int) (string, int) {
 		switch c := s.data[i]; c {
 		case '"':
 			raw := s.scratch[at:]
-			if !utf8.Valid(raw) {
+			if !s.exact && !utf8.Valid(raw) {
 				return "", s.fail(ReasonUTF8, "a string is not UTF-8")
 			}
 			return view(raw), i + 1
@@ -239,8 +241,23 @@ func (s *scanner) escape(i int) int {
 			return i + 12
 		}
 	}
-	s.scratch = utf8.AppendRune(s.scratch, utf8.RuneError)
+	s.lone = true
+	if s.exact {
+		s.scratch = append(s.scratch, 0xe0|byte(r>>12), 0x80|byte(r>>6)&0x3f, 0x80|byte(r)&0x3f)
+	} else {
+		s.scratch = utf8.AppendRune(s.scratch, utf8.RuneError)
+	}
 	return i + 6
+}
+
+// exactly returns the string whose quote is at pos, which has been read before,
+// with each half of a surrogate pair as three bytes that no UTF-8 has. Where halves
+// differ, the strings do, and none is the string with U+FFFD.
+func (s *scanner) exactly(pos int) string {
+	s.exact = true
+	text, _ := s.str(pos)
+	s.exact = false
+	return text
 }
 
 var unescapes = [256]byte{

@@ -41,13 +41,19 @@ func (s *scanner) next(w *walk, pos int) (name string, value int, ok bool) {
 	if c != '"' {
 		return "", s.unexpected(pos, "a name in quotes"), false
 	}
+	from := pos
+	s.lone = false
 	if name, pos = s.str(pos); pos == failed {
 		return "", failed, false
+	}
+	same := name
+	if s.lone {
+		same = s.exactly(from)
 	}
 	if pos, c = s.space(pos); c != ':' {
 		return "", s.unexpected(pos, "':'"), false
 	}
-	if s.duplicate(w, name) {
+	if s.duplicate(w, same) {
 		return "", s.twice(name), false
 	}
 	pos, _ = s.space(pos + 1)

@@ -6,37 +6,51 @@ import (
 	"testing"
 )
 
+const tiny = `{"eventVersion":"1.11","eventSource":"kms.amazonaws.com","eventName":"Decrypt","eventID":"%d"}`
+
 // TestWaste: a record made so that every start in it is read to the same damage
-// costs a few tries, not one for each start, and the records behind it are read.
+// costs one try, not one for each start, and the records behind it are read.
 func TestWaste(t *testing.T) {
 	const size = 64 << 10
-	good := `{"eventVersion":"1.11","eventSource":"kms.amazonaws.com","eventName":"Decrypt","eventID":"%d"}`
 	var b strings.Builder
 	b.WriteString(`{"Records":[`)
 	for n := range 3 {
-		fmt.Fprintf(&b, good+",", n)
-		for range 100 {
-			b.WriteString(`{"eventVersion":"1","x":`)
+		fmt.Fprintf(&b, tiny+",", n)
+		for range 50 {
+			b.WriteString(`{"eventVersion":"1","x":[`)
 		}
 		b.WriteString("[")
 		for from := b.Len(); b.Len() < from+size-5000; {
 			b.WriteString(`{"a":1,"b":["c"]},`)
 		}
-		b.WriteString("damage" + strings.Repeat("}", 100) + ",")
+		b.WriteString("damage]" + strings.Repeat("]}", 50) + ",")
 	}
-	fmt.Fprintf(&b, good+"]}", 3)
-	var events, tries int
-	for _, o := range readAll(t, NewReader(strings.NewReader(b.String()), "object", Limits{RecordBytes: size}), b.Len()) {
-		if o.reason == "" {
-			events++
-		} else {
-			tries++
+	fmt.Fprintf(&b, tiny+"]}", 3)
+	events, faults := parted(readAll(t, NewReader(strings.NewReader(b.String()), "object", Limits{RecordBytes: size}), b.Len()))
+	if len(events) != 4 || len(faults) != 3 {
+		t.Errorf("%d events and %d bad records, want 4 and 3", len(events), len(faults))
+	}
+}
+
+// TestWasteIsBounded: input made so that the brackets from each place in it stay open
+// for longer than a record costs a bounded number of tries. All of it is in dead
+// letters.
+func TestWasteIsBounded(t *testing.T) {
+	const size = 16 << 10
+	for name, piece := range map[string]string{
+		"nested":         `{"eventVersion":"1","x":[`,
+		"braces missing": `{"eventVersion":"1","x":{},`,
+		"quotes missing": `{"eventVersion":"1,"x":{}},`,
+		"bad literals":   `{"eventVersion":tru},`,
+	} {
+		text := `{"Records":[` + strings.Repeat(piece, 200*size/len(piece))
+		r := NewReader(strings.NewReader(text), "object", Limits{RecordBytes: size})
+		events, faults := parted(readAll(t, r, len(text)))
+		if bound := int64(maxWaste*(size+len(text)) + 4*chunk); r.wasted > bound {
+			t.Errorf("%s: %d bytes were looked at in vain, want at most %d", name, r.wasted, bound)
 		}
-	}
-	if events != 4 {
-		t.Errorf("%d events, want 4", events)
-	}
-	if tries < 3*maxWaste || tries > 3*(maxWaste+2) {
-		t.Errorf("%d tries for three damaged records, want about %d for each", tries, maxWaste)
+		if len(events) != 0 || len(faults) == 0 {
+			t.Errorf("%s: %d events and %d bad records", name, len(events), len(faults))
+		}
 	}
 }

@@ -68,9 +68,11 @@ var layers = []layer{
 	{"processor/internal/oracle/cmd", []string{"processor/internal/oracle"}},
 	{"processor/config/value", nil},
 	{"processor/telemetry", []string{"processor/config/value"}},
-	{"processor/sink", []string{"processor/config/value"}},
+	{"processor/lograte", nil},
+	{"processor/sink", []string{"processor/config/value", "processor/lograte"}},
+	{"processor/sink/httpsink", []string{"processor/sink"}},
 	{"processor/sink/sinktest", []string{"processor/sink"}},
-	{"processor/sink/*", []string{"processor/config/value", "processor/sink", "schemas/otellog"}},
+	{"processor/sink/*", []string{"processor/config/value", "processor/sink", "processor/sink/httpsink", "schemas/otellog"}},
 	{"processor/config", []string{"processor/config/value", "processor/detect", "processor/kafka", "processor/sink", "processor/sink/*", "processor/telemetry", "schemas/*"}},
 
 	{"processor/scan", []string{"processor/correlate", "processor/count", "processor/detect", "processor/eventtime", "processor/read", "processor/rule", "processor/sigma", "processor/source", "schemas/*"}},

@@ -25,8 +25,8 @@ type Retry struct {
 	Base time.Duration `yaml:"base"` // default 500 ms
 	Cap  time.Duration `yaml:"cap"`  // default 30 s
 	// MaxAttempts bounds the number of times that a record is sent; then it goes
-	// to the dead letter. 0, the default, is no bound: a sink that is down holds
-	// its consumer back and loses nothing.
+	// to the dead letter. 0, the default, sets no bound: a sink that is down holds
+	// its consumer back and loses nothing. A sink that is paused is not bounded.
 	MaxAttempts int `yaml:"max_attempts"`
 	// MaxElapsed bounds the time from the first attempt to the last; then the
 	// record goes to the dead letter. 0, the default, is no bound.
@@ -45,7 +45,7 @@ func DefaultRetry() Retry {
 	return Retry{Base: 500 * time.Millisecond, Cap: 30 * time.Second}
 }
 
-// Validate returns value.Problems that name the settings which can not be used.
+// Validate returns value.Problems that name the settings that cannot be used.
 // The upper bounds hold memory: 64 MiB in a batch, twice that while it is
 // encoded, for each sink.
 func (b Batch) Validate() error {
@@ -55,7 +55,7 @@ func (b Batch) Validate() error {
 	return p.Err()
 }
 
-// Validate returns value.Problems that name the settings which can not be used.
+// Validate returns value.Problems that name the settings that cannot be used.
 func (r Retry) Validate() error {
 	var p value.Problems
 	value.Between(&p, "base", r.Base, time.Millisecond, MaxPause)
@@ -79,7 +79,18 @@ func (r Retry) pause(attempts int, asked time.Duration, random float64) time.Dur
 	return min(MaxPause, max(asked, time.Duration(random*float64(limit))))
 }
 
-// exhausted tells whether another attempt after a pause would go over a bound.
+// probeCap bounds the growing pauses between the attempts to reach a sink that is
+// paused: a minute, so that it goes on half a minute after it was mended, on average,
+// and an account is not locked for a password that is tried all the time.
+const probeCap = time.Minute
+
+// probe returns the pause before a paused sink is asked again, for the nth time.
+func (r Retry) probe(n int, asked time.Duration, random float64) time.Duration {
+	r.Cap = max(r.Cap, probeCap)
+	return r.pause(n, asked, random)
+}
+
+// exhausted reports whether another attempt after a pause would go over a bound.
 func (r Retry) exhausted(attempts int, elapsed, pause time.Duration) bool {
 	if r.MaxAttempts > 0 && attempts >= r.MaxAttempts {
 		return true

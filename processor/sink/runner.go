@@ -7,6 +7,8 @@ import (
 	"log/slog"
 	"math/rand/v2"
 	"time"
+
+	"keytrail/processor/lograte"
 )
 
 // Outcome is what happened to records on their way to a sink.
@@ -41,6 +43,12 @@ type Options struct {
 	// Observe is told of every outcome, with the number of records; nil is
 	// allowed. The reason is "" for OutcomeDelivered and OutcomeRetried.
 	Observe func(o Outcome, reason Reason, records int)
+	// Watch is told of the sink's state each time that it changes or an attempt fails;
+	// nil is allowed. It is called by the goroutine of Deliver, and must not wait.
+	Watch func(Status)
+	// Expires returns when Kafka deletes the oldest record that the sink has not taken,
+	// for the log; false when that is not known. nil is allowed.
+	Expires func() (time.Time, bool)
 	// Log receives at most one line a minute for each kind of trouble; nil means
 	// slog.Default.
 	Log *slog.Logger
@@ -53,9 +61,11 @@ type Options struct {
 // side have a Runner each.
 type Runner struct {
 	o       Options
-	since   time.Time // since when the sink takes nothing; zero while it does
-	failing logGate   // the lines about a sink that takes nothing
-	refused logGate   // the lines about records refused or lost
+	status  Status
+	since   time.Time    // since when the sink takes nothing; zero while it does
+	failing lograte.Gate // the lines about a sink that takes nothing
+	pausing lograte.Gate // the lines about a sink that is paused
+	refused lograte.Gate // the lines about records refused or lost
 }
 
 // NewRunner returns a Runner, or an error that names what is missing in o.
@@ -72,6 +82,12 @@ func NewRunner(o Options) (*Runner, error) {
 	if o.Observe == nil {
 		o.Observe = func(Outcome, Reason, int) {}
 	}
+	if o.Watch == nil {
+		o.Watch = func(Status) {}
+	}
+	if o.Expires == nil {
+		o.Expires = func() (time.Time, bool) { return time.Time{}, false }
+	}
 	if o.Log == nil {
 		o.Log = slog.Default()
 	}
@@ -79,7 +95,9 @@ func NewRunner(o Options) (*Runner, error) {
 		o.Random = rand.Float64
 	}
 	o.Log = o.Log.With("sink", o.Name)
-	return &Runner{o: o}, nil
+	r := &Runner{o: o}
+	r.tell(Status{State: StateTaking, Since: time.Now()})
+	return r, nil
 }
 
 // Deliver brings every record to the sink or to the dead letter, in batches and
@@ -121,9 +139,10 @@ func (b Batch) take(records []Record) int {
 	return n
 }
 
-// deliver brings one batch to its end.
+// deliver brings one batch to its end. A sink that is paused is asked again without
+// end: the bounds of Retry count from the last pause on.
 func (r *Runner) deliver(ctx context.Context, batch []Record) error {
-	start := time.Now()
+	start, pauses := time.Now(), 0
 	for attempts := 1; ; attempts++ {
 		if err := ctx.Err(); err != nil {
 			return err
@@ -134,6 +153,7 @@ func (r *Runner) deliver(ctx context.Context, batch []Record) error {
 		}
 		v := judge(said, len(batch))
 		if v.split != nil {
+			r.recovered() // it answers, and about the records
 			return r.halve(ctx, batch, v.split)
 		}
 		if err := r.settle(ctx, batch, v); err != nil {
@@ -144,12 +164,20 @@ func (r *Runner) deliver(ctx context.Context, batch []Record) error {
 			return nil
 		}
 		batch = pick(batch, v.retry)
-		pause := r.o.Retry.pause(attempts, v.after, r.o.Random())
-		if r.o.Retry.exhausted(attempts, time.Since(start), pause) {
-			return r.deadLetter(ctx, batch, &Rejected{Reason: ReasonExhausted, Err: said})
+		var pause time.Duration
+		if v.paused != nil {
+			pauses++
+			attempts, start = 0, time.Now()
+			pause = r.o.Retry.probe(pauses, v.after, r.o.Random())
+		} else {
+			pauses = 0
+			pause = r.o.Retry.pause(attempts, v.after, r.o.Random())
+			if r.o.Retry.exhausted(attempts, time.Since(start), pause) {
+				return r.deadLetter(ctx, batch, &Rejected{Reason: ReasonExhausted, Err: said})
+			}
 		}
 		r.o.Observe(OutcomeRetried, "", len(batch))
-		r.logFailure(said, attempts, pause)
+		r.waits(v.paused, said, max(attempts, pauses), pause, v.after)
 		if err := sleep(ctx, pause); err != nil {
 			return fmt.Errorf("%w; the sink said: %w", err, said)
 		}

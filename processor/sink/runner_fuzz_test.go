@@ -31,10 +31,10 @@ func everyRecordEndsOnce(t *testing.T, seed uint64, n, size int) {
 		o.Random = random.Float64
 	}, func(_ int, batch []Record) error {
 		var no, later []int
-		kind := random.IntN(5)
+		kind := random.IntN(6)
 		for i, r := range batch {
 			switch {
-			case kind == 0 || kind == 1: // the whole batch, below
+			case kind == 0 || kind == 1 || kind == 5: // the whole batch, below
 			case random.IntN(4) == 0:
 				no = append(no, i)
 			case random.IntN(4) == 0:
@@ -50,6 +50,12 @@ func everyRecordEndsOnce(t *testing.T, seed uint64, n, size int) {
 			return &Rejected{Reason: ReasonTooLarge, Split: random.IntN(2) == 0, Err: errors.New("413")}
 		}
 		var parts []error
+		if kind == 5 {
+			parts = append(parts, &Paused{Cause: CauseCredentials, Err: errors.New("401")})
+			if random.IntN(2) == 0 { // contradicts it
+				parts = append(parts, &Rejected{Reason: ReasonInvalid, Split: random.IntN(2) == 0, Err: errors.New("400")})
+			}
+		}
 		if no != nil {
 			parts = append(parts, &Rejected{Records: no, Reason: ReasonInvalid, Err: errors.New("400")})
 		}

@@ -161,7 +161,7 @@ func TestContextEnds(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	b := newBench(t, nil, func(int, []Record) error {
 		cancel()
-		return &Rejected{Reason: ReasonRefused, Err: errors.New("broken answer")}
+		return &Rejected{Reason: ReasonInvalid, Err: errors.New("broken answer")}
 	})
 	if err := b.Deliver(ctx, records(1, 1)); !errors.Is(err, context.Canceled) {
 		t.Errorf("got %v, want context.Canceled", err)
@@ -208,9 +208,9 @@ func TestVerdicts(t *testing.T) {
 	f(invalid(1, 3), nil, []string{"1 invalid", "3 invalid"},
 		map[string]int{"delivered": 2, "rejected invalid": 2, "dead_lettered invalid": 2})
 	// all are refused, for no fault of a single record
-	f(fmt.Errorf("wrapped: %w", &Rejected{Reason: ReasonRefused, Err: down}), nil,
-		[]string{"0 refused", "1 refused", "2 refused", "3 refused"},
-		map[string]int{"rejected refused": 4, "dead_lettered refused": 4})
+	f(fmt.Errorf("wrapped: %w", &Rejected{Reason: ReasonPartial, Err: down}), nil,
+		[]string{"0 partial_success", "1 partial_success", "2 partial_success", "3 partial_success"},
+		map[string]int{"rejected partial_success": 4, "dead_lettered partial_success": 4})
 	// an empty list names no record
 	f(&Rejected{Records: []int{}, Reason: ReasonInvalid, Err: down}, nil, nil, map[string]int{"delivered": 4})
 	// all again

@@ -11,9 +11,12 @@
 //   - the sink is down: Deliver tries again, with growing random pauses, until
 //     its context ends. The caller stops polling meanwhile, so the records stay
 //     in Kafka, and memory holds no more than the records of one poll;
+//   - the sink refuses us, and not a record (a token that expired, an address that is
+//     wrong): it is paused. Deliver asks again, at least once a minute on average, and
+//     goes on by itself once somebody has mended it. Kafka keeps the records meanwhile;
 //   - the sink refuses a record for good: it goes to the dead letter function,
 //     and the records beside it go on;
-//   - the sink refuses a batch and can not say for which record: the batch is
+//   - the sink refuses a batch and cannot say for which record: the batch is
 //     halved until the record is found;
 //   - the process dies: the offsets were not committed, and the records come
 //     again. Delivery is at least once; records carry ids that do not change
@@ -47,8 +50,9 @@ type Sink interface {
 	// neither changes the batch nor keeps any of it after it has returned.
 	//
 	// It returns nil when every record was accepted. Otherwise the error, or the
-	// errors that it joins, tell the end of each record:
+	// errors that it joins, say the end of each record:
 	//   - *Rejected: its records are refused for good;
+	//   - *Paused: somebody has to mend something first; no record is at fault;
 	//   - *Throttled: its records are to be sent again;
 	//   - *Partial: accepted, but the far end lost some without saying which;
 	//   - any other error: all records not rejected are to be sent again.
@@ -65,13 +69,16 @@ type Reason string
 
 // The reasons for which records are refused.
 const (
-	ReasonInvalid      Reason = "invalid"           // the sink can not read the record
-	ReasonTooLarge     Reason = "too_large"         // over the sink's own bound of size
-	ReasonUnauthorized Reason = "unauthorized"      // the sink does not accept our credentials
-	ReasonRefused      Reason = "refused"           // refused for good, for another cause
-	ReasonPartial      Reason = "partial_success"   // taken, then lost by the far end
-	ReasonExhausted    Reason = "retries_exhausted" // Retry.MaxAttempts or Retry.MaxElapsed reached
+	ReasonInvalid   Reason = "invalid"           // the sink cannot read the record
+	ReasonTooLarge  Reason = "too_large"         // over the sink's own bound of size
+	ReasonPartial   Reason = "partial_success"   // taken, then lost by the far end
+	ReasonExhausted Reason = "retries_exhausted" // Retry.MaxAttempts or Retry.MaxElapsed reached
 )
+
+// Reasons returns all reasons.
+func Reasons() []Reason {
+	return []Reason{ReasonInvalid, ReasonTooLarge, ReasonPartial, ReasonExhausted}
+}
 
 // Rejected reports records that the sink refused for good: the same bytes sent
 // again would be refused again.
@@ -80,7 +87,7 @@ type Rejected struct {
 	// all of them.
 	Records []int
 	Reason  Reason
-	// Split tells that the refusal is about the batch as a whole and that smaller
+	// Split says that the refusal is about the batch as a whole and that smaller
 	// batches may pass. It has a meaning only where Records is nil.
 	Split bool
 	Err   error // what the sink said

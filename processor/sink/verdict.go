@@ -14,6 +14,7 @@ type verdict struct {
 	split    *Rejected     // the refusal of the whole batch, to be halved
 	after    time.Duration // the longest pause asked for
 	partial  *Partial
+	paused   *Paused // nobody takes what is in retry before something is mended
 }
 
 // judge reads err, the answer of a sink for a batch of n records; nil accepts
@@ -26,8 +27,11 @@ func judge(err error, n int) verdict {
 	if j.bad != nil {
 		return verdict{retry: all(n)}
 	}
-	v := verdict{after: j.after, partial: j.partial}
+	v := verdict{after: j.after, partial: j.partial, paused: j.paused}
 	again := make([]bool, n)
+	if j.paused != nil {
+		mark(again, nil)
+	}
 	for _, t := range j.throttled {
 		mark(again, t.Records)
 	}
@@ -38,7 +42,10 @@ func judge(err error, n int) verdict {
 		v.rejected = make([]*Rejected, n)
 	}
 	for _, r := range j.rejected {
-		if r.Records == nil && r.Split && len(j.rejected) == 1 && n > 1 {
+		if r.Records == nil && j.paused != nil {
+			continue // the two contradict each other; the pause loses nothing
+		}
+		if r.Records == nil && r.Split && len(j.rejected) == 1 && j.paused == nil && n > 1 {
 			return verdict{split: r}
 		}
 		for i := range v.rejected {
@@ -64,12 +71,13 @@ type judgment struct {
 	rejected  []*Rejected
 	throttled []*Throttled
 	partial   *Partial
+	paused    *Paused
 	after     time.Duration
 	unknown   bool  // an error of no known type: the batch may not have arrived
 	bad       error // an index outside the batch
 }
 
-// visit walks err, its wrapped error and the errors it joins. The three types
+// visit walks err, its wrapped error and the errors it joins. The types
 // of this package end the walk: what they wrap is their text, not their kind.
 func (j *judgment) visit(err error) {
 	switch e := err.(type) {
@@ -86,6 +94,9 @@ func (j *judgment) visit(err error) {
 		return
 	case *Partial:
 		j.partial = e
+		return
+	case *Paused:
+		j.paused, j.after = e, max(j.after, e.After)
 		return
 	}
 	switch e := err.(type) {

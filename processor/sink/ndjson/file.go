@@ -9,6 +9,9 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"syscall"
+
+	"keytrail/processor/sink"
 )
 
 // maxTail bounds the search for the end of the last whole line: 64 MiB, the
@@ -55,7 +58,7 @@ func prepare(opened *os.File) (int64, error) {
 		return 0, err
 	}
 	if !info.Mode().IsRegular() {
-		return 0, fmt.Errorf("it is no regular file (%v); want a file, or %q for standard output", info.Mode(), Stdout)
+		return 0, fmt.Errorf("%w but %v; want a regular file, or %q for standard output", errForeign, info.Mode(), Stdout)
 	}
 	whole, err := wholeLines(opened, info.Size())
 	if err != nil || whole == info.Size() {
@@ -66,7 +69,7 @@ func prepare(opened *os.File) (int64, error) {
 		return 0, err
 	}
 	if !strings.HasPrefix(lineStart, string(torn)) {
-		return 0, errors.New("its last line has no end and is not OTLP/JSON, so it is no file of this sink; move it away")
+		return 0, fmt.Errorf("%w: its last line has no end and is not OTLP/JSON; move it away", errForeign)
 	}
 	return whole, opened.Truncate(whole)
 }
@@ -85,7 +88,7 @@ func wholeLines(opened *os.File, size int64) (int64, error) {
 			return start + int64(i) + 1, nil
 		}
 		if end = start; size-end > maxTail {
-			return 0, errors.New("its last 64 MiB hold no end of a line, so it is no file of this sink; move it away")
+			return 0, fmt.Errorf("%w: its last 64 MiB hold no end of a line; move it away", errForeign)
 		}
 	}
 	return 0, nil
@@ -95,12 +98,12 @@ func wholeLines(opened *os.File, size int64) (int64, error) {
 func (f *file) write(batch []byte) error {
 	if f.f == nil {
 		if err := f.open(); err != nil {
-			return err
+			return paused(err)
 		}
 	}
 	if f.limit > 0 && f.size > 0 && f.size+int64(len(batch)) > f.limit {
 		if err := f.rotate(); err != nil {
-			return err
+			return paused(err)
 		}
 	}
 	_, err := f.f.Write(batch)
@@ -113,6 +116,23 @@ func (f *file) write(batch []byte) error {
 	f.size += int64(len(batch))
 	return nil
 }
+
+// paused tells what somebody has to mend (a folder that is gone, a permission, a disk
+// that is read-only) from what may pass, such as a full disk.
+func paused(err error) error {
+	cause := sink.CauseAddress
+	switch {
+	case errors.Is(err, fs.ErrPermission), errors.Is(err, syscall.EROFS):
+		cause = sink.CauseCredentials
+	case errors.Is(err, fs.ErrNotExist), errors.Is(err, syscall.ENOTDIR), errors.Is(err, errForeign):
+	default:
+		return err
+	}
+	return &sink.Paused{Cause: cause, Err: err}
+}
+
+// errForeign is that the file is not one of this sink's.
+var errForeign = errors.New("it is not a file of this sink")
 
 // undo takes back a write that failed. It closes the file as well: after a
 // failed fsync the kernel may forget the pages, and only a new write brings

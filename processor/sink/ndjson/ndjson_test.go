@@ -231,8 +231,8 @@ func TestTornLine(t *testing.T) {
 	f(whole+lineStart+strings.Repeat("x", 200<<10), whole)
 	f(strings.Repeat(whole, 10_000)+lineStart, strings.Repeat(whole, 10_000))
 	// somebody else's file
-	f("kafka: {}", "error: it is no file of this sink")
-	f(whole+"password", "error: it is no file of this sink")
+	f("kafka: {}", "error: it is not a file of this sink")
+	f(whole+"password", "error: it is not a file of this sink")
 	f(strings.Repeat("x", maxTail+200<<10), "error: no end of a line")
 }
 
@@ -247,7 +247,7 @@ func TestNewRefuses(t *testing.T) {
 	}
 	f("", "path: is missing")
 	f(t.TempDir(), "cannot open sink file")
-	f("/dev/null", "no regular file")
+	f("/dev/null", "want a regular file")
 	f(filepath.Join(t.TempDir(), "none", "out"), "no such file")
 }
 

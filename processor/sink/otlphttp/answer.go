@@ -1,83 +1,72 @@
 package otlphttp
 
 import (
+	"bytes"
 	"encoding/binary"
+	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"math"
 	"mime"
 	"net/http"
 	"strconv"
-	"strings"
 	"time"
-	"unicode"
 
 	"keytrail/processor/sink"
+	"keytrail/processor/sink/httpsink"
 )
 
-// contentType is the media type of requests, and of the answers that are read.
+// contentType is the media type of requests and of their answers.
 const contentType = "application/x-protobuf"
 
-// judge says what an answer means for a batch of n records. said is the body,
-// cut to maxAnswer.
-func judge(answer *http.Response, said []byte, n int, now time.Time) error {
-	protobuf := false
-	if kind, _, err := mime.ParseMediaType(answer.Header.Get("Content-Type")); err == nil {
-		protobuf = kind == contentType
+// jsonType is the other media type of OTLP/HTTP.
+const jsonType = "application/json"
+
+// judge says what an answer means for a batch of n records. said is the body, and whole
+// says that it was not cut.
+func judge(answer *http.Response, said []byte, whole bool, n int, now time.Time) error {
+	kind := answer.Header.Get("Content-Type")
+	if media, _, err := mime.ParseMediaType(kind); err == nil {
+		kind = media
 	}
-	code := answer.StatusCode
-	if code/100 == 2 {
-		if !protobuf {
-			return nil
-		}
-		return partial(said, n)
+	if answer.StatusCode/100 != 2 {
+		return httpsink.Verdict(answer, reasonText(said, kind == contentType), now)
 	}
-	err := fmt.Errorf("status %d: %s", code, reasonText(said, protobuf))
-	switch code {
-	case http.StatusRequestTimeout, http.StatusTooManyRequests, http.StatusBadGateway,
-		http.StatusServiceUnavailable, http.StatusGatewayTimeout:
-		return &sink.Throttled{After: retryAfter(answer.Header.Get("Retry-After"), now), Err: err}
-	case http.StatusBadRequest:
-		return &sink.Rejected{Reason: sink.ReasonInvalid, Split: true, Err: err}
-	case http.StatusRequestEntityTooLarge:
-		return &sink.Rejected{Reason: sink.ReasonTooLarge, Split: true, Err: err}
-	case http.StatusUnauthorized, http.StatusForbidden:
-		return &sink.Rejected{Reason: sink.ReasonUnauthorized, Err: err}
+	// "OTLP/HTTP Response": the type is that of the request. Some receivers answer in
+	// JSON all the same, and some with nothing at all (Loki, VictoriaLogs).
+	var lost int64
+	var message string
+	var err error
+	switch {
+	case !whole:
+		return httpsink.NotProtocol("status %d with more than %d bytes of %q, which no OTLP receiver sends", answer.StatusCode, len(said), httpsink.Clean(kind))
+	case kind == contentType:
+		lost, message, err = parseResponse(said)
+	case kind == jsonType:
+		lost, message, err = parseJSON(said)
+	case kind == "" && len(said) == 0:
+		return nil
+	default:
+		err = errors.New("another type")
 	}
-	if code/100 == 3 {
-		return fmt.Errorf("status %d: redirected to %q, which is not followed: set endpoint to where it leads",
-			code, answer.Header.Get("Location"))
+	if err != nil {
+		return httpsink.NotProtocol("status %d with %d bytes of %q, which is not an answer of OTLP (%w): %s",
+			answer.StatusCode, len(said), httpsink.Clean(kind), err, reasonText(said, false))
 	}
-	if code < 400 || code > 599 {
-		return fmt.Errorf("status %d, which no OTLP receiver sends", code)
-	}
-	return &sink.Rejected{Reason: sink.ReasonRefused, Err: err}
+	return partial(lost, message, n)
 }
 
-// partial reads the answer of a success. An answer that can not be read is a
-// success: the status has said so.
-func partial(said []byte, n int) error {
-	lost, message, err := parseResponse(said)
+// partial says what an answer with success says of a batch of n records.
+func partial(lost int64, message string, n int) error {
 	switch {
-	case err != nil || lost <= 0 && message == "":
+	case lost <= 0 && message == "":
 		return nil
 	case lost >= int64(n):
 		// All of them: then it is known which, and they can go to the dead letter.
-		return &sink.Rejected{Reason: sink.ReasonPartial, Err: fmt.Errorf("all records rejected: %q", clean(message))}
+		return &sink.Rejected{Reason: sink.ReasonPartial, Err: fmt.Errorf("all records rejected: %q", httpsink.Clean(message))}
 	}
-	return &sink.Partial{Lost: int(max(lost, 0)), Message: clean(message)}
-}
-
-// retryAfter reads the header of that name: seconds, or a date (RFC 9110,
-// section 10.2.3). It returns 0 for a header that is missing, wrong or past.
-func retryAfter(header string, now time.Time) time.Duration {
-	if seconds, err := strconv.ParseUint(header, 10, 64); err == nil {
-		return time.Duration(min(seconds, uint64(math.MaxInt64/time.Second))) * time.Second
-	}
-	if at, err := http.ParseTime(header); err == nil {
-		return max(0, at.Sub(now))
-	}
-	return 0
+	return &sink.Partial{Lost: int(max(lost, 0)), Message: httpsink.Clean(message)}
 }
 
 // reasonText returns what a refusal says, for a person: the message of a
@@ -92,26 +81,40 @@ func reasonText(said []byte, protobuf bool) string {
 			}
 		})
 	}
-	if text = clean(text); text == "" {
+	if text = httpsink.Clean(text); text == "" {
 		return "no reason given"
 	}
 	return text
 }
 
-// clean makes a text of the far end fit for one line of a log: at most 300
-// runes, control characters replaced.
-func clean(text string) string {
-	const limit = 300
-	text = strings.TrimSpace(strings.Map(func(r rune) rune {
-		if !unicode.IsPrint(r) {
-			return ' '
-		}
-		return r
-	}, text[:min(len(text), 4*limit)]))
-	if runes := []rune(text); len(runes) > limit {
-		return string(runes[:limit]) + " (cut)"
+// parseJSON reads an ExportLogsServiceResponse in OTLP's JSON form, in which numbers of
+// 64 bits may be text. A member that OTLP does not know is refused: such an answer is
+// some other service's.
+func parseJSON(b []byte) (lost int64, message string, err error) {
+	var answer struct {
+		PartialSuccess *struct {
+			Rejected json.Number `json:"rejectedLogRecords"`
+			Message  string      `json:"errorMessage"`
+		} `json:"partialSuccess"`
 	}
-	return text
+	d := json.NewDecoder(bytes.NewReader(b))
+	d.DisallowUnknownFields()
+	if err := d.Decode(&answer); err != nil {
+		return 0, "", err
+	}
+	if _, err := d.Token(); !errors.Is(err, io.EOF) {
+		return 0, "", errors.New("something stands behind its end")
+	}
+	p := answer.PartialSuccess
+	if p == nil {
+		return 0, "", nil
+	}
+	if p.Rejected != "" {
+		if lost, err = strconv.ParseInt(string(p.Rejected), 10, 64); err != nil {
+			return 0, "", err
+		}
+	}
+	return lost, p.Message, nil
 }
 
 // parseResponse reads an ExportLogsServiceResponse:

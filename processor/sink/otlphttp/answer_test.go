@@ -6,13 +6,13 @@ import (
 	"net/http"
 	"strings"
 	"testing"
-	"time"
 
 	collector "go.opentelemetry.io/proto/otlp/collector/logs/v1"
 	"google.golang.org/protobuf/encoding/protowire"
 	"google.golang.org/protobuf/proto"
 
 	"keytrail/processor/sink"
+	"keytrail/processor/sink/httpsink"
 	"keytrail/processor/sink/sinktest"
 )
 
@@ -39,64 +39,66 @@ func kind(err error) string {
 			return fmt.Sprint("halve ", e.Reason)
 		}
 		return fmt.Sprint("reject ", e.Reason)
+	case *sink.Paused:
+		return fmt.Sprint("pause ", e.Cause)
 	case *sink.Partial:
 		return fmt.Sprint("lost ", e.Lost, " ", e.Message)
 	}
 	return "retry"
 }
 
-// TestAnswers sends a batch of three to a receiver with each kind of answer.
-func TestAnswers(t *testing.T) {
-	f := func(code int, header, body, want string) {
+// TestSuccess sends a batch of three to a receiver with each kind of 2xx.
+func TestSuccess(t *testing.T) {
+	f := func(code int, contentType, body, want string) {
 		t.Helper()
 		r := newReceiver(t, func(w http.ResponseWriter, _ *http.Request) {
-			if name, text, ok := strings.Cut(header, ": "); ok {
-				w.Header().Set(name, text)
+			w.Header()["Content-Type"] = nil // no guess of the server's
+			if contentType != "" {
+				w.Header().Set("Content-Type", contentType)
 			}
 			w.WriteHeader(code)
 			_, _ = w.Write([]byte(body))
 		})
 		err := open(t, r.URL, nil).Deliver(t.Context(), sinktest.Batch("a", "b", "c"))
 		if got := kind(err); got != want {
-			t.Errorf("%d, %s: got %q (%v), want %q", code, header, got, err, want)
+			t.Errorf("%d, %q, %.80q: got %q (%v), want %q", code, contentType, body, got, err, want)
 		}
 	}
-	protobuf := "Content-Type: application/x-protobuf"
-	// any 2xx accepts, whatever its body
+	const protobuf, inJSON = "application/x-protobuf", "application/json"
+	// an answer of OTLP, in either of its forms
 	f(200, protobuf, "", "accepted")
-	f(200, "Content-Type: text/html", "<html>", "accepted")
-	f(200, protobuf, "\xff\xff\xff", "accepted")
-	f(202, "", "{}", "accepted")
+	f(200, protobuf, string(response(0, "")), "accepted")
+	f(200, inJSON, "{}", "accepted")
+	f(200, inJSON+"; charset=utf-8", ` {"partialSuccess":{}} `, "accepted")
+	f(202, inJSON, `{"partialSuccess":null}`, "accepted")
+	// nothing at all
+	f(200, "", "", "accepted")
 	f(204, "", "", "accepted")
 	f(299, "", "", "accepted")
 	// partial success
-	f(200, protobuf, string(response(0, "")), "accepted")
 	f(200, protobuf, string(response(0, "no scope name")), "lost 0 no scope name")
 	f(200, protobuf+"; charset=utf-8", string(response(2, "too\nold")), "lost 2 too old")
+	f(200, protobuf, string(response(2, strings.Repeat("x", 100<<10))), "lost 2 "+strings.Repeat("x", 300)+" (cut)")
 	f(200, protobuf, string(response(3, "all old")), "reject partial_success")
 	f(200, protobuf, string(response(4, "more than sent")), "reject partial_success")
 	f(200, protobuf, string(response(-1, "")), "accepted")
-	f(200, "Content-Type: text/plain", string(response(2, "not protobuf by its type")), "accepted")
+	f(200, inJSON, `{"partialSuccess":{"rejectedLogRecords":"2","errorMessage":"old"}}`, "lost 2 old")
+	f(200, inJSON, `{"partialSuccess":{"rejectedLogRecords":3}}`, "reject partial_success")
+	// not OTLP: a login page, a captive portal, a proxy, another service, garbage
+	f(200, "text/html; charset=utf-8", "<html><form>password</form>", "pause protocol")
+	f(200, "text/html", "", "pause protocol")
+	f(200, "text/plain", "ok", "pause protocol")
+	f(200, "", "ok", "pause protocol")
+	f(203, "text/html", "<html>", "pause protocol")
+	f(200, "text/plain", string(response(2, "not protobuf by its type")), "pause protocol")
+	f(200, protobuf, "\xff\xff\xff", "pause protocol")
+	f(200, protobuf, "<html><body>hello</body></html>", "pause protocol")
+	f(200, inJSON, "", "pause protocol")
+	f(200, inJSON, `{"ok":true}`, "pause protocol")
+	f(200, inJSON, `{"partialSuccess":{}}{}`, "pause protocol")
+	f(200, inJSON, `{"partialSuccess":{"rejectedLogRecords":"many"}}`, "pause protocol")
 	// more than is read
-	f(200, protobuf, string(response(2, strings.Repeat("x", 2*maxAnswer))), "accepted")
-	// to be retried (OTLP specification, "Retryable Response Codes", and 408)
-	for _, code := range []int{408, 429, 502, 503, 504} {
-		f(code, "", "", "retry after 0s")
-		f(code, "Retry-After: 7", "busy", "retry after 7s")
-	}
-	// not by the receiver's will
-	for _, code := range []int{301, 302, 307, 308} {
-		f(code, "Location: http://127.0.0.1:1/", "", "retry")
-	}
-	f(600, "", "", "retry")
-	// refused
-	f(400, "", "bad", "halve invalid")
-	f(413, "", "", "halve too_large")
-	f(401, "", "", "reject unauthorized")
-	f(403, "", "", "reject unauthorized")
-	for _, code := range []int{402, 404, 405, 406, 415, 422, 499, 500, 501, 505} {
-		f(code, "", "", "reject refused")
-	}
+	f(200, protobuf, string(response(2, strings.Repeat("x", 2*httpsink.MaxAnswer))), "pause protocol")
 }
 
 func TestReasonText(t *testing.T) {
@@ -104,12 +106,12 @@ func TestReasonText(t *testing.T) {
 		t.Helper()
 		r := newReceiver(t, func(w http.ResponseWriter, _ *http.Request) {
 			w.Header().Set("Content-Type", kind)
-			w.WriteHeader(http.StatusNotFound)
+			w.WriteHeader(http.StatusBadRequest)
 			_, _ = w.Write([]byte(body))
 		})
 		err := open(t, r.URL, nil).Deliver(t.Context(), sinktest.Batch("a"))
 		var rejected *sink.Rejected
-		if !errors.As(err, &rejected) || rejected.Err.Error() != "status 404: "+want {
+		if !errors.As(err, &rejected) || rejected.Err.Error() != "status 400: "+want {
 			t.Errorf("got %v, want %q", err, want)
 		}
 	}
@@ -120,27 +122,7 @@ func TestReasonText(t *testing.T) {
 	f("text/plain", "", "no reason given")
 	f("text/plain", "page not\r\n\x1b[31mfound\n", "page not   [31mfound")
 	f("text/plain", strings.Repeat("é", 400), strings.Repeat("é", 300)+" (cut)")
-	f("text/plain", strings.Repeat("x", 4*maxAnswer), strings.Repeat("x", 300)+" (cut)")
-}
-
-func TestRetryAfter(t *testing.T) {
-	now := time.Date(2026, 11, 22, 10, 0, 0, 0, time.UTC)
-	f := func(header string, want time.Duration) {
-		t.Helper()
-		if got := retryAfter(header, now); got != want {
-			t.Errorf("Retry-After %q: got %v, want %v", header, got, want)
-		}
-	}
-	f("", 0)
-	f("0", 0)
-	f("120", 2*time.Minute)
-	f("-1", 0)
-	f("1.5", 0)
-	f("soon", 0)
-	f("99999999999999999999", 0)
-	f("18446744073709551615", 9223372036*time.Second)
-	f("Sun, 22 Nov 2026 10:00:30 GMT", 30*time.Second)
-	f("Sun, 22 Nov 2026 09:00:00 GMT", 0)
+	f("text/plain", strings.Repeat("x", 4*httpsink.MaxAnswer), strings.Repeat("x", 300)+" (cut)")
 }
 
 // FuzzParseResponse holds the hand-written reader against protowire, an

@@ -6,15 +6,12 @@
 // concatenated protobuf messages merge by appending repeated fields (protobuf
 // encoding guide, "Last One Wins"). Nothing is decoded or encoded again.
 //
-// Guarantees: any 2xx answer accepts the batch; 408, 429, 502, 503 and 504 and
-// every failure to get an answer are tried again, honoring Retry-After; so are
-// redirects, which say nothing about the records and are never followed (the
-// headers may hold credentials); any other status refuses the batch for good,
-// as the OTLP specification demands. 400 and 413 may be the fault of one record,
-// so the batch is halved.
+// Guarantees: a 2xx whose body is an answer of OTLP, or that has no body and no type,
+// accepts the batch; what any other answer, or none, means is said in package httpsink.
+// A 2xx that is anything else, such as a login page, pauses the sink.
 //
 // Bounds: a request holds at most one batch (sink.Batch); of an answer at most
-// 64 KiB are read, and one request ends after Config.Timeout.
+// httpsink.MaxAnswer is read, and one request ends after Config.Timeout.
 //
 // Source: OpenTelemetry protocol specification 1.9, section OTLP/HTTP.
 package otlphttp
@@ -23,30 +20,20 @@ import (
 	"bytes"
 	"compress/gzip"
 	"context"
-	"crypto/tls"
-	"crypto/x509"
 	"errors"
 	"fmt"
-	"io"
 	"net/http"
 	"net/url"
-	"os"
 	"strings"
 	"time"
 
 	"keytrail/processor/sink"
+	"keytrail/processor/sink/httpsink"
 )
 
 // logsPath is the path of the logs signal (OTLP specification, "OTLP/HTTP
 // Request").
 const logsPath = "/v1/logs"
-
-// maxAnswer bounds what is read of an answer: 64 KiB. An answer holds a number
-// and a sentence.
-const maxAnswer = 64 << 10
-
-// maxAnswerHeader bounds the headers of an answer: 64 KiB.
-const maxAnswerHeader = 64 << 10
 
 // Sink sends log records to one OTLP receiver. It implements sink.Sink and is
 // safe for concurrent use.
@@ -64,31 +51,16 @@ func New(c Config) (*Sink, error) {
 	if err := c.Validate(); err != nil {
 		return nil, fmt.Errorf("cannot make an OTLP sink: %w", err)
 	}
-	transport := &http.Transport{
-		Proxy:                  http.ProxyFromEnvironment,
-		ForceAttemptHTTP2:      true,
-		TLSClientConfig:        &tls.Config{MinVersion: tls.VersionTLS12},
-		TLSHandshakeTimeout:    c.Timeout,
-		MaxResponseHeaderBytes: maxAnswerHeader,
-		MaxIdleConns:           4, // one a consumer, and there is one consumer a Sink
-		IdleConnTimeout:        90 * time.Second,
-	}
-	if c.CAFile != "" {
-		roots, err := readRoots(c.CAFile)
-		if err != nil {
-			return nil, err
-		}
-		transport.TLSClientConfig.RootCAs = roots
+	client, err := httpsink.NewClient(c.CAFile, c.Timeout)
+	if err != nil {
+		return nil, err
 	}
 	s := &Sink{
 		url:    strings.TrimRight(c.Endpoint, "/") + logsPath,
 		header: http.Header{},
 		gzip:   c.Compression == CompressionGzip,
 		limit:  c.Timeout,
-		client: &http.Client{
-			Transport:     transport,
-			CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
-		},
+		client: client,
 	}
 	s.header.Set("User-Agent", "keytrail")
 	for name, secret := range c.Headers {
@@ -99,19 +71,6 @@ func New(c Config) (*Sink, error) {
 		s.header.Set("Content-Encoding", "gzip")
 	}
 	return s, nil
-}
-
-// readRoots returns the certificates in the PEM file at path.
-func readRoots(path string) (*x509.CertPool, error) {
-	pem, err := os.ReadFile(path)
-	if err != nil {
-		return nil, fmt.Errorf("cannot read ca_file: %w", err)
-	}
-	roots := x509.NewCertPool()
-	if !roots.AppendCertsFromPEM(pem) {
-		return nil, fmt.Errorf("cannot use ca_file %q: it holds no certificate in PEM form", path)
-	}
-	return roots, nil
 }
 
 // Deliver sends the batch in one request and waits for the answer.
@@ -132,7 +91,7 @@ func (s *Sink) Deliver(ctx context.Context, batch []sink.Record) error {
 		return s.failure(ctx, err)
 	}
 	defer func() { _ = answer.Body.Close() }()
-	said, err := io.ReadAll(io.LimitReader(answer.Body, maxAnswer))
+	said, whole, err := httpsink.ReadAnswer(answer.Body)
 	if err != nil && answer.StatusCode/100 != 2 {
 		said = nil // the status says enough
 	} else if err != nil {
@@ -140,7 +99,7 @@ func (s *Sink) Deliver(ctx context.Context, batch []sink.Record) error {
 		// finished is not known.
 		return s.failure(ctx, err)
 	}
-	return judge(answer, said, len(batch), time.Now())
+	return judge(answer, said, whole, len(batch), time.Now())
 }
 
 // failure says that there was no answer, and names the time limit if it was that.
@@ -152,7 +111,7 @@ func (s *Sink) failure(ctx context.Context, err error) error {
 	if errors.Is(err, context.DeadlineExceeded) {
 		err = errors.Join(err, context.Cause(ctx))
 	}
-	return fmt.Errorf("cannot post to %q: %w", s.url, err)
+	return httpsink.Failure(fmt.Errorf("cannot post to %q: %w", s.url, err))
 }
 
 // encode returns the body of a request. The buffer is new each time: net/http

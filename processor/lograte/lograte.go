@@ -1,0 +1,163 @@
+// Package lograte bounds how often a log says the same thing: a line a minute per
+// kind of trouble, with the number of those that it stands for.
+//
+// It imports nothing of Keytrail's, so that sinks, Kafka's client and the Fluent Bit
+// plugins share one rule.
+package lograte
+
+import (
+	"log/slog"
+	"sync"
+	"time"
+)
+
+// Every is the shortest time between two lines about the same trouble.
+const Every = time.Minute
+
+// Gate lets one line per Every through and counts what it holds back. The zero value
+// is ready. It is not safe for concurrent use.
+type Gate struct {
+	last time.Time // of the last line; zero before the first
+	held int       // since then
+}
+
+// Open reports whether a line is due, and how many occurrences were held back since
+// the last one. n occurrences are held back when it is not.
+func (g *Gate) Open(now time.Time, n int) (held int, due bool) {
+	if !g.last.IsZero() && now.Sub(g.last) < Every {
+		g.held += n
+		return 0, false
+	}
+	held = g.held
+	*g = Gate{last: now}
+	return held, true
+}
+
+// Reset forgets the last line, so that the next is due at once.
+func (g *Gate) Reset() { *g = Gate{} }
+
+// maxKinds bounds the kinds that are kept apart: 64. They come from sets that the code
+// fixes; a mistake there, or a client that words each line differently, shares a gate.
+const maxKinds = 64
+
+// other is the kind of what is too much for maxKinds.
+const other = "other"
+
+// Gates is a Gate per kind of trouble. The zero value is ready. It is safe for
+// concurrent use.
+type Gates struct {
+	mu    sync.Mutex // guards gates
+	gates map[string]*Gate
+}
+
+// Open is Gate.Open for one kind.
+func (g *Gates) Open(kind string, now time.Time, n int) (held int, due bool) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if g.gates == nil {
+		g.gates = map[string]*Gate{}
+	}
+	gate, ok := g.gates[kind]
+	if !ok {
+		if len(g.gates) >= maxKinds {
+			kind = other
+		}
+		if gate = g.gates[kind]; gate == nil {
+			gate = new(Gate)
+			g.gates[kind] = gate
+		}
+	}
+	return gate.Open(now, n)
+}
+
+// Letters logs what goes to the dead letter, by reason: the first record of a reason
+// at once, later ones once a minute with their number. It is safe for concurrent use.
+type Letters struct {
+	log *slog.Logger
+
+	mu      sync.Mutex // guards what follows
+	reasons map[string]*letters
+}
+
+// letters are those of one reason.
+type letters struct {
+	held   int // not logged yet
+	detail string
+	timer  *time.Timer // runs until the next line is allowed; nil when one is
+}
+
+// NewLetters returns a Letters that writes to log, which names the writer; nil means
+// slog.Default.
+func NewLetters(log *slog.Logger) *Letters {
+	if log == nil {
+		log = slog.Default()
+	}
+	return &Letters{log: log, reasons: map[string]*letters{}}
+}
+
+// Add takes in n records that went to the dead letter for a reason. The detail is that
+// of one of them, such as the error; the line has the first one's.
+func (l *Letters) Add(reason, detail string, n int) {
+	if n <= 0 {
+		return
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	r, ok := l.reasons[reason]
+	if !ok {
+		if len(l.reasons) >= maxKinds {
+			reason = other
+		}
+		if r = l.reasons[reason]; r == nil {
+			r = new(letters)
+			l.reasons[reason] = r
+		}
+	}
+	if r.held == 0 {
+		r.detail = detail
+	}
+	r.held += n
+	if r.timer == nil {
+		l.line(reason, r)
+	}
+}
+
+// line writes what is held of one reason, and lets the next line wait. l.mu is held.
+func (l *Letters) line(reason string, r *letters) {
+	l.write(reason, r)
+	r.timer = time.AfterFunc(Every, func() {
+		l.mu.Lock()
+		defer l.mu.Unlock()
+		if r.timer == nil {
+			return // flushed
+		}
+		if r.timer = nil; r.held > 0 {
+			l.line(reason, r)
+		}
+	})
+}
+
+func (l *Letters) write(reason string, r *letters) {
+	args := []any{"reason", reason, "records", r.held}
+	if r.detail != "" {
+		args = append(args, "first", r.detail)
+	}
+	l.log.Warn("records went to the dead letter", args...)
+	r.held, r.detail = 0, ""
+}
+
+// Flush writes what is held back and stops all timers. What is added later is logged
+// as if it were the first.
+func (l *Letters) Flush() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for reason, r := range l.reasons {
+		if r.timer != nil {
+			r.timer.Stop()
+			r.timer = nil
+		}
+		if r.held > 0 {
+			l.write(reason, r)
+		}
+	}
+}

@@ -61,7 +61,7 @@ var layers = []layer{
 	{"processor/source/awsclient", nil},
 	{"processor/source/awstest", nil},
 	{"processor/source/*", []string{"processor/source", "processor/source/*", "schemas/*"}},
-	{"processor/kafka", []string{"processor/config/value"}}, // it knows Kafka records, and nothing of what is in them
+	{"processor/kafka", []string{"processor/config/value", "processor/lograte"}}, // it knows Kafka records, and nothing of what is in them
 	{"processor/kafka/kafkatest", []string{"processor/kafka"}},
 	{"processor/generate", nil},
 	{"processor/internal/oracle", nil}, // the judge shares no code with the judged
@@ -76,7 +76,7 @@ var layers = []layer{
 	{"processor/config", []string{"processor/config/value", "processor/detect", "processor/kafka", "processor/sink", "processor/sink/*", "processor/telemetry", "schemas/*"}},
 
 	{"processor/scan", []string{"processor/correlate", "processor/count", "processor/detect", "processor/eventtime", "processor/read", "processor/rule", "processor/sigma", "processor/source", "schemas/*"}},
-	{"processor/stream", []string{"processor/correlate", "processor/count", "processor/dedup", "processor/detect", "processor/eventtime", "processor/kafka", "processor/read", "processor/rule",
+	{"processor/stream", []string{"processor/correlate", "processor/count", "processor/dedup", "processor/detect", "processor/eventtime", "processor/kafka", "processor/lograte", "processor/read", "processor/rule",
 		"processor/sigma", "processor/sink", "processor/source", "processor/state", "processor/telemetry", "schemas/*"}},
 	{"processor/internal/quality", []string{"processor/count", "processor/dedup", "processor/detect", "processor/eventtime", "processor/generate", "processor/sigma", "schemas/*"}},
 	{"processor/internal/chaos", []string{"processor/generate", "processor/internal/oracle", "processor/kafka", "processor/kafka/kafkatest", "schemas/*"}},

@@ -5,14 +5,9 @@ package kafka
 
 import (
 	"cmp"
-	"context"
-	"errors"
-	"fmt"
 	"log/slog"
 	"time"
 
-	"github.com/twmb/franz-go/pkg/kadm"
-	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
 )
 
@@ -30,6 +25,10 @@ type Config struct {
 	// Security is how connections are encrypted and who the client is.
 	Security Security
 	Log      *slog.Logger
+	// Trouble is where all clients of a process say that the brokers do not answer, so
+	// that an outage is one line a minute and not one for each of them; nil makes one per
+	// client, over Log.
+	Trouble *Trouble
 }
 
 // DefaultSessionTimeout is Kafka's own (KIP-735).
@@ -53,7 +52,7 @@ func (c *Config) Member(group string) []kgo.Opt {
 // Options returns the client options that every Keytrail client shares.
 func (c *Config) Options() []kgo.Opt {
 	return append(c.Security.Options(),
-		kgo.SeedBrokers(c.Brokers...), kgo.ClientID(c.ClientID), kgo.WithLogger(clientLog{c.Log}),
+		kgo.SeedBrokers(c.Brokers...), kgo.ClientID(c.ClientID), kgo.WithLogger(clientLog{c.trouble()}),
 		// Where nothing is committed yet a group begins at the oldest record, and
 		// does so again when its offset has been deleted: nothing is skipped that
 		// can still be read.
@@ -68,100 +67,6 @@ func (c *Config) Options() []kgo.Opt {
 		kgo.FetchMaxBytes(mostFetch), kgo.FetchMaxPartitionBytes(mostFetch/4),
 		kgo.WithDecompressor(newLZ4Blocks()),
 	)
-}
-
-// clientLog passes the client's warnings on; its own chatter stays out.
-type clientLog struct{ log *slog.Logger }
-
-func (l clientLog) Level() kgo.LogLevel {
-	if l.log == nil {
-		return kgo.LogLevelNone
-	}
-	return kgo.LogLevelWarn
-}
-
-func (l clientLog) Log(level kgo.LogLevel, msg string, keyvals ...any) {
-	if level == kgo.LogLevelError {
-		l.log.Error("kafka: "+msg, keyvals...)
-	} else {
-		l.log.Warn("kafka: "+msg, keyvals...)
-	}
-}
-
-// Topic is a topic that must exist.
-type Topic struct {
-	Name       string
-	Partitions int32
-	// Configs are topic settings for the case that it has to be created.
-	Configs map[string]*string
-}
-
-// EnsureTopics creates the topics that do not exist, with the given replication
-// factor, and returns the number of partitions of each. A topic that exists
-// keeps its partitions and settings. It waits until the cluster knows them all, but
-// not when the brokers refuse the client or it refuses them (Security.Refused).
-func EnsureTopics(ctx context.Context, c Config, replication int16, topics []Topic) (map[string]int32, error) {
-	if err := c.Security.Load(); err != nil {
-		return nil, err
-	}
-	// New topics are asked for until they are there, and by default the client
-	// would answer from what it learned five seconds ago.
-	cl, err := kgo.NewClient(append(c.Options(), kgo.MetadataMinAge(50*time.Millisecond))...)
-	if err != nil {
-		return nil, fmt.Errorf("cannot make a Kafka client: %w", err)
-	}
-	defer cl.Close()
-	adm := kadm.NewClient(cl)
-	names := make([]string, len(topics))
-	for i, t := range topics {
-		names[i] = t.Name
-	}
-	var last error
-	for wait := 100 * time.Millisecond; ; wait = min(2*wait, 2*time.Second) {
-		if counts, err := partitions(ctx, adm, names); err == nil && len(counts) == len(topics) {
-			return counts, nil
-		} else if err != nil && last != nil && ctx.Err() != nil {
-			// What ends because there is no more time says nothing that is new.
-		} else if err != nil {
-			last = fmt.Errorf("cannot list topics at %v: %w", c.Brokers, c.Security.Explain(err))
-			if c.Security.Refused(err) {
-				return nil, last
-			}
-		} else {
-			last = create(ctx, adm, replication, topics)
-		}
-		select {
-		case <-ctx.Done():
-			return nil, errors.Join(last, ctx.Err())
-		case <-time.After(wait):
-		}
-	}
-}
-
-// partitions returns the partition counts of those of the topics that exist.
-func partitions(ctx context.Context, adm *kadm.Client, names []string) (map[string]int32, error) {
-	details, err := adm.ListTopics(ctx, names...)
-	if err != nil {
-		return nil, err
-	}
-	counts := map[string]int32{}
-	for _, t := range details {
-		if t.Err == nil && len(t.Partitions) > 0 {
-			counts[t.Topic] = int32(len(t.Partitions))
-		}
-	}
-	return counts, nil
-}
-
-// create creates the topics one by one; one that exists already is fine.
-func create(ctx context.Context, adm *kadm.Client, replication int16, topics []Topic) error {
-	for _, t := range topics {
-		_, err := adm.CreateTopic(ctx, t.Partitions, replication, t.Configs, t.Name)
-		if err != nil && !errors.Is(err, kerr.TopicAlreadyExists) {
-			return fmt.Errorf("cannot create topic %q with %d partitions and replication %d: %w", t.Name, t.Partitions, replication, err)
-		}
-	}
-	return nil
 }
 
 // KeyPartition returns the partition, of n, that Kafka's default partitioner

@@ -6,8 +6,10 @@ import (
 	"crypto/x509"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"strings"
+	"syscall"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kerr"
@@ -65,9 +67,27 @@ func (t TLS) dial(ctx context.Context, network, addr string) (net.Conn, error) {
 	if err != nil {
 		return nil, err
 	}
-	d := tls.Dialer{NetDialer: &net.Dialer{Timeout: dialTimeout}, Config: c}
-	return d.DialContext(ctx, network, addr)
+	ctx, cancel := context.WithTimeout(ctx, dialTimeout)
+	defer cancel()
+	plain, err := (&net.Dialer{}).DialContext(ctx, network, addr)
+	if err != nil {
+		return nil, err
+	}
+	conn := tls.Client(plain, c)
+	err = conn.HandshakeContext(ctx)
+	if err == nil {
+		return conn, nil
+	}
+	_ = plain.Close()
+	if errors.Is(err, io.EOF) || errors.Is(err, syscall.ECONNRESET) {
+		err = fmt.Errorf("%w: %w", errNoHandshake, err)
+	}
+	return nil, err
 }
+
+// errNoHandshake is that a broker hung up on the first bytes of TLS, as Kafka's plain
+// listeners do, which take them for the length of a request.
+var errNoHandshake = errors.New("the broker hung up in the TLS handshake")
 
 // config reads the files. It is made anew for each connection, so that a
 // certificate can be replaced while the program runs.
@@ -141,6 +161,8 @@ func (s *Security) hint(err error) string {
 		return "a broker's certificate is not for the name that it was reached by; use a name of the certificate in the brokers' addresses, or set server_name"
 	case errors.As(err, &invalid):
 		return "a broker's certificate is not valid; compare its dates with the clock"
+	case strings.Contains(err.Error(), "tls alert record"): // the client guesses it from the first bytes
+		return "this listener of the brokers speaks TLS; set kafka.tls.enabled, or use the port of their plain listener"
 	case errors.As(err, &record):
 		return "this listener of the brokers does not speak TLS; use the port of their TLS listener, or do not enable TLS"
 	case errors.As(err, &token) && token.Response.StatusCode/100 == 4:
@@ -177,6 +199,6 @@ func orSystem(path string) string {
 	return fmt.Sprintf("%q", path)
 }
 
-// Refused tells whether err is a refusal that another try does not change: of the
+// Refused reports whether err is a refusal that another try does not change: of the
 // mechanism, of who the client is, or of a certificate.
 func (s *Security) Refused(err error) bool { return s.hint(err) != "" }

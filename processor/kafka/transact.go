@@ -57,6 +57,8 @@ type Transact struct {
 	// Took, when set, is told how long the end of each transaction took that committed,
 	// from its last record on.
 	Took func(time.Duration)
+	// Failed, when set, is told of each session that failed and is begun again.
+	Failed func(error)
 }
 
 // usualBatchBytes bounds a batch for topics with Kafka's usual bound of 1 MiB.
@@ -91,7 +93,10 @@ func (t *Transact) Run(ctx context.Context, p Processor) error {
 		if reason := trying.failed(began, time.Now(), ended); reason != "" {
 			return fmt.Errorf("stage %s: %s: %w", t.Group, reason, err)
 		}
-		log.Warn("the session failed and is begun again", "error", err, "after", time.Since(began).Round(time.Millisecond), "wait", wait)
+		t.Kafka.trouble().Failed(fmt.Sprintf("the session of group %s failed and is begun again", t.Group), err)
+		if t.Failed != nil {
+			t.Failed(err)
+		}
 		select {
 		case <-ctx.Done():
 			return nil
@@ -367,7 +372,7 @@ func (s *session) collect(ctx context.Context) (n int, err error) {
 		}
 		for _, e := range fetches.Errors() {
 			if !errors.Is(e.Err, context.DeadlineExceeded) && !errors.Is(e.Err, context.Canceled) {
-				return n, fmt.Errorf("cannot read topic %q partition %d: %w", e.Topic, e.Partition, e.Err)
+				return n, FetchError(s.t.Group, e)
 			}
 		}
 		for it := fetches.RecordIter(); !it.Done(); {

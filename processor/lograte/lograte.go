@@ -71,7 +71,8 @@ func (g *Gates) Open(kind string, now time.Time, n int) (held int, due bool) {
 }
 
 // Letters logs what goes to the dead letter, by reason: the first record of a reason
-// at once, later ones once a minute with their number. It is safe for concurrent use.
+// at once, later ones once a minute with their number. It is safe for concurrent use; nil
+// logs nothing.
 type Letters struct {
 	log *slog.Logger
 
@@ -98,7 +99,7 @@ func NewLetters(log *slog.Logger) *Letters {
 // Add takes in n records that went to the dead letter for a reason. The detail is that
 // of one of them, such as the error; the line has the first one's.
 func (l *Letters) Add(reason, detail string, n int) {
-	if n <= 0 {
+	if l == nil || n <= 0 {
 		return
 	}
 	l.mu.Lock()
@@ -149,6 +150,9 @@ func (l *Letters) write(reason string, r *letters) {
 // Flush writes what is held back and stops all timers. What is added later is logged
 // as if it were the first.
 func (l *Letters) Flush() {
+	if l == nil {
+		return
+	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	for reason, r := range l.reasons {

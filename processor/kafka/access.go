@@ -1,0 +1,139 @@
+package kafka
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kgo"
+	"github.com/twmb/franz-go/pkg/kmsg"
+)
+
+// denied is that the brokers' access lists do not let the client do something.
+type denied struct {
+	op   kmsg.ACLOperation
+	kind string // as kafka-acls.sh names it: topic, group, transactional-id, cluster
+	name string
+	err  error
+}
+
+func (d *denied) Error() string { return fmt.Sprintf("%v %s %q: %v", d.op, d.kind, d.name, d.err) }
+func (d *denied) Unwrap() error { return d.err }
+
+// refusal says in one line what the brokers do not allow, to whom, and the command by
+// which an administrator allows it.
+func (c *Config) refusal(d *denied) error {
+	target := fmt.Sprintf("--%s %s", d.kind, d.name)
+	if d.kind == "cluster" {
+		target = "--cluster"
+	}
+	prefixed := ""
+	if d.kind == "transactional-id" {
+		prefixed = " --resource-pattern-type prefixed"
+	}
+	principal := "User:" + c.Security.SASL.Username
+	if c.Security.SASL.Username == "" {
+		principal = "'User:<the principal of this client>'"
+	}
+	op := operation(d.op)
+	return fmt.Errorf("the brokers %s do not allow %s on %s %q%s (%w); an administrator allows it with: "+
+		"kafka-acls.sh --bootstrap-server %s --add --allow-principal %s --operation %s %s%s",
+		strings.Join(c.Brokers, ","), op, strings.ReplaceAll(d.kind, "-", " "), d.name, c.Security.who(), d.err,
+		c.Brokers[0], principal, op, target, prefixed)
+}
+
+// operation returns the name of an operation as kafka-acls.sh takes it.
+func operation(op kmsg.ACLOperation) string {
+	switch op {
+	case kmsg.ACLOperationRead:
+		return "Read"
+	case kmsg.ACLOperationWrite:
+		return "Write"
+	case kmsg.ACLOperationCreate:
+		return "Create"
+	case kmsg.ACLOperationDescribeConfigs:
+		return "DescribeConfigs"
+	case kmsg.ACLOperationIdempotentWrite:
+		return "IdempotentWrite"
+	}
+	return "Describe"
+}
+
+// topicAccess returns an error unless the client may do with each topic what it has to.
+func (s *starter) topicAccess(l layout) error {
+	for _, t := range s.topics {
+		info, ok := l.topics[t.Name]
+		if !ok {
+			continue
+		}
+		for _, one := range []struct {
+			access Access
+			op     kmsg.ACLOperation
+		}{{Read, kmsg.ACLOperationRead}, {Write, kmsg.ACLOperationWrite}} {
+			if t.Access&one.access != 0 && !info.may(one.op) {
+				return s.c.refusal(&denied{one.op, "topic", t.Name, kerr.TopicAuthorizationFailed})
+			}
+		}
+	}
+	return nil
+}
+
+// CheckAccess returns an error unless the brokers let the client be a member of the
+// consumer groups and write transactions under ids that begin with those given. It asks
+// without leaving anything behind. Where the coordinators do not answer yet, it returns
+// nil: that is for the stages to wait for.
+func CheckAccess(ctx context.Context, c Config, groups, transactionalIDs []string) error {
+	ctx, cancel := context.WithTimeout(ctx, accessWithin)
+	defer cancel()
+	cl, err := c.startClient()
+	if err != nil {
+		return err
+	}
+	defer cl.Close()
+	for _, group := range groups {
+		// To join with a session of a millisecond, which no broker allows: whether the client
+		// may be a member comes first.
+		req := kmsg.NewPtrJoinGroupRequest()
+		req.Group, req.ProtocolType, req.SessionTimeoutMillis, req.RebalanceTimeoutMillis = group, "consumer", 1, 1
+		resp, err := req.RequestWith(ctx, cl)
+		if err == nil {
+			err = kerr.ErrorForCode(resp.ErrorCode)
+		}
+		if errors.Is(err, kerr.GroupAuthorizationFailed) {
+			return c.refusal(&denied{kmsg.ACLOperationRead, "group", group, kerr.GroupAuthorizationFailed})
+		}
+	}
+	for _, id := range transactionalIDs {
+		// The end of a transaction of a producer that does not exist, likewise.
+		req := kmsg.NewPtrEndTxnRequest()
+		req.TransactionalID, req.ProducerID, req.ProducerEpoch, req.Commit = id+"check", -1, -1, false
+		resp, err := req.RequestWith(ctx, cl)
+		if err == nil {
+			err = kerr.ErrorForCode(resp.ErrorCode)
+		}
+		if errors.Is(err, kerr.TransactionalIDAuthorizationFailed) {
+			return c.refusal(&denied{kmsg.ACLOperationWrite, "transactional-id", id, kerr.TransactionalIDAuthorizationFailed})
+		}
+	}
+	return nil
+}
+
+// startClient makes a client for questions at the start: it gives up soon, and says
+// nothing, as its errors are reported.
+func (c *Config) startClient() (*kgo.Client, error) {
+	silent := *c
+	silent.Log, silent.Trouble = nil, nil
+	// New topics are asked for until they are there, and by default the client would
+	// answer from what it learned five seconds ago.
+	opts := append(silent.Options(), kgo.MetadataMinAge(50e6), kgo.RequestRetries(2))
+	if !c.Security.TLS.Enabled {
+		opts = append(opts, kgo.DialTimeout(dialWithin))
+	}
+	cl, err := kgo.NewClient(opts...)
+	if err != nil {
+		return nil, fmt.Errorf("cannot make a Kafka client: %w", err)
+	}
+	return cl, nil
+}

@@ -1,0 +1,166 @@
+package kafka
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kerr"
+)
+
+// check holds the topics that this run did not make against what Keytrail needs. What
+// cannot work, or would count wrongly, is a final error; what is a risk is logged, a line
+// a setting, with the command that changes it.
+func (s *starter) check(ctx context.Context, l layout) error {
+	var names []string
+	for _, t := range s.topics {
+		if !s.made[t.Name] {
+			names = append(names, t.Name)
+		}
+	}
+	if len(names) == 0 {
+		return nil
+	}
+	settings, err := s.settings(ctx, names)
+	if errors.Is(err, kerr.TopicAuthorizationFailed) || errors.Is(err, kerr.ClusterAuthorizationFailed) {
+		s.warn("the settings of topics that exist cannot be checked: the brokers do not allow DescribeConfigs", "topics", strings.Join(names, ","))
+		return nil
+	}
+	if err != nil {
+		return s.explain("cannot read the settings of topics", err)
+	}
+	var fatal []string
+	for _, t := range s.topics {
+		if s.made[t.Name] {
+			continue
+		}
+		for _, d := range t.differences(settings[t.Name], l.topics[t.Name], len(l.brokers)) {
+			if d.fatal {
+				fatal = append(fatal, s.sentence(t.Name, d))
+			} else {
+				s.warn(s.sentence(t.Name, d))
+			}
+		}
+	}
+	if len(fatal) > 0 {
+		return &final{errors.New(strings.Join(fatal, "; "))}
+	}
+	return nil
+}
+
+func (s *starter) warn(text string, args ...any) {
+	if s.c.Log != nil {
+		s.c.Log.Warn(text, args...)
+	}
+}
+
+// settings returns the effective settings of topics, the brokers' defaults included.
+func (s *starter) settings(ctx context.Context, names []string) (map[string]map[string]string, error) {
+	configs, err := s.adm.DescribeTopicConfigs(ctx, names...)
+	if err != nil {
+		return nil, err
+	}
+	found := map[string]map[string]string{}
+	for _, r := range configs {
+		if r.Err != nil {
+			return nil, r.Err
+		}
+		found[r.Name] = map[string]string{}
+		for _, one := range r.Configs {
+			if one.Value != nil {
+				found[r.Name][one.Key] = *one.Value
+			}
+		}
+	}
+	return found, nil
+}
+
+// difference is one setting of a topic that is not as it should be.
+type difference struct {
+	setting, has, want string
+	why                string
+	fatal              bool
+}
+
+// sentence says what a topic has, why that matters, and the command that changes it.
+func (s *starter) sentence(topic string, d difference) string {
+	command := fmt.Sprintf("kafka-configs.sh --bootstrap-server %s --alter --entity-type topics --entity-name %s --add-config %s=%s",
+		s.c.Brokers[0], topic, d.setting, d.want)
+	if d.setting == replicationSetting {
+		command = "kafka-reassign-partitions.sh adds replicas"
+	}
+	return fmt.Sprintf("topic %q has %s %s, want %s: %s; change it with: %s", topic, d.setting, d.has, d.want, d.why, command)
+}
+
+// replicationSetting is the name of what is not a setting in Kafka's sense.
+const replicationSetting = "replication factor"
+
+// leastBatch is the least max.message.bytes that takes what stages write.
+const leastBatch = usualBatchBytes
+
+// differences returns what is wrong with a topic that exists, worst first.
+func (t *Topic) differences(has map[string]string, info topicInfo, brokers int) []difference {
+	var list []difference
+	add := func(fatal bool, setting, want, why string) {
+		list = append(list, difference{setting, has[setting], want, why, fatal})
+	}
+	wanted := func(setting, otherwise string) string {
+		if v := t.Configs[setting]; v != nil {
+			return *v
+		}
+		return otherwise
+	}
+	number := func(setting string) (int64, bool) {
+		n, err := strconv.ParseInt(has[setting], 10, 64)
+		return n, err == nil
+	}
+	policy := wanted("cleanup.policy", "delete")
+	if got := policies(has["cleanup.policy"]); got != "" && got != policy && !t.AnyPolicy {
+		why := "records without a key, or of the same key, would be refused or disappear"
+		if policy == "compact" {
+			why = "state that is still needed would be deleted by its age, and calls counted twice or not at all"
+		}
+		add(true, "cleanup.policy", policy, why)
+	}
+	least, _ := strconv.ParseInt(wanted("max.message.bytes", strconv.Itoa(leastBatch)), 10, 64)
+	if got, ok := number("max.message.bytes"); ok && got < least {
+		add(true, "max.message.bytes", strconv.FormatInt(least, 10), "the brokers would refuse what the stages write")
+	}
+	if got, ok := number("min.insync.replicas"); ok && int(got) > info.replicas {
+		add(true, "min.insync.replicas", strconv.Itoa(max(1, info.replicas-1)), fmt.Sprintf("no partition has more than %d replicas, so every write would be refused", info.replicas))
+	} else if ok && got < 2 && info.replicas >= 3 {
+		add(false, "min.insync.replicas", "2", "what only one broker has is lost with it")
+	}
+	if has["unclean.leader.election.enable"] == "true" {
+		add(false, "unclean.leader.election.enable", "false", "a broker that missed records may become the leader and cut them off")
+	}
+	if got, ok := number("retention.ms"); ok && got >= 0 && strings.Contains(has["cleanup.policy"], "delete") && policy == "delete" {
+		if want, _ := strconv.ParseInt(wanted("retention.ms", "0"), 10, 64); want < 0 || got < want {
+			add(false, "retention.ms", strconv.FormatInt(want, 10), fmt.Sprintf("what is not read within %v is lost", time.Duration(got)*time.Millisecond))
+		}
+	}
+	if got, ok := number("retention.bytes"); ok && got >= 0 && policy == "delete" {
+		add(false, "retention.bytes", "-1", "what is not read before a partition has grown to that size is lost")
+	}
+	if has["message.timestamp.type"] == "LogAppendTime" {
+		add(false, "message.timestamp.type", "CreateTime", "records would bear the time at which the broker got them")
+	}
+	if info.replicas == 1 && brokers >= 3 {
+		list = append(list, difference{replicationSetting, "1", "3", "losing one broker loses it", false})
+	}
+	return list
+}
+
+// policies returns a cleanup policy with its parts in order.
+func policies(text string) string {
+	set := map[string]bool{}
+	for _, one := range strings.Split(text, ",") {
+		set[strings.TrimSpace(one)] = true
+	}
+	return strings.Join(slices.Sorted(maps.Keys(set)), ",")
+}

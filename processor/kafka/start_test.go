@@ -1,0 +1,251 @@
+package kafka_test
+
+import (
+	"bufio"
+	"bytes"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/tls"
+	"crypto/x509"
+	"crypto/x509/pkix"
+	"encoding/pem"
+	"fmt"
+	"io"
+	"log/slog"
+	"math/big"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kfake"
+	"github.com/twmb/franz-go/pkg/kmsg"
+	"github.com/twmb/franz-go/pkg/kversion"
+
+	"keytrail/processor/config/value"
+	"keytrail/processor/kafka"
+)
+
+// fake starts a broker, or several, with options.
+func fake(t *testing.T, opts ...kfake.Opt) *kfake.Cluster {
+	t.Helper()
+	c, err := kfake.NewCluster(append([]kfake.Opt{kfake.NumBrokers(1)}, opts...)...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(c.Close)
+	return c
+}
+
+// refused starts with a configuration that cannot work, and holds that the error is one
+// line that says each of want, and that the log has nothing.
+func refused(t *testing.T, name string, cfg kafka.Config, want ...string) {
+	t.Helper()
+	t.Run(name, func(t *testing.T) {
+		t.Parallel()
+		var log bytes.Buffer
+		cfg.ClientID, cfg.Log = "test", slog.New(slog.NewTextHandler(&log, nil))
+		_, err := kafka.EnsureTopics(t.Context(), cfg, 0, []kafka.Topic{{Name: "kms.events", Partitions: 2, Access: kafka.Read | kafka.Write}})
+		if err == nil {
+			err = kafka.CheckAccess(t.Context(), cfg, []string{"keytrail-count"}, []string{"keytrail-count-"})
+		}
+		if err == nil {
+			t.Fatal("it starts")
+		}
+		for _, text := range want {
+			if !strings.Contains(err.Error(), text) {
+				t.Errorf("got %v\nwant it to say %q", err, text)
+			}
+		}
+		if strings.ContainsAny(err.Error(), "\r\n") || strings.Contains(err.Error(), "hunter2") || strings.Contains(err.Error(), `topic ""`) {
+			t.Errorf("got %q, want one line without secrets and empty names", err)
+		}
+		if log.Len() > 0 {
+			t.Errorf("the log has more lines:\n%s", &log)
+		}
+	})
+}
+
+func sasl(mechanism kafka.Mechanism, user, password string) kafka.Security {
+	return kafka.Security{SASL: kafka.SASL{Mechanism: mechanism, Username: user, Password: value.NewSecret(password)}}
+}
+
+// closedPort returns an address at which nobody listens.
+func closedPort(t *testing.T) string {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	return l.Addr().String()
+}
+
+// serve accepts connections and gives them to f.
+func serve(t *testing.T, f func(net.Conn)) string {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { l.Close() })
+	go func() {
+		for {
+			c, err := l.Accept()
+			if err != nil {
+				return
+			}
+			go f(c)
+		}
+	}()
+	return l.Addr().String()
+}
+
+// certificate makes one that signs itself, for a name, and returns it with its PEM file.
+func certificate(t *testing.T, name string) (tls.Certificate, string) {
+	t.Helper()
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := &x509.Certificate{SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: name}, NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour),
+		IsCA: true, BasicConstraintsValid: true, KeyUsage: x509.KeyUsageCertSign | x509.KeyUsageDigitalSignature}
+	if ip := net.ParseIP(name); ip != nil {
+		c.IPAddresses = []net.IP{ip}
+	} else {
+		c.DNSNames = []string{name}
+	}
+	der, err := x509.CreateCertificate(rand.Reader, c, c, key.Public(), key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	path := filepath.Join(t.TempDir(), "ca.pem")
+	if err := os.WriteFile(path, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return tls.Certificate{Certificate: [][]byte{der}, PrivateKey: key}, path
+}
+
+// TestStartIsRefused holds that whatever keeps Keytrail from its brokers ends the start by
+// itself, with one line that says what, where, and what to do.
+func TestStartIsRefused(t *testing.T) {
+	at := func(addresses ...string) kafka.Config { return kafka.Config{Brokers: addresses} }
+	with := func(c *kfake.Cluster, s kafka.Security) kafka.Config {
+		return kafka.Config{Brokers: c.ListenAddrs(), Security: s}
+	}
+
+	// nobody there
+	nobody := closedPort(t)
+	refused(t, "nobody listens", at(nobody), nobody, "refused", "check that Kafka runs there")
+	refused(t, "two of nobody", at(nobody, "127.0.0.1:1"), nobody, "127.0.0.1:1")
+	refused(t, "no name", at("kafka.invalid:9092"), `"kafka.invalid:9092"`, "name cannot be resolved", "check kafka.brokers")
+	refused(t, "silent", at(serve(t, func(c net.Conn) { io.Copy(io.Discard, c) })), "takes connections and does not answer")
+	web := httptest.NewServer(http.NotFoundHandler())
+	t.Cleanup(web.Close)
+	refused(t, "a web server", at(strings.TrimPrefix(web.URL, "http://")), strings.TrimPrefix(web.URL, "http://"))
+	refused(t, "hangs up", at(serve(t, func(c net.Conn) { bufio.NewReader(c).ReadByte(); c.Close() })), "closes the connection without an answer")
+
+	// SASL
+	secured := fake(t, kfake.EnableSASL(), kfake.Superuser("PLAIN", "keytrail", "right"), kfake.Superuser("SCRAM-SHA-256", "keytrail", "right"))
+	refused(t, "wrong password", with(secured, sasl(kafka.MechanismPlain, "keytrail", "hunter2")), `refuse SASL PLAIN for user "keytrail"`, "check the user and the password")
+	refused(t, "wrong user", with(secured, sasl(kafka.MechanismSHA256, "nobody", "hunter2")), `for user "nobody"`)
+	refused(t, "wrong mechanism", with(secured, kafka.Security{TLS: kafka.TLS{}, SASL: kafka.SASL{Mechanism: kafka.MechanismOAuth, TokenFile: writeFile(t, "token")}}), "does not offer SASL OAUTHBEARER")
+	refused(t, "no SASL", with(secured, kafka.Security{}), "set kafka.sasl.mechanism")
+
+	// TLS
+	cert, ca := certificate(t, "127.0.0.1")
+	foreign, foreignCA := certificate(t, "kafka.example")
+	over := fake(t, kfake.TLS(&tls.Config{Certificates: []tls.Certificate{cert}}))
+	named := fake(t, kfake.TLS(&tls.Config{Certificates: []tls.Certificate{foreign}}))
+	plain := fake(t)
+	refused(t, "unknown authority", with(over, kafka.Security{TLS: kafka.TLS{Enabled: true, CAFile: foreignCA}}), "no authority of ca_file", foreignCA)
+	refused(t, "another name", with(named, kafka.Security{TLS: kafka.TLS{Enabled: true, CAFile: foreignCA}}), "not for the name", "server_name")
+	refused(t, "plain to TLS", with(over, kafka.Security{}), "TLS", "set kafka.tls.enabled")
+	refused(t, "TLS to plain", with(plain, kafka.Security{TLS: kafka.TLS{Enabled: true, CAFile: ca}}), "TLS", "do not enable")
+	refused(t, "no such file", with(over, kafka.Security{TLS: kafka.TLS{Enabled: true, CAFile: ca + "x"}}), "ca_file", "no such file")
+
+	// too old
+	refused(t, "Kafka 2.4", with(fake(t, kfake.MaxVersions(kversion.V2_4_0())), kafka.Security{}), "too old", "Kafka 2.5 or newer")
+	refused(t, "Kafka 0.11", with(fake(t, kfake.MaxVersions(kversion.V0_11_0())), kafka.Security{}), "too old", "Kafka 2.5 or newer")
+
+	// brokers that tell clients an address of no use
+	lost := fake(t)
+	lost.ControlKey(int16(kmsg.Metadata), func(req kmsg.Request) (kmsg.Response, error, bool) {
+		lost.KeepControl()
+		m := req.(*kmsg.MetadataRequest).ResponseKind().(*kmsg.MetadataResponse)
+		b := kmsg.NewMetadataResponseBroker()
+		b.NodeID, b.Host, b.Port = 0, "internal.invalid", 9092
+		m.Brokers = append(m.Brokers, b)
+		return m, nil, true
+	})
+	refused(t, "advertised listeners", with(lost, kafka.Security{}), "internal.invalid:9092", "advertised.listeners")
+}
+
+// acls returns what a user may do on an installation of one topic, but for one operation.
+func acls(without kmsg.ACLOperation, kind kmsg.ACLResourceType) (list []kfake.ACL) {
+	for _, one := range []struct {
+		kind kmsg.ACLResourceType
+		name string
+		ops  []kmsg.ACLOperation
+	}{
+		{kmsg.ACLResourceTypeTopic, "kms.", []kmsg.ACLOperation{kmsg.ACLOperationRead, kmsg.ACLOperationWrite, kmsg.ACLOperationCreate, kmsg.ACLOperationDescribe, kmsg.ACLOperationDescribeConfigs}},
+		{kmsg.ACLResourceTypeGroup, "keytrail-", []kmsg.ACLOperation{kmsg.ACLOperationRead, kmsg.ACLOperationDescribe}},
+		{kmsg.ACLResourceTypeTransactionalId, "keytrail-", []kmsg.ACLOperation{kmsg.ACLOperationWrite, kmsg.ACLOperationDescribe}},
+	} {
+		for _, op := range one.ops {
+			if one.kind == kind && (op == without || without == kmsg.ACLOperationDescribe && op != kmsg.ACLOperationCreate) {
+				continue
+			}
+			list = append(list, kfake.ACL{Resource: one.kind, Name: one.name, Pattern: kmsg.ACLResourcePatternTypePrefixed, Operation: op, Allow: true})
+		}
+	}
+	return list
+}
+
+// Each operation that is missing in the brokers' access lists is named, with the command
+// that allows it.
+func TestAccessIsRefused(t *testing.T) {
+	f := func(without kmsg.ACLOperation, kind kmsg.ACLResourceType, want ...string) {
+		t.Helper()
+		c := fake(t, kfake.EnableSASL(), kfake.Superuser("SCRAM-SHA-256", "admin", "admin"), kfake.EnableACLs(), kfake.User("PLAIN", "keytrail", "right", acls(without, kind)...))
+		if without != kmsg.ACLOperationCreate {
+			fakeTopic(t, c)
+		}
+		cfg := kafka.Config{Brokers: c.ListenAddrs(), Security: sasl(kafka.MechanismPlain, "keytrail", "right")}
+		refused(t, fmt.Sprint(kind, " without ", without), cfg, append(want, `for user "keytrail"`, "kafka-acls.sh", "--allow-principal User:keytrail")...)
+	}
+	f(kmsg.ACLOperationRead, kmsg.ACLResourceTypeTopic, `do not allow Read on topic "kms.events"`, "--operation Read --topic kms.events")
+	f(kmsg.ACLOperationWrite, kmsg.ACLResourceTypeTopic, `do not allow Write on topic "kms.events"`, "--operation Write --topic kms.events")
+	f(kmsg.ACLOperationDescribe, kmsg.ACLResourceTypeTopic, `do not allow Describe on topic "kms.events"`)
+	f(kmsg.ACLOperationCreate, kmsg.ACLResourceTypeTopic, `topic "kms.events" does not exist`, "--operation Create --topic kms.events")
+	f(kmsg.ACLOperationRead, kmsg.ACLResourceTypeGroup, `do not allow Read on group "keytrail-count"`, "--group keytrail-count")
+	f(kmsg.ACLOperationDescribe, kmsg.ACLResourceTypeGroup, `on group "keytrail-count"`)
+	f(kmsg.ACLOperationWrite, kmsg.ACLResourceTypeTransactionalId, `do not allow Write on transactional id "keytrail-count-"`, "--transactional-id keytrail-count- --resource-pattern-type prefixed")
+	f(kmsg.ACLOperationDescribe, kmsg.ACLResourceTypeTransactionalId, `on transactional id "keytrail-count-"`)
+
+	// What is only nice to know does not keep it from starting.
+	c := fake(t, kfake.EnableSASL(), kfake.Superuser("SCRAM-SHA-256", "admin", "admin"), kfake.EnableACLs(), kfake.User("PLAIN", "keytrail", "right", acls(kmsg.ACLOperationDescribeConfigs, kmsg.ACLResourceTypeTopic)...))
+	fakeTopic(t, c)
+	var log bytes.Buffer
+	cfg := kafka.Config{Brokers: c.ListenAddrs(), ClientID: "test", Security: sasl(kafka.MechanismPlain, "keytrail", "right"), Log: slog.New(slog.NewTextHandler(&log, nil))}
+	if _, err := kafka.EnsureTopics(t.Context(), cfg, 0, []kafka.Topic{{Name: "kms.events", Partitions: 2}}); err != nil || !strings.Contains(log.String(), "DescribeConfigs") {
+		t.Errorf("without DescribeConfigs: %v, and the log says %s", err, &log)
+	}
+	if err := kafka.CheckAccess(t.Context(), cfg, []string{"keytrail-count"}, []string{"keytrail-count-"}); err != nil {
+		t.Error(err)
+	}
+}
+
+// fakeTopic makes kms.events as a superuser.
+func fakeTopic(t *testing.T, c *kfake.Cluster) {
+	t.Helper()
+	root := kafka.Config{Brokers: c.ListenAddrs(), ClientID: "root", Security: sasl(kafka.MechanismSHA256, "admin", "admin")}
+	if _, err := kafka.EnsureTopics(t.Context(), root, 1, []kafka.Topic{{Name: "kms.events", Partitions: 2}}); err != nil {
+		t.Fatalf("as a superuser: %v", err)
+	}
+}

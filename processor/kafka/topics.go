@@ -1,0 +1,257 @@
+package kafka
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"strings"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kgo"
+	"github.com/twmb/franz-go/pkg/kmsg"
+)
+
+// Topic is a topic that must exist.
+type Topic struct {
+	Name       string
+	Partitions int32
+	// Configs are topic settings for the case that it has to be created. One that exists
+	// is held to them, see check.
+	Configs map[string]*string
+	// AnyPolicy allows a topic that exists to be compacted, too: each record has a key,
+	// of which the last counts.
+	AnyPolicy bool
+	// Access is what the client has to be allowed to do with it.
+	Access Access
+}
+
+// The time that the start may take, in all below 15 s: until the brokers answer, for
+// what they say about groups and ids, for one connection, and for finding out why
+// nobody answers.
+const (
+	reachWithin    = 8 * time.Second
+	accessWithin   = 3 * time.Second
+	dialWithin     = 3 * time.Second
+	diagnoseWithin = 3 * time.Second
+)
+
+// madeWithin is how long topics may take to be there once the brokers have made them.
+const madeWithin = 5 * time.Minute
+
+// EnsureTopics creates the topics that do not exist and returns the number of partitions
+// of each. A replication of 0 is the brokers' default, unless that is 1 where there are
+// three brokers or more: then it is an error. A topic that exists keeps its partitions
+// and settings; those that cannot work are an error, those that are a risk are logged.
+//
+// It waits until the cluster knows all topics. It returns within 15 s when the brokers
+// cannot be reached, are too old, refuse the client or what it has to do, or when it
+// refuses them: with one line that says what, where, and what to do.
+func EnsureTopics(ctx context.Context, c Config, replication int16, topics []Topic) (map[string]int32, error) {
+	if err := c.Security.Load(); err != nil {
+		return nil, err
+	}
+	cl, err := c.startClient()
+	if err != nil {
+		return nil, err
+	}
+	defer cl.Close()
+	s := &starter{c: &c, cl: cl, adm: kadm.NewClient(cl), replication: replication, topics: topics, made: map[string]bool{}}
+	return s.run(ctx)
+}
+
+// starter is one run of EnsureTopics.
+type starter struct {
+	c           *Config
+	cl          *kgo.Client
+	adm         *kadm.Client
+	replication int16
+	topics      []Topic
+	current     bool            // the brokers are new enough
+	made        map[string]bool // by this run
+}
+
+func (s *starter) run(ctx context.Context) (map[string]int32, error) {
+	deadline := time.Now().Add(reachWithin)
+	var last error
+	for wait := 100 * time.Millisecond; ; wait = min(2*wait, time.Second) {
+		counts, err := s.try(ctx)
+		var stop *final
+		switch {
+		case counts != nil:
+			return counts, nil
+		case errors.As(err, &stop):
+			return nil, stop.err
+		case err != nil && (last == nil || ctx.Err() == nil):
+			last = err // what ends because there is no more time says nothing that is new
+		case err == nil && len(s.made) > 0 && last != nil:
+			last = nil
+		}
+		if err == nil && len(s.made) > 0 {
+			deadline = time.Now().Add(madeWithin) // they are on their way
+		}
+		if time.Now().After(deadline) {
+			return nil, s.c.unreachable(ctx, last)
+		}
+		select {
+		case <-ctx.Done():
+			if last == nil {
+				return nil, fmt.Errorf("topics are not there at %s: %w", strings.Join(s.c.Brokers, ","), ctx.Err())
+			}
+			return nil, fmt.Errorf("%w (%w)", last, ctx.Err())
+		case <-time.After(wait):
+		}
+	}
+}
+
+// final is an error that another try does not change.
+type final struct{ err error }
+
+func (e *final) Error() string { return e.err.Error() }
+func (e *final) Unwrap() error { return e.err }
+
+// try looks once at what there is and creates what is missing. It returns the numbers of
+// partitions when everything is there.
+func (s *starter) try(ctx context.Context) (map[string]int32, error) {
+	within, cancel := context.WithTimeout(ctx, dialWithin+time.Second)
+	defer cancel()
+	names := make([]string, len(s.topics))
+	for i, t := range s.topics {
+		names[i] = t.Name
+	}
+	l, err := describe(within, s.cl, names)
+	if err != nil {
+		return nil, s.explain("cannot list topics", err)
+	}
+	if !s.current {
+		if err := s.versions(within, l); err != nil {
+			return nil, err
+		}
+		s.current = true
+	}
+	if len(l.topics) < len(s.topics) {
+		return nil, s.create(within, l)
+	}
+	if err := s.topicAccess(l); err != nil {
+		return nil, &final{err}
+	}
+	if err := s.check(within, l); err != nil {
+		return nil, err
+	}
+	counts := map[string]int32{}
+	for name, t := range l.topics {
+		counts[name] = t.partitions
+	}
+	return counts, nil
+}
+
+// explain adds where and what to do to an error of the brokers, and makes it final when
+// another try does not change it.
+func (s *starter) explain(what string, err error) error {
+	var d *denied
+	if errors.As(err, &d) {
+		return &final{s.c.refusal(d)}
+	}
+	said := fmt.Errorf("%s at %s: %w", what, strings.Join(s.c.Brokers, ","), s.c.Security.Explain(err))
+	if s.c.Security.Refused(err) {
+		return &final{said}
+	}
+	return said
+}
+
+// create creates the topics that are missing, one by one; one that exists by now is fine.
+func (s *starter) create(ctx context.Context, l layout) error {
+	for _, t := range s.topics {
+		if _, ok := l.topics[t.Name]; ok || s.made[t.Name] {
+			continue
+		}
+		replicas, err := s.replicas(ctx, l, t)
+		if err != nil {
+			return err
+		}
+		configs := maps.Clone(t.Configs)
+		// A write that only one broker has is lost with it. Two of three have to have it:
+		// one may fail.
+		if _, set := configs["min.insync.replicas"]; !set && replicas >= 3 {
+			if configs == nil {
+				configs = map[string]*string{}
+			}
+			configs["min.insync.replicas"] = kmsg.StringPtr("2")
+		}
+		factor := s.replication
+		if factor == 0 {
+			factor = -1
+		}
+		made, err := s.adm.CreateTopic(ctx, t.Partitions, factor, configs, t.Name)
+		if err != nil && !errors.Is(err, kerr.TopicAlreadyExists) {
+			return s.notMade(t, made.ErrMessage, err)
+		}
+		s.made[t.Name] = true
+	}
+	return nil
+}
+
+// notMade says why a topic was not created.
+func (s *starter) notMade(t Topic, detail string, err error) error {
+	if errors.Is(err, kerr.TopicAuthorizationFailed) || errors.Is(err, kerr.ClusterAuthorizationFailed) {
+		return &final{fmt.Errorf("topic %q does not exist: %w", t.Name, s.c.refusal(&denied{kmsg.ACLOperationCreate, "topic", t.Name, err}))}
+	}
+	replication := fmt.Sprint("replication ", s.replication)
+	if s.replication == 0 {
+		replication = "the brokers' default replication"
+	}
+	if detail != "" && !strings.Contains(err.Error(), detail) {
+		err = fmt.Errorf("%w: %s", err, detail)
+	}
+	said := s.explain(fmt.Sprintf("cannot create topic %q with %d partitions and %s", t.Name, t.Partitions, replication), err)
+	for _, forGood := range []error{kerr.PolicyViolation, kerr.InvalidConfig, kerr.InvalidTopicException, kerr.InvalidPartitions, kerr.UnsupportedVersion} {
+		if errors.Is(err, forGood) {
+			return &final{said}
+		}
+	}
+	return said // brokers that start may not know of each other yet
+}
+
+// replicas returns how many replicas a topic will have, 0 when that is not known. It is
+// an error to leave it to the brokers where their default keeps one copy, and more brokers
+// could keep more: one lost disk would lose the topics.
+func (s *starter) replicas(ctx context.Context, l layout, t Topic) (int, error) {
+	if s.replication > 0 {
+		return int(s.replication), nil
+	}
+	known := 0
+	if v, err := s.adm.ValidateCreateTopics(ctx, t.Partitions, -1, nil, t.Name); err == nil && v[t.Name].Err == nil {
+		known = int(v[t.Name].ReplicationFactor)
+	}
+	if n := s.defaultReplication(ctx); n > 0 && (known <= 0 || n < known) {
+		known = n
+	}
+	if known == 1 && len(l.brokers) >= 3 {
+		return 0, &final{fmt.Errorf("topic %q does not exist, and the %d brokers at %s would keep one copy of it (default.replication.factor is 1): "+
+			"set kafka.replication to 3, or to 1 if losing a broker may lose what is counted", t.Name, len(l.brokers), strings.Join(s.c.Brokers, ","))}
+	}
+	return max(0, min(known, len(l.brokers))), nil
+}
+
+// defaultReplication returns default.replication.factor of the brokers, 0 when the client
+// may not know it.
+func (s *starter) defaultReplication(ctx context.Context) (n int) {
+	brokers, err := s.adm.BrokerMetadata(ctx)
+	if err != nil || len(brokers.Brokers) == 0 {
+		return 0
+	}
+	configs, err := s.adm.DescribeBrokerConfigs(ctx, brokers.Brokers.NodeIDs()[0])
+	if err != nil {
+		return 0
+	}
+	for _, r := range configs {
+		for _, one := range r.Configs {
+			if one.Key == "default.replication.factor" && one.Value != nil {
+				fmt.Sscan(*one.Value, &n)
+			}
+		}
+	}
+	return n
+}

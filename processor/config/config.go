@@ -63,8 +63,11 @@ type Kafka struct {
 	DataDir  string `yaml:"data_dir"`
 	ClientID string `yaml:"client_id"`
 	// Prefix begins the name of every topic: "kms." makes "kms.events".
-	Prefix      string     `yaml:"prefix"`
-	Replication int        `yaml:"replication"` // replicas of each topic that is made
+	Prefix string `yaml:"prefix"`
+	// Replication is the number of replicas of each topic that is made; 0, the default,
+	// leaves it to the brokers (default.replication.factor). The start refuses a default
+	// of 1 where there are three brokers or more.
+	Replication int        `yaml:"replication"`
 	Partitions  Partitions `yaml:"partitions"`
 	// TransactionalID begins the transactional ids of the stages. Installations
 	// that share a Kafka cluster need different ones.
@@ -228,7 +231,7 @@ func Default() *Config {
 	return &Config{
 		Kafka: Kafka{
 			Brokers: []string{"127.0.0.1:9092"}, ClientID: "keytrail", Prefix: wire.DefaultPrefix,
-			Replication: 1, Partitions: Partitions{Events: 8, Partials: 8}, TransactionalID: "keytrail",
+			Replication: 0, Partitions: Partitions{Events: 8, Partials: 8}, TransactionalID: "keytrail",
 			SessionTimeout: 45 * time.Second, // Kafka's own default (KIP-735)
 			SASL:           kafka.SASL{Mechanism: kafka.MechanismNone},
 		},

@@ -98,7 +98,7 @@ func (k Kafka) validate(p *value.Problems) {
 	// Kafka's own bounds, group.min.session.timeout.ms and group.max.session.timeout.ms.
 	value.Between(p, "kafka.session_timeout", k.SessionTimeout, 6*time.Second, 30*time.Minute)
 	// Kafka's replication factor is 16 bits wide; nobody has a hundred brokers.
-	value.Between(p, "kafka.replication", k.Replication, 1, 100)
+	value.Between(p, "kafka.replication", k.Replication, 0, 100)
 	if k.Embedded && k.Replication > 1 {
 		p.Add("kafka.replication", "%d is more than the one embedded broker can hold; allowed: 1", k.Replication)
 	}

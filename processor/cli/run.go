@@ -112,7 +112,7 @@ func runPipeline(ctx context.Context, cfg *config.Config, rules *sigma.Rules, lo
 func newPipeline(cfg *config.Config, brokers []string, tel *telemetry.Telemetry, log *slog.Logger) *stream.Pipeline {
 	w := cfg.Window
 	return &stream.Pipeline{
-		Kafka:  kafka.Config{Brokers: brokers, ClientID: cfg.Kafka.ClientID, SessionTimeout: cfg.Kafka.SessionTimeout, Security: cfg.Kafka.Security(), Log: log},
+		Kafka:  kafka.Config{Brokers: brokers, ClientID: cfg.Kafka.ClientID, SessionTimeout: cfg.Kafka.SessionTimeout, Security: cfg.Kafka.Security(), Log: log, Trouble: kafka.NewTrouble(log)},
 		Topics: wire.NewTopics(cfg.Kafka.Prefix), Events: int32(cfg.Kafka.Partitions.Events), Partials: int32(cfg.Kafka.Partitions.Partials),
 		Replication: int16(cfg.Kafka.Replication), TransactionID: cfg.Kafka.TransactionalID,
 		Interval: cfg.Commit.Interval, Records: cfg.Commit.Records,

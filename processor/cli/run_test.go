@@ -199,12 +199,36 @@ func (b *broker) killInTransaction(t *testing.T, p *process, topics []string, re
 	return records
 }
 
-// A stop is graceful while Kafka can not be reached, too.
+// A stop is graceful while Kafka does not answer, too.
 func TestRunStopsWithoutKafka(t *testing.T) {
-	config := write(t, inTemp(t, "k.yaml"), "kafka: {brokers: [\"127.0.0.1:1\"]}\n")
+	silent, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer silent.Close()
+	config := write(t, inTemp(t, "k.yaml"), fmt.Sprintf("kafka: {brokers: [%q]}\n", silent.Addr()))
 	p := run(t, config, "")
-	until(t, "it has tried", func() bool { return strings.Contains(p.stderr.String(), "127.0.0.1:1") })
+	c, err := silent.Accept() // and nothing more
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
 	p.stop(t, syscall.SIGTERM)
+}
+
+// Without Kafka the start ends by itself, with one line that says what to do.
+func TestRunWithoutKafka(t *testing.T) {
+	heavy(t)
+	config := write(t, inTemp(t, "k.yaml"), "kafka: {brokers: [\"127.0.0.1:1\"]}\n")
+	trail := write(t, inTemp(t, "trail.json"), `{"Records":[]}`)
+	for _, args := range [][]string{{"run", "-c", config}, {"replay", "-c", config, trail}} {
+		p := start(t, nil, nil, args...)
+		<-p.done
+		said := p.stderr.String()
+		if code := p.code(t); code != 1 || strings.Count(said, "\n") != 1 || !strings.Contains(said, `"127.0.0.1:1"`) || !strings.Contains(said, "check that Kafka runs there") {
+			t.Errorf("%s: exit code %d, and it says\n%s", args[0], code, said)
+		}
+	}
 }
 
 // With a broker of its own a process needs nothing and leaves nothing.

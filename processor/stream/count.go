@@ -125,7 +125,6 @@ func (c *counter) Revoke(partitions []int32) {
 }
 
 func (c *counter) Lag(behind map[int32]int64) {
-	c.p.lag("count", behind)
 	for p, n := range behind {
 		if t := c.tasks[p]; t != nil && n != 0 { // it has records, which are not read yet
 			t.lastEvent = c.p.now().UnixNano()

@@ -11,7 +11,6 @@ import (
 	"keytrail/processor/eventtime"
 	"keytrail/processor/kafka"
 	"keytrail/processor/state"
-	"keytrail/processor/telemetry"
 	"keytrail/schemas/normalize"
 	"keytrail/schemas/wire"
 )
@@ -125,7 +124,6 @@ func TestLagIsNoSilence(t *testing.T) {
 	f := func(name string, behind int64, idle bool) {
 		t.Helper()
 		c, task := bigCommit(1)
-		c.p.lags = map[string]*telemetry.Lag{"count": new(telemetry.Lag)}
 		c.p.Window.IdleAfter, c.p.Window.CloseAfter = int64(time.Minute), int64(2*time.Minute)
 		task.lastEvent = time.Now().Add(-90 * time.Second).UnixNano()
 		c.Lag(map[int32]int64{task.partition: behind})

@@ -6,9 +6,13 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kgo"
 
+	"keytrail/processor/kafka"
+	"keytrail/processor/lograte"
 	"keytrail/processor/sink"
+	"keytrail/processor/telemetry"
 	"keytrail/schemas/otellog"
 	"keytrail/schemas/semconv"
 	"keytrail/schemas/wire"
@@ -21,26 +25,35 @@ import (
 type forwarder struct {
 	p      *Pipeline
 	d      Destination
+	part   *part
 	client *kgo.Client
 	runner *sink.Runner
 	rec    otellog.Record
 	batch  []sink.Record
+	oldest map[string]time.Time // of the batch at hand, by topic; read by expires
 	dead   map[sink.Reason]int
+	letter *lograte.Letters
+	next   map[string]map[int32]int64 // where each partition is read on, as far as it is known
 }
 
 // forwardPoll bounds the records held at a time: 5,000 of about 3 kB, 15 MB.
 const forwardPoll = 5000
 
 func (p *Pipeline) forward(ctx context.Context, d Destination) error {
-	f := &forwarder{p: p, d: d}
-	topics := f.topics()
+	f := &forwarder{p: p, d: d, part: p.partOf("forward", d.Name), next: map[string]map[int32]int64{},
+		letter: lograte.NewLetters(p.Log.With("stage", "forward", "sink", d.Name))}
+	defer f.letter.Flush()
+	topics := d.topics(p.Topics)
 	if len(topics) == 0 {
 		<-ctx.Done()
 		return nil
 	}
 	var err error
-	f.client, err = kgo.NewClient(append(append(p.Kafka.Options(), p.Kafka.Member(p.TransactionID+"-forward-"+d.Name)...),
+	f.client, err = kgo.NewClient(append(append(p.Kafka.Options(), p.Kafka.Member(f.part.group)...),
 		kgo.ConsumeTopics(topics...), kgo.DisableAutoCommit(),
+		// Offsets are committed behind the markers of transactions as well: what is not
+		// committed is what waits.
+		kgo.KeepControlRecords(),
 		kgo.RecordPartitioner(kgo.ManualPartitioner()))...)
 	if err != nil {
 		return fmt.Errorf("sink %q: cannot make a Kafka client: %w", d.Name, err)
@@ -49,6 +62,7 @@ func (p *Pipeline) forward(ctx context.Context, d Destination) error {
 	observed := p.Telemetry.Sink(d.Name)
 	f.runner, err = sink.NewRunner(sink.Options{
 		Name: d.Name, Sink: d.Sink, Batch: d.Batch, Retry: d.Retry, DeadLetter: f.deadLetter, Log: p.Log,
+		Watch: f.part.tell, Expires: f.expires,
 		Observe: func(o sink.Outcome, reason sink.Reason, n int) {
 			switch o {
 			case sink.OutcomeDelivered:
@@ -63,48 +77,45 @@ func (p *Pipeline) forward(ctx context.Context, d Destination) error {
 	if err != nil {
 		return fmt.Errorf("sink %q: %w", d.Name, err)
 	}
+	f.part.health.Clear(telemetry.Starting)
 	return f.loop(ctx)
 }
 
-func (f *forwarder) topics() []string {
+// topics are those that a sink takes something of.
+func (d *Destination) topics(t wire.Topics) []string {
 	var list []string
-	if f.d.Events {
-		list = append(list, f.p.Topics.Events)
+	if d.Events {
+		list = append(list, t.Events)
 	}
-	if f.d.Windows != WindowsNone {
-		list = append(list, f.p.Topics.Windows)
+	if d.Windows != WindowsNone {
+		list = append(list, t.Windows)
 	}
-	if f.d.Anomalies {
-		list = append(list, f.p.Topics.Anomalies)
+	if d.Anomalies {
+		list = append(list, t.Anomalies)
 	}
 	return list
 }
 
 // loop polls, delivers and commits until ctx is done.
 func (f *forwarder) loop(ctx context.Context) error {
-	flow := f.p.Telemetry.Flow("forward", f.d.Name)
 	failing := time.Time{}
 	for ctx.Err() == nil {
 		fetches := f.client.PollRecords(ctx, forwardPoll)
 		// One partition's error comes in the same poll as the records of others,
 		// which are delivered all the same; the client goes on trying.
-		if err := fetches.Err(); err == nil {
+		if err := firstError(f.part.group, fetches); err == nil {
 			failing = time.Time{}
-		} else if ctx.Err() == nil && failing.IsZero() {
-			failing = time.Now()
-		} else if ctx.Err() == nil && time.Since(failing) > giveUp {
-			return fmt.Errorf("sink %q: cannot read from Kafka for %v: %w", f.d.Name, giveUp, err)
-		}
-		f.batch, f.dead = f.batch[:0], nil
-		received := 0
-		for it := fetches.RecordIter(); !it.Done(); {
-			r := it.Next()
-			received++
-			if f.wants(r) {
-				f.batch = append(f.batch, sink.Record{Value: r.Value, EventName: header(r), Ref: r})
+		} else if ctx.Err() == nil {
+			if failing.IsZero() {
+				failing = time.Now()
+			}
+			f.p.Kafka.Trouble.Failed(fmt.Sprintf("sink %q cannot read from Kafka", f.d.Name), err)
+			if time.Since(failing) > giveUp {
+				return fmt.Errorf("sink %q: cannot read from Kafka for %v: %w", f.d.Name, giveUp, err)
 			}
 		}
-		if received == 0 {
+		received := f.take(ctx, fetches)
+		if fetches.NumRecords() == 0 {
 			continue
 		}
 		if err := f.runner.Deliver(ctx, f.batch); err != nil {
@@ -113,26 +124,121 @@ func (f *forwarder) loop(ctx context.Context) error {
 			}
 			return fmt.Errorf("sink %q: %w", f.d.Name, err)
 		}
-		// Even when a stop is asked for by now: what was delivered is committed.
-		commit, cancel := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)
-		err := f.client.CommitUncommittedOffsets(commit)
-		cancel()
-		if err != nil {
-			f.p.Log.Warn("forward: offsets are not committed; the records will be delivered again", "sink", f.d.Name, "error", err)
-		}
-		flow.Received(received)
-		flow.Filtered("not_taken", received-len(f.batch))
-		lost := 0
-		for reason, n := range f.dead {
-			flow.DeadLettered(string(reason), n)
-			lost += n
-		}
-		flow.Delivered(len(f.batch) - lost)
+		f.commit(ctx)
+		f.count(received)
 	}
 	return nil
 }
 
-// wants tells whether the sink takes a record: of the windows perhaps only
+// firstError returns the first error of a poll, with where it was.
+func firstError(group string, fetches kgo.Fetches) error {
+	for _, e := range fetches.Errors() {
+		return kafka.FetchError(group, e)
+	}
+	return nil
+}
+
+// take puts what the sink takes of a poll into the batch, and returns how many records
+// there were without the markers of transactions.
+func (f *forwarder) take(ctx context.Context, fetches kgo.Fetches) (received int) {
+	f.batch, f.dead, f.oldest = f.batch[:0], nil, map[string]time.Time{}
+	fetches.EachPartition(func(p kgo.FetchTopicPartition) {
+		if len(p.Records) > 0 {
+			f.expired(ctx, p.Topic, p.Partition, p.Records[0].Offset)
+			if f.next[p.Topic] == nil {
+				f.next[p.Topic] = map[int32]int64{}
+			}
+			f.next[p.Topic][p.Partition] = p.Records[len(p.Records)-1].Offset + 1
+		}
+		oldest := f.oldest[p.Topic]
+		for _, r := range p.Records {
+			if r.Attrs.IsControl() {
+				continue
+			}
+			received++
+			if oldest.IsZero() || r.Timestamp.Before(oldest) {
+				oldest = r.Timestamp
+			}
+			if f.wants(r) {
+				f.batch = append(f.batch, sink.Record{Value: r.Value, EventName: header(r), Ref: r})
+			}
+		}
+		if !oldest.IsZero() {
+			f.oldest[p.Topic] = oldest
+		}
+	})
+	return received
+}
+
+// expired notes that Kafka has deleted records before the sink had taken them: they are
+// between where the partition was to be read on and its first record, and the log begins
+// behind them. (A gap alone says nothing: those of aborted transactions leave one, too.)
+func (f *forwarder) expired(ctx context.Context, topic string, partition int32, first int64) {
+	at, ok := f.next[topic][partition]
+	if ok && first <= at {
+		return
+	}
+	if committed, known := f.client.CommittedOffsets()[topic][partition]; known && committed.Offset >= 0 && (!ok || committed.Offset > at) {
+		at, ok = committed.Offset, true
+	}
+	if !ok || first <= at {
+		return
+	}
+	within, cancel := context.WithTimeout(ctx, lookEvery)
+	defer cancel()
+	starts, err := kadm.NewClient(f.client).ListStartOffsets(within, topic)
+	start, found := starts.Lookup(topic, partition)
+	if err != nil || !found || start.Err != nil {
+		return
+	}
+	lost := min(first, start.Offset) - at
+	if lost <= 0 {
+		return
+	}
+	f.p.Telemetry.Flow("forward", f.d.Name).Expired(lost)
+	f.part.health.Report(telemetry.Expired, "Kafka deleted %d records of topic %q partition %d before the sink had taken them; they are lost to it", lost, topic, partition)
+	f.p.Log.Error("Kafka deleted records before the sink had taken them; keep the topic for longer than a sink may be away (retention.ms)",
+		"sink", f.d.Name, "topic", topic, "partition", partition, "records", lost)
+}
+
+// expires returns when Kafka deletes the oldest record that the sink has not taken: as it
+// was looked up last, else that of the records at hand.
+func (f *forwarder) expires() (first time.Time, ok bool) {
+	if first, ok = f.part.expiresAt(); ok {
+		return first, true
+	}
+	for topic, at := range f.oldest {
+		if end, known := f.p.expiry(topic, at); known && (!ok || end.Before(first)) {
+			first, ok = end, true
+		}
+	}
+	return first, ok
+}
+
+// commit commits the offsets behind what was delivered, even when a stop is asked for by
+// now. When that fails, the records are delivered again.
+func (f *forwarder) commit(ctx context.Context) {
+	within, cancel := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)
+	defer cancel()
+	if err := f.client.CommitUncommittedOffsets(within); err != nil {
+		f.p.Kafka.Trouble.Failed(fmt.Sprintf("the offsets of sink %q are not committed; its records will be delivered again", f.d.Name), err)
+	}
+}
+
+// count puts what became of the records of a poll into the metrics.
+func (f *forwarder) count(received int) {
+	flow := f.p.Telemetry.Flow("forward", f.d.Name)
+	flow.Received(received)
+	flow.Filtered("not_taken", received-len(f.batch))
+	lost := 0
+	for reason, n := range f.dead {
+		flow.DeadLettered(string(reason), n)
+		lost += n
+	}
+	flow.Delivered(len(f.batch) - lost)
+}
+
+// wants reports whether the sink takes a record: of the windows perhaps only
 // those with anomalies, and roll-ups.
 func (f *forwarder) wants(r *kgo.Record) bool {
 	if r.Topic != f.p.Topics.Windows || f.d.Windows == WindowsAll {
@@ -169,5 +275,6 @@ func (f *forwarder) deadLetter(ctx context.Context, rec sink.Record, reason sink
 		f.dead = map[sink.Reason]int{}
 	}
 	f.dead[reason]++
+	f.letter.Add(string(reason), why.Error(), 1)
 	return nil
 }

@@ -46,7 +46,8 @@ func (n *normalizer) Revoke([]int32) { n.drop() }
 // drop forgets the transaction.
 func (n *normalizer) drop() { n.out, n.stats, n.counts = nil, tally{}, read.Counts{} }
 
-func (n *normalizer) Lag(behind map[int32]int64) { n.p.lag("normalize", behind) }
+// Lag is not needed: this stage has no watermark.
+func (n *normalizer) Lag(map[int32]int64) {}
 
 func (n *normalizer) Process(r *kgo.Record) error {
 	return n.in.Bytes(context.Background(), r.Value, fmt.Sprintf("%s/%d/%d", r.Topic, r.Partition, r.Offset))

@@ -21,6 +21,7 @@ import (
 
 	"keytrail/processor/detect"
 	"keytrail/processor/kafka"
+	"keytrail/processor/lograte"
 	"keytrail/processor/sigma"
 	"keytrail/processor/sink"
 	"keytrail/processor/telemetry"
@@ -89,9 +90,12 @@ type Pipeline struct {
 	Partitions map[string]int32
 
 	flows      map[string]*telemetry.Flow
-	lags       map[string]*telemetry.Lag
+	letters    map[string]*lograte.Letters
+	parts      []*part // the stages and sinks of this process
 	watermarks map[string]*telemetry.Watermark
 	room       headroom
+	keptMu     sync.Mutex
+	kept       map[string]time.Duration // how long topics keep records; guarded by keptMu
 
 	// What count and detect know of the world besides their records, and how much
 	// they put into one frame; the simulation has its own.
@@ -112,9 +116,17 @@ const giveUp = 5 * time.Minute
 // returns nil after a graceful stop.
 func (p *Pipeline) Run(ctx context.Context, stages Stages) error {
 	p.checkRules(stages)
-	if err := p.start(ctx); err != nil {
+	if p.Kafka.Trouble == nil {
+		p.Kafka.Trouble = kafka.NewTrouble(p.Log)
+	}
+	if err := p.start(ctx, stages); err != nil {
 		return err
 	}
+	defer func() {
+		for _, l := range p.letters {
+			l.Flush()
+		}
+	}()
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	defer p.room.leave()
@@ -134,6 +146,7 @@ func (p *Pipeline) Run(ctx context.Context, stages Stages) error {
 			}
 		})
 	}
+	run(true, func(ctx context.Context) error { return p.oversee(ctx, stages) })
 	// The way of an event:
 	run(stages.Normalize, func(ctx context.Context) error { // kms.raw -> kms.events
 		return p.transact("normalize", p.Topics.Raw).Run(ctx, newNormalizer(p))
@@ -151,17 +164,28 @@ func (p *Pipeline) Run(ctx context.Context, stages Stages) error {
 	return errors.Join(failed...)
 }
 
-// MakeTopics makes the topics that do not exist. Run does it too; it is for those
-// who put something into them first.
+// MakeTopics makes the topics that do not exist, and holds the others to what is needed.
+// Run does it too; it is for those who put something into them first.
 func (p *Pipeline) MakeTopics(ctx context.Context) (err error) {
-	within, cancel := context.WithTimeout(ctx, giveUp)
-	defer cancel()
-	p.Partitions, err = kafka.EnsureTopics(within, p.Kafka, p.Replication, p.topics())
-	return err
+	return p.makeTopics(ctx, Stages{})
+}
+
+func (p *Pipeline) makeTopics(ctx context.Context, stages Stages) (err error) {
+	p.Partitions, err = kafka.EnsureTopics(ctx, p.Kafka, p.Replication, p.topics(stages))
+	if err != nil {
+		return err
+	}
+	for _, two := range [][2]string{{p.Topics.Events, p.Topics.Dedup}, {p.Topics.Partials, p.Topics.State}} {
+		if n, m := p.Partitions[two[0]], p.Partitions[two[1]]; n != m {
+			return fmt.Errorf("topic %q has %d partitions and %q has %d: they must have the same number; "+
+				"docs/operations.md, \"Starting over, and other numbers of partitions\", says how to change it", two[0], n, two[1], m)
+		}
+	}
+	return nil
 }
 
 // start makes the topics and what the stages share.
-func (p *Pipeline) start(ctx context.Context) error {
+func (p *Pipeline) start(ctx context.Context, stages Stages) error {
 	if err := p.Window.Detect.Validate(); err != nil {
 		return err
 	}
@@ -169,43 +193,29 @@ func (p *Pipeline) start(ctx context.Context) error {
 	if p.Window.Detect.Lateness < p.Window.Detect.Size {
 		return fmt.Errorf("allowed lateness %v is shorter than the window size %v", time.Duration(p.Window.Detect.Lateness), time.Duration(p.Window.Detect.Size))
 	}
-	err := p.MakeTopics(ctx)
+	err := p.makeTopics(ctx, stages)
 	if err != nil {
 		return err
 	}
-	if n, m := p.Partitions[p.Topics.Events], p.Partitions[p.Topics.Dedup]; n != m {
-		return fmt.Errorf("topic %q has %d partitions and %q has %d: they must have the same number", p.Topics.Events, n, p.Topics.Dedup, m)
+	if err := p.makeParts(stages); err != nil {
+		return err
 	}
-	if n, m := p.Partitions[p.Topics.Partials], p.Partitions[p.Topics.State]; n != m {
-		return fmt.Errorf("topic %q has %d partitions and %q has %d: they must have the same number", p.Topics.Partials, n, p.Topics.State, m)
+	if err := p.checkAccess(ctx); err != nil {
+		return err
 	}
-	p.flows, p.lags, p.watermarks = map[string]*telemetry.Flow{}, map[string]*telemetry.Lag{}, map[string]*telemetry.Watermark{}
-	for _, stage := range []string{"normalize", "count", "detect"} {
-		p.flows[stage] = p.Telemetry.Flow(stage, "")
-		if p.lags[stage], err = p.Telemetry.Lag(stage); err != nil {
-			return err
-		}
-	}
+	p.watermarks = map[string]*telemetry.Watermark{}
 	if p.watermarks["detect"], err = p.Telemetry.Watermark("detect"); err != nil {
 		return err
 	}
 	p.now, p.mostBytes, p.mostNotices, p.mostHeld, p.mostWindows = time.Now, frameBytes, frameNotices, maxHeld, mostWindows
 	p.readLog = func(ctx context.Context, topic string, partitions []int32, f func(*kgo.Record) error) error {
+		defer p.restoring(topic, partitions)()
 		return kafka.ReadLog(ctx, p.Kafka, topic, partitions, f)
 	}
 	if p.Ready != nil {
 		p.Ready()
 	}
 	return nil
-}
-
-// lag puts the lag of a stage's partitions into the metrics.
-func (p *Pipeline) lag(stage string, behind map[int32]int64) {
-	total := int64(0)
-	for _, n := range behind {
-		total += max(0, n)
-	}
-	p.lags[stage].Set(total)
 }
 
 // restored puts what a stage has read back into the metrics.
@@ -215,9 +225,19 @@ func (p *Pipeline) restored(stage string, records int, took time.Duration) {
 
 func (p *Pipeline) flow(stage string) *telemetry.Flow { return p.flows[stage] }
 
-// topics are the topics of an installation. What is read once and passed on is
-// kept for a day, what people and other programs read for a week.
-func (p *Pipeline) topics() []kafka.Topic {
+// topics are the topics of an installation, with what the stages do with them. What is
+// read once and passed on is kept for a day, what people and other programs read for a
+// week.
+func (p *Pipeline) topics(stages Stages) []kafka.Topic {
+	list := p.allTopics()
+	access := p.access(stages)
+	for i := range list {
+		list[i].Access = access[list[i].Name]
+	}
+	return list
+}
+
+func (p *Pipeline) allTopics() []kafka.Topic {
 	text := func(s string) *string { return &s }
 	keep := func(d time.Duration) map[string]*string {
 		return map[string]*string{"retention.ms": text(fmt.Sprint(d.Milliseconds()))}
@@ -237,8 +257,8 @@ func (p *Pipeline) topics() []kafka.Topic {
 		{Name: p.Topics.State, Partitions: p.Partials, Configs: map[string]*string{
 			"cleanup.policy": text("compact"), "segment.bytes": text("67108864"), "max.message.bytes": text(fmt.Sprint(kafka.MaxBatchBytes)),
 		}},
-		{Name: p.Topics.Windows, Partitions: p.Partials, Configs: keep(week)},
-		{Name: p.Topics.Anomalies, Partitions: p.Partials, Configs: keep(week)},
+		{Name: p.Topics.Windows, Partitions: p.Partials, Configs: keep(week), AnyPolicy: true},
+		{Name: p.Topics.Anomalies, Partitions: p.Partials, Configs: keep(week), AnyPolicy: true},
 		{Name: p.Topics.DeadLetter, Partitions: 1, Configs: keep(4 * week)},
 	}
 }
@@ -250,10 +270,10 @@ func (p *Pipeline) transact(stage, topic string) *kafka.Transact {
 	var unique [8]byte
 	rand.Read(unique[:]) // never fails
 	return &kafka.Transact{
-		Kafka: p.Kafka, Group: p.TransactionID + "-" + stage, Topic: topic,
+		Kafka: p.Kafka, Group: p.group(stage), Topic: topic,
 		TransactionID: p.TransactionID + "-" + stage + "-" + hex.EncodeToString(unique[:]),
 		Interval:      p.Interval, Records: p.Records, GiveUp: giveUp, LargeTopic: p.Topics.State,
-		Took: p.flow(stage).Took,
+		Took: p.flow(stage).Took, Failed: func(err error) { p.failed(stage, err) },
 	}
 }
 

@@ -59,7 +59,7 @@ func newSim(seed uint64, wrong sabotage, tools *simTools) *sim {
 	s := &sim{rng: rng, stats: map[string]int{}, now: time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC).UnixNano(), live: rng.IntN(2) == 0, small: rng.IntN(20) > 0}
 	s.calm = 1 + rng.IntN(s.most(6, 4))
 	p := &Pipeline{Topics: wire.DefaultTopics(), Window: window(rng, s.live), Telemetry: tools.telemetry, Log: slog.New(slog.DiscardHandler),
-		flows: tools.flows, lags: map[string]*telemetry.Lag{"count": {}, "detect": {}}, watermarks: map[string]*telemetry.Watermark{"detect": {}}}
+		flows: tools.flows, watermarks: map[string]*telemetry.Watermark{"detect": {}}}
 	p.mostWindows = 1 + rng.IntN(s.most(40, [...]int{5, 40}[rng.IntN(2)]))
 	p.mostHeld = 1 << 20 // no backlog is too long
 	p.mostBytes, p.mostNotices = [...]int{1, frameBytes, frameBytes}[rng.IntN(3)], 1+rng.IntN(s.most(3, 2))

@@ -27,6 +27,7 @@ func (t *tally) commit(p *Pipeline, stage string, ok bool) {
 		flow.Aborted()
 		return
 	}
+	p.works(stage)
 	if s.received == 0 && s.windows == 0 {
 		return // nothing was written either
 	}
@@ -41,6 +42,7 @@ func (t *tally) commit(p *Pipeline, stage string, ok bool) {
 	flow.Uncorrelated(s.uncorrelated)
 	for reason, n := range s.reasons {
 		flow.DeadLettered(reason, n)
+		p.letters[stage].Add(reason, "", n)
 	}
 	if s.windows > 0 {
 		p.Telemetry.WindowsPublished("published", s.windows)

@@ -9,7 +9,7 @@ import (
 
 // Config says where the metrics are served.
 type Config struct {
-	// Listen is the address of the HTTP server with /metrics, such as
+	// Listen is the address of the HTTP server with /metrics, /readyz and /livez, such as
 	// "127.0.0.1:9464"; "", the default, serves none. The metrics hold no event
 	// data, and the server asks nobody who they are: keep it on loopback, or
 	// behind something that does.
@@ -26,7 +26,7 @@ func (c Config) Validate() error {
 		host, port, err := net.SplitHostPort(c.Listen)
 		_, portErr := strconv.ParseUint(port, 10, 16)
 		if err != nil || portErr != nil || host == "" {
-			p.Add("listen", `%q is no address; want a host and a port such as "127.0.0.1:9464"`, c.Listen)
+			p.Add("listen", `%q is not an address; want a host and a port such as "127.0.0.1:9464"`, c.Listen)
 		}
 	}
 	return p.Err()

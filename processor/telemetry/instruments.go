@@ -29,7 +29,13 @@ const (
 	nameSinkTaken    = "keytrail_sink_delivered"
 	nameSinkRetried  = "keytrail_sink_retried"
 	nameSinkRejected = "keytrail_sink_rejected"
+	nameRestarts     = "keytrail_stage_restarts"
+	nameExpired      = "keytrail_stage_expired"
 	nameLag          = "keytrail_stage_lag"
+	nameLagTime      = "keytrail_stage_lag_timestamp" // with "_seconds", from its unit, as all timestamps
+	nameSinkState    = "keytrail_sink_state"
+	nameSinkPaused   = "keytrail_sink_paused"
+	nameSinkExpires  = "keytrail_sink_oldest_record_expires_timestamp"
 	nameCommit       = "keytrail_stage_commit" // with "_seconds", as the next
 	nameRestoreTime  = "keytrail_stage_restore"
 	nameRestore      = "keytrail_stage_restored"
@@ -44,7 +50,17 @@ const (
 	labelOutcome = "outcome"
 	labelState   = "state"
 	labelKind    = "kind"
+	labelCause   = "cause"
 )
+
+// fixed are the labels of a stage, and of one sink of it where sink is not "".
+func fixed(stage, sink string) []attribute.KeyValue {
+	set := []attribute.KeyValue{attribute.String(labelStage, stage)}
+	if sink != "" {
+		set = append(set, attribute.String(labelSink, sink))
+	}
+	return set
+}
 
 // instruments are the metrics of all stages and sinks.
 type instruments struct {
@@ -52,8 +68,9 @@ type instruments struct {
 	unmatched, unexplained, uncorrelated                         metric.Int64Counter
 	transactions, windows, anomalies                             metric.Int64Counter
 	sinkDelivered, sinkRetried, sinkRejected                     metric.Int64Counter
-	lag                                                          metric.Int64ObservableGauge
-	watermarkLag                                                 metric.Float64ObservableGauge
+	restarts, expired                                            metric.Int64Counter
+	lag, sinkState, sinkPaused                                   metric.Int64ObservableGauge
+	lagTime, watermarkLag, sinkExpires                           metric.Float64ObservableGauge
 	commit, restore                                              metric.Float64Histogram
 	restored                                                     metric.Int64Counter
 }
@@ -75,6 +92,8 @@ func newInstruments(m metric.Meter) (instruments, error) {
 		{&i.unexplained, nameUnexplained, "{anomaly}", "Matches of the user's rules that are in the windows' counts only, because the call matches too many."},
 		{&i.uncorrelated, nameUncorrelated, "{match}", "Matches of the user's rules that a correlation could not count: too many, too late, or of a correlation that stage detect does not have. Those of stage detect are dead-lettered as well."},
 		{&i.transactions, nameTransactions, "{transaction}", "Kafka transactions that a stage has ended."},
+		{&i.restarts, nameRestarts, "{session}", "How often a stage has begun again after a failure of its session with Kafka."},
+		{&i.expired, nameExpired, "{record}", "Kafka records that were deleted, by retention or by hand, before a stage had read them."},
 		{&i.windows, nameWindows, "{window}", "Window records published."},
 		{&i.anomalies, nameAnomalies, "{anomaly}", "Anomaly records published."},
 		{&i.restored, nameRestore, "{record}", "Records of state that a stage has read back when it was given partitions."},
@@ -93,12 +112,29 @@ func newInstruments(m metric.Meter) (instruments, error) {
 	i.restore, err = m.Float64Histogram(nameRestoreTime, metric.WithUnit("s"), metric.WithExplicitBucketBoundaries(seconds...),
 		metric.WithDescription("How long a stage took to read the state of partitions back."))
 	problems = append(problems, err)
-	i.lag, err = m.Int64ObservableGauge(nameLag, metric.WithUnit("{record}"),
-		metric.WithDescription("Kafka records that wait to be read by a stage, in the partitions of this process."))
-	problems = append(problems, err)
-	i.watermarkLag, err = m.Float64ObservableGauge(nameWatermarkLag, metric.WithUnit("s"),
-		metric.WithDescription("Time between the clock and the watermark of a stage."))
-	return i, errors.Join(append(problems, err)...)
+	for _, g := range []struct {
+		into              *metric.Int64ObservableGauge
+		name, unit, about string
+	}{
+		{&i.lag, nameLag, "{record}", "Kafka records that the consumer group of a stage has not committed, in all partitions: the same in every process."},
+		{&i.sinkState, nameSinkState, "", "Whether a sink is in this state: 1, or 0."},
+		{&i.sinkPaused, nameSinkPaused, "", "Whether a sink is paused for this cause, until somebody mends it: 1, or 0."},
+	} {
+		*g.into, err = m.Int64ObservableGauge(g.name, metric.WithUnit(g.unit), metric.WithDescription(g.about))
+		problems = append(problems, err)
+	}
+	for _, g := range []struct {
+		into        *metric.Float64ObservableGauge
+		name, about string
+	}{
+		{&i.lagTime, nameLagTime, "When the lag was known last, in seconds since 1970: it stands still while Kafka is away."},
+		{&i.sinkExpires, nameSinkExpires, "When Kafka deletes the oldest record that a sink has not taken, in seconds since 1970."},
+		{&i.watermarkLag, nameWatermarkLag, "Time between the clock and the watermark of a stage."},
+	} {
+		*g.into, err = m.Float64ObservableGauge(g.name, metric.WithUnit("s"), metric.WithDescription(g.about))
+		problems = append(problems, err)
+	}
+	return i, errors.Join(problems...)
 }
 
 // seconds are the bounds of the buckets of durations: a commit takes some
@@ -149,17 +185,30 @@ type Flow struct {
 // Flow returns the counters of a stage, and of one sink of it where sink is not
 // "". Flows with the same names add to the same counters.
 func (t *Telemetry) Flow(stage, sink string) *Flow {
-	fixed := []attribute.KeyValue{attribute.String(labelStage, stage)}
-	if sink != "" {
-		fixed = append(fixed, attribute.String(labelSink, sink))
-	}
+	labels := fixed(stage, sink)
 	return &Flow{
 		inst:         t.inst,
-		option:       metric.WithAttributeSet(attribute.NewSet(fixed...)),
-		deadLettered: labeled{counter: t.inst.deadLettered, fixed: fixed, label: labelReason},
-		filtered:     labeled{counter: t.inst.filtered, fixed: fixed, label: labelReason},
-		transaction:  labeled{counter: t.inst.transactions, fixed: fixed, label: labelOutcome},
+		option:       metric.WithAttributeSet(attribute.NewSet(labels...)),
+		deadLettered: labeled{counter: t.inst.deadLettered, fixed: labels, label: labelReason},
+		filtered:     labeled{counter: t.inst.filtered, fixed: labels, label: labelReason},
+		transaction:  labeled{counter: t.inst.transactions, fixed: labels, label: labelOutcome},
 	}
+}
+
+// Begin makes the series that alerts ask for, so that they are 0 and not missing before
+// the first of their kind: records that expired, and dead letters of the given reasons.
+func (f *Flow) Begin(reasons ...string) {
+	f.Expired(0)
+	for _, reason := range reasons {
+		f.DeadLettered(reason, 0)
+	}
+}
+
+// BeginTransactions is Begin for a stage that works in transactions.
+func (f *Flow) BeginTransactions() {
+	f.transaction.add("committed", 0)
+	f.transaction.add("aborted", 0)
+	f.add(f.inst.restarts, 0)
 }
 
 func (f *Flow) add(c metric.Int64Counter, n int) { c.Add(context.Background(), int64(n), f.option) }
@@ -206,6 +255,12 @@ func (f *Flow) Restored(records int, d time.Duration) {
 	f.inst.restore.Record(context.Background(), d.Seconds(), f.option)
 }
 
+// Restarted counts a session with Kafka that failed and is begun again.
+func (f *Flow) Restarted() { f.add(f.inst.restarts, 1) }
+
+// Expired counts Kafka records that were deleted before they were read.
+func (f *Flow) Expired(n int64) { f.inst.expired.Add(context.Background(), n, f.option) }
+
 // Aborted counts a Kafka transaction that was aborted.
 func (f *Flow) Aborted() { f.transaction.add("aborted", 1) }
 
@@ -219,11 +274,21 @@ type Sink struct {
 
 // Sink returns the counters of the sink with the given name.
 func (t *Telemetry) Sink(name string) *Sink {
-	fixed := []attribute.KeyValue{attribute.String(labelSink, name)}
+	labels := []attribute.KeyValue{attribute.String(labelSink, name)}
 	return &Sink{
 		inst:     t.inst,
-		option:   metric.WithAttributeSet(attribute.NewSet(fixed...)),
-		rejected: labeled{counter: t.inst.sinkRejected, fixed: fixed, label: labelReason},
+		option:   metric.WithAttributeSet(attribute.NewSet(labels...)),
+		rejected: labeled{counter: t.inst.sinkRejected, fixed: labels, label: labelReason},
+	}
+}
+
+// Begin makes the series of the sink, with the reasons for which it may refuse records, so
+// that they are 0 and not missing before the first of their kind.
+func (s *Sink) Begin(reasons ...string) {
+	s.Delivered(0)
+	s.Retried(0)
+	for _, reason := range reasons {
+		s.Rejected(reason, 0)
 	}
 }
 

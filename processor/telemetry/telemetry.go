@@ -1,8 +1,9 @@
-// Package telemetry keeps Keytrail's own metrics: it counts what the stages and
-// sinks tell it with the OpenTelemetry SDK, and serves the counts to Prometheus.
+// Package telemetry keeps Keytrail's own metrics and health: it counts what the stages
+// and sinks tell it with the OpenTelemetry SDK, serves the counts to Prometheus, and
+// answers the probes of a supervisor.
 //
 // Names are keytrail_<component>_<noun>_<unit|total>. Labels are the stage, the
-// sink, a reason, a kind, a state or an outcome, all from small fixed sets: never
+// sink, a reason, a kind, a state, a cause or an outcome, all from small fixed sets: never
 // a KMS key, an ARN or an account, whose number nothing bounds.
 //
 // The counters obey one law, which Balance checks: of each stage, every record
@@ -40,6 +41,7 @@ type Telemetry struct {
 	registry           *prometheus.Registry
 	inst               instruments
 	windows, anomalies labeled
+	health             *Health
 	server             *http.Server
 	address            net.Addr
 	served             chan error // what the server ended with; nil without a server
@@ -52,7 +54,7 @@ func New(ctx context.Context, c Config) (*Telemetry, error) {
 	if err := c.Validate(); err != nil {
 		return nil, fmt.Errorf("cannot start telemetry: %w", err)
 	}
-	t := &Telemetry{registry: prometheus.NewRegistry()}
+	t := &Telemetry{registry: prometheus.NewRegistry(), health: NewHealth()}
 	t.registry.MustRegister(collectors.NewGoCollector(),
 		collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	var err error
@@ -78,6 +80,9 @@ func New(ctx context.Context, c Config) (*Telemetry, error) {
 // Meter returns the meter of all of Keytrail's metrics.
 func (t *Telemetry) Meter() metric.Meter { return t.provider.Meter("keytrail") }
 
+// Health returns what stands in the way of the process's parts.
+func (t *Telemetry) Health() *Health { return t.health }
+
 // Handler serves the metrics in Prometheus' text format or OpenMetrics, as the
 // request asks.
 func (t *Telemetry) Handler() http.Handler {
@@ -97,6 +102,8 @@ func (t *Telemetry) serve(ctx context.Context, address string) error {
 	}
 	mux := http.NewServeMux()
 	mux.Handle("GET "+Path, t.Handler())
+	mux.HandleFunc("GET "+ReadyPath, t.health.serveReady)
+	mux.HandleFunc("GET "+LivePath, func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write([]byte("alive\n")) })
 	t.server = &http.Server{
 		Handler:           mux,
 		ReadHeaderTimeout: 5 * time.Second,

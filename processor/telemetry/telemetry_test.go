@@ -75,11 +75,11 @@ func use(t *testing.T, tel *Telemetry) {
 	sink.Rejected("partial_success", 1)
 	tel.WindowsPublished("final", 5)
 	tel.AnomaliesPublished("rate", 2)
-	l, err := tel.Lag("count")
+	l, err := tel.Lag("count", "")
 	if err != nil {
 		t.Fatal(err)
 	}
-	l.Set(17)
+	l.Set(17, time.Unix(1_795_000_000, 0))
 	w, err := tel.Watermark("detect")
 	if err != nil {
 		t.Fatal(err)
@@ -108,6 +108,7 @@ func TestMetrics(t *testing.T) {
 		`keytrail_stage_transactions_total{outcome="aborted",stage="count"} 1`,
 		`keytrail_stage_transactions_total{outcome="committed",stage="count"} 2`,
 		`keytrail_stage_lag{stage="count"} 17`,
+		`keytrail_stage_lag_timestamp_seconds{stage="count"} 1.795e+09`,
 		`keytrail_sink_delivered_total{sink="siem"} 3`,
 		`keytrail_sink_retried_total{sink="siem"} 7`,
 		`keytrail_sink_rejected_total{reason="partial_success",sink="siem"} 1`,
@@ -154,7 +155,7 @@ func TestNoWatermark(t *testing.T) {
 	if _, err := tel.Watermark("detect"); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := tel.Lag("detect"); err != nil {
+	if _, err := tel.Lag("detect", ""); err != nil {
 		t.Fatal(err)
 	}
 	if text := scrape(t, tel); strings.Contains(text, "_lag{") || strings.Contains(text, "watermark_lag_seconds{") {

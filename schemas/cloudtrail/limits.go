@@ -83,6 +83,12 @@ const (
 	ReasonRead         Reason = "cannot_read"    // the source failed while reading
 )
 
+// Reasons returns all reasons of this package.
+func Reasons() []Reason {
+	return []Reason{ReasonSyntax, ReasonUTF8, ReasonDuplicateKey, ReasonDepth, ReasonRecordSize, ReasonFieldSize, ReasonInflatedSize,
+		ReasonRecords, ReasonTruncated, ReasonGzip, ReasonEnvelope, ReasonTime, ReasonRead}
+}
+
 // BadRecord reports input that could not become an event: what is wrong, where,
 // and the bytes. It is an error that costs this record only; the Reader goes on
 // with the next one.

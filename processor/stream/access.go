@@ -1,0 +1,93 @@
+package stream
+
+import (
+	"context"
+
+	"keytrail/processor/kafka"
+	"keytrail/processor/lograte"
+	"keytrail/processor/telemetry"
+)
+
+// access returns what the stages do with each topic. Without stages it is what a
+// publisher does.
+func (p *Pipeline) access(stages Stages) map[string]kafka.Access {
+	t, all := p.Topics, map[string]kafka.Access{}
+	add := func(on bool, access kafka.Access, topics ...string) {
+		for _, name := range topics {
+			if on {
+				all[name] |= access
+			}
+		}
+	}
+	add(stages == Stages{}, kafka.Write, t.Events, t.DeadLetter)
+	add(stages.Normalize, kafka.Read, t.Raw)
+	add(stages.Normalize, kafka.Write, t.Events, t.DeadLetter)
+	add(stages.Count, kafka.Read, t.Events, t.Dedup)
+	add(stages.Count, kafka.Write, t.Dedup, t.Partials, t.Anomalies, t.DeadLetter)
+	add(stages.Detect, kafka.Read, t.Partials, t.State)
+	add(stages.Detect, kafka.Write, t.Partials, t.State, t.Windows, t.Anomalies, t.DeadLetter)
+	for _, d := range p.Sinks {
+		add(stages.Forward, kafka.Read, d.topics(t)...)
+		add(stages.Forward, kafka.Write, t.DeadLetter)
+	}
+	return all
+}
+
+// makeParts makes the metrics, the health and the log of dead letters of the stages and
+// sinks of this process.
+func (p *Pipeline) makeParts(stages Stages) error {
+	p.flows, p.letters = map[string]*telemetry.Flow{}, map[string]*lograte.Letters{}
+	for _, one := range []struct {
+		on           bool
+		stage, topic string
+		reasons      []string
+	}{
+		{stages.Normalize, "normalize", p.Topics.Raw, normalizeReasons()},
+		{stages.Count, "count", p.Topics.Events, countReasons},
+		{stages.Detect, "detect", p.Topics.Partials, detectReasons},
+	} {
+		p.flows[one.stage] = p.Telemetry.Flow(one.stage, "")
+		p.letters[one.stage] = lograte.NewLetters(p.Log.With("stage", one.stage))
+		if !one.on {
+			continue
+		}
+		if err := p.addPart(&part{stage: one.stage, group: p.group(one.stage), topics: []string{one.topic}}, one.reasons...); err != nil {
+			return err
+		}
+	}
+	for _, d := range p.Sinks {
+		if topics := d.topics(p.Topics); stages.Forward && len(topics) > 0 {
+			if err := p.addPart(&part{stage: "forward", sink: d.Name, group: p.group("forward-" + d.Name), topics: topics}, forwardReasons()...); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// group is the consumer group of a stage.
+func (p *Pipeline) group(stage string) string { return p.TransactionID + "-" + stage }
+
+// checkAccess asks whether the brokers let the stages be members of their groups, and
+// write transactions.
+func (p *Pipeline) checkAccess(ctx context.Context) error {
+	var groups, ids []string
+	for _, one := range p.parts {
+		groups = append(groups, one.group)
+		if one.sink == "" {
+			ids = append(ids, p.TransactionID+"-"+one.stage+"-")
+		}
+	}
+	return kafka.CheckAccess(ctx, p.Kafka, groups, ids)
+}
+
+// partOf returns the part of a stage, or of one sink of it; nil when this process does
+// not run it.
+func (p *Pipeline) partOf(stage, sink string) *part {
+	for _, one := range p.parts {
+		if one.stage == stage && one.sink == sink {
+			return one
+		}
+	}
+	return nil
+}

@@ -1,0 +1,27 @@
+package stream
+
+import (
+	"keytrail/processor/sink"
+	"keytrail/schemas/cloudtrail"
+)
+
+// The reasons for which the stages put records into the dead letter, whose counters are
+// there from the start on. Reasons of decoding are those of package cloudtrail.
+var (
+	countReasons  = []string{"bad_record", "no_call", "late", "future"}
+	detectReasons = []string{"bad_frame", "late", "too_many", "no_correlation"}
+)
+
+func normalizeReasons() (list []string) {
+	for _, r := range cloudtrail.Reasons() {
+		list = append(list, string(r))
+	}
+	return list
+}
+
+func forwardReasons() (list []string) {
+	for _, r := range sink.Reasons() {
+		list = append(list, string(r))
+	}
+	return list
+}

@@ -1,0 +1,193 @@
+package telemetry
+
+import (
+	"cmp"
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+	"unicode"
+)
+
+// The paths of the probes.
+const (
+	ReadyPath = "/readyz" // every part works: 200, else 503
+	LivePath  = "/livez"  // the process answers: 200; a restart mends nothing that it does not know
+)
+
+// Condition is the bounded set of what stands in the way of a part.
+type Condition string
+
+// The conditions.
+const (
+	Starting   Condition = "starting"    // it has not begun yet
+	Restoring  Condition = "restoring"   // its state is being read back
+	Failing    Condition = "failing"     // what it does fails, and is tried again
+	SinkPaused Condition = "paused"      // somebody has to mend something; see package sink
+	LagUnknown Condition = "lag_unknown" // nobody knows how far behind it is
+	KafkaAway  Condition = "kafka_away"  // the brokers do not answer
+	Expired    Condition = "expired"     // Kafka has deleted records before they were read
+)
+
+// expiredFor is how long records that expired unread keep a part from being ready: they
+// are gone, and nothing ends the condition but that somebody may have seen it.
+const expiredFor = time.Hour
+
+// Health is what stands in the way of the parts of one process: Kafka, each stage, each
+// sink. It is safe for concurrent use.
+type Health struct {
+	mu    sync.Mutex // guards parts and what is in them
+	parts []*Part
+	now   func() time.Time
+}
+
+// NewHealth returns a Health without parts, which is ready.
+func NewHealth() *Health { return &Health{now: time.Now} }
+
+// Part is one part of the process. It is safe for concurrent use.
+type Part struct {
+	of         *Health
+	name       string
+	conditions map[Condition]Trouble
+}
+
+// Trouble is one condition of a part.
+type Trouble struct {
+	Condition Condition  `json:"condition"`
+	Detail    string     `json:"detail"`
+	Since     time.Time  `json:"since"`
+	until     *time.Time // nil: until it is cleared
+}
+
+// Part returns the part of the given name, such as "stage count" or "sink siem", which
+// is made when there is none.
+func (h *Health) Part(name string) *Part {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	for _, p := range h.parts {
+		if p.name == name {
+			return p
+		}
+	}
+	p := &Part{of: h, name: name, conditions: map[Condition]Trouble{}}
+	h.parts = append(h.parts, p)
+	return p
+}
+
+// Report notes a condition with its detail, a sentence for a person. The time since when
+// it holds stays that of its first report.
+func (p *Part) Report(c Condition, format string, args ...any) {
+	p.of.mu.Lock()
+	defer p.of.mu.Unlock()
+	now := p.of.now()
+	t := Trouble{Condition: c, Detail: oneLine(fmt.Sprintf(format, args...)), Since: now}
+	if was, ok := p.conditions[c]; ok && was.holds(now) {
+		t.Since = was.Since
+	}
+	if c == Expired {
+		until := now.Add(expiredFor)
+		t.until = &until
+	}
+	p.conditions[c] = t
+}
+
+// Clear ends a condition.
+func (p *Part) Clear(c Condition) {
+	p.of.mu.Lock()
+	defer p.of.mu.Unlock()
+	delete(p.conditions, c)
+}
+
+func (t *Trouble) holds(now time.Time) bool { return t.until == nil || now.Before(*t.until) }
+
+// State is what a probe is told of one part.
+type State struct {
+	Part     string    `json:"part"`
+	Ready    bool      `json:"ready"`
+	Troubles []Trouble `json:"troubles,omitempty"` // by their beginning
+}
+
+// States returns the state of every part, in the order in which they were made, and
+// reports whether all are ready.
+func (h *Health) States() (list []State, ready bool) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	now := h.now()
+	ready = true
+	for _, p := range h.parts {
+		s := State{Part: p.name}
+		for _, t := range p.conditions {
+			if t.holds(now) {
+				s.Troubles = append(s.Troubles, t)
+			}
+		}
+		slices.SortFunc(s.Troubles, func(a, b Trouble) int {
+			return cmp.Or(a.Since.Compare(b.Since), cmp.Compare(a.Condition, b.Condition))
+		})
+		s.Ready = len(s.Troubles) == 0
+		ready = ready && s.Ready
+		list = append(list, s)
+	}
+	return list, ready
+}
+
+// serveReady answers ReadyPath: 200 when every part is ready, else 503, as text with one
+// line a part or, when the request accepts it or has ?format=json, as JSON.
+func (h *Health) serveReady(w http.ResponseWriter, r *http.Request) {
+	states, ready := h.States()
+	code := http.StatusOK
+	if !ready {
+		code = http.StatusServiceUnavailable
+	}
+	w.Header().Set("Cache-Control", "no-store")
+	if r.URL.Query().Get("format") == "json" || strings.Contains(r.Header.Get("Accept"), "application/json") {
+		w.Header().Set("Content-Type", "application/json")
+		w.WriteHeader(code)
+		_ = json.NewEncoder(w).Encode(struct {
+			Ready bool    `json:"ready"`
+			Parts []State `json:"parts"`
+		}{ready, states})
+		return
+	}
+	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
+	w.WriteHeader(code)
+	_, _ = w.Write([]byte(text(states)))
+}
+
+// text returns one line a part.
+func text(states []State) string {
+	var b strings.Builder
+	for _, s := range states {
+		if s.Ready {
+			fmt.Fprintf(&b, "%s: ready\n", s.Part)
+			continue
+		}
+		fmt.Fprintf(&b, "%s: not ready", s.Part)
+		for i, t := range s.Troubles {
+			sep := "; "
+			if i == 0 {
+				sep = ": "
+			}
+			fmt.Fprintf(&b, "%s%s since %s: %s", sep, t.Condition, t.Since.UTC().Format(time.RFC3339), t.Detail)
+		}
+		b.WriteByte('\n')
+	}
+	return b.String()
+}
+
+// oneLine bounds a detail, which may have words of others in it: 500 runes on one line.
+func oneLine(s string) string {
+	runes := []rune(strings.Map(func(r rune) rune {
+		if !unicode.IsPrint(r) {
+			return ' '
+		}
+		return r
+	}, s))
+	if len(runes) > 500 {
+		return string(runes[:500]) + " (cut)"
+	}
+	return string(runes)
+}

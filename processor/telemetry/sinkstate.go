@@ -1,0 +1,65 @@
+package telemetry
+
+import (
+	"context"
+	"sync"
+	"time"
+
+	"go.opentelemetry.io/otel/attribute"
+	"go.opentelemetry.io/otel/metric"
+)
+
+// SinkState is what one sink does at the moment, for a gauge of each state and of each
+// cause of a pause: 1 for the one that holds and 0 for the others. It is safe for
+// concurrent use.
+type SinkState struct {
+	mu             sync.Mutex // guards what follows
+	state, cause   string
+	expires        time.Time
+	states, causes []string
+}
+
+// SinkState adds the state of a sink to the metrics. states and causes are all that there
+// can be.
+func (t *Telemetry) SinkState(sink string, states, causes []string) (*SinkState, error) {
+	s := &SinkState{states: states, causes: causes}
+	of := attribute.String(labelSink, sink)
+	alone := metric.WithAttributeSet(attribute.NewSet(of))
+	_, err := t.Meter().RegisterCallback(func(_ context.Context, o metric.Observer) error {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		for _, one := range s.states {
+			o.ObserveInt64(t.inst.sinkState, oneIf(one == s.state), metric.WithAttributes(of, attribute.String(labelState, one)))
+		}
+		for _, one := range s.causes {
+			o.ObserveInt64(t.inst.sinkPaused, oneIf(one == s.cause), metric.WithAttributes(of, attribute.String(labelCause, one)))
+		}
+		if !s.expires.IsZero() {
+			o.ObserveFloat64(t.inst.sinkExpires, float64(s.expires.UnixMilli())/1000, alone)
+		}
+		return nil
+	}, t.inst.sinkState, t.inst.sinkPaused, t.inst.sinkExpires)
+	return s, err
+}
+
+// Set notes the state, and the cause of a pause ("" for none).
+func (s *SinkState) Set(state, cause string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.state, s.cause = state, cause
+}
+
+// Expires notes when Kafka deletes the oldest record that the sink has not taken; the
+// zero time when there is none, or nobody knows.
+func (s *SinkState) Expires(at time.Time) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.expires = at
+}
+
+func oneIf(yes bool) int64 {
+	if yes {
+		return 1
+	}
+	return 0
+}

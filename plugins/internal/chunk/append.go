@@ -6,6 +6,8 @@ import (
 	"time"
 
 	"github.com/tinylib/msgp/msgp"
+
+	"keytrail/plugins/internal/ack"
 )
 
 // Record is what in_kms emits for one event.
@@ -21,10 +23,32 @@ type Record struct {
 	Offset          int64
 	// Self tells that the event is the collector's own doing.
 	Self bool
+	// Numbered leaves room for the number by which out_kms acknowledges the record:
+	// SetNumber fills it.
+	Numbered bool
 }
 
+// What SetNumber writes over: the header up to the metadata's second value, and the
+// body's first value, which both stand where they always stand.
+const (
+	beforeMeta = 2 + 10 + 1 + 1 + len(metaOrigin) + 1 + len(metaInKMS) + 1 + len(FieldAck) + 2
+	beforeBody = beforeMeta + ack.IDSize + 1 + 1 + len(FieldAck) + 2
+)
+
+// SetNumber makes n the number, in run, of the record at the start of b, which Append
+// wrote with room for it. Until then run and number are zero, which no record has.
+func SetNumber(b []byte, run *ack.Run, n uint64) {
+	ack.PutID(b[beforeMeta:], run, n)
+	copy(b[beforeBody:beforeBody+ack.IDSize], b[beforeMeta:])
+}
+
+// noNumber is number 0 of the run of zeros.
+const noNumber = "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA"
+
 // Append appends r as one Fluent Bit record with metadata that names in_kms,
-// {"keytrail": "in_kms"}. It keeps nothing of r.
+// {"keytrail": "in_kms"}, and the record's number, {"ack": "…"}. The number stands in the
+// body as well: there are filters and outputs that drop metadata. Append keeps nothing
+// of r.
 func Append(dst []byte, r *Record) []byte {
 	var sec, nsec uint32
 	if s := r.Time.Unix(); s >= 0 && s <= math.MaxInt32 {
@@ -34,16 +58,28 @@ func Append(dst []byte, r *Record) []byte {
 	dst = append(dst, 0xd7, 0x00) // the time: fixext 8 of type 0
 	dst = binary.BigEndian.AppendUint32(dst, sec)
 	dst = binary.BigEndian.AppendUint32(dst, nsec)
-	dst = msgp.AppendMapHeader(dst, 1)
-	dst = msgp.AppendString(dst, "keytrail")
-	dst = msgp.AppendString(dst, "in_kms")
-
+	meta, fields := uint32(1), uint32(6)
+	if r.Numbered {
+		meta, fields = meta+1, fields+1
+	}
 	if r.Self {
-		dst = msgp.AppendMapHeader(dst, 7)
+		fields++
+	}
+	dst = msgp.AppendMapHeader(dst, meta)
+	dst = msgp.AppendString(dst, metaOrigin)
+	dst = msgp.AppendString(dst, metaInKMS)
+	if r.Numbered {
+		dst = msgp.AppendString(dst, FieldAck)
+		dst = msgp.AppendString(dst, noNumber)
+	}
+	dst = msgp.AppendMapHeader(dst, fields)
+	if r.Numbered {
+		dst = msgp.AppendString(dst, FieldAck)
+		dst = msgp.AppendString(dst, noNumber)
+	}
+	if r.Self {
 		dst = msgp.AppendString(dst, FieldSelf)
 		dst = msgp.AppendBool(dst, true)
-	} else {
-		dst = msgp.AppendMapHeader(dst, 6)
 	}
 	dst = msgp.AppendString(dst, FieldEvent)
 	dst = msgp.AppendStringFromBytes(dst, r.Event)

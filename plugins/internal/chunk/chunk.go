@@ -26,6 +26,8 @@ import (
 	"unsafe"
 
 	"github.com/tinylib/msgp/msgp"
+
+	"keytrail/plugins/internal/ack"
 )
 
 // The fields of in_kms's record body. Event is CloudTrail's JSON, byte for
@@ -38,6 +40,13 @@ const (
 	FieldIndex   = "index"
 	FieldOffset  = "offset"
 	FieldSelf    = "self" // true in the records of the collector's own calls, absent in others
+	FieldAck     = "ack"  // the number of a record that is to be acknowledged, as ack.AppendID writes it
+)
+
+// The metadata by which in_kms's records are told. FieldAck stands there, too.
+const (
+	metaOrigin = "keytrail"
+	metaInKMS  = "in_kms"
 )
 
 // MaxDepth bounds the nesting of a record that is turned into JSON. CloudTrail
@@ -56,6 +65,11 @@ type Entry struct {
 	Index  int
 	Offset int64
 	Self   bool // in_kms says that the event is the collector's own doing
+	// Numbered reports whether in_kms waits for the record to be acknowledged: as
+	// Number of Run.
+	Numbered bool
+	Run      ack.Run
+	Number   uint64
 	// Bad is why the record gave no JSON, "" for a good one; then Raw are the
 	// record's bytes, as msgpack.
 	Bad string
@@ -107,7 +121,7 @@ func (w *Walker) Next(e *Entry) bool {
 		raw := b[:len(b)-len(rest)]
 		w.pos += len(raw)
 		if group, bad := w.record(raw, e); bad != "" {
-			*e = Entry{Bad: bad, Raw: raw}
+			*e = Entry{Bad: bad, Raw: raw, Numbered: e.Numbered, Run: e.Run, Number: e.Number}
 		} else if group {
 			continue
 		}
@@ -130,6 +144,9 @@ func (w *Walker) record(b []byte, e *Entry) (group bool, bad string) {
 		}
 		if group, bad = header(head); bad != "" {
 			return false, bad
+		}
+		if !group {
+			metadata(head, e)
 		}
 	} else if group, bad = header(b); bad != "" {
 		return false, bad
@@ -174,11 +191,49 @@ func header(b []byte) (group bool, bad string) {
 	}
 }
 
+// metadata looks for a number behind the time at the start of b. Metadata of others is
+// none of our business, and never bad.
+func metadata(b []byte, e *Entry) {
+	b, err := msgp.Skip(b)
+	if err != nil || msgp.NextType(b) != msgp.MapType {
+		return
+	}
+	n, b, err := msgp.ReadMapHeaderBytes(b)
+	for ; err == nil && n > 0; n-- {
+		var name []byte
+		if t := msgp.NextType(b); t != msgp.StrType && t != msgp.BinType {
+			return
+		}
+		if name, b, err = msgp.ReadMapKeyZC(b); err != nil {
+			return
+		}
+		if string(name) == FieldAck {
+			e.number(b)
+			return
+		}
+		b, err = msgp.Skip(b)
+	}
+}
+
+// number takes the record's number from a value, unless it is none.
+func (e *Entry) number(value []byte) {
+	if t := msgp.NextType(value); t != msgp.StrType && t != msgp.BinType {
+		return
+	}
+	text, _, err := msgp.ReadMapKeyZC(value)
+	if err != nil {
+		return
+	}
+	if run, n, ok := ack.ParseID(text); ok && run != (ack.Run{}) {
+		e.Run, e.Number, e.Numbered = run, n, true
+	}
+}
+
 // fields are the values of the body's fields that a record may have its event
 // in, as msgpack, by rank, and the place.
 type fields struct {
 	key, event, log, message, payload []byte
-	object                            []byte
+	object, ack                       []byte
 	index, offset                     int64
 	placed                            int // how many of object, index and offset are there
 	self                              bool
@@ -193,6 +248,9 @@ func (w *Walker) body(b []byte, e *Entry) (bad string) {
 	f, err := w.fields(b)
 	if err != nil {
 		return err.Error()
+	}
+	if !e.Numbered && f.ack != nil {
+		e.number(f.ack) // a filter or another host has dropped the metadata
 	}
 	name, value := "", b
 	switch {
@@ -277,6 +335,8 @@ func (f *fields) set(name, value []byte, eventKey string) {
 		f.placed++
 	case FieldSelf:
 		f.self, _, err = msgp.ReadBoolBytes(value)
+	case FieldAck:
+		f.ack = value
 	}
 	if err != nil {
 		f.placed = math.MinInt32 // not in_kms's

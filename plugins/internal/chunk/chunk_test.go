@@ -10,6 +10,8 @@ import (
 	"time"
 
 	"github.com/tinylib/msgp/msgp"
+
+	"keytrail/plugins/internal/ack"
 )
 
 // pack encodes v with msgp's own reflection, an encoder that this package does
@@ -331,6 +333,44 @@ func TestKinds(t *testing.T) {
 		got := kind(msgp.NextType([]byte{byte(b), 5, 5, 5, 5, 5, 5, 5, 5, 5}))
 		if undefined := got == "a type that msgpack does not define"; undefined != (b == 0xc1) {
 			t.Errorf("%#x is %s", b, got)
+		}
+	}
+}
+
+// A number is found in the metadata, or in the body where a filter has dropped that, and
+// nothing else is taken for one.
+func TestNumbers(t *testing.T) {
+	run := ack.Run{7, 15: 1}
+	b := Append(nil, &Record{Event: []byte(`{"a":1}`), Object: "o", Index: 3, Self: true, Numbered: true})
+	read := func(b []byte) (e Entry) {
+		t.Helper()
+		var w Walker
+		w.Reset(b, 0)
+		if !w.Next(&e) || e.Bad != "" || string(e.JSON) != `{"a":1}` || !e.Placed || e.Object != "o" || e.Index != 3 || !e.Self {
+			t.Errorf("the record became %+v", e)
+		}
+		return e
+	}
+	if e := read(b); e.Numbered {
+		t.Errorf("a record before its number is set has number %d", e.Number)
+	}
+	SetNumber(b, &run, 1<<40+5)
+	body, err := msgp.Skip(b[1:]) // what follows the header
+	if err != nil {
+		t.Fatal(err)
+	}
+	for what, b := range map[string][]byte{"as it is": b, "without metadata": record(eventTime(1), body)} {
+		if e := read(b); !e.Numbered || e.Run != run || e.Number != 1<<40+5 {
+			t.Errorf("%s: numbered %v, %d of %x", what, e.Numbered, e.Number, e.Run)
+		}
+	}
+	for _, value := range []any{"short", 5, nil, strings.Repeat("A", ack.IDSize), strings.Repeat("*", ack.IDSize), []any{}} {
+		b := record(eventTime(1), pack(t, map[string]any{"event": "{}", "ack": value}))
+		var w Walker
+		var e Entry
+		w.Reset(b, 0)
+		if !w.Next(&e) || e.Bad != "" || e.Numbered {
+			t.Errorf("%v is taken for a number, or makes the record bad: %+v", value, e)
 		}
 	}
 }

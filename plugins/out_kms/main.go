@@ -73,7 +73,7 @@ func FLBPluginInit(plugin unsafe.Pointer) C.int {
 			flb.LogError(log, err)
 			return flboutput.FLB_ERROR
 		}
-		out, err := output.New(cfg, log)
+		out, err := output.New(cfg, flb.OutputName(plugin, name), log)
 		if err != nil {
 			flb.LogError(log, err)
 			return flboutput.FLB_ERROR
@@ -94,6 +94,8 @@ func counters(out *output.Output) []flb.Counter {
 		{Name: "dead_lettered_total", Help: "Dead letters that Kafka acknowledged.", Read: func() int64 { return out.Stats().DeadLettered }},
 		{Name: "filtered_total", Help: "Events that Keytrail is not about.", Read: func() int64 { return out.Stats().Filtered }},
 		{Name: "failed_total", Help: "Records that Kafka refused; a retry produces them again.", Read: func() int64 { return out.Stats().Failed }},
+		{Name: "acknowledged_total", Help: "Records of in_kms that it was told about: Kafka has them, or they were filtered.", Read: func() int64 { return out.Stats().Acknowledged }},
+		{Name: "abandoned_chunks_total", Help: "Chunks that Fluent Bit did not hand over again, as after its retry_limit.", Read: func() int64 { return out.Stats().Abandoned }},
 	}
 }
 

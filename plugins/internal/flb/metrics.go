@@ -37,13 +37,14 @@ static const char *keytrail_instance_name(void *plugin, int input) {
 	return name == NULL ? NULL : name(p->instance);
 }
 
-static void *keytrail_counter(void *cmt, char *plugin, char *name, char *help, char *label) {
-	keytrail_counter_create create = (keytrail_counter_create)dlsym(RTLD_DEFAULT, "cmt_counter_create");
+// Gauges have functions of the same kind as counters.
+static void *keytrail_counter(void *cmt, int gauge, char *plugin, char *name, char *help, char *label) {
+	keytrail_counter_create create = (keytrail_counter_create)dlsym(RTLD_DEFAULT, gauge ? "cmt_gauge_create" : "cmt_counter_create");
 	return create == NULL ? NULL : create(cmt, "fluentbit", plugin, name, help, 1, &label);
 }
 
-static int keytrail_count(void *counter, uint64_t time, double value, char *label) {
-	keytrail_counter_set set = (keytrail_counter_set)dlsym(RTLD_DEFAULT, "cmt_counter_set");
+static int keytrail_count(void *counter, int gauge, uint64_t time, double value, char *label) {
+	keytrail_counter_set set = (keytrail_counter_set)dlsym(RTLD_DEFAULT, gauge ? "cmt_gauge_set" : "cmt_counter_set");
 	return set == NULL ? -1 : set(counter, time, value, 1, &label);
 }
 */
@@ -55,11 +56,20 @@ import (
 	"unsafe"
 )
 
-// Counter is one number of a plugin that only grows. Its full name is that of the
-// plugin between "fluentbit_" and Name: fluentbit_out_kms_delivered_total.
+// Counter is one number of a plugin. Its full name is that of the plugin between
+// "fluentbit_" and Name: fluentbit_out_kms_delivered_total. It only grows, unless it is a
+// Gauge.
 type Counter struct {
 	Name, Help string
 	Read       func() int64
+	Gauge      bool
+}
+
+func (c *Counter) gauge() C.int {
+	if c.Gauge {
+		return 1
+	}
+	return 0
 }
 
 // Counters are the counters of one instance in Fluent Bit's own metrics, where they
@@ -96,13 +106,18 @@ func counters(plugin unsafe.Pointer, input C.int, name string, list []Counter) *
 	defer C.free(unsafe.Pointer(label))
 	for _, one := range list {
 		text, help := C.CString(one.Name), C.CString(one.Help)
-		c.native = append(c.native, C.keytrail_counter(context, pluginName, text, help, label))
+		c.native = append(c.native, C.keytrail_counter(context, one.gauge(), pluginName, text, help, label))
 		C.free(unsafe.Pointer(text))
 		C.free(unsafe.Pointer(help))
 	}
 	c.Update()
 	return c
 }
+
+// OutputName returns the name by which Fluent Bit knows an output: its alias, or such as
+// out_kms.0. plugin is the argument of FLBPluginInit and def the name where the host does
+// not tell.
+func OutputName(plugin unsafe.Pointer, def string) string { return instanceName(plugin, 0, def) }
 
 // instanceName returns the host's name of an instance, or that of the plugin where the
 // host does not tell.
@@ -121,7 +136,7 @@ func (c *Counters) Update() {
 	now := C.uint64_t(time.Now().UnixNano())
 	for i, native := range c.native {
 		if native != nil {
-			C.keytrail_count(native, now, C.double(c.list[i].Read()), c.label)
+			C.keytrail_count(native, c.list[i].gauge(), now, C.double(c.list[i].Read()), c.label)
 		}
 	}
 }

@@ -5,6 +5,9 @@ import (
 	"crypto/sha256"
 	"slices"
 	"sync"
+	"time"
+
+	"keytrail/plugins/internal/ack"
 )
 
 // attempt is the delivery of one chunk. It outlives a flush that ran out of
@@ -12,39 +15,92 @@ import (
 // goes on where this one stopped instead of producing everything twice. A chunk
 // of any size is therefore delivered in the end, whatever FlushTimeout is.
 type attempt struct {
+	tell func(ack.Run, []ack.Range) // nil where nobody waits for acknowledgements
+
 	// Owned by the flush that holds the attempt.
-	pos  int // bytes of the chunk that are dealt with
-	unit int // events and dead letters of the record at pos that are dealt with
+	pos   int // bytes of the chunk that are dealt with
+	unit  int // events and dead letters of the record at pos that are dealt with
+	slot  int // of the record at pos, or noSlot
+	begun bool
+	tries int // flushes of this chunk that ended in Retry
 
 	mu      sync.Mutex    // guards the following; taken by Kafka's acknowledgements too
 	pending int           // produced and not yet acknowledged
 	failed  error         // the first failure: this attempt can not succeed anymore
 	changed chan struct{} // a token when pending became 0 or failed was set
+	slots   slots
 }
 
-func newAttempt() *attempt { return &attempt{changed: make(chan struct{}, 1)} }
+// noSlot is the slot of a record that nobody wants acknowledged.
+const noSlot = -1
 
-// add notes that one more record was produced.
-func (a *attempt) add() {
+func newAttempt() *attempt { return &attempt{changed: make(chan struct{}, 1), slot: noSlot} }
+
+// begin opens the slot of a record, once however often the flush comes back to it.
+func (a *attempt) begin(run ack.Run, number uint64) {
+	if a.tell == nil || a.begun {
+		return
+	}
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.slot, a.begun = a.slots.begin(run, number), true
+}
+
+// end notes that the record at pos is dealt with and that the next one begins at pos.
+func (a *attempt) end(pos int) {
+	a.pos, a.unit = pos, 0
+	if a.begun {
+		a.mu.Lock()
+		a.slots.done(a.slot, false)
+		a.mu.Unlock()
+		a.slot, a.begun = noSlot, false
+	}
+}
+
+// add notes that one more Kafka record was produced. It returns the slot for done.
+func (a *attempt) add() (slot int) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	a.pending++
+	if a.slot != noSlot {
+		a.slots.add(a.slot)
+	}
+	return a.slot
 }
 
 // done notes that a produced record was acknowledged, or failed for good.
-func (a *attempt) done(err error) {
+func (a *attempt) done(slot int, err error) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	a.pending--
+	if slot != noSlot {
+		a.slots.done(slot, err != nil)
+	}
 	if err != nil && a.failed == nil {
 		a.failed = err
 	}
 	if a.pending == 0 || err != nil {
+		a.report()
 		select {
 		case a.changed <- struct{}{}:
 		default: // a token is there already
 		}
 	}
+}
+
+// report tells what is acknowledged. The caller holds mu. It is called when nothing is
+// in flight and at the end of a flush, so that the slots are looked through seldom.
+func (a *attempt) report() {
+	if a.tell != nil {
+		a.slots.tell(a.tell)
+	}
+}
+
+// rest is report for a flush that ends.
+func (a *attempt) rest() {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.report()
 }
 
 // state returns the number of records in flight and the first failure.
@@ -70,18 +126,26 @@ func (a *attempt) wait(ctx context.Context) error {
 	}
 }
 
-// maxAttempts bounds the unfinished chunks that are remembered: 256 at about
-// 250 bytes. Fluent Bit has at most 2,048 chunks on their way; one that is
-// forgotten is produced again from its beginning, which repeats records and
-// loses none.
+// maxAttempts bounds the unfinished chunks that are remembered: 256 at about 250 bytes,
+// and the slots of those that in_kms waits for, which its ack_window bounds: 64 MiB of
+// records of 300 bytes are 3.4 MB of slots. Fluent Bit has at most 2,048 chunks on
+// their way; one that is forgotten is produced again from its beginning, which repeats
+// records and loses none.
 const maxAttempts = 256
 
 // attempts remembers unfinished chunks by their content. Safe for concurrent
 // use; an attempt that was taken belongs to the taker alone.
 type attempts struct {
 	mu    sync.Mutex // guards the following
-	byKey map[[sha256.Size]byte]*attempt
+	byKey map[[sha256.Size]byte]*kept
 	order [][sha256.Size]byte // oldest first
+	taken int                 // unfinished chunks that a flush holds again
+}
+
+// kept is an unfinished chunk.
+type kept struct {
+	*attempt
+	due time.Time // Fluent Bit has given the chunk up when it has not come again until then
 }
 
 // take returns the attempt that keep put away for this chunk, or a new one.
@@ -96,21 +160,30 @@ func (s *attempts) take(chunk []byte) *attempt {
 	key := sha256.Sum256(chunk)
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	a := s.byKey[key]
-	if a == nil {
+	k := s.byKey[key]
+	if k == nil {
 		return newAttempt()
 	}
 	s.forget(key)
+	s.taken++
+	a := k.attempt
+	if _, failed := a.state(); failed != nil { // it can not succeed: from the beginning
+		again := newAttempt()
+		again.tries = a.tries
+		return again
+	}
 	return a
 }
 
 // keep puts an unfinished attempt away until the chunk comes again.
-func (s *attempts) keep(chunk []byte, a *attempt) {
+func (s *attempts) keep(chunk []byte, a *attempt, now time.Time) {
 	key := sha256.Sum256(chunk)
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	s.end(a)
+	a.tries++
 	if s.byKey == nil {
-		s.byKey = map[[sha256.Size]byte]*attempt{}
+		s.byKey = map[[sha256.Size]byte]*kept{}
 	}
 	if s.byKey[key] != nil {
 		return // two chunks of one content at a time: one memory is enough
@@ -118,8 +191,47 @@ func (s *attempts) keep(chunk []byte, a *attempt) {
 	if len(s.order) >= maxAttempts {
 		s.forget(s.order[0])
 	}
-	s.byKey[key] = a
+	s.byKey[key] = &kept{a, now.Add(longestBackoff(a.tries))}
 	s.order = append(s.order, key)
+}
+
+// finish notes that a chunk is delivered.
+func (s *attempts) finish(a *attempt) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.end(a)
+}
+
+// end notes that a flush lets go of an attempt. The caller holds mu.
+func (s *attempts) end(a *attempt) {
+	if a.tries > 0 {
+		s.taken--
+	}
+}
+
+// unfinished returns how many chunks were given back and not delivered since. It forgets
+// those that Fluent Bit has given up, as it does after retry_limit, and returns how many
+// these were.
+func (s *attempts) unfinished(now time.Time) (n, abandoned int) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, key := range slices.Clone(s.order) {
+		if s.byKey[key].due.Before(now) {
+			s.forget(key)
+			abandoned++
+		}
+	}
+	return len(s.order) + s.taken, abandoned
+}
+
+// longestBackoff is the time within which Fluent Bit hands a chunk over again after so
+// many failures: at most scheduler.base (5 s) doubled each time, up to scheduler.cap
+// (2,000 s), and a minute for a machine that is busy. Where they are set higher, records
+// may be handed over twice by in_kms, and count once.
+// Source: Fluent Bit 5.1, src/flb_scheduler.c, backoff_full_jitter.
+func longestBackoff(tries int) time.Duration {
+	const base, highest = 5 * time.Second, 2000 * time.Second
+	return min(highest, base<<min(tries, 9)) + time.Minute
 }
 
 func (s *attempts) forget(key [sha256.Size]byte) {

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"testing"
 	"testing/synctest"
+	"time"
 )
 
 func TestAttemptWaits(t *testing.T) {
@@ -19,12 +20,12 @@ func TestAttemptWaits(t *testing.T) {
 		var got error
 		ended := false
 		go func() { got = a.wait(t.Context()); ended = true }()
-		a.done(nil)
+		a.done(noSlot, nil)
 		synctest.Wait()
 		if ended {
 			t.Error("it did not wait for the second record")
 		}
-		a.done(nil)
+		a.done(noSlot, nil)
 		synctest.Wait()
 		if !ended || got != nil {
 			t.Errorf("ended %v with %v", ended, got)
@@ -37,8 +38,8 @@ func TestAttemptFails(t *testing.T) {
 	a.add()
 	a.add()
 	want := errors.New("first")
-	a.done(want)
-	a.done(errors.New("second"))
+	a.done(noSlot, want)
+	a.done(noSlot, errors.New("second"))
 	if err := a.wait(context.Background()); err != want {
 		t.Errorf("got %v, want the first failure", err)
 	}
@@ -56,8 +57,8 @@ func TestAttemptsAreBounded(t *testing.T) {
 	first := []byte("chunk 0")
 	a := newAttempt()
 	a.pos = 7
-	s.keep(first, a)
-	s.keep(first, newAttempt()) // the same content: the first memory stays
+	s.keep(first, a, time.Now())
+	s.keep(first, newAttempt(), time.Now()) // the same content: the first memory stays
 	if got := s.take(first); got != a {
 		t.Error("an attempt was not found again")
 	}
@@ -65,7 +66,7 @@ func TestAttemptsAreBounded(t *testing.T) {
 		t.Error("an attempt was given out twice")
 	}
 	for i := range maxAttempts + 10 {
-		s.keep(fmt.Appendf(nil, "chunk %d", i), a)
+		s.keep(fmt.Appendf(nil, "chunk %d", i), a, time.Now())
 	}
 	if len(s.byKey) != maxAttempts || len(s.order) != maxAttempts {
 		t.Errorf("%d attempts and %d in order, the bound is %d", len(s.byKey), len(s.order), maxAttempts)

@@ -78,7 +78,7 @@ func newBench(t testing.TB, change func(*Config), opts ...kfake.Opt) *bench {
 	if change != nil {
 		change(&b.cfg)
 	}
-	b.o, err = New(b.cfg, logging.New("", nil, func(_ logging.Level, s string) {
+	b.o, err = New(b.cfg, "out_kms.0", logging.New("", nil, func(_ logging.Level, s string) {
 		b.logMu.Lock()
 		defer b.logMu.Unlock()
 		b.lines = append(b.lines, s)

@@ -5,11 +5,13 @@ import (
 	"fmt"
 	"net"
 	"regexp"
+	"slices"
 	"strings"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kgo"
 
+	"keytrail/plugins/internal/ack"
 	"keytrail/plugins/internal/property"
 	"keytrail/processor/config/value"
 	"keytrail/processor/kafka"
@@ -51,6 +53,9 @@ type Config struct {
 	// BufferBytes bounds the records that wait for Kafka's acknowledgement. A
 	// flush that finds the buffer full waits for room.
 	BufferBytes int
+	// AckPaths are the sockets of each in_kms on this host whose records come here:
+	// its ack_path, several separated by commas. They are told which records Kafka has.
+	AckPaths []string
 	// Security is how connections are encrypted and who the producer is.
 	Security kafka.Security
 	// Limits bounds what one event may cost the decoder.
@@ -100,6 +105,7 @@ func ParseConfig(r *property.Reader) (Config, error) {
 	c.EventKey = r.Text("event_key", "")
 	c.MaxMessageBytes = r.Bytes("max_message_bytes", c.MaxMessageBytes, 16<<10, 64<<20)
 	c.BufferBytes = r.Bytes("buffer_bytes", c.BufferBytes, 1<<20, 4<<30)
+	c.AckPaths = ackPaths(r, "ack_path", c.Acks)
 	c.Security = security(r)
 	return c, r.Err()
 }
@@ -204,6 +210,30 @@ func brokers(r *property.Reader, name string) (list []string) {
 			r.Refuse(name, text, fmt.Sprintf("host:port, separated by commas (%q is not)", broker))
 		}
 		list = append(list, broker)
+	}
+	return list
+}
+
+// ackPaths reads the sockets to which deliveries are acknowledged.
+func ackPaths(r *property.Reader, name, acks string) []string {
+	text := r.Text(name, "")
+	if text == "" {
+		return nil
+	}
+	list := strings.FieldsFunc(text, func(c rune) bool { return c == ',' || c == ' ' })
+	if len(list) > ack.MaxPaths {
+		r.Refuse(name, text, fmt.Sprintf("at most %d sockets, separated by commas", ack.MaxPaths))
+	}
+	for i, path := range list {
+		if err := ack.CheckPath(path); err != nil {
+			r.Refuse(name, path, err.Error())
+		}
+		if slices.Contains(list[:i], path) {
+			r.Refuse(name, path, "each socket once")
+		}
+	}
+	if len(list) > 0 && acks != AcksAll {
+		r.Refuse("acks", acks, "all, because ack_path is set: what only the leader has may be lost, and in_kms would count it as done")
 	}
 	return list
 }

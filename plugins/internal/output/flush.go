@@ -112,6 +112,9 @@ func (f *flush) record() (err error) {
 	}()
 	f.unit = 0
 	e := &f.entry
+	if e.Numbered {
+		f.a.begin(e.Run, e.Number)
+	}
 	if e.Bad != "" {
 		return f.bad(reasonMsgpack, e.Bad, e.Raw)
 	}
@@ -237,7 +240,7 @@ func (f *flush) produce(r *kgo.Record, acked *atomic.Int64) error {
 	}
 	o.received.Add(1)
 	o.inFlight.Add(1)
-	a.add()
+	slot := a.add()
 	a.unit = f.unit
 	// Not the flush's context: a record must outlive the flush that produced it.
 	o.client.TryProduce(context.Background(), r, func(r *kgo.Record, err error) {
@@ -251,7 +254,7 @@ func (f *flush) produce(r *kgo.Record, acked *atomic.Int64) error {
 			}
 		}
 		o.room.Release(cost)
-		a.done(err)
+		a.done(slot, err)
 	})
 	return nil
 }

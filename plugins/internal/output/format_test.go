@@ -131,7 +131,7 @@ func TestSecurity(t *testing.T) {
 		cfg.Brokers = []string{s.SASL}
 		cfg.Security = kafka.Security{TLS: kafka.TLS{Enabled: true, CAFile: ca},
 			SASL: kafka.SASL{Mechanism: kafka.MechanismSHA512, Username: kafkatest.User, Password: value.NewSecret(password)}}
-		o, err := New(cfg, logging.New("", nil, func(_ logging.Level, s string) { *lines = append(*lines, s) }))
+		o, err := New(cfg, "out_kms.0", logging.New("", nil, func(_ logging.Level, s string) { *lines = append(*lines, s) }))
 		if err != nil {
 			t.Fatal(err)
 		}

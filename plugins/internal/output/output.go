@@ -16,6 +16,11 @@
 // Kafka is back, whether Fluent Bit asks again or not. Fluent Bit gives a chunk
 // up after retry_limit attempts, 1 unless configured: set it to no_limits.
 //
+// With Config.AckPaths an Output tells in_kms which of its records Kafka has, dead
+// letters and filtered ones among them (package ack): in_kms then counts an object as
+// done for no other reason. A record is acknowledged when everything that came out of it
+// is, and never because a flush returned.
+//
 // Limits. Memory is Config.BufferBytes (counted before compression), the
 // decoder's state for each flush that runs, and attempts (see maxAttempts).
 package output
@@ -33,6 +38,7 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kgo"
 
+	"keytrail/plugins/internal/ack"
 	"keytrail/plugins/internal/logging"
 )
 
@@ -59,6 +65,8 @@ type Stats struct {
 	Filtered     int64 // events that Keytrail is not about
 	Failed       int64 // records that Kafka refused; Fluent Bit's retry produces them again
 	InFlight     int64 // produced, not yet acknowledged
+	Acknowledged int64 // records of in_kms that it was told about
+	Abandoned    int64 // chunks that Fluent Bit did not hand over again, as after retry_limit
 }
 
 // String formats the counts for the log.
@@ -76,8 +84,13 @@ type Output struct {
 	room     *semaphore.Weighted // BufferBytes
 	workers  sync.Pool           // of *worker
 	attempts attempts
+	acks     *ack.Sender // nil without Config.AckPaths
+	probing  sync.WaitGroup
+	cancel   context.CancelFunc
 
 	received, delivered, deadLettered, filtered, failed, inFlight atomic.Int64
+	acknowledged, abandoned                                       atomic.Int64
+	answered                                                      atomic.Int64 // when Kafka last acknowledged or answered, nanoseconds since 1970
 
 	brokerErr atomic.Pointer[error] // why the last connection failed; nil after one that did not
 	lastWarn  atomic.Int64          // nanoseconds since 1970
@@ -85,8 +98,9 @@ type Output struct {
 
 // New returns an Output whose producer connects when the first chunk comes: a
 // Kafka that is away does not keep Fluent Bit from starting. It fails when the
-// configuration contradicts itself.
-func New(cfg Config, log *logging.Log) (*Output, error) {
+// configuration contradicts itself. name is the instance's in Fluent Bit: its alias, or
+// such as out_kms.0.
+func New(cfg Config, name string, log *logging.Log) (*Output, error) {
 	o := &Output{cfg: cfg, log: log, room: semaphore.NewWeighted(int64(cfg.BufferBytes))}
 	o.workers.New = func() any { return newWorker(&o.cfg) }
 	opts := append(cfg.Security.Options(),
@@ -111,6 +125,13 @@ func New(cfg Config, log *logging.Log) (*Output, error) {
 		return nil, fmt.Errorf("cannot make a Kafka client: %w", err)
 	}
 	o.client = client
+	ctx, cancel := context.WithCancel(context.Background())
+	o.cancel = cancel
+	if len(cfg.AckPaths) > 0 {
+		o.answered.Store(time.Now().UnixNano())
+		o.acks = ack.NewSender(cfg.AckPaths, name, o.health, func(format string, args ...any) { log.Printf(logging.Warn, format, args...) })
+		o.probing.Go(func() { o.probe(ctx) })
+	}
 	return o, nil
 }
 
@@ -124,17 +145,20 @@ func (o *Output) Flush(chunk []byte, tag string) Code {
 	ctx, cancel := context.WithTimeout(context.Background(), o.cfg.FlushTimeout)
 	defer cancel()
 	a := o.attempts.take(chunk)
+	if o.acks != nil {
+		a.tell = o.tell
+	}
 	err := o.walk(ctx, a, chunk, tag)
 	if err == nil {
 		err = a.wait(ctx)
 	}
+	a.rest()
 	if err == nil {
+		o.attempts.finish(a)
 		return OK
 	}
-	pending, failed := a.state()
-	if failed == nil {
-		o.attempts.keep(chunk, a)
-	}
+	pending, _ := a.state()
+	o.attempts.keep(chunk, a, time.Now())
 	o.warn(pending, err)
 	return Retry
 }
@@ -155,7 +179,7 @@ func (o *Output) walk(ctx context.Context, a *attempt, chunk []byte, tag string)
 		if err := f.record(); err != nil {
 			return err
 		}
-		a.pos, a.unit = w.walker.Pos(), 0
+		a.end(w.walker.Pos())
 	}
 	return nil
 }
@@ -191,6 +215,11 @@ func (o *Output) Close() {
 	if err := o.client.Flush(ctx); err != nil {
 		o.log.Printf(logging.Warn, "%d records were not acknowledged by Kafka before the end: %v", o.inFlight.Load(), err)
 	}
+	o.cancel()
+	o.probing.Wait()
+	if o.acks != nil {
+		o.acks.Close(lastAcks)
+	}
 	o.client.Close()
 }
 
@@ -199,5 +228,6 @@ func (o *Output) Stats() Stats {
 	return Stats{
 		Received: o.received.Load(), Delivered: o.delivered.Load(), DeadLettered: o.deadLettered.Load(),
 		Filtered: o.filtered.Load(), Failed: o.failed.Load(), InFlight: o.inFlight.Load(),
+		Acknowledged: o.acknowledged.Load(), Abandoned: o.abandoned.Load(),
 	}
 }

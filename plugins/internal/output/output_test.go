@@ -295,7 +295,7 @@ func FuzzFlushRecord(f *testing.F) {
 	cfg := DefaultConfig()
 	cfg.Brokers = []string{"127.0.0.1:1"}
 	var lines []string
-	o, err := New(cfg, logging.New("", nil, func(_ logging.Level, s string) { lines = append(lines, s) }))
+	o, err := New(cfg, "out_kms.0", logging.New("", nil, func(_ logging.Level, s string) { lines = append(lines, s) }))
 	if err != nil {
 		f.Fatal(err)
 	}

@@ -1,0 +1,216 @@
+package output
+
+import (
+	"errors"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"keytrail/plugins/internal/ack"
+	"keytrail/plugins/internal/chunk"
+	"keytrail/plugins/internal/property"
+)
+
+// keeper is the in_kms that listens.
+type keeper struct {
+	mu     sync.Mutex // guards the following
+	has    ack.Ranges
+	health ack.Health
+	name   string
+}
+
+// ackBench is a bench whose Output acknowledges to a keeper.
+func ackBench(t *testing.T, change func(*Config)) (*bench, *keeper, ack.Run) {
+	t.Helper()
+	dir, err := os.MkdirTemp("", "acks") // short enough for a socket
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { os.RemoveAll(dir) })
+	path, run, k := filepath.Join(dir, "s"), ack.Run{5}, &keeper{}
+	l, err := ack.Listen(path, run, ack.Handlers{
+		Acks: func(_ int, name string, h ack.Health, list []ack.Range) error {
+			k.mu.Lock()
+			defer k.mu.Unlock()
+			for _, r := range list {
+				k.has.Add(r)
+			}
+			k.health, k.name = h, name
+			return nil
+		},
+		Gone: func(int, string) {}, Say: func(string, ...any) {},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { l.Close() })
+	b := newBench(t, func(c *Config) {
+		c.AckPaths = []string{path}
+		if change != nil {
+			change(c)
+		}
+	}, seeded())
+	return b, k, run
+}
+
+// want waits until exactly these numbers are acknowledged.
+func (k *keeper) want(t *testing.T, what string, want ...ack.Range) {
+	t.Helper()
+	ok := func() bool {
+		k.mu.Lock()
+		defer k.mu.Unlock()
+		return slices.Equal(k.has.List(), want)
+	}
+	for deadline := time.Now().Add(time.Minute); !ok(); time.Sleep(time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatalf("%s: acknowledged are %v, want %v", what, k.has.List(), want)
+		}
+	}
+}
+
+func numberedRecord(run ack.Run, n uint64, json string) []byte {
+	b := chunk.Append(nil, &chunk.Record{Event: []byte(json), Object: "a", Index: int(n), Numbered: true})
+	chunk.SetNumber(b, &run, n)
+	return b
+}
+
+// Delivered, dead-lettered and filtered records are acknowledged, each once it is; other
+// runs' are not, and a record that is not in_kms's needs no number.
+func TestFlushAcknowledges(t *testing.T) {
+	b, k, run := ackBench(t, nil)
+	filtered := strings.Replace(event(9), "kms.amazonaws.com", "s3.amazonaws.com", 1)
+	b.flush(OK, numberedRecord(run, 1, event(0)), numberedRecord(run, 2, "{"), numberedRecord(run, 3, filtered),
+		flat(event(1)), numberedRecord(ack.Run{6}, 4, event(2)), numberedRecord(run, 9, event(3)))
+	k.want(t, "a chunk", ack.Range{From: 1, To: 4}, ack.Range{From: 9, To: 10})
+	if s := b.o.Stats(); s.Acknowledged != 5 || k.name != "out_kms.0" {
+		t.Errorf("%+v acknowledged as %q", s, k.name)
+	}
+}
+
+// What Kafka does not have is not acknowledged, although the flush is over, and is once
+// Kafka is back, whether Fluent Bit asks again or not.
+func TestFlushAcknowledgesLate(t *testing.T) {
+	b, k, run := ackBench(t, func(c *Config) { c.FlushTimeout = 300 * time.Millisecond })
+	b.flush(OK, numberedRecord(run, 1, event(0)))
+	k.want(t, "the first", ack.Range{From: 1, To: 2})
+	b.broken.Store(true)
+	if got := b.o.Flush(slices.Concat(numberedRecord(run, 2, event(1)), numberedRecord(run, 3, "{")), "t"); got != Retry {
+		t.Fatalf("the flush returned %d", got)
+	}
+	if n, _ := b.o.attempts.unfinished(time.Now()); n != 1 {
+		t.Errorf("%d chunks are unfinished", n)
+	}
+	k.want(t, "while Kafka is away", ack.Range{From: 1, To: 2})
+	b.broken.Store(false)
+	k.want(t, "when it is back", ack.Range{From: 1, To: 4})
+}
+
+func TestSlots(t *testing.T) {
+	told := map[ack.Run][]ack.Range{}
+	a := newAttempt()
+	a.tell = func(run ack.Run, list []ack.Range) { told[run] = append(told[run], list...) }
+	r, q := ack.Run{1}, ack.Run{2}
+	produce := func(run ack.Run, n uint64, units int) (slots []int) {
+		a.begin(run, n)
+		for range units {
+			a.begin(run, n) // as when a flush comes back to the same record
+			slots = append(slots, a.add())
+		}
+		return slots
+	}
+	two := produce(r, 1, 2)
+	a.done(two[0], nil)
+	a.end(10)
+	produce(r, 2, 0) // filtered
+	a.end(20)
+	fail := produce(r, 3, 2)
+	a.done(fail[0], errors.New("refused"))
+	a.end(30)
+	other := produce(q, 7, 1)
+	a.done(other[0], nil) // its record is still being read
+	a.rest()
+	if want := map[ack.Run][]ack.Range{r: {{From: 2, To: 3}}}; !equal(told, want) {
+		t.Errorf("told %v, want %v", told, want)
+	}
+	a.end(40)
+	a.done(two[1], nil)
+	a.done(fail[1], nil)
+	a.rest()
+	if want := map[ack.Run][]ack.Range{r: {{From: 2, To: 3}, {From: 1, To: 2}}, q: {{From: 7, To: 8}}}; !equal(told, want) {
+		t.Errorf("told %v in the end, want %v: a record of which a part was refused must not be told", told, want)
+	}
+	if a.slots.low != 2 {
+		t.Errorf("%d slots are out of mind, want 2", a.slots.low)
+	}
+}
+
+func equal(a, b map[ack.Run][]ack.Range) bool {
+	if len(a) != len(b) {
+		return false
+	}
+	for run := range a {
+		if !slices.Equal(a[run], b[run]) {
+			return false
+		}
+	}
+	return true
+}
+
+// A chunk that Fluent Bit does not hand over again in time is not unfinished for ever.
+func TestAttemptsAreAbandoned(t *testing.T) {
+	var s attempts
+	now := time.Unix(1_800_000_000, 0)
+	count := func(what string, after time.Duration, n, abandoned int) {
+		t.Helper()
+		if gotN, gotA := s.unfinished(now.Add(after)); gotN != n || gotA != abandoned {
+			t.Errorf("%s: %d unfinished and %d abandoned, want %d and %d", what, gotN, gotA, n, abandoned)
+		}
+	}
+	a, b := []byte("a"), []byte("b")
+	s.keep(a, newAttempt(), now)
+	s.keep(b, newAttempt(), now)
+	count("both wait", time.Minute, 2, 0)
+	again := s.take(b)
+	count("one is with a flush", 2*time.Minute, 1, 1)
+	s.keep(b, again, now)
+	count("its second pause is longer", longestBackoff(2)-time.Second, 1, 0)
+	s.finish(s.take(b))
+	count("it is delivered", 0, 0, 0)
+	if got := longestBackoff(100); got != 2060*time.Second {
+		t.Errorf("the longest wait is %v", got)
+	}
+	failed := newAttempt()
+	failed.add()
+	failed.done(noSlot, errors.New("refused"))
+	s.keep(a, failed, now)
+	if got := s.take(a); got == failed || got.tries != 1 {
+		t.Errorf("after a failure the chunk goes on where it stopped, or is a new one: %+v", got)
+	}
+}
+
+func TestParseAckPath(t *testing.T) {
+	dir := t.TempDir()
+	parse := func(acks, path string) (Config, error) {
+		return ParseConfig(property.NewReader(func(name string) string {
+			return map[string]string{"brokers": "a:1", "acks": acks, "ack_path": path}[name]
+		}))
+	}
+	c, err := parse("all", dir+"/s, "+dir+"/t")
+	if err != nil || !slices.Equal(c.AckPaths, []string{dir + "/s", dir + "/t"}) {
+		t.Errorf("got %q, %v", c.AckPaths, err)
+	}
+	for _, f := range [][3]string{
+		{"leader", dir + "/s", `property "acks" with value "leader": want all, because ack_path is set`},
+		{"all", "s", "an absolute path"},
+		{"all", dir + "/s," + dir + "/s", "each socket once"},
+		{"all", strings.Repeat(" "+dir+"/s", 9), "at most 8 sockets"},
+	} {
+		if _, err := parse(f[0], f[1]); err == nil || !strings.Contains(err.Error(), f[2]) {
+			t.Errorf("acks %s, ack_path %q: %v, want %q", f[0], f[1], err, f[2])
+		}
+	}
+}

@@ -103,6 +103,11 @@ func counters(in *input.Input) []flb.Counter {
 		{Name: "handed_over_total", Help: "Events returned to Fluent Bit.", Read: func() int64 { return in.Stats().HandedOver }},
 		{Name: "bad_records_total", Help: "Records that were no events.", Read: func() int64 { return in.Stats().BadRecords }},
 		{Name: "retried_objects_total", Help: "Objects that could not be read to their end, and are tried again.", Read: func() int64 { return in.Stats().Retried }},
+		{Name: "acknowledged_total", Help: "Events that out_kms has acknowledged.", Read: func() int64 { return in.Stats().Acknowledged }},
+		{Name: "handed_over_again_total", Help: "Events that were handed over again, because they were not acknowledged.", Read: func() int64 { return in.Stats().Again }},
+		{Name: "unacknowledged_done_total", Help: "Events taken for done without an acknowledgement, because unacknowledged is done.", Read: func() int64 { return in.Stats().Accepted }},
+		{Name: "unacknowledged_bytes", Help: "Bytes that are handed over and not acknowledged.", Read: func() int64 { return in.Stats().Waiting }, Gauge: true},
+		{Name: "parked_objects", Help: "Objects with events that are not acknowledged and will be handed over again.", Read: func() int64 { return in.Stats().Parked }, Gauge: true},
 		{Name: "given_up_objects_total", Help: "Objects that could not be read, and are in the dead-letter file.", Read: func() int64 { return in.Stats().GivenUp }},
 	}
 }
@@ -119,7 +124,7 @@ func FLBPluginInputCallbackCtx(context unsafe.Pointer, data *unsafe.Pointer, siz
 		return flbinput.FLB_OK
 	}
 	return C.int(flb.Guard(i.log, "FLBPluginInputCallbackCtx", flbinput.FLB_ERROR, func() int {
-		give(i.in.Drain(), data, size)
+		*size = C.size_t(i.in.Drain(func(n int) []byte { return allocate(n, data) }))
 		i.counters.Update()
 		return flbinput.FLB_OK
 	}))
@@ -135,20 +140,24 @@ func FLBPluginInputCallback(data *unsafe.Pointer, size *C.size_t) C.int {
 	return C.int(flb.Guard(global, "FLBPluginInputCallback", flbinput.FLB_ERROR, func() int {
 		var all []byte
 		each(func(i *instance) {
-			all = append(all, i.in.Drain()...)
+			i.in.Drain(func(n int) []byte {
+				all = append(all, make([]byte, n)...)
+				return all[len(all)-n:]
+			})
 			i.counters.Update()
 			i.log.Emit()
 		})
-		give(all, data, size)
+		if len(all) > 0 {
+			*size = C.size_t(copy(allocate(len(all), data), all))
+		}
 		return flbinput.FLB_OK
 	}))
 }
 
-// give copies b to C's memory.
-func give(b []byte, data *unsafe.Pointer, size *C.size_t) {
-	if len(b) > 0 {
-		*data, *size = C.CBytes(b), C.size_t(len(b))
-	}
+// allocate returns n bytes of C's memory and makes data point to them.
+func allocate(n int, data *unsafe.Pointer) []byte {
+	*data = C.malloc(C.size_t(n)) // Go ends the process when there is none
+	return unsafe.Slice((*byte)(*data), n)
 }
 
 // FLBPluginInputCleanupCallbackCtx frees what a callback returned.

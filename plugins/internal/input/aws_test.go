@@ -46,7 +46,7 @@ func TestInputFromS3(t *testing.T) {
 		in.Start()
 		for deadline := time.Now().Add(time.Minute); time.Now().Before(deadline); time.Sleep(10 * time.Millisecond) {
 			var w chunk.Walker
-			w.Reset(in.Drain(), 0)
+			w.Reset(drained(in), 0)
 			for e := (chunk.Entry{}); w.Next(&e); {
 				if e.Self {
 					own = append(own, string(e.JSON))

@@ -10,6 +10,7 @@ import (
 
 	"github.com/aws/aws-sdk-go-v2/aws/arn"
 
+	"keytrail/plugins/internal/ack"
 	"keytrail/plugins/internal/property"
 	"keytrail/processor/source/awsclient"
 	"keytrail/processor/source/lookup"
@@ -74,6 +75,19 @@ type Config struct {
 	// Settle is the time from handing an object's last record to Fluent Bit until
 	// the object counts as done.
 	Settle time.Duration
+	// AckPath is the socket at which out_kms acknowledges; "" has Settle decide when an
+	// object is done. The others are without effect then.
+	AckPath string
+	// AckWindow bounds the bytes that are handed over and not acknowledged.
+	AckWindow int
+	// AckBy are the aliases of the out_kms that must acknowledge, each of them every
+	// record; empty lets any one do.
+	AckBy []string
+	// AckTimeout is for how long all must be well, and records not be acknowledged,
+	// until they are handed over again.
+	AckTimeout time.Duration
+	// AcceptLoss takes such records for done instead.
+	AcceptLoss bool
 	// Readers is how many objects are read side by side.
 	Readers int
 	// QueueRecords and QueueBytes bound what is read ahead; see DefaultConfig.
@@ -99,6 +113,8 @@ func DefaultConfig(from string) Config {
 		FromBeginning: true,
 		PollInterval:  time.Minute,
 		Settle:        time.Minute,
+		AckWindow:     64 << 20,
+		AckTimeout:    5 * time.Minute,
 		Readers:       4,
 		QueueRecords:  50_000,
 		QueueBytes:    64 << 20,
@@ -170,7 +186,7 @@ func parseConfig(r *property.Reader, now time.Time) (Config, error) {
 		c.SelfPrincipals = append(c.SelfPrincipals, principal)
 	}
 	c.PollInterval = r.Duration("poll_interval", c.PollInterval, 10*time.Millisecond, time.Hour)
-	c.Settle = r.Duration("settle", c.Settle, 0, time.Hour)
+	c.parseAcks(r)
 	c.Readers = r.Int("readers", c.Readers, 1, 64)
 	c.QueueRecords = r.Int("queue_records", c.QueueRecords, 1, 10_000_000)
 	c.QueueBytes = r.Bytes("queue_bytes", c.QueueBytes, 1<<20, 4<<30)
@@ -180,6 +196,31 @@ func parseConfig(r *property.Reader, now time.Time) (Config, error) {
 		return c, err
 	}
 	return c, c.check(r)
+}
+
+// parseAcks reads when an object counts as done.
+func (c *Config) parseAcks(r *property.Reader) {
+	c.Settle = r.Duration("settle", c.Settle, 0, time.Hour)
+	c.AckPath = r.Text("ack_path", "")
+	c.AckWindow = r.Bytes("ack_window", c.AckWindow, 1<<20, 4<<30)
+	c.AckBy = words(r.Text("ack_by", ""))
+	c.AckTimeout = r.Duration("ack_timeout", c.AckTimeout, time.Second, 24*time.Hour)
+	c.AcceptLoss = r.Choice("unacknowledged", "retry", "retry", "done") == "done"
+	if c.AckPath == "" {
+		c.AckBy = nil
+		for _, name := range []string{"ack_window", "ack_by", "ack_timeout", "unacknowledged"} {
+			if r.Has(name) {
+				r.Complain(name, "is set, and has no effect without ack_path; set that, here and in out_kms")
+			}
+		}
+		return
+	}
+	if err := ack.CheckPath(c.AckPath); err != nil {
+		r.Refuse("ack_path", c.AckPath, err.Error())
+	}
+	if r.Has("settle") {
+		r.Complain("settle", "is set, and ack_path is, too: acknowledgements decide what is done; leave settle out")
+	}
 }
 
 // refuseForeign refuses what is set and belongs to another source.

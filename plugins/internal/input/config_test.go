@@ -52,9 +52,28 @@ func TestParseConfigValues(t *testing.T) {
 	want := Config{
 		Source: SourceFile, Readers: 1, Path: filepath.Join(dir, "*.json.gz"), DeadLetter: filepath.Join(dir, "dead"), All: true,
 		PollInterval: 100 * time.Millisecond, QueueRecords: 10, QueueBytes: 2 << 20, BatchBytes: 64 << 10,
+		AckWindow: 64 << 20, AckTimeout: 5 * time.Minute,
 	}
 	if !reflect.DeepEqual(c, want) {
 		t.Errorf("got %+v, want %+v", c, want)
+	}
+}
+
+func TestParseConfigOfAcknowledgements(t *testing.T) {
+	dir := t.TempDir()
+	path := filepath.Join(dir, "s")
+	c, _, err := parse(map[string]string{"path": dir, "ack_path": path, "ack_window": "2M", "ack_by": "a, b", "ack_timeout": "1h", "unacknowledged": "done"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := DefaultConfig(SourceFile)
+	want.Path, want.AckPath, want.AckWindow, want.AckBy, want.AckTimeout, want.AcceptLoss = dir, path, 2<<20, []string{"a", "b"}, time.Hour, true
+	if !reflect.DeepEqual(c, want) {
+		t.Errorf("got %+v, want %+v", c, want)
+	}
+	_, _, err = parse(map[string]string{"path": dir, "ack_path": path, "settle": "1m"})
+	if err == nil || !strings.Contains(err.Error(), `property "settle" is set, and ack_path is, too`) {
+		t.Errorf("settle beside ack_path: %v", err)
 	}
 }
 
@@ -68,6 +87,10 @@ func TestParseConfigRefusals(t *testing.T) {
 			t.Errorf("%s=%q: got %v, want a refusal that names it and says %q", name, value, err, message)
 		}
 	}
+	f("ack_path", "relative", "an absolute path")
+	f("ack_path", "/"+strings.Repeat("x", 107), "at most 107 bytes")
+	f("ack_by", "a", "has no effect without ack_path")
+	f("unacknowledged", "lose", "retry or done")
 	f("source", "kinesis", `want file or s3 or sqs or lookup`)
 	f("s3_bucket", "trail", `is for source s3`)
 	f("path", "", "is missing")

@@ -10,33 +10,40 @@
 // that is damaged, or gone at two looks; one that may become readable is tried again for
 // as long as the source lives (source.Retries).
 //
-// Fluent Bit gives an input no acknowledgement: what a callback returns goes
-// through a ring buffer to the engine, which drains it every 250 ms and, when
-// it stays full for a second, drops. A flush that blocks the engine's thread holds
-// that up; out_kms without workers blocks it for its flush_timeout, 30 s at the
-// most. So an object counts as done, in the checkpoint or for the queue, only when
-// its last record was handed over Config.Settle ago (default 60 s: two such flushes).
-// A crash after that may still lose what Fluent Bit held in memory; storage.type
-// filesystem closes that window. A crash before it repeats the object, and the
-// repeated events are told by their ids.
+// Fluent Bit gives an input no acknowledgement: what a callback returns goes through a
+// ring buffer in memory to the engine, into chunks, and to an output that may be told
+// to drop them. So with Config.AckPath out_kms itself acknowledges each record (package
+// ack), and an object counts as done, in the checkpoint or for the queue, when Kafka has
+// all of its records and for no other reason; window says how. At most Config.AckWindow
+// bytes are handed over and not acknowledged, whatever Kafka, Fluent Bit and its disk
+// do. After a crash, objects that are not done are read again.
+//
+// Without Config.AckPath, as with another output or one on another host, an object
+// counts as done when its last record was handed over Config.Settle ago (default 60 s),
+// not counting the time in which Fluent Bit pauses the input. That is a guess: what
+// Fluent Bit loses after it stays lost, and the log says so at the start.
 //
 // When Fluent Bit pauses the input, the queue fills and reading waits; nothing
 // is dropped. Fluent Bit's pause and exit calls name no instance, and its core
 // stops only the last instance's timer; the Input therefore keeps its own flag
 // and returns nothing while it is paused or stopping.
 //
-// Limits. Memory is QueueBytes, one batch, for each reader the decoder's two records
+// Limits. Memory is QueueBytes, one batch, what window keeps, for each reader the decoder's two records
 // of Limits.RecordBytes, and what the source keeps in mind: 250 bytes for each file
 // of a directory; see Config and the sources. The size of an object does not matter.
 package input
 
 import (
 	"context"
+	"crypto/rand"
+	"errors"
 	"fmt"
+	"math"
 	"sync"
 	"sync/atomic"
 	"time"
 
+	"keytrail/plugins/internal/ack"
 	"keytrail/plugins/internal/logging"
 	"keytrail/processor/source"
 )
@@ -46,7 +53,7 @@ import (
 const stopTimeout = 3 * time.Second
 
 // Stats counts what an Input did. While it is stopped, or has read everything,
-// Events = Filtered + HandedOver + Queued. An object that is read again
+// Events = Filtered + HandedOver + Queued + Known. An object that is read again
 // counts again.
 type Stats struct {
 	Objects    int64 // objects read to their end
@@ -57,6 +64,14 @@ type Stats struct {
 	BadRecords int64 // records that were no events, and objects that named none
 	Retried    int64 // failures to read an object to its end, after which it is tried again
 	GivenUp    int64 // objects that could not be read, and whose dead letter was written
+
+	// Only with Config.AckPath:
+	Known        int64 // events that were acknowledged when their object was read before
+	Acknowledged int64 // events that out_kms has acknowledged
+	Again        int64 // events that were handed over again, because they were not acknowledged
+	Accepted     int64 // events taken for done without an acknowledgement: unacknowledged is done
+	Waiting      int64 // bytes that are handed over and not acknowledged
+	Parked       int64 // objects with events that are not acknowledged and will be handed over again
 }
 
 // Input reads objects for one Fluent Bit input instance. Drain, Pause, Resume,
@@ -68,18 +83,17 @@ type Input struct {
 
 	paused, stopping                                       atomic.Bool
 	objects, events, filtered, queued, handedOver, badRecs atomic.Int64
-	retried, givenUp                                       atomic.Int64
+	retried, givenUp, known                                atomic.Int64
 
 	start   sync.Once
 	cancel  context.CancelFunc
 	ctx     context.Context
 	stopped chan struct{} // closed when the goroutines have ended
 
-	drainMu sync.Mutex // guards out
-	out     []byte
+	drainMu sync.Mutex // records are numbered in the order in which they are handed over
 
-	handedMu sync.Mutex // guards handed
-	handed   []handedOver
+	progress progress
+	window   *window // progress, where it is one; nil otherwise
 
 	feed     feed
 	failures failures
@@ -89,26 +103,42 @@ type Input struct {
 	pollErr, saveErr string // the last that was logged; each its goroutine's own
 }
 
-// handedOver is an object whose last record was returned to Fluent Bit at that
-// time. There is at most one for each object that the feed has in mind.
-type handedOver struct {
-	object source.Object
-	at     time.Time
-}
-
-// New returns an Input that has read its checkpoint and nothing else.
+// New returns an Input that has read its checkpoint and listens at Config.AckPath, and
+// does nothing else. End it with Stop.
 func New(cfg Config, log *logging.Log) (*Input, error) {
 	in := &Input{
 		cfg: cfg, log: log, q: newQueue(cfg.QueueBytes, cfg.QueueRecords),
 		dead: deadLetters{path: cfg.DeadLetter, max: maxDeadLetterBytes}, stopped: make(chan struct{}),
 	}
 	in.ctx, in.cancel = context.WithCancel(context.Background())
-	var err error
-	if in.feed, err = newFeed(in.ctx, cfg, log); err != nil {
+	err := in.newProgress()
+	if err != nil {
 		in.cancel()
 		return nil, err
 	}
+	if in.feed, err = newFeed(in.ctx, cfg, log); err != nil {
+		in.cancel()
+		return nil, errors.Join(err, in.progress.close())
+	}
 	return in, nil
+}
+
+// newProgress makes what decides when objects are done.
+func (in *Input) newProgress() error {
+	if in.cfg.AckPath == "" {
+		in.progress = &clock{settle: in.cfg.Settle}
+		in.log.Printf(logging.Warn, "ack_path is not set: an object counts as done %v after its last event was handed to Fluent Bit, "+
+			"whether Kafka has it or not; a crash, a full disk or retry_limit then loses events. Set ack_path here and in out_kms on this host", in.cfg.Settle)
+		return nil
+	}
+	var run ack.Run
+	rand.Read(run[:]) // it does not fail
+	say := func(format string, args ...any) { in.log.Printf(logging.Warn, format, args...) }
+	w := newWindow(in.cfg, run, time.Now(), say)
+	var err error
+	w.l, err = ack.Listen(in.cfg.AckPath, run, ack.Handlers{Acks: w.acks, Gone: w.gone, Say: say})
+	in.progress, in.window = w, w
+	return err
 }
 
 // Start begins reading in goroutines of its own, which end with Stop. A second call
@@ -119,46 +149,58 @@ func (in *Input) Start() {
 
 // Pause makes Drain return nothing until Resume. Reading goes on until the
 // queue is full.
-func (in *Input) Pause() { in.paused.Store(true) }
+func (in *Input) Pause() {
+	in.paused.Store(true)
+	in.progress.pause(true, time.Now())
+}
 
 // Resume ends Pause.
-func (in *Input) Resume() { in.paused.Store(false) }
+func (in *Input) Resume() {
+	in.paused.Store(false)
+	in.progress.pause(false, time.Now())
+}
 
 // Closing makes Drain return nothing for good: what Fluent Bit is given while
 // it stops is lost.
 func (in *Input) Closing() { in.stopping.Store(true) }
 
-// Drain returns the next records as msgpack, at most Config.BatchBytes of them
-// (or one block when that alone is more), and nil when there are none. It never
-// waits for reading. The slice is valid until the next call. What it returns
-// counts as handed over.
-func (in *Input) Drain() []byte {
+// Drain hands the next records over as msgpack: it asks alloc for memory, fills it and
+// returns its length, 0 when there are none. They are at most Config.BatchBytes, or one
+// block when that alone is more, and as many as may be on their way. It never waits for
+// reading.
+func (in *Input) Drain(alloc func(n int) []byte) int {
 	if in.paused.Load() || in.stopping.Load() {
-		return nil
+		return 0
 	}
 	in.drainMu.Lock()
 	defer in.drainMu.Unlock()
-	in.out = in.out[:0]
-	var ends []handedOver
-	now := time.Now()
-	for _, b := range in.q.take(in.cfg.BatchBytes) {
-		in.out = append(in.out, b.buf...)
-		in.queued.Add(-int64(b.records))
-		in.handedOver.Add(int64(b.records))
-		if b.end != nil {
-			ends = append(ends, handedOver{*b.end, now})
+	room, empty := in.progress.room()
+	first := room
+	if empty {
+		first = math.MaxInt
+	}
+	list := in.q.take(min(room, in.cfg.BatchBytes), first)
+	if len(list) == 0 {
+		return 0
+	}
+	in.progress.hand(list, time.Now())
+	size, records := 0, 0
+	for i := range list {
+		size += len(list[i].buf)
+		records += list[i].records
+	}
+	if size > 0 {
+		out := alloc(size)
+		for i := range list {
+			out = out[copy(out, list[i].buf):]
 		}
-		recycle(b.buf)
 	}
-	if ends != nil {
-		in.handedMu.Lock()
-		in.handed = append(in.handed, ends...)
-		in.handedMu.Unlock()
+	for i := range list {
+		recycle(&list[i])
 	}
-	if len(in.out) == 0 {
-		return nil
-	}
-	return in.out
+	in.queued.Add(-int64(records))
+	in.handedOver.Add(int64(records))
+	return size
 }
 
 // Stop ends reading, brings the checkpoint or the queue up to what has settled, and
@@ -167,13 +209,17 @@ func (in *Input) Drain() []byte {
 // more.
 func (in *Input) Stop() error {
 	in.stopping.Store(true)
-	in.start.Do(func() { close(in.stopped) }) // never started
+	never := false
+	in.start.Do(func() { close(in.stopped); never = true })
 	in.cancel()
 	in.q.close()
 	timeout := time.NewTimer(stopTimeout)
 	defer timeout.Stop()
 	select {
 	case <-in.stopped:
+		if never {
+			return in.progress.close()
+		}
 		return nil
 	case <-timeout.C:
 		return fmt.Errorf("cannot stop reading %s within %v: a read hangs; its objects will be read again", in.cfg.place(), stopTimeout)
@@ -182,37 +228,38 @@ func (in *Input) Stop() error {
 
 // Stats returns the counts so far.
 func (in *Input) Stats() Stats {
-	return Stats{
+	s := Stats{
 		Objects: in.objects.Load(), Events: in.events.Load(), Filtered: in.filtered.Load(),
 		Queued: in.queued.Load(), HandedOver: in.handedOver.Load(), BadRecords: in.badRecs.Load(),
-		Retried: in.retried.Load(), GivenUp: in.givenUp.Load(),
+		Retried: in.retried.Load(), GivenUp: in.givenUp.Load(), Known: in.known.Load(),
 	}
+	if in.window != nil {
+		bytes, parked, w := in.window.snapshot()
+		s.Acknowledged, s.Again, s.Accepted = w.acknowledged, w.again, w.accepted
+		s.Waiting, s.Parked = int64(bytes), int64(parked)
+	}
+	return s
 }
 
 // String formats the counts for the log.
 func (s Stats) String() string {
-	return fmt.Sprintf("%d objects, %d events (%d filtered, %d handed over, %d left), %d bad records, %d objects tried again, %d given up",
+	text := fmt.Sprintf("%d objects, %d events (%d filtered, %d handed over, %d left), %d bad records, %d objects tried again, %d given up",
 		s.Objects, s.Events, s.Filtered, s.HandedOver, s.Queued, s.BadRecords, s.Retried, s.GivenUp)
+	if s.Acknowledged+s.Waiting+s.Parked > 0 {
+		text += fmt.Sprintf("; %d events acknowledged, %d bytes are not, %d objects wait to be handed over again", s.Acknowledged, s.Waiting, s.Parked)
+	}
+	return text
 }
 
-// settle marks as done what was handed over long enough before now, and saves
-// the checkpoint. Dead letters are made safe first: an object is not done while
+// settle marks as done what has become done, and saves the checkpoint. Dead letters are made safe first: an object is not done while
 // its bad records may still be lost.
 func (in *Input) settle(ctx context.Context, now time.Time, save func(context.Context) error) {
 	if err := in.dead.sync(); err != nil {
 		in.report(&in.saveErr, err, "the checkpoint does not move")
 		return
 	}
-	in.handedMu.Lock()
-	n := 0
-	for n < len(in.handed) && now.Sub(in.handed[n].at) >= in.cfg.Settle {
-		n++
-	}
-	settled := in.handed[:n:n]
-	in.handed = append([]handedOver(nil), in.handed[n:]...)
-	in.handedMu.Unlock()
-	for _, h := range settled {
-		in.feed.Done(h.object)
+	for _, o := range in.progress.done(now) {
+		in.feed.Done(o)
 	}
 	in.report(&in.saveErr, save(ctx), "objects may be read again after a restart")
 }
@@ -221,12 +268,12 @@ func (in *Input) settle(ctx context.Context, now time.Time, save func(context.Co
 func (in *Input) run() {
 	defer close(in.stopped)
 	in.learnSelf(in.ctx)
-	work := make(chan source.Object)
+	work := make(chan *flight)
 	var readers, settler sync.WaitGroup
 	for range max(1, in.cfg.Readers) {
 		readers.Go(func() {
-			for o := range work {
-				in.read(o)
+			for f := range work {
+				in.read(f)
 			}
 		})
 	}
@@ -254,7 +301,7 @@ func (in *Input) settleUntil(ended <-chan struct{}) {
 			ctx, cancel := context.WithTimeout(context.Background(), stopTimeout*2/3)
 			defer cancel()
 			in.settle(ctx, time.Now(), in.feed.Close)
-			if err := in.dead.close(); err != nil {
+			if err := errors.Join(in.dead.close(), in.progress.close()); err != nil {
 				in.log.Printf(logging.Error, "%v", err)
 			}
 			return
@@ -262,24 +309,29 @@ func (in *Input) settleUntil(ended <-chan struct{}) {
 	}
 }
 
-// poll gives what the feed offers to the readers. Between two looks at files lies the
-// poll interval, because a file is complete when two looks found it the same; other
-// sources are asked again at once while they have something.
-func (in *Input) poll(work chan<- source.Object) {
+// poll gives what the feed offers to the readers, and what is to be read again. Between
+// two looks at files lies the poll interval, because a file is complete when two looks
+// found it the same; other sources are asked again at once while they have something.
+// Nothing is asked for while nothing may be handed over.
+func (in *Input) poll(work chan<- *flight) {
 	tick := time.NewTicker(in.cfg.PollInterval)
 	defer tick.Stop()
 	for in.ctx.Err() == nil {
+		in.progress.wait(in.ctx)
+		if !give(in.ctx, work, in.progress.again(time.Now())) {
+			return
+		}
 		objects, err := in.pollOnce()
 		if in.ctx.Err() != nil {
 			return
 		}
 		in.report(&in.pollErr, err, fmt.Sprintf("trying again every %v", in.cfg.PollInterval))
-		for _, o := range objects {
-			select {
-			case work <- o:
-			case <-in.ctx.Done():
-				return
-			}
+		list := make([]*flight, len(objects))
+		for i, o := range objects {
+			list[i] = &flight{object: o}
+		}
+		if !give(in.ctx, work, list) {
+			return
 		}
 		if in.cfg.eager() && err == nil && len(objects) > 0 {
 			continue
@@ -292,6 +344,18 @@ func (in *Input) poll(work chan<- source.Object) {
 		case <-in.ctx.Done():
 		}
 	}
+}
+
+// give gives flights to the readers. It reports false when the context has ended.
+func give(ctx context.Context, work chan<- *flight, list []*flight) bool {
+	for _, f := range list {
+		select {
+		case work <- f:
+		case <-ctx.Done():
+			return false
+		}
+	}
+	return ctx.Err() == nil
 }
 
 // pollOnce turns a panic of a source into an error: it costs a poll, not the process

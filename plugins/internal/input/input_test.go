@@ -229,7 +229,7 @@ func TestInputGivesUpOnlyWhatIsDamaged(t *testing.T) {
 	}
 	b.in = in
 	open := func(name string, body io.Reader, err error) {
-		in.read(source.Object{Name: name, Open: func() (io.ReadCloser, error) { return io.NopCloser(body), err }})
+		in.read(&flight{object: source.Object{Name: name, Open: func() (io.ReadCloser, error) { return io.NopCloser(body), err }}})
 	}
 	open("archived", nil, &source.Rejected{Reason: source.ReasonArchived, Detail: "restore it"})
 	open("evil", panicking{}, nil)
@@ -312,8 +312,8 @@ func TestInputReportsPollErrorsOnce(t *testing.T) {
 			pass(time.Hour)
 		}
 		b.stop()
-		if len(b.lines) != 2 || !strings.HasPrefix(b.lines[0], "2 cannot read") || !strings.HasPrefix(b.lines[1], "3 all of") {
-			t.Errorf("the log says %q, want one warning and one line when it is over", b.lines)
+		if len(b.lines) != 3 || !strings.HasPrefix(b.lines[1], "2 cannot read") || !strings.HasPrefix(b.lines[2], "3 all of") {
+			t.Errorf("the log says %q, want one warning behind the first line, and one when it is over", b.lines)
 		}
 	})
 }

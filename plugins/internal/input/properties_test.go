@@ -1,7 +1,9 @@
 package input
 
 import (
+	"path/filepath"
 	"slices"
+	"strings"
 	"testing"
 
 	"keytrail/plugins/internal/property"
@@ -64,10 +66,13 @@ func TestPropertyExamplesAreTaken(t *testing.T) {
 	for _, p := range Properties() {
 		for _, from := range []string{SourceFile, SourceS3, SourceSQS, SourceLookup} {
 			values := minimal(from)
-			if p.Name == "source" || !p.Of(from) || p.Name == "checkpoint" || p.Name == "dead_letter" || p.Name == "path" {
+			if p.Name == "source" || !p.Of(from) || p.Name == "checkpoint" || p.Name == "ack_path" || p.Name == "dead_letter" || p.Name == "path" {
 				continue // paths of a machine that this is not
 			}
 			values[p.Name] = p.Example
+			if strings.HasPrefix(p.Name, "ack_") || p.Name == "unacknowledged" {
+				values["ack_path"] = filepath.Join(t.TempDir(), "s")
+			}
 			if p.Name == "aws_external_id" {
 				values["aws_role_arn"] = "arn:aws:iam::111122223333:role/keytrail"
 			}

@@ -3,16 +3,21 @@ package input
 import (
 	"sync"
 
-	"keytrail/processor/source"
+	"keytrail/plugins/internal/ack"
 )
 
 // block is a run of encoded records of one object.
 type block struct {
 	buf     []byte
 	records int
-	// end is the object whose last record is in this block, nil inside one. An
-	// object without any record to pass on ends with an empty block.
-	end *source.Object
+	// starts are where each record begins in buf and places the records' places among
+	// those of the object, both only where records are numbered.
+	starts []uint32
+	places []ack.Range
+	of     *flight
+	// end reports whether the object's last record is in this block. An object without
+	// any record to pass on ends with an empty block.
+	end bool
 }
 
 // queue is a bounded first-in, first-out queue of blocks between one reader
@@ -53,13 +58,13 @@ func (q *queue) push(b block) bool {
 	return true
 }
 
-// take removes the blocks at the front that together have at most limit bytes,
-// or the first alone when it has more. It never blocks.
-func (q *queue) take(limit int) []block {
+// take removes the blocks at the front that together have at most limit bytes, or the
+// first alone when it has more and at most first. It never blocks.
+func (q *queue) take(limit, first int) []block {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	n, size := 0, 0
-	for n < len(q.blocks) && (n == 0 || size+len(q.blocks[n].buf) <= limit) {
+	for n < len(q.blocks) && (size+len(q.blocks[n].buf) <= limit || n == 0 && len(q.blocks[0].buf) <= first) {
 		size += len(q.blocks[n].buf)
 		q.records -= max(q.blocks[n].records, 1)
 		n++

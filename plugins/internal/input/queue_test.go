@@ -4,8 +4,6 @@ import (
 	"slices"
 	"testing"
 	"testing/synctest"
-
-	"keytrail/processor/source"
 )
 
 func sized(n, records int) block { return block{buf: make([]byte, n), records: records} }
@@ -18,7 +16,7 @@ func TestQueueTakesWholeBlocksInOrder(t *testing.T) {
 	f := func(limit int, want ...int) {
 		t.Helper()
 		var got []int
-		for _, b := range q.take(limit) {
+		for _, b := range q.take(limit, 1000) {
 			got = append(got, len(b.buf))
 		}
 		if !slices.Equal(got, want) {
@@ -29,6 +27,11 @@ func TestQueueTakesWholeBlocksInOrder(t *testing.T) {
 	f(100, 30)
 	f(100, 500) // larger than the limit: alone
 	f(100)
+	q.push(sized(20, 1))
+	if got := q.take(0, 19); got != nil {
+		t.Errorf("take(0, 19) gave a block of %d bytes", len(got[0].buf))
+	}
+	f(20, 20)
 	if q.bytes != 0 || q.records != 0 {
 		t.Errorf("an empty queue counts %d bytes and %d records", q.bytes, q.records)
 	}
@@ -46,7 +49,7 @@ func TestQueueBlocksWhenFull(t *testing.T) {
 			if pushed {
 				t.Errorf("%s: there was no room, and it was pushed", name)
 			}
-			q.take(1)
+			q.take(1, 1000)
 			synctest.Wait()
 			if !pushed || q.bytes != len(second.buf) {
 				t.Errorf("%s: it was not pushed when there was room (%d bytes)", name, q.bytes)
@@ -56,7 +59,7 @@ func TestQueueBlocksWhenFull(t *testing.T) {
 	f("bytes", sized(60, 1), sized(41, 1))
 	f("records", sized(1, 6), sized(1, 5))
 	f("more than the queue", sized(1, 1), sized(200, 1))
-	f("an empty block costs a record", sized(1, 10), block{end: &source.Object{}})
+	f("an empty block costs a record", sized(1, 10), block{end: true})
 }
 
 func TestQueueCloseWakesAndRefuses(t *testing.T) {

@@ -9,6 +9,7 @@ import (
 	"sync"
 	"time"
 
+	"keytrail/plugins/internal/ack"
 	"keytrail/plugins/internal/chunk"
 	"keytrail/plugins/internal/logging"
 	"keytrail/processor/read"
@@ -30,19 +31,21 @@ var buffers = sync.Pool{New: func() any { b := make([]byte, 0, blockBytes+blockB
 
 // recycle gives a block's memory back. A buffer that one huge record has grown
 // is left to the collector.
-func recycle(buf []byte) {
-	if cap(buf) > 0 && cap(buf) <= 2*blockBytes {
-		buf = buf[:0]
+func recycle(b *block) {
+	if buf := b.buf[:0]; cap(buf) > 0 && cap(buf) <= 2*blockBytes {
 		buffers.Put(&buf)
 	}
+	b.buf = nil
 }
 
 // reading is the state of reading one object.
 type reading struct {
 	in     *Input
 	object source.Object
+	flight *flight
 	block  block
-	limit  int // records in a block
+	place  uint64 // of the next record among those that are wanted
+	limit  int    // records in a block
 	bad    int
 	// failed tells that something of the object is neither handed over nor in the
 	// dead-letter file: it must be read again.
@@ -54,8 +57,9 @@ var errClosed = errors.New("the input is closed")
 
 // read passes the events of one object to the queue and ends with the object's end
 // in it, with a retry, or at Stop.
-func (in *Input) read(o source.Object) {
-	r := &reading{in: in, object: o, limit: max(1, min(512, in.cfg.QueueRecords/4))}
+func (in *Input) read(f *flight) {
+	o := f.object
+	r := &reading{in: in, object: o, flight: f, limit: max(1, min(512, in.cfg.QueueRecords/4))}
 	if r.events() {
 		in.queued.Add(int64(r.block.records))
 		return
@@ -65,9 +69,10 @@ func (in *Input) read(o source.Object) {
 	}
 	if r.failed != nil && !r.mend() {
 		r.push()
+		in.progress.drop(f)
 		return
 	}
-	r.block.end = &r.object
+	r.block.end = true
 	if r.push() {
 		in.objects.Add(1)
 	}
@@ -108,8 +113,18 @@ func (r *reading) event(_ context.Context, ev *cloudtrail.Event) (wanted bool, e
 		r.in.filtered.Add(1)
 		return false, nil
 	}
+	place := ack.Range{From: r.place, To: r.place + 1}
+	r.place++
+	if r.flight.only != nil && !r.flight.only.Covers(place) {
+		r.in.known.Add(1)
+		return true, nil
+	}
 	if r.block.buf == nil {
 		r.block.buf = *buffers.Get().(*[]byte)
+	}
+	numbered := r.in.window != nil
+	if numbered {
+		r.block.add(place)
 	}
 	account := ev.RecipientAccount
 	if account == "" {
@@ -118,6 +133,7 @@ func (r *reading) event(_ context.Context, ev *cloudtrail.Event) (wanted bool, e
 	r.block.buf = chunk.Append(r.block.buf, &chunk.Record{
 		Time: recordTime(ev.Time), Event: ev.Raw, Account: account, Region: ev.Region,
 		Object: ev.Object, Index: ev.Index, Offset: ev.Offset, Self: r.in.own.Load().made(ev) && normalize.TrailRead(ev),
+		Numbered: numbered,
 	})
 	r.block.records++
 	if len(r.block.buf) < blockBytes && r.block.records < r.limit || r.push() {
@@ -130,21 +146,38 @@ func (r *reading) event(_ context.Context, ev *cloudtrail.Event) (wanted bool, e
 func (r *reading) push() bool {
 	b := r.block
 	r.block = block{}
-	if b.records == 0 && b.end == nil {
+	if b.records == 0 && !b.end {
 		return true
 	}
+	b.of = r.flight
 	r.in.queued.Add(int64(b.records))
 	return r.in.q.push(b)
 }
 
-// badRecord keeps a record that is not an event. What the source could not read is
-// returned: it may be read again.
+// add notes that a record with this place begins here.
+func (b *block) add(place ack.Range) {
+	if b.starts == nil {
+		b.starts = make([]uint32, 0, 256) // as many as a block has, as a rule
+	}
+	b.starts = append(b.starts, uint32(len(b.buf)))
+	if n := len(b.places); n > 0 && b.places[n-1].To == place.From {
+		b.places[n-1].To = place.To
+		return
+	}
+	b.places = append(b.places, place)
+}
+
+// badRecord keeps a record that is not an event, once however often its object is
+// handed over. What the source could not read is returned: it may be read again.
 func (r *reading) badRecord(_ context.Context, bad *cloudtrail.BadRecord) error {
 	if r.in.stopping.Load() {
 		return errClosed
 	}
 	if bad.Reason == cloudtrail.ReasonRead {
 		return bad
+	}
+	if r.flight.tries > 0 {
+		return nil
 	}
 	r.bad++
 	r.in.badRecs.Add(1)

@@ -1,0 +1,452 @@
+package input
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"sort"
+	"sync"
+	"time"
+
+	"keytrail/plugins/internal/ack"
+	"keytrail/plugins/internal/chunk"
+	"keytrail/processor/source"
+)
+
+const (
+	// maxSetRanges bounds the acknowledged ranges of one output, 16 bytes each: 1 MiB.
+	// Behind the first record that is missing they join, so that there are as many as
+	// there are gaps. The lowest are forgotten, and their records handed over again.
+	maxSetRanges = 65_536
+	// maxParked bounds the objects with records that were not acknowledged: 10,000 at
+	// some 500 bytes, and maxLost ranges of 16 bytes each at the worst: 165 MB, where
+	// filters drop every second record of all of them; 5 MB as a rule. While there are
+	// as many, further ones keep their room in the window, which stops the input.
+	maxParked = 10_000
+	maxLost   = 1024
+	// longestPark is the longest time between two readings of an object whose records
+	// are not acknowledged.
+	longestPark = time.Hour
+	// silence is how long ago Kafka must have answered for it to count as there, and
+	// fresh how old the word of an output may be. It speaks every second.
+	silence = 30 * time.Second
+	fresh   = 5 * time.Second
+	// lonely is how long in_kms waits for an output before it says that there is none.
+	lonely = 30 * time.Second
+)
+
+// parcel is a block that was handed over: records with numbers in a row.
+type parcel struct {
+	numbers ack.Range
+	places  []ack.Range // of its records among those of the object, in order
+	bytes   int
+	at      time.Time
+	of      *flight
+	closed  bool
+}
+
+// window is the progress of an in_kms whose records out_kms acknowledges: at most a
+// number of bytes are handed over and not acknowledged, and an object is done when each
+// of its records is. Records that stay unacknowledged while Kafka acknowledges others
+// and no chunk waits in an output are lost: a filter or Fluent Bit has dropped them. They
+// are handed over again, at growing intervals, until they are acknowledged.
+//
+// Its state is bounded by the bytes (a parcel is 120 bytes for a block of one record at
+// the least, of 300 bytes) and by maxParked. Safe for concurrent use.
+type window struct {
+	cfg Config
+	run ack.Run
+	say func(format string, args ...any)
+
+	mu      sync.Mutex // guards the following
+	next    uint64     // the next number
+	bytes   int        // of the open parcels
+	parcels []*parcel  // by their numbers; the first is open
+	closed  int        // of parcels
+	sets    map[string]*ack.Ranges
+	peers   map[int]peerState
+	ready   []source.Object // done, and not yet returned by done
+	parked  []*parkedFlight
+	losing  int // flights with lost records, those in parked among them
+	paused  bool
+	calm    time.Time     // since when all is well without interruption; zero while it is not
+	moved   chan struct{} // has an item when there may be room
+	stats   windowStats
+	heard   time.Time // when an output was last there, or the start
+	said    string    // the last complaint about who is missing
+	sayAt   time.Time // no line about lost records before
+
+	l *ack.Listener
+}
+
+// windowStats counts what a window did.
+type windowStats struct {
+	acknowledged int64 // records
+	again        int64 // records that were handed over again
+	accepted     int64 // records that were taken for done without an acknowledgement
+}
+
+// peerState is what an output said last.
+type peerState struct {
+	name   string
+	health ack.Health
+	at     time.Time
+}
+
+// parkedFlight is an object that is to be read again when its time has come.
+type parkedFlight struct {
+	f   *flight
+	due time.Time
+}
+
+// newWindow returns a window of numbers from 1 on.
+func newWindow(cfg Config, run ack.Run, now time.Time, say func(format string, args ...any)) *window {
+	w := &window{cfg: cfg, run: run, say: say, next: 1, sets: map[string]*ack.Ranges{}, peers: map[int]peerState{}, moved: make(chan struct{}, 1), heard: now}
+	for _, name := range cfg.AckBy {
+		w.sets[name] = &ack.Ranges{}
+	}
+	if len(cfg.AckBy) == 0 {
+		w.sets[""] = &ack.Ranges{}
+	}
+	return w
+}
+
+func (w *window) room() (int, bool) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return max(0, w.cfg.AckWindow-w.bytes), w.bytes == 0
+}
+
+func (w *window) hand(list []block, now time.Time) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for i := range list {
+		b := &list[i]
+		if n := len(b.starts); n > 0 {
+			for k, start := range b.starts {
+				chunk.SetNumber(b.buf[start:], &w.run, w.next+uint64(k))
+			}
+			numbers := ack.Range{From: w.next, To: w.next + uint64(n)}
+			w.next = numbers.To
+			w.parcels = append(w.parcels, &parcel{numbers: numbers, places: b.places, bytes: len(b.buf), at: now, of: b.of})
+			w.bytes += len(b.buf)
+			b.of.open++
+			if b.of.tries > 0 {
+				w.stats.again += int64(n)
+			}
+		}
+		if b.end {
+			b.of.ended = true
+			w.finish(b.of, now)
+		}
+	}
+}
+
+func (w *window) drop(f *flight) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	f.dropped = true
+	if f.lost.Len() > 0 {
+		w.losing--
+		f.lost = ack.Ranges{}
+	}
+}
+
+// acks takes what an output has delivered; see ack.Handlers.
+func (w *window) acks(peer int, name string, h ack.Health, list []ack.Range) error {
+	return w.acksAt(peer, name, h, list, time.Now())
+}
+
+func (w *window) acksAt(peer int, name string, h ack.Health, list []ack.Range, now time.Time) error {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.peers[peer] = peerState{name, h, now}
+	set := w.sets[name]
+	if len(w.cfg.AckBy) == 0 {
+		set = w.sets[""]
+	}
+	if set == nil {
+		return nil // ack_by does not name it
+	}
+	for _, r := range list {
+		if r.From == 0 || r.To > w.next {
+			return fmt.Errorf("it acknowledges the records %d to %d, and %d were handed over", r.From, r.To-1, w.next-1)
+		}
+		set.Add(r)
+	}
+	set.Drop(maxSetRanges)
+	for _, r := range list {
+		w.complete(r, now)
+	}
+	w.trim()
+	select {
+	case w.moved <- struct{}{}:
+	default:
+	}
+	return nil
+}
+
+// gone notes that a connection has ended.
+func (w *window) gone(peer int, _ string) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	delete(w.peers, peer)
+}
+
+// complete closes the parcels that r has completed.
+func (w *window) complete(r ack.Range, now time.Time) {
+	i := sort.Search(len(w.parcels), func(i int) bool { return w.parcels[i].numbers.To > r.From })
+	for ; i < len(w.parcels) && w.parcels[i].numbers.From < r.To; i++ {
+		p := w.parcels[i]
+		if p.closed || !w.covered(p.numbers) {
+			continue
+		}
+		w.stats.acknowledged += int64(p.numbers.Len())
+		w.shut(p, now)
+	}
+}
+
+func (w *window) covered(r ack.Range) bool {
+	for _, set := range w.sets {
+		if !set.Covers(r) {
+			return false
+		}
+	}
+	return true
+}
+
+// shut takes a parcel out of the window.
+func (w *window) shut(p *parcel, now time.Time) {
+	p.closed = true
+	w.closed++
+	w.bytes -= p.bytes
+	p.of.open--
+	w.finish(p.of, now)
+}
+
+// finish looks whether a flight has come to its end: the object is done, or is to be
+// read again.
+func (w *window) finish(f *flight, now time.Time) {
+	if !f.ended || f.dropped || f.open > 0 {
+		return
+	}
+	if f.lost.Len() == 0 {
+		w.ready = append(w.ready, f.object)
+		return
+	}
+	pause := time.Duration(0) // the first time: five quiet minutes have passed
+	if f.tries > 0 {
+		pause = min(longestPark, w.cfg.AckTimeout<<min(f.tries-1, 20))
+	}
+	only := f.lost
+	next := &flight{object: f.object, only: &only, tries: f.tries + 1}
+	w.parked = append(w.parked, &parkedFlight{next, now.Add(pause)})
+}
+
+// trim forgets the parcels that are closed, and the acknowledgements of numbers before
+// the first that is open.
+func (w *window) trim() {
+	n := 0
+	for n < len(w.parcels) && w.parcels[n].closed {
+		n++
+	}
+	w.closed -= n
+	w.parcels = slices.Delete(w.parcels, 0, n)
+	if w.closed > 1024 && w.closed > len(w.parcels)/2 {
+		w.parcels = slices.DeleteFunc(w.parcels, func(p *parcel) bool { return p.closed })
+		w.closed = 0
+	}
+	low := w.next
+	if len(w.parcels) > 0 {
+		low = w.parcels[0].numbers.From
+	}
+	for _, set := range w.sets {
+		set.Remove(ack.Range{To: low})
+	}
+}
+
+func (w *window) pause(on bool, _ time.Time) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.paused = on
+}
+
+func (w *window) done(now time.Time) []source.Object {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if !w.well(now) {
+		w.calm = time.Time{}
+	} else if w.calm.IsZero() {
+		w.calm = now
+	}
+	w.complain(now)
+	if !w.calm.IsZero() && now.Sub(w.calm) >= w.cfg.AckTimeout {
+		w.expire(now)
+	}
+	list := w.ready
+	w.ready = nil
+	return list
+}
+
+// counts reports whether the acknowledgements of an output of that name count.
+func (w *window) counts(name string) bool {
+	return len(w.cfg.AckBy) == 0 || slices.Contains(w.cfg.AckBy, name)
+}
+
+// well reports whether everything that was handed over for some time should have been
+// acknowledged by now: Fluent Bit takes records, the outputs that must acknowledge are
+// there, Kafka answers each of them, and none has a chunk that it could not deliver.
+func (w *window) well(now time.Time) bool {
+	if w.paused || w.missing() != "" {
+		return false
+	}
+	for _, p := range w.peers {
+		if w.counts(p.name) && (now.Sub(p.at) > fresh || p.health.Silent > silence || p.health.Unfinished > 0) {
+			return false
+		}
+	}
+	return true
+}
+
+// missing names the output that is not connected, "" when none is missing.
+func (w *window) missing() string {
+	have := func(name string) bool {
+		for _, p := range w.peers {
+			if p.name == name {
+				return true
+			}
+		}
+		return false
+	}
+	for _, name := range w.cfg.AckBy {
+		if !have(name) {
+			return fmt.Sprintf("the out_kms with the alias %q", name)
+		}
+	}
+	if len(w.cfg.AckBy) == 0 && len(w.peers) == 0 {
+		return "any out_kms"
+	}
+	return ""
+}
+
+// complain says, once, that an output is not there without which nothing is ever done.
+func (w *window) complain(now time.Time) {
+	who := w.missing()
+	if who == "" {
+		if w.said != "" {
+			w.say("the outputs that acknowledge are connected to %q", w.cfg.AckPath)
+		}
+		w.heard, w.said = now, ""
+		return
+	}
+	if now.Sub(w.heard) >= lonely && who != w.said {
+		w.said = who
+		w.say("%s is not connected to %q: at most %d bytes are handed over, and no object is done, until it is; set ack_path there to the same path",
+			who, w.cfg.AckPath, w.cfg.AckWindow)
+	}
+}
+
+// expire gives up the parcels that should have been acknowledged.
+func (w *window) expire(now time.Time) {
+	var lost int64
+	var object string
+	for _, p := range w.parcels {
+		if now.Sub(p.at) < w.cfg.AckTimeout {
+			break // they stand in the order of their hand-over
+		}
+		if p.closed {
+			continue
+		}
+		f := p.of
+		if f.lost.Len() == 0 && !f.dropped && !w.cfg.AcceptLoss && w.losing >= maxParked {
+			continue // it keeps its room
+		}
+		var numbers ack.Ranges
+		for _, set := range w.sets {
+			set.Missing(&numbers, p.numbers)
+		}
+		for _, r := range numbers.List() {
+			lost += int64(r.Len())
+		}
+		object = f.object.Name
+		if !f.dropped && !w.cfg.AcceptLoss {
+			if f.lost.Len() == 0 {
+				w.losing++
+			}
+			for _, r := range numbers.List() {
+				p.lose(r)
+			}
+			f.lost.Limit(maxLost)
+		}
+		w.shut(p, now)
+	}
+	w.trim()
+	if lost == 0 {
+		return
+	}
+	then := "they are handed over again, now and at growing intervals of up to an hour"
+	if w.cfg.AcceptLoss {
+		w.stats.accepted += lost
+		then = "they are taken for done, because unacknowledged is done"
+	}
+	if now.Before(w.sayAt) {
+		return
+	}
+	w.sayAt = now.Add(time.Minute)
+	w.say("%d records, such as of %q, were handed over %v ago and are not in Kafka, though it acknowledges others: "+
+		"a filter drops them, or Fluent Bit did (retry_limit, a full disk); %s", lost, object, w.cfg.AckTimeout, then)
+}
+
+// lose notes that the records with the numbers of r are lost, by their places.
+func (p *parcel) lose(r ack.Range) {
+	at := p.numbers.From // the number of the first record of the place
+	for _, place := range p.places {
+		from, to := max(r.From, at), min(r.To, at+place.Len())
+		if from < to {
+			p.of.lost.Add(ack.Range{From: place.From + from - at, To: place.From + to - at})
+		}
+		at += place.Len()
+	}
+}
+
+func (w *window) wait(ctx context.Context) {
+	for ctx.Err() == nil {
+		if free, _ := w.room(); free > 0 {
+			return
+		}
+		select {
+		case <-w.moved:
+		case <-time.After(time.Second): // a parcel may have been given up
+		case <-ctx.Done():
+		}
+	}
+}
+
+func (w *window) again(now time.Time) (list []*flight) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.parked = slices.DeleteFunc(w.parked, func(p *parkedFlight) bool {
+		if now.Before(p.due) {
+			return false
+		}
+		w.losing--
+		list = append(list, p.f)
+		return true
+	})
+	return list
+}
+
+func (w *window) close() error {
+	if w.l == nil {
+		return nil
+	}
+	return w.l.Close()
+}
+
+// snapshot returns what a window shows: bytes that are not acknowledged, objects with
+// records that are lost, and the counts.
+func (w *window) snapshot() (bytes, parked int, s windowStats) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.bytes, w.losing, w.stats
+}

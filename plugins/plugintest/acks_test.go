@@ -1,0 +1,270 @@
+package plugintest
+
+import (
+	"encoding/json"
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/tinylib/msgp/msgp"
+	"github.com/twmb/franz-go/pkg/kfake"
+	"github.com/twmb/franz-go/pkg/kgo"
+)
+
+// core is a Fluent Bit between the two plugins, each in its C host, that does everything
+// that Fluent Bit may do with records, and more: it drops, repeats and reorders them, gives
+// a chunk up after a retry, and both hosts are killed at any time.
+type core struct {
+	t       *testing.T
+	b       built
+	rnd     *rand.Rand // of pump's goroutine
+	inArgs  []string
+	outArgs []string
+
+	mu    sync.Mutex // guards the following
+	out   *server
+	in    *exec.Cmd
+	loss  int // in a hundred records
+	ended bool
+	pumps sync.WaitGroup
+}
+
+// startIn starts in_kms, whose records come through a pipe.
+func (c *core) startIn() {
+	c.t.Helper()
+	r, w, err := os.Pipe()
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	cmd := exec.Command(c.b.host, append([]string{c.b.in, "--calls", "1000000", "--tick-ms", "10", "--out", "/dev/fd/3", "--log-level", "2"}, c.inArgs...)...)
+	cmd.ExtraFiles, cmd.Stderr = []*os.File{w}, os.Stderr
+	if err := cmd.Start(); err != nil {
+		c.t.Fatal(err)
+	}
+	w.Close()
+	c.mu.Lock()
+	c.in = cmd
+	c.mu.Unlock()
+	c.pumps.Go(func() { c.pump(r) })
+}
+
+func (c *core) killIn() {
+	c.mu.Lock()
+	cmd := c.in
+	c.in = nil
+	c.mu.Unlock()
+	if cmd != nil {
+		cmd.Process.Kill()
+		cmd.Wait() // it was killed
+	}
+	c.pumps.Wait()
+}
+
+func (c *core) startOut() {
+	c.t.Helper()
+	s := startServer(c.t, c.b, c.outArgs...)
+	c.mu.Lock()
+	c.out = s
+	c.mu.Unlock()
+}
+
+func (c *core) killOut() {
+	c.mu.Lock()
+	s := c.out
+	c.mu.Unlock()
+	s.cmd.Process.Kill()
+	s.cmd.Wait() // it was killed
+}
+
+// pump passes what in_kms returns on until it ends.
+func (c *core) pump(r *os.File) {
+	defer r.Close()
+	var data, held []byte
+	part := make([]byte, 32<<10)
+	for {
+		n, err := r.Read(part[:1+c.rnd.IntN(len(part))])
+		data = append(data, part[:n]...)
+		var chunk []byte
+		for len(data) > 0 {
+			rest, serr := msgp.Skip(data)
+			if serr != nil {
+				break // the rest of it comes later
+			}
+			chunk, held = c.fate(data[:len(data)-len(rest)], chunk, held)
+			data = rest
+		}
+		c.deliver(chunk)
+		if err != nil {
+			if c.rnd.IntN(2) == 0 {
+				c.deliver(held)
+			}
+			return
+		}
+	}
+}
+
+// fate decides what becomes of one record.
+func (c *core) fate(record, chunk, held []byte) (_, _ []byte) {
+	c.mu.Lock()
+	loss := c.loss
+	c.mu.Unlock()
+	switch fate := c.rnd.IntN(100); {
+	case fate < loss: // dropped
+	case fate < 2*loss: // later, behind others
+		held = append(held, record...)
+	case fate < 3*loss: // twice
+		chunk = append(append(chunk, record...), record...)
+	default:
+		chunk = append(chunk, record...)
+		if c.rnd.IntN(50) == 0 {
+			chunk, held = append(chunk, held...), held[:0]
+		}
+	}
+	return chunk, held
+}
+
+// deliver flushes a chunk, with a retry, and drops it when that fails as well.
+func (c *core) deliver(chunk []byte) {
+	if len(chunk) == 0 {
+		return
+	}
+	for range 2 {
+		c.mu.Lock()
+		s := c.out
+		c.mu.Unlock()
+		if code, err := s.flush(chunk); err == nil && code == '1' {
+			return
+		}
+		time.Sleep(time.Millisecond)
+	}
+}
+
+// ledger follows what Kafka has, read by a client of its own.
+type ledger struct {
+	client *kgo.Client
+	has    map[string]bool
+}
+
+func newLedger(t *testing.T, c *kfake.Cluster) *ledger {
+	client, err := kgo.NewClient(kgo.SeedBrokers(c.ListenAddrs()...), kgo.ConsumeTopics("kms.events"), kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(client.Close)
+	return &ledger{client, map[string]bool{}}
+}
+
+// done returns the files that a checkpoint has.
+func done(t *testing.T, path string) (names []string) {
+	t.Helper()
+	b, err := os.ReadFile(path)
+	if os.IsNotExist(err) {
+		return nil
+	}
+	var c struct{ Done []struct{ Name string } }
+	if err == nil {
+		err = json.Unmarshal(b, &c)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, d := range c.Done {
+		names = append(names, filepath.Base(d.Name))
+	}
+	return names
+}
+
+// judge holds the checkpoint to what Kafka has. It returns how many files are done.
+func (l *ledger) judge(t *testing.T, path string, files map[string][]string) int {
+	t.Helper()
+	names := done(t, path) // first: what is in it must have been in Kafka before
+	want := map[string]bool{}
+	for _, name := range names {
+		for _, event := range files[name] {
+			if call := callOf(t, event); !l.has[call] {
+				want[call] = true
+			}
+		}
+	}
+	for deadline := time.Now().Add(20 * time.Second); len(want) > 0 && time.Now().Before(deadline); {
+		l.client.PollFetches(t.Context()).EachRecord(func(r *kgo.Record) {
+			l.has[string(r.Key)] = true
+			delete(want, string(r.Key))
+		})
+	}
+	if len(want) > 0 {
+		t.Fatalf("%d files are done, and %d of their events are not in Kafka", len(names), len(want))
+	}
+	return len(names)
+}
+
+// TestAcknowledgements: whatever happens between the plugins and to them, the checkpoint
+// holds only files of which Kafka has every event, and in the end it holds all of them.
+func TestAcknowledgements(t *testing.T) {
+	b := plugins(t)
+	seed := rand.Uint64()
+	t.Logf("seed %d", seed)
+	rnd := rand.New(rand.NewPCG(seed, 1))
+	k := broker(t)
+	dir, err := os.MkdirTemp("", "acks") // short enough for a socket
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { os.RemoveAll(dir) })
+	trail, checkpoint, socket := filepath.Join(dir, "trail"), filepath.Join(dir, "cp"), filepath.Join(dir, "s")
+	if err := os.Mkdir(trail, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	const count, size = 40, 60
+	files := map[string][]string{}
+	for i := range count {
+		files[fmt.Sprintf("%02d", i)] = numbered(t, events(t)[0], i*size, size)
+	}
+	c := &core{
+		t: t, b: b, rnd: rand.New(rand.NewPCG(seed, 2)), loss: 4,
+		inArgs:  fast(trail, "checkpoint="+checkpoint, "ack_path="+socket, "ack_timeout=1s", "ack_window=1M", "batch_bytes=64K"),
+		outArgs: outProps(k, "ack_path="+socket, "flush_timeout=2s"),
+	}
+	l := newLedger(t, k)
+	c.startOut()
+	c.startIn()
+	t.Cleanup(func() { c.killIn(); c.killOut() })
+	for i := range count {
+		name := fmt.Sprintf("%02d", i)
+		path := filepath.Join(trail, name)
+		if err := os.WriteFile(path+".part", []byte(strings.Join(files[name], "\n")), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.Rename(path+".part", path); err != nil {
+			t.Fatal(err)
+		}
+		switch rnd.IntN(6) {
+		case 0:
+			c.killIn()
+			l.judge(t, checkpoint, files)
+			c.startIn()
+		case 1:
+			c.killOut()
+			l.judge(t, checkpoint, files)
+			c.startOut()
+		}
+		time.Sleep(time.Duration(rnd.IntN(200)) * time.Millisecond) // any moment will do
+		l.judge(t, checkpoint, files)
+	}
+	n := l.judge(t, checkpoint, files)
+	t.Logf("%d files were done while records were lost", n)
+	for deadline := time.Now().Add(3 * time.Minute); n < count; n = l.judge(t, checkpoint, files) {
+		if time.Now().After(deadline) {
+			names := done(t, checkpoint)
+			t.Fatalf("%d of %d files are done in the end: %v", n, count, slices.Sorted(slices.Values(names)))
+		}
+		time.Sleep(100 * time.Millisecond)
+	}
+}

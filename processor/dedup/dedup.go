@@ -6,6 +6,7 @@ package dedup
 
 import (
 	"encoding/binary"
+	"hash/maphash"
 	"iter"
 
 	"keytrail/schemas/wire"
@@ -41,7 +42,7 @@ func (s *Set) Add(id wire.CallID, at int64) bool {
 	}
 	t := s.buckets[b]
 	if t == nil {
-		t = &table{}
+		t = &table{seed: maphash.MakeSeed()}
 		s.buckets[b] = t
 	}
 	return t.add(id)
@@ -77,9 +78,13 @@ func (s *Set) Len() int {
 }
 
 // table is a hash table with open addressing and linear probing. The ids are
-// UUIDs or hashes, but a hostile producer may choose them, so they are mixed
-// before they pick a slot.
+// UUIDs or hashes, and a hostile producer may choose them: any 128 bits are a UUID. Where
+// an id goes therefore depends on a random seed that leaves the process in no way. Without
+// it nobody can compute ids that meet in one slot: they would make each Add walk past all
+// the others. The runtime protects its maps in the same way, with the same function. Each
+// table has a seed of its own, so that what is seen of one tells nothing of the next.
 type table struct {
+	seed  maphash.Seed
 	slots []wire.CallID
 	n     int
 	zero  bool // the all-zero id, which marks an empty slot, is in the set
@@ -116,18 +121,11 @@ func (t *table) has(id wire.CallID) bool {
 // slot returns where id is, or where it would go.
 func (t *table) slot(id wire.CallID) uint64 {
 	mask := uint64(len(t.slots) - 1)
-	i := mix(id) & mask
+	i := maphash.Bytes(t.seed, id[:]) & mask
 	for t.slots[i] != (wire.CallID{}) && t.slots[i] != id {
 		i = (i + 1) & mask
 	}
 	return i
-}
-
-func mix(id wire.CallID) uint64 {
-	h := binary.LittleEndian.Uint64(id[:8])*0x9e3779b97f4a7c15 ^ binary.LittleEndian.Uint64(id[8:])
-	h ^= h >> 32
-	h *= 0xd6e8feb86659fd93
-	return h ^ h>>29
 }
 
 func (t *table) grow() {

@@ -2,6 +2,7 @@ package dedup
 
 import (
 	"encoding/binary"
+	"hash/maphash"
 	"math/rand/v2"
 	"slices"
 	"testing"
@@ -31,6 +32,66 @@ func TestAgreesWithAMap(t *testing.T) {
 	}
 	if s.Len() != len(want) {
 		t.Errorf("Len = %d, want %d", s.Len(), len(want))
+	}
+}
+
+// Whatever pattern the ids of a producer follow, they lie as close to their places as
+// random ones do: an id is found in a few steps. The patterns are those that defeat a mix
+// of the two halves without a secret: halves whose products cancel out, ids that agree in
+// all bits but some, multiples of powers of two.
+func TestChosenIDsAreSpread(t *testing.T) {
+	const n = 40_000
+	products := func(odd uint64) func(i uint64) (uint64, uint64) {
+		return func(i uint64) (uint64, uint64) { return i, i * odd }
+	}
+	patterns := map[string]func(i uint64) (low, high uint64){
+		"counting up":             func(i uint64) (uint64, uint64) { return 0, i },
+		"the upper half alone":    func(i uint64) (uint64, uint64) { return i << 32, 7 },
+		"the same in both halves": func(i uint64) (uint64, uint64) { return i, i },
+		"upper bits only":         func(i uint64) (uint64, uint64) { return i << 47, ^(i << 48) },
+		"golden ratio":            products(0x9e3779b97f4a7c15),
+		"another odd number":      products(0xd6e8feb86659fd93),
+		"minus the golden ratio":  products(0x61c8864680b583eb),
+	}
+	for name, pattern := range patterns {
+		s := table{seed: maphash.MakeSeed()}
+		for i := range uint64(n) {
+			var c wire.CallID
+			low, high := pattern(i + 1)
+			binary.LittleEndian.PutUint64(c[:8], low)
+			binary.LittleEndian.PutUint64(c[8:], high)
+			if !s.add(c) {
+				t.Fatalf("%s: %x is a duplicate", name, c)
+			}
+		}
+		steps, mask := uint64(0), uint64(len(s.slots)-1)
+		for i, c := range s.slots {
+			if c != (wire.CallID{}) {
+				steps += (uint64(i) - maphash.Bytes(s.seed, c[:])) & mask
+			}
+		}
+		if mean := float64(steps) / n; mean > 8 { // 1.5 are to be expected at three quarters full
+			t.Errorf("%s: an id lies %.1f places from its own on average", name, mean)
+		}
+	}
+}
+
+// No two tables place ids alike, so that nobody learns from one where they meet in another.
+func TestTablesDiffer(t *testing.T) {
+	order := func() (list []wire.CallID) {
+		s := NewSet()
+		for i := range uint64(200) {
+			s.Add(id(i+1), 0)
+		}
+		for _, c := range s.buckets[0].slots {
+			if c != (wire.CallID{}) {
+				list = append(list, c)
+			}
+		}
+		return list
+	}
+	if slices.Equal(order(), order()) {
+		t.Error("two sets hold 200 ids in the same order")
 	}
 }
 

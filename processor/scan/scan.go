@@ -67,6 +67,10 @@ type Totals struct {
 // until their windows close: 100,000 of about 1 kB.
 const MaxRuleAnomalies = 100_000
 
+// maxPartials bounds the partials that wait for the engine, which packs them: 16,384 of
+// about 1 kB. A window has as many as there are entities in it.
+const maxPartials = 1 << 14
+
 // Scanner is one scan: Read any number of times, then Finish once.
 type Scanner struct {
 	cfg    Config
@@ -155,11 +159,14 @@ func (s *Scanner) Finish(emit func(*detect.Result) error) (Totals, error) {
 	start, begun, bindings := int64(0), false, 0
 	var storm detect.Storm
 	var explained []detect.Anomaly
-	closeTo := func(mark int64) error {
+	merge := func() {
 		for p := range table.All() {
 			engine.Merge(p)
 		}
 		table.Reset()
+	}
+	closeTo := func(mark int64) error {
+		merge()
 		publish := s.publisher(explained, emit)
 		engine.Hold(mark - size) // the window before is looked at, too
 		var err error
@@ -191,6 +198,9 @@ func (s *Scanner) Finish(emit func(*detect.Result) error) (Totals, error) {
 			explained = append(explained, s.publishable(&storm, &c, ruleCall{f.id, f.sum}, start)...)
 		}
 		table.Add(&c, 1)
+		if table.Len() >= maxPartials {
+			merge()
+		}
 		if f.flags&flagObserved != 0 {
 			s.correlations.count(ruleCall{f.id, f.sum}, &c)
 		}

@@ -22,6 +22,7 @@ recorded several times counts once.`
 // scan is "keytrail scan PATHS".
 func (a *app) scan(args []string) int {
 	cfg := scan.Config{Detect: detect.DefaultConfig(), Workers: runtime.GOMAXPROCS(0), Now: time.Now()}
+	cfg.Detect.MaxEntities, cfg.Detect.MaxAccountEntities = scan.MaxEntities, scan.MaxAccountEntities
 	f := a.flags("scan", "[FLAGS] PATHS", scanAbout)
 	windows, output := "anomalous", "auto"
 	f.choice(&windows, "windows", "which windows to print: `all|anomalous|none`", "all", "anomalous", "none")
@@ -32,6 +33,8 @@ func (a *app) scan(args []string) int {
 	f.Var(setting[float64]{&cfg.Detect.Threshold, threshold, "a number above 0, up to 0.01"}, "threshold", "`probability` below which a count is an anomaly")
 	integer(f, &cfg.Detect.MinCount, "min-count", "smallest `count` that can be a rate anomaly", 1, 1_000_000_000)
 	f.duration(&warmUp, "warm-up", "how long an entity is learned before it is judged, a `duration`", 0, time.Duration(cfg.Detect.Retention), 1)
+	integer(f, &cfg.Detect.MaxEntities, "max-entities", "most KMS keys, principals and pairs, a `number`: further ones are counted together", 1000, 100_000_000)
+	integer(f, &cfg.Detect.MaxAccountEntities, "max-account-entities", "most of these of one account, a `number`", 1000, 100_000_000)
 	var self list
 	f.Var(&self, "self", "a `principal` that is the collector's own (may be repeated)")
 	var rules list
@@ -87,6 +90,7 @@ func (a *app) scanned(totals scan.Totals) int {
 	if totals.Unexplained > 0 {
 		fmt.Fprintf(a.stderr, "%d more anomalies of rules are in the windows' counts only\n", totals.Unexplained)
 	}
+	a.shared(totals)
 	if totals.Unmatched > 0 {
 		fmt.Fprintf(a.stderr, "%d records could not be read by the rules\n", totals.Unmatched)
 	}
@@ -94,6 +98,13 @@ func (a *app) scanned(totals scan.Totals) int {
 		return exitDead
 	}
 	return exitOK
+}
+
+// shared tells of calls that count for the others of their account.
+func (a *app) shared(totals scan.Totals) {
+	if totals.Others > 0 {
+		fmt.Fprintf(a.stderr, "%d calls are of KMS keys, principals or pairs beyond those told apart, and count for the others of their account; see --max-entities of keytrail scan\n", totals.Others)
+	}
 }
 
 // threshold parses a probability. A NaN is none.

@@ -51,7 +51,7 @@ func (a *app) usage(args []string) int {
 		return a.fail(err)
 	}
 	cfg := scan.Config{Detect: detect.DefaultConfig(), Limits: ff.limits, Workers: runtime.GOMAXPROCS(0), Now: time.Now(), DeadLetter: dead.put}
-	cfg.Detect.Size = int64(time.Minute)
+	cfg.Detect.Size, cfg.Detect.MaxEntities, cfg.Detect.MaxAccountEntities = int64(time.Minute), scan.MaxEntities, scan.MaxAccountEntities
 	u := &users{key: key, found: map[string]*detect.Window{}}
 	totals, err := a.runUsage(cfg, paths, u)
 	if cerr := dead.close(); err == nil {
@@ -70,6 +70,7 @@ func (a *app) usage(args []string) int {
 	}
 	fmt.Fprintf(a.stderr, "%d objects, %d records: %d calls counted, %d of them on the key by %s; %d duplicates, %d filtered, %d dead letters\n",
 		totals.Objects, totals.Received, totals.Counted, u.calls(), number(len(u.found), "principal"), totals.Duplicates, totals.Filtered, totals.DeadLettered)
+	a.shared(totals)
 	if totals.DeadLettered > 0 {
 		return exitDead
 	}

@@ -12,21 +12,24 @@ import (
 
 // Detect sets when a window is anomalous; see detect.Config for each value.
 type Detect struct {
-	Threshold     float64       `yaml:"threshold"`
-	MinCount      int64         `yaml:"min_count"`
-	PeakFactor    float64       `yaml:"peak_factor"`
-	WarmUp        time.Duration `yaml:"warm_up"`
-	Retention     time.Duration `yaml:"retention"`
-	FirstUse      float64       `yaml:"first_use"`
-	NewPeers      int           `yaml:"new_peers"`
-	SweepSecrets  int           `yaml:"sweep_secrets"`
-	ObjectSweep   int           `yaml:"object_sweep"`
-	FanOut        int           `yaml:"fan_out"`
-	FanOutFactor  float64       `yaml:"fan_out_factor"`
-	Refusals      int64         `yaml:"refusals"`
-	RefusedKeys   int           `yaml:"refused_keys"`
-	SilenceCalls  float64       `yaml:"silence_calls"`
-	SilenceFactor float64       `yaml:"silence_factor"`
+	Threshold  float64       `yaml:"threshold"`
+	MinCount   int64         `yaml:"min_count"`
+	PeakFactor float64       `yaml:"peak_factor"`
+	WarmUp     time.Duration `yaml:"warm_up"`
+	Retention  time.Duration `yaml:"retention"`
+	// MaxEntities and MaxAccountEntities bound the memory of a partition.
+	MaxEntities        int     `yaml:"max_entities"`
+	MaxAccountEntities int     `yaml:"max_account_entities"`
+	FirstUse           float64 `yaml:"first_use"`
+	NewPeers           int     `yaml:"new_peers"`
+	SweepSecrets       int     `yaml:"sweep_secrets"`
+	ObjectSweep        int     `yaml:"object_sweep"`
+	FanOut             int     `yaml:"fan_out"`
+	FanOutFactor       float64 `yaml:"fan_out_factor"`
+	Refusals           int64   `yaml:"refusals"`
+	RefusedKeys        int     `yaml:"refused_keys"`
+	SilenceCalls       float64 `yaml:"silence_calls"`
+	SilenceFactor      float64 `yaml:"silence_factor"`
 	// Allow lists anomalies that are expected: they are counted as suppressed, and not
 	// published.
 	Allow []Allow `yaml:"allow"`
@@ -49,6 +52,7 @@ const maxAllow = 1000
 func defaultDetect(d detect.Config) Detect {
 	return Detect{
 		Threshold: d.Threshold, MinCount: d.MinCount, PeakFactor: d.PeakFactor, WarmUp: time.Duration(d.WarmUp), Retention: time.Duration(d.Retention),
+		MaxEntities: d.MaxEntities, MaxAccountEntities: d.MaxAccountEntities,
 		FirstUse: d.FirstUse, NewPeers: d.NewPeers, SweepSecrets: d.SweepSecrets, ObjectSweep: d.ObjectSweep, FanOut: d.FanOut, FanOutFactor: d.FanOutFactor,
 		Refusals: d.Refusals, RefusedKeys: d.RefusedKeys, SilenceCalls: d.SilenceCalls, SilenceFactor: d.SilenceFactor, Allow: []Allow{},
 	}
@@ -61,6 +65,7 @@ func (c *Config) Detection() detect.Config {
 	config := detect.Config{
 		Size: int64(w.Size), Rollups: nanoseconds(w.Rollups), Lateness: int64(w.AllowedLateness),
 		Threshold: d.Threshold, MinCount: d.MinCount, PeakFactor: d.PeakFactor, WarmUp: int64(d.WarmUp), Retention: int64(d.Retention),
+		MaxEntities: d.MaxEntities, MaxAccountEntities: d.MaxAccountEntities,
 		FirstUse: d.FirstUse, NewPeers: d.NewPeers, SweepSecrets: d.SweepSecrets, ObjectSweep: d.ObjectSweep, FanOut: d.FanOut, FanOutFactor: d.FanOutFactor,
 		Refusals: d.Refusals, RefusedKeys: d.RefusedKeys, SilenceCalls: d.SilenceCalls, SilenceFactor: d.SilenceFactor,
 	}
@@ -101,6 +106,11 @@ func (d Detect) validate(p *value.Problems) {
 	value.Between(p, "detect.retention", d.Retention, time.Hour, 400*24*time.Hour)
 	if d.Retention < d.WarmUp {
 		p.Add("detect.retention", "%v is shorter than detect.warm_up, %v", d.Retention, d.WarmUp)
+	}
+	value.Between(p, "detect.max_entities", d.MaxEntities, 1000, 100_000_000)
+	value.Between(p, "detect.max_account_entities", d.MaxAccountEntities, 1000, 100_000_000)
+	if d.MaxAccountEntities > d.MaxEntities {
+		p.Add("detect.max_account_entities", "%d is more than detect.max_entities, %d: one account could displace all others", d.MaxAccountEntities, d.MaxEntities)
 	}
 	between("first_use", d.FirstUse, 0, 20)
 	value.Between(p, "detect.new_peers", d.NewPeers, 2, 512)

@@ -127,8 +127,9 @@ func (c *cell) unusual(call *Call, n int64, key *name) {
 
 // name is a KMS key's or a principal's, kept from one batch to the next.
 type name struct {
-	text string
-	hash uint64 // wire.EntityHash of text
+	text    string
+	hash    uint64 // wire.EntityHash of text
+	account string // of a principal
 }
 
 // names holds each name once. It remembers those met last by their length and last
@@ -149,7 +150,8 @@ func (s *names) get(text string) *name {
 	}
 	n := s.all[text]
 	if n == nil {
-		n = &name{string([]byte(text)), wire.EntityHash(text)}
+		own := string([]byte(text))
+		n = &name{own, wire.EntityHash(own), normalize.PrincipalAccount(own)}
 		s.all[n.text] = n
 	}
 	s.recent[at] = n

@@ -86,6 +86,9 @@ func (t *Table) pair(key, principal *name, start int64) *cell {
 	}
 	c := t.at(at, wire.ScopePair)
 	c.key = t.at(place{key, nil, start}, wire.ScopeKey)
+	if c.key.Account == "" {
+		c.key.Account = principal.account
+	}
 	c.principal = t.at(place{nil, principal, start}, wire.ScopePrincipal)
 	return c
 }
@@ -108,24 +111,28 @@ func (t *Table) learn(c *Call) {
 	switch {
 	case !isAlias(s.Alias):
 	case s.Unbound:
-		t.bind(s.Alias, c.Time, "")
+		t.bind(s.Alias, c, "")
 	case wire.IsKeyARN(c.KeyARN):
-		t.bind(s.Alias, c.Time, c.KeyARN)
+		t.bind(s.Alias, c, c.KeyARN)
 	}
 	if isAlias(s.SecondAlias) && wire.IsKeyARN(c.SecondARN) {
-		t.bind(s.SecondAlias, c.Time, c.SecondARN)
+		t.bind(s.SecondAlias, c, c.SecondARN)
 	}
 	if wire.IsMultiRegion(c.KeyARN) && wire.IsMultiRegion(s.Primary) {
-		t.bind(c.KeyARN, c.Time, s.Primary)
+		t.bind(c.KeyARN, c, s.Primary)
 		if wire.IsMultiRegion(s.Replica) {
-			t.bind(s.Replica, c.Time, s.Primary)
+			t.bind(s.Replica, c, s.Primary)
 		}
 	}
 }
 
-// bind keeps that name stood for a KMS key, or for nothing, at a time.
-func (t *Table) bind(name string, at int64, key string) {
+// bind keeps that name stood for a KMS key, or for nothing, at the time of the call.
+func (t *Table) bind(name string, c *Call, key string) {
+	at := c.Time
 	p := t.at(place{key: t.names.get(name), start: eventtime.Start(at, t.size)}, wire.ScopeKey)
+	if p.Account == "" {
+		p.Account = t.names.get(c.Principal).account
+	}
 	b := wire.Binding{Time: at, ARN: key}
 	switch {
 	case !b.Newer(p.Binding):

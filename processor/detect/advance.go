@@ -228,16 +228,19 @@ func (e *Engine) drop(start int64) {
 // retention.
 func (e *Engine) sweep() {
 	const hour = int64(3600e9)
-	if e.mark-e.swept < hour {
+	if e.mark-e.traffic.Swept < hour {
 		return
 	}
-	e.swept = e.mark
+	e.traffic.Swept = e.mark
 	for i := range e.store.slots {
 		if !e.store.used(uint32(i)) {
 			continue
 		}
 		last, windows := e.store.age(uint32(i))
 		if windows == 0 && e.mark-last >= e.cfg.Retention+e.cfg.Lateness+e.cfg.Size {
+			if ent, err := e.store.load(uint32(i)); err == nil {
+				e.charge(ent, -1)
+			}
 			e.forgot = append(e.forgot, e.store.name(uint32(i)))
 			e.store.remove(uint32(i))
 		}

@@ -174,7 +174,7 @@ func TestAliasesAreForgotten(t *testing.T) {
 
 // What an alias stands for outlives restarts, its window and the next ones.
 func TestBindingsAreRestored(t *testing.T) {
-	r := &restarter{t: t, log: map[string][]byte{}, mark: eventtime.None}
+	r := &restarter{t: t, cfg: hasty(), log: map[string][]byte{}, mark: eventtime.None}
 	r.fresh()
 	r.merge(&wire.Partial{Entity: aliasOf, Start: begin, Binding: &wire.Binding{Time: begin, ARN: keyARN(1)}})
 	for i := range int64(40) {
@@ -262,7 +262,7 @@ func TestBoundWindowsEqualAPlainCount(t *testing.T) {
 		rng := rand.New(rand.NewPCG(seed, 40))
 		calls := history(rng, hasty().Retention)
 		want := plainBounds(calls, hasty().Retention)
-		r := &restarter{t: t, log: map[string][]byte{}, mark: eventtime.None}
+		r := &restarter{t: t, cfg: hasty(), log: map[string][]byte{}, mark: eventtime.None}
 		r.fresh()
 		got := map[string]string{}
 		advance := func(mark int64) {

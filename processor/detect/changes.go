@@ -68,6 +68,7 @@ func (e *Engine) Restored(mark, hold int64) error {
 		if err != nil {
 			return err
 		}
+		e.charge(ent, 1)
 		e.place(ent)
 		e.watch(ent)
 		if ent.stale {

@@ -35,6 +35,13 @@ type Config struct {
 	WarmUp int64
 	// Retention is how long an entity without calls is remembered.
 	Retention int64
+	// MaxEntities bounds what one engine remembers, and MaxAccountEntities what it remembers
+	// of one account, in units: an entity is one, and one more for every 256 bytes of its
+	// names. A unit takes some 400 bytes. Beyond that calls count for the others of their
+	// account: see others.go.
+	MaxEntities, MaxAccountEntities int
+	// Partition is a number of the engine's own, which the names of its others have.
+	Partition int32
 	// SweepSecrets is the number of distinct secrets and parameters that one
 	// principal may read in a window before it is a sweep, whatever its past.
 	SweepSecrets int
@@ -71,7 +78,7 @@ type Config struct {
 func DefaultConfig() Config {
 	return Config{
 		Size: int64(5 * time.Minute), Lateness: int64(time.Hour), Threshold: 1e-7, MinCount: 40,
-		WarmUp: int64(24 * time.Hour), Retention: int64(35 * 24 * time.Hour),
+		WarmUp: int64(24 * time.Hour), Retention: int64(35 * 24 * time.Hour), MaxEntities: 1_500_000, MaxAccountEntities: 500_000,
 		PeakFactor: 2, FirstUse: 6, NewPeers: 5, ObjectSweep: 60, SilenceCalls: 30, SilenceFactor: 3,
 		SweepSecrets: 15, FanOut: 8, FanOutFactor: 3, Refusals: 8, RefusedKeys: 4,
 	}
@@ -95,6 +102,9 @@ func (c *Config) Validate() error {
 	case c.WarmUp < 0 || c.Retention < c.WarmUp || c.Retention > maxRetention:
 		return fmt.Errorf("warm_up %v and retention %v are not such that 0 <= warm_up <= retention <= %v",
 			time.Duration(c.WarmUp), time.Duration(c.Retention), time.Duration(maxRetention))
+	case c.MaxAccountEntities < 1 || c.MaxEntities < c.MaxAccountEntities || c.MaxEntities > maxMaxEntities:
+		return fmt.Errorf("max_account_entities %d and max_entities %d are not such that 1 <= max_account_entities <= max_entities <= %d",
+			c.MaxAccountEntities, c.MaxEntities, maxMaxEntities)
 	case outside(c.SweepSecrets) || outside(c.FanOut) || outside(c.RefusedKeys):
 		return fmt.Errorf("sweep_secrets %d, fan_out %d or refused_keys %d is not between 2 and %d, the most distinct values that a window counts",
 			c.SweepSecrets, c.FanOut, c.RefusedKeys, count.MaxDistinct)
@@ -111,6 +121,9 @@ func (c *Config) Validate() error {
 	}
 	return nil
 }
+
+// maxMaxEntities keeps the places of entities far from 32 bits.
+const maxMaxEntities = 100_000_000
 
 // MaxRollups bounds the sizes of roll-ups: each is one or two more windows in the
 // state of every entity.
@@ -148,6 +161,7 @@ func outside(limit int) bool { return limit < 2 || limit > count.MaxDistinct }
 // Entity is what is known of one KMS key, principal or pair.
 type Entity struct {
 	wire.Entity
+	Account  uint64         // that it is charged to; 0: none. See others.go
 	Baseline baseline.State // scopes key and principal
 	Habits   Habits
 	Since    int64             // start of the first closed window with calls to judge; 0: none yet

@@ -57,6 +57,9 @@ func (e *Engine) judge(ent *Entity, w *Window) []Anomaly {
 	if toJudge(&w.Partial) <= 0 {
 		return nil
 	}
+	if IsOthers(ent.Entity) {
+		return e.judgeOthers(ent, w)
+	}
 	ent.fade(w.Start, e.cfg.Retention)
 	var found []Anomaly
 	for _, d := range detectors {

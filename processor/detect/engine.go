@@ -7,6 +7,7 @@ import (
 
 	"keytrail/processor/count"
 	"keytrail/processor/eventtime"
+	"keytrail/schemas/normalize"
 	"keytrail/schemas/wire"
 )
 
@@ -21,14 +22,14 @@ type Engine struct {
 	fresh   []fresh       // windows with new calls since the last Advance
 	mark    int64         // the watermark
 	hold    int64         // as far as it all engines have come; see Hold
-	swept   int64         // event time of the last sweep of forgotten entities
 	forgot  []wire.Entity // removed since the last Changes
 	changed []uint32      // changed since the last Changes
 	step    step
 	storm   Storm              // of the anomalies of pairs
 	watches map[int64][]uint32 // KMS keys, by the time at which their silence is judged
 	traffic Traffic
-	resumed bool // traffic has, since KMS keys were listened to
+	resumed bool   // traffic has, since KMS keys were listened to
+	others  others // what is charged to accounts
 	// notify takes counts that belong to entities which this engine may not own:
 	// the anomalies of a pair in its principal's window.
 	notify func(wire.Partial)
@@ -44,7 +45,7 @@ type fresh struct {
 // itself, before the principals' windows close.
 func NewEngine(cfg Config, notify func(wire.Partial)) *Engine {
 	return &Engine{cfg: cfg, store: newStore(), starts: map[int64][]uint32{},
-		pending: map[int64][]uint32{}, watches: map[int64][]uint32{}, rolls: newRollups(), mark: eventtime.None, hold: math.MaxInt64, notify: notify}
+		pending: map[int64][]uint32{}, watches: map[int64][]uint32{}, rolls: newRollups(), others: others{accounts: map[uint64]charged{}}, mark: eventtime.None, hold: math.MaxInt64, notify: notify}
 }
 
 // Len returns the number of entities that are remembered.
@@ -95,11 +96,10 @@ func (e *Engine) merge(p *wire.Partial) {
 
 // mergeInto is merge during an Advance: entities that are at hand stay so.
 func (e *Engine) mergeInto(p *wire.Partial) {
-	i, known := e.store.find(p.Entity)
-	if !known {
-		i = e.store.add(p.Entity)
+	ent, known, p := e.home(p)
+	if p == nil {
+		return // it tells what a name stands for that is not remembered
 	}
-	ent := e.store.get(i)
 	if !known || p.Start > ent.Last {
 		ent.Last = p.Start
 	}
@@ -119,7 +119,7 @@ func (e *Engine) mergeInto(p *wire.Partial) {
 	}
 	e.rollUp(ent, p)
 	e.change(ent, w)
-	e.fresh = append(e.fresh, fresh{i, p.Start})
+	e.fresh = append(e.fresh, fresh{ent.slot, p.Start})
 }
 
 // change has w published when it closes, or again when it is closed.
@@ -164,9 +164,9 @@ func (ent *Entity) find(start int64) *Window {
 // share counts a pair's anomaly in the windows of its KMS key and principal.
 func (e *Engine) share(ent *Entity, start int64, id wire.CounterID) {
 	one := []wire.Counter{{ID: id, N: 1}}
-	e.mergeInto(&wire.Partial{Entity: wire.Entity{Scope: wire.ScopeKey, KeyARN: ent.KeyARN}, Start: start, Counters: one})
+	e.mergeInto(&wire.Partial{Entity: wire.Entity{Scope: wire.ScopeKey, KeyARN: ent.KeyARN}, Account: normalize.PrincipalAccount(ent.Principal), Start: start, Counters: one})
 	p := wire.Partial{Entity: wire.Entity{Scope: wire.ScopePrincipal, Principal: ent.Principal}, Start: start, Counters: one}
-	if e.notify == nil {
+	if e.notify == nil || IsOthers(ent.Entity) { // those of the principal live here
 		e.mergeInto(&p)
 		return
 	}

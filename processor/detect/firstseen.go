@@ -94,10 +94,7 @@ func isPerson(principal string) bool {
 
 // accountOf returns a hash of a principal's account: 0 where it has none.
 func accountOf(principal string) uint32 {
-	id, named := strings.CutPrefix(principal, "account:")
-	if !named {
-		id = normalize.ARNAccount(principal)
-	}
+	id := normalize.PrincipalAccount(principal)
 	if id == "" {
 		return 0
 	}

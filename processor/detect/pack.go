@@ -25,6 +25,9 @@ func encodeEntity(e *wire.Encoder, ent *Entity, last []byte) {
 	e.Time(ent.Last)
 	e.Uint(uint64(len(ent.Windows)))
 	e.Uint(uint64(len(ent.Rollups)))
+	if ent.Scope == wire.ScopeKey { // of the others the name tells it
+		e.Uint(ent.Account)
+	}
 	e.Time(ent.Since)
 	e.Time(ent.Seen)
 	for _, n := range ent.High {
@@ -144,6 +147,9 @@ func unpack(entity wire.Entity, value []byte) (*Entity, error) {
 func decodeEntity(d *wire.Decoder, ent *Entity, size int) {
 	ent.Last = d.Time()
 	windows, rollups := d.Count(), d.Count()
+	if ent.Account = payer(&wire.Partial{Entity: ent.Entity}); ent.Scope == wire.ScopeKey {
+		ent.Account = d.Uint()
+	}
 	ent.Since, ent.Seen = d.Time(), d.Time()
 	for i := range ent.High {
 		ent.High[i] = int(d.Uint())

@@ -26,6 +26,12 @@ func entity(seed uint64) *detect.Entity {
 		{Scope: wire.ScopePair, KeyARN: "-", Principal: "a\nb"}, {Scope: wire.ScopePair},
 	}
 	ent := &detect.Entity{Entity: names[seed%uint64(len(names))], Since: rng.Int64N(3) * rng.Int64(), Seen: rng.Int64(), Last: -rng.Int64()}
+	switch {
+	case ent.Scope == wire.ScopeKey:
+		ent.Account = rng.Uint64N(1e12)
+	case strings.HasPrefix(ent.Principal, "arn:"):
+		ent.Account = 111122223333
+	}
 	for i := range ent.High {
 		ent.High[i] = rng.IntN(count.MaxDistinct + 1)
 	}

@@ -34,6 +34,9 @@ func WindowRecord(rec *otellog.Record, w *Window, size, observed int64) {
 	if w.Size != 0 {
 		rec.Bool(semconv.KeytrailWindowRollup, true)
 	}
+	if IsOthers(w.Entity) {
+		rec.Bool(semconv.KeytrailWindowOthers, true)
+	}
 	rec.Int(semconv.KeytrailWindowRevision, int64(w.Revision))
 	rec.Int(semconv.KeytrailWindowAnomalies, anomalies)
 	for _, id := range [...]wire.CounterID{wire.CounterCalls, wire.CounterDenied, wire.CounterFailed} {

@@ -30,7 +30,8 @@ import (
 // positives: services that are turned off.
 var silence = detector{"silence", 12, KindSilence, []string{"T1562.008", "T1489"}, 0, nil}
 
-// Traffic is what an engine remembers of all its calls, for the judgement of silence.
+// Traffic is what an engine remembers of all its calls, for the judgement of silence and
+// for forgetting.
 type Traffic struct {
 	Latest  int64 // start of the last window with calls that closed; 0: none
 	Resumed int64 // start of the first such window after the last time that everything was silent
@@ -38,6 +39,9 @@ type Traffic struct {
 	// Listened is the event time up to which silences have been judged: what was due
 	// before is not judged again.
 	Listened int64
+	// Swept is the event time of the last sweep of forgotten entities: which entities are
+	// known decides what counts for others, so it may not depend on restarts.
+	Swept int64
 }
 
 // Traffic returns what SetTraffic has to be given when the engine is restored.

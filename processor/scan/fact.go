@@ -4,11 +4,14 @@ import (
 	"bytes"
 	"cmp"
 	"encoding/binary"
+	"encoding/hex"
 	"fmt"
+	"strings"
 	"sync"
 	"unsafe"
 
 	"keytrail/processor/count"
+	"keytrail/processor/detect"
 	"keytrail/processor/eventtime"
 	"keytrail/processor/rule"
 	"keytrail/schemas/normalize"
@@ -48,38 +51,109 @@ const (
 	flagSelf
 	flagUnusable
 	flagObserved // correlations count the call
+	flagHashed   // the call id's text is not kept, only its hash
 	flagBinding  // the fact is no call but a binding of key to second: see makeBinding
 )
 
-// names numbers strings, for facts to refer to. It grows with the distinct KMS
-// keys and principals of a trail, not with its events. Safe for concurrent use.
+// names numbers strings, for facts to refer to. It grows with the distinct KMS keys and
+// principals of a trail, and with the ids of calls that are not UUIDs, not with its
+// events, and no further than its bounds. Safe for concurrent use.
+//
+// Memory: a name takes some 150 bytes and one of 256 bytes or more in proportion, so
+// 3,000,000 units of names and 1,000,000 of texts are at most 1 GB, in a trail that
+// somebody has filled with made-up ones.
 type names struct {
 	mu    sync.RWMutex
 	index map[string]uint32
 	list  []string
+	room  [2]int // units that may still come
 }
 
-func newNames() *names { return &names{index: map[string]uint32{"": 0}, list: []string{""}} }
+// What a string is, which decides whose bound it counts against.
+const (
+	ofEntity = iota // the name of a KMS key or principal
+	ofCall          // the text of a call's id
+)
 
-// number returns the number of s; s is copied when it is new.
-func (n *names) number(s string) uint32 {
+// maxTexts bounds the units of calls' ids that are not UUIDs: AWS writes UUIDs.
+const maxTexts = 1_000_000
+
+// newNames returns names with room for so many units of entities.
+func newNames(entities int) *names {
+	return &names{index: map[string]uint32{"": 0}, list: []string{""}, room: [2]int{entities, maxTexts}}
+}
+
+// number returns the number of s; s is copied when it is new. ok is false when there are
+// as many as may be.
+func (n *names) number(s string, what int) (i uint32, ok bool) {
 	n.mu.RLock()
-	i, ok := n.index[s]
+	i, ok = n.index[s]
 	n.mu.RUnlock()
 	if ok {
-		return i
+		return i, true
 	}
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	if i, ok := n.index[s]; ok {
-		return i
+		return i, true
 	}
+	units := 1 + len(s)/256
+	if n.room[what] < units {
+		return 0, false
+	}
+	n.room[what] -= units
+	return n.add(s), true
+}
+
+func (n *names) add(s string) uint32 {
 	own := string([]byte(s))
-	i = uint32(len(n.list))
+	i := uint32(len(n.list))
 	n.list = append(n.list, own)
 	n.index[own] = i
 	return i
 }
+
+// key returns the number of the name of a KMS key that a principal used, or that of the
+// others of the principal's account.
+func (n *names) key(arn, principal string) uint32 {
+	if i, ok := n.number(arn, ofEntity); ok {
+		return i
+	}
+	return n.others(detect.Others(wire.ScopeKey, detect.AccountNumber(normalize.PrincipalAccount(principal)), 0).KeyARN)
+}
+
+// principal returns the number of a principal, or that of the others of its account.
+func (n *names) principal(name string) uint32 {
+	if i, ok := n.number(name, ofEntity); ok {
+		return i
+	}
+	return n.others(detect.Others(wire.ScopePrincipal, detect.AccountNumber(normalize.PrincipalAccount(name)), 0).Principal)
+}
+
+// others returns the number of a name of others. Of some accounts they have names of their
+// own, beyond the bound of the others; the rest have one in common.
+func (n *names) others(name string) uint32 {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if i, ok := n.index[name]; ok {
+		return i
+	}
+	if n.room[ofEntity] > -maxOthers {
+		n.room[ofEntity]--
+		return n.add(name)
+	}
+	none := detect.Others(wire.ScopeKey, 0, 0).KeyARN
+	if strings.HasPrefix(name, "arn:aws:iam:") {
+		none = detect.Others(wire.ScopePrincipal, 0, 0).Principal
+	}
+	if i, ok := n.index[none]; ok {
+		return i
+	}
+	return n.add(none)
+}
+
+// maxOthers bounds the names of others.
+const maxOthers = 2000
 
 func (n *names) name(i uint32) string { return n.list[i] }
 
@@ -87,12 +161,15 @@ func (n *names) name(i uint32) string { return n.list[i] }
 func makeFact(c *count.Call, eventID string, sum uint32, n *names) fact {
 	f := fact{
 		id: c.ID, event: wire.ParseCallID(eventID), time: c.Time, object: c.Object, sum: sum,
-		key: n.number(c.KeyARN), second: n.number(c.SecondARN), principal: n.number(c.Principal),
+		key: n.key(c.KeyARN, c.Principal), second: n.key(c.SecondARN, c.Principal), principal: n.principal(c.Principal),
 		rules: c.Rules, matched: c.Matched, suppressed: uint8(min(c.Suppressed, 255)), copy: c.Copy, class: c.Class, outcome: c.Outcome, context: c.Context,
 		network: c.Network, client: c.Client,
 	}
 	if !isUUID(c.ID, c.IDText) {
-		f.text = n.number(c.IDText)
+		kept := false
+		if f.text, kept = n.number(c.IDText, ofCall); !kept {
+			f.flags |= flagHashed
+		}
 	}
 	if c.Direct {
 		f.flags |= flagDirect
@@ -117,7 +194,10 @@ func (f *fact) call(n *names) count.Call {
 		Direct: f.flags&flagDirect != 0, Cross: f.flags&flagCross != 0, Self: f.flags&flagSelf != 0,
 		Unusable: f.flags&flagUnusable != 0, Network: f.network, Client: f.client,
 	}
-	if f.text == 0 {
+	switch {
+	case f.flags&flagHashed != 0:
+		c.IDText = "hash:" + hex.EncodeToString(f.id[:])
+	case f.text == 0:
 		c.IDText = uuid(f.id)
 	}
 	return c
@@ -125,16 +205,24 @@ func (f *fact) call(n *names) count.Call {
 
 // makeBinding keeps what was learned of a KMS key or an alias as a fact: such
 // facts take the way of the calls, through the files and into the order of time,
-// and the same one read again is removed like a duplicate.
-func makeBinding(p *wire.Partial, n *names) fact {
+// and the same one read again is removed like a duplicate. ok is false for one of a name
+// that is not among those told apart.
+func makeBinding(p *wire.Partial, n *names) (f fact, ok bool) {
 	text := fmt.Sprintf("binding %d %q %q", p.Binding.Time, p.KeyARN, p.Binding.ARN)
-	return fact{id: wire.ParseCallID(text), time: p.Binding.Time, key: n.number(p.KeyARN), second: n.number(p.Binding.ARN), flags: flagBinding}
+	name, ok := n.number(p.KeyARN, ofEntity)
+	of, known := n.number(p.Binding.ARN, ofEntity)
+	account, told := n.number(p.Account, ofEntity)
+	if !ok || !known || !told {
+		return fact{}, false
+	}
+	return fact{id: wire.ParseCallID(text), time: p.Binding.Time, key: name, second: of, principal: account, flags: flagBinding}, true
 }
 
 // binding makes the fact a partial again.
 func (f *fact) binding(size int64, n *names) *wire.Partial {
 	return &wire.Partial{
 		Entity: wire.Entity{Scope: wire.ScopeKey, KeyARN: n.name(f.key)}, Start: eventtime.Start(f.time, size),
+		Account: n.name(f.principal),
 		Binding: &wire.Binding{Time: f.time, ARN: n.name(f.second)},
 	}
 }

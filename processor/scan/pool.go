@@ -2,6 +2,8 @@ package scan
 
 import (
 	"bufio"
+	"bytes"
+	"cmp"
 	"container/heap"
 	"fmt"
 	"io"
@@ -99,7 +101,11 @@ func (p *pool) close() {
 func distinct(facts []fact) []fact {
 	sort.Slice(facts, func(i, j int) bool { return byCall(&facts[i], &facts[j]) < 0 })
 	facts = slices.CompactFunc(facts, func(a, b fact) bool { return a.id == b.id })
-	sort.Slice(facts, func(i, j int) bool { return facts[i].time < facts[j].time })
+	// In a total order: what counts for others does not depend on the order of reading, but
+	// for names beyond the bound of a scan.
+	sort.Slice(facts, func(i, j int) bool {
+		return cmp.Or(cmp.Compare(facts[i].time, facts[j].time), bytes.Compare(facts[i].id[:], facts[j].id[:])) < 0
+	})
 	return facts
 }
 

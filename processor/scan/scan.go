@@ -61,7 +61,17 @@ type Totals struct {
 	Unexplained int64
 	// Unmatched counts records of calls that the user's rules could not read.
 	Unmatched int64
+	// Others counts calls of pairs beyond those that are told apart, which count for the
+	// others of their account: see detect.Config.MaxEntities.
+	Others int64
 }
+
+// MaxEntities and MaxAccountEntities are what a scan is meant to tell apart: it has one
+// engine, where a stream has one in each partition. 3,000,000 units are at most 1.5 GB.
+const (
+	MaxEntities        = 3_000_000
+	MaxAccountEntities = 1_500_000
+)
 
 // MaxRuleAnomalies bounds the rule anomalies that one scan keeps in memory
 // until their windows close: 100,000 of about 1 kB.
@@ -97,7 +107,7 @@ type ruleCall struct {
 func New(cfg Config) *Scanner {
 	cfg.Workers = max(cfg.Workers, 1)
 	cfg.Detect.Lateness = 0 // everything is read before anything closes
-	return &Scanner{cfg: cfg, names: newNames(), pool: pool{max: maxFacts}, rules: map[ruleCall][]detect.Anomaly{}, correlations: correlator{held: map[ruleCall][]sigma.Observation{}}}
+	return &Scanner{cfg: cfg, names: newNames(cfg.Detect.MaxEntities), pool: pool{max: maxFacts}, rules: map[ruleCall][]detect.Anomaly{}, correlations: correlator{held: map[ruleCall][]sigma.Observation{}}}
 }
 
 // Close removes the scan's temporary files.
@@ -167,7 +177,10 @@ func (s *Scanner) Finish(emit func(*detect.Result) error) (Totals, error) {
 	}
 	closeTo := func(mark int64) error {
 		merge()
-		publish := s.publisher(explained, emit)
+		for _, o := range engine.Overflows() {
+			s.totals.Others += o.Calls[wire.ScopePair]
+		}
+		publish := s.publisher(engine, explained, emit)
 		engine.Hold(mark - size) // the window before is looked at, too
 		var err error
 		engine.Advance(mark, math.MaxInt, func(r detect.Result) {
@@ -236,10 +249,11 @@ func (s *Scanner) publishable(storm *detect.Storm, c *count.Call, at ruleCall, s
 
 // publisher returns what hands out the results of one window start. The rules'
 // anomalies, found while reading, go out with the window of their pair.
-func (s *Scanner) publisher(explained []detect.Anomaly, emit func(*detect.Result) error) func(*detect.Result) error {
+func (s *Scanner) publisher(engine *detect.Engine, explained []detect.Anomaly, emit func(*detect.Result) error) func(*detect.Result) error {
 	byEntity := make(map[wire.Entity][]detect.Anomaly, len(explained))
 	for _, a := range explained {
-		byEntity[a.Entity] = append(byEntity[a.Entity], a)
+		at := engine.CountsFor(a.Entity)
+		byEntity[at] = append(byEntity[at], a)
 	}
 	return func(r *detect.Result) error {
 		if !r.Closed {
@@ -348,9 +362,11 @@ func (s *Scanner) dead(_ context.Context, bad *cloudtrail.BadRecord) error {
 
 // flush hands the collected facts to the pool.
 func (r *reader) flush() error {
-	atomic.AddInt64(&r.s.bindings, int64(r.learned.Len()))
 	for p := range r.learned.All() {
-		r.batch = append(r.batch, makeBinding(p, r.s.names))
+		if f, ok := makeBinding(p, r.s.names); ok {
+			r.batch = append(r.batch, f)
+			atomic.AddInt64(&r.s.bindings, 1)
+		}
 	}
 	r.learned.Reset()
 	err := r.s.pool.add(r.batch)

@@ -44,6 +44,7 @@ func (m *Meta) Append(dst []byte, e *wire.Encoder) []byte {
 	e.Time(m.Traffic.Resumed)
 	e.Bool(m.Traffic.Told)
 	e.Int(m.Traffic.Listened)
+	e.Int(m.Traffic.Swept)
 	e.Int(m.Watermark)
 	e.Uint(uint64(len(m.Applied)))
 	for source, a := range m.Applied {
@@ -69,7 +70,7 @@ func DecodeMeta(value []byte) (Meta, error) {
 	}
 	m := Meta{Applied: map[int32]Applied{}, Sent: map[int32]uint64{}}
 	m.Told, m.Hold = d.Int(), d.Int()
-	m.Traffic = detect.Traffic{Latest: d.Time(), Resumed: d.Time(), Told: d.Bool(), Listened: d.Int()}
+	m.Traffic = detect.Traffic{Latest: d.Time(), Resumed: d.Time(), Told: d.Bool(), Listened: d.Int(), Swept: d.Int()}
 	m.Watermark = d.Int()
 	for n := d.Count(); n > 0 && d.Err() == nil; n-- {
 		source := int32(d.Int())

@@ -35,6 +35,7 @@ type detector struct {
 	emit  func(*kgo.Record) // of the Output at hand
 	out   []*kgo.Record     // dead letters of what was processed since
 	stats tally
+	told  map[othersOf]time.Time // when the log was last told of others
 }
 
 // detectTask is the state of one partition of kms.partials.
@@ -57,7 +58,9 @@ type detectTask struct {
 
 func (d *detector) newTask(partition int32) *detectTask {
 	t := &detectTask{partition: partition, meta: state.Meta{Watermark: eventtime.None, Told: eventtime.None, Hold: eventtime.None, Applied: map[int32]state.Applied{}, Sent: map[int32]uint64{}}}
-	t.engine = detect.NewEngine(d.p.Window.Detect, func(p wire.Partial) { t.notices = append(t.notices, p) })
+	cfg := d.p.Window.Detect
+	cfg.Partition = partition
+	t.engine = detect.NewEngine(cfg, func(p wire.Partial) { t.notices = append(t.notices, p) })
 	t.correlations = d.p.correlations()
 	return t
 }
@@ -220,6 +223,7 @@ func (d *detector) Output(now time.Time, emit func(*kgo.Record)) (more bool, err
 	for _, p := range slices.Sorted(maps.Keys(d.tasks)) {
 		if t := d.tasks[p]; t.news {
 			t.news = d.output(t, now.UnixNano(), &left)
+			d.overflowed(t, now)
 			more = more || t.news
 		}
 	}

@@ -1,6 +1,9 @@
 package stream
 
-import "keytrail/processor/detect"
+import (
+	"keytrail/processor/detect"
+	"keytrail/schemas/wire"
+)
 
 // tally counts what one transaction does. It reaches the metrics when the
 // transaction commits: what an aborted one did is done again.
@@ -9,6 +12,7 @@ type tally struct {
 	reasons                                                                                       map[string]int // dead letters
 	anomalies                                                                                     []detect.Kind
 	watermark                                                                                     int64
+	others                                                                                        [wire.ScopePair + 1]int // calls that count for others, by scope
 }
 
 func (t *tally) dead(reason string) {
@@ -40,6 +44,11 @@ func (t *tally) commit(p *Pipeline, stage string, ok bool) {
 	flow.Unmatched(s.unmatched)
 	flow.Unexplained(s.unexplained)
 	flow.Uncorrelated(s.uncorrelated)
+	for scope, n := range s.others {
+		if n > 0 {
+			flow.Others(wire.Scope(scope).String(), n)
+		}
+	}
 	for reason, n := range s.reasons {
 		flow.DeadLettered(reason, n)
 		p.letters[stage].Add(reason, "", n)

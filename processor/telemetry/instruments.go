@@ -23,6 +23,7 @@ const (
 	nameUnmatched    = "keytrail_stage_unmatched"
 	nameUnexplained  = "keytrail_stage_unexplained"
 	nameUncorrelated = "keytrail_stage_uncorrelated"
+	nameOthers       = "keytrail_stage_others"
 	nameTransactions = "keytrail_stage_transactions"
 	nameWindows      = "keytrail_window_published"
 	nameAnomalies    = "keytrail_anomaly_published"
@@ -51,6 +52,7 @@ const (
 	labelState   = "state"
 	labelKind    = "kind"
 	labelCause   = "cause"
+	labelScope   = "scope"
 )
 
 // fixed are the labels of a stage, and of one sink of it where sink is not "".
@@ -65,7 +67,7 @@ func fixed(stage, sink string) []attribute.KeyValue {
 // instruments are the metrics of all stages and sinks.
 type instruments struct {
 	received, delivered, deadLettered, filtered, duplicate, late metric.Int64Counter
-	unmatched, unexplained, uncorrelated                         metric.Int64Counter
+	unmatched, unexplained, uncorrelated, others                 metric.Int64Counter
 	transactions, windows, anomalies                             metric.Int64Counter
 	sinkDelivered, sinkRetried, sinkRejected                     metric.Int64Counter
 	restarts, expired                                            metric.Int64Counter
@@ -91,6 +93,7 @@ func newInstruments(m metric.Meter) (instruments, error) {
 		{&i.unmatched, nameUnmatched, "{call}", "Calls that the user's rules could not be tried on, as their records have no body, or one that is no event."},
 		{&i.unexplained, nameUnexplained, "{anomaly}", "Matches of the user's rules that are in the windows' counts only, because the call matches too many."},
 		{&i.uncorrelated, nameUncorrelated, "{match}", "Matches of the user's rules that a correlation could not count: too many, too late, or of a correlation that stage detect does not have. Those of stage detect are dead-lettered as well."},
+		{&i.others, nameOthers, "{call}", "Calls that count together with others of their account, by scope, because the account, or the partition, has as many KMS keys, principals and pairs as are told apart."},
 		{&i.transactions, nameTransactions, "{transaction}", "Kafka transactions that a stage has ended."},
 		{&i.restarts, nameRestarts, "{session}", "How often a stage has begun again after a failure of its session with Kafka."},
 		{&i.expired, nameExpired, "{record}", "Kafka records that were deleted, by retention or by hand, before a stage had read them."},
@@ -180,6 +183,7 @@ type Flow struct {
 	inst                                instruments
 	option                              metric.MeasurementOption
 	deadLettered, filtered, transaction labeled
+	others                              labeled
 }
 
 // Flow returns the counters of a stage, and of one sink of it where sink is not
@@ -192,6 +196,7 @@ func (t *Telemetry) Flow(stage, sink string) *Flow {
 		deadLettered: labeled{counter: t.inst.deadLettered, fixed: labels, label: labelReason},
 		filtered:     labeled{counter: t.inst.filtered, fixed: labels, label: labelReason},
 		transaction:  labeled{counter: t.inst.transactions, fixed: labels, label: labelOutcome},
+		others:       labeled{counter: t.inst.others, fixed: labels, label: labelScope},
 	}
 }
 
@@ -240,6 +245,10 @@ func (f *Flow) Unexplained(n int) { f.add(f.inst.unexplained, n) }
 
 // Uncorrelated counts matches of the user's rules that a correlation could not count.
 func (f *Flow) Uncorrelated(n int) { f.add(f.inst.uncorrelated, n) }
+
+// Others counts calls that count for the others of their account, in one scope ("key",
+// "principal" or "pair").
+func (f *Flow) Others(scope string, n int) { f.others.add(scope, n) }
 
 // Committed counts a Kafka transaction that was committed.
 func (f *Flow) Committed() { f.transaction.add("committed", 1) }

@@ -232,6 +232,15 @@ func (n *Normalizer) aliasARN(ev *cloudtrail.Event, name string) string {
 	return n.complete(ev, name)
 }
 
+// PrincipalAccount returns the account id of a principal as keytrail.principal names it, or
+// "" where it has none, as AWS services. It is a view of principal.
+func PrincipalAccount(principal string) string {
+	if id, named := strings.CutPrefix(principal, "account:"); named {
+		return id
+	}
+	return ARNAccount(principal)
+}
+
 // ARNAccount returns the account id inside an ARN (its fifth part), or "".
 func ARNAccount(arn string) string {
 	left := 4

@@ -317,6 +317,8 @@ const (
 	KeytrailWindowState = "keytrail.window.state"
 	// KeytrailWindowRollup (boolean): True for a longer window that adds up the windows within it; absent for those.
 	KeytrailWindowRollup = "keytrail.window.rollup"
+	// KeytrailWindowOthers (boolean): True where many KMS keys, principals or pairs of an account count together, beyond the number that is told apart; absent for a single one.
+	KeytrailWindowOthers = "keytrail.window.others"
 	// KeytrailWindowCalls (int): The number of KMS calls in the window; changes of trails are counted in keytrail.window.calls.trail only.
 	KeytrailWindowCalls = "keytrail.window.calls"
 	// KeytrailWindowDenied (int): The number of KMS calls that were refused for want of permission.

@@ -80,7 +80,11 @@ func (e *Encoder) String(s string) {
 func (e *Encoder) Partial(p *Partial) {
 	e.Uint(uint64(p.Scope))
 	e.String(p.KeyARN)
-	e.String(p.Principal)
+	if p.Scope == ScopeKey { // it has no principal
+		e.String(p.Account)
+	} else {
+		e.String(p.Principal)
+	}
 	e.Time(p.Start)
 	e.Counts(p)
 }
@@ -291,6 +295,9 @@ func (d *Decoder) String() string {
 func (d *Decoder) Partial() (p Partial) {
 	p.Scope = d.scope(d.Uint())
 	p.KeyARN, p.Principal, p.Start = d.String(), d.String(), d.Time()
+	if p.Scope == ScopeKey {
+		p.Account, p.Principal = p.Principal, ""
+	}
 	d.Counts(&p)
 	return p
 }

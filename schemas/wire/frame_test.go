@@ -24,6 +24,9 @@ func sample(seed uint64, n int) wire.Frame {
 		p := wire.Partial{Start: rng.Int64() - math.MaxInt64/2}
 		p.Scope = wire.ScopeKey + wire.Scope(i%3)
 		p.KeyARN, p.Principal = fmt.Sprintf("arn:aws:kms:eu-central-1:1:key/%d", rng.IntN(5)), fmt.Sprintf("arn:aws:iam::1:role/é-%d", rng.IntN(3))
+		if p.Scope == wire.ScopeKey {
+			p.Account, p.Principal = fmt.Sprintf("%012d", rng.IntN(3)), ""
+		}
 		for id := range wire.NumCounters {
 			if rng.IntN(8) == 0 {
 				p.Counters = append(p.Counters, wire.Counter{ID: id, N: rng.Int64N(2000) - 1000})

@@ -204,6 +204,10 @@ func (b *Binding) Newer(c *Binding) bool {
 // Partials add up: in any order, merged, they give the window.
 type Partial struct {
 	Entity
+	// Account is the account of the first principal that used or named an entity of scope
+	// key; "" where it has none, and in the other scopes. Where entities are bounded the KMS
+	// key is charged to it: the account in the key's own ARN is the caller's choice.
+	Account string
 	// Start is the window's start in nanoseconds since 1970; the size is the
 	// installation's.
 	Start    int64

@@ -27,7 +27,8 @@ type world struct {
 	cfg    FollowerConfig
 	f      *Follower
 
-	real   []string // every key that CloudTrail wrote
+	flight []source.Object // being read
+	real   []string        // every key that CloudTrail wrote
 	strays []string
 	denied map[string]bool
 	read   map[string]bool // or a dead letter was written
@@ -72,7 +73,7 @@ func (w *world) start() {
 	if err != nil {
 		w.t.Fatal(err)
 	}
-	w.f, w.done = f, maps.Clone(w.saved)
+	w.f, w.done, w.flight = f, maps.Clone(w.saved), nil
 }
 
 func (w *world) put(key string) { w.bucket.keys[key] = w.now }
@@ -134,9 +135,20 @@ func (w *world) poll() {
 			}
 			continue
 		}
+		w.flight = append(w.flight, o)
+	}
+	w.finish(w.rng.IntN(len(w.flight) + 1))
+}
+
+// finish ends the reading of n objects, in no order.
+func (w *world) finish(n int) {
+	w.rng.Shuffle(len(w.flight), func(i, j int) { w.flight[i], w.flight[j] = w.flight[j], w.flight[i] })
+	for _, o := range w.flight[:n] {
+		key := strings.TrimPrefix(o.Name, "s3://trail/")
 		w.read[key], w.done[key] = true, true
 		w.f.Done(o)
 	}
+	w.flight = w.flight[n:]
 }
 
 // Whatever keys lie in the bucket and whatever fails, every file of CloudTrail's is
@@ -171,6 +183,7 @@ func TestFollowerSimulation(t *testing.T) {
 		for range 20 {
 			w.now = w.now.Add(time.Hour)
 			w.poll()
+			w.finish(len(w.flight))
 		}
 		for _, key := range w.real {
 			if !w.read[key] {

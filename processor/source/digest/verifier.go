@@ -2,14 +2,9 @@ package digest
 
 import (
 	"bytes"
-	"compress/gzip"
 	"context"
-	"crypto/sha256"
-	"encoding/hex"
-	"errors"
 	"fmt"
 	"io"
-	"strings"
 	"sync"
 	"time"
 
@@ -27,6 +22,11 @@ const maxLogBytes = 4 << 30
 
 // maxKeys bounds the public keys in mind: each region has a few a year.
 const maxKeys = 10_000
+
+// keyMargin is how far around a digest's time public keys are asked for. A digest may be
+// signed a little later than the time that it covers, with the next key. What decides is
+// the fingerprint.
+const keyMargin = 24 * time.Hour
 
 // Verifier checks digests in S3. It reads every log file that a digest names, beside
 // the reading of its events: that doubles the requests and bytes. It is safe for
@@ -65,7 +65,7 @@ func (v *Verifier) Object(ctx context.Context, r s3.Ref) source.Object {
 // that it names, and whether others lie beside them.
 func (v *Verifier) Check(ctx context.Context, r s3.Ref) ([]Finding, error) {
 	c := &check{v: v, ctx: ctx, ref: r, file: notification.FileOf(r.Key)}
-	d, signature, why, err := v.read(ctx, r.Bucket, r.Key)
+	d, why, err := v.read(ctx, r.Bucket, r.Key)
 	switch {
 	case err != nil:
 		return nil, err
@@ -75,40 +75,80 @@ func (v *Verifier) Check(ctx context.Context, r s3.Ref) ([]Finding, error) {
 		return c.findings, nil
 	}
 	c.at = d.End
-	if err := c.signature(d, signature); err != nil {
+	if why, err = v.verify(ctx, d, r.Bucket, r.Key); err != nil {
 		return nil, err
+	}
+	if why != "" {
+		c.found(DigestInvalid, r.Bucket, r.Key, why)
 	}
 	before, err := c.previous(d)
 	if err == nil {
-		err = c.files(d)
+		err = c.files(d.Digest)
 	}
-	if err == nil && before != nil {
+	if err == nil && before != nil && !c.file.Backfill { // a backfill names only a part of its time
 		err = c.extra(before, d)
 	}
 	return c.findings, err
 }
 
-// read reads a digest and its signature. why says that it is none.
-func (v *Verifier) read(ctx context.Context, bucket, key string) (d *Digest, signature, why string, err error) {
+// stored is a digest with its signature, in hexadecimal, and when it was generated where
+// its metadata say so, which those of a backfill digest must.
+type stored struct {
+	*Digest
+	signature string
+	generated string
+}
+
+// read reads a digest and its metadata. why says that it is not one.
+func (v *Verifier) read(ctx context.Context, bucket, key string) (d *stored, why string, err error) {
 	content, metadata, err := v.objects.Read(ctx, s3.Ref{Bucket: bucket, Key: key}, MaxBytes)
 	if err != nil {
-		return nil, "", "", err
+		return nil, "", err
 	}
-	z, err := gzip.NewReader(bytes.NewReader(content))
+	z, err := newMember(bytes.NewReader(content))
 	if err == nil {
 		content, err = io.ReadAll(io.LimitReader(z, MaxBytes+1))
 	}
 	switch {
 	case err != nil:
-		return nil, "", "it can not be inflated: " + err.Error(), nil
+		return nil, "it cannot be inflated: " + err.Error(), nil
 	case len(content) > MaxBytes:
-		return nil, "", fmt.Sprintf("it inflates to more than %d bytes", MaxBytes), nil
+		return nil, fmt.Sprintf("it inflates to more than %d bytes", MaxBytes), nil
 	}
-	d, err = Parse(content)
+	parsed, err := Parse(content)
 	if err != nil {
-		return nil, "", err.Error(), nil
+		return nil, err.Error(), nil
 	}
-	return d, metadata["signature"], "", nil
+	return &stored{parsed, metadata["signature"], metadata["backfill-generation-timestamp"]}, "", nil
+}
+
+// verify checks that a digest lies where it was written to, and its signature. why says
+// what is wrong.
+func (v *Verifier) verify(ctx context.Context, d *stored, bucket, key string) (why string, err error) {
+	f := notification.FileOf(key)
+	from, to := d.Start, d.End
+	switch {
+	case d.signature == "":
+		return "it has no signature in its metadata", nil
+	case d.Bucket != bucket || d.Key != key:
+		return "it was written for " + s3.Scheme + d.Bucket + "/" + d.Key + ": it was moved or copied", nil
+	case f.Backfill:
+		if from, err = time.Parse(time.RFC3339, d.generated); err != nil {
+			return "its metadata do not say when CloudTrail generated it, as those of a backfill digest do", nil
+		}
+		to = from
+	}
+	public, err := v.key(ctx, f.Region, d.Fingerprint, from.Add(-keyMargin), to.Add(keyMargin))
+	switch {
+	case err != nil:
+		return "", err
+	case public == nil:
+		return "CloudTrail has no public key " + d.Fingerprint + " for the time in which it was signed", nil
+	}
+	if err := d.Verify(d.signature, public); err != nil {
+		return err.Error(), nil
+	}
+	return "", nil
 }
 
 // check is the state of checking one digest.
@@ -128,30 +168,10 @@ func (c *check) found(kind Kind, bucket, key, detail string) {
 	})
 }
 
-func (c *check) signature(d *Digest, signature string) error {
-	if signature == "" {
-		c.found(DigestInvalid, c.ref.Bucket, c.ref.Key, "it has no signature in its metadata")
-		return nil
-	}
-	if d.Bucket != c.ref.Bucket || d.Key != c.ref.Key {
-		c.found(DigestInvalid, c.ref.Bucket, c.ref.Key, "it was written for "+s3.Scheme+d.Bucket+"/"+d.Key+": it was moved or copied")
-		return nil
-	}
-	key, err := c.v.key(c.ctx, c.file.Region, d)
-	if err != nil {
-		return err
-	}
-	if key == nil {
-		c.found(DigestInvalid, c.ref.Bucket, c.ref.Key, "CloudTrail has no public key "+d.Fingerprint+" for the time in which it was signed")
-	} else if err := d.Verify(signature, key); err != nil {
-		c.found(DigestInvalid, c.ref.Bucket, c.ref.Key, err.Error())
-	}
-	return nil
-}
-
-// key returns a public key, nil when CloudTrail has none.
-func (v *Verifier) key(ctx context.Context, region string, d *Digest) ([]byte, error) {
-	id := region + "/" + d.Fingerprint
+// key returns the public key with that fingerprint which CloudTrail used at some time
+// between from and to, nil when it has none.
+func (v *Verifier) key(ctx context.Context, region, fingerprint string, from, to time.Time) ([]byte, error) {
+	id := region + "/" + fingerprint
 	v.mu.Lock()
 	key := v.keys[id]
 	v.mu.Unlock()
@@ -160,7 +180,7 @@ func (v *Verifier) key(ctx context.Context, region string, d *Digest) ([]byte, e
 	}
 	ctx, cancel := context.WithTimeout(ctx, awsclient.RequestTimeout)
 	defer cancel()
-	in := &cloudtrail.ListPublicKeysInput{StartTime: aws.Time(d.Start), EndTime: aws.Time(d.End)}
+	in := &cloudtrail.ListPublicKeysInput{StartTime: aws.Time(from), EndTime: aws.Time(to)}
 	for pages := cloudtrail.NewListPublicKeysPaginator(v.trails, in); pages.HasMorePages(); {
 		out, err := pages.NextPage(ctx, func(o *cloudtrail.Options) {
 			if region != "" {
@@ -168,143 +188,22 @@ func (v *Verifier) key(ctx context.Context, region string, d *Digest) ([]byte, e
 			}
 		})
 		if err != nil {
-			return nil, fmt.Errorf("cannot list CloudTrail's public keys in %s: %w", region, awsclient.Short(err))
+			failed := fmt.Errorf("cannot list CloudTrail's public keys in %s: %w", region, awsclient.Short(err))
+			if awsclient.Forbidden(err) {
+				failed = source.Denied(failed)
+			}
+			return nil, failed
 		}
 		v.mu.Lock()
 		for _, k := range out.PublicKeyList {
 			if len(v.keys) < maxKeys {
 				v.keys[region+"/"+aws.ToString(k.Fingerprint)] = k.Value
 			}
-			if aws.ToString(k.Fingerprint) == d.Fingerprint {
+			if aws.ToString(k.Fingerprint) == fingerprint {
 				key = k.Value
 			}
 		}
 		v.mu.Unlock()
 	}
 	return key, nil
-}
-
-// previous checks that d continues the digest before, and returns that one.
-func (c *check) previous(d *Digest) (*Digest, error) {
-	p := d.Previous
-	if p == nil {
-		return nil, nil
-	}
-	before, signature, why, err := c.v.read(c.ctx, p.Bucket, p.Key)
-	switch {
-	case gone(err):
-		c.found(DigestMissing, p.Bucket, p.Key, "the digest before is gone: what was delivered in its time can not be checked")
-		return nil, nil
-	case err != nil:
-		return nil, err
-	case why != "":
-		c.found(DigestChanged, p.Bucket, p.Key, why)
-		return nil, nil
-	case before.sum != p.Hash:
-		c.found(DigestChanged, p.Bucket, p.Key, "the digest before has another hash than the next one says")
-		return nil, nil
-	case signature != p.Signature:
-		c.found(DigestChanged, p.Bucket, p.Key, "the digest before has another signature than the next one says")
-	}
-	return before, nil
-}
-
-func gone(err error) bool {
-	var r *source.Rejected
-	return errors.As(err, &r) && r.Reason == source.ReasonGone
-}
-
-// files checks the log files that d names.
-func (c *check) files(d *Digest) error {
-	for _, f := range d.Files {
-		sum, why, err := c.v.sum(c.ctx, f)
-		switch {
-		case gone(err):
-			c.found(LogFileMissing, f.Bucket, f.Key, "CloudTrail delivered it, and it is gone")
-		case err != nil:
-			return err
-		case why != "":
-			c.found(LogFileChanged, f.Bucket, f.Key, why)
-		case sum != f.Hash:
-			c.found(LogFileChanged, f.Bucket, f.Key, "its content has another hash than when CloudTrail delivered it")
-		}
-	}
-	return nil
-}
-
-// sum returns the hash of a log file's inflated bytes; why says that it has none.
-func (v *Verifier) sum(ctx context.Context, f File) (sum, why string, err error) {
-	body, err := v.objects.Open(ctx, s3.Ref{Bucket: f.Bucket, Key: f.Key})
-	if err != nil {
-		return "", "", err
-	}
-	defer body.Close()
-	in := &failing{in: body}
-	z, err := gzip.NewReader(in)
-	h := sha256.New()
-	n := int64(0)
-	if err == nil {
-		n, err = io.Copy(h, io.LimitReader(z, maxLogBytes+1))
-	}
-	switch {
-	case in.err != nil:
-		return "", "", in.err
-	case err != nil:
-		return "", "it can not be inflated: " + err.Error(), nil
-	case n > maxLogBytes:
-		return "", fmt.Sprintf("it inflates to more than %d bytes", int64(maxLogBytes)), nil
-	}
-	return hex.EncodeToString(h.Sum(nil)), "", nil
-}
-
-// failing tells an error of the network from one of the gzip stream.
-type failing struct {
-	in  io.Reader
-	err error
-}
-
-func (f *failing) Read(p []byte) (int, error) {
-	n, err := f.in.Read(p)
-	if err != nil && err != io.EOF {
-		f.err = err
-	}
-	return n, err
-}
-
-// extra looks for log files of the time that before covers and that no digest names.
-// A file of its first or last minutes may stand in the digest next to it.
-func (c *check) extra(before, d *Digest) error {
-	folder := "/" + c.file.Region + "/"
-	account, _, ok := strings.Cut(c.ref.Key, "/CloudTrail-Digest"+folder)
-	if !ok { // not where CloudTrail puts it, and so its logs are not either
-		return nil
-	}
-	logs := account + "/CloudTrail" + folder
-	var earlier *Digest
-	for after := s3.StartKey(logs, before.Start); ; {
-		p, err := c.v.objects.List(c.ctx, c.ref.Bucket, logs, after, 1000)
-		if err != nil {
-			return err
-		}
-		for _, r := range p.Objects {
-			f := notification.FileOf(r.Key)
-			if !f.Stamp.Before(before.End.Truncate(time.Minute)) {
-				return nil
-			}
-			if f.Stamp.IsZero() || f.Stamp.Before(before.Start) || before.Names(r.Bucket, r.Key) || d.Names(r.Bucket, r.Key) {
-				continue
-			}
-			if earlier == nil && before.Previous != nil {
-				if earlier, _, _, err = c.v.read(c.ctx, before.Previous.Bucket, before.Previous.Key); err != nil && !gone(err) {
-					return err
-				}
-			}
-			if earlier == nil || !earlier.Names(r.Bucket, r.Key) {
-				c.found(LogFileExtra, r.Bucket, r.Key, "it lies among the logs of its time, and no digest names it")
-			}
-		}
-		if after = p.Last; !p.More {
-			return nil
-		}
-	}
 }

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"keytrail/processor/source"
+	"keytrail/processor/source/awstest"
 )
 
 // world is a trail's bucket to which CloudTrail and anybody else write, whose objects
@@ -20,7 +21,7 @@ import (
 type world struct {
 	t      *testing.T
 	rng    *rand.Rand
-	bucket *listed
+	bucket *awstest.Bucket
 	client *Client
 	now    time.Time
 	ahead  time.Duration // of the collector's clock
@@ -76,7 +77,7 @@ func (w *world) start() {
 	w.f, w.done, w.flight = f, maps.Clone(w.saved), nil
 }
 
-func (w *world) put(key string) { w.bucket.keys[key] = w.now }
+func (w *world) put(key string) { w.bucket.Objects[key] = awstest.Object{At: w.now} }
 
 func (w *world) step() {
 	switch w.rng.IntN(12) {
@@ -90,7 +91,7 @@ func (w *world) step() {
 		w.strays = append(w.strays, key)
 	case 5:
 		if len(w.strays) > 0 && w.rng.IntN(4) == 0 {
-			delete(w.bucket.keys, w.strays[w.rng.IntN(len(w.strays))])
+			delete(w.bucket.Objects, w.strays[w.rng.IntN(len(w.strays))])
 		}
 	case 6:
 		if len(w.real) > 0 {
@@ -156,16 +157,16 @@ func (w *world) finish(n int) {
 func TestFollowerSimulation(t *testing.T) {
 	for seed := range uint64(25) {
 		w := &world{
-			t: t, rng: rand.New(rand.NewPCG(seed, 3)), bucket: &listed{keys: map[string]time.Time{}}, now: day,
+			t: t, rng: rand.New(rand.NewPCG(seed, 3)), bucket: &awstest.Bucket{Objects: map[string]awstest.Object{}}, now: day,
 			denied: map[string]bool{}, read: map[string]bool{}, saved: map[string]bool{},
 		}
 		for _, folder := range folders { // the trail has been there for a while
 			w.put(keyIn(folder, day.Add(-time.Hour), 0))
 			w.real = append(w.real, keyIn(folder, day.Add(-time.Hour), 0))
 		}
-		failing := false
-		w.bucket.fails = func() bool { return failing && w.bucket.requests%5 == 0 }
-		w.client = w.bucket.serve(t)
+		failing, requests := false, 0
+		w.bucket.Fails = func() bool { requests++; return failing && requests%5 == 0 }
+		w.client = NewClient(w.bucket.Serve(t))
 		w.cfg = FollowerConfig{
 			Bucket: "trail", Checkpoint: filepath.Join(t.TempDir(), "cp"), Overlap: DefaultOverlap, Start: day.Add(-3 * time.Hour),
 			Now: func() time.Time { return w.now.Add(w.ahead) },
@@ -199,24 +200,24 @@ func TestFollowerSimulation(t *testing.T) {
 // Strays are counted once by reason, and named once per folder; a lane full of them costs
 // no more requests each round.
 func TestStraysAreCounted(t *testing.T) {
-	b := &listed{keys: map[string]time.Time{}}
+	b := &awstest.Bucket{Objects: map[string]awstest.Object{}}
 	now := day
 	var lines []string
-	f, err := NewFollower(b.serve(t), FollowerConfig{
+	f, err := NewFollower(NewClient(b.Serve(t)), FollowerConfig{
 		Bucket: "trail", Overlap: DefaultOverlap, Now: func() time.Time { return now },
 		Log: func(format string, args ...any) { lines = append(lines, fmt.Sprintf(format, args...)) },
 	})
 	if err != nil {
 		t.Fatal(err)
 	}
-	b.keys[euFile(day, "a")] = now
+	b.Objects[euFile(day, "a")] = awstest.Object{At: now}
 	for i := range 3000 {
-		b.keys[fmt.Sprintf("%s2026/11/20/zz\u202e%04d.json.gz", euLogs, i)] = now
-		b.keys[fmt.Sprintf("%s2027/01/01/%04d", euLogs, i)] = now // behind all that can be there now
+		b.Objects[fmt.Sprintf("%s2026/11/20/zz\u202e%04d.json.gz", euLogs, i)] = awstest.Object{At: now}
+		b.Objects[fmt.Sprintf("%s2027/01/01/%04d", euLogs, i)] = awstest.Object{At: now} // behind all that can be there now
 	}
-	b.keys[euLogs+"2026/11/20/x/y/z"] = now
-	b.keys[strings.Replace(euFile(day, "b"), "/111122223333_", "/444455556666_", 1)] = now
-	b.keys[euFile(day.AddDate(0, 0, 1).Add(time.Hour), "c")] = now
+	b.Objects[euLogs+"2026/11/20/x/y/z"] = awstest.Object{At: now}
+	b.Objects[strings.Replace(euFile(day, "b"), "/111122223333_", "/444455556666_", 1)] = awstest.Object{At: now}
+	b.Objects[euFile(day.AddDate(0, 0, 1).Add(time.Hour), "c")] = awstest.Object{At: now}
 	for i := range 6 {
 		objects, err := f.Poll(t.Context())
 		if err != nil || i == 0 && len(objects) != 1 || i > 0 && len(objects) != 0 {
@@ -252,14 +253,14 @@ func TestStraysAreCounted(t *testing.T) {
 			f.Done(o)
 		}
 	}
-	before := b.requests
+	before := b.Requests()
 	if _, err := f.Poll(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 	if got := f.Strays()["not_cloudtrail"]; got > 4001 {
 		t.Errorf("%d are counted", got)
 	}
-	if n := b.requests - before; n > 2 {
+	if n := b.Requests() - before; n > 2 {
 		t.Errorf("a round in which nothing is new takes %d requests", n)
 	}
 }

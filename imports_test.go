@@ -82,7 +82,8 @@ var layers = []layer{
 	{"processor/internal/chaos", []string{"processor/generate", "processor/internal/oracle", "processor/kafka", "processor/kafka/kafkatest", "schemas/*"}},
 	{"processor/cli", []string{"processor/...", "schemas/*"}},
 
-	{"plugins/internal/chunk", nil},
+	{"plugins/internal/ack", nil},
+	{"plugins/internal/chunk", []string{"plugins/internal/ack"}},
 	{"plugins/internal/logging", nil},
 	{"plugins/internal/property", nil},
 	{"plugins/internal/hostconfig", []string{"plugins/internal/property"}},

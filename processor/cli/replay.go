@@ -14,14 +14,17 @@ configuration's Kafka, in the order in which CloudTrail delivered the files. Mis
 topics are made. PATHS are as for scan; files inside an archive come in the archive's order, so
 unpack one that holds several accounts or Regions.
 
-Events of the past are late where younger ones have been counted. Give old trails an
-installation of their own: a configuration with another kafka.prefix and another
-kafka.transactional_id, and "keytrail run" with it.`
+Events of the past are late where younger ones have been counted: replay ends at the
+first event that this installation would not count, unless --allow-late is given. For
+old trails use "keytrail scan", or give them an installation of their own: a
+configuration with another kafka.prefix and another kafka.transactional_id, and
+"keytrail run" with it.`
 
 // replay is "keytrail replay -c FILE PATHS".
 func (a *app) replay(args []string) int {
-	f := a.flags("replay", "-c FILE PATHS", replayAbout)
+	f := a.flags("replay", "-c FILE [--allow-late] PATHS", replayAbout)
 	file := f.String("c", "", "configuration `FILE`")
+	allowLate := f.Bool("allow-late", false, "publish events that this installation counts no more, too: it puts them into the dead letter")
 	a.awsFlags(f)
 	paths, code, done := a.parse(f, args)
 	if done {
@@ -39,8 +42,11 @@ func (a *app) replay(args []string) int {
 		a.errorf("%v", err)
 		return exitUsage
 	}
-	c, err := a.publish(cfg, paths)
+	c, err := a.publish(cfg, paths, *allowLate)
 	if err != nil {
+		if c.Published > 0 {
+			err = fmt.Errorf("%w (%d records were published before)", err, c.Published)
+		}
 		return a.fail(err)
 	}
 	fmt.Fprintf(a.stderr, "%d records: %d published to %s, %d filtered, %d dead letters\n", c.Received, c.Published, cfg.Kafka.Prefix+"events", c.Filtered, c.DeadLettered)
@@ -51,7 +57,7 @@ func (a *app) replay(args []string) int {
 }
 
 // publish puts what paths name into Kafka, and returns what became of it.
-func (a *app) publish(cfg *config.Config, paths []string) (c stream.PublishCounts, err error) {
+func (a *app) publish(cfg *config.Config, paths []string, allowLate bool) (c stream.PublishCounts, err error) {
 	p := newPipeline(cfg, cfg.Kafka.Brokers, nil, slog.New(slog.NewTextHandler(a.stderr, nil)))
 	if err := p.MakeTopics(a.ctx); err != nil {
 		return c, err
@@ -61,11 +67,19 @@ func (a *app) publish(cfg *config.Config, paths []string) (c stream.PublishCount
 		return c, err
 	}
 	defer pub.Close()
+	if !allowLate {
+		h, err := p.Horizon(a.ctx)
+		if err != nil {
+			return c, err
+		}
+		pub.RefuseLate(h)
+	}
 	for o, err := range a.inOrder(paths) {
 		if err == nil {
 			err = pub.Object(a.ctx, o)
 		}
 		if err != nil {
+			_ = pub.Flush(a.ctx) // for the counts
 			return pub.Counts(), err
 		}
 	}

@@ -30,6 +30,18 @@ func TestReplay(t *testing.T) {
 	p := run(t, config, "")
 	p.ready(t)
 	b.equals(t, rowTexts(want))
+
+	// What this installation counts no more is refused before it is published, with what to
+	// do instead; what it still counts is not.
+	before := len(b.committed(t, "kms.events").records)
+	old := write(t, filepath.Join(t.TempDir(), "old.json"), event("old", "old", time.Now().Add(-200*time.Hour)))
+	keytrail(t, nil, "replay", "-c", config, old).wants(t, 1, "old.json: an event of", "is late", "has counted up to", `"keytrail scan"`, "kafka.prefix", "kafka.transactional_id", "--allow-late")
+	if n := len(b.committed(t, "kms.events").records); n != before {
+		t.Errorf("%d records were published before the refusal", n-before)
+	}
+	young := write(t, filepath.Join(t.TempDir(), "young.json"), event("young", "young", time.Now().Add(-time.Hour)))
+	keytrail(t, nil, "replay", "-c", config, young).wants(t, 0, "1 records: 1 published")
+	keytrail(t, nil, "replay", "-c", config, "--allow-late", old).wants(t, 0, "1 records: 1 published")
 	p.stop(t, syscall.SIGTERM)
 }
 

@@ -27,6 +27,8 @@ type Publisher struct {
 	topics wire.Topics
 	in     *read.Records
 	counts read.Counts // of what was read; published and dead are Kafka's
+	// late refuses events that the installation would not count; the zero value none.
+	late Horizon
 
 	published, dead atomic.Int64
 	wg              sync.WaitGroup
@@ -55,6 +57,10 @@ func NewPublisher(c kafka.Config, topics wire.Topics, limits cloudtrail.Limits, 
 	return p, nil
 }
 
+// RefuseLate has Object end with an error at the first event that is late by h, before it
+// is published.
+func (p *Publisher) RefuseLate(h Horizon) { p.late = h }
+
 // Counts returns the counts so far. Safe for concurrent use.
 func (p *Publisher) Counts() PublishCounts {
 	return PublishCounts{p.counts.Received.Load(), p.published.Load(), p.counts.Filtered.Load(), p.dead.Load()}
@@ -71,6 +77,9 @@ func (p *Publisher) Object(ctx context.Context, o source.Object) error {
 
 // event publishes a log record.
 func (p *Publisher) event(ctx context.Context, ev *cloudtrail.Event, rec *otellog.Record) error {
+	if p.late.Late(rec.Time) {
+		return p.late.lateError(ev.Object, rec.Time, p.topics)
+	}
 	value := otellog.AppendRequest(nil, rec)
 	if len(value) > wire.MaxValueBytes {
 		return tooBig(ev, len(value))

@@ -1,0 +1,78 @@
+package stream
+
+import (
+	"context"
+	"fmt"
+	"math"
+	"strings"
+	"time"
+
+	"keytrail/processor/eventtime"
+	"keytrail/processor/kafka"
+	"keytrail/processor/state"
+	"keytrail/schemas/wire"
+)
+
+// Horizon is how far an installation has counted, as its state says: events whose window
+// closed before it are late there. The zero value is that of an installation that has
+// counted nothing.
+type Horizon struct {
+	mark, size, lateness int64 // nanoseconds; mark is 0 where nothing is counted
+}
+
+// newestState is how many of the newest records of kms.state are looked at first: the
+// progress is written with every commit, so that the newest of it stands near the end.
+const newestState = 20_000
+
+// Horizon reads how far the installation has counted: the greatest watermark that the
+// progress records of kms.state have. The topics have to be there (MakeTopics).
+func (p *Pipeline) Horizon(ctx context.Context) (Horizon, error) {
+	h := Horizon{size: p.Window.Detect.Size, lateness: p.Window.Detect.Lateness}
+	mark := eventtime.None
+	var failed error
+	look := kafka.Look{Topic: p.Topics.State, Most: newestState, Newest: true}
+	for {
+		unread, err := look.Read(ctx, p.Kafka, func(key, value []byte) {
+			if string(key) != state.MetaKey || failed != nil {
+				return
+			}
+			m, err := state.DecodeMeta(value)
+			if failed = err; err != nil {
+				return
+			}
+			mark = max(mark, m.Watermark)
+			for _, a := range m.Applied {
+				mark = max(mark, a.Watermark)
+			}
+		})
+		if err == nil && failed != nil {
+			err = fmt.Errorf("topic %q: %w", p.Topics.State, failed)
+		}
+		if err != nil {
+			return h, fmt.Errorf("cannot find out how far this installation has counted: %w", err)
+		}
+		if mark != eventtime.None || unread == 0 {
+			break
+		}
+		look.Most = math.MaxInt64 // the progress stands before them
+	}
+	if mark > 0 {
+		h.mark = mark
+	}
+	return h, nil
+}
+
+// Late reports whether an event of a time, in nanoseconds since 1970, is late: its window
+// takes no calls any more.
+func (h Horizon) Late(t int64) bool {
+	return h.mark > 0 && t != 0 && eventtime.Start(t, h.size)+h.size+h.lateness <= h.mark
+}
+
+// lateError says that an event would be late, and what to do instead.
+func (h Horizon) lateError(object string, t int64, topics wire.Topics) error {
+	at := func(ns int64) string { return time.Unix(0, ns).UTC().Format(time.RFC3339) }
+	prefix := strings.TrimSuffix(topics.State, "state")
+	return fmt.Errorf("%s: an event of %s is late: this installation (topics %s*) has counted up to %s and takes events up to %v late, so it would go to the dead letter uncounted. "+
+		"Use \"keytrail scan\" for old trails, or replay them into an installation of their own, with another kafka.prefix and another kafka.transactional_id; --allow-late replays them here all the same",
+		object, at(t), prefix, at(h.mark), time.Duration(h.lateness))
+}

@@ -74,7 +74,7 @@ func (g *Gates) Open(kind string, now time.Time, n int) (held int, due bool) {
 // at once, later ones once a minute with their number. It is safe for concurrent use; nil
 // logs nothing.
 type Letters struct {
-	log *slog.Logger
+	write func(reason, first string, n int)
 
 	mu      sync.Mutex // guards what follows
 	reasons map[string]*letters
@@ -87,13 +87,22 @@ type letters struct {
 	timer  *time.Timer // runs until the next line is allowed; nil when one is
 }
 
-// NewLetters returns a Letters that writes to log, which names the writer; nil means
-// slog.Default.
-func NewLetters(log *slog.Logger) *Letters {
-	if log == nil {
-		log = slog.Default()
+// NewLetters returns a Letters that calls write for each line: n records went to the dead
+// letter for a reason, and first is the detail of the first of them, perhaps "". It is
+// called by any goroutine, one at a time, and must not wait.
+func NewLetters(write func(reason, first string, n int)) *Letters {
+	return &Letters{write: write, reasons: map[string]*letters{}}
+}
+
+// ToLog returns a function for NewLetters that writes to log, which names the writer.
+func ToLog(log *slog.Logger) func(reason, first string, n int) {
+	return func(reason, first string, n int) {
+		args := []any{"reason", reason, "records", n}
+		if first != "" {
+			args = append(args, "first", first)
+		}
+		log.Warn("records went to the dead letter", args...)
 	}
-	return &Letters{log: log, reasons: map[string]*letters{}}
 }
 
 // Add takes in n records that went to the dead letter for a reason. The detail is that
@@ -125,7 +134,7 @@ func (l *Letters) Add(reason, detail string, n int) {
 
 // line writes what is held of one reason, and lets the next line wait. l.mu is held.
 func (l *Letters) line(reason string, r *letters) {
-	l.write(reason, r)
+	l.emit(reason, r)
 	r.timer = time.AfterFunc(Every, func() {
 		l.mu.Lock()
 		defer l.mu.Unlock()
@@ -138,12 +147,8 @@ func (l *Letters) line(reason string, r *letters) {
 	})
 }
 
-func (l *Letters) write(reason string, r *letters) {
-	args := []any{"reason", reason, "records", r.held}
-	if r.detail != "" {
-		args = append(args, "first", r.detail)
-	}
-	l.log.Warn("records went to the dead letter", args...)
+func (l *Letters) emit(reason string, r *letters) {
+	l.write(reason, r.detail, r.held)
 	r.held, r.detail = 0, ""
 }
 
@@ -161,7 +166,7 @@ func (l *Letters) Flush() {
 			r.timer = nil
 		}
 		if r.held > 0 {
-			l.write(reason, r)
+			l.emit(reason, r)
 		}
 	}
 }

@@ -47,7 +47,7 @@ func TestGatesAreBounded(t *testing.T) {
 func TestLetters(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var out bytes.Buffer
-		l := NewLetters(slog.New(slog.NewTextHandler(&out, nil)).With("stage", "count"))
+		l := NewLetters(ToLog(slog.New(slog.NewTextHandler(&out, nil)).With("stage", "count")))
 		sent := map[string]int{}
 		for i := range 1000 {
 			reason := []string{"late", "bad_json"}[i%2]

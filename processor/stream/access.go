@@ -47,7 +47,7 @@ func (p *Pipeline) makeParts(stages Stages) error {
 		{stages.Detect, "detect", p.Topics.Partials, detectReasons},
 	} {
 		p.flows[one.stage] = p.Telemetry.Flow(one.stage, "")
-		p.letters[one.stage] = lograte.NewLetters(p.Log.With("stage", one.stage))
+		p.letters[one.stage] = lograte.NewLetters(lograte.ToLog(p.Log.With("stage", one.stage)))
 		if !one.on {
 			continue
 		}

@@ -41,7 +41,7 @@ const forwardPoll = 5000
 
 func (p *Pipeline) forward(ctx context.Context, d Destination) error {
 	f := &forwarder{p: p, d: d, part: p.partOf("forward", d.Name), next: map[string]map[int32]int64{},
-		letter: lograte.NewLetters(p.Log.With("stage", "forward", "sink", d.Name))}
+		letter: lograte.NewLetters(lograte.ToLog(p.Log.With("stage", "forward", "sink", d.Name)))}
 	defer f.letter.Flush()
 	topics := d.topics(p.Topics)
 	if len(topics) == 0 {

@@ -199,3 +199,11 @@ func BenchmarkFlush(b *testing.B) {
 		rig.flush(OK, c)
 	}
 }
+
+// logged returns the lines of the log so far.
+func (b *bench) logged() string {
+	b.o.log.Emit()
+	b.logMu.Lock()
+	defer b.logMu.Unlock()
+	return strings.Join(b.lines, "\n")
+}

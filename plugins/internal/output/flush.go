@@ -8,7 +8,6 @@ import (
 	"net"
 	"runtime/debug"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kgo"
@@ -185,7 +184,7 @@ func (f *flush) event(ev *cloudtrail.Event) error {
 			Time:   f.observed.UnixNano(), Raw: ev.Raw,
 		})
 	}
-	return f.produce(&kgo.Record{Topic: f.o.cfg.Topic, Key: wire.CallKey(rec), Value: value}, &f.o.delivered)
+	return f.produce(&kgo.Record{Topic: f.o.cfg.Topic, Key: wire.CallKey(rec), Value: value}, nil)
 }
 
 // bad makes a dead letter of raw, which is no event at all.
@@ -220,7 +219,7 @@ func (f *flush) letter(d wire.DeadLetter) error {
 	for _, h := range d.Headers() {
 		r.Headers = append(r.Headers, kgo.RecordHeader{Key: h.Key, Value: h.Value})
 	}
-	return f.produce(r, &f.o.deadLettered)
+	return f.produce(r, &d)
 }
 
 // values holds the buffers of acknowledged records for the next ones.
@@ -229,10 +228,10 @@ var values = sync.Pool{New: func() any { b := make([]byte, 0, 4096); return &b }
 // maxPooledValue bounds the buffers that values keeps: ten usual log records.
 const maxPooledValue = 40 << 10
 
-// produce hands r to the producer and counts it in acked when Kafka has
-// acknowledged it. It waits for room, and returns the context's error when
+// produce hands r to the producer, which is counted when Kafka has acknowledged it: as a
+// dead letter where letter is not nil. It waits for room, and returns the context's error when
 // there is none in time; r is then not produced.
-func (f *flush) produce(r *kgo.Record, acked *atomic.Int64) error {
+func (f *flush) produce(r *kgo.Record, letter *wire.DeadLetter) error {
 	o, a := f.o, f.a
 	cost := min(int64(len(r.Value)+recordCost), int64(o.cfg.BufferBytes))
 	if err := o.room.Acquire(f.ctx, cost); err != nil {
@@ -242,13 +241,17 @@ func (f *flush) produce(r *kgo.Record, acked *atomic.Int64) error {
 	o.inFlight.Add(1)
 	slot := a.add()
 	a.unit = f.unit
+	reason, detail := "", ""
+	if letter != nil {
+		reason, detail = letter.Reason, letter.Detail
+	}
 	// Not the flush's context: a record must outlive the flush that produced it.
 	o.client.TryProduce(context.Background(), r, func(r *kgo.Record, err error) {
 		o.inFlight.Add(-1)
 		if err != nil {
 			o.failed.Add(1)
 		} else {
-			acked.Add(1)
+			o.count(reason, detail)
 			if v := r.Value[:0]; cap(v) > 0 && cap(v) <= maxPooledValue {
 				values.Put(&v)
 			}
@@ -257,6 +260,18 @@ func (f *flush) produce(r *kgo.Record, acked *atomic.Int64) error {
 		a.done(slot, err)
 	})
 	return nil
+}
+
+// count notes a record that Kafka has acknowledged: a dead letter where there is a reason.
+func (o *Output) count(reason, detail string) {
+	if reason == "" {
+		o.delivered.Add(1)
+		return
+	}
+	o.deadLettered.Add(1)
+	if reason != reasonPanic { // which has a line of its own
+		o.letters.Add(reason, string(clip([]byte(detail), 200)), 1)
+	}
 }
 
 // OnBrokerConnect is called by the client for every connection.

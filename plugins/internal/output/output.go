@@ -40,6 +40,7 @@ import (
 
 	"keytrail/plugins/internal/ack"
 	"keytrail/plugins/internal/logging"
+	"keytrail/processor/lograte"
 )
 
 // Code is what a flush tells Fluent Bit, with Fluent Bit's numbers. There is no
@@ -84,6 +85,7 @@ type Output struct {
 	room     *semaphore.Weighted // BufferBytes
 	workers  sync.Pool           // of *worker
 	attempts attempts
+	letters  *lograte.Letters
 	acks     *ack.Sender // nil without Config.AckPaths
 	probing  sync.WaitGroup
 	cancel   context.CancelFunc
@@ -102,6 +104,9 @@ type Output struct {
 // such as out_kms.0.
 func New(cfg Config, name string, log *logging.Log) (*Output, error) {
 	o := &Output{cfg: cfg, log: log, room: semaphore.NewWeighted(int64(cfg.BufferBytes))}
+	o.letters = lograte.NewLetters(func(reason, first string, n int) {
+		log.Printf(logging.Warn, "%d records went to %q: %s (the first: %s)", n, cfg.DeadLetterTopic, reason, first)
+	})
 	o.workers.New = func() any { return newWorker(&o.cfg) }
 	opts := append(cfg.Security.Options(),
 		kgo.SeedBrokers(cfg.Brokers...),
@@ -221,6 +226,7 @@ func (o *Output) Close() {
 		o.acks.Close(lastAcks)
 	}
 	o.client.Close()
+	o.letters.Flush()
 }
 
 // Stats returns the counts so far.

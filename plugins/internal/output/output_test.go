@@ -111,6 +111,11 @@ func TestFlushPoisonGoesToTheDeadLetterTopic(t *testing.T) {
 	if h := got["unknown_shape"]; h["object"] != "trail.tag" || h["value"] != `{"level":"info"}` {
 		t.Errorf("a foreign record's dead letter: %v", h)
 	}
+	for _, reason := range slices.Sorted(maps.Keys(poison)) {
+		if n := strings.Count(b.logged(), ` records went to "kms.deadletter": `+reason+" (the first: "); n != 1 {
+			t.Errorf("%d lines about %s, want one:\n%s", n, reason, b.logged())
+		}
+	}
 	if s := b.o.Stats(); s != (Stats{Received: 11, Delivered: 5, DeadLettered: 6}) {
 		t.Errorf("stats %+v", s)
 	}

@@ -242,6 +242,6 @@ func replay(ctx context.Context, p *stream.Pipeline, pace time.Duration, objects
 		return err
 	}
 	c := pub.Counts()
-	show.line("All files are read: %d records, %d published to kms.events, %d filtered, %d dead letters.", c.Received, c.Published, c.Filtered, c.DeadLettered)
+	show.line("All files are read: %d records, %d published to kms.events, %d filtered%s, %d dead letters.", c.Received, c.Published, c.Filtered, c.FilteredBy.Named(), c.DeadLettered)
 	return nil
 }

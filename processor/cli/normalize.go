@@ -77,7 +77,7 @@ func (a *app) printRecords(o recordOptions, objects iter.Seq2[source.Object, err
 	if err != nil {
 		return a.fail(err)
 	}
-	fmt.Fprintf(a.stderr, "%d records: %d log records, %d filtered, %d dead letters\n", counts.Received.Load(), counts.Delivered.Load(), counts.Filtered.Load(), counts.Dead.Load())
+	fmt.Fprintf(a.stderr, "%d records: %d log records, %d filtered%s, %d dead letters\n", counts.Received.Load(), counts.Delivered.Load(), counts.Filtered.Load(), counts.Why().Named(), counts.Dead.Load())
 	if dead.n > 0 {
 		return exitDead
 	}

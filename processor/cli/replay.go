@@ -49,7 +49,7 @@ func (a *app) replay(args []string) int {
 		}
 		return a.fail(err)
 	}
-	fmt.Fprintf(a.stderr, "%d records: %d published to %s, %d filtered, %d dead letters\n", c.Received, c.Published, cfg.Kafka.Prefix+"events", c.Filtered, c.DeadLettered)
+	fmt.Fprintf(a.stderr, "%d records: %d published to %s, %d filtered%s, %d dead letters\n", c.Received, c.Published, cfg.Kafka.Prefix+"events", c.Filtered, c.FilteredBy.Named(), c.DeadLettered)
 	if c.DeadLettered > 0 {
 		return exitDead
 	}

@@ -85,8 +85,8 @@ func (a *app) scan(args []string) int {
 
 // scanned tells what became of the records, and returns the exit code.
 func (a *app) scanned(totals scan.Totals) int {
-	fmt.Fprintf(a.stderr, "%d objects, %d records: %d calls counted, %d duplicates, %d filtered, %d dead letters; %d windows, %d anomalies\n",
-		totals.Objects, totals.Received, totals.Counted, totals.Duplicates, totals.Filtered, totals.DeadLettered, totals.Windows, totals.Anomalies)
+	fmt.Fprintf(a.stderr, "%d objects, %d records: %d calls counted, %d duplicates, %d filtered%s, %d dead letters; %d windows, %d anomalies\n",
+		totals.Objects, totals.Received, totals.Counted, totals.Duplicates, totals.Filtered, totals.FilteredBy.Named(), totals.DeadLettered, totals.Windows, totals.Anomalies)
 	if totals.Unexplained > 0 {
 		fmt.Fprintf(a.stderr, "%d more anomalies of rules are in the windows' counts only\n", totals.Unexplained)
 	}

@@ -68,8 +68,8 @@ func (a *app) usage(args []string) int {
 	if err != nil {
 		return a.fail(fmt.Errorf("cannot write the usage: %w", err))
 	}
-	fmt.Fprintf(a.stderr, "%d objects, %d records: %d calls counted, %d of them on the key by %s; %d duplicates, %d filtered, %d dead letters\n",
-		totals.Objects, totals.Received, totals.Counted, u.calls(), number(len(u.found), "principal"), totals.Duplicates, totals.Filtered, totals.DeadLettered)
+	fmt.Fprintf(a.stderr, "%d objects, %d records: %d calls counted, %d of them on the key by %s; %d duplicates, %d filtered%s, %d dead letters\n",
+		totals.Objects, totals.Received, totals.Counted, u.calls(), number(len(u.found), "principal"), totals.Duplicates, totals.Filtered, totals.FilteredBy.Named(), totals.DeadLettered)
 	a.shared(totals)
 	if totals.DeadLettered > 0 {
 		return exitDead

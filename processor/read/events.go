@@ -24,6 +24,7 @@ import (
 
 	"keytrail/processor/source"
 	"keytrail/schemas/cloudtrail"
+	"keytrail/schemas/normalize"
 )
 
 // Counts counts what became of the records. It may be shared by any number of
@@ -32,7 +33,21 @@ type Counts struct {
 	Received  atomic.Int64 // records, good and bad
 	Delivered atomic.Int64 // those that were handed on
 	Filtered  atomic.Int64 // those that nobody wanted, and what is about no call
+	why       [normalize.NumFilters]atomic.Int64
 	Dead      atomic.Int64 // dead letters
+}
+
+// Why returns the filtered records by the reason.
+func (c *Counts) Why() (by normalize.Filtered) {
+	for i := range c.why {
+		by[i] = c.why[i].Load()
+	}
+	return by
+}
+
+func (c *Counts) filter(why normalize.Filter, n int64) {
+	c.Filtered.Add(n)
+	c.why[why].Add(n)
 }
 
 // Dead takes a record that did not become what was wanted. bad is valid only
@@ -83,7 +98,7 @@ func (e *Events) read(ctx context.Context, src io.Reader, name string) error {
 		err := e.in.Next(&e.ev)
 		if err == io.EOF {
 			e.counts.Received.Add(int64(e.in.NotEvents))
-			e.counts.Filtered.Add(int64(e.in.NotEvents))
+			e.counts.filter(normalize.NotEvent, int64(e.in.NotEvents))
 			return nil
 		}
 		e.counts.Received.Add(1)
@@ -110,7 +125,7 @@ func (e *Events) take(ctx context.Context) error {
 	case wanted:
 		e.counts.Delivered.Add(1)
 	default:
-		e.counts.Filtered.Add(1)
+		e.counts.filter(max(normalize.FilterOf(&e.ev), normalize.NotWanted), 1)
 	}
 	return err
 }

@@ -92,6 +92,26 @@ func TestRecords(t *testing.T) {
 	f(``, nil, nil, 0)
 }
 
+// TestFilteredByReason: what is filtered is counted by the reason, and the reasons add up.
+func TestFilteredByReason(t *testing.T) {
+	var s seen
+	var counts read.Counts
+	one := fmt.Sprintf(event, "1")
+	with := func(members string) string { return strings.Replace(one, `"eventID"`, members+`,"eventID"`, 1) }
+	text := strings.Join([]string{
+		one, other, digest, with(`"eventCategory":"NetworkActivity"`), with(`"eventType":"AwsVpceEvent"`), with(`"eventCategory":"Insight"`),
+		with(`"eventType":"AwsVpceEvent","errorCode":"VpceAccessDenied"`), `{"eventVersion":"1.0","eventId":"a","eventCategory":"Aggregated","eventType":"AwsAggregatedEvent","eventSource":"s3.amazonaws.com"}`,
+	}, "\n")
+	if err := newRecords(&s, &counts).Bytes(t.Context(), []byte(text), "a"); err != nil {
+		t.Fatal(err)
+	}
+	balance(t, &counts, 2, 6, 0)
+	want := normalize.Filtered{normalize.NotWanted: 1, normalize.NotEvent: 1, normalize.NetworkActivity: 2, normalize.Aggregated: 1, normalize.Insight: 1}
+	if got := counts.Why(); got != want || got.Named() != " (2 network_activity, 1 aggregated, 1 insight)" || (normalize.Filtered{normalize.NotWanted: 9}).Named() != "" {
+		t.Errorf("filtered %v, %q", got, got.Named())
+	}
+}
+
 // TestRefused hands back a record: the callback's BadRecord is a dead letter, and any
 // other error ends the object.
 func TestRefused(t *testing.T) {

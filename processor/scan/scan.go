@@ -50,6 +50,7 @@ type Totals struct {
 	Objects      int64
 	Received     int64 // records, good and bad
 	Filtered     int64 // events that Keytrail is not about, and digest files
+	FilteredBy   normalize.Filtered
 	DeadLettered int64
 	Duplicates   int64 // further copies of a call
 	Counted      int64 // calls
@@ -117,7 +118,7 @@ func (s *Scanner) Close() { s.pool.close() }
 func (s *Scanner) Progress() Totals {
 	return Totals{
 		Objects: atomic.LoadInt64(&s.totals.Objects), Received: s.counts.Received.Load(),
-		Filtered: s.counts.Filtered.Load(), DeadLettered: s.counts.Dead.Load(),
+		Filtered: s.counts.Filtered.Load(), FilteredBy: s.counts.Why(), DeadLettered: s.counts.Dead.Load(),
 	}
 }
 
@@ -228,7 +229,7 @@ func (s *Scanner) Finish(emit func(*detect.Result) error) (Totals, error) {
 		}
 	}
 	p := s.Progress()
-	s.totals.Received, s.totals.Filtered, s.totals.DeadLettered = p.Received, p.Filtered, p.DeadLettered
+	s.totals.Received, s.totals.Filtered, s.totals.FilteredBy, s.totals.DeadLettered = p.Received, p.Filtered, p.FilteredBy, p.DeadLettered
 	s.totals.Counted = int64(facts - bindings)
 	s.totals.Duplicates = int64(s.pool.total) - s.bindings - s.totals.Counted
 	return s.totals, err

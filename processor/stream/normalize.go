@@ -89,7 +89,7 @@ func (n *normalizer) Output(_ time.Time, emit func(*kgo.Record)) (more bool, err
 }
 
 func (n *normalizer) Committed(ok bool) {
-	n.stats.received, n.stats.delivered, n.stats.filtered = int(n.counts.Received.Load()), int(n.counts.Delivered.Load()), int(n.counts.Filtered.Load())
+	n.stats.received, n.stats.delivered, n.stats.filtered = int(n.counts.Received.Load()), int(n.counts.Delivered.Load()), n.counts.Why()
 	n.stats.commit(n.p, "normalize", ok)
 	n.drop()
 }

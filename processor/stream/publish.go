@@ -38,7 +38,10 @@ type Publisher struct {
 
 // PublishCounts says what became of a Publisher's records:
 // Received = Published + Filtered + DeadLettered, once Flush has returned nil.
-type PublishCounts struct{ Received, Published, Filtered, DeadLettered int64 }
+type PublishCounts struct {
+	Received, Published, Filtered, DeadLettered int64
+	FilteredBy                                  normalize.Filtered
+}
 
 // NewPublisher returns a Publisher with an idempotent producer.
 func NewPublisher(c kafka.Config, topics wire.Topics, limits cloudtrail.Limits, o normalize.Options) (*Publisher, error) {
@@ -63,7 +66,7 @@ func (p *Publisher) RefuseLate(h Horizon) { p.late = h }
 
 // Counts returns the counts so far. Safe for concurrent use.
 func (p *Publisher) Counts() PublishCounts {
-	return PublishCounts{p.counts.Received.Load(), p.published.Load(), p.counts.Filtered.Load(), p.dead.Load()}
+	return PublishCounts{p.counts.Received.Load(), p.published.Load(), p.counts.Filtered.Load(), p.dead.Load(), p.counts.Why()}
 }
 
 // Object publishes one object's events. Bad records go to the dead letter

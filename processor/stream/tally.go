@@ -2,17 +2,19 @@ package stream
 
 import (
 	"keytrail/processor/detect"
+	"keytrail/schemas/normalize"
 	"keytrail/schemas/wire"
 )
 
 // tally counts what one transaction does. It reaches the metrics when the
 // transaction commits: what an aborted one did is done again.
 type tally struct {
-	received, delivered, duplicate, filtered, late, windows, unmatched, unexplained, uncorrelated int
-	reasons                                                                                       map[string]int // dead letters
-	anomalies                                                                                     []detect.Kind
-	watermark                                                                                     int64
-	others                                                                                        [wire.ScopePair + 1]int // calls that count for others, by scope
+	received, delivered, duplicate, late, windows, unmatched, unexplained, uncorrelated int
+	filtered                                                                            normalize.Filtered
+	reasons                                                                             map[string]int // dead letters
+	anomalies                                                                           []detect.Kind
+	watermark                                                                           int64
+	others                                                                              [wire.ScopePair + 1]int // calls that count for others, by scope
 }
 
 func (t *tally) dead(reason string) {
@@ -39,7 +41,11 @@ func (t *tally) commit(p *Pipeline, stage string, ok bool) {
 	flow.Received(s.received)
 	flow.Delivered(s.delivered)
 	flow.Duplicate(s.duplicate)
-	flow.Filtered("not_wanted", s.filtered)
+	for reason, n := range s.filtered {
+		if n > 0 {
+			flow.Filtered(normalize.Filter(reason).String(), int(n))
+		}
+	}
 	flow.Late(s.late)
 	flow.Unmatched(s.unmatched)
 	flow.Unexplained(s.unexplained)

@@ -29,6 +29,7 @@ type result struct {
 	rec      otellog.Record
 	line     string // the record as OTLP/JSON, without its body
 	filtered bool
+	why      Filter
 	bad      *cloudtrail.BadRecord
 }
 
@@ -106,7 +107,10 @@ func (r *result) fill(t testing.TB, with, without *Normalizer, ev *cloudtrail.Ev
 		r.bad = err.(*cloudtrail.BadRecord)
 		return
 	}
-	if r.filtered = !ok; r.filtered {
+	if r.filtered, r.why = !ok, FilterOf(ev); r.filtered != (r.why != Kept) {
+		t.Errorf("filtered %v, and the reason is %q", r.filtered, r.why)
+	}
+	if r.filtered {
 		return
 	}
 	if rec.Body != string(ev.Raw) {

@@ -71,18 +71,11 @@ const (
 	ServiceDigest = "digest.keytrail"
 )
 
-// Wanted tells whether ev is one of the events that Keytrail is about: all of
-// KMS, the CloudTrail calls that change what is recorded, and the findings about a
-// trail's digests. Others are to be counted as filtered.
-func Wanted(ev *cloudtrail.Event) bool {
-	return ev.Source == serviceKMS || ev.Source == serviceTrail && trailChanges[ev.Name] || ev.Source == ServiceDigest
-}
-
 // Record fills rec from ev. Its strings are views into ev's buffer and into
 // n's scratch memory, valid until the next call on n or on what filled ev.
 // observed is when the event was read, in nanoseconds since 1970.
 //
-// ok is false when ev is not wanted (see Wanted). The error is a
+// ok is false when ev is filtered (see FilterOf). The error is a
 // *cloudtrail.BadRecord for an event without a usable eventTime, which could
 // not be counted in any window.
 func (n *Normalizer) Record(ev *cloudtrail.Event, observed int64, rec *otellog.Record) (ok bool, err error) {

@@ -31,17 +31,43 @@ func TestRowD2OmittedFields(t *testing.T) {
 	}
 }
 
+// filters are the reasons for which records were filtered, as a column.
+func filters(t *testing.T, all []result) (list []string) {
+	t.Helper()
+	for i := range all {
+		if all[i].bad != nil {
+			t.Errorf("record %d is bad: %v", i, all[i].bad)
+		}
+		list = append(list, all[i].why.String())
+	}
+	return list
+}
+
 // TestRowD3Insights: records of CloudTrail Insights are about KMS calls and are none, so they are filtered.
 func TestRowD3Insights(t *testing.T) {
-	r := row(t, "D3")
-	for i := range r {
-		if !r[i].filtered || r[i].bad != nil {
-			t.Errorf("record %d: filtered %v, %v", i, r[i].filtered, r[i].bad)
-		}
+	equal(t, "filtered", filters(t, row(t, "D3")), "insight", "insight")
+	// Whatever a record of theirs has besides.
+	for _, kind := range []string{`"eventCategory":"Insight"`, `"eventType":"AwsCloudTrailInsight"`} {
+		equal(t, "filtered", filters(t, normalizeAll(t, "x", []byte(kms("CreateGrant", ","+kind)))), "insight")
 	}
-	if len(r) != 2 {
-		t.Errorf("%d results, want 2", len(r))
-	}
+}
+
+// TestRowD11NetworkActivity: a network activity event is a call's second record, but for a call that the endpoint's policy refused.
+func TestRowD11NetworkActivity(t *testing.T) {
+	r := row(t, "D11")
+	equal(t, "filtered", filters(t, r), "network_activity", "", "", "network_activity", "network_activity", "", "not_wanted", "network_activity", "")
+	kept := []result{r[1], r[2], r[5], r[8]}
+	column(t, kept, sc.KeytrailOutcome, "denied", "denied", "denied", "ok")
+	column(t, kept, sc.ErrorType, "VpceAccessDenied", "VpceAccessDenied", "VpceAccessDenied", "")
+	column(t, kept, sc.AWSKMSKeyARN, "", key1, "", key1)
+	column(t, kept, sc.KeytrailPrincipal, all(4, "arn:aws:iam::111122223333:role/payments")...)
+	column(t, kept, sc.AWSVPCEndpointID, all(4, "vpce-0aa11bb22cc33dd44")...)
+	equal(t, "event names", names(kept), sc.EventAWSKMSAPICall, sc.EventAWSKMSAPICall, sc.EventAWSCloudTrailTrailChange, sc.EventAWSKMSAPICall)
+}
+
+// TestRowD12Aggregated: CloudTrail's aggregated events sum up data events and are no calls.
+func TestRowD12Aggregated(t *testing.T) {
+	equal(t, "filtered", filters(t, row(t, "D12")), "aggregated", "aggregated", "aggregated")
 }
 
 // TestRowD5Attestation: attested requests show the enclave or TPM, its measurements, and whether it ran in debug mode.

@@ -46,6 +46,7 @@ import (
 	"keytrail/plugins/internal/ack"
 	"keytrail/plugins/internal/logging"
 	"keytrail/processor/source"
+	"keytrail/schemas/normalize"
 )
 
 // stopTimeout bounds how long Stop waits for a read that hangs, as on a lost
@@ -58,12 +59,13 @@ const stopTimeout = 3 * time.Second
 type Stats struct {
 	Objects    int64 // objects read to their end
 	Events     int64 // events decoded
-	Filtered   int64 // events of other services, not passed on
+	Filtered   int64 // events that Keytrail is not about, not passed on
 	Queued     int64 // events waiting for Fluent Bit, or left when the Input stopped
 	HandedOver int64 // events returned to Fluent Bit
 	BadRecords int64 // records that were no events, and objects that named none
 	Retried    int64 // failures to read an object to its end, after which it is tried again
 	GivenUp    int64 // objects that could not be read, and whose dead letter was written
+	FilteredBy normalize.Filtered
 
 	// Only with Config.AckPath:
 	Known        int64 // events that were acknowledged when their object was read before
@@ -84,6 +86,7 @@ type Input struct {
 	paused, stopping                                       atomic.Bool
 	objects, events, filtered, queued, handedOver, badRecs atomic.Int64
 	retried, givenUp, known                                atomic.Int64
+	why                                                    [normalize.NumFilters]atomic.Int64 // filtered, by the reason
 
 	start   sync.Once
 	cancel  context.CancelFunc
@@ -238,13 +241,16 @@ func (in *Input) Stats() Stats {
 		s.Acknowledged, s.Again, s.Accepted = w.acknowledged, w.again, w.accepted
 		s.Waiting, s.Parked = int64(bytes), int64(parked)
 	}
+	for i := range in.why {
+		s.FilteredBy[i] = in.why[i].Load()
+	}
 	return s
 }
 
 // String formats the counts for the log.
 func (s Stats) String() string {
-	text := fmt.Sprintf("%d objects, %d events (%d filtered, %d handed over, %d left), %d bad records, %d objects tried again, %d given up",
-		s.Objects, s.Events, s.Filtered, s.HandedOver, s.Queued, s.BadRecords, s.Retried, s.GivenUp)
+	text := fmt.Sprintf("%d objects, %d events (%d filtered%s, %d handed over, %d left), %d bad records, %d objects tried again, %d given up",
+		s.Objects, s.Events, s.Filtered, s.FilteredBy.Named(), s.HandedOver, s.Queued, s.BadRecords, s.Retried, s.GivenUp)
 	if s.Acknowledged+s.Waiting+s.Parked > 0 {
 		text += fmt.Sprintf("; %d events acknowledged, %d bytes are not, %d objects wait to be handed over again", s.Acknowledged, s.Waiting, s.Parked)
 	}

@@ -16,6 +16,7 @@ import (
 
 	"keytrail/plugins/internal/logging"
 	"keytrail/processor/source"
+	"keytrail/schemas/normalize"
 )
 
 func TestInputHandsOverEveryEventOnce(t *testing.T) {
@@ -34,7 +35,7 @@ func TestInputHandsOverEveryEventOnce(t *testing.T) {
 		pass(2 * b.cfg.PollInterval)
 		b.want(event("e"))
 		b.stop()
-		want := Stats{Objects: 3, Events: 6, Filtered: 1, HandedOver: 5}
+		want := Stats{Objects: 3, Events: 6, Filtered: 1, HandedOver: 5, FilteredBy: normalize.Filtered{normalize.NotWanted: 1}}
 		if got := b.in.Stats(); got != want {
 			t.Errorf("stats %+v, want %+v", got, want)
 		}

@@ -109,8 +109,9 @@ func (r *reading) event(_ context.Context, ev *cloudtrail.Event) (wanted bool, e
 		return false, errClosed
 	}
 	r.in.events.Add(1)
-	if !r.in.cfg.All && !normalize.Wanted(ev) {
+	if why := normalize.FilterOf(ev); !r.in.cfg.All && why != normalize.Kept {
 		r.in.filtered.Add(1)
+		r.in.why[why].Add(1)
 		return false, nil
 	}
 	place := ack.Range{From: r.place, To: r.place + 1}

@@ -148,8 +148,13 @@ func (f *flush) envelope(ev *cloudtrail.Event) error {
 		n = 1
 	}
 	f.o.received.Add(n)
-	f.o.filtered.Add(n)
+	f.filter(normalize.NotEvent, n)
 	return nil
+}
+
+func (f *flush) filter(why normalize.Filter, n int64) {
+	f.o.filtered.Add(n)
+	f.o.why[why].Add(n)
 }
 
 // repeated reports whether this unit of the record was dealt with in an earlier
@@ -172,7 +177,7 @@ func (f *flush) event(ev *cloudtrail.Event) error {
 		return f.letter(wire.FromBadRecord(stage, err, f.observed))
 	case !ok:
 		f.o.received.Add(1)
-		f.o.filtered.Add(1)
+		f.filter(normalize.FilterOf(ev), 1)
 		f.a.unit = f.unit
 		return nil
 	}

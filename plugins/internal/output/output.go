@@ -41,6 +41,7 @@ import (
 	"keytrail/plugins/internal/ack"
 	"keytrail/plugins/internal/logging"
 	"keytrail/processor/lograte"
+	"keytrail/schemas/normalize"
 )
 
 // Code is what a flush tells Fluent Bit, with Fluent Bit's numbers. There is no
@@ -68,12 +69,13 @@ type Stats struct {
 	InFlight     int64 // produced, not yet acknowledged
 	Acknowledged int64 // records of in_kms that it was told about
 	Abandoned    int64 // chunks that Fluent Bit did not hand over again, as after retry_limit
+	FilteredBy   normalize.Filtered
 }
 
 // String formats the counts for the log.
 func (s Stats) String() string {
-	return fmt.Sprintf("%d received (%d delivered, %d dead letters, %d filtered, %d refused by Kafka, %d not acknowledged)",
-		s.Received, s.Delivered, s.DeadLettered, s.Filtered, s.Failed, s.InFlight)
+	return fmt.Sprintf("%d received (%d delivered, %d dead letters, %d filtered%s, %d refused by Kafka, %d not acknowledged)",
+		s.Received, s.Delivered, s.DeadLettered, s.Filtered, s.FilteredBy.Named(), s.Failed, s.InFlight)
 }
 
 // Output delivers for one Fluent Bit output instance. Its methods may be called
@@ -92,7 +94,8 @@ type Output struct {
 
 	received, delivered, deadLettered, filtered, failed, inFlight atomic.Int64
 	acknowledged, abandoned                                       atomic.Int64
-	answered                                                      atomic.Int64 // when Kafka last acknowledged or answered, nanoseconds since 1970
+	answered                                                      atomic.Int64                       // when Kafka last acknowledged or answered, nanoseconds since 1970
+	why                                                           [normalize.NumFilters]atomic.Int64 // filtered, by the reason
 
 	brokerErr atomic.Pointer[error] // why the last connection failed; nil after one that did not
 	lastWarn  atomic.Int64          // nanoseconds since 1970
@@ -231,9 +234,13 @@ func (o *Output) Close() {
 
 // Stats returns the counts so far.
 func (o *Output) Stats() Stats {
-	return Stats{
+	s := Stats{
 		Received: o.received.Load(), Delivered: o.delivered.Load(), DeadLettered: o.deadLettered.Load(),
 		Filtered: o.filtered.Load(), Failed: o.failed.Load(), InFlight: o.inFlight.Load(),
 		Acknowledged: o.acknowledged.Load(), Abandoned: o.abandoned.Load(),
 	}
+	for i := range o.why {
+		s.FilteredBy[i] = o.why[i].Load()
+	}
+	return s
 }

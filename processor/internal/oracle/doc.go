@@ -34,7 +34,11 @@
 // object (after unescaping), that are no object, documents of unknown shape, and
 // events of the two services below whose eventTime is no time. Filtered are all
 // records but those with eventSource kms.amazonaws.com and the trail changes of
-// cloudtrail.amazonaws.com (see trailChanges in rules.go).
+// cloudtrail.amazonaws.com (see trailChanges in rules.go); and of these, those of the
+// categories Insight and Aggregated (or eventType AwsCloudTrailInsight,
+// AwsAggregatedEvent), and of the category NetworkActivity (or eventType AwsVpceEvent)
+// all but those with the errorCode VpceAccessDenied: the others stand beside a
+// management event of the same call.
 //
 // A string is a JSON string or the digits of a JSON number; everything else,
 // like absence, is the empty string. Only key identifiers are trimmed of spaces.

@@ -44,6 +44,13 @@ func isTrailChange(event object) bool {
 
 // inScope tells whether the record is one that Keytrail counts.
 func inScope(event object) bool {
+	category, kind := event.text("eventCategory"), event.text("eventType")
+	if category == "Insight" || category == "Aggregated" || kind == "AwsCloudTrailInsight" || kind == "AwsAggregatedEvent" {
+		return false
+	}
+	if (category == "NetworkActivity" || kind == "AwsVpceEvent") && event.text("errorCode") != "VpceAccessDenied" {
+		return false
+	}
 	return event.text("eventSource") == "kms.amazonaws.com" || isTrailChange(event)
 }
 

@@ -118,7 +118,7 @@ func newPipeline(cfg *config.Config, brokers []string, tel *telemetry.Telemetry,
 		Interval: cfg.Commit.Interval, Records: cfg.Commit.Records,
 		Window: stream.Window{
 			Detect: cfg.Detection(), OutOfOrderness: int64(w.OutOfOrderness), FutureSkew: int64(w.FutureSkew),
-			IdleAfter: int64(w.IdleAfter), CloseAfter: int64(w.CloseAfter),
+			IdleAfter: int64(w.IdleAfter),
 		},
 		Limits:    cfg.Decode.Limits(),
 		Normalize: normalize.Options{OmitBody: cfg.Decode.Body == config.BodyNone, SelfPrincipals: cfg.SelfPrincipals},

@@ -134,7 +134,7 @@ const settle = 4 * time.Second
 
 // quiet waits until nothing more arrives.
 func (s *siem) quiet(ctx context.Context) error {
-	closed := time.Now().Add(demoClose)
+	closed := time.Now().Add(demoIdle + time.Second) // stages look once a second
 	for {
 		s.mu.Lock()
 		from := s.last

@@ -143,11 +143,9 @@ type Window struct {
 	AllowedLateness time.Duration `yaml:"allowed_lateness"`
 	// FutureSkew is how far ahead of the clock an event may move the watermark.
 	FutureSkew time.Duration `yaml:"future_skew"`
-	// IdleAfter is the silence after which a source holds the watermark no more.
+	// IdleAfter is the silence after which a source's watermark follows the other
+	// sources, or the clock when all are silent, so that it holds nothing back.
 	IdleAfter time.Duration `yaml:"idle_after"`
-	// CloseAfter is the silence after which a source's watermark follows the
-	// clock, so that windows close when nothing comes any more.
-	CloseAfter time.Duration `yaml:"close_after"`
 }
 
 // Commit bounds one Kafka transaction: whichever comes first ends it.
@@ -240,7 +238,7 @@ func Default() *Config {
 			RecordBytes: value.Size(limits.RecordBytes), FieldBytes: value.Size(limits.FieldBytes), Records: limits.Records, Depth: limits.Depth, Body: BodyKeep},
 		Window: Window{Size: time.Duration(detection.Size), Rollups: []time.Duration{}, OutOfOrderness: 15 * time.Minute,
 			AllowedLateness: time.Duration(detection.Lateness), FutureSkew: 5 * time.Minute,
-			IdleAfter: time.Minute, CloseAfter: 30 * time.Minute},
+			IdleAfter: time.Minute},
 		Commit:         Commit{Interval: 250 * time.Millisecond, Records: 20_000},
 		Detect:         defaultDetect(detection),
 		SelfPrincipals: []string{},

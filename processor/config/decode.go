@@ -138,12 +138,21 @@ func (d *decoder) structure(node *yaml.Node, v reflect.Value, key string) {
 			d.value(content, field, at)
 			continue
 		}
+		if instead := gone[at]; instead != "" {
+			d.add(name.Line, at, "is no longer a setting: %s", instead)
+			continue
+		}
 		hint := ""
 		if meant := nearest(short(name.Value), names(known)); meant != "" {
 			hint = fmt.Sprintf("did you mean %q? ", meant)
 		}
 		d.add(name.Line, join(key, short(name.Value)), "unknown key; %sallowed: %s", hint, strings.Join(names(known), ", "))
 	}
+}
+
+// gone are settings that there were, and what to do about each.
+var gone = map[string]string{
+	"window.close_after": "the last windows close by themselves once a source has been silent for window.idle_after; leave it out",
 }
 
 // sinkType prepares s for the type that the mapping names, since the keys that

@@ -196,10 +196,6 @@ func (w Window) validate(p *value.Problems) {
 	}
 	value.Between(p, "window.future_skew", w.FutureSkew, 0, day)
 	value.Between(p, "window.idle_after", w.IdleAfter, time.Second, day)
-	value.Between(p, "window.close_after", w.CloseAfter, time.Minute, 7*day)
-	if w.CloseAfter < w.IdleAfter {
-		p.Add("window.close_after", "%v is shorter than window.idle_after, %v", w.CloseAfter, w.IdleAfter)
-	}
 	if open := w.OutOfOrderness + w.AllowedLateness; w.Size > 0 && open/w.Size > maxOpenWindows {
 		p.Add("window.size", "%v is too short: with out_of_orderness and allowed_lateness of %v together, "+
 			"%d windows of an entity are open at a time; allowed: %d", w.Size, open, open/w.Size, maxOpenWindows)

@@ -56,7 +56,7 @@ func BenchmarkEngine(b *testing.B) {
 	for i := 0; b.Loop(); i++ {
 		if i%len(panes) == 0 {
 			if e != nil {
-				e.Advance(math.MaxInt64, math.MaxInt, func(*detect.Anomaly) {})
+				e.Advance(to(math.MaxInt64), math.MaxInt, func(*detect.Anomaly) {})
 				e.Changes(&enc, func(string, []byte) {})
 			}
 			e = NewEngine(Config{Correlations: set.Correlations, Bytes: math.MaxInt})

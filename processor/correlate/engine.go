@@ -15,8 +15,9 @@ import (
 // Config says what an Engine counts, and how.
 type Config struct {
 	Correlations []*sigma.Correlation
-	// Keep is how long a pane is kept behind the end of the last window that asks for
-	// it, ns: for matches that come late. At least 0.
+	// Keep is how long a pane is kept, ns, after the time up to which no more calls come
+	// has reached the end of the last window that asks for the pane. It is the size of
+	// the windows by which calls are late: one that is not late may be that much older.
 	Keep int64
 	// Bytes bounds the memory of the panes, about: what would take more is refused.
 	Bytes int
@@ -43,9 +44,11 @@ type Engine struct {
 	cfg     Config
 	byPrint map[uint64]*sigma.Correlation
 	groups  map[groupKey]*group
-	timers  timers
-	mark    int64 // the watermark
-	done    place // windows up to it are judged
+	timers  timers // windows to judge, by the watermark
+	expiry  timers // panes to drop, by the time up to which no more calls come
+	mark    int64  // windows end by it
+	late    int64  // no more calls come of windows of Keep that end by it
+	done    place  // windows up to it are judged
 	bytes   int
 	panes   int
 	changed []*held
@@ -77,12 +80,16 @@ type held struct {
 
 // NewEngine returns an empty Engine.
 func NewEngine(cfg Config) *Engine {
-	e := &Engine{cfg: cfg, byPrint: map[uint64]*sigma.Correlation{}, groups: map[groupKey]*group{}, mark: eventtime.None, done: place{at: eventtime.None}}
+	e := &Engine{cfg: cfg, byPrint: map[uint64]*sigma.Correlation{}, groups: map[groupKey]*group{}, mark: eventtime.None, late: eventtime.None, done: place{at: eventtime.None}}
 	for _, c := range cfg.Correlations {
 		e.byPrint[c.Fingerprint] = c
 	}
 	return e
 }
+
+// Ended returns the event time up to which windows have ended: what Restored has to be
+// given as the watermark.
+func (e *Engine) Ended() int64 { return e.mark }
 
 // Len returns the number of panes that are held.
 func (e *Engine) Len() int { return e.panes }
@@ -103,7 +110,7 @@ func (e *Engine) Take(w *wire.Pane) Refusal {
 
 // Merge adds a pane, whose memory the Engine may keep.
 func (e *Engine) Merge(p *Pane) Refusal {
-	if e.mark != eventtime.None && e.expires(p) <= e.mark {
+	if e.expires(p) <= e.late {
 		return Late
 	}
 	key := groupKey{p.Correlation.Fingerprint, p.Group}
@@ -143,7 +150,7 @@ func (e *Engine) add(g *group, key groupKey, p *Pane) *held {
 	g.panes = slices.Insert(g.panes, i, h)
 	e.bytes += h.size()
 	e.panes++
-	heap.Push(&e.timers, timer{place: place{at: e.expires(p), print: g.print, group: g.name}, g: g, start: p.Start, expiry: true})
+	heap.Push(&e.expiry, timer{place: place{at: e.expires(p), print: g.print, group: g.name}, g: g, start: p.Start})
 	return h
 }
 
@@ -165,8 +172,10 @@ func (e *Engine) await(g *group, start int64) {
 	heap.Push(&e.timers, timer{place: place{at: start + g.c.Timespan, print: g.print, group: g.name}, g: g, start: start})
 }
 
-// expires is the watermark at which a pane is dropped.
-func (e *Engine) expires(p *Pane) int64 { return p.Correlation.Expires(p.Start) + e.cfg.Keep }
+// expires returns how far late has to be for a pane to be dropped.
+func (e *Engine) expires(p *Pane) int64 {
+	return eventtime.Add(p.Correlation.Expires(p.Start), e.cfg.Keep)
+}
 
 // place finds where the pane at start is, or belongs.
 func (g *group) place(start int64) (i int, found bool) {
@@ -184,27 +193,24 @@ func (g *group) find(start int64) *held {
 	return nil
 }
 
-// Advance moves the watermark to mark, never back, and calls emit with the anomalies of
-// the windows that end by then, in the order of their ends. Windows that were judged
+// Advance moves event time to mark, never back, and calls emit with the anomalies of
+// the windows that end by then, in the order of their ends. A window that ended by the
+// clock, while the stream was quiet, is judged again as others are when matches come late. Windows that were judged
 // before and got further matches since are judged again, the first of all. After most
 // anomalies it stops, and more tells to call it again, with nothing merged in between.
-func (e *Engine) Advance(mark int64, most int, emit func(*detect.Anomaly)) (more bool) {
-	e.mark = max(e.mark, mark)
+func (e *Engine) Advance(mark eventtime.Mark, most int, emit func(*detect.Anomaly)) (more bool) {
+	e.mark, e.late = max(e.mark, mark.Watermark, mark.Quiet), max(e.late, mark.Late)
 	if e.mark == eventtime.None {
 		return false
 	}
 	for len(e.timers) > 0 && e.timers[0].at <= e.mark {
 		t := e.timers[0]
 		again := t.place.compare(e.done) <= 0 // they are few: bounded by what was merged
-		if most <= 0 && !again && !t.expiry {
+		if most <= 0 && !again {
 			return true
 		}
 		heap.Pop(&e.timers)
-		switch {
-		case t.expiry:
-			e.drop(t.g, t.start)
-			continue
-		case e.judge(t.g, t.start, emit):
+		if e.judge(t.g, t.start, emit) {
 			most--
 		}
 		if !again {
@@ -212,10 +218,15 @@ func (e *Engine) Advance(mark int64, most int, emit func(*detect.Anomaly)) (more
 		}
 	}
 	e.done = place{at: e.mark, last: true}
+	// Late is not ahead of the watermark: the windows that ask for these panes are judged.
+	for len(e.expiry) > 0 && e.expiry[0].at <= e.late {
+		t := heap.Pop(&e.expiry).(timer)
+		e.drop(t.g, t.start)
+	}
 	return false
 }
 
-// Closing tells whether the last Advance was not the last one of its step.
+// Closing reports whether the last Advance was not the last one of its step.
 func (e *Engine) Closing() bool {
 	return e.mark != eventtime.None && len(e.timers) > 0 && e.timers[0].at <= e.mark
 }
@@ -292,29 +303,21 @@ func (p place) compare(o place) int {
 // timer is a window to judge at a watermark, or a pane to drop.
 type timer struct {
 	place
-	g      *group
-	start  int64
-	expiry bool
+	g     *group
+	start int64
 }
 
-// timers is a heap. At one time windows are judged before panes are dropped, of which
-// they may need some.
+// timers is a heap.
 type timers []timer
 
-func (t timers) Len() int      { return len(t) }
-func (t timers) Swap(i, j int) { t[i], t[j] = t[j], t[i] }
-func (t *timers) Push(x any)   { *t = append(*t, x.(timer)) }
+func (t timers) Len() int           { return len(t) }
+func (t timers) Swap(i, j int)      { t[i], t[j] = t[j], t[i] }
+func (t timers) Less(i, j int) bool { return t[i].place.compare(t[j].place) < 0 }
+func (t *timers) Push(x any)        { *t = append(*t, x.(timer)) }
 func (t *timers) Pop() any {
 	old := *t
 	x := old[len(old)-1]
 	old[len(old)-1] = timer{} // its group may be dropped
 	*t = old[:len(old)-1]
 	return x
-}
-func (t timers) Less(i, j int) bool {
-	a, b := &t[i], &t[j]
-	if a.at != b.at || a.expiry == b.expiry {
-		return a.place.compare(b.place) < 0
-	}
-	return b.expiry
 }

@@ -172,7 +172,7 @@ type partition struct {
 // commit moves on to a watermark, in parts, between which it may be killed.
 func (p *partition) commit(mark int64) {
 	for more := true; more; {
-		more = p.e.Advance(mark, p.rng.IntN(3), func(a *detect.Anomaly) {
+		more = p.e.Advance(to(mark), p.rng.IntN(3), func(a *detect.Anomaly) {
 			p.found = append(p.found, fmt.Sprintf("%+v", *a))
 			p.kinds[a.Detector]++
 			if a.End < p.last {

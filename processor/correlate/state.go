@@ -75,13 +75,15 @@ func (e *Engine) Restore(key string, value []byte) {
 	}
 }
 
-// Restored makes the Engine what it was at the watermark mark. It returns how many panes
+// Restored makes the Engine what it was at a mark, whose Quiet is the largest that there
+// has been. It returns how many panes
 // it has forgotten, because their correlation, or one of its rules, has changed since or
 // is not there any more; and the first record that can not be read.
-func (e *Engine) Restored(mark int64) (forgotten int, err error) {
+func (e *Engine) Restored(mark eventtime.Mark) (forgotten int, err error) {
 	log := e.log
 	e.log = changelog{}
-	e.mark, e.done = mark, place{at: mark, last: true}
+	e.mark, e.late = max(mark.Watermark, mark.Quiet), mark.Late
+	e.done = place{at: e.mark, last: true}
 	if log.step != nil {
 		if err := e.restoreStep(log.step); err != nil {
 			return 0, err

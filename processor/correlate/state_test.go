@@ -14,6 +14,7 @@ import (
 
 	"keytrail/processor/count"
 	"keytrail/processor/detect"
+	"keytrail/processor/eventtime"
 	"keytrail/processor/sigma"
 	"keytrail/schemas/wire"
 )
@@ -30,9 +31,12 @@ func at(set *sigma.Rules, id, group string, when int64, call string) wire.Pane {
 	panic("no correlation " + id)
 }
 
+// to is the mark of sources that take late calls for no time.
+func to(mark int64) eventtime.Mark { return eventtime.Mark{Watermark: mark, Late: mark, Quiet: mark} }
+
 // advance moves e on and returns what it reports.
 func advance(e *Engine, mark int64) (found []string) {
-	e.Advance(mark, math.MaxInt, func(a *detect.Anomaly) {
+	e.Advance(to(mark), math.MaxInt, func(a *detect.Anomaly) {
 		found = append(found, fmt.Sprintf("%s %d+%d: %g %v", a.Detector, a.Start/second, (a.End-a.Start)/second, a.Observed, a.Calls))
 	})
 	return found
@@ -58,7 +62,7 @@ func restored(t *testing.T, cfg Config, log map[string][]byte, mark int64) (e *E
 		}
 		e.Restore(key, value)
 	}
-	forgotten, err := e.Restored(mark)
+	forgotten, err := e.Restored(to(mark))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -124,7 +128,7 @@ func TestLateMatchesInAStep(t *testing.T) {
 	p := at(set, "many", "g", 1005*second, "late")
 	e.Take(&p)
 	var found []string
-	if more := e.Advance(1200*second, 0, func(a *detect.Anomaly) { found = append(found, fmt.Sprint(a.Observed)) }); !more || !slices.Equal(found, []string{"5"}) {
+	if more := e.Advance(to(1200*second), 0, func(a *detect.Anomaly) { found = append(found, fmt.Sprint(a.Observed)) }); !more || !slices.Equal(found, []string{"5"}) {
 		t.Errorf("found are %v, and there is more: %v", found, more)
 	}
 	changes(e, log)
@@ -209,7 +213,7 @@ func sample(t testing.TB) (set *sigma.Rules, log map[string][]byte, mark int64) 
 		e.Take(&w)
 	}
 	mark = 1_700_000_300 * second
-	if more := e.Advance(mark, 3, func(*detect.Anomaly) {}); !more {
+	if more := e.Advance(to(mark), 3, func(*detect.Anomaly) {}); !more {
 		t.Fatal("the step has come to its end")
 	}
 	changes(e, log)
@@ -228,7 +232,7 @@ func TestDamagedState(t *testing.T) {
 		try := func(key string, value []byte) error {
 			e := NewEngine(Config{Correlations: set.Correlations, Bytes: math.MaxInt})
 			e.Restore(key, value)
-			_, err := e.Restored(mark)
+			_, err := e.Restored(to(mark))
 			return err
 		}
 		if err := try(key, value); err != nil {
@@ -282,7 +286,7 @@ func FuzzRestore(f *testing.F) {
 			return
 		}
 		e.Restore(key, value)
-		if _, err := e.Restored(mark); err != nil {
+		if _, err := e.Restored(to(mark)); err != nil {
 			if !errors.Is(err, wire.ErrFrame) {
 				t.Errorf("error %v", err)
 			}

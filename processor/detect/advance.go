@@ -17,12 +17,14 @@ type step struct {
 	done  int
 }
 
-// Advance moves the watermark to mark, never back, and calls emit with the windows to
+// Advance moves event time to mark and calls emit with the windows to
 // publish: those that closed, those that late calls refined, and open ones whose
 // anomalies grew. After most of them it stops, and more tells to call it again, with
 // nothing merged in between.
-func (e *Engine) Advance(mark int64, most int, emit func(Result)) (more bool) {
-	e.mark = max(e.mark, mark)
+func (e *Engine) Advance(mark eventtime.Mark, most int, emit func(Result)) (more bool) {
+	e.mark, e.late = max(e.mark, mark.Watermark), max(e.late, mark.Late)
+	e.quiet = max(e.mark, mark.Quiet)
+	e.ended = max(e.ended, e.quiet)
 	out := func(r Result) {
 		most--
 		emit(r)
@@ -35,7 +37,7 @@ func (e *Engine) Advance(mark int64, most int, emit func(Result)) (more bool) {
 	if e.mark == eventtime.None {
 		return false
 	}
-	if e.closeDue(&most, out) || e.listen(e.mark, &most, out) || e.closeRollups(&most, out) {
+	if e.closeDue(&most, out) || e.listen(e.quiet, &most, out) || e.closeRollups(&most, out) {
 		return true
 	}
 	for _, s := range sorted(e.starts) {
@@ -53,16 +55,16 @@ func (e *Engine) Closing() bool {
 		return false
 	}
 	for s := range e.pending {
-		if s+e.cfg.Size <= e.mark {
+		if s+e.cfg.Size <= e.quiet {
 			return true
 		}
 	}
 	for at := range e.watches {
-		if at <= e.mark {
+		if at <= e.quiet {
 			return true
 		}
 	}
-	return e.step.done < len(e.step.list) || e.rolls.due(e.mark)
+	return e.step.done < len(e.step.list) || e.rolls.due(e.quiet)
 }
 
 func sorted(m map[int64][]uint32) []int64 {
@@ -74,7 +76,7 @@ func sorted(m map[int64][]uint32) []int64 {
 	return keys
 }
 
-// closeDue closes or refines the windows that end by the watermark, the oldest first:
+// closeDue closes or refines the windows that end by now, the oldest first:
 // of each start pairs first, because their anomalies count in the windows of their KMS
 // key and their principal too. It tells whether it stopped before the end.
 func (e *Engine) closeDue(most *int, emit func(Result)) (more bool) {
@@ -111,7 +113,7 @@ func (e *Engine) closeDue(most *int, emit func(Result)) (more bool) {
 // oldest returns the first start with windows to close.
 func (e *Engine) oldest() (start int64, ok bool) {
 	for s := range e.pending {
-		if s+e.cfg.Size <= e.mark && (!ok || s < start) {
+		if s+e.cfg.Size <= e.quiet && (!ok || s < start) {
 			start, ok = s, true
 		}
 	}
@@ -171,7 +173,7 @@ func (s *store) ofScope(all []uint32, scope wire.Scope) (list, rest []uint32) {
 // preview publishes an open window whose rules or counts are anomalous already,
 // each time that more are.
 func (e *Engine) preview(entity uint32, start int64, emit func(Result)) {
-	if start+e.cfg.Size <= e.mark { // about to be closed
+	if start+e.cfg.Size <= e.quiet { // about to be closed
 		return
 	}
 	ent := e.store.get(entity)

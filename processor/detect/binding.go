@@ -77,7 +77,7 @@ func (e *Engine) revise(ent *Entity, w *Window, p *wire.Partial) {
 	var starts []int64
 	var before []string
 	for _, s := range sorted(e.starts) {
-		if s >= p.Start && s+e.cfg.Size <= e.mark {
+		if s >= p.Start && s+e.cfg.Size <= e.ended {
 			starts, before = append(starts, s), append(before, target(ent.boundAt(s, e.cfg.Retention)))
 		}
 	}

@@ -145,7 +145,7 @@ func TestAliasesAreForgotten(t *testing.T) {
 			t.Helper()
 			r.add(use(at), 1)
 			if sweeps {
-				for mark := r.e.Watermark() + hour; mark < at; mark += 2 * hour {
+				for mark := r.e.Mark().Watermark + hour; mark < at; mark += 2 * hour {
 					r.advance(mark)
 				}
 			}

@@ -1,6 +1,9 @@
 package detect
 
-import "keytrail/schemas/wire"
+import (
+	"keytrail/processor/eventtime"
+	"keytrail/schemas/wire"
+)
 
 // Changes calls put for every entity that changed since the last call, with its packed
 // form, and remove for every one that was forgotten: what a changelog has to hold. The
@@ -55,10 +58,11 @@ func (e *Engine) Restore(name string, value []byte) error {
 	return nil
 }
 
-// Restored puts the windows of what was restored into their places, as of a watermark
-// and a Hold of that time. It returns the first state that can not be read.
-func (e *Engine) Restored(mark, hold int64) error {
-	e.mark = mark
+// Restored puts the windows of what was restored into their places, as of a mark and a
+// Hold of that time; the mark's Quiet is the largest that there has been. It returns the
+// first state that cannot be read.
+func (e *Engine) Restored(mark eventtime.Mark, hold int64) error {
+	e.mark, e.late, e.quiet, e.ended = mark.Watermark, mark.Late, mark.Watermark, mark.Quiet
 	e.Hold(hold)
 	for i := range e.store.slots {
 		if !e.store.used(uint32(i)) {

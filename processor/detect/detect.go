@@ -12,6 +12,7 @@ import (
 
 	"keytrail/processor/baseline"
 	"keytrail/processor/count"
+	"keytrail/processor/eventtime"
 	"keytrail/schemas/wire"
 )
 
@@ -124,6 +125,15 @@ func (c *Config) Validate() error {
 
 // maxMaxEntities keeps the places of entities far from 32 bits.
 const maxMaxEntities = 100_000_000
+
+// MarkAt returns the mark of a source whose watermark has come to an event time, and
+// which has always taken late calls for Lateness.
+func (c *Config) MarkAt(watermark int64) eventtime.Mark {
+	if watermark <= eventtime.None {
+		return eventtime.Unknown()
+	}
+	return eventtime.Mark{Watermark: watermark, Late: eventtime.Sub(watermark, c.Lateness), Quiet: watermark}
+}
 
 // MaxRollups bounds the sizes of roll-ups: each is one or two more windows in the
 // state of every entity.

@@ -45,7 +45,7 @@ func BenchmarkEngine(b *testing.B) {
 			if k == commits-1 {
 				start += size
 			}
-			e.Advance(start, 1<<30, func(detect.Result) {})
+			e.Advance(e.MarkAt(start), 1<<30, func(detect.Result) {})
 			e.Changes(func(string, []byte) {}, func(string) {})
 		}
 	}

@@ -21,7 +21,10 @@ type Engine struct {
 	rolls   rollups
 	fresh   []fresh       // windows with new calls since the last Advance
 	mark    int64         // the watermark
-	hold    int64         // as far as it all engines have come; see Hold
+	late    int64         // windows that end by it take no more calls
+	quiet   int64         // windows close by it; see eventtime.Mark
+	ended   int64         // the largest that quiet has been: some windows have closed by it
+	hold    int64         // windows that end by it get no more notices; see Hold
 	forgot  []wire.Entity // removed since the last Changes
 	changed []uint32      // changed since the last Changes
 	step    step
@@ -45,20 +48,23 @@ type fresh struct {
 // itself, before the principals' windows close.
 func NewEngine(cfg Config, notify func(wire.Partial)) *Engine {
 	return &Engine{cfg: cfg, store: newStore(), starts: map[int64][]uint32{},
-		pending: map[int64][]uint32{}, watches: map[int64][]uint32{}, rolls: newRollups(), others: others{accounts: map[uint64]charged{}}, mark: eventtime.None, hold: math.MaxInt64, notify: notify}
+		pending: map[int64][]uint32{}, watches: map[int64][]uint32{}, rolls: newRollups(), others: others{accounts: map[uint64]charged{}},
+		mark: eventtime.None, late: eventtime.None, quiet: eventtime.None, ended: eventtime.None, hold: math.MaxInt64, notify: notify}
 }
 
 // Len returns the number of entities that are remembered.
 func (e *Engine) Len() int { return e.store.len() }
 
-// Watermark returns the event time up to which windows are closed.
-func (e *Engine) Watermark() int64 { return e.mark }
+// Mark returns how far event time has come.
+func (e *Engine) Mark() eventtime.Mark {
+	return eventtime.Mark{Watermark: e.mark, Late: e.late, Quiet: e.quiet}
+}
 
-// Merge adds p to its window. late is true, and p is not counted, when the
-// window's end is more than the allowed lateness behind the watermark. Memory of p
-// is not kept, its strings are.
+// Merge adds p to its window. late reports that the window takes no more calls, and that
+// p is not counted: what counts the calls has to decide that, by the same mark or a later
+// one. Memory of p is not kept, its strings are.
 func (e *Engine) Merge(p *wire.Partial) (late bool) {
-	if e.mark != eventtime.None && p.Start+e.cfg.Size+e.cfg.Lateness <= e.mark {
+	if p.Start+e.cfg.Size <= e.late {
 		return true
 	}
 	e.merge(p)
@@ -75,19 +81,17 @@ func (e *Engine) Notice(p *wire.Partial) (late bool) {
 	return false
 }
 
-// Hold keeps windows from being dropped whose lateness ends behind mark: other
-// engines may still take late calls for them, and notify of what they find. It never
-// moves back. Before the first call nothing is held.
-func (e *Engine) Hold(mark int64) {
-	if e.hold == math.MaxInt64 || mark > e.hold {
-		e.hold = mark
+// Hold keeps windows that end after an event time from being dropped, although they take
+// no more calls: other engines may still take late calls for them, and notify of what
+// they find. It never moves back. Before the first call nothing is held.
+func (e *Engine) Hold(end int64) {
+	if e.hold == math.MaxInt64 || end > e.hold {
+		e.hold = end
 	}
 }
 
-// gone tells whether windows with this end are dropped.
-func (e *Engine) gone(end int64) bool {
-	return e.mark != eventtime.None && end+e.cfg.Lateness <= min(e.mark, e.hold)
-}
+// gone reports whether windows with this end are dropped.
+func (e *Engine) gone(end int64) bool { return end <= min(e.late, e.hold) }
 
 func (e *Engine) merge(p *wire.Partial) {
 	e.store.trim()
@@ -108,7 +112,7 @@ func (e *Engine) mergeInto(p *wire.Partial) {
 	if nothing && !p.Binding.Newer(w.Binding) {
 		return // it was learned before
 	}
-	if p.Start+e.cfg.Size <= e.mark && ent.Scope == wire.ScopeKey && bindable(ent.Entity) {
+	if p.Start+e.cfg.Size <= e.ended && ent.Scope == wire.ScopeKey && bindable(ent.Entity) {
 		e.revise(ent, w, p)
 	} else {
 		count.Merge(&w.Partial, p)

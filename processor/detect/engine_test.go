@@ -41,8 +41,8 @@ func TestWindowsCloseAtTheWatermark(t *testing.T) {
 	if list := r.advance(begin + size); len(list) != 0 {
 		t.Errorf("the same watermark publishes again: %v", list)
 	}
-	if list := r.advance(begin); len(list) != 0 || r.e.Watermark() != begin+size {
-		t.Errorf("a watermark went back to %d and published %v", r.e.Watermark(), list)
+	if list := r.advance(begin); len(list) != 0 || r.e.Mark().Watermark != begin+size {
+		t.Errorf("a watermark went back to %d and published %v", r.e.Mark().Watermark, list)
 	}
 	is(t, find(r.advance(begin+day), keyOf(1), begin+size), true, 1, 4)
 }

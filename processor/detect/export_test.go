@@ -1,6 +1,9 @@
 package detect
 
-import "keytrail/schemas/wire"
+import (
+	"keytrail/processor/eventtime"
+	"keytrail/schemas/wire"
+)
 
 // SetHot bounds the unpacked entities, for tests that want some to be packed.
 func (e *Engine) SetHot(n int) { e.store.most = n }
@@ -41,3 +44,6 @@ func (s *Storm) Windows() int { return len(s.windows) }
 
 // Counts returns how many counts it remembers.
 func (s *Storm) Counts() int { return s.n }
+
+// MarkAt is that of the engine's configuration.
+func (e *Engine) MarkAt(watermark int64) eventtime.Mark { return e.cfg.MarkAt(watermark) }

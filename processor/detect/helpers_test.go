@@ -99,7 +99,7 @@ func (r *rig) add(c count.Call, n int) {
 	r.t.Helper()
 	for _, p := range partials(c, n) {
 		if r.e.Merge(p) {
-			r.t.Fatalf("a call at %s is late at watermark %s", stamp(c.Time), stamp(r.e.Watermark()))
+			r.t.Fatalf("a call at %s is late at watermark %s", stamp(c.Time), stamp(r.e.Mark().Watermark))
 		}
 	}
 }
@@ -113,7 +113,7 @@ func (r *rig) advance(mark int64) (list []detect.Result) {
 // advance is Advance to the end of its step, in parts of so many windows.
 func advance(e *detect.Engine, mark int64, part int) (list []detect.Result) {
 	for more := true; more; {
-		more = e.Advance(mark, part, func(res detect.Result) {
+		more = e.Advance(e.MarkAt(mark), part, func(res detect.Result) {
 			w := *res.Window
 			w.Counters, w.Samples = slices.Clone(w.Counters), slices.Clone(w.Samples)
 			list = append(list, detect.Result{Window: &w, Anomalies: slices.Clone(res.Anomalies)})

@@ -54,7 +54,7 @@ func (r *restarter) restart() {
 		}
 	}
 	r.e.SetTraffic(r.traffic)
-	if err := r.e.Restored(r.mark, math.MaxInt64); err != nil {
+	if err := r.e.Restored(r.e.MarkAt(r.mark), math.MaxInt64); err != nil {
 		r.t.Fatal(err)
 	}
 	for _, p := range r.since {
@@ -81,7 +81,7 @@ func (r *restarter) commit() {
 		func(name string, value []byte) { r.log[name] = value },
 		func(name string) { delete(r.log, name) },
 	)
-	r.mark, r.traffic, r.since = r.e.Watermark(), r.e.Traffic(), nil
+	r.mark, r.traffic, r.since = r.e.Mark().Watermark, r.e.Traffic(), nil
 	name, kept := r.e.Unlike()
 	if r.kept += kept; name != "" {
 		r.t.Fatalf("the packed form of %q is not what it holds", name)

@@ -82,7 +82,7 @@ func (r *rollups) due(mark int64) bool {
 // those that nothing can change any more. It tells whether it stopped before the end.
 func (e *Engine) closeRollups(most *int, emit func(Result)) (more bool) {
 	for _, at := range slots(e.rolls.pending) {
-		if at.end() > e.mark {
+		if at.end() > e.quiet {
 			continue
 		}
 		for _, scope := range scopes {

@@ -1,120 +1,63 @@
 // Package eventtime holds what Keytrail knows about time: tumbling windows over
 // event time, and watermarks, which say how far event time has come. It is
 // pure: wall-clock time comes in as an argument.
+//
+// All times are nanoseconds since 1970 UTC. The functions are total: sums and
+// differences saturate, so no event time, however wrong, wraps around.
 package eventtime
 
+import "math"
+
+// Last is the last event time that is counted: the end of 2261. The 100 days up to
+// the largest int64 are for the sums that code makes of event times, windows and
+// lateness.
+const Last = int64(9_214_646_400)*1e9 - 1
+
+// InRange reports whether t can be an event time: after the first nanosecond of 1970,
+// which is how a missing time reads, and not after Last. Anything else is a dead letter
+// where it comes in.
+func InRange(t int64) bool { return t > 0 && t <= Last }
+
 // Start returns the start of the tumbling window of the given size that holds
-// t; both are nanoseconds, and windows are aligned to 1970-01-01 UTC. The window
-// is [Start, Start+size).
+// t; windows are aligned to 1970-01-01 UTC. The window is [Start, Start+size). size is
+// above 0. The window that would begin before the smallest int64 begins there.
 func Start(t, size int64) int64 {
 	r := t % size
 	if r < 0 {
 		r += size
 	}
-	return t - r
+	return Sub(t, r)
 }
 
-// None is the watermark of a source of which nothing is known yet.
-const None = int64(-1) << 62
-
-// Progress tracks the watermark of one source partition.
-//
-// The watermark is the largest event time seen less the allowed disorder: no
-// earlier event is expected any more, and one that comes all the same is late.
-// It never moves back. An event from the future (past the clock plus a skew)
-// is counted like any other, but moves the watermark only up to the clock, so a
-// wrong clock somewhere can not close everybody's windows.
-type Progress struct {
-	Disorder int64 // out_of_orderness, ns
-	Skew     int64 // how far ahead of our clock an honest event may be, ns
-	mark     int64
-	begun    bool
-}
-
-// Observe takes the event time of one event and the wall clock, both in ns, and
-// returns whether the event was from the future.
-func (p *Progress) Observe(at, now int64) (future bool) {
-	if limit := now + p.Skew; at > limit {
-		at, future = limit, true
+// End returns the end of the window of the given size that holds t.
+func End(t, size int64) int64 {
+	r := t % size
+	if r < 0 {
+		r += size
 	}
-	p.Raise(at - p.Disorder)
-	return future
+	return Add(t, size-r)
 }
 
-// Raise moves the watermark up to mark, never back.
-func (p *Progress) Raise(mark int64) {
-	if !p.begun || mark > p.mark {
-		p.mark, p.begun = mark, true
+// Add returns a+b, or the int64 that is nearest to it.
+func Add(a, b int64) int64 {
+	switch sum := a + b; {
+	case a > 0 && b > 0 && sum < 0:
+		return math.MaxInt64
+	case a < 0 && b < 0 && sum >= 0:
+		return math.MinInt64
+	default:
+		return sum
 	}
 }
 
-// Watermark returns the watermark, or None.
-func (p *Progress) Watermark() int64 {
-	if !p.begun {
-		return None
+// Sub returns a-b, or the int64 that is nearest to it.
+func Sub(a, b int64) int64 {
+	switch d := a - b; {
+	case a >= 0 && b < 0 && d < 0:
+		return math.MaxInt64
+	case a < 0 && b > 0 && d >= 0:
+		return math.MinInt64
+	default:
+		return d
 	}
-	return p.mark
-}
-
-// Sources combines the watermarks of several source partitions into one: the
-// minimum over the sources that are not idle. Not safe for concurrent use.
-type Sources struct {
-	marks map[int32]mark
-	last  int64
-	begun bool
-}
-
-type mark struct {
-	at   int64
-	idle bool
-}
-
-// Set records what source says of itself.
-func (s *Sources) Set(source int32, watermark int64, idle bool) {
-	if s.marks == nil {
-		s.marks = make(map[int32]mark)
-	}
-	s.marks[source] = mark{watermark, idle}
-}
-
-// Watermark returns the combined watermark, or None while fewer than want
-// sources have reported. It never moves back: a source that was idle and
-// returns with older events finds its windows closed, and its calls are late or
-// refine them.
-func (s *Sources) Watermark(want int) int64 {
-	if len(s.marks) < want {
-		return s.current()
-	}
-	low, busy, high := int64(0), false, None
-	for _, m := range s.marks {
-		if !m.idle && m.at == None {
-			return s.current() // it may still send anything
-		}
-		high = max(high, m.at)
-		if !m.idle && (!busy || m.at < low) {
-			low, busy = m.at, true
-		}
-	}
-	if !busy { // all are idle: as far as anyone came
-		low = high
-	}
-	if low != None && (!s.begun || low > s.last) {
-		s.last, s.begun = low, true
-	}
-	return s.current()
-}
-
-// Restore raises the combined watermark to that of an earlier time, below which
-// it will not go.
-func (s *Sources) Restore(mark int64) {
-	if mark != None && (!s.begun || mark > s.last) {
-		s.last, s.begun = mark, true
-	}
-}
-
-func (s *Sources) current() int64 {
-	if !s.begun {
-		return None
-	}
-	return s.last
 }

@@ -25,6 +25,7 @@ func (s *session) lag(ctx context.Context) {
 	within, cancel := context.WithTimeout(ctx, lagEvery)
 	defer cancel()
 	adm := kadm.NewClient(s.gts.Client())
+	notes := s.notes(within, adm) // before the ends: it may be of an earlier moment, not of a later one
 	// The high watermark, not the last stable offset: what is in an open transaction
 	// is on its way. Of an error only the partitions that are missing matter.
 	ends, _ := adm.ListEndOffsets(within, s.t.Topic)
@@ -48,6 +49,15 @@ func (s *session) lag(ctx context.Context) {
 			at = start.Offset
 		}
 		behind[p] = max(0, end.Offset-at)
+	}
+	if s.t.Saw != nil {
+		seen := Seen{Notes: notes, Ends: map[int32]int64{}}
+		ends.Each(func(o kadm.ListedOffset) {
+			if o.Err == nil {
+				seen.Ends[o.Partition] = o.Offset
+			}
+		})
+		s.t.Saw(seen)
 	}
 	s.p.Lag(behind)
 }

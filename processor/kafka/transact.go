@@ -54,6 +54,12 @@ type Transact struct {
 	// commit, before it ends with an error, for the process to be started again; more
 	// than tickEvery, which is how often an idle stage asks.
 	GiveUp time.Duration
+	// Note, when set, returns a short text to commit with the offset of a partition, at
+	// most 200 bytes. Note and Saw are called from the goroutine of the Processor.
+	Note func(partition int32) string
+	// Saw, when set, is told what is known of the whole topic, just before
+	// Processor.Lag.
+	Saw func(Seen)
 	// Took, when set, is told how long the end of each transaction took that committed,
 	// from its last record on.
 	Took func(time.Duration)
@@ -312,7 +318,7 @@ func (s *session) end(ctx context.Context, out producing, err error) error {
 		s.p.Committed(false)
 		return err
 	}
-	committed, err := s.gts.End(end, kgo.TryCommit)
+	committed, err := s.gts.End(s.noted(end), kgo.TryCommit)
 	s.p.Committed(committed && err == nil)
 	if err != nil {
 		return fmt.Errorf("cannot end a transaction: %w", err)

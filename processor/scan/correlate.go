@@ -9,6 +9,7 @@ import (
 	"keytrail/processor/correlate"
 	"keytrail/processor/count"
 	"keytrail/processor/detect"
+	"keytrail/processor/eventtime"
 	"keytrail/processor/sigma"
 )
 
@@ -56,6 +57,6 @@ func (s *Scanner) Correlated() (list []detect.Anomaly) {
 	}
 	engine := correlate.NewEngine(correlate.Config{Correlations: s.cfg.Rules.Correlations, Bytes: math.MaxInt, Allow: s.cfg.Detect.Allow})
 	s.correlations.table.All(func(p *correlate.Pane) { engine.Merge(p) }) // none is late yet, and none too many
-	engine.Advance(math.MaxInt64, math.MaxInt, func(a *detect.Anomaly) { list = append(list, *a) })
+	engine.Advance(eventtime.Mark{Watermark: math.MaxInt64, Late: eventtime.None, Quiet: math.MaxInt64}, math.MaxInt, func(a *detect.Anomaly) { list = append(list, *a) })
 	return list
 }

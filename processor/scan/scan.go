@@ -184,7 +184,7 @@ func (s *Scanner) Finish(emit func(*detect.Result) error) (Totals, error) {
 		publish := s.publisher(engine, explained, emit)
 		engine.Hold(mark - size) // the window before is looked at, too
 		var err error
-		engine.Advance(mark, math.MaxInt, func(r detect.Result) {
+		engine.Advance(s.cfg.Detect.MarkAt(mark), math.MaxInt, func(r detect.Result) {
 			if err == nil {
 				err = publish(&r)
 			}

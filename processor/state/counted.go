@@ -15,9 +15,12 @@ import (
 // counted of one source partition. Read from the oldest on, the records give
 // the partition's state.
 type Counted struct {
-	Sequence  uint64 // of the last frame
-	To        int64  // the source's offsets below it are counted
-	Watermark int64
+	Sequence  uint64      // of the last frame; 0 while the source has had no record
+	To        int64       // the source's offsets below it are counted
+	Watermark int64       // as the last frame told it
+	Late      int64       // as the last frame told it; see wire.Frame
+	Ended     int64       // the largest Quiet that a frame told; see wire.Frame
+	Front     int64       // as the source's own events alone have made the watermark
 	Keys      []dedup.Key // the calls counted
 	// Credits are the calls that were counted by a copy which a better one may
 	// correct, and the corrections of such.
@@ -50,6 +53,9 @@ func (c *Counted) Append(dst []byte, e *wire.Encoder) []byte {
 	e.Uint(c.Sequence)
 	e.Int(c.To)
 	e.Int(c.Watermark)
+	e.Int(c.Late)
+	e.Int(c.Ended)
+	e.Int(c.Front)
 	e.Uint(uint64(len(c.Credits)))
 	e.Bool(len(c.Observed) > 0)
 	for i := range c.Credits {
@@ -69,7 +75,7 @@ func DecodeCounted(value []byte) (Counted, error) {
 	if err := d.Version(); err != nil {
 		return Counted{}, fmt.Errorf("cannot restore counted calls: %w", err)
 	}
-	c := Counted{Sequence: d.Uint(), To: d.Int(), Watermark: d.Int()}
+	c := Counted{Sequence: d.Uint(), To: d.Int(), Watermark: d.Int(), Late: d.Int(), Ended: d.Int(), Front: d.Int()}
 	credits, observed := d.Count(), d.Bool()
 	for n := credits; n > 0 && d.Err() == nil; n-- {
 		call, ok := decodeCall(d)

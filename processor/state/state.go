@@ -18,16 +18,18 @@ type Applied struct {
 	Sequence  uint64
 	To        int64
 	Watermark int64
-	Idle      bool
+	Late      int64 // see wire.Frame
 }
 
 // Meta is what a partition of stage detect remembers beside its entities.
 type Meta struct {
 	Watermark int64
+	Late      int64             // windows that end by it take no more calls
+	Ended     int64             // the largest Quiet that there has been: windows have closed by it
 	Applied   map[int32]Applied // by source
 	Sent      map[int32]uint64  // frames sent to other partitions
-	Told      int64             // the watermark in the last of them
-	Hold      int64             // as far as it the other partitions' notices have come
+	Told      int64             // Late as the last of them told it to every partition
+	Hold      int64             // windows that end by it get no more notices from other partitions
 	Traffic   detect.Traffic
 }
 
@@ -46,13 +48,15 @@ func (m *Meta) Append(dst []byte, e *wire.Encoder) []byte {
 	e.Int(m.Traffic.Listened)
 	e.Int(m.Traffic.Swept)
 	e.Int(m.Watermark)
+	e.Int(m.Late)
+	e.Int(m.Ended)
 	e.Uint(uint64(len(m.Applied)))
 	for source, a := range m.Applied {
 		e.Int(int64(source))
 		e.Uint(a.Sequence)
 		e.Int(a.To)
 		e.Int(a.Watermark)
-		e.Bool(a.Idle)
+		e.Int(a.Late)
 	}
 	e.Uint(uint64(len(m.Sent)))
 	for partition, n := range m.Sent {
@@ -71,10 +75,10 @@ func DecodeMeta(value []byte) (Meta, error) {
 	m := Meta{Applied: map[int32]Applied{}, Sent: map[int32]uint64{}}
 	m.Told, m.Hold = d.Int(), d.Int()
 	m.Traffic = detect.Traffic{Latest: d.Time(), Resumed: d.Time(), Told: d.Bool(), Listened: d.Int(), Swept: d.Int()}
-	m.Watermark = d.Int()
+	m.Watermark, m.Late, m.Ended = d.Int(), d.Int(), d.Int()
 	for n := d.Count(); n > 0 && d.Err() == nil; n-- {
 		source := int32(d.Int())
-		m.Applied[source] = Applied{Sequence: d.Uint(), To: d.Int(), Watermark: d.Int(), Idle: d.Bool()}
+		m.Applied[source] = Applied{Sequence: d.Uint(), To: d.Int(), Watermark: d.Int(), Late: d.Int()}
 	}
 	for n := d.Count(); n > 0 && d.Err() == nil; n-- {
 		m.Sent[int32(d.Int())] = d.Uint()

@@ -22,7 +22,7 @@ import (
 // counted makes a record of the dedup topic.
 func counted(seed uint64) state.Counted {
 	rng := rand.New(rand.NewPCG(seed, 2))
-	c := state.Counted{Sequence: rng.Uint64(), To: rng.Int64(), Watermark: rng.Int64() - rng.Int64()}
+	c := state.Counted{Sequence: rng.Uint64(), To: rng.Int64(), Watermark: rng.Int64() - rng.Int64(), Late: rng.Int64() - rng.Int64(), Ended: rng.Int64() - rng.Int64(), Front: rng.Int64() - rng.Int64()}
 	if seed%4 == 0 {
 		c.Watermark = eventtime.None
 	}
@@ -103,9 +103,9 @@ func TestEveryFieldOfACallIsKept(t *testing.T) {
 // meta makes what a partition remembers.
 func meta(seed uint64) state.Meta {
 	rng := rand.New(rand.NewPCG(seed, 3))
-	m := state.Meta{Watermark: rng.Int64() - rng.Int64(), Applied: map[int32]state.Applied{}, Sent: map[int32]uint64{}, Told: rng.Int64(), Hold: eventtime.None}
+	m := state.Meta{Watermark: rng.Int64() - rng.Int64(), Late: rng.Int64() - rng.Int64(), Ended: rng.Int64() - rng.Int64(), Applied: map[int32]state.Applied{}, Sent: map[int32]uint64{}, Told: rng.Int64(), Hold: eventtime.None}
 	for range rng.IntN(10) {
-		m.Applied[int32(rng.Uint32())] = state.Applied{Sequence: rng.Uint64(), To: rng.Int64(), Watermark: eventtime.None, Idle: rng.IntN(2) == 0}
+		m.Applied[int32(rng.Uint32())] = state.Applied{Sequence: rng.Uint64(), To: rng.Int64(), Watermark: eventtime.None, Late: rng.Int64() - rng.Int64()}
 		m.Sent[int32(rng.IntN(300))] = rng.Uint64()
 	}
 	return m

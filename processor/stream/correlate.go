@@ -7,6 +7,7 @@ import (
 
 	"keytrail/processor/correlate"
 	"keytrail/processor/detect"
+	"keytrail/processor/eventtime"
 	"keytrail/processor/sigma"
 	"keytrail/schemas/otellog"
 	"keytrail/schemas/semconv"
@@ -21,8 +22,7 @@ const mostCorrelated = 64 << 20
 // changelog may have some of before.
 func (p *Pipeline) correlations() *correlate.Engine {
 	w := &p.Window.Detect
-	// As long as a window takes late calls, a correlation does.
-	cfg := correlate.Config{Keep: w.Lateness + w.Size, Bytes: mostCorrelated, Allow: w.Allow}
+	cfg := correlate.Config{Keep: w.Size, Bytes: mostCorrelated, Allow: w.Allow}
 	cfg.Correlations = p.userCorrelations()
 	return correlate.NewEngine(cfg)
 }
@@ -33,19 +33,28 @@ type refused struct {
 	why  correlate.Refusal
 }
 
-// correlate counts what a frame has for correlations.
-func (d *detector) correlate(t *detectTask, f *wire.Frame) {
+// correlate counts what a frame has for correlations. A late pane is a fault, as a late
+// partial is: its calls are not late.
+func (d *detector) correlate(t *detectTask, f *wire.Frame) error {
 	for i := range f.Panes {
-		if why := t.correlations.Take(&f.Panes[i]); why != correlate.Counted {
+		switch why := t.correlations.Take(&f.Panes[i]); why {
+		case correlate.Counted:
+		case correlate.Late:
+			return fmt.Errorf("source %d: frame %d has matches of a correlation at %s, which takes no more: %s", f.Source, f.Sequence, stamp(f.Panes[i].Start), sameWindows)
+		default:
 			t.refused = append(t.refused, refused{f.Panes[i], why})
 		}
 	}
+	return nil
 }
+
+// sameWindows says what to do about calls that are late in stage detect.
+const sameWindows = "counts would be lost; all processes need the same window.size; if they have it, see docs/operations.md on starting over"
 
 // correlated publishes the anomalies of the windows of correlations that end by the
 // watermark, and writes what was refused. It tells whether it stopped before the end of
 // the step.
-func (d *detector) correlated(t *detectTask, mark, now int64, left *int) (more bool) {
+func (d *detector) correlated(t *detectTask, mark eventtime.Mark, now int64, left *int) (more bool) {
 	more = t.correlations.Advance(mark, *left, func(a *detect.Anomaly) {
 		*left--
 		detect.AnomalyRecord(&d.rec, a, now)
@@ -95,7 +104,6 @@ func (d *detector) refuse(t *detectTask, r *refused, now int64) {
 
 // refusals say why.
 var refusals = map[correlate.Refusal]string{
-	correlate.Late:    "they came after its window was dropped",
 	correlate.TooMany: "its groups take more memory than they may",
 	correlate.Unknown: "stage detect does not have it, or has another version of it: all processes need the same rules",
 	correlate.Damaged: "their count can not be read",

@@ -32,6 +32,8 @@ type counter struct {
 	enc     wire.Encoder
 	batches []wire.Batch      // by partition of kms.partials
 	now     int64             // wall clock, ns; moved on by every poll
+	began   time.Time         // of the first look at the clock; see since
+	topic   topicView         // what is known of all sources
 	emit    func(*kgo.Record) // of the Output at hand
 	out     []*kgo.Record     // of what was processed since
 	stats   tally
@@ -48,8 +50,11 @@ type countTask struct {
 	sequence  uint64
 	from, to  int64      // offsets counted since the last commit: [from, to)
 	forgot    int64      // what is before this event time was forgotten
-	lastEvent int64      // wall clock of the last record, ns
-	sent      wire.Frame // watermark and idleness as told last
+	lastEvent int64      // when it had something to read last, or that was not known; see since
+	sent      wire.Frame // watermark, late and idleness as told last
+	told      int64      // when that was; see since
+	quiet     int64      // of the Output at hand; see eventtime.Mark
+	ended     int64      // the largest quiet that was told: windows may have closed by it
 	table     *count.Table
 	keys      []dedup.Key
 	storm     detect.Storm
@@ -62,8 +67,8 @@ func (c *counter) Assign(ctx context.Context, partitions []int32) error {
 		w := c.p.Window
 		c.tasks[p] = &countTask{
 			partition: p, seen: dedup.NewSet(), credits: map[wire.CallID]count.Call{}, table: count.NewTable(w.Detect.Size), observed: newObserver(c.p.Rules),
-			progress: eventtime.Progress{Disorder: w.OutOfOrderness, Skew: w.FutureSkew}, lastEvent: began.UnixNano(),
-			sent: wire.Frame{Watermark: eventtime.None},
+			progress: eventtime.Progress{Disorder: w.OutOfOrderness, Skew: w.FutureSkew}, lastEvent: c.since(began),
+			sent: wire.Frame{Watermark: eventtime.None, Late: eventtime.None, Quiet: eventtime.None}, ended: eventtime.None,
 		}
 	}
 	n, forgotten := 0, 0
@@ -74,8 +79,8 @@ func (c *counter) Assign(ctx context.Context, partitions []int32) error {
 	c.p.forgot("count", forgotten)
 	for _, p := range partitions { // the time of the restore was no silence of the source
 		t := c.tasks[p]
-		t.lastEvent = c.p.now().UnixNano()
-		t.observed.restored(t.sent.Watermark, t.credits)
+		t.lastEvent = c.since(c.p.now())
+		t.observed.restored(t.ended, t.credits)
 	}
 	if err == nil && n > 0 {
 		c.p.Log.Info("count: state restored", "partitions", len(partitions), "commits", n, "took", c.p.now().Sub(began).Round(time.Millisecond))
@@ -93,9 +98,13 @@ func (t *countTask) restore(value []byte, w *Window, forgotten *int) error {
 	if err != nil {
 		return err
 	}
-	t.begun, t.sequence, t.from, t.to = true, log.Sequence, log.To, log.To
+	if log.Sequence > 0 {
+		t.begun, t.sequence, t.from, t.to = true, log.Sequence, log.To, log.To
+	}
 	t.progress.Raise(log.Watermark)
-	t.sent.Watermark = log.Watermark
+	t.progress.RaiseFront(log.Front)
+	t.ended = log.Ended
+	t.sent.Watermark, t.sent.Late, t.sent.Quiet = log.Watermark, log.Late, log.Watermark
 	for _, k := range log.Keys {
 		t.seen.Add(k.ID, k.Time)
 	}
@@ -103,7 +112,7 @@ func (t *countTask) restore(value []byte, w *Window, forgotten *int) error {
 		t.credit(credit)
 	}
 	*forgotten += t.observed.restore(&log, t.credits)
-	t.forget(log.Watermark, w)
+	t.forget(w)
 	return nil
 }
 
@@ -127,7 +136,7 @@ func (c *counter) Revoke(partitions []int32) {
 func (c *counter) Lag(behind map[int32]int64) {
 	for p, n := range behind {
 		if t := c.tasks[p]; t != nil && n != 0 { // it has records, which are not read yet
-			t.lastEvent = c.p.now().UnixNano()
+			t.lastEvent = c.since(c.p.now())
 		}
 	}
 }
@@ -143,8 +152,8 @@ func (c *counter) Process(r *kgo.Record) error {
 		t.from, t.begun = r.Offset, true
 	}
 	t.to = r.Offset + 1
-	c.now = c.p.now().UnixNano()
-	t.lastEvent = c.now
+	now := c.p.now()
+	c.now, t.lastEvent = now.UnixNano(), c.since(now)
 	c.stats.received++
 	if err := c.rec.DecodeOnly(r.Value, count.Attributes); err != nil {
 		c.dead(r, "bad_record", err.Error())
@@ -155,24 +164,25 @@ func (c *counter) Process(r *kgo.Record) error {
 		c.dead(r, "bad_record", detail)
 		return nil
 	}
-	w, mark := &c.p.Window, t.progress.Watermark()
-	late := mark != eventtime.None && eventtime.Start(c.call.Time, w.Detect.Size)+w.Detect.Size+w.Detect.Lateness <= mark
+	call := &c.call
+	late := t.isLate(call.Time, &c.p.Window)
 	switch {
-	case c.call.IDText == "" || c.call.Time == 0:
+	case call.IDText == "" || call.Time == 0:
 		c.dead(r, "no_call", "the log record has no keytrail.call.id or no time: it was not made by Keytrail")
-		return nil
-	case c.call.Time > c.now+MaxFuture:
+	case !eventtime.InRange(call.Time):
+		c.dead(r, "bad_time", fmt.Sprintf("the event time, %d ns from 1970, is not before 2262 and after the beginning of 1970", call.Time))
+	case call.Time > eventtime.Add(c.now, MaxFuture):
 		c.dead(r, "future", "the event time is more than a day ahead of the clock")
-		return nil
-	case late && !t.seen.Has(c.call.ID, c.call.Time):
+	case late && t.seen.Has(call.ID, call.Time):
+		c.stats.duplicate++ // whatever it shows comes too late: nothing moves
+	case late:
 		c.stats.late++
-		c.dead(r, "late", fmt.Sprintf("the event's window closed at the watermark %s", time.Unix(0, mark).UTC().Format(time.RFC3339)))
-		return nil
-	case !late:
-		t.table.Learn(&c.call)
+		c.dead(r, "late", fmt.Sprintf("the event's window took calls until the watermark %s", time.Unix(0, t.progress.Watermark()).UTC().Format(time.RFC3339)))
+	default:
+		t.table.Learn(call)
+		c.count(t)
+		t.progress.Observe(call.Time, c.now)
 	}
-	c.count(t)
-	t.progress.Observe(c.call.Time, c.now)
 	return nil
 }
 
@@ -181,13 +191,13 @@ func (c *counter) Process(r *kgo.Record) error {
 const MaxFuture = int64(24 * time.Hour)
 
 // count counts the call in c.call, unless it is a duplicate; a better copy of a
-// call takes the credit over.
+// call takes the credit over, as long as the window that has it takes calls.
 func (c *counter) count(t *countTask) {
 	call, published := &c.call, false
 	if !t.seen.Add(call.ID, call.Time) {
 		c.stats.duplicate++
 		old, ok := t.credits[call.ID]
-		if !ok || call.Copy <= old.Copy {
+		if !ok || call.Copy <= old.Copy || t.isLate(old.Time, &c.p.Window) {
 			return
 		}
 		t.table.Add(&old, -1)
@@ -222,25 +232,24 @@ func (c *counter) Output(now time.Time, emit func(*kgo.Record)) (more bool, err 
 	}
 	c.out = nil
 	for _, t := range c.tasks {
-		c.output(t)
+		c.output(t, now)
 	}
 	c.p.room.follow(now)
 	return false, nil
 }
 
-func (c *counter) output(t *countTask) {
-	w := &c.p.Window
-	silent := c.now - t.lastEvent
-	if silent >= w.CloseAfter {
-		t.progress.Raise(c.now - w.OutOfOrderness)
+func (c *counter) output(t *countTask, now time.Time) {
+	since := c.since(now)
+	idle, quiet := c.silent(t, since), eventtime.None
+	if idle && c.topic.ends != nil { // else nobody has looked yet
+		quiet = t.progress.Follow(c.topic.stream, c.now)
 	}
-	idle, mark := silent >= w.IdleAfter, t.progress.Watermark()
-	news := t.to > t.from
-	// A watermark that only follows the clock is told in steps of a minute: often
-	// enough to close windows, and a hundred times fewer frames.
-	if !news && idle == t.sent.Idle && mark < t.sent.Watermark+int64(time.Minute) {
+	mark := t.progress.Watermark()
+	quiet = max(quiet, mark)
+	if t.to <= t.from && !t.tells(mark, quiet, idle, since) {
 		return
 	}
+	t.told, t.quiet, t.ended = since, quiet, max(t.ended, quiet)
 	if !t.begun {
 		c.absent(t, mark, idle)
 		return
@@ -248,19 +257,21 @@ func (c *counter) output(t *countTask) {
 	c.frames(t, mark, idle)
 	c.log(t, mark)
 	c.tell(t.observed)
-	t.sent = wire.Frame{Watermark: mark, Idle: idle}
+	t.sent = wire.Frame{Watermark: mark, Late: t.late(mark, &c.p.Window), Quiet: quiet, Idle: idle}
 	t.from, t.keys, t.changed = t.to, nil, nil
 	t.table.Reset()
-	t.forget(mark, w)
+	t.forget(&c.p.Window)
 }
 
 // absent tells detect of a source that has had no record yet, so that it does
-// not wait for one. Such frames have the sequence number 0 and count nothing.
+// not wait for one. Such frames have the sequence number 0 and count nothing. What they
+// tell is written down, because it holds for the source's first record, too.
 func (c *counter) absent(t *countTask, mark int64, idle bool) {
-	f := wire.Frame{Source: t.partition, Watermark: mark, Idle: idle}
+	f := wire.Frame{Source: t.partition, Watermark: mark, Late: t.late(mark, &c.p.Window), Quiet: t.quiet, Idle: idle}
 	for q := range c.p.Partitions[c.p.Topics.Partials] {
 		c.emit(&kgo.Record{Topic: c.p.Topics.Partials, Partition: q, Value: wire.AppendFrame(nil, &c.enc, &f)})
 	}
+	c.log(t, mark)
 	t.sent = f
 }
 
@@ -282,19 +293,19 @@ func (c *counter) frames(t *countTask, mark int64, idle bool) {
 			c.batches[p.Owner(n)].Add(p, c.p.mostBytes)
 		}
 	}
-	t.observed.batch(mark, t.credits, c.batches, c.p.mostBytes)
-	most := 1
+	t.observed.batch(max(mark, t.ended), t.credits, c.batches, c.p.mostBytes)
+	most, late := 1, t.late(mark, &c.p.Window)
 	for q := range c.batches {
 		most = max(most, c.batches[q].Frames())
 	}
 	for k := range most {
 		t.sequence++
-		f := wire.Frame{Source: t.partition, Sequence: t.sequence, From: t.from, To: t.to, Watermark: t.sent.Watermark, Idle: idle}
+		f := wire.Frame{Source: t.partition, Sequence: t.sequence, From: t.from, To: t.to, Watermark: t.sent.Watermark, Late: t.sent.Late, Quiet: t.sent.Watermark, Idle: idle}
 		if k > 0 {
 			f.From = t.to // the range was told by the first frame
 		}
 		if k == most-1 {
-			f.Watermark = mark
+			f.Watermark, f.Late, f.Quiet = mark, late, max(mark, t.quiet)
 		}
 		for q := range c.batches {
 			c.emit(&kgo.Record{Topic: c.p.Topics.Partials, Partition: int32(q), Value: c.batches[q].AppendFrame(nil, &f, k)})
@@ -308,10 +319,10 @@ func (c *counter) frames(t *countTask, mark int64, idle bool) {
 // log writes what t has counted to the dedup topic: 24 bytes a call, and in parts of
 // at most 20,000 calls and the credits that fit.
 func (c *counter) log(t *countTask, mark int64) {
-	keys, credits := t.keys, t.changed
+	keys, credits, late := t.keys, t.changed, t.late(mark, &c.p.Window)
 	for {
 		k, m := min(len(keys), 20_000), t.observed.fits(credits)
-		one := state.Counted{Sequence: t.sequence, To: t.to, Watermark: mark, Keys: keys[:k], Credits: credits[:m], Observed: t.observed.logged(credits[:m])}
+		one := state.Counted{Sequence: t.sequence, To: t.to, Watermark: mark, Late: late, Ended: t.ended, Front: t.progress.Front(), Keys: keys[:k], Credits: credits[:m], Observed: t.observed.logged(credits[:m])}
 		c.emit(&kgo.Record{Topic: c.p.Topics.Dedup, Partition: t.partition, Value: one.Append(nil, &c.enc)})
 		keys, credits = keys[k:], credits[m:]
 		if len(keys) == 0 && len(credits) == 0 {
@@ -320,15 +331,12 @@ func (c *counter) log(t *countTask, mark int64) {
 	}
 }
 
-// forget drops what is older than any call that could still be counted: the
-// dedup horizon is the lateness and a window, so a duplicate can never change a
-// count. Once a window, because it looks at all credits, and at places that only the
-// watermark decides: what is known does not depend on commits and restarts.
-func (t *countTask) forget(mark int64, w *Window) {
-	if mark == eventtime.None {
-		return
-	}
-	horizon := eventtime.Start(mark-w.Detect.Lateness-2*w.Detect.Size, w.Detect.Size)
+// forget drops what is older than any call that could still be counted, and a window
+// more, so that a duplicate can never change a count. Once a window, because it looks at
+// all credits, and at places that only what was told decides: what is known does not
+// depend on commits and restarts.
+func (t *countTask) forget(w *Window) {
+	horizon := eventtime.Start(eventtime.Sub(t.sent.Late, 2*w.Detect.Size), w.Detect.Size)
 	if horizon <= t.forgot {
 		return
 	}

@@ -19,11 +19,11 @@ import (
 func bigCommit(calls int) (*counter, *countTask) {
 	cfg := detect.DefaultConfig()
 	cfg.FirstUse = 0 // every first use is one
-	p := &Pipeline{now: time.Now, mostBytes: frameBytes, mostNotices: frameNotices, mostHeld: maxHeld, mostWindows: mostWindows, Topics: wire.DefaultTopics(), Window: Window{Detect: cfg, CloseAfter: int64(time.Hour), IdleAfter: int64(time.Hour)}}
+	p := &Pipeline{now: time.Now, mostBytes: frameBytes, mostNotices: frameNotices, mostHeld: maxHeld, mostWindows: mostWindows, Topics: wire.DefaultTopics(), Window: Window{Detect: cfg, IdleAfter: int64(time.Hour)}}
 	p.Partitions = map[string]int32{p.Topics.Partials: 3, p.Topics.Events: 2, p.Topics.Dedup: 2}
 	c := &counter{p: p, tasks: map[int32]*countTask{}}
 	t := &countTask{partition: 1, begun: true, seen: dedup.NewSet(), credits: map[wire.CallID]count.Call{}, table: count.NewTable(p.Window.Detect.Size),
-		sent: wire.Frame{Watermark: eventtime.None}, from: 10, to: int64(10 + calls), lastEvent: time.Now().UnixNano()}
+		sent: wire.Frame{Watermark: eventtime.None, Late: eventtime.None}, from: 10, to: int64(10 + calls), lastEvent: c.since(time.Now())}
 	c.tasks[1] = t
 	for i := range calls {
 		call := count.Call{IDText: fmt.Sprintf("call-%d", i), Time: 1e18, KeyARN: fmt.Sprintf("arn:aws:kms:eu-central-1:111122223333:key/%036d", i%5000),
@@ -124,8 +124,8 @@ func TestLagIsNoSilence(t *testing.T) {
 	f := func(name string, behind int64, idle bool) {
 		t.Helper()
 		c, task := bigCommit(1)
-		c.p.Window.IdleAfter, c.p.Window.CloseAfter = int64(time.Minute), int64(2*time.Minute)
-		task.lastEvent = time.Now().Add(-90 * time.Second).UnixNano()
+		c.p.Window.IdleAfter = int64(time.Minute)
+		task.lastEvent = c.since(time.Now().Add(-90 * time.Second))
 		c.Lag(map[int32]int64{task.partition: behind})
 		output(t, c)
 		if task.sent.Idle != idle {

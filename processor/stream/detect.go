@@ -5,14 +5,12 @@ import (
 	"errors"
 	"fmt"
 	"maps"
-	"math"
 	"slices"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"keytrail/processor/correlate"
-	"keytrail/processor/count"
 	"keytrail/processor/detect"
 	"keytrail/processor/eventtime"
 	"keytrail/processor/kafka"
@@ -53,11 +51,11 @@ type detectTask struct {
 	last         []byte // the newest meta of the changelog
 	// notices are counts for principals that other partitions may own.
 	notices []wire.Partial
-	late    []wire.Partial // partials for windows that are gone, of this commit
+	late    []wire.Partial // notices for windows that are gone, of this commit
 }
 
 func (d *detector) newTask(partition int32) *detectTask {
-	t := &detectTask{partition: partition, meta: state.Meta{Watermark: eventtime.None, Told: eventtime.None, Hold: eventtime.None, Applied: map[int32]state.Applied{}, Sent: map[int32]uint64{}}}
+	t := &detectTask{partition: partition, meta: state.Meta{Watermark: eventtime.None, Late: eventtime.None, Ended: eventtime.None, Told: eventtime.None, Hold: eventtime.None, Applied: map[int32]state.Applied{}, Sent: map[int32]uint64{}}}
 	cfg := d.p.Window.Detect
 	cfg.Partition = partition
 	t.engine = detect.NewEngine(cfg, func(p wire.Partial) { t.notices = append(t.notices, p) })
@@ -122,18 +120,24 @@ func (t *detectTask) restore() (forgotten int, err error) {
 		t.meta, t.last = m, nil
 		for source, a := range m.Applied {
 			if source >= 0 {
-				t.sources.Set(source, a.Watermark, a.Idle)
+				t.sources.Set(source, eventtime.Mark{Watermark: a.Watermark, Late: a.Late, Quiet: a.Watermark})
 			}
 		}
-		t.sources.Restore(m.Watermark)
+		t.sources.Restore(eventtime.Mark{Watermark: m.Watermark, Late: m.Late})
 	}
 	t.engine.SetTraffic(t.meta.Traffic)
-	if err := t.engine.Restored(t.meta.Watermark, t.meta.Hold); err != nil {
+	if err := t.engine.Restored(t.mark(), t.meta.Hold); err != nil {
 		return 0, err
 	}
-	forgotten, err = t.correlations.Restored(t.meta.Watermark)
+	forgotten, err = t.correlations.Restored(t.mark())
 	t.news = t.engine.Closing() || t.correlations.Closing() || forgotten > 0 // a step that was left in the middle goes on
 	return forgotten, err
+}
+
+// mark is how far the task had come with its last commit; its Quiet is the largest that
+// there has been.
+func (t *detectTask) mark() eventtime.Mark {
+	return eventtime.Mark{Watermark: t.meta.Watermark, Late: t.meta.Late, Quiet: t.meta.Ended}
 }
 
 func (d *detector) Revoke(partitions []int32) {
@@ -158,7 +162,11 @@ func (d *detector) Process(r *kgo.Record) error {
 		d.out = append(d.out, d.p.deadLetter("detect", "bad_frame", err.Error(), r))
 		return nil
 	}
+	before, known := t.meta.Applied[frame.Source]
 	fresh, err := t.admit(&frame)
+	if err == nil && fresh && known && frame.Source >= 0 {
+		err = d.onTime(&frame, before.Late)
+	}
 	if err != nil {
 		return fmt.Errorf("topic %s partition %d offset %d: %w", r.Topic, r.Partition, r.Offset, err)
 	}
@@ -168,18 +176,17 @@ func (d *detector) Process(r *kgo.Record) error {
 	}
 	d.stats.delivered++
 	t.news = true
-	merge := t.engine.Merge
-	if frame.Source < 0 {
-		merge = t.engine.Notice
-	}
 	for i := range frame.Partials {
 		p := &frame.Partials[i]
-		if merge(p) && !count.NoCounts(p) { // a binding came with a call, which has its letter
-			d.stats.late += int(count.Get(p, wire.CounterCalls))
+		if frame.Source < 0 && t.engine.Notice(p) {
 			t.late = append(t.late, *p)
+		} else if frame.Source >= 0 && t.engine.Merge(p) {
+			return fmt.Errorf("BUG: source %d is behind what all sources have told", frame.Source) // see onTime
 		}
 	}
-	d.correlate(t, &frame)
+	if err := d.correlate(t, &frame); err != nil {
+		return fmt.Errorf("topic %s partition %d offset %d: %w", r.Topic, r.Partition, r.Offset, err)
+	}
 	return nil
 }
 
@@ -189,10 +196,9 @@ func (d *detector) Process(r *kgo.Record) error {
 func (t *detectTask) admit(f *wire.Frame) (fresh bool, err error) {
 	last, known := t.meta.Applied[f.Source]
 	if f.Sequence == 0 { // a source without records: it only says that it is there
-		if !known {
-			t.meta.Applied[f.Source] = state.Applied{Watermark: f.Watermark, Idle: f.Idle}
+		if !known || last.Sequence == 0 {
+			t.apply(f)
 		}
-		t.sources.Set(f.Source, f.Watermark, f.Idle)
 		return true, nil
 	}
 	switch {
@@ -204,11 +210,16 @@ func (t *detectTask) admit(f *wire.Frame) (fresh bool, err error) {
 		return false, fmt.Errorf("source %d: frame %d covers offsets [%d, %d) after frame %d up to %d: counts would be lost or doubled; "+
 			"see docs/operations.md on resetting the topics", f.Source, f.Sequence, f.From, f.To, last.Sequence, last.To)
 	}
-	t.meta.Applied[f.Source] = state.Applied{Sequence: f.Sequence, To: f.To, Watermark: f.Watermark, Idle: f.Idle}
-	if f.Source >= 0 {
-		t.sources.Set(f.Source, f.Watermark, f.Idle)
-	}
+	t.apply(f)
 	return true, nil
+}
+
+// apply takes down what a frame says of its source.
+func (t *detectTask) apply(f *wire.Frame) {
+	t.meta.Applied[f.Source] = state.Applied{Sequence: f.Sequence, To: f.To, Watermark: f.Watermark, Late: f.Late}
+	if f.Source >= 0 {
+		t.sources.Set(f.Source, eventtime.Mark{Watermark: f.Watermark, Late: f.Late, Quiet: f.Quiet})
+	}
 }
 
 // Output closes windows and writes them, their anomalies, the notices and the
@@ -248,12 +259,12 @@ const mostWindows = 50_000
 
 // output tells whether it stopped before the end of the step.
 func (d *detector) output(t *detectTask, now int64, left *int) (more bool) {
-	mark := t.sources.Watermark(int(d.p.Partitions[d.p.Topics.Events]))
-	d.stats.watermark = mark
+	mark := t.sources.Mark(int(d.p.Partitions[d.p.Topics.Events]))
+	d.stats.watermark = mark.Watermark
 	size := d.p.Window.Detect.Size
 	t.meta.Hold = max(t.meta.Hold, t.slowest(d.p.Partitions[d.p.Topics.Partials]))
-	if mark != eventtime.None { // what is held is state, and has a bound
-		t.meta.Hold = max(t.meta.Hold, mark-d.p.mostHeld*size)
+	if mark != eventtime.Unknown() { // what is held is state, and has a bound
+		t.meta.Hold = max(t.meta.Hold, eventtime.Sub(mark.Late, d.p.mostHeld*size))
 	}
 	t.engine.Hold(t.meta.Hold)
 	more = t.engine.Advance(mark, *left, func(r detect.Result) {
@@ -264,7 +275,7 @@ func (d *detector) output(t *detectTask, now int64, left *int) (more bool) {
 	more = d.correlated(t, mark, now, left) || more
 	d.changelog(t)
 	for i := range t.late {
-		d.emit(d.lateLetter(t, &t.late[i], now))
+		d.emit(d.lateNotice(t, &t.late[i], now))
 	}
 	t.late = nil
 	return more
@@ -282,65 +293,6 @@ func (d *detector) publish(r detect.Result, size, now int64) {
 	d.stats.windows++
 }
 
-// slowest returns the lowest watermark that the n partitions have told: all
-// notices for windows that end by then have been merged.
-func (t *detectTask) slowest(n int32) int64 {
-	low := int64(math.MaxInt64)
-	for q := range n {
-		a, ok := t.meta.Applied[-1-q]
-		if !ok {
-			return eventtime.None
-		}
-		low = min(low, a.Watermark)
-	}
-	return low
-}
-
-// notify sends the counts that belong to principals of other partitions, in
-// frames whose source is this partition as a negative number. They carry the
-// watermark, and are sent to every partition when it has come a window further: a
-// window may not be dropped while notices for it are on their way, and behind a
-// backlog that is longer than the lateness. A step that goes on may find more for the
-// same watermark.
-func (d *detector) notify(t *detectTask, more bool) {
-	n := int(d.p.Partitions[d.p.Topics.Partials])
-	byOwner := make([][]wire.Partial, n)
-	for _, p := range t.notices {
-		q := p.Owner(n)
-		byOwner[q] = append(byOwner[q], p)
-	}
-	t.notices = nil
-	mark := t.engine.Watermark()
-	tell := !more && mark != eventtime.None && (t.meta.Told == eventtime.None || mark >= t.meta.Told+d.p.Window.Detect.Size)
-	for q, list := range byOwner {
-		for part := range slices.Chunk(list, d.p.mostNotices) {
-			d.notice(t, int32(q), t.meta.Told, part) // others may follow
-		}
-		if tell {
-			d.notice(t, int32(q), mark, nil)
-		}
-	}
-	if tell {
-		t.meta.Told = mark
-	}
-}
-
-// notice sends one frame to partition q.
-func (d *detector) notice(t *detectTask, q int32, mark int64, partials []wire.Partial) {
-	t.meta.Sent[q]++
-	f := wire.Frame{Source: -1 - t.partition, Sequence: t.meta.Sent[q], Watermark: mark, Partials: partials}
-	d.emit(&kgo.Record{Topic: d.p.Topics.Partials, Partition: q, Value: wire.AppendFrame(nil, &d.enc, &f)})
-}
-
-// maxHeld is how many windows behind the watermark are held for notices, besides the
-// late ones: 10 hours and more of backlog, at 5 min a window. The notices that come
-// later still go to the dead letter. kafka.MaxBatchBytes counts on it.
-const maxHeld = 128
-
-// frameNotices bounds the notices of one frame: 100, whose principals have names of at
-// most count.MaxNames, stay below Kafka's bound for a record.
-const frameNotices = 100
-
 // changelog writes every entity that changed, and how far the task has come.
 func (d *detector) changelog(t *detectTask) {
 	put := func(key string, value []byte) {
@@ -348,21 +300,9 @@ func (d *detector) changelog(t *detectTask) {
 	}
 	t.engine.Changes(put, func(key string) { put(key, nil) })
 	t.correlations.Changes(&d.enc, put)
-	t.meta.Watermark, t.meta.Traffic = t.engine.Watermark(), t.engine.Traffic()
+	mark := t.engine.Mark()
+	t.meta.Watermark, t.meta.Late, t.meta.Ended, t.meta.Traffic = mark.Watermark, mark.Late, t.correlations.Ended(), t.engine.Traffic()
 	put(state.MetaKey, t.meta.Append(nil, &d.enc))
-}
-
-// lateLetter keeps counts that came after their window was dropped. The events
-// themselves are in kms.events; the letter names some of them.
-func (d *detector) lateLetter(t *detectTask, p *wire.Partial, now int64) *kgo.Record {
-	w := detect.Window{Partial: *p}
-	detect.WindowRecord(&d.rec, &w, d.p.Window.Detect.Size, now)
-	letter := wire.DeadLetter{
-		Stage: "detect", Reason: "late", Time: now, Raw: otellog.AppendRequest(nil, &d.rec),
-		Detail: fmt.Sprintf("%d calls came after their window was dropped; among them %v", count.Get(p, wire.CounterCalls), p.Samples),
-		Object: fmt.Sprintf("%s/%d", d.p.Topics.Partials, t.partition),
-	}
-	return d.p.letter(&letter)
 }
 
 func (d *detector) Committed(ok bool) {

@@ -49,7 +49,7 @@ func BenchmarkDetectEvents(b *testing.B) {
 				engine.Merge(&commits[k][i])
 			}
 			progress.Observe(calls[min((k+1)*commit, len(calls))-1].Time, 1<<62)
-			engine.Advance(progress.Watermark(), 1<<30, func(detect.Result) { windows++ })
+			engine.Advance(cfg.MarkAt(progress.Watermark()), 1<<30, func(detect.Result) { windows++ })
 			engine.Changes(func(string, []byte) {}, func(string) {})
 		}
 	}

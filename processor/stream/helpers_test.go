@@ -41,7 +41,7 @@ func pipeline(t *testing.T, brokers []string) *Pipeline {
 		Kafka: kafka.Config{Brokers: brokers, ClientID: "test", Log: quiet()}, Topics: wire.DefaultTopics(),
 		Events: 3, Partials: 2, Replication: 1, TransactionID: "test", Interval: 50 * time.Millisecond, Records: 2000,
 		Window: Window{Detect: detect.DefaultConfig(), OutOfOrderness: int64(15 * time.Minute), FutureSkew: int64(5 * time.Minute),
-			IdleAfter: int64(time.Hour), CloseAfter: int64(time.Hour)},
+			IdleAfter: int64(time.Hour)},
 		Telemetry: tel, Log: quiet(),
 	}
 }
@@ -51,7 +51,7 @@ func pipeline(t *testing.T, brokers []string) *Pipeline {
 func closing(t *testing.T, brokers []string) *Pipeline {
 	t.Helper()
 	p := pipeline(t, brokers)
-	p.Window.IdleAfter, p.Window.CloseAfter = int64(time.Second), int64(3*time.Second)
+	p.Window.IdleAfter = int64(3 * time.Second)
 	return p
 }
 

@@ -15,10 +15,10 @@ import (
 
 // observer is what stage count knows of one source for the correlations of the user's
 // rules: what it has to tell with the next commit, and what it holds back. A call counts
-// by its best copy. What a worse copy shows is held until the watermark has come to the
-// call's time: no window of it can be judged before, and no better copy is expected
-// after. When one comes all the same, what it shows beyond the worse one counts as well.
-// nil where there are no correlations: it does nothing.
+// by its best copy. What a worse copy shows is held until the watermark, or the clock while
+// nothing comes, has passed the call's time: no window of it can be judged before, and no
+// better copy is expected after. When one comes all the same, what it shows beyond the
+// worse one counts as well. nil where there are no correlations: it does nothing.
 type observer struct {
 	byPrint map[uint64]*sigma.Correlation
 	table   correlate.Table
@@ -143,7 +143,8 @@ func (o *observer) drop(id wire.CallID) {
 	}
 }
 
-// release counts what is held of calls before the watermark. credits are the calls.
+// release counts what is held of calls before mark, up to which windows may end by now.
+// credits are the calls.
 func (o *observer) release(mark int64, credits map[wire.CallID]count.Call) {
 	if mark == eventtime.None {
 		return
@@ -156,8 +157,8 @@ func (o *observer) release(mark int64, credits map[wire.CallID]count.Call) {
 	}
 }
 
-// batch adds what the commit has to tell at a watermark to the batches of the
-// partitions of kms.partials, for frames of about most bytes. credits are the calls of
+// batch adds what the commit has to tell to the batches of the
+// partitions of kms.partials, for frames of about most bytes. mark is as in release; credits are the calls of
 // what is held.
 func (o *observer) batch(mark int64, credits map[wire.CallID]count.Call, batches []wire.Batch, most int) {
 	if o == nil {
@@ -241,8 +242,8 @@ func (o *observer) restore(log *state.Counted, credits map[wire.CallID]count.Cal
 	return forgotten
 }
 
-// restored is for after the last record of the log, whose watermark is mark: what is held
-// of calls before it was counted in one of its commits.
+// restored is for after the last record of the log, with the last mark of release: what is
+// held of calls before it was counted in one of its commits.
 func (o *observer) restored(mark int64, credits map[wire.CallID]count.Call) {
 	if o == nil || mark == eventtime.None {
 		return

@@ -35,10 +35,9 @@ type Window struct {
 	Detect         detect.Config
 	OutOfOrderness int64 // how much later than a younger event one may come without being late
 	FutureSkew     int64 // how far ahead of the clock an event may move the watermark
-	IdleAfter      int64 // wall-clock silence after which a source holds the watermark no more
-	// CloseAfter is the wall-clock silence after which a source's watermark
-	// follows the clock, so that windows close when nothing comes any more.
-	CloseAfter int64
+	// IdleAfter is how long a source has nothing to read until its watermark follows the
+	// other sources, or the clock when all are silent: see eventtime.Progress.Follow.
+	IdleAfter int64
 }
 
 // Destination is one sink with what it takes.
@@ -152,7 +151,9 @@ func (p *Pipeline) Run(ctx context.Context, stages Stages) error {
 		return p.transact("normalize", p.Topics.Raw).Run(ctx, newNormalizer(p))
 	})
 	run(stages.Count, func(ctx context.Context) error { // kms.events -> kms.partials, kms.anomalies
-		return p.transact("count", p.Topics.Events).Run(ctx, newCounter(p))
+		c, t := newCounter(p), p.transact("count", p.Topics.Events)
+		t.Note, t.Saw = c.note, c.saw
+		return t.Run(ctx, c)
 	})
 	run(stages.Detect, func(ctx context.Context) error { // kms.partials -> kms.windows, kms.anomalies
 		return p.transact("detect", p.Topics.Partials).Run(ctx, &detector{p: p, tasks: map[int32]*detectTask{}})

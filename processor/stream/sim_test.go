@@ -33,6 +33,8 @@ type sim struct {
 	load          *simLoad
 	now           int64 // the clock, ns
 	live          bool  // event times follow the clock; else they are days old, and no source falls silent before the end
+	wild          bool  // anything comes at any time, and the clock leaps: what is late follows from the watermarks
+	orderly       bool  // old events come in order, whatever the clock does: nothing may be late
 	small         bool  // few calls, partitions and members: all but one schedule in twenty
 	calm          int   // the larger, the less breaks
 	breaks        []int // what breaks: see disturb
@@ -41,8 +43,9 @@ type sim struct {
 	restored      int64 // when somebody restored state last, which ends a silence
 	draining      bool  // nothing comes any more, and no lag is unknown
 	faults        []string
-	stats         map[string]int // what the schedule has in it
-	lent          []byte         // the memory of the record at hand
+	looked        []map[int64]simLook // by partition of the events and offset: what stage count knew
+	stats         map[string]int      // what the schedule has in it
+	lent          []byte              // the memory of the record at hand
 }
 
 // lend returns a record in memory that the next one has as well, as kafka.Transact does.
@@ -57,6 +60,11 @@ func (s *sim) lend(r *kgo.Record) *kgo.Record {
 func newSim(seed uint64, wrong sabotage, tools *simTools) *sim {
 	rng := rand.New(rand.NewPCG(seed, 0x51a1))
 	s := &sim{rng: rng, stats: map[string]int{}, now: time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC).UnixNano(), live: rng.IntN(2) == 0, small: rng.IntN(20) > 0}
+	if n := rng.IntN(6); n < 2 {
+		s.wild = true
+	} else if n == 2 {
+		s.orderly, s.live = true, false
+	}
 	s.calm = 1 + rng.IntN(s.most(6, 4))
 	p := &Pipeline{Topics: wire.DefaultTopics(), Window: window(rng, s.live), Telemetry: tools.telemetry, Log: slog.New(slog.DiscardHandler),
 		flows: tools.flows, watermarks: map[string]*telemetry.Watermark{"detect": {}}}
@@ -69,6 +77,12 @@ func newSim(seed uint64, wrong sabotage, tools *simTools) *sim {
 	}
 	p.Partitions = map[string]int32{p.Topics.Events: events, p.Topics.Dedup: events, p.Topics.Partials: partials, p.Topics.State: partials,
 		p.Topics.Windows: 2, p.Topics.Anomalies: 2, p.Topics.DeadLetter: 1}
+	if w := &p.Window; s.orderly { // so much lateness that the clock cannot make what is in order late
+		w.Detect.Lateness = max(w.Detect.Lateness, w.OutOfOrderness+w.Detect.Size)
+	}
+	for range events {
+		s.looked = append(s.looked, map[int64]simLook{})
+	}
 	s.p, s.b = p, newBroker(rng, p.Topics, p.Partitions, wrong)
 	p.now = func() time.Time { return time.Unix(0, s.now) }
 	p.readLog = func(ctx context.Context, topic string, partitions []int32, f func(*kgo.Record) error) error {
@@ -105,17 +119,16 @@ func window(rng *rand.Rand, live bool) Window {
 	d.Threshold, d.MinCount, d.FanOut, d.FanOutFactor, d.Refusals, d.RefusedKeys = 1e-2, 3, 3, 1.5, 2, 2
 	w := Window{Detect: d, OutOfOrderness: [...]int64{minute, 5 * minute, 15 * minute}[rng.IntN(3)]}
 	w.FutureSkew = rng.Int64N(min(w.OutOfOrderness, 5*minute) + 1)
-	if w.IdleAfter = 60 * minute; live {
+	if w.IdleAfter = 60 * minute; live || rng.IntN(2) == 0 {
 		w.IdleAfter = minute * (1 + rng.Int64N(10))
 	}
-	w.CloseAfter = w.IdleAfter * (1 + rng.Int64N(3))
 	return w
 }
 
 // group makes the instances of a stage.
 func (s *sim) group(topic string, mk func(*simGroup) *simMember) *simGroup {
 	n := s.p.Partitions[topic]
-	g := &simGroup{topic: topic, owner: make([]*simMember, n), offsets: make([]int64, n)}
+	g := &simGroup{topic: topic, owner: make([]*simMember, n), offsets: make([]int64, n), notes: map[int32]string{}}
 	g.make = func() *simMember { return mk(g) }
 	for range 1 + s.rng.IntN(s.most(3, 2)) {
 		g.members = append(g.members, g.make())
@@ -165,18 +178,22 @@ func (s *sim) run() {
 	s.close()
 }
 
-// close has the clock go on until the last windows have closed: in one leap and
-// some, or live at times in small steps, so that notices find their windows.
+// close has the clock go on until the last windows have closed: in leaps, of which the
+// first is that somebody sees that nothing comes any more, or live at times in small
+// steps, so that notices find their windows.
 func (s *sim) close() {
 	w, slow := &s.p.Window, s.live && s.rng.IntN(s.most(2, 8)) == 0
 	last := max(s.now, s.load.last+w.OutOfOrderness+slices.Max(append(w.Detect.Rollups, 0)))
-	for round := 0; (round < 1 || s.now <= max(last, s.restored)+2*w.CloseAfter) && len(s.faults) == 0; round++ {
-		step := 2*w.CloseAfter + second + s.rng.Int64N(2*w.CloseAfter)
+	for round := 0; (round < 3 || s.now <= max(last, s.restored)+2*w.IdleAfter+int64(time.Minute)) && len(s.faults) == 0; round++ {
+		step := 2*w.IdleAfter + second + s.rng.Int64N(2*w.IdleAfter)
 		if slow && s.rng.IntN(3) > 0 {
 			step = int64(time.Minute) + s.rng.Int64N(10*int64(time.Minute))
 		}
 		s.now += step
 		s.drain()
+		if round == 0 {
+			last = max(last, s.now)
+		}
 	}
 }
 
@@ -193,7 +210,7 @@ func (s *sim) happen() {
 		s.load.produce()
 		s.tamper()
 	case i < 18:
-		if s.live && s.now+s.p.Window.CloseAfter > s.load.deadline() { // what is on its way arrives first
+		if s.live && !s.wild && s.now+s.p.Window.IdleAfter > s.load.deadline() { // what is on its way arrives first
 			s.load.all()
 			s.drain()
 			s.load.open = forever
@@ -266,16 +283,24 @@ func (s *sim) move(g *simGroup) {
 // as a whole after a silence: there time passes when everybody is behind.
 func (s *sim) clock() {
 	d := s.rng.Int64N(int64(20 * time.Second))
+	if s.wild || s.orderly { // shippers, or everything, stop for longer than ids are remembered
+		d = s.rng.Int64N([...]int64{20 * second, int64(10 * time.Minute), 2 * s.p.Window.IdleAfter, int64(4 * time.Hour)}[s.rng.IntN(4)])
+		s.now += d
+		if d > int64(3*time.Hour) {
+			s.stats["stops of hours"]++
+		}
+		return
+	}
 	switch {
 	case !s.live && s.paused < int64(24*time.Hour) && s.behind():
-		d = s.rng.Int64N(3 * s.p.Window.CloseAfter)
+		d = s.rng.Int64N(3 * s.p.Window.IdleAfter)
 		s.paused += d
 		s.now += d
 		return
 	case s.live && s.rng.IntN(3) > 0:
 		d = s.rng.Int64N(int64(10 * time.Minute))
 	case s.live && s.rng.IntN(3) == 0:
-		d = s.rng.Int64N(2 * s.p.Window.CloseAfter)
+		d = s.rng.Int64N(2 * s.p.Window.IdleAfter)
 	}
 	s.pass(d)
 }

@@ -50,11 +50,11 @@ func (l *simLoad) id() string {
 }
 
 // call makes a call of about that time and its copies, in the order of their
-// delivery, and tells the judge.
+// delivery.
 func (l *simLoad) call(at int64) []simItem {
 	rng, few := l.s.rng, l.s.most(4, 2)
 	c := simCall{id: l.id(), at: at, key: keyHere(rng.IntN(few)), role: rng.IntN(few)}
-	if !l.s.live { // only now is the partition known, and what is late there
+	if !l.s.live && !l.s.wild && !l.s.orderly { // only now is the partition known, and what is late there
 		p := l.item(l.json(c, plainCopy)).partition
 		c.at = max(c.at, l.floor(p))
 	}
@@ -79,9 +79,11 @@ func (l *simLoad) call(at int64) []simItem {
 	}
 	var list []simItem
 	for _, kind := range kinds {
-		json := l.json(c, kind)
-		l.judge.AddRecord(json)
-		it := l.item(json)
+		it := l.item(l.json(c, kind), kind)
+		if kind == callerCopy && len(l.withheld) < 8 && rng.IntN(3) == 0 {
+			l.withheld = append(l.withheld, it) // comes late, or never
+			continue
+		}
 		for range 1 + rng.IntN(3)/len(kinds) {
 			list = append(list, it)
 		}

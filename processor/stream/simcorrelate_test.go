@@ -70,7 +70,7 @@ func correlatedVerdict(seed uint64, wrong sabotage, tools *simTools, rules *sigm
 	s.run()
 	s.draining = true
 	for range 3 { // the windows of correlations are longer than others
-		s.now += int64(3*time.Hour) + s.p.Window.CloseAfter
+		s.now += int64(3*time.Hour) + s.p.Window.IdleAfter
 		s.drain()
 	}
 	if len(s.faults) == 0 {

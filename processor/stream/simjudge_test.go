@@ -13,6 +13,7 @@ import (
 	"keytrail/processor/internal/oracle"
 	"keytrail/schemas/otellog"
 	"keytrail/schemas/semconv"
+	"keytrail/schemas/wire"
 )
 
 // simWindow is what a window's last revision says.
@@ -41,6 +42,7 @@ func (s *sim) judged() {
 	if len(s.faults) > 0 {
 		return
 	}
+	letters := s.fates()
 	got := s.windows()
 	want := map[simName]simWindow{}
 	bound := s.p.Window.Detect.Retention == int64(oracle.Retention)
@@ -81,8 +83,13 @@ func (s *sim) judged() {
 		}
 	}
 	s.stats["windows"], s.stats["calls"] = len(got), s.load.made
-	s.letters()
+	s.letters(letters)
 	s.anomalies(got)
+	s.read(s.p.Topics.Partials, func(r *kgo.Record) {
+		if f, err := wire.NewDecoder(r.Value).Frame(); err == nil && f.Idle {
+			s.stats["frames of idle sources"]++
+		}
+	})
 }
 
 // readTopic calls f for what a consumer of a topic sees.
@@ -143,7 +150,7 @@ func windowOf(rec *otellog.Record) (simName, simWindow) {
 }
 
 // letters checks the dead letters.
-func (s *sim) letters() {
+func (s *sim) letters(want map[string]int) {
 	got := map[string]int{}
 	s.read(s.p.Topics.DeadLetter, func(r *kgo.Record) {
 		header := map[string]string{}
@@ -153,7 +160,9 @@ func (s *sim) letters() {
 		got[header["stage"]+" "+header["reason"]]++
 		s.stats["dead letters"]++
 	})
-	want := maps.Clone(s.load.letters)
+	for what, n := range s.load.letters {
+		want[what] += n
+	}
 	if n := got["count late"] - want["count late"]; n >= 0 && n <= s.load.either {
 		want["count late"] = got["count late"]
 	}

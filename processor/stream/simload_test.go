@@ -45,24 +45,28 @@ func (t *simTools) fork() *simTools {
 	return &simTools{telemetry: t.telemetry, flows: t.flows, norm: normalize.New(direct(normalize.Options{OmitBody: true})), dec: cloudtrail.NewDecoder(cloudtrail.Limits{})}
 }
 
-// simLoad makes calls and delivers their copies. Nothing that has to be counted
-// comes late, and what has to be late is so whatever the stages have done so far.
+// simLoad makes calls and delivers their copies. In most schedules nothing that has to be
+// counted comes late, and what has to be late is so whatever the stages have done so far.
+// In wild ones anything comes at any time.
 type simLoad struct {
-	s       *sim
-	tools   *simTools
-	judge   *oracle.Judge
-	left    int       // calls to make
-	kinds   []int     // of calls: see call
-	made    int       // ids given out
-	front   int64     // how far the event times have come, of old events
-	pending []simItem // copies to deliver
-	spare   []simItem // delivered ones, to be delivered again when they are late
-	high    []int64   // by partition the largest event time written; watermarks are not ahead of it
-	sure    []int64   // by partition an event time that the watermark has surely seen, for what comes next
-	open    int64     // the first end of a window of what is on its way
-	last    int64     // the end of the last window
-	letters map[string]int
-	either  int // late duplicates: each may be a dead letter or pass for what it is
+	s        *sim
+	tools    *simTools
+	judge    *oracle.Judge
+	left     int       // calls to make
+	kinds    []int     // of calls: see call
+	made     int       // ids given out
+	front    int64     // how far the event times have come, of old events
+	pending  []simItem // copies to deliver
+	withheld []simItem // better copies, to be delivered when they are late
+	spare    []simItem // delivered ones, to be delivered again when they are late
+	high     []int64   // by partition the largest event time written; watermarks are not ahead of it
+	sure     []int64   // by partition an event time that the watermark has surely seen, for what comes next
+	newest   int64     // the largest event time written anywhere
+	open     int64     // the first end of a window of what is on its way
+	last     int64     // the end of the last window
+	letters  map[string]int
+	either   int                 // late duplicates: each may be a dead letter or pass for what it is
+	written  []map[int64]simItem // by partition of the events and offset
 }
 
 // simItem is one copy of a call, or something that is none.
@@ -72,12 +76,27 @@ type simItem struct {
 	partition  int32
 	time       int64 // 0 for what has no part in event time
 	counts     bool
+	json       []byte // nil for what is not an event
+	kind       copyKind
+	fate       simFate
 }
+
+// simFate is what has to become of an item, whatever the stages do.
+type simFate int
+
+const (
+	anyFate simFate = iota
+	onTime
+	tooLate
+)
 
 func newLoad(s *sim, tools *simTools) *simLoad {
 	n := s.p.Partitions[s.p.Topics.Events]
 	l := &simLoad{s: s, tools: tools, left: 1 + s.rng.IntN(7), letters: map[string]int{}, open: forever, front: s.now,
 		high: make([]int64, n), sure: make([]int64, n)}
+	for range n {
+		l.written = append(l.written, map[int64]simItem{})
+	}
 	l.kinds = s.some(8)
 	if !s.small {
 		l.left = 8 + s.rng.IntN(40)
@@ -95,7 +114,7 @@ const forever = int64(1) << 62
 const second = int64(time.Second)
 
 // item makes what a producer sends of an event's JSON.
-func (l *simLoad) item(json []byte) simItem {
+func (l *simLoad) item(json []byte, kinds ...copyKind) simItem {
 	t := l.tools
 	t.ev = cloudtrail.Event{}
 	if err := t.dec.Decode(json, &t.ev); err != nil {
@@ -105,7 +124,7 @@ func (l *simLoad) item(json []byte) simItem {
 		panic(fmt.Sprintf("BUG: %v %s", err, json))
 	}
 	key := slices.Clone(wire.CallKey(&t.rec))
-	return simItem{key: key, value: otellog.AppendRequest(nil, &t.rec), partition: kafka.KeyPartition(key, int32(len(l.high))), time: t.rec.Time, counts: true}
+	return simItem{key: key, value: otellog.AppendRequest(nil, &t.rec), partition: kafka.KeyPartition(key, int32(len(l.high))), time: t.rec.Time, counts: true, json: json, kind: append(kinds, plainCopy)[0]}
 }
 
 // produce writes a few records, in a transaction or not. One that is aborted is
@@ -134,7 +153,11 @@ func (l *simLoad) produce() {
 func (l *simLoad) write(batch []simItem, txn *simTxn) {
 	l.s.stats["records"] += len(batch)
 	for _, it := range batch {
-		l.s.b.write(&kgo.Record{Topic: cmp.Or(it.topic, l.s.p.Topics.Events), Partition: it.partition, Key: it.key, Value: it.value}, txn)
+		r := &kgo.Record{Topic: cmp.Or(it.topic, l.s.p.Topics.Events), Partition: it.partition, Key: it.key, Value: it.value}
+		l.s.b.write(r, txn)
+		if it.topic == "" {
+			l.written[it.partition][r.Offset] = it
+		}
 	}
 }
 
@@ -165,9 +188,15 @@ func (l *simLoad) note(it simItem) simItem {
 	w := &l.s.p.Window
 	l.high[it.partition] = max(l.high[it.partition], it.time)
 	l.sure[it.partition] = max(l.sure[it.partition], min(it.time, l.s.now+w.FutureSkew))
+	l.newest = max(l.newest, it.time)
 	l.open = min(l.open, l.end(it.time))
+	if !l.s.wild {
+		it.fate = onTime
+	}
 	if len(l.spare) < 8 {
-		l.spare = append(l.spare, it)
+		again := it
+		again.fate = anyFate
+		l.spare = append(l.spare, again)
 	}
 	return it
 }
@@ -178,7 +207,11 @@ func (l *simLoad) due(partition int32, at int64) (batch []simItem) {
 	w := &l.s.p.Window
 	for i := 0; i < len(l.pending); i++ {
 		it := l.pending[i]
-		if !l.s.live && it.partition == partition && l.end(it.time)+w.Detect.Lateness <= at-w.OutOfOrderness {
+		late := it.partition == partition && l.end(it.time)+w.Detect.Lateness <= at-w.OutOfOrderness
+		if l.s.orderly {
+			late = it.time < at-w.OutOfOrderness
+		}
+		if late && !l.s.live && !l.s.wild {
 			batch = append(batch, l.note(it))
 			l.pending = slices.Delete(l.pending, i, i+1)
 			i--
@@ -206,6 +239,9 @@ func (l *simLoad) end(at int64) int64 {
 // or come from a clock that is fast; old ones are somewhere behind the front.
 func (l *simLoad) when() int64 {
 	rng, w := l.s.rng, &l.s.p.Window
+	if l.s.wild {
+		return l.anytime()
+	}
 	if l.s.live {
 		if rng.IntN(15) == 0 {
 			return l.s.now/second*second + rng.Int64N(int64(time.Hour))/second*second
@@ -219,8 +255,31 @@ func (l *simLoad) when() int64 {
 		l.front += rng.Int64N(int64(2 * time.Hour))
 	}
 	at := l.front - rng.Int64N(2*w.OutOfOrderness)
+	if l.s.orderly {
+		return (max(at, l.newest-w.OutOfOrderness) + second - 1) / second * second
+	}
 	if rng.IntN(6) == 0 { // whatever partition it will go to: as late as can be, or somewhat later
 		at = l.floor(int32(rng.IntN(len(l.high)))) + rng.Int64N(w.Detect.Size)
+	}
+	return at / second * second
+}
+
+// anytime chooses the event time of a call of a wild schedule: just now, or as long ago
+// as the shippers had been stopped, or by a clock that is fast; of old events the same
+// around the front.
+func (l *simLoad) anytime() int64 {
+	rng, at := l.s.rng, l.s.now
+	if !l.s.live {
+		l.front += rng.Int64N(int64(10 * time.Minute))
+		at = min(l.front, l.s.now)
+	}
+	switch rng.IntN(12) {
+	case 0:
+		at += rng.Int64N(int64(time.Hour))
+	case 1, 2, 3:
+		at -= rng.Int64N(int64(4 * time.Hour))
+	default:
+		at -= rng.Int64N(2 * l.s.p.Window.OutOfOrderness)
 	}
 	return at / second * second
 }
@@ -247,8 +306,7 @@ func (l *simLoad) oddity() []simItem {
 		it = simItem{key: []byte("x"), value: otellog.AppendRequest(nil, &otellog.Record{Time: l.s.now}), partition: p}
 		l.letters["count no_call"]++
 	case 2:
-		it = l.plain(l.s.now + int64(40*24*time.Hour))
-		l.letters["count future"]++
+		it = l.plain(l.s.now + int64(400*24*time.Hour))
 	case 3:
 		return l.again()
 	case 4:
@@ -260,17 +318,36 @@ func (l *simLoad) oddity() []simItem {
 		if l.sure[it.partition] == 0 {
 			return nil
 		}
+		if rng.IntN(2) == 0 {
+			return l.better()
+		}
 		start := eventtime.Start(l.sure[it.partition]-w.OutOfOrderness-w.Detect.Lateness-w.Detect.Size, w.Detect.Size)
 		id := string(it.key)
-		it = l.item(l.json(simCall{id: id, at: start + rng.Int64N(w.Detect.Size) - rng.Int64N(3)*w.Detect.Size, key: keyHere(0), role: 1}, plainCopy))
-		l.letters["count late"]++
+		it = l.item(l.json(simCall{id: id, at: start + rng.Int64N(w.Detect.Size) - rng.Int64N(3)*w.Detect.Size, key: keyHere(0), role: 1}, plainCopy), plainCopy)
+		it.fate = tooLate
 	}
 	return []simItem{it}
 }
 
 // plain makes a call of a time of which the judge does not hear.
 func (l *simLoad) plain(at int64) simItem {
-	return l.item(l.json(simCall{id: l.id(), at: at, key: keyHere(0), role: 1}, plainCopy))
+	return l.item(l.json(simCall{id: l.id(), at: at, key: keyHere(0), role: 1}, plainCopy), plainCopy)
+}
+
+// better delivers a better copy of a call, of which the first has been counted in time,
+// when it is surely late: it must not count, and the first one must go on to.
+func (l *simLoad) better() []simItem {
+	for i, late := range l.withheld {
+		w := &l.s.p.Window
+		if l.s.wild || l.end(late.time)+w.Detect.Lateness <= l.sure[late.partition]-w.OutOfOrderness {
+			l.withheld = slices.Delete(l.withheld, i, i+1)
+			if late.fate = tooLate; l.s.wild {
+				late.fate = anyFate
+			}
+			return []simItem{late}
+		}
+	}
+	return nil
 }
 
 // again delivers a copy once more, when all the call's copies have been. It may
@@ -284,7 +361,6 @@ func (l *simLoad) again() []simItem {
 		return nil
 	}
 	l.spare = l.spare[1:]
-	l.either++
 	return []simItem{it}
 }
 

@@ -45,6 +45,7 @@ type simBroker struct {
 	topics  wire.Topics
 	wrong   sabotage
 	logs    map[string][]*simLog // by topic and partition
+	took    []simLook            // of the records that stage count has taken
 	pending []*simTxn            // undecided, or with markers that are still missing
 }
 
@@ -83,7 +84,9 @@ type simTxn struct {
 	logs    []*simLog // that still lack its marker
 	group   *simGroup // whose offsets it commits
 	offsets map[int32]int64
-	orphan  bool // its producer was killed
+	notes   map[int32]string // beside the offsets
+	looks   []simLook        // what stage count knew of the records that it took
+	orphan  bool             // its producer was killed
 }
 
 func newBroker(rng *rand.Rand, topics wire.Topics, partitions map[string]int32, wrong sabotage) *simBroker {
@@ -124,10 +127,11 @@ func (b *simBroker) decide(t *simTxn, commit bool) {
 	t.state = txnAborted
 	if commit {
 		t.state = txnCommitted
+		b.took = append(b.took, t.looks...)
 	}
 	if commit || b.wrong == keepOffsets {
 		for p, offset := range t.offsets {
-			t.group.offsets[p] = offset
+			t.group.offsets[p], t.group.notes[p] = offset, t.notes[p]
 		}
 	}
 }
@@ -284,6 +288,7 @@ type simGroup struct {
 	topic   string
 	owner   []*simMember // by partition; nil for nobody
 	offsets []int64      // committed
+	notes   map[int32]string
 	members []*simMember // those that run, whether or not the group knows them
 	make    func() *simMember
 }

@@ -3,6 +3,7 @@ package stream
 import (
 	"context"
 	"fmt"
+	"maps"
 	"slices"
 	"time"
 
@@ -27,6 +28,7 @@ type simMember struct {
 	txn     *simTxn         // written, and not ended
 	asked   int64           // when it was told its lag
 	more    bool            // its last output stopped before the end
+	looks   []simLook       // what it knew of the records of this transaction
 }
 
 // simChange is a decision of the group about a partition.
@@ -140,7 +142,7 @@ func (m *simMember) leave() {
 	m.s.hand(m)
 	clear(m.owned)
 	clear(m.next)
-	m.changes, m.txn, m.n, m.failed, m.in, m.deaf, m.more = nil, nil, 0, false, true, false, false
+	m.changes, m.txn, m.n, m.failed, m.in, m.deaf, m.more, m.looks = nil, nil, 0, false, true, false, false, nil
 }
 
 // all are the partitions that the member believes to own.
@@ -170,6 +172,7 @@ func (m *simMember) poll(most int) {
 		most--
 		m.n++
 		lent := m.s.lend(r)
+		m.look(r)
 		if err := m.p.Process(lent); err != nil {
 			m.s.fault("%v", err)
 			return
@@ -205,9 +208,13 @@ func (m *simMember) flush() {
 		return
 	}
 	m.txn = s.b.begin()
-	m.txn.group, m.txn.offsets = m.g, map[int32]int64{}
+	m.txn.looks, m.looks = m.looks, nil
+	m.txn.group, m.txn.offsets, m.txn.notes = m.g, map[int32]int64{}, map[int32]string{}
 	for p, offset := range m.next {
 		m.txn.offsets[p] = offset
+		if c, counts := m.p.(*counter); counts {
+			m.txn.notes[p] = c.note(p)
+		}
 	}
 	out = s.inOrder(out)
 	if s.b.chance(40) { // one of them is refused
@@ -238,7 +245,29 @@ func (m *simMember) lag() {
 			behind[p] = kafka.UnknownLag
 		}
 	}
+	if c, counts := m.p.(*counter); counts {
+		c.saw(m.seen(behind))
+	}
 	m.p.Lag(behind)
+}
+
+// seen is what the brokers say of the whole topic, when they say how far the member is
+// behind.
+func (m *simMember) seen(behind map[int32]int64) kafka.Seen {
+	b := m.s.b
+	seen := kafka.Seen{Ends: map[int32]int64{}, Notes: map[int32]string{}}
+	for p, l := range b.logs[m.g.topic] {
+		if behind[int32(p)] != kafka.UnknownLag {
+			seen.Ends[int32(p)] = int64(len(l.entries))
+		}
+		if b.wrong == lieAboutLag {
+			seen.Ends[int32(p)] = 0
+		}
+	}
+	if !b.chance(20) || m.s.draining {
+		maps.Copy(seen.Notes, m.g.notes)
+	}
+	return seen
 }
 
 // end takes the transaction one step on: the group takes its offsets, or it is

@@ -11,12 +11,17 @@ import (
 // Frame is what one commit of stage count tells one partition of stage detect:
 // which part of the source it has counted, up to what event time the source is
 // complete, and the counts. An empty frame carries the watermark.
+//
+// Stage count alone decides which calls are late. No frame has a partial of a window that
+// ends by the Late of a frame of the same source before it.
 type Frame struct {
 	Source    int32  // partition of the events topic
 	Sequence  uint64 // counts the frames of Source, without gap
 	From, To  int64  // the source's offsets [From, To) that this frame covers
 	Watermark int64  // event time up to which the source is complete, ns since 1970
-	Idle      bool   // the source has been silent: its watermark holds nothing back
+	Late      int64  // windows that end by it get no more calls from the source; never above Watermark
+	Quiet     int64  // how far the clock has come while nothing is delivered; see eventtime.Mark
+	Idle      bool   // the source has been silent: its watermark follows other sources or the clock
 	Partials  []Partial
 	Panes     []Pane // of the user's correlations
 }
@@ -114,6 +119,8 @@ func (f *Frame) append(dst []byte, p *part) []byte {
 	head.Int(f.From)
 	head.Int(f.To)
 	head.Int(f.Watermark)
+	head.Int(f.Late)
+	head.Int(f.Quiet)
 	head.Bool(f.Idle)
 	head.Uint(uint64(p.n))
 	head.B = append(head.B, p.data[:p.at]...)
@@ -317,7 +324,7 @@ func (d *Decoder) Frame() (Frame, error) {
 		return Frame{}, err
 	}
 	d.many = true
-	f := Frame{Source: int32(d.Uint()), Sequence: d.Uint(), From: d.Int(), To: d.Int(), Watermark: d.Int(), Idle: d.Bool()}
+	f := Frame{Source: int32(d.Uint()), Sequence: d.Uint(), From: d.Int(), To: d.Int(), Watermark: d.Int(), Late: d.Int(), Quiet: d.Int(), Idle: d.Bool()}
 	n := d.Count()
 	if n > MaxFramePartials {
 		d.fail()

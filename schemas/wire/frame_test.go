@@ -18,7 +18,7 @@ func sample(seed uint64, n int) wire.Frame {
 	rng := rand.New(rand.NewPCG(seed, 1))
 	f := wire.Frame{
 		Source: int32(rng.Uint32()), Sequence: rng.Uint64(), From: rng.Int64(), To: -rng.Int64(),
-		Watermark: rng.Int64() - rng.Int64(), Idle: seed%2 == 0,
+		Watermark: rng.Int64() - rng.Int64(), Late: rng.Int64() - rng.Int64(), Quiet: rng.Int64() - rng.Int64(), Idle: seed%2 == 0,
 	}
 	for i := range n {
 		p := wire.Partial{Start: rng.Int64() - math.MaxInt64/2}
@@ -69,7 +69,7 @@ func panes(rng *rand.Rand, n int) (list []wire.Pane) {
 
 func TestFrameRoundTrip(t *testing.T) {
 	var e wire.Encoder // one for all: its dictionary must not live on
-	frames := []wire.Frame{{}, {Source: -1, From: -5, To: math.MaxInt64, Watermark: math.MinInt64, Sequence: math.MaxUint64, Idle: true}}
+	frames := []wire.Frame{{}, {Source: -1, From: -5, To: math.MaxInt64, Watermark: math.MinInt64, Late: math.MinInt64, Quiet: math.MinInt64, Sequence: math.MaxUint64, Idle: true}}
 	for seed := range uint64(50) {
 		frames = append(frames, sample(seed, int(seed)))
 	}
@@ -183,7 +183,7 @@ func TestFrameRefuses(t *testing.T) {
 	refuse("longer", append(whole[:len(whole):len(whole)], 0))
 	frame := func(partial ...uint64) []byte {
 		var e wire.Encoder
-		for _, v := range append([]uint64{wire.FormatVersion, 0, 0, 0, 0, 0, 0, 1}, partial...) {
+		for _, v := range append([]uint64{wire.FormatVersion, 0, 0, 0, 0, 0, 0, 0, 0, 1}, partial...) {
 			e.Uint(v)
 		}
 		return e.B

@@ -251,7 +251,7 @@ func (s *series) rate() {
 		if calls := int64(math.Round(s.values[i] * scale)); calls > 0 {
 			e.Merge(&wire.Partial{Entity: key, Start: start, Counters: []wire.Counter{{ID: wire.CounterCalls, N: calls}}})
 		}
-		e.Advance(start+cfg.Size, math.MaxInt, func(r detect.Result) {
+		e.Advance(cfg.MarkAt(start+cfg.Size), math.MaxInt, func(r detect.Result) {
 			for _, a := range r.Anomalies {
 				if i, ok := index[a.Start]; ok && a.Kind == detect.KindRate {
 					s.scores[i] = max(s.scores[i], a.Score)

@@ -205,7 +205,7 @@ func (e *engine) advance(mark int64) {
 		e.detect.Merge(p)
 	}
 	e.table.Reset()
-	e.detect.Advance(mark, math.MaxInt, func(r detect.Result) {
+	e.detect.Advance(e.cfg.MarkAt(mark), math.MaxInt, func(r detect.Result) {
 		if r.Closed {
 			e.totals.windows++
 			e.closed(&r, e.now)

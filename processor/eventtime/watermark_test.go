@@ -1,0 +1,255 @@
+package eventtime_test
+
+import (
+	"math"
+	"math/rand/v2"
+	"testing"
+	"time"
+
+	"keytrail/processor/eventtime"
+)
+
+func TestProgress(t *testing.T) {
+	now := time.Date(2026, 3, 2, 9, 0, 0, 0, time.UTC).UnixNano()
+	p := eventtime.Progress{Disorder: 15 * minute, Skew: 5 * minute}
+	if got := p.Watermark(); got != eventtime.None {
+		t.Fatalf("watermark %d before the first event", got)
+	}
+	see := func(at int64, future bool, want int64) {
+		t.Helper()
+		if got := p.Observe(at, now); got != future {
+			t.Errorf("Observe reports future %v, want %v", got, future)
+		}
+		if got := p.Watermark(); got != want {
+			t.Errorf("watermark %d, want %d", got, want)
+		}
+	}
+	see(now-60*minute, false, now-75*minute)
+	see(now-90*minute, false, now-75*minute) // an older event does not move it back
+	see(now+5*minute, false, now-10*minute)  // the skew itself is honest
+	see(now+5*minute+1, true, now-10*minute)
+	see(now+1000*minute, true, now-10*minute) // a wrong clock moves it up to the clock only
+	now += minute
+	see(now+1000*minute, true, now-10*minute)
+	now -= 30 * minute // our own clock steps back
+	see(now+1000*minute, true, now+20*minute)
+	p.Raise(now)
+	if got := p.Watermark(); got != now+20*minute {
+		t.Errorf("Raise moved the watermark back to %d", got)
+	}
+	p.Raise(now + 40*minute)
+	see(now, false, now+40*minute)
+}
+
+// A watermark that was unknown when it was stored is unknown again, and the
+// first event replaces it, even one before 1970.
+func TestProgressRaisedToNone(t *testing.T) {
+	p := eventtime.Progress{Disorder: minute}
+	p.Raise(eventtime.None)
+	if got := p.Watermark(); got != eventtime.None {
+		t.Fatalf("watermark %d", got)
+	}
+	p.Observe(-10*minute, 0)
+	if got := p.Watermark(); got != -11*minute {
+		t.Errorf("watermark %d, want %d", got, -11*minute)
+	}
+}
+
+// A source that has nothing to read is as far as the stream. The clock does not move it.
+func TestFollow(t *testing.T) {
+	noon := time.Date(2026, 3, 2, 12, 0, 0, 0, time.UTC).UnixNano()
+	p := eventtime.Progress{Disorder: 15 * minute}
+	f := func(front int64, quiet bool, now, want, wantQuiet int64) {
+		t.Helper()
+		clock := p.Follow(eventtime.Stream{Front: front, Quiet: quiet}, now)
+		if got := p.Watermark(); got != want || clock != wantQuiet {
+			t.Errorf("watermark %v and %v, want %v and %v", time.Unix(0, got).UTC(), time.Unix(0, clock).UTC(), time.Unix(0, want).UTC(), time.Unix(0, wantQuiet).UTC())
+		}
+	}
+	f(eventtime.None, true, noon, eventtime.None, eventtime.None) // nobody has ever had an event
+	f(noon-30*minute, false, noon+1000*minute, noon-30*minute, noon-30*minute)
+	f(noon-30*minute, true, noon-13*minute, noon-30*minute, noon-28*minute) // the clock, less the disorder
+	f(noon-30*minute, true, noon-20*minute, noon-30*minute, noon-30*minute)
+	f(noon-30*minute, true, noon+1000*minute, noon-30*minute, noon+985*minute)
+	f(noon-20*minute, false, noon+1000*minute, noon-20*minute, noon-20*minute)
+	f(eventtime.None, true, noon+1000*minute, noon-20*minute, noon+985*minute) // the others are not known
+	if p.Front() != eventtime.None {
+		t.Error("following others is taken for events of its own")
+	}
+}
+
+// After an outage of any length, however the source followed meanwhile and whatever the
+// clock said, events that come in the order of before are not late.
+func TestNothingInOrderIsLateAfterAnOutage(t *testing.T) {
+	const size = 5 * minute
+	for seed := range uint64(2000) {
+		rng := rand.New(rand.NewPCG(seed, 3))
+		disorder, lateness := rng.Int64N(30*minute), rng.Int64N(120*minute)
+		p := eventtime.Progress{Disorder: disorder, Skew: 5 * minute}
+		newest := time.Date(2026, 3, 2, 12, 0, 0, 0, time.UTC).UnixNano() // of the stream, whatever its delay
+		if rng.IntN(2) == 0 {
+			p.Observe(newest-rng.Int64N(100*minute), newest)
+		}
+		for range 20 {
+			p.Follow(eventtime.Stream{Front: newest - disorder, Quiet: rng.IntN(2) == 0}, anyInt64(rng))
+		}
+		at := newest - rng.Int64N(disorder+1) + rng.Int64N(200*minute)
+		if end := eventtime.End(at, size); end <= p.Watermark()-lateness {
+			t.Fatalf("seed %d: an event in order is late", seed)
+		}
+	}
+}
+
+func TestSources(t *testing.T) {
+	var s eventtime.Sources
+	at := func(w int64) eventtime.Mark { return eventtime.Mark{Watermark: w, Late: w - 10, Quiet: w} }
+	want := func(n int, mark eventtime.Mark) {
+		t.Helper()
+		if got := s.Mark(n); got != mark {
+			t.Errorf("mark %v, want %v", got, mark)
+		}
+	}
+	none := eventtime.Unknown()
+	want(0, none)
+	want(2, none)
+	s.Set(0, at(100))
+	want(2, none) // the other has not reported
+	want(1, at(100))
+	s = eventtime.Sources{}
+	s.Set(0, at(100))
+	s.Set(1, none)
+	want(2, none) // it has reported, and may still send anything
+	s.Set(1, at(50))
+	want(2, at(50))
+	s.Set(1, at(70))
+	want(2, at(70))
+	s.Set(1, at(60)) // never back
+	want(2, at(70))
+	s.Set(1, eventtime.Mark{Watermark: 90, Late: 30, Quiet: 500}) // of more lateness
+	want(2, eventtime.Mark{Watermark: 90, Late: 60, Quiet: 100})
+	s.Set(0, eventtime.Mark{Watermark: 90, Late: 30, Quiet: 400})
+	want(2, eventtime.Mark{Watermark: 90, Late: 60, Quiet: 400})
+	s.Set(1, at(91)) // events come again
+	want(2, eventtime.Mark{Watermark: 90, Late: 60, Quiet: 91})
+	s.Set(0, none)
+	s.Set(1, at(200))
+	want(2, eventtime.Mark{Watermark: 90, Late: 60, Quiet: 91})
+	s.Set(0, at(150))
+	want(2, at(150))
+	want(3, at(150)) // there are more sources than have reported
+}
+
+func TestSourcesRestore(t *testing.T) {
+	var s eventtime.Sources
+	s.Restore(eventtime.Unknown())
+	if got := s.Mark(1); got != eventtime.Unknown() {
+		t.Errorf("mark %v after restoring none", got)
+	}
+	s.Restore(eventtime.Mark{Watermark: 200, Late: 100})
+	s.Set(0, eventtime.Mark{Watermark: 150, Late: 120})
+	if got, want := s.Mark(1), (eventtime.Mark{Watermark: 200, Late: 120, Quiet: 200}); got != want {
+		t.Errorf("mark %v, want %v", got, want)
+	}
+	s.Restore(eventtime.Mark{Watermark: 100, Late: 50})
+	if got, want := s.Mark(1), (eventtime.Mark{Watermark: 200, Late: 120, Quiet: 200}); got != want {
+		t.Errorf("restoring moved the mark back to %v", got)
+	}
+}
+
+// What combines is never ahead of any source, never goes back, and comes as far as the
+// slowest.
+func TestSourcesAreNeverAhead(t *testing.T) {
+	moves := 0
+	for seed := range uint64(300) {
+		rng := rand.New(rand.NewPCG(seed, 2))
+		n := 1 + rng.IntN(5)
+		var s eventtime.Sources
+		told := make([]eventtime.Mark, n)
+		for i := range told {
+			told[i] = eventtime.Unknown()
+		}
+		last := eventtime.Unknown()
+		for range 60 {
+			i := rng.IntN(n)
+			if told[i].Watermark == eventtime.None {
+				told[i] = eventtime.Mark{Watermark: rng.Int64N(40), Late: -20}
+			}
+			told[i].Watermark += rng.Int64N(10)
+			told[i].Late = max(told[i].Late, told[i].Watermark-rng.Int64N(10))
+			s.Set(int32(i), told[i])
+			if rng.IntN(10) == 0 { // a restart: what is known is set again
+				old := s.Mark(n)
+				s = eventtime.Sources{}
+				for j, m := range told {
+					if m != eventtime.Unknown() {
+						s.Set(int32(j), m)
+					}
+				}
+				s.Restore(old)
+			}
+			want := eventtime.Mark{Watermark: told[0].Watermark, Late: told[0].Late}
+			for _, m := range told {
+				want = eventtime.Mark{Watermark: min(want.Watermark, m.Watermark), Late: min(want.Late, m.Late)}
+			}
+			if want.Quiet = want.Watermark; want.Watermark == eventtime.None {
+				want = eventtime.Unknown()
+			}
+			if got := s.Mark(n); got != want {
+				t.Fatalf("seed %d: mark %v, want %v of %v", seed, got, want, told)
+			} else if got != last {
+				moves++
+				last = got
+			}
+		}
+	}
+	if moves < 1000 {
+		t.Errorf("the mark moved %d times only: this tests nothing", moves)
+	}
+}
+
+// anyInt64 is any int64, often one at an edge.
+func anyInt64(rng *rand.Rand) int64 {
+	edges := []int64{math.MinInt64, math.MaxInt64, 0, eventtime.None, eventtime.Last, int64(time.Hour), math.MinInt64 / 2, math.MaxInt64 / 2}
+	switch rng.IntN(4) {
+	case 0:
+		return edges[rng.IntN(len(edges))]
+	case 1:
+		return eventtime.Add(edges[rng.IntN(len(edges))], rng.Int64N(2e9)-1e9)
+	case 2:
+		return int64(rng.Uint64()) >> rng.IntN(64)
+	}
+	return int64(rng.Uint64())
+}
+
+// No event time and no clock make a watermark wrap around: it only ever grows, to no more
+// than the largest of what it was given.
+func TestWatermarksSaturate(t *testing.T) {
+	for seed := range uint64(3000) {
+		rng := rand.New(rand.NewPCG(seed, 4))
+		p := eventtime.Progress{Disorder: rng.Int64N(7 * 24 * 60 * minute), Skew: rng.Int64N(24 * 60 * minute)}
+		last, most := eventtime.None, eventtime.None
+		for step := range 30 {
+			at, now := anyInt64(rng), anyInt64(rng)
+			switch rng.IntN(4) {
+			case 0, 1:
+				if future := p.Observe(at, now); future != (at > now && at-p.Skew > now) && at > math.MinInt64+p.Skew {
+					t.Fatalf("seed %d step %d: Observe(%d, %d) reports %v", seed, step, at, now, future)
+				}
+				most = max(most, at)
+			case 2:
+				p.Raise(at)
+				most = max(most, at)
+			case 3:
+				if quiet := p.Follow(eventtime.Stream{Front: at, Quiet: rng.IntN(2) == 0}, now); quiet < p.Watermark() {
+					t.Fatalf("seed %d step %d: quiet %d at watermark %d", seed, step, quiet, p.Watermark())
+				}
+				most = max(most, at)
+			}
+			got := p.Watermark()
+			if got < last || got > most {
+				t.Fatalf("seed %d step %d: watermark %d after %d, of at most %d", seed, step, got, last, most)
+			}
+			last = got
+		}
+	}
+}

@@ -1,0 +1,92 @@
+package stream
+
+import (
+	"fmt"
+	"math"
+	"slices"
+
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"keytrail/processor/detect"
+	"keytrail/processor/eventtime"
+	"keytrail/schemas/otellog"
+	"keytrail/schemas/wire"
+)
+
+// This file is what partitions of stage detect tell each other: counts for windows of
+// principals that another partition may own.
+
+// slowest returns the earliest event time up to which the n partitions have told that
+// their windows are settled: all notices for windows that end by then have been merged.
+func (t *detectTask) slowest(n int32) int64 {
+	low := int64(math.MaxInt64)
+	for q := range n {
+		a, ok := t.meta.Applied[-1-q]
+		if !ok {
+			return eventtime.None
+		}
+		low = min(low, a.Late)
+	}
+	return low
+}
+
+// notify sends the counts that belong to principals of other partitions, in
+// frames whose source is this partition as a negative number. They tell which windows
+// take no more calls here, and are sent to every partition when that has come a window
+// further: a window may not be dropped while notices for it are on their way, and behind
+// a backlog that is longer than the lateness. A step that goes on may find more for the
+// same watermark.
+func (d *detector) notify(t *detectTask, more bool) {
+	n := int(d.p.Partitions[d.p.Topics.Partials])
+	byOwner := make([][]wire.Partial, n)
+	for _, p := range t.notices {
+		q := p.Owner(n)
+		byOwner[q] = append(byOwner[q], p)
+	}
+	t.notices = nil
+	late := t.engine.Mark().Late
+	tell := !more && late > eventtime.None && (t.meta.Told == eventtime.None || late >= eventtime.Add(t.meta.Told, d.p.Window.Detect.Size))
+	for q, list := range byOwner {
+		for part := range slices.Chunk(list, d.p.mostNotices) {
+			d.notice(t, int32(q), t.meta.Told, part) // others may follow
+		}
+		if tell {
+			d.notice(t, int32(q), late, nil)
+		}
+	}
+	if tell {
+		t.meta.Told = late
+	}
+}
+
+// notice sends one frame to partition q.
+func (d *detector) notice(t *detectTask, q int32, late int64, partials []wire.Partial) {
+	t.meta.Sent[q]++
+	f := wire.Frame{Source: -1 - t.partition, Sequence: t.meta.Sent[q], Watermark: t.engine.Mark().Watermark, Late: late, Partials: partials}
+	d.emit(&kgo.Record{Topic: d.p.Topics.Partials, Partition: q, Value: wire.AppendFrame(nil, &d.enc, &f)})
+}
+
+// maxHeld is how many windows behind the watermark are held for notices, besides the
+// late ones: 10 hours and more of backlog, at 5 min a window. The notices that come
+// later still go to the dead letter. kafka.MaxBatchBytes counts on it.
+const maxHeld = 128
+
+// frameNotices bounds the notices of one frame: 100, whose principals have names of at
+// most count.MaxNames, stay below Kafka's bound for a record.
+const frameNotices = 100
+
+// lateNotice keeps a notice that came after its window was dropped, because this partition
+// is more than maxHeld windows ahead of the one that sent it. It is of anomalies of pairs,
+// which are published themselves: only the principal's window lacks them.
+func (d *detector) lateNotice(t *detectTask, p *wire.Partial, now int64) *kgo.Record {
+	w := detect.Window{Partial: *p}
+	detect.WindowRecord(&d.rec, &w, d.p.Window.Detect.Size, now)
+	n := detect.AnomalyCount(p)
+	d.stats.late += int(n)
+	letter := wire.DeadLetter{
+		Stage: "detect", Reason: "late_notice", Time: now, Raw: otellog.AppendRequest(nil, &d.rec),
+		Detail: fmt.Sprintf("%d anomalies of pairs are not counted in the window of %q at %s, which had been dropped", n, p.Principal, stamp(p.Start)),
+		Object: fmt.Sprintf("%s/%d", d.p.Topics.Partials, t.partition),
+	}
+	return d.p.letter(&letter)
+}

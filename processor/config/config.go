@@ -122,7 +122,10 @@ type Decode struct {
 	FieldBytes      value.Size `yaml:"field_bytes"`
 	Records         int        `yaml:"records"`
 	Depth           int        `yaml:"depth"`
-	Body            Body       `yaml:"body"`
+	// MessageRecords and MessageBytes bound what comes of one message of kms.raw.
+	MessageRecords int        `yaml:"message_records"`
+	MessageBytes   value.Size `yaml:"message_bytes"`
+	Body           Body       `yaml:"body"`
 }
 
 // Limits returns the bounds as the decoder takes them.
@@ -235,7 +238,8 @@ func Default() *Config {
 		},
 		Stages: Stages(),
 		Decode: Decode{CompressedBytes: value.Size(limits.CompressedBytes), InflatedBytes: value.Size(limits.InflatedBytes), Ratio: limits.Ratio,
-			RecordBytes: value.Size(limits.RecordBytes), FieldBytes: value.Size(limits.FieldBytes), Records: limits.Records, Depth: limits.Depth, Body: BodyKeep},
+			RecordBytes: value.Size(limits.RecordBytes), FieldBytes: value.Size(limits.FieldBytes), Records: limits.Records, Depth: limits.Depth,
+			MessageRecords: wire.DefaultMessageRecords, MessageBytes: wire.DefaultMessageBytes, Body: BodyKeep},
 		Window: Window{Size: time.Duration(detection.Size), Rollups: []time.Duration{}, OutOfOrderness: 15 * time.Minute,
 			AllowedLateness: time.Duration(detection.Lateness), FutureSkew: 5 * time.Minute,
 			IdleAfter: time.Minute},

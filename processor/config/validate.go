@@ -152,6 +152,8 @@ func (d Decode) validate(p *value.Problems) {
 	value.Between(p, "decode.field_bytes", d.FieldBytes, 1<<10, 64<<20)
 	value.Between(p, "decode.records", d.Records, 1, 1_000_000_000_000)
 	value.Between(p, "decode.depth", d.Depth, 8, 10_000)
+	value.Between(p, "decode.message_records", d.MessageRecords, 1, 10_000_000)
+	value.Between(p, "decode.message_bytes", d.MessageBytes, 2<<20, 16<<30)
 	value.OneOf(p, "decode.body", d.Body, BodyKeep, BodyNone)
 	if d.RecordBytes > d.InflatedBytes {
 		p.Add("decode.record_bytes", "%v is more than decode.inflated_bytes, %v", d.RecordBytes, d.InflatedBytes)

@@ -47,6 +47,12 @@ type Transact struct {
 	TransactionID string        // unique among running processes
 	Interval      time.Duration // the longest time between the first record and the commit
 	Records       int           // the most records in one transaction
+	// Room, when set, says how many records may be polled next: at least 1 at the beginning
+	// of a transaction, and 0 to have it end.
+	Room func() int
+	// Early, when set, is called after each record that was processed, with what Output gets
+	// as emit: for a stage that may have to write more than it should hold.
+	Early func(emit func(*kgo.Record))
 	// LargeTopic is made with max.message.bytes of MaxBatchBytes; "" for none.
 	LargeTopic string
 	// GiveUp is how long the stage tries without one successful commit or poll, or
@@ -264,7 +270,16 @@ func (s *session) transaction(ctx context.Context) error {
 		}
 		s.open = true
 	}
-	n, err := s.collect(ctx)
+	// The end of a transaction is not given up when ctx is done: a graceful stop finishes
+	// it. The deadline is for a broker that is gone.
+	whole := context.WithoutCancel(ctx)
+	out := producing{s: s}
+	if s.t.Early != nil {
+		var cancel context.CancelFunc
+		out.ctx, cancel = context.WithTimeout(whole, s.t.Interval+min(30*time.Second, s.t.GiveUp))
+		defer cancel() // behind the end: what is on its way with it would be given up
+	}
+	n, err := s.collect(ctx, &out)
 	if err == nil && n == 0 {
 		if !s.more && time.Since(s.tick) < tickEvery {
 			return nil
@@ -275,16 +290,13 @@ func (s *session) transaction(ctx context.Context) error {
 		}
 		s.tick = time.Now()
 	}
-	out := producing{s: s}
 	if err == nil {
 		// The time from before the question: if the process is suspended behind it, that
 		// is no silence of the sources.
 		now := time.Now()
 		s.lag(ctx)
-		// The end of a transaction is not given up when ctx is done: a graceful stop
-		// finishes it. The deadline is for a broker that is gone.
 		var cancel context.CancelFunc
-		out.ctx, cancel = context.WithTimeout(context.WithoutCancel(ctx), min(30*time.Second, s.t.GiveUp))
+		out.ctx, cancel = context.WithTimeout(whole, min(30*time.Second, s.t.GiveUp))
 		defer cancel()
 		if s.more, err = s.p.Output(now, out.emit); err != nil {
 			err = &processorError{err}
@@ -364,14 +376,20 @@ func (s *session) again(ctx context.Context) error {
 
 // collect polls and processes until the interval is over or there are records
 // enough; nothing while there is more to write of what was processed before.
-func (s *session) collect(ctx context.Context) (n int, err error) {
+func (s *session) collect(ctx context.Context, out *producing) (n int, err error) {
 	if s.more {
 		return 0, s.ownership(ctx)
 	}
 	deadline, cancel := context.WithTimeout(ctx, s.t.Interval)
 	defer cancel()
 	for n < s.t.Records && deadline.Err() == nil {
-		fetches := s.gts.PollRecords(deadline, s.t.Records-n)
+		most := s.t.Records - n
+		if s.t.Room != nil {
+			if most = min(most, s.t.Room()); most < 1 {
+				break
+			}
+		}
+		fetches := s.gts.PollRecords(deadline, most)
 		s.fetched.fit(s.gts.Client())
 		if err := s.ownership(ctx); err != nil {
 			return n, fmt.Errorf("cannot restore: %w", err)
@@ -395,7 +413,11 @@ func (s *session) collect(ctx context.Context) (n int, err error) {
 				return n, &processorError{err}
 			}
 			r.Recycle()
+			if s.t.Early != nil {
+				s.t.Early(out.emit)
+			}
 		}
 	}
 	return n, nil
 }
+

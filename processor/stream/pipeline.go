@@ -77,6 +77,11 @@ type Pipeline struct {
 	Records       int
 	Window        Window
 	Limits        cloudtrail.Limits
+	// MessageRecords and MessageBytes bound what comes of one message of the raw topic: log
+	// records and dead letters, and their bytes. 0 is
+	// wire.DefaultMessageRecords and wire.DefaultMessageBytes.
+	MessageRecords int
+	MessageBytes   int64
 	Normalize     normalize.Options
 	Rules         *sigma.Rules // the user's own; nil for none
 	Sinks         []Destination
@@ -148,11 +153,13 @@ func (p *Pipeline) Run(ctx context.Context, stages Stages) error {
 	run(true, func(ctx context.Context) error { return p.oversee(ctx, stages) })
 	// The way of an event:
 	run(stages.Normalize, func(ctx context.Context) error { // kms.raw -> kms.events
-		return p.transact("normalize", p.Topics.Raw).Run(ctx, newNormalizer(p))
+		n, t := newNormalizer(p), p.transact("normalize", p.Topics.Raw)
+		t.Room, t.Early = n.room, n.flush
+		return t.Run(ctx, n)
 	})
 	run(stages.Count, func(ctx context.Context) error { // kms.events -> kms.partials, kms.anomalies
 		c, t := newCounter(p), p.transact("count", p.Topics.Events)
-		t.Note, t.Saw = c.note, c.saw
+		t.Note, t.Saw, t.Room = c.note, c.saw, c.room
 		return t.Run(ctx, c)
 	})
 	run(stages.Detect, func(ctx context.Context) error { // kms.partials -> kms.windows, kms.anomalies

@@ -99,6 +99,14 @@ func Owner(entity string, n int) int32 { return int32(EntityHash(entity) % uint6
 // consumer can choose without decoding the value.
 const HeaderEvent = "event"
 
+// The bounds of what comes of one message of the raw topic, unless they are configured:
+// log records and dead letters, and their bytes. Of a file of CloudTrail's that fits,
+// compressed, into Kafka's 1 MB come some 20,000 log records of 3 kB, 60 MB.
+const (
+	DefaultMessageRecords = 50_000
+	DefaultMessageBytes   = 128 << 20
+)
+
 // MaxValueBytes bounds the values of Kafka records that Keytrail writes. Kafka's
 // own bound is 1 MiB for a batch by default (message.max.bytes), and what is
 // larger would be refused for ever; 48 KiB are left for key, headers and framing.

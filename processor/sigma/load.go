@@ -20,7 +20,7 @@ import (
 )
 
 // Load reads the rules in every file below the root of fsys whose name ends in .yml
-// or .yaml. It returns what is right together with everything that is wrong, at the
+// or .yaml, in capitals or not. It returns what is right together with everything that is wrong, at the
 // most MaxProblems of it, in the order of files and lines: whoever wants all or nothing
 // looks at the problems first.
 func Load(fsys fs.FS) (*Rules, []Problem) {
@@ -75,7 +75,7 @@ func (l *Loader) Dir(fsys fs.FS, prefix string) {
 				return fs.SkipDir // .git and the like
 			}
 			return nil
-		case !slices.Contains([]string{".yml", ".yaml"}, path.Ext(name)):
+		case !slices.Contains([]string{".yml", ".yaml"}, strings.ToLower(path.Ext(name))):
 			return nil
 		}
 		found = true

@@ -196,6 +196,10 @@ func TestAllProblems(t *testing.T) {
 		rules.Skipped[1].Reason != "its status is unsupported" {
 		t.Errorf("skipped are %+v", rules.Skipped)
 	}
+	capitals := fstest.MapFS{"x.YML": {Data: []byte(rule("s: {a: b}\ncondition: s"))}, "y.Yaml": {Mode: fs.ModeNamedPipe}}
+	if rules, problems = Load(capitals); len(rules.List) != 1 || len(problems) != 1 || !strings.Contains(problems[0].Text, "is no file") {
+		t.Errorf("names in capitals: %d rules, %v", len(rules.List), problems)
+	}
 	if _, problems = Load(fstest.MapFS{"x.txt": {}}); len(problems) != 1 || !strings.Contains(problems[0].Text, "no file whose name ends") {
 		t.Errorf("a directory without rules has the problems %v", problems)
 	}

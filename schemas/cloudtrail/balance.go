@@ -2,11 +2,12 @@ package cloudtrail
 
 // place is a place behind a damage at which a record may begin.
 type place struct {
-	at    int64 // in the inflated object
-	floor int   // brackets around it; a bracket that closes one of these ends its standing
-	stage stage
-	below bool // outside the damaged record for certain: none of that one's brackets is open
-	items int  // values that stand at the floor
+	at     int64 // in the inflated object
+	floor  int   // brackets around it; a bracket that closes one of these ends its standing
+	stage  stage
+	around int  // objects around its list that are open
+	below  bool // outside the damaged record for certain: none of that one's brackets is open
+	items  int  // values that stand at the floor
 }
 
 // stage is how far the brackets around a place have been closed.
@@ -28,7 +29,7 @@ type balance struct {
 	quoted  bool  // the next byte stands in a string of the first reading
 	escaped bool  // it follows a backslash
 	begin   stage // in what the damaged record stands
-	framed  bool  // the list stands in an object
+	around  int   // objects around the list of records
 	inside  bool  // the damage is a member of an object
 	of      [2]reading
 }
@@ -68,8 +69,8 @@ func (b *bitStack) pop() bool {
 }
 
 // reset begins anew, in the memory that b has.
-func (b *balance) reset(begin stage, framed, inside bool) {
-	b.quoted, b.escaped, b.begin, b.framed, b.inside = false, false, begin, framed, inside
+func (b *balance) reset(begin stage, around int, inside bool) {
+	b.quoted, b.escaped, b.begin, b.around, b.inside = false, false, begin, around, inside
 	for k := range b.of {
 		r := &b.of[k]
 		r.open.n, r.closed, r.places = 0, 0, r.places[:0]
@@ -109,7 +110,7 @@ func (b *balance) step(c byte) (fits bool) {
 		}
 		r.open.push(c == '[')
 	case '}', ']':
-		return b.outside().shut(c == ']', b.framed)
+		return b.outside().shut(c == ']')
 	default:
 		b.outside().other(c)
 	}
@@ -142,7 +143,7 @@ func (r *reading) other(c byte) {
 }
 
 // shut moves over a closing bracket.
-func (r *reading) shut(list, framed bool) (fits bool) {
+func (r *reading) shut(list bool) (fits bool) {
 	level := r.level()
 	fits = r.open.n == 0 || r.open.pop() == list
 	if r.level() == level { // nothing was open
@@ -153,7 +154,7 @@ func (r *reading) shut(list, framed bool) (fits bool) {
 	}
 	kept := r.places[:0]
 	for _, p := range r.places {
-		if p.floor < level && fits || p.floor == level && p.shut(list, framed) {
+		if p.floor < level && fits || p.floor == level && p.shut(list) {
 			kept = append(kept, p)
 		}
 	}
@@ -163,14 +164,17 @@ func (r *reading) shut(list, framed bool) (fits bool) {
 
 // shut moves p behind the bracket that closes what is around it. It reports false
 // when that cannot be.
-func (p *place) shut(list, framed bool) bool {
+func (p *place) shut(list bool) bool {
 	switch {
-	case p.stage <= inList && list && framed:
+	case p.stage <= inList && list:
 		p.stage = inTail
-	case p.stage <= inList && list, p.stage == inTail && !list:
-		p.stage = atTop
+	case p.stage == inTail && !list:
+		p.around--
 	default:
 		return false
+	}
+	if p.around == 0 {
+		p.stage = atTop
 	}
 	p.floor--
 	return true
@@ -178,7 +182,7 @@ func (p *place) shut(list, framed bool) bool {
 
 // add notes that a record may begin at the next byte, a brace, and in what it stands.
 func (b *balance) add(at int64, begin stage) {
-	r, p := b.outside(), place{at: at, stage: begin}
+	r, p := b.outside(), place{at: at, stage: begin, around: b.around}
 	p.floor, p.below = r.level(), r == &b.of[0] && (r.level() < 0 || r.level() == 0 && !b.inside)
 	n := len(r.places)
 	// Of two at one floor the first is possible as long as the second.

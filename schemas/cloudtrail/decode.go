@@ -63,9 +63,10 @@ func clip(raw []byte) ([]byte, bool) {
 
 // isEvent tells whether the object just decoded is a CloudTrail event.
 // S3's notifications have the same names; their source is aws:s3, and Lambda's
-// records of other services aws:sqs and the like.
+// records of other services aws:sqs and the like. Results of queries have them beside
+// the original.
 func (ev *Event) isEvent() bool {
-	return (ev.Name != "" || ev.Source != "" || ev.Version != "") && strings.IndexByte(ev.Source, ':') < 0
+	return (ev.Name != "" || ev.Source != "" || ev.Version != "") && !ev.env.holds && strings.IndexByte(ev.Source, ':') < 0
 }
 
 // reset empties ev and keeps its slices' memory and its place. It is emptied
@@ -259,7 +260,7 @@ func (d *Decoder) member(f *field, name string, pos int, c byte, ev *Event) int 
 		pos = d.targets(pos, c, ev)
 		ev.Resources = ev.Resources[:n]
 		return pos
-	case actList, actDetail, actCarrier, actPacked, actNotice, actNames:
+	case actList, actDetail, actCarrier, actPacked, actOriginal, actResult, actNotice, actNames:
 		return ev.env.member(s, f.act, pos, c)
 	}
 	return s.skip(pos)

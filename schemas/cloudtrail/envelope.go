@@ -19,6 +19,7 @@ import (
 // event, original); Keytrail's own in_kms (event).
 type envelope struct {
 	carried []carried // what may hold events, in its order
+	holds   bool      // it is about the original event, which is in carried or was not kept
 	notice  bool      // known, and about no call: a digest file, a test message
 	names   bool      // it names objects, which hold the events
 
@@ -47,6 +48,9 @@ const (
 var envelopeFields = append([]field{
 	act("Records", actList), act("Events", actList), act("logEvents", actList),
 	act("Messages", actList), act("records", actList), act("events", actList),
+	act("results", actList), act("QueryResultRows", actList), act("hits", actList),
+	act("result", actResult), act("_raw", actOriginal), act("eventJson", actOriginal), act("@message", actOriginal),
+	act("event.original", actOriginal), act("raw_data", actOriginal),
 	act("detail", actDetail), act("data", actPacked), act("Data", actPacked),
 	text("detail-type", atEnvelope+unsafe.Offsetof(where.env.detailType)),
 	text("source", atEnvelope+unsafe.Offsetof(where.env.source)),
@@ -62,7 +66,7 @@ var envelopeFields = append([]field{
 }, carriers...)
 
 var carriers = func() (list []field) {
-	for _, name := range []string{"CloudTrailEvent", "message", "log", "event", "original", "Message", "Body", "body", "Sns", "kinesis", "awslogs"} {
+	for _, name := range []string{"CloudTrailEvent", "message", "log", "event", "original", "Message", "Body", "body", "Sns", "kinesis", "awslogs", "_source"} {
 		list = append(list, act(name, actCarrier))
 	}
 	return list
@@ -71,7 +75,7 @@ var carriers = func() (list []field) {
 // carries tells whether name is one under which envelopes hold an event.
 func carries(name string) bool {
 	switch kindRecord.field(name).act {
-	case actCarrier, actDetail, actPacked:
+	case actCarrier, actDetail, actPacked, actOriginal, actResult:
 		return true
 	}
 	return false
@@ -85,6 +89,7 @@ func isList(name string) bool { return kindRecord.field(name).act == actList }
 func (e *envelope) member(s *scanner, a action, pos int, c byte) int {
 	var v string
 	switch {
+	case e.holds && a != actOriginal && a != actNotice && a != actNames: // beside the original
 	case a == actList && c == '[':
 		if pos = s.json(pos, &v); strings.Trim(v, "[] \t\r\n") != "" {
 			e.carried = append(e.carried, carried{v, formList})
@@ -102,12 +107,44 @@ func (e *envelope) member(s *scanner, a action, pos int, c byte) int {
 		pos = s.text(pos, &v)
 		e.string(v, a == actPacked)
 		return pos
+	case a == actOriginal:
+		e.holds = true
+		e.carried = e.carried[:0] // what else stands there was made of it
+		if pos = s.text(pos, &v); c == '"' {
+			e.string(v, false)
+		} else if c == '{' {
+			e.carried = append(e.carried, carried{v, formObject})
+		}
+		return pos
+	case a == actResult && c == '{':
+		return e.result(s, pos)
 	case a == actNotice:
 		e.notice = true
 	case a == actNames:
 		e.names = true
 	}
 	return s.skip(pos)
+}
+
+// result reads a result of Splunk, which has the original under _raw and fields of
+// it beside.
+func (e *envelope) result(s *scanner, pos int) int {
+	e.holds = true
+	var w walk
+	for pos = s.open(&w, pos); pos != failed; {
+		name, value, ok := s.next(&w, pos)
+		if !ok {
+			return value
+		}
+		if name != "_raw" {
+			pos = s.skip(value)
+			continue
+		}
+		var v string
+		pos = s.text(value, &v)
+		e.string(v, false)
+	}
+	return failed
 }
 
 // What CloudWatch Logs sends to see whether its destination lives, and CloudTrail
@@ -137,7 +174,16 @@ func (e *envelope) inner() []carried {
 	if len(e.carried) < 2 {
 		return e.carried
 	}
-	return slices.DeleteFunc(e.carried, func(c carried) bool { return c.form == formObject && !strings.Contains(c.text, "eventSource") })
+	return e.apart()
+}
+
+// apart returns what to read of several.
+func (e *envelope) apart() []carried {
+	text := slices.ContainsFunc(e.carried, func(c carried) bool { return c.form == formText || c.form == formPacked })
+	return slices.DeleteFunc(e.carried, func(c carried) bool {
+		// With the line in a text, an object that has the same line is read for nothing.
+		return c.form == formObject && (!strings.Contains(c.text, "eventSource") || text && !strings.Contains(c.text, `"eventSource"`))
+	})
 }
 
 // silent tells that the object is known and about no call.

@@ -49,6 +49,8 @@ const (
 	actDetail                  // the object of an EventBridge envelope
 	actCarrier                 // a string or an object that holds an event, in an envelope
 	actPacked                  // a string in base64 that holds events
+	actOriginal                // the original event, which goes before all else in its object
+	actResult                  // a result of Splunk
 	actNotice                  // the mark of what is about no call: of a digest file
 	actNames                   // the mark of what names objects: of an S3 notification
 )

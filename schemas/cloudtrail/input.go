@@ -9,6 +9,8 @@ import (
 	"unsafe"
 
 	"github.com/klauspost/compress/gzip"
+	"golang.org/x/text/encoding/unicode"
+	"golang.org/x/text/transform"
 )
 
 // input is the window over an object's inflated bytes that the Reader decodes
@@ -28,9 +30,10 @@ type input struct {
 	isText bool   // buf is somebody's string
 	spare  []byte // the buffer while it is
 
-	// Kept from object to object.
-	buffered *bufio.Reader
-	zip      *gzip.Reader
+	packed  bool   // what src gives was in memory, in base64
+	foreign string // what the object is when it is not text that may hold events
+
+	layers []*layer // kept from object to object
 }
 
 // chunk is how much is read at once. A record that is cut at a chunk's end is
@@ -77,7 +80,7 @@ func (in *input) reset(r io.Reader) {
 	if cap(buf) > keep {
 		buf = nil
 	}
-	*in = input{origin: source{r: r}, sniff: true, lim: in.lim, buf: buf[:0], buffered: in.buffered, zip: in.zip}
+	*in = input{origin: source{r: r}, sniff: true, lim: in.lim, buf: buf[:0], layers: in.layers}
 }
 
 // resetText begins with text that is in memory already. The text must not change
@@ -88,34 +91,80 @@ func (in *input) resetText(text string) {
 		spare = in.buf
 	}
 	*in = input{buf: unsafe.Slice(unsafe.StringData(text), len(text)), isText: true, eof: true, lim: in.lim,
-		spare: spare, buffered: in.buffered, zip: in.zip}
+		spare: spare, layers: in.layers}
 }
 
-// open looks at the first two bytes and puts gzip in between when they say so
-// (RFC 1952: 0x1f 0x8b).
+// maxZips bounds gzip inside gzip, which shippers make that compress what is
+// compressed: three are one more than has been seen.
+const maxZips = 3
+
+// open looks at how the object begins: it puts gzip in between where that says so
+// (RFC 1952: 0x1f 0x8b), again and again, then UTF-16, and names what is not text.
 func (in *input) open() {
 	in.sniff = false
-	if in.buffered == nil {
-		in.buffered = bufio.NewReaderSize(nil, 64<<10)
-	}
-	in.buffered.Reset(&in.origin)
-	magic, err := in.buffered.Peek(2)
-	if len(magic) < 2 && err != nil && err != io.EOF {
-		in.fail(err)
-		return
-	}
-	in.src = in.buffered
-	if bytes.Equal(magic, []byte{0x1f, 0x8b}) {
-		in.zipped = true
-		if in.zip == nil {
-			in.zip = new(gzip.Reader)
-		}
-		if err := in.zip.Reset(in.buffered); err != nil {
+	var from io.Reader = &in.origin
+	for zips := 0; ; zips++ {
+		l := in.layer(zips)
+		l.buffered.Reset(from)
+		head, err := l.buffered.Peek(headBytes)
+		if len(head) < 2 && err != nil && err != io.EOF {
 			in.fail(err)
 			return
 		}
-		in.src = in.zip
+		if !bytes.HasPrefix(head, []byte{0x1f, 0x8b}) {
+			if order, wide := utf16Order(head); wide {
+				l = in.layer(zips + 1)
+				l.buffered.Reset(transform.NewReader(in.layers[zips].buffered, unicode.UTF16(order, unicode.UseBOM).NewDecoder()))
+				head, _ = l.buffered.Peek(headBytes)
+			}
+			in.src, in.foreign = l.buffered, foreign(head)
+			return
+		}
+		in.zipped = true
+		if zips == maxZips {
+			in.src, in.foreign = l.buffered, "gzip inside gzip, again and again: unpack it first"
+			return
+		}
+		if l.zip == nil {
+			l.zip = new(gzip.Reader)
+		}
+		if err := l.zip.Reset(l.buffered); err != nil {
+			in.fail(err)
+			return
+		}
+		from = &inner{r: l.zip, in: in}
 	}
+}
+
+// layer is one level of gzip, or the text inside.
+type layer struct {
+	buffered *bufio.Reader
+	zip      *gzip.Reader // of what buffered has
+}
+
+// layer returns the layer n, of those that are kept from object to object.
+func (in *input) layer(n int) *layer {
+	if len(in.layers) == n {
+		in.layers = append(in.layers, &layer{buffered: bufio.NewReaderSize(nil, 64<<10)})
+	}
+	return in.layers[n]
+}
+
+// inner is what came out of one level of gzip. It bounds it as input.bound does what
+// comes out of the last: what is inside may be gzip that inflates to nothing.
+type inner struct {
+	r  io.Reader
+	in *input
+	n  int64
+}
+
+func (i *inner) Read(p []byte) (int, error) {
+	n, err := i.r.Read(p)
+	i.n += int64(n)
+	if lim := &i.in.lim; i.n > lim.InflatedBytes+chunk || i.n > RatioFloor && i.n > lim.Ratio*i.in.origin.n {
+		return n, errTooBig
+	}
+	return n, err
 }
 
 func (in *input) fail(err error) { in.eof, in.err = true, err }
@@ -200,6 +249,8 @@ func (in *input) failure() (Reason, string) {
 		return ReasonInflatedSize, fmt.Sprintf("the object is longer than %d bytes", in.lim.InflatedBytes)
 	case errors.Is(in.err, errTooLong):
 		return ReasonInflatedSize, fmt.Sprintf("the compressed object is longer than %d bytes", in.lim.CompressedBytes)
+	case in.packed && in.origin.err != nil:
+		return ReasonSyntax, "base64 is expected: " + in.origin.err.Error()
 	case !in.zipped, in.origin.err != nil, errors.Is(in.err, io.ErrNoProgress):
 		return ReasonRead, in.err.Error()
 	case errors.Is(in.err, io.ErrUnexpectedEOF):

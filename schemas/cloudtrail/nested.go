@@ -15,6 +15,8 @@ func (r *Reader) accept(ev *Event, n int) (bool, error) {
 	env := &ev.env
 	r.stands(ev.Raw)
 	switch inner := env.inner(); {
+	case ev.Raw[0] != '{':
+		return r.row(ev, n)
 	case ev.isEvent():
 	case env.native():
 		fillNative(ev)
@@ -24,29 +26,33 @@ func (r *Reader) accept(ev *Event, n int) (bool, error) {
 		}
 	case len(inner) > 0 && r.nested < maxNested:
 		// A copy: ev's memory is for what the child reads.
-		r.carried, r.read, r.childAt = append(r.carried[:0], inner...), 0, r.in.offset()
+		r.carried, r.read, r.childAt, r.envelope = append(r.carried[:0], inner...), 0, r.in.offset(), ev.Raw
 		r.in.advance(n)
 		return false, nil
 	case env.silent():
 		r.NotEvents++
 		r.in.advance(n)
 		return false, nil
+	case env.names:
+		return false, r.unknown("it names objects and carries no events: read the objects that it names", n)
 	default:
-		detail := "JSON of no shape that carries CloudTrail events"
-		if env.names {
-			detail = "it names objects and carries no events: read the objects that it names"
-		}
-		if r.lines == oneLine && r.goesOn(n) {
-			return false, r.resync(scanErr{reason: ReasonEnvelope, detail: detail})
-		}
-		err := r.bad(ReasonEnvelope, detail, r.in.rest()[:n])
-		r.in.advance(n)
-		r.index++
-		return false, err
+		return false, r.unknown(r.dec.shapeOf(ev.Raw), n)
 	}
 	r.in.advance(n)
 	r.index++
 	return true, nil
+}
+
+// unknown reports a value of n bytes from which no event comes. Where records stand
+// one a line, the rest of its line goes with it.
+func (r *Reader) unknown(detail string, n int) error {
+	if r.lines == oneLine && r.goesOn(n) {
+		return r.resyncLine(scanErr{reason: ReasonEnvelope, detail: detail})
+	}
+	err := r.bad(ReasonEnvelope, detail, r.in.rest()[:n])
+	r.in.advance(n)
+	r.index++
+	return err
 }
 
 // stands notes how a record stands.
@@ -66,7 +72,13 @@ func (r *Reader) beginsLine() bool { return r.in.line || r.in.offset() == r.open
 
 // goesOn reports whether the line of a record of n bytes goes on behind it.
 func (r *Reader) goesOn(n int) bool {
-	rest := bytes.TrimLeft(r.in.rest()[n:], ", \t\r")
+	rest := bytes.TrimLeft(r.in.rest()[n:], " \t\r")
+	if len(rest) > 0 && rest[0] == ',' {
+		if r.mode == modeList {
+			return false
+		}
+		rest = bytes.TrimLeft(rest[1:], " \t\r")
+	}
 	return len(rest) > 0 && rest[0] != '\n' && rest[0] != ']'
 }
 
@@ -86,6 +98,7 @@ func (r *Reader) descend() {
 	c.in.lim.InflatedBytes = max(1, r.in.lim.InflatedBytes-r.in.base-int64(len(r.in.buf))-r.spent)
 	if next.form == formPacked {
 		c.in.reset(base64.NewDecoder(base64.StdEncoding, strings.NewReader(next.text)))
+		c.in.packed = true
 	} else {
 		c.in.lim.InflatedBytes += int64(len(next.text)) // which has been counted
 		c.in.resetText(next.text)
@@ -109,6 +122,13 @@ func (r *Reader) fromChild(ev *Event, err error) error {
 	var bad *BadRecord
 	if errors.As(err, &bad) {
 		bad.Index, bad.Offset = r.index, r.childAt
+		// An object inside the envelope that is not an event: the envelope is none.
+		if bad.Reason == ReasonEnvelope && r.carried[r.read-1].form == formObject && r.envelope != nil {
+			if shape := r.child.dec.shapeOf(r.envelope); shape != unknownShape {
+				bad.Detail = shape
+			}
+			bad.Raw, bad.Cut = clip(r.envelope)
+		}
 	}
 	ev.Index, ev.Offset = r.index, r.childAt
 	r.index++

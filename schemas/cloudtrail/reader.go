@@ -3,7 +3,6 @@ package cloudtrail
 import (
 	"bytes"
 	"io"
-	"strings"
 )
 
 // Reader reads the CloudTrail events of one object, whatever envelope holds
@@ -27,7 +26,11 @@ type Reader struct {
 	mode     mode
 	hadList  bool  // there has been a list of records
 	opened   int64 // a place that begins a line, besides those behind a line feed; else -1
-	inObject bool  // the list stands inside an object, which goes on behind it
+	around   int   // objects around the list, which go on behind it
+	rows     bool  // the list may hold rows, which are lists of values
+	strung   bool  // there has been a record in a string
+	looked   bool  // whether it is a table
+	prefixed bool  // lines have something in front of their JSON
 	lost     bool  // something was bad: brackets around the next records may be its
 	lines    lines
 	wasted   int64   // bytes read in vain; see maxWaste
@@ -37,6 +40,7 @@ type Reader struct {
 	carried  []carried // what the last envelope carries; the first read of them are done
 	read     int
 	child    *Reader // reads it; kept for the next one
+	envelope []byte  // the last envelope, if it is an object
 	childAt  int64   // the envelope's offset
 	inChild  bool    // child is reading
 	packed   bool    // what child reads was packed
@@ -45,6 +49,8 @@ type Reader struct {
 	// and the messages by which S3, SNS, CloudTrail and CloudWatch Logs test or
 	// confirm a destination.
 	NotEvents int
+
+	csv *table // the object is one
 }
 
 // mode is where in the object the Reader stands.
@@ -54,6 +60,7 @@ const (
 	modeValues mode = iota // between top-level values
 	modeList               // inside the array that holds the records
 	modeTail               // behind that array, inside its object
+	modeTable              // in the rows of CSV
 	modeDone
 )
 
@@ -88,7 +95,7 @@ func (r *Reader) Reset(src io.Reader, object string) {
 
 func (r *Reader) begin(object string) {
 	r.object, r.index, r.mode, r.lines, r.wasted, r.trusted, r.opened, r.NotEvents = object, 0, modeValues, unknown, 0, 0, -1, 0
-	r.hadList, r.inObject, r.lost, r.inChild, r.carried, r.read, r.spent = false, false, false, false, r.carried[:0], 0, 0
+	r.hadList, r.around, r.rows, r.strung, r.looked, r.prefixed, r.lost, r.inChild, r.carried, r.read, r.spent = false, 0, false, false, false, false, false, false, r.carried[:0], 0, 0
 }
 
 // Next reads the next event into ev. It returns nil, or a *BadRecord (the next
@@ -106,8 +113,14 @@ func (r *Reader) Next(ev *Event) error {
 			r.descend()
 			continue
 		}
-		if r.mode == modeDone {
+		switch r.mode {
+		case modeDone:
 			return io.EOF
+		case modeTable:
+			if err := r.tableRow(); err != nil {
+				return err
+			}
+			continue
 		}
 		if found, err := r.step(ev); err != nil || found {
 			return err
@@ -118,9 +131,14 @@ func (r *Reader) Next(ev *Event) error {
 // step moves over one separator or one value.
 func (r *Reader) step(ev *Event) (found bool, err error) {
 	c, ok := r.in.peek()
+	if r.in.foreign != "" {
+		return false, r.foreign()
+	}
 	switch {
 	case !ok:
 		return false, r.end()
+	case r.mode == modeValues && r.index == 0 && c != '{' && c != '[' && !r.looked && r.table():
+		return false, nil
 	case r.mode == modeTail:
 		return false, r.tail(c)
 	case r.mode == modeList && c == ',':
@@ -129,24 +147,27 @@ func (r *Reader) step(ev *Event) (found bool, err error) {
 	case r.mode == modeList && c == ']':
 		r.in.advance(1)
 		r.mode = modeValues
-		if r.inObject {
+		if r.around > 0 {
 			r.mode = modeTail
 		}
 		return false, nil
-	case r.mode == modeList && c == '[': // a bracket too many, or a list of lists
+	case r.mode == modeList && c == '[' && !r.flat(): // a bracket too many, or a list of lists
 		r.in.advance(1)
 		r.lost = true
 		return false, nil
-	case r.mode == modeValues && r.lost && (c == ',' || c == ']' || c == '}'):
+	case r.mode == modeValues && (r.lost && (c == ']' || c == '}') || c == ',' && (r.lost || r.index > 0)):
 		r.in.advance(1)
 		return false, nil
+	case r.mode == modeValues && c == recordSeparator:
+		r.in.advance(1)
+		r.opened = r.in.offset()
+		return false, nil
+	case r.mode == modeValues && r.beginsLine() && (c != '{' && c != '[' && c != '"' || c == '[' && r.bracketed()):
+		return false, r.text()
+	case r.mode == modeValues && r.prefixed && !r.beginsLine() && r.suffix():
+		return false, nil
 	case r.mode == modeValues || r.lost:
-		if n, inObject := r.listStart(); n > 0 {
-			r.in.advance(n)
-			r.mode, r.inObject, r.hadList, r.opened = modeList, inObject, true, -1
-			if r.in.line {
-				r.opened = r.in.offset()
-			}
+		if n := r.listStart(); n > 0 {
 			return false, nil
 		}
 	}
@@ -174,46 +195,66 @@ func (r *Reader) scan(f func(data []byte) int) (int, scanErr) {
 	}
 }
 
-// listStart returns the length of what opens a list of records here: "[", or
-// an object up to the bracket of its list. It is 0 when neither stands here.
-func (r *Reader) listStart() (n int, inObject bool) {
-	n, err := r.scan(func(data []byte) int {
+// listStart moves behind what opens a list of records here: "[", or an object up to
+// the bracket of its list. It returns how many bytes that are, 0 when neither stands
+// here.
+func (r *Reader) listStart() int {
+	var around int
+	var rows bool
+	n, err := r.scan(func(data []byte) (n int) {
 		s := &r.dec.s
 		s.reset(data, r.dec.lim.Depth)
-		_, c := s.space(0)
-		if inObject = c == '{'; inObject {
-			return s.listIn()
+		if _, c := s.space(0); c == '{' {
+			n, around, rows = s.listIn()
+			return n
 		}
+		around = 0
 		return 1
 	})
-	if err.bad() || !inObject && r.in.rest()[0] != '[' {
-		return 0, false
+	if err.bad() || n == 0 || around == 0 && r.in.rest()[0] != '[' {
+		return 0
 	}
-	return n, inObject
+	r.in.advance(n)
+	r.mode, r.around, r.rows, r.hadList, r.opened = modeList, around, rows, true, -1
+	if r.in.line {
+		r.opened = r.in.offset()
+	}
+	return n
 }
 
 // listIn returns the length of an object up to and with the bracket of the list
-// of records that it holds; 0 when it is something else.
-func (s *scanner) listIn() int {
+// of records that it holds, and how many objects are around that list: those of
+// Elasticsearch stand in an object of their own. The length is 0 when it is something
+// else.
+func (s *scanner) listIn() (n, around int, rows bool) {
 	var w walk
 	pos, _ := s.space(0)
-	for pos = s.open(&w, pos); pos != failed; pos = s.skip(pos) {
+	pos, around = s.open(&w, pos), 1
+	for pos != failed {
 		name, value, ok := s.next(&w, pos)
 		switch {
 		case value == failed:
-			return failed
+			return failed, 0, false
 		case !ok || notWithList[name] || carries(name):
-			return 0
+			return 0, 0, false
 		case isList(name):
-			if at, c := s.space(value); c == '[' {
-				return at + 1
+			at, c := s.space(value)
+			switch {
+			case c == '[':
+				return at + 1, around, holdsRows[name]
+			case c != '{' || name != "hits" || around > 1:
+				return s.unexpected(at, "'['"), 0, false
 			}
-			return s.unexpected(value, "'['")
+			pos, around = s.open(&w, at), 2
+			continue
 		}
-		pos = value
+		pos = s.skip(value)
 	}
-	return failed
+	return failed, 0, false
 }
+
+// holdsRows holds the names of lists whose items may be lists of values.
+var holdsRows = map[string]bool{"results": true, "QueryResultRows": true}
 
 // notWithList holds names that stand early in what holds no list of records:
 // events, items of LookupEvents and EventBridge events. Others are walked through,
@@ -251,7 +292,8 @@ func (r *Reader) record(ev *Event) (bool, error) {
 // lost its brace. Behind a value that is no object, anything but what can follow
 // it makes both one piece of damage. It returns n, or failed.
 func (r *Reader) behind(n int, ev *Event) int {
-	rest := skipSpace(r.in.rest()[n:])
+	behind := r.in.rest()[n:]
+	rest := skipSpace(behind)
 	object := ev.Raw[0] == '{'
 	if object && len(rest) > 0 && rest[0] == ',' {
 		rest = skipSpace(rest[1:])
@@ -268,6 +310,7 @@ func (r *Reader) behind(n int, ev *Event) int {
 		return r.dec.s.more()
 	case object && len(rest) > 0 && rest[0] == ':':
 		return r.dec.s.syntax("a brace too many: the record goes on behind its end")
+	case !object && r.mode == modeValues && bytes.IndexByte(behind[:len(behind)-len(rest)], '\n') >= 0:
 	case !object && len(rest) > 0 && bytes.IndexByte([]byte(",]}[{"), rest[0]) < 0:
 		return r.dec.s.syntax("expected a record, found a value and " + quoteByte(rest[0]))
 	}
@@ -281,100 +324,4 @@ func skipSpace(b []byte) []byte {
 		}
 	}
 	return nil
-}
-
-// tail moves over one piece of what follows the list inside its object.
-func (r *Reader) tail(c byte) error {
-	switch c {
-	case '}':
-		r.in.advance(1)
-		r.mode = modeValues
-		return nil
-	case ',':
-		r.in.advance(1)
-		return nil
-	case '{', '[': // a bracket too many: the list goes on
-		r.mode, r.lost = modeValues, true
-		return nil
-	}
-	var name string
-	var env envelope
-	n, err := r.scan(func(data []byte) int {
-		s := &r.dec.s
-		s.reset(data, r.dec.lim.Depth)
-		env = envelope{}
-		pos, c := s.space(0)
-		if c != '"' {
-			return s.unexpected(pos, "'}' or a name in quotes")
-		}
-		if name, pos = s.str(pos); pos == failed {
-			return failed
-		}
-		if pos, c = s.space(pos); c != ':' {
-			return s.unexpected(pos, "':'")
-		}
-		if pos, c = s.space(pos + 1); carries(name) {
-			return env.member(s, kindRecord.field(name).act, pos, c)
-		}
-		return s.skip(pos)
-	})
-	if err.bad() {
-		return r.resync(err)
-	}
-	if isList(name) {
-		return r.secondList(n)
-	}
-	// What shippers add about the list is an object without events.
-	if len(env.carried) > 0 && (env.carried[0].form != formObject || strings.Contains(env.carried[0].text, "eventSource")) {
-		r.carried, r.read, r.childAt = append(r.carried[:0], env.carried...), 0, r.in.offset()
-	}
-	r.in.advance(n)
-	return nil
-}
-
-// secondList reports a second list of records in one object, in the n bytes at the
-// input's position, and goes on with its records: nothing says which list counts.
-func (r *Reader) secondList(n int) error {
-	member := r.in.rest()[:n]
-	bracket := bytes.IndexByte(member, '[')
-	if bracket < 0 || bytes.IndexByte(member[:bracket], '{') >= 0 {
-		bracket = n - 1
-	} else {
-		r.mode = modeList
-	}
-	bad := r.bad(ReasonDuplicateKey, "a second list of records in one object", member[:bracket+1])
-	r.in.advance(bracket + 1)
-	r.index++
-	return bad
-}
-
-// end is called when the input has no more bytes. In the middle of something it
-// reports what is missing, once.
-func (r *Reader) end() error {
-	inside := r.mode == modeList || r.mode == modeTail
-	r.mode = modeDone
-	if r.in.err != nil {
-		return r.failure(r.in.rest())
-	}
-	if inside {
-		return r.bad(ReasonTruncated, "the object ends before its list of records does", r.in.rest())
-	}
-	return io.EOF
-}
-
-// failure makes a BadRecord of what ended the input.
-func (r *Reader) failure(raw []byte) *BadRecord {
-	reason, detail := r.in.failure()
-	b := r.bad(reason, detail, raw)
-	if reason == ReasonRead {
-		b.Err = r.in.cause()
-	}
-	return b
-}
-
-// bad makes a BadRecord at the input's position.
-func (r *Reader) bad(reason Reason, detail string, raw []byte) *BadRecord {
-	b := &BadRecord{Object: r.object, Index: r.index, Offset: r.in.offset(), Reason: reason, Detail: detail}
-	b.Raw, b.Cut = clip(raw)
-	return b
 }

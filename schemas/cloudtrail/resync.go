@@ -38,8 +38,14 @@ const maxWaste = 8
 // When the object itself fails before that is found, this failure is reported
 // instead: one cause, one report.
 func (r *Reader) resync(why scanErr) error {
-	s := search{r: r, bad: r.bad(why.reason, why.detail, nil), whole: whole(why.reason), tail: r.mode == modeTail, nextLine: -1}
-	s.lines = r.lines == oneLine && r.beginsLine() && !s.tail
+	return r.search(why, r.lines == oneLine && r.beginsLine() && r.mode != modeTail)
+}
+
+// resyncLine reports the line at the input's position as bad, and moves behind it.
+func (r *Reader) resyncLine(why scanErr) error { return r.search(why, true) }
+
+func (r *Reader) search(why scanErr, lines bool) error {
+	s := search{r: r, bad: r.bad(why.reason, why.detail, nil), whole: whole(why.reason), lines: lines, tail: r.mode == modeTail, nextLine: -1}
 	begin := atTop
 	switch {
 	case r.mode == modeList:
@@ -47,7 +53,7 @@ func (r *Reader) resync(why scanErr) error {
 	case r.hadList:
 		begin = anywhere
 	}
-	r.balance.reset(begin, r.inObject, s.tail)
+	r.balance.reset(begin, r.around, s.tail)
 	if !s.whole && !s.lines {
 		r.wasted += int64(r.dec.s.reached())
 	}
@@ -120,11 +126,12 @@ func (s *search) incomplete(rest []byte) bool {
 
 // over moves over the byte c at s.pos. It reports whether the search is over.
 func (s *search) over(rest []byte, c byte) bool {
+	r := s.r
 	if s.hopeless {
 		return false
 	}
-	if s.lines && s.feed && s.nextLine < 0 && (c == '{' || c == ']') {
-		s.nextLine = s.r.in.offset() + int64(s.pos)
+	if s.lines && s.feed && s.nextLine < 0 && s.beginsLine(c) {
+		s.nextLine = r.in.offset() + int64(s.pos)
 	}
 	switch {
 	case s.whole:
@@ -133,14 +140,28 @@ func (s *search) over(rest []byte, c byte) bool {
 		return s.nextLine >= 0 && s.accept(s.nextLine)
 	case c == '{' && s.offset() > s.bad.Offset:
 		if begin := s.begins(rest); begin == nothing {
-		} else if s.r.balance.of[0].level() == 0 && !s.r.balance.quoted && !s.tail && s.offset() < s.r.trusted {
+		} else if r.balance.of[0].level() == 0 && !r.balance.quoted && !s.tail && s.offset() < r.trusted {
 			return s.accept(s.offset())
 		} else {
-			s.r.balance.add(s.offset(), begin)
+			r.balance.add(s.offset(), begin)
 		}
 	}
-	s.r.balance.step(c)
+	r.balance.step(c)
 	return false
+}
+
+// beginsLine reports whether a line that begins with c is the next record, or the end
+// of the list: other lines belong to the damage.
+func (s *search) beginsLine(c byte) bool {
+	switch c {
+	case '{', ']':
+		return true
+	case '"':
+		if s.r.strung {
+			return true
+		}
+	}
+	return c > ' ' && (s.r.prefixed || s.bad.Reason == ReasonEnvelope)
 }
 
 // offset is the place of the next byte in the object.
@@ -319,7 +340,7 @@ func (s *search) ended() {
 	case r.in.err != nil:
 		failed := r.failure(nil)
 		s.bad.Reason, s.bad.Detail, s.bad.Err = failed.Reason, failed.Detail, failed.Err
-	default:
+	case !s.lines:
 		s.bad.Detail += fmt.Sprintf("; the rest of the object, %d bytes, is this dead letter", s.dropped+int64(rest))
 	}
 	r.in.advance(rest)

@@ -23,9 +23,13 @@
 //     itself): then it is of unknown shape;
 //   - an object with an object "log" (Panther, Fluent Bit): that is the record;
 //   - an object with eventVersion, eventSource or eventName: the record itself;
+//   - the answer of a query (CloudWatch Logs Insights, CloudTrail Lake, Splunk,
+//     Elasticsearch): what it has of the original event (inside in shapes.go);
+//   - a string: the JSON in it is a document;
 //   - anything else is of unknown shape.
 //
-// Gzip is told by its first two bytes.
+// Gzip, also inside gzip, is told by its first two bytes, UTF-16 by its byte order mark
+// or its zeros. In a text of lines a time may stand in front of the JSON. CSV is not read.
 //
 // # Which records count
 //

@@ -2,7 +2,6 @@ package oracle
 
 import (
 	"bytes"
-	"compress/gzip"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -50,31 +49,16 @@ func (j *Judge) addOne(path string) error {
 	return nil
 }
 
-// readFile returns a file's bytes, inflated when it begins as gzip does.
+// readFile returns a file's bytes.
 func readFile(path string) ([]byte, error) {
 	file, err := os.Open(path)
 	if err != nil {
 		return nil, err
 	}
 	defer file.Close()
-	var magic [2]byte
-	if _, err := io.ReadFull(file, magic[:]); err != nil && err != io.EOF && err != io.ErrUnexpectedEOF {
-		return nil, err
-	}
-	if _, err := file.Seek(0, io.SeekStart); err != nil {
-		return nil, err
-	}
-	var from io.Reader = file
-	if magic == [2]byte{0x1f, 0x8b} {
-		inflated, err := gzip.NewReader(file)
-		if err != nil {
-			return nil, err
-		}
-		from = inflated
-	}
-	text, err := io.ReadAll(io.LimitReader(from, MaxFileBytes+1))
+	text, err := io.ReadAll(io.LimitReader(file, MaxFileBytes+1))
 	if err == nil && len(text) > MaxFileBytes {
-		err = fmt.Errorf("more than %d bytes inflated: split the file", MaxFileBytes)
+		err = fmt.Errorf("more than %d bytes: split the file", MaxFileBytes)
 	}
 	return text, err
 }
@@ -86,8 +70,11 @@ var opensEnvelope = regexp.MustCompile(`^(\[|\{\s*"Records"\s*:)`)
 // comment. The text may be reused afterwards. The error is for a broken document
 // that holds many records: the judge can not tell how many.
 func (j *Judge) AddText(text []byte) error {
-	text = bytes.TrimSpace(text)
-	if len(text) == 0 {
+	text, err := plainText(text)
+	if err != nil {
+		return err
+	}
+	if text = bytes.TrimSpace(text); len(text) == 0 {
 		return nil
 	}
 	if json.Valid(text) {
@@ -97,6 +84,7 @@ func (j *Judge) AddText(text []byte) error {
 	good := 0
 	for line := range bytes.Lines(text) {
 		if line = bytes.TrimSpace(line); len(line) > 0 {
+			line = lineDocument(line)
 			lines = append(lines, line)
 			if json.Valid(line) {
 				good++
@@ -123,12 +111,23 @@ func (j *Judge) AddText(text []byte) error {
 
 // addDocument adds the records of one valid JSON document.
 func (j *Judge) addDocument(text json.RawMessage) error {
+	if list, ok := inside(text); ok {
+		for _, item := range list {
+			if err := j.addDocument(item); err != nil {
+				return err
+			}
+		}
+		return nil
+	}
 	if text[0] == '[' {
 		var list []json.RawMessage
 		if err := json.Unmarshal(text, &list); err != nil {
 			return err
 		}
 		for _, item := range list {
+			for inner, ok := inside(item); ok && len(inner) == 1; inner, ok = inside(item) {
+				item = inner[0]
+			}
 			j.addSingle(item)
 		}
 		return nil
@@ -182,44 +181,10 @@ func (j *Judge) addSingle(text json.RawMessage) {
 func isObject(text json.RawMessage) bool { return len(text) > 0 && text[0] == '{' }
 
 // decode reads a JSON text without space around it. ok is false when it is not
-// valid, or any object in it has one name twice: encoding/json takes the last of
-// them, and what it has read has fewer names than the text.
+// valid, or any object in it has one name twice.
 func decode(text []byte) (v any, ok bool) {
 	dec := json.NewDecoder(bytes.NewReader(text))
 	dec.UseNumber()
 	ok = dec.Decode(&v) == nil && dec.InputOffset() == int64(len(text))
-	return v, ok && namesRead(v) == namesWritten(text)
-}
-
-// namesWritten counts the names in a valid JSON text: a colon outside the strings
-// follows each.
-func namesWritten(text []byte) (n int) {
-	inString := false
-	for i := 0; i < len(text); i++ {
-		switch c := text[i]; {
-		case c == '\\':
-			i++ // whatever is escaped ends no string; there are none outside
-		case c == '"':
-			inString = !inString
-		case c == ':' && !inString:
-			n++
-		}
-	}
-	return n
-}
-
-// namesRead counts the names in all objects of a decoded value.
-func namesRead(v any) (n int) {
-	switch v := v.(type) {
-	case map[string]any:
-		n = len(v)
-		for _, member := range v {
-			n += namesRead(member)
-		}
-	case []any:
-		for _, item := range v {
-			n += namesRead(item)
-		}
-	}
-	return n
+	return v, ok && !saysTwice(text)
 }

@@ -1,0 +1,24 @@
+package scan
+
+import (
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+// Every shape in which events reach a collector is counted as the oracle counts it.
+// Tables and lists with a comma too many are not for the oracle.
+func TestShapesAreCounted(t *testing.T) {
+	files, err := filepath.Glob("../../schemas/cloudtrail/testdata/shapes/*")
+	if err != nil || len(files) < 20 {
+		t.Fatalf("%d files, %v", len(files), err)
+	}
+	for _, name := range files {
+		if base := filepath.Base(name); strings.HasSuffix(base, ".csv") || strings.HasSuffix(base, ".tsv") || base == "trailing-commas.json" || base == "rows-of-strings.json" {
+			continue
+		}
+		t.Run(filepath.Base(name), func(t *testing.T) {
+			equalsOracle(t, scanAll(t, []string{name}, 1, maxFacts), []string{name})
+		})
+	}
+}

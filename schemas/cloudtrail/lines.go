@@ -1,0 +1,85 @@
+package cloudtrail
+
+import (
+	"bytes"
+	"regexp"
+)
+
+// This file reads lines that have something in front of their JSON: a time, as
+// CloudWatch Logs exports them, a stream, the head of a syslog message.
+
+// maxPrefix bounds what stands in front of a line's JSON, and behind it: the longest
+// log stream's name is 512 characters, and the head of a syslog message about 300.
+const maxPrefix = 1024
+
+// inFront matches what may stand in front of a line's JSON: a time or a priority first,
+// and some words. Quotes and braces are not among them: JSON inside a line of other
+// text is not a record.
+var inFront = regexp.MustCompile(`^(<[0-9]{1,3}>|\[?[0-9]{4}-|[0-9]{10,}[ \t]|(Mon|Tue|Wed|Thu|Fri|Sat|Sun|Jan|Feb|Mar|Apr|May|Jun|Jul|Aug|Sep|Oct|Nov|Dec)[ ,]|EVENTS\t)` +
+	`([^ \t"{}]*[ \t]+){0,9}[^ \t"{}]*[ \t]*$`)
+
+// known matches lines that stand beside events in the AWS CLI's text and carry none.
+var known = regexp.MustCompile(`^(RESOURCES|NEXTTOKEN|SEARCHEDLOGSTREAMS)\t`)
+
+// line returns at most maxPrefix bytes of the rest of the line at the input's
+// position, and whether it ends there.
+func (r *Reader) line() (text []byte, ended bool) {
+	for {
+		rest := r.in.rest()
+		rest = rest[:min(len(rest), maxPrefix)]
+		if n := bytes.IndexByte(rest, '\n'); n >= 0 {
+			return rest[:n], true
+		}
+		if len(rest) == maxPrefix || !r.in.fill() {
+			return rest, r.in.eof && len(rest) < maxPrefix
+		}
+	}
+}
+
+// text moves over what stands in front of a line's JSON, or reports the line when it
+// is not one of JSON.
+func (r *Reader) text() error {
+	line, ended := r.line()
+	brace := bytes.IndexByte(line, '{')
+	switch {
+	case brace > 0 && inFront.Match(line[:brace]):
+		r.in.advance(brace)
+		r.opened, r.prefixed = r.in.offset(), true
+		if r.lines == unknown {
+			r.lines = oneLine
+		}
+		return nil
+	case ended && known.Match(line):
+		r.NotEvents++
+		r.in.advance(len(line))
+		return nil
+	}
+	why := scanErr{reason: ReasonEnvelope, detail: "a line of text and not of JSON: it begins with " + quote(string(line[:min(len(line), 24)]))}
+	if line[0] == 0 {
+		why.detail = "not CloudTrail's JSON but binary data"
+	}
+	return r.resyncLine(why)
+}
+
+// suffix moves over what stands behind the JSON of a line that has something in front
+// of it. It reports whether that can be.
+func (r *Reader) suffix() bool {
+	line, ended := r.line()
+	if !ended || bytes.IndexAny(line, `"{}[]`) >= 0 {
+		return false
+	}
+	r.in.advance(len(line))
+	return true
+}
+
+// bracketed reports whether the bracket at the input's position belongs to a time in
+// front of a line's JSON, and does not open a list.
+func (r *Reader) bracketed() bool {
+	rest := r.in.rest()
+	if len(rest) < 6 || rest[1]-'0' > 9 || rest[5] != '-' {
+		return false
+	}
+	line, _ := r.line()
+	brace := bytes.IndexByte(line, '{')
+	return brace > 0 && inFront.Match(line[:brace])
+}

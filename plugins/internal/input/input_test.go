@@ -199,7 +199,7 @@ func TestInputBadRecords(t *testing.T) {
 			}
 			reasons[filepath.Base(d.Object)+" "+d.Reason]++
 		}
-		if reasons["1 duplicate_key"] != 1 || reasons["2 truncated"] != 1 || reasons["3 bad_json"] == 0 {
+		if reasons["1 duplicate_key"] != 1 || reasons["2 truncated"] != 1 || reasons["3 unknown_shape"] == 0 {
 			t.Errorf("dead letters: %v", reasons)
 		}
 		if got := b.in.Stats().BadRecords; got != int64(len(lines)) {

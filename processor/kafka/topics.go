@@ -59,8 +59,18 @@ func EnsureTopics(ctx context.Context, c Config, replication int16, topics []Top
 	}
 	defer cl.Close()
 	s := &starter{c: &c, cl: cl, adm: kadm.NewClient(cl), replication: replication, topics: topics, made: map[string]bool{}}
-	return s.run(ctx)
+	counts, err := s.run(ctx)
+	if err != nil {
+		return nil, &lined{err}
+	}
+	return counts, nil
 }
+
+// lined is an error on one line, whatever the texts of others in it have.
+type lined struct{ err error }
+
+func (e *lined) Error() string { return oneLine(e.err) }
+func (e *lined) Unwrap() error { return e.err }
 
 // starter is one run of EnsureTopics.
 type starter struct {
@@ -154,7 +164,7 @@ func (s *starter) explain(what string, err error) error {
 	if errors.As(err, &d) {
 		return &final{s.c.refusal(d)}
 	}
-	said := fmt.Errorf("%s at %s: %w", what, strings.Join(s.c.Brokers, ","), s.c.Security.Explain(err))
+	said := fmt.Errorf("%s at %v: %w", what, s.c.Brokers, s.c.Security.Explain(err))
 	if s.c.Security.Refused(err) {
 		return &final{said}
 	}

@@ -1,0 +1,97 @@
+package telemetry
+
+import (
+	"encoding/json"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+	"time"
+)
+
+// probe asks for ReadyPath.
+func probe(h *Health, target, accept string) (int, string, string) {
+	w := httptest.NewRecorder()
+	r := httptest.NewRequest(http.MethodGet, target, nil)
+	r.Header.Set("Accept", accept)
+	h.serveReady(w, r)
+	return w.Code, w.Body.String(), w.Header().Get("Content-Type")
+}
+
+func TestHealth(t *testing.T) {
+	now := time.Date(2026, 11, 30, 9, 0, 0, 0, time.UTC)
+	h := NewHealth()
+	h.now = func() time.Time { return now }
+	want := func(code int, text string) {
+		t.Helper()
+		if gotCode, got, kind := probe(h, ReadyPath, ""); gotCode != code || got != text || !strings.HasPrefix(kind, "text/plain") {
+			t.Errorf("got %d (%s)\n%swant %d\n%s", gotCode, kind, got, code, text)
+		}
+	}
+	want(200, "")
+	count, siem := h.Part("stage count"), h.Part("sink siem")
+	if h.Part("stage count") != count {
+		t.Error("a part is made twice")
+	}
+	want(200, "stage count: ready\nsink siem: ready\n")
+	count.Report(Restoring, "partition %d", 3)
+	now = now.Add(time.Minute)
+	siem.Report(SinkPaused, "status 401\r\n\x1b[31m\u202eno")
+	now = now.Add(time.Minute)
+	siem.Report(SinkPaused, "status 403") // since when stays
+	siem.Report(LagUnknown, "nobody knows")
+	want(503, "stage count: not ready: restoring since 2026-11-30T09:00:00Z: partition 3\n"+
+		"sink siem: not ready: paused since 2026-11-30T09:01:00Z: status 403; lag_unknown since 2026-11-30T09:02:00Z: nobody knows\n")
+	count.Clear(Restoring)
+	count.Clear(Restoring)
+	siem.Clear(LagUnknown)
+
+	for target, accept := range map[string]string{ReadyPath + "?format=json": "", ReadyPath: "text/html, application/json;q=0.9"} {
+		code, body, kind := probe(h, target, accept)
+		var answer struct {
+			Ready bool
+			Parts []State
+		}
+		if err := json.Unmarshal([]byte(body), &answer); err != nil || code != 503 || kind != "application/json" || answer.Ready || len(answer.Parts) != 2 ||
+			!answer.Parts[0].Ready || answer.Parts[1].Ready || answer.Parts[1].Troubles[0].Condition != SinkPaused || answer.Parts[1].Troubles[0].Detail != "status 403" {
+			t.Errorf("%s, Accept %q: %d %s %s (%v)", target, accept, code, kind, body, err)
+		}
+	}
+	siem.Clear(SinkPaused)
+	want(200, "stage count: ready\nsink siem: ready\n")
+
+	// Records that expired are seen for an hour, as nothing else ends them.
+	siem.Report(Expired, "7 records")
+	now = now.Add(expiredFor - time.Second)
+	want(503, "stage count: ready\nsink siem: not ready: expired since 2026-11-30T09:02:00Z: 7 records\n")
+	now = now.Add(time.Second)
+	want(200, "stage count: ready\nsink siem: ready\n")
+
+	// Words of others stay on their line, and are bounded.
+	siem.Report(Failing, "a\nkafka: ready\x1b[0m\u0085\u202e%s", strings.Repeat("x", 10_000))
+	_, text, _ := probe(h, ReadyPath, "")
+	if strings.Count(text, "\n") != 2 || strings.ContainsAny(text, "\x1b\u0085\u202e") || len(text) > 1000 {
+		t.Errorf("the probe answers %q", text)
+	}
+}
+
+func TestProbesAreServed(t *testing.T) {
+	tel := start(t, Config{Listen: "127.0.0.1:0"})
+	get := func(path string) int {
+		t.Helper()
+		resp, err := http.Get("http://" + tel.Addr().String() + path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		resp.Body.Close()
+		return resp.StatusCode
+	}
+	tel.Health().Part("kafka").Report(KafkaAway, "refused")
+	if ready, live := get(ReadyPath), get(LivePath); ready != 503 || live != 200 {
+		t.Errorf("with Kafka away: %d and %d, want 503 and 200", ready, live)
+	}
+	tel.Health().Part("kafka").Clear(KafkaAway)
+	if ready := get(ReadyPath); ready != 200 {
+		t.Errorf("with Kafka there: %d", ready)
+	}
+}

@@ -420,4 +420,3 @@ func (s *session) collect(ctx context.Context, out *producing) (n int, err error
 	}
 	return n, nil
 }
-

@@ -82,11 +82,11 @@ type Pipeline struct {
 	// wire.DefaultMessageRecords and wire.DefaultMessageBytes.
 	MessageRecords int
 	MessageBytes   int64
-	Normalize     normalize.Options
-	Rules         *sigma.Rules // the user's own; nil for none
-	Sinks         []Destination
-	Telemetry     *telemetry.Telemetry
-	Log           *slog.Logger
+	Normalize      normalize.Options
+	Rules          *sigma.Rules // the user's own; nil for none
+	Sinks          []Destination
+	Telemetry      *telemetry.Telemetry
+	Log            *slog.Logger
 	// Ready, when set, is called once the topics are there.
 	Ready func()
 

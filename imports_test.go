@@ -89,7 +89,7 @@ var layers = []layer{
 	{"plugins/internal/hostconfig", []string{"plugins/internal/property"}},
 	{"plugins/internal/flb", []string{"plugins/internal/logging", "plugins/internal/property"}},
 	{"plugins/internal/*", []string{"plugins/internal/*", "processor/*", "processor/config/value", "processor/source/*", "schemas/*"}},
-	{"plugins/plugintest", nil}, // it drives the built plugins from outside
+	{"plugins/plugintest", nil},                                        // it drives the built plugins from outside
 	{"plugins/*", []string{"plugins/internal/*", "schemas/normalize"}}, // for the reasons that its counters name
 
 	{"deploy/deploytest", nil},

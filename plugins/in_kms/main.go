@@ -112,6 +112,12 @@ func counters(in *input.Input) []flb.Counter {
 		{Name: "unacknowledged_done_total", Help: "Events taken for done without an acknowledgement, because unacknowledged is done.", Read: func() int64 { return in.Stats().Accepted }},
 		{Name: "unacknowledged_bytes", Help: "Bytes that are handed over and not acknowledged.", Read: func() int64 { return in.Stats().Waiting }, Gauge: true},
 		{Name: "parked_objects", Help: "Objects with events that are not acknowledged and will be handed over again.", Read: func() int64 { return in.Stats().Parked }, Gauge: true},
+		{Name: "unreadable_objects", Help: "Objects that could not be read and are tried again.", Read: func() int64 { return int64(in.Waiting().Size) }, Gauge: true},
+		{Name: "unreadable_oldest_seconds", Help: "How long the oldest of them waits.", Read: func() int64 { return int64(in.Waiting().Oldest.Seconds()) }, Gauge: true},
+		{Name: "skipped_keys_not_cloudtrail_total", Help: "Keys without CloudTrail's form, passed over.", Read: func() int64 { return in.Skipped("not_cloudtrail") }},
+		{Name: "skipped_keys_misplaced_total", Help: "Keys whose name and folders disagree, passed over.", Read: func() int64 { return in.Skipped("misplaced") }},
+		{Name: "skipped_keys_future_total", Help: "Keys with a time in the future, passed over until then.", Read: func() int64 { return in.Skipped("future") }},
+		{Name: "skipped_keys_folder_total", Help: "Keys of folders that a console made, named by a queue.", Read: func() int64 { return in.Skipped("folder") }},
 		{Name: "given_up_objects_total", Help: "Objects that could not be read, and are in the dead-letter file.", Read: func() int64 { return in.Stats().GivenUp }},
 	}
 }

@@ -49,6 +49,15 @@ func (r *reading) mend() bool {
 // Waiting returns how many objects could not be read and are tried again, and since when.
 func (in *Input) Waiting() source.RetryStats { return in.feed.Waiting() }
 
+// Skipped returns how many keys the source has passed over for a reason, because
+// CloudTrail did not write them: those of s3.Strays. It is 0 for a source without keys.
+func (in *Input) Skipped(reason string) int64 {
+	if f, ok := in.feed.(interface{ Strays() map[string]int64 }); ok { // of S3 and of a queue
+		return f.Strays()[reason]
+	}
+	return 0
+}
+
 const (
 	shortestQuiet, longestQuiet = time.Minute, time.Hour
 )

@@ -110,8 +110,9 @@ func entitiesOf(rec *otellog.Record) []string {
 	}
 	principal := orNone(rec.Str(semconv.KeytrailPrincipal))
 	names := []string{"principal\n" + start + "\n" + principal}
-	for i, key := range []string{orNone(rec.Str(semconv.AWSKMSKeyARN)), rec.Str(semconv.AWSKMSDestinationKeyARN)} {
-		if i == 0 || key != "" {
+	first := orNone(rec.Str(semconv.AWSKMSKeyARN))
+	for i, key := range []string{first, rec.Str(semconv.AWSKMSDestinationKeyARN)} {
+		if i == 0 || key != "" && key != first {
 			names = append(names, "key\n"+start+"\n"+key, "pair\n"+start+"\n"+key+"\n"+principal)
 		}
 	}

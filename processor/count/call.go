@@ -26,7 +26,7 @@ type Call struct {
 	Time      int64  // event time, ns since 1970
 	Copy      normalize.Copy
 	KeyARN    string // normalize.NoEntity when the event has no KMS key
-	SecondARN string // ReEncrypt's destination key, else ""
+	SecondARN string // ReEncrypt's second key, else ""
 	Principal string
 	Class     normalize.Class
 	Outcome   normalize.Outcome
@@ -35,6 +35,7 @@ type Call struct {
 	Direct    bool   // the principal called itself, no AWS service for it
 	Cross     bool   // the KMS key belongs to another account
 	Self      bool   // the collector's own reading of a trail's file
+	Open      bool   // a ReEncrypt of which this record does not show both keys; see Complete
 	Unusable  bool   // it failed because the KMS key is disabled or waits for its deletion
 	Network   uint32 // hash of the network that it came from; 0 for none, as in calls by AWS services
 	Client    uint32 // hash of the program that made it, without its version; 0 for none
@@ -135,6 +136,12 @@ func FromRecord(rec *otellog.Record, c *Call) {
 		a := &rec.Attrs[i]
 		c.take(a, Attributes.Find(a.Key))
 	}
+	if c.Class == normalize.ClassReencrypt {
+		c.Open = !wire.IsKeyARN(c.KeyARN) || !wire.IsKeyARN(c.SecondARN)
+		if c.SecondARN == c.KeyARN { // both are the same one
+			c.SecondARN, c.Open = "", false
+		}
+	}
 	if c.Outcome != normalize.OutcomeOK {
 		c.Unusable = unusable(rec.Str(semconv.ErrorType), rec.Str(semconv.AWSErrorMessage))
 	}
@@ -217,6 +224,26 @@ func says(message, phrase string) bool {
 		}
 	}
 	return false
+}
+
+// Complete adds to c the keys that another copy of the same ReEncrypt shows and c does
+// not, and reports whether there are any: where the two keys have different owners, each
+// owner's record may show the own key only. A key takes the place of an alias, which is
+// the name of one of the two. The strings are those of other.
+func (c *Call) Complete(other *Call) (changed bool) {
+	for _, key := range [...]string{other.KeyARN, other.SecondARN} {
+		if !c.Open || !wire.IsKeyARN(key) || key == c.KeyARN || key == c.SecondARN {
+			continue
+		}
+		if wire.IsKeyARN(c.KeyARN) {
+			c.SecondARN = key
+		} else {
+			c.KeyARN = key
+		}
+		c.Open = !wire.IsKeyARN(c.KeyARN) || !wire.IsKeyARN(c.SecondARN)
+		c.Cross, changed = c.Cross || other.Cross, true
+	}
+	return changed
 }
 
 // changeAlias corrects what the calls that change an alias show: the key in a

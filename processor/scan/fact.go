@@ -53,6 +53,7 @@ const (
 	flagObserved // correlations count the call
 	flagHashed   // the call id's text is not kept, only its hash
 	flagBinding  // the fact is no call but a binding of key to second: see makeBinding
+	flagOpen     // the record shows only one key of a ReEncrypt
 )
 
 // names numbers strings, for facts to refer to. It grows with the distinct KMS keys and
@@ -183,7 +184,25 @@ func makeFact(c *count.Call, eventID string, sum uint32, n *names) fact {
 	if c.Unusable {
 		f.flags |= flagUnusable
 	}
+	if c.Open {
+		f.flags |= flagOpen
+	}
 	return f
+}
+
+// complete adds to f the keys that another copy of the same ReEncrypt shows.
+func (f *fact) complete(other *fact, n *names) {
+	c, o := f.call(n), other.call(n)
+	if !c.Complete(&o) {
+		return
+	}
+	f.key, f.second = n.index[c.KeyARN], n.index[c.SecondARN]
+	if c.Cross {
+		f.flags |= flagCross
+	}
+	if !c.Open {
+		f.flags &^= flagOpen
+	}
 }
 
 // call makes the fact a call again.
@@ -192,7 +211,7 @@ func (f *fact) call(n *names) count.Call {
 		ID: f.id, IDText: n.name(f.text), Time: f.time, Copy: f.copy, KeyARN: n.name(f.key), SecondARN: n.name(f.second),
 		Principal: n.name(f.principal), Class: f.class, Outcome: f.outcome, Context: f.context, Object: f.object, Rules: f.rules, Matched: f.matched, Suppressed: uint16(f.suppressed),
 		Direct: f.flags&flagDirect != 0, Cross: f.flags&flagCross != 0, Self: f.flags&flagSelf != 0,
-		Unusable: f.flags&flagUnusable != 0, Network: f.network, Client: f.client,
+		Unusable: f.flags&flagUnusable != 0, Open: f.flags&flagOpen != 0, Network: f.network, Client: f.client,
 	}
 	switch {
 	case f.flags&flagHashed != 0:

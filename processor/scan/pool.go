@@ -9,7 +9,6 @@ import (
 	"io"
 	"os"
 	"path/filepath"
-	"slices"
 	"sort"
 	"sync"
 )
@@ -26,6 +25,7 @@ type pool struct {
 	mu    sync.Mutex
 	facts []fact
 	max   int
+	names *names // of the facts
 	dir   string // of the temporary files; "" until there are any
 	files [files]*spill
 	total int
@@ -96,11 +96,22 @@ func (p *pool) close() {
 	}
 }
 
-// distinct removes all but the counting copy of each call, and sorts what is
-// left by time.
-func distinct(facts []fact) []fact {
+// distinct removes all but the counting copy of each call, which it completes from the
+// others, and sorts what is left by time.
+func distinct(facts []fact, n *names) []fact {
 	sort.Slice(facts, func(i, j int) bool { return byCall(&facts[i], &facts[j]) < 0 })
-	facts = slices.CompactFunc(facts, func(a, b fact) bool { return a.id == b.id })
+	kept := 0
+	for i := range facts {
+		if i > 0 && facts[i].id == facts[kept-1].id {
+			if facts[kept-1].flags&flagOpen != 0 {
+				facts[kept-1].complete(&facts[i], n)
+			}
+			continue
+		}
+		facts[kept] = facts[i]
+		kept++
+	}
+	facts = facts[:kept]
 	// In a total order: what counts for others does not depend on the order of reading, but
 	// for names beyond the bound of a scan.
 	sort.Slice(facts, func(i, j int) bool {
@@ -113,7 +124,7 @@ func distinct(facts []fact) []fact {
 // there were.
 func (p *pool) each(f func(*fact) error) (int, error) {
 	if p.dir == "" {
-		facts := distinct(p.facts)
+		facts := distinct(p.facts, p.names)
 		for i := range facts {
 			if err := f(&facts[i]); err != nil {
 				return 0, err
@@ -128,7 +139,7 @@ func (p *pool) each(f func(*fact) error) (int, error) {
 	var runs runHeap
 	calls := 0
 	for _, s := range p.files {
-		if err := s.sort(); err != nil {
+		if err := s.sort(p.names); err != nil {
 			return 0, err
 		}
 		r := &run{r: bufio.NewReaderSize(s.f, 64<<10), left: s.n}
@@ -160,7 +171,7 @@ func (p *pool) each(f func(*fact) error) (int, error) {
 
 // sort reads the file's facts, deduplicates and sorts them, and writes them
 // back.
-func (s *spill) sort() error {
+func (s *spill) sort(n *names) error {
 	if err := s.w.Flush(); err != nil {
 		return fmt.Errorf("cannot write %s: %w", s.f.Name(), err)
 	}
@@ -168,7 +179,7 @@ func (s *spill) sort() error {
 	if _, err := s.f.ReadAt(asBytes(facts), 0); err != nil && err != io.EOF {
 		return fmt.Errorf("cannot read %s: %w", s.f.Name(), err)
 	}
-	facts = distinct(facts)
+	facts = distinct(facts, n)
 	s.n = len(facts)
 	if _, err := s.f.WriteAt(asBytes(facts), 0); err != nil {
 		return fmt.Errorf("cannot write %s: %w", s.f.Name(), err)

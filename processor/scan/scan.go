@@ -108,7 +108,8 @@ type ruleCall struct {
 func New(cfg Config) *Scanner {
 	cfg.Workers = max(cfg.Workers, 1)
 	cfg.Detect.Lateness = 0 // everything is read before anything closes
-	return &Scanner{cfg: cfg, names: newNames(cfg.Detect.MaxEntities), pool: pool{max: maxFacts}, rules: map[ruleCall][]detect.Anomaly{}, correlations: correlator{held: map[ruleCall][]sigma.Observation{}}}
+	n := newNames(cfg.Detect.MaxEntities)
+	return &Scanner{cfg: cfg, names: n, pool: pool{max: maxFacts, names: n}, rules: map[ruleCall][]detect.Anomaly{}, correlations: correlator{held: map[ruleCall][]sigma.Observation{}}}
 }
 
 // Close removes the scan's temporary files.

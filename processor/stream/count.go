@@ -116,10 +116,10 @@ func (t *countTask) restore(value []byte, w *Window, forgotten *int) error {
 	return nil
 }
 
-// credit remembers a call that a better copy may correct; the best copy needs
-// no memory.
+// credit remembers a call that a better copy may correct, or any other copy complete;
+// the best copy needs no memory when it is complete.
 func (t *countTask) credit(c count.Call) {
-	if c.Copy == normalize.CopyCaller {
+	if c.Copy == normalize.CopyCaller && !c.Open {
 		delete(t.credits, c.ID)
 	} else {
 		t.credits[c.ID] = c
@@ -197,15 +197,20 @@ func (c *counter) count(t *countTask) {
 	if !t.seen.Add(call.ID, call.Time) {
 		c.stats.duplicate++
 		old, ok := t.credits[call.ID]
-		if !ok || call.Copy <= old.Copy || t.isLate(old.Time, &c.p.Window) {
+		if !ok || t.isLate(old.Time, &c.p.Window) {
+			return
+		}
+		if call.Copy <= old.Copy {
+			t.complete(&old, call)
 			return
 		}
 		t.table.Add(&old, -1)
+		call.Complete(&old)
 		published = old.Withheld == 0
 	} else {
 		c.stats.delivered++
 		t.keys = append(t.keys, dedup.Key{ID: call.ID, Time: call.Time})
-		if call.Copy == normalize.CopyCaller {
+		if call.Copy == normalize.CopyCaller && !call.Open {
 			c.explain(t, c.judge(t), false)
 			t.table.Add(call, 1)
 			return
@@ -214,6 +219,20 @@ func (c *counter) count(t *countTask) {
 	c.explain(t, c.judge(t), published) // of this copy, even when a worse one was judged
 	t.table.Add(call, 1)
 	own := call.Clone()
+	t.credit(own)
+	t.changed = append(t.changed, own)
+}
+
+// complete counts the call in old for a KMS key that another copy of it shows, too. What
+// else is counted of the call is what the credited copy says.
+func (t *countTask) complete(old, other *count.Call) {
+	whole := *old
+	if !whole.Complete(other) {
+		return
+	}
+	t.table.Add(old, -1)
+	t.table.Add(&whole, 1)
+	own := whole.Clone()
 	t.credit(own)
 	t.changed = append(t.changed, own)
 }

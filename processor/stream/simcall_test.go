@@ -3,6 +3,7 @@ package stream
 import (
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 )
 
@@ -27,11 +28,13 @@ const (
 	callerCopy                   // of a call on another account's key
 	ownerCopy                    // the same in that account: it knows the caller's account only
 	addendumCopy                 // a later correction, with the wrong caller
+	secondCopy                   // of a ReEncrypt, in the account that owns the second key
 )
 
 const (
 	here  = "111122223333" // the callers' account
 	there = "444455556666" // owns keys that they use
+	third = "777788889999" // owns second keys of ReEncrypts
 )
 
 // trailChange is an operation that is not of KMS, and that no rule judges.
@@ -73,13 +76,17 @@ func (l *simLoad) call(at int64) []simItem {
 		}
 	case 2, 3:
 		c.key, kinds = keyThere(rng.IntN(2)), []copyKind{callerCopy, ownerCopy}
+	case 6:
+		c.op, c.key, c.code = "ReEncrypt", keyThere(rng.IntN(2)), ""
+		c.second = fmt.Sprintf("arn:aws:kms:eu-central-1:%s:key/t%d", third, rng.IntN(2))
+		kinds = [...][]copyKind{{ownerCopy, secondCopy}, {callerCopy, ownerCopy, secondCopy}, {callerCopy, secondCopy}}[rng.IntN(3)]
 	}
 	if rng.IntN(8) == 0 {
 		kinds = append(kinds, addendumCopy)
 	}
 	var list []simItem
 	for _, kind := range kinds {
-		it := l.item(l.json(c, kind), kind)
+		it := l.item(l.json(l.shown(c, kind), kind), kind)
 		if kind == callerCopy && len(l.withheld) < 8 && rng.IntN(3) == 0 {
 			l.withheld = append(l.withheld, it) // comes late, or never
 			continue
@@ -91,6 +98,29 @@ func (l *simLoad) call(at int64) []simItem {
 	l.last = max(l.last, l.end(c.at))
 	rng.Shuffle(len(list), func(i, j int) { list[i], list[j] = list[j], list[i] })
 	return list
+}
+
+// shown is what one copy of a call shows: of a ReEncrypt over keys of two owners each
+// owner's record has the own key only, and the others have both, either or none.
+func (l *simLoad) shown(c simCall, kind copyKind) simCall {
+	if !strings.Contains(c.second, third) {
+		return c
+	}
+	switch kind {
+	case ownerCopy:
+		c.second = ""
+	case secondCopy:
+		c.key, c.second = c.second, ""
+	default:
+		some := l.s.rng.IntN(4)
+		if some&1 == 0 {
+			c.key = ""
+		}
+		if some&2 == 0 {
+			c.second = ""
+		}
+	}
+	return c
 }
 
 // json is one copy of the call as CloudTrail writes it.
@@ -106,7 +136,7 @@ func (l *simLoad) json(c simCall, kind copyKind) []byte {
 		role = "role/wrong"
 	}
 	put(`{"eventVersion":"1.11","userIdentity":{`)
-	if kind == ownerCopy {
+	if kind == ownerCopy || kind == secondCopy {
 		put(`"type":"AWSAccount","accountId":"`, here, `"}`)
 	} else {
 		put(`"type":"AssumedRole","accountId":"`, here, `","sessionContext":{"sessionIssuer":{"arn":"arn:aws:iam::`, here, `:`, role, `"}}}`)
@@ -145,6 +175,8 @@ func ids(c simCall, kind copyKind) string {
 		return `,"eventID":"c` + c.id + `"` + recipient + here + `"` + shared
 	case ownerCopy:
 		return `,"eventID":"o` + c.id + `"` + recipient + there + `"` + shared
+	case secondCopy:
+		return `,"eventID":"s` + c.id + `"` + recipient + third + `"` + shared
 	case addendumCopy:
 		return `,"eventID":"a` + c.id + `"` + recipient + here + `","addendum":{"originalEventID":"` + c.id + `"}`
 	}

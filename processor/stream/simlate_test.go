@@ -96,6 +96,6 @@ func (s *sim) fate(it simItem, k simLook, counted map[string]copyKind, letters m
 
 // better reports whether a copy is credited rather than another.
 func better(a, b copyKind) bool {
-	rank := [...]int{plainCopy: 2, callerCopy: 2, ownerCopy: 1, addendumCopy: 0}
+	rank := [...]int{plainCopy: 2, callerCopy: 2, ownerCopy: 1, secondCopy: 1, addendumCopy: 0}
 	return rank[a] > rank[b]
 }

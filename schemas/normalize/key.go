@@ -44,7 +44,9 @@ func (n *Normalizer) arn(ev *cloudtrail.Event, o Outcome, rec *otellog.Record) {
 // bothKeys finds the two keys of a ReEncrypt: both count. resources lists the
 // source key and the destination key, in this order ("ReEncrypt" in "Examples of
 // AWS KMS log entries"); one key may stand there twice. A list of one key is
-// completed from the names in the request, which may be aliases.
+// completed from the names in the request, which may be aliases. The second key is that of
+// the destination, and the first one again where both are the same; it is "" where the
+// record shows one of them only, as each of two owners' records may.
 func (n *Normalizer) bothKeys(ev *cloudtrail.Event) {
 	source, destination := n.complete(ev, ev.Request.SourceKeyID), n.complete(ev, ev.Request.DestinationKeyID)
 	listed, a, b := 0, "", ""
@@ -78,7 +80,11 @@ func (n *Normalizer) bothKeys(ev *cloudtrail.Event) {
 	if n.keys[0] == "" {
 		n.keys[0], n.keys[1] = n.keys[1], ""
 	}
-	if n.keys[0] == n.keys[1] {
+	whole := listed > 1 || source != "" && destination != ""
+	switch {
+	case whole && n.keys[1] == "":
+		n.keys[1] = n.keys[0]
+	case !whole && n.keys[1] == n.keys[0]:
 		n.keys[1] = ""
 	}
 }

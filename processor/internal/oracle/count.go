@@ -46,6 +46,7 @@ type copyOf struct {
 	eventID        string
 	sum            uint32 // CRC-32C of the record's bytes
 	keys           []string
+	whole          bool // no other copy can show a further key
 	principal      string
 	class          string
 	denied, failed bool
@@ -64,9 +65,10 @@ func better(a, b copyOf) bool {
 // Judge collects records. It is made by New and is not safe for concurrent use.
 type Judge struct {
 	size  time.Duration
-	calls map[string]copyOf // the counted copy of each call
-	shown map[binding]bool  // by every copy of every call
-	total Result            // without Rows
+	calls map[string]copyOf   // the counted copy of each call
+	more  map[string][]copyOf // all copies of the calls that have two keys
+	shown map[binding]bool    // by every copy of every call
+	total Result              // without Rows
 }
 
 // New returns a Judge with windows of the given size: whole seconds, at least
@@ -75,7 +77,7 @@ func New(size time.Duration) (*Judge, error) {
 	if size < time.Second || size%time.Second != 0 {
 		return nil, fmt.Errorf("cannot count in windows of %v: the size must be whole seconds, at least 1s", size)
 	}
-	return &Judge{size: size, calls: map[string]copyOf{}, shown: map[binding]bool{}}, nil
+	return &Judge{size: size, calls: map[string]copyOf{}, more: map[string][]copyOf{}, shown: map[binding]bool{}}, nil
 }
 
 // Count reads the files and directories and counts their calls in windows of the
@@ -136,6 +138,9 @@ func (j *Judge) addEvent(event object, raw []byte) {
 	if !known || better(one, kept) {
 		j.calls[id] = one
 	}
+	if one.class == "reencrypt" {
+		j.more[id] = append(j.more[id], one)
+	}
 }
 
 // call returns the call's id and this copy of it.
@@ -147,6 +152,7 @@ func call(event object, raw []byte, at time.Time) (string, copyOf) {
 		eventID:   event.text("eventID"),
 		sum:       crc32.Checksum(raw, crc32.MakeTable(crc32.Castagnoli)),
 		keys:      keysOf(event),
+		whole:     isWhole(event),
 		principal: principalOf(event),
 		class:     classOf(event),
 	}
@@ -163,6 +169,39 @@ func call(event object, raw []byte, at time.Time) (string, copyOf) {
 	return strings.ToLower(cmp.Or(shared, original, one.eventID, hex.EncodeToString(digest[:]))), one
 }
 
+// allKeys returns the keys that a call counts for: the first two key ARNs of all its
+// copies, the best one first, and the aliases of the counted copy for which there is no key.
+func allKeys(counted copyOf, copies []copyOf) []string {
+	if counted.class != "reencrypt" || counted.whole {
+		return counted.keys
+	}
+	copies = append([]copyOf{counted}, copies...)
+	slices.SortStableFunc(copies[1:], func(a, b copyOf) int {
+		if better(a, b) {
+			return -1
+		}
+		if better(b, a) {
+			return 1
+		}
+		return 0
+	})
+	var keys, aliases []string
+	for _, one := range copies {
+		for _, key := range one.keys {
+			if isKey(key) && !slices.Contains(keys, key) && len(keys) < 2 {
+				keys = append(keys, key)
+			}
+		}
+	}
+	for _, name := range counted.keys {
+		if !isKey(name) {
+			aliases = append(aliases, name)
+		}
+	}
+	missing := max(len(counted.keys)-len(keys), 0)
+	return append(keys, aliases[len(aliases)-min(missing, len(aliases)):]...)
+}
+
 // start returns the start of the window that holds t, in Unix seconds.
 func (j *Judge) start(t time.Time) int64 {
 	size, second := int64(j.size/time.Second), t.Unix()
@@ -177,7 +216,8 @@ func (j *Judge) Result() *Result {
 	}
 	rows := map[entity]*Row{}
 	named := map[string]map[int64]bool{} // the windows in which each key has calls
-	for _, one := range j.calls {
+	for id, one := range j.calls {
+		one.keys = allKeys(one, j.more[id])
 		start := j.start(one.time)
 		entities := []entity{{"principal", "", one.principal, start}}
 		for _, key := range one.keys {

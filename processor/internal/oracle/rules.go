@@ -204,6 +204,18 @@ func keysOf(event object) []string {
 	return []string{"-"}
 }
 
+// isWhole reports whether a ReEncrypt's record shows that both of its keys are the same.
+func isWhole(event object) bool {
+	request, listed := event.object("requestParameters"), 0
+	for _, arn := range listedARNs(event) {
+		if strings.Contains(arn, ":key/") {
+			listed++
+		}
+	}
+	named := strings.TrimSpace(request.text("sourceKeyId")) != "" && strings.TrimSpace(request.text("destinationKeyId")) != ""
+	return len(keysOf(event)) == 1 && (listed > 1 || named)
+}
+
 // bothKeysOf returns the source and the destination key of a ReEncrypt, or the
 // one that is known.
 func bothKeysOf(event object) []string {

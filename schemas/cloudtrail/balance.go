@@ -46,6 +46,10 @@ type reading struct {
 // of the list.
 const maxPlaces = 64
 
+// maxOpen bounds the brackets whose kinds are remembered: 33 million are 4 MiB, as much
+// as a longest record. Deeper ones are counted, and close nothing.
+const maxOpen = 1 << 25
+
 // bitStack is a stack of bits.
 type bitStack struct {
 	words []uint64
@@ -53,6 +57,10 @@ type bitStack struct {
 }
 
 func (b *bitStack) push(v bool) {
+	if b.n >= maxOpen {
+		b.n++
+		return
+	}
 	if b.n>>6 == len(b.words) {
 		b.words = append(b.words, 0)
 	}
@@ -63,9 +71,10 @@ func (b *bitStack) push(v bool) {
 	b.n++
 }
 
-func (b *bitStack) pop() bool {
+// pop takes the last bit off and reports whether it is v.
+func (b *bitStack) pop(v bool) bool {
 	b.n--
-	return b.words[b.n>>6]>>(b.n&63)&1 == 1
+	return b.n < maxOpen && b.words[b.n>>6]>>(b.n&63)&1 == 1 == v
 }
 
 // reset begins anew, in the memory that b has.
@@ -145,7 +154,7 @@ func (r *reading) other(c byte) {
 // shut moves over a closing bracket.
 func (r *reading) shut(list bool) (fits bool) {
 	level := r.level()
-	fits = r.open.n == 0 || r.open.pop() == list
+	fits = r.open.n == 0 || r.open.pop(list)
 	if r.level() == level { // nothing was open
 		r.closed++
 	}

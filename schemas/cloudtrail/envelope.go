@@ -191,6 +191,12 @@ func (e *envelope) silent() bool {
 	return e.notice || e.event == "s3:TestEvent" || e.kind == "SubscriptionConfirmation" || e.kind == "UnsubscribeConfirmation"
 }
 
+// custom reports whether the envelope is an EventBridge event that somebody made: sources
+// of AWS's services begin with aws. and nobody else may use it, but for partners.
+func (e *envelope) custom() bool {
+	return e.detailType != "" && e.source != "" && (!strings.HasPrefix(e.source, "aws.") || strings.HasPrefix(e.source, "aws.partner/"))
+}
+
 // native tells whether the envelope is an EventBridge event that KMS itself
 // sent (rotation, deletion, expiry), which holds no CloudTrail event. Those that
 // do ("AWS API Call via CloudTrail") name KMS as their source too.

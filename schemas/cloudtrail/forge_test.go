@@ -75,9 +75,8 @@ func holdsForging(t *testing.T, what, open, between, shut, record string) {
 	}
 }
 
-// TestForging: no bytes that a caller puts into a record change the number of events,
-// or any event but the record's own, in whatever framing.
-func TestForging(t *testing.T) {
+// TestRowA16Forging: no bytes that a caller puts into a record change the number of events, or any event but the record's own.
+func TestRowA16Forging(t *testing.T) {
 	for n, value := range attacks() {
 		for h, hole := range holes {
 			record, ok := filled(hole, value)

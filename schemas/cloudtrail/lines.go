@@ -12,11 +12,22 @@ import (
 // log stream's name is 512 characters, and the head of a syslog message about 300.
 const maxPrefix = 1024
 
-// inFront matches what may stand in front of a line's JSON: a time or a priority first,
-// and some words. Quotes and braces are not among them: JSON inside a line of other
-// text is not a record.
-var inFront = regexp.MustCompile(`^(<[0-9]{1,3}>|\[?[0-9]{4}-|[0-9]{10,}[ \t]|(Mon|Tue|Wed|Thu|Fri|Sat|Sun|Jan|Feb|Mar|Apr|May|Jun|Jul|Aug|Sep|Oct|Nov|Dec)[ ,]|EVENTS\t)` +
-	`([^ \t"{}]*[ \t]+){0,9}[^ \t"{}]*[ \t]*$`)
+// What stands in front of a line's JSON: a time and perhaps a stream or the name of a
+// container (CloudWatch Logs, CRI); a time, a host and a tag, or the head of RFC 5424
+// (syslog); the columns of the AWS CLI's text. JSON behind other words is a part of a
+// line of text, and may be anybody's.
+const (
+	aTime  = `\[?[0-9]{4}-[0-9]{2}-[0-9]{2}([T ][0-9:]{5,8}([.,][0-9]+)?( ?(Z|UTC|[+-][0-9]{2}:?[0-9]{2}))?)?\]?`
+	anAge  = `\[?[0-9]{10,19}(\.[0-9]+)?\]?`
+	bsd    = `(<[0-9]{1,3}>)?[A-Z][a-z]{2} +[0-9]{1,2} [0-9:]{8}`
+	tag    = `[^ \t"{}]+ [^ \t"{}:\[]+(\[[0-9]+\])?:`
+	syslog = `<[0-9]{1,3}>[0-9]{0,2}( [^ "{}\[]+){5} (-|(\[[^\]{}]*\])+)`
+	stream = `[^ \t"{}]+`
+	cri    = `(stdout|stderr) [FP]`
+	cliRow = `EVENTS\t([^\t"{}]*\t){1,4}`
+)
+
+var inFront = regexp.MustCompile(`^((` + aTime + `|` + anAge + `)([ \t]+(` + stream + `|` + cri + `))?|(` + aTime + `|` + bsd + `)[ \t]+` + tag + `|` + syslog + `|` + cliRow + `)[ \t]*$`)
 
 // known matches lines that stand beside events in the AWS CLI's text and carry none.
 var known = regexp.MustCompile(`^(RESOURCES|NEXTTOKEN|SEARCHEDLOGSTREAMS)\t`)

@@ -152,6 +152,19 @@ func TestNative(t *testing.T) {
 	}
 }
 
+// TestCustomSource: who may put events on a bus may not make an event of CloudTrail.
+func TestCustomSource(t *testing.T) {
+	for _, source := range []string{"my.app", "aws.partner/example.com/x", "awskms"} {
+		text := `{"version":"0","id":"i","detail-type":"AWS API Call via CloudTrail","source":"` + source + `","account":"1","detail":` + forged + `}`
+		for _, text := range []string{text, sqsMessage(text), `{"Events":[` + text + `]}`} {
+			events, faults := parted(read(t, text))
+			if len(events) != 0 || len(faults) != 1 || faults[0].reason != ReasonEnvelope || !strings.Contains(faults[0].detail, source) {
+				t.Errorf("%s: %d events, %+v", source, len(events), faults)
+			}
+		}
+	}
+}
+
 // TestNotEvents: what is known and carries no events is counted, at any depth.
 func TestNotEvents(t *testing.T) {
 	digest := `{"awsAccountId":"1","digestStartTime":"2026-03-02T08:00:00Z","digestS3Bucket":"b","digestS3Object":"o","logFiles":[{"s3Object":"x"}],"previousDigestS3Bucket":null}`

@@ -51,9 +51,8 @@ func testFiles(t *testing.T, folder string) map[string]string {
 	return files
 }
 
-// TestShapes: the three events of events.ndjson come out of every shape byte for byte,
-// whatever the file is written in, and nothing else does.
-func TestShapes(t *testing.T) {
+// TestRowD13Shapes: events come byte for byte out of exports of CloudWatch Logs, CloudTrail Lake, Splunk and Elasticsearch, out of CSV, lines with a time in front and strings, in UTF-16 and in gzip inside gzip.
+func TestRowD13Shapes(t *testing.T) {
 	files := testFiles(t, "testdata/shapes")
 	want := strings.Split(strings.TrimSuffix(files["events.ndjson"], "\n"), "\n")
 	for name, text := range files {
@@ -93,8 +92,8 @@ func TestShapesAreLines(t *testing.T) {
 	}
 }
 
-// TestNamed: what holds no original event is named, one dead letter a record or line.
-func TestNamed(t *testing.T) {
+// TestRowD13Named: what holds no original event is named, one dead letter a record or line.
+func TestRowD13Named(t *testing.T) {
 	files := testFiles(t, "testdata/named")
 	for name, want := range map[string]struct {
 		n    int
@@ -127,8 +126,8 @@ func TestNamed(t *testing.T) {
 	}
 }
 
-// TestBinaryFormats: one dead letter an object, which names the format.
-func TestBinaryFormats(t *testing.T) {
+// TestRowD13BinaryFormats: an archive, a column file, an encrypted or another binary object is one dead letter that names the format.
+func TestRowD13BinaryFormats(t *testing.T) {
 	more := string(bytes.Repeat([]byte{0, 1, '\n', 0xfe, '{', '"', 'e', 0x80}, 5000))
 	f := func(text, says string) {
 		t.Helper()
@@ -186,6 +185,36 @@ func TestOriginalFirst(t *testing.T) {
 	events, faults := parted(read(t, `[[`+quoted(a)+`,`+quoted(forged)+`]]`))
 	if len(events) != 0 || len(faults) != 1 {
 		t.Errorf("a row with two texts: %d events, %+v", len(events), faults)
+	}
+}
+
+// TestOtherText: JSON inside a line of text that no log shipper writes is not a record.
+func TestOtherText(t *testing.T) {
+	for _, front := range []string{
+		"2026-04-01T10:00:00Z INFO user said ", "2026-04-01 ERROR a b c ", "Apr  1 10:00:00 host app: user agent ", "<13>Apr  1 10:00:00 host app[1]: x ", "user ", "x=", "1775037600 login failed for ",
+		`2026-04-01T10:00:00Z "GET /" `, "(", "// ", "<134>1 2026-04-01T10:00:00Z host trail 123 - - said ", "EVENTS ", "2026-04-01T10:00:00Z {} ",
+	} {
+		events, faults := parted(read(t, front+forged+"\n"+front+forged+"\n"))
+		if len(events) != 0 || len(faults) != 2 || faults[1].offset < int64(len(front+forged)+1) {
+			t.Errorf("%s: %d events, %.300s", front, len(events), fmt.Sprint(faults))
+		}
+	}
+}
+
+// TestDeepest: more open brackets than are remembered are one dead letter, in bounded
+// memory.
+func TestDeepest(t *testing.T) {
+	if testing.Short() {
+		t.Skip("64 MB of brackets")
+	}
+	text := short(0) + `,{"eventVersion":"1","x":` + strings.Repeat("[", maxOpen+9) + strings.Repeat("]", maxOpen+9) + "}," + short(1)
+	r := NewReader(strings.NewReader("["+text+"]"), "object", Limits{})
+	events, faults := parted(readAll(t, r, 9))
+	if len(events) != 1 || len(faults) != 1 || faults[0].reason != ReasonDepth {
+		t.Errorf("%d events, %d bad records", len(events), len(faults))
+	}
+	if n := len(r.balance.of[0].open.words); n > maxOpen/64 {
+		t.Errorf("%d words", n)
 	}
 }
 

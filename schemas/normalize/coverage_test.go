@@ -72,6 +72,7 @@ var topics = []topic{
 	{"D10", "Delivery some minutes late", ""},
 	{"D11", "Network activity events", ""},
 	{"D12", "Aggregated events", ""},
+	{"D13", "Exports and the output of tools", ""},
 	{"S1", "sharedEventID without a second account", ""},
 	{"S2", "Lists without resources", ""},
 	{"S3", "keySpec beside customerMasterKeySpec", ""},

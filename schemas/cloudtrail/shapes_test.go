@@ -201,7 +201,7 @@ func TestOtherText(t *testing.T) {
 	}
 }
 
-// TestDeepest: more open brackets than are remembered are one dead letter, in bounded
+// TestDeepest: a record with more open brackets than are remembered costs itself, in bounded
 // memory.
 func TestDeepest(t *testing.T) {
 	if testing.Short() {
@@ -210,7 +210,7 @@ func TestDeepest(t *testing.T) {
 	text := short(0) + `,{"eventVersion":"1","x":` + strings.Repeat("[", maxOpen+9) + strings.Repeat("]", maxOpen+9) + "}," + short(1)
 	r := NewReader(strings.NewReader("["+text+"]"), "object", Limits{})
 	events, faults := parted(readAll(t, r, 9))
-	if len(events) != 1 || len(faults) != 1 || faults[0].reason != ReasonDepth {
+	if len(events) != 2 || len(faults) != 1 || faults[0].reason != ReasonDepth {
 		t.Errorf("%d events, %d bad records", len(events), len(faults))
 	}
 	if n := len(r.balance.of[0].open.words); n > maxOpen/64 {

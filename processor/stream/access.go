@@ -36,6 +36,7 @@ func (p *Pipeline) access(stages Stages) map[string]kafka.Access {
 // makeParts makes the metrics, the health and the log of dead letters of the stages and
 // sinks of this process.
 func (p *Pipeline) makeParts(stages Stages) error {
+	p.Telemetry.Health().Part("kafka") // the first to be shown
 	p.flows, p.letters = map[string]*telemetry.Flow{}, map[string]*lograte.Letters{}
 	for _, one := range []struct {
 		on           bool

@@ -16,6 +16,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kfake"
 	"github.com/twmb/franz-go/pkg/kmsg"
 
@@ -353,4 +354,69 @@ func TestEveryAccessIsAsked(t *testing.T) {
 			}
 		})
 	}
+}
+
+// Records that Kafka deletes before a sink has taken them are counted, logged, and keep
+// the sink from being ready; gaps that markers and aborted transactions leave are not.
+func TestExpiredRecordsAreSaid(t *testing.T) {
+	b := kafkatest.Start(t)
+	run := func() (*Pipeline, *logBuffer, func(string) (int, string), func()) {
+		p, log := pipeline(t, b.Brokers()), new(logBuffer)
+		p.Log = slog.New(slog.NewTextHandler(log, nil))
+		ask := served(t, p)
+		var status atomic.Int32
+		p.Sinks = []Destination{destinationOf(otlp(t, &status))}
+		return p, log, ask, start(t, p, Stages{Forward: true})
+	}
+	caught := func(ask func(string) (int, string)) {
+		t.Helper()
+		waitFor(t, "nothing waits", func() bool {
+			_, text := ask("/metrics")
+			return strings.Contains(text, `keytrail_stage_lag{sink="siem",stage="forward"} 0`)
+		})
+	}
+	records := func(n int) (list [][]byte) {
+		for range n {
+			list = append(list, []byte("a value that the receiver does not look at"))
+		}
+		return list
+	}
+	p, log, ask, stop := run()
+	produce(t, b.Brokers(), p.Topics.Events, records(10))
+	waitFor(t, "something is delivered", func() bool {
+		_, text := ask("/metrics")
+		return strings.Contains(text, `keytrail_sink_delivered_total{sink="siem"} 10`)
+	})
+	caught(ask)
+	if code, text := ask("/readyz"); code != http.StatusOK {
+		t.Errorf("with nothing lost: %d %s", code, text)
+	}
+	stop()
+	if lines := log.lines("level=ERROR"); len(lines) > 0 {
+		t.Errorf("with nothing lost: %q", lines)
+	}
+
+	produce(t, b.Brokers(), p.Topics.Events, records(20))
+	adm := admin(t, b.Brokers())
+	var cut kadm.Offsets
+	cut.AddOffset(p.Topics.Events, 0, 25, -1)
+	if _, err := adm.DeleteRecords(t.Context(), cut); err != nil {
+		t.Fatal(err)
+	}
+	_, log, ask, stop = run()
+	waitFor(t, "the probe says it", func() bool {
+		code, text := ask("/readyz")
+		return code == http.StatusServiceUnavailable && strings.Contains(text, `sink siem: not ready: expired since `) && strings.Contains(text, `deleted 15 records of topic "kms.events" partition 0`)
+	})
+	caught(ask)
+	_, text := ask("/metrics")
+	for _, want := range []string{`keytrail_stage_expired_total{sink="siem",stage="forward"} 15`, `keytrail_sink_delivered_total{sink="siem"} 5`} {
+		if !strings.Contains(text, want) {
+			t.Errorf("the metrics do not have %s", want)
+		}
+	}
+	if lines := log.lines("records=15"); len(lines) != 1 {
+		t.Errorf("the log says %q", lines)
+	}
+	stop()
 }

@@ -9,6 +9,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -56,6 +57,45 @@ func TestCollector(t *testing.T) {
 				t.Errorf("%d records arrived, want %d in order", len(got), len(want))
 			}
 		})
+	}
+}
+
+// TestCollectorRefusals holds what a real collector answers to what is wrong: the one
+// record that it cannot read goes to the dead letter with its words, and what is wrong
+// about the endpoint pauses the sink.
+func TestCollectorRefusals(t *testing.T) {
+	binary := os.Getenv(collectorVariable)
+	if binary == "" {
+		t.Skipf("NOT TESTED against a real OpenTelemetry collector: set %s to its binary", collectorVariable)
+	}
+	endpoint, stop := startCollector(t, binary)
+	var dead []string
+	runner, err := sink.NewRunner(sink.Options{
+		Name: "siem", Sink: open(t, "http://"+endpoint, nil), Batch: sink.DefaultBatch(), Log: quiet(),
+		Retry: sink.Retry{Base: 100 * time.Millisecond, Cap: time.Second, MaxElapsed: time.Minute},
+		DeadLetter: func(_ context.Context, rec sink.Record, reason sink.Reason, err error) error {
+			dead = append(dead, fmt.Sprintf("%v %s: %v", rec.Ref, reason, err))
+			return nil
+		},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	batch := sinktest.Batch("a", "b", "c", "d", "e", "f", "g")
+	batch[3].Value = []byte("\x0a\xff\xff\xff\x7fthis is not protobuf")
+	if err := runner.Deliver(t.Context(), batch); err != nil {
+		t.Fatal(err)
+	}
+	if len(dead) != 1 || !strings.HasPrefix(dead[0], "d invalid: status 400: ") || strings.HasSuffix(dead[0], "no reason given") {
+		t.Errorf("dead letters %q, want d with the collector's words", dead)
+	}
+	for url, want := range map[string]string{"http://" + endpoint + "/nowhere": "pause address", "https://" + endpoint: "pause tls"} {
+		if err := open(t, url, nil).Deliver(t.Context(), sinktest.Batch("x")); kind(err) != want {
+			t.Errorf("%s: got %v, want %s", url, err, want)
+		}
+	}
+	if got := stop(); !slices.Equal(got, []string{"a", "b", "c", "e", "f", "g"}) {
+		t.Errorf("%q arrived", got)
 	}
 }
 

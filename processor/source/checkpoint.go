@@ -17,8 +17,8 @@ const checkpointVersion = 1
 
 // maxCheckpointBytes bounds a checkpoint that is read: DefaultMaxObjects
 // entries of 512 bytes, which is a path of some 450. CloudTrail's own paths
-// have about 150.
-const maxCheckpointBytes = DefaultMaxObjects * 512
+// have about 150. The list of retries has its times besides.
+const maxCheckpointBytes = (DefaultMaxObjects + 2*MaxRetries) * 512
 
 // checkpoint is the file's content: which objects are done, and which could not be
 // read.
@@ -57,7 +57,11 @@ func loadCheckpoint(path string) (c checkpoint, found bool, err error) {
 	const advice = "restore it, or remove it to read every file again"
 	dec := json.NewDecoder(io.LimitReader(f, maxCheckpointBytes))
 	dec.DisallowUnknownFields()
-	if err := dec.Decode(&c); err != nil {
+	err = dec.Decode(&c)
+	if _, more := dec.Token(); err == nil && more != io.EOF {
+		err = errors.New("something stands behind its end")
+	}
+	if err != nil {
 		return c, false, fmt.Errorf("cannot read checkpoint %q: %w; %s", path, err, advice)
 	}
 	if c.Version != checkpointVersion {

@@ -61,6 +61,7 @@ type Follower struct {
 	poll    uint64            // the number of the current poll
 	skip    bool              // take what is found for done: no checkpoint and not FromBeginning
 	dirty   bool              // the checkpoint on disk is not what known says
+	saveAt  time.Time         // not to be saved before
 }
 
 // entry is what the Follower knows of one file: its identity when last seen.
@@ -314,13 +315,26 @@ func (e *entry) is(o *Object) bool { return e.size == o.Size && e.mtime == o.Mod
 // same reports whether two objects of one name are the same.
 func same(a, b *Object) bool { return a.Size == b.Size && a.ModTime.Equal(b.ModTime) }
 
-// Save writes the checkpoint, if there is one and it has changed. It replaces
-// the file as a whole and syncs it: after Save returns nil the objects marked
-// as done stay done over a crash. After an error the next Save tries again.
+// slowSave is from when on writing a checkpoint is slow: that of half a million files has
+// 100 MB.
+const slowSave = 250 * time.Millisecond
+
+// Save writes the checkpoint, if there is one and it has changed; where writing is slow,
+// not so often that it would take more than a twentieth of the time. It replaces the file as a whole and syncs it: what it holds stays done over a
+// crash. After an error the next Save tries again.
 func (f *Follower) Save() error {
+	if wait := f.saveAt.Sub(f.cfg.Now()); wait > 0 && wait < time.Hour { // more: the clock went back
+		return nil
+	}
+	return f.Close()
+}
+
+// Close writes the checkpoint for the last time.
+func (f *Follower) Close() error {
 	if f.cfg.Checkpoint == "" || !f.dirty {
 		return nil
 	}
+	began := f.cfg.Now()
 	c := checkpoint{Version: checkpointVersion, Done: []doneEntry{}}
 	for name, e := range f.known {
 		if e.state == done {
@@ -330,11 +344,12 @@ func (f *Follower) Save() error {
 	for name, r := range f.retries.All() {
 		c.Retry = append(c.Retry, retryEntry{doneEntry{Name: name, Size: r.Object.Size, MTime: r.Object.ModTime.UnixNano()}, r.State})
 	}
-	if err := c.save(f.cfg.Checkpoint); err != nil {
-		return err
+	err := c.save(f.cfg.Checkpoint)
+	if now := f.cfg.Now(); now.Sub(began) > slowSave {
+		f.saveAt = now.Add(20 * now.Sub(began))
 	}
-	f.dirty = false
-	return nil
+	f.dirty = err != nil
+	return err
 }
 
 // absolute returns path made absolute, or path itself where the working

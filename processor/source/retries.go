@@ -38,6 +38,7 @@ const (
 //
 // It reads no clock and is not safe for concurrent use.
 type Retries struct {
+	max    int // MaxRetries, but in tests
 	list   map[string]*Retry
 	probes int // of busy objects, in one Due
 }
@@ -67,7 +68,9 @@ type RetryStats struct {
 }
 
 // NewRetries returns an empty list.
-func NewRetries() *Retries { return &Retries{list: map[string]*Retry{}, probes: maxDue} }
+func NewRetries() *Retries {
+	return &Retries{max: MaxRetries, list: map[string]*Retry{}, probes: maxDue}
+}
 
 // Failed notes that an object could not be read at now. id is its identity for its
 // source. Damaged objects are given up at once, those that are gone at the second
@@ -116,8 +119,8 @@ func (r *Retries) Failed(id string, o Object, v Verdict, now time.Time) (again b
 // are not tried together.
 func pause(id string, n int) time.Duration {
 	p := longestPause
-	if n <= 7 { // 5 s << 7 is 640 s
-		p = min(p, firstPause<<(n-1))
+	if n <= 8 { // 5 s << 8 is more than that
+		p = min(p, firstPause<<(max(n, 1)-1)) // a checkpoint may say anything
 	}
 	h := fnv.New32a()
 	h.Write([]byte(id)) // a hash does not fail
@@ -184,7 +187,7 @@ func (r *Retries) Drop(id string) { delete(r.list, id) }
 func (r *Retries) Get(id string) *Retry { return r.list[id] }
 
 // Room returns how many new objects may be offered, should none of them be readable.
-func (r *Retries) Room() int { return max(0, MaxRetries-len(r.list)) }
+func (r *Retries) Room() int { return max(0, r.max-len(r.list)) }
 
 // Len returns the number of objects on the list.
 func (r *Retries) Len() int { return len(r.list) }

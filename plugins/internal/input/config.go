@@ -257,12 +257,23 @@ func (c *Config) check(r *property.Reader) error {
 	if c.Checkpoint == "" && c.DeadLetter == "" {
 		return r.Err()
 	}
-	if filepath.Clean(c.Checkpoint) == filepath.Clean(c.DeadLetter) {
+	if c.Source == SourceFile && (sameFile(c.Path, c.Checkpoint) || sameFile(c.Path, c.DeadLetter)) {
+		r.Refuse("path", c.Path, "another file than the checkpoint's and that of dead letters, which are never read")
+	}
+	if sameFile(c.Checkpoint, c.DeadLetter) {
 		r.Refuse("dead_letter", c.DeadLetter, "another file than the checkpoint's")
 	}
 	writable(r, "checkpoint", c.Checkpoint)
 	writable(r, "dead_letter", c.DeadLetter)
 	return r.Err()
+}
+
+// sameFile reports whether two paths lead to one file, by whatever links, or would once
+// it is made.
+func sameFile(a, b string) bool {
+	infoA, errA := os.Stat(a)
+	infoB, errB := os.Stat(b)
+	return a != "" && filepath.Clean(a) == filepath.Clean(b) || errA == nil && errB == nil && os.SameFile(infoA, infoB)
 }
 
 // writable refuses a path whose folder can not take a new file, which a

@@ -179,3 +179,27 @@ func TestParseConfigOfAWSRefusals(t *testing.T) {
 		}
 	}
 }
+
+// One file cannot be input, checkpoint and dead letters, whatever links lead to it.
+func TestConfigOneFileForTwo(t *testing.T) {
+	dir := t.TempDir()
+	real, link := filepath.Join(dir, "file"), filepath.Join(dir, "link")
+	if err := os.WriteFile(real, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Symlink("file", link); err != nil {
+		t.Fatal(err)
+	}
+	f := func(path, checkpoint, dead, want string) {
+		t.Helper()
+		_, _, err := parse(map[string]string{"path": path, "checkpoint": checkpoint, "dead_letter": dead})
+		if err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("path %s, checkpoint %s, dead_letter %s: %v", path, checkpoint, dead, err)
+		}
+	}
+	other := filepath.Join(dir, "other")
+	f(link, other, real, "never read")
+	f(real, link, other, "never read")
+	f(dir, link, real, "another file than the checkpoint's")
+	f(dir, other, filepath.Join(dir, ".", "x", "..", "other"), "another file than the checkpoint's")
+}

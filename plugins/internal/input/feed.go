@@ -65,4 +65,8 @@ func (s *files) Save(context.Context) error {
 	return s.f.Save()
 }
 
-func (s *files) Close(ctx context.Context) error { return s.Save(ctx) }
+func (s *files) Close(context.Context) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.f.Close()
+}

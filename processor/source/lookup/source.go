@@ -386,6 +386,9 @@ func parseState(content []byte) (c state, err error) {
 	if err := dec.Decode(&c); err != nil {
 		return c, err
 	}
+	if _, more := dec.Token(); more != io.EOF {
+		return c, errors.New("something stands behind its end")
+	}
 	if c.Version != checkpointVersion || c.Kind != "lookup" {
 		return c, fmt.Errorf("its version is %d of kind %q and this program knows %d of kind \"lookup\"", c.Version, c.Kind, checkpointVersion)
 	}

@@ -68,9 +68,12 @@ func loadCheckpoint(path, bucket, prefix string) (c checkpoint, found bool, err 
 func parseCheckpoint(content []byte, bucket, prefix string) (c checkpoint, err error) {
 	dec := json.NewDecoder(bytes.NewReader(content))
 	dec.DisallowUnknownFields()
-	switch err := dec.Decode(&c); {
+	err = dec.Decode(&c)
+	switch _, more := dec.Token(); {
 	case err != nil:
 		return c, err
+	case more != io.EOF:
+		return c, errors.New("something stands behind its end")
 	case c.Version != checkpointVersion || c.Kind != "s3":
 		return c, fmt.Errorf("its version is %d of kind %q and this program knows %d of kind \"s3\"", c.Version, c.Kind, checkpointVersion)
 	case c.Bucket != bucket || c.Prefix != prefix:

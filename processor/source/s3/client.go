@@ -198,8 +198,8 @@ func page(bucket string, out *awss3.ListObjectsV2Output) Page {
 const maxFolders = 100_000
 
 // Folders returns the names of the folders right below prefix, which is empty or
-// ends with a slash.
-func (c *Client) Folders(ctx context.Context, bucket, prefix string) (names []string, err error) {
+// ends with a slash, that are wanted: whatever others there are, they cannot hide these.
+func (c *Client) Folders(ctx context.Context, bucket, prefix string, wanted func(name string) bool) (names []string, err error) {
 	ctx, cancel := context.WithTimeout(ctx, awsclient.RequestTimeout)
 	defer cancel()
 	in := &awss3.ListObjectsV2Input{Bucket: &bucket, Prefix: &prefix, Delimiter: aws.String("/")}
@@ -214,7 +214,9 @@ func (c *Client) Folders(ctx context.Context, bucket, prefix string) (names []st
 		}
 		for _, f := range out.CommonPrefixes {
 			name := strings.TrimSuffix(strings.TrimPrefix(aws.ToString(f.Prefix), prefix), "/")
-			names = append(names, name)
+			if wanted(name) {
+				names = append(names, name)
+			}
 		}
 		if len(names) > maxFolders {
 			return nil, fmt.Errorf("cannot list the folders of s3://%s/%s: there are more than %d", bucket, prefix, maxFolders)

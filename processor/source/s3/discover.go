@@ -81,11 +81,11 @@ func (d *discovery) below(ctx context.Context, prefix string) ([]string, error) 
 
 // descend discovers below those folders of prefix that next picks.
 func (d *discovery) descend(ctx context.Context, prefix string, next func(name string) bool) ([]string, error) {
-	names, err := d.client.Folders(ctx, d.bucket, prefix)
+	names, err := d.client.Folders(ctx, d.bucket, prefix, next)
 	if err != nil {
 		return nil, err
 	}
-	return d.all(ctx, prefix, slices.DeleteFunc(names, func(name string) bool { return !next(name) }))
+	return d.all(ctx, prefix, names)
 }
 
 // all discovers below the named folders of prefix.

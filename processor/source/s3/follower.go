@@ -69,6 +69,8 @@ const (
 	maxKnown = 1_000_000
 	// discoverAgain is how soon they are looked for again after an error.
 	discoverAgain = time.Minute
+	// maxLanes bounds the folders that are followed, at 250 bytes and a request a round.
+	maxLanes = 100_000
 	// listers is how many listings run side by side. S3 allows 5,500 a second for
 	// one prefix.
 	listers = 8
@@ -283,6 +285,10 @@ func (f *Follower) discover(ctx context.Context) error {
 	defer f.mu.Unlock()
 	for _, p := range prefixes {
 		if f.lanes[p] == nil {
+			if len(f.lanes) >= maxLanes {
+				err = errors.Join(err, fmt.Errorf("cannot follow s3://%s/%s: it is one more than the %d folders that are followed; bound them by accounts and regions", f.cfg.Bucket, p, maxLanes))
+				break
+			}
 			f.lanes[p] = newLane(p, StartKey(p, f.cfg.Start))
 			f.lanes[p].from = f.cfg.Start
 			f.dirty = true

@@ -2,6 +2,7 @@ package s3
 
 import (
 	"encoding/json"
+	"io"
 	"slices"
 	"strings"
 	"testing"
@@ -115,6 +116,7 @@ func TestLaneSweeps(t *testing.T) {
 func FuzzCheckpoint(f *testing.F) {
 	f.Add(`{"version":1,"kind":"s3","bucket":"b","prefix":"p","start":"2026-11-20T09:00:00Z","lanes":{"AWSLogs/1/CloudTrail/us-east-1/":{"low":"2026/11/20/x","done":["y"]}}}`)
 	f.Add(`{"version":1,"kind":"s3","bucket":"b","prefix":"p","lanes":{},"retry":[{"key":"` + euFile(day, "a") + `","size":1,"etag":"e","modified":"2026-11-20T09:00:00Z","verdict":"busy","first":"2026-11-20T09:00:00Z","next":"2026-11-20T09:00:00Z","tries":2}]}`)
+	f.Add(`{"version":1,"kind":"s3","bucket":"b","prefix":"p","lanes":{},"retry":[{"key":"` + euFile(day, "a") + `","verdict":"gone","tries":-9}]} {}`)
 	f.Add(`{"version":1,"kind":"s3","bucket":"b","prefix":"p","lanes":{"":{"low":""}}}`)
 	f.Fuzz(func(t *testing.T, content string) {
 		c, err := parseCheckpoint([]byte(content), "b", "p")
@@ -126,6 +128,16 @@ func FuzzCheckpoint(f *testing.F) {
 			l.begin(day)
 			l.advance(day)
 			l.sweep(0)
+		}
+		w, err := NewFollower(nil, FollowerConfig{Bucket: "b", Prefix: "p", Now: func() time.Time { return day }})
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, r := range c.Retry {
+			w.restoreRetry(r)
+		}
+		for _, o := range w.due(t.Context()) { // whatever a checkpoint says, it does not panic
+			w.Retry(o, io.ErrUnexpectedEOF)
 		}
 		b, err := json.Marshal(&c)
 		if err != nil {

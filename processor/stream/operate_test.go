@@ -174,7 +174,7 @@ func TestNothingWaitsAtRest(t *testing.T) {
 		`keytrail_stage_lag{stage="normalize"} 0`, `keytrail_stage_lag{stage="count"} 0`, `keytrail_stage_lag{stage="detect"} 0`, `keytrail_stage_lag{sink="siem",stage="forward"} 0`,
 		`keytrail_stage_lag_timestamp_seconds{stage="count"} `,
 		`keytrail_stage_transactions_total{outcome="aborted",stage="count"} 0`, `keytrail_stage_restarts_total{stage="detect"} 0`,
-		`keytrail_stage_dead_lettered_total{reason="bad_json",stage="normalize"} 1`, `keytrail_stage_dead_lettered_total{reason="too_deep",stage="normalize"} 0`,
+		`keytrail_stage_dead_lettered_total{reason="unknown_shape",stage="normalize"} 1`, `keytrail_stage_dead_lettered_total{reason="too_deep",stage="normalize"} 0`,
 		`keytrail_stage_dead_lettered_total{reason="late",stage="count"} 0`, `keytrail_stage_dead_lettered_total{reason="bad_frame",stage="detect"} 0`,
 		`keytrail_stage_expired_total{sink="siem",stage="forward"} 0`, `keytrail_sink_rejected_total{reason="too_large",sink="siem"} 0`,
 	}

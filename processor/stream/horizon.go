@@ -17,7 +17,7 @@ import (
 // closed before it are late there. The zero value is that of an installation that has
 // counted nothing.
 type Horizon struct {
-	mark, size, lateness int64 // nanoseconds; mark is 0 where nothing is counted
+	mark, late, size int64 // nanoseconds; mark is 0 where nothing is counted
 }
 
 // newestState is how many of the newest records of kms.state are looked at first: the
@@ -27,8 +27,8 @@ const newestState = 20_000
 // Horizon reads how far the installation has counted: the greatest watermark that the
 // progress records of kms.state have. The topics have to be there (MakeTopics).
 func (p *Pipeline) Horizon(ctx context.Context) (Horizon, error) {
-	h := Horizon{size: p.Window.Detect.Size, lateness: p.Window.Detect.Lateness}
-	mark := eventtime.None
+	h := Horizon{size: p.Window.Detect.Size}
+	mark, late := eventtime.None, eventtime.None
 	var failed error
 	look := kafka.Look{Topic: p.Topics.State, Most: newestState, Newest: true}
 	for {
@@ -40,9 +40,9 @@ func (p *Pipeline) Horizon(ctx context.Context) (Horizon, error) {
 			if failed = err; err != nil {
 				return
 			}
-			mark = max(mark, m.Watermark)
+			mark, late = max(mark, m.Watermark), max(late, m.Late)
 			for _, a := range m.Applied {
-				mark = max(mark, a.Watermark)
+				mark, late = max(mark, a.Watermark), max(late, a.Late)
 			}
 		})
 		if err == nil && failed != nil {
@@ -57,7 +57,7 @@ func (p *Pipeline) Horizon(ctx context.Context) (Horizon, error) {
 		look.Most = math.MaxInt64 // the progress stands before them
 	}
 	if mark > 0 {
-		h.mark = mark
+		h.mark, h.late = mark, late
 	}
 	return h, nil
 }
@@ -65,7 +65,7 @@ func (p *Pipeline) Horizon(ctx context.Context) (Horizon, error) {
 // Late reports whether an event of a time, in nanoseconds since 1970, is late: its window
 // takes no calls any more.
 func (h Horizon) Late(t int64) bool {
-	return h.mark > 0 && t != 0 && eventtime.Start(t, h.size)+h.size+h.lateness <= h.mark
+	return h.mark > 0 && t != 0 && eventtime.End(t, h.size) <= h.late
 }
 
 // lateError says that an event would be late, and what to do instead.
@@ -74,5 +74,5 @@ func (h Horizon) lateError(object string, t int64, topics wire.Topics) error {
 	prefix := strings.TrimSuffix(topics.State, "state")
 	return fmt.Errorf("%s: an event of %s is late: this installation (topics %s*) has counted up to %s and takes events up to %v late, so it would go to the dead letter uncounted. "+
 		"Use \"keytrail scan\" for old trails, or replay them into an installation of their own, with another kafka.prefix and another kafka.transactional_id; --allow-late replays them here all the same",
-		object, at(t), prefix, at(h.mark), time.Duration(h.lateness))
+		object, at(t), prefix, at(h.mark), time.Duration(h.mark-h.late))
 }

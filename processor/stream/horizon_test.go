@@ -33,7 +33,7 @@ func TestHorizon(t *testing.T) {
 	if mark.Before(time.Now().Add(-55*time.Hour)) || mark.After(time.Now().Add(-50*time.Hour)) {
 		t.Errorf("the horizon is %v, want the end of the trail, 50 hours ago", mark)
 	}
-	edge := h.mark - h.lateness - h.size
+	edge := h.late - h.size
 	if !h.Late(edge-h.size) || h.Late(edge+h.size) || h.Late(time.Now().UnixNano()) || h.Late(0) {
 		t.Errorf("late before the edge %v, at the edge %v, now %v", h.Late(edge-h.size), h.Late(edge+h.size), h.Late(time.Now().UnixNano()))
 	}

@@ -62,7 +62,7 @@ func parseTime(s string) (int64, bool) {
 			return 0, false
 		}
 	}
-	if y := t.Year(); y < 1970 || y > 2261 {
+	if y := t.UTC().Year(); y < 1970 || y > 2261 {
 		return 0, false
 	}
 	return t.UnixNano(), t.UnixNano() > 0

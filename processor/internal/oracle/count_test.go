@@ -77,13 +77,13 @@ func TestOneCallCountsInThreeScopes(t *testing.T) {
 }
 
 func TestReEncryptCountsForBothKeysAndOnceForThePrincipal(t *testing.T) {
-	r := judge(t, `{"eventSource":"kms.amazonaws.com","eventName":"ReEncrypt","eventID":"e1","eventTime":"1969-12-31T23:58:00Z",`+
+	r := judge(t, `{"eventSource":"kms.amazonaws.com","eventName":"ReEncrypt","eventID":"e1","eventTime":"1970-01-01T00:03:00Z",`+
 		`"userIdentity":{"type":"IAMUser","arn":"u"},"resources":[{"ARN":"`+keyA+`"},{"ARN":"`+keyB+`"}]}`)
-	want := "key\t" + keyA + "\t\t1969-12-31T23:55:00Z\t1\t0\t0\treencrypt=1\n" +
-		"key\t" + keyB + "\t\t1969-12-31T23:55:00Z\t1\t0\t0\treencrypt=1\n" +
-		"pair\t" + keyA + "\tu\t1969-12-31T23:55:00Z\t1\t0\t0\treencrypt=1\n" +
-		"pair\t" + keyB + "\tu\t1969-12-31T23:55:00Z\t1\t0\t0\treencrypt=1\n" +
-		"principal\t\tu\t1969-12-31T23:55:00Z\t1\t0\t0\treencrypt=1\n"
+	want := "key\t" + keyA + "\t\t1970-01-01T00:00:00Z\t1\t0\t0\treencrypt=1\n" +
+		"key\t" + keyB + "\t\t1970-01-01T00:00:00Z\t1\t0\t0\treencrypt=1\n" +
+		"pair\t" + keyA + "\tu\t1970-01-01T00:00:00Z\t1\t0\t0\treencrypt=1\n" +
+		"pair\t" + keyB + "\tu\t1970-01-01T00:00:00Z\t1\t0\t0\treencrypt=1\n" +
+		"principal\t\tu\t1970-01-01T00:00:00Z\t1\t0\t0\treencrypt=1\n"
 	if got := lines(t, r); got != want {
 		t.Errorf("got\n%swant\n%s", got, want)
 	}

@@ -320,5 +320,6 @@ func timeOf(event object) (time.Time, bool) {
 		return time.Time{}, false
 	}
 	t, err := time.Parse(time.RFC3339Nano, s)
-	return t, err == nil
+	year := t.UTC().Year()
+	return t, err == nil && year >= 1970 && year < 2262 && t.After(time.Unix(0, 0))
 }

@@ -93,6 +93,9 @@ func (d *detector) Assign(ctx context.Context, partitions []int32) error {
 	}
 	for p, t := range tasks {
 		forgotten, err := t.restore()
+		if err == nil {
+			err = d.sameSources(&t.meta)
+		}
 		if err != nil {
 			return kafka.Fatal(fmt.Errorf("partition %d: %w", p, err))
 		}

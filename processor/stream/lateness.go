@@ -6,9 +6,9 @@ import (
 	"strconv"
 	"time"
 
-	"keytrail/processor/count"
 	"keytrail/processor/eventtime"
 	"keytrail/processor/kafka"
+	"keytrail/processor/state"
 	"keytrail/schemas/wire"
 )
 
@@ -101,9 +101,29 @@ func (d *detector) onTime(f *wire.Frame, late int64) error {
 	for i := range f.Partials {
 		p := &f.Partials[i]
 		if end := eventtime.Add(p.Start, d.p.Window.Detect.Size); end <= late {
-			return fmt.Errorf("source %d: frame %d has %d calls of the window that ended at %s, after an earlier frame told that no more come for windows up to %s: %s",
-				f.Source, f.Sequence, count.Get(p, wire.CounterCalls), stamp(end), stamp(late), sameWindows)
+			return fmt.Errorf("source %d: frame %d counts in the window that ended at %s, after an earlier frame told that windows up to %s take no more calls: %s",
+				f.Source, f.Sequence, stamp(end), stamp(late), sameWindows)
 		}
+	}
+	return nil
+}
+
+// sameSources checks that the events still have as many partitions as when the state was
+// written. A source that was added would know nothing of how far the others are; and the
+// copies of a call, and calls that were counted before, would meet in other partitions than
+// theirs.
+func (d *detector) sameSources(m *state.Meta) error {
+	if m.Watermark <= eventtime.None { // not all have been heard of
+		return nil
+	}
+	before, now := 0, int(d.p.Partitions[d.p.Topics.Events])
+	for source := range m.Applied {
+		if source >= 0 {
+			before++
+		}
+	}
+	if before != now {
+		return fmt.Errorf("topic %q has %d partitions, and had %d when what is counted was counted: calls would be counted twice; see docs/operations.md on other numbers of partitions", d.p.Topics.Events, now, before)
 	}
 	return nil
 }

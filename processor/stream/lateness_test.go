@@ -265,3 +265,34 @@ func TestMoreLatenessOpensNothing(t *testing.T) {
 		t.Errorf("what was told goes back to %d", f.Late)
 	}
 }
+
+// Partitions that are added to the events are refused where the state knows of fewer.
+func TestAddedPartitionsAreRefused(t *testing.T) {
+	s := newSplit(t)
+	at := time.Date(2026, 3, 2, 10, 0, 0, 0, time.UTC)
+	s.commit(nil, at)
+	var changelog []*kgo.Record
+	for _, r := range s.deliver(0) {
+		if r.Topic == s.c.p.Topics.State {
+			changelog = append(changelog, r)
+		}
+	}
+	s.c.p.Log, s.c.p.flows = quiet(), newTools(t).flows
+	s.c.p.readLog = func(_ context.Context, _ string, _ []int32, f func(*kgo.Record) error) error {
+		for _, r := range changelog {
+			if err := f(r); err != nil {
+				return err
+			}
+		}
+		return nil
+	}
+	d := &detector{p: s.c.p, tasks: map[int32]*detectTask{}}
+	if err := d.Assign(t.Context(), []int32{0}); err != nil {
+		t.Fatal(err)
+	}
+	s.c.p.Partitions[s.c.p.Topics.Events] = 2
+	err := d.Assign(t.Context(), []int32{0})
+	if err == nil || !strings.Contains(err.Error(), `"kms.events" has 2 partitions, and had 1`) {
+		t.Errorf("error %v", err)
+	}
+}

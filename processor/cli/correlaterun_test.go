@@ -63,7 +63,7 @@ func TestRunCorrelations(t *testing.T) {
 	want := scannedCorrelations(t, rules, tr)
 	archive := inTemp(t, "archive.ndjson")
 	// No source may pass for silent: what it brings later would be late.
-	text := strings.Replace(fmt.Sprintf(pipelineConfig, b.address, strings.ReplaceAll(fileSink, "${ARCHIVE}", archive)), "idle_after: 1s", "idle_after: 1h, close_after: 1h", 1)
+	text := strings.Replace(fmt.Sprintf(pipelineConfig, b.address, strings.ReplaceAll(fileSink, "${ARCHIVE}", archive)), "idle_after: 1s", "idle_after: 1h", 1)
 	config := write(t, inTemp(t, "keytrail.yaml"), text+fmt.Sprintf("rules: {sigma: [%q]}\n", filepath.ToSlash(rules)))
 	p := b.kills(t, config, archive, tr.records, []string{"kms.partials", "kms.dedup"}, []string{"kms.state", "kms.anomalies"})
 	for i := range 60 { // all partitions of kms.events get some

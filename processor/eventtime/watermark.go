@@ -17,10 +17,14 @@ const None = int64(-1) << 62
 type Progress struct {
 	Disorder int64 // out_of_orderness, ns, at least 0
 	Skew     int64 // how far ahead of our clock an honest event may be, ns, at least 0
-	mark     int64
-	begun    bool
-	front    int64 // as mark, by the source's own events alone
-	events   bool  // it has had some
+	// Held keeps a watermark that is known where it is, and lets the front go on: for a
+	// backlog that comes in any order. Once it is false, the next event or Follow, or
+	// Raise to the Front, brings the watermark up.
+	Held   bool
+	mark   int64
+	begun  bool
+	front  int64 // as mark, by the source's own events alone
+	events bool  // it has had some
 }
 
 // Observe takes the event time of one event and the wall clock, both in ns, and
@@ -30,8 +34,10 @@ func (p *Progress) Observe(at, now int64) (future bool) {
 		at, future = limit, true
 	}
 	mark := Sub(at, p.Disorder)
-	p.Raise(mark)
 	p.RaiseFront(mark)
+	if !p.Held || !p.begun {
+		p.Raise(p.Front())
+	}
 	return future
 }
 
@@ -86,7 +92,9 @@ type Stream struct {
 // happens or nothing is delivered; the clock, now, closes windows then, but only events make
 // later ones late. What comes in order after an outage is in time, however long it was.
 func (p *Progress) Follow(s Stream, now int64) (quiet int64) {
-	p.Raise(s.Front)
+	if !p.Held || !p.begun {
+		p.Raise(s.Front)
+	}
 	mark := p.Watermark()
 	if s.Quiet && mark > None {
 		return max(mark, Sub(now, p.Disorder))

@@ -78,6 +78,28 @@ func TestFollow(t *testing.T) {
 	}
 }
 
+// A watermark that is held stays, unless it is unknown, and comes up afterwards.
+func TestHeld(t *testing.T) {
+	p := eventtime.Progress{Disorder: 15 * minute, Held: true}
+	want := func(mark int64) {
+		t.Helper()
+		if got := p.Watermark(); got != mark {
+			t.Errorf("watermark %d, want %d", got, mark)
+		}
+	}
+	p.Observe(100*minute, 1000*minute)
+	want(85 * minute) // nothing was known before
+	p.Observe(300*minute, 1000*minute)
+	want(85 * minute)
+	if quiet := p.Follow(eventtime.Stream{Front: 400 * minute, Quiet: true}, 1000*minute); quiet != 985*minute {
+		t.Errorf("quiet %d", quiet)
+	}
+	want(85 * minute)
+	p.Held = false
+	p.Observe(200*minute, 1000*minute)
+	want(285 * minute)
+}
+
 // After an outage of any length, however the source followed meanwhile and whatever the
 // clock said, events that come in the order of before are not late.
 func TestNothingInOrderIsLateAfterAnOutage(t *testing.T) {

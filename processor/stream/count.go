@@ -154,6 +154,8 @@ func (c *counter) Process(r *kgo.Record) error {
 	t.to = r.Offset + 1
 	now := c.p.now()
 	c.now, t.lastEvent = now.UnixNano(), c.since(now)
+	c.topic.arrived(t.lastEvent, c.p.Window.OutOfOrderness)
+	c.held(t, t.lastEvent)
 	c.stats.received++
 	if err := c.rec.DecodeOnly(r.Value, count.Attributes); err != nil {
 		c.dead(r, "bad_record", err.Error())
@@ -259,6 +261,7 @@ func (c *counter) Output(now time.Time, emit func(*kgo.Record)) (more bool, err 
 
 func (c *counter) output(t *countTask, now time.Time) {
 	since := c.since(now)
+	c.held(t, since)
 	idle, quiet := c.silent(t, since), eventtime.None
 	if idle && c.topic.ends != nil { // else nobody has looked yet
 		quiet = t.progress.Follow(c.topic.stream, c.now)

@@ -34,6 +34,25 @@ type topicView struct {
 	stream eventtime.Stream
 	ends   map[int32]int64 // of the partitions, as of the last look
 	moved  int64           // when one of them was seen to move, or was not known; see since
+	hold   int64           // until when watermarks are held; see since
+}
+
+// arrived takes down that there is something to read at a time; see since. After a silence
+// of the whole stream that was longer than out_of_orderness, watermarks are held for as
+// long as that by the clock: what was held up comes in any order, of one shipper before
+// that of another. This keeps no window of the present open for longer than otherwise.
+func (v *topicView) arrived(now, disorder int64) {
+	if v.ends != nil && now-v.moved >= disorder {
+		v.hold = now + disorder
+	}
+	v.moved = now
+}
+
+// held has the watermark of t stay where it is, or go on.
+func (c *counter) held(t *countTask, since int64) {
+	if t.progress.Held = since < c.topic.hold; !t.progress.Held {
+		t.progress.Raise(t.progress.Front())
+	}
 }
 
 // note is what count commits with the offset of a source: its front, in ns.
@@ -59,8 +78,10 @@ func (c *counter) saw(seen kafka.Seen) {
 		}
 	}
 	known := len(seen.Ends) >= int(c.p.Partitions[c.p.Topics.Events])
-	if !known || !maps.Equal(seen.Ends, v.ends) {
+	if !known {
 		v.moved = now
+	} else if !maps.Equal(seen.Ends, v.ends) {
+		v.arrived(now, c.p.Window.OutOfOrderness)
 	}
 	v.ends = seen.Ends
 	v.stream = eventtime.Stream{Front: front, Quiet: now-v.moved >= c.p.Window.IdleAfter}

@@ -68,10 +68,20 @@ func entityName(e wire.Entity) string {
 	return shortARN(e.Principal) + " on " + shortARN(e.KeyARN)
 }
 
+// shortARN writes an ARN without what most have in common. It keeps the Region, because
+// multi-Region keys have the same id, and aliases the same name, in several, and the
+// partition where it is not "aws".
 func shortARN(arn string) string {
 	p := strings.SplitN(arn, ":", 6)
 	if len(p) != 6 || p[0] != "arn" {
 		return arn
 	}
-	return p[4] + ":" + p[5]
+	short := p[4] + ":" + p[5]
+	if p[3] != "" {
+		short = p[3] + ":" + short
+	}
+	if p[1] != "aws" {
+		short = p[1] + ":" + short
+	}
+	return short
 }

@@ -1,0 +1,38 @@
+package cli
+
+import (
+	"fmt"
+	"testing"
+
+	"keytrail/schemas/wire"
+)
+
+// TestEntitiesStayApart: two KMS keys, aliases or principals that differ in anything have
+// different names in a table: replicas of a multi-Region key and aliases of one name in
+// their Region, others in account, partition or id.
+func TestEntitiesStayApart(t *testing.T) {
+	seen := map[string]wire.Entity{}
+	add := func(e wire.Entity) {
+		name := entityName(e)
+		if other, twice := seen[name]; twice {
+			t.Errorf("%q stands for %+v and %+v", name, other, e)
+		}
+		seen[name] = e
+	}
+	for _, partition := range []string{"aws", "aws-cn", "aws-us-gov"} {
+		for _, account := range []string{"111122223333", "444455556666"} {
+			for _, path := range []string{"role/app", "role/team/app", "user/app"} {
+				add(wire.Entity{Scope: wire.ScopePrincipal, Principal: fmt.Sprintf("arn:%s:iam::%s:%s", partition, account, path)})
+			}
+			for _, region := range []string{"eu-west-1", "us-east-2"} {
+				for _, resource := range []string{"key/mrk-0a1b", "key/0a1b", "alias/app"} {
+					key := fmt.Sprintf("arn:%s:kms:%s:%s:%s", partition, region, account, resource)
+					add(wire.Entity{Scope: wire.ScopeKey, KeyARN: key})
+					add(wire.Entity{Scope: wire.ScopePair, KeyARN: key, Principal: "arn:aws:iam::111122223333:role/app"})
+				}
+			}
+		}
+	}
+	add(wire.Entity{Scope: wire.ScopeKey, KeyARN: "-"})
+	add(wire.Entity{Scope: wire.ScopePrincipal, Principal: "s3.amazonaws.com"})
+}

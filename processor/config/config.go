@@ -39,7 +39,7 @@ type Config struct {
 	Commit Commit  `yaml:"commit"`
 	Detect Detect  `yaml:"detect"`
 	// SelfPrincipals are the principals that the pipeline itself uses to read
-	// trails; what they do is marked with keytrail.self.
+	// trails; their reads of encrypted trails are marked with keytrail.self.
 	SelfPrincipals []string         `yaml:"self_principals"`
 	Rules          Rules            `yaml:"rules"`
 	Sinks          []Sink           `yaml:"sinks"`

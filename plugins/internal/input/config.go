@@ -62,7 +62,7 @@ type Config struct {
 	// DeadLetter is the NDJSON file for records that are no events; "" leaves
 	// them to the log alone, without their bytes.
 	DeadLetter string
-	// SelfPrincipals are the ARNs of users and roles whose calls are the collector's
+	// SelfPrincipals are the ARNs of users and roles whose reads of encrypted trails are the collector's
 	// own, besides the one that STS names.
 	SelfPrincipals []string
 	// All passes the events of every service; otherwise only those that

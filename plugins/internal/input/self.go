@@ -10,8 +10,9 @@ import (
 	"keytrail/schemas/cloudtrail"
 )
 
-// own recognizes the collector's own calls: reading a trail that is encrypted with a
-// KMS key is a Decrypt for every file, which CloudTrail records in turn.
+// own recognizes the calls of the collector's principals: reading a trail that is
+// encrypted with a KMS key is a Decrypt for every file, which CloudTrail records in turn.
+// Which of their calls are such reads is normalize.TrailRead's to say.
 type own struct {
 	arns     []string // users, and roles as their events' issuer
 	sessions []string // "arn:aws:sts::ACCOUNT:assumed-role/NAME/": the beginning of a role's sessions
@@ -32,7 +33,7 @@ func (o *own) add(arn string) {
 	}
 }
 
-// made tells whether an event is one of the collector's own calls.
+// made reports whether a principal of the collector made the call.
 func (o *own) made(ev *cloudtrail.Event) bool {
 	if o == nil {
 		return false
@@ -66,9 +67,9 @@ func (in *Input) learnSelf(ctx context.Context) {
 		defer cancel()
 		arn, err := caller(ctx, in.cfg.AWS)
 		if err != nil {
-			in.log.Printf(logging.Warn, "%v; calls of the collector itself are not marked, unless self_principals names it", err)
+			in.log.Printf(logging.Warn, "%v; reads by the collector itself are not marked, unless self_principals names it", err)
 		} else {
-			in.log.Printf(logging.Info, "calls of %s are marked as the collector's own", arn)
+			in.log.Printf(logging.Info, "reads of encrypted trails by %s are marked as the collector's own", arn)
 			o.add(arn)
 		}
 	}

@@ -233,6 +233,7 @@ func (f *Follower) see(o Object) (bool, error) {
 		switch r := f.retries.Get(o.Name); {
 		case r != nil && e.is(&r.Object): // it is back
 			e.state = parked
+			return false, nil
 		case r != nil: // another file in its place
 			f.retries.Drop(o.Name)
 			f.dirty = true

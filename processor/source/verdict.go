@@ -84,6 +84,7 @@ const (
 	ReasonGone     = "object_gone"        // named, and no longer there
 	ReasonArchived = "object_archived"    // in a storage class that must be restored first
 	ReasonForeign  = "bucket_not_allowed" // in a bucket that the configuration does not allow
+	ReasonTooBig   = "object_too_big"     // over a bound
 	ReasonPanic    = "reader_panicked"    // reading it made the program panic
 )
 

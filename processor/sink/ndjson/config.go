@@ -10,7 +10,8 @@ const Stdout = "-"
 // Config says which file the log records go to, and how much of it is kept.
 type Config struct {
 	// Path names the file, or Stdout. The file is made when it does not exist; its
-	// folder must.
+	// folder must. It is made readable and writable by its owner alone, and so are the
+	// files that rotation makes.
 	Path string `yaml:"path"`
 	// RotateBytes is the size that the file does not grow over, unless one batch
 	// alone does (default 100 MiB); 0 lets it grow without bound. Rotation renames

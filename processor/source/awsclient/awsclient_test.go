@@ -4,12 +4,14 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/http"
 	"os"
 	"strings"
 	"testing"
 
 	"github.com/aws/aws-sdk-go-v2/service/sqs"
 	"github.com/aws/smithy-go"
+	smithyhttp "github.com/aws/smithy-go/transport/http"
 
 	"keytrail/processor/source/awsclient"
 	"keytrail/processor/source/awstest"
@@ -117,4 +119,26 @@ func TestNobodyAnswers(t *testing.T) {
 	if _, err := sqs.NewFromConfig(cfg).ListQueues(ctx, nil); err == nil || !strings.Contains(awsclient.Short(err).Error(), "127.0.0.1:1") {
 		t.Errorf("nobody answers, and the error is %v", err)
 	}
+}
+
+func TestForbidden(t *testing.T) {
+	f := func(want bool, err error) {
+		t.Helper()
+		if awsclient.Forbidden(err) != want || awsclient.Forbidden(fmt.Errorf("cannot read: %w", awsclient.Short(err))) != want {
+			t.Errorf("%v is forbidden: %v, want %v", err, !want, want)
+		}
+	}
+	status := func(code int, err error) error {
+		return &smithyhttp.ResponseError{Response: &smithyhttp.Response{Response: &http.Response{StatusCode: code}}, Err: err}
+	}
+	api := func(code string) error { return &smithy.GenericAPIError{Code: code, Message: "m"} }
+	f(true, status(403, api("AccessDenied")))
+	f(true, status(401, errors.New("no body")))
+	f(true, status(400, api("KMS.DisabledException")))
+	f(true, status(400, api("ExpiredToken")))
+	f(true, api("AccessDeniedException"))
+	f(false, status(404, api("NoSuchKey")))
+	f(false, status(503, api("SlowDown")))
+	f(false, status(400, api("ThrottlingException")))
+	f(false, errors.New("i/o timeout"))
 }

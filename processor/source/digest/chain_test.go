@@ -248,3 +248,16 @@ func TestAppendedData(t *testing.T) {
 	l.t = t
 	l.want(r)
 }
+
+// A digest that is too large to be read is a finding, and not an object that is tried for
+// ever.
+func TestDigestTooLarge(t *testing.T) {
+	l := newLedger(t)
+	r := l.digest(hour(1, 0), options{trail: "audit", fingerprint: "f1"})
+	next := l.digest(hour(2, 0), options{trail: "audit", fingerprint: "f1"})
+	l.bucket.Objects[r.Key] = awstest.Object{Content: make([]byte, MaxBytes+1)}
+	l.want(r, "DigestInvalid "+r.Key)
+	l.want(next, "DigestChanged "+r.Key)
+	l.bucket.Objects[r.Key] = awstest.Object{Content: zipped(strings.Repeat(" ", MaxBytes+1))}
+	l.want(r, "DigestInvalid "+r.Key)
+}

@@ -3,6 +3,7 @@ package digest
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"sync"
@@ -102,6 +103,9 @@ type stored struct {
 // read reads a digest and its metadata. why says that it is not one.
 func (v *Verifier) read(ctx context.Context, bucket, key string) (d *stored, why string, err error) {
 	content, metadata, err := v.objects.Read(ctx, s3.Ref{Bucket: bucket, Key: key}, MaxBytes)
+	if rejected := (*source.Rejected)(nil); errors.As(err, &rejected) && rejected.Reason == source.ReasonTooBig {
+		return nil, rejected.Detail, nil
+	}
 	if err != nil {
 		return nil, "", err
 	}

@@ -121,7 +121,7 @@ func (c *Client) Read(ctx context.Context, r Ref, limit int64) (content []byte, 
 	defer out.Body.Close()
 	content, err = io.ReadAll(io.LimitReader(out.Body, limit+1))
 	if err == nil && int64(len(content)) > limit {
-		err = fmt.Errorf("it has more than %d bytes", limit)
+		return nil, nil, &source.Rejected{Reason: source.ReasonTooBig, Detail: fmt.Sprintf("%s has more than %d bytes", r.Name(), limit)}
 	}
 	if err != nil {
 		return nil, nil, cannotRead(&r, err)

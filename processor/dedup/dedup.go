@@ -12,9 +12,9 @@ import (
 	"keytrail/schemas/wire"
 )
 
-// span is the event time that one bucket covers: forgetting goes by buckets,
+// Span is the event time, in ns, that one bucket covers: forgetting goes by buckets,
 // so that no id ever needs a time of its own.
-const span = int64(600e9)
+const Span = int64(600e9)
 
 // Set is a set of call ids that forgets by event time. All copies of a call
 // carry the same event time; the buckets beside it are looked into as well, so
@@ -34,7 +34,7 @@ func NewSet() *Set { return &Set{buckets: make(map[int64]*table)} }
 // Add remembers id, of a call at event time at (ns), and tells whether it was
 // new.
 func (s *Set) Add(id wire.CallID, at int64) bool {
-	b := at / span
+	b := at / Span
 	for _, beside := range [...]int64{b - 1, b + 1} {
 		if t := s.buckets[beside]; t != nil && t.has(id) {
 			return false
@@ -50,7 +50,7 @@ func (s *Set) Add(id wire.CallID, at int64) bool {
 
 // Has tells whether id, of a call at event time at (ns), is in the set.
 func (s *Set) Has(id wire.CallID, at int64) bool {
-	for b := at/span - 1; b <= at/span+1; b++ {
+	for b := at/Span - 1; b <= at/Span+1; b++ {
 		if t := s.buckets[b]; t != nil && t.has(id) {
 			return true
 		}
@@ -62,7 +62,7 @@ func (s *Set) Has(id wire.CallID, at int64) bool {
 // buckets.
 func (s *Set) Forget(before int64) {
 	for b := range s.buckets {
-		if (b+1)*span <= before {
+		if (b+1)*Span <= before {
 			delete(s.buckets, b)
 		}
 	}

@@ -25,7 +25,7 @@ func TestAgreesWithAMap(t *testing.T) {
 		if i%3 == 0 {
 			binary.BigEndian.PutUint64(c[:8], rng.Uint64N(3))
 		}
-		if got := s.Add(c, 42*span); got == want[c] {
+		if got := s.Add(c, 42*Span); got == want[c] {
 			t.Fatalf("Add(%x) = %v, seen before: %v", c, got, want[c])
 		}
 		want[c] = true
@@ -98,21 +98,21 @@ func TestTablesDiffer(t *testing.T) {
 func TestForgetsWholeBucketsByEventTime(t *testing.T) {
 	s := NewSet()
 	s.Add(id(1), 0)
-	s.Add(id(2), 5*span+1)
-	s.Forget(span - 1)
+	s.Add(id(2), 5*Span+1)
+	s.Forget(Span - 1)
 	if s.Add(id(1), 0) {
 		t.Error("forgot a bucket that reaches over the bound")
 	}
-	s.Forget(span)
-	if !s.Add(id(1), 0) || s.Add(id(2), 5*span+1) {
+	s.Forget(Span)
+	if !s.Add(id(1), 0) || s.Add(id(2), 5*Span+1) {
 		t.Error("does not forget by event time")
 	}
 }
 
 func TestCopiesInTheBucketBeside(t *testing.T) {
 	s := NewSet()
-	s.Add(id(7), 3*span-1)
-	if s.Add(id(7), 3*span) || s.Add(id(7), 2*span) {
+	s.Add(id(7), 3*Span-1)
+	if s.Add(id(7), 3*Span) || s.Add(id(7), 2*Span) {
 		t.Error("a copy one second away is counted as another call")
 	}
 }

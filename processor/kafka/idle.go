@@ -8,11 +8,16 @@ import (
 )
 
 // holds asks the broker whether the group is still as it was when partitions
-// were assigned last. A commit of offsets is checked by the broker; an output
-// without records commits none, and a process that was paused for longer than
-// the session may be alone in believing that it owns anything.
-func (s *session) holds(ctx context.Context) bool {
-	ctx, cancel := context.WithTimeout(ctx, min(10*time.Second, s.t.GiveUp))
+// were assigned last. It spares a process that was paused for longer than the session,
+// and is alone in believing that it owns anything, an output that would be refused: the
+// offsets that every transaction commits are checked by the broker (session.offsets).
+// Who is stopping does not wait for long.
+func (s *session) holds(ctx context.Context, stopping bool) bool {
+	patience := 10 * time.Second
+	if stopping {
+		patience = 2 * time.Second
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), min(patience, s.t.GiveUp))
 	defer cancel()
 	s.mu.Lock()
 	req := kmsg.NewPtrHeartbeatRequest()

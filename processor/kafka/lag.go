@@ -5,7 +5,6 @@ import (
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kadm"
-	"github.com/twmb/franz-go/pkg/kgo"
 )
 
 // lagEvery is how often a stage asks how far it is behind.
@@ -30,25 +29,15 @@ func (s *session) lag(ctx context.Context) {
 	// is on its way. Of an error only the partitions that are missing matter.
 	ends, _ := adm.ListEndOffsets(within, s.t.Topic)
 	behind := make(map[int32]int64, len(s.owned))
-	var starts kadm.ListedOffsets
 	for p := range s.owned {
 		behind[p] = UnknownLag
 		end, ok := ends.Lookup(s.t.Topic, p)
 		if !ok || end.Err != nil {
 			continue
 		}
-		at, ok := s.position(p)
-		if !ok { // nothing is committed, or that is not known yet
-			if starts == nil {
-				starts, _ = adm.ListStartOffsets(within, s.t.Topic)
-			}
-			start, found := starts.Lookup(s.t.Topic, p)
-			if !found || start.Err != nil {
-				continue
-			}
-			at = start.Offset
+		if at, ok := s.next[p]; ok {
+			behind[p] = max(0, end.Offset-at.Offset)
 		}
-		behind[p] = max(0, end.Offset-at)
 	}
 	if s.t.Saw != nil {
 		seen := Seen{Notes: notes, Ends: map[int32]int64{}}
@@ -60,18 +49,4 @@ func (s *session) lag(ctx context.Context) {
 		s.t.Saw(seen)
 	}
 	s.p.Lag(behind)
-}
-
-// position returns the offset from which a partition is read on: behind what was
-// read of it, else the group's commit. For a while after an assignment the client
-// does not know the commit; that is not to be mistaken for none.
-func (s *session) position(p int32) (int64, bool) {
-	at, ok := s.next[p]
-	if !ok {
-		var committed kgo.EpochOffset
-		committed, ok = s.gts.Client().CommittedOffsets()[s.t.Topic][p]
-		at = committed.Offset
-		ok = ok && at >= 0
-	}
-	return at, ok
 }

@@ -4,8 +4,6 @@ import (
 	"context"
 
 	"github.com/twmb/franz-go/pkg/kadm"
-	"github.com/twmb/franz-go/pkg/kgo"
-	"github.com/twmb/franz-go/pkg/kmsg"
 )
 
 // Seen is what a member of a group knows of the whole topic at one moment, whoever owns its
@@ -13,24 +11,6 @@ import (
 type Seen struct {
 	Ends  map[int32]int64  // by partition, the offset behind its last record; without those that nobody tells
 	Notes map[int32]string // by partition, what Transact.Note returned for the last commit; those that are known
-}
-
-// noted returns a context in which a commit of offsets carries Transact.Note. Kafka keeps
-// such a text beside each offset (offset.metadata.max.bytes, 4,096 by default).
-func (s *session) noted(ctx context.Context) context.Context {
-	if s.t.Note == nil {
-		return ctx
-	}
-	return kgo.PreTxnCommitFnContext(ctx, func(req *kmsg.TxnOffsetCommitRequest) error {
-		for i := range req.Topics {
-			for j := range req.Topics[i].Partitions {
-				p := &req.Topics[i].Partitions[j]
-				note := s.t.Note(p.Partition)
-				p.Metadata = &note
-			}
-		}
-		return nil
-	})
 }
 
 // notes asks for the texts of the group's last commits. A failure leaves them out: they are

@@ -20,13 +20,17 @@ import (
 // but its marker not yet written here. ReadLog waits for the marker. Without any
 // progress for Config.Stall it returns an error.
 func ReadLog(ctx context.Context, c Config, topic string, list []int32, f func(*kgo.Record) error) error {
+	return readLog(ctx, c, topic, list, f, func(kadm.ListedOffsets) error { return nil })
+}
+
+func readLog(ctx context.Context, c Config, topic string, list []int32, f func(*kgo.Record) error, check func(starts kadm.ListedOffsets) error) error {
 	adminClient, err := kgo.NewClient(c.Options()...)
 	if err != nil {
 		return fmt.Errorf("cannot make a Kafka client: %w", err)
 	}
 	defer adminClient.Close()
 	stall := cmp.Or(c.Stall, DefaultStall)
-	left, err := bounds(ctx, kadm.NewClient(adminClient), topic, list, stall)
+	left, err := bounds(ctx, kadm.NewClient(adminClient), topic, list, stall, check)
 	if err != nil {
 		return fmt.Errorf("cannot restore from topic %q: %w", topic, err)
 	}
@@ -39,6 +43,7 @@ func ReadLog(ctx context.Context, c Config, topic string, list []int32, f func(*
 	}
 	cl, err := kgo.NewClient(append(c.Options(),
 		kgo.ConsumePartitions(map[string]map[int32]kgo.Offset{topic: from}),
+		kgo.ConsumeResetOffset(kgo.NoResetOffset()), // what is deleted meanwhile must not be passed over
 		// With control records the end is seen even when the last thing in the log
 		// is a transaction's marker.
 		kgo.KeepControlRecords())...)
@@ -76,15 +81,32 @@ func ReadLog(ctx context.Context, c Config, topic string, list []int32, f func(*
 	return nil
 }
 
+// ReadState is ReadLog of a topic that holds state, and is compacted: nothing of it is ever
+// deleted from its beginning, so a partition that does not begin with offset 0 was cut, which
+// is ErrStateMissing.
+func ReadState(ctx context.Context, c Config, topic string, list []int32, f func(*kgo.Record) error) error {
+	return readLog(ctx, c, topic, list, f, func(starts kadm.ListedOffsets) error {
+		for _, p := range list {
+			if s, ok := starts.Lookup(topic, p); ok && s.Offset > 0 {
+				return Fatal(fmt.Errorf("topic %q partition %d begins with offset %d: its first records were deleted, by a time of retention or by hand: %w", topic, p, s.Offset, ErrStateMissing))
+			}
+		}
+		return nil
+	})
+}
+
 type bound struct{ start, end int64 }
 
 // bounds returns the first and the end offset of each partition that is not
 // empty, once every transaction before the end is decided.
-func bounds(ctx context.Context, adm *kadm.Client, topic string, list []int32, stall time.Duration) (map[int32]bound, error) {
+func bounds(ctx context.Context, adm *kadm.Client, topic string, list []int32, stall time.Duration, check func(kadm.ListedOffsets) error) (map[int32]bound, error) {
 	ctx, cancel := context.WithTimeout(ctx, stall)
 	defer cancel()
 	starts, err := adm.ListStartOffsets(ctx, topic)
 	if err != nil {
+		return nil, err
+	}
+	if err := check(starts); err != nil {
 		return nil, err
 	}
 	ends, err := adm.ListEndOffsets(ctx, topic)

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"slices"
 	"sync"
 	"time"
@@ -66,6 +67,13 @@ type Transact struct {
 	// Saw, when set, is told what is known of the whole topic, just before
 	// Processor.Lag.
 	Saw func(Seen)
+	// State is the topic that a Stateful processor restores its state from; "" for others.
+	State string
+	// Drain is for how long, at the most, the stage goes on after ctx is done until it has
+	// read all that its partitions hold; 0: not at all.
+	Drain time.Duration
+	// Expired, when set, is called as that of Stateful.
+	Expired func(partition int32, from, to int64)
 	// Took, when set, is told how long the end of each transaction took that committed,
 	// from its last record on.
 	Took func(time.Duration)
@@ -142,8 +150,11 @@ type session struct {
 	more bool // the last Output stopped before its end
 
 	fetched fetched
-	next    map[int32]int64 // where owned partitions are read on, as far as it is known
-	asked   time.Time       // when the lag was
+	next    map[int32]Position // where owned partitions are read on
+	first   map[int32]Position // where they were to begin when they came, until something is committed
+	said    map[int32]Position // the group's offsets, as far as they are known
+	stale   time.Time          // since when the positions are ahead of them
+	asked   time.Time          // when the lag was
 
 	tick  time.Time // of the last output without records
 	empty time.Time // when there was nothing to commit for the first time
@@ -151,23 +162,20 @@ type session struct {
 
 	mu          sync.Mutex // guards what the client's callbacks report
 	changes     []change
+	wake        func() // ends the poll at hand: there is a change
 	generations int    // that began since the last end of a transaction
 	member      string // of the last assignment, with its generation
 	generation  int32
 }
 
-// change is one decision of the group about partitions, in the order in which
-// they came.
-type change struct {
-	assigned   bool
-	partitions []int32
-}
-
 func (t *Transact) session(ctx context.Context, p Processor, log *slog.Logger) (how ended, err error) {
-	s := &session{t: t, p: p, log: log, owned: map[int32]bool{}, next: map[int32]int64{}}
+	s := &session{t: t, p: p, log: log, owned: map[int32]bool{}, next: map[int32]Position{}, first: map[int32]Position{}, said: map[int32]Position{}}
 	s.gts, err = kgo.NewGroupTransactSession(append(slices.Concat(t.Kafka.Options(), t.Kafka.Member(t.Group), s.fetched.options()),
 		kgo.ConsumeTopics(t.Topic), kgo.TransactionalID(t.TransactionID),
 		kgo.KeepControlRecords(), // the end of a partition may be a transaction's marker
+		// Where to begin is decided by adjust. What is deleted while it waits to be read ends
+		// the session, and the next one finds out.
+		kgo.AdjustFetchOffsetsFn(s.adjust), kgo.ConsumeResetOffset(kgo.NoResetOffset()),
 		// Below the session timeout: what a dead member had begun is aborted by about
 		// the time when others take over. Until it is, they wait for its offsets.
 		kgo.TransactionTimeout(min(20*time.Second, t.Kafka.session()/2)),
@@ -182,15 +190,14 @@ func (t *Transact) session(ctx context.Context, p Processor, log *slog.Logger) (
 		kgo.ProducerLinger(0), // End flushes at once; lingering would only wait
 		kgo.ProducerBatchCompression(kgo.SnappyCompression(), kgo.NoCompression()), // as small as LZ4 for a third of its time
 		// Called once in every generation of the group, with nothing new as well.
-		kgo.OnPartitionsAssigned(func(_ context.Context, cl *kgo.Client, m map[string][]int32) {
-			s.note(true, m[t.Topic])
+		kgo.OnPartitionsAssigned(func(_ context.Context, cl *kgo.Client, _ map[string][]int32) {
 			s.mu.Lock()
 			defer s.mu.Unlock()
 			s.generations++
 			s.member, s.generation = cl.GroupMetadata()
 		}),
-		kgo.OnPartitionsRevoked(func(_ context.Context, _ *kgo.Client, m map[string][]int32) { s.note(false, m[t.Topic]) }),
-		kgo.OnPartitionsLost(func(_ context.Context, _ *kgo.Client, m map[string][]int32) { s.note(false, m[t.Topic]) }),
+		kgo.OnPartitionsRevoked(func(_ context.Context, _ *kgo.Client, m map[string][]int32) { s.note(change{partitions: m[t.Topic]}) }),
+		kgo.OnPartitionsLost(func(_ context.Context, _ *kgo.Client, m map[string][]int32) { s.note(change{partitions: m[t.Topic]}) }),
 	)...)
 	if err != nil {
 		return how, &processorError{fmt.Errorf("cannot make a Kafka client: %w", err)}
@@ -207,58 +214,25 @@ func (t *Transact) session(ctx context.Context, p Processor, log *slog.Logger) (
 			return s.ended, errors.New("the group's coordinator does not answer")
 		}
 	}
+	if t.Drain > 0 {
+		s.drain(ctx)
+	}
 	return s.ended, nil
 }
 
-func (s *session) note(assigned bool, partitions []int32) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.changes = append(s.changes, change{assigned, partitions})
-}
-
-// ownership brings the processor up to date with what the group decided.
-func (s *session) ownership(ctx context.Context) error {
-	s.mu.Lock()
-	changes := s.changes
-	s.changes = nil
-	s.mu.Unlock()
-	if len(changes) == 0 {
-		return nil
-	}
-	var fresh []int32
-	for _, c := range changes {
-		for _, p := range c.partitions {
-			fresh = slices.DeleteFunc(fresh, func(q int32) bool { return q == p })
-			if c.assigned {
-				fresh = append(fresh, p)
-			} else {
-				s.p.Revoke([]int32{p})
-			}
-			delete(s.next, p)
-			s.owned[p] = c.assigned
-			if !c.assigned {
-				delete(s.owned, p)
-			}
+// deadline returns until when an output of n records has to be written, and then the end
+// of its transaction: each has its time. That of an output without records runs from now
+// on, before the group is asked whether it still stands: an answer that was long on its
+// way is old.
+func (s *session) deadline(n int) func() time.Time {
+	patience := min(30*time.Second, s.t.GiveUp)
+	last := time.Now().Add(patience)
+	return func() time.Time {
+		if n > 0 {
+			last = time.Now().Add(patience)
 		}
+		return last
 	}
-	if len(fresh) == 0 {
-		return nil
-	}
-	slices.Sort(fresh)
-	s.log.Info("partitions assigned", "partitions", fresh)
-	if err := s.p.Assign(ctx, fresh); err != nil {
-		return err
-	}
-	s.good = time.Now() // restoring may take longer than GiveUp
-	return nil
-}
-
-func (s *session) dropAll() {
-	var all []int32
-	for p := range s.owned {
-		all = append(all, p)
-	}
-	s.p.Revoke(all)
 }
 
 // transaction collects records for the interval, processes them, and commits
@@ -280,11 +254,14 @@ func (s *session) transaction(ctx context.Context) error {
 		defer cancel() // behind the end: what is on its way with it would be given up
 	}
 	n, err := s.collect(ctx, &out)
+	end := s.deadline(n)
+	stopping := ctx.Err() != nil
+	commits := n > 0 || s.behind(stopping)
 	if err == nil && n == 0 {
-		if !s.more && time.Since(s.tick) < tickEvery {
+		if !s.more && !commits && time.Since(s.tick) < tickEvery {
 			return nil
 		}
-		if !s.holds(ctx) {
+		if !s.holds(ctx, stopping) {
 			s.pause(ctx)
 			return nil
 		}
@@ -296,13 +273,16 @@ func (s *session) transaction(ctx context.Context) error {
 		now := time.Now()
 		s.lag(ctx)
 		var cancel context.CancelFunc
-		out.ctx, cancel = context.WithTimeout(whole, min(30*time.Second, s.t.GiveUp))
+		out.ctx, cancel = context.WithDeadline(whole, end())
 		defer cancel()
+		if state, ok := s.p.(Stateful); ok {
+			state.Read(s.next, commits)
+		}
 		if s.more, err = s.p.Output(now, out.emit); err != nil {
 			err = &processorError{err}
 		}
 	}
-	if err == nil && n == 0 && out.n == 0 && ctx.Err() == nil {
+	if err == nil && !commits && out.n == 0 && !stopping {
 		if s.empty.IsZero() {
 			s.empty = s.tick
 		}
@@ -310,17 +290,18 @@ func (s *session) transaction(ctx context.Context) error {
 		s.p.Committed(true)
 		return nil
 	}
-	err = s.end(ctx, out, err)
-	s.refused = s.refused || err != nil && (n > 0 || out.n > 0)
+	err = s.end(ctx, out, end(), err)
+	s.refused = s.refused || err != nil && (commits || out.n > 0)
 	return err
 }
 
 // end commits what was processed and written, or aborts it after an error.
-func (s *session) end(ctx context.Context, out producing, err error) error {
+func (s *session) end(ctx context.Context, out producing, deadline time.Time, err error) error {
 	s.open = false
 	began := time.Now()
-	end, cancel := context.WithTimeout(context.WithoutCancel(ctx), min(30*time.Second, s.t.GiveUp))
+	end, cancel := context.WithDeadline(context.WithoutCancel(ctx), deadline)
 	defer cancel()
+	end = kgo.PreTxnCommitFnContext(end, s.offsets)
 	if err == nil {
 		err = out.wait(end)
 	}
@@ -330,7 +311,7 @@ func (s *session) end(ctx context.Context, out producing, err error) error {
 		s.p.Committed(false)
 		return err
 	}
-	committed, err := s.gts.End(s.noted(end), kgo.TryCommit)
+	committed, err := s.gts.End(end, kgo.TryCommit)
 	s.p.Committed(committed && err == nil)
 	if err != nil {
 		return fmt.Errorf("cannot end a transaction: %w", err)
@@ -342,6 +323,8 @@ func (s *session) end(ctx context.Context, out producing, err error) error {
 	s.mu.Unlock()
 	switch {
 	case committed:
+		clear(s.first)
+		s.said, s.stale = maps.Clone(s.next), time.Time{}
 		if s.commits++; s.t.Took != nil {
 			s.t.Took(s.good.Sub(began))
 		}
@@ -353,25 +336,6 @@ func (s *session) end(ctx context.Context, out producing, err error) error {
 	}
 	s.log.Info("a transaction was aborted by a rebalance")
 	return s.again(ctx)
-}
-
-// again has every owned partition restored: state goes back to the last commit.
-func (s *session) again(ctx context.Context) error {
-	if err := s.ownership(ctx); err != nil {
-		return fmt.Errorf("cannot restore: %w", err)
-	}
-	var all []int32
-	for p := range s.owned {
-		all = append(all, p)
-	}
-	s.p.Revoke(all)
-	clear(s.next)
-	s.more = false
-	// In front of what the group has decided meanwhile, which may take some away.
-	s.mu.Lock()
-	s.changes = append([]change{{true, all}}, s.changes...)
-	s.mu.Unlock()
-	return nil
 }
 
 // collect polls and processes until the interval is over or there are records
@@ -389,22 +353,26 @@ func (s *session) collect(ctx context.Context, out *producing) (n int, err error
 				break
 			}
 		}
-		fetches := s.gts.PollRecords(deadline, most)
+		fetches := s.poll(deadline, most)
 		s.fetched.fit(s.gts.Client())
 		if err := s.ownership(ctx); err != nil {
 			return n, fmt.Errorf("cannot restore: %w", err)
 		}
 		for _, e := range fetches.Errors() {
+			var cut *kgo.ErrDataLoss
+			if errors.As(e.Err, &cut) {
+				return n, Fatal(fmt.Errorf("topic %q partition %d: %w: %w", e.Topic, e.Partition, ErrCut, e.Err))
+			}
 			if !errors.Is(e.Err, context.DeadlineExceeded) && !errors.Is(e.Err, context.Canceled) {
 				return n, FetchError(s.t.Group, e)
 			}
 		}
 		for it := fetches.RecordIter(); !it.Done(); {
 			r := it.Next()
-			if !s.owned[r.Partition] {
-				continue // revoked since: the transaction will be aborted
+			if !s.owned[r.Partition] || r.Offset < s.next[r.Partition].Offset {
+				continue // revoked since, so the transaction will be aborted; or from before it was assigned again
 			}
-			s.next[r.Partition] = r.Offset + 1
+			s.next[r.Partition] = Position{r.Offset + 1, r.LeaderEpoch}
 			if r.Attrs.IsControl() {
 				continue
 			}

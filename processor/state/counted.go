@@ -2,6 +2,7 @@ package state
 
 import (
 	"fmt"
+	"math"
 
 	"keytrail/processor/count"
 	"keytrail/processor/dedup"
@@ -11,17 +12,11 @@ import (
 	"keytrail/schemas/wire"
 )
 
-// Counted is one record of the dedup topic: what one commit of stage count has
-// counted of one source partition. Read from the oldest on, the records give
-// the partition's state.
+// Counted is one record of the dedup topic: calls that one commit of stage count has
+// counted of one source partition. Read from the oldest on, the records that Head accounts
+// for give what the partition remembers of calls.
 type Counted struct {
-	Sequence  uint64      // of the last frame; 0 while the source has had no record
-	To        int64       // the source's offsets below it are counted
-	Watermark int64       // as the last frame told it
-	Late      int64       // as the last frame told it; see wire.Frame
-	Ended     int64       // the largest Quiet that a frame told; see wire.Frame
-	Front     int64       // as the source's own events alone have made the watermark
-	Keys      []dedup.Key // the calls counted
+	Keys []dedup.Key // the calls counted
 	// Credits are the calls that were counted by a copy which a better one may
 	// correct, and the corrections of such.
 	Credits []count.Call
@@ -50,12 +45,6 @@ type Observation struct {
 func (c *Counted) Append(dst []byte, e *wire.Encoder) []byte {
 	e.Reset()
 	e.Version()
-	e.Uint(c.Sequence)
-	e.Int(c.To)
-	e.Int(c.Watermark)
-	e.Int(c.Late)
-	e.Int(c.Ended)
-	e.Int(c.Front)
 	e.Uint(uint64(len(c.Credits)))
 	e.Bool(len(c.Observed) > 0)
 	for i := range c.Credits {
@@ -75,7 +64,7 @@ func DecodeCounted(value []byte) (Counted, error) {
 	if err := d.Version(); err != nil {
 		return Counted{}, fmt.Errorf("cannot restore counted calls: %w", err)
 	}
-	c := Counted{Sequence: d.Uint(), To: d.Int(), Watermark: d.Int(), Late: d.Int(), Ended: d.Int(), Front: d.Int()}
+	c := Counted{}
 	credits, observed := d.Count(), d.Bool()
 	for n := credits; n > 0 && d.Err() == nil; n-- {
 		call, ok := decodeCall(d)
@@ -96,6 +85,25 @@ func DecodeCounted(value []byte) (Counted, error) {
 		c.Keys = append(c.Keys, k)
 	}
 	return c, nil
+}
+
+// Spread bounds how far the times of one call's copies, and of the records about it, lie
+// from each other: copies are known as such in buckets of dedup.Span beside each other.
+const Spread = 4 * dedup.Span
+
+// Until returns the event time, ns, that calls have to be forgotten up to before nobody
+// needs the record any more: it covers what is in the record, and the copies of these
+// calls that other records hold, because what is newest of a call has to go last. Empty
+// records are needed by nobody.
+func (c *Counted) Until() int64 {
+	last := int64(math.MinInt64)
+	for i := range c.Keys {
+		last = max(last, c.Keys[i].Time)
+	}
+	for i := range c.Credits {
+		last = max(last, c.Credits[i].Time)
+	}
+	return min(last, math.MaxInt64-Spread) + Spread
 }
 
 func appendCall(e *wire.Encoder, c *count.Call) {

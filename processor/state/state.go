@@ -18,11 +18,13 @@ type Applied struct {
 	Sequence  uint64
 	To        int64
 	Watermark int64
-	Late      int64 // see wire.Frame
+	Late      int64  // see wire.Frame
+	Lost      uint64 // offsets that expired before they were counted
 }
 
 // Meta is what a partition of stage detect remembers beside its entities.
 type Meta struct {
+	At        Position // where kms.partials is read on: what the same commit tells the group
 	Watermark int64
 	Late      int64             // windows that end by it take no more calls
 	Ended     int64             // the largest Quiet that there has been: windows have closed by it
@@ -40,6 +42,7 @@ const MetaKey = "meta"
 func (m *Meta) Append(dst []byte, e *wire.Encoder) []byte {
 	e.Reset()
 	e.Version()
+	appendPosition(e, m.At)
 	e.Int(m.Told)
 	e.Int(m.Hold)
 	e.Time(m.Traffic.Latest)
@@ -57,6 +60,7 @@ func (m *Meta) Append(dst []byte, e *wire.Encoder) []byte {
 		e.Int(a.To)
 		e.Int(a.Watermark)
 		e.Int(a.Late)
+		e.Uint(a.Lost)
 	}
 	e.Uint(uint64(len(m.Sent)))
 	for partition, n := range m.Sent {
@@ -73,12 +77,13 @@ func DecodeMeta(value []byte) (Meta, error) {
 		return Meta{}, fmt.Errorf("cannot restore the progress: %w", err)
 	}
 	m := Meta{Applied: map[int32]Applied{}, Sent: map[int32]uint64{}}
+	m.At = position(d)
 	m.Told, m.Hold = d.Int(), d.Int()
 	m.Traffic = detect.Traffic{Latest: d.Time(), Resumed: d.Time(), Told: d.Bool(), Listened: d.Int(), Swept: d.Int()}
 	m.Watermark, m.Late, m.Ended = d.Int(), d.Int(), d.Int()
 	for n := d.Count(); n > 0 && d.Err() == nil; n-- {
 		source := int32(d.Int())
-		m.Applied[source] = Applied{Sequence: d.Uint(), To: d.Int(), Watermark: d.Int(), Late: d.Int()}
+		m.Applied[source] = Applied{Sequence: d.Uint(), To: d.Int(), Watermark: d.Int(), Late: d.Int(), Lost: d.Uint()}
 	}
 	for n := d.Count(); n > 0 && d.Err() == nil; n-- {
 		m.Sent[int32(d.Int())] = d.Uint()

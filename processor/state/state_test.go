@@ -22,10 +22,7 @@ import (
 // counted makes a record of the dedup topic.
 func counted(seed uint64) state.Counted {
 	rng := rand.New(rand.NewPCG(seed, 2))
-	c := state.Counted{Sequence: rng.Uint64(), To: rng.Int64(), Watermark: rng.Int64() - rng.Int64(), Late: rng.Int64() - rng.Int64(), Ended: rng.Int64() - rng.Int64(), Front: rng.Int64() - rng.Int64()}
-	if seed%4 == 0 {
-		c.Watermark = eventtime.None
-	}
+	var c state.Counted
 	for range rng.IntN(20) {
 		var k dedup.Key
 		for i := range k.ID {
@@ -103,9 +100,9 @@ func TestEveryFieldOfACallIsKept(t *testing.T) {
 // meta makes what a partition remembers.
 func meta(seed uint64) state.Meta {
 	rng := rand.New(rand.NewPCG(seed, 3))
-	m := state.Meta{Watermark: rng.Int64() - rng.Int64(), Late: rng.Int64() - rng.Int64(), Ended: rng.Int64() - rng.Int64(), Applied: map[int32]state.Applied{}, Sent: map[int32]uint64{}, Told: rng.Int64(), Hold: eventtime.None}
+	m := state.Meta{At: state.Position{Offset: rng.Int64(), Epoch: int32(rng.Uint32())}, Watermark: rng.Int64() - rng.Int64(), Late: rng.Int64() - rng.Int64(), Ended: rng.Int64() - rng.Int64(), Applied: map[int32]state.Applied{}, Sent: map[int32]uint64{}, Told: rng.Int64(), Hold: eventtime.None}
 	for range rng.IntN(10) {
-		m.Applied[int32(rng.Uint32())] = state.Applied{Sequence: rng.Uint64(), To: rng.Int64(), Watermark: eventtime.None, Late: rng.Int64() - rng.Int64()}
+		m.Applied[int32(rng.Uint32())] = state.Applied{Sequence: rng.Uint64(), To: rng.Int64(), Watermark: eventtime.None, Late: rng.Int64() - rng.Int64(), Lost: rng.Uint64()}
 		m.Sent[int32(rng.IntN(300))] = rng.Uint64()
 	}
 	return m
@@ -122,13 +119,107 @@ func TestMetaRoundTrip(t *testing.T) {
 	}
 }
 
+// head makes how far counting has come.
+func head(seed uint64) state.Head {
+	rng := rand.New(rand.NewPCG(seed, 4))
+	h := state.Head{At: state.Position{Offset: rng.Int64(), Epoch: -1}, Sequence: rng.Uint64(), Framed: rng.Int64(), Watermark: rng.Int64() - rng.Int64(), Late: rng.Int64(), Ended: rng.Int64(), Front: -rng.Int64(), Forgotten: rng.Int64() - rng.Int64()}
+	if seed%4 == 0 {
+		h.Watermark = eventtime.None
+	}
+	for range rng.IntN(4) {
+		h.Live.Add(state.CountedName{Sequence: rng.Uint64(), Part: rng.Uint32()})
+	}
+	return h
+}
+
+func TestHeadRoundTrip(t *testing.T) {
+	var e wire.Encoder
+	for seed := range uint64(100) {
+		want := head(seed)
+		if got, err := state.DecodeHead(want.Append([]byte("before"), &e)[len("before"):]); err != nil || got != want {
+			t.Fatalf("seed %d: %v\n%+v\nwant\n%+v", seed, err, got, want)
+		}
+	}
+}
+
+// Names come back from their keys, sort like their numbers, and are not the head's.
+func TestCountedNames(t *testing.T) {
+	last := ""
+	for _, n := range []state.CountedName{{}, {Part: 1}, {Part: math.MaxUint32}, {Sequence: 1}, {Sequence: 256}, {Sequence: math.MaxUint64, Part: 7}} {
+		key := string(n.Key())
+		if got, err := state.ParseCountedName([]byte(key)); err != nil || got != n || key <= last || key == state.HeadKey {
+			t.Errorf("%+v became %+v, %v", n, got, err)
+		}
+		last = key
+	}
+	for _, key := range []string{"", state.HeadKey, "12345678901", "1234567890123"} {
+		if _, err := state.ParseCountedName([]byte(key)); !errors.Is(err, wire.ErrFrame) {
+			t.Errorf("%q gives %v", key, err)
+		}
+	}
+}
+
+// Of a set of records each that is missing, in excess or another one shows, in whatever
+// order they come and go.
+func TestLiveSets(t *testing.T) {
+	rng := rand.New(rand.NewPCG(1, 5))
+	for range 200 {
+		names := make([]state.CountedName, 1+rng.IntN(20))
+		var all, again state.Live
+		for i := range names {
+			names[i] = state.CountedName{Sequence: uint64(i / 3), Part: uint32(i % 3)}
+			all.Add(names[i])
+		}
+		for _, i := range rng.Perm(len(names)) {
+			again.Add(names[i])
+		}
+		if all != again {
+			t.Fatal("the order matters")
+		}
+		i := rng.IntN(len(names))
+		again.Remove(names[i])
+		if again == all {
+			t.Fatal("one that is missing does not show")
+		}
+		again.Add(state.CountedName{Sequence: 1000, Part: names[i].Part})
+		if again == all {
+			t.Fatal("another one does not show")
+		}
+		again.Remove(state.CountedName{Sequence: 1000, Part: names[i].Part})
+		again.Add(names[i])
+		if again != all {
+			t.Fatal("the same records have another sum")
+		}
+	}
+}
+
+// A record is needed until all that it has of any call is forgotten, and the copies of
+// these calls, whose times may be off by some; no time overflows.
+func TestUntil(t *testing.T) {
+	c := state.Counted{Keys: []dedup.Key{{Time: 5}, {Time: 9}, {Time: 7}}, Credits: []count.Call{{Time: 8}}}
+	if got := c.Until(); got != 9+state.Spread {
+		t.Errorf("%d", got)
+	}
+	c.Credits[0].Time = 100
+	if got := c.Until(); got != 100+state.Spread {
+		t.Errorf("%d", got)
+	}
+	c.Keys[0].Time = math.MaxInt64
+	if got := c.Until(); got != math.MaxInt64 {
+		t.Errorf("%d", got)
+	}
+	if got := new(state.Counted).Until(); got != math.MinInt64+state.Spread {
+		t.Errorf("%d", got)
+	}
+}
+
 // records are one of each kind, with what decodes it.
 func records() map[string]struct {
 	value  []byte
 	decode func([]byte) error
 } {
 	var e wire.Encoder
-	c, m := counted(9), meta(9)
+	c, m, h := counted(9), meta(9), head(9)
 	for seed := uint64(9); len(c.Credits) == 0; seed += 24 { // with what correlations saw
 		c = counted(seed)
 	}
@@ -138,6 +229,7 @@ func records() map[string]struct {
 	}
 	return map[string]record{
 		"counted": {c.Append(nil, &e), func(b []byte) error { _, err := state.DecodeCounted(b); return err }},
+		"head":    {h.Append(nil, &e), func(b []byte) error { _, err := state.DecodeHead(b); return err }},
 		"meta":    {m.Append(nil, &e), func(b []byte) error { _, err := state.DecodeMeta(b); return err }},
 	}
 }

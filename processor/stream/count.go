@@ -11,7 +11,7 @@ import (
 	"keytrail/processor/dedup"
 	"keytrail/processor/detect"
 	"keytrail/processor/eventtime"
-	"keytrail/processor/state"
+	"keytrail/processor/kafka"
 	"keytrail/schemas/normalize"
 	"keytrail/schemas/otellog"
 	"keytrail/schemas/wire"
@@ -35,6 +35,8 @@ type counter struct {
 	began   time.Time         // of the first look at the clock; see since
 	topic   topicView         // what is known of all sources
 	emit    func(*kgo.Record) // of the Output at hand
+	emitted bool              // it has been called
+	commits bool              // the transaction at hand commits in any case
 	out     []*kgo.Record     // of what was processed since
 	stats   tally
 }
@@ -46,10 +48,12 @@ type countTask struct {
 	credits   map[wire.CallID]count.Call // calls credited by a copy that a better one may correct
 	observed  *observer                  // nil without correlations
 	progress  eventtime.Progress
-	begun     bool // it has counted something, now or before a restart
+	log       countLog
+	at        kafka.Position // where the source is read on
+	begun     bool           // from and to are known
 	sequence  uint64
 	from, to  int64      // offsets counted since the last commit: [from, to)
-	forgot    int64      // what is before this event time was forgotten
+	lost      uint64     // of these, how many expired before they were read
 	lastEvent int64      // when it had something to read last, or that was not known; see since
 	sent      wire.Frame // watermark, late and idleness as told last
 	told      int64      // when that was; see since
@@ -74,46 +78,23 @@ func (c *counter) Assign(ctx context.Context, partitions []int32) error {
 	n, forgotten := 0, 0
 	err := c.p.readLog(ctx, c.p.Topics.Dedup, partitions, func(r *kgo.Record) error {
 		n++
-		return c.tasks[r.Partition].restore(r.Value, &c.p.Window, &forgotten)
+		return c.tasks[r.Partition].restore(r, &forgotten)
 	})
 	c.p.forgot("count", forgotten)
 	for _, p := range partitions { // the time of the restore was no silence of the source
 		t := c.tasks[p]
 		t.lastEvent = c.since(c.p.now())
-		t.observed.restored(t.ended, t.credits)
+		if err == nil {
+			if err = t.restored(); err != nil {
+				err = kafka.Fatal(fmt.Errorf("topic %q partition %d holds the state of stage count: %w", c.p.Topics.Dedup, p, err))
+			}
+		}
 	}
 	if err == nil && n > 0 {
-		c.p.Log.Info("count: state restored", "partitions", len(partitions), "commits", n, "took", c.p.now().Sub(began).Round(time.Millisecond))
+		c.p.Log.Info("count: state restored", "partitions", len(partitions), "records", n, "took", c.p.now().Sub(began).Round(time.Millisecond))
 		c.p.restored("count", n, c.p.now().Sub(began))
 	}
 	return err
-}
-
-// restore takes one record of the dedup topic. The topic holds more than the
-// dedup horizon: what is older is passed over, so that a restart needs no more
-// memory than running does. It adds to forgotten what is of correlations that there
-// are no more.
-func (t *countTask) restore(value []byte, w *Window, forgotten *int) error {
-	log, err := state.DecodeCounted(value)
-	if err != nil {
-		return err
-	}
-	if log.Sequence > 0 {
-		t.begun, t.sequence, t.from, t.to = true, log.Sequence, log.To, log.To
-	}
-	t.progress.Raise(log.Watermark)
-	t.progress.RaiseFront(log.Front)
-	t.ended = log.Ended
-	t.sent.Watermark, t.sent.Late, t.sent.Quiet = log.Watermark, log.Late, log.Watermark
-	for _, k := range log.Keys {
-		t.seen.Add(k.ID, k.Time)
-	}
-	for _, credit := range log.Credits {
-		t.credit(credit)
-	}
-	*forgotten += t.observed.restore(&log, t.credits)
-	t.forget(w)
-	return nil
 }
 
 // credit remembers a call that a better copy may correct, or any other copy complete;
@@ -144,14 +125,13 @@ func (c *counter) Lag(behind map[int32]int64) {
 func (c *counter) Process(r *kgo.Record) error {
 	t := c.tasks[r.Partition]
 	if r.Offset < t.to {
-		return nil // counted before the group's offset was lost: the state knows better
+		return fmt.Errorf("topic %q partition %d: offset %d comes after offset %d is counted", r.Topic, r.Partition, r.Offset, t.to)
 	}
-	if !t.begun {
-		// No state of its own: a new source, or one whose log was deleted while
-		// everything was stopped. It goes on where the group's offset stands.
+	if !t.begun { // a new source
 		t.from, t.begun = r.Offset, true
 	}
 	t.to = r.Offset + 1
+	t.at = kafka.Position{Offset: t.to, Epoch: r.LeaderEpoch}
 	now := c.p.now()
 	c.now, t.lastEvent = now.UnixNano(), c.since(now)
 	c.topic.arrived(t.lastEvent, c.p.Window.OutOfOrderness)
@@ -247,13 +227,20 @@ func (c *counter) dead(r *kgo.Record, reason, detail string) {
 // Output writes, for every task with something to tell, a frame to each
 // partition of kms.partials and what it counted to the dedup topic.
 func (c *counter) Output(now time.Time, emit func(*kgo.Record)) (more bool, err error) {
-	c.now, c.emit = now.UnixNano(), emit
-	for _, r := range c.out { // dead letters, and the anomalies of rules
+	c.now, c.emitted = now.UnixNano(), false
+	c.emit = func(r *kgo.Record) {
+		c.emitted = true
 		emit(r)
+	}
+	for _, r := range c.out { // dead letters, and the anomalies of rules
+		c.emit(r)
 	}
 	c.out = nil
 	for _, t := range c.tasks {
 		c.output(t, now)
+	}
+	if c.emitted || c.commits {
+		c.heads()
 	}
 	c.p.room.follow(now)
 	return false, nil
@@ -272,29 +259,14 @@ func (c *counter) output(t *countTask, now time.Time) {
 		return
 	}
 	t.told, t.quiet, t.ended = since, quiet, max(t.ended, quiet)
-	if !t.begun {
-		c.absent(t, mark, idle)
-		return
-	}
 	c.frames(t, mark, idle)
-	c.log(t, mark)
+	c.logCounted(t)
 	c.tell(t.observed)
 	t.sent = wire.Frame{Watermark: mark, Late: t.late(mark, &c.p.Window), Quiet: quiet, Idle: idle}
-	t.from, t.keys, t.changed = t.to, nil, nil
+	t.from, t.lost, t.keys, t.changed = t.to, 0, nil, nil
 	t.table.Reset()
 	t.forget(&c.p.Window)
-}
-
-// absent tells detect of a source that has had no record yet, so that it does
-// not wait for one. Such frames have the sequence number 0 and count nothing. What they
-// tell is written down, because it holds for the source's first record, too.
-func (c *counter) absent(t *countTask, mark int64, idle bool) {
-	f := wire.Frame{Source: t.partition, Watermark: mark, Late: t.late(mark, &c.p.Window), Quiet: t.quiet, Idle: idle}
-	for q := range c.p.Partitions[c.p.Topics.Partials] {
-		c.emit(&kgo.Record{Topic: c.p.Topics.Partials, Partition: q, Value: wire.AppendFrame(nil, &c.enc, &f)})
-	}
-	c.log(t, mark)
-	t.sent = f
+	c.logHead(t)
 }
 
 // frameBytes is the size from which on a frame's partials go on in a further
@@ -303,8 +275,7 @@ func (c *counter) absent(t *countTask, mark int64, idle bool) {
 const frameBytes = 600_000
 
 // frames writes what t has counted to every partition of kms.partials, in as
-// many frames as the fullest partition needs. Only the last carries the new
-// watermark: windows must not close before all of it is there.
+// many frames as the fullest partition needs.
 func (c *counter) frames(t *countTask, mark int64, idle bool) {
 	n := int(c.p.Partitions[c.p.Topics.Partials])
 	if len(c.batches) != n {
@@ -321,54 +292,13 @@ func (c *counter) frames(t *countTask, mark int64, idle bool) {
 		most = max(most, c.batches[q].Frames())
 	}
 	for k := range most {
-		t.sequence++
-		f := wire.Frame{Source: t.partition, Sequence: t.sequence, From: t.from, To: t.to, Watermark: t.sent.Watermark, Late: t.sent.Late, Quiet: t.sent.Watermark, Idle: idle}
-		if k > 0 {
-			f.From = t.to // the range was told by the first frame
-		}
-		if k == most-1 {
-			f.Watermark, f.Late, f.Quiet = mark, late, max(mark, t.quiet)
-		}
+		f := t.frame(k, most, mark, late, idle)
 		for q := range c.batches {
 			c.emit(&kgo.Record{Topic: c.p.Topics.Partials, Partition: int32(q), Value: c.batches[q].AppendFrame(nil, &f, k)})
 		}
 	}
 	for q := range c.batches {
 		c.batches[q].Reset()
-	}
-}
-
-// log writes what t has counted to the dedup topic: 24 bytes a call, and in parts of
-// at most 20,000 calls and the credits that fit.
-func (c *counter) log(t *countTask, mark int64) {
-	keys, credits, late := t.keys, t.changed, t.late(mark, &c.p.Window)
-	for {
-		k, m := min(len(keys), 20_000), t.observed.fits(credits)
-		one := state.Counted{Sequence: t.sequence, To: t.to, Watermark: mark, Late: late, Ended: t.ended, Front: t.progress.Front(), Keys: keys[:k], Credits: credits[:m], Observed: t.observed.logged(credits[:m])}
-		c.emit(&kgo.Record{Topic: c.p.Topics.Dedup, Partition: t.partition, Value: one.Append(nil, &c.enc)})
-		keys, credits = keys[k:], credits[m:]
-		if len(keys) == 0 && len(credits) == 0 {
-			return
-		}
-	}
-}
-
-// forget drops what is older than any call that could still be counted, and a window
-// more, so that a duplicate can never change a count. Once a window, because it looks at
-// all credits, and at places that only what was told decides: what is known does not
-// depend on commits and restarts.
-func (t *countTask) forget(w *Window) {
-	horizon := eventtime.Start(eventtime.Sub(t.sent.Late, 2*w.Detect.Size), w.Detect.Size)
-	if horizon <= t.forgot {
-		return
-	}
-	t.forgot = horizon
-	t.seen.Forget(horizon)
-	for id, c := range t.credits {
-		if c.Time < horizon {
-			delete(t.credits, id)
-			t.observed.drop(id)
-		}
 	}
 }
 

@@ -26,14 +26,15 @@ import (
 // at the combined watermark. Its state goes to kms.state in the same
 // transaction.
 type detector struct {
-	p     *Pipeline
-	tasks map[int32]*detectTask
-	enc   wire.Encoder
-	rec   otellog.Record
-	emit  func(*kgo.Record) // of the Output at hand
-	out   []*kgo.Record     // dead letters of what was processed since
-	stats tally
-	told  map[othersOf]time.Time // when the log was last told of others
+	p       *Pipeline
+	tasks   map[int32]*detectTask
+	enc     wire.Encoder
+	rec     otellog.Record
+	emit    func(*kgo.Record) // of the Output at hand
+	commits bool              // the transaction at hand commits in any case
+	out     []*kgo.Record     // dead letters of what was processed since
+	stats   tally
+	told    map[othersOf]time.Time // when the log was last told of others
 }
 
 // detectTask is the state of one partition of kms.partials.
@@ -47,8 +48,10 @@ type detectTask struct {
 	sources      eventtime.Sources
 	meta         state.Meta
 	news         bool
-	restored     int    // records of the changelog
-	last         []byte // the newest meta of the changelog
+	at           kafka.Position // where kms.partials is read on
+	stored       bool           // there is a meta in the changelog
+	restored     int            // records of the changelog
+	last         []byte         // the newest meta of the changelog
 	// notices are counts for principals that other partitions may own.
 	notices []wire.Partial
 	late    []wire.Partial // notices for windows that are gone, of this commit
@@ -97,7 +100,7 @@ func (d *detector) Assign(ctx context.Context, partitions []int32) error {
 			err = d.sameSources(&t.meta)
 		}
 		if err != nil {
-			return kafka.Fatal(fmt.Errorf("partition %d: %w", p, err))
+			return kafka.Fatal(fmt.Errorf("topic %q partition %d holds the state of stage detect: %w", d.p.Topics.State, p, err))
 		}
 		d.p.forgot("detect", forgotten)
 		d.tasks[p] = t
@@ -115,12 +118,16 @@ func (d *detector) Assign(ctx context.Context, partitions []int32) error {
 // restore makes the task what the changelog says. It returns how many panes are of
 // correlations that there are no more.
 func (t *detectTask) restore() (forgotten int, err error) {
+	if t.last == nil && t.restored > 0 {
+		return 0, fmt.Errorf("%d records, and nothing that says how far detecting had come: %w", t.restored, kafka.ErrStateMissing)
+	}
 	if t.last != nil {
 		m, err := state.DecodeMeta(t.last)
 		if err != nil {
 			return 0, err
 		}
 		t.meta, t.last = m, nil
+		t.at, t.stored = kafka.Position(m.At), true
 		for source, a := range m.Applied {
 			if source >= 0 {
 				t.sources.Set(source, eventtime.Mark{Watermark: a.Watermark, Late: a.Late, Quiet: a.Watermark})
@@ -155,6 +162,7 @@ func (d *detector) Lag(map[int32]int64) {}
 
 func (d *detector) Process(r *kgo.Record) error {
 	t := d.tasks[r.Partition]
+	t.at = kafka.Position{Offset: r.Offset + 1, Epoch: r.LeaderEpoch}
 	d.stats.received++
 	frame, err := wire.NewDecoder(r.Value).Frame()
 	if errors.Is(err, wire.ErrNewer) || errors.Is(err, wire.ErrOlder) { // an upgrade: its counts must not be given up
@@ -193,44 +201,16 @@ func (d *detector) Process(r *kgo.Record) error {
 	return nil
 }
 
-// admit checks that a frame continues its source. A source that lost its own
-// state begins again at sequence 1; it may then not go back behind what has
-// been counted.
-func (t *detectTask) admit(f *wire.Frame) (fresh bool, err error) {
-	last, known := t.meta.Applied[f.Source]
-	if f.Sequence == 0 { // a source without records: it only says that it is there
-		if !known || last.Sequence == 0 {
-			t.apply(f)
-		}
-		return true, nil
-	}
-	switch {
-	case known && f.Sequence <= last.Sequence && f.To <= last.To && (f.Sequence != 1 || f.Source < 0):
-		return false, nil
-	case known && f.Sequence == last.Sequence+1 && f.From == last.To:
-	case !known, f.Sequence == 1 && f.From >= last.To:
-	default:
-		return false, fmt.Errorf("source %d: frame %d covers offsets [%d, %d) after frame %d up to %d: counts would be lost or doubled; "+
-			"see docs/operations.md on resetting the topics", f.Source, f.Sequence, f.From, f.To, last.Sequence, last.To)
-	}
-	t.apply(f)
-	return true, nil
-}
-
-// apply takes down what a frame says of its source.
-func (t *detectTask) apply(f *wire.Frame) {
-	t.meta.Applied[f.Source] = state.Applied{Sequence: f.Sequence, To: f.To, Watermark: f.Watermark, Late: f.Late}
-	if f.Source >= 0 {
-		t.sources.Set(f.Source, eventtime.Mark{Watermark: f.Watermark, Late: f.Late, Quiet: f.Quiet})
-	}
-}
-
 // Output closes windows and writes them, their anomalies, the notices and the
 // changelog.
 func (d *detector) Output(now time.Time, emit func(*kgo.Record)) (more bool, err error) {
-	d.emit = emit
-	for _, r := range d.out { // dead letters
+	emitted := false
+	d.emit = func(r *kgo.Record) {
+		emitted = true
 		emit(r)
+	}
+	for _, r := range d.out { // dead letters
+		d.emit(r)
 	}
 	d.out = nil
 	left := d.p.mostWindows
@@ -239,6 +219,11 @@ func (d *detector) Output(now time.Time, emit func(*kgo.Record)) (more bool, err
 			t.news = d.output(t, now.UnixNano(), &left)
 			d.overflowed(t, now)
 			more = more || t.news
+		}
+	}
+	for _, t := range d.tasks { // a commit takes the offsets of all of them
+		if (emitted || d.commits) && (!t.stored || t.meta.At != state.Position(t.at)) {
+			d.progress(t)
 		}
 	}
 	d.p.room.beside(d.packed(nil))
@@ -305,7 +290,7 @@ func (d *detector) changelog(t *detectTask) {
 	t.correlations.Changes(&d.enc, put)
 	mark := t.engine.Mark()
 	t.meta.Watermark, t.meta.Late, t.meta.Ended, t.meta.Traffic = mark.Watermark, mark.Late, t.correlations.Ended(), t.engine.Traffic()
-	put(state.MetaKey, t.meta.Append(nil, &d.enc))
+	d.progress(t)
 }
 
 func (d *detector) Committed(ok bool) {

@@ -79,6 +79,9 @@ func (n *normalizer) drop() {
 // Lag is not needed: this stage has no watermark.
 func (n *normalizer) Lag(map[int32]int64) {}
 
+// expired is Transact.Expired.
+func (n *normalizer) expired(_ int32, from, to int64) { n.stats.expired += int(to - from) }
+
 func (n *normalizer) Process(r *kgo.Record) error {
 	received, delivered, filtered, dead, reasons := n.counts.Received.Load(), n.counts.Delivered.Load(), n.counts.Filtered.Load(), n.counts.Dead.Load(), maps.Clone(n.stats.reasons)
 	n.one, n.first = 0, len(n.out)

@@ -48,11 +48,13 @@ func (w *watched) start() {
 		sent: wire.Frame{Watermark: eventtime.None}, lastEvent: time.Now().UnixNano()}
 	forgotten := 0
 	for _, r := range w.log {
-		if err := w.task.restore(r.Value, &p.Window, &forgotten); err != nil {
+		if err := w.task.restore(r, &forgotten); err != nil {
 			w.t.Fatal(err)
 		}
 	}
-	w.task.observed.restored(w.task.sent.Watermark, w.task.credits)
+	if err := w.task.restored(); err != nil {
+		w.t.Fatal(err)
+	}
 	p.forgot("count", forgotten)
 	w.c.tasks = map[int32]*countTask{1: w.task}
 	w.c.stats = tally{}

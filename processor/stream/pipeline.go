@@ -151,25 +151,57 @@ func (p *Pipeline) Run(ctx context.Context, stages Stages) error {
 		})
 	}
 	run(true, func(ctx context.Context) error { return p.oversee(ctx, stages) })
+	counted := make(chan struct{})
+	if !stages.Count {
+		close(counted)
+	}
 	// The way of an event:
 	run(stages.Normalize, func(ctx context.Context) error { // kms.raw -> kms.events
 		n, t := newNormalizer(p), p.transact("normalize", p.Topics.Raw)
-		t.Room, t.Early = n.room, n.flush
+		t.Room, t.Early, t.Expired = n.room, n.flush, n.expired
 		return t.Run(ctx, n)
 	})
 	run(stages.Count, func(ctx context.Context) error { // kms.events -> kms.partials, kms.anomalies
+		defer close(counted)
 		c, t := newCounter(p), p.transact("count", p.Topics.Events)
+		t.State = p.Topics.Dedup
 		t.Note, t.Saw, t.Room = c.note, c.saw, c.room
 		return t.Run(ctx, c)
 	})
 	run(stages.Detect, func(ctx context.Context) error { // kms.partials -> kms.windows, kms.anomalies
-		return p.transact("detect", p.Topics.Partials).Run(ctx, &detector{p: p, tasks: map[int32]*detectTask{}})
+		t := p.transact("detect", p.Topics.Partials)
+		t.State = p.Topics.State
+		if stages.Count {
+			t.Drain = drain
+		}
+		ctx, stop := behind(ctx, counted)
+		defer stop()
+		return t.Run(ctx, &detector{p: p, tasks: map[int32]*detectTask{}})
 	})
 	for _, d := range p.Sinks { // kms.events, kms.windows, kms.anomalies -> SIEM
 		run(stages.Forward, func(ctx context.Context) error { return p.forward(ctx, d) })
 	}
 	wg.Wait()
 	return errors.Join(failed...)
+}
+
+// drain is for how long stage detect goes on, after stage count of the same process has
+// ended, with what that has written: mostly less than a second's work. What supervises the
+// process kills it some 10 s after it asked it to stop (Docker) or later, which loses
+// nothing either.
+const drain = 5 * time.Second
+
+// behind returns a context that is done once ctx is and then first has ended.
+func behind(ctx context.Context, first <-chan struct{}) (context.Context, context.CancelFunc) {
+	later, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	stop := context.AfterFunc(ctx, func() {
+		<-first
+		cancel()
+	})
+	return later, func() {
+		stop()
+		cancel()
+	}
 }
 
 // MakeTopics makes the topics that do not exist, and holds the others to what is needed.
@@ -218,7 +250,7 @@ func (p *Pipeline) start(ctx context.Context, stages Stages) error {
 	p.now, p.mostBytes, p.mostNotices, p.mostHeld, p.mostWindows = time.Now, frameBytes, frameNotices, maxHeld, mostWindows
 	p.readLog = func(ctx context.Context, topic string, partitions []int32, f func(*kgo.Record) error) error {
 		defer p.restoring(topic, partitions)()
-		return kafka.ReadLog(ctx, p.Kafka, topic, partitions, f)
+		return kafka.ReadState(ctx, p.Kafka, topic, partitions, f)
 	}
 	if p.Ready != nil {
 		p.Ready()
@@ -232,44 +264,6 @@ func (p *Pipeline) restored(stage string, records int, took time.Duration) {
 }
 
 func (p *Pipeline) flow(stage string) *telemetry.Flow { return p.flows[stage] }
-
-// topics are the topics of an installation, with what the stages do with them. What is
-// read once and passed on is kept for a day, what people and other programs read for a
-// week.
-func (p *Pipeline) topics(stages Stages) []kafka.Topic {
-	list := p.allTopics()
-	access := p.access(stages)
-	for i := range list {
-		list[i].Access = access[list[i].Name]
-	}
-	return list
-}
-
-func (p *Pipeline) allTopics() []kafka.Topic {
-	text := func(s string) *string { return &s }
-	keep := func(d time.Duration) map[string]*string {
-		return map[string]*string{"retention.ms": text(fmt.Sprint(d.Milliseconds()))}
-	}
-	day, week := 24*time.Hour, 7*24*time.Hour
-	// The dedup log must outlive the dedup horizon, by event time and by the
-	// clock: twice the lateness, the disorder and a day for a stopped processor.
-	horizon := time.Duration(2*p.Window.Detect.Lateness+2*p.Window.Detect.Size+p.Window.OutOfOrderness) + day
-	return []kafka.Topic{
-		{Name: p.Topics.Raw, Partitions: p.Events, Configs: keep(day)},
-		{Name: p.Topics.Events, Partitions: p.Events, Configs: keep(week)},
-		{Name: p.Topics.Dedup, Partitions: p.Events, Configs: keep(horizon)},
-		{Name: p.Topics.Partials, Partitions: p.Partials, Configs: keep(day)},
-		// Small segments, because only closed ones are compacted, and a restart
-		// reads the rest. An entity's state may be larger than Kafka's usual bound:
-		// see kafka.MaxBatchBytes.
-		{Name: p.Topics.State, Partitions: p.Partials, Configs: map[string]*string{
-			"cleanup.policy": text("compact"), "segment.bytes": text("67108864"), "max.message.bytes": text(fmt.Sprint(kafka.MaxBatchBytes)),
-		}},
-		{Name: p.Topics.Windows, Partitions: p.Partials, Configs: keep(week), AnyPolicy: true},
-		{Name: p.Topics.Anomalies, Partitions: p.Partials, Configs: keep(week), AnyPolicy: true},
-		{Name: p.Topics.DeadLetter, Partitions: 1, Configs: keep(4 * week)},
-	}
-}
 
 // transact returns the transactions of a stage. The transactional id is new
 // for every process: what fences a process that lost its partitions is the

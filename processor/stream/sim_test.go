@@ -128,7 +128,7 @@ func window(rng *rand.Rand, live bool) Window {
 // group makes the instances of a stage.
 func (s *sim) group(topic string, mk func(*simGroup) *simMember) *simGroup {
 	n := s.p.Partitions[topic]
-	g := &simGroup{topic: topic, owner: make([]*simMember, n), offsets: make([]int64, n), notes: map[int32]string{}}
+	g := &simGroup{topic: topic, owner: make([]*simMember, n), offsets: slices.Repeat([]int64{-1}, int(n)), notes: map[int32]string{}}
 	g.make = func() *simMember { return mk(g) }
 	for range 1 + s.rng.IntN(s.most(3, 2)) {
 		g.members = append(g.members, g.make())
@@ -264,7 +264,7 @@ func (s *sim) disturb(g *simGroup, m *simMember) {
 		s.move(g)
 	}
 	if s.rng.IntN(4) == 0 {
-		logs := s.b.logs[s.p.Topics.State]
+		logs := s.b.logs[[...]string{s.p.Topics.State, s.p.Topics.Dedup}[s.rng.IntN(2)]]
 		s.b.compact(logs[s.rng.IntN(len(logs))])
 	}
 }

@@ -52,6 +52,7 @@ type simBroker struct {
 // simLog is one partition. The index of an entry is its offset.
 type simLog struct {
 	entries []simEntry
+	start   int       // what is before this offset has expired
 	open    []simOpen // transactions with records here and no marker yet
 }
 
@@ -264,7 +265,7 @@ func (b *simBroker) restored(topic string, partition int32) (list []*kgo.Record)
 	return list
 }
 
-// compact removes from a partition of kms.state what has been written anew since,
+// compact removes from a partition of kms.state or kms.dedup what has been written anew since,
 // and in the end also what says that an entity is forgotten.
 func (b *simBroker) compact(l *simLog) {
 	newest := map[string]bool{}

@@ -109,15 +109,22 @@ func (m *simMember) ownership() {
 		return
 	}
 	slices.Sort(fresh)
+	group := map[int32]int64{}
 	for _, p := range fresh {
-		m.next[p] = m.s.b.position(m.g, p)
-		if m.g == m.s.count && m.s.b.chance(30) {
-			m.next[p] = m.s.rng.Int64N(m.next[p] + 1) // the group's offset was lost, or an old one
+		group[p] = m.s.b.position(m.g, p)
+		if m.s.b.chance(30) { // it has expired, or somebody has set it back
+			group[p] = m.s.rng.Int64N(group[p]+2) - 1
+			m.s.stats["lost offsets"]++
 		}
 	}
 	err := m.p.Assign(context.Background(), fresh)
 	m.s.restored = m.s.now
 	m.s.stats["restores"]++
+	for _, p := range fresh {
+		if err == nil {
+			err = m.begin(p, group[p])
+		}
+	}
 	switch err {
 	case nil:
 	case errRestore:
@@ -125,6 +132,22 @@ func (m *simMember) ownership() {
 	default:
 		m.s.fault("%s: cannot restore: %v", m.g.topic, err)
 	}
+}
+
+// begin is that of kafka.Transact.
+func (m *simMember) begin(p int32, group int64) error {
+	l := m.s.b.logs[m.g.topic][p]
+	t := kafka.Transact{Topic: m.g.topic, Group: "simulated", State: m.s.p.Topics.Dedup}
+	at, expired, err := t.Begin(m.p, p, kafka.Position{Offset: group, Epoch: -1}, int64(l.start), int64(len(l.entries)))
+	if err != nil {
+		return err
+	}
+	if expired {
+		m.p.(kafka.Stateful).Expired(p, at.Offset, int64(l.start))
+		at = kafka.Position{Offset: int64(l.start), Epoch: -1}
+	}
+	m.next[p] = at.Offset
+	return nil
 }
 
 // restart is the end of a session with an error: a new one begins, which the
@@ -200,6 +223,11 @@ func (m *simMember) flush() {
 	m.lag()
 	var out []*kgo.Record
 	var err error
+	next := map[int32]kafka.Position{}
+	for _, p := range m.all() {
+		next[p] = kafka.Position{Offset: m.next[p], Epoch: -1}
+	}
+	m.p.(kafka.Stateful).Read(next, m.n > 0)
 	if m.more, err = m.p.Output(time.Unix(0, now), func(r *kgo.Record) { out = append(out, r) }); err != nil {
 		s.fault("%v", err)
 	}
@@ -210,8 +238,8 @@ func (m *simMember) flush() {
 	m.txn = s.b.begin()
 	m.txn.looks, m.looks = m.looks, nil
 	m.txn.group, m.txn.offsets, m.txn.notes = m.g, map[int32]int64{}, map[int32]string{}
-	for p, offset := range m.next {
-		m.txn.offsets[p] = offset
+	for p, at := range next {
+		m.txn.offsets[p] = at.Offset
 		if c, counts := m.p.(*counter); counts {
 			m.txn.notes[p] = c.note(p)
 		}

@@ -15,6 +15,7 @@ type tally struct {
 	anomalies                                                                           []detect.Kind
 	watermark                                                                           int64
 	others                                                                              [wire.ScopePair + 1]int // calls that count for others, by scope
+	expired                                                                             int                     // offsets that were deleted unread
 }
 
 func (t *tally) dead(reason string) {
@@ -34,6 +35,9 @@ func (t *tally) commit(p *Pipeline, stage string, ok bool) {
 		return
 	}
 	p.works(stage)
+	if s.expired > 0 {
+		p.expired(stage, s.expired)
+	}
 	if s.received == 0 && s.windows == 0 {
 		return // nothing was written either
 	}

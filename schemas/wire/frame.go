@@ -22,6 +22,7 @@ type Frame struct {
 	Late      int64  // windows that end by it get no more calls from the source; never above Watermark
 	Quiet     int64  // how far the clock has come while nothing is delivered; see eventtime.Mark
 	Idle      bool   // the source has been silent: its watermark follows other sources or the clock
+	Lost      uint64 // of the offsets, how many were deleted before anybody read them
 	Partials  []Partial
 	Panes     []Pane // of the user's correlations
 }
@@ -122,6 +123,7 @@ func (f *Frame) append(dst []byte, p *part) []byte {
 	head.Int(f.Late)
 	head.Int(f.Quiet)
 	head.Bool(f.Idle)
+	head.Uint(f.Lost)
 	head.Uint(uint64(p.n))
 	head.B = append(head.B, p.data[:p.at]...)
 	head.Uint(uint64(p.panes))
@@ -324,7 +326,7 @@ func (d *Decoder) Frame() (Frame, error) {
 		return Frame{}, err
 	}
 	d.many = true
-	f := Frame{Source: int32(d.Uint()), Sequence: d.Uint(), From: d.Int(), To: d.Int(), Watermark: d.Int(), Late: d.Int(), Quiet: d.Int(), Idle: d.Bool()}
+	f := Frame{Source: int32(d.Uint()), Sequence: d.Uint(), From: d.Int(), To: d.Int(), Watermark: d.Int(), Late: d.Int(), Quiet: d.Int(), Idle: d.Bool(), Lost: d.Uint()}
 	n := d.Count()
 	if n > MaxFramePartials {
 		d.fail()

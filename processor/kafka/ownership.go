@@ -1,0 +1,163 @@
+package kafka
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"slices"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kgo"
+)
+
+func (s *session) note(c change) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.changes = append(s.changes, c)
+	if s.wake != nil {
+		s.wake()
+	}
+}
+
+// poll waits for records, or for a change of what is owned.
+func (s *session) poll(ctx context.Context, most int) kgo.Fetches {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	s.mu.Lock()
+	s.wake = cancel
+	if len(s.changes) > 0 {
+		cancel()
+	}
+	s.mu.Unlock()
+	return s.gts.PollRecords(ctx, most)
+}
+
+// ownership brings the processor up to date with what the group decided.
+func (s *session) ownership(ctx context.Context) error {
+	s.mu.Lock()
+	changes := s.changes
+	s.changes = nil
+	s.mu.Unlock()
+	if len(changes) == 0 {
+		return nil
+	}
+	fresh, again := s.follow(changes)
+	if len(fresh) > 0 {
+		list := slices.Sorted(maps.Keys(fresh))
+		s.log.Info("partitions assigned", "partitions", list)
+		if err := s.p.Assign(ctx, list); err != nil {
+			return err
+		}
+		for _, p := range list {
+			s.owned[p] = true
+			if !again[p] {
+				s.first[p], s.said[p] = fresh[p], fresh[p]
+			}
+		}
+		if err := s.begin(ctx, fresh, again); err != nil {
+			return err
+		}
+		s.good = time.Now() // restoring may take longer than GiveUp
+	}
+	for _, c := range changes {
+		if c.begin != nil {
+			c.begin <- maps.Clone(s.next)
+		}
+	}
+	s.rewind(again)
+	return nil
+}
+
+// follow goes through changes. It returns the partitions to restore with what the group
+// has committed of them, and which of these the client has already.
+func (s *session) follow(changes []change) (fresh map[int32]Position, again map[int32]bool) {
+	fresh, again = map[int32]Position{}, map[int32]bool{}
+	for _, c := range changes {
+		for _, p := range c.partitions {
+			if !c.assigned {
+				s.p.Revoke([]int32{p})
+				delete(s.owned, p)
+				delete(s.next, p)
+				delete(s.said, p)
+				delete(fresh, p)
+				delete(again, p)
+				continue
+			}
+			// The group may change while state is restored. What stays here comes again, and
+			// nobody else has had it.
+			if _, known := s.next[p]; known && s.owned[p] {
+				continue
+			}
+			fresh[p] = nowhere
+			if again[p] = c.begin == nil; !again[p] {
+				fresh[p] = c.committed[p]
+			}
+		}
+	}
+	return fresh, again
+}
+
+// rewind has the client fetch partitions from where their state says.
+func (s *session) rewind(again map[int32]bool) {
+	at := map[int32]kgo.EpochOffset{}
+	for p, restored := range again {
+		if restored {
+			at[p] = kgo.EpochOffset{Offset: s.next[p].Offset, Epoch: s.next[p].Epoch}
+		}
+	}
+	if len(at) > 0 {
+		s.gts.Client().SetOffsets(map[string]map[int32]kgo.EpochOffset{s.t.Topic: at})
+	}
+}
+
+func (s *session) dropAll() {
+	s.p.Revoke(slices.Collect(maps.Keys(s.owned)))
+}
+
+// again has every owned partition restored: state goes back to the last commit.
+func (s *session) again(ctx context.Context) error {
+	if err := s.ownership(ctx); err != nil {
+		return fmt.Errorf("cannot restore: %w", err)
+	}
+	all := slices.Collect(maps.Keys(s.owned))
+	s.p.Revoke(all)
+	clear(s.next)
+	s.more = false
+	// In front of what the group has decided meanwhile, which may take some away.
+	s.mu.Lock()
+	s.changes = append([]change{{assigned: true, partitions: all}}, s.changes...)
+	s.mu.Unlock()
+	return nil
+}
+
+// drain goes on, for no longer than Transact.Drain, until all is read that the owned
+// partitions hold: whoever wrote it has ended, and it should not have to wait, and maybe
+// expire, until the next start.
+func (s *session) drain(ctx context.Context) {
+	within, cancel := context.WithTimeout(context.WithoutCancel(ctx), s.t.Drain)
+	defer cancel()
+	for within.Err() == nil && !s.drained(within) {
+		if err := s.transaction(within); err != nil {
+			s.log.Warn("what is left to read waits for the next start", "error", err)
+			return
+		}
+	}
+}
+
+// drained reports whether nothing is left to read, or nobody says whether there is.
+func (s *session) drained(ctx context.Context) bool {
+	if s.more {
+		return false
+	}
+	ends, err := kadm.NewClient(s.gts.Client()).ListEndOffsets(ctx, s.t.Topic)
+	if err != nil {
+		return true
+	}
+	for p := range s.owned {
+		if end, ok := ends.Lookup(s.t.Topic, p); ok && end.Err == nil && end.Offset > s.next[p].Offset {
+			return false
+		}
+	}
+	return true
+}

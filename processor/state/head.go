@@ -1,0 +1,112 @@
+package state
+
+import (
+	"encoding/binary"
+	"fmt"
+
+	"keytrail/schemas/wire"
+)
+
+// Head is how far stage count has come with one source partition. Each of its commits
+// writes it anew, under HeadKey, and it is never deleted: together with the records of
+// Counted that it accounts for it is the partition's whole state.
+type Head struct {
+	At        Position // where the source is read on: what the same commit tells the group
+	Sequence  uint64   // of the last frame; 0 before the first
+	Framed    int64    // the source's offsets below it are in frames
+	Watermark int64    // as the last frame told it
+	Late      int64    // as the last frame told it; see wire.Frame
+	Ended     int64    // the largest Quiet that a frame told; see wire.Frame
+	Front     int64    // as the source's own events alone have made the watermark
+	// Forgotten is an event time, ns: the ids of calls before it are not kept any more. It is
+	// before Late, so such a call is late, whatever the lateness is by now.
+	Forgotten int64
+	Live      Live
+}
+
+// Live is a set of records of Counted, by their number and a sum of their names: two sets
+// that are equal in both are the same, but for one chance in 2^64. The zero value is the
+// empty set.
+type Live struct{ N, Sum uint64 }
+
+// Add adds the record of a name.
+func (l *Live) Add(n CountedName) { l.N, l.Sum = l.N+1, l.Sum+n.mixed() }
+
+// Remove takes the record of a name away.
+func (l *Live) Remove(n CountedName) { l.N, l.Sum = l.N-1, l.Sum-n.mixed() }
+
+// HeadKey is the key of Head in the dedup topic; no CountedName has it.
+const HeadKey = "head"
+
+// CountedName names one record of Counted: what the commit whose last frame has Sequence
+// has counted takes one or several records.
+type CountedName struct {
+	Sequence uint64
+	Part     uint32
+}
+
+// Key returns the key of the record in the dedup topic: 12 bytes.
+func (n CountedName) Key() []byte {
+	return binary.BigEndian.AppendUint32(binary.BigEndian.AppendUint64(make([]byte, 0, 12), n.Sequence), n.Part)
+}
+
+// ParseCountedName is the inverse of Key. Other keys are wire.ErrFrame.
+func ParseCountedName(key []byte) (CountedName, error) {
+	if len(key) != 12 {
+		return CountedName{}, fmt.Errorf("cannot restore counted calls: %w: the key %q", wire.ErrFrame, key)
+	}
+	return CountedName{binary.BigEndian.Uint64(key), binary.BigEndian.Uint32(key[8:])}, nil
+}
+
+// mixed spreads a name over 64 bits (the finalizer of splitmix64).
+func (n CountedName) mixed() uint64 {
+	h := n.Sequence*0x9e3779b97f4a7c15 + uint64(n.Part)*0xd6e8feb86659fd93
+	h = (h ^ h>>30) * 0xbf58476d1ce4e5b9
+	h = (h ^ h>>27) * 0x94d049bb133111eb
+	return h ^ h>>31
+}
+
+// Append appends h to dst; e is used and emptied.
+func (h *Head) Append(dst []byte, e *wire.Encoder) []byte {
+	e.Reset()
+	e.Version()
+	appendPosition(e, h.At)
+	e.Uint(h.Sequence)
+	e.Int(h.Framed)
+	e.Int(h.Watermark)
+	e.Int(h.Late)
+	e.Int(h.Ended)
+	e.Int(h.Front)
+	e.Int(h.Forgotten)
+	e.Uint(h.Live.N)
+	e.Fixed(h.Live.Sum)
+	return append(dst, e.B...)
+}
+
+// DecodeHead reads what Append wrote.
+func DecodeHead(value []byte) (Head, error) {
+	d := wire.NewDecoder(value)
+	if err := d.Version(); err != nil {
+		return Head{}, fmt.Errorf("cannot restore the progress of counting: %w", err)
+	}
+	h := Head{At: position(d), Sequence: d.Uint(), Framed: d.Int(), Watermark: d.Int(), Late: d.Int(), Ended: d.Int(), Front: d.Int(), Forgotten: d.Int(), Live: Live{d.Uint(), d.Fixed()}}
+	if !d.Done() {
+		return Head{}, fmt.Errorf("cannot restore the progress of counting: %w", wire.ErrFrame)
+	}
+	return h, nil
+}
+
+// Position is where a partition is read on.
+type Position struct {
+	Offset int64 // of the next record
+	Epoch  int32 // leader epoch of the record before it; -1: unknown
+}
+
+func appendPosition(e *wire.Encoder, at Position) {
+	e.Int(at.Offset)
+	e.Int(int64(at.Epoch))
+}
+
+func position(d *wire.Decoder) Position {
+	return Position{Offset: d.Int(), Epoch: int32(d.Int())}
+}

@@ -1,0 +1,62 @@
+package stream
+
+import (
+	"errors"
+	"fmt"
+
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"keytrail/processor/eventtime"
+	"keytrail/processor/kafka"
+	"keytrail/processor/state"
+	"keytrail/schemas/wire"
+)
+
+// errFrames says that frames are missing, or that a source has begun again.
+var errFrames = errors.New("frames are missing or come twice: counts would be lost or doubled; see docs/operations.md, \"Frames are missing\"")
+
+// admit checks that a frame continues its source: with the next sequence number, and
+// where the range of the last frame ended. Nothing is passed over: stage detect reads on
+// where its own state says, so what comes again was written again.
+func (t *detectTask) admit(f *wire.Frame) (fresh bool, err error) {
+	last := t.meta.Applied[f.Source]
+	if f.Sequence != last.Sequence+1 || last.Sequence > 0 && f.From != last.To || f.To < f.From {
+		return false, fmt.Errorf("source %d: frame %d covers offsets [%d, %d), and the last one was frame %d up to %d: %w",
+			f.Source, f.Sequence, f.From, f.To, last.Sequence, last.To, errFrames)
+	}
+	t.meta.Applied[f.Source] = state.Applied{Sequence: f.Sequence, To: f.To, Watermark: f.Watermark, Late: f.Late, Lost: last.Lost + f.Lost}
+	if f.Source >= 0 {
+		t.sources.Set(f.Source, eventtime.Mark{Watermark: f.Watermark, Late: f.Late, Quiet: f.Quiet})
+	}
+	return true, nil
+}
+
+// progress writes how far the task has come.
+func (d *detector) progress(t *detectTask) {
+	t.meta.At, t.stored = state.Position(t.at), true
+	d.emit(&kgo.Record{Topic: d.p.Topics.State, Partition: t.partition, Key: []byte(state.MetaKey), Value: t.meta.Append(nil, &d.enc)})
+}
+
+// Position implements kafka.Stateful.
+func (d *detector) Position(partition int32) (at kafka.Position, ok bool) {
+	t := d.tasks[partition]
+	return t.at, t.stored
+}
+
+// Expired implements kafka.Stateful. Whether frames were among what expired shows when the
+// next one of their source comes: every source goes on telling how time passes.
+func (d *detector) Expired(partition int32, _, to int64) {
+	d.tasks[partition].at = kafka.Position{Offset: to, Epoch: -1}
+}
+
+// Read implements kafka.Stateful.
+func (d *detector) Read(next map[int32]kafka.Position, commits bool) {
+	d.commits = commits
+	for p, at := range next {
+		if t := d.tasks[p]; t != nil {
+			t.at = at
+		}
+	}
+}
+
+var _ kafka.Stateful = (*detector)(nil)

@@ -1,0 +1,87 @@
+package stream
+
+import (
+	"fmt"
+	"maps"
+	"time"
+
+	"keytrail/processor/kafka"
+	"keytrail/processor/telemetry"
+)
+
+// topics are the topics of an installation, with what the stages do with them.
+func (p *Pipeline) topics(stages Stages) []kafka.Topic {
+	list := p.allTopics()
+	access := p.access(stages)
+	for i := range list {
+		list[i].Access = access[list[i].Name]
+	}
+	return list
+}
+
+// allTopics are the topics of an installation.
+//
+// Times apply to what is read once and passed on (kms.raw), and to what people and other
+// programs read. kms.partials is kept a day longer than kms.events, because what stage
+// count has taken from there must not expire before stage detect has read it while the
+// events themselves are still there. State is kept without regard to time.
+func (p *Pipeline) allTopics() []kafka.Topic {
+	day, week := 24*time.Hour, 7*24*time.Hour
+	return []kafka.Topic{
+		{Name: p.Topics.Raw, Partitions: p.Events, Configs: kept(day)},
+		{Name: p.Topics.Events, Partitions: p.Events, Configs: kept(week)},
+		// A commit's ids are some kB to 480 kB, and gone after a few hours; four heads a
+		// second are 20 MB a day.
+		{Name: p.Topics.Dedup, Partitions: p.Events, Configs: compacted(16 << 20)},
+		{Name: p.Topics.Partials, Partitions: p.Partials, Configs: kept(week + day)},
+		// An entity's state may be larger than Kafka's usual bound: see kafka.MaxBatchBytes.
+		{Name: p.Topics.State, Partitions: p.Partials, Configs: with(compacted(64<<20), "max.message.bytes", kafka.MaxBatchBytes)},
+		{Name: p.Topics.Windows, Partitions: p.Partials, Configs: kept(week), AnyPolicy: true},
+		{Name: p.Topics.Anomalies, Partitions: p.Partials, Configs: kept(week), AnyPolicy: true},
+		{Name: p.Topics.DeadLetter, Partitions: 1, Configs: kept(4 * week)},
+	}
+}
+
+// safe are the settings of every topic: a replica that lacks what others have
+// acknowledged is not elected leader. min.insync.replicas is set by kafka.EnsureTopics,
+// which knows how many replicas there are.
+func safe() map[string]*string { return with(nil, "unclean.leader.election.enable", false) }
+
+// kept are the settings of a topic whose records expire.
+func kept(d time.Duration) map[string]*string {
+	return with(safe(), "retention.ms", d.Milliseconds())
+}
+
+// compacted are the settings of a topic that holds state. Only closed segments are
+// compacted, and a restart reads the rest, so segments are small, and are closed and
+// compacted soon: a topic holds what is needed, half as much again, and two segments.
+// Tombstones stay for an hour, many times longer than reading the topic takes.
+func compacted(segment int) map[string]*string {
+	c := with(safe(), "cleanup.policy", "compact")
+	for name, value := range map[string]any{
+		"segment.bytes": segment, "segment.ms": (6 * time.Hour).Milliseconds(),
+		"min.cleanable.dirty.ratio": 0.33, "delete.retention.ms": time.Hour.Milliseconds(),
+	} {
+		c = with(c, name, value)
+	}
+	return c
+}
+
+// with returns settings with one more.
+func with(c map[string]*string, name string, value any) map[string]*string {
+	text := fmt.Sprint(value)
+	c = maps.Clone(c)
+	if c == nil {
+		c = map[string]*string{}
+	}
+	c[name] = &text
+	return c
+}
+
+// expired says that n offsets of what a stage reads were deleted before it had read them.
+func (p *Pipeline) expired(stage string, n int) {
+	p.flow(stage).Expired(int64(n))
+	if one := p.partOf(stage, ""); one != nil {
+		one.health.Report(telemetry.Expired, "Kafka deleted %d records before stage %s had read them: what they say is not counted; docs/operations.md, \"Records expired unread\", says what to do", n, stage)
+	}
+}

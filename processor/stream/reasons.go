@@ -8,8 +8,8 @@ import (
 // The reasons for which the stages put records into the dead letter, whose counters are
 // there from the start on. Reasons of decoding are those of package cloudtrail.
 var (
-	countReasons  = []string{"bad_record", "no_call", "late", "future"}
-	detectReasons = []string{"bad_frame", "late", "too_many", "no_correlation"}
+	countReasons  = []string{"bad_record", "no_call", "bad_time", "late", "future"}
+	detectReasons = []string{"bad_frame", "late_notice", "too_many", "no_correlation"}
 )
 
 func normalizeReasons() (list []string) {

@@ -54,9 +54,8 @@ const (
 	Retry Code = 2
 )
 
-// warnEvery bounds the log lines about a Kafka that does not acknowledge: one
-// in ten seconds.
-const warnEvery = 10 * time.Second
+// warnEvery bounds the log lines about a Kafka that does not acknowledge: one a minute.
+const warnEvery = lograte.Every
 
 // Stats counts what an Output did. When no flush runs, Received = Delivered +
 // DeadLettered + Filtered + Failed + InFlight.

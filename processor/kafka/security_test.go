@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kgo"
+	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"keytrail/processor/config/value"
 	"keytrail/processor/kafka"
@@ -94,7 +95,53 @@ func TestSecurity(t *testing.T) {
 		t.Errorf("mutual TLS: %v", err)
 	}
 	refusals(t, s)
+	accessLists(t, s)
 	renewed(t, s)
+}
+
+// accessLists denies one operation at a time, as a real authorizer does it: each is named
+// at the start, and with none denied it begins.
+func accessLists(t *testing.T, s *kafkatest.Secured) {
+	cfg := kafka.Config{Brokers: []string{s.SASL}, ClientID: "test", Security: kafka.Security{TLS: kafka.TLS{Enabled: true, CAFile: s.CA},
+		SASL: kafka.SASL{Mechanism: kafka.MechanismSHA512, Username: kafkatest.User, Password: value.NewSecret(kafkatest.Password)}}}
+	begin := func(topic string) error {
+		if _, err := kafka.EnsureTopics(t.Context(), cfg, 0, []kafka.Topic{{Name: topic, Partitions: 1, Access: kafka.Read | kafka.Write}}); err != nil {
+			return err
+		}
+		return kafka.CheckAccess(t.Context(), cfg, []string{"acl-group"}, []string{"acl-"})
+	}
+	if err := begin("acl"); err != nil {
+		t.Errorf("with nothing denied: %v", err)
+	}
+	f := func(kind kmsg.ACLResourceType, name string, op kmsg.ACLOperation, topic, want string) {
+		t.Helper()
+		undo, err := s.Deny(kind, name, op)
+		if err != nil {
+			t.Fatal(err)
+		}
+		// The brokers take the list over a moment later. What was made until then is there.
+		for i, deadline := 0, time.Now().Add(time.Minute); ; time.Sleep(100 * time.Millisecond) {
+			if i++; op == kmsg.ACLOperationCreate {
+				topic = fmt.Sprint(name, i)
+			}
+			if err = begin(topic); err != nil && strings.Contains(err.Error(), want) || time.Now().After(deadline) {
+				break
+			}
+		}
+		t.Logf("without %v on %v %s: %v", op, kind, name, err)
+		if err == nil || !strings.Contains(err.Error(), want) || !strings.Contains(err.Error(), "kafka-acls.sh") || strings.Contains(err.Error(), "\n") {
+			t.Errorf("without %v on %v %s: %v, want one line with %q", op, kind, name, err, want)
+		}
+		if err := undo(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	f(kmsg.ACLResourceTypeTopic, "acl", kmsg.ACLOperationRead, "acl", `do not allow Read on topic "acl"`)
+	f(kmsg.ACLResourceTypeTopic, "acl", kmsg.ACLOperationWrite, "acl", `do not allow Write on topic "acl"`)
+	f(kmsg.ACLResourceTypeTopic, "acl", kmsg.ACLOperationDescribe, "acl", `do not allow Describe on topic "acl"`)
+	f(kmsg.ACLResourceTypeTopic, "acl-new", kmsg.ACLOperationCreate, "", `" does not exist: `)
+	f(kmsg.ACLResourceTypeGroup, "acl-group", kmsg.ACLOperationRead, "acl", `do not allow Read on group "acl-group"`)
+	f(kmsg.ACLResourceTypeTransactionalId, "acl-check", kmsg.ACLOperationWrite, "acl", `do not allow Write on transactional id "acl-"`)
 }
 
 // tokenServer is an OAuth server of client "me".

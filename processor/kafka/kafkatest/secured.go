@@ -9,6 +9,7 @@ import (
 	"crypto/x509/pkix"
 	"encoding/base64"
 	"encoding/pem"
+	"errors"
 	"fmt"
 	"io"
 	"math/big"
@@ -20,6 +21,7 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kgo"
+	"github.com/twmb/franz-go/pkg/kmsg"
 )
 
 // User and Password are whom the SASL listener of a Secured knows, by PLAIN and by
@@ -114,6 +116,10 @@ func (s *Secured) listeners(dir, layout string) error {
 		at+`scram-sha-512.sasl.jaas.config=`+security+`scram.ScramLoginModule required;`,
 		at+`oauthbearer.sasl.jaas.config=`+security+`oauthbearer.OAuthBearerLoginModule required unsecuredLoginStringClaim_sub="broker";`,
 		at+`oauthbearer.sasl.server.callback.handler.class=`+security+`oauthbearer.internals.unsecured.OAuthBearerUnsecuredValidatorCallbackHandler`,
+		// What no access list is about is open to all, and those of the plain listener may do
+		// everything: tests deny one thing at a time.
+		"authorizer.class.name=org.apache.kafka.metadata.authorizer.StandardAuthorizer",
+		"super.users=User:ANONYMOUS", "allow.everyone.if.no.acl.found=true",
 		// Sessions end soon, so that the tests see clients prove themselves again.
 		at+"oauthbearer.connections.max.reauth.ms=3000", at+"plain.connections.max.reauth.ms=3000",
 	)
@@ -139,6 +145,53 @@ func (s *Secured) users() error {
 		}
 	}
 	return nil
+}
+
+// Deny has the brokers refuse one operation to User on resources whose names begin with
+// name, and allow it all others; undo ends both.
+func (s *Secured) Deny(kind kmsg.ACLResourceType, name string, op kmsg.ACLOperation) (undo func() error, err error) {
+	on := func(b *kadm.ACLBuilder) *kadm.ACLBuilder {
+		b = b.ResourcePatternType(kadm.ACLPatternPrefixed)
+		switch kind {
+		case kmsg.ACLResourceTypeTopic:
+			return b.Topics(name)
+		case kmsg.ACLResourceTypeGroup:
+			return b.Groups(name)
+		}
+		return b.TransactionalIDs(name)
+	}
+	who := "User:" + User
+	lists := []*kadm.ACLBuilder{
+		on(kadm.NewACLs().Allow(who).AllowHosts("*").Operations(kmsg.ACLOperationAll)),
+		on(kadm.NewACLs().Deny(who).DenyHosts("*").Operations(op)),
+	}
+	return func() error {
+			return s.each(lists, func(ctx context.Context, adm *kadm.Client, b *kadm.ACLBuilder) error {
+				_, err := adm.DeleteACLs(ctx, b)
+				return err
+			})
+		}, s.each(lists, func(ctx context.Context, adm *kadm.Client, b *kadm.ACLBuilder) error {
+			made, err := adm.CreateACLs(ctx, b)
+			for _, m := range made {
+				err = errors.Join(err, m.Err)
+			}
+			return err
+		})
+}
+
+// each does something with each access list, as the administrator.
+func (s *Secured) each(lists []*kadm.ACLBuilder, f func(context.Context, *kadm.Client, *kadm.ACLBuilder) error) error {
+	cl, err := kgo.NewClient(kgo.SeedBrokers(s.Brokers()...))
+	if err != nil {
+		return err
+	}
+	defer cl.Close()
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	defer cancel()
+	for _, b := range lists {
+		err = errors.Join(err, f(ctx, kadm.NewClient(cl), b))
+	}
+	return err
 }
 
 // Token returns a token that nobody signed (RFC 7519, section 6) for a subject, from

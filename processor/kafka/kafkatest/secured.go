@@ -154,6 +154,9 @@ func (s *Secured) Deny(kind kmsg.ACLResourceType, name string, op kmsg.ACLOperat
 		b = b.ResourcePatternType(kadm.ACLPatternPrefixed)
 		switch kind {
 		case kmsg.ACLResourceTypeTopic:
+			if op == kmsg.ACLOperationCreate {
+				b = b.Clusters() // who may create any topic is not asked about one
+			}
 			return b.Topics(name)
 		case kmsg.ACLResourceTypeGroup:
 			return b.Groups(name)

@@ -30,6 +30,9 @@ type FollowerConfig struct {
 	// Exclude names files that are never offered though they lie in Path, under any
 	// name that leads to them (Outputs): the checkpoint itself is always among them.
 	Exclude []string
+	// Rested reports whether a file that was last changed at that time is complete
+	// although it was seen only once; nil takes two polls for every file.
+	Rested func(changed time.Time) bool
 	// MaxObjects bounds the objects in mind; 0 means DefaultMaxObjects.
 	MaxObjects int
 	// Now is the clock, time.Now unless set. It decides when to try again what could
@@ -40,10 +43,10 @@ type FollowerConfig struct {
 // Follower finds new files by polling. The caller of Poll decides when.
 //
 // A file is complete, and offered, when its size and modification time are the
-// same in two polls that follow each other. Poll at an interval longer than
-// any pause a writer makes inside one file; a writer that renames finished
-// files into the directory, as "aws s3 sync" does, is safe at any interval. A
-// file that changes after it was offered is offered again as a whole, so a
+// same in two polls that follow each other, or when Config.Rested says so. Poll at
+// an interval longer than any pause a writer makes inside one file; a writer that
+// renames finished files into the directory, as "aws s3 sync" does, is safe at any
+// interval. A file that changes after it was offered is offered again as a whole, so a
 // growing NDJSON file repeats its first events each time it has come to rest;
 // consumers drop the repetition by the event's id. Reading on inside a growing
 // file is not done.
@@ -239,8 +242,13 @@ func (f *Follower) see(o Object) (bool, error) {
 			f.dirty = true
 		case f.skip:
 			e.state, f.dirty = done, true
+			return false, nil
 		}
-		return false, nil
+		if f.cfg.Rested == nil || !f.cfg.Rested(o.ModTime) {
+			return false, nil
+		}
+		e.state = offered
+		return true, nil
 	}
 	if e.poll == f.poll {
 		return false, nil // the pattern matches it twice; two sights in one poll prove nothing

@@ -69,6 +69,28 @@ func TestFollowerWaitsUntilAFileRests(t *testing.T) {
 	p.poll()
 }
 
+func TestFollowerOffersRestedFilesAtOnce(t *testing.T) {
+	dir := t.TempDir()
+	write(t, dir, "fresh", "1")
+	write(t, dir, "old", "1")
+	write(t, dir, "old-later", "1")
+	hourAgo := time.Now().Add(-time.Hour)
+	for _, name := range []string{"old", "old-later"} {
+		if err := os.Chtimes(filepath.Join(dir, name), hourAgo, hourAgo); err != nil {
+			t.Fatal(err)
+		}
+	}
+	rested := func(changed time.Time) bool { return time.Since(changed) > time.Minute }
+	p := follow(t, FollowerConfig{Path: dir, FromBeginning: true, Rested: rested})
+	p.done(p.poll("old", "old-later"))
+	write(t, dir, "old", "12") // and yet it goes on: it is offered again, as a whole
+	p.poll("fresh")
+	p.poll("old")
+	p = follow(t, FollowerConfig{Path: dir, Rested: rested}) // from now on
+	p.poll()
+	p.poll()
+}
+
 func TestFollowerSameSizeOtherTime(t *testing.T) {
 	dir := t.TempDir()
 	path := write(t, dir, "a", "1")

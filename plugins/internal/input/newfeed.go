@@ -62,6 +62,8 @@ func newFiles(cfg Config) (feed, error) {
 	}
 	f, err := source.NewFollower(source.FollowerConfig{
 		Path: cfg.Path, Checkpoint: cfg.Checkpoint, FromBeginning: cfg.FromBeginning, Exclude: exclude,
+		// Two looks that lie the poll interval apart would find such a file the same.
+		Rested: func(changed time.Time) bool { return time.Since(changed) > cfg.PollInterval },
 	})
 	if err != nil {
 		return nil, err

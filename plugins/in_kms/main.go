@@ -19,6 +19,7 @@ package main
 import "C"
 
 import (
+	"runtime/debug"
 	"sync"
 	"unsafe"
 
@@ -150,10 +151,12 @@ func FLBPluginInputCallback(data *unsafe.Pointer, size *C.size_t) C.int {
 	return C.int(flb.Guard(global, "FLBPluginInputCallback", flbinput.FLB_ERROR, func() int {
 		var all []byte
 		each(func(i *instance) {
-			i.in.Drain(func(n int) []byte {
+			before := len(all)
+			n := i.in.Drain(func(n int) []byte {
 				all = append(all, make([]byte, n)...)
-				return all[len(all)-n:]
+				return all[before:]
 			})
+			all = all[:before+n]
 			i.counters.Update()
 			i.log.Emit()
 		})
@@ -224,6 +227,7 @@ func FLBPluginExit() C.int {
 	list := instances.list
 	instances.list = nil
 	instances.mu.Unlock()
+	defer debug.FreeOSMemory() // the buffers of the instances are most of the heap
 	code := C.int(flbinput.FLB_OK)
 	for _, i := range list {
 		c := flb.Guard(i.log, "FLBPluginExit", flbinput.FLB_ERROR, func() int {

@@ -19,6 +19,7 @@ package main
 import "C"
 
 import (
+	"runtime/debug"
 	"sync/atomic"
 	"unsafe"
 
@@ -35,10 +36,13 @@ import (
 const name = "out_kms"
 
 // instance is one output section of Fluent Bit's configuration. fluent-bit-go
-// keeps contexts for ever, so that of an instance which has ended holds no more
-// than this.
-type instance struct {
-	out      atomic.Pointer[output.Output] // nil after the exit
+// keeps contexts for ever, so that of an instance which has ended, as at each reload,
+// holds no more than a nil pointer.
+type instance struct{ live atomic.Pointer[live] }
+
+// live is what an instance has until its exit.
+type live struct {
+	out      *output.Output
 	log      *logging.Log
 	counters *flb.Counters
 }
@@ -80,8 +84,8 @@ func FLBPluginInit(plugin unsafe.Pointer) C.int {
 			return flboutput.FLB_ERROR
 		}
 		log.Printf(logging.Info, "delivering with %s", properties.Summary())
-		i := &instance{log: log, counters: flb.OutputCounters(plugin, name, counters(out))}
-		i.out.Store(out)
+		i := &instance{}
+		i.live.Store(&live{out, log, flb.OutputCounters(plugin, name, counters(out))})
 		flboutput.FLBPluginSetContext(plugin, i)
 		return flboutput.FLB_OK
 	}))
@@ -113,16 +117,16 @@ func FLBPluginFlushCtx(context, data unsafe.Pointer, size C.size_t, tag *C.char)
 	if !ok { // never initialized: keep the chunk
 		return flboutput.FLB_RETRY
 	}
-	return C.int(flb.Guard(i.log, "FLBPluginFlushCtx", flboutput.FLB_RETRY, func() int {
-		out := i.out.Load()
-		if out == nil {
-			return flboutput.FLB_RETRY
-		}
+	l := i.live.Load()
+	if l == nil { // after the exit
+		return flboutput.FLB_RETRY
+	}
+	return C.int(flb.Guard(l.log, "FLBPluginFlushCtx", flboutput.FLB_RETRY, func() int {
 		if data == nil || size == 0 {
 			return flboutput.FLB_OK
 		}
-		defer i.counters.Update()
-		return int(out.Flush(unsafe.Slice((*byte)(data), size), C.GoString(tag)))
+		defer l.counters.Update()
+		return int(l.out.Flush(unsafe.Slice((*byte)(data), size), C.GoString(tag)))
 	}))
 }
 
@@ -135,12 +139,15 @@ func FLBPluginExitCtx(context unsafe.Pointer) C.int {
 	if !ok {
 		return flboutput.FLB_OK
 	}
-	return C.int(flb.Guard(i.log, "FLBPluginExitCtx", flboutput.FLB_ERROR, func() int {
-		if out := i.out.Swap(nil); out != nil {
-			out.Close()
-			i.counters.Close()
-			i.log.Printf(logging.Info, "stopped: %v", out.Stats())
-		}
+	l := i.live.Swap(nil)
+	if l == nil {
+		return flboutput.FLB_OK
+	}
+	defer debug.FreeOSMemory() // the buffers of an instance are most of the heap
+	return C.int(flb.Guard(l.log, "FLBPluginExitCtx", flboutput.FLB_ERROR, func() int {
+		l.out.Close()
+		l.counters.Close()
+		l.log.Printf(logging.Info, "stopped: %v", l.out.Stats())
 		return flboutput.FLB_OK
 	}))
 }

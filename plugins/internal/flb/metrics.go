@@ -142,11 +142,12 @@ func (c *Counters) Update() {
 }
 
 // Close writes the numbers for the last time: the host frees its counters with the
-// instance.
+// instance. It lets go of what they are read from, because contexts are never forgotten
+// by fluent-bit-go and this would keep all of an instance in memory at each reload.
 func (c *Counters) Close() {
 	c.Update()
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	C.free(unsafe.Pointer(c.label)) // nil is fine
-	c.native, c.label = nil, nil
+	c.list, c.native, c.label = nil, nil, nil
 }

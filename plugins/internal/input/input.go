@@ -38,7 +38,6 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
-	"math"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -87,12 +86,14 @@ type Input struct {
 	objects, events, filtered, queued, handedOver, badRecs atomic.Int64
 	retried, givenUp, known                                atomic.Int64
 	why                                                    [normalize.NumFilters]atomic.Int64 // filtered, by the reason
+	reading                                                atomic.Int64                       // objects
 
 	start   sync.Once
 	cancel  context.CancelFunc
 	ctx     context.Context
 	stopped chan struct{} // closed when the goroutines have ended
 
+	buffers buffers
 	drainMu sync.Mutex // records are numbered in the order in which they are handed over
 
 	progress progress
@@ -110,7 +111,7 @@ type Input struct {
 // does nothing else. End it with Stop.
 func New(cfg Config, log *logging.Log) (*Input, error) {
 	in := &Input{
-		cfg: cfg, log: log, q: newQueue(cfg.QueueBytes, cfg.QueueRecords),
+		cfg: cfg, log: log, q: newQueue(cfg.QueueBytes, cfg.QueueRecords), buffers: newBuffers(&cfg),
 		dead: deadLetters{path: cfg.DeadLetter, max: maxDeadLetterBytes}, stopped: make(chan struct{}),
 	}
 	in.ctx, in.cancel = context.WithCancel(context.Background())
@@ -167,65 +168,22 @@ func (in *Input) Resume() {
 // it stops is lost.
 func (in *Input) Closing() { in.stopping.Store(true) }
 
-// Drain hands the next records over as msgpack: it asks alloc for memory, fills it and
-// returns its length, 0 when there are none. They are at most Config.BatchBytes, or one
-// block when that alone is more, and as many as may be on their way. It never waits for
-// reading.
-func (in *Input) Drain(alloc func(n int) []byte) int {
-	if in.paused.Load() || in.stopping.Load() {
-		return 0
-	}
-	in.drainMu.Lock()
-	defer in.drainMu.Unlock()
-	room, empty := in.progress.room()
-	first := room
-	if empty {
-		first = math.MaxInt
-	}
-	list := in.q.take(min(room, in.cfg.BatchBytes), first)
-	if len(list) == 0 {
-		return 0
-	}
-	in.progress.hand(list, time.Now())
-	size, records := 0, 0
-	for i := range list {
-		size += len(list[i].buf)
-		records += list[i].records
-	}
-	if size > 0 {
-		out := alloc(size)
-		for i := range list {
-			out = out[copy(out, list[i].buf):]
-		}
-	}
-	for i := range list {
-		recycle(&list[i])
-	}
-	in.queued.Add(-int64(records))
-	in.handedOver.Add(int64(records))
-	return size
-}
-
-// Stop ends reading, brings the checkpoint or the queue up to what has settled, and
-// waits for both, at most three seconds. Objects that were handed over less than
-// Config.Settle ago are read again by the next run. A second call does nothing
-// more.
+// Stop ends reading, brings the checkpoint or the queue up to what is done, and
+// waits for both, at most three seconds. Objects that are not done are read again by the
+// next run. A second call does nothing more.
 func (in *Input) Stop() error {
 	in.stopping.Store(true)
-	never := false
-	in.start.Do(func() { close(in.stopped); never = true })
+	in.start.Do(func() { close(in.stopped) }) // never started
 	in.cancel()
 	in.q.close()
 	timeout := time.NewTimer(stopTimeout)
 	defer timeout.Stop()
 	select {
 	case <-in.stopped:
-		if never {
-			return in.progress.close()
-		}
-		return nil
+		return in.progress.close() // where it was never started; run has done it otherwise
 	case <-timeout.C:
-		return fmt.Errorf("cannot stop reading %s within %v: a read hangs; its objects will be read again", in.cfg.place(), stopTimeout)
+		err := fmt.Errorf("cannot stop reading %s within %v: a read hangs; its objects will be read again", in.cfg.place(), stopTimeout)
+		return errors.Join(err, in.progress.close()) // a reload begins to listen there next
 	}
 }
 

@@ -43,7 +43,7 @@ type progress interface {
 	wait(ctx context.Context)
 	// again returns the objects that are to be read once more now.
 	again(now time.Time) []*flight
-	// close ends what runs.
+	// close ends what runs. A second call does nothing.
 	close() error
 }
 
@@ -73,9 +73,13 @@ func (c *clock) room() (int, bool) { return math.MaxInt, true }
 func (c *clock) hand(list []block, now time.Time) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	pausing := c.pausing
+	if c.paused {
+		pausing += now.Sub(c.since)
+	}
 	for _, b := range list {
 		if b.end {
-			c.handed = append(c.handed, handedOver{b.of.object, now, c.pausing})
+			c.handed = append(c.handed, handedOver{b.of.object, now, pausing})
 		}
 	}
 }

@@ -26,6 +26,7 @@ type block struct {
 // block counts as a record, so their number is bounded too.
 type queue struct {
 	maxBytes, maxRecords int
+	pushed               chan struct{} // has an item when a block was added, and after close
 
 	mu             sync.Mutex // guards the following
 	room           *sync.Cond // signaled when something was taken, and by close
@@ -35,7 +36,7 @@ type queue struct {
 }
 
 func newQueue(maxBytes, maxRecords int) *queue {
-	q := &queue{maxBytes: maxBytes, maxRecords: maxRecords}
+	q := &queue{maxBytes: maxBytes, maxRecords: maxRecords, pushed: make(chan struct{}, 1)}
 	q.room = sync.NewCond(&q.mu)
 	return q
 }
@@ -55,12 +56,21 @@ func (q *queue) push(b block) bool {
 	q.blocks = append(q.blocks, b)
 	q.bytes += len(b.buf)
 	q.records += max(b.records, 1)
+	q.signal()
 	return true
 }
 
+func (q *queue) signal() {
+	select {
+	case q.pushed <- struct{}{}:
+	default:
+	}
+}
+
 // take removes the blocks at the front that together have at most limit bytes, or the
-// first alone when it has more and at most first. It never blocks.
-func (q *queue) take(limit, first int) []block {
+// first alone when it has more and at most first. It reports whether there are more. It
+// never blocks.
+func (q *queue) take(limit, first int) (taken []block, more bool) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	n, size := 0, 0
@@ -70,13 +80,13 @@ func (q *queue) take(limit, first int) []block {
 		n++
 	}
 	if n == 0 {
-		return nil
+		return nil, len(q.blocks) > 0
 	}
-	taken := q.blocks[:n:n]
+	taken = q.blocks[:n:n]
 	q.blocks = append([]block(nil), q.blocks[n:]...)
 	q.bytes -= size
 	q.room.Signal()
-	return taken
+	return taken, len(q.blocks) > 0
 }
 
 // close wakes push and makes it refuse from now on.
@@ -85,4 +95,5 @@ func (q *queue) close() {
 	defer q.mu.Unlock()
 	q.closed = true
 	q.room.Broadcast()
+	q.signal()
 }

@@ -16,7 +16,8 @@ func TestQueueTakesWholeBlocksInOrder(t *testing.T) {
 	f := func(limit int, want ...int) {
 		t.Helper()
 		var got []int
-		for _, b := range q.take(limit, 1000) {
+		list, _ := q.take(limit, 1000)
+		for _, b := range list {
 			got = append(got, len(b.buf))
 		}
 		if !slices.Equal(got, want) {
@@ -28,8 +29,8 @@ func TestQueueTakesWholeBlocksInOrder(t *testing.T) {
 	f(100, 500) // larger than the limit: alone
 	f(100)
 	q.push(sized(20, 1))
-	if got := q.take(0, 19); got != nil {
-		t.Errorf("take(0, 19) gave a block of %d bytes", len(got[0].buf))
+	if got, more := q.take(0, 19); got != nil || !more {
+		t.Errorf("take(0, 19) gave %d blocks, more %v", len(got), more)
 	}
 	f(20, 20)
 	if q.bytes != 0 || q.records != 0 {

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"math"
-	"sync"
 	"time"
 
 	"keytrail/plugins/internal/ack"
@@ -27,13 +26,30 @@ const blockBytes = 256 << 10
 // are in the dead-letter file.
 const maxWarnings = 5
 
-var buffers = sync.Pool{New: func() any { b := make([]byte, 0, blockBytes+blockBytes/4); return &b }}
+// buffers are the buffers of blocks that were handed over, for the next ones. A sync.Pool
+// would be emptied by each collection, and these are most of what there is to collect.
+type buffers chan []byte
 
-// recycle gives a block's memory back. A buffer that one huge record has grown
+// newBuffers keeps as many as can be in use: those of a full queue and one per reader.
+func newBuffers(c *Config) buffers { return make(buffers, c.QueueBytes/blockBytes+c.Readers) }
+
+func (p buffers) get() []byte {
+	select {
+	case buf := <-p:
+		return buf
+	default:
+		return make([]byte, 0, blockBytes+blockBytes/4)
+	}
+}
+
+// put gives a block's memory back. A buffer that one huge record has grown
 // is left to the collector.
-func recycle(b *block) {
+func (p buffers) put(b *block) {
 	if buf := b.buf[:0]; cap(buf) > 0 && cap(buf) <= 2*blockBytes {
-		buffers.Put(&buf)
+		select {
+		case p <- buf:
+		default:
+		}
 	}
 	b.buf = nil
 }
@@ -58,6 +74,11 @@ var errClosed = errors.New("the input is closed")
 // read passes the events of one object to the queue and ends with the object's end
 // in it, with a retry, or at Stop.
 func (in *Input) read(f *flight) {
+	in.reading.Add(1)
+	defer func() {
+		in.reading.Add(-1)
+		in.q.signal() // nobody waits for more of it
+	}()
 	o := f.object
 	r := &reading{in: in, object: o, flight: f, limit: max(1, min(512, in.cfg.QueueRecords/4))}
 	if r.events() {
@@ -121,7 +142,7 @@ func (r *reading) event(_ context.Context, ev *cloudtrail.Event) (wanted bool, e
 		return true, nil
 	}
 	if r.block.buf == nil {
-		r.block.buf = *buffers.Get().(*[]byte)
+		r.block.buf = r.in.buffers.get()
 	}
 	numbered := r.in.window != nil
 	if numbered {

@@ -1,0 +1,130 @@
+package input
+
+import (
+	"fmt"
+	"slices"
+	"time"
+
+	"keytrail/plugins/internal/ack"
+)
+
+// counts reports whether the acknowledgements of an output of that name count.
+func (w *window) counts(name string) bool {
+	return len(w.cfg.AckBy) == 0 || slices.Contains(w.cfg.AckBy, name)
+}
+
+// well reports whether everything that was handed over for some time should have been
+// acknowledged by now: Fluent Bit takes records, the outputs that must acknowledge are
+// there, Kafka answers each of them, and none has a chunk that it could not deliver.
+func (w *window) well(now time.Time) bool {
+	if w.paused || w.missing() != "" {
+		return false
+	}
+	for _, p := range w.peers {
+		if w.counts(p.name) && (now.Sub(p.at) > fresh || p.health.Silent > silence || p.health.Unfinished > 0) {
+			return false
+		}
+	}
+	return true
+}
+
+// missing names the output that is not connected, "" when none is missing.
+func (w *window) missing() string {
+	have := func(name string) bool {
+		for _, p := range w.peers {
+			if p.name == name {
+				return true
+			}
+		}
+		return false
+	}
+	for _, name := range w.cfg.AckBy {
+		if !have(name) {
+			return fmt.Sprintf("the out_kms with the alias %q", name)
+		}
+	}
+	if len(w.cfg.AckBy) == 0 && len(w.peers) == 0 {
+		return "any out_kms"
+	}
+	return ""
+}
+
+// complain says, once, that an output is not there without which nothing is ever done.
+func (w *window) complain(now time.Time) {
+	who := w.missing()
+	if who == "" {
+		if w.said != "" {
+			w.say("the outputs that acknowledge are connected to %q", w.cfg.AckPath)
+		}
+		w.heard, w.said = now, ""
+		return
+	}
+	if now.Sub(w.heard) >= lonely && who != w.said {
+		w.said = who
+		w.say("%s is not connected to %q: at most %d bytes are handed over, and no object is done, until it is; set ack_path there to the same path",
+			who, w.cfg.AckPath, w.cfg.AckWindow)
+	}
+}
+
+// expire gives up the parcels that should have been acknowledged.
+func (w *window) expire(now time.Time) {
+	var lost int64
+	var object string
+	for _, p := range w.parcels {
+		if now.Sub(p.at) < w.cfg.AckTimeout {
+			break // they stand in the order of their hand-over
+		}
+		if p.closed {
+			continue
+		}
+		f := p.of
+		if f.lost.Len() == 0 && !f.dropped && !w.cfg.AcceptLoss && w.losing >= maxParked {
+			continue // it keeps its room
+		}
+		var numbers ack.Ranges
+		for _, set := range w.sets {
+			set.Missing(&numbers, p.numbers)
+		}
+		for _, r := range numbers.List() {
+			lost += int64(r.Len())
+		}
+		object = f.object.Name
+		if !f.dropped && !w.cfg.AcceptLoss {
+			if f.lost.Len() == 0 {
+				w.losing++
+			}
+			for _, r := range numbers.List() {
+				p.lose(r)
+			}
+			f.lost.Limit(maxLost)
+		}
+		w.shut(p, now)
+	}
+	w.trim()
+	if lost == 0 {
+		return
+	}
+	then := "they are handed over again, now and at growing intervals of up to an hour"
+	if w.cfg.AcceptLoss {
+		w.stats.accepted += lost
+		then = "they are taken for done, because unacknowledged is done"
+	}
+	if now.Before(w.sayAt) {
+		return
+	}
+	w.sayAt = now.Add(time.Minute)
+	w.say("%d records, such as of %q, were handed over %v ago and are not in Kafka, though it acknowledges others: "+
+		"a filter drops them, or Fluent Bit did (retry_limit, a full disk); %s", lost, object, w.cfg.AckTimeout, then)
+}
+
+// lose notes that the records with the numbers of r are lost, by their places.
+func (p *parcel) lose(r ack.Range) {
+	at := p.numbers.From // the number of the first record of the place
+	for _, place := range p.places {
+		from, to := max(r.From, at), min(r.To, at+place.Len())
+		if from < to {
+			p.of.lost.Add(ack.Range{From: place.From + from - at, To: place.From + to - at})
+		}
+		at += place.Len()
+	}
+}

@@ -1,0 +1,79 @@
+package input
+
+import (
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"keytrail/processor/source"
+)
+
+// The clock stands still while Fluent Bit pauses the input: nothing moves then, so the
+// time proves nothing.
+func TestClockStandsStillInAPause(t *testing.T) {
+	start := time.Unix(1_800_000_000, 0)
+	c := &clock{settle: time.Minute}
+	at := func(seconds int) time.Time { return start.Add(time.Duration(seconds) * time.Second) }
+	want := func(seconds, n int) {
+		t.Helper()
+		if got := c.done(at(seconds)); len(got) != n {
+			t.Errorf("after %d s %d objects are done, want %d", seconds, len(got), n)
+		}
+	}
+	end := func(name string) []block {
+		return []block{{of: &flight{object: source.Object{Name: name}}, end: true}}
+	}
+	c.hand(end("a"), at(0))
+	c.pause(true, at(10))
+	c.pause(true, at(20)) // Fluent Bit says it twice when it ends
+	c.hand(end("b"), at(30))
+	want(1000, 0)
+	c.pause(false, at(1010))
+	c.pause(false, at(1011))
+	want(1059, 0)
+	want(1060, 1) // 10 s before the pause and 50 s behind it
+	want(1069, 0)
+	want(1070, 1) // b was handed over in the pause
+	want(9999, 0)
+}
+
+// A pause in the middle of an object: what was handed over before counts as done only a
+// settle after it, without the pause.
+func TestInputSettleDoesNotRunInAPause(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBench(t)
+		b.write("1", event("a"))
+		b.start()
+		pass(b.cfg.PollInterval)
+		b.want(event("a"))
+		b.in.Pause()
+		pass(24 * time.Hour)
+		b.stop()
+		b.start()
+		pass(b.cfg.PollInterval)
+		b.want(event("a")) // it may have been in Fluent Bit's memory alone
+		b.stop()
+	})
+}
+
+// A batch is larger than the queue when the object is being read.
+func TestDrainFillsABatch(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBench(t)
+		b.cfg.QueueRecords = 10
+		var want []string
+		for range 200 {
+			want = append(want, event("a"))
+		}
+		b.write("1", records(want...))
+		b.start()
+		pass(b.cfg.PollInterval)
+		b.want(want...)
+		began := time.Now()
+		b.want() // nothing is being read: it does not wait
+		if waited := time.Since(began); waited != 0 {
+			t.Errorf("it waited %v for nothing", waited)
+		}
+		b.stop()
+	})
+}

@@ -27,6 +27,11 @@ func TestFluentBit(t *testing.T) {
 	t.Run("other inputs", otherInputs)
 	t.Run("kill", killInTheMiddle)
 	t.Run("refusals", refusesAtStart)
+	t.Run("pause", pausedAndKilled)
+	t.Run("terminate", terminated)
+	t.Run("retry limit", retriedOnce)
+	t.Run("disk", fullDisk)
+	t.Run("filter", filteredAway)
 }
 
 // pipeline: files through both plugins of one process, and their counters.
@@ -97,7 +102,7 @@ func bothReload(t *testing.T) {
 	s := newSite(t)
 	all := numbered(t, events(t)[0], 0, 400)
 	s.put("a.ndjson", all[:100])
-	s.start(s.example("fluent-bit.yaml", "      workers: 2                  # not together with hot_reload\n", "", "  flush: 1\n", "  flush: 1\n  hot_reload: on\n"), "-Y")
+	s.start(s.example("fluent-bit.yaml", "      workers: 2                  # not together with hot_reload\n", "", "service:\n", "service:\n  hot_reload: on\n"), "-Y")
 	s.await(100)
 	for i := range 3 {
 		s.put(fmt.Sprintf("r%d.ndjson", i), all[100+100*i:200+100*i])

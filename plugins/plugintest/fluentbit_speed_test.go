@@ -16,8 +16,8 @@ import (
 	"keytrail/processor/kafka"
 )
 
-// speedEvents is how many events each way of TestFluentBitSpeed carries: 180 MB.
-const speedEvents = 120_000
+// speedEvents is how many events each way of TestFluentBitSpeed carries: 220 MB.
+const speedEvents = 240_000
 
 // TestFluentBitSpeed measures what the plugins cost in a real Fluent Bit, beside its own
 // tail, null and kafka. It asserts no time: make fluent-bit-bench prints a table.
@@ -65,8 +65,8 @@ func (s *site) speedFiles() (size int) {
 	if err := os.Mkdir(compressed, 0o755); err != nil {
 		s.t.Fatal(err)
 	}
-	for n := range 120 {
-		list := numbered(s.t, events(s.t)[0], n*speedEvents/120, speedEvents/120)
+	for n := range 240 {
+		list := numbered(s.t, events(s.t)[0], n*speedEvents/240, speedEvents/240)
 		for _, e := range list {
 			size += len(e)
 		}
@@ -83,7 +83,7 @@ func (s *site) speedFiles() (size int) {
 func (s *site) speed(topic, in, out string) (rate string, cpu float64, peak int64) {
 	s.t.Helper()
 	storage := s.t.TempDir()
-	config := s.write(topic+".yaml", "service: {flush: 1, grace: 20, http_server: on, http_listen: 127.0.0.1, http_port: 2020, storage.path: "+storage+"}\n"+
+	config := s.write(topic+".yaml", "service: {flush: 0.2, grace: 20, http_server: on, http_listen: 127.0.0.1, http_port: 2020, storage.path: "+storage+"}\n"+
 		"plugins: [/usr/lib/keytrail/in_kms.so, /usr/lib/keytrail/out_kms.so]\npipeline:\n  inputs: ["+in+"]\n  outputs: ["+out+"]\n")
 	begin := time.Now()
 	s.start(config)

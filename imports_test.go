@@ -30,12 +30,13 @@ type layer struct {
 // no line matches fails the test, and so does a line that matches nothing.
 var layers = []layer{
 	{"schemas/semconv", nil},
-	{"schemas/otellog", nil},
+	{"schemas/printable", nil},
+	{"schemas/otellog", []string{"schemas/printable"}},
 	{"schemas/cloudtrail", nil},
 	{"schemas/jsonschema", nil},
 	{"schemas/keypolicy", nil},
 	{"schemas/normalize", []string{"schemas/cloudtrail", "schemas/keypolicy", "schemas/otellog", "schemas/semconv"}},
-	{"schemas/wire", []string{"schemas/cloudtrail", "schemas/otellog", "schemas/semconv"}},
+	{"schemas/wire", []string{"schemas/cloudtrail", "schemas/otellog", "schemas/printable", "schemas/semconv"}},
 	{"schemas/registry", []string{"schemas/otellog"}},
 	{"schemas/registry/gen", []string{"schemas/registry"}},
 	{"schemas/notification", nil},

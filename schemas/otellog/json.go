@@ -4,6 +4,8 @@ import (
 	"math"
 	"strconv"
 	"unicode/utf8"
+
+	"keytrail/schemas/printable"
 )
 
 // AppendJSON appends r as one LogsData object in OTLP/JSON, without a newline,
@@ -105,7 +107,8 @@ var plain = func() (t [256]bool) {
 	return t
 }()
 
-// appendString appends s in quotes. Bytes that are no UTF-8 become U+FFFD: no
+// appendString appends s in quotes. What could steer a terminal, or deceive a reader of the
+// line, is escaped: the text says the same. Bytes that are no UTF-8 become U+FFFD: no
 // record of Keytrail's holds any, but a record decoded from elsewhere may.
 func appendString(dst []byte, s string) []byte {
 	const hex = "0123456789abcdef"
@@ -119,11 +122,16 @@ func appendString(dst []byte, s string) []byte {
 		}
 		if c >= utf8.RuneSelf {
 			r, n := utf8.DecodeRuneInString(s[i:])
-			if r != utf8.RuneError || n > 1 {
+			switch {
+			case r == utf8.RuneError && n == 1:
+				dst = append(append(dst, s[from:i]...), "\ufffd"...)
+			case printable.Unsafe(r):
+				dst = printable.AppendJSON(append(dst, s[from:i]...), r)
+			default:
 				i += n
 				continue
 			}
-			dst = append(append(dst, s[from:i]...), "\ufffd"...)
+			i += n - 1
 		} else {
 			dst = append(dst, s[from:i]...)
 			switch c {

@@ -8,6 +8,7 @@ import (
 	"unicode/utf8"
 
 	"keytrail/schemas/cloudtrail"
+	"keytrail/schemas/printable"
 )
 
 // DeadLetter is one piece of input that was not counted or delivered, with the
@@ -82,5 +83,5 @@ func (d *DeadLetter) AppendJSON(dst []byte) []byte {
 	if err != nil { // strings, integers and bytes always encode
 		panic("BUG: cannot encode dead letter: " + err.Error())
 	}
-	return append(dst, b...)
+	return append(dst, printable.JSON(b)...)
 }

@@ -44,6 +44,10 @@ type Config struct {
 	Rules          Rules            `yaml:"rules"`
 	Sinks          []Sink           `yaml:"sinks"`
 	Telemetry      telemetry.Config `yaml:"telemetry"`
+
+	written  map[string]interpolated // settings with references to the environment, by key
+	literals []string                // secrets that the file itself holds
+	hidden   *value.Scrubber         // what keeps all of them out of a text; nil without a file
 }
 
 // Rules names the user's own rules. This package does not read them.

@@ -40,11 +40,18 @@ func Parse(name string, data []byte) (*Config, error) {
 func parse(name string, data []byte, lookup func(string) (string, bool)) (*Config, error) {
 	d := decoder{faults: faults{file: name, lines: map[string]int{}}, lookup: lookup}
 	c := Default()
+	d.config = c
+	c.written = map[string]interpolated{}
 	if root := d.document(data); root != nil {
 		d.value(root, reflect.ValueOf(c).Elem(), "")
 	}
 	if len(d.found) == 0 {
 		d.problems(c.Validate())
+	}
+	s := c.secrets()
+	c.hidden = s
+	for _, e := range d.found {
+		e.Text = c.hide(s, e.Key, e.Text)
 	}
 	if err := d.err(); err != nil {
 		return nil, err
@@ -56,6 +63,7 @@ func parse(name string, data []byte, lookup func(string) (string, bool)) (*Confi
 // it knows for each value its key, its line and what would have been allowed.
 type decoder struct {
 	faults
+	config *Config // that is filled
 	lookup func(string) (string, bool)
 }
 

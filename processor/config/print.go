@@ -16,12 +16,13 @@ import (
 )
 
 // Print writes the effective configuration as YAML that Parse reads back to the
-// same configuration. Secrets are the exception: they are written as the
-// reference to the environment that they came from, or as value.Redacted.
+// same configuration, where the environment is the same: a setting with references to it
+// is written with them, as in the file. Secrets that the file itself holds are the
+// exception: value.Redacted stands for them.
 func (c *Config) Print(w io.Writer) error {
 	y := yaml.NewEncoder(w)
 	y.SetIndent(2)
-	if err := y.Encode(node(reflect.ValueOf(c).Elem())); err != nil {
+	if err := y.Encode(c.node(reflect.ValueOf(c).Elem(), "")); err != nil {
 		return fmt.Errorf("cannot print configuration: %w", err)
 	}
 	if err := y.Close(); err != nil {
@@ -31,21 +32,24 @@ func (c *Config) Print(w io.Writer) error {
 }
 
 // node is the inverse of decoder.value.
-func node(v reflect.Value) *yaml.Node {
+func (c *Config) node(v reflect.Value, key string) *yaml.Node {
 	if isScalar(v) {
+		if one, ok := c.written[key]; ok && v.Type() != secretType {
+			return stringNode(one.raw)
+		}
 		return scalarNode(v)
 	}
 	switch v.Kind() {
 	case reflect.Struct:
 		n := &yaml.Node{Kind: yaml.MappingNode}
 		for _, f := range fields(v) {
-			n.Content = append(n.Content, stringNode(f.name), node(f.value))
+			n.Content = append(n.Content, stringNode(f.name), c.node(f.value, join(key, f.name)))
 		}
 		return n
 	case reflect.Slice:
 		n := &yaml.Node{Kind: yaml.SequenceNode}
 		for i := range v.Len() {
-			n.Content = append(n.Content, node(v.Index(i)))
+			n.Content = append(n.Content, c.node(v.Index(i), fmt.Sprintf("%s[%d]", key, i)))
 		}
 		if v.Len() == 0 || isScalar(v.Index(0)) {
 			n.Style = yaml.FlowStyle
@@ -55,7 +59,7 @@ func node(v reflect.Value) *yaml.Node {
 		n := &yaml.Node{Kind: yaml.MappingNode}
 		secrets := v.Interface().(map[string]value.Secret)
 		for _, name := range slices.Sorted(maps.Keys(secrets)) {
-			n.Content = append(n.Content, stringNode(name), node(reflect.ValueOf(secrets[name])))
+			n.Content = append(n.Content, stringNode(name), c.node(reflect.ValueOf(secrets[name]), join(key, name)))
 		}
 		if len(secrets) == 0 {
 			n.Style = yaml.FlowStyle
@@ -121,6 +125,7 @@ func fields(v reflect.Value) fieldList {
 	for i := range v.NumField() {
 		tag := v.Type().Field(i).Tag.Get("yaml")
 		switch {
+		case !v.Type().Field(i).IsExported(): // what is known of the settings
 		case tag == ",inline" && v.Field(i).IsNil():
 		case tag == ",inline":
 			list = append(list, fields(v.Field(i).Elem())...)

@@ -41,11 +41,12 @@ func (d *decoder) scalar(node *yaml.Node, v reflect.Value, key string) {
 		d.add(node.Line, key, `has no value; write "" for an empty text, or remove the key`)
 		return
 	}
-	text, err := d.expand(node.Value)
+	text, parts, err := d.expand(node.Value)
 	if err != nil {
 		d.add(node.Line, key, "%v", err)
 		return
 	}
+	d.noteSetting(key, node.Value, text, parts, v)
 	if v.Type() == secretType {
 		v.Set(reflect.ValueOf(value.SecretFrom(text, printable(node.Value))))
 		return
@@ -96,13 +97,13 @@ func set(v reflect.Value, text string) error {
 // gives to names.
 var variable = regexp.MustCompile(`^\$\{([A-Za-z_][A-Za-z0-9_]*)\}`)
 
-// expand replaces the references to the environment in text.
-func (d *decoder) expand(text string) (string, error) {
+// expand replaces the references to the environment in text, and returns them, too.
+func (d *decoder) expand(text string) (_ string, parts []reference, err error) {
 	var out strings.Builder
 	for {
 		before, rest, found := strings.Cut(text, "${")
 		if !found {
-			return out.String() + text, nil
+			return out.String() + text, parts, nil
 		}
 		if strings.HasSuffix(before, "$") {
 			out.WriteString(before[:len(before)-1] + "${")
@@ -111,16 +112,17 @@ func (d *decoder) expand(text string) (string, error) {
 		}
 		m := variable.FindStringSubmatch("${" + rest)
 		if m == nil {
-			return "", fmt.Errorf(`has a "${" that begins no reference such as "${NAME}"; write "$${" for the characters themselves`)
+			return "", nil, fmt.Errorf(`has a "${" that begins no reference such as "${NAME}"; write "$${" for the characters themselves`)
 		}
 		content, ok := d.lookup(m[1])
 		switch {
 		case !ok:
-			return "", fmt.Errorf("refers to the environment variable %s, which is not set", m[1])
+			return "", nil, fmt.Errorf("refers to the environment variable %s, which is not set", m[1])
 		case !utf8.ValidString(content) || strings.ContainsRune(content, 0):
-			return "", fmt.Errorf("refers to the environment variable %s, which is no text in UTF-8", m[1])
+			return "", nil, fmt.Errorf("refers to the environment variable %s, which is no text in UTF-8", m[1])
 		}
 		out.WriteString(before + content)
+		parts = append(parts, reference{m[1], content})
 		text = rest[len(m[0])-len("${"):]
 	}
 }

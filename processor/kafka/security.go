@@ -72,7 +72,13 @@ type SASL struct {
 	// of RFC 6749, section 4.4, with Scope if there is one.
 	TokenURL string `yaml:"token_url"`
 	Scope    string `yaml:"scope"`
+
+	found func(path, secret string) // see OnSecret
 }
+
+// OnSecret has f told of every secret that is read from a file, with the file, for it to be kept out of
+// errors and logs. It is called before the first connection; f is called from any of them.
+func (s *SASL) OnSecret(f func(path, secret string)) { s.found = f }
 
 func (s *SASL) mechanism() Mechanism { return cmp.Or(s.Mechanism, MechanismNone) }
 
@@ -219,13 +225,13 @@ func (s *SASL) password() (string, error) {
 	if s.PasswordFile == "" {
 		return s.Password.Reveal(), nil
 	}
-	return secretFile("password_file", s.PasswordFile)
+	return s.secretFile("password_file", s.PasswordFile)
 }
 
 // token returns the token of a new connection.
 func (s *SASL) token(ctx context.Context) (oauth.Auth, error) {
 	if s.TokenFile != "" {
-		token, err := secretFile("token_file", s.TokenFile)
+		token, err := s.secretFile("token_file", s.TokenFile)
 		return oauth.Auth{Token: token}, err
 	}
 	password, err := s.password()
@@ -292,6 +298,15 @@ func (c *awsChain) retrieve(ctx context.Context) (saslaws.Auth, error) {
 // maxSecretFile bounds a file with a password, a token, a key or certificates: the
 // authorities of a whole system are about 250 KiB.
 const maxSecretFile = 1 << 20
+
+// secretFile is secretFile, and tells of what the file holds.
+func (s *SASL) secretFile(setting, path string) (string, error) {
+	text, err := secretFile(setting, path)
+	if err == nil && s.found != nil {
+		s.found(path, text)
+	}
+	return text, err
+}
 
 // secretFile reads the secret that the file at path holds; setting names the file
 // in errors.

@@ -19,6 +19,7 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kgo"
 
+	"keytrail/processor/config/value"
 	"keytrail/processor/detect"
 	"keytrail/processor/kafka"
 	"keytrail/processor/lograte"
@@ -87,6 +88,8 @@ type Pipeline struct {
 	Sinks          []Destination
 	Telemetry      *telemetry.Telemetry
 	Log            *slog.Logger
+	// Secrets are kept out of dead letters' details; nil for none. The log takes care of itself.
+	Secrets *value.Scrubber
 	// Ready, when set, is called once the topics are there.
 	Ready func()
 
@@ -299,6 +302,7 @@ func (p *Pipeline) letter(d *wire.DeadLetter) *kgo.Record {
 	if len(d.Raw) > wire.MaxValueBytes {
 		d.Raw, d.Cut = d.Raw[:wire.MaxValueBytes], true
 	}
+	d.Detail = p.Secrets.Clean(d.Detail)
 	r := &kgo.Record{Topic: p.Topics.DeadLetter, Value: append([]byte(nil), d.Raw...)}
 	for _, h := range d.Headers() {
 		r.Headers = append(r.Headers, kgo.RecordHeader{Key: h.Key, Value: h.Value})

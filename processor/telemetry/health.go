@@ -42,10 +42,15 @@ type Health struct {
 	mu    sync.Mutex // guards parts and what is in them
 	parts []*Part
 	now   func() time.Time
+	clean func(string) string // what keeps secrets out of details
 }
 
+// Clean has every detail pass clean, which keeps secrets out of it. It is called before
+// the first report.
+func (h *Health) Clean(clean func(string) string) { h.clean = clean }
+
 // NewHealth returns a Health without parts, which is ready.
-func NewHealth() *Health { return &Health{now: time.Now} }
+func NewHealth() *Health { return &Health{now: time.Now, clean: func(s string) string { return s }} }
 
 // Part is one part of the process. It is safe for concurrent use.
 type Part struct {
@@ -83,7 +88,7 @@ func (p *Part) Report(c Condition, format string, args ...any) {
 	p.of.mu.Lock()
 	defer p.of.mu.Unlock()
 	now := p.of.now()
-	t := Trouble{Condition: c, Detail: oneLine(fmt.Sprintf(format, args...)), Since: now}
+	t := Trouble{Condition: c, Detail: oneLine(p.of.clean(fmt.Sprintf(format, args...))), Since: now}
 	if was, ok := p.conditions[c]; ok && was.holds(now) {
 		t.Since = was.Since
 	}

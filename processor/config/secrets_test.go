@@ -1,0 +1,149 @@
+package config
+
+import (
+	"context"
+	"encoding/base64"
+	"encoding/json"
+	"fmt"
+	"math/rand/v2"
+	"net/http"
+	"net/url"
+	"strconv"
+	"strings"
+	"testing"
+)
+
+// templates are configurations into which a value of the environment can go anywhere.
+var templates = []string{
+	"kafka: {brokers: [127.0.0.1:9092], tls: {enabled: true}, sasl: {mechanism: OAUTHBEARER, token_url: \"https://login.example/@\", username: me, password: \"${S}\"}}",
+	"kafka: {brokers: [127.0.0.1:9092], tls: {enabled: true}, sasl: {mechanism: OAUTHBEARER, token_url: \"http://login.example/token?key=@\", username: me, password: p}}",
+	"kafka: {brokers: [\"@\"]}", "kafka: {client_id: \"@\"}", "kafka: {prefix: \"@\"}", "kafka: {replication: \"@\"}",
+	"kafka: {tls: {enabled: true, ca_file: \"@\"}}", "kafka: {tls: {enabled: true}, sasl: {mechanism: PLAIN, username: \"@\", password: \"@\"}}",
+	"kafka: {sasl: {mechanism: \"@\"}}", "stages: [\"@\"]", "window: {size: \"@\"}", "window: {rollups: [\"@\"]}", "decode: {record_bytes: \"@\"}", "decode: {body: \"@\"}",
+	"self_principals: [\"@\", \"@\"]", "rules: {sigma: [\"@\"]}", "detect: {threshold: \"@\"}", "telemetry: {listen: \"@\"}",
+	"detect: {allow: [{key: \"@\", why: \"@\", until: \"@\"}]}",
+	"sinks: [{name: siem, type: otlp, endpoint: \"https://intake.example/@\"}]",
+	"sinks: [{name: siem, type: otlp, endpoint: \"https://@.example/\"}]",
+	"sinks: [{name: siem, type: otlp, endpoint: \"https://me:@@intake.example/\"}]",
+	"sinks: [{name: siem, type: otlp, endpoint: \"@\"}]", "sinks: [{name: \"@\", type: otlp, endpoint: \"https://x.example\"}]", "sinks: [{name: x, type: \"@\"}]",
+	"sinks: [{name: siem, type: otlp, endpoint: \"https://x.example\", headers: {Authorization: \"Bearer @\", X-Mixed: \"a@b@\"}}]",
+	"sinks: [{name: archive, type: file, path: \"archive/@\"}]",
+}
+
+// secretValue makes a value that stands nowhere by chance.
+func secretValue(rng *rand.Rand) string {
+	letters := []rune(`abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789/+=%&?#:@ "\'<>é鍵_-`)
+	var b strings.Builder
+	for range 8 + rng.IntN(40) {
+		b.WriteRune(letters[rng.IntN(len(letters))])
+	}
+	return strings.TrimSpace(b.String()) + "Zq7"
+}
+
+// written are the forms in which a secret may appear.
+func written(secret string) []string {
+	j, _ := json.Marshal(secret)
+	return []string{secret, url.QueryEscape(secret), url.PathEscape(secret), strings.Trim(strconv.Quote(secret), `"`), string(j[1 : len(j)-1]),
+		base64.StdEncoding.EncodeToString([]byte(secret)), base64.RawURLEncoding.EncodeToString([]byte(secret))}
+}
+
+func showsNone(t *testing.T, where, text, secret string) {
+	t.Helper()
+	for _, form := range written(secret) {
+		if strings.Contains(text, form) {
+			t.Errorf("%s shows the value as %q:\n%s", where, form, text)
+		}
+	}
+}
+
+// Wherever a value of the environment is interpolated: neither the printed configuration
+// nor an error about it shows the value, and what is printed reads back to the same.
+func TestInterpolatedValuesAreNotShown(t *testing.T) {
+	good := 0
+	for seed := range uint64(60) {
+		rng := rand.New(rand.NewPCG(seed, 1))
+		secret := secretValue(rng)
+		env := func(string) (string, bool) { return secret, true }
+		for _, template := range templates {
+			text := strings.ReplaceAll(template, "@", "${S}")
+			text = strings.ReplaceAll(text, "${S}${S}intake", "${S}@intake")
+			c, err := parse("keytrail.yaml", []byte(text), env)
+			if err != nil {
+				showsNone(t, "the error about "+text, err.Error(), secret)
+				continue
+			}
+			good++
+			out := printed(t, c)
+			showsNone(t, "config print of "+text, out, secret)
+			back, err := parse("printed", []byte(out), env)
+			if err != nil {
+				t.Fatalf("cannot read back %s: %v", out, err)
+			}
+			if again := printed(t, back); again != out {
+				t.Errorf("%s reads back as\n%s", out, again)
+			}
+			s := c.Secrets()
+			for _, form := range written(secret) {
+				said := fmt.Sprintf("Post %q: refused; got %s (%s)", "https://x.example/"+form, form, base64.StdEncoding.EncodeToString([]byte("user:"+secret)))
+				showsNone(t, "a client's error about "+text, s.Clean(said), secret)
+				if strings.Contains(s.Clean(said), strings.TrimRight(base64.StdEncoding.EncodeToString([]byte("user:" + secret))[8:], "=")) {
+					t.Errorf("%s: the value is seen within base64", text)
+				}
+			}
+		}
+	}
+	if good < 300 {
+		t.Errorf("%d configurations were good: this tests too little", good)
+	}
+}
+
+// What net/http says of an endpoint is without the value, however short that is.
+func TestErrorsOfClients(t *testing.T) {
+	for _, secret := range []string{"x", "ab", "hunter2", "with space", "a/b?c=d&e", "pässwörd%20", `quo"te`} {
+		env := func(string) (string, bool) { return secret, true }
+		c, err := parse("keytrail.yaml", []byte("sinks: [{name: siem, type: otlp, endpoint: \"http://127.0.0.1:1/intake/${S}\"}]"), env)
+		if err != nil {
+			showsNone(t, "the error", err.Error(), secret)
+			continue
+		}
+		ctx, cancel := context.WithCancel(context.Background())
+		cancel() // no connection is needed for the client's words
+		r, err := http.NewRequestWithContext(ctx, http.MethodPost, c.Sinks[0].OTLP.Endpoint+"/v1/logs", nil)
+		if err == nil {
+			_, err = http.DefaultClient.Do(r)
+		}
+		if err == nil {
+			t.Fatal("no error")
+		}
+		got := c.Secrets().Clean(err.Error())
+		if !strings.Contains(got, "/intake/${S}") {
+			t.Errorf("%q: the error %q becomes %q", secret, err, got)
+		}
+	}
+}
+
+// A short value is not looked for alone: it would make garbage of all output.
+func TestShortValuesAreNoWords(t *testing.T) {
+	env := func(string) (string, bool) { return "count", true }
+	c, err := parse("keytrail.yaml", []byte("stages: [\"${STAGE}\"]"), env)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := c.Secrets().Clean("count: state restored"); got != "count: state restored" {
+		t.Errorf("a log line becomes %q", got)
+	}
+	if out := printed(t, c); !strings.Contains(out, "stages: ['${STAGE}']") {
+		t.Errorf("printed %s", out)
+	}
+}
+
+// Secrets that the file itself holds are kept out of errors and logs, too.
+func TestLiteralSecrets(t *testing.T) {
+	c, err := parse("keytrail.yaml", []byte("sinks: [{name: siem, type: otlp, endpoint: \"https://x.example\", headers: {Authorization: \"Splunk abc-def-123\"}}]"), lookup)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := c.Secrets().Clean(`refused: token "abc-def-123"`); got != `refused: token "[redacted]"` {
+		t.Errorf("got %q", got)
+	}
+}

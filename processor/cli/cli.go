@@ -17,7 +17,6 @@ import (
 	"os"
 	"os/signal"
 	"strings"
-	"sync"
 	"syscall"
 
 	"keytrail/processor/source/awsclient"
@@ -36,7 +35,7 @@ type app struct {
 	ctx    context.Context
 	stdin  io.Reader
 	stdout *output
-	stderr io.Writer
+	stderr *diagnostics
 	aws    awsclient.Config // as the command's flags say
 	dead   string           // the dead-letter file, "" for none
 }
@@ -74,7 +73,8 @@ func Main(args []string, stdin io.Reader, stdout, stderr io.Writer) int {
 	context.AfterFunc(ctx, stop) // back to the default: the second signal kills
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	a := &app{ctx: ctx, stdin: stdin, stdout: &output{w: stdout, failure: cancel}, stderr: stderr}
+	a := &app{ctx: ctx, stdin: stdin, stdout: newOutput(stdout, cancel), stderr: &diagnostics{w: stderr}}
+	defer a.stderr.close()
 	return a.finish(a.dispatch(args))
 }
 
@@ -133,52 +133,20 @@ func (a *app) fail(err error) int {
 // finish turns the exit code of a command that knows of no failure into one,
 // where its output was lost.
 func (a *app) finish(code int) int {
+	a.stdout.close()
 	if failed := a.stdout.failed(); failed != nil && (code == exitOK || code == exitDead) {
 		return a.fail(failed)
 	}
 	return code
 }
 
-// output is standard output. It remembers the first write that failed, so that
-// no print is lost unnoticed, and ends the command then. Safe for concurrent use.
-type output struct {
-	w       io.Writer
-	failure func() // ends the command
-
-	mu  sync.Mutex
-	err error
-}
-
 // catchPipe makes writing to a closed pipe an error of the write. Without it the
 // signal SIGPIPE ends the process on the spot, and its temporary files stay.
 func catchPipe() { signal.Ignore(syscall.SIGPIPE) }
 
-func (o *output) Write(p []byte) (int, error) {
-	n, err := o.w.Write(p)
-	if err != nil {
-		o.mu.Lock()
-		if o.err == nil {
-			o.err = err
-		}
-		o.mu.Unlock()
-		o.failure()
-	}
-	return n, err
-}
-
-// failed returns the error of the first write that failed, or nil.
-func (o *output) failed() error {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	return o.err
-}
-
 // terminal tells whether w is a terminal, where a person reads.
 func terminal(w io.Writer) bool {
-	if o, ok := w.(*output); ok {
-		w = o.w
-	}
-	f, ok := w.(*os.File)
+	f, ok := underlying(w).(*os.File)
 	if !ok {
 		return false
 	}

@@ -82,8 +82,11 @@ func (ef *explainFlags) keep(a *explain.Anomaly) time.Duration {
 // explained prints what is known, and returns the exit code: bad says how many
 // records could not be used, notes what else a reader must know.
 func (a *app) explained(ef *explainFlags, found *explain.Anomaly, s *explain.Series, bad int, notes []string) int {
-	out := bufio.NewWriter(a.stdout)
 	sc := newScreen(a.stdout, os.Getenv)
+	out := bufio.NewWriter(a.stdout)
+	if sc.color { // its own sequences pass; the report makes plain what it shows of data
+		out = bufio.NewWriter(raw{a.stdout})
+	}
 	sc.ascii = sc.ascii || ef.ascii
 	r := report{screen: sc, out: out, a: found, s: s, before: ef.before, after: ef.after, notes: notes}
 	r.write()

@@ -9,7 +9,6 @@ import (
 	"strings"
 	"time"
 
-	"keytrail/processor/config"
 	"keytrail/processor/explain"
 	"keytrail/processor/kafka"
 	"keytrail/schemas/otellog"
@@ -20,7 +19,7 @@ const idDigits = 32
 
 // explainTopics explains an anomaly from the topics of a running installation.
 func (a *app) explainTopics(ef *explainFlags, finder *explain.Finder) int {
-	cfg, err := config.Load(ef.config)
+	cfg, err := a.load(ef.config)
 	if err == nil && cfg.Kafka.Embedded {
 		err = errors.New("explain needs a Kafka that others can reach: kafka.embedded is true")
 	}

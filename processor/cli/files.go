@@ -8,15 +8,13 @@ import (
 	"iter"
 	"os"
 	"slices"
-	"strconv"
-	"strings"
 	"time"
-	"unicode"
 
 	"keytrail/processor/linefile"
 	"keytrail/processor/read"
 	"keytrail/processor/source"
 	"keytrail/schemas/cloudtrail"
+	"keytrail/schemas/printable"
 	"keytrail/schemas/wire"
 )
 
@@ -43,8 +41,8 @@ func (ff *fileFlags) register(f *flagSet) {
 // the file, if there is one.
 type letters struct {
 	ctx    context.Context
-	stderr io.Writer
-	begin  string // of a line: on a terminal it wipes out the progress line
+	stderr *diagnostics
+	wipe   bool // the progress line, before each of these: on a terminal
 	file   *linefile.File
 	w      *bufio.Writer
 	buf    []byte
@@ -56,9 +54,7 @@ const maxShown = 1000
 
 func (a *app) letters(path string) (*letters, error) {
 	l := &letters{ctx: a.ctx, stderr: a.stderr}
-	if terminal(a.stderr) {
-		l.begin = wipe
-	}
+	l.wipe = terminal(a.stderr)
 	if path == "" {
 		return l, nil
 	}
@@ -80,12 +76,14 @@ func (l *letters) put(d *wire.DeadLetter) error {
 	if err := l.ctx.Err(); err != nil {
 		return err
 	}
-	l.n++
+	if l.n++; l.n <= maxShown+1 && l.wipe {
+		l.stderr.control(wipe)
+	}
 	switch {
 	case l.n <= maxShown:
-		fmt.Fprintf(l.stderr, "%sdead letter: %s: record %d at byte %d: %s: %s\n", l.begin, plain(d.Object), d.Index, d.Offset, d.Reason, plain(d.Detail))
+		fmt.Fprintf(l.stderr, "dead letter: %s: record %d at byte %d: %s: %s\n", plain(d.Object), d.Index, d.Offset, plain(d.Reason), plain(d.Detail))
 	case l.n == maxShown+1:
-		fmt.Fprintf(l.stderr, "%sdead letter: further ones are not shown; --dead-letter FILE keeps all\n", l.begin)
+		fmt.Fprintln(l.stderr, "dead letter: further ones are not shown; --dead-letter FILE keeps all")
 	}
 	if l.w == nil {
 		return nil
@@ -118,13 +116,7 @@ func (l *letters) close() error {
 
 // plain returns text without what could steer a terminal or break a line: trails
 // and the names of files come from elsewhere.
-func plain(text string) string {
-	if !strings.ContainsFunc(text, func(r rune) bool { return !unicode.IsPrint(r) }) {
-		return text
-	}
-	quoted := strconv.Quote(text)
-	return quoted[1 : len(quoted)-1]
-}
+func plain(text string) string { return printable.Text(text) }
 
 // objects offers what paths name, with the files inside archives; "-" reads a's
 // standard input, and s3://BUCKET/PREFIX what lies there. A path that does not exist is

@@ -55,6 +55,9 @@ func (a *app) printRecords(o recordOptions, objects iter.Seq2[source.Object, err
 		return a.fail(err)
 	}
 	n := &normalizer{out: bufio.NewWriterSize(a.stdout, 256<<10), otlp: o.otlp}
+	if o.otlp { // protobuf is no text
+		n.out.Reset(raw{a.stdout})
+	}
 	var counts read.Counts
 	in := read.NewRecords(read.Config{
 		Limits: o.limits, Normalize: normalize.Options{OmitBody: o.omitBody, SelfPrincipals: o.self, Direct: o.otlp}, Counts: &counts,

@@ -34,7 +34,7 @@ func (a *app) replay(args []string) int {
 		a.errorf("replay needs -c FILE, and files, directories or -; see keytrail replay -h")
 		return exitUsage
 	}
-	cfg, err := config.Load(*file)
+	cfg, err := a.load(*file)
 	if err == nil && cfg.Kafka.Embedded {
 		err = errors.New("replay needs a Kafka that stays: kafka.embedded is true")
 	}

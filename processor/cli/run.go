@@ -38,7 +38,7 @@ func (a *app) serve(args []string) int {
 		a.errorf("run needs -c FILE and takes no arguments; see keytrail run -h")
 		return exitUsage
 	}
-	cfg, err := config.Load(*file)
+	cfg, err := a.load(*file)
 	if err == nil && *stages != "" {
 		cfg.Stages = nil
 		for _, name := range strings.Split(*stages, ",") {
@@ -66,12 +66,22 @@ func (a *app) serve(args []string) int {
 	return exitOK
 }
 
+// load reads a configuration. From then on standard error shows no secret of it.
+func (a *app) load(path string) (*config.Config, error) {
+	cfg, err := config.Load(path)
+	if err == nil {
+		a.stderr.hide(cfg.Secrets())
+	}
+	return cfg, err
+}
+
 // runPipeline runs the configured stages until ctx is done.
 func runPipeline(ctx context.Context, cfg *config.Config, rules *sigma.Rules, log *slog.Logger) (err error) {
 	tel, err := telemetry.New(ctx, cfg.Telemetry)
 	if err != nil {
 		return err
 	}
+	tel.Health().Clean(cfg.Secrets().Clean)
 	defer func() {
 		end, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
 		defer cancel()
@@ -110,10 +120,12 @@ func runPipeline(ctx context.Context, cfg *config.Config, rules *sigma.Rules, lo
 
 // newPipeline makes a Pipeline, without sinks, of a configuration.
 func newPipeline(cfg *config.Config, brokers []string, tel *telemetry.Telemetry, log *slog.Logger) *stream.Pipeline {
-	w := cfg.Window
+	w, security := cfg.Window, cfg.Kafka.Security()
+	security.SASL.OnSecret(cfg.Secrets().AddFile)
 	return &stream.Pipeline{
-		Kafka:  kafka.Config{Brokers: brokers, ClientID: cfg.Kafka.ClientID, SessionTimeout: cfg.Kafka.SessionTimeout, Security: cfg.Kafka.Security(), Log: log, Trouble: kafka.NewTrouble(log)},
-		Topics: wire.NewTopics(cfg.Kafka.Prefix), Events: int32(cfg.Kafka.Partitions.Events), Partials: int32(cfg.Kafka.Partitions.Partials),
+		Secrets: cfg.Secrets(),
+		Kafka:   kafka.Config{Brokers: brokers, ClientID: cfg.Kafka.ClientID, SessionTimeout: cfg.Kafka.SessionTimeout, Security: security, Log: log, Trouble: kafka.NewTrouble(log)},
+		Topics:  wire.NewTopics(cfg.Kafka.Prefix), Events: int32(cfg.Kafka.Partitions.Events), Partials: int32(cfg.Kafka.Partitions.Partials),
 		Replication: int16(cfg.Kafka.Replication), TransactionID: cfg.Kafka.TransactionalID,
 		Interval: cfg.Commit.Interval, Records: cfg.Commit.Records,
 		Window: stream.Window{
@@ -183,7 +195,7 @@ func (a *app) config(args []string) int {
 	cfg := config.Default()
 	if *file != "" {
 		var err error
-		if cfg, err = config.Load(*file); err != nil {
+		if cfg, err = a.load(*file); err != nil {
 			a.errorf("%v", err)
 			return exitUsage
 		}

@@ -171,9 +171,9 @@ func (a *app) progress(s *scan.Scanner) (stop func()) {
 			select {
 			case <-tick.C:
 				t := s.Progress()
-				fmt.Fprintf(a.stderr, "\r%d objects, %d records read ", t.Objects, t.Received)
+				a.stderr.status(fmt.Sprintf("%d objects, %d records read ", t.Objects, t.Received))
 			case <-done:
-				fmt.Fprint(a.stderr, wipe)
+				a.stderr.control(wipe)
 				return
 			}
 		}

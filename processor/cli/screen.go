@@ -8,6 +8,7 @@ import (
 	"unicode/utf8"
 
 	"golang.org/x/sys/unix"
+	"golang.org/x/text/width"
 )
 
 // screen is what is known of where a person reads.
@@ -44,11 +45,47 @@ func newScreen(out io.Writer, getenv func(string) string) screen {
 	return s
 }
 
+// underlying returns what the streams of the process write to.
 func underlying(w io.Writer) io.Writer {
-	if o, ok := w.(*output); ok {
-		return o.w
+	switch s := w.(type) {
+	case *output:
+		return s.w
+	case raw:
+		return s.o.w
+	case *diagnostics:
+		return s.w
 	}
 	return w
+}
+
+// columns returns how wide the terminal is that w writes to, or usualWidth.
+func columns(w io.Writer, getenv func(string) string) int {
+	if n, err := strconv.Atoi(getenv("COLUMNS")); err == nil && n > 0 {
+		return n
+	}
+	if f, ok := underlying(w).(*os.File); ok {
+		if size, err := unix.IoctlGetWinsize(int(f.Fd()), unix.TIOCGWINSZ); err == nil && size.Col > 0 {
+			return int(size.Col)
+		}
+	}
+	return usualWidth
+}
+
+// fit cuts text to what a terminal shows in so many columns. Characters of East Asian
+// scripts and pictures take two; what is combined with another takes one here, which is
+// never too few.
+func fit(text string, columns int) string {
+	n := 0
+	for i, r := range text {
+		n++
+		if k := width.LookupRune(r).Kind(); k == width.EastAsianWide || k == width.EastAsianFullwidth {
+			n++
+		}
+		if n > columns {
+			return text[:i]
+		}
+	}
+	return text
 }
 
 // utf8Locale tells whether the environment's locale writes UTF-8. Source: POSIX.1,

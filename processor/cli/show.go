@@ -3,6 +3,7 @@ package cli
 import (
 	"fmt"
 	"io"
+	"os"
 	"slices"
 	"strings"
 	"sync"
@@ -11,6 +12,7 @@ import (
 	"keytrail/processor/generate"
 	"keytrail/processor/stream"
 	"keytrail/schemas/otellog"
+	"keytrail/schemas/printable"
 	"keytrail/schemas/semconv"
 )
 
@@ -34,6 +36,9 @@ type found struct {
 }
 
 func newShow(w io.Writer, live bool) *show {
+	if o, ok := w.(*output); ok && live {
+		w = raw{o}
+	}
 	return &show{w: w, live: live, anomalies: map[string]found{}, windows: map[string]int64{}}
 }
 
@@ -45,8 +50,10 @@ func (s *show) line(format string, args ...any) {
 }
 
 func (s *show) print(text string) {
-	if s.live {
-		fmt.Fprintf(s.w, wipe+"%s\n%s", text, s.status)
+	if s.live { // past what escapes: the progress line has sequences of our own
+		safe, rest := printable.AppendLines(nil, []byte(text))
+		text = string(safe) + plain(string(rest))
+		fmt.Fprintf(s.w, wipe+"%s\n%s", text, s.shown())
 		return
 	}
 	fmt.Fprintln(s.w, text)
@@ -62,12 +69,16 @@ func (s *show) progress(file, files int, c stream.PublishCounts) {
 		s.status = ""
 	}
 	if s.live {
-		fmt.Fprintf(s.w, wipe+"%s", s.status)
+		fmt.Fprint(s.w, wipe+s.shown())
 	} else if time.Since(s.printed) > 5*time.Second && file < files {
 		s.printed = time.Now()
 		fmt.Fprintln(s.w, s.status)
 	}
 }
+
+// shown is the progress line as it fits into one line of the terminal: the last column
+// stays free, where some terminals break the line.
+func (s *show) shown() string { return fit(s.status, columns(s.w, os.Getenv)-1) }
 
 // anomaly shows an anomaly the first time that it comes.
 func (s *show) anomaly(rec *otellog.Record) {

@@ -190,12 +190,12 @@ func TestSecretSweep(t *testing.T) {
 	expect(t, r.secrets(begin, 1, 14))
 	found := expect(t, r.secrets(begin, 2, 15), "principal secret_sweep") // late, and new: it needs no past
 	check(t, found["principal secret_sweep"], detect.KindFanOut, "high",
-		`arn:aws:iam::111122223333:role/2 read 15 different secrets or parameters in 5m; it was not seen before\.`, 15, 0)
+		`arn:aws:iam::111122223333:role/2 touched 15 different secrets or parameters in 5m; it was not seen before\.`, 15, 0)
 	expect(t, r.secrets(begin+size, 1, 41)) // less than three times what it did before
 	found = expect(t, r.secrets(begin+2*size, 1, 123), "principal secret_sweep")
-	check(t, found["principal secret_sweep"], detect.KindFanOut, "high", `.* read 123 different secrets or parameters in 5m; the most in any window since 2026-03-02 00:00Z was 41 \(probability below 1 in 3\)\.`, 123, 41)
+	check(t, found["principal secret_sweep"], detect.KindFanOut, "high", `.* touched 123 different secrets or parameters in 5m; the most in any window since 2026-03-02 00:00Z was 41 \(probability below 1 in 3\)\.`, 123, 41)
 	found = expect(t, r.secrets(begin+3*size, 3, 600), "principal secret_sweep")
-	check(t, found["principal secret_sweep"], detect.KindFanOut, "high", `.* read at least 512 different .*`, 512, 0)
+	check(t, found["principal secret_sweep"], detect.KindFanOut, "high", `.* touched at least 512 different .*`, 512, 0)
 	// The same objects, but not secrets.
 	for i := range 100 {
 		c := decrypt(begin+4*size, 1, 4)
@@ -275,10 +275,10 @@ func TestProbing(t *testing.T) {
 	expect(t, r.refused(begin, 1, 1, 3, 0)) // too few KMS keys
 	found := expect(t, r.refused(begin, 2, 1, 4, 50), "principal key_probing")
 	check(t, found["principal key_probing"], detect.KindRefusals, "high",
-		`arn:aws:iam::111122223333:role/2 was refused on 4 different KMS keys in 5m: it is trying which keys it can use\. None are expected, whatever came before\.`, 4, 0)
+		`arn:aws:iam::111122223333:role/2 was refused on 4 different KMS keys in 5m, as by somebody who tries which keys can be used\. None are expected, whatever came before\.`, 4, 0)
 	list := r.refused(begin+size, 3, 1, 600, 0)
 	found = expect(t, list, "principal key_probing", "principal refusals")
-	check(t, found["principal key_probing"], detect.KindRefusals, "high", `.* was refused on at least 512 different KMS keys in 5m: .*`, 512, 0)
+	check(t, found["principal key_probing"], detect.KindRefusals, "high", `.* was refused on at least 512 different KMS keys in 5m, .*`, 512, 0)
 	if w := find(list, roleOf(3), begin+size); get(w, wire.CounterRefusals) != 2 {
 		t.Errorf("%d anomalies of kind refusals counted, want 2", get(w, wire.CounterRefusals))
 	}

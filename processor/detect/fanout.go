@@ -11,7 +11,7 @@ import (
 	"keytrail/schemas/wire"
 )
 
-// secretSweep asks: does one principal read many different secrets or parameters
+// secretSweep asks: does one principal touch many different secrets or parameters
 // within one window? It needs no history, but a principal that has always done
 // so is let be.
 var secretSweep = detector{"secret_sweep", 4, KindFanOut, []string{"T1555.006", "T1552"}, hour, func(e *Engine, ent *Entity, w *Window) (Anomaly, bool) {
@@ -20,7 +20,7 @@ var secretSweep = detector{"secret_sweep", 4, KindFanOut, []string{"T1555.006", 
 		return Anomaly{}, false
 	}
 	return Anomaly{Score: 8, Observed: float64(n), Expected: float64(ent.High[wire.SetSecrets]), Reason: fmt.Sprintf(
-		"%s read %s different secrets or parameters in %s; %s.",
+		"%s touched %s different secrets or parameters in %s; %s.",
 		ent.Principal, atLeast(n, w.Sets[wire.SetSecrets].Capped), span(e.cfg.Size), most(ent, w, ent.High[wire.SetSecrets], e.cfg.Size))}, true
 }}
 
@@ -149,6 +149,6 @@ var massDestruction = detector{"mass_destruction", 8, KindFanOut, []string{"T148
 		return Anomaly{}, false
 	}
 	return Anomaly{Score: 10, Observed: float64(calls), Reason: fmt.Sprintf(
-		"%s made %d calls that disable or destroy KMS keys in %s, and used %s different keys in that time; none are expected, whatever came before.",
+		"%s asked %d times to disable or delete KMS keys, their material, aliases or stores in %s, and named %s different keys in that time; none are expected, whatever came before.",
 		ent.Principal, calls, span(e.cfg.Size), atLeast(keys, w.Sets[wire.SetPeers].Capped))}, true
 }}

@@ -171,7 +171,7 @@ func TestMassDestruction(t *testing.T) {
 	expect(t, destroy(begin, 1, 2, 2))
 	found := expect(t, destroy(begin+size, 1, 3, 1), "principal mass_destruction")
 	check(t, found["principal mass_destruction"], detect.KindFanOut, "critical",
-		`arn:aws:iam::111122223333:role/1 made 3 calls that disable or destroy KMS keys in 5m, and used 3 different keys in that time; none are expected, whatever came before\.`, 3, 0)
+		`arn:aws:iam::111122223333:role/1 asked 3 times to disable or delete KMS keys, their material, aliases or stores in 5m, and named 3 different keys in that time; none are expected, whatever came before\.`, 3, 0)
 }
 
 // A KMS key that can not be used is one anomaly for as long as somebody tries.

@@ -33,7 +33,7 @@ var probing = detector{"key_probing", 10, KindRefusals, []string{"T1580", "T1526
 		return Anomaly{}, false
 	}
 	return Anomaly{Score: 8, Observed: float64(n), Expected: 0, Reason: fmt.Sprintf(
-		"%s was refused on %s different KMS keys in %s: it is trying which keys it can use. None are expected, whatever came before.",
+		"%s was refused on %s different KMS keys in %s, as by somebody who tries which keys can be used. None are expected, whatever came before.",
 		ent.Principal, atLeast(n, w.Sets[wire.SetRefused].Capped), span(e.cfg.Size))}, true
 }}
 

@@ -118,8 +118,8 @@ func NewFollower(cfg FollowerConfig) (*Follower, error) {
 	return f, nil
 }
 
-// Poll looks at every file once and returns those whose time to be tried again has come
-// and then those that have become complete, in the order of their delivery (ByDelivery).
+// Poll looks at every file once and returns those that have become complete, in the order
+// of their delivery (ByDelivery), and then those whose time to be tried again has come.
 // An error does not void the objects returned beside it: it says what could not be
 // looked at. Each object must be given to Done or Retry in the end.
 //
@@ -131,14 +131,15 @@ func NewFollower(cfg FollowerConfig) (*Follower, error) {
 func (f *Follower) Poll() ([]Object, error) {
 	f.poll++
 	f.outputs.Look()
-	ready := f.due()
+	again := f.due()
 	f.whole = false
 	paths, err := f.paths()
 	if err != nil {
-		return ready, err
+		return again, err
 	}
+	var ready []Object
 	var first error
-	found, again := false, len(ready)
+	found := false
 	for o, err := range Objects(paths) {
 		if err == nil && (o.Size < 0 || f.outputs.Has(&o)) {
 			continue
@@ -155,8 +156,8 @@ func (f *Follower) Poll() ([]Object, error) {
 			ready = append(ready, o)
 		}
 	}
-	slices.SortFunc(ready[again:], ByDelivery)
-	ready = f.cut(ready, again+f.retries.Room())
+	slices.SortFunc(ready, ByDelivery)
+	ready = append(f.cut(ready, f.retries.Room()), again...)
 	if first != nil {
 		return ready, first
 	}

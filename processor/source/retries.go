@@ -22,10 +22,11 @@ const (
 	// goneAfter is the least distance between two looks that both find an object gone:
 	// attribute caches of NFS last a minute.
 	goneAfter = 5 * time.Minute
-	// maxDue is how many objects one Due offers, and fewProbes how many of them when
-	// those that were busy keep failing. A try that is refused takes milliseconds; one
-	// that runs into a time-out may take minutes, and new objects wait behind it.
-	maxDue, fewProbes = 64, 4
+	// maxDue is how many objects one Due offers, and fewProbes how many are tried at a
+	// time of those that were busy when they keep failing. A try that is refused takes
+	// milliseconds; one that runs into a time-out may take minutes, in which it holds up a
+	// reader: there are other readers for what is new.
+	maxDue, fewProbes = 64, 1
 )
 
 // Retries is the list of objects that could not be read and may be readable later. An
@@ -40,7 +41,7 @@ const (
 type Retries struct {
 	max    int // MaxRetries, but in tests
 	list   map[string]*Retry
-	probes int // of busy objects, in one Due
+	probes int // of busy objects, at a time
 }
 
 // Retry is one object on the list.
@@ -133,7 +134,11 @@ func pause(id string, n int) time.Duration {
 // due than one call returns.
 func (r *Retries) Due(now time.Time) []string {
 	var due []string
+	busy := 0 // that are being tried
 	for id, e := range r.list {
+		if e.offered && e.State.Verdict == Busy {
+			busy++
+		}
 		// A time too far ahead is from before the clock went back.
 		if !e.offered && (!now.Before(e.State.Next) || e.State.Next.Sub(now) > 2*longestPause) {
 			due = append(due, id)
@@ -142,11 +147,10 @@ func (r *Retries) Due(now time.Time) []string {
 	slices.SortFunc(due, func(a, b string) int {
 		return cmp.Or(r.list[a].State.Next.Compare(r.list[b].State.Next), cmp.Compare(a, b))
 	})
-	busy := 0
 	n := 0
 	for _, id := range due {
 		e := r.list[id]
-		if n == maxDue || e.State.Verdict == Busy && busy == r.probes {
+		if n == maxDue || e.State.Verdict == Busy && busy >= r.probes {
 			continue
 		}
 		if e.State.Verdict == Busy {
@@ -167,6 +171,17 @@ func (r *Retries) Next() (next time.Time) {
 		}
 	}
 	return next
+}
+
+// Take takes an object for offered, as Due does, whether its time has come or not. It
+// reports false for one that is offered already, or not on the list.
+func (r *Retries) Take(id string) bool {
+	e := r.list[id]
+	if e == nil || e.offered {
+		return false
+	}
+	e.offered = true
+	return true
 }
 
 // Done takes an object off the list, because it was read or its dead letter is safe. It

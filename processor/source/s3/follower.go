@@ -148,18 +148,17 @@ func NewFollower(client *Client, cfg FollowerConfig) (*Follower, error) {
 	return f, nil
 }
 
-// Poll returns the next objects to read: those whose time to be tried again has come,
-// then new ones in order; and none when a round has come to its end: the next Poll
-// begins another. An error does not void the objects beside it: it says what could not
+// Poll returns the next objects to read: new ones in order, then those whose time to be
+// tried again has come; and none when a round has come to its end: the next Poll begins
+// another. An error does not void the objects beside it: it says what could not
 // be listed. Each object must be given to Done or Retry in the end.
 func (f *Follower) Poll(ctx context.Context) ([]source.Object, error) {
 	err := f.discover(ctx)
 	if len(f.round) == 0 && !f.again && !f.full() {
 		err = errors.Join(err, f.begin(ctx))
 	}
-	ready := f.due(ctx)
-	again := len(ready)
-	for len(ready) < again+maxBatch && len(f.round) > 0 && !f.full() {
+	var ready []source.Object
+	for len(ready) < maxBatch && len(f.round) > 0 && !f.full() {
 		object, ferr := f.next(ctx)
 		ready = append(ready, object)
 		if ferr != nil {
@@ -167,8 +166,9 @@ func (f *Follower) Poll(ctx context.Context) ([]source.Object, error) {
 			break
 		}
 	}
-	f.again = again > 0 && again == len(ready)
-	return ready, errors.Join(err, f.crowded())
+	again := f.due(ctx)
+	f.again = len(again) > 0 && len(ready) == 0
+	return append(ready, again...), errors.Join(err, f.crowded())
 }
 
 // next takes the earliest object of the round, and lists on where its lane has no more.

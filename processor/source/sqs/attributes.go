@@ -95,9 +95,11 @@ func (m *message) systemAttributes(in *types.Message) {
 
 // lost reports whether a message that is held until then may not come again: it was
 // received for the last time before the redrive policy takes it, or the queue drops it
-// for its age.
+// for its age. The last eighth of that, twelve hours at most, is for a process that dies
+// while it holds the message.
 func (s *Source) lost(m *message, until time.Time) bool {
-	if s.retention > 0 && !m.sent.IsZero() && !until.Before(m.sent.Add(s.retention-2*margin)) {
+	age := s.retention - min(s.retention/8, longest)
+	if s.retention > 0 && !m.sent.IsZero() && !until.Before(m.sent.Add(age)) {
 		return true
 	}
 	return s.redriven && m.count >= s.maxReceive && !until.Before(m.received.Add(longest-margin))

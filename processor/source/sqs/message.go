@@ -162,19 +162,27 @@ func (s *Source) Retry(o source.Object, err error) bool {
 	if t == nil {
 		return true // nothing waits for it any more
 	}
-	if !s.retries.Failed(t.id, t.object, source.Judge(err), s.cfg.Now()) {
+	now := s.cfg.Now()
+	if !s.retries.Failed(t.id, t.object, source.Judge(err), now) {
 		return false
 	}
-	next := s.retries.Get(t.id).State.Next
-	for _, m := range t.messages {
-		if s.lost(m, next) {
-			s.retries.Drop(t.id)
-			s.giveUp(t, m)
-			return false
-		}
+	if m := s.lastOf(t, now); m != nil {
+		s.retries.Drop(t.id)
+		s.giveUp(t, m)
+		return false
 	}
 	s.park(t, true)
 	return true
+}
+
+// lastOf returns a message of the target that may be lost before another try, or nil.
+func (s *Source) lastOf(t *target, now time.Time) *message {
+	for _, m := range t.messages {
+		if s.lost(m, now.Add(lastChance)) {
+			return m
+		}
+	}
+	return nil
 }
 
 // giveUp marks the messages of a target that waited as long as the queue allows.

@@ -20,6 +20,7 @@ import (
 // that receives from it, which is killed at times. Everything is decided by a seed.
 type world struct {
 	t      *testing.T
+	seed   uint64
 	rng    *rand.Rand
 	q      fakeQueue
 	src    *Source
@@ -86,7 +87,7 @@ func (w *world) poll() {
 		}
 		for _, body := range slices.Concat(w.q.expired, w.q.dead) {
 			if !w.settled(body) && (!w.killed || slices.Contains(w.q.expired, body)) {
-				w.t.Fatalf("the message %s was lost in silence", body)
+				w.t.Fatalf("seed %d: the message %s was lost in silence", w.seed, body)
 			}
 		}
 		if len(objects) == 0 {
@@ -122,7 +123,7 @@ func (w *world) settled(body string) bool {
 func TestSourceSimulation(t *testing.T) {
 	for seed := range uint64(16) {
 		w := &world{
-			t: t, rng: rand.New(rand.NewPCG(seed, 4)), serve: map[string]error{}, read: map[string]bool{}, dead: map[string]bool{}, killed: seed%2 == 1,
+			t: t, seed: seed, rng: rand.New(rand.NewPCG(seed, 4)), serve: map[string]error{}, read: map[string]bool{}, dead: map[string]bool{}, killed: seed%2 == 1,
 			q: fakeQueue{now: time.Date(2026, 11, 20, 9, 0, 0, 0, time.UTC), retention: 4 * 24 * time.Hour, max: []int{0, 1, 3}[seed%3]},
 		}
 		w.c = DefaultConfig()

@@ -73,6 +73,9 @@ const (
 	// longest is for how long SQS hides a message in all, and margin how much earlier it
 	// is taken for over: the last extension has to reach the queue.
 	longest, margin = 12 * time.Hour, 5 * time.Minute
+	// lastChance is how long before its message would be lost an object is tried for the
+	// last time, and then given up: longer than any pause between two tries.
+	lastChance = 20 * time.Minute
 	// askAgain is how often the queue is asked for its attributes.
 	askAgain = 10 * time.Minute
 	// maxPoison bounds the messages that are remembered as given up while the queue
@@ -152,16 +155,16 @@ func New(cfg aws.Config, c Config, objects *s3.Client, log func(format string, a
 	}, nil
 }
 
-// Poll returns objects to read: those whose time to be tried again has come, and
-// those that new messages name. It waits for messages up to 20 seconds. Each object
-// must be given to Done or Retry in the end.
+// Poll returns objects to read: those that new messages name, and then those whose time
+// to be tried again has come. It waits for messages up to 20 seconds. An error does not
+// void the objects beside it. Each object must be given to Done or Retry in the end.
 func (s *Source) Poll(ctx context.Context) ([]source.Object, error) {
 	if err := s.attributes(ctx); err != nil {
 		return nil, err
 	}
-	ready, room := s.due()
-	if len(ready) > 0 {
-		return ready, nil
+	again, room := s.due()
+	if room <= 0 && len(again) > 0 {
+		return again, s.crowded()
 	}
 	if room <= 0 {
 		wait := time.NewTimer(time.Second)
@@ -173,10 +176,11 @@ func (s *Source) Poll(ctx context.Context) ([]source.Object, error) {
 		}
 		return nil, s.crowded()
 	}
-	list, err := s.receive(ctx, min(room, batch))
+	list, err := s.receive(ctx, min(room, batch), len(again) == 0)
 	if err != nil {
-		return nil, err
+		return again, err
 	}
+	var ready []source.Object
 	var clear []grip
 	for i := range list {
 		objects, m := s.accept(ctx, &list[i])
@@ -186,7 +190,7 @@ func (s *Source) Poll(ctx context.Context) ([]source.Object, error) {
 		}
 	}
 	slices.SortStableFunc(ready, source.ByDelivery)
-	return ready, s.setVisibility(ctx, clear, 0)
+	return append(ready, again...), s.setVisibility(ctx, clear, 0)
 }
 
 // due returns the objects whose time to be tried again has come, and for how many
@@ -194,14 +198,24 @@ func (s *Source) Poll(ctx context.Context) ([]source.Object, error) {
 func (s *Source) due() (ready []source.Object, room int) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	for _, id := range s.retries.Due(s.cfg.Now()) {
+	now, urgent := s.cfg.Now(), false
+	for _, id := range s.retries.Due(now) {
 		if t := s.targets[id]; t != nil {
 			ready = append(ready, t.object)
 		} else {
 			s.retries.Drop(id)
 		}
 	}
-	if s.retries.Room() == 0 {
+	for id, t := range s.targets { // where an outage leaves no turn, too
+		if !t.parked || s.lastOf(t, now) == nil {
+			continue
+		}
+		urgent = true
+		if s.retries.Take(id) {
+			ready = append(ready, t.object)
+		}
+	}
+	if urgent || s.retries.Room() == 0 { // receiving now could move a message away before its dead letter is written
 		return ready, 0
 	}
 	held := 0
@@ -224,11 +238,14 @@ func (s *Source) crowded() error {
 		s.retries.Len(), s.cfg.QueueURL)
 }
 
-func (s *Source) receive(ctx context.Context, n int) ([]types.Message, error) {
-	wait := longPoll
+// receive asks for up to n messages. It waits for a first one only if it may.
+func (s *Source) receive(ctx context.Context, n int, mayWait bool) ([]types.Message, error) {
+	wait := time.Duration(0)
 	s.mu.Lock()
-	if next := s.retries.Next(); !next.IsZero() { // one of them may be due meanwhile
-		wait = max(time.Second, min(wait, next.Sub(s.cfg.Now())))
+	if next := s.retries.Next(); mayWait && next.IsZero() {
+		wait = longPoll
+	} else if mayWait { // one of them may be due meanwhile
+		wait = max(time.Second, min(longPoll, next.Sub(s.cfg.Now())))
 	}
 	s.mu.Unlock()
 	ctx, cancel := context.WithTimeout(ctx, awsclient.RequestTimeout)

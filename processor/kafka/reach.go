@@ -87,8 +87,14 @@ func (c *Config) unreachable(ctx context.Context, last error) error {
 		}
 	}
 	var hungUp *kgo.ErrFirstReadEOF
+	proof := error(nil)
+	if len(told) == 0 {
+		proof = c.Security.SASL.proof(ctx)
+	}
 	switch {
 	case len(told) > 0:
+	case proof != nil:
+		return c.Security.Explain(proof)
 	case last == nil:
 		return fmt.Errorf("cannot reach Kafka at %s: it answers, and not in time", strings.Join(c.Brokers, ","))
 	case errors.As(last, &hungUp) && c.Security.SASL.mechanism() == MechanismNone:

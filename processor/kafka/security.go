@@ -251,6 +251,19 @@ func (s *SASL) token(ctx context.Context) (oauth.Auth, error) {
 	return oauth.Auth{Token: t.AccessToken}, nil
 }
 
+// proof gets once what a new connection would get from elsewhere, a token or credentials,
+// and returns why that fails.
+func (s *SASL) proof(ctx context.Context) error {
+	var err error
+	switch s.Mechanism {
+	case MechanismOAuth:
+		_, err = s.token(ctx)
+	case MechanismMSKIAM:
+		_, err = (&awsChain{}).retrieve(ctx)
+	}
+	return err
+}
+
 // bearer is OAUTHBEARER with the refusal of a token told apart from a broken answer:
 // the brokers explain it in a challenge (RFC 7628, section 3.2.2).
 type bearer struct{ sasl.Mechanism }

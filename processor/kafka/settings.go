@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"math"
 	"slices"
 	"strconv"
 	"strings"
@@ -39,7 +40,8 @@ func (s *starter) check(ctx context.Context, l layout) error {
 		if s.made[t.Name] {
 			continue
 		}
-		for _, d := range t.differences(settings[t.Name], l.topics[t.Name], len(l.brokers)) {
+		list := append(t.differences(settings[t.Name], l.topics[t.Name], len(l.brokers)), t.outlived(settings)...)
+		for _, d := range list {
 			if d.fatal {
 				fatal = append(fatal, s.sentence(t.Name, d))
 			} else {
@@ -85,20 +87,18 @@ type difference struct {
 	setting, has, want string
 	why                string
 	fatal              bool
+	how                string // what changes it; "" for kafka-configs.sh
 }
 
 // sentence says what a topic has, why that matters, and the command that changes it.
 func (s *starter) sentence(topic string, d difference) string {
-	command := fmt.Sprintf("kafka-configs.sh --bootstrap-server %s --alter --entity-type topics --entity-name %s --add-config %s=%s",
-		s.c.Brokers[0], topic, d.setting, d.want)
-	if d.setting == replicationSetting {
-		command = "kafka-reassign-partitions.sh adds replicas"
+	command := d.how
+	if command == "" {
+		command = fmt.Sprintf("kafka-configs.sh --bootstrap-server %s --alter --entity-type topics --entity-name %s --add-config %s=%s",
+			s.c.Brokers[0], topic, d.setting, d.want)
 	}
 	return fmt.Sprintf("topic %q has %s %s, want %s: %s; change it with: %s", topic, d.setting, d.has, d.want, d.why, command)
 }
-
-// replicationSetting is the name of what is not a setting in Kafka's sense.
-const replicationSetting = "replication factor"
 
 // leastBatch is the least max.message.bytes that takes what stages write.
 const leastBatch = usualBatchBytes
@@ -107,7 +107,7 @@ const leastBatch = usualBatchBytes
 func (t *Topic) differences(has map[string]string, info topicInfo, brokers int) []difference {
 	var list []difference
 	add := func(fatal bool, setting, want, why string) {
-		list = append(list, difference{setting, has[setting], want, why, fatal})
+		list = append(list, difference{setting: setting, has: has[setting], want: want, why: why, fatal: fatal})
 	}
 	wanted := func(setting, otherwise string) string {
 		if v := t.Configs[setting]; v != nil {
@@ -151,9 +151,32 @@ func (t *Topic) differences(has map[string]string, info topicInfo, brokers int) 
 		add(false, "message.timestamp.type", "CreateTime", "records would bear the time at which the broker got them")
 	}
 	if info.replicas == 1 && brokers >= 3 {
-		list = append(list, difference{replicationSetting, "1", "3", "losing one broker loses it", false})
+		list = append(list, difference{setting: "replication factor", has: "1", want: "3", why: "losing one broker loses it", how: "kafka-reassign-partitions.sh"})
+	}
+	if t.Partitions > 1 && info.partitions != t.Partitions {
+		list = append(list, difference{setting: "partitions", has: fmt.Sprint(info.partitions), want: fmt.Sprint(t.Partitions),
+			why: "kafka.partitions is only for topics that are made, and what is there holds", how: "kafka.partitions in the configuration"})
 	}
 	return list
+}
+
+// outlived returns the difference of a topic that is kept for less time than another that
+// must not outlive it.
+func (t *Topic) outlived(settings map[string]map[string]string) []difference {
+	kept := func(name string) int64 {
+		ms, err := strconv.ParseInt(settings[name]["retention.ms"], 10, 64)
+		if err != nil || ms < 0 {
+			return math.MaxInt64 // for ever, or not known
+		}
+		return ms
+	}
+	own, other := kept(t.Name), kept(t.Outlives)
+	if t.Outlives == "" || settings[t.Outlives] == nil || own >= other {
+		return nil
+	}
+	want := settings[t.Outlives]["retention.ms"]
+	return []difference{{setting: "retention.ms", has: settings[t.Name]["retention.ms"], want: want,
+		why: fmt.Sprintf("topic %q is kept longer, and what was made of it would be lost before it", t.Outlives)}}
 }
 
 // policies returns a cleanup policy with its parts in order.

@@ -157,6 +157,15 @@ func TestStartIsRefused(t *testing.T) {
 	refused(t, "wrong mechanism", with(secured, kafka.Security{TLS: kafka.TLS{}, SASL: kafka.SASL{Mechanism: kafka.MechanismOAuth, TokenFile: writeFile(t, "token")}}), "does not offer SASL OAUTHBEARER")
 	refused(t, "no SASL", with(secured, kafka.Security{}), "set kafka.sasl.mechanism")
 
+	silent := serve(t, func(c net.Conn) { io.Copy(io.Discard, c) })
+	token := kafka.Security{SASL: kafka.SASL{Mechanism: kafka.MechanismOAuth, TokenURL: "http://" + silent + "/token", Username: "me", Password: value.NewSecret("hunter2")}}
+	bearer := fake(t) // which does not know the mechanism, and here takes it
+	bearer.ControlKey(int16(kmsg.SASLHandshake), func(req kmsg.Request) (kmsg.Response, error, bool) {
+		bearer.KeepControl()
+		return req.(*kmsg.SASLHandshakeRequest).ResponseKind(), nil, true
+	})
+	refused(t, "a token server that is silent", with(bearer, token), "cannot get a token", silent+"/token", `as client "me"`)
+
 	// TLS
 	cert, ca := certificate(t, "127.0.0.1")
 	foreign, foreignCA := certificate(t, "kafka.example")

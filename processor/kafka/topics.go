@@ -24,6 +24,8 @@ type Topic struct {
 	// AnyPolicy allows a topic that exists to be compacted, too: each record has a key,
 	// of which the last counts.
 	AnyPolicy bool
+	// Outlives is a topic that must not be kept longer than this one; "" for none.
+	Outlives string
 	// Access is what the client has to be allowed to do with it.
 	Access Access
 }
@@ -32,7 +34,7 @@ type Topic struct {
 // what they say about groups and ids, for one connection, and for finding out why
 // nobody answers.
 const (
-	reachWithin    = 8 * time.Second
+	reachWithin    = 6 * time.Second
 	accessWithin   = 3 * time.Second
 	dialWithin     = 3 * time.Second
 	diagnoseWithin = 3 * time.Second
@@ -57,7 +59,8 @@ func EnsureTopics(ctx context.Context, c Config, replication int16, topics []Top
 	if err != nil {
 		return nil, err
 	}
-	defer cl.Close()
+	// Not waited for: it waits for connections that are being made, and the start is over.
+	defer func() { go cl.Close() }()
 	s := &starter{c: &c, cl: cl, adm: kadm.NewClient(cl), replication: replication, topics: topics, made: map[string]bool{}}
 	counts, err := s.run(ctx)
 	if err != nil {
@@ -87,7 +90,9 @@ func (s *starter) run(ctx context.Context) (map[string]int32, error) {
 	deadline := time.Now().Add(reachWithin)
 	var last error
 	for wait := 100 * time.Millisecond; ; wait = min(2*wait, time.Second) {
-		counts, err := s.try(ctx)
+		within, cancel := context.WithTimeout(ctx, min(dialWithin+time.Second, time.Until(deadline)+time.Second))
+		counts, err := s.try(within)
+		cancel()
 		var stop *final
 		switch {
 		case counts != nil:
@@ -125,29 +130,27 @@ func (e *final) Unwrap() error { return e.err }
 // try looks once at what there is and creates what is missing. It returns the numbers of
 // partitions when everything is there.
 func (s *starter) try(ctx context.Context) (map[string]int32, error) {
-	within, cancel := context.WithTimeout(ctx, dialWithin+time.Second)
-	defer cancel()
 	names := make([]string, len(s.topics))
 	for i, t := range s.topics {
 		names[i] = t.Name
 	}
-	l, err := describe(within, s.cl, names)
+	l, err := describe(ctx, s.cl, names)
 	if err != nil {
 		return nil, s.explain("cannot list topics", err)
 	}
 	if !s.current {
-		if err := s.versions(within, l); err != nil {
+		if err := s.versions(ctx, l); err != nil {
 			return nil, err
 		}
 		s.current = true
 	}
 	if len(l.topics) < len(s.topics) {
-		return nil, s.create(within, l)
+		return nil, s.create(ctx, l)
 	}
 	if err := s.topicAccess(l); err != nil {
 		return nil, &final{err}
 	}
-	if err := s.check(within, l); err != nil {
+	if err := s.check(ctx, l); err != nil {
 		return nil, err
 	}
 	counts := map[string]int32{}

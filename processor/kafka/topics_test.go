@@ -145,11 +145,41 @@ func TestSettingsOfTopics(t *testing.T) {
 	f(week, false, 3, week, false, "min.insync.replicas 1, want 2")
 	f(week, false, 1, week, false, "replication factor 1, want 3")
 	f(week, false, 3, with(map[string]*string{"message.timestamp.type": text("LogAppendTime")}), false, "message.timestamp.type LogAppendTime, want CreateTime")
+	f(map[string]*string{}, false, 3, with(map[string]*string{"retention.ms": text("1")}), false, "")
 	// what is as good, or better
 	f(week, false, 3, with(map[string]*string{"retention.ms": text("-1")}), false, "")
 	f(week, false, 3, with(map[string]*string{"retention.ms": text("6048000000")}), false, "")
 	f(week, true, 3, with(map[string]*string{"cleanup.policy": text("compact")}), false, "")
 	f(week, true, 3, with(map[string]*string{"cleanup.policy": text("compact,delete"), "retention.ms": text("6048000000")}), false, "")
+}
+
+// A topic that another must not outlive, and numbers of partitions that are not those of
+// the configuration, are said.
+func TestTopicsThatBelongTogether(t *testing.T) {
+	c := fake(t)
+	adm := adminOf(t, c)
+	week, day := text("604800000"), text("86400000")
+	for topic, ms := range map[string]*string{"events": week, "short": day, "long": week} {
+		if _, err := adm.CreateTopic(t.Context(), 5, 1, map[string]*string{"retention.ms": ms}, topic); err != nil {
+			t.Fatal(err)
+		}
+	}
+	var log bytes.Buffer
+	cfg := kafka.Config{Brokers: c.ListenAddrs(), ClientID: "test", Log: slog.New(slog.NewTextHandler(&log, nil))}
+	counts, err := kafka.EnsureTopics(t.Context(), cfg, 1, []kafka.Topic{{Name: "events", Partitions: 5}, {Name: "short", Partitions: 5, Outlives: "events"},
+		{Name: "long", Partitions: 3, Outlives: "events"}})
+	if err != nil || counts["long"] != 5 {
+		t.Fatal(counts, err)
+	}
+	said := strings.ReplaceAll(log.String(), `\"`, `"`)
+	for _, want := range []string{`topic "short" has retention.ms 86400000, want 604800000: topic "events" is kept longer`, `topic "long" has partitions 5, want 3`} {
+		if !strings.Contains(said, want) {
+			t.Errorf("the log says %s, want %q", said, want)
+		}
+	}
+	if n := strings.Count(said, "\n"); n != 2 {
+		t.Errorf("%d lines, want 2:\n%s", n, said)
+	}
 }
 
 // monitored starts a cluster with a topic and a Monitor that has seen it.

@@ -33,7 +33,7 @@ func (p *Pipeline) allTopics() []kafka.Topic {
 		// A commit's ids are some kB to 480 kB, and gone after a few hours; four heads a
 		// second are 20 MB a day.
 		{Name: p.Topics.Dedup, Partitions: p.Events, Configs: compacted(16 << 20)},
-		{Name: p.Topics.Partials, Partitions: p.Partials, Configs: kept(week + day)},
+		{Name: p.Topics.Partials, Partitions: p.Partials, Configs: kept(week + day), Outlives: p.Topics.Events},
 		// An entity's state may be larger than Kafka's usual bound: see kafka.MaxBatchBytes.
 		{Name: p.Topics.State, Partitions: p.Partials, Configs: with(compacted(64<<20), "max.message.bytes", kafka.MaxBatchBytes)},
 		{Name: p.Topics.Windows, Partitions: p.Partials, Configs: kept(week), AnyPolicy: true},

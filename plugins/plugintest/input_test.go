@@ -145,7 +145,7 @@ func TestInputCheckpoint(t *testing.T) {
 	for _, e := range entries {
 		names = append(names, e.Name())
 	}
-	if !slices.Equal(names, []string{"cp", "cp.deadletter.ndjson"}) {
+	if !slices.Equal(names, []string{"cp", "cp.deadletter.ndjson", "cp.lock"}) {
 		t.Errorf("left behind: %q", names)
 	}
 	letters, err := os.ReadFile(filepath.Join(state, "cp.deadletter.ndjson"))

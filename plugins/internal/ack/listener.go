@@ -12,6 +12,8 @@ import (
 	"sync"
 	"syscall"
 	"time"
+
+	"keytrail/plugins/internal/lockfile"
 )
 
 const (
@@ -42,7 +44,7 @@ type Listener struct {
 	path string
 	run  Run
 	call Handlers
-	lock *os.File
+	lock io.Closer
 	l    *net.UnixListener
 
 	mu     sync.Mutex // guards the following
@@ -60,7 +62,10 @@ func Listen(path string, run Run, call Handlers) (*Listener, error) {
 	if err := CheckPath(path); err != nil {
 		return nil, fmt.Errorf("cannot listen at %q: want %w", path, err)
 	}
-	lock, err := lockFile(path + ".lock")
+	lock, err := lockfile.Take(path + ".lock")
+	if errors.Is(err, lockfile.ErrTaken) {
+		return nil, fmt.Errorf("%w: another in_kms uses this ack_path; give each in_kms its own", err)
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -72,21 +77,6 @@ func Listen(path string, run Run, call Handlers) (*Listener, error) {
 	a := &Listener{path: path, run: run, call: call, lock: lock, l: l, peers: map[int]net.Conn{}}
 	a.ended.Go(a.accept)
 	return a, nil
-}
-
-func lockFile(path string) (*os.File, error) {
-	f, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR|syscall.O_NOFOLLOW, 0o600)
-	if err != nil {
-		return nil, fmt.Errorf("cannot open the lock of the socket: %w", err)
-	}
-	if err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
-		f.Close()
-		if errors.Is(err, syscall.EWOULDBLOCK) {
-			return nil, fmt.Errorf("%q is locked: another in_kms uses this ack_path; give each in_kms its own", path)
-		}
-		return nil, fmt.Errorf("cannot lock %q: %w", path, err)
-	}
-	return f, nil
 }
 
 // bind makes the socket with the mode 0600 from its first moment on: the mode of the
@@ -126,7 +116,6 @@ func (a *Listener) Close() error {
 	}
 	a.mu.Unlock()
 	a.ended.Wait()
-	// The lock's file stays: removing it would let two processes lock two files.
 	return errors.Join(err, a.lock.Close())
 }
 

@@ -38,11 +38,13 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
+	"io"
 	"sync"
 	"sync/atomic"
 	"time"
 
 	"keytrail/plugins/internal/ack"
+	"keytrail/plugins/internal/lockfile"
 	"keytrail/plugins/internal/logging"
 	"keytrail/processor/source"
 	"keytrail/schemas/normalize"
@@ -104,7 +106,10 @@ type Input struct {
 	dead     deadLetters
 	own      atomic.Pointer[own] // nil until it is known
 
-	pollErr, saveErr string // the last that was logged; each its goroutine's own
+	lock      io.Closer // of the checkpoint; nil without one
+	releasing sync.Once
+
+	pollErr, saveErr reported // each its goroutine's own
 }
 
 // New returns an Input that has read its checkpoint and listens at Config.AckPath, and
@@ -115,16 +120,44 @@ func New(cfg Config, log *logging.Log) (*Input, error) {
 		dead: deadLetters{path: cfg.DeadLetter, max: maxDeadLetterBytes}, stopped: make(chan struct{}),
 	}
 	in.ctx, in.cancel = context.WithCancel(context.Background())
-	err := in.newProgress()
+	err := in.lockCheckpoint()
+	if err == nil {
+		err = in.newProgress()
+	}
+	if err == nil {
+		in.feed, err = newFeed(in.ctx, cfg, log)
+	}
 	if err != nil {
 		in.cancel()
-		return nil, err
-	}
-	if in.feed, err = newFeed(in.ctx, cfg, log); err != nil {
-		in.cancel()
-		return nil, errors.Join(err, in.progress.close())
+		return nil, errors.Join(err, in.release())
 	}
 	return in, nil
+}
+
+// lockCheckpoint keeps a second in_kms from writing to the same checkpoint: each would
+// undo what the other has noted.
+func (in *Input) lockCheckpoint() (err error) {
+	if in.cfg.Checkpoint == "" {
+		return nil
+	}
+	in.lock, err = lockfile.Take(in.cfg.Checkpoint + ".lock")
+	if errors.Is(err, lockfile.ErrTaken) {
+		return fmt.Errorf("%w: another in_kms uses this checkpoint; give each in_kms its own", err)
+	}
+	return err
+}
+
+// release gives back what only one in_kms may use. A second call does nothing.
+func (in *Input) release() (err error) {
+	in.releasing.Do(func() {
+		if in.progress != nil {
+			err = in.progress.close()
+		}
+		if in.lock != nil {
+			err = errors.Join(err, in.lock.Close())
+		}
+	})
+	return err
 }
 
 // newProgress makes what decides when objects are done.
@@ -180,10 +213,10 @@ func (in *Input) Stop() error {
 	defer timeout.Stop()
 	select {
 	case <-in.stopped:
-		return in.progress.close() // where it was never started; run has done it otherwise
+		return in.release() // where it was never started; run has done it otherwise
 	case <-timeout.C:
 		err := fmt.Errorf("cannot stop reading %s within %v: a read hangs; its objects will be read again", in.cfg.place(), stopTimeout)
-		return errors.Join(err, in.progress.close()) // a reload begins to listen there next
+		return errors.Join(err, in.release()) // a reload needs it next
 	}
 }
 
@@ -265,7 +298,7 @@ func (in *Input) settleUntil(ended <-chan struct{}) {
 			ctx, cancel := context.WithTimeout(context.Background(), stopTimeout*2/3)
 			defer cancel()
 			in.settle(ctx, time.Now(), in.feed.Close)
-			if err := errors.Join(in.dead.close(), in.progress.close()); err != nil {
+			if err := errors.Join(in.dead.close(), in.release()); err != nil {
 				in.log.Printf(logging.Error, "%v", err)
 			}
 			return
@@ -333,18 +366,29 @@ func (in *Input) pollOnce() (objects []source.Object, err error) {
 	return in.feed.Poll(in.ctx)
 }
 
-// report logs an error when it begins, changes and ends. last is its caller's own.
-func (in *Input) report(last *string, err error, and string) {
-	text := ""
-	if err != nil {
-		text = err.Error()
-	}
+// reportEvery bounds the lines about one kind of error.
+const reportEvery = time.Minute
+
+// reported is what was logged about one kind of error.
+type reported struct {
+	text string    // the last error that was logged
+	open bool      // since then there was always an error
+	at   time.Time // when it was logged
+}
+
+// report logs an error when it begins and when it ends, and at most once in reportEvery
+// when it changes: a full disk names another temporary file each second.
+func (in *Input) report(last *reported, err error, and string) {
+	now := time.Now()
 	switch {
-	case text == *last:
-	case text == "":
-		in.log.Printf(logging.Info, "all of %s can be used again", in.cfg.place())
+	case err == nil:
+		if last.open {
+			in.log.Printf(logging.Info, "all of %s can be used again", in.cfg.place())
+		}
+		last.open = false
+	case last.open && err.Error() == last.text || !last.at.IsZero() && now.Sub(last.at) < reportEvery:
 	default:
-		in.log.Printf(logging.Warn, "%s; %s", text, and)
+		*last = reported{err.Error(), true, now}
+		in.log.Printf(logging.Warn, "%s; %s", last.text, and)
 	}
-	*last = text
 }

@@ -85,7 +85,7 @@ var layers = []layer{
 
 	{"plugins/internal/ack", nil},
 	{"plugins/internal/chunk", []string{"plugins/internal/ack"}},
-	{"plugins/internal/logging", nil},
+	{"plugins/internal/logging", []string{"schemas/printable"}},
 	{"plugins/internal/property", nil},
 	{"plugins/internal/hostconfig", []string{"plugins/internal/property"}},
 	{"plugins/internal/flb", []string{"plugins/internal/logging", "plugins/internal/property"}},

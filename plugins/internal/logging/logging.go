@@ -12,6 +12,8 @@ import (
 	"fmt"
 	"strings"
 	"sync"
+
+	"keytrail/schemas/printable"
 )
 
 // Level is a log level with Fluent Bit's number.
@@ -56,22 +58,16 @@ func New(prefix string, enable func(Level) bool, print func(Level, string)) *Log
 	return &Log{prefix: prefix, enable: enable, print: print}
 }
 
-// Printf queues one line. Control characters, which could forge other lines,
-// become spaces, and a line that is too long is cut and ends in "...".
+// Printf queues one line. What could forge other lines, steer a terminal or deceive a
+// reader is escaped, and a line that is too long is cut and ends in "...".
 func (l *Log) Printf(level Level, format string, args ...any) {
 	if l.enable != nil && !l.enable(level) {
 		return
 	}
-	text := l.prefix + fmt.Sprintf(format, args...)
+	text := printable.Text(l.prefix + fmt.Sprintf(format, args...))
 	if len(text) > MaxLineBytes {
-		text = text[:MaxLineBytes-3] + "..."
+		text = strings.ToValidUTF8(text[:MaxLineBytes-3], "") + "..."
 	}
-	text = strings.Map(func(r rune) rune {
-		if r < ' ' || r == 0x7f {
-			return ' '
-		}
-		return r
-	}, text)
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if len(l.lines) >= MaxLines {

@@ -11,7 +11,7 @@ import (
 func TestLogQueuesUntilEmit(t *testing.T) {
 	var got []string
 	l := New("[in_kms] ", func(v Level) bool { return v <= Warn }, func(v Level, s string) { got = append(got, fmt.Sprint(int(v), s)) })
-	l.Printf(Warn, "file %q\nforged", "a")
+	l.Printf(Warn, "file %q\nforged\u009b\u202e", "a")
 	l.Printf(Info, "not wanted")
 	l.Printf(Error, "second")
 	if got != nil {
@@ -19,7 +19,7 @@ func TestLogQueuesUntilEmit(t *testing.T) {
 	}
 	l.Emit()
 	l.Emit()
-	want := []string{`2[in_kms] file "a" forged`, `1[in_kms] second`}
+	want := []string{`2[in_kms] file "a"\nforged\u009b\u202e`, `1[in_kms] second`}
 	if !slices.Equal(got, want) {
 		t.Errorf("got %q, want %q", got, want)
 	}

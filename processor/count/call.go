@@ -35,7 +35,7 @@ type Call struct {
 	Direct    bool   // the principal called itself, no AWS service for it
 	Cross     bool   // the KMS key belongs to another account
 	Self      bool   // the collector's own reading of a trail's file
-	Open      bool   // a ReEncrypt of which this record does not show both keys; see Complete
+	Open      bool   // a ReEncrypt of which other records may show a key that this one does not; see Complete
 	Unusable  bool   // it failed because the KMS key is disabled or waits for its deletion
 	Network   uint32 // hash of the network that it came from; 0 for none, as in calls by AWS services
 	Client    uint32 // hash of the program that made it, without its version; 0 for none
@@ -99,6 +99,7 @@ const (
 	attrSelf
 	attrError
 	attrMessage
+	attrShared
 	attrAddress
 	attrAgent
 	ownAttributes
@@ -124,7 +125,7 @@ var own = [ownAttributes]string{
 	attrPrincipal: semconv.KeytrailPrincipal, attrClass: semconv.AWSKMSOperationClass, attrOutcome: semconv.KeytrailOutcome,
 	attrContext: semconv.AWSKMSEncryptionContextClass, attrObject: semconv.AWSKMSEncryptionContextObject,
 	attrVia: semconv.KeytrailVia, attrCross: semconv.KeytrailCrossAccount,
-	attrSelf: semconv.KeytrailSelf, attrError: semconv.ErrorType, attrMessage: semconv.AWSErrorMessage, attrAddress: semconv.ClientAddress, attrAgent: semconv.UserAgentOriginal,
+	attrSelf: semconv.KeytrailSelf, attrError: semconv.ErrorType, attrMessage: semconv.AWSErrorMessage, attrShared: semconv.AWSSharedEventID, attrAddress: semconv.ClientAddress, attrAgent: semconv.UserAgentOriginal,
 }
 
 // FromRecord fills c from an event's log record. It reads attributes only, so
@@ -132,12 +133,15 @@ var own = [ownAttributes]string{
 // them: a lookup for each of two dozen names would cost as much as decoding the event.
 func FromRecord(rec *otellog.Record, c *Call) {
 	*c = Call{Time: rec.Time, KeyARN: normalize.NoEntity, Principal: normalize.NoEntity, Copy: normalize.CopyCaller, Class: normalize.ClassManage}
+	shared := false // with other accounts, whose records may come, too
 	for i := range rec.Attrs {
 		a := &rec.Attrs[i]
-		c.take(a, Attributes.Find(a.Key))
+		place := Attributes.Find(a.Key)
+		c.take(a, place)
+		shared = shared || place == attrShared
 	}
 	if c.Class == normalize.ClassReencrypt {
-		c.Open = !wire.IsKeyARN(c.KeyARN) || !wire.IsKeyARN(c.SecondARN)
+		c.Open = (shared || c.Copy != normalize.CopyCaller) && !(wire.IsKeyARN(c.KeyARN) && wire.IsKeyARN(c.SecondARN))
 		if c.SecondARN == c.KeyARN { // both are the same one
 			c.SecondARN, c.Open = "", false
 		}

@@ -47,6 +47,7 @@ type copyOf struct {
 	sum            uint32 // CRC-32C of the record's bytes
 	keys           []string
 	whole          bool // no other copy can show a further key
+	shared         bool // by a sharedEventID
 	principal      string
 	class          string
 	denied, failed bool
@@ -158,6 +159,7 @@ func call(event object, raw []byte, at time.Time) (string, copyOf) {
 	}
 	one.denied, one.failed = outcomeOf(event)
 	shared := event.text("sharedEventID")
+	one.shared = shared != ""
 	original := event.object("addendum").text("originalEventID")
 	recipient, caller := event.text("recipientAccountId"), event.object("userIdentity").text("accountId")
 	if shared != "" && recipient != "" && caller != "" && recipient != caller {
@@ -172,7 +174,7 @@ func call(event object, raw []byte, at time.Time) (string, copyOf) {
 // allKeys returns the keys that a call counts for: the first two key ARNs of all its
 // copies, the best one first, and the aliases of the counted copy for which there is no key.
 func allKeys(counted copyOf, copies []copyOf) []string {
-	if counted.class != "reencrypt" || counted.whole {
+	if counted.class != "reencrypt" || counted.whole || counted.rank == 2 && !counted.shared {
 		return counted.keys
 	}
 	copies = append([]copyOf{counted}, copies...)

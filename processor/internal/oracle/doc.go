@@ -83,10 +83,11 @@
 // that is missing and sourceKeyId names a key; it is both when it is listed more
 // than once and destinationKeyId names no key; else it is the source. Such a call
 // counts once for each distinct key and each pair, and once for the principal; with
-// no key at all for "-". Where the copies of
-// a call show more key ARNs than the counted one, those count, too, the better copies
-// first and up to two, unless the counted one lists or names one key twice. A key ARN
-// stands in for an alias of the counted copy, the first one first.
+// no key at all for "-". Where the copies of a call show more key ARNs than the
+// counted one, those count, too, the better copies first and up to two, unless the
+// counted one lists or names one key twice, or is a caller's copy without a
+// sharedEventID. A key ARN stands in for an alias of the counted copy, the first one
+// first.
 //
 // # What names stand for
 //

@@ -19,7 +19,7 @@ const maxEntry = 256 << 20
 // Archives offers the files inside tar archives (.tar, .tar.gz, .tgz) in place
 // of the archives, under the name "ARCHIVE!ENTRY", and everything else as it
 // is. Trails are handed around as such archives. An archive that is damaged is
-// offered as an object that can not be opened, behind the entries before the
+// offered as an object that cannot be opened, behind the entries before the
 // damage.
 func Archives(objects iter.Seq2[Object, error]) iter.Seq2[Object, error] {
 	return func(yield func(Object, error) bool) {

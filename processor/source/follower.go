@@ -23,7 +23,7 @@ type FollowerConfig struct {
 	// Checkpoint is the file that remembers what is done; "" remembers for this
 	// run only.
 	Checkpoint string
-	// FromBeginning tells what the first poll does where there is no checkpoint
+	// FromBeginning says what the first poll does where there is no checkpoint
 	// yet: true offers the files that are already there, false takes them for
 	// done.
 	FromBeginning bool
@@ -84,7 +84,7 @@ const (
 )
 
 // NewFollower reads the checkpoint, if there is one, and returns a Follower.
-// It fails when the checkpoint can not be read or the pattern is malformed.
+// It fails when the checkpoint cannot be read or the pattern is malformed.
 func NewFollower(cfg FollowerConfig) (*Follower, error) {
 	if cfg.MaxObjects == 0 {
 		cfg.MaxObjects = DefaultMaxObjects
@@ -125,7 +125,7 @@ func NewFollower(cfg FollowerConfig) (*Follower, error) {
 //
 // Poll also forgets what is no longer there, so that memory and checkpoint
 // stay as large as the directory is. It forgets nothing after an error, nor
-// when it finds no file at all: a folder that can not be listed is not an empty
+// when it finds no file at all: a folder that cannot be listed is not an empty
 // one, and a mount that went away looks like one. Forgetting too much would
 // have every file read again.
 func (f *Follower) Poll() ([]Object, error) {
@@ -211,7 +211,7 @@ func (f *Follower) crowded() error {
 
 // paths expands the pattern. A path that exists, or that has no pattern's
 // signs, stands for itself, so that its absence is an error; a pattern without
-// a match is none.
+// a match is not an error.
 func (f *Follower) paths() ([]string, error) {
 	if _, err := os.Stat(f.cfg.Path); err == nil || !strings.ContainsAny(f.cfg.Path, `*?[\`) {
 		return []string{f.cfg.Path}, nil

@@ -62,7 +62,7 @@ type Object struct {
 // CloudTrail's digest and Insights files are offered too, and the decoder
 // decides.
 //
-// A path that does not exist or can not be read yields an error that names it;
+// A path that does not exist or cannot be read yields an error that names it;
 // ranging on goes on with what is left. Objects does not check for the same
 // file under two names.
 func Objects(paths []string) iter.Seq2[Object, error] {

@@ -35,7 +35,7 @@ const (
 // checkpoint, or its queue, keeps it over a restart.
 //
 // The list is bounded by what a source offers: no more new objects than there is Room,
-// and none when there is none. Then the source waits, and nothing is lost.
+// and nothing new while the list is full. Then the source waits, and nothing is lost.
 //
 // It reads no clock and is not safe for concurrent use.
 type Retries struct {

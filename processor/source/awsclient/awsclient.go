@@ -45,7 +45,7 @@ type Config struct {
 // a role.
 const sessionName = "keytrail"
 
-// Attempts is how often one request is sent at the most: with the SDK's
+// Attempts is how often one request is sent at most: with the SDK's
 // exponential pauses of at most 20 s that is about half a minute. What fails
 // then is tried again by who asked for it.
 const Attempts = 5
@@ -59,13 +59,13 @@ var (
 	profile    = regexp.MustCompile(`^[^\s\[\]]+$`)
 )
 
-// ValidRegion tells whether a region of AWS can have this name.
+// ValidRegion reports whether a region of AWS can have this name.
 func ValidRegion(name string) bool { return len(name) <= 40 && regionName.MatchString(name) }
 
-// Problem is a field that can not be used and what is allowed there.
+// Problem is a field that cannot be used and what is allowed there.
 type Problem struct{ Field, Value, Allowed string }
 
-// Problems returns what of c can not be used.
+// Problems returns what of c cannot be used.
 func (c *Config) Problems() (list []Problem) {
 	if c.Region != "" && !ValidRegion(c.Region) {
 		list = append(list, Problem{"region", c.Region, "the name of a region such as eu-central-1"})

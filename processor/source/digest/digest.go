@@ -83,7 +83,7 @@ func Parse(content []byte) (*Digest, error) {
 		} `json:"logFiles"`
 	}
 	if err := json.Unmarshal(content, &in); err != nil {
-		return nil, fmt.Errorf("it is no digest: %w", err)
+		return nil, fmt.Errorf("it is not a digest: %w", err)
 	}
 	d := &Digest{Account: in.Account, Bucket: in.Bucket, Key: in.Key, Fingerprint: in.Fingerprint, endText: in.End, sum: Sum(content)}
 	var err error
@@ -92,9 +92,9 @@ func Parse(content []byte) (*Digest, error) {
 	}
 	switch {
 	case err != nil:
-		return nil, fmt.Errorf("it is no digest: %w", err)
+		return nil, fmt.Errorf("it is not a digest: %w", err)
 	case in.Bucket == "" || in.Key == "" || in.Fingerprint == "":
-		return nil, errors.New("it is no digest: its bucket, its key or the fingerprint is missing")
+		return nil, errors.New("it is not a digest: its bucket, its key or the fingerprint is missing")
 	case in.Algorithm != signatureAlgorithm:
 		return nil, fmt.Errorf("it is signed by %q, and only %s is known", in.Algorithm, signatureAlgorithm)
 	}
@@ -132,11 +132,11 @@ func (d *Digest) ToSign() []byte {
 func (d *Digest) Verify(signature string, key []byte) error {
 	bytes, err := hex.DecodeString(signature)
 	if err != nil || len(bytes) == 0 {
-		return errors.New("its signature is no hexadecimal text")
+		return errors.New("its signature is not hexadecimal")
 	}
 	public, err := x509.ParsePKCS1PublicKey(key)
 	if err != nil {
-		return fmt.Errorf("the public key %s can not be used: %w", d.Fingerprint, err)
+		return fmt.Errorf("the public key %s cannot be used: %w", d.Fingerprint, err)
 	}
 	sum := sha256.Sum256(d.ToSign())
 	if rsa.VerifyPKCS1v15(public, crypto.SHA256, sum[:], bytes) != nil {
@@ -145,7 +145,7 @@ func (d *Digest) Verify(signature string, key []byte) error {
 	return nil
 }
 
-// Names tells whether d names a log file.
+// Names reports whether d names a log file.
 func (d *Digest) Names(bucket, key string) bool {
 	return slices.ContainsFunc(d.Files, func(f File) bool { return f.Bucket == bucket && f.Key == key })
 }

@@ -1,7 +1,7 @@
 // Package lookup asks CloudTrail's event history, LookupEvents, for accounts that
 // have no trail. It reaches back 90 days, holds management events only (all calls of
 // KMS are), and answers 50 events at a time, the newest first, twice a second for one
-// account and region: 8.6 million events a day at the most.
+// account and region: at most 8.6 million events a day.
 //
 // A Source walks through time in slices and remembers how far it is; a Client reads
 // what one attribute selects.
@@ -35,7 +35,7 @@ const Retention = 90 * 24 * time.Hour
 // second that is allowed, because others of the account may look up too.
 const pace = 550 * time.Millisecond
 
-// pageSize is how many events one answer holds at the most.
+// pageSize is how many events one answer holds at most.
 const pageSize = 50
 
 // Attribute selects events by one of their attributes. The zero value selects all.
@@ -163,7 +163,7 @@ func (r *reader) fill() error {
 }
 
 // appendEvent appends the event as CloudTrail wrote it. Where that is missing, what
-// there is instead is no event, and becomes a dead letter.
+// there is instead is not an event, and becomes a dead letter.
 func appendEvent(dst []byte, e *types.Event) []byte {
 	if text := aws.ToString(e.CloudTrailEvent); strings.TrimSpace(text) != "" {
 		return append(dst, text...)

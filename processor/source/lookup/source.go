@@ -37,7 +37,7 @@ type Config struct {
 }
 
 // DefaultDelay is how long CloudTrail may take, by its documents. In a real trail it
-// took 10 minutes at the most.
+// took at most 10 minutes.
 const DefaultDelay = 15 * time.Minute
 
 const (
@@ -128,7 +128,7 @@ func New(cfg aws.Config, c Config) (*Source, error) {
 	return s, nil
 }
 
-// Poll returns what is to be looked up now: at the most one slice for each region and
+// Poll returns what is to be looked up now: at most one slice for each region and
 // look. Each object must be given to Done or Retry in the end.
 func (s *Source) Poll(ctx context.Context) ([]source.Object, error) {
 	s.mu.Lock()

@@ -102,7 +102,7 @@ func cannotRead(r *Ref, err error) error {
 		return &source.Rejected{Reason: source.ReasonGone, Detail: fmt.Sprintf("%s is not there: %v", r.Name(), awsclient.Short(err))}
 	case "InvalidObjectState":
 		return &source.Rejected{Reason: source.ReasonArchived,
-			Detail: fmt.Sprintf("%s is in a storage class that can not be read: restore it, and read it with \"keytrail replay\"", r.Name())}
+			Detail: fmt.Sprintf("%s is in a storage class that cannot be read: restore it, and read it with \"keytrail replay\"", r.Name())}
 	}
 	if awsclient.Forbidden(err) {
 		return source.Denied(fmt.Errorf("cannot read %q: %w; allow s3:GetObject, and kms:Decrypt where it is encrypted", r.Name(), awsclient.Short(err)))
@@ -147,7 +147,7 @@ func (c *Client) get(ctx context.Context, r *Ref, offset int64, etag string) (*a
 	return out, err
 }
 
-// maxPage is how many keys S3 lists at once at the most.
+// maxPage is how many keys S3 lists at most at once.
 const maxPage = 1000
 
 // Page is one answer to a listing.

@@ -62,7 +62,7 @@ const (
 	// between two listings, and few enough that they stay in order.
 	maxBatch = 256
 	// maxAhead bounds the keys that are listed and not yet offered, of all lanes
-	// together, at some 300 bytes: 30 MB. It is shared among them, ten at the least.
+	// together, at some 300 bytes: 30 MB. It is shared among them, at least ten.
 	maxAhead = 100_000
 	// maxKnown bounds the objects in mind: 250 MB. While there are more, nothing is
 	// offered; they become less as what was handed over settles.

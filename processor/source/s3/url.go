@@ -17,7 +17,7 @@ const Scheme = "s3://"
 // that a client asks.
 var bucketName = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]{1,253}[A-Za-z0-9]$`)
 
-// ValidBucket tells whether a bucket can have this name.
+// ValidBucket reports whether a bucket can have this name.
 func ValidBucket(name string) bool { return bucketName.MatchString(name) }
 
 // ParseURL splits s3://bucket/prefix. The prefix may be empty or part of a name:

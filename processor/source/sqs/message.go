@@ -87,7 +87,7 @@ func (s *Source) read(ctx context.Context, m *message, body []byte) []source.Obj
 // place names a message for people.
 func (s *Source) place(m *message) string { return s.cfg.QueueURL + "#" + m.id }
 
-// rejected is an object that can not be read, so that its dead letter is written.
+// rejected is an object that cannot be read, so that its dead letter is written.
 func rejected(name, reason, detail string, raw []byte) source.Object {
 	err := &source.Rejected{Reason: reason, Detail: detail, Raw: raw}
 	return source.Object{Name: name, Size: int64(len(raw)), Open: func() (io.ReadCloser, error) { return nil, err }}

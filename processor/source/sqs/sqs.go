@@ -58,7 +58,7 @@ type Config struct {
 }
 
 // DefaultConfig returns the defaults. A process that dies keeps messages hidden for
-// five minutes at the most, which is less than CloudTrail's own delay. 1,000
+// at most five minutes, which is less than CloudTrail's own delay. 1,000
 // messages with their texts take some 3 MB; at a minute from receipt to settling
 // they are 17 a second, a million and a half files a day.
 func DefaultConfig() Config {
@@ -66,7 +66,7 @@ func DefaultConfig() Config {
 }
 
 const (
-	// batch is how many messages SQS gives or takes in one call at the most.
+	// batch is how many messages SQS gives or takes at most in one call.
 	batch = 10
 	// longPoll is how long SQS waits for a first message: its longest.
 	longPoll = 20 * time.Second

@@ -37,7 +37,7 @@ type app struct {
 	stdout *output
 	stderr *diagnostics
 	aws    awsclient.Config // as the command's flags say
-	dead   string           // the dead-letter file, "" for none
+	writes []string         // files that the command, or the installation that it serves, writes to
 }
 
 // command is one subcommand.

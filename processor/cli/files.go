@@ -58,7 +58,7 @@ func (a *app) letters(path string) (*letters, error) {
 	if path == "" {
 		return l, nil
 	}
-	a.dead = path
+	a.writes = append(a.writes, path)
 	f, err := linefile.Open(path)
 	if err != nil {
 		return nil, fmt.Errorf("cannot open dead letter: %w", err)
@@ -152,11 +152,11 @@ func (a *app) offer(paths []string, objects iter.Seq2[source.Object, error]) ite
 	}
 }
 
-// inputs leaves out the files that the command itself writes: its dead letters, and
-// standard output where that is a file. Inside a directory they are passed over; one
-// that is named is an error.
+// inputs leaves out the files that are written to: dead letters, the files of sinks, and
+// standard output where that is a file. Inside a directory they are passed over; one that
+// is named is an error.
 func (a *app) inputs(paths []string, objects iter.Seq2[source.Object, error]) iter.Seq2[source.Object, error] {
-	outputs := source.NewOutputs(a.dead)
+	outputs := source.NewOutputs(a.writes...)
 	if f, ok := a.stdout.w.(*os.File); ok {
 		outputs.AddFile(f)
 	}
@@ -164,7 +164,7 @@ func (a *app) inputs(paths []string, objects iter.Seq2[source.Object, error]) it
 		for o, err := range objects {
 			switch named := slices.Contains(paths, o.Name); {
 			case err == nil && named && outputs.Is(&o):
-				err = fmt.Errorf("cannot read %q: this command writes to it; name another file for its output", o.Name)
+				err = fmt.Errorf("cannot read %q: it is an output, of this command or of a sink; name another file", o.Name)
 			case err == nil && !named && outputs.Has(&o):
 				continue
 			}

@@ -6,6 +6,7 @@ import (
 	"log/slog"
 
 	"keytrail/processor/config"
+	"keytrail/processor/sink/ndjson"
 	"keytrail/processor/stream"
 )
 
@@ -41,6 +42,11 @@ func (a *app) replay(args []string) int {
 	if err != nil {
 		a.errorf("%v", err)
 		return exitUsage
+	}
+	for _, s := range cfg.Sinks {
+		if s.File != nil && s.File.Path != ndjson.Stdout {
+			a.writes = append(a.writes, s.File.Path)
+		}
 	}
 	c, err := a.publish(cfg, paths, *allowLate)
 	if err != nil {

@@ -255,8 +255,8 @@ func (f *Follower) fill(ctx context.Context, l *lane) error {
 			return err
 		}
 		now := f.cfg.Now()
-		l.after, l.more = p.Last, p.More && p.Last < l.end(now)
 		f.mu.Lock()
+		l.listed(&p, now)
 		for i := range p.Objects {
 			if at := p.Objects[i].Modified; at.After(f.newest) {
 				f.newest = at

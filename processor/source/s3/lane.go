@@ -21,6 +21,7 @@ type lane struct {
 	from            time.Time             // of digests: those of before are not checked
 	low             string                // every key of the lane up to it is done, or on the list of retries
 	known           map[string]*track     // keys behind low that were offered
+	seen            string                // this run has listed every key up to it; a checkpoint knows what is done, and not what else is there
 	// Of the present round, the Poll's own:
 	page   []Ref     // listed, in order, and not yet offered
 	after  string    // what to list next comes behind it
@@ -76,6 +77,15 @@ func (l *lane) begin(now time.Time) {
 	l.page, l.after, l.more, l.began, l.strays = nil, l.low, true, now, 0
 }
 
+// listed notes that a page was listed.
+func (l *lane) listed(p *Page, now time.Time) {
+	l.after, l.more = p.Last, p.More && p.Last < l.end(now)
+	l.seen = max(l.seen, p.Last)
+	if !p.More {
+		l.seen = l.prefix + "\xff" // behind every key
+	}
+}
+
 // end returns a key behind which nothing of CloudTrail's can stand yet.
 func (l *lane) end(now time.Time) string {
 	return l.prefix + now.UTC().Add(maxFuture+24*time.Hour).Format("2006/01/02/")
@@ -127,7 +137,9 @@ func (l *lane) take() Ref {
 
 // advance moves low over what is done, or on the list of retries, and older than the
 // horizon, and forgets it. A file that appears behind its time, with a key before others
-// that are done, is still found while low has not passed it.
+// that are done, is still found while low has not passed it. Low passes nothing that this
+// run has not listed, nor what it has listed and not yet offered: behind a restart a file
+// that was being read is known by the listing alone.
 //
 // Digests stand under the names of their trails, so that only their days are in
 // order: low stays two days behind.
@@ -142,7 +154,7 @@ func (l *lane) advance(horizon time.Time) {
 	slices.Sort(keys)
 	for _, k := range keys {
 		t := l.known[k]
-		if !t.past() || t.stamp.After(horizon) {
+		if !t.past() || t.stamp.After(horizon) || k > l.seen || len(l.page) > 0 && k > l.page[0].Key {
 			return
 		}
 		l.low = max(l.low, k)

@@ -68,10 +68,18 @@ func TestLaneAdvances(t *testing.T) {
 	}
 	l.low = ""
 	l.advance(day)
+	want("", "a", "b", "c", "d") // not before it was listed
+	l.listed(&Page{Last: "c", More: true}, day)
+	l.page = []Ref{{Key: "Z"}} // listed, and not yet offered
+	l.advance(day)
+	want("", "a", "b", "c", "d")
+	l.page = nil
+	l.advance(day)
 	want("a", "b", "c", "d") // not over what is not done
 	l.known["b"].state = done
 	l.advance(day)
 	want("c", "d") // not over what is young
+	l.seen = "z"
 	l.kind = notification.FileDigest
 	l.advance(day.Add(47 * time.Hour))
 	want("c", "d")

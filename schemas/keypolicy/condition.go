@@ -148,7 +148,7 @@ func like(pattern, s string) bool {
 
 // likeARN is like for ARNs, each of whose six parts has to match by itself.
 func likeARN(pattern, arn string) bool {
-	if pattern == "*" {
+	if strings.Trim(pattern, "*") == "" {
 		return true
 	}
 	want, has := strings.SplitN(pattern, ":", 6), strings.SplitN(arn, ":", 6)

@@ -4,7 +4,7 @@
 // It looks for a request: a principal of such an account, an action on the key, and
 // values of the condition keys that a stranger can have, which one statement allows and
 // none denies. A condition that every caller meets therefore restricts nothing, whatever
-// its form. What a stranger can have is in stranger.go; how conditions are evaluated is
+// its form. What a stranger can have is in values.go; how conditions are evaluated is
 // in condition.go.
 //
 // It is pure. Sources: AWS IAM user guide, "IAM JSON policy elements" (Principal,

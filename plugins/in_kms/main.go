@@ -73,6 +73,10 @@ func FLBPluginRegister(def unsafe.Pointer) C.int {
 func FLBPluginInit(plugin unsafe.Pointer) C.int {
 	log := flb.InputLog(plugin, "["+name+"] ")
 	return C.int(flb.Guard(log, "FLBPluginInit", flbinput.FLB_ERROR, func() int {
+		if err := flb.CheckProcess(); err != nil {
+			flb.LogError(log, err)
+			return flbinput.FLB_ERROR
+		}
 		properties := property.NewReader(flb.InputProperty(plugin))
 		hostconfig.Refuse(properties, hostconfig.Input, name, input.Misplaced)
 		cfg, err := input.ParseConfig(properties)

@@ -71,6 +71,10 @@ func FLBPluginRegister(def unsafe.Pointer) C.int {
 func FLBPluginInit(plugin unsafe.Pointer) C.int {
 	log := flb.OutputLog(plugin, "["+name+"] ")
 	return C.int(flb.Guard(log, "FLBPluginInit", flboutput.FLB_ERROR, func() int {
+		if err := flb.CheckProcess(); err != nil {
+			flb.LogError(log, err)
+			return flboutput.FLB_ERROR
+		}
 		properties := property.NewReader(flb.OutputProperty(plugin))
 		hostconfig.Refuse(properties, hostconfig.Output, name, output.Misplaced)
 		cfg, err := output.ParseConfig(properties)

@@ -238,3 +238,15 @@ func filteredAway(t *testing.T) {
 	}
 	s.stop()
 }
+
+// script: a filter in Lua, which rebuilds each record, leaves the acknowledgements working.
+func script(t *testing.T) {
+	s := newSite(t)
+	all, files := s.trailOf(4, 200)
+	filter := "  filters:\n    - name: lua\n      match: kms\n      call: f\n      code: |\n" +
+		"        function f(tag, time, record)\n          record['seen'] = 'yes'\n          return 1, time, record\n        end\n\n  outputs:\n"
+	s.start(s.hasty("  outputs:\n", filter))
+	s.awaitAll(all)
+	s.awaitDone(files)
+	s.stop()
+}

@@ -32,6 +32,7 @@ func TestFluentBit(t *testing.T) {
 	t.Run("retry limit", retriedOnce)
 	t.Run("disk", fullDisk)
 	t.Run("filter", filteredAway)
+	t.Run("script", script)
 }
 
 // pipeline: files through both plugins of one process, and their counters.

@@ -111,6 +111,16 @@ func TestUnknownProperties(t *testing.T) {
 	}
 }
 
+// In the background no plugin in Go works: the start must not succeed silently.
+func TestDaemonIsRefused(t *testing.T) {
+	b := plugins(t)
+	for so, p := range map[string]string{b.in: "path=" + t.TempDir(), b.out: "brokers=127.0.0.1:1"} {
+		if r := run(t, b, append([]string{so, "--daemon"}, props(p)...)...); r.status != 3 || !strings.Contains(r.stderr, "leave out daemon") {
+			t.Errorf("%s: status %d, want 3\n%s\n%s", filepath.Base(so), r.status, r.out, r.stderr)
+		}
+	}
+}
+
 // A secret is in no line of the log, whatever happens to it.
 func TestSecretsAreNotLogged(t *testing.T) {
 	b := plugins(t)

@@ -8,6 +8,8 @@
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 struct options opts = {.log_level = 3, .calls = 1, .tick_ms = 10, .threads = 1, .flushes = 1};
 
@@ -182,12 +184,13 @@ static void parse(int argc, char **argv)
 		fail("usage: host PLUGIN.so [--prop KEY=VALUE ...] [--log-level N]\n"
 		     "  input:  [--calls N] [--records N] [--tick-ms N] [--pause-after N] [--ring-ms N] [--old-core] [--out FILE] [--instance ...]\n"
 		     "  output: [--in FILE ...] [--threads N] [--flushes N] [--hostile] [--serve] [--instance ...]\n"
-		     "  both:   [--old-def] [--also PLUGIN.so] [--reloads N]");
+		     "  both:   [--old-def] [--daemon] [--also PLUGIN.so] [--reloads N]");
 	opts.so = argv[1];
 	opts.ninstances = 1;
 	for (int i = 2; i < argc; i++) {
 		const char *flag = argv[i];
 		if (strcmp(flag, "--hostile") == 0) { opts.hostile = 1; continue; }
+		if (strcmp(flag, "--daemon") == 0) { opts.daemon = 1; continue; }
 		if (strcmp(flag, "--serve") == 0) { opts.serve = 1; continue; }
 		if (strcmp(flag, "--old-def") == 0) { opts.old_def = 1; continue; }
 		if (strcmp(flag, "--old-core") == 0) { opts.old_core = 1; continue; }
@@ -224,6 +227,22 @@ static void parse(int argc, char **argv)
 	}
 }
 
+/* fork_host goes on in a child, whose end is the host's. */
+static void fork_host(void)
+{
+	int status;
+	pid_t child;
+
+	fflush(stdout);
+	if ((child = fork()) < 0)
+		fail("cannot fork");
+	if (child == 0)
+		return;
+	if (waitpid(child, &status, 0) != child)
+		fail("cannot wait for the child");
+	_exit(WIFEXITED(status) ? WEXITSTATUS(status) : 1);
+}
+
 int main(int argc, char **argv)
 {
 	const char *base;
@@ -237,6 +256,8 @@ int main(int argc, char **argv)
 	do_register(0);
 	if (opts.also != NULL)
 		load_also();
+	if (opts.daemon)
+		fork_host();
 	for (long life = 0; life <= opts.reloads; life++) {
 		struct plugin_def *old = def; /* a reload registers another */
 		switch (def->type) {

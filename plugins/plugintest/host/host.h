@@ -100,6 +100,7 @@ struct options {
 	int old_core;  /* use the callbacks without a context */
 	int old_def;   /* register with a definition that ends before config_map */
 	const char *also; /* another plugin in the same process, registered and left alone */
+	int daemon;    /* go into the background after loading, as with Fluent Bit's daemon on */
 	long reloads;  /* hot reloads: the whole life again, as often */
 	/* output */
 	const char *chunks[MAX_CHUNKS];

@@ -74,7 +74,7 @@ func (e *Engine) Restored(mark eventtime.Mark, hold int64) error {
 		}
 		e.charge(ent, 1)
 		e.place(ent)
-		e.watch(ent)
+		e.watchAgain(ent)
 		if ent.stale {
 			e.store.save(ent)
 		}

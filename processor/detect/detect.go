@@ -172,6 +172,7 @@ func outside(limit int) bool { return limit < 2 || limit > count.MaxDistinct }
 type Entity struct {
 	wire.Entity
 	Account  uint64         // that it is charged to; 0: none. See others.go
+	Due      int64          // when its silence will be judged, at the latest; 0: not watched. Scope key
 	Baseline baseline.State // scopes key and principal
 	Habits   Habits
 	Since    int64             // start of the first closed window with calls to judge; 0: none yet

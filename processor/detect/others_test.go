@@ -15,7 +15,6 @@ import (
 func tight(all, account int) detect.Config {
 	c := hasty()
 	c.MaxEntities, c.MaxAccountEntities, c.Partition = all, account, 3
-	c.SilenceCalls = 1e9 // when a silence is told may depend on restarts, by the moment at which it was looked for
 
 	return c
 }

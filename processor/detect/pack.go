@@ -27,6 +27,7 @@ func encodeEntity(e *wire.Encoder, ent *Entity, last []byte) {
 	e.Uint(uint64(len(ent.Rollups)))
 	if ent.Scope == wire.ScopeKey { // of the others the name tells it
 		e.Uint(ent.Account)
+		e.Time(ent.Due)
 	}
 	e.Time(ent.Since)
 	e.Time(ent.Seen)
@@ -148,7 +149,7 @@ func decodeEntity(d *wire.Decoder, ent *Entity, size int) {
 	ent.Last = d.Time()
 	windows, rollups := d.Count(), d.Count()
 	if ent.Account = payer(&wire.Partial{Entity: ent.Entity}); ent.Scope == wire.ScopeKey {
-		ent.Account = d.Uint()
+		ent.Account, ent.Due = d.Uint(), d.Time()
 	}
 	ent.Since, ent.Seen = d.Time(), d.Time()
 	for i := range ent.High {

@@ -28,7 +28,7 @@ func entity(seed uint64) *detect.Entity {
 	ent := &detect.Entity{Entity: names[seed%uint64(len(names))], Since: rng.Int64N(3) * rng.Int64(), Seen: rng.Int64(), Last: -rng.Int64()}
 	switch {
 	case ent.Scope == wire.ScopeKey:
-		ent.Account = rng.Uint64N(1e12)
+		ent.Account, ent.Due = rng.Uint64N(1e12), rng.Int64()
 	case strings.HasPrefix(ent.Principal, "arn:"):
 		ent.Account = 111122223333
 	}

@@ -101,7 +101,7 @@ func TestRestoreChangesNothing(t *testing.T) {
 func restoresAlike(t *testing.T, cfg detect.Config, notify bool, least int) {
 	t.Helper()
 	restarts, published, kept := 0, 0, 0
-	for seed := range uint64(6) {
+	for _, seed := range []uint64{0, 1, 2, 3, 4, 30} { // with 30 a silence was told at another time
 		rng := rand.New(rand.NewPCG(seed, 30))
 		steady, shaky := newRestarter(t, cfg, notify, 1<<30), newRestarter(t, cfg, notify, 0)
 		progress := eventtime.Progress{Disorder: disorder}

@@ -75,9 +75,27 @@ func (e *Engine) watch(key *Entity) {
 		return
 	}
 	if due, _, ok := e.silenceDue(key); ok && due > e.traffic.Listened {
-		at.watched = true
-		e.watches[due] = append(e.watches[due], key.slot)
+		e.watchAt(key, due)
 	}
+}
+
+// watchAt has the silence of a KMS key judged at a time. That stays the time whatever the
+// key learns until then, when it is computed anew; so it is state, or what is said of a
+// silence would depend on restarts. It need not be written to the changelog by itself: of a
+// key that has not changed since, it is computed to the same.
+func (e *Engine) watchAt(key *Entity, due int64) {
+	e.store.slots[key.slot].watched = true
+	e.watches[due] = append(e.watches[due], key.slot)
+	key.Due, key.stale = due, true
+}
+
+// watchAgain is watch for a KMS key that was restored.
+func (e *Engine) watchAgain(key *Entity) {
+	if key.Due > e.traffic.Listened {
+		e.watchAt(key, key.Due)
+		return
+	}
+	e.watch(key)
 }
 
 // listenAnew has the silence of all KMS keys begin with the calls that came after
@@ -161,13 +179,13 @@ func (e *Engine) listen(mark int64, most *int, emit func(Result)) (more bool) {
 // listenTo judges the silence of one KMS key at a time that was due for it.
 func (e *Engine) listenTo(key *Entity, now int64, emit func(Result)) {
 	e.store.slots[key.slot].watched = false
+	key.Due, key.stale = 0, true
 	due, m, ok := e.silenceDue(key)
 	switch {
 	case !ok:
 		return
 	case due > now: // it has had calls since
-		e.store.slots[key.slot].watched = true
-		e.watches[due] = append(e.watches[due], key.slot)
+		e.watchAt(key, due)
 		return
 	}
 	if quiet := e.traffic.Latest < now-(lull+1)*e.cfg.Size; quiet {

@@ -23,6 +23,7 @@ import (
 type Bucket struct {
 	Objects map[string]Object
 	Fails   func() bool // whether the next request is to fail; nil for never
+	Page    int         // how many keys one answer has at most; 0 is as many as S3
 
 	mu       sync.Mutex // guards requests
 	requests int
@@ -110,6 +111,9 @@ func (b *Bucket) list(w http.ResponseWriter, r *http.Request) {
 	limit := 1000
 	if n, err := strconv.Atoi(q.Get("max-keys")); err == nil {
 		limit = n
+	}
+	if b.Page > 0 {
+		limit = min(limit, b.Page)
 	}
 	for _, k := range slices.Sorted(maps.Keys(b.Objects)) {
 		if !strings.HasPrefix(k, prefix) || k <= after {

@@ -115,6 +115,9 @@ func (w *world) step() {
 		w.ahead = 0
 	default:
 		w.now = w.now.Add(time.Duration(w.rng.IntN(40)) * time.Minute)
+		if w.rng.IntN(6) == 0 {
+			w.now = w.now.Add(3 * time.Hour)
+		}
 		w.poll()
 	}
 }
@@ -155,7 +158,7 @@ func (w *world) finish(n int) {
 // Whatever keys lie in the bucket and whatever fails, every file of CloudTrail's is
 // offered until it is read, nothing else is, and nothing again that a checkpoint has.
 func TestFollowerSimulation(t *testing.T) {
-	for seed := range uint64(25) {
+	for seed := range uint64(40) {
 		w := &world{
 			t: t, rng: rand.New(rand.NewPCG(seed, 3)), bucket: &awstest.Bucket{Objects: map[string]awstest.Object{}}, now: day,
 			denied: map[string]bool{}, read: map[string]bool{}, saved: map[string]bool{},
@@ -165,7 +168,8 @@ func TestFollowerSimulation(t *testing.T) {
 			w.real = append(w.real, keyIn(folder, day.Add(-time.Hour), 0))
 		}
 		failing, requests := false, 0
-		w.bucket.Fails = func() bool { requests++; return failing && requests%5 == 0 }
+		w.bucket.Fails = func() bool { requests++; return failing && requests%2 == 0 }
+		w.bucket.Page = []int{2, 5, 1000}[seed%3]
 		w.client = NewClient(w.bucket.Serve(t))
 		w.cfg = FollowerConfig{
 			Bucket: "trail", Checkpoint: filepath.Join(t.TempDir(), "cp"), Overlap: DefaultOverlap, Start: day.Add(-3 * time.Hour),

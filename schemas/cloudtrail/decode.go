@@ -260,7 +260,7 @@ func (d *Decoder) member(f *field, name string, pos int, c byte, ev *Event) int 
 		pos = d.targets(pos, c, ev)
 		ev.Resources = ev.Resources[:n]
 		return pos
-	case actList, actDetail, actCarrier, actPacked, actOriginal, actResult, actNotice, actNames:
+	case actList, actDetail, actCarrier, actPacked, actOriginal, actResult, actNotice, actPiece, actNames:
 		return ev.env.member(s, f.act, pos, c)
 	}
 	return s.skip(pos)

@@ -21,6 +21,7 @@ type envelope struct {
 	carried []carried // what may hold events, in its order
 	holds   bool      // it is about the original event, which is in carried or was not kept
 	notice  bool      // known, and about no call: a digest file, a test message
+	split   bool      // it is a piece of a line
 	names   bool      // it names objects, which hold the events
 
 	detailType, source, id, time, account, region string // EventBridge's own fields
@@ -60,7 +61,7 @@ var envelopeFields = append([]field{
 	text("region", atEnvelope+unsafe.Offsetof(where.env.region)),
 	text("Type", atEnvelope+unsafe.Offsetof(where.env.kind)),
 	text("Event", atEnvelope+unsafe.Offsetof(where.env.event)),
-	act("digestS3Bucket", actNotice),
+	act("digestS3Bucket", actNotice), act("partial_message", actPiece),
 	act("s3", actNames), act("s3ObjectKey", actNames),
 	act("Resources", actOthers),
 }, carriers...)
@@ -89,7 +90,7 @@ func isList(name string) bool { return kindRecord.field(name).act == actList }
 func (e *envelope) member(s *scanner, a action, pos int, c byte) int {
 	var v string
 	switch {
-	case e.holds && a != actOriginal && a != actNotice && a != actNames: // beside the original
+	case e.holds && a != actOriginal && a != actPiece && a != actNotice && a != actNames: // beside the original
 	case a == actList && c == '[':
 		if pos = s.json(pos, &v); strings.Trim(v, "[] \t\r\n") != "" {
 			e.carried = append(e.carried, carried{v, formList})
@@ -120,6 +121,8 @@ func (e *envelope) member(s *scanner, a action, pos int, c byte) int {
 		return e.result(s, pos)
 	case a == actNotice:
 		e.notice = true
+	case a == actPiece:
+		e.split = true
 	case a == actNames:
 		e.names = true
 	}

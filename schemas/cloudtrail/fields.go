@@ -52,6 +52,7 @@ const (
 	actOriginal                // the original event, which goes before all else in its object
 	actResult                  // a result of Splunk
 	actNotice                  // the mark of what is about no call: of a digest file
+	actPiece                   // the mark of a piece of a line
 	actNames                   // the mark of what names objects: of an S3 notification
 )
 

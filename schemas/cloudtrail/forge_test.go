@@ -162,6 +162,76 @@ func TestForgingByCut(t *testing.T) {
 	}
 }
 
+// TestForgingBySplit splits a record that stands in a line, at every byte, as container
+// runtimes and syslog split long lines: no piece is an event.
+func TestForgingBySplit(t *testing.T) {
+	text := func(before, behind string) func(string) string {
+		return func(piece string) string { return before + quoted(piece) + behind }
+	}
+	for _, value := range []string{forged, list(forged), `[1,` + forged + `,{}]`, `[` + forged + `]`} {
+		record := strings.Replace(holes[3], "%s", value, 1)
+		for name, around := range map[string]func(string) string{
+			"lines": func(piece string) string { return piece }, "export": func(piece string) string { return "2026-04-01T10:00:00.000Z " + piece },
+			"log": text(`{"log":`, `,"stream":"stdout"}`), "message": text(`{"message":`, `}`),
+		} {
+			for k := 1; k < len(record); k++ {
+				events, _ := parted(read(t, around(short(0))+"\n"+around(record[:k])+"\n"+around(record[k:])+"\n"+around(short(3))+"\n"))
+				if len(events) == 3 && strings.ReplaceAll(events[1].raw, "\n", "") == record {
+					continue // a line feed between two values
+				}
+				if !slices.Equal(raws(events), []string{short(0), short(3)}) {
+					t.Fatalf("%s, split behind %q: %.300q are events", name, record[:k], raws(events))
+				}
+			}
+		}
+		// Of three pieces the middle one may be a whole part: the runtime says that it is a piece.
+		at := strings.Index(record, forged)
+		head := "2026-04-01T10:00:00.000000000Z stdout "
+		events, faults := parted(read(t, head+"F "+short(0)+"\n"+head+"P "+record[:at]+"\n2026-04-01T10:00:00.000000000Z stderr F x\n"+head+"P "+forged+"\n"+head+"F "+record[at+len(forged):]+"\n"+head+"F "+short(1)+"\n"))
+		if !slices.Equal(raws(events), []string{short(0), short(1)}) || len(faults) != 4 {
+			t.Errorf("%.20s: %.300q are events, %d bad records", value, raws(events), len(faults))
+		}
+		events, faults = parted(read(t, `{"log":`+quoted(forged)+`,"partial_message":"true","partial_id":"x"}`))
+		if len(events) != 0 || len(faults) != 1 {
+			t.Errorf("a piece: %d events, %+v", len(events), faults)
+		}
+	}
+}
+
+// TestForgingByByte damages a byte around what was put into a record: no byte there makes
+// an event of it. (A cut does where it falls exactly behind a part of the record and what
+// follows goes on as a list would, because nothing tells the two apart.)
+func TestForgingByByte(t *testing.T) {
+	for _, value := range []string{forged, list(forged), `[1,` + forged + `,{}]`} {
+		record := strings.Replace(holes[3], "%s", value, 1)
+		first, last := strings.Index(record, value)-12, strings.Index(record, value)+len(value)+12
+		for _, frame := range framings {
+			f := func(damaged string) {
+				t.Helper()
+				events, _ := parted(read(t, frame.open+strings.Join([]string{short(0), short(1), damaged, short(3), short(4)}, frame.between)+frame.shut))
+				for _, e := range events {
+					if e.name == "ScheduleKeyDeletion" {
+						t.Fatalf("%s: %q gives %.100q", frame.name, damaged, e.raw)
+					}
+				}
+			}
+			for k := first; k < last; k++ {
+				if k > first+60 && k < last-60 {
+					continue
+				}
+				f(record[:k] + record[k+1:])
+				for _, c := range []byte("{}[]\",:\\\n") {
+					if c == '\n' && frame.name == "file by line" {
+						continue // the list goes on at each line, as far as anything says
+					}
+					f(record[:k] + string([]byte{c}) + record[k+1:])
+					f(record[:k] + string([]byte{c}) + record[k:])
+				}
+			}
+		}
+	}
+}
+
 // FuzzForge puts bytes into the holes of records.
 func FuzzForge(f *testing.F) {
 	for n, value := range attacks() {

@@ -23,11 +23,30 @@ const (
 	tag    = `[^ \t"{}]+ [^ \t"{}:\[]+(\[[0-9]+\])?:`
 	syslog = `<[0-9]{1,3}>[0-9]{0,2}( [^ "{}\[]+){5} (-|(\[[^\]{}]*\])+)`
 	stream = `[^ \t"{}]+`
-	cri    = `(stdout|stderr) [FP]`
+	cri    = `(stdout|stderr) ([FP])`
 	cliRow = `EVENTS\t([^\t"{}]*\t){1,4}`
 )
 
 var inFront = regexp.MustCompile(`^((` + aTime + `|` + anAge + `)([ \t]+(` + stream + `|` + cri + `))?|(` + aTime + `|` + bsd + `)[ \t]+` + tag + `|` + syslog + `|` + cliRow + `)[ \t]*$`)
+
+// criLine matches the head of a line that a container runtime wrote.
+var criLine = regexp.MustCompile(`^` + aTime + ` ` + cri + `( |$)`)
+
+// piece reports whether the line is a part of one that a container runtime split. Where
+// the split falls may be chosen by the maker of the record: a piece is not a record.
+func (r *Reader) piece(line []byte) bool {
+	m := criLine.FindSubmatch(line)
+	if m == nil {
+		return false
+	}
+	stream := &r.split[0]
+	if string(m[len(m)-3]) == "stderr" {
+		stream = &r.split[1]
+	}
+	before := *stream
+	*stream = string(m[len(m)-2]) == "P"
+	return before || *stream
+}
 
 // known matches lines that stand beside events in the AWS CLI's text and carry none.
 var known = regexp.MustCompile(`^(RESOURCES|NEXTTOKEN|SEARCHEDLOGSTREAMS)\t`)
@@ -53,6 +72,8 @@ func (r *Reader) text() error {
 	line, ended := r.line()
 	brace := bytes.IndexByte(line, '{')
 	switch {
+	case r.piece(line):
+		return r.resyncLine(scanErr{reason: ReasonEnvelope, detail: "a piece of a line that the container runtime split: join the pieces"})
 	case brace > 0 && inFront.Match(line[:brace]):
 		r.in.advance(brace)
 		r.opened, r.prefixed = r.in.offset(), true

@@ -17,6 +17,8 @@ func (r *Reader) accept(ev *Event, n int) (bool, error) {
 	switch inner := env.inner(); {
 	case ev.Raw[0] != '{':
 		return r.row(ev, n)
+	case env.split:
+		return false, r.unknown("a piece of a line that Docker split: join the pieces", n)
 	case ev.isEvent():
 	case env.custom():
 		return false, r.unknown("an EventBridge event of the custom source "+quote(env.source)+": only events of AWS's own sources count", n)

@@ -1,7 +1,6 @@
 package cloudtrail
 
 import (
-	"bytes"
 	"io"
 )
 
@@ -24,16 +23,18 @@ type Reader struct {
 	object   string
 	index    int
 	mode     mode
-	hadList  bool  // there has been a list of records
-	opened   int64 // a place that begins a line, besides those behind a line feed; else -1
-	around   int   // objects around the list, which go on behind it
-	rows     bool  // the list may hold rows, which are lists of values
-	strung   bool  // there has been a record in a string
-	looked   bool  // whether it is a table
-	prefixed bool  // lines have something in front of their JSON
-	lost     bool  // something was bad: brackets around the next records may be its
+	hadList  bool    // there has been a list of records
+	opened   int64   // a place that begins a line, besides those behind a line feed; else -1
+	around   int     // objects around the list, which go on behind it
+	rows     bool    // the list may hold rows, which are lists of values
+	strung   bool    // there has been a record in a string
+	looked   bool    // whether it is a table
+	split    [2]bool // the last line of stdout, and of stderr, was a piece
+	prefixed bool    // lines have something in front of their JSON
+	lost     bool    // something was bad: brackets around the next records may be its
 	lines    lines
 	wasted   int64   // bytes read in vain; see maxWaste
+	evenTo   int64   // up to here the line has been looked at; see even
 	trusted  int64   // up to here the brackets have been followed from a record; see resync.go
 	balance  balance // of the last damage
 	nested   int
@@ -95,6 +96,7 @@ func (r *Reader) Reset(src io.Reader, object string) {
 
 func (r *Reader) begin(object string) {
 	r.object, r.index, r.mode, r.lines, r.wasted, r.trusted, r.opened, r.NotEvents = object, 0, modeValues, unknown, 0, 0, -1, 0
+	r.evenTo, r.split = 0, [2]bool{}
 	r.hadList, r.around, r.rows, r.strung, r.looked, r.prefixed, r.lost, r.inChild, r.carried, r.read, r.spent = false, 0, false, false, false, false, false, false, r.carried[:0], 0, 0
 }
 
@@ -214,6 +216,9 @@ func (r *Reader) listStart() int {
 	if err.bad() || n == 0 || around == 0 && r.in.rest()[0] != '[' {
 		return 0
 	}
+	if r.mode == modeValues && (r.lines == oneLine || r.nested > 0) && !r.whole() {
+		return 0
+	}
 	r.in.advance(n)
 	r.mode, r.around, r.rows, r.hadList, r.opened = modeList, around, rows, true, -1
 	if r.in.line {
@@ -282,46 +287,4 @@ func (r *Reader) record(ev *Event) (bool, error) {
 		return false, r.resync(err)
 	}
 	return r.accept(ev, n)
-}
-
-// behind looks at what stands behind ev, a value of n bytes.
-//
-// A name and a colon there belong to a record that closed too early: with a
-// brace too many its first half is an object as well, and would pass for the
-// whole. Unless it is the first name of all, which ev has: then the next record
-// lost its brace. Behind a value that is no object, anything but what can follow
-// it makes both one piece of damage. It returns n, or failed.
-func (r *Reader) behind(n int, ev *Event) int {
-	behind := r.in.rest()[n:]
-	rest := skipSpace(behind)
-	object := ev.Raw[0] == '{'
-	if object && len(rest) > 0 && rest[0] == ',' {
-		rest = skipSpace(rest[1:])
-	}
-	if object && len(rest) > 0 {
-		if rest[0] != '"' || ev.Version != "" && bytes.HasPrefix(rest, []byte(`"eventVersion"`)) {
-			return n
-		}
-		_, rest, _ = bytes.Cut(rest[1:], []byte{'"'})
-		rest = skipSpace(rest)
-	}
-	switch {
-	case len(rest) == 0 && !r.in.eof && !r.in.full():
-		return r.dec.s.more()
-	case object && len(rest) > 0 && rest[0] == ':':
-		return r.dec.s.syntax("a brace too many: the record goes on behind its end")
-	case !object && r.mode == modeValues && bytes.IndexByte(behind[:len(behind)-len(rest)], '\n') >= 0:
-	case !object && len(rest) > 0 && bytes.IndexByte([]byte(",]}[{"), rest[0]) < 0:
-		return r.dec.s.syntax("expected a record, found a value and " + quoteByte(rest[0]))
-	}
-	return n
-}
-
-func skipSpace(b []byte) []byte {
-	for i, c := range b {
-		if c != ' ' && c != '\n' && c != '\t' && c != '\r' {
-			return b[i:]
-		}
-	}
-	return nil
 }

@@ -303,7 +303,7 @@ func (s *search) goOn(at int64) bool {
 // accept ends the search: reading goes on at the place given.
 func (s *search) accept(at int64) bool {
 	r := s.r
-	if !s.whole {
+	if !s.whole && at != s.nextLine {
 		r.lost = true
 	}
 	n := int(at - r.in.offset())

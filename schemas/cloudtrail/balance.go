@@ -22,9 +22,9 @@ const (
 )
 
 // balance walks over brackets and strings behind a damage. The damage may have cost
-// a quote, so that what looks like a string is none: both readings are followed,
-// one in which the first byte stands outside of strings and one in which it stands
-// inside. A bracket or a comma counts in the one reading that has it outside.
+// a quote, so that strings and what is between them change places: both readings are
+// followed, one in which the first byte stands outside of strings and one in which it
+// stands inside. A bracket or a comma counts in the one reading that has it outside.
 type balance struct {
 	quoted  bool  // the next byte stands in a string of the first reading
 	escaped bool  // it follows a backslash
@@ -237,7 +237,8 @@ func (b *balance) ended() (first place, ok bool) {
 			continue // inside a string
 		}
 		for _, p := range r.places {
-			if (p.stage == atTop || p.stage == anywhere) && p.floor == r.level() && (b.begin == inList || p.alone()) && (!ok || p.at < first.at) {
+			done := (p.stage == atTop || p.stage == anywhere) && p.floor == r.level()
+			if done && (b.begin == inList || p.alone()) && (!ok || p.at < first.at) {
 				first, ok = p, true
 			}
 		}

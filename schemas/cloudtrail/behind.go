@@ -16,10 +16,10 @@ func (r *Reader) behind(n int, ev *Event) int {
 	if object && r.mode == modeList && r.lines == oneLine && len(rest) > 0 && rest[0] == '}' {
 		return r.dec.s.syntax("the line goes on behind the record, and closes more than was open")
 	}
-	if object && r.mode == modeValues && !r.hadList && (!r.lost || r.lines == oneLine) && len(rest) > 0 && bytes.IndexByte(behind[:len(behind)-len(rest)], '\n') < 0 {
-		if !r.even(rest) {
-			return failed
-		}
+	sameLine := len(rest) > 0 && bytes.IndexByte(behind[:len(behind)-len(rest)], '\n') < 0
+	lines := r.mode == modeValues && !r.hadList && (!r.lost || r.lines == oneLine)
+	if object && sameLine && lines && !r.even(rest) {
+		return failed
 	}
 	if object && len(rest) > 0 && rest[0] == ',' {
 		rest = skipSpace(rest[1:])

@@ -53,7 +53,7 @@ type finding struct {
 // are the caller's place, so that what is kept by number finds a place as well.
 var numbers atomic.Uint64
 
-// isAt tells whether c stands at pos.
+// isAt reports whether c stands at pos.
 func (c *caller) isAt(data []byte, pos int) bool {
 	end := pos + len(c.raw)
 	return len(c.raw) > 0 && end <= len(data) && string(data[pos:end]) == string(c.raw)
@@ -161,7 +161,7 @@ func (c *caller) recall(data []byte, pos int, ev *Event) int {
 }
 
 // note adds what n's member said to the findings. What is not a piece of the
-// input (a string with escapes) can not be found again.
+// input (a string with escapes) cannot be found again.
 func (d *Decoder) note(n *node, ev *Event) {
 	at := unsafe.Add(unsafe.Pointer(ev), n.field.at)
 	switch n.field.act {

@@ -55,7 +55,9 @@ func (t *tableInput) Read(p []byte) (int, error) {
 const maxHeader = 16 << 10
 
 // originals are the columns that hold the original event, the most certain first.
-var originals = []string{"eventJson", "@message", "_raw", "event.original", "_source.event.original", "CloudTrailEvent", "_source.message", "message"}
+var originals = []string{
+	"eventJson", "@message", "_raw", "event.original", "_source.event.original", "CloudTrailEvent", "_source.message", "message",
+}
 
 // table looks for the header of a table at the input's position, the beginning of the
 // object. It reports whether there is one.

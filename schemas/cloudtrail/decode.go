@@ -61,7 +61,7 @@ func clip(raw []byte) ([]byte, bool) {
 	return raw, false
 }
 
-// isEvent tells whether the object just decoded is a CloudTrail event.
+// isEvent reports whether the object just decoded is a CloudTrail event.
 // S3's notifications have the same names; their source is aws:s3, and Lambda's
 // records of other services aws:sqs and the like. Results of queries have them beside
 // the original.

@@ -7,7 +7,7 @@ import (
 	"unsafe"
 )
 
-// envelope is what an object says that is no CloudTrail event but carries some:
+// envelope is what an object says that is not a CloudTrail event but carries some:
 // the members under names which no event has.
 //
 // Sources: EventBridge "Events from AWS services" (detail-type, detail);
@@ -16,7 +16,9 @@ import (
 // SNS and SQS message bodies (Message, Messages, Body) and what Lambda makes of
 // them (Sns, body, kinesis); Firehose (records, data) and Kinesis (Data); the
 // names that Fluent Bit and Elastic's shippers use for a line (log, message,
-// event, original); Keytrail's own in_kms (event).
+// event, original); Keytrail's own in_kms (event); GetQueryResults of CloudWatch Logs
+// (results) and of CloudTrail Lake (QueryResultRows); Splunk's exports (result, _raw)
+// and Elasticsearch's search (hits, _source); OCSF (raw_data).
 type envelope struct {
 	carried []carried // what may hold events, in its order
 	holds   bool      // it is about the original event, which is in carried or was not kept
@@ -73,7 +75,7 @@ var carriers = func() (list []field) {
 	return list
 }()
 
-// carries tells whether name is one under which envelopes hold an event.
+// carries reports whether name is one under which envelopes hold an event.
 func carries(name string) bool {
 	switch kindRecord.field(name).act {
 	case actCarrier, actDetail, actPacked, actOriginal, actResult:
@@ -82,7 +84,7 @@ func carries(name string) bool {
 	return false
 }
 
-// isList tells whether name is a list that holds records, in one of the
+// isList reports whether name is a list that holds records, in one of the
 // envelopes.
 func isList(name string) bool { return kindRecord.field(name).act == actList }
 
@@ -200,7 +202,7 @@ func (e *envelope) custom() bool {
 	return e.detailType != "" && e.source != "" && (!strings.HasPrefix(e.source, "aws.") || strings.HasPrefix(e.source, "aws.partner/"))
 }
 
-// native tells whether the envelope is an EventBridge event that KMS itself
+// native reports whether the envelope is an EventBridge event that KMS itself
 // sent (rotation, deletion, expiry), which holds no CloudTrail event. Those that
 // do ("AWS API Call via CloudTrail") name KMS as their source too.
 func (e *envelope) native() bool {

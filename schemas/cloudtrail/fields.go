@@ -58,7 +58,7 @@ const (
 
 // field is a member that Keytrail reads. at is the place of its value in Event:
 // an offset, because one for each name in a table costs a load where a switch
-// costs a jump that the processor can not predict.
+// costs a jump that the processor cannot predict.
 type field struct {
 	name string
 	act  action

@@ -181,7 +181,7 @@ func (in *input) advance(n int) { in.start += n }
 // full tells that no more bytes fit, because one record fills the buffer.
 func (in *input) full() bool { return len(in.rest()) >= in.lim.RecordBytes }
 
-// fill reads more bytes behind rest and tells whether any came. Views into the
+// fill reads more bytes behind rest and reports whether any came. Views into the
 // buffer are no longer valid after it.
 func (in *input) fill() bool {
 	if in.sniff {

@@ -39,9 +39,9 @@ type node struct {
 	names        int // from the root to here
 }
 
-// isAt tells whether n's name stands at pos, colon included. The words are
+// isAt reports whether n's name stands at pos, colon included. The words are
 // compared without a branch between them: names of other lengths would make it
-// one that the processor can not predict.
+// one that the processor cannot predict.
 func (n *node) isAt(data []byte, pos int) bool {
 	if pos+8*nameWords > len(data) || n.size == 0 {
 		return false
@@ -72,7 +72,7 @@ func (n *node) follow(data []byte, pos int) *node {
 }
 
 // learn finds the name whose quote is at pos in the tree, behind n, or adds it. It
-// returns nil for a name that can not be learned, and false when it is no name or
+// returns nil for a name that cannot be learned, and false when it is no name or
 // stands twice.
 func (d *Decoder) learn(k kind, n *node, pos int) (*node, bool) {
 	s := &d.s

@@ -1,22 +1,23 @@
 package cloudtrail
 
-import (
-	"io"
-)
+import "io"
 
 // Reader reads the CloudTrail events of one object, whatever envelope holds
 // them: a CloudTrail file {"Records":[...]}, an array, one event, events line
 // by line or end to end, LookupEvents output, CloudWatch Logs subscription
 // data, EventBridge events, SNS and SQS bodies, Firehose and Kinesis records,
-// Lambda's events of these, Fluent Bit records; plain or gzip, and inside
-// messages in base64, told apart by content. What names objects instead of
-// carrying events (S3's notifications) is for package notification.
+// Lambda's events of these, Fluent Bit records; the answers of queries and
+// searches, lines with a time in front, strings, rows and CSV (docs/inputs.md);
+// plain or gzip, UTF-8 or UTF-16, and inside messages in base64, told apart by
+// content. What names objects instead of carrying events (S3's notifications)
+// is for package notification.
 //
-// It reads as a stream: it holds at the most two times Limits.RecordBytes (and
+// It reads as a stream: it holds at most two times Limits.RecordBytes (and
 // 512 KiB when that is less) of an object of whatever size, and the unescaped
 // strings of one record beside them, once more for each envelope inside an
-// envelope, at the most maxNested times. A bad record costs that record only. A
-// Reader is not safe for concurrent use.
+// envelope, at most maxNested times. A bad record costs that record only, unless
+// nothing says where the next one begins (resync.go). A Reader is not safe for
+// concurrent use.
 type Reader struct {
 	in       input
 	dec      *Decoder

@@ -64,7 +64,7 @@ func (s *scanner) twice(name string) int {
 	return s.fail(ReasonDuplicateKey, "the name "+quote(name)+" stands twice in one object")
 }
 
-// duplicate remembers name and tells whether its object had it before.
+// duplicate remembers name and reports whether its object had it before.
 func (s *scanner) duplicate(w *walk, name string) bool {
 	h := uint(len(name)) * 7
 	if len(name) > 0 {

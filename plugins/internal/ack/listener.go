@@ -88,8 +88,8 @@ func bind(path string) (*net.UnixListener, error) {
 	case err != nil:
 		return nil, fmt.Errorf("cannot listen at %q: %w", path, err)
 	case info.Mode().Type() != fs.ModeSocket:
-		return nil, fmt.Errorf("cannot listen at %q: there is something that is not a socket; remove it or choose another ack_path", path)
-	default: // the lock is ours: whoever made this socket has ended
+		return nil, fmt.Errorf("cannot listen at %q: it is not a socket; remove it or choose another ack_path", path)
+	default: // the lock is ours: the process that made this socket has ended
 		if err := os.Remove(path); err != nil {
 			return nil, fmt.Errorf("cannot replace the socket of a process that has ended: %w", err)
 		}

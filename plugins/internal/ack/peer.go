@@ -20,7 +20,7 @@ func CheckPath(path string) error {
 		return errors.New("an absolute path such as /run/keytrail/ack.sock")
 	}
 	if len(path) > maxPath {
-		return fmt.Errorf("a path of at most %d bytes, which is what a Unix socket can have; this one has %d", maxPath, len(path))
+		return fmt.Errorf("a path of at most %d bytes, as a Unix socket can have; this one has %d", maxPath, len(path))
 	}
 	dir := filepath.Dir(path)
 	info, err := os.Stat(dir)

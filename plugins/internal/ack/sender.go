@@ -216,7 +216,8 @@ func (s *Sender) talk(ctx context.Context, l *link, p *peer, run Run) error {
 			return err
 		}
 		if p.f.kind != kindConfirm || p.f.number != number {
-			return fmt.Errorf("a message of the kind %d, number %d instead of the confirmation of %d", p.f.kind, p.f.number, number)
+			return fmt.Errorf("a message of the kind %d, number %d, instead of the confirmation of %d",
+				p.f.kind, p.f.number, number)
 		}
 		if s.confirmed(run, ranges) {
 			continue // there is more

@@ -220,7 +220,7 @@ func TestListenRefuses(t *testing.T) {
 	if err := os.WriteFile(path, nil, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	f(path, "something that is not a socket")
+	f(path, "it is not a socket")
 	if err := os.Chmod(dir, 0o777); err != nil {
 		t.Fatal(err)
 	}

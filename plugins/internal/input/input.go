@@ -5,7 +5,7 @@
 // stand in plugins/in_kms.
 //
 // Guarantees. Every event of an object is handed over at least once, with its JSON
-// byte for byte, in the order of the object. A record that is no event goes to
+// byte for byte, in the order of the object. A record that is not an event goes to
 // the dead-letter file with its place and reason, and the rest go on. So does an object
 // that is damaged, or gone at two looks; one that may become readable is tried again for
 // as long as the source lives (source.Retries).
@@ -28,9 +28,10 @@
 // stops only the last instance's timer; the Input therefore keeps its own flag
 // and returns nothing while it is paused or stopping.
 //
-// Limits. Memory is QueueBytes, one batch, what window keeps, for each reader the decoder's two records
-// of Limits.RecordBytes, and what the source keeps in mind: 250 bytes for each file
-// of a directory; see Config and the sources. The size of an object does not matter.
+// Limits. Memory is QueueBytes, one batch, what window keeps, for each reader the
+// decoder's two records of Limits.RecordBytes, and what the source keeps in mind: 250
+// bytes for each file of a directory; see Config and the sources. The size of an object
+// does not matter.
 package input
 
 import (

@@ -10,7 +10,7 @@ import (
 	"keytrail/processor/source"
 )
 
-// flight is one reading of an object, on its way to whoever it is handed over to.
+// flight is one reading of an object, from its first record to the last acknowledgement.
 type flight struct {
 	object source.Object
 	// only are the records of the object to hand over, by their place among those that

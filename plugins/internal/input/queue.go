@@ -22,7 +22,7 @@ type block struct {
 
 // queue is a bounded first-in, first-out queue of blocks between one reader
 // and one taker. It holds at most maxBytes and maxRecords, or one block when
-// that alone is more: blockBytes and one record, of 4 MiB at the most. An empty
+// that alone is more: blockBytes and one record, of at most 4 MiB. An empty
 // block counts as a record, so their number is bounded too.
 type queue struct {
 	maxBytes, maxRecords int

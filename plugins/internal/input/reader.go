@@ -218,7 +218,7 @@ func (r *reading) badRecord(_ context.Context, bad *cloudtrail.BadRecord) error 
 }
 
 // recordTime returns the time that Fluent Bit's record gets: the event's, or
-// the present one where that is no time or one that Fluent Bit can not hold
+// the present one where that is no time or one that Fluent Bit cannot hold
 // (it counts signed 32-bit seconds). The event itself is not judged by it.
 func recordTime(text string) time.Time {
 	t, err := time.Parse(time.RFC3339, text)

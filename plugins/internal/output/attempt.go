@@ -26,7 +26,7 @@ type attempt struct {
 
 	mu      sync.Mutex    // guards the following; taken by Kafka's acknowledgements too
 	pending int           // produced and not yet acknowledged
-	failed  error         // the first failure: this attempt can not succeed anymore
+	failed  error         // the first failure: this attempt cannot succeed anymore
 	changed chan struct{} // a token when pending became 0 or failed was set
 	slots   slots
 }
@@ -167,7 +167,7 @@ func (s *attempts) take(chunk []byte) *attempt {
 	s.forget(key)
 	s.taken++
 	a := k.attempt
-	if _, failed := a.state(); failed != nil { // it can not succeed: from the beginning
+	if _, failed := a.state(); failed != nil { // it cannot succeed: from the beginning
 		again := newAttempt()
 		again.tries = a.tries
 		return again

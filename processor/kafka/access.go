@@ -4,7 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
 	"strings"
+	"time"
 
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
@@ -87,7 +89,7 @@ func (s *starter) topicAccess(l layout) error {
 func CheckAccess(ctx context.Context, c Config, groups, transactionalIDs []string) error {
 	ctx, cancel := context.WithTimeout(ctx, accessWithin)
 	defer cancel()
-	cl, err := c.startClient()
+	cl, err := c.startClient(1)
 	if err != nil {
 		return err
 	}
@@ -121,14 +123,21 @@ func CheckAccess(ctx context.Context, c Config, groups, transactionalIDs []strin
 }
 
 // startClient makes a client for questions at the start: it gives up soon, and says
-// nothing, as its errors are reported.
-func (c *Config) startClient() (*kgo.Client, error) {
+// nothing, as its errors are reported. The client looks at no context while it connects,
+// so it is retries and the time for a connection that bound a question.
+func (c *Config) startClient(retries int) (*kgo.Client, error) {
 	silent := *c
 	silent.Log, silent.Trouble = nil, nil
 	// New topics are asked for until they are there, and by default the client would
 	// answer from what it learned five seconds ago.
-	opts := append(silent.Options(), kgo.MetadataMinAge(50e6), kgo.RequestRetries(2))
-	if !c.Security.TLS.Enabled {
+	opts := append(silent.Options(), kgo.MetadataMinAge(50*time.Millisecond), kgo.RequestRetries(retries), kgo.RequestTimeoutOverhead(dialWithin))
+	if c.Security.TLS.Enabled {
+		opts = append(opts, kgo.Dialer(func(ctx context.Context, network, addr string) (net.Conn, error) {
+			ctx, cancel := context.WithTimeout(ctx, dialWithin)
+			defer cancel()
+			return c.Security.TLS.dial(ctx, network, addr)
+		}))
+	} else {
 		opts = append(opts, kgo.DialTimeout(dialWithin))
 	}
 	cl, err := kgo.NewClient(opts...)

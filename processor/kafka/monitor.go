@@ -22,7 +22,7 @@ type Monitor struct {
 
 // NewMonitor returns a Monitor of the topics. It opens no connection yet.
 func NewMonitor(c Config, topics []Topic) (*Monitor, error) {
-	cl, err := c.startClient()
+	cl, err := c.startClient(2)
 	if err != nil {
 		return nil, err
 	}

@@ -176,6 +176,8 @@ func TestStartIsRefused(t *testing.T) {
 	refused(t, "another name", with(named, kafka.Security{TLS: kafka.TLS{Enabled: true, CAFile: foreignCA}}), "not for the name", "server_name")
 	refused(t, "plain to TLS", with(over, kafka.Security{}), "TLS", "set kafka.tls.enabled")
 	refused(t, "TLS to plain", with(plain, kafka.Security{TLS: kafka.TLS{Enabled: true, CAFile: ca}}), "TLS", "do not enable")
+	hushed := serve(t, func(c net.Conn) { io.Copy(io.Discard, c) })
+	refused(t, "silent to TLS", kafka.Config{Brokers: []string{hushed}, Security: kafka.Security{TLS: kafka.TLS{Enabled: true, CAFile: ca}}}, hushed, "no TLS handshake")
 	refused(t, "no such file", with(over, kafka.Security{TLS: kafka.TLS{Enabled: true, CAFile: ca + "x"}}), "ca_file", "no such file")
 
 	// too old

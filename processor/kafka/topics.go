@@ -55,7 +55,7 @@ func EnsureTopics(ctx context.Context, c Config, replication int16, topics []Top
 	if err := c.Security.Load(); err != nil {
 		return nil, err
 	}
-	cl, err := c.startClient()
+	cl, err := c.startClient(1)
 	if err != nil {
 		return nil, err
 	}

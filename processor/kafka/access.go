@@ -116,7 +116,8 @@ func CheckAccess(ctx context.Context, c Config, groups, transactionalIDs []strin
 			err = kerr.ErrorForCode(resp.ErrorCode)
 		}
 		if errors.Is(err, kerr.TransactionalIDAuthorizationFailed) {
-			return c.refusal(&denied{kmsg.ACLOperationWrite, "transactional-id", id, kerr.TransactionalIDAuthorizationFailed})
+			return c.refusal(&denied{kmsg.ACLOperationWrite, "transactional-id", id,
+				kerr.TransactionalIDAuthorizationFailed})
 		}
 	}
 	return nil
@@ -130,7 +131,8 @@ func (c *Config) startClient(retries int) (*kgo.Client, error) {
 	silent.Log, silent.Trouble = nil, nil
 	// New topics are asked for until they are there, and by default the client would
 	// answer from what it learned five seconds ago.
-	opts := append(silent.Options(), kgo.MetadataMinAge(50*time.Millisecond), kgo.RequestRetries(retries), kgo.RequestTimeoutOverhead(dialWithin))
+	opts := append(silent.Options(), kgo.MetadataMinAge(50*time.Millisecond), kgo.RequestRetries(retries),
+		kgo.RequestTimeoutOverhead(dialWithin))
 	if c.Security.TLS.Enabled {
 		opts = append(opts, kgo.Dialer(func(ctx context.Context, network, addr string) (net.Conn, error) {
 			ctx, cancel := context.WithTimeout(ctx, dialWithin)

@@ -71,7 +71,8 @@ func describe(ctx context.Context, cl *kgo.Client, names []string) (layout, erro
 		case err != nil || len(t.Partitions) == 0:
 			continue // it does not exist, or is not there yet
 		}
-		info := topicInfo{id: t.TopicID, partitions: int32(len(t.Partitions)), operations: t.AuthorizedOperations, replicas: math.MaxInt}
+		info := topicInfo{id: t.TopicID, partitions: int32(len(t.Partitions)), operations: t.AuthorizedOperations,
+			replicas: math.MaxInt}
 		for _, p := range t.Partitions {
 			info.replicas = min(info.replicas, len(p.Replicas))
 		}

@@ -26,7 +26,8 @@ func NewMonitor(c Config, topics []Topic) (*Monitor, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Monitor{s: starter{c: &c, cl: cl, adm: kadm.NewClient(cl), topics: topics}, cl: cl, gone: map[string]int{}}, nil
+	return &Monitor{s: starter{c: &c, cl: cl, adm: kadm.NewClient(cl), topics: topics}, cl: cl,
+		gone: map[string]int{}}, nil
 }
 
 // Close ends the connections.
@@ -118,7 +119,8 @@ func (s Standing) Lag() int64 { return max(0, s.End-max(s.Start, s.Committed)) }
 
 // Standings returns how far a group has come in all partitions of the topics. The ends
 // are those of committed records.
-func (m *Monitor) Standings(ctx context.Context, group string, topics ...string) (map[string]map[int32]Standing, error) {
+func (m *Monitor) Standings(ctx context.Context, group string, topics ...string) (map[string]map[int32]Standing,
+	error) {
 	starts, err := m.s.adm.ListStartOffsets(ctx, topics...)
 	if err != nil {
 		return nil, err
@@ -179,7 +181,8 @@ func (m *Monitor) Oldest(ctx context.Context, standings map[string]map[int32]Sta
 	}
 	quiet := *m.s.c
 	quiet.Log, quiet.Trouble = nil, nil
-	cl, err := kgo.NewClient(append(quiet.Options(), kgo.ConsumePartitions(from), kgo.FetchMaxPartitionBytes(4<<10), kgo.FetchMaxBytes(256<<10))...)
+	cl, err := kgo.NewClient(append(quiet.Options(), kgo.ConsumePartitions(from), kgo.FetchMaxPartitionBytes(4<<10),
+		kgo.FetchMaxBytes(256<<10))...)
 	if err != nil {
 		return nil, fmt.Errorf("cannot make a Kafka client: %w", err)
 	}
@@ -214,7 +217,8 @@ func (m *Monitor) Retention(ctx context.Context, topics ...string) (map[string]t
 	kept := map[string]time.Duration{}
 	for topic, has := range settings {
 		var ms int64
-		if _, err := fmt.Sscan(has["retention.ms"], &ms); err == nil && ms > 0 && policies(has["cleanup.policy"]) != "compact" {
+		if _, err := fmt.Sscan(has["retention.ms"], &ms); err == nil && ms > 0 &&
+			policies(has["cleanup.policy"]) != "compact" {
 			kept[topic] = time.Duration(ms) * time.Millisecond
 		}
 	}

@@ -29,7 +29,8 @@ func (s *starter) check(ctx context.Context, l layout) error {
 	}
 	settings, err := s.settings(ctx, names)
 	if errors.Is(err, kerr.TopicAuthorizationFailed) || errors.Is(err, kerr.ClusterAuthorizationFailed) {
-		s.warn("the settings of topics that exist cannot be checked: the brokers do not allow DescribeConfigs", "topics", strings.Join(names, ","))
+		s.warn("the settings of topics that exist cannot be checked: the brokers do not allow DescribeConfigs",
+			"topics", strings.Join(names, ","))
 		return nil
 	}
 	if err != nil {
@@ -97,7 +98,8 @@ func (s *starter) sentence(topic string, d difference) string {
 		command = fmt.Sprintf("kafka-configs.sh --bootstrap-server %s --alter --entity-type topics --entity-name %s --add-config %s=%s",
 			s.c.Brokers[0], topic, d.setting, d.want)
 	}
-	return fmt.Sprintf("topic %q has %s %s, want %s: %s; change it with: %s", topic, d.setting, d.has, d.want, d.why, command)
+	return fmt.Sprintf("topic %q has %s %s, want %s: %s; change it with: %s", topic, d.setting, d.has, d.want, d.why,
+		command)
 }
 
 // leastBatch is the least max.message.bytes that takes what stages write.
@@ -132,16 +134,20 @@ func (t *Topic) differences(has map[string]string, info topicInfo, brokers int) 
 		add(true, "max.message.bytes", strconv.FormatInt(least, 10), "the brokers would refuse what the stages write")
 	}
 	if got, ok := number("min.insync.replicas"); ok && int(got) > info.replicas {
-		add(true, "min.insync.replicas", strconv.Itoa(max(1, info.replicas-1)), fmt.Sprintf("no partition has more than %d replicas, so every write would be refused", info.replicas))
+		add(true, "min.insync.replicas", strconv.Itoa(max(1, info.replicas-1)),
+			fmt.Sprintf("no partition has more than %d replicas, so every write would be refused", info.replicas))
 	} else if ok && got < 2 && info.replicas >= 3 {
 		add(false, "min.insync.replicas", "2", "what only one broker has is lost with it")
 	}
 	if has["unclean.leader.election.enable"] == "true" {
-		add(false, "unclean.leader.election.enable", "false", "a broker that missed records may become the leader and cut them off")
+		add(false, "unclean.leader.election.enable", "false",
+			"a broker that missed records may become the leader and cut them off")
 	}
-	if got, ok := number("retention.ms"); ok && got >= 0 && strings.Contains(has["cleanup.policy"], "delete") && policy == "delete" {
+	if got, ok := number("retention.ms"); ok && got >= 0 && strings.Contains(has["cleanup.policy"], "delete") &&
+		policy == "delete" {
 		if want, _ := strconv.ParseInt(wanted("retention.ms", "0"), 10, 64); want < 0 || got < want {
-			add(false, "retention.ms", strconv.FormatInt(want, 10), fmt.Sprintf("what is not read within %v is lost", time.Duration(got)*time.Millisecond))
+			add(false, "retention.ms", strconv.FormatInt(want, 10), fmt.Sprintf("what is not read within %v is lost",
+				time.Duration(got)*time.Millisecond))
 		}
 	}
 	if got, ok := number("retention.bytes"); ok && got >= 0 && policy == "delete" {
@@ -150,12 +156,19 @@ func (t *Topic) differences(has map[string]string, info topicInfo, brokers int) 
 	if has["message.timestamp.type"] == "LogAppendTime" {
 		add(false, "message.timestamp.type", "CreateTime", "records would bear the time at which the broker got them")
 	}
+	return append(list, t.layoutDifferences(info, brokers)...)
+}
+
+// layoutDifferences returns what is wrong with the replicas and partitions of a topic.
+func (t *Topic) layoutDifferences(info topicInfo, brokers int) (list []difference) {
 	if info.replicas == 1 && brokers >= 3 {
-		list = append(list, difference{setting: "replication factor", has: "1", want: "3", why: "losing one broker loses it", how: "kafka-reassign-partitions.sh"})
+		list = append(list, difference{setting: "replication factor", has: "1", want: "3",
+			why: "losing one broker loses it", how: "kafka-reassign-partitions.sh"})
 	}
 	if t.Partitions > 1 && info.partitions != t.Partitions {
-		list = append(list, difference{setting: "partitions", has: fmt.Sprint(info.partitions), want: fmt.Sprint(t.Partitions),
-			why: "kafka.partitions is only for topics that are made, and what is there holds", how: "kafka.partitions in the configuration"})
+		list = append(list, difference{setting: "partitions", has: fmt.Sprint(info.partitions),
+			want: fmt.Sprint(t.Partitions),
+			why:  "kafka.partitions is only for topics that are made, and what is there holds", how: "kafka.partitions in the configuration"})
 	}
 	return list
 }

@@ -61,7 +61,8 @@ func EnsureTopics(ctx context.Context, c Config, replication int16, topics []Top
 	}
 	// Not waited for: it waits for connections that are being made, and the start is over.
 	defer func() { go cl.Close() }()
-	s := &starter{c: &c, cl: cl, adm: kadm.NewClient(cl), replication: replication, topics: topics, made: map[string]bool{}}
+	s := &starter{c: &c, cl: cl, adm: kadm.NewClient(cl), replication: replication, topics: topics,
+		made: map[string]bool{}}
 	counts, err := s.run(ctx)
 	if err != nil {
 		return nil, &lined{err}
@@ -209,7 +210,8 @@ func (s *starter) create(ctx context.Context, l layout) error {
 // notMade says why a topic was not created.
 func (s *starter) notMade(t Topic, detail string, err error) error {
 	if errors.Is(err, kerr.TopicAuthorizationFailed) || errors.Is(err, kerr.ClusterAuthorizationFailed) {
-		return &final{fmt.Errorf("topic %q does not exist: %w", t.Name, s.c.refusal(&denied{kmsg.ACLOperationCreate, "topic", t.Name, err}))}
+		return &final{fmt.Errorf("topic %q does not exist: %w", t.Name, s.c.refusal(&denied{kmsg.ACLOperationCreate,
+			"topic", t.Name, err}))}
 	}
 	replication := fmt.Sprint("replication ", s.replication)
 	if s.replication == 0 {
@@ -218,8 +220,10 @@ func (s *starter) notMade(t Topic, detail string, err error) error {
 	if detail != "" && !strings.Contains(err.Error(), detail) {
 		err = fmt.Errorf("%w: %s", err, detail)
 	}
-	said := s.explain(fmt.Sprintf("cannot create topic %q with %d partitions and %s", t.Name, t.Partitions, replication), err)
-	for _, forGood := range []error{kerr.PolicyViolation, kerr.InvalidConfig, kerr.InvalidTopicException, kerr.InvalidPartitions, kerr.UnsupportedVersion} {
+	said := s.explain(fmt.Sprintf("cannot create topic %q with %d partitions and %s", t.Name, t.Partitions,
+		replication), err)
+	for _, forGood := range []error{kerr.PolicyViolation, kerr.InvalidConfig, kerr.InvalidTopicException,
+		kerr.InvalidPartitions, kerr.UnsupportedVersion} {
 		if errors.Is(err, forGood) {
 			return &final{said}
 		}

@@ -52,13 +52,15 @@ func (p *Pipeline) makeParts(stages Stages) error {
 		if !one.on {
 			continue
 		}
-		if err := p.addPart(&part{stage: one.stage, group: p.group(one.stage), topics: []string{one.topic}}, one.reasons...); err != nil {
+		if err := p.addPart(&part{stage: one.stage, group: p.group(one.stage), topics: []string{one.topic}},
+			one.reasons...); err != nil {
 			return err
 		}
 	}
 	for _, d := range p.Sinks {
 		if topics := d.topics(p.Topics); stages.Forward && len(topics) > 0 {
-			if err := p.addPart(&part{stage: "forward", sink: d.Name, group: p.group("forward-" + d.Name), topics: topics}, forwardReasons()...); err != nil {
+			if err := p.addPart(&part{stage: "forward", sink: d.Name, group: p.group("forward-" + d.Name),
+				topics: topics}, forwardReasons()...); err != nil {
 				return err
 			}
 		}

@@ -178,7 +178,8 @@ func (f *forwarder) expired(ctx context.Context, topic string, partition int32, 
 	if ok && first <= at {
 		return
 	}
-	if committed, known := f.client.CommittedOffsets()[topic][partition]; known && committed.Offset >= 0 && (!ok || committed.Offset > at) {
+	if committed, known := f.client.CommittedOffsets()[topic][partition]; known && committed.Offset >= 0 && (!ok ||
+		committed.Offset > at) {
 		at, ok = committed.Offset, true
 	}
 	if !ok || first <= at {
@@ -196,7 +197,8 @@ func (f *forwarder) expired(ctx context.Context, topic string, partition int32, 
 		return
 	}
 	f.p.Telemetry.Flow("forward", f.d.Name).Expired(lost)
-	f.part.health.Report(telemetry.Expired, "Kafka deleted %d records of topic %q partition %d before the sink had taken them; they are lost to it", lost, topic, partition)
+	f.part.health.Report(telemetry.Expired,
+		"Kafka deleted %d records of topic %q partition %d before the sink had taken them; they are lost to it", lost, topic, partition)
 	f.p.Log.Error("Kafka deleted records before the sink had taken them; keep the topic for longer than a sink may be away (retention.ms)",
 		"sink", f.d.Name, "topic", topic, "partition", partition, "records", lost)
 }

@@ -246,7 +246,8 @@ func (p *part) report(s sink.Status, expires time.Time) {
 		p.health.Report(telemetry.SinkPaused, "%v; it goes on by itself once somebody has mended this%s", s.Err, lost)
 	case sink.StateFailing:
 		p.health.Clear(telemetry.SinkPaused)
-		p.health.Report(telemetry.Failing, "%v; the next attempt is at %s%s", s.Err, s.Next.UTC().Format(time.RFC3339), lost)
+		p.health.Report(telemetry.Failing, "%v; the next attempt is at %s%s", s.Err,
+			s.Next.UTC().Format(time.RFC3339), lost)
 	}
 }
 

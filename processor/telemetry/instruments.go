@@ -115,6 +115,13 @@ func newInstruments(m metric.Meter) (instruments, error) {
 	i.restore, err = m.Float64Histogram(nameRestoreTime, metric.WithUnit("s"), metric.WithExplicitBucketBoundaries(seconds...),
 		metric.WithDescription("How long a stage took to read the state of partitions back."))
 	problems = append(problems, err)
+	problems = append(problems, i.gauges(m))
+	return i, errors.Join(problems...)
+}
+
+// gauges makes the gauges.
+func (i *instruments) gauges(m metric.Meter) error {
+	var problems []error
 	for _, g := range []struct {
 		into              *metric.Int64ObservableGauge
 		name, unit, about string
@@ -123,7 +130,8 @@ func newInstruments(m metric.Meter) (instruments, error) {
 		{&i.sinkState, nameSinkState, "", "Whether a sink is in this state: 1, or 0."},
 		{&i.sinkPaused, nameSinkPaused, "", "Whether a sink is paused for this cause, until somebody mends it: 1, or 0."},
 	} {
-		*g.into, err = m.Int64ObservableGauge(g.name, metric.WithUnit(g.unit), metric.WithDescription(g.about))
+		gauge, err := m.Int64ObservableGauge(g.name, metric.WithUnit(g.unit), metric.WithDescription(g.about))
+		*g.into = gauge
 		problems = append(problems, err)
 	}
 	for _, g := range []struct {
@@ -134,10 +142,11 @@ func newInstruments(m metric.Meter) (instruments, error) {
 		{&i.sinkExpires, nameSinkExpires, "When Kafka deletes the oldest record that a sink has not taken, in seconds since 1970."},
 		{&i.watermarkLag, nameWatermarkLag, "Time between the clock and the watermark of a stage."},
 	} {
-		*g.into, err = m.Float64ObservableGauge(g.name, metric.WithUnit("s"), metric.WithDescription(g.about))
+		gauge, err := m.Float64ObservableGauge(g.name, metric.WithUnit("s"), metric.WithDescription(g.about))
+		*g.into = gauge
 		problems = append(problems, err)
 	}
-	return i, errors.Join(problems...)
+	return errors.Join(problems...)
 }
 
 // seconds are the bounds of the buckets of durations: a commit takes some

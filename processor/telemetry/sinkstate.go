@@ -29,10 +29,12 @@ func (t *Telemetry) SinkState(sink string, states, causes []string) (*SinkState,
 		s.mu.Lock()
 		defer s.mu.Unlock()
 		for _, one := range s.states {
-			o.ObserveInt64(t.inst.sinkState, oneIf(one == s.state), metric.WithAttributes(of, attribute.String(labelState, one)))
+			o.ObserveInt64(t.inst.sinkState, oneIf(one == s.state), metric.WithAttributes(of,
+				attribute.String(labelState, one)))
 		}
 		for _, one := range s.causes {
-			o.ObserveInt64(t.inst.sinkPaused, oneIf(one == s.cause), metric.WithAttributes(of, attribute.String(labelCause, one)))
+			o.ObserveInt64(t.inst.sinkPaused, oneIf(one == s.cause), metric.WithAttributes(of,
+				attribute.String(labelCause, one)))
 		}
 		if !s.expires.IsZero() {
 			o.ObserveFloat64(t.inst.sinkExpires, float64(s.expires.UnixMilli())/1000, alone)

@@ -52,7 +52,8 @@ func Verdict(answer *http.Response, words string, now time.Time) error {
 	case code/100 == 5:
 		return &sink.Throttled{After: after, Err: err}
 	case code == http.StatusUnauthorized, code == http.StatusForbidden, code == http.StatusProxyAuthRequired, code == http.StatusPaymentRequired:
-		return &sink.Paused{Cause: sink.CauseCredentials, After: after, Err: fmt.Errorf("%w; check the credentials in headers", err)}
+		return &sink.Paused{Cause: sink.CauseCredentials, After: after,
+			Err: fmt.Errorf("%w; check the credentials in headers", err)}
 	case code/100 == 3:
 		return &sink.Paused{Cause: sink.CauseRedirect, After: after,
 			Err: fmt.Errorf("status %d: redirected to %s, which is not followed; set endpoint to where the receiver is", code, target(answer))}
@@ -98,15 +99,18 @@ func Failure(err error) error {
 	var dns *net.DNSError
 	switch {
 	case errors.As(err, &unknown):
-		return &sink.Paused{Cause: sink.CauseTLS, Err: fmt.Errorf("%w; set ca_file to the authority that signed the receiver's certificate", err)}
+		return &sink.Paused{Cause: sink.CauseTLS,
+			Err: fmt.Errorf("%w; set ca_file to the authority that signed the receiver's certificate", err)}
 	case errors.As(err, &name):
 		return &sink.Paused{Cause: sink.CauseTLS, Err: fmt.Errorf("%w; use a name of the certificate in endpoint", err)}
 	case errors.As(err, &invalid):
-		return &sink.Paused{Cause: sink.CauseTLS, Err: fmt.Errorf("%w; compare the certificate's dates with the clock", err)}
+		return &sink.Paused{Cause: sink.CauseTLS,
+			Err: fmt.Errorf("%w; compare the certificate's dates with the clock", err)}
 	case errors.As(err, &unverified), errors.As(err, &alert) && alert.Op == "remote error":
 		return &sink.Paused{Cause: sink.CauseTLS, Err: err}
 	case errors.As(err, &record), errors.Is(err, http.ErrSchemeMismatch):
-		return &sink.Paused{Cause: sink.CauseTLS, Err: fmt.Errorf("%w; the receiver does not speak TLS on this port: use http in endpoint, or its other port", err)}
+		return &sink.Paused{Cause: sink.CauseTLS,
+			Err: fmt.Errorf("%w; the receiver does not speak TLS on this port: use http in endpoint, or its other port", err)}
 	case errors.As(err, &dns) && dns.IsNotFound:
 		return &sink.Paused{Cause: sink.CauseAddress, Err: fmt.Errorf("%w; check the name in endpoint", err)}
 	}
@@ -117,7 +121,8 @@ func Failure(err error) error {
 // protocol: a login page, a proxy. Nobody knows whether the records arrived, so they
 // stay where they are.
 func NotProtocol(format string, args ...any) error {
-	return &sink.Paused{Cause: sink.CauseProtocol, Err: fmt.Errorf(format+"; check the endpoint, and proxies on the way", args...)}
+	return &sink.Paused{Cause: sink.CauseProtocol,
+		Err: fmt.Errorf(format+"; check the endpoint, and proxies on the way", args...)}
 }
 
 // RetryAfter reads the header of that name: seconds, or a date (RFC 9110, section

@@ -40,7 +40,8 @@ func judge(answer *http.Response, said []byte, whole bool, n int, now time.Time)
 	var err error
 	switch {
 	case !whole:
-		return httpsink.NotProtocol("status %d with more than %d bytes of %q, which no OTLP receiver sends", answer.StatusCode, len(said), httpsink.Clean(kind))
+		return httpsink.NotProtocol("status %d with more than %d bytes of %q, which no OTLP receiver sends",
+			answer.StatusCode, len(said), httpsink.Clean(kind))
 	case kind == contentType:
 		lost, message, err = parseResponse(said)
 	case kind == jsonType:
@@ -64,7 +65,8 @@ func partial(lost int64, message string, n int) error {
 		return nil
 	case lost >= int64(n):
 		// All of them: then it is known which, and they can go to the dead letter.
-		return &sink.Rejected{Reason: sink.ReasonPartial, Err: fmt.Errorf("all records rejected: %q", httpsink.Clean(message))}
+		return &sink.Rejected{Reason: sink.ReasonPartial, Err: fmt.Errorf("all records rejected: %q",
+			httpsink.Clean(message))}
 	}
 	return &sink.Partial{Lost: int(max(lost, 0)), Message: httpsink.Clean(message)}
 }

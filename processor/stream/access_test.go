@@ -1,0 +1,70 @@
+package stream
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kfake"
+	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"keytrail/processor/config/value"
+	"keytrail/processor/kafka"
+)
+
+// TestEveryAccessIsAsked holds that the start asks for everything that the stages do: for
+// each topic, group and id, a user that lacks just that is told so.
+func TestEveryAccessIsAsked(t *testing.T) {
+	all := Stages{Normalize: true, Count: true, Detect: true, Forward: true}
+	var status atomic.Int32
+	to := destinationOf(otlp(t, &status))
+	model := pipeline(t, nil)
+	model.Sinks = []Destination{to}
+	type lack struct {
+		kind kmsg.ACLResourceType
+		name string
+		op   kmsg.ACLOperation
+		says string
+	}
+	var lacks []lack
+	for topic, access := range model.access(all) {
+		for bit, op := range map[kafka.Access]kmsg.ACLOperation{kafka.Read: kmsg.ACLOperationRead, kafka.Write: kmsg.ACLOperationWrite} {
+			if access&bit != 0 {
+				lacks = append(lacks, lack{kmsg.ACLResourceTypeTopic, topic, op, fmt.Sprintf("topic %q", topic)})
+			}
+		}
+	}
+	for _, stage := range []string{"normalize", "count", "detect", "forward-siem"} {
+		lacks = append(lacks, lack{kmsg.ACLResourceTypeGroup, "test-" + stage, kmsg.ACLOperationRead, fmt.Sprintf("group %q", "test-"+stage)})
+	}
+	lacks = append(lacks, lack{kmsg.ACLResourceTypeTransactionalId, "test-count-", kmsg.ACLOperationWrite, `transactional id "test-count-"`})
+	for _, l := range lacks {
+		t.Run(fmt.Sprint(l.op, " ", l.says), func(t *testing.T) {
+			t.Parallel()
+			acls := []kfake.ACL{{Resource: l.kind, Name: l.name, Pattern: kmsg.ACLResourcePatternTypePrefixed, Operation: l.op}} // denies
+			for _, kind := range []kmsg.ACLResourceType{kmsg.ACLResourceTypeTopic, kmsg.ACLResourceTypeGroup, kmsg.ACLResourceTypeTransactionalId} {
+				acls = append(acls, kfake.ACL{Resource: kind, Name: "*", Pattern: kmsg.ACLResourcePatternTypeLiteral, Operation: kmsg.ACLOperationAll, Allow: true})
+			}
+			acls = append(acls, kfake.ACL{Resource: kmsg.ACLResourceTypeCluster, Name: "kafka-cluster", Pattern: kmsg.ACLResourcePatternTypeLiteral, Operation: kmsg.ACLOperationCreate, Allow: true})
+			c, err := kfake.NewCluster(kfake.NumBrokers(1), kfake.EnableSASL(), kfake.EnableACLs(), kfake.User("PLAIN", "keytrail", "right", acls...))
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer c.Close()
+			p := pipeline(t, c.ListenAddrs())
+			p.Kafka.Security.SASL = kafka.SASL{Mechanism: kafka.MechanismPlain, Username: "keytrail", Password: value.NewSecret("right")}
+			p.Sinks = []Destination{to}
+			ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
+			defer cancel()
+			p.Ready = cancel // it has begun: nobody has asked
+			err = p.Run(ctx, all)
+			if err == nil || errors.Is(err, context.DeadlineExceeded) || !strings.Contains(err.Error(), l.says) || !strings.Contains(err.Error(), "kafka-acls.sh") || strings.Contains(err.Error(), "\n") {
+				t.Errorf("it ended with %v, want one line about %v on %s", err, l.op, l.says)
+			}
+		})
+	}
+}

@@ -83,7 +83,8 @@ var layers = []layer{
 	{"processor/internal/chaos", []string{"processor/generate", "processor/internal/oracle", "processor/kafka", "processor/kafka/kafkatest", "schemas/*"}},
 	{"processor/cli", []string{"processor/...", "schemas/*"}},
 
-	{"plugins/internal/ack", nil},
+	{"plugins/internal/lockfile", nil},
+	{"plugins/internal/ack", []string{"plugins/internal/lockfile"}},
 	{"plugins/internal/chunk", []string{"plugins/internal/ack"}},
 	{"plugins/internal/logging", []string{"schemas/printable"}},
 	{"plugins/internal/property", nil},

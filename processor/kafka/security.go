@@ -62,7 +62,7 @@ type SASL struct {
 	// and the secret of OAUTHBEARER's client.
 	Username string       `yaml:"username"`
 	Password value.Secret `yaml:"password"`
-	// PasswordFile is a file with the password, in place of Password. The end of its
+	// PasswordFile is a file with the password, instead of Password. The end of its
 	// line does not count.
 	PasswordFile string `yaml:"password_file"`
 	// TokenFile is a file with the token of OAUTHBEARER, such as Kubernetes writes it
@@ -82,7 +82,7 @@ func (s *SASL) OnSecret(f func(path, secret string)) { s.found = f }
 
 func (s *SASL) mechanism() Mechanism { return cmp.Or(s.Mechanism, MechanismNone) }
 
-// Validate returns value.Problems that name the settings which can not be used.
+// Validate returns value.Problems that name the settings that cannot be used.
 // It opens no file: see Security.Load.
 func (s SASL) Validate() error {
 	var p value.Problems

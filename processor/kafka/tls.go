@@ -35,7 +35,7 @@ type TLS struct {
 	ServerName string `yaml:"server_name"`
 }
 
-// Validate returns value.Problems that name the settings which can not be used.
+// Validate returns value.Problems that name the settings that cannot be used.
 func (t TLS) Validate() error {
 	var p value.Problems
 	if !t.Enabled {
@@ -124,7 +124,7 @@ func (t *TLS) config(host string) (*tls.Config, error) {
 	return c, nil
 }
 
-// refusedCertificate tells whether err is an alert by which a server refuses the
+// refusedCertificate reports whether err is an alert by which a server refuses the
 // client's certificate (RFC 8446, section 6). The alert's type is crypto/tls's own, so
 // its text has to do: all of them name the certificate, and no other does.
 func refusedCertificate(err error) bool {

@@ -29,7 +29,7 @@ type Retry struct {
 	// its consumer back and loses nothing. A sink that is paused is not bounded.
 	MaxAttempts int `yaml:"max_attempts"`
 	// MaxElapsed bounds the time from the first attempt to the last; then the
-	// record goes to the dead letter. 0, the default, is no bound.
+	// record goes to the dead letter. 0, the default, sets no bound.
 	MaxElapsed time.Duration `yaml:"max_elapsed"`
 }
 

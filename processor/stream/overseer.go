@@ -12,7 +12,7 @@ import (
 )
 
 // part is one stage, or one sink of stage forward, as it is seen from outside: by its
-// consumer group, whoever the members are.
+// consumer group, whichever processes are its members.
 type part struct {
 	stage, sink string
 	group       string
@@ -113,7 +113,7 @@ func (p *Pipeline) oversee(ctx context.Context, stages Stages) error {
 	}
 }
 
-// answered tells whether the last look saw everything.
+// answered notes what the last look could not see; nil when it saw everything.
 func (p *Pipeline) answered(all *telemetry.Part, away error) {
 	if away == nil {
 		all.Clear(telemetry.KafkaAway)

@@ -19,7 +19,7 @@ type Config struct {
 // DefaultConfig returns a Config that serves no metrics.
 func DefaultConfig() Config { return Config{} }
 
-// Validate returns value.Problems that name the settings which can not be used.
+// Validate returns value.Problems that name the settings that cannot be used.
 func (c Config) Validate() error {
 	var p value.Problems
 	if c.Listen != "" {

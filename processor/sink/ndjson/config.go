@@ -31,7 +31,7 @@ func DefaultConfig() Config {
 	return Config{RotateBytes: 100 << 20, Keep: 5, Fsync: true}
 }
 
-// Validate returns value.Problems that name the settings which can not be used.
+// Validate returns value.Problems that name the settings that cannot be used.
 func (c Config) Validate() error {
 	var p value.Problems
 	if c.Path == "" {

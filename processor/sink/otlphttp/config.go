@@ -47,7 +47,7 @@ func DefaultConfig() Config {
 var reserved = []string{"content-type", "content-encoding", "content-length",
 	"transfer-encoding", "connection", "host", "te", "trailer", "upgrade"}
 
-// Validate returns value.Problems that name the settings which can not be used.
+// Validate returns value.Problems that name the settings that cannot be used.
 func (c Config) Validate() error {
 	var p value.Problems
 	c.validateEndpoint(&p)

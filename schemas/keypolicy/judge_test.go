@@ -269,7 +269,7 @@ func generated(r *rand.Rand) string {
 // finds a request of a stranger that is allowed.
 func TestJudge(t *testing.T) {
 	open := 0
-	const rounds = 2000
+	const rounds = 1000
 	for seed := range uint64(rounds) {
 		text := generated(rand.New(rand.NewPCG(seed, 60)))
 		want := judge(t, text)

@@ -74,7 +74,7 @@ func (o *output) failed() error {
 	return o.err
 }
 
-// raw is standard output for what is escaped already, or is no text.
+// raw is standard output for what is escaped already, or is not text.
 type raw struct{ o *output }
 
 func (r raw) Write(p []byte) (int, error) {
@@ -122,7 +122,7 @@ func (d *diagnostics) control(sequence string) {
 	_, _ = io.WriteString(d.w, sequence)
 }
 
-// status shows a progress line in place of the last one, as much of it as fits into one
+// status shows a progress line where the last one was, as much of it as fits into one
 // line: the last column stays free, where some terminals break the line.
 func (d *diagnostics) status(text string) {
 	d.control(wipe + fit(plain(text), columns(d, os.Getenv)-1))

@@ -86,7 +86,7 @@ func TestRefusedMessageIsWhole(t *testing.T) {
 	}
 }
 
-// The content of one large file is no bomb.
+// The content of one large file passes whole.
 func TestLargeFileInOneMessage(t *testing.T) {
 	var text bytes.Buffer
 	text.WriteString(`{"Records":[`)

@@ -56,13 +56,13 @@ func setUp(ctx context.Context, o options, dir string) (*fleet, error) {
 	config := fmt.Sprintf(`kafka:
   brokers: [%s]
   replication: %d
-  partitions: {events: 6, partials: 4}
+  partitions: {events: %d, partials: 4}
   session_timeout: %v
 stages: [normalize, count, detect]
-window: {rollups: [1h]}
+window: {rollups: [1h], idle_after: %v}
 detect: {warm_up: 1h} # so that there are first uses
 rules: {sigma: [%q]}
-`, strings.Join(f.brokers(), ", "), min(o.brokers, 3), sessionTimeout, rules)
+`, strings.Join(f.brokers(), ", "), min(o.brokers, 3), partitions, sessionTimeout, idleAfter, rules)
 	if err := os.WriteFile(filepath.Join(dir, "keytrail.yaml"), []byte(config), 0o600); err != nil {
 		f.cluster.Close()
 		return nil, err
@@ -167,7 +167,17 @@ func (f *fleet) fault(ctx context.Context) error {
 		return f.start(i)
 	}
 	i := up[f.rng.IntN(len(up))]
-	switch n := f.rng.IntN(10); {
+	switch n := f.rng.IntN(11); {
+	case n == 10:
+		say("kill all instances, and start none for as long as ids are remembered")
+		for _, i := range up {
+			f.kills++
+			if err := f.end(i, syscall.SIGKILL); err != nil {
+				return err
+			}
+		}
+		pause(ctx, 20*time.Second) // 80 min of event time
+		return nil
 	case n < 5:
 		say("kill instance %d", i)
 		f.kills++

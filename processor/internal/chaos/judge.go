@@ -3,6 +3,7 @@ package main
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"maps"
 	"strings"
@@ -12,6 +13,7 @@ import (
 
 	"keytrail/schemas/otellog"
 	"keytrail/schemas/semconv"
+	"keytrail/schemas/wire"
 )
 
 // verdict is what the judge found.
@@ -231,9 +233,28 @@ func balance(ctx context.Context, brokers []string, l *load, v *verdict) error {
 	if err != nil {
 		return err
 	}
-	if records != l.wanted || !maps.Equal(letters, l.letters) {
+	late := letters["late"] - l.letters["late"]
+	letters["late"] = l.letters["late"]
+	if records != l.wanted || !maps.Equal(letters, l.letters) || late < 0 || late > l.either {
 		v.mismatches++
-		say("%d log records, want %d; dead letters %v, want %v", records, l.wanted, letters, l.letters)
+		say("%d log records, want %d; dead letters %v and %d that are late, want %v and up to %d", records, l.wanted, letters, late, l.letters, l.either)
 	}
-	return nil
+	idle, err := idleFrames(ctx, brokers)
+	if err == nil && idle == 0 {
+		err = errors.New("no source has fallen idle: this tests too little")
+	}
+	say("%d better copies came too late, %d of them when their ids were forgotten; %d frames of idle sources", l.either, late, idle)
+	return err
+}
+
+// idleFrames counts the frames in which a source says that it is idle.
+func idleFrames(ctx context.Context, brokers []string) (n int, err error) {
+	err = read(ctx, brokers, topics.Partials, func(r *kgo.Record) error {
+		f, err := wire.NewDecoder(r.Value).Frame()
+		if err == nil && f.Idle {
+			n++
+		}
+		return err
+	})
+	return n, err
 }

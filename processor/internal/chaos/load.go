@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"cmp"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"math/rand/v2"
@@ -26,9 +27,21 @@ const (
 	// disorder is by how much event time copies of a call are moved back. A call is
 	// late when its window's end plus the allowed lateness of 1 h is behind the
 	// watermark, which is 15 min behind the youngest event: never below 75 min.
-	disorder = time.Hour
+	disorder = 40 * time.Minute
+	// deferred is by how much event time, besides, the calls of one partition are held back
+	// twice in a run: that partition falls idle, and its calls come when the others are
+	// ahead. 40 and 20 min are less than 75.
+	deferred = 20 * time.Minute
+	// idleAfter is the silence after which a source is idle: shorter than deferred, which
+	// passes in five seconds, and than the pauses of the shipper.
+	idleAfter = time.Second
+	// partitions are those of kms.events.
+	partitions = 6
 	// sentinels close the last windows: they come last, this long after the others.
-	sentinels     = 2 * time.Hour
+	sentinels = 2 * time.Hour
+	// pauses is how long the sender stops, twice: while nothing comes, the clock, which is a
+	// day ahead of the events, closes all windows.
+	pauses        = 8 * time.Second
 	sentinelCalls = 200 // so that each of a few partitions gets some
 )
 
@@ -38,6 +51,7 @@ type load struct {
 	calls   int // different ones that count
 	wanted  int // records that become log records
 	letters map[string]int
+	either  int       // better copies that come too late: each is a duplicate, or a dead letter once its id is forgotten
 	end     time.Time // windows that begin at this time or later may still be open
 	want    *oracle.Result
 	// operations are what a correlation of the user's rules must count.
@@ -84,8 +98,16 @@ func makeLoad(o options) (*load, error) {
 		if e.Time.Sub(start) > time.Duration(hours)*time.Hour/4 && bytes.Contains(e.JSON, kms) && rng.IntN(200) == 0 {
 			l.oddity(rng, e, add)
 		}
+		if rng.IntN(500) == 0 {
+			if err := l.better(rng, e.Time, seen, judge, add); err != nil {
+				return nil, err
+			}
+		}
 	}
 	slices.SortStableFunc(items, func(a, b item) int { return cmp.Compare(a.at, b.at) })
+	for _, from := range []int{len(items) / 4, len(items) * 5 / 8} {
+		fallIdle(items[from:], rng.Int32N(partitions))
+	}
 	for i := range sentinelCalls {
 		json := moved(last, last.Time.Add(sentinels), fmt.Sprintf("5e571e1%d-0000-4000-8000-%012d", i%10, i))
 		judge.AddRecord(json)
@@ -96,7 +118,7 @@ func makeLoad(o options) (*load, error) {
 	}
 	l.want, l.end = judge.Result(), last.Time.Add(sentinels-windowSize)
 	l.calls = l.want.Counted
-	l.wanted = l.want.Counted + l.want.Duplicates + l.letters["late"] + l.letters["future"]
+	l.wanted = l.want.Counted + l.want.Duplicates + l.letters["late"] + l.letters["future"] + l.either
 	return l, nil
 }
 
@@ -122,6 +144,54 @@ func (l *load) oddity(rng *rand.Rand, e generate.Event, add func(time.Time, []by
 	}
 }
 
+// better adds a call on another account's key: the owner's record in time, and the caller's
+// when it is surely late. The call counts once, as the owner's record has it.
+func (l *load) better(rng *rand.Rand, at time.Time, seen map[string]bool, judge *oracle.Judge, add func(time.Time, []byte)) error {
+	const caller, owner = "111122223333", "444455556666"
+	id := fmt.Sprintf("be77e700-0000-4000-8000-%012d", rng.Int64N(1e12))
+	record := func(identity, recipient string, of int) []byte {
+		return fmt.Appendf(nil, `{"eventVersion":"1.11","userIdentity":{%s},"eventTime":%q,"eventSource":"kms.amazonaws.com","eventName":"Decrypt","awsRegion":"eu-west-1",`+
+			`"resources":[{"ARN":"arn:aws:kms:eu-west-1:%s:key/0000be77-0000-4000-8000-00000000000%d"}],"eventID":"0%d%s","recipientAccountId":%q,"sharedEventID":%q}`,
+			identity, at.UTC().Format(time.RFC3339), owner, at.Unix()%5, of, id[2:], recipient, id)
+	}
+	first := record(`"type":"AWSAccount","accountId":"`+caller+`"`, owner, 1)
+	judge.AddRecord(first)
+	add(at, first)
+	// The watermark is 15 min behind what has been sent, and a window of 5 min takes calls
+	// for an hour. Ids are remembered for ten minutes more.
+	late := at.Add(83*time.Minute + time.Duration(rng.Int64N(int64(15*time.Minute))))
+	add(late, record(`"type":"AssumedRole","accountId":"`+caller+`","sessionContext":{"sessionIssuer":{"arn":"arn:aws:iam::`+caller+`:role/late"}}`, caller, 2))
+	l.either++
+	return l.operations.add(seen, generate.Event{Time: at, JSON: first})
+}
+
+// fallIdle has what belongs to a partition wait behind all else of the first part of items.
+func fallIdle(items []item, partition int32) {
+	n := 0
+	for n < len(items) && items[n].at < items[0].at+int64(deferred) {
+		n++
+	}
+	slices.SortStableFunc(items[:n], func(a, b item) int {
+		return cmp.Compare(boolInt(partitionOf(a.json) == partition), boolInt(partitionOf(b.json) == partition))
+	})
+}
+
+func boolInt(b bool) int {
+	if b {
+		return 1
+	}
+	return 0
+}
+
+// partitionOf returns the partition of kms.events that a record's call belongs to.
+func partitionOf(record []byte) int32 {
+	var ids struct{ EventID, SharedEventID string }
+	if err := json.Unmarshal(record, &ids); err != nil {
+		return -1 // one that is broken
+	}
+	return kafka.KeyPartition([]byte(cmp.Or(ids.SharedEventID, ids.EventID)), partitions)
+}
+
 // moved is an event's record at another time and with another id.
 func moved(e generate.Event, to time.Time, id string) []byte {
 	out := e.JSON
@@ -139,7 +209,8 @@ func moved(e generate.Event, to time.Time, id string) []byte {
 }
 
 // send produces the records over the duration, into one partition: the order in
-// which they are counted is then the order in which they are sent.
+// which they are counted is then the order in which they are sent. Twice it pauses, as
+// shippers that are stopped, so that all sources fall idle.
 func (l *load) send(ctx context.Context, brokers []string, duration time.Duration) error {
 	cl, err := kgo.NewClient(kgo.SeedBrokers(brokers...), kgo.RecordPartitioner(kgo.ManualPartitioner()), kgo.RequiredAcks(kgo.AllISRAcks()))
 	if err != nil {
@@ -149,6 +220,14 @@ func (l *load) send(ctx context.Context, brokers []string, duration time.Duratio
 	start := time.Now()
 	failed := make(chan error, 1)
 	for i, json := range l.records {
+		if i == len(l.records)/3 || i == len(l.records)*3/4 {
+			say("stop sending for %v", pauses)
+			if err := cl.Flush(ctx); err != nil {
+				return err
+			}
+			pause(ctx, pauses)
+			start = start.Add(pauses)
+		}
 		if due := time.Duration(float64(duration) * float64(i) / float64(len(l.records))); due > time.Since(start)+10*time.Millisecond {
 			time.Sleep(due - time.Since(start))
 		}

@@ -7,9 +7,11 @@
 //
 // It starts brokers and several processes of the keytrail binary, and sends every
 // call up to three times, out of order by up to an hour of event time, with late,
-// future, foreign and broken records among them. Meanwhile processes and brokers
+// future, foreign and broken records among them, and better records of calls when they are
+// too late. Twice one partition falls idle, and twice all of them. Meanwhile processes and brokers
 // are killed (SIGKILL), stopped gracefully, suspended beyond the session timeout,
-// added and removed, at moments that the seed chooses. It ends with the line
+// added and removed, at moments that the seed chooses, and all are down for longer than the
+// ids of calls are remembered. It ends with the line
 //
 //	mismatches N, lost N, duplicated N, kills N, events N
 //

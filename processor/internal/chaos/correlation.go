@@ -46,9 +46,8 @@ func (o operations) add(seen map[string]bool, e generate.Event) error {
 	return nil
 }
 
-// published reads what the anomalies of the correlation say last of each window that
-// begins before end.
-func published(ctx context.Context, brokers []string, end time.Time) (operations, error) {
+// published reads what the anomalies of the correlation say last of each window.
+func published(ctx context.Context, brokers []string) (operations, error) {
 	got := operations{}
 	var rec otellog.Record
 	err := read(ctx, brokers, topics.Anomalies, func(r *kgo.Record) error {
@@ -56,10 +55,6 @@ func published(ctx context.Context, brokers []string, end time.Time) (operations
 			return err
 		}
 		text := rec.Str(semconv.KeytrailWindowStart)
-		start, err := time.Parse(time.RFC3339, text)
-		if err != nil || !start.Before(end) {
-			return err
-		}
 		_, group, found := strings.Cut(rec.Str(semconv.KeytrailAnomalyReason), ", eventName ")
 		if !found {
 			return fmt.Errorf("an anomaly names no group: %s", rec.Str(semconv.KeytrailAnomalyReason))

@@ -65,6 +65,9 @@ func newSim(seed uint64, wrong sabotage, tools *simTools) *sim {
 	} else if n == 2 {
 		s.orderly, s.live = true, false
 	}
+	if wrong == lieAboutLag && s.wild { // it shows only where something may not be late
+		s.wild, s.live = false, false
+	}
 	s.calm = 1 + rng.IntN(s.most(6, 4))
 	p := &Pipeline{Topics: wire.DefaultTopics(), Window: window(rng, s.live), Telemetry: tools.telemetry, Log: slog.New(slog.DiscardHandler),
 		flows: tools.flows, watermarks: map[string]*telemetry.Watermark{"detect": {}}}

@@ -1,280 +1,247 @@
 package stream
 
 import (
-	"compress/gzip"
 	"context"
-	"encoding/json"
+	"errors"
 	"fmt"
-	"maps"
-	"math/rand/v2"
-	"os"
-	"path/filepath"
+	"log/slog"
+	"net/http"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
+	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"keytrail/processor/generate"
 	"keytrail/processor/kafka"
-	"keytrail/processor/source"
-	"keytrail/schemas/cloudtrail"
-	"keytrail/schemas/otellog"
 	"keytrail/schemas/wire"
 )
 
-// outageFile is one file of a trail: what shippers read as a whole.
-type outageFile struct {
-	name      string
-	lane      string // account and Region
-	delivered time.Time
-	records   []*kgo.Record // without offsets
+var counting = Stages{Normalize: true, Count: true, Detect: true}
+
+// counted has a pipeline count a trail and stop. It returns the trail.
+func counted(t *testing.T, brokers []string) [][]byte {
+	t.Helper()
+	records := trail(t, generate.Config{Seed: 21, Start: time.Now().Add(-30 * time.Hour), Duration: 26 * time.Hour, Events: 1500, DuplicateShare: 0.1})
+	p := pipeline(t, brokers)
+	stop := start(t, p, counting)
+	produce(t, brokers, p.Topics.Raw, records)
+	caughtUp(t, brokers, p)
+	stop()
+	return records
 }
 
-// outageTrail makes a trail of five accounts in four Regions, whose volumes differ by far,
-// and returns its files in the order of their delivery.
-func outageTrail(t *testing.T, begin time.Time) (files []outageFile) {
+// ends runs stages until they end by themselves, which they have to, and returns the error.
+func ends(t *testing.T, p *Pipeline, s Stages) error {
 	t.Helper()
-	g, err := generate.New(generate.Config{
-		Seed: 9, Start: begin, Duration: 8 * time.Hour, Keys: 50, Principals: 150, Events: 40_000, Scenarios: []string{}, DuplicateShare: -1,
-		Accounts: []string{"111122223333", "222233334444", "333344445555", "444455556666", "555566667777"},
-		Regions:  []string{"us-east-1", "eu-west-1", "eu-central-1", "ap-south-1"},
+	ctx, cancel := context.WithTimeout(t.Context(), 3*time.Minute)
+	defer cancel()
+	err := p.Run(ctx, s)
+	if ctx.Err() != nil {
+		t.Fatal("the stages do not end by themselves")
+	}
+	return err
+}
+
+func deleteTopic(t *testing.T, brokers []string, topics ...string) {
+	t.Helper()
+	if gone, err := admin(t, brokers).DeleteTopics(t.Context(), topics...); err != nil || gone.Error() != nil {
+		t.Fatal(err, gone.Error())
+	}
+}
+
+// cut deletes the records of a topic before an offset, 0 for its end, in each partition.
+func cut(t *testing.T, brokers []string, topic string, at int64) {
+	t.Helper()
+	adm := admin(t, brokers)
+	ends, err := adm.ListEndOffsets(t.Context(), topic)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var to kadm.Offsets
+	ends.Each(func(o kadm.ListedOffset) {
+		if at > 0 {
+			o.Offset = min(o.Offset, at)
+		}
+		to.AddOffset(topic, o.Partition, o.Offset, -1)
 	})
-	if err != nil {
-		t.Fatal(err)
+	if done, err := adm.DeleteRecords(t.Context(), to); err != nil || done.Error() != nil {
+		t.Fatal(err, done.Error())
 	}
-	dir := t.TempDir()
-	if _, err := g.WriteFiles(dir, nil); err != nil {
-		t.Fatal(err)
-	}
-	var objects []source.Object
-	for o, err := range source.Objects([]string{filepath.Join(dir, "AWSLogs")}) {
-		if err != nil {
-			t.Fatal(err)
-		}
-		objects = append(objects, o)
-	}
-	slices.SortFunc(objects, source.ByDelivery)
-	tools := newTools(t)
-	for _, o := range objects {
-		delivered, err := time.Parse("20060102T1504Z", source.Delivered(o.Name))
-		if err != nil {
-			t.Fatal(err)
-		}
-		f := outageFile{name: o.Name, delivered: delivered, lane: filepath.Dir(filepath.Dir(filepath.Dir(filepath.Dir(o.Name))))}
-		for _, raw := range recordsOf(t, o.Name) {
-			tools.ev = cloudtrail.Event{}
-			if err := tools.dec.Decode(raw, &tools.ev); err != nil {
-				t.Fatal(err)
-			}
-			if ok, err := tools.norm.Record(&tools.ev, delivered.UnixNano(), &tools.rec); err != nil || !ok {
-				continue // of another service
-			}
-			key := slices.Clone(wire.CallKey(&tools.rec))
-			f.records = append(f.records, &kgo.Record{Partition: kafka.KeyPartition(key, outagePartitions), Value: otellog.AppendRequest(nil, &tools.rec)})
-		}
-		files = append(files, f)
-	}
-	return files
 }
 
-const outagePartitions = 8
-
-// recordsOf returns the records of a trail's file.
-func recordsOf(t *testing.T, path string) []json.RawMessage {
+// groups deletes the offsets of stages, as Kafka does a week after the last member left.
+func deleteGroups(t *testing.T, brokers []string, groups ...string) {
 	t.Helper()
-	f, err := os.Open(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer f.Close()
-	z, err := gzip.NewReader(f)
-	if err != nil {
-		t.Fatal(err)
-	}
-	var file struct{ Records []json.RawMessage }
-	if err := json.NewDecoder(z).Decode(&file); err != nil {
-		t.Fatal(err)
-	}
-	return file.Records
+	adm := admin(t, brokers)
+	waitFor(t, "the groups are deleted", func() bool {
+		done, err := adm.DeleteGroups(t.Context(), groups...)
+		return err == nil && done.Error() == nil
+	})
 }
 
-// outageRun is stage count as it is, with a clock of its own.
-type outageRun struct {
-	t    *testing.T
-	c    *counter
-	now  time.Time
-	ends map[int32]int64
-}
-
-func newOutageRun(t *testing.T, lateness time.Duration) *outageRun {
-	r := &outageRun{t: t, ends: map[int32]int64{}}
-	p := pipeline(t, nil)
-	tools := newTools(t)
-	p.flows, p.Telemetry = tools.flows, tools.telemetry
-	p.Window.IdleAfter, p.Window.Detect.Lateness = int64(time.Minute), int64(lateness)
-	p.mostBytes = frameBytes
-	p.Partitions = map[string]int32{p.Topics.Partials: 2, p.Topics.Events: outagePartitions}
-	p.now = func() time.Time { return r.now }
-	p.readLog = func(context.Context, string, []int32, func(*kgo.Record) error) error { return nil }
-	r.c = newCounter(p)
-	var all []int32
-	for q := range int32(outagePartitions) {
-		all, r.ends[q] = append(all, q), 0
-	}
-	if err := r.c.Assign(t.Context(), all); err != nil {
-		t.Fatal(err)
-	}
-	return r
-}
-
-// take processes a record, as the next of its partition.
-func (r *outageRun) take(one *kgo.Record) {
-	next := *one
-	next.Offset = r.ends[one.Partition]
-	r.ends[one.Partition]++
-	if err := r.c.Process(&next); err != nil {
-		r.t.Fatal(err)
-	}
-}
-
-// commit ends a transaction.
-func (r *outageRun) commit() {
-	behind := map[int32]int64{}
-	for q := range r.ends {
-		behind[q] = 0
-	}
-	r.c.saw(kafka.Seen{Ends: maps.Clone(r.ends)})
-	r.c.Lag(behind)
-	if _, err := r.c.Output(r.now, func(*kgo.Record) {}); err != nil {
-		r.t.Fatal(err)
-	}
-}
-
-// live takes files when they are delivered, from one time to another. The clock goes on to
-// the end, with a commit every half a minute.
-func (r *outageRun) live(files []outageFile, from, to time.Time) {
-	for r.now = from; r.now.Before(to); r.now = r.now.Add(30 * time.Second) {
-		for len(files) > 0 && !files[0].delivered.After(r.now) {
-			for _, one := range files[0].records {
-				r.take(one)
-			}
-			files = files[1:]
-		}
-		r.commit()
-	}
-}
-
-// between returns the files that were delivered from one time on, before another.
-func between(files []outageFile, from, to time.Time) (list []outageFile) {
-	for _, f := range files {
-		if !f.delivered.Before(from) && f.delivered.Before(to) {
-			list = append(list, f)
-		}
-	}
-	return list
-}
-
-// inOrder, sideBySide and shuffled are the orders in which a backlog arrives: of one
-// shipper; of one for each account and Region, all at the same speed, so that small
-// lanes are through hours before large ones; and of a queue, which has no order.
-func inOrder(files []outageFile) (list []*kgo.Record) {
-	for _, f := range files {
-		list = append(list, f.records...)
-	}
-	return list
-}
-
-func sideBySide(files []outageFile) (list []*kgo.Record) {
-	lanes := map[string][]*kgo.Record{}
-	for _, f := range files {
-		lanes[f.lane] = append(lanes[f.lane], f.records...)
-	}
-	for round, left := 0, true; left; round++ {
-		left = false
-		for _, name := range slices.Sorted(maps.Keys(lanes)) {
-			if round < len(lanes[name]) {
-				list, left = append(list, lanes[name][round]), true
-			}
-		}
-	}
-	return list
-}
-
-func shuffled(files []outageFile) []*kgo.Record {
-	files = slices.Clone(files)
-	rng := rand.New(rand.NewPCG(1, 10))
-	rng.Shuffle(len(files), func(i, j int) { files[i], files[j] = files[j], files[i] })
-	return inOrder(files)
-}
-
-// Shippers stop for three hours and start again: which share of the calls of these hours is
-// late. docs/operations.md has the figures that this prints.
-func TestThreeHoursWithoutShippers(t *testing.T) {
-	begin := time.Date(2026, 3, 2, 6, 0, 0, 0, time.UTC)
-	files := outageTrail(t, begin)
-	stop, again, end := begin.Add(3*time.Hour), begin.Add(6*time.Hour), begin.Add(7*time.Hour)
-	backlog := between(files, stop, again)
-	one := backlog[0].lane
-	share := func(lateness time.Duration, before []outageFile, during, after func(r *outageRun)) float64 {
-		r := newOutageRun(t, lateness)
-		r.live(before, begin, stop)
-		during(r)
-		late, counted := r.c.stats.late, r.c.stats.delivered
-		after(r)
-		r.live(between(files, again, end), r.now, end)
-		return 100 * float64(r.c.stats.late-late) / float64(r.c.stats.delivered-counted+r.c.stats.late-late)
-	}
-	all := func(order func([]outageFile) []*kgo.Record, takes time.Duration) func(*outageRun) {
-		return func(r *outageRun) {
-			list := order(backlog)
-			r.now = again
-			for i, one := range list {
-				if at := again.Add(takes * time.Duration(i) / time.Duration(len(list))); at.Sub(r.now) > 10*time.Second {
-					r.now = at
-					r.commit()
-				}
-				r.take(one)
-			}
-			r.commit()
-		}
-	}
-	quiet := func(r *outageRun) { r.live(nil, stop, again) }
-	const soon, slowly = 10 * time.Minute, 40 * time.Minute
+// What is deleted or cut of a topic that counting needs ends the stages, each time with an
+// error that has a name, and a section of docs/operations.md: nothing is counted twice, and
+// nothing lost without a word.
+func TestWhatIsMissingIsNamed(t *testing.T) {
+	topics := wire.DefaultTopics()
 	for _, c := range []struct {
-		what     string
-		lateness time.Duration
-		after    func(*outageRun)
-		most     float64
+		name   string
+		damage func(t *testing.T, brokers []string)
+		want   error
 	}{
-		{"one shipper, in order of delivery, within 40 min", time.Hour, all(inOrder, slowly), 0},
-		{"one for each account and Region, side by side, within 10 min", time.Hour, all(sideBySide, soon), 0},
-		{"one for each account and Region, side by side, within 40 min", time.Hour, all(sideBySide, slowly), 100},
-		{"a queue without order, within 10 min", time.Hour, all(shuffled, soon), 0},
-		{"a queue without order, within 40 min", time.Hour, all(shuffled, slowly), 100},
-		{"the same, allowed_lateness 4h", 4 * time.Hour, all(shuffled, slowly), 0},
+		{"kms.dedup deleted", func(t *testing.T, b []string) { deleteTopic(t, b, topics.Dedup) }, kafka.ErrStateMissing},
+		{"kms.dedup cut at its beginning", func(t *testing.T, b []string) { cut(t, b, topics.Dedup, 1) }, kafka.ErrStateMissing},
+		{"kms.dedup cut as a whole", func(t *testing.T, b []string) { cut(t, b, topics.Dedup, 0) }, kafka.ErrStateMissing},
+		{"kms.dedup cut, and no offsets", func(t *testing.T, b []string) {
+			cut(t, b, topics.Dedup, 1)
+			deleteGroups(t, b, "test-count")
+		}, kafka.ErrStateMissing},
+		{"kms.dedup deleted with the offsets", func(t *testing.T, b []string) {
+			deleteTopic(t, b, topics.Dedup)
+			deleteGroups(t, b, "test-count")
+		}, errFrames},
+		{"kms.state deleted", func(t *testing.T, b []string) { deleteTopic(t, b, topics.State) }, kafka.ErrStateMissing},
+		{"kms.state cut", func(t *testing.T, b []string) { cut(t, b, topics.State, 1) }, kafka.ErrStateMissing},
+		{"kms.partials deleted", func(t *testing.T, b []string) { deleteTopic(t, b, topics.Partials) }, kafka.ErrCut},
+		{"kms.events made anew", func(t *testing.T, b []string) { deleteTopic(t, b, topics.Events) }, kafka.ErrCut},
 	} {
-		got := share(c.lateness, between(files, begin, stop), quiet, c.after)
-		t.Logf("%-66s %5.1f %% late", c.what, got)
-		if got > c.most {
-			t.Errorf("%s: %.1f %% are late", c.what, got)
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			b := broker(t)
+			counted(t, b)
+			c.damage(t, b)
+			err := ends(t, closing(t, b), counting)
+			if !errors.Is(err, c.want) || !strings.Contains(fmt.Sprint(err), "docs/operations.md") {
+				t.Errorf("the stages end with %v; want %v", err, c.want)
+			}
+		})
+	}
+}
+
+// Stage count went on while stage detect stood, and what it wrote expired: the next frame
+// does not continue the last one.
+func TestFramesThatExpiredAreNoticed(t *testing.T) {
+	b := broker(t)
+	records := counted(t, b)
+	p := pipeline(t, b)
+	stop := start(t, p, Stages{Normalize: true, Count: true})
+	produce(t, b, p.Topics.Raw, later(records, time.Hour))
+	waitFor(t, "everything is normalized", func() bool { return settled(t, b, p, "test-normalize", p.Topics.Raw) })
+	waitFor(t, "everything is counted", func() bool { return settled(t, b, p, "test-count", p.Topics.Events) })
+	stop()
+	cut(t, b, p.Topics.Partials, 0)
+	if err := ends(t, closing(t, b), counting); !errors.Is(err, errFrames) {
+		t.Errorf("the stages end with %v", err)
+	}
+}
+
+// later returns records as other calls, some time later.
+func later(records [][]byte, d time.Duration) (list [][]byte) {
+	for i, r := range records[:min(len(records), 200)] {
+		at := time.Now().Add(d - 3*time.Hour).UTC().Format(time.RFC3339)
+		_ = r
+		list = append(list, fmt.Appendf(nil, `{"eventVersion":"1.11","userIdentity":{"type":"IAMUser","arn":"arn:aws:iam::111122223333:user/u","accountId":"111122223333"},"eventTime":%q,"eventSource":"kms.amazonaws.com","eventName":"Decrypt","awsRegion":"eu-central-1","resources":[{"ARN":"arn:aws:kms:eu-central-1:111122223333:key/k"}],"eventID":"bbbbbbbb-0000-4000-8000-%012d","recipientAccountId":"111122223333"}`, at, i))
+	}
+	return list
+}
+
+// settled reports whether a group has committed all that a topic holds.
+func settled(t *testing.T, brokers []string, p *Pipeline, group, topic string) bool {
+	t.Helper()
+	offsets, err := admin(t, brokers).FetchOffsets(t.Context(), group)
+	if err != nil {
+		return false
+	}
+	done, n := true, 0
+	readTopic(t, brokers, topic, p.Partitions[topic], func(r *kgo.Record) error {
+		n++
+		o, ok := offsets.Lookup(topic, r.Partition)
+		done = done && ok && o.At > r.Offset
+		return nil
+	})
+	return done && n > 0
+}
+
+// The offsets of all groups expire a week after the last process has stopped. State says
+// where each stage goes on, so that all that came before, and comes again, counts once.
+func TestLostOffsets(t *testing.T) {
+	b := broker(t)
+	records := counted(t, b)
+	deleteGroups(t, b, "test-normalize", "test-count", "test-detect")
+	p := pipeline(t, b)
+	stop := start(t, p, counting) // normalize, which has no state, reads everything again
+	caughtUp(t, b, p)
+	stop()
+	start(t, closing(t, b), counting)
+	eventually(t, b, expected(t, records, p.Window.Detect.Size))
+}
+
+// What expires before a stage has read it is counted, logged, shown by the probe, and told
+// in the frames; the rest counts as ever.
+func TestExpiredUnread(t *testing.T) {
+	b := broker(t)
+	records := counted(t, b)
+	p := pipeline(t, b)
+	more := later(records, 0)
+	stop := start(t, p, Stages{Normalize: true})
+	produce(t, b, p.Topics.Raw, more)
+	waitFor(t, "all are normalized", func() bool { return settled(t, b, p, "test-normalize", p.Topics.Raw) })
+	stop()
+	cut(t, b, p.Topics.Events, 0)
+	produce(t, b, p.Topics.Raw, more)
+	cut(t, b, p.Topics.Raw, 0)
+
+	p, log := pipeline(t, b), new(logBuffer)
+	p.Log = slog.New(slog.NewTextHandler(log, nil))
+	p.Kafka.Log = p.Log
+	ask := served(t, p)
+	stop = start(t, p, counting)
+	for _, stage := range []string{"normalize", "count"} {
+		waitFor(t, "stage "+stage+" says it", func() bool {
+			code, text := ask("/readyz")
+			return code == http.StatusServiceUnavailable && strings.Contains(text, "before stage "+stage+" had read them")
+		})
+		_, text := ask("/metrics")
+		if strings.Contains(text, fmt.Sprintf("keytrail_stage_expired_total{stage=%q} 0\n", stage)) {
+			t.Errorf("the metric of stage %s does not have it:\n%s", stage, text)
 		}
 	}
-	others := slices.DeleteFunc(between(files, stop, again), func(f outageFile) bool { return f.lane == one })
-	its := slices.DeleteFunc(slices.Clone(backlog), func(f outageFile) bool { return f.lane != one })
-	for _, lateness := range []time.Duration{time.Hour, 4 * time.Hour} {
-		r := newOutageRun(t, lateness)
-		r.live(between(files, begin, stop), begin, stop)
-		r.live(others, stop, again)
-		late := r.c.stats.late
-		records := inOrder(its)
-		for _, one := range records {
-			r.take(one)
+	caughtUp(t, b, p)
+	stop()
+	if n := len(log.lines("records expired before they were read")); n < 2 {
+		t.Errorf("the log says it %d times", n)
+	}
+	lost := uint64(0)
+	readTopic(t, b, p.Topics.Partials, p.Partitions[p.Topics.Partials], func(r *kgo.Record) error {
+		f, err := wire.NewDecoder(r.Value).Frame()
+		if r.Partition == 0 {
+			lost += f.Lost
 		}
-		got := 100 * float64(r.c.stats.late-late) / float64(len(records))
-		t.Logf("%-66s %5.1f %% late", fmt.Sprintf("only one account and Region of 20 stopped, allowed_lateness %v", lateness), got)
-		if lateness > time.Hour && got > 0 {
-			t.Errorf("with %v of lateness %.1f %% are late", lateness, got)
-		}
+		return err
+	})
+	if lost < uint64(len(more)) {
+		t.Errorf("the frames tell of %d lost offsets, and there were %d records", lost, len(more))
+	}
+	start(t, closing(t, b), counting)
+	eventually(t, b, expected(t, records, p.Window.Detect.Size))
+}
+
+// A stop leaves no frames behind that stage count has written: stage detect goes on until
+// it has read them.
+func TestStopDrainsDetect(t *testing.T) {
+	b := broker(t)
+	p := pipeline(t, b)
+	stop := start(t, p, counting)
+	records := trail(t, generate.Config{Seed: 22, Start: time.Now().Add(-50 * time.Hour), Duration: 48 * time.Hour, Events: 6000})
+	for batch := range slices.Chunk(records, 500) {
+		produce(t, b, p.Topics.Raw, batch)
+	}
+	waitForGroup(t, b, "test-count")
+	stop() // in the middle of it
+	if !settled(t, b, p, "test-detect", p.Topics.Partials) {
+		t.Error("frames wait for the next start")
 	}
 }

@@ -1,0 +1,165 @@
+package kafka_test
+
+import (
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kgo"
+	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"keytrail/processor/kafka"
+)
+
+// stated is an echo whose state is where it has come to.
+type stated struct {
+	*echo
+	at kafka.Position
+	ok bool
+}
+
+func (s *stated) Position(int32) (kafka.Position, bool)      { return s.at, s.ok }
+func (s *stated) Expired(int32, int64, int64)                {}
+func (s *stated) Read(next map[int32]kafka.Position, _ bool) { s.at, s.ok = next[0], true }
+
+// Wherever state, group and log stand: reading goes on where the state says, never before
+// it and never behind it without a word. What contradicts the state is an error.
+func TestBegin(t *testing.T) {
+	rng := rand.New(rand.NewPCG(1, 2))
+	tr := kafka.Transact{Topic: "in", Group: "g", State: "log"}
+	for range 20_000 {
+		s := stated{at: kafka.Position{Offset: rng.Int64N(20), Epoch: 3}, ok: rng.IntN(3) > 0}
+		group := kafka.Position{Offset: rng.Int64N(21) - 1, Epoch: 2}
+		start := rng.Int64N(20)
+		end := start + rng.Int64N(20)
+		what := fmt.Sprintf("state %v %v, group %v, log [%d, %d)", s.at, s.ok, group, start, end)
+		at, expired, err := tr.Begin(&s, 0, group, start, end)
+		missing := !s.ok && group.Offset >= 0 || s.ok && group.Offset > s.at.Offset
+		switch {
+		case missing:
+			if !errors.Is(err, kafka.ErrStateMissing) {
+				t.Fatalf("%s: %v", what, err)
+			}
+		case s.ok && s.at.Offset > end:
+			if !errors.Is(err, kafka.ErrCut) {
+				t.Fatalf("%s: %v", what, err)
+			}
+		case s.ok:
+			if err != nil || at != s.at || expired != (at.Offset < start) {
+				t.Fatalf("%s: %v, %v, %v", what, at, expired, err)
+			}
+		default: // the first time
+			if err != nil || at.Offset != start || expired {
+				t.Fatalf("%s: %v, %v, %v", what, at, expired, err)
+			}
+		}
+		at, expired, err = tr.Begin(s.echo, 0, group, start, end) // without state the group decides
+		switch {
+		case group.Offset > end:
+			if !errors.Is(err, kafka.ErrCut) {
+				t.Fatalf("without state, %s: %v", what, err)
+			}
+		case err != nil || group.Offset >= 0 && at != group || group.Offset < 0 && at.Offset != start || expired != (group.Offset >= 0 && group.Offset < start):
+			t.Fatalf("without state, %s: %v, %v, %v", what, at, expired, err)
+		}
+	}
+}
+
+// A member that the group has lost, and that does not know it yet, writes something
+// without having read anything: that only time passes. The group does not know its
+// generation, so nothing of it is seen.
+func TestOutputWithoutRecordsIsFenced(t *testing.T) {
+	c := start(t)
+	c.topics(1, "in", "out")
+	c.produce("in", 0, "v0")
+	var s *stage
+	lost := false
+	s = c.run("one", func(_ *kafka.Transact, e *echo) {
+		e.onOutput = func() error {
+			if len(e.out) > 0 || e.seen == 0 || e.commits == 0 || lost {
+				return nil
+			}
+			lost = true
+			// The question whether the group stands is answered; now it does no more.
+			groups, err := c.adm.DescribeGroups(t.Context(), "g")
+			if err != nil {
+				return err
+			}
+			for _, m := range groups["g"].Members {
+				req := kmsg.NewPtrLeaveGroupRequest()
+				member := kmsg.NewLeaveGroupRequestMember()
+				member.MemberID = m.MemberID
+				req.Group, req.MemberID, req.Members = "g", m.MemberID, append(req.Members, member)
+				if _, err := req.RequestWith(t.Context(), c.cl); err != nil {
+					return err
+				}
+			}
+			e.out = append(e.out, &kgo.Record{Topic: "out", Partition: 0, Value: []byte("of a zombie")})
+			return nil
+		}
+	})
+	c.waitCommitted("g", "in", 0, 1)
+	s.wait("the output is refused", func() bool {
+		for _, call := range s.calls {
+			if call == "aborted" {
+				return true
+			}
+		}
+		return false
+	})
+	s.wait("it owns the partition again", func() bool { return len(s.count) == 1 })
+	c.produce("in", 0, "v1")
+	c.waitCommitted("g", "in", 0, 2)
+	s.stop()
+	c.holds("out", 0, "0 v0", "1 v1")
+}
+
+// What has expired unread is told once, and a log that has become shorter than what was
+// read of it ends the stage.
+func TestLogsThatLoseRecords(t *testing.T) {
+	c := start(t)
+	c.topics(1, "in", "out")
+	c.produce("in", 0, values(0, 10)...)
+	s := c.run("one", func(*kafka.Transact, *echo) {})
+	c.waitCommitted("g", "in", 0, 10)
+	s.stop()
+	c.produce("in", 0, values(10, 10)...)
+	var to kadm.Offsets
+	to.AddOffset("in", 0, 15, -1)
+	if done, err := c.adm.DeleteRecords(t.Context(), to); err != nil || done.Error() != nil {
+		t.Fatal(err, done.Error())
+	}
+	var told []string
+	run := func() *stage {
+		return c.run("two", func(t *kafka.Transact, _ *echo) {
+			t.Expired = func(p int32, from, to int64) { told = append(told, fmt.Sprint(p, from, to)) }
+		})
+	}
+	s = run()
+	c.waitCommitted("g", "in", 0, 20)
+	s.stop()
+	s = run()
+	s.wait("it is there again", func() bool { return len(s.count) == 1 })
+	s.stop()
+	if fmt.Sprint(told) != "[0 10 15]" {
+		t.Errorf("told are %q", told)
+	}
+	// An offset behind the end, as after an unclean election.
+	for end := time.Now().Add(patience); ; time.Sleep(50 * time.Millisecond) {
+		var o kadm.Offsets
+		o.AddOffset("in", 0, 27, -1)
+		if done, err := c.adm.CommitOffsets(t.Context(), "g", o); err == nil && done.Error() == nil {
+			break
+		} else if time.Now().After(end) {
+			t.Fatal(err)
+		}
+	}
+	s = c.run("three", func(*kafka.Transact, *echo) {})
+	if err := s.end(); !errors.Is(err, kafka.ErrCut) || !strings.Contains(err.Error(), `"in" partition 0 ends at offset 20`) {
+		t.Errorf("the stage ends with %v", err)
+	}
+}

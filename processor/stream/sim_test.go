@@ -35,6 +35,7 @@ type sim struct {
 	live          bool  // event times follow the clock; else they are days old, and no source falls silent before the end
 	wild          bool  // anything comes at any time, and the clock leaps: what is late follows from the watermarks
 	orderly       bool  // old events come in order, whatever the clock does: nothing may be late
+	lossy         bool  // events expire before they are read
 	small         bool  // few calls, partitions and members: all but one schedule in twenty
 	calm          int   // the larger, the less breaks
 	breaks        []int // what breaks: see disturb
@@ -86,6 +87,7 @@ func newSim(seed uint64, wrong sabotage, tools *simTools) *sim {
 	for range events {
 		s.looked = append(s.looked, map[int64]simLook{})
 	}
+	s.lossy = rng.IntN(12) == 0 || wrong == expireInSilence
 	s.p, s.b = p, newBroker(rng, p.Topics, p.Partitions, wrong)
 	p.now = func() time.Time { return time.Unix(0, s.now) }
 	p.readLog = func(ctx context.Context, topic string, partitions []int32, f func(*kgo.Record) error) error {
@@ -267,9 +269,23 @@ func (s *sim) disturb(g *simGroup, m *simMember) {
 		s.move(g)
 	}
 	if s.rng.IntN(4) == 0 {
+		s.expire([...]*simGroup{s.count, s.detect}[s.rng.IntN(2)])
+	}
+	if s.rng.IntN(4) == 0 {
 		logs := s.b.logs[[...]string{s.p.Topics.State, s.p.Topics.Dedup}[s.rng.IntN(2)]]
 		s.b.compact(logs[s.rng.IntN(len(logs))])
 	}
+}
+
+// expire has the oldest records of a topic expire: what the stage has read and committed,
+// or anything, once it has a position: before that nobody knows what there was.
+func (s *sim) expire(g *simGroup) {
+	p := s.rng.IntN(len(g.owner))
+	most := int(g.offsets[p])
+	if most >= 0 && g == s.count && s.lossy || g == s.detect && s.b.wrong == expireFrames {
+		most = len(s.b.logs[g.topic][p].entries)
+	}
+	s.b.expire(s.b.logs[g.topic][p], most)
 }
 
 // move is a rebalance that moves one partition, maybe back to its owner.

@@ -6,6 +6,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"keytrail/processor/eventtime"
+	"keytrail/schemas/wire"
 )
 
 // This file is what the simulation knows of lateness. What is late depends on how far a
@@ -48,7 +49,7 @@ func (s *sim) fates() (letters map[string]int) {
 		}
 		s.looked[k.partition][k.offset] = k
 	}
-	counted := map[string]copyKind{}
+	counted, lost := map[string]copyKind{}, s.lost()
 	for partition, l := range s.b.logs[s.p.Topics.Events] {
 		for offset := range int64(l.stable()) {
 			it := s.load.written[partition][offset]
@@ -56,6 +57,9 @@ func (s *sim) fates() (letters map[string]int) {
 				continue
 			}
 			k, ok := s.looked[partition][offset]
+			if !ok && lost.takes(partition, offset) {
+				continue
+			}
 			if !ok {
 				s.fault("record %d of partition %d was never taken", offset, partition)
 				continue
@@ -64,6 +68,33 @@ func (s *sim) fates() (letters map[string]int) {
 		}
 	}
 	return letters
+}
+
+// simLost are the ranges of which frames say that offsets expired unread, by partition.
+type simLost map[int][]*wire.Frame
+
+// lost reads them.
+func (s *sim) lost() simLost {
+	list := simLost{}
+	s.read(s.p.Topics.Partials, func(r *kgo.Record) {
+		f, err := wire.NewDecoder(r.Value).Frame()
+		if err == nil && r.Partition == 0 && f.Lost > 0 {
+			list[int(f.Source)] = append(list[int(f.Source)], &f)
+		}
+	})
+	return list
+}
+
+// takes reports whether a frame accounts for a record that nobody has read: each of its
+// lost offsets for one.
+func (l simLost) takes(partition int, offset int64) bool {
+	for _, f := range l[partition] {
+		if offset >= f.From && offset < f.To && f.Lost > 0 {
+			f.Lost--
+			return true
+		}
+	}
+	return false
 }
 
 // fate decides what has to become of a copy of a call. counted are the calls so far.
@@ -88,7 +119,8 @@ func (s *sim) fate(it simItem, k simLook, counted map[string]copyKind, letters m
 			counted[id] = it.kind
 		}
 	}
-	if it.fate == onTime && late || it.fate == tooLate && !late && !k.held {
+	// What expires unread moves no watermark.
+	if it.fate == onTime && late || it.fate == tooLate && !late && !k.held && !s.lossy {
 		s.fault("%s at %v of partition %d: late %v at watermark %v", id, time.Unix(0, it.time).UTC(), it.partition, late, time.Unix(0, k.watermark).UTC())
 	}
 	// The watermark is not ahead of what anybody wrote, whatever the clock says, nor of the

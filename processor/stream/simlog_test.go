@@ -31,12 +31,18 @@ const (
 	loseRecord                 // a committed record is never read
 	noFence                    // a member that has lost its partitions may commit
 	lieAboutLag                // whoever is behind is told that it is not
+	expireInSilence            // records expire unread, and nobody is told
+	expireFrames               // frames expire before stage detect has read them
+	cutDedup                   // the dedup log lacks its first records
+	cutDedupEnd                // the dedup log lacks its last records
+	cutEvents                  // the events end before what was read of them
+	noOffsets                  // an output without records commits no offsets
 	sabotages
 )
 
 func (s sabotage) String() string {
 	return [...]string{"sound", "restoreUnfinished", "restoreStable", "restoreNoDedup", "restoreNoState", "keepOffsets", "keepRecords",
-		"readUnfinished", "repeatFrame", "loseRecord", "noFence", "lieAboutLag"}[s]
+		"readUnfinished", "repeatFrame", "loseRecord", "noFence", "lieAboutLag", "expireInSilence", "expireFrames", "cutDedup", "cutDedupEnd", "cutEvents", "noOffsets"}[s]
 }
 
 // simBroker holds the logs of all topics.
@@ -259,6 +265,14 @@ func (b *simBroker) restored(topic string, partition int32) (list []*kgo.Record)
 			list = append(list, r)
 		}
 	}
+	if topic == b.topics.Dedup && len(list) > 1 && b.chance(4) {
+		switch k := 1 + b.rng.IntN(len(list)-1); b.wrong {
+		case cutDedup:
+			list = list[k:]
+		case cutDedupEnd:
+			list = list[:k]
+		}
+	}
 	if topic == b.topics.State && b.wrong == restoreNoState && len(list) > 1 && b.chance(4) {
 		list = list[:len(list)-2] // the newest is what tells how far the task has come
 	}
@@ -281,6 +295,13 @@ func (b *simBroker) compact(l *simLog) {
 		}
 		newest[key] = true
 		e.gone = e.rec.Value == nil && b.chance(2)
+	}
+}
+
+// expire deletes the beginning of a partition up to a place before most.
+func (b *simBroker) expire(l *simLog, most int) {
+	if most = min(most, l.stable()); most > l.start {
+		l.start += 1 + b.rng.IntN(most-l.start)
 	}
 }
 

@@ -138,12 +138,18 @@ func (m *simMember) ownership() {
 func (m *simMember) begin(p int32, group int64) error {
 	l := m.s.b.logs[m.g.topic][p]
 	t := kafka.Transact{Topic: m.g.topic, Group: "simulated", State: m.s.p.Topics.Dedup}
-	at, expired, err := t.Begin(m.p, p, kafka.Position{Offset: group, Epoch: -1}, int64(l.start), int64(len(l.entries)))
+	end := int64(len(l.entries))
+	if m.s.b.wrong == cutEvents && m.g == m.s.count && m.s.b.chance(4) {
+		end = m.s.rng.Int64N(end + 1)
+	}
+	at, expired, err := t.Begin(m.p, p, kafka.Position{Offset: group, Epoch: -1}, int64(l.start), end)
 	if err != nil {
 		return err
 	}
 	if expired {
-		m.p.(kafka.Stateful).Expired(p, at.Offset, int64(l.start))
+		if m.s.stats["expired unread"]++; m.s.b.wrong != expireInSilence {
+			m.p.(kafka.Stateful).Expired(p, at.Offset, int64(l.start))
+		}
 		at = kafka.Position{Offset: int64(l.start), Epoch: -1}
 	}
 	m.next[p] = at.Offset
@@ -187,6 +193,10 @@ func (m *simMember) poll(most int) {
 	}
 	p, b := all[m.s.rng.IntN(len(all))], m.s.b
 	l := b.logs[m.g.topic][p]
+	if m.next[p] < int64(l.start) { // an offset out of range ends the session
+		m.restart()
+		return
+	}
 	for end := int64(b.limit(l)); most > 0 && m.next[p] < end; m.next[p]++ {
 		r := b.fetch(l, int(m.next[p]))
 		if r == nil || m.s.loses() {
@@ -212,8 +222,8 @@ func (m *simMember) flush() {
 	if !m.failed {
 		m.ownership()
 	}
-	if m.n == 0 && !m.in {
-		return // it asks the group, which does not know it
+	if m.n == 0 && !m.in && m.s.b.wrong != noOffsets && !m.s.b.chance(3) {
+		return // it asks the group, which does not know it; or it has asked before
 	}
 	s := m.s
 	now := s.now
@@ -243,6 +253,9 @@ func (m *simMember) flush() {
 		if c, counts := m.p.(*counter); counts {
 			m.txn.notes[p] = c.note(p)
 		}
+	}
+	if s.b.wrong == noOffsets && m.n == 0 {
+		clear(m.txn.offsets)
 	}
 	out = s.inOrder(out)
 	if s.b.chance(40) { // one of them is refused
@@ -302,7 +315,8 @@ func (m *simMember) seen(behind map[int32]int64) kafka.Seen {
 // decided.
 func (m *simMember) end() {
 	b := m.s.b
-	stands := m.in && !m.failed || b.wrong == noFence
+	// The group knows the member by the offsets that it commits.
+	stands := !m.failed && (m.in || len(m.txn.offsets) == 0) || b.wrong == noFence
 	switch m.txn.state {
 	case txnOpen:
 		if stands {
@@ -362,7 +376,7 @@ func (m *simMember) step() {
 	switch rng := m.s.rng; {
 	case m.txn != nil:
 		m.end()
-	case rng.IntN(3) > 0:
+	case rng.IntN(3) > 0 && !(m.deaf && m.s.b.wrong == noOffsets):
 		m.poll(1 + rng.IntN(m.s.most(12, 6)))
 	default:
 		m.flush()

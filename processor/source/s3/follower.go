@@ -67,6 +67,8 @@ const (
 	// maxKnown bounds the objects in mind: 250 MB. While there are more, nothing is
 	// offered; they become less as what was handed over settles.
 	maxKnown = 1_000_000
+	// fullRound is how long a round lasts while there are too many objects in mind.
+	fullRound = time.Minute
 	// discoverAgain is how soon they are looked for again after an error.
 	discoverAgain = time.Minute
 	// maxLanes bounds the folders that are followed, at 250 bytes and a request a round.
@@ -107,8 +109,9 @@ type Follower struct {
 	discovered time.Time
 
 	// The Poll's own:
-	round heads
-	again bool // the last Poll offered nothing but retries: no new round before the next pause
+	round   heads
+	roundAt time.Time // when it began
+	again   bool      // the last Poll offered nothing but retries: no new round before the next pause
 }
 
 // NewFollower reads the checkpoint, if there is one, and returns a Follower. It
@@ -153,8 +156,11 @@ func NewFollower(client *Client, cfg FollowerConfig) (*Follower, error) {
 // another. An error does not void the objects beside it: it says what could not
 // be listed. Each object must be given to Done or Retry in the end.
 func (f *Follower) Poll(ctx context.Context) ([]source.Object, error) {
+	if age := f.cfg.Now().Sub(f.roundAt); age > f.cfg.Overlap/2 || age > fullRound && f.full() {
+		f.round = nil // low moves no further than overlap behind the beginning of a round
+	}
 	err := f.discover(ctx)
-	if len(f.round) == 0 && !f.again && !f.full() {
+	if len(f.round) == 0 && !f.again && f.retries.Room() > 0 {
 		err = errors.Join(err, f.begin(ctx))
 	}
 	var ready []source.Object
@@ -215,6 +221,7 @@ func (f *Follower) begin(ctx context.Context) error {
 	f.mu.Lock()
 	f.strays.begin()
 	now := f.cfg.Now()
+	f.roundAt = now
 	lanes := slices.Collect(maps.Values(f.lanes))
 	for _, l := range lanes {
 		l.sweep(f.cfg.Overlap)
@@ -251,7 +258,7 @@ func (f *Follower) fill(ctx context.Context, l *lane) error {
 	for len(l.page) == 0 && l.more {
 		p, err := f.client.List(ctx, f.cfg.Bucket, l.prefix, l.after, limit)
 		if err != nil {
-			l.more, l.began = false, time.Time{}
+			l.more, l.failed = false, true
 			return err
 		}
 		now := f.cfg.Now()

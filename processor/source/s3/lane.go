@@ -21,13 +21,19 @@ type lane struct {
 	from            time.Time             // of digests: those of before are not checked
 	low             string                // every key of the lane up to it is done, or on the list of retries
 	known           map[string]*track     // keys behind low that were offered
-	seen            string                // this run has listed every key up to it; a checkpoint knows what is done, and not what else is there
+	cur, old        frontier              // what this round, and what one before it, has listed
 	// Of the present round, the Poll's own:
-	page   []Ref     // listed, in order, and not yet offered
-	after  string    // what to list next comes behind it
-	more   bool      // there is more to list
-	began  time.Time // when the round began; zero once a listing failed
-	strays int       // that were listed
+	page   []Ref  // listed, in order, and not yet offered
+	after  string // what to list next comes behind it
+	more   bool   // there is more to list
+	failed bool   // a listing failed
+	strays int    // that were listed
+}
+
+// frontier says that every key up to key was listed at that time or later.
+type frontier struct {
+	key string
+	at  time.Time
 }
 
 // track is what a lane knows of one object.
@@ -74,15 +80,18 @@ func StartKey(prefix string, start time.Time) string {
 
 // begin starts a round.
 func (l *lane) begin(now time.Time) {
-	l.page, l.after, l.more, l.began, l.strays = nil, l.low, true, now, 0
+	if l.cur.key >= l.old.key {
+		l.old = l.cur
+	}
+	l.cur = frontier{at: now}
+	l.page, l.after, l.more, l.failed, l.strays = nil, l.low, true, false, 0
 }
 
 // listed notes that a page was listed.
 func (l *lane) listed(p *Page, now time.Time) {
 	l.after, l.more = p.Last, p.More && p.Last < l.end(now)
-	l.seen = max(l.seen, p.Last)
-	if !p.More {
-		l.seen = l.prefix + "\xff" // behind every key
+	if l.cur.key = p.Last; !l.more {
+		l.cur.key = l.prefix + "\xff" // behind every key
 	}
 }
 
@@ -135,17 +144,18 @@ func (l *lane) take() Ref {
 	return r
 }
 
-// advance moves low over what is done, or on the list of retries, and older than the
-// horizon, and forgets it. A file that appears behind its time, with a key before others
-// that are done, is still found while low has not passed it. Low passes nothing that this
-// run has not listed, nor what it has listed and not yet offered: behind a restart a file
-// that was being read is known by the listing alone.
+// advance moves low over what is done, or on the list of retries, and forgets it, as far
+// as it was delivered longer than overlap before the clock, and before the listing that
+// found it. A file that appears behind its time, with a key before others that are done,
+// is still found while low has not passed it; so low waits where listings fail, and
+// passes nothing that was listed and not yet offered. After a restart it waits for a
+// listing: the checkpoint does not know what was being read.
 //
 // Digests stand under the names of their trails, so that only their days are in
 // order: low stays two days behind.
-func (l *lane) advance(horizon time.Time) {
+func (l *lane) advance(clock time.Time, overlap time.Duration) {
 	if l.digest() {
-		horizon = horizon.Add(-48 * time.Hour)
+		overlap += 48 * time.Hour
 	}
 	keys := make([]string, 0, len(l.known))
 	for k := range l.known {
@@ -154,12 +164,19 @@ func (l *lane) advance(horizon time.Time) {
 	slices.Sort(keys)
 	for _, k := range keys {
 		t := l.known[k]
-		if !t.past() || t.stamp.After(horizon) || k > l.seen || len(l.page) > 0 && k > l.page[0].Key {
+		if !t.past() || t.stamp.After(clock.Add(-overlap)) || len(l.page) > 0 && k > l.page[0].Key ||
+			!l.cur.covers(k, t.stamp, overlap) && !l.old.covers(k, t.stamp, overlap) {
 			return
 		}
 		l.low = max(l.low, k)
 		delete(l.known, k)
 	}
+}
+
+// covers reports whether a listing went past the key so much later than the stamp that
+// nothing can appear before it any more.
+func (f *frontier) covers(key string, stamp time.Time, overlap time.Duration) bool {
+	return key <= f.key && !stamp.After(f.at.Add(-overlap))
 }
 
 // past reports whether low may pass the object.
@@ -171,13 +188,13 @@ func (t *track) past() bool { return t.state == done || t.state == parked }
 // whole lane: only then is nothing there behind low that was never offered. It is the
 // Poll's own, between two rounds.
 func (l *lane) sweep(overlap time.Duration) {
-	if l.strays < maxPage || l.began.IsZero() || l.more || len(l.page) > 0 {
+	if l.strays < maxPage || l.failed || l.more || len(l.page) > 0 {
 		return
 	}
 	if l.digest() {
 		overlap += 48 * time.Hour
 	}
-	key := StartKey(l.prefix, l.began.Add(-overlap))
+	key := StartKey(l.prefix, l.cur.at.Add(-overlap))
 	for k, t := range l.known {
 		if !t.past() && k <= key {
 			return

@@ -50,11 +50,12 @@ func TestLaneOffersNothingTwice(t *testing.T) {
 
 func TestLaneAdvances(t *testing.T) {
 	l := newLane(euLogs, euLogs)
+	l.prefix = ""
 	add := func(name string, at time.Time, s state) { l.known[name] = &track{state: s, stamp: at} }
-	add("a", day, done)
-	add("b", day, offered)
-	add("c", day, parked)
-	add("d", day.Add(time.Hour), done)
+	add("0a", day, done)
+	add("0b", day, offered)
+	add("0c", day, parked)
+	add("0d", day.Add(time.Hour), done)
 	want := func(low string, known ...string) {
 		t.Helper()
 		var got []string
@@ -67,25 +68,37 @@ func TestLaneAdvances(t *testing.T) {
 		}
 	}
 	l.low = ""
-	l.advance(day)
-	want("", "a", "b", "c", "d") // not before it was listed
-	l.listed(&Page{Last: "c", More: true}, day)
-	l.page = []Ref{{Key: "Z"}} // listed, and not yet offered
-	l.advance(day)
-	want("", "a", "b", "c", "d")
+	l.advance(day, 0)
+	want("", "0a", "0b", "0c", "0d") // not before it was listed
+	l.begin(day)
+	l.listed(&Page{Last: "0c", More: true}, day)
+	l.page = []Ref{{Key: "0Z"}} // listed, and not yet offered
+	l.advance(day, 0)
+	want("", "0a", "0b", "0c", "0d")
 	l.page = nil
-	l.advance(day)
-	want("a", "b", "c", "d") // not over what is not done
-	l.known["b"].state = done
-	l.advance(day)
-	want("c", "d") // not over what is young
-	l.seen = "z"
+	l.advance(day, 0)
+	want("0a", "0b", "0c", "0d") // not over what is not done
+	l.known["0b"].state = done
+	l.advance(day, time.Second)
+	want("0a", "0b", "0c", "0d") // not over what is young
+	l.begin(day.Add(-time.Second))
+	l.listed(&Page{Last: "0c", More: true}, day)
+	l.old = frontier{}
+	l.advance(day.Add(time.Hour), 0)
+	want("0a", "0b", "0c", "0d") // not over what may have come since the listing
+	l.begin(day)
+	l.listed(&Page{Last: "0c", More: true}, day)
+	l.begin(day.Add(time.Hour)) // whose listings fail
+	l.advance(day.Add(time.Hour), 0)
+	want("0c", "0d")
+	l.begin(day.Add(100 * time.Hour))
+	l.listed(&Page{Last: "0z", More: true}, day)
 	l.kind = notification.FileDigest
-	l.advance(day.Add(47 * time.Hour))
-	want("c", "d")
-	l.advance(day.Add(49 * time.Hour))
-	want("d")
-	if s := l.stateOf(); s.Low != "d" || len(s.Done) != 0 {
+	l.advance(day.Add(48*time.Hour), 0)
+	want("0c", "0d")
+	l.advance(day.Add(49*time.Hour), 0)
+	want("0d")
+	if s := l.stateOf(); s.Low != "0d" || len(s.Done) != 0 {
 		t.Errorf("kept is %+v", s)
 	}
 }
@@ -109,15 +122,15 @@ func TestLaneSweeps(t *testing.T) {
 	sweep(euLogs)
 	l.more, l.page = false, []Ref{{}}
 	sweep(euLogs)
-	l.page, l.began = nil, time.Time{} // a listing failed
+	l.page, l.failed = nil, true
 	sweep(euLogs)
-	l.began = day
+	l.failed = false
 	l.known[euFile(day.Add(-3*time.Hour), "a")] = &track{state: offered}
 	sweep(euLogs)
 	l.known[euFile(day.Add(-3*time.Hour), "a")].state = parked
 	l.known[euFile(day.Add(-time.Hour), "a")] = &track{state: offered}
 	sweep(StartKey(euLogs, day.Add(-2*time.Hour)))
-	l.advance(day) // never back
+	l.advance(day, 0) // never back
 	sweep(StartKey(euLogs, day.Add(-2*time.Hour)))
 }
 
@@ -134,7 +147,8 @@ func FuzzCheckpoint(f *testing.F) {
 		for prefix, s := range c.Lanes {
 			l := restore(prefix, s)
 			l.begin(day)
-			l.advance(day)
+			l.listed(&Page{}, day)
+			l.advance(day, 0)
 			l.sweep(0)
 		}
 		w, err := NewFollower(nil, FollowerConfig{Bucket: "b", Prefix: "p", Now: func() time.Time { return day }})

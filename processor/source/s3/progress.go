@@ -165,7 +165,7 @@ func (f *Follower) snapshot(now time.Time, last bool) *checkpoint {
 	}
 	for _, l := range f.lanes {
 		before := len(l.known)
-		l.advance(horizon.Add(-f.cfg.Overlap))
+		l.advance(horizon, f.cfg.Overlap)
 		f.known += len(l.known) - before
 	}
 	f.dirty = false

@@ -193,6 +193,7 @@ func TestFollowerCheckpoint(t *testing.T) {
 		f.Done(o)
 	}
 	now = now.Add(24 * time.Hour)
+	b.want(b.poll(f)) // a listing: before it a file may have come that nobody saw
 	if err := f.Close(t.Context()); err != nil {
 		t.Fatal(err)
 	}

@@ -268,3 +268,40 @@ func TestStraysAreCounted(t *testing.T) {
 		t.Errorf("a round in which nothing is new takes %d requests", n)
 	}
 }
+
+// A round that lasts longer than half an overlap begins anew: every file is offered once,
+// and what is old is forgotten.
+func TestLongRounds(t *testing.T) {
+	b := &awstest.Bucket{Objects: map[string]awstest.Object{}}
+	now := day.Add(24 * time.Hour)
+	const files = 3*maxBatch + 10
+	for i := range files {
+		b.Objects[euFile(day.Add(time.Duration(i)*time.Minute), "a")] = awstest.Object{At: day}
+	}
+	f, err := NewFollower(NewClient(b.Serve(t)), FollowerConfig{Bucket: "trail", Overlap: DefaultOverlap, Now: func() time.Time { return now }})
+	if err != nil {
+		t.Fatal(err)
+	}
+	offered := map[string]bool{}
+	for range 8 {
+		objects, err := f.Poll(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, o := range objects {
+			if offered[o.Name] {
+				t.Fatalf("%s is offered twice", o.Name)
+			}
+			offered[o.Name] = true
+			f.Done(o)
+		}
+		now = now.Add(90 * time.Minute)
+		f.newest = now // as other folders show it
+		if err := f.Close(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if len(offered) != files || f.known != 0 {
+		t.Errorf("%d of %d are offered, and %d in mind", len(offered), files, f.known)
+	}
+}

@@ -14,7 +14,7 @@ type Filter uint8
 const (
 	Kept            Filter = iota // it becomes one
 	NotWanted                     // it is of another service, or a call of CloudTrail that changes nothing
-	NotEvent                      // it is no event: a digest file
+	NotEvent                      // a digest file, which holds no events
 	NetworkActivity               // the second record of a call, made by a VPC endpoint
 	Aggregated                    // a summary of five minutes of data events
 	Insight                       // CloudTrail Insights' word about many calls
@@ -47,8 +47,8 @@ func (f Filtered) Named() string {
 
 // FilterOf reports why ev becomes no log record. Keytrail is about all events of KMS, the
 // CloudTrail calls that change what is recorded, and the findings about a trail's digests,
-// once for each call. Records that are about calls, but are not calls, are filtered
-// whatever service they are of:
+// once for each call. Records that only tell of calls are filtered, whatever
+// service they are of:
 //   - CloudTrail writes a network activity event for each call through a VPC endpoint,
 //     beside the management event of the same call. Only a call that the endpoint's policy
 //     refused has no management event, because it never reached the service: its record is

@@ -91,7 +91,7 @@ func (n *Normalizer) principal(ev *cloudtrail.Event) string {
 	return NoEntity
 }
 
-// role returns the role of a session, "" when the identity is none. The ARN of a
+// role returns the role of a session, "" when the identity is not one. The ARN of a
 // session makes it one, whatever type CloudTrail gives it. The session's issuer is
 // the role with its path; a session's ARN has no path, so without an issuer the role
 // is named without it. The two names of one role are not joined: which path a role

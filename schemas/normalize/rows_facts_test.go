@@ -43,7 +43,7 @@ func filters(t *testing.T, all []result) (list []string) {
 	return list
 }
 
-// TestRowD3Insights: records of CloudTrail Insights are about KMS calls and are none, so they are filtered.
+// TestRowD3Insights: records of CloudTrail Insights are about many calls, so they are filtered.
 func TestRowD3Insights(t *testing.T) {
 	equal(t, "filtered", filters(t, row(t, "D3")), "insight", "insight")
 	// Whatever a record of theirs has besides.
@@ -65,7 +65,7 @@ func TestRowD11NetworkActivity(t *testing.T) {
 	equal(t, "event names", names(kept), sc.EventAWSKMSAPICall, sc.EventAWSKMSAPICall, sc.EventAWSCloudTrailTrailChange, sc.EventAWSKMSAPICall)
 }
 
-// TestRowD12Aggregated: CloudTrail's aggregated events sum up data events and are no calls.
+// TestRowD12Aggregated: CloudTrail's aggregated events sum up data events and are filtered.
 func TestRowD12Aggregated(t *testing.T) {
 	equal(t, "filtered", filters(t, row(t, "D12")), "aggregated", "aggregated", "aggregated")
 }

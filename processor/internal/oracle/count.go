@@ -172,7 +172,7 @@ func call(event object, raw []byte, at time.Time) (string, copyOf) {
 }
 
 // allKeys returns the keys that a call counts for: the first two key ARNs of all its
-// copies, the best one first, and the aliases of the counted copy for which there is no key.
+// copies, the best one first, and the aliases of the counted copy that no key stands in for.
 func allKeys(counted copyOf, copies []copyOf) []string {
 	if counted.class != "reencrypt" || counted.whole || counted.rank == 2 && !counted.shared {
 		return counted.keys

@@ -5,47 +5,52 @@ import (
 	"time"
 )
 
-// fillTime is how long Drain waits for objects that are being read: Fluent Bit calls once
-// a second, so that nothing is delayed by it, and the queue can be smaller than a batch.
-// A pause or an end of Fluent Bit's waits for it at most, on the input's own thread.
-const fillTime = 400 * time.Millisecond
+// fillTime is how long Drain waits for objects that are being read, and for
+// acknowledgements: Fluent Bit calls once a second, so that nothing is delayed by it. The
+// queue can be smaller than a batch for that, and what is acknowledged shortly after a
+// call makes room within it and not a second later. A pause or an end of Fluent Bit's
+// waits for it at most, on the input's own thread.
+const fillTime = 600 * time.Millisecond
 
 // Drain hands the next records over as msgpack: it asks alloc for memory, once, writes to
 // it and returns how much, 0 when there are no records. They are at most
 // Config.BatchBytes, or one block when that alone is more, and as many as may be on their
-// way. It waits for an object only while one is being read, and fillTime at most.
+// way. It waits only while an object is being read or records have no room, and fillTime
+// at most.
 func (in *Input) Drain(alloc func(n int) []byte) (size int) {
 	in.drainMu.Lock()
 	defer in.drainMu.Unlock()
 	full := time.NewTimer(fillTime)
 	defer full.Stop()
-	room, empty := in.progress.room()
-	limit, first := min(room, in.cfg.BatchBytes), room
-	if empty {
-		first = math.MaxInt
-	}
 	var out []byte
 	for !in.paused.Load() && !in.stopping.Load() {
 		reading := in.reading.Load() > 0
-		list, more := in.q.take(limit-size, first)
-		if len(list) > 0 {
-			in.progress.hand(list, time.Now())
-			if n := total(list); out == nil && n > 0 {
-				out = alloc(max(n, limit))
+		room, empty := in.progress.room()
+		left := in.cfg.BatchBytes - size
+		first := 0
+		if size == 0 {
+			if first = room; empty {
+				first = math.MaxInt
 			}
-			for i := range list {
-				size += copy(out[size:], list[i].buf)
-				in.queued.Add(-int64(list[i].records))
-				in.handedOver.Add(int64(list[i].records))
-				in.buffers.put(&list[i])
-			}
-			first = 0
 		}
-		if more || !reading || size >= limit {
+		list, more := in.q.take(min(room, left), first)
+		if n := total(list); out == nil && n > 0 {
+			out = alloc(max(n, left))
+		}
+		in.progress.hand(list, time.Now())
+		for i := range list {
+			size += copy(out[size:], list[i].buf)
+			in.queued.Add(-int64(list[i].records))
+			in.handedOver.Add(int64(list[i].records))
+			in.buffers.put(&list[i])
+		}
+		if size >= in.cfg.BatchBytes || more && room >= left || !more && !reading {
 			break
 		}
 		select {
 		case <-in.q.pushed:
+			continue
+		case <-in.progress.moved():
 			continue
 		case <-full.C:
 		}

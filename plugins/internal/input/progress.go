@@ -41,6 +41,9 @@ type progress interface {
 	done(now time.Time) []source.Object
 	// wait returns when there is room, or the context ends.
 	wait(ctx context.Context)
+	// moved has an item when there may be more room than before. It is for one receiver,
+	// another than wait.
+	moved() <-chan struct{}
 	// again returns the objects that are to be read once more now.
 	again(now time.Time) []*flight
 	// close ends what runs. A second call does nothing.
@@ -113,6 +116,7 @@ func (c *clock) done(now time.Time) (list []source.Object) {
 	return list
 }
 
+func (c *clock) moved() <-chan struct{}    { return nil } // there is always room
 func (c *clock) wait(context.Context)      {}
 func (c *clock) again(time.Time) []*flight { return nil }
 func (c *clock) close() error              { return nil }

@@ -5,6 +5,8 @@ import (
 	"testing/synctest"
 	"time"
 
+	"keytrail/plugins/internal/ack"
+	"keytrail/plugins/internal/logging"
 	"keytrail/processor/source"
 )
 
@@ -75,5 +77,48 @@ func TestDrainFillsABatch(t *testing.T) {
 			t.Errorf("it waited %v for nothing", waited)
 		}
 		b.stop()
+	})
+}
+
+// What is acknowledged shortly after a call makes room within it, and nothing is handed
+// over beyond the window.
+func TestDrainWaitsForRoom(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBench(t)
+		b.cfg.AckWindow, b.cfg.QueueRecords = 2000, 8 // blocks of two records
+		var want []string
+		for range 40 {
+			want = append(want, event("a"))
+		}
+		b.write("1", records(want...))
+		in, err := New(b.cfg, logging.New("", nil, func(logging.Level, string) {}))
+		if err != nil {
+			t.Fatal(err)
+		}
+		w := newWindow(b.cfg, ack.Run{1}, time.Now(), func(string, ...any) {})
+		in.progress, in.window = w, w
+		in.Start()
+		pass(b.cfg.PollInterval)
+		began := time.Now()
+		first := drained(in)
+		if waited := time.Since(began); waited != fillTime || len(first) == 0 || len(first) > 2000 {
+			t.Errorf("%d bytes after %v, want a window's and fillTime", len(first), waited)
+		}
+		if got := drained(in); got != nil {
+			t.Errorf("%d bytes beyond the window", len(got))
+		}
+		go func() {
+			time.Sleep(fillTime / 2)
+			if err := w.acks(1, "x", ack.Health{}, []ack.Range{{From: 1, To: w.next}}); err != nil {
+				t.Error(err)
+			}
+		}()
+		if got := drained(in); len(got) == 0 || len(got) > 2000 {
+			t.Errorf("%d bytes after the acknowledgement, want a window's", len(got))
+		}
+		in.Closing()
+		if err := in.Stop(); err != nil {
+			t.Error(err)
+		}
 	})
 }

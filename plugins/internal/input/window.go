@@ -69,8 +69,8 @@ type window struct {
 	parked  []*parkedFlight
 	losing  int // flights with lost records, those in parked among them
 	paused  bool
-	calm    time.Time     // since when all is well without interruption; zero while it is not
-	moved   chan struct{} // has an item when there may be room
+	calm    time.Time        // since when all is well without interruption; zero while it is not
+	freed   [2]chan struct{} // each has an item when there may be room: for wait and for moved
 	stats   windowStats
 	heard   time.Time // when an output was last there, or the start
 	said    string    // the last complaint about who is missing
@@ -102,7 +102,7 @@ type parkedFlight struct {
 
 // newWindow returns a window of numbers from 1 on.
 func newWindow(cfg Config, run ack.Run, now time.Time, say func(format string, args ...any)) *window {
-	w := &window{cfg: cfg, run: run, say: say, next: 1, sets: map[string]*ack.Ranges{}, peers: map[int]peerState{}, moved: make(chan struct{}, 1), heard: now}
+	w := &window{cfg: cfg, run: run, say: say, next: 1, sets: map[string]*ack.Ranges{}, peers: map[int]peerState{}, freed: [2]chan struct{}{make(chan struct{}, 1), make(chan struct{}, 1)}, heard: now}
 	for _, name := range cfg.AckBy {
 		w.sets[name] = &ack.Ranges{}
 	}
@@ -180,9 +180,11 @@ func (w *window) acksAt(peer int, name string, h ack.Health, list []ack.Range, n
 		w.complete(r, now)
 	}
 	w.trim()
-	select {
-	case w.moved <- struct{}{}:
-	default:
+	for _, c := range w.freed {
+		select {
+		case c <- struct{}{}:
+		default:
+		}
 	}
 	return nil
 }
@@ -295,12 +297,14 @@ func (w *window) wait(ctx context.Context) {
 			return
 		}
 		select {
-		case <-w.moved:
+		case <-w.freed[0]:
 		case <-time.After(time.Second): // a parcel may have been given up
 		case <-ctx.Done():
 		}
 	}
 }
+
+func (w *window) moved() <-chan struct{} { return w.freed[1] }
 
 func (w *window) again(now time.Time) (list []*flight) {
 	w.mu.Lock()

@@ -101,9 +101,10 @@ type Config struct {
 
 // DefaultConfig returns the defaults of a source. The arithmetic: Fluent Bit calls once
 // a second, and 48 MiB are 40,000 events of 914 bytes with their places. An
-// acknowledgement takes less than a second, or two where Fluent Bit flushes only once a
-// second: then AckWindow, of 64 MiB, lets 28,000 events a second through. As log records
-// a batch is some 140 MiB for an output to deliver, within as many flushes as it takes.
+// acknowledgement takes less than a second, or a little more where Fluent Bit flushes
+// only once a second: fillTime. Where it takes longer than that, AckWindow, of 64 MiB,
+// lets 28,000 events a second through at two seconds. As log records a batch is some
+// 140 MiB for an output to deliver, within as many flushes as it takes.
 // The queue is filled while a batch is taken from it, so it is smaller than one. Settle:
 // the package comment. Files are read one after another, in their order; over a network
 // four readers hide the time that one object takes to begin, some 50 ms.

@@ -207,11 +207,13 @@ func (m *Monitor) Oldest(ctx context.Context, standings map[string]map[int32]Sta
 	return found, nil
 }
 
-// Retention returns for how long each topic keeps records by their age; 0 where it does
-// not delete by age.
+// Retention returns for how long each topic keeps records by their age. Topics that do not
+// delete by age are left out, and all where the client may not know.
 func (m *Monitor) Retention(ctx context.Context, topics ...string) (map[string]time.Duration, error) {
 	settings, err := m.s.settings(ctx, topics)
-	if err != nil {
+	if errors.Is(err, kerr.TopicAuthorizationFailed) || errors.Is(err, kerr.ClusterAuthorizationFailed) {
+		return nil, nil
+	} else if err != nil {
 		return nil, err
 	}
 	kept := map[string]time.Duration{}

@@ -68,3 +68,40 @@ func TestEveryAccessIsAsked(t *testing.T) {
 		})
 	}
 }
+
+// A client that may not read settings works all the same, and is ready.
+func TestWithoutDescribeConfigs(t *testing.T) {
+	var acls []kfake.ACL
+	for kind, ops := range map[kmsg.ACLResourceType][]kmsg.ACLOperation{
+		kmsg.ACLResourceTypeTopic:           {kmsg.ACLOperationRead, kmsg.ACLOperationWrite, kmsg.ACLOperationCreate},
+		kmsg.ACLResourceTypeGroup:           {kmsg.ACLOperationRead},
+		kmsg.ACLResourceTypeTransactionalId: {kmsg.ACLOperationWrite},
+	} {
+		for _, op := range ops {
+			acls = append(acls, kfake.ACL{Resource: kind, Name: "*", Pattern: kmsg.ACLResourcePatternTypeLiteral, Operation: op, Allow: true})
+		}
+	}
+	c, err := kfake.NewCluster(kfake.NumBrokers(1), kfake.EnableSASL(), kfake.EnableACLs(), kfake.User("PLAIN", "keytrail", "right", acls...))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	p := pipeline(t, c.ListenAddrs())
+	p.Kafka.Security.SASL = kafka.SASL{Mechanism: kafka.MechanismPlain, Username: "keytrail", Password: value.NewSecret("right")}
+	ask := served(t, p)
+	var status atomic.Int32
+	p.Sinks = []Destination{destinationOf(otlp(t, &status))}
+	all := Stages{Normalize: true, Count: true, Detect: true, Forward: true}
+	for range 2 { // with the topics made, and there
+		stop := start(t, p, all)
+		waitFor(t, "it is ready, and the lag is known", func() bool {
+			code, _ := ask("/readyz")
+			_, text := ask("/metrics")
+			return code == 200 && strings.Contains(text, `keytrail_stage_lag{stage="count"} `) && strings.Contains(text, `keytrail_stage_lag{sink="siem",stage="forward"} `)
+		})
+		stop()
+		p = &Pipeline{Kafka: p.Kafka, Topics: p.Topics, Events: p.Events, Partials: p.Partials, TransactionID: p.TransactionID, Interval: p.Interval,
+			Records: p.Records, Window: p.Window, Sinks: p.Sinks, Log: p.Log}
+		ask = served(t, p)
+	}
+}

@@ -83,7 +83,7 @@ func (p *Pipeline) oversee(ctx context.Context, stages Stages) error {
 	}
 	defer m.Close()
 	all := p.Telemetry.Health().Part("kafka")
-	var retention map[string]time.Duration
+	var asked time.Time // for how long topics are kept
 	for {
 		within, cancel := context.WithTimeout(ctx, lookEvery)
 		fault, away := m.Look(within)
@@ -91,9 +91,9 @@ func (p *Pipeline) oversee(ctx context.Context, stages Stages) error {
 			cancel()
 			return fault
 		}
-		if away == nil && retention == nil {
-			retention, away = m.Retention(within, p.Topics.Events, p.Topics.Windows, p.Topics.Anomalies)
-			p.setRetention(retention)
+		if away == nil && time.Since(asked) > expiresEvery {
+			away = p.retention(within, m)
+			asked = time.Now()
 		}
 		for _, one := range p.parts {
 			if away == nil {
@@ -201,11 +201,17 @@ func (p *Pipeline) restoring(topic string, partitions []int32) (done func()) {
 	return func() { one.health.Clear(telemetry.Restoring) }
 }
 
-// setRetention notes for how long topics keep records.
-func (p *Pipeline) setRetention(kept map[string]time.Duration) {
+// retention asks for how long topics keep records: somebody may change it because a sink
+// is paused.
+func (p *Pipeline) retention(ctx context.Context, m *kafka.Monitor) error {
+	kept, err := m.Retention(ctx, p.Topics.Events, p.Topics.Windows, p.Topics.Anomalies)
+	if err != nil {
+		return err
+	}
 	p.keptMu.Lock()
 	defer p.keptMu.Unlock()
 	p.kept = kept
+	return nil
 }
 
 // expiry returns the time from which on Kafka may delete a record of a topic; false when

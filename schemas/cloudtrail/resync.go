@@ -57,7 +57,8 @@ func (r *Reader) search(why scanErr, lines bool) error {
 	if !s.whole && !s.lines {
 		r.wasted += int64(r.dec.s.reached())
 	}
-	s.hopeless = r.wasted > maxWaste*(int64(r.dec.lim.RecordBytes)+r.in.offset())
+	s.spent = r.wasted > maxWaste*(int64(r.dec.lim.RecordBytes)+r.in.offset())
+	s.hopeless = s.spent && !s.whole && !s.lines // these two cost no tries
 	if s.tail {
 		r.mode = modeValues
 	}
@@ -73,7 +74,8 @@ type search struct {
 	whole    bool // the record's brackets are taken to be complete
 	lines    bool // records stand one a line
 	tail     bool // the record is a member behind the list
-	hopeless bool // too much has been tried: the rest of the object goes by
+	spent    bool // too much has been tried
+	hopeless bool // and so the rest of the object goes by
 
 	pos      int   // of the next byte, in the input's rest
 	before   byte  // the last byte before it that is not white space, or 0
@@ -191,6 +193,7 @@ func (s *search) inRecord(rest []byte, c byte) bool {
 		return s.accept(s.offset() + 1)
 	}
 	s.whole = false // it is broken besides
+	s.hopeless = s.spent && !s.lines
 	return s.nextLine >= 0 && s.accept(s.nextLine)
 }
 

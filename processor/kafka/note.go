@@ -6,8 +6,8 @@ import (
 	"github.com/twmb/franz-go/pkg/kadm"
 )
 
-// Seen is what a member of a group knows of the whole topic at one moment, whoever owns its
-// partitions.
+// Seen is what a member of a group knows of the whole topic at one moment, also of the
+// partitions of other members.
 type Seen struct {
 	Ends  map[int32]int64  // by partition, the offset behind its last record; without those that nobody tells
 	Notes map[int32]string // by partition, what Transact.Note returned for the last commit; those that are known

@@ -122,7 +122,8 @@ func (d *detector) onTime(f *wire.Frame, late int64) error {
 	for i := range f.Partials {
 		p := &f.Partials[i]
 		if end := eventtime.Add(p.Start, d.p.Window.Detect.Size); end <= late {
-			return fmt.Errorf("source %d: frame %d counts in the window that ended at %s, after an earlier frame told that windows up to %s take no more calls: %s",
+			return fmt.Errorf("source %d: frame %d counts in the window that ended at %s, "+
+				"after an earlier frame told that windows up to %s take no more calls: %s",
 				f.Source, f.Sequence, stamp(end), stamp(late), sameWindows)
 		}
 	}
@@ -144,7 +145,8 @@ func (d *detector) sameSources(m *state.Meta) error {
 		}
 	}
 	if before != now {
-		return fmt.Errorf("topic %q has %d partitions, and had %d when what is counted was counted: calls would be counted twice; see docs/operations.md on other numbers of partitions", d.p.Topics.Events, now, before)
+		return fmt.Errorf("topic %q has %d partitions, and had %d when the state was written: calls would be counted twice; "+
+			"see docs/operations.md on other numbers of partitions", d.p.Topics.Events, now, before)
 	}
 	return nil
 }

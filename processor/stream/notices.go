@@ -45,7 +45,8 @@ func (d *detector) notify(t *detectTask, more bool) {
 	}
 	t.notices = nil
 	late := t.engine.Mark().Late
-	tell := !more && late > eventtime.None && (t.meta.Told == eventtime.None || late >= eventtime.Add(t.meta.Told, d.p.Window.Detect.Size))
+	further := t.meta.Told == eventtime.None || late >= eventtime.Add(t.meta.Told, d.p.Window.Detect.Size)
+	tell := !more && late > eventtime.None && further
 	for q, list := range byOwner {
 		for part := range slices.Chunk(list, d.p.mostNotices) {
 			d.notice(t, int32(q), t.meta.Told, part) // others may follow
@@ -62,7 +63,9 @@ func (d *detector) notify(t *detectTask, more bool) {
 // notice sends one frame to partition q.
 func (d *detector) notice(t *detectTask, q int32, late int64, partials []wire.Partial) {
 	t.meta.Sent[q]++
-	f := wire.Frame{Source: -1 - t.partition, Sequence: t.meta.Sent[q], Watermark: t.engine.Mark().Watermark, Late: late, Partials: partials}
+	f := wire.Frame{
+		Source: -1 - t.partition, Sequence: t.meta.Sent[q], Watermark: t.engine.Mark().Watermark, Late: late, Partials: partials,
+	}
 	d.emit(&kgo.Record{Topic: d.p.Topics.Partials, Partition: q, Value: wire.AppendFrame(nil, &d.enc, &f)})
 }
 
@@ -85,7 +88,8 @@ func (d *detector) lateNotice(t *detectTask, p *wire.Partial, now int64) *kgo.Re
 	d.stats.late += int(n)
 	letter := wire.DeadLetter{
 		Stage: "detect", Reason: "late_notice", Time: now, Raw: otellog.AppendRequest(nil, &d.rec),
-		Detail: fmt.Sprintf("%d anomalies of pairs are not counted in the window of %q at %s, which had been dropped", n, p.Principal, stamp(p.Start)),
+		Detail: fmt.Sprintf("%d anomalies of pairs are not counted in the window of %q at %s, which had been dropped",
+			n, p.Principal, stamp(p.Start)),
 		Object: fmt.Sprintf("%s/%d", d.p.Topics.Partials, t.partition),
 	}
 	return d.p.letter(&letter)

@@ -67,9 +67,20 @@ func cut(t *testing.T, brokers []string, topic string, at int64) {
 		}
 		to.AddOffset(topic, o.Partition, o.Offset, -1)
 	})
-	if done, err := adm.DeleteRecords(t.Context(), to); err != nil || done.Error() != nil {
-		t.Fatal(err, done.Error())
+	policy := func(value string) {
+		t.Helper()
+		if done, err := adm.AlterTopicConfigs(t.Context(), []kadm.AlterConfig{{Op: kadm.SetConfig, Name: "cleanup.policy", Value: &value}}, topic); err != nil || done[0].Err != nil {
+			t.Fatal(err, done[0].Err)
+		}
 	}
+	if topic == wire.DefaultTopics().Dedup || topic == wire.DefaultTopics().State { // Kafka deletes records only where they may expire
+		policy("delete")
+		defer policy("compact")
+	}
+	waitFor(t, "the records are deleted", func() bool { // once every broker has heard of the policy
+		done, err := adm.DeleteRecords(t.Context(), to)
+		return err == nil && done.Error() == nil
+	})
 }
 
 // groups deletes the offsets of stages, as Kafka does a week after the last member left.

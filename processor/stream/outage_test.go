@@ -106,7 +106,7 @@ func TestWhatIsMissingIsNamed(t *testing.T) {
 		{"kms.dedup deleted", func(t *testing.T, b []string) { deleteTopic(t, b, topics.Dedup) }, kafka.ErrStateMissing},
 		{"kms.dedup cut at its beginning", func(t *testing.T, b []string) { cut(t, b, topics.Dedup, 1) }, kafka.ErrStateMissing},
 		{"kms.dedup cut as a whole", func(t *testing.T, b []string) { cut(t, b, topics.Dedup, 0) }, kafka.ErrStateMissing},
-		{"kms.dedup cut, and no offsets", func(t *testing.T, b []string) {
+		{"kms.dedup cut and no offsets", func(t *testing.T, b []string) {
 			cut(t, b, topics.Dedup, 1)
 			deleteGroups(t, b, "test-count")
 		}, kafka.ErrStateMissing},

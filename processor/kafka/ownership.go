@@ -132,7 +132,7 @@ func (s *session) again(ctx context.Context) error {
 }
 
 // drain goes on, for no longer than Transact.Drain, until all is read that the owned
-// partitions hold: whoever wrote it has ended, and it should not have to wait, and maybe
+// partitions hold: the stage that wrote it has ended, and what is left would wait, and might
 // expire, until the next start.
 func (s *session) drain(ctx context.Context) {
 	within, cancel := context.WithTimeout(context.WithoutCancel(ctx), s.t.Drain)

@@ -22,7 +22,7 @@ import (
 // breaks meet more often than many of each. The files: simlog_test.go is Kafka,
 // simmember_test.go an instance of a stage, simorder_test.go what makes it repeat,
 // simload_test.go and simcall_test.go what is counted, simjudge_test.go the verdict,
-// simulation_test.go the tests.
+// simclock_test.go how time passes, simulation_test.go the tests.
 
 // sim is one schedule.
 type sim struct {
@@ -295,65 +295,6 @@ func (s *sim) move(g *simGroup) {
 		s.stats["moved"]++
 		s.give(g, int32(s.rng.IntN(len(g.owner))), to)
 	}
-}
-
-// clock has time pass. Live, everything may be silent at any time, but what is on
-// its way has to arrive before it is late. Of old events a source would be late
-// as a whole after a silence: there time passes when everybody is behind.
-func (s *sim) clock() {
-	d := s.rng.Int64N(int64(20 * time.Second))
-	if s.wild || s.orderly { // shippers, or everything, stop for longer than ids are remembered
-		d = s.rng.Int64N([...]int64{20 * second, int64(10 * time.Minute), 2 * s.p.Window.IdleAfter, int64(4 * time.Hour)}[s.rng.IntN(4)])
-		s.now += d
-		if d > int64(3*time.Hour) {
-			s.stats["stops of hours"]++
-		}
-		return
-	}
-	switch {
-	case !s.live && s.paused < int64(24*time.Hour) && s.behind():
-		d = s.rng.Int64N(3 * s.p.Window.IdleAfter)
-		s.paused += d
-		s.now += d
-		return
-	case s.live && s.rng.IntN(3) > 0:
-		d = s.rng.Int64N(int64(10 * time.Minute))
-	case s.live && s.rng.IntN(3) == 0:
-		d = s.rng.Int64N(2 * s.p.Window.IdleAfter)
-	}
-	s.pass(d)
-}
-
-// pass moves the clock, as far as nothing falls silent or comes late by that.
-func (s *sim) pass(d int64) {
-	if s.live {
-		s.now = max(s.now, min(s.now+d, s.load.deadline()))
-	} else if s.quiet+d < s.p.Window.IdleAfter-int64(time.Minute) {
-		s.quiet += d
-		s.now += d
-	}
-}
-
-// behind tells whether in every partition of the events a record waits that its
-// owner has not seen, not even before the group's offset was lost.
-func (s *sim) behind() bool {
-	for p, m := range s.count.owner {
-		if m == nil || len(m.changes) > 0 {
-			return false
-		}
-		l, waiting, seen := s.b.logs[s.count.topic][p], false, int64(0)
-		if t := m.p.(*counter).tasks[int32(p)]; t != nil {
-			seen = t.to
-		}
-		for offset := max(m.next[int32(p)], s.count.offsets[p], seen); offset < int64(len(l.entries)); offset++ {
-			e := l.entries[offset]
-			waiting = waiting || e.rec != nil && (e.txn == nil || e.txn.state == txnCommitted)
-		}
-		if !waiting {
-			return false
-		}
-	}
-	return true
 }
 
 // drain has everybody work until nothing is left to do.

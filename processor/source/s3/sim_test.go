@@ -201,6 +201,18 @@ func TestFollowerSimulation(t *testing.T) {
 	}
 }
 
+// strew puts one file of CloudTrail's, one of tomorrow's, and thousands of strays there.
+func strew(b *awstest.Bucket, now time.Time) {
+	b.Objects[euFile(day, "a")] = awstest.Object{At: now}
+	for i := range 3000 {
+		b.Objects[fmt.Sprintf("%s2026/11/20/zz\u202e%04d.json.gz", euLogs, i)] = awstest.Object{At: now}
+		b.Objects[fmt.Sprintf("%s2027/01/01/%04d", euLogs, i)] = awstest.Object{At: now} // behind all that can be there now
+	}
+	b.Objects[euLogs+"2026/11/20/x/y/z"] = awstest.Object{At: now}
+	b.Objects[strings.Replace(euFile(day, "b"), "/111122223333_", "/444455556666_", 1)] = awstest.Object{At: now}
+	b.Objects[euFile(day.AddDate(0, 0, 1).Add(time.Hour), "c")] = awstest.Object{At: now}
+}
+
 // Strays are counted once by reason, and named once per folder; a lane full of them costs
 // no more requests each round.
 func TestStraysAreCounted(t *testing.T) {
@@ -214,14 +226,7 @@ func TestStraysAreCounted(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	b.Objects[euFile(day, "a")] = awstest.Object{At: now}
-	for i := range 3000 {
-		b.Objects[fmt.Sprintf("%s2026/11/20/zz\u202e%04d.json.gz", euLogs, i)] = awstest.Object{At: now}
-		b.Objects[fmt.Sprintf("%s2027/01/01/%04d", euLogs, i)] = awstest.Object{At: now} // behind all that can be there now
-	}
-	b.Objects[euLogs+"2026/11/20/x/y/z"] = awstest.Object{At: now}
-	b.Objects[strings.Replace(euFile(day, "b"), "/111122223333_", "/444455556666_", 1)] = awstest.Object{At: now}
-	b.Objects[euFile(day.AddDate(0, 0, 1).Add(time.Hour), "c")] = awstest.Object{At: now}
+	strew(b, now)
 	for i := range 6 {
 		objects, err := f.Poll(t.Context())
 		if err != nil || i == 0 && len(objects) != 1 || i > 0 && len(objects) != 0 {

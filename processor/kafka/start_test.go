@@ -3,6 +3,7 @@ package kafka_test
 import (
 	"bufio"
 	"bytes"
+	"context"
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
@@ -20,6 +21,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -42,31 +44,39 @@ func fake(t *testing.T, opts ...kfake.Opt) *kfake.Cluster {
 	return c
 }
 
-// refused starts with a configuration that cannot work, and holds that the error is one
+// refused are starts that cannot work. They wait more than they work, so all run at once.
+type refused struct {
+	*testing.T
+	wg sync.WaitGroup
+}
+
+// newRefused returns none yet. The test waits for wg before it ends.
+func newRefused(t *testing.T) *refused { return &refused{T: t} }
+
+// start starts with a configuration that cannot work, and holds that the error is one
 // line that says each of want, and that the log has nothing.
-func refused(t *testing.T, name string, cfg kafka.Config, want ...string) {
-	t.Helper()
-	t.Run(name, func(t *testing.T) {
-		t.Parallel()
+func (r *refused) start(name string, cfg kafka.Config, want ...string) {
+	r.wg.Go(func() {
 		var log bytes.Buffer
 		cfg.ClientID, cfg.Log = "test", slog.New(slog.NewTextHandler(&log, nil))
-		_, err := kafka.EnsureTopics(t.Context(), cfg, 0, []kafka.Topic{{Name: "kms.events", Partitions: 2, Access: kafka.Read | kafka.Write}})
+		_, err := kafka.EnsureTopics(context.Background(), cfg, 0, []kafka.Topic{{Name: "kms.events", Partitions: 2, Access: kafka.Read | kafka.Write}})
 		if err == nil {
-			err = kafka.CheckAccess(t.Context(), cfg, []string{"keytrail-count"}, []string{"keytrail-count-"})
+			err = kafka.CheckAccess(context.Background(), cfg, []string{"keytrail-count"}, []string{"keytrail-count-"})
 		}
 		if err == nil {
-			t.Fatal("it starts")
+			r.Errorf("%s: it starts", name)
+			return
 		}
 		for _, text := range want {
 			if !strings.Contains(err.Error(), text) {
-				t.Errorf("got %v\nwant it to say %q", err, text)
+				r.Errorf("%s: got %v\nwant it to say %q", name, err, text)
 			}
 		}
 		if strings.ContainsAny(err.Error(), "\r\n") || strings.Contains(err.Error(), "hunter2") || strings.Contains(err.Error(), `topic ""`) {
-			t.Errorf("got %q, want one line without secrets and empty names", err)
+			r.Errorf("%s: got %q, want one line without secrets and empty names", name, err)
 		}
 		if log.Len() > 0 {
-			t.Errorf("the log has more lines:\n%s", &log)
+			r.Errorf("%s: the log has more lines:\n%s", name, &log)
 		}
 	})
 }
@@ -134,6 +144,8 @@ func certificate(t *testing.T, name string) (tls.Certificate, string) {
 // TestStartIsRefused holds that whatever keeps Keytrail from its brokers ends the start by
 // itself, with one line that says what, where, and what to do.
 func TestStartIsRefused(t *testing.T) {
+	r := newRefused(t)
+	defer r.wg.Wait()
 	at := func(addresses ...string) kafka.Config { return kafka.Config{Brokers: addresses} }
 	with := func(c *kfake.Cluster, s kafka.Security) kafka.Config {
 		return kafka.Config{Brokers: c.ListenAddrs(), Security: s}
@@ -141,21 +153,21 @@ func TestStartIsRefused(t *testing.T) {
 
 	// nobody there
 	nobody := closedPort(t)
-	refused(t, "nobody listens", at(nobody), nobody, "refused", "check that Kafka runs there")
-	refused(t, "two of nobody", at(nobody, "127.0.0.1:1"), nobody, "127.0.0.1:1")
-	refused(t, "no name", at("kafka.invalid:9092"), `"kafka.invalid:9092"`, "name cannot be resolved", "check kafka.brokers")
-	refused(t, "silent", at(serve(t, func(c net.Conn) { io.Copy(io.Discard, c) })), "takes connections and does not answer")
+	r.start("nobody listens", at(nobody), nobody, "refused", "check that Kafka runs there")
+	r.start("two of nobody", at(nobody, "127.0.0.1:1"), nobody, "127.0.0.1:1")
+	r.start("no name", at("kafka.invalid:9092"), `"kafka.invalid:9092"`, "name cannot be resolved", "check kafka.brokers")
+	r.start("silent", at(serve(t, func(c net.Conn) { io.Copy(io.Discard, c) })), "takes connections and does not answer")
 	web := httptest.NewServer(http.NotFoundHandler())
 	t.Cleanup(web.Close)
-	refused(t, "a web server", at(strings.TrimPrefix(web.URL, "http://")), strings.TrimPrefix(web.URL, "http://"))
-	refused(t, "hangs up", at(serve(t, func(c net.Conn) { bufio.NewReader(c).ReadByte(); c.Close() })), "closes the connection without an answer")
+	r.start("a web server", at(strings.TrimPrefix(web.URL, "http://")), strings.TrimPrefix(web.URL, "http://"))
+	r.start("hangs up", at(serve(t, func(c net.Conn) { bufio.NewReader(c).ReadByte(); c.Close() })), "closes the connection without an answer")
 
 	// SASL
 	secured := fake(t, kfake.EnableSASL(), kfake.Superuser("PLAIN", "keytrail", "right"), kfake.Superuser("SCRAM-SHA-256", "keytrail", "right"))
-	refused(t, "wrong password", with(secured, sasl(kafka.MechanismPlain, "keytrail", "hunter2")), `refuse SASL PLAIN for user "keytrail"`, "check the user and the password")
-	refused(t, "wrong user", with(secured, sasl(kafka.MechanismSHA256, "nobody", "hunter2")), `for user "nobody"`)
-	refused(t, "wrong mechanism", with(secured, kafka.Security{TLS: kafka.TLS{}, SASL: kafka.SASL{Mechanism: kafka.MechanismOAuth, TokenFile: writeFile(t, "token")}}), "does not offer SASL OAUTHBEARER")
-	refused(t, "no SASL", with(secured, kafka.Security{}), "set kafka.sasl.mechanism")
+	r.start("wrong password", with(secured, sasl(kafka.MechanismPlain, "keytrail", "hunter2")), `refuse SASL PLAIN for user "keytrail"`, "check the user and the password")
+	r.start("wrong user", with(secured, sasl(kafka.MechanismSHA256, "nobody", "hunter2")), `for user "nobody"`)
+	r.start("wrong mechanism", with(secured, kafka.Security{TLS: kafka.TLS{}, SASL: kafka.SASL{Mechanism: kafka.MechanismOAuth, TokenFile: writeFile(t, "token")}}), "does not offer SASL OAUTHBEARER")
+	r.start("no SASL", with(secured, kafka.Security{}), "set kafka.sasl.mechanism")
 
 	silent := serve(t, func(c net.Conn) { io.Copy(io.Discard, c) })
 	token := kafka.Security{SASL: kafka.SASL{Mechanism: kafka.MechanismOAuth, TokenURL: "http://" + silent + "/token", Username: "me", Password: value.NewSecret("hunter2")}}
@@ -164,7 +176,7 @@ func TestStartIsRefused(t *testing.T) {
 		bearer.KeepControl()
 		return req.(*kmsg.SASLHandshakeRequest).ResponseKind(), nil, true
 	})
-	refused(t, "a token server that is silent", with(bearer, token), "cannot get a token", silent+"/token", `as client "me"`)
+	r.start("a token server that is silent", with(bearer, token), "cannot get a token", silent+"/token", `as client "me"`)
 
 	// TLS
 	cert, ca := certificate(t, "127.0.0.1")
@@ -172,17 +184,17 @@ func TestStartIsRefused(t *testing.T) {
 	over := fake(t, kfake.TLS(&tls.Config{Certificates: []tls.Certificate{cert}}))
 	named := fake(t, kfake.TLS(&tls.Config{Certificates: []tls.Certificate{foreign}}))
 	plain := fake(t)
-	refused(t, "unknown authority", with(over, kafka.Security{TLS: kafka.TLS{Enabled: true, CAFile: foreignCA}}), "no authority of ca_file", foreignCA)
-	refused(t, "another name", with(named, kafka.Security{TLS: kafka.TLS{Enabled: true, CAFile: foreignCA}}), "not for the name", "server_name")
-	refused(t, "plain to TLS", with(over, kafka.Security{}), "TLS", "set kafka.tls.enabled")
-	refused(t, "TLS to plain", with(plain, kafka.Security{TLS: kafka.TLS{Enabled: true, CAFile: ca}}), "TLS", "do not enable")
+	r.start("unknown authority", with(over, kafka.Security{TLS: kafka.TLS{Enabled: true, CAFile: foreignCA}}), "no authority of ca_file", foreignCA)
+	r.start("another name", with(named, kafka.Security{TLS: kafka.TLS{Enabled: true, CAFile: foreignCA}}), "not for the name", "server_name")
+	r.start("plain to TLS", with(over, kafka.Security{}), "TLS", "set kafka.tls.enabled")
+	r.start("TLS to plain", with(plain, kafka.Security{TLS: kafka.TLS{Enabled: true, CAFile: ca}}), "TLS", "do not enable")
 	hushed := serve(t, func(c net.Conn) { io.Copy(io.Discard, c) })
-	refused(t, "silent to TLS", kafka.Config{Brokers: []string{hushed}, Security: kafka.Security{TLS: kafka.TLS{Enabled: true, CAFile: ca}}}, hushed, "no TLS handshake")
-	refused(t, "no such file", with(over, kafka.Security{TLS: kafka.TLS{Enabled: true, CAFile: ca + "x"}}), "ca_file", "no such file")
+	r.start("silent to TLS", kafka.Config{Brokers: []string{hushed}, Security: kafka.Security{TLS: kafka.TLS{Enabled: true, CAFile: ca}}}, hushed, "no TLS handshake")
+	r.start("no such file", with(over, kafka.Security{TLS: kafka.TLS{Enabled: true, CAFile: ca + "x"}}), "ca_file", "no such file")
 
 	// too old
-	refused(t, "Kafka 2.4", with(fake(t, kfake.MaxVersions(kversion.V2_4_0())), kafka.Security{}), "too old", "Kafka 2.5 or newer")
-	refused(t, "Kafka 0.11", with(fake(t, kfake.MaxVersions(kversion.V0_11_0())), kafka.Security{}), "too old", "Kafka 2.5 or newer")
+	r.start("Kafka 2.4", with(fake(t, kfake.MaxVersions(kversion.V2_4_0())), kafka.Security{}), "too old", "Kafka 2.5 or newer")
+	r.start("Kafka 0.11", with(fake(t, kfake.MaxVersions(kversion.V0_11_0())), kafka.Security{}), "too old", "Kafka 2.5 or newer")
 
 	// brokers that tell clients an address of no use
 	lost := fake(t)
@@ -194,7 +206,7 @@ func TestStartIsRefused(t *testing.T) {
 		m.Brokers = append(m.Brokers, b)
 		return m, nil, true
 	})
-	refused(t, "advertised listeners", with(lost, kafka.Security{}), "internal.invalid:9092", "advertised.listeners")
+	r.start("advertised listeners", with(lost, kafka.Security{}), "internal.invalid:9092", "advertised.listeners")
 }
 
 // acls returns what a user may do on an installation of one topic, but for one operation.
@@ -221,6 +233,8 @@ func acls(without kmsg.ACLOperation, kind kmsg.ACLResourceType) (list []kfake.AC
 // Each operation that is missing in the brokers' access lists is named, with the command
 // that allows it.
 func TestAccessIsRefused(t *testing.T) {
+	r := newRefused(t)
+	defer r.wg.Wait()
 	f := func(without kmsg.ACLOperation, kind kmsg.ACLResourceType, want ...string) {
 		t.Helper()
 		c := fake(t, kfake.EnableSASL(), kfake.Superuser("SCRAM-SHA-256", "admin", "admin"), kfake.EnableACLs(), kfake.User("PLAIN", "keytrail", "right", acls(without, kind)...))
@@ -228,7 +242,7 @@ func TestAccessIsRefused(t *testing.T) {
 			fakeTopic(t, c)
 		}
 		cfg := kafka.Config{Brokers: c.ListenAddrs(), Security: sasl(kafka.MechanismPlain, "keytrail", "right")}
-		refused(t, fmt.Sprint(kind, " without ", without), cfg, append(want, `for user "keytrail"`, "kafka-acls.sh", "--allow-principal User:keytrail")...)
+		r.start(fmt.Sprint(kind, " without ", without), cfg, append(want, `for user "keytrail"`, "kafka-acls.sh", "--allow-principal User:keytrail")...)
 	}
 	f(kmsg.ACLOperationRead, kmsg.ACLResourceTypeTopic, `do not allow Read on topic "kms.events"`, "--operation Read --topic kms.events")
 	f(kmsg.ACLOperationWrite, kmsg.ACLResourceTypeTopic, `do not allow Write on topic "kms.events"`, "--operation Write --topic kms.events")

@@ -214,3 +214,30 @@ func TestParseAckPath(t *testing.T) {
 		}
 	}
 }
+
+// A chunk of any size makes room for more while it is being delivered.
+func TestAcknowledgesWithinAFlush(t *testing.T) {
+	var told uint64
+	a := newAttempt()
+	a.tell = func(_ ack.Run, list []ack.Range) {
+		for _, r := range list {
+			told += r.Len()
+		}
+	}
+	var slots []int
+	for n := range uint64(3 * tellEvery) {
+		a.begin(ack.Run{1}, n+1)
+		slots = append(slots, a.add())
+		a.end(int(n))
+	}
+	for i, slot := range slots[1:] { // the first is in flight to the end
+		a.done(slot, nil)
+		if want := uint64(i+1) / tellEvery * tellEvery; told != want {
+			t.Fatalf("%d records were told after %d acknowledgements, want %d", told, i+1, want)
+		}
+	}
+	a.done(slots[0], nil)
+	if told != 3*tellEvery {
+		t.Errorf("%d records were told in the end", told)
+	}
+}

@@ -29,6 +29,7 @@ type attempt struct {
 	failed  error         // the first failure: this attempt cannot succeed anymore
 	changed chan struct{} // a token when pending became 0 or failed was set
 	slots   slots
+	untold  int // records that were acknowledged since report
 }
 
 // noSlot is the slot of a record that nobody wants acknowledged.
@@ -79,8 +80,10 @@ func (a *attempt) done(slot int, err error) {
 	if err != nil && a.failed == nil {
 		a.failed = err
 	}
-	if a.pending == 0 || err != nil {
+	if a.untold++; a.pending == 0 || err != nil || a.untold >= tellEvery {
 		a.report()
+	}
+	if a.pending == 0 || err != nil {
 		select {
 		case a.changed <- struct{}{}:
 		default: // a token is there already
@@ -88,9 +91,14 @@ func (a *attempt) done(slot int, err error) {
 	}
 }
 
-// report tells what is acknowledged. The caller holds mu. It is called when nothing is
-// in flight and at the end of a flush, so that the slots are looked through seldom.
+// tellEvery is how many records are acknowledged until in_kms is told while others are in
+// flight: of a chunk of 40,000 the first then make room for more while the last are still
+// being decoded, and the slots are looked through ten times.
+const tellEvery = 4096
+
+// report tells what is acknowledged. The caller holds mu.
 func (a *attempt) report() {
+	a.untold = 0
 	if a.tell != nil {
 		a.slots.tell(a.tell)
 	}

@@ -94,12 +94,19 @@ func (s *sim) observed(rules *sigma.Rules) map[simGroupName]simTally {
 			s.fault("a dead letter: %s", letterHeader(r, "detail"))
 		}
 	})
+	taken, lost := map[string]bool{}, s.lost()
+	for _, k := range s.b.took {
+		taken[fmt.Sprintf("%d %d", k.partition, k.offset)] = true
+	}
 	all, seen, match := map[simGroupName]simTally{}, map[string]bool{}, count.NewMatcher(rules)
 	var rec otellog.Record
 	var call count.Call
 	s.read(s.p.Topics.Events, func(r *kgo.Record) {
 		if dead[fmt.Sprintf("%s/%d %d", r.Topic, r.Partition, r.Offset)] || rec.Decode(r.Value) != nil {
 			return
+		}
+		if !taken[fmt.Sprintf("%d %d", r.Partition, r.Offset)] && lost.takes(int(r.Partition), r.Offset) {
+			return // it expired unread, which frames say
 		}
 		count.FromRecord(&rec, &call)
 		if seen[call.IDText] {

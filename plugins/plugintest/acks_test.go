@@ -3,6 +3,7 @@ package plugintest
 import (
 	"encoding/json"
 	"fmt"
+	"maps"
 	"math/rand/v2"
 	"os"
 	"os/exec"
@@ -205,65 +206,81 @@ func (l *ledger) judge(t *testing.T, path string, files map[string][]string) int
 	return len(names)
 }
 
-// TestAcknowledgements: whatever happens between the plugins and to them, the checkpoint
-// holds only files of which Kafka has every event, and in the end it holds all of them.
-func TestAcknowledgements(t *testing.T) {
-	b := plugins(t)
-	seed := rand.Uint64()
-	t.Logf("seed %d", seed)
-	rnd := rand.New(rand.NewPCG(seed, 1))
-	k := broker(t)
+// course is one run of TestAcknowledgements: a core, and what it is judged by.
+type course struct {
+	*core
+	*ledger
+	trail, checkpoint string
+	files             map[string][]string
+}
+
+// newCourse makes a core that is not started, and the files that will be put.
+func newCourse(t *testing.T, seed uint64, count, size int) *course {
+	t.Helper()
+	b, k := plugins(t), broker(t)
 	dir, err := os.MkdirTemp("", "acks") // short enough for a socket
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { os.RemoveAll(dir) })
-	trail, checkpoint, socket := filepath.Join(dir, "trail"), filepath.Join(dir, "cp"), filepath.Join(dir, "s")
-	if err := os.Mkdir(trail, 0o755); err != nil {
+	c := &course{trail: filepath.Join(dir, "trail"), checkpoint: filepath.Join(dir, "cp"), files: map[string][]string{}, ledger: newLedger(t, k)}
+	if err := os.Mkdir(c.trail, 0o755); err != nil {
 		t.Fatal(err)
 	}
-	const count, size = 40, 60
-	files := map[string][]string{}
 	for i := range count {
-		files[fmt.Sprintf("%02d", i)] = numbered(t, events(t)[0], i*size, size)
+		c.files[fmt.Sprintf("%02d", i)] = numbered(t, events(t)[0], i*size, size)
 	}
-	c := &core{
+	socket := "ack_path=" + filepath.Join(dir, "s")
+	c.core = &core{
 		t: t, b: b, rnd: rand.New(rand.NewPCG(seed, 2)), loss: 4,
-		inArgs:  fast(trail, "checkpoint="+checkpoint, "ack_path="+socket, "ack_timeout=1s", "ack_window=1M", "batch_bytes=64K"),
-		outArgs: outProps(k, "ack_path="+socket, "flush_timeout=2s"),
+		inArgs:  fast(c.trail, "checkpoint="+c.checkpoint, socket, "ack_timeout=1s", "ack_window=1M", "batch_bytes=64K"),
+		outArgs: outProps(k, socket, "flush_timeout=2s"),
 	}
-	l := newLedger(t, k)
+	return c
+}
+
+// put lets a file appear as a whole.
+func (c *course) put(name string) {
+	c.t.Helper()
+	path := filepath.Join(c.trail, name)
+	if err := os.WriteFile(path+".part", []byte(strings.Join(c.files[name], "\n")), 0o644); err != nil {
+		c.t.Fatal(err)
+	}
+	if err := os.Rename(path+".part", path); err != nil {
+		c.t.Fatal(err)
+	}
+}
+
+// TestAcknowledgements: whatever happens between the plugins and to them, the checkpoint
+// holds only files of which Kafka has every event, and in the end it holds all of them.
+func TestAcknowledgements(t *testing.T) {
+	seed := rand.Uint64()
+	t.Logf("seed %d", seed)
+	rnd := rand.New(rand.NewPCG(seed, 1))
+	c := newCourse(t, seed, 40, 60)
 	c.startOut()
 	c.startIn()
 	t.Cleanup(func() { c.killIn(); c.killOut() })
-	for i := range count {
-		name := fmt.Sprintf("%02d", i)
-		path := filepath.Join(trail, name)
-		if err := os.WriteFile(path+".part", []byte(strings.Join(files[name], "\n")), 0o644); err != nil {
-			t.Fatal(err)
-		}
-		if err := os.Rename(path+".part", path); err != nil {
-			t.Fatal(err)
-		}
+	for _, name := range slices.Sorted(maps.Keys(c.files)) {
+		c.put(name)
 		switch rnd.IntN(6) {
 		case 0:
 			c.killIn()
-			l.judge(t, checkpoint, files)
+			c.judge(t, c.checkpoint, c.files)
 			c.startIn()
 		case 1:
 			c.killOut()
-			l.judge(t, checkpoint, files)
+			c.judge(t, c.checkpoint, c.files)
 			c.startOut()
 		}
 		time.Sleep(time.Duration(rnd.IntN(200)) * time.Millisecond) // any moment will do
-		l.judge(t, checkpoint, files)
+		c.judge(t, c.checkpoint, c.files)
 	}
-	n := l.judge(t, checkpoint, files)
+	n := c.judge(t, c.checkpoint, c.files)
 	t.Logf("%d files were done while records were lost", n)
-	for deadline := time.Now().Add(3 * time.Minute); n < count; n = l.judge(t, checkpoint, files) {
+	for deadline := time.Now().Add(3 * time.Minute); n < len(c.files); n = c.judge(t, c.checkpoint, c.files) {
 		if time.Now().After(deadline) {
-			names := done(t, checkpoint)
-			t.Fatalf("%d of %d files are done in the end: %v", n, count, slices.Sorted(slices.Values(names)))
+			t.Fatalf("%d of %d files are done in the end: %v", n, len(c.files), slices.Sorted(slices.Values(done(t, c.checkpoint))))
 		}
 		time.Sleep(100 * time.Millisecond)
 	}

@@ -33,7 +33,6 @@ type core struct {
 	out   *server
 	in    *exec.Cmd
 	loss  int // in a hundred records
-	ended bool
 	pumps sync.WaitGroup
 }
 

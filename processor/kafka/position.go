@@ -178,40 +178,6 @@ func (s *session) behind(stopping bool) bool {
 	return stopping || time.Since(s.stale) > staleAfter
 }
 
-// place is where a partition is read on, as far as state and group know; nowhere when
-// neither does.
-func (s *session) place(p int32, group Position, again bool) (Position, error) {
-	state, stateful := s.p.(Stateful)
-	if !stateful {
-		if at, ok := s.first[p]; again && ok {
-			return at, nil
-		}
-		if again { // the client knows what was committed
-			if o, ok := s.gts.Client().CommittedOffsets()[s.t.Topic][p]; ok {
-				return Position{o.Offset, o.Epoch}, nil
-			}
-		}
-		return group, nil
-	}
-	at, ok := state.Position(p)
-	switch {
-	case again && ok:
-	case again:
-		return s.first[p], nil // nothing was committed of it since it was assigned
-	case !ok && group.Offset >= 0:
-		return nowhere, Fatal(fmt.Errorf("topic %q partition %d: group %s has read topic %q up to offset %d, and no record here says so: %w",
-			s.t.State, p, s.t.Group, s.t.Topic, group.Offset, ErrStateMissing))
-	case !ok:
-		return nowhere, nil
-	case group.Offset > at.Offset:
-		return nowhere, Fatal(fmt.Errorf("topic %q partition %d: group %s has read topic %q up to offset %d, and the records here end at %d: %w",
-			s.t.State, p, s.t.Group, s.t.Topic, group.Offset, at.Offset, ErrStateMissing))
-	case group.Offset < at.Offset:
-		s.log.Warn("the group's offset was lost or moved: the state decides", "topic", s.t.Topic, "partition", p, "committed", group.Offset, "position", at.Offset)
-	}
-	return at, nil
-}
-
 // confirm is how long a partition has to end before what was read of it for its log to
 // count as cut: after a change of leaders an end can be told that is not the last.
 const confirm = 5 * time.Second

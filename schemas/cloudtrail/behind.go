@@ -114,7 +114,7 @@ func (r *Reader) whole() bool {
 			behind := bytes.TrimLeft(rest[i+1:], " \t\r,")
 			if r.prefixed {
 				line, _, _ := bytes.Cut(behind, []byte{'\n'})
-				return bytes.IndexAny(line, `"{}[]`) < 0
+				return !bytes.ContainsAny(line, `"{}[]`)
 			}
 			return len(behind) == 0 || behind[0] == '\n' || behind[0] == '{' || behind[0] == '['
 		}

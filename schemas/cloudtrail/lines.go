@@ -97,7 +97,7 @@ func (r *Reader) text() error {
 // of it. It reports whether that can be.
 func (r *Reader) suffix() bool {
 	line, ended := r.line()
-	if !ended || bytes.IndexAny(line, `"{}[]`) >= 0 {
+	if !ended || bytes.ContainsAny(line, `"{}[]`) {
 		return false
 	}
 	r.in.advance(len(line))

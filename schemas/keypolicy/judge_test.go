@@ -185,7 +185,7 @@ func met(operator, v string, values []any) bool {
 		case "StringEquals", "Bool":
 			return v == want
 		case "StringEqualsIgnoreCase":
-			return strings.ToUpper(v) == strings.ToUpper(want)
+			return strings.EqualFold(v, want)
 		case "StringLike":
 			return glob(want, v)
 		case "ArnLike":

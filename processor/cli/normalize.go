@@ -55,7 +55,7 @@ func (a *app) printRecords(o recordOptions, objects iter.Seq2[source.Object, err
 		return a.fail(err)
 	}
 	n := &normalizer{out: bufio.NewWriterSize(a.stdout, 256<<10), otlp: o.otlp}
-	if o.otlp { // protobuf is no text
+	if o.otlp { // protobuf is not text
 		n.out.Reset(raw{a.stdout})
 	}
 	var counts read.Counts

@@ -17,7 +17,7 @@ type Monitor struct {
 	s     starter
 	cl    *kgo.Client
 	first map[string]topicInfo // as they were at the first look
-	gone  map[string]int       // looks in a row in which a topic was not there, or smaller
+	gone  map[string]int       // looks in a row in which a topic was not as at first
 }
 
 // NewMonitor returns a Monitor of the topics. It opens no connection yet.
@@ -33,9 +33,9 @@ func NewMonitor(c Config, topics []Topic) (*Monitor, error) {
 // Close ends the connections.
 func (m *Monitor) Close() { m.cl.Close() }
 
-// goneLooks is in how many looks in a row a topic has to be away: one broker may know
-// less than the others for a moment.
-const goneLooks = 2
+// goneLooks is in how many looks in a row a topic has to be another than at first: a
+// broker that has just started knows less than the others for some seconds.
+const goneLooks = 4
 
 // Look compares the topics with what they were at the first look. It returns a fault when
 // one was deleted, made anew, given partitions or a setting that cannot work: nobody can
@@ -79,22 +79,29 @@ func (m *Monitor) Look(ctx context.Context) (fault, away error) {
 	return nil, nil
 }
 
-// compare returns an error when a topic is not what it was at the first look.
+// compare returns an error when a topic is not what it was at the first look. Brokers
+// before 2.8 give topics no id, and one that is being upgraded may leave it out: only two
+// ids can differ.
 func (m *Monitor) compare(name string, l layout) error {
 	was := m.first[name]
 	is, ok := l.topics[name]
-	switch {
-	case ok && is.id != was.id:
-		return fmt.Errorf("topic %q was deleted and made again while Keytrail runs: what it held is gone. "+
-			"Stop all processes; docs/operations.md, \"Starting over\", says what to delete before the next start", name)
-	case ok && is.partitions == was.partitions:
+	if ok && was.id == ([16]byte{}) {
+		was.id = is.id
+		m.first[name] = was
+	}
+	anew := ok && is.id != was.id && is.id != ([16]byte{})
+	if ok && !anew && is.partitions == was.partitions {
 		m.gone[name] = 0
 		return nil
 	}
 	if m.gone[name]++; m.gone[name] < goneLooks {
 		return nil
 	}
-	if !ok {
+	switch {
+	case anew:
+		return fmt.Errorf("topic %q was deleted and made again while Keytrail runs: what it held is gone. "+
+			"Stop all processes; docs/operations.md, \"Starting over\", says what to delete before the next start", name)
+	case !ok:
 		return fmt.Errorf("topic %q was deleted while Keytrail runs: what it held is gone. "+
 			"Stop all processes; docs/operations.md, \"Starting over\", says what to delete before the next start", name)
 	}
@@ -181,8 +188,10 @@ func (m *Monitor) Oldest(ctx context.Context, standings map[string]map[int32]Sta
 	}
 	quiet := *m.s.c
 	quiet.Log, quiet.Trouble = nil, nil
+	// A marker of a transaction may be all that is left to read of a partition: it has a
+	// time, too, and without it the partition would answer nothing.
 	cl, err := kgo.NewClient(append(quiet.Options(), kgo.ConsumePartitions(from), kgo.FetchMaxPartitionBytes(4<<10),
-		kgo.FetchMaxBytes(256<<10))...)
+		kgo.FetchMaxBytes(256<<10), kgo.KeepControlRecords())...)
 	if err != nil {
 		return nil, fmt.Errorf("cannot make a Kafka client: %w", err)
 	}

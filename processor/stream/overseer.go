@@ -36,8 +36,8 @@ func (p *part) name() string {
 	return "stage " + p.stage
 }
 
-// lookEvery is how often topics and groups are looked at: a change is noticed in two
-// looks. Four questions and one for each group are no load for a broker.
+// lookEvery is how often topics and groups are looked at, and how long each look may take.
+// Four questions and three for each group are a light load for a broker.
 const lookEvery = 3 * time.Second
 
 // expiresEvery is how often the oldest record that a sink has not taken is looked for,
@@ -85,22 +85,13 @@ func (p *Pipeline) oversee(ctx context.Context, stages Stages) error {
 	all := p.Telemetry.Health().Part("kafka")
 	var asked time.Time // for how long topics are kept
 	for {
-		within, cancel := context.WithTimeout(ctx, lookEvery)
-		fault, away := m.Look(within)
+		fault, away := p.lookAtTopics(ctx, m, &asked)
 		if fault != nil {
-			cancel()
 			return fault
 		}
-		if away == nil && time.Since(asked) > expiresEvery {
-			away = p.retention(within, m)
-			asked = time.Now()
-		}
 		for _, one := range p.parts {
-			if away == nil {
-				away = p.look(within, m, one)
-			}
+			p.lookAt(ctx, m, one, away)
 		}
-		cancel()
 		if ctx.Err() != nil {
 			return nil
 		}
@@ -113,21 +104,45 @@ func (p *Pipeline) oversee(ctx context.Context, stages Stages) error {
 	}
 }
 
-// answered notes what the last look could not see; nil when it saw everything.
+// lookAtTopics compares the topics with what they were, and asks now and then for how long
+// they are kept; asked is when that was. away is why Kafka did not answer.
+func (p *Pipeline) lookAtTopics(ctx context.Context, m *kafka.Monitor, asked *time.Time) (fault, away error) {
+	ctx, cancel := context.WithTimeout(ctx, lookEvery)
+	defer cancel()
+	if fault, away = m.Look(ctx); fault != nil || away != nil {
+		return fault, away
+	}
+	if time.Since(*asked) > expiresEvery {
+		away = p.retention(ctx, m)
+		*asked = time.Now()
+	}
+	return nil, away
+}
+
+// lookAt looks at one part, in a time of its own: what one of them takes long to answer,
+// or is not allowed to ask, says nothing of the others. While Kafka is away it asks nothing.
+func (p *Pipeline) lookAt(ctx context.Context, m *kafka.Monitor, one *part, away error) {
+	if away == nil {
+		within, cancel := context.WithTimeout(ctx, lookEvery)
+		defer cancel()
+		away = p.look(within, m, one)
+	}
+	if away == nil {
+		one.health.Clear(telemetry.LagUnknown)
+	} else {
+		one.health.Report(telemetry.LagUnknown, "the metrics show what was known last: %v", away)
+	}
+}
+
+// answered notes whether Kafka answered the last look at the topics.
 func (p *Pipeline) answered(all *telemetry.Part, away error) {
 	if away == nil {
 		all.Clear(telemetry.KafkaAway)
 		p.Kafka.Trouble.Answered()
-		for _, one := range p.parts {
-			one.health.Clear(telemetry.LagUnknown)
-		}
 		return
 	}
 	all.Report(telemetry.KafkaAway, "%v", away)
 	p.Kafka.Trouble.Failed("cannot look at topics and groups", away)
-	for _, one := range p.parts {
-		one.health.Report(telemetry.LagUnknown, "the metrics show what was known last")
-	}
 }
 
 // look brings the lag of one part up to date, and of a sink that takes nothing the time

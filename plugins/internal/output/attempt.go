@@ -15,7 +15,9 @@ import (
 // goes on where this one stopped instead of producing everything twice. A chunk
 // of any size is therefore delivered in the end, whatever FlushTimeout is.
 type attempt struct {
-	tell func(ack.Run, []ack.Range) // nil where nobody waits for acknowledgements
+	// tell never changes: Kafka's callbacks read it while a flush takes the attempt again.
+	// It is nil where nobody waits for acknowledgements.
+	tell func(ack.Run, []ack.Range)
 
 	// Owned by the flush that holds the attempt.
 	pos   int // bytes of the chunk that are dealt with
@@ -35,7 +37,9 @@ type attempt struct {
 // noSlot is the slot of a record that nobody wants acknowledged.
 const noSlot = -1
 
-func newAttempt() *attempt { return &attempt{changed: make(chan struct{}, 1), slot: noSlot} }
+func newAttempt(tell func(ack.Run, []ack.Range)) *attempt {
+	return &attempt{tell: tell, changed: make(chan struct{}, 1), slot: noSlot}
+}
 
 // begin opens the slot of a record, once however often the flush comes back to it.
 func (a *attempt) begin(run ack.Run, number uint64) {
@@ -144,6 +148,8 @@ const maxAttempts = 256
 // attempts remembers unfinished chunks by their content. Safe for concurrent
 // use; an attempt that was taken belongs to the taker alone.
 type attempts struct {
+	tell func(ack.Run, []ack.Range) // of each attempt
+
 	mu    sync.Mutex // guards the following
 	byKey map[[sha256.Size]byte]*kept
 	order [][sha256.Size]byte // oldest first
@@ -163,20 +169,20 @@ func (s *attempts) take(chunk []byte) *attempt {
 	none := len(s.byKey) == 0
 	s.mu.Unlock()
 	if none {
-		return newAttempt()
+		return newAttempt(s.tell)
 	}
 	key := sha256.Sum256(chunk)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	k := s.byKey[key]
 	if k == nil {
-		return newAttempt()
+		return newAttempt(s.tell)
 	}
 	s.forget(key)
 	s.taken++
 	a := k.attempt
 	if _, failed := a.state(); failed != nil { // it cannot succeed: from the beginning
-		again := newAttempt()
+		again := newAttempt(s.tell)
 		again.tries = a.tries
 		return again
 	}

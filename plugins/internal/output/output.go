@@ -135,6 +135,7 @@ func New(cfg Config, name string, log *logging.Log) (*Output, error) {
 	ctx, cancel := context.WithCancel(context.Background())
 	o.cancel = cancel
 	if len(cfg.AckPaths) > 0 {
+		o.attempts.tell = o.tell
 		o.answered.Store(time.Now().UnixNano())
 		o.acks = ack.NewSender(cfg.AckPaths, name, o.health, func(format string, args ...any) { log.Printf(logging.Warn, format, args...) })
 		o.probing.Go(func() { o.probe(ctx) })
@@ -152,9 +153,6 @@ func (o *Output) Flush(chunk []byte, tag string) Code {
 	ctx, cancel := context.WithTimeout(context.Background(), o.cfg.FlushTimeout)
 	defer cancel()
 	a := o.attempts.take(chunk)
-	if o.acks != nil {
-		a.tell = o.tell
-	}
 	err := o.walk(ctx, a, chunk, tag)
 	if err == nil {
 		err = a.wait(ctx)

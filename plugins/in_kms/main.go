@@ -116,7 +116,7 @@ func counters(in *input.Input) []flb.Counter {
 		{Name: "handed_over_again_total", Help: "Events that were handed over again, because they were not acknowledged.", Read: func() int64 { return in.Stats().Again }},
 		{Name: "unacknowledged_done_total", Help: "Events taken for done without an acknowledgement, because unacknowledged is done.", Read: func() int64 { return in.Stats().Accepted }},
 		{Name: "unacknowledged_bytes", Help: "Bytes that are handed over and not acknowledged.", Read: func() int64 { return in.Stats().Waiting }, Gauge: true},
-		{Name: "parked_objects", Help: "Objects with events that are not acknowledged and will be handed over again.", Read: func() int64 { return in.Stats().Parked }, Gauge: true},
+		{Name: "parked_objects", Help: "Objects with events that are not acknowledged and are, or will be, handed over again.", Read: func() int64 { return in.Stats().Parked }, Gauge: true},
 		{Name: "unreadable_objects", Help: "Objects that could not be read and are tried again.", Read: func() int64 { return int64(in.Waiting().Size) }, Gauge: true},
 		{Name: "unreadable_oldest_seconds", Help: "How long the oldest of them waits.", Read: func() int64 { return int64(in.Waiting().Oldest.Seconds()) }, Gauge: true},
 		{Name: "skipped_keys_not_cloudtrail_total", Help: "Keys without CloudTrail's form, passed over.", Read: func() int64 { return in.Skipped("not_cloudtrail") }},

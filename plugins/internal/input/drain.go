@@ -24,27 +24,33 @@ func (in *Input) Drain(alloc func(n int) []byte) (size int) {
 	defer full.Stop()
 	var out []byte
 	for !in.paused.Load() && !in.stopping.Load() {
-		reading := in.reading.Load() > 0
-		room, empty := in.progress.room()
-		left := in.cfg.BatchBytes - size
-		first := 0
-		if size == 0 {
-			if first = room; empty {
-				first = math.MaxInt
+		wait := in.reading.Load() > 0
+		for _, q := range [...]*queue{in.repeats, in.q} {
+			room, empty := in.progress.room(q == in.repeats)
+			left := in.cfg.BatchBytes - size
+			first := 0
+			if size == 0 {
+				if first = room; empty {
+					first = math.MaxInt
+				}
 			}
+			list, more := q.take(min(room, left), first)
+			if n := total(list); out == nil && n > 0 {
+				out = alloc(max(n, left))
+			}
+			in.progress.hand(list, time.Now())
+			for i := range list {
+				size += copy(out[size:], list[i].buf)
+				in.queued.Add(-int64(list[i].records))
+				in.handedOver.Add(int64(list[i].records))
+				in.buffers.put(&list[i])
+			}
+			if size >= in.cfg.BatchBytes || more && room >= left {
+				return size
+			}
+			wait = wait || more
 		}
-		list, more := in.q.take(min(room, left), first)
-		if n := total(list); out == nil && n > 0 {
-			out = alloc(max(n, left))
-		}
-		in.progress.hand(list, time.Now())
-		for i := range list {
-			size += copy(out[size:], list[i].buf)
-			in.queued.Add(-int64(list[i].records))
-			in.handedOver.Add(int64(list[i].records))
-			in.buffers.put(&list[i])
-		}
-		if size >= in.cfg.BatchBytes || more && room >= left || !more && !reading {
+		if !wait {
 			break
 		}
 		select {

@@ -47,7 +47,6 @@ import (
 	"keytrail/plugins/internal/ack"
 	"keytrail/plugins/internal/lockfile"
 	"keytrail/plugins/internal/logging"
-	"keytrail/processor/source"
 	"keytrail/schemas/normalize"
 )
 
@@ -75,7 +74,7 @@ type Stats struct {
 	Again        int64 // events that were handed over again, because they were not acknowledged
 	Accepted     int64 // events taken for done without an acknowledgement: unacknowledged is done
 	Waiting      int64 // bytes that are handed over and not acknowledged
-	Parked       int64 // objects with events that are not acknowledged and will be handed over again
+	Parked       int64 // objects with events that are not acknowledged and are, or will be, handed over again
 }
 
 // Input reads objects for one Fluent Bit input instance. Drain, Pause, Resume,
@@ -84,6 +83,9 @@ type Input struct {
 	cfg Config
 	log *logging.Log
 	q   *queue
+	// repeats are the blocks of what is handed over again. They must not wait behind
+	// those of q, which wait until they are done when the window is full.
+	repeats *queue
 
 	paused, stopping                                       atomic.Bool
 	objects, events, filtered, queued, handedOver, badRecs atomic.Int64
@@ -120,6 +122,8 @@ func New(cfg Config, log *logging.Log) (*Input, error) {
 		cfg: cfg, log: log, q: newQueue(cfg.QueueBytes, cfg.QueueRecords), buffers: newBuffers(&cfg),
 		dead: deadLetters{path: cfg.DeadLetter, max: maxDeadLetterBytes}, stopped: make(chan struct{}),
 	}
+	in.repeats = newQueue(min(cfg.QueueBytes, 4*blockBytes), cfg.QueueRecords)
+	in.repeats.pushed = in.q.pushed
 	in.ctx, in.cancel = context.WithCancel(context.Background())
 	err := in.lockCheckpoint()
 	if err == nil {
@@ -210,6 +214,7 @@ func (in *Input) Stop() error {
 	in.start.Do(func() { close(in.stopped) }) // never started
 	in.cancel()
 	in.q.close()
+	in.repeats.close()
 	timeout := time.NewTimer(stopTimeout)
 	defer timeout.Stop()
 	select {
@@ -275,6 +280,7 @@ func (in *Input) run() {
 			}
 		})
 	}
+	readers.Go(in.repeat)
 	ended := make(chan struct{})
 	settler.Go(func() { in.settleUntil(ended) })
 	in.poll(work)
@@ -305,66 +311,6 @@ func (in *Input) settleUntil(ended <-chan struct{}) {
 			return
 		}
 	}
-}
-
-// poll gives what the feed offers to the readers, and what is to be read again. Between
-// two looks at files lies the poll interval, because a file is complete when two looks
-// found it the same; other sources are asked again at once while they have something.
-// Nothing is asked for while nothing may be handed over.
-func (in *Input) poll(work chan<- *flight) {
-	tick := time.NewTicker(in.cfg.PollInterval)
-	defer tick.Stop()
-	for in.ctx.Err() == nil {
-		in.progress.wait(in.ctx)
-		if !give(in.ctx, work, in.progress.again(time.Now())) {
-			return
-		}
-		objects, err := in.pollOnce()
-		if in.ctx.Err() != nil {
-			return
-		}
-		in.report(&in.pollErr, err, fmt.Sprintf("trying again every %v", in.cfg.PollInterval))
-		list := make([]*flight, len(objects))
-		for i, o := range objects {
-			list[i] = &flight{object: o}
-		}
-		if !give(in.ctx, work, list) {
-			return
-		}
-		if in.cfg.eager() && err == nil && len(objects) > 0 {
-			continue
-		}
-		if in.cfg.Source == SourceSQS && err == nil {
-			continue // it has waited for messages
-		}
-		select {
-		case <-tick.C:
-		case <-in.ctx.Done():
-		}
-	}
-}
-
-// give gives flights to the readers. It reports false when the context has ended.
-func give(ctx context.Context, work chan<- *flight, list []*flight) bool {
-	for _, f := range list {
-		select {
-		case work <- f:
-		case <-ctx.Done():
-			return false
-		}
-	}
-	return ctx.Err() == nil
-}
-
-// pollOnce turns a panic of a source into an error: it costs a poll, not the process
-// that Fluent Bit is.
-func (in *Input) pollOnce() (objects []source.Object, err error) {
-	defer func() {
-		if p := recover(); p != nil {
-			err = fmt.Errorf("the source panicked, please report it: %v", p)
-		}
-	}()
-	return in.feed.Poll(in.ctx)
 }
 
 // reportEvery bounds the lines about one kind of error.

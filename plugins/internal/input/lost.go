@@ -78,7 +78,7 @@ func (w *window) expire(now time.Time) {
 			continue
 		}
 		f := p.of
-		if f.lost.Len() == 0 && !f.dropped && !w.cfg.AcceptLoss && w.losing >= maxParked {
+		if !f.slot && !f.dropped && !w.cfg.AcceptLoss && w.losing >= w.limit {
 			continue // it keeps its room
 		}
 		var numbers ack.Ranges
@@ -90,7 +90,8 @@ func (w *window) expire(now time.Time) {
 		}
 		object = f.object.Name
 		if !f.dropped && !w.cfg.AcceptLoss {
-			if f.lost.Len() == 0 {
+			if !f.slot {
+				f.slot = true
 				w.losing++
 			}
 			for _, r := range numbers.List() {

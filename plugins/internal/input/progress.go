@@ -22,6 +22,7 @@ type flight struct {
 	open    int        // parcels that are neither acknowledged nor lost
 	ended   bool       // its last record was handed over
 	dropped bool       // it could not be read to its end: the feed offers it again
+	slot    bool       // it is one of the maxParked, from its first loss to its end
 	lost    ack.Ranges // records that were not acknowledged in time, by their place
 }
 
@@ -29,8 +30,9 @@ type flight struct {
 // window counts acknowledgements, clock counts time.
 type progress interface {
 	// room returns how many bytes may be handed over now, and whether nothing is on its
-	// way: then one block may be larger than that.
-	room() (bytes int, empty bool)
+	// way: then one block may be larger than that. With again it is about the objects
+	// that again returned, which have room when others have none.
+	room(again bool) (bytes int, empty bool)
 	// hand notes what is being handed over, and numbers its records.
 	hand(list []block, now time.Time)
 	// drop notes that the rest of a flight will not come.
@@ -71,7 +73,7 @@ type handedOver struct {
 	pausing time.Duration
 }
 
-func (c *clock) room() (int, bool) { return math.MaxInt, true }
+func (c *clock) room(bool) (int, bool) { return math.MaxInt, true }
 
 func (c *clock) hand(list []block, now time.Time) {
 	c.mu.Lock()

@@ -1,11 +1,13 @@
 package input
 
 import (
+	"fmt"
 	"testing"
 	"testing/synctest"
 	"time"
 
 	"keytrail/plugins/internal/ack"
+	"keytrail/plugins/internal/chunk"
 	"keytrail/plugins/internal/logging"
 	"keytrail/processor/source"
 )
@@ -115,6 +117,58 @@ func TestDrainWaitsForRoom(t *testing.T) {
 		}()
 		if got := drained(in); len(got) == 0 || len(got) > 2000 {
 			t.Errorf("%d bytes after the acknowledgement, want a window's", len(got))
+		}
+		in.Closing()
+		if err := in.Stop(); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+// An input whose window is full of records that a filter drops goes on when the filter
+// does not: objects of which as many wait as may are handed over again all the same.
+func TestFullWindowGoesOn(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBench(t)
+		b.cfg.AckWindow, b.cfg.QueueRecords, b.cfg.Readers = 2000, 4, 1
+		const objects = 12
+		for i := range objects {
+			b.write(fmt.Sprint(i), records(event("a"), event("b")))
+		}
+		in, err := New(b.cfg, logging.New("", nil, func(logging.Level, string) {}))
+		if err != nil {
+			t.Fatal(err)
+		}
+		w := newWindow(b.cfg, ack.Run{1}, time.Now(), func(string, ...any) {})
+		w.limit = 2
+		in.progress, in.window = w, w
+		in.Start()
+		second := func(acknowledge bool) {
+			var numbers ack.Ranges
+			var walk chunk.Walker
+			walk.Reset(drained(in), 0)
+			for e := (chunk.Entry{}); walk.Next(&e); {
+				if acknowledge {
+					numbers.Add(ack.Range{From: e.Number, To: e.Number + 1})
+				}
+			}
+			if err := w.acks(1, "x", ack.Health{}, numbers.List()); err != nil {
+				t.Error(err)
+			}
+			pass(time.Second)
+		}
+		for began := time.Now(); time.Since(began) < 2*time.Hour; {
+			second(false) // the filter drops everything
+		}
+		s := in.Stats()
+		if s.Parked != 2 || s.Waiting == 0 || s.Acknowledged != 0 {
+			t.Errorf("%d objects are parked and %d bytes wait, want 2 and a full window", s.Parked, s.Waiting)
+		}
+		for began := time.Now(); time.Since(began) < 12*time.Hour; {
+			second(true)
+		}
+		if s = in.Stats(); s.Acknowledged != 2*objects || s.Parked != 0 || s.Waiting != 0 || s.Queued != 0 {
+			t.Errorf("%s, want all of %d events acknowledged", s, 2*objects)
 		}
 		in.Closing()
 		if err := in.Stop(); err != nil {

@@ -26,7 +26,7 @@ type block struct {
 // block counts as a record, so their number is bounded too.
 type queue struct {
 	maxBytes, maxRecords int
-	pushed               chan struct{} // has an item when a block was added, and after close
+	pushed               chan struct{} // has an item when a block was added, and after close; queues may share it
 
 	mu             sync.Mutex // guards the following
 	room           *sync.Cond // signaled when something was taken, and by close

@@ -173,6 +173,9 @@ func (r *reading) push() bool {
 	}
 	b.of = r.flight
 	r.in.queued.Add(int64(b.records))
+	if r.flight.tries > 0 {
+		return r.in.repeats.push(b)
+	}
 	return r.in.q.push(b)
 }
 

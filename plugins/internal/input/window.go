@@ -21,7 +21,8 @@ const (
 	// maxParked bounds the objects with records that were not acknowledged: 10,000 at
 	// some 500 bytes, and maxLost ranges of 16 bytes each at the worst: 165 MB, where
 	// filters drop every second record of all of them; 5 MB as a rule. While there are
-	// as many, further ones keep their room in the window, which stops the input.
+	// as many, further ones keep their room in the window, which stops the input until
+	// one of the 10,000 is done: they are handed over again although the window is full.
 	maxParked = 10_000
 	maxLost   = 1024
 	// longestPark is the longest time between two readings of an object whose records
@@ -61,13 +62,15 @@ type window struct {
 	mu      sync.Mutex // guards the following
 	next    uint64     // the next number
 	bytes   int        // of the open parcels
+	repeats int        // those of bytes that are handed over again
 	parcels []*parcel  // by their numbers; the first is open
 	closed  int        // of parcels
 	sets    map[string]*ack.Ranges
 	peers   map[int]peerState
 	ready   []source.Object // done, and not yet returned by done
 	parked  []*parkedFlight
-	losing  int // flights with lost records, those in parked among them
+	losing  int // flights with a slot, those in parked among them
+	limit   int // of losing: maxParked
 	paused  bool
 	calm    time.Time        // since when all is well without interruption; zero while it is not
 	freed   [2]chan struct{} // each has an item when there may be room: for wait and for moved
@@ -102,7 +105,7 @@ type parkedFlight struct {
 
 // newWindow returns a window of numbers from 1 on.
 func newWindow(cfg Config, run ack.Run, now time.Time, say func(format string, args ...any)) *window {
-	w := &window{cfg: cfg, run: run, say: say, next: 1, sets: map[string]*ack.Ranges{}, peers: map[int]peerState{}, freed: [2]chan struct{}{make(chan struct{}, 1), make(chan struct{}, 1)}, heard: now}
+	w := &window{cfg: cfg, run: run, say: say, next: 1, limit: maxParked, sets: map[string]*ack.Ranges{}, peers: map[int]peerState{}, freed: [2]chan struct{}{make(chan struct{}, 1), make(chan struct{}, 1)}, heard: now}
 	for _, name := range cfg.AckBy {
 		w.sets[name] = &ack.Ranges{}
 	}
@@ -112,10 +115,16 @@ func newWindow(cfg Config, run ack.Run, now time.Time, say func(format string, a
 	return w
 }
 
-func (w *window) room() (int, bool) {
+// room bounds all bytes by the window. Records that are handed over again may exceed it by
+// one batch: the window can be full because maxParked of their objects are not done.
+func (w *window) room(again bool) (int, bool) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	return max(0, w.cfg.AckWindow-w.bytes), w.bytes == 0
+	free := max(0, w.cfg.AckWindow-w.bytes)
+	if again {
+		return max(free, w.cfg.BatchBytes-w.repeats), w.repeats == 0
+	}
+	return free, w.bytes == 0
 }
 
 func (w *window) hand(list []block, now time.Time) {
@@ -134,6 +143,7 @@ func (w *window) hand(list []block, now time.Time) {
 			b.of.open++
 			if b.of.tries > 0 {
 				w.stats.again += int64(n)
+				w.repeats += len(b.buf)
 			}
 		}
 		if b.end {
@@ -146,10 +156,15 @@ func (w *window) hand(list []block, now time.Time) {
 func (w *window) drop(f *flight) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	f.dropped = true
-	if f.lost.Len() > 0 {
+	f.dropped, f.lost = true, ack.Ranges{}
+	w.leave(f)
+}
+
+// leave gives the slot of a flight back.
+func (w *window) leave(f *flight) {
+	if f.slot {
+		f.slot = false
 		w.losing--
-		f.lost = ack.Ranges{}
 	}
 }
 
@@ -223,6 +238,9 @@ func (w *window) shut(p *parcel, now time.Time) {
 	p.closed = true
 	w.closed++
 	w.bytes -= p.bytes
+	if p.of.tries > 0 {
+		w.repeats -= p.bytes
+	}
 	p.of.open--
 	w.finish(p.of, now)
 }
@@ -235,6 +253,7 @@ func (w *window) finish(f *flight, now time.Time) {
 	}
 	if f.lost.Len() == 0 {
 		w.ready = append(w.ready, f.object)
+		w.leave(f)
 		return
 	}
 	pause := time.Duration(0) // the first time: five quiet minutes have passed
@@ -242,7 +261,7 @@ func (w *window) finish(f *flight, now time.Time) {
 		pause = min(longestPark, w.cfg.AckTimeout<<min(f.tries-1, 20))
 	}
 	only := f.lost
-	next := &flight{object: f.object, only: &only, tries: f.tries + 1}
+	next := &flight{object: f.object, only: &only, tries: f.tries + 1, slot: f.slot}
 	w.parked = append(w.parked, &parkedFlight{next, now.Add(pause)})
 }
 
@@ -293,7 +312,7 @@ func (w *window) done(now time.Time) []source.Object {
 
 func (w *window) wait(ctx context.Context) {
 	for ctx.Err() == nil {
-		if free, _ := w.room(); free > 0 {
+		if free, _ := w.room(false); free > 0 {
 			return
 		}
 		select {
@@ -313,7 +332,6 @@ func (w *window) again(now time.Time) (list []*flight) {
 		if now.Before(p.due) {
 			return false
 		}
-		w.losing--
 		list = append(list, p.f)
 		return true
 	})
@@ -330,7 +348,7 @@ func (w *window) close() (err error) {
 }
 
 // snapshot returns what a window shows: bytes that are not acknowledged, objects with
-// records that are lost, and the counts.
+// records that are lost and not yet acknowledged, and the counts.
 func (w *window) snapshot() (bytes, parked int, s windowStats) {
 	w.mu.Lock()
 	defer w.mu.Unlock()

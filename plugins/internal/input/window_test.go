@@ -2,7 +2,6 @@ package input
 
 import (
 	"fmt"
-	"math/rand/v2"
 	"slices"
 	"strings"
 	"testing"
@@ -168,15 +167,15 @@ func TestWindowBoundsWhatIsOnItsWay(t *testing.T) {
 	h := newHarbor(t, func(c *Config) { c.AckWindow = 1000 })
 	records := h.hand(h.blocks(h.object("a", 3), 1)[:3]...)
 	size := h.w.bytes
-	if room, empty := h.w.room(); room != 1000-size || empty || size == 0 {
+	if room, empty := h.w.room(false); room != 1000-size || empty || size == 0 {
 		t.Errorf("room for %d of 1000 bytes with %d on their way, empty %v", room, size, empty)
 	}
 	h.ack("x", records[1])
-	if room, _ := h.w.room(); room != 1000-size*2/3 {
+	if room, _ := h.w.room(false); room != 1000-size*2/3 {
 		t.Errorf("room for %d", room)
 	}
 	h.hand(h.blocks(h.object("b", 50), 50)...)
-	if room, empty := h.w.room(); room != 0 || empty {
+	if room, empty := h.w.room(false); room != 0 || empty {
 		t.Errorf("room for %d, empty %v, beyond the window", room, empty)
 	}
 }
@@ -227,8 +226,8 @@ func TestWindowHandsOverAgain(t *testing.T) {
 		if len(again) != 1 || !slices.Equal(again[0].only.List(), []ack.Range{{From: 1, To: 2}, {From: 9, To: 10}}) {
 			t.Fatalf("again comes %+v", again[0])
 		}
-		if bytes, parked, _ := h.w.snapshot(); bytes != 0 || parked != 0 {
-			t.Errorf("%d bytes in the window, %d parked", bytes, parked)
+		if bytes, parked, _ := h.w.snapshot(); bytes != 0 || parked != 1 {
+			t.Errorf("%d bytes in the window, %d parked, want the one that comes again", bytes, parked)
 		}
 		r = h.hand(h.blocks(again[0], 4)...)
 		if len(r) != 2 {
@@ -303,63 +302,69 @@ func TestWindowRefusesWhatItDidNotHandOver(t *testing.T) {
 	h.want("nothing was acknowledged")
 }
 
-// The objects that wait are bounded: others keep their room.
+// The objects that wait are bounded: others keep their room, until objects that wait are
+// handed over again, beyond a full window, and done.
 func TestWindowParksBounded(t *testing.T) {
-	h := newHarbor(t, nil)
+	h := newHarbor(t, func(c *Config) { c.AckWindow = 1 }) // it is full with anything
+	var want []string
 	for i := range maxParked + 5 {
-		h.hand(h.blocks(h.object(fmt.Sprint(i), 1), 1)...)
+		want = append(want, fmt.Sprint(i))
+		h.hand(h.blocks(h.object(want[i], 1), 1)...)
 	}
 	h.pass(h.w.cfg.AckTimeout+2*time.Second, ack.Health{}, "x")
 	if bytes, parked, _ := h.w.snapshot(); parked != maxParked || bytes == 0 || len(h.w.parcels) != 5 {
 		t.Errorf("%d parked, %d bytes, %d parcels", parked, bytes, len(h.w.parcels))
 	}
+	var done []string
+	batch := h.w.cfg.BatchBytes
+	for round := 0; len(done) < len(want); round++ {
+		if round == 10 {
+			_, parked, _ := h.w.snapshot()
+			t.Fatalf("only %d of %d objects are done, and %d are parked", len(done), len(want), parked)
+		}
+		for _, f := range h.w.again(h.now) {
+			if room, _ := h.w.room(true); room != batch-h.w.repeats {
+				t.Fatalf("room for %d bytes, and %d are on their way again", room, h.w.repeats)
+			}
+			if room, _ := h.w.room(false); room != 0 && len(h.w.parcels) > 0 {
+				t.Fatalf("room for %d bytes of other objects in a full window", room)
+			}
+			lost := h.hand(h.blocks(f, 1)...)
+			if round > 0 || f.object.Name != "7" { // it is lost once more
+				h.ack("x", lost...)
+			}
+		}
+		h.pass(2*h.w.cfg.AckTimeout, ack.Health{}, "x")
+		done, h.done = append(done, h.done...), nil
+	}
+	slices.Sort(done)
+	slices.Sort(want)
+	if !slices.Equal(done, want) {
+		t.Errorf("%d objects are done, want each of %d once", len(done), len(want))
+	}
+	if bytes, parked, _ := h.w.snapshot(); bytes != 0 || parked != 0 || h.w.repeats != 0 {
+		t.Errorf("%d bytes, %d of them again, %d parked", bytes, h.w.repeats, parked)
+	}
 }
 
-// Whatever is lost, reordered, repeated and read again, an object is done only when it
-// is delivered as a whole, and in the end every object is.
-func TestWindowSimulation(t *testing.T) {
-	for seed := range uint64(40) {
-		rnd := rand.New(rand.NewPCG(seed, 7))
-		h := newHarbor(t, func(c *Config) {
-			c.AckWindow, c.AckTimeout = 1<<(10+rnd.IntN(8)), 20*time.Second
-			if rnd.IntN(2) == 0 {
-				c.AckBy = []string{"x", "yy"}
-			}
-		})
-		var todo []*flight
-		for i := range 12 {
-			todo = append(todo, h.object(fmt.Sprint(i), rnd.Uint64N(300)))
+// While as many objects wait as may, one that is lost again keeps its place.
+func TestWindowKeepsSlots(t *testing.T) {
+	h := newHarbor(t, nil)
+	h.w.limit = 1
+	h.hand(h.blocks(h.object("a", 1), 1)...)
+	h.hand(h.blocks(h.object("b", 1), 1)...)
+	h.pass(h.w.cfg.AckTimeout+2*time.Second, ack.Health{}, "x")
+	for range 3 {
+		h.pass(2*time.Hour, ack.Health{}, "x")
+		list := h.w.again(h.now)
+		if len(list) != 1 || list[0].object.Name != "a" {
+			t.Fatalf("%d flights come again, want that of a", len(list))
 		}
-		var waiting []block
-		var late []record // they are acknowledged a step after the others, and again
-		dropped := rnd.IntN(40)
-		for step := 0; len(h.done) < 12; step++ {
-			if step > 20_000 {
-				t.Fatalf("seed %d: only %q are done", seed, h.done)
-			}
-			if len(waiting) == 0 && len(todo) > 0 {
-				waiting, todo = h.blocks(todo[0], 1+rnd.IntN(40)), todo[1:]
-			}
-			var got []record
-			if room, empty := h.w.room(); len(waiting) > 0 && (empty || len(waiting[0].buf) <= room) {
-				got = h.hand(waiting[0])
-				waiting = waiting[1:]
-			}
-			for _, name := range []string{"x", "yy"} {
-				acked := slices.Concat(got, late)
-				acked = slices.DeleteFunc(acked, func(record) bool { return rnd.IntN(100) < dropped })
-				rnd.Shuffle(len(acked), func(i, j int) { acked[i], acked[j] = acked[j], acked[i] })
-				h.ack(name, acked...)
-			}
-			late = nil
-			if len(got) > 0 && rnd.IntN(4) == 0 {
-				late = got[rnd.IntN(len(got)):]
-			}
-			h.pass(time.Duration(1+rnd.IntN(30))*time.Second, ack.Health{Unfinished: uint64(rnd.IntN(8) / 7)}, "x", "yy")
-			todo = append(todo, h.w.again(h.now)...)
-		}
-		if bytes, parked, _ := h.w.snapshot(); parked != 0 || bytes != 0 || len(h.w.parcels) != 0 {
-			t.Errorf("seed %d: %d bytes, %d parked, %d parcels at the end", seed, bytes, parked, len(h.w.parcels))
-		}
+		h.hand(h.blocks(list[0], 1)...)
+	}
+	h.w.drop(h.w.parcels[len(h.w.parcels)-1].of) // its object cannot be read any more
+	h.pass(2*time.Hour, ack.Health{}, "x")
+	if list := h.w.again(h.now); len(list) != 1 || list[0].object.Name != "b" {
+		t.Errorf("%d flights come again, want that of b, which has the place of a", len(list))
 	}
 }

@@ -1,6 +1,7 @@
 package source
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -286,11 +287,11 @@ func (f *Follower) Retry(o Object) bool { return f.Failed(o, nil) }
 
 // Failed gives back an object that could not be read because of err: a later Poll offers
 // it again. It reports false when the object is to be given up: its dead letter is
-// written, and Done is called in the end.
+// written, and Done is called in the end; or it is given back with ErrUnrecorded.
 func (f *Follower) Failed(o Object, err error) bool {
 	e, v := f.known[o.Name], Judge(err)
 	switch {
-	case v == Damaged:
+	case v == Damaged || errors.Is(err, ErrUnrecorded):
 	case e != nil && !e.is(&o):
 		return true // it has changed, and will be offered as it is now
 	case e == nil && f.whole:

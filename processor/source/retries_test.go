@@ -24,6 +24,7 @@ func TestJudge(t *testing.T) {
 	f(fmt.Errorf("x: %w", &Rejected{Reason: ReasonGone}), Gone)
 	f(&Rejected{Reason: ReasonArchived}, Damaged)
 	f(&Rejected{Reason: "bad_json"}, Damaged)
+	f(fmt.Errorf("%w: disk full: %w", ErrUnrecorded, &Rejected{Reason: "bad_json"}), Busy)
 	var v Verdict
 	for _, want := range []Verdict{Busy, Forbidden, Gone, Damaged} {
 		text, err := want.MarshalText()

@@ -49,6 +49,8 @@ func (v *Verdict) UnmarshalText(text []byte) error {
 func Judge(err error) Verdict {
 	var rejected *Rejected
 	switch {
+	case errors.Is(err, ErrUnrecorded):
+		return Busy
 	case errors.As(err, &rejected):
 		if rejected.Reason == ReasonGone {
 			return Gone
@@ -61,6 +63,11 @@ func Judge(err error) Verdict {
 	}
 	return Busy
 }
+
+// ErrUnrecorded is in the chain of the error with which an object is given back that was
+// to be given up, and whose dead letter could not be written. It is Busy: the object goes
+// to the list of retries, whatever was said about it before.
+var ErrUnrecorded = errors.New("its dead letter could not be written")
 
 // Denied marks an error as Forbidden.
 func Denied(err error) error { return denied{err} }

@@ -19,7 +19,8 @@ type feed interface {
 	Done(source.Object)
 	// Retry gives back an object that could not be read to its end, and reports whether
 	// it will be offered again. If not, it is given up: its dead letter is written and
-	// Done follows.
+	// Done follows. Where the dead letter cannot be written, a second Retry gives the
+	// object back with source.ErrUnrecorded, and it will be offered again.
 	Retry(source.Object, error) bool
 	// Waiting returns the state of the list of what Retry was given.
 	Waiting() source.RetryStats

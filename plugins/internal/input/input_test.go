@@ -255,6 +255,33 @@ func TestInputGivesUpOnlyWhatIsDamaged(t *testing.T) {
 	}
 }
 
+// An object that is given up while its dead letter cannot be written is read again in the
+// same run, and its dead letter is written when that is possible.
+func TestInputGivesNothingUpWithoutADeadLetter(t *testing.T) {
+	b := newBench(t)
+	b.cfg.DeadLetter = b.state // a folder
+	in, err := New(b.cfg, logging.New("", nil, func(logging.Level, string) {}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	b.in = in
+	archived := source.Object{Name: "archived", Open: func() (io.ReadCloser, error) {
+		return nil, &source.Rejected{Reason: source.ReasonArchived, Detail: "restore it"}
+	}}
+	for range 3 {
+		in.read(&flight{object: archived})
+		if st, w := in.Stats(), in.Waiting(); st.GivenUp != 0 || w.Size != 1 {
+			t.Errorf("%d given up, %+v wait, want one that waits", st.GivenUp, w)
+		}
+	}
+	in.dead.path = filepath.Join(b.state, "dead")
+	in.read(&flight{object: archived})
+	if st := in.Stats(); st.GivenUp != 1 || st.BadRecords != 1 {
+		t.Errorf("with room for its dead letter: %+v", st)
+	}
+	b.stop()
+}
+
 // A log of many failures stays short.
 func TestFailuresAreLoggedSparingly(t *testing.T) {
 	var lines []string

@@ -32,15 +32,20 @@ func (r *reading) mend() bool {
 		if len(bad.Raw) > cloudtrail.MaxRawBytes {
 			bad.Raw, bad.Cut = bad.Raw[:cloudtrail.MaxRawBytes], true
 		}
-		in.badRecs.Add(1)
 	case source.Judge(r.failed) == source.Gone:
 		bad.Reason = source.ReasonGone
 	}
-	in.log.Printf(logging.Error, "cannot read %q: %s; giving it up: it is in the dead-letter file", o.Name, bad.Detail)
 	d := wire.FromBadRecord(stage, bad, time.Now())
 	if err := in.dead.write(&d); err != nil {
-		in.log.Printf(logging.Error, "%v; %q is not done", err, o.Name)
-		return false // neither read to its end nor recorded: the next run reads it again
+		err = fmt.Errorf("%w: %v", source.ErrUnrecorded, err) // %v: the file's fault is not the object's
+		in.feed.Retry(o, err)
+		in.retried.Add(1)
+		in.failures.note(time.Now(), in.log, o.Name, err, in.feed.Waiting())
+		return false
+	}
+	in.log.Printf(logging.Error, "cannot read %q: %s; giving it up: it is in the dead-letter file", o.Name, bad.Detail)
+	if rejected != nil {
+		in.badRecs.Add(1)
 	}
 	in.givenUp.Add(1)
 	return true

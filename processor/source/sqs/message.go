@@ -3,6 +3,7 @@ package sqs
 import (
 	"bytes"
 	"context"
+	"errors"
 	"io"
 	"slices"
 	"time"
@@ -129,6 +130,9 @@ func (s *Source) Done(o source.Object) {
 	if t := s.find(&o); t != nil {
 		s.retries.Done(t.id)
 		s.park(t, false)
+		if t.last != nil {
+			s.giveUp(t)
+		}
 		delete(s.targets, t.id)
 		for _, m := range t.messages {
 			m.open--
@@ -153,7 +157,7 @@ func (s *Source) park(t *target, parked bool) {
 
 // Retry gives back an object that could not be read because of err: a later Poll offers
 // it again. It reports false when it is to be given up: its dead letter is written, and
-// Done is called in the end. The messages of what is damaged or gone are deleted then;
+// Done is called in the end; or it is given back with source.ErrUnrecorded. The messages of what is damaged or gone are deleted then;
 // those of an object for which there was no more time are left to the redrive policy.
 func (s *Source) Retry(o source.Object, err error) bool {
 	s.mu.Lock()
@@ -163,12 +167,16 @@ func (s *Source) Retry(o source.Object, err error) bool {
 		return true // nothing waits for it any more
 	}
 	now := s.cfg.Now()
+	t.last = nil
 	if !s.retries.Failed(t.id, t.object, source.Judge(err), now) {
 		return false
 	}
-	if m := s.lastOf(t, now); m != nil {
-		s.retries.Drop(t.id)
-		s.giveUp(t, m)
+	if errors.Is(err, source.ErrUnrecorded) {
+		t.rest = now.Add(lastPause) // also one whose message may be lost soon
+	} else if m := s.lastOf(t, now); m != nil {
+		s.retries.Take(t.id) // for good
+		s.park(t, false)
+		t.last = m
 		return false
 	}
 	s.park(t, true)
@@ -185,12 +193,12 @@ func (s *Source) lastOf(t *target, now time.Time) *message {
 	return nil
 }
 
-// giveUp marks the messages of a target that waited as long as the queue allows.
-func (s *Source) giveUp(t *target, last *message) {
-	s.park(t, false)
+// giveUp marks the messages of a target that waited as long as the queue allows, and
+// whose dead letter is safe.
+func (s *Source) giveUp(t *target) {
 	for _, m := range t.messages {
 		m.poison = true
 	}
 	s.log("queue %q: %q could not be read for as long as its message may wait (received %d times, sent %s): its dead letter is written, and the message is given up",
-		s.cfg.QueueURL, t.object.Name, last.count, last.sent.UTC().Format(time.RFC3339))
+		s.cfg.QueueURL, t.object.Name, t.last.count, t.last.sent.UTC().Format(time.RFC3339))
 }

@@ -29,6 +29,7 @@ type world struct {
 	read   map[string]bool
 	dead   map[string]bool // with a dead letter
 	sent   []string        // names of objects
+	full   int             // how many dead letters cannot be written
 	killed bool
 	lines  []string
 }
@@ -63,6 +64,8 @@ func (w *world) step() {
 		if w.killed && w.rng.IntN(10) == 0 {
 			w.start()
 		}
+	case 6:
+		w.full = w.rng.IntN(4)
 	default:
 		for range w.rng.IntN(12) {
 			w.pass(20 * time.Minute)
@@ -97,6 +100,13 @@ func (w *world) poll() {
 			if err := w.serve[o.Name]; err == nil {
 				w.read[o.Name] = true
 			} else if w.src.Retry(o, err) {
+				continue
+			} else if w.full > 0 { // the disk is, for some time
+				w.full--
+				if !w.src.Retry(o, fmt.Errorf("disk full: %w", source.ErrUnrecorded)) {
+					w.t.Fatalf("seed %d: %s was given up without a dead letter", w.seed, o.Name)
+				}
+				w.pass(lastPause)
 				continue
 			} else {
 				w.dead[o.Name] = true

@@ -76,6 +76,9 @@ const (
 	// lastChance is how long before its message would be lost an object is tried for the
 	// last time, and then given up: longer than any pause between two tries.
 	lastChance = 20 * time.Minute
+	// lastPause is the pause before an object of that time is tried again whose dead
+	// letter could not be written, as when a disk is full.
+	lastPause = 30 * time.Second
 	// askAgain is how often the queue is asked for its attributes.
 	askAgain = 10 * time.Minute
 	// maxPoison bounds the messages that are remembered as given up while the queue
@@ -139,6 +142,10 @@ type target struct {
 	id       string
 	messages []*message
 	parked   bool // on the list of retries
+	// last is set while the target is given up and not Done: the message that would be
+	// lost by another try.
+	last *message
+	rest time.Time // not to be tried before, though a message may be lost
 }
 
 // New returns a Source. It calls nothing yet. log takes what a person should know.
@@ -211,7 +218,7 @@ func (s *Source) due() (ready []source.Object, room int) {
 			continue
 		}
 		urgent = true
-		if s.retries.Take(id) {
+		if !now.Before(t.rest) && s.retries.Take(id) {
 			ready = append(ready, t.object)
 		}
 	}

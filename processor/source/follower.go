@@ -206,7 +206,7 @@ func (f *Follower) crowded() error {
 	if f.retries.Room() > 0 {
 		return nil
 	}
-	return fmt.Errorf("cannot read %d files of %q, and new ones wait until some of them can be read: mend what the log says of them",
+	return fmt.Errorf("%d files of %q cannot be read or are not acknowledged, and new ones wait until there are fewer: mend what the log says of them",
 		f.retries.Len(), f.cfg.Path)
 }
 
@@ -306,6 +306,21 @@ func (f *Follower) Failed(o Object, err error) bool {
 		e.state = parked
 	}
 	return again
+}
+
+// Park takes an object out of the path of progress that was read, and will not be Done
+// soon: it is not offered again in this run unless it changes, and the checkpoint keeps
+// it among those to be tried again. Done or Failed follows.
+func (f *Follower) Park(o Object) {
+	e := f.known[o.Name]
+	if e != nil && !e.is(&o) {
+		return // it has changed, and will be offered as it is now
+	}
+	f.retries.Park(o.Name, o, f.cfg.Now())
+	f.dirty = true
+	if e != nil {
+		e.state = parked
+	}
 }
 
 // Waiting returns the state of the list of what could not be read.

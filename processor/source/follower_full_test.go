@@ -29,7 +29,7 @@ func TestFollowerWithAFullList(t *testing.T) {
 	fail := func(want int) {
 		t.Helper()
 		objects, err := p.f.Poll()
-		if len(objects) != want || want == 0 && (err == nil || !strings.Contains(err.Error(), "cannot read 200 files")) {
+		if len(objects) != want || want == 0 && (err == nil || !strings.Contains(err.Error(), "200 files")) {
 			t.Fatalf("%d are offered, %v; want %d", len(objects), err, want)
 		}
 		for _, o := range objects {

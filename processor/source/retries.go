@@ -34,6 +34,9 @@ const (
 // tried again with growing pauses for as long as the source lives, and the source's
 // checkpoint, or its queue, keeps it over a restart.
 //
+// An object whose reader still waits for something, such as an acknowledgement that may
+// never come, is on the list, too (Park), and is not offered again in this run.
+//
 // The list is bounded by what a source offers: no more new objects than there is Room,
 // and nothing new while the list is full. Then the source waits, and nothing is lost.
 //
@@ -50,6 +53,7 @@ type Retry struct {
 	State  RetryState
 
 	offered bool // by Due, and neither Failed nor Done since
+	parked  bool // by Park: it is offered for good
 }
 
 // RetryState is what a checkpoint keeps of an object's failures.
@@ -63,7 +67,7 @@ type RetryState struct {
 
 // RetryStats is the state of the list, for metrics.
 type RetryStats struct {
-	Size   int           // objects on the list
+	Size   int           // objects on the list that could not be read
 	Oldest time.Duration // since the first failure of the one that waits longest
 	Full   bool          // nothing new is offered
 }
@@ -105,6 +109,7 @@ func (r *Retries) Failed(id string, o Object, v Verdict, now time.Time) (again b
 			s.Gone = now
 		}
 	}
+	e.parked = false
 	s.Verdict = v
 	s.Tries++
 	s.Next = now.Add(pause(id, s.Tries))
@@ -114,6 +119,21 @@ func (r *Retries) Failed(id string, o Object, v Verdict, now time.Time) (again b
 	e.offered = false
 	return true
 }
+
+// Park puts an object on the list that was read and that its reader cannot finish now. It
+// is not offered again before it was given to Failed, or restored from a checkpoint,
+// which tries it at once. Done takes it off.
+func (r *Retries) Park(id string, o Object, now time.Time) {
+	e := r.list[id]
+	if e == nil {
+		e = &Retry{Object: o, State: RetryState{First: now, Next: now, Tries: 1}}
+		r.list[id] = e
+	}
+	e.offered, e.parked = true, true
+}
+
+// Parked reports whether Park put the object where it is.
+func (r *Retries) Parked(id string) bool { return r.list[id] != nil && r.list[id].parked }
 
 // pause returns how long to wait after the nth failure of an object: twice as long
 // each time, and up to a quarter more or less, so that objects that failed together
@@ -136,7 +156,7 @@ func (r *Retries) Due(now time.Time) []string {
 	var due []string
 	busy := 0 // that are being tried
 	for id, e := range r.list {
-		if e.offered && e.State.Verdict == Busy {
+		if e.offered && !e.parked && e.State.Verdict == Busy {
 			busy++
 		}
 		// A time too far ahead is from before the clock went back.
@@ -215,10 +235,14 @@ func (r *Retries) Restore(id string, o Object, s RetryState) {
 	r.list[id] = &Retry{Object: o, State: s}
 }
 
-// Stats returns the state of the list at now.
+// Stats returns the state of the list at now, without what is parked.
 func (r *Retries) Stats(now time.Time) RetryStats {
-	s := RetryStats{Size: len(r.list), Full: r.Room() == 0}
+	s := RetryStats{Full: r.Room() == 0}
 	for _, e := range r.list {
+		if e.parked {
+			continue
+		}
+		s.Size++
 		s.Oldest = max(s.Oldest, now.Sub(e.State.First))
 	}
 	return s

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"path/filepath"
 	"testing"
 	"time"
 )
@@ -171,4 +172,68 @@ func TestRetriesProbe(t *testing.T) {
 	if r.Len() > 0 || calls > 40 {
 		t.Errorf("%d are left after %d calls", r.Len(), calls)
 	}
+}
+
+// What is parked takes no turn from what is busy, is not counted as unreadable, and comes
+// back when reading it fails.
+func TestRetriesPark(t *testing.T) {
+	r := NewRetries()
+	for i := range 100 {
+		r.Park(fmt.Sprint("parked", i), Object{}, noon)
+	}
+	r.Failed("busy", Object{}, Busy, noon)
+	later := noon.Add(365 * 24 * time.Hour)
+	if due := r.Due(later); len(due) != 1 || due[0] != "busy" {
+		t.Errorf("due are %q", due)
+	}
+	if got := r.Stats(noon); got.Size != 1 || r.Len() != 101 || r.Room() != MaxRetries-101 {
+		t.Errorf("%+v of %d", got, r.Len())
+	}
+	if r.Take("parked0") {
+		t.Error("what is parked was taken")
+	}
+	r.Park("busy", Object{}, later)
+	if !r.Failed("parked1", Object{}, Busy, later) || !r.Failed("busy", Object{}, Forbidden, later) {
+		t.Error("given up")
+	}
+	if due := r.Due(later.Add(time.Hour)); len(due) != 2 {
+		t.Errorf("due are %q, want the two that failed", due)
+	}
+	if !r.Done("parked2") || r.Parked("parked2") || !r.Parked("parked3") {
+		t.Error("Done takes what is parked off the list")
+	}
+}
+
+func TestFollowerParks(t *testing.T) {
+	dir := t.TempDir()
+	write(t, dir, "a", "")
+	write(t, dir, "b", "")
+	now := noon
+	cfg := FollowerConfig{Path: dir, FromBeginning: true, Checkpoint: filepath.Join(t.TempDir(), "cp"), Now: func() time.Time { return now }}
+	p := follow(t, cfg)
+	p.poll()
+	got := p.poll("a", "b")
+	p.f.Park(got[0])
+	p.done(got[1:])
+	now = now.Add(24 * time.Hour)
+	p.poll()
+	if w := p.f.Waiting(); w.Size != 0 {
+		t.Errorf("%+v cannot be read", w)
+	}
+	p = follow(t, cfg) // a restart
+	got = p.poll("a")
+	p.f.Park(got[0])
+	p.poll()
+	p.done(got)
+	p = follow(t, cfg)
+	p.poll()
+	p.poll()
+	write(t, dir, "c", "")
+	p.poll()
+	got = p.poll("c")
+	p.f.Park(got[0])
+	write(t, dir, "c", "changed")
+	p.poll()
+	p.done(got) // the former content
+	p.poll("c")
 }

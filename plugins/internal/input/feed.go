@@ -22,6 +22,10 @@ type feed interface {
 	// Done follows. Where the dead letter cannot be written, a second Retry gives the
 	// object back with source.ErrUnrecorded, and it will be offered again.
 	Retry(source.Object, error) bool
+	// Park takes an object out of the path of progress that was read to its end, and whose
+	// records are not acknowledged: what comes behind it goes on. It is not offered again
+	// in this run before it is given to Retry; Done ends it.
+	Park(source.Object)
 	// Waiting returns the state of the list of what Retry was given.
 	Waiting() source.RetryStats
 	// Save makes what Done said safe over a crash; it is called every second or so.
@@ -52,6 +56,12 @@ func (s *files) Retry(o source.Object, err error) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.f.Failed(o, err)
+}
+
+func (s *files) Park(o source.Object) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.f.Park(o)
 }
 
 func (s *files) Waiting() source.RetryStats {

@@ -132,6 +132,9 @@ func New(cfg Config, log *logging.Log) (*Input, error) {
 	if err == nil {
 		in.feed, err = newFeed(in.ctx, cfg, log)
 	}
+	if err == nil && in.window != nil {
+		in.window.park = in.feed.Park
+	}
 	if err != nil {
 		in.cancel()
 		return nil, errors.Join(err, in.release())

@@ -58,6 +58,9 @@ type window struct {
 	cfg Config
 	run ack.Run
 	say func(format string, args ...any)
+	// park takes an object out of its source's way. It is called with the lock, so that no
+	// reader can give the object to the source before.
+	park func(source.Object)
 
 	mu      sync.Mutex // guards the following
 	next    uint64     // the next number
@@ -105,7 +108,7 @@ type parkedFlight struct {
 
 // newWindow returns a window of numbers from 1 on.
 func newWindow(cfg Config, run ack.Run, now time.Time, say func(format string, args ...any)) *window {
-	w := &window{cfg: cfg, run: run, say: say, next: 1, limit: maxParked, sets: map[string]*ack.Ranges{}, peers: map[int]peerState{}, freed: [2]chan struct{}{make(chan struct{}, 1), make(chan struct{}, 1)}, heard: now}
+	w := &window{cfg: cfg, run: run, say: say, park: func(source.Object) {}, next: 1, limit: maxParked, sets: map[string]*ack.Ranges{}, peers: map[int]peerState{}, freed: [2]chan struct{}{make(chan struct{}, 1), make(chan struct{}, 1)}, heard: now}
 	for _, name := range cfg.AckBy {
 		w.sets[name] = &ack.Ranges{}
 	}
@@ -263,6 +266,7 @@ func (w *window) finish(f *flight, now time.Time) {
 	only := f.lost
 	next := &flight{object: f.object, only: &only, tries: f.tries + 1, slot: f.slot}
 	w.parked = append(w.parked, &parkedFlight{next, now.Add(pause)})
+	w.park(f.object)
 }
 
 // trim forgets the parcels that are closed, and the acknowledgements of numbers before

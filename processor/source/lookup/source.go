@@ -1,15 +1,9 @@
 package lookup
 
 import (
-	"bytes"
 	"context"
-	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
-	"io/fs"
-	"maps"
-	"os"
 	"slices"
 	"sync"
 	"time"
@@ -50,7 +44,7 @@ const (
 	// shortest is the least time that is looked up by itself.
 	shortest = time.Minute
 	// ahead is how many slices of a region and look are offered and not done, those on
-	// the list of retries included: what settles takes a minute, and a day has 144 of
+	// the list of retries included, but not those that are parked: what settles takes a minute, and a day has 144 of
 	// them. A region that cannot be looked up waits behind so many, and holds up no
 	// other; of forty regions and two looks they are 2,560 on the list at most.
 	ahead = 32
@@ -141,13 +135,25 @@ func (s *Source) Poll(ctx context.Context) ([]source.Object, error) {
 			// Not before the first look, and not where that came late enough.
 			limit = s.walks[i-1].first(now.Add(-again - s.cfg.Delay))
 		}
+		if s.waiting(w) >= ahead || s.retries.Room() == 0 {
+			continue
+		}
 		if p := w.next(limit, now.Add(-Retention)); p != nil {
 			p.object = s.object(ctx, w, p)
 			w.parts = append(w.parts, p)
 			ready = append(ready, p.object)
 		}
 	}
-	return ready, nil
+	return ready, s.crowded()
+}
+
+// crowded says that nothing new is offered.
+func (s *Source) crowded() error {
+	if s.retries.Room() > 0 {
+		return nil
+	}
+	return fmt.Errorf("%d stretches of time are not acknowledged, and new ones wait until there are fewer: mend what the log says of them",
+		s.retries.Len())
 }
 
 // due returns the slices whose time to be tried again has come. What the history no
@@ -171,14 +177,11 @@ func (w *walk) first(limit time.Time) time.Time {
 }
 
 // next returns the slice behind what was offered, up to limit; nil when it would be
-// too short, or too many are under way.
+// too short.
 func (w *walk) next(limit, oldest time.Time) *part {
 	from := w.done
 	if n := len(w.parts); n > 0 {
 		from = w.parts[n-1].to
-	}
-	if len(w.parts)+len(w.parked) >= ahead {
-		return nil
 	}
 	if from.Before(oldest) {
 		to := oldest.Truncate(time.Second).Add(time.Second)
@@ -268,11 +271,47 @@ func (s *Source) Retry(o source.Object, err error) bool {
 		return false
 	}
 	if !known {
-		p.done, s.dirty = true, true // the walk goes on
-		w.parked = append(w.parked, p)
-		w.move()
+		s.dirty = true
+		w.park(p)
 	}
 	return true
+}
+
+// Park takes a slice out of the way that was looked up, and will not be Done soon: those
+// behind it go on, it is not offered again in this run, and the checkpoint keeps it among
+// those to be tried again. Done or Retry follows.
+func (s *Source) Park(o source.Object) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	w, p := s.find(o)
+	if p == nil {
+		return
+	}
+	known := s.retries.Get(p.name) != nil
+	s.retries.Park(p.name, p.object, s.cfg.Now())
+	s.dirty = true
+	if !known {
+		w.park(p)
+	}
+}
+
+// park takes a slice onto the list: the walk goes on.
+func (w *walk) park(p *part) {
+	p.done = true
+	w.parked = append(w.parked, p)
+	w.move()
+}
+
+// waiting returns how many slices of the walk are offered, or on the list because they
+// cannot be looked up.
+func (s *Source) waiting(w *walk) int {
+	n := len(w.parts)
+	for _, p := range w.parked {
+		if !s.retries.Parked(p.name) {
+			n++
+		}
+	}
+	return n
 }
 
 // Waiting returns the state of the list of what could not be looked up.
@@ -294,103 +333,4 @@ func (s *Source) find(o source.Object) (*walk, *part) {
 		}
 	}
 	return nil, nil
-}
-
-// checkpointVersion is the format that this package writes and the only one that it
-// reads.
-const checkpointVersion = 1
-
-// state is the checkpoint's content.
-type state struct {
-	Version int                 `json:"version"`
-	Kind    string              `json:"kind"` // "lookup"
-	Regions map[string]progress `json:"regions"`
-}
-
-// progress is how far the two looks at a region are.
-type progress struct {
-	Done  time.Time `json:"done"`
-	Again time.Time `json:"again"`
-	// Retry are the slices that could not be looked up.
-	Retry []retryState `json:"retry,omitempty"`
-}
-
-// retryState is one slice that could not be looked up.
-type retryState struct {
-	Second bool      `json:"second,omitempty"`
-	From   time.Time `json:"from"`
-	To     time.Time `json:"to"`
-	source.RetryState
-}
-
-// Save writes the checkpoint when it has changed.
-func (s *Source) Save(context.Context) error {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if !s.dirty || s.cfg.Checkpoint == "" {
-		return nil
-	}
-	c := state{Version: checkpointVersion, Kind: "lookup", Regions: map[string]progress{}}
-	maps.Copy(c.Regions, s.kept)
-	for i := 0; i < len(s.walks); i += 2 {
-		at := progress{Done: s.walks[i].done, Again: s.walks[i+1].done}
-		for _, w := range s.walks[i : i+2] {
-			for _, p := range w.parked {
-				at.Retry = append(at.Retry, retryState{w.second, p.from, p.to, s.retries.Get(p.name).State})
-			}
-		}
-		c.Regions[s.walks[i].region] = at
-	}
-	b, err := json.Marshal(c)
-	if err == nil {
-		err = source.ReplaceFile(s.cfg.Checkpoint, append(b, '\n'))
-	}
-	if err != nil {
-		return fmt.Errorf("cannot write checkpoint %q: %w", s.cfg.Checkpoint, err)
-	}
-	s.dirty = false
-	return nil
-}
-
-// Close is the last Save.
-func (s *Source) Close(ctx context.Context) error { return s.Save(ctx) }
-
-// maxStateBytes bounds a checkpoint that is read: there are some forty regions.
-const maxStateBytes = 1 << 20
-
-func loadState(path string) (c state, err error) {
-	if path == "" {
-		return c, nil
-	}
-	f, err := os.Open(path)
-	if errors.Is(err, fs.ErrNotExist) {
-		return c, nil
-	}
-	if err != nil {
-		return c, fmt.Errorf("cannot open checkpoint %q: %w", path, err)
-	}
-	defer f.Close()
-	content, err := io.ReadAll(io.LimitReader(f, maxStateBytes))
-	if err == nil {
-		c, err = parseState(content)
-	}
-	if err != nil {
-		return c, fmt.Errorf("cannot read checkpoint %q: %w; restore it, or remove it to read from the start time on", path, err)
-	}
-	return c, nil
-}
-
-func parseState(content []byte) (c state, err error) {
-	dec := json.NewDecoder(bytes.NewReader(content))
-	dec.DisallowUnknownFields()
-	if err := dec.Decode(&c); err != nil {
-		return c, err
-	}
-	if _, more := dec.Token(); more != io.EOF {
-		return c, errors.New("something stands behind its end")
-	}
-	if c.Version != checkpointVersion || c.Kind != "lookup" {
-		return c, fmt.Errorf("its version is %d of kind %q and this program knows %d of kind \"lookup\"", c.Version, c.Kind, checkpointVersion)
-	}
-	return c, nil
 }

@@ -67,7 +67,7 @@ func (f *Follower) crowded() error {
 	if f.retries.Room() > 0 {
 		return nil
 	}
-	return fmt.Errorf("cannot read %d objects of s3://%s/%s, and new ones wait until some of them can be read: mend what the log says of them",
+	return fmt.Errorf("%d objects of s3://%s/%s cannot be read or are not acknowledged, and new ones wait until there are fewer: mend what the log says of them",
 		f.retries.Len(), f.cfg.Bucket, f.cfg.Prefix)
 }
 
@@ -112,6 +112,19 @@ func (f *Follower) Retry(o source.Object, err error) bool {
 		t.state = parked
 	}
 	return true
+}
+
+// Park takes an object out of the path of progress that was read, and will not be Done
+// soon: low passes it, it is not offered again in this run, and the checkpoint keeps it
+// among those to be tried again. Done or Retry follows.
+func (f *Follower) Park(o source.Object) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.retries.Park(o.Name, o, f.cfg.Now())
+	f.dirty = true
+	if t := f.find(o); t != nil {
+		t.state = parked
+	}
 }
 
 // find returns what is known of an object that is offered, or nil.

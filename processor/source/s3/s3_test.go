@@ -271,3 +271,38 @@ func TestOpen(t *testing.T) {
 		t.Error("opened though the context is done")
 	}
 }
+
+// Low passes what is parked, and the checkpoint keeps it.
+func TestFollowerParks(t *testing.T) {
+	t.Parallel()
+	b := newBucket(t, nil)
+	a, c := euFile(day, "a"), euFile(day.Add(time.Minute), "c")
+	b.put(a, "{}")
+	b.put(c, "{}")
+	now := day.Add(time.Hour)
+	path := filepath.Join(t.TempDir(), "cp")
+	open := func() *Follower { return b.follow(&now, func(cfg *FollowerConfig) { cfg.Checkpoint = path }) }
+	f := open()
+	got := b.poll(f)
+	b.want(got, a, c)
+	f.Park(got[0])
+	f.Done(got[1])
+	now = now.Add(24 * time.Hour)
+	b.want(b.poll(f))
+	if err := f.Close(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if low := f.lanes[euLogs].low; low != c || f.known != 0 || f.Waiting().Size != 0 {
+		t.Errorf("low is %s with %d in mind and %+v, want %s", low, f.known, f.Waiting(), c)
+	}
+	f = open()
+	got = b.poll(f)
+	b.want(got, a)
+	f.Park(got[0])
+	b.want(b.poll(f))
+	f.Done(got[0])
+	if err := f.Close(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	b.want(b.poll(open()))
+}

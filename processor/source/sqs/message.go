@@ -140,6 +140,17 @@ func (s *Source) Done(o source.Object) {
 	}
 }
 
+// Park takes an object out of the way that was read, and will not be Done soon: its
+// messages stay hidden, and no longer count as held. Done or Retry follows.
+func (s *Source) Park(o source.Object) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if t := s.find(&o); t != nil {
+		s.retries.Park(t.id, t.object, s.cfg.Now())
+		s.park(t, true)
+	}
+}
+
 // park notes whether a target is on the list of retries.
 func (s *Source) park(t *target, parked bool) {
 	if t.parked == parked {

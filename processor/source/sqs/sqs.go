@@ -214,7 +214,7 @@ func (s *Source) due() (ready []source.Object, room int) {
 		}
 	}
 	for id, t := range s.targets { // where an outage leaves no turn, too
-		if !t.parked || s.lastOf(t, now) == nil {
+		if !t.parked || s.retries.Parked(id) || s.lastOf(t, now) == nil {
 			continue
 		}
 		urgent = true
@@ -241,7 +241,7 @@ func (s *Source) crowded() error {
 	if s.retries.Room() > 0 {
 		return nil
 	}
-	return fmt.Errorf("cannot read %d objects that messages of queue %q name, and no more are received until some of them can be read: mend what the log says of them",
+	return fmt.Errorf("%d objects that messages of queue %q name cannot be read or are not acknowledged, and no more are received until there are fewer: mend what the log says of them",
 		s.retries.Len(), s.cfg.QueueURL)
 }
 

@@ -47,6 +47,7 @@ func (s *session) ownership(ctx context.Context) error {
 		list := slices.Sorted(maps.Keys(fresh))
 		s.log.Info("partitions assigned", "partitions", list)
 		if err := s.p.Assign(ctx, list); err != nil {
+			s.p.Revoke(list) // they may be another member's before the next session begins
 			return err
 		}
 		for _, p := range list {

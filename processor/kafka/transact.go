@@ -17,9 +17,10 @@ import (
 // records of the partitions it owns. All calls come from one goroutine.
 type Processor interface {
 	// Assign is called before the first record of newly owned partitions comes;
-	// the processor restores their state.
+	// the processor restores their state. After an error none of them is owned: they are
+	// revoked, and come again if the group says so.
 	Assign(ctx context.Context, partitions []int32) error
-	// Revoke is called when partitions are no longer owned.
+	// Revoke is called when partitions are no longer owned, also when Assign failed.
 	Revoke(partitions []int32)
 	// Process takes one record. Its memory is used again afterwards: what is kept of it
 	// has to be a copy. An error ends the stage.

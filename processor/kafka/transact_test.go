@@ -126,7 +126,7 @@ func TestProcessorErrorEndsTheStage(t *testing.T) {
 }
 
 // State that can not be restored is tried again: it may be Kafka's fault. The
-// records wait meanwhile.
+// records wait meanwhile, and the processor is told each time that it owns nothing.
 func TestAssignIsTriedAgain(t *testing.T) {
 	c := start(t)
 	c.topics(1, "in", "out")
@@ -143,6 +143,14 @@ func TestAssignIsTriedAgain(t *testing.T) {
 	c.waitCommitted("g", "in", 0, 5)
 	s.stop()
 	c.echoed(map[int32][]string{0: values(0, 5)})
+	for i, call := range s.calls {
+		if call == "assign failed" && s.calls[i+1] != "revoke [0]" {
+			t.Errorf("partition 0 could not be restored, and is not revoked: %q", s.calls)
+		}
+	}
+	if !s.has("assign failed") {
+		t.Errorf("no restore failed: %q", s.calls)
+	}
 }
 
 func TestGiveUpWhenStateCanNotBeRestored(t *testing.T) {

@@ -3,6 +3,7 @@ package stream
 import (
 	"context"
 	"fmt"
+	"maps"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kgo"
@@ -65,36 +66,46 @@ type countTask struct {
 	changed   []count.Call // credits to write with the next commit
 }
 
+// newTask returns a source partition without state, at a time of since.
+func (c *counter) newTask(partition int32, since int64) *countTask {
+	w := c.p.Window
+	return &countTask{
+		partition: partition, seen: dedup.NewSet(), credits: map[wire.CallID]count.Call{}, table: count.NewTable(w.Detect.Size), observed: newObserver(c.p.Rules),
+		progress: eventtime.Progress{Disorder: w.OutOfOrderness, Skew: w.FutureSkew}, lastEvent: since,
+		sent: wire.Frame{Watermark: eventtime.None, Late: eventtime.None, Quiet: eventtime.None}, ended: eventtime.None,
+	}
+}
+
+// Assign keeps no task unless all are restored: what has a task writes frames and a head,
+// and a partition whose restore failed may be another process's by then.
 func (c *counter) Assign(ctx context.Context, partitions []int32) error {
 	began := c.p.now()
+	tasks := map[int32]*countTask{}
 	for _, p := range partitions {
-		w := c.p.Window
-		c.tasks[p] = &countTask{
-			partition: p, seen: dedup.NewSet(), credits: map[wire.CallID]count.Call{}, table: count.NewTable(w.Detect.Size), observed: newObserver(c.p.Rules),
-			progress: eventtime.Progress{Disorder: w.OutOfOrderness, Skew: w.FutureSkew}, lastEvent: c.since(began),
-			sent: wire.Frame{Watermark: eventtime.None, Late: eventtime.None, Quiet: eventtime.None}, ended: eventtime.None,
-		}
+		tasks[p] = c.newTask(p, c.since(began))
 	}
 	n, forgotten := 0, 0
 	err := c.p.readLog(ctx, c.p.Topics.Dedup, partitions, func(r *kgo.Record) error {
 		n++
-		return c.tasks[r.Partition].restore(r, &forgotten)
+		return tasks[r.Partition].restore(r, &forgotten)
 	})
-	c.p.forgot("count", forgotten)
-	for _, p := range partitions { // the time of the restore was no silence of the source
-		t := c.tasks[p]
-		t.lastEvent = c.since(c.p.now())
-		if err == nil {
-			if err = t.restored(); err != nil {
-				err = kafka.Fatal(fmt.Errorf("topic %q partition %d holds the state of stage count: %w", c.p.Topics.Dedup, p, err))
-			}
+	if err != nil {
+		return err
+	}
+	for _, p := range partitions {
+		t := tasks[p]
+		t.lastEvent = c.since(c.p.now()) // the time of the restore was no silence of the source
+		if err := t.restored(); err != nil {
+			return kafka.Fatal(fmt.Errorf("topic %q partition %d holds the state of stage count: %w", c.p.Topics.Dedup, p, err))
 		}
 	}
-	if err == nil && n > 0 {
+	maps.Copy(c.tasks, tasks)
+	c.p.forgot("count", forgotten)
+	if n > 0 {
 		c.p.Log.Info("count: state restored", "partitions", len(partitions), "records", n, "took", c.p.now().Sub(began).Round(time.Millisecond))
 		c.p.restored("count", n, c.p.now().Sub(began))
 	}
-	return err
+	return nil
 }
 
 // credit remembers a call that a better copy may correct, or any other copy complete;

@@ -103,13 +103,13 @@ func (d *detector) Assign(ctx context.Context, partitions []int32) error {
 			return kafka.Fatal(fmt.Errorf("topic %q partition %d holds the state of stage detect: %w", d.p.Topics.State, p, err))
 		}
 		d.p.forgot("detect", forgotten)
-		d.tasks[p] = t
 		if t.restored > 0 {
 			took := d.p.now().Sub(began)
 			d.p.Log.Info("detect: state restored", "partition", p, "entities", t.engine.Len(), "took", took.Round(time.Millisecond), "records", t.restored)
 			d.p.restored("detect", t.restored, took)
 		}
 	}
+	maps.Copy(d.tasks, tasks) // all or none: see counter.Assign
 	d.p.room.beside(d.packed(nil))
 	d.p.room.follow(d.p.now())
 	return nil

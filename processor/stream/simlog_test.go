@@ -37,12 +37,13 @@ const (
 	cutDedupEnd                // the dedup log lacks its last records
 	cutEvents                  // the events end before what was read of them
 	noOffsets                  // an output without records commits no offsets
+	keepUnrestored             // stage count keeps partitions that it could not restore
 	sabotages
 )
 
 func (s sabotage) String() string {
 	return [...]string{"sound", "restoreUnfinished", "restoreStable", "restoreNoDedup", "restoreNoState", "keepOffsets", "keepRecords",
-		"readUnfinished", "repeatFrame", "loseRecord", "noFence", "lieAboutLag", "expireInSilence", "expireFrames", "cutDedup", "cutDedupEnd", "cutEvents", "noOffsets"}[s]
+		"readUnfinished", "repeatFrame", "loseRecord", "noFence", "lieAboutLag", "expireInSilence", "expireFrames", "cutDedup", "cutDedupEnd", "cutEvents", "noOffsets", "keepUnrestored"}[s]
 }
 
 // simBroker holds the logs of all topics.
@@ -227,8 +228,11 @@ func (b *simBroker) readLog(_ context.Context, topic string, partitions []int32,
 	if b.chance(40) {
 		breaks = b.rng.IntN(20)
 	}
-	if topic == b.topics.Dedup && b.wrong == restoreNoDedup {
+	switch {
+	case topic == b.topics.Dedup && b.wrong == restoreNoDedup:
 		return nil
+	case topic == b.topics.Dedup && b.wrong == keepUnrestored && b.chance(4): // sound ones are too rare
+		return errRestore
 	}
 	for _, i := range b.rng.Perm(len(partitions)) {
 		for _, r := range b.restored(topic, partitions[i]) {

@@ -99,7 +99,6 @@ func (m *simMember) ownership() {
 		delete(m.next, c.partition)
 		if c.assigned {
 			fresh = append(fresh, c.partition)
-			m.owned[c.partition] = true
 		} else {
 			m.p.Revoke([]int32{c.partition})
 			delete(m.owned, c.partition)
@@ -120,14 +119,19 @@ func (m *simMember) ownership() {
 	err := m.p.Assign(context.Background(), fresh)
 	m.s.restored = m.s.now
 	m.s.stats["restores"]++
+	if err != nil {
+		m.unrestored(fresh)
+	}
 	for _, p := range fresh {
 		if err == nil {
+			m.owned[p] = true
 			err = m.begin(p, group[p])
 		}
 	}
 	switch err {
 	case nil:
 	case errRestore:
+		m.s.stats["failed restores"]++
 		m.restart()
 	default:
 		m.s.fault("%s: cannot restore: %v", m.g.topic, err)

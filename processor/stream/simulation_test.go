@@ -55,7 +55,7 @@ func TestSimulation(t *testing.T) {
 		}
 	}
 	t.Logf("%d schedules, %.0f a second, %.0f a second of CPU; in them %v", n, float64(n)/time.Since(began).Seconds(), float64(n)/(computed(t)-used).Seconds(), sum)
-	for _, what := range []string{"commits", "aborts", "restores", "killed", "paused", "moved", "refined windows", "windows left empty", "anomalies of pairs", "dead letters", "late better copies", "lost offsets", "expired unread", "frames of idle sources", "stops of hours"} {
+	for _, what := range []string{"commits", "aborts", "restores", "failed restores", "killed", "paused", "moved", "refined windows", "windows left empty", "anomalies of pairs", "dead letters", "late better copies", "lost offsets", "expired unread", "frames of idle sources", "stops of hours"} {
 		if sum[what] == 0 && n > 1 {
 			t.Errorf("no schedule has any %s: this tests too little", what)
 		}

@@ -89,11 +89,16 @@ type difference struct {
 	why                string
 	fatal              bool
 	how                string // what changes it; "" for kafka-configs.sh
+	advice             string // what to do where changing it is not enough; "" elsewhere
 }
 
-// sentence says what a topic has, why that matters, and the command that changes it.
+// sentence says what a topic has, why that matters, and the command that changes it or
+// what to do instead.
 func (s *starter) sentence(topic string, d difference) string {
 	command := d.how
+	if d.advice != "" {
+		return fmt.Sprintf("topic %q has %s %s, want %s: %s; %s", topic, d.setting, d.has, d.want, d.why, d.advice)
+	}
 	if command == "" {
 		command = fmt.Sprintf("kafka-configs.sh --bootstrap-server %s --alter --entity-type topics --entity-name %s --add-config %s=%s",
 			s.c.Brokers[0], topic, d.setting, d.want)
@@ -128,6 +133,9 @@ func (t *Topic) differences(has map[string]string, info topicInfo, brokers int) 
 			why = "state that is still needed would be deleted by its age, and calls counted twice or not at all"
 		}
 		add(true, "cleanup.policy", policy, why)
+		if got == "delete" {
+			list[0].advice = t.DeletedAdvice
+		}
 	}
 	least, _ := strconv.ParseInt(wanted("max.message.bytes", strconv.Itoa(leastBatch)), 10, 64)
 	if got, ok := number("max.message.bytes"); ok && got < least {

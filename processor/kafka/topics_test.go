@@ -153,6 +153,25 @@ func TestSettingsOfTopics(t *testing.T) {
 	f(week, true, 3, with(map[string]*string{"cleanup.policy": text("compact,delete"), "retention.ms": text("6048000000")}), false, "")
 }
 
+// A topic whose records make another cleanup.policy useless says what to do instead, and
+// gives no command.
+func TestDeletedAdvice(t *testing.T) {
+	c := fake(t)
+	adm := adminOf(t, c)
+	for policy, want := range map[string]string{"delete": "start over", "compact,delete": "change it with: kafka-configs.sh"} {
+		name := strings.ReplaceAll(policy, ",", "-")
+		if _, err := adm.CreateTopic(t.Context(), 1, 1, map[string]*string{"cleanup.policy": text(policy)}, name); err != nil {
+			t.Fatal(err)
+		}
+		cfg := kafka.Config{Brokers: c.ListenAddrs(), ClientID: "test", Log: quiet()}
+		topic := kafka.Topic{Name: name, Partitions: 1, Configs: map[string]*string{"cleanup.policy": text("compact")}, DeletedAdvice: "start over"}
+		_, err := kafka.EnsureTopics(t.Context(), cfg, 1, []kafka.Topic{topic})
+		if err == nil || !strings.HasSuffix(strings.Split(err.Error(), " --bootstrap")[0], want) {
+			t.Errorf("cleanup.policy %s gives %v, want it to end with %q", policy, err, want)
+		}
+	}
+}
+
 // A topic that another must not outlive, and numbers of partitions that are not those of
 // the configuration, are said.
 func TestTopicsThatBelongTogether(t *testing.T) {

@@ -1,0 +1,77 @@
+package stream
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"keytrail/processor/kafka"
+	"keytrail/processor/state"
+	"keytrail/schemas/wire"
+)
+
+// What an older version has left in kms.dedup, with or without a key of its own, is
+// told to start over, and what a newer one has left is told to wait for it: the version
+// is looked at before anything that only this version has.
+func TestDedupOfOtherVersions(t *testing.T) {
+	value := func(version uint64) []byte { return append(binary.AppendUvarint(nil, version), "anything"...) }
+	name := state.CountedName{Sequence: 1}
+	for _, c := range []struct {
+		key, value []byte
+		want       error
+	}{
+		{nil, value(1), wire.ErrOlder},
+		{nil, value(wire.FormatVersion - 1), wire.ErrOlder},
+		{[]byte("0"), value(wire.FormatVersion - 1), wire.ErrOlder},
+		{name.Key(), value(wire.FormatVersion - 1), wire.ErrOlder},
+		{[]byte(state.HeadKey), value(wire.FormatVersion - 1), wire.ErrOlder},
+		{nil, []byte("damage"), wire.ErrOlder}, // no record of this version is without a key
+		{nil, nil, wire.ErrOlder},
+		{nil, value(wire.FormatVersion), wire.ErrOlder},
+		{nil, value(wire.FormatVersion + 1), wire.ErrNewer},
+		{[]byte("a longer name"), value(wire.FormatVersion + 1), wire.ErrNewer},
+		{[]byte("a longer name"), value(wire.FormatVersion), wire.ErrFrame},
+		{[]byte("a longer name"), nil, wire.ErrFrame},
+		{name.Key(), []byte("damage"), wire.ErrFrame},
+	} {
+		t.Run(fmt.Sprintf("%q %q", c.key, c.value), func(t *testing.T) {
+			r := newLateRig(t)
+			r.log = []*kgo.Record{{Topic: r.s.c.p.Topics.Dedup, Key: c.key, Value: c.value}}
+			err := r.s.c.Assign(t.Context(), []int32{0})
+			if !errors.Is(err, c.want) || errors.Is(err, kafka.ErrStateMissing) {
+				t.Errorf("it is refused with %v, want %v", err, c.want)
+			}
+			for _, other := range []error{wire.ErrOlder, wire.ErrNewer} {
+				if other != c.want && errors.Is(err, other) {
+					t.Errorf("it is refused with %v, too", other)
+				}
+			}
+		})
+	}
+}
+
+// A dedup topic as versions before format 6 made it is refused at the start with the same
+// advice: compacting it would help nobody.
+func TestDedupIsNotCompacted(t *testing.T) {
+	b := broker(t)
+	p := pipeline(t, b)
+	for _, topic := range p.allTopics() {
+		configs := topic.Configs
+		if topic.Name == p.Topics.Dedup {
+			configs = kept(24 * time.Hour)
+		}
+		if _, err := admin(t, b).CreateTopic(t.Context(), topic.Partitions, 1, configs, topic.Name); err != nil {
+			t.Fatal(err)
+		}
+	}
+	err := p.Run(t.Context(), Stages{Count: true})
+	if err == nil || !strings.Contains(err.Error(), `"kms.dedup" has cleanup.policy delete`) ||
+		!strings.Contains(err.Error(), `docs/operations.md, "Starting over"`) || strings.Contains(err.Error(), "kafka-configs") {
+		t.Errorf("it is refused with %v", err)
+	}
+}

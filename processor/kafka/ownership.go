@@ -134,16 +134,29 @@ func (s *session) again(ctx context.Context) error {
 
 // drain goes on, for no longer than Transact.Drain, until all is read that the owned
 // partitions hold: the stage that wrote it has ended, and what is left would wait, and might
-// expire, until the next start.
-func (s *session) drain(ctx context.Context) {
+// expire, until the next start. After a failure, which it logs, it returns false.
+func (s *session) drain(ctx context.Context) bool {
 	within, cancel := context.WithTimeout(context.WithoutCancel(ctx), s.t.Drain)
 	defer cancel()
 	for within.Err() == nil && !s.drained(within) {
 		if err := s.transaction(within); err != nil {
 			s.log.Warn("what is left to read waits for the next start", "error", err)
-			return
+			return false
 		}
 	}
+	return true
+}
+
+// last commits, at the end of a session, positions that have moved on without records since
+// the last commit, as behind markers: what is deleted behind a position until the next start
+// would count as lost.
+func (s *session) last(ctx context.Context) error {
+	if !s.behind(true) {
+		return nil
+	}
+	done, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	cancel() // nothing more is read
+	return s.transaction(done)
 }
 
 // drained reports whether nothing is left to read, or nobody says whether there is.

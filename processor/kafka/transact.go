@@ -215,10 +215,10 @@ func (t *Transact) session(ctx context.Context, p Processor, log *slog.Logger) (
 			return s.ended, errors.New("the group's coordinator does not answer")
 		}
 	}
-	if t.Drain > 0 {
-		s.drain(ctx)
+	if t.Drain > 0 && !s.drain(ctx) {
+		return s.ended, nil
 	}
-	return s.ended, nil
+	return s.ended, s.last(ctx)
 }
 
 // deadline returns until when an output of n records has to be written, and then the end

@@ -18,8 +18,7 @@ type Applied struct {
 	Sequence  uint64
 	To        int64
 	Watermark int64
-	Late      int64  // see wire.Frame
-	Lost      uint64 // offsets that expired before they were counted
+	Late      int64 // see wire.Frame
 }
 
 // Meta is what a partition of stage detect remembers beside its entities.
@@ -60,7 +59,6 @@ func (m *Meta) Append(dst []byte, e *wire.Encoder) []byte {
 		e.Int(a.To)
 		e.Int(a.Watermark)
 		e.Int(a.Late)
-		e.Uint(a.Lost)
 	}
 	e.Uint(uint64(len(m.Sent)))
 	for partition, n := range m.Sent {
@@ -83,7 +81,7 @@ func DecodeMeta(value []byte) (Meta, error) {
 	m.Watermark, m.Late, m.Ended = d.Int(), d.Int(), d.Int()
 	for n := d.Count(); n > 0 && d.Err() == nil; n-- {
 		source := int32(d.Int())
-		m.Applied[source] = Applied{Sequence: d.Uint(), To: d.Int(), Watermark: d.Int(), Late: d.Int(), Lost: d.Uint()}
+		m.Applied[source] = Applied{Sequence: d.Uint(), To: d.Int(), Watermark: d.Int(), Late: d.Int()}
 	}
 	for n := d.Count(); n > 0 && d.Err() == nil; n-- {
 		m.Sent[int32(d.Int())] = d.Uint()

@@ -102,7 +102,7 @@ func meta(seed uint64) state.Meta {
 	rng := rand.New(rand.NewPCG(seed, 3))
 	m := state.Meta{At: state.Position{Offset: rng.Int64(), Epoch: int32(rng.Uint32())}, Watermark: rng.Int64() - rng.Int64(), Late: rng.Int64() - rng.Int64(), Ended: rng.Int64() - rng.Int64(), Applied: map[int32]state.Applied{}, Sent: map[int32]uint64{}, Told: rng.Int64(), Hold: eventtime.None}
 	for range rng.IntN(10) {
-		m.Applied[int32(rng.Uint32())] = state.Applied{Sequence: rng.Uint64(), To: rng.Int64(), Watermark: eventtime.None, Late: rng.Int64() - rng.Int64(), Lost: rng.Uint64()}
+		m.Applied[int32(rng.Uint32())] = state.Applied{Sequence: rng.Uint64(), To: rng.Int64(), Watermark: eventtime.None, Late: rng.Int64() - rng.Int64()}
 		m.Sent[int32(rng.IntN(300))] = rng.Uint64()
 	}
 	return m

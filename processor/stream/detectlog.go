@@ -24,7 +24,7 @@ func (t *detectTask) admit(f *wire.Frame) (fresh bool, err error) {
 		return false, fmt.Errorf("source %d: frame %d covers offsets [%d, %d), and the last one was frame %d up to %d: %w",
 			f.Source, f.Sequence, f.From, f.To, last.Sequence, last.To, errFrames)
 	}
-	t.meta.Applied[f.Source] = state.Applied{Sequence: f.Sequence, To: f.To, Watermark: f.Watermark, Late: f.Late, Lost: last.Lost + f.Lost}
+	t.meta.Applied[f.Source] = state.Applied{Sequence: f.Sequence, To: f.To, Watermark: f.Watermark, Late: f.Late}
 	if f.Source >= 0 {
 		t.sources.Set(f.Source, eventtime.Mark{Watermark: f.Watermark, Late: f.Late, Quiet: f.Quiet})
 	}

@@ -21,10 +21,14 @@ type Frame struct {
 	Watermark int64  // event time up to which the source is complete, ns since 1970
 	Late      int64  // windows that end by it get no more calls from the source; never above Watermark
 	Quiet     int64  // how far the clock has come while nothing is delivered; see eventtime.Mark
-	Idle      bool   // the source has been silent: its watermark follows other sources or the clock
-	Lost      uint64 // of the offsets, how many were deleted before anybody read them
-	Partials  []Partial
-	Panes     []Pane // of the user's correlations
+	// Idle says that the source has been silent: its watermark follows other sources or the
+	// clock. Lost says how many of the offsets were deleted before anybody read them. No stage
+	// reads either: they are for those who examine the frames, as the judges of the simulation
+	// and of the chaos test do, which ask for idle sources and account for every offset.
+	Idle     bool
+	Lost     uint64
+	Partials []Partial
+	Panes    []Pane // of the user's correlations
 }
 
 // ErrFrame says that bytes are not a frame, or not one of FormatVersion.

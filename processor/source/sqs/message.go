@@ -6,6 +6,7 @@ import (
 	"errors"
 	"io"
 	"slices"
+	"sync/atomic"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -110,8 +111,29 @@ func (s *Source) wait(m *message, id string, o source.Object) *target {
 		return nil
 	}
 	t := &target{object: o, id: id, messages: []*message{m}}
+	t.object.Open = func() (io.ReadCloser, error) {
+		body, err := o.Open()
+		if err != nil {
+			return nil, err
+		}
+		return watched{body, &t.read}, nil
+	}
 	s.targets[id] = t
 	return t
+}
+
+// watched notes when a body was read to its end.
+type watched struct {
+	io.ReadCloser
+	read *atomic.Bool
+}
+
+func (w watched) Read(p []byte) (int, error) {
+	n, err := w.ReadCloser.Read(p)
+	if err == io.EOF {
+		w.read.Store(true)
+	}
+	return n, err
 }
 
 // find returns the target of an object that Poll returned, or nil.
@@ -179,6 +201,7 @@ func (s *Source) Retry(o source.Object, err error) bool {
 	}
 	now := s.cfg.Now()
 	t.last = nil
+	t.read.Store(false)
 	if !s.retries.Failed(t.id, t.object, source.Judge(err), now) {
 		return false
 	}

@@ -1,7 +1,9 @@
 package sqs
 
 import (
+	"errors"
 	"fmt"
+	"io"
 	"testing"
 	"time"
 
@@ -61,5 +63,39 @@ func TestParkedMessagesLeaveRoom(t *testing.T) {
 	w.pass(time.Second)
 	if st := w.src.Stats(); len(w.q.messages) != 0 || st.Held != 0 || st.Deleted != 50 {
 		t.Errorf("%d messages are left: %+v", len(w.q.messages), st)
+	}
+}
+
+// An object whose message may be lost stops receiving until it is read to its end, or for
+// some minutes: not while its records wait to be acknowledged.
+func TestUrgencyEnds(t *testing.T) {
+	for _, reads := range []bool{true, false} {
+		w := parking(t)
+		w.q.max = 1
+		w.start()
+		w.q.send("no JSON") // carries its object itself
+		got := w.receive(0)
+		for range 11*3 + 1 {
+			if len(got) != 1 || !w.src.Retry(got[0], source.Denied(errors.New("AccessDenied"))) {
+				t.Fatalf("offered are %d objects, or it is given up", len(got))
+			}
+			w.pass(20 * time.Minute)
+			got = w.receive(0)
+		}
+		if body, err := got[0].Open(); err != nil {
+			t.Fatal(err)
+		} else if reads {
+			if _, err := io.ReadAll(body); err != nil {
+				t.Fatal(err)
+			}
+		}
+		w.pass(16 * time.Minute) // the last chance has begun
+		if got := len(w.receive(1)); got == 1 != reads {
+			t.Fatalf("read to its end: %t; %d objects are offered besides", reads, got)
+		}
+		w.pass(longestUrgent)
+		if got := len(w.receive(1)); got != 1 && reads || got != 2 && !reads {
+			t.Errorf("read to its end: %t; %d objects are offered %v later", reads, got, longestUrgent)
+		}
 	}
 }

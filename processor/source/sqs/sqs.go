@@ -29,6 +29,7 @@ import (
 	"net/url"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -79,6 +80,10 @@ const (
 	// lastPause is the pause before an object of that time is tried again whose dead
 	// letter could not be written, as when a disk is full.
 	lastPause = 30 * time.Second
+	// longestUrgent is how long one object whose message may be lost keeps others from
+	// being received: the time to read it, or to write its dead letter. What was read to
+	// its end and waits to be Done keeps none.
+	longestUrgent = 5 * time.Minute
 	// askAgain is how often the queue is asked for its attributes.
 	askAgain = 10 * time.Minute
 	// maxPoison bounds the messages that are remembered as given up while the queue
@@ -144,8 +149,10 @@ type target struct {
 	parked   bool // on the list of retries
 	// last is set while the target is given up and not Done: the message that would be
 	// lost by another try.
-	last *message
-	rest time.Time // not to be tried before, though a message may be lost
+	last   *message
+	rest   time.Time   // not to be tried before, though a message may be lost
+	read   atomic.Bool // to its end, and not given to Retry since
+	urgent time.Time   // since when nothing is received because of it; zero for not
 }
 
 // New returns a Source. It calls nothing yet. log takes what a person should know.
@@ -214,13 +221,17 @@ func (s *Source) due() (ready []source.Object, room int) {
 		}
 	}
 	for id, t := range s.targets { // where an outage leaves no turn, too
-		if !t.parked || s.retries.Parked(id) || s.lastOf(t, now) == nil {
+		if !t.parked || s.retries.Parked(id) || t.read.Load() || s.lastOf(t, now) == nil {
+			t.urgent = time.Time{}
 			continue
 		}
-		urgent = true
 		if !now.Before(t.rest) && s.retries.Take(id) {
 			ready = append(ready, t.object)
 		}
+		if t.urgent.IsZero() || now.Before(t.urgent) { // or the clock went back
+			t.urgent = now
+		}
+		urgent = urgent || now.Sub(t.urgent) < longestUrgent
 	}
 	if urgent || s.retries.Room() == 0 { // receiving now could move a message away before its dead letter is written
 		return ready, 0

@@ -9,11 +9,39 @@ import (
 	"os"
 	"slices"
 	"strings"
+	"time"
 )
 
-// checkpointVersion is the format that this package writes and the only one
-// that it reads.
-const checkpointVersion = 1
+// CheckpointVersion is the format of the checkpoints of files, S3 and LookupEvents: the
+// only one that is written and read. A change of any of them raises it.
+const CheckpointVersion = 2
+
+// maxAhead is how far ahead of the clock a checkpoint may be: more than time zones that
+// were confused, less than a wrong year.
+const maxAhead = 48 * time.Hour
+
+// CheckVersion returns an error that says what to do when a checkpoint has another version
+// than CheckpointVersion.
+func CheckVersion(version int) error {
+	switch {
+	case version == CheckpointVersion:
+		return nil
+	case version < CheckpointVersion:
+		return fmt.Errorf("its version is %d and this program knows %d: start over; docs/operations.md, \"Upgrades\", says how",
+			version, CheckpointVersion)
+	}
+	return fmt.Errorf("its version is %d and this program knows %d: a newer program made it, use that one", version, CheckpointVersion)
+}
+
+// CheckAhead returns an error when a checkpoint of a source says that everything up to at
+// is done, which is so far ahead of now that what comes until then would never be read.
+func CheckAhead(at, now time.Time) error {
+	if at.Sub(now) <= maxAhead {
+		return nil
+	}
+	return fmt.Errorf("it says that everything up to %s is done, and the clock is at %s: set the clock, or start over; docs/operations.md, \"Upgrades\", says how",
+		at.UTC().Format(time.RFC3339), now.UTC().Format(time.RFC3339))
+}
 
 // maxCheckpointBytes bounds a checkpoint that is read: DefaultMaxObjects
 // entries of 512 bytes, which is a path of some 450. CloudTrail's own paths
@@ -64,9 +92,8 @@ func loadCheckpoint(path string) (c checkpoint, found bool, err error) {
 	if err != nil {
 		return c, false, fmt.Errorf("cannot read checkpoint %q: %w; %s", path, err, advice)
 	}
-	if c.Version != checkpointVersion {
-		return c, false, fmt.Errorf("cannot read checkpoint %q: its version is %d and this program knows %d; %s",
-			path, c.Version, checkpointVersion, advice)
+	if err := CheckVersion(c.Version); err != nil {
+		return c, false, fmt.Errorf("cannot read checkpoint %q: %w; %s", path, err, advice)
 	}
 	return c, true, nil
 }

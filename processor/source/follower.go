@@ -361,7 +361,7 @@ func (f *Follower) Close() error {
 		return nil
 	}
 	began := f.cfg.Now()
-	c := checkpoint{Version: checkpointVersion, Done: []doneEntry{}}
+	c := checkpoint{Version: CheckpointVersion, Done: []doneEntry{}}
 	for name, e := range f.known {
 		if e.state == done {
 			c.Done = append(c.Done, doneEntry{Name: name, Size: e.size, MTime: e.mtime})

@@ -344,14 +344,18 @@ func TestCheckpointIsReadStrictly(t *testing.T) {
 	for name, content := range map[string]string{
 		"no JSON":       "x",
 		"empty":         "",
-		"other version": `{"version":2,"done":[]}`,
-		"unknown field": `{"version":1,"done":[],"offset":3}`,
-		"cut":           `{"version":1,"done":[{"name":"a"`,
+		"newer version": `{"version":3,"done":[]}`,
+		"older version": `{"version":1,"done":[]}`,
+		"unknown field": `{"version":2,"done":[],"offset":3}`,
+		"cut":           `{"version":2,"done":[{"name":"a"`,
 	} {
 		path := write(t, dir, "cp", content)
 		_, err := NewFollower(FollowerConfig{Path: dir, Checkpoint: path})
 		if err == nil || !strings.Contains(err.Error(), path) || !strings.Contains(err.Error(), "remove it") {
 			t.Errorf("%s: got %v, want an error that names the file and says what to do", name, err)
+		}
+		if name == "older version" && !strings.Contains(err.Error(), "start over; docs/operations.md") {
+			t.Errorf("%s: got %v", name, err)
 		}
 	}
 }
@@ -359,7 +363,7 @@ func TestCheckpointIsReadStrictly(t *testing.T) {
 func TestCheckpointSaveKeepsTheOldOnFailure(t *testing.T) {
 	dir := t.TempDir()
 	path := filepath.Join(dir, "cp")
-	c := checkpoint{Version: 1, Done: []doneEntry{{Name: "a", Size: 1, MTime: 2}}}
+	c := checkpoint{Version: CheckpointVersion, Done: []doneEntry{{Name: "a", Size: 1, MTime: 2}}}
 	if err := c.save(path); err != nil {
 		t.Fatal(err)
 	}

@@ -15,10 +15,6 @@ import (
 	"keytrail/processor/source"
 )
 
-// checkpointVersion is the format that this package writes and the only one that it
-// reads.
-const checkpointVersion = 1
-
 // state is the checkpoint's content.
 type state struct {
 	Version int                 `json:"version"`
@@ -49,7 +45,7 @@ func (s *Source) Save(context.Context) error {
 	if !s.dirty || s.cfg.Checkpoint == "" {
 		return nil
 	}
-	c := state{Version: checkpointVersion, Kind: "lookup", Regions: map[string]progress{}}
+	c := state{Version: source.CheckpointVersion, Kind: "lookup", Regions: map[string]progress{}}
 	maps.Copy(c.Regions, s.kept)
 	for i := 0; i < len(s.walks); i += 2 {
 		at := progress{Done: s.walks[i].done, Again: s.walks[i+1].done}
@@ -78,7 +74,7 @@ func (s *Source) Close(ctx context.Context) error { return s.Save(ctx) }
 // take 3 MB, and there are some forty regions.
 const maxStateBytes = 8 << 20
 
-func loadState(path string) (c state, err error) {
+func loadState(path string, now time.Time) (c state, err error) {
 	if path == "" {
 		return c, nil
 	}
@@ -92,7 +88,7 @@ func loadState(path string) (c state, err error) {
 	defer f.Close()
 	content, err := io.ReadAll(io.LimitReader(f, maxStateBytes))
 	if err == nil {
-		c, err = parseState(content)
+		c, err = parseState(content, now)
 	}
 	if err != nil {
 		return c, fmt.Errorf("cannot read checkpoint %q: %w; restore it, or remove it to read from the start time on", path, err)
@@ -100,7 +96,7 @@ func loadState(path string) (c state, err error) {
 	return c, nil
 }
 
-func parseState(content []byte) (c state, err error) {
+func parseState(content []byte, now time.Time) (c state, err error) {
 	dec := json.NewDecoder(bytes.NewReader(content))
 	dec.DisallowUnknownFields()
 	if err := dec.Decode(&c); err != nil {
@@ -109,8 +105,18 @@ func parseState(content []byte) (c state, err error) {
 	if _, more := dec.Token(); more != io.EOF {
 		return c, errors.New("something stands behind its end")
 	}
-	if c.Version != checkpointVersion || c.Kind != "lookup" {
-		return c, fmt.Errorf("its version is %d of kind %q and this program knows %d of kind \"lookup\"", c.Version, c.Kind, checkpointVersion)
+	if c.Kind != "lookup" {
+		return c, fmt.Errorf("it is of kind %q, want \"lookup\": each input has a checkpoint of its own", c.Kind)
+	}
+	if err := source.CheckVersion(c.Version); err != nil {
+		return c, err
+	}
+	for region, at := range c.Regions {
+		for _, done := range []time.Time{at.Done, at.Again} {
+			if err := source.CheckAhead(done, now); err != nil {
+				return c, fmt.Errorf("of Region %q: %w", region, err)
+			}
+		}
 	}
 	return c, nil
 }

@@ -192,11 +192,11 @@ func TestSourceGivesNothingUp(t *testing.T) {
 }
 
 func FuzzCheckpoint(f *testing.F) {
-	f.Add(`{"version":1,"kind":"lookup","regions":{"eu-central-1":{"done":"2026-11-20T12:00:00Z","again":"2026-11-20T11:00:00Z"}}}`)
-	f.Add(`{"version":2}`)
+	f.Add(`{"version":2,"kind":"lookup","regions":{"eu-central-1":{"done":"2026-11-20T12:00:00Z","again":"2026-11-20T11:00:00Z"}}}`)
+	f.Add(`{"version":3}`)
 	f.Fuzz(func(t *testing.T, content string) {
-		c, err := parseState([]byte(content))
-		if err == nil && (c.Version != checkpointVersion || c.Kind != "lookup") {
+		c, err := parseState([]byte(content), noon)
+		if err == nil && (c.Version != source.CheckpointVersion || c.Kind != "lookup") {
 			t.Errorf("took %+v", c)
 		}
 	})

@@ -1,7 +1,9 @@
 package lookup
 
 import (
+	"fmt"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -61,4 +63,22 @@ func TestParkedSlicesHoldUpNoOther(t *testing.T) {
 	if left := poll(); len(left) != 0 {
 		t.Errorf("%d slices are left", len(left))
 	}
+}
+
+// A checkpoint of another version, or one that is ahead of the clock, is refused.
+func TestCheckpointIsRefused(t *testing.T) {
+	f := func(version int, done, again time.Time, want string) {
+		t.Helper()
+		content := fmt.Sprintf(`{"version":%d,"kind":"lookup","regions":{"eu-central-1":{"done":%q,"again":%q}}}`,
+			version, done.Format(time.RFC3339), again.Format(time.RFC3339))
+		_, err := parseState([]byte(content), noon)
+		if want == "" && err != nil || want != "" && (err == nil || !strings.Contains(err.Error(), want)) {
+			t.Errorf("%s: %v, want %q", content, err, want)
+		}
+	}
+	late := noon.Add(49 * time.Hour)
+	f(source.CheckpointVersion, noon.Add(48*time.Hour), noon, "")
+	f(source.CheckpointVersion, late, noon, "set the clock, or start over; docs/operations.md")
+	f(source.CheckpointVersion, noon, late, "set the clock, or start over; docs/operations.md")
+	f(source.CheckpointVersion-1, noon, noon, "start over; docs/operations.md")
 }

@@ -87,7 +87,7 @@ type part struct {
 // New reads the checkpoint, if there is one, and returns a Source. It calls nothing.
 func New(cfg aws.Config, c Config) (*Source, error) {
 	s := &Source{cfg: c, client: NewClient(cfg), retries: source.NewRetries()}
-	state, err := loadState(c.Checkpoint)
+	state, err := loadState(c.Checkpoint, c.Now())
 	if err != nil {
 		return nil, err
 	}

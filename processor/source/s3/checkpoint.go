@@ -15,10 +15,6 @@ import (
 	"keytrail/schemas/notification"
 )
 
-// checkpointVersion is the format that this package writes and the only one that
-// it reads.
-const checkpointVersion = 1
-
 // maxCheckpointBytes bounds a checkpoint that is read: 17,000 folders (1,000
 // accounts in 17 regions) with two hours of files take 60 MB.
 const maxCheckpointBytes = 1 << 30
@@ -46,7 +42,7 @@ type laneState struct {
 // loadCheckpoint reads the file at path; one that does not exist is found false.
 // Anything that this package would not have written for this bucket and prefix is
 // an error: a checkpoint that is guessed at loses events or repeats them.
-func loadCheckpoint(path, bucket, prefix string) (c checkpoint, found bool, err error) {
+func loadCheckpoint(path, bucket, prefix string, now time.Time) (c checkpoint, found bool, err error) {
 	f, err := os.Open(path)
 	if errors.Is(err, fs.ErrNotExist) {
 		return c, false, nil
@@ -57,7 +53,7 @@ func loadCheckpoint(path, bucket, prefix string) (c checkpoint, found bool, err 
 	defer f.Close()
 	content, err := io.ReadAll(io.LimitReader(f, maxCheckpointBytes))
 	if err == nil {
-		c, err = parseCheckpoint(content, bucket, prefix)
+		c, err = parseCheckpoint(content, bucket, prefix, now)
 	}
 	if err != nil {
 		return c, false, fmt.Errorf("cannot read checkpoint %q: %w; restore it, or remove it to read from the start time on", path, err)
@@ -65,7 +61,7 @@ func loadCheckpoint(path, bucket, prefix string) (c checkpoint, found bool, err 
 	return c, true, nil
 }
 
-func parseCheckpoint(content []byte, bucket, prefix string) (c checkpoint, err error) {
+func parseCheckpoint(content []byte, bucket, prefix string, now time.Time) (c checkpoint, err error) {
 	dec := json.NewDecoder(bytes.NewReader(content))
 	dec.DisallowUnknownFields()
 	err = dec.Decode(&c)
@@ -74,14 +70,20 @@ func parseCheckpoint(content []byte, bucket, prefix string) (c checkpoint, err e
 		return c, err
 	case more != io.EOF:
 		return c, errors.New("something stands behind its end")
-	case c.Version != checkpointVersion || c.Kind != "s3":
-		return c, fmt.Errorf("its version is %d of kind %q and this program knows %d of kind \"s3\"", c.Version, c.Kind, checkpointVersion)
+	case c.Kind != "s3":
+		return c, fmt.Errorf("it is of kind %q, want \"s3\": each input has a checkpoint of its own", c.Kind)
+	case c.Version != source.CheckpointVersion:
+		return c, source.CheckVersion(c.Version)
 	case c.Bucket != bucket || c.Prefix != prefix:
 		return c, fmt.Errorf("it is about s3://%s/%s", c.Bucket, c.Prefix)
 	}
 	for prefix, l := range c.Lanes {
-		if !laneName.MatchString(prefix) || !lowForm.MatchString(l.Low) {
+		at, ok := lowTime(prefix, l.Low)
+		if !laneName.MatchString(prefix) || !ok {
 			return c, fmt.Errorf("it says that %q is done up to %q, which is not a key of CloudTrail's", prefix, l.Low)
+		}
+		if err := source.CheckAhead(at, now); err != nil {
+			return c, fmt.Errorf("of %q: %w", prefix, err)
 		}
 	}
 	for _, r := range c.Retry {
@@ -94,6 +96,22 @@ func parseCheckpoint(content []byte, bucket, prefix string) (c checkpoint, err e
 
 // lowForm is a lane's low without its prefix: its beginning, a day's, or that of a key.
 var lowForm = regexp.MustCompile(`^([0-9]{4}/[0-9]{2}/[0-9]{2}/.*)?$`)
+
+// lowTime returns the time of a lane's low: when its object was delivered, or its day. It
+// is zero for the beginning of a lane.
+func lowTime(prefix, low string) (at time.Time, ok bool) {
+	if low == "" {
+		return at, true
+	}
+	if !lowForm.MatchString(low) {
+		return at, false
+	}
+	day, err := time.Parse("2006/01/02", low[:len("2006/01/02")])
+	if at = stampOf(prefix + low); at.Before(day) {
+		at = day
+	}
+	return at, err == nil
+}
 
 func (c *checkpoint) save(path string) error {
 	b, err := json.Marshal(c)

@@ -130,7 +130,7 @@ func NewFollower(client *Client, cfg FollowerConfig) (*Follower, error) {
 	if cfg.Checkpoint == "" {
 		return f, nil
 	}
-	c, found, err := loadCheckpoint(cfg.Checkpoint, cfg.Bucket, cfg.Prefix)
+	c, found, err := loadCheckpoint(cfg.Checkpoint, cfg.Bucket, cfg.Prefix, cfg.Now())
 	if err != nil || !found {
 		f.dirty = true // the start time is worth keeping from the start on
 		return f, err

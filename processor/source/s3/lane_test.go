@@ -2,12 +2,14 @@ package s3
 
 import (
 	"encoding/json"
+	"fmt"
 	"io"
 	"slices"
 	"strings"
 	"testing"
 	"time"
 
+	"keytrail/processor/source"
 	"keytrail/schemas/notification"
 )
 
@@ -135,12 +137,12 @@ func TestLaneSweeps(t *testing.T) {
 }
 
 func FuzzCheckpoint(f *testing.F) {
-	f.Add(`{"version":1,"kind":"s3","bucket":"b","prefix":"p","start":"2026-11-20T09:00:00Z","lanes":{"AWSLogs/1/CloudTrail/us-east-1/":{"low":"2026/11/20/x","done":["y"]}}}`)
-	f.Add(`{"version":1,"kind":"s3","bucket":"b","prefix":"p","lanes":{},"retry":[{"key":"` + euFile(day, "a") + `","size":1,"etag":"e","modified":"2026-11-20T09:00:00Z","verdict":"busy","first":"2026-11-20T09:00:00Z","next":"2026-11-20T09:00:00Z","tries":2}]}`)
-	f.Add(`{"version":1,"kind":"s3","bucket":"b","prefix":"p","lanes":{},"retry":[{"key":"` + euFile(day, "a") + `","verdict":"gone","tries":-9}]} {}`)
-	f.Add(`{"version":1,"kind":"s3","bucket":"b","prefix":"p","lanes":{"":{"low":""}}}`)
+	f.Add(`{"version":2,"kind":"s3","bucket":"b","prefix":"p","start":"2026-11-20T09:00:00Z","lanes":{"AWSLogs/1/CloudTrail/us-east-1/":{"low":"2026/11/20/x","done":["y"]}}}`)
+	f.Add(`{"version":2,"kind":"s3","bucket":"b","prefix":"p","lanes":{},"retry":[{"key":"` + euFile(day, "a") + `","size":1,"etag":"e","modified":"2026-11-20T09:00:00Z","verdict":"busy","first":"2026-11-20T09:00:00Z","next":"2026-11-20T09:00:00Z","tries":2}]}`)
+	f.Add(`{"version":2,"kind":"s3","bucket":"b","prefix":"p","lanes":{},"retry":[{"key":"` + euFile(day, "a") + `","verdict":"gone","tries":-9}]} {}`)
+	f.Add(`{"version":2,"kind":"s3","bucket":"b","prefix":"p","lanes":{"":{"low":""}}}`)
 	f.Fuzz(func(t *testing.T, content string) {
-		c, err := parseCheckpoint([]byte(content), "b", "p")
+		c, err := parseCheckpoint([]byte(content), "b", "p", day)
 		if err != nil {
 			return
 		}
@@ -165,7 +167,7 @@ func FuzzCheckpoint(f *testing.F) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		again, err := parseCheckpoint(b, "b", "p")
+		again, err := parseCheckpoint(b, "b", "p", day)
 		if err != nil {
 			t.Fatalf("%v in %s", err, b)
 		}
@@ -185,4 +187,29 @@ func FuzzParseURL(f *testing.F) {
 			t.Errorf("%q is bucket %q and prefix %q", url, bucket, prefix)
 		}
 	})
+}
+
+// A checkpoint of another version, or one that is ahead of the clock, is refused.
+func TestCheckpointIsRefused(t *testing.T) {
+	f := func(version int, low, want string) {
+		t.Helper()
+		content := fmt.Sprintf(`{"version":%d,"kind":"s3","bucket":"b","prefix":"p","lanes":{%q:{"low":%q}}}`, version, euLogs, low)
+		_, err := parseCheckpoint([]byte(content), "b", "p", day)
+		if want == "" && err != nil || want != "" && (err == nil || !strings.Contains(err.Error(), want)) {
+			t.Errorf("version %d with low %q: %v, want %q", version, low, err, want)
+		}
+	}
+	name := func(after time.Duration) string { return strings.TrimPrefix(euFile(day.Add(after), "a"), euLogs) }
+	const ahead, over, foreign = "set the clock, or start over; docs/operations.md", "start over; docs/operations.md", "not a key of CloudTrail's"
+	f(source.CheckpointVersion, "", "")
+	f(source.CheckpointVersion, name(0), "")
+	f(source.CheckpointVersion, name(48*time.Hour), "")
+	f(source.CheckpointVersion, name(48*time.Hour+time.Minute), ahead)
+	f(source.CheckpointVersion, "2026/11/22/", "")
+	f(source.CheckpointVersion, "2026/11/23/", ahead)
+	f(source.CheckpointVersion, "9999/12/31/x", ahead)
+	f(source.CheckpointVersion, "2026/99/31/x", foreign)
+	f(source.CheckpointVersion, "x", foreign)
+	f(source.CheckpointVersion-1, name(0), over)
+	f(source.CheckpointVersion+1, name(0), "a newer program made it")
 }

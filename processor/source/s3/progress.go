@@ -185,7 +185,7 @@ func (f *Follower) snapshot(now time.Time, last bool) *checkpoint {
 	if f.cfg.Checkpoint == "" {
 		return nil
 	}
-	c := &checkpoint{Version: checkpointVersion, Kind: "s3", Bucket: f.cfg.Bucket, Prefix: f.cfg.Prefix, Start: f.cfg.Start, Lanes: make(map[string]laneState, len(f.lanes))}
+	c := &checkpoint{Version: source.CheckpointVersion, Kind: "s3", Bucket: f.cfg.Bucket, Prefix: f.cfg.Prefix, Start: f.cfg.Start, Lanes: make(map[string]laneState, len(f.lanes))}
 	maps.Copy(c.Lanes, f.kept)
 	for prefix, l := range f.lanes {
 		c.Lanes[prefix] = l.stateOf()

@@ -197,7 +197,7 @@ func TestFollowerCheckpoint(t *testing.T) {
 	if err := f.Close(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	c, _, err := loadCheckpoint(path, b.name, "")
+	c, _, err := loadCheckpoint(path, b.name, "", now)
 	if err != nil {
 		t.Fatal(err)
 	}

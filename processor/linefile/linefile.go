@@ -6,11 +6,13 @@
 // opens the path, and after a write that failed, and begins a new line where the old
 // one was torn. It never cuts: another process may have the same file open.
 //
-// Files are made readable by their owner alone (0600): they hold what trails hold.
-// A file that is there already keeps its mode.
+// Files are readable by their owner alone (0600): they hold what trails hold. A file that
+// is there already with a wider mode gets this one. It keeps its mode if it belongs to
+// another user, who has decided about it.
 package linefile
 
 import (
+	"errors"
 	"fmt"
 	"io/fs"
 	"os"
@@ -26,20 +28,34 @@ type File struct {
 // Open opens the file at path for appending and makes it when it is missing. A pipe or
 // a device is taken as it is. The error names the path.
 func Open(path string) (*File, error) {
-	f, err := os.OpenFile(path, os.O_CREATE|os.O_APPEND|os.O_RDWR, 0o600)
+	f, err := os.OpenFile(path, os.O_CREATE|os.O_APPEND|os.O_RDWR, private)
 	if err != nil {
 		return nil, err
 	}
 	l := &File{f: f}
 	info, err := f.Stat()
 	if err == nil && info.Mode().IsRegular() {
-		err = l.look(info)
+		err = errors.Join(l.narrow(info), l.look(info))
 	}
 	if err != nil {
 		f.Close() // nothing was written
 		return nil, err
 	}
 	return l, nil
+}
+
+// private is the mode of every file that is ours.
+const private = 0o600
+
+// narrow takes the file away from everybody but its owner.
+func (l *File) narrow(info fs.FileInfo) error {
+	if info.Mode().Perm()&^private == 0 {
+		return nil
+	}
+	if err := l.f.Chmod(info.Mode().Perm() & private); err != nil && !errors.Is(err, fs.ErrPermission) {
+		return fmt.Errorf("cannot make %q readable by its owner alone: %w", l.f.Name(), err)
+	}
+	return nil
 }
 
 // look notes the size, and whether the last line has its end.

@@ -129,3 +129,28 @@ func TestOpenWhatIsNotAFile(t *testing.T) {
 		t.Errorf("wrote %d, %v", n, err)
 	}
 }
+
+// A file that others may read, because an older program or a person made it, is theirs no
+// longer.
+func TestOpenNarrowsTheMode(t *testing.T) {
+	for _, mode := range []os.FileMode{0o644, 0o666, 0o777, 0o640, 0o600} {
+		path := filepath.Join(t.TempDir(), "lines")
+		if err := os.WriteFile(path, []byte("a\n"), mode); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.Chmod(path, mode); err != nil { // past the umask
+			t.Fatal(err)
+		}
+		l, err := Open(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		info, err := os.Stat(path)
+		if err != nil || info.Mode().Perm() != 0o600 || l.Size() != 2 {
+			t.Errorf("%o became %v with %d bytes, %v", mode, info.Mode(), l.Size(), err)
+		}
+		if err := l.Close(); err != nil {
+			t.Fatal(err)
+		}
+	}
+}

@@ -82,3 +82,34 @@ func TestCheckpointIsRefused(t *testing.T) {
 	f(source.CheckpointVersion, noon, late, "set the clock, or start over; docs/operations.md")
 	f(source.CheckpointVersion-1, noon, noon, "start over; docs/operations.md")
 }
+
+func TestRegionsNamedTwiceAreOne(t *testing.T) {
+	_, cfg := newHistory(t)
+	s, err := New(cfg, Config{Regions: []string{"us-east-1", "eu-west-1", "us-east-1"}, Start: noon.Add(-time.Hour), Delay: DefaultDelay, Now: func() time.Time { return noon }})
+	if err != nil {
+		t.Fatal(err)
+	}
+	names := map[string]int{}
+	for {
+		list, err := s.Poll(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		if len(list) == 0 {
+			break
+		}
+		for _, o := range list {
+			names[o.Name]++
+			s.Done(o)
+		}
+	}
+	regions := map[string]bool{}
+	for name, n := range names {
+		if regions[strings.Split(name, "/")[0]] = true; n != 1 {
+			t.Errorf("%s was offered %d times", name, n)
+		}
+	}
+	if len(regions) != 2 {
+		t.Errorf("offered are %v", names)
+	}
+}

@@ -95,7 +95,10 @@ func New(cfg aws.Config, c Config) (*Source, error) {
 	if len(regions) == 0 {
 		regions = []string{s.client.Region()}
 	}
-	for _, region := range regions {
+	for i, region := range regions {
+		if slices.Contains(regions[:i], region) {
+			continue // two walks of one name would take each other's slices
+		}
 		at, known := state.Regions[region]
 		if !known {
 			start := c.Start

@@ -25,8 +25,7 @@ type history struct {
 	mu        sync.Mutex // guards the following
 	events    []recorded
 	last      map[string][]time.Time // the last requests of a region
-	requests  int
-	throttled int
+	pages     map[string]int // how often each was asked for, but when that was too fast
 	failing   bool
 }
 
@@ -44,7 +43,7 @@ func (e *recorded) text() string {
 // newHistory starts one, and returns it with a configuration for its clients.
 func newHistory(t *testing.T) (*history, aws.Config) {
 	t.Helper()
-	h := &history{last: map[string][]time.Time{}}
+	h := &history{last: map[string][]time.Time{}, pages: map[string]int{}}
 	server := httptest.NewServer(h)
 	t.Cleanup(server.Close)
 	for name, value := range awstest.Environment {
@@ -77,13 +76,13 @@ func (h *history) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	region := strings.Split(r.Header.Get("Authorization"), "/")[2] // Credential=ID/DATE/REGION/…
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	h.requests++
 	now := time.Now()
 	if l := h.last[region]; len(l) == 2 && now.Sub(l[0]) < time.Second {
-		h.throttled++
 		refuse(w, "ThrottlingException", "Rate exceeded")
 		return
 	}
+	page := fmt.Sprint(region, in.StartTime, in.EndTime, in.LookupAttributes, in.NextToken)
+	h.pages[page]++
 	h.last[region] = append(h.last[region], now)[max(0, len(h.last[region])-1):]
 	switch {
 	case h.failing:

@@ -352,15 +352,19 @@ func (f *Follower) Save() error {
 	if wait := f.saveAt.Sub(f.cfg.Now()); wait > 0 && wait < time.Hour { // more: the clock went back
 		return nil
 	}
-	return f.Close()
+	return f.save(false)
 }
 
 // Close writes the checkpoint for the last time.
-func (f *Follower) Close() error {
+func (f *Follower) Close() error { return f.save(true) }
+
+func (f *Follower) save(last bool) error {
+	began := f.cfg.Now()
+	f.dirty = f.dirty || f.retries.Unsaved(began, last)
 	if f.cfg.Checkpoint == "" || !f.dirty {
 		return nil
 	}
-	began := f.cfg.Now()
+	f.retries.Saved(began)
 	c := checkpoint{Version: CheckpointVersion, Done: []doneEntry{}}
 	for name, e := range f.known {
 		if e.state == done {

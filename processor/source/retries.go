@@ -45,6 +45,9 @@ type Retries struct {
 	max    int // MaxRetries, but in tests
 	list   map[string]*Retry
 	probes int // of busy objects, at a time
+
+	changed bool      // the state of an object, since Saved
+	savedAt time.Time // when that was
 }
 
 // Retry is one object on the list.
@@ -109,7 +112,7 @@ func (r *Retries) Failed(id string, o Object, v Verdict, now time.Time) (again b
 			s.Gone = now
 		}
 	}
-	e.parked = false
+	e.parked, r.changed = false, true
 	s.Verdict = v
 	s.Tries++
 	s.Next = now.Add(pause(id, s.Tries))
@@ -131,6 +134,20 @@ func (r *Retries) Park(id string, o Object, now time.Time) {
 	}
 	e.offered, e.parked = true, true
 }
+
+// saveEvery is how often a checkpoint is written for nothing but the states of objects on
+// the list: how often they were tried, and since when they are gone.
+const saveEvery = time.Minute
+
+// Unsaved reports whether the state of an object has changed, and is worth a checkpoint of
+// its own: at most once a minute, but when it is the last.
+func (r *Retries) Unsaved(now time.Time, last bool) bool {
+	since := now.Sub(r.savedAt)
+	return r.changed && (last || since >= saveEvery || since < 0)
+}
+
+// Saved notes that a checkpoint is made of the list.
+func (r *Retries) Saved(now time.Time) { r.changed, r.savedAt = false, now }
 
 // Parked reports whether Park put the object where it is.
 func (r *Retries) Parked(id string) bool { return r.list[id] != nil && r.list[id].parked }

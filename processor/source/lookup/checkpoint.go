@@ -39,9 +39,13 @@ type retryState struct {
 }
 
 // Save writes the checkpoint when it has changed.
-func (s *Source) Save(context.Context) error {
+func (s *Source) Save(context.Context) error { return s.save(false) }
+
+func (s *Source) save(last bool) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	now := s.cfg.Now()
+	s.dirty = s.dirty || s.retries.Unsaved(now, last)
 	if !s.dirty || s.cfg.Checkpoint == "" {
 		return nil
 	}
@@ -64,11 +68,12 @@ func (s *Source) Save(context.Context) error {
 		return fmt.Errorf("cannot write checkpoint %q: %w", s.cfg.Checkpoint, err)
 	}
 	s.dirty = false
+	s.retries.Saved(now)
 	return nil
 }
 
 // Close is the last Save.
-func (s *Source) Close(ctx context.Context) error { return s.Save(ctx) }
+func (s *Source) Close(context.Context) error { return s.save(true) }
 
 // maxStateBytes bounds a checkpoint that is read: source.MaxRetries slices of 300 bytes
 // take 3 MB, and there are some forty regions.

@@ -22,11 +22,11 @@ import (
 // than two requests a second from one region. moto has no event history; this is
 // ours, written from the API Reference.
 type history struct {
-	mu        sync.Mutex // guards the following
-	events    []recorded
-	last      map[string][]time.Time // the last requests of a region
-	pages     map[string]int // how often each was asked for, but when that was too fast
-	failing   bool
+	mu      sync.Mutex // guards the following
+	events  []recorded
+	last    map[string][]time.Time // the last requests of a region
+	pages   map[string]int         // how often each was asked for, but when that was too fast
+	failing bool
 }
 
 // recorded is one event.

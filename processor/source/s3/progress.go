@@ -169,6 +169,7 @@ func (f *Follower) save(last bool) error {
 func (f *Follower) snapshot(now time.Time, last bool) *checkpoint {
 	f.mu.Lock()
 	defer f.mu.Unlock()
+	f.dirty = f.dirty || f.retries.Unsaved(now, last)
 	if wait := f.saveAt.Sub(now); !f.dirty || !last && wait > 0 && wait < time.Hour { // more: the clock went back
 		return nil
 	}
@@ -182,6 +183,7 @@ func (f *Follower) snapshot(now time.Time, last bool) *checkpoint {
 		f.known += len(l.known) - before
 	}
 	f.dirty = false
+	f.retries.Saved(now)
 	if f.cfg.Checkpoint == "" {
 		return nil
 	}

@@ -66,6 +66,16 @@ func (w *window) complain(now time.Time) {
 	}
 }
 
+// overdue reports whether no output will acknowledge any more what it has not of p.
+func (w *window) overdue(p *parcel, now time.Time) bool {
+	for _, set := range w.sets {
+		if !set.Covers(p.numbers) && !set.overdue(p.numbers, now, w.cfg.AckTimeout) {
+			return false
+		}
+	}
+	return true
+}
+
 // expire gives up the parcels that should have been acknowledged.
 func (w *window) expire(now time.Time) {
 	var lost int64
@@ -78,6 +88,9 @@ func (w *window) expire(now time.Time) {
 			continue
 		}
 		f := p.of
+		if !w.overdue(p, now) {
+			continue
+		}
 		if !f.slot && !f.dropped && !w.cfg.AcceptLoss && w.losing >= w.limit {
 			continue // it keeps its room
 		}

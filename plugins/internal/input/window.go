@@ -68,7 +68,7 @@ type window struct {
 	repeats int        // those of bytes that are handed over again
 	parcels []*parcel  // by their numbers; the first is open
 	closed  int        // of parcels
-	sets    map[string]*ack.Ranges
+	sets    map[string]*outputAcks
 	peers   map[int]peerState
 	ready   []source.Object // done, and not yet returned by done
 	parked  []*parkedFlight
@@ -108,12 +108,12 @@ type parkedFlight struct {
 
 // newWindow returns a window of numbers from 1 on.
 func newWindow(cfg Config, run ack.Run, now time.Time, say func(format string, args ...any)) *window {
-	w := &window{cfg: cfg, run: run, say: say, park: func(source.Object) {}, next: 1, limit: maxParked, sets: map[string]*ack.Ranges{}, peers: map[int]peerState{}, freed: [2]chan struct{}{make(chan struct{}, 1), make(chan struct{}, 1)}, heard: now}
+	w := &window{cfg: cfg, run: run, say: say, park: func(source.Object) {}, next: 1, limit: maxParked, sets: map[string]*outputAcks{}, peers: map[int]peerState{}, freed: [2]chan struct{}{make(chan struct{}, 1), make(chan struct{}, 1)}, heard: now}
 	for _, name := range cfg.AckBy {
-		w.sets[name] = &ack.Ranges{}
+		w.sets[name] = &outputAcks{moved: now}
 	}
 	if len(cfg.AckBy) == 0 {
-		w.sets[""] = &ack.Ranges{}
+		w.sets[""] = &outputAcks{moved: now}
 	}
 	return w
 }
@@ -191,7 +191,7 @@ func (w *window) acksAt(peer int, name string, h ack.Health, list []ack.Range, n
 		if r.From == 0 || r.To > w.next {
 			return fmt.Errorf("it acknowledges the records %d to %d, and %d were handed over", r.From, r.To-1, w.next-1)
 		}
-		set.Add(r)
+		set.note(r, now)
 	}
 	set.Drop(maxSetRanges)
 	for _, r := range list {
@@ -306,6 +306,9 @@ func (w *window) done(now time.Time) []source.Object {
 		w.calm = now
 	}
 	w.complain(now)
+	for _, set := range w.sets {
+		set.mark(now, w.cfg.AckTimeout)
+	}
 	if !w.calm.IsZero() && now.Sub(w.calm) >= w.cfg.AckTimeout {
 		w.expire(now)
 	}

@@ -38,8 +38,8 @@ type Health struct {
 	// Silent is the time since Kafka last acknowledged a record, or answered while
 	// there was none to acknowledge.
 	Silent time.Duration
-	// Unfinished is the number of chunks that Fluent Bit was told to hand over again
-	// and that have not been delivered since.
+	// Unfinished is the number of chunks with records of the run that Fluent Bit was told
+	// to hand over again and that have not been delivered since.
 	Unfinished uint64
 }
 

@@ -29,7 +29,7 @@ const (
 // Its methods may be called from any goroutine.
 type Sender struct {
 	name   string
-	health func() Health
+	health func(Run) Health
 	say    func(format string, args ...any)
 	cancel context.CancelFunc
 	links  []*link
@@ -52,9 +52,9 @@ type link struct {
 }
 
 // NewSender connects to the sockets at paths, and again whenever a connection ends.
-// name is the output's own; health is asked for each message; say takes what a person
+// name is the output's own; health is asked for each message to a run; say takes what a person
 // should know.
-func NewSender(paths []string, name string, health func() Health, say func(format string, args ...any)) *Sender {
+func NewSender(paths []string, name string, health func(Run) Health, say func(format string, args ...any)) *Sender {
 	ctx, cancel := context.WithCancel(context.Background())
 	s := &Sender{name: name[:min(len(name), maxName)], health: health, say: say, cancel: cancel, runs: map[Run]*Ranges{}}
 	for _, path := range paths {
@@ -209,7 +209,7 @@ func (s *Sender) talk(ctx context.Context, l *link, p *peer, run Run) error {
 	var ranges []Range
 	for number := uint64(1); ; number++ {
 		ranges = s.first(run, ranges[:0])
-		if err := p.send(&frame{kind: kindAcks, number: number, run: run, health: s.health(), ranges: ranges}); err != nil {
+		if err := p.send(&frame{kind: kindAcks, number: number, run: run, health: s.health(run), ranges: ranges}); err != nil {
 			return err
 		}
 		if err := p.receive(); err != nil {

@@ -84,7 +84,7 @@ func socket(t *testing.T) string {
 }
 
 func quiet(string, ...any) {}
-func healthy() Health      { return Health{} }
+func healthy(Run) Health   { return Health{} }
 func run(n byte) Run       { return Run{n} }
 func one(n uint64) []Range { return []Range{{n, n + 1}} }
 func listen(t *testing.T, path string, r Run, e *ears) *Listener {
@@ -98,7 +98,7 @@ func listen(t *testing.T, path string, r Run, e *ears) *Listener {
 
 func TestAcknowledgementsArrive(t *testing.T) {
 	path, other, e, e2 := socket(t), socket(t), newEars(), newEars()
-	s := NewSender([]string{path, other}, "a", func() Health { return Health{time.Second, 3} }, quiet)
+	s := NewSender([]string{path, other}, "a", func(Run) Health { return Health{time.Second, 3} }, quiet)
 	s.Add(run(1), []Range{{1, 100}}) // before anybody listens
 	s.Add(run(9), one(1))            // a run that has ended
 	l, l2 := listen(t, path, run(1), e), listen(t, other, run(2), e2)

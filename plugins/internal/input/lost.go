@@ -13,19 +13,65 @@ func (w *window) counts(name string) bool {
 	return len(w.cfg.AckBy) == 0 || slices.Contains(w.cfg.AckBy, name)
 }
 
-// well reports whether everything that was handed over for some time should have been
-// acknowledged by now: Fluent Bit takes records, the outputs that must acknowledge are
-// there, Kafka answers each of them, and none has a chunk that it could not deliver.
-func (w *window) well(now time.Time) bool {
-	if w.paused || w.missing() != "" {
-		return false
+// trouble says why records that were handed over some time ago need not have been
+// acknowledged by now. It is "" when Fluent Bit takes records, the outputs that must
+// acknowledge are there, Kafka answers each of them, and none has a chunk with records of
+// this run that it could not deliver.
+func (w *window) trouble(now time.Time) string {
+	if w.paused {
+		return "Fluent Bit pauses the input"
+	}
+	if who := w.missing(); who != "" {
+		return who + " is not connected"
 	}
 	for _, p := range w.peers {
-		if w.counts(p.name) && (now.Sub(p.at) > fresh || p.health.Silent > silence || p.health.Unfinished > 0) {
-			return false
+		if !w.counts(p.name) {
+			continue
+		}
+		switch {
+		case now.Sub(p.at) > fresh:
+			return fmt.Sprintf("the output %q hangs: it has said nothing for %v", p.name, now.Sub(p.at).Round(time.Second))
+		case p.health.Silent > silence:
+			return fmt.Sprintf("Kafka has not answered the output %q for %v", p.name, p.health.Silent.Round(time.Second))
+		case p.health.Unfinished > 0:
+			return fmt.Sprintf("%d chunks wait in the output %q, which could not deliver them to Kafka; its own log says why",
+				p.health.Unfinished, p.name)
 		}
 	}
-	return true
+	return ""
+}
+
+// standing says, once a minute, why a full window does not move: because as many objects
+// are parked as may be, or because nothing has been acknowledged for a minute.
+func (w *window) standing(now time.Time, trouble string) {
+	if w.bytes == 0 || w.bytes+blockBytes <= w.cfg.AckWindow {
+		w.full = time.Time{}
+		return
+	}
+	if w.full.IsZero() {
+		w.full = now
+	}
+	since := w.full
+	for _, set := range w.sets {
+		if set.moved.After(since) {
+			since = set.moved
+		}
+	}
+	still := now.Sub(since) >= time.Minute
+	switch {
+	case now.Sub(w.full) < time.Minute || now.Before(w.sayFull):
+		return
+	case trouble == "" && w.losing >= w.limit:
+		trouble = fmt.Sprintf("records of %d objects were lost before Kafka had them, and no further objects can be parked; "+
+			"mend the filter that drops them, or set unacknowledged to done", w.losing)
+	case trouble == "" && still:
+		trouble = fmt.Sprintf("Kafka answers and acknowledges none of them; what is lost is handed over again after ack_timeout (%v)", w.cfg.AckTimeout)
+	case !still:
+		return
+	}
+	w.sayFull = now.Add(time.Minute)
+	w.say("nothing new is handed over: %d bytes, as many as ack_window allows, have not been acknowledged for %v: %s",
+		w.bytes, now.Sub(w.full).Round(time.Second), trouble)
 }
 
 // missing names the output that is not connected, "" when none is missing.

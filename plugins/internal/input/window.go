@@ -81,6 +81,8 @@ type window struct {
 	heard   time.Time // when an output was last there, or the start
 	said    string    // the last complaint about who is missing
 	sayAt   time.Time // no line about lost records before
+	full    time.Time // since when the window is full; zero while it is not
+	sayFull time.Time // no line about a full window before
 
 	l       *ack.Listener // nil in tests
 	closing sync.Once
@@ -300,7 +302,8 @@ func (w *window) pause(on bool, _ time.Time) {
 func (w *window) done(now time.Time) []source.Object {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if !w.well(now) {
+	trouble := w.trouble(now)
+	if trouble != "" {
 		w.calm = time.Time{}
 	} else if w.calm.IsZero() {
 		w.calm = now
@@ -312,6 +315,7 @@ func (w *window) done(now time.Time) []source.Object {
 	if !w.calm.IsZero() && now.Sub(w.calm) >= w.cfg.AckTimeout {
 		w.expire(now)
 	}
+	w.standing(now, trouble)
 	list := w.ready
 	w.ready = nil
 	return list

@@ -278,43 +278,6 @@ func TestWindowWaitsInAnOutage(t *testing.T) {
 	}
 }
 
-// A queue in Fluent Bit that is older than the timeout is not a loss, as long as it moves:
-// Kafka is slow. What the queue has passed is lost, and what stays when it stands.
-func TestWindowSlowIsNotLost(t *testing.T) {
-	h := newHarbor(t, func(c *Config) { c.AckBy = []string{"x", "yy"} })
-	timeout := h.w.cfg.AckTimeout
-	r := h.hand(h.blocks(h.object("a", 100), 1)...)
-	h.pass(time.Second, ack.Health{}, "x", "yy")
-	for i, one := range r[:90] { // three records in a timeout
-		if i != 10 {
-			h.ack("x", one)
-		}
-		h.ack("yy", one)
-		h.pass(timeout/3, ack.Health{}, "x", "yy")
-		open := len(r) - i - 1
-		if i >= 10 && i < 13 {
-			open++ // until the queue has passed it for as long as the timeout
-		}
-		if got := len(h.w.parcels) - h.w.closed; got < open || i > 14 && got != open {
-			t.Fatalf("%d parcels are open after %d records, want %d", got, i+1, open)
-		}
-	}
-	if got := h.w.parcels[0].of.lost.List(); !slices.Equal(got, []ack.Range{{From: 10, To: 11}}) {
-		t.Errorf("lost are the records %v, want the one that later ones have passed", got)
-	}
-	h.pass(timeout+2*time.Second, ack.Health{}, "x", "yy")
-	again := h.w.again(h.now)
-	if len(again) != 1 || !slices.Equal(again[0].only.List(), []ack.Range{{From: 10, To: 11}, {From: 90, To: 100}}) {
-		t.Fatalf("%d flights come again", len(again))
-	}
-	h.ack("x", h.hand(h.blocks(again[0], 1)...)...)
-	h.pass(timeout/2, ack.Health{}, "x", "yy")
-	h.want("only one of two has acknowledged")
-	if n := len(h.w.sets["x"].marks); n > maxMarks {
-		t.Errorf("%d marks", n)
-	}
-}
-
 func TestWindowAcceptsLoss(t *testing.T) {
 	h := newHarbor(t, func(c *Config) { c.AcceptLoss = true })
 	r := h.hand(h.blocks(h.object("a", 10), 4)...)

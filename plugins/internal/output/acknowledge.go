@@ -26,10 +26,10 @@ func (o *Output) tell(run ack.Run, list []ack.Range) {
 	o.acks.Add(run, list)
 }
 
-// health is what in_kms is told beside the acknowledgements.
-func (o *Output) health() ack.Health {
+// health is what the in_kms of a run is told beside the acknowledgements.
+func (o *Output) health(run ack.Run) ack.Health {
 	now := time.Now()
-	n, abandoned := o.attempts.unfinished(now)
+	n, abandoned := o.attempts.unfinished(run, now)
 	if abandoned > 0 {
 		o.abandoned.Add(int64(abandoned))
 		o.log.Printf(logging.Warn, "Fluent Bit did not hand %d chunks over again, as after its retry_limit; "+

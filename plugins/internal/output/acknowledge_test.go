@@ -101,7 +101,7 @@ func TestFlushAcknowledgesLate(t *testing.T) {
 	if got := b.o.Flush(slices.Concat(numberedRecord(run, 2, event(1)), numberedRecord(run, 3, "{")), "t"); got != Retry {
 		t.Fatalf("the flush returned %d", got)
 	}
-	if n, _ := b.o.attempts.unfinished(time.Now()); n != 1 {
+	if n, _ := b.o.attempts.unfinished(run, time.Now()); n != 1 {
 		t.Errorf("%d chunks are unfinished", n)
 	}
 	k.want(t, "while Kafka is away", ack.Range{From: 1, To: 2})
@@ -193,16 +193,24 @@ func equal(a, b map[ack.Run][]ack.Range) bool {
 // A chunk that Fluent Bit does not hand over again in time is not unfinished for ever.
 func TestAttemptsAreAbandoned(t *testing.T) {
 	var s attempts
-	now := time.Unix(1_800_000_000, 0)
+	now, run := time.Unix(1_800_000_000, 0), ack.Run{1}
 	count := func(what string, after time.Duration, n, abandoned int) {
 		t.Helper()
-		if gotN, gotA := s.unfinished(now.Add(after)); gotN != n || gotA != abandoned {
+		if gotN, gotA := s.unfinished(run, now.Add(after)); gotN != n || gotA != abandoned {
 			t.Errorf("%s: %d unfinished and %d abandoned, want %d and %d", what, gotN, gotA, n, abandoned)
 		}
 	}
 	a, b := []byte("a"), []byte("b")
-	s.keep(a, newAttempt(nil), now)
-	s.keep(b, newAttempt(nil), now)
+	s.tell = func(ack.Run, []ack.Range) {}
+	of := func(run ack.Run) *attempt {
+		a := newAttempt(s.tell)
+		a.begin(run, 1)
+		return a
+	}
+	s.keep(a, of(run), now)
+	s.keep(b, of(run), now)
+	s.keep([]byte("of another in_kms"), of(ack.Run{2}), now.Add(time.Hour))
+	s.keep([]byte("of tail"), newAttempt(s.tell), now.Add(time.Hour))
 	count("both wait", time.Minute, 2, 0)
 	again := s.take(b)
 	count("one is with a flush", 2*time.Minute, 1, 1)
@@ -213,13 +221,13 @@ func TestAttemptsAreAbandoned(t *testing.T) {
 	if got := longestBackoff(100); got != 2060*time.Second {
 		t.Errorf("the longest wait is %v", got)
 	}
-	failed := newAttempt(nil)
-	failed.add()
-	failed.done(noSlot, errors.New("refused"))
+	failed := of(run)
+	failed.done(failed.add(), errors.New("refused"))
 	s.keep(a, failed, now)
 	if got := s.take(a); got == failed || got.tries != 1 {
 		t.Errorf("after a failure the chunk goes on where it stopped, or is a new one: %+v", got)
 	}
+	count("what failed is with a flush again", 0, 1, 0)
 }
 
 func TestParseAckPath(t *testing.T) {

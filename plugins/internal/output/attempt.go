@@ -153,7 +153,7 @@ type attempts struct {
 	mu    sync.Mutex // guards the following
 	byKey map[[sha256.Size]byte]*kept
 	order [][sha256.Size]byte // oldest first
-	taken int                 // unfinished chunks that a flush holds again
+	taken []*attempt          // of unfinished chunks that a flush holds again
 }
 
 // kept is an unfinished chunk.
@@ -179,13 +179,12 @@ func (s *attempts) take(chunk []byte) *attempt {
 		return newAttempt(s.tell)
 	}
 	s.forget(key)
-	s.taken++
 	a := k.attempt
 	if _, failed := a.state(); failed != nil { // it cannot succeed: from the beginning
-		again := newAttempt(s.tell)
-		again.tries = a.tries
-		return again
+		a = newAttempt(s.tell)
+		a.tries, a.slots.runs = k.tries, slices.Clone(k.slots.runs)
 	}
+	s.taken = append(s.taken, a)
 	return a
 }
 
@@ -218,24 +217,40 @@ func (s *attempts) finish(a *attempt) {
 
 // end notes that a flush lets go of an attempt. The caller holds mu.
 func (s *attempts) end(a *attempt) {
-	if a.tries > 0 {
-		s.taken--
+	if i := slices.Index(s.taken, a); i >= 0 {
+		s.taken = slices.Delete(s.taken, i, i+1)
 	}
 }
 
-// unfinished returns how many chunks were given back and not delivered since. It forgets
+// unfinished returns how many chunks with records of a run were given back and not
+// delivered since; those of tail or of another in_kms say nothing about it. It forgets
 // those that Fluent Bit has given up, as it does after retry_limit, and returns how many
-// these were.
-func (s *attempts) unfinished(now time.Time) (n, abandoned int) {
+// of all runs these were.
+func (s *attempts) unfinished(run ack.Run, now time.Time) (n, abandoned int) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for _, key := range slices.Clone(s.order) {
 		if s.byKey[key].due.Before(now) {
 			s.forget(key)
 			abandoned++
+		} else if s.byKey[key].has(run) {
+			n++
 		}
 	}
-	return len(s.order) + s.taken, abandoned
+	for _, a := range s.taken {
+		if a.has(run) {
+			n++
+		}
+	}
+	return n, abandoned
+}
+
+// has reports whether the chunk has records of a run, as far as a flush has read it: to
+// its first record at least. The records of a chunk are of one input as a rule.
+func (a *attempt) has(run ack.Run) bool {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return slices.Contains(a.slots.runs, run)
 }
 
 // longestBackoff is the time within which Fluent Bit hands a chunk over again after so

@@ -1,0 +1,88 @@
+package input
+
+import (
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"keytrail/plugins/internal/ack"
+)
+
+// A queue in Fluent Bit that is older than the timeout is not a loss, as long as it moves:
+// Kafka is slow. What the queue has passed is lost, and what stays when it stands.
+func TestWindowSlowIsNotLost(t *testing.T) {
+	h := newHarbor(t, func(c *Config) { c.AckBy = []string{"x", "yy"} })
+	timeout := h.w.cfg.AckTimeout
+	r := h.hand(h.blocks(h.object("a", 100), 1)...)
+	h.pass(time.Second, ack.Health{}, "x", "yy")
+	for i, one := range r[:90] { // three records in a timeout
+		if i != 10 {
+			h.ack("x", one)
+		}
+		h.ack("yy", one)
+		h.pass(timeout/3, ack.Health{}, "x", "yy")
+		open := len(r) - i - 1
+		if i >= 10 && i < 13 {
+			open++ // until the queue has passed it for as long as the timeout
+		}
+		if got := len(h.w.parcels) - h.w.closed; got < open || i > 14 && got != open {
+			t.Fatalf("%d parcels are open after %d records, want %d", got, i+1, open)
+		}
+	}
+	if got := h.w.parcels[0].of.lost.List(); !slices.Equal(got, []ack.Range{{From: 10, To: 11}}) {
+		t.Errorf("lost are the records %v, want the one that later ones have passed", got)
+	}
+	h.pass(timeout+2*time.Second, ack.Health{}, "x", "yy")
+	again := h.w.again(h.now)
+	if len(again) != 1 || !slices.Equal(again[0].only.List(), []ack.Range{{From: 10, To: 11}, {From: 90, To: 100}}) {
+		t.Fatalf("%d flights come again", len(again))
+	}
+	h.ack("x", h.hand(h.blocks(again[0], 1)...)...)
+	h.pass(timeout/2, ack.Health{}, "x", "yy")
+	h.want("only one of two has acknowledged")
+	if n := len(h.w.sets["x"].marks); n > maxMarks {
+		t.Errorf("%d marks", n)
+	}
+}
+
+// A full window that does not move says why, once a minute.
+func TestWindowSaysWhyItIsFull(t *testing.T) {
+	for want, f := range map[string]func(h *harbor){
+		`Kafka has not answered the output "x" for 1m`: func(h *harbor) { h.pass(time.Hour, ack.Health{Silent: time.Minute}, "x") },
+		`3 chunks wait in the output "x"`:              func(h *harbor) { h.pass(time.Hour, ack.Health{Unfinished: 3}, "x") },
+		`any out_kms is not connected`:                 func(h *harbor) { h.w.gone(1, "x"); h.pass(time.Hour, ack.Health{}) },
+		`the output "x" hangs`:                         func(h *harbor) { h.pass(time.Hour, ack.Health{}) },
+		`Fluent Bit pauses the input`:                  func(h *harbor) { h.w.pause(true, h.now); h.pass(time.Hour, ack.Health{}, "x") },
+		`Kafka answers and acknowledges none of them`: func(h *harbor) {
+			h.w.cfg.AckTimeout = 2 * time.Hour
+			h.pass(time.Hour, ack.Health{}, "x")
+		},
+		`records of 0 objects were lost before Kafka had them`: func(h *harbor) {
+			h.w.limit = 0
+			h.pass(time.Hour, ack.Health{}, "x")
+		},
+	} {
+		h := newHarbor(t, func(c *Config) { c.AckWindow = 100 })
+		h.pass(time.Second, ack.Health{}, "x")
+		h.hand(h.blocks(h.object("a", 10), 4)...)
+		f(h)
+		n := 0
+		for _, line := range h.lines {
+			if strings.Contains(line, want) && strings.HasPrefix(line, "nothing new is handed over: ") {
+				n++
+			}
+		}
+		if n < 58 || n > 60 {
+			t.Errorf("%d lines in an hour say %q: %q", n, want, h.lines[:min(len(h.lines), 3)])
+		}
+	}
+	h := newHarbor(t, func(c *Config) { c.AckWindow = 100 }) // full, and slow
+	for i, one := range h.hand(h.blocks(h.object("a", 100), 1)...) {
+		h.pass(50*time.Second, ack.Health{}, "x")
+		h.ack("x", one)
+		if len(h.lines) > 0 {
+			t.Fatalf("after %d records, although it moves: %q", i, h.lines)
+		}
+	}
+}

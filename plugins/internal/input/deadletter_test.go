@@ -1,11 +1,17 @@
 package input
 
 import (
+	"context"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
+	"time"
 
+	"keytrail/plugins/internal/logging"
+	"keytrail/processor/linefile"
+	"keytrail/processor/source"
 	"keytrail/schemas/wire"
 )
 
@@ -57,6 +63,88 @@ func TestDeadLettersWithoutAFile(t *testing.T) {
 		t.Error(err)
 	}
 	if err := l.close(); err != nil {
+		t.Error(err)
+	}
+}
+
+// lateLetter is a progress under which a reader ends an object, with a dead letter, at the
+// last moment before the objects that are done are asked for.
+type lateLetter struct {
+	*clock
+	t    *testing.T
+	in   *Input
+	name string
+}
+
+func (p *lateLetter) done(time.Time) (list []source.Object) {
+	if p.name != "" {
+		if err := p.in.dead.write(&wire.DeadLetter{Stage: stage, Reason: "x", Object: p.name}); err != nil {
+			p.t.Error(err)
+		}
+		list = append(list, source.Object{Name: p.name})
+	}
+	p.name = ""
+	return list
+}
+
+// doneFeed is a feed that notes which objects are done, and judges that their dead letters
+// are safe.
+type doneFeed struct {
+	feed
+	t    *testing.T
+	in   *Input
+	done []string
+}
+
+func (f *doneFeed) Done(o source.Object) {
+	if f.in.dead.dirty {
+		f.t.Errorf("%s is done, and its dead letter is not synced", o.Name)
+	}
+	f.done = append(f.done, o.Name)
+}
+
+// An object is done behind its dead letters. While these cannot be synced the feed is asked
+// to save nevertheless: a queue's messages must stay ours.
+func TestDoneBehindDeadLetters(t *testing.T) {
+	b := newBench(t)
+	in, err := New(b.cfg, logging.New("", nil, func(logging.Level, string) {}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	p, f := &lateLetter{clock: &clock{}, t: t, in: in}, &doneFeed{feed: in.feed, t: t, in: in}
+	in.progress, in.feed = p, f
+	saved := 0
+	settle := func(name string) {
+		p.name = name
+		in.settle(t.Context(), time.Now(), func(context.Context) error { saved++; return nil })
+	}
+	settle("a")
+	if len(f.done) != 1 || saved != 1 {
+		t.Errorf("done are %q after %d saves, want a after one", f.done, saved)
+	}
+	good := in.dead.f
+	bad, err := linefile.Open(filepath.Join(b.state, "bad"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	p.name = "b"
+	in.dead.f = bad
+	p.done(time.Now()) // it is written, and its file then fails
+	if err := bad.Close(); err != nil {
+		t.Fatal(err)
+	}
+	in.finished = append(in.finished, source.Object{Name: "b"})
+	settle("")
+	settle("")
+	if len(f.done) != 1 || saved != 3 {
+		t.Errorf("done are %q after %d saves, want a alone after three", f.done, saved)
+	}
+	in.dead.f = good
+	settle("c")
+	if !slices.Equal(f.done, []string{"a", "b", "c"}) {
+		t.Errorf("done are %q in the end", f.done)
+	}
+	if err := in.Stop(); err != nil {
 		t.Error(err)
 	}
 }

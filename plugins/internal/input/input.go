@@ -47,6 +47,7 @@ import (
 	"keytrail/plugins/internal/ack"
 	"keytrail/plugins/internal/lockfile"
 	"keytrail/plugins/internal/logging"
+	"keytrail/processor/source"
 	"keytrail/schemas/normalize"
 )
 
@@ -112,7 +113,11 @@ type Input struct {
 	lock      io.Closer // of the checkpoint; nil without one
 	releasing sync.Once
 
-	pollErr, saveErr reported // each its goroutine's own
+	pollErr, saveErr, syncErr reported // each its goroutine's own
+
+	// finished are the objects whose dead letters are not yet synced: at most those that
+	// the feed has in mind. Of the goroutine that settles.
+	finished []source.Object
 }
 
 // New returns an Input that has read its checkpoint and listens at Config.AckPath, and
@@ -257,15 +262,19 @@ func (s Stats) String() string {
 	return text
 }
 
-// settle marks as done what has become done, and saves the checkpoint. Dead letters are made safe first: an object is not done while
-// its bad records may still be lost.
+// settle marks as done what has become done, and saves the checkpoint. An object is done
+// when its dead letters are safe: they are written before the object can be among those that
+// progress returns, so they are synced after it has returned them. While they cannot be
+// synced the objects wait, and the feed still saves what it has: a queue's messages are held.
 func (in *Input) settle(ctx context.Context, now time.Time, save func(context.Context) error) {
-	if err := in.dead.sync(); err != nil {
-		in.report(&in.saveErr, err, "the checkpoint does not move")
-		return
-	}
-	for _, o := range in.progress.done(now) {
-		in.feed.Done(o)
+	in.finished = append(in.finished, in.progress.done(now)...)
+	err := in.dead.sync()
+	in.report(&in.syncErr, err, "objects that were read since are not done")
+	if err == nil {
+		for _, o := range in.finished {
+			in.feed.Done(o)
+		}
+		in.finished = nil
 	}
 	in.report(&in.saveErr, save(ctx), "objects may be read again after a restart")
 }

@@ -15,11 +15,22 @@ const (
 	probeEvery = 5 * time.Second
 	// lastAcks is how long Close waits for in_kms, which answers within milliseconds.
 	lastAcks = time.Second
+	// neverAnswered is for how long Kafka is taken to have been silent before the start:
+	// longer than in_kms allows.
+	neverAnswered = time.Minute
 )
+
+// clock returns the time since the start. It is monotonic: a change of the machine's time
+// makes Kafka neither silent nor there.
+func (o *Output) clock() time.Duration { return time.Since(o.began) }
+
+// answer notes that Kafka itself has answered. Records that were filtered prove nothing.
+func (o *Output) answer(at time.Duration) { o.answered.Store(int64(at)) }
+
+func (o *Output) silent() time.Duration { return o.clock() - time.Duration(o.answered.Load()) }
 
 // tell passes acknowledgements on to in_kms.
 func (o *Output) tell(run ack.Run, list []ack.Range) {
-	o.answered.Store(time.Now().UnixNano())
 	for _, r := range list {
 		o.acknowledged.Add(int64(r.Len()))
 	}
@@ -35,7 +46,7 @@ func (o *Output) health(run ack.Run) ack.Health {
 		o.log.Printf(logging.Warn, "Fluent Bit did not hand %d chunks over again, as after its retry_limit; "+
 			"in_kms hands their records over again; set retry_limit no_limits", abandoned)
 	}
-	return ack.Health{Silent: now.Sub(time.Unix(0, o.answered.Load())), Unfinished: uint64(n)}
+	return ack.Health{Silent: o.silent(), Unfinished: uint64(n)}
 }
 
 // probe asks Kafka for an answer while there is nothing that it could acknowledge.
@@ -43,10 +54,11 @@ func (o *Output) probe(ctx context.Context) {
 	tick := time.NewTicker(probeEvery)
 	defer tick.Stop()
 	for {
-		if now := time.Now(); now.Sub(time.Unix(0, o.answered.Load())) >= probeEvery {
+		if o.silent() >= probeEvery {
+			asked := o.clock()
 			limited, cancel := context.WithTimeout(ctx, probeEvery)
 			if o.client.Ping(limited) == nil {
-				o.answered.Store(now.UnixNano())
+				o.answer(asked)
 			}
 			cancel()
 		}

@@ -109,6 +109,23 @@ func TestFlushAcknowledgesLate(t *testing.T) {
 	k.want(t, "when it is back", ack.Range{From: 1, To: 4})
 }
 
+// Kafka is silent until it answers, whatever is filtered meanwhile.
+func TestOnlyKafkaAnswers(t *testing.T) {
+	b, k, run := ackBench(t, func(c *Config) { c.Brokers = []string{"127.0.0.1:1"} })
+	filtered := strings.Replace(event(9), "kms.amazonaws.com", "s3.amazonaws.com", 1)
+	b.flush(OK, numberedRecord(run, 1, filtered))
+	k.want(t, "a filtered record", ack.Range{From: 1, To: 2})
+	if got := b.o.health(run).Silent; got < neverAnswered {
+		t.Errorf("silent for %v, although Kafka is not there", got)
+	}
+	b, k, run = ackBench(t, nil)
+	b.flush(OK, numberedRecord(run, 1, event(0)))
+	k.want(t, "an event", ack.Range{From: 1, To: 2})
+	if got := b.o.health(run).Silent; got < 0 || got >= neverAnswered {
+		t.Errorf("silent for %v after an answer", got)
+	}
+}
+
 func TestSlots(t *testing.T) {
 	told := map[ack.Run][]ack.Range{}
 	a := newAttempt(func(run ack.Run, list []ack.Range) { told[run] = append(told[run], list...) })

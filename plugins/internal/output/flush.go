@@ -256,6 +256,7 @@ func (f *flush) produce(r *kgo.Record, letter *wire.DeadLetter) error {
 		if err != nil {
 			o.failed.Add(1)
 		} else {
+			o.answer(o.clock())
 			o.count(reason, detail)
 			if v := r.Value[:0]; cap(v) > 0 && cap(v) <= maxPooledValue {
 				values.Put(&v)

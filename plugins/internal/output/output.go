@@ -93,11 +93,12 @@ type Output struct {
 
 	received, delivered, deadLettered, filtered, failed, inFlight atomic.Int64
 	acknowledged, abandoned                                       atomic.Int64
-	answered                                                      atomic.Int64                       // when Kafka last acknowledged or answered, nanoseconds since 1970
+	answered                                                      atomic.Int64                       // when Kafka last acknowledged or answered; see clock
 	why                                                           [normalize.NumFilters]atomic.Int64 // filtered, by the reason
 
 	brokerErr atomic.Pointer[error] // why the last connection failed; nil after one that did not
-	lastWarn  atomic.Int64          // nanoseconds since 1970
+	lastWarn  atomic.Int64          // see clock
+	began     time.Time             // of clock
 }
 
 // New returns an Output whose producer connects when the first chunk comes: a
@@ -105,7 +106,9 @@ type Output struct {
 // configuration contradicts itself. name is the instance's in Fluent Bit: its alias, or
 // such as out_kms.0.
 func New(cfg Config, name string, log *logging.Log) (*Output, error) {
-	o := &Output{cfg: cfg, log: log, room: semaphore.NewWeighted(int64(cfg.BufferBytes))}
+	o := &Output{cfg: cfg, log: log, began: time.Now(), room: semaphore.NewWeighted(int64(cfg.BufferBytes))}
+	o.lastWarn.Store(int64(-warnEvery))
+	o.answered.Store(int64(-neverAnswered))
 	o.letters = lograte.NewLetters(func(reason, first string, n int) {
 		log.Printf(logging.Warn, "%d records went to %q: %s (the first: %s)", n, cfg.DeadLetterTopic, reason, first)
 	})
@@ -136,7 +139,6 @@ func New(cfg Config, name string, log *logging.Log) (*Output, error) {
 	o.cancel = cancel
 	if len(cfg.AckPaths) > 0 {
 		o.attempts.tell = o.tell
-		o.answered.Store(time.Now().UnixNano())
 		o.acks = ack.NewSender(cfg.AckPaths, name, o.health, func(format string, args ...any) { log.Printf(logging.Warn, format, args...) })
 		o.probing.Go(func() { o.probe(ctx) })
 	}
@@ -191,7 +193,7 @@ func (o *Output) walk(ctx context.Context, a *attempt, chunk []byte, tag string)
 
 // warn logs why a chunk was not delivered, once in warnEvery.
 func (o *Output) warn(pending int, err error) {
-	now, last := time.Now().UnixNano(), o.lastWarn.Load()
+	now, last := int64(o.clock()), o.lastWarn.Load()
 	if now-last < int64(warnEvery) || !o.lastWarn.CompareAndSwap(last, now) {
 		return
 	}

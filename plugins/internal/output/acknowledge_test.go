@@ -126,6 +126,36 @@ func TestOnlyKafkaAnswers(t *testing.T) {
 	}
 }
 
+// A flush that panics gives its attempt back: the chunk is unfinished until it is delivered.
+func TestFlushPanics(t *testing.T) {
+	b, k, run := ackBench(t, nil)
+	c := numberedRecord(run, 1, event(0))
+	unfinished := func(what string, want int) {
+		t.Helper()
+		if n, _ := b.o.attempts.unfinished(run, time.Now()); n != want {
+			t.Errorf("%s: %d chunks are unfinished, want %d", what, n, want)
+		}
+	}
+	a := newAttempt(b.o.tell)
+	a.slots.runs = append(a.slots.runs, run)
+	b.o.attempts.keep(c, a, time.Now())
+	workers := b.o.workers.New
+	b.o.workers.New = func() any { panic("outside a record") }
+	func() {
+		defer func() {
+			if recover() == nil {
+				t.Error("it did not panic")
+			}
+		}()
+		b.o.Flush(c, "t")
+	}()
+	unfinished("after a panic", 1)
+	b.o.workers.New = workers
+	b.flush(OK, c)
+	k.want(t, "the chunk", ack.Range{From: 1, To: 2})
+	unfinished("in the end", 0)
+}
+
 func TestSlots(t *testing.T) {
 	told := map[ack.Run][]ack.Range{}
 	a := newAttempt(func(run ack.Run, list []ack.Range) { told[run] = append(told[run], list...) })

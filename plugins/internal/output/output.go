@@ -151,21 +151,27 @@ type connectHook struct{ o *Output }
 // Flush delivers one chunk of msgpack records, as Fluent Bit hands it over, and
 // returns OK or Retry. tag names the chunk in dead letters of records that say
 // nothing of their own origin. Flush keeps no reference to chunk.
-func (o *Output) Flush(chunk []byte, tag string) Code {
+func (o *Output) Flush(chunk []byte, tag string) (code Code) {
 	ctx, cancel := context.WithTimeout(context.Background(), o.cfg.FlushTimeout)
 	defer cancel()
 	a := o.attempts.take(chunk)
+	code = Retry
+	defer func() { // after a panic, too: Fluent Bit hands the chunk over again
+		a.rest()
+		if code == OK {
+			o.attempts.finish(a)
+		} else {
+			o.attempts.keep(chunk, a, time.Now())
+		}
+	}()
 	err := o.walk(ctx, a, chunk, tag)
 	if err == nil {
 		err = a.wait(ctx)
 	}
-	a.rest()
 	if err == nil {
-		o.attempts.finish(a)
 		return OK
 	}
 	pending, _ := a.state()
-	o.attempts.keep(chunk, a, time.Now())
 	o.warn(pending, err)
 	return Retry
 }
@@ -200,7 +206,11 @@ func (o *Output) warn(pending int, err error) {
 	hint := ""
 	switch {
 	case errors.Is(err, context.DeadlineExceeded):
-		err = fmt.Errorf("%d records are not acknowledged after %v", pending, o.cfg.FlushTimeout)
+		err = fmt.Errorf("%d of its records are not acknowledged after %v", pending, o.cfg.FlushTimeout)
+		if pending == 0 {
+			err = fmt.Errorf("buffer_bytes (%d) had no room for it within %v; %d records of other chunks are not acknowledged",
+				o.cfg.BufferBytes, o.cfg.FlushTimeout, o.inFlight.Load())
+		}
 		if why := o.brokerErr.Load(); why != nil {
 			hint = fmt.Sprintf("; the last connection failed: %v", o.cfg.Security.Explain(*why))
 		}

@@ -240,6 +240,20 @@ func TestFlushTopicTakesLessThanConfigured(t *testing.T) {
 	}
 }
 
+// A chunk that found no room says so, and not that none of its records are acknowledged.
+func TestFlushWithoutRoom(t *testing.T) {
+	b := newBench(t, func(c *Config) { c.FlushTimeout = 50 * time.Millisecond }, seeded())
+	if err := b.o.room.Acquire(t.Context(), int64(b.cfg.BufferBytes)); err != nil {
+		t.Fatal(err)
+	}
+	b.flush(Retry, flat(event(0)))
+	b.o.log.Emit()
+	b.o.room.Release(int64(b.cfg.BufferBytes))
+	if len(b.lines) != 1 || !strings.Contains(b.lines[0], "had no room for it within 50ms") {
+		t.Errorf("the log says %q", b.lines)
+	}
+}
+
 func TestNobodyListens(t *testing.T) {
 	b := newBench(t, func(c *Config) { c.FlushTimeout = 200 * time.Millisecond; c.Brokers = []string{"127.0.0.1:1"} })
 	b.flush(Retry, flat(event(0)))

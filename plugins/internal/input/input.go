@@ -55,6 +55,9 @@ import (
 // network mount: less than Fluent Bit's grace of five seconds.
 const stopTimeout = 3 * time.Second
 
+// surrenderTimeout bounds how long Stop then waits for a checkpoint that is being written.
+const surrenderTimeout = 500 * time.Millisecond
+
 // Stats counts what an Input did. While it is stopped, or has read everything,
 // Events = Filtered + HandedOver + Queued + Known. An object that is read again
 // counts again.
@@ -112,6 +115,9 @@ type Input struct {
 
 	lock      io.Closer // of the checkpoint; nil without one
 	releasing sync.Once
+
+	saving      sync.Mutex // held while the checkpoint is written; guards surrendered
+	surrendered bool
 
 	pollErr, saveErr, syncErr reported // each its goroutine's own
 
@@ -230,8 +236,37 @@ func (in *Input) Stop() error {
 		return in.release() // where it was never started; run has done it otherwise
 	case <-timeout.C:
 		err := fmt.Errorf("cannot stop reading %s within %v: a read hangs; its objects will be read again", in.cfg.place(), stopTimeout)
+		if !in.surrender() {
+			return err
+		}
 		return errors.Join(err, in.release()) // a reload needs it next
 	}
+}
+
+// surrender ends the writing of the checkpoint for good, because the next run may have it
+// from now on. It reports false where a save hangs: the lock then stays with it.
+func (in *Input) surrender() bool {
+	for end := time.Now().Add(surrenderTimeout); !in.saving.TryLock(); time.Sleep(surrenderTimeout / 20) {
+		if time.Now().After(end) {
+			return false
+		}
+	}
+	defer in.saving.Unlock()
+	in.surrendered = true
+	return true
+}
+
+// save saves what is done unless the checkpoint is another run's.
+func (in *Input) save(ctx context.Context, save func(context.Context) error) error {
+	if in.lock == nil { // a queue: its messages are this run's own
+		return save(ctx)
+	}
+	in.saving.Lock()
+	defer in.saving.Unlock()
+	if in.surrendered {
+		return nil
+	}
+	return save(ctx)
 }
 
 // Stats returns the counts so far.
@@ -276,7 +311,7 @@ func (in *Input) settle(ctx context.Context, now time.Time, save func(context.Co
 		}
 		in.finished = nil
 	}
-	in.report(&in.saveErr, save(ctx), "objects may be read again after a restart")
+	in.report(&in.saveErr, in.save(ctx, save), "objects may be read again after a restart")
 }
 
 // run reads until Stop: one goroutine polls, some read, and one settles.

@@ -302,6 +302,9 @@ func (s Stats) String() string {
 // progress returns, so they are synced after it has returned them. While they cannot be
 // synced the objects wait, and the feed still saves what it has: a queue's messages are held.
 func (in *Input) settle(ctx context.Context, now time.Time, save func(context.Context) error) {
+	if in.window != nil {
+		in.window.tell()
+	}
 	in.finished = append(in.finished, in.progress.done(now)...)
 	err := in.dead.sync()
 	in.report(&in.syncErr, err, "objects that were read since are not done")

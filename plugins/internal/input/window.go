@@ -55,12 +55,10 @@ type parcel struct {
 // Its state is bounded by the bytes (a parcel is 120 bytes for a block of one record at
 // the least, of 300 bytes) and by maxParked. Safe for concurrent use.
 type window struct {
-	cfg Config
-	run ack.Run
-	say func(format string, args ...any)
-	// park takes an object out of its source's way. It is called with the lock, so that no
-	// reader can give the object to the source before.
-	park func(source.Object)
+	cfg  Config
+	run  ack.Run
+	say  func(format string, args ...any)
+	park func(source.Object) // takes an object out of its source's way; nil in tests
 
 	mu      sync.Mutex // guards the following
 	next    uint64     // the next number
@@ -72,8 +70,9 @@ type window struct {
 	peers   map[int]peerState
 	ready   []source.Object // done, and not yet returned by done
 	parked  []*parkedFlight
-	losing  int // flights with a slot, those in parked among them
-	limit   int // of losing: maxParked
+	telling []*parkedFlight // of them those that their sources do not know of
+	losing  int             // flights with a slot, those in parked among them
+	limit   int             // of losing: maxParked
 	paused  bool
 	calm    time.Time        // since when all is well without interruption; zero while it is not
 	freed   [2]chan struct{} // each has an item when there may be room: for wait and for moved
@@ -106,11 +105,13 @@ type peerState struct {
 type parkedFlight struct {
 	f   *flight
 	due time.Time
+
+	told bool // its source knows
 }
 
 // newWindow returns a window of numbers from 1 on.
 func newWindow(cfg Config, run ack.Run, now time.Time, say func(format string, args ...any)) *window {
-	w := &window{cfg: cfg, run: run, say: say, park: func(source.Object) {}, next: 1, limit: maxParked, sets: map[string]*outputAcks{}, peers: map[int]peerState{}, freed: [2]chan struct{}{make(chan struct{}, 1), make(chan struct{}, 1)}, heard: now}
+	w := &window{cfg: cfg, run: run, say: say, next: 1, limit: maxParked, sets: map[string]*outputAcks{}, peers: map[int]peerState{}, freed: [2]chan struct{}{make(chan struct{}, 1), make(chan struct{}, 1)}, heard: now}
 	for _, name := range cfg.AckBy {
 		w.sets[name] = &outputAcks{moved: now}
 	}
@@ -267,8 +268,30 @@ func (w *window) finish(f *flight, now time.Time) {
 	}
 	only := f.lost
 	next := &flight{object: f.object, only: &only, tries: f.tries + 1, slot: f.slot}
-	w.parked = append(w.parked, &parkedFlight{next, now.Add(pause)})
-	w.park(f.object)
+	p := &parkedFlight{f: next, due: now.Add(pause), told: w.park == nil}
+	w.parked = append(w.parked, p)
+	if !p.told {
+		w.telling = append(w.telling, p)
+	}
+}
+
+// tell takes what was parked out of the sources' way. A source may be busy for as long as
+// a directory hangs, so that it is called without the lock; a flight comes again only
+// behind that, or its reader could give it back to the source first. It is for one
+// goroutine.
+func (w *window) tell() {
+	w.mu.Lock()
+	list := w.telling
+	w.telling = nil
+	w.mu.Unlock()
+	for _, p := range list {
+		w.park(p.f.object)
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for _, p := range list {
+		p.told = true
+	}
 }
 
 // trim forgets the parcels that are closed, and the acknowledgements of numbers before
@@ -340,7 +363,7 @@ func (w *window) again(now time.Time) (list []*flight) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.parked = slices.DeleteFunc(w.parked, func(p *parkedFlight) bool {
-		if now.Before(p.due) {
+		if now.Before(p.due) || !p.told {
 			return false
 		}
 		list = append(list, p.f)

@@ -14,7 +14,8 @@ import (
 const maxPath = 107
 
 // CheckPath reports what is wrong with the path of a socket: it must be absolute, have
-// at most 107 bytes, and lie in a directory in which only some users may write.
+// at most 107 bytes, and lie in a directory of this user or root in which not everybody
+// may write.
 func CheckPath(path string) error {
 	if !filepath.IsAbs(path) {
 		return errors.New("an absolute path such as /run/keytrail/ack.sock")
@@ -33,7 +34,16 @@ func CheckPath(path string) error {
 	if info.Mode().Perm()&0o002 != 0 {
 		return fmt.Errorf("a path in a directory that not everybody can write to (%q has the mode %v)", dir, info.Mode())
 	}
+	if own := os.Geteuid(); !ours(info, own) {
+		return fmt.Errorf("a path in a directory of user %d, who runs this process, or of root (%q belongs to another)", own, dir)
+	}
 	return nil
+}
+
+// ours reports whether a file belongs to this user or root.
+func ours(info os.FileInfo, own int) bool {
+	stat, ok := info.Sys().(*syscall.Stat_t)
+	return ok && (stat.Uid == 0 || int(stat.Uid) == own)
 }
 
 // sameUser returns an error unless the other end of a connection belongs to the user

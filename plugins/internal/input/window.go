@@ -2,7 +2,7 @@ package input
 
 import (
 	"context"
-	"fmt"
+	"errors"
 	"slices"
 	"sort"
 	"sync"
@@ -82,6 +82,7 @@ type window struct {
 	sayAt   time.Time // no line about lost records before
 	full    time.Time // since when the window is full; zero while it is not
 	sayFull time.Time // no line about a full window before
+	odd     bool      // an output has acknowledged what was not handed over
 
 	l       *ack.Listener // nil in tests
 	closing sync.Once
@@ -191,14 +192,24 @@ func (w *window) acksAt(peer int, name string, h ack.Health, list []ack.Range, n
 		return nil // ack_by does not name it
 	}
 	for _, r := range list {
-		if r.From == 0 || r.To > w.next {
-			return fmt.Errorf("it acknowledges the records %d to %d, and %d were handed over", r.From, r.To-1, w.next-1)
+		if r.From == 0 {
+			return errors.New("it acknowledges a record 0; numbers begin with 1")
+		}
+		if r.To > w.next { // to refuse it would only make the output send it for ever
+			if !w.odd {
+				w.say("the output %q acknowledges the records %d to %d, and only %d were handed over: this is ignored; please report it",
+					name, r.From, r.To-1, w.next-1)
+			}
+			w.odd = true
+			continue
 		}
 		set.note(r, now)
 	}
 	set.Drop(maxSetRanges)
 	for _, r := range list {
-		w.complete(r, now)
+		if r.To <= w.next {
+			w.complete(r, now)
+		}
 	}
 	w.trim()
 	for _, c := range w.freed {

@@ -65,11 +65,13 @@ func (l *deadLetters) open() error {
 	return nil
 }
 
+// rotate begins the file anew. A file that cannot be synced stays open: what waits for
+// its lines to be safe must not pass because another file has none.
 func (l *deadLetters) rotate() error {
-	err := l.syncLocked()
-	if cerr := l.f.Close(); err == nil {
-		err = cerr
+	if err := l.syncLocked(); err != nil {
+		return err
 	}
+	err := l.f.Close()
 	l.f = nil
 	if err == nil {
 		err = os.Rename(l.path, l.path+".1")

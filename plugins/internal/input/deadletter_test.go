@@ -57,6 +57,22 @@ func TestDeadLettersRotate(t *testing.T) {
 	}
 }
 
+// Lines that cannot be made safe are not forgotten because the file is full.
+func TestDeadLettersThatCannotBeSynced(t *testing.T) {
+	l := deadLetters{path: filepath.Join(t.TempDir(), "dead"), max: 1 << 20}
+	if err := l.write(&wire.DeadLetter{Stage: stage, Reason: "x", Detail: "a"}); err != nil {
+		t.Fatal(err)
+	}
+	l.f.Close() // its Sync fails from now on
+	l.max = 1
+	if err := l.write(&wire.DeadLetter{Stage: stage, Reason: "x", Detail: "b"}); err == nil {
+		t.Error("a dead letter was taken behind lines that are not safe")
+	}
+	if err := l.sync(); err == nil {
+		t.Error("lines that were never synced count as safe")
+	}
+}
+
 func TestDeadLettersWithoutAFile(t *testing.T) {
 	l := deadLetters{}
 	if err := l.write(&wire.DeadLetter{}); err != nil {

@@ -133,7 +133,9 @@ func findsAll(t *testing.T, rules *sigma.Rules, found map[string]string) {
 // account's record that comes after a restart; and it is published once.
 func TestCorrelations(t *testing.T) {
 	brokers, rules := broker(t), loadRules(t, userCorrelations)
-	records := trail(t, generate.Config{Seed: 12, Start: time.Now().Add(-50 * time.Hour), Duration: 48 * time.Hour, Events: 4000, DuplicateShare: 0.2})
+	// The trail ends five hours ago: the clock has to be past the last window of an hour and
+	// its lateness at any minute of the hour.
+	records := trail(t, generate.Config{Seed: 12, Start: time.Now().Add(-53 * time.Hour), Duration: 48 * time.Hour, Events: 4000, DuplicateShare: 0.2})
 	half := len(records) / 2
 	var middle struct{ EventTime time.Time }
 	if err := json.Unmarshal(records[half], &middle); err != nil {

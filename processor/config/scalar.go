@@ -119,7 +119,7 @@ func (d *decoder) expand(text string) (_ string, parts []reference, err error) {
 		case !ok:
 			return "", nil, fmt.Errorf("refers to the environment variable %s, which is not set", m[1])
 		case !utf8.ValidString(content) || strings.ContainsRune(content, 0):
-			return "", nil, fmt.Errorf("refers to the environment variable %s, which is no text in UTF-8", m[1])
+			return "", nil, fmt.Errorf("refers to the environment variable %s, which is not UTF-8 text", m[1])
 		}
 		out.WriteString(before + content)
 		parts = append(parts, reference{m[1], content})

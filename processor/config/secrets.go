@@ -15,7 +15,7 @@ import (
 // interpolated is a setting with references to the environment.
 type interpolated struct {
 	raw   string // as the file has it
-	text  string // with the values in place of the references
+	text  string // with the values instead of the references
 	parts []reference
 	close bool // the value of a secret or of a URL: see least
 }

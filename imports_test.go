@@ -32,56 +32,56 @@ var layers = []layer{
 	{"schemas/semconv", nil},
 	{"schemas/printable", nil},
 	{"schemas/otellog", []string{"schemas/printable"}},
-	{"schemas/cloudtrail", nil},
+	{"schemas/aws/cloudtrail", nil},
 	{"schemas/jsonschema", nil},
-	{"schemas/keypolicy", nil},
-	{"schemas/normalize", []string{"schemas/cloudtrail", "schemas/keypolicy", "schemas/otellog", "schemas/semconv"}},
-	{"schemas/wire", []string{"schemas/cloudtrail", "schemas/otellog", "schemas/printable", "schemas/semconv"}},
+	{"schemas/aws/keypolicy", nil},
+	{"schemas/aws/normalize", []string{"schemas/aws/cloudtrail", "schemas/aws/keypolicy", "schemas/otellog", "schemas/semconv"}},
+	{"schemas/wire", []string{"schemas/aws/cloudtrail", "schemas/otellog", "schemas/printable", "schemas/semconv"}},
 	{"schemas/registry", []string{"schemas/otellog"}},
 	{"schemas/registry/gen", []string{"schemas/registry"}},
-	{"schemas/notification", nil},
+	{"schemas/aws/notification", nil},
 	{"schemas/corpus", nil},
 	{"schemas/internal/schematest", nil},
 
 	{"processor/eventtime", nil},
 	{"processor/baseline", nil},
 	{"processor/dedup", []string{"schemas/wire"}},
-	{"processor/rule", []string{"schemas/*"}},
-	{"processor/sigma", []string{"schemas/cloudtrail"}},
-	{"processor/count", []string{"processor/eventtime", "processor/rule", "processor/sigma", "schemas/*"}},
-	{"processor/detect", []string{"processor/baseline", "processor/count", "processor/eventtime", "processor/rule", "processor/sigma", "schemas/*"}},
-	{"processor/correlate", []string{"processor/count", "processor/detect", "processor/eventtime", "processor/sigma", "schemas/*"}},
-	{"processor/state", []string{"processor/count", "processor/dedup", "processor/detect", "processor/eventtime", "processor/rule", "processor/sigma", "schemas/*"}},
+	{"processor/rule", []string{"schemas/*", "schemas/aws/*"}},
+	{"processor/sigma", []string{"schemas/aws/cloudtrail"}},
+	{"processor/count", []string{"processor/eventtime", "processor/rule", "processor/sigma", "schemas/*", "schemas/aws/*"}},
+	{"processor/detect", []string{"processor/baseline", "processor/count", "processor/eventtime", "processor/rule", "processor/sigma", "schemas/*", "schemas/aws/*"}},
+	{"processor/correlate", []string{"processor/count", "processor/detect", "processor/eventtime", "processor/sigma", "schemas/*", "schemas/aws/*"}},
+	{"processor/state", []string{"processor/count", "processor/dedup", "processor/detect", "processor/eventtime", "processor/rule", "processor/sigma", "schemas/*", "schemas/aws/*"}},
 
 	{"processor/plot", nil},
 	{"processor/linefile", nil},
-	{"processor/explain", []string{"schemas/*"}},
+	{"processor/explain", []string{"schemas/*", "schemas/aws/*"}},
 
 	{"processor/source", nil},
-	{"processor/read", []string{"processor/source", "schemas/*"}},
-	{"processor/source/awsclient", nil},
-	{"processor/source/awstest", nil},
-	{"processor/source/*", []string{"processor/source", "processor/source/*", "schemas/*"}},
-	{"processor/kafka", []string{"processor/config/value", "processor/lograte"}}, // it knows Kafka records, and nothing of what is in them
+	{"processor/read", []string{"processor/source", "schemas/*", "schemas/aws/*"}},
+	{"processor/source/aws/client", nil},
+	{"processor/source/aws/awstest", nil},
+	{"processor/source/aws/*", []string{"processor/source", "processor/source/aws/*", "schemas/*", "schemas/aws/*"}},
+	{"processor/kafka", []string{"processor/setting", "processor/lograte"}}, // it knows Kafka records, and nothing of what is in them
 	{"processor/kafka/kafkatest", []string{"processor/kafka"}},
 	{"processor/generate", nil},
 	{"processor/internal/oracle", nil}, // the judge shares no code with the judged
 	{"processor/internal/oracle/cmd", []string{"processor/internal/oracle"}},
-	{"processor/config/value", nil},
-	{"processor/telemetry", []string{"processor/config/value"}},
+	{"processor/setting", nil},
+	{"processor/telemetry", []string{"processor/setting"}},
 	{"processor/lograte", nil},
-	{"processor/sink", []string{"processor/config/value", "processor/lograte"}},
+	{"processor/sink", []string{"processor/setting", "processor/lograte"}},
 	{"processor/sink/httpsink", []string{"processor/sink"}},
 	{"processor/sink/sinktest", []string{"processor/sink"}},
-	{"processor/sink/*", []string{"processor/config/value", "processor/sink", "processor/sink/httpsink", "schemas/otellog"}},
-	{"processor/config", []string{"processor/config/value", "processor/detect", "processor/kafka", "processor/sink", "processor/sink/*", "processor/telemetry", "schemas/*"}},
+	{"processor/sink/*", []string{"processor/setting", "processor/sink", "processor/sink/httpsink", "schemas/otellog"}},
+	{"processor/config", []string{"processor/setting", "processor/detect", "processor/kafka", "processor/sink", "processor/sink/*", "processor/telemetry", "schemas/*", "schemas/aws/*"}},
 
-	{"processor/scan", []string{"processor/correlate", "processor/count", "processor/detect", "processor/eventtime", "processor/read", "processor/rule", "processor/sigma", "processor/source", "schemas/*"}},
-	{"processor/stream", []string{"processor/config/value", "processor/correlate", "processor/count", "processor/dedup", "processor/detect", "processor/eventtime", "processor/kafka", "processor/lograte", "processor/read", "processor/rule",
-		"processor/sigma", "processor/sink", "processor/source", "processor/state", "processor/telemetry", "schemas/*"}},
-	{"processor/internal/quality", []string{"processor/count", "processor/dedup", "processor/detect", "processor/eventtime", "processor/generate", "processor/sigma", "schemas/*"}},
-	{"processor/internal/chaos", []string{"processor/generate", "processor/internal/oracle", "processor/kafka", "processor/kafka/kafkatest", "schemas/*"}},
-	{"processor/cli", []string{"processor/...", "schemas/*"}},
+	{"processor/scan", []string{"processor/correlate", "processor/count", "processor/detect", "processor/eventtime", "processor/read", "processor/rule", "processor/sigma", "processor/source", "schemas/*", "schemas/aws/*"}},
+	{"processor/stream", []string{"processor/setting", "processor/correlate", "processor/count", "processor/dedup", "processor/detect", "processor/eventtime", "processor/kafka", "processor/lograte", "processor/read", "processor/rule",
+		"processor/sigma", "processor/sink", "processor/source", "processor/state", "processor/telemetry", "schemas/*", "schemas/aws/*"}},
+	{"processor/internal/quality", []string{"processor/count", "processor/dedup", "processor/detect", "processor/eventtime", "processor/generate", "processor/sigma", "schemas/*", "schemas/aws/*"}},
+	{"processor/internal/chaos", []string{"processor/generate", "processor/internal/oracle", "processor/kafka", "processor/kafka/kafkatest", "schemas/*", "schemas/aws/*"}},
+	{"processor/cli", []string{"processor/...", "schemas/*", "schemas/aws/*"}},
 
 	{"plugins/internal/lockfile", nil},
 	{"plugins/internal/ack", []string{"plugins/internal/lockfile"}},
@@ -90,9 +90,9 @@ var layers = []layer{
 	{"plugins/internal/property", nil},
 	{"plugins/internal/hostconfig", []string{"plugins/internal/property"}},
 	{"plugins/internal/flb", []string{"plugins/internal/logging", "plugins/internal/property"}},
-	{"plugins/internal/*", []string{"plugins/internal/*", "processor/*", "processor/config/value", "processor/source/*", "schemas/*"}},
-	{"plugins/plugintest", nil},                                        // it drives the built plugins from outside
-	{"plugins/*", []string{"plugins/internal/*", "schemas/normalize"}}, // for the reasons that its counters name
+	{"plugins/internal/*", []string{"plugins/internal/*", "processor/*", "processor/setting", "processor/source/aws/*", "schemas/*", "schemas/aws/*"}},
+	{"plugins/plugintest", nil},                                            // it drives the built plugins from outside
+	{"plugins/*", []string{"plugins/internal/*", "schemas/aws/normalize"}}, // for the reasons that its counters name
 
 	{"deploy/deploytest", nil},
 	{".", []string{"processor/cli"}},
@@ -113,11 +113,11 @@ var testLayers = []layer{
 var tests = []string{"processor/internal/oracle/cmd", "processor/internal/chaos", "processor/internal/quality"}
 
 // forTests are the packages that no code that ships may import, cli's included.
-var forTests = []string{"processor/internal/chaos", "processor/internal/quality", "schemas/internal/schematest", "schemas/corpus", "processor/kafka/kafkatest", "processor/sink/sinktest", "processor/source/awstest", "processor/internal/oracle", "deploy/deploytest", "plugins/plugintest"}
+var forTests = []string{"processor/internal/chaos", "processor/internal/quality", "schemas/internal/schematest", "schemas/corpus", "processor/kafka/kafkatest", "processor/sink/sinktest", "processor/source/aws/awstest", "processor/internal/oracle", "deploy/deploytest", "plugins/plugintest"}
 
 // pure are the packages that are given everything, the time included: they import
 // nothing of impure and use nothing of clock.
-var pure = []string{"schemas/semconv", "schemas/otellog", "schemas/cloudtrail", "schemas/notification", "schemas/jsonschema", "schemas/normalize", "schemas/wire", "schemas/registry",
+var pure = []string{"schemas/semconv", "schemas/otellog", "schemas/aws/cloudtrail", "schemas/aws/notification", "schemas/jsonschema", "schemas/aws/normalize", "schemas/wire", "schemas/registry",
 	"processor/eventtime", "processor/baseline", "processor/dedup", "processor/rule", "processor/sigma", "processor/count", "processor/detect", "processor/correlate", "processor/state",
 	"processor/plot", "processor/explain"}
 
@@ -165,14 +165,14 @@ func TestImportsAreChecked(t *testing.T) {
 	}
 	code := func(list ...string) imports { return imports{code: list} }
 	// the directions
-	f("schemas/wire", code("schemas/normalize"), "schemas/wire imports schemas/normalize")
+	f("schemas/wire", code("schemas/aws/normalize"), "schemas/wire imports schemas/aws/normalize")
 	f("schemas/otellog", code("schemas/semconv"), "schemas/otellog imports schemas/semconv")
-	f("schemas/normalize", code("processor/rule"), "schemas/normalize imports processor/rule")
+	f("schemas/aws/normalize", code("processor/rule"), "schemas/aws/normalize imports processor/rule")
 	f("processor/source", code("plugins/internal/chunk"), "processor/source imports plugins/internal/chunk")
 	f("processor/kafka", code("schemas/wire"), "processor/kafka imports schemas/wire")
 	f("processor/scan", code("processor/stream"), "processor/scan imports processor/stream")
 	f("processor/stream", code("processor/config"), "processor/stream imports processor/config")
-	f("processor/generate", code("schemas/cloudtrail"), "processor/generate imports schemas/cloudtrail")
+	f("processor/generate", code("schemas/aws/cloudtrail"), "processor/generate imports schemas/aws/cloudtrail")
 	f("plugins/in_kms", code("processor/source"), "plugins/in_kms imports processor/source")
 	f(".", code("processor/scan"), "main.go's package imports processor/scan")
 	f("processor/cli", code("processor/internal/oracle"), "which is for tests only")

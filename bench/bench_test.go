@@ -10,7 +10,7 @@ import (
 
 	"go.opentelemetry.io/collector/pdata/plog"
 
-	"keytrail/schemas/cloudtrail"
+	"keytrail/schemas/aws/cloudtrail"
 	"keytrail/schemas/corpus"
 )
 

@@ -9,7 +9,7 @@ import (
 	jsonv2 "github.com/go-json-experiment/json"
 	gojson "github.com/goccy/go-json"
 
-	"keytrail/schemas/cloudtrail"
+	"keytrail/schemas/aws/cloudtrail"
 	"keytrail/schemas/corpus"
 )
 

@@ -5,7 +5,7 @@ import (
 	"slices"
 	"strings"
 
-	"keytrail/schemas/cloudtrail"
+	"keytrail/schemas/aws/cloudtrail"
 	"keytrail/schemas/corpus"
 )
 

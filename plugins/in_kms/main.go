@@ -30,7 +30,7 @@ import (
 	"keytrail/plugins/internal/input"
 	"keytrail/plugins/internal/logging"
 	"keytrail/plugins/internal/property"
-	"keytrail/schemas/normalize"
+	"keytrail/schemas/aws/normalize"
 )
 
 const name = "in_kms"

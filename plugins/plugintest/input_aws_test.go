@@ -23,8 +23,8 @@ import (
 	"github.com/tinylib/msgp/msgp"
 	"golang.org/x/sync/errgroup"
 
-	"keytrail/processor/source/awsclient"
-	"keytrail/processor/source/awstest"
+	"keytrail/processor/source/aws/awstest"
+	"keytrail/processor/source/aws/client"
 )
 
 // awsPatience is how long a test waits for what must come: visibilities of 10 s end
@@ -44,7 +44,7 @@ type cloud struct {
 func newCloud(t *testing.T) *cloud {
 	t.Helper()
 	endpoint := awstest.Start(t)
-	cfg, err := awsclient.Load(t.Context(), awsclient.Config{Region: awstest.Region, Endpoint: endpoint})
+	cfg, err := client.Load(t.Context(), client.Config{Region: awstest.Region, Endpoint: endpoint})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -12,8 +12,8 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 
 	"keytrail/processor/source"
-	"keytrail/processor/source/awsclient"
-	"keytrail/processor/source/s3"
+	"keytrail/processor/source/aws/client"
+	"keytrail/processor/source/aws/s3"
 )
 
 // awsFlags registers the flags of the commands that may call AWS.
@@ -29,7 +29,7 @@ func (a *app) awsConfig() (aws.Config, error) {
 	for _, p := range a.aws.Problems() {
 		return aws.Config{}, fmt.Errorf("cannot use %q as AWS's %s: want %s", p.Value, p.Field, p.Allowed)
 	}
-	return awsclient.Load(a.ctx, a.aws)
+	return client.Load(a.ctx, a.aws)
 }
 
 // check reports the first path that can not be used: a file that does not exist, or
@@ -114,8 +114,8 @@ func (s *sinceUntil) register(f *flagSet, now time.Time, back time.Duration) {
 		return now.Add(-d), err == nil && d >= 0
 	}
 	want := "a time such as 2026-11-20T09:00:00Z, or how long ago such as 24h"
-	f.Var(setting[time.Time]{&s.since, parse, want}, "since", "`time` of the first event, or how long ago")
-	f.Var(setting[time.Time]{&s.until, parse, want}, "until", "`time` of the end, or how long ago")
+	f.Var(checked[time.Time]{&s.since, parse, want}, "since", "`time` of the first event, or how long ago")
+	f.Var(checked[time.Time]{&s.until, parse, want}, "until", "`time` of the end, or how long ago")
 }
 
 // one returns an object as a sequence.

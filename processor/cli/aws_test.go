@@ -14,8 +14,8 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/s3"
 	"github.com/aws/aws-sdk-go-v2/service/s3/types"
 
-	"keytrail/processor/source/awsclient"
-	"keytrail/processor/source/awstest"
+	"keytrail/processor/source/aws/awstest"
+	"keytrail/processor/source/aws/client"
 )
 
 // run runs a command and returns what it printed.
@@ -32,7 +32,7 @@ func TestScanReadsS3(t *testing.T) {
 	if code, _, said := run("generate", "--out", dir, "--duration", "26h", "--events", "4000"); code != exitOK {
 		t.Fatal(said)
 	}
-	cfg, err := awsclient.Load(t.Context(), awsclient.Config{Region: awstest.Region, Endpoint: endpoint})
+	cfg, err := client.Load(t.Context(), client.Config{Region: awstest.Region, Endpoint: endpoint})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -19,7 +19,7 @@ import (
 	"strings"
 	"syscall"
 
-	"keytrail/processor/source/awsclient"
+	"keytrail/processor/source/aws/client"
 )
 
 // The exit codes.
@@ -36,8 +36,8 @@ type app struct {
 	stdin  io.Reader
 	stdout *output
 	stderr *diagnostics
-	aws    awsclient.Config // as the command's flags say
-	writes []string         // files that the command, or the installation that it serves, writes to
+	aws    client.Config // as the command's flags say
+	writes []string      // files that the command, or the installation that it serves, writes to
 }
 
 // command is one subcommand.

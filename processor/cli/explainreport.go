@@ -10,7 +10,7 @@ import (
 
 	"keytrail/processor/explain"
 	"keytrail/processor/plot"
-	"keytrail/schemas/normalize"
+	"keytrail/schemas/aws/normalize"
 	"keytrail/schemas/semconv"
 	"keytrail/schemas/wire"
 )

@@ -13,7 +13,7 @@ import (
 	"keytrail/processor/linefile"
 	"keytrail/processor/read"
 	"keytrail/processor/source"
-	"keytrail/schemas/cloudtrail"
+	"keytrail/schemas/aws/cloudtrail"
 	"keytrail/schemas/printable"
 	"keytrail/schemas/wire"
 )

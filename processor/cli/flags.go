@@ -52,14 +52,14 @@ func (a *app) parse(f *flagSet, args []string) (rest []string, code int, done bo
 	}
 }
 
-// setting is a flag whose values are checked. It implements flag.Value.
-type setting[T any] struct {
+// checked is a flag whose values are checked. It implements flag.Value.
+type checked[T any] struct {
 	to    *T
 	parse func(text string) (T, bool)
 	want  string // what is allowed
 }
 
-func (s setting[T]) Set(text string) error {
+func (s checked[T]) Set(text string) error {
 	v, ok := s.parse(text)
 	if !ok {
 		return errors.New("want " + s.want)
@@ -68,7 +68,7 @@ func (s setting[T]) Set(text string) error {
 	return nil
 }
 
-func (s setting[T]) String() string {
+func (s checked[T]) String() string {
 	if s.to == nil {
 		return "" // package flag asks the zero value
 	}
@@ -77,7 +77,7 @@ func (s setting[T]) String() string {
 
 // choice registers a flag with few values; *to is its default.
 func (f *flagSet) choice(to *string, name, usage string, allowed ...string) {
-	f.Var(setting[string]{to, func(text string) (string, bool) { return text, slices.Contains(allowed, text) },
+	f.Var(checked[string]{to, func(text string) (string, bool) { return text, slices.Contains(allowed, text) },
 		"one of " + strings.Join(allowed, ", ")}, name, usage)
 }
 
@@ -88,7 +88,7 @@ func (f *flagSet) duration(to *time.Duration, name, usage string, low, high, ste
 	if step > 1 {
 		want = fmt.Sprintf("a multiple of %v from %v to %v, such as 5m or 1h", step, low, high)
 	}
-	f.Var(setting[time.Duration]{to, func(text string) (time.Duration, bool) {
+	f.Var(checked[time.Duration]{to, func(text string) (time.Duration, bool) {
 		d, err := time.ParseDuration(text)
 		return d, err == nil && d >= low && d <= high && d%step == 0
 	}, want}, name, usage)
@@ -96,7 +96,7 @@ func (f *flagSet) duration(to *time.Duration, name, usage string, low, high, ste
 
 // integer registers a flag of low to high; *to is its default.
 func integer[T int | int64](f *flagSet, to *T, name, usage string, low, high T) {
-	f.Var(setting[T]{to, func(text string) (T, bool) {
+	f.Var(checked[T]{to, func(text string) (T, bool) {
 		n, err := strconv.ParseInt(text, 10, 64)
 		return T(n), err == nil && n >= int64(low) && n <= int64(high)
 	}, fmt.Sprintf("a whole number from %d to %d", low, high)}, name, usage)

@@ -6,7 +6,7 @@ import (
 	"io"
 	"time"
 
-	"keytrail/processor/source/lookup"
+	"keytrail/processor/source/aws/lookup"
 )
 
 const lookupAbout = `Asks CloudTrail's event history (LookupEvents) for the events with an attribute and
@@ -19,7 +19,7 @@ ResourceType, ResourceName, EventSource, AccessKeyId.`
 func (a *app) lookup(args []string) int {
 	f := a.flags("lookup", "--attribute NAME=VALUE [FLAGS]", lookupAbout)
 	attribute := lookup.Attribute{Name: "EventSource", Value: "kms.amazonaws.com"}
-	f.Var(setting[lookup.Attribute]{&attribute, func(text string) (lookup.Attribute, bool) {
+	f.Var(checked[lookup.Attribute]{&attribute, func(text string) (lookup.Attribute, bool) {
 		at, err := lookup.ParseAttribute(text)
 		return at, err == nil
 	}, "NAME=VALUE with one of the names of keytrail lookup -h"}, "attribute", "the attribute, `NAME=VALUE`")

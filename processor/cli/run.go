@@ -16,7 +16,7 @@ import (
 	"keytrail/processor/sink/otlphttp"
 	"keytrail/processor/stream"
 	"keytrail/processor/telemetry"
-	"keytrail/schemas/normalize"
+	"keytrail/schemas/aws/normalize"
 	"keytrail/schemas/wire"
 )
 

@@ -30,7 +30,7 @@ func (a *app) scan(args []string) int {
 	size, warmUp := time.Duration(cfg.Detect.Size), time.Duration(cfg.Detect.WarmUp)
 	f.duration(&size, "window", "window `size`", time.Minute, 24*time.Hour, time.Minute)
 	f.Var((*durations)(&cfg.Detect.Rollups), "rollup", "`size` of a longer window that adds up those of --window, such as 1h (may be repeated, the shortest first)")
-	f.Var(setting[float64]{&cfg.Detect.Threshold, threshold, "a number above 0, up to 0.01"}, "threshold", "`probability` below which a count is an anomaly")
+	f.Var(checked[float64]{&cfg.Detect.Threshold, threshold, "a number above 0, up to 0.01"}, "threshold", "`probability` below which a count is an anomaly")
 	integer(f, &cfg.Detect.MinCount, "min-count", "smallest `count` that can be a rate anomaly", 1, 1_000_000_000)
 	f.duration(&warmUp, "warm-up", "how long an entity is learned before it is judged, a `duration`", 0, time.Duration(cfg.Detect.Retention), 1)
 	integer(f, &cfg.Detect.MaxEntities, "max-entities", "most KMS keys, principals and pairs, a `number`: further ones are counted together", 1000, 100_000_000)

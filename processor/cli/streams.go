@@ -5,7 +5,7 @@ import (
 	"os"
 	"sync"
 
-	"keytrail/processor/config/value"
+	"keytrail/processor/setting"
 	"keytrail/schemas/printable"
 )
 
@@ -92,12 +92,12 @@ type diagnostics struct {
 	w io.Writer
 
 	mu      sync.Mutex // guards what follows
-	secrets *value.Scrubber
+	secrets *setting.Scrubber
 	rest    []byte // of a character that is not complete
 }
 
 // hide has secrets replaced from now on.
-func (d *diagnostics) hide(secrets *value.Scrubber) {
+func (d *diagnostics) hide(secrets *setting.Scrubber) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	d.secrets = secrets

@@ -11,8 +11,8 @@ import (
 
 	"keytrail/processor/read"
 	"keytrail/processor/sigma"
-	"keytrail/schemas/cloudtrail"
-	"keytrail/schemas/normalize"
+	"keytrail/schemas/aws/cloudtrail"
+	"keytrail/schemas/aws/normalize"
 )
 
 // trial tries rules on a sample of events.

@@ -14,7 +14,7 @@ import (
 	"keytrail/processor/count"
 	"keytrail/processor/detect"
 	"keytrail/processor/scan"
-	"keytrail/schemas/normalize"
+	"keytrail/schemas/aws/normalize"
 	"keytrail/schemas/otellog"
 	"keytrail/schemas/wire"
 )

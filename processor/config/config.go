@@ -18,14 +18,14 @@ package config
 import (
 	"time"
 
-	"keytrail/processor/config/value"
 	"keytrail/processor/detect"
 	"keytrail/processor/kafka"
+	"keytrail/processor/setting"
 	"keytrail/processor/sink"
 	"keytrail/processor/sink/ndjson"
 	"keytrail/processor/sink/otlphttp"
 	"keytrail/processor/telemetry"
-	"keytrail/schemas/cloudtrail"
+	"keytrail/schemas/aws/cloudtrail"
 	"keytrail/schemas/wire"
 )
 
@@ -47,7 +47,7 @@ type Config struct {
 
 	written  map[string]interpolated // settings with references to the environment, by key
 	literals []string                // secrets that the file itself holds
-	hidden   *value.Scrubber         // what keeps all of them out of a text; nil without a file
+	hidden   *setting.Scrubber       // what keeps all of them out of a text; nil without a file
 }
 
 // Rules names the user's own rules. This package does not read them.
@@ -119,17 +119,17 @@ const (
 // Decode bounds what one object of CloudTrail records may cost; see
 // cloudtrail.Limits for the arithmetic of each bound.
 type Decode struct {
-	CompressedBytes value.Size `yaml:"compressed_bytes"`
-	InflatedBytes   value.Size `yaml:"inflated_bytes"`
-	Ratio           int64      `yaml:"ratio"`
-	RecordBytes     value.Size `yaml:"record_bytes"`
-	FieldBytes      value.Size `yaml:"field_bytes"`
-	Records         int        `yaml:"records"`
-	Depth           int        `yaml:"depth"`
+	CompressedBytes setting.Size `yaml:"compressed_bytes"`
+	InflatedBytes   setting.Size `yaml:"inflated_bytes"`
+	Ratio           int64        `yaml:"ratio"`
+	RecordBytes     setting.Size `yaml:"record_bytes"`
+	FieldBytes      setting.Size `yaml:"field_bytes"`
+	Records         int          `yaml:"records"`
+	Depth           int          `yaml:"depth"`
 	// MessageRecords and MessageBytes bound what comes of one message of kms.raw.
-	MessageRecords int        `yaml:"message_records"`
-	MessageBytes   value.Size `yaml:"message_bytes"`
-	Body           Body       `yaml:"body"`
+	MessageRecords int          `yaml:"message_records"`
+	MessageBytes   setting.Size `yaml:"message_bytes"`
+	Body           Body         `yaml:"body"`
 }
 
 // Limits returns the bounds as the decoder takes them.
@@ -241,8 +241,8 @@ func Default() *Config {
 			SASL:           kafka.SASL{Mechanism: kafka.MechanismNone},
 		},
 		Stages: Stages(),
-		Decode: Decode{CompressedBytes: value.Size(limits.CompressedBytes), InflatedBytes: value.Size(limits.InflatedBytes), Ratio: limits.Ratio,
-			RecordBytes: value.Size(limits.RecordBytes), FieldBytes: value.Size(limits.FieldBytes), Records: limits.Records, Depth: limits.Depth,
+		Decode: Decode{CompressedBytes: setting.Size(limits.CompressedBytes), InflatedBytes: setting.Size(limits.InflatedBytes), Ratio: limits.Ratio,
+			RecordBytes: setting.Size(limits.RecordBytes), FieldBytes: setting.Size(limits.FieldBytes), Records: limits.Records, Depth: limits.Depth,
 			MessageRecords: wire.DefaultMessageRecords, MessageBytes: wire.DefaultMessageBytes, Body: BodyKeep},
 		Window: Window{Size: time.Duration(detection.Size), Rollups: []time.Duration{}, OutOfOrderness: 15 * time.Minute,
 			AllowedLateness: time.Duration(detection.Lateness), FutureSkew: 5 * time.Minute,

@@ -10,8 +10,8 @@ import (
 	"strings"
 	"testing"
 
-	"keytrail/processor/config/value"
 	"keytrail/processor/detect"
+	"keytrail/processor/setting"
 	"keytrail/processor/sink"
 )
 
@@ -110,7 +110,7 @@ func roundTrip(t *testing.T, c *Config, out string) {
 		}
 		for name, secret := range c.Sinks[i].OTLP.Headers {
 			got := back.Sinks[i].OTLP.Headers[name]
-			if secret.String() == value.Redacted {
+			if secret.String() == setting.Redacted {
 				c.Sinks[i].OTLP.Headers[name] = got
 			} else if got.Reveal() != secret.Reveal() {
 				t.Errorf("header %q changed from %d to %d bytes", name, len(secret.Reveal()), len(got.Reveal()))

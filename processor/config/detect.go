@@ -6,8 +6,8 @@ import (
 	"strings"
 	"time"
 
-	"keytrail/processor/config/value"
 	"keytrail/processor/detect"
+	"keytrail/processor/setting"
 )
 
 // Detect sets when a window is anomalous; see detect.Config for each value.
@@ -91,7 +91,7 @@ func (a Allow) allowance() (detect.Allowance, error) {
 	return one, fmt.Errorf("%q is no time; allowed: such as 2026-12-31T18:00:00Z, or 2026-12-31", a.Until)
 }
 
-func (d Detect) validate(p *value.Problems) {
+func (d Detect) validate(p *setting.Problems) {
 	between := func(name string, v, low, high float64) {
 		if !(v >= low && v <= high) { // not so for NaN either
 			p.Add("detect."+name, "%v is out of range; allowed: %v to %v", v, low, high)
@@ -100,26 +100,26 @@ func (d Detect) validate(p *value.Problems) {
 	if !(d.Threshold > 0 && d.Threshold <= 0.01) {
 		p.Add("detect.threshold", "%v is out of range; allowed: above 0, up to 0.01", d.Threshold)
 	}
-	value.Between(p, "detect.min_count", d.MinCount, 1, 1_000_000_000)
+	setting.Between(p, "detect.min_count", d.MinCount, 1, 1_000_000_000)
 	between("peak_factor", d.PeakFactor, 1, 100)
-	value.Between(p, "detect.warm_up", d.WarmUp, 0, 90*24*time.Hour)
-	value.Between(p, "detect.retention", d.Retention, time.Hour, 400*24*time.Hour)
+	setting.Between(p, "detect.warm_up", d.WarmUp, 0, 90*24*time.Hour)
+	setting.Between(p, "detect.retention", d.Retention, time.Hour, 400*24*time.Hour)
 	if d.Retention < d.WarmUp {
 		p.Add("detect.retention", "%v is shorter than detect.warm_up, %v", d.Retention, d.WarmUp)
 	}
-	value.Between(p, "detect.max_entities", d.MaxEntities, 1000, 100_000_000)
-	value.Between(p, "detect.max_account_entities", d.MaxAccountEntities, 1000, 100_000_000)
+	setting.Between(p, "detect.max_entities", d.MaxEntities, 1000, 100_000_000)
+	setting.Between(p, "detect.max_account_entities", d.MaxAccountEntities, 1000, 100_000_000)
 	if d.MaxAccountEntities > d.MaxEntities {
 		p.Add("detect.max_account_entities", "%d is more than detect.max_entities, %d: one account could displace all others", d.MaxAccountEntities, d.MaxEntities)
 	}
 	between("first_use", d.FirstUse, 0, 20)
-	value.Between(p, "detect.new_peers", d.NewPeers, 2, 512)
-	value.Between(p, "detect.sweep_secrets", d.SweepSecrets, 2, 512)
-	value.Between(p, "detect.object_sweep", d.ObjectSweep, 2, 512)
-	value.Between(p, "detect.fan_out", d.FanOut, 2, 512)
+	setting.Between(p, "detect.new_peers", d.NewPeers, 2, 512)
+	setting.Between(p, "detect.sweep_secrets", d.SweepSecrets, 2, 512)
+	setting.Between(p, "detect.object_sweep", d.ObjectSweep, 2, 512)
+	setting.Between(p, "detect.fan_out", d.FanOut, 2, 512)
 	between("fan_out_factor", d.FanOutFactor, 1, 1000)
-	value.Between(p, "detect.refusals", d.Refusals, 1, 1_000_000_000)
-	value.Between(p, "detect.refused_keys", d.RefusedKeys, 2, 512)
+	setting.Between(p, "detect.refusals", d.Refusals, 1, 1_000_000_000)
+	setting.Between(p, "detect.refused_keys", d.RefusedKeys, 2, 512)
 	between("silence_calls", d.SilenceCalls, 10, 1e9)
 	between("silence_factor", d.SilenceFactor, 1, 1000)
 	if len(d.Allow) > maxAllow {
@@ -130,7 +130,7 @@ func (d Detect) validate(p *value.Problems) {
 	}
 }
 
-func (a Allow) validate(p *value.Problems, at string) {
+func (a Allow) validate(p *setting.Problems, at string) {
 	one, err := a.allowance()
 	if err != nil {
 		p.Add(at+".until", "%v", err)

@@ -9,7 +9,7 @@ import (
 	"strings"
 	"unicode"
 
-	"keytrail/processor/config/value"
+	"keytrail/processor/setting"
 )
 
 // Error is one thing that is wrong in a configuration file.
@@ -53,7 +53,7 @@ func (f *faults) add(line int, key, format string, args ...any) {
 // problems adds what Validate found, with the line of each key or of the
 // nearest key around it.
 func (f *faults) problems(err error) {
-	var problems value.Problems
+	var problems setting.Problems
 	if err != nil && !errors.As(err, &problems) {
 		f.add(0, "", "%v", err)
 	}

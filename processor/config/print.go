@@ -12,13 +12,13 @@ import (
 
 	"go.yaml.in/yaml/v3"
 
-	"keytrail/processor/config/value"
+	"keytrail/processor/setting"
 )
 
 // Print writes the effective configuration as YAML that Parse reads back to the
 // same configuration, where the environment is the same: a setting with references to it
 // is written with them, as in the file. Secrets that the file itself holds are the
-// exception: value.Redacted stands for them.
+// exception: setting.Redacted stands for them.
 func (c *Config) Print(w io.Writer) error {
 	y := yaml.NewEncoder(w)
 	y.SetIndent(2)
@@ -57,7 +57,7 @@ func (c *Config) node(v reflect.Value, key string) *yaml.Node {
 		return n
 	case reflect.Map: // of names to secrets
 		n := &yaml.Node{Kind: yaml.MappingNode}
-		secrets := v.Interface().(map[string]value.Secret)
+		secrets := v.Interface().(map[string]setting.Secret)
 		for _, name := range slices.Sorted(maps.Keys(secrets)) {
 			n.Content = append(n.Content, stringNode(name), c.node(reflect.ValueOf(secrets[name]), join(key, name)))
 		}
@@ -74,9 +74,9 @@ func (c *Config) node(v reflect.Value, key string) *yaml.Node {
 func scalarNode(v reflect.Value) *yaml.Node {
 	plain := func(text string) *yaml.Node { return &yaml.Node{Kind: yaml.ScalarNode, Value: text} }
 	switch x := v.Interface().(type) {
-	case value.Secret:
+	case setting.Secret:
 		return stringNode(x.String())
-	case value.Size:
+	case setting.Size:
 		return plain(x.String())
 	case time.Duration:
 		return plain(durationText(x))

@@ -12,13 +12,13 @@ import (
 
 	"go.yaml.in/yaml/v3"
 
-	"keytrail/processor/config/value"
+	"keytrail/processor/setting"
 )
 
 var (
 	textType     = reflect.TypeFor[encoding.TextUnmarshaler]()
 	durationType = reflect.TypeFor[time.Duration]()
-	secretType   = reflect.TypeFor[value.Secret]()
+	secretType   = reflect.TypeFor[setting.Secret]()
 )
 
 // isScalar tells whether a setting of v's type is a single YAML value.
@@ -48,7 +48,7 @@ func (d *decoder) scalar(node *yaml.Node, v reflect.Value, key string) {
 	}
 	d.noteSetting(key, node.Value, text, parts, v)
 	if v.Type() == secretType {
-		v.Set(reflect.ValueOf(value.SecretFrom(text, printable(node.Value))))
+		v.Set(reflect.ValueOf(setting.SecretFrom(text, printable(node.Value))))
 		return
 	}
 	if err := set(v, text); err != nil {

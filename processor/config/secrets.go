@@ -4,7 +4,7 @@ import (
 	"reflect"
 	"strings"
 
-	"keytrail/processor/config/value"
+	"keytrail/processor/setting"
 )
 
 // This file knows which settings came from the environment. Such a setting prints as it is
@@ -46,13 +46,13 @@ func (d *decoder) noteSetting(key, raw, text string, parts []reference, v reflec
 }
 
 // secrets returns what hides the values of c: those of the environment behind their
-// references, and secrets that the file itself has behind value.Redacted.
-func (c *Config) secrets() *value.Scrubber {
-	s := &value.Scrubber{}
+// references, and secrets that the file itself has behind setting.Redacted.
+func (c *Config) secrets() *setting.Scrubber {
+	s := &setting.Scrubber{}
 	for _, one := range c.written {
 		shown := one.raw
 		if one.close && origin.FindString(one.raw) == "" && !strings.Contains(one.raw, "://") {
-			shown = value.Redacted // a secret whose other part stands in the file
+			shown = setting.Redacted // a secret whose other part stands in the file
 		}
 		if len(one.text) >= leastSecret && (len(one.text) >= least || one.close) {
 			s.Add(one.text, shown)
@@ -66,7 +66,7 @@ func (c *Config) secrets() *value.Scrubber {
 	for _, text := range c.literals {
 		for _, part := range append(strings.Fields(text), text) { // "Bearer TOKEN"
 			if len(part) >= least || part == text && len(part) >= leastSecret {
-				s.Add(part, value.Redacted)
+				s.Add(part, setting.Redacted)
 			}
 		}
 	}
@@ -75,11 +75,11 @@ func (c *Config) secrets() *value.Scrubber {
 
 // Secrets returns what keeps the values of the environment, and the secrets of the file,
 // out of a text: the same at each call. More may be added to it.
-func (c *Config) Secrets() *value.Scrubber { return c.hidden }
+func (c *Config) Secrets() *setting.Scrubber { return c.hidden }
 
 // hide returns the text of a problem with a setting without secrets: in quotes even those
 // that are too short to be looked for elsewhere.
-func (c *Config) hide(s *value.Scrubber, key, text string) string {
+func (c *Config) hide(s *setting.Scrubber, key, text string) string {
 	one, ok := c.written[key]
 	if ok && one.text != "" {
 		text = strings.ReplaceAll(text, one.text, one.raw)

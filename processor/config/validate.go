@@ -10,16 +10,16 @@ import (
 	"strconv"
 	"time"
 
-	"keytrail/processor/config/value"
 	"keytrail/processor/detect"
 	"keytrail/processor/kafka"
+	"keytrail/processor/setting"
 	"keytrail/processor/sink/ndjson"
 )
 
 // Validate checks every value and the rules between them. It returns
-// value.Problems, or nil.
+// setting.Problems, or nil.
 func (c *Config) Validate() error {
-	var p value.Problems
+	var p setting.Problems
 	c.Kafka.validate(&p)
 	validateStages(&p, c.Stages)
 	c.Decode.validate(&p)
@@ -55,8 +55,8 @@ func (c *Config) Validate() error {
 }
 
 // nest adds the problems of the section at key.
-func nest(p *value.Problems, key string, err error) {
-	var inner value.Problems
+func nest(p *setting.Problems, key string, err error) {
+	var inner setting.Problems
 	if errors.As(err, &inner) {
 		for _, one := range inner {
 			p.Add(key+"."+one.Key, "%s", one.Text)
@@ -74,7 +74,7 @@ var topicPrefix = regexp.MustCompile(`^[A-Za-z0-9._-]{1,200}$`)
 // more, and monitoring tools do not.
 var identifier = regexp.MustCompile(`^[A-Za-z0-9._-]{1,200}$`)
 
-func (k Kafka) validate(p *value.Problems) {
+func (k Kafka) validate(p *setting.Problems) {
 	if len(k.Brokers) == 0 && !k.Embedded {
 		p.Add("kafka.brokers", `is empty; want addresses such as "127.0.0.1:9092", or embedded: true`)
 	}
@@ -96,17 +96,17 @@ func (k Kafka) validate(p *value.Problems) {
 	match(p, "kafka.prefix", k.Prefix, topicPrefix)
 	match(p, "kafka.transactional_id", k.TransactionalID, identifier)
 	// Kafka's own bounds, group.min.session.timeout.ms and group.max.session.timeout.ms.
-	value.Between(p, "kafka.session_timeout", k.SessionTimeout, 6*time.Second, 30*time.Minute)
+	setting.Between(p, "kafka.session_timeout", k.SessionTimeout, 6*time.Second, 30*time.Minute)
 	// Kafka's replication factor is 16 bits wide; nobody has a hundred brokers.
-	value.Between(p, "kafka.replication", k.Replication, 0, 100)
+	setting.Between(p, "kafka.replication", k.Replication, 0, 100)
 	if k.Embedded && k.Replication > 1 {
 		p.Add("kafka.replication", "%d is more than the one embedded broker can hold; allowed: 1", k.Replication)
 	}
 	// Each transaction of stage count writes a frame to every partition of
 	// partials: with 256 and 4 transactions a second, 1,024 frames a second for
 	// each partition of events.
-	value.Between(p, "kafka.partitions.events", k.Partitions.Events, 1, 1024)
-	value.Between(p, "kafka.partitions.partials", k.Partitions.Partials, 1, 256)
+	setting.Between(p, "kafka.partitions.events", k.Partitions.Events, 1, 1024)
+	setting.Between(p, "kafka.partitions.partials", k.Partitions.Partials, 1, 256)
 	security := k.Security()
 	nest(p, "kafka", security.Validate())
 	if k.Embedded && (k.TLS.Enabled || k.SASL.Mechanism != kafka.MechanismNone) {
@@ -114,7 +114,7 @@ func (k Kafka) validate(p *value.Problems) {
 	}
 }
 
-func match(p *value.Problems, key, text string, want *regexp.Regexp) {
+func match(p *setting.Problems, key, text string, want *regexp.Regexp) {
 	if !want.MatchString(text) {
 		p.Add(key, "%q is not allowed; want 1 to 200 of the characters A-Z a-z 0-9 . _ -", text)
 	}
@@ -130,31 +130,31 @@ func isAddress(s string) bool {
 	return err == nil && n > 0
 }
 
-func validateStages(p *value.Problems, stages []Stage) {
+func validateStages(p *setting.Problems, stages []Stage) {
 	if len(stages) == 0 {
 		p.Add("stages", "is empty; allowed: %v", Stages())
 	}
 	for i, s := range stages {
 		key := fmt.Sprintf("stages[%d]", i)
-		value.OneOf(p, key, s, Stages()...)
+		setting.OneOf(p, key, s, Stages()...)
 		if slices.Index(stages, s) < i {
 			p.Add(key, "%q stands in the list twice", s)
 		}
 	}
 }
 
-func (d Decode) validate(p *value.Problems) {
-	value.Between(p, "decode.compressed_bytes", d.CompressedBytes, 64<<10, 1<<50)
-	value.Between(p, "decode.inflated_bytes", d.InflatedBytes, 1<<20, 1<<50)
-	value.Between(p, "decode.ratio", d.Ratio, 1, 2000) // deflate reaches 1,032
+func (d Decode) validate(p *setting.Problems) {
+	setting.Between(p, "decode.compressed_bytes", d.CompressedBytes, 64<<10, 1<<50)
+	setting.Between(p, "decode.inflated_bytes", d.InflatedBytes, 1<<20, 1<<50)
+	setting.Between(p, "decode.ratio", d.Ratio, 1, 2000) // deflate reaches 1,032
 	// A reader's buffer has this size, and there is one for each object being read.
-	value.Between(p, "decode.record_bytes", d.RecordBytes, 64<<10, 64<<20)
-	value.Between(p, "decode.field_bytes", d.FieldBytes, 1<<10, 64<<20)
-	value.Between(p, "decode.records", d.Records, 1, 1_000_000_000_000)
-	value.Between(p, "decode.depth", d.Depth, 8, 10_000)
-	value.Between(p, "decode.message_records", d.MessageRecords, 1, 10_000_000)
-	value.Between(p, "decode.message_bytes", d.MessageBytes, 2<<20, 16<<30)
-	value.OneOf(p, "decode.body", d.Body, BodyKeep, BodyNone)
+	setting.Between(p, "decode.record_bytes", d.RecordBytes, 64<<10, 64<<20)
+	setting.Between(p, "decode.field_bytes", d.FieldBytes, 1<<10, 64<<20)
+	setting.Between(p, "decode.records", d.Records, 1, 1_000_000_000_000)
+	setting.Between(p, "decode.depth", d.Depth, 8, 10_000)
+	setting.Between(p, "decode.message_records", d.MessageRecords, 1, 10_000_000)
+	setting.Between(p, "decode.message_bytes", d.MessageBytes, 2<<20, 16<<30)
+	setting.OneOf(p, "decode.body", d.Body, BodyKeep, BodyNone)
 	if d.RecordBytes > d.InflatedBytes {
 		p.Add("decode.record_bytes", "%v is more than decode.inflated_bytes, %v", d.RecordBytes, d.InflatedBytes)
 	}
@@ -167,9 +167,9 @@ func (d Decode) validate(p *value.Problems) {
 // At 1 KiB of counts a window that is 10 MiB for an entity active in all of them.
 const maxOpenWindows = 10_000
 
-func (w Window) validate(p *value.Problems) {
+func (w Window) validate(p *setting.Problems) {
 	const day = 24 * time.Hour
-	value.Between(p, "window.size", w.Size, time.Minute, day)
+	setting.Between(p, "window.size", w.Size, time.Minute, day)
 	if w.Size%time.Minute != 0 {
 		p.Add("window.size", "%v is not a whole number of minutes", w.Size)
 	}
@@ -186,8 +186,8 @@ func (w Window) validate(p *value.Problems) {
 		}
 		last = r
 	}
-	value.Between(p, "window.out_of_orderness", w.OutOfOrderness, 0, 7*day)
-	value.Between(p, "window.allowed_lateness", w.AllowedLateness, 0, 7*day)
+	setting.Between(p, "window.out_of_orderness", w.OutOfOrderness, 0, 7*day)
+	setting.Between(p, "window.allowed_lateness", w.AllowedLateness, 0, 7*day)
 	if w.AllowedLateness < w.Size {
 		// What is found out about a pair reaches its principal's window after that
 		// window has closed.
@@ -196,18 +196,18 @@ func (w Window) validate(p *value.Problems) {
 	if w.Size > 0 && w.AllowedLateness > detect.MaxLate*w.Size {
 		p.Add("window.allowed_lateness", "%v is more than %d times window.size, %v", w.AllowedLateness, detect.MaxLate, w.Size)
 	}
-	value.Between(p, "window.future_skew", w.FutureSkew, 0, day)
-	value.Between(p, "window.idle_after", w.IdleAfter, time.Second, day)
+	setting.Between(p, "window.future_skew", w.FutureSkew, 0, day)
+	setting.Between(p, "window.idle_after", w.IdleAfter, time.Second, day)
 	if open := w.OutOfOrderness + w.AllowedLateness; w.Size > 0 && open/w.Size > maxOpenWindows {
 		p.Add("window.size", "%v is too short: with out_of_orderness and allowed_lateness of %v together, "+
 			"%d windows of an entity are open at a time; allowed: %d", w.Size, open, open/w.Size, maxOpenWindows)
 	}
 }
 
-func (c Commit) validate(p *value.Problems) {
+func (c Commit) validate(p *setting.Problems) {
 	// Below 10 s, so that a transaction ends well within Kafka's timeout for it.
-	value.Between(p, "commit.interval", c.Interval, 10*time.Millisecond, 10*time.Second-1)
-	value.Between(p, "commit.records", c.Records, 1, 1_000_000)
+	setting.Between(p, "commit.interval", c.Interval, 10*time.Millisecond, 10*time.Second-1)
+	setting.Between(p, "commit.records", c.Records, 1, 1_000_000)
 }
 
 // sinkName is what fits the name of a consumer group and a metric label.
@@ -216,7 +216,7 @@ var sinkName = regexp.MustCompile(`^[a-z0-9][a-z0-9_-]{0,62}$`)
 // maxSinks bounds the consumer groups, each of which reads the topics again.
 const maxSinks = 32
 
-func validateSinks(p *value.Problems, sinks []Sink) {
+func validateSinks(p *setting.Problems, sinks []Sink) {
 	if len(sinks) > maxSinks {
 		p.Add("sinks", "%d sinks are too many; allowed: %d", len(sinks), maxSinks)
 	}
@@ -244,11 +244,11 @@ func validateSinks(p *value.Problems, sinks []Sink) {
 	}
 }
 
-func (s Sink) validate(p *value.Problems, at string) {
+func (s Sink) validate(p *setting.Problems, at string) {
 	if !sinkName.MatchString(s.Name) {
 		p.Add(at+".name", "%q is no name; want up to 63 of the characters a-z 0-9 _ -, the first a letter or digit", s.Name)
 	}
-	value.OneOf(p, at+".type", s.Type, SinkTypes()...)
+	setting.OneOf(p, at+".type", s.Type, SinkTypes()...)
 	if (s.Type == SinkOTLP) != (s.OTLP != nil) || (s.Type == SinkFile) != (s.File != nil) {
 		p.Add(at, "its type is %q and its settings are of another type", s.Type)
 	}
@@ -258,7 +258,7 @@ func (s Sink) validate(p *value.Problems, at string) {
 	if s.File != nil {
 		nest(p, at, s.File.Validate())
 	}
-	value.OneOf(p, at+".take.windows", s.Take.Windows, WindowsNone, WindowsAnomalous, WindowsAll)
+	setting.OneOf(p, at+".take.windows", s.Take.Windows, WindowsNone, WindowsAnomalous, WindowsAll)
 	if !s.Take.Events && !s.Take.Anomalies && s.Take.Windows == WindowsNone {
 		p.Add(at+".take", "takes nothing; set one of events, windows, anomalies, or remove the sink")
 	}

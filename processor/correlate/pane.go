@@ -16,7 +16,7 @@ import (
 
 	"keytrail/processor/count"
 	"keytrail/processor/sigma"
-	"keytrail/schemas/normalize"
+	"keytrail/schemas/aws/normalize"
 	"keytrail/schemas/wire"
 )
 

@@ -7,7 +7,7 @@ import (
 	"strings"
 	"testing"
 
-	"keytrail/schemas/normalize"
+	"keytrail/schemas/aws/normalize"
 	"keytrail/schemas/wire"
 )
 

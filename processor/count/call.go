@@ -12,7 +12,7 @@ import (
 	"strings"
 
 	"keytrail/processor/rule"
-	"keytrail/schemas/normalize"
+	"keytrail/schemas/aws/normalize"
 	"keytrail/schemas/otellog"
 	"keytrail/schemas/semconv"
 	"keytrail/schemas/wire"

@@ -6,7 +6,7 @@ import (
 	"slices"
 	"testing"
 
-	"keytrail/schemas/normalize"
+	"keytrail/schemas/aws/normalize"
 )
 
 // TestComplete: whichever of the copies of a ReEncrypt comes first, and however often and

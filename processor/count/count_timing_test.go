@@ -5,7 +5,7 @@ import (
 	"math/rand/v2"
 	"testing"
 
-	"keytrail/schemas/normalize"
+	"keytrail/schemas/aws/normalize"
 	"keytrail/schemas/otellog"
 )
 

@@ -8,7 +8,7 @@ import (
 	"testing"
 
 	"keytrail/processor/sigma"
-	"keytrail/schemas/normalize"
+	"keytrail/schemas/aws/normalize"
 	"keytrail/schemas/otellog"
 	"keytrail/schemas/wire"
 )

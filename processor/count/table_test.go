@@ -11,7 +11,7 @@ import (
 	"time"
 
 	"keytrail/processor/rule"
-	"keytrail/schemas/normalize"
+	"keytrail/schemas/aws/normalize"
 	"keytrail/schemas/wire"
 )
 

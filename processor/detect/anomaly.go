@@ -8,7 +8,7 @@ import (
 
 	"keytrail/processor/baseline"
 	"keytrail/processor/rule"
-	"keytrail/schemas/normalize"
+	"keytrail/schemas/aws/normalize"
 	"keytrail/schemas/otellog"
 	"keytrail/schemas/semconv"
 	"keytrail/schemas/wire"

@@ -10,7 +10,7 @@ import (
 	"sync"
 
 	"keytrail/processor/count"
-	"keytrail/schemas/normalize"
+	"keytrail/schemas/aws/normalize"
 	"keytrail/schemas/wire"
 )
 

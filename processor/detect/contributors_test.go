@@ -7,7 +7,7 @@ import (
 
 	"keytrail/processor/count"
 	"keytrail/processor/detect"
-	"keytrail/schemas/normalize"
+	"keytrail/schemas/aws/normalize"
 	"keytrail/schemas/wire"
 )
 

@@ -10,7 +10,7 @@ import (
 
 	"keytrail/processor/baseline"
 	"keytrail/processor/detect"
-	"keytrail/schemas/normalize"
+	"keytrail/schemas/aws/normalize"
 	"keytrail/schemas/wire"
 )
 

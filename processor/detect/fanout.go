@@ -7,7 +7,7 @@ import (
 	"slices"
 
 	"keytrail/processor/count"
-	"keytrail/schemas/normalize"
+	"keytrail/schemas/aws/normalize"
 	"keytrail/schemas/wire"
 )
 

@@ -6,7 +6,7 @@ import (
 	"strings"
 
 	"keytrail/processor/count"
-	"keytrail/schemas/normalize"
+	"keytrail/schemas/aws/normalize"
 	"keytrail/schemas/wire"
 )
 

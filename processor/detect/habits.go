@@ -4,7 +4,7 @@ import (
 	"math"
 	"slices"
 
-	"keytrail/schemas/normalize"
+	"keytrail/schemas/aws/normalize"
 	"keytrail/schemas/wire"
 )
 

@@ -8,7 +8,7 @@ import (
 	"keytrail/processor/detect"
 	"keytrail/processor/rule"
 	"keytrail/processor/sigma"
-	"keytrail/schemas/normalize"
+	"keytrail/schemas/aws/normalize"
 	"keytrail/schemas/wire"
 )
 

@@ -12,7 +12,7 @@ import (
 	"keytrail/processor/count"
 	"keytrail/processor/detect"
 	"keytrail/processor/eventtime"
-	"keytrail/schemas/normalize"
+	"keytrail/schemas/aws/normalize"
 	"keytrail/schemas/wire"
 )
 

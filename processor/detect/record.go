@@ -6,7 +6,7 @@ import (
 	"time"
 
 	"keytrail/processor/count"
-	"keytrail/schemas/normalize"
+	"keytrail/schemas/aws/normalize"
 	"keytrail/schemas/otellog"
 	"keytrail/schemas/semconv"
 	"keytrail/schemas/wire"

@@ -5,7 +5,7 @@ import (
 
 	"keytrail/processor/baseline"
 	"keytrail/processor/count"
-	"keytrail/schemas/normalize"
+	"keytrail/schemas/aws/normalize"
 	"keytrail/schemas/wire"
 )
 

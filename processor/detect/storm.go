@@ -1,7 +1,7 @@
 package detect
 
 import (
-	"keytrail/schemas/normalize"
+	"keytrail/schemas/aws/normalize"
 	"keytrail/schemas/wire"
 )
 

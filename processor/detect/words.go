@@ -5,7 +5,7 @@ import (
 	"strings"
 	"time"
 
-	"keytrail/schemas/normalize"
+	"keytrail/schemas/aws/normalize"
 	"keytrail/schemas/wire"
 )
 

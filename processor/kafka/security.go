@@ -23,7 +23,7 @@ import (
 	"github.com/twmb/franz-go/pkg/sasl/scram"
 	"golang.org/x/oauth2/clientcredentials"
 
-	"keytrail/processor/config/value"
+	"keytrail/processor/setting"
 )
 
 // Security says how connections are encrypted and who the client is. The zero
@@ -60,8 +60,8 @@ type SASL struct {
 	Mechanism Mechanism `yaml:"mechanism"`
 	// Username and Password are those of PLAIN and SCRAM, and with TokenURL the id
 	// and the secret of OAUTHBEARER's client.
-	Username string       `yaml:"username"`
-	Password value.Secret `yaml:"password"`
+	Username string         `yaml:"username"`
+	Password setting.Secret `yaml:"password"`
 	// PasswordFile is a file with the password, instead of Password. The end of its
 	// line does not count.
 	PasswordFile string `yaml:"password_file"`
@@ -82,12 +82,12 @@ func (s *SASL) OnSecret(f func(path, secret string)) { s.found = f }
 
 func (s *SASL) mechanism() Mechanism { return cmp.Or(s.Mechanism, MechanismNone) }
 
-// Validate returns value.Problems that name the settings that cannot be used.
+// Validate returns setting.Problems that name the settings that cannot be used.
 // It opens no file: see Security.Load.
 func (s SASL) Validate() error {
-	var p value.Problems
+	var p setting.Problems
 	m := s.mechanism()
-	if value.OneOf(&p, "mechanism", m, Mechanisms()...); p != nil {
+	if setting.OneOf(&p, "mechanism", m, Mechanisms()...); p != nil {
 		return p // what the others should be is not known
 	}
 	password := s.Password.Reveal() != "" || s.PasswordFile != ""
@@ -113,7 +113,7 @@ func (s SASL) Validate() error {
 	return p.Err()
 }
 
-func (s *SASL) oauth(p *value.Problems, password bool) {
+func (s *SASL) oauth(p *setting.Problems, password bool) {
 	switch {
 	case s.TokenFile != "" && s.TokenURL != "":
 		p.Add("token_file", "%q stands beside token_url; leave out one of them", s.TokenFile)
@@ -134,26 +134,26 @@ func (s *SASL) oauth(p *value.Problems, password bool) {
 	}
 }
 
-func (s *SASL) want(p *value.Problems, key string, there bool) {
+func (s *SASL) want(p *setting.Problems, key string, there bool) {
 	if !there {
 		p.Add(key, "is missing; mechanism %s wants it", s.Mechanism)
 	}
 }
 
-func (s *SASL) unused(p *value.Problems, key, text string) {
+func (s *SASL) unused(p *setting.Problems, key, text string) {
 	if text != "" {
 		p.Add(key, "is set, and mechanism %s has no use for it", s.mechanism())
 	}
 }
 
-// Validate returns value.Problems whose keys begin with "tls." or "sasl.".
+// Validate returns setting.Problems whose keys begin with "tls." or "sasl.".
 func (s Security) Validate() error {
-	var p value.Problems
+	var p setting.Problems
 	for _, section := range []struct {
 		key string
 		err error
 	}{{"tls.", s.TLS.Validate()}, {"sasl.", s.SASL.Validate()}} {
-		var found value.Problems
+		var found setting.Problems
 		errors.As(section.err, &found)
 		for _, one := range found {
 			p.Add(section.key+one.Key, "%s", one.Text)

@@ -15,9 +15,9 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/kmsg"
 
-	"keytrail/processor/config/value"
 	"keytrail/processor/kafka"
 	"keytrail/processor/kafka/kafkatest"
+	"keytrail/processor/setting"
 )
 
 // secured starts a real Kafka whose listeners want TLS and more.
@@ -71,7 +71,7 @@ func writeFile(t *testing.T, text string) string {
 func TestSecurity(t *testing.T) {
 	s := secured(t)
 	over := kafka.TLS{Enabled: true, CAFile: s.CA}
-	password := value.NewSecret(kafkatest.Password)
+	password := setting.NewSecret(kafkatest.Password)
 	tokens := tokenServer(t)
 	hour := time.Now().Add(time.Hour)
 	for name, sec := range map[string]kafka.Security{
@@ -103,7 +103,7 @@ func TestSecurity(t *testing.T) {
 // at the start, and with none denied it begins.
 func accessLists(t *testing.T, s *kafkatest.Secured) {
 	cfg := kafka.Config{Brokers: []string{s.SASL}, ClientID: "test", Security: kafka.Security{TLS: kafka.TLS{Enabled: true, CAFile: s.CA},
-		SASL: kafka.SASL{Mechanism: kafka.MechanismSHA512, Username: kafkatest.User, Password: value.NewSecret(kafkatest.Password)}}}
+		SASL: kafka.SASL{Mechanism: kafka.MechanismSHA512, Username: kafkatest.User, Password: setting.NewSecret(kafkatest.Password)}}}
 	begin := func(topic string) error {
 		if _, err := kafka.EnsureTopics(t.Context(), cfg, 0, []kafka.Topic{{Name: topic, Partitions: 1, Access: kafka.Read | kafka.Write}}); err != nil {
 			return err
@@ -170,7 +170,7 @@ func tokenServer(t *testing.T) string {
 // refusals checks what is said when something is wrong: each names what and what to do.
 func refusals(t *testing.T, s *kafkatest.Secured) {
 	over := kafka.TLS{Enabled: true, CAFile: s.CA}
-	wrong, password := value.NewSecret("hunter2"), value.NewSecret(kafkatest.Password)
+	wrong, password := setting.NewSecret("hunter2"), setting.NewSecret(kafkatest.Password)
 	f := func(what, broker string, sec kafka.Security, want ...string) {
 		t.Helper()
 		err := reach(t, kafka.Config{Brokers: []string{broker}, Security: sec}, "refused")
@@ -194,7 +194,7 @@ func refusals(t *testing.T, s *kafkatest.Secured) {
 	}
 	f("an old token", s.SASL, kafka.Security{TLS: over, SASL: kafka.SASL{Mechanism: kafka.MechanismOAuth, TokenFile: writeFile(t, kafkatest.Token("me", time.Now().Add(-time.Hour)))}},
 		"the brokers refuse SASL OAUTHBEARER; check that the token is not out of date")
-	f("a token server that refuses", s.SASL, kafka.Security{TLS: over, SASL: kafka.SASL{Mechanism: kafka.MechanismOAuth, TokenURL: tokenServer(t), Scope: "kafka more", Username: "me", Password: value.NewSecret("wrong")}},
+	f("a token server that refuses", s.SASL, kafka.Security{TLS: over, SASL: kafka.SASL{Mechanism: kafka.MechanismOAuth, TokenURL: tokenServer(t), Scope: "kafka more", Username: "me", Password: setting.NewSecret("wrong")}},
 		"cannot get a token for SASL OAUTHBEARER from token_url", `as client "me"`, "invalid_client")
 	t.Setenv("AWS_ACCESS_KEY_ID", "AKIDEXAMPLE")
 	t.Setenv("AWS_SECRET_ACCESS_KEY", "hunter2")

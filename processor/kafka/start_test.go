@@ -29,8 +29,8 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 	"github.com/twmb/franz-go/pkg/kversion"
 
-	"keytrail/processor/config/value"
 	"keytrail/processor/kafka"
+	"keytrail/processor/setting"
 )
 
 // fake starts a broker, or several, with options.
@@ -82,7 +82,7 @@ func (r *refused) start(name string, cfg kafka.Config, want ...string) {
 }
 
 func sasl(mechanism kafka.Mechanism, user, password string) kafka.Security {
-	return kafka.Security{SASL: kafka.SASL{Mechanism: mechanism, Username: user, Password: value.NewSecret(password)}}
+	return kafka.Security{SASL: kafka.SASL{Mechanism: mechanism, Username: user, Password: setting.NewSecret(password)}}
 }
 
 // closedPort returns an address at which nobody listens.
@@ -170,7 +170,7 @@ func TestStartIsRefused(t *testing.T) {
 	r.start("no SASL", with(secured, kafka.Security{}), "set kafka.sasl.mechanism")
 
 	silent := serve(t, func(c net.Conn) { io.Copy(io.Discard, c) })
-	token := kafka.Security{SASL: kafka.SASL{Mechanism: kafka.MechanismOAuth, TokenURL: "http://" + silent + "/token", Username: "me", Password: value.NewSecret("hunter2")}}
+	token := kafka.Security{SASL: kafka.SASL{Mechanism: kafka.MechanismOAuth, TokenURL: "http://" + silent + "/token", Username: "me", Password: setting.NewSecret("hunter2")}}
 	bearer := fake(t) // which does not know the mechanism, and here takes it
 	bearer.ControlKey(int16(kmsg.SASLHandshake), func(req kmsg.Request) (kmsg.Response, error, bool) {
 		bearer.KeepControl()

@@ -15,7 +15,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kerr"
 	"golang.org/x/oauth2"
 
-	"keytrail/processor/config/value"
+	"keytrail/processor/setting"
 )
 
 // TLS says how connections are encrypted: TLS 1.2 or newer, and the broker's
@@ -35,9 +35,9 @@ type TLS struct {
 	ServerName string `yaml:"server_name"`
 }
 
-// Validate returns value.Problems that name the settings that cannot be used.
+// Validate returns setting.Problems that name the settings that cannot be used.
 func (t TLS) Validate() error {
-	var p value.Problems
+	var p setting.Problems
 	if !t.Enabled {
 		for _, s := range []struct{ key, text string }{
 			{"ca_file", t.CAFile}, {"cert_file", t.CertFile}, {"key_file", t.KeyFile}, {"server_name", t.ServerName},

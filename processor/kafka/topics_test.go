@@ -58,7 +58,7 @@ func TestReplication(t *testing.T) {
 		if got := len(details["a"].Partitions[0].Replicas); got != wantReplicas {
 			t.Errorf("%s: %d replicas, want %d", name, got, wantReplicas)
 		}
-		if got := setting(t, adm, "a", "min.insync.replicas"); got != wantInSync {
+		if got := topicConfig(t, adm, "a", "min.insync.replicas"); got != wantInSync {
 			t.Errorf("%s: min.insync.replicas is %s, want %s", name, got, wantInSync)
 		}
 	}
@@ -73,7 +73,7 @@ func TestReplication(t *testing.T) {
 	f(1, "1", 3, 0, "", "replication 3")
 }
 
-func setting(t *testing.T, adm *kadm.Client, topic, key string) string {
+func topicConfig(t *testing.T, adm *kadm.Client, topic, key string) string {
 	t.Helper()
 	configs, err := adm.DescribeTopicConfigs(t.Context(), topic)
 	if err != nil {

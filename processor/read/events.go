@@ -23,8 +23,8 @@ import (
 	"sync/atomic"
 
 	"keytrail/processor/source"
-	"keytrail/schemas/cloudtrail"
-	"keytrail/schemas/normalize"
+	"keytrail/schemas/aws/cloudtrail"
+	"keytrail/schemas/aws/normalize"
 )
 
 // Counts counts what became of the records. It may be shared by any number of

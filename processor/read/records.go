@@ -4,8 +4,8 @@ import (
 	"context"
 	"time"
 
-	"keytrail/schemas/cloudtrail"
-	"keytrail/schemas/normalize"
+	"keytrail/schemas/aws/cloudtrail"
+	"keytrail/schemas/aws/normalize"
 	"keytrail/schemas/otellog"
 )
 

@@ -4,7 +4,7 @@ import (
 	"fmt"
 	"strings"
 
-	"keytrail/schemas/normalize"
+	"keytrail/schemas/aws/normalize"
 	"keytrail/schemas/otellog"
 	"keytrail/schemas/semconv"
 )
@@ -114,7 +114,7 @@ var reduced = map[string]string{
 	"partial":    "further fields select them, such as the operation or the caller",
 }
 
-// tampered are the findings of processor/source/digest, as what the digests' check
+// tampered are the findings of processor/source/aws/digest, as what the digests' check
 // says.
 var tampered = map[string]string{
 	"DigestInvalid":  "found a digest of the trail that CloudTrail did not sign so",

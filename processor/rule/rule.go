@@ -11,7 +11,7 @@ import (
 	"slices"
 	"strings"
 
-	"keytrail/schemas/normalize"
+	"keytrail/schemas/aws/normalize"
 	"keytrail/schemas/otellog"
 	"keytrail/schemas/semconv"
 )

@@ -5,9 +5,9 @@ import (
 	"time"
 
 	"keytrail/processor/rule"
-	"keytrail/processor/source/digest"
-	"keytrail/schemas/cloudtrail"
-	"keytrail/schemas/normalize"
+	"keytrail/processor/source/aws/digest"
+	"keytrail/schemas/aws/cloudtrail"
+	"keytrail/schemas/aws/normalize"
 	"keytrail/schemas/otellog"
 	"keytrail/schemas/semconv"
 )

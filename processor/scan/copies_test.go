@@ -9,7 +9,7 @@ import (
 	"strings"
 	"testing"
 
-	"keytrail/schemas/normalize"
+	"keytrail/schemas/aws/normalize"
 )
 
 // Shapes of records that users reported, in place. Each is counted as the oracle counts

@@ -14,7 +14,7 @@ import (
 	"keytrail/processor/detect"
 	"keytrail/processor/eventtime"
 	"keytrail/processor/rule"
-	"keytrail/schemas/normalize"
+	"keytrail/schemas/aws/normalize"
 	"keytrail/schemas/wire"
 )
 

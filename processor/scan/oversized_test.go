@@ -7,7 +7,7 @@ import (
 	"testing"
 
 	"keytrail/processor/count"
-	"keytrail/schemas/cloudtrail"
+	"keytrail/schemas/aws/cloudtrail"
 )
 
 // A call that the stages can not write down is counted by a scan no more than by them.

@@ -14,7 +14,7 @@ import (
 	"keytrail/processor/detect"
 	"keytrail/processor/scan"
 	"keytrail/processor/source"
-	"keytrail/schemas/normalize"
+	"keytrail/schemas/aws/normalize"
 	"keytrail/schemas/wire"
 )
 

@@ -24,8 +24,8 @@ import (
 	"keytrail/processor/read"
 	"keytrail/processor/sigma"
 	"keytrail/processor/source"
-	"keytrail/schemas/cloudtrail"
-	"keytrail/schemas/normalize"
+	"keytrail/schemas/aws/cloudtrail"
+	"keytrail/schemas/aws/normalize"
 	"keytrail/schemas/otellog"
 	"keytrail/schemas/wire"
 )

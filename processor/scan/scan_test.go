@@ -20,8 +20,8 @@ import (
 	"keytrail/processor/generate"
 	"keytrail/processor/internal/oracle"
 	"keytrail/processor/source"
-	"keytrail/schemas/cloudtrail"
-	"keytrail/schemas/normalize"
+	"keytrail/schemas/aws/cloudtrail"
+	"keytrail/schemas/aws/normalize"
 	"keytrail/schemas/wire"
 )
 

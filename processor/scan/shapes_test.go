@@ -9,7 +9,7 @@ import (
 // Every shape in which events reach a collector is counted as the oracle counts it.
 // Tables and lists with a comma too many are not for the oracle.
 func TestShapesAreCounted(t *testing.T) {
-	files, err := filepath.Glob("../../schemas/cloudtrail/testdata/shapes/*")
+	files, err := filepath.Glob("../../schemas/aws/cloudtrail/testdata/shapes/*")
 	if err != nil || len(files) < 20 {
 		t.Fatalf("%d files, %v", len(files), err)
 	}

@@ -4,7 +4,7 @@ import (
 	"slices"
 	"strings"
 
-	"keytrail/schemas/cloudtrail"
+	"keytrail/schemas/aws/cloudtrail"
 )
 
 // Kind is what a correlation counts. Source: Sigma correlation rules specification

@@ -5,7 +5,7 @@ import (
 	"fmt"
 	"math/bits"
 
-	"keytrail/schemas/cloudtrail"
+	"keytrail/schemas/aws/cloudtrail"
 )
 
 // Matcher matches events with the rules of a set, one after another. It keeps its
@@ -48,7 +48,7 @@ func (r *Rules) NewMatcher() *Matcher {
 const keepBytes = 256 << 10
 
 // Match matches one event: the JSON that CloudTrail wrote, which has been decoded
-// before (package schemas/cloudtrail), so that it is JSON and says nothing twice. An
+// before (package schemas/aws/cloudtrail), so that it is JSON and says nothing twice. An
 // error says that it is not. Match does not keep event, and does not change it.
 func (m *Matcher) Match(event []byte) (Result, error) {
 	if len(m.rules.List) == 0 {

@@ -4,7 +4,7 @@ import (
 	"math"
 	"time"
 
-	"keytrail/processor/config/value"
+	"keytrail/processor/setting"
 )
 
 // Batch bounds what one call of Sink.Deliver receives. A record that is larger
@@ -15,7 +15,7 @@ type Batch struct {
 	// Bytes bounds the sum of the records' sizes (default 4 MiB). A log record
 	// with its original event is about 3 KiB, so that 1,000 of them take 3 MiB;
 	// the OpenTelemetry collector takes requests of up to 20 MiB.
-	Bytes value.Size `yaml:"bytes"`
+	Bytes setting.Size `yaml:"bytes"`
 }
 
 // Retry says how a batch is sent again. The pause before attempt n+1 is a
@@ -45,26 +45,26 @@ func DefaultRetry() Retry {
 	return Retry{Base: 500 * time.Millisecond, Cap: 30 * time.Second}
 }
 
-// Validate returns value.Problems that name the settings that cannot be used.
+// Validate returns setting.Problems that name the settings that cannot be used.
 // The upper bounds hold memory: 64 MiB in a batch, twice that while it is
 // encoded, for each sink.
 func (b Batch) Validate() error {
-	var p value.Problems
-	value.Between(&p, "records", b.Records, 1, 100_000)
-	value.Between(&p, "bytes", b.Bytes, 1<<10, 64<<20)
+	var p setting.Problems
+	setting.Between(&p, "records", b.Records, 1, 100_000)
+	setting.Between(&p, "bytes", b.Bytes, 1<<10, 64<<20)
 	return p.Err()
 }
 
-// Validate returns value.Problems that name the settings that cannot be used.
+// Validate returns setting.Problems that name the settings that cannot be used.
 func (r Retry) Validate() error {
-	var p value.Problems
-	value.Between(&p, "base", r.Base, time.Millisecond, MaxPause)
-	value.Between(&p, "cap", r.Cap, time.Millisecond, MaxPause)
+	var p setting.Problems
+	setting.Between(&p, "base", r.Base, time.Millisecond, MaxPause)
+	setting.Between(&p, "cap", r.Cap, time.Millisecond, MaxPause)
 	if r.Cap < r.Base {
 		p.Add("cap", "%v is shorter than base, %v", r.Cap, r.Base)
 	}
-	value.Between(&p, "max_attempts", r.MaxAttempts, 0, math.MaxInt32)
-	value.Between(&p, "max_elapsed", r.MaxElapsed, 0, 30*24*time.Hour)
+	setting.Between(&p, "max_attempts", r.MaxAttempts, 0, math.MaxInt32)
+	setting.Between(&p, "max_elapsed", r.MaxElapsed, 0, 30*24*time.Hour)
 	return p.Err()
 }
 

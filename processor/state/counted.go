@@ -8,7 +8,7 @@ import (
 	"keytrail/processor/dedup"
 	"keytrail/processor/rule"
 	"keytrail/processor/sigma"
-	"keytrail/schemas/normalize"
+	"keytrail/schemas/aws/normalize"
 	"keytrail/schemas/wire"
 )
 

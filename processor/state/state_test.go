@@ -15,7 +15,7 @@ import (
 	"keytrail/processor/rule"
 	"keytrail/processor/sigma"
 	"keytrail/processor/state"
-	"keytrail/schemas/normalize"
+	"keytrail/schemas/aws/normalize"
 	"keytrail/schemas/wire"
 )
 

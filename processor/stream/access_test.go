@@ -12,8 +12,8 @@ import (
 	"github.com/twmb/franz-go/pkg/kfake"
 	"github.com/twmb/franz-go/pkg/kmsg"
 
-	"keytrail/processor/config/value"
 	"keytrail/processor/kafka"
+	"keytrail/processor/setting"
 )
 
 // TestEveryAccessIsAsked holds that the start asks for everything that the stages do: for
@@ -56,7 +56,7 @@ func TestEveryAccessIsAsked(t *testing.T) {
 			}
 			defer c.Close()
 			p := pipeline(t, c.ListenAddrs())
-			p.Kafka.Security.SASL = kafka.SASL{Mechanism: kafka.MechanismPlain, Username: "keytrail", Password: value.NewSecret("right")}
+			p.Kafka.Security.SASL = kafka.SASL{Mechanism: kafka.MechanismPlain, Username: "keytrail", Password: setting.NewSecret("right")}
 			p.Sinks = []Destination{to}
 			ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
 			defer cancel()
@@ -87,7 +87,7 @@ func TestWithoutDescribeConfigs(t *testing.T) {
 	}
 	defer c.Close()
 	p := pipeline(t, c.ListenAddrs())
-	p.Kafka.Security.SASL = kafka.SASL{Mechanism: kafka.MechanismPlain, Username: "keytrail", Password: value.NewSecret("right")}
+	p.Kafka.Security.SASL = kafka.SASL{Mechanism: kafka.MechanismPlain, Username: "keytrail", Password: setting.NewSecret("right")}
 	ask := served(t, p)
 	var status atomic.Int32
 	p.Sinks = []Destination{destinationOf(otlp(t, &status))}

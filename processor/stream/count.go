@@ -13,7 +13,7 @@ import (
 	"keytrail/processor/detect"
 	"keytrail/processor/eventtime"
 	"keytrail/processor/kafka"
-	"keytrail/schemas/normalize"
+	"keytrail/schemas/aws/normalize"
 	"keytrail/schemas/otellog"
 	"keytrail/schemas/wire"
 )

@@ -14,7 +14,7 @@ import (
 	"keytrail/processor/eventtime"
 	"keytrail/processor/kafka"
 	"keytrail/processor/state"
-	"keytrail/schemas/normalize"
+	"keytrail/schemas/aws/normalize"
 	"keytrail/schemas/wire"
 )
 

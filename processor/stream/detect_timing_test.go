@@ -9,8 +9,8 @@ import (
 	"keytrail/processor/detect"
 	"keytrail/processor/eventtime"
 	"keytrail/processor/generate"
-	"keytrail/schemas/cloudtrail"
-	"keytrail/schemas/normalize"
+	"keytrail/schemas/aws/cloudtrail"
+	"keytrail/schemas/aws/normalize"
 	"keytrail/schemas/otellog"
 	"keytrail/schemas/wire"
 )

@@ -14,7 +14,7 @@ import (
 	"keytrail/processor/count"
 	"keytrail/processor/eventtime"
 	"keytrail/processor/kafka"
-	"keytrail/schemas/normalize"
+	"keytrail/schemas/aws/normalize"
 	"keytrail/schemas/otellog"
 	"keytrail/schemas/semconv"
 	"keytrail/schemas/wire"

@@ -10,7 +10,7 @@ import (
 	"keytrail/processor/count"
 	"keytrail/processor/detect"
 	"keytrail/processor/state"
-	"keytrail/schemas/normalize"
+	"keytrail/schemas/aws/normalize"
 	"keytrail/schemas/otellog"
 	"keytrail/schemas/semconv"
 	"keytrail/schemas/wire"

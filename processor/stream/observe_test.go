@@ -17,7 +17,7 @@ import (
 	"keytrail/processor/eventtime"
 	"keytrail/processor/sigma"
 	"keytrail/processor/state"
-	"keytrail/schemas/normalize"
+	"keytrail/schemas/aws/normalize"
 	"keytrail/schemas/wire"
 )
 

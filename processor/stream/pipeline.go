@@ -19,15 +19,15 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kgo"
 
-	"keytrail/processor/config/value"
 	"keytrail/processor/detect"
 	"keytrail/processor/kafka"
 	"keytrail/processor/lograte"
+	"keytrail/processor/setting"
 	"keytrail/processor/sigma"
 	"keytrail/processor/sink"
 	"keytrail/processor/telemetry"
-	"keytrail/schemas/cloudtrail"
-	"keytrail/schemas/normalize"
+	"keytrail/schemas/aws/cloudtrail"
+	"keytrail/schemas/aws/normalize"
 	"keytrail/schemas/wire"
 )
 
@@ -89,7 +89,7 @@ type Pipeline struct {
 	Telemetry      *telemetry.Telemetry
 	Log            *slog.Logger
 	// Secrets are kept out of dead letters' details; nil for none. The log takes care of itself.
-	Secrets *value.Scrubber
+	Secrets *setting.Scrubber
 	// Ready, when set, is called once the topics are there.
 	Ready func()
 

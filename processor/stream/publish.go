@@ -13,8 +13,8 @@ import (
 	"keytrail/processor/kafka"
 	"keytrail/processor/read"
 	"keytrail/processor/source"
-	"keytrail/schemas/cloudtrail"
-	"keytrail/schemas/normalize"
+	"keytrail/schemas/aws/cloudtrail"
+	"keytrail/schemas/aws/normalize"
 	"keytrail/schemas/otellog"
 	"keytrail/schemas/wire"
 )

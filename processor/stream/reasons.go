@@ -2,7 +2,7 @@ package stream
 
 import (
 	"keytrail/processor/sink"
-	"keytrail/schemas/cloudtrail"
+	"keytrail/schemas/aws/cloudtrail"
 )
 
 // The reasons for which the stages put records into the dead letter, whose counters are

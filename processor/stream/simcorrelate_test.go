@@ -10,7 +10,7 @@ import (
 
 	"keytrail/processor/count"
 	"keytrail/processor/sigma"
-	"keytrail/schemas/normalize"
+	"keytrail/schemas/aws/normalize"
 	"keytrail/schemas/otellog"
 	"keytrail/schemas/semconv"
 )

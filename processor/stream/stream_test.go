@@ -16,8 +16,8 @@ import (
 	"keytrail/processor/detect"
 	"keytrail/processor/generate"
 	"keytrail/processor/sink"
-	"keytrail/schemas/cloudtrail"
-	"keytrail/schemas/normalize"
+	"keytrail/schemas/aws/cloudtrail"
+	"keytrail/schemas/aws/normalize"
 	"keytrail/schemas/otellog"
 	"keytrail/schemas/semconv"
 )

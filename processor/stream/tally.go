@@ -2,7 +2,7 @@ package stream
 
 import (
 	"keytrail/processor/detect"
-	"keytrail/schemas/normalize"
+	"keytrail/schemas/aws/normalize"
 	"keytrail/schemas/wire"
 )
 

@@ -4,7 +4,7 @@ import (
 	"net"
 	"strconv"
 
-	"keytrail/processor/config/value"
+	"keytrail/processor/setting"
 )
 
 // Config says where the metrics are served.
@@ -19,9 +19,9 @@ type Config struct {
 // DefaultConfig returns a Config that serves no metrics.
 func DefaultConfig() Config { return Config{} }
 
-// Validate returns value.Problems that name the settings that cannot be used.
+// Validate returns setting.Problems that name the settings that cannot be used.
 func (c Config) Validate() error {
-	var p value.Problems
+	var p setting.Problems
 	if c.Listen != "" {
 		host, port, err := net.SplitHostPort(c.Listen)
 		_, portErr := strconv.ParseUint(port, 10, 16)

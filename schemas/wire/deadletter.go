@@ -7,7 +7,7 @@ import (
 	"time"
 	"unicode/utf8"
 
-	"keytrail/schemas/cloudtrail"
+	"keytrail/schemas/aws/cloudtrail"
 	"keytrail/schemas/printable"
 )
 

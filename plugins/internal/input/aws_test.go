@@ -14,8 +14,8 @@ import (
 
 	"keytrail/plugins/internal/chunk"
 	"keytrail/plugins/internal/logging"
-	"keytrail/processor/source/awsclient"
-	"keytrail/processor/source/awstest"
+	"keytrail/processor/source/aws/awstest"
+	"keytrail/processor/source/aws/client"
 )
 
 // TestInputFromS3 reads a trail with its digests, by an identity whose own calls stand
@@ -35,7 +35,7 @@ func TestInputFromS3(t *testing.T) {
 	state := t.TempDir()
 	c := DefaultConfig(SourceS3)
 	c.Bucket, c.VerifyDigests, c.Settle, c.PollInterval = "trail", true, 0, 50*time.Millisecond
-	c.AWS = awsclient.Config{Region: awstest.Region, Endpoint: endpoint}
+	c.AWS = client.Config{Region: awstest.Region, Endpoint: endpoint}
 	c.Checkpoint, c.DeadLetter = filepath.Join(state, "cp"), filepath.Join(state, "dead")
 	// read reads until n events have come and the checkpoint holds the marks.
 	read := func(n int, marks ...string) (got, own []string) {
@@ -82,7 +82,7 @@ func TestInputFromS3(t *testing.T) {
 // who the caller is.
 func trailBucket(t *testing.T, endpoint string) (put func(kind, name, content string), caller string) {
 	t.Helper()
-	cfg, err := awsclient.Load(t.Context(), awsclient.Config{Region: awstest.Region, Endpoint: endpoint})
+	cfg, err := client.Load(t.Context(), client.Config{Region: awstest.Region, Endpoint: endpoint})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -98,7 +98,7 @@ func trailBucket(t *testing.T, endpoint string) (put func(kind, name, content st
 			t.Fatal(err)
 		}
 	}
-	if caller, err = awsclient.Caller(t.Context(), cfg); err != nil {
+	if caller, err = client.Caller(t.Context(), cfg); err != nil {
 		t.Fatal(err)
 	}
 	return put, caller

@@ -12,11 +12,11 @@ import (
 
 	"keytrail/plugins/internal/ack"
 	"keytrail/plugins/internal/property"
-	"keytrail/processor/source/awsclient"
-	"keytrail/processor/source/lookup"
-	"keytrail/processor/source/s3"
-	"keytrail/processor/source/sqs"
-	"keytrail/schemas/cloudtrail"
+	"keytrail/processor/source/aws/client"
+	"keytrail/processor/source/aws/lookup"
+	"keytrail/processor/source/aws/s3"
+	"keytrail/processor/source/aws/sqs"
+	"keytrail/schemas/aws/cloudtrail"
 )
 
 // The sources.
@@ -43,7 +43,7 @@ type Config struct {
 	// looked up. Empty is all, or the client's region.
 	Accounts, Regions []string
 	// AWS says how AWS is called.
-	AWS awsclient.Config
+	AWS client.Config
 	// Bucket and Prefix are the trail's; Overlap is s3.FollowerConfig's.
 	Bucket, Prefix string
 	Overlap        time.Duration

@@ -6,14 +6,14 @@ import (
 	"time"
 
 	"keytrail/plugins/internal/property"
-	"keytrail/processor/source/awsclient"
-	"keytrail/processor/source/s3"
+	"keytrail/processor/source/aws/client"
+	"keytrail/processor/source/aws/s3"
 )
 
 // parseAWS reads how AWS is called. Credentials come from the SDK's own chain:
 // none is a property, so none can be logged.
 func (c *Config) parseAWS(r *property.Reader) {
-	c.AWS = awsclient.Config{
+	c.AWS = client.Config{
 		Region: r.Text("aws_region", ""), Profile: r.Text("aws_profile", ""), Endpoint: r.Text("aws_endpoint", ""),
 		RoleARN: r.Text("aws_role_arn", ""), ExternalID: r.Text("aws_external_id", ""),
 	}
@@ -94,7 +94,7 @@ func accounts(r *property.Reader) []string {
 func regions(r *property.Reader) []string {
 	list := words(r.Text("regions", ""))
 	for _, name := range list {
-		if !awsclient.ValidRegion(name) {
+		if !client.ValidRegion(name) {
 			r.Refuse("regions", name, "names of regions such as eu-central-1, separated by commas")
 		}
 	}

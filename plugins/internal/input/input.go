@@ -48,7 +48,7 @@ import (
 	"keytrail/plugins/internal/lockfile"
 	"keytrail/plugins/internal/logging"
 	"keytrail/processor/source"
-	"keytrail/schemas/normalize"
+	"keytrail/schemas/aws/normalize"
 )
 
 // stopTimeout bounds how long Stop waits for a read that hangs, as on a lost

@@ -16,7 +16,7 @@ import (
 
 	"keytrail/plugins/internal/logging"
 	"keytrail/processor/source"
-	"keytrail/schemas/normalize"
+	"keytrail/schemas/aws/normalize"
 )
 
 func TestInputHandsOverEveryEventOnce(t *testing.T) {

@@ -7,11 +7,11 @@ import (
 
 	"keytrail/plugins/internal/logging"
 	"keytrail/processor/source"
-	"keytrail/processor/source/awsclient"
-	"keytrail/processor/source/digest"
-	"keytrail/processor/source/lookup"
-	"keytrail/processor/source/s3"
-	"keytrail/processor/source/sqs"
+	"keytrail/processor/source/aws/client"
+	"keytrail/processor/source/aws/digest"
+	"keytrail/processor/source/aws/lookup"
+	"keytrail/processor/source/aws/s3"
+	"keytrail/processor/source/aws/sqs"
 )
 
 // loadTimeout bounds the finding of AWS's configuration at the start, which may ask
@@ -26,7 +26,7 @@ func newFeed(ctx context.Context, cfg Config, log *logging.Log) (feed, error) {
 	}
 	load, cancel := context.WithTimeout(ctx, loadTimeout)
 	defer cancel()
-	aws, err := awsclient.Load(load, cfg.AWS)
+	aws, err := client.Load(load, cfg.AWS)
 	if err != nil {
 		return nil, fmt.Errorf("source %s: %w", cfg.Source, err)
 	}

@@ -8,7 +8,7 @@ import (
 
 	"keytrail/plugins/internal/logging"
 	"keytrail/processor/source"
-	"keytrail/schemas/cloudtrail"
+	"keytrail/schemas/aws/cloudtrail"
 	"keytrail/schemas/wire"
 )
 

@@ -6,8 +6,8 @@ import (
 	"time"
 
 	"keytrail/plugins/internal/logging"
-	"keytrail/processor/source/awsclient"
-	"keytrail/schemas/cloudtrail"
+	"keytrail/processor/source/aws/client"
+	"keytrail/schemas/aws/cloudtrail"
 )
 
 // own recognizes the calls of the collector's principals: reading a trail that is
@@ -76,10 +76,10 @@ func (in *Input) learnSelf(ctx context.Context) {
 	in.own.Store(o)
 }
 
-func caller(ctx context.Context, c awsclient.Config) (string, error) {
-	cfg, err := awsclient.Load(ctx, c)
+func caller(ctx context.Context, c client.Config) (string, error) {
+	cfg, err := client.Load(ctx, c)
 	if err != nil {
 		return "", err
 	}
-	return awsclient.Caller(ctx, cfg)
+	return client.Caller(ctx, cfg)
 }

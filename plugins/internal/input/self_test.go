@@ -3,7 +3,7 @@ package input
 import (
 	"testing"
 
-	"keytrail/schemas/cloudtrail"
+	"keytrail/schemas/aws/cloudtrail"
 )
 
 // TestRowB6OwnIdentity: the calls of the role or user that reads the trail are told from those of others.

@@ -13,9 +13,9 @@ import (
 
 	"keytrail/plugins/internal/ack"
 	"keytrail/plugins/internal/property"
-	"keytrail/processor/config/value"
 	"keytrail/processor/kafka"
-	"keytrail/schemas/cloudtrail"
+	"keytrail/processor/setting"
+	"keytrail/schemas/aws/cloudtrail"
 	"keytrail/schemas/wire"
 )
 
@@ -129,12 +129,12 @@ func security(r *property.Reader) (s kafka.Security) {
 	}
 	s.SASL.Mechanism = kafka.Mechanism(r.Choice("sasl_mechanism", string(kafka.MechanismNone), words...))
 	s.SASL.Username = r.Text("sasl_username", "")
-	s.SASL.Password = value.NewSecret(r.Secret("sasl_password"))
+	s.SASL.Password = setting.NewSecret(r.Secret("sasl_password"))
 	s.SASL.PasswordFile = r.Text("sasl_password_file", "")
 	s.SASL.TokenFile = r.Text("sasl_token_file", "")
 	s.SASL.TokenURL = r.Text("sasl_token_url", "")
 	s.SASL.Scope = r.Text("sasl_scope", "")
-	var found value.Problems
+	var found setting.Problems
 	errors.As(s.Validate(), &found)
 	for _, p := range found {
 		r.Complain(propertyName(p.Key), propertyNames(p.Text))

@@ -15,8 +15,8 @@ import (
 	"keytrail/plugins/internal/chunk"
 	"keytrail/plugins/internal/logging"
 	"keytrail/processor/read"
-	"keytrail/schemas/cloudtrail"
-	"keytrail/schemas/normalize"
+	"keytrail/schemas/aws/cloudtrail"
+	"keytrail/schemas/aws/normalize"
 	"keytrail/schemas/otellog"
 	"keytrail/schemas/wire"
 )

@@ -13,9 +13,9 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"keytrail/plugins/internal/logging"
-	"keytrail/processor/config/value"
 	"keytrail/processor/kafka"
 	"keytrail/processor/kafka/kafkatest"
+	"keytrail/processor/setting"
 )
 
 // Every format keeps the event, has the call's id as its key, and is what its name
@@ -130,7 +130,7 @@ func TestSecurity(t *testing.T) {
 		cfg, lines := DefaultConfig(), new([]string)
 		cfg.Brokers = []string{s.SASL}
 		cfg.Security = kafka.Security{TLS: kafka.TLS{Enabled: true, CAFile: ca},
-			SASL: kafka.SASL{Mechanism: kafka.MechanismSHA512, Username: kafkatest.User, Password: value.NewSecret(password)}}
+			SASL: kafka.SASL{Mechanism: kafka.MechanismSHA512, Username: kafkatest.User, Password: setting.NewSecret(password)}}
 		o, err := New(cfg, "out_kms.0", logging.New("", nil, func(_ logging.Level, s string) { *lines = append(*lines, s) }))
 		if err != nil {
 			t.Fatal(err)

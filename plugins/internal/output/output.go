@@ -41,7 +41,7 @@ import (
 	"keytrail/plugins/internal/ack"
 	"keytrail/plugins/internal/logging"
 	"keytrail/processor/lograte"
-	"keytrail/schemas/normalize"
+	"keytrail/schemas/aws/normalize"
 )
 
 // Code is what a flush tells Fluent Bit, with Fluent Bit's numbers. There is no

@@ -15,7 +15,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kfake"
 
 	"keytrail/plugins/internal/logging"
-	"keytrail/schemas/normalize"
+	"keytrail/schemas/aws/normalize"
 )
 
 func TestFlushDeliversEveryForm(t *testing.T) {

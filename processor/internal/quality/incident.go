@@ -6,7 +6,7 @@ import (
 	"time"
 
 	"keytrail/processor/generate"
-	"keytrail/schemas/normalize"
+	"keytrail/schemas/aws/normalize"
 	"keytrail/schemas/wire"
 )
 

@@ -12,8 +12,8 @@ import (
 	"keytrail/processor/eventtime"
 	"keytrail/processor/generate"
 	"keytrail/processor/sigma"
-	"keytrail/schemas/cloudtrail"
-	"keytrail/schemas/normalize"
+	"keytrail/schemas/aws/cloudtrail"
+	"keytrail/schemas/aws/normalize"
 	"keytrail/schemas/otellog"
 	"keytrail/schemas/wire"
 )

@@ -1,7 +1,7 @@
 package ndjson
 
 import (
-	"keytrail/processor/config/value"
+	"keytrail/processor/setting"
 )
 
 // Stdout is the Config.Path that means standard output.
@@ -16,7 +16,7 @@ type Config struct {
 	// RotateBytes is the size that the file does not grow over, unless one batch
 	// alone does (default 100 MiB); 0 lets it grow without bound. Rotation renames
 	// the file to PATH.1, and that to PATH.2, and so on.
-	RotateBytes value.Size `yaml:"rotate_bytes"`
+	RotateBytes setting.Size `yaml:"rotate_bytes"`
 	// Keep is the number of rotated files (default 5); the oldest is deleted. The
 	// disk holds (Keep+1) * RotateBytes: 600 MiB by default.
 	Keep int `yaml:"keep"`
@@ -31,15 +31,15 @@ func DefaultConfig() Config {
 	return Config{RotateBytes: 100 << 20, Keep: 5, Fsync: true}
 }
 
-// Validate returns value.Problems that name the settings that cannot be used.
+// Validate returns setting.Problems that name the settings that cannot be used.
 func (c Config) Validate() error {
-	var p value.Problems
+	var p setting.Problems
 	if c.Path == "" {
 		p.Add("path", `is missing; want the name of a file, or "-" for standard output`)
 	}
 	if c.RotateBytes != 0 {
-		value.Between(&p, "rotate_bytes", c.RotateBytes, 1<<10, 1<<50)
+		setting.Between(&p, "rotate_bytes", c.RotateBytes, 1<<10, 1<<50)
 	}
-	value.Between(&p, "keep", c.Keep, 1, 1000)
+	setting.Between(&p, "keep", c.Keep, 1, 1000)
 	return p.Err()
 }

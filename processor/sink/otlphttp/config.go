@@ -7,7 +7,7 @@ import (
 	"strings"
 	"time"
 
-	"keytrail/processor/config/value"
+	"keytrail/processor/setting"
 )
 
 // Compression is how a request's body is compressed.
@@ -28,7 +28,7 @@ type Config struct {
 	Compression Compression `yaml:"compression"` // default gzip
 	// Headers are sent with every request; values are secret. Those that describe
 	// the body are not allowed: they are the sink's own.
-	Headers map[string]value.Secret `yaml:"headers"`
+	Headers map[string]setting.Secret `yaml:"headers"`
 	// Timeout bounds one request, from dialing to the last byte of the answer
 	// (default 10 s, as the OTLP exporter specification has it).
 	Timeout time.Duration `yaml:"timeout"`
@@ -47,12 +47,12 @@ func DefaultConfig() Config {
 var reserved = []string{"content-type", "content-encoding", "content-length",
 	"transfer-encoding", "connection", "host", "te", "trailer", "upgrade"}
 
-// Validate returns value.Problems that name the settings that cannot be used.
+// Validate returns setting.Problems that name the settings that cannot be used.
 func (c Config) Validate() error {
-	var p value.Problems
+	var p setting.Problems
 	c.validateEndpoint(&p)
-	value.OneOf(&p, "compression", c.Compression, CompressionGzip, CompressionNone)
-	value.Between(&p, "timeout", c.Timeout, time.Millisecond, 10*time.Minute)
+	setting.OneOf(&p, "compression", c.Compression, CompressionGzip, CompressionNone)
+	setting.Between(&p, "timeout", c.Timeout, time.Millisecond, 10*time.Minute)
 	for _, name := range slices.Sorted(maps.Keys(c.Headers)) {
 		key, secret := "headers."+name, c.Headers[name]
 		switch {
@@ -67,7 +67,7 @@ func (c Config) Validate() error {
 	return p.Err()
 }
 
-func (c Config) validateEndpoint(p *value.Problems) {
+func (c Config) validateEndpoint(p *setting.Problems) {
 	if c.Endpoint == "" {
 		p.Add("endpoint", `is missing; want a URL such as "http://127.0.0.1:4318"`)
 		return

@@ -22,7 +22,7 @@ import (
 	logs "go.opentelemetry.io/proto/otlp/logs/v1"
 	"google.golang.org/protobuf/proto"
 
-	"keytrail/processor/config/value"
+	"keytrail/processor/setting"
 	"keytrail/processor/sink"
 	"keytrail/processor/sink/sinktest"
 )
@@ -127,7 +127,7 @@ func TestConformance(t *testing.T) {
 func TestRequest(t *testing.T) {
 	r := newReceiver(t, nil)
 	s := open(t, r.URL+"/tenant/", func(c *Config) {
-		c.Headers = map[string]value.Secret{"authorization": value.NewSecret("Bearer abc"), "X-Scope": value.NewSecret("a\tb")}
+		c.Headers = map[string]setting.Secret{"authorization": setting.NewSecret("Bearer abc"), "X-Scope": setting.NewSecret("a\tb")}
 	})
 	if err := s.Deliver(t.Context(), sinktest.Batch("a")); err != nil {
 		t.Fatal(err)
@@ -254,7 +254,7 @@ func TestNewRefuses(t *testing.T) {
 	}
 	endpoint := func(url string) func(*Config) { return func(c *Config) { c.Endpoint = url } }
 	header := func(name, text string) func(*Config) {
-		return func(c *Config) { c.Headers = map[string]value.Secret{name: value.NewSecret(text)} }
+		return func(c *Config) { c.Headers = map[string]setting.Secret{name: setting.NewSecret(text)} }
 	}
 	f(endpoint(""), "endpoint: is missing")
 	f(endpoint("127.0.0.1:4318"), "endpoint: is not a URL")

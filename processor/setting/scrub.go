@@ -1,0 +1,151 @@
+package setting
+
+import (
+	"cmp"
+	"encoding/base64"
+	"encoding/json"
+	"maps"
+	"net/url"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+)
+
+// Scrubber replaces texts that must not be shown by what may be shown of them. The zero
+// value and nil know of none. It is safe for concurrent use.
+type Scrubber struct {
+	mu    sync.RWMutex
+	known map[string]string    // what is shown, by text
+	files map[string][2]string // the last two contents of each file
+	all   *strings.Replacer
+}
+
+// Add has text replaced by shown wherever it stands, also as it is written in URLs, in
+// JSON, in quotes and, when it is long enough to be told from other texts, in base64. Of
+// two calls with one text the first counts.
+func (s *Scrubber) Add(text, shown string) {
+	if s == nil || text == "" || text == shown {
+		return
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.known == nil {
+		s.known = map[string]string{}
+	}
+	if _, had := s.known[text]; !had {
+		s.known[text] = shown
+		s.build()
+	}
+}
+
+// AddFile is Add with Redacted for a secret that the file at path holds now. Such files are
+// replaced while the program runs: of each the last two contents are known.
+func (s *Scrubber) AddFile(path, text string) {
+	if s == nil || text == "" {
+		return
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if last := s.files[path]; last[0] != text {
+		if s.files == nil {
+			s.files = map[string][2]string{}
+		}
+		s.files[path] = [2]string{text, last[0]}
+		s.build()
+	}
+}
+
+// build makes the replacer anew, with the lock held.
+func (s *Scrubber) build() {
+	shown := map[string]string{}
+	add := func(text, as string) {
+		for _, form := range forms(text) {
+			if _, had := shown[form]; !had && form != "" {
+				shown[form] = as
+			}
+		}
+	}
+	for _, text := range slices.Sorted(maps.Keys(s.known)) { // in the same order each time
+		add(text, s.known[text])
+	}
+	for _, last := range s.files {
+		add(last[0], Redacted)
+		add(last[1], Redacted)
+	}
+	// The longest first, because the first that fits is replaced.
+	texts := slices.SortedFunc(maps.Keys(shown), func(a, b string) int { return cmp.Or(len(b)-len(a), strings.Compare(a, b)) })
+	pairs := make([]string, 0, 2*len(texts))
+	for _, form := range texts {
+		pairs = append(pairs, form, shown[form])
+	}
+	s.all = strings.NewReplacer(pairs...)
+}
+
+// Clean returns text without what was added.
+func (s *Scrubber) Clean(text string) string {
+	if s == nil {
+		return text
+	}
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	if s.all == nil {
+		return text
+	}
+	return s.all.Replace(text)
+}
+
+// longEnough is the length from which on a text is looked for in base64: three shifts of
+// a shorter one are texts of a few letters, which stand in much.
+const longEnough = 8
+
+// forms returns text as the clients of servers write it.
+func forms(text string) []string {
+	list := []string{text, url.QueryEscape(text), url.PathEscape(text), strings.ReplaceAll(url.QueryEscape(text), "+", "%20"), lowerEscapes(url.QueryEscape(text))}
+	if u, err := url.Parse(text); err == nil {
+		list = append(list, u.String())
+	}
+	list = append(list, (&url.URL{Path: text}).EscapedPath())
+	quoted := strconv.Quote(text)
+	list = append(list, quoted[1:len(quoted)-1], inJSON(text))
+	ascii := strconv.QuoteToASCII(text)
+	list = append(list, ascii[1:len(ascii)-1])
+	if len(text) < longEnough {
+		return list
+	}
+	for _, enc := range []*base64.Encoding{base64.StdEncoding, base64.URLEncoding} {
+		for shift := range 3 { // within "user:password" it may begin anywhere
+			list = append(list, within(enc, text, shift))
+		}
+	}
+	return list
+}
+
+// inJSON is text as it stands within a string of JSON.
+func inJSON(text string) string {
+	b, err := json.Marshal(text)
+	if err != nil {
+		return ""
+	}
+	return string(b[1 : len(b)-1])
+}
+
+// lowerEscapes writes %2F as %2f.
+func lowerEscapes(text string) string {
+	b := []byte(text)
+	for i := 0; i+2 < len(b); i++ {
+		if b[i] == '%' {
+			copy(b[i+1:i+3], strings.ToLower(string(b[i+1:i+3])))
+		}
+	}
+	return string(b)
+}
+
+// within returns the digits of base64 that depend on text alone, where so many bytes stand
+// before it in a group of three.
+func within(enc *base64.Encoding, text string, shift int) string {
+	all := enc.WithPadding(base64.NoPadding).EncodeToString([]byte(strings.Repeat("\x00", shift) + text))
+	from := (shift*8 + 5) / 6
+	to := (shift + len(text)) * 8 / 6
+	return all[from:to]
+}

@@ -1,0 +1,108 @@
+package digest
+
+import (
+	"strings"
+	"time"
+
+	"keytrail/processor/source/aws/s3"
+	"keytrail/schemas/aws/notification"
+)
+
+// extra looks for log files of the time that before covers and that no digest names. A
+// file of its first or last minutes may stand in the digest next to it, one that was
+// processed late in a backfill digest, and those of another trail that delivers to the
+// same folder in that trail's digests.
+func (c *check) extra(before *Digest, d *stored) error {
+	folder := "/" + c.file.Region + "/"
+	account, _, ok := strings.Cut(c.ref.Key, "/CloudTrail-Digest"+folder)
+	if !ok { // not where CloudTrail puts it, and so its logs are not either
+		return nil
+	}
+	logs := account + "/CloudTrail" + folder
+	end := before.End.Truncate(time.Minute)
+	var more []*Digest
+	looked := false
+	for after := s3.StartKey(logs, before.Start); ; {
+		p, err := c.v.objects.List(c.ctx, c.ref.Bucket, logs, after, 1000)
+		if err != nil {
+			return err
+		}
+		for _, r := range p.Objects {
+			if r.Key >= s3.StartKey(logs, end) {
+				return nil
+			}
+			f, fault := notification.ParseKey(r.Key)
+			if fault == notification.KeyForeign || f.Stamp.Before(before.Start) || !f.Stamp.Before(end) {
+				continue // nobody takes it for a log file, or for one of this time
+			}
+			if before.Names(r.Bucket, r.Key) || d.Names(r.Bucket, r.Key) {
+				continue
+			}
+			if !looked {
+				if more, err = c.others(before); err != nil {
+					return err
+				}
+				looked = true
+			}
+			if !named(more, &r) {
+				c.found(LogFileExtra, r.Bucket, r.Key, "it lies among the logs of its time, and no digest names it")
+			}
+		}
+		if after = p.Last; !p.More {
+			return nil
+		}
+	}
+}
+
+func named(list []*Digest, r *s3.Ref) bool {
+	for _, d := range list {
+		if d.Names(r.Bucket, r.Key) {
+			return true
+		}
+	}
+	return false
+}
+
+const (
+	// backfillLate is how much later than its hour a backfill digest may end.
+	backfillLate = 48 * time.Hour
+	// maxOthers bounds the digests that are read besides the chain's own: two trails and
+	// two days of backfill digests have some hundred.
+	maxOthers = 200
+)
+
+// others returns the digests besides before and the next that may name a log file of
+// before's time: the one before it, backfill digests, and those of other trails that
+// deliver to the same folder. One whose signature is wrong names nothing.
+func (c *check) others(before *Digest) (list []*Digest, err error) {
+	if p := before.Previous; p != nil {
+		earlier, _, err := c.v.read(c.ctx, p.Bucket, p.Key)
+		if err != nil && !gone(err) {
+			return nil, err
+		}
+		if earlier != nil {
+			list = append(list, earlier.Digest)
+		}
+	}
+	own, _, _ := aroundStamp(c.ref.Key)
+	read := 0
+	err = c.digests(c.ref.Bucket, before.Start, before.End.Add(backfillLate), func(r *s3.Ref, f *notification.File) error {
+		trail, _, _ := aroundStamp(r.Key)
+		if !f.Backfill && (base(trail) == base(own) || f.Stamp.After(before.End.Add(2*time.Hour))) || read >= maxOthers {
+			return nil
+		}
+		read++
+		d, why, err := c.v.read(c.ctx, r.Bucket, r.Key)
+		if err == nil && why == "" {
+			why, err = c.v.verify(c.ctx, d, r.Bucket, r.Key)
+		}
+		switch {
+		case err != nil && !gone(err):
+			return err
+		case err == nil && why == "":
+			list = append(list, d.Digest)
+		}
+		return nil
+	})
+	return list, err
+}

@@ -1,0 +1,106 @@
+package sqs
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	awssqs "github.com/aws/aws-sdk-go-v2/service/sqs"
+	"github.com/aws/aws-sdk-go-v2/service/sqs/types"
+
+	"keytrail/processor/source/aws/client"
+)
+
+// attributes asks, from time to time, what the queue does with messages that are not
+// deleted: somebody may change that. Once it is known, a question that fails is asked
+// again later.
+func (s *Source) attributes(ctx context.Context) error {
+	now := s.cfg.Now()
+	first := s.asked.IsZero()
+	if since := now.Sub(s.asked); !first && since >= 0 && since < askAgain {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, client.RequestTimeout)
+	defer cancel()
+	out, err := s.api.GetQueueAttributes(ctx, &awssqs.GetQueueAttributesInput{
+		QueueUrl:       &s.cfg.QueueURL,
+		AttributeNames: []types.QueueAttributeName{types.QueueAttributeNameRedrivePolicy, types.QueueAttributeNameMessageRetentionPeriod},
+	})
+	var policy redrive
+	if err == nil {
+		err = policy.read(out.Attributes[string(types.QueueAttributeNameRedrivePolicy)])
+	} else {
+		err = client.Short(err)
+	}
+	if err != nil && first {
+		return fmt.Errorf("cannot ask for the attributes of queue %q: %w", s.cfg.QueueURL, err)
+	}
+	s.asked = now
+	if err != nil {
+		return nil // what is known holds until the next question
+	}
+	seconds, _ := strconv.ParseInt(out.Attributes[string(types.QueueAttributeNameMessageRetentionPeriod)], 10, 64) // 0 where it does not say
+	s.mu.Lock()
+	changed := first || s.redriven != (policy.target != "") || s.maxReceive != policy.max
+	s.redriven, s.maxReceive, s.retention = policy.target != "", policy.max, time.Duration(seconds)*time.Second
+	s.mu.Unlock()
+	switch {
+	case !changed:
+	case policy.target == "":
+		s.log("queue %q has no redrive policy: messages that are given up are deleted after their dead letter is written", s.cfg.QueueURL)
+	default:
+		s.log("queue %q: messages that are given up are left to its redrive policy, which moves them to %s when they were received %d times",
+			s.cfg.QueueURL, policy.target, policy.max)
+	}
+	return nil
+}
+
+// redrive is a queue's redrive policy.
+type redrive struct {
+	target string // the dead-letter queue's ARN, "" for no policy
+	max    int    // how often a message is received before it is moved there
+}
+
+func (r *redrive) read(text string) error {
+	if text == "" {
+		return nil
+	}
+	var in struct {
+		Target string          `json:"deadLetterTargetArn"`
+		Max    json.RawMessage `json:"maxReceiveCount"` // a number, or one in quotes
+	}
+	err := json.Unmarshal([]byte(text), &in)
+	if err == nil && in.Max != nil {
+		r.max, err = strconv.Atoi(strings.Trim(string(in.Max), `"`))
+	}
+	if err != nil {
+		return fmt.Errorf("cannot read its redrive policy: %w", err)
+	}
+	r.target = in.Target
+	return nil
+}
+
+// systemAttributes reads what the queue says of one message.
+func (m *message) systemAttributes(in *types.Message) {
+	m.count, _ = strconv.Atoi(in.Attributes[string(types.MessageSystemAttributeNameApproximateReceiveCount)]) // 0 where it does not say
+	if ms, err := strconv.ParseInt(in.Attributes[string(types.MessageSystemAttributeNameSentTimestamp)], 10, 64); err == nil {
+		m.sent = time.UnixMilli(ms)
+	}
+	m.receipt = aws.ToString(in.ReceiptHandle)
+}
+
+// lost reports whether a message that is held until then may not come again: it was
+// received for the last time before the redrive policy takes it, or the queue drops it
+// for its age. The last eighth of that, twelve hours at most, is for a process that dies
+// while it holds the message.
+func (s *Source) lost(m *message, until time.Time) bool {
+	age := s.retention - min(s.retention/8, longest)
+	if s.retention > 0 && !m.sent.IsZero() && !until.Before(m.sent.Add(age)) {
+		return true
+	}
+	return s.redriven && m.count >= s.maxReceive && !until.Before(m.received.Add(longest-margin))
+}

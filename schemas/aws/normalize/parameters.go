@@ -1,0 +1,123 @@
+package normalize
+
+import (
+	"strconv"
+	"strings"
+	"time"
+
+	"keytrail/schemas/aws/cloudtrail"
+	"keytrail/schemas/aws/keypolicy"
+	"keytrail/schemas/otellog"
+	"keytrail/schemas/semconv"
+)
+
+// parameters writes what the request, the response and the details say about
+// the key, its use and its grants.
+func (n *Normalizer) parameters(ev *cloudtrail.Event, rec *otellog.Record) {
+	if ev.Source == serviceTrail || ev.Source == ServiceDigest {
+		n.trail(ev, rec)
+		return
+	}
+	q, p, s, x := &ev.Request, &ev.Response, &ev.Service, &ev.Extra
+	rec.String(semconv.AWSKMSKeySpec, q.KeySpec)
+	rec.String(semconv.AWSKMSKeyUsage, q.KeyUsage)
+	rec.String(semconv.AWSKMSKeyOrigin, first(q.Origin, s.KeyOrigin))
+	rec.String(semconv.AWSKMSKeyState, p.KeyState)
+	rec.String(semconv.AWSKMSKeyMaterialID, first(x.KeyMaterialID, x.SourceMaterialID, s.CurrentMaterialID, s.KeyMaterialID, p.KeyMaterialID, q.KeyMaterialID))
+	rec.String(semconv.AWSKMSDestinationKeyMaterialID, x.DestinationMaterialID)
+	rec.String(semconv.AWSKMSKeyRotationType, s.RotationType)
+	number(rec, semconv.AWSKMSRotationPeriodDays, q.RotationPeriodDays)
+	rec.String(semconv.AWSKMSKeyPreviousMaterialID, s.PreviousMaterialID)
+	rec.String(semconv.AWSKMSCustomKeyStoreID, first(q.CustomKeyStoreID, p.CustomKeyStoreID, x.CustomKeyStoreID))
+	boolean(rec, semconv.AWSKMSDryRun, q.DryRun)
+	rec.Map(semconv.AWSKMSEncryptionContext, n.pairsOf(ev.Context))
+	rec.Map(semconv.AWSKMSDestinationEncryptionContext, n.pairsOf(ev.ToContext))
+	class, object := n.contextOf(ev.Context)
+	if class == ContextNone {
+		class, object = n.contextOf(ev.ToContext)
+	}
+	rec.String(semconv.AWSKMSEncryptionContextClass, class.String())
+	rec.String(semconv.AWSKMSEncryptionContextObject, object)
+	n.grant(ev, rec)
+	if q.Policy != "" {
+		rec.Bool(semconv.AWSKMSPolicyPublic, keypolicy.Open(q.Policy, account(ev), time.Unix(0, rec.Time)))
+	}
+	boolean(rec, semconv.AWSKMSPolicyLockoutCheckBypassed, q.BypassPolicyLockout)
+	number(rec, semconv.AWSKMSPendingWindowDays, q.PendingWindowDays)
+	rec.String(semconv.AWSKMSDeletionDate, p.DeletionDate)
+	rec.String(semconv.AWSKMSMaterialExpirationModel, q.ExpirationModel)
+	rec.String(semconv.AWSKMSMaterialValidTo, q.ValidTo)
+	rec.String(semconv.AWSKMSReplicaRegion, q.ReplicaRegion)
+	rec.String(semconv.AWSKMSPrimaryRegion, q.PrimaryRegion)
+	n.attestation(&x.Attestation, rec)
+}
+
+// number writes a whole number that is decoded as text; other text is left to
+// the body.
+func number(rec *otellog.Record, key, text string) {
+	if text == "" { // ParseInt would allocate an error
+		return
+	}
+	if v, err := strconv.ParseInt(text, 10, 64); err == nil {
+		rec.Int(key, v)
+	}
+}
+
+func (n *Normalizer) pairsOf(list []cloudtrail.KV) []otellog.Attr {
+	from := len(n.pairs)
+	for i := range list {
+		n.pairs = otellog.AppendPair(n.pairs, list[i].Key, list[i].Value)
+	}
+	return n.pairs[from:]
+}
+
+// grant writes what a call says of a grant. The name of CreateGrant is decoded
+// as that of a trail, which CloudTrail's calls have under the same name.
+func (n *Normalizer) grant(ev *cloudtrail.Event, rec *otellog.Record) {
+	q := &ev.Request
+	rec.String(semconv.AWSKMSGrantID, first(ev.Response.GrantID, q.GrantID, ev.Extra.GrantID))
+	if ev.Name == "CreateGrant" {
+		rec.String(semconv.AWSKMSGrantName, q.TrailName)
+	}
+	rec.String(semconv.AWSKMSGrantGranteePrincipal, q.GranteePrincipal)
+	rec.String(semconv.AWSKMSGrantRetiringPrincipal, q.RetiringPrincipal)
+	rec.Strings(semconv.AWSKMSGrantOperations, ev.Lists.GrantOperations)
+}
+
+// attestation writes what the attestation document of an enclave or of an
+// instance with NitroTPM said.
+func (n *Normalizer) attestation(a *cloudtrail.Attestation, rec *otellog.Record) {
+	if a.ModuleID == "" && a.ImageDigest == "" {
+		return
+	}
+	rec.String(semconv.AWSKMSAttestationModuleID, a.ModuleID)
+	rec.String(semconv.AWSKMSAttestationImageDigest, a.ImageDigest)
+	from := len(n.pairs)
+	for _, r := range [...]struct{ number, digest string }{
+		{"1", a.PCR1}, {"2", a.PCR2}, {"3", a.PCR3}, {"4", a.PCR4}, {"7", a.PCR7},
+		{"8", a.PCR8}, {"9", a.PCR9}, {"16", a.PCR16}, {"23", a.PCR23},
+	} {
+		if r.digest != "" {
+			n.pairs = otellog.AppendPair(n.pairs, r.number, r.digest)
+		}
+	}
+	rec.Map(semconv.AWSKMSAttestationPcrs, n.pairs[from:])
+	if a.ImageDigest != "" {
+		rec.Bool(semconv.AWSKMSAttestationDebugMode, isZero(a.ImageDigest))
+	}
+}
+
+// isZero tells whether a digest has no bit set. CloudTrail writes digests in
+// hexadecimal digits, and has written them in base64.
+func isZero(digest string) bool {
+	return strings.Trim(digest, "0") == "" || strings.Trim(strings.TrimRight(digest, "="), "A") == ""
+}
+
+func first(values ...string) string {
+	for _, v := range values {
+		if v != "" {
+			return v
+		}
+	}
+	return ""
+}

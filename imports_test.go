@@ -91,7 +91,7 @@ var layers = []layer{
 	{"plugins/internal/hostconfig", []string{"plugins/internal/property"}},
 	{"plugins/internal/flb", []string{"plugins/internal/logging", "plugins/internal/property"}},
 	{"plugins/internal/*", []string{"plugins/internal/*", "processor/*", "processor/setting", "processor/source/aws/*", "schemas/*", "schemas/aws/*"}},
-	{"plugins/plugintest", nil},                                            // it drives the built plugins from outside
+	{"plugins/plugintest", nil}, // it drives the built plugins from outside
 	{"plugins/*", []string{"plugins/internal/*", "schemas/aws/normalize"}}, // for the reasons that its counters name
 
 	{"deploy/deploytest", nil},

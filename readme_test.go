@@ -160,11 +160,11 @@ func TestDocumentedCommands(t *testing.T) {
 }
 
 // documents returns the Markdown files: README.md and DESIGN.md, which must be
-// there, and those of docs and the folders of code.
+// there, and those of the other folders.
 func documents(t *testing.T) []string {
 	t.Helper()
 	list := []string{"README.md", "DESIGN.md"}
-	for _, dir := range []string{"docs", "schemas", "processor", "plugins", "deploy"} {
+	for _, dir := range []string{"docs", "schemas", "processor", "plugins", "deploy", "bench"} {
 		err := filepath.WalkDir(dir, func(name string, _ fs.DirEntry, err error) error {
 			if filepath.Ext(name) == ".md" {
 				list = append(list, name)

@@ -1,7 +1,9 @@
 package detect
 
 import (
+	"cmp"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -29,7 +31,7 @@ import (
 type others struct {
 	accounts map[uint64]charged // no more than there are entities
 	units    int                // of all accounts
-	sharing  int                // accounts with others, bounded by maxSharing
+	sharing  []uint64           // accounts with others, sorted; at most maxSharing, and account 0
 	over     []Overflow         // since the last Overflows; no more than accounts with others
 }
 
@@ -123,15 +125,33 @@ func units(e wire.Entity) int { return 1 + (len(e.KeyARN)+len(e.Principal))/256 
 
 // home returns the entity that p counts for, new or not, and p as it counts there; nil
 // where there is nothing to count.
+//
+// A correction counts where the call was counted that it takes back. That may have been
+// the others of an account although there is room by now, or although the entity is known.
 func (e *Engine) home(p *wire.Partial) (ent *Entity, known bool, as *wire.Partial) {
 	shared := IsOthers(p.Entity)
 	if !shared {
 		if i, ok := e.store.find(p.Entity); ok {
-			return e.store.get(i), true, p
+			ent = e.store.get(i)
 		}
 	}
+	back := len(e.others.sharing) > 0 && takesBack(p)
+	if ent != nil && (!back || ent.covers(p)) {
+		return ent, true, p
+	}
 	account := payer(p)
-	if shared || !e.admits(account, units(p.Entity)) {
+	if back {
+		if counted, as := e.countedFor(p, account); counted != nil {
+			if ent != nil && p.Binding != nil {
+				e.mergeInto(&wire.Partial{Entity: p.Entity, Account: p.Account, Start: p.Start, Binding: p.Binding})
+			}
+			return counted, true, as
+		}
+	}
+	if ent != nil {
+		return ent, true, p
+	}
+	if shared || back || !e.admits(account, units(p.Entity)) {
 		if p, account = e.toOthers(p, account); p == nil {
 			return nil, false, nil
 		}
@@ -145,6 +165,82 @@ func (e *Engine) home(p *wire.Partial) (ent *Entity, known bool, as *wire.Partia
 	return ent, false, p
 }
 
+// takesBack reports whether a count of p is negative.
+func takesBack(p *wire.Partial) bool {
+	for _, c := range p.Counters {
+		if c.N < 0 {
+			return true
+		}
+	}
+	for i := range p.Sets {
+		for _, v := range p.Sets[i].Values {
+			if v.N < 0 {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// covers reports whether the entity's window has all that p takes back.
+func (ent *Entity) covers(p *wire.Partial) bool {
+	w := ent.find(p.Start)
+	if w == nil {
+		return false
+	}
+	for _, c := range p.Counters {
+		if c.N < 0 && count.Get(&w.Partial, c.ID)+c.N < 0 {
+			return false
+		}
+	}
+	for i := range p.Sets {
+		for _, v := range p.Sets[i].Values {
+			if v.N < 0 && !w.Sets[i].Capped && times(&w.Sets[i], v.Hash)+v.N < 0 {
+				return false
+			}
+		}
+	}
+	return true
+}
+
+// times returns how often a set has a value.
+func times(s *wire.Set, hash uint64) int64 {
+	i, found := slices.BinarySearchFunc(s.Values, hash, func(v wire.HashCount, h uint64) int { return cmp.Compare(v.Hash, h) })
+	if !found {
+		return 0
+	}
+	return s.Values[i].N
+}
+
+// countedFor returns the others that have what p takes back, and p as it counts there; nil
+// when there are none. The others of the account that pays come first. Calls on a KMS key
+// that several accounts use may count for the others of any of them; a partial that takes
+// back calls from more than one of these finds none.
+func (e *Engine) countedFor(p *wire.Partial, account uint64) (*Entity, *wire.Partial) {
+	as := *p
+	as.Binding = nil
+	try := func(account uint64) *Entity {
+		as.Entity = Others(p.Scope, account, e.cfg.Partition)
+		if i, ok := e.store.find(as.Entity); ok {
+			if ent := e.store.get(i); ent.covers(p) {
+				return ent
+			}
+		}
+		return nil
+	}
+	if ent := try(account); ent != nil {
+		return ent, &as
+	}
+	for _, of := range e.others.sharing {
+		if of != account && (of == 0 || p.Scope == wire.ScopeKey) {
+			if ent := try(of); ent != nil {
+				return ent, &as
+			}
+		}
+	}
+	return nil, nil
+}
+
 // CountsFor returns the entity in whose windows what belongs to e is counted now: e itself
 // where it is known, else the others of its account. e is a principal or a pair.
 func (e *Engine) CountsFor(of wire.Entity) wire.Entity {
@@ -152,7 +248,7 @@ func (e *Engine) CountsFor(of wire.Entity) wire.Entity {
 		return of
 	}
 	account := payer(&wire.Partial{Entity: of})
-	if e.others.accounts[account].scopes == 0 && e.others.sharing >= maxSharing {
+	if e.others.accounts[account].scopes == 0 && len(e.others.sharing) >= maxSharing {
 		account = 0
 	}
 	return Others(of.Scope, account, e.cfg.Partition)
@@ -171,8 +267,12 @@ func (e *Engine) charge(ent *Entity, sign int) {
 	if IsOthers(ent.Entity) {
 		before := at.scopes
 		at.scopes ^= 1 << ent.Scope
-		if (before == 0) != (at.scopes == 0) {
-			o.sharing += sign
+		i, _ := slices.BinarySearch(o.sharing, ent.Account)
+		switch {
+		case before == 0:
+			o.sharing = slices.Insert(o.sharing, i, ent.Account)
+		case at.scopes == 0:
+			o.sharing = slices.Delete(o.sharing, i, i+1)
 		}
 	} else {
 		at.units += sign * units(ent.Entity)
@@ -193,7 +293,7 @@ func (e *Engine) toOthers(p *wire.Partial, account uint64) (*wire.Partial, uint6
 	}
 	o := &e.others
 	full := o.accounts[account].units+units(p.Entity) > e.cfg.MaxAccountEntities
-	if o.accounts[account].scopes == 0 && o.sharing >= maxSharing {
+	if o.accounts[account].scopes == 0 && len(o.sharing) >= maxSharing {
 		account = 0
 	}
 	as := *p

@@ -8,6 +8,7 @@ import (
 
 	"keytrail/processor/count"
 	"keytrail/processor/detect"
+	"keytrail/schemas/aws/normalize"
 	"keytrail/schemas/wire"
 )
 
@@ -39,7 +40,7 @@ func foreign(rng *rand.Rand, calls []count.Call) {
 // entity, or of the others of its account. What a caller names as others are named is no
 // entity, and there are never more entities than the bounds say.
 func TestOthersCountExactly(t *testing.T) {
-	others := int64(0)
+	others, scattered := int64(0), 0
 	for seed := range uint64(8) {
 		rng := rand.New(rand.NewPCG(seed, 50))
 		calls := history(rng, hasty().Retention)
@@ -70,6 +71,11 @@ func TestOthersCountExactly(t *testing.T) {
 		got := map[string]int64{}
 		for name, r := range finals {
 			n := get(&r, wire.CounterCalls)
+			if c := negative(&r.Partial); c != "" && r.Scope == wire.ScopeKey && detect.IsOthers(r.Entity) {
+				scattered++
+			} else if c != "" {
+				t.Errorf("seed %d: %s has %s", seed, name, c)
+			}
 			got[fmt.Sprint(r.Scope, r.Start, r.Length(size))] += n
 			switch shared := detect.IsOthers(r.Entity); {
 			case shared:
@@ -84,8 +90,71 @@ func TestOthersCountExactly(t *testing.T) {
 			}
 		}
 	}
+	if scattered > 9 { // one partial that takes back calls from the others of several accounts
+		t.Errorf("%d windows of others have negative counts", scattered)
+	}
 	if others < 5000 {
 		t.Errorf("%d calls counted for others: this tests too little", others)
+	}
+}
+
+// negative names a count of p that is below zero, or returns "".
+func negative(p *wire.Partial) string {
+	for _, c := range p.Counters {
+		if c.N < 0 {
+			return fmt.Sprintf("%s %d", c.ID.Name(), c.N)
+		}
+	}
+	for id := range p.Sets {
+		for _, v := range p.Sets[id].Values {
+			if v.N < 0 {
+				return fmt.Sprintf("%d times value %x of set %d", v.N, v.Hash, id)
+			}
+		}
+	}
+	return ""
+}
+
+// A call that counts for the others is taken back from them, also when its entity has
+// come to be known since, with a window of its own or without.
+func TestCorrectionsOfOthers(t *testing.T) {
+	for name, between := range map[string]func(r *rig, c count.Call){
+		"unknown": func(*rig, count.Call) {},
+		"known by another window": func(r *rig, c count.Call) {
+			c.Time += size
+			r.add(c, 1)
+		},
+		"known by the same window": func(r *rig, c count.Call) {
+			c.Class = normalize.ClassEncrypt
+			r.add(c, 1)
+		},
+	} {
+		r := newRig(t, tight(100, 3), false)
+		r.add(decrypt(begin-9*hour, 1, 1), 1)
+		c := decrypt(begin+minute, 2, 2)
+		r.add(c, 1)
+		if list := r.e.Overflows(); len(list) != 1 {
+			t.Fatalf("%s: %+v", name, list)
+		}
+		r.advance(begin + 2*minute) // the first key is forgotten, and there is room
+		between(r, c)
+		r.add(c, -1)
+		got := map[wire.Scope]int64{}
+		for _, res := range r.advance(begin + 2*size) {
+			if n := negative(&res.Partial); n != "" {
+				t.Errorf("%s: %s has %s", name, res.StateKey(), n)
+			}
+			got[res.Scope] += get(&res, wire.CounterCalls)
+		}
+		want := int64(1)
+		if name == "unknown" {
+			want = 0
+		}
+		for scope, n := range got {
+			if n != want {
+				t.Errorf("%s: %d calls in scope %v, want %d", name, n, scope, want)
+			}
+		}
 	}
 }
 

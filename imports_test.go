@@ -31,12 +31,13 @@ type layer struct {
 var layers = []layer{
 	{"schemas/semconv", nil},
 	{"schemas/printable", nil},
+	{"schemas/kms", nil},
 	{"schemas/otellog", []string{"schemas/printable"}},
 	{"schemas/aws/cloudtrail", nil},
 	{"schemas/jsonschema", nil},
 	{"schemas/aws/keypolicy", nil},
-	{"schemas/aws/normalize", []string{"schemas/aws/cloudtrail", "schemas/aws/keypolicy", "schemas/otellog", "schemas/semconv"}},
-	{"schemas/wire", []string{"schemas/aws/cloudtrail", "schemas/otellog", "schemas/printable", "schemas/semconv"}},
+	{"schemas/aws/normalize", []string{"schemas/aws/cloudtrail", "schemas/aws/keypolicy", "schemas/kms", "schemas/otellog", "schemas/semconv"}},
+	{"schemas/wire", []string{"schemas/aws/cloudtrail", "schemas/kms", "schemas/otellog", "schemas/printable", "schemas/semconv"}},
 	{"schemas/registry", []string{"schemas/otellog"}},
 	{"schemas/registry/gen", []string{"schemas/registry"}},
 	{"schemas/aws/notification", nil},
@@ -117,7 +118,7 @@ var forTests = []string{"processor/internal/chaos", "processor/internal/quality"
 
 // pure are the packages that are given everything, the time included: they import
 // nothing of impure and use nothing of clock.
-var pure = []string{"schemas/semconv", "schemas/otellog", "schemas/aws/cloudtrail", "schemas/aws/notification", "schemas/jsonschema", "schemas/aws/normalize", "schemas/wire", "schemas/registry",
+var pure = []string{"schemas/semconv", "schemas/kms", "schemas/otellog", "schemas/aws/cloudtrail", "schemas/aws/notification", "schemas/jsonschema", "schemas/aws/normalize", "schemas/wire", "schemas/registry",
 	"processor/eventtime", "processor/baseline", "processor/dedup", "processor/rule", "processor/sigma", "processor/count", "processor/detect", "processor/correlate", "processor/state",
 	"processor/plot", "processor/explain"}
 

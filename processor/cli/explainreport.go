@@ -10,7 +10,7 @@ import (
 
 	"keytrail/processor/explain"
 	"keytrail/processor/plot"
-	"keytrail/schemas/aws/normalize"
+	"keytrail/schemas/kms"
 	"keytrail/schemas/semconv"
 	"keytrail/schemas/wire"
 )
@@ -288,8 +288,8 @@ func (r *report) counts(w *explain.Window) {
 		}
 		fmt.Fprintln(r.out, line)
 	}
-	for c := range normalize.NumClasses {
-		if c != normalize.ClassTrail {
+	for c := range kms.NumClasses {
+		if c != kms.ClassTrail {
 			row(c.String(), (wire.CounterClass + wire.CounterID(c)).Name(), false)
 		}
 	}

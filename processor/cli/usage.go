@@ -14,7 +14,7 @@ import (
 	"keytrail/processor/count"
 	"keytrail/processor/detect"
 	"keytrail/processor/scan"
-	"keytrail/schemas/aws/normalize"
+	"keytrail/schemas/kms"
 	"keytrail/schemas/otellog"
 	"keytrail/schemas/wire"
 )
@@ -166,7 +166,7 @@ func operations(p *wire.Partial) string {
 		n    int64
 	}
 	var classes []class
-	for c := range normalize.NumClasses {
+	for c := range kms.NumClasses {
 		if n := count.Get(p, wire.CounterClass+wire.CounterID(c)); n > 0 {
 			classes = append(classes, class{c.String(), n})
 		}

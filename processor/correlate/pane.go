@@ -16,7 +16,7 @@ import (
 
 	"keytrail/processor/count"
 	"keytrail/processor/sigma"
-	"keytrail/schemas/aws/normalize"
+	"keytrail/schemas/kms"
 	"keytrail/schemas/wire"
 )
 
@@ -40,7 +40,7 @@ type Pane struct {
 
 // about is what matches are about.
 type about struct {
-	key, principal string // that all have; normalize.NoEntity when they have several
+	key, principal string // that all have; kms.NoEntity when they have several
 	calls          []wire.CallAt
 }
 
@@ -50,10 +50,10 @@ func (a *about) merge(c *sigma.Correlation, o *about) *about {
 		return &about{o.key, o.principal, slices.Clone(o.calls)}
 	}
 	if a.key != o.key {
-		a.key = normalize.NoEntity
+		a.key = kms.NoEntity
 	}
 	if a.principal != o.principal {
-		a.principal = normalize.NoEntity
+		a.principal = kms.NoEntity
 	}
 	for _, call := range o.calls {
 		if i, ok := a.place(call, share(c)); ok {
@@ -95,9 +95,9 @@ func byTime(a, b wire.CallAt) int {
 // they have.
 func (a *about) entity() wire.Entity {
 	switch {
-	case a.key == normalize.NoEntity && a.principal != normalize.NoEntity:
+	case a.key == kms.NoEntity && a.principal != kms.NoEntity:
 		return wire.Entity{Scope: wire.ScopePrincipal, Principal: a.principal}
-	case a.principal == normalize.NoEntity && a.key != normalize.NoEntity:
+	case a.principal == kms.NoEntity && a.key != kms.NoEntity:
 		return wire.Entity{Scope: wire.ScopeKey, KeyARN: a.key}
 	}
 	return wire.Entity{Scope: wire.ScopePair, KeyARN: a.key, Principal: a.principal}
@@ -155,10 +155,10 @@ func (t *Table) Add(o *sigma.Observation, c *count.Call) {
 	p.Tally.Add(o, c.Time)
 	t.bytes += 8 * (len(p.Tally.Values) + len(p.Tally.Slots))
 	if p.about.key != c.KeyARN {
-		p.about.key = normalize.NoEntity
+		p.about.key = kms.NoEntity
 	}
 	if p.about.principal != c.Principal {
-		p.about.principal = normalize.NoEntity
+		p.about.principal = kms.NoEntity
 	}
 	at, most := wire.CallAt{Rule: uint8(o.Rule), Time: c.Time, ID: c.IDText}, share(o.Correlation)
 	if i, ok := p.about.place(at, most); ok { // else no copy of the id is made

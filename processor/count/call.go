@@ -12,7 +12,7 @@ import (
 	"strings"
 
 	"keytrail/processor/rule"
-	"keytrail/schemas/aws/normalize"
+	"keytrail/schemas/kms"
 	"keytrail/schemas/otellog"
 	"keytrail/schemas/semconv"
 	"keytrail/schemas/wire"
@@ -24,13 +24,13 @@ type Call struct {
 	ID        wire.CallID
 	IDText    string // keytrail.call.id
 	Time      int64  // event time, ns since 1970
-	Copy      normalize.Copy
-	KeyARN    string // normalize.NoEntity when the event has no KMS key
+	Copy      kms.Copy
+	KeyARN    string // kms.NoEntity when the event has no KMS key
 	SecondARN string // ReEncrypt's second key, else ""
 	Principal string
-	Class     normalize.Class
-	Outcome   normalize.Outcome
-	Context   normalize.Context
+	Class     kms.Class
+	Outcome   kms.Outcome
+	Context   kms.Context
 	Object    uint64 // hash of the object of the encryption context; 0 for none
 	Direct    bool   // the principal called itself, no AWS service for it
 	Cross     bool   // the KMS key belongs to another account
@@ -132,7 +132,7 @@ var own = [ownAttributes]string{
 // it works for records without a body; those in Attributes are enough. One pass over
 // them: a lookup for each of two dozen names would cost as much as decoding the event.
 func FromRecord(rec *otellog.Record, c *Call) {
-	*c = Call{Time: rec.Time, KeyARN: normalize.NoEntity, Principal: normalize.NoEntity, Copy: normalize.CopyCaller, Class: normalize.ClassManage}
+	*c = Call{Time: rec.Time, KeyARN: kms.NoEntity, Principal: kms.NoEntity, Copy: kms.CopyCaller, Class: kms.ClassManage}
 	shared := false // with other accounts, whose records may come, too
 	for i := range rec.Attrs {
 		a := &rec.Attrs[i]
@@ -140,13 +140,13 @@ func FromRecord(rec *otellog.Record, c *Call) {
 		c.take(a, place)
 		shared = shared || place == attrShared
 	}
-	if c.Class == normalize.ClassReencrypt {
-		c.Open = (shared || c.Copy != normalize.CopyCaller) && !(wire.IsKeyARN(c.KeyARN) && wire.IsKeyARN(c.SecondARN))
+	if c.Class == kms.ClassReencrypt {
+		c.Open = (shared || c.Copy != kms.CopyCaller) && !(wire.IsKeyARN(c.KeyARN) && wire.IsKeyARN(c.SecondARN))
 		if c.SecondARN == c.KeyARN { // both are the same one
 			c.SecondARN, c.Open = "", false
 		}
 	}
-	if c.Outcome != normalize.OutcomeOK {
+	if c.Outcome != kms.OutcomeOK {
 		c.Unusable = unusable(rec.Str(semconv.ErrorType), rec.Str(semconv.AWSErrorMessage))
 	}
 	if c.Shown.Alias != "" {
@@ -163,7 +163,7 @@ func (c *Call) take(a *otellog.Attr, place int) {
 	case attrCallID:
 		c.IDText, c.ID = a.Str, wire.ParseCallID(a.Str)
 	case attrCopy:
-		c.Copy = normalize.ParseCopy(a.Str)
+		c.Copy = kms.ParseCopy(a.Str)
 	case attrKeyARN:
 		if a.Str != "" { // we write none that is empty; others could
 			c.KeyARN = a.Str
@@ -183,15 +183,15 @@ func (c *Call) take(a *otellog.Attr, place int) {
 			c.Principal = a.Str
 		}
 	case attrClass:
-		c.Class = normalize.ParseClass(a.Str)
+		c.Class = kms.ParseClass(a.Str)
 	case attrOutcome:
-		c.Outcome = normalize.ParseOutcome(a.Str)
+		c.Outcome = kms.ParseOutcome(a.Str)
 	case attrContext:
-		c.Context = normalize.ParseContext(a.Str)
+		c.Context = kms.ParseContext(a.Str)
 	case attrObject:
 		c.Object = wire.EntityHash(a.Str)
 	case attrVia:
-		c.Direct = a.Str == normalize.Direct
+		c.Direct = a.Str == kms.Direct
 	case attrCross:
 		c.Cross = a.Int != 0
 	case attrSelf:
@@ -257,7 +257,7 @@ func (c *Call) changeAlias(method string) {
 	_, operation, _ := strings.Cut(method, "/")
 	switch operation {
 	case "CreateAlias", "UpdateAlias", "DeleteAlias":
-		if c.Outcome != normalize.OutcomeOK {
+		if c.Outcome != kms.OutcomeOK {
 			c.Shown.Alias = ""
 			return
 		}

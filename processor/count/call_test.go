@@ -9,6 +9,7 @@ import (
 	"keytrail/processor/rule"
 	"keytrail/schemas/aws/cloudtrail"
 	"keytrail/schemas/aws/normalize"
+	"keytrail/schemas/kms"
 	"keytrail/schemas/otellog"
 	"keytrail/schemas/wire"
 )
@@ -57,9 +58,9 @@ func change(t testing.TB, pairs ...string) string {
 
 func TestFromRecord(t *testing.T) {
 	base := Call{
-		IDText: "91b9e9c5-5d1a-4d0c-9c71-6a3f1f0f2b7e", Time: time.Date(2026, 3, 2, 9, 1, 2, 0, time.UTC).UnixNano(), Copy: normalize.CopyCaller,
+		IDText: "91b9e9c5-5d1a-4d0c-9c71-6a3f1f0f2b7e", Time: time.Date(2026, 3, 2, 9, 1, 2, 0, time.UTC).UnixNano(), Copy: kms.CopyCaller,
 		KeyARN: "arn:aws:kms:eu-central-1:111122223333:key/a", Principal: "arn:aws:iam::111122223333:role/payments",
-		Class: normalize.ClassDecrypt, Context: normalize.ContextSecret, Object: wire.EntityHash("arn:aws:secretsmanager:eu-central-1:111122223333:secret:db-AbCdEf"),
+		Class: kms.ClassDecrypt, Context: kms.ContextSecret, Object: wire.EntityHash("arn:aws:secretsmanager:eu-central-1:111122223333:secret:db-AbCdEf"),
 		Direct: true, Network: Network("192.0.2.7"),
 	}
 	f := func(name, event string, o normalize.Options, edit func(*Call)) {
@@ -76,8 +77,8 @@ func TestFromRecord(t *testing.T) {
 	var usual normalize.Options
 	f("a Decrypt", decrypt, usual, func(*Call) {})
 	f("a record without a body", decrypt, normalize.Options{OmitBody: true}, func(*Call) {})
-	f("a refused one", change(t, `"responseElements":null`, `"errorCode":"AccessDenied","responseElements":null`), usual, func(c *Call) { c.Outcome = normalize.OutcomeDenied })
-	f("a failed one", change(t, `"responseElements":null`, `"errorCode":"DisabledException","responseElements":null`), usual, func(c *Call) { c.Outcome, c.Unusable = normalize.OutcomeFailed, true })
+	f("a refused one", change(t, `"responseElements":null`, `"errorCode":"AccessDenied","responseElements":null`), usual, func(c *Call) { c.Outcome = kms.OutcomeDenied })
+	f("a failed one", change(t, `"responseElements":null`, `"errorCode":"DisabledException","responseElements":null`), usual, func(c *Call) { c.Outcome, c.Unusable = kms.OutcomeFailed, true })
 	for message, is := range map[string]bool{
 		"arn:aws:kms:eu-central-1:111122223333:key/a is pending deletion.": true, "key/a Is Pending Replica Deletion.": true, "key/a is disabled.": true,
 		"key/a is pending import.": false, "The external key store proxy did not respond to the request in time. Retry the request.": false,
@@ -85,7 +86,7 @@ func TestFromRecord(t *testing.T) {
 		"key/a is unavailable.": false, "key/a is creating.": false, "": false, "is disable": false,
 	} {
 		f("of a key in some state", change(t, `"responseElements":null`, `"errorCode":"KMSInvalidStateException","errorMessage":"`+message+`","responseElements":null`), usual,
-			func(c *Call) { c.Outcome, c.Unusable = normalize.OutcomeFailed, is })
+			func(c *Call) { c.Outcome, c.Unusable = kms.OutcomeFailed, is })
 	}
 	f("for a service", change(t, `"accountId":"111122223333","sessionContext"`, `"accountId":"111122223333","invokedBy":"secretsmanager.amazonaws.com","sessionContext"`),
 		usual, func(c *Call) { c.Direct = false })
@@ -94,34 +95,34 @@ func TestFromRecord(t *testing.T) {
 	})
 	f("the owner's copy of such a call", change(t, `"eventID"`, `"sharedEventID":"5d1a4d0c-0000-4000-8000-0123456789ab","eventID"`,
 		`"recipientAccountId":"111122223333"`, `"recipientAccountId":"444455556666"`, "kms:eu-central-1:111122223333:key/a", "kms:eu-central-1:444455556666:key/a"), usual, func(c *Call) {
-		c.IDText, c.Copy, c.KeyARN, c.Cross = "5d1a4d0c-0000-4000-8000-0123456789ab", normalize.CopyOwner, "arn:aws:kms:eu-central-1:444455556666:key/a", true
+		c.IDText, c.Copy, c.KeyARN, c.Cross = "5d1a4d0c-0000-4000-8000-0123456789ab", kms.CopyOwner, "arn:aws:kms:eu-central-1:444455556666:key/a", true
 	})
 	f("an addendum", change(t, `"eventID"`, `"addendum":{"reason":"UPDATED_DATA","updatedFields":"responseElements","originalEventID":"00000000-0000-4000-8000-00000000000a"},"eventID"`),
-		usual, func(c *Call) { c.IDText, c.Copy = "00000000-0000-4000-8000-00000000000a", normalize.CopyAddendum })
+		usual, func(c *Call) { c.IDText, c.Copy = "00000000-0000-4000-8000-00000000000a", kms.CopyAddendum })
 	own := normalize.Options{SelfPrincipals: []string{base.Principal}}
 	f("the collector's own", change(t, `"SecretARN"`, `"aws:cloudtrail:arn"`), own, func(c *Call) {
-		c.Self, c.Context = true, normalize.ContextCloudTrailTrail
+		c.Self, c.Context = true, kms.ContextCloudTrailTrail
 	})
 	f("the collector's, of a secret", decrypt, own, func(*Call) {})
 	f("ReEncrypt by its request", change(t, `"Decrypt"`, `"ReEncrypt"`, `"resources":[{"accountId":"111122223333","type":"AWS::KMS::Key","ARN":"arn:aws:kms:eu-central-1:111122223333:key/a"}],`, "",
 		`"encryptionAlgorithm":"SYMMETRIC_DEFAULT"`, `"sourceKeyId":"a","destinationKeyId":"arn:aws:kms:eu-central-1:111122223333:key/b"`, `"encryptionContext":{`, `"x":{`), usual, func(c *Call) {
-		c.Class, c.SecondARN, c.Context, c.Object = normalize.ClassReencrypt, "arn:aws:kms:eu-central-1:111122223333:key/b", normalize.ContextNone, 0
+		c.Class, c.SecondARN, c.Context, c.Object = kms.ClassReencrypt, "arn:aws:kms:eu-central-1:111122223333:key/b", kms.ContextNone, 0
 	})
 	f("ReEncrypt by its resources", change(t, `"Decrypt"`, `"ReEncrypt"`, `key/a"}`, `key/a"},{"ARN":"arn:aws:kms:eu-central-1:111122223333:key/b"}`), usual, func(c *Call) {
-		c.Class, c.SecondARN = normalize.ClassReencrypt, "arn:aws:kms:eu-central-1:111122223333:key/b"
+		c.Class, c.SecondARN = kms.ClassReencrypt, "arn:aws:kms:eu-central-1:111122223333:key/b"
 	})
 	f("no KMS key", change(t, `"Decrypt"`, `"GenerateRandom"`, `"resources":[{"accountId":"111122223333","type":"AWS::KMS::Key","ARN":"arn:aws:kms:eu-central-1:111122223333:key/a"}],`, "",
 		`"encryptionContext":{`, `"x":{`), usual, func(c *Call) {
-		c.Class, c.KeyARN, c.Context, c.Object = normalize.ClassRandom, normalize.NoEntity, normalize.ContextNone, 0
+		c.Class, c.KeyARN, c.Context, c.Object = kms.ClassRandom, kms.NoEntity, kms.ContextNone, 0
 	})
 	f("a rule", change(t, `"Decrypt"`, `"DisableKey"`, `"encryptionContext":{`, `"x":{`), usual, func(c *Call) {
-		c.Class, c.Context, c.Object, c.Rules = normalize.ClassDestroy, normalize.ContextNone, 0, 1<<1
+		c.Class, c.Context, c.Object, c.Rules = kms.ClassDestroy, kms.ContextNone, 0, 1<<1
 	})
 	f("a rule that the collector matches, as anybody", change(t, `"Decrypt"`, `"DisableKey"`, `"encryptionContext":{`, `"x":{`), own, func(c *Call) {
-		c.Class, c.Context, c.Object, c.Rules = normalize.ClassDestroy, normalize.ContextNone, 0, 1<<1
+		c.Class, c.Context, c.Object, c.Rules = kms.ClassDestroy, kms.ContextNone, 0, 1<<1
 	})
 	f("a trail change", change(t, "kms.amazonaws.com", "cloudtrail.amazonaws.com", `"Decrypt"`, `"StopLogging"`, `"encryptionContext":{`, `"name":"main","x":{`), usual, func(c *Call) {
-		c.Class, c.KeyARN, c.Context, c.Object, c.Rules = normalize.ClassTrail, normalize.NoEntity, normalize.ContextNone, 0, rule.Set(1)<<11
+		c.Class, c.KeyARN, c.Context, c.Object, c.Rules = kms.ClassTrail, kms.NoEntity, kms.ContextNone, 0, rule.Set(1)<<11
 	})
 }
 
@@ -129,7 +130,7 @@ func TestFromRecord(t *testing.T) {
 func TestFromRecordOfAForeignRecord(t *testing.T) {
 	var c Call
 	FromRecord(&otellog.Record{}, &c)
-	if c.IDText != "" || c.KeyARN != normalize.NoEntity || c.Principal != normalize.NoEntity {
+	if c.IDText != "" || c.KeyARN != kms.NoEntity || c.Principal != kms.NoEntity {
 		t.Errorf("an empty record is %+v", c)
 	}
 	var rec otellog.Record

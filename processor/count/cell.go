@@ -5,6 +5,7 @@ import (
 	"math/bits"
 
 	"keytrail/schemas/aws/normalize"
+	"keytrail/schemas/kms"
 	"keytrail/schemas/wire"
 )
 
@@ -71,7 +72,7 @@ func (c *cell) count(call *Call, id wire.Sample, n int64, other, key *name) {
 		c.add(wire.CounterSuppressed, n*int64(call.Suppressed))
 		c.add(wire.CounterWithheld, n*int64(call.Withheld))
 	}
-	if call.Class == normalize.ClassTrail {
+	if call.Class == kms.ClassTrail {
 		return
 	}
 	c.add(wire.CounterCalls, n)
@@ -81,7 +82,7 @@ func (c *cell) count(call *Call, id wire.Sample, n int64, other, key *name) {
 	} else {
 		c.add(wire.CounterService, n)
 	}
-	if call.Outcome != normalize.OutcomeOK || call.Cross || call.Self || call.Unusable {
+	if call.Outcome != kms.OutcomeOK || call.Cross || call.Self || call.Unusable {
 		c.unusual(call, n, key)
 	}
 	if c.Scope == wire.ScopePrincipal && !call.Self {
@@ -89,11 +90,11 @@ func (c *cell) count(call *Call, id wire.Sample, n int64, other, key *name) {
 	}
 	if call.Object != 0 {
 		insert(&c.Sets[wire.SetObjects], call.Object, n)
-		if call.Context == normalize.ContextSecret || call.Context == normalize.ContextSSMParameter {
+		if call.Context == kms.ContextSecret || call.Context == kms.ContextSSMParameter {
 			insert(&c.Sets[wire.SetSecrets], call.Object, n)
 		}
 	}
-	if other != nil && other.text != normalize.NoEntity {
+	if other != nil && other.text != kms.NoEntity {
 		insert(&c.Sets[wire.SetPeers], other.hash, n)
 	}
 	if n > 0 {
@@ -106,12 +107,12 @@ func (c *cell) count(call *Call, id wire.Sample, n int64, other, key *name) {
 // unusual counts what most calls are not.
 func (c *cell) unusual(call *Call, n int64, key *name) {
 	switch call.Outcome {
-	case normalize.OutcomeDenied:
+	case kms.OutcomeDenied:
 		c.add(wire.CounterDenied, n)
-		if c.Scope == wire.ScopePrincipal && key.text != normalize.NoEntity {
+		if c.Scope == wire.ScopePrincipal && key.text != kms.NoEntity {
 			insert(&c.Sets[wire.SetRefused], key.hash, n)
 		}
-	case normalize.OutcomeFailed:
+	case kms.OutcomeFailed:
 		c.add(wire.CounterFailed, n)
 	}
 	if call.Cross {

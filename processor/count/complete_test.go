@@ -6,16 +6,16 @@ import (
 	"slices"
 	"testing"
 
-	"keytrail/schemas/aws/normalize"
+	"keytrail/schemas/kms"
 )
 
 // TestComplete: whichever of the copies of a ReEncrypt comes first, and however often and
 // in what order the others come, both keys are there in the end, each once, and a key takes
 // the place of the alias that it is behind.
 func TestComplete(t *testing.T) {
-	const a, b, x, none = "arn:aws:kms:eu-west-1:1:key/a", "arn:aws:kms:eu-west-1:2:key/b", "arn:aws:kms:eu-west-1:1:alias/x", normalize.NoEntity
+	const a, b, x, none = "arn:aws:kms:eu-west-1:1:key/a", "arn:aws:kms:eu-west-1:2:key/b", "arn:aws:kms:eu-west-1:1:alias/x", kms.NoEntity
 	of := func(names ...string) Call {
-		c := Call{Class: normalize.ClassReencrypt, KeyARN: names[0], Open: true}
+		c := Call{Class: kms.ClassReencrypt, KeyARN: names[0], Open: true}
 		if len(names) > 1 {
 			c.SecondARN, c.Open = names[1], names[0] == x || names[1] == x
 		}
@@ -42,7 +42,7 @@ func TestComplete(t *testing.T) {
 		}
 	}
 	// A call that is complete, or of another operation, takes nothing.
-	same, decrypt, other := of(a), Call{Class: normalize.ClassDecrypt, KeyARN: a}, of(b)
+	same, decrypt, other := of(a), Call{Class: kms.ClassDecrypt, KeyARN: a}, of(b)
 	same.Open = false
 	if same.Complete(&other) || decrypt.Complete(&other) {
 		t.Errorf("%+v, %+v", same, decrypt)

@@ -11,7 +11,7 @@ import (
 	"time"
 
 	"keytrail/processor/rule"
-	"keytrail/schemas/aws/normalize"
+	"keytrail/schemas/kms"
 	"keytrail/schemas/wire"
 )
 
@@ -23,16 +23,16 @@ var begin = time.Date(2026, 3, 2, 9, 0, 0, 0, time.UTC).UnixNano()
 func randomCall(rng *rand.Rand, n int) Call {
 	c := Call{
 		IDText: fmt.Sprintf("%08x-0000-4000-8000-%012x", rng.Uint32(), n), Time: begin + rng.Int64N(4*size),
-		Copy: normalize.Copy(rng.IntN(3)), KeyARN: fmt.Sprintf("arn:aws:kms:eu-central-1:111122223333:key/%d", rng.IntN(4)),
-		Principal: fmt.Sprintf("arn:aws:iam::111122223333:role/%d", rng.IntN(4)), Class: normalize.Class(rng.IntN(int(normalize.NumClasses))),
-		Outcome: normalize.Outcome(rng.IntN(3)), Context: normalize.Context(rng.IntN(int(normalize.NumContexts))),
+		Copy: kms.Copy(rng.IntN(3)), KeyARN: fmt.Sprintf("arn:aws:kms:eu-central-1:111122223333:key/%d", rng.IntN(4)),
+		Principal: fmt.Sprintf("arn:aws:iam::111122223333:role/%d", rng.IntN(4)), Class: kms.Class(rng.IntN(int(kms.NumClasses))),
+		Outcome: kms.Outcome(rng.IntN(3)), Context: kms.Context(rng.IntN(int(kms.NumContexts))),
 		Object: uint64(rng.IntN(20)), Direct: rng.IntN(2) == 0, Cross: rng.IntN(4) == 0, Self: rng.IntN(8) == 0,
 	}
 	switch rng.IntN(8) {
 	case 0:
-		c.KeyARN = normalize.NoEntity
+		c.KeyARN = kms.NoEntity
 	case 1:
-		c.Principal = normalize.NoEntity
+		c.Principal = kms.NoEntity
 	case 2:
 		c.SecondARN = "arn:aws:kms:eu-central-1:111122223333:key/second"
 	case 3:
@@ -149,18 +149,18 @@ func (w *tally) add(c *Call, peers []string) {
 			w.counters[wire.CounterRule]++
 		}
 	}
-	if c.Class == normalize.ClassTrail {
+	if c.Class == kms.ClassTrail {
 		return
 	}
 	for _, s := range peers {
-		if s != normalize.NoEntity {
+		if s != kms.NoEntity {
 			w.peers[s] = true
 		}
 	}
 	w.counters[wire.CounterCalls]++
 	w.counters[wire.CounterContext+wire.CounterID(c.Context)]++
 	for id, yes := range map[wire.CounterID]bool{
-		wire.CounterDenied: c.Outcome == normalize.OutcomeDenied, wire.CounterFailed: c.Outcome == normalize.OutcomeFailed,
+		wire.CounterDenied: c.Outcome == kms.OutcomeDenied, wire.CounterFailed: c.Outcome == kms.OutcomeFailed,
 		wire.CounterDirect: c.Direct, wire.CounterService: !c.Direct, wire.CounterCrossAccount: c.Cross, wire.CounterSelf: c.Self,
 	} {
 		if yes {
@@ -257,7 +257,7 @@ func TestCorrectionMovesThePrincipalOfAKey(t *testing.T) {
 func TestReEncryptCountsBothKeys(t *testing.T) {
 	c := Call{
 		IDText: "a", Time: begin, KeyARN: "arn:aws:kms:eu-central-1:111122223333:key/a", SecondARN: "arn:aws:kms:eu-central-1:111122223333:key/b",
-		Principal: "arn:aws:iam::111122223333:role/r", Class: normalize.ClassReencrypt,
+		Principal: "arn:aws:iam::111122223333:role/r", Class: kms.ClassReencrypt,
 	}
 	table := NewTable(size)
 	table.Add(&c, 1)
@@ -286,7 +286,7 @@ func TestTableCapsItsSets(t *testing.T) {
 	table := NewTable(size)
 	for i := range 3 * MaxDistinct {
 		c := Call{IDText: fmt.Sprint(i), Time: begin, KeyARN: fmt.Sprintf("arn:aws:kms:eu-central-1:111122223333:key/%d", i),
-			Principal: "p", Object: uint64(i + 1), Context: normalize.ContextSecret, Outcome: normalize.OutcomeDenied,
+			Principal: "p", Object: uint64(i + 1), Context: kms.ContextSecret, Outcome: kms.OutcomeDenied,
 			Network: uint32(i + 1), Client: uint32(i + 1)}
 		table.Add(&c, 1)
 	}

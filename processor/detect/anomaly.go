@@ -8,7 +8,7 @@ import (
 
 	"keytrail/processor/baseline"
 	"keytrail/processor/rule"
-	"keytrail/schemas/aws/normalize"
+	"keytrail/schemas/kms"
 	"keytrail/schemas/otellog"
 	"keytrail/schemas/semconv"
 	"keytrail/schemas/wire"
@@ -130,7 +130,7 @@ func FromRules(rec *otellog.Record, set rule.Set, e wire.Entity, start, size int
 	}
 	call := strings.Clone(rec.Str(semconv.KeytrailCallID)) // rec is used again
 	where := ""
-	if e.KeyARN != normalize.NoEntity {
+	if e.KeyARN != kms.NoEntity {
 		where = " (KMS key " + e.KeyARN + ")"
 	}
 	var list []Anomaly

@@ -10,7 +10,7 @@ import (
 	"sync"
 
 	"keytrail/processor/count"
-	"keytrail/schemas/aws/normalize"
+	"keytrail/schemas/kms"
 	"keytrail/schemas/wire"
 )
 
@@ -42,13 +42,13 @@ func (e *Engine) contributors(ent *Entity, w *Window) (list []string) {
 		list = append(e.keys(ent, w, all), largest(networks(w), 2, all)...)
 	}
 	var classes, contexts []part
-	for c := range normalize.NumClasses {
-		if n := count.Get(&w.Partial, wire.CounterClass+wire.CounterID(c)); n > 0 && c != normalize.ClassTrail {
+	for c := range kms.NumClasses {
+		if n := count.Get(&w.Partial, wire.CounterClass+wire.CounterID(c)); n > 0 && c != kms.ClassTrail {
 			classes = append(classes, part{n, c.String()})
 		}
 	}
-	for c := range normalize.NumContexts {
-		if n := count.Get(&w.Partial, wire.CounterContext+wire.CounterID(c)); n > 0 && c != normalize.ContextNone {
+	for c := range kms.NumContexts {
+		if n := count.Get(&w.Partial, wire.CounterContext+wire.CounterID(c)); n > 0 && c != kms.ContextNone {
 			contexts = append(contexts, part{n, "with context " + c.String()})
 		}
 	}
@@ -87,8 +87,8 @@ func (e *Engine) users(key *Entity, start int64) (list []part) {
 // names along would make every partial of a principal twice as long.
 func (e *Engine) keys(who *Entity, w *Window, all int64) (words []string) {
 	var here []part
-	named := map[uint64]bool{wire.EntityHash(normalize.NoEntity): true}
-	name, none := e.store.names.short(nil, who.Principal), e.store.names.short(nil, normalize.NoEntity)
+	named := map[uint64]bool{wire.EntityHash(kms.NoEntity): true}
+	name, none := e.store.names.short(nil, who.Principal), e.store.names.short(nil, kms.NoEntity)
 	e.pairs(w.Start, func(of packed) bool { return bytes.Equal(of.principal, name) && !bytes.Equal(of.key, none) }, func(pair *Entity, n int64) {
 		here = append(here, part{n, "on " + keyName(e, pair, w)})
 		named[wire.EntityHash(pair.KeyARN)] = true

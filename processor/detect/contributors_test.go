@@ -7,7 +7,7 @@ import (
 
 	"keytrail/processor/count"
 	"keytrail/processor/detect"
-	"keytrail/schemas/aws/normalize"
+	"keytrail/schemas/kms"
 	"keytrail/schemas/wire"
 )
 
@@ -18,8 +18,8 @@ func TestContributors(t *testing.T) {
 	at := begin + 2*day
 	for p, n := range map[int]int{1: 20, 2: 50, 3: 30, 4: 1} {
 		c := decrypt(at, 1, p)
-		if c.Context = normalize.ContextS3Object; p == 3 {
-			c.Class, c.Context = normalize.ClassEncrypt, normalize.ContextNone
+		if c.Context = kms.ContextS3Object; p == 3 {
+			c.Class, c.Context = kms.ClassEncrypt, kms.ContextNone
 		}
 		r.add(c, n)
 	}

@@ -10,7 +10,7 @@ import (
 
 	"keytrail/processor/baseline"
 	"keytrail/processor/detect"
-	"keytrail/schemas/aws/normalize"
+	"keytrail/schemas/kms"
 	"keytrail/schemas/wire"
 )
 
@@ -123,7 +123,7 @@ func TestRateOfALastingChange(t *testing.T) {
 func TestRateWithoutAKey(t *testing.T) {
 	r := newRig(t, detect.DefaultConfig(), false)
 	c := decrypt(begin, 1, 1)
-	c.KeyARN = normalize.NoEntity
+	c.KeyARN = kms.NoEntity
 	for c.Time = begin; c.Time < begin+2*day; c.Time += size {
 		r.add(c, 1)
 		r.advance(c.Time + size)
@@ -167,7 +167,7 @@ func TestFirstUse(t *testing.T) {
 		t.Error(found["pair first_use"].Reason)
 	}
 	c := decrypt(at+4*day+size, 1, 5)
-	c.KeyARN = normalize.NoEntity
+	c.KeyARN = kms.NoEntity
 	r.add(c, 1)
 	expect(t, r.advance(at+4*day+2*size)) // no KMS key
 }
@@ -176,9 +176,9 @@ func TestFirstUse(t *testing.T) {
 func (r *rig) secrets(at int64, principal, n int) []detect.Result {
 	for i := range n {
 		c := decrypt(at, 1, principal)
-		c.Context, c.Object = normalize.ContextSecret, uint64(1000+i)
+		c.Context, c.Object = kms.ContextSecret, uint64(1000+i)
 		if i%2 == 0 {
-			c.Context = normalize.ContextSSMParameter
+			c.Context = kms.ContextSSMParameter
 		}
 		r.add(c, 1)
 	}
@@ -199,7 +199,7 @@ func TestSecretSweep(t *testing.T) {
 	// The same objects, but not secrets.
 	for i := range 100 {
 		c := decrypt(begin+4*size, 1, 4)
-		c.Context, c.Object = normalize.ContextS3Object, uint64(i+1)
+		c.Context, c.Object = kms.ContextS3Object, uint64(i+1)
 		r.add(c, 1)
 	}
 	expect(t, r.advance(begin+5*size))
@@ -246,7 +246,7 @@ func TestFanOut(t *testing.T) {
 func (r *rig) refused(at int64, principal, n, keys, fine int) []detect.Result {
 	for k := range keys {
 		c := decrypt(at, 100*principal+k, principal)
-		c.Outcome = normalize.OutcomeDenied
+		c.Outcome = kms.OutcomeDenied
 		r.add(c, n)
 	}
 	if fine > 0 {
@@ -265,7 +265,7 @@ func TestRefusals(t *testing.T) {
 	found = expect(t, r.refused(begin, 4, 400, 1, 100), "key refusals", "principal refusals")
 	check(t, found["principal refusals"], detect.KindRefusals, "critical", `.*: 400 of 500 calls refused in 5m, where 10\.5 are expected of so many \(probability 1 in \d+ million million\)\.`, 400, 10.5)
 	c := decrypt(begin+size, 5, 5)
-	c.Outcome = normalize.OutcomeFailed
+	c.Outcome = kms.OutcomeFailed
 	r.add(c, 100) // failed for another cause
 	expect(t, r.advance(begin+2*size))
 }
@@ -290,7 +290,7 @@ func TestSelfCallsAreNotJudged(t *testing.T) {
 	self := func(at int64, n int) {
 		for i := range n {
 			c := decrypt(at, i, 7)
-			c.Self, c.Outcome, c.Context, c.Object = true, normalize.OutcomeDenied, normalize.ContextSecret, uint64(i+1)
+			c.Self, c.Outcome, c.Context, c.Object = true, kms.OutcomeDenied, kms.ContextSecret, uint64(i+1)
 			r.add(c, 1)
 		}
 	}

@@ -5,7 +5,7 @@ import (
 
 	"keytrail/processor/count"
 	"keytrail/processor/detect"
-	"keytrail/schemas/aws/normalize"
+	"keytrail/schemas/kms"
 	"keytrail/schemas/wire"
 )
 
@@ -92,7 +92,7 @@ func TestLateCallsRefineUntilTheLatenessIsOver(t *testing.T) {
 func TestCorrections(t *testing.T) {
 	r := newRig(t, detect.DefaultConfig(), false)
 	c := decrypt(begin, 1, 1)
-	c.Copy = normalize.CopyOwner
+	c.Copy = kms.CopyOwner
 	r.add(c, 1)
 	r.add(c, -1)
 	if list := r.advance(begin + size); len(list) != 0 {
@@ -120,7 +120,7 @@ func TestCorrections(t *testing.T) {
 func TestCorrectionAfterAPreview(t *testing.T) {
 	r := newRig(t, detect.DefaultConfig(), false)
 	c := decrypt(begin, 1, 1)
-	c.Rules, c.Class = 1, normalize.ClassDestroy
+	c.Rules, c.Class = 1, kms.ClassDestroy
 	r.add(c, 1)
 	list := r.advance(begin + 1)
 	is(t, find(list, pairOf(1, 1), begin), false, 0, 1)

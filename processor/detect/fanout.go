@@ -7,7 +7,7 @@ import (
 	"slices"
 
 	"keytrail/processor/count"
-	"keytrail/schemas/aws/normalize"
+	"keytrail/schemas/kms"
 	"keytrail/schemas/wire"
 )
 
@@ -28,7 +28,7 @@ var secretSweep = detector{"secret_sweep", 4, KindFanOut, []string{"T1555.006", 
 // principals, in one window than ever before, by far?
 var fanOut = detector{"fan_out", 5, KindFanOut, []string{"T1526", "T1078.004"}, hour, func(e *Engine, ent *Entity, w *Window) (Anomaly, bool) {
 	n, high := len(w.Sets[wire.SetPeers].Values), ent.High[wire.SetPeers]
-	if ent.Scope == wire.ScopePair || ent.KeyARN == normalize.NoEntity || n < e.cfg.FanOut ||
+	if ent.Scope == wire.ScopePair || ent.KeyARN == kms.NoEntity || n < e.cfg.FanOut ||
 		ent.Since == 0 || w.Start-ent.Since < e.cfg.WarmUp || float64(n) < e.cfg.FanOutFactor*float64(high) {
 		return Anomaly{}, false
 	}
@@ -49,7 +49,7 @@ var fanOut = detector{"fan_out", 5, KindFanOut, []string{"T1526", "T1078.004"}, 
 // key, how many first uses the window has. Warm-up: WarmUp. Known false positives: the
 // first run of an audit.
 var newPeers = detector{"new_peers", 13, KindFanOut, []string{"T1526", "T1078.004"}, hour, func(e *Engine, ent *Entity, w *Window) (Anomaly, bool) {
-	if ent.Scope == wire.ScopePair || ent.KeyARN == normalize.NoEntity || !ent.watchedFor(w.Start, e.cfg.WarmUp) {
+	if ent.Scope == wire.ScopePair || ent.KeyARN == kms.NoEntity || !ent.watchedFor(w.Start, e.cfg.WarmUp) {
 		return Anomaly{}, false
 	}
 	h, n, what := &ent.Habits, 0, "used %d KMS keys that it never used before in %s; it is known to use %d"
@@ -144,7 +144,7 @@ func ones(bitmap []uint64) (n int) {
 // massDestruction asks: does one principal disable, delete or otherwise destroy several
 // KMS keys, or their material, within one window?
 var massDestruction = detector{"mass_destruction", 8, KindFanOut, []string{"T1485", "T1489"}, hour, func(e *Engine, ent *Entity, w *Window) (Anomaly, bool) {
-	calls, keys := count.Get(&w.Partial, wire.CounterClass+wire.CounterID(normalize.ClassDestroy)), len(w.Sets[wire.SetPeers].Values)
+	calls, keys := count.Get(&w.Partial, wire.CounterClass+wire.CounterID(kms.ClassDestroy)), len(w.Sets[wire.SetPeers].Values)
 	if ent.Scope != wire.ScopePrincipal || calls < 3 || keys < 3 {
 		return Anomaly{}, false
 	}

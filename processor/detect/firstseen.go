@@ -7,6 +7,7 @@ import (
 
 	"keytrail/processor/count"
 	"keytrail/schemas/aws/normalize"
+	"keytrail/schemas/kms"
 	"keytrail/schemas/wire"
 )
 
@@ -25,7 +26,7 @@ import (
 // which accounts. Known false positives: a person's first work with a key; a new
 // program that begins at night on a key of few.
 var firstUse = detector{"first_use", 2, KindFirstSeen, []string{"T1078.004"}, 0, func(e *Engine, ent *Entity, w *Window) (Anomaly, bool) {
-	if ent.Scope != wire.ScopePair || ent.KeyARN == normalize.NoEntity || ent.known(w.Start, e.cfg.Retention) || isService(ent.Principal) {
+	if ent.Scope != wire.ScopePair || ent.KeyARN == kms.NoEntity || ent.known(w.Start, e.cfg.Retention) || isService(ent.Principal) {
 		return Anomaly{}, false
 	}
 	i, ok := e.store.find(wire.Entity{Scope: wire.ScopeKey, KeyARN: ent.KeyARN})
@@ -57,7 +58,7 @@ func (e *Engine) firstUseScore(ent, key *Entity, w *Window) (score float64, sign
 			}
 		}
 	}
-	data, reads := dataCalls(&w.Partial), count.Get(&w.Partial, wire.CounterClass+wire.CounterID(normalize.ClassRead))
+	data, reads := dataCalls(&w.Partial), count.Get(&w.Partial, wire.CounterClass+wire.CounterID(kms.ClassRead))
 	sign(data > 0, 1, "")
 	sign(isPerson(ent.Principal), 2, "by a person")
 	sign(!slices.Contains(key.Habits.Accounts, accountOf(ent.Principal)), 3, "from an account that never used it")
@@ -69,7 +70,7 @@ func (e *Engine) firstUseScore(ent, key *Entity, w *Window) (score float64, sign
 
 // dataCalls returns the number of calls that use a KMS key on data.
 func dataCalls(p *wire.Partial) (n int64) {
-	for _, c := range [...]normalize.Class{normalize.ClassEncrypt, normalize.ClassDecrypt, normalize.ClassGenerate, normalize.ClassReencrypt, normalize.ClassSign, normalize.ClassDerive} {
+	for _, c := range [...]kms.Class{kms.ClassEncrypt, kms.ClassDecrypt, kms.ClassGenerate, kms.ClassReencrypt, kms.ClassSign, kms.ClassDerive} {
 		n += count.Get(p, wire.CounterClass+wire.CounterID(c))
 	}
 	return n

@@ -4,7 +4,7 @@ import (
 	"math"
 	"slices"
 
-	"keytrail/schemas/aws/normalize"
+	"keytrail/schemas/kms"
 	"keytrail/schemas/wire"
 )
 
@@ -119,7 +119,7 @@ func (e *Engine) habits(ent *Entity, w *Window) {
 
 // user counts a pair that closes its first window among the users of its KMS key.
 func (e *Engine) user(pair *Entity, start int64) {
-	if pair.Since != 0 || pair.KeyARN == normalize.NoEntity {
+	if pair.Since != 0 || pair.KeyARN == kms.NoEntity {
 		return
 	}
 	i, ok := e.store.find(wire.Entity{Scope: wire.ScopeKey, KeyARN: pair.KeyARN})

@@ -8,7 +8,7 @@ import (
 	"keytrail/processor/detect"
 	"keytrail/processor/rule"
 	"keytrail/processor/sigma"
-	"keytrail/schemas/aws/normalize"
+	"keytrail/schemas/kms"
 	"keytrail/schemas/wire"
 )
 
@@ -56,7 +56,7 @@ func TestManyOrigins(t *testing.T) {
 func (r *rig) objects(at int64, principal, first, n int) []detect.Result {
 	for i := range n {
 		c := decrypt(at, 1, principal)
-		c.Context, c.Object = normalize.ContextS3Object, wire.EntityHash(fmt.Sprint("object ", first+i))
+		c.Context, c.Object = kms.ContextS3Object, wire.EntityHash(fmt.Sprint("object ", first+i))
 		r.add(c, 1)
 	}
 	return r.advance(at + size)
@@ -163,7 +163,7 @@ func TestMassDestruction(t *testing.T) {
 	destroy := func(at int64, principal, keys, again int) []detect.Result {
 		for k := range keys {
 			c := decrypt(at, k, principal)
-			c.Class = normalize.ClassDestroy
+			c.Class = kms.ClassDestroy
 			r.add(c, again)
 		}
 		return r.advance(at + size)
@@ -181,7 +181,7 @@ func TestUnusableKey(t *testing.T) {
 	counted := int64(0)
 	for i := range int64(30) {
 		c := decrypt(begin+i*hour, 1, 1)
-		c.Unusable, c.Outcome = true, normalize.OutcomeFailed
+		c.Unusable, c.Outcome = true, kms.OutcomeFailed
 		r.add(c, 2)
 		list := r.advance(c.Time + size)
 		found := expect(t, list, "key unusable_key")
@@ -307,11 +307,11 @@ func TestFirstUseScores(t *testing.T) {
 		call := decrypt(begin+4*day+c.hour*hour, 1, 1)
 		call.Principal = c.principal
 		if c.reads {
-			call.Class = normalize.ClassRead
+			call.Class = kms.ClassRead
 			r.add(call, 1)
 		}
 		if c.data {
-			call.Class = normalize.ClassDecrypt
+			call.Class = kms.ClassDecrypt
 			r.add(call, 1)
 		}
 		found := anomalies(r.advance(call.Time + size))

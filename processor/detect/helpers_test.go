@@ -9,7 +9,7 @@ import (
 
 	"keytrail/processor/count"
 	"keytrail/processor/detect"
-	"keytrail/schemas/aws/normalize"
+	"keytrail/schemas/kms"
 	"keytrail/schemas/otellog"
 	"keytrail/schemas/wire"
 )
@@ -46,7 +46,7 @@ func decrypt(at int64, key, principal int) count.Call {
 	id := fmt.Sprintf("%d-%d-%d", at, key, principal)
 	return count.Call{
 		IDText: id, ID: wire.ParseCallID(id), Time: at, KeyARN: keyARN(key), Principal: role(principal),
-		Copy: normalize.CopyCaller, Class: normalize.ClassDecrypt, Direct: true,
+		Copy: kms.CopyCaller, Class: kms.ClassDecrypt, Direct: true,
 	}
 }
 

@@ -12,7 +12,7 @@ import (
 	"keytrail/processor/count"
 	"keytrail/processor/detect"
 	"keytrail/processor/eventtime"
-	"keytrail/schemas/aws/normalize"
+	"keytrail/schemas/kms"
 	"keytrail/schemas/wire"
 )
 
@@ -55,10 +55,10 @@ func history(rng *rand.Rand, retention int64) (calls []count.Call) {
 					c.IDText = fmt.Sprintf("%d-%d", len(calls), p)
 					c.Self = p == 5
 					if rng.IntN(6) == 0 {
-						c.Outcome, c.KeyARN = normalize.OutcomeDenied, keyARN(20+rng.IntN(4))
+						c.Outcome, c.KeyARN = kms.OutcomeDenied, keyARN(20+rng.IntN(4))
 					}
 					if rng.IntN(6) == 0 {
-						c.Context, c.Object = normalize.ContextSecret, 1+rng.Uint64N(5)
+						c.Context, c.Object = kms.ContextSecret, 1+rng.Uint64N(5)
 					}
 					if rng.IntN(40) == 0 {
 						c.KeyARN, c.Rules = keyARN(30+rng.IntN(5)), 1

@@ -8,7 +8,7 @@ import (
 
 	"keytrail/processor/count"
 	"keytrail/processor/detect"
-	"keytrail/schemas/aws/normalize"
+	"keytrail/schemas/kms"
 	"keytrail/schemas/wire"
 )
 
@@ -125,7 +125,7 @@ func TestCorrectionsOfOthers(t *testing.T) {
 			r.add(c, 1)
 		},
 		"known by the same window": func(r *rig, c count.Call) {
-			c.Class = normalize.ClassEncrypt
+			c.Class = kms.ClassEncrypt
 			r.add(c, 1)
 		},
 	} {

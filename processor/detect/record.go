@@ -7,6 +7,7 @@ import (
 
 	"keytrail/processor/count"
 	"keytrail/schemas/aws/normalize"
+	"keytrail/schemas/kms"
 	"keytrail/schemas/otellog"
 	"keytrail/schemas/semconv"
 	"keytrail/schemas/wire"
@@ -116,7 +117,7 @@ func entity(rec *otellog.Record, e wire.Entity, bound string, start, end int64) 
 func resource(rec *otellog.Record, e wire.Entity) {
 	rec.Where(semconv.CloudProvider, "aws")
 	arn := e.KeyARN
-	if e.Scope == wire.ScopePrincipal || arn == normalize.NoEntity {
+	if e.Scope == wire.ScopePrincipal || arn == kms.NoEntity {
 		arn = e.Principal
 	}
 	rec.Where(semconv.CloudAccountID, normalize.ARNAccount(arn))

@@ -15,6 +15,7 @@ import (
 	"keytrail/schemas/aws/cloudtrail"
 	"keytrail/schemas/aws/normalize"
 	"keytrail/schemas/jsonschema"
+	"keytrail/schemas/kms"
 	"keytrail/schemas/otellog"
 	"keytrail/schemas/semconv"
 	"keytrail/schemas/wire"
@@ -57,8 +58,8 @@ func validate(t *testing.T, s *validator.Schema, rec *otellog.Record) {
 // entities are one of each scope, and those of calls without a KMS key.
 var entities = []wire.Entity{
 	keyOf(1), roleOf(1), pairOf(1, 1),
-	{Scope: wire.ScopeKey, KeyARN: normalize.NoEntity}, {Scope: wire.ScopePair, KeyARN: normalize.NoEntity, Principal: role(1)},
-	{Scope: wire.ScopePrincipal, Principal: normalize.NoEntity}, {Scope: wire.ScopePrincipal, Principal: "account:111122223333"},
+	{Scope: wire.ScopeKey, KeyARN: kms.NoEntity}, {Scope: wire.ScopePair, KeyARN: kms.NoEntity, Principal: role(1)},
+	{Scope: wire.ScopePrincipal, Principal: kms.NoEntity}, {Scope: wire.ScopePrincipal, Principal: "account:111122223333"},
 	{Scope: wire.ScopePrincipal, Principal: "lambda.amazonaws.com"}, {Scope: wire.ScopeKey, KeyARN: "a:b:c:d:"}, // an attacker's keyId
 	{Scope: wire.ScopeKey, KeyARN: aliasARN}, {Scope: wire.ScopePair, KeyARN: aliasARN, Principal: role(1)},
 	{Scope: wire.ScopeKey, KeyARN: multiARN("eu-central-1")}, {Scope: wire.ScopePair, KeyARN: multiARN("eu-west-1"), Principal: role(1)},
@@ -92,7 +93,7 @@ func TestWindowRecordFollowsItsSchema(t *testing.T) {
 func TestWindowRecord(t *testing.T) {
 	r := newRig(t, detect.DefaultConfig(), false)
 	c := decrypt(begin+hour, 1, 1)
-	c.Object, c.Context, c.Outcome, c.Cross = 7, normalize.ContextS3Object, normalize.OutcomeDenied, true
+	c.Object, c.Context, c.Outcome, c.Cross = 7, kms.ContextS3Object, kms.OutcomeDenied, true
 	r.add(c, 9)
 	list := r.advance(begin + hour + size)
 	var rec otellog.Record

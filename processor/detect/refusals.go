@@ -5,7 +5,7 @@ import (
 
 	"keytrail/processor/baseline"
 	"keytrail/processor/count"
-	"keytrail/schemas/aws/normalize"
+	"keytrail/schemas/kms"
 	"keytrail/schemas/wire"
 )
 
@@ -15,7 +15,7 @@ import (
 var refusals = detector{"refusals", 9, KindRefusals, []string{"T1580"}, hour, func(e *Engine, ent *Entity, w *Window) (Anomaly, bool) {
 	denied, calls := count.Get(&w.Partial, wire.CounterDenied), count.Get(&w.Partial, wire.CounterCalls)
 	mu := 0.5 + 0.1*float64(calls-denied)
-	if ent.Scope == wire.ScopePair || ent.KeyARN == normalize.NoEntity || denied < e.cfg.Refusals {
+	if ent.Scope == wire.ScopePair || ent.KeyARN == kms.NoEntity || denied < e.cfg.Refusals {
 		return Anomaly{}, false
 	}
 	p := baseline.UpperTail(denied, mu, 1)
@@ -42,7 +42,7 @@ var probing = detector{"key_probing", 10, KindRefusals, []string{"T1580", "T1526
 // key that stays so is one anomaly for as long as the calls go on.
 var unusableKey = detector{"unusable_key", 11, KindRefusals, []string{"T1485", "T1489"}, 24 * hour, func(e *Engine, ent *Entity, w *Window) (Anomaly, bool) {
 	n := count.Get(&w.Partial, wire.CounterUnusableKey)
-	if ent.Scope != wire.ScopeKey || ent.KeyARN == normalize.NoEntity || n < 1 {
+	if ent.Scope != wire.ScopeKey || ent.KeyARN == kms.NoEntity || n < 1 {
 		return Anomaly{}, false
 	}
 	return Anomaly{Score: 6, Observed: float64(n), Expected: 0, Reason: fmt.Sprintf(

@@ -5,7 +5,7 @@ import (
 	"strings"
 
 	"keytrail/processor/sigma"
-	"keytrail/schemas/aws/normalize"
+	"keytrail/schemas/kms"
 	"keytrail/schemas/otellog"
 	"keytrail/schemas/semconv"
 	"keytrail/schemas/wire"
@@ -25,7 +25,7 @@ func FromSigma(rec *otellog.Record, rules []*sigma.Rule, e wire.Entity, start, s
 	call := strings.Clone(rec.Str(semconv.KeytrailCallID)) // rec is used again
 	_, operation, _ := strings.Cut(rec.Str(semconv.RPCMethod), "/")
 	what := rec.Str(semconv.KeytrailPrincipal) + " called " + operation
-	if e.KeyARN != normalize.NoEntity {
+	if e.KeyARN != kms.NoEntity {
 		what += " (KMS key " + e.KeyARN + ")"
 	}
 	if code := rec.Str(semconv.ErrorType); code != "" {

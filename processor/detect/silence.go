@@ -7,7 +7,7 @@ import (
 	"slices"
 
 	"keytrail/processor/eventtime"
-	"keytrail/schemas/aws/normalize"
+	"keytrail/schemas/kms"
 	"keytrail/schemas/wire"
 )
 
@@ -71,7 +71,7 @@ func (e *Engine) heard(start int64) {
 // whose silence has not been told.
 func (e *Engine) watch(key *Entity) {
 	at := &e.store.slots[key.slot]
-	if at.watched || key.Scope != wire.ScopeKey || key.KeyARN == normalize.NoEntity || key.Since == 0 || key.silenceTold() {
+	if at.watched || key.Scope != wire.ScopeKey || key.KeyARN == kms.NoEntity || key.Since == 0 || key.silenceTold() {
 		return
 	}
 	if due, _, ok := e.silenceDue(key); ok && due > e.traffic.Listened {

@@ -1,7 +1,7 @@
 package detect
 
 import (
-	"keytrail/schemas/aws/normalize"
+	"keytrail/schemas/kms"
 	"keytrail/schemas/wire"
 )
 
@@ -42,7 +42,7 @@ func (s *Storm) Admit(start int64, detector string, pair wire.Entity) bool {
 	name := wire.EntityHash(detector)
 	key := stormKey{wire.EntityHash("k\n" + pair.KeyARN), name}
 	who := stormKey{wire.EntityHash("p\n" + pair.Principal), name}
-	keyed := pair.KeyARN != normalize.NoEntity // else it is what has no key in common
+	keyed := pair.KeyARN != kms.NoEntity // else it is what has no key in common
 	if counts[who] >= StormBound || keyed && counts[key] >= StormBound {
 		return false
 	}

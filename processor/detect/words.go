@@ -5,7 +5,7 @@ import (
 	"strings"
 	"time"
 
-	"keytrail/schemas/aws/normalize"
+	"keytrail/schemas/kms"
 	"keytrail/schemas/wire"
 )
 
@@ -15,7 +15,7 @@ func subject(e *Engine, ent *Entity, w *Window) string {
 	switch {
 	case ent.Scope != wire.ScopeKey:
 		return ent.Principal
-	case ent.KeyARN == normalize.NoEntity:
+	case ent.KeyARN == kms.NoEntity:
 		return "Calls without a KMS key"
 	}
 	name := keyName(e, ent, w)

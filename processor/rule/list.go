@@ -5,6 +5,7 @@ import (
 	"strings"
 
 	"keytrail/schemas/aws/normalize"
+	"keytrail/schemas/kms"
 	"keytrail/schemas/otellog"
 	"keytrail/schemas/semconv"
 )
@@ -16,7 +17,7 @@ import (
 // are the counterparts of.
 var All = [...]Rule{
 	{Name: "key_deletion_scheduled", Score: 10, Techniques: []string{"T1485"},
-		classes: []normalize.Class{normalize.ClassDestroy}, match: is("ScheduleKeyDeletion"),
+		classes: []kms.Class{kms.ClassDestroy}, match: is("ScheduleKeyDeletion"),
 		What: func(rec *otellog.Record) string {
 			if a := rec.Get(semconv.AWSKMSPendingWindowDays); a != nil {
 				return fmt.Sprintf("scheduled the deletion of the key in %d days", a.Int)
@@ -24,9 +25,9 @@ var All = [...]Rule{
 			return "scheduled the deletion of the key"
 		}},
 	{Name: "key_disabled", Score: 8, Techniques: []string{"T1489", "T1485"},
-		classes: []normalize.Class{normalize.ClassDestroy}, match: is("DisableKey"), What: says("disabled the key")},
+		classes: []kms.Class{kms.ClassDestroy}, match: is("DisableKey"), What: says("disabled the key")},
 	{Name: "key_material_deleted", Score: 10, Techniques: []string{"T1485"},
-		classes: []normalize.Class{normalize.ClassDestroy}, match: is("DeleteImportedKeyMaterial", "DeleteExpiredKeyMaterial"),
+		classes: []kms.Class{kms.ClassDestroy}, match: is("DeleteImportedKeyMaterial", "DeleteExpiredKeyMaterial"),
 		What: says("deleted the key's imported material: data under it can not be read until it is imported again")},
 	{Name: "policy_public", Score: 10, Techniques: []string{"T1098", "T1486"},
 		classes: policySetters, match: isTrue(semconv.AWSKMSPolicyPublic),
@@ -35,7 +36,7 @@ var All = [...]Rule{
 		classes: policySetters, match: isTrue(semconv.AWSKMSPolicyLockoutCheckBypassed),
 		What: says("set a key policy without the check that keeps its owner from being locked out")},
 	{Name: "grant_to_other_account", Score: 8, Techniques: []string{"T1098"},
-		classes: []normalize.Class{normalize.ClassGrant}, match: foreignGrant,
+		classes: []kms.Class{kms.ClassGrant}, match: foreignGrant,
 		What: func(rec *otellog.Record) string {
 			ops := ""
 			if a := rec.Get(semconv.AWSKMSGrantOperations); a != nil {
@@ -44,7 +45,7 @@ var All = [...]Rule{
 			return "granted " + rec.Str(semconv.AWSKMSGrantGranteePrincipal) + ", of another account, the use of the key" + ops
 		}},
 	{Name: "rotation_disabled", Score: 6, Techniques: []string{"T1562"},
-		classes: []normalize.Class{normalize.ClassRotate}, match: is("DisableKeyRotation"), What: says("turned the key's rotation off")},
+		classes: []kms.Class{kms.ClassRotate}, match: is("DisableKeyRotation"), What: says("turned the key's rotation off")},
 	{Name: "root_use", Score: 8, Techniques: []string{"T1078.004"},
 		classes: rootClasses, match: func(rec *otellog.Record) bool { return rec.Str(semconv.AWSPrincipalType) == "Root" },
 		What: func(rec *otellog.Record) string { return "used the account's root identity for " + operation(rec) }},
@@ -73,10 +74,10 @@ var All = [...]Rule{
 		classes: trail, match: is("DeleteTrail", "DeleteEventDataStore"),
 		What: func(rec *otellog.Record) string { return "deleted " + trailName(rec) }},
 	{Name: "key_material_imported", Score: 6, Techniques: []string{"T1486", "T1608.003"},
-		classes: []normalize.Class{normalize.ClassManage}, match: is("ImportKeyMaterial"),
+		classes: []kms.Class{kms.ClassManage}, match: is("ImportKeyMaterial"),
 		What: says("imported key material: whoever has a copy of it can read what the key encrypts, and can take the key away")},
 	{Name: "policy_changed", Score: 4, Techniques: []string{"T1098", "T1548", "T1562"},
-		classes: []normalize.Class{normalize.ClassPolicy}, match: plainPolicy, What: says("changed the key's policy")},
+		classes: []kms.Class{kms.ClassPolicy}, match: plainPolicy, What: says("changed the key's policy")},
 	{Name: "enclave_in_debug_mode", Score: 8, Techniques: []string{"T1622", "T1005"},
 		match: isTrue(semconv.AWSKMSAttestationDebugMode),
 		What: func(rec *otellog.Record) string {
@@ -125,16 +126,16 @@ var tampered = map[string]string{
 	"LogFileExtra":   "found a log file among those of the trail that CloudTrail did not deliver",
 }
 
-var trail = []normalize.Class{normalize.ClassTrail}
+var trail = []kms.Class{kms.ClassTrail}
 
 // policySetters are the classes of PutKeyPolicy, CreateKey and ReplicateKey.
-var policySetters = []normalize.Class{normalize.ClassPolicy, normalize.ClassManage, normalize.ClassReplicate}
+var policySetters = []kms.Class{kms.ClassPolicy, kms.ClassManage, kms.ClassReplicate}
 
 // rootClasses are all classes but reads: the console reads as root when its
 // owner only looks around.
-var rootClasses = func() (list []normalize.Class) {
-	for c := range normalize.NumClasses {
-		if c != normalize.ClassRead {
+var rootClasses = func() (list []kms.Class) {
+	for c := range kms.NumClasses {
+		if c != kms.ClassRead {
 			list = append(list, c)
 		}
 	}

@@ -11,7 +11,7 @@ import (
 	"slices"
 	"strings"
 
-	"keytrail/schemas/aws/normalize"
+	"keytrail/schemas/kms"
 	"keytrail/schemas/otellog"
 	"keytrail/schemas/semconv"
 )
@@ -28,7 +28,7 @@ type Rule struct {
 	// Techniques are MITRE ATT&CK ids.
 	Techniques []string
 	// classes are the operation classes that can match; empty means all.
-	classes []normalize.Class
+	classes []kms.Class
 	match   func(rec *otellog.Record) bool
 	// What says what was done, for the anomaly's sentence.
 	What func(rec *otellog.Record) string
@@ -40,8 +40,8 @@ type Set uint32
 // Match returns the rules that an event matches. Calls that did not succeed
 // match none: an attempt that was refused changed nothing, and is counted among
 // the refusals.
-func Match(rec *otellog.Record, class normalize.Class, outcome normalize.Outcome) Set {
-	if outcome != normalize.OutcomeOK {
+func Match(rec *otellog.Record, class kms.Class, outcome kms.Outcome) Set {
+	if outcome != kms.OutcomeOK {
 		return 0
 	}
 	var s Set
@@ -77,7 +77,7 @@ func (s Set) Kinds() (rules, blindSpots int) {
 }
 
 var (
-	byClass      [normalize.NumClasses][]int
+	byClass      [kms.NumClasses][]int
 	blindSpotSet Set
 )
 
@@ -87,7 +87,7 @@ func init() {
 			blindSpotSet |= 1 << i
 		}
 		for c := range byClass {
-			if len(All[i].classes) == 0 || slices.Contains(All[i].classes, normalize.Class(c)) {
+			if len(All[i].classes) == 0 || slices.Contains(All[i].classes, kms.Class(c)) {
 				byClass[c] = append(byClass[c], i)
 			}
 		}

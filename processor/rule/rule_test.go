@@ -7,6 +7,7 @@ import (
 	"keytrail/processor/rule"
 	"keytrail/schemas/aws/cloudtrail"
 	"keytrail/schemas/aws/normalize"
+	"keytrail/schemas/kms"
 	"keytrail/schemas/otellog"
 	"keytrail/schemas/semconv"
 )
@@ -93,7 +94,7 @@ func match(t *testing.T, text string) ([]*rule.Rule, *otellog.Record) {
 	if ok, err := normalize.New(normalize.Options{}).Record(&ev, 1, rec); !ok || err != nil {
 		t.Fatalf("the event is not taken: %v, %v: %s", ok, err, text)
 	}
-	class, outcome := normalize.ParseClass(rec.Str(semconv.AWSKMSOperationClass)), normalize.ParseOutcome(rec.Str(semconv.KeytrailOutcome))
+	class, outcome := kms.ParseClass(rec.Str(semconv.AWSKMSOperationClass)), kms.ParseOutcome(rec.Str(semconv.KeytrailOutcome))
 	return rule.Match(rec, class, outcome).Rules(), rec
 }
 
@@ -258,7 +259,7 @@ func BenchmarkMatchDecrypt(b *testing.B) {
 	}
 	b.ReportAllocs()
 	for b.Loop() {
-		if rule.Match(&rec, normalize.ClassDecrypt, normalize.OutcomeOK) != 0 {
+		if rule.Match(&rec, kms.ClassDecrypt, kms.OutcomeOK) != 0 {
 			b.Fatal("a Decrypt matches a rule")
 		}
 	}

@@ -8,6 +8,7 @@ import (
 	"keytrail/processor/source/aws/digest"
 	"keytrail/schemas/aws/cloudtrail"
 	"keytrail/schemas/aws/normalize"
+	"keytrail/schemas/kms"
 	"keytrail/schemas/otellog"
 	"keytrail/schemas/semconv"
 )
@@ -28,7 +29,7 @@ func TestFindingsOfDigests(t *testing.T) {
 		if rec.EventName != semconv.EventAWSCloudTrailTrailChange || rec.Severity != otellog.SeverityError {
 			t.Errorf("%s is a %s of severity %v", kind, rec.EventName, rec.Severity)
 		}
-		list := rule.Match(&rec, normalize.ClassTrail, normalize.OutcomeOK).Rules()
+		list := rule.Match(&rec, kms.ClassTrail, kms.OutcomeOK).Rules()
 		if len(list) != 1 || list[0].Name != "trail_tampered" || list[0].What(&rec) == "" {
 			t.Errorf("%s matches %v", kind, list)
 		}

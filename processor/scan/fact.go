@@ -15,6 +15,7 @@ import (
 	"keytrail/processor/eventtime"
 	"keytrail/processor/rule"
 	"keytrail/schemas/aws/normalize"
+	"keytrail/schemas/kms"
 	"keytrail/schemas/wire"
 )
 
@@ -34,10 +35,10 @@ type fact struct {
 	rules      rule.Set
 	network    uint32
 	client     uint32
-	copy       normalize.Copy
-	class      normalize.Class
-	outcome    normalize.Outcome
-	context    normalize.Context
+	copy       kms.Copy
+	class      kms.Class
+	outcome    kms.Outcome
+	context    kms.Context
 	flags      uint8
 	suppressed uint8
 	matched    uint16 // rules of the user

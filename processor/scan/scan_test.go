@@ -21,7 +21,7 @@ import (
 	"keytrail/processor/internal/oracle"
 	"keytrail/processor/source"
 	"keytrail/schemas/aws/cloudtrail"
-	"keytrail/schemas/aws/normalize"
+	"keytrail/schemas/kms"
 	"keytrail/schemas/wire"
 )
 
@@ -89,7 +89,7 @@ func describe(w *detect.Window) (name, text string) {
 	name = fmt.Sprintf("%s %q %q %s", w.Scope, w.KeyARN, w.Principal, time.Unix(0, w.Start).UTC().Format(time.RFC3339))
 	text = fmt.Sprintf("calls=%d denied=%d failed=%d", count.Get(&w.Partial, wire.CounterCalls), count.Get(&w.Partial, wire.CounterDenied), count.Get(&w.Partial, wire.CounterFailed))
 	var classes []string
-	for c := range normalize.NumClasses {
+	for c := range kms.NumClasses {
 		if n := count.Get(&w.Partial, wire.CounterClass+wire.CounterID(c)); n != 0 {
 			classes = append(classes, fmt.Sprintf("%s=%d", c, n))
 		}

@@ -8,7 +8,7 @@ import (
 	"keytrail/processor/dedup"
 	"keytrail/processor/rule"
 	"keytrail/processor/sigma"
-	"keytrail/schemas/aws/normalize"
+	"keytrail/schemas/kms"
 	"keytrail/schemas/wire"
 )
 
@@ -143,9 +143,9 @@ func decodeCall(d *wire.Decoder) (c count.Call, ok bool) {
 	c.Open = d.Bool()
 	c.Matched, c.Suppressed, c.Withheld = uint16(matched), uint16(suppressed), uint16(withheld)
 	c.ID = wire.ParseCallID(c.IDText)
-	c.Copy, c.Class, c.Outcome, c.Context = normalize.Copy(rank), normalize.Class(class), normalize.Outcome(outcome), normalize.Context(context)
-	return c, rank <= uint64(normalize.CopyCaller) && class < uint64(normalize.NumClasses) &&
-		outcome <= uint64(normalize.OutcomeFailed) && context < uint64(normalize.NumContexts) && matched <= sigma.MaxRules && max(suppressed, withheld) <= sigma.MaxRules+32
+	c.Copy, c.Class, c.Outcome, c.Context = kms.Copy(rank), kms.Class(class), kms.Outcome(outcome), kms.Context(context)
+	return c, rank <= uint64(kms.CopyCaller) && class < uint64(kms.NumClasses) &&
+		outcome <= uint64(kms.OutcomeFailed) && context < uint64(kms.NumContexts) && matched <= sigma.MaxRules && max(suppressed, withheld) <= sigma.MaxRules+32
 }
 
 func appendObserved(e *wire.Encoder, o *Observed) {

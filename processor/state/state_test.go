@@ -15,7 +15,7 @@ import (
 	"keytrail/processor/rule"
 	"keytrail/processor/sigma"
 	"keytrail/processor/state"
-	"keytrail/schemas/aws/normalize"
+	"keytrail/schemas/kms"
 	"keytrail/schemas/wire"
 )
 
@@ -33,9 +33,9 @@ func counted(seed uint64) state.Counted {
 	}
 	for range rng.IntN(6) {
 		call := count.Call{
-			IDText: fmt.Sprintf("%08x-0000-4000-8000-000000000001", rng.Uint32()), Time: rng.Int64(), Copy: normalize.Copy(rng.IntN(3)),
+			IDText: fmt.Sprintf("%08x-0000-4000-8000-000000000001", rng.Uint32()), Time: rng.Int64(), Copy: kms.Copy(rng.IntN(3)),
 			KeyARN: fmt.Sprint("key/", rng.IntN(2)), SecondARN: []string{"", "key/2"}[rng.IntN(2)], Principal: fmt.Sprint("p", rng.IntN(2)),
-			Class: normalize.Class(rng.IntN(int(normalize.NumClasses))), Outcome: normalize.Outcome(rng.IntN(3)), Context: normalize.Context(rng.IntN(int(normalize.NumContexts))),
+			Class: kms.Class(rng.IntN(int(kms.NumClasses))), Outcome: kms.Outcome(rng.IntN(3)), Context: kms.Context(rng.IntN(int(kms.NumContexts))),
 			Object: rng.Uint64(), Direct: rng.IntN(2) == 0, Cross: rng.IntN(2) == 0, Self: rng.IntN(2) == 0, Rules: rule.Set(rng.Uint32()), Matched: uint16(rng.IntN(1001)),
 		}
 		call.ID = wire.ParseCallID(call.IDText)
@@ -269,9 +269,9 @@ func TestOtherVersionsAreRefused(t *testing.T) {
 func TestUnknownNumbersAreRefused(t *testing.T) {
 	var e wire.Encoder
 	for _, edit := range []func(*count.Call){
-		func(c *count.Call) { c.Class = normalize.NumClasses }, func(c *count.Call) { c.Class = 255 },
-		func(c *count.Call) { c.Outcome = normalize.OutcomeFailed + 1 },
-		func(c *count.Call) { c.Context = normalize.NumContexts }, func(c *count.Call) { c.Copy = normalize.CopyCaller + 1 },
+		func(c *count.Call) { c.Class = kms.NumClasses }, func(c *count.Call) { c.Class = 255 },
+		func(c *count.Call) { c.Outcome = kms.OutcomeFailed + 1 },
+		func(c *count.Call) { c.Context = kms.NumContexts }, func(c *count.Call) { c.Copy = kms.CopyCaller + 1 },
 		func(c *count.Call) { c.Matched = 1001 }, // more than rules there can be
 	} {
 		c := counted(1)

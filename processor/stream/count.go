@@ -13,7 +13,7 @@ import (
 	"keytrail/processor/detect"
 	"keytrail/processor/eventtime"
 	"keytrail/processor/kafka"
-	"keytrail/schemas/aws/normalize"
+	"keytrail/schemas/kms"
 	"keytrail/schemas/otellog"
 	"keytrail/schemas/wire"
 )
@@ -111,7 +111,7 @@ func (c *counter) Assign(ctx context.Context, partitions []int32) error {
 // credit remembers a call that a better copy may correct, or any other copy complete;
 // the best copy needs no memory when it is complete.
 func (t *countTask) credit(c count.Call) {
-	if c.Copy == normalize.CopyCaller && !c.Open {
+	if c.Copy == kms.CopyCaller && !c.Open {
 		delete(t.credits, c.ID)
 	} else {
 		t.credits[c.ID] = c
@@ -203,7 +203,7 @@ func (c *counter) count(t *countTask) {
 	} else {
 		c.stats.delivered++
 		t.keys = append(t.keys, dedup.Key{ID: call.ID, Time: call.Time})
-		if call.Copy == normalize.CopyCaller && !call.Open {
+		if call.Copy == kms.CopyCaller && !call.Open {
 			c.explain(t, c.judge(t), false)
 			t.table.Add(call, 1)
 			return

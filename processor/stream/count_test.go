@@ -14,7 +14,7 @@ import (
 	"keytrail/processor/eventtime"
 	"keytrail/processor/kafka"
 	"keytrail/processor/state"
-	"keytrail/schemas/aws/normalize"
+	"keytrail/schemas/kms"
 	"keytrail/schemas/wire"
 )
 
@@ -30,7 +30,7 @@ func bigCommit(calls int) (*counter, *countTask) {
 	c.tasks[1] = t
 	for i := range calls {
 		call := count.Call{IDText: fmt.Sprintf("call-%d", i), Time: 1e18, KeyARN: fmt.Sprintf("arn:aws:kms:eu-central-1:111122223333:key/%036d", i%5000),
-			Principal: fmt.Sprintf("arn:aws:iam::111122223333:role/%060d", i), Object: uint64(i + 1), Copy: normalize.CopyOwner}
+			Principal: fmt.Sprintf("arn:aws:iam::111122223333:role/%060d", i), Object: uint64(i + 1), Copy: kms.CopyOwner}
 		call.ID = wire.ParseCallID(call.IDText)
 		t.table.Add(&call, 1)
 		t.keys = append(t.keys, dedup.Key{ID: call.ID, Time: call.Time})

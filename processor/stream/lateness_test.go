@@ -14,7 +14,7 @@ import (
 	"keytrail/processor/count"
 	"keytrail/processor/eventtime"
 	"keytrail/processor/kafka"
-	"keytrail/schemas/aws/normalize"
+	"keytrail/schemas/kms"
 	"keytrail/schemas/otellog"
 	"keytrail/schemas/semconv"
 	"keytrail/schemas/wire"
@@ -227,7 +227,7 @@ func TestLatePartialIsAFault(t *testing.T) {
 	at := time.Date(2026, 3, 2, 10, 0, 0, 0, time.UTC)
 	key, _ := s.names()
 	s.commit(nil, at.Add(2*time.Hour))
-	s.commit(&count.Call{IDText: "a", Time: at.UnixNano(), KeyARN: key, Principal: "p", Copy: normalize.CopyCaller}, at.Add(2*time.Hour))
+	s.commit(&count.Call{IDText: "a", Time: at.UnixNano(), KeyARN: key, Principal: "p", Copy: kms.CopyCaller}, at.Add(2*time.Hour))
 	var err error
 	for _, r := range s.log[0] {
 		if err == nil {

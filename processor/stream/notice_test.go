@@ -10,7 +10,7 @@ import (
 	"keytrail/processor/count"
 	"keytrail/processor/detect"
 	"keytrail/processor/state"
-	"keytrail/schemas/aws/normalize"
+	"keytrail/schemas/kms"
 	"keytrail/schemas/otellog"
 	"keytrail/schemas/semconv"
 	"keytrail/schemas/wire"
@@ -101,7 +101,7 @@ func TestNoticesBehindABacklog(t *testing.T) {
 	key, principals := s.names()
 	begin := time.Date(2026, 3, 2, 10, 0, 0, 0, time.UTC)
 	use := func(principal string, at time.Time) *count.Call {
-		return &count.Call{IDText: principal + at.String(), Time: at.UnixNano(), KeyARN: key, Principal: principal, Copy: normalize.CopyCaller, Class: normalize.ClassDecrypt}
+		return &count.Call{IDText: principal + at.String(), Time: at.UnixNano(), KeyARN: key, Principal: principal, Copy: kms.CopyCaller, Class: kms.ClassDecrypt}
 	}
 	s.commit(use(principals[0], begin), begin)
 	s.commit(use(principals[1], begin.Add(2*time.Hour)), begin.Add(2*time.Hour)) // the first use of the key
@@ -147,7 +147,7 @@ func TestNoticeOfALateCall(t *testing.T) {
 	key, principals := s.names()
 	begin := time.Date(2026, 3, 2, 10, 0, 0, 0, time.UTC)
 	use := func(principal string, at time.Time) *count.Call {
-		return &count.Call{IDText: principal, Time: at.UnixNano(), KeyARN: key, Principal: principal, Copy: normalize.CopyCaller, Class: normalize.ClassDecrypt}
+		return &count.Call{IDText: principal, Time: at.UnixNano(), KeyARN: key, Principal: principal, Copy: kms.CopyCaller, Class: kms.ClassDecrypt}
 	}
 	half := begin.Add(30 * time.Minute)
 	s.commit(use(principals[0], begin), half)
@@ -185,7 +185,7 @@ func TestHeldWindowsAreBounded(t *testing.T) {
 	most := 0
 	for i := range 400 {
 		at := begin.Add(time.Duration(i) * size)
-		s.commit(&count.Call{IDText: at.String(), Time: at.UnixNano(), KeyARN: key, Principal: principals[0], Copy: normalize.CopyCaller, Class: normalize.ClassDecrypt}, at)
+		s.commit(&count.Call{IDText: at.String(), Time: at.UnixNano(), KeyARN: key, Principal: principals[0], Copy: kms.CopyCaller, Class: kms.ClassDecrypt}, at)
 		for _, r := range s.deliver(1) { // the other partition reads nothing
 			if r.Topic != s.c.p.Topics.State || string(r.Key) == state.MetaKey {
 				continue

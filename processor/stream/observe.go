@@ -9,7 +9,7 @@ import (
 	"keytrail/processor/eventtime"
 	"keytrail/processor/sigma"
 	"keytrail/processor/state"
-	"keytrail/schemas/aws/normalize"
+	"keytrail/schemas/kms"
 	"keytrail/schemas/wire"
 )
 
@@ -80,7 +80,7 @@ func (o *observer) observe(c *count.Call, seen []sigma.Observation) {
 	case old != nil && old.counted:
 		seen = slices.DeleteFunc(seen, func(s sigma.Observation) bool { return slices.Contains(old.list, s) })
 	}
-	if c.Copy == normalize.CopyCaller {
+	if c.Copy == kms.CopyCaller {
 		o.drop(c.ID)
 		o.count(c, seen)
 		return

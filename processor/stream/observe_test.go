@@ -17,7 +17,7 @@ import (
 	"keytrail/processor/eventtime"
 	"keytrail/processor/sigma"
 	"keytrail/processor/state"
-	"keytrail/schemas/aws/normalize"
+	"keytrail/schemas/kms"
 	"keytrail/schemas/wire"
 )
 
@@ -62,7 +62,7 @@ func (w *watched) start() {
 
 // see credits a copy of a call of which correlations see something, unless a better one
 // is.
-func (w *watched) see(id string, at int64, copy normalize.Copy, seen ...sigma.Observation) {
+func (w *watched) see(id string, at int64, copy kms.Copy, seen ...sigma.Observation) {
 	t := w.task
 	c := count.Call{ID: wire.ParseCallID(id), IDText: id, Time: at, KeyARN: "key", Principal: "p", Copy: copy}
 	if t.begun, t.to = true, t.to+1; !t.seen.Add(c.ID, at) {
@@ -114,10 +114,10 @@ const minute = int64(time.Minute)
 
 // copies chooses the copies of a call, in the order in which they come, and the groups
 // that each shows.
-func copies(rng *rand.Rand) (list []normalize.Copy, shown map[normalize.Copy][]string) {
-	list = []normalize.Copy{normalize.CopyAddendum, normalize.CopyOwner, normalize.CopyCaller}
+func copies(rng *rand.Rand) (list []kms.Copy, shown map[kms.Copy][]string) {
+	list = []kms.Copy{kms.CopyAddendum, kms.CopyOwner, kms.CopyCaller}
 	rng.Shuffle(len(list), func(i, j int) { list[i], list[j] = list[j], list[i] })
-	list, shown = list[:1+rng.IntN(3)], map[normalize.Copy][]string{}
+	list, shown = list[:1+rng.IntN(3)], map[kms.Copy][]string{}
 	for _, copy := range list {
 		for _, g := range []string{"a", "b", "c"} {
 			if rng.IntN(2) == 0 {
@@ -143,7 +143,7 @@ func TestObservedCopies(t *testing.T) {
 			late := rng.IntN(3) == 0 // the watermark comes between the copies
 			best := slices.Max(list)
 			counts := map[string]bool{}
-			rank := normalize.Copy(0)
+			rank := kms.Copy(0)
 			for k, copy := range list {
 				for range 1 + rng.IntN(2) {
 					var seen []sigma.Observation
@@ -194,16 +194,16 @@ func TestObservedTooMuch(t *testing.T) {
 	for i := range 100 {
 		much = append(much, saw(rules, strings.Repeat("g", 1000)+fmt.Sprint(i)))
 	}
-	w.see("much", 1000*minute, normalize.CopyOwner, much...)
+	w.see("much", 1000*minute, kms.CopyOwner, much...)
 	for i := range 3000 {
-		w.see(fmt.Sprint("call-", i), 1000*minute, normalize.CopyOwner, saw(rules, strings.Repeat("h", 1500)+fmt.Sprint(i)))
+		w.see(fmt.Sprint("call-", i), 1000*minute, kms.CopyOwner, saw(rules, strings.Repeat("h", 1500)+fmt.Sprint(i)))
 	}
 	for i := range 20_000 {
-		w.see(fmt.Sprint("small-", i), 1000*minute, normalize.CopyCaller, saw(rules, "small"))
+		w.see(fmt.Sprint("small-", i), 1000*minute, kms.CopyCaller, saw(rules, "small"))
 	}
 	w.commit(999 * minute)
 	w.start()
-	w.see("much", 1000*minute, normalize.CopyCaller, much[:50]...)
+	w.see("much", 1000*minute, kms.CopyCaller, much[:50]...)
 	w.commit(1001 * minute)
 	if len(w.sent) != 3101 || w.sent["small"] != 20_000 || w.said.has("see too much") != 1 {
 		t.Errorf("%d groups are counted; the log says %q", len(w.sent), w.said.text.String())
@@ -219,10 +219,10 @@ func TestObservedTooMuch(t *testing.T) {
 func TestObservedTooMuchLater(t *testing.T) {
 	rules := loadRules(t, userCorrelations)
 	w := watch(t, rules)
-	w.see("call", 1000*minute, normalize.CopyAddendum, saw(rules, "g"))
+	w.see("call", 1000*minute, kms.CopyAddendum, saw(rules, "g"))
 	w.commit(1001 * minute)
-	w.see("call", 1000*minute, normalize.CopyOwner, saw(rules, "g"), saw(rules, strings.Repeat("h", mostCallBytes)))
-	w.see("call", 1000*minute, normalize.CopyCaller, saw(rules, "g"), saw(rules, "i"))
+	w.see("call", 1000*minute, kms.CopyOwner, saw(rules, "g"), saw(rules, strings.Repeat("h", mostCallBytes)))
+	w.see("call", 1000*minute, kms.CopyCaller, saw(rules, "g"), saw(rules, "i"))
 	if w.commit(1002 * minute); len(w.sent) != 2 || w.sent["g"] != 1 {
 		t.Errorf("%d groups are counted, the first %d times", len(w.sent), w.sent["g"])
 	}
@@ -232,9 +232,9 @@ func TestObservedTooMuchLater(t *testing.T) {
 func TestObservedAtTheWatermark(t *testing.T) {
 	rules := loadRules(t, userCorrelations)
 	w := watch(t, rules)
-	w.see("call", 1000*minute, normalize.CopyOwner, saw(rules, "g"))
+	w.see("call", 1000*minute, kms.CopyOwner, saw(rules, "g"))
 	w.commit(1000 * minute)
-	w.see("call", 1000*minute, normalize.CopyCaller, saw(rules, "h"))
+	w.see("call", 1000*minute, kms.CopyCaller, saw(rules, "h"))
 	if w.commit(1001 * minute); !maps.Equal(w.sent, map[string]int64{"h": 1}) {
 		t.Errorf("counted are %v", w.sent)
 	}
@@ -247,7 +247,7 @@ func TestObservedBound(t *testing.T) {
 	long := strings.Repeat("g", 2000)
 	n := 0
 	for ; w.task.observed.refused == 0 && n < 100_000; n++ {
-		w.see(fmt.Sprint("call-", n), 1000*minute, normalize.CopyCaller, saw(rules, long+fmt.Sprint(n)))
+		w.see(fmt.Sprint("call-", n), 1000*minute, kms.CopyCaller, saw(rules, long+fmt.Sprint(n)))
 	}
 	if n < 10_000 || n >= 100_000 {
 		t.Fatalf("refused after %d", n)
@@ -257,7 +257,7 @@ func TestObservedBound(t *testing.T) {
 	if len(w.sent) != n-1 || w.c.stats.uncorrelated != 1 || w.said.has("left_out=1") != 1 {
 		t.Errorf("%d of %d groups are counted, %+v; the log says %q", len(w.sent), n, w.c.stats, w.said.text.String())
 	}
-	w.see("one more", 1000*minute, normalize.CopyCaller, saw(rules, "small"))
+	w.see("one more", 1000*minute, kms.CopyCaller, saw(rules, "small"))
 	if w.commit(999 * minute); w.sent["small"] != 1 {
 		t.Error("the next commit has no room")
 	}
@@ -267,7 +267,7 @@ func TestObservedBound(t *testing.T) {
 func TestObservedOfAChangedCorrelation(t *testing.T) {
 	rules := loadRules(t, userCorrelations)
 	w := watch(t, rules)
-	w.see("call", 1000*minute, normalize.CopyOwner, saw(rules, "g"), sigma.Observation{Correlation: rules.Correlations[1]})
+	w.see("call", 1000*minute, kms.CopyOwner, saw(rules, "g"), sigma.Observation{Correlation: rules.Correlations[1]})
 	w.commit(999 * minute)
 	if log, err := state.DecodeCounted(w.log[0].Value); err != nil || len(log.Observed) != 1 || len(log.Observed[0].List) != 2 {
 		t.Fatalf("%+v, %v", log, err)

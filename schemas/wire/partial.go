@@ -5,6 +5,7 @@ import (
 	"strings"
 	"unsafe"
 
+	"keytrail/schemas/kms"
 	"keytrail/schemas/semconv"
 )
 
@@ -77,7 +78,7 @@ func (e Entity) appendStateKey(dst []byte) []byte {
 // their principal.
 func (e Entity) Owner(n int) int32 {
 	if e.Scope == ScopePair {
-		if e.KeyARN == noKey {
+		if e.KeyARN == kms.NoEntity {
 			e = Entity{Scope: ScopePrincipal, Principal: e.Principal}
 		} else {
 			e = Entity{Scope: ScopeKey, KeyARN: e.KeyARN}
@@ -88,15 +89,11 @@ func (e Entity) Owner(n int) int32 {
 	return Owner(unsafe.String(unsafe.SliceData(name), len(name)), n)
 }
 
-// noKey is the KMS key of calls that have none (normalize.NoEntity).
-const noKey = "-"
-
 // CounterID names one number of a window.
 type CounterID uint8
 
-// The counters. Those of operation classes follow CounterClass in the order of
-// normalize.Class, those of context classes follow CounterContext in the order
-// of normalize.Context.
+// The counters. Those of operation classes follow CounterClass in the order of kms.Class,
+// those of context classes follow CounterContext in the order of kms.Context.
 const (
 	CounterCalls CounterID = iota
 	CounterDenied

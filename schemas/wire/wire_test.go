@@ -13,7 +13,7 @@ import (
 	"time"
 
 	"keytrail/schemas/aws/cloudtrail"
-	"keytrail/schemas/aws/normalize"
+	"keytrail/schemas/kms"
 	"keytrail/schemas/otellog"
 	"keytrail/schemas/wire"
 )
@@ -141,8 +141,8 @@ func TestNamesOfKeys(t *testing.T) {
 // TestCounterNames: every counter has a name of its own, and those of the
 // classes stand in the order of package normalize.
 func TestCounterNames(t *testing.T) {
-	if normalize.NumClasses != 17 || normalize.NumContexts != 16 || wire.CounterContext-wire.CounterClass != 17 || wire.CounterUnusableKey-wire.CounterContext != 16 {
-		t.Fatalf("%d classes, %d contexts, counters %d, %d, %d", normalize.NumClasses, normalize.NumContexts, wire.CounterClass, wire.CounterContext, wire.CounterUnusableKey)
+	if kms.NumClasses != 17 || kms.NumContexts != 16 || wire.CounterContext-wire.CounterClass != 17 || wire.CounterUnusableKey-wire.CounterContext != 16 {
+		t.Fatalf("%d classes, %d contexts, counters %d, %d, %d", kms.NumClasses, kms.NumContexts, wire.CounterClass, wire.CounterContext, wire.CounterUnusableKey)
 	}
 	seen := map[string]bool{}
 	for c := range wire.NumCounters {
@@ -151,12 +151,12 @@ func TestCounterNames(t *testing.T) {
 		}
 		seen[c.Name()] = true
 	}
-	for c := range normalize.NumClasses {
+	for c := range kms.NumClasses {
 		if name := (wire.CounterClass + wire.CounterID(c)).Name(); name != "keytrail.window.calls."+c.String() {
 			t.Errorf("class %s is counted as %q", c, name)
 		}
 	}
-	for c := range normalize.NumContexts {
+	for c := range kms.NumContexts {
 		if name := (wire.CounterContext + wire.CounterID(c)).Name(); name != "keytrail.window.context."+c.String() {
 			t.Errorf("context %s is counted as %q", c, name)
 		}

@@ -6,7 +6,7 @@ import (
 	"time"
 
 	"keytrail/processor/generate"
-	"keytrail/schemas/aws/normalize"
+	"keytrail/schemas/kms"
 	"keytrail/schemas/wire"
 )
 
@@ -101,7 +101,7 @@ func (in *incident) concerns(e wire.Entity) bool {
 		return key
 	case e.Scope == wire.ScopePrincipal:
 		return who
-	case len(in.keys) == 0 || e.KeyARN == normalize.NoEntity:
+	case len(in.keys) == 0 || e.KeyARN == kms.NoEntity:
 		return who
 	case len(in.people) == 0:
 		return key

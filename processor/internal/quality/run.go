@@ -14,6 +14,7 @@ import (
 	"keytrail/processor/sigma"
 	"keytrail/schemas/aws/cloudtrail"
 	"keytrail/schemas/aws/normalize"
+	"keytrail/schemas/kms"
 	"keytrail/schemas/otellog"
 	"keytrail/schemas/wire"
 )
@@ -167,7 +168,7 @@ func (e *engine) take() error {
 		return err
 	}
 	e.table.Add(c, 1)
-	if c.Copy != normalize.CopyCaller {
+	if c.Copy != kms.CopyCaller {
 		e.credits[c.ID] = c.Clone()
 	}
 	return nil

@@ -7,92 +7,45 @@ import (
 	"strings"
 
 	"keytrail/schemas/aws/cloudtrail"
+	"keytrail/schemas/kms"
 )
-
-// Context is the class of an encryption context: what kind of object the key
-// was used for.
-type Context uint8
-
-// The classes, in the order of the registry's enumeration.
-const (
-	ContextNone Context = iota
-	ContextCustom
-	ContextS3Object
-	ContextCloudTrailFile
-	ContextCloudTrailTrail
-	ContextEBSVolume
-	ContextSSMParameter
-	ContextSecret
-	ContextLambda
-	ContextChime
-	ContextWorkMail
-	ContextRDS
-	ContextDynamoDB
-	ContextLogs
-	ContextSQS
-	ContextBackup
-	NumContexts
-)
-
-var contextNames = [NumContexts]string{
-	"none", "custom", "s3_object", "cloudtrail_file", "cloudtrail_trail", "ebs_volume", "ssm_parameter", "secret",
-	"lambda", "chime", "workmail", "rds", "dynamodb", "logs", "sqs", "backup",
-}
-
-// String returns the value of aws.kms.encryption_context.class.
-func (c Context) String() string {
-	if c < NumContexts {
-		return contextNames[c]
-	}
-	return "custom"
-}
-
-// ParseContext is the inverse of Context.String; unknown text is ContextCustom.
-func ParseContext(s string) Context {
-	for c, name := range contextNames {
-		if name == s {
-			return Context(c)
-		}
-	}
-	return ContextCustom
-}
 
 // named lists the names by which a service says in an encryption context what object it
 // uses the key for, the most telling first. Sources: the "encryption context" section of
 // each service's chapter on AWS KMS.
 var named = [...]struct {
 	name  string
-	class Context
+	class kms.Context
 }{
-	{"aws:s3:arn", ContextS3Object},
-	{"aws:ebs:id", ContextEBSVolume},
-	{"PARAMETER_ARN", ContextSSMParameter},
-	{"SecretARN", ContextSecret},
-	{"aws:lambda:FunctionArn", ContextLambda},
-	{"aws:chime:voice-profile-domain:arn", ContextChime},
-	{"aws:workmail:arn", ContextWorkMail},
-	{"aws:rds:db-id", ContextRDS},
-	{"aws:rds:dbc-id", ContextRDS},
-	{"aws:dynamodb:tableName", ContextDynamoDB},
-	{"aws:logs:arn", ContextLogs},
-	{"aws:logs:loggroup:arn", ContextLogs},
-	{"aws:sqs:arn", ContextSQS},
-	{"aws:backup:backup-vault", ContextBackup},
+	{"aws:s3:arn", kms.ContextS3Object},
+	{"aws:ebs:id", kms.ContextEBSVolume},
+	{"PARAMETER_ARN", kms.ContextSSMParameter},
+	{"SecretARN", kms.ContextSecret},
+	{"aws:lambda:FunctionArn", kms.ContextLambda},
+	{"aws:chime:voice-profile-domain:arn", kms.ContextChime},
+	{"aws:workmail:arn", kms.ContextWorkMail},
+	{"aws:rds:db-id", kms.ContextRDS},
+	{"aws:rds:dbc-id", kms.ContextRDS},
+	{"aws:dynamodb:tableName", kms.ContextDynamoDB},
+	{"aws:logs:arn", kms.ContextLogs},
+	{"aws:logs:loggroup:arn", kms.ContextLogs},
+	{"aws:sqs:arn", kms.ContextSQS},
+	{"aws:backup:backup-vault", kms.ContextBackup},
 }
 
 // contextOf returns the class of an encryption context and its object: what a service
 // names in it, else the whole context. Neither depends on the order of the pairs.
-func (n *Normalizer) contextOf(pairs []cloudtrail.KV) (Context, string) {
+func (n *Normalizer) contextOf(pairs []cloudtrail.KV) (kms.Context, string) {
 	if len(pairs) == 0 {
-		return ContextNone, ""
+		return kms.ContextNone, ""
 	}
 	// CloudTrail gives two, in whatever order: the trail, and in aws:s3:arn the
 	// file it writes or only the prefix when it is configured.
 	if trail := valueOf(pairs, "aws:cloudtrail:arn"); trail != "" {
 		if file := valueOf(pairs, "aws:s3:arn"); file != "" && !strings.HasSuffix(file, "/") {
-			return ContextCloudTrailFile, file
+			return kms.ContextCloudTrailFile, file
 		}
-		return ContextCloudTrailTrail, trail
+		return kms.ContextCloudTrailTrail, trail
 	}
 	best := len(named)
 	object := ""
@@ -107,7 +60,7 @@ func (n *Normalizer) contextOf(pairs []cloudtrail.KV) (Context, string) {
 	if best < len(named) {
 		return named[best].class, object
 	}
-	return ContextCustom, n.wholeContext(pairs)
+	return kms.ContextCustom, n.wholeContext(pairs)
 }
 
 // maxWhole is the longest text of a whole context, in bytes. Contexts have up to 8 kB;

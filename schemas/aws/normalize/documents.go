@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"keytrail/schemas/aws/cloudtrail"
+	"keytrail/schemas/kms"
 	"keytrail/schemas/otellog"
 	"keytrail/schemas/semconv"
 )
@@ -18,7 +19,7 @@ import (
 // trail writes what a CloudTrail call changes about what is recorded.
 func (n *Normalizer) trail(ev *cloudtrail.Event, rec *otellog.Record) {
 	q := &ev.Request
-	rec.String(semconv.AWSKMSEncryptionContextClass, ContextNone.String())
+	rec.String(semconv.AWSKMSEncryptionContextClass, kms.ContextNone.String())
 	rec.String(semconv.AWSCloudTrailTrail, first(q.TrailName, q.EventDataStore))
 	rec.String(semconv.AWSCloudTrailKMSKeyARN, n.complete(ev, q.KMSKeyID))
 	boolean(rec, semconv.AWSCloudTrailMultiRegion, q.MultiRegionTrail)
@@ -127,14 +128,14 @@ func (s *selection) advanced(text string) {
 	}
 	s.known = true
 	for _, e := range list {
-		management, kms, reads, writes, narrowed, out := false, true, true, true, false, []string(nil)
+		management, ofKMS, reads, writes, narrowed, out := false, true, true, true, false, []string(nil)
 		for _, c := range e.FieldSelectors {
 			switch c.Field {
 			case "eventCategory":
 				management = len(c.Equals) > 0 && c.meets("management")
 			case "eventSource":
 				out = append(out, c.NotEquals...)
-				kms = kms && c.meets(serviceKMS)
+				ofKMS = ofKMS && c.meets(serviceKMS)
 			case "readOnly":
 				reads, writes = reads && c.meets("true"), writes && c.meets("false")
 			default:
@@ -145,14 +146,14 @@ func (s *selection) advanced(text string) {
 			continue
 		}
 		s.management = true
-		if !kms && !slices.Contains(out, serviceKMS) {
+		if !ofKMS && !slices.Contains(out, serviceKMS) {
 			out = append(out, serviceKMS)
 		}
 		s.lists = append(s.lists, out)
 		switch {
-		case kms && narrowed:
+		case ofKMS && narrowed:
 			s.some = s.some || reads || writes
-		case kms:
+		case ofKMS:
 			s.reads, s.writes = s.reads || reads, s.writes || writes
 		}
 	}

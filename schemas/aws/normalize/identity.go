@@ -6,42 +6,17 @@ import (
 	"strings"
 
 	"keytrail/schemas/aws/cloudtrail"
+	"keytrail/schemas/kms"
 )
 
-// Copy tells which record of a call this is. A call on another account's KMS
-// key is recorded twice, and an addendum records it again; counting takes the
-// copy with the highest rank, whichever comes first.
-type Copy uint8
-
-// The copies by rank, lowest first.
-const (
-	CopyAddendum Copy = iota // a later correction of a record (addendum.originalEventID)
-	CopyOwner                // the record in the key owner's trail
-	CopyCaller               // the record in the caller's trail, or the only one
-)
-
-// String returns the value of keytrail.call.copy.
-func (c Copy) String() string { return [...]string{"addendum", "owner", "caller"}[c] }
-
-// ParseCopy is the inverse of Copy.String; unknown text is CopyCaller.
-func ParseCopy(s string) Copy {
-	switch s {
-	case "addendum":
-		return CopyAddendum
-	case "owner":
-		return CopyOwner
-	}
-	return CopyCaller
-}
-
-func copyOf(ev *cloudtrail.Event) Copy {
+func copyOf(ev *cloudtrail.Event) kms.Copy {
 	switch {
 	case ev.Addendum.OriginalID != "":
-		return CopyAddendum
+		return kms.CopyAddendum
 	case ev.SharedID != "" && ev.RecipientAccount != "" && ev.Identity.Account != "" && ev.RecipientAccount != ev.Identity.Account:
-		return CopyOwner
+		return kms.CopyOwner
 	}
-	return CopyCaller
+	return kms.CopyCaller
 }
 
 // callID returns the id that all copies of one call share.
@@ -88,7 +63,7 @@ func (n *Normalizer) principal(ev *cloudtrail.Event) string {
 	case id.Account != "":
 		return n.join("account:", id.Account)
 	}
-	return NoEntity
+	return kms.NoEntity
 }
 
 // role returns the role of a session, "" when the identity is not one. The ARN of a
@@ -107,9 +82,6 @@ func (n *Normalizer) role(id *cloudtrail.Identity) string {
 	// Documents show an issuer that is the session itself.
 	return first(n.roleARN(id.IssuerARN), session, id.IssuerARN)
 }
-
-// NoEntity stands for a KMS key or a principal that an event does not have.
-const NoEntity = "-"
 
 // sessionOf returns the parts of arn:P:sts::A:assumed-role/NAME/SESSION; ok is false
 // for any other text. The session may be missing, as in policies.
@@ -150,10 +122,6 @@ func sessionName(id *cloudtrail.Identity) string {
 	return session
 }
 
-// Direct is the value of keytrail.via for a call that no AWS service made on
-// the principal's behalf.
-const Direct = "direct"
-
 // via returns the AWS service that made the call for the principal: the one
 // that invokedBy names, else the one that stands where its address should.
 func via(ev *cloudtrail.Event, principal string) string {
@@ -162,7 +130,7 @@ func via(ev *cloudtrail.Event, principal string) string {
 		service = ev.SourceIP
 	}
 	if service == "" || service == principal {
-		return Direct
+		return kms.Direct
 	}
 	return service
 }

@@ -4,19 +4,20 @@ import (
 	"strings"
 
 	"keytrail/schemas/aws/cloudtrail"
+	"keytrail/schemas/kms"
 	"keytrail/schemas/otellog"
 	"keytrail/schemas/semconv"
 )
 
 // key finds the KMS keys that ev is about, keeps them in n.keys and writes
 // their attributes.
-func (n *Normalizer) key(ev *cloudtrail.Event, class Class, o Outcome, rec *otellog.Record) {
+func (n *Normalizer) key(ev *cloudtrail.Event, class kms.Class, o kms.Outcome, rec *otellog.Record) {
 	n.keys, n.owner = [2]string{}, ""
 	if n.knownKey(ev, class, rec) {
 		return
 	}
 	if ev.Source == serviceKMS {
-		if class == ClassReencrypt {
+		if class == kms.ClassReencrypt {
 			n.bothKeys(ev)
 		} else {
 			n.keys[0] = n.oneKey(ev)
@@ -28,7 +29,7 @@ func (n *Normalizer) key(ev *cloudtrail.Event, class Class, o Outcome, rec *otel
 }
 
 // arn writes the first key and what its ARN says.
-func (n *Normalizer) arn(ev *cloudtrail.Event, o Outcome, rec *otellog.Record) {
+func (n *Normalizer) arn(ev *cloudtrail.Event, o kms.Outcome, rec *otellog.Record) {
 	arn := n.keys[0]
 	n.owner = ARNAccount(arn)
 	rec.String(semconv.AWSKMSKeyARN, arn)
@@ -153,9 +154,9 @@ func (n *Normalizer) complete(ev *cloudtrail.Event, id string) string {
 // multiRegion writes whether the key is one of several with the same id in
 // several Regions, and which of them is the primary key, where the record shows
 // that. Only the primary key can be replicated; a call that failed tells nothing.
-func (n *Normalizer) multiRegion(ev *cloudtrail.Event, id string, o Outcome, rec *otellog.Record) {
+func (n *Normalizer) multiRegion(ev *cloudtrail.Event, id string, o kms.Outcome, rec *otellog.Record) {
 	primary, replica := ev.Response.PrimaryARN, ev.Response.ReplicaARN
-	if ev.Source == serviceKMS && o == OutcomeOK && id != "" {
+	if ev.Source == serviceKMS && o == kms.OutcomeOK && id != "" {
 		switch ev.Name {
 		case "ReplicateKey":
 			primary = first(primary, n.keys[0])
@@ -186,21 +187,21 @@ func (n *Normalizer) inRegion(arn, region string) string {
 }
 
 // alias writes the alias that the event names: as it is named, and in full.
-func (n *Normalizer) alias(ev *cloudtrail.Event, class Class, rec *otellog.Record) {
+func (n *Normalizer) alias(ev *cloudtrail.Event, class kms.Class, rec *otellog.Record) {
 	if ev.Source != serviceKMS {
 		return
 	}
 	name := namedAlias(ev, class)
 	rec.String(semconv.AWSKMSAlias, name)
 	rec.String(semconv.AWSKMSAliasARN, n.aliasARN(ev, name))
-	if class == ClassReencrypt && isAlias(ev.Request.DestinationKeyID) {
+	if class == kms.ClassReencrypt && isAlias(ev.Request.DestinationKeyID) {
 		rec.String(semconv.AWSKMSDestinationAliasARN, n.aliasARN(ev, ev.Request.DestinationKeyID))
 	}
 }
 
 // namedAlias returns the alias that the event names, as it names it. A
 // ReEncrypt names two keys; the alias is that of the source.
-func namedAlias(ev *cloudtrail.Event, class Class) string {
+func namedAlias(ev *cloudtrail.Event, class kms.Class) string {
 	if ev.Request.AliasName != "" {
 		return ev.Request.AliasName
 	}
@@ -209,7 +210,7 @@ func namedAlias(ev *cloudtrail.Event, class Class) string {
 			return id
 		}
 	}
-	if class == ClassReencrypt {
+	if class == kms.ClassReencrypt {
 		return "" // one that is only listed may be that of either key
 	}
 	for i := range ev.Resources {

@@ -11,7 +11,7 @@ import (
 func TestReEncryptKeys(t *testing.T) {
 	f := func(members, want, want2 string) {
 		t.Helper()
-		r := one(t, kms("ReEncrypt", members))
+		r := one(t, kmsEvent("ReEncrypt", members))
 		if got, got2 := r.text(sc.AWSKMSKeyARN), r.text(sc.AWSKMSDestinationKeyARN); got != want || got2 != want2 {
 			t.Errorf("%s: keys %q and %q, want %q and %q", members, got, got2, want, want2)
 		}
@@ -59,7 +59,7 @@ func TestReEncryptKeys(t *testing.T) {
 func TestAliases(t *testing.T) {
 	f := func(name, members, alias, arn, key string) {
 		t.Helper()
-		r := one(t, kms(name, members))
+		r := one(t, kmsEvent(name, members))
 		if got := r.text(sc.AWSKMSAlias); got != alias {
 			t.Errorf("%s %s: alias %q, want %q", name, members, got, alias)
 		}
@@ -92,7 +92,7 @@ func TestAliases(t *testing.T) {
 func TestReEncryptAliases(t *testing.T) {
 	f := func(members, alias, destination string) {
 		t.Helper()
-		r := one(t, kms("ReEncrypt", members))
+		r := one(t, kmsEvent("ReEncrypt", members))
 		if got, got2 := r.text(sc.AWSKMSAliasARN), r.text(sc.AWSKMSDestinationAliasARN); got != alias || got2 != destination {
 			t.Errorf("%s: aliases %q and %q, want %q and %q", members, got, got2, alias, destination)
 		}
@@ -111,7 +111,7 @@ func TestReEncryptAliases(t *testing.T) {
 func TestListedNames(t *testing.T) {
 	f := func(resources, want string) {
 		t.Helper()
-		if got := one(t, kms("DescribeKey", `,"resources":[`+resources+`]`)).text(sc.AWSKMSKeyARN); got != want {
+		if got := one(t, kmsEvent("DescribeKey", `,"resources":[`+resources+`]`)).text(sc.AWSKMSKeyARN); got != want {
 			t.Errorf("%s: %q, want %q", resources, got, want)
 		}
 	}
@@ -127,7 +127,7 @@ func TestListedNames(t *testing.T) {
 func TestPrimaryKey(t *testing.T) {
 	f := func(name, members, multi, primary, replica string) {
 		t.Helper()
-		r := one(t, kms(name, members))
+		r := one(t, kmsEvent(name, members))
 		if got := [3]string{r.text(sc.AWSKMSKeyMultiRegion), r.text(sc.AWSKMSKeyPrimaryARN), r.text(sc.AWSKMSKeyReplicaARN)}; got != [3]string{multi, primary, replica} {
 			t.Errorf("%s %s: %q, want %q", name, members, got, [3]string{multi, primary, replica})
 		}
@@ -159,7 +159,7 @@ func TestPrimaryKey(t *testing.T) {
 func TestCrossAccount(t *testing.T) {
 	f := func(name, members, want string) {
 		t.Helper()
-		if got := one(t, kms(name, members)).text(sc.KeytrailCrossAccount); got != want {
+		if got := one(t, kmsEvent(name, members)).text(sc.KeytrailCrossAccount); got != want {
 			t.Errorf("%s %s: %q, want %q", name, members, got, want)
 		}
 	}

@@ -14,6 +14,7 @@ import (
 	"strings"
 
 	"keytrail/schemas/aws/cloudtrail"
+	"keytrail/schemas/kms"
 	"keytrail/schemas/otellog"
 	"keytrail/schemas/semconv"
 )
@@ -153,11 +154,11 @@ func eventName(ev *cloudtrail.Event) string {
 	return semconv.EventAWSKMSAPICall
 }
 
-func severity(class Class, ev *cloudtrail.Event, o Outcome) otellog.Severity {
+func severity(class kms.Class, ev *cloudtrail.Event, o kms.Outcome) otellog.Severity {
 	switch {
-	case class == ClassDestroy, class == ClassTrail && ev.Name != "CreateTrail" && ev.Name != "StartLogging":
+	case class == kms.ClassDestroy, class == kms.ClassTrail && ev.Name != "CreateTrail" && ev.Name != "StartLogging":
 		return otellog.SeverityError
-	case o != OutcomeOK:
+	case o != kms.OutcomeOK:
 		return otellog.SeverityWarn
 	}
 	return otellog.SeverityInfo
@@ -183,7 +184,7 @@ func (n *Normalizer) call(ev *cloudtrail.Event, rec *otellog.Record) {
 }
 
 // operation writes what was called, of the given class, and with what outcome.
-func (n *Normalizer) operation(ev *cloudtrail.Event, class Class, o Outcome, rec *otellog.Record) {
+func (n *Normalizer) operation(ev *cloudtrail.Event, class kms.Class, o kms.Outcome, rec *otellog.Record) {
 	if ev.Name != "" {
 		rec.String(semconv.RPCMethod, n.join(ev.Source, "/", ev.Name))
 	}

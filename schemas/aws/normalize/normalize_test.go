@@ -13,6 +13,7 @@ import (
 
 	"keytrail/schemas/aws/cloudtrail"
 	"keytrail/schemas/internal/schematest"
+	"keytrail/schemas/kms"
 	"keytrail/schemas/otellog"
 	sc "keytrail/schemas/semconv"
 )
@@ -27,8 +28,8 @@ func one(t testing.TB, text string) *result {
 	return &all[0]
 }
 
-// kms returns a KMS event with more members.
-func kms(name, members string) string {
+// kmsEvent returns a KMS event with more members.
+func kmsEvent(name, members string) string {
 	return `{"eventVersion":"1.11","eventTime":"2026-03-02T09:00:00Z","eventSource":"kms.amazonaws.com","eventName":"` + name + `","awsRegion":"eu-central-1",` +
 		`"recipientAccountId":"111122223333","eventID":"e"` + members + `}`
 }
@@ -57,55 +58,27 @@ func TestWanted(t *testing.T) {
 func TestPublicPolicy(t *testing.T) {
 	// The policy arrives as a JSON string, or as an object from tools that unpack it.
 	for _, p := range []string{`"{\"Statement\":{\"Effect\":\"Allow\",\"Principal\":\"*\"}}"`, `{"Statement":{"Effect":"Allow","Principal":"*"}}`} {
-		if got := one(t, kms("PutKeyPolicy", `,"requestParameters":{"policy":`+p+`}`)).text(sc.AWSKMSPolicyPublic); got != "true" {
+		if got := one(t, kmsEvent("PutKeyPolicy", `,"requestParameters":{"policy":`+p+`}`)).text(sc.AWSKMSPolicyPublic); got != "true" {
 			t.Errorf("%s: %q", p, got)
 		}
 	}
 }
 
 func TestOutcome(t *testing.T) {
-	for code, want := range map[string]Outcome{
-		"": OutcomeOK, "AccessDenied": OutcomeDenied, "AccessDeniedException": OutcomeDenied, "KMS.AccessDenied": OutcomeDenied,
-		"UnauthorizedOperation": OutcomeDenied, "Client.UnauthorizedOperation": OutcomeDenied,
-		"ThrottlingException": OutcomeFailed, "AccessDeniedX": OutcomeFailed, "DryRunOperationException": OutcomeFailed,
+	for code, want := range map[string]kms.Outcome{
+		"": kms.OutcomeOK, "AccessDenied": kms.OutcomeDenied, "AccessDeniedException": kms.OutcomeDenied, "KMS.AccessDenied": kms.OutcomeDenied,
+		"UnauthorizedOperation": kms.OutcomeDenied, "Client.UnauthorizedOperation": kms.OutcomeDenied,
+		"ThrottlingException": kms.OutcomeFailed, "AccessDeniedX": kms.OutcomeFailed, "DryRunOperationException": kms.OutcomeFailed,
 	} {
 		if got := OutcomeOf(code, ""); got != want {
 			t.Errorf("%q: %s, want %s", code, got, want)
 		}
 	}
-	if got := OutcomeOf("", "Access denied"); got != OutcomeFailed {
+	if got := OutcomeOf("", "Access denied"); got != kms.OutcomeFailed {
 		t.Errorf("a message without a code: %s", got)
 	}
-	if got := OutcomeOf("AccessDenied", "no"); got != OutcomeDenied {
+	if got := OutcomeOf("AccessDenied", "no"); got != kms.OutcomeDenied {
 		t.Errorf("a code with a message: %s", got)
-	}
-}
-
-// TestTexts: every enumeration reads back what it writes.
-func TestTexts(t *testing.T) {
-	for c := range NumClasses {
-		if ParseClass(c.String()) != c {
-			t.Errorf("class %d is %q", c, c)
-		}
-	}
-	for c := range NumContexts {
-		if ParseContext(c.String()) != c {
-			t.Errorf("context %d is %q", c, c)
-		}
-	}
-	for _, o := range []Outcome{OutcomeOK, OutcomeDenied, OutcomeFailed} {
-		if ParseOutcome(o.String()) != o {
-			t.Errorf("outcome %d is %q", o, o)
-		}
-	}
-	for _, c := range []Copy{CopyAddendum, CopyOwner, CopyCaller} {
-		if ParseCopy(c.String()) != c {
-			t.Errorf("copy %d is %q", c, c)
-		}
-	}
-	if ParseClass("?") != ClassManage || ParseContext("?") != ContextCustom || ParseOutcome("?") != OutcomeOK || ParseCopy("?") != CopyCaller ||
-		NumClasses.String() != "manage" || NumContexts.String() != "custom" {
-		t.Error("unknown texts and numbers")
 	}
 }
 
@@ -123,7 +96,7 @@ func TestARNAccount(t *testing.T) {
 func TestBadTime(t *testing.T) {
 	for _, at := range []string{`null`, `""`, `"yesterday"`, `7`, `{}`, `"1970-01-01T00:00:00Z"`, `"1969-12-31T23:59:59Z"`, `"2262-01-01T00:00:00Z"`, `"` + strings.Repeat("x", 100<<10) + `"`} {
 		filler := `,"filler":"` + strings.Repeat("y", 1<<20) + `"`
-		text := strings.Replace(kms("Decrypt", filler), `"2026-03-02T09:00:00Z"`, at, 1)
+		text := strings.Replace(kmsEvent("Decrypt", filler), `"2026-03-02T09:00:00Z"`, at, 1)
 		all := normalizeAll(t, "o", []byte(text))
 		if len(all) != 1 || all[0].bad == nil {
 			t.Errorf("%.40s: %d results", at, len(all))
@@ -295,7 +268,7 @@ func TestAllocations(t *testing.T) {
 	for name, text := range map[string]string{
 		"caller":      schematest.Decrypt(1),
 		"service":     strings.Replace(schematest.Decrypt(1), `"192.0.2.2"`, `"lambda.amazonaws.com"`, 1),
-		"no resource": kms("Decrypt", `,"userIdentity":{"type":"Root","accountId":"1"},"requestParameters":{"keyId":"alias/x"},"sharedEventID":"ABC"`),
+		"no resource": kmsEvent("Decrypt", `,"userIdentity":{"type":"Root","accountId":"1"},"requestParameters":{"keyId":"alias/x"},"sharedEventID":"ABC"`),
 		"filtered":    strings.Replace(schematest.Decrypt(1), "kms.amazonaws.com", "s3.amazonaws.com", 1),
 	} {
 		data, dec, n := []byte(text), cloudtrail.NewDecoder(cloudtrail.Limits{}), New(Options{})

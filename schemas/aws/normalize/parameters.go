@@ -7,6 +7,7 @@ import (
 
 	"keytrail/schemas/aws/cloudtrail"
 	"keytrail/schemas/aws/keypolicy"
+	"keytrail/schemas/kms"
 	"keytrail/schemas/otellog"
 	"keytrail/schemas/semconv"
 )
@@ -33,7 +34,7 @@ func (n *Normalizer) parameters(ev *cloudtrail.Event, rec *otellog.Record) {
 	rec.Map(semconv.AWSKMSEncryptionContext, n.pairsOf(ev.Context))
 	rec.Map(semconv.AWSKMSDestinationEncryptionContext, n.pairsOf(ev.ToContext))
 	class, object := n.contextOf(ev.Context)
-	if class == ContextNone {
+	if class == kms.ContextNone {
 		class, object = n.contextOf(ev.ToContext)
 	}
 	rec.String(semconv.AWSKMSEncryptionContextClass, class.String())

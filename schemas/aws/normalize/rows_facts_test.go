@@ -48,7 +48,7 @@ func TestRowD3Insights(t *testing.T) {
 	equal(t, "filtered", filters(t, row(t, "D3")), "insight", "insight")
 	// Whatever a record of theirs has besides.
 	for _, kind := range []string{`"eventCategory":"Insight"`, `"eventType":"AwsCloudTrailInsight"`} {
-		equal(t, "filtered", filters(t, normalizeAll(t, "x", []byte(kms("CreateGrant", ","+kind)))), "insight")
+		equal(t, "filtered", filters(t, normalizeAll(t, "x", []byte(kmsEvent("CreateGrant", ","+kind)))), "insight")
 	}
 }
 

@@ -22,7 +22,7 @@ func TestRowA13Sessions(t *testing.T) {
 				for more, want := range map[string]string{
 					``: role, issuer(role): role, issuer(path): path, issuer("arn:" + partition + ":sts::111122223333:assumed-role/Admin/s9"): role,
 				} {
-					r := one(t, kms("Decrypt", `,"userIdentity":{`+who+more+`}`))
+					r := one(t, kmsEvent("Decrypt", `,"userIdentity":{`+who+more+`}`))
 					if got := r.text(sc.KeytrailPrincipal); got != want {
 						t.Errorf("%s%s: principal %q, want %q", who, more, got, want)
 					}
@@ -39,7 +39,7 @@ func TestRowA13Sessions(t *testing.T) {
 		"arn:aws:sts::111122223333:assumed-role//s", "arn:aws:iam::111122223333:role/x", "assumed-role/x/s",
 	} {
 		for _, kind := range []string{"IAMUser", "Unknown", "FederatedUser"} {
-			if got := one(t, kms("Decrypt", `,"userIdentity":{"type":"`+kind+`","arn":"`+arn+`"}`)).text(sc.KeytrailPrincipal); got != arn {
+			if got := one(t, kmsEvent("Decrypt", `,"userIdentity":{"type":"`+kind+`","arn":"`+arn+`"}`)).text(sc.KeytrailPrincipal); got != arn {
 				t.Errorf("%s %s: principal %q", kind, arn, got)
 			}
 		}
@@ -48,11 +48,11 @@ func TestRowA13Sessions(t *testing.T) {
 
 // TestRowA7MessageWithoutCode: an error message without an error code is a failure.
 func TestRowA7MessageWithoutCode(t *testing.T) {
-	r := one(t, kms("Decrypt", `,"errorMessage":"Access denied"`))
+	r := one(t, kmsEvent("Decrypt", `,"errorMessage":"Access denied"`))
 	if got := r.text(sc.KeytrailOutcome) + " " + r.rec.Severity.Text() + " " + r.text(sc.ErrorType); got != "failed WARN " {
 		t.Errorf("%q", got)
 	}
-	if got := one(t, kms("Decrypt", `,"errorMessage":null`)).text(sc.KeytrailOutcome); got != "ok" {
+	if got := one(t, kmsEvent("Decrypt", `,"errorMessage":null`)).text(sc.KeytrailOutcome); got != "ok" {
 		t.Errorf("a null message: %q", got)
 	}
 }
@@ -66,7 +66,7 @@ func TestRowB3WholeContexts(t *testing.T) {
 		for _, kv := range pairs {
 			list = append(list, fmt.Sprintf("%q:%q", kv.Key, kv.Value))
 		}
-		rec := one(t, kms("Decrypt", `,"requestParameters":{"encryptionContext":{`+strings.Join(list, ",")+`}}`))
+		rec := one(t, kmsEvent("Decrypt", `,"requestParameters":{"encryptionContext":{`+strings.Join(list, ",")+`}}`))
 		return rec.text(sc.AWSKMSEncryptionContextClass), rec.text(sc.AWSKMSEncryptionContextObject)
 	}
 	seen := map[string]string{}

@@ -5,6 +5,7 @@ import (
 	"testing"
 
 	"keytrail/schemas/aws/cloudtrail"
+	"keytrail/schemas/kms"
 	"keytrail/schemas/otellog"
 	sc "keytrail/schemas/semconv"
 )
@@ -20,7 +21,7 @@ func TestRowB5TrailEncryption(t *testing.T) {
 	column(t, r, sc.AWSKMSEncryptionContextObject, trail, file, file, file)
 	column(t, r, sc.KeytrailPrincipal, "arn:aws:iam::086441151436:user/AWSCloudTrail", "arn:aws:iam::086441151436:role/AWSCloudTrail",
 		"cloudtrail.amazonaws.com", "arn:aws:iam::111122223333:role/analyst")
-	column(t, r, sc.KeytrailVia, "internal.amazonaws.com", "internal.amazonaws.com", Direct, "AWS Internal")
+	column(t, r, sc.KeytrailVia, "internal.amazonaws.com", "internal.amazonaws.com", kms.Direct, "AWS Internal")
 	column(t, r, sc.AWSKMSKeyARN, all(4, key1)...)
 	column(t, r, sc.AWSKMSAliasARN, "arn:aws:kms:eu-central-1:111122223333:alias/trail key", "", "", "")
 	column(t, r, sc.KeytrailCallCopy, all(4, "caller")...) // one copy each, whatever the accounts
@@ -30,7 +31,7 @@ func TestRowB5TrailEncryption(t *testing.T) {
 // TestRowB6OwnReads: reading encrypted log files is tagged when the collector does it, and otherwise the same as a person's reading.
 func TestRowB6OwnReads(t *testing.T) {
 	text := func(role string) string {
-		return kms("Decrypt", `,"userIdentity":{"type":"AssumedRole","arn":"arn:aws:sts::111122223333:assumed-role/`+role+`/s","accountId":"111122223333"},`+
+		return kmsEvent("Decrypt", `,"userIdentity":{"type":"AssumedRole","arn":"arn:aws:sts::111122223333:assumed-role/`+role+`/s","accountId":"111122223333"},`+
 			`"requestParameters":{"encryptionContext":{"aws:cloudtrail:arn":"`+trail+`","aws:s3:arn":"arn:aws:s3:::logs/f.json.gz"}},"resources":[{"ARN":"`+key1+`"}]`)
 	}
 	n := New(Options{SelfPrincipals: []string{"arn:aws:iam::111122223333:role/keytrail"}})
@@ -87,7 +88,7 @@ func TestRowB6OwnRoleIsJudged(t *testing.T) {
 		{"Encrypt", issued, ofTrail, false}, {"GenerateDataKey", issued, ofTrail, false}, {"ReEncrypt", issued, ofTrail, false},
 		{"ScheduleKeyDeletion", issued, `"requestParameters":{"pendingWindowInDays":7}`, false},
 	} {
-		text := kms(c.name, `,`+c.who+c.rest+`,"resources":[{"ARN":"`+key1+`"}]`)
+		text := kmsEvent(c.name, `,`+c.who+c.rest+`,"resources":[{"ARN":"`+key1+`"}]`)
 		byOption := New(Options{SelfPrincipals: []string{"arn:aws:iam::111122223333:role/team/keytrail"}})
 		bySession := New(Options{SelfPrincipals: []string{session}, Direct: true})
 		byReader := New(Options{})
@@ -123,7 +124,7 @@ func TestRowB7ChimeVoice(t *testing.T) {
 	domain := "arn:aws:chime:eu-central-1:111122223333:voice-profile-domain/d"
 	column(t, r, sc.AWSKMSEncryptionContextObject, domain, domain, domain, "")
 	column(t, r, sc.KeytrailPrincipal, "arn:aws:iam::111122223333:role/admin", service, service, service)
-	column(t, r, sc.KeytrailVia, service, Direct, Direct, Direct)
+	column(t, r, sc.KeytrailVia, service, kms.Direct, kms.Direct, kms.Direct)
 	column(t, r, sc.AWSSourceService, all(4, service)...)
 }
 

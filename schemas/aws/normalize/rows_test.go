@@ -4,6 +4,7 @@ import (
 	"testing"
 
 	"keytrail/schemas/aws/cloudtrail"
+	"keytrail/schemas/kms"
 	sc "keytrail/schemas/semconv"
 )
 
@@ -78,7 +79,7 @@ func TestRowA5InternalOperations(t *testing.T) {
 	r := row(t, "A5")
 	column(t, r, sc.AWSKMSKeyARN, key1, key1, mrk, key1)
 	column(t, r, sc.KeytrailPrincipal, all(4, "AWS Internal")...)
-	column(t, r, sc.KeytrailVia, all(4, Direct)...)
+	column(t, r, sc.KeytrailVia, all(4, kms.Direct)...)
 	column(t, r, sc.AWSKMSOperationClass, "destroy", "destroy", "replicate", "rotate")
 	column(t, r, sc.AWSSourceService, all(4, "AWS Internal")...)
 	column(t, r, sc.ClientAddress, all(4, "")...)
@@ -157,14 +158,14 @@ func TestRowA13Principals(t *testing.T) {
 	r := row(t, "A13")
 	column(t, r, sc.KeytrailPrincipal, "arn:aws:iam::111122223333:root", alice, "arn:aws:iam::111122223333:role/app", "arn:aws:iam::111122223333:role/path",
 		"arn:aws:sts::111122223333:federated-user/fed", "cloudtrail.amazonaws.com", "account:444455556666", "arn:aws:iam::111122223333:role/odd",
-		"accounts.google.com:app:user7", "identitycenter:544894e8-80c1-707f", "SampleUserID:saml", "account:111122223333", NoEntity, "account:111122223333")
+		"accounts.google.com:app:user7", "identitycenter:544894e8-80c1-707f", "SampleUserID:saml", "account:111122223333", kms.NoEntity, "account:111122223333")
 	column(t, r, sc.KeytrailPrincipalSession, "", "", "i-0a1b2c", "s", "", "", "", "", "", "", "", "", "", "")
 	column(t, r, sc.AWSUserIdentitySessionContextAttributesMFAAuthenticated, "", "", "false", "", "true", "", "", "", "", "", "", "", "", "")
 	column(t, r, sc.KeytrailCrossAccount, "false", "false", "false", "false", "false", "", "true", "true", "", "false", "", "false", "", "false")
 	column(t, r, sc.UserName, "", "alice", "app", "", "", "", "", "", "user7", "", "saml", "", "", "")
 	// Documents show an issuer that is the session itself.
 	session := "arn:aws:sts::111122223333:assumed-role/Admin/Sampleuser01"
-	text := kms("Decrypt", `,"userIdentity":{"type":"AssumedRole","arn":"`+session+`","sessionContext":{"sessionIssuer":{"type":"Role","arn":"`+session+`"}}}`)
+	text := kmsEvent("Decrypt", `,"userIdentity":{"type":"AssumedRole","arn":"`+session+`","sessionContext":{"sessionIssuer":{"type":"Role","arn":"`+session+`"}}}`)
 	if got := one(t, text).text(sc.KeytrailPrincipal); got != "arn:aws:iam::111122223333:role/Admin" {
 		t.Errorf("principal %q", got)
 	}
@@ -175,13 +176,13 @@ func TestRowA14Sources(t *testing.T) {
 	r := row(t, "A14")
 	column(t, r, sc.ClientAddress, "", "", "", "", "2001:db8::17", "::ffff:192.0.2.9", "", "")
 	column(t, r, sc.AWSSourceService, "AWS Internal", "internal.amazonaws.com", "signin.amazonaws.com", "lambda.amazonaws.com", "", "", "192.0.2.256", "")
-	column(t, r, sc.KeytrailVia, "AWS Internal", "internal.amazonaws.com", "signin.amazonaws.com", "lambda.amazonaws.com", Direct, Direct, Direct, Direct)
+	column(t, r, sc.KeytrailVia, "AWS Internal", "internal.amazonaws.com", "signin.amazonaws.com", "lambda.amazonaws.com", kms.Direct, kms.Direct, kms.Direct, kms.Direct)
 	// Where invokedBy is missing, the name in the address's place tells the service.
 	for source, want := range map[string]string{
 		"cloudformation.amazonaws.com": "cloudformation.amazonaws.com", "AWS Internal": "AWS Internal", "ec2.amazonaws.com.cn": "ec2.amazonaws.com.cn",
-		"192.0.2.1": Direct, "a name": Direct, "amazonaws.com": Direct, "": Direct,
+		"192.0.2.1": kms.Direct, "a name": kms.Direct, "amazonaws.com": kms.Direct, "": kms.Direct,
 	} {
-		if got := one(t, kms("Decrypt", `,"sourceIPAddress":"`+source+`"`)).text(sc.KeytrailVia); got != want {
+		if got := one(t, kmsEvent("Decrypt", `,"sourceIPAddress":"`+source+`"`)).text(sc.KeytrailVia); got != want {
 			t.Errorf("%q: via %q, want %q", source, got, want)
 		}
 	}
@@ -222,7 +223,7 @@ func TestRowA17Grants(t *testing.T) {
 	column(t, r, sc.AWSKMSGrantOperations, "GenerateDataKey Decrypt DescribeKey RetireGrant", "", "Decrypt", "")
 	column(t, r, sc.AWSKMSEncryptionContextClass, "chime", "none", "none", "none")
 	column(t, r, sc.KeytrailPrincipal, "arn:aws:iam::111122223333:role/app", "chimevoiceconnector.amazonaws.com", alice, alice)
-	column(t, r, sc.KeytrailVia, "chimevoiceconnector.amazonaws.com", Direct, Direct, Direct)
+	column(t, r, sc.KeytrailVia, "chimevoiceconnector.amazonaws.com", kms.Direct, kms.Direct, kms.Direct)
 }
 
 // TestRowB1CrossAccount: both records of a cross-account call have one call id, and tell the caller's from the owner's.

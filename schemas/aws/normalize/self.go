@@ -4,6 +4,7 @@ import (
 	"strings"
 
 	"keytrail/schemas/aws/cloudtrail"
+	"keytrail/schemas/kms"
 )
 
 // self keeps the collector's own principals. A role is kept without its path: its name is
@@ -45,7 +46,7 @@ func (n *Normalizer) own(ev *cloudtrail.Event, principal string) bool {
 // All else that a collector's credentials do is not part of its work: it deletes no key,
 // and reads nothing else.
 func TrailRead(ev *cloudtrail.Event) bool {
-	if ev.Name != "Decrypt" || ev.Source != serviceKMS || OutcomeOf(ev.ErrorCode, ev.ErrorMessage) != OutcomeOK {
+	if ev.Name != "Decrypt" || ev.Source != serviceKMS || OutcomeOf(ev.ErrorCode, ev.ErrorMessage) != kms.OutcomeOK {
 		return false
 	}
 	if valueOf(ev.Context, "aws:cloudtrail:arn") != "" {

@@ -5,6 +5,7 @@ import (
 	"math/bits"
 
 	"keytrail/schemas/aws/cloudtrail"
+	"keytrail/schemas/kms"
 	"keytrail/schemas/otellog"
 )
 
@@ -63,8 +64,8 @@ type values struct {
 // than the cache nearest to the processor holds.
 type shared struct {
 	run   otellog.Block
-	kept  bool  // there is one
-	class Class // of an operation
+	kept  bool      // there is one
+	class kms.Class // of an operation
 	of    values
 	owner string // the account of a key
 	text  []byte // holds the strings of the values
@@ -123,7 +124,7 @@ func mix(hash uint64, s string) uint64 {
 	return high ^ low
 }
 
-func (n *Normalizer) knownOperation(ev *cloudtrail.Event, o Outcome, rec *otellog.Record) Class {
+func (n *Normalizer) knownOperation(ev *cloudtrail.Event, o kms.Outcome, rec *otellog.Record) kms.Class {
 	if n.direct == nil {
 		class := ClassOf(ev.Source, ev.Name)
 		n.operation(ev, class, o, rec)
@@ -200,7 +201,7 @@ func (n *Normalizer) knownCaller(ev *cloudtrail.Event, rec *otellog.Record) stri
 
 // knownKey writes the key of an event that lists a known one and names no other,
 // which is almost every use of a key. It tells whether it did.
-func (n *Normalizer) knownKey(ev *cloudtrail.Event, class Class, rec *otellog.Record) bool {
+func (n *Normalizer) knownKey(ev *cloudtrail.Event, class kms.Class, rec *otellog.Record) bool {
 	q := &ev.Request
 	if n.direct == nil || len(ev.Resources) != 1 || !plain(ev, class) || q.AliasName != "" || q.SourceKeyID != "" || isAlias(q.KeyID) {
 		return false
@@ -216,7 +217,7 @@ func (n *Normalizer) knownKey(ev *cloudtrail.Event, class Class, rec *otellog.Re
 }
 
 // writeARN is arn, and keeps what it writes for knownKey.
-func (n *Normalizer) writeARN(ev *cloudtrail.Event, class Class, o Outcome, rec *otellog.Record) {
+func (n *Normalizer) writeARN(ev *cloudtrail.Event, class kms.Class, o kms.Outcome, rec *otellog.Record) {
 	if n.direct == nil || !plain(ev, class) || !isKey(n.keys[0]) || isAlias(n.keys[0]) {
 		n.arn(ev, o, rec)
 		return
@@ -229,7 +230,7 @@ func (n *Normalizer) writeARN(ev *cloudtrail.Event, class Class, o Outcome, rec 
 }
 
 // plain tells that a key's ARN says all that an event says of the key itself.
-func plain(ev *cloudtrail.Event, class Class) bool {
-	return class != ClassReplicate && class != ClassReencrypt && ev.Source == serviceKMS &&
+func plain(ev *cloudtrail.Event, class kms.Class) bool {
+	return class != kms.ClassReplicate && class != kms.ClassReencrypt && ev.Source == serviceKMS &&
 		ev.Request.MultiRegion == cloudtrail.Missing && ev.Response.PrimaryARN == "" && ev.Response.ReplicaARN == ""
 }

@@ -1,5 +1,5 @@
-# What a developer and CI run. Everything that Go can fetch is fetched by Go;
-# besides it the plugins need gcc.
+# Targets for developers and CI; "make help" lists them. Go fetches all Go dependencies.
+# The plugins and the race detector need gcc as well.
 
 GO ?= go
 # Time for each fuzz target of "make fuzz".
@@ -8,23 +8,36 @@ FUZZTIME ?= 30s
 STATICCHECK ?= honnef.co/go/tools/cmd/staticcheck@v0.8.2
 
 .NOTPARALLEL:
-.PHONY: build test race integration chaos quality lint fuzz bench bench-stream bench-check microbench demo generate check clean
+.PHONY: help build test quick race integration chaos quality lint fuzz bench bench-stream bench-check microbench demo \
+	generate check clean
 
+# List the targets: each one with the first sentence of the comment above it.
+help:
+	@awk '/^# / { text = text (text ? " " : "") substr($$0, 3); next } \
+		/^[a-z][a-z-]*:/ && text { sub(/:.*/, ""); sub(/[.:;] .*/, ".", text); printf "  %-18s %s\n", $$0, text } \
+		{ text = "" }' $(MAKEFILE_LIST)
+
+# Build the command into build/keytrail.
 build:
 	$(GO) build -o build/keytrail .
 
-# The tests: everything, plugins and real subprocesses included.
+# Run all tests, those of the plugins and of real subprocesses included.
 test:
 	$(GO) test ./...
 
-# The packages in which goroutines meet.
+# Run the short tests of what changed and of what depends on it. It takes under a
+# minute when the build cache is warm.
+quick:
+	@GO="$(GO)" scripts/quick
+
+# Run the race detector over the packages in which goroutines meet.
 race:
 	$(GO) test -race -short ./processor/scan ./processor/sink/... ./processor/telemetry ./processor/kafka ./processor/stream \
 		./plugins/internal/... ./processor/source/...
 
-# The tests of all that speaks to Kafka, on a real one: scripts/kafka fetches it and
-# starts a broker for each test. Needs Java 17 and Maven. And those of what reads from
-# AWS, on moto, which scripts/moto fetches: they need Python 3 with venv.
+# Run the tests of what speaks to Kafka or AWS against Apache Kafka and moto. scripts/kafka
+# fetches Kafka and starts a broker per test: it needs Java 17 and Maven. scripts/moto
+# fetches moto: it needs Python 3 with venv.
 integration:
 	KEYTRAIL_AWS=real $(GO) test -count=1 -timeout 10m ./processor/source/... ./plugins/internal/input
 	KEYTRAIL_AWS=real $(GO) test -count=1 -timeout 10m -run 'TestScanReadsS3' ./processor/cli
@@ -33,28 +46,28 @@ integration:
 	KEYTRAIL_KAFKA=real $(GO) test -count=1 -timeout 20m -parallel 2 -run 'TestRun|TestKcat' ./processor/cli
 	KEYTRAIL_KAFKA=real $(GO) test -count=1 -timeout 20m -run TestSecurity ./plugins/internal/output
 
-# Processes and brokers of a real Kafka are killed, suspended and started again while
-# the records of a made-up trail are counted; then the final windows must be those of
-# the offline oracle. The last line says so; the exit status is 1 when they are not.
 SEED ?= 1
 DURATION ?= 90s
+# Kill, suspend and restart processors and brokers of a real Kafka while they count. The
+# final windows of the synthetic trail must then equal those of the offline oracle. The
+# last line reports it; the exit status is 1 when they differ.
 chaos:
 	$(GO) run ./processor/internal/chaos -seed $(SEED) -duration $(DURATION)
 
-# How many planted incidents the detectors find and how many of their anomalies are
-# about none, on made-up trails of 35 days, in about five minutes: docs/quality.md,
-# which it writes. "go run ./processor/internal/quality -seeds 1,2 -explain" tells
-# where they fail, on trails for training.
 QUALITY ?= -seeds 101,102,103
+# Measure recall and false anomalies on labelled trails and write docs/quality.md. It
+# takes about five minutes. "go run ./processor/internal/quality -seeds 1,2 -explain"
+# lists the misses and false anomalies on training trails.
 quality:
 	$(GO) run ./processor/internal/quality $(QUALITY) -o docs/quality.md
 
+# Check formatting, vet, and run staticcheck.
 lint:
 	@files=$$(gofmt -l .); if [ -n "$$files" ]; then echo "gofmt would change:"; echo "$$files"; exit 1; fi
 	$(GO) vet ./...
 	$(GO) run $(STATICCHECK) ./...
 
-# Every fuzz target, one after another. A finding is kept below testdata/fuzz.
+# Run every fuzz target for FUZZTIME, one after another. Findings go to testdata/fuzz.
 fuzz:
 	@set -e; for pkg in $$($(GO) list ./...); do \
 		for target in $$($(GO) test -list '^Fuzz' $$pkg | grep '^Fuzz' || true); do \
@@ -63,37 +76,40 @@ fuzz:
 	done
 	$(GO) -C bench test -run '^$$' -fuzz FuzzPdata -fuzztime $(FUZZTIME) -fuzzminimizetime 10x .
 
-# The speed of decoding and normalizing beside encoding/json and others, in about
-# three minutes: bench/README.md. libdeflate is C, and measured where it is installed.
+# Measure decoding and normalizing beside encoding/json and other libraries. It takes
+# about three minutes (bench/README.md). libdeflate is measured where it is installed.
 bench:
 	$(GO) -C bench run $(if $(shell pkg-config --exists libdeflate 2>/dev/null && echo yes),-tags libdeflate) .
 
-# What stages count and detect cost on a real Kafka, beside Kafka Streams and others,
-# in five to ten minutes: bench/README.md. Needs Java 17 and Maven. A quick look:
-#   make bench-stream STREAM="-events 20000 -entities 10000 -latency 5s"
 STREAM ?=
+# Measure stages count and detect on a real Kafka beside Kafka Streams and others. It
+# takes five to ten minutes and needs Java 17 and Maven (bench/README.md). A quick look:
+#   make bench-stream STREAM="-events 20000 -entities 10000 -latency 5s"
 bench-stream:
 	$(GO) -C bench run ./stream $(STREAM)
 
-# bench/ is a module of its own, which ./... does not reach. When go.mod has
-# changed, "go -C bench mod tidy" makes its go.sum complete again.
+# Check the module of bench, which the other targets do not reach. After a change of go.mod,
+# "go -C bench mod tidy" completes its go.sum.
 bench-check:
 	$(GO) -C bench vet ./...
 	$(GO) -C bench test ./...
 
-# Every package's own benchmarks.
+# Run the benchmarks of every package.
 microbench:
 	$(GO) test -run '^$$' -bench . -benchmem ./...
 
+# Run the demo.
 demo:
 	$(GO) run . demo
 
+# Generate code, JSON Schemas and tables from schemas/registry.
 generate:
 	$(GO) generate ./schemas/...
 
-# What CI runs; the tests come last, so that their summary ends the output.
+# Run what CI runs. The tests come last, so that their summary ends the output.
 check: lint build plugins race bench-check integration chaos test
 
+# Delete build/.
 clean:
 	rm -rf build
 

@@ -194,7 +194,7 @@ func (s sources) missing(folder, text string, settings, flags map[string]bool) s
 			return "does not occur in any source file"
 		}
 	case setting.MatchString(text):
-		// kafka.ErrCut and the topics kms.* are no settings; the expressions keep them apart.
+		// kafka.ErrCut and the topics kms.* are not settings: the expression excludes them.
 		if !settings[text] && !s.words[text[strings.LastIndex(text, ".")+1:]] {
 			return "is not a setting"
 		}

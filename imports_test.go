@@ -271,7 +271,7 @@ func enter(root, name, base string) error {
 		return fs.SkipDir
 	}
 	if _, err := os.Stat(filepath.Join(name, "go.mod")); err == nil {
-		return fs.SkipDir // a module of its own
+		return fs.SkipDir // its own module
 	}
 	return nil
 }
@@ -393,7 +393,7 @@ func layerOf(list []layer, pkg string) (layer, bool) {
 	return list[i], true
 }
 
-// matches tells whether a pattern, as layer describes it, matches a package.
+// matches reports whether a pattern, as layer describes it, matches a package.
 func matches(pattern, pkg string) bool {
 	if below, all := strings.CutSuffix(pattern, "/..."); all {
 		return pkg == below || strings.HasPrefix(pkg, below+"/")

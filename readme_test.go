@@ -28,8 +28,8 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-// safe are the commands that end by themselves and write nothing but below
-// build/. Others belong into blocks marked notest.
+// safe are the commands that end by themselves and write only below
+// build/. Others belong in blocks marked notest.
 var safe = []string{"demo", "scan", "usage", "normalize", "generate", "config", "rules", "schema", "version", "help"}
 
 // shorter are flags for commands that take long as they are shown.
@@ -159,11 +159,11 @@ func TestDocumentedCommands(t *testing.T) {
 	}
 }
 
-// documents returns the Markdown files: README.md and DESIGN.md, which must be
+// documents returns the Markdown files: those of the root, which must be
 // there, and those of the other folders.
 func documents(t *testing.T) []string {
 	t.Helper()
-	list := []string{"README.md", "DESIGN.md"}
+	list := []string{"README.md", "DESIGN.md", "CONTRIBUTING.md", "CHANGELOG.md"}
 	for _, dir := range []string{"docs", "schemas", "processor", "plugins", "deploy", "bench"} {
 		err := filepath.WalkDir(dir, func(name string, _ fs.DirEntry, err error) error {
 			if filepath.Ext(name) == ".md" {
@@ -178,7 +178,7 @@ func documents(t *testing.T) []string {
 	return list
 }
 
-// run runs the command in the root of the repository, with build in place of
+// run runs the command in the root of the repository, with build instead of
 // build/.
 func (s shown) run(t *testing.T, build string) error {
 	args, err := arguments(s.text)

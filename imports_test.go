@@ -32,12 +32,13 @@ var layers = []layer{
 	{"schemas/semconv", nil},
 	{"schemas/printable", nil},
 	{"schemas/kms", nil},
+	{"schemas/decoding", nil},
 	{"schemas/otellog", []string{"schemas/printable"}},
-	{"schemas/aws/cloudtrail", nil},
+	{"schemas/aws/cloudtrail", []string{"schemas/decoding"}},
 	{"schemas/jsonschema", nil},
 	{"schemas/aws/keypolicy", nil},
-	{"schemas/aws/normalize", []string{"schemas/aws/cloudtrail", "schemas/aws/keypolicy", "schemas/kms", "schemas/otellog", "schemas/semconv"}},
-	{"schemas/wire", []string{"schemas/aws/cloudtrail", "schemas/kms", "schemas/otellog", "schemas/printable", "schemas/semconv"}},
+	{"schemas/aws/normalize", []string{"schemas/aws/cloudtrail", "schemas/aws/keypolicy", "schemas/decoding", "schemas/kms", "schemas/otellog", "schemas/semconv"}},
+	{"schemas/wire", []string{"schemas/decoding", "schemas/kms", "schemas/otellog", "schemas/printable", "schemas/semconv"}},
 	{"schemas/registry", []string{"schemas/otellog"}},
 	{"schemas/registry/gen", []string{"schemas/registry"}},
 	{"schemas/aws/notification", nil},
@@ -48,7 +49,7 @@ var layers = []layer{
 	{"processor/baseline", nil},
 	{"processor/dedup", []string{"schemas/wire"}},
 	{"processor/rule", []string{"schemas/*", "schemas/aws/*"}},
-	{"processor/sigma", []string{"schemas/aws/cloudtrail"}},
+	{"processor/sigma", []string{"schemas/aws/cloudtrail", "schemas/decoding"}},
 	{"processor/count", []string{"processor/eventtime", "processor/rule", "processor/sigma", "schemas/*", "schemas/aws/*"}},
 	{"processor/detect", []string{"processor/baseline", "processor/count", "processor/eventtime", "processor/rule", "processor/sigma", "schemas/*", "schemas/aws/*"}},
 	{"processor/correlate", []string{"processor/count", "processor/detect", "processor/eventtime", "processor/sigma", "schemas/*", "schemas/aws/*"}},
@@ -92,8 +93,8 @@ var layers = []layer{
 	{"plugins/internal/hostconfig", []string{"plugins/internal/property"}},
 	{"plugins/internal/flb", []string{"plugins/internal/logging", "plugins/internal/property"}},
 	{"plugins/internal/*", []string{"plugins/internal/*", "processor/*", "processor/setting", "processor/source/aws/*", "schemas/*", "schemas/aws/*"}},
-	{"plugins/plugintest", nil}, // it drives the built plugins from outside
-	{"plugins/*", []string{"plugins/internal/*", "schemas/aws/normalize"}}, // for the reasons that its counters name
+	{"plugins/plugintest", nil},                                       // it drives the built plugins from outside
+	{"plugins/*", []string{"plugins/internal/*", "schemas/decoding"}}, // for the reasons that its counters name
 
 	{"deploy/deploytest", nil},
 	{".", []string{"processor/cli"}},
@@ -118,7 +119,7 @@ var forTests = []string{"processor/internal/chaos", "processor/internal/quality"
 
 // pure are the packages that are given everything, the time included: they import
 // nothing of impure and use nothing of clock.
-var pure = []string{"schemas/semconv", "schemas/kms", "schemas/otellog", "schemas/aws/cloudtrail", "schemas/aws/notification", "schemas/jsonschema", "schemas/aws/normalize", "schemas/wire", "schemas/registry",
+var pure = []string{"schemas/semconv", "schemas/kms", "schemas/decoding", "schemas/otellog", "schemas/aws/cloudtrail", "schemas/aws/notification", "schemas/jsonschema", "schemas/aws/normalize", "schemas/wire", "schemas/registry",
 	"processor/eventtime", "processor/baseline", "processor/dedup", "processor/rule", "processor/sigma", "processor/count", "processor/detect", "processor/correlate", "processor/state",
 	"processor/plot", "processor/explain"}
 
@@ -166,7 +167,7 @@ func TestImportsAreChecked(t *testing.T) {
 	}
 	code := func(list ...string) imports { return imports{code: list} }
 	// the directions
-	f("schemas/wire", code("schemas/aws/normalize"), "schemas/wire imports schemas/aws/normalize")
+	f("schemas/wire", code("schemas/aws/cloudtrail"), "schemas/wire imports schemas/aws/cloudtrail")
 	f("schemas/otellog", code("schemas/semconv"), "schemas/otellog imports schemas/semconv")
 	f("schemas/aws/normalize", code("processor/rule"), "schemas/aws/normalize imports processor/rule")
 	f("processor/source", code("plugins/internal/chunk"), "processor/source imports plugins/internal/chunk")

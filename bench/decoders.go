@@ -11,6 +11,7 @@ import (
 
 	"keytrail/schemas/aws/cloudtrail"
 	"keytrail/schemas/corpus"
+	"keytrail/schemas/decoding"
 )
 
 // decoder is one way to read the yardstick's fields of a record.
@@ -28,7 +29,7 @@ const (
 
 // decoders are Keytrail's and its peers.
 func decoders() []decoder {
-	dec, ev := cloudtrail.NewDecoder(cloudtrail.Limits{}), new(cloudtrail.Event)
+	dec, ev := cloudtrail.NewDecoder(decoding.Limits{}), new(cloudtrail.Event)
 	return []decoder{
 		{keytrailName, func(raw []byte) error { return dec.Decode(raw, ev) }, func(_ []byte, f *fields) { f.fromEvent(ev) }},
 		intoStruct(yardstickName, func(raw []byte, y *corpus.Yardstick) error { return json.Unmarshal(raw, y) }),

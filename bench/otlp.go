@@ -11,6 +11,7 @@ import (
 	"keytrail/schemas/aws/cloudtrail"
 	"keytrail/schemas/aws/normalize"
 	"keytrail/schemas/corpus"
+	"keytrail/schemas/decoding"
 	"keytrail/schemas/otellog"
 )
 
@@ -31,8 +32,8 @@ type keytrail struct {
 }
 
 func newKeytrail() *keytrail {
-	return &keytrail{dec: cloudtrail.NewDecoder(cloudtrail.Limits{}), n: normalize.New(normalize.Options{Direct: true}), whole: normalize.New(normalize.Options{}),
-		in: cloudtrail.NewReader(bytes.NewReader(nil), "", cloudtrail.Limits{})}
+	return &keytrail{dec: cloudtrail.NewDecoder(decoding.Limits{}), n: normalize.New(normalize.Options{Direct: true}), whole: normalize.New(normalize.Options{}),
+		in: cloudtrail.NewReader(bytes.NewReader(nil), "", decoding.Limits{})}
 }
 
 // pdata makes one JSON record OTLP by way of the collector's data model.

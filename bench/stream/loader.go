@@ -12,6 +12,7 @@ import (
 	"keytrail/processor/kafka"
 	"keytrail/schemas/aws/cloudtrail"
 	"keytrail/schemas/aws/normalize"
+	"keytrail/schemas/decoding"
 	"keytrail/schemas/otellog"
 	"keytrail/schemas/wire"
 )
@@ -43,7 +44,7 @@ func (in *installation) newLoader(ctx context.Context, linger time.Duration) (*l
 	if err != nil {
 		return nil, err
 	}
-	return &loader{cl: cl, topic: in.topics.Events, dec: cloudtrail.NewDecoder(cloudtrail.Limits{}),
+	return &loader{cl: cl, topic: in.topics.Events, dec: cloudtrail.NewDecoder(decoding.Limits{}),
 		norm: normalize.New(normalize.Options{Direct: true})}, nil
 }
 

@@ -15,6 +15,7 @@ import (
 
 	"keytrail/schemas/aws/cloudtrail"
 	"keytrail/schemas/aws/normalize"
+	"keytrail/schemas/decoding"
 	"keytrail/schemas/otellog"
 	"keytrail/schemas/semconv"
 )
@@ -221,7 +222,7 @@ func TestCostTable(t *testing.T) {
 // TestCall: the made-up events mean what the tables take them for.
 func TestCall(t *testing.T) {
 	at := time.Date(2026, 11, 20, 9, 4, 59, 0, time.UTC)
-	dec, norm := cloudtrail.NewDecoder(cloudtrail.Limits{}), normalize.New(normalize.Options{})
+	dec, norm := cloudtrail.NewDecoder(decoding.Limits{}), normalize.New(normalize.Options{})
 	record := func(c call) *otellog.Record {
 		t.Helper()
 		var ev cloudtrail.Event

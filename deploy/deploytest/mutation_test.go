@@ -8,6 +8,7 @@ import (
 
 	"keytrail/schemas/aws/cloudtrail"
 	"keytrail/schemas/aws/normalize"
+	"keytrail/schemas/decoding"
 	"keytrail/schemas/otellog"
 )
 
@@ -165,7 +166,7 @@ func TestSampleTrail(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer func() { _ = f.Close() }()
-	reader := cloudtrail.NewReader(f, f.Name(), cloudtrail.Limits{})
+	reader := cloudtrail.NewReader(f, f.Name(), decoding.Limits{})
 	normalizer := normalize.New(normalize.Options{})
 	var event cloudtrail.Event
 	var record otellog.Record

@@ -30,7 +30,7 @@ import (
 	"keytrail/plugins/internal/input"
 	"keytrail/plugins/internal/logging"
 	"keytrail/plugins/internal/property"
-	"keytrail/schemas/aws/normalize"
+	"keytrail/schemas/decoding"
 )
 
 const name = "in_kms"
@@ -106,9 +106,9 @@ func counters(in *input.Input) []flb.Counter {
 		{Name: "objects_total", Help: "Objects read to their end.", Read: func() int64 { return in.Stats().Objects }},
 		{Name: "events_total", Help: "Events decoded.", Read: func() int64 { return in.Stats().Events }},
 		{Name: "filtered_total", Help: "Events that Keytrail is not about, not passed on.", Read: func() int64 { return in.Stats().Filtered }},
-		{Name: "filtered_network_activity_total", Help: "Of these, network activity events: a call's second record.", Read: func() int64 { return in.Stats().FilteredBy[normalize.NetworkActivity] }},
-		{Name: "filtered_aggregated_total", Help: "Of these, aggregated events.", Read: func() int64 { return in.Stats().FilteredBy[normalize.Aggregated] }},
-		{Name: "filtered_insight_total", Help: "Of these, events of CloudTrail Insights.", Read: func() int64 { return in.Stats().FilteredBy[normalize.Insight] }},
+		{Name: "filtered_network_activity_total", Help: "Of these, network activity events: a call's second record.", Read: func() int64 { return in.Stats().FilteredBy[decoding.NetworkActivity] }},
+		{Name: "filtered_aggregated_total", Help: "Of these, aggregated events.", Read: func() int64 { return in.Stats().FilteredBy[decoding.Aggregated] }},
+		{Name: "filtered_insight_total", Help: "Of these, events of CloudTrail Insights.", Read: func() int64 { return in.Stats().FilteredBy[decoding.Insight] }},
 		{Name: "handed_over_total", Help: "Events returned to Fluent Bit.", Read: func() int64 { return in.Stats().HandedOver }},
 		{Name: "bad_records_total", Help: "Records that were no events.", Read: func() int64 { return in.Stats().BadRecords }},
 		{Name: "retried_objects_total", Help: "Objects that could not be read to their end, and are tried again.", Read: func() int64 { return in.Stats().Retried }},

@@ -30,7 +30,7 @@ import (
 	"keytrail/plugins/internal/logging"
 	"keytrail/plugins/internal/output"
 	"keytrail/plugins/internal/property"
-	"keytrail/schemas/aws/normalize"
+	"keytrail/schemas/decoding"
 )
 
 const name = "out_kms"
@@ -102,9 +102,9 @@ func counters(out *output.Output) []flb.Counter {
 		{Name: "delivered_total", Help: "Events that Kafka acknowledged.", Read: func() int64 { return out.Stats().Delivered }},
 		{Name: "dead_lettered_total", Help: "Dead letters that Kafka acknowledged.", Read: func() int64 { return out.Stats().DeadLettered }},
 		{Name: "filtered_total", Help: "Events that Keytrail is not about.", Read: func() int64 { return out.Stats().Filtered }},
-		{Name: "filtered_network_activity_total", Help: "Of these, network activity events: a call's second record.", Read: func() int64 { return out.Stats().FilteredBy[normalize.NetworkActivity] }},
-		{Name: "filtered_aggregated_total", Help: "Of these, aggregated events.", Read: func() int64 { return out.Stats().FilteredBy[normalize.Aggregated] }},
-		{Name: "filtered_insight_total", Help: "Of these, events of CloudTrail Insights.", Read: func() int64 { return out.Stats().FilteredBy[normalize.Insight] }},
+		{Name: "filtered_network_activity_total", Help: "Of these, network activity events: a call's second record.", Read: func() int64 { return out.Stats().FilteredBy[decoding.NetworkActivity] }},
+		{Name: "filtered_aggregated_total", Help: "Of these, aggregated events.", Read: func() int64 { return out.Stats().FilteredBy[decoding.Aggregated] }},
+		{Name: "filtered_insight_total", Help: "Of these, events of CloudTrail Insights.", Read: func() int64 { return out.Stats().FilteredBy[decoding.Insight] }},
 		{Name: "failed_total", Help: "Records that Kafka refused; a retry produces them again.", Read: func() int64 { return out.Stats().Failed }},
 		{Name: "acknowledged_total", Help: "Records of in_kms that it was told about: Kafka has them, or they were filtered.", Read: func() int64 { return out.Stats().Acknowledged }},
 		{Name: "abandoned_chunks_total", Help: "Chunks that Fluent Bit did not hand over again, as after its retry_limit.", Read: func() int64 { return out.Stats().Abandoned }},

@@ -13,19 +13,19 @@ import (
 	"keytrail/processor/linefile"
 	"keytrail/processor/read"
 	"keytrail/processor/source"
-	"keytrail/schemas/aws/cloudtrail"
+	"keytrail/schemas/decoding"
 	"keytrail/schemas/printable"
 	"keytrail/schemas/wire"
 )
 
 // fileFlags are the flags of the commands that read files.
 type fileFlags struct {
-	limits     cloudtrail.Limits
+	limits     decoding.Limits
 	deadLetter string
 }
 
 func (ff *fileFlags) register(f *flagSet) {
-	ff.limits = cloudtrail.Limits{}.WithDefaults()
+	ff.limits = decoding.Limits{}.WithDefaults()
 	l := &ff.limits
 	integer(f, &l.CompressedBytes, "max-compressed", "largest compressed object in `bytes`", 1, 1<<50)
 	integer(f, &l.InflatedBytes, "max-inflated", "largest object, inflated, in `bytes`", 1, 1<<50)
@@ -97,7 +97,7 @@ func (l *letters) put(d *wire.DeadLetter) error {
 
 // taker returns what puts bad records as dead letters of a stage.
 func (l *letters) taker(stage string) read.Dead {
-	return func(_ context.Context, bad *cloudtrail.BadRecord) error {
+	return func(_ context.Context, bad *decoding.BadRecord) error {
 		d := wire.FromBadRecord(stage, bad, time.Now())
 		return l.put(&d)
 	}

@@ -11,6 +11,7 @@ import (
 	"keytrail/processor/source"
 	"keytrail/schemas/aws/cloudtrail"
 	"keytrail/schemas/aws/normalize"
+	"keytrail/schemas/decoding"
 	"keytrail/schemas/otellog"
 )
 
@@ -44,7 +45,7 @@ func (a *app) normalize(args []string) int {
 type recordOptions struct {
 	otlp, omitBody bool
 	self           []string
-	limits         cloudtrail.Limits
+	limits         decoding.Limits
 	deadLetter     string
 }
 

@@ -13,6 +13,7 @@ import (
 	"keytrail/processor/sigma"
 	"keytrail/schemas/aws/cloudtrail"
 	"keytrail/schemas/aws/normalize"
+	"keytrail/schemas/decoding"
 )
 
 // trial tries rules on a sample of events.
@@ -45,7 +46,7 @@ func newTrial(a *app, rules *sigma.Rules, shown int, dead *letters) *trial {
 func (t *trial) records() int { return t.calls + t.duplicates + t.dead.n }
 
 // read reads the sample.
-func (t *trial) read(paths []string, limits cloudtrail.Limits) error {
+func (t *trial) read(paths []string, limits decoding.Limits) error {
 	var counts read.Counts
 	in := read.NewEvents(limits, &counts, t.event, t.dead.taker("rules"))
 	for o, err := range t.app.objects(paths) {
@@ -63,7 +64,7 @@ func (t *trial) read(paths []string, limits cloudtrail.Limits) error {
 func (t *trial) event(_ context.Context, ev *cloudtrail.Event) (wanted bool, err error) {
 	at, err := time.Parse(time.RFC3339, ev.Time)
 	if err != nil {
-		return false, ev.Bad(cloudtrail.ReasonTime, fmt.Sprintf("eventTime is %q", ev.Time))
+		return false, ev.Bad(decoding.ReasonTime, fmt.Sprintf("eventTime is %q", ev.Time))
 	}
 	id := ev.SharedID
 	if id == "" {

@@ -25,7 +25,7 @@ import (
 	"keytrail/processor/sink/ndjson"
 	"keytrail/processor/sink/otlphttp"
 	"keytrail/processor/telemetry"
-	"keytrail/schemas/aws/cloudtrail"
+	"keytrail/schemas/decoding"
 	"keytrail/schemas/wire"
 )
 
@@ -117,7 +117,7 @@ const (
 )
 
 // Decode bounds what one object of CloudTrail records may cost; see
-// cloudtrail.Limits for the arithmetic of each bound.
+// decoding.Limits for the arithmetic of each bound.
 type Decode struct {
 	CompressedBytes setting.Size `yaml:"compressed_bytes"`
 	InflatedBytes   setting.Size `yaml:"inflated_bytes"`
@@ -133,8 +133,8 @@ type Decode struct {
 }
 
 // Limits returns the bounds as the decoder takes them.
-func (d Decode) Limits() cloudtrail.Limits {
-	return cloudtrail.Limits{CompressedBytes: int64(d.CompressedBytes), InflatedBytes: int64(d.InflatedBytes), Ratio: d.Ratio,
+func (d Decode) Limits() decoding.Limits {
+	return decoding.Limits{CompressedBytes: int64(d.CompressedBytes), InflatedBytes: int64(d.InflatedBytes), Ratio: d.Ratio,
 		RecordBytes: int(d.RecordBytes), FieldBytes: int(d.FieldBytes), Records: d.Records, Depth: d.Depth}
 }
 
@@ -232,7 +232,7 @@ func NewSink(t SinkType) (Sink, bool) {
 
 // Default returns the configuration of an empty file.
 func Default() *Config {
-	limits, detection := cloudtrail.Limits{}.WithDefaults(), detect.DefaultConfig()
+	limits, detection := decoding.Limits{}.WithDefaults(), detect.DefaultConfig()
 	return &Config{
 		Kafka: Kafka{
 			Brokers: []string{"127.0.0.1:9092"}, ClientID: "keytrail", Prefix: wire.DefaultPrefix,

@@ -9,6 +9,7 @@ import (
 	"keytrail/processor/rule"
 	"keytrail/schemas/aws/cloudtrail"
 	"keytrail/schemas/aws/normalize"
+	"keytrail/schemas/decoding"
 	"keytrail/schemas/kms"
 	"keytrail/schemas/otellog"
 	"keytrail/schemas/wire"
@@ -21,7 +22,7 @@ func view(b []byte) string { return unsafe.String(unsafe.SliceData(b), len(b)) }
 func record(t testing.TB, event string, o normalize.Options) *otellog.Record {
 	t.Helper()
 	var ev cloudtrail.Event
-	if err := cloudtrail.NewDecoder(cloudtrail.Limits{}).Decode([]byte(event), &ev); err != nil {
+	if err := cloudtrail.NewDecoder(decoding.Limits{}).Decode([]byte(event), &ev); err != nil {
 		t.Fatal(err)
 	}
 	var made, rec otellog.Record

@@ -7,6 +7,7 @@ import (
 	"keytrail/processor/generate"
 	"keytrail/schemas/aws/cloudtrail"
 	"keytrail/schemas/aws/normalize"
+	"keytrail/schemas/decoding"
 	"keytrail/schemas/otellog"
 )
 
@@ -33,7 +34,7 @@ func BenchmarkRules(b *testing.B) {
 		b.Fatal(err)
 	}
 	var records []*otellog.Record
-	norm, dec := normalize.New(normalize.Options{}), cloudtrail.NewDecoder(cloudtrail.Limits{})
+	norm, dec := normalize.New(normalize.Options{}), cloudtrail.NewDecoder(decoding.Limits{})
 	for e := range g.Events() {
 		var ev cloudtrail.Event
 		var made otellog.Record

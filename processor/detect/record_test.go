@@ -14,6 +14,7 @@ import (
 	"keytrail/processor/rule"
 	"keytrail/schemas/aws/cloudtrail"
 	"keytrail/schemas/aws/normalize"
+	"keytrail/schemas/decoding"
 	"keytrail/schemas/jsonschema"
 	"keytrail/schemas/kms"
 	"keytrail/schemas/otellog"
@@ -188,7 +189,7 @@ func TestSeverity(t *testing.T) {
 func fromRules(t *testing.T, event string) []detect.Anomaly {
 	t.Helper()
 	var ev cloudtrail.Event
-	if err := cloudtrail.NewDecoder(cloudtrail.Limits{}).Decode([]byte(event), &ev); err != nil {
+	if err := cloudtrail.NewDecoder(decoding.Limits{}).Decode([]byte(event), &ev); err != nil {
 		t.Fatal(err)
 	}
 	var rec otellog.Record

@@ -15,6 +15,7 @@ import (
 	"keytrail/processor/source"
 	"keytrail/schemas/aws/cloudtrail"
 	"keytrail/schemas/aws/normalize"
+	"keytrail/schemas/decoding"
 	"keytrail/schemas/otellog"
 )
 
@@ -42,7 +43,7 @@ func (s *seen) record(_ context.Context, ev *cloudtrail.Event, rec *otellog.Reco
 	return nil
 }
 
-func (s *seen) bad(_ context.Context, bad *cloudtrail.BadRecord) error {
+func (s *seen) bad(_ context.Context, bad *decoding.BadRecord) error {
 	s.dead = append(s.dead, string(bad.Reason))
 	return nil
 }
@@ -106,8 +107,8 @@ func TestFilteredByReason(t *testing.T) {
 		t.Fatal(err)
 	}
 	balance(t, &counts, 2, 6, 0)
-	want := normalize.Filtered{normalize.NotWanted: 1, normalize.NotEvent: 1, normalize.NetworkActivity: 2, normalize.Aggregated: 1, normalize.Insight: 1}
-	if got := counts.Why(); got != want || got.Named() != " (2 network_activity, 1 aggregated, 1 insight)" || (normalize.Filtered{normalize.NotWanted: 9}).Named() != "" {
+	want := decoding.Filtered{decoding.NotWanted: 1, decoding.NotEvent: 1, decoding.NetworkActivity: 2, decoding.Aggregated: 1, decoding.Insight: 1}
+	if got := counts.Why(); got != want || got.Named() != " (2 network_activity, 1 aggregated, 1 insight)" || (decoding.Filtered{decoding.NotWanted: 9}).Named() != "" {
 		t.Errorf("filtered %v, %q", got, got.Named())
 	}
 }
@@ -118,7 +119,7 @@ func TestRefused(t *testing.T) {
 	var s seen
 	var counts read.Counts
 	in := newRecords(&s, &counts)
-	s.fail = &cloudtrail.BadRecord{Reason: cloudtrail.ReasonRecordSize}
+	s.fail = &decoding.BadRecord{Reason: decoding.ReasonRecordSize}
 	if err := in.Object(t.Context(), object("a", fmt.Sprintf(event, "1")+other)); err != nil {
 		t.Error(err)
 	}
@@ -140,8 +141,8 @@ func TestSourceFails(t *testing.T) {
 		var s seen
 		var counts read.Counts
 		var cause error
-		in := read.NewRecords(read.Config{Counts: &counts, Record: s.record, Dead: func(_ context.Context, bad *cloudtrail.BadRecord) error {
-			if bad.Object != "a" || bad.Detail == "" || bad.Reason != cloudtrail.ReasonRead {
+		in := read.NewRecords(read.Config{Counts: &counts, Record: s.record, Dead: func(_ context.Context, bad *decoding.BadRecord) error {
+			if bad.Object != "a" || bad.Detail == "" || bad.Reason != decoding.ReasonRead {
 				t.Errorf("the dead letter is %+v", bad)
 			}
 			cause = bad
@@ -169,7 +170,7 @@ func (f failing) Read([]byte) (int, error) { return 0, f.err }
 func TestContextEnds(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	var counts read.Counts
-	in := read.NewEvents(cloudtrail.Limits{}, &counts, func(context.Context, *cloudtrail.Event) (bool, error) {
+	in := read.NewEvents(decoding.Limits{}, &counts, func(context.Context, *cloudtrail.Event) (bool, error) {
 		cancel()
 		return true, nil
 	}, nil)

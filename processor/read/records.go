@@ -6,6 +6,7 @@ import (
 
 	"keytrail/schemas/aws/cloudtrail"
 	"keytrail/schemas/aws/normalize"
+	"keytrail/schemas/decoding"
 	"keytrail/schemas/otellog"
 )
 
@@ -21,11 +22,11 @@ type Records struct {
 
 // Config says how Records reads.
 type Config struct {
-	Limits    cloudtrail.Limits
+	Limits    decoding.Limits
 	Normalize normalize.Options
 	Counts    *Counts
 	// Record takes each log record and the event that it was made of, which are valid
-	// only during the call. When it returns a *cloudtrail.BadRecord, that goes to
+	// only during the call. When it returns a *decoding.BadRecord, that goes to
 	// Dead; any other error ends the reading of the object.
 	Record func(context.Context, *cloudtrail.Event, *otellog.Record) error
 	Dead   Dead

@@ -7,6 +7,7 @@ import (
 	"keytrail/processor/rule"
 	"keytrail/schemas/aws/cloudtrail"
 	"keytrail/schemas/aws/normalize"
+	"keytrail/schemas/decoding"
 	"keytrail/schemas/kms"
 	"keytrail/schemas/otellog"
 	"keytrail/schemas/semconv"
@@ -87,7 +88,7 @@ func event(service, name, request, more string) string {
 func match(t *testing.T, text string) ([]*rule.Rule, *otellog.Record) {
 	t.Helper()
 	var ev cloudtrail.Event
-	if err := cloudtrail.NewDecoder(cloudtrail.Limits{}).Decode([]byte(text), &ev); err != nil {
+	if err := cloudtrail.NewDecoder(decoding.Limits{}).Decode([]byte(text), &ev); err != nil {
 		t.Fatalf("%v: %s", err, text)
 	}
 	rec := new(otellog.Record)
@@ -250,7 +251,7 @@ func ruleNames(list []*rule.Rule) (names []string) {
 // Most events are Decrypt calls, so this is what the rules cost.
 func BenchmarkMatchDecrypt(b *testing.B) {
 	var ev cloudtrail.Event
-	if err := cloudtrail.NewDecoder(cloudtrail.Limits{}).Decode([]byte(event("kms", "Decrypt", `{}`, "")), &ev); err != nil {
+	if err := cloudtrail.NewDecoder(decoding.Limits{}).Decode([]byte(event("kms", "Decrypt", `{}`, "")), &ev); err != nil {
 		b.Fatal(err)
 	}
 	var rec otellog.Record

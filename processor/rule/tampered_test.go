@@ -8,6 +8,7 @@ import (
 	"keytrail/processor/source/aws/digest"
 	"keytrail/schemas/aws/cloudtrail"
 	"keytrail/schemas/aws/normalize"
+	"keytrail/schemas/decoding"
 	"keytrail/schemas/kms"
 	"keytrail/schemas/otellog"
 	"keytrail/schemas/semconv"
@@ -19,7 +20,7 @@ func TestFindingsOfDigests(t *testing.T) {
 		digest.LogFileMissing, digest.LogFileChanged, digest.LogFileExtra} {
 		f := digest.Finding{Kind: kind, Account: "111122223333", Region: "eu-central-1", At: time.Unix(1_800_000_000, 0), Digest: "d", Object: "o", Detail: "x"}
 		var ev cloudtrail.Event
-		if err := cloudtrail.NewDecoder(cloudtrail.Limits{}).Decode(f.AppendEvent(nil), &ev); err != nil {
+		if err := cloudtrail.NewDecoder(decoding.Limits{}).Decode(f.AppendEvent(nil), &ev); err != nil {
 			t.Fatal(err)
 		}
 		var rec otellog.Record

@@ -9,7 +9,7 @@ import (
 	"strings"
 	"testing"
 
-	"keytrail/schemas/aws/normalize"
+	"keytrail/schemas/decoding"
 )
 
 // Shapes of records that users reported, in place. Each is counted as the oracle counts
@@ -52,7 +52,7 @@ func TestReportedShapes(t *testing.T) {
 	}
 	// The network activity event is told by its reason.
 	got := scanAll(t, []string{filepath.Join(dir, "01-network-activity-twice")}, 1, maxFacts)
-	if by := got.totals.FilteredBy; by[normalize.NetworkActivity] != 1 || got.totals.Filtered != 1 {
+	if by := got.totals.FilteredBy; by[decoding.NetworkActivity] != 1 || got.totals.Filtered != 1 {
 		t.Errorf("filtered %d, by the reason %v", got.totals.Filtered, by)
 	}
 }

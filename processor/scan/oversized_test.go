@@ -7,7 +7,7 @@ import (
 	"testing"
 
 	"keytrail/processor/count"
-	"keytrail/schemas/aws/cloudtrail"
+	"keytrail/schemas/decoding"
 )
 
 // A call that the stages can not write down is counted by a scan no more than by them.
@@ -21,7 +21,7 @@ func TestOversizedCall(t *testing.T) {
 		t.Fatal(err)
 	}
 	got := scanAll(t, []string{dir}, 2, maxFacts)
-	if len(got.letters) != 1 || got.letters[0].Reason != string(cloudtrail.ReasonFieldSize) || string(got.letters[0].Raw) != records[2] {
+	if len(got.letters) != 1 || got.letters[0].Reason != string(decoding.ReasonFieldSize) || string(got.letters[0].Raw) != records[2] {
 		t.Errorf("the dead letters are %+v", got.letters)
 	}
 	if got.totals.Counted != 2 {

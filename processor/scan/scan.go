@@ -26,13 +26,14 @@ import (
 	"keytrail/processor/source"
 	"keytrail/schemas/aws/cloudtrail"
 	"keytrail/schemas/aws/normalize"
+	"keytrail/schemas/decoding"
 	"keytrail/schemas/otellog"
 	"keytrail/schemas/wire"
 )
 
 // Config says how to scan.
 type Config struct {
-	Limits    cloudtrail.Limits
+	Limits    decoding.Limits
 	Normalize normalize.Options
 	Detect    detect.Config
 	Rules     *sigma.Rules // the user's own; nil for none
@@ -50,7 +51,7 @@ type Totals struct {
 	Objects      int64
 	Received     int64 // records, good and bad
 	Filtered     int64 // events that Keytrail is not about, and digest files
-	FilteredBy   normalize.Filtered
+	FilteredBy   decoding.Filtered
 	DeadLettered int64
 	Duplicates   int64 // further copies of a call
 	Counted      int64 // calls
@@ -303,7 +304,7 @@ func (r *reader) object(ctx context.Context, o source.Object) error {
 func (r *reader) record(_ context.Context, ev *cloudtrail.Event, rec *otellog.Record) error {
 	count.FromRecord(rec, &r.call)
 	if detail, is := r.call.Oversized(); is { // as in stage count, which could not write it down
-		return ev.Bad(cloudtrail.ReasonFieldSize, detail)
+		return ev.Bad(decoding.ReasonFieldSize, detail)
 	}
 	// Every copy is judged: which one counts is known when all are read.
 	found, err := r.match.Match(rec, &r.call)
@@ -355,7 +356,7 @@ func (s *Scanner) explain(rec *otellog.Record, c *count.Call, sum uint32, matche
 }
 
 // dead hands a bad record to the dead letter.
-func (s *Scanner) dead(_ context.Context, bad *cloudtrail.BadRecord) error {
+func (s *Scanner) dead(_ context.Context, bad *decoding.BadRecord) error {
 	letter := wire.FromBadRecord("scan", bad, s.cfg.Now)
 	s.mu.Lock()
 	defer s.mu.Unlock()

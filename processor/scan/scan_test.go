@@ -20,7 +20,7 @@ import (
 	"keytrail/processor/generate"
 	"keytrail/processor/internal/oracle"
 	"keytrail/processor/source"
-	"keytrail/schemas/aws/cloudtrail"
+	"keytrail/schemas/decoding"
 	"keytrail/schemas/kms"
 	"keytrail/schemas/wire"
 )
@@ -268,9 +268,9 @@ func TestDamage(t *testing.T) {
 		}
 		reasons[name] = l.Reason
 	}
-	for name, want := range map[string]cloudtrail.Reason{
-		"a-broken.json": cloudtrail.ReasonSyntax, "b-duplicate.json": cloudtrail.ReasonDuplicateKey,
-		"c-truncated.json.gz": cloudtrail.ReasonTruncated, "d-bomb.json.gz": cloudtrail.ReasonInflatedSize,
+	for name, want := range map[string]decoding.Reason{
+		"a-broken.json": decoding.ReasonSyntax, "b-duplicate.json": decoding.ReasonDuplicateKey,
+		"c-truncated.json.gz": decoding.ReasonTruncated, "d-bomb.json.gz": decoding.ReasonInflatedSize,
 	} {
 		if reasons[name] != string(want) {
 			t.Errorf("%s: reason %q, want %q", name, reasons[name], want)

@@ -4,7 +4,7 @@ import (
 	"slices"
 	"strings"
 
-	"keytrail/schemas/aws/cloudtrail"
+	"keytrail/schemas/decoding"
 )
 
 // Kind is what a correlation counts. Source: Sigma correlation rules specification
@@ -122,4 +122,4 @@ const (
 )
 
 // depth bounds how deep a Matcher enters an event: as the decoder does.
-var depth = cloudtrail.Limits{}.WithDefaults().Depth
+var depth = decoding.Limits{}.WithDefaults().Depth

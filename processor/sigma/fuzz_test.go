@@ -12,6 +12,7 @@ import (
 
 	"keytrail/schemas/aws/cloudtrail"
 	"keytrail/schemas/corpus"
+	"keytrail/schemas/decoding"
 )
 
 // testRules returns the files of testdata/rules.
@@ -87,7 +88,7 @@ func FuzzMatch(f *testing.F) {
 func decodes(event []byte) bool {
 	wrapped := append([]byte(`{"eventVersion":"1","x":`), append(event, '}')...)
 	var ev cloudtrail.Event
-	return cloudtrail.NewDecoder(cloudtrail.Limits{}).Decode(wrapped, &ev) == nil && len(event) > 0 && strings.HasPrefix(strings.TrimLeft(string(event), " \t\r\n"), "{")
+	return cloudtrail.NewDecoder(decoding.Limits{}).Decode(wrapped, &ev) == nil && len(event) > 0 && strings.HasPrefix(strings.TrimLeft(string(event), " \t\r\n"), "{")
 }
 
 // agree holds a result to the reference.

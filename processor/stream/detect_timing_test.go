@@ -11,6 +11,7 @@ import (
 	"keytrail/processor/generate"
 	"keytrail/schemas/aws/cloudtrail"
 	"keytrail/schemas/aws/normalize"
+	"keytrail/schemas/decoding"
 	"keytrail/schemas/otellog"
 	"keytrail/schemas/wire"
 )
@@ -82,7 +83,7 @@ func trailRecords(t testing.TB, cfg generate.Config, f func(*otellog.Record)) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	norm, dec := normalize.New(normalize.Options{}), cloudtrail.NewDecoder(cloudtrail.Limits{})
+	norm, dec := normalize.New(normalize.Options{}), cloudtrail.NewDecoder(decoding.Limits{})
 	var rec otellog.Record
 	for e := range g.Events() {
 		var ev cloudtrail.Event

@@ -16,6 +16,7 @@ import (
 	"keytrail/processor/eventtime"
 	"keytrail/schemas/aws/cloudtrail"
 	"keytrail/schemas/aws/normalize"
+	"keytrail/schemas/decoding"
 	"keytrail/schemas/otellog"
 	"keytrail/schemas/wire"
 )
@@ -49,7 +50,7 @@ func TestNoBodyIsTold(t *testing.T) {
 	owners, callers := twoAccounts(time.Now())
 	var ev cloudtrail.Event
 	var rec otellog.Record
-	dec := cloudtrail.NewDecoder(cloudtrail.Limits{})
+	dec := cloudtrail.NewDecoder(decoding.Limits{})
 	for i, event := range [][]byte{owners, callers} {
 		if err := dec.Decode(event, &ev); err != nil {
 			t.Fatal(err)
@@ -77,7 +78,7 @@ func TestStormOfARule(t *testing.T) {
 	c.tasks[0] = task
 	var ev cloudtrail.Event
 	var rec otellog.Record
-	dec := cloudtrail.NewDecoder(cloudtrail.Limits{})
+	dec := cloudtrail.NewDecoder(decoding.Limits{})
 	at := time.Now().Truncate(5 * time.Minute)
 	offset := int64(0)
 	process := func(event []byte) {

@@ -16,6 +16,7 @@ import (
 	"keytrail/processor/read"
 	"keytrail/schemas/aws/cloudtrail"
 	"keytrail/schemas/aws/normalize"
+	"keytrail/schemas/decoding"
 	"keytrail/schemas/otellog"
 	"keytrail/schemas/wire"
 )
@@ -106,7 +107,7 @@ func (n *normalizer) Process(r *kgo.Record) error {
 func (n *normalizer) refuse(r *kgo.Record) {
 	most, bytes := n.bounds()
 	letter := wire.DeadLetter{
-		Stage: "normalize", Reason: string(cloudtrail.ReasonRecords), Raw: r.Value, Object: fmt.Sprintf("%s/%d", r.Topic, r.Partition), Offset: r.Offset,
+		Stage: "normalize", Reason: string(decoding.ReasonRecords), Raw: r.Value, Object: fmt.Sprintf("%s/%d", r.Topic, r.Partition), Offset: r.Offset,
 		Time: time.Now().UnixNano(),
 		Detail: fmt.Sprintf("more than %d log records, or %d bytes of them, come of this one message: none of them was taken; "+
 			"put its records into several messages, or raise decode.message_records or decode.message_bytes, and publish it again", most, bytes),
@@ -175,7 +176,7 @@ func (n *normalizer) room() int {
 }
 
 // dead takes a record that is not published.
-func (n *normalizer) dead(_ context.Context, bad *cloudtrail.BadRecord) error {
+func (n *normalizer) dead(_ context.Context, bad *decoding.BadRecord) error {
 	letter := wire.FromBadRecord("normalize", bad, time.Now())
 	n.stats.dead(letter.Reason)
 	return n.keep(n.p.letter(&letter))
@@ -196,7 +197,7 @@ func (n *normalizer) publish(_ context.Context, ev *cloudtrail.Event, rec *otell
 }
 
 func tooBig(ev *cloudtrail.Event, n int) error {
-	return ev.Bad(cloudtrail.ReasonRecordSize, fmt.Sprintf("its log record has %d bytes, and Kafka takes %d", n, wire.MaxValueBytes))
+	return ev.Bad(decoding.ReasonRecordSize, fmt.Sprintf("its log record has %d bytes, and Kafka takes %d", n, wire.MaxValueBytes))
 }
 
 func (n *normalizer) Output(_ time.Time, emit func(*kgo.Record)) (more bool, err error) {

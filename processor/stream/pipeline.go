@@ -26,8 +26,8 @@ import (
 	"keytrail/processor/sigma"
 	"keytrail/processor/sink"
 	"keytrail/processor/telemetry"
-	"keytrail/schemas/aws/cloudtrail"
 	"keytrail/schemas/aws/normalize"
+	"keytrail/schemas/decoding"
 	"keytrail/schemas/wire"
 )
 
@@ -77,7 +77,7 @@ type Pipeline struct {
 	Interval      time.Duration
 	Records       int
 	Window        Window
-	Limits        cloudtrail.Limits
+	Limits        decoding.Limits
 	// MessageRecords and MessageBytes bound what comes of one message of the raw topic: log
 	// records and dead letters, and their bytes. 0 is
 	// wire.DefaultMessageRecords and wire.DefaultMessageBytes.

@@ -15,6 +15,7 @@ import (
 	"keytrail/processor/source"
 	"keytrail/schemas/aws/cloudtrail"
 	"keytrail/schemas/aws/normalize"
+	"keytrail/schemas/decoding"
 	"keytrail/schemas/otellog"
 	"keytrail/schemas/wire"
 )
@@ -40,11 +41,11 @@ type Publisher struct {
 // Received = Published + Filtered + DeadLettered, once Flush has returned nil.
 type PublishCounts struct {
 	Received, Published, Filtered, DeadLettered int64
-	FilteredBy                                  normalize.Filtered
+	FilteredBy                                  decoding.Filtered
 }
 
 // NewPublisher returns a Publisher with an idempotent producer.
-func NewPublisher(c kafka.Config, topics wire.Topics, limits cloudtrail.Limits, o normalize.Options) (*Publisher, error) {
+func NewPublisher(c kafka.Config, topics wire.Topics, limits decoding.Limits, o normalize.Options) (*Publisher, error) {
 	client, err := kgo.NewClient(append(c.Options(),
 		kgo.RequiredAcks(kgo.AllISRAcks()), kgo.ProducerBatchCompression(kgo.Lz4Compression()),
 		// The default partitioner's rule: by the key's murmur2, as every other
@@ -94,7 +95,7 @@ func (p *Publisher) event(ctx context.Context, ev *cloudtrail.Event, rec *otello
 	return nil
 }
 
-func (p *Publisher) bad(ctx context.Context, bad *cloudtrail.BadRecord) error {
+func (p *Publisher) bad(ctx context.Context, bad *decoding.BadRecord) error {
 	letter := wire.FromBadRecord("publish", bad, time.Now())
 	r := &kgo.Record{Topic: p.topics.DeadLetter, Value: append([]byte(nil), letter.Raw...)}
 	for _, h := range letter.Headers() {

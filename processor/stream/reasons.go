@@ -2,18 +2,18 @@ package stream
 
 import (
 	"keytrail/processor/sink"
-	"keytrail/schemas/aws/cloudtrail"
+	"keytrail/schemas/decoding"
 )
 
 // The reasons for which the stages put records into the dead letter, whose counters are
-// there from the start on. Reasons of decoding are those of package cloudtrail.
+// there from the start on. Stage normalize adds those of package decoding.
 var (
 	countReasons  = []string{"bad_record", "no_call", "bad_time", "late", "future"}
 	detectReasons = []string{"bad_frame", "late_notice", "too_many", "no_correlation"}
 )
 
 func normalizeReasons() (list []string) {
-	for _, r := range cloudtrail.Reasons() {
+	for _, r := range decoding.Reasons() {
 		list = append(list, string(r))
 	}
 	return list

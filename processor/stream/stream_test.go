@@ -18,6 +18,7 @@ import (
 	"keytrail/processor/sink"
 	"keytrail/schemas/aws/cloudtrail"
 	"keytrail/schemas/aws/normalize"
+	"keytrail/schemas/decoding"
 	"keytrail/schemas/otellog"
 	"keytrail/schemas/semconv"
 )
@@ -30,7 +31,7 @@ func expected(t *testing.T, records [][]byte, size int64) map[string]string {
 	seen, best := map[string]count.Call{}, []string{}
 	var rec otellog.Record
 	var call count.Call
-	dec := cloudtrail.NewDecoder(cloudtrail.Limits{})
+	dec := cloudtrail.NewDecoder(decoding.Limits{})
 	for _, r := range records {
 		var ev cloudtrail.Event
 		if dec.Decode(r, &ev) != nil {

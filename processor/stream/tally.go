@@ -2,7 +2,7 @@ package stream
 
 import (
 	"keytrail/processor/detect"
-	"keytrail/schemas/aws/normalize"
+	"keytrail/schemas/decoding"
 	"keytrail/schemas/wire"
 )
 
@@ -10,7 +10,7 @@ import (
 // transaction commits: what an aborted one did is done again.
 type tally struct {
 	received, delivered, duplicate, late, windows, unmatched, unexplained, uncorrelated int
-	filtered                                                                            normalize.Filtered
+	filtered                                                                            decoding.Filtered
 	reasons                                                                             map[string]int // dead letters
 	anomalies                                                                           []detect.Kind
 	watermark                                                                           int64
@@ -47,7 +47,7 @@ func (t *tally) commit(p *Pipeline, stage string, ok bool) {
 	flow.Duplicate(s.duplicate)
 	for reason, n := range s.filtered {
 		if n > 0 {
-			flow.Filtered(normalize.Filter(reason).String(), int(n))
+			flow.Filtered(decoding.Filter(reason).String(), int(n))
 		}
 	}
 	flow.Late(s.late)

@@ -13,6 +13,7 @@ import (
 
 	"keytrail/schemas/aws/cloudtrail"
 	"keytrail/schemas/aws/normalize"
+	"keytrail/schemas/decoding"
 	"keytrail/schemas/otellog"
 	"keytrail/schemas/registry"
 )
@@ -146,7 +147,7 @@ func tryNormalize(t *testing.T, event map[string]any) (map[string]any, error) {
 		t.Fatal(err)
 	}
 	var ev cloudtrail.Event
-	if err := cloudtrail.NewDecoder(cloudtrail.Limits{}).Decode(text, &ev); err != nil {
+	if err := cloudtrail.NewDecoder(decoding.Limits{}).Decode(text, &ev); err != nil {
 		return nil, err
 	}
 	var rec otellog.Record

@@ -7,7 +7,7 @@ import (
 	"time"
 	"unicode/utf8"
 
-	"keytrail/schemas/aws/cloudtrail"
+	"keytrail/schemas/decoding"
 	"keytrail/schemas/printable"
 )
 
@@ -16,7 +16,7 @@ import (
 // headers; in a file it is one JSON object a line.
 type DeadLetter struct {
 	Stage  string // who gave up: scan, in_kms, out_kms, normalize, count, detect, forward
-	Reason string // one of a bounded set, such as cloudtrail.Reason
+	Reason string // one of a bounded set, such as decoding.Reason
 	Detail string // what was expected and found, for a person
 	Object string // file, S3 object, or topic/partition
 	Index  int    // the record's number in Object
@@ -29,7 +29,7 @@ type DeadLetter struct {
 // FromBadRecord returns the dead letter of a record that did not decode. Any
 // other error becomes one with the reason "error". Raw is shared with err.
 func FromBadRecord(stage string, err error, at time.Time) DeadLetter {
-	var bad *cloudtrail.BadRecord
+	var bad *decoding.BadRecord
 	if !errors.As(err, &bad) {
 		return DeadLetter{Stage: stage, Reason: "error", Detail: err.Error(), Time: at.UnixNano()}
 	}

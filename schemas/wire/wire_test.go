@@ -12,7 +12,7 @@ import (
 	"testing"
 	"time"
 
-	"keytrail/schemas/aws/cloudtrail"
+	"keytrail/schemas/decoding"
 	"keytrail/schemas/kms"
 	"keytrail/schemas/otellog"
 	"keytrail/schemas/wire"
@@ -165,7 +165,7 @@ func TestCounterNames(t *testing.T) {
 
 func TestFromBadRecord(t *testing.T) {
 	at := time.Unix(1772442764, 5)
-	bad := &cloudtrail.BadRecord{Object: "o", Index: 3, Offset: 99, Reason: cloudtrail.ReasonSyntax, Detail: "d", Raw: []byte("raw"), Cut: true}
+	bad := &decoding.BadRecord{Object: "o", Index: 3, Offset: 99, Reason: decoding.ReasonSyntax, Detail: "d", Raw: []byte("raw"), Cut: true}
 	want := fmt.Sprint(wire.DeadLetter{Stage: "scan", Reason: "bad_json", Detail: "d", Object: "o", Index: 3, Offset: 99, Time: at.UnixNano(), Raw: []byte("raw"), Cut: true})
 	for _, err := range []error{bad, fmt.Errorf("cannot read: %w", bad)} {
 		if got := fmt.Sprint(wire.FromBadRecord("scan", err, at)); got != want {

@@ -16,7 +16,7 @@ import (
 	"keytrail/processor/source/aws/lookup"
 	"keytrail/processor/source/aws/s3"
 	"keytrail/processor/source/aws/sqs"
-	"keytrail/schemas/aws/cloudtrail"
+	"keytrail/schemas/decoding"
 )
 
 // The sources.
@@ -96,7 +96,7 @@ type Config struct {
 	// it, which an output must be able to deliver as a whole.
 	BatchBytes int
 	// Limits bounds what one object may cost the decoder.
-	Limits cloudtrail.Limits
+	Limits decoding.Limits
 }
 
 // DefaultConfig returns the defaults of a source. The arithmetic: Fluent Bit calls once

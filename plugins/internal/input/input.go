@@ -48,7 +48,7 @@ import (
 	"keytrail/plugins/internal/lockfile"
 	"keytrail/plugins/internal/logging"
 	"keytrail/processor/source"
-	"keytrail/schemas/aws/normalize"
+	"keytrail/schemas/decoding"
 )
 
 // stopTimeout bounds how long Stop waits for a read that hangs, as on a lost
@@ -70,7 +70,7 @@ type Stats struct {
 	BadRecords int64 // records that were no events, and objects that named none
 	Retried    int64 // failures to read an object to its end, after which it is tried again
 	GivenUp    int64 // objects that could not be read, and whose dead letter was written
-	FilteredBy normalize.Filtered
+	FilteredBy decoding.Filtered
 
 	// Only with Config.AckPath:
 	Known        int64 // events that were acknowledged when their object was read before
@@ -94,8 +94,8 @@ type Input struct {
 	paused, stopping                                       atomic.Bool
 	objects, events, filtered, queued, handedOver, badRecs atomic.Int64
 	retried, givenUp, known                                atomic.Int64
-	why                                                    [normalize.NumFilters]atomic.Int64 // filtered, by the reason
-	reading                                                atomic.Int64                       // objects
+	why                                                    [decoding.NumFilters]atomic.Int64 // filtered, by the reason
+	reading                                                atomic.Int64                      // objects
 
 	start   sync.Once
 	cancel  context.CancelFunc

@@ -16,7 +16,7 @@ import (
 
 	"keytrail/plugins/internal/logging"
 	"keytrail/processor/source"
-	"keytrail/schemas/aws/normalize"
+	"keytrail/schemas/decoding"
 )
 
 func TestInputHandsOverEveryEventOnce(t *testing.T) {
@@ -35,7 +35,7 @@ func TestInputHandsOverEveryEventOnce(t *testing.T) {
 		pass(2 * b.cfg.PollInterval)
 		b.want(event("e"))
 		b.stop()
-		want := Stats{Objects: 3, Events: 6, Filtered: 1, HandedOver: 5, FilteredBy: normalize.Filtered{normalize.NotWanted: 1}}
+		want := Stats{Objects: 3, Events: 6, Filtered: 1, HandedOver: 5, FilteredBy: decoding.Filtered{decoding.NotWanted: 1}}
 		if got := b.in.Stats(); got != want {
 			t.Errorf("stats %+v, want %+v", got, want)
 		}

@@ -15,6 +15,7 @@ import (
 	"keytrail/processor/source"
 	"keytrail/schemas/aws/cloudtrail"
 	"keytrail/schemas/aws/normalize"
+	"keytrail/schemas/decoding"
 	"keytrail/schemas/wire"
 )
 
@@ -116,7 +117,7 @@ func (r *reading) events() (closed bool) {
 	if errors.Is(err, errClosed) || err != nil && r.in.ctx.Err() != nil {
 		return true
 	}
-	var bad *cloudtrail.BadRecord
+	var bad *decoding.BadRecord
 	if errors.As(err, &bad) { // of the source: reading again may help
 		err = bad.Err
 	}
@@ -130,7 +131,7 @@ func (r *reading) event(_ context.Context, ev *cloudtrail.Event) (wanted bool, e
 		return false, errClosed
 	}
 	r.in.events.Add(1)
-	if why := normalize.FilterOf(ev); !r.in.cfg.All && why != normalize.Kept {
+	if why := normalize.FilterOf(ev); !r.in.cfg.All && why != decoding.Kept {
 		r.in.filtered.Add(1)
 		r.in.why[why].Add(1)
 		return false, nil
@@ -194,11 +195,11 @@ func (b *block) add(place ack.Range) {
 
 // badRecord keeps a record that is not an event, once however often its object is
 // handed over. What the source could not read is returned: it may be read again.
-func (r *reading) badRecord(_ context.Context, bad *cloudtrail.BadRecord) error {
+func (r *reading) badRecord(_ context.Context, bad *decoding.BadRecord) error {
 	if r.in.stopping.Load() {
 		return errClosed
 	}
-	if bad.Reason == cloudtrail.ReasonRead {
+	if bad.Reason == decoding.ReasonRead {
 		return bad
 	}
 	if r.flight.tries > 0 {

@@ -8,7 +8,7 @@ import (
 
 	"keytrail/plugins/internal/logging"
 	"keytrail/processor/source"
-	"keytrail/schemas/aws/cloudtrail"
+	"keytrail/schemas/decoding"
 	"keytrail/schemas/wire"
 )
 
@@ -24,13 +24,13 @@ func (r *reading) mend() bool {
 		in.failures.note(time.Now(), in.log, o.Name, r.failed, in.feed.Waiting())
 		return false
 	}
-	bad := &cloudtrail.BadRecord{Object: o.Name, Reason: cloudtrail.ReasonRead, Detail: r.failed.Error()}
+	bad := &decoding.BadRecord{Object: o.Name, Reason: decoding.ReasonRead, Detail: r.failed.Error()}
 	var rejected *source.Rejected
 	switch {
 	case errors.As(r.failed, &rejected):
-		bad.Reason, bad.Detail, bad.Raw = cloudtrail.Reason(rejected.Reason), rejected.Detail, rejected.Raw
-		if len(bad.Raw) > cloudtrail.MaxRawBytes {
-			bad.Raw, bad.Cut = bad.Raw[:cloudtrail.MaxRawBytes], true
+		bad.Reason, bad.Detail, bad.Raw = decoding.Reason(rejected.Reason), rejected.Detail, rejected.Raw
+		if len(bad.Raw) > decoding.MaxRawBytes {
+			bad.Raw, bad.Cut = bad.Raw[:decoding.MaxRawBytes], true
 		}
 	case source.Judge(r.failed) == source.Gone:
 		bad.Reason = source.ReasonGone

@@ -15,7 +15,7 @@ import (
 	"keytrail/plugins/internal/property"
 	"keytrail/processor/kafka"
 	"keytrail/processor/setting"
-	"keytrail/schemas/aws/cloudtrail"
+	"keytrail/schemas/decoding"
 	"keytrail/schemas/wire"
 )
 
@@ -59,7 +59,7 @@ type Config struct {
 	// Security is how connections are encrypted and who the producer is.
 	Security kafka.Security
 	// Limits bounds what one event may cost the decoder.
-	Limits cloudtrail.Limits
+	Limits decoding.Limits
 }
 
 // The values of Config.Format and Config.Acks.

@@ -17,6 +17,7 @@ import (
 	"keytrail/processor/read"
 	"keytrail/schemas/aws/cloudtrail"
 	"keytrail/schemas/aws/normalize"
+	"keytrail/schemas/decoding"
 	"keytrail/schemas/otellog"
 	"keytrail/schemas/wire"
 )
@@ -61,7 +62,7 @@ func newWorker(cfg *Config) *worker {
 func (w *worker) newEvents(cfg *Config) *read.Events {
 	return read.NewEvents(cfg.Limits, &w.counts, func(_ context.Context, ev *cloudtrail.Event) (bool, error) {
 		return true, w.f.event(ev)
-	}, func(_ context.Context, bad *cloudtrail.BadRecord) error {
+	}, func(_ context.Context, bad *decoding.BadRecord) error {
 		return w.f.deadLetter(wire.FromBadRecord(stage, bad, w.f.observed))
 	})
 }
@@ -126,8 +127,8 @@ func (f *flush) record() (err error) {
 	if err == nil {
 		return f.event(ev)
 	}
-	var bad *cloudtrail.BadRecord
-	if e.Placed && errors.As(err, &bad) && bad.Reason != cloudtrail.ReasonEnvelope {
+	var bad *decoding.BadRecord
+	if e.Placed && errors.As(err, &bad) && bad.Reason != decoding.ReasonEnvelope {
 		return f.deadLetter(wire.FromBadRecord(stage, bad, f.observed))
 	}
 	return f.envelope(ev)
@@ -148,11 +149,11 @@ func (f *flush) envelope(ev *cloudtrail.Event) error {
 		n = 1
 	}
 	f.o.received.Add(n)
-	f.filter(normalize.NotEvent, n)
+	f.filter(decoding.NotEvent, n)
 	return nil
 }
 
-func (f *flush) filter(why normalize.Filter, n int64) {
+func (f *flush) filter(why decoding.Filter, n int64) {
 	f.o.filtered.Add(n)
 	f.o.why[why].Add(n)
 }
@@ -184,7 +185,7 @@ func (f *flush) event(ev *cloudtrail.Event) error {
 	value := f.o.cfg.encode(*values.Get().(*[]byte), ev, rec)
 	if len(value) > f.o.cfg.MaxMessageBytes-recordCost {
 		return f.letter(wire.DeadLetter{
-			Stage: stage, Reason: string(cloudtrail.ReasonRecordSize), Object: ev.Object, Index: ev.Index, Offset: ev.Offset,
+			Stage: stage, Reason: string(decoding.ReasonRecordSize), Object: ev.Object, Index: ev.Index, Offset: ev.Offset,
 			Detail: fmt.Sprintf("its Kafka record has %d bytes, and max_message_bytes is %d", len(value), f.o.cfg.MaxMessageBytes),
 			Time:   f.observed.UnixNano(), Raw: ev.Raw,
 		})
@@ -216,7 +217,7 @@ func (f *flush) deadLetter(d wire.DeadLetter) error {
 // message with the headers: half of it for the bytes, an eighth each for the
 // detail and the object's name, the rest for what is short.
 func (f *flush) letter(d wire.DeadLetter) error {
-	limit := min(cloudtrail.MaxRawBytes, f.o.cfg.MaxMessageBytes/2)
+	limit := min(decoding.MaxRawBytes, f.o.cfg.MaxMessageBytes/2)
 	d.Cut = d.Cut || len(d.Raw) > limit
 	r := &kgo.Record{Topic: f.o.cfg.DeadLetterTopic, Value: bytes.Clone(clip(d.Raw, limit))}
 	text := min(4096, f.o.cfg.MaxMessageBytes/8)

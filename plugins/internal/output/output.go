@@ -41,7 +41,7 @@ import (
 	"keytrail/plugins/internal/ack"
 	"keytrail/plugins/internal/logging"
 	"keytrail/processor/lograte"
-	"keytrail/schemas/aws/normalize"
+	"keytrail/schemas/decoding"
 )
 
 // Code is what a flush tells Fluent Bit, with Fluent Bit's numbers. There is no
@@ -68,7 +68,7 @@ type Stats struct {
 	InFlight     int64 // produced, not yet acknowledged
 	Acknowledged int64 // records of in_kms that it was told about
 	Abandoned    int64 // chunks that Fluent Bit did not hand over again, as after retry_limit
-	FilteredBy   normalize.Filtered
+	FilteredBy   decoding.Filtered
 }
 
 // String formats the counts for the log.
@@ -93,8 +93,8 @@ type Output struct {
 
 	received, delivered, deadLettered, filtered, failed, inFlight atomic.Int64
 	acknowledged, abandoned                                       atomic.Int64
-	answered                                                      atomic.Int64                       // when Kafka last acknowledged or answered; see clock
-	why                                                           [normalize.NumFilters]atomic.Int64 // filtered, by the reason
+	answered                                                      atomic.Int64                      // when Kafka last acknowledged or answered; see clock
+	why                                                           [decoding.NumFilters]atomic.Int64 // filtered, by the reason
 
 	brokerErr atomic.Pointer[error] // why the last connection failed; nil after one that did not
 	lastWarn  atomic.Int64          // see clock

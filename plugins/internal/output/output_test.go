@@ -15,7 +15,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kfake"
 
 	"keytrail/plugins/internal/logging"
-	"keytrail/schemas/aws/normalize"
+	"keytrail/schemas/decoding"
 )
 
 func TestFlushDeliversEveryForm(t *testing.T) {
@@ -47,7 +47,7 @@ func TestFlushFilters(t *testing.T) {
 	b := newBench(t, nil, seeded())
 	b.flush(OK, flat(strings.Replace(event(9), "kms.amazonaws.com", "s3.amazonaws.com", 1)), flat(event(0)))
 	b.wantOnce(1)
-	if s := b.o.Stats(); s != (Stats{Received: 2, Delivered: 1, Filtered: 1, FilteredBy: normalize.Filtered{normalize.NotWanted: 1}}) {
+	if s := b.o.Stats(); s != (Stats{Received: 2, Delivered: 1, Filtered: 1, FilteredBy: decoding.Filtered{decoding.NotWanted: 1}}) {
 		t.Errorf("stats %+v", s)
 	}
 }

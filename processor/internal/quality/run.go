@@ -14,6 +14,7 @@ import (
 	"keytrail/processor/sigma"
 	"keytrail/schemas/aws/cloudtrail"
 	"keytrail/schemas/aws/normalize"
+	"keytrail/schemas/decoding"
 	"keytrail/schemas/kms"
 	"keytrail/schemas/otellog"
 	"keytrail/schemas/wire"
@@ -67,7 +68,7 @@ type totals struct {
 func newEngine(cfg detect.Config, rules *sigma.Rules) *engine {
 	return &engine{
 		cfg: cfg, detect: detect.NewEngine(cfg, nil), table: count.NewTable(cfg.Size), mark: eventtime.None,
-		decoder: cloudtrail.NewDecoder(cloudtrail.Limits{}), norm: normalize.New(normalize.Options{OmitBody: rules == nil}), match: count.NewMatcher(rules),
+		decoder: cloudtrail.NewDecoder(decoding.Limits{}), norm: normalize.New(normalize.Options{OmitBody: rules == nil}), match: count.NewMatcher(rules),
 		seen: dedup.NewSet(), credits: map[wire.CallID]count.Call{},
 		found: func(*detect.Anomaly, int64, bool) {}, closed: func(*detect.Result, int64) {}, withheld: func(string, int64) {},
 	}

@@ -6,6 +6,7 @@ import (
 	"strings"
 	"testing"
 
+	"keytrail/schemas/decoding"
 	"keytrail/schemas/internal/schematest"
 )
 
@@ -13,7 +14,7 @@ import (
 // to its place in the file.
 func corpusRead(t *testing.T, name string, text []byte) (events, kms int, reasons string) {
 	t.Helper()
-	r, ev := NewReader(bytes.NewReader(text), name, Limits{}), Event{}
+	r, ev := NewReader(bytes.NewReader(text), name, decoding.Limits{}), Event{}
 	var faults []string
 	for range len(text) + 2 {
 		switch err := r.Next(&ev).(type) {
@@ -30,7 +31,7 @@ func corpusRead(t *testing.T, name string, text []byte) (events, kms int, reason
 			if at := text[ev.Offset:]; !bytes.HasPrefix(at, ev.Raw) && !bytes.HasPrefix(at, []byte("{")) {
 				t.Errorf("%s: event %d does not stand at %d", name, ev.Index, ev.Offset)
 			}
-		case *BadRecord:
+		case *decoding.BadRecord:
 			faults = append(faults, string(err.Reason))
 		default:
 			return events, kms, strings.Join(faults, " ")
@@ -84,7 +85,7 @@ func TestCorpusTrail(t *testing.T) {
 		if faults != "" {
 			t.Errorf("%s: bad records %q", name, faults)
 		}
-		packed := readAll(t, NewReader(strings.NewReader(zip(t, string(text))), "object", Limits{}), len(text))
+		packed := readAll(t, NewReader(strings.NewReader(zip(t, string(text))), "object", decoding.Limits{}), len(text))
 		if len(packed) != n {
 			t.Errorf("%s: %d events, from gzip %d", name, n, len(packed))
 		}

@@ -8,6 +8,8 @@ import (
 	"io"
 	"slices"
 	"strings"
+
+	"keytrail/schemas/decoding"
 )
 
 // table reads CSV, such as CloudTrail Lake, CloudWatch Logs Insights, Splunk, Kibana and
@@ -156,7 +158,7 @@ func (r *Reader) tableRow() error {
 	t := r.csv
 	if r.index >= r.dec.lim.Records {
 		r.mode = modeDone
-		return r.bad(ReasonRecords, "more records in one object than the limit", nil)
+		return r.bad(decoding.ReasonRecords, "more records in one object than the limit", nil)
 	}
 	row, raw, at, err := t.next()
 	switch {
@@ -181,7 +183,7 @@ func (r *Reader) tableRow() error {
 	case t.column < 0:
 		detail = "not CloudTrail's JSON but " + t.name
 	}
-	bad := &BadRecord{Object: r.object, Index: r.index, Offset: at, Reason: ReasonEnvelope, Detail: detail}
+	bad := &decoding.BadRecord{Object: r.object, Index: r.index, Offset: at, Reason: decoding.ReasonEnvelope, Detail: detail}
 	bad.Raw, bad.Cut = clip(bytes.TrimRight(raw, "\r\n"))
 	r.index++
 	return bad
@@ -192,7 +194,7 @@ func (r *Reader) tableRow() error {
 func (r *Reader) restOfTable(at int64, err error) error {
 	t := r.csv
 	r.mode = modeDone
-	bad := &BadRecord{Object: r.object, Index: r.index, Offset: at, Reason: ReasonSyntax}
+	bad := &decoding.BadRecord{Object: r.object, Index: r.index, Offset: at, Reason: decoding.ReasonSyntax}
 	bad.Raw, bad.Cut = clip(t.from.kept)
 	size := int64(len(t.from.kept))
 	if r.in.err == nil {
@@ -209,7 +211,7 @@ func (r *Reader) restOfTable(at int64, err error) error {
 		bad.Reason, bad.Detail, bad.Err = failed.Reason, failed.Detail, failed.Err
 		return bad
 	case errors.Is(err, errRowTooLong):
-		bad.Reason = ReasonRecordSize
+		bad.Reason = decoding.ReasonRecordSize
 	case errors.As(err, &parse):
 		err = parse.Err
 	}

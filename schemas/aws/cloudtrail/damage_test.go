@@ -6,6 +6,7 @@ import (
 	"strings"
 	"testing"
 
+	"keytrail/schemas/decoding"
 	"keytrail/schemas/internal/schematest"
 )
 
@@ -23,38 +24,38 @@ var framings = []struct{ name, open, between, shut string }{
 // hurt, and the reason that they give.
 var damages = []struct {
 	name   string
-	reason Reason
+	reason decoding.Reason
 	damage func(record string) string
 }{
-	{"bad literal", ReasonSyntax, swap(`"readOnly":true`, `"readOnly":tru`)},
-	{"bad literal at the end", ReasonSyntax, swap(`"eventCategory":"Management",`, `"eventCategory":Management,`)},
-	{"missing brace", ReasonSyntax, swap(`"mfaAuthenticated":"false"}}}`, `"mfaAuthenticated":"false"}}`)},
-	{"missing last brace", ReasonSyntax, func(s string) string { return s[:len(s)-1] }},
-	{"missing first brace", ReasonSyntax, swap(`{"eventVersion"`, `"eventVersion"`)},
-	{"missing quote", ReasonSyntax, swap(`"eventName":"Decrypt",`, `"eventName":"Decrypt,`)},
-	{"missing opening quote", ReasonSyntax, swap(`"awsRegion":"`, `"awsRegion":`)},
-	{"missing last quote", ReasonSyntax, swap(`.amazonaws.com"}}`, `.amazonaws.com}}`)},
-	{"missing comma", ReasonSyntax, swap(`"eventName":"Decrypt",`, `"eventName":"Decrypt"`)},
-	{"trailing comma", ReasonSyntax, swap(`"ASIAQRSTUVWXYZ012345",`, `"ASIAQRSTUVWXYZ012345",,`)},
-	{"image link of the documents", ReasonSyntax, swap(`"eventName":"Decrypt",`, `"eventName":"Decrypt",![\[Image NOT FOUND\]](http://docs.aws.amazon.com/1.png)`)},
-	{"brace too many", ReasonSyntax, swap(`"mfaAuthenticated":"false"}}}`, `"mfaAuthenticated":"false"}}}}`)},
-	{"brace too many early", ReasonSyntax, swap(`{"eventVersion":"1.11",`, `{"eventVersion":"1.11"},`)},
-	{"unbalanced context", ReasonSyntax, swap(`"requestParameters":{`, `"requestParameters":{"encryptionContext":{`)},
-	{"cut in the name", ReasonSyntax, before(`ntVersion`)},
-	{"cut in the identity", ReasonSyntax, before(`"accessKeyId"`)},
-	{"cut in a string", ReasonSyntax, before(`payments-archive`)},
-	{"cut behind a colon", ReasonSyntax, before(`{"aws:s3:arn"`)},
-	{"cut in the resources", ReasonSyntax, before(`,"type":"AWS::KMS::Key"`)},
-	{"cut behind a resource", ReasonSyntax, before(`],"eventType"`)},
-	{"cut behind the resources", ReasonSyntax, before(`,"eventType"`)},
-	{"cut and its comma lost", ReasonSyntax, before(`"eventType"`)},
-	{"duplicate name", ReasonDuplicateKey, swap(`"readOnly":true`, `"readOnly":true,"readOnly":false`)},
-	{"duplicate name inside", ReasonDuplicateKey, swap(`"type":"Role"`, `"type":"Role","type":"User"`)},
-	{"duplicate name, escaped", ReasonDuplicateKey, swap(`"readOnly":true`, `"readOnly":true,"read\u004fnly":false`)},
-	{"not UTF-8", ReasonUTF8, swap(`payments-archive`, "payments-\xffarchive")},
-	{"raw control character", ReasonSyntax, swap(`payments-archive`, "payments\x01archive")},
-	{"NUL bytes", ReasonSyntax, swap(`"readOnly"`, "\x00\x00\x00\x00\"readOnly\"")},
-	{"too deep", ReasonDepth, swap(`"responseElements":null`, `"responseElements":`+strings.Repeat(`{"a":[`, 5000)+strings.Repeat(`]}`, 5000))},
+	{"bad literal", decoding.ReasonSyntax, swap(`"readOnly":true`, `"readOnly":tru`)},
+	{"bad literal at the end", decoding.ReasonSyntax, swap(`"eventCategory":"Management",`, `"eventCategory":Management,`)},
+	{"missing brace", decoding.ReasonSyntax, swap(`"mfaAuthenticated":"false"}}}`, `"mfaAuthenticated":"false"}}`)},
+	{"missing last brace", decoding.ReasonSyntax, func(s string) string { return s[:len(s)-1] }},
+	{"missing first brace", decoding.ReasonSyntax, swap(`{"eventVersion"`, `"eventVersion"`)},
+	{"missing quote", decoding.ReasonSyntax, swap(`"eventName":"Decrypt",`, `"eventName":"Decrypt,`)},
+	{"missing opening quote", decoding.ReasonSyntax, swap(`"awsRegion":"`, `"awsRegion":`)},
+	{"missing last quote", decoding.ReasonSyntax, swap(`.amazonaws.com"}}`, `.amazonaws.com}}`)},
+	{"missing comma", decoding.ReasonSyntax, swap(`"eventName":"Decrypt",`, `"eventName":"Decrypt"`)},
+	{"trailing comma", decoding.ReasonSyntax, swap(`"ASIAQRSTUVWXYZ012345",`, `"ASIAQRSTUVWXYZ012345",,`)},
+	{"image link of the documents", decoding.ReasonSyntax, swap(`"eventName":"Decrypt",`, `"eventName":"Decrypt",![\[Image NOT FOUND\]](http://docs.aws.amazon.com/1.png)`)},
+	{"brace too many", decoding.ReasonSyntax, swap(`"mfaAuthenticated":"false"}}}`, `"mfaAuthenticated":"false"}}}}`)},
+	{"brace too many early", decoding.ReasonSyntax, swap(`{"eventVersion":"1.11",`, `{"eventVersion":"1.11"},`)},
+	{"unbalanced context", decoding.ReasonSyntax, swap(`"requestParameters":{`, `"requestParameters":{"encryptionContext":{`)},
+	{"cut in the name", decoding.ReasonSyntax, before(`ntVersion`)},
+	{"cut in the identity", decoding.ReasonSyntax, before(`"accessKeyId"`)},
+	{"cut in a string", decoding.ReasonSyntax, before(`payments-archive`)},
+	{"cut behind a colon", decoding.ReasonSyntax, before(`{"aws:s3:arn"`)},
+	{"cut in the resources", decoding.ReasonSyntax, before(`,"type":"AWS::KMS::Key"`)},
+	{"cut behind a resource", decoding.ReasonSyntax, before(`],"eventType"`)},
+	{"cut behind the resources", decoding.ReasonSyntax, before(`,"eventType"`)},
+	{"cut and its comma lost", decoding.ReasonSyntax, before(`"eventType"`)},
+	{"duplicate name", decoding.ReasonDuplicateKey, swap(`"readOnly":true`, `"readOnly":true,"readOnly":false`)},
+	{"duplicate name inside", decoding.ReasonDuplicateKey, swap(`"type":"Role"`, `"type":"Role","type":"User"`)},
+	{"duplicate name, escaped", decoding.ReasonDuplicateKey, swap(`"readOnly":true`, `"readOnly":true,"read\u004fnly":false`)},
+	{"not UTF-8", decoding.ReasonUTF8, swap(`payments-archive`, "payments-\xffarchive")},
+	{"raw control character", decoding.ReasonSyntax, swap(`payments-archive`, "payments\x01archive")},
+	{"NUL bytes", decoding.ReasonSyntax, swap(`"readOnly"`, "\x00\x00\x00\x00\"readOnly\"")},
+	{"too deep", decoding.ReasonDepth, swap(`"responseElements":null`, `"responseElements":`+strings.Repeat(`{"a":[`, 5000)+strings.Repeat(`]}`, 5000))},
 }
 
 func swap(old, new string) func(string) string {
@@ -100,7 +101,7 @@ func TestDamageAtChunkEnd(t *testing.T) {
 		fill := padded(0, chunk-len(`{"Records":[,`)-len(head)-shift+2)
 		text := list(fill, head+part, short(2))
 		events, faults := parted(read(t, text))
-		wantOne(t, events, faults, []string{fill, short(2)}, ReasonSyntax, 1, int64(strings.Index(text, head+part)))
+		wantOne(t, events, faults, []string{fill, short(2)}, decoding.ReasonSyntax, 1, int64(strings.Index(text, head+part)))
 	}
 }
 
@@ -111,7 +112,7 @@ func TestStartAtChunkEnd(t *testing.T) {
 		broken := strings.Replace(padded(0, chunk-len(`{"Records":[,`)-shift), `"readOnly":true`, `"readOnly":trux`, 1)
 		text := list(broken, short(1), short(2))
 		events, faults := parted(read(t, text))
-		wantOne(t, events, faults, shorts(1, 3), ReasonSyntax, 0, int64(len(`{"Records":[`)))
+		wantOne(t, events, faults, shorts(1, 3), decoding.ReasonSyntax, 0, int64(len(`{"Records":[`)))
 		if !t.Failed() && faults[0].raw != broken {
 			t.Errorf("shift %d: %d bytes, want the %d of the record", shift, len(faults[0].raw), len(broken))
 		}
@@ -197,7 +198,7 @@ func TestCutFile(t *testing.T) {
 			}
 		}
 		events, faults := parted(read(t, text[:k]))
-		if !slices.Equal(raws(events), want) || len(faults) != 1 || faults[0].reason != ReasonTruncated || faults[0].index != len(want) {
+		if !slices.Equal(raws(events), want) || len(faults) != 1 || faults[0].reason != decoding.ReasonTruncated || faults[0].index != len(want) {
 			t.Fatalf("cut at %d: %d events, want %d; %+v", k, len(events), len(want), faults)
 		}
 	}
@@ -214,7 +215,7 @@ func TestCutGzip(t *testing.T) {
 				t.Fatalf("cut at %d: event %d is not itself", k, i)
 			}
 		}
-		if len(faults) != 1 || faults[0].reason != ReasonTruncated || faults[0].index != len(events) {
+		if len(faults) != 1 || faults[0].reason != decoding.ReasonTruncated || faults[0].index != len(events) {
 			t.Fatalf("cut at %d, %d events: %+v", k, len(events), faults)
 		}
 		most = max(most, len(events))
@@ -227,26 +228,26 @@ func TestCutGzip(t *testing.T) {
 // read2 reads an object that may inflate.
 func read2(t testing.TB, packed string) []outcome {
 	t.Helper()
-	return readAll(t, NewReader(strings.NewReader(packed), "object", Limits{}), 1<<24)
+	return readAll(t, NewReader(strings.NewReader(packed), "object", decoding.Limits{}), 1<<24)
 }
 
 func TestBadGzip(t *testing.T) {
 	text := fileOf(50)
 	flip := []byte(zip(t, text))
 	flip[len(flip)-6] ^= 1 // the checksum
-	f := func(name, packed string, want Reason, least int) {
+	f := func(name, packed string, want decoding.Reason, least int) {
 		t.Helper()
 		events, faults := parted(read2(t, packed))
 		if len(events) < least || len(faults) != 1 || faults[0].reason != want {
 			t.Errorf("%s: %d events; %.300v", name, len(events), faults)
 		}
 	}
-	f("checksum", string(flip), ReasonGzip, 50)
-	f("bytes behind", zip(t, text)+"this is no gzip member", ReasonGzip, 50)
-	f("only the magic", "\x1f\x8b", ReasonTruncated, 0)
-	f("half a header", "\x1f\x8b\x08\x00\x00", ReasonTruncated, 0)
-	f("no header", "\x1f\x8bxxxxxxxxxxxx", ReasonGzip, 0)
-	f("no deflate", zip(t, "")[:10]+strings.Repeat("\xff", 50), ReasonGzip, 0)
+	f("checksum", string(flip), decoding.ReasonGzip, 50)
+	f("bytes behind", zip(t, text)+"this is no gzip member", decoding.ReasonGzip, 50)
+	f("only the magic", "\x1f\x8b", decoding.ReasonTruncated, 0)
+	f("half a header", "\x1f\x8b\x08\x00\x00", decoding.ReasonTruncated, 0)
+	f("no header", "\x1f\x8bxxxxxxxxxxxx", decoding.ReasonGzip, 0)
+	f("no deflate", zip(t, "")[:10]+strings.Repeat("\xff", 50), decoding.ReasonGzip, 0)
 	half := len(text) / 2
 	mustBe(t, read2(t, zip(t, text[:half])+zip(t, text[half:])+zip(t, "")), raws(read2(t, text))...)
 	mustBe(t, read2(t, zip(t, "\xef\xbb\xbf"+text)), raws(read2(t, text))...)
@@ -276,7 +277,7 @@ func TestFalseStarts(t *testing.T) {
 // TestDamagedEnvelopes: other lists, and what stands around the records.
 func TestDamagedEnvelopes(t *testing.T) {
 	a, b, c := short(1), short(2), short(3)
-	f := func(name, text string, want Reason, records ...string) {
+	f := func(name, text string, want decoding.Reason, records ...string) {
 		t.Helper()
 		events, faults := parted(read(t, text))
 		if !slices.Equal(raws(events), records) || len(faults) != 1 || faults[0].reason != want {
@@ -286,16 +287,16 @@ func TestDamagedEnvelopes(t *testing.T) {
 	item := func(e string) string {
 		return `{"EventId":"e","Resources":[{"ResourceType":"t"},{"ResourceName":"k"}],"CloudTrailEvent":` + quoted(e) + `}`
 	}
-	f("LookupEvents cut in its resources", `{"Events":[`+item(a)+`,{"EventId":"e","Resources":[{"ResourceType":"t"},`+item(b)+`,`+item(c)+`]}`, ReasonSyntax, a, b, c)
-	f("LookupEvents with a broken event", `{"Events":[`+item(a)+`,`+item(b[:40])+`,`+item(c)+`]}`, ReasonTruncated, a, c)
-	f("subscription with a broken event", `{"owner":"1","logEvents":[{"id":"1","message":`+quoted(a)+`},{"id":"2","message":`+quoted(`{"eventVersion":1,}`)+`},{"id":"3","message":`+quoted(c)+`}]}`, ReasonSyntax, a, c)
-	f("two lists", `{"Records":[`+a+`],"Records":[`+b+`,`+c+`]}`, ReasonDuplicateKey, a, b, c)
-	f("a bad member behind the list", `{"Records":[`+a+`,`+b+`],"x":tru}`+"\n"+list(c), ReasonSyntax, a, b, c)
-	f("cut, and another file behind", `{"Records":[`+a+`,`+b[:200]+list(c, a), ReasonSyntax, a, c, a)
-	f("cut between records, and another file behind", `{"Records":[`+a+`,`+list(b, c)[:20]+list(b, c), ReasonSyntax, a, b, c)
-	f("no end", `{"Records":[`+a+`,`+b, ReasonTruncated, a, b)
-	f("no last brace", `{"Records":[`+a+`,`+b+`]`, ReasonTruncated, a, b)
-	f("end to end in an unknown envelope", `{"version":"0","detail-type":"x","detail":`+a+`}{"version":"0","detail":tru}{"version":"0","detail":`+b+`}`, ReasonSyntax, a, b)
+	f("LookupEvents cut in its resources", `{"Events":[`+item(a)+`,{"EventId":"e","Resources":[{"ResourceType":"t"},`+item(b)+`,`+item(c)+`]}`, decoding.ReasonSyntax, a, b, c)
+	f("LookupEvents with a broken event", `{"Events":[`+item(a)+`,`+item(b[:40])+`,`+item(c)+`]}`, decoding.ReasonTruncated, a, c)
+	f("subscription with a broken event", `{"owner":"1","logEvents":[{"id":"1","message":`+quoted(a)+`},{"id":"2","message":`+quoted(`{"eventVersion":1,}`)+`},{"id":"3","message":`+quoted(c)+`}]}`, decoding.ReasonSyntax, a, c)
+	f("two lists", `{"Records":[`+a+`],"Records":[`+b+`,`+c+`]}`, decoding.ReasonDuplicateKey, a, b, c)
+	f("a bad member behind the list", `{"Records":[`+a+`,`+b+`],"x":tru}`+"\n"+list(c), decoding.ReasonSyntax, a, b, c)
+	f("cut, and another file behind", `{"Records":[`+a+`,`+b[:200]+list(c, a), decoding.ReasonSyntax, a, c, a)
+	f("cut between records, and another file behind", `{"Records":[`+a+`,`+list(b, c)[:20]+list(b, c), decoding.ReasonSyntax, a, b, c)
+	f("no end", `{"Records":[`+a+`,`+b, decoding.ReasonTruncated, a, b)
+	f("no last brace", `{"Records":[`+a+`,`+b+`]`, decoding.ReasonTruncated, a, b)
+	f("end to end in an unknown envelope", `{"version":"0","detail-type":"x","detail":`+a+`}{"version":"0","detail":tru}{"version":"0","detail":`+b+`}`, decoding.ReasonSyntax, a, b)
 	for _, text := range []string{
 		`{"Records":[` + a + `],` + b + `,` + c + `]}`,                                     // a bracket too many
 		`{"Records":[` + a + b + `,,` + c + `]}`,                                           // a comma too few, one too many

@@ -4,13 +4,15 @@ import (
 	"math/bits"
 	"strings"
 	"unsafe"
+
+	"keytrail/schemas/decoding"
 )
 
 // Decoder decodes single events. The zero value is not usable; make one with
 // NewDecoder. A Decoder is not safe for concurrent use.
 type Decoder struct {
 	s     scanner
-	lim   Limits
+	lim   decoding.Limits
 	roots [kinds]node // the orders of names learned, by kind of object
 	nodes int         // below the roots
 
@@ -23,40 +25,40 @@ type Decoder struct {
 
 // NewDecoder returns a Decoder with the given limits (zero fields take their
 // defaults).
-func NewDecoder(lim Limits) *Decoder { return &Decoder{lim: lim.WithDefaults()} }
+func NewDecoder(lim decoding.Limits) *Decoder { return &Decoder{lim: lim.WithDefaults()} }
 
 // Decode decodes data, which must hold exactly one event, into ev, whose
 // strings become views into data. It returns nil or a *BadRecord; an object
 // that is JSON but no CloudTrail event is ReasonEnvelope.
 func (d *Decoder) Decode(data []byte, ev *Event) error {
 	n := d.first(data, ev)
-	bad := func(reason Reason, detail string) error {
+	bad := func(reason decoding.Reason, detail string) error {
 		raw, cut := clip(data)
-		return &BadRecord{Object: ev.Object, Index: ev.Index, Offset: ev.Offset, Reason: reason, Detail: detail, Raw: raw, Cut: cut}
+		return &decoding.BadRecord{Object: ev.Object, Index: ev.Index, Offset: ev.Offset, Reason: reason, Detail: detail, Raw: raw, Cut: cut}
 	}
 	if n == failed {
 		return bad(d.s.why.reason, d.s.why.detail)
 	}
 	if end, _ := d.s.space(n); end < len(data) {
-		return bad(ReasonSyntax, "bytes follow the event")
+		return bad(decoding.ReasonSyntax, "bytes follow the event")
 	}
 	if !ev.isEvent() {
-		return bad(ReasonEnvelope, "no eventSource, eventName or eventVersion of CloudTrail")
+		return bad(decoding.ReasonEnvelope, "no eventSource, eventName or eventVersion of CloudTrail")
 	}
 	return nil
 }
 
 // Bad returns a BadRecord in the place of ev, for an event that decoded and still
 // cannot be used.
-func (ev *Event) Bad(reason Reason, detail string) *BadRecord {
-	b := &BadRecord{Object: ev.Object, Index: ev.Index, Offset: ev.Offset, Reason: reason, Detail: detail}
+func (ev *Event) Bad(reason decoding.Reason, detail string) *decoding.BadRecord {
+	b := &decoding.BadRecord{Object: ev.Object, Index: ev.Index, Offset: ev.Offset, Reason: reason, Detail: detail}
 	b.Raw, b.Cut = clip(ev.Raw)
 	return b
 }
 
 func clip(raw []byte) ([]byte, bool) {
-	if len(raw) > MaxRawBytes {
-		return raw[:MaxRawBytes], true
+	if len(raw) > decoding.MaxRawBytes {
+		return raw[:decoding.MaxRawBytes], true
 	}
 	return raw, false
 }
@@ -272,7 +274,7 @@ func (d *Decoder) text(pos int, dst *string) int { return d.short(d.s.text(pos, 
 // short returns pos, behind a field whose value is v, unless that is too long.
 func (d *Decoder) short(pos int, v *string) int {
 	if len(*v) > d.lim.FieldBytes && pos != failed {
-		return d.s.fail(ReasonFieldSize, "a field is longer than the limit")
+		return d.s.fail(decoding.ReasonFieldSize, "a field is longer than the limit")
 	}
 	return pos
 }

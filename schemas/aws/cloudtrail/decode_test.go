@@ -6,6 +6,7 @@ import (
 	"strings"
 	"testing"
 
+	"keytrail/schemas/decoding"
 	"keytrail/schemas/internal/schematest"
 )
 
@@ -130,7 +131,7 @@ func TestDecodeKeepsText(t *testing.T) {
 		t.Helper()
 		text := `{"eventName":"Decrypt","requestParameters":{"keyId":` + value + `}}`
 		var ev Event
-		if err := NewDecoder(Limits{}).Decode([]byte(text), &ev); err != nil {
+		if err := NewDecoder(decoding.Limits{}).Decode([]byte(text), &ev); err != nil {
 			t.Errorf("%s: %v", value, err)
 		} else if ev.Request.KeyID != want || string(ev.Raw) != text {
 			t.Errorf("%s: decoded to %q, want %q; Raw %q", value, ev.Request.KeyID, want, ev.Raw)
@@ -153,11 +154,11 @@ func TestDecodeKeepsText(t *testing.T) {
 // TestDecodeRefuses: each fault with its reason, and with the whole text as its
 // bytes.
 func TestDecodeRefuses(t *testing.T) {
-	f := func(text string, want Reason, detail string) {
+	f := func(text string, want decoding.Reason, detail string) {
 		t.Helper()
 		ev := Event{Object: "o", Index: 3, Offset: 9}
-		err := NewDecoder(Limits{}).Decode([]byte(text), &ev)
-		bad, ok := err.(*BadRecord)
+		err := NewDecoder(decoding.Limits{}).Decode([]byte(text), &ev)
+		bad, ok := err.(*decoding.BadRecord)
 		if !ok {
 			t.Errorf("%.80q: error %v, want a BadRecord", text, err)
 			return
@@ -166,36 +167,36 @@ func TestDecodeRefuses(t *testing.T) {
 			t.Errorf("%.80q: %+v, want %s with %q", text, bad, want, detail)
 		}
 	}
-	f(`{"eventName":"x","readOnly":tru}`, ReasonSyntax, "expected true")
-	f(`{"eventName":"x" "a":1}`, ReasonSyntax, `expected ',' or '}', found '"'`)
-	f(`{"eventName":"x",}`, ReasonSyntax, "expected a name in quotes")
-	f(`{"eventName":"x"}}`, ReasonSyntax, "bytes follow")
-	f(`{"eventName":"\q"}`, ReasonSyntax, "unknown escape")
-	f("{\"eventName\":\"a\tb\"}", ReasonSyntax, "control character byte 0x09")
-	f("{\"eventName\":\"\xff\"}", ReasonUTF8, "UTF-8")
-	f(`{"eventName":"x","a":{"b":1,"b":2}}`, ReasonDuplicateKey, `"b" stands twice`)
-	f(`{"eventName":"x","a":"`, ReasonTruncated, "ends inside")
-	f(`{"eventName":"x","resources":[{"ARN":"a"},{"eventVersion":"1.08"}]}`, ReasonSyntax, "inside the resources of another")
-	f(deep(128), ReasonDepth, "nested")
-	f(`{}`, ReasonEnvelope, "no eventSource")
-	f(`{"Records":[]}`, ReasonEnvelope, "no eventSource")
-	f(`"text"`, ReasonEnvelope, "no eventSource")
-	f(``, ReasonTruncated, "ends inside")
+	f(`{"eventName":"x","readOnly":tru}`, decoding.ReasonSyntax, "expected true")
+	f(`{"eventName":"x" "a":1}`, decoding.ReasonSyntax, `expected ',' or '}', found '"'`)
+	f(`{"eventName":"x",}`, decoding.ReasonSyntax, "expected a name in quotes")
+	f(`{"eventName":"x"}}`, decoding.ReasonSyntax, "bytes follow")
+	f(`{"eventName":"\q"}`, decoding.ReasonSyntax, "unknown escape")
+	f("{\"eventName\":\"a\tb\"}", decoding.ReasonSyntax, "control character byte 0x09")
+	f("{\"eventName\":\"\xff\"}", decoding.ReasonUTF8, "UTF-8")
+	f(`{"eventName":"x","a":{"b":1,"b":2}}`, decoding.ReasonDuplicateKey, `"b" stands twice`)
+	f(`{"eventName":"x","a":"`, decoding.ReasonTruncated, "ends inside")
+	f(`{"eventName":"x","resources":[{"ARN":"a"},{"eventVersion":"1.08"}]}`, decoding.ReasonSyntax, "inside the resources of another")
+	f(deep(128), decoding.ReasonDepth, "nested")
+	f(`{}`, decoding.ReasonEnvelope, "no eventSource")
+	f(`{"Records":[]}`, decoding.ReasonEnvelope, "no eventSource")
+	f(`"text"`, decoding.ReasonEnvelope, "no eventSource")
+	f(``, decoding.ReasonTruncated, "ends inside")
 }
 
 // TestDetailIsBounded: details travel as Kafka headers, whatever is in the input.
 func TestDetailIsBounded(t *testing.T) {
 	name := strings.Repeat("\x7f", 1<<20)
-	err := NewDecoder(Limits{}).Decode([]byte(`{"`+name+`":1,"`+name+`":2}`), new(Event))
-	bad, ok := err.(*BadRecord)
-	if !ok || bad.Reason != ReasonDuplicateKey || len(bad.Detail) > 512 || len(bad.Raw) != MaxRawBytes || !bad.Cut {
+	err := NewDecoder(decoding.Limits{}).Decode([]byte(`{"`+name+`":1,"`+name+`":2}`), new(Event))
+	bad, ok := err.(*decoding.BadRecord)
+	if !ok || bad.Reason != decoding.ReasonDuplicateKey || len(bad.Detail) > 512 || len(bad.Raw) != decoding.MaxRawBytes || !bad.Cut {
 		t.Errorf("%T, detail of %d bytes, %d raw bytes, cut %v", err, len(bad.Detail), len(bad.Raw), bad.Cut)
 	}
 }
 
 // TestDecodeAgain: nothing of an event is left in the next one.
 func TestDecodeAgain(t *testing.T) {
-	dec, ev := NewDecoder(Limits{}), Event{Object: "o", Index: 1, Offset: 2}
+	dec, ev := NewDecoder(decoding.Limits{}), Event{Object: "o", Index: 1, Offset: 2}
 	full := strings.Replace(everything(t), `"requestParameters":{`, `"resources":[{"ARN":"a"}],"requestParameters":{"encryptionContext":{"a":"b"},"operations":["Decrypt"],`, 1)
 	if err := dec.Decode([]byte(full), &ev); err != nil || len(ev.Resources)*len(ev.Context)*len(ev.Lists.GrantOperations) != 1 {
 		t.Fatalf("%v: %+v", err, ev)
@@ -214,7 +215,7 @@ func TestDecodeAgain(t *testing.T) {
 }
 
 func TestDecodeAllocates(t *testing.T) {
-	text, dec, ev := []byte(schematest.Decrypt(1)), NewDecoder(Limits{}), Event{}
+	text, dec, ev := []byte(schematest.Decrypt(1)), NewDecoder(decoding.Limits{}), Event{}
 	n := testing.AllocsPerRun(100, func() {
 		if err := dec.Decode(text, &ev); err != nil {
 			t.Fatal(err)
@@ -233,16 +234,16 @@ func TestPrefixes(t *testing.T) {
 		`"requestParameters":{"operations":["Decrypt",null,"Encrypt"],"constraints":{"encryptionContextSubset":{"k":"v","n":1}},"eventSelectors":[{}],"pendingWindowInDays":7},` +
 		`"resources":[{"ARN":"a","accountId":"1"},"b",{}],"tlsDetails":{"tlsVersion":"TLSv1.3","cipherSuite":"TLS_AES_128_GCM_SHA256","clientProvidedHostHeader":"h"},` +
 		`"additionalEventData":{"recipient":{"attestationDocumentModuleId":"i"}},"Events":[],"message":"x","detail":{}}`
-	warm := NewDecoder(Limits{})
+	warm := NewDecoder(decoding.Limits{})
 	for _, text := range []string{rich, schematest.Decrypt(1)} {
 		if err := warm.Decode([]byte(text), new(Event)); err != nil {
 			t.Fatal(err)
 		}
 		for n := range len(text) {
-			for name, dec := range map[string]*Decoder{"new": NewDecoder(Limits{}), "warm": warm} {
+			for name, dec := range map[string]*Decoder{"new": NewDecoder(decoding.Limits{}), "warm": warm} {
 				data := append(make([]byte, 0, n), text[:n]...) // nothing behind it, not even room
-				bad, ok := dec.Decode(data, new(Event)).(*BadRecord)
-				if !ok || bad.Reason != ReasonTruncated {
+				bad, ok := dec.Decode(data, new(Event)).(*decoding.BadRecord)
+				if !ok || bad.Reason != decoding.ReasonTruncated {
 					t.Fatalf("%s, the first %d bytes: %v", name, n, bad)
 				}
 			}

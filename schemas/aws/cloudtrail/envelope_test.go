@@ -8,6 +8,7 @@ import (
 	"strings"
 	"testing"
 
+	"keytrail/schemas/decoding"
 	"keytrail/schemas/internal/schematest"
 )
 
@@ -130,13 +131,13 @@ func TestEnvelopeWithoutEvents(t *testing.T) {
 			`"logEvents":[{"id":"","timestamp":1795165201000,"message":"CWL CONTROL MESSAGE: Checking health of destination Firehose."}]}`,
 	} {
 		for place, text := range map[string]string{"alone": text, "in SNS in SQS": sqsMessage(snsMessage(text))} {
-			r := NewReader(strings.NewReader(a+"\n"+text+"\n"+b), "object", Limits{})
+			r := NewReader(strings.NewReader(a+"\n"+text+"\n"+b), "object", decoding.Limits{})
 			events, faults := parted(readAll(t, r, 9))
 			if len(events) != 2 || events[0].raw != a || events[1].raw != b || len(faults)+r.NotEvents != 1 {
 				t.Errorf("%s, %s: %d events, %d counted, %+v", name, place, len(events), r.NotEvents, faults)
 			}
 			for _, f := range faults {
-				if f.reason != ReasonEnvelope || f.index != 1 || f.offset <= int64(len(a)) || f.offset > int64(len(a)+len(text)) {
+				if f.reason != decoding.ReasonEnvelope || f.index != 1 || f.offset <= int64(len(a)) || f.offset > int64(len(a)+len(text)) {
 					t.Errorf("%s, %s: %+v", name, place, f)
 				}
 			}
@@ -239,7 +240,7 @@ func givesIndented(t *testing.T, name, text string, want ...string) {
 func givesLike(t *testing.T, name, text string, want []string, alike func(e outcome, want string) bool) {
 	t.Helper()
 	for form, stored := range map[string]string{"plain": text, "gzip": zip(t, text)} {
-		events, faults := parted(readAll(t, NewReader(strings.NewReader(stored), "object", Limits{}), len(text)+1))
+		events, faults := parted(readAll(t, NewReader(strings.NewReader(stored), "object", decoding.Limits{}), len(text)+1))
 		for _, f := range faults {
 			t.Errorf("%s, %s: %s: %s (%.80q)", name, form, f.reason, f.detail, f.raw)
 		}

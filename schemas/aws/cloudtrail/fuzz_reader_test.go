@@ -15,6 +15,8 @@ import (
 	"unicode/utf8"
 
 	"golang.org/x/text/encoding/unicode"
+
+	"keytrail/schemas/decoding"
 )
 
 // chunked gives at most the next size of sizes, over and over; 0 gives nothing
@@ -89,7 +91,7 @@ func FuzzReader(f *testing.F) {
 		f.Add(seed, []byte{byte(i), 0, 7}, byte(i))
 	}
 	f.Fuzz(func(t *testing.T, data, sizes []byte, bounds byte) {
-		lim := Limits{InflatedBytes: 1 << 20}
+		lim := decoding.Limits{InflatedBytes: 1 << 20}
 		if bounds&1 != 0 {
 			lim.RecordBytes = 64 << (bounds & 6)
 		}
@@ -128,7 +130,7 @@ func FuzzReader(f *testing.F) {
 // sameButDetail compares outcomes. The detail of an object that is too big says
 // how much of it had been read, which is more when it comes in larger pieces.
 func sameButDetail(a, b outcome) bool {
-	if a.reason == ReasonInflatedSize {
+	if a.reason == decoding.ReasonInflatedSize {
 		a.detail = b.detail
 	}
 	return a == b

@@ -9,6 +9,7 @@ import (
 	"strings"
 	"testing"
 
+	"keytrail/schemas/decoding"
 	"keytrail/schemas/internal/schematest"
 )
 
@@ -18,7 +19,7 @@ type outcome struct {
 	name   string // of an event
 	index  int
 	offset int64
-	reason Reason // "" for an event
+	reason decoding.Reason // "" for an event
 	cut    bool
 	detail string
 }
@@ -35,8 +36,8 @@ func readAll(t testing.TB, r *Reader, most int) (all []outcome) {
 				t.Fatalf("event of object %q", ev.Object)
 			}
 			all = append(all, outcome{raw: string(ev.Raw), name: strings.Clone(ev.Name), index: ev.Index, offset: ev.Offset})
-		case *BadRecord:
-			if err.Object != "object" || err.Detail == "" || len(err.Raw) > MaxRawBytes {
+		case *decoding.BadRecord:
+			if err.Object != "object" || err.Detail == "" || len(err.Raw) > decoding.MaxRawBytes {
 				t.Fatalf("bad record without object or detail, or with too many bytes: %.300v", err)
 			}
 			all = append(all, outcome{raw: string(err.Raw), index: err.Index, offset: err.Offset, reason: err.Reason, cut: err.Cut, detail: err.Detail})
@@ -57,7 +58,7 @@ func readAll(t testing.TB, r *Reader, most int) (all []outcome) {
 
 func read(t testing.TB, text string) []outcome {
 	t.Helper()
-	return readAll(t, NewReader(strings.NewReader(text), "object", Limits{}), len(text)+1)
+	return readAll(t, NewReader(strings.NewReader(text), "object", decoding.Limits{}), len(text)+1)
 }
 
 // events and faults part the outcomes.

@@ -11,6 +11,8 @@ import (
 	"github.com/klauspost/compress/gzip"
 	"golang.org/x/text/encoding/unicode"
 	"golang.org/x/text/transform"
+
+	"keytrail/schemas/decoding"
 )
 
 // input is the window over an object's inflated bytes that the Reader decodes
@@ -25,7 +27,7 @@ type input struct {
 	base   int64 // offset of buf[0] in the inflated object
 	eof    bool  // no more bytes will come, be it the end or a failure
 	err    error // the failure, if it was one
-	lim    Limits
+	lim    decoding.Limits
 	line   bool   // the byte that peek found begins a line, but for white space
 	isText bool   // buf is somebody's string
 	spare  []byte // the buffer while it is
@@ -161,7 +163,7 @@ type inner struct {
 func (i *inner) Read(p []byte) (int, error) {
 	n, err := i.r.Read(p)
 	i.n += int64(n)
-	if lim := &i.in.lim; i.n > lim.InflatedBytes+chunk || i.n > RatioFloor && i.n > lim.Ratio*i.in.origin.n {
+	if lim := &i.in.lim; i.n > lim.InflatedBytes+chunk || i.n > decoding.RatioFloor && i.n > lim.Ratio*i.in.origin.n {
 		return n, errTooBig
 	}
 	return n, err
@@ -233,30 +235,30 @@ func (in *input) bound() {
 		in.fail(errTooBig)
 	case in.err == nil && in.zipped && in.origin.n > in.lim.CompressedBytes:
 		in.fail(errTooLong)
-	case in.err == nil && in.zipped && out > RatioFloor && out > in.lim.Ratio*in.origin.n:
+	case in.err == nil && in.zipped && out > decoding.RatioFloor && out > in.lim.Ratio*in.origin.n:
 		in.fail(errTooBig)
 	}
 }
 
 // failure names the cause of in.err.
-func (in *input) failure() (Reason, string) {
+func (in *input) failure() (decoding.Reason, string) {
 	switch {
 	case errors.Is(in.err, errTooBig):
 		if in.zipped {
 			out := in.base + int64(len(in.buf))
-			return ReasonInflatedSize, fmt.Sprintf("%d compressed bytes inflate to more than %d; the limits are %d bytes and %d times", in.origin.n, out, in.lim.InflatedBytes, in.lim.Ratio)
+			return decoding.ReasonInflatedSize, fmt.Sprintf("%d compressed bytes inflate to more than %d; the limits are %d bytes and %d times", in.origin.n, out, in.lim.InflatedBytes, in.lim.Ratio)
 		}
-		return ReasonInflatedSize, fmt.Sprintf("the object is longer than %d bytes", in.lim.InflatedBytes)
+		return decoding.ReasonInflatedSize, fmt.Sprintf("the object is longer than %d bytes", in.lim.InflatedBytes)
 	case errors.Is(in.err, errTooLong):
-		return ReasonInflatedSize, fmt.Sprintf("the compressed object is longer than %d bytes", in.lim.CompressedBytes)
+		return decoding.ReasonInflatedSize, fmt.Sprintf("the compressed object is longer than %d bytes", in.lim.CompressedBytes)
 	case in.packed && in.origin.err != nil:
-		return ReasonSyntax, "base64 is expected: " + in.origin.err.Error()
+		return decoding.ReasonSyntax, "base64 is expected: " + in.origin.err.Error()
 	case !in.zipped, in.origin.err != nil, errors.Is(in.err, io.ErrNoProgress):
-		return ReasonRead, in.err.Error()
+		return decoding.ReasonRead, in.err.Error()
 	case errors.Is(in.err, io.ErrUnexpectedEOF):
-		return ReasonTruncated, "the gzip stream is cut; the records before the cut were read"
+		return decoding.ReasonTruncated, "the gzip stream is cut; the records before the cut were read"
 	}
-	return ReasonGzip, in.err.Error()
+	return decoding.ReasonGzip, in.err.Error()
 }
 
 // cause is the source's own error where it failed, else in.err.

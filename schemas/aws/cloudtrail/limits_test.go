@@ -11,16 +11,17 @@ import (
 	"testing"
 	"testing/iotest"
 
+	"keytrail/schemas/decoding"
 	"keytrail/schemas/internal/schematest"
 )
 
-func readWith(t testing.TB, r io.Reader, lim Limits) (events, faults []outcome) {
+func readWith(t testing.TB, r io.Reader, lim decoding.Limits) (events, faults []outcome) {
 	t.Helper()
 	return parted(readAll(t, NewReader(r, "object", lim), 1<<20))
 }
 
 // wantOne wants these events and one bad record.
-func wantOne(t *testing.T, events, faults []outcome, want []string, reason Reason, index int, offset int64) {
+func wantOne(t *testing.T, events, faults []outcome, want []string, reason decoding.Reason, index int, offset int64) {
 	t.Helper()
 	if got := raws(events); !slices.Equal(got, want) {
 		t.Errorf("%d events, want %d", len(got), len(want))
@@ -48,8 +49,8 @@ func TestRecordSize(t *testing.T) {
 			good, want := shorts(0, before), shorts(0, before)
 			ok, over := padded(8, limit), padded(9, limit+1)
 			text := frame.open + strings.Join(append(good, ok, over, short(7)), frame.between) + frame.shut
-			events, faults := readWith(t, strings.NewReader(text), Limits{RecordBytes: limit})
-			wantOne(t, events, faults, append(want, ok, short(7)), ReasonRecordSize, before+1, int64(strings.Index(text, over)))
+			events, faults := readWith(t, strings.NewReader(text), decoding.Limits{RecordBytes: limit})
+			wantOne(t, events, faults, append(want, ok, short(7)), decoding.ReasonRecordSize, before+1, int64(strings.Index(text, over)))
 		}
 	}
 }
@@ -63,10 +64,10 @@ func TestLongRecords(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			text := list(short(0), long, short(2))
-			r := NewReader(strings.NewReader(text), "object", Limits{})
+			r := NewReader(strings.NewReader(text), "object", decoding.Limits{})
 			events, faults := parted(readAll(t, r, 9))
-			wantOne(t, events, faults, []string{short(0), short(2)}, ReasonRecordSize, 1, int64(len(`{"Records":[`)+len(short(0))+1))
-			if f := faults[0]; len(f.raw) != MaxRawBytes || !f.cut || f.raw != long[:MaxRawBytes] {
+			wantOne(t, events, faults, []string{short(0), short(2)}, decoding.ReasonRecordSize, 1, int64(len(`{"Records":[`)+len(short(0))+1))
+			if f := faults[0]; len(f.raw) != decoding.MaxRawBytes || !f.cut || f.raw != long[:decoding.MaxRawBytes] {
 				t.Errorf("%d bytes kept, cut %v", len(f.raw), f.cut)
 			}
 			if most := 2*(4<<20) + chunk; cap(r.in.buf) > most {
@@ -79,42 +80,42 @@ func TestLongRecords(t *testing.T) {
 func TestDepth(t *testing.T) {
 	for _, frame := range framings[:3] {
 		text := frame.open + strings.Join([]string{short(0), deep(10_000), short(2)}, frame.between) + frame.shut
-		events, faults := readWith(t, strings.NewReader(text), Limits{})
-		wantOne(t, events, faults, []string{short(0), short(2)}, ReasonDepth, 1, int64(strings.Index(text, deep(10_000))))
-		events, faults = readWith(t, strings.NewReader(text), Limits{Depth: 20_000})
+		events, faults := readWith(t, strings.NewReader(text), decoding.Limits{})
+		wantOne(t, events, faults, []string{short(0), short(2)}, decoding.ReasonDepth, 1, int64(strings.Index(text, deep(10_000))))
+		events, faults = readWith(t, strings.NewReader(text), decoding.Limits{Depth: 20_000})
 		if len(events) != 3 || len(faults) != 0 {
 			t.Errorf("%s: with a higher limit %d events and %d bad records", frame.name, len(events), len(faults))
 		}
 	}
-	events, faults := readWith(t, strings.NewReader(strings.Repeat("[", 10_000)), Limits{})
-	wantOne(t, events, faults, nil, ReasonTruncated, 0, 10_000)
+	events, faults := readWith(t, strings.NewReader(strings.Repeat("[", 10_000)), decoding.Limits{})
+	wantOne(t, events, faults, nil, decoding.ReasonTruncated, 0, 10_000)
 }
 
 func TestTooManyRecords(t *testing.T) {
 	for _, frame := range framings {
 		three := frame.open + strings.Join(shorts(0, 3), frame.between) + frame.shut
 		four := frame.open + strings.Join(shorts(0, 4), frame.between) + frame.shut
-		events, faults := readWith(t, strings.NewReader(three), Limits{Records: 3})
+		events, faults := readWith(t, strings.NewReader(three), decoding.Limits{Records: 3})
 		if len(events) != 3 || len(faults) != 0 {
 			t.Errorf("%s: %d events, %d bad records at the limit", frame.name, len(events), len(faults))
 		}
-		events, faults = readWith(t, strings.NewReader(four), Limits{Records: 3})
-		wantOne(t, events, faults, shorts(0, 3), ReasonRecords, 3, int64(strings.Index(four, short(3))))
+		events, faults = readWith(t, strings.NewReader(four), decoding.Limits{Records: 3})
+		wantOne(t, events, faults, shorts(0, 3), decoding.ReasonRecords, 3, int64(strings.Index(four, short(3))))
 	}
 }
 
 func TestObjectSize(t *testing.T) {
 	text := list(shorts(0, 5)...)
 	end := strings.Index(text, short(4)) // the limit falls at the start of the last record, or inside the one before
-	events, faults := readWith(t, strings.NewReader(text), Limits{InflatedBytes: int64(len(text))})
+	events, faults := readWith(t, strings.NewReader(text), decoding.Limits{InflatedBytes: int64(len(text))})
 	if len(events) != 5 || len(faults) != 0 {
 		t.Errorf("%d events, %d bad records at the limit", len(events), len(faults))
 	}
 	for _, in := range []string{text, zip(t, text)} {
-		events, faults = readWith(t, strings.NewReader(in), Limits{InflatedBytes: int64(end)})
-		wantOne(t, events, faults, shorts(0, 4), ReasonInflatedSize, 4, int64(end))
-		events, faults = readWith(t, strings.NewReader(in), Limits{InflatedBytes: int64(end - 10)})
-		wantOne(t, events, faults, shorts(0, 3), ReasonInflatedSize, 3, int64(strings.Index(text, short(3))))
+		events, faults = readWith(t, strings.NewReader(in), decoding.Limits{InflatedBytes: int64(end)})
+		wantOne(t, events, faults, shorts(0, 4), decoding.ReasonInflatedSize, 4, int64(end))
+		events, faults = readWith(t, strings.NewReader(in), decoding.Limits{InflatedBytes: int64(end - 10)})
+		wantOne(t, events, faults, shorts(0, 3), decoding.ReasonInflatedSize, 3, int64(strings.Index(text, short(3))))
 	}
 }
 
@@ -132,17 +133,17 @@ func TestZeros(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			var before, after runtime.MemStats
 			runtime.ReadMemStats(&before)
-			r := NewReader(strings.NewReader(packed), "object", Limits{})
+			r := NewReader(strings.NewReader(packed), "object", decoding.Limits{})
 			events, faults := parted(readAll(t, r, 9))
 			runtime.ReadMemStats(&after)
-			wantOne(t, events, faults, want, ReasonInflatedSize, index, offset)
+			wantOne(t, events, faults, want, decoding.ReasonInflatedSize, index, offset)
 			if used := after.TotalAlloc - before.TotalAlloc; used > 64<<20 {
 				t.Errorf("%d bytes were allocated", used)
 			}
-			if read := r.in.offset(); read > 4*RatioFloor {
+			if read := r.in.offset(); read > 4*decoding.RatioFloor {
 				t.Errorf("%d bytes were inflated", read)
 			}
-			if n := len(faults[0].raw); n > MaxRawBytes || !faults[0].cut {
+			if n := len(faults[0].raw); n > decoding.MaxRawBytes || !faults[0].cut {
 				t.Errorf("%d bytes kept, cut %v", n, faults[0].cut)
 			}
 		})
@@ -153,8 +154,8 @@ func TestZeros(t *testing.T) {
 	f("in a string", zip(t, head+`{"eventVersion":"`)+zeros, shorts(0, 2), 2, int64(len(head)))
 	f("behind the list", zip(t, `{"Records":[`+short(0)+`],`)+zeros, shorts(0, 1), 1, int64(len(short(0))+len(`{"Records":[],`)))
 	spaces := strings.Repeat(zip(t, strings.Repeat(" ", member)), 128)
-	events, faults := readWith(t, strings.NewReader(zip(t, head)+spaces), Limits{})
-	if len(events) != 2 || len(faults) != 1 || faults[0].reason != ReasonInflatedSize {
+	events, faults := readWith(t, strings.NewReader(zip(t, head)+spaces), decoding.Limits{})
+	if len(events) != 2 || len(faults) != 1 || faults[0].reason != decoding.ReasonInflatedSize {
 		t.Errorf("spaces: %d events, %d bad records", len(events), len(faults))
 	}
 }
@@ -167,11 +168,11 @@ func TestRatio(t *testing.T) {
 	}
 	text := list(all...)
 	packed := zip(t, text)
-	if len(text) < RatioFloor {
+	if len(text) < decoding.RatioFloor {
 		t.Fatalf("%d bytes are below the floor", len(text))
 	}
 	t.Logf("%d records of %d bytes inflate %d times", len(all), len(text), len(text)/len(packed))
-	events, faults := readWith(t, strings.NewReader(packed), Limits{})
+	events, faults := readWith(t, strings.NewReader(packed), decoding.Limits{})
 	if len(events) != len(all) || len(faults) != 0 {
 		t.Errorf("%d events, %d bad records", len(events), len(faults))
 	}
@@ -187,8 +188,8 @@ func TestReadErrors(t *testing.T) {
 	for _, failure := range []error{errSource, io.ErrUnexpectedEOF} {
 		for k := range len(text) {
 			r := io.MultiReader(strings.NewReader(text[:k]), iotest.ErrReader(failure))
-			events, faults := readWith(t, r, Limits{})
-			if len(faults) != 1 || faults[0].reason != ReasonRead || !strings.Contains(faults[0].detail, failure.Error()) {
+			events, faults := readWith(t, r, decoding.Limits{})
+			if len(faults) != 1 || faults[0].reason != decoding.ReasonRead || !strings.Contains(faults[0].detail, failure.Error()) {
 				t.Fatalf("%v at %d: %d events, %+v", failure, k, len(events), faults)
 			}
 			if !slices.Equal(raws(events), shorts(0, len(events))) || k > len(text)-3 && len(events) != 3 {
@@ -197,7 +198,7 @@ func TestReadErrors(t *testing.T) {
 		}
 		for k := 2; k < len(packed); k += 97 {
 			r := io.MultiReader(strings.NewReader(packed[:k]), iotest.ErrReader(failure))
-			if _, faults := readWith(t, r, Limits{}); len(faults) != 1 || faults[0].reason != ReasonRead {
+			if _, faults := readWith(t, r, decoding.Limits{}); len(faults) != 1 || faults[0].reason != decoding.ReasonRead {
 				t.Fatalf("gzip, %v at %d: %+v", failure, k, faults)
 			}
 		}
@@ -215,8 +216,8 @@ func (i idle) Read(p []byte) (int, error) {
 func TestNoProgress(t *testing.T) {
 	text := list(shorts(0, 3)...)
 	for _, in := range []string{"", text[:1], text[:700], text[:len(text)-1], zip(t, text)[:200]} {
-		_, faults := readWith(t, idle{strings.NewReader(in)}, Limits{})
-		if len(faults) != 1 || faults[0].reason != ReasonRead || !strings.Contains(faults[0].detail, io.ErrNoProgress.Error()) {
+		_, faults := readWith(t, idle{strings.NewReader(in)}, decoding.Limits{})
+		if len(faults) != 1 || faults[0].reason != decoding.ReasonRead || !strings.Contains(faults[0].detail, io.ErrNoProgress.Error()) {
 			t.Errorf("%d bytes: %+v", len(in), faults)
 		}
 	}
@@ -226,12 +227,12 @@ func TestNoProgress(t *testing.T) {
 // stands behind the limit.
 func TestCompressedSize(t *testing.T) {
 	packed := zip(t, fileOf(20_000)) // several chunks
-	events, faults := readWith(t, strings.NewReader(packed), Limits{CompressedBytes: int64(len(packed))})
+	events, faults := readWith(t, strings.NewReader(packed), decoding.Limits{CompressedBytes: int64(len(packed))})
 	if len(events) != 20_000 || len(faults) != 0 {
 		t.Errorf("%d events, %d bad records at the limit", len(events), len(faults))
 	}
-	events, faults = readWith(t, strings.NewReader(packed), Limits{CompressedBytes: int64(len(packed) / 4)})
-	if len(events) == 0 || len(events) >= 20_000 || len(faults) != 1 || faults[0].reason != ReasonInflatedSize {
+	events, faults = readWith(t, strings.NewReader(packed), decoding.Limits{CompressedBytes: int64(len(packed) / 4)})
+	if len(events) == 0 || len(events) >= 20_000 || len(faults) != 1 || faults[0].reason != decoding.ReasonInflatedSize {
 		t.Errorf("%d events, %+v", len(events), faults)
 	}
 }
@@ -249,15 +250,15 @@ func TestFieldSize(t *testing.T) {
 		`{"eventName":"x","userIdentity":{"arn":%s}}`, `{"eventName":"x","resources":[%s]}`,
 		`{"eventName":"x","requestParameters":{"operations":["Decrypt",%s]}}`, `{"eventName":"x","requestParameters":{"encryptionContext":{%s:1}}}`,
 	} {
-		for size, want := range map[int]Reason{limit: "", limit + 1: ReasonFieldSize} {
+		for size, want := range map[int]decoding.Reason{limit: "", limit + 1: decoding.ReasonFieldSize} {
 			if strings.Contains(form, "eventSelectors") {
 				size -= len(`[""]`)
 			}
 			text := fmt.Sprintf(form, long(size))
-			dec, ev := NewDecoder(Limits{FieldBytes: limit}), Event{}
+			dec, ev := NewDecoder(decoding.Limits{FieldBytes: limit}), Event{}
 			for round := range 3 { // the names are known from the second on
-				var reason Reason
-				if bad, ok := dec.Decode([]byte(text), &ev).(*BadRecord); ok {
+				var reason decoding.Reason
+				if bad, ok := dec.Decode([]byte(text), &ev).(*decoding.BadRecord); ok {
 					reason = bad.Reason
 				}
 				if reason != want {
@@ -267,18 +268,8 @@ func TestFieldSize(t *testing.T) {
 		}
 	}
 	text := `{"eventName":"x","unknown":` + long(5000) + `}`
-	if err := NewDecoder(Limits{FieldBytes: limit}).Decode([]byte(text), new(Event)); err != nil {
+	if err := NewDecoder(decoding.Limits{FieldBytes: limit}).Decode([]byte(text), new(Event)); err != nil {
 		t.Error(err)
-	}
-}
-
-func TestWithDefaults(t *testing.T) {
-	set := Limits{CompressedBytes: 1, InflatedBytes: 2, Ratio: 3, RecordBytes: 4, FieldBytes: 5, Records: 6, Depth: 7}
-	if set.WithDefaults() != set {
-		t.Error("limits that are set were changed")
-	}
-	if got := (Limits{}).WithDefaults(); got != (Limits{CompressedBytes: 1 << 30, InflatedBytes: 4 << 30, Ratio: 250, RecordBytes: 4 << 20, FieldBytes: 128 << 10, Records: 100_000_000, Depth: 128}) {
-		t.Errorf("defaults %+v", got)
 	}
 }
 
@@ -286,9 +277,9 @@ func TestWithDefaults(t *testing.T) {
 // there when the rest of it has gone by.
 func TestBadRecordOwnsItsHead(t *testing.T) {
 	long := padded(1, 9<<20)
-	r, ev := NewReader(strings.NewReader(list(long, short(2))), "object", Limits{}), Event{}
-	bad, ok := r.Next(&ev).(*BadRecord)
-	if !ok || !bytes.Equal(bad.Raw, []byte(long[:MaxRawBytes])) || !strings.HasPrefix(bad.Error(), "object: record 0 at byte 12: record_too_big: ") {
+	r, ev := NewReader(strings.NewReader(list(long, short(2))), "object", decoding.Limits{}), Event{}
+	bad, ok := r.Next(&ev).(*decoding.BadRecord)
+	if !ok || !bytes.Equal(bad.Raw, []byte(long[:decoding.MaxRawBytes])) || !strings.HasPrefix(bad.Error(), "object: record 0 at byte 12: record_too_big: ") {
 		t.Errorf("%.200v", bad)
 	}
 }

@@ -3,6 +3,8 @@ package cloudtrail
 import (
 	"bytes"
 	"regexp"
+
+	"keytrail/schemas/decoding"
 )
 
 // This file reads lines that have something in front of their JSON: a time, as
@@ -73,7 +75,7 @@ func (r *Reader) text() error {
 	brace := bytes.IndexByte(line, '{')
 	switch {
 	case r.piece(line):
-		return r.resyncLine(scanErr{reason: ReasonEnvelope, detail: "a piece of a line that the container runtime split: join the pieces"})
+		return r.resyncLine(scanErr{reason: decoding.ReasonEnvelope, detail: "a piece of a line that the container runtime split: join the pieces"})
 	case brace > 0 && inFront.Match(line[:brace]):
 		r.in.advance(brace)
 		r.opened, r.prefixed = r.in.offset(), true
@@ -86,7 +88,7 @@ func (r *Reader) text() error {
 		r.in.advance(len(line))
 		return nil
 	}
-	why := scanErr{reason: ReasonEnvelope, detail: "a line of text and not of JSON: it begins with " + quote(string(line[:min(len(line), 24)]))}
+	why := scanErr{reason: decoding.ReasonEnvelope, detail: "a line of text and not of JSON: it begins with " + quote(string(line[:min(len(line), 24)]))}
 	if line[0] == 0 {
 		why.detail = "not CloudTrail's JSON but binary data"
 	}

@@ -4,6 +4,8 @@ import (
 	"encoding/base64"
 	"strings"
 	"testing"
+
+	"keytrail/schemas/decoding"
 )
 
 func packed(t *testing.T, text string) string {
@@ -15,7 +17,7 @@ func packed(t *testing.T, text string) string {
 func noEvents(t *testing.T, name, text string) {
 	t.Helper()
 	for place, text := range map[string]string{"alone": text, "SNS": snsMessage(text), "SQS": sqsMessage(text), "SNS in SQS": sqsMessage(snsMessage(text))} {
-		r := NewReader(strings.NewReader(text+"\n"+odd(1)), "object", Limits{})
+		r := NewReader(strings.NewReader(text+"\n"+odd(1)), "object", decoding.Limits{})
 		events, faults := parted(readAll(t, r, 9))
 		if len(events) != 1 || events[0].raw != odd(1) || len(faults)+r.NotEvents == 0 {
 			t.Errorf("%s, %s: %d events, %d counted, %d bad", name, place, len(events), r.NotEvents, len(faults))
@@ -62,7 +64,7 @@ func TestControlMessage(t *testing.T) {
 	text := `{"messageType":"CONTROL_MESSAGE","owner":"CloudwatchLogs","logGroup":"","logStream":"","subscriptionFilters":[],` +
 		`"logEvents":[{"id":"","timestamp":1795165201000,"message":"CWL CONTROL MESSAGE: Checking health of destination Firehose."}]}`
 	for _, text := range []string{text, sqsMessage(text), text + "\n" + subscription(odd(1))} {
-		r := NewReader(strings.NewReader(text), "object", Limits{})
+		r := NewReader(strings.NewReader(text), "object", decoding.Limits{})
 		if _, faults := parted(readAll(t, r, 9)); len(faults) != 0 || r.NotEvents != 1 {
 			t.Errorf("%.50s: %d counted, %d bad", text, r.NotEvents, len(faults))
 		}
@@ -117,7 +119,7 @@ func TestListsAndCarriers(t *testing.T) {
 func TestNativeBesideAnEmptyList(t *testing.T) {
 	identity := `"userIdentity":{"type":"IAMUser","principalId":"AIDAEXAMPLE","arn":"arn:aws:iam::111122223333:user/mallory","accountId":"111122223333"}`
 	native := `{"source":"aws.kms",` + identity + `,"detail-type":"KMS CMK Rotation","account":"999999999999","detail":{"key-id":"k"},"records":[]}`
-	r, ev := NewReader(strings.NewReader(`{"eventVersion":"1.08",`+identity+`}`+native), "object", Limits{}), Event{}
+	r, ev := NewReader(strings.NewReader(`{"eventVersion":"1.08",`+identity+`}`+native), "object", decoding.Limits{}), Event{}
 	if err := r.Next(&ev); err != nil || ev.Caller == 0 {
 		t.Fatalf("%v, caller %d", err, ev.Caller)
 	}
@@ -131,8 +133,8 @@ func TestNativeBesideAnEmptyList(t *testing.T) {
 func TestPackedTogether(t *testing.T) {
 	bomb := `{"data":"` + packed(t, strings.Repeat(" ", 900<<10)) + `"}` + "\n"
 	for name, text := range map[string]string{"direct": bomb, "wrapped": `{"message":` + quoted(bomb) + "}\n"} {
-		_, faults := parted(readAll(t, NewReader(strings.NewReader(strings.Repeat(text, 100)), "object", Limits{InflatedBytes: 1 << 20}), 200))
-		if len(faults) == 0 || faults[len(faults)-1].reason != ReasonInflatedSize {
+		_, faults := parted(readAll(t, NewReader(strings.NewReader(strings.Repeat(text, 100)), "object", decoding.Limits{InflatedBytes: 1 << 20}), 200))
+		if len(faults) == 0 || faults[len(faults)-1].reason != decoding.ReasonInflatedSize {
 			t.Errorf("%s: %d bad records", name, len(faults))
 		}
 	}

@@ -5,6 +5,8 @@ import (
 	"encoding/base64"
 	"errors"
 	"strings"
+
+	"keytrail/schemas/decoding"
 )
 
 // This file reads what stands inside envelopes: each level has a Reader of its
@@ -25,7 +27,7 @@ func (r *Reader) accept(ev *Event, n int) (bool, error) {
 	case env.native():
 		fillNative(ev)
 		if len(ev.Service.KeyID) > r.dec.lim.FieldBytes {
-			r.dec.s.fail(ReasonFieldSize, "a field is longer than the limit")
+			r.dec.s.fail(decoding.ReasonFieldSize, "a field is longer than the limit")
 			return false, r.resync(r.dec.s.why)
 		}
 	case len(inner) > 0 && r.nested < maxNested:
@@ -51,9 +53,9 @@ func (r *Reader) accept(ev *Event, n int) (bool, error) {
 // one a line, the rest of its line goes with it.
 func (r *Reader) unknown(detail string, n int) error {
 	if r.lines == oneLine && r.goesOn(n) {
-		return r.resyncLine(scanErr{reason: ReasonEnvelope, detail: detail})
+		return r.resyncLine(scanErr{reason: decoding.ReasonEnvelope, detail: detail})
 	}
-	err := r.bad(ReasonEnvelope, detail, r.in.rest()[:n])
+	err := r.bad(decoding.ReasonEnvelope, detail, r.in.rest()[:n])
 	r.in.advance(n)
 	r.index++
 	return err
@@ -123,11 +125,11 @@ func (r *Reader) ascend() {
 
 // fromChild gives what a child read the place of its envelope.
 func (r *Reader) fromChild(ev *Event, err error) error {
-	var bad *BadRecord
+	var bad *decoding.BadRecord
 	if errors.As(err, &bad) {
 		bad.Index, bad.Offset = r.index, r.childAt
 		// An object inside the envelope that is not an event: the envelope is none.
-		if bad.Reason == ReasonEnvelope && r.carried[r.read-1].form == formObject && r.envelope != nil {
+		if bad.Reason == decoding.ReasonEnvelope && r.carried[r.read-1].form == formObject && r.envelope != nil {
 			if shape := r.child.dec.shapeOf(r.envelope); shape != unknownShape {
 				bad.Detail = shape
 			}

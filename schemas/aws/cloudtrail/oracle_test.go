@@ -12,6 +12,8 @@ import (
 	"testing"
 	"unicode/utf16"
 	"unicode/utf8"
+
+	"keytrail/schemas/decoding"
 )
 
 // This file says once more, on top of encoding/json, what the decoder does: the
@@ -288,13 +290,13 @@ func (e *expected) targetsOf(raw json.RawMessage) {
 }
 
 // veteran is a decoder that has learned from all that was judged before.
-var veteran = NewDecoder(Limits{})
+var veteran = NewDecoder(decoding.Limits{})
 
 // judge decodes data both ways and returns what differs, or "". It does so with
 // a new decoder; again with the same one, which then knows the names; with one
 // that has seen much else; and with one that can learn nothing.
 func judge(data []byte) string {
-	fresh, full := NewDecoder(Limits{}), NewDecoder(Limits{})
+	fresh, full := NewDecoder(decoding.Limits{}), NewDecoder(decoding.Limits{})
 	full.nodes = maxNodes
 	for _, d := range []struct {
 		name string
@@ -310,14 +312,14 @@ func judge(data []byte) string {
 func judgeWith(dec *Decoder, data []byte) string {
 	var ev Event
 	err := dec.Decode(data, &ev)
-	var reason Reason
-	if bad, ok := err.(*BadRecord); ok {
+	var reason decoding.Reason
+	if bad, ok := err.(*decoding.BadRecord); ok {
 		reason = bad.Reason
 	} else if err != nil {
 		return fmt.Sprintf("error of type %T", err)
 	}
 	if !json.Valid(data) {
-		if reason == "" || reason == ReasonEnvelope {
+		if reason == "" || reason == decoding.ReasonEnvelope {
 			return fmt.Sprintf("encoding/json refuses it, the decoder says %q", reason)
 		}
 		return ""
@@ -326,17 +328,17 @@ func judgeWith(dec *Decoder, data []byte) string {
 	want := expect(raw)
 	depth, duplicate := shape(raw)
 	isEvent := raw[0] == '{' && want.fields["Name"]+want.fields["Source"]+want.fields["Version"] != ""
-	allowed := map[Reason]bool{
-		ReasonUTF8: !utf8.Valid(raw), ReasonDuplicateKey: duplicate, ReasonDepth: depth > 128,
-		ReasonSyntax: want.swallowed,
+	allowed := map[decoding.Reason]bool{
+		decoding.ReasonUTF8: !utf8.Valid(raw), decoding.ReasonDuplicateKey: duplicate, decoding.ReasonDepth: depth > 128,
+		decoding.ReasonSyntax: want.swallowed,
 	}
 	refused := false
 	for _, is := range allowed {
 		refused = refused || is
 	}
-	allowed[ReasonEnvelope], allowed[""] = !refused && !isEvent, !refused && isEvent
+	allowed[decoding.ReasonEnvelope], allowed[""] = !refused && !isEvent, !refused && isEvent
 	// A number that ends the data could go on.
-	allowed[ReasonTruncated] = strings.ContainsRune("0123456789", rune(raw[len(raw)-1]))
+	allowed[decoding.ReasonTruncated] = strings.ContainsRune("0123456789", rune(raw[len(raw)-1]))
 	if !allowed[reason] {
 		return fmt.Sprintf("reason %q, want one of %v", reason, allowed)
 	}

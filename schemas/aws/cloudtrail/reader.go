@@ -1,6 +1,10 @@
 package cloudtrail
 
-import "io"
+import (
+	"io"
+
+	"keytrail/schemas/decoding"
+)
 
 // Reader reads the CloudTrail events of one object, whatever envelope holds
 // them: a CloudTrail file {"Records":[...]}, an array, one event, events line
@@ -80,7 +84,7 @@ const (
 const maxNested = 5
 
 // NewReader returns a Reader over src. object names it in events and errors.
-func NewReader(src io.Reader, object string, lim Limits) *Reader {
+func NewReader(src io.Reader, object string, lim decoding.Limits) *Reader {
 	r := &Reader{dec: NewDecoder(lim)}
 	r.in.lim = r.dec.lim
 	r.Reset(src, object)
@@ -190,7 +194,7 @@ func (r *Reader) scan(f func(data []byte) int) (int, scanErr) {
 		}
 		err := r.dec.s.why
 		if err.more && len(data) >= r.dec.lim.RecordBytes {
-			err = scanErr{reason: ReasonRecordSize, detail: "the record is longer than the limit"}
+			err = scanErr{reason: decoding.ReasonRecordSize, detail: "the record is longer than the limit"}
 		}
 		if !err.more || !r.in.fill() {
 			return failed, err
@@ -273,7 +277,7 @@ var notWithList = map[string]bool{
 func (r *Reader) record(ev *Event) (bool, error) {
 	if r.index >= r.dec.lim.Records {
 		r.mode = modeDone
-		return false, r.bad(ReasonRecords, "more records in one object than the limit", nil)
+		return false, r.bad(decoding.ReasonRecords, "more records in one object than the limit", nil)
 	}
 	ev.Object = r.object
 	n, err := r.scan(func(data []byte) int {

@@ -7,6 +7,7 @@ import (
 	"strings"
 	"testing"
 
+	"keytrail/schemas/decoding"
 	"keytrail/schemas/internal/schematest"
 )
 
@@ -35,7 +36,7 @@ func TestEnvelopes(t *testing.T) {
 		t.Helper()
 		t.Run(name, func(t *testing.T) {
 			mustBe(t, read(t, text), want...)
-			all := readAll(t, NewReader(strings.NewReader(zip(t, text)), "object", Limits{}), len(text)+1)
+			all := readAll(t, NewReader(strings.NewReader(zip(t, text)), "object", decoding.Limits{}), len(text)+1)
 			mustBe(t, all, want...)
 		})
 	}
@@ -138,7 +139,7 @@ func TestNative(t *testing.T) {
 		`"time":"2026-05-23T03:11:54Z","region":"us-west-2","resources":["arn:aws:kms:us-west-2:111122223333:key/k"],"detail":{"key-id":"k"}}`
 	for _, in := range []string{text, `{"Body":` + quoted(text) + `}`, `[` + text + `]`} {
 		var ev Event
-		r := NewReader(strings.NewReader(in), "object", Limits{})
+		r := NewReader(strings.NewReader(in), "object", decoding.Limits{})
 		if err := r.Next(&ev); err != nil {
 			t.Fatal(err)
 		}
@@ -158,7 +159,7 @@ func TestCustomSource(t *testing.T) {
 		text := `{"version":"0","id":"i","detail-type":"AWS API Call via CloudTrail","source":"` + source + `","account":"1","detail":` + forged + `}`
 		for _, text := range []string{text, sqsMessage(text), `{"Events":[` + text + `]}`} {
 			events, faults := parted(read(t, text))
-			if len(events) != 0 || len(faults) != 1 || faults[0].reason != ReasonEnvelope || !strings.Contains(faults[0].detail, source) {
+			if len(events) != 0 || len(faults) != 1 || faults[0].reason != decoding.ReasonEnvelope || !strings.Contains(faults[0].detail, source) {
 				t.Errorf("%s: %d events, %+v", source, len(events), faults)
 			}
 		}
@@ -171,7 +172,7 @@ func TestNotEvents(t *testing.T) {
 	for text, want := range map[string]int{
 		digest: 1, digest + "\n" + digest: 2, `{"Body":` + quoted(digest) + `}`: 1, `[` + digest + `,` + short(1) + `,{"log":` + digest + `}]`: 2,
 	} {
-		r := NewReader(strings.NewReader(text), "object", Limits{})
+		r := NewReader(strings.NewReader(text), "object", decoding.Limits{})
 		if _, faults := parted(readAll(t, r, 9)); r.NotEvents != want || len(faults) != 0 {
 			t.Errorf("%.40s: NotEvents %d, want %d; %v", text, r.NotEvents, want, faults)
 		}
@@ -191,7 +192,7 @@ func TestUnknownShape(t *testing.T) {
 			if fmt.Sprint(raws(events)) != fmt.Sprint([]string{a, b}) {
 				t.Errorf("%s, %.40s: %d events", name, odd, len(events))
 			}
-			if len(faults) != 1 || faults[0].reason != ReasonEnvelope || faults[0].index != 1 || faults[0].offset != int64(strings.Index(text, a)+len(a)+1) {
+			if len(faults) != 1 || faults[0].reason != decoding.ReasonEnvelope || faults[0].index != 1 || faults[0].offset != int64(strings.Index(text, a)+len(a)+1) {
 				t.Errorf("%s, %.40s: %+v", name, odd, faults)
 			}
 		}
@@ -224,7 +225,7 @@ func TestReaderAllocates(t *testing.T) {
 	} {
 		count := func(text string) float64 {
 			return testing.AllocsPerRun(5, func() {
-				r, ev := NewReader(strings.NewReader(text), "object", Limits{}), Event{}
+				r, ev := NewReader(strings.NewReader(text), "object", decoding.Limits{}), Event{}
 				for r.Next(&ev) == nil {
 				}
 			})

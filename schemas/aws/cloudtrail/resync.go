@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"fmt"
 	"math"
+
+	"keytrail/schemas/decoding"
 )
 
 // This file goes on behind a bad record. The maker of a call chooses bytes of its
@@ -21,9 +23,9 @@ import (
 //   - else the rest of the object is one bad record.
 
 // whole reports whether a record refused for reason may have all its brackets.
-func whole(reason Reason) bool {
+func whole(reason decoding.Reason) bool {
 	switch reason {
-	case ReasonDepth, ReasonDuplicateKey, ReasonFieldSize, ReasonRecordSize, ReasonUTF8:
+	case decoding.ReasonDepth, decoding.ReasonDuplicateKey, decoding.ReasonFieldSize, decoding.ReasonRecordSize, decoding.ReasonUTF8:
 		return true
 	}
 	return false
@@ -70,7 +72,7 @@ func (r *Reader) search(why scanErr, lines bool) error {
 // search looks for where reading goes on behind a bad record.
 type search struct {
 	r        *Reader
-	bad      *BadRecord
+	bad      *decoding.BadRecord
 	whole    bool // the record's brackets are taken to be complete
 	lines    bool // records stand one a line
 	tail     bool // the record is a member behind the list
@@ -163,7 +165,7 @@ func (s *search) beginsLine(c byte) bool {
 			return true
 		}
 	}
-	return c > ' ' && (s.r.prefixed || s.bad.Reason == ReasonEnvelope)
+	return c > ' ' && (s.r.prefixed || s.bad.Reason == decoding.ReasonEnvelope)
 }
 
 // offset is the place of the next byte in the object.
@@ -291,7 +293,7 @@ func (s *search) room() bool {
 
 // keepHead keeps the first bytes of the record for the report.
 func (s *search) keepHead(n int) {
-	if more := min(n, MaxRawBytes-len(s.head)); more > 0 {
+	if more := min(n, decoding.MaxRawBytes-len(s.head)); more > 0 {
 		s.head = append(s.head, s.r.in.rest()[:more]...)
 	}
 }
@@ -325,7 +327,7 @@ func (s *search) report(n int) {
 		return
 	}
 	s.keepHead(n)
-	s.bad.Raw, s.bad.Cut = s.head, s.dropped+int64(n) > MaxRawBytes
+	s.bad.Raw, s.bad.Cut = s.head, s.dropped+int64(n) > decoding.MaxRawBytes
 }
 
 // ended ends the search at the end of the object.

@@ -5,6 +5,7 @@ import (
 	"strings"
 	"testing"
 
+	"keytrail/schemas/decoding"
 	"keytrail/schemas/internal/schematest"
 )
 
@@ -15,7 +16,7 @@ import (
 // without a bad record.
 func eachEvent(t *testing.T, text string, want int, f func(i int, ev *Event)) {
 	t.Helper()
-	r, ev, n := NewReader(strings.NewReader(text), "object", Limits{}), Event{}, 0
+	r, ev, n := NewReader(strings.NewReader(text), "object", decoding.Limits{}), Event{}, 0
 	for ; r.Next(&ev) == nil; n++ {
 		f(n, &ev)
 	}
@@ -32,7 +33,7 @@ func TestRowA16BrokenNeighbours(t *testing.T) {
 	if len(events) != 2 || events[0].raw != short(1) || events[1].raw != short(2) {
 		t.Errorf("%d events", len(events))
 	}
-	if len(faults) != 2 || faults[0].reason != ReasonDuplicateKey || faults[1].raw == "" || faults[1].index != 2 {
+	if len(faults) != 2 || faults[0].reason != decoding.ReasonDuplicateKey || faults[1].raw == "" || faults[1].index != 2 {
 		t.Errorf("faults %+v", faults)
 	}
 }
@@ -132,7 +133,7 @@ func TestRowD4Digests(t *testing.T) {
 		"usual": digest(file+","+file, `"p"`, `"2026-03-02T09:00:00Z"`), "first": digest(file, "null", `"2026-03-02T09:00:00Z"`), "empty hour": digest("", `"p"`, "null"),
 	} {
 		for _, text := range []string{text, zip(t, text)} {
-			r := NewReader(strings.NewReader(text), "object", Limits{})
+			r := NewReader(strings.NewReader(text), "object", decoding.Limits{})
 			if all := readAll(t, r, 1); len(all) != 0 || r.NotEvents != 1 {
 				t.Errorf("%s: %+v, %d not events", name, all, r.NotEvents)
 			}

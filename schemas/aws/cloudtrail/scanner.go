@@ -6,12 +6,14 @@ import (
 	"unicode/utf16"
 	"unicode/utf8"
 	"unsafe"
+
+	"keytrail/schemas/decoding"
 )
 
 // scanErr is what the scanner found wrong. It is a value, not an error with a
 // text, because most of them only say "read more".
 type scanErr struct {
-	reason Reason // "" is no error
+	reason decoding.Reason // "" is no error
 	detail string
 	more   bool // the input ended inside a value: with more bytes it may be right
 }
@@ -80,16 +82,16 @@ func (s *scanner) spaces(pos int) (int, byte) {
 	return pos, 0
 }
 
-func (s *scanner) fail(reason Reason, detail string) int {
+func (s *scanner) fail(reason decoding.Reason, detail string) int {
 	s.why = scanErr{reason: reason, detail: detail}
 	return failed
 }
 
-func (s *scanner) syntax(detail string) int { return s.fail(ReasonSyntax, detail) }
+func (s *scanner) syntax(detail string) int { return s.fail(decoding.ReasonSyntax, detail) }
 
 // more fails because the data ends: with more of it the value may be right.
 func (s *scanner) more() int {
-	s.why = scanErr{reason: ReasonTruncated, detail: "the input ends inside a value", more: true}
+	s.why = scanErr{reason: decoding.ReasonTruncated, detail: "the input ends inside a value", more: true}
 	return failed
 }
 
@@ -105,7 +107,7 @@ func (s *scanner) unexpected(pos int, want string) int {
 func (s *scanner) deeper() bool {
 	s.depth++
 	if s.depth > s.maxDepth {
-		s.fail(ReasonDepth, "nested deeper than the limit")
+		s.fail(decoding.ReasonDepth, "nested deeper than the limit")
 		return false
 	}
 	return true
@@ -158,7 +160,7 @@ func (s *scanner) unusual(start, i int) (string, int) {
 		case c == '"':
 			raw := s.data[start:i]
 			if !ascii && !utf8.Valid(raw) {
-				return "", s.fail(ReasonUTF8, "a string is not UTF-8")
+				return "", s.fail(decoding.ReasonUTF8, "a string is not UTF-8")
 			}
 			return view(raw), i + 1
 		case c == '\\':
@@ -192,7 +194,7 @@ func (s *scanner) escaped(start, i int) (string, int) {
 		case '"':
 			raw := s.scratch[at:]
 			if !s.exact && !utf8.Valid(raw) {
-				return "", s.fail(ReasonUTF8, "a string is not UTF-8")
+				return "", s.fail(decoding.ReasonUTF8, "a string is not UTF-8")
 			}
 			return view(raw), i + 1
 		case '\\':

@@ -11,6 +11,7 @@ import (
 	"testing"
 	"unicode/utf16"
 
+	"keytrail/schemas/decoding"
 	"keytrail/schemas/internal/schematest"
 )
 
@@ -58,7 +59,7 @@ func TestRowD13Shapes(t *testing.T) {
 	for name, text := range files {
 		for writing, stored := range writings(t, text) {
 			t.Run(name+"/"+writing, func(t *testing.T) {
-				mustBe(t, readAll(t, NewReader(strings.NewReader(stored), "object", Limits{}), 20), want...)
+				mustBe(t, readAll(t, NewReader(strings.NewReader(stored), "object", decoding.Limits{}), 20), want...)
 			})
 		}
 	}
@@ -110,12 +111,12 @@ func TestRowD13Named(t *testing.T) {
 			continue
 		}
 		for writing, stored := range writings(t, text) {
-			events, faults := parted(readAll(t, NewReader(strings.NewReader(stored), "object", Limits{}), 20))
+			events, faults := parted(readAll(t, NewReader(strings.NewReader(stored), "object", decoding.Limits{}), 20))
 			if len(events) != 0 || len(faults) != want.n {
 				t.Errorf("%s, %s: %d events, %d bad records, want %d: %.300s", name, writing, len(events), len(faults), want.n, fmt.Sprint(faults))
 			}
 			for _, f := range faults {
-				if f.reason != ReasonEnvelope || !strings.Contains(f.detail, want.says) || f.raw == "" {
+				if f.reason != decoding.ReasonEnvelope || !strings.Contains(f.detail, want.says) || f.raw == "" {
 					t.Errorf("%s, %s: %s: %s; want %q", name, writing, f.reason, f.detail, want.says)
 				}
 			}
@@ -132,8 +133,8 @@ func TestRowD13BinaryFormats(t *testing.T) {
 	f := func(text, says string) {
 		t.Helper()
 		for writing, stored := range map[string]string{"plain": text, "gzip": zip(t, text), "double gzip": zip(t, zip(t, text))} {
-			events, faults := parted(readAll(t, NewReader(strings.NewReader(stored), "object", Limits{}), 9))
-			if len(events) != 0 || len(faults) != 1 || faults[0].reason != ReasonEnvelope || !strings.Contains(faults[0].detail, says) || faults[0].offset != 0 || faults[0].raw != text {
+			events, faults := parted(readAll(t, NewReader(strings.NewReader(stored), "object", decoding.Limits{}), 9))
+			if len(events) != 0 || len(faults) != 1 || faults[0].reason != decoding.ReasonEnvelope || !strings.Contains(faults[0].detail, says) || faults[0].offset != 0 || faults[0].raw != text {
 				t.Errorf("%.10q, %s: %d events, %.300s; want %q", text, writing, len(events), fmt.Sprint(faults), says)
 			}
 		}
@@ -149,7 +150,7 @@ func TestRowD13BinaryFormats(t *testing.T) {
 	for range maxZips + 1 {
 		packed = zip(t, packed)
 	}
-	_, faults := parted(readAll(t, NewReader(strings.NewReader(packed), "object", Limits{}), 9))
+	_, faults := parted(readAll(t, NewReader(strings.NewReader(packed), "object", decoding.Limits{}), 9))
 	if len(faults) != 1 || !strings.Contains(faults[0].detail, "gzip inside gzip") {
 		t.Errorf("%+v", faults)
 	}
@@ -159,8 +160,8 @@ func TestRowD13BinaryFormats(t *testing.T) {
 // the ratio as gzip of much is.
 func TestEmptyInside(t *testing.T) {
 	bomb := zip(t, strings.Repeat(zip(t, ""), 40<<20/len(zip(t, ""))))
-	_, faults := parted(readAll(t, NewReader(strings.NewReader(bomb), "object", Limits{}), 9))
-	if len(faults) != 1 || faults[0].reason != ReasonInflatedSize {
+	_, faults := parted(readAll(t, NewReader(strings.NewReader(bomb), "object", decoding.Limits{}), 9))
+	if len(faults) != 1 || faults[0].reason != decoding.ReasonInflatedSize {
 		t.Errorf("%d compressed bytes: %+v", len(bomb), faults)
 	}
 }
@@ -178,7 +179,7 @@ func TestOriginalFirst(t *testing.T) {
 			mustBe(t, read(t, text), a)
 		}
 		events, faults := parted(read(t, `{"`+name+`":"not JSON","eventSource":"kms.amazonaws.com","eventName":"x","message":`+quoted(forged)+`}`))
-		if len(events) != 0 || len(faults) != 1 || faults[0].reason != ReasonEnvelope {
+		if len(events) != 0 || len(faults) != 1 || faults[0].reason != decoding.ReasonEnvelope {
 			t.Errorf("%s: %d events, %+v", name, len(events), faults)
 		}
 	}
@@ -208,9 +209,9 @@ func TestDeepest(t *testing.T) {
 		t.Skip("SKIPPED: 64 MB of brackets are NOT read with -short; go test without it reads them")
 	}
 	text := short(0) + `,{"eventVersion":"1","x":` + strings.Repeat("[", maxOpen+9) + strings.Repeat("]", maxOpen+9) + "}," + short(1)
-	r := NewReader(strings.NewReader("["+text+"]"), "object", Limits{})
+	r := NewReader(strings.NewReader("["+text+"]"), "object", decoding.Limits{})
 	events, faults := parted(readAll(t, r, 9))
-	if len(events) != 2 || len(faults) != 1 || faults[0].reason != ReasonDepth {
+	if len(events) != 2 || len(faults) != 1 || faults[0].reason != decoding.ReasonDepth {
 		t.Errorf("%d events, %d bad records", len(events), len(faults))
 	}
 	if n := len(r.balance.of[0].open.words); n > maxOpen/64 {
@@ -224,12 +225,12 @@ func TestTableBounds(t *testing.T) {
 	head := "eventID,eventJson\nx," + csvCell(short(1)) + "\n"
 	for name, c := range map[string]struct {
 		text string
-		want Reason
+		want decoding.Reason
 	}{
-		"a quote too many": {head + "x,\"{\"\"a\n" + strings.Repeat("y,"+csvCell(short(2))+"\n", 10), ReasonSyntax},
-		"no end":           {head + "x,\"" + strings.Repeat(`{""a"":1}`+"\n", 1<<20), ReasonRecordSize},
+		"a quote too many": {head + "x,\"{\"\"a\n" + strings.Repeat("y,"+csvCell(short(2))+"\n", 10), decoding.ReasonSyntax},
+		"no end":           {head + "x,\"" + strings.Repeat(`{""a"":1}`+"\n", 1<<20), decoding.ReasonRecordSize},
 	} {
-		r := NewReader(strings.NewReader(c.text), "object", Limits{RecordBytes: 64 << 10})
+		r := NewReader(strings.NewReader(c.text), "object", decoding.Limits{RecordBytes: 64 << 10})
 		events, faults := parted(readAll(t, r, 9))
 		if len(events) != 1 || len(faults) != 1 || faults[0].reason != c.want || faults[0].offset != int64(len(head)) ||
 			!strings.Contains(faults[0].detail, fmt.Sprintf("%d bytes", len(c.text)-len(head))) {
@@ -266,11 +267,11 @@ func TestReportedShapes(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			e, bad := parted(readAll(t, NewReader(io.Reader(file), "object", Limits{}), 100))
+			e, bad := parted(readAll(t, NewReader(io.Reader(file), "object", decoding.Limits{}), 100))
 			file.Close()
 			gotEvents, gotFaults = gotEvents+len(e), gotFaults+len(bad)
 			for _, b := range bad {
-				if b.reason != ReasonEnvelope || !strings.Contains(b.detail, says) {
+				if b.reason != decoding.ReasonEnvelope || !strings.Contains(b.detail, says) {
 					t.Errorf("%s: %s: %s", name, b.reason, b.detail)
 				}
 			}

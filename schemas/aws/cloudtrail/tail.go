@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"io"
 	"strings"
+
+	"keytrail/schemas/decoding"
 )
 
 // This file ends what reader.go begins: the object around a list, and the object that
@@ -70,7 +72,7 @@ func (r *Reader) secondList(n int) error {
 	} else {
 		r.mode = modeList
 	}
-	bad := r.bad(ReasonDuplicateKey, "a second list of records in one object", member[:bracket+1])
+	bad := r.bad(decoding.ReasonDuplicateKey, "a second list of records in one object", member[:bracket+1])
 	r.in.advance(bracket + 1)
 	r.index++
 	return bad
@@ -85,16 +87,16 @@ func (r *Reader) end() error {
 		return r.failure(r.in.rest())
 	}
 	if inside {
-		return r.bad(ReasonTruncated, "the object ends before its list of records does", r.in.rest())
+		return r.bad(decoding.ReasonTruncated, "the object ends before its list of records does", r.in.rest())
 	}
 	return io.EOF
 }
 
 // failure makes a BadRecord of what ended the input.
-func (r *Reader) failure(raw []byte) *BadRecord {
+func (r *Reader) failure(raw []byte) *decoding.BadRecord {
 	reason, detail := r.in.failure()
 	b := r.bad(reason, detail, raw)
-	if reason == ReasonRead {
+	if reason == decoding.ReasonRead {
 		b.Err = r.in.cause()
 	}
 	return b
@@ -106,12 +108,12 @@ func (r *Reader) foreign() error {
 	r.in.start = 0
 	detail := "not CloudTrail's JSON but " + r.in.foreign
 	r.in.foreign = ""
-	return r.bad(ReasonEnvelope, detail, r.in.rest())
+	return r.bad(decoding.ReasonEnvelope, detail, r.in.rest())
 }
 
 // bad makes a BadRecord at the input's position.
-func (r *Reader) bad(reason Reason, detail string, raw []byte) *BadRecord {
-	b := &BadRecord{Object: r.object, Index: r.index, Offset: r.in.offset(), Reason: reason, Detail: detail}
+func (r *Reader) bad(reason decoding.Reason, detail string, raw []byte) *decoding.BadRecord {
+	b := &decoding.BadRecord{Object: r.object, Index: r.index, Offset: r.in.offset(), Reason: reason, Detail: detail}
 	b.Raw, b.Cut = clip(raw)
 	return b
 }

@@ -1,5 +1,7 @@
 package cloudtrail
 
+import "keytrail/schemas/decoding"
+
 // walk is the way through one object whose names are not known in advance. The
 // names that CloudTrail repeats in every record go the faster way of names.go.
 type walk struct {
@@ -61,7 +63,7 @@ func (s *scanner) next(w *walk, pos int) (name string, value int, ok bool) {
 }
 
 func (s *scanner) twice(name string) int {
-	return s.fail(ReasonDuplicateKey, "the name "+quote(name)+" stands twice in one object")
+	return s.fail(decoding.ReasonDuplicateKey, "the name "+quote(name)+" stands twice in one object")
 }
 
 // duplicate remembers name and reports whether its object had it before.

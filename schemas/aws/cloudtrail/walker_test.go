@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"keytrail/schemas/corpus"
+	"keytrail/schemas/decoding"
 )
 
 // rebuild writes the value at pos as the Walker sees it, without white space, and
@@ -145,7 +146,7 @@ func FuzzWalker(f *testing.F) {
 		w.Reset(data, 128)
 		walkAll(&w, 0)
 		var ev Event
-		if NewDecoder(Limits{}).Decode(data, &ev) != nil {
+		if NewDecoder(decoding.Limits{}).Decode(data, &ev) != nil {
 			return
 		}
 		w.Reset(data, 128)

@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"strings"
 	"testing"
+
+	"keytrail/schemas/decoding"
 )
 
 const tiny = `{"eventVersion":"1.11","eventSource":"kms.amazonaws.com","eventName":"Decrypt","eventID":"%d"}`
@@ -26,7 +28,7 @@ func TestWaste(t *testing.T) {
 		b.WriteString("damage]" + strings.Repeat("]}", 50) + ",")
 	}
 	fmt.Fprintf(&b, tiny+"]}", 3)
-	events, faults := parted(readAll(t, NewReader(strings.NewReader(b.String()), "object", Limits{RecordBytes: size}), b.Len()))
+	events, faults := parted(readAll(t, NewReader(strings.NewReader(b.String()), "object", decoding.Limits{RecordBytes: size}), b.Len()))
 	if len(events) != 4 || len(faults) != 3 {
 		t.Errorf("%d events and %d bad records, want 4 and 3", len(events), len(faults))
 	}
@@ -44,7 +46,7 @@ func TestWasteIsBounded(t *testing.T) {
 		"bad literals":   `{"eventVersion":tru},`,
 	} {
 		text := `{"Records":[` + strings.Repeat(piece, 200*size/len(piece))
-		r := NewReader(strings.NewReader(text), "object", Limits{RecordBytes: size})
+		r := NewReader(strings.NewReader(text), "object", decoding.Limits{RecordBytes: size})
 		events, faults := parted(readAll(t, r, len(text)))
 		if bound := int64(maxWaste*(size+len(text)) + 4*chunk); r.wasted > bound {
 			t.Errorf("%s: %d bytes were looked at in vain, want at most %d", name, r.wasted, bound)

@@ -16,6 +16,7 @@ import (
 
 	"keytrail/schemas/aws/cloudtrail"
 	"keytrail/schemas/corpus"
+	"keytrail/schemas/decoding"
 	"keytrail/schemas/otellog"
 )
 
@@ -67,8 +68,8 @@ type path struct {
 }
 
 func newPath() *path {
-	return &path{dec: cloudtrail.NewDecoder(cloudtrail.Limits{}), n: New(Options{Direct: true}),
-		in: cloudtrail.NewReader(bytes.NewReader(nil), "", cloudtrail.Limits{})}
+	return &path{dec: cloudtrail.NewDecoder(decoding.Limits{}), n: New(Options{Direct: true}),
+		in: cloudtrail.NewReader(bytes.NewReader(nil), "", decoding.Limits{})}
 }
 
 // record takes one JSON record to the bytes of its ExportLogsServiceRequest, with
@@ -226,7 +227,7 @@ func TestSameFieldsAsTheYardstick(t *testing.T) {
 	if testing.Short() {
 		files = 20
 	}
-	dec, ev := cloudtrail.NewDecoder(cloudtrail.Limits{}), cloudtrail.Event{}
+	dec, ev := cloudtrail.NewDecoder(decoding.Limits{}), cloudtrail.Event{}
 	for n := range files {
 		_, _, records := corpus.File(n)
 		for _, raw := range records {

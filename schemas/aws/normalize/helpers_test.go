@@ -15,6 +15,7 @@ import (
 	validator "github.com/santhosh-tekuri/jsonschema/v6"
 
 	"keytrail/schemas/aws/cloudtrail"
+	"keytrail/schemas/decoding"
 	"keytrail/schemas/jsonschema"
 	"keytrail/schemas/otellog"
 )
@@ -29,8 +30,8 @@ type result struct {
 	rec      otellog.Record
 	line     string // the record as OTLP/JSON, without its body
 	filtered bool
-	why      Filter
-	bad      *cloudtrail.BadRecord
+	why      decoding.Filter
+	bad      *decoding.BadRecord
 }
 
 // text returns an attribute as text, or "" when it is absent.
@@ -62,14 +63,14 @@ func normalizeAll(t testing.TB, object string, text []byte) []result {
 	t.Helper()
 	var all []result
 	with, without := New(Options{}), New(Options{OmitBody: true})
-	r, ev := cloudtrail.NewReader(bytes.NewReader(text), object, cloudtrail.Limits{}), cloudtrail.Event{}
+	r, ev := cloudtrail.NewReader(bytes.NewReader(text), object, decoding.Limits{}), cloudtrail.Event{}
 	for {
 		err := r.Next(&ev)
 		if err == io.EOF {
 			return all
 		}
 		res := result{}
-		if bad, ok := err.(*cloudtrail.BadRecord); ok {
+		if bad, ok := err.(*decoding.BadRecord); ok {
 			res.bad = bad
 		} else if err != nil {
 			t.Fatal(err)
@@ -104,10 +105,10 @@ func (r *result) fill(t testing.TB, with, without *Normalizer, ev *cloudtrail.Ev
 	var rec otellog.Record
 	ok, err := with.Record(ev, observed, &rec)
 	if err != nil {
-		r.bad = err.(*cloudtrail.BadRecord)
+		r.bad = err.(*decoding.BadRecord)
 		return
 	}
-	if r.filtered, r.why = !ok, FilterOf(ev); r.filtered != (r.why != Kept) {
+	if r.filtered, r.why = !ok, FilterOf(ev); r.filtered != (r.why != decoding.Kept) {
 		t.Errorf("filtered %v, and the reason is %q", r.filtered, r.why)
 	}
 	if r.filtered {

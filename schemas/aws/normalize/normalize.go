@@ -14,6 +14,7 @@ import (
 	"strings"
 
 	"keytrail/schemas/aws/cloudtrail"
+	"keytrail/schemas/decoding"
 	"keytrail/schemas/kms"
 	"keytrail/schemas/otellog"
 	"keytrail/schemas/semconv"
@@ -77,7 +78,7 @@ const (
 // observed is when the event was read, in nanoseconds since 1970.
 //
 // ok is false when ev is filtered (see FilterOf). The error is a
-// *cloudtrail.BadRecord for an event without a usable eventTime, which could
+// *decoding.BadRecord for an event without a usable eventTime, which could
 // not be counted in any window.
 func (n *Normalizer) Record(ev *cloudtrail.Event, observed int64, rec *otellog.Record) (ok bool, err error) {
 	rec.Reset()
@@ -117,7 +118,7 @@ func badTime(ev *cloudtrail.Event) error {
 		at := ev.Time[:min(len(ev.Time), 64)] // a detail travels as a Kafka header
 		detail = "eventTime " + strconv.Quote(at) + " is no RFC 3339 time between 1970 and 2262"
 	}
-	return ev.Bad(cloudtrail.ReasonTime, detail)
+	return ev.Bad(decoding.ReasonTime, detail)
 }
 
 // resource writes where the event happened. It is made per record, never per

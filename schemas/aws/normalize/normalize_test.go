@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"keytrail/schemas/aws/cloudtrail"
+	"keytrail/schemas/decoding"
 	"keytrail/schemas/internal/schematest"
 	"keytrail/schemas/kms"
 	"keytrail/schemas/otellog"
@@ -103,8 +104,8 @@ func TestBadTime(t *testing.T) {
 			continue
 		}
 		b := all[0].bad
-		if b.Reason != cloudtrail.ReasonTime || !strings.Contains(b.Detail, "eventTime") || len(b.Detail) > 400 || b.Object != "o" ||
-			!strings.HasPrefix(text, string(b.Raw)) || len(b.Raw) != min(len(text), cloudtrail.MaxRawBytes) || b.Cut != (len(text) > cloudtrail.MaxRawBytes) {
+		if b.Reason != decoding.ReasonTime || !strings.Contains(b.Detail, "eventTime") || len(b.Detail) > 400 || b.Object != "o" ||
+			!strings.HasPrefix(text, string(b.Raw)) || len(b.Raw) != min(len(text), decoding.MaxRawBytes) || b.Cut != (len(text) > decoding.MaxRawBytes) {
 			t.Errorf("%.40s: %s, %.100s, %d bytes, cut %v", at, b.Reason, b.Detail, len(b.Raw), b.Cut)
 		}
 	}
@@ -271,7 +272,7 @@ func TestAllocations(t *testing.T) {
 		"no resource": kmsEvent("Decrypt", `,"userIdentity":{"type":"Root","accountId":"1"},"requestParameters":{"keyId":"alias/x"},"sharedEventID":"ABC"`),
 		"filtered":    strings.Replace(schematest.Decrypt(1), "kms.amazonaws.com", "s3.amazonaws.com", 1),
 	} {
-		data, dec, n := []byte(text), cloudtrail.NewDecoder(cloudtrail.Limits{}), New(Options{})
+		data, dec, n := []byte(text), cloudtrail.NewDecoder(decoding.Limits{}), New(Options{})
 		var ev cloudtrail.Event
 		var rec otellog.Record
 		var out []byte

@@ -4,7 +4,7 @@ import (
 	"strings"
 	"testing"
 
-	"keytrail/schemas/aws/cloudtrail"
+	"keytrail/schemas/decoding"
 	sc "keytrail/schemas/semconv"
 )
 
@@ -116,7 +116,7 @@ func TestRowD9EventTimes(t *testing.T) {
 	const at = 1772442764_000000000
 	for i, want := range []int64{at, at + 125_000_000, at, at, at, 0, 0, 0} {
 		if want == 0 {
-			if r[i].bad == nil || r[i].bad.Reason != cloudtrail.ReasonTime {
+			if r[i].bad == nil || r[i].bad.Reason != decoding.ReasonTime {
 				t.Errorf("event %d: %+v", i, r[i].bad)
 			}
 		} else if r[i].bad != nil || r[i].rec.Time != want {

@@ -5,6 +5,7 @@ import (
 	"testing"
 
 	"keytrail/schemas/aws/cloudtrail"
+	"keytrail/schemas/decoding"
 	"keytrail/schemas/kms"
 	"keytrail/schemas/otellog"
 	sc "keytrail/schemas/semconv"
@@ -38,7 +39,7 @@ func TestRowB6OwnReads(t *testing.T) {
 	attributes := func(role string) []otellog.Attr {
 		var ev cloudtrail.Event
 		var rec otellog.Record
-		if err := cloudtrail.NewDecoder(cloudtrail.Limits{}).Decode([]byte(text(role)), &ev); err != nil {
+		if err := cloudtrail.NewDecoder(decoding.Limits{}).Decode([]byte(text(role)), &ev); err != nil {
 			t.Fatal(err)
 		}
 		if _, err := n.Record(&ev, observed, &rec); err != nil {
@@ -96,7 +97,7 @@ func TestRowB6OwnRoleIsJudged(t *testing.T) {
 		for i, n := range []*Normalizer{byOption, bySession, byReader, byOption} {
 			var ev cloudtrail.Event
 			var rec, read otellog.Record
-			if err := cloudtrail.NewDecoder(cloudtrail.Limits{}).Decode([]byte(text), &ev); err != nil {
+			if err := cloudtrail.NewDecoder(decoding.Limits{}).Decode([]byte(text), &ev); err != nil {
 				t.Fatal(err)
 			}
 			ev.Object = "s3://logs/org/AWSLogs/o-1/111122223333/CloudTrail/eu-west-1/g.json.gz"

@@ -3,7 +3,7 @@ package normalize
 import (
 	"testing"
 
-	"keytrail/schemas/aws/cloudtrail"
+	"keytrail/schemas/decoding"
 	"keytrail/schemas/kms"
 	sc "keytrail/schemas/semconv"
 )
@@ -201,7 +201,7 @@ func TestRowA16Malformed(t *testing.T) {
 	if len(r) != 7 {
 		t.Fatalf("%d results, want 7", len(r))
 	}
-	for i, want := range []cloudtrail.Reason{cloudtrail.ReasonSyntax, cloudtrail.ReasonDuplicateKey, "", cloudtrail.ReasonTime, cloudtrail.ReasonTime, "", ""} {
+	for i, want := range []decoding.Reason{decoding.ReasonSyntax, decoding.ReasonDuplicateKey, "", decoding.ReasonTime, decoding.ReasonTime, "", ""} {
 		if (r[i].bad == nil) != (want == "") || r[i].bad != nil && r[i].bad.Reason != want {
 			t.Errorf("event %d: %+v, want reason %q", i, r[i].bad, want)
 		}

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"keytrail/schemas/aws/cloudtrail"
+	"keytrail/schemas/decoding"
 )
 
 var testKey = func() *rsa.PrivateKey {
@@ -77,7 +78,7 @@ func TestFindingIsAnEvent(t *testing.T) {
 	f := Finding{Kind: LogFileMissing, Account: "111122223333", Region: "eu-central-1", At: time.Date(2026, 11, 20, 10, 0, 0, 0, time.UTC),
 		Digest: "s3://trail/d", Object: "s3://trail/\"a\"", Detail: "gone"}
 	text := f.AppendEvent(nil)
-	r := cloudtrail.NewReader(strings.NewReader(string(text)), "x", cloudtrail.Limits{})
+	r := cloudtrail.NewReader(strings.NewReader(string(text)), "x", decoding.Limits{})
 	var ev cloudtrail.Event
 	if err := r.Next(&ev); err != nil {
 		t.Fatalf("%v in %s", err, text)

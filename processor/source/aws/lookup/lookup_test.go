@@ -11,6 +11,7 @@ import (
 	"keytrail/processor/source"
 	"keytrail/processor/source/aws/awstest"
 	"keytrail/schemas/aws/cloudtrail"
+	"keytrail/schemas/decoding"
 )
 
 const kms, trail, other = "kms.amazonaws.com", "cloudtrail.amazonaws.com", "s3.amazonaws.com"
@@ -25,7 +26,7 @@ func ids(t *testing.T, o source.Object, got map[string]int) error {
 		return err
 	}
 	defer body.Close()
-	r := cloudtrail.NewReader(body, o.Name, cloudtrail.Limits{})
+	r := cloudtrail.NewReader(body, o.Name, decoding.Limits{})
 	var ev cloudtrail.Event
 	for {
 		if err := r.Next(&ev); err != nil {

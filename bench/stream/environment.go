@@ -34,6 +34,7 @@ type environment struct {
 	client   *kgo.Client
 	adm      *kadm.Client
 	runs     int
+	codec    kgo.CompressionCodec // of the events
 }
 
 // setUp builds keytrail and starts the broker. It changes the working directory to
@@ -43,7 +44,7 @@ func setUp(ctx context.Context, o options, dir string) (*environment, error) {
 	if err != nil {
 		return nil, err
 	}
-	e := &environment{dir: dir, root: root, keytrail: filepath.Join(dir, "keytrail")}
+	e := &environment{dir: dir, root: root, keytrail: filepath.Join(dir, "keytrail"), codec: codecs[o.codec]}
 	if o.keytrail != "" {
 		if e.keytrail, err = filepath.Abs(o.keytrail); err != nil {
 			return nil, err
@@ -161,4 +162,17 @@ func (in *installation) forget(ctx context.Context, events bool) error {
 	}
 	_, err := in.e.adm.DeleteTopics(ctx, names...) // one that was never made is no error of the call
 	return err
+}
+
+// stored returns how many bytes of the broker's disk a topic takes.
+func (e *environment) stored(ctx context.Context, topic string) (bytes int64, err error) {
+	all, err := e.adm.DescribeAllLogDirs(ctx, nil)
+	all.Each(func(d kadm.DescribedLogDir) {
+		d.Topics.Each(func(p kadm.DescribedLogDirPartition) {
+			if p.Topic == topic {
+				bytes += p.Size
+			}
+		})
+	})
+	return bytes, err
 }

@@ -18,7 +18,7 @@ import (
 )
 
 // loader makes log records of CloudTrail events and produces them as out_kms does:
-// one in a Kafka record, under its call id, compressed with lz4.
+// one in a Kafka record, under its call id.
 type loader struct {
 	cl    *kgo.Client
 	topic string
@@ -39,7 +39,7 @@ func (in *installation) newLoader(ctx context.Context, linger time.Duration) (*l
 	if err != nil {
 		return nil, err
 	}
-	cl, err := kgo.NewClient(kgo.SeedBrokers(in.e.brokers()...), kgo.ProducerBatchCompression(kgo.Lz4Compression()),
+	cl, err := kgo.NewClient(kgo.SeedBrokers(in.e.brokers()...), kgo.ProducerBatchCompression(in.e.codec),
 		kgo.ProducerLinger(linger), kgo.RecordPartitioner(kgo.StickyKeyPartitioner(nil)))
 	if err != nil {
 		return nil, err

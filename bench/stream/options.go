@@ -8,6 +8,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/twmb/franz-go/pkg/kgo"
 )
 
 // options are the command line's.
@@ -20,6 +22,7 @@ type options struct {
 	latency    time.Duration // of the load of the third table; 0 leaves it out
 	rate       int
 	peers      []string
+	codec      string // of the events
 	keytrail   string // a binary that is built already; "" builds one
 	keep       string
 }
@@ -27,8 +30,16 @@ type options struct {
 // The peers that can be left out.
 const (
 	peerStreams = "kstreams"
+	peerFlink   = "flink"
 	peerGoka    = "goka"
 )
+
+var allPeers = []string{peerStreams, peerFlink, peerGoka}
+
+// codecs are those that events can be compressed with; out_kms uses Snappy by default.
+var codecs = map[string]kgo.CompressionCodec{
+	"none": kgo.NoCompression(), "snappy": kgo.SnappyCompression(), "lz4": kgo.Lz4Compression(), "zstd": kgo.ZstdCompression(),
+}
 
 // parse reads the command line. What is wrong with it has been written to out, with
 // the usage.
@@ -43,7 +54,8 @@ func parse(args []string, out io.Writer) (options, error) {
 	entities := f.String("entities", "10000,100000,1000000", "`counts` of entities in the state of the memory table; \"\" leaves it out")
 	f.DurationVar(&o.latency, "latency", 30*time.Second, "how long events are sent for the latency table; 0 leaves it out")
 	f.IntVar(&o.rate, "rate", 1000, "events a second that are sent for it")
-	peers := f.String("peers", peerStreams+","+peerGoka, "the `peers` to measure beside Keytrail")
+	peers := f.String("peers", strings.Join(allPeers, ","), "the `peers` to measure beside Keytrail")
+	f.StringVar(&o.codec, "codec", "snappy", "`codec` of the events: none, snappy, lz4 or zstd")
 	f.StringVar(&o.keytrail, "keytrail", "", "measure this `binary` in place of one that is built now")
 	f.StringVar(&o.keep, "keep", "", "`directory` for the data and the logs, which stay there")
 	if err := f.Parse(args); err != nil {
@@ -74,14 +86,17 @@ func (o *options) validate(rest []string) error {
 	case o.rate < 20 || o.rate > 100_000:
 		return fmt.Errorf("-rate is %d, want 20 to 100000", o.rate)
 	}
+	if _, ok := codecs[o.codec]; !ok {
+		return fmt.Errorf("-codec is %q, want none, snappy, lz4 or zstd", o.codec)
+	}
 	for _, n := range o.entities {
 		if n < 1000 || n > 10_000_000 || n%10 != 0 {
 			return fmt.Errorf("-entities has %d, want multiples of 10 from 1000 to 10000000", n)
 		}
 	}
 	for _, p := range o.peers {
-		if p != peerStreams && p != peerGoka {
-			return fmt.Errorf("-peers has %q, want %s and %s or less", p, peerStreams, peerGoka)
+		if !slices.Contains(allPeers, p) {
+			return fmt.Errorf("-peers has %q, want some of %s", p, strings.Join(allPeers, ","))
 		}
 	}
 	return nil

@@ -45,7 +45,8 @@ func TestParseRefuses(t *testing.T) {
 		"-entities 1,2":    "-entities has 1",
 		"-entities 1001":   "-entities has 1001",
 		"-entities many":   `"many" is no number`,
-		"-peers flink":     `-peers has "flink"`,
+		"-peers spark":     `-peers has "spark"`,
+		"-codec rar":       `-codec is "rar"`,
 		"everything":       `got ["everything"]`,
 		"-unheard-of flag": "unheard-of",
 	} {
@@ -203,7 +204,7 @@ func TestCostTable(t *testing.T) {
 	}
 	var out bytes.Buffer
 	costTable(&out, "Title", []cost{row(nameBoth, time.Second), row(nameCeiling, time.Second/4), row(nameStreams, 4*time.Second)}, "A note.")
-	for _, want := range []string{"Title", "A note.", "4.00 times Kafka Streams", "warm-up, 4.00)", "0.25 of the ceiling"} {
+	for _, want := range []string{"Title", "A note.", "to Kafka Streams: the same counts, exactly once: 4.00 in the second half", "4.00 from the start", "to the ceiling: 0.25 "} {
 		if !strings.Contains(out.String(), want) {
 			t.Errorf("no %q in:\n%s", want, out.String())
 		}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"os"
 	"syscall"
 	"time"
 )
@@ -33,7 +34,16 @@ func throughput(ctx context.Context, e *environment, o options, out io.Writer) e
 	if err := closeWindows(ctx, l, end); err != nil {
 		return err
 	}
-	say("%d log records of %d bytes in the mean are in %s", l.sent, l.bytes/l.sent, in.topics.Events)
+	stored, err := e.stored(ctx, in.topics.Events)
+	if err != nil {
+		return err
+	}
+	var self usage
+	if self, err = readUsage(os.Getpid()); err != nil {
+		return err
+	}
+	made := fmt.Sprintf("%d log records, %d bytes each, %d in Kafka with %s", l.sent, l.bytes/l.sent, stored/l.sent, o.codec)
+	say("%s; generating, normalizing and producing them took %s us of CPU each", made, micros(self.cpu, l.sent))
 	costs, counted, err := keytrailCosts(ctx, e, in, l.sent, end)
 	if err != nil {
 		return err
@@ -43,7 +53,7 @@ func throughput(ctx context.Context, e *environment, o options, out io.Writer) e
 		return err
 	}
 	notes = append([]string{fmt.Sprintf("Keytrail counted %v, in windows that are all final.", counted)}, notes...)
-	title := fmt.Sprintf("From kms.events to final windows: %d log records, %d bytes each", l.sent, l.bytes/l.sent)
+	title := "From kms.events to final windows: " + made
 	costTable(out, title, append(costs, peers...), notes...)
 	var rows [][]string
 	for _, c := range costs {
@@ -150,7 +160,7 @@ func peerCosts(ctx context.Context, e *environment, o options, input string, eve
 	for _, peer := range []struct {
 		name string
 		run  func(context.Context, *environment, string, int64, time.Time) (cost, totals, error)
-	}{{peerStreams, kafkaStreams}, {peerGoka, measureGoka}} {
+	}{{peerStreams, kafkaStreams}, {peerFlink, flink}, {peerGoka, measureGoka}} {
 		if !o.with(peer.name) {
 			continue
 		}

@@ -100,9 +100,9 @@ func number(rec *otellog.Record, name string) int64 {
 	return 0
 }
 
-// streamsTotals sums the last value of each window of Kafka Streams: the key is the
+// jvmTotals sums the last value of each window of a program in Java: the key is the
 // entity, which begins with its scope, and the window's start in eight bytes.
-func (e *environment) streamsTotals(ctx context.Context, topic string) (totals, error) {
+func (e *environment) jvmTotals(ctx context.Context, topic string) (totals, error) {
 	t := newTally()
 	err := e.readAll(ctx, topic, func(r *kgo.Record) error {
 		scope, _, ok := strings.Cut(string(r.Key), "\n")

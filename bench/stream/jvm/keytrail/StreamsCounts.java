@@ -27,13 +27,13 @@ import org.apache.kafka.streams.state.WindowStore;
  * time, each call once, exactly once: what stages count and detect of Keytrail do
  * before they judge, written as one writes it with Kafka Streams.
  */
-public final class Counts {
+public final class StreamsCounts {
   private static final String SEEN = "seen";
   private static final byte[] NOTHING = new byte[0];
   private static final Duration SIZE = Duration.ofMinutes(5);
   private static final Duration GRACE = Duration.ofHours(1);
 
-  private Counts() {}
+  private StreamsCounts() {}
 
   /** Arguments: brokers, application id, input topic, output topic, state directory, end of event time in ms. */
   public static void main(String[] args) {

@@ -65,7 +65,6 @@ func (c *Config) Options() []kgo.Opt {
 		// Memory of what is fetched and not polled yet, before it is decompressed: from each
 		// broker. Stages ask for less where that grows much: see fetched.
 		kgo.FetchMaxBytes(mostFetch), kgo.FetchMaxPartitionBytes(mostFetch/4),
-		kgo.WithDecompressor(newLZ4Blocks()),
 	)
 }
 

@@ -28,7 +28,7 @@ func (f *fetched) options() []kgo.Opt {
 	most, part := f.fetchBytes()
 	f.asked = most
 	return []kgo.Opt{
-		kgo.WithPools(f), kgo.WithDecompressor(&lz4Blocks{rest: kgo.DefaultDecompressor(f), growth: &f.growth, free: f}),
+		kgo.WithPools(f), kgo.WithDecompressor(&decompressor{kgo.DefaultDecompressor(f), f}),
 		kgo.FetchMaxBytes(most), kgo.FetchMaxPartitionBytes(part),
 	}
 }
@@ -45,20 +45,17 @@ func (f *fetched) fit(cl *kgo.Client) {
 // leastBuffer is the size below which a buffer is not worth keeping.
 const leastBuffer = 32 << 10
 
-// buffer returns at least n bytes, with anything in them. f may be nil.
+// buffer returns at least n bytes, with anything in them.
 func (f *fetched) buffer(n int) []byte {
-	if f == nil || n < leastBuffer {
-		return make([]byte, n)
-	}
 	if b := f.bytes.get(n); b != nil {
 		return b
 	}
 	return make([]byte, (n+leastBuffer-1)&^(leastBuffer-1)) // so that it fits the next one, too
 }
 
-// done takes a buffer back. f may be nil.
+// done takes a buffer back.
 func (f *fetched) done(b []byte) {
-	if f != nil && cap(b) >= leastBuffer {
+	if cap(b) >= leastBuffer {
 		f.bytes.put(b, fetchTarget)
 	}
 }
@@ -76,6 +73,36 @@ func (f *fetched) GetDecompressBytes(src []byte, codec kgo.CompressionCodecType)
 		return nil // the client makes what it needs
 	}
 	return f.buffer(min(n, fetchTarget))
+}
+
+// decompressor measures by how much batches grow. Safe for concurrent use.
+type decompressor struct {
+	client kgo.Decompressor // with the pools of memory
+	memory *fetched
+}
+
+// Decompress is called by the client for each batch that it fetches.
+func (d *decompressor) Decompress(src []byte, codec kgo.CompressionCodecType) ([]byte, error) {
+	out, err := d.client.Decompress(src, codec)
+	if err != nil {
+		return nil, err
+	}
+	d.memory.add(len(out), len(src))
+	if codec == kgo.CodecNone {
+		return out, nil // out is src
+	}
+	return d.memory.fitting(out), nil
+}
+
+// fitting returns the batch in memory of about its size: a copy if it has more than
+// two and a half times that. What is fetched waits in memory.
+func (f *fetched) fitting(out []byte) []byte {
+	if len(out) >= 2*(cap(out)/5) {
+		return out
+	}
+	small := slices.Clone(out)
+	f.done(out)
+	return small
 }
 
 // PutDecompressBytes is called when all records of a batch are recycled.

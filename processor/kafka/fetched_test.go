@@ -3,6 +3,7 @@ package kafka
 import (
 	"bytes"
 	"math/rand/v2"
+	"strings"
 	"testing"
 
 	"github.com/twmb/franz-go/pkg/kgo"
@@ -103,7 +104,7 @@ func TestFetchedHoldsWhatItNeeds(t *testing.T) {
 	}
 	for _, codec := range []kgo.CompressionCodec{kgo.GzipCompression(), kgo.SnappyCompression(), kgo.ZstdCompression(), kgo.Lz4Compression()} {
 		f := &fetched{}
-		d := &lz4Blocks{rest: kgo.DefaultDecompressor(f), growth: &f.growth, free: f}
+		d := &decompressor{kgo.DefaultDecompressor(f), f}
 		c, err := kgo.DefaultCompressor(codec)
 		if err != nil {
 			t.Fatal(err)
@@ -124,4 +125,32 @@ func TestFetchedHoldsWhatItNeeds(t *testing.T) {
 			}
 		}
 	}
+}
+
+// FuzzDecompress: in memory that is used again, a batch is what the client's own way
+// makes of it.
+func FuzzDecompress(f *testing.F) {
+	text := []byte(strings.Repeat(`{"eventName":"Decrypt","eventSource":"kms.amazonaws.com"}`, 700))
+	for _, codec := range []kgo.CompressionCodec{kgo.NoCompression(), kgo.GzipCompression(), kgo.SnappyCompression(), kgo.ZstdCompression(), kgo.Lz4Compression()} {
+		src, kind := text, kgo.CodecNone
+		if c, err := kgo.DefaultCompressor(codec); err != nil {
+			f.Fatal(err)
+		} else if c != nil {
+			src, kind = c.Compress(new(bytes.Buffer), text)
+		}
+		f.Add(uint8(kind), bytes.Clone(src))
+	}
+	memory, client := &fetched{}, kgo.DefaultDecompressor()
+	d := &decompressor{kgo.DefaultDecompressor(memory), memory}
+	f.Fuzz(func(t *testing.T, codec uint8, src []byte) {
+		kind := kgo.CompressionCodecType(codec % 5)
+		want, wrong := client.Decompress(bytes.Clone(src), kind)
+		got, err := d.Decompress(src, kind)
+		if (err == nil) != (wrong == nil) || err == nil && !bytes.Equal(got, want) {
+			t.Errorf("codec %d: %d bytes and %v, want %d and %v", kind, len(got), err, len(want), wrong)
+		}
+		if err == nil && kind != kgo.CodecNone {
+			memory.PutDecompressBytes(got)
+		}
+	})
 }

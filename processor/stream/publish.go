@@ -47,7 +47,7 @@ type PublishCounts struct {
 // NewPublisher returns a Publisher with an idempotent producer.
 func NewPublisher(c kafka.Config, topics wire.Topics, limits decoding.Limits, o normalize.Options) (*Publisher, error) {
 	client, err := kgo.NewClient(append(c.Options(),
-		kgo.RequiredAcks(kgo.AllISRAcks()), kgo.ProducerBatchCompression(kgo.Lz4Compression()),
+		kgo.RequiredAcks(kgo.AllISRAcks()), kgo.ProducerBatchCompression(kgo.SnappyCompression()),
 		// The default partitioner's rule: by the key's murmur2, as every other
 		// producer does it.
 		kgo.RecordPartitioner(kgo.StickyKeyPartitioner(nil)),

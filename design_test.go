@@ -140,7 +140,10 @@ func flags(t *testing.T) map[string]bool {
 }
 
 var (
-	span      = regexp.MustCompile("`([^`\n]+)`")
+	fenced    = regexp.MustCompile("(?ms)^ *```.*?^ *```")
+	span      = regexp.MustCompile("`([^`]+)`")
+	testName  = regexp.MustCompile(`^(Test|Fuzz|Benchmark)[A-Z][A-Za-z0-9]*$`)
+	section   = regexp.MustCompile(`(docs/[a-z]+\.md), \\?"([^"\\]+)\\?"`)
 	reference = regexp.MustCompile(`^([a-z0-9_/]+\.go):([A-Za-z]+)$`)
 	filePath  = regexp.MustCompile(`^\.?[A-Za-z0-9_*-]+(/[A-Za-z0-9_.*-]+)*/?$`)
 	fileName  = regexp.MustCompile(`^[A-Za-z0-9_-]+\.(go|md|s|mk|proto)$`)
@@ -202,7 +205,14 @@ func (s sources) missing(folder, text string, settings, flags map[string]bool) s
 		if !s.hasWord(text[strings.LastIndex(text, ".")+1:]) {
 			return "does not occur in any source file"
 		}
-	case ourFlag.MatchString(text):
+	case strings.Contains(text, " "):
+		for w := range strings.FieldsSeq(text) {
+			if testName.MatchString(w) && !s.words[w] {
+				return "names the test " + w + ", which does not exist"
+			}
+		}
+	}
+	if ourFlag.MatchString(text) {
 		name := ourFlag.FindStringSubmatch(text)[1]
 		if !flags[name] && !slices.Contains(foreign, name) {
 			return "is not a flag of any command"
@@ -238,26 +248,28 @@ func TestDocumentsNameWhatExists(t *testing.T) {
 	settings, flags := s.settings(t), flags(t)
 	references := 0
 	for _, file := range documents(t) {
-		block := false
-		for i, line := range strings.Split(s.files[file], "\n") {
-			if strings.HasPrefix(strings.TrimSpace(line), "```") {
-				block = !block
+		text := fenced.ReplaceAllStringFunc(s.files[file], func(block string) string {
+			return strings.Repeat("\n", strings.Count(block, "\n")) // so that lines keep their numbers
+		})
+		for _, at := range span.FindAllStringSubmatchIndex(text, -1) {
+			name := strings.Join(strings.Fields(text[at[2]:at[3]]), " ")
+			if reference.MatchString(name) {
+				references++
 			}
-			if block {
-				continue
+			if why := s.missing(path.Dir(file), name, settings, flags); why != "" {
+				t.Errorf("%s:%d: `%s` %s", file, lineOf(text, at[0]), name, why)
 			}
-			for _, m := range span.FindAllStringSubmatch(line, -1) {
-				if reference.MatchString(m[1]) {
-					references++
-				}
-				if why := s.missing(path.Dir(file), m[1], settings, flags); why != "" {
-					t.Errorf("%s:%d: `%s` %s", file, i+1, m[1], why)
-				}
+		}
+		for _, at := range link.FindAllStringSubmatchIndex(text, -1) {
+			if err := s.follow(file, text[at[2]:at[3]]); err != nil {
+				t.Errorf("%s:%d: %v", file, lineOf(text, at[0]), err)
 			}
-			for _, m := range link.FindAllStringSubmatch(line, -1) {
-				if err := s.follow(file, m[1]); err != nil {
-					t.Errorf("%s:%d: %v", file, i+1, err)
-				}
+		}
+	}
+	for file, text := range s.files {
+		for _, m := range section.FindAllStringSubmatch(text, -1) {
+			if path.Ext(file) == ".go" && !strings.Contains(s.files[m[1]], "# "+m[2]) {
+				t.Errorf("%s: %s has no section %q", file, m[1], m[2])
 			}
 		}
 	}
@@ -265,6 +277,9 @@ func TestDocumentsNameWhatExists(t *testing.T) {
 		t.Errorf("only %d references to functions", references)
 	}
 }
+
+// lineOf returns the line of an offset of text, from 1.
+func lineOf(text string, offset int) int { return 1 + strings.Count(text[:offset], "\n") }
 
 // follow reports where a link of a document leads to nothing.
 func (s sources) follow(file, target string) error {

@@ -96,7 +96,6 @@ var notRewritten = []string{
 	"processor/linefile",
 	"processor/lograte",
 	"processor/plot",
-	"processor/read",
 	"processor/rule",
 	"processor/scan",
 	"processor/setting",

@@ -217,7 +217,7 @@ func demoPipeline(ctx context.Context, brokers []string, siem *siem, log *slog.L
 
 // replay publishes the files, spread over pace.
 func replay(ctx context.Context, p *stream.Pipeline, pace time.Duration, objects []source.Object, show *show) error {
-	pub, err := stream.NewPublisher(p.Kafka, p.Topics, p.Limits, p.Normalize)
+	pub, err := stream.NewPublisher(p.Kafka, p.Topics, p.Read)
 	if err != nil {
 		return err
 	}

@@ -9,8 +9,6 @@ import (
 
 	"keytrail/processor/read"
 	"keytrail/processor/source"
-	"keytrail/schemas/aws/cloudtrail"
-	"keytrail/schemas/aws/normalize"
 	"keytrail/schemas/decoding"
 	"keytrail/schemas/otellog"
 )
@@ -61,7 +59,7 @@ func (a *app) printRecords(o recordOptions, objects iter.Seq2[source.Object, err
 	}
 	var counts read.Counts
 	in := read.NewRecords(read.Config{
-		Limits: o.limits, Normalize: normalize.Options{OmitBody: o.omitBody, SelfPrincipals: o.self, Direct: o.otlp}, Counts: &counts,
+		Options: read.Options{Limits: o.limits, OmitBody: o.omitBody, SelfPrincipals: o.self}, Encoded: o.otlp, Counts: &counts,
 		Record: n.print, Dead: dead.taker("normalize"), Now: time.Now,
 	})
 	for object, oerr := range objects {
@@ -95,7 +93,7 @@ type normalizer struct {
 	buf  []byte
 }
 
-func (n *normalizer) print(_ context.Context, _ *cloudtrail.Event, rec *otellog.Record) error {
+func (n *normalizer) print(_ context.Context, _ *decoding.Origin, rec *otellog.Record) error {
 	if n.otlp {
 		n.buf = otellog.AppendRequest(n.buf[:0], rec)
 	} else {

@@ -68,7 +68,7 @@ func (a *app) publish(cfg *config.Config, paths []string, allowLate bool) (c str
 	if err := p.MakeTopics(a.ctx); err != nil {
 		return c, err
 	}
-	pub, err := stream.NewPublisher(p.Kafka, p.Topics, p.Limits, p.Normalize)
+	pub, err := stream.NewPublisher(p.Kafka, p.Topics, p.Read)
 	if err != nil {
 		return c, err
 	}

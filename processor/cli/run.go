@@ -10,13 +10,13 @@ import (
 
 	"keytrail/processor/config"
 	"keytrail/processor/kafka"
+	"keytrail/processor/read"
 	"keytrail/processor/sigma"
 	"keytrail/processor/sink"
 	"keytrail/processor/sink/ndjson"
 	"keytrail/processor/sink/otlphttp"
 	"keytrail/processor/stream"
 	"keytrail/processor/telemetry"
-	"keytrail/schemas/aws/normalize"
 	"keytrail/schemas/wire"
 )
 
@@ -132,9 +132,8 @@ func newPipeline(cfg *config.Config, brokers []string, tel *telemetry.Telemetry,
 			Detect: cfg.Detection(), OutOfOrderness: int64(w.OutOfOrderness), FutureSkew: int64(w.FutureSkew),
 			IdleAfter: int64(w.IdleAfter),
 		},
-		Limits:         cfg.Decode.Limits(),
 		MessageRecords: cfg.Decode.MessageRecords, MessageBytes: int64(cfg.Decode.MessageBytes),
-		Normalize: normalize.Options{OmitBody: cfg.Decode.Body == config.BodyNone, SelfPrincipals: cfg.SelfPrincipals},
+		Read:      read.Options{Limits: cfg.Decode.Limits(), OmitBody: cfg.Decode.Body == config.BodyNone, SelfPrincipals: cfg.SelfPrincipals},
 		Telemetry: tel, Log: log,
 	}
 }

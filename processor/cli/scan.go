@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"keytrail/processor/detect"
+	"keytrail/processor/read"
 	"keytrail/processor/scan"
 	"keytrail/schemas/otellog"
 )
@@ -47,7 +48,7 @@ func (a *app) scan(args []string) int {
 		return code
 	}
 	cfg.Detect.Size, cfg.Detect.WarmUp = int64(size), int64(warmUp)
-	cfg.Limits, cfg.Normalize.SelfPrincipals = ff.limits, self
+	cfg.Read = read.Options{Limits: ff.limits, SelfPrincipals: self}
 	err := cfg.Detect.Validate()
 	switch {
 	case len(paths) == 0:

@@ -13,6 +13,7 @@ import (
 
 	"keytrail/processor/count"
 	"keytrail/processor/detect"
+	"keytrail/processor/read"
 	"keytrail/processor/scan"
 	"keytrail/schemas/kms"
 	"keytrail/schemas/otellog"
@@ -50,7 +51,7 @@ func (a *app) usage(args []string) int {
 	if err != nil {
 		return a.fail(err)
 	}
-	cfg := scan.Config{Detect: detect.DefaultConfig(), Limits: ff.limits, Workers: runtime.GOMAXPROCS(0), Now: time.Now(), DeadLetter: dead.put}
+	cfg := scan.Config{Detect: detect.DefaultConfig(), Read: read.Options{Limits: ff.limits}, Workers: runtime.GOMAXPROCS(0), Now: time.Now(), DeadLetter: dead.put}
 	cfg.Detect.Size, cfg.Detect.MaxEntities, cfg.Detect.MaxAccountEntities = int64(time.Minute), scan.MaxEntities, scan.MaxAccountEntities
 	u := &users{key: key, found: map[string]*detect.Window{}}
 	totals, err := a.runUsage(cfg, paths, u)

@@ -1,7 +1,8 @@
 // Package read is the one way from an object's bytes to events or log records,
-// and to dead letters. Events gives the events as CloudTrail wrote them; Records
-// gives those of KMS and of trails as log records. Commands, stages and plugins
-// say what becomes of a result, and of a dead letter; everything between is here.
+// and to dead letters. Records gives the log records of KMS keys and of trails, whichever
+// cloud wrote the events; Events gives the events of CloudTrail as they are, for the
+// plugins and for trying rules. Commands, stages and plugins decide the use of a result,
+// and of a dead letter; everything between is here.
 //
 // Of every object
 //

@@ -14,7 +14,6 @@ import (
 	"keytrail/processor/read"
 	"keytrail/processor/source"
 	"keytrail/schemas/aws/cloudtrail"
-	"keytrail/schemas/aws/normalize"
 	"keytrail/schemas/decoding"
 	"keytrail/schemas/otellog"
 )
@@ -32,14 +31,14 @@ type seen struct {
 	fail    error    // of the next record
 }
 
-func (s *seen) record(_ context.Context, ev *cloudtrail.Event, rec *otellog.Record) error {
+func (s *seen) record(_ context.Context, from *decoding.Origin, rec *otellog.Record) error {
 	if s.fail != nil {
 		return s.fail
 	}
 	if rec.Time == 0 || rec.EventName == "" {
-		return fmt.Errorf("the record of %s is empty", ev.ID)
+		return fmt.Errorf("the record of %s is empty", from.ID)
 	}
-	s.records = append(s.records, strings.Clone(ev.ID))
+	s.records = append(s.records, strings.Clone(from.ID))
 	return nil
 }
 
@@ -186,8 +185,8 @@ func TestNoAllocations(t *testing.T) {
 	data := []byte(list)
 	var counts read.Counts
 	in := read.NewRecords(read.Config{
-		Counts: &counts, Normalize: normalize.Options{Direct: true}, Now: time.Now,
-		Record: func(context.Context, *cloudtrail.Event, *otellog.Record) error { return nil }, Dead: nil,
+		Counts: &counts, Encoded: true, Now: time.Now,
+		Record: func(context.Context, *decoding.Origin, *otellog.Record) error { return nil }, Dead: nil,
 	})
 	got := testing.AllocsPerRun(5, func() {
 		if err := in.Bytes(t.Context(), data, "a"); err != nil {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"time"
 
+	"keytrail/processor/source"
 	"keytrail/schemas/aws/cloudtrail"
 	"keytrail/schemas/aws/normalize"
 	"keytrail/schemas/decoding"
@@ -13,22 +14,35 @@ import (
 // Records reads objects and normalizes their events. It is not safe for
 // concurrent use.
 type Records struct {
-	*Events
+	in     *Events
 	norm   *normalize.Normalizer
 	rec    otellog.Record
+	from   decoding.Origin
 	now    func() time.Time
-	record func(context.Context, *cloudtrail.Event, *otellog.Record) error
+	record func(context.Context, *decoding.Origin, *otellog.Record) error
+}
+
+// Options are the settings of decoding and normalizing that users choose. The zero value
+// is the default.
+type Options struct {
+	Limits decoding.Limits
+	// OmitBody leaves out the record's body, which is the event byte for byte.
+	OmitBody bool
+	// SelfPrincipals are the collector's own users and roles.
+	SelfPrincipals []string
 }
 
 // Config says how Records reads.
 type Config struct {
-	Limits    decoding.Limits
-	Normalize normalize.Options
-	Counts    *Counts
-	// Record takes each log record and the event that it was made of, which are valid
-	// only during the call. When it returns a *decoding.BadRecord, that goes to
-	// Dead; any other error ends the reading of the object.
-	Record func(context.Context, *cloudtrail.Event, *otellog.Record) error
+	Options
+	// Encoded makes records for otellog.AppendRequest and nothing else: their attributes
+	// are encoded as they are made (see otellog.Record.Direct) and cannot be read.
+	Encoded bool
+	Counts  *Counts
+	// Record takes each log record and the event's origin, which are valid only during
+	// the call. When it returns a *decoding.BadRecord, that goes to Dead; any other error
+	// ends the reading of the object.
+	Record func(context.Context, *decoding.Origin, *otellog.Record) error
 	Dead   Dead
 	// Now gives the time at which a record is observed; nil leaves it 0.
 	Now func() time.Time
@@ -36,9 +50,18 @@ type Config struct {
 
 // NewRecords returns a Records.
 func NewRecords(c Config) *Records {
-	r := &Records{norm: normalize.New(c.Normalize), now: c.Now, record: c.Record}
-	r.Events = NewEvents(c.Limits, c.Counts, r.normalize, c.Dead)
+	norm := normalize.Options{OmitBody: c.OmitBody, SelfPrincipals: c.SelfPrincipals, Direct: c.Encoded}
+	r := &Records{norm: normalize.New(norm), now: c.Now, record: c.Record}
+	r.in = NewEvents(c.Limits, c.Counts, r.normalize, c.Dead)
 	return r
+}
+
+// Object reads one object to its end: see Events.Object.
+func (r *Records) Object(ctx context.Context, o source.Object) error { return r.in.Object(ctx, o) }
+
+// Bytes reads an object that is in memory: see Events.Bytes.
+func (r *Records) Bytes(ctx context.Context, data []byte, name string) error {
+	return r.in.Bytes(ctx, data, name)
 }
 
 // normalize hands on the log record of an event, if it is a wanted one.
@@ -50,5 +73,6 @@ func (r *Records) normalize(ctx context.Context, ev *cloudtrail.Event) (wanted b
 	if wanted, err = r.norm.Record(ev, observed, &r.rec); !wanted || err != nil {
 		return false, err
 	}
-	return true, r.record(ctx, ev, &r.rec)
+	r.from = ev.Origin()
+	return true, r.record(ctx, &r.from, &r.rec)
 }

@@ -24,8 +24,6 @@ import (
 	"keytrail/processor/read"
 	"keytrail/processor/sigma"
 	"keytrail/processor/source"
-	"keytrail/schemas/aws/cloudtrail"
-	"keytrail/schemas/aws/normalize"
 	"keytrail/schemas/decoding"
 	"keytrail/schemas/otellog"
 	"keytrail/schemas/wire"
@@ -33,11 +31,10 @@ import (
 
 // Config says how to scan.
 type Config struct {
-	Limits    decoding.Limits
-	Normalize normalize.Options
-	Detect    detect.Config
-	Rules     *sigma.Rules // the user's own; nil for none
-	Workers   int          // objects that are read at the same time; at least 1
+	Read    read.Options
+	Detect  detect.Config
+	Rules   *sigma.Rules // the user's own; nil for none
+	Workers int          // objects that are read at the same time; at least 1
 	// DeadLetter is called for every piece of input that could not be counted,
 	// one call at a time. The letter's Raw is valid only during the call.
 	DeadLetter func(*wire.DeadLetter) error
@@ -290,7 +287,7 @@ const batchFacts = 4096
 
 func newReader(s *Scanner) *reader {
 	r := &reader{s: s, match: count.NewMatcher(s.cfg.Rules), batch: make([]fact, 0, batchFacts), learned: count.NewTable(s.cfg.Detect.Size)}
-	r.in = read.NewRecords(read.Config{Limits: s.cfg.Limits, Normalize: s.cfg.Normalize, Counts: &s.counts, Record: r.record, Dead: s.dead})
+	r.in = read.NewRecords(read.Config{Options: s.cfg.Read, Counts: &s.counts, Record: r.record, Dead: s.dead})
 	return r
 }
 
@@ -301,10 +298,10 @@ func (r *reader) object(ctx context.Context, o source.Object) error {
 }
 
 // record turns a log record into a fact.
-func (r *reader) record(_ context.Context, ev *cloudtrail.Event, rec *otellog.Record) error {
+func (r *reader) record(_ context.Context, from *decoding.Origin, rec *otellog.Record) error {
 	count.FromRecord(rec, &r.call)
 	if detail, is := r.call.Oversized(); is { // as in stage count, which could not write it down
-		return ev.Bad(decoding.ReasonFieldSize, detail)
+		return from.Bad(decoding.ReasonFieldSize, detail)
 	}
 	// Every copy is judged: which one counts is known when all are read.
 	found, err := r.match.Match(rec, &r.call)
@@ -312,9 +309,9 @@ func (r *reader) record(_ context.Context, ev *cloudtrail.Event, rec *otellog.Re
 		atomic.AddInt64(&r.s.totals.Unmatched, 1)
 	}
 	found.Rules = r.s.cfg.Detect.Allow.Rules(&r.call, found.Rules, r.s.cfg.Detect.Size)
-	sum := crc32.Checksum(ev.Raw, castagnoli)
+	sum := crc32.Checksum(from.Raw, castagnoli)
 	r.learned.Learn(&r.call)
-	r.batch = append(r.batch, makeFact(&r.call, ev.ID, sum, r.s.names))
+	r.batch = append(r.batch, makeFact(&r.call, from.ID, sum, r.s.names))
 	if len(found.Observations) > 0 {
 		r.batch[len(r.batch)-1].flags |= flagObserved
 		r.s.mu.Lock()

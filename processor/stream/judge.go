@@ -20,7 +20,7 @@ func (p *Pipeline) checkRules(stages Stages) {
 	if p.Rules == nil {
 		return
 	}
-	if stages.Normalize && p.Normalize.OmitBody && len(p.Rules.List) > 0 {
+	if stages.Normalize && p.Read.OmitBody && len(p.Rules.List) > 0 {
 		p.Log.Warn("THE RULES FIND NOTHING in the events that this process normalizes: it leaves the events' bodies out, which rules are about; set decode.body to keep", "rules", len(p.Rules.List))
 	}
 }

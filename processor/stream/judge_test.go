@@ -14,6 +14,7 @@ import (
 	"keytrail/processor/dedup"
 	"keytrail/processor/detect"
 	"keytrail/processor/eventtime"
+	"keytrail/processor/read"
 	"keytrail/schemas/aws/cloudtrail"
 	"keytrail/schemas/aws/normalize"
 	"keytrail/schemas/decoding"
@@ -127,7 +128,7 @@ func TestStormOfARule(t *testing.T) {
 // Rules that can find nothing are told of at the start.
 func TestRulesAtTheStart(t *testing.T) {
 	log := &lines{}
-	p := &Pipeline{Log: slog.New(slog.NewTextHandler(log, nil)), Normalize: normalize.Options{OmitBody: true}, Rules: loadRules(t, userRules)}
+	p := &Pipeline{Log: slog.New(slog.NewTextHandler(log, nil)), Read: read.Options{OmitBody: true}, Rules: loadRules(t, userRules)}
 	if p.checkRules(Stages{Normalize: true}); log.has("THE RULES FIND NOTHING") != 1 {
 		t.Errorf("the log says %q", log.text.String())
 	}

@@ -14,8 +14,6 @@ import (
 
 	"keytrail/processor/kafka"
 	"keytrail/processor/read"
-	"keytrail/schemas/aws/cloudtrail"
-	"keytrail/schemas/aws/normalize"
 	"keytrail/schemas/decoding"
 	"keytrail/schemas/otellog"
 	"keytrail/schemas/wire"
@@ -56,15 +54,9 @@ var errMessage = errors.New("too much in one message")
 func newNormalizer(p *Pipeline) *normalizer {
 	n := &normalizer{p: p, heavy: mostHeld / 16}
 	n.in = read.NewRecords(read.Config{
-		Limits: p.Limits, Normalize: direct(p.Normalize), Counts: &n.counts, Record: n.publish, Dead: n.dead, Now: time.Now,
+		Options: p.Read, Encoded: true, Counts: &n.counts, Record: n.publish, Dead: n.dead, Now: time.Now,
 	})
 	return n
-}
-
-// direct is how records are made that are only encoded.
-func direct(o normalize.Options) normalize.Options {
-	o.Direct = true
-	return o
 }
 
 func (n *normalizer) Assign(context.Context, []int32) error { return nil }
@@ -184,10 +176,10 @@ func (n *normalizer) dead(_ context.Context, bad *decoding.BadRecord) error {
 
 // publish writes a log record to kms.events. One that Kafka would refuse for its
 // size goes to the dead letter instead.
-func (n *normalizer) publish(_ context.Context, ev *cloudtrail.Event, rec *otellog.Record) error {
+func (n *normalizer) publish(_ context.Context, from *decoding.Origin, rec *otellog.Record) error {
 	value := otellog.AppendRequest(nil, rec)
 	if len(value) > wire.MaxValueBytes {
-		return tooBig(ev, len(value))
+		return tooBig(from, len(value))
 	}
 	key := wire.CallKey(rec)
 	return n.keep(&kgo.Record{
@@ -196,8 +188,8 @@ func (n *normalizer) publish(_ context.Context, ev *cloudtrail.Event, rec *otell
 	})
 }
 
-func tooBig(ev *cloudtrail.Event, n int) error {
-	return ev.Bad(decoding.ReasonRecordSize, fmt.Sprintf("its log record has %d bytes, and Kafka takes %d", n, wire.MaxValueBytes))
+func tooBig(from *decoding.Origin, n int) error {
+	return from.Bad(decoding.ReasonRecordSize, fmt.Sprintf("its log record has %d bytes, and Kafka takes %d", n, wire.MaxValueBytes))
 }
 
 func (n *normalizer) Output(_ time.Time, emit func(*kgo.Record)) (more bool, err error) {

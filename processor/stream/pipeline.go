@@ -22,12 +22,11 @@ import (
 	"keytrail/processor/detect"
 	"keytrail/processor/kafka"
 	"keytrail/processor/lograte"
+	"keytrail/processor/read"
 	"keytrail/processor/setting"
 	"keytrail/processor/sigma"
 	"keytrail/processor/sink"
 	"keytrail/processor/telemetry"
-	"keytrail/schemas/aws/normalize"
-	"keytrail/schemas/decoding"
 	"keytrail/schemas/wire"
 )
 
@@ -77,13 +76,12 @@ type Pipeline struct {
 	Interval      time.Duration
 	Records       int
 	Window        Window
-	Limits        decoding.Limits
+	Read          read.Options // how stage normalize reads events
 	// MessageRecords and MessageBytes bound what comes of one message of the raw topic: log
 	// records and dead letters, and their bytes. 0 is
 	// wire.DefaultMessageRecords and wire.DefaultMessageBytes.
 	MessageRecords int
 	MessageBytes   int64
-	Normalize      normalize.Options
 	Rules          *sigma.Rules // the user's own; nil for none
 	Sinks          []Destination
 	Telemetry      *telemetry.Telemetry

@@ -13,8 +13,6 @@ import (
 	"keytrail/processor/kafka"
 	"keytrail/processor/read"
 	"keytrail/processor/source"
-	"keytrail/schemas/aws/cloudtrail"
-	"keytrail/schemas/aws/normalize"
 	"keytrail/schemas/decoding"
 	"keytrail/schemas/otellog"
 	"keytrail/schemas/wire"
@@ -45,7 +43,7 @@ type PublishCounts struct {
 }
 
 // NewPublisher returns a Publisher with an idempotent producer.
-func NewPublisher(c kafka.Config, topics wire.Topics, limits decoding.Limits, o normalize.Options) (*Publisher, error) {
+func NewPublisher(c kafka.Config, topics wire.Topics, o read.Options) (*Publisher, error) {
 	client, err := kgo.NewClient(append(c.Options(),
 		kgo.RequiredAcks(kgo.AllISRAcks()), kgo.ProducerBatchCompression(kgo.SnappyCompression()),
 		// The default partitioner's rule: by the key's murmur2, as every other
@@ -57,7 +55,7 @@ func NewPublisher(c kafka.Config, topics wire.Topics, limits decoding.Limits, o 
 		return nil, fmt.Errorf("cannot make a Kafka client: %w", err)
 	}
 	p := &Publisher{client: client, topics: topics}
-	p.in = read.NewRecords(read.Config{Limits: limits, Normalize: direct(o), Counts: &p.counts, Record: p.event, Dead: p.bad, Now: time.Now})
+	p.in = read.NewRecords(read.Config{Options: o, Encoded: true, Counts: &p.counts, Record: p.event, Dead: p.bad, Now: time.Now})
 	return p, nil
 }
 
@@ -80,13 +78,13 @@ func (p *Publisher) Object(ctx context.Context, o source.Object) error {
 }
 
 // event publishes a log record.
-func (p *Publisher) event(ctx context.Context, ev *cloudtrail.Event, rec *otellog.Record) error {
+func (p *Publisher) event(ctx context.Context, from *decoding.Origin, rec *otellog.Record) error {
 	if p.late.Late(rec.Time) {
-		return p.late.lateError(ev.Object, rec.Time, p.topics)
+		return p.late.lateError(from.Object, rec.Time, p.topics)
 	}
 	value := otellog.AppendRequest(nil, rec)
 	if len(value) > wire.MaxValueBytes {
-		return tooBig(ev, len(value))
+		return tooBig(from, len(value))
 	}
 	p.produce(ctx, &kgo.Record{
 		Topic: p.topics.Events, Key: wire.CallKey(rec), Value: value,

@@ -214,7 +214,7 @@ func (s *sim) correlatedWindow(f simFiring, list []int64, c *sigma.Correlation, 
 // simTools with the events' bodies, which rules read.
 func newToolsWithBodies(t testing.TB) *simTools {
 	tools := newTools(t)
-	tools.norm = normalize.New(direct(normalize.Options{}))
+	tools.norm = normalize.New(normalize.Options{Direct: true})
 	return tools
 }
 

@@ -43,7 +43,7 @@ func newTools(t testing.TB) *simTools {
 
 // fork returns tools for another goroutine, which count into the same metrics.
 func (t *simTools) fork() *simTools {
-	return &simTools{telemetry: t.telemetry, flows: t.flows, norm: normalize.New(direct(normalize.Options{OmitBody: true})), dec: cloudtrail.NewDecoder(decoding.Limits{})}
+	return &simTools{telemetry: t.telemetry, flows: t.flows, norm: normalize.New(normalize.Options{OmitBody: true, Direct: true}), dec: cloudtrail.NewDecoder(decoding.Limits{})}
 }
 
 // simLoad makes calls and delivers their copies. In most schedules nothing that has to be

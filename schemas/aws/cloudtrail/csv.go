@@ -184,7 +184,7 @@ func (r *Reader) tableRow() error {
 		detail = "not CloudTrail's JSON but " + t.name
 	}
 	bad := &decoding.BadRecord{Object: r.object, Index: r.index, Offset: at, Reason: decoding.ReasonEnvelope, Detail: detail}
-	bad.Raw, bad.Cut = clip(bytes.TrimRight(raw, "\r\n"))
+	bad.Raw, bad.Cut = decoding.Clip(bytes.TrimRight(raw, "\r\n"))
 	r.index++
 	return bad
 }
@@ -195,7 +195,7 @@ func (r *Reader) restOfTable(at int64, err error) error {
 	t := r.csv
 	r.mode = modeDone
 	bad := &decoding.BadRecord{Object: r.object, Index: r.index, Offset: at, Reason: decoding.ReasonSyntax}
-	bad.Raw, bad.Cut = clip(t.from.kept)
+	bad.Raw, bad.Cut = decoding.Clip(t.from.kept)
 	size := int64(len(t.from.kept))
 	if r.in.err == nil {
 		for len(r.in.rest()) > 0 || r.in.fill() {

@@ -33,7 +33,7 @@ func NewDecoder(lim decoding.Limits) *Decoder { return &Decoder{lim: lim.WithDef
 func (d *Decoder) Decode(data []byte, ev *Event) error {
 	n := d.first(data, ev)
 	bad := func(reason decoding.Reason, detail string) error {
-		raw, cut := clip(data)
+		raw, cut := decoding.Clip(data)
 		return &decoding.BadRecord{Object: ev.Object, Index: ev.Index, Offset: ev.Offset, Reason: reason, Detail: detail, Raw: raw, Cut: cut}
 	}
 	if n == failed {
@@ -48,19 +48,16 @@ func (d *Decoder) Decode(data []byte, ev *Event) error {
 	return nil
 }
 
+// Origin returns the event's place, its id and its bytes.
+func (ev *Event) Origin() decoding.Origin {
+	return decoding.Origin{Object: ev.Object, Index: ev.Index, Offset: ev.Offset, ID: ev.ID, Raw: ev.Raw}
+}
+
 // Bad returns a BadRecord in the place of ev, for an event that decoded and still
 // cannot be used.
 func (ev *Event) Bad(reason decoding.Reason, detail string) *decoding.BadRecord {
-	b := &decoding.BadRecord{Object: ev.Object, Index: ev.Index, Offset: ev.Offset, Reason: reason, Detail: detail}
-	b.Raw, b.Cut = clip(ev.Raw)
-	return b
-}
-
-func clip(raw []byte) ([]byte, bool) {
-	if len(raw) > decoding.MaxRawBytes {
-		return raw[:decoding.MaxRawBytes], true
-	}
-	return raw, false
+	at := ev.Origin()
+	return at.Bad(reason, detail)
 }
 
 // isEvent reports whether the object just decoded is a CloudTrail event.

@@ -133,7 +133,7 @@ func (r *Reader) fromChild(ev *Event, err error) error {
 			if shape := r.child.dec.shapeOf(r.envelope); shape != unknownShape {
 				bad.Detail = shape
 			}
-			bad.Raw, bad.Cut = clip(r.envelope)
+			bad.Raw, bad.Cut = decoding.Clip(r.envelope)
 		}
 	}
 	ev.Index, ev.Offset = r.index, r.childAt

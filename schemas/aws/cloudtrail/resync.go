@@ -323,7 +323,7 @@ func (s *search) accept(at int64) bool {
 // report completes the report with n more bytes of the input.
 func (s *search) report(n int) {
 	if s.dropped == 0 {
-		s.bad.Raw, s.bad.Cut = clip(bytes.TrimRight(s.r.in.rest()[:n], ", \t\r\n"))
+		s.bad.Raw, s.bad.Cut = decoding.Clip(bytes.TrimRight(s.r.in.rest()[:n], ", \t\r\n"))
 		return
 	}
 	s.keepHead(n)

@@ -114,6 +114,6 @@ func (r *Reader) foreign() error {
 // bad makes a BadRecord at the input's position.
 func (r *Reader) bad(reason decoding.Reason, detail string, raw []byte) *decoding.BadRecord {
 	b := &decoding.BadRecord{Object: r.object, Index: r.index, Offset: r.in.offset(), Reason: reason, Detail: detail}
-	b.Raw, b.Cut = clip(raw)
+	b.Raw, b.Cut = decoding.Clip(raw)
 	return b
 }

@@ -75,8 +75,9 @@ var layers = []layer{
 	{"processor/sink", []string{"processor/setting", "processor/lograte"}},
 	{"processor/sink/httpsink", []string{"processor/sink"}},
 	{"processor/sink/sinktest", []string{"processor/sink"}},
+	{"processor/sink/all", []string{"processor/sink", "processor/sink/*"}},
 	{"processor/sink/*", []string{"processor/setting", "processor/sink", "processor/sink/httpsink", "schemas/otellog"}},
-	{"processor/config", []string{"processor/setting", "processor/detect", "processor/kafka", "processor/sink", "processor/sink/*", "processor/telemetry", "schemas/*", "schemas/aws/*"}},
+	{"processor/config", []string{"processor/setting", "processor/detect", "processor/kafka", "processor/sink", "processor/sink/all", "processor/telemetry", "schemas/*", "schemas/aws/*"}},
 
 	{"processor/scan", []string{"processor/correlate", "processor/count", "processor/detect", "processor/eventtime", "processor/read", "processor/rule", "processor/sigma", "processor/source", "schemas/*", "schemas/aws/*"}},
 	{"processor/stream", []string{"processor/setting", "processor/correlate", "processor/count", "processor/dedup", "processor/detect", "processor/eventtime", "processor/kafka", "processor/lograte", "processor/read", "processor/rule",

@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"keytrail/processor/config"
+	"keytrail/processor/sink/otlphttp"
 )
 
 // checkKeytrail loads deploy/keytrail.yaml as keytrail does and holds that what
@@ -26,11 +27,12 @@ func (d *deployment) checkKeytrail() {
 		d.problem("keytrail.yaml: no sink")
 	}
 	for _, s := range c.Sinks {
-		if s.OTLP == nil {
+		to, ok := s.To.(*otlphttp.Config)
+		if !ok {
 			d.problem("keytrail.yaml: sink %s writes to the container, which is read-only", s.Name)
 			continue
 		}
-		u, err := url.Parse(s.OTLP.Endpoint)
+		u, err := url.Parse(to.Endpoint)
 		if err != nil {
 			d.problem("keytrail.yaml: sink %s: %v", s.Name, err)
 			continue

@@ -16,6 +16,8 @@ import (
 	"keytrail/processor/generate"
 	"keytrail/processor/kafka"
 	"keytrail/processor/sigma"
+	"keytrail/processor/sink/all"
+	"keytrail/processor/sink/otlphttp"
 	"keytrail/processor/source"
 	"keytrail/processor/stream"
 	"keytrail/processor/telemetry"
@@ -207,8 +209,10 @@ func demoPipeline(ctx context.Context, brokers []string, siem *siem, log *slog.L
 	cfg.Kafka.Partitions = config.Partitions{Events: 4, Partials: 2}
 	cfg.Window.IdleAfter = demoIdle
 	p := newPipeline(cfg, brokers, tel, log)
-	to, _ := config.NewSink(config.SinkOTLP)
-	to.Name, to.OTLP.Endpoint = "siem", siem.url
+	receiver := otlphttp.DefaultConfig()
+	receiver.Endpoint = siem.url
+	to, _ := config.NewSink(all.OTLP)
+	to.Name, to.To = "siem", &receiver
 	to.Take = config.Take{Windows: config.WindowsAnomalous, Anomalies: true}
 	there, err := destination(to)
 	p.Sinks = []stream.Destination{there}

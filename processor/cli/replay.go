@@ -6,7 +6,7 @@ import (
 	"log/slog"
 
 	"keytrail/processor/config"
-	"keytrail/processor/sink/ndjson"
+	"keytrail/processor/sink"
 	"keytrail/processor/stream"
 )
 
@@ -44,8 +44,8 @@ func (a *app) replay(args []string) int {
 		return exitUsage
 	}
 	for _, s := range cfg.Sinks {
-		if s.File != nil && s.File.Path != ndjson.Stdout {
-			a.writes = append(a.writes, s.File.Path)
+		if path := s.To.Output(); path != "" && path != sink.Stdout {
+			a.writes = append(a.writes, path)
 		}
 	}
 	c, err := a.publish(cfg, paths, *allowLate)

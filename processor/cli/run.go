@@ -12,9 +12,6 @@ import (
 	"keytrail/processor/kafka"
 	"keytrail/processor/read"
 	"keytrail/processor/sigma"
-	"keytrail/processor/sink"
-	"keytrail/processor/sink/ndjson"
-	"keytrail/processor/sink/otlphttp"
 	"keytrail/processor/stream"
 	"keytrail/processor/telemetry"
 	"keytrail/schemas/wire"
@@ -147,18 +144,10 @@ func destination(s config.Sink) (stream.Destination, error) {
 	case config.WindowsAll:
 		d.Windows = stream.WindowsAll
 	}
-	var to sink.Sink
 	var err error
-	switch s.Type {
-	case config.SinkOTLP:
-		to, err = otlphttp.New(*s.OTLP)
-	case config.SinkFile:
-		to, err = ndjson.New(*s.File)
-	}
-	if err != nil {
+	if d.Sink, err = s.To.Open(); err != nil {
 		return d, fmt.Errorf("sink %q: %w", s.Name, err)
 	}
-	d.Sink = to
 	return d, nil
 }
 

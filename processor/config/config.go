@@ -2,7 +2,7 @@
 // in which every key is known, every value is checked, and every complaint names
 // the file, the line, the key, the value and what is allowed.
 //
-// Packages that own a Config (sink, sink/otlphttp, sink/ndjson, telemetry) keep
+// Packages that own a Config (sink, the types of sinks, telemetry) keep
 // its defaults and rules; this package gathers them and adds the rules between
 // sections. It opens no connection and no file but the one it is given.
 //
@@ -22,8 +22,7 @@ import (
 	"keytrail/processor/kafka"
 	"keytrail/processor/setting"
 	"keytrail/processor/sink"
-	"keytrail/processor/sink/ndjson"
-	"keytrail/processor/sink/otlphttp"
+	"keytrail/processor/sink/all"
 	"keytrail/processor/telemetry"
 	"keytrail/schemas/decoding"
 	"keytrail/schemas/wire"
@@ -168,30 +167,16 @@ func nanoseconds(list []time.Duration) (ns []int64) {
 	return ns
 }
 
-// SinkType names the protocol of a sink.
-type SinkType string
-
-// The types of sinks.
-const (
-	SinkOTLP SinkType = "otlp" // package sink/otlphttp
-	SinkFile SinkType = "file" // package sink/ndjson
-)
-
-// SinkTypes returns all types of sinks.
-func SinkTypes() []SinkType { return []SinkType{SinkOTLP, SinkFile} }
-
-// Sink is one destination. Exactly one of its pointers is set, by Type; in the
-// file its keys stand beside the others.
+// Sink is one destination. In the file, the keys of To stand beside the others.
 type Sink struct {
 	// Name identifies the sink in its consumer group, logs and metrics. To rename
 	// a sink is to begin at the oldest record that Kafka has.
-	Name  string           `yaml:"name"`
-	Type  SinkType         `yaml:"type"`
-	OTLP  *otlphttp.Config `yaml:",inline"`
-	File  *ndjson.Config   `yaml:",inline"`
-	Take  Take             `yaml:"take"`
-	Batch sink.Batch       `yaml:"batch"`
-	Retry sink.Retry       `yaml:"retry"`
+	Name  string      `yaml:"name"`
+	Type  all.Type    `yaml:"type"`
+	To    sink.Config `yaml:",inline"` // of Type
+	Take  Take        `yaml:"take"`
+	Batch sink.Batch  `yaml:"batch"`
+	Retry sink.Retry  `yaml:"retry"`
 }
 
 // Take says which records a sink gets.
@@ -213,21 +198,11 @@ const (
 )
 
 // NewSink returns a Sink of type t with its defaults, or false for a type that
-// does not exist. It lacks a Name, and the endpoint or path.
-func NewSink(t SinkType) (Sink, bool) {
-	s := Sink{Type: t, Take: Take{Events: true, Windows: WindowsAnomalous, Anomalies: true},
-		Batch: sink.DefaultBatch(), Retry: sink.DefaultRetry()}
-	switch t {
-	case SinkOTLP:
-		c := otlphttp.DefaultConfig()
-		s.OTLP = &c
-	case SinkFile:
-		c := ndjson.DefaultConfig()
-		s.File = &c
-	default:
-		return s, false
-	}
-	return s, true
+// does not exist. It lacks a Name, and the settings without a default.
+func NewSink(t all.Type) (Sink, bool) {
+	to := all.Default(t)
+	return Sink{Type: t, To: to, Take: Take{Events: true, Windows: WindowsAnomalous, Anomalies: true},
+		Batch: sink.DefaultBatch(), Retry: sink.DefaultRetry()}, to != nil
 }
 
 // Default returns the configuration of an empty file.

@@ -13,6 +13,8 @@ import (
 	"keytrail/processor/detect"
 	"keytrail/processor/setting"
 	"keytrail/processor/sink"
+	"keytrail/processor/sink/all"
+	"keytrail/processor/sink/otlphttp"
 )
 
 var update = flag.Bool("update", false, "write the golden files anew")
@@ -105,13 +107,14 @@ func roundTrip(t *testing.T, c *Config, out string) {
 		t.Errorf("printed:\n%s\nprinted after reading it back:\n%s", out, again)
 	}
 	for i := range c.Sinks {
-		if c.Sinks[i].OTLP == nil {
+		to, ok := c.Sinks[i].To.(*otlphttp.Config)
+		if !ok {
 			continue
 		}
-		for name, secret := range c.Sinks[i].OTLP.Headers {
-			got := back.Sinks[i].OTLP.Headers[name]
+		for name, secret := range to.Headers {
+			got := back.Sinks[i].To.(*otlphttp.Config).Headers[name]
 			if secret.String() == setting.Redacted {
-				c.Sinks[i].OTLP.Headers[name] = got
+				to.Headers[name] = got
 			} else if got.Reveal() != secret.Reveal() {
 				t.Errorf("header %q changed from %d to %d bytes", name, len(secret.Reveal()), len(got.Reveal()))
 			}
@@ -140,7 +143,7 @@ func TestDefaultIsValid(t *testing.T) {
 	if err := Default().Validate(); err != nil {
 		t.Error(err)
 	}
-	for _, kind := range SinkTypes() {
+	for _, kind := range all.Types() {
 		if s, ok := NewSink(kind); !ok || s.Type != kind {
 			t.Errorf("NewSink(%q) = %+v, %v", kind, s, ok)
 		}
@@ -163,17 +166,18 @@ func TestFullSetsEverything(t *testing.T) {
 		t.Fatal(err)
 	}
 	s := c.Sinks[0]
+	to := s.To.(*otlphttp.Config)
 	f := func(what string, got, want any) {
 		t.Helper()
 		if !reflect.DeepEqual(got, want) {
 			t.Errorf("%s is %v, want %v", what, got, want)
 		}
 	}
-	f("endpoint", s.OTLP.Endpoint, "https://siem.example:4318/otlp")
-	f("authorization", s.OTLP.Headers["Authorization"].Reveal(), "Bearer hunter2")
-	f("mixed header", s.OTLP.Headers["X-Mixed"].Reveal(), "hunter2-hunter2")
-	f("header that looks like YAML", s.OTLP.Headers["X-Scope"].Reveal(), "hunter2: [")
-	f("path", c.Sinks[1].File.Path, "archive/${NAME}-x.ndjson")
+	f("endpoint", to.Endpoint, "https://siem.example:4318/otlp")
+	f("authorization", to.Headers["Authorization"].Reveal(), "Bearer hunter2")
+	f("mixed header", to.Headers["X-Mixed"].Reveal(), "hunter2-hunter2")
+	f("header that looks like YAML", to.Headers["X-Scope"].Reveal(), "hunter2: [")
+	f("path", c.Sinks[1].To.Output(), "archive/${NAME}-x.ndjson")
 	f("take", s.Take, Take{Windows: WindowsAll, Anomalies: true})
 	f("take with defaults", c.Sinks[1].Take, Take{Events: true, Windows: WindowsNone, Anomalies: true})
 	f("retry", c.Sinks[2].Retry, sink.DefaultRetry())

@@ -9,6 +9,8 @@ import (
 	"reflect"
 	"strings"
 
+	"keytrail/processor/sink/all"
+
 	"go.yaml.in/yaml/v3"
 )
 
@@ -171,7 +173,7 @@ func (d *decoder) sinkType(node *yaml.Node, s *Sink, key string) bool {
 			continue
 		}
 		before, at := len(d.found), join(key, "type")
-		var t SinkType
+		var t all.Type
 		d.value(node.Content[i+1], reflect.ValueOf(&t).Elem(), at)
 		if len(d.found) > before {
 			return false
@@ -190,7 +192,7 @@ func (d *decoder) sinkType(node *yaml.Node, s *Sink, key string) bool {
 
 func joinTypes() string {
 	var list []string
-	for _, t := range SinkTypes() {
+	for _, t := range all.Types() {
 		list = append(list, string(t))
 	}
 	return strings.Join(list, ", ")

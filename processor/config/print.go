@@ -119,7 +119,7 @@ type field struct {
 type fieldList []field
 
 // fields returns the settings of a section in the order of its type. The fields
-// of inline pointers stand among them, if the pointer is set.
+// of an inline Config stand among them, if there is one.
 func fields(v reflect.Value) fieldList {
 	var list fieldList
 	for i := range v.NumField() {
@@ -127,8 +127,8 @@ func fields(v reflect.Value) fieldList {
 		switch {
 		case !v.Type().Field(i).IsExported(): // what is known of the settings
 		case tag == ",inline" && v.Field(i).IsNil():
-		case tag == ",inline":
-			list = append(list, fields(v.Field(i).Elem())...)
+		case tag == ",inline": // an interface that holds a pointer
+			list = append(list, fields(v.Field(i).Elem().Elem())...)
 		case tag == "":
 			panic("BUG: no yaml tag: " + v.Type().String() + "." + v.Type().Field(i).Name)
 		default:

@@ -11,6 +11,8 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+
+	"keytrail/processor/sink/otlphttp"
 )
 
 // templates are configurations into which a value of the environment can go anywhere.
@@ -108,7 +110,7 @@ func TestErrorsOfClients(t *testing.T) {
 		}
 		ctx, cancel := context.WithCancel(context.Background())
 		cancel() // no connection is needed for the client's words
-		r, err := http.NewRequestWithContext(ctx, http.MethodPost, c.Sinks[0].OTLP.Endpoint+"/v1/logs", nil)
+		r, err := http.NewRequestWithContext(ctx, http.MethodPost, c.Sinks[0].To.(*otlphttp.Config).Endpoint+"/v1/logs", nil)
 		if err == nil {
 			_, err = http.DefaultClient.Do(r)
 		}

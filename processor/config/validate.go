@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net"
 	"path/filepath"
+	"reflect"
 	"regexp"
 	"slices"
 	"strconv"
@@ -13,7 +14,8 @@ import (
 	"keytrail/processor/detect"
 	"keytrail/processor/kafka"
 	"keytrail/processor/setting"
-	"keytrail/processor/sink/ndjson"
+	"keytrail/processor/sink"
+	"keytrail/processor/sink/all"
 )
 
 // Validate checks every value and the rules between them. It returns
@@ -229,15 +231,15 @@ func validateSinks(p *setting.Problems, sinks []Sink) {
 		} else {
 			names[s.Name] = i
 		}
-		if s.File == nil || s.File.Path == "" {
+		if s.To == nil || s.To.Output() == "" {
 			continue
 		}
-		path := s.File.Path
-		if path != ndjson.Stdout {
+		path := s.To.Output()
+		if path != sink.Stdout {
 			path = filepath.Clean(path)
 		}
 		if first, ok := paths[path]; ok {
-			p.Add(at+".path", "%q is written by sinks[%d] as well", s.File.Path, first)
+			p.Add(at+".path", "%q is written by sinks[%d] as well", s.To.Output(), first)
 		} else {
 			paths[path] = i
 		}
@@ -248,15 +250,12 @@ func (s Sink) validate(p *setting.Problems, at string) {
 	if !sinkName.MatchString(s.Name) {
 		p.Add(at+".name", "%q is no name; want up to 63 of the characters a-z 0-9 _ -, the first a letter or digit", s.Name)
 	}
-	setting.OneOf(p, at+".type", s.Type, SinkTypes()...)
-	if (s.Type == SinkOTLP) != (s.OTLP != nil) || (s.Type == SinkFile) != (s.File != nil) {
+	setting.OneOf(p, at+".type", s.Type, all.Types()...)
+	if reflect.TypeOf(s.To) != reflect.TypeOf(all.Default(s.Type)) {
 		p.Add(at, "its type is %q and its settings are of another type", s.Type)
 	}
-	if s.OTLP != nil {
-		nest(p, at, s.OTLP.Validate())
-	}
-	if s.File != nil {
-		nest(p, at, s.File.Validate())
+	if s.To != nil {
+		nest(p, at, s.To.Validate())
 	}
 	setting.OneOf(p, at+".take.windows", s.Take.Windows, WindowsNone, WindowsAnomalous, WindowsAll)
 	if !s.Take.Events && !s.Take.Anomalies && s.Take.Windows == WindowsNone {

@@ -63,6 +63,22 @@ type Sink interface {
 	Close() error
 }
 
+// Config is what a type of sinks has of its own in the configuration. It is a pointer to a
+// structure whose fields have yaml tags.
+type Config interface {
+	// Validate returns setting.Problems that name the settings that cannot be used.
+	Validate() error
+	// Open makes the sink. An error names the setting and its value.
+	Open() (Sink, error)
+	// Output returns the path of the local file that the sink writes, as it is
+	// configured: Stdout for standard output, "" for none. Two sinks must not write one
+	// file, and commands that read files leave it out.
+	Output() string
+}
+
+// Stdout is the path that means standard output.
+const Stdout = "-"
+
 // Reason is the bounded set of causes for which a sink does not keep a record:
 // a metric label and a header of the dead letter.
 type Reason string

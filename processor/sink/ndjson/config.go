@@ -4,12 +4,9 @@ import (
 	"keytrail/processor/setting"
 )
 
-// Stdout is the Config.Path that means standard output.
-const Stdout = "-"
-
 // Config says which file the log records go to, and how much of it is kept.
 type Config struct {
-	// Path names the file, or Stdout. The file is made when it does not exist; its
+	// Path names the file, or sink.Stdout. The file is made when it does not exist; its
 	// folder must. It is made readable and writable by its owner alone, and so are the
 	// files that rotation makes.
 	Path string `yaml:"path"`

@@ -58,7 +58,8 @@ func prepare(opened *os.File) (int64, error) {
 		return 0, err
 	}
 	if !info.Mode().IsRegular() {
-		return 0, fmt.Errorf("%w but %v; want a regular file, or %q for standard output", errForeign, info.Mode(), Stdout)
+		return 0, fmt.Errorf("%w but %v; want a regular file, or %q for standard output",
+			errForeign, info.Mode(), sink.Stdout)
 	}
 	whole, err := wholeLines(opened, info.Size())
 	if err != nil || whole == info.Size() {

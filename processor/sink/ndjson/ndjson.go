@@ -48,7 +48,7 @@ func New(c Config) (*Sink, error) {
 	if err := c.Validate(); err != nil {
 		return nil, fmt.Errorf("cannot make a file sink: %w", err)
 	}
-	if c.Path == Stdout {
+	if c.Path == sink.Stdout {
 		return &Sink{out: stream{os.Stdout}}, nil
 	}
 	f := &file{path: c.Path, limit: int64(c.RotateBytes), keep: c.Keep, fsync: c.Fsync}
@@ -57,6 +57,18 @@ func New(c Config) (*Sink, error) {
 	}
 	return &Sink{out: f}, nil
 }
+
+// Open is New as sink.Config has it.
+func (c *Config) Open() (sink.Sink, error) {
+	s, err := New(*c)
+	if err != nil {
+		return nil, err
+	}
+	return s, nil
+}
+
+// Output returns the path of the file.
+func (c *Config) Output() string { return c.Path }
 
 // Deliver writes the batch. Records that can not be decoded are rejected.
 func (s *Sink) Deliver(ctx context.Context, batch []sink.Record) error {

@@ -77,7 +77,7 @@ func TestStdout(t *testing.T) {
 		before := os.Stdout
 		os.Stdout = into
 		c := DefaultConfig()
-		c.Path = Stdout
+		c.Path = sink.Stdout
 		s := open(t, c)
 		os.Stdout = before
 		t.Cleanup(func() {

@@ -2,16 +2,16 @@ package otlphttp
 
 import (
 	"bytes"
-	"encoding/binary"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
-	"math"
 	"mime"
 	"net/http"
 	"strconv"
 	"time"
+
+	"google.golang.org/protobuf/encoding/protowire"
 
 	"keytrail/processor/sink"
 	"keytrail/processor/sink/httpsink"
@@ -141,46 +141,32 @@ func parseResponse(b []byte) (lost int64, message string, err error) {
 	return lost, message, errors.Join(err, inner)
 }
 
-var errProtobuf = errors.New("not a protobuf message")
-
-// fields calls f for each field of a protobuf message: with the value of a
-// varint field and nil data, or with the data of a length-delimited one, never
-// nil. Fields of other wire types are passed over. (Protobuf encoding guide,
-// "Message Structure".)
+// fields calls f for each field of a protobuf message that OTLP's answers have: with the
+// value of a varint field and nil data, or with the data of a length-delimited one, which
+// is never nil. It passes over fields of other wire types.
 func fields(b []byte, f func(number int, varint uint64, data []byte)) error {
 	for len(b) > 0 {
-		tag, n := binary.Uvarint(b)
-		if n <= 0 || tag>>3 == 0 || tag>>3 > math.MaxInt32 {
-			return errProtobuf
+		number, kind, n := protowire.ConsumeTag(b)
+		if n < 0 {
+			return protowire.ParseError(n)
 		}
 		b = b[n:]
-		number, size := int(tag>>3), uint64(0)
-		switch tag & 7 {
-		case 0: // varint
-			v, n := binary.Uvarint(b)
-			if n <= 0 {
-				return errProtobuf
-			}
-			f(number, v, nil)
-			b = b[n:]
-			continue
-		case 1: // 64 bits
-			size = 8
-		case 2: // length-delimited
-			if size, n = binary.Uvarint(b); n <= 0 || size > uint64(len(b)-n) {
-				return errProtobuf
-			}
-			b = b[n:]
-			f(number, 0, b[:size:size])
-		case 5: // 32 bits
-			size = 4
-		default: // groups, which OTLP does not use
-			return errProtobuf
+		var varint uint64
+		var data []byte
+		switch kind {
+		case protowire.VarintType:
+			varint, n = protowire.ConsumeVarint(b)
+		case protowire.BytesType:
+			data, n = protowire.ConsumeBytes(b)
+		default:
+			n = protowire.ConsumeFieldValue(number, kind, b)
 		}
-		if size > uint64(len(b)) {
-			return errProtobuf
+		if n < 0 {
+			return protowire.ParseError(n)
 		}
-		b = b[size:]
+		if b = b[n:]; kind == protowire.VarintType || kind == protowire.BytesType {
+			f(int(number), varint, data)
+		}
 	}
 	return nil
 }

@@ -73,6 +73,18 @@ func New(c Config) (*Sink, error) {
 	return s, nil
 }
 
+// Open is New as sink.Config has it.
+func (c *Config) Open() (sink.Sink, error) {
+	s, err := New(*c)
+	if err != nil {
+		return nil, err
+	}
+	return s, nil
+}
+
+// Output returns "": the sink writes no file.
+func (*Config) Output() string { return "" }
+
 // Deliver sends the batch in one request and waits for the answer.
 func (s *Sink) Deliver(ctx context.Context, batch []sink.Record) error {
 	body, err := s.encode(batch)

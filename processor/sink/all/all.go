@@ -1,0 +1,56 @@
+// Package all is the registry of sinks: each type with its defaults. Everything else finds
+// a sink through it: the configuration its settings, the pipeline its constructor, and the
+// tests of this package its folder, its document and its conformance test.
+//
+// A new sink is a folder beside this one and a line in Kinds. Its Config implements
+// sink.Config, so an operation that is missing does not compile.
+package all
+
+import (
+	"slices"
+
+	"keytrail/processor/sink"
+	"keytrail/processor/sink/ndjson"
+	"keytrail/processor/sink/otlphttp"
+)
+
+// Type names a type of sinks in configurations.
+type Type string
+
+// The types that other code names.
+const (
+	OTLP Type = "otlp"
+	File Type = "file"
+)
+
+// Kind is one type of sinks.
+type Kind struct {
+	Type   Type
+	Folder string // below processor/sink
+	// Default returns a pointer to the type's Config with its defaults. What has no
+	// default, such as an endpoint, is empty.
+	Default func() sink.Config
+}
+
+// Kinds are all types of sinks, in the order in which errors list them. Not to be changed.
+var Kinds = []Kind{
+	{OTLP, "otlphttp", func() sink.Config { c := otlphttp.DefaultConfig(); return &c }},
+	{File, "ndjson", func() sink.Config { c := ndjson.DefaultConfig(); return &c }},
+}
+
+// Types returns the types of Kinds.
+func Types() (list []Type) {
+	for _, k := range Kinds {
+		list = append(list, k.Type)
+	}
+	return list
+}
+
+// Default returns the default Config of a type, or nil for one that does not exist.
+func Default(t Type) sink.Config {
+	i := slices.IndexFunc(Kinds, func(k Kind) bool { return k.Type == t })
+	if i < 0 {
+		return nil
+	}
+	return Kinds[i].Default()
+}

@@ -1,0 +1,127 @@
+package all
+
+import (
+	"os"
+	"path/filepath"
+	"reflect"
+	"slices"
+	"strings"
+	"testing"
+
+	"keytrail/processor/setting"
+	"keytrail/processor/sink"
+)
+
+const document = "../../../docs/sinks.md"
+
+// TestKinds holds each type to what everything else takes from it: a name and a folder of
+// its own, defaults that are not shared, and settings with names.
+func TestKinds(t *testing.T) {
+	types, folders := map[Type]bool{}, map[string]bool{}
+	for _, k := range Kinds {
+		if k.Type == "" || types[k.Type] || folders[k.Folder] {
+			t.Errorf("%q in folder %q is there twice, or has no name", k.Type, k.Folder)
+		}
+		types[k.Type], folders[k.Folder] = true, true
+		a, b := k.Default(), k.Default()
+		if reflect.TypeOf(a).Kind() != reflect.Pointer || a == b {
+			t.Errorf("%s: the default is not a new pointer", k.Type)
+		}
+		if got := Default(k.Type); !reflect.DeepEqual(got, a) {
+			t.Errorf("%s: default %+v, want %+v", k.Type, got, a)
+		}
+		if pkg := filepath.Base(reflect.TypeOf(a).Elem().PkgPath()); pkg != k.Folder {
+			t.Errorf("%s: its settings are of package %s, want %s", k.Type, pkg, k.Folder)
+		}
+		if len(settings(a)) == 0 || slices.Contains(settings(a), "") {
+			t.Errorf("%s: settings %q, want a yaml tag on each", k.Type, settings(a))
+		}
+	}
+	if Default("surprise") != nil || len(Types()) != len(Kinds) {
+		t.Error("a type that does not exist has a default, or Types lacks one")
+	}
+}
+
+// TestIncomplete: settings that are empty name what they lack, and make no sink.
+func TestIncomplete(t *testing.T) {
+	for _, k := range Kinds {
+		c := k.Default()
+		_, problems := c.Validate().(setting.Problems)
+		if to, err := c.Open(); !problems || err == nil || to != nil {
+			t.Errorf("%s: settings without a destination give %v, %v and %v", k.Type, c.Validate(), to, err)
+		}
+	}
+}
+
+// TestFolders: each folder with a sink is registered, and its tests run the conformance
+// suite.
+func TestFolders(t *testing.T) {
+	var registered []string
+	for _, k := range Kinds {
+		registered = append(registered, k.Folder)
+		if !contains(t, k.Folder, "_test.go", "sinktest.Run(") {
+			t.Errorf("no test of %s calls sinktest.Run", k.Folder)
+		}
+	}
+	entries, err := os.ReadDir("..")
+	if err != nil {
+		t.Fatal(err)
+	}
+	found := 0
+	for _, e := range entries {
+		if !e.IsDir() || !contains(t, e.Name(), ".go", ") Open() (sink.Sink, error)") {
+			continue
+		}
+		if found++; !slices.Contains(registered, e.Name()) {
+			t.Errorf("processor/sink/%s is a sink and has no line in Kinds", e.Name())
+		}
+	}
+	if found != len(Kinds) {
+		t.Errorf("%d folders hold sinks, want %d", found, len(Kinds))
+	}
+}
+
+// TestDocument: the document has a section per type, which names each setting.
+func TestDocument(t *testing.T) {
+	text, err := os.ReadFile(document)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, k := range Kinds {
+		_, section, ok := strings.Cut(string(text), "\n## `type: "+string(k.Type)+"`\n")
+		if !ok {
+			t.Errorf("docs/sinks.md has no section \"## `type: %s`\"", k.Type)
+		}
+		section, _, _ = strings.Cut(section, "\n## ")
+		for _, name := range settings(k.Default()) {
+			if !strings.Contains(section, "| `"+name+"` |") {
+				t.Errorf("docs/sinks.md, type %s: no row for the setting %s", k.Type, name)
+			}
+		}
+	}
+}
+
+// settings returns the names of a type's settings.
+func settings(c sink.Config) (names []string) {
+	v := reflect.TypeOf(c).Elem()
+	for i := range v.NumField() {
+		names = append(names, v.Field(i).Tag.Get("yaml"))
+	}
+	return names
+}
+
+// contains reports whether a file of a folder beside this one holds text.
+func contains(t *testing.T, folder, ending, text string) bool {
+	t.Helper()
+	files, err := filepath.Glob(filepath.Join("..", folder, "*"+ending))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return slices.ContainsFunc(files, func(name string) bool {
+		b, err := os.ReadFile(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return (ending == "_test.go" || !strings.HasSuffix(name, "_test.go")) && strings.Contains(string(b), text)
+	})
+}

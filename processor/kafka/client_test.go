@@ -100,6 +100,10 @@ func TestEmbeddedClaimsItsDirectory(t *testing.T) {
 	c := connect(t, b)
 	c.topics(1, "a")
 	c.produce("a", 0, "one", "two")
+	before, err := c.adm.ListTopics(t.Context(), "a")
+	if err != nil {
+		t.Fatal(err)
+	}
 	c.cl.Close()
 	b.Close()
 	if b, err = kafka.StartEmbedded(dir, quiet()); err != nil {
@@ -108,6 +112,9 @@ func TestEmbeddedClaimsItsDirectory(t *testing.T) {
 	defer b.Close()
 	c.cfg.Brokers = b.Brokers()
 	c.holds("a", 0, "one", "two")
+	if after, err := connect(t, b).adm.ListTopics(t.Context(), "a"); err != nil || after["a"].ID != before["a"].ID {
+		t.Errorf("the topic's id was %v, and is %v, %v", before["a"].ID, after["a"].ID, err)
+	}
 }
 
 // A key's partition is the one that the client's own default partitioner gives

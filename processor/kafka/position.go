@@ -17,10 +17,30 @@ import (
 type Position struct {
 	Offset int64 // of the next record
 	Epoch  int32 // leader epoch of the record before it, by which a log that was cut is noticed; -1: unknown
+	// Topic is the id of the topic that Offset was read in, by which a topic that was made
+	// anew is noticed; zero: unknown, as brokers before Kafka 3.1 do not tell it.
+	Topic [16]byte
 }
 
 // nowhere is the position of a partition of which nothing has been read.
-var nowhere = Position{-1, -1}
+var nowhere = Position{Offset: -1, Epoch: -1}
+
+// In returns the position in the log from which records were fetched, of a topic with
+// that id. ErrCut says that the position is in a log of another topic of the same name.
+//
+// The id has to be that of a fetch, and not of metadata, which a broker may tell for a
+// while after a topic was made anew: a fetch by id succeeds only if the partition's leader
+// has a log of that id.
+func (at Position) In(topic [16]byte) (Position, error) {
+	if unknown := [16]byte{}; topic == unknown {
+		return at, nil
+	} else if at.Topic != unknown && at.Topic != topic {
+		return at, fmt.Errorf("the topic has the id %x, and what was read up to offset %d had %x: it was deleted and made anew: %w",
+			topic, at.Offset, at.Topic, ErrCut)
+	}
+	at.Topic = topic
+	return at, nil
+}
 
 // Stateful is a Processor whose state says how far it has come. The state decides where a
 // partition is read on, and the group's offsets only confirm it: they expire a week after
@@ -74,7 +94,7 @@ func (s *session) adjust(ctx context.Context, offsets map[string]map[int32]kgo.O
 	for p, o := range own {
 		c.committed[p] = nowhere
 		if at := o.EpochOffset(); at.Offset >= 0 {
-			c.committed[p] = Position{at.Offset, at.Epoch}
+			c.committed[p] = Position{Offset: at.Offset, Epoch: at.Epoch}
 		}
 	}
 	s.note(c)
@@ -99,7 +119,7 @@ func (s *session) begin(ctx context.Context, fresh map[int32]Position, again map
 		if at, ok := s.first[p]; ok { // nothing was committed since it was assigned
 			fresh[p] = at
 		} else if o, ok := s.gts.Client().CommittedOffsets()[s.t.Topic][p]; ok {
-			fresh[p] = Position{o.Offset, o.Epoch}
+			fresh[p] = Position{Offset: o.Offset, Epoch: o.Epoch}
 		}
 	}
 	starts, ends, err := s.logs(ctx, fresh)
@@ -113,7 +133,7 @@ func (s *session) begin(ctx context.Context, fresh map[int32]Position, again map
 		}
 		if expired {
 			s.expired(p, at.Offset, starts[p])
-			at = Position{starts[p], -1}
+			at = Position{Offset: starts[p], Epoch: -1, Topic: at.Topic}
 		}
 		s.next[p] = at
 	}
@@ -151,7 +171,7 @@ func (t *Transact) Begin(p Processor, partition int32, group Position, start, en
 	if start > 0 && t.Kafka.Log != nil {
 		t.Kafka.Log.Warn("the group has no position: it begins with the oldest record that is left", "group", t.Group, "topic", t.Topic, "partition", partition, "offset", start)
 	}
-	return Position{start, -1}, false, nil
+	return Position{Offset: start, Epoch: -1}, false, nil
 }
 
 // staleAfter is how long a position may move on without records, over the ends of
@@ -223,6 +243,26 @@ func (s *session) logs(ctx context.Context, fresh map[int32]Position) (starts, e
 		case <-time.After(confirm / 10):
 		}
 	}
+}
+
+// sameTopic checks that the fetched records are of the topic that the positions are in, and
+// notes its id where it was not known.
+func (s *session) sameTopic(fetches kgo.Fetches) error {
+	for _, fetch := range fetches {
+		for _, t := range fetch.Topics {
+			for _, p := range t.Partitions {
+				if !s.owned[p.Partition] || len(p.Records) == 0 {
+					continue
+				}
+				at, err := s.next[p.Partition].In(t.TopicID)
+				if err != nil {
+					return fmt.Errorf("topic %q partition %d: %w", t.Topic, p.Partition, err)
+				}
+				s.next[p.Partition] = at
+			}
+		}
+	}
+	return nil
 }
 
 // expired says that the records [from, to) of a partition were deleted unread.

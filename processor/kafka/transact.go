@@ -368,12 +368,15 @@ func (s *session) collect(ctx context.Context, out *producing) (n int, err error
 				return n, FetchError(s.t.Group, e)
 			}
 		}
+		if err := s.sameTopic(fetches); err != nil {
+			return n, Fatal(err)
+		}
 		for it := fetches.RecordIter(); !it.Done(); {
 			r := it.Next()
 			if !s.owned[r.Partition] || r.Offset < s.next[r.Partition].Offset {
 				continue // revoked since, so the transaction will be aborted; or from before it was assigned again
 			}
-			s.next[r.Partition] = Position{r.Offset + 1, r.LeaderEpoch}
+			s.next[r.Partition] = Position{r.Offset + 1, r.LeaderEpoch, s.next[r.Partition].Topic}
 			if r.Attrs.IsControl() {
 				continue
 			}

@@ -116,15 +116,20 @@ func DecodeHead(value []byte) (Head, error) {
 
 // Position is where a partition is read on.
 type Position struct {
-	Offset int64 // of the next record
-	Epoch  int32 // leader epoch of the record before it; -1: unknown
+	Offset int64    // of the next record
+	Epoch  int32    // leader epoch of the record before it; -1: unknown
+	Topic  [16]byte // id of the topic; zero: unknown
 }
 
 func appendPosition(e *wire.Encoder, at Position) {
 	e.Int(at.Offset)
 	e.Int(int64(at.Epoch))
+	e.B = append(e.B, at.Topic[:]...)
 }
 
 func position(d *wire.Decoder) Position {
-	return Position{Offset: d.Int(), Epoch: int32(d.Int())}
+	at := Position{Offset: d.Int(), Epoch: int32(d.Int())}
+	binary.LittleEndian.PutUint64(at.Topic[:8], d.Fixed())
+	binary.LittleEndian.PutUint64(at.Topic[8:], d.Fixed())
+	return at
 }

@@ -142,7 +142,6 @@ func (c *counter) Process(r *kgo.Record) error {
 		t.from, t.begun = r.Offset, true
 	}
 	t.to = r.Offset + 1
-	t.at = kafka.Position{Offset: t.to, Epoch: r.LeaderEpoch}
 	now := c.p.now()
 	c.now, t.lastEvent = now.UnixNano(), c.since(now)
 	c.topic.arrived(t.lastEvent, c.p.Window.OutOfOrderness)

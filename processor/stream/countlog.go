@@ -219,7 +219,7 @@ func (c *counter) Position(partition int32) (at kafka.Position, ok bool) {
 // Expired implements kafka.Stateful: the next frame says what is missing.
 func (c *counter) Expired(partition int32, from, to int64) {
 	t := c.tasks[partition]
-	t.at, t.to = kafka.Position{Offset: to, Epoch: -1}, to
+	t.to = to
 	t.lost += uint64(to - from)
 	c.stats.expired += int(to - from)
 }

@@ -162,7 +162,6 @@ func (d *detector) Lag(map[int32]int64) {}
 
 func (d *detector) Process(r *kgo.Record) error {
 	t := d.tasks[r.Partition]
-	t.at = kafka.Position{Offset: r.Offset + 1, Epoch: r.LeaderEpoch}
 	d.stats.received++
 	frame, err := wire.NewDecoder(r.Value).Frame()
 	if errors.Is(err, wire.ErrNewer) || errors.Is(err, wire.ErrOlder) { // an upgrade: its counts must not be given up

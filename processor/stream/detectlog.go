@@ -45,9 +45,7 @@ func (d *detector) Position(partition int32) (at kafka.Position, ok bool) {
 
 // Expired implements kafka.Stateful. Whether frames were among what expired shows when the
 // next one of their source comes: every source goes on telling how time passes.
-func (d *detector) Expired(partition int32, _, to int64) {
-	d.tasks[partition].at = kafka.Position{Offset: to, Epoch: -1}
-}
+func (d *detector) Expired(int32, int64, int64) {}
 
 // Read implements kafka.Stateful.
 func (d *detector) Read(next map[int32]kafka.Position, commits bool) {

@@ -101,8 +101,9 @@ func trail(t *testing.T, c generate.Config) [][]byte {
 }
 
 // produce puts records into a topic, without keys, as a foreign shipper would;
-// into one partition, so that their order is that of their delivery.
-func produce(t *testing.T, brokers []string, topic string, records [][]byte) {
+// into one partition, so that their order is that of their delivery; into others, all of
+// them into each.
+func produce(t *testing.T, brokers []string, topic string, records [][]byte, others ...int32) {
 	t.Helper()
 	cl, err := kgo.NewClient(kgo.SeedBrokers(brokers...), kgo.RecordPartitioner(kgo.ManualPartitioner()))
 	if err != nil {
@@ -110,8 +111,10 @@ func produce(t *testing.T, brokers []string, topic string, records [][]byte) {
 	}
 	defer cl.Close()
 	var batch []*kgo.Record
-	for _, r := range records {
-		batch = append(batch, &kgo.Record{Topic: topic, Value: r})
+	for _, p := range append(others, 0) {
+		for _, r := range records {
+			batch = append(batch, &kgo.Record{Topic: topic, Partition: p, Value: r})
+		}
 	}
 	if err := cl.ProduceSync(t.Context(), batch...).FirstErr(); err != nil {
 		t.Fatal(err)

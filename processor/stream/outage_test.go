@@ -83,7 +83,34 @@ func cut(t *testing.T, brokers []string, topic string, at int64) {
 	})
 }
 
-// groups deletes the offsets of stages, as Kafka does a week after the last member left.
+// regrow makes a topic anew with more records than it had, while no process runs: offsets
+// and leader epochs look as if it had gone on.
+func regrow(t *testing.T, brokers []string, topic string) {
+	t.Helper()
+	adm := admin(t, brokers)
+	ends, err := adm.ListEndOffsets(t.Context(), topic)
+	if err != nil {
+		t.Fatal(err)
+	}
+	deleteTopic(t, brokers, topic)
+	waitFor(t, "the topic is made anew", func() bool {
+		made, err := adm.CreateTopic(t.Context(), int32(len(ends[topic])), 1, nil, topic)
+		return err == nil && made.Err == nil
+	})
+	most := int64(0)
+	ends.Each(func(o kadm.ListedOffset) { most = max(most, o.Offset) })
+	more := make([][]byte, most+5)
+	for i := range more {
+		more[i] = []byte("another record")
+	}
+	var others []int32
+	for p := range int32(len(ends[topic])) - 1 {
+		others = append(others, p+1)
+	}
+	produce(t, brokers, topic, more, others...)
+}
+
+// deleteGroups deletes the offsets of stages, as Kafka does a week after the last member left.
 func deleteGroups(t *testing.T, brokers []string, groups ...string) {
 	t.Helper()
 	adm := admin(t, brokers)
@@ -118,6 +145,8 @@ func TestWhatIsMissingIsNamed(t *testing.T) {
 		{"kms.state cut", func(t *testing.T, b []string) { cut(t, b, topics.State, 1) }, kafka.ErrStateMissing},
 		{"kms.partials deleted", func(t *testing.T, b []string) { deleteTopic(t, b, topics.Partials) }, kafka.ErrCut},
 		{"kms.events made anew", func(t *testing.T, b []string) { deleteTopic(t, b, topics.Events) }, kafka.ErrCut},
+		{"kms.events made anew and longer", func(t *testing.T, b []string) { regrow(t, b, topics.Events) }, kafka.ErrCut},
+		{"kms.partials made anew and longer", func(t *testing.T, b []string) { regrow(t, b, topics.Partials) }, kafka.ErrCut},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
@@ -129,6 +158,25 @@ func TestWhatIsMissingIsNamed(t *testing.T) {
 				t.Errorf("the stages end with %v; want %v", err, c.want)
 			}
 		})
+	}
+}
+
+// A stage without state, and a sink, have only the group's offsets, which Kafka deletes
+// together with the topic: they begin with the oldest record of one that was made anew.
+func TestOffsetsEndWithTheirTopic(t *testing.T) {
+	b := broker(t)
+	counted(t, b)
+	raw := wire.DefaultTopics().Raw
+	before := length(t, b, wire.DefaultTopics().DeadLetter)
+	regrow(t, b, raw)
+	p := pipeline(t, b)
+	stop := start(t, p, counting)
+	caughtUp(t, b, p)
+	stop()
+	n := 0
+	readTopic(t, b, raw, p.Partitions[raw], func(*kgo.Record) error { n++; return nil })
+	if dead := length(t, b, p.Topics.DeadLetter) - before; dead < n {
+		t.Errorf("%d of %d records are read", dead, n)
 	}
 }
 

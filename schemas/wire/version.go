@@ -10,7 +10,7 @@ import (
 // these values begins with it. There is one number for all of them, because they are
 // written in the same transactions and belong to each other: a program that reads one of
 // them has to read them all. Raise it with any change of any of these forms.
-const FormatVersion = 6
+const FormatVersion = 7
 
 // maxVersion is the last version that a later program may come to: bytes above begin
 // texts, which are damage, not a version.

@@ -1,7 +1,9 @@
 package plugintest
 
 import (
+	"bytes"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"maps"
 	"math/rand/v2"
@@ -11,17 +13,19 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
 	"github.com/tinylib/msgp/msgp"
 	"github.com/twmb/franz-go/pkg/kfake"
 	"github.com/twmb/franz-go/pkg/kgo"
+	"github.com/twmb/franz-go/pkg/kmsg"
 )
 
 // core is a Fluent Bit between the two plugins, each in its C host, that does everything
-// that Fluent Bit may do with records, and more: it drops, repeats and reorders them, gives
-// a chunk up after a retry, and both hosts are killed at any time.
+// that Fluent Bit may do with records, and more: it drops, repeats, splits and reorders
+// them, gives a chunk up after a retry, and both hosts are killed at any time.
 type core struct {
 	t       *testing.T
 	b       built
@@ -91,16 +95,16 @@ func (c *core) pump(r *os.File) {
 	for {
 		n, err := r.Read(part[:1+c.rnd.IntN(len(part))])
 		data = append(data, part[:n]...)
-		var chunk []byte
+		var chunk, tail []byte
 		for len(data) > 0 {
 			rest, serr := msgp.Skip(data)
 			if serr != nil {
 				break // the rest of it comes later
 			}
-			chunk, held = c.fate(data[:len(data)-len(rest)], chunk, held)
+			chunk, tail, held = c.fate(data[:len(data)-len(rest)], chunk, tail, held)
 			data = rest
 		}
-		c.deliver(chunk)
+		c.deliver(append(chunk, tail...))
 		if err != nil {
 			if c.rnd.IntN(2) == 0 {
 				c.deliver(held)
@@ -110,24 +114,51 @@ func (c *core) pump(r *os.File) {
 	}
 }
 
-// fate decides what becomes of one record.
-func (c *core) fate(record, chunk, held []byte) (_, _ []byte) {
+// fate decides what becomes of one record. What a filter makes of it stays in one chunk,
+// side by side or not.
+func (c *core) fate(record, chunk, tail, held []byte) (_, _, _ []byte) {
 	c.mu.Lock()
 	loss := c.loss
 	c.mu.Unlock()
+	second := split(record)
 	switch fate := c.rnd.IntN(100); {
 	case fate < loss: // dropped
 	case fate < 2*loss: // later, behind others
-		held = append(held, record...)
+		held = slices.Concat(held, record, second)
 	case fate < 3*loss: // twice
-		chunk = append(append(chunk, record...), record...)
+		chunk = slices.Concat(chunk, second, record, record)
 	default:
 		chunk = append(chunk, record...)
+		if c.rnd.IntN(2) == 0 {
+			chunk = append(chunk, second...)
+		} else {
+			tail = append(tail, second...)
+		}
 		if c.rnd.IntN(50) == 0 {
 			chunk, held = append(chunk, held...), held[:0]
 		}
 	}
-	return chunk, held
+	return chunk, tail, held
+}
+
+// restOfID follows the eight digits that tell the events of numbered apart.
+const restOfID = "-0000-4000-8000-000000000000"
+
+// partOf returns the call of the second record that a filter makes of the record of a
+// call, "" where it makes none: of every other it makes two.
+func partOf(call string) string {
+	if digits, ok := strings.CutSuffix(call, restOfID); !ok || digits[len(digits)-1]%2 == 0 {
+		return ""
+	}
+	return "f" + call[1:]
+}
+
+// split returns that second record, with the number of the first.
+func split(record []byte) []byte {
+	at := bytes.Index(record, []byte(restOfID)) - 8
+	part := partOf(string(record[at : at+8+len(restOfID)]))
+	second := bytes.Clone(record)
+	return second[:len(second)*min(1, copy(second[at:], part))] // nothing without a part
 }
 
 // deliver flushes a chunk, with a retry, and drops it when that fails as well.
@@ -188,8 +219,10 @@ func (l *ledger) judge(t *testing.T, path string, files map[string][]string) int
 	want := map[string]bool{}
 	for _, name := range names {
 		for _, event := range files[name] {
-			if call := callOf(t, event); !l.has[call] {
-				want[call] = true
+			for _, call := range []string{callOf(t, event), partOf(callOf(t, event))} {
+				if call != "" && !l.has[call] {
+					want[call] = true
+				}
 			}
 		}
 	}
@@ -211,18 +244,32 @@ type course struct {
 	*ledger
 	trail, checkpoint string
 	files             map[string][]string
+	away              atomic.Int32 // the broker that answers nothing, for a while
 }
 
 // newCourse makes a core that is not started, and the files that will be put.
 func newCourse(t *testing.T, seed uint64, count, size int) *course {
 	t.Helper()
-	b, k := plugins(t), broker(t)
+	b := plugins(t)
+	k, err := kfake.NewCluster(kfake.NumBrokers(partitions), kfake.SeedTopics(partitions, "kms.events", "kms.deadletter"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(k.Close)
 	dir, err := os.MkdirTemp("", "acks") // short enough for a socket
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { os.RemoveAll(dir) })
 	c := &course{trail: filepath.Join(dir, "trail"), checkpoint: filepath.Join(dir, "cp"), files: map[string][]string{}, ledger: newLedger(t, k)}
+	c.away.Store(-1)
+	k.ControlKey(int16(kmsg.Produce), func(kmsg.Request) (kmsg.Response, error, bool) {
+		k.KeepControl()
+		if k.CurrentNode() == c.away.Load() {
+			return nil, errors.New("away"), true
+		}
+		return nil, nil, false
+	})
 	if err := os.Mkdir(c.trail, 0o755); err != nil {
 		t.Fatal(err)
 	}
@@ -233,7 +280,7 @@ func newCourse(t *testing.T, seed uint64, count, size int) *course {
 	c.core = &core{
 		t: t, b: b, rnd: rand.New(rand.NewPCG(seed, 2)), loss: 4,
 		inArgs:  fast(c.trail, "checkpoint="+c.checkpoint, socket, "ack_timeout=1s", "ack_window=1M", "batch_bytes=64K"),
-		outArgs: outProps(k, socket, "flush_timeout=2s"),
+		outArgs: outProps(k, socket, "flush_timeout=500ms"),
 	}
 	return c
 }
@@ -251,7 +298,8 @@ func (c *course) put(name string) {
 }
 
 // TestAcknowledgements: whatever happens between the plugins and to them, the checkpoint
-// holds only files of which Kafka has every event, and in the end it holds all of them.
+// holds only files of which Kafka has every event, and what a filter made of each, and in
+// the end it holds all of them.
 func TestAcknowledgements(t *testing.T) {
 	seed := rand.Uint64()
 	t.Logf("seed %d", seed)
@@ -275,12 +323,40 @@ func TestAcknowledgements(t *testing.T) {
 		time.Sleep(time.Duration(rnd.IntN(200)) * time.Millisecond) // any moment will do
 		c.judge(t, c.checkpoint, c.files)
 	}
-	n := c.judge(t, c.checkpoint, c.files)
-	t.Logf("%d files were done while records were lost", n)
-	for deadline := time.Now().Add(3 * time.Minute); n < len(c.files); n = c.judge(t, c.checkpoint, c.files) {
+	t.Logf("%d files were done while records were lost", c.judge(t, c.checkpoint, c.files))
+	c.finish()
+}
+
+// finish waits until all files are done.
+func (c *course) finish() {
+	c.t.Helper()
+	n := 0
+	for deadline := time.Now().Add(3 * time.Minute); n < len(c.files); n = c.judge(c.t, c.checkpoint, c.files) {
 		if time.Now().After(deadline) {
-			t.Fatalf("%d of %d files are done in the end: %v", n, len(c.files), slices.Sorted(slices.Values(done(t, c.checkpoint))))
+			c.t.Fatalf("%d of %d files are done in the end: %v", n, len(c.files), slices.Sorted(slices.Values(done(c.t, c.checkpoint))))
 		}
 		time.Sleep(100 * time.Millisecond)
 	}
+}
+
+// TestSplitRecordsAreAcknowledgedTogether: what one broker did not take is lost with
+// out_kms, and what the others took is not. The parts of a record are on several brokers.
+func TestSplitRecordsAreAcknowledgedTogether(t *testing.T) {
+	seed := rand.Uint64()
+	t.Logf("seed %d", seed)
+	c := newCourse(t, seed, 6, 60)
+	c.loss = 0
+	c.startOut()
+	c.startIn()
+	t.Cleanup(func() { c.killIn(); c.killOut() })
+	for i, name := range slices.Sorted(maps.Keys(c.files)) {
+		c.away.Store(int32(i % partitions))
+		c.put(name)
+		time.Sleep(time.Second) // any moment will do
+		c.killOut()
+		c.away.Store(-1)
+		c.startOut()
+		c.judge(t, c.checkpoint, c.files)
+	}
+	c.finish()
 }

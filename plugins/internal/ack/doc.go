@@ -11,7 +11,7 @@
 // Limits. Both plugins run on one host and under one user: the socket has the mode
 // 0600, and both ends ask the kernel for the other's user. One in_kms listens on a
 // path, up to maxPeers outputs connect to it, and one output connects to up to MaxPaths
-// of them. A Sender keeps MaxRunRanges ranges of maxRuns runs, 16 bytes each: 1 MiB. A
+// of them. A Sender keeps MaxRunRanges ranges of maxRuns runs, 16 bytes each: 4 MiB. A
 // message has at most MaxFrameRanges ranges. The two plugins are two Go runtimes in one
 // process; they share the bytes on the socket and nothing else.
 //

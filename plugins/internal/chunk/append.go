@@ -6,8 +6,6 @@ import (
 	"time"
 
 	"github.com/tinylib/msgp/msgp"
-
-	"keytrail/plugins/internal/ack"
 )
 
 // Record is what in_kms emits for one event.
@@ -27,23 +25,6 @@ type Record struct {
 	// SetNumber fills it.
 	Numbered bool
 }
-
-// What SetNumber writes over: the header up to the metadata's second value, and the
-// body's first value, which both stand where they always stand.
-const (
-	beforeMeta = 2 + 10 + 1 + 1 + len(metaOrigin) + 1 + len(metaInKMS) + 1 + len(FieldAck) + 2
-	beforeBody = beforeMeta + ack.IDSize + 1 + 1 + len(FieldAck) + 2
-)
-
-// SetNumber makes n the number, in run, of the record at the start of b, which Append
-// wrote with room for it. Until then run and number are zero, which no record has.
-func SetNumber(b []byte, run *ack.Run, n uint64) {
-	ack.PutID(b[beforeMeta:], run, n)
-	copy(b[beforeBody:beforeBody+ack.IDSize], b[beforeMeta:])
-}
-
-// noNumber is number 0 of the run of zeros.
-const noNumber = "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA"
 
 // Append appends r as one Fluent Bit record with metadata that names in_kms,
 // {"keytrail": "in_kms"}, and the record's number, {"ack": "…"}. The number stands in the

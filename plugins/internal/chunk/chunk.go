@@ -133,32 +133,41 @@ func (w *Walker) Next(e *Entry) bool {
 // record reads one well-formed msgpack value. It returns whether it is a group
 // marker, or what is wrong with it.
 func (w *Walker) record(b []byte, e *Entry) (group bool, bad string) {
+	body, group, bad := head(b, e)
+	if group || bad != "" {
+		return group, bad
+	}
+	return false, w.body(body, e)
+}
+
+// head reads a record up to its body, which it returns: the time, and the number in the
+// metadata.
+func head(b []byte, e *Entry) (body []byte, group bool, bad string) {
 	n, b, err := msgp.ReadArrayHeaderBytes(b)
 	if err != nil || n != 2 {
-		return false, "a record must be an array of a header and a body"
+		return nil, false, "a record must be an array of a header and a body"
 	}
 	if msgp.NextType(b) == msgp.ArrayType {
 		n, head, err := msgp.ReadArrayHeaderBytes(b)
 		if err != nil || n != 2 {
-			return false, "a record's header must hold a time and metadata"
+			return nil, false, "a record's header must hold a time and metadata"
 		}
 		if group, bad = header(head); bad != "" {
-			return false, bad
+			return nil, false, bad
 		}
 		if !group {
 			metadata(head, e)
 		}
 	} else if group, bad = header(b); bad != "" {
-		return false, bad
+		return nil, false, bad
 	}
 	if group {
-		return true, ""
+		return nil, true, ""
 	}
-	body, err := msgp.Skip(b)
-	if err != nil {
-		return false, "a record must have a body"
+	if body, err = msgp.Skip(b); err != nil {
+		return nil, false, "a record must have a body"
 	}
-	return false, w.body(body, e)
+	return body, false, ""
 }
 
 // The seconds that mark the begin and the end of a group, -1 and -2.
@@ -188,44 +197,6 @@ func header(b []byte) (group bool, bad string) {
 		return s == groupStart || s == groupEnd, ""
 	default:
 		return false, fmt.Sprintf("a record's time must be a number or an extension, not %s", kind(t))
-	}
-}
-
-// metadata looks for a number behind the time at the start of b. Metadata of others is
-// none of our business, and never bad.
-func metadata(b []byte, e *Entry) {
-	b, err := msgp.Skip(b)
-	if err != nil || msgp.NextType(b) != msgp.MapType {
-		return
-	}
-	n, b, err := msgp.ReadMapHeaderBytes(b)
-	for ; err == nil && n > 0; n-- {
-		var name []byte
-		if t := msgp.NextType(b); t != msgp.StrType && t != msgp.BinType {
-			return
-		}
-		if name, b, err = msgp.ReadMapKeyZC(b); err != nil {
-			return
-		}
-		if string(name) == FieldAck {
-			e.number(b)
-			return
-		}
-		b, err = msgp.Skip(b)
-	}
-}
-
-// number takes the record's number from a value, unless it is none.
-func (e *Entry) number(value []byte) {
-	if t := msgp.NextType(value); t != msgp.StrType && t != msgp.BinType {
-		return
-	}
-	text, _, err := msgp.ReadMapKeyZC(value)
-	if err != nil {
-		return
-	}
-	if run, n, ok := ack.ParseID(text); ok && run != (ack.Run{}) {
-		e.Run, e.Number, e.Numbered = run, n, true
 	}
 }
 

@@ -257,19 +257,33 @@ func TestJSONKeepsValues(t *testing.T) {
 }
 
 // FuzzChunk: whatever the bytes, every one of them belongs to exactly one
-// record or to the rest that is no msgpack; what was turned into JSON is JSON;
-// and a walk that resumes anywhere sees the same.
+// record or to the rest that is not msgpack; what was turned into JSON is JSON; a walk
+// that resumes anywhere sees the same; and Numbers finds the numbers that the walk finds.
 func FuzzChunk(f *testing.F) {
 	f.Add(Append(nil, &Record{Event: []byte(`{"eventID":"1"}`), Object: "o", Index: 1, Offset: 2}), "")
 	f.Add(record(eventTime(1), pack(f, map[string]any{"log": map[string]any{"a": 1.5, "b": []any{"x"}}})), "log")
 	f.Add(slices.Concat(recordV2(f, eventTime(math.MaxUint32), []byte{0x80}), []byte{7}, []byte{0xc1}), "k")
 	f.Add(bytes.Repeat([]byte{0x91}, 300), "")
+	numbered := Append(nil, &Record{Event: []byte(`{}`), Numbered: true})
+	SetNumber(numbered, &ack.Run{1}, 5)
+	bare, err := msgp.Skip(numbered[1:])
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Add(slices.Concat(numbered, numbered, record(eventTime(1), bare)), "")
+	f.Add(slices.Concat(record(eventTime(1), bare), numbered[:40]), "ack")
 	f.Fuzz(func(t *testing.T, b []byte, key string) {
 		before := bytes.Clone(b)
 		var w, again Walker
 		w.EventKey, again.EventKey = key, key
 		w.Reset(b, 0)
 		var e, e2 Entry
+		type number struct {
+			run ack.Run
+			n   uint64
+		}
+		var numbers, want []number
+		again.Numbers(b, func(run ack.Run, n uint64) { numbers = append(numbers, number{run, n}) })
 		for {
 			from := w.Pos()
 			if !w.Next(&e) {
@@ -277,6 +291,9 @@ func FuzzChunk(f *testing.F) {
 			}
 			if w.Pos() <= from || w.Pos() > len(b) {
 				t.Fatalf("moved from %d to %d of %d", from, w.Pos(), len(b))
+			}
+			if e.Numbered {
+				want = append(want, number{e.Run, e.Number})
 			}
 			if e.Bad != "" && (len(e.Raw) == 0 || !bytes.HasSuffix(b[:w.Pos()], e.Raw)) {
 				t.Fatalf("a bad record with bytes that are not its own: %x", e.Raw)
@@ -288,6 +305,9 @@ func FuzzChunk(f *testing.F) {
 			if !again.Next(&e2) || !bytes.Equal(e.JSON, e2.JSON) || e.Bad != e2.Bad || again.Pos() != w.Pos() {
 				t.Fatalf("resumed at %d: %+v, want %+v", from, e2, e)
 			}
+		}
+		if !slices.Equal(numbers, want) {
+			t.Fatalf("Numbers finds %v, and Next %v", numbers, want)
 		}
 		if w.Pos() != len(b) || !bytes.Equal(b, before) {
 			t.Fatalf("stopped at %d of %d, or wrote to the chunk", w.Pos(), len(b))
@@ -333,44 +353,6 @@ func TestKinds(t *testing.T) {
 		got := kind(msgp.NextType([]byte{byte(b), 5, 5, 5, 5, 5, 5, 5, 5, 5}))
 		if undefined := got == "a type that msgpack does not define"; undefined != (b == 0xc1) {
 			t.Errorf("%#x is %s", b, got)
-		}
-	}
-}
-
-// A number is found in the metadata, or in the body where a filter has dropped that, and
-// nothing else is taken for one.
-func TestNumbers(t *testing.T) {
-	run := ack.Run{7, 15: 1}
-	b := Append(nil, &Record{Event: []byte(`{"a":1}`), Object: "o", Index: 3, Self: true, Numbered: true})
-	read := func(b []byte) (e Entry) {
-		t.Helper()
-		var w Walker
-		w.Reset(b, 0)
-		if !w.Next(&e) || e.Bad != "" || string(e.JSON) != `{"a":1}` || !e.Placed || e.Object != "o" || e.Index != 3 || !e.Self {
-			t.Errorf("the record became %+v", e)
-		}
-		return e
-	}
-	if e := read(b); e.Numbered {
-		t.Errorf("a record before its number is set has number %d", e.Number)
-	}
-	SetNumber(b, &run, 1<<40+5)
-	body, err := msgp.Skip(b[1:]) // what follows the header
-	if err != nil {
-		t.Fatal(err)
-	}
-	for what, b := range map[string][]byte{"as it is": b, "without metadata": record(eventTime(1), body)} {
-		if e := read(b); !e.Numbered || e.Run != run || e.Number != 1<<40+5 {
-			t.Errorf("%s: numbered %v, %d of %x", what, e.Numbered, e.Number, e.Run)
-		}
-	}
-	for _, value := range []any{"short", 5, nil, strings.Repeat("A", ack.IDSize), strings.Repeat("*", ack.IDSize), []any{}} {
-		b := record(eventTime(1), pack(t, map[string]any{"event": "{}", "ack": value}))
-		var w Walker
-		var e Entry
-		w.Reset(b, 0)
-		if !w.Next(&e) || e.Bad != "" || e.Numbered {
-			t.Errorf("%v is taken for a number, or makes the record bad: %+v", value, e)
 		}
 	}
 }

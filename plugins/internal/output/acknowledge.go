@@ -2,7 +2,6 @@ package output
 
 import (
 	"context"
-	"slices"
 	"time"
 
 	"keytrail/plugins/internal/ack"
@@ -67,71 +66,5 @@ func (o *Output) probe(ctx context.Context) {
 		case <-ctx.Done():
 			return
 		}
-	}
-}
-
-// slot is one record of a chunk that in_kms wants acknowledged. It is acknowledged when
-// everything that came out of it is: the event, a dead letter, or nothing where it was
-// filtered.
-type slot struct {
-	number uint64
-	run    int32 // index in slots.runs
-	open   int32 // produced and not acknowledged, and one while the record is being read
-}
-
-// The states of slot.open besides the count.
-const (
-	slotDone = 0
-	slotTold = -1      // in_kms was told
-	slotLost = 1 << 30 // a part was refused by Kafka: the chunk comes again, this slot never ends
-)
-
-// slots are those of one attempt, in the order of the chunk: 16 bytes each, beside
-// records of 300 at least. A record without a number has none. It is guarded by the
-// attempt's mutex.
-type slots struct {
-	runs []ack.Run
-	list []slot
-	low  int // all before it were told
-}
-
-// begin opens the slot of a record and returns its index.
-func (s *slots) begin(run ack.Run, number uint64) int {
-	i := slices.Index(s.runs, run)
-	if i < 0 {
-		i = len(s.runs) // nearly always the first: a chunk is of one input
-		s.runs = append(s.runs, run)
-	}
-	s.list = append(s.list, slot{number: number, run: int32(i), open: 1})
-	return len(s.list) - 1
-}
-
-func (s *slots) add(i int) { s.list[i].open++ }
-
-// done notes that a part of a record's is acknowledged or, with failed, never will be.
-func (s *slots) done(i int, failed bool) {
-	if failed {
-		s.list[i].open = slotLost
-	} else if s.list[i].open < slotLost {
-		s.list[i].open--
-	}
-}
-
-// tell gives everything that is acknowledged and was not told to to, run by run.
-func (s *slots) tell(to func(ack.Run, []ack.Range)) {
-	for i, run := range s.runs {
-		var list ack.Ranges
-		for j := s.low; j < len(s.list); j++ {
-			if e := &s.list[j]; e.open == slotDone && int(e.run) == i {
-				list.Add(ack.Range{From: e.number, To: e.number + 1})
-				e.open = slotTold
-			}
-		}
-		if list.Len() > 0 {
-			to(run, list.List())
-		}
-	}
-	for s.low < len(s.list) && s.list[s.low].open == slotTold {
-		s.low++
 	}
 }

@@ -136,9 +136,7 @@ func TestFlushPanics(t *testing.T) {
 			t.Errorf("%s: %d chunks are unfinished, want %d", what, n, want)
 		}
 	}
-	a := newAttempt(b.o.tell)
-	a.slots.runs = append(a.slots.runs, run)
-	b.o.attempts.keep(c, a, time.Now())
+	b.o.attempts.keep(c, b.o.attempts.take(c), time.Now())
 	workers := b.o.workers.New
 	b.o.workers.New = func() any { panic("outside a record") }
 	func() {
@@ -156,49 +154,11 @@ func TestFlushPanics(t *testing.T) {
 	unfinished("in the end", 0)
 }
 
-func TestSlots(t *testing.T) {
-	told := map[ack.Run][]ack.Range{}
-	a := newAttempt(func(run ack.Run, list []ack.Range) { told[run] = append(told[run], list...) })
-	r, q := ack.Run{1}, ack.Run{2}
-	produce := func(run ack.Run, n uint64, units int) (slots []int) {
-		a.begin(run, n)
-		for range units {
-			a.begin(run, n) // as when a flush comes back to the same record
-			slots = append(slots, a.add())
-		}
-		return slots
-	}
-	two := produce(r, 1, 2)
-	a.done(two[0], nil)
-	a.end(10)
-	produce(r, 2, 0) // filtered
-	a.end(20)
-	fail := produce(r, 3, 2)
-	a.done(fail[0], errors.New("refused"))
-	a.end(30)
-	other := produce(q, 7, 1)
-	a.done(other[0], nil) // its record is still being read
-	a.rest()
-	if want := map[ack.Run][]ack.Range{r: {{From: 2, To: 3}}}; !equal(told, want) {
-		t.Errorf("told %v, want %v", told, want)
-	}
-	a.end(40)
-	a.done(two[1], nil)
-	a.done(fail[1], nil)
-	a.rest()
-	if want := map[ack.Run][]ack.Range{r: {{From: 2, To: 3}, {From: 1, To: 2}}, q: {{From: 7, To: 8}}}; !equal(told, want) {
-		t.Errorf("told %v in the end, want %v: a record of which a part was refused must not be told", told, want)
-	}
-	if a.slots.low != 2 {
-		t.Errorf("%d slots are out of mind, want 2", a.slots.low)
-	}
-}
-
 // Kafka acknowledges records of an attempt while a flush takes it again. The race detector
 // judges.
 func TestAttemptTakenWhileAcknowledged(t *testing.T) {
 	b, k, run := ackBench(t, nil)
-	c := numberedRecord(run, 1, event(0))
+	c := numberedRecord(run, 7, event(0))
 	a := b.o.attempts.take(c)
 	a.begin(run, 7)
 	ended := make(chan struct{})
@@ -221,20 +181,8 @@ func TestAttemptTakenWhileAcknowledged(t *testing.T) {
 	close(ended)
 	acknowledging.Wait()
 	a.end(len(c))
-	a.rest()
+	b.o.attempts.ledger.report(a)
 	k.want(t, "in the end", ack.Range{From: 7, To: 8})
-}
-
-func equal(a, b map[ack.Run][]ack.Range) bool {
-	if len(a) != len(b) {
-		return false
-	}
-	for run := range a {
-		if !slices.Equal(a[run], b[run]) {
-			return false
-		}
-	}
-	return true
 }
 
 // A chunk that Fluent Bit does not hand over again in time is not unfinished for ever.
@@ -248,16 +196,20 @@ func TestAttemptsAreAbandoned(t *testing.T) {
 		}
 	}
 	a, b := []byte("a"), []byte("b")
-	s.tell = func(ack.Run, []ack.Range) {}
-	of := func(run ack.Run) *attempt {
-		a := newAttempt(s.tell)
-		a.begin(run, 1)
-		return a
+	s.ledger.tell = func(ack.Run, []ack.Range) {}
+	s.numbers = func(chunk []byte, f func(ack.Run, uint64)) {
+		switch string(chunk) {
+		case "a", "b":
+			f(run, 1)
+		case "of another in_kms":
+			f(ack.Run{2}, 1)
+		}
 	}
-	s.keep(a, of(run), now)
-	s.keep(b, of(run), now)
-	s.keep([]byte("of another in_kms"), of(ack.Run{2}), now.Add(time.Hour))
-	s.keep([]byte("of tail"), newAttempt(s.tell), now.Add(time.Hour))
+	s.keep(a, s.take(a), now)
+	s.keep(b, s.take(b), now)
+	for _, other := range []string{"of another in_kms", "of tail"} {
+		s.keep([]byte(other), s.take([]byte(other)), now.Add(time.Hour))
+	}
 	count("both wait", time.Minute, 2, 0)
 	again := s.take(b)
 	count("one is with a flush", 2*time.Minute, 1, 1)
@@ -268,7 +220,8 @@ func TestAttemptsAreAbandoned(t *testing.T) {
 	if got := longestBackoff(100); got != 2060*time.Second {
 		t.Errorf("the longest wait is %v", got)
 	}
-	failed := of(run)
+	failed := s.take(a)
+	failed.begin(run, 1)
 	failed.done(failed.add(), errors.New("refused"))
 	s.keep(a, failed, now)
 	if got := s.take(a); got == failed || got.tries != 1 {
@@ -297,31 +250,5 @@ func TestParseAckPath(t *testing.T) {
 		if _, err := parse(f[0], f[1]); err == nil || !strings.Contains(err.Error(), f[2]) {
 			t.Errorf("acks %s, ack_path %q: %v, want %q", f[0], f[1], err, f[2])
 		}
-	}
-}
-
-// A chunk of any size makes room for more while it is being delivered.
-func TestAcknowledgesWithinAFlush(t *testing.T) {
-	var told uint64
-	a := newAttempt(func(_ ack.Run, list []ack.Range) {
-		for _, r := range list {
-			told += r.Len()
-		}
-	})
-	var slots []int
-	for n := range uint64(3 * tellEvery) {
-		a.begin(ack.Run{1}, n+1)
-		slots = append(slots, a.add())
-		a.end(int(n))
-	}
-	for i, slot := range slots[1:] { // the first is in flight to the end
-		a.done(slot, nil)
-		if want := uint64(i+1) / tellEvery * tellEvery; told != want {
-			t.Fatalf("%d records were told after %d acknowledgements, want %d", told, i+1, want)
-		}
-	}
-	a.done(slots[0], nil)
-	if told != 3*tellEvery {
-		t.Errorf("%d records were told in the end", told)
 	}
 }

@@ -15,9 +15,7 @@ import (
 // goes on where this one stopped instead of producing everything twice. A chunk
 // of any size is therefore delivered in the end, whatever FlushTimeout is.
 type attempt struct {
-	// tell never changes: Kafka's callbacks read it while a flush takes the attempt again.
-	// It is nil where nobody waits for acknowledgements.
-	tell func(ack.Run, []ack.Range)
+	ledger *ledger // never changes: Kafka's callbacks read it while a flush takes the attempt again
 
 	// Owned by the flush that holds the attempt.
 	pos   int // bytes of the chunk that are dealt with
@@ -37,29 +35,29 @@ type attempt struct {
 // noSlot is the slot of a record that nobody wants acknowledged.
 const noSlot = -1
 
-func newAttempt(tell func(ack.Run, []ack.Range)) *attempt {
-	return &attempt{tell: tell, changed: make(chan struct{}, 1), slot: noSlot}
+func newAttempt(l *ledger) *attempt {
+	return &attempt{ledger: l, changed: make(chan struct{}, 1), slot: noSlot}
 }
 
-// begin opens the slot of a record, once however often the flush comes back to it.
+// begin finds the slot of a record, once however often the flush comes back to it.
 func (a *attempt) begin(run ack.Run, number uint64) {
-	if a.tell == nil || a.begun {
+	if a.ledger.tell == nil || a.begun {
 		return
 	}
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	a.slot, a.begun = a.slots.begin(run, number), true
+	a.slot, a.begun = a.slots.find(run, number), true
 }
 
 // end notes that the record at pos is dealt with and that the next one begins at pos.
 func (a *attempt) end(pos int) {
 	a.pos, a.unit = pos, 0
-	if a.begun {
+	if a.slot != noSlot {
 		a.mu.Lock()
 		a.slots.done(a.slot, false)
 		a.mu.Unlock()
-		a.slot, a.begun = noSlot, false
 	}
+	a.slot, a.begun = noSlot, false
 }
 
 // add notes that one more Kafka record was produced. It returns the slot for done.
@@ -75,6 +73,13 @@ func (a *attempt) add() (slot int) {
 
 // done notes that a produced record was acknowledged, or failed for good.
 func (a *attempt) done(slot int, err error) {
+	if a.note(slot, err) {
+		a.ledger.report(a)
+	}
+}
+
+// note is done without the telling. It reports whether it is time for that.
+func (a *attempt) note(slot int, err error) (report bool) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	a.pending--
@@ -84,15 +89,14 @@ func (a *attempt) done(slot int, err error) {
 	if err != nil && a.failed == nil {
 		a.failed = err
 	}
-	if a.untold++; a.pending == 0 || err != nil || a.untold >= tellEvery {
-		a.report()
-	}
 	if a.pending == 0 || err != nil {
 		select {
 		case a.changed <- struct{}{}:
 		default: // a token is there already
 		}
 	}
+	a.untold++
+	return a.pending == 0 || err != nil || a.untold >= tellEvery
 }
 
 // tellEvery is how many records are acknowledged until in_kms is told while others are in
@@ -100,19 +104,21 @@ func (a *attempt) done(slot int, err error) {
 // being decoded, and the slots are looked through ten times.
 const tellEvery = 4096
 
-// report tells what is acknowledged. The caller holds mu.
-func (a *attempt) report() {
-	a.untold = 0
-	if a.tell != nil {
-		a.slots.tell(a.tell)
-	}
-}
-
-// rest is report for a flush that ends.
-func (a *attempt) rest() {
+// take returns the numbers that are acknowledged and were not told, a set for each run.
+func (a *attempt) take() (runs []ack.Run, sets []ack.Ranges) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	a.report()
+	a.untold = 0
+	sets = make([]ack.Ranges, len(a.slots.runs))
+	a.slots.take(sets)
+	return a.slots.runs, sets
+}
+
+// withhold removes from set the numbers of run that this attempt has yet to deliver.
+func (a *attempt) withhold(run ack.Run, set *ack.Ranges) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.slots.withhold(run, set)
 }
 
 // state returns the number of records in flight and the first failure.
@@ -138,21 +144,25 @@ func (a *attempt) wait(ctx context.Context) error {
 	}
 }
 
-// maxAttempts bounds the unfinished chunks that are remembered: 256 at about 250 bytes,
-// and the slots of those that in_kms waits for, which its ack_window bounds: 64 MiB of
-// records of 300 bytes are 3.4 MB of slots. Fluent Bit has at most 2,048 chunks on
-// their way; one that is forgotten is produced again from its beginning, which repeats
-// records and loses none.
-const maxAttempts = 256
+// maxAttempts bounds the unfinished chunks that are remembered, at about 250 bytes each,
+// and maxSlots the numbers in them: 64 MiB, for 1.2 GB of records of 300 bytes in Fluent
+// Bit's storage. Fluent Bit has at most 2,048 chunks on their way; one that is forgotten
+// is produced again from its beginning, which repeats records and loses none.
+const (
+	maxAttempts = 256
+	maxSlots    = 4 << 20
+)
 
 // attempts remembers unfinished chunks by their content. Safe for concurrent
 // use; an attempt that was taken belongs to the taker alone.
 type attempts struct {
-	tell func(ack.Run, []ack.Range) // of each attempt
+	ledger  ledger                                      // of each attempt
+	numbers func(chunk []byte, f func(ack.Run, uint64)) // passes a chunk's numbers to f
 
-	mu    sync.Mutex // guards the following
+	mu    sync.Mutex // guards the following; taken before the ledger's
 	byKey map[[sha256.Size]byte]*kept
 	order [][sha256.Size]byte // oldest first
+	slots int                 // of those in byKey
 	taken []*attempt          // of unfinished chunks that a flush holds again
 }
 
@@ -163,29 +173,52 @@ type kept struct {
 }
 
 // take returns the attempt that keep put away for this chunk, or a new one.
-// Only when something is put away does it hash the chunk.
 func (s *attempts) take(chunk []byte) *attempt {
+	old := s.recall(chunk)
+	if old != nil {
+		if _, failed := old.state(); failed == nil {
+			return old
+		}
+	}
+	a := newAttempt(&s.ledger)
+	if s.ledger.tell != nil {
+		s.numbers(chunk, a.slots.expect)
+		s.ledger.enter(a)
+	}
+	if old != nil { // it cannot succeed: from the beginning
+		a.tries = old.tries
+		s.replace(old, a)
+	}
+	return a
+}
+
+// recall returns the attempt that keep put away for this chunk, nil when there is none.
+// Only when something is put away does it hash the chunk.
+func (s *attempts) recall(chunk []byte) *attempt {
 	s.mu.Lock()
 	none := len(s.byKey) == 0
 	s.mu.Unlock()
 	if none {
-		return newAttempt(s.tell)
+		return nil
 	}
 	key := sha256.Sum256(chunk)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	k := s.byKey[key]
 	if k == nil {
-		return newAttempt(s.tell)
+		return nil
 	}
-	s.forget(key)
-	a := k.attempt
-	if _, failed := a.state(); failed != nil { // it cannot succeed: from the beginning
-		a = newAttempt(s.tell)
-		a.tries, a.slots.runs = k.tries, slices.Clone(k.slots.runs)
-	}
-	s.taken = append(s.taken, a)
-	return a
+	s.remove(key)
+	s.taken = append(s.taken, k.attempt)
+	return k.attempt
+}
+
+// replace lets a stand for old, which a flush holds.
+func (s *attempts) replace(old, a *attempt) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.taken[slices.Index(s.taken, old)] = a
+	s.ledger.leave(old)
 }
 
 // keep puts an unfinished attempt away until the chunk comes again.
@@ -198,14 +231,17 @@ func (s *attempts) keep(chunk []byte, a *attempt, now time.Time) {
 	if s.byKey == nil {
 		s.byKey = map[[sha256.Size]byte]*kept{}
 	}
-	if s.byKey[key] != nil {
-		return // two chunks of one content at a time: one memory is enough
+	if s.byKey[key] != nil { // two chunks of one content at a time: one memory is enough
+		s.ledger.leave(a)
+		return
 	}
-	if len(s.order) >= maxAttempts {
+	n := len(a.slots.list)
+	for len(s.order) > 0 && (len(s.order) >= maxAttempts || s.slots+n > maxSlots) {
 		s.forget(s.order[0])
 	}
 	s.byKey[key] = &kept{a, now.Add(longestBackoff(a.tries))}
 	s.order = append(s.order, key)
+	s.slots += n
 }
 
 // finish notes that a chunk is delivered.
@@ -213,6 +249,7 @@ func (s *attempts) finish(a *attempt) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.end(a)
+	s.ledger.leave(a)
 }
 
 // end notes that a flush lets go of an attempt. The caller holds mu.
@@ -245,8 +282,7 @@ func (s *attempts) unfinished(run ack.Run, now time.Time) (n, abandoned int) {
 	return n, abandoned
 }
 
-// has reports whether the chunk has records of a run, as far as a flush has read it: to
-// its first record at least. The records of a chunk are of one input as a rule.
+// has reports whether the chunk has records of a run.
 func (a *attempt) has(run ack.Run) bool {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -263,7 +299,14 @@ func longestBackoff(tries int) time.Duration {
 	return min(highest, base<<min(tries, 9)) + time.Minute
 }
 
+// forget drops an unfinished chunk: what is open of it is not waited for.
 func (s *attempts) forget(key [sha256.Size]byte) {
+	s.ledger.leave(s.byKey[key].attempt)
+	s.remove(key)
+}
+
+func (s *attempts) remove(key [sha256.Size]byte) {
+	s.slots -= len(s.byKey[key].attempt.slots.list)
 	delete(s.byKey, key)
 	if i := slices.Index(s.order, key); i >= 0 {
 		s.order = slices.Delete(s.order, i, i+1)

@@ -11,7 +11,7 @@ import (
 
 func TestAttemptWaits(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		a := newAttempt(nil)
+		a := newAttempt(&ledger{})
 		if err := a.wait(context.Background()); err != nil {
 			t.Errorf("with nothing in flight: %v", err)
 		}
@@ -34,7 +34,7 @@ func TestAttemptWaits(t *testing.T) {
 }
 
 func TestAttemptFails(t *testing.T) {
-	a := newAttempt(nil)
+	a := newAttempt(&ledger{})
 	a.add()
 	a.add()
 	want := errors.New("first")
@@ -43,7 +43,7 @@ func TestAttemptFails(t *testing.T) {
 	if err := a.wait(context.Background()); err != want {
 		t.Errorf("got %v, want the first failure", err)
 	}
-	a = newAttempt(nil)
+	a = newAttempt(&ledger{})
 	a.add()
 	ctx, cancel := context.WithCancel(context.Background())
 	cancel()
@@ -55,10 +55,10 @@ func TestAttemptFails(t *testing.T) {
 func TestAttemptsAreBounded(t *testing.T) {
 	var s attempts
 	first := []byte("chunk 0")
-	a := newAttempt(nil)
+	a := newAttempt(&ledger{})
 	a.pos = 7
 	s.keep(first, a, time.Now())
-	s.keep(first, newAttempt(nil), time.Now()) // the same content: the first memory stays
+	s.keep(first, newAttempt(&ledger{}), time.Now()) // the same content: the first memory stays
 	if got := s.take(first); got != a {
 		t.Error("an attempt was not found again")
 	}

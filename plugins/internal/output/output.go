@@ -18,8 +18,9 @@
 //
 // With Config.AckPaths an Output tells in_kms which of its records Kafka has, dead
 // letters and filtered ones among them (package ack): in_kms then counts an object as
-// done for no other reason. A record is acknowledged when everything that came out of it
-// is, and never because a flush returned.
+// done for no other reason. A number is acknowledged when everything that came out of its
+// record is, or of all records that have it where a filter has made several of one, and
+// never because a flush returned.
 //
 // Limits. Memory is Config.BufferBytes (counted before compression), the
 // decoder's state for each flush that runs, and attempts (see maxAttempts).
@@ -39,6 +40,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"keytrail/plugins/internal/ack"
+	"keytrail/plugins/internal/chunk"
 	"keytrail/plugins/internal/logging"
 	"keytrail/processor/lograte"
 	"keytrail/schemas/decoding"
@@ -138,7 +140,8 @@ func New(cfg Config, name string, log *logging.Log) (*Output, error) {
 	ctx, cancel := context.WithCancel(context.Background())
 	o.cancel = cancel
 	if len(cfg.AckPaths) > 0 {
-		o.attempts.tell = o.tell
+		o.attempts.ledger.tell = o.tell
+		o.attempts.numbers = (&chunk.Walker{EventKey: cfg.EventKey}).Numbers
 		o.acks = ack.NewSender(cfg.AckPaths, name, o.health, func(format string, args ...any) { log.Printf(logging.Warn, format, args...) })
 		o.probing.Go(func() { o.probe(ctx) })
 	}
@@ -157,7 +160,7 @@ func (o *Output) Flush(chunk []byte, tag string) (code Code) {
 	a := o.attempts.take(chunk)
 	code = Retry
 	defer func() { // after a panic, too: Fluent Bit hands the chunk over again
-		a.rest()
+		o.attempts.ledger.report(a)
 		if code == OK {
 			o.attempts.finish(a)
 		} else {

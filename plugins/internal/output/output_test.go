@@ -322,7 +322,7 @@ func FuzzFlushRecord(f *testing.F) {
 	o.client.Close() // a closed client fails each record at once: no network, no buffer
 	f.Fuzz(func(t *testing.T, c []byte) {
 		before := o.Stats()
-		a := newAttempt(nil)
+		a := newAttempt(&ledger{})
 		err := o.walk(t.Context(), a, c, "tag")
 		if errors.Is(err, context.Canceled) {
 			t.Fatal(err)

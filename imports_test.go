@@ -55,6 +55,8 @@ var layers = []layer{
 	{"processor/correlate", []string{"processor/count", "processor/detect", "processor/eventtime", "processor/sigma", "schemas/*", "schemas/aws/*"}},
 	{"processor/state", []string{"processor/count", "processor/dedup", "processor/detect", "processor/eventtime", "processor/rule", "processor/sigma", "schemas/*", "schemas/aws/*"}},
 
+	{"processor/intake", []string{"processor/count", "processor/dedup", "processor/detect", "processor/eventtime", "processor/sigma", "schemas/*"}},
+
 	{"processor/plot", nil},
 	{"processor/linefile", nil},
 	{"processor/explain", []string{"schemas/*", "schemas/aws/*"}},
@@ -79,10 +81,10 @@ var layers = []layer{
 	{"processor/sink/*", []string{"processor/setting", "processor/sink", "processor/sink/httpsink", "schemas/otellog"}},
 	{"processor/config", []string{"processor/setting", "processor/detect", "processor/kafka", "processor/sink", "processor/sink/all", "processor/telemetry", "schemas/*", "schemas/aws/*"}},
 
-	{"processor/scan", []string{"processor/correlate", "processor/count", "processor/detect", "processor/eventtime", "processor/read", "processor/rule", "processor/sigma", "processor/source", "schemas/*", "schemas/aws/*"}},
+	{"processor/scan", []string{"processor/correlate", "processor/count", "processor/detect", "processor/eventtime", "processor/intake", "processor/read", "processor/rule", "processor/sigma", "processor/source", "schemas/*", "schemas/aws/*"}},
 	{"processor/stream", []string{"processor/setting", "processor/correlate", "processor/count", "processor/dedup", "processor/detect", "processor/eventtime", "processor/kafka", "processor/lograte", "processor/read", "processor/rule",
 		"processor/sigma", "processor/sink", "processor/source", "processor/state", "processor/telemetry", "schemas/*", "schemas/aws/*"}},
-	{"processor/internal/quality", []string{"processor/count", "processor/dedup", "processor/detect", "processor/eventtime", "processor/generate", "processor/sigma", "schemas/*", "schemas/aws/*"}},
+	{"processor/internal/quality", []string{"processor/count", "processor/detect", "processor/eventtime", "processor/generate", "processor/intake", "processor/sigma", "schemas/*", "schemas/aws/*"}},
 	{"processor/internal/chaos", []string{"processor/generate", "processor/internal/oracle", "processor/kafka", "processor/kafka/kafkatest", "schemas/*", "schemas/aws/*"}},
 	{"processor/cli", []string{"processor/...", "schemas/*", "schemas/aws/*"}},
 
@@ -121,7 +123,7 @@ var forTests = []string{"processor/internal/chaos", "processor/internal/quality"
 // pure are the packages that are given everything, the time included: they import
 // nothing of impure and use nothing of clock.
 var pure = []string{"schemas/semconv", "schemas/kms", "schemas/decoding", "schemas/otellog", "schemas/aws/cloudtrail", "schemas/aws/notification", "schemas/jsonschema", "schemas/aws/normalize", "schemas/wire", "schemas/registry",
-	"processor/eventtime", "processor/baseline", "processor/dedup", "processor/rule", "processor/sigma", "processor/count", "processor/detect", "processor/correlate", "processor/state",
+	"processor/eventtime", "processor/baseline", "processor/dedup", "processor/rule", "processor/sigma", "processor/count", "processor/detect", "processor/correlate", "processor/intake", "processor/state",
 	"processor/plot", "processor/explain"}
 
 var (

@@ -21,6 +21,7 @@ import (
 	"keytrail/processor/count"
 	"keytrail/processor/detect"
 	"keytrail/processor/eventtime"
+	"keytrail/processor/intake"
 	"keytrail/processor/read"
 	"keytrail/processor/sigma"
 	"keytrail/processor/source"
@@ -208,7 +209,7 @@ func (s *Scanner) Finish(emit func(*detect.Result) error) (Totals, error) {
 		}
 		c := f.call(s.names)
 		if f.rules != 0 || f.matched != 0 {
-			explained = append(explained, s.publishable(&storm, &c, ruleCall{f.id, f.sum}, start)...)
+			explained = append(explained, s.publishable(&storm, &c, ruleCall{f.id, f.sum})...)
 		}
 		table.Add(&c, 1)
 		if table.Len() >= maxPartials {
@@ -236,14 +237,8 @@ func (s *Scanner) Finish(emit func(*detect.Result) error) (Totals, error) {
 
 // publishable returns those of a call's anomalies of rules that are published, and counts
 // the others in the call: those of a storm, and those that were not kept.
-func (s *Scanner) publishable(storm *detect.Storm, c *count.Call, at ruleCall, start int64) (list []detect.Anomaly) {
-	for _, a := range s.rules[at] {
-		if storm.Admit(start, a.Detector, a.Entity) {
-			list = append(list, a)
-		}
-	}
-	rules, blindSpots := c.Rules.Kinds()
-	c.Withheld = uint16(rules + blindSpots + int(c.Matched) - len(list))
+func (s *Scanner) publishable(storm *detect.Storm, c *count.Call, at ruleCall) (list []detect.Anomaly) {
+	intake.Admit(storm, c, s.rules[at], false, func(a *detect.Anomaly) { list = append(list, *a) }, nil)
 	return list
 }
 
@@ -273,7 +268,7 @@ type reader struct {
 	s     *Scanner
 	in    *read.Records
 	call  count.Call
-	match *count.Matcher // nil without rules of the user
+	judge *intake.Judge
 	batch []fact
 	// learned holds the bindings that the batch's events show, the newest of each
 	// window: a busy alias is named by many calls.
@@ -286,7 +281,7 @@ var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 const batchFacts = 4096
 
 func newReader(s *Scanner) *reader {
-	r := &reader{s: s, match: count.NewMatcher(s.cfg.Rules), batch: make([]fact, 0, batchFacts), learned: count.NewTable(s.cfg.Detect.Size)}
+	r := &reader{s: s, judge: intake.NewJudge(s.cfg.Detect.Size, s.cfg.Detect.Allow, s.cfg.Rules), batch: make([]fact, 0, batchFacts), learned: count.NewTable(s.cfg.Detect.Size)}
 	r.in = read.NewRecords(read.Config{Options: s.cfg.Read, Counts: &s.counts, Record: r.record, Dead: s.dead})
 	return r
 }
@@ -304,11 +299,10 @@ func (r *reader) record(_ context.Context, from *decoding.Origin, rec *otellog.R
 		return from.Bad(decoding.ReasonFieldSize, detail)
 	}
 	// Every copy is judged: which one counts is known when all are read.
-	found, err := r.match.Match(rec, &r.call)
+	found, err := r.judge.Match(rec, &r.call)
 	if err != nil {
 		atomic.AddInt64(&r.s.totals.Unmatched, 1)
 	}
-	found.Rules = r.s.cfg.Detect.Allow.Rules(&r.call, found.Rules, r.s.cfg.Detect.Size)
 	sum := crc32.Checksum(from.Raw, castagnoli)
 	r.learned.Learn(&r.call)
 	r.batch = append(r.batch, makeFact(&r.call, from.ID, sum, r.s.names))
@@ -322,7 +316,7 @@ func (r *reader) record(_ context.Context, from *decoding.Origin, rec *otellog.R
 		}
 	}
 	if r.call.Rules != 0 || len(found.Rules) > 0 {
-		r.s.explain(rec, &r.call, sum, found.Rules)
+		r.explain(rec, sum, found.Rules)
 	}
 	if len(r.batch) >= batchFacts {
 		return r.flush()
@@ -332,10 +326,11 @@ func (r *reader) record(_ context.Context, from *decoding.Origin, rec *otellog.R
 
 // explain keeps the anomalies of the rules that a call matched, until it is
 // known which copy of the call counts.
-func (s *Scanner) explain(rec *otellog.Record, c *count.Call, sum uint32, matched []*sigma.Rule) {
+func (r *reader) explain(rec *otellog.Record, sum uint32, matched []*sigma.Rule) {
+	s, c := r.s, &r.call
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	at, size := ruleCall{c.ID, sum}, s.cfg.Detect.Size
+	at := ruleCall{c.ID, sum}
 	if _, had := s.rules[at]; had { // the same record, read again
 		return
 	}
@@ -345,10 +340,7 @@ func (s *Scanner) explain(rec *otellog.Record, c *count.Call, sum uint32, matche
 		return
 	}
 	s.totals.Unexplained += int64(int(c.Matched) - len(matched))
-	own := c.Clone()
-	e := wire.Entity{Scope: wire.ScopePair, KeyARN: own.KeyARN, Principal: own.Principal}
-	start := eventtime.Start(c.Time, size)
-	s.rules[at] = append(detect.FromRules(rec, c.Rules, e, start, size), detect.FromSigma(rec, matched, e, start, size)...)
+	s.rules[at] = r.judge.Anomalies(rec, c, matched)
 	s.explained += len(s.rules[at])
 }
 

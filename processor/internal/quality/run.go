@@ -7,17 +7,15 @@ import (
 	"time"
 
 	"keytrail/processor/count"
-	"keytrail/processor/dedup"
 	"keytrail/processor/detect"
 	"keytrail/processor/eventtime"
 	"keytrail/processor/generate"
+	"keytrail/processor/intake"
 	"keytrail/processor/sigma"
 	"keytrail/schemas/aws/cloudtrail"
 	"keytrail/schemas/aws/normalize"
 	"keytrail/schemas/decoding"
-	"keytrail/schemas/kms"
 	"keytrail/schemas/otellog"
-	"keytrail/schemas/wire"
 )
 
 // disorder is out_of_orderness, as keytrail run has it by default: the watermark is
@@ -35,16 +33,13 @@ const disorder = int64(15 * time.Minute)
 type engine struct {
 	cfg     detect.Config
 	detect  *detect.Engine
-	table   *count.Table
+	taker   intake.Taker
+	source  intake.Source
 	decoder *cloudtrail.Decoder
 	norm    *normalize.Normalizer
 	event   cloudtrail.Event
 	rec     otellog.Record
 	call    count.Call
-	seen    *dedup.Set
-	credits map[wire.CallID]count.Call // as in stage count: credited by a copy that a better one corrects
-	match   *count.Matcher             // nil without rules of the user
-	storm   detect.Storm
 	mark    int64
 	now     int64 // ns
 	totals  totals
@@ -57,6 +52,7 @@ type engine struct {
 	// and the call's time.
 	withheld func(rule string, at int64)
 	packed   int64 // when the engine last packed what changed
+	failed   error // of the rules, at the call at hand
 }
 
 // totals says what became of the records.
@@ -66,12 +62,20 @@ type totals struct {
 
 // newEngine returns an engine that also judges by the user's rules; nil for none.
 func newEngine(cfg detect.Config, rules *sigma.Rules) *engine {
-	return &engine{
-		cfg: cfg, detect: detect.NewEngine(cfg, nil), table: count.NewTable(cfg.Size), mark: eventtime.None,
-		decoder: cloudtrail.NewDecoder(decoding.Limits{}), norm: normalize.New(normalize.Options{OmitBody: rules == nil}), match: count.NewMatcher(rules),
-		seen: dedup.NewSet(), credits: map[wire.CallID]count.Call{},
+	e := &engine{
+		cfg: cfg, detect: detect.NewEngine(cfg, nil), source: intake.NewSource(cfg.Size), mark: eventtime.None,
+		decoder: cloudtrail.NewDecoder(decoding.Limits{}), norm: normalize.New(normalize.Options{OmitBody: rules == nil}),
 		found: func(*detect.Anomaly, int64, bool) {}, closed: func(*detect.Result, int64) {}, withheld: func(string, int64) {},
 	}
+	e.taker = intake.Taker{
+		Judge:    intake.NewJudge(cfg.Size, cfg.Allow, rules),
+		Publish:  func(a *detect.Anomaly) { e.found(a, e.now, false) },
+		Withhold: func(a *detect.Anomaly) { e.withheld(a.Detector, e.call.Time) },
+		Unmatched: func(_ *count.Call, err error) {
+			e.failed = fmt.Errorf("cannot match a generated record: %w: %s", err, e.rec.Body)
+		},
+	}
+	return e
 }
 
 // trail runs a whole trail through the engine, in the order of delivery. It holds
@@ -140,73 +144,27 @@ func (e *engine) deliver(second int64, records [][]byte) error {
 	return nil
 }
 
-// take counts the call in e.call as stage count does.
+// take takes in the call in e.call.
 func (e *engine) take() error {
-	c := &e.call
-	late := e.mark != eventtime.None && eventtime.Start(c.Time, e.cfg.Size)+e.cfg.Size+e.cfg.Lateness <= e.mark
-	if late && !e.seen.Has(c.ID, c.Time) {
+	switch e.taker.Take(&e.source, &e.rec, &e.call, e.cfg.MarkAt(e.mark).Late) {
+	case intake.New:
+		e.totals.calls++
+	case intake.Late:
 		e.totals.late++
 		return nil
+	case intake.Duplicate, intake.LateDuplicate:
+		e.totals.duplicates++
 	}
-	if !late {
-		e.table.Learn(c)
-	}
-	e.mark = max(e.mark, c.Time-disorder)
-	published := false
-	if !e.seen.Add(c.ID, c.Time) {
-		old, ok := e.credits[c.ID]
-		if !ok || c.Copy <= old.Copy {
-			e.totals.duplicates++
-			return nil
-		}
-		published = old.Withheld == 0
-		e.table.Add(&old, -1)
-		delete(e.credits, c.ID)
-	} else {
-		e.totals.calls++
-	}
-	if err := e.judge(published); err != nil {
-		return err
-	}
-	e.table.Add(c, 1)
-	if c.Copy != kms.CopyCaller {
-		e.credits[c.ID] = c.Clone()
-	}
-	return nil
-}
-
-// judge publishes the anomalies of the rules that the call in e.call matches, as stage
-// count does: published says that those of a worse copy of the call were.
-func (e *engine) judge(published bool) error {
-	c := &e.call
-	found, err := e.match.Match(&e.rec, c)
-	if err != nil {
-		return fmt.Errorf("a generated record can not be matched: %w: %s", err, e.rec.Body)
-	}
-	if c.Rules == 0 && c.Matched == 0 {
-		return nil
-	}
-	own := c.Clone()
-	entity, start := wire.Entity{Scope: wire.ScopePair, KeyARN: own.KeyARN, Principal: own.Principal}, eventtime.Start(own.Time, e.cfg.Size)
-	list := append(detect.FromRules(&e.rec, own.Rules, entity, start, e.cfg.Size), detect.FromSigma(&e.rec, found.Rules, entity, start, e.cfg.Size)...)
-	for i := range list {
-		a := &list[i]
-		if e.storm.Admit(start, a.Detector, entity) || published {
-			e.found(a, e.now, false)
-			continue
-		}
-		c.Withheld++
-		e.withheld(a.Detector, own.Time)
-	}
-	return nil
+	e.mark = max(e.mark, e.call.Time-disorder)
+	return e.failed
 }
 
 // advance merges what was counted, and closes windows up to the watermark.
 func (e *engine) advance(mark int64) {
-	for p := range e.table.All() {
+	for p := range e.source.Table.All() {
 		e.detect.Merge(p)
 	}
-	e.table.Reset()
+	e.source.Committed()
 	e.detect.Advance(e.cfg.MarkAt(mark), math.MaxInt, func(r detect.Result) {
 		if r.Closed {
 			e.totals.windows++
@@ -220,11 +178,5 @@ func (e *engine) advance(mark int64) {
 		e.packed = e.now
 		e.detect.Changes(func(string, []byte) {}, func(string) {})
 	}
-	horizon := e.mark - e.cfg.Lateness - 2*e.cfg.Size
-	e.seen.Forget(horizon)
-	for id, c := range e.credits {
-		if c.Time < horizon {
-			delete(e.credits, id)
-		}
-	}
+	e.source.Forget(eventtime.Sub(e.cfg.MarkAt(e.mark).Late, 2*e.cfg.Size), nil)
 }

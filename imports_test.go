@@ -82,7 +82,7 @@ var layers = []layer{
 	{"processor/config", []string{"processor/setting", "processor/detect", "processor/kafka", "processor/sink", "processor/sink/all", "processor/telemetry", "schemas/*", "schemas/aws/*"}},
 
 	{"processor/scan", []string{"processor/correlate", "processor/count", "processor/detect", "processor/eventtime", "processor/intake", "processor/read", "processor/rule", "processor/sigma", "processor/source", "schemas/*", "schemas/aws/*"}},
-	{"processor/stream", []string{"processor/setting", "processor/correlate", "processor/count", "processor/dedup", "processor/detect", "processor/eventtime", "processor/kafka", "processor/lograte", "processor/read", "processor/rule",
+	{"processor/stream", []string{"processor/setting", "processor/correlate", "processor/count", "processor/dedup", "processor/detect", "processor/eventtime", "processor/intake", "processor/kafka", "processor/lograte", "processor/read", "processor/rule",
 		"processor/sigma", "processor/sink", "processor/source", "processor/state", "processor/telemetry", "schemas/*", "schemas/aws/*"}},
 	{"processor/internal/quality", []string{"processor/count", "processor/detect", "processor/eventtime", "processor/generate", "processor/intake", "processor/sigma", "schemas/*", "schemas/aws/*"}},
 	{"processor/internal/chaos", []string{"processor/generate", "processor/internal/oracle", "processor/kafka", "processor/kafka/kafkatest", "schemas/*", "schemas/aws/*"}},

@@ -131,7 +131,7 @@ func (s *Source) change(c *count.Call) {
 }
 
 // Credit remembers a call that a better copy may correct, or any other copy complete; the
-// best copy needs no memory when it is complete. c has strings of its own.
+// best copy needs no memory when it is complete. c owns its strings.
 func (s *Source) Credit(c count.Call) {
 	if c.Copy == kms.CopyCaller && !c.Open {
 		delete(s.Credits, c.ID)

@@ -27,7 +27,7 @@ func newTaker(publish, withhold func(*detect.Anomaly)) Taker {
 	return Taker{Judge: NewJudge(size, nil, nil), Publish: publish, Withhold: withhold}
 }
 
-// take takes in a copy with memory of its own, as a record of Kafka has.
+// take takes in a copy that shares no memory with others.
 func take(k *Taker, s *Source, c count.Call, late int64) Verdict {
 	return k.Take(s, &otellog.Record{}, &c, late)
 }

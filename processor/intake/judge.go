@@ -50,14 +50,16 @@ func (j *Judge) Anomalies(rec *otellog.Record, c *count.Call, matched []*sigma.R
 	own := c.Clone()
 	pair := wire.Entity{Scope: wire.ScopePair, KeyARN: own.KeyARN, Principal: own.Principal}
 	start := eventtime.Start(c.Time, j.size)
-	return append(detect.FromRules(rec, c.Rules, pair, start, j.size), detect.FromSigma(rec, matched, pair, start, j.size)...)
+	list := detect.FromRules(rec, c.Rules, pair, start, j.size)
+	return append(list, detect.FromSigma(rec, matched, pair, start, j.size)...)
 }
 
 // Admit hands those anomalies of the call c to publish that storm admits, or all when
 // again is set: those of a worse copy of the call, which have the same ids, were published.
 // It hands the others to withhold, which may be nil, and counts in c the rules that it
 // matches and that are not published, those without an anomaly included.
-func Admit(storm *detect.Storm, c *count.Call, list []detect.Anomaly, again bool, publish, withhold func(*detect.Anomaly)) {
+func Admit(storm *detect.Storm, c *count.Call, list []detect.Anomaly, again bool,
+	publish, withhold func(*detect.Anomaly)) {
 	rules, blindSpots := c.Rules.Kinds()
 	c.Withheld = uint16(rules + blindSpots + int(c.Matched))
 	for i := range list {

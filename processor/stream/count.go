@@ -9,11 +9,9 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"keytrail/processor/count"
-	"keytrail/processor/dedup"
-	"keytrail/processor/detect"
 	"keytrail/processor/eventtime"
+	"keytrail/processor/intake"
 	"keytrail/processor/kafka"
-	"keytrail/schemas/kms"
 	"keytrail/schemas/otellog"
 	"keytrail/schemas/wire"
 )
@@ -27,9 +25,9 @@ type counter struct {
 	tasks   map[int32]*countTask
 	rec     otellog.Record
 	call    count.Call
-	match   *count.Matcher // nil without rules of the user
-	told    bool           // the log has that rules could not be tried
-	full    bool           // the log has that correlations see too much
+	taker   intake.Taker
+	told    bool // the log has that rules could not be tried
+	full    bool // the log has that correlations see too much
 	enc     wire.Encoder
 	batches []wire.Batch      // by partition of kms.partials
 	now     int64             // wall clock, ns; moved on by every poll
@@ -45,9 +43,8 @@ type counter struct {
 // countTask is the state of one source partition.
 type countTask struct {
 	partition int32
-	seen      *dedup.Set
-	credits   map[wire.CallID]count.Call // calls credited by a copy that a better one may correct
-	observed  *observer                  // nil without correlations
+	intake.Source
+	observed  *observer // nil without correlations
 	progress  eventtime.Progress
 	log       countLog
 	at        kafka.Position // where the source is read on
@@ -60,20 +57,20 @@ type countTask struct {
 	told      int64      // when that was; see since
 	quiet     int64      // of the Output at hand; see eventtime.Mark
 	ended     int64      // the largest quiet that was told: windows may have closed by it
-	table     *count.Table
-	keys      []dedup.Key
-	storm     detect.Storm
-	changed   []count.Call // credits to write with the next commit
 }
 
 // newTask returns a source partition without state, at a time of since.
 func (c *counter) newTask(partition int32, since int64) *countTask {
 	w := c.p.Window
-	return &countTask{
-		partition: partition, seen: dedup.NewSet(), credits: map[wire.CallID]count.Call{}, table: count.NewTable(w.Detect.Size), observed: newObserver(c.p.Rules),
+	t := &countTask{
+		partition: partition, Source: intake.NewSource(w.Detect.Size), observed: newObserver(c.p.Rules),
 		progress: eventtime.Progress{Disorder: w.OutOfOrderness, Skew: w.FutureSkew}, lastEvent: since,
 		sent: wire.Frame{Watermark: eventtime.None, Late: eventtime.None, Quiet: eventtime.None}, ended: eventtime.None,
 	}
+	if t.observed != nil {
+		t.Observe = t.observed.observe
+	}
+	return t
 }
 
 // Assign keeps no task unless all are restored: what has a task writes frames and a head,
@@ -106,16 +103,6 @@ func (c *counter) Assign(ctx context.Context, partitions []int32) error {
 		c.p.restored("count", n, c.p.now().Sub(began))
 	}
 	return nil
-}
-
-// credit remembers a call that a better copy may correct, or any other copy complete;
-// the best copy needs no memory when it is complete.
-func (t *countTask) credit(c count.Call) {
-	if c.Copy == kms.CopyCaller && !c.Open {
-		delete(t.credits, c.ID)
-	} else {
-		t.credits[c.ID] = c
-	}
 }
 
 func (c *counter) Revoke(partitions []int32) {
@@ -157,7 +144,6 @@ func (c *counter) Process(r *kgo.Record) error {
 		return nil
 	}
 	call := &c.call
-	late := t.isLate(call.Time, &c.p.Window)
 	switch {
 	case call.IDText == "" || call.Time == 0:
 		c.dead(r, "no_call", "the log record has no keytrail.call.id or no time: it was not made by Keytrail")
@@ -165,69 +151,37 @@ func (c *counter) Process(r *kgo.Record) error {
 		c.dead(r, "bad_time", fmt.Sprintf("the event time, %d ns from 1970, is not before 2262 and after the beginning of 1970", call.Time))
 	case call.Time > eventtime.Add(c.now, MaxFuture):
 		c.dead(r, "future", "the event time is more than a day ahead of the clock")
-	case late && t.seen.Has(call.ID, call.Time):
-		c.stats.duplicate++ // whatever it shows comes too late: nothing moves
-	case late:
-		c.stats.late++
-		c.dead(r, "late", fmt.Sprintf("the event's window took calls until the watermark %s", time.Unix(0, t.progress.Watermark()).UTC().Format(time.RFC3339)))
 	default:
-		t.table.Learn(call)
-		c.count(t)
-		t.progress.Observe(call.Time, c.now)
+		c.take(t, r)
 	}
 	return nil
+}
+
+// take takes in the call in c.call, of the record r.
+func (c *counter) take(t *countTask, r *kgo.Record) {
+	late := t.late(t.progress.Watermark(), &c.p.Window)
+	verdict := c.taker.Take(&t.Source, &c.rec, &c.call, late)
+	c.stats.unexplained += c.taker.Unexplained
+	c.taker.Unexplained = 0
+	switch verdict {
+	case intake.New:
+		c.stats.delivered++
+	case intake.Duplicate:
+		c.stats.duplicate++
+	case intake.LateDuplicate:
+		c.stats.duplicate++
+		return
+	case intake.Late:
+		c.stats.late++
+		c.dead(r, "late", fmt.Sprintf("the event's window took calls until the watermark %s", stamp(t.progress.Watermark())))
+		return
+	}
+	t.progress.Observe(c.call.Time, c.now)
 }
 
 // MaxFuture is how far ahead of the clock an event may be: a day. A farther one
 // is a dead letter, because it would hold its window open for that long.
 const MaxFuture = int64(24 * time.Hour)
-
-// count counts the call in c.call, unless it is a duplicate; a better copy of a
-// call takes the credit over, as long as the window that has it takes calls.
-func (c *counter) count(t *countTask) {
-	call, published := &c.call, false
-	if !t.seen.Add(call.ID, call.Time) {
-		c.stats.duplicate++
-		old, ok := t.credits[call.ID]
-		if !ok || t.isLate(old.Time, &c.p.Window) {
-			return
-		}
-		if call.Copy <= old.Copy {
-			t.complete(&old, call)
-			return
-		}
-		t.table.Add(&old, -1)
-		call.Complete(&old)
-		published = old.Withheld == 0
-	} else {
-		c.stats.delivered++
-		t.keys = append(t.keys, dedup.Key{ID: call.ID, Time: call.Time})
-		if call.Copy == kms.CopyCaller && !call.Open {
-			c.explain(t, c.judge(t), false)
-			t.table.Add(call, 1)
-			return
-		}
-	}
-	c.explain(t, c.judge(t), published) // of this copy, even when a worse one was judged
-	t.table.Add(call, 1)
-	own := call.Clone()
-	t.credit(own)
-	t.changed = append(t.changed, own)
-}
-
-// complete counts the call in old for a KMS key that another copy of it shows, too. What
-// else is counted of the call is what the credited copy says.
-func (t *countTask) complete(old, other *count.Call) {
-	whole := *old
-	if !whole.Complete(other) {
-		return
-	}
-	t.table.Add(old, -1)
-	t.table.Add(&whole, 1)
-	own := whole.Clone()
-	t.credit(own)
-	t.changed = append(t.changed, own)
-}
 
 func (c *counter) dead(r *kgo.Record, reason, detail string) {
 	c.stats.dead(reason)
@@ -273,8 +227,8 @@ func (c *counter) output(t *countTask, now time.Time) {
 	c.logCounted(t)
 	c.tell(t.observed)
 	t.sent = wire.Frame{Watermark: mark, Late: t.late(mark, &c.p.Window), Quiet: quiet, Idle: idle}
-	t.from, t.lost, t.keys, t.changed = t.to, 0, nil, nil
-	t.table.Reset()
+	t.from, t.lost = t.to, 0
+	t.Committed()
 	t.forget(&c.p.Window)
 	c.logHead(t)
 }
@@ -291,12 +245,12 @@ func (c *counter) frames(t *countTask, mark int64, idle bool) {
 	if len(c.batches) != n {
 		c.batches = make([]wire.Batch, n)
 	}
-	for p := range t.table.All() {
+	for p := range t.Table.All() {
 		if !count.Empty(p) {
 			c.batches[p.Owner(n)].Add(p, c.p.mostBytes)
 		}
 	}
-	t.observed.batch(max(mark, t.ended), t.credits, c.batches, c.p.mostBytes)
+	t.observed.batch(max(mark, t.ended), t.Credits, c.batches, c.p.mostBytes)
 	most, late := 1, t.late(mark, &c.p.Window)
 	for q := range c.batches {
 		most = max(most, c.batches[q].Frames())

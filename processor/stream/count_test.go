@@ -12,6 +12,7 @@ import (
 	"keytrail/processor/dedup"
 	"keytrail/processor/detect"
 	"keytrail/processor/eventtime"
+	"keytrail/processor/intake"
 	"keytrail/processor/kafka"
 	"keytrail/processor/state"
 	"keytrail/schemas/kms"
@@ -24,17 +25,17 @@ func bigCommit(calls int) (*counter, *countTask) {
 	cfg.FirstUse = 0 // every first use is one
 	p := &Pipeline{now: time.Now, mostBytes: frameBytes, mostNotices: frameNotices, mostHeld: maxHeld, mostWindows: mostWindows, Topics: wire.DefaultTopics(), Window: Window{Detect: cfg, IdleAfter: int64(time.Hour)}}
 	p.Partitions = map[string]int32{p.Topics.Partials: 3, p.Topics.Events: 2, p.Topics.Dedup: 2}
-	c := &counter{p: p, tasks: map[int32]*countTask{}}
-	t := &countTask{partition: 1, begun: true, seen: dedup.NewSet(), credits: map[wire.CallID]count.Call{}, table: count.NewTable(p.Window.Detect.Size),
+	c := newCounter(p)
+	t := &countTask{partition: 1, begun: true, Source: intake.NewSource(p.Window.Detect.Size),
 		sent: wire.Frame{Watermark: eventtime.None, Late: eventtime.None}, from: 10, to: int64(10 + calls), lastEvent: c.since(time.Now())}
 	c.tasks[1] = t
 	for i := range calls {
 		call := count.Call{IDText: fmt.Sprintf("call-%d", i), Time: 1e18, KeyARN: fmt.Sprintf("arn:aws:kms:eu-central-1:111122223333:key/%036d", i%5000),
 			Principal: fmt.Sprintf("arn:aws:iam::111122223333:role/%060d", i), Object: uint64(i + 1), Copy: kms.CopyOwner}
 		call.ID = wire.ParseCallID(call.IDText)
-		t.table.Add(&call, 1)
-		t.keys = append(t.keys, dedup.Key{ID: call.ID, Time: call.Time})
-		t.changed = append(t.changed, call)
+		t.Table.Add(&call, 1)
+		t.Keys = append(t.Keys, dedup.Key{ID: call.ID, Time: call.Time})
+		t.Changed = append(t.Changed, call)
 	}
 	t.progress.Raise(1e18)
 	return c, t
@@ -90,7 +91,7 @@ func TestBigCommitIsSplit(t *testing.T) {
 	if calls != 20_000 || ids != 20_000 || credits != 20_000 || frames < 6 {
 		t.Errorf("%d calls in %d frames, %d ids, %d credits", calls, frames, ids, credits)
 	}
-	if task.from != task.to || task.table.Len() != 0 || len(task.keys) != 0 {
+	if task.from != task.to || task.Table.Len() != 0 || len(task.Keys) != 0 {
 		t.Error("the task still holds what it has written")
 	}
 }

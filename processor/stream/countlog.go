@@ -107,12 +107,12 @@ func (t *countTask) restore(r *kgo.Record, forgotten *int) error {
 	}
 	l.read[name] = counted.Until()
 	for _, k := range counted.Keys {
-		t.seen.Add(k.ID, k.Time)
+		t.Seen.Add(k.ID, k.Time)
 	}
 	for _, credit := range counted.Credits {
-		t.credit(credit)
+		t.Credit(credit)
 	}
-	*forgotten += t.observed.restore(&counted, t.credits)
+	*forgotten += t.observed.restore(&counted, t.Credits)
 	return nil
 }
 
@@ -147,14 +147,14 @@ func (t *countTask) restored() error {
 	t.progress.RaiseFront(head.Front)
 	t.ended = head.Ended
 	t.sent.Watermark, t.sent.Late, t.sent.Quiet = head.Watermark, head.Late, head.Watermark
-	t.observed.restored(t.ended, t.credits)
+	t.observed.restored(t.ended, t.Credits)
 	return nil
 }
 
 // logCounted writes what t has counted to the dedup topic: 24 bytes a call, and in parts
 // of at most 20,000 calls and the credits that fit.
 func (c *counter) logCounted(t *countTask) {
-	keys, credits := t.keys, t.changed
+	keys, credits := t.Keys, t.Changed
 	for name := (state.CountedName{Sequence: t.sequence}); len(keys)+len(credits) > 0; name.Part++ {
 		k, m := min(len(keys), 20_000), t.observed.fits(credits)
 		one := state.Counted{Keys: keys[:k], Credits: credits[:m], Observed: t.observed.logged(credits[:m])}
@@ -198,17 +198,8 @@ func (t *countTask) forget(w *Window) {
 	t.drop(horizon)
 }
 
-// drop forgets the calls before an event time. Ids stay a bucket longer: the time of a
-// copy may be that much off.
-func (t *countTask) drop(before int64) {
-	t.seen.Forget(before - dedup.Span)
-	for id, c := range t.credits {
-		if c.Time < before {
-			delete(t.credits, id)
-			t.observed.drop(id)
-		}
-	}
-}
+// drop forgets the calls before an event time.
+func (t *countTask) drop(before int64) { t.Forget(before, t.observed.drop) }
 
 // Position implements kafka.Stateful.
 func (c *counter) Position(partition int32) (at kafka.Position, ok bool) {

@@ -11,9 +11,9 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"keytrail/processor/count"
-	"keytrail/processor/dedup"
 	"keytrail/processor/detect"
 	"keytrail/processor/eventtime"
+	"keytrail/processor/intake"
 	"keytrail/processor/read"
 	"keytrail/schemas/aws/cloudtrail"
 	"keytrail/schemas/aws/normalize"
@@ -46,7 +46,7 @@ func TestNoBodyIsTold(t *testing.T) {
 	p := &Pipeline{now: time.Now, Rules: loadRules(t, userRules), Log: slog.New(slog.NewTextHandler(log, nil)), Topics: wire.DefaultTopics(), Window: Window{Detect: detect.DefaultConfig()}}
 	p.Partitions = map[string]int32{p.Topics.Anomalies: 2, p.Topics.DeadLetter: 1}
 	c := newCounter(p)
-	task := &countTask{begun: true, seen: dedup.NewSet(), credits: map[wire.CallID]count.Call{}, table: count.NewTable(p.Window.Detect.Size), progress: eventtime.Progress{Disorder: int64(time.Hour)}}
+	task := &countTask{begun: true, Source: intake.NewSource(p.Window.Detect.Size), progress: eventtime.Progress{Disorder: int64(time.Hour)}}
 	c.tasks[0] = task
 	owners, callers := twoAccounts(time.Now())
 	var ev cloudtrail.Event
@@ -75,7 +75,7 @@ func TestStormOfARule(t *testing.T) {
 	p := &Pipeline{now: time.Now, Rules: loadRules(t, userRules), Log: slog.New(slog.DiscardHandler), Topics: wire.DefaultTopics(), Window: Window{Detect: detect.DefaultConfig()}}
 	p.Partitions = map[string]int32{p.Topics.Anomalies: 2, p.Topics.DeadLetter: 1}
 	c := newCounter(p)
-	task := &countTask{begun: true, seen: dedup.NewSet(), credits: map[wire.CallID]count.Call{}, table: count.NewTable(p.Window.Detect.Size), progress: eventtime.Progress{Disorder: int64(time.Hour)}}
+	task := &countTask{begun: true, Source: intake.NewSource(p.Window.Detect.Size), progress: eventtime.Progress{Disorder: int64(time.Hour)}}
 	c.tasks[0] = task
 	var ev cloudtrail.Event
 	var rec otellog.Record
@@ -114,7 +114,7 @@ func TestStormOfARule(t *testing.T) {
 		t.Errorf("%d anomalies are published after the corrections, want %d", published, 2*detect.StormBound)
 	}
 	withheld, rules := map[wire.Scope]int64{}, map[wire.Scope]int64{}
-	for p := range task.table.All() {
+	for p := range task.Table.All() {
 		withheld[p.Scope] += count.Get(p, wire.CounterWithheld)
 		rules[p.Scope] += count.Get(p, wire.CounterRule)
 	}

@@ -57,14 +57,14 @@ func (s *split) names() (key string, principals []string) {
 func (s *split) commit(call *count.Call, mark time.Time) {
 	if call != nil {
 		call.ID = wire.ParseCallID(call.IDText)
-		s.task.table.Add(call, 1)
+		s.task.Table.Add(call, 1)
 	}
 	s.task.to++
 	var out []*kgo.Record
 	s.c.emit = func(r *kgo.Record) { out = append(out, r) }
 	s.c.frames(s.task, mark.UnixNano(), false)
 	s.task.sent.Watermark, s.task.from = mark.UnixNano(), s.task.to
-	s.task.table.Reset()
+	s.task.Table.Reset()
 	s.take(out)
 }
 

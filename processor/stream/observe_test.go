@@ -15,6 +15,7 @@ import (
 	"keytrail/processor/count"
 	"keytrail/processor/dedup"
 	"keytrail/processor/eventtime"
+	"keytrail/processor/intake"
 	"keytrail/processor/sigma"
 	"keytrail/processor/state"
 	"keytrail/schemas/kms"
@@ -44,7 +45,7 @@ func watch(t *testing.T, rules *sigma.Rules) *watched {
 func (w *watched) start() {
 	w.t.Helper()
 	p := w.c.p
-	w.task = &countTask{partition: 1, seen: dedup.NewSet(), credits: map[wire.CallID]count.Call{}, table: count.NewTable(p.Window.Detect.Size), observed: newObserver(p.Rules),
+	w.task = &countTask{partition: 1, Source: intake.NewSource(p.Window.Detect.Size), observed: newObserver(p.Rules),
 		sent: wire.Frame{Watermark: eventtime.None}, lastEvent: time.Now().UnixNano()}
 	forgotten := 0
 	for _, r := range w.log {
@@ -65,17 +66,17 @@ func (w *watched) start() {
 func (w *watched) see(id string, at int64, copy kms.Copy, seen ...sigma.Observation) {
 	t := w.task
 	c := count.Call{ID: wire.ParseCallID(id), IDText: id, Time: at, KeyARN: "key", Principal: "p", Copy: copy}
-	if t.begun, t.to = true, t.to+1; !t.seen.Add(c.ID, at) {
-		old, ok := t.credits[c.ID]
+	if t.begun, t.to = true, t.to+1; !t.Seen.Add(c.ID, at) {
+		old, ok := t.Credits[c.ID]
 		if !ok || copy <= old.Copy {
 			return
 		}
 	} else {
-		t.keys = append(t.keys, dedup.Key{ID: c.ID, Time: at})
+		t.Keys = append(t.Keys, dedup.Key{ID: c.ID, Time: at})
 	}
 	t.observed.observe(&c, seen)
-	t.credit(c)
-	t.changed = append(t.changed, c)
+	t.Credit(c)
+	t.Changed = append(t.Changed, c)
 }
 
 // commit commits at a watermark.
@@ -252,7 +253,7 @@ func TestObservedBound(t *testing.T) {
 	if n < 10_000 || n >= 100_000 {
 		t.Fatalf("refused after %d", n)
 	}
-	w.task.table.Reset()
+	w.task.Table.Reset()
 	w.commit(999 * minute)
 	if len(w.sent) != n-1 || w.c.stats.uncorrelated != 1 || w.said.has("left_out=1") != 1 {
 		t.Errorf("%d of %d groups are counted, %+v; the log says %q", len(w.sent), n, w.c.stats, w.said.text.String())

@@ -12,7 +12,7 @@ const callPartials = 7
 func (c *counter) room() int {
 	n := 0
 	for _, t := range c.tasks {
-		n += t.table.Len()
+		n += t.Table.Len()
 	}
 	return (mostPartials - n) / callPartials
 }

@@ -19,7 +19,7 @@ func TestCommitsOfManyEntitiesEnd(t *testing.T) {
 			read++
 		}
 	}
-	if n := task.table.Len(); n > mostPartials || n < mostPartials-2*callPartials || read < 20_000 {
+	if n := task.Table.Len(); n > mostPartials || n < mostPartials-2*callPartials || read < 20_000 {
 		t.Errorf("%d partials of %d records wait, want %d at most", n, read, mostPartials)
 	}
 	output(t, c)

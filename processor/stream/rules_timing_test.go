@@ -8,11 +8,10 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kgo"
 
-	"keytrail/processor/count"
-	"keytrail/processor/dedup"
 	"keytrail/processor/detect"
 	"keytrail/processor/eventtime"
 	"keytrail/processor/generate"
+	"keytrail/processor/intake"
 	"keytrail/schemas/otellog"
 	"keytrail/schemas/wire"
 )
@@ -52,7 +51,7 @@ func BenchmarkCountEvents(b *testing.B) {
 			b.ReportAllocs()
 			for i := 0; b.Loop(); i++ {
 				if i%len(records) == 0 {
-					t = &countTask{begun: true, seen: dedup.NewSet(), credits: map[wire.CallID]count.Call{}, table: count.NewTable(p.Window.Detect.Size), progress: eventtime.Progress{Disorder: int64(1e18)}}
+					t = &countTask{begun: true, Source: intake.NewSource(p.Window.Detect.Size), progress: eventtime.Progress{Disorder: int64(1e18)}}
 					c.tasks[0], c.out, c.stats = t, nil, tally{}
 				}
 				r := records[i%len(records)]

@@ -98,7 +98,7 @@ func newSim(seed uint64, wrong sabotage, tools *simTools) *sim {
 	}
 	s.breaks = s.some(8)
 	s.load = newLoad(s, tools)
-	s.count = s.group(p.Topics.Events, func(g *simGroup) *simMember { return s.newMember(g, &counter{p: p, tasks: map[int32]*countTask{}}) })
+	s.count = s.group(p.Topics.Events, func(g *simGroup) *simMember { return s.newMember(g, newCounter(p)) })
 	p.room.asked = time.Unix(1<<40, 0) // never asks again: the test itself sets the room for garbage
 	s.detect = s.group(p.Topics.Partials, func(g *simGroup) *simMember {
 		return s.newMember(g, &detector{p: p, tasks: map[int32]*detectTask{}})

@@ -9,6 +9,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"keytrail/processor/count"
+	"keytrail/processor/intake"
 	"keytrail/processor/sigma"
 	"keytrail/schemas/aws/normalize"
 	"keytrail/schemas/otellog"
@@ -64,7 +65,7 @@ func correlatedVerdict(seed uint64, wrong sabotage, tools *simTools, rules *sigm
 	}()
 	s.p.Rules = rules
 	for _, m := range s.count.members {
-		m.p.(*counter).match = count.NewMatcher(rules)
+		m.p.(*counter).taker.Judge = intake.NewJudge(s.p.Window.Detect.Size, s.p.Window.Detect.Allow, rules)
 	}
 	s.count.make = func() *simMember { return s.newMember(s.count, newCounter(s.p)) }
 	s.run()

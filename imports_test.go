@@ -91,9 +91,9 @@ var layers = []layer{
 	{"plugins/internal/lockfile", nil},
 	{"plugins/internal/ack", []string{"plugins/internal/lockfile"}},
 	{"plugins/internal/chunk", []string{"plugins/internal/ack"}},
-	{"plugins/internal/logging", []string{"schemas/printable"}},
-	{"plugins/internal/property", nil},
-	{"plugins/internal/hostconfig", []string{"plugins/internal/property"}},
+	{"plugins/internal/logging", []string{"processor/setting", "schemas/printable"}},
+	{"plugins/internal/property", []string{"processor/setting"}},
+	{"plugins/internal/hostconfig", []string{"plugins/internal/property", "processor/setting"}},
 	{"plugins/internal/flb", []string{"plugins/internal/logging", "plugins/internal/property"}},
 	{"plugins/internal/*", []string{"plugins/internal/*", "processor/*", "processor/setting", "processor/source/aws/*", "schemas/*", "schemas/aws/*"}},
 	{"plugins/plugintest", nil},                                       // it drives the built plugins from outside

@@ -78,8 +78,10 @@ func FLBPluginInit(plugin unsafe.Pointer) C.int {
 			return flbinput.FLB_ERROR
 		}
 		properties := property.NewReader(flb.InputProperty(plugin))
+		hostconfig.Hide(log.Secrets(), properties, hostconfig.Input, name)
 		hostconfig.Refuse(properties, hostconfig.Input, name, input.Misplaced)
 		cfg, err := input.ParseConfig(properties)
+		properties.Hide(log.Secrets())
 		if err != nil {
 			flb.LogError(log, err)
 			return flbinput.FLB_ERROR

@@ -76,8 +76,10 @@ func FLBPluginInit(plugin unsafe.Pointer) C.int {
 			return flboutput.FLB_ERROR
 		}
 		properties := property.NewReader(flb.OutputProperty(plugin))
+		hostconfig.Hide(log.Secrets(), properties, hostconfig.Output, name)
 		hostconfig.Refuse(properties, hostconfig.Output, name, output.Misplaced)
 		cfg, err := output.ParseConfig(properties)
+		properties.Hide(log.Secrets())
 		if err != nil {
 			flb.LogError(log, err)
 			return flboutput.FLB_ERROR

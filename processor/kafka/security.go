@@ -76,8 +76,9 @@ type SASL struct {
 	found func(path, secret string) // see OnSecret
 }
 
-// OnSecret has f told of every secret that is read from a file, with the file, for it to be kept out of
-// errors and logs. It is called before the first connection; f is called from any of them.
+// OnSecret has f told of every secret that is read from a file, with the file, and of every
+// token that TokenURL gives, with that, to keep them out of errors and logs. It is called
+// before the first connection; f is called from any of them.
 func (s *SASL) OnSecret(f func(path, secret string)) { s.found = f }
 
 func (s *SASL) mechanism() Mechanism { return cmp.Or(s.Mechanism, MechanismNone) }
@@ -247,6 +248,9 @@ func (s *SASL) token(ctx context.Context) (oauth.Auth, error) {
 	t, err := c.Token(ctx)
 	if err != nil {
 		return oauth.Auth{}, fmt.Errorf("cannot get a token for SASL %s from token_url %s as client %q: %w", MechanismOAuth, s.TokenURL, s.Username, err)
+	}
+	if s.found != nil {
+		s.found(s.TokenURL, t.AccessToken)
 	}
 	return oauth.Auth{Token: t.AccessToken}, nil
 }

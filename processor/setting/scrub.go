@@ -16,8 +16,8 @@ import (
 // value and nil know of none. It is safe for concurrent use.
 type Scrubber struct {
 	mu    sync.RWMutex
-	known map[string]string    // what is shown, by text
-	files map[string][2]string // the last two contents of each file
+	known map[string]string   // what is shown, by text
+	files map[string][]string // the last contents of each file, at most keptContents
 	all   *strings.Replacer
 }
 
@@ -39,21 +39,27 @@ func (s *Scrubber) Add(text, shown string) {
 	}
 }
 
-// AddFile is Add with Redacted for a secret that the file at path holds now. Such files are
-// replaced while the program runs: of each the last two contents are known.
+// keptContents is how many contents of one file are known: two would do for a file, and
+// every connection to Kafka may have a token of its own from one URL.
+const keptContents = 16
+
+// AddFile is Add with Redacted for a secret that the file at path holds now, or that the
+// URL path gave. It may change while the program runs: the last keptContents are known.
 func (s *Scrubber) AddFile(path, text string) {
 	if s == nil || text == "" {
 		return
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if last := s.files[path]; last[0] != text {
-		if s.files == nil {
-			s.files = map[string][2]string{}
-		}
-		s.files[path] = [2]string{text, last[0]}
-		s.build()
+	last := s.files[path]
+	if slices.Contains(last, text) {
+		return
 	}
+	if s.files == nil {
+		s.files = map[string][]string{}
+	}
+	s.files[path] = append(last[max(0, len(last)-keptContents+1):], text)
+	s.build()
 }
 
 // build makes the replacer anew, with the lock held.
@@ -70,8 +76,9 @@ func (s *Scrubber) build() {
 		add(text, s.known[text])
 	}
 	for _, last := range s.files {
-		add(last[0], Redacted)
-		add(last[1], Redacted)
+		for _, text := range last {
+			add(text, Redacted)
+		}
 	}
 	// The longest first, because the first that fits is replaced.
 	texts := slices.SortedFunc(maps.Keys(shown), func(a, b string) int { return cmp.Or(len(b)-len(a), strings.Compare(a, b)) })

@@ -21,9 +21,11 @@ import (
 	"bytes"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 
 	"keytrail/plugins/internal/property"
+	"keytrail/processor/setting"
 )
 
 // maxFiles and maxBytes bound what is read: a configuration of hundreds of files of a
@@ -45,6 +47,7 @@ const (
 // Property is one property of a section, and where it was written.
 type Property struct {
 	Name  string // in lower case
+	Value string // as it is written, with references such as ${KAFKA_PASSWORD}
 	Place string // the file, or "the command line"
 }
 
@@ -58,6 +61,47 @@ func refuse(r *property.Reader, list []Property, instead func(name string) strin
 	for _, p := range list {
 		if what := instead(p.Name); what != "" {
 			r.Misplaced(p.Name, p.Place, what)
+		}
+	}
+}
+
+// reference is what Fluent Bit replaces by a variable of the environment, or of its own.
+var reference = regexp.MustCompile(`\$\{([^{}]+)\}`)
+
+// A value is kept out of texts when it is at least so long: one of a secret or in a URL,
+// and any other. Shorter ones would make garbage of all output.
+const (
+	leastSecret = 4
+	least       = 8
+)
+
+// Hide has s show the values that the plugin's sections take from the environment as
+// their references, and the secrets that AWS's SDK takes from there as well. Fluent Bit
+// has replaced the references before the plugin sees a value.
+func Hide(s *setting.Scrubber, r *property.Reader, kind Kind, plugin string) {
+	for _, name := range []string{"AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "AWS_CONTAINER_AUTHORIZATION_TOKEN"} {
+		s.Add(os.Getenv(name), "${"+name+"}")
+	}
+	hide(s, r.Value, Properties(kind, plugin))
+}
+
+func hide(s *setting.Scrubber, value func(name string) string, list []Property) {
+	for _, p := range list {
+		least := least
+		if strings.Contains(p.Name, "password") || strings.Contains(p.Value, "://") {
+			least = leastSecret
+		}
+		found := reference.FindAllStringSubmatchIndex(p.Value, -1)
+		for _, at := range found {
+			text := os.Getenv(p.Value[at[2]:at[3]])
+			before, after := p.Value[:at[0]], p.Value[at[1]:]
+			now := value(p.Name)
+			if len(found) == 1 && len(now) >= len(before)+len(after) && strings.HasPrefix(now, before) && strings.HasSuffix(now, after) {
+				text = now[len(before) : len(now)-len(after)] // also of the section env
+			}
+			if len(text) >= least {
+				s.Add(text, p.Value[at[0]:at[1]])
+			}
 		}
 	}
 }
@@ -109,16 +153,16 @@ func (r *reader) commandLine(args []string) (files []string) {
 		case "-F", "--filter", "-C", "--custom":
 			ours = false
 		case "-p", "--prop":
-			if name, _, _ := strings.Cut(value, "="); ours {
-				r.add(name, "the command line")
+			if name, value, _ := strings.Cut(value, "="); ours {
+				r.add(name, value, "the command line")
 			}
 		}
 	}
 	return files
 }
 
-func (r *reader) add(name, place string) {
-	r.found = append(r.found, Property{Name: strings.ToLower(strings.TrimSpace(name)), Place: place})
+func (r *reader) add(name, value, place string) {
+	r.found = append(r.found, Property{Name: strings.ToLower(strings.TrimSpace(name)), Value: strings.TrimSpace(value), Place: place})
 }
 
 // file reads a configuration file and those that it includes.
@@ -159,15 +203,15 @@ func (r *reader) include(from, pattern string) {
 // classic reads the format of sections in brackets and lines of a name and a value.
 func (r *reader) classic(path, text string) {
 	var section string
-	var names []string
+	var list [][2]string
 	ours := false
 	end := func() {
-		for _, name := range names {
+		for _, p := range list {
 			if ours {
-				r.add(name, path)
+				r.add(p[0], p[1], path)
 			}
 		}
-		names, ours = nil, false
+		list, ours = nil, false
 	}
 	for line := range strings.Lines(text) {
 		line = strings.TrimSpace(line)
@@ -186,7 +230,7 @@ func (r *reader) classic(path, text string) {
 				name, value = line[:i], strings.TrimSpace(line[i:])
 			}
 			ours = ours || strings.EqualFold(name, "name") && strings.EqualFold(value, r.plugin)
-			names = append(names, name)
+			list = append(list, [2]string{name, value})
 		}
 	}
 	end()

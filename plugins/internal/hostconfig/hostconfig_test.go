@@ -7,6 +7,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"keytrail/processor/setting"
 )
 
 // names returns the names of properties, in order.
@@ -123,4 +125,25 @@ func FuzzFile(f *testing.F) {
 			}
 		}
 	})
+}
+
+// What stands in for a reference is shown as the reference, wherever Fluent Bit has it from.
+func TestReferencesAreShown(t *testing.T) {
+	t.Setenv("KT_TENANT", "tenant-4711")
+	t.Setenv("KT_KEY", "k3y!")
+	t.Setenv("KT_TOPIC", "kms") // no secret is so short
+	path := write(t, t.TempDir(), "a.yaml", `pipeline:
+  outputs:
+    - name: out_kms
+      sasl_password: ${ONLY_IN_ENV_SECTION}
+      sasl_token_url: https://login/${KT_TENANT}/token?key=${KT_KEY}
+      topic: ${KT_TOPIC}
+`)
+	now := map[string]string{"sasl_password": "pass", "sasl_token_url": "https://login/tenant-4711/token?key=k3y!", "topic": "kms"}
+	var s setting.Scrubber
+	hide(&s, func(name string) string { return now[name] }, properties(Output, "out_kms", []string{"fluent-bit", "-c", path}))
+	got := s.Clean("cannot log in with pass at https://login/tenant-4711/token?key=k3y!, for kms")
+	if want := "cannot log in with ${ONLY_IN_ENV_SECTION} at https://login/${KT_TENANT}/token?key=${KT_KEY}, for kms"; got != want {
+		t.Errorf("got  %s\nwant %s", got, want)
+	}
 }

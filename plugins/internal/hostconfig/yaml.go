@@ -33,7 +33,7 @@ func (r *reader) section(path string, section *yaml.Node) {
 		ours = ours || strings.EqualFold(section.Content[i].Value, "name") && strings.EqualFold(section.Content[i+1].Value, r.plugin)
 	}
 	for i := 0; ours && i+1 < len(section.Content); i += 2 {
-		r.add(section.Content[i].Value, path)
+		r.add(section.Content[i].Value, section.Content[i+1].Value, path)
 	}
 }
 

@@ -13,6 +13,7 @@ import (
 	"strings"
 	"sync"
 
+	"keytrail/processor/setting"
 	"keytrail/schemas/printable"
 )
 
@@ -42,9 +43,10 @@ type line struct {
 // Log queues lines and hands them to its printer. Its methods may be called
 // from any goroutine.
 type Log struct {
-	prefix string
-	enable func(Level) bool
-	print  func(Level, string)
+	prefix  string
+	enable  func(Level) bool
+	print   func(Level, string)
+	secrets setting.Scrubber
 
 	mu      sync.Mutex // guards the following
 	lines   []line
@@ -58,13 +60,18 @@ func New(prefix string, enable func(Level) bool, print func(Level, string)) *Log
 	return &Log{prefix: prefix, enable: enable, print: print}
 }
 
-// Printf queues one line. What could forge other lines, steer a terminal or deceive a
-// reader is escaped, and a line that is too long is cut and ends in "...".
+// Secrets keeps secrets out of all lines that follow: whatever is added to it. Brokers,
+// token endpoints and AWS may echo in an error what they were sent.
+func (l *Log) Secrets() *setting.Scrubber { return &l.secrets }
+
+// Printf queues one line. Secrets are replaced, what could forge other lines, steer a
+// terminal or deceive a reader is escaped, and a line that is too long is cut and ends in
+// "...".
 func (l *Log) Printf(level Level, format string, args ...any) {
 	if l.enable != nil && !l.enable(level) {
 		return
 	}
-	text := printable.Text(l.prefix + fmt.Sprintf(format, args...))
+	text := printable.Text(l.prefix + l.secrets.Clean(fmt.Sprintf(format, args...)))
 	if len(text) > MaxLineBytes {
 		text = strings.ToValidUTF8(text[:MaxLineBytes-3], "") + "..."
 	}

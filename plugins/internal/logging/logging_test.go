@@ -45,3 +45,14 @@ func TestLogIsBounded(t *testing.T) {
 		t.Errorf("the last line is %q, want %q", got[MaxLines], want)
 	}
 }
+
+func TestSecretsAreNotLogged(t *testing.T) {
+	var got []string
+	l := New("", nil, func(_ Level, s string) { got = append(got, s) })
+	l.Secrets().Add("s3cr/et", "${PASSWORD}")
+	l.Printf(Error, "refused %q: %s", "s3cr/et", "https://me:s3cr%2Fet@host/")
+	l.Emit()
+	if want := []string{`refused "${PASSWORD}": https://me:${PASSWORD}@host/`}; !slices.Equal(got, want) {
+		t.Errorf("got %q, want %q", got, want)
+	}
+}

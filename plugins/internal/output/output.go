@@ -115,6 +115,7 @@ func New(cfg Config, name string, log *logging.Log) (*Output, error) {
 		log.Printf(logging.Warn, "%d records went to %q: %s (the first: %s)", n, cfg.DeadLetterTopic, reason, first)
 	})
 	o.workers.New = func() any { return newWorker(&o.cfg) }
+	cfg.Security.SASL.OnSecret(log.Secrets().AddFile)
 	opts := append(cfg.Security.Options(),
 		kgo.SeedBrokers(cfg.Brokers...),
 		kgo.ClientID(cfg.ClientID),

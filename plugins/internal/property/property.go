@@ -15,9 +15,12 @@ package property
 import (
 	"errors"
 	"fmt"
+	"regexp"
 	"strconv"
 	"strings"
 	"time"
+
+	"keytrail/processor/setting"
 )
 
 // Reader reads properties one by one, collects what is wrong with them and
@@ -27,6 +30,8 @@ type Reader struct {
 	errs  []error
 	specs []Spec
 	shown []string
+	// secrets are the values of Secret, and the passwords in URLs.
+	secrets []string
 }
 
 // NewReader returns a Reader over get, which returns a property's value and ""
@@ -50,7 +55,7 @@ func (r *Reader) Names() []string {
 }
 
 // Has reports whether a property has a value, without reading it.
-func (r *Reader) Has(name string) bool { return strings.TrimSpace(r.get(name)) != "" }
+func (r *Reader) Has(name string) bool { return r.Value(name) != "" }
 
 // value returns the trimmed value of the property, or its default where there is
 // none.
@@ -61,8 +66,24 @@ func (r *Reader) value(spec Spec) string {
 		v = spec.Default
 	}
 	r.shown = append(r.shown, spec.Name+"="+v)
+	for _, m := range inURL.FindAllStringSubmatch(v, -1) {
+		r.secrets = append(r.secrets, m[1])
+	}
 	return v
 }
+
+// inURL finds the password in a URL such as https://user:password@host/.
+var inURL = regexp.MustCompile(`://[^/@\s:]*:([^/@\s]+)@`)
+
+// Hide adds the secrets of the properties read so far to s.
+func (r *Reader) Hide(s *setting.Scrubber) {
+	for _, text := range r.secrets {
+		s.Add(text, setting.Redacted)
+	}
+}
+
+// Value returns a property's value without reading it: "" for one that is not set.
+func (r *Reader) Value(name string) string { return strings.TrimSpace(r.get(name)) }
 
 // Refuse notes that value cannot be used for name, and what is allowed instead.
 func (r *Reader) Refuse(name, value, allowed string) {
@@ -98,7 +119,8 @@ func (r *Reader) Text(name, def string) string {
 func (r *Reader) Secret(name string) string {
 	v := r.value(Spec{Name: name, Allowed: "text, as ${NAME} from the environment"})
 	if v != "" {
-		r.shown[len(r.shown)-1] = name + "=[redacted]"
+		r.shown[len(r.shown)-1] = name + "=" + setting.Redacted
+		r.secrets = append(r.secrets, v)
 	}
 	return v
 }

@@ -1,6 +1,7 @@
 package property
 
 import (
+	"keytrail/processor/setting"
 	"slices"
 	"strings"
 	"testing"
@@ -126,5 +127,18 @@ func TestReserved(t *testing.T) {
 		if Reserved(name) {
 			t.Errorf("%q is reserved", name)
 		}
+	}
+}
+
+func TestSecretsAreHidden(t *testing.T) {
+	r := NewReader(func(name string) string {
+		return map[string]string{"password": "hunter22", "url": "https://me:open-sesame@host/a"}[name]
+	})
+	r.Secret("password")
+	r.Text("url", "")
+	var s setting.Scrubber
+	r.Hide(&s)
+	if got := s.Clean("hunter22 open-sesame " + r.Summary()); strings.Contains(got, "hunter22") || strings.Contains(got, "sesame") {
+		t.Errorf("shown is %q", got)
 	}
 }

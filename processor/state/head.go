@@ -13,6 +13,7 @@ import (
 // Counted that it accounts for it is the partition's whole state.
 type Head struct {
 	At        Position // where the source is read on: what the same commit tells the group
+	Settings  string   // that the counts depend on; see wire.Settings
 	Sequence  uint64   // of the last frame; 0 before the first
 	Framed    int64    // the source's offsets below it are in frames
 	Watermark int64    // as the last frame told it
@@ -89,6 +90,7 @@ func (h *Head) Append(dst []byte, e *wire.Encoder) []byte {
 	e.Reset()
 	e.Version()
 	appendPosition(e, h.At)
+	e.Raw(h.Settings)
 	e.Uint(h.Sequence)
 	e.Int(h.Framed)
 	e.Int(h.Watermark)
@@ -107,7 +109,7 @@ func DecodeHead(value []byte) (Head, error) {
 	if err := d.Version(); err != nil {
 		return Head{}, fmt.Errorf("cannot restore the progress of counting: %w", err)
 	}
-	h := Head{At: position(d), Sequence: d.Uint(), Framed: d.Int(), Watermark: d.Int(), Late: d.Int(), Ended: d.Int(), Front: d.Int(), Forgotten: d.Int(), Live: Live{d.Uint(), d.Fixed()}}
+	h := Head{At: position(d), Settings: d.Raw(), Sequence: d.Uint(), Framed: d.Int(), Watermark: d.Int(), Late: d.Int(), Ended: d.Int(), Front: d.Int(), Forgotten: d.Int(), Live: Live{d.Uint(), d.Fixed()}}
 	if !d.Done() {
 		return Head{}, fmt.Errorf("cannot restore the progress of counting: %w", wire.ErrFrame)
 	}

@@ -24,6 +24,7 @@ type Applied struct {
 // Meta is what a partition of stage detect remembers beside its entities.
 type Meta struct {
 	At        Position // where kms.partials is read on: what the same commit tells the group
+	Settings  string   // that the counts depend on; see wire.Settings
 	Watermark int64
 	Late      int64             // windows that end by it take no more calls
 	Ended     int64             // the largest Quiet that there has been: windows have closed by it
@@ -42,6 +43,7 @@ func (m *Meta) Append(dst []byte, e *wire.Encoder) []byte {
 	e.Reset()
 	e.Version()
 	appendPosition(e, m.At)
+	e.Raw(m.Settings)
 	e.Int(m.Told)
 	e.Int(m.Hold)
 	e.Time(m.Traffic.Latest)
@@ -75,7 +77,7 @@ func DecodeMeta(value []byte) (Meta, error) {
 		return Meta{}, fmt.Errorf("cannot restore the progress: %w", err)
 	}
 	m := Meta{Applied: map[int32]Applied{}, Sent: map[int32]uint64{}}
-	m.At = position(d)
+	m.At, m.Settings = position(d), d.Raw()
 	m.Told, m.Hold = d.Int(), d.Int()
 	m.Traffic = detect.Traffic{Latest: d.Time(), Resumed: d.Time(), Told: d.Bool(), Listened: d.Int(), Swept: d.Int()}
 	m.Watermark, m.Late, m.Ended = d.Int(), d.Int(), d.Int()

@@ -100,7 +100,7 @@ func TestEveryFieldOfACallIsKept(t *testing.T) {
 // meta makes what a partition remembers.
 func meta(seed uint64) state.Meta {
 	rng := rand.New(rand.NewPCG(seed, 3))
-	m := state.Meta{At: state.Position{Offset: rng.Int64(), Epoch: int32(rng.Uint32()), Topic: [16]byte{1, 2, 15: byte(seed)}}, Watermark: rng.Int64() - rng.Int64(), Late: rng.Int64() - rng.Int64(), Ended: rng.Int64() - rng.Int64(), Applied: map[int32]state.Applied{}, Sent: map[int32]uint64{}, Told: rng.Int64(), Hold: eventtime.None}
+	m := state.Meta{Settings: fmt.Sprint(seed), At: state.Position{Offset: rng.Int64(), Epoch: int32(rng.Uint32()), Topic: [16]byte{1, 2, 15: byte(seed)}}, Watermark: rng.Int64() - rng.Int64(), Late: rng.Int64() - rng.Int64(), Ended: rng.Int64() - rng.Int64(), Applied: map[int32]state.Applied{}, Sent: map[int32]uint64{}, Told: rng.Int64(), Hold: eventtime.None}
 	for range rng.IntN(10) {
 		m.Applied[int32(rng.Uint32())] = state.Applied{Sequence: rng.Uint64(), To: rng.Int64(), Watermark: eventtime.None, Late: rng.Int64() - rng.Int64()}
 		m.Sent[int32(rng.IntN(300))] = rng.Uint64()
@@ -122,7 +122,7 @@ func TestMetaRoundTrip(t *testing.T) {
 // head makes how far counting has come.
 func head(seed uint64) state.Head {
 	rng := rand.New(rand.NewPCG(seed, 4))
-	h := state.Head{At: state.Position{Offset: rng.Int64(), Epoch: -1, Topic: [16]byte{9, 15: byte(seed)}}, Sequence: rng.Uint64(), Framed: rng.Int64(), Watermark: rng.Int64() - rng.Int64(), Late: rng.Int64(), Ended: rng.Int64(), Front: -rng.Int64(), Forgotten: rng.Int64() - rng.Int64()}
+	h := state.Head{Settings: fmt.Sprint(seed), At: state.Position{Offset: rng.Int64(), Epoch: -1, Topic: [16]byte{9, 15: byte(seed)}}, Sequence: rng.Uint64(), Framed: rng.Int64(), Watermark: rng.Int64() - rng.Int64(), Late: rng.Int64(), Ended: rng.Int64(), Front: -rng.Int64(), Forgotten: rng.Int64() - rng.Int64()}
 	if seed%4 == 0 {
 		h.Watermark = eventtime.None
 	}

@@ -40,7 +40,7 @@ func (d *detector) correlate(t *detectTask, f *wire.Frame) error {
 		switch why := t.correlations.Take(&f.Panes[i]); why {
 		case correlate.Counted:
 		case correlate.Late:
-			return fmt.Errorf("source %d: frame %d has matches of a correlation at %s, which takes no more: %s", f.Source, f.Sequence, stamp(f.Panes[i].Start), sameWindows)
+			return fmt.Errorf("source %d: frame %d has matches of a correlation at %s, which takes no more: %s", f.Source, f.Sequence, stamp(f.Panes[i].Start), lateHere)
 		default:
 			t.refused = append(t.refused, refused{f.Panes[i], why})
 		}
@@ -48,8 +48,8 @@ func (d *detector) correlate(t *detectTask, f *wire.Frame) error {
 	return nil
 }
 
-// sameWindows says what to do about calls that are late in stage detect.
-const sameWindows = "counts would be lost; all processes need the same window.size; if they have it, see docs/operations.md on starting over"
+// lateHere says what to do about calls that are late in stage detect.
+const lateHere = "counts would be lost; see docs/operations.md, \"Starting over\""
 
 // correlated publishes the anomalies of the windows of correlations that end by the
 // watermark, and writes what was refused. It tells whether it stopped before the end of

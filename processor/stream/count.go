@@ -12,6 +12,7 @@ import (
 	"keytrail/processor/eventtime"
 	"keytrail/processor/intake"
 	"keytrail/processor/kafka"
+	"keytrail/processor/state"
 	"keytrail/schemas/otellog"
 	"keytrail/schemas/wire"
 )
@@ -63,7 +64,8 @@ type countTask struct {
 func (c *counter) newTask(partition int32, since int64) *countTask {
 	w := c.p.Window
 	t := &countTask{
-		partition: partition, Source: intake.NewSource(w.Detect.Size), observed: newObserver(c.p.Rules),
+		partition: partition, log: countLog{head: state.Head{Settings: c.p.settings().String()}},
+		Source: intake.NewSource(w.Detect.Size), observed: newObserver(c.p.Rules),
 		progress: eventtime.Progress{Disorder: w.OutOfOrderness, Skew: w.FutureSkew}, lastEvent: since,
 		sent: wire.Frame{Watermark: eventtime.None, Late: eventtime.None, Quiet: eventtime.None}, ended: eventtime.None,
 	}
@@ -92,7 +94,11 @@ func (c *counter) Assign(ctx context.Context, partitions []int32) error {
 	for _, p := range partitions {
 		t := tasks[p]
 		t.lastEvent = c.since(c.p.now()) // the time of the restore was no silence of the source
-		if err := t.restored(); err != nil {
+		err := t.restored()
+		if err == nil {
+			err = c.p.sameSettings(t.log.head.Settings)
+		}
+		if err != nil {
 			return kafka.Fatal(fmt.Errorf("topic %q partition %d holds the state of stage count: %w", c.p.Topics.Dedup, p, err))
 		}
 	}

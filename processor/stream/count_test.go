@@ -26,7 +26,7 @@ func bigCommit(calls int) (*counter, *countTask) {
 	p := &Pipeline{now: time.Now, mostBytes: frameBytes, mostNotices: frameNotices, mostHeld: maxHeld, mostWindows: mostWindows, Topics: wire.DefaultTopics(), Window: Window{Detect: cfg, IdleAfter: int64(time.Hour)}}
 	p.Partitions = map[string]int32{p.Topics.Partials: 3, p.Topics.Events: 2, p.Topics.Dedup: 2}
 	c := newCounter(p)
-	t := &countTask{partition: 1, begun: true, Source: intake.NewSource(p.Window.Detect.Size),
+	t := &countTask{partition: 1, begun: true, log: countLog{head: state.Head{Settings: p.settings().String()}}, Source: intake.NewSource(p.Window.Detect.Size),
 		sent: wire.Frame{Watermark: eventtime.None, Late: eventtime.None}, from: 10, to: int64(10 + calls), lastEvent: c.since(time.Now())}
 	c.tasks[1] = t
 	for i := range calls {

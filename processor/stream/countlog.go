@@ -245,7 +245,7 @@ var _ kafka.Stateful = (*counter)(nil)
 // watermark: windows must not close before all of it is there.
 func (t *countTask) frame(k, n int, mark, late int64, idle bool) wire.Frame {
 	t.sequence++
-	f := wire.Frame{Source: t.partition, Sequence: t.sequence, From: t.from, To: t.to, Lost: t.lost, Watermark: t.sent.Watermark, Late: t.sent.Late, Quiet: t.sent.Watermark, Idle: idle}
+	f := wire.Frame{Settings: t.log.head.Settings, Source: t.partition, Sequence: t.sequence, From: t.from, To: t.to, Lost: t.lost, Watermark: t.sent.Watermark, Late: t.sent.Late, Quiet: t.sent.Watermark, Idle: idle}
 	if k > 0 {
 		f.From, f.Lost = t.to, 0 // the first has told them
 	}

@@ -58,7 +58,7 @@ type detectTask struct {
 }
 
 func (d *detector) newTask(partition int32) *detectTask {
-	t := &detectTask{partition: partition, meta: state.Meta{Watermark: eventtime.None, Late: eventtime.None, Ended: eventtime.None, Told: eventtime.None, Hold: eventtime.None, Applied: map[int32]state.Applied{}, Sent: map[int32]uint64{}}}
+	t := &detectTask{partition: partition, meta: state.Meta{Settings: d.p.settings().String(), Watermark: eventtime.None, Late: eventtime.None, Ended: eventtime.None, Told: eventtime.None, Hold: eventtime.None, Applied: map[int32]state.Applied{}, Sent: map[int32]uint64{}}}
 	cfg := d.p.Window.Detect
 	cfg.Partition = partition
 	t.engine = detect.NewEngine(cfg, func(p wire.Partial) { t.notices = append(t.notices, p) })
@@ -95,10 +95,7 @@ func (d *detector) Assign(ctx context.Context, partitions []int32) error {
 		return err
 	}
 	for p, t := range tasks {
-		forgotten, err := t.restore()
-		if err == nil {
-			err = d.sameSources(&t.meta)
-		}
+		forgotten, err := t.restore(d.p)
 		if err != nil {
 			return kafka.Fatal(fmt.Errorf("topic %q partition %d holds the state of stage detect: %w", d.p.Topics.State, p, err))
 		}
@@ -117,12 +114,15 @@ func (d *detector) Assign(ctx context.Context, partitions []int32) error {
 
 // restore makes the task what the changelog says. It returns how many panes are of
 // correlations that there are no more.
-func (t *detectTask) restore() (forgotten int, err error) {
+func (t *detectTask) restore(p *Pipeline) (forgotten int, err error) {
 	if t.last == nil && t.restored > 0 {
 		return 0, fmt.Errorf("%d records, and nothing that says how far detecting had come: %w", t.restored, kafka.ErrStateMissing)
 	}
 	if t.last != nil {
 		m, err := state.DecodeMeta(t.last)
+		if err == nil {
+			err = p.sameSettings(m.Settings)
+		}
 		if err != nil {
 			return 0, err
 		}
@@ -171,6 +171,10 @@ func (d *detector) Process(r *kgo.Record) error {
 		d.stats.dead("bad_frame")
 		d.out = append(d.out, d.p.deadLetter("detect", "bad_frame", err.Error(), r))
 		return nil
+	}
+	if frame.Settings != t.meta.Settings {
+		return fmt.Errorf("topic %s partition %d offset %d: frame %d of source %d: %w",
+			r.Topic, r.Partition, r.Offset, frame.Sequence, frame.Source, d.p.sameSettings(frame.Settings))
 	}
 	before, known := t.meta.Applied[frame.Source]
 	fresh, err := t.admit(&frame)

@@ -37,6 +37,9 @@ func (p *Pipeline) Horizon(ctx context.Context) (Horizon, error) {
 				return
 			}
 			m, err := state.DecodeMeta(value)
+			if err == nil {
+				err = p.sameSettings(m.Settings)
+			}
 			if failed = err; err != nil {
 				return
 			}

@@ -8,7 +8,6 @@ import (
 
 	"keytrail/processor/eventtime"
 	"keytrail/processor/kafka"
-	"keytrail/processor/state"
 	"keytrail/schemas/wire"
 )
 
@@ -124,29 +123,8 @@ func (d *detector) onTime(f *wire.Frame, late int64) error {
 		if end := eventtime.Add(p.Start, d.p.Window.Detect.Size); end <= late {
 			return fmt.Errorf("source %d: frame %d counts in the window that ended at %s, "+
 				"after an earlier frame told that windows up to %s take no more calls: %s",
-				f.Source, f.Sequence, stamp(end), stamp(late), sameWindows)
+				f.Source, f.Sequence, stamp(end), stamp(late), lateHere)
 		}
-	}
-	return nil
-}
-
-// sameSources checks that the events still have as many partitions as when the state was
-// written. A source that was added would know nothing of how far the others are; and the
-// copies of a call, and calls that were counted before, would meet in other partitions than
-// theirs.
-func (d *detector) sameSources(m *state.Meta) error {
-	if m.Watermark <= eventtime.None { // not all have been heard of
-		return nil
-	}
-	before, now := 0, int(d.p.Partitions[d.p.Topics.Events])
-	for source := range m.Applied {
-		if source >= 0 {
-			before++
-		}
-	}
-	if before != now {
-		return fmt.Errorf("topic %q has %d partitions, and had %d when the state was written: calls would be counted twice; "+
-			"see docs/operations.md on other numbers of partitions", d.p.Topics.Events, now, before)
 	}
 	return nil
 }

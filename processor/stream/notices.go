@@ -64,7 +64,7 @@ func (d *detector) notify(t *detectTask, more bool) {
 func (d *detector) notice(t *detectTask, q int32, late int64, partials []wire.Partial) {
 	t.meta.Sent[q]++
 	f := wire.Frame{
-		Source: -1 - t.partition, Sequence: t.meta.Sent[q], Watermark: t.engine.Mark().Watermark, Late: late, Partials: partials,
+		Settings: t.meta.Settings, Source: -1 - t.partition, Sequence: t.meta.Sent[q], Watermark: t.engine.Mark().Watermark, Late: late, Partials: partials,
 	}
 	d.emit(&kgo.Record{Topic: d.p.Topics.Partials, Partition: q, Value: wire.AppendFrame(nil, &d.enc, &f)})
 }

@@ -98,12 +98,26 @@ func newSim(seed uint64, wrong sabotage, tools *simTools) *sim {
 	}
 	s.breaks = s.some(8)
 	s.load = newLoad(s, tools)
-	s.count = s.group(p.Topics.Events, func(g *simGroup) *simMember { return s.newMember(g, newCounter(p)) })
+	s.count = s.group(p.Topics.Events, func(g *simGroup) *simMember { return s.newMember(g, newCounter(s.settings())) })
 	p.room.asked = time.Unix(1<<40, 0) // never asks again: the test itself sets the room for garbage
 	s.detect = s.group(p.Topics.Partials, func(g *simGroup) *simMember {
 		return s.newMember(g, &detector{p: p, tasks: map[int32]*detectTask{}})
 	})
 	return s
+}
+
+// settings returns what a new instance of stage count is configured with: with other
+// windows now and then where the sabotage asks for it.
+func (s *sim) settings() *Pipeline {
+	p := s.p
+	if s.b.wrong != mixSettings || !s.b.chance(3) {
+		return p
+	}
+	w := p.Window
+	w.Detect.Size, w.Detect.Rollups = 5*w.Detect.Size, nil
+	return &Pipeline{Topics: p.Topics, Window: w, Telemetry: p.Telemetry, Log: p.Log, flows: p.flows, watermarks: p.watermarks,
+		mostWindows: p.mostWindows, mostHeld: p.mostHeld, mostBytes: p.mostBytes, mostNotices: p.mostNotices,
+		Partitions: p.Partitions, now: p.now, readLog: p.readLog}
 }
 
 // window chooses the times, and detectors that find much: what they find crosses

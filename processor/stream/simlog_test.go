@@ -38,12 +38,13 @@ const (
 	cutEvents                  // the events end before what was read of them
 	noOffsets                  // an output without records commits no offsets
 	keepUnrestored             // stage count keeps partitions that it could not restore
+	mixSettings                // of the instances of stage count some have other windows
 	sabotages
 )
 
 func (s sabotage) String() string {
 	return [...]string{"sound", "restoreUnfinished", "restoreStable", "restoreNoDedup", "restoreNoState", "keepOffsets", "keepRecords",
-		"readUnfinished", "repeatFrame", "loseRecord", "noFence", "lieAboutLag", "expireInSilence", "expireFrames", "cutDedup", "cutDedupEnd", "cutEvents", "noOffsets", "keepUnrestored"}[s]
+		"readUnfinished", "repeatFrame", "loseRecord", "noFence", "lieAboutLag", "expireInSilence", "expireFrames", "cutDedup", "cutDedupEnd", "cutEvents", "noOffsets", "keepUnrestored", "mixSettings"}[s]
 }
 
 // simBroker holds the logs of all topics.

@@ -27,6 +27,7 @@ type Frame struct {
 	// and of the chaos test do, which ask for idle sources and account for every offset.
 	Idle     bool
 	Lost     uint64
+	Settings string // of the process that made it, as Settings.String returns them
 	Partials []Partial
 	Panes    []Pane // of the user's correlations
 }
@@ -82,6 +83,11 @@ func (e *Encoder) String(s string) {
 	}
 	e.dict[s] = uint64(len(e.dict))
 	e.Uint(0)
+	e.Raw(s)
+}
+
+// Raw appends a string without the dictionary.
+func (e *Encoder) Raw(s string) {
 	e.Uint(uint64(len(s)))
 	e.B = append(e.B, s...)
 }
@@ -128,6 +134,7 @@ func (f *Frame) append(dst []byte, p *part) []byte {
 	head.Int(f.Quiet)
 	head.Bool(f.Idle)
 	head.Uint(f.Lost)
+	head.Raw(f.Settings)
 	head.Uint(uint64(p.n))
 	head.B = append(head.B, p.data[:p.at]...)
 	head.Uint(uint64(p.panes))
@@ -288,13 +295,10 @@ func (d *Decoder) Bool() bool { return d.Uint() == 1 }
 func (d *Decoder) String() string {
 	i := d.Uint()
 	if i == 0 {
-		n := d.Count()
-		if d.err != nil {
-			return ""
+		s := d.Raw()
+		if d.err == nil {
+			d.dict = append(d.dict, s)
 		}
-		s := string(d.b[:n])
-		d.b = d.b[n:]
-		d.dict = append(d.dict, s)
 		return s
 	}
 	if i > uint64(len(d.dict)) {
@@ -302,6 +306,17 @@ func (d *Decoder) String() string {
 		return ""
 	}
 	return d.dict[i-1]
+}
+
+// Raw reads what Encoder.Raw wrote.
+func (d *Decoder) Raw() string {
+	n := d.Count()
+	if d.err != nil {
+		return ""
+	}
+	s := string(d.b[:n])
+	d.b = d.b[n:]
+	return s
 }
 
 // Partial reads a partial.
@@ -330,7 +345,7 @@ func (d *Decoder) Frame() (Frame, error) {
 		return Frame{}, err
 	}
 	d.many = true
-	f := Frame{Source: int32(d.Uint()), Sequence: d.Uint(), From: d.Int(), To: d.Int(), Watermark: d.Int(), Late: d.Int(), Quiet: d.Int(), Idle: d.Bool(), Lost: d.Uint()}
+	f := Frame{Source: int32(d.Uint()), Sequence: d.Uint(), From: d.Int(), To: d.Int(), Watermark: d.Int(), Late: d.Int(), Quiet: d.Int(), Idle: d.Bool(), Lost: d.Uint(), Settings: d.Raw()}
 	n := d.Count()
 	if n > MaxFramePartials {
 		d.fail()

@@ -18,7 +18,7 @@ func sample(seed uint64, n int) wire.Frame {
 	rng := rand.New(rand.NewPCG(seed, 1))
 	f := wire.Frame{
 		Source: int32(rng.Uint32()), Sequence: rng.Uint64(), From: rng.Int64(), To: -rng.Int64(),
-		Watermark: rng.Int64() - rng.Int64(), Late: rng.Int64() - rng.Int64(), Quiet: rng.Int64() - rng.Int64(), Idle: seed%2 == 0, Lost: seed,
+		Watermark: rng.Int64() - rng.Int64(), Late: rng.Int64() - rng.Int64(), Quiet: rng.Int64() - rng.Int64(), Idle: seed%2 == 0, Lost: seed, Settings: fmt.Sprint(seed),
 	}
 	for i := range n {
 		p := wire.Partial{Start: rng.Int64() - math.MaxInt64/2}
@@ -183,7 +183,7 @@ func TestFrameRefuses(t *testing.T) {
 	refuse("longer", append(whole[:len(whole):len(whole)], 0))
 	frame := func(partial ...uint64) []byte {
 		var e wire.Encoder
-		for _, v := range append([]uint64{wire.FormatVersion, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1}, partial...) {
+		for _, v := range append([]uint64{wire.FormatVersion, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1}, partial...) {
 			e.Uint(v)
 		}
 		return e.B
@@ -201,9 +201,9 @@ func TestFrameRefuses(t *testing.T) {
 		refuse(fmt.Sprint("counter ", id), one(1, id))
 	}
 	refuse("a string that was not there", frame(1, 9))
-	refuse("more partials than bytes", frame()[:9])
+	refuse("more partials than bytes", frame()[:10])
 	var e wire.Encoder
-	for _, v := range []uint64{wire.FormatVersion, 0, 0, 0, 0, 0, 0, 0, wire.MaxFramePartials + 1} {
+	for _, v := range []uint64{wire.FormatVersion, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, wire.MaxFramePartials + 1} {
 		e.Uint(v)
 	}
 	refuse("more partials than a frame may hold", append(e.B, make([]byte, 20*wire.MaxFramePartials)...))
@@ -261,9 +261,9 @@ func FuzzFrame(f *testing.F) {
 		frame := sample(seed, int(seed)*2)
 		f.Add(wire.AppendFrame(nil, new(wire.Encoder), &frame))
 	}
-	f.Add([]byte{wire.FormatVersion, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff, 0x3f})
-	f.Add([]byte{wire.FormatVersion, 0, 0, 0, 0, 0, 0, 0, 1, 1, 0, 0, 1, 0, 40, 0, 0})
-	f.Add([]byte{wire.FormatVersion, 0, 0, 0, 0, 0, 0, 0, 1, 1, 0, 0, 0, 1, 2, 0, 0, 14, 1, 'k', 0})
+	f.Add([]byte{wire.FormatVersion, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff, 0x3f})
+	f.Add([]byte{wire.FormatVersion, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 1, 0, 0, 1, 0, 40, 0, 0})
+	f.Add([]byte{wire.FormatVersion, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 1, 0, 0, 0, 1, 2, 0, 0, 14, 1, 'k', 0})
 	f.Fuzz(func(t *testing.T, data []byte) {
 		frame, err := wire.NewDecoder(data).Frame()
 		// A partial takes 14 bytes at least and 240 in memory, two more and 24 more

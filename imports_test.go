@@ -37,7 +37,8 @@ var layers = []layer{
 	{"schemas/aws/cloudtrail", []string{"schemas/decoding"}},
 	{"schemas/jsonschema", nil},
 	{"schemas/aws/keypolicy", nil},
-	{"schemas/aws/normalize", []string{"schemas/aws/cloudtrail", "schemas/aws/keypolicy", "schemas/decoding", "schemas/kms", "schemas/otellog", "schemas/semconv"}},
+	{"schemas/aws/arn", []string{"schemas/wire"}},
+	{"schemas/aws/normalize", []string{"schemas/aws/arn", "schemas/aws/cloudtrail", "schemas/aws/keypolicy", "schemas/decoding", "schemas/kms", "schemas/otellog", "schemas/semconv"}},
 	{"schemas/wire", []string{"schemas/decoding", "schemas/kms", "schemas/otellog", "schemas/printable", "schemas/semconv"}},
 	{"schemas/registry", []string{"schemas/otellog"}},
 	{"schemas/registry/gen", []string{"schemas/registry"}},
@@ -51,11 +52,17 @@ var layers = []layer{
 	{"processor/rule", []string{"schemas/*", "schemas/aws/*"}},
 	{"processor/sigma", []string{"schemas/aws/cloudtrail", "schemas/decoding"}},
 	{"processor/count", []string{"processor/eventtime", "processor/rule", "processor/sigma", "schemas/*", "schemas/aws/*"}},
-	{"processor/detect", []string{"processor/baseline", "processor/count", "processor/eventtime", "processor/rule", "processor/sigma", "schemas/*", "schemas/aws/*"}},
-	{"processor/correlate", []string{"processor/count", "processor/detect", "processor/eventtime", "processor/sigma", "schemas/*", "schemas/aws/*"}},
-	{"processor/state", []string{"processor/count", "processor/dedup", "processor/detect", "processor/eventtime", "processor/rule", "processor/sigma", "schemas/*", "schemas/aws/*"}},
+	{"processor/entity", []string{"processor/baseline", "processor/count", "schemas/wire"}}, // no form of a name
+	{"processor/anomaly", []string{"processor/count", "processor/entity", "processor/eventtime", "processor/rule",
+		"processor/sigma", "schemas/*", "schemas/aws/arn"}},
+	{"processor/detector", []string{"processor/anomaly", "processor/baseline", "processor/count", "processor/entity",
+		"processor/eventtime", "processor/setting", "schemas/kms", "schemas/wire"}},
+	{"processor/window", []string{"processor/anomaly", "processor/count", "processor/detector", "processor/entity",
+		"processor/eventtime", "schemas/kms", "schemas/wire"}},
+	{"processor/correlate", []string{"processor/anomaly", "processor/count", "processor/eventtime", "processor/sigma", "schemas/*", "schemas/aws/*"}},
+	{"processor/state", []string{"processor/count", "processor/dedup", "processor/eventtime", "processor/rule", "processor/sigma", "processor/window", "schemas/*", "schemas/aws/*"}},
 
-	{"processor/intake", []string{"processor/count", "processor/dedup", "processor/detect", "processor/eventtime", "processor/sigma", "schemas/*"}},
+	{"processor/intake", []string{"processor/anomaly", "processor/count", "processor/dedup", "processor/eventtime", "processor/sigma", "schemas/*"}},
 
 	{"processor/plot", nil},
 	{"processor/linefile", nil},
@@ -79,12 +86,13 @@ var layers = []layer{
 	{"processor/sink/sinktest", []string{"processor/sink"}},
 	{"processor/sink/all", []string{"processor/sink", "processor/sink/*"}},
 	{"processor/sink/*", []string{"processor/setting", "processor/sink", "processor/sink/httpsink", "schemas/otellog"}},
-	{"processor/config", []string{"processor/setting", "processor/detect", "processor/kafka", "processor/sink", "processor/sink/all", "processor/telemetry", "schemas/*", "schemas/aws/*"}},
+	{"processor/config", []string{"processor/setting", "processor/detector", "processor/window", "processor/kafka", "processor/sink", "processor/sink/all", "processor/telemetry", "schemas/*", "schemas/aws/*"}},
 
-	{"processor/scan", []string{"processor/correlate", "processor/count", "processor/detect", "processor/eventtime", "processor/intake", "processor/read", "processor/rule", "processor/sigma", "processor/source", "schemas/*", "schemas/aws/*"}},
-	{"processor/stream", []string{"processor/setting", "processor/correlate", "processor/count", "processor/dedup", "processor/detect", "processor/eventtime", "processor/intake", "processor/kafka", "processor/lograte", "processor/read", "processor/rule",
-		"processor/sigma", "processor/sink", "processor/source", "processor/state", "processor/telemetry", "schemas/*", "schemas/aws/*"}},
-	{"processor/internal/quality", []string{"processor/count", "processor/detect", "processor/eventtime", "processor/generate", "processor/intake", "processor/sigma", "schemas/*", "schemas/aws/*"}},
+	{"processor/scan", []string{"processor/anomaly", "processor/correlate", "processor/count", "processor/entity", "processor/eventtime", "processor/intake", "processor/read",
+		"processor/rule", "processor/sigma", "processor/source", "processor/window", "schemas/*", "schemas/aws/*"}},
+	{"processor/stream", []string{"processor/anomaly", "processor/setting", "processor/correlate", "processor/count", "processor/dedup", "processor/entity", "processor/eventtime", "processor/intake", "processor/kafka", "processor/lograte", "processor/read", "processor/rule",
+		"processor/sigma", "processor/sink", "processor/source", "processor/state", "processor/telemetry", "processor/window", "schemas/*", "schemas/aws/*"}},
+	{"processor/internal/quality", []string{"processor/anomaly", "processor/count", "processor/eventtime", "processor/generate", "processor/intake", "processor/sigma", "processor/window", "schemas/*", "schemas/aws/*"}},
 	{"processor/internal/chaos", []string{"processor/generate", "processor/internal/oracle", "processor/kafka", "processor/kafka/kafkatest", "schemas/*", "schemas/aws/*"}},
 	{"processor/cli", []string{"processor/...", "schemas/*", "schemas/aws/*"}},
 
@@ -123,7 +131,8 @@ var forTests = []string{"processor/internal/chaos", "processor/internal/quality"
 // pure are the packages that are given everything, the time included: they import
 // nothing of impure and use nothing of clock.
 var pure = []string{"schemas/semconv", "schemas/kms", "schemas/decoding", "schemas/otellog", "schemas/aws/cloudtrail", "schemas/aws/notification", "schemas/jsonschema", "schemas/aws/normalize", "schemas/wire", "schemas/registry",
-	"processor/eventtime", "processor/baseline", "processor/dedup", "processor/rule", "processor/sigma", "processor/count", "processor/detect", "processor/correlate", "processor/intake", "processor/state",
+	"processor/eventtime", "processor/baseline", "processor/dedup", "processor/rule", "processor/sigma", "processor/count", "processor/entity", "processor/anomaly",
+	"processor/detector", "processor/window", "processor/correlate", "processor/intake", "processor/state", "schemas/aws/arn",
 	"processor/plot", "processor/explain"}
 
 var (
@@ -171,6 +180,8 @@ func TestImportsAreChecked(t *testing.T) {
 	code := func(list ...string) imports { return imports{code: list} }
 	// the directions
 	f("schemas/wire", code("schemas/aws/cloudtrail"), "schemas/wire imports schemas/aws/cloudtrail")
+	f("processor/entity", code("schemas/aws/arn"), "processor/entity imports schemas/aws/arn")
+	f("processor/detector", code("processor/window"), "processor/detector imports processor/window")
 	f("schemas/otellog", code("schemas/semconv"), "schemas/otellog imports schemas/semconv")
 	f("schemas/aws/normalize", code("processor/rule"), "schemas/aws/normalize imports processor/rule")
 	f("processor/source", code("plugins/internal/chunk"), "processor/source imports plugins/internal/chunk")
@@ -183,7 +194,7 @@ func TestImportsAreChecked(t *testing.T) {
 	f("processor/cli", code("processor/internal/oracle"), "which is for tests only")
 	f("processor/cli", code("plugins/internal/chunk"), "processor/cli imports plugins/internal/chunk")
 	// tests
-	f("schemas/wire", imports{test: []string{"processor/detect"}}, "test of schemas/wire imports processor/detect")
+	f("schemas/wire", imports{test: []string{"processor/window"}}, "test of schemas/wire imports processor/window")
 	f("processor/internal/oracle", imports{test: []string{"processor/count"}}, "test of processor/internal/oracle imports processor/count")
 	// purity
 	f("processor/count", code("log/slog"), "pure package processor/count imports log/slog")

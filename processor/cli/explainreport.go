@@ -154,7 +154,7 @@ func length(ns int64) string {
 type measure struct{ name, what string }
 
 // measured returns the count to draw, and whether the detector's expected value is one
-// of it: see processor/detect/detectors.go for what each of them observes.
+// of it: see processor/detector for what each of them observes.
 func measured(a *explain.Anomaly) (m measure, level bool) {
 	switch {
 	case a.Kind == "rate", a.Kind == "silence":

@@ -7,9 +7,10 @@ import (
 	"strconv"
 	"time"
 
-	"keytrail/processor/detect"
+	"keytrail/processor/anomaly"
 	"keytrail/processor/read"
 	"keytrail/processor/scan"
+	"keytrail/processor/window"
 	"keytrail/schemas/otellog"
 )
 
@@ -22,18 +23,18 @@ recorded several times counts once.`
 
 // scan is "keytrail scan PATHS".
 func (a *app) scan(args []string) int {
-	cfg := scan.Config{Detect: detect.DefaultConfig(), Workers: runtime.GOMAXPROCS(0), Now: time.Now()}
+	cfg := scan.Config{Detect: window.DefaultConfig(), Workers: runtime.GOMAXPROCS(0), Now: time.Now()}
 	cfg.Detect.MaxEntities, cfg.Detect.MaxAccountEntities = scan.MaxEntities, scan.MaxAccountEntities
 	f := a.flags("scan", "[FLAGS] PATHS", scanAbout)
 	windows, output := "anomalous", "auto"
 	f.choice(&windows, "windows", "which windows to print: `all|anomalous|none`", "all", "anomalous", "none")
 	f.choice(&output, "o", "output: `json|table|auto` (auto: a table on a terminal, else json)", "json", "table", "auto")
-	size, warmUp := time.Duration(cfg.Detect.Size), time.Duration(cfg.Detect.WarmUp)
+	size := time.Duration(cfg.Detect.Size)
 	f.duration(&size, "window", "window `size`", time.Minute, 24*time.Hour, time.Minute)
 	f.Var((*durations)(&cfg.Detect.Rollups), "rollup", "`size` of a longer window that adds up those of --window, such as 1h (may be repeated, the shortest first)")
 	f.Var(checked[float64]{&cfg.Detect.Threshold, threshold, "a number above 0, up to 0.01"}, "threshold", "`probability` below which a count is an anomaly")
 	integer(f, &cfg.Detect.MinCount, "min-count", "smallest `count` that can be a rate anomaly", 1, 1_000_000_000)
-	f.duration(&warmUp, "warm-up", "how long an entity is learned before it is judged, a `duration`", 0, time.Duration(cfg.Detect.Retention), 1)
+	f.duration(&cfg.Detect.WarmUp, "warm-up", "how long an entity is learned before it is judged, a `duration`", 0, cfg.Detect.Retention, 1)
 	integer(f, &cfg.Detect.MaxEntities, "max-entities", "most KMS keys, principals and pairs, a `number`: further ones are counted together", 1000, 100_000_000)
 	integer(f, &cfg.Detect.MaxAccountEntities, "max-account-entities", "most of these of one account, a `number`", 1000, 100_000_000)
 	var self list
@@ -47,7 +48,7 @@ func (a *app) scan(args []string) int {
 	if done {
 		return code
 	}
-	cfg.Detect.Size, cfg.Detect.WarmUp = int64(size), int64(warmUp)
+	cfg.Detect.Size = int64(size)
 	cfg.Read = read.Options{Limits: ff.limits, SelfPrincipals: self}
 	err := cfg.Detect.Validate()
 	switch {
@@ -129,11 +130,11 @@ func (a *app) runScan(cfg scan.Config, paths []string, windows, output string) (
 	if output == "table" {
 		p = &table{out: out}
 	}
-	totals, err := s.Finish(func(r *detect.Result) error {
+	totals, err := s.Finish(func(r *window.Result) error {
 		if err := a.ctx.Err(); err != nil {
 			return err
 		}
-		shown := windows == "all" || windows == "anomalous" && detect.AnomalyCount(&r.Partial) > 0
+		shown := windows == "all" || windows == "anomalous" && anomaly.Count(&r.Partial) > 0
 		return p.result(r, shown)
 	})
 	if err == nil {
@@ -186,9 +187,9 @@ func (a *app) progress(s *scan.Scanner) (stop func()) {
 type printer interface {
 	// result takes a window with its anomalies; the window itself is printed when
 	// shown is true.
-	result(r *detect.Result, shown bool) error
+	result(r *window.Result, shown bool) error
 	// anomaly takes one that belongs to none of the windows.
-	anomaly(a *detect.Anomaly) error
+	anomaly(a *anomaly.Anomaly) error
 }
 
 // jsonPrinter prints OTLP/JSON lines: a window's anomalies first, then the
@@ -200,7 +201,7 @@ type jsonPrinter struct {
 	buf       []byte
 }
 
-func (p *jsonPrinter) result(r *detect.Result, shown bool) error {
+func (p *jsonPrinter) result(r *window.Result, shown bool) error {
 	for i := range r.Anomalies {
 		if err := p.anomaly(&r.Anomalies[i]); err != nil {
 			return err
@@ -209,12 +210,12 @@ func (p *jsonPrinter) result(r *detect.Result, shown bool) error {
 	if !shown {
 		return nil
 	}
-	detect.WindowRecord(&p.rec, r.Window, p.size, p.now)
+	anomaly.WindowRecord(&p.rec, r.Window, p.size, p.now)
 	return p.line()
 }
 
-func (p *jsonPrinter) anomaly(a *detect.Anomaly) error {
-	detect.AnomalyRecord(&p.rec, a, p.now)
+func (p *jsonPrinter) anomaly(a *anomaly.Anomaly) error {
+	anomaly.AnomalyRecord(&p.rec, a, p.now)
 	return p.line()
 }
 

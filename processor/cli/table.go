@@ -6,8 +6,10 @@ import (
 	"strings"
 	"time"
 
+	"keytrail/processor/anomaly"
 	"keytrail/processor/count"
-	"keytrail/processor/detect"
+	"keytrail/processor/entity"
+	"keytrail/processor/window"
 	"keytrail/schemas/wire"
 )
 
@@ -17,7 +19,7 @@ type table struct {
 	begun bool
 }
 
-func (t *table) result(r *detect.Result, shown bool) error {
+func (t *table) result(r *window.Result, shown bool) error {
 	if shown {
 		if !t.begun {
 			t.begun = true
@@ -31,20 +33,20 @@ func (t *table) result(r *detect.Result, shown bool) error {
 	return nil // a failed write comes back from the flush at the end
 }
 
-func (t *table) anomaly(a *detect.Anomaly) error {
+func (t *table) anomaly(a *anomaly.Anomaly) error {
 	fmt.Fprintln(t.out, anomalyLine(a))
 	return nil
 }
 
 // windowLine is one row of the table.
-func windowLine(w *detect.Window) string {
+func windowLine(w *entity.Window) string {
 	entity := plain(entityName(w.Entity))
 	if w.Size != 0 {
 		entity += " (" + time.Duration(w.Size).String() + ")"
 	}
 	return fmt.Sprintf("%-17s %-10s %7d %7d %7d %9d  %s", time.Unix(0, w.Start).UTC().Format("2006-01-02 15:04Z"), w.Scope,
 		count.Get(&w.Partial, wire.CounterCalls), count.Get(&w.Partial, wire.CounterDenied), count.Get(&w.Partial, wire.CounterFailed),
-		detect.AnomalyCount(&w.Partial), entity)
+		anomaly.Count(&w.Partial), entity)
 }
 
 // shownID is how many digits of an anomaly's id the table has: "keytrail explain" takes
@@ -52,7 +54,7 @@ func windowLine(w *detect.Window) string {
 const shownID = 12
 
 // anomalyLine is the sentence of an anomaly, with its severity and its id.
-func anomalyLine(a *detect.Anomaly) string {
+func anomalyLine(a *anomaly.Anomaly) string {
 	return fmt.Sprintf("  ! %-8s %-10s %.*s %s", a.Severity(), a.Kind, shownID, a.ID, plain(a.Reason))
 }
 

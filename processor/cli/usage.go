@@ -11,10 +11,12 @@ import (
 	"strings"
 	"time"
 
+	"keytrail/processor/anomaly"
 	"keytrail/processor/count"
-	"keytrail/processor/detect"
+	"keytrail/processor/entity"
 	"keytrail/processor/read"
 	"keytrail/processor/scan"
+	"keytrail/processor/window"
 	"keytrail/schemas/kms"
 	"keytrail/schemas/otellog"
 	"keytrail/schemas/wire"
@@ -51,9 +53,9 @@ func (a *app) usage(args []string) int {
 	if err != nil {
 		return a.fail(err)
 	}
-	cfg := scan.Config{Detect: detect.DefaultConfig(), Read: read.Options{Limits: ff.limits}, Workers: runtime.GOMAXPROCS(0), Now: time.Now(), DeadLetter: dead.put}
+	cfg := scan.Config{Detect: window.DefaultConfig(), Read: read.Options{Limits: ff.limits}, Workers: runtime.GOMAXPROCS(0), Now: time.Now(), DeadLetter: dead.put}
 	cfg.Detect.Size, cfg.Detect.MaxEntities, cfg.Detect.MaxAccountEntities = int64(time.Minute), scan.MaxEntities, scan.MaxAccountEntities
-	u := &users{key: key, found: map[string]*detect.Window{}}
+	u := &users{key: key, found: map[string]*entity.Window{}}
 	totals, err := a.runUsage(cfg, paths, u)
 	if cerr := dead.close(); err == nil {
 		err = cerr
@@ -88,7 +90,7 @@ func (a *app) runUsage(cfg scan.Config, paths []string, u *users) (scan.Totals, 
 	if err != nil {
 		return scan.Totals{}, err
 	}
-	return s.Finish(func(r *detect.Result) error {
+	return s.Finish(func(r *window.Result) error {
 		u.add(r.Window, cfg.Detect.Size)
 		return a.ctx.Err()
 	})
@@ -98,18 +100,18 @@ func (a *app) runUsage(cfg scan.Config, paths []string, u *users) (scan.Totals, 
 // to its last, that adds up those of a minute. It grows with the principals only.
 type users struct {
 	key   string
-	found map[string]*detect.Window // by principal
+	found map[string]*entity.Window // by principal
 }
 
 // add takes a window of size ns of any entity.
-func (u *users) add(w *detect.Window, size int64) {
+func (u *users) add(w *entity.Window, size int64) {
 	if w.Scope != wire.ScopePair || w.KeyARN != u.key && !(w.IsAlias() && w.Bound != nil && w.Bound.ARN == u.key) {
 		return
 	}
 	sum := u.found[w.Principal]
 	if sum == nil {
 		e := wire.Entity{Scope: wire.ScopePair, KeyARN: u.key, Principal: w.Principal}
-		sum = &detect.Window{Partial: wire.Partial{Entity: e, Start: w.Start}, Closed: true, Revision: 1, Size: size}
+		sum = &entity.Window{Partial: wire.Partial{Entity: e, Start: w.Start}, Closed: true, Revision: 1, Size: size}
 		u.found[w.Principal] = sum
 	}
 	end := max(sum.Start+sum.Size, w.Start+size)
@@ -127,8 +129,8 @@ func (u *users) calls() (n int64) {
 }
 
 // list returns the users in the order of their first use.
-func (u *users) list() []*detect.Window {
-	return slices.SortedFunc(maps.Values(u.found), func(a, b *detect.Window) int {
+func (u *users) list() []*entity.Window {
+	return slices.SortedFunc(maps.Values(u.found), func(a, b *entity.Window) int {
 		return cmp.Or(cmp.Compare(a.Start, b.Start), cmp.Compare(a.Principal, b.Principal))
 	})
 }
@@ -139,7 +141,7 @@ func (u *users) json(to io.Writer, now int64) error {
 	var rec otellog.Record
 	var buf []byte
 	for _, w := range u.list() {
-		detect.WindowRecord(&rec, w, w.Size, now)
+		anomaly.WindowRecord(&rec, w, w.Size, now)
 		buf = append(otellog.AppendJSON(buf[:0], &rec), '\n')
 		out.Write(buf)
 	}

@@ -18,12 +18,13 @@ package config
 import (
 	"time"
 
-	"keytrail/processor/detect"
+	"keytrail/processor/detector"
 	"keytrail/processor/kafka"
 	"keytrail/processor/setting"
 	"keytrail/processor/sink"
 	"keytrail/processor/sink/all"
 	"keytrail/processor/telemetry"
+	"keytrail/processor/window"
 	"keytrail/schemas/decoding"
 	"keytrail/schemas/wire"
 )
@@ -31,12 +32,12 @@ import (
 // Config is everything that can be set. It is plain data: safe for concurrent
 // reading, copied by assignment except for its lists and maps.
 type Config struct {
-	Kafka  Kafka   `yaml:"kafka"`
-	Stages []Stage `yaml:"stages"`
-	Decode Decode  `yaml:"decode"`
-	Window Window  `yaml:"window"`
-	Commit Commit  `yaml:"commit"`
-	Detect Detect  `yaml:"detect"`
+	Kafka  Kafka             `yaml:"kafka"`
+	Stages []Stage           `yaml:"stages"`
+	Decode Decode            `yaml:"decode"`
+	Window Window            `yaml:"window"`
+	Commit Commit            `yaml:"commit"`
+	Detect detector.Settings `yaml:"detect"`
 	// SelfPrincipals are the principals that the pipeline itself uses to read
 	// trails; their reads of encrypted trails are marked with keytrail.self.
 	SelfPrincipals []string         `yaml:"self_principals"`
@@ -160,6 +161,14 @@ type Commit struct {
 	Records  int           `yaml:"records"`
 }
 
+// Detection returns the settings of windows and detectors as the engine takes them.
+func (c *Config) Detection() window.Config {
+	w := c.Window
+	return window.Config{
+		Settings: c.Detect, Size: int64(w.Size), Rollups: nanoseconds(w.Rollups), Lateness: int64(w.AllowedLateness),
+	}
+}
+
 func nanoseconds(list []time.Duration) (ns []int64) {
 	for _, d := range list {
 		ns = append(ns, int64(d))
@@ -207,7 +216,7 @@ func NewSink(t all.Type) (Sink, bool) {
 
 // Default returns the configuration of an empty file.
 func Default() *Config {
-	limits, detection := decoding.Limits{}.WithDefaults(), detect.DefaultConfig()
+	limits, detection := decoding.Limits{}.WithDefaults(), window.DefaultConfig()
 	return &Config{
 		Kafka: Kafka{
 			Brokers: []string{"127.0.0.1:9092"}, ClientID: "keytrail", Prefix: wire.DefaultPrefix,
@@ -223,7 +232,7 @@ func Default() *Config {
 			AllowedLateness: time.Duration(detection.Lateness), FutureSkew: 5 * time.Minute,
 			IdleAfter: time.Minute},
 		Commit:         Commit{Interval: 250 * time.Millisecond, Records: 20_000},
-		Detect:         defaultDetect(detection),
+		Detect:         detection.Settings,
 		SelfPrincipals: []string{},
 		Rules:          Rules{Sigma: []string{}},
 		Sinks:          []Sink{},

@@ -10,11 +10,11 @@ import (
 	"strings"
 	"testing"
 
-	"keytrail/processor/detect"
 	"keytrail/processor/setting"
 	"keytrail/processor/sink"
 	"keytrail/processor/sink/all"
 	"keytrail/processor/sink/otlphttp"
+	"keytrail/processor/window"
 )
 
 var update = flag.Bool("update", false, "write the golden files anew")
@@ -148,7 +148,7 @@ func TestDefaultIsValid(t *testing.T) {
 			t.Errorf("NewSink(%q) = %+v, %v", kind, s, ok)
 		}
 	}
-	if got, want := Default().Detection(), detect.DefaultConfig(); !reflect.DeepEqual(got, want) {
+	if got, want := Default().Detection(), window.DefaultConfig(); !reflect.DeepEqual(got, want) {
 		t.Errorf("the detectors' defaults became %+v, want %+v", got, want)
 	}
 	if got, want := Default().Decode.Limits(), Default().Decode.Limits().WithDefaults(); got != want {

@@ -11,11 +11,11 @@ import (
 	"strconv"
 	"time"
 
-	"keytrail/processor/detect"
 	"keytrail/processor/kafka"
 	"keytrail/processor/setting"
 	"keytrail/processor/sink"
 	"keytrail/processor/sink/all"
+	"keytrail/processor/window"
 )
 
 // Validate checks every value and the rules between them. It returns
@@ -27,14 +27,7 @@ func (c *Config) Validate() error {
 	c.Decode.validate(&p)
 	c.Window.validate(&p)
 	c.Commit.validate(&p)
-	c.Detect.validate(&p)
-	if len(p) == 0 {
-		// The last word is the detectors' own: their rules may be stricter.
-		d := c.Detection()
-		if err := d.Validate(); err != nil {
-			p.Add("detect", "%v", err)
-		}
-	}
+	nest(&p, "detect", c.Detect.Validate())
 	for i, principal := range c.SelfPrincipals {
 		key := fmt.Sprintf("self_principals[%d]", i)
 		if principal == "" {
@@ -179,8 +172,8 @@ func (w Window) validate(p *setting.Problems) {
 	for i, r := range w.Rollups {
 		key := fmt.Sprintf("window.rollups[%d]", i)
 		switch {
-		case i >= detect.MaxRollups:
-			p.Add(key, "%v is one too many; allowed: %d", r, detect.MaxRollups)
+		case i >= window.MaxRollups:
+			p.Add(key, "%v is one too many; allowed: %d", r, window.MaxRollups)
 		case w.Size > 0 && r%w.Size != 0 || r > day:
 			p.Add(key, "%v is not a multiple of window.size, %v, up to %v", r, w.Size, day)
 		case r <= last:
@@ -195,8 +188,8 @@ func (w Window) validate(p *setting.Problems) {
 		// window has closed.
 		p.Add("window.allowed_lateness", "%v is shorter than window.size, %v", w.AllowedLateness, w.Size)
 	}
-	if w.Size > 0 && w.AllowedLateness > detect.MaxLate*w.Size {
-		p.Add("window.allowed_lateness", "%v is more than %d times window.size, %v", w.AllowedLateness, detect.MaxLate, w.Size)
+	if w.Size > 0 && w.AllowedLateness > window.MaxLate*w.Size {
+		p.Add("window.allowed_lateness", "%v is more than %d times window.size, %v", w.AllowedLateness, window.MaxLate, w.Size)
 	}
 	setting.Between(p, "window.future_skew", w.FutureSkew, 0, day)
 	setting.Between(p, "window.idle_after", w.IdleAfter, time.Second, day)

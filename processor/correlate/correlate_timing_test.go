@@ -5,8 +5,8 @@ import (
 	"math"
 	"testing"
 
+	"keytrail/processor/anomaly"
 	"keytrail/processor/count"
-	"keytrail/processor/detect"
 	"keytrail/processor/sigma"
 	"keytrail/schemas/wire"
 )
@@ -56,7 +56,7 @@ func BenchmarkEngine(b *testing.B) {
 	for i := 0; b.Loop(); i++ {
 		if i%len(panes) == 0 {
 			if e != nil {
-				e.Advance(to(math.MaxInt64), math.MaxInt, func(*detect.Anomaly) {})
+				e.Advance(to(math.MaxInt64), math.MaxInt, func(*anomaly.Anomaly) {})
 				e.Changes(&enc, func(string, []byte) {})
 			}
 			e = NewEngine(Config{Correlations: set.Correlations, Bytes: math.MaxInt})

@@ -6,7 +6,7 @@ import (
 	"slices"
 	"strings"
 
-	"keytrail/processor/detect"
+	"keytrail/processor/anomaly"
 	"keytrail/processor/eventtime"
 	"keytrail/processor/sigma"
 	"keytrail/schemas/wire"
@@ -22,7 +22,7 @@ type Config struct {
 	// Bytes bounds the memory of the panes, about: what would take more is refused.
 	Bytes int
 	// Allow are anomalies that are expected, and not reported.
-	Allow detect.Allow
+	Allow anomaly.Allow
 }
 
 // Refusal is why a pane is not counted; "" where it is. It is the reason in the dead
@@ -198,7 +198,7 @@ func (g *group) find(start int64) *held {
 // clock, while the stream was quiet, is judged again as others are when matches come late. Windows that were judged
 // before and got further matches since are judged again, the first of all. After most
 // anomalies it stops, and more tells to call it again, with nothing merged in between.
-func (e *Engine) Advance(mark eventtime.Mark, most int, emit func(*detect.Anomaly)) (more bool) {
+func (e *Engine) Advance(mark eventtime.Mark, most int, emit func(*anomaly.Anomaly)) (more bool) {
 	e.mark, e.late = max(e.mark, mark.Watermark, mark.Quiet), max(e.late, mark.Late)
 	if e.mark == eventtime.None {
 		return false
@@ -232,7 +232,7 @@ func (e *Engine) Closing() bool {
 }
 
 // judge judges a window, and tells whether it was reported.
-func (e *Engine) judge(g *group, start int64, emit func(*detect.Anomaly)) bool {
+func (e *Engine) judge(g *group, start int64, emit func(*anomaly.Anomaly)) bool {
 	if i, had := slices.BinarySearch(g.due, start); had {
 		g.due = slices.Delete(g.due, i, i+1)
 	}
@@ -255,7 +255,7 @@ func (e *Engine) judge(g *group, start int64, emit func(*detect.Anomaly)) bool {
 		return false
 	}
 	f := sigma.Firing{Correlation: g.c, Group: g.name, Start: start, End: start + g.c.Timespan, Count: n}
-	a := detect.FromFiring(&f, all.entity(), all.ids())
+	a := anomaly.FromFiring(&f, all.entity(), all.ids())
 	if e.cfg.Allow.Allows(&a, start) {
 		return false
 	}

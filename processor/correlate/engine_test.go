@@ -9,8 +9,8 @@ import (
 	"strings"
 	"testing"
 
+	"keytrail/processor/anomaly"
 	"keytrail/processor/count"
-	"keytrail/processor/detect"
 	"keytrail/processor/sigma"
 	"keytrail/schemas/wire"
 )
@@ -127,7 +127,7 @@ func naive(t *testing.T, list []match) (found []string) {
 				ids = append(ids, c.ID)
 			}
 		}
-		a := detect.FromFiring(&f, e, ids)
+		a := anomaly.FromFiring(&f, e, ids)
 		found = append(found, fmt.Sprintf("%+v", a))
 	}
 	slices.Sort(found)
@@ -172,7 +172,7 @@ type partition struct {
 // commit moves on to a watermark, in parts, between which it may be killed.
 func (p *partition) commit(mark int64) {
 	for more := true; more; {
-		more = p.e.Advance(to(mark), p.rng.IntN(3), func(a *detect.Anomaly) {
+		more = p.e.Advance(to(mark), p.rng.IntN(3), func(a *anomaly.Anomaly) {
 			p.found = append(p.found, fmt.Sprintf("%+v", *a))
 			p.kinds[a.Detector]++
 			if a.End < p.last {

@@ -12,10 +12,12 @@ import (
 	"testing"
 	"time"
 
+	"keytrail/processor/anomaly"
 	"keytrail/processor/count"
-	"keytrail/processor/detect"
 	"keytrail/processor/eventtime"
 	"keytrail/processor/sigma"
+	"keytrail/processor/window"
+	"keytrail/schemas/aws/arn"
 	"keytrail/schemas/wire"
 )
 
@@ -36,7 +38,7 @@ func to(mark int64) eventtime.Mark { return eventtime.Mark{Watermark: mark, Late
 
 // advance moves e on and returns what it reports.
 func advance(e *Engine, mark int64) (found []string) {
-	e.Advance(to(mark), math.MaxInt, func(a *detect.Anomaly) {
+	e.Advance(to(mark), math.MaxInt, func(a *anomaly.Anomaly) {
 		found = append(found, fmt.Sprintf("%s %d+%d: %g %v", a.Detector, a.Start/second, (a.End-a.Start)/second, a.Observed, a.Calls))
 	})
 	return found
@@ -128,7 +130,7 @@ func TestLateMatchesInAStep(t *testing.T) {
 	p := at(set, "many", "g", 1005*second, "late")
 	e.Take(&p)
 	var found []string
-	if more := e.Advance(to(1200*second), 0, func(a *detect.Anomaly) { found = append(found, fmt.Sprint(a.Observed)) }); !more || !slices.Equal(found, []string{"5"}) {
+	if more := e.Advance(to(1200*second), 0, func(a *anomaly.Anomaly) { found = append(found, fmt.Sprint(a.Observed)) }); !more || !slices.Equal(found, []string{"5"}) {
 		t.Errorf("found are %v, and there is more: %v", found, more)
 	}
 	changes(e, log)
@@ -196,7 +198,7 @@ func TestChangedCorrelation(t *testing.T) {
 // What is expected is not reported.
 func TestAllowedCorrelation(t *testing.T) {
 	set := load(t, rules)
-	e := NewEngine(Config{Correlations: set.Correlations, Bytes: math.MaxInt, Allow: detect.Allow{{Principal: "p", Detector: "sigma/few", Why: "a test"}}})
+	e := NewEngine(Config{Correlations: set.Correlations, Bytes: math.MaxInt, Allow: anomaly.Allow{{Principal: "p", Detector: "sigma/few", Why: "a test"}}})
 	p := at(set, "few", "g", 1000*second, "call")
 	e.Take(&p)
 	if found := advance(e, 2000*second); len(found) != 0 {
@@ -213,7 +215,7 @@ func sample(t testing.TB) (set *sigma.Rules, log map[string][]byte, mark int64) 
 		e.Take(&w)
 	}
 	mark = 1_700_000_300 * second
-	if more := e.Advance(to(mark), 3, func(*detect.Anomaly) {}); !more {
+	if more := e.Advance(to(mark), 3, func(*anomaly.Anomaly) {}); !more {
 		t.Fatal("the step has come to its end")
 	}
 	changes(e, log)
@@ -268,7 +270,7 @@ func TestDamagedState(t *testing.T) {
 func TestOlderProgramsRefuse(t *testing.T) {
 	_, log, _ := sample(t)
 	for key, value := range log {
-		if err := detect.NewEngine(detect.DefaultConfig(), nil).Restore(key, value); err == nil {
+		if err := window.NewEngine(window.DefaultConfig(), new(arn.Names), nil).Restore(key, value); err == nil {
 			t.Errorf("the state key %q is taken", key)
 		}
 	}

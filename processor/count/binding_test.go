@@ -12,12 +12,12 @@ import (
 )
 
 const (
-	arn    = "arn:aws:kms:eu-central-1:111122223333:"
-	alias  = arn + "alias/a"
-	other  = arn + "alias/b"
-	keyA   = arn + "key/a"
-	keyB   = arn + "key/b"
-	multi  = arn + "key/mrk-1"
+	home   = "arn:aws:kms:eu-central-1:111122223333:"
+	alias  = home + "alias/a"
+	other  = home + "alias/b"
+	keyA   = home + "key/a"
+	keyB   = home + "key/b"
+	multi  = home + "key/mrk-1"
 	abroad = "arn:aws:kms:us-east-1:111122223333:key/mrk-1"
 )
 

@@ -4,7 +4,7 @@ import (
 	"encoding/binary"
 	"math/bits"
 
-	"keytrail/schemas/aws/normalize"
+	"keytrail/schemas/aws/arn"
 	"keytrail/schemas/kms"
 	"keytrail/schemas/wire"
 )
@@ -152,7 +152,7 @@ func (s *names) get(text string) *name {
 	n := s.all[text]
 	if n == nil {
 		own := string([]byte(text))
-		n = &name{own, wire.EntityHash(own), normalize.PrincipalAccount(own)}
+		n = &name{own, wire.EntityHash(own), arn.PrincipalAccount(own)}
 		s.all[n.text] = n
 	}
 	s.recent[at] = n

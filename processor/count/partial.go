@@ -141,6 +141,23 @@ func NoCounts(p *wire.Partial) bool {
 	return len(p.Counters) == 0
 }
 
+// TakesBack reports whether p takes calls back: a count of it is negative.
+func TakesBack(p *wire.Partial) bool {
+	for _, c := range p.Counters {
+		if c.N < 0 {
+			return true
+		}
+	}
+	for i := range p.Sets {
+		for _, v := range p.Sets[i].Values {
+			if v.N < 0 {
+				return true
+			}
+		}
+	}
+	return false
+}
+
 // origin adds where a principal's call came from.
 func origin(p *wire.Partial, c *Call, n int64) {
 	if c.Network != 0 {

@@ -12,8 +12,9 @@ import (
 	"testing"
 	"time"
 
+	"keytrail/processor/anomaly"
 	"keytrail/processor/count"
-	"keytrail/processor/detect"
+	"keytrail/processor/entity"
 	"keytrail/processor/explain"
 	"keytrail/schemas/otellog"
 	"keytrail/schemas/semconv"
@@ -27,33 +28,33 @@ const (
 )
 
 var (
-	noon   = time.Date(2026, 3, 2, 12, 0, 0, 0, time.UTC).UnixNano()
-	entity = wire.Entity{Scope: wire.ScopeKey, KeyARN: keyARN}
+	noon    = time.Date(2026, 3, 2, 12, 0, 0, 0, time.UTC).UnixNano()
+	subject = wire.Entity{Scope: wire.ScopeKey, KeyARN: keyARN}
 )
 
-// anomaly returns an anomaly's record as detect writes it, and in the form of the wire.
-func anomaly(id string, change func(*detect.Anomaly), observed int64) *otellog.Record {
-	a := detect.Anomaly{
-		ID: id, Kind: detect.KindRate, Detector: "rate", Score: 9.5, Reason: "Too many.", Observed: 30, Expected: 7.25,
-		Calls: []string{"one", "two"}, Techniques: []string{"T1530"}, Entity: entity, Start: noon, End: noon + size,
+// anomalyOf returns an anomaly's record as detect writes it, and in the form of the wire.
+func anomalyOf(id string, change func(*anomaly.Anomaly), observed int64) *otellog.Record {
+	a := anomaly.Anomaly{
+		ID: id, Kind: anomaly.KindRate, Detector: "rate", Score: 9.5, Reason: "Too many.", Observed: 30, Expected: 7.25,
+		Calls: []string{"one", "two"}, Techniques: []string{"T1530"}, Entity: subject, Start: noon, End: noon + size,
 	}
 	if change != nil {
 		change(&a)
 	}
 	var rec otellog.Record
-	detect.AnomalyRecord(&rec, &a, observed)
+	anomaly.AnomalyRecord(&rec, &a, observed)
 	return &rec
 }
 
-// window returns a window's record as detect writes it.
-func window(e wire.Entity, start int64, calls int64, change func(*detect.Window)) *otellog.Record {
-	w := detect.Window{Partial: wire.Partial{Entity: e, Start: start}, Closed: true, Revision: 1}
+// windowOf returns a window's record as detect writes it.
+func windowOf(e wire.Entity, start int64, calls int64, change func(*entity.Window)) *otellog.Record {
+	w := entity.Window{Partial: wire.Partial{Entity: e, Start: start}, Closed: true, Revision: 1}
 	count.Put(&w.Partial, wire.CounterCalls, calls)
 	if change != nil {
 		change(&w)
 	}
 	var rec otellog.Record
-	detect.WindowRecord(&rec, &w, size, 1)
+	anomaly.WindowRecord(&rec, &w, size, 1)
 	return &rec
 }
 
@@ -77,7 +78,7 @@ const (
 )
 
 func TestFinder(t *testing.T) {
-	a, err := find(t, strings.ToUpper(idA[:8]), anomaly(idA, nil, 1), window(entity, noon, 1, nil))
+	a, err := find(t, strings.ToUpper(idA[:8]), anomalyOf(idA, nil, 1), windowOf(subject, noon, 1, nil))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -86,18 +87,18 @@ func TestFinder(t *testing.T) {
 		a.Start != noon || a.End != noon+size || a.Account != "111122223333" || a.Region != "us-east-1" || a.Since != "" || a.Contributors != nil {
 		t.Errorf("found %+v", a)
 	}
-	if _, err := find(t, idA[:8], anomaly(idA, nil, 1), anomaly(idB, nil, 1)); err == nil || !strings.Contains(err.Error(), idA+", "+idB) {
+	if _, err := find(t, idA[:8], anomalyOf(idA, nil, 1), anomalyOf(idB, nil, 1)); err == nil || !strings.Contains(err.Error(), idA+", "+idB) {
 		t.Errorf("two ids give %v", err)
 	}
-	if a, err := find(t, idB[:15], anomaly(idA, nil, 1), anomaly(idB, nil, 1)); err != nil || a.ID != idB {
+	if a, err := find(t, idB[:15], anomalyOf(idA, nil, 1), anomalyOf(idB, nil, 1)); err != nil || a.ID != idB {
 		t.Errorf("found %+v, %v", a, err)
 	}
-	if _, err := find(t, idA, anomaly(idB, nil, 1)); !errors.Is(err, explain.ErrNotFound) {
+	if _, err := find(t, idA, anomalyOf(idB, nil, 1)); !errors.Is(err, explain.ErrNotFound) {
 		t.Errorf("no id gives %v", err)
 	}
 	var many []*otellog.Record
 	for i := range 20 {
-		many = append(many, anomaly(fmt.Sprintf("%s%024x", idA[:8], i), nil, 1))
+		many = append(many, anomalyOf(fmt.Sprintf("%s%024x", idA[:8], i), nil, 1))
 	}
 	if _, err := find(t, idA[:8], many...); err == nil || !strings.Contains(err.Error(), ", others;") || len(err.Error()) > 400 {
 		t.Errorf("many ids give %v", err)
@@ -111,8 +112,8 @@ func TestFinder(t *testing.T) {
 
 // Of two records of an anomaly the one that was computed last counts.
 func TestFinderTakesTheNewest(t *testing.T) {
-	old := anomaly(idA, func(a *detect.Anomaly) { a.Observed = 1 }, 1)
-	for _, order := range [][]*otellog.Record{{old, anomaly(idA, nil, 2)}, {anomaly(idA, nil, 2), old}, {old, anomaly(idA, nil, 1)}} {
+	old := anomalyOf(idA, func(a *anomaly.Anomaly) { a.Observed = 1 }, 1)
+	for _, order := range [][]*otellog.Record{{old, anomalyOf(idA, nil, 2)}, {anomalyOf(idA, nil, 2), old}, {old, anomalyOf(idA, nil, 1)}} {
 		if a, err := find(t, idA, order...); err != nil || a.Observed != 30 {
 			t.Errorf("found %+v, %v", a, err)
 		}
@@ -121,14 +122,14 @@ func TestFinderTakesTheNewest(t *testing.T) {
 
 // What other versions write is shown, in whatever form.
 func TestFinderIsLenient(t *testing.T) {
-	rec := anomaly(idA, nil, 1)
+	rec := anomalyOf(idA, nil, 1)
 	rec.Strings("keytrail.anomaly.contributors", []string{"principal x 12", "address y 3"})
 	rec.Int("keytrail.anomaly.since", 5)
 	a, err := find(t, idA, rec)
 	if err != nil || !slices.Equal(a.Contributors, []string{"principal x 12", "address y 3"}) || a.Since != "5" {
 		t.Errorf("found %+v, %v", a, err)
 	}
-	rec = anomaly(idA, nil, 1)
+	rec = anomalyOf(idA, nil, 1)
 	rec.Attrs = slices.DeleteFunc(rec.Attrs, func(a otellog.Attr) bool {
 		return a.Key == semconv.KeytrailAnomalyExpected || a.Key == semconv.KeytrailAnomalyScore
 	})
@@ -138,7 +139,7 @@ func TestFinderIsLenient(t *testing.T) {
 	}
 	for _, row := range [][2]string{{"keytrail.window.start", "yesterday"}, {"keytrail.window.end", "2026-03-02T12:00:00Z"}, {"keytrail.window.end", "2026-03-02T12:00:00.000000001Z"}, {"keytrail.window.end", "9999-01-01T00:00:00Z"}} {
 		name, bad := row[0], row[1]
-		rec := anomaly(idA, nil, 1)
+		rec := anomalyOf(idA, nil, 1)
 		rec.Get(name).Str = bad
 		f, _ := explain.NewFinder(idA)
 		if err := f.Add(rec); err == nil || !strings.Contains(err.Error(), idA) || !strings.Contains(err.Error(), bad) {

@@ -4,7 +4,8 @@ import (
 	"testing"
 	"time"
 
-	"keytrail/processor/detect"
+	"keytrail/processor/anomaly"
+	"keytrail/processor/entity"
 	"keytrail/processor/explain"
 	"keytrail/schemas/otellog"
 	"keytrail/schemas/semconv"
@@ -14,9 +15,9 @@ import (
 const hour = time.Hour
 
 // found is the anomaly of the key's window at noon.
-func found(t *testing.T, change func(*detect.Anomaly)) *explain.Anomaly {
+func found(t *testing.T, change func(*anomaly.Anomaly)) *explain.Anomaly {
 	t.Helper()
-	a, err := find(t, idA, anomaly(idA, change, 1))
+	a, err := find(t, idA, anomalyOf(idA, change, 1))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -35,7 +36,7 @@ func add(t *testing.T, s *explain.Series, records ...*otellog.Record) {
 // at is the start of the window so many windows after the anomaly's.
 func at(n int64) int64 { return noon + n*size }
 
-func flagged(w *detect.Window) {
+func flagged(w *entity.Window) {
 	w.Counters = append(w.Counters, wire.Counter{ID: wire.CounterRate, N: 1})
 }
 
@@ -43,12 +44,12 @@ func TestSeries(t *testing.T) {
 	other := wire.Entity{Scope: wire.ScopePrincipal, Principal: user}
 	pair := wire.Entity{Scope: wire.ScopePair, KeyARN: keyARN, Principal: user}
 	s := explain.NewSeries(found(t, nil), hour, false)
-	add(t, s, window(entity, at(0), 30, flagged), window(entity, at(-2), 7, flagged), window(pair, at(-1), 9, flagged), window(entity, at(-13), 9, flagged),
-		window(entity, at(-3), 100, func(w *detect.Window) { flagged(w); w.Size = int64(hour) }), anomaly(idA, nil, 1))
+	add(t, s, windowOf(subject, at(0), 30, flagged), windowOf(subject, at(-2), 7, flagged), windowOf(pair, at(-1), 9, flagged), windowOf(subject, at(-13), 9, flagged),
+		windowOf(subject, at(-3), 100, func(w *entity.Window) { flagged(w); w.Size = int64(hour) }), anomalyOf(idA, nil, 1))
 	if n, ok := s.Value(at(-1), semconv.KeytrailWindowCalls); s.Whole() || ok || n != 0 || s.Len() != 2 {
 		t.Errorf("a gap between windows with anomalies is %d, %v; %d windows, whole %v", n, ok, s.Len(), s.Whole())
 	}
-	add(t, s, window(other, at(-4), 1, nil), window(other, at(5), 1, nil), window(other, at(8), 1, func(w *detect.Window) { w.Closed = false }))
+	add(t, s, windowOf(other, at(-4), 1, nil), windowOf(other, at(5), 1, nil), windowOf(other, at(8), 1, func(w *entity.Window) { w.Closed = false }))
 	value := func(n, want int64, known bool) {
 		t.Helper()
 		if got, ok := s.Value(at(n), semconv.KeytrailWindowCalls); got != want || ok != known {
@@ -71,7 +72,7 @@ func TestSeries(t *testing.T) {
 	}
 	s.Partial()
 	value(-1, 0, false)
-	bad := window(entity, at(0), 1, nil)
+	bad := windowOf(subject, at(0), 1, nil)
 	bad.Get(semconv.KeytrailWindowStart).Str = ""
 	if err := s.Add(bad); err == nil {
 		t.Error("a window without a start is no error")
@@ -81,10 +82,10 @@ func TestSeries(t *testing.T) {
 // Of two records of one window the newer one counts: in a topic the later, elsewhere the
 // one with the higher revision.
 func TestSeriesTakesTheNewest(t *testing.T) {
-	revision := func(n int32) func(*detect.Window) { return func(w *detect.Window) { w.Revision = n } }
+	revision := func(n int32) func(*entity.Window) { return func(w *entity.Window) { w.Revision = n } }
 	for topic, want := range map[bool]int64{true: 5, false: 6} {
 		s := explain.NewSeries(found(t, nil), hour, topic)
-		add(t, s, window(entity, at(0), 1, revision(1)), window(entity, at(0), 6, revision(3)), window(entity, at(0), 5, revision(2)))
+		add(t, s, windowOf(subject, at(0), 1, revision(1)), windowOf(subject, at(0), 6, revision(3)), windowOf(subject, at(0), 5, revision(2)))
 		if n, ok := s.Value(at(0), semconv.KeytrailWindowCalls); n != want || !ok {
 			t.Errorf("topic %v: %d calls, want %d", topic, n, want)
 		}
@@ -96,8 +97,8 @@ func TestSeriesOfAlias(t *testing.T) {
 	const aliasARN = "arn:aws:kms:us-east-1:111122223333:alias/app/one"
 	alias := wire.Entity{Scope: wire.ScopeKey, KeyARN: aliasARN}
 	bound := &wire.Binding{ARN: keyARN}
-	s := explain.NewSeries(found(t, func(a *detect.Anomaly) { a.Entity, a.Bound = alias, bound }), hour, true)
-	add(t, s, window(alias, at(-1), 3, nil), window(alias, at(0), 4, func(w *detect.Window) { w.Bound = bound }), window(entity, at(-1), 100, nil))
+	s := explain.NewSeries(found(t, func(a *anomaly.Anomaly) { a.Entity, a.Bound = alias, bound }), hour, true)
+	add(t, s, windowOf(alias, at(-1), 3, nil), windowOf(alias, at(0), 4, func(w *entity.Window) { w.Bound = bound }), windowOf(subject, at(-1), 100, nil))
 	if n, _ := s.Value(at(-1), semconv.KeytrailWindowCalls); n != 3 || s.Len() != 2 {
 		t.Errorf("%d windows, %d calls", s.Len(), n)
 	}
@@ -106,17 +107,17 @@ func TestSeriesOfAlias(t *testing.T) {
 	}
 }
 
-// Mentions never denies a record of the entity, however it is written.
+// Mentions never denies a record of the subject, however it is written.
 func TestMentions(t *testing.T) {
 	f := func(e wire.Entity, encoded string, want bool) {
 		t.Helper()
-		s := explain.NewSeries(found(t, func(a *detect.Anomaly) { a.Entity = e }), hour, false)
+		s := explain.NewSeries(found(t, func(a *anomaly.Anomaly) { a.Entity = e }), hour, false)
 		if s.Mentions([]byte(encoded)) != want {
 			t.Errorf("%+v in %q: want %v", e, encoded, want)
 		}
 	}
-	f(entity, `"arn:aws:kms:us-east-1:111122223333:key\/1234abcd-12ab-34cd-56ef-1234567890ab"`, true)
-	f(entity, `"arn:aws:kms:us-east-1:111122223333:key/1234abcd-12ab-34cd-56ef-000000000000"`, false)
+	f(subject, `"arn:aws:kms:us-east-1:111122223333:key\/1234abcd-12ab-34cd-56ef-1234567890ab"`, true)
+	f(subject, `"arn:aws:kms:us-east-1:111122223333:key/1234abcd-12ab-34cd-56ef-000000000000"`, false)
 	f(wire.Entity{Scope: wire.ScopePrincipal, Principal: "arn:aws:iam::1:user/a+b"}, `"arn:aws:iam::1:user/a\u002bb"`, true)
 	f(wire.Entity{Scope: wire.ScopePrincipal, Principal: "AWS Internal"}, `"AWS\u0020Internal"`, true)
 	f(wire.Entity{Scope: wire.ScopePrincipal, Principal: "übér"}, `"\u00fcb\u00e9r"`, true)

@@ -9,9 +9,9 @@
 package intake
 
 import (
+	"keytrail/processor/anomaly"
 	"keytrail/processor/count"
 	"keytrail/processor/dedup"
-	"keytrail/processor/detect"
 	"keytrail/processor/eventtime"
 	"keytrail/processor/sigma"
 	"keytrail/schemas/kms"
@@ -32,7 +32,7 @@ type Source struct {
 	// memory that is valid during the call; nil without correlations.
 	Observe func(c *count.Call, seen []sigma.Observation)
 
-	storm detect.Storm
+	storm anomaly.Storm
 }
 
 // NewSource returns a Source that knows no call, for windows of size ns.
@@ -57,7 +57,7 @@ type Taker struct {
 	*Judge
 	// Publish takes the anomalies of rules, and Withhold, which may be nil, those that a
 	// storm keeps from being published.
-	Publish, Withhold func(*detect.Anomaly)
+	Publish, Withhold func(*anomaly.Anomaly)
 	// Unmatched takes a call that the user's rules could not be tried on, and why.
 	Unmatched func(c *count.Call, err error)
 

@@ -7,8 +7,8 @@ import (
 	"testing"
 	"time"
 
+	"keytrail/processor/anomaly"
 	"keytrail/processor/count"
-	"keytrail/processor/detect"
 	"keytrail/processor/eventtime"
 	"keytrail/processor/rule"
 	"keytrail/schemas/kms"
@@ -23,7 +23,7 @@ const (
 	keyB = "arn:aws:kms:eu-central-1:444455556666:key/b"
 )
 
-func newTaker(publish, withhold func(*detect.Anomaly)) Taker {
+func newTaker(publish, withhold func(*anomaly.Anomaly)) Taker {
 	return Taker{Judge: NewJudge(size, nil, nil), Publish: publish, Withhold: withhold}
 }
 
@@ -140,7 +140,7 @@ func TestLate(t *testing.T) {
 // publishes again what a worse one has.
 func TestWithheld(t *testing.T) {
 	published, withheld := 0, 0
-	k := newTaker(func(*detect.Anomaly) { published++ }, func(*detect.Anomaly) { withheld++ })
+	k := newTaker(func(*anomaly.Anomaly) { published++ }, func(*anomaly.Anomaly) { withheld++ })
 	s := NewSource(size)
 	const over = 7
 	call := func(i int, as kms.Copy) count.Call {
@@ -148,15 +148,15 @@ func TestWithheld(t *testing.T) {
 		c.Rules = rule.Set(1)
 		return c
 	}
-	for i := range detect.StormBound + over {
+	for i := range anomaly.StormBound + over {
 		take(&k, &s, call(i, kms.CopyOwner), eventtime.None)
 	}
-	if published != detect.StormBound || withheld != over {
-		t.Errorf("%d published and %d withheld, want %d and %d", published, withheld, detect.StormBound, over)
+	if published != anomaly.StormBound || withheld != over {
+		t.Errorf("%d published and %d withheld, want %d and %d", published, withheld, anomaly.StormBound, over)
 	}
 	take(&k, &s, call(0, kms.CopyCaller), eventtime.None)
-	take(&k, &s, call(detect.StormBound, kms.CopyCaller), eventtime.None)
-	if published != detect.StormBound+1 || withheld != over+1 {
+	take(&k, &s, call(anomaly.StormBound, kms.CopyCaller), eventtime.None)
+	if published != anomaly.StormBound+1 || withheld != over+1 {
 		t.Errorf("%d published and %d withheld after better copies", published, withheld)
 	}
 	for p := range s.Table.All() {

@@ -1,8 +1,8 @@
 package intake
 
 import (
+	"keytrail/processor/anomaly"
 	"keytrail/processor/count"
-	"keytrail/processor/detect"
 	"keytrail/processor/eventtime"
 	"keytrail/processor/sigma"
 	"keytrail/schemas/otellog"
@@ -13,13 +13,13 @@ import (
 // one call to the next. Not safe for concurrent use.
 type Judge struct {
 	size  int64
-	allow detect.Allow
+	allow anomaly.Allow
 	match *count.Matcher // nil without rules of the user
 }
 
 // NewJudge returns a Judge for windows of size ns, which leaves out anomalies that allow
 // expects. rules are the user's own; nil for none.
-func NewJudge(size int64, allow detect.Allow, rules *sigma.Rules) *Judge {
+func NewJudge(size int64, allow anomaly.Allow, rules *sigma.Rules) *Judge {
 	return &Judge{size: size, allow: allow, match: count.NewMatcher(rules)}
 }
 
@@ -43,23 +43,23 @@ func (j *Judge) Match(rec *otellog.Record, c *count.Call) (Found, error) {
 
 // Anomalies returns the anomalies of the rules that the call c matches, of its pair in the
 // window of its time. matched are those of Match. They share nothing with c.
-func (j *Judge) Anomalies(rec *otellog.Record, c *count.Call, matched []*sigma.Rule) []detect.Anomaly {
+func (j *Judge) Anomalies(rec *otellog.Record, c *count.Call, matched []*sigma.Rule) []anomaly.Anomaly {
 	if c.Rules == 0 && len(matched) == 0 {
 		return nil
 	}
 	own := c.Clone()
 	pair := wire.Entity{Scope: wire.ScopePair, KeyARN: own.KeyARN, Principal: own.Principal}
 	start := eventtime.Start(c.Time, j.size)
-	list := detect.FromRules(rec, c.Rules, pair, start, j.size)
-	return append(list, detect.FromSigma(rec, matched, pair, start, j.size)...)
+	list := anomaly.FromRules(rec, c.Rules, pair, start, j.size)
+	return append(list, anomaly.FromSigma(rec, matched, pair, start, j.size)...)
 }
 
 // Admit hands those anomalies of the call c to publish that storm admits, or all when
 // again is set: those of a worse copy of the call, which have the same ids, were published.
 // It hands the others to withhold, which may be nil, and counts in c the rules that it
 // matches and that are not published, those without an anomaly included.
-func Admit(storm *detect.Storm, c *count.Call, list []detect.Anomaly, again bool,
-	publish, withhold func(*detect.Anomaly)) {
+func Admit(storm *anomaly.Storm, c *count.Call, list []anomaly.Anomaly, again bool,
+	publish, withhold func(*anomaly.Anomaly)) {
 	rules, blindSpots := c.Rules.Kinds()
 	c.Withheld = uint16(rules + blindSpots + int(c.Matched))
 	for i := range list {

@@ -6,9 +6,9 @@ import (
 	"slices"
 	"strings"
 
+	"keytrail/processor/anomaly"
 	"keytrail/processor/correlate"
 	"keytrail/processor/count"
-	"keytrail/processor/detect"
 	"keytrail/processor/eventtime"
 	"keytrail/processor/sigma"
 )
@@ -51,12 +51,12 @@ func (k *correlator) count(at ruleCall, c *count.Call) {
 
 // Correlated returns the anomalies of the correlations among the user's rules, in the
 // order in which their windows end. It is for after Finish.
-func (s *Scanner) Correlated() (list []detect.Anomaly) {
+func (s *Scanner) Correlated() (list []anomaly.Anomaly) {
 	if s.correlations.table.Len() == 0 {
 		return nil
 	}
 	engine := correlate.NewEngine(correlate.Config{Correlations: s.cfg.Rules.Correlations, Bytes: math.MaxInt, Allow: s.cfg.Detect.Allow})
 	s.correlations.table.All(func(p *correlate.Pane) { engine.Merge(p) }) // none is late yet, and none too many
-	engine.Advance(eventtime.Mark{Watermark: math.MaxInt64, Late: eventtime.None, Quiet: math.MaxInt64}, math.MaxInt, func(a *detect.Anomaly) { list = append(list, *a) })
+	engine.Advance(eventtime.Mark{Watermark: math.MaxInt64, Late: eventtime.None, Quiet: math.MaxInt64}, math.MaxInt, func(a *anomaly.Anomaly) { list = append(list, *a) })
 	return list
 }

@@ -12,9 +12,9 @@ import (
 	"time"
 
 	"keytrail/processor/count"
-	"keytrail/processor/detect"
 	"keytrail/processor/sigma"
 	"keytrail/processor/source"
+	"keytrail/processor/window"
 	"keytrail/schemas/wire"
 )
 
@@ -61,13 +61,13 @@ func correlated(t *testing.T, rules string, events []string, max int) (list []st
 	if err := os.WriteFile(path, []byte(`{"Records":[`+strings.Join(events, ",")+`]}`), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	s := New(Config{Detect: detect.DefaultConfig(), Rules: set, Workers: 2, Now: time.Unix(0, 0), DeadLetter: func(d *wire.DeadLetter) error { return fmt.Errorf("dead letter: %s", d.Detail) }})
+	s := New(Config{Detect: window.DefaultConfig(), Rules: set, Workers: 2, Now: time.Unix(0, 0), DeadLetter: func(d *wire.DeadLetter) error { return fmt.Errorf("dead letter: %s", d.Detail) }})
 	defer s.Close()
 	s.pool.max, s.correlations.n = max, MaxObservations-len(set.Correlations)*len(events)
 	if err := s.Read(context.Background(), source.Objects([]string{path})); err != nil {
 		return nil, 0, err
 	}
-	if _, err := s.Finish(func(r *detect.Result) error {
+	if _, err := s.Finish(func(r *window.Result) error {
 		windows += count.Get(&r.Window.Partial, wire.CounterRule)
 		return nil
 	}); err != nil {

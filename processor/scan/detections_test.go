@@ -15,11 +15,11 @@ import (
 	"testing"
 	"time"
 
-	"keytrail/processor/detect"
 	"keytrail/processor/rule"
 	"keytrail/processor/scan"
 	"keytrail/processor/sigma"
 	"keytrail/processor/source"
+	"keytrail/processor/window"
 	"keytrail/schemas/wire"
 )
 
@@ -138,7 +138,7 @@ func found(t *testing.T, list events) map[string]int {
 	if err := os.WriteFile(path, []byte(`{"Records":[`+strings.Join(list, ",")+`]}`), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	s := scan.New(scan.Config{Detect: detect.DefaultConfig(), Rules: rules, Workers: 1, Now: time.Unix(0, 0), DeadLetter: func(d *wire.DeadLetter) error {
+	s := scan.New(scan.Config{Detect: window.DefaultConfig(), Rules: rules, Workers: 1, Now: time.Unix(0, 0), DeadLetter: func(d *wire.DeadLetter) error {
 		return fmt.Errorf("dead letter: %s", d.Detail)
 	}})
 	defer s.Close()
@@ -146,7 +146,7 @@ func found(t *testing.T, list events) map[string]int {
 		t.Fatal(err)
 	}
 	n := map[string]int{}
-	if _, err := s.Finish(func(r *detect.Result) error {
+	if _, err := s.Finish(func(r *window.Result) error {
 		for _, a := range r.Anomalies {
 			name := a.Detector
 			if short, ok := names[name]; ok {

@@ -11,10 +11,10 @@ import (
 	"unsafe"
 
 	"keytrail/processor/count"
-	"keytrail/processor/detect"
+	"keytrail/processor/entity"
 	"keytrail/processor/eventtime"
 	"keytrail/processor/rule"
-	"keytrail/schemas/aws/normalize"
+	"keytrail/schemas/aws/arn"
 	"keytrail/schemas/kms"
 	"keytrail/schemas/wire"
 )
@@ -117,11 +117,11 @@ func (n *names) add(s string) uint32 {
 
 // key returns the number of the name of a KMS key that a principal used, or that of the
 // others of the principal's account.
-func (n *names) key(arn, principal string) uint32 {
-	if i, ok := n.number(arn, ofEntity); ok {
+func (n *names) key(name, principal string) uint32 {
+	if i, ok := n.number(name, ofEntity); ok {
 		return i
 	}
-	return n.others(detect.Others(wire.ScopeKey, detect.AccountNumber(normalize.PrincipalAccount(principal)), 0).KeyARN)
+	return n.others(arn.Others(wire.ScopeKey, entity.AccountNumber(arn.PrincipalAccount(principal)), 0).KeyARN)
 }
 
 // principal returns the number of a principal, or that of the others of its account.
@@ -129,7 +129,7 @@ func (n *names) principal(name string) uint32 {
 	if i, ok := n.number(name, ofEntity); ok {
 		return i
 	}
-	return n.others(detect.Others(wire.ScopePrincipal, detect.AccountNumber(normalize.PrincipalAccount(name)), 0).Principal)
+	return n.others(arn.Others(wire.ScopePrincipal, entity.AccountNumber(arn.PrincipalAccount(name)), 0).Principal)
 }
 
 // others returns the number of a name of others. Of some accounts they have names of their
@@ -144,9 +144,9 @@ func (n *names) others(name string) uint32 {
 		n.room[ofEntity]--
 		return n.add(name)
 	}
-	none := detect.Others(wire.ScopeKey, 0, 0).KeyARN
+	none := arn.Others(wire.ScopeKey, 0, 0).KeyARN
 	if strings.HasPrefix(name, "arn:aws:iam:") {
-		none = detect.Others(wire.ScopePrincipal, 0, 0).Principal
+		none = arn.Others(wire.ScopePrincipal, 0, 0).Principal
 	}
 	if i, ok := n.index[none]; ok {
 		return i

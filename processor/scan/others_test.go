@@ -10,8 +10,9 @@ import (
 	"time"
 
 	"keytrail/processor/count"
-	"keytrail/processor/detect"
 	"keytrail/processor/source"
+	"keytrail/processor/window"
+	"keytrail/schemas/aws/arn"
 	"keytrail/schemas/wire"
 )
 
@@ -38,7 +39,7 @@ func TestMoreThanIsToldApart(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, room := range []int{2000, 300} { // the names have more room than the engine, and less
-		cfg := detect.DefaultConfig()
+		cfg := window.DefaultConfig()
 		cfg.MaxEntities, cfg.MaxAccountEntities = 1000, 400
 		s := New(Config{Detect: cfg, Workers: 2, Now: time.Unix(0, 0), DeadLetter: func(d *wire.DeadLetter) error { return fmt.Errorf("%s", d.Detail) }})
 		s.names.room = [2]int{room, 100}
@@ -46,10 +47,10 @@ func TestMoreThanIsToldApart(t *testing.T) {
 			t.Fatal(err)
 		}
 		calls, shared, deletions := map[wire.Scope]int64{}, int64(0), map[string]bool{}
-		totals, err := s.Finish(func(r *detect.Result) error {
+		totals, err := s.Finish(func(r *window.Result) error {
 			c := count.Get(&r.Partial, wire.CounterCalls)
 			calls[r.Scope] += c
-			if r.Scope == wire.ScopePair && detect.IsOthers(r.Entity) {
+			if r.Scope == wire.ScopePair && arn.IsOthers(r.Entity) {
 				shared += c
 			}
 			for _, a := range r.Anomalies {

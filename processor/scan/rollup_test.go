@@ -7,9 +7,9 @@ import (
 	"time"
 
 	"keytrail/processor/count"
-	"keytrail/processor/detect"
 	"keytrail/processor/internal/oracle"
 	"keytrail/processor/source"
+	"keytrail/processor/window"
 	"keytrail/schemas/wire"
 )
 
@@ -17,7 +17,7 @@ import (
 // its size.
 func TestRollupsEqualTheOracle(t *testing.T) {
 	dir := trail(t, small())
-	cfg := detect.DefaultConfig()
+	cfg := window.DefaultConfig()
 	cfg.Rollups = []int64{int64(15 * time.Minute), int64(time.Hour), int64(24 * time.Hour)}
 	got := map[int64]map[string]string{cfg.Size: {}}
 	for _, size := range cfg.Rollups {
@@ -28,7 +28,7 @@ func TestRollupsEqualTheOracle(t *testing.T) {
 	if err := s.Read(context.Background(), source.Objects([]string{dir})); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := s.Finish(func(r *detect.Result) error {
+	if _, err := s.Finish(func(r *window.Result) error {
 		name, _ := describe(r.Window)
 		got[r.Length(cfg.Size)][name] = fmt.Sprint(count.Get(&r.Partial, wire.CounterCalls), count.Get(&r.Partial, wire.CounterDenied))
 		return nil

@@ -11,10 +11,10 @@ import (
 	"time"
 
 	"keytrail/processor/count"
-	"keytrail/processor/detect"
 	"keytrail/processor/read"
 	"keytrail/processor/scan"
 	"keytrail/processor/source"
+	"keytrail/processor/window"
 	"keytrail/schemas/wire"
 )
 
@@ -42,7 +42,7 @@ func windows(t *testing.T, opts read.Options, events ...string) (list []string, 
 	if err := os.WriteFile(path, []byte(`{"Records":[`+strings.Join(events, ",")+`]}`), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	s := scan.New(scan.Config{Detect: detect.DefaultConfig(), Read: opts, Workers: 1, Now: time.Unix(0, 0), DeadLetter: func(d *wire.DeadLetter) error {
+	s := scan.New(scan.Config{Detect: window.DefaultConfig(), Read: opts, Workers: 1, Now: time.Unix(0, 0), DeadLetter: func(d *wire.DeadLetter) error {
 		t.Errorf("dead letter: %s", d.Detail)
 		return nil
 	}})
@@ -50,7 +50,7 @@ func windows(t *testing.T, opts read.Options, events ...string) (list []string, 
 	if err := s.Read(context.Background(), source.Objects([]string{path})); err != nil {
 		t.Fatal(err)
 	}
-	totals, err := s.Finish(func(r *detect.Result) error {
+	totals, err := s.Finish(func(r *window.Result) error {
 		p := &r.Window.Partial
 		list = append(list, fmt.Sprintf("%s %s %s: %d calls, %d denied, %d anomalies", r.Window.Scope, r.Window.KeyARN, r.Window.Principal,
 			count.Get(p, wire.CounterCalls), count.Get(p, wire.CounterDenied), len(r.Anomalies)))

@@ -18,13 +18,15 @@ import (
 	"sync/atomic"
 	"time"
 
+	"keytrail/processor/anomaly"
 	"keytrail/processor/count"
-	"keytrail/processor/detect"
 	"keytrail/processor/eventtime"
 	"keytrail/processor/intake"
 	"keytrail/processor/read"
 	"keytrail/processor/sigma"
 	"keytrail/processor/source"
+	"keytrail/processor/window"
+	"keytrail/schemas/aws/arn"
 	"keytrail/schemas/decoding"
 	"keytrail/schemas/otellog"
 	"keytrail/schemas/wire"
@@ -33,7 +35,7 @@ import (
 // Config says how to scan.
 type Config struct {
 	Read    read.Options
-	Detect  detect.Config
+	Detect  window.Config
 	Rules   *sigma.Rules // the user's own; nil for none
 	Workers int          // objects that are read at the same time; at least 1
 	// DeadLetter is called for every piece of input that could not be counted,
@@ -62,7 +64,7 @@ type Totals struct {
 	// Unmatched counts records of calls that the user's rules could not read.
 	Unmatched int64
 	// Others counts calls of pairs beyond those that are told apart, which count for the
-	// others of their account: see detect.Config.MaxEntities.
+	// others of their account: see window.Config.MaxEntities.
 	Others int64
 }
 
@@ -92,7 +94,7 @@ type Scanner struct {
 	bindings int64
 
 	mu        sync.Mutex // guards what follows, Unexplained of the totals, and calls of cfg.DeadLetter
-	rules     map[ruleCall][]detect.Anomaly
+	rules     map[ruleCall][]anomaly.Anomaly
 	explained int // anomalies in rules
 	// of the user's rules; hold is called with the lock
 	correlations correlator
@@ -108,7 +110,7 @@ func New(cfg Config) *Scanner {
 	cfg.Workers = max(cfg.Workers, 1)
 	cfg.Detect.Lateness = 0 // everything is read before anything closes
 	n := newNames(cfg.Detect.MaxEntities)
-	return &Scanner{cfg: cfg, names: n, pool: pool{max: maxFacts, names: n}, rules: map[ruleCall][]detect.Anomaly{}, correlations: correlator{held: map[ruleCall][]sigma.Observation{}}}
+	return &Scanner{cfg: cfg, names: n, pool: pool{max: maxFacts, names: n}, rules: map[ruleCall][]anomaly.Anomaly{}, correlations: correlator{held: map[ruleCall][]sigma.Observation{}}}
 }
 
 // Close removes the scan's temporary files.
@@ -163,13 +165,13 @@ func (s *Scanner) Read(ctx context.Context, objects iter.Seq2[source.Object, err
 // Finish deduplicates, counts and judges what was read, and calls emit for
 // every window in order of event time, with its anomalies; a result is valid
 // only during the call. The totals are complete after it.
-func (s *Scanner) Finish(emit func(*detect.Result) error) (Totals, error) {
+func (s *Scanner) Finish(emit func(*window.Result) error) (Totals, error) {
 	size := s.cfg.Detect.Size
-	engine := detect.NewEngine(s.cfg.Detect, nil)
+	engine := window.NewEngine(s.cfg.Detect, new(arn.Names), nil)
 	table := count.NewTable(size)
 	start, begun, bindings := int64(0), false, 0
-	var storm detect.Storm
-	var explained []detect.Anomaly
+	var storm anomaly.Storm
+	var explained []anomaly.Anomaly
 	merge := func() {
 		for p := range table.All() {
 			engine.Merge(p)
@@ -184,7 +186,7 @@ func (s *Scanner) Finish(emit func(*detect.Result) error) (Totals, error) {
 		publish := s.publisher(engine, explained, emit)
 		engine.Hold(mark - size) // the window before is looked at, too
 		var err error
-		engine.Advance(s.cfg.Detect.MarkAt(mark), math.MaxInt, func(r detect.Result) {
+		engine.Advance(s.cfg.Detect.MarkAt(mark), math.MaxInt, func(r window.Result) {
 			if err == nil {
 				err = publish(&r)
 			}
@@ -237,20 +239,20 @@ func (s *Scanner) Finish(emit func(*detect.Result) error) (Totals, error) {
 
 // publishable returns those of a call's anomalies of rules that are published, and counts
 // the others in the call: those of a storm, and those that were not kept.
-func (s *Scanner) publishable(storm *detect.Storm, c *count.Call, at ruleCall) (list []detect.Anomaly) {
-	intake.Admit(storm, c, s.rules[at], false, func(a *detect.Anomaly) { list = append(list, *a) }, nil)
+func (s *Scanner) publishable(storm *anomaly.Storm, c *count.Call, at ruleCall) (list []anomaly.Anomaly) {
+	intake.Admit(storm, c, s.rules[at], false, func(a *anomaly.Anomaly) { list = append(list, *a) }, nil)
 	return list
 }
 
 // publisher returns what hands out the results of one window start. The rules'
 // anomalies, found while reading, go out with the window of their pair.
-func (s *Scanner) publisher(engine *detect.Engine, explained []detect.Anomaly, emit func(*detect.Result) error) func(*detect.Result) error {
-	byEntity := make(map[wire.Entity][]detect.Anomaly, len(explained))
+func (s *Scanner) publisher(engine *window.Engine, explained []anomaly.Anomaly, emit func(*window.Result) error) func(*window.Result) error {
+	byEntity := make(map[wire.Entity][]anomaly.Anomaly, len(explained))
 	for _, a := range explained {
 		at := engine.CountsFor(a.Entity)
 		byEntity[at] = append(byEntity[at], a)
 	}
-	return func(r *detect.Result) error {
+	return func(r *window.Result) error {
 		if !r.Closed {
 			return nil // a preview: the window closes at once
 		}

@@ -16,10 +16,11 @@ import (
 	"time"
 
 	"keytrail/processor/count"
-	"keytrail/processor/detect"
+	"keytrail/processor/entity"
 	"keytrail/processor/generate"
 	"keytrail/processor/internal/oracle"
 	"keytrail/processor/source"
+	"keytrail/processor/window"
 	"keytrail/schemas/decoding"
 	"keytrail/schemas/kms"
 	"keytrail/schemas/wire"
@@ -51,7 +52,7 @@ func scanAll(t *testing.T, paths []string, workers, max int) outcome {
 	t.Helper()
 	out := outcome{windows: map[string]string{}}
 	s := New(Config{
-		Detect: detect.DefaultConfig(), Workers: workers, Now: time.Unix(0, 0),
+		Detect: window.DefaultConfig(), Workers: workers, Now: time.Unix(0, 0),
 		DeadLetter: func(d *wire.DeadLetter) error {
 			c := *d
 			c.Raw = bytes.Clone(d.Raw)
@@ -64,7 +65,7 @@ func scanAll(t *testing.T, paths []string, workers, max int) outcome {
 	if err := s.Read(context.Background(), source.Objects(paths)); err != nil {
 		t.Fatal(err)
 	}
-	totals, err := s.Finish(func(r *detect.Result) error {
+	totals, err := s.Finish(func(r *window.Result) error {
 		name, text := describe(r.Window)
 		if _, twice := out.windows[name]; twice {
 			t.Errorf("window %s came twice", name)
@@ -85,7 +86,7 @@ func scanAll(t *testing.T, paths []string, workers, max int) outcome {
 }
 
 // describe writes a window's counts as the oracle counts them.
-func describe(w *detect.Window) (name, text string) {
+func describe(w *entity.Window) (name, text string) {
 	name = fmt.Sprintf("%s %q %q %s", w.Scope, w.KeyARN, w.Principal, time.Unix(0, w.Start).UTC().Format(time.RFC3339))
 	text = fmt.Sprintf("calls=%d denied=%d failed=%d", count.Get(&w.Partial, wire.CounterCalls), count.Get(&w.Partial, wire.CounterDenied), count.Get(&w.Partial, wire.CounterFailed))
 	var classes []string
@@ -105,7 +106,7 @@ func describe(w *detect.Window) (name, text string) {
 // equalsOracle compares every window with the independent count.
 func equalsOracle(t *testing.T, got outcome, paths []string) {
 	t.Helper()
-	want, err := oracle.Count(paths, time.Duration(detect.DefaultConfig().Size))
+	want, err := oracle.Count(paths, time.Duration(window.DefaultConfig().Size))
 	if err != nil {
 		t.Fatal(err)
 	}

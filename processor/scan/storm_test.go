@@ -9,17 +9,18 @@ import (
 	"testing"
 	"time"
 
+	"keytrail/processor/anomaly"
 	"keytrail/processor/count"
-	"keytrail/processor/detect"
 	"keytrail/processor/scan"
 	"keytrail/processor/source"
+	"keytrail/processor/window"
 	"keytrail/schemas/wire"
 )
 
 // A storm of one rule: a hundred of its anomalies come out, and the windows of the pair,
 // the KMS key and the principal say how many did not. What another rule finds in it does.
 func TestStorm(t *testing.T) {
-	const calls = 3 * detect.StormBound
+	const calls = 3 * anomaly.StormBound
 	var events []string
 	for n := range calls {
 		e := strings.Replace(call(fmt.Sprintf("ffffffff-0000-4000-8000-%012d", n), asRole), `"Decrypt"`, `"ScheduleKeyDeletion"`, 1)
@@ -32,7 +33,7 @@ func TestStorm(t *testing.T) {
 	if err := os.WriteFile(path, []byte(`{"Records":[`+strings.Join(events, ",")+`]}`), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	s := scan.New(scan.Config{Detect: detect.DefaultConfig(), Workers: 2, Now: time.Unix(0, 0), DeadLetter: func(d *wire.DeadLetter) error {
+	s := scan.New(scan.Config{Detect: window.DefaultConfig(), Workers: 2, Now: time.Unix(0, 0), DeadLetter: func(d *wire.DeadLetter) error {
 		t.Errorf("dead letter: %s", d.Detail)
 		return nil
 	}})
@@ -41,9 +42,9 @@ func TestStorm(t *testing.T) {
 		t.Fatal(err)
 	}
 	found := map[string]int{}
-	_, err := s.Finish(func(r *detect.Result) error {
+	_, err := s.Finish(func(r *window.Result) error {
 		p := &r.Window.Partial
-		if rules, withheld := count.Get(p, wire.CounterRule), count.Get(p, wire.CounterWithheld); rules != calls || withheld != calls-1-detect.StormBound {
+		if rules, withheld := count.Get(p, wire.CounterRule), count.Get(p, wire.CounterWithheld); rules != calls || withheld != calls-1-anomaly.StormBound {
 			t.Errorf("%s: %d anomalies of rules, %d withheld", r.Scope, rules, withheld)
 		}
 		for _, a := range r.Anomalies {
@@ -51,7 +52,7 @@ func TestStorm(t *testing.T) {
 		}
 		return nil
 	})
-	if err != nil || found["key_deletion_scheduled"] != detect.StormBound || found["key_disabled"] != 1 {
+	if err != nil || found["key_deletion_scheduled"] != anomaly.StormBound || found["key_disabled"] != 1 {
 		t.Errorf("%v: %v", err, found)
 	}
 }

@@ -9,7 +9,7 @@ package state
 import (
 	"fmt"
 
-	"keytrail/processor/detect"
+	"keytrail/processor/window"
 	"keytrail/schemas/wire"
 )
 
@@ -32,7 +32,7 @@ type Meta struct {
 	Sent      map[int32]uint64  // frames sent to other partitions
 	Told      int64             // Late as the last of them told it to every partition
 	Hold      int64             // windows that end by it get no more notices from other partitions
-	Traffic   detect.Traffic
+	Traffic   window.Traffic
 }
 
 // MetaKey is the state key of Meta; no entity has it.
@@ -79,7 +79,7 @@ func DecodeMeta(value []byte) (Meta, error) {
 	m := Meta{Applied: map[int32]Applied{}, Sent: map[int32]uint64{}}
 	m.At, m.Settings = position(d), d.Raw()
 	m.Told, m.Hold = d.Int(), d.Int()
-	m.Traffic = detect.Traffic{Latest: d.Time(), Resumed: d.Time(), Told: d.Bool(), Listened: d.Int(), Swept: d.Int()}
+	m.Traffic = window.Traffic{Latest: d.Time(), Resumed: d.Time(), Told: d.Bool(), Listened: d.Int(), Swept: d.Int()}
 	m.Watermark, m.Late, m.Ended = d.Int(), d.Int(), d.Int()
 	for n := d.Count(); n > 0 && d.Err() == nil; n-- {
 		source := int32(d.Int())

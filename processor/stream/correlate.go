@@ -5,8 +5,8 @@ import (
 	"fmt"
 	"time"
 
+	"keytrail/processor/anomaly"
 	"keytrail/processor/correlate"
-	"keytrail/processor/detect"
 	"keytrail/processor/eventtime"
 	"keytrail/processor/sigma"
 	"keytrail/schemas/otellog"
@@ -55,9 +55,9 @@ const lateHere = "counts would be lost; see docs/operations.md, \"Starting over\
 // watermark, and writes what was refused. It tells whether it stopped before the end of
 // the step.
 func (d *detector) correlated(t *detectTask, mark eventtime.Mark, now int64, left *int) (more bool) {
-	more = t.correlations.Advance(mark, *left, func(a *detect.Anomaly) {
+	more = t.correlations.Advance(mark, *left, func(a *anomaly.Anomaly) {
 		*left--
-		detect.AnomalyRecord(&d.rec, a, now)
+		anomaly.AnomalyRecord(&d.rec, a, now)
 		d.emit(d.p.keyed(d.p.Topics.Anomalies, a.ID, otellog.AppendRequest(nil, &d.rec), semconv.EventKeytrailAnomaly))
 		d.stats.anomalies = append(d.stats.anomalies, a.Kind)
 	})

@@ -14,11 +14,12 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kgo"
 
-	"keytrail/processor/detect"
+	"keytrail/processor/anomaly"
 	"keytrail/processor/generate"
 	"keytrail/processor/scan"
 	"keytrail/processor/sigma"
 	"keytrail/processor/source"
+	"keytrail/processor/window"
 	"keytrail/schemas/otellog"
 	"keytrail/schemas/semconv"
 	"keytrail/schemas/wire"
@@ -62,7 +63,7 @@ correlation: {type: event_count, rules: [callers], group-by: [recipientAccountId
 
 // isCorrelated tells whether a record is an anomaly of userCorrelations.
 func isCorrelated(rec *otellog.Record) bool {
-	return strings.HasPrefix(rec.Str(semconv.KeytrailAnomalyDetector), detect.SigmaDetector+"c-")
+	return strings.HasPrefix(rec.Str(semconv.KeytrailAnomalyDetector), anomaly.SigmaDetector+"c-")
 }
 
 // correlatedIn is what a scan of records finds of correlations, by id.
@@ -72,18 +73,18 @@ func correlatedIn(t *testing.T, rules *sigma.Rules, records [][]byte) map[string
 	if err := os.WriteFile(path, slices.Concat([]byte(`{"Records":[`), []byte(strings.Join(texts(records), ",")), []byte(`]}`)), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	s := scan.New(scan.Config{Detect: detect.DefaultConfig(), Rules: rules, Workers: 2, Now: time.Unix(0, 0), DeadLetter: func(d *wire.DeadLetter) error { return fmt.Errorf("dead letter: %s", d.Detail) }})
+	s := scan.New(scan.Config{Detect: window.DefaultConfig(), Rules: rules, Workers: 2, Now: time.Unix(0, 0), DeadLetter: func(d *wire.DeadLetter) error { return fmt.Errorf("dead letter: %s", d.Detail) }})
 	defer s.Close()
 	if err := s.Read(context.Background(), source.Objects([]string{path})); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := s.Finish(func(*detect.Result) error { return nil }); err != nil {
+	if _, err := s.Finish(func(*window.Result) error { return nil }); err != nil {
 		t.Fatal(err)
 	}
 	found := map[string]string{}
 	var rec otellog.Record
 	for _, a := range s.Correlated() {
-		detect.AnomalyRecord(&rec, &a, 0)
+		anomaly.AnomalyRecord(&rec, &a, 0)
 		if found[a.ID] != "" {
 			t.Errorf("two anomalies have the id %s", a.ID)
 		}
@@ -117,7 +118,7 @@ func findsAll(t *testing.T, rules *sigma.Rules, found map[string]string) {
 	t.Helper()
 	kinds := map[string]int{}
 	for _, text := range found {
-		_, rest, _ := strings.Cut(text, detect.SigmaDetector)
+		_, rest, _ := strings.Cut(text, anomaly.SigmaDetector)
 		id, _, _ := strings.Cut(rest, `"`)
 		kinds[id]++
 	}

@@ -10,18 +10,18 @@ import (
 
 	"keytrail/processor/count"
 	"keytrail/processor/dedup"
-	"keytrail/processor/detect"
 	"keytrail/processor/eventtime"
 	"keytrail/processor/intake"
 	"keytrail/processor/kafka"
 	"keytrail/processor/state"
+	"keytrail/processor/window"
 	"keytrail/schemas/kms"
 	"keytrail/schemas/wire"
 )
 
 // bigCommit is a counter with one commit that is far too large for one frame.
 func bigCommit(calls int) (*counter, *countTask) {
-	cfg := detect.DefaultConfig()
+	cfg := window.DefaultConfig()
 	cfg.FirstUse = 0 // every first use is one
 	p := &Pipeline{now: time.Now, mostBytes: frameBytes, mostNotices: frameNotices, mostHeld: maxHeld, mostWindows: mostWindows, Topics: wire.DefaultTopics(), Window: Window{Detect: cfg, IdleAfter: int64(time.Hour)}}
 	p.Partitions = map[string]int32{p.Topics.Partials: 3, p.Topics.Events: 2, p.Topics.Dedup: 2}
@@ -99,7 +99,7 @@ func TestBigCommitIsSplit(t *testing.T) {
 // Every frame continues the last one of its source, in number and range: any other is an
 // error that says what to do, whichever way it differs, and changes nothing.
 func TestFramesContinue(t *testing.T) {
-	d := &detector{p: &Pipeline{Window: Window{Detect: detect.DefaultConfig()}}}
+	d := &detector{p: &Pipeline{Window: Window{Detect: window.DefaultConfig()}}}
 	rng := rand.New(rand.NewPCG(1, 7))
 	for range 2000 {
 		task := d.newTask(0)

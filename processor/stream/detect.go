@@ -10,11 +10,13 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kgo"
 
+	"keytrail/processor/anomaly"
 	"keytrail/processor/correlate"
-	"keytrail/processor/detect"
 	"keytrail/processor/eventtime"
 	"keytrail/processor/kafka"
 	"keytrail/processor/state"
+	"keytrail/processor/window"
+	"keytrail/schemas/aws/arn"
 	"keytrail/schemas/otellog"
 	"keytrail/schemas/semconv"
 	"keytrail/schemas/wire"
@@ -40,7 +42,7 @@ type detector struct {
 // detectTask is the state of one partition of kms.partials.
 type detectTask struct {
 	partition int32
-	engine    *detect.Engine
+	engine    *window.Engine
 	// correlations count what the user's correlations see, and refused is what they
 	// could not count of this commit.
 	correlations *correlate.Engine
@@ -61,7 +63,7 @@ func (d *detector) newTask(partition int32) *detectTask {
 	t := &detectTask{partition: partition, meta: state.Meta{Settings: d.p.settings().String(), Watermark: eventtime.None, Late: eventtime.None, Ended: eventtime.None, Told: eventtime.None, Hold: eventtime.None, Applied: map[int32]state.Applied{}, Sent: map[int32]uint64{}}}
 	cfg := d.p.Window.Detect
 	cfg.Partition = partition
-	t.engine = detect.NewEngine(cfg, func(p wire.Partial) { t.notices = append(t.notices, p) })
+	t.engine = window.NewEngine(cfg, new(arn.Names), func(p wire.Partial) { t.notices = append(t.notices, p) })
 	t.correlations = d.p.correlations()
 	return t
 }
@@ -258,7 +260,7 @@ func (d *detector) output(t *detectTask, now int64, left *int) (more bool) {
 		t.meta.Hold = max(t.meta.Hold, eventtime.Sub(mark.Late, d.p.mostHeld*size))
 	}
 	t.engine.Hold(t.meta.Hold)
-	more = t.engine.Advance(mark, *left, func(r detect.Result) {
+	more = t.engine.Advance(mark, *left, func(r window.Result) {
 		*left--
 		d.publish(r, size, now)
 	})
@@ -272,15 +274,15 @@ func (d *detector) output(t *detectTask, now int64, left *int) (more bool) {
 	return more
 }
 
-func (d *detector) publish(r detect.Result, size, now int64) {
+func (d *detector) publish(r window.Result, size, now int64) {
 	for i := range r.Anomalies {
 		a := &r.Anomalies[i]
-		detect.AnomalyRecord(&d.rec, a, now)
+		anomaly.AnomalyRecord(&d.rec, a, now)
 		d.emit(d.p.keyed(d.p.Topics.Anomalies, a.ID, otellog.AppendRequest(nil, &d.rec), semconv.EventKeytrailAnomaly))
 		d.stats.anomalies = append(d.stats.anomalies, a.Kind)
 	}
-	detect.WindowRecord(&d.rec, r.Window, size, now)
-	d.emit(d.p.keyed(d.p.Topics.Windows, detect.WindowID(r.Entity, r.Start, r.Length(size)), otellog.AppendRequest(nil, &d.rec), semconv.EventKeytrailWindow))
+	anomaly.WindowRecord(&d.rec, r.Window, size, now)
+	d.emit(d.p.keyed(d.p.Topics.Windows, anomaly.WindowID(r.Entity, r.Start, r.Length(size)), otellog.AppendRequest(nil, &d.rec), semconv.EventKeytrailWindow))
 	d.stats.windows++
 }
 

@@ -6,9 +6,10 @@ import (
 	"time"
 
 	"keytrail/processor/count"
-	"keytrail/processor/detect"
 	"keytrail/processor/eventtime"
 	"keytrail/processor/generate"
+	"keytrail/processor/window"
+	"keytrail/schemas/aws/arn"
 	"keytrail/schemas/aws/cloudtrail"
 	"keytrail/schemas/aws/normalize"
 	"keytrail/schemas/decoding"
@@ -24,7 +25,7 @@ import (
 //	go test -run '^$' -bench DetectEvents ./processor/stream
 func BenchmarkDetectEvents(b *testing.B) {
 	const commit = 20_000
-	cfg := detect.DefaultConfig()
+	cfg := window.DefaultConfig()
 	calls := trailCalls(b, generate.Config{Seed: 1, Events: 200_000, Keys: 500, Principals: 1000, Duration: time.Hour, Scenarios: []string{}})
 	var commits [][]wire.Partial
 	table, partials := count.NewTable(cfg.Size), 0
@@ -44,13 +45,13 @@ func BenchmarkDetectEvents(b *testing.B) {
 	b.ReportAllocs()
 	windows := 0
 	for b.Loop() {
-		engine, progress := detect.NewEngine(cfg, nil), eventtime.Progress{Disorder: int64(15 * time.Minute), Skew: int64(time.Minute)}
+		engine, progress := window.NewEngine(cfg, new(arn.Names), nil), eventtime.Progress{Disorder: int64(15 * time.Minute), Skew: int64(time.Minute)}
 		for k := range commits {
 			for i := range commits[k] {
 				engine.Merge(&commits[k][i])
 			}
 			progress.Observe(calls[min((k+1)*commit, len(calls))-1].Time, 1<<62)
-			engine.Advance(cfg.MarkAt(progress.Watermark()), 1<<30, func(detect.Result) { windows++ })
+			engine.Advance(cfg.MarkAt(progress.Watermark()), 1<<30, func(window.Result) { windows++ })
 			engine.Changes(func(string, []byte) {}, func(string) {})
 		}
 	}

@@ -12,11 +12,11 @@ import (
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kgo"
 
-	"keytrail/processor/detect"
 	"keytrail/processor/generate"
 	"keytrail/processor/kafka"
 	"keytrail/processor/kafka/kafkatest"
 	"keytrail/processor/telemetry"
+	"keytrail/processor/window"
 	"keytrail/schemas/wire"
 )
 
@@ -40,7 +40,7 @@ func pipeline(t *testing.T, brokers []string) *Pipeline {
 	return &Pipeline{
 		Kafka: kafka.Config{Brokers: brokers, ClientID: "test", Log: quiet()}, Topics: wire.DefaultTopics(),
 		Events: 3, Partials: 2, Replication: 1, TransactionID: "test", Interval: 50 * time.Millisecond, Records: 2000,
-		Window: Window{Detect: detect.DefaultConfig(), OutOfOrderness: int64(15 * time.Minute), FutureSkew: int64(5 * time.Minute),
+		Window: Window{Detect: window.DefaultConfig(), OutOfOrderness: int64(15 * time.Minute), FutureSkew: int64(5 * time.Minute),
 			IdleAfter: int64(time.Hour)},
 		Telemetry: tel, Log: quiet(),
 	}

@@ -1,8 +1,8 @@
 package stream
 
 import (
+	"keytrail/processor/anomaly"
 	"keytrail/processor/count"
-	"keytrail/processor/detect"
 	"keytrail/processor/intake"
 	"keytrail/schemas/otellog"
 	"keytrail/schemas/semconv"
@@ -35,9 +35,9 @@ func (c *counter) unmatched(call *count.Call, err error) {
 }
 
 // publish publishes an anomaly of a rule at once.
-func (c *counter) publish(a *detect.Anomaly) {
+func (c *counter) publish(a *anomaly.Anomaly) {
 	var rec otellog.Record
-	detect.AnomalyRecord(&rec, a, c.now)
+	anomaly.AnomalyRecord(&rec, a, c.now)
 	c.out = append(c.out, c.p.keyed(c.p.Topics.Anomalies, a.ID, otellog.AppendRequest(nil, &rec), semconv.EventKeytrailAnomaly))
 	c.stats.anomalies = append(c.stats.anomalies, a.Kind)
 }

@@ -10,11 +10,12 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kgo"
 
+	"keytrail/processor/anomaly"
 	"keytrail/processor/count"
-	"keytrail/processor/detect"
 	"keytrail/processor/eventtime"
 	"keytrail/processor/intake"
 	"keytrail/processor/read"
+	"keytrail/processor/window"
 	"keytrail/schemas/aws/cloudtrail"
 	"keytrail/schemas/aws/normalize"
 	"keytrail/schemas/decoding"
@@ -43,7 +44,7 @@ func (l *lines) has(text string) int {
 // Calls whose records have no body are counted, told of once, and tallied.
 func TestNoBodyIsTold(t *testing.T) {
 	log := &lines{}
-	p := &Pipeline{now: time.Now, Rules: loadRules(t, userRules), Log: slog.New(slog.NewTextHandler(log, nil)), Topics: wire.DefaultTopics(), Window: Window{Detect: detect.DefaultConfig()}}
+	p := &Pipeline{now: time.Now, Rules: loadRules(t, userRules), Log: slog.New(slog.NewTextHandler(log, nil)), Topics: wire.DefaultTopics(), Window: Window{Detect: window.DefaultConfig()}}
 	p.Partitions = map[string]int32{p.Topics.Anomalies: 2, p.Topics.DeadLetter: 1}
 	c := newCounter(p)
 	task := &countTask{begun: true, Source: intake.NewSource(p.Window.Detect.Size), progress: eventtime.Progress{Disorder: int64(time.Hour)}}
@@ -72,7 +73,7 @@ func TestNoBodyIsTold(t *testing.T) {
 // pair, the key and the principal say exactly how many were not, also when a better copy
 // of a call takes its credit over.
 func TestStormOfARule(t *testing.T) {
-	p := &Pipeline{now: time.Now, Rules: loadRules(t, userRules), Log: slog.New(slog.DiscardHandler), Topics: wire.DefaultTopics(), Window: Window{Detect: detect.DefaultConfig()}}
+	p := &Pipeline{now: time.Now, Rules: loadRules(t, userRules), Log: slog.New(slog.DiscardHandler), Topics: wire.DefaultTopics(), Window: Window{Detect: window.DefaultConfig()}}
 	p.Partitions = map[string]int32{p.Topics.Anomalies: 2, p.Topics.DeadLetter: 1}
 	c := newCounter(p)
 	task := &countTask{begun: true, Source: intake.NewSource(p.Window.Detect.Size), progress: eventtime.Progress{Disorder: int64(time.Hour)}}
@@ -100,18 +101,18 @@ func TestStormOfARule(t *testing.T) {
 			"resources":[{"ARN":"arn:aws:kms:eu-central-1:444455556666:key/k","accountId":"444455556666","type":"AWS::KMS::Key"}]}`,
 			at.UTC().Format(time.RFC3339), fmt.Sprintf("%s0000000-0000-4000-8000-%012d", copied, n), n, recipient, identity)
 	}
-	const calls, corrected = 3 * detect.StormBound, 2 * detect.StormBound
+	const calls, corrected = 3 * anomaly.StormBound, 2 * anomaly.StormBound
 	for n := range calls {
 		process(deletion(n, "a", "444455556666", `{"type":"AWSAccount","principalId":"AROAX:s","accountId":"111122223333"}`))
 	}
-	if published := len(c.out); published != detect.StormBound {
-		t.Fatalf("%d anomalies are published, want %d", published, detect.StormBound)
+	if published := len(c.out); published != anomaly.StormBound {
+		t.Fatalf("%d anomalies are published, want %d", published, anomaly.StormBound)
 	}
 	for n := range corrected { // the first half of them were published, and are again under the caller's name
 		process(deletion(n, "b", "111122223333", `{"type":"AssumedRole","arn":"arn:aws:sts::111122223333:assumed-role/app/s","accountId":"111122223333"}`))
 	}
-	if published := len(c.out); published != 2*detect.StormBound {
-		t.Errorf("%d anomalies are published after the corrections, want %d", published, 2*detect.StormBound)
+	if published := len(c.out); published != 2*anomaly.StormBound {
+		t.Errorf("%d anomalies are published after the corrections, want %d", published, 2*anomaly.StormBound)
 	}
 	withheld, rules := map[wire.Scope]int64{}, map[wire.Scope]int64{}
 	for p := range task.Table.All() {
@@ -119,8 +120,8 @@ func TestStormOfARule(t *testing.T) {
 		rules[p.Scope] += count.Get(p, wire.CounterRule)
 	}
 	for _, scope := range []wire.Scope{wire.ScopeKey, wire.ScopePrincipal, wire.ScopePair} {
-		if rules[scope] != calls || withheld[scope] != calls-detect.StormBound {
-			t.Errorf("%s: %d anomalies counted, %d withheld, want %d and %d", scope, rules[scope], withheld[scope], calls, calls-detect.StormBound)
+		if rules[scope] != calls || withheld[scope] != calls-anomaly.StormBound {
+			t.Errorf("%s: %d anomalies counted, %d withheld, want %d and %d", scope, rules[scope], withheld[scope], calls, calls-anomaly.StormBound)
 		}
 	}
 }

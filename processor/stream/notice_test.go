@@ -8,7 +8,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"keytrail/processor/count"
-	"keytrail/processor/detect"
+	"keytrail/processor/entity"
 	"keytrail/processor/state"
 	"keytrail/schemas/kms"
 	"keytrail/schemas/otellog"
@@ -191,7 +191,7 @@ func TestHeldWindowsAreBounded(t *testing.T) {
 			if r.Topic != s.c.p.Topics.State || string(r.Key) == state.MetaKey {
 				continue
 			}
-			e, err := detect.DecodeEntity(string(r.Key), r.Value)
+			e, err := entity.Decode(string(r.Key), r.Value)
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -7,7 +7,8 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kgo"
 
-	"keytrail/processor/detect"
+	"keytrail/processor/anomaly"
+	"keytrail/processor/entity"
 	"keytrail/processor/eventtime"
 	"keytrail/schemas/otellog"
 	"keytrail/schemas/wire"
@@ -82,9 +83,9 @@ const frameNotices = 100
 // is more than maxHeld windows ahead of the one that sent it. It is of anomalies of pairs,
 // which are published themselves: only the principal's window lacks them.
 func (d *detector) lateNotice(t *detectTask, p *wire.Partial, now int64) *kgo.Record {
-	w := detect.Window{Partial: *p}
-	detect.WindowRecord(&d.rec, &w, d.p.Window.Detect.Size, now)
-	n := detect.AnomalyCount(p)
+	w := entity.Window{Partial: *p}
+	anomaly.WindowRecord(&d.rec, &w, d.p.Window.Detect.Size, now)
+	n := anomaly.Count(p)
 	d.stats.late += int(n)
 	letter := wire.DeadLetter{
 		Stage: "detect", Reason: "late_notice", Time: now, Raw: otellog.AppendRequest(nil, &d.rec),

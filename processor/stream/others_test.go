@@ -8,8 +8,10 @@ import (
 	"testing"
 	"time"
 
-	"keytrail/processor/detect"
+	"keytrail/processor/anomaly"
 	"keytrail/processor/eventtime"
+	"keytrail/processor/window"
+	"keytrail/schemas/aws/arn"
 	"keytrail/schemas/wire"
 )
 
@@ -17,7 +19,7 @@ import (
 // hour for an account and partition. Each partition has others of its own.
 func TestOverflowIsTold(t *testing.T) {
 	var log bytes.Buffer
-	cfg := detect.DefaultConfig()
+	cfg := window.DefaultConfig()
 	cfg.MaxEntities, cfg.MaxAccountEntities = 4, 2
 	d := &detector{p: &Pipeline{Window: Window{Detect: cfg}, Log: slog.New(slog.NewTextHandler(&log, nil))}, tasks: map[int32]*detectTask{}}
 	tasks, n := []*detectTask{d.newTask(0), d.newTask(1)}, 0
@@ -42,9 +44,9 @@ func TestOverflowIsTold(t *testing.T) {
 	}
 	names := map[string]bool{}
 	for _, task := range tasks {
-		task.engine.Advance(eventtime.Mark{Watermark: 1 << 60, Late: 1 << 60, Quiet: 1 << 60}, 1<<20, func(r detect.Result) {
-			if detect.IsOthers(r.Entity) && r.Closed {
-				names[detect.WindowID(r.Entity, r.Start, 1)] = true
+		task.engine.Advance(eventtime.Mark{Watermark: 1 << 60, Late: 1 << 60, Quiet: 1 << 60}, 1<<20, func(r window.Result) {
+			if arn.IsOthers(r.Entity) && r.Closed {
+				names[anomaly.WindowID(r.Entity, r.Start, 1)] = true
 			}
 		})
 	}

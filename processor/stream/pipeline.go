@@ -19,7 +19,6 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kgo"
 
-	"keytrail/processor/detect"
 	"keytrail/processor/kafka"
 	"keytrail/processor/lograte"
 	"keytrail/processor/read"
@@ -27,12 +26,13 @@ import (
 	"keytrail/processor/sigma"
 	"keytrail/processor/sink"
 	"keytrail/processor/telemetry"
+	"keytrail/processor/window"
 	"keytrail/schemas/wire"
 )
 
 // Window says how event time works; all values are nanoseconds.
 type Window struct {
-	Detect         detect.Config
+	Detect         window.Config
 	OutOfOrderness int64 // how much later than a younger event one may come without being late
 	FutureSkew     int64 // how far ahead of the clock an event may move the watermark
 	// IdleAfter is how long a source has nothing to read until its watermark follows the

@@ -13,11 +13,12 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kgo"
 
-	"keytrail/processor/detect"
+	"keytrail/processor/anomaly"
 	"keytrail/processor/generate"
 	"keytrail/processor/scan"
 	"keytrail/processor/sigma"
 	"keytrail/processor/source"
+	"keytrail/processor/window"
 	"keytrail/schemas/otellog"
 	"keytrail/schemas/semconv"
 	"keytrail/schemas/wire"
@@ -121,7 +122,7 @@ func ruleAnomalies(t *testing.T, brokers []string) (n map[string]int, last map[s
 	ids := map[string]string{}
 	readTopic(t, brokers, "kms.anomalies", 2, func(r *kgo.Record) error {
 		var rec otellog.Record
-		if err := rec.Decode(r.Value); err != nil || !strings.HasPrefix(rec.Str(semconv.KeytrailAnomalyDetector), detect.SigmaDetector) {
+		if err := rec.Decode(r.Value); err != nil || !strings.HasPrefix(rec.Str(semconv.KeytrailAnomalyDetector), anomaly.SigmaDetector) {
 			return err
 		}
 		name := rec.Str(semconv.KeytrailAnomalyDetector) + " " + rec.Get(semconv.KeytrailAnomalyCalls).Strs[0]
@@ -155,22 +156,22 @@ func scanned(t *testing.T, rules *sigma.Rules, records [][]byte) (windows, anoma
 	if err := os.WriteFile(path, slices.Concat([]byte(`{"Records":[`), []byte(strings.Join(texts(records), ",")), []byte(`]}`)), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	cfg := scan.Config{Detect: detect.DefaultConfig(), Rules: rules, Workers: 2, Now: time.Unix(0, 0), DeadLetter: func(d *wire.DeadLetter) error { return fmt.Errorf("dead letter: %s", d.Detail) }}
+	cfg := scan.Config{Detect: window.DefaultConfig(), Rules: rules, Workers: 2, Now: time.Unix(0, 0), DeadLetter: func(d *wire.DeadLetter) error { return fmt.Errorf("dead letter: %s", d.Detail) }}
 	s := scan.New(cfg)
 	defer s.Close()
 	if err := s.Read(context.Background(), source.Objects([]string{path})); err != nil {
 		t.Fatal(err)
 	}
 	windows, anomalies = map[string]string{}, map[string]string{}
-	totals, err := s.Finish(func(r *detect.Result) error {
+	totals, err := s.Finish(func(r *window.Result) error {
 		var rec otellog.Record
 		for i := range r.Anomalies {
-			if a := &r.Anomalies[i]; strings.HasPrefix(a.Detector, detect.SigmaDetector) {
-				detect.AnomalyRecord(&rec, a, 0)
+			if a := &r.Anomalies[i]; strings.HasPrefix(a.Detector, anomaly.SigmaDetector) {
+				anomaly.AnomalyRecord(&rec, a, 0)
 				anomalies[a.ID] = string(otellog.AppendJSON(nil, &rec))
 			}
 		}
-		detect.WindowRecord(&rec, r.Window, cfg.Detect.Size, 0)
+		anomaly.WindowRecord(&rec, r.Window, cfg.Detect.Size, 0)
 		name, text := describeRules(&rec)
 		windows[name] = text
 		return nil
@@ -210,7 +211,7 @@ func TestUserRules(t *testing.T) {
 	}
 
 	// Those of the owner's record stay, with nothing in them.
-	at := middle.EventTime.UTC().Truncate(time.Duration(detect.DefaultConfig().Size)).Format(time.RFC3339)
+	at := middle.EventTime.UTC().Truncate(time.Duration(window.DefaultConfig().Size)).Format(time.RFC3339)
 	windows[`principal "" "account:111122223333" `+at] = "0 calls, 0 of rules"
 	windows[`pair "arn:aws:kms:eu-central-1:444455556666:key/k" "account:111122223333" `+at] = "0 calls, 0 of rules"
 

@@ -8,10 +8,10 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kgo"
 
-	"keytrail/processor/detect"
 	"keytrail/processor/eventtime"
 	"keytrail/processor/generate"
 	"keytrail/processor/intake"
+	"keytrail/processor/window"
 	"keytrail/schemas/otellog"
 	"keytrail/schemas/wire"
 )
@@ -41,7 +41,7 @@ func BenchmarkCountEvents(b *testing.B) {
 	})
 	for _, n := range []int{0, 1, 100, 1000} {
 		b.Run(fmt.Sprint(n, "rules"), func(b *testing.B) {
-			p := &Pipeline{now: time.Now, Log: quiet(), Topics: wire.DefaultTopics(), Window: Window{Detect: detect.DefaultConfig(), IdleAfter: int64(time.Hour)}}
+			p := &Pipeline{now: time.Now, Log: quiet(), Topics: wire.DefaultTopics(), Window: Window{Detect: window.DefaultConfig(), IdleAfter: int64(time.Hour)}}
 			p.Partitions = map[string]int32{p.Topics.Anomalies: 2, p.Topics.DeadLetter: 1}
 			if n > 0 {
 				p.Rules = loadRules(b, manyRules(n))

@@ -10,8 +10,8 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kgo"
 
-	"keytrail/processor/detect"
 	"keytrail/processor/telemetry"
+	"keytrail/processor/window"
 	"keytrail/schemas/wire"
 )
 
@@ -70,7 +70,7 @@ func newSim(seed uint64, wrong sabotage, tools *simTools) *sim {
 		s.wild, s.live = false, false
 	}
 	s.calm = 1 + rng.IntN(s.most(6, 4))
-	p := &Pipeline{Topics: wire.DefaultTopics(), Window: window(rng, s.live), Telemetry: tools.telemetry, Log: slog.New(slog.DiscardHandler),
+	p := &Pipeline{Topics: wire.DefaultTopics(), Window: windowsOf(rng, s.live), Telemetry: tools.telemetry, Log: slog.New(slog.DiscardHandler),
 		flows: tools.flows, watermarks: map[string]*telemetry.Watermark{"detect": {}}}
 	p.mostWindows = 1 + rng.IntN(s.most(40, [...]int{5, 40}[rng.IntN(2)]))
 	p.mostHeld = 1 << 20 // no backlog is too long
@@ -120,19 +120,19 @@ func (s *sim) settings() *Pipeline {
 		Partitions: p.Partitions, now: p.now, readLog: p.readLog}
 }
 
-// window chooses the times, and detectors that find much: what they find crosses
+// windowsOf chooses the times, and detectors that find much: what they find crosses
 // partitions.
-func window(rng *rand.Rand, live bool) Window {
+func windowsOf(rng *rand.Rand, live bool) Window {
 	minute := int64(time.Minute)
 	size := [...]int64{minute, 5 * minute}[rng.IntN(2)]
-	d := detect.DefaultConfig()
+	d := window.DefaultConfig()
 	d.Size, d.Lateness = size, [...]int64{size, 15 * minute, 60 * minute}[rng.IntN(3)]
 	for _, n := range [][]int64{nil, {2}, {3, 12}}[rng.IntN(3)] {
 		d.Rollups = append(d.Rollups, n*size)
 	}
-	d.WarmUp = [...]int64{0, 10 * minute, 24 * 60 * minute}[rng.IntN(3)]
+	d.WarmUp = [...]time.Duration{0, 10 * time.Minute, 24 * time.Hour}[rng.IntN(3)]
 	if rng.IntN(2) == 0 {
-		d.Retention = max(d.WarmUp, 120*minute)
+		d.Retention = max(d.WarmUp, 120*time.Minute)
 	}
 	d.FirstUse, d.PeakFactor, d.SilenceCalls, d.SilenceFactor, d.NewPeers, d.ObjectSweep = 0, 1, 10, 1, 2, 2
 	d.Threshold, d.MinCount, d.FanOut, d.FanOutFactor, d.Refusals, d.RefusedKeys = 1e-2, 3, 3, 1.5, 2, 2

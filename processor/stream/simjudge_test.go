@@ -45,7 +45,7 @@ func (s *sim) judged() {
 	letters := s.fates()
 	got := s.windows()
 	want := map[simName]simWindow{}
-	bound := s.p.Window.Detect.Retention == int64(oracle.Retention)
+	bound := s.p.Window.Detect.Retention == time.Duration(oracle.Retention)
 	for _, r := range s.load.judge.Result().Rows {
 		w := simWindow{calls: int64(r.Calls), denied: int64(r.Denied), failed: int64(r.Failed), trail: int64(r.Classes["trail"])}
 		if bound {

@@ -12,8 +12,9 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kgo"
 
+	"keytrail/processor/anomaly"
 	"keytrail/processor/count"
-	"keytrail/processor/detect"
+	"keytrail/processor/entity"
 	"keytrail/processor/generate"
 	"keytrail/processor/sink"
 	"keytrail/schemas/aws/cloudtrail"
@@ -56,8 +57,8 @@ func expected(t *testing.T, records [][]byte, size int64) map[string]string {
 	}
 	want := map[string]string{}
 	for p := range table.All() {
-		w := detect.Window{Partial: *p, Closed: true}
-		detect.WindowRecord(&rec, &w, size, 0)
+		w := entity.Window{Partial: *p, Closed: true}
+		anomaly.WindowRecord(&rec, &w, size, 0)
 		name, text := describe(&rec)
 		want[name] = text
 	}

@@ -1,7 +1,7 @@
 package stream
 
 import (
-	"keytrail/processor/detect"
+	"keytrail/processor/anomaly"
 	"keytrail/schemas/decoding"
 	"keytrail/schemas/wire"
 )
@@ -12,7 +12,7 @@ type tally struct {
 	received, delivered, duplicate, late, windows, unmatched, unexplained, uncorrelated int
 	filtered                                                                            decoding.Filtered
 	reasons                                                                             map[string]int // dead letters
-	anomalies                                                                           []detect.Kind
+	anomalies                                                                           []anomaly.Kind
 	watermark                                                                           int64
 	others                                                                              [wire.ScopePair + 1]int // calls that count for others, by scope
 	expired                                                                             int                     // offsets that were deleted unread

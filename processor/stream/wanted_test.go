@@ -5,8 +5,8 @@ import (
 	"testing"
 	"time"
 
+	"keytrail/processor/anomaly"
 	"keytrail/processor/count"
-	"keytrail/processor/detect"
 	"keytrail/processor/generate"
 	"keytrail/schemas/otellog"
 	"keytrail/schemas/wire"
@@ -36,8 +36,8 @@ func TestWhatCountingWantsIsEnough(t *testing.T) {
 			t.Fatalf("%+v, %+v, %v\nof the whole record\n%+v, %+v, %v", got, gotFound, err, want, wantFound, wrong)
 		}
 		e := wire.Entity{Scope: wire.ScopePair, KeyARN: got.KeyARN, Principal: got.Principal}
-		explained := func(rec *otellog.Record, c *count.Call, found count.Found) []detect.Anomaly {
-			return append(detect.FromRules(rec, c.Rules, e, 0, 1), detect.FromSigma(rec, found.Rules, e, 0, 1)...)
+		explained := func(rec *otellog.Record, c *count.Call, found count.Found) []anomaly.Anomaly {
+			return append(anomaly.FromRules(rec, c.Rules, e, 0, 1), anomaly.FromSigma(rec, found.Rules, e, 0, 1)...)
 		}
 		a := explained(&some, &got, gotFound)
 		if b := explained(&all, &want, wantFound); !reflect.DeepEqual(a, b) {

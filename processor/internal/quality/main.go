@@ -23,7 +23,7 @@ import (
 	"strings"
 	"time"
 
-	"keytrail/processor/detect"
+	"keytrail/processor/window"
 )
 
 // options are the command line's.
@@ -99,7 +99,7 @@ func run(o options, out, progress io.Writer) error {
 		return err
 	}
 	o.rules = rules
-	m, err := measure(o.world, detect.DefaultConfig(), func(seed uint64, m *measured, took time.Duration) {
+	m, err := measure(o.world, window.DefaultConfig(), func(seed uint64, m *measured, took time.Duration) {
 		f := m.ours.at(0, nil)
 		fmt.Fprintf(progress, "seed %d: %d records, %d windows in %v; found %d of %d, %d anomalies, %d false\n",
 			seed, m.totals.records, m.totals.windows, took.Round(time.Second), f.found, f.planted, f.anomalies, f.wrong)

@@ -8,10 +8,11 @@ import (
 	"sync"
 	"time"
 
+	"keytrail/processor/anomaly"
 	"keytrail/processor/count"
-	"keytrail/processor/detect"
 	"keytrail/processor/generate"
 	"keytrail/processor/sigma"
+	"keytrail/processor/window"
 	"keytrail/schemas/wire"
 )
 
@@ -51,7 +52,7 @@ type measured struct {
 }
 
 // measure runs the trails of all seeds, as many at a time as there are processors.
-func measure(w world, cfg detect.Config, progress func(seed uint64, m *measured, took time.Duration)) (*measured, error) {
+func measure(w world, cfg window.Config, progress func(seed uint64, m *measured, took time.Duration)) (*measured, error) {
 	results, errs := make([]*measured, len(w.seeds)), make([]error, len(w.seeds))
 	var wg sync.WaitGroup
 	room := make(chan struct{}, runtime.GOMAXPROCS(0))
@@ -139,7 +140,7 @@ type entityDay struct {
 }
 
 // measureOne runs one trail.
-func measureOne(c generate.Config, cfg detect.Config, rules *sigma.Rules) (*measured, error) {
+func measureOne(c generate.Config, cfg window.Config, rules *sigma.Rules) (*measured, error) {
 	g, err := generate.New(c)
 	if err != nil {
 		return nil, err
@@ -178,7 +179,7 @@ func measureOne(c generate.Config, cfg detect.Config, rules *sigma.Rules) (*meas
 // anomaly takes one of Keytrail's anomalies. One that is published while its window
 // is open is judged when it closes, and is then as old as its first publication; also
 // when the closed window does not confirm it.
-func (j *judge) anomaly(a *detect.Anomaly, published int64, open bool) {
+func (j *judge) anomaly(a *anomaly.Anomaly, published int64, open bool) {
 	f := finding{Entity: j.own(a.Entity), start: a.Start, end: a.End, published: published, score: a.Score, kind: string(a.Kind), detector: a.Detector, reason: a.Reason}
 	if j.done[a.ID] {
 		return
@@ -215,11 +216,11 @@ func (j *judge) judge(f *finding) {
 	if f.start < j.from {
 		j.early++
 	}
-	if f.kind == string(detect.KindRate) {
+	if f.kind == string(anomaly.KindRate) {
 		j.rate.add(f)
 	}
 	wrong, benign := false, ""
-	if f.kind == string(detect.KindRule) || f.kind == string(detect.KindBlindSpot) {
+	if f.kind == string(anomaly.KindRule) || f.kind == string(anomaly.KindBlindSpot) {
 		wrong, benign = j.rule(f, j.trial.add)
 	} else {
 		wrong, benign = j.trial.add(f)
@@ -253,7 +254,7 @@ func (j *judge) withheld(rule string, at int64) {
 }
 
 // window takes a window that closed.
-func (j *judge) window(r *detect.Result, published int64) {
+func (j *judge) window(r *window.Result, published int64) {
 	calls := count.Get(&r.Partial, wire.CounterCalls)
 	if r.Size != 0 || calls <= 0 {
 		return

@@ -14,7 +14,9 @@ import (
 	"strconv"
 	"time"
 
-	"keytrail/processor/detect"
+	"keytrail/processor/anomaly"
+	"keytrail/processor/window"
+	"keytrail/schemas/aws/arn"
 	"keytrail/schemas/wire"
 )
 
@@ -38,11 +40,11 @@ type series struct {
 	at      []time.Time
 	values  []float64
 	scores  []float64 // of each value; 0: nothing
-	windows []window  // the labelled anomalies
+	windows []label   // the labelled anomalies
 }
 
-// window is a labelled anomaly, by the indexes of its first and last value.
-type window struct{ first, last int }
+// label is a labelled anomaly, by the indexes of its first and last value.
+type label struct{ first, last int }
 
 // probation is the number of values from which a detector may learn and which are
 // not scored: 15 %, at most 750.
@@ -60,7 +62,7 @@ func sigmoid(place float64) float64 {
 // place returns the window that value i is in, or -1 and what a detection there costs,
 // as a share of a mistake: the more, the farther behind a window it is.
 func (s *series) place(i int) (w int, cost float64) {
-	w, _ = slices.BinarySearchFunc(s.windows, i, func(w window, i int) int { return cmp.Compare(w.last, i) })
+	w, _ = slices.BinarySearchFunc(s.windows, i, func(w label, i int) int { return cmp.Compare(w.last, i) })
 	switch {
 	case w < len(s.windows) && i >= s.windows[w].first:
 		return w, 0
@@ -73,7 +75,7 @@ func (s *series) place(i int) (w int, cost float64) {
 
 // worth is what the earliest detection of a window, at value i, is worth: 1 for its
 // first value.
-func (w window) worth(i int) float64 {
+func (w label) worth(i int) float64 {
 	return sigmoid(-float64(w.last-i+1)/float64(w.last-w.first+1)) / sigmoid(-1)
 }
 
@@ -201,7 +203,7 @@ func runNAB(data string) nabResult {
 		}
 		n.rows = append(n.rows, r)
 	}
-	row("Keytrail, rate", -math.Log10(detect.DefaultConfig().Threshold), (*series).rate)
+	row("Keytrail, rate", -math.Log10(window.DefaultConfig().Threshold), (*series).rate)
 	for _, y := range yardsticks() {
 		usual := y.threshold
 		if y.fitted {
@@ -239,9 +241,9 @@ func (s *series) scale() float64 {
 // rate fills in the scores of Keytrail's rate detector: each value, scaled, is the
 // number of calls on a KMS key in a window of five minutes.
 func (s *series) rate() {
-	cfg := detect.DefaultConfig()
+	cfg := window.DefaultConfig()
 	cfg.Threshold, cfg.MinCount = 0.01, 1
-	e := detect.NewEngine(cfg, nil)
+	e := window.NewEngine(cfg, new(arn.Names), nil)
 	scale := s.scale()
 	index := map[int64]int{} // of the values, by the start of their window
 	key := wire.Entity{Scope: wire.ScopeKey, KeyARN: "arn:aws:kms:us-east-1:111122223333:key/" + s.name}
@@ -251,9 +253,9 @@ func (s *series) rate() {
 		if calls := int64(math.Round(s.values[i] * scale)); calls > 0 {
 			e.Merge(&wire.Partial{Entity: key, Start: start, Counters: []wire.Counter{{ID: wire.CounterCalls, N: calls}}})
 		}
-		e.Advance(cfg.MarkAt(start+cfg.Size), math.MaxInt, func(r detect.Result) {
+		e.Advance(cfg.MarkAt(start+cfg.Size), math.MaxInt, func(r window.Result) {
 			for _, a := range r.Anomalies {
-				if i, ok := index[a.Start]; ok && a.Kind == detect.KindRate {
+				if i, ok := index[a.Start]; ok && a.Kind == anomaly.KindRate {
 					s.scores[i] = max(s.scores[i], a.Score)
 				}
 			}
@@ -324,7 +326,7 @@ func readSeries(path string, labels [][2]string) (*series, error) {
 		if err != nil {
 			return nil, err
 		}
-		w := window{first: -1}
+		w := label{first: -1}
 		for i, at := range s.at {
 			if !at.Before(from) && !at.After(to) {
 				if w.first < 0 {

@@ -10,7 +10,7 @@ import (
 
 // example is a series of 100 values with windows of ten: the first 15 are not scored.
 func example(scores map[int]float64) *series {
-	s := &series{values: make([]float64, 100), scores: make([]float64, 100), windows: []window{{20, 29}, {60, 69}}}
+	s := &series{values: make([]float64, 100), scores: make([]float64, 100), windows: []label{{20, 29}, {60, 69}}}
 	for i, v := range scores {
 		s.scores[i] = v
 	}

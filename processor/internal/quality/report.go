@@ -81,7 +81,7 @@ func data(p printer, o options, m *measured) {
 
 func how(p printer, m *measured) {
 	p("## How it is measured\n")
-	p("- Thresholds are those of `detect.DefaultConfig`. They were chosen on the seeds 1 to 99, those of the\n  yardsticks by custom, and of the fixed threshold as the best F1 on training seeds (`-fit`).")
+	p("- Thresholds are those of `detector.DefaultSettings`. They were chosen on the seeds 1 to 99, those of the\n  yardsticks by custom, and of the fixed threshold as the best F1 on training seeds (`-fit`).")
 	p("- The records are decoded, normalized, counted and judged by the code of `keytrail scan` and of the\n  stages, in the order in which their files are delivered, with the default watermark and lateness\n  (`TestSameAsScan` holds that it gives the same windows and anomalies as `scan` on files).")
 	p("- An anomaly is about an incident when its entity is one of the incident's (the KMS key, the\n  principal, for a pair both; for a blinded trail all of the account) and its window overlaps the\n  time from the first event to %v after the last, or after what it entails (an undoing, the end\n  of the blindness). Otherwise the anomaly is **false**, also in a harmless scenario.", tolerance)
 	p("- An incident is **found** when an anomaly of a kind that it should raise is about it. A yardstick\n  knows no kinds: whatever it raises counts, also by chance.")

@@ -8,7 +8,7 @@ import (
 	"slices"
 	"strings"
 
-	"keytrail/processor/detect"
+	"keytrail/processor/anomaly"
 	"keytrail/processor/sigma"
 )
 
@@ -28,7 +28,7 @@ func (t ruleTallies) add(name string, o ruleTally) {
 }
 
 // ofUser tells whether an anomaly's rule is one of the user's.
-func ofUser(detector string) bool { return strings.HasPrefix(detector, detect.SigmaDetector) }
+func ofUser(detector string) bool { return strings.HasPrefix(detector, anomaly.SigmaDetector) }
 
 // readRules reads the user's rules that are measured; nil where the folder is "".
 func readRules(dir string) (*sigma.Rules, error) {
@@ -47,7 +47,7 @@ func newTallies(rules *sigma.Rules) ruleTallies {
 	t := ruleTallies{}
 	if rules != nil {
 		for _, r := range rules.List {
-			t.add(detect.SigmaDetector+r.ID, ruleTally{})
+			t.add(anomaly.SigmaDetector+r.ID, ruleTally{})
 		}
 	}
 	return t
@@ -57,7 +57,7 @@ func newTallies(rules *sigma.Rules) ruleTallies {
 func title(name string, rules *sigma.Rules) string {
 	if rules != nil {
 		for _, r := range rules.List {
-			if detect.SigmaDetector+r.ID == name {
+			if anomaly.SigmaDetector+r.ID == name {
 				return r.Title
 			}
 		}
@@ -68,7 +68,7 @@ func title(name string, rules *sigma.Rules) string {
 // rulesSection tells of the rules alone, which ask for one event.
 func rulesSection(p printer, o options, m *measured) {
 	p("## Rules alone\n")
-	p("An anomaly of a rule is about one call and needs no learning; those of the always-on rules are among\nKeytrail's above, and such rules as have none are not listed. Of one rule, KMS key and principal a\nwindow has at most %d published by a partition of stage count; what is withheld is counted in the\nwindows (`keytrail.window.withheld`).\n", detect.StormBound)
+	p("An anomaly of a rule is about one call and needs no learning; those of the always-on rules are among\nKeytrail's above, and such rules as have none are not listed. Of one rule, KMS key and principal a\nwindow has at most %d published by a partition of stage count; what is withheld is counted in the\nwindows (`keytrail.window.withheld`).\n", anomaly.StormBound)
 	p("| rule | anomalies | about an incident | false | false / 1,000 entity-days | false / day | withheld |\n|---|---:|---:|---:|---:|---:|---:|")
 	row := func(name string, t ruleTally) {
 		f := figures{wrong: t.wrong}

@@ -6,12 +6,14 @@ import (
 	"slices"
 	"time"
 
+	"keytrail/processor/anomaly"
 	"keytrail/processor/count"
-	"keytrail/processor/detect"
 	"keytrail/processor/eventtime"
 	"keytrail/processor/generate"
 	"keytrail/processor/intake"
 	"keytrail/processor/sigma"
+	"keytrail/processor/window"
+	"keytrail/schemas/aws/arn"
 	"keytrail/schemas/aws/cloudtrail"
 	"keytrail/schemas/aws/normalize"
 	"keytrail/schemas/decoding"
@@ -31,8 +33,8 @@ const disorder = int64(15 * time.Minute)
 // The records are made as JSON and decoded, because that takes less than a third of the
 // time of a run, and so no detector can look at something that a short cut forgot.
 type engine struct {
-	cfg     detect.Config
-	detect  *detect.Engine
+	cfg     window.Config
+	detect  *window.Engine
 	taker   intake.Taker
 	source  intake.Source
 	decoder *cloudtrail.Decoder
@@ -46,8 +48,8 @@ type engine struct {
 	// found takes every anomaly each time that it is published, and whether that is
 	// while its window is open; closed every window that closes or is refined. What
 	// they are given is valid during the call only.
-	found  func(a *detect.Anomaly, published int64, open bool)
-	closed func(r *detect.Result, published int64)
+	found  func(a *anomaly.Anomaly, published int64, open bool)
+	closed func(r *window.Result, published int64)
 	// withheld takes the name of a rule whose anomaly a storm keeps from being published,
 	// and the call's time.
 	withheld func(rule string, at int64)
@@ -61,16 +63,16 @@ type totals struct {
 }
 
 // newEngine returns an engine that also judges by the user's rules; nil for none.
-func newEngine(cfg detect.Config, rules *sigma.Rules) *engine {
+func newEngine(cfg window.Config, rules *sigma.Rules) *engine {
 	e := &engine{
-		cfg: cfg, detect: detect.NewEngine(cfg, nil), source: intake.NewSource(cfg.Size), mark: eventtime.None,
+		cfg: cfg, detect: window.NewEngine(cfg, new(arn.Names), nil), source: intake.NewSource(cfg.Size), mark: eventtime.None,
 		decoder: cloudtrail.NewDecoder(decoding.Limits{}), norm: normalize.New(normalize.Options{OmitBody: rules == nil}),
-		found: func(*detect.Anomaly, int64, bool) {}, closed: func(*detect.Result, int64) {}, withheld: func(string, int64) {},
+		found: func(*anomaly.Anomaly, int64, bool) {}, closed: func(*window.Result, int64) {}, withheld: func(string, int64) {},
 	}
 	e.taker = intake.Taker{
 		Judge:    intake.NewJudge(cfg.Size, cfg.Allow, rules),
-		Publish:  func(a *detect.Anomaly) { e.found(a, e.now, false) },
-		Withhold: func(a *detect.Anomaly) { e.withheld(a.Detector, e.call.Time) },
+		Publish:  func(a *anomaly.Anomaly) { e.found(a, e.now, false) },
+		Withhold: func(a *anomaly.Anomaly) { e.withheld(a.Detector, e.call.Time) },
 		Unmatched: func(_ *count.Call, err error) {
 			e.failed = fmt.Errorf("cannot match a generated record: %w: %s", err, e.rec.Body)
 		},
@@ -165,7 +167,7 @@ func (e *engine) advance(mark int64) {
 		e.detect.Merge(p)
 	}
 	e.source.Committed()
-	e.detect.Advance(e.cfg.MarkAt(mark), math.MaxInt, func(r detect.Result) {
+	e.detect.Advance(e.cfg.MarkAt(mark), math.MaxInt, func(r window.Result) {
 		if r.Closed {
 			e.totals.windows++
 			e.closed(&r, e.now)

@@ -11,10 +11,11 @@ import (
 	"testing"
 	"time"
 
-	"keytrail/processor/detect"
+	"keytrail/processor/anomaly"
 	"keytrail/processor/generate"
 	"keytrail/processor/scan"
 	"keytrail/processor/source"
+	"keytrail/processor/window"
 	"keytrail/schemas/wire"
 )
 
@@ -33,9 +34,9 @@ func newFinals() finals {
 	return finals{map[string][]wire.Counter{}, map[string]float64{}}
 }
 
-func (f finals) window(r *detect.Result, size int64) {
+func (f finals) window(r *window.Result, size int64) {
 	if r.Size == 0 {
-		f.windows[detect.WindowID(r.Entity, r.Start, size)] = slices.Clone(r.Counters)
+		f.windows[anomaly.WindowID(r.Entity, r.Start, size)] = slices.Clone(r.Counters)
 	}
 }
 
@@ -48,10 +49,10 @@ func TestSameAsScan(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	cfg := detect.DefaultConfig()
+	cfg := window.DefaultConfig()
 	ours, e := newFinals(), newEngine(cfg, nil)
-	e.closed = func(r *detect.Result, _ int64) { ours.window(r, cfg.Size) }
-	e.found = func(a *detect.Anomaly, _ int64, open bool) {
+	e.closed = func(r *window.Result, _ int64) { ours.window(r, cfg.Size) }
+	e.found = func(a *anomaly.Anomaly, _ int64, open bool) {
 		if !open { // scan does not look at windows before they close
 			ours.anomalies[a.ID] = a.Score
 		}
@@ -72,7 +73,7 @@ func TestSameAsScan(t *testing.T) {
 		t.Fatal(err)
 	}
 	theirs := newFinals()
-	totals, err := s.Finish(func(r *detect.Result) error {
+	totals, err := s.Finish(func(r *window.Result) error {
 		theirs.window(r, cfg.Size)
 		for _, a := range r.Anomalies {
 			theirs.anomalies[a.ID] = a.Score
@@ -109,7 +110,7 @@ func compareWindows(t *testing.T, ours, theirs finals) {
 // TestFindsWhatIsPlanted measures on a tiny world: a burst and an opened policy are
 // found, in time, and every anomaly is either about an incident or false.
 func TestFindsWhatIsPlanted(t *testing.T) {
-	m, err := measure(tiny("burst", "policy_opened", "late_file"), detect.DefaultConfig(), func(uint64, *measured, time.Duration) {})
+	m, err := measure(tiny("burst", "policy_opened", "late_file"), window.DefaultConfig(), func(uint64, *measured, time.Duration) {})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -144,7 +145,7 @@ func TestSameAgain(t *testing.T) {
 	w.seeds, w.events = []uint64{3, 4}, 5000
 	var first string
 	for range 2 {
-		m, err := measure(w, detect.DefaultConfig(), func(uint64, *measured, time.Duration) {})
+		m, err := measure(w, window.DefaultConfig(), func(uint64, *measured, time.Duration) {})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -168,7 +169,7 @@ func TestLateRecords(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	e := newEngine(detect.DefaultConfig(), nil)
+	e := newEngine(window.DefaultConfig(), nil)
 	if err := e.trail(g); err != nil {
 		t.Fatal(err)
 	}

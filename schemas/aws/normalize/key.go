@@ -3,6 +3,7 @@ package normalize
 import (
 	"strings"
 
+	"keytrail/schemas/aws/arn"
 	"keytrail/schemas/aws/cloudtrail"
 	"keytrail/schemas/kms"
 	"keytrail/schemas/otellog"
@@ -30,8 +31,8 @@ func (n *Normalizer) key(ev *cloudtrail.Event, class kms.Class, o kms.Outcome, r
 
 // arn writes the first key and what its ARN says.
 func (n *Normalizer) arn(ev *cloudtrail.Event, o kms.Outcome, rec *otellog.Record) {
+	n.owner = arn.Account(n.keys[0])
 	arn := n.keys[0]
-	n.owner = ARNAccount(arn)
 	rec.String(semconv.AWSKMSKeyARN, arn)
 	id, ok := strings.CutPrefix(kmsResource(arn), "key/")
 	if !ok {
@@ -237,33 +238,4 @@ func (n *Normalizer) aliasARN(ev *cloudtrail.Event, name string) string {
 		}
 	}
 	return n.complete(ev, name)
-}
-
-// PrincipalAccount returns the account id of a principal as keytrail.principal names it, or
-// "" where it has none, as AWS services. It is a view of principal.
-func PrincipalAccount(principal string) string {
-	if id, named := strings.CutPrefix(principal, "account:"); named {
-		return id
-	}
-	return ARNAccount(principal)
-}
-
-// ARNAccount returns the account id inside an ARN (its fifth part), or "".
-func ARNAccount(arn string) string {
-	left := 4
-	if rest, ok := strings.CutPrefix(arn, "arn:aws:kms:"); ok { // most ARNs here
-		arn, left = rest, 1
-	}
-	for range left {
-		_, rest, ok := strings.Cut(arn, ":")
-		if !ok {
-			return ""
-		}
-		arn = rest
-	}
-	id, _, ok := strings.Cut(arn, ":")
-	if !ok {
-		return ""
-	}
-	return id
 }

@@ -13,6 +13,7 @@ import (
 	"strconv"
 	"strings"
 
+	"keytrail/schemas/aws/arn"
 	"keytrail/schemas/aws/cloudtrail"
 	"keytrail/schemas/decoding"
 	"keytrail/schemas/kms"
@@ -304,7 +305,7 @@ func (n *Normalizer) keytrail(ev *cloudtrail.Event, principal string, rec *otell
 	if caller := ev.Identity.Account; n.owner != "" && caller != "" {
 		foreign := n.owner != caller
 		if n.keys[1] != "" {
-			second := ARNAccount(n.keys[1])
+			second := arn.Account(n.keys[1])
 			foreign = foreign || second != "" && second != caller
 		}
 		rec.Bool(semconv.KeytrailCrossAccount, foreign)

@@ -83,16 +83,6 @@ func TestOutcome(t *testing.T) {
 	}
 }
 
-func TestARNAccount(t *testing.T) {
-	for arn, want := range map[string]string{
-		key1: "111122223333", "arn:aws:kms:eu-central-1:1:alias/a:b": "1", "arn:aws:s3:::bucket": "", "arn:aws:iam::22:role/x": "22", "": "", "-": "", "a:b:c:d": "", "a:b:c:d:e": "",
-	} {
-		if got := ARNAccount(arn); got != want {
-			t.Errorf("%q: %q, want %q", arn, got, want)
-		}
-	}
-}
-
 // TestBadTime: an event without a usable time is a bad record with bounded parts.
 func TestBadTime(t *testing.T) {
 	for _, at := range []string{`null`, `""`, `"yesterday"`, `7`, `{}`, `"1970-01-01T00:00:00Z"`, `"1969-12-31T23:59:59Z"`, `"2262-01-01T00:00:00Z"`, `"` + strings.Repeat("x", 100<<10) + `"`} {

@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"math/bits"
 
+	"keytrail/schemas/aws/arn"
 	"keytrail/schemas/aws/cloudtrail"
 	"keytrail/schemas/kms"
 	"keytrail/schemas/otellog"
@@ -226,7 +227,7 @@ func (n *Normalizer) writeARN(ev *cloudtrail.Event, class kms.Class, o kms.Outco
 	n.arn(ev, o, rec)
 	s := place(&n.direct.keys, mix(0, n.keys[0]))
 	s.keep(&values{text: [texts]string{n.keys[0]}}, rec, from)
-	s.owner = ARNAccount(s.of.text[0])
+	s.owner = arn.Account(s.of.text[0])
 }
 
 // plain tells that a key's ARN says all that an event says of the key itself.

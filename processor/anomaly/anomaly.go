@@ -1,0 +1,140 @@
+// Package anomaly holds what is said of a window: the anomalies that detectors and rules
+// find, the list of those that are expected, the bound on how many are published, and the
+// log records of windows and anomalies. It is pure.
+package anomaly
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"strconv"
+	"strings"
+	"time"
+
+	"keytrail/schemas/wire"
+)
+
+// Kind is what an anomaly is about: the value of keytrail.anomaly.kind.
+type Kind string
+
+// The kinds. Windows count each kind apart.
+const (
+	KindRate      Kind = "rate"
+	KindFirstSeen Kind = "first_seen"
+	KindFanOut    Kind = "fan_out"
+	KindRefusals  Kind = "refusals"
+	KindRule      Kind = "rule"
+	KindSilence   Kind = "silence"
+	KindBlindSpot Kind = "blind_spot"
+)
+
+// Kinds lists all kinds.
+var Kinds = []Kind{KindRate, KindSilence, KindFirstSeen, KindFanOut, KindRefusals, KindRule, KindBlindSpot}
+
+// Counter returns the window counter that counts anomalies of a kind. An unknown kind
+// counts as a rule.
+func (k Kind) Counter() wire.CounterID {
+	switch k {
+	case KindRate:
+		return wire.CounterRate
+	case KindFirstSeen:
+		return wire.CounterFirstSeen
+	case KindFanOut:
+		return wire.CounterFanOut
+	case KindRefusals:
+		return wire.CounterRefusals
+	case KindSilence:
+		return wire.CounterSilence
+	case KindBlindSpot:
+		return wire.CounterBlindSpot
+	}
+	return wire.CounterRule
+}
+
+// Anomaly is one finding about one window of one entity. Times are nanoseconds since 1970.
+type Anomaly struct {
+	ID       string // the same whenever the same anomaly is found again
+	Kind     Kind
+	Detector string // the detector's or the rule's name
+	Score    float64
+	Reason   string // the sentence
+	Observed float64
+	Expected float64
+	Since    int64 // since when the entity is watched; 0 in anomalies of rules
+	// Contributors are what most of the calls have in common, each with its number, the
+	// largest first.
+	Contributors []string
+	Calls        []string // ids of some calls
+	Techniques   []string // of MITRE ATT&CK
+	wire.Entity
+	// Bound is what the KMS key stands for, as in the anomaly's window. It is nil in
+	// anomalies of rules, which are published before their window.
+	Bound      *wire.Binding
+	Start, End int64 // the window
+	// Began is the start of the first window of an anomaly that goes on; else Start.
+	Began int64
+}
+
+// Severity returns the score in words: low, medium (from 6), high (from 8) or critical
+// (from 10).
+func (a *Anomaly) Severity() string {
+	switch {
+	case a.Score >= 10:
+		return "critical"
+	case a.Score >= 8:
+		return "high"
+	case a.Score >= 6:
+		return "medium"
+	}
+	return "low"
+}
+
+// ID makes the id of the anomaly that a detector finds in an entity from the window at
+// began on.
+func ID(e wire.Entity, began int64, detector string) string {
+	return id("anomaly", e.StateKey(), strconv.FormatInt(began, 10), detector)
+}
+
+// WindowID returns the id of a window, which all its revisions have.
+func WindowID(e wire.Entity, start, size int64) string {
+	return id("window", e.StateKey(), strconv.FormatInt(start, 10), strconv.FormatInt(size, 10))
+}
+
+// id makes an id of its parts: 128 bits of a SHA-256, in hexadecimal.
+func id(parts ...string) string {
+	h := sha256.New()
+	for _, p := range parts {
+		h.Write([]byte(p))
+		h.Write([]byte{0})
+	}
+	return hex.EncodeToString(h.Sum(nil)[:16])
+}
+
+// counters are the counters that add up to a window's anomalies.
+var counters = [...]wire.CounterID{
+	wire.CounterRule, wire.CounterBlindSpot, wire.CounterRate, wire.CounterFirstSeen,
+	wire.CounterFanOut, wire.CounterRefusals, wire.CounterSilence,
+}
+
+// Count returns the number of anomalies counted in p.
+func Count(p *wire.Partial) int64 {
+	n := int64(0)
+	for _, c := range p.Counters {
+		for _, id := range counters {
+			if c.ID == id {
+				n += c.N
+			}
+		}
+	}
+	return n
+}
+
+// Span writes a length of time in ns as a person says it: "5m", "1h".
+func Span(ns int64) string {
+	s := strings.TrimSuffix(time.Duration(ns).String(), "0s")
+	if strings.HasSuffix(s, "h0m") {
+		s = strings.TrimSuffix(s, "0m")
+	}
+	return s
+}
+
+func stamp(ns int64) string { return time.Unix(0, ns).UTC().Format(time.RFC3339) }

@@ -1,0 +1,128 @@
+package anomaly
+
+import (
+	"cmp"
+
+	"keytrail/processor/count"
+	"keytrail/processor/entity"
+	"keytrail/schemas/aws/arn"
+	"keytrail/schemas/kms"
+	"keytrail/schemas/otellog"
+	"keytrail/schemas/semconv"
+	"keytrail/schemas/wire"
+)
+
+// WindowRecord fills rec with the log record of a window. size is that of the windows that
+// are not roll-ups. observed is when it was computed, in ns since 1970. rec shares the
+// strings of w.
+func WindowRecord(rec *otellog.Record, w *entity.Window, size, observed int64) {
+	rec.Reset()
+	size = w.Length(size)
+	anomalies := Count(&w.Partial)
+	rec.EventName, rec.Time, rec.Observed = semconv.EventKeytrailWindow, w.Start, observed
+	rec.Severity = otellog.SeverityInfo
+	if anomalies > 0 {
+		rec.Severity = otellog.SeverityWarn
+	}
+	resource(rec, w.Entity)
+	rec.String(semconv.KeytrailWindowID, WindowID(w.Entity, w.Start, size))
+	subject(rec, w.Entity, entity.Target(w.Bound), w.Start, w.Start+size)
+	state := "open"
+	if w.Closed {
+		state = "final"
+	}
+	rec.String(semconv.KeytrailWindowState, state)
+	if w.Size != 0 {
+		rec.Bool(semconv.KeytrailWindowRollup, true)
+	}
+	if arn.IsOthers(w.Entity) {
+		rec.Bool(semconv.KeytrailWindowOthers, true)
+	}
+	rec.Int(semconv.KeytrailWindowRevision, int64(w.Revision))
+	rec.Int(semconv.KeytrailWindowAnomalies, anomalies)
+	for _, id := range [...]wire.CounterID{wire.CounterCalls, wire.CounterDenied, wire.CounterFailed} {
+		rec.Int(id.Name(), count.Get(&w.Partial, id)) // written even when 0
+	}
+	for _, c := range w.Counters {
+		if c.ID != wire.CounterCalls && c.ID != wire.CounterDenied && c.ID != wire.CounterFailed {
+			rec.Int(c.ID.Name(), c.N)
+		}
+	}
+	distinct := func(name string, id wire.SetID) {
+		if n := len(w.Sets[id].Values); n > 0 {
+			rec.Int(name, int64(n))
+		}
+	}
+	distinct(semconv.KeytrailWindowObjects, wire.SetObjects)
+	switch w.Scope {
+	case wire.ScopeKey:
+		distinct(semconv.KeytrailWindowPrincipals, wire.SetPeers)
+	case wire.ScopePrincipal:
+		distinct(semconv.KeytrailWindowKeys, wire.SetPeers)
+	}
+	if w.Sets[wire.SetObjects].Capped {
+		rec.Bool(semconv.KeytrailWindowObjectsCapped, true)
+	}
+}
+
+// AnomalyRecord fills rec with the log record of an anomaly, computed at observed. rec
+// shares the strings of a.
+func AnomalyRecord(rec *otellog.Record, a *Anomaly, observed int64) {
+	rec.Reset()
+	rec.EventName, rec.Time, rec.Observed = semconv.EventKeytrailAnomaly, a.Start, observed
+	rec.Severity = otellog.SeverityWarn
+	if a.Score >= 8 {
+		rec.Severity = otellog.SeverityError
+	}
+	resource(rec, a.Entity)
+	rec.String(semconv.KeytrailAnomalyID, a.ID)
+	rec.String(semconv.KeytrailAnomalyKind, string(a.Kind))
+	rec.String(semconv.KeytrailAnomalyDetector, a.Detector)
+	rec.Double(semconv.KeytrailAnomalyScore, a.Score)
+	rec.String(semconv.KeytrailAnomalySeverity, a.Severity())
+	rec.String(semconv.KeytrailAnomalyReason, a.Reason)
+	rec.Double(semconv.KeytrailAnomalyObserved, a.Observed)
+	rec.Double(semconv.KeytrailAnomalyExpected, a.Expected)
+	if a.Since != 0 {
+		rec.String(semconv.KeytrailAnomalySince, stamp(a.Since))
+	}
+	if a.Began != 0 && a.Began != a.Start {
+		rec.String(semconv.KeytrailAnomalyBegan, stamp(a.Began))
+	}
+	rec.Strings(semconv.KeytrailAnomalyContributors, a.Contributors)
+	rec.Strings(semconv.KeytrailAnomalyCalls, a.Calls)
+	rec.Strings(semconv.KeytrailAnomalyTechniques, a.Techniques)
+	subject(rec, a.Entity, entity.Target(a.Bound), a.Start, a.End)
+}
+
+// subject writes which entity and which time a record is about. An alias stands beside the
+// KMS key that it stands for, and takes its place while that is not known.
+func subject(rec *otellog.Record, e wire.Entity, bound string, start, end int64) {
+	rec.String(semconv.KeytrailWindowScope, e.Scope.String())
+	rec.String(semconv.KeytrailWindowStart, stamp(start))
+	rec.String(semconv.KeytrailWindowEnd, stamp(end))
+	rec.String(semconv.KeytrailPrincipal, e.Principal)
+	key := e.KeyARN
+	if e.IsAlias() {
+		rec.String(semconv.AWSKMSAliasARN, e.KeyARN)
+		key = cmp.Or(bound, e.KeyARN)
+	} else {
+		rec.String(semconv.AWSKMSKeyPrimaryARN, bound)
+	}
+	rec.String(semconv.AWSKMSKeyARN, key)
+	if wire.IsMultiRegion(key) {
+		rec.Bool(semconv.AWSKMSKeyMultiRegion, true)
+	}
+}
+
+// resource takes account and Region from the entity's ARNs, if it has any.
+func resource(rec *otellog.Record, e wire.Entity) {
+	rec.Where(semconv.CloudProvider, "aws")
+	name := e.KeyARN
+	if e.Scope == wire.ScopePrincipal || name == kms.NoEntity {
+		name = e.Principal
+	}
+	account, region := arn.Place(name)
+	rec.Where(semconv.CloudAccountID, account)
+	rec.Where(semconv.CloudRegion, region)
+}

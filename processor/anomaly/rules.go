@@ -1,0 +1,41 @@
+package anomaly
+
+import (
+	"strings"
+
+	"keytrail/processor/rule"
+	"keytrail/schemas/kms"
+	"keytrail/schemas/otellog"
+	"keytrail/schemas/semconv"
+	"keytrail/schemas/wire"
+)
+
+// FromRules returns the anomalies of the always-on rules that one event matches: set is
+// the result of rule.Match. The window at start has the given size. The result shares no
+// memory with rec.
+func FromRules(rec *otellog.Record, set rule.Set, e wire.Entity, start, size int64) []Anomaly {
+	if set == 0 {
+		return nil
+	}
+	call := strings.Clone(rec.Str(semconv.KeytrailCallID)) // rec is used again
+	where := ""
+	if e.KeyARN != kms.NoEntity {
+		where = " (KMS key " + e.KeyARN + ")"
+	}
+	var list []Anomaly
+	for _, r := range set.Rules() {
+		list = append(list, Anomaly{
+			ID: id("rule", r.Name, call), Kind: kindOf(r), Detector: r.Name, Score: r.Score, Observed: 1,
+			Reason: rec.Str(semconv.KeytrailPrincipal) + " " + r.What(rec) + where + ".",
+			Calls:  []string{call}, Techniques: r.Techniques, Entity: e, Start: start, End: start + size,
+		})
+	}
+	return list
+}
+
+func kindOf(r *rule.Rule) Kind {
+	if r.BlindSpot {
+		return KindBlindSpot
+	}
+	return KindRule
+}

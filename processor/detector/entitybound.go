@@ -1,0 +1,39 @@
+package detector
+
+import (
+	"fmt"
+
+	"keytrail/processor/anomaly"
+	"keytrail/processor/entity"
+	"keytrail/schemas/wire"
+)
+
+// EntityBound says that an account, or the engine, has as many entities as it may have. It
+// is the only detector of the others of an account, because no question about one entity
+// makes sense for many. The engine asks it for pairs, or for principals in a partition
+// whose others are only principals; a KMS key comes with a pair. Known false positives:
+// organizations that are larger than the bounds.
+var EntityBound = Detector{"entity_bound", 15, anomaly.KindFanOut, []string{"T1562"}, 24 * hour, nil}
+
+// BoundReached returns the finding about w, a window of the others of an account. account
+// reports whether the account is full, and not the engine.
+func BoundReached(v View, others *entity.Entity, w *entity.Window, account bool) Finding {
+	s := v.Settings()
+	who := "Principals without an account"
+	if others.Account != 0 {
+		who = fmt.Sprintf("Account %012d", others.Account)
+	}
+	limit := fmt.Sprintf("a partition has %d KMS keys, principals and pairs at most (detect.max_entities)", s.MaxEntities)
+	if account {
+		limit = fmt.Sprintf("one account has %d KMS keys, principals and pairs at most in a partition "+
+			"(detect.max_account_entities)", s.MaxAccountEntities)
+	}
+	what := "pairs"
+	if others.Scope == wire.ScopePrincipal {
+		what = "principals"
+	}
+	calls := w.ToJudge()
+	return Finding{Score: 6, Observed: float64(calls), Reason: fmt.Sprintf(
+		"%s: %s in %s by further %s count together, and no detector judges them, because %s.",
+		who, callCount(calls), anomaly.Span(v.Size()), what, limit)}
+}

@@ -1,0 +1,32 @@
+package detector
+
+import (
+	"fmt"
+
+	"keytrail/processor/anomaly"
+	"keytrail/processor/baseline"
+	"keytrail/processor/count"
+	"keytrail/processor/entity"
+	"keytrail/schemas/kms"
+	"keytrail/schemas/wire"
+)
+
+// Refusals asks: are more calls of this principal, or on this KMS key, refused than usual?
+// A tenth of the number of calls that succeed is expected, so a busy principal with a
+// broken permission is not an anomaly by itself.
+var Refusals = Detector{"refusals", 9, anomaly.KindRefusals, []string{"T1580"}, hour, judgeRefusals}
+
+func judgeRefusals(v View, ent *entity.Entity, w *entity.Window) (Finding, bool) {
+	denied, calls := count.Get(&w.Partial, wire.CounterDenied), count.Get(&w.Partial, wire.CounterCalls)
+	if ent.Scope == wire.ScopePair || ent.KeyARN == kms.NoEntity || denied < v.Settings().Refusals {
+		return Finding{}, false
+	}
+	mu := 0.5 + 0.1*float64(calls-denied)
+	p := baseline.UpperTail(denied, mu, 1)
+	if p >= 1e-3 {
+		return Finding{}, false
+	}
+	return Finding{Score: max(surprise(p), 6), Observed: float64(denied), Expected: mu, Reason: fmt.Sprintf(
+		"%s: %d of %d calls refused in %s, where %s are expected of so many (probability %s).",
+		subject(v, ent, w), denied, calls, anomaly.Span(v.Size()), expected(mu), likelihood(p))}, true
+}

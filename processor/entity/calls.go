@@ -1,0 +1,48 @@
+package entity
+
+import "math"
+
+// Calls are how many calls a principal makes on two days (UTC) in a row. Two days, because
+// their sum varies less than one of them. The zero value knows nothing.
+type Calls struct {
+	Day    int64   // the last day with calls, in days since 1970; 0: none yet
+	Days   int     // days with calls before it
+	Today  float32 // calls of Day
+	Before float32 // calls of the day before Day
+	Two    Usual   // calls of two days
+}
+
+// add adds the calls of a window to those of its day.
+func (c *Calls) add(w *Window) {
+	today := w.Start / Day
+	switch {
+	case c.Day == 0:
+		c.Day = today
+	case today < c.Day:
+		return // late
+	case today > c.Day:
+		if c.Days == 0 {
+			c.Before = c.Today // nobody knows the day before the first
+		}
+		c.Two.learn(float64(c.Today)+float64(c.Before), c.Days, math.Exp(2*c.Two.sigma(c.Days)))
+		c.Days++
+		if c.Before = 0; today == c.Day+1 {
+			c.Before = c.Today
+		}
+		c.Day, c.Today = today, 0
+	}
+	c.Today += float32(w.ToJudge())
+}
+
+// With returns how many calls the day of w and the day before it have so far, those of w
+// included.
+func (c *Calls) With(w *Window) float64 {
+	n := float64(w.ToJudge())
+	switch w.Start/Day - c.Day {
+	case 0:
+		n += float64(c.Today) + float64(c.Before)
+	case 1:
+		n += float64(c.Today)
+	}
+	return n
+}

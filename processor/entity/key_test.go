@@ -1,0 +1,23 @@
+package entity
+
+import (
+	"testing"
+
+	"keytrail/schemas/wire"
+)
+
+// A key id is what the caller wrote, so that no character of it may change
+// which entity is restored.
+func TestStateKeysOfOddNames(t *testing.T) {
+	for _, want := range []wire.Entity{
+		{Scope: wire.ScopePair, KeyARN: "a\nb", Principal: "c"}, {Scope: wire.ScopePair, KeyARN: "a", Principal: "b\nc"},
+		{Scope: wire.ScopePair}, {Scope: wire.ScopeKey, KeyARN: "1\nx"}, {Scope: wire.ScopePrincipal, Principal: "\n"},
+	} {
+		var e wire.Encoder
+		value := Append(nil, &e, &Entity{Entity: want})
+		got, err := Decode(want.StateKey(), value)
+		if err != nil || got.Entity != want {
+			t.Errorf("%q is restored as %+v, %v; want %+v", want.StateKey(), got, err, want)
+		}
+	}
+}

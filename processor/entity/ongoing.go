@@ -1,0 +1,74 @@
+package entity
+
+// Ongoing is an anomaly that goes on with the next window that has it, unless too much
+// time lies between.
+type Ongoing struct {
+	Code        uint8 // of the detector
+	Start, Last int64 // starts of its first and last window
+}
+
+// Continue notes that the detector with a code found an anomaly in the window at start.
+// Its anomalies go on for lasts ns after their last window. Continue returns the start of
+// the anomaly's first window, and whether that is an earlier one.
+func (h *Habits) Continue(code uint8, lasts, start int64) (began int64, again bool) {
+	for i := range h.Ongoing {
+		o := &h.Ongoing[i]
+		if o.Code != code {
+			continue
+		}
+		if start >= o.Start && start-o.Last <= lasts {
+			again = start > o.Start
+			o.Last = max(o.Last, start)
+			return o.Start, again
+		}
+		*o = Ongoing{code, start, start}
+		return start, false
+	}
+	if lasts > 0 {
+		h.Ongoing = append(h.Ongoing, Ongoing{code, start, start})
+	}
+	return start, false
+}
+
+// Began returns what Continue would, and notes nothing.
+func (h *Habits) Began(code uint8, lasts, start int64) (began int64, again bool) {
+	if o := h.ongoing(code); o != nil && start >= o.Start && start-o.Last <= lasts {
+		return o.Start, start > o.Start
+	}
+	return start, false
+}
+
+// Has reports whether an anomaly of a detector goes on in the window at start, or begins
+// in it.
+func (h *Habits) Has(code uint8, lasts, start int64) bool {
+	o := h.ongoing(code)
+	return o != nil && start >= o.Start && start-o.Last <= lasts
+}
+
+// Told returns the start of the last window with an anomaly of a detector; ok is false
+// when there was none.
+func (h *Habits) Told(code uint8) (last int64, ok bool) {
+	o := h.ongoing(code)
+	if o == nil {
+		return 0, false
+	}
+	return o.Last, true
+}
+
+// Tell notes an anomaly of a detector whose anomalies never go on.
+func (h *Habits) Tell(code uint8, start int64) {
+	if o := h.ongoing(code); o != nil {
+		o.Start, o.Last = start, start
+		return
+	}
+	h.Ongoing = append(h.Ongoing, Ongoing{code, start, start})
+}
+
+func (h *Habits) ongoing(code uint8) *Ongoing {
+	for i := range h.Ongoing {
+		if h.Ongoing[i].Code == code {
+			return &h.Ongoing[i]
+		}
+	}
+	return nil
+}

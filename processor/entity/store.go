@@ -1,0 +1,283 @@
+package entity
+
+import (
+	"bytes"
+	"cmp"
+	"encoding/binary"
+	"hash/maphash"
+	"slices"
+	"strconv"
+
+	"keytrail/schemas/wire"
+)
+
+// Names is what a Store has to know of the names of KMS keys and principals, which have
+// the forms of a cloud. It is used by one goroutine.
+type Names interface {
+	// Short appends a short form of name to dst: always the same for the same name, and
+	// different for different names.
+	Short(dst []byte, name string) []byte
+	// Append appends the name of a short form to dst.
+	Append(dst, short []byte) []byte
+	// Compare orders two short forms like their names.
+	Compare(a, b []byte) int
+	// Account returns the id of the account of a principal, or "".
+	Account(principal string) string
+}
+
+// Store keeps entities by name. A million of them take a few hundred bytes each, in slabs
+// without pointers, into which the garbage collector does not look. Only some are unpacked.
+// It is not safe for concurrent use.
+//
+// A slab is written from its beginning to its end and never changed, so views into it stay
+// valid. An entity that is packed again takes new room. Once a third of a slab is out of
+// date, the Store moves the rest and drops the slab.
+type Store struct {
+	index  index
+	slots  []entry
+	free   []uint32 // slots that are not in use
+	slabs  []slab
+	active uint32   // the slab that is written now
+	spare  []uint32 // slabs that were dropped
+	due    []uint32 // slabs to drop
+	hot    []*Entity
+	most   int // bounds hot
+	names  Names
+	short  [2][]byte // the short names of the entity that is looked up
+	text   []byte    // memory of expand
+	enc    wire.Encoder
+}
+
+// entry is what a slot holds: where one entity is, for as long as it is known.
+type entry struct {
+	slab, offset uint32
+	hash         uint32 // of the entity, for the index
+	hot          uint32 // the place in hot, plus one
+	Marks
+}
+
+// Marks are what the owner of a Store notes of an entity beside its state. They are not
+// packed.
+type Marks struct {
+	Dirty   bool // changed since the owner wrote it to the changelog
+	Watched bool // a time is set at which its silence is judged
+}
+
+// noSlab is the slab of a slot that is not in use, and the active one when there is none.
+const noSlab = ^uint32(0)
+
+// slab is a piece of memory that holds packed entities one behind the other.
+type slab struct {
+	b    []byte
+	dead int // bytes that are out of date
+}
+
+const (
+	slabSize = 1 << 20
+	// The first slab is small, and each further one twice as large up to slabSize, so that
+	// a partition with a handful of entities does not take a MiB for them.
+	firstSlab = 2 << 10
+	// Hot is how many entities an engine keeps unpacked: at some 2 kB each, 8 MB.
+	Hot = 4096
+)
+
+// NewStore returns an empty Store that keeps at most about hot entities unpacked. names
+// belongs to it from then on.
+func NewStore(names Names, hot int) Store {
+	return Store{index: index{seed: maphash.MakeSeed()}, active: noSlab, most: hot, names: names}
+}
+
+// Len returns the number of entities.
+func (s *Store) Len() int { return len(s.slots) - len(s.free) }
+
+// Slots returns the number of slots, used or not. Slots are numbered from 0.
+func (s *Store) Slots() int { return len(s.slots) }
+
+// Used reports whether a slot holds an entity.
+func (s *Store) Used(i uint32) bool { return s.slots[i].slab != noSlab }
+
+// Marks returns the marks of an entity. The pointer is valid until the next Add.
+func (s *Store) Marks(i uint32) *Marks { return &s.slots[i].Marks }
+
+// Size returns how many bytes the packed entities take. At most a third of them is out of
+// date.
+func (s *Store) Size() int {
+	n := 0
+	for i := range s.slabs { // about one per MiB
+		n += cap(s.slabs[i].b)
+	}
+	return n
+}
+
+// Packed is an entity in a slab. Its parts are views, which are never changed. Key and
+// Principal are the short forms of its names.
+type Packed struct {
+	Scope          wire.Scope
+	Key, Principal []byte
+	State          []byte
+	slot           uint32
+	size           int // with its head: the scope, the slot and the lengths of the parts
+}
+
+func parse(b []byte) Packed {
+	p, at := Packed{Scope: wire.Scope(b[0])}, 1
+	number := func() int {
+		v, n := binary.Uvarint(b[at:])
+		at += n
+		return int(v)
+	}
+	slot, key, principal, state := number(), number(), number(), number()
+	p.slot, p.size = uint32(slot), at+key+principal+state
+	b = b[at:p.size:p.size]
+	p.Key, p.Principal, p.State = b[:key], b[key:key+principal], b[key+principal:]
+	return p
+}
+
+// append appends p to a slab.
+func (p *Packed) append(b []byte) []byte {
+	b = append(b, byte(p.Scope))
+	for _, v := range [...]int{int(p.slot), len(p.Key), len(p.Principal), len(p.State)} {
+		b = binary.AppendUvarint(b, uint64(v))
+	}
+	return append(append(append(b, p.Key...), p.Principal...), p.State...)
+}
+
+// maxHead is the most that the head of a packed entity takes.
+const maxHead = 1 + 4*binary.MaxVarintLen32
+
+// At returns the packed form of an entity. Its names are always right; its state may be
+// out of date while the entity is unpacked.
+func (s *Store) At(i uint32) Packed {
+	at := &s.slots[i]
+	return parse(s.slabs[at.slab].b[at.offset:])
+}
+
+// Name returns the name of an entity.
+func (s *Store) Name(i uint32) wire.Entity {
+	if k := s.slots[i].hot; k != 0 {
+		return s.hot[k-1].Entity
+	}
+	p := s.At(i)
+	return wire.Entity{Scope: p.Scope, KeyARN: s.expand(p.Key), Principal: s.expand(p.Principal)}
+}
+
+func (s *Store) expand(short []byte) string {
+	s.text = s.names.Append(s.text[:0], short)
+	return string(s.text)
+}
+
+// Short returns the short form of a name. The caller owns the result.
+func (s *Store) Short(name string) []byte { return s.names.Short(nil, name) }
+
+// CompareKeys orders two entities by the names of their KMS keys, and then by slot.
+func (s *Store) CompareKeys(i, j uint32) int {
+	return cmp.Or(s.names.Compare(s.At(i).Key, s.At(j).Key), cmp.Compare(i, j))
+}
+
+// OfScope returns the entities of one scope in the order of their names, so that results
+// come in the same order everywhere, and the others.
+func (s *Store) OfScope(all []uint32, scope wire.Scope) (list, rest []uint32) {
+	for _, i := range all {
+		if s.At(i).Scope == scope {
+			list = append(list, i)
+		} else {
+			rest = append(rest, i)
+		}
+	}
+	slices.SortFunc(list, func(i, j uint32) int {
+		a, b := s.At(i), s.At(j)
+		return cmp.Or(s.names.Compare(a.Key, b.Key), s.names.Compare(a.Principal, b.Principal))
+	})
+	return list, rest
+}
+
+// named returns the packed form of an entity's name alone. Its parts are valid until the
+// next call.
+func (s *Store) named(e wire.Entity) Packed {
+	s.short = [2][]byte{s.names.Short(s.short[0][:0], e.KeyARN), s.names.Short(s.short[1][:0], e.Principal)}
+	return Packed{Scope: e.Scope, Key: s.short[0], Principal: s.short[1]}
+}
+
+// Add makes a slot for an entity that has none, without state. It copies the names.
+func (s *Store) Add(e wire.Entity) uint32 {
+	var i uint32
+	if n := len(s.free); n > 0 {
+		i, s.free = s.free[n-1], s.free[:n-1]
+	} else {
+		i = uint32(len(s.slots))
+		s.slots = append(s.slots, entry{})
+	}
+	s.slots[i] = entry{slab: noSlab, hash: s.index.hash(e)}
+	s.index.add(s.slots, i)
+	s.put(i, s.named(e))
+	return i
+}
+
+// Find returns the slot of an entity, if it is known.
+func (s *Store) Find(e wire.Entity) (uint32, bool) {
+	want := s.named(e)
+	return s.index.find(s.slots, s.index.hash(e), func(i uint32) bool {
+		p := s.At(i)
+		return p.Scope == e.Scope && bytes.Equal(p.Key, want.Key) && bytes.Equal(p.Principal, want.Principal)
+	})
+}
+
+// Remove forgets an entity.
+func (s *Store) Remove(i uint32) {
+	s.index.remove(s.slots, i)
+	s.cool(i)
+	s.bury(i)
+	s.slots[i] = entry{slab: noSlab}
+	s.free = append(s.free, i)
+}
+
+// Get returns an entity, unpacked. It is valid until the next Trim, which keeps its changes
+// when it is Stale.
+func (s *Store) Get(i uint32) *Entity {
+	if k := s.slots[i].hot; k != 0 {
+		return s.hot[k-1]
+	}
+	ent, err := s.Load(i)
+	if err != nil { // all that is packed was unpacked before, or packed here
+		panic(err)
+	}
+	s.hot = append(s.hot, ent)
+	s.slots[i].hot = uint32(len(s.hot))
+	return ent
+}
+
+// Load unpacks an entity without keeping it at hand: changes to the result are lost unless
+// Save is called. A damaged state gives an error that wraps wire.ErrFrame.
+func (s *Store) Load(i uint32) (*Entity, error) {
+	p, name := s.At(i), s.Name(i)
+	if len(p.State) == 0 {
+		return &Entity{Entity: name, Slot: i}, nil
+	}
+	ent, err := unpack(name, p.State)
+	if err != nil {
+		return nil, err
+	}
+	if ent.Slot = i; ent.Scope != wire.ScopeKey {
+		ent.Account = AccountNumber(s.names.Account(ent.Principal))
+	}
+	return ent, nil
+}
+
+// AccountNumber returns an account id as a number, or 0 where it is not one.
+func AccountNumber(id string) uint64 {
+	n, err := strconv.ParseUint(id, 10, 64)
+	if err != nil || len(id) > 12 {
+		return 0
+	}
+	return n
+}
+
+// Age returns when an entity was last named by a call or a binding, and how many windows
+// and roll-ups it has. It does not unpack the entity.
+func (s *Store) Age(i uint32) (last int64, windows int) {
+	if k := s.slots[i].hot; k != 0 {
+		ent := s.hot[k-1]
+		return ent.Last, len(ent.Windows) + len(ent.Rollups)
+	}
+	return packedAge(wire.NewDecoder(s.At(i).State))
+}

@@ -1,0 +1,156 @@
+package window
+
+import (
+	"math"
+
+	"keytrail/processor/anomaly"
+	"keytrail/processor/count"
+	"keytrail/processor/entity"
+	"keytrail/processor/eventtime"
+	"keytrail/schemas/wire"
+)
+
+// Engine holds the entities of one partition and moves their windows on. It is not safe for
+// concurrent use.
+type Engine struct {
+	cfg     Config
+	names   Names
+	store   entity.Store
+	starts  map[int64][]uint32 // entities with a window at each start, until it is dropped
+	pending map[int64][]uint32 // those of them whose window has calls not yet in a closed one
+	rolls   rollups
+	fresh   []fresh       // windows with new calls since the last Advance
+	mark    int64         // the watermark
+	late    int64         // windows that end by it take no more calls
+	quiet   int64         // windows close by it; see eventtime.Mark
+	ended   int64         // the largest that quiet has been: some windows have closed by it
+	hold    int64         // windows that end by it get no more notices; see Hold
+	forgot  []wire.Entity // removed since the last Changes
+	changed []uint32      // changed since the last Changes
+	step    step
+	storm   anomaly.Storm      // of the anomalies of pairs
+	watches map[int64][]uint32 // KMS keys, by the time at which their silence is judged
+	traffic Traffic
+	resumed bool   // traffic has, since KMS keys were listened to
+	others  others // what is charged to accounts
+	// notify takes counts that belong to entities which this engine may not own:
+	// the anomalies of a pair in its principal's window.
+	notify func(wire.Partial)
+}
+
+type fresh struct {
+	entity uint32
+	start  int64
+}
+
+// NewEngine returns an empty Engine. cfg is valid. names belongs to the Engine from then
+// on. Advance calls notify with partials for principals that other engines may own. When
+// notify is nil, the Engine merges them into itself, before the principals' windows close.
+func NewEngine(cfg Config, names Names, notify func(wire.Partial)) *Engine {
+	return &Engine{
+		cfg: cfg, names: names, store: entity.NewStore(names, entity.Hot), notify: notify,
+		starts: map[int64][]uint32{}, pending: map[int64][]uint32{}, watches: map[int64][]uint32{},
+		rolls: newRollups(), others: others{accounts: map[uint64]charged{}},
+		mark: eventtime.None, late: eventtime.None, quiet: eventtime.None, ended: eventtime.None, hold: math.MaxInt64,
+	}
+}
+
+// Len returns the number of entities that are remembered.
+func (e *Engine) Len() int { return e.store.Len() }
+
+// Mark returns how far event time has come.
+func (e *Engine) Mark() eventtime.Mark {
+	return eventtime.Mark{Watermark: e.mark, Late: e.late, Quiet: e.quiet}
+}
+
+// Merge adds p to its window. late reports that the window takes no more calls, and that p
+// does not count: the stage that counts the calls has to decide that, by the same mark or a
+// later one. Merge keeps strings of p, and no other memory.
+func (e *Engine) Merge(p *wire.Partial) (late bool) {
+	if p.Start+e.cfg.Size <= e.late {
+		return true
+	}
+	e.merge(p)
+	return false
+}
+
+// Notice is Merge for a partial of another engine's notify. That engine has judged its
+// windows before, so a notice is late only when its window has been dropped.
+func (e *Engine) Notice(p *wire.Partial) (late bool) {
+	if e.gone(p.Start + e.cfg.Size) {
+		return true
+	}
+	e.merge(p)
+	return false
+}
+
+// Hold keeps windows that end after an event time from being dropped, although they take no
+// more calls: other engines may still take late calls for them, and send notices. It never
+// moves back. Before the first call nothing is held.
+func (e *Engine) Hold(end int64) {
+	if e.hold == math.MaxInt64 || end > e.hold {
+		e.hold = end
+	}
+}
+
+// gone reports whether windows with this end are dropped.
+func (e *Engine) gone(end int64) bool { return end <= min(e.late, e.hold) }
+
+func (e *Engine) merge(p *wire.Partial) {
+	e.store.Trim()
+	e.mergeInto(p)
+}
+
+// mergeInto is merge during an Advance, in which unpacked entities stay so.
+func (e *Engine) mergeInto(p *wire.Partial) {
+	ent, known, p := e.home(p)
+	if p == nil {
+		return // a binding of a name that is not remembered
+	}
+	if !known || p.Start > ent.Last {
+		ent.Last = p.Start
+	}
+	w := e.window(ent, p.Start)
+	nothing := count.NoCounts(p)
+	if nothing && !p.Binding.Newer(w.Binding) {
+		return // it was learned before
+	}
+	if p.Start+e.cfg.Size <= e.ended && ent.Scope == wire.ScopeKey && bindable(ent.Entity) {
+		e.revise(ent, w, p)
+	} else {
+		count.Merge(&w.Partial, p)
+	}
+	e.touch(ent)
+	if nothing {
+		return // a binding alone is nothing to publish
+	}
+	e.rollUp(ent, p)
+	e.change(ent, w)
+	e.fresh = append(e.fresh, fresh{ent.Slot, p.Start})
+}
+
+// change has w published when it closes, or once more when it has closed.
+func (e *Engine) change(ent *entity.Entity, w *entity.Window) {
+	if !w.Changed {
+		w.Changed = true
+		e.pending[w.Start] = append(e.pending[w.Start], ent.Slot)
+	}
+}
+
+// touch has ent written to the changelog.
+func (e *Engine) touch(ent *entity.Entity) {
+	ent.Stale = true
+	if at := e.store.Marks(ent.Slot); !at.Dirty {
+		at.Dirty = true
+		e.changed = append(e.changed, ent.Slot)
+	}
+}
+
+// window returns the entity's window at start, new or not.
+func (e *Engine) window(ent *entity.Entity, start int64) *entity.Window {
+	w, made := ent.Place(start)
+	if made {
+		e.starts[start] = append(e.starts[start], ent.Slot)
+	}
+	return w
+}

@@ -1,0 +1,171 @@
+package window_test
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"keytrail/processor/anomaly"
+	"keytrail/processor/count"
+	"keytrail/processor/window"
+	"keytrail/schemas/aws/arn"
+	"keytrail/schemas/kms"
+	"keytrail/schemas/otellog"
+	"keytrail/schemas/wire"
+)
+
+const (
+	minute = int64(time.Minute)
+	hour   = int64(time.Hour)
+	day    = 24 * hour
+	size   = 5 * minute
+)
+
+// begin is a Monday.
+var begin = time.Date(2026, 3, 2, 0, 0, 0, 0, time.UTC).UnixNano()
+
+func keyARN(n int) string { return fmt.Sprintf("arn:aws:kms:eu-central-1:111122223333:key/%d", n) }
+
+// aliasARN is an alias of some KMS key, and multiARN the multi-Region key in a
+// Region.
+const aliasARN = "arn:aws:kms:eu-central-1:111122223333:alias/app"
+
+func multiARN(region string) string { return "arn:aws:kms:" + region + ":111122223333:key/mrk-1" }
+func role(n int) string             { return fmt.Sprintf("arn:aws:iam::111122223333:role/%d", n) }
+
+func keyOf(n int) wire.Entity { return wire.Entity{Scope: wire.ScopeKey, KeyARN: keyARN(n)} }
+func roleOf(n int) wire.Entity {
+	return wire.Entity{Scope: wire.ScopePrincipal, Principal: role(n)}
+}
+func pairOf(key, principal int) wire.Entity {
+	return wire.Entity{Scope: wire.ScopePair, KeyARN: keyARN(key), Principal: role(principal)}
+}
+
+// decrypt is a successful, direct call.
+func decrypt(at int64, key, principal int) count.Call {
+	id := fmt.Sprintf("%d-%d-%d", at, key, principal)
+	return count.Call{
+		IDText: id, ID: wire.ParseCallID(id), Time: at, KeyARN: keyARN(key), Principal: role(principal),
+		Copy: kms.CopyCaller, Class: kms.ClassDecrypt, Direct: true,
+	}
+}
+
+// rig feeds an engine with calls and keeps what it says.
+type rig struct {
+	t       *testing.T
+	e       *window.Engine
+	notices []wire.Partial
+}
+
+func newRig(t *testing.T, cfg window.Config, notify bool) *rig {
+	t.Helper()
+	if err := cfg.Validate(); err != nil {
+		t.Fatal(err)
+	}
+	r := &rig{t: t}
+	r.e = window.NewEngine(cfg, new(arn.Names), r.notify(notify))
+	return r
+}
+
+func (r *rig) notify(on bool) func(wire.Partial) {
+	if !on {
+		return nil
+	}
+	return func(p wire.Partial) { r.notices = append(r.notices, p) }
+}
+
+// partials are what n calls like c come to: n is negative to take them back.
+func partials(c count.Call, n int) (list []*wire.Partial) {
+	table := count.NewTable(size)
+	for range max(n, -n) {
+		table.Add(&c, int64(n/max(n, -n)))
+	}
+	for p := range table.All() {
+		list = append(list, p)
+	}
+	slices.SortFunc(list, func(a, b *wire.Partial) int { return strings.Compare(a.StateKey(), b.StateKey()) })
+	return list
+}
+
+// eager is the default configuration, except that each first use counts.
+func eager() window.Config {
+	c := window.DefaultConfig()
+	c.FirstUse = 0
+	return c
+}
+
+// add merges n calls like c, which must not be late.
+func (r *rig) add(c count.Call, n int) {
+	r.t.Helper()
+	for _, p := range partials(c, n) {
+		if r.e.Merge(p) {
+			r.t.Fatalf("a call at %s is late at watermark %s", stamp(c.Time), stamp(r.e.Mark().Watermark))
+		}
+	}
+}
+
+// advance moves the watermark on and returns the windows to publish, in memory that the
+// caller owns.
+func (r *rig) advance(mark int64) (list []window.Result) {
+	return advance(r.e, mark, 3)
+}
+
+// advance is Advance to the end of its step, in parts of so many windows.
+func advance(e *window.Engine, mark int64, part int) (list []window.Result) {
+	for more := true; more; {
+		more = e.Advance(e.MarkAt(mark), part, func(res window.Result) {
+			w := *res.Window
+			w.Counters, w.Samples = slices.Clone(w.Counters), slices.Clone(w.Samples)
+			list = append(list, window.Result{Window: &w, Anomalies: slices.Clone(res.Anomalies)})
+		})
+	}
+	return list
+}
+
+// routine has a principal use a KMS key n times in every window from one time to
+// another, and closes them all.
+func (r *rig) routine(from, to int64, key, principal, n int) {
+	for at := from; at < to; at += size {
+		r.add(decrypt(at+minute, key, principal), n)
+		r.advance(at + size)
+	}
+}
+
+func stamp(ns int64) string { return time.Unix(0, ns).UTC().Format("2006-01-02T15:04:05Z") }
+
+// find returns the result of one window, or nil.
+func find(list []window.Result, e wire.Entity, start int64) *window.Result {
+	for i := range list {
+		if list[i].Entity == e && list[i].Start == start {
+			return &list[i]
+		}
+	}
+	return nil
+}
+
+// anomalies returns all anomalies of the results, each with its detector.
+func anomalies(list []window.Result) map[string]anomaly.Anomaly {
+	found := map[string]anomaly.Anomaly{}
+	for _, r := range list {
+		for _, a := range r.Anomalies {
+			found[a.Scope.String()+" "+a.Detector] = a
+		}
+	}
+	return found
+}
+
+// describe is a result as it is published.
+func describe(r window.Result) string {
+	var rec otellog.Record
+	anomaly.WindowRecord(&rec, r.Window, size, 0)
+	text := string(otellog.AppendJSON(nil, &rec))
+	for i := range r.Anomalies {
+		anomaly.AnomalyRecord(&rec, &r.Anomalies[i], 0)
+		text += "\n" + string(otellog.AppendJSON(nil, &rec))
+	}
+	return text
+}
+
+func get(r *window.Result, id wire.CounterID) int64 { return count.Get(&r.Partial, id) }

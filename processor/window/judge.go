@@ -1,0 +1,173 @@
+package window
+
+import (
+	"math"
+
+	"keytrail/processor/anomaly"
+	"keytrail/processor/count"
+	"keytrail/processor/detector"
+	"keytrail/processor/entity"
+	"keytrail/schemas/kms"
+	"keytrail/schemas/wire"
+)
+
+// judge runs the detectors over a window that closes, writes their counts into it, and lets
+// the entity learn from it. A window without calls, or with only the collector's own, is
+// silence: it is neither judged nor learned.
+func (e *Engine) judge(ent *entity.Entity, w *entity.Window) []anomaly.Anomaly {
+	if w.ToJudge() <= 0 {
+		return nil
+	}
+	if e.names.IsOthers(ent.Entity) {
+		return e.judgeOthers(ent, w)
+	}
+	ent.Fade(w.Start, int64(e.cfg.Retention))
+	var found []anomaly.Anomaly
+	for _, d := range detector.All {
+		if d.Judge == nil {
+			continue
+		}
+		if f, ok := d.Judge(view{e}, ent, w); ok {
+			if a, ok := e.report(&f, d, ent, w); ok {
+				found = append(found, a)
+			}
+		}
+	}
+	e.learn(ent, w, found)
+	return found
+}
+
+// report counts in the window what a detector found, unless it goes on from an earlier
+// window, and returns the anomaly. Allowed anomalies are counted apart and not published
+// (false). Withheld ones, those of a storm of pairs, are counted twice and not published.
+func (e *Engine) report(f *detector.Finding, d *detector.Detector, ent *entity.Entity, w *entity.Window) (
+	anomaly.Anomaly, bool,
+) {
+	a := anomaly.Anomaly{Kind: d.Kind, Detector: d.Name, Entity: ent.Entity}
+	began, again := ent.Habits.Continue(d.Code, d.Lasts, w.Start)
+	id, allowed := d.Kind.Counter(), e.cfg.Allow.Allows(&a, w.Start)
+	if allowed {
+		id = wire.CounterSuppressed
+	}
+	if !again {
+		e.tally(ent, w, id)
+	}
+	if allowed {
+		return a, false
+	}
+	if ent.Scope == wire.ScopePair && !again && !e.storm.Admit(w.Start, d.Name, ent.Entity) {
+		e.tally(ent, w, wire.CounterWithheld)
+		return a, false
+	}
+	return e.finish(f, d, ent, w, began), true
+}
+
+// finish makes the anomaly of what a detector found in w; began is the start of the first
+// window in which it found it.
+func (e *Engine) finish(f *detector.Finding, d *detector.Detector, ent *entity.Entity, w *entity.Window, began int64,
+) anomaly.Anomaly {
+	calls := make([]string, len(w.Samples))
+	for i, s := range w.Samples {
+		calls[i] = s.String()
+	}
+	return anomaly.Anomaly{
+		ID: anomaly.ID(ent.Entity, began, d.Name), Kind: d.Kind, Detector: d.Name,
+		Score: f.Score, Reason: f.Reason, Observed: f.Observed, Expected: f.Expected,
+		Since: ent.Since, Contributors: e.contributors(ent, w), Calls: calls, Techniques: d.Techniques,
+		Entity: ent.Entity, Bound: e.bound(ent.Entity, w.Start), Start: w.Start, End: w.Start + e.cfg.Size, Began: began,
+	}
+}
+
+// tally counts an anomaly in a window, and one of a pair in the windows of its KMS key and
+// its principal too, unless it is allowed.
+func (e *Engine) tally(ent *entity.Entity, w *entity.Window, id wire.CounterID) {
+	count.Put(&w.Partial, id, count.Get(&w.Partial, id)+1)
+	e.rollUp(ent, &wire.Partial{Start: w.Start, Counters: []wire.Counter{{ID: id, N: 1}}})
+	if ent.Scope == wire.ScopePair && id != wire.CounterSuppressed {
+		e.share(ent, w.Start, id)
+	}
+}
+
+// share counts a pair's anomaly in the windows of its KMS key and principal.
+func (e *Engine) share(ent *entity.Entity, start int64, id wire.CounterID) {
+	one := []wire.Counter{{ID: id, N: 1}}
+	key := wire.Entity{Scope: wire.ScopeKey, KeyARN: ent.KeyARN}
+	e.mergeInto(&wire.Partial{Entity: key, Account: e.names.Account(ent.Principal), Start: start, Counters: one})
+	who := wire.Entity{Scope: wire.ScopePrincipal, Principal: ent.Principal}
+	p := wire.Partial{Entity: who, Start: start, Counters: one}
+	if e.notify == nil || e.names.IsOthers(ent.Entity) { // those of the principal live here
+		e.mergeInto(&p)
+		return
+	}
+	e.notify(p)
+}
+
+// learn lets the entity learn from a window that closed. A window with a rate anomaly
+// teaches at most four standard deviations above what was expected, so that an attack does
+// not become normal, but a lasting change does.
+func (e *Engine) learn(ent *entity.Entity, w *entity.Window, found []anomaly.Anomaly) {
+	calls := w.ToJudge()
+	for i := range found {
+		if found[i].Detector != detector.Rate.Name || w.Start-found[i].Began >= detector.Adopt {
+			continue
+		}
+		mu, a := found[i].Expected, ent.Baseline.Dispersion()
+		calls = min(calls, int64(mu+4*math.Sqrt(mu+a*mu*mu)))
+	}
+	e.habits(ent, w)
+	if ent.Since == 0 {
+		ent.Since = w.Start
+	}
+	ent.Seen = max(ent.Seen, w.Start)
+	for i := range w.Sets {
+		ent.High[i] = max(ent.High[i], len(w.Sets[i].Values))
+	}
+	if ent.Scope == wire.ScopePair {
+		return
+	}
+	ent.Baseline.Learn(w.Start, e.cfg.Size, calls)
+	e.watch(ent)
+}
+
+// habits lets the habits of an entity learn from a window that closed.
+func (e *Engine) habits(ent *entity.Entity, w *entity.Window) {
+	h := &ent.Habits
+	switch ent.Scope {
+	case wire.ScopePair:
+		e.user(ent, w.Start)
+		return
+	case wire.ScopePrincipal:
+		h.Learn(w)
+	}
+	if ent.Since != 0 && w.Start < ent.Seen {
+		return // a late first call of a window: what lies between is known already
+	}
+	age := w.Start - ent.Seen
+	if ent.Since == 0 {
+		age = 0
+	}
+	one := float64(w.ToJudge())
+	two := one
+	if before := ent.Find(w.Start - e.cfg.Size); before != nil {
+		two += float64(before.ToJudge())
+	}
+	h.Tops.Add(w.Start/entity.Day, one, two)
+	// A silence that was told does not become a habit, unless it has lasted for a day.
+	if ent.Since != 0 && ent.Scope == wire.ScopeKey && (age >= entity.Day || !detector.SilenceTold(ent)) {
+		h.Gap = float32(max(entity.Faded(h.Gap, age), ent.Missed(w.Start, e.cfg.Size)))
+	}
+}
+
+// user counts a pair that closes its first window among the users of its KMS key.
+func (e *Engine) user(pair *entity.Entity, start int64) {
+	if pair.Since != 0 || pair.KeyARN == kms.NoEntity {
+		return
+	}
+	key := e.key(pair.KeyARN)
+	if key == nil {
+		return
+	}
+	key.Fade(start, int64(e.cfg.Retention)) // its own window closes after those of its pairs
+	key.Habits.AddUser(e.accountHash(pair.Principal), start)
+	e.touch(key)
+}

@@ -1,0 +1,157 @@
+package window
+
+import (
+	"slices"
+
+	"keytrail/processor/anomaly"
+	"keytrail/processor/detector"
+	"keytrail/processor/entity"
+	"keytrail/schemas/kms"
+	"keytrail/schemas/wire"
+)
+
+// Traffic is what an engine remembers of all its calls together, to judge silence and to
+// forget. Times are nanoseconds since 1970.
+type Traffic struct {
+	Latest  int64 // start of the last window with calls that closed; 0: none
+	Resumed int64 // start of the first such window after the last time that everything was silent
+	Told    bool  // an anomaly has said that everything is silent
+	// Listened is the event time up to which silences have been judged: those due before
+	// are not judged again.
+	Listened int64
+	// Swept is the event time of the last sweep of forgotten entities. The entities that are
+	// known decide what counts for others, so a sweep must not depend on restarts.
+	Swept int64
+}
+
+// Traffic returns what to give to SetTraffic when the engine is restored.
+func (e *Engine) Traffic() Traffic { return e.traffic }
+
+// SetTraffic restores what Traffic returned. The caller calls it before Restored.
+func (e *Engine) SetTraffic(t Traffic) { e.traffic = t }
+
+// lull is how many windows without any call mean that everything is silent.
+const lull = 3
+
+// heard notes that a window with calls closed.
+func (e *Engine) heard(start int64) {
+	t := &e.traffic
+	if t.Latest == 0 || start-t.Latest > lull*e.cfg.Size {
+		t.Resumed, e.resumed = start, true
+	}
+	if start > t.Latest {
+		t.Latest, t.Told = start, false
+	}
+}
+
+// watch has the silence of an entity judged when the time has come, if it is a KMS key
+// whose silence has not been told.
+func (e *Engine) watch(key *entity.Entity) {
+	if key.Scope != wire.ScopeKey || e.store.Marks(key.Slot).Watched || key.KeyARN == kms.NoEntity ||
+		key.Since == 0 || detector.SilenceTold(key) {
+		return
+	}
+	if due, _, ok := detector.SilenceDue(view{e}, key, e.traffic.Resumed); ok && due > e.traffic.Listened {
+		e.watchAt(key, due)
+	}
+}
+
+// watchAt has the silence of a KMS key judged at due. Whatever the key learns until then,
+// due stays, and is computed anew only then. So it is state; otherwise the anomaly would
+// depend on restarts. It is not written to the changelog by itself, because a key that has
+// not changed gives the same due again.
+func (e *Engine) watchAt(key *entity.Entity, due int64) {
+	e.store.Marks(key.Slot).Watched = true
+	e.watches[due] = append(e.watches[due], key.Slot)
+	key.Due, key.Stale = due, true
+}
+
+// watchAgain is watch for a KMS key that was restored.
+func (e *Engine) watchAgain(key *entity.Entity) {
+	if key.Due > e.traffic.Listened {
+		e.watchAt(key, key.Due)
+		return
+	}
+	e.watch(key)
+}
+
+// listenAnew has the silences of all KMS keys begin with the calls that came after
+// everything was silent.
+func (e *Engine) listenAnew() {
+	if !e.resumed {
+		return
+	}
+	e.resumed = false
+	for i := range uint32(e.store.Slots()) {
+		if e.store.Used(i) && !e.store.Marks(i).Watched && e.store.At(i).Scope == wire.ScopeKey {
+			e.store.Trim()
+			e.watch(e.store.Get(i))
+		}
+	}
+}
+
+// listen judges the silences that are due by mark. All windows that end by then have
+// closed. It reports whether it stopped before the end.
+func (e *Engine) listen(mark int64, most *int, emit func(Result)) (more bool) {
+	e.listenAnew()
+	for {
+		due, ok := int64(0), false
+		for at := range e.watches {
+			if at <= mark && (!ok || at < due) {
+				due, ok = at, true
+			}
+		}
+		if !ok {
+			e.traffic.Listened = max(e.traffic.Listened, mark)
+			return false
+		}
+		list := slices.DeleteFunc(e.watches[due], func(i uint32) bool {
+			return !e.store.Used(i) || !e.store.Marks(i).Watched
+		})
+		slices.SortFunc(list, e.store.CompareKeys)
+		for k, i := range list {
+			if *most <= 0 {
+				e.watches[due] = list[k:]
+				return true
+			}
+			e.store.Trim()
+			e.listenTo(e.store.Get(i), due, emit)
+		}
+		delete(e.watches, due)
+	}
+}
+
+// listenTo judges the silence of one KMS key at the time that was due for it.
+func (e *Engine) listenTo(key *entity.Entity, now int64, emit func(Result)) {
+	e.store.Marks(key.Slot).Watched = false
+	key.Due, key.Stale = 0, true
+	due, m, ok := detector.SilenceDue(view{e}, key, e.traffic.Resumed)
+	switch {
+	case !ok:
+		return
+	case due > now: // it has had calls since
+		e.watchAt(key, due)
+		return
+	}
+	if quiet := e.traffic.Latest < now-(lull+1)*e.cfg.Size; quiet {
+		if e.traffic.Told {
+			return // see listenAnew
+		}
+		e.traffic.Told = true
+	}
+	e.tell(key, now-e.cfg.Size, m, emit)
+}
+
+// tell publishes the silence of a KMS key with the window at start, its last one.
+func (e *Engine) tell(key *entity.Entity, start int64, m detector.Missing, emit func(Result)) {
+	w := e.window(key, start)
+	f := detector.Silent(view{e}, key, w, m)
+	a, ok := e.report(&f, &detector.Silence, key, w)
+	key.Habits.Tell(detector.Silence.Code, start)
+	e.touch(key)
+	if !ok {
+		return
+	}
+	w.Closed = true
+	e.publish(key, w, []anomaly.Anomaly{a}, emit)
+}

@@ -1,0 +1,95 @@
+// Package window merges partial counts into windows of event time, closes them at the
+// watermark, and has the detectors judge each closed window against what is known of its
+// entity. It is pure: partials and watermarks come in, windows and anomalies go out, and it
+// knows neither Kafka nor the clock nor randomness. The same partials give the same final
+// windows in any order, as long as none is late.
+package window
+
+import (
+	"fmt"
+	"time"
+
+	"keytrail/processor/anomaly"
+	"keytrail/processor/detector"
+	"keytrail/processor/entity"
+	"keytrail/processor/eventtime"
+)
+
+// Config holds the parameters of windows. The Settings are those of the detectors, and of
+// what is remembered. Other times are nanoseconds of event time.
+type Config struct {
+	detector.Settings
+	Size int64 // of a window
+	// Rollups are the sizes of longer windows that add up those of Size: multiples of it,
+	// the shortest first.
+	Rollups  []int64
+	Lateness int64 // how long after its close a window still takes late calls
+	// Partition is a number of the engine's own, which the names of its others have.
+	Partition int32
+}
+
+// DefaultConfig returns windows of five minutes with the default settings.
+func DefaultConfig() Config {
+	return Config{Settings: detector.DefaultSettings(), Size: int64(5 * time.Minute), Lateness: int64(time.Hour)}
+}
+
+const (
+	// MaxRollups bounds the sizes of roll-ups: each is one or two more windows in the state
+	// of every entity.
+	MaxRollups = 4
+	// MaxLate bounds the lateness in windows, and with it an entity's state: 80 windows that
+	// are late, and some more for the disorder before they close.
+	MaxLate = 80
+)
+
+// Validate returns an error that names a parameter of windows, its value and what is
+// allowed, or else that of the Settings.
+func (c *Config) Validate() error {
+	minute := int64(time.Minute)
+	switch {
+	case c.Size < minute || c.Size > entity.Day || c.Size%minute != 0:
+		return fmt.Errorf("window size %v is not a whole number of minutes from 1m to 24h", time.Duration(c.Size))
+	case badRollups(c.Rollups, c.Size):
+		return fmt.Errorf(
+			"roll-ups %v are not up to %d multiples of the window size %v, each longer than the one before, of at most 24h",
+			durations(c.Rollups), MaxRollups, time.Duration(c.Size))
+	case c.Lateness < 0 || c.Lateness > MaxLate*c.Size:
+		return fmt.Errorf("allowed lateness %v is not between 0 and %d windows of %v",
+			time.Duration(c.Lateness), MaxLate, time.Duration(c.Size))
+	}
+	return c.Settings.Validate()
+}
+
+func badRollups(list []int64, size int64) bool {
+	last := size
+	for _, r := range list {
+		if r <= last || r%size != 0 || r > entity.Day {
+			return true
+		}
+		last = r
+	}
+	return len(list) > MaxRollups
+}
+
+func durations(list []int64) (d []time.Duration) {
+	for _, n := range list {
+		d = append(d, time.Duration(n))
+	}
+	return d
+}
+
+// MarkAt returns the mark of a source whose watermark has come to an event time, and which
+// has always taken late calls for Lateness.
+func (c *Config) MarkAt(watermark int64) eventtime.Mark {
+	if watermark <= eventtime.None {
+		return eventtime.Unknown()
+	}
+	return eventtime.Mark{Watermark: watermark, Late: eventtime.Sub(watermark, c.Lateness), Quiet: watermark}
+}
+
+// Result is one window to publish, with its own anomalies. It is valid during the call
+// that brings it.
+type Result struct {
+	*entity.Window
+	Anomalies []anomaly.Anomaly
+}

@@ -61,7 +61,9 @@ type rig struct {
 
 func newRig(t *testing.T, cfg window.Config, notify bool) *rig {
 	t.Helper()
-	if err := cfg.Validate(); err != nil {
+	valid := cfg // tests of the bounds need fewer entities than an installation
+	valid.MaxEntities, valid.MaxAccountEntities = max(cfg.MaxEntities, 1000), max(cfg.MaxAccountEntities, 1000)
+	if err := valid.Validate(); err != nil {
 		t.Fatal(err)
 	}
 	r := &rig{t: t}

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"slices"
-	"sort"
 	"sync"
 	"time"
 
@@ -35,16 +34,6 @@ const (
 	// lonely is how long in_kms waits for an output before it says that there is none.
 	lonely = 30 * time.Second
 )
-
-// parcel is a block that was handed over: records with numbers in a row.
-type parcel struct {
-	numbers ack.Range
-	places  []ack.Range // of its records among those of the object, in order
-	bytes   int
-	at      time.Time
-	of      *flight
-	closed  bool
-}
 
 // window is the progress of an in_kms whose records out_kms acknowledges: at most a
 // number of bytes are handed over and not acknowledged, and an object is done when each
@@ -226,105 +215,6 @@ func (w *window) gone(peer int, _ string) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	delete(w.peers, peer)
-}
-
-// complete closes the parcels that r has completed.
-func (w *window) complete(r ack.Range, now time.Time) {
-	i := sort.Search(len(w.parcels), func(i int) bool { return w.parcels[i].numbers.To > r.From })
-	for ; i < len(w.parcels) && w.parcels[i].numbers.From < r.To; i++ {
-		p := w.parcels[i]
-		if p.closed || !w.covered(p.numbers) {
-			continue
-		}
-		w.stats.acknowledged += int64(p.numbers.Len())
-		w.shut(p, now)
-	}
-}
-
-func (w *window) covered(r ack.Range) bool {
-	for _, set := range w.sets {
-		if !set.Covers(r) {
-			return false
-		}
-	}
-	return true
-}
-
-// shut takes a parcel out of the window.
-func (w *window) shut(p *parcel, now time.Time) {
-	p.closed = true
-	w.closed++
-	w.bytes -= p.bytes
-	if p.of.tries > 0 {
-		w.repeats -= p.bytes
-	}
-	p.of.open--
-	w.finish(p.of, now)
-}
-
-// finish looks whether a flight has come to its end: the object is done, or is to be
-// read again.
-func (w *window) finish(f *flight, now time.Time) {
-	if !f.ended || f.dropped || f.open > 0 {
-		return
-	}
-	if f.lost.Len() == 0 {
-		w.ready = append(w.ready, f.object)
-		w.leave(f)
-		return
-	}
-	pause := time.Duration(0) // the first time: five quiet minutes have passed
-	if f.tries > 0 {
-		pause = min(longestPark, w.cfg.AckTimeout<<min(f.tries-1, 20))
-	}
-	only := f.lost
-	next := &flight{object: f.object, only: &only, tries: f.tries + 1, slot: f.slot}
-	p := &parkedFlight{f: next, due: now.Add(pause), told: w.park == nil}
-	w.parked = append(w.parked, p)
-	if !p.told {
-		w.telling = append(w.telling, p)
-	}
-}
-
-// tell takes what was parked out of the sources' way. A source may be busy for as long as
-// a directory hangs, so that it is called without the lock; a flight comes again only
-// behind that, or its reader could give it back to the source first. It is for one
-// goroutine.
-func (w *window) tell() {
-	w.mu.Lock()
-	list := w.telling
-	w.telling = nil
-	w.mu.Unlock()
-	for _, p := range list {
-		w.park(p.f.object)
-	}
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	for _, p := range list {
-		p.told = true
-	}
-}
-
-// trim forgets the parcels that are closed, and the acknowledgements of numbers before
-// the first that is open.
-func (w *window) trim() {
-	n := 0
-	for n < len(w.parcels) && w.parcels[n].closed {
-		n++
-	}
-	w.closed -= n
-	w.parcels = slices.Delete(w.parcels, 0, n)
-	if w.closed > 1024 && w.closed > len(w.parcels)/2 {
-		w.parcels = slices.DeleteFunc(w.parcels, func(p *parcel) bool { return p.closed })
-		w.closed = 0
-	}
-	low := w.next
-	if len(w.parcels) > 0 {
-		low = w.parcels[0].numbers.From
-	}
-	for _, set := range w.sets {
-		set.Remove(ack.Range{To: low})
-	}
 }
 
 func (w *window) pause(on bool, _ time.Time) {

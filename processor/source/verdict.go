@@ -93,6 +93,9 @@ const (
 	ReasonForeign  = "bucket_not_allowed" // in a bucket that the configuration does not allow
 	ReasonTooBig   = "object_too_big"     // over a bound
 	ReasonPanic    = "reader_panicked"    // reading it made the program panic
+	// ReasonUnacknowledged is that of an object which was read, and whose records Kafka does
+	// not have for as long as the queue keeps its message. Its bytes are where its name says.
+	ReasonUnacknowledged = "not_acknowledged"
 )
 
 // Error says what is wrong.

@@ -124,6 +124,8 @@ type Input struct {
 	// finished are the objects whose dead letters are not yet synced: at most those that
 	// the feed has in mind. Of the goroutine that settles.
 	finished []source.Object
+	// expiring are the objects whose dead letter could not be written yet; see recordExpiring.
+	expiring []source.Object
 }
 
 // New returns an Input that has read its checkpoint and listens at Config.AckPath, and
@@ -306,6 +308,7 @@ func (in *Input) settle(ctx context.Context, now time.Time, save func(context.Co
 		in.window.tell()
 	}
 	in.finished = append(in.finished, in.progress.done(now)...)
+	in.recordExpiring(now)
 	err := in.dead.sync()
 	in.report(&in.syncErr, err, "objects that were read since are not done")
 	if err == nil {

@@ -1,11 +1,15 @@
 package input
 
 import (
+	"os"
+	"path/filepath"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
 	"keytrail/plugins/internal/ack"
+	"keytrail/plugins/internal/logging"
 	"keytrail/processor/source"
 )
 
@@ -29,4 +33,34 @@ func TestWindowParksAtTheSource(t *testing.T) {
 	}
 	h.ack("x", h.hand(h.blocks(h.w.again(h.now)[0], 4)...)...)
 	h.want("acknowledged at last", "a")
+}
+
+// expiringFeed has an object whose message the queue will soon drop.
+type expiringFeed struct {
+	feed
+	list []source.Object
+}
+
+func (f *expiringFeed) Expiring() (list []source.Object) {
+	list, f.list = f.list, nil
+	return list
+}
+
+func TestExpiringObjectsAreRecorded(t *testing.T) {
+	in, err := New(newBench(t).cfg, logging.New("", nil, func(logging.Level, string) {}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { in.Stop() })
+	path := filepath.Join(t.TempDir(), "dead")
+	in.feed = &expiringFeed{feed: in.feed, list: []source.Object{{Name: "s3://trail/a"}}}
+	in.dead.path = path + "/none/x" // cannot be written
+	in.recordExpiring(time.Now())
+	in.dead.path = path
+	in.recordExpiring(time.Now())
+	in.recordExpiring(time.Now())
+	b, err := os.ReadFile(path)
+	if n := strings.Count(string(b), `"reason":"not_acknowledged"`); err != nil || n != 1 || !strings.Contains(string(b), "s3://trail/a") {
+		t.Errorf("the dead letters are %q, %v", b, err)
+	}
 }

@@ -51,6 +51,24 @@ func (r *reading) mend() bool {
 	return true
 }
 
+// recordExpiring writes dead letters of parked objects whose message the queue will soon
+// drop: a restart would not find them again. They are handed over again as before.
+func (in *Input) recordExpiring(now time.Time) {
+	if f, ok := in.feed.(interface{ Expiring() []source.Object }); ok { // of a queue
+		in.expiring = append(in.expiring, f.Expiring()...)
+	}
+	for len(in.expiring) > 0 {
+		o := in.expiring[0]
+		d := wire.FromBadRecord(stage, &decoding.BadRecord{Object: o.Name, Reason: source.ReasonUnacknowledged,
+			Detail: "records of it are not acknowledged, and the queue will drop its message: a restart would not read it again; replay reads it by its name"}, now)
+		if in.dead.write(&d) != nil {
+			return // the next settling tries again, long before the message goes
+		}
+		in.expiring = in.expiring[1:]
+		in.log.Printf(logging.Error, "records of %q are not acknowledged, and the queue will drop its message: it is in the dead-letter file; mend what drops the records", o.Name)
+	}
+}
+
 // Waiting returns how many objects could not be read and are tried again, and since when.
 func (in *Input) Waiting() source.RetryStats { return in.feed.Waiting() }
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -13,6 +14,8 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/sqs/types"
 
 	"keytrail/processor/source/aws/client"
+
+	"keytrail/processor/source"
 )
 
 // attributes asks, from time to time, what the queue does with messages that are not
@@ -98,9 +101,27 @@ func (m *message) systemAttributes(in *types.Message) {
 // for its age. The last eighth of that, twelve hours at most, is for a process that dies
 // while it holds the message.
 func (s *Source) lost(m *message, until time.Time) bool {
+	return s.expires(m, until) || s.redriven && m.count >= s.maxReceive && !until.Before(m.received.Add(longest-margin))
+}
+
+// expires reports whether the queue may drop a message for its age by a time.
+func (s *Source) expires(m *message, until time.Time) bool {
 	age := s.retention - min(s.retention/8, longest)
-	if s.retention > 0 && !m.sent.IsZero() && !until.Before(m.sent.Add(age)) {
-		return true
+	return s.retention > 0 && !m.sent.IsZero() && !until.Before(m.sent.Add(age))
+}
+
+// Expiring returns the parked objects whose message the queue will soon drop for its age,
+// each once. They stay parked; a dead letter has to name each of them, because a restart
+// after that finds no message.
+func (s *Source) Expiring() (list []source.Object) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	until := s.cfg.Now().Add(lastChance)
+	for id, t := range s.targets {
+		if !t.told && s.retries.Parked(id) && slices.ContainsFunc(t.messages, func(m *message) bool { return s.expires(m, until) }) {
+			t.told = true
+			list = append(list, t.object)
+		}
 	}
-	return s.redriven && m.count >= s.maxReceive && !until.Before(m.received.Add(longest-margin))
+	return list
 }

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"strings"
 	"testing"
 	"time"
 
@@ -97,5 +98,100 @@ func TestUrgencyEnds(t *testing.T) {
 		if got := len(w.receive(1)); got != 1 && reads || got != 2 && !reads {
 			t.Errorf("read to its end: %t; %d objects are offered %v later", reads, got, longestUrgent)
 		}
+	}
+}
+
+// A parked object outlives restarts in its message. Before the queue drops that for its
+// age, and not before, Expiring returns the object, once.
+func TestParkedObjectsExpireLoudly(t *testing.T) {
+	w := parking(t)
+	w.q.retention = 4 * 24 * time.Hour
+	w.start()
+	got := w.receive(1)
+	w.src.Park(got[0])
+	for passed := time.Duration(0); passed < 24*time.Hour; passed += 20 * time.Minute {
+		w.pass(20 * time.Minute)
+		w.receive(0) // it comes back after twelve hours, and is not offered again
+	}
+	w.start() // after a crash
+	if got = w.receive(0); len(got) != 0 {
+		t.Fatalf("%d objects are offered while the message is hidden", len(got))
+	}
+	w.pass(12 * time.Hour)
+	if got = w.receive(0); len(got) != 1 {
+		t.Fatalf("%d objects are offered after a restart, want the one that was parked", len(got))
+	}
+	w.src.Park(got[0])
+	for passed := 36 * time.Hour; ; passed += 10 * time.Minute {
+		list := w.src.Expiring()
+		if len(list) == 1 && list[0].Name == got[0].Name && len(w.q.messages) == 1 && passed > 3*24*time.Hour {
+			break
+		}
+		if len(list) > 0 || len(w.q.messages) == 0 {
+			t.Fatalf("after %v %d objects expire, and the queue has %d messages", passed, len(list), len(w.q.messages))
+		}
+		w.pass(10 * time.Minute)
+		w.receive(0)
+	}
+	if list := w.src.Expiring(); len(list) != 0 {
+		t.Errorf("it expires %d times more", len(list))
+	}
+	w.src.Done(got[0])
+	if w.pass(time.Second); w.src.Stats().Held != 0 {
+		t.Error("the message is held although its object is done")
+	}
+}
+
+// With as many parked objects as the list holds, nothing more is received, loudly, and
+// nothing is lost; each that is done makes room for another.
+func TestParkedObjectsFillTheList(t *testing.T) {
+	w := parking(t)
+	w.start()
+	const each = 100
+	for range source.MaxRetries/each + 3 {
+		var keys []string
+		for range each {
+			w.q.n++
+			keys = append(keys, logs("", fmt.Sprintf("%06d", w.q.n)))
+		}
+		w.q.send(`{"s3Bucket":"trail","s3ObjectKey":["` + strings.Join(keys, `","`) + `"]}`)
+	}
+	var parked []source.Object
+	poll := func() error {
+		objects, err := w.src.Poll(t.Context())
+		for _, o := range objects {
+			w.src.Park(o)
+		}
+		parked = append(parked, objects...)
+		return err
+	}
+	var err error
+	for range 100 {
+		if err = poll(); err != nil {
+			break
+		}
+	}
+	if err == nil || !strings.Contains(err.Error(), "cannot be read or are not acknowledged, and no more are received") {
+		t.Errorf("with %d parked objects: %v", len(parked), err)
+	}
+	received := w.src.Stats().Received
+	if n := len(parked); n < source.MaxRetries || n >= source.MaxRetries+batch*each || !w.src.Waiting().Full {
+		t.Errorf("%d objects are parked, and the list is full: %v", n, w.src.Waiting().Full)
+	}
+	w.pass(time.Minute)
+	if poll(); w.src.Stats().Received != received {
+		t.Errorf("%d messages were received by a full list", w.src.Stats().Received-received)
+	}
+	for _, o := range parked {
+		w.src.Done(o)
+	}
+	w.pass(time.Second)
+	for range 3 {
+		if err := poll(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if want := source.MaxRetries + 3*each; len(parked) != want {
+		t.Errorf("%d objects were offered in the end, want %d", len(parked), want)
 	}
 }

@@ -73,7 +73,7 @@ func (d *deployment) checkCollector() {
 	d.same("exporters", slices.Sorted(maps.Keys(components.Exporters)), used.Exporters)
 	endpoint := d.siem.Receivers.OTLP.Protocols.HTTP.Endpoint
 	if p := port(endpoint); p == "" || endpoint != "0.0.0.0:"+p || !d.published("siem", p) {
-		d.problem("otelcol.yaml: the endpoint %q can not be reached", endpoint)
+		d.problem("otelcol.yaml: the endpoint %q cannot be reached", endpoint)
 	}
 	if v := d.siem.Exporters.Debug.Verbosity; !slices.Contains([]string{"basic", "normal", "detailed"}, v) {
 		d.problem("otelcol.yaml: exporter debug has no verbosity %q", v)

@@ -150,7 +150,7 @@ func (d *deployment) mounted(service, path string) string {
 	return ""
 }
 
-// inVolume tells whether path, as a service sees it, outlives the container.
+// inVolume reports whether path, as a service sees it, outlives the container.
 func (d *deployment) inVolume(service, path string) bool {
 	for _, v := range d.project.Services[service].Volumes {
 		if v.Type == types.VolumeTypeVolume && strings.HasPrefix(path, v.Target+"/") {
@@ -160,7 +160,7 @@ func (d *deployment) inVolume(service, path string) bool {
 	return false
 }
 
-// published tells whether a service's port is published, under any number.
+// published reports whether a service's port is published, under any number.
 func (d *deployment) published(service, port string) bool {
 	for _, p := range d.project.Services[service].Ports {
 		if strconv.FormatUint(uint64(p.Target), 10) == port {

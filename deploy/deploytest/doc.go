@@ -6,7 +6,7 @@
 // other files with every key known, and then hold that what one file names the
 // other has: files, services, ports, topics, plugins and their properties.
 //
-// What it can not show is that the containers run: that takes a container
+// What it cannot show is that the containers run: that takes a container
 // engine, which the tests neither have nor want. Image tags are checked for
 // being pinned, not for being there.
 package deploytest

@@ -149,7 +149,7 @@ func (d *deployment) known(section string, properties map[string]string, allowed
 
 // pluginProperties returns the properties that a plugin's functions for parsing its
 // configuration read: the texts given to the methods of their *property.Reader. The
-// packages are internal to the plugins, so their source is read in place of calling
+// packages are internal to the plugins, so their source is read instead of calling
 // them.
 func (d *deployment) pluginProperties(pkg string) []string {
 	var names []string

@@ -80,7 +80,7 @@ func (d *deployment) checkKafka() {
 	}
 }
 
-// publishedAs tells whether Kafka's port target is published as host.
+// publishedAs reports whether Kafka's port target is published as host.
 func (d *deployment) publishedAs(host, target string) bool {
 	for _, p := range d.project.Services["kafka"].Ports {
 		if p.Published == host && d.published("kafka", target) {

@@ -105,7 +105,7 @@ func TestMutationsOfMountedFiles(t *testing.T) {
 	f(otel, "receivers: [otlp]", "receivers: [otlphttp]", "are defined and [otlphttp] are used")
 	f(otel, "verbosity", "verbose", "cannot decode")
 	f(otel, "    logs:", "    traces:", "keytrail sends logs only")
-	f(otel, "0.0.0.0:4318", "127.0.0.1:4318", "can not be reached")
+	f(otel, "0.0.0.0:4318", "127.0.0.1:4318", "cannot be reached")
 	f(otel, "/var/lib/siem/", "/tmp/", "is in no volume")
 	f(otel, "max_backups: 3", "max_backups: 0", "grows without bound")
 }

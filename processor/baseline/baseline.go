@@ -56,7 +56,7 @@ func slot(t int64) int {
 	return h
 }
 
-// Ready tells whether the state has learned for at least warmUp ns before t.
+// Ready reports whether the state has learned for at least warmUp ns before t.
 func (s *State) Ready(t, warmUp int64) bool { return s.Since != 0 && t-s.Since >= warmUp }
 
 // Mean returns the expected count of a window of the given size, in ns, at no particular

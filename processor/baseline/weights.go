@@ -64,7 +64,7 @@ func past(slot int, t int64) float64 {
 	return sum
 }
 
-// weekend tells whether t, in ns since 1970, is a Saturday or Sunday (UTC).
+// weekend reports whether t, in ns since 1970, is a Saturday or Sunday (UTC).
 func weekend(t int64) bool {
 	weekday := (t/day + 4) % 7 // 1970-01-01 was a Thursday
 	return weekday == 0 || weekday == 6

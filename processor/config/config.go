@@ -60,7 +60,7 @@ type Rules struct {
 // Kafka says where the brokers are and how the topics are made.
 type Kafka struct {
 	Brokers []string `yaml:"brokers"` // host:port each
-	// Embedded runs a broker inside the process in place of Brokers. It is meant
+	// Embedded runs a broker inside the process instead of Brokers. It is meant
 	// for demonstrations and tests: it is not safe against a crash.
 	Embedded bool `yaml:"embedded"`
 	// DataDir is the folder of the embedded broker; "" keeps its data in memory.
@@ -107,7 +107,7 @@ const (
 // Stages returns all stages in the order of an event's way.
 func Stages() []Stage { return []Stage{StageNormalize, StageCount, StageDetect, StageForward} }
 
-// Body says whether a log record keeps the original event.
+// Body reports whether a log record keeps the original event.
 type Body string
 
 // The ways to treat the original event.

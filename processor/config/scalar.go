@@ -21,7 +21,7 @@ var (
 	secretType   = reflect.TypeFor[setting.Secret]()
 )
 
-// isScalar tells whether a setting of v's type is a single YAML value.
+// isScalar reports whether a setting of v's type is a single YAML value.
 func isScalar(v reflect.Value) bool {
 	switch v.Kind() {
 	case reflect.String, reflect.Bool, reflect.Int, reflect.Int64, reflect.Float64:

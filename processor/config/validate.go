@@ -115,7 +115,7 @@ func match(p *setting.Problems, key, text string, want *regexp.Regexp) {
 	}
 }
 
-// isAddress tells whether s is a host and a port from 1 to 65535.
+// isAddress reports whether s is a host and a port from 1 to 65535.
 func isAddress(s string) bool {
 	host, port, err := net.SplitHostPort(s)
 	if err != nil || host == "" {

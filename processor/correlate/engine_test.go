@@ -143,7 +143,7 @@ func pane(m match) wire.Pane {
 	return w
 }
 
-// disorder is how many seconds later than a younger one a match comes, at the most.
+// disorder is how many seconds later than a younger one a match comes, at most.
 const disorder = 100
 
 // arrive puts matches into the order in which they come.

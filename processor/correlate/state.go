@@ -19,7 +19,7 @@ type changelog struct {
 	step  []byte
 }
 
-// Owns tells whether a state key is one of an Engine's.
+// Owns reports whether a state key is one of an Engine's.
 func Owns(key string) bool { return wire.IsPaneKey(key) }
 
 // Changes calls put for all that changed since the last call, with a nil value for what
@@ -78,7 +78,7 @@ func (e *Engine) Restore(key string, value []byte) {
 // Restored makes the Engine what it was at a mark, whose Quiet is the largest that there
 // has been. It returns how many panes
 // it has forgotten, because their correlation, or one of its rules, has changed since or
-// is not there any more; and the first record that can not be read.
+// is not there any more; and the first record that cannot be read.
 func (e *Engine) Restored(mark eventtime.Mark) (forgotten int, err error) {
 	log := e.log
 	e.log = changelog{}
@@ -114,7 +114,7 @@ func (e *Engine) restoreStep(value []byte) error {
 	return nil
 }
 
-// restorePane tells whether the pane's correlation is known.
+// restorePane reports whether the pane's correlation is known.
 func (e *Engine) restorePane(key string, value []byte) (known bool, err error) {
 	name, err := wire.ParsePaneKey(key)
 	if err != nil {

@@ -31,7 +31,7 @@ type Set struct {
 // NewSet returns an empty set.
 func NewSet() *Set { return &Set{buckets: make(map[int64]*table)} }
 
-// Add remembers id, of a call at event time at (ns), and tells whether it was
+// Add remembers id, of a call at event time at (ns), and reports whether it was
 // new.
 func (s *Set) Add(id wire.CallID, at int64) bool {
 	b := at / Span
@@ -48,7 +48,7 @@ func (s *Set) Add(id wire.CallID, at int64) bool {
 	return t.add(id)
 }
 
-// Has tells whether id, of a call at event time at (ns), is in the set.
+// Has reports whether id, of a call at event time at (ns), is in the set.
 func (s *Set) Has(id wire.CallID, at int64) bool {
 	for b := at/Span - 1; b <= at/Span+1; b++ {
 		if t := s.buckets[b]; t != nil && t.has(id) {

@@ -167,7 +167,7 @@ func (c Config) validateRegions(bad func(string, any, string) error) error {
 	return nil
 }
 
-// long tells whether the trail lasts so long that its background changes, and that
+// long reports whether the trail lasts so long that its background changes, and that
 // scenarios of days fit into it.
 func (c Config) long() bool { return c.Duration >= 7*24*time.Hour }
 

@@ -196,7 +196,7 @@ func TestWriteFilesIsDeterministicAndRefusesAnotherTrail(t *testing.T) {
 		t.Fatal(err)
 	}
 	if _, err := g.WriteFiles(blocked, nil); err == nil || !strings.Contains(err.Error(), blocked) {
-		t.Errorf("a file in place of the folder: error %v", err)
+		t.Errorf("a file instead of the folder: error %v", err)
 	}
 	var labels []generate.Label
 	for line := range bytes.Lines(readTree(t, one)[generate.LabelsFile]) {

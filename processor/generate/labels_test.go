@@ -232,7 +232,7 @@ func TestTamperingEvents(t *testing.T) {
 	has("logging_stopped", "StopLogging", `"eventSource":"cloudtrail.amazonaws.com"`, `"name":"arn:aws:cloudtrail:`)
 }
 
-// TestAftermath holds what follows the attacks: the key that can not be used, the
+// TestAftermath holds what follows the attacks: the key that cannot be used, the
 // account that falls silent, and the ends of both.
 func TestAftermath(t *testing.T) {
 	l, _, list := labels(t, "key_deletion")

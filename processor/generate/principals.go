@@ -112,5 +112,5 @@ func publicAddress(r random) string {
 // documentNetworks are the networks of RFC 5737.
 var documentNetworks = []string{"192.0.2", "198.51.100", "203.0.113"}
 
-// console tells whether the principal works in a browser.
+// console reports whether the principal works in a browser.
 func (p *principal) console() bool { return p.flavor == byPerson && p.agent != personAgents[0] }

@@ -73,7 +73,7 @@ func (c *call) recipients() (accounts [2]string, n int) {
 	return [2]string{c.who.account}, 1
 }
 
-// shared tells whether the records carry a sharedEventID. Services' do, though
+// shared reports whether the records carry a sharedEventID. Services' do, though
 // only one account gets them.
 func (c *call) shared() bool {
 	_, n := c.recipients()

@@ -236,7 +236,7 @@ func (w *world) changeLevels(r random, c Config) {
 	}
 }
 
-// crossAccount tells whether the edge's calls are recorded in two accounts.
+// crossAccount reports whether the edge's calls are recorded in two accounts.
 func (e *edge) crossAccount() bool {
 	return e.who.account != "" && e.who.account != e.key.account
 }

@@ -144,7 +144,7 @@ type blindness struct {
 	all bool
 }
 
-// hidden tells whether the account's trail leaves out an event.
+// hidden reports whether the account's trail leaves out an event.
 func (w *world) hidden(account string, second int64, kms bool) bool {
 	for _, b := range w.blind[account] {
 		if b.holds(second) && (kms || b.all) {

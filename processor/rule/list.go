@@ -28,7 +28,7 @@ var All = [...]Rule{
 		classes: []kms.Class{kms.ClassDestroy}, match: is("DisableKey"), What: says("disabled the key")},
 	{Name: "key_material_deleted", Score: 10, Techniques: []string{"T1485"},
 		classes: []kms.Class{kms.ClassDestroy}, match: is("DeleteImportedKeyMaterial", "DeleteExpiredKeyMaterial"),
-		What: says("deleted the key's imported material: data under it can not be read until it is imported again")},
+		What: says("deleted the key's imported material: data under it cannot be read until it is imported again")},
 	{Name: "policy_public", Score: 10, Techniques: []string{"T1098", "T1486"},
 		classes: policySetters, match: isTrue(semconv.AWSKMSPolicyPublic),
 		What: says("set a key policy that lets in principals of any AWS account")},
@@ -119,7 +119,7 @@ var reduced = map[string]string{
 // says.
 var tampered = map[string]string{
 	"DigestInvalid":  "found a digest of the trail that CloudTrail did not sign so",
-	"DigestMissing":  "found that a digest of the trail is gone: what was delivered in its hour can not be checked",
+	"DigestMissing":  "found that a digest of the trail is gone: what was delivered in its hour cannot be checked",
 	"DigestChanged":  "found that a digest of the trail was changed",
 	"LogFileMissing": "found that a log file of the trail is gone: what it recorded may be missing here",
 	"LogFileChanged": "found that a log file of the trail was changed after CloudTrail delivered it",
@@ -149,14 +149,14 @@ func trailName(rec *otellog.Record) string {
 	return "the trail"
 }
 
-// plainPolicy tells whether a key's policy was put by anybody but an AWS service, and
+// plainPolicy reports whether a key's policy was put by anybody but an AWS service, and
 // is none of which another rule says worse.
 func plainPolicy(rec *otellog.Record) bool {
 	return operation(rec) == "PutKeyPolicy" && rec.Str(semconv.AWSPrincipalType) != "AWSService" &&
 		!isTrue(semconv.AWSKMSPolicyPublic)(rec) && !isTrue(semconv.AWSKMSPolicyLockoutCheckBypassed)(rec)
 }
 
-// foreignGrant tells whether a grant's grantee is a principal of another
+// foreignGrant reports whether a grant's grantee is a principal of another
 // account than the key's. Service principals have no account.
 func foreignGrant(rec *otellog.Record) bool {
 	key := rec.Str(semconv.AWSKMSKeyAccountID)

@@ -85,7 +85,7 @@ func NewSecret(text string) Secret {
 
 // SecretFrom returns text as a secret that came from origin, a reference to the
 // environment such as "${SIEM_TOKEN}". The origin is not secret: it is printed
-// in place of the text.
+// instead of the text.
 func SecretFrom(text, origin string) Secret {
 	s := NewSecret(text)
 	if s.text != nil {
@@ -128,7 +128,7 @@ func (s *Secret) UnmarshalText(text []byte) error {
 	return nil
 }
 
-// Problem is one setting that can not be used.
+// Problem is one setting that cannot be used.
 type Problem struct {
 	// Key is the path of the setting below the Config that found the problem, in
 	// the words of the file: "batch.records".

@@ -43,7 +43,7 @@ func (c *condition) parse(text string) (*expr, error) {
 	return e, nil
 }
 
-// complete tells whether no part of e is missing.
+// complete reports whether no part of e is missing.
 func complete(e *expr) bool {
 	if e == nil {
 		return false
@@ -76,7 +76,7 @@ func words(text string) (list []string) {
 	return list
 }
 
-// is tells whether the next word is word, and takes it. Operators are also written
+// is reports whether the next word is word, and takes it. Operators are also written
 // in capitals.
 func (c *condition) is(word string) bool {
 	if len(c.words) == 0 || c.words[0] != word && c.words[0] != strings.ToUpper(word) {
@@ -174,7 +174,7 @@ func (c *condition) of(quantity string) (*expr, error) {
 	return join(o, list), nil
 }
 
-// reserved tells whether a word of the language would hide a selection of its name.
+// reserved reports whether a word of the language would hide a selection of its name.
 func reserved(word string) bool {
 	switch strings.ToLower(word) {
 	case "and", "or", "not", "of", "them", "(", ")":

@@ -251,7 +251,7 @@ func (p *pending) bound(m pair) {
 	p.c.bounds = append(p.c.bounds, bound{m.name, n})
 }
 
-// resolve finds the rules of a correlation; it returns false when it can not be used.
+// resolve finds the rules of a correlation; it returns false when it cannot be used.
 func (p *pending) resolve(l *Loader, byName, byID map[string]*Rule, nodes map[*Rule]*yaml.Node) bool {
 	before, missing := l.wrong, ""
 	docs := []*yaml.Node{p.node}

@@ -51,7 +51,7 @@ type bound struct {
 	n  int64
 }
 
-// holds tells whether a count satisfies the condition.
+// holds reports whether a count satisfies the condition.
 func (c *Correlation) holds(count int64) bool {
 	for _, b := range c.bounds {
 		ok := false
@@ -76,7 +76,7 @@ func (c *Correlation) holds(count int64) bool {
 	return true
 }
 
-// growing tells whether more matches can only help the condition.
+// growing reports whether more matches can only help the condition.
 func (c *Correlation) growing() bool {
 	return !slices.ContainsFunc(c.bounds, func(b bound) bool { return b.op != "gt" && b.op != "gte" })
 }

@@ -67,7 +67,7 @@ func TestCorrelationProblems(t *testing.T) {
 	f("type: temporal_ordered\nrules: [refused, deleted]\ntimespan: 5m\ncondition: {gte: 2}", 20, "is not supported")
 	f("type: event_count\nrules: [refused]\ntimespan: 5m\ngroup-by: [a, a]\ncondition: {gte: 5}", 20, "twice")
 	f("type: event_count\nrules: [refused]\ntimespan: 5m\ngroup-by: [a..b]\ncondition: {gte: 5}", 20, "empty part")
-	f("type: event_count\nrules: [refused]\ntimespan: 5m\ngroup-by: [a,b,c,d,e,f,g,h,i]\ncondition: {gte: 5}", 20, "at the most 8")
+	f("type: event_count\nrules: [refused]\ntimespan: 5m\ngroup-by: [a,b,c,d,e,f,g,h,i]\ncondition: {gte: 5}", 20, "at most 8")
 	alias := "type: event_count\nrules: [refused, deleted]\ntimespan: 5m\ncondition: {gte: 5}\ngroup-by: [who]\naliases:\n"
 	f(alias+"  who: {refused: a}", 23, `says nothing of the rule "Deleted"`)
 	f(alias+"  who: {refused: a, deleted: b}\n  other: {refused: a}", 24, `the alias "other" is not used`)

@@ -14,7 +14,7 @@ const (
 	maxValueBytes = 16 << 10
 )
 
-// detection compiles a rule's detection section. What can not be compiled is a problem
+// detection compiles a rule's detection section. What cannot be compiled is a problem
 // and a nil expr.
 type detection struct {
 	*file
@@ -38,7 +38,7 @@ func (d *detection) compile(n *yaml.Node) *expr {
 		case p.name == "timeframe":
 			d.problem(p.line, "write a rule with a correlation section, and timespan in it", "timeframe belongs to conditions that count, which Sigma gave up")
 		case p.name == "" || reserved(p.name) || strings.ContainsAny(p.name, "()|* \t\n"):
-			d.problem(p.line, "choose letters, digits, _ and -", "the selection %s has a name that a condition can not refer to", quoted(p.name))
+			d.problem(p.line, "choose letters, digits, _ and -", "the selection %s has a name that a condition cannot refer to", quoted(p.name))
 		default:
 			d.cond.names, lines[p.name] = append(d.cond.names, p.name), p.line
 			d.cond.exprs[p.name] = d.selection(p.value, p.name, p.line)

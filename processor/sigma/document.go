@@ -100,7 +100,7 @@ func (d *document) identify() {
 	}
 }
 
-// skip tells whether the document is to be left out, and notes it.
+// skip reports whether the document is to be left out, and notes it.
 func (d *document) skip(n *yaml.Node) bool {
 	reason := ""
 	if s := d.keys["status"]; s != nil {
@@ -187,7 +187,7 @@ func (d *document) describe() {
 	}
 }
 
-// admit tells whether the document, which asks for the values at paths, may join the
+// admit reports whether the document, which asks for the values at paths, may join the
 // others: its id and its name are its own, and there are not too many.
 func (d *document) admit(paths []string) bool {
 	l := d.loader
@@ -224,7 +224,7 @@ func (d *document) admit(paths []string) bool {
 // AWS has some 60.
 const maxPaths = 5000
 
-// room tells whether there is room for the fields.
+// room reports whether there is room for the fields.
 func (d *document) room(paths []string) bool {
 	l := d.loader
 	if l.paths == nil {

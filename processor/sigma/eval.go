@@ -8,7 +8,7 @@ import (
 	"strings"
 )
 
-// eval tells whether the event fulfils e.
+// eval reports whether the event fulfils e.
 func (m *Matcher) eval(e *expr) bool {
 	switch e.op {
 	case opTest:
@@ -114,7 +114,7 @@ func (m *Matcher) sameAs(t *test, v *value) bool {
 	return false
 }
 
-// inPrefix tells whether text is an address in the network. What can be none is
+// inPrefix reports whether text is an address in the network. What can be none is
 // refused first: an error of netip costs an allocation, and the address field often has
 // a service's name.
 func inPrefix(prefix netip.Prefix, text string) bool {

@@ -60,7 +60,7 @@ func checkPath(path string) error {
 	parts := strings.Split(path, ".")
 	switch {
 	case len(path) > maxPathBytes || len(parts) > maxPathDepth:
-		return fmt.Errorf("the field %s is too long; paths have at the most %d characters and %d parts", quoted(path), maxPathBytes, maxPathDepth)
+		return fmt.Errorf("the field %s is too long; paths have at most %d characters and %d parts", quoted(path), maxPathBytes, maxPathDepth)
 	case slices.Contains(parts, ""):
 		return fmt.Errorf("the field %s has an empty part; write a path such as userIdentity.arn", quoted(path))
 	case strings.ContainsAny(path, "*?[]{} \t\n"):
@@ -251,11 +251,11 @@ func compileRegexp(text, flags string) (*regexp.Regexp, error) {
 	}
 	// Alone first: parentheses that do not match must not match those around.
 	if _, err := syntax.Parse(text, syntax.Perl); err != nil {
-		return nil, fmt.Errorf("the regular expression %s can not be used: %w; write it in the syntax of RE2, which has no look-around and no references back", quoted(text), err)
+		return nil, fmt.Errorf("the regular expression %s cannot be used: %w; write it in the syntax of RE2, which has no look-around and no references back", quoted(text), err)
 	}
 	re, err := regexp.Compile(whole)
 	if err != nil {
-		return nil, fmt.Errorf("the regular expression %s can not be used: %w; write it in the syntax of RE2", quoted(text), err)
+		return nil, fmt.Errorf("the regular expression %s cannot be used: %w; write it in the syntax of RE2", quoted(text), err)
 	}
 	return re, nil
 }

@@ -84,7 +84,7 @@ func FuzzMatch(f *testing.F) {
 	})
 }
 
-// decodes tells whether the decoder takes the event: it is JSON without duplicates.
+// decodes reports whether the decoder takes the event: it is JSON without duplicates.
 func decodes(event []byte) bool {
 	wrapped := append([]byte(`{"eventVersion":"1","x":`), append(event, '}')...)
 	var ev cloudtrail.Event

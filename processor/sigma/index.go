@@ -59,7 +59,7 @@ func all(n int) set {
 	return s
 }
 
-// meet tells whether any rule is in both.
+// meet reports whether any rule is in both.
 func meet(a, b set) bool {
 	for w := range a {
 		if a[w]&b[w] != 0 {

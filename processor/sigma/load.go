@@ -68,7 +68,7 @@ func (l *Loader) Dir(fsys fs.FS, prefix string) {
 	err := fs.WalkDir(fsys, ".", func(name string, entry fs.DirEntry, err error) error {
 		switch {
 		case err != nil:
-			l.problem(Problem{File: prefix + name, Text: fmt.Sprintf("can not be read: %v", err)})
+			l.problem(Problem{File: prefix + name, Text: fmt.Sprintf("cannot be read: %v", err)})
 			return nil
 		case entry.IsDir():
 			if base := path.Base(name); name != "." && strings.HasPrefix(base, ".") {
@@ -90,7 +90,7 @@ func (l *Loader) Dir(fsys fs.FS, prefix string) {
 		return nil
 	})
 	if err != nil {
-		l.problem(Problem{File: prefix, Text: fmt.Sprintf("can not be read: %v", err)})
+		l.problem(Problem{File: prefix, Text: fmt.Sprintf("cannot be read: %v", err)})
 	} else if !found && l.wrong == before {
 		l.problem(Problem{File: path.Clean(prefix), Text: "there is no file whose name ends in .yml or .yaml; name the directory that has the rules"})
 	}
@@ -100,13 +100,13 @@ func (l *Loader) Dir(fsys fs.FS, prefix string) {
 func (l *Loader) open(fsys fs.FS, name, shown string) {
 	f, err := fsys.Open(name)
 	if err != nil {
-		l.problem(Problem{File: shown, Text: fmt.Sprintf("can not be read: %v", err)})
+		l.problem(Problem{File: shown, Text: fmt.Sprintf("cannot be read: %v", err)})
 		return
 	}
 	defer f.Close()
 	text, err := io.ReadAll(io.LimitReader(f, MaxFileBytes+1))
 	if err != nil {
-		l.problem(Problem{File: shown, Text: fmt.Sprintf("can not be read: %v", err)})
+		l.problem(Problem{File: shown, Text: fmt.Sprintf("cannot be read: %v", err)})
 		return
 	}
 	l.File(shown, text)
@@ -148,7 +148,7 @@ func (l *Loader) File(name string, text []byte) {
 	}
 }
 
-// empty tells whether a document is empty: a separator with nothing behind it.
+// empty reports whether a document is empty: a separator with nothing behind it.
 func empty(n *yaml.Node) bool { return n.Kind == yaml.ScalarNode && n.ShortTag() == "!!null" }
 
 // What the YAML parser says has no type, and not always a line.

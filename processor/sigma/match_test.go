@@ -29,7 +29,7 @@ func rule(detection string) string {
 	return head + "  " + strings.ReplaceAll(strings.TrimSpace(detection), "\n", "\n  ") + "\n"
 }
 
-// matches tells whether the one rule of a text matches an event, and holds the
+// matches reports whether the one rule of a text matches an event, and holds the
 // Matcher to the reference.
 func matches(t testing.TB, text, event string) bool {
 	t.Helper()

@@ -77,7 +77,7 @@ func (m *Matcher) Match(event []byte) (Result, error) {
 	return Result{m.hits, m.seen}, nil
 }
 
-// Wants tells whether any rule may match an event with this eventSource and eventName.
+// Wants reports whether any rule may match an event with this eventSource and eventName.
 // Whoever knows these two already saves Match the way through the event: it answers
 // in some 30 ns.
 func (m *Matcher) Wants(source, name string) bool {
@@ -141,7 +141,7 @@ func (m *Matcher) candidates() (names, sources set) {
 }
 
 func (m *Matcher) fail() error {
-	m.err = fmt.Errorf("sigma: an event can not be read: %w", m.w.Err())
+	m.err = fmt.Errorf("sigma: an event cannot be read: %w", m.w.Err())
 	return m.err
 }
 

@@ -11,7 +11,7 @@ import (
 // file collects what is wrong in one file.
 type file struct {
 	name   string
-	lines  int // at the most; YAML puts what is missing at the end behind it
+	lines  int // at most; YAML puts what is missing at the end behind it
 	loader *Loader
 }
 
@@ -81,7 +81,7 @@ func (f *file) text(n *yaml.Node, key string, limit int) (string, bool) {
 	case n.Kind != yaml.ScalarNode || n.ShortTag() == "!!null":
 		f.problem(n.Line, "write a text", "%s is %s", key, what(n))
 	case len(n.Value) > limit:
-		f.problem(n.Line, fmt.Sprintf("write at the most %d", limit), "%s has %d characters", key, len(n.Value))
+		f.problem(n.Line, fmt.Sprintf("write at most %d", limit), "%s has %d characters", key, len(n.Value))
 	case strings.TrimSpace(n.Value) == "":
 		f.problem(n.Line, "write a text", "%s is empty", key)
 	default:
@@ -100,7 +100,7 @@ func (f *file) texts(n *yaml.Node, key string, limit int) (list []string) {
 		f.problem(n.Line, "name at least one", "%s is an empty list", key)
 	}
 	if len(nodes) > limit {
-		f.problem(n.Line, fmt.Sprintf("name at the most %d", limit), "%s has %d entries", key, len(nodes))
+		f.problem(n.Line, fmt.Sprintf("name at most %d", limit), "%s has %d entries", key, len(nodes))
 		return nil
 	}
 	for _, x := range nodes {

@@ -29,7 +29,7 @@ func parseNumber(text string) (number, bool) {
 	return number{f: f}, err == nil
 }
 
-// isNumber tells whether text is a number, and one without a fraction and exponent.
+// isNumber reports whether text is a number, and one without a fraction and exponent.
 func isNumber(text string) (whole, ok bool) {
 	i := 0
 	digits := func() bool {

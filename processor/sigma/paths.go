@@ -62,7 +62,7 @@ func (b *branch) add(name string) *branch {
 	return c
 }
 
-// seal makes the tables, at the most a fourth full, so that a miss ends at once.
+// seal makes the tables, at most a fourth full, so that a miss ends at once.
 func (b *branch) seal() {
 	size := 8
 	for size < 4*len(b.names) {

@@ -93,7 +93,7 @@ func (p *pattern) plain() (string, bool) {
 	return p.parts[0].text, true
 }
 
-// match tells whether the whole of text fits; text is in lower case unless p is
+// match reports whether the whole of text fits; text is in lower case unless p is
 // cased. Each part is looked for at the first place behind the one before it, which
 // is right because only the ends are bound to a place.
 func (p *pattern) match(text string) bool {
@@ -155,7 +155,7 @@ func (t *part) find(text string) int {
 	return -1
 }
 
-// suffix tells whether text ends with the part.
+// suffix reports whether text ends with the part.
 func (t *part) suffix(text string) bool {
 	if t.runes == nil {
 		return strings.HasSuffix(text, t.text)

@@ -52,9 +52,9 @@ func TestFieldProblems(t *testing.T) {
 	f("a|exists: 'true'", "write true or false without quotes")
 	f("a|gt: ten", `gt is compared with "ten", which is no number`)
 	f("a|lte: '10'", "write a number without quotes")
-	f("a|re: '(?=x)'", "can not be used")
-	f("a|re: '(a)\\1'", "can not be used")
-	f("a|re: 'a)(b'", "can not be used")
+	f("a|re: '(?=x)'", "cannot be used")
+	f("a|re: '(a)\\1'", "cannot be used")
+	f("a|re: 'a)(b'", "cannot be used")
 	f("a|re|i: 'a++'", "RE2")
 	f("a|re: "+strings.Repeat("a", maxRegexp+1), "the limit is 4096")
 	f("a|cidr: 10.0.0.*", "is no network")
@@ -106,9 +106,9 @@ func TestDetectionProblems(t *testing.T) {
 	f("s: {a: b}\ncondition: "+strings.Repeat("s or ", 600)+"s", 5, "more than 1000 words")
 	f("s: {a: b}\nt: {a: c}\ncondition: s", 5, `does not use the selection "t"`)
 	f("s: {a: b}\ntimeframe: 5m\ncondition: s", 5, "timeframe belongs to conditions that count")
-	f("s: {a: b}\nnot: {a: c}\ncondition: s", 5, "can not refer to")
-	f("s: {a: b}\n't|endswith': {a: c}\ncondition: s", 5, "can not refer to")
-	f("'': {a: c}\ns: {a: b}\ncondition: s", 4, "can not refer to")
+	f("s: {a: b}\nnot: {a: c}\ncondition: s", 5, "cannot refer to")
+	f("s: {a: b}\n't|endswith': {a: c}\ncondition: s", 5, "cannot refer to")
+	f("'': {a: c}\ns: {a: b}\ncondition: s", 4, "cannot refer to")
 	f("s: {}\ncondition: s", 4, "is an empty map")
 	f("s: []\ncondition: s", 4, "is a list")
 	f("s: null\ncondition: s", 4, "is nothing")
@@ -180,10 +180,10 @@ func TestAllProblems(t *testing.T) {
 	}
 	want := []string{
 		`b/two.yml:5: the field "a|expand": the modifier expand is not supported`,
-		"b/two.yml:6: the field \"b\": the regular expression \"(\" can not be used: error parsing regexp: missing closing ): `(`",
+		"b/two.yml:6: the field \"b\": the regular expression \"(\" cannot be used: error parsing regexp: missing closing ): `(`",
 		`b/two.yml:7: the condition names the selection "t", which is not there`,
 		`d.yml:5: the field "a|expand": the modifier expand is not supported`,
-		"d.yml:6: the field \"b\": the regular expression \"(\" can not be used: error parsing regexp: missing closing ): `(`",
+		"d.yml:6: the field \"b\": the regular expression \"(\" cannot be used: error parsing regexp: missing closing ): `(`",
 		`d.yml:7: the condition names the selection "t", which is not there`,
 	}
 	if strings.Join(got, "\n") != strings.Join(want, "\n") {
@@ -206,8 +206,8 @@ func TestAllProblems(t *testing.T) {
 	if _, problems = Load(fstest.MapFS{"x.yml": {Mode: fs.ModeNamedPipe}}); len(problems) != 1 || problems[0].String() != "x.yml: is no file; opening it might wait forever" {
 		t.Errorf("a pipe has the problems %v", problems)
 	}
-	if _, problems = Load(unreadable{}); len(problems) != 1 || !strings.Contains(problems[0].Text, "can not be read") {
-		t.Errorf("a directory that can not be read has the problems %v", problems)
+	if _, problems = Load(unreadable{}); len(problems) != 1 || !strings.Contains(problems[0].Text, "cannot be read") {
+		t.Errorf("a directory that cannot be read has the problems %v", problems)
 	}
 }
 

@@ -190,7 +190,7 @@ func refOrder(a, b string) (int, bool) {
 	return cmp.Compare(f, g), err == nil && gerr == nil
 }
 
-// refOne tells whether one value fits one value of a rule.
+// refOne reports whether one value fits one value of a rule.
 func refOne(mods []string, n *yaml.Node, v any, event any) bool {
 	if v == nil {
 		return false
@@ -350,7 +350,7 @@ func refCondition(text string, selections map[string]bool) bool {
 	return reduce(text) == "<1>"
 }
 
-// refRule tells whether the rule of a YAML document matches an event.
+// refRule reports whether the rule of a YAML document matches an event.
 func refRule(document *yaml.Node, event any) bool {
 	selections, conditions := map[string]bool{}, []string{}
 	for i := 0; i < len(document.Content); i += 2 {

@@ -106,7 +106,7 @@ func (t *Tally) Merge(c *Correlation, other *Tally) {
 	}
 }
 
-// union returns the smallest values, at the most keep, of two ascending lists.
+// union returns the smallest values, at most keep, of two ascending lists.
 func union(a, b []uint64, keep int) []uint64 {
 	all := slices.Concat(a, b)
 	slices.Sort(all)
@@ -176,7 +176,7 @@ func ascending(list []uint64) bool {
 	return true
 }
 
-// Judge tells whether the window that begins at start satisfies the correlation's
+// Judge reports whether the window that begins at start satisfies the correlation's
 // condition, and the count: matches, different values, different rules, or rules that
 // matched in order. A count of values stops one above the largest bound. pane returns
 // the tally of the group in the pane that begins at a time, or nil.
@@ -236,7 +236,7 @@ func (c *Correlation) inOrder(panes []*Tally) (n int64) {
 // day is how often a state that lasts is told.
 const day = int64(24 * 3600 * 1e9)
 
-// Reports tells whether the window that begins at start is to be reported. One burst
+// Reports reports whether the window that begins at start is to be reported. One burst
 // makes several windows fire, which overlap: the first is reported, and while it goes
 // on the first of each day (or of each timespan, if that is longer). It asks for one
 // pane more than Judge, the one before the window.

@@ -157,7 +157,7 @@ func TestFile(t *testing.T) {
 	}
 }
 
-// TestItIsTheSameEverywhere: figures measured over different corpora can not be
+// TestItIsTheSameEverywhere: figures measured over different corpora cannot be
 // compared. Whoever changes the corpus on purpose puts the new sum here and
 // measures again what is compared with it.
 func TestItIsTheSameEverywhere(t *testing.T) {

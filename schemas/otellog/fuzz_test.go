@@ -131,7 +131,7 @@ func agree(data []byte) string {
 	return ""
 }
 
-// hasGroup tells whether data may hold a group, a form of protobuf 2 that
+// hasGroup reports whether data may hold a group, a form of protobuf 2 that
 // Decode refuses: any byte with one of its wire types.
 func hasGroup(data []byte) bool {
 	for _, b := range data {

@@ -19,7 +19,7 @@ type Names struct {
 func NewNames(names ...string) *Names {
 	n := &Names{list: slices.Clone(names), next: make([]uint8, len(names))}
 	if len(names) > 255 {
-		panic(fmt.Sprintf("otellog: %d names, want 255 at the most", len(names)))
+		panic(fmt.Sprintf("otellog: %d names, want 255 at most", len(names)))
 	}
 	for i, name := range names {
 		if n.Find(name) >= 0 {

@@ -215,7 +215,7 @@ func appendAttr(dst []byte, tag byte, a *Attr) []byte {
 // appendShort appends a string attribute in which every length but the outermost
 // is one byte: all but a few are such. One check for room, then plain stores.
 func appendShort(dst []byte, tag byte, key, value string) []byte {
-	const framing = 9 // the tags and lengths around key and value, at the most
+	const framing = 9 // the tags and lengths around key and value, at most
 	from := len(dst)
 	if cap(dst)-from < len(key)+len(value)+framing {
 		dst = slices.Grow(dst, len(key)+len(value)+framing)

@@ -155,7 +155,7 @@ func (p *problems) members(what string, t Type) {
 	}
 }
 
-// accepts tells whether v, as YAML decodes it, is a value of the type.
+// accepts reports whether v, as YAML decodes it, is a value of the type.
 func (t Type) accepts(v any) error {
 	ok := false
 	switch t.Kind {

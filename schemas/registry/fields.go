@@ -104,7 +104,7 @@ func (f *Field) cases() []Case {
 	return append([]Case{f.Case}, f.Also...)
 }
 
-// gives tells whether the field gives the attribute called name in some case.
+// gives reports whether the field gives the attribute called name in some case.
 func (f *Field) gives(name string) bool {
 	for _, c := range f.cases() {
 		for _, g := range c.Gives {

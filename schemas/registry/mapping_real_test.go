@@ -58,7 +58,7 @@ type row struct {
 	values []any // to set it to
 }
 
-// explains tells whether the row names an attribute, or one of which it is made.
+// explains reports whether the row names an attribute, or one of which it is made.
 func (r *row) explains(reg *registry.Registry, name string) bool {
 	a := reg.Attribute(name)
 	for given := range r.gives {

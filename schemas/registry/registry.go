@@ -104,7 +104,7 @@ func (g *Group) Uses() []Use {
 	return uses
 }
 
-// Extends tells whether g is, or extends, the group other.
+// Extends reports whether g is, or extends, the group other.
 func (g *Group) Extends(other *Group) bool {
 	for ; g != nil; g = g.Parent {
 		if g == other {

@@ -114,7 +114,7 @@ func (f *fleet) end(i int, s syscall.Signal) error {
 	}
 }
 
-// reap notices processes that ended by themselves, as one that can not reach
+// reap notices processes that ended by themselves, as one that cannot reach
 // Kafka does after a while, for a supervisor to start it again.
 func (f *fleet) reap() {
 	for i, in := range f.instances {

@@ -53,7 +53,7 @@ type copyOf struct {
 	denied, failed bool
 }
 
-// better tells whether a is counted rather than b.
+// better reports whether a is counted rather than b.
 func better(a, b copyOf) bool {
 	return cmp.Or(
 		cmp.Compare(b.rank, a.rank),

@@ -68,7 +68,7 @@ var opensEnvelope = regexp.MustCompile(`^(\[|\{\s*"Records"\s*:)`)
 
 // AddText adds the records of one text in any of the envelopes of the package
 // comment. The text may be reused afterwards. The error is for a broken document
-// that holds many records: the judge can not tell how many.
+// that holds many records: the judge cannot tell how many.
 func (j *Judge) AddText(text []byte) error {
 	text, err := plainText(text)
 	if err != nil {

@@ -37,12 +37,12 @@ var trailChanges = []string{
 	"StartEventDataStoreIngestion", "StopEventDataStoreIngestion",
 }
 
-// isTrailChange tells whether a call to cloudtrail.amazonaws.com counts.
+// isTrailChange reports whether a call to cloudtrail.amazonaws.com counts.
 func isTrailChange(event object) bool {
 	return event.text("eventSource") == "cloudtrail.amazonaws.com" && slices.Contains(trailChanges, event.text("eventName"))
 }
 
-// inScope tells whether the record is one that Keytrail counts.
+// inScope reports whether the record is one that Keytrail counts.
 func inScope(event object) bool {
 	category, kind := event.text("eventCategory"), event.text("eventType")
 	if category == "Insight" || category == "Aggregated" || kind == "AwsCloudTrailInsight" || kind == "AwsAggregatedEvent" {
@@ -97,7 +97,7 @@ func classOf(event object) string {
 	return "manage"
 }
 
-// outcomeOf tells whether the call was refused or failed otherwise.
+// outcomeOf reports whether the call was refused or failed otherwise.
 func outcomeOf(event object) (denied, failed bool) {
 	code := event.text("errorCode")
 	if code == "" {

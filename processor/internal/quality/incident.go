@@ -88,7 +88,7 @@ func account(arn string) string {
 	return parts[4]
 }
 
-// concerns tells whether an entity is one of the incident's. A pair is when both
+// concerns reports whether an entity is one of the incident's. A pair is when both
 // its principal and its key are; where the incident names none of the one, the
 // other is enough.
 func (in *incident) concerns(e wire.Entity) bool {
@@ -127,7 +127,7 @@ func (s *incidents) match(f *finding, found func(i int)) {
 	}
 }
 
-// expects tells whether a finding of this kind is what the incident should raise. A
+// expects reports whether a finding of this kind is what the incident should raise. A
 // yardstick, which tells no kinds, is given every kind.
 func (in *incident) expects(kind string) bool {
 	return kind == "" || slices.Contains(in.Kinds, generate.Kind(kind))

@@ -31,7 +31,7 @@ func report(o options, m *measured, n nabResult) string {
 	nab(p, n)
 	p("## Again\n")
 	p("```console notest\n$ go run ./processor/internal/quality %s\n```\n", o.flags())
-	p("`-explain` in place of `-o` tells the causes of all false anomalies and every incident that was\nmissed; `-seeds 1,2` does so on training seeds.")
+	p("`-explain` instead of `-o` tells the causes of all false anomalies and every incident that was\nmissed; `-seeds 1,2` does so on training seeds.")
 	return b.String()
 }
 

@@ -127,12 +127,12 @@ func (e *engine) deliver(second int64, records [][]byte) error {
 	for _, text := range records {
 		e.totals.records++
 		if err := e.decoder.Decode(text, &e.event); err != nil {
-			return fmt.Errorf("a generated record can not be read: %w: %s", err, text)
+			return fmt.Errorf("a generated record cannot be read: %w: %s", err, text)
 		}
 		ok, err := e.norm.Record(&e.event, 0, &e.rec)
 		switch {
 		case err != nil:
-			return fmt.Errorf("a generated record can not be normalized: %w: %s", err, text)
+			return fmt.Errorf("a generated record cannot be normalized: %w: %s", err, text)
 		case !ok:
 			e.totals.filtered++
 			continue

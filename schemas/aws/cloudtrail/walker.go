@@ -14,7 +14,7 @@ type Walker struct {
 	s scanner
 }
 
-// Reset makes w walk over data, which it does not change. Values nest at the most
+// Reset makes w walk over data, which it does not change. Values nest at most
 // depth deep, where they are entered.
 func (w *Walker) Reset(data []byte, depth int) { w.s.reset(data, depth) }
 

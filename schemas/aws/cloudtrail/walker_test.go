@@ -62,7 +62,7 @@ func rebuild(t *testing.T, w *Walker, out *bytes.Buffer, pos int) int {
 	return end
 }
 
-// same tells whether two JSON texts are the same but for escapes and white space.
+// same reports whether two JSON texts are the same but for escapes and white space.
 func same(t *testing.T, got, want []byte) bool {
 	t.Helper()
 	canonical := func(text []byte) string {

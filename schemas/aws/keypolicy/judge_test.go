@@ -151,7 +151,7 @@ func glob(pattern, s string) bool {
 	return regexp.MustCompile("^" + expr + "$").MatchString(s)
 }
 
-// met says whether one operator is met by the value of a request, "" for none.
+// met reports whether one operator is met by the value of a request, "" for none.
 func met(operator, v string, values []any) bool {
 	any := func(f func(want string) bool) bool {
 		for _, want := range values {

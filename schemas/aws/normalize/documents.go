@@ -109,7 +109,7 @@ func (w *words) UnmarshalJSON(text []byte) error {
 	return nil
 }
 
-// meets tells whether a field with this value is selected: by one value of each
+// meets reports whether a field with this value is selected: by one value of each
 // list that selects, and by none that excludes.
 func (c *condition) meets(value string) bool {
 	is := func(v string) bool { return v == value }

@@ -135,7 +135,7 @@ func via(ev *cloudtrail.Event, principal string) string {
 	return service
 }
 
-// isService tells whether a sourceIPAddress is the name of an AWS service.
+// isService reports whether a sourceIPAddress is the name of an AWS service.
 func isService(source string) bool {
 	return source == "AWS Internal" || strings.HasSuffix(source, ".amazonaws.com") || strings.HasSuffix(source, ".amazonaws.com.cn")
 }

@@ -2,7 +2,7 @@
 // which KMS key, which principal and which call an event is about, and writes
 // the attributes of schemas/registry.
 //
-// It is pure: no clock, no network, no state between events. What it can not
+// It is pure: no clock, no network, no state between events. What it cannot
 // express as an attribute stays in the record's body, which is the event byte
 // for byte. Aliases are not resolved here, because that takes memory of other
 // events.
@@ -252,7 +252,7 @@ func (n *Normalizer) omissions(ev *cloudtrail.Event, rec *otellog.Record) {
 	rec.Strings(semconv.AWSCloudTrailOmittedFields, n.omitted)
 }
 
-// isAddress tells whether s is an IP address. Names of services, which stand in
+// isAddress reports whether s is an IP address. Names of services, which stand in
 // the same field, are turned away before ParseAddr makes an error of them, which
 // would be an allocation.
 func isAddress(s string) bool {
@@ -272,7 +272,7 @@ func isAddress(s string) bool {
 	return err == nil
 }
 
-// isIPv4 tells whether s is four numbers below 256 without leading zeros, with
+// isIPv4 reports whether s is four numbers below 256 without leading zeros, with
 // dots between: as netip has it, in a third of its time.
 func isIPv4(s string) bool {
 	numbers, n, digits := 0, 0, 0

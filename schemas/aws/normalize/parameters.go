@@ -108,7 +108,7 @@ func (n *Normalizer) attestation(a *cloudtrail.Attestation, rec *otellog.Record)
 	}
 }
 
-// isZero tells whether a digest has no bit set. CloudTrail writes digests in
+// isZero reports whether a digest has no bit set. CloudTrail writes digests in
 // hexadecimal digits, and has written them in base64.
 func isZero(digest string) bool {
 	return strings.Trim(digest, "0") == "" || strings.Trim(strings.TrimRight(digest, "="), "A") == ""

@@ -26,7 +26,7 @@ type direct struct {
 	account, region string
 }
 
-// moves tells whether an event happened elsewhere than the one before, and keeps
+// moves reports whether an event happened elsewhere than the one before, and keeps
 // where it did.
 func (d *direct) moves(account, region string) bool {
 	if len(d.place) > 0 && account == d.account && region == d.region {
@@ -72,7 +72,7 @@ type shared struct {
 	text  []byte // holds the strings of the values
 }
 
-// is tells whether s is the run of the given values, of n texts.
+// is reports whether s is the run of the given values, of n texts.
 func (s *shared) is(of *values, n int) bool {
 	if !s.kept || s.of.number != of.number {
 		return false
@@ -201,7 +201,7 @@ func (n *Normalizer) knownCaller(ev *cloudtrail.Event, rec *otellog.Record) stri
 }
 
 // knownKey writes the key of an event that lists a known one and names no other,
-// which is almost every use of a key. It tells whether it did.
+// which is almost every use of a key. It reports whether it did.
 func (n *Normalizer) knownKey(ev *cloudtrail.Event, class kms.Class, rec *otellog.Record) bool {
 	q := &ev.Request
 	if n.direct == nil || len(ev.Resources) != 1 || !plain(ev, class) || q.AliasName != "" || q.SourceKeyID != "" || isAlias(q.KeyID) {

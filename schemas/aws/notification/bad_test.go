@@ -6,7 +6,7 @@ import (
 	"testing"
 )
 
-// What can not be used says what was expected and what was found.
+// What cannot be used says what was expected and what was found.
 func TestUnknown(t *testing.T) {
 	for body, want := range map[string]struct {
 		reason Reason

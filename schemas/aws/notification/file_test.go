@@ -82,7 +82,7 @@ func FuzzFileOf(f *testing.F) {
 			t.Fatalf("%+v", file)
 		}
 		if file.Stamp.IsZero() || file.Day.IsZero() || !fileName.MatchString(file.Account+"_"+word+"_"+file.Region+"_x") {
-			return // a name and folders can not be written from it
+			return // a name and folders cannot be written from it
 		}
 		folders := "AWSLogs/" + file.Account
 		if file.Org != "" {

@@ -87,7 +87,7 @@ func usable(t *testing.T, o Object, fetched bool) {
 func wrapping(t *testing.T, text string, m Message, lim Limits) {
 	t.Helper()
 	if !utf8.ValidString(text) || len(text) > lim.BodyBytes {
-		return // JSON can not quote it as it is; it is refused whole
+		return // JSON cannot quote it as it is; it is refused whole
 	}
 	for place, wrap := range map[string]func(string) string{"Message": sns, "Body": sqs, "Body.Message": func(s string) string { return sqs(sns(s)) }} {
 		wide := Limits{BodyBytes: 40 * lim.BodyBytes, Items: lim.Items, Wrappers: lim.Wrappers + 1 + strings.Count(place, ".")}

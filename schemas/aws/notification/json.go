@@ -142,7 +142,7 @@ func (r *reader) str(raw []byte) string {
 	return s
 }
 
-// loneSurrogate tells whether a valid JSON string has a \u escape of one half of
+// loneSurrogate reports whether a valid JSON string has a \u escape of one half of
 // a UTF-16 pair without the other (RFC 8259, section 8.2).
 func loneSurrogate(raw []byte) bool {
 	for i := 0; i < len(raw); i++ {

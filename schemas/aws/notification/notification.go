@@ -121,9 +121,9 @@ func (b *Bad) Error() string {
 	return fmt.Sprintf("%s: %s: %s", where, b.Reason, b.Detail)
 }
 
-// MayHoldEvents tells whether Raw is to be offered to a cloudtrail.Reader,
+// MayHoldEvents reports whether Raw is to be offered to a cloudtrail.Reader,
 // because it may carry CloudTrail events in a shape that names no objects. What
-// the Reader can not use it reports itself.
+// the Reader cannot use it reports itself.
 func (b *Bad) MayHoldEvents() bool { return b.Reason == ReasonShape || b.Reason == ReasonSyntax }
 
 // Limits bounds what one message may cost. Over a limit is a Bad. The zero value
@@ -132,7 +132,7 @@ type Limits struct {
 	// BodyBytes bounds a message's body (default 4 MiB). SQS takes 1 MiB, SNS and
 	// S3 less; ten SNS messages of 256 KiB as ReceiveMessage prints them, their
 	// quotes escaped twice, stay below 4 MiB. Reading takes some 25 times a body's
-	// bytes of memory at the most.
+	// bytes of memory at most.
 	BodyBytes int
 	// Items bounds the objects, notices and bad parts of one message together
 	// (default 10,000). A key of CloudTrail's has some 125 bytes, so that the 1 MiB

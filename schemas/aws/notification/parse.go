@@ -34,13 +34,13 @@ type parser struct {
 	over int // items over Limits.Items
 }
 
-// fault is why something can not be used.
+// fault is why something cannot be used.
 type fault struct {
 	reason Reason
 	detail string
 }
 
-// room tells whether the message may have one item more.
+// room reports whether the message may have one item more.
 func (p *parser) room() bool {
 	if len(p.msg.Objects)+len(p.msg.Skipped)+len(p.msg.Notices)+len(p.msg.Bad) < p.lim.Items {
 		return true
@@ -61,7 +61,7 @@ func (p *parser) notice(kind NoticeKind, detail string) {
 	}
 }
 
-// object takes an object that was named, or reports why it can not be fetched.
+// object takes an object that was named, or reports why it cannot be fetched.
 func (p *parser) object(at string, raw []byte, o Object, why *fault) {
 	if why == nil {
 		why = o.check()
@@ -256,7 +256,7 @@ func join(at, name string) string {
 	return at + "." + name
 }
 
-// clip quotes a text from outside for a person to read, at the most 100 bytes.
+// clip quotes a text from outside for a person to read, at most 100 bytes.
 func clip(s string) string {
 	if len(s) <= 100 {
 		return strconv.Quote(s)

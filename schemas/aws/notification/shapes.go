@@ -62,7 +62,7 @@ func (r *reader) s3Record(m object) Object {
 	}
 }
 
-// isObjectEvent tells whether m is an EventBridge event in which S3 names an
+// isObjectEvent reports whether m is an EventBridge event in which S3 names an
 // object. CloudTrail's events about S3 have the same source, and a detail-type
 // that ends in "via CloudTrail".
 func (m object) isObjectEvent() bool {
@@ -123,9 +123,9 @@ func (p *parser) cloudTrail(m object, raw []byte, at string) {
 	}
 }
 
-// created tells whether the object is there to be fetched. Events of removal,
+// created reports whether the object is there to be fetched. Events of removal,
 // expiry, restoring, storage classes, tags and ACLs name objects that are gone,
-// can not be read, or have been read.
+// cannot be read, or have been read.
 func (o *Object) created() bool {
 	switch o.Form {
 	case FormS3:
@@ -144,10 +144,10 @@ var (
 	regionName = regexp.MustCompile(`^[A-Za-z0-9-]{0,40}$`)
 )
 
-// maxKey is the length of an S3 key in bytes at the most.
+// maxKey is the length of an S3 key in bytes at most.
 const maxKey = 1024
 
-// check tells whether the names can be those of an object.
+// check reports whether the names can be those of an object.
 func (o *Object) check() *fault {
 	switch {
 	case !bucketName.MatchString(o.Bucket):

@@ -3,7 +3,7 @@
 //
 //	go run ./processor/internal/oracle/cmd -size 5m PATH...
 //
-// Paths are files and directories. It exits with 0, with 1 when a file can not be
+// Paths are files and directories. It exits with 0, with 1 when a file cannot be
 // read, and with 2 on wrong usage.
 package main
 

@@ -17,7 +17,7 @@ import (
 	"keytrail/processor/source/aws/client"
 )
 
-// history answers LookupEvents as its documents say: at the most 50 events at a
+// history answers LookupEvents as its documents say: at most 50 events at a
 // time, the newest first, both ends of the time included, one attribute, and no more
 // than two requests a second from one region. moto has no event history; this is
 // ours, written from the API Reference.

@@ -125,7 +125,7 @@ func TestMutationsOfWhatIsBuilt(t *testing.T) {
 	f(".gitignore", "/build/", "/out/", "does not hold /build/")
 }
 
-// copyDeployment copies what the checks read into a folder of its own.
+// copyDeployment copies what the checks read into its own folder.
 func copyDeployment(t *testing.T) string {
 	t.Helper()
 	root := t.TempDir()
@@ -151,7 +151,7 @@ func copyDeployment(t *testing.T) string {
 	return root
 }
 
-// TestCopyIsWhole holds that the copy has no problem of its own, without which
+// TestCopyIsWhole holds that the copy has no problems itself, without which
 // the tests of mutations would show nothing.
 func TestCopyIsWhole(t *testing.T) {
 	for _, p := range check(t.Context(), copyDeployment(t)) {

@@ -107,8 +107,8 @@ func (s *State) Learn(t, size, count int64) {
 	s.Until = t + size
 }
 
-// Skip learns that there were no calls from the last window learned up to t. Of a
-// silence longer than maxGap it is the last part that the dispersion learns from.
+// Skip learns that there were no calls from the last window learned up to t.
+// From a silence longer than maxGap the dispersion learns only the last part.
 func (s *State) Skip(t, size int64) {
 	if s.Since == 0 || t <= s.Until {
 		return

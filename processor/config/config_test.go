@@ -120,7 +120,7 @@ func roundTrip(t *testing.T, c *Config, out string) {
 			}
 		}
 	}
-	back.written, back.literals, back.hidden = c.written, c.literals, c.hidden // the reference to a secret is not a setting of its own
+	back.written, back.literals, back.hidden = c.written, c.literals, c.hidden // the reference to a secret is not itself a setting
 	if !reflect.DeepEqual(back, c) {
 		t.Errorf("read back:\n%+v\nwant:\n%+v", back, c)
 	}

@@ -198,15 +198,15 @@ func joinTypes() string {
 	return strings.Join(list, ", ")
 }
 
-// pairs yields the keys and values of a mapping, and notes keys that are no
-// plain text or stand there twice.
+// pairs yields the keys and values of a mapping, and notes keys that are not
+// plain text or that repeat.
 func (d *decoder) pairs(node *yaml.Node, key string) func(func(name, content *yaml.Node) bool) {
 	return func(yield func(name, content *yaml.Node) bool) {
 		seen := map[string]int{}
 		for i := 0; i+1 < len(node.Content); i += 2 {
 			name, content := node.Content[i], node.Content[i+1]
 			if name.Kind != yaml.ScalarNode || name.Anchor != "" || name.Style&yaml.TaggedStyle != 0 {
-				d.add(name.Line, key, "has a key that is no plain text")
+				d.add(name.Line, key, "has a key that is not plain text")
 				continue
 			}
 			if first, ok := seen[name.Value]; ok {

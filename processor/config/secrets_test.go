@@ -99,7 +99,7 @@ func TestInterpolatedValuesAreNotShown(t *testing.T) {
 	}
 }
 
-// What net/http says of an endpoint is without the value, however short that is.
+// Errors of net/http about an endpoint do not show the value, however short it is.
 func TestErrorsOfClients(t *testing.T) {
 	for _, secret := range []string{"x", "ab", "hunter2", "with space", "a/b?c=d&e", "pässwörd%20", `quo"te`} {
 		env := func(string) (string, bool) { return secret, true }

@@ -76,13 +76,13 @@ func (k Kafka) validate(p *setting.Problems) {
 	for i, b := range k.Brokers {
 		key := fmt.Sprintf("kafka.brokers[%d]", i)
 		if !isAddress(b) {
-			p.Add(key, `%q is no address; want a host and a port such as "127.0.0.1:9092"`, b)
+			p.Add(key, `%q is not a host:port address; write one such as "127.0.0.1:9092"`, b)
 		} else if slices.Index(k.Brokers, b) < i {
 			p.Add(key, "%q stands in the list twice", b)
 		}
 	}
 	if k.Embedded && len(k.Brokers) > 0 && !slices.Equal(k.Brokers, Default().Kafka.Brokers) {
-		p.Add("kafka.embedded", "true has no use for kafka.brokers; leave out one of them")
+		p.Add("kafka.embedded", "true cannot be combined with kafka.brokers; leave out one of them")
 	}
 	if k.DataDir != "" && !k.Embedded {
 		p.Add("kafka.data_dir", "%q belongs to the embedded broker, and kafka.embedded is false", k.DataDir)
@@ -105,7 +105,7 @@ func (k Kafka) validate(p *setting.Problems) {
 	security := k.Security()
 	nest(p, "kafka", security.Validate())
 	if k.Embedded && (k.TLS.Enabled || k.SASL.Mechanism != kafka.MechanismNone) {
-		p.Add("kafka.embedded", "true has no use for kafka.tls and kafka.sasl; leave them out")
+		p.Add("kafka.embedded", "true cannot be combined with kafka.tls and kafka.sasl; leave them out")
 	}
 }
 
@@ -184,7 +184,7 @@ func (w Window) validate(p *setting.Problems) {
 	setting.Between(p, "window.out_of_orderness", w.OutOfOrderness, 0, 7*day)
 	setting.Between(p, "window.allowed_lateness", w.AllowedLateness, 0, 7*day)
 	if w.AllowedLateness < w.Size {
-		// What is found out about a pair reaches its principal's window after that
+		// An anomaly of a pair reaches its principal's window after that
 		// window has closed.
 		p.Add("window.allowed_lateness", "%v is shorter than window.size, %v", w.AllowedLateness, w.Size)
 	}
@@ -241,7 +241,7 @@ func validateSinks(p *setting.Problems, sinks []Sink) {
 
 func (s Sink) validate(p *setting.Problems, at string) {
 	if !sinkName.MatchString(s.Name) {
-		p.Add(at+".name", "%q is no name; want up to 63 of the characters a-z 0-9 _ -, the first a letter or digit", s.Name)
+		p.Add(at+".name", "%q is not a name; write up to 63 of the characters a-z 0-9 _ -, the first a letter or digit", s.Name)
 	}
 	setting.OneOf(p, at+".type", s.Type, all.Types()...)
 	if reflect.TypeOf(s.To) != reflect.TypeOf(all.Default(s.Type)) {

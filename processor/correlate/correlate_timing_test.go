@@ -21,7 +21,7 @@ func observations(set *sigma.Rules, groups int) (list []match) {
 	return list
 }
 
-// What stage count does for a match.
+// BenchmarkTable measures the work of stage count per match.
 //
 //	go test -run '^$' -bench . ./processor/correlate
 func BenchmarkTable(b *testing.B) {

@@ -35,7 +35,7 @@ const (
 	Late    Refusal = "late"           // its windows are closed, and no longer kept
 	TooMany Refusal = "too_many"       // it would take more memory than Config.Bytes
 	Unknown Refusal = "no_correlation" // no correlation has its fingerprint
-	Damaged Refusal = "bad_frame"      // it is no pane of its correlation
+	Damaged Refusal = "bad_frame"      // it is not a pane of its correlation
 )
 
 // Engine holds the panes of one partition and judges their windows. Not safe for
@@ -94,7 +94,7 @@ func (e *Engine) Ended() int64 { return e.mark }
 // Len returns the number of panes that are held.
 func (e *Engine) Len() int { return e.panes }
 
-// Take adds a pane of a frame. It keeps the strings of w. What is refused is not
+// Take adds a pane of a frame. It keeps the strings of w. A refused pane is not
 // counted.
 func (e *Engine) Take(w *wire.Pane) Refusal {
 	c := e.byPrint[w.Correlation]

@@ -3,8 +3,8 @@
 // show (Table), for stage detect, which holds the panes of the groups that it owns and
 // judges their windows (Engine), and for a scan, which does both in one place.
 //
-// A pane is a piece of a correlation's windows (package sigma). What is known of a group
-// in a pane adds up in any order. An Engine is moved on by a watermark as detect.Engine
+// A pane is a piece of a correlation's windows (package sigma). The parts of a group
+// in a pane add up in any order. An Engine is moved on by a watermark as detect.Engine
 // is, and like that one it reports what has to be in a changelog and comes back from it.
 // It is pure, and none of it is safe for concurrent use.
 package correlate
@@ -200,7 +200,7 @@ func (p *Pane) key() wire.PaneKey {
 // do not overflow.
 const mostTime = int64(1) << 61
 
-// fromWire reads a pane of a correlation. ok is false when it is none.
+// fromWire reads a pane of a correlation. ok is false if w is not one.
 func fromWire(c *sigma.Correlation, w *wire.Pane) (p *Pane, ok bool) {
 	tally, rest, err := c.DecodeTally(w.Tally)
 	if err != nil || len(rest) > 0 || w.Start < -mostTime || w.Start > mostTime || w.Start != c.Pane(w.Start) {

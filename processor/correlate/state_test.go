@@ -72,8 +72,8 @@ func restored(t *testing.T, cfg Config, log map[string][]byte, mark int64) (e *E
 }
 
 // Matches that come after their windows were judged have them judged again, as long as
-// windows take late calls; then they are refused. What was reported is reported again
-// with the new count, and the same id.
+// windows take late calls; then they are refused. A reported anomaly is reported again
+// with the new count and the same id.
 func TestLateMatches(t *testing.T) {
 	set := load(t, rules)
 	cfg := Config{Correlations: set.Correlations, Bytes: math.MaxInt, Keep: 300 * second}
@@ -195,7 +195,7 @@ func TestChangedCorrelation(t *testing.T) {
 	}
 }
 
-// What is expected is not reported.
+// Allow-listed anomalies are not reported.
 func TestAllowedCorrelation(t *testing.T) {
 	set := load(t, rules)
 	e := NewEngine(Config{Correlations: set.Correlations, Bytes: math.MaxInt, Allow: anomaly.Allow{{Principal: "p", Detector: "sigma/few", Why: "a test"}}})
@@ -226,7 +226,7 @@ func sample(t testing.TB) (set *sigma.Rules, log map[string][]byte, mark int64) 
 }
 
 // A record that was cut, has something behind it or is of another version is refused:
-// half of it would count wrong. What is refused is no reason to panic.
+// half of it would count wrong. A refusal does not panic.
 func TestDamagedState(t *testing.T) {
 	set, log, mark := sample(t)
 	for _, key := range slices.Sorted(maps.Keys(log)) {
@@ -333,7 +333,7 @@ func FuzzTake(f *testing.F) {
 	})
 }
 
-// What matches are about does not depend on the order in which they are merged. The first
+// The key and principal of matches do not depend on the order of merging. The first
 // calls of each rule are named.
 func TestAboutMerge(t *testing.T) {
 	c := &sigma.Correlation{Rules: make([]*sigma.Rule, 3)}

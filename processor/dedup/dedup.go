@@ -13,7 +13,7 @@ import (
 )
 
 // Span is the event time, in ns, that one bucket covers: forgetting goes by buckets,
-// so that no id ever needs a time of its own.
+// so that no id needs its own time.
 const Span = int64(600e9)
 
 // Set is a set of call ids that forgets by event time. All copies of a call
@@ -79,10 +79,10 @@ func (s *Set) Len() int {
 
 // table is a hash table with open addressing and linear probing. The ids are
 // UUIDs or hashes, and a hostile producer may choose them: any 128 bits are a UUID. Where
-// an id goes therefore depends on a random seed that leaves the process in no way. Without
+// an id goes therefore depends on a random seed that never leaves the process. Without
 // it nobody can compute ids that meet in one slot: they would make each Add walk past all
 // the others. The runtime protects its maps in the same way, with the same function. Each
-// table has a seed of its own, so that what is seen of one tells nothing of the next.
+// table has its own seed, so that observing one reveals nothing about the next.
 type table struct {
 	seed  maphash.Seed
 	slots []wire.CallID

@@ -90,7 +90,7 @@ type Stream struct {
 //
 // No clock moves a watermark. While the whole stream is quiet, nobody knows whether nothing
 // happens or nothing is delivered; the clock, now, closes windows then, but only events make
-// later ones late. What comes in order after an outage is in time, however long it was.
+// later ones late. Events in order are on time after an outage of any length.
 func (p *Progress) Follow(s Stream, now int64) (quiet int64) {
 	if !p.Held || !p.begun {
 		p.Raise(s.Front)
@@ -116,8 +116,8 @@ type Mark struct {
 func Unknown() Mark { return Mark{Watermark: None, Late: None, Quiet: None} }
 
 // Sources combines the marks of several source partitions into one: the minimum over all
-// of them. What combines is therefore never ahead of the source that accepted a call, and
-// what that source accepted is late nowhere. Not safe for concurrent use.
+// of them. The combination is therefore never ahead of the source that accepted a call, and
+// an accepted call is late nowhere. Not safe for concurrent use.
 type Sources struct {
 	marks map[int32]Mark
 	last  Mark
@@ -152,7 +152,7 @@ func (s *Sources) Mark(want int) Mark {
 }
 
 // Restore raises the combined mark to that of an earlier time, below which it will not
-// go but for Quiet.
+// go, except for Quiet.
 func (s *Sources) Restore(m Mark) {
 	if m.Watermark <= None {
 		return

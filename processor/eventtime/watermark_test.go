@@ -178,7 +178,7 @@ func TestSourcesRestore(t *testing.T) {
 	}
 }
 
-// What combines is never ahead of any source, never goes back, and comes as far as the
+// The combined mark is never ahead of any source, never goes back, and reaches the
 // slowest.
 func TestSourcesAreNeverAhead(t *testing.T) {
 	moves := 0

@@ -5,8 +5,8 @@ import (
 	"time"
 )
 
-// This file holds what looks like an incident and is none. An anomaly there is a
-// false one.
+// This file holds events that look like an incident but are harmless. An anomaly there
+// is false.
 
 // benign begins the label of something harmless in [from, to).
 func (p *planner) benign(key *kmsKey, who *principal, from, to int64, note string) *incident {

@@ -51,7 +51,7 @@ type Config struct {
 }
 
 // ForeignAccount is the account that attacks come from or lead to. It has no
-// trail of its own.
+// trail.
 const ForeignAccount = "999988887777"
 
 var (
@@ -111,7 +111,7 @@ func (c Config) validate() error {
 		return bad("Duration", c.Duration, "1h to 9600h (400 days)")
 	case c.FileEvery < time.Minute || c.FileEvery > time.Hour || c.FileEvery%time.Minute != 0:
 		return bad("FileEvery", c.FileEvery, "whole minutes from 1m to 1h")
-	case !(c.DuplicateShare <= 0.5): // also when it is no number
+	case !(c.DuplicateShare <= 0.5): // also if it is NaN
 		return bad("DuplicateShare", c.DuplicateShare, "0 to 0.5, or negative for none")
 	case c.Repeat < 1 || c.Repeat > 50 || c.Repeat > 1 && !c.long():
 		return bad("Repeat", c.Repeat, "1 to 50, and 1 for a Duration of less than 168h")

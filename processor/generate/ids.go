@@ -58,7 +58,7 @@ func appendUUID(dst []byte, u uuid) []byte {
 func (u uuid) String() string { return string(appendUUID(nil, u)) }
 
 // mix spreads the bits of x (the finalizer of MurmurHash3), for values that must
-// follow from others without a stream of their own.
+// follow from others without their own stream.
 func mix(x uint64) uint64 {
 	x ^= x >> 33
 	x *= 0xff51afd7ed558ccd

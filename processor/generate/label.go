@@ -21,7 +21,7 @@ type Label struct {
 	Scenario string `json:"scenario"`
 	// Kinds are the kinds of anomaly that should find it; any one of them will do.
 	Kinds []Kind `json:"kinds"`
-	// Benign tells that it is no incident but something unusual for a good reason:
+	// Benign reports that it is not an incident but something unusual for a good reason:
 	// whatever is found there is a false anomaly. It has no Kinds.
 	Benign bool `json:"benign,omitempty"`
 	// KeyARN is the KMS key concerned, "" when there are several or none.

@@ -205,7 +205,7 @@ func TestLongAttacks(t *testing.T) {
 	}
 }
 
-// TestFilesGoAstray holds what becomes of files: late, three times, all once more.
+// TestFilesGoAstray holds how files go astray: late, three times, all once more.
 func TestFilesGoAstray(t *testing.T) {
 	f := func(scenario string, ok func(l generate.Label, lags []time.Duration) bool) {
 		t.Helper()

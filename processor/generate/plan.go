@@ -39,7 +39,7 @@ func scenarios() []scenario {
 		{name: "rotation_off", need: 2 * time.Minute, plant: (*planner).rotationOff, long: true},
 		{name: "bucket_sweep", need: 12 * time.Minute, plant: (*planner).bucketSweep, long: true},
 		{name: "fan_in", need: 8 * time.Minute, plant: (*planner).fanIn, long: true},
-		// What is harmless comes last, so that it keeps away from the attacks.
+		// Harmless scenarios come last, so that they keep away from the attacks.
 		{name: "late_file", need: 4 * time.Hour, plant: (*planner).lateFile, long: true},
 		{name: "duplicates", need: 2 * time.Hour, plant: (*planner).duplicates, long: true},
 		{name: "reread", need: 17 * time.Hour, plant: (*planner).reread, long: true},
@@ -164,7 +164,7 @@ func btoi(b bool) int {
 }
 
 // arrange cuts the time for attacks into equal parts and returns when each
-// scenario starts (Unix seconds), inside a part of its own; or the index of one
+// scenario starts (Unix seconds), inside its own part; or the index of one
 // that does not fit, else -1.
 func (g *Generator) arrange(r random, chosen []scenario) (starts []int64, misfit int) {
 	if len(chosen) == 0 {

@@ -274,7 +274,7 @@ func (e *edge) appendTimes(dst []int64, r random, from int64) []int64 {
 	if from+3600 <= e.since {
 		return dst
 	}
-	if e.deploys && e.rate > 5 { // rarer callers would be nothing but deployments
+	if e.deploys && e.rate > 5 { // rarer callers would be only deployments
 		dst = e.appendDeployment(dst, r, from)
 	}
 	switch e.rhythm {

@@ -1,7 +1,7 @@
 // Package linefile appends lines to files that hold one record a line: dead letters.
 //
 // A process that dies, or a disk that fills, in the middle of a write leaves the
-// beginning of a line behind. What is written after it must not continue that line,
+// beginning of a line behind. The next write must not continue that line,
 // or two records are lost instead of one. So a File looks at the last byte when it
 // opens the path, and after a write that failed, and begins a new line where the old
 // one was torn. It never cuts: another process may have the same file open.
@@ -77,7 +77,7 @@ func (l *File) Size() int64 { return l.size }
 
 // Write appends p, which holds whole lines, or parts of one in order when every part
 // is written. After an error any part of p may be in the file; the next Write begins
-// a line of its own.
+// a new line.
 func (l *File) Write(p []byte) (int, error) {
 	if l.torn {
 		n, err := l.f.Write([]byte{'\n'})

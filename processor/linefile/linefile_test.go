@@ -64,8 +64,8 @@ func TestLinesStayWhole(t *testing.T) {
 	}
 }
 
-// A disk that is full for a moment leaves the beginning of a line. The test runs in a
-// process of its own, because the limit holds for all its files.
+// A disk that is full for a moment leaves the beginning of a line. The test runs in its
+// own process, because the limit holds for all its files.
 func TestAfterAFullDisk(t *testing.T) {
 	if path := os.Getenv("LINEFILE_FULL"); path != "" {
 		fullDisk(t, path)

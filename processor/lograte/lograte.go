@@ -152,7 +152,7 @@ func (l *Letters) emit(reason string, r *letters) {
 	r.held, r.detail = 0, ""
 }
 
-// Flush writes what is held back and stops all timers. What is added later is logged
+// Flush writes what is held back and stops all timers. A later addition is logged
 // as if it were the first.
 func (l *Letters) Flush() {
 	if l == nil {

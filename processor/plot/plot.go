@@ -152,7 +152,7 @@ func (d *drawing) row(row int) string {
 	return p.line()
 }
 
-// cell returns what of a bar is in a row; "" for nothing. What is above 0 is seen.
+// cell returns the part of a bar in a row, "" for none. Any value above 0 is visible.
 func (d *drawing) cell(v float64, row int) string {
 	if !known(v) || v <= 0 {
 		return ""

@@ -150,7 +150,7 @@ func trailName(rec *otellog.Record) string {
 }
 
 // plainPolicy reports whether a key's policy was put by anybody but an AWS service, and
-// is none of which another rule says worse.
+// no other rule judges it worse.
 func plainPolicy(rec *otellog.Record) bool {
 	return operation(rec) == "PutKeyPolicy" && rec.Str(semconv.AWSPrincipalType) != "AWSService" &&
 		!isTrue(semconv.AWSKMSPolicyPublic)(rec) && !isTrue(semconv.AWSKMSPolicyLockoutCheckBypassed)(rec)

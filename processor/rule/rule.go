@@ -30,7 +30,7 @@ type Rule struct {
 	// classes are the operation classes that can match; empty means all.
 	classes []kms.Class
 	match   func(rec *otellog.Record) bool
-	// What says what was done, for the anomaly's sentence.
+	// The action, for the anomaly's sentence.
 	What func(rec *otellog.Record) string
 }
 

@@ -185,7 +185,7 @@ func TestHits(t *testing.T) {
 	}
 }
 
-// What was refused or failed has changed nothing.
+// A refused or failed call has changed nothing.
 func TestRefusedAttemptsMatchNone(t *testing.T) {
 	for _, h := range hits {
 		for _, code := range []string{"AccessDenied", "AccessDeniedException", "KMSInvalidStateException", "DryRunOperationException"} {

@@ -89,9 +89,9 @@ var detections = []detection{
 		hits: []events{{policyOf("PutKeyPolicy", ownAccount)}}, misses: []events{{policyOf("PutKeyPolicy", ownAccount, "userIdentity", byService)}, {policyOf("PutKeyPolicy", ownAccount, "errorCode", refusedCall)}, {made("GetKeyPolicy")}},
 		note: "a policy that opens the key, or locks its owner out, is found by policy_public and policy_lockout_check_bypassed instead, which weigh more"},
 	{peer: "elastic impact_kms_imported_key_material_deleted", asks: "imported key material deleted by anybody but a service", ours: []string{"key_material_deleted"}, hits: []events{materialDeleted}, misses: otherMaterial,
-		note: "its expiry is found too: the data can not be read either"},
+		note: "its expiry is found too: the data cannot be read either"},
 	{peer: "elastic impact_s3_object_encryption_with_external_key", asks: "CopyObject under another account's key", ours: []string{"sigma/foreign_key_for_s3"}, hits: []events{foreignUpload}, misses: ownUpload,
-		note: "events of Amazon S3 are not taken; the copy is seen where it asks KMS for its data key. By a list of your accounts: keys that are kept in another account of one's own are common, so it is no always-on rule"},
+		note: "events of Amazon S3 are not taken; the copy is seen where it asks KMS for its data key. By a list of your accounts: keys in another of the owner's accounts are common, so it is not an always-on rule"},
 	{peer: "elastic credential_access_retrieve_secure_string_parameters_via_ssm", asks: "a user decrypts SecureString parameters for the first time", ours: []string{"first_use"},
 		hits: []events{history(parameterOf(mallory))}, misses: []events{history(parameterOf(role("app")))},
 		note: "of SSM's GetParameter only the Decrypt that it causes is seen; a first time is one on a key that others have used for a day, and there is more to it, such as a person"},
@@ -121,7 +121,7 @@ var detections = []detection{
 		hits: []events{{made("Decrypt", "vpcEndpointId", `"vpce-0bbbbbbbbbbbbbbbb"`)}, {made("CreateKey", "vpcEndpointId", `"vpce-0bbbbbbbbbbbbbbbb"`)},
 			{made("Decrypt", "eventType", `"AwsVpceEvent"`, "errorCode", `"VpceAccessDenied"`, "vpcEndpointId", `"vpce-0bbbbbbbbbbbbbbbb"`)}},
 		misses: []events{{made("Decrypt")}, {made("CreateKey", "eventType", `"AwsVpceEvent"`, "vpcEndpointId", `"vpce-0bbbbbbbbbbbbbbbb"`)}, {made("Decrypt", "vpcEndpointId", `"vpce-0aaaaaaaaaaaaaaaa"`)}, {made("DescribeKey", "vpcEndpointId", `"vpce-0bbbbbbbbbbbbbbbb"`)}},
-		note:   "by a list of the endpoints that may; private networks make all their calls that way, so it is no always-on rule; by management events, and those network activity events that have none beside them"},
+		note:   "by a list of the endpoints that may; private networks make all their calls that way, so it is not an always-on rule; by management events, and those network activity events that have none beside them"},
 	{peer: "panther aws_ssm_decrypt_ssm_params", asks: "many SSM parameters decrypted by one principal", ours: []string{"secret_sweep"}, hits: []events{parameters(42)}, misses: []events{parameters(5)},
 		note: "by the different parameters in the encryption contexts of Decrypt, 15 in five minutes"},
 	{peer: "panther aws_cloudtrail_event_selectors_disabled", asks: "a trail without management events", ours: []string{"management_events_off"}, hits: []events{selectors("false")}, misses: []events{selectors("true")}, note: "its labelled records are scanned too"},
@@ -152,6 +152,6 @@ var detections = []detection{
 
 	{peer: "elastic ml_cloudtrail_rare_error_code", asks: "an error code that is rare", why: "failures are counted in windows, refusals apart from others, but not learned by their codes"},
 	{peer: "traildiscover CreateKey", asks: "a key created", why: "a new key changes nothing by itself; its policy is judged (policy_public), and it is in the counts of its principal"},
-	{peer: "wazuh 80490 to 80494", asks: "any event of KMS, at a low level, but for those of AWS itself", why: "it is no detection: every event is a log record, counted, and those of services tell so in keytrail.via"},
+	{peer: "wazuh 80490 to 80494", asks: "any event of KMS, at a low level, except those of AWS itself", why: "not a detection: every event is a counted log record, and keytrail.via marks those of services"},
 	{peer: "18F kms_log and kms_keymaker", asks: "a Decrypt that the application's own log does not know", why: "it needs that log"},
 }

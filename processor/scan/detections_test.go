@@ -234,10 +234,10 @@ func TestDetectionsAreDocumented(t *testing.T) {
 // page is docs/detections.md.
 func page() []byte {
 	var b bytes.Buffer
-	b.WriteString(`# Detections elsewhere, and what finds the same here
+	b.WriteString(`# Comparison with published detections
 
-Published detections that concern AWS KMS, or the trail that carries its events, each
-with the always-on rule, the detector ([DESIGN.md](../DESIGN.md#anomalies)) or the rule
+The table lists published detections that concern AWS KMS, or the trail that carries its
+events, each with the always-on rule, the detector ([DESIGN.md](../DESIGN.md#anomalies)) or the rule
 of [docs/rules](rules) (` + "`sigma/…`" + `, to be adapted: [sigma.md](sigma.md)) that is its
 counterpart. Every row has two tests, ` + "`TestDetections/NAME/positive` and `/negative`" + `
 in ` + "`processor/scan`" + `, over records made for it; records that carry labels of their
@@ -245,7 +245,7 @@ publisher are scanned beside them (` + "`TestLabelledDetections`" + `).
 
 This page is written by ` + "`go test ./processor/scan -run Detections -update`" + `.
 
-| elsewhere | looks for | here | what differs |
+| published detection | subject | in Keytrail | differences |
 |---|---|---|---|
 `)
 	for _, d := range detections {
@@ -253,7 +253,7 @@ This page is written by ` + "`go test ./processor/scan -run Detections -update`"
 			fmt.Fprintf(&b, "| %s | %s | `%s` | %s |\n", d.peer, d.asks, strings.Join(d.ours, "`, `"), d.note)
 		}
 	}
-	b.WriteString("\n## Without a counterpart\n\n| elsewhere | looks for | why not here |\n|---|---|---|\n")
+	b.WriteString("\n## Without a counterpart\n\n| published detection | subject | reason |\n|---|---|---|\n")
 	for _, d := range detections {
 		if d.why != "" {
 			fmt.Fprintf(&b, "| %s | %s | %s |\n", d.peer, d.asks, d.why)

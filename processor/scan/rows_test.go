@@ -106,7 +106,7 @@ func TestRowB6OwnReadsAreNotJudged(t *testing.T) {
 	}
 }
 
-// TestRowD1AddendumIsNoCall: a record and its addendum are one call in either order; a record that is only late is a call of its own.
+// TestRowD1AddendumIsNoCall: a record and its addendum are one call in either order; a record that is only late is a separate call.
 func TestRowD1AddendumIsNoCall(t *testing.T) {
 	original, update := call("a", asRole), call("b", asRole+`,"addendum":{"reason":"UPDATED_DATA","updatedFields":"userAgent","originalEventID":"A"}`)
 	late := call("c", asRole+`,"addendum":{"reason":"DELIVERY_DELAY"}`)

@@ -66,7 +66,7 @@ func (s Size) MarshalText() ([]byte, error) { return []byte(s.String()), nil }
 const Redacted = "[redacted]"
 
 // Secret is a text that no printing shows: not by fmt, log/slog, encoding/json
-// or a configuration dump. The zero value is no secret at all ("").
+// or a configuration dump. The zero value is the empty secret ("").
 //
 // The text is kept behind a pointer because fmt prints unexported fields of
 // nested structs without asking their methods.
@@ -161,7 +161,7 @@ func (p Problems) Error() string {
 	return strings.Join(lines, "\n")
 }
 
-// OneOf notes a problem when v is none of the allowed values.
+// OneOf notes a problem if v is not one of the allowed values.
 func OneOf[T ~string](p *Problems, key string, v T, allowed ...T) {
 	names := make([]string, len(allowed))
 	for i, a := range allowed {

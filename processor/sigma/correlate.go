@@ -318,7 +318,7 @@ func (p *pending) bind() {
 		}
 		for _, f := range a.fields {
 			if !slices.ContainsFunc(c.Rules, func(r *Rule) bool { return f.name == r.Name || f.name == r.ID }) {
-				p.problem(f.line, "write the name of one", "the alias %s is for %s, which is none of the correlation's rules", quoted(a.name), quoted(f.name))
+				p.problem(f.line, "write the name of one", "the alias %s is for %s, which is not one of the correlation's rules", quoted(a.name), quoted(f.name))
 			}
 		}
 	}

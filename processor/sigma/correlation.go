@@ -35,7 +35,7 @@ type Correlation struct {
 	GroupBy  []string // fields, or aliases of fields; without any all events are one group
 	Field    []string // of ValueCount
 	Timespan int64    // ns
-	Generate bool     // the rules' matches are findings of their own as well
+	Generate bool     // the rules' matches are findings as well
 	// Fingerprint changes when the correlation or one of its rules does: tallies from
 	// before are of something else then.
 	Fingerprint uint64

@@ -71,7 +71,7 @@ func TestCorrelationProblems(t *testing.T) {
 	alias := "type: event_count\nrules: [refused, deleted]\ntimespan: 5m\ncondition: {gte: 5}\ngroup-by: [who]\naliases:\n"
 	f(alias+"  who: {refused: a}", 23, `says nothing of the rule "Deleted"`)
 	f(alias+"  who: {refused: a, deleted: b}\n  other: {refused: a}", 24, `the alias "other" is not used`)
-	f(alias+"  who: {refused: a, deleted: b, third: c}", 23, "none of the correlation's rules")
+	f(alias+"  who: {refused: a, deleted: b, third: c}", 23, "not one of the correlation's rules")
 	f(alias+"  who: name", 23, `the alias "who" is "name"`)
 	broken := strings.Replace(correlation("type: event_count\nrules: [refused]\ntimespan: 5m\ncondition: {gte: 5}"), "{errorCode: AccessDenied}", "{'errorCode|expand': x}", 1)
 	if _, problems := problemsOf(broken); len(problems) != 2 || !strings.Contains(problems[1].Text, `the rule "refused" is wrong itself`) {

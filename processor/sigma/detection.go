@@ -14,7 +14,7 @@ const (
 	maxValueBytes = 16 << 10
 )
 
-// detection compiles a rule's detection section. What cannot be compiled is a problem
+// detection compiles a rule's detection section. A part that does not compile is a problem
 // and a nil expr.
 type detection struct {
 	*file

@@ -1,18 +1,18 @@
 // Package sigma matches events with the user's own rules, written in Sigma, and counts
-// matches by Sigma's correlations. docs/sigma.md says what is supported; what is not is a
-// Problem when rules are loaded, with its file and line, and nothing is ignored.
+// matches by Sigma's correlations. docs/sigma.md describes the supported part; anything else
+// is a Problem when rules are loaded, with its file and line, and nothing is ignored.
 //
 // A Loader reads YAML into Rules, which never change. A Matcher, one for each goroutine,
 // matches the original JSON of one event after another and says which rules match and
-// what correlations count of it: an Observation is one match in one group. Counting is
-// the caller's: a Tally is what is known of one group in one piece of time, and tallies
-// add up in any order and in several places. Correlation.Reports judges a window of
+// what correlations count of it: an Observation is one match in one group. The caller
+// counts: a Tally is the count of one group in one piece of time, and tallies add up in
+// any order and in several places. Correlation.Reports judges a window of
 // them. Counter does all this in memory. The package is pure: event times come in as
 // arguments, and rules as bytes or a file system.
 //
-// What an event costs does not depend on how many rules there are, but on how many its
-// eventName and eventSource leave (index.go); of the event only the fields that these
-// ask for are read (extract.go). Measured by
+// The cost of an event depends not on the number of rules but on the number that its
+// eventName and eventSource leave (index.go). Only the fields that these rules ask for
+// are read (extract.go). Measured by
 //
 //	go test -run '^$' -bench . ./processor/sigma
 //

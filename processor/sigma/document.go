@@ -27,7 +27,7 @@ func (d *document) read(n *yaml.Node, before int) {
 		d.problem(d.keys["filter"].Line, "put its selection into the rules", "Sigma filters are not supported")
 		return
 	case d.keys["correlation"] == nil && d.keys["detection"] == nil:
-		d.problem(n.Line, "write detection, or correlation", "the document is no rule")
+		d.problem(n.Line, "write detection, or correlation", "the document is not a rule")
 		return
 	case d.keys["correlation"] != nil && d.keys["detection"] != nil:
 		d.problem(d.keys["correlation"].Line, "split it into two documents", "a document has both detection and correlation")
@@ -67,7 +67,7 @@ var topFields = []string{"eventVersion", "userIdentity", "eventTime", "eventSour
 	"sessionCredentialFromConsole", "eventContext", "edgeDeviceDetails", "tlsDetails", "insightDetails"}
 
 // notes notes the fields of a rule that no event has: a misspelt one would match nothing
-// forever, without a word.
+// forever, silently.
 func (d *document) notes(e *expr) {
 	told := map[string]bool{"": true}
 	e.tests(func(t *test) {
@@ -196,11 +196,11 @@ func (d *document) admit(paths []string) bool {
 	}
 	m := d.meta
 	if other := l.ids[m.ID]; other != nil {
-		d.problem(m.Line, "give each an id of its own", "%s is known by %s, as is %s:%d", quoted(m.Title), quoted(m.ID), other.File, other.Line)
+		d.problem(m.Line, "give each its own id", "%s is known by %s, as is %s:%d", quoted(m.Title), quoted(m.ID), other.File, other.Line)
 		return false
 	}
 	if other := l.names[m.Name]; m.Name != "" && other != nil {
-		d.problem(m.Line, "give each a name of its own", "the name %s belongs to %s:%d as well", quoted(m.Name), other.File, other.Line)
+		d.problem(m.Line, "give each its own name", "the name %s belongs to %s:%d as well", quoted(m.Name), other.File, other.Line)
 		return false
 	}
 	if !d.room(paths) {

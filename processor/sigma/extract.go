@@ -182,7 +182,7 @@ func (m *Matcher) collect(pos int, v *values) int {
 	return pos
 }
 
-// text returns what v is compared by. Of an object that is its JSON without white
+// text returns the text by which v is compared. For an object that is its JSON without white
 // space between the parts, and with the escapes in its strings resolved: a policy that
 // stands in a string reads as its author wrote it.
 func (m *Matcher) text(v *value) string {

@@ -64,7 +64,7 @@ func checkPath(path string) error {
 	case slices.Contains(parts, ""):
 		return fmt.Errorf("the field %s has an empty part; write a path such as userIdentity.arn", quoted(path))
 	case strings.ContainsAny(path, "*?[]{} \t\n"):
-		return fmt.Errorf("the field %s is no path; write names with dots between them, such as resources.ARN, where lists need no sign", quoted(path))
+		return fmt.Errorf("the field %s is not a path; write names with dots between them, such as resources.ARN, where lists need no sign", quoted(path))
 	}
 	return nil
 }
@@ -141,7 +141,7 @@ func (f *field) test(n *yaml.Node, listed bool) (*test, error) {
 	case f.match == "exists":
 		return f.exists(t, n)
 	case tag == "!!null" && (listed || f.match != "" || f.ref || f.cased || f.path == ""):
-		return nil, fmt.Errorf("null stands in a list or behind a modifier; give it a selection of its own")
+		return nil, fmt.Errorf("null stands in a list or behind a modifier; give it its own selection")
 	case tag == "!!null":
 		t.kind = testNull
 		return t, nil
@@ -205,7 +205,7 @@ func (f *field) ordered(t *test) bool {
 func (f *field) text(t *test, value string) (*test, error) {
 	switch {
 	case f.ordered(t):
-		return nil, fmt.Errorf("%s is compared with %s, which is no number; write a number without quotes", f.match, quoted(value))
+		return nil, fmt.Errorf("%s is compared with %s, which is not a number; write a number without quotes", f.match, quoted(value))
 	case f.ref:
 		if err := checkPath(value); err != nil {
 			return nil, err
@@ -267,7 +267,7 @@ func parseCIDR(text string) (netip.Prefix, error) {
 	}
 	prefix, err := netip.ParsePrefix(text)
 	if err != nil || prefix.Addr().Is4In6() {
-		return prefix, fmt.Errorf("%s is no network; write one such as 10.0.0.0/8 or 2001:db8::/32", quoted(text))
+		return prefix, fmt.Errorf("%s is not a network; write one such as 10.0.0.0/8 or 2001:db8::/32", quoted(text))
 	}
 	return prefix.Masked(), nil
 }

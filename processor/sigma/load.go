@@ -20,9 +20,9 @@ import (
 )
 
 // Load reads the rules in every file below the root of fsys whose name ends in .yml
-// or .yaml, in capitals or not. It returns what is right together with everything that is wrong, at the
-// most MaxProblems of it, in the order of files and lines: whoever wants all or nothing
-// looks at the problems first.
+// or .yaml, in capitals or not. It returns the valid rules together with all problems, at most
+// MaxProblems, in the order of files and lines. A caller that wants all or nothing
+// checks the problems first.
 func Load(fsys fs.FS) (*Rules, []Problem) {
 	var l Loader
 	l.Dir(fsys, "")
@@ -80,7 +80,7 @@ func (l *Loader) Dir(fsys fs.FS, prefix string) {
 		}
 		found = true
 		if kind := entry.Type(); !kind.IsRegular() && kind != fs.ModeSymlink {
-			l.problem(Problem{File: prefix + name, Text: "is no file; opening it might wait forever"})
+			l.problem(Problem{File: prefix + name, Text: "is not a regular file; opening it might block forever"})
 			return nil
 		}
 		l.open(fsys, name, prefix+name)
@@ -151,7 +151,7 @@ func (l *Loader) File(name string, text []byte) {
 // empty reports whether a document is empty: a separator with nothing behind it.
 func empty(n *yaml.Node) bool { return n.Kind == yaml.ScalarNode && n.ShortTag() == "!!null" }
 
-// What the YAML parser says has no type, and not always a line.
+// The YAML parser's errors have no type, and not always a line.
 var (
 	yamlLine   = regexp.MustCompile(`^yaml: line (\d+): (.*)$`)
 	yamlAnchor = regexp.MustCompile(`^yaml: unknown anchor '(.*)' referenced$`)
@@ -210,15 +210,15 @@ func (f *file) document(n *yaml.Node) {
 // Bounds of the YAML, beside those of what is in it.
 const maxNesting = 30
 
-// noAliases tells that there are no aliases below n, which could repeat each other
-// without end, and no nesting that a rule has no use for.
+// noAliases reports whether there are no aliases below n, which could repeat each other
+// without end, and no nesting deeper than a rule needs.
 func (f *file) noAliases(n *yaml.Node, depth int) bool {
 	if n.Kind == yaml.AliasNode {
 		f.problem(n.Line, "write the value out", "a YAML alias is not supported")
 		return false
 	}
 	if depth > maxNesting {
-		f.problem(n.Line, "", "values nest more than %d deep; a rule has no use for that", maxNesting)
+		f.problem(n.Line, "", "values nest more than %d deep; a rule does not need that", maxNesting)
 		return false
 	}
 	for _, x := range n.Content {
@@ -233,8 +233,8 @@ func (f *file) noAliases(n *yaml.Node, depth int) bool {
 // specification allows any.
 var meaningful = []string{"title", "id", "name", "taxonomy", "status", "logsource", "detection", "level", "tags", "correlation", "generate", "filter", "action"}
 
-// misspelt returns the meaningful key that name is but for case, hyphens and a plural,
-// or "".
+// misspelt returns the meaningful key that name equals except for case, hyphens and a
+// plural, or "".
 func misspelt(name string) string {
 	plain := func(s string) string {
 		return strings.TrimSuffix(strings.NewReplacer("-", "", "_", "", " ", "").Replace(strings.ToLower(s)), "s")

@@ -359,7 +359,7 @@ func TestConcurrentMatchers(t *testing.T) {
 	group.Wait()
 }
 
-// TestBrokenEvents holds that what is no event is an error, and that the Matcher goes
+// TestBrokenEvents holds that other values than events are errors, and that the Matcher goes
 // on with the next one.
 func TestBrokenEvents(t *testing.T) {
 	m := loadText(t, rule("s: {eventName: Decrypt, requestParameters.a.b|contains: x}\nk: [word]\ncondition: s or k")).NewMatcher()

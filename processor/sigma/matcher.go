@@ -145,8 +145,8 @@ func (m *Matcher) fail() error {
 	return m.err
 }
 
-// find returns the rules that the value of a member at the top allows. One that is no
-// string is not in the maps' way: all rules are looked at then.
+// find returns the rules that the value of a member at the top allows. If it is not a
+// string, the maps do not apply and all rules are candidates.
 func (m *Matcher) find(top int, byText map[string]set, others set) set {
 	pos := m.tops[top]
 	if pos < 0 {

@@ -46,7 +46,7 @@ func (f *file) pairs(n *yaml.Node) (list []pair) {
 	for i := 0; i+1 < len(n.Content); i += 2 {
 		name, value := n.Content[i], n.Content[i+1]
 		if name.Kind != yaml.ScalarNode || name.ShortTag() == "!!merge" {
-			f.problem(name.Line, "write the members out", "a name here is no plain text")
+			f.problem(name.Line, "write the members out", "a name here is not plain text")
 			continue
 		}
 		if first, had := seen[name.Value]; had {

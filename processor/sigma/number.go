@@ -14,7 +14,7 @@ type number struct {
 }
 
 // parseNumber reads a number as JSON writes it (RFC 8259, section 6); anything else
-// is none. Strings are read by it too: CloudTrail writes some numbers as strings.
+// is not one. Strings are read by it too: CloudTrail writes some numbers as strings.
 func parseNumber(text string) (number, bool) {
 	whole, ok := isNumber(text)
 	if !ok {

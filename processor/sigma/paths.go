@@ -16,7 +16,7 @@ const everything = 0
 
 // branch is one name of a path. Its children are found by a hash of the name's length
 // and three of its bytes: the names of events differ in these, and most names of an
-// event are no children at all.
+// event are not children at all.
 type branch struct {
 	slot     int // -1 where no path ends
 	top      int

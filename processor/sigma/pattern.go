@@ -17,8 +17,8 @@ type pattern struct {
 	parts []part
 }
 
-// part is a text without asterisks; where wild has true a question mark stands in
-// place of the rune.
+// part is a text without asterisks; where wild has true a question mark replaces
+// the rune.
 type part struct {
 	text   string
 	runes  []rune // nil without question marks

@@ -50,15 +50,15 @@ func TestFieldProblems(t *testing.T) {
 	f("a|exists|all: true", "all does not go with exists")
 	f("a|exists: 1", "write true or false")
 	f("a|exists: 'true'", "write true or false without quotes")
-	f("a|gt: ten", `gt is compared with "ten", which is no number`)
+	f("a|gt: ten", `gt is compared with "ten", which is not a number`)
 	f("a|lte: '10'", "write a number without quotes")
 	f("a|re: '(?=x)'", "cannot be used")
 	f("a|re: '(a)\\1'", "cannot be used")
 	f("a|re: 'a)(b'", "cannot be used")
 	f("a|re|i: 'a++'", "RE2")
 	f("a|re: "+strings.Repeat("a", maxRegexp+1), "the limit is 4096")
-	f("a|cidr: 10.0.0.*", "is no network")
-	f("a|cidr: 10.0.0.0/33", "is no network")
+	f("a|cidr: 10.0.0.*", "is not a network")
+	f("a|cidr: 10.0.0.0/33", "is not a network")
 	f("a|fieldref: 'b..c'", "has an empty part")
 	f("a: [x, null]", "null stands in a list")
 	f("a|contains: null", "null stands in a list or behind a modifier")
@@ -72,13 +72,13 @@ func TestFieldProblems(t *testing.T) {
 	f("a: !!binary aGk=", "has the type !!binary")
 	f("a: "+strings.Repeat("x", maxValueBytes+1), "the limit is 16384")
 	f("a..b: x", "has an empty part")
-	f("a[0]: x", "is no path")
-	f("'a.*': x", "is no path")
+	f("a[0]: x", "is not a path")
+	f("'a.*': x", "is not a path")
 	f("'': x", "a field has no name")
 	f(strings.Repeat("a.", 16)+"b: x", "is too long")
 	f("'|startswith': x", "keywords are looked for anywhere")
 	f("'|cidr': 10.0.0.0/8", "needs a field")
-	f("? [a]\n  : x", "no plain text")
+	f("? [a]\n  : x", "not plain text")
 }
 
 // TestDetectionProblems has selections and conditions.
@@ -117,7 +117,7 @@ func TestDetectionProblems(t *testing.T) {
 	f("s:\n  a: b\n  a: c\ncondition: s", 6, `"a" stands here twice, first on line 5`)
 	f("s:\n  a:\n    - b\n    - c: d\ncondition: s", 7, "a value is a map")
 	f("s:\n  a: &x [b]\n  c: *x\ncondition: s", 6, "alias is not supported")
-	f("s:\n  <<: {a: b}\ncondition: s", 5, "no plain text")
+	f("s:\n  <<: {a: b}\ncondition: s", 5, "not plain text")
 	f("s:\n  a: ["+strings.Repeat("x,", maxTests+1)+"]\ncondition: s", 5, "more than 20000 values")
 }
 
@@ -131,7 +131,7 @@ func TestDocumentProblems(t *testing.T) {
 	}
 	f("", 0, "the file is empty")
 	f("just text", 1, "the document is")
-	f("title: x\n"+source, 1, "the document is no rule")
+	f("title: x\n"+source, 1, "the document is not a rule")
 	f(source+detection, 1, "has no title")
 	f("title: [x]\n"+source+detection, 1, "title is a list")
 	f("title: ''\n"+source+detection, 1, "title is empty")
@@ -197,13 +197,13 @@ func TestAllProblems(t *testing.T) {
 		t.Errorf("skipped are %+v", rules.Skipped)
 	}
 	capitals := fstest.MapFS{"x.YML": {Data: []byte(rule("s: {a: b}\ncondition: s"))}, "y.Yaml": {Mode: fs.ModeNamedPipe}}
-	if rules, problems = Load(capitals); len(rules.List) != 1 || len(problems) != 1 || !strings.Contains(problems[0].Text, "is no file") {
+	if rules, problems = Load(capitals); len(rules.List) != 1 || len(problems) != 1 || !strings.Contains(problems[0].Text, "is not a regular file") {
 		t.Errorf("names in capitals: %d rules, %v", len(rules.List), problems)
 	}
 	if _, problems = Load(fstest.MapFS{"x.txt": {}}); len(problems) != 1 || !strings.Contains(problems[0].Text, "no file whose name ends") {
 		t.Errorf("a directory without rules has the problems %v", problems)
 	}
-	if _, problems = Load(fstest.MapFS{"x.yml": {Mode: fs.ModeNamedPipe}}); len(problems) != 1 || problems[0].String() != "x.yml: is no file; opening it might wait forever" {
+	if _, problems = Load(fstest.MapFS{"x.yml": {Mode: fs.ModeNamedPipe}}); len(problems) != 1 || problems[0].String() != "x.yml: is not a regular file; opening it might block forever" {
 		t.Errorf("a pipe has the problems %v", problems)
 	}
 	if _, problems = Load(unreadable{}); len(problems) != 1 || !strings.Contains(problems[0].Text, "cannot be read") {
@@ -226,7 +226,7 @@ func TestTooManyRules(t *testing.T) {
 		t.Errorf("%d rules, %v", len(rules.List), problems)
 	}
 	text.Reset()
-	for i := range 12 { // lists of maps, each with a field of its own
+	for i := range 12 { // lists of maps, each with its own field
 		fmt.Fprintf(&text, "---\ntitle: %d\nlogsource: {product: aws}\ndetection:\n  condition: s\n  s:\n", i)
 		for j := range 500 {
 			fmt.Fprintf(&text, "    - f%d_%d: x\n", i, j)

@@ -208,7 +208,7 @@ func refOne(mods []string, n *yaml.Node, v any, event any) bool {
 		if _, ok := v.(bool); ok {
 			return 0, false
 		}
-		return refOrder(text, want) // the text of an object is no number
+		return refOrder(text, want) // the text of an object is not a number
 	}
 	front, back := is("contains") || is("endswith"), is("contains") || is("startswith")
 	c, ok := 0, false

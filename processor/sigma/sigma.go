@@ -48,7 +48,7 @@ type Rule struct {
 	Meta
 	// Index is its place in Rules.List.
 	Index int
-	// Silent tells that a match is no finding of its own: correlations refer to the
+	// Silent reports that a match alone is not a finding: correlations refer to the
 	// rule, and none of them says generate. Its matches only count for those.
 	Silent bool
 
@@ -77,7 +77,7 @@ type Rules struct {
 	index index
 }
 
-// Skipped is a document that was left out for a reason that is no mistake.
+// Skipped is a document that was left out for a reason that is not a mistake.
 type Skipped struct {
 	File   string
 	Line   int

@@ -11,7 +11,7 @@ import (
 // Time is cut into panes, a fourth of a correlation's timespan each and aligned to
 // 1970-01-01 UTC. A window is four panes that follow each other, so that windows
 // overlap and events that lie closer than three fourths of the timespan always have one
-// in common. What is counted is kept for each pane and group, as a Tally. Where fewer
+// in common. Each pane and group has a Tally. Where fewer
 // matches can satisfy a condition (lt, lte, eq, neq), windows do not overlap: a window
 // is one pane, because the ends of a burst would satisfy it.
 const overlap = 4
@@ -128,7 +128,7 @@ func (t *Tally) Append(dst []byte) []byte {
 }
 
 // Matches returns how many matches an encoded tally counts, whatever its correlation; 0
-// when the bytes are none.
+// if the bytes are not one.
 func Matches(tally []byte) int64 {
 	count, n := binary.Uvarint(tally)
 	if n <= 0 || count > 1<<62 {
@@ -137,7 +137,7 @@ func Matches(tally []byte) int64 {
 	return int64(count)
 }
 
-var errTally = errors.New("sigma: the bytes are no tally of this correlation")
+var errTally = errors.New("sigma: the bytes are not a tally of this correlation")
 
 // DecodeTally reads a tally of c from the front of b, and returns the rest.
 func (c *Correlation) DecodeTally(b []byte) (t Tally, rest []byte, err error) {

@@ -16,7 +16,7 @@ import (
 // two readers at work, three entries are in memory at a time.
 const maxEntry = 256 << 20
 
-// Archives offers the files inside tar archives (.tar, .tar.gz, .tgz) in place
+// Archives offers the files inside tar archives (.tar, .tar.gz, .tgz) instead
 // of the archives, under the name "ARCHIVE!ENTRY", and everything else as it
 // is. Trails are handed around as such archives. An archive that is damaged is
 // offered as an object that cannot be opened, behind the entries before the

@@ -135,12 +135,12 @@ func (r *Retries) Park(id string, o Object, now time.Time) {
 	e.offered, e.parked = true, true
 }
 
-// saveEvery is how often a checkpoint is written for nothing but the states of objects on
+// saveEvery is how often a checkpoint is written only for the states of objects on
 // the list: how often they were tried, and since when they are gone.
 const saveEvery = time.Minute
 
-// Unsaved reports whether the state of an object has changed, and is worth a checkpoint of
-// its own: at most once a minute, but when it is the last.
+// Unsaved reports whether the state of an object has changed, and justifies its own
+// checkpoint: at most once a minute, except for the last one.
 func (r *Retries) Unsaved(now time.Time, last bool) bool {
 	since := now.Sub(r.savedAt)
 	return r.changed && (last || since >= saveEvery || since < 0)

@@ -38,7 +38,7 @@ func TestJudge(t *testing.T) {
 	}
 }
 
-// What may pass is tried for a year, with pauses that grow to a bound and differ.
+// Transient errors are retried for a year, with pauses that grow to a bound and differ.
 func TestRetriesGoOn(t *testing.T) {
 	for _, v := range []Verdict{Busy, Forbidden} {
 		r := NewRetries()
@@ -174,8 +174,8 @@ func TestRetriesProbe(t *testing.T) {
 	}
 }
 
-// What is parked takes no turn from what is busy, is not counted as unreadable, and comes
-// back when reading it fails.
+// A parked object takes no turn from busy ones, is not counted as unreadable, and comes
+// back if reading it fails.
 func TestRetriesPark(t *testing.T) {
 	r := NewRetries()
 	for i := range 100 {

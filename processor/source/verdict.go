@@ -6,8 +6,8 @@ import (
 	"io/fs"
 )
 
-// Verdict says what an error in opening or reading an object means, and so what
-// becomes of the object.
+// Verdict says what an error in opening or reading an object means, and so how
+// the object is handled.
 type Verdict uint8
 
 // The verdicts. Only Damaged is final at once.

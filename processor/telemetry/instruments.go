@@ -90,7 +90,7 @@ func newInstruments(m metric.Meter) (instruments, error) {
 		{&i.filtered, nameFiltered, "{record}", "Records that a stage has left out on purpose."},
 		{&i.duplicate, nameDuplicate, "{record}", "Records that a stage had seen before."},
 		{&i.late, nameLate, "{record}", "Records that came after the allowed lateness; they are dead-lettered as well."},
-		{&i.unmatched, nameUnmatched, "{call}", "Calls that the user's rules could not be tried on, as their records have no body, or one that is no event."},
+		{&i.unmatched, nameUnmatched, "{call}", "Calls that the user's rules could not be tried on, as their records have no body, or one that is not an event."},
 		{&i.unexplained, nameUnexplained, "{anomaly}", "Matches of the user's rules that are in the windows' counts only, because the call matches too many."},
 		{&i.uncorrelated, nameUncorrelated, "{match}", "Matches of the user's rules that a correlation could not count: too many, too late, or of a correlation that stage detect does not have. Those of stage detect are dead-lettered as well."},
 		{&i.others, nameOthers, "{call}", "Calls that count together with others of their account, by scope, because the account, or the partition, has as many KMS keys, principals and pairs as are told apart."},

@@ -39,7 +39,7 @@ func scrape(t *testing.T, tel *Telemetry) string {
 	return w.Body.String()
 }
 
-// ours returns the lines of Keytrail's own metrics that are no comments.
+// ours returns the lines of Keytrail's own metrics, without comments.
 func ours(text string) []string {
 	var lines []string
 	for line := range strings.Lines(text) {

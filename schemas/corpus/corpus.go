@@ -134,7 +134,7 @@ func newFile(n int) *file {
 		f.partition = "aws-us-gov"
 	}
 	f.version = pick(f.r, versions, func(v *version) int { return v.share }).name
-	// What an account has stays from file to file; only its sessions change.
+	// An account's properties stay from file to file; only its sessions change.
 	home := rand.New(rand.NewPCG(seed, uint64(n%(37*len(regions)))<<32))
 	for i := range 24 {
 		id := uuid(home.Uint64(), home.Uint64())

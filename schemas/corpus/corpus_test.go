@@ -158,8 +158,8 @@ func TestFile(t *testing.T) {
 }
 
 // TestItIsTheSameEverywhere: figures measured over different corpora cannot be
-// compared. Whoever changes the corpus on purpose puts the new sum here and
-// measures again what is compared with it.
+// compared. After a deliberate change of the corpus, put the new sum here and
+// repeat all measurements that are compared with it.
 func TestItIsTheSameEverywhere(t *testing.T) {
 	sum := sha256.New()
 	for r := range Records(5000) {

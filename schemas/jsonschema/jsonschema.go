@@ -3,9 +3,9 @@
 // on one line of the machine output.
 //
 // The schemas are generated from schemas/registry and part of the binary. They
-// are strict about what Keytrail writes: only the event's own attributes, each
-// of its type, and none that every such record has may be missing. They are no
-// schema of OTLP in general. The package itself validates nothing; any validator
+// are strict: they allow only the event's own attributes, each with its type, and
+// require those that every such record has. They are not
+// a schema of OTLP in general. The package itself validates nothing; any validator
 // of draft 2020-12 reads the schemas.
 package jsonschema
 

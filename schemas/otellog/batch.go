@@ -6,8 +6,8 @@ import (
 )
 
 // Split yields the requests that stand end to end in b, as AppendRequest made
-// them: one ResourceLogs each, sharing b's memory. Bytes that are no protobuf
-// end it.
+// them: one ResourceLogs each, sharing b's memory. Bytes that are not
+// protobuf end it.
 func Split(b []byte) iter.Seq[[]byte] {
 	return func(yield func([]byte) bool) {
 		for len(b) > 0 && b[0] == tagResourceLogs {

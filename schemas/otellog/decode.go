@@ -10,14 +10,14 @@ import (
 // ErrNoRecord says that a request holds no log record.
 var ErrNoRecord = errors.New("the request holds no log record")
 
-// errWire says that bytes are no protobuf message.
+// errWire is the error for bytes that are not a protobuf message.
 var errWire = errors.New("not a protobuf message")
 
 // Decode reads the first log record of an ExportLogsServiceRequest into r,
 // whose strings become views into b. Fields and attribute kinds that Record
 // has no room for are passed over, unread below one level of lists and maps, so
 // that no input makes it recurse. The error is ErrNoRecord, or says that the
-// bytes are no protobuf message; r is then undefined.
+// bytes are not a protobuf message; r is then undefined.
 func (r *Record) Decode(b []byte) error {
 	r.Reset()
 	found := false

@@ -17,8 +17,8 @@ type Encoder struct {
 }
 
 // framedName is an attribute's name as it stands in the encoding: its tag and
-// length, the name, and the tag of the value. Of a fixed size, it is copied by
-// a few moves, where a text of any length takes a call that branches on it.
+// length, the name, and the tag of the value. Its fixed size lets a few
+// moves copy it, where a text of any length takes a call that branches on it.
 type framedName struct {
 	name  *byte // of the text that was framed; texts are told apart by their place
 	size  int   // of it in frame

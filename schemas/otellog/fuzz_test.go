@@ -150,7 +150,7 @@ func TestForeignRequests(t *testing.T) {
 		if diff := agree(data); diff != "" {
 			t.Errorf("%s: %s", name, diff)
 		}
-		// What was read can be written again.
+		// A decoded record can be encoded again.
 		var r, back otellog.Record
 		if r.Decode(data) != nil {
 			continue

@@ -53,8 +53,8 @@ func hashName(name string) uint8 {
 
 // DecodeOnly is Decode for a reader who wants the attributes in names only: of a
 // record that Decode can read it gives the same but Resource, Severity, Observed
-// and the other attributes, in about a quarter of the time. What is passed over is not
-// looked into, so damage there is no error.
+// and the other attributes, in about a quarter of the time. Skipped parts are not
+// inspected, so damage there is not an error.
 func (r *Record) DecodeOnly(b []byte, names *Names) error {
 	r.Reset()
 	record, err := firstRecord(b)

@@ -34,7 +34,7 @@ func Text(s string) string {
 	return string(appendText(nil, s, func(rune) bool { return false }))
 }
 
-// appendText appends s with all escaped that is unsafe, but for what is allowed.
+// appendText appends s with all unsafe runes escaped, except allowed ones.
 func appendText(dst []byte, s string, allowed func(rune) bool) []byte {
 	for i := 0; i < len(s); {
 		r, n := utf8.DecodeRuneInString(s[i:])
@@ -79,8 +79,8 @@ func appendUnit(dst []byte, r rune) []byte {
 	return append(dst, '\\', 'u', hex[r>>12&15], hex[r>>8&15], hex[r>>4&15], hex[r&15])
 }
 
-// AppendLines appends what of p is safe, with all else escaped, as Text does, but for tabs
-// and the ends of lines. When p ends within a character, rest is that end, to be put
+// AppendLines appends p with unsafe characters escaped, as Text does, except for tabs and
+// the ends of lines. When p ends within a character, rest is that end, to be put
 // before what follows.
 func AppendLines(dst, p []byte) (out, rest []byte) {
 	if whole := len(p) - partial(p); whole < len(p) {
@@ -122,8 +122,8 @@ func partial(p []byte) int {
 	return 0
 }
 
-// JSON returns a JSON text that says the same, with all escaped that is unsafe: such
-// characters stand only within its strings, but for the white space between tokens. The
+// JSON returns an equivalent JSON text with unsafe characters escaped: these stand only
+// within its strings, except for the white space between tokens. The
 // text has to be valid, and is returned as it is when nothing in it is unsafe.
 func JSON(text []byte) []byte {
 	from, out := 0, []byte(nil)

@@ -32,7 +32,7 @@ func TestText(t *testing.T) {
 	}
 }
 
-// unsafe reports whether text has something that must not be shown, but for what is allowed.
+// unsafe reports whether text has an unsafe character that is not allowed.
 func unsafe(text, allowed string) bool {
 	return !utf8.ValidString(text) || strings.ContainsFunc(text, func(r rune) bool { return printable.Unsafe(r) && !strings.ContainsRune(allowed, r) })
 }

@@ -163,7 +163,7 @@ func (t Type) accepts(v any) error {
 		s, isString := v.(string)
 		if isString && len(t.Members) > 0 &&
 			!slices.ContainsFunc(t.Members, func(m Member) bool { return m.Value == s }) {
-			return errors.New("is no member of the set")
+			return errors.New("is not a member of the set")
 		}
 		ok = isString && s != ""
 	case Boolean:

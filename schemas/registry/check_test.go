@@ -102,7 +102,7 @@ var breaks = []struct{ name, old, new, want string }{
 	{"member brief", one, set(`{id: x, value: x, brief: X, stability: development}`, `["x"]`), "ends with a period"},
 	{"member stability", one, set(`{id: x, value: x, brief: X.}`, `["x"]`), "unknown stability"},
 	{"member twice", one, set(`{id: x, value: x, brief: X., stability: stable}, {id: y, value: x, brief: X., stability: stable}`, `["x"]`), "differ from the other"},
-	{"example outside the set", one, set(`{id: x, value: x, brief: X., stability: development}`, `["y"]`), "is no member of the set"},
+	{"example outside the set", one, set(`{id: x, value: x, brief: X., stability: development}`, `["y"]`), "is not a member of the set"},
 	{"no example", `examples: ["x"]`, "note: x", "examples are missing"},
 	{"empty example", `examples: ["x"]`, `examples: [""]`, "is not a non-empty string"},
 	{"string example", `examples: ["x"]`, "examples: [1]", "is not a non-empty string"},

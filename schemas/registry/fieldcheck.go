@@ -6,7 +6,7 @@ import (
 	"strings"
 )
 
-// The words with which a source begins that is no list of CloudTrail fields.
+// The words with which a source begins that is not a list of CloudTrail fields.
 const (
 	sourceRule     = "rule: "    // what Keytrail makes of the event, in words
 	sourceConstant = "constant " // always the same
@@ -76,7 +76,7 @@ func (p *problems) field(f *Field, r *Registry, known map[string]bool) {
 	for _, c := range f.cases() {
 		for _, g := range c.Gives {
 			if !known[g.Name] && !slices.Contains(RecordFields(), g.Name) {
-				p.addf("field %q gives %q, which is no attribute of a CloudTrail event's record", f.Path, g.Name)
+				p.addf("field %q gives %q, which is not an attribute of a CloudTrail event's record", f.Path, g.Name)
 			}
 		}
 	}

@@ -100,8 +100,8 @@ func TestMappingRefused(t *testing.T) {
 	f("nested: true", "body: x", "must give attributes or have a reason")
 	f("when: it is so, ", "", "needs a condition")
 	f(", gives: [a.two, Severity]", "", "gives attributes")
-	f("gives: [a.one]", "gives: [a.one, a.three]", `field "one" gives "a.three", which is no attribute`)
-	f("a.two, Severity", "a.two, SeverityText", `gives "SeverityText", which is no attribute`)
+	f("gives: [a.one]", "gives: [a.one, a.three]", `field "one" gives "a.three", which is not an attribute`)
+	f("a.two, Severity", "a.two, SeverityText", `gives "SeverityText", which is not an attribute`)
 	f("note: Other.", "value: y", "already defined")
 	f("    note: Other.\n", "", `the collector calls it "a.one", which is another field's attribute here`)
 	// the sources

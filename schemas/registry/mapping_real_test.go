@@ -120,7 +120,7 @@ func otherValues(t *testing.T, reg *registry.Registry, rows map[string]*row, eve
 			}
 			after, err := tryNormalize(t, changed)
 			if err != nil {
-				continue // without its time or its service it is no event for us
+				continue // without its time or its service it is not an event for us
 			}
 			for _, attribute := range slices.Sorted(maps.Keys(union(before, after))) {
 				if reflect.DeepEqual(before[attribute], after[attribute]) {
@@ -136,7 +136,7 @@ func otherValues(t *testing.T, reg *registry.Registry, rows map[string]*row, eve
 	return changes, problems
 }
 
-// leaves returns the paths of an event's values that are no objects, and of the
+// leaves returns the paths of an event's values that are not objects, and of the
 // first items of its lists, sorted.
 func leaves(v any, path string) (paths []string) {
 	switch v := v.(type) {

@@ -1,18 +1,16 @@
 // Package registry holds the source of truth of every attribute and event name
 // that Keytrail writes: YAML files in the form of the OpenTelemetry semantic
 // conventions (attribute groups, an entity for the resource, and events that
-// refer to attributes), and beside them the field mapping, which says what
-// becomes of each field of a CloudTrail record. From both it renders the Go
-// constants of package semconv, the JSON Schemas of package jsonschema and the
-// tables in the README of schemas.
+// refer to attributes), and the mapping of every field of a CloudTrail record.
+// From both it renders the Go constants of package semconv, the JSON Schemas of
+// package jsonschema and the tables in the README of schemas.
 //
 // It runs when code is generated, in tests and for "keytrail schema"; nothing
-// needs it while events are processed. What it renders depends on the files
-// alone, so that the tests of this package can tell when a generated file is
-// stale.
+// needs it while events are processed. Its output depends only on the files, so the
+// tests of this package can detect a stale generated file.
 //
 // The files are part of the program and small (2,500 lines), so reading them
-// has no bounds of its own. Of the conventions' syntax the package reads what
+// is not bounded. The package reads the part of the conventions' syntax that
 // the files use and refuses every other field.
 package registry
 

@@ -62,7 +62,7 @@ func (r *Registry) JSONSchema(e *Group) []byte {
 }
 
 // logRecord is the schema of the record itself. The times are above 0, because
-// a record without an event time is no record, and end where int64 does.
+// a record must have an event time, and end where int64 does.
 func logRecord(e *Group) object {
 	nanos := decimal(`^[1-9][0-9]{0,18}$`)
 	severity := list{}
@@ -170,8 +170,8 @@ func decimal(pattern string) object { return object{{"type", "string"}, {"patter
 const lineWidth = 140
 
 // render appends v as JSON: on one line where it fits, else one member or item
-// a line; names fill their lines. What is too long and has no parts, a long
-// text, stays on its line.
+// a line; names fill their lines. A long text without parts
+// stays on its line.
 func render(dst []byte, v any, indent int) []byte {
 	if line := compact(nil, v); indent*2+len(line) <= lineWidth {
 		return append(dst, line...)

@@ -9,7 +9,7 @@ import (
 )
 
 // Source returns the registry's groups as they are written: the YAML files one
-// behind the other, each a document of its own.
+// after the other, each its own document.
 func Source() ([]byte, error) {
 	names, err := fs.Glob(files, "*.yaml")
 	if err != nil {

@@ -57,7 +57,7 @@ func TestAliasesAreBound(t *testing.T) {
 	f(" bbbb", use(1, 0), at("a", 1, 5, "UpdateAlias", toB), use(1, 9))
 	f("aaaa bbbb ", at("a", 1, 0, "CreateAlias", toA), use(1, 1), at("b", 1, 6, "UpdateAlias", toB), use(1, 5), at("c", 1, 11, "DeleteAlias", gone), use(1, 13))
 	f("aaaa bbbb", at("a", 1, 0, "CreateAlias", toA), use(1, 1), at("b", 1, 6, "Encrypt", shown), use(1, 5)) // seen in use
-	// What did not succeed binds nothing; a refused call that shows both does.
+	// A failed call binds nothing; a refused call that shows both does.
 	f("", at("a", 1, 0, "CreateAlias", toA+`,"errorCode":"AlreadyExistsException"`), use(1, 6))
 	f("aaaa aaaa", at("a", 1, 0, "CreateAlias", toA), at("b", 1, 1, "DeleteAlias", gone+`,"errorCode":"AccessDenied"`), use(1, 6))
 	f("bbbb", at("b", 1, 0, "Encrypt", shown+`,"errorCode":"DisabledException"`), use(1, 6))

@@ -21,7 +21,7 @@ type Result struct {
 	Counted    int   // distinct calls
 	Duplicates int   // further copies of a counted call
 	Filtered   int   // records of other services and calls
-	Bad        int   // records that are no events
+	Bad        int   // records that are not events
 }
 
 // Row is the count of one entity in one window.
@@ -96,7 +96,7 @@ func Count(paths []string, size time.Duration) (*Result, error) {
 	return j.Result(), nil
 }
 
-// bad counts a record that is no event.
+// bad counts a record that is not an event.
 func (j *Judge) bad() {
 	j.total.Received++
 	j.total.Bad++

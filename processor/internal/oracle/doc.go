@@ -35,7 +35,7 @@
 //
 // Received = Counted + Duplicates + Filtered + Bad. Bad are: records that
 // encoding/json refuses or that are not UTF-8, that have one name twice in one
-// object (after unescaping), that are no object, documents of unknown shape, and
+// object (after unescaping), that are not objects, documents of unknown shape, and
 // events of the two services below whose eventTime is not a time after the first moment
 // of 1970 and before 2262. Filtered are all
 // records but those with eventSource kms.amazonaws.com and the trail changes of

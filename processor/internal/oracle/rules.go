@@ -310,7 +310,7 @@ var (
 	spaced  = regexp.MustCompile(`^\d{4}-\d{2}-\d{2} \d{2}:\d{2}:\d{2}(\.\d+)?$`)
 )
 
-// timeOf returns the event time, or false when eventTime is no time.
+// timeOf returns the event time, or false if eventTime is not a time.
 func timeOf(event object) (time.Time, bool) {
 	s := event.text("eventTime")
 	if spaced.MatchString(s) {

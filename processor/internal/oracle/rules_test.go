@@ -59,7 +59,7 @@ func TestKeys(t *testing.T) {
 	f(`"requestParameters":{"aliasName":"alias/x"}`, aliasX)
 	f(`"requestParameters":{"aliasName":"alias/y"},"resources":[{"ARN":"`+aliasX+`"}]`, aliasX)
 	f(`"requestParameters":{"aliasName":"alias/x","targetKeyId":"aaaa"}`, keyA)
-	// Nothing, and shapes that are no list and no object.
+	// Nothing, and shapes that are neither list nor object.
 	f(`"requestParameters":null`, "-")
 	f(`"requestParameters":"x","resources":{"ARN":"`+keyA+`"}`, "-")
 	f(`"resources":[null,"x",{"type":"AWS::KMS::Key"}]`, "-")

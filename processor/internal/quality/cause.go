@@ -60,8 +60,8 @@ func (c *causes) window(e wire.Entity, start, calls int64) {
 	}
 }
 
-// of returns the habit behind a finding. Of a window longer than what is remembered it
-// looks at the end.
+// of returns the habit behind a finding. It looks at the end of a window that is longer
+// than the memory.
 func (c *causes) of(f *finding) string {
 	calls := map[pair]int64{}
 	for at := f.end - c.size; at >= f.start && at > f.end-remembered; at -= c.size {
@@ -84,7 +84,7 @@ func (c *causes) of(f *finding) string {
 		e, known := c.edges[p]
 		habit := e.Archetype
 		if !known {
-			habit = "a pair that is no habit"
+			habit = "a pair without a habit"
 		}
 		excess := float64(n) - e.Rate*hours
 		if excess > most || excess == most && habit < best {

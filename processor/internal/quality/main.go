@@ -10,8 +10,8 @@
 //
 // Thresholds are chosen on the seeds 1 to 99; figures come from seeds from 100 on.
 //
-// It lies beside chaos, not in bench/, because it is no comparison with others'
-// programs, needs none of bench's dependencies, and go test ./... has to run it.
+// It lies beside chaos, not in bench/, because it does not compare other
+// programs, needs none of bench's dependencies, and go test ./... must run it.
 package main
 
 import (
@@ -74,7 +74,7 @@ func parse(args []string, errors io.Writer) (o options, err error) {
 	for _, s := range strings.Split(*seeds, ",") {
 		n, err := strconv.ParseUint(strings.TrimSpace(s), 10, 64)
 		if err != nil {
-			fmt.Fprintf(errors, "quality: -seeds %q is no list of numbers such as 101,102\n", *seeds)
+			fmt.Fprintf(errors, "quality: -seeds %q is not a list of numbers such as 101,102\n", *seeds)
 			return o, err
 		}
 		o.seeds = append(o.seeds, n)

@@ -17,7 +17,7 @@ func report(o options, m *measured, n nabResult) string {
 	var b strings.Builder
 	p := func(format string, args ...any) { fmt.Fprintf(&b, format+"\n", args...) }
 	p("# The quality of the detectors\n")
-	p("How many planted incidents Keytrail finds in made-up trails, how soon, and how many of its\nanomalies are about none. `make quality` writes this page; it is not edited by hand.\n")
+	p("This page measures how many planted incidents Keytrail finds in synthetic trails, how soon,\nand how many of its anomalies are false. `make quality` writes this page; it is not edited by hand.\n")
 	aims(p, m)
 	data(p, o, m)
 	how(p, m)
@@ -31,7 +31,7 @@ func report(o options, m *measured, n nabResult) string {
 	nab(p, n)
 	p("## Again\n")
 	p("```console notest\n$ go run ./processor/internal/quality %s\n```\n", o.flags())
-	p("`-explain` instead of `-o` tells the causes of all false anomalies and every incident that was\nmissed; `-seeds 1,2` does so on training seeds.")
+	p("`-explain` instead of `-o` prints the causes of all false anomalies and every incident that was\nmissed; `-seeds 1,2` does so on training seeds.")
 	return b.String()
 }
 
@@ -76,7 +76,7 @@ func data(p printer, o options, m *measured) {
 	p("%d trails of `keytrail generate`, one for each of the seeds %v: %d KMS keys, %d principals, %d accounts and\n%d days each. Together %d records of %d calls (%d copies, %d later than the allowed lateness, %d of no concern)\nand %d windows of five minutes of keys, principals and pairs.\n",
 		len(o.seeds), o.seeds, o.keys, o.world.principals, len(o.accounts), o.world.days, t.records, t.calls, t.duplicates, t.late, t.filtered, t.windows)
 	p("The background follows no distribution that a detector assumes: Poisson processes with log-normal\nnoise of days, hours and five minutes, office hours in seven time zones, weekends, rates over three\norders of magnitude, hourly and daily batch jobs, machines with nearly equal steps, levels that\nswitch every few hours or days, deployments, services that are new, slow growth, Bucket Keys turned\non and off, rare use, rotation by KMS itself, calls across accounts, 1 %% failed calls. Files come 2 to\n10 minutes late and out of order, 2 %% of the records twice.\n")
-	p("The first two fifths of each trail are for learning. In the rest every scenario is planted %d times\nat random; some have two labels. Harmless scenarios are labelled too: files that come 40 minutes and\n3 hours late, files delivered three times, six hours read again, deployments, Bucket Keys, new\nservices. What is found there is false.\n", o.repeat)
+	p("The first two fifths of each trail are for learning. In the rest every scenario is planted %d times\nat random; some have two labels. Harmless scenarios are labelled too: files that come 40 minutes and\n3 hours late, files delivered three times, six hours read again, deployments, Bucket Keys, new\nservices. Anomalies there are false.\n", o.repeat)
 }
 
 func how(p printer, m *measured) {
@@ -88,7 +88,7 @@ func how(p printer, m *measured) {
 	p("- **Time to detection** is from the incident's first event to the delivery of the file whose records\n  let the anomaly be published: at once for rules, else when a window looks bad while it is open or\n  when the watermark, 15 minutes behind, has passed its end.")
 	p("- **Recall** is over incidents, **precision** over anomalies; the area under their curve is the average\n  precision over all thresholds of the score, and recall that no threshold reaches adds nothing.\n  An **entity-day** is a KMS key, principal or pair with a call on a day: %d of keys, %d of principals,\n  %d of pairs.",
 		m.entityDays[wire.ScopeKey], m.entityDays[wire.ScopePrincipal], m.entityDays[wire.ScopePair])
-	p("- The **yardsticks** see the same windows of keys and principals, from a day after an entity's first\n  call on, where there are 20 calls or more. Mean and deviation have a half-life of a week; Poisson has\n  a mean for each hour of the day; the rolling median, with 1.4826 times the median absolute\n  deviation, is over a day. What is below 3 standard deviations, less unlikely than 1 in 1,000, or fewer\n  than 60 calls is not kept for the sweep.\n")
+	p("- The **yardsticks** see the same windows of keys and principals, from a day after an entity's first\n  call on, where there are 20 calls or more. Mean and deviation have a half-life of a week; Poisson has\n  a mean for each hour of the day; the rolling median, with 1.4826 times the median absolute\n  deviation, is over a day. The sweep omits windows below 3 standard deviations, more likely than\n  1 in 1,000, or with fewer than 60 calls.\n")
 }
 
 // methods is the table of all methods at their thresholds.
@@ -296,7 +296,7 @@ func falseOnes(p printer, m *measured) {
 
 // missed tells which incidents are missed and what is known of the reason.
 func missed(p printer, m *measured) {
-	p("## What is missed\n")
+	p("## Missed incidents\n")
 	any := false
 	for _, r := range m.rows() {
 		lost := r.ours.planted - r.ours.found

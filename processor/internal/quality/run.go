@@ -115,7 +115,7 @@ func (e *engine) trail(g *generate.Generator) error {
 	if err := flush(forever); err != nil {
 		return err
 	}
-	// The last windows close; that nothing comes any more is no silence of a KMS key.
+	// The last windows close; the end of the trail is not a silence of a KMS key.
 	e.now += 2 * disorder
 	e.advance(e.mark + disorder + e.cfg.Size)
 	return nil

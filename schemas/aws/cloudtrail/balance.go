@@ -247,6 +247,6 @@ func (b *balance) ended() (first place, ok bool) {
 }
 
 // alone reports whether p, outside of lists, does not stand inside the damaged record.
-// What stands inside has a comma or a bracket behind it, and not another value; where
-// the record is cut right behind it nothing says so.
+// A place inside has a comma or a bracket behind it, not another value. If the record is
+// cut right behind it, the two cannot be told apart.
 func (p *place) alone() bool { return p.below || p.items > 1 || p.stage == inList }

@@ -2,13 +2,13 @@ package cloudtrail
 
 import "bytes"
 
-// behind looks at what stands behind ev, a value of n bytes.
+// behind checks the text behind ev, a value of n bytes.
 //
 // A name and a colon there belong to a record that closed too early: with a
 // brace too many its first half is an object as well, and would pass for the
 // whole. Unless it is the first name of all, which ev has: then the next record
-// lost its brace. Behind a value that is no object, anything but what can follow
-// it makes both one piece of damage. It returns n, or failed.
+// lost its brace. Behind a value that is not an object, anything that cannot
+// follow it makes both one piece of damage. It returns n, or failed.
 func (r *Reader) behind(n int, ev *Event) int {
 	behind := r.in.rest()[n:]
 	rest := skipSpace(behind)

@@ -42,7 +42,7 @@ type caller struct {
 }
 
 // finding is a value in a caller: the place of its field in Event, and where its
-// text stands, counted from the object's brace. Of a boolean truth is the value.
+// text stands, counted from the object's brace. truth is the value of a boolean.
 type finding struct {
 	at       uintptr
 	from, to int32
@@ -160,8 +160,8 @@ func (c *caller) recall(data []byte, pos int, ev *Event) int {
 	return pos + len(raw)
 }
 
-// note adds what n's member said to the findings. What is not a piece of the
-// input (a string with escapes) cannot be found again.
+// note adds what n's member said to the findings. A value that is not a piece
+// of the input (a string with escapes) cannot be found again.
 func (d *Decoder) note(n *node, ev *Event) {
 	at := unsafe.Add(unsafe.Pointer(ev), n.field.at)
 	switch n.field.act {

@@ -197,7 +197,7 @@ func (e *envelope) silent() bool {
 }
 
 // custom reports whether the envelope is an EventBridge event that somebody made: sources
-// of AWS's services begin with aws. and nobody else may use it, but for partners.
+// of AWS's services begin with aws. and nobody else may use it except partners.
 func (e *envelope) custom() bool {
 	return e.detailType != "" && e.source != "" && (!strings.HasPrefix(e.source, "aws.") || strings.HasPrefix(e.source, "aws.partner/"))
 }

@@ -113,8 +113,8 @@ func TestEnvelopeMessages(t *testing.T) {
 	gives(t, "a file, a message and a record", list(a)+"\n"+sqsMessage(snsMessage(list(b)))+"\n"+a, a, b, a)
 }
 
-// What is known to carry no events gives none. It is counted or reported, once,
-// and what stands beside it is read. Messages that name objects are for package
+// A form that is known to carry no events yields none. It is counted or reported once,
+// and its neighbors are read. Messages that name objects are for package
 // notification.
 func TestEnvelopeWithoutEvents(t *testing.T) {
 	const confirm = `"MessageId":"m","Token":"2336412f37","TopicArn":"arn:aws:sns:eu-central-1:111122223333:trail","Message":"You have chosen to subscribe.","SubscribeURL":"https://x"}`
@@ -230,8 +230,8 @@ func gives(t *testing.T, name, text string, want ...string) {
 }
 
 // givesIndented is gives for an object that a tool has indented, and with it the
-// events that are no strings there. They differ from the originals in white space
-// then, and in nothing else.
+// events that are not strings there. They differ from the originals only in white
+// space.
 func givesIndented(t *testing.T, name, text string, want ...string) {
 	t.Helper()
 	givesLike(t, name, text, want, func(e outcome, want string) bool { return compact(t, e.raw) == compact(t, want) })

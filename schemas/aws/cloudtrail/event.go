@@ -1,4 +1,4 @@
-// Package cloudtrail decodes what AWS CloudTrail writes: the envelopes that
+// Package cloudtrail decodes the output of AWS CloudTrail: the envelopes that
 // carry events (files, EventBridge, CloudWatch Logs, LookupEvents, Fluent Bit
 // records) and the events themselves.
 //
@@ -6,7 +6,7 @@
 // null or of another type than documented, and the event still decodes; but a
 // record which is not JSON, or which says two things under one name, is
 // reported as a BadRecord with its place and its bytes, and the records beside
-// it go on. What an event means is not decided here but in package normalize.
+// it go on. Package normalize decides what an event means.
 //
 // Sources: AWS CloudTrail user guide, "CloudTrail record contents" (event
 // versions 1.02 to 1.11), and RFC 8259.
@@ -68,7 +68,7 @@ type Event struct {
 	ToContext []KV      // requestParameters.destinationEncryptionContext of ReEncrypt, in order
 	Lists     EventList // lists inside requestParameters
 
-	env  envelope // when it is none: what it carries
+	env  envelope // if it is not an event: the content
 	item target   // the entry of resources that is being decoded
 }
 

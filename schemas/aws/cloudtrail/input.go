@@ -28,7 +28,7 @@ type input struct {
 	eof    bool  // no more bytes will come, be it the end or a failure
 	err    error // the failure, if it was one
 	lim    decoding.Limits
-	line   bool   // the byte that peek found begins a line, but for white space
+	line   bool   // the byte that peek found begins a line, except for white space
 	isText bool   // buf is somebody's string
 	spare  []byte // the buffer while it is
 

@@ -25,8 +25,8 @@ func noEvents(t *testing.T, name, text string) {
 	}
 }
 
-// S3's notifications have the names of events and are none: the file that they
-// name must not pass for a filtered event.
+// S3's notifications use the field names of events but are not events: the file that
+// they name must not pass for a filtered event.
 func TestNotificationsAreNoEvents(t *testing.T) {
 	record := func(source, name string) string {
 		return `{"Records":[{"eventVersion":"2.6","eventSource":"` + source + `","awsRegion":"eu-central-1","eventTime":"2026-11-20T09:05:12.345Z","eventName":"` + name + `",` +
@@ -59,7 +59,7 @@ func TestPacked(t *testing.T) {
 	gives(t, "awslogs in SNS in SQS", sqsMessage(snsMessage(`{"awslogs":{"data":"`+packed(t, subscription(a))+`"}}`)), a)
 }
 
-// CloudWatch Logs checks its destinations with a message of its own.
+// CloudWatch Logs checks its destinations with its own message.
 func TestControlMessage(t *testing.T) {
 	text := `{"messageType":"CONTROL_MESSAGE","owner":"CloudwatchLogs","logGroup":"","logStream":"","subscriptionFilters":[],` +
 		`"logEvents":[{"id":"","timestamp":1795165201000,"message":"CWL CONTROL MESSAGE: Checking health of destination Firehose."}]}`
@@ -77,8 +77,8 @@ func TestReceiveMessage(t *testing.T) {
 	gives(t, "Messages", `{"Messages":[`+sqsMessage(list(a))+`,`+sqsMessage(snsMessage(list(b)))+`]}`, a, b)
 }
 
-// Several members of one object may carry an event; what shippers add beside the
-// line is none.
+// Several members of one object may carry an event; additions of shippers beside
+// the line are not events.
 func TestTwoCarriers(t *testing.T) {
 	a, b := odd(1), odd(2)
 	gives(t, "two events", `{"log":`+quoted(a)+`,"message":`+quoted(b)+`}`, a, b) // or one bad record; not one event

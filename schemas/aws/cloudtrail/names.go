@@ -6,8 +6,8 @@ import "strings"
 // times. The decoder learns these orders as a tree: a node is a name together
 // with the names before it in its object. Where a learned name follows, one
 // comparison of its bytes replaces reading the string, finding the field, and
-// the check for duplicates, because a path holds no name twice. What has not been
-// learned goes the way of walk.go, with the same result.
+// the check for duplicates, because a path holds no name twice. Unlearned
+// names take the path of walk.go, with the same result.
 //
 // The idea is that of the hidden classes of the language Self (Chambers, Ungar
 // and Lee, 1989), by which today's JSON.parse in browsers works too.
@@ -72,8 +72,8 @@ func (n *node) follow(data []byte, pos int) *node {
 }
 
 // learn finds the name whose quote is at pos in the tree, behind n, or adds it. It
-// returns nil for a name that cannot be learned, and false when it is no name or
-// stands twice.
+// returns nil for a name that cannot be learned, and false if it is not a name or
+// is repeated.
 func (d *Decoder) learn(k kind, n *node, pos int) (*node, bool) {
 	s := &d.s
 	s.lone = false

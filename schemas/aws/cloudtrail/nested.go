@@ -9,8 +9,8 @@ import (
 	"keytrail/schemas/decoding"
 )
 
-// This file reads what stands inside envelopes: each level has a Reader of its
-// own, the child of the one around it.
+// This file reads what stands inside envelopes: each level has its own
+// Reader, the child of the one around it.
 
 // accept takes the decoded value of n bytes: an event, an envelope or neither.
 func (r *Reader) accept(ev *Event, n int) (bool, error) {
@@ -72,7 +72,7 @@ func (r *Reader) stands(raw []byte) {
 	}
 }
 
-// beginsLine reports whether the record at the input's position begins a line, but
+// beginsLine reports whether the record at the input's position begins a line, except
 // for white space and the bracket of its list.
 func (r *Reader) beginsLine() bool { return r.in.line || r.in.offset() == r.opened }
 
@@ -128,7 +128,7 @@ func (r *Reader) fromChild(ev *Event, err error) error {
 	var bad *decoding.BadRecord
 	if errors.As(err, &bad) {
 		bad.Index, bad.Offset = r.index, r.childAt
-		// An object inside the envelope that is not an event: the envelope is none.
+		// An object inside the envelope that is not an event: neither is the envelope.
 		if bad.Reason == decoding.ReasonEnvelope && r.carried[r.read-1].form == formObject && r.envelope != nil {
 			if shape := r.child.dec.shapeOf(r.envelope); shape != unknownShape {
 				bad.Detail = shape

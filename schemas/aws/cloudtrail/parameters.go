@@ -3,8 +3,8 @@ package cloudtrail
 import "unsafe"
 
 // requestFields are the members of requestParameters of KMS calls and of the
-// CloudTrail calls that change a trail. What is larger than 100 KB CloudTrail
-// leaves out, and says so with "omitted".
+// CloudTrail calls that change a trail. CloudTrail omits values above 100 KB
+// and marks them "omitted".
 var requestFields = []field{
 	request("keyId", unsafe.Offsetof(where.Request.KeyID)),
 	request("keySpec", unsafe.Offsetof(where.Request.KeySpec)),

@@ -13,8 +13,8 @@ import (
 // Lambda's events of these, Fluent Bit records; the answers of queries and
 // searches, lines with a time in front, strings, rows and CSV (docs/inputs.md);
 // plain or gzip, UTF-8 or UTF-16, and inside messages in base64, told apart by
-// content. What names objects instead of carrying events (S3's notifications)
-// is for package notification.
+// content. Package notification reads messages that name objects instead of carrying
+// events (S3's notifications).
 //
 // It reads as a stream: it holds at most two times Limits.RecordBytes (and
 // 512 KiB when that is less) of an object of whatever size, and the unescaped
@@ -234,7 +234,7 @@ func (r *Reader) listStart() int {
 
 // listIn returns the length of an object up to and with the bracket of the list
 // of records that it holds, and how many objects are around that list: those of
-// Elasticsearch stand in an object of their own. The length is 0 when it is something
+// Elasticsearch stand in their own object. The length is 0 when it is something
 // else.
 func (s *scanner) listIn() (n, around int, rows bool) {
 	var w walk
@@ -268,7 +268,7 @@ var holdsRows = map[string]bool{"results": true, "QueryResultRows": true}
 
 // notWithList holds names that stand early in what holds no list of records:
 // events, items of LookupEvents and EventBridge events. Others are walked through,
-// but for those that carry something themselves: such objects are read as a whole.
+// except those that carry something themselves: such objects are read as a whole.
 var notWithList = map[string]bool{
 	"eventVersion": true, "awsRegion": true, "userIdentity": true, "EventId": true, "digestS3Bucket": true, "detail-type": true,
 }

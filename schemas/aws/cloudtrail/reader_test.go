@@ -132,8 +132,8 @@ func TestPlaces(t *testing.T) {
 	}
 }
 
-// TestNative: an EventBridge event that KMS itself sends is an event of its
-// own; its bytes are the envelope.
+// TestNative: an EventBridge event that KMS itself sends is itself an
+// event; its bytes are the envelope.
 func TestNative(t *testing.T) {
 	text := `{"version":"0","id":"6a7e8feb-b491-4cf7-a9f1-bf3703467718","detail-type":"KMS CMK Rotation","source":"aws.kms","account":"111122223333",` +
 		`"time":"2026-05-23T03:11:54Z","region":"us-west-2","resources":["arn:aws:kms:us-west-2:111122223333:key/k"],"detail":{"key-id":"k"}}`
@@ -179,8 +179,8 @@ func TestNotEvents(t *testing.T) {
 	}
 }
 
-// TestUnknownShape: JSON that carries no events is a bad record of its own, and
-// the others go on.
+// TestUnknownShape: JSON that carries no events is one bad record, and reading
+// continues.
 func TestUnknownShape(t *testing.T) {
 	a, b := short(1), short(2)
 	for _, odd := range []string{

@@ -10,7 +10,7 @@ import (
 
 // This file goes on behind a bad record. The maker of a call chooses bytes of its
 // record: a request's documents, the names and values of contexts and tags, policies.
-// None of these may become an event of its own, whatever is wrong with the record
+// None of these may become a separate event, whatever is wrong with the record
 // around them. So
 //
 //   - a record that is well formed and refused all the same (see whole) is passed
@@ -199,8 +199,8 @@ func (s *search) inRecord(rest []byte, c byte) bool {
 	return s.nextLine >= 0 && s.accept(s.nextLine)
 }
 
-// follows reports whether rest can stand behind a whole record. What goes on with a
-// name does not.
+// follows reports whether rest can stand behind a whole record. A rest that continues with
+// a name cannot.
 func (s *search) follows(rest []byte) bool {
 	rest = bytes.TrimLeft(rest, whiteSpace)
 	rest = bytes.TrimLeft(bytes.TrimPrefix(rest, []byte{','}), whiteSpace)

@@ -121,7 +121,7 @@ func TestRowD3InsightFiles(t *testing.T) {
 	})
 }
 
-// TestRowD4Digests: a digest file, also the first one and that of an hour without events, holds no events and is no fault.
+// TestRowD4Digests: a digest file, also the first one and that of an hour without events, holds no events and is not a fault.
 func TestRowD4Digests(t *testing.T) {
 	digest := func(files, previous, oldest string) string {
 		return `{"awsAccountId":"111122223333","digestStartTime":"2026-03-02T08:12:44Z","digestEndTime":"2026-03-02T09:12:44Z","digestS3Bucket":"logs","digestS3Object":"AWSLogs/111122223333/CloudTrail-Digest/d.json.gz",` +

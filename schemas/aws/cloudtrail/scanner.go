@@ -13,7 +13,7 @@ import (
 // scanErr is what the scanner found wrong. It is a value, not an error with a
 // text, because most of them only say "read more".
 type scanErr struct {
-	reason decoding.Reason // "" is no error
+	reason decoding.Reason // "" means no error
 	detail string
 	more   bool // the input ended inside a value: with more bytes it may be right
 }

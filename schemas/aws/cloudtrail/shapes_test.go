@@ -65,7 +65,7 @@ func TestRowD13Shapes(t *testing.T) {
 	}
 }
 
-// TestShapesAreLines: a broken line among others is a dead letter of its own, with the
+// TestShapesAreLines: a broken line among others is one dead letter, with the
 // line's bytes or the text's.
 func TestShapesAreLines(t *testing.T) {
 	files := testFiles(t, "testdata/shapes")

@@ -54,7 +54,7 @@ func (r *Reader) tail(c byte) error {
 	if isList(name) {
 		return r.secondList(n)
 	}
-	// What shippers add about the list is an object without events.
+	// Additions of shippers about the list are an object without events.
 	if len(env.carried) > 0 && (env.carried[0].form != formObject || strings.Contains(env.carried[0].text, "eventSource")) {
 		r.carried, r.read, r.childAt, r.envelope = append(r.carried[:0], env.carried...), 0, r.in.offset(), nil
 	}

@@ -26,7 +26,7 @@ func (w *Walker) Err() error {
 	return fmt.Errorf("%s: %s", w.s.why.reason, w.s.why.detail)
 }
 
-// At returns the place of the first byte at or behind pos that is no white space,
+// At returns the place of the first byte at or behind pos that is not white space,
 // and the byte; 0 at the end of the data.
 func (w *Walker) At(pos int) (int, byte) { return w.s.space(pos) }
 

@@ -62,7 +62,7 @@ func rebuild(t *testing.T, w *Walker, out *bytes.Buffer, pos int) int {
 	return end
 }
 
-// same reports whether two JSON texts are the same but for escapes and white space.
+// same reports whether two JSON texts are equal except for escapes and white space.
 func same(t *testing.T, got, want []byte) bool {
 	t.Helper()
 	canonical := func(text []byte) string {
@@ -107,7 +107,7 @@ func TestWalker(t *testing.T) {
 	f(`17`)
 }
 
-// What is no event ends with an error, at the nesting that is allowed too.
+// Values that are not events end with an error, also at the allowed nesting.
 func TestWalkerErrors(t *testing.T) {
 	f := func(text string, walk func(w *Walker) int) {
 		t.Helper()

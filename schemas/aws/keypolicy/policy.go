@@ -4,8 +4,8 @@
 // It looks for a request: a principal of such an account, an action on the key, and
 // values of the condition keys that a stranger can have, which one statement allows and
 // none denies. A condition that every caller meets therefore restricts nothing, whatever
-// its form. What a stranger can have is in values.go; how conditions are evaluated is
-// in condition.go.
+// its form. values.go lists the values of a stranger; condition.go evaluates
+// conditions.
 //
 // It is pure. Sources: AWS IAM user guide, "IAM JSON policy elements" (Principal,
 // NotPrincipal, Condition operators), "AWS global condition context keys" and "Policies
@@ -135,7 +135,7 @@ func (s *statement) covers(action string) bool {
 }
 
 // principals are the AWS principals of a statement; services and identity providers are
-// no accounts, so they are left out.
+// not accounts, so they are left out.
 type principals struct{ aws texts }
 
 func (p *principals) UnmarshalJSON(text []byte) error {

@@ -13,7 +13,7 @@ var now = time.Date(2026, 3, 2, 9, 40, 0, 0, time.UTC)
 
 const owner = "111122223333"
 
-// policy writes a policy of one statement that allows everything but for what fields say.
+// policy writes a policy of one statement that allows everything except as fields restrict.
 func policy(fields string) string {
 	return `{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Action":"kms:*","Resource":"*",` + fields + `}]}`
 }
@@ -128,8 +128,8 @@ func TestConditionsThatKeepStrangersOut(t *testing.T) {
 	}
 }
 
-// TestPlainPoliciesCostNothing: a policy without wildcards but for actions and resources,
-// as most are, is turned away without being parsed.
+// TestPlainPoliciesCostNothing: a policy without wildcards except in actions and resources,
+// as most are, is rejected without being parsed.
 func TestPlainPoliciesCostNothing(t *testing.T) {
 	text := policy(`"Principal":{"AWS":"arn:aws:iam::111122223333:root"}},{"Effect":"Allow","Action":["kms:Describe*","kms:List*"],"Resource" : "*","Principal":{"AWS":["a","b"]}`)
 	if n := testing.AllocsPerRun(10, func() { check(t, text, false) }); n > 0 {

@@ -35,7 +35,7 @@ var topics = []topic{
 	{"A11", "Resources without a type", ""},
 	{"A12", "Forms of a key's name", ""},
 	{"A13", "Kinds of identity", ""},
-	{"A14", "Services in the place of addresses", ""},
+	{"A14", "Services instead of addresses", ""},
 	{"A15", "A misleading eventType", ""},
 	{"A16", "Malformed input", ""},
 	{"A17", "Grants", ""},
@@ -47,22 +47,22 @@ var topics = []topic{
 	{"B6", "The collector's own reads", ""},
 	{"B7", "Amazon Chime voice connectors", ""},
 	{"B8", "The key of a trail", "an estimate of what the key's use costs. Windows count what reads (decrypt on cloudtrail_file) apart from what delivers (generate)."},
-	{"B9", "Who made the call", ""},
+	{"B9", "Callers", ""},
 	{"C1", "LookupEvents", ""},
 	{"C2", "Files of a trail", ""},
 	{"C3", "KMS events excluded from a trail", "a watch for the silence after it."},
 	{"C4", "Silence of an account, Region or key", "silences of an account or a Region as a whole. Those of a KMS key are found, and rules find what blinds a trail."},
 	{"C5", "Past use of a key", "contexts and gaps in the report of first and last use by principal (keytrail usage)."},
-	{"C6", "Who may use a key", "the join of policies and grants with use. Log records show opened policies, and grants in full."},
+	{"C6", "Permissions on a key", "the join of policies and grants with use. Log records show opened policies, and grants in full."},
 	{"C7", "The deletion of a key", "a state of each key over time. Calls on keys that are disabled or wait for deletion are found (unusable_key)."},
 	{"C8", "Imported key material", "a countdown to its expiry. aws.kms.material.valid_to has the time, as it was written."},
-	{"C9", "EventBridge", "to join KMS's own events with CloudTrail's records of the same rotation or deletion: whoever feeds both counts it twice."},
-	{"C10", "Metrics of keys and external key stores", "all of it: CloudWatch metrics are no events of CloudTrail."},
+	{"C9", "EventBridge", "to join KMS's own events with CloudTrail's records of the same rotation or deletion: an installation that receives both counts it twice."},
+	{"C10", "Metrics of keys and external key stores", "all of it: CloudWatch metrics are not events of CloudTrail."},
 	{"C11", "Rotation", "the question whether a key was rotated in its period. Log records show the period, and every rotation."},
 	{"C12", "Multi-Region keys", ""},
 	{"D1", "Addenda", ""},
 	{"D2", "Limits of size", ""},
-	{"D3", "Records of CloudTrail Insights", "a log record of its own for an Insight about KMS."},
+	{"D3", "Records of CloudTrail Insights", "its own log record for an Insight about KMS."},
 	{"D4", "Digest files", ""},
 	{"D5", "Attested requests", ""},
 	{"D6", "Ids of key material", ""},
@@ -89,18 +89,17 @@ var topics = []topic{
 	{"S14", "Versions side by side in a file", ""},
 }
 
-const coverageHead = `# What is covered
+const coverageHead = `# Coverage of known CloudTrail behavior
 
-What real trails of AWS KMS contain, row by row, and the tests that hold it. A
-are shapes of events, B their meaning, C what is to be found in them, D facts
-around them, S shapes that differ from AWS's documents. "Held" means that the
-test exists and passes with the others; "not yet" names what is missing and what
-there is instead.
+This table lists the known properties of real AWS KMS trails and the tests that cover
+them. Rows A are forms of events, B their meaning, C the findings in them, D facts about
+trails, and S forms that differ from AWS's documents. "Held" means that the test exists and passes
+with the others; "not yet" names the gap and the present alternative.
 
 This page is written by ` + "`go test ./schemas/aws/normalize -run Coverage -update`" + ` from the
 tests and their comments.
 
-| row | what | test | state |
+| row | property | test | state |
 |---|---|---|---|
 `
 

@@ -113,10 +113,10 @@ func kmsResource(arn string) string {
 	return rest
 }
 
-// oneKey finds the KMS key of an event, or the alias when only that is known.
+// oneKey finds the KMS key of an event, or the alias if only that is known.
 // resources comes first: requestParameters.keyId may be an alias, a bare id, or
-// absent (Decrypt), and may differ. What is listed as no key ARN, such as an alias
-// or a bare id, comes last.
+// absent (Decrypt), and may differ. Listed resources that are not key ARNs, such as
+// an alias or a bare id, come last.
 func (n *Normalizer) oneKey(ev *cloudtrail.Event) string {
 	other := ""
 	for i := range ev.Resources {

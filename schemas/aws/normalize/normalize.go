@@ -2,9 +2,8 @@
 // which KMS key, which principal and which call an event is about, and writes
 // the attributes of schemas/registry.
 //
-// It is pure: no clock, no network, no state between events. What it cannot
-// express as an attribute stays in the record's body, which is the event byte
-// for byte. Aliases are not resolved here, because that takes memory of other
+// It is pure: no clock, no network, no state between events. Fields without an
+// attribute stay in the record's body, which is the event byte for byte. Aliases are not resolved here, because that takes memory of other
 // events.
 package normalize
 
@@ -23,8 +22,8 @@ import (
 
 // Options says how records are made. The zero value is the usual way.
 type Options struct {
-	// OmitBody leaves the original event out of the record. What the attributes
-	// do not hold is then lost.
+	// OmitBody leaves the original event out of the record. Fields without
+	// an attribute are then lost.
 	OmitBody bool
 	// SelfPrincipals are the principals (as in keytrail.principal, or a session's ARN)
 	// under which the collector itself reads encrypted trails. Those of their events

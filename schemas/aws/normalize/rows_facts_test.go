@@ -52,7 +52,7 @@ func TestRowD3Insights(t *testing.T) {
 	}
 }
 
-// TestRowD11NetworkActivity: a network activity event is a call's second record, but for a call that the endpoint's policy refused.
+// TestRowD11NetworkActivity: a network activity event is a call's second record, except for a call that the endpoint's policy refused.
 func TestRowD11NetworkActivity(t *testing.T) {
 	r := row(t, "D11")
 	equal(t, "filtered", filters(t, r), "network_activity", "", "", "network_activity", "network_activity", "", "not_wanted", "network_activity", "")
@@ -110,7 +110,7 @@ func TestRowD7Partitions(t *testing.T) {
 	column(t, r[1:2], sc.AWSKMSAliasARN, arn("aws-cn", "cn-northwest-1", "alias/x"))
 }
 
-// TestRowD9EventTimes: RFC 3339 with fractions and zones, and the form of exports, give the same instant; other texts are no time.
+// TestRowD9EventTimes: RFC 3339 with fractions and zones, and the form of exports, give the same instant; other texts are not times.
 func TestRowD9EventTimes(t *testing.T) {
 	r := row(t, "D9")
 	const at = 1772442764_000000000

@@ -33,7 +33,7 @@ func TestRowA13Sessions(t *testing.T) {
 			}
 		}
 	}
-	// What is not the ARN of a role's session stays what it is.
+	// Other ARNs than those of a role's sessions stay as they are.
 	for _, arn := range []string{
 		"arn:aws:sts::111122223333:federated-user/bob", "arn:aws:iam::111122223333:user/assumed-role/x", "arn:aws:sts:::assumed-role/x/s",
 		"arn:aws:sts::111122223333:assumed-role//s", "arn:aws:iam::111122223333:role/x", "assumed-role/x/s",

@@ -171,7 +171,7 @@ func TestRowA13Principals(t *testing.T) {
 	}
 }
 
-// TestRowA14Sources: service names in sourceIPAddress are no addresses; they tell through which service a call came.
+// TestRowA14Sources: service names in sourceIPAddress are not addresses; they name the service through which a call came.
 func TestRowA14Sources(t *testing.T) {
 	r := row(t, "A14")
 	column(t, r, sc.ClientAddress, "", "", "", "", "2001:db8::17", "::ffff:192.0.2.9", "", "")

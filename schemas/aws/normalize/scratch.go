@@ -47,7 +47,7 @@ func (n *Normalizer) lower(s string) string {
 }
 
 // parseTime reads an eventTime as nanoseconds since 1970: RFC 3339, and the
-// form "2006-01-02 15:04:05.000" (UTC) that some exports use. 1970 itself is no
+// form "2006-01-02 15:04:05.000" (UTC) that some exports use. 1970 itself is not a
 // time: a record without a time has that number.
 func parseTime(s string) (int64, bool) {
 	if ns, ok := fastTime(s); ok {
@@ -82,7 +82,7 @@ func fastTime(s string) (int64, bool) {
 	return (days(y, mo, d)*86400 + int64(h)*3600 + int64(mi)*60 + int64(sec)) * 1e9, true
 }
 
-// twoDigits is the number in s[i:i+2], far below 0 when these are no digits.
+// twoDigits is the number in s[i:i+2], far below 0 if these are not digits.
 func twoDigits(s string, i int) int {
 	tens, ones := s[i]-'0', s[i+1]-'0'
 	if tens > 9 || ones > 9 {

@@ -38,7 +38,7 @@ func (n *Normalizer) own(ev *cloudtrail.Event, principal string) bool {
 // TrailRead reports whether a call read a file of a trail: a Decrypt that succeeded, whose
 // encryption context is that of such a file. KMS decrypts nothing under another context
 // than it was encrypted with, so nobody can give other data this one. The context is
-//   - that of a trail with a KMS key of its own, which names the trail;
+//   - that of a trail with its own KMS key, which names the trail;
 //   - or Amazon S3's of an object in a folder of CloudTrail, where the bucket encrypts;
 //   - or Amazon S3's of a bucket with a Bucket Key: the one that the event itself was read
 //     from.

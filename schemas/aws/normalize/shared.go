@@ -14,7 +14,7 @@ import (
 // kind of call it is, which connection, which KMS key. Runs of them that depend on
 // a few values are kept as they are encoded, and copied as a whole for the next
 // event with the same values. The functions of this file do what those of the
-// same names in other files do (knownCaller is caller), but for that.
+// same names in other files do (knownCaller is caller), except for that.
 
 // direct is what a Normalizer keeps for records that are only encoded.
 type direct struct {
@@ -120,7 +120,7 @@ func mix(hash uint64, s string) uint64 {
 			word = word<<8 + uint64(s[i])
 		}
 	}
-	// Of a product the low bits know nothing of the factors' high ones: both halves.
+	// The low bits of a product do not depend on the factors' high ones: mix both halves.
 	high, low := bits.Mul64(hash+uint64(len(s))+word, odd)
 	return high ^ low
 }

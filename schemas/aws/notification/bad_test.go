@@ -6,7 +6,7 @@ import (
 	"testing"
 )
 
-// What cannot be used says what was expected and what was found.
+// The error for an unusable message names the expected and the found form.
 func TestUnknown(t *testing.T) {
 	for body, want := range map[string]struct {
 		reason Reason
@@ -21,9 +21,9 @@ func TestUnknown(t *testing.T) {
 		`{"b":1,"a":2}`:                          {ReasonShape, `found an object with the names "a", "b"`},
 		`[1,{"a":1}]`:                            {ReasonShape, "found a list of which no item is one"},
 		`{"Records":[1,{"a":1}]}`:                {ReasonShape, `found an object with the names "Records"`},
-		`17`:                                     {ReasonShape, "found a value that is no object"},
-		`"text"`:                                 {ReasonShape, "found a value that is no object"},
-		`null`:                                   {ReasonShape, "found a value that is no object"},
+		`17`:                                     {ReasonShape, "found a value that is not an object"},
+		`"text"`:                                 {ReasonShape, "found a value that is not an object"},
+		`null`:                                   {ReasonShape, "found a value that is not an object"},
 		`{"Records":null}`:                       {ReasonShape, `"Records"`},
 		`{"Records":{"s3":{}}}`:                  {ReasonShape, `"Records"`},
 		`{"Type":"Notification"}`:                {ReasonShape, `"Type"`},
@@ -164,7 +164,7 @@ func TestLimits(t *testing.T) {
 }
 
 // Four wrappers around a notification are read, and five are not, whether or not
-// it has a list of its own.
+// it has its own list.
 func TestWrappersLimit(t *testing.T) {
 	for _, text := range []string{put("b-1", "k"), bridge("Object Created", "b-1", "k"), trail("b-1", "k")} {
 		for n := range 7 {

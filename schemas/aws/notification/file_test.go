@@ -15,8 +15,7 @@ func at(text string) time.Time {
 	return t
 }
 
-// What keys say, in the forms that CloudTrail's documentation shows, and in those
-// that copies have.
+// Keys are read in the forms of CloudTrail's documentation and in those of copies.
 func TestFileOf(t *testing.T) {
 	day := at("2026-11-20 00:00:00")
 	minute := at("2026-11-20 09:05:00")

@@ -149,7 +149,7 @@ func loneSurrogate(raw []byte) bool {
 		if raw[i] != '\\' {
 			continue
 		}
-		i++ // on the escape's letter, which is no backslash to begin another
+		i++ // on the escape's letter, which is not a backslash that begins another
 		first := escaped(raw[i:])
 		if first < 0xD800 || first > 0xDFFF {
 			continue

@@ -6,7 +6,7 @@ import (
 	"time"
 )
 
-// KeyFault says why a key is not one that CloudTrail writes. "" is none.
+// KeyFault says why a key is not one that CloudTrail writes. "" means no fault.
 type KeyFault string
 
 // The faults.

@@ -27,7 +27,7 @@ func TestKeys(t *testing.T) {
 	}
 }
 
-// What stands in the message, and which key it is. The encoded texts are as
+// Texts in messages and their keys. The encoded texts are as
 // published: "red flower.jpg becomes red+flower.jpg" (S3 User Guide); a slash is
 // encoded by some senders and not by others.
 func TestEncodedKeys(t *testing.T) {

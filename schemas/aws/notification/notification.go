@@ -46,8 +46,8 @@ type Object struct {
 	Key    string // decoded, ready for GetObject: UTF-8, 1 to 1,024 bytes
 	Form   Form   // the shape that named it
 	// Event is what happened: "ObjectCreated:Put" in S3's own words, "Object
-	// Created" in EventBridge's, "" in CloudTrail's form. The sender chooses it: it
-	// is no label of a metric.
+	// Created" in EventBridge's, "" in CloudTrail's form. The sender chooses it: never
+	// use it as the label of a metric.
 	Event     string
 	Region    string // the bucket's, "" when the message does not say
 	Account   string // of the bucket's owner, which only EventBridge tells
@@ -121,9 +121,9 @@ func (b *Bad) Error() string {
 	return fmt.Sprintf("%s: %s: %s", where, b.Reason, b.Detail)
 }
 
-// MayHoldEvents reports whether Raw is to be offered to a cloudtrail.Reader,
-// because it may carry CloudTrail events in a shape that names no objects. What
-// the Reader cannot use it reports itself.
+// MayHoldEvents reports whether a cloudtrail.Reader should read Raw,
+// because it may carry CloudTrail events in a shape that names no objects. The
+// Reader itself reports unusable input.
 func (b *Bad) MayHoldEvents() bool { return b.Reason == ReasonShape || b.Reason == ReasonSyntax }
 
 // Limits bounds what one message may cost. Over a limit is a Bad. The zero value

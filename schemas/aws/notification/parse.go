@@ -100,9 +100,9 @@ func (p *parser) text(text []byte, at string, depth int) {
 	}
 }
 
-// value reads a JSON value. It returns false, having reported nothing, when the
-// value is no notification and no wrapper: then it may be a part of something
-// else, and whoever holds it decides.
+// value reads a JSON value. It returns false, having reported nothing, if the
+// value is neither a notification nor a wrapper: then it may be a part of something
+// else, and the caller decides.
 func (p *parser) value(raw []byte, at string, depth int) bool {
 	switch raw[0] {
 	case '[':
@@ -208,7 +208,7 @@ func (p *parser) list(raw []byte, at string, depth int) bool {
 
 // isNotice takes the messages that are known and name no object.
 func (p *parser) isNotice(m object) bool {
-	r := reader{} // of a value that is no string, its text is "", which is no notice
+	r := reader{} // a value that is not a string has the text "", which is not a notice
 	topic := clip(r.optional(m, "TopicArn"))
 	switch event, kind := r.optional(m, "Event"), r.optional(m, "Type"); {
 	case event == "s3:TestEvent":
@@ -225,7 +225,7 @@ func (p *parser) isNotice(m object) bool {
 
 // unknown says what was expected and what stands there.
 func unknown(raw []byte) *fault {
-	found := "a value that is no object"
+	found := "a value that is not an object"
 	switch raw[0] {
 	case '[':
 		found = "a list of which no item is one"

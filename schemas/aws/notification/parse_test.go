@@ -6,7 +6,7 @@ import (
 	"testing"
 )
 
-// What each shape says, with every field.
+// Every form is read with all of its fields.
 func TestShapes(t *testing.T) {
 	full := Object{Bucket: "trail-bucket", Key: logKey(1), Region: "eu-central-1", Size: 14358, ETag: "0cdef8885755dff42b6fbd91732ae506",
 		VersionID: "096fKKXTRTtl3on89fVO.nfljtsv6qko", Sequencer: "0055AED6DCD90281E5"}
@@ -90,8 +90,8 @@ func TestListOfMessages(t *testing.T) {
 	}
 }
 
-// Only what was created is fetched. What was removed, restored, moved or tagged
-// is kept apart, with its key.
+// Only what was created is fetched. Removed, restored, moved and tagged objects
+// are listed separately, with their keys.
 func TestSkipped(t *testing.T) {
 	for event, created := range map[string]bool{
 		"ObjectCreated:Put": true, "ObjectCreated:Post": true, "ObjectCreated:Copy": true, "ObjectCreated:CompleteMultipartUpload": true, "s3:ObjectCreated:Put": true,
@@ -163,8 +163,8 @@ func TestNotices(t *testing.T) {
 	}
 }
 
-// What carries events is left to cloudtrail.Reader, whole: a list is not taken
-// apart when nothing in it is a notification.
+// Messages that carry events are left whole to cloudtrail.Reader: a list is not taken
+// apart if nothing in it is a notification.
 func TestEventsAreLeftAlone(t *testing.T) {
 	event := `{"eventVersion":"1.11","eventSource":"kms.amazonaws.com","eventName":"Decrypt","eventID":"e","resources":[{"ARN":"a"}]}`
 	s3Call := `{"version":"0","detail-type":"AWS API Call via CloudTrail","source":"aws.s3","detail":` + event + `}`

@@ -55,7 +55,7 @@ func Start(t testing.TB) string {
 	}
 	server := exec.Command(filepath.Join(root, "scripts", "moto"))
 	server.Stderr = os.Stderr
-	// A group of its own, so that all of it can be ended.
+	// Its own process group, so that all of it can be ended.
 	server.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGTERM}
 	out, err := server.StdoutPipe()
 	if err == nil {

@@ -1,7 +1,7 @@
 // Package client makes the configuration with which the other packages call
 // AWS: credentials by the SDK's default chain (environment, shared files, web
 // identity, container, instance), a role to assume, region, and an endpoint for
-// what is compatible with AWS. It holds no secret of its own.
+// AWS-compatible services. It holds no secret.
 //
 // Source: AWS SDKs and Tools Reference Guide, "Standardized credential providers"
 // and "Retry behavior".
@@ -46,12 +46,12 @@ type Config struct {
 const sessionName = "keytrail"
 
 // Attempts is how often one request is sent at most: with the SDK's
-// exponential pauses of at most 20 s that is about half a minute. What fails
-// then is tried again by who asked for it.
+// exponential pauses of at most 20 s that is about half a minute. The caller
+// retries after that.
 const Attempts = 5
 
-// RequestTimeout bounds one call with all its attempts, but for the reading of
-// an object's body, and a call that waits on purpose.
+// RequestTimeout bounds one call with all its attempts, except for the reading of
+// an object's body and a call that waits on purpose.
 const RequestTimeout = 2 * time.Minute
 
 var (

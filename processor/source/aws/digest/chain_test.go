@@ -19,7 +19,7 @@ import (
 	"keytrail/processor/source/aws/s3"
 )
 
-// ledger is a trail in a bucket in memory, whose key changes at a time of its own.
+// ledger is a trail in a bucket in memory, whose key changes at its own times.
 type ledger struct {
 	t        *testing.T
 	bucket   *awstest.Bucket
@@ -249,8 +249,8 @@ func TestAppendedData(t *testing.T) {
 	l.want(r)
 }
 
-// A digest that is too large to be read is a finding, and not an object that is tried for
-// ever.
+// A digest that is too large to be read is a finding, and not an object that is retried
+// forever.
 func TestDigestTooLarge(t *testing.T) {
 	l := newLedger(t)
 	r := l.digest(hour(1, 0), options{trail: "audit", fingerprint: "f1"})

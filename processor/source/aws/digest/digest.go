@@ -1,8 +1,8 @@
 // Package digest checks a trail against CloudTrail's digest files. Every hour CloudTrail
 // writes one for each region: the names and hashes of the log files that it delivered,
-// signed, and chained to the digest before. What does not agree becomes a Finding.
+// signed, and chained to the digest before. A mismatch becomes a Finding.
 //
-// What is signed is four lines, without an end of line behind the last:
+// The signed text is four lines, without an end of line behind the last:
 //
 //	the digest's digestEndTime, as it is written there
 //	its bucket, a slash, and its key

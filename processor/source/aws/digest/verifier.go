@@ -25,8 +25,8 @@ const maxLogBytes = 4 << 30
 const maxKeys = 10_000
 
 // keyMargin is how far around a digest's time public keys are asked for. A digest may be
-// signed a little later than the time that it covers, with the next key. What decides is
-// the fingerprint.
+// signed a little later than the time that it covers, with the next key. The fingerprint
+// decides.
 const keyMargin = 24 * time.Hour
 
 // Verifier checks digests in S3. It reads every log file that a digest names, beside

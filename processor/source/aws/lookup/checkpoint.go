@@ -111,7 +111,7 @@ func parseState(content []byte, now time.Time) (c state, err error) {
 		return c, errors.New("something stands behind its end")
 	}
 	if c.Kind != "lookup" {
-		return c, fmt.Errorf("it is of kind %q, want \"lookup\": each input has a checkpoint of its own", c.Kind)
+		return c, fmt.Errorf("it is of kind %q, want \"lookup\": each input needs its own checkpoint", c.Kind)
 	}
 	if err := source.CheckVersion(c.Version); err != nil {
 		return c, err

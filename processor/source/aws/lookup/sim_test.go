@@ -73,7 +73,7 @@ func (w *walked) poll() (offered int) {
 		if w.denied[region] {
 			failed = source.Denied(errors.New("AccessDeniedException"))
 		}
-		// What the history no longer holds says so itself, whoever may read it.
+		// Events beyond the history report that themselves, whoever may read them.
 		var rejected *source.Rejected
 		if body, err := o.Open(); errors.As(err, &rejected) {
 			failed = rejected

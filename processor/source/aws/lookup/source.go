@@ -159,8 +159,8 @@ func (s *Source) crowded() error {
 		s.retries.Len())
 }
 
-// due returns the slices whose time to be tried again has come. What the history no
-// longer holds meanwhile ends in a dead letter.
+// due returns the slices whose time to be tried again has come. Slices that the history
+// no longer holds end in a dead letter.
 func (s *Source) due(ctx context.Context, now time.Time) (ready []source.Object) {
 	for _, name := range s.retries.Due(now) {
 		w, p := s.find(source.Object{Name: name})
@@ -244,7 +244,7 @@ func (s *Source) Done(o source.Object) {
 	p.done = true
 	w.move()
 	now := s.cfg.Now()
-	// What was an hour old at its first look needs no second.
+	// A slice that was an hour old at its first look needs no second.
 	if i := slices.Index(s.walks, w); !w.second && now.Sub(w.done) > again+s.cfg.Delay && len(s.walks[i+1].parts) == 0 && s.walks[i+1].done.Before(w.done) {
 		s.walks[i+1].done = w.done
 	}

@@ -71,7 +71,7 @@ func parseCheckpoint(content []byte, bucket, prefix string, now time.Time) (c ch
 	case more != io.EOF:
 		return c, errors.New("something stands behind its end")
 	case c.Kind != "s3":
-		return c, fmt.Errorf("it is of kind %q, want \"s3\": each input has a checkpoint of its own", c.Kind)
+		return c, fmt.Errorf("it is of kind %q, want \"s3\": each input needs its own checkpoint", c.Kind)
 	case c.Version != source.CheckpointVersion:
 		return c, source.CheckVersion(c.Version)
 	case c.Bucket != bucket || c.Prefix != prefix:

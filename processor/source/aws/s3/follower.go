@@ -83,8 +83,8 @@ const (
 // that come days after the younger ones of another would be late. One round lists
 // each region's folder once, behind what is done; a thousand files more cost one
 // listing more. Logs are offered, and the calls that came through VPC endpoints;
-// Insights lie in folders of their own, and are not; digests are where the
-// configuration has a use for them. A key that does not have CloudTrail's form
+// Insights lie in their own folders and are not; digests are offered if the
+// configuration verifies them. A key that does not have CloudTrail's form
 // (notification.ParseKey) is counted and moves nothing.
 //
 // An object that cannot be read goes to a list (source.Retries) and out of the way: the
@@ -111,7 +111,7 @@ type Follower struct {
 	// The Poll's own:
 	round   heads
 	roundAt time.Time // when it began
-	again   bool      // the last Poll offered nothing but retries: no new round before the next pause
+	again   bool      // the last Poll offered only retries: no new round before the next pause
 }
 
 // NewFollower reads the checkpoint, if there is one, and returns a Follower. It
@@ -275,8 +275,8 @@ func (f *Follower) fill(ctx context.Context, l *lane) error {
 	return nil
 }
 
-// discover looks for the folders of Regions, from time to time. What is found is followed
-// even where a part could not be looked at.
+// discover looks for the folders of Regions, from time to time. Found folders are followed
+// even if a part could not be listed.
 func (f *Follower) discover(ctx context.Context) error {
 	now := f.cfg.Now()
 	since := now.Sub(f.discovered)

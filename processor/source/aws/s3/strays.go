@@ -59,7 +59,7 @@ func (s *Strays) Add(bucket, key, reason, detail string) {
 	}
 }
 
-// begin starts a round of listing. What two rounds did not list is forgotten.
+// begin starts a round of listing. Keys that two rounds did not list are forgotten.
 func (s *Strays) begin() {
 	s.round++
 	for h, round := range s.seen {

@@ -15,7 +15,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/credentials"
 )
 
-// fakeQueue is a queue with a clock of its own, which keeps the rules of SQS that a real
+// fakeQueue is a queue with its own clock, which keeps the rules of SQS that a real
 // queue takes days to show: twelve hours, receive counts, redrive and retention.
 type fakeQueue struct {
 	mu        sync.Mutex // guards the following

@@ -16,7 +16,7 @@ import (
 
 // Save deletes the messages whose objects are all done, leaves those that were given
 // up to the redrive policy, and extends the visibility of those that are held. It is
-// to be called every second or so. What fails is tried again by the next Save.
+// to be called every second or so. The next Save retries failures.
 func (s *Source) Save(ctx context.Context) error {
 	done, poison, expiring := s.sort()
 	return errors.Join(s.remove(ctx, done), s.release(ctx, poison), s.extend(ctx, expiring))

@@ -86,8 +86,8 @@ const (
 	// letter could not be written, as when a disk is full.
 	lastPause = 30 * time.Second
 	// longestUrgent is how long one object whose message may be lost keeps others from
-	// being received: the time to read it, or to write its dead letter. What was read to
-	// its end and waits to be Done keeps none.
+	// being received: the time to read it, or to write its dead letter. An
+	// object that was read to its end and waits for Done keeps none.
 	longestUrgent = 5 * time.Minute
 	// askAgain is how often the queue is asked for its attributes.
 	askAgain = 10 * time.Minute

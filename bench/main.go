@@ -3,7 +3,7 @@
 // the corpus of keytrail/schemas/corpus.
 //
 // It is a module of its own, so that what it is compared with is no dependency of
-// Keytrail. README.md says how it measures and what is not like for like.
+// Keytrail. README.md describes the method and the limits of the comparison.
 package main
 
 import (

@@ -3,8 +3,8 @@
 // state takes and how long its restore, and how long an anomaly is on its way.
 //
 // It builds the keytrail binary, starts one broker of Apache Kafka, and is itself
-// the child process of its yardsticks in Go. README.md, one folder above, says what
-// is measured and what is not like for like.
+// the child process of its yardsticks in Go. README.md, one folder above, describes
+// the measurements and the limits of the comparison.
 package main
 
 import (

@@ -19,7 +19,7 @@ const (
 	EventKeytrailWindow = "keytrail.window"
 	// EventKeytrailAnomaly: One anomaly, with the window and the entity in which it was found.
 	EventKeytrailAnomaly = "keytrail.anomaly"
-	// EventKeytrailKeyState: What is known of one KMS key, such as its state, rotation and deletion date.
+	// EventKeytrailKeyState: The known properties of one KMS key, such as its state, rotation and deletion date.
 	EventKeytrailKeyState = "keytrail.key_state"
 )
 
@@ -27,25 +27,25 @@ const (
 const (
 	// KeytrailAnomalyID (string): The anomaly's id, the same whenever it is computed again.
 	KeytrailAnomalyID = "keytrail.anomaly.id"
-	// KeytrailAnomalyKind (string): What kind of anomaly it is.
+	// KeytrailAnomalyKind (string): The kind of the anomaly.
 	KeytrailAnomalyKind = "keytrail.anomaly.kind"
 	// KeytrailAnomalyDetector (string): Name of the detector or rule that found the anomaly.
 	KeytrailAnomalyDetector = "keytrail.anomaly.detector"
-	// KeytrailAnomalyScore (double): How unlikely the window is, as minus the decimal logarithm of its probability.
+	// KeytrailAnomalyScore (double): The negative decimal logarithm of the window's probability.
 	KeytrailAnomalyScore = "keytrail.anomaly.score"
-	// KeytrailAnomalySeverity (string): How urgent the anomaly is.
+	// KeytrailAnomalySeverity (string): The urgency of the anomaly.
 	KeytrailAnomalySeverity = "keytrail.anomaly.severity"
-	// KeytrailAnomalyReason (string): A sentence that says what was seen, what was expected and since when the baseline learns.
+	// KeytrailAnomalyReason (string): A sentence with the observed value, the expected value and the start of the baseline.
 	KeytrailAnomalyReason = "keytrail.anomaly.reason"
 	// KeytrailAnomalyObserved (double): The observed value that the detector judged.
 	KeytrailAnomalyObserved = "keytrail.anomaly.observed"
 	// KeytrailAnomalyExpected (double): The value that the baseline expected.
 	KeytrailAnomalyExpected = "keytrail.anomaly.expected"
-	// KeytrailAnomalyBegan (string): Start of the first window of an anomaly that goes on, in UTC.
+	// KeytrailAnomalyBegan (string): Start of the first window of an ongoing anomaly, in UTC.
 	KeytrailAnomalyBegan = "keytrail.anomaly.began"
-	// KeytrailAnomalySince (string): Since when the entity has been watched that the anomaly is about, in UTC.
+	// KeytrailAnomalySince (string): The time since which the anomaly's entity has been watched, in UTC.
 	KeytrailAnomalySince = "keytrail.anomaly.since"
-	// KeytrailAnomalyContributors (string[]): What most of the window's calls have in common, the largest shares first.
+	// KeytrailAnomalyContributors (string[]): The properties that most of the window's calls share, the largest shares first.
 	KeytrailAnomalyContributors = "keytrail.anomaly.contributors"
 	// KeytrailAnomalyCalls (string[]): Ids of up to ten of the calls behind the anomaly.
 	KeytrailAnomalyCalls = "keytrail.anomaly.calls"
@@ -155,15 +155,15 @@ const (
 	KeytrailPrincipalSession = "keytrail.principal.session"
 	// KeytrailCallID (string): The id of the call, the same in every record of it, whichever account recorded it.
 	KeytrailCallID = "keytrail.call.id"
-	// KeytrailCallCopy (string): Which copy of the call this record is.
+	// KeytrailCallCopy (string): The copy of the call that this record is.
 	KeytrailCallCopy = "keytrail.call.copy"
 	// KeytrailVia (string): The AWS service that made the call for the principal, or direct.
 	KeytrailVia = "keytrail.via"
-	// KeytrailOutcome (string): How the call ended.
+	// KeytrailOutcome (string): The result of the call.
 	KeytrailOutcome = "keytrail.outcome"
 	// KeytrailCrossAccount (boolean): Whether the key belongs to another account than the caller.
 	KeytrailCrossAccount = "keytrail.cross_account"
-	// KeytrailSelf (boolean): Whether the call is one of Keytrail's own, the reading of an encrypted file of a trail.
+	// KeytrailSelf (boolean): Whether Keytrail itself made the call to read an encrypted file of a trail.
 	KeytrailSelf = "keytrail.self"
 	// KeytrailObject (string): The file, S3 object or message that held the event.
 	KeytrailObject = "keytrail.object"
@@ -195,13 +195,13 @@ const (
 	AWSKMSAliasARN = "aws.kms.alias.arn"
 	// AWSKMSDestinationAliasARN (string): The full ARN of the alias by which ReEncrypt named the key that the data went over to.
 	AWSKMSDestinationAliasARN = "aws.kms.destination_alias.arn"
-	// AWSKMSOperationClass (string): What kind of operation the call was.
+	// AWSKMSOperationClass (string): The class of the call's operation.
 	AWSKMSOperationClass = "aws.kms.operation.class"
 	// AWSKMSKeySpec (string): The type of key material of the KMS key, or of the data key asked for.
 	AWSKMSKeySpec = "aws.kms.key.spec"
 	// AWSKMSKeyUsage (string): The cryptographic operations that the KMS key is made for.
 	AWSKMSKeyUsage = "aws.kms.key.usage"
-	// AWSKMSKeyOrigin (string): Where the key material comes from.
+	// AWSKMSKeyOrigin (string): The origin of the key material.
 	AWSKMSKeyOrigin = "aws.kms.key.origin"
 	// AWSKMSKeyState (string): The state of the KMS key after the call.
 	AWSKMSKeyState = "aws.kms.key.state"
@@ -217,17 +217,17 @@ const (
 	AWSKMSCustomKeyStoreID = "aws.kms.custom_key_store.id"
 	// AWSKMSKeyPreviousMaterialID (string): The id of the key material that a rotation replaced.
 	AWSKMSKeyPreviousMaterialID = "aws.kms.key.previous_material_id"
-	// AWSKMSAlgorithm (string): The encryption, signing, MAC or key agreement algorithm asked for; of ReEncrypt that of the source.
+	// AWSKMSAlgorithm (string): The encryption, signing, MAC or key agreement algorithm asked for; for ReEncrypt that of the source.
 	AWSKMSAlgorithm = "aws.kms.algorithm"
-	// AWSKMSDryRun (boolean): Whether the call only asked if it would be allowed.
+	// AWSKMSDryRun (boolean): Whether the call was a dry run.
 	AWSKMSDryRun = "aws.kms.dry_run"
 	// AWSKMSEncryptionContext (map): The encryption context, the names and values that the caller bound to the ciphertext.
 	AWSKMSEncryptionContext = "aws.kms.encryption_context"
 	// AWSKMSDestinationEncryptionContext (map): The encryption context that ReEncrypt bound to the new ciphertext.
 	AWSKMSDestinationEncryptionContext = "aws.kms.destination_encryption_context"
-	// AWSKMSEncryptionContextClass (string): What kind of thing the encryption context names; of ReEncrypt the source's, else the destination's.
+	// AWSKMSEncryptionContextClass (string): The class of the object that the encryption context names; for ReEncrypt that of the source, else that of the destination.
 	AWSKMSEncryptionContextClass = "aws.kms.encryption_context.class"
-	// AWSKMSEncryptionContextObject (string): What the key was used for, as an ARN or id that a service names in the encryption context; else the whole context.
+	// AWSKMSEncryptionContextObject (string): The object of the key's use, as an ARN or id that a service names in the encryption context, else the whole context.
 	AWSKMSEncryptionContextObject = "aws.kms.encryption_context.object"
 	// AWSKMSGrantID (string): The id of the grant that the call used or changed.
 	AWSKMSGrantID = "aws.kms.grant.id"
@@ -239,7 +239,7 @@ const (
 	AWSKMSGrantRetiringPrincipal = "aws.kms.grant.retiring_principal"
 	// AWSKMSGrantOperations (string[]): The operations that the grant permits.
 	AWSKMSGrantOperations = "aws.kms.grant.operations"
-	// AWSKMSPolicyPublic (boolean): Whether the new key policy lets in principals of any AWS account.
+	// AWSKMSPolicyPublic (boolean): Whether the new key policy admits principals of any AWS account.
 	AWSKMSPolicyPublic = "aws.kms.policy.public"
 	// AWSKMSPolicyLockoutCheckBypassed (boolean): Whether the call switched off the check that keeps a key policy from locking everyone out.
 	AWSKMSPolicyLockoutCheckBypassed = "aws.kms.policy.lockout_check_bypassed"
@@ -305,23 +305,23 @@ const (
 const (
 	// KeytrailWindowID (string): The id of the entity's window, the same in every revision of it.
 	KeytrailWindowID = "keytrail.window.id"
-	// KeytrailWindowScope (string): What the window counts over.
+	// KeytrailWindowScope (string): The kind of entity whose calls the window counts.
 	KeytrailWindowScope = "keytrail.window.scope"
 	// KeytrailWindowStart (string): The first instant of the window, in RFC 3339 and UTC.
 	KeytrailWindowStart = "keytrail.window.start"
 	// KeytrailWindowEnd (string): The first instant after the window, in RFC 3339 and UTC.
 	KeytrailWindowEnd = "keytrail.window.end"
-	// KeytrailWindowRevision (int): How often the window was published before, from 0.
+	// KeytrailWindowRevision (int): The number of earlier publications of the window.
 	KeytrailWindowRevision = "keytrail.window.revision"
 	// KeytrailWindowState (string): Whether the window has closed.
 	KeytrailWindowState = "keytrail.window.state"
 	// KeytrailWindowRollup (boolean): True for a longer window that adds up the windows within it; absent for those.
 	KeytrailWindowRollup = "keytrail.window.rollup"
-	// KeytrailWindowOthers (boolean): True where many KMS keys, principals or pairs of an account count together, beyond the number that is told apart; absent for a single one.
+	// KeytrailWindowOthers (boolean): True where the KMS keys, principals or pairs of an account beyond the bound count together; absent for a single one.
 	KeytrailWindowOthers = "keytrail.window.others"
 	// KeytrailWindowCalls (int): The number of KMS calls in the window; changes of trails are counted in keytrail.window.calls.trail only.
 	KeytrailWindowCalls = "keytrail.window.calls"
-	// KeytrailWindowDenied (int): The number of KMS calls that were refused for want of permission.
+	// KeytrailWindowDenied (int): The number of KMS calls that were refused because a permission was missing.
 	KeytrailWindowDenied = "keytrail.window.denied"
 	// KeytrailWindowFailed (int): The number of KMS calls that failed for another reason.
 	KeytrailWindowFailed = "keytrail.window.failed"

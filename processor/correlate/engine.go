@@ -231,7 +231,7 @@ func (e *Engine) Closing() bool {
 	return e.mark != eventtime.None && len(e.timers) > 0 && e.timers[0].at <= e.mark
 }
 
-// judge judges a window, and tells whether it was reported.
+// judge judges a window, and reports whether it was reported.
 func (e *Engine) judge(g *group, start int64, emit func(*anomaly.Anomaly)) bool {
 	if i, had := slices.BinarySearch(g.due, start); had {
 		g.due = slices.Delete(g.due, i, i+1)

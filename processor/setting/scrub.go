@@ -40,7 +40,7 @@ func (s *Scrubber) Add(text, shown string) {
 }
 
 // keptContents is how many contents of one file are known: two would do for a file, and
-// every connection to Kafka may have a token of its own from one URL.
+// every connection to Kafka may have its own token from one URL.
 const keptContents = 16
 
 // AddFile is Add with Redacted for a secret that the file at path holds now, or that the

@@ -27,7 +27,7 @@ func (t ruleTallies) add(name string, o ruleTally) {
 	t[name] = ruleTally{sum.anomalies + o.anomalies, sum.wrong + o.wrong, sum.withheld + o.withheld}
 }
 
-// ofUser tells whether an anomaly's rule is one of the user's.
+// ofUser reports whether an anomaly's rule is one of the user's.
 func ofUser(detector string) bool { return strings.HasPrefix(detector, anomaly.SigmaDetector) }
 
 // readRules reads the user's rules that are measured; nil where the folder is "".

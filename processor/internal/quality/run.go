@@ -46,8 +46,8 @@ type engine struct {
 	now     int64 // ns
 	totals  totals
 	// found takes every anomaly each time that it is published, and whether that is
-	// while its window is open; closed every window that closes or is refined. What
-	// they are given is valid during the call only.
+	// while its window is open; closed every window that closes or is refined. Their
+	// arguments are valid only during the call.
 	found  func(a *anomaly.Anomaly, published int64, open bool)
 	closed func(r *window.Result, published int64)
 	// withheld takes the name of a rule whose anomaly a storm keeps from being published,

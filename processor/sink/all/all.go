@@ -27,8 +27,8 @@ const (
 type Kind struct {
 	Type   Type
 	Folder string // below processor/sink
-	// Default returns a pointer to the type's Config with its defaults. What has no
-	// default, such as an endpoint, is empty.
+	// Default returns a pointer to the type's Config with its defaults. Settings
+	// without a default, such as an endpoint, are empty.
 	Default func() sink.Config
 }
 

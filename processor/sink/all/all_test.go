@@ -14,8 +14,8 @@ import (
 
 const document = "../../../docs/sinks.md"
 
-// TestKinds holds each type to what everything else takes from it: a name and a folder of
-// its own, defaults that are not shared, and settings with names.
+// TestKinds holds each type to what everything else takes from it: a unique name and
+// folder, defaults that are not shared, and settings with names.
 func TestKinds(t *testing.T) {
 	types, folders := map[Type]bool{}, map[string]bool{}
 	for _, k := range Kinds {

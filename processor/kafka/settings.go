@@ -133,7 +133,7 @@ func (t *Topic) differences(has map[string]string, info topicInfo, brokers int) 
 			why = "state that is still needed would be deleted by its age, and calls counted twice or not at all"
 		}
 		add(true, "cleanup.policy", policy, why)
-		if got == "delete" {
+		if strings.Contains(got, "delete") {
 			list[0].advice = t.DeletedAdvice
 		}
 	}

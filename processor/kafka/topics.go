@@ -24,9 +24,9 @@ type Topic struct {
 	// AnyPolicy allows a topic that exists to be compacted, too: each record has a key,
 	// of which the last counts.
 	AnyPolicy bool
-	// DeletedAdvice says, as the end of an error, what to do about a topic that exists with
-	// cleanup.policy=delete instead of compact, where that is not to be changed because of
-	// the records in it; "" for the command that changes it.
+	// DeletedAdvice says, as the end of an error, what to do about a topic that exists and
+	// deletes records by their age instead of compacting them, where another policy would
+	// not bring back what is gone; "" for the command that changes it.
 	DeletedAdvice string
 	// Outlives is a topic that must not be kept longer than this one; "" for none.
 	Outlives string

@@ -158,7 +158,8 @@ func TestSettingsOfTopics(t *testing.T) {
 func TestDeletedAdvice(t *testing.T) {
 	c := fake(t)
 	adm := adminOf(t, c)
-	for policy, want := range map[string]string{"delete": "start over", "compact,delete": "change it with: kafka-configs.sh"} {
+	const want = "start over"
+	for _, policy := range []string{"delete", "compact,delete"} {
 		name := strings.ReplaceAll(policy, ",", "-")
 		if _, err := adm.CreateTopic(t.Context(), 1, 1, map[string]*string{"cleanup.policy": text(policy)}, name); err != nil {
 			t.Fatal(err)

@@ -2,7 +2,6 @@ package state
 
 import (
 	"encoding/binary"
-	"errors"
 	"fmt"
 
 	"keytrail/schemas/wire"
@@ -60,21 +59,18 @@ func ParseCountedName(key []byte) (CountedName, error) {
 	return CountedName{binary.BigEndian.Uint64(key), binary.BigEndian.Uint32(key[8:])}, nil
 }
 
-// Known checks that a record of the dedup topic is of this version, by its value and by
-// having a key at all: ErrOlder or ErrNewer if not, and ErrFrame for what no version has
-// written. It comes before the key is parsed, whose form may have changed, too. The value
-// of a tombstone is nil.
-func Known(key, value []byte) error {
-	err := wire.NewDecoder(value).Version()
-	switch {
-	case len(key) == 0 && !errors.Is(err, wire.ErrNewer): // records had no keys before format 6
-		err = fmt.Errorf("%w: a record without a key: %w", wire.ErrFrame, wire.ErrOlder)
-	case len(key) > 0 && value == nil:
-		return nil
-	case err == nil:
+// Known checks that a record of the dedup topic is of this version, by its value:
+// wire.ErrOlder or wire.ErrNewer if not, and wire.ErrFrame for what no version has written.
+// It comes before the key is parsed, whose form may have changed, too. The value of a
+// tombstone is nil.
+func Known(value []byte) error {
+	if value == nil {
 		return nil
 	}
-	return fmt.Errorf("cannot restore counted calls: %w", err)
+	if err := wire.NewDecoder(value).Version(); err != nil {
+		return fmt.Errorf("cannot restore counted calls: %w", err)
+	}
+	return nil
 }
 
 // mixed spreads a name over 64 bits (the finalizer of splitmix64).

@@ -78,7 +78,7 @@ func (l *countLog) forget(before int64) {
 // restart needs no more memory than running does.
 func (t *countTask) restore(r *kgo.Record, forgotten *int) error {
 	l := &t.log
-	if err := state.Known(r.Key, r.Value); err != nil {
+	if err := state.Known(r.Value); err != nil {
 		return err
 	}
 	if string(r.Key) == state.HeadKey {

@@ -132,25 +132,9 @@ func (p *Pipeline) Run(ctx context.Context, stages Stages) error {
 			l.Flush()
 		}
 	}()
-	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
 	defer p.room.leave()
-	var wg sync.WaitGroup
-	var mu sync.Mutex
-	var failed []error
-	run := func(on bool, stage func(context.Context) error) {
-		if !on {
-			return
-		}
-		wg.Go(func() {
-			if err := stage(ctx); err != nil {
-				mu.Lock()
-				failed = append(failed, err)
-				mu.Unlock()
-				cancel()
-			}
-		})
-	}
+	g := newGroup(ctx)
+	run := g.run
 	run(true, func(ctx context.Context) error { return p.oversee(ctx, stages) })
 	counted := make(chan struct{})
 	if !stages.Count {
@@ -182,8 +166,44 @@ func (p *Pipeline) Run(ctx context.Context, stages Stages) error {
 	for _, d := range p.Sinks { // kms.events, kms.windows, kms.anomalies -> SIEM
 		run(stages.Forward, func(ctx context.Context) error { return p.forward(ctx, d) })
 	}
-	wg.Wait()
-	return errors.Join(failed...)
+	return g.wait()
+}
+
+// group runs functions side by side, of which the first that fails ends the others.
+type group struct {
+	ctx    context.Context
+	cancel context.CancelFunc
+	wg     sync.WaitGroup
+	mu     sync.Mutex
+	failed []error // guarded by mu
+}
+
+func newGroup(ctx context.Context) *group {
+	g := &group{}
+	g.ctx, g.cancel = context.WithCancel(ctx)
+	return g
+}
+
+// run runs f if on is true.
+func (g *group) run(on bool, f func(context.Context) error) {
+	if !on {
+		return
+	}
+	g.wg.Go(func() {
+		if err := f(g.ctx); err != nil {
+			g.mu.Lock()
+			g.failed = append(g.failed, err)
+			g.mu.Unlock()
+			g.cancel()
+		}
+	})
+}
+
+// wait returns the errors of all functions once they have ended.
+func (g *group) wait() error {
+	g.wg.Wait()
+	g.cancel()
+	return errors.Join(g.failed...)
 }
 
 // drain is for how long stage detect goes on, after stage count of the same process has

@@ -32,19 +32,20 @@ func (p *Pipeline) allTopics() []kafka.Topic {
 		{Name: p.Topics.Events, Partitions: p.Events, Configs: kept(week)},
 		// A commit's ids are some kB to 480 kB, and gone after a few hours; four heads a
 		// second are 20 MB a day.
-		{Name: p.Topics.Dedup, Partitions: p.Events, Configs: compacted(16 << 20), DeletedAdvice: notCompacted},
+		{Name: p.Topics.Dedup, Partitions: p.Events, Configs: compacted(16 << 20), DeletedAdvice: startOver},
 		{Name: p.Topics.Partials, Partitions: p.Partials, Configs: kept(week + day), Outlives: p.Topics.Events},
 		// An entity's state may be larger than Kafka's usual bound: see kafka.MaxBatchBytes.
-		{Name: p.Topics.State, Partitions: p.Partials, Configs: with(compacted(64<<20), "max.message.bytes", kafka.MaxBatchBytes)},
+		{Name: p.Topics.State, Partitions: p.Partials, Configs: with(compacted(64<<20), "max.message.bytes", kafka.MaxBatchBytes),
+			DeletedAdvice: startOver},
 		{Name: p.Topics.Windows, Partitions: p.Partials, Configs: kept(week), AnyPolicy: true},
 		{Name: p.Topics.Anomalies, Partitions: p.Partials, Configs: kept(week), AnyPolicy: true},
 		{Name: p.Topics.DeadLetter, Partitions: 1, Configs: kept(4 * week)},
 	}
 }
 
-// notCompacted is what to do about a dedup topic that is not compacted. Before format 6 it
-// was not, and its records had no keys, which a compacted topic must have.
-const notCompacted = "what is in it is not the state of this version: start over; docs/operations.md, \"Starting over\", says how"
+// startOver is what to do about a topic of state whose records may expire. Compacting it
+// brings back none that are gone, and counting goes on only with all of them.
+const startOver = "records of it may be gone: start over; docs/operations.md, \"Starting over\", says how"
 
 // safe are the settings of every topic: a replica that lacks what others have
 // acknowledged is not elected leader. min.insync.replicas is set by kafka.EnsureTopics,

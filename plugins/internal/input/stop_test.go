@@ -36,19 +36,25 @@ func (f *hungFeed) Save(context.Context) error {
 
 func (f *hungFeed) Close(ctx context.Context) error { return f.Save(ctx) }
 
+// run starts a run that reads from f, and lets it go on for a while.
+func (f *hungFeed) run(t *testing.T, b *bench, log *logging.Log) *Input {
+	t.Helper()
+	in, err := New(b.cfg, log)
+	if err != nil {
+		t.Fatal(err)
+	}
+	f.feed, in.feed = in.feed, f
+	in.Start()
+	pass(10 * time.Second)
+	return in
+}
+
 // A run that hung when it was stopped does not write the checkpoint that the next has.
 func TestHungRunLeavesTheCheckpointAlone(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		b := newBench(t)
-		log := logging.New("", nil, func(logging.Level, string) {})
-		in, err := New(b.cfg, log)
-		if err != nil {
-			t.Fatal(err)
-		}
-		f := &hungFeed{feed: in.feed, poll: make(chan struct{})}
-		in.feed = f
-		in.Start()
-		pass(10 * time.Second)
+		b, log := newBench(t), logging.New("", nil, func(logging.Level, string) {})
+		f := &hungFeed{poll: make(chan struct{})}
+		in := f.run(t, b, log)
 		if err := in.Stop(); err == nil || !strings.Contains(err.Error(), "a read hangs") {
 			t.Errorf("Stop returned %v", err)
 		}
@@ -72,16 +78,9 @@ func TestHungRunLeavesTheCheckpointAlone(t *testing.T) {
 // While a save hangs, the checkpoint stays locked.
 func TestHungSaveKeepsTheCheckpoint(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		b := newBench(t)
-		log := logging.New("", nil, func(logging.Level, string) {})
-		in, err := New(b.cfg, log)
-		if err != nil {
-			t.Fatal(err)
-		}
-		f := &hungFeed{feed: in.feed, save: make(chan struct{})}
-		in.feed = f
-		in.Start()
-		pass(10 * time.Second)
+		b, log := newBench(t), logging.New("", nil, func(logging.Level, string) {})
+		f := &hungFeed{save: make(chan struct{})}
+		in := f.run(t, b, log)
 		if err := in.Stop(); err == nil {
 			t.Error("Stop returned although a save hangs")
 		}

@@ -37,7 +37,8 @@ const patience = 3 * time.Minute
 
 // StartCluster starts n brokers whose data is kept below dir, and returns when all
 // of them answer. Messages of what fetches Kafka go to log. The caller closes the
-// cluster.
+// cluster. The path of dir must be of letters, digits and "._/-": Kafka takes a comma in
+// its list of directories for the end of one, and begins the next where it was started.
 func StartCluster(dir string, n int, log io.Writer) (*Cluster, error) {
 	return startCluster(dir, n, log, nil)
 }

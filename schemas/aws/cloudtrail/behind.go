@@ -61,36 +61,55 @@ func (r *Reader) even(rest []byte) bool {
 	if c := rest[0]; c != ',' && c != '}' && c != ']' || at < r.evenTo {
 		return true
 	}
-	open, quoted := 0, false
-	for i := 0; i < len(rest); i++ {
-		switch c := rest[i]; {
-		case c == '\n':
-			return r.evenAt(at+int64(i), open == 0 && !quoted)
-		case c == '\\':
-			i++
-		case c == '"':
-			quoted = !quoted
-		case quoted:
-		case c == '{', c == '[':
-			open++
-		case c == '}', c == ']':
-			if open--; open < 0 {
-				return r.evenAt(at, false)
-			}
+	var n nesting
+	for i, c := range rest {
+		if c == '\n' && !n.escaped {
+			return r.evenAt(at+int64(i), n.even())
+		}
+		if n.step(c) && n.open < 0 {
+			return r.evenAt(at, false)
 		}
 	}
 	if !r.in.eof && !r.in.full() {
 		r.dec.s.more()
 		return false
 	}
-	return r.evenAt(at+int64(len(rest)), !r.in.eof || open == 0 && !quoted)
+	return r.evenAt(at+int64(len(rest)), !r.in.eof || n.even())
 }
+
+// nesting follows the brackets and strings of a text.
+type nesting struct {
+	open            int // brackets that are open
+	quoted, escaped bool
+}
+
+// step takes the next byte and reports whether it closes a bracket.
+func (n *nesting) step(c byte) (closes bool) {
+	switch {
+	case n.escaped:
+		n.escaped = false
+	case c == '\\':
+		n.escaped = true
+	case c == '"':
+		n.quoted = !n.quoted
+	case n.quoted:
+	case c == '{', c == '[':
+		n.open++
+	case c == '}', c == ']':
+		n.open--
+		return true
+	}
+	return false
+}
+
+// even reports whether every bracket and string is closed.
+func (n *nesting) even() bool { return n.open == 0 && !n.quoted }
 
 // whole reports whether the object at the input's position, which holds a list, ends with
 // its line or with the text: a piece of a line may begin with such an object, too. One that
 // is longer than a record is not a piece.
 func (r *Reader) whole() bool {
-	open, quoted := 0, false
+	var n nesting
 	for i := 0; ; i++ {
 		rest := r.in.rest()
 		for i >= len(rest) {
@@ -99,25 +118,15 @@ func (r *Reader) whole() bool {
 			}
 			rest = r.in.rest()
 		}
-		switch c := rest[i]; {
-		case c == '\\':
-			i++
-		case c == '"':
-			quoted = !quoted
-		case quoted:
-		case c == '{', c == '[':
-			open++
-		case c == '}', c == ']':
-			if open--; open > 0 {
-				continue
-			}
-			behind := bytes.TrimLeft(rest[i+1:], " \t\r,")
-			if r.prefixed {
-				line, _, _ := bytes.Cut(behind, []byte{'\n'})
-				return !bytes.ContainsAny(line, `"{}[]`)
-			}
-			return len(behind) == 0 || behind[0] == '\n' || behind[0] == '{' || behind[0] == '['
+		if !n.step(rest[i]) || n.open > 0 {
+			continue
 		}
+		behind := bytes.TrimLeft(rest[i+1:], " \t\r,")
+		if r.prefixed {
+			line, _, _ := bytes.Cut(behind, []byte{'\n'})
+			return !bytes.ContainsAny(line, `"{}[]`)
+		}
+		return len(behind) == 0 || behind[0] == '\n' || behind[0] == '{' || behind[0] == '['
 	}
 }
 

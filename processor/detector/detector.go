@@ -6,6 +6,8 @@
 package detector
 
 import (
+	"math"
+
 	"keytrail/processor/anomaly"
 	"keytrail/processor/baseline"
 	"keytrail/processor/entity"
@@ -61,14 +63,6 @@ type View interface {
 	Account(principal string) uint32
 }
 
-// All lists the detectors in the order in which they judge a window. Silence and
-// EntityBound come last: the engine asks their questions.
-var All = []*Detector{
-	&Rate, &FirstUse, &NewOrigin, &SecretSweep, &ObjectSweep, &ObjectDrip, &CallDrip, &FanOut, &NewPeers,
-	&MassDestruction, &Refusals, &KeyProbing, &UnusableKey,
-	&Silence, &EntityBound,
-}
-
 // peopleFactor is how much more than a program's a person's day has to be, because people
 // work in bursts.
 const peopleFactor = 1.5
@@ -79,3 +73,6 @@ const peopleFactor = 1.5
 const longWarmUp = 7
 
 func surprise(p float64) float64 { return baseline.Surprise(p) }
+
+// byFactor is a score of 6, and half a point more for each doubling of the most before.
+func byFactor(n, high int) float64 { return 6 + math.Log2(float64(n)/float64(max(high, 1)))/2 }

@@ -2,7 +2,6 @@ package detector
 
 import (
 	"fmt"
-	"math"
 
 	"keytrail/processor/anomaly"
 	"keytrail/processor/count"
@@ -30,6 +29,3 @@ func judgeObjectSweep(v View, ent *entity.Entity, w *entity.Window) (Finding, bo
 		"%s touched %s different objects in %s; %s.",
 		ent.Principal, atLeast(n, set.Capped), anomaly.Span(v.Size()), most(ent, w, high, v.Size()))}, true
 }
-
-// byFactor is a score of 6, and half a point more for each doubling of the most before.
-func byFactor(n, high int) float64 { return 6 + math.Log2(float64(n)/float64(max(high, 1)))/2 }

@@ -6,6 +6,21 @@ import (
 	"keytrail/schemas/wire"
 )
 
+// entry is what a slot holds: where one entity is, for as long as it is known.
+type entry struct {
+	slab, offset uint32
+	hash         uint32 // of the entity, for the index
+	hot          uint32 // the place in hot, plus one
+	Marks
+}
+
+// Marks are what the owner of a Store notes of an entity beside its state. They are not
+// packed.
+type Marks struct {
+	Dirty   bool // changed since the owner wrote it to the changelog
+	Watched bool // a time is set at which its silence is judged
+}
+
 // index finds slots by the hash of their entity. It is a table with open addressing and
 // linear probing that holds only the slots' numbers: 5 to 11 bytes per entity, where a map
 // from hashes would take 30. The seed is the process's own, so no caller can choose names

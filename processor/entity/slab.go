@@ -1,5 +1,109 @@
 package entity
 
+import (
+	"encoding/binary"
+
+	"keytrail/schemas/wire"
+)
+
+// Names is what a Store has to know of the names of KMS keys and principals, which have
+// the forms of a cloud. It is used by one goroutine.
+type Names interface {
+	// Short appends a short form of name to dst: always the same for the same name, and
+	// different for different names.
+	Short(dst []byte, name string) []byte
+	// Append appends the name of a short form to dst.
+	Append(dst, short []byte) []byte
+	// Compare orders two short forms like their names.
+	Compare(a, b []byte) int
+	// Account returns the id of the account of a principal, or "".
+	Account(principal string) string
+}
+
+// Store keeps entities by name. A million of them take a few hundred bytes each, in slabs
+// without pointers, into which the garbage collector does not look. Only some are unpacked.
+// It is not safe for concurrent use.
+//
+// A slab is written from its beginning to its end and never changed, so views into it stay
+// valid. An entity that is packed again takes new room. Once a third of a slab is out of
+// date, the Store moves the rest and drops the slab.
+type Store struct {
+	index  index
+	slots  []entry
+	free   []uint32 // slots that are not in use
+	slabs  []slab
+	active uint32   // the slab that is written now
+	spare  []uint32 // slabs that were dropped
+	due    []uint32 // slabs to drop
+	hot    []*Entity
+	most   int // bounds hot
+	names  Names
+	short  [2][]byte // the short names of the entity that is looked up
+	text   []byte    // memory of expand
+	enc    wire.Encoder
+}
+
+// noSlab is the slab of a slot that is not in use, and the active one when there is none.
+const noSlab = ^uint32(0)
+
+// slab is a piece of memory that holds packed entities one behind the other.
+type slab struct {
+	b    []byte
+	dead int // bytes that are out of date
+}
+
+const (
+	slabSize = 1 << 20
+	// The first slab is small, and each further one twice as large up to slabSize, so that
+	// a partition with a handful of entities does not take a MiB for them.
+	firstSlab = 2 << 10
+	// Hot is how many entities an engine keeps unpacked: at some 2 kB each, 8 MB.
+	Hot = 4096
+)
+
+// Packed is an entity in a slab. Its parts are views, which are never changed. Key and
+// Principal are the short forms of its names.
+type Packed struct {
+	Scope          wire.Scope
+	Key, Principal []byte
+	State          []byte
+	slot           uint32
+	size           int // with its head: the scope, the slot and the lengths of the parts
+}
+
+func parse(b []byte) Packed {
+	p, at := Packed{Scope: wire.Scope(b[0])}, 1
+	number := func() int {
+		v, n := binary.Uvarint(b[at:])
+		at += n
+		return int(v)
+	}
+	slot, key, principal, state := number(), number(), number(), number()
+	p.slot, p.size = uint32(slot), at+key+principal+state
+	b = b[at:p.size:p.size]
+	p.Key, p.Principal, p.State = b[:key], b[key:key+principal], b[key+principal:]
+	return p
+}
+
+// append appends p to a slab.
+func (p *Packed) append(b []byte) []byte {
+	b = append(b, byte(p.Scope))
+	for _, v := range [...]int{int(p.slot), len(p.Key), len(p.Principal), len(p.State)} {
+		b = binary.AppendUvarint(b, uint64(v))
+	}
+	return append(append(append(b, p.Key...), p.Principal...), p.State...)
+}
+
+// maxHead is the most that the head of a packed entity takes.
+const maxHead = 1 + 4*binary.MaxVarintLen32
+
+// At returns the packed form of an entity. Its names are always right; its state may be
+// out of date while the entity is unpacked.
+func (s *Store) At(i uint32) Packed {
+	at := &s.slots[i]
+	return parse(s.slabs[at.slab].b[at.offset:])
+}
+
 // Pack returns the packed form of an entity as it is now.
 func (s *Store) Pack(i uint32) Packed {
 	k := s.slots[i].hot

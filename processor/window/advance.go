@@ -11,14 +11,6 @@ import (
 	"keytrail/schemas/wire"
 )
 
-// step is how far an Advance has come with the windows at one start, when it stopped in the
-// middle: the entities of one scope that are still to close.
-type step struct {
-	list  []uint32
-	start int64
-	done  int
-}
-
 // Advance moves event time to mark and calls emit with the windows to publish: those that
 // closed, those that late calls refined, and open ones whose anomalies grew. It stops after
 // about most of them. more reports that there are others: the caller calls Advance again

@@ -4,7 +4,6 @@ import (
 	"math"
 
 	"keytrail/processor/anomaly"
-	"keytrail/processor/count"
 	"keytrail/processor/entity"
 	"keytrail/processor/eventtime"
 	"keytrail/schemas/wire"
@@ -38,9 +37,18 @@ type Engine struct {
 	notify func(wire.Partial)
 }
 
+// fresh is a window with new calls.
 type fresh struct {
 	entity uint32
 	start  int64
+}
+
+// step is how far an Advance has come with the windows at one start, when it stopped in the
+// middle: the entities of one scope that are still to close.
+type step struct {
+	list  []uint32
+	start int64
+	done  int
 }
 
 // NewEngine returns an empty Engine. cfg is valid. names belongs to the Engine from then
@@ -63,27 +71,6 @@ func (e *Engine) Mark() eventtime.Mark {
 	return eventtime.Mark{Watermark: e.mark, Late: e.late, Quiet: e.quiet}
 }
 
-// Merge adds p to its window. late reports that the window takes no more calls, and that p
-// does not count: the stage that counts the calls has to decide that, by the same mark or a
-// later one. Merge keeps strings of p, and no other memory.
-func (e *Engine) Merge(p *wire.Partial) (late bool) {
-	if p.Start+e.cfg.Size <= e.late {
-		return true
-	}
-	e.merge(p)
-	return false
-}
-
-// Notice is Merge for a partial of another engine's notify. That engine has judged its
-// windows before, so a notice is late only when its window has been dropped.
-func (e *Engine) Notice(p *wire.Partial) (late bool) {
-	if e.gone(p.Start + e.cfg.Size) {
-		return true
-	}
-	e.merge(p)
-	return false
-}
-
 // Hold keeps windows that end after an event time from being dropped, although they take no
 // more calls: other engines may still take late calls for them, and send notices. It never
 // moves back. Before the first call nothing is held.
@@ -95,39 +82,6 @@ func (e *Engine) Hold(end int64) {
 
 // gone reports whether windows with this end are dropped.
 func (e *Engine) gone(end int64) bool { return end <= min(e.late, e.hold) }
-
-func (e *Engine) merge(p *wire.Partial) {
-	e.store.Trim()
-	e.mergeInto(p)
-}
-
-// mergeInto is merge during an Advance, in which unpacked entities stay so.
-func (e *Engine) mergeInto(p *wire.Partial) {
-	ent, known, p := e.home(p)
-	if p == nil {
-		return // a binding of a name that is not remembered
-	}
-	if !known || p.Start > ent.Last {
-		ent.Last = p.Start
-	}
-	w := e.window(ent, p.Start)
-	nothing := count.NoCounts(p)
-	if nothing && !p.Binding.Newer(w.Binding) {
-		return // it was learned before
-	}
-	if p.Start+e.cfg.Size <= e.ended && ent.Scope == wire.ScopeKey && bindable(ent.Entity) {
-		e.revise(ent, w, p)
-	} else {
-		count.Merge(&w.Partial, p)
-	}
-	e.touch(ent)
-	if nothing {
-		return // a binding alone is nothing to publish
-	}
-	e.rollUp(ent, p)
-	e.change(ent, w)
-	e.fresh = append(e.fresh, fresh{ent.Slot, p.Start})
-}
 
 // change has w published when it closes, or once more when it has closed.
 func (e *Engine) change(ent *entity.Entity, w *entity.Window) {

@@ -10,40 +10,6 @@ import (
 	"keytrail/schemas/wire"
 )
 
-// Traffic is what an engine remembers of all its calls together, to judge silence and to
-// forget. Times are nanoseconds since 1970.
-type Traffic struct {
-	Latest  int64 // start of the last window with calls that closed; 0: none
-	Resumed int64 // start of the first such window after the last time that everything was silent
-	Told    bool  // an anomaly has said that everything is silent
-	// Listened is the event time up to which silences have been judged: those due before
-	// are not judged again.
-	Listened int64
-	// Swept is the event time of the last sweep of forgotten entities. The entities that are
-	// known decide what counts for others, so a sweep must not depend on restarts.
-	Swept int64
-}
-
-// Traffic returns what to give to SetTraffic when the engine is restored.
-func (e *Engine) Traffic() Traffic { return e.traffic }
-
-// SetTraffic restores what Traffic returned. The caller calls it before Restored.
-func (e *Engine) SetTraffic(t Traffic) { e.traffic = t }
-
-// lull is how many windows without any call mean that everything is silent.
-const lull = 3
-
-// heard notes that a window with calls closed.
-func (e *Engine) heard(start int64) {
-	t := &e.traffic
-	if t.Latest == 0 || start-t.Latest > lull*e.cfg.Size {
-		t.Resumed, e.resumed = start, true
-	}
-	if start > t.Latest {
-		t.Latest, t.Told = start, false
-	}
-}
-
 // watch has the silence of an entity judged when the time has come, if it is a KMS key
 // whose silence has not been told.
 func (e *Engine) watch(key *entity.Entity) {

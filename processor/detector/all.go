@@ -1,0 +1,9 @@
+package detector
+
+// All lists the detectors in the order in which they judge a window. Silence and
+// EntityBound come last: the engine asks their questions.
+var All = []*Detector{
+	&Rate, &FirstUse, &NewOrigin, &SecretSweep, &ObjectSweep, &ObjectDrip, &CallDrip, &FanOut, &NewPeers,
+	&MassDestruction, &Refusals, &KeyProbing, &UnusableKey,
+	&Silence, &EntityBound,
+}

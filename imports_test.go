@@ -32,13 +32,14 @@ var layers = []layer{
 	{"schemas/semconv", nil},
 	{"schemas/printable", nil},
 	{"schemas/kms", nil},
+	{"schemas/view", nil},
 	{"schemas/decoding", nil},
-	{"schemas/otellog", []string{"schemas/printable"}},
-	{"schemas/aws/cloudtrail", []string{"schemas/decoding"}},
+	{"schemas/otellog", []string{"schemas/printable", "schemas/view"}},
+	{"schemas/aws/cloudtrail", []string{"schemas/decoding", "schemas/view"}},
 	{"schemas/jsonschema", nil},
 	{"schemas/aws/keypolicy", nil},
 	{"schemas/aws/arn", []string{"schemas/wire"}},
-	{"schemas/aws/normalize", []string{"schemas/aws/arn", "schemas/aws/cloudtrail", "schemas/aws/keypolicy", "schemas/decoding", "schemas/kms", "schemas/otellog", "schemas/semconv"}},
+	{"schemas/aws/normalize", []string{"schemas/aws/arn", "schemas/aws/cloudtrail", "schemas/aws/keypolicy", "schemas/decoding", "schemas/kms", "schemas/otellog", "schemas/semconv", "schemas/view"}},
 	{"schemas/wire", []string{"schemas/decoding", "schemas/kms", "schemas/otellog", "schemas/printable", "schemas/semconv"}},
 	{"schemas/registry", []string{"schemas/otellog"}},
 	{"schemas/registry/gen", []string{"schemas/registry"}},
@@ -50,7 +51,7 @@ var layers = []layer{
 	{"processor/baseline", nil},
 	{"processor/dedup", []string{"schemas/wire"}},
 	{"processor/rule", []string{"schemas/*", "schemas/aws/*"}},
-	{"processor/sigma", []string{"schemas/aws/cloudtrail", "schemas/decoding"}},
+	{"processor/sigma", []string{"schemas/aws/cloudtrail", "schemas/decoding", "schemas/view"}},
 	{"processor/count", []string{"processor/eventtime", "processor/rule", "processor/sigma", "schemas/*", "schemas/aws/*"}},
 	{"processor/entity", []string{"processor/baseline", "processor/count", "schemas/wire"}}, // no form of a name
 	{"processor/anomaly", []string{"processor/count", "processor/entity", "processor/eventtime", "processor/rule",
@@ -130,7 +131,7 @@ var forTests = []string{"processor/internal/chaos", "processor/internal/quality"
 
 // pure are the packages that are given everything, the time included: they import
 // nothing of impure and use nothing of clock.
-var pure = []string{"schemas/semconv", "schemas/kms", "schemas/decoding", "schemas/otellog", "schemas/aws/cloudtrail", "schemas/aws/notification", "schemas/jsonschema", "schemas/aws/normalize", "schemas/wire", "schemas/registry",
+var pure = []string{"schemas/semconv", "schemas/kms", "schemas/decoding", "schemas/view", "schemas/otellog", "schemas/aws/cloudtrail", "schemas/aws/notification", "schemas/jsonschema", "schemas/aws/normalize", "schemas/wire", "schemas/registry",
 	"processor/eventtime", "processor/baseline", "processor/dedup", "processor/rule", "processor/sigma", "processor/count", "processor/entity", "processor/anomaly",
 	"processor/detector", "processor/window", "processor/correlate", "processor/intake", "processor/state", "schemas/aws/arn",
 	"processor/plot", "processor/explain"}

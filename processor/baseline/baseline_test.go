@@ -31,7 +31,7 @@ func TestUpperTailEqualsTheSum(t *testing.T) {
 				if want > 1e-9 && math.Abs(got-want) > 1e-6*want+1e-12 {
 					t.Errorf("UpperTail(%d, %g, %g) = %g, want %g", y, mu, a, got, want)
 				}
-				if low := LowerTail(y-1, mu, a); math.Abs(low+got-1) > 1e-9 {
+				if low := lowerTail(y-1, mu, a); math.Abs(low+got-1) > 1e-9 {
 					t.Errorf("tails of (%d, %g, %g) add up to %g", y, mu, a, low+got)
 				}
 			}
@@ -182,4 +182,13 @@ func TestStateIsSmall(t *testing.T) {
 	if n := unsafe.Sizeof(State{}); n > 250 {
 		t.Errorf("a state takes %d bytes, want at most 250", n)
 	}
+}
+
+// lowerTail returns the probability that the count is at most y.
+func lowerTail(y int64, mu, a float64) float64 {
+	if mu <= 0 {
+		return 1
+	}
+	r := 1 / a
+	return incompleteBeta(r, float64(y)+1, r/(r+mu))
 }

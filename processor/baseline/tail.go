@@ -19,15 +19,6 @@ func UpperTail(y int64, mu, a float64) float64 {
 	return incompleteBeta(float64(y), r, mu/(r+mu))
 }
 
-// LowerTail returns the probability that the count is at most y.
-func LowerTail(y int64, mu, a float64) float64 {
-	if mu <= 0 {
-		return 1
-	}
-	r := 1 / a
-	return incompleteBeta(r, float64(y)+1, r/(r+mu))
-}
-
 // Surprise returns -log10 of a probability: the score of an anomaly. It is
 // bounded to 300 where the probability underflows.
 func Surprise(p float64) float64 {

@@ -91,9 +91,6 @@ func NewEngine(cfg Config) *Engine {
 // given as the watermark.
 func (e *Engine) Ended() int64 { return e.mark }
 
-// Len returns the number of panes that are held.
-func (e *Engine) Len() int { return e.panes }
-
 // Take adds a pane of a frame. It keeps the strings of w. A refused pane is not
 // counted.
 func (e *Engine) Take(w *wire.Pane) Refusal {

@@ -237,8 +237,8 @@ func TestEngine(t *testing.T) {
 		if !slices.Equal(p.found, want) {
 			t.Fatalf("seed %d: found\n%s\nwant\n%s", seed, strings.Join(p.found, "\n"), strings.Join(want, "\n"))
 		}
-		if e := p.e; len(p.log) != 0 || e.Len() != 0 || e.bytes != 0 || len(e.groups) != 0 {
-			t.Errorf("seed %d: at the end there are %d records, %d panes, %d groups and %d bytes", seed, len(p.log), e.Len(), len(e.groups), e.bytes)
+		if e := p.e; len(p.log) != 0 || e.panes != 0 || e.bytes != 0 || len(e.groups) != 0 {
+			t.Errorf("seed %d: at the end there are %d records, %d panes, %d groups and %d bytes", seed, len(p.log), e.panes, len(e.groups), e.bytes)
 		}
 		steps += p.steps
 	}

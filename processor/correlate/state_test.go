@@ -102,11 +102,11 @@ func TestLateMatches(t *testing.T) {
 	}
 	changes(e, log)
 	// The pane [1000, 1010) is asked for until 1050 and kept for 300 more.
-	if found := advance(e, 1350*second-1); len(found) != 0 || e.Len() != 1 {
-		t.Errorf("%v, %d panes", found, e.Len())
+	if found := advance(e, 1350*second-1); len(found) != 0 || e.panes != 1 {
+		t.Errorf("%v, %d panes", found, e.panes)
 	}
-	if found := advance(e, 1350*second); len(found) != 0 || e.Len() != 0 || take(1006) != Late {
-		t.Errorf("%v, %d panes, a match behind is refused: %q", found, e.Len(), take(1006))
+	if found := advance(e, 1350*second); len(found) != 0 || e.panes != 0 || take(1006) != Late {
+		t.Errorf("%v, %d panes, a match behind is refused: %q", found, e.panes, take(1006))
 	}
 	changes(e, log)
 	if len(log) != 0 {
@@ -163,8 +163,8 @@ func TestTooManyPanes(t *testing.T) {
 	}
 	changes(e, map[string][]byte{})
 	advance(e, 2000*second)
-	if e.bytes != 0 || e.Len() != 0 {
-		t.Errorf("%d bytes and %d panes are left", e.bytes, e.Len())
+	if e.bytes != 0 || e.panes != 0 {
+		t.Errorf("%d bytes and %d panes are left", e.bytes, e.panes)
 	}
 }
 
@@ -181,8 +181,8 @@ func TestChangedCorrelation(t *testing.T) {
 	changes(e, log)
 	e, forgotten := restored(t, Config{Correlations: changed.Correlations, Bytes: math.MaxInt}, log, 1001*second)
 	changes(e, log)
-	if forgotten != 1 || len(log) != 1 || e.Len() != 1 {
-		t.Errorf("%d are forgotten, %d records and %d panes are left", forgotten, len(log), e.Len())
+	if forgotten != 1 || len(log) != 1 || e.panes != 1 {
+		t.Errorf("%d are forgotten, %d records and %d panes are left", forgotten, len(log), e.panes)
 	}
 	old := at(set, "many", "g", 1001*second, "call")
 	if why := e.Take(&old); why != Unknown {
@@ -190,8 +190,8 @@ func TestChangedCorrelation(t *testing.T) {
 	}
 	e, forgotten = restored(t, Config{}, log, 1001*second) // no correlation at all
 	changes(e, log)
-	if forgotten != 1 || len(log) != 0 || e.Len() != 0 {
-		t.Errorf("%d are forgotten, %d records and %d panes are left", forgotten, len(log), e.Len())
+	if forgotten != 1 || len(log) != 0 || e.panes != 0 {
+		t.Errorf("%d are forgotten, %d records and %d panes are left", forgotten, len(log), e.panes)
 	}
 }
 
@@ -301,12 +301,12 @@ func FuzzRestore(f *testing.F) {
 		}
 		again := map[string][]byte{}
 		changes(e, again)
-		if e.Len() > 0 && !bytes.Equal(again[key], value) && len(again[key]) > len(value) { // a number may have been written longer
+		if e.panes > 0 && !bytes.Equal(again[key], value) && len(again[key]) > len(value) { // a number may have been written longer
 			t.Errorf("%x became %x", value, again[key])
 		}
 		advance(e, math.MaxInt64)
-		if e.Len() != 0 || e.bytes != 0 {
-			t.Errorf("%d panes of %d bytes are left", e.Len(), e.bytes)
+		if e.panes != 0 || e.bytes != 0 {
+			t.Errorf("%d panes of %d bytes are left", e.panes, e.bytes)
 		}
 	})
 }

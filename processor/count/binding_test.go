@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"keytrail/schemas/aws/normalize"
+	"keytrail/schemas/view"
 	"keytrail/schemas/wire"
 )
 
@@ -160,7 +161,7 @@ func TestTheNewestBindingIsKept(t *testing.T) {
 // What was learned lives longer than the record and the partial that showed it.
 func TestBindingsAreOwned(t *testing.T) {
 	buffer := []byte(alias + keyA)
-	c := Call{Time: begin, KeyARN: view(buffer[len(alias):]), Shown: Shown{Alias: view(buffer[:len(alias)])}}
+	c := Call{Time: begin, KeyARN: view.String(buffer[len(alias):]), Shown: Shown{Alias: view.String(buffer[:len(alias)])}}
 	table, own := NewTable(size), c.Clone()
 	table.Learn(&c)
 	var p, q wire.Partial

@@ -4,7 +4,6 @@ import (
 	"strings"
 	"testing"
 	"time"
-	"unsafe"
 
 	"keytrail/processor/rule"
 	"keytrail/schemas/aws/cloudtrail"
@@ -14,8 +13,6 @@ import (
 	"keytrail/schemas/otellog"
 	"keytrail/schemas/wire"
 )
-
-func view(b []byte) string { return unsafe.String(unsafe.SliceData(b), len(b)) }
 
 // record decodes and normalizes an event, sends it through protobuf as Kafka
 // would, and returns the log record that stage count reads.

@@ -12,6 +12,7 @@ import (
 
 	"keytrail/processor/rule"
 	"keytrail/schemas/kms"
+	"keytrail/schemas/view"
 	"keytrail/schemas/wire"
 )
 
@@ -303,7 +304,7 @@ func TestTableCapsItsSets(t *testing.T) {
 // the table keeps must not change with it.
 func TestTableOwnsItsStrings(t *testing.T) {
 	buffer := []byte("call-1 key-1 principal-1")
-	c := Call{IDText: view(buffer[:6]), Time: begin, KeyARN: view(buffer[7:12]), Principal: view(buffer[13:])}
+	c := Call{IDText: view.String(buffer[:6]), Time: begin, KeyARN: view.String(buffer[7:12]), Principal: view.String(buffer[13:])}
 	table := NewTable(size)
 	table.Add(&c, 1)
 	own := c.Clone()

@@ -68,15 +68,6 @@ func (s *Set) Forget(before int64) {
 	}
 }
 
-// Len returns the number of ids.
-func (s *Set) Len() int {
-	n := 0
-	for _, t := range s.buckets {
-		n += t.n
-	}
-	return n
-}
-
 // table is a hash table with open addressing and linear probing. The ids are
 // UUIDs or hashes, and a hostile producer may choose them: any 128 bits are a UUID. Where
 // an id goes therefore depends on a random seed that never leaves the process. Without

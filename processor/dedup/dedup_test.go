@@ -30,8 +30,8 @@ func TestAgreesWithAMap(t *testing.T) {
 		}
 		want[c] = true
 	}
-	if s.Len() != len(want) {
-		t.Errorf("Len = %d, want %d", s.Len(), len(want))
+	if s.len() != len(want) {
+		t.Errorf("len = %d, want %d", s.len(), len(want))
 	}
 }
 
@@ -133,4 +133,13 @@ func BenchmarkAdd(b *testing.B) {
 		binary.LittleEndian.PutUint64(c[:], rng.Uint64())
 		s.Add(c, int64(i)*1e6)
 	}
+}
+
+// len returns the number of ids.
+func (s *Set) len() int {
+	n := 0
+	for _, t := range s.buckets {
+		n += t.n
+	}
+	return n
 }

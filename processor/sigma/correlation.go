@@ -85,7 +85,7 @@ func (c *Correlation) growing() bool {
 type Observation struct {
 	Correlation *Correlation
 	Rule        int // its place in Correlation.Rules
-	// Group holds the values to group by; see Correlation.Values. At the most MaxGroup
+	// Group holds the values to group by; see Correlation.Values. At the most maxGroup
 	// bytes. A view into the Matcher's memory, valid until its next call.
 	Group string
 	// Value stands for the values of the fields that a ValueCount counts: 64 bits of
@@ -110,8 +110,8 @@ const (
 	maxCorrelated = 64 // rules of one: a bit for each
 	maxGroupBy    = 8
 	maxGroupValue = 256
-	// MaxGroup bounds an Observation's group in bytes.
-	MaxGroup = maxGroupBy * (maxGroupValue + 1)
+	// maxGroup bounds an Observation's group in bytes.
+	maxGroup = maxGroupBy * (maxGroupValue + 1)
 	// maxGroups bounds the groups for which one match counts, where fields have
 	// several values. The first count, in the order of the event.
 	maxGroups = 16

@@ -156,7 +156,7 @@ func TestObservations(t *testing.T) {
 	sum := "1 " + strings.Repeat("é", 64) + "...sha256:"
 	rules := loadText(t, correlation(count+"[a]"))
 	r, err := rules.NewMatcher().Match([]byte(`{"eventName":"Delete","a":"` + long + `"}`))
-	if err != nil || len(r.Observations) != 1 || !strings.HasPrefix("1 "+r.Observations[0].Group, sum) || len(r.Observations[0].Group) > MaxGroup {
+	if err != nil || len(r.Observations) != 1 || !strings.HasPrefix("1 "+r.Observations[0].Group, sum) || len(r.Observations[0].Group) > maxGroup {
 		t.Errorf("a long value gives %+v, %v", r.Observations, err)
 	}
 	f(count+"[a, b]", `{"eventName":"Delete","a":"x\u001fy","b":"z"}`, "1 x y...sha256:adbbc83fffe5c8ca4ebdb1c5071be05f|z")

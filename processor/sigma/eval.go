@@ -6,6 +6,8 @@ import (
 	"encoding/hex"
 	"net/netip"
 	"strings"
+
+	"keytrail/schemas/view"
 )
 
 // eval reports whether the event fulfils e.
@@ -160,7 +162,7 @@ func (m *Matcher) observe(u *use) {
 			}
 			m.appendGroup(m.field(u, i)[at[i]].text)
 		}
-		o.Group = view(m.scratch[from:])
+		o.Group = view.String(m.scratch[from:])
 		if from = len(m.scratch); len(u.value) > 0 {
 			for i := len(u.group); i < fields; i++ {
 				text := m.field(u, i)[at[i]].text

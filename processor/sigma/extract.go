@@ -1,6 +1,6 @@
 package sigma
 
-import "unsafe"
+import "keytrail/schemas/view"
 
 // values are what an event has at one path.
 type values struct {
@@ -189,7 +189,7 @@ func (m *Matcher) text(v *value) string {
 	if !v.ready {
 		from := len(m.scratch)
 		m.objectText(v.from)
-		v.text, v.ready = view(m.scratch[from:]), true
+		v.text, v.ready = view.String(m.scratch[from:]), true
 	}
 	return v.text
 }
@@ -200,14 +200,10 @@ func (m *Matcher) low(v *value) string {
 		text := m.text(v)
 		from := len(m.scratch)
 		m.scratch = appendLower(m.scratch, text)
-		v.low, v.isLow = view(m.scratch[from:]), true
+		v.low, v.isLow = view.String(m.scratch[from:]), true
 	}
 	return v.low
 }
-
-// view returns b as a string without copying it. The scratch memory is only appended
-// to while an event is matched; where it moves, the old one stays as it is.
-func view(b []byte) string { return unsafe.String(unsafe.SliceData(b), len(b)) }
 
 // objectText appends the text of the value at pos and returns the place behind it.
 func (m *Matcher) objectText(pos int) int {

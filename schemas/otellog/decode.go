@@ -4,7 +4,8 @@ import (
 	"errors"
 	"fmt"
 	"math"
-	"unsafe"
+
+	"keytrail/schemas/view"
 )
 
 // ErrNoRecord says that a request holds no log record.
@@ -69,7 +70,7 @@ func (r *Record) decodeFields(b []byte) error {
 				r.Severity = Severity(n)
 			}
 		case tagEventName:
-			r.EventName = view(v)
+			r.EventName = view.String(v)
 		case tagBody:
 			return body.decodeValue(v, true)
 		case tagLogAttrs:
@@ -93,7 +94,7 @@ func decodeAttr(dst *[]Attr, b []byte, inner bool) error {
 	err := fields(b, func(tag uint64, v []byte, _ uint64) error {
 		switch tag {
 		case tagKey:
-			a.Key = view(v)
+			a.Key = view.String(v)
 		case tagValue:
 			return a.decodeValue(v, inner)
 		}
@@ -120,7 +121,7 @@ func (a *Attr) decodeValue(b []byte, inner bool) error {
 		switch tag {
 		case tagStringValue:
 			a.become(KindString)
-			a.Str = view(v)
+			a.Str = view.String(v)
 		case tagBoolValue:
 			a.become(KindBool)
 			a.Int = int64(min(n, 1))
@@ -164,8 +165,6 @@ func (a *Attr) decodeItems(b []byte) error {
 		return err
 	})
 }
-
-func view(b []byte) string { return unsafe.String(unsafe.SliceData(b), len(b)) }
 
 // fields calls f for every field of the message b: with its bytes when it is
 // length-delimited, else with its number.

@@ -4,6 +4,8 @@ import (
 	"encoding/binary"
 	"fmt"
 	"slices"
+
+	"keytrail/schemas/view"
 )
 
 // Names is a set of attribute names, for readers of records who want few of the
@@ -124,7 +126,7 @@ func (r *Record) decodeNamed(b []byte, names *Names) error {
 		case tagTime:
 			r.Time = int64(n)
 		case tagEventName:
-			r.EventName = view(v)
+			r.EventName = view.String(v)
 		case tagBody:
 			err = body.decodeValue(v, true)
 		}
@@ -168,7 +170,7 @@ func (r *Record) plain(b []byte, names *Names) (rest []byte, err error) {
 			break
 		}
 		b = b[at+n:]
-		if i := names.Find(view(attr[2:end])); i >= 0 {
+		if i := names.Find(view.String(attr[2:end])); i >= 0 {
 			if err := r.wanted(names.list[i], attr[head:]); err != nil {
 				return nil, err
 			}
@@ -181,7 +183,7 @@ func (r *Record) plain(b []byte, names *Names) (rest []byte, err error) {
 func (r *Record) wanted(name string, value []byte) error {
 	if len(value) >= 2 && value[0] == tagStringValue && int(value[1]) == len(value)-2 && value[1] < 1<<7 {
 		a := grow(&r.Attrs, name, KindString)
-		a.Str, a.Int = view(value[2:]), 0
+		a.Str, a.Int = view.String(value[2:]), 0
 		return nil
 	}
 	a := Attr{Key: name}

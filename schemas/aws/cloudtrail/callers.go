@@ -4,6 +4,8 @@ import (
 	"math/bits"
 	"sync/atomic"
 	"unsafe"
+
+	"keytrail/schemas/view"
 )
 
 // A caller makes many calls with the same credentials, and each of them repeats
@@ -154,7 +156,7 @@ func (c *caller) recall(data []byte, pos int, ev *Event) int {
 		if f.truth != Missing {
 			*(*Bool)(at) = f.truth
 		} else {
-			*(*string)(at) = view(raw[f.from:f.to])
+			*(*string)(at) = view.String(raw[f.from:f.to])
 		}
 	}
 	return pos + len(raw)

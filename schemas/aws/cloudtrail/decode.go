@@ -6,6 +6,7 @@ import (
 	"unsafe"
 
 	"keytrail/schemas/decoding"
+	"keytrail/schemas/view"
 )
 
 // Decoder decodes single events. The zero value is not usable; make one with
@@ -133,7 +134,7 @@ func (d *Decoder) object(k kind, pos int, ev *Event) int {
 				end = s.farther(from)
 			}
 			if end+2 < len(data) && data[end] == '"' && end-from <= d.lim.FieldBytes {
-				*(*string)(unsafe.Add(unsafe.Pointer(ev), child.field.at)) = view(data[from:end])
+				*(*string)(unsafe.Add(unsafe.Pointer(ev), child.field.at)) = view.String(data[from:end])
 				if pos = end + 1; data[pos] == ',' && data[pos+1] == '"' && !d.noting {
 					pos++
 					continue

@@ -8,6 +8,7 @@ import (
 	"unsafe"
 
 	"keytrail/schemas/decoding"
+	"keytrail/schemas/view"
 )
 
 // scanErr is what the scanner found wrong. It is a value, not an error with a
@@ -60,9 +61,6 @@ func (s *scanner) reset(data []byte, maxDepth int) {
 	s.data, s.marks, s.depth, s.maxDepth, s.why = data, s.marks[:0], 0, maxDepth, scanErr{}
 	s.keys, s.scratch = s.keys[:0], s.scratch[:0]
 }
-
-// view returns b as a string without copying it.
-func view(b []byte) string { return unsafe.String(unsafe.SliceData(b), len(b)) }
 
 // space returns the place of the next byte that is not white space and the byte,
 // or 0 at the end of the data (a NUL byte in the data is no JSON either way).
@@ -147,7 +145,7 @@ func (s *scanner) str(pos int) (string, int) {
 	start := pos + 1
 	i := s.plain(start)
 	if i < len(s.data) && s.data[i] == '"' {
-		return view(s.data[start:i]), i + 1
+		return view.String(s.data[start:i]), i + 1
 	}
 	return s.unusual(start, i)
 }
@@ -162,7 +160,7 @@ func (s *scanner) unusual(start, i int) (string, int) {
 			if !ascii && !utf8.Valid(raw) {
 				return "", s.fail(decoding.ReasonUTF8, "a string is not UTF-8")
 			}
-			return view(raw), i + 1
+			return view.String(raw), i + 1
 		case c == '\\':
 			return s.escaped(start, i)
 		case c < 0x20:
@@ -196,7 +194,7 @@ func (s *scanner) escaped(start, i int) (string, int) {
 			if !s.exact && !utf8.Valid(raw) {
 				return "", s.fail(decoding.ReasonUTF8, "a string is not UTF-8")
 			}
-			return view(raw), i + 1
+			return view.String(raw), i + 1
 		case '\\':
 			if i = s.escape(i); i == failed {
 				return "", failed

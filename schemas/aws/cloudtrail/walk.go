@@ -1,6 +1,9 @@
 package cloudtrail
 
-import "keytrail/schemas/decoding"
+import (
+	"keytrail/schemas/decoding"
+	"keytrail/schemas/view"
+)
 
 // walk is the way through one object whose names are not known in advance. The
 // names that CloudTrail repeats in every record go the faster way of names.go.
@@ -191,7 +194,7 @@ func (s *scanner) json(pos int, dst *string) int {
 	}
 	end := s.skip(pos)
 	if end != failed {
-		*dst = view(s.data[pos:end])
+		*dst = view.String(s.data[pos:end])
 	}
 	return end
 }

@@ -1,6 +1,10 @@
 package cloudtrail
 
-import "fmt"
+import (
+	"fmt"
+
+	"keytrail/schemas/view"
+)
 
 // Walker walks over the JSON of one event that has been decoded before, to read
 // fields which Event does not have. It checks only what it needs to find its way:
@@ -34,7 +38,7 @@ func (w *Walker) At(pos int) (int, byte) { return w.s.space(pos) }
 func (w *Walker) String(pos int) (text string, end int) { return w.s.str(pos) }
 
 // Raw returns the bytes from one place to another as a view.
-func (w *Walker) Raw(from, to int) string { return view(w.s.data[from:to]) }
+func (w *Walker) Raw(from, to int) string { return view.String(w.s.data[from:to]) }
 
 // Enter moves into the object or the array whose bracket is at pos.
 func (w *Walker) Enter(pos int) int {

@@ -8,6 +8,7 @@ import (
 
 	"keytrail/schemas/aws/cloudtrail"
 	"keytrail/schemas/kms"
+	"keytrail/schemas/view"
 )
 
 // named lists the names by which a service says in an encryption context what object it
@@ -83,11 +84,11 @@ func (n *Normalizer) wholeContext(pairs []cloudtrail.KV) string {
 	}
 	n.scratch = append(n.scratch, '}')
 	if len(n.scratch)-from <= maxWhole {
-		return view(n.scratch[from:])
+		return view.String(n.scratch[from:])
 	}
 	sum := sha256.Sum256(n.scratch[from:])
 	n.scratch = hex.AppendEncode(append(n.scratch[:from], "sha256:"...), sum[:])
-	return view(n.scratch[from:])
+	return view.String(n.scratch[from:])
 }
 
 // appendQuoted appends a JSON string.

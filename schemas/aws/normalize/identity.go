@@ -7,6 +7,7 @@ import (
 
 	"keytrail/schemas/aws/cloudtrail"
 	"keytrail/schemas/kms"
+	"keytrail/schemas/view"
 )
 
 func copyOf(ev *cloudtrail.Event) kms.Copy {
@@ -34,7 +35,7 @@ func (n *Normalizer) callID(ev *cloudtrail.Event) string {
 	sum := sha256.Sum256(ev.Raw)
 	from := len(n.scratch)
 	n.scratch = hex.AppendEncode(n.scratch, sum[:])
-	return view(n.scratch[from:])
+	return view.String(n.scratch[from:])
 }
 
 // principal returns the stable identity of the caller: the role without its

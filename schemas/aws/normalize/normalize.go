@@ -18,6 +18,7 @@ import (
 	"keytrail/schemas/kms"
 	"keytrail/schemas/otellog"
 	"keytrail/schemas/semconv"
+	"keytrail/schemas/view"
 )
 
 // Options says how records are made. The zero value is the usual way.
@@ -95,7 +96,7 @@ func (n *Normalizer) Record(ev *cloudtrail.Event, observed int64, rec *otellog.R
 		rec.Direct(&n.direct.enc)
 	}
 	if !n.opts.OmitBody {
-		rec.Body = view(ev.Raw)
+		rec.Body = view.String(ev.Raw)
 	}
 	n.resource(ev, rec)
 	outcome := OutcomeOf(ev.ErrorCode, ev.ErrorMessage)

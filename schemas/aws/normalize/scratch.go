@@ -4,10 +4,9 @@ import (
 	"encoding/binary"
 	"strings"
 	"time"
-	"unsafe"
-)
 
-func view(b []byte) string { return unsafe.String(unsafe.SliceData(b), len(b)) }
+	"keytrail/schemas/view"
+)
 
 // join builds a string in the scratch memory, which is kept from record to
 // record: no allocation in steady state. When the memory grows, strings built
@@ -17,7 +16,7 @@ func (n *Normalizer) join(parts ...string) string {
 	for _, p := range parts {
 		n.scratch = append(n.scratch, p...)
 	}
-	return view(n.scratch[from:])
+	return view.String(n.scratch[from:])
 }
 
 // spaces are eight spaces. Digits, small letters and the hyphen, of which ids
@@ -40,7 +39,7 @@ func (n *Normalizer) lower(s string) string {
 				}
 				n.scratch = append(n.scratch, c)
 			}
-			return view(n.scratch[from:])
+			return view.String(n.scratch[from:])
 		}
 	}
 	return s

@@ -8,6 +8,7 @@ import (
 	"keytrail/schemas/aws/cloudtrail"
 	"keytrail/schemas/kms"
 	"keytrail/schemas/otellog"
+	"keytrail/schemas/view"
 )
 
 // Most of a record's attributes stand in thousands of others: who called, what
@@ -104,7 +105,7 @@ func place(table *[places]shared, hash uint64) *shared { return &table[hash%plac
 func own(memory []byte, s *string) []byte {
 	from := len(memory)
 	memory = append(memory, *s...)
-	*s = view(memory[from:])
+	*s = view.String(memory[from:])
 	return memory
 }
 

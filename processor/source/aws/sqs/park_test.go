@@ -62,7 +62,7 @@ func TestParkedMessagesLeaveRoom(t *testing.T) {
 		w.src.Done(o)
 	}
 	w.pass(time.Second)
-	if st := w.src.Stats(); len(w.q.messages) != 0 || st.Held != 0 || st.Deleted != 50 {
+	if st := w.src.counts(); len(w.q.messages) != 0 || st.Held != 0 || st.Deleted != 50 {
 		t.Errorf("%d messages are left: %+v", len(w.q.messages), st)
 	}
 }
@@ -137,7 +137,7 @@ func TestParkedObjectsExpireLoudly(t *testing.T) {
 		t.Errorf("it expires %d times more", len(list))
 	}
 	w.src.Done(got[0])
-	if w.pass(time.Second); w.src.Stats().Held != 0 {
+	if w.pass(time.Second); w.src.counts().Held != 0 {
 		t.Error("the message is held although its object is done")
 	}
 }
@@ -174,13 +174,13 @@ func TestParkedObjectsFillTheList(t *testing.T) {
 	if err == nil || !strings.Contains(err.Error(), "cannot be read or are not acknowledged, and no more are received") {
 		t.Errorf("with %d parked objects: %v", len(parked), err)
 	}
-	received := w.src.Stats().Received
+	received := w.src.counts().Received
 	if n := len(parked); n < source.MaxRetries || n >= source.MaxRetries+batch*each || !w.src.Waiting().Full {
 		t.Errorf("%d objects are parked, and the list is full: %v", n, w.src.Waiting().Full)
 	}
 	w.pass(time.Minute)
-	if poll(); w.src.Stats().Received != received {
-		t.Errorf("%d messages were received by a full list", w.src.Stats().Received-received)
+	if poll(); w.src.counts().Received != received {
+		t.Errorf("%d messages were received by a full list", w.src.counts().Received-received)
 	}
 	for _, o := range parked {
 		w.src.Done(o)

@@ -156,7 +156,7 @@ func TestSourceSimulation(t *testing.T) {
 		if n := len(w.q.messages); n > 0 {
 			t.Fatalf("seed %d: %d messages are left", seed, n)
 		}
-		if st := w.src.Stats(); st.Held != 0 || w.src.Waiting().Size != 0 {
+		if st := w.src.counts(); st.Held != 0 || w.src.Waiting().Size != 0 {
 			t.Fatalf("seed %d: at the end %+v, %+v", seed, st, w.src.Waiting())
 		}
 	}

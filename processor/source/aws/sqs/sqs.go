@@ -300,12 +300,3 @@ func (s *Source) Strays() map[string]int64 {
 	defer s.mu.Unlock()
 	return s.strays.Counts()
 }
-
-// Stats returns the counts so far.
-func (s *Source) Stats() Stats {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	st := s.stats
-	st.Held, st.Redriven = int64(len(s.messages)), s.redriven
-	return st
-}

@@ -50,9 +50,9 @@ var layers = []layer{
 	{"processor/eventtime", nil},
 	{"processor/baseline", nil},
 	{"processor/dedup", []string{"schemas/wire"}},
-	{"processor/rule", []string{"schemas/*", "schemas/aws/*"}},
+	{"processor/rule", []string{"schemas/*", "schemas/aws/arn"}},
 	{"processor/sigma", []string{"schemas/aws/cloudtrail", "schemas/decoding", "schemas/view"}},
-	{"processor/count", []string{"processor/eventtime", "processor/rule", "processor/sigma", "schemas/*", "schemas/aws/*"}},
+	{"processor/count", []string{"processor/eventtime", "processor/rule", "processor/sigma", "schemas/*", "schemas/aws/arn"}},
 	{"processor/entity", []string{"processor/baseline", "processor/count", "schemas/wire"}}, // no form of a name
 	{"processor/anomaly", []string{"processor/count", "processor/entity", "processor/eventtime", "processor/rule",
 		"processor/sigma", "schemas/*", "schemas/aws/arn"}},
@@ -60,17 +60,17 @@ var layers = []layer{
 		"processor/eventtime", "processor/setting", "schemas/kms", "schemas/wire"}},
 	{"processor/window", []string{"processor/anomaly", "processor/count", "processor/detector", "processor/entity",
 		"processor/eventtime", "schemas/kms", "schemas/wire"}},
-	{"processor/correlate", []string{"processor/anomaly", "processor/count", "processor/eventtime", "processor/sigma", "schemas/*", "schemas/aws/*"}},
-	{"processor/state", []string{"processor/count", "processor/dedup", "processor/eventtime", "processor/rule", "processor/sigma", "processor/window", "schemas/*", "schemas/aws/*"}},
+	{"processor/correlate", []string{"processor/anomaly", "processor/count", "processor/eventtime", "processor/sigma", "schemas/*"}},
+	{"processor/state", []string{"processor/count", "processor/dedup", "processor/eventtime", "processor/rule", "processor/sigma", "processor/window", "schemas/*"}},
 
 	{"processor/intake", []string{"processor/anomaly", "processor/count", "processor/dedup", "processor/eventtime", "processor/sigma", "schemas/*"}},
 
 	{"processor/plot", nil},
 	{"processor/linefile", nil},
-	{"processor/explain", []string{"schemas/*", "schemas/aws/*"}},
+	{"processor/explain", []string{"schemas/*"}},
 
 	{"processor/source", nil},
-	{"processor/read", []string{"processor/source", "schemas/*", "schemas/aws/*"}},
+	{"processor/read", []string{"processor/source", "schemas/*", "schemas/aws/cloudtrail", "schemas/aws/normalize"}},
 	{"processor/source/aws/client", nil},
 	{"processor/source/aws/awstest", nil},
 	{"processor/source/aws/*", []string{"processor/source", "processor/source/aws/*", "schemas/*", "schemas/aws/*"}},
@@ -87,15 +87,15 @@ var layers = []layer{
 	{"processor/sink/sinktest", []string{"processor/sink"}},
 	{"processor/sink/all", []string{"processor/sink", "processor/sink/*"}},
 	{"processor/sink/*", []string{"processor/setting", "processor/sink", "processor/sink/httpsink", "schemas/otellog"}},
-	{"processor/config", []string{"processor/setting", "processor/detector", "processor/window", "processor/kafka", "processor/sink", "processor/sink/all", "processor/telemetry", "schemas/*", "schemas/aws/*"}},
+	{"processor/config", []string{"processor/setting", "processor/detector", "processor/window", "processor/kafka", "processor/sink", "processor/sink/all", "processor/telemetry", "schemas/*"}},
 
 	{"processor/scan", []string{"processor/anomaly", "processor/correlate", "processor/count", "processor/entity", "processor/eventtime", "processor/intake", "processor/read",
-		"processor/rule", "processor/sigma", "processor/source", "processor/window", "schemas/*", "schemas/aws/*"}},
+		"processor/rule", "processor/sigma", "processor/source", "processor/window", "schemas/*", "schemas/aws/arn"}},
 	{"processor/stream", []string{"processor/anomaly", "processor/setting", "processor/correlate", "processor/count", "processor/dedup", "processor/entity", "processor/eventtime", "processor/intake", "processor/kafka", "processor/lograte", "processor/read", "processor/rule",
-		"processor/sigma", "processor/sink", "processor/source", "processor/state", "processor/telemetry", "processor/window", "schemas/*", "schemas/aws/*"}},
-	{"processor/internal/quality", []string{"processor/anomaly", "processor/count", "processor/eventtime", "processor/generate", "processor/intake", "processor/sigma", "processor/window", "schemas/*", "schemas/aws/*"}},
-	{"processor/internal/chaos", []string{"processor/generate", "processor/internal/oracle", "processor/kafka", "processor/kafka/kafkatest", "schemas/*", "schemas/aws/*"}},
-	{"processor/cli", []string{"processor/...", "schemas/*", "schemas/aws/*"}},
+		"processor/sigma", "processor/sink", "processor/source", "processor/state", "processor/telemetry", "processor/window", "schemas/*", "schemas/aws/arn"}},
+	{"processor/internal/quality", []string{"processor/anomaly", "processor/count", "processor/eventtime", "processor/generate", "processor/intake", "processor/sigma", "processor/window", "schemas/*", "schemas/aws/arn", "schemas/aws/cloudtrail", "schemas/aws/normalize"}},
+	{"processor/internal/chaos", []string{"processor/generate", "processor/internal/oracle", "processor/kafka", "processor/kafka/kafkatest", "schemas/*"}},
+	{"processor/cli", []string{"processor/...", "schemas/*", "schemas/aws/cloudtrail", "schemas/aws/normalize"}},
 
 	{"plugins/internal/lockfile", nil},
 	{"plugins/internal/ack", []string{"plugins/internal/lockfile"}},
@@ -140,6 +140,17 @@ var (
 	impure = []string{"net", "net/http", "os", "os/exec", "os/signal", "syscall", "log", "log/slog", "github.com/twmb/...", "github.com/segmentio/..."}
 	clock  = []string{"Now", "Since", "Until", "Sleep", "After", "AfterFunc", "Tick", "NewTimer", "NewTicker"} // of package time
 )
+
+// knowAWS are the packages whose code may spell out what a name of AWS looks like: those
+// of that cloud, what makes up or reads its records, and the examples in messages.
+var knowAWS = []string{"schemas/aws/...", "schemas/corpus", "schemas/internal/...", "schemas/registry/...",
+	"processor/source/aws/...", "processor/rule", "processor/generate", "processor/internal/...", "plugins/...", "deploy/..."}
+
+// spelledOut are the files elsewhere that do, and why.
+var spelledOut = map[string]string{
+	"processor/cli/lookup.go":      "the command asks CloudTrail for an event source",
+	"processor/config/validate.go": "an error shows an example",
+}
 
 // clients are the only packages that may import a Kafka client.
 var clients = []string{"processor/kafka", "processor/kafka/kafkatest", "processor/stream", "processor/internal/chaos", "plugins/internal/output"}
@@ -230,6 +241,65 @@ func TestClockIsFound(t *testing.T) {
 	f(`import . "time"; var a = Now()`, "a dot import of time at x.go:2:8")
 	f(`import "time"; var a = time.Unix(0, 0)`)
 	f(`import "x/time"; var a = time.Now()`)
+}
+
+// TestAWSIsKnownInItsPlace holds the forms of AWS's names to the packages that may know
+// them. The layers hold the imports of schemas/aws.
+func TestAWSIsKnownInItsPlace(t *testing.T) {
+	found := map[string]bool{}
+	for pkg := range parseTree(t, ".") {
+		if slices.ContainsFunc(knowAWS, func(m string) bool { return matches(m, pkg) }) {
+			continue
+		}
+		files, err := filepath.Glob(filepath.Join(filepath.FromSlash(pkg), "*.go"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, name := range files {
+			if strings.HasSuffix(name, "_test.go") {
+				continue
+			}
+			text, err := os.ReadFile(name)
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, form := range awsForms(t, name, text) {
+				if name = filepath.ToSlash(name); spelledOut[name] == "" {
+					t.Errorf("%s spells out %s; leave the forms of AWS's names to schemas/aws", name, form)
+				}
+				found[name] = true
+			}
+		}
+	}
+	for name := range spelledOut {
+		if !found[name] {
+			t.Errorf("%s spells out nothing of AWS; delete it from spelledOut", name)
+		}
+	}
+	if got := awsForms(t, "x.go", []byte("package x\n// arn:aws:kms is in a comment\nvar a = `arn:aws:kms`\n")); len(got) != 1 {
+		t.Errorf("found %q, want the one literal", got)
+	}
+}
+
+// awsForms returns the string literals of a file that hold the form of a name of AWS.
+func awsForms(t *testing.T, name string, text []byte) (list []string) {
+	t.Helper()
+	file, err := parser.ParseFile(token.NewFileSet(), name, text, parser.SkipObjectResolution)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ast.Inspect(file, func(n ast.Node) bool {
+		if l, ok := n.(*ast.BasicLit); ok && l.Kind == token.STRING && !strings.HasPrefix(l.Value, `"keytrail/`) {
+			for _, form := range []string{"arn:aws", "amazonaws.com", "AWSReserved", "AWS Internal"} {
+				if strings.Contains(l.Value, form) {
+					list = append(list, l.Value)
+					break
+				}
+			}
+		}
+		return true
+	})
+	return list
 }
 
 // parseTree reads the imports of every package below root. It parses the files

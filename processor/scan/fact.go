@@ -6,7 +6,6 @@ import (
 	"encoding/binary"
 	"encoding/hex"
 	"fmt"
-	"strings"
 	"sync"
 	"unsafe"
 
@@ -121,7 +120,7 @@ func (n *names) key(name, principal string) uint32 {
 	if i, ok := n.number(name, ofEntity); ok {
 		return i
 	}
-	return n.others(arn.Others(wire.ScopeKey, entity.AccountNumber(arn.PrincipalAccount(principal)), 0).KeyARN)
+	return n.others(wire.ScopeKey, principal)
 }
 
 // principal returns the number of a principal, or that of the others of its account.
@@ -129,12 +128,14 @@ func (n *names) principal(name string) uint32 {
 	if i, ok := n.number(name, ofEntity); ok {
 		return i
 	}
-	return n.others(arn.Others(wire.ScopePrincipal, entity.AccountNumber(arn.PrincipalAccount(name)), 0).Principal)
+	return n.others(wire.ScopePrincipal, name)
 }
 
-// others returns the number of a name of others. Of some accounts they have names of their
-// own, beyond the bound of the others; the rest have one in common.
-func (n *names) others(name string) uint32 {
+// others returns the number of the name that the others of a principal's account have, as
+// KMS keys or principals. Some accounts have names for them, beyond the bound of the
+// others; the rest share one.
+func (n *names) others(of wire.Scope, principal string) uint32 {
+	name := nameOfOthers(of, entity.AccountNumber(arn.PrincipalAccount(principal)))
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	if i, ok := n.index[name]; ok {
@@ -144,14 +145,17 @@ func (n *names) others(name string) uint32 {
 		n.room[ofEntity]--
 		return n.add(name)
 	}
-	none := arn.Others(wire.ScopeKey, 0, 0).KeyARN
-	if strings.HasPrefix(name, "arn:aws:iam:") {
-		none = arn.Others(wire.ScopePrincipal, 0, 0).Principal
-	}
+	none := nameOfOthers(of, 0)
 	if i, ok := n.index[none]; ok {
 		return i
 	}
 	return n.add(none)
+}
+
+// nameOfOthers returns the name of the others of an account, as KMS keys or principals.
+func nameOfOthers(of wire.Scope, account uint64) string {
+	e := arn.Others(of, account, 0)
+	return e.KeyARN + e.Principal // one of them is ""
 }
 
 // maxOthers bounds the names of others.

@@ -17,7 +17,7 @@ type Config struct {
 	ClientID string
 	// SessionTimeout is after how long without a heartbeat a member of a consumer
 	// group counts as dead, and others take its partitions over: 6 s to 30 min by
-	// Kafka's defaults; 0 is DefaultSessionTimeout.
+	// Kafka's defaults; 0 is 45 s.
 	SessionTimeout time.Duration
 	// Stall is how long ReadLog waits for the next record, or for open transactions to
 	// end; 0 is DefaultStall.
@@ -31,14 +31,14 @@ type Config struct {
 	Trouble *Trouble
 }
 
-// DefaultSessionTimeout is Kafka's own (KIP-735).
-const DefaultSessionTimeout = 45 * time.Second
+// defaultSessionTimeout is Kafka's own (KIP-735).
+const defaultSessionTimeout = 45 * time.Second
 
 // DefaultStall is several times what a broker's failure takes, and what Keytrail's
 // transactions may.
 const DefaultStall = 2 * time.Minute
 
-func (c *Config) session() time.Duration { return cmp.Or(c.SessionTimeout, DefaultSessionTimeout) }
+func (c *Config) session() time.Duration { return cmp.Or(c.SessionTimeout, defaultSessionTimeout) }
 
 // Member returns the client options of a member of a consumer group, which come on
 // top of Options.

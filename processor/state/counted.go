@@ -87,9 +87,9 @@ func DecodeCounted(value []byte) (Counted, error) {
 	return c, nil
 }
 
-// Spread bounds how far the times of one call's copies, and of the records about it, lie
+// spread bounds how far the times of one call's copies, and of the records about it, lie
 // from each other: copies are known as such in buckets of dedup.Span beside each other.
-const Spread = 4 * dedup.Span
+const spread = 4 * dedup.Span
 
 // Until returns the event time, ns, that calls have to be forgotten up to before nobody
 // needs the record any more: it covers what is in the record, and the copies of these
@@ -103,7 +103,7 @@ func (c *Counted) Until() int64 {
 	for i := range c.Credits {
 		last = max(last, c.Credits[i].Time)
 	}
-	return min(last, math.MaxInt64-Spread) + Spread
+	return min(last, math.MaxInt64-spread) + spread
 }
 
 func appendCall(e *wire.Encoder, c *count.Call) {

@@ -197,18 +197,18 @@ func TestLiveSets(t *testing.T) {
 // these calls, whose times may be off by some; no time overflows.
 func TestUntil(t *testing.T) {
 	c := state.Counted{Keys: []dedup.Key{{Time: 5}, {Time: 9}, {Time: 7}}, Credits: []count.Call{{Time: 8}}}
-	if got := c.Until(); got != 9+state.Spread {
+	if got := c.Until(); got != 9+4*dedup.Span {
 		t.Errorf("%d", got)
 	}
 	c.Credits[0].Time = 100
-	if got := c.Until(); got != 100+state.Spread {
+	if got := c.Until(); got != 100+4*dedup.Span {
 		t.Errorf("%d", got)
 	}
 	c.Keys[0].Time = math.MaxInt64
 	if got := c.Until(); got != math.MaxInt64 {
 		t.Errorf("%d", got)
 	}
-	if got := new(state.Counted).Until(); got != math.MinInt64+state.Spread {
+	if got := new(state.Counted).Until(); got != math.MinInt64+4*dedup.Span {
 		t.Errorf("%d", got)
 	}
 }

@@ -155,7 +155,7 @@ func (c *counter) Process(r *kgo.Record) error {
 		c.dead(r, "no_call", "the log record has no keytrail.call.id or no time: it was not made by Keytrail")
 	case !eventtime.InRange(call.Time):
 		c.dead(r, "bad_time", fmt.Sprintf("the event time, %d ns from 1970, is not before 2262 and after the beginning of 1970", call.Time))
-	case call.Time > eventtime.Add(c.now, MaxFuture):
+	case call.Time > eventtime.Add(c.now, maxFuture):
 		c.dead(r, "future", "the event time is more than a day ahead of the clock")
 	default:
 		c.take(t, r)
@@ -185,9 +185,9 @@ func (c *counter) take(t *countTask, r *kgo.Record) {
 	t.progress.Observe(c.call.Time, c.now)
 }
 
-// MaxFuture is how far ahead of the clock an event may be: a day. A farther one
+// maxFuture is how far ahead of the clock an event may be: a day. A farther one
 // is a dead letter, because it would hold its window open for that long.
-const MaxFuture = int64(24 * time.Hour)
+const maxFuture = int64(24 * time.Hour)
 
 func (c *counter) dead(r *kgo.Record, reason, detail string) {
 	c.stats.dead(reason)

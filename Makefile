@@ -9,7 +9,7 @@ STATICCHECK ?= honnef.co/go/tools/cmd/staticcheck@v0.8.2
 
 .NOTPARALLEL:
 .PHONY: help build test quick race integration chaos quality lint fuzz bench bench-stream bench-check microbench demo \
-	generate check clean
+	generate man check clean
 
 # List the targets: each one with the first sentence of the comment above it.
 help:
@@ -102,9 +102,13 @@ microbench:
 demo:
 	$(GO) run . demo
 
-# Generate code, JSON Schemas and tables from schemas/registry.
+# Generate code, JSON Schemas and tables from schemas/registry, and docs/cli.md.
 generate:
-	$(GO) generate ./schemas/...
+	$(GO) generate ./schemas/... ./processor/cli
+
+# Write the man pages into build/man.
+man: build
+	build/keytrail docs man build/man
 
 # Run what CI runs. The tests come last, so that their summary ends the output.
 check: lint build plugins race bench-check integration chaos test

@@ -95,7 +95,13 @@ var layers = []layer{
 		"processor/sigma", "processor/sink", "processor/source", "processor/state", "processor/telemetry", "processor/window", "schemas/*", "schemas/aws/arn"}},
 	{"processor/internal/quality", []string{"processor/anomaly", "processor/count", "processor/eventtime", "processor/generate", "processor/intake", "processor/sigma", "processor/window", "schemas/*", "schemas/aws/arn", "schemas/aws/cloudtrail", "schemas/aws/normalize"}},
 	{"processor/internal/chaos", []string{"processor/generate", "processor/internal/oracle", "processor/kafka", "processor/kafka/kafkatest", "schemas/*"}},
-	{"processor/cli", []string{"processor/...", "schemas/*", "schemas/aws/cloudtrail", "schemas/aws/normalize"}},
+	{"processor/screen", []string{"processor/setting", "schemas/printable"}},
+	{"processor/report", []string{"processor/anomaly", "processor/count", "processor/entity", "processor/explain", "processor/plot", "processor/screen", "processor/setting", "processor/sigma", "schemas/*", "schemas/aws/cloudtrail", "schemas/aws/normalize"}},
+	{"processor/demo", []string{"processor/generate", "processor/report", "processor/screen", "processor/stream", "schemas/*"}},
+	{"processor/cli/flags", []string{"processor/setting"}},
+	{"processor/cli/help", []string{"processor/cli/flags", "processor/screen"}},
+	{"processor/cli/input", []string{"processor/cli/flags", "processor/linefile", "processor/read", "processor/report", "processor/screen", "processor/sigma", "processor/source", "processor/source/aws/*", "schemas/*"}},
+	{"processor/cli", []string{"processor/...", "schemas/*"}},
 
 	{"plugins/internal/lockfile", nil},
 	{"plugins/internal/ack", []string{"plugins/internal/lockfile"}},
@@ -148,6 +154,7 @@ var knowAWS = []string{"schemas/aws/...", "schemas/corpus", "schemas/internal/..
 
 // spelledOut are the files elsewhere that do, and why.
 var spelledOut = map[string]string{
+	"processor/cli/usage.go":       "an example shows a key's ARN",
 	"processor/cli/lookup.go":      "the command asks CloudTrail for an event source",
 	"processor/config/validate.go": "an error shows an example",
 }

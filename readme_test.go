@@ -286,7 +286,7 @@ func TestCommandsAreFound(t *testing.T) {
 	refused("keytrail run -c deploy/keytrail.yaml", "none of")
 	refused("keytrail version | tail", "needs a shell")
 	refused("keytrail scan --surprise", "exits with 2, want 0")
-	if err := (shown{text: "go run . help", output: []string{"Usage: keytrail COMMAND [FLAGS] [ARGUMENTS]"}}).run(t, ""); err != nil {
+	if err := (shown{text: "go run . help", output: []string{"  keytrail COMMAND [FLAGS] [ARGUMENTS]"}}).run(t, ""); err != nil {
 		t.Error(err)
 	}
 	if err := (shown{text: "go run . help", output: []string{"Usage: nothing"}}).run(t, ""); err == nil {

@@ -5,49 +5,116 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"runtime"
 	"slices"
+	"strconv"
 	"strings"
 	"syscall"
 	"testing"
 	"time"
 
 	"keytrail/processor/generate"
+	"keytrail/schemas/otellog"
+	"keytrail/schemas/wire"
 )
 
+// commandsOf returns the names of the commands that a help text lists.
+func commandsOf(text string) (names []string) {
+	for _, m := range regexp.MustCompile(`(?m)^  ([a-z]+)  +[A-Z].{15,}$`).FindAllStringSubmatch(text, -1) {
+		names = append(names, m[1])
+	}
+	return names
+}
+
+// Every command that the help lists has its own help, with an example and its flags.
 func TestHelp(t *testing.T) {
-	commands := []string{"demo", "scan", "explain", "usage", "normalize", "run", "replay", "generate", "lookup", "config", "rules", "schema", "version"}
-	for _, arg := range []string{"help", "-h", "--help"} {
-		out := keytrail(t, nil, arg).wants(t, 0).stdout
-		for _, c := range commands {
-			if !regexp.MustCompile(`(?m)^  ` + c + `\b.{20,}`).MatchString(out) {
-				t.Errorf("%s: nothing about %s:\n%s", arg, c, out)
+	all := keytrail(t, nil, "help").wants(t, 0).stdout
+	names := commandsOf(all)
+	for _, want := range []string{"demo", "scan", "explain", "usage", "normalize", "run", "replay", "generate", "lookup", "config", "rules", "schema", "completion", "version", "help"} {
+		if !slices.Contains(names, want) {
+			t.Errorf("help lists no %s:\n%s", want, all)
+		}
+	}
+	for _, arg := range []string{"-h", "--help"} {
+		if out := keytrail(t, nil, arg).wants(t, 0).stdout; out != all {
+			t.Errorf("%s differs from help:\n%s", arg, out)
+		}
+	}
+	if out := keytrail(t, nil).wants(t, 2, "Usage:\n  keytrail COMMAND"); out.stdout != "" {
+		t.Errorf("without a command there is output: %s", out.stdout)
+	}
+	for _, path := range append(names, "config check", "config print", "rules check", "schema fields") {
+		words := strings.Fields(path)
+		out := keytrail(t, nil, append(words, "-h")...).wants(t, 0)
+		for _, want := range []string{"\nUsage:\n  keytrail " + path, "\nExamples:\n  ", "\n  -h, --help "} {
+			if !strings.Contains(out.stdout, want) || out.stderr != "" {
+				t.Errorf("%s -h has no %q, or says %q:\n%s", path, want, out.stderr, out.stdout)
+			}
+		}
+		if same := keytrail(t, nil, append([]string{"help"}, words...)...).wants(t, 0).stdout; same != out.stdout {
+			t.Errorf("help %s differs from %s -h", path, path)
+		}
+		if strings.Contains(out.stdout, "0m0s") {
+			t.Errorf("%s -h prints durations as no person writes them:\n%s", path, out.stdout)
+		}
+		for _, m := range regexp.MustCompile(`default (\d{4,})\)`).FindAllStringSubmatch(out.stdout, -1) {
+			if n, err := strconv.Atoi(m[1]); err != nil || n%1024 == 0 {
+				t.Errorf("%s -h prints the size %s, want a unit", path, m[1])
 			}
 		}
 	}
-	if out := keytrail(t, nil).wants(t, 2, "Usage: keytrail COMMAND"); out.stdout != "" {
-		t.Errorf("without a command there is output: %s", out.stdout)
-	}
-	for _, c := range commands {
-		out := keytrail(t, nil, c, "-h").wants(t, 0)
-		if !strings.HasPrefix(out.stdout, "Usage: keytrail "+c) || out.stderr != "" {
-			t.Errorf("%s -h says %q, and on stderr %q", c, out.stdout, out.stderr)
-		}
-	}
 	out := keytrail(t, nil, "scan", "-h").stdout
-	for _, want := range []string{"-windows all|anomalous|none", "(default anomalous)", "-window size", "(default 5m0s)", "-threshold probability", "(default 1e-07)", "-dead-letter FILE"} {
-		if !strings.Contains(out, want) {
+	for _, want := range []string{"--windows all|anomalous|none", "(default anomalous)", "-o, --output auto|json|table|csv", "--window size", "(default 5m)", "--threshold probability", "(default 1e-07)", "--dead-letter FILE", "(default 1 GiB)", "\nAWS:\n"} {
+		if !strings.Contains(strings.Join(strings.Fields(out), " "), strings.TrimSpace(want)) {
 			t.Errorf("scan -h does not say %q:\n%s", want, out)
 		}
 	}
 }
 
 func TestVersion(t *testing.T) {
-	if out := keytrail(t, nil, "version").wants(t, 0).stdout; !regexp.MustCompile(`^keytrail \d+\.\d+\.\d+ \(schema \d+\.\d+\.\d+\)\n$`).MatchString(out) {
-		t.Errorf("version says %q", out)
+	for _, args := range [][]string{{"version"}, {"--version"}} {
+		if out := keytrail(t, nil, args...).wants(t, 0).stdout; !regexp.MustCompile(`^keytrail \d+\.\d+\.\d+ \(schema \d+\.\d+\.\d+\)\n$`).MatchString(out) {
+			t.Errorf("%q says %q", args, out)
+		}
+	}
+	var build struct {
+		Version, Commit, Go, Platform, Schema string
+		Format                                int
+	}
+	d := json.NewDecoder(strings.NewReader(keytrail(t, nil, "version", "--json").wants(t, 0).stdout))
+	d.DisallowUnknownFields()
+	if err := d.Decode(&build); err != nil {
+		t.Fatal(err)
+	}
+	if build.Version == "" || build.Commit == "" || build.Go != runtime.Version() || build.Platform != runtime.GOOS+"/"+runtime.GOARCH ||
+		build.Format != wire.FormatVersion || build.Schema != otellog.SchemaVersion {
+		t.Errorf("version --json says %+v", build)
 	}
 }
 
-// What config prints is a configuration that says the same, without secrets.
+// The scripts of the shells offer commands, flags and values.
+func TestCompletion(t *testing.T) {
+	for shell, want := range map[string]string{"bash": "complete -o default", "zsh": "#compdef keytrail", "fish": "complete -c keytrail", "powershell": "Register-ArgumentCompleter"} {
+		if out := keytrail(t, nil, "completion", shell).wants(t, 0).stdout; !strings.Contains(out, want) {
+			t.Errorf("%s: no %q in\n%.300s", shell, want, out)
+		}
+	}
+	f := func(want string, args ...string) {
+		t.Helper()
+		if out := keytrail(t, nil, append([]string{"__complete"}, args...)...).wants(t, 0).stdout; !strings.Contains("\n"+out, "\n"+want) {
+			t.Errorf("%q offers\n%swant %q", args, out, want)
+		}
+	}
+	f("scan\tCount", "sc")
+	f("check\tCheck", "config", "")
+	f("--window\t", "scan", "--windo")
+	f("anomalous\n", "scan", "--windows", "")
+	f("csv\n", "usage", "-o", "")
+	f("fish\n", "completion", "")
+	f("keytrail.window\n", "schema", "jsonschema", "")
+}
+
+// The configuration that config prints reads back the same, without secrets.
 func TestConfig(t *testing.T) {
 	t.Setenv("TOKEN", "hunter2")
 	text := "kafka: {brokers: [\"127.0.0.1:9092\"], prefix: eu.}\nwindow: {size: 10m}\nsinks:\n" +

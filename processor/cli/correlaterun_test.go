@@ -54,8 +54,8 @@ func correlationsOf(list []record) (found map[string]string, times map[string]in
 }
 
 // Processes that are killed in the middle of a transaction count correlations as a scan
-// of the same trail does: each is published, once, with the same calls. What is
-// published is explained.
+// of the same trail does: each is published, once, with the same calls, and
+// explain shows it.
 func TestRunCorrelations(t *testing.T) {
 	heavy(t)
 	b, tr := startBroker(t), newTrail(t, 35, 3000)
@@ -123,7 +123,7 @@ func explainedCorrelation(t *testing.T, want map[string]string, config, archive 
 		topics := keytrail(t, nil, "explain", id, "-c", config).wants(t, 0).stdout
 		files := keytrail(t, nil, "explain", id, "--from", archive).wants(t, 0).stdout
 		if topics != files || !strings.Contains(joined(topics), "The correlation \"") || !strings.Contains(topics, "sample calls  ") ||
-			!strings.Contains(joined(topics), "A correlation has windows of its own: ") || strings.Contains(topics, "was not in the input") {
+			!strings.Contains(joined(topics), "A correlation has its own windows: ") || strings.Contains(topics, "was not in the input") {
 			t.Errorf("%s is explained by\n%s\nand\n%s", id, topics, files)
 		}
 		return

@@ -12,9 +12,15 @@ import (
 	"strings"
 	"time"
 
+	"github.com/spf13/cobra"
+
+	"keytrail/processor/cli/flags"
 	"keytrail/processor/config"
+	"keytrail/processor/demo"
 	"keytrail/processor/generate"
 	"keytrail/processor/kafka"
+	"keytrail/processor/screen"
+	"keytrail/processor/setting"
 	"keytrail/processor/sigma"
 	"keytrail/processor/sink/all"
 	"keytrail/processor/sink/otlphttp"
@@ -23,77 +29,77 @@ import (
 	"keytrail/processor/telemetry"
 )
 
-const demoAbout = `Runs the whole pipeline in this process: it makes up a trail of CloudTrail files
-with attacks in it, reads and normalizes them, sends them through Kafka topics
-(an embedded broker), counts and judges them, and forwards windows and anomalies
-over OTLP/HTTP to a small SIEM, which prints them here. Nothing is left behind,
-unless --keep names a directory.`
-
-// demoFlags are the demo's flags.
-type demoFlags struct {
+// trying is one run of "keytrail demo".
+type trying struct {
+	*app
 	trail trailFlags
 	limit time.Duration
 	pace  time.Duration
 	keep  string
-	rules list
-	user  *sigma.Rules // what rules names
+	paths []string     // of rules
+	rules *sigma.Rules // at paths
 }
 
 // demo is "keytrail demo".
-func (a *app) demo(args []string) int {
-	var d demoFlags
-	f := a.flags("demo", "[FLAGS]", demoAbout)
-	d.register(f)
-	rest, code, done := a.parse(f, args)
-	if done {
-		return code
+func (a *app) demo() *cobra.Command {
+	d := &trying{app: a, limit: 55 * time.Second, pace: 15 * time.Second}
+	cmd := &cobra.Command{
+		Use: "demo [FLAGS]", GroupID: groupTry,
+		Short: "Run the whole pipeline in one process, on made-up trails with attacks in them",
+		Long: "Runs the whole pipeline in this process: it makes up a trail of CloudTrail files with\n" +
+			"attacks in it, reads and normalizes them, sends them through Kafka topics (an embedded\n" +
+			"broker), counts and judges them, and forwards windows and anomalies over OTLP/HTTP to a\n" +
+			"small SIEM, which prints them here. It leaves nothing behind, unless --keep names a\n" +
+			"directory.",
+		Example: "keytrail demo\nkeytrail demo --seed 7 --pace 30s --keep demo/",
+		Args:    noArguments,
+		RunE:    func(*cobra.Command, []string) error { return d.run() },
 	}
-	if len(rest) > 0 {
-		a.errorf("demo takes no arguments, not %q; see keytrail demo -h", rest)
-		return exitUsage
-	}
-	if d.user, code = a.stageRules(d.rules); code != exitOK {
-		return code
+	d.trail.register(cmd, 60_000)
+	flags.Duration(cmd, &d.limit, "for", "longest `duration` of the demo", time.Second, 24*time.Hour, 1)
+	flags.Duration(cmd, &d.pace, "pace", "`duration` over which the trail is replayed; 0 is as fast as possible", 0,
+		24*time.Hour, 1)
+	cmd.Flags().StringArrayVar(&d.paths, "rules", nil,
+		"`PATH` of your own rules in Sigma form, a directory or a file; repeatable")
+	cmd.Flags().StringVar(&d.keep, "keep", "", "keep the trail, the broker's data and the SIEM's records in `DIR`")
+	return cmd
+}
+
+func (d *trying) run() (err error) {
+	if len(d.paths) > 0 {
+		if d.rules, err = d.input().Rules(d.paths); err != nil {
+			return usageError{err}
+		}
 	}
 	// The trail ends an hour ago, so that its last windows are not in the future
 	// of anybody's clock.
 	g, err := generate.New(d.trail.config(time.Now().UTC().Add(-d.trail.duration - time.Hour).Truncate(time.Hour)))
 	if err != nil {
-		a.errorf("%v", err)
-		return exitUsage
+		return usageError{err}
 	}
-	ctx, cancel := context.WithTimeout(a.ctx, d.limit)
+	ctx, cancel := context.WithTimeout(d.ctx, d.limit)
 	defer cancel()
-	show := newShow(a.stdout, terminal(a.stdout))
-	if err := a.runDemo(ctx, &d, g, show); err != nil {
+	show := demo.NewShow(d.stdout, screen.Terminal(d.stdout))
+	if err := d.stages(ctx, g, show); err != nil {
 		if !errors.Is(err, context.DeadlineExceeded) || ctx.Err() == nil {
-			return a.fail(err)
+			return err
 		}
-		show.line("--for %v is over before the trail was.", d.limit)
+		show.Line("--for %s is over before the trail was.", setting.Duration(d.limit))
 	}
-	show.verdict(g.Labels())
-	return exitOK
+	show.Verdict(g.Labels())
+	return nil
 }
 
-func (d *demoFlags) register(f *flagSet) {
-	d.trail.register(f, 60_000)
-	d.limit, d.pace = 55*time.Second, 15*time.Second
-	f.duration(&d.limit, "for", "longest `time` that the demo takes", time.Second, 24*time.Hour, 1)
-	f.duration(&d.pace, "pace", "`time` over which the trail is replayed; 0: as fast as it goes", 0, 24*time.Hour, 1)
-	f.Var(&d.rules, "rules", "`PATH` of rules of your own in Sigma form, as for scan (may be repeated)")
-	f.StringVar(&d.keep, "keep", "", "keep the trail, the broker's data and the SIEM's records in `DIR`")
-}
-
-// What the demo makes in its folder.
+// The names of files and folders in the demo's folder.
 const (
 	demoTrails = "trail"
 	demoBroker = "broker"
 	demoSIEM   = "siem.ndjson"
 )
 
-// folder returns the demo's folder, and what removes it when nobody keeps it.
-// One that holds an earlier demo is refused before anything in it is touched.
-func (d *demoFlags) folder() (dir string, remove func(), err error) {
+// folder returns the demo's folder, and the function that removes it unless it is kept. It
+// refuses a folder that holds an earlier demo before it touches anything in it.
+func (d *trying) folder() (dir string, remove func(), err error) {
 	if d.keep == "" {
 		if dir, err = os.MkdirTemp("", "keytrail-demo-"); err != nil {
 			return "", nil, fmt.Errorf("cannot create a temporary directory: %w", err)
@@ -103,7 +109,8 @@ func (d *demoFlags) folder() (dir string, remove func(), err error) {
 	for _, name := range []string{demoTrails, demoBroker, demoSIEM} {
 		path := filepath.Join(d.keep, name)
 		if _, err := os.Lstat(path); err == nil {
-			return "", nil, fmt.Errorf("cannot keep the demo in %q: it holds %s of an earlier one; name an empty folder", d.keep, name)
+			return "", nil, fmt.Errorf("cannot keep the demo in %q: it holds %s of an earlier one; name an empty folder", d.keep,
+				name)
 		} else if !errors.Is(err, fs.ErrNotExist) {
 			return "", nil, fmt.Errorf("cannot keep the demo in %q: %w", d.keep, err)
 		}
@@ -114,29 +121,34 @@ func (d *demoFlags) folder() (dir string, remove func(), err error) {
 	return d.keep, func() {}, nil
 }
 
-// runDemo wires the parts and waits until everything has arrived.
-func (a *app) runDemo(ctx context.Context, d *demoFlags, g *generate.Generator, show *show) (err error) {
+// stages wires the parts and waits until everything has arrived.
+func (d *trying) stages(ctx context.Context, g *generate.Generator, show *demo.Show) (err error) {
 	dir, remove, err := d.folder()
 	if err != nil {
 		return err
 	}
 	defer remove()
-	siem, err := startSIEM(show, dir, d.keep != "")
+	records := ""
+	if d.keep != "" {
+		records = filepath.Join(dir, demoSIEM)
+	}
+	siem, err := demo.StartSIEM(show, records)
 	if err != nil {
 		return err
 	}
 	defer func() {
-		if cerr := siem.close(); err == nil {
+		if cerr := siem.Close(); err == nil {
 			err = cerr
 		}
 	}()
-	log := slog.New(slog.NewTextHandler(a.stderr, &slog.HandlerOptions{Level: slog.LevelError}))
+	log := slog.New(slog.NewTextHandler(d.stderr, &slog.HandlerOptions{Level: slog.LevelError}))
 	broker, err := kafka.StartEmbedded(filepath.Join(dir, demoBroker), log)
 	if err != nil {
 		return err
 	}
 	defer broker.Close()
-	show.line("Embedded Kafka broker on %s (for trying things, not crash-safe); SIEM on %s.", strings.Join(broker.Brokers(), ","), siem.url)
+	show.Line("Embedded Kafka broker on %s (for trying things, not crash-safe); SIEM on %s.",
+		strings.Join(broker.Brokers(), ","), siem.URL)
 	// The trail is written before the stages begin: while they wait for it, a slow
 	// disk would look like a trail that has fallen silent (see demoIdle).
 	objects, err := demoTrail(g, filepath.Join(dir, demoTrails), show)
@@ -149,7 +161,7 @@ func (a *app) runDemo(ctx context.Context, d *demoFlags, g *generate.Generator, 
 	if err != nil {
 		return err
 	}
-	p.Rules = d.user
+	p.Rules = d.rules
 	defer tel.Shutdown(context.WithoutCancel(ctx))
 	ended, ready := make(chan error, 1), make(chan struct{})
 	p.Ready = func() { close(ready) }
@@ -171,18 +183,18 @@ func (a *app) runDemo(ctx context.Context, d *demoFlags, g *generate.Generator, 
 	if err := replay(ctx, p, d.pace, objects, show); err != nil {
 		return err
 	}
-	return siem.quiet(ctx)
+	return siem.Quiet(ctx, demoIdle)
 }
 
 // demoTrail writes the trail's files and returns them in the order of their
 // delivery.
-func demoTrail(g *generate.Generator, dir string, show *show) ([]source.Object, error) {
+func demoTrail(g *generate.Generator, dir string, show *demo.Show) ([]source.Object, error) {
 	records := 0
 	files, err := g.WriteFiles(dir, func(n int) { records = n })
 	if err != nil {
 		return nil, err
 	}
-	show.line("%d CloudTrail records in %d files, with %d incidents planted in them.", records, files, len(g.Labels()))
+	show.Line("%d CloudTrail records in %d files, with %d incidents planted in them.", records, files, len(g.Labels()))
 	var objects []source.Object
 	for o, err := range source.Objects([]string{filepath.Join(dir, "AWSLogs")}) {
 		if err != nil {
@@ -200,7 +212,8 @@ func demoTrail(g *generate.Generator, dir string, show *show) ([]source.Object, 
 const demoIdle = 3 * time.Second
 
 // demoPipeline is the pipeline as "keytrail run" makes it, with one sink.
-func demoPipeline(ctx context.Context, brokers []string, siem *siem, log *slog.Logger) (*stream.Pipeline, *telemetry.Telemetry, error) {
+func demoPipeline(ctx context.Context, brokers []string, siem *demo.SIEM, log *slog.Logger) (*stream.Pipeline,
+	*telemetry.Telemetry, error) {
 	tel, err := telemetry.New(ctx, telemetry.DefaultConfig())
 	if err != nil {
 		return nil, nil, err
@@ -210,7 +223,7 @@ func demoPipeline(ctx context.Context, brokers []string, siem *siem, log *slog.L
 	cfg.Window.IdleAfter = demoIdle
 	p := newPipeline(cfg, brokers, tel, log)
 	receiver := otlphttp.DefaultConfig()
-	receiver.Endpoint = siem.url
+	receiver.Endpoint = siem.URL
 	to, _ := config.NewSink(all.OTLP)
 	to.Name, to.To = "siem", &receiver
 	to.Take = config.Take{Windows: config.WindowsAnomalous, Anomalies: true}
@@ -220,7 +233,8 @@ func demoPipeline(ctx context.Context, brokers []string, siem *siem, log *slog.L
 }
 
 // replay publishes the files, spread over pace.
-func replay(ctx context.Context, p *stream.Pipeline, pace time.Duration, objects []source.Object, show *show) error {
+func replay(ctx context.Context, p *stream.Pipeline, pace time.Duration, objects []source.Object,
+	show *demo.Show) error {
 	pub, err := stream.NewPublisher(p.Kafka, p.Topics, p.Read)
 	if err != nil {
 		return err
@@ -239,12 +253,13 @@ func replay(ctx context.Context, p *stream.Pipeline, pace time.Duration, objects
 		if err := pub.Object(ctx, o); err != nil {
 			return err
 		}
-		show.progress(i+1, len(objects), pub.Counts())
+		show.Progress(i+1, len(objects), pub.Counts())
 	}
 	if err := pub.Flush(ctx); err != nil {
 		return err
 	}
 	c := pub.Counts()
-	show.line("All files are read: %d records, %d published to kms.events, %d filtered%s, %d dead letters.", c.Received, c.Published, c.Filtered, c.FilteredBy.Named(), c.DeadLettered)
+	show.Line("All files are read: %d records, %d published to kms.events, %d filtered%s, %d dead letters.", c.Received,
+		c.Published, c.Filtered, c.FilteredBy.Named(), c.DeadLettered)
 	return nil
 }

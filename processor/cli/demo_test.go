@@ -38,8 +38,8 @@ func (p *process) saying(t *testing.T, text string) {
 }
 
 var (
-	tableHeader = regexp.MustCompile(`(?m)^WINDOW +SCOPE +CALLS +DENIED +ANOMALIES +ENTITY$`)
-	tableRow    = regexp.MustCompile(`(?m)^\d{4}-\d\d-\d\dT\d\d:\d\d:00Z +(key|principal) +[1-9]`)
+	tableHeader = regexp.MustCompile(`(?m)^WINDOW +SCOPE +CALLS +DENIED +FAILED +ANOMALIES +ENTITY$`)
+	tableRow    = regexp.MustCompile(`(?m)^\d{4}-\d\d-\d\d \d\d:\d\dZ +(key|principal) +[0-9]`)
 	sentence    = regexp.MustCompile(`(?m)^  ! (critical|high|medium|low) +[a-z_]+ +\S.*\.$`)
 	verdict     = regexp.MustCompile(`(?m)^(\d+) of (\d+) planted incidents found; \d+ anomalies in all`)
 )

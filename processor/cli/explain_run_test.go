@@ -26,8 +26,8 @@ func firstAnomalies(records []record) []string {
 	return slices.Sorted(maps.Values(found))
 }
 
-// What the topics of an installation tell of an anomaly is what a sink's file with all
-// that was forwarded tells, to the letter.
+// The topics of an installation and a sink's file with all forwarded records explain an
+// anomaly in the same words.
 func TestRunAndExplain(t *testing.T) {
 	heavy(t)
 	b, tr := startBroker(t), newTrail(t, 36, 2500)
@@ -101,8 +101,8 @@ func explainBounds(t *testing.T, config, id string, anomalies int) {
 	keytrail(t, nil, "explain", id, "-c", away, "--timeout", "2s").wants(t, 1, "127.0.0.1:1")
 }
 
-// By the timestamps in Kafka, what is more than a day older than the anomaly is passed
-// over, and nothing of what is wanted. A record that is none is told.
+// Explain passes over records that are more than a day older than the anomaly by their
+// timestamps in Kafka, and no others. It prints records that it cannot decode as errors.
 func TestRunAndExplainSince(t *testing.T) {
 	heavy(t)
 	b := startBroker(t)
@@ -129,7 +129,7 @@ func TestRunAndExplainSince(t *testing.T) {
 	})
 	p.stop(t, syscall.SIGTERM)
 	want := keytrail(t, nil, "explain", id, "-c", config).wants(t, 0).stdout
-	if !regexp.MustCompile(`(?m)^  refused +\d+`).MatchString(want) || !strings.Contains(want, "Refused calls in windows of 1h") {
+	if !regexp.MustCompile(`(?m)^  denied +\d+`).MatchString(want) || !strings.Contains(want, "Denied calls in windows of 1h") {
 		t.Errorf("it says\n%s", want)
 	}
 	b.junk(t, "kms.windows", "new", now)
@@ -139,7 +139,7 @@ func TestRunAndExplainSince(t *testing.T) {
 	}
 }
 
-// junk puts what is no log record into a topic.
+// junk puts bytes that are not a log record into a topic.
 func (b *broker) junk(t *testing.T, topic, key string, at time.Time) {
 	t.Helper()
 	until(t, "the client knows the topic", func() bool { return b.partitions(t, topic) > 0 })

@@ -13,7 +13,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// waitsForInput tells whether nothing is left in a pipe.
+// waitsForInput reports whether nothing is left in a pipe.
 func waitsForInput(t *testing.T, pipe *os.File) bool {
 	t.Helper()
 	n, err := unix.IoctlGetInt(int(pipe.Fd()), unix.TIOCINQ)
@@ -70,7 +70,7 @@ func widest(text string) (n int) {
 
 var escape = regexp.MustCompile("\x1b\\[[0-9;]*m")
 
-// What is drawn fits the terminal, in its characters, and is in color there only.
+// The picture fits the terminal, in its characters, and has color only there.
 func TestExplainScreen(t *testing.T) {
 	s := attackTrail(t)
 	id := s.anomalies[0].str("keytrail.anomaly.id")

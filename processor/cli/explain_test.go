@@ -143,7 +143,7 @@ func (s *scanned) checkCounts(t *testing.T, r record, out string) {
 		t.Errorf("no mean of %d windows:\n%s", n, out)
 	}
 	own := windows[r.str("keytrail.window.start")]
-	names := map[string]string{"all": windowCalls, "refused": "keytrail.window.denied", "failed": "keytrail.window.failed"}
+	names := map[string]string{"all": windowCalls, "denied": "keytrail.window.denied", "failed": "keytrail.window.failed"}
 	for class := range operationClasses {
 		names[class] = windowCalls + "." + class
 	}
@@ -160,7 +160,7 @@ func (s *scanned) checkCounts(t *testing.T, r record, out string) {
 	}
 }
 
-// near tells whether text is a number, written with three digits.
+// near reports whether text is a number, written with three digits.
 func near(text string, want float64) bool {
 	if text == "<0.001" {
 		return want > 0 && want < 0.001
@@ -235,11 +235,11 @@ func TestExplainOnlyAnomalous(t *testing.T) {
 func TestExplainFails(t *testing.T) {
 	s := newScanned(t, filepath.Join("..", "..", "deploy", "trail"))
 	id := s.anomalies[0].str("keytrail.anomaly.id")
-	keytrail(t, nil, "explain").wants(t, 2, "explain needs an anomaly's id, and either --from FILE or -c FILE")
+	keytrail(t, nil, "explain").wants(t, 2, "explain needs an anomaly's id or --list, and either --from FILE or -c FILE")
 	keytrail(t, nil, "explain", id).wants(t, 2, "either --from FILE or -c FILE")
 	keytrail(t, nil, "explain", id, "--from", s.file, "-c", "x").wants(t, 2, "either --from FILE or -c FILE")
-	keytrail(t, nil, "explain", "--from", s.file).wants(t, 2, "explain needs an anomaly's id")
-	keytrail(t, nil, "explain", "1234567", "--from", s.file).wants(t, 2, `"1234567" is no anomaly's id: want 8 to 32`)
+	keytrail(t, nil, "explain", "--from", s.file).wants(t, 2, "explain needs an anomaly's id or --list")
+	keytrail(t, nil, "explain", "1234567", "--from", s.file).wants(t, 2, `"1234567" is not an anomaly's id: want 8 to 32`)
 	keytrail(t, nil, "explain", id, "--from", s.file, "--before", "1y").wants(t, 2, "before", "a duration from 0s to 840h")
 	keytrail(t, nil, "explain", id, "--from", s.file+"x").wants(t, 1, "cannot read", "no such file")
 	keytrail(t, nil, "explain", id, "--from", filepath.Dir(s.file)).wants(t, 1, "it is a directory")

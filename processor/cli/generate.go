@@ -3,9 +3,13 @@ package cli
 import (
 	"context"
 	"fmt"
+	"math"
 	"strings"
 	"time"
 
+	"github.com/spf13/cobra"
+
+	"keytrail/processor/cli/flags"
 	"keytrail/processor/generate"
 )
 
@@ -19,21 +23,27 @@ type trailFlags struct {
 	repeat           int
 }
 
-func (t *trailFlags) register(f *flagSet, events int) {
-	t.duration, t.keys, t.principals, t.events, t.scenarios = 72*time.Hour, 20, 40, events, "all"
-	f.Uint64Var(&t.seed, "seed", 1, "`number` that chooses the trail: the same seed gives the same trail")
-	f.duration(&t.duration, "duration", "event time that the trail covers, a `duration`", time.Hour, 400*24*time.Hour, time.Second)
-	integer(f, &t.keys, "keys", "`number` of KMS keys", 10, 100_000)
-	integer(f, &t.principals, "principals", "`number` of principals", 10, 1_000_000)
-	integer(f, &t.events, "events", "about how many background `events`; 0: 20 an hour for each principal", 0, 9600*1_000_000)
-	t.repeat = 1
-	integer(f, &t.repeat, "repeat", "`number` of times that each scenario is planted; more than 1 needs a duration of 168h", 1, 50)
-	f.StringVar(&t.scenarios, "scenarios", t.scenarios, "scenarios to plant: `all|none|a,b,c` of "+strings.Join(generate.Scenarios(), ", "))
+func (t *trailFlags) register(cmd *cobra.Command, events int) {
+	*t = trailFlags{seed: 1, duration: 72 * time.Hour, keys: 20, principals: 40, events: events, scenarios: "all",
+		repeat: 1}
+	flags.Integer(cmd, &t.seed, "seed", "`number` that chooses the trail: the same seed gives the same trail", 0,
+		math.MaxUint64)
+	flags.Duration(cmd, &t.duration, "duration", "event time that the trail covers, a `duration`", time.Hour,
+		400*24*time.Hour, time.Second)
+	flags.Integer(cmd, &t.keys, "keys", "`number` of KMS keys", 10, 100_000)
+	flags.Integer(cmd, &t.principals, "principals", "`number` of principals", 10, 1_000_000)
+	flags.Integer(cmd, &t.events, "events", "approximate `number` of background events; 0 is 20 an hour per principal", 0,
+		9600*1_000_000)
+	flags.Integer(cmd, &t.repeat, "repeat",
+		"`number` of times that each scenario is planted; more than 1 needs a duration of 168h", 1, 50)
+	cmd.Flags().StringVar(&t.scenarios, "scenarios", t.scenarios,
+		"scenarios to plant: `all|none|a,b,c` of "+strings.Join(generate.Scenarios(), ", "))
 }
 
 // config returns the trail's configuration, beginning at start.
 func (t *trailFlags) config(start time.Time) generate.Config {
-	c := generate.Config{Seed: t.seed, Start: start, Duration: t.duration, Keys: t.keys, Principals: t.principals, Events: t.events, Repeat: t.repeat}
+	c := generate.Config{Seed: t.seed, Start: start, Duration: t.duration, Keys: t.keys, Principals: t.principals,
+		Events: t.events, Repeat: t.repeat}
 	switch t.scenarios {
 	case "all":
 	case "none", "":
@@ -45,41 +55,45 @@ func (t *trailFlags) config(start time.Time) generate.Config {
 }
 
 // generate is "keytrail generate --out DIR".
-func (a *app) generate(args []string) int {
-	f := a.flags("generate", "--out DIR [FLAGS]", "Writes a made-up trail of CloudTrail files below DIR/AWSLogs, as S3 would hold\nthem, with attacks in it, and DIR/labels.ndjson, which tells them,\none a line.")
-	out := f.String("out", "", "`directory` to write to")
+func (a *app) generate() *cobra.Command {
 	var t trailFlags
-	t.register(f, 0)
-	start := f.String("start", "2026-01-05T00:00:00Z", "`time` of the first event, RFC 3339")
-	rest, code, done := a.parse(f, args)
-	if done {
-		return code
+	var out string
+	start := time.Date(2026, 1, 5, 0, 0, 0, 0, time.UTC)
+	cmd := &cobra.Command{
+		Use: "generate --out DIR [FLAGS]", GroupID: groupTry,
+		Short: "Write labelled synthetic CloudTrail files",
+		Long: "Writes a made-up trail of CloudTrail files below DIR/AWSLogs, as S3 would hold them,\n" +
+			"with attacks in it, and DIR/labels.ndjson, which names them, one a line.",
+		Example: "keytrail generate --out trail\n" +
+			"keytrail generate --out big --duration 720h --keys 300 --principals 1000 --events 2000000",
+		Args: noArguments,
+		RunE: func(*cobra.Command, []string) error {
+			if out == "" {
+				return usagef("generate needs --out DIR; see keytrail generate --help")
+			}
+			g, err := generate.New(t.config(start))
+			if err != nil {
+				return usageError{err}
+			}
+			records, files, err := writeTrail(a.ctx, g, out)
+			if err != nil {
+				return err
+			}
+			fmt.Fprintf(a.stderr, "%d records in %d files below %s, %d labels\n", records, files, out, len(g.Labels()))
+			return nil
+		},
 	}
-	at, err := time.Parse(time.RFC3339, *start)
-	switch {
-	case *out == "" || len(rest) > 0:
-		a.errorf("generate needs --out DIR and takes no arguments; see keytrail generate -h")
-		return exitUsage
-	case err != nil:
-		a.errorf("--start %q is no RFC 3339 time", *start)
-		return exitUsage
-	}
-	g, err := generate.New(t.config(at))
-	if err != nil {
-		a.errorf("%v", err)
-		return exitUsage
-	}
-	records, files, err := writeTrail(a.ctx, g, *out)
-	if err != nil {
-		return a.fail(err)
-	}
-	fmt.Fprintf(a.stderr, "%d records in %d files below %s, %d labels\n", records, files, *out, len(g.Labels()))
-	return exitOK
+	cmd.Flags().StringVar(&out, "out", "", "`DIR` to write to")
+	t.register(cmd, 0)
+	flags.Func(cmd, &start, "start", "`time` of the first event, RFC 3339",
+		"an RFC 3339 time such as 2026-01-05T00:00:00Z",
+		func(text string) (time.Time, error) { return time.Parse(time.RFC3339, text) },
+		func(t time.Time) string { return t.Format(time.RFC3339) })
+	return cmd
 }
 
-// writeTrail writes g's trail into dir. When ctx is done it returns at once, and
-// the writing goes on until the process ends: a trail that is not whole is
-// whoever asked for it to throw away.
+// writeTrail writes g's trail into dir. When ctx is done it returns at once, and the writing
+// goes on until the process ends: the caller throws away a trail that is not whole.
 func writeTrail(ctx context.Context, g *generate.Generator, dir string) (records, files int, err error) {
 	type result struct {
 		records, files int

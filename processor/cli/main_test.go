@@ -80,9 +80,9 @@ type process struct {
 	tmp            string        // its TMPDIR
 }
 
-// start starts keytrail with a TMPDIR of its own. stdin and stdout may be nil:
-// then there is no input, and the output is kept. What is still running at the
-// end of the test is killed, by its id.
+// start starts keytrail with its own TMPDIR. stdin and stdout may be nil:
+// then there is no input, and the output is kept. The end of the test kills a
+// process that still runs, by its id.
 func start(t *testing.T, stdin io.Reader, stdout io.Writer, args ...string) *process {
 	t.Helper()
 	return startWith(t, nil, stdin, stdout, args...)

@@ -7,118 +7,110 @@ import (
 	"iter"
 	"time"
 
+	"github.com/spf13/cobra"
+
+	"keytrail/processor/cli/flags"
+	"keytrail/processor/cli/input"
 	"keytrail/processor/read"
+	"keytrail/processor/report"
+	"keytrail/processor/screen"
 	"keytrail/processor/source"
 	"keytrail/schemas/decoding"
 	"keytrail/schemas/otellog"
 )
 
-const normalizeAbout = `Prints every AWS KMS event, and every CloudTrail event that changes a trail, as
-an OpenTelemetry log record whose body is the event byte for byte. Other events
-are counted as filtered. PATHS are as for scan.`
-
 // normalize is "keytrail normalize PATHS".
-func (a *app) normalize(args []string) int {
-	f := a.flags("normalize", "[FLAGS] PATHS", normalizeAbout)
-	output, body := "json", "keep"
-	f.choice(&output, "o", "output: `json|otlp` (json: one LogsData object a line; otlp: protobuf ExportLogsServiceRequest, end to end)", "json", "otlp")
-	f.choice(&body, "body", "the original event as the record's body: `keep|none`", "keep", "none")
-	var self list
-	f.Var(&self, "self", "a `principal` that is the collector's own (may be repeated)")
-	var ff fileFlags
-	ff.register(f)
-	a.awsFlags(f)
-	paths, code, done := a.parse(f, args)
-	if done {
-		return code
+func (a *app) normalize() *cobra.Command {
+	n := &normalizer{app: a, in: a.input()}
+	cmd := &cobra.Command{
+		Use: "normalize [FLAGS] PATHS", GroupID: groupAnalyze,
+		Short: "Print every event as an OpenTelemetry log record",
+		Long: "Prints every AWS KMS event, and every CloudTrail event that changes a trail, as an\n" +
+			"OpenTelemetry log record whose body is the event byte for byte. Other events are\n" +
+			"counted as filtered. PATHS are as for \"keytrail scan\".",
+		Example: "keytrail normalize trail/ >records.ndjson\n" +
+			"keytrail normalize -o csv trail/ >calls.csv\n" +
+			"keytrail normalize -o otlp trail/ | curl --data-binary @- -H 'Content-Type: application/x-protobuf' http://localhost:4318/v1/logs",
+		Args: needs("files, directories or -"),
+		RunE: func(_ *cobra.Command, paths []string) error { return n.print(n.in.Objects(paths)) },
 	}
-	if len(paths) == 0 {
-		a.errorf("normalize needs files, directories or -; see keytrail normalize -h")
-		return exitUsage
-	}
-	return a.printRecords(recordOptions{otlp: output == "otlp", omitBody: body == "none", self: self, limits: ff.limits, deadLetter: ff.deadLetter}, a.objects(paths))
+	n.register(cmd)
+	cmd.Flags().StringArrayVar(&n.self, "self", nil, "`principal` of the collector itself; repeatable")
+	n.in.FileFlags(cmd)
+	return cmd
 }
 
-// recordOptions say how log records are printed.
-type recordOptions struct {
-	otlp, omitBody bool
-	self           []string
-	limits         decoding.Limits
-	deadLetter     string
-}
-
-// printRecords prints the log records of objects and returns the exit code.
-func (a *app) printRecords(o recordOptions, objects iter.Seq2[source.Object, error]) int {
-	dead, err := a.letters(o.deadLetter)
-	if err != nil {
-		return a.fail(err)
-	}
-	n := &normalizer{out: bufio.NewWriterSize(a.stdout, 256<<10), otlp: o.otlp}
-	if o.otlp { // protobuf is not text
-		n.out.Reset(raw{a.stdout})
-	}
-	var counts read.Counts
-	in := read.NewRecords(read.Config{
-		Options: read.Options{Limits: o.limits, OmitBody: o.omitBody, SelfPrincipals: o.self}, Encoded: o.otlp, Counts: &counts,
-		Record: n.print, Dead: dead.taker("normalize"), Now: time.Now,
-	})
-	for object, oerr := range objects {
-		if err = oerr; err == nil {
-			err = in.Object(a.ctx, object)
-		}
-		if err != nil {
-			break
-		}
-	}
-	if ferr := n.out.Flush(); err == nil && ferr != nil {
-		err = fmt.Errorf("cannot write log records: %w", ferr)
-	}
-	if cerr := dead.close(); err == nil {
-		err = cerr
-	}
-	if err != nil {
-		return a.fail(err)
-	}
-	fmt.Fprintf(a.stderr, "%d records: %d log records, %d filtered%s, %d dead letters\n", counts.Received.Load(), counts.Delivered.Load(), counts.Filtered.Load(), counts.Why().Named(), counts.Dead.Load())
-	if dead.n > 0 {
-		return exitDead
-	}
-	return exitOK
-}
-
-// normalizer prints log records.
+// normalizer prints log records, for normalize and lookup.
 type normalizer struct {
-	out  *bufio.Writer
-	otlp bool
-	buf  []byte
+	*app
+	in           *input.Input
+	output, body string
+	self         []string
+
+	out   *bufio.Writer
+	calls *report.Calls
+	buf   []byte
 }
 
-func (n *normalizer) print(_ context.Context, _ *decoding.Origin, rec *otellog.Record) error {
-	if n.otlp {
+// otlp is the form of protobuf requests, end to end.
+const otlp = "otlp"
+
+// register registers the flags that say how records are printed.
+func (n *normalizer) register(cmd *cobra.Command) {
+	flags.Output(cmd, &n.output,
+		"form of the output; json is one LogsData object a line, otlp protobuf ExportLogsServiceRequests, end to end",
+		report.JSON, otlp, report.CSV)
+	n.body = "keep"
+	flags.Choice(cmd, &n.body, "body", "", "the original event as the record's body", "keep", "none")
+}
+
+// print prints the log records of objects.
+func (n *normalizer) print(objects iter.Seq2[source.Object, error]) error {
+	n.out = bufio.NewWriterSize(n.stdout, 256<<10)
+	if n.output == otlp { // protobuf is not text
+		n.out.Reset(screen.Raw{Output: n.stdout})
+	}
+	n.calls = report.NewCalls(n.out)
+	return n.in.Letters(func(l *input.Letters) error {
+		var counts read.Counts
+		records := read.NewRecords(read.Config{
+			Options: read.Options{Limits: n.in.Limits, OmitBody: n.body == "none", SelfPrincipals: n.self},
+			Encoded: n.output == otlp, Counts: &counts, Record: n.record, Dead: l.Taker("normalize"), Now: time.Now,
+		})
+		var err error
+		for object, oerr := range objects {
+			if err = oerr; err == nil {
+				err = records.Object(n.ctx, object)
+			}
+			if err != nil {
+				break
+			}
+		}
+		if ferr := n.out.Flush(); err == nil && ferr != nil {
+			err = fmt.Errorf("cannot write log records: %w", ferr)
+		}
+		if err == nil {
+			fmt.Fprintf(n.stderr, "%d records: %d log records, %d filtered%s, %d dead letters\n", counts.Received.Load(),
+				counts.Delivered.Load(),
+				counts.Filtered.Load(), counts.Why().Named(), counts.Dead.Load())
+		}
+		return err
+	})
+}
+
+// record prints one.
+func (n *normalizer) record(_ context.Context, _ *decoding.Origin, rec *otellog.Record) error {
+	switch n.output {
+	case report.CSV:
+		n.calls.Print(rec)
+		return n.ctx.Err()
+	case otlp:
 		n.buf = otellog.AppendRequest(n.buf[:0], rec)
-	} else {
+	default:
 		n.buf = append(otellog.AppendJSON(n.buf[:0], rec), '\n')
 	}
 	if _, err := n.out.Write(n.buf); err != nil {
 		return fmt.Errorf("cannot write log records: %w", err)
 	}
 	return nil
-}
-
-// Version is the version of this build.
-const Version = "0.1.0"
-
-// version is "keytrail version".
-func (a *app) version(args []string) int {
-	f := a.flags("version", "", "Prints the version of this build and of the log schema.")
-	rest, code, done := a.parse(f, args)
-	if done {
-		return code
-	}
-	if len(rest) > 0 {
-		a.errorf("version takes no arguments, not %q", rest)
-		return exitUsage
-	}
-	fmt.Fprintf(a.stdout, "keytrail %s (schema %s)\n", Version, otellog.SchemaVersion)
-	return exitOK
 }

@@ -89,7 +89,7 @@ func behind(t *testing.T, events []json.RawMessage, body string) []json.RawMessa
 	return nil
 }
 
-// filterable tells whether an event concerns neither KMS nor a trail.
+// filterable reports whether an event concerns neither KMS nor a trail.
 func filterable(t *testing.T, raw []byte) bool {
 	t.Helper()
 	var e struct{ EventSource, EventName string }
@@ -106,7 +106,7 @@ func filterable(t *testing.T, raw []byte) bool {
 	return true
 }
 
-// A reader that has seen enough ends the command without a word.
+// A reader that goes away ends the command silently.
 func TestNormalizeBrokenPipe(t *testing.T) {
 	var all bytes.Buffer
 	at := time.Date(2026, 1, 5, 0, 0, 0, 0, time.UTC)

@@ -65,7 +65,7 @@ func newTrail(t *testing.T, seed uint64, events int) *trail {
 	return tr
 }
 
-// isCloser tells whether a window is of the event that only moves the time on:
+// isCloser reports whether a window is of the event that only moves the time on:
 // it is hours younger than the trail, so all of the trail's windows close.
 func isCloser(window string) bool { return strings.Contains(window, "/closer") }
 
@@ -98,7 +98,7 @@ func run(t *testing.T, config, archive string, more ...string) *process {
 	return startWith(t, []string{"ARCHIVE=" + archive}, nil, nil, append([]string{"run", "-c", config}, more...)...)
 }
 
-// inTemp returns a path of a file in a folder of its own.
+// inTemp returns a path of a file in its own folder.
 func inTemp(t *testing.T, name string) string {
 	t.Helper()
 	return filepath.Join(t.TempDir(), name)
@@ -241,8 +241,8 @@ func collector(t *testing.T, l net.Listener) (*arrivals, *httptest.Server) {
 	return a, s
 }
 
-// archived reads what a file sink has written so far. Of a batch that it writes
-// at this moment only a part may be there.
+// archived reads what a file sink has written so far. A batch that it writes
+// at this moment may be there in part.
 func archived(t *testing.T, paths ...string) *arrivals {
 	t.Helper()
 	a := newArrivals()

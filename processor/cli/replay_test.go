@@ -33,8 +33,8 @@ func TestReplay(t *testing.T) {
 	p.ready(t)
 	b.equals(t, rowTexts(want))
 
-	// What this installation counts no more is refused before it is published, with what to
-	// do instead; what it still counts is not.
+	// Replay refuses an event that this installation no longer counts before it publishes it,
+	// with what to do instead, and publishes one that still counts.
 	before := len(b.committed(t, "kms.events").records)
 	old := write(t, filepath.Join(t.TempDir(), "old.json"), event("old", "old", time.Now().Add(-200*time.Hour)))
 	keytrail(t, nil, "replay", "-c", config, old).wants(t, 1, "old.json: an event of", "is late", "has counted up to", `"keytrail scan"`, "kafka.prefix", "kafka.transactional_id", "--allow-late")

@@ -4,96 +4,100 @@ import (
 	"bufio"
 	"fmt"
 
+	"github.com/spf13/cobra"
+
+	"keytrail/processor/cli/flags"
+	"keytrail/processor/cli/input"
+	"keytrail/processor/read"
+	"keytrail/processor/report"
 	"keytrail/processor/sigma"
 )
 
-const rulesAbout = `Checks rules in Sigma form: the files below the directories whose names end in
-.yml or .yaml, and single files. Each problem is told as FILE:LINE: what is wrong; what
-to do, and the exit code is 1 when there are any. With a sample it tells as well which of
-its events match which rules, and which correlations fire. A call that the sample has
-several times counts once, by its first record.`
-
-// ruleFlags are the flags of "keytrail rules check".
-type ruleFlags struct {
-	sample list
+// checking is one run of "keytrail rules check".
+type checking struct {
+	*app
+	in     *input.Input
+	sample []string
 	output string
 	shown  int // call ids of a rule
-	files  fileFlags
 }
 
 // rules is "keytrail rules check DIR".
-func (a *app) rules(args []string) int {
-	f := a.flags("rules", "check [FLAGS] DIR", rulesAbout)
-	rf := ruleFlags{output: "auto", shown: 3}
-	f.Var(&rf.sample, "sample", "`PATH` of CloudTrail events to try the rules on, as for scan (may be repeated)")
-	f.choice(&rf.output, "o", "output: `json|table|auto` (auto: a table on a terminal, else json)", "json", "table", "auto")
-	integer(f, &rf.shown, "calls", "how many call `ids` to show of each rule", 0, 1000)
-	rf.files.register(f)
-	rest, code, done := a.parse(f, args)
-	if done {
-		return code
+func (a *app) rules() *cobra.Command {
+	cmd := &cobra.Command{
+		Use: "rules COMMAND", GroupID: groupRun,
+		Short: "Check rules in Sigma form, and try them on a sample",
+		Long:  "Works on rules in Sigma form.", Example: "keytrail rules check --sample trail/ rules/",
+		RunE: parent,
 	}
-	if len(rest) < 2 || rest[0] != "check" {
-		a.errorf("rules needs check, and a directory of rules; see keytrail rules -h")
-		return exitUsage
+	c := &checking{app: a, in: a.input(), shown: 3}
+	check := &cobra.Command{
+		Use: "check [FLAGS] DIR", Short: "Check rules, and try them on a sample",
+		Long: "Checks rules in Sigma form: the files below directories whose names end in .yml or\n" +
+			".yaml, and single files. It prints each problem as FILE:LINE: what is wrong; what to do,\n" +
+			"and the exit code is 1 when there are any.\n\n" +
+			"With a sample it also prints which of its events match which rules, and which\n" +
+			"correlations fire. A call that the sample has several times counts once, by its first\n" +
+			"record.",
+		Example: "keytrail rules check rules/\nkeytrail rules check --sample trail/ -o table rules/",
+		Args:    needs("a directory of rules"),
+		RunE:    func(_ *cobra.Command, paths []string) error { return c.run(paths) },
 	}
-	rules, code := a.loadRules(rest[1:], exitError)
-	if rules == nil {
-		return code
+	check.Flags().StringArrayVar(&c.sample, "sample", nil,
+		"`PATH` of CloudTrail events to try the rules on, as for keytrail scan; repeatable")
+	flags.Output(check, &c.output, "form of the output; auto is a table on a terminal, else json", auto, report.JSON,
+		report.Table)
+	flags.Integer(check, &c.shown, "calls", "`number` of call ids to show per rule", 0, 1000)
+	c.in.FileFlags(check)
+	cmd.AddCommand(check)
+	return cmd
+}
+
+// run tries the rules on the sample, if there is one, and prints what is known.
+func (c *checking) run(paths []string) error {
+	rules, err := c.in.Rules(paths)
+	if err != nil {
+		return err
 	}
-	if rf.output == "auto" {
-		rf.output = "json"
-		if terminal(a.stdout) {
-			rf.output = "table"
+	return c.in.Letters(func(l *input.Letters) error {
+		t := report.NewTrial(rules, c.shown)
+		var counts read.Counts
+		events := read.NewEvents(c.in.Limits, &counts, t.Event, l.Taker("rules"))
+		for o, err := range c.in.Objects(c.sample) {
+			if err == nil {
+				err = events.Object(c.ctx, o)
+			}
+			if err != nil {
+				return err
+			}
 		}
-	}
-	return a.tried(rules, &rf)
+		out := bufio.NewWriter(c.stdout)
+		var err error
+		if c.form(c.output) == report.JSON {
+			err = t.JSON(out)
+		} else {
+			t.Table(out, len(c.sample) > 0)
+		}
+		if ferr := out.Flush(); err == nil {
+			err = ferr
+		}
+		if err != nil {
+			return fmt.Errorf("cannot write the result: %w", err)
+		}
+		c.summary(rules, t, l.N)
+		return nil
+	})
 }
 
-// tried tries the rules on the sample, if there is one, and prints what is known.
-func (a *app) tried(rules *sigma.Rules, rf *ruleFlags) int {
-	dead, err := a.letters(rf.files.deadLetter)
-	if err != nil {
-		return a.fail(err)
+// summary says what there was.
+func (c *checking) summary(rules *sigma.Rules, t *report.Trial, dead int) {
+	number := report.Number
+	fmt.Fprintf(c.stderr, "%s, %s, %s left out", number(len(rules.List), "rule"),
+		number(len(rules.Correlations), "correlation"), number(len(rules.Skipped), "document"))
+	if len(c.sample) > 0 {
+		fmt.Fprintf(c.stderr, "; %s: %s, %d of them not of KMS or a trail, %s, %s",
+			number(t.Calls+t.Duplicates+dead, "record"), number(t.Calls, "call"), t.Outside,
+			number(t.Duplicates, "duplicate"), number(dead, "dead letter"))
 	}
-	t := newTrial(a, rules, rf.shown, dead)
-	if len(rf.sample) > 0 {
-		err = t.read(rf.sample, rf.files.limits)
-	}
-	if cerr := dead.close(); err == nil {
-		err = cerr
-	}
-	if err != nil {
-		return a.fail(err)
-	}
-	out := bufio.NewWriter(a.stdout)
-	if rf.output == "json" {
-		err = t.json(out)
-	} else {
-		t.table(out, len(rf.sample) > 0)
-	}
-	if ferr := out.Flush(); err == nil {
-		err = ferr
-	}
-	if err != nil {
-		return a.fail(fmt.Errorf("cannot write the result: %w", err))
-	}
-	fmt.Fprintf(a.stderr, "%s, %s, %s left out", number(len(rules.List), "rule"), number(len(rules.Correlations), "correlation"), number(len(rules.Skipped), "document"))
-	if len(rf.sample) > 0 {
-		fmt.Fprintf(a.stderr, "; %s: %s, %d of them not of KMS or a trail, %s, %s", number(t.records(), "record"), number(t.calls, "call"), t.outside,
-			number(t.duplicates, "duplicate"), number(dead.n, "dead letter"))
-	}
-	fmt.Fprintln(a.stderr)
-	if dead.n > 0 {
-		return exitDead
-	}
-	return exitOK
-}
-
-// number writes "1 rule" and "2 rules".
-func number(n int, of string) string {
-	if n != 1 {
-		of += "s"
-	}
-	return fmt.Sprintf("%d %s", n, of)
+	fmt.Fprintln(c.stderr)
 }

@@ -95,9 +95,10 @@ func TestRulesCheckProblems(t *testing.T) {
 	}
 	keytrail(t, nil, "rules", "check", dir+"/none").wants(t, 1, "cannot read rules", "no such file")
 	keytrail(t, nil, "rules", "check", t.TempDir()).wants(t, 1, "no file whose name ends in .yml or .yaml")
-	keytrail(t, nil, "rules", "check").wants(t, 2, "rules needs check, and a directory")
-	keytrail(t, nil, "rules", "chekc", dir).wants(t, 2, "rules needs check")
-	keytrail(t, nil, "rules", "check", "-o", "xml", dir).wants(t, 2, "one of json, table, auto")
+	keytrail(t, nil, "rules", "check").wants(t, 2, "check needs a directory of rules")
+	keytrail(t, nil, "rules").wants(t, 2, "rules needs check")
+	keytrail(t, nil, "rules", "chekc", dir).wants(t, 2, `"chekc"; did you mean check?`)
+	keytrail(t, nil, "rules", "check", "-o", "xml", dir).wants(t, 2, "one of auto, json, table")
 }
 
 // refusedIn returns what a plain count of records says about refusedRules: the ids of
@@ -133,7 +134,7 @@ func refusedIn(t *testing.T, records []json.RawMessage) (ids []string, hours map
 	return ids, hours, len(seen)
 }
 
-// What matches and fires in a made-up trail is what a plain count of its records says.
+// A plain count of a made-up trail's records gives the same matches and firings.
 func TestRulesCheckSample(t *testing.T) {
 	_, trail := madeTrail(t, generate.Config{Seed: 33, Duration: 30 * time.Hour, Events: 3000, DuplicateShare: 0.1})
 	records := recordsIn(t, trail)

@@ -8,6 +8,9 @@ import (
 	"strings"
 	"time"
 
+	"github.com/spf13/cobra"
+
+	"keytrail/processor/cli/flags"
 	"keytrail/processor/config"
 	"keytrail/processor/kafka"
 	"keytrail/processor/read"
@@ -17,57 +20,64 @@ import (
 	"keytrail/schemas/wire"
 )
 
-const runAbout = `Runs the stages that the configuration names (normalize, count, detect, forward)
-over Kafka until SIGINT or SIGTERM, which ends them after the transaction at
-hand. Missing topics are made. Several processes with the same configuration
-share the work.`
-
 // serve is "keytrail run -c FILE".
-func (a *app) serve(args []string) int {
-	f := a.flags("run", "-c FILE [--stages a,b]", runAbout)
-	file := f.String("c", "", "configuration `FILE`")
-	stages := f.String("stages", "", "stages to run, in place of the configuration's: `normalize,count,detect,forward`")
-	rest, code, done := a.parse(f, args)
-	if done {
-		return code
+func (a *app) serve() *cobra.Command {
+	var file string
+	var stages []string
+	cmd := &cobra.Command{
+		Use: "run -c FILE [FLAGS]", GroupID: groupRun,
+		Short: "Run the stages over Kafka",
+		Long: "Runs the stages that the configuration names (normalize, count, detect, forward) over\n" +
+			"Kafka until SIGINT or SIGTERM, which ends them after the current transaction. Missing\n" +
+			"topics are created. Several processes with the same configuration share the work.",
+		Example: "keytrail run -c keytrail.yaml\nkeytrail run -c keytrail.yaml --stages count,detect",
+		Args:    noArguments,
+		RunE: func(*cobra.Command, []string) error {
+			if file == "" {
+				return usagef("run needs -c FILE; see keytrail run --help")
+			}
+			return a.runStages(file, stages)
+		},
 	}
-	if *file == "" || len(rest) > 0 {
-		a.errorf("run needs -c FILE and takes no arguments; see keytrail run -h")
-		return exitUsage
-	}
-	cfg, err := a.load(*file)
-	if err == nil && *stages != "" {
+	flags.Config(cmd, &file, "configuration `FILE`")
+	cmd.Flags().StringSliceVar(&stages, "stages", nil,
+		"stages to run, instead of the configuration's: `normalize,count,detect,forward`")
+	return cmd
+}
+
+// runStages runs stages, or those of the configuration.
+func (a *app) runStages(file string, stages []string) error {
+	cfg, err := a.load(file)
+	if err == nil && len(stages) > 0 {
 		cfg.Stages = nil
-		for _, name := range strings.Split(*stages, ",") {
+		for _, name := range stages {
 			cfg.Stages = append(cfg.Stages, config.Stage(strings.TrimSpace(name)))
 		}
 		if err = cfg.Validate(); err != nil {
-			err = fmt.Errorf("--stages %q: %w", *stages, err)
+			err = fmt.Errorf("--stages %q: %w", strings.Join(stages, ","), err)
 		}
 	}
-	if err != nil {
-		a.errorf("%v", err)
-		return exitUsage
+	var rules *sigma.Rules
+	if err == nil && len(cfg.Rules.Sigma) > 0 {
+		rules, err = a.input().Rules(cfg.Rules.Sigma)
 	}
-	rules, code := a.stageRules(cfg.Rules.Sigma)
-	if code != exitOK {
-		return code
+	if err != nil {
+		return usageError{err}
 	}
 	log := slog.New(slog.NewTextHandler(a.stderr, nil))
-	switch err := runPipeline(a.ctx, cfg, rules, log); {
-	case errors.Is(err, context.Canceled) && a.ctx.Err() != nil:
-		log.Warn("stopped before the pipeline ran", "error", err) // a stop is what was asked for
-	case err != nil:
-		return a.fail(err)
+	err = runPipeline(a.ctx, cfg, rules, log)
+	if errors.Is(err, context.Canceled) && a.ctx.Err() != nil {
+		log.Warn("stopped before the pipeline ran", "error", err) // as the user asked
+		return nil
 	}
-	return exitOK
+	return err
 }
 
 // load reads a configuration. From then on standard error shows no secret of it.
 func (a *app) load(path string) (*config.Config, error) {
 	cfg, err := config.Load(path)
 	if err == nil {
-		a.stderr.hide(cfg.Secrets())
+		a.stderr.Hide(cfg.Secrets())
 	}
 	return cfg, err
 }
@@ -121,8 +131,10 @@ func newPipeline(cfg *config.Config, brokers []string, tel *telemetry.Telemetry,
 	security.SASL.OnSecret(cfg.Secrets().AddFile)
 	return &stream.Pipeline{
 		Secrets: cfg.Secrets(),
-		Kafka:   kafka.Config{Brokers: brokers, ClientID: cfg.Kafka.ClientID, SessionTimeout: cfg.Kafka.SessionTimeout, Security: security, Log: log, Trouble: kafka.NewTrouble(log)},
-		Topics:  wire.NewTopics(cfg.Kafka.Prefix), Events: int32(cfg.Kafka.Partitions.Events), Partials: int32(cfg.Kafka.Partitions.Partials),
+		Kafka: kafka.Config{Brokers: brokers, ClientID: cfg.Kafka.ClientID, SessionTimeout: cfg.Kafka.SessionTimeout,
+			Security: security, Log: log, Trouble: kafka.NewTrouble(log)},
+		Topics: wire.NewTopics(cfg.Kafka.Prefix), Events: int32(cfg.Kafka.Partitions.Events),
+		Partials:    int32(cfg.Kafka.Partitions.Partials),
 		Replication: int16(cfg.Kafka.Replication), TransactionID: cfg.Kafka.TransactionalID,
 		Interval: cfg.Commit.Interval, Records: cfg.Commit.Records,
 		Window: stream.Window{
@@ -130,14 +142,16 @@ func newPipeline(cfg *config.Config, brokers []string, tel *telemetry.Telemetry,
 			IdleAfter: int64(w.IdleAfter),
 		},
 		MessageRecords: cfg.Decode.MessageRecords, MessageBytes: int64(cfg.Decode.MessageBytes),
-		Read:      read.Options{Limits: cfg.Decode.Limits(), OmitBody: cfg.Decode.Body == config.BodyNone, SelfPrincipals: cfg.SelfPrincipals},
+		Read: read.Options{Limits: cfg.Decode.Limits(), OmitBody: cfg.Decode.Body == config.BodyNone,
+			SelfPrincipals: cfg.SelfPrincipals},
 		Telemetry: tel, Log: log,
 	}
 }
 
 // destination makes a sink of its configuration.
 func destination(s config.Sink) (stream.Destination, error) {
-	d := stream.Destination{Name: s.Name, Batch: s.Batch, Retry: s.Retry, Events: s.Take.Events, Anomalies: s.Take.Anomalies}
+	d := stream.Destination{Name: s.Name, Batch: s.Batch, Retry: s.Retry, Events: s.Take.Events,
+		Anomalies: s.Take.Anomalies}
 	switch s.Take.Windows {
 	case config.WindowsAnomalous:
 		d.Windows = stream.WindowsAnomalous
@@ -166,37 +180,4 @@ func stageSet(list []config.Stage) stream.Stages {
 		}
 	}
 	return s
-}
-
-// config is "keytrail config check|print -c FILE".
-func (a *app) config(args []string) int {
-	f := a.flags("config", "check|print -c FILE", "Checks a configuration and the rules that it names, or prints it with every\ndefault filled in and secrets left out.")
-	file := f.String("c", "", "configuration `FILE`; print without it prints the defaults")
-	rest, code, done := a.parse(f, args)
-	if done {
-		return code
-	}
-	if len(rest) != 1 || rest[0] != "check" && rest[0] != "print" || rest[0] == "check" && *file == "" {
-		a.errorf("config needs check or print, and -c FILE; see keytrail config -h")
-		return exitUsage
-	}
-	cfg := config.Default()
-	if *file != "" {
-		var err error
-		if cfg, err = a.load(*file); err != nil {
-			a.errorf("%v", err)
-			return exitUsage
-		}
-	}
-	if rest[0] == "check" {
-		if _, code := a.stageRules(cfg.Rules.Sigma); code != exitOK {
-			return code
-		}
-		fmt.Fprintf(a.stdout, "%s is valid\n", *file)
-		return exitOK
-	}
-	if err := cfg.Print(a.stdout); err != nil {
-		return a.fail(err)
-	}
-	return exitOK
 }

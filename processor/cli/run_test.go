@@ -138,8 +138,8 @@ func TestRunSurvivesKill(t *testing.T) {
 	archive := inTemp(t, "archive.ndjson")
 	p := b.kills(t, config, archive, tr.records, []string{"kms.windows", "kms.state"}, []string{"kms.partials"})
 	b.produce(t, tr.closer)
-	// What the killed ones had begun blocks its readers until the broker gives it
-	// up, 20 s later.
+	// The transactions of the killed processes block their readers until the broker aborts
+	// them, 20 s later.
 	log := b.equals(t, tr.want)
 	t.Logf("%d records of kms.windows are of aborted transactions", log.aborted)
 	until(t, "every event is in the file", func() bool { return archived(t, archive).missing(tr) == "" })

@@ -192,7 +192,7 @@ func TestScanWindows(t *testing.T) {
 }
 
 // The same records in a pipe, in one gzip file, or in CloudTrail's own files
-// give the same output but for its time.
+// give the same output except its time.
 func TestScanInputs(t *testing.T) {
 	_, dir := madeTrail(t, generate.Config{Seed: 13, Duration: 30 * time.Hour, Events: 1000})
 	var plain, zipped bytes.Buffer

@@ -7,91 +7,98 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/spf13/cobra"
+
+	"keytrail/processor/cli/flags"
 	"keytrail/schemas/jsonschema"
 	"keytrail/schemas/registry"
 )
 
-// schemaForm is one form in which the log schema is printed.
-type schemaForm struct {
-	name, args, brief string
-	// print returns the text; what is behind the form's name is in args, at most
-	// one, and only if the form takes any.
-	print func(args []string, output string) ([]byte, error)
-}
-
-// schemaForms are all of them, in the order of the help text.
-func schemaForms() []schemaForm {
-	return []schemaForm{
-		{"registry", "", "every attribute and event, as YAML in the form of the semantic conventions", func([]string, string) ([]byte, error) { return registry.Source() }},
-		{"jsonschema", "[EVENT]", "the JSON Schema of an event's log record in OTLP/JSON; without EVENT, the events", schemaOfEvent},
-		{"otel", "", "the OpenTelemetry schema file: what changed in the names, by version", func([]string, string) ([]byte, error) { return registry.SchemaFile() }},
-		{"table", "", "every attribute and event, as Markdown", schemaTable},
-		{"fields", "", "what becomes of each CloudTrail field, beside the collector and OCSF, as Markdown", schemaFields},
-	}
-}
-
 // schema is "keytrail schema FORM".
-func (a *app) schema(args []string) int {
-	forms := schemaForms()
-	about := "Prints the log schema in one of these forms; without FORM, their names.\nAn event's name alone is short for jsonschema EVENT.\n\n"
-	var names []string
-	for _, form := range forms {
-		names = append(names, form.name)
-		about += formLine(form)
+func (a *app) schema() *cobra.Command {
+	cmd := &cobra.Command{
+		Use: "schema [FORM]", GroupID: groupAbout,
+		Short: "Print the log schema: attributes, JSON Schemas, the mapping of fields",
+		Long: "Prints the log schema in one of these forms; without FORM, their names. The name of an\n" +
+			"event alone is short for jsonschema EVENT.",
+		Example: "keytrail schema keytrail.window >window.schema.json\nkeytrail schema table\n" +
+			"keytrail schema fields -o json",
+		ValidArgs: jsonschema.EventNames(),
+		RunE:      a.anySchema,
 	}
-	f := a.flags("schema", "[FLAGS] [FORM]", strings.TrimSuffix(about, "\n"))
 	output := "table"
-	f.choice(&output, "o", "output of the form fields: `table|json` (json: one object a line)", "table", "json")
-	rest, code, done := a.parse(f, args)
-	if done {
-		return code
-	}
-	if len(rest) == 0 {
-		for _, form := range forms {
-			fmt.Fprint(a.stdout, formLine(form))
+	form := func(use, short, example string, print func(args []string) ([]byte, error)) *cobra.Command {
+		c := &cobra.Command{Use: use, Short: short, Long: short + ".", Example: example, Args: noArguments}
+		c.RunE = func(_ *cobra.Command, args []string) error {
+			text, err := print(args)
+			if err == nil {
+				a.stdout.Write(text)
+			}
+			return err
 		}
-		return exitOK
+		cmd.AddCommand(c)
+		return c
 	}
-	if slices.Contains(jsonschema.EventNames(), rest[0]) {
-		rest = append([]string{"jsonschema"}, rest...)
+	form("registry", "Print every attribute and event, as YAML in the form of the semantic conventions",
+		"keytrail schema registry",
+		func([]string) ([]byte, error) { return registry.Source() })
+	one := form("jsonschema [EVENT]",
+		"Print the JSON Schema of an event's log record in OTLP/JSON; without EVENT, the events", "keytrail schema jsonschema keytrail.anomaly", schemaOfEvent)
+	one.Args, one.ValidArgs = atMostOne, jsonschema.EventNames()
+	form("otel", "Print the OpenTelemetry schema file: what changed in the names, by version", "keytrail schema otel",
+		func([]string) ([]byte, error) { return registry.SchemaFile() })
+	form("table", "Print every attribute and event, as Markdown", "keytrail schema table", schemaTable)
+	fields := form("fields", "Print the attributes of each CloudTrail field, beside the collector and OCSF",
+		"keytrail schema fields -o json",
+		func([]string) ([]byte, error) { return schemaFields(output) })
+	flags.Output(fields, &output, "form of the output; table is Markdown, json one object a line", "table", "json")
+	return cmd
+}
+
+// anySchema prints the names of the forms, or the schema of an event.
+func (a *app) anySchema(cmd *cobra.Command, args []string) error {
+	var names []string
+	for _, c := range cmd.Commands() {
+		names = append(names, c.Name())
+		if len(args) == 0 {
+			fmt.Fprintf(a.stdout, "  %-20s %s\n", c.Use, c.Short)
+		}
 	}
-	i := slices.Index(names, rest[0])
+	events := jsonschema.EventNames()
 	switch {
-	case i < 0:
-		a.errorf("the schema has no form %q; the forms are %s, and the events %s", rest[0], strings.Join(names, ", "), strings.Join(jsonschema.EventNames(), ", "))
-		return exitUsage
-	case len(rest) > 2, len(rest) > 1 && forms[i].args == "":
-		a.errorf("schema %s does not take %q; see keytrail schema -h", rest[0], rest[1:])
-		return exitUsage
-	case output != "table" && rest[0] != "fields":
-		a.errorf("-o %s is for schema fields, not for schema %s", output, rest[0])
-		return exitUsage
+	case len(args) == 0:
+		return nil
+	case !slices.Contains(events, args[0]):
+		return usagef("the schema has no form or event %q%s; the forms are %s, and the events %s", args[0],
+			flags.DidYouMean("", args[0], append(names, events...)), strings.Join(names, ", "), strings.Join(events, ", "))
+	case len(args) > 1:
+		return usagef("schema %s does not take %q; see keytrail schema --help", args[0], args[1:])
 	}
-	text, err := forms[i].print(rest[1:], output)
-	if err != nil {
-		a.errorf("%v", err)
-		if forms[i].args != "" {
-			return exitUsage // what the user asked for is not there
-		}
-		return exitError
-	}
+	text, err := schemaOfEvent(args)
 	a.stdout.Write(text)
-	return exitOK
+	return err
 }
 
-// formLine is a form's line in the help.
-func formLine(f schemaForm) string {
-	return fmt.Sprintf("  %-20s %s\n", strings.TrimSpace(f.name+" "+f.args), f.brief)
-}
-
-func schemaOfEvent(args []string, _ string) ([]byte, error) {
-	if len(args) > 0 {
-		return jsonschema.Schema(args[0])
+// atMostOne checks the arguments of a command that takes one or none.
+func atMostOne(cmd *cobra.Command, args []string) error {
+	if len(args) > 1 {
+		return usagef("schema %s does not take %q; see %s --help", cmd.Name(), args[1:], cmd.CommandPath())
 	}
-	return []byte(strings.Join(jsonschema.EventNames(), "\n") + "\n"), nil
+	return nil
 }
 
-func schemaTable([]string, string) ([]byte, error) {
+func schemaOfEvent(args []string) ([]byte, error) {
+	if len(args) == 0 {
+		return []byte(strings.Join(jsonschema.EventNames(), "\n") + "\n"), nil
+	}
+	text, err := jsonschema.Schema(args[0])
+	if err != nil {
+		return nil, usageError{err}
+	}
+	return text, nil
+}
+
+func schemaTable([]string) ([]byte, error) {
 	reg, err := registry.Load(registry.Files())
 	if err != nil {
 		return nil, err
@@ -99,7 +106,7 @@ func schemaTable([]string, string) ([]byte, error) {
 	return reg.Tables(), nil
 }
 
-func schemaFields(_ []string, output string) ([]byte, error) {
+func schemaFields(output string) ([]byte, error) {
 	reg, err := registry.Load(registry.Files())
 	if err != nil {
 		return nil, err

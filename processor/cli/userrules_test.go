@@ -39,7 +39,7 @@ func TestScanWithRules(t *testing.T) {
 	}
 }
 
-// What a correlation finds in a scan is what rules check finds in the same trail.
+// A scan and rules check find the same firings of a correlation in a trail.
 func TestScanCountsCorrelations(t *testing.T) {
 	_, trail := madeTrail(t, generate.Config{Seed: 33, Duration: 30 * time.Hour, Events: 3000, DuplicateShare: 0.1})
 	_, hours, _ := refusedIn(t, recordsIn(t, trail))

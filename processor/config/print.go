@@ -79,7 +79,7 @@ func scalarNode(v reflect.Value) *yaml.Node {
 	case setting.Size:
 		return plain(x.String())
 	case time.Duration:
-		return plain(durationText(x))
+		return plain(setting.Duration(x))
 	}
 	switch v.Kind() {
 	case reflect.Bool:
@@ -96,18 +96,6 @@ func stringNode(text string) *yaml.Node {
 	n := &yaml.Node{}
 	n.SetString(text)
 	return n
-}
-
-// durationText is d.String without units that are zero: "5m", not "5m0s".
-func durationText(d time.Duration) string {
-	text := d.String()
-	if strings.HasSuffix(text, "m0s") {
-		text = strings.TrimSuffix(text, "0s")
-	}
-	if strings.HasSuffix(text, "h0m") {
-		text = strings.TrimSuffix(text, "0m")
-	}
-	return text
 }
 
 // field is one setting of a section.

@@ -120,7 +120,7 @@ func TestFinderTakesTheNewest(t *testing.T) {
 	}
 }
 
-// What other versions write is shown, in whatever form.
+// Finder takes attributes of other versions in any form.
 func TestFinderIsLenient(t *testing.T) {
 	rec := anomalyOf(idA, nil, 1)
 	rec.Strings("keytrail.anomaly.contributors", []string{"principal x 12", "address y 3"})

@@ -34,7 +34,8 @@ var digits = regexp.MustCompile(`^[0-9a-f]{8,32}$`)
 func NewFinder(id string) (*Finder, error) {
 	id = strings.ToLower(id)
 	if !digits.MatchString(id) {
-		return nil, fmt.Errorf("%q is no anomaly's id: want %d to 32 hexadecimal digits, as %s has them", id, MinPrefix, semconv.KeytrailAnomalyID)
+		return nil, fmt.Errorf("%q is not an anomaly's id: want %d to 32 hexadecimal digits, as %s has them", id, MinPrefix,
+			semconv.KeytrailAnomalyID)
 	}
 	return &Finder{prefix: id, found: map[string]*Anomaly{}}, nil
 }
@@ -79,5 +80,6 @@ func (f *Finder) Anomaly() (*Anomaly, error) {
 	case f.more:
 		ids = append(ids, "others")
 	}
-	return nil, fmt.Errorf("the ids of several anomalies begin with %s: %s; give more digits", f.prefix, strings.Join(ids, ", "))
+	return nil, fmt.Errorf("the ids of several anomalies begin with %s: %s; give more digits", f.prefix,
+		strings.Join(ids, ", "))
 }

@@ -24,7 +24,7 @@ type Entity struct {
 	Principal string
 }
 
-// same tells whether two records are of one entity. What an alias stands for may
+// same reports whether two records are of one entity. The key that an alias stands for may
 // change from window to window.
 func (e *Entity) same(o *Entity) bool {
 	return e.Scope == o.Scope && e.Principal == o.Principal && cmp.Or(e.AliasARN, e.KeyARN) == cmp.Or(o.AliasARN, o.KeyARN)
@@ -43,7 +43,7 @@ type Anomaly struct {
 	made       int64 // when it was computed
 }
 
-// Correlated tells whether the anomaly is one of a correlation of the user's rules, whose
+// Correlated reports whether the anomaly is one of a correlation of the user's rules, whose
 // window is its own: no window of an entity has counted the same.
 func (a *Anomaly) Correlated() bool {
 	return strings.HasPrefix(a.Detector, "sigma/") && strings.HasPrefix(a.Reason, "The correlation ")
@@ -69,11 +69,13 @@ func newAnomaly(rec *otellog.Record) (*Anomaly, error) {
 		return nil, fmt.Errorf("anomaly %q: %w", rec.Str(semconv.KeytrailAnomalyID), err)
 	}
 	return &Anomaly{
-		ID: text(rec, semconv.KeytrailAnomalyID), Kind: text(rec, semconv.KeytrailAnomalyKind), Detector: text(rec, semconv.KeytrailAnomalyDetector),
+		ID: text(rec, semconv.KeytrailAnomalyID), Kind: text(rec, semconv.KeytrailAnomalyKind),
+		Detector: text(rec, semconv.KeytrailAnomalyDetector),
 		Severity: text(rec, semconv.KeytrailAnomalySeverity), Reason: text(rec, semconv.KeytrailAnomalyReason),
 		Score: double(rec, semconv.KeytrailAnomalyScore), Observed: double(rec, semconv.KeytrailAnomalyObserved),
 		Expected: double(rec, semconv.KeytrailAnomalyExpected), Since: text(rec, attrSince),
-		Contributors: texts(rec, attrContributors), Techniques: texts(rec, semconv.KeytrailAnomalyTechniques), Calls: texts(rec, semconv.KeytrailAnomalyCalls),
+		Contributors: texts(rec, attrContributors), Techniques: texts(rec, semconv.KeytrailAnomalyTechniques),
+		Calls:   texts(rec, semconv.KeytrailAnomalyCalls),
 		Account: where(rec, semconv.CloudAccountID), Region: where(rec, semconv.CloudRegion),
 		Entity: newEntity(rec), Start: start, End: end, made: rec.Observed,
 	}, nil
@@ -87,7 +89,8 @@ func newEntity(rec *otellog.Record) Entity {
 
 // entityOf shares the record's strings.
 func entityOf(rec *otellog.Record) Entity {
-	return Entity{rec.Str(semconv.KeytrailWindowScope), rec.Str(semconv.AWSKMSKeyARN), rec.Str(semconv.AWSKMSAliasARN), rec.Str(semconv.KeytrailPrincipal)}
+	return Entity{rec.Str(semconv.KeytrailWindowScope), rec.Str(semconv.AWSKMSKeyARN), rec.Str(semconv.AWSKMSAliasARN),
+		rec.Str(semconv.KeytrailPrincipal)}
 }
 
 // span returns a record's window.

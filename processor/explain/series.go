@@ -31,7 +31,8 @@ type Series struct {
 // has all windows, and where of two records of one window the later one is newer.
 // Otherwise their revisions tell, and what is there has to be guessed: see Whole.
 func NewSeries(a *Anomaly, keep time.Duration, topic bool) *Series {
-	return &Series{a: a, size: a.End - a.Start, keep: int64(keep), topic: topic, needle: needle(&a.Entity), windows: map[int64]*Window{}}
+	return &Series{a: a, size: a.End - a.Start, keep: int64(keep), topic: topic, needle: needle(&a.Entity),
+		windows: map[int64]*Window{}}
 }
 
 // needle returns a piece of an entity's name that every encoding of a record writes
@@ -51,10 +52,11 @@ func needle(e *Entity) []byte {
 }
 
 func escapable(r rune) bool {
-	return (r < '0' || r > '9') && (r < 'A' || r > 'Z') && (r < 'a' || r > 'z') && r != '-' && r != '_' && r != ':' && r != '.'
+	return (r < '0' || r > '9') && (r < 'A' || r > 'Z') && (r < 'a' || r > 'z') && r != '-' && r != '_' && r != ':' &&
+		r != '.'
 }
 
-// Mentions tells whether an encoded record may be of the entity, faster than
+// Mentions reports whether an encoded record may be of the entity, faster than
 // decoding it does.
 func (s *Series) Mentions(record []byte) bool { return bytes.Contains(record, s.needle) }
 
@@ -107,9 +109,9 @@ func (s *Series) Covers(start int64) {
 // Partial notes that the input was not read to its end.
 func (s *Series) Partial() { s.partial = true }
 
-// Whole tells whether the input has all windows, so that one that is missing counted
-// nothing. Of what is no topic that is so when there is a window without an anomaly:
-// who leaves windows out leaves all of these out.
+// Whole reports whether the input has all windows, so that a missing one counted nothing.
+// Input other than a topic has all when it has a window without an anomaly: a writer that
+// leaves windows out leaves all of these out.
 func (s *Series) Whole() bool { return !s.partial && (s.topic || s.quiet) }
 
 // Window returns the entity's window that starts at start; nil when there is none.
@@ -151,7 +153,7 @@ type Range struct {
 }
 
 // Range chooses the windows for a picture of at most columns columns, at least 1: up
-// to before and after the anomaly's window, or as many as have a column of their own
+// to before and after the anomaly's window, or as many as there are columns
 // when these are 0, three quarters of them before; none of it beyond what the input
 // covers.
 func (s *Series) Range(columns int, before, after time.Duration) Range {

@@ -1,4 +1,4 @@
-package cli
+package demo
 
 import (
 	"compress/gzip"
@@ -9,7 +9,6 @@ import (
 	"net"
 	"net/http"
 	"os"
-	"path/filepath"
 	"sync"
 	"time"
 
@@ -17,13 +16,13 @@ import (
 	"keytrail/schemas/semconv"
 )
 
-// siem is the demo's SIEM: an OTLP/HTTP receiver on the loopback interface,
-// which shows the windows and anomalies that reach it.
-type siem struct {
-	url    string
+// SIEM is an OTLP/HTTP receiver on the loopback interface, which shows the windows and
+// anomalies that reach it.
+type SIEM struct {
+	URL    string
 	server *http.Server
-	show   *show
-	file   *os.File // keeps what came, as OTLP/JSON lines; nil without --keep
+	show   *Show
+	file   *os.File // keeps what came, as OTLP/JSON lines; nil when nothing is kept
 
 	mu     sync.Mutex
 	last   time.Time // of the last record
@@ -34,10 +33,12 @@ type siem struct {
 // maxBody bounds one request: the sink sends at most 4 MiB.
 const maxBody = 16 << 20
 
-func startSIEM(show *show, dir string, keep bool) (*siem, error) {
-	s := &siem{show: show, last: time.Now()}
-	if keep {
-		f, err := os.Create(filepath.Join(dir, demoSIEM))
+// StartSIEM starts a SIEM that shows records, and keeps them in the file at path if that is
+// not "".
+func StartSIEM(show *Show, path string) (*SIEM, error) {
+	s := &SIEM{show: show, last: time.Now()}
+	if path != "" {
+		f, err := os.Create(path)
 		if err != nil {
 			return nil, fmt.Errorf("cannot keep the SIEM's records: %w", err)
 		}
@@ -47,14 +48,14 @@ func startSIEM(show *show, dir string, keep bool) (*siem, error) {
 	if err != nil {
 		return nil, fmt.Errorf("cannot start the SIEM: %w", err)
 	}
-	s.url = "http://" + l.Addr().String()
+	s.URL = "http://" + l.Addr().String()
 	s.server = &http.Server{Handler: http.HandlerFunc(s.logs), ReadHeaderTimeout: 5 * time.Second}
 	go s.server.Serve(l)
 	return s, nil
 }
 
-// close ends the server and returns what went wrong with the file.
-func (s *siem) close() error {
+// Close ends the server and returns what went wrong with the file.
+func (s *SIEM) Close() error {
 	s.server.Close()
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -73,7 +74,7 @@ func (s *siem) close() error {
 }
 
 // logs is POST /v1/logs.
-func (s *siem) logs(w http.ResponseWriter, r *http.Request) {
+func (s *SIEM) logs(w http.ResponseWriter, r *http.Request) {
 	if r.URL.Path != "/v1/logs" || r.Method != http.MethodPost {
 		http.NotFound(w, r)
 		return
@@ -111,7 +112,7 @@ func readBody(w http.ResponseWriter, r *http.Request) ([]byte, error) {
 }
 
 // take shows one record. s.mu is held.
-func (s *siem) take(rec *otellog.Record) {
+func (s *SIEM) take(rec *otellog.Record) {
 	s.last = time.Now()
 	if s.file != nil {
 		s.buf = append(otellog.AppendJSON(s.buf[:0], rec), '\n')
@@ -132,9 +133,10 @@ func (s *siem) take(rec *otellog.Record) {
 // hops between the stages and the SIEM, and one to spare.
 const settle = 4 * time.Second
 
-// quiet waits until nothing more arrives.
-func (s *siem) quiet(ctx context.Context) error {
-	closed := time.Now().Add(demoIdle + time.Second) // stages look once a second
+// Quiet waits until nothing more arrives; idle is the silence after which the last windows
+// close.
+func (s *SIEM) Quiet(ctx context.Context, idle time.Duration) error {
+	closed := time.Now().Add(idle + time.Second) // stages look once a second
 	for {
 		s.mu.Lock()
 		from := s.last

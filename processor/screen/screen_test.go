@@ -1,4 +1,4 @@
-package cli
+package screen
 
 import (
 	"bytes"
@@ -6,8 +6,6 @@ import (
 	"strings"
 	"testing"
 	"unicode/utf8"
-
-	"keytrail/processor/stream"
 )
 
 // Of two columns are these, of one the others: East Asian Width of Unicode.
@@ -24,7 +22,7 @@ func TestProgressStaysOnItsLine(t *testing.T) {
 			b.WriteRune(all[rng.IntN(len(all))])
 		}
 		text, columns := b.String(), []int{1, 2, 19, 20, 59, 60, 120}[rng.IntN(7)]
-		got, n := fit(text, columns), 0
+		got, n := Fit(text, columns), 0
 		for _, r := range got {
 			n++
 			if strings.ContainsRune(string(wide), r) {
@@ -41,11 +39,9 @@ func TestProgressStaysOnItsLine(t *testing.T) {
 	for _, columns := range []string{"20", "60"} {
 		t.Setenv("COLUMNS", columns)
 		var screen bytes.Buffer
-		d := &diagnostics{w: &screen}
-		d.status("123456789 objects, 123456789012 records read, 鍵鍵鍵鍵鍵鍵鍵鍵鍵鍵鍵鍵鍵鍵鍵鍵鍵鍵鍵鍵鍵鍵 \x1b[2J")
-		s := newShow(newOutput(&screen, func() {}), true)
-		s.progress(1, 3, stream.PublishCounts{Received: 1 << 60})
-		for _, line := range strings.Split(screen.String(), wipe)[1:] {
+		d := NewDiagnostics(&screen)
+		d.Status("123456789 objects, 123456789012 records read, 鍵鍵鍵鍵鍵鍵鍵鍵鍵鍵鍵鍵鍵鍵鍵鍵鍵鍵鍵鍵鍵鍵 \x1b[2J")
+		for _, line := range strings.Split(screen.String(), Wipe)[1:] {
 			if n := utf8.RuneCountInString(line); n == 0 || n > 59 || columns == "20" && n > 19 || strings.ContainsRune(line, '\x1b') {
 				t.Errorf("%s columns: %q", columns, line)
 			}

@@ -1,14 +1,16 @@
-package cli
+package report
 
 import (
 	"bufio"
 	"bytes"
-	"io"
+	"errors"
+	"math"
 	"strings"
 	"testing"
 	"time"
 
 	"keytrail/processor/explain"
+	"keytrail/processor/screen"
 )
 
 const fuzzID = "29b84a8a493c6f62994c0f096f049b77"
@@ -33,38 +35,31 @@ func FuzzExplain(f *testing.F) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		decodeJSON([]byte(line), finder) // an error is an answer, as below
+		lines := explain.NewLines(func() error { return nil }, func(string) {}) // bad lines are an answer
+		lines.AddFile("line", strings.NewReader(line))
+		list := explain.NewList(math.MinInt64, math.MaxInt64)
+		if err := errors.Join(lines.Find(fuzzID, finder), lines.Find("", list)); err != nil {
+			t.Fatal(err)
+		}
+		var out bytes.Buffer
+		b := bufio.NewWriter(&out)
+		p := NewPrinter(CSV, b)
+		for rec := range list.Records() {
+			p.Anomaly(rec)
+		}
 		a, err := finder.Anomaly()
 		if err != nil {
 			return
 		}
-		ef := explainFlags{before: time.Hour}
-		s := explain.NewSeries(a, ef.keep(a), false)
-		decodeJSON([]byte(line), s)
-		var out bytes.Buffer
-		r := report{screen: screen{width: minWidth}, out: bufio.NewWriter(&out), a: a, s: s, before: ef.before}
-		r.write()
-		r.out.Flush()
+		s := explain.NewSeries(a, max(Day, screen.MaxWidth*time.Duration(a.End-a.Start)), false)
+		if err := lines.Gather(s); err != nil {
+			t.Fatal(err)
+		}
+		r := Explanation{Screen: screen.Screen{Width: screen.MinWidth}, Anomaly: a, Series: s, Before: time.Hour}
+		r.Write(b)
+		b.Flush()
 		if text := out.String(); !strings.Contains(text, fuzzID) || strings.Contains(text, "\x1b") {
 			t.Errorf("%q", text)
-		}
-	})
-}
-
-// FuzzReadLine compares with splitting at the ends of lines.
-func FuzzReadLine(f *testing.F) {
-	f.Add("a\n\nbcdefghijklmnopqrstuvwxyz\nlast")
-	f.Add("\n")
-	f.Fuzz(func(t *testing.T, text string) {
-		in := bufio.NewReaderSize(strings.NewReader(text), 16)
-		var long []byte
-		for want := range strings.Lines(text) {
-			if got, err := readLine(in, &long); err != nil || string(got) != want {
-				t.Fatalf("%q, %v; want %q", got, err, want)
-			}
-		}
-		if got, err := readLine(in, &long); err != io.EOF {
-			t.Errorf("behind the end: %q, %v", got, err)
 		}
 	})
 }

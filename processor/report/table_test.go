@@ -1,9 +1,12 @@
-package cli
+package report
 
 import (
 	"fmt"
 	"testing"
 
+	"keytrail/processor/anomaly"
+	"keytrail/processor/entity"
+	"keytrail/schemas/otellog"
 	"keytrail/schemas/wire"
 )
 
@@ -13,7 +16,7 @@ import (
 func TestEntitiesStayApart(t *testing.T) {
 	seen := map[string]wire.Entity{}
 	add := func(e wire.Entity) {
-		name := entityName(e)
+		name := entityName(recordOf(e))
 		if other, twice := seen[name]; twice {
 			t.Errorf("%q stands for %+v and %+v", name, other, e)
 		}
@@ -35,4 +38,11 @@ func TestEntitiesStayApart(t *testing.T) {
 	}
 	add(wire.Entity{Scope: wire.ScopeKey, KeyARN: "-"})
 	add(wire.Entity{Scope: wire.ScopePrincipal, Principal: "s3.amazonaws.com"})
+}
+
+// recordOf is the record of a window of e.
+func recordOf(e wire.Entity) *otellog.Record {
+	var rec otellog.Record
+	anomaly.WindowRecord(&rec, &entity.Window{Partial: wire.Partial{Entity: e}}, 1, 0)
+	return &rec
 }

@@ -1,4 +1,4 @@
-package cli
+package report
 
 import (
 	"bufio"
@@ -10,40 +10,51 @@ import (
 
 	"keytrail/processor/explain"
 	"keytrail/processor/plot"
+	"keytrail/processor/screen"
+	"keytrail/processor/setting"
 	"keytrail/schemas/kms"
+	"keytrail/schemas/printable"
 	"keytrail/schemas/semconv"
 	"keytrail/schemas/wire"
 )
 
-// report prints what is known of an anomaly. Failed writes come back from out's Flush.
-type report struct {
-	screen
-	out           *bufio.Writer
-	a             *explain.Anomaly
-	s             *explain.Series
-	before, after time.Duration
-	notes         []string
+// Explanation is what is known of an anomaly, and how to print it.
+type Explanation struct {
+	Screen        screen.Screen
+	Anomaly       *explain.Anomaly
+	Series        *explain.Series
+	Before, After time.Duration // how much to show; 0: the windows that have a column each
+	Notes         []string      // what else a reader must know
 }
 
-func (r *report) write() {
+// Write prints the explanation. Failed writes come back from out's Flush.
+func (e *Explanation) Write(out *bufio.Writer) {
+	r := report{*e, out}
 	r.head()
 	r.facts()
-	window := r.s.Window(r.a.Start)
-	if r.s.Len() > 0 {
+	window := r.Series.Window(r.Anomaly.Start)
+	if r.Series.Len() > 0 {
 		r.picture()
 	}
 	switch {
-	case r.a.Correlated():
-		r.notes = append(r.notes, "A correlation has windows of its own: no window of a KMS key, a principal or a pair has counted the same, so there is none to show. The sample calls are the first that each of its rules has matched, and the key and principal are those that all of them have. The sentence says the group, and docs/sigma.md how correlations count.")
+	case r.Anomaly.Correlated():
+		r.Notes = append(r.Notes,
+			"A correlation has its own windows: no window of a KMS key, a principal or a pair has counted the same, so there is none to show. The sample calls are the first that each of its rules has matched, and the key and principal are those that all of them have. The sentence says the group, and docs/sigma.md how correlations count.")
 	case window == nil:
-		r.notes = append(r.notes, "The anomaly's own window was not in the input.")
+		r.Notes = append(r.Notes, "The anomaly's own window was not in the input.")
 	default:
 		r.counts(window)
 	}
-	for _, note := range r.notes {
+	for _, note := range r.Notes {
 		fmt.Fprintln(r.out)
 		r.wrapped(note)
 	}
+}
+
+// report is an Explanation that is being printed.
+type report struct {
+	Explanation
+	out *bufio.Writer
 }
 
 // The colors of severities: ECMA-48, as in package plot.
@@ -55,21 +66,22 @@ const (
 
 // head prints the severity, the kind and the sentence.
 func (r *report) head() {
-	title := cmp.Or(plain(r.a.Severity), "unknown") + " " + cmp.Or(plain(r.a.Kind), "anomaly")
-	if r.color {
+	title := cmp.Or(printable.Text(r.Anomaly.Severity), "unknown") + " " +
+		cmp.Or(printable.Text(r.Anomaly.Kind), "anomaly")
+	if r.Screen.Color {
 		color := warmColor
-		if r.a.Severity == "high" || r.a.Severity == "critical" {
+		if r.Anomaly.Severity == "high" || r.Anomaly.Severity == "critical" {
 			color = hotColor
 		}
 		title = color + title + noColor
 	}
-	fmt.Fprintf(r.out, "%s  %s\n", title, plain(r.a.ID))
-	r.wrapped(r.a.Reason)
+	fmt.Fprintf(r.out, "%s  %s\n", title, printable.Text(r.Anomaly.ID))
+	r.wrapped(r.Anomaly.Reason)
 	fmt.Fprintln(r.out)
 }
 
 func (r *report) wrapped(text string) {
-	for _, line := range wrap(plain(text), r.width) {
+	for _, line := range screen.Wrap(printable.Text(text), r.Screen.Width) {
 		fmt.Fprintln(r.out, line)
 	}
 }
@@ -83,7 +95,7 @@ func (r *report) fact(name string, values ...string) {
 		if v == "" {
 			continue
 		}
-		for _, line := range wrap(plain(v), r.width-labels) {
+		for _, line := range screen.Wrap(printable.Text(v), r.Screen.Width-labels) {
 			fmt.Fprintf(r.out, "%-*s%s\n", labels, name, line)
 			name = ""
 		}
@@ -92,7 +104,7 @@ func (r *report) fact(name string, values ...string) {
 
 // facts prints what the anomaly's record says.
 func (r *report) facts() {
-	a := r.a
+	a := r.Anomaly
 	r.fact("detector", a.Detector)
 	r.fact("score", decimal(a.Score))
 	r.fact("scope", a.Scope)
@@ -101,7 +113,7 @@ func (r *report) facts() {
 	r.fact("principal", a.Principal)
 	r.fact("account", a.Account)
 	r.fact("Region", a.Region)
-	r.fact("window", minuteOf(a.Start)+" to "+minuteOf(a.End)+" ("+length(a.End-a.Start)+")")
+	r.fact("window", minuteOf(a.Start)+" to "+minuteOf(a.End)+" ("+setting.Duration(time.Duration(a.End-a.Start))+")")
 	r.fact("observed", decimal(a.Observed))
 	if a.Expected > 0 || a.Kind == "rate" || a.Kind == "silence" { // a first use expects nothing
 		r.fact("expected", decimal(a.Expected))
@@ -129,27 +141,6 @@ func decimal(v float64) string {
 	return strconv.FormatFloat(v, 'g', 3, 64)
 }
 
-// minuteOf writes a time to the minute, or to the second where it is none: windows of
-// correlations may begin anywhere.
-func minuteOf(ns int64) string {
-	if ns%int64(time.Minute) != 0 {
-		return time.Unix(0, ns).UTC().Format("2006-01-02 15:04:05Z")
-	}
-	return time.Unix(0, ns).UTC().Format("2006-01-02 15:04Z")
-}
-
-// length writes a window's length, such as 5m, 1h or 90s.
-func length(ns int64) string {
-	d := time.Duration(ns)
-	switch {
-	case d%time.Hour == 0:
-		return fmt.Sprintf("%dh", d/time.Hour)
-	case d%time.Minute == 0:
-		return fmt.Sprintf("%dm", d/time.Minute)
-	}
-	return d.String()
-}
-
 // measure is a count of windows that an anomaly may be about.
 type measure struct{ name, what string }
 
@@ -162,9 +153,9 @@ func measured(a *explain.Anomaly) (m measure, level bool) {
 	case a.Kind == "blind_spot": // only changes of trails make one
 		return measure{semconv.KeytrailWindowCallsTrail, "Changes of trails"}, false
 	case a.Detector == "refusals":
-		return measure{semconv.KeytrailWindowDenied, "Refused calls"}, true
+		return measure{semconv.KeytrailWindowDenied, "Denied calls"}, true
 	case a.Kind == "refusals":
-		return measure{semconv.KeytrailWindowDenied, "Refused calls"}, false
+		return measure{semconv.KeytrailWindowDenied, "Denied calls"}, false
 	case a.Detector == "fan_out" && a.Scope == "key":
 		return measure{semconv.KeytrailWindowPrincipals, "Different principals"}, true
 	case a.Detector == "fan_out" && a.Scope == "principal":
@@ -178,11 +169,12 @@ const pictureHeight = 8
 
 // picture draws the series around the anomaly.
 func (r *report) picture() {
-	m, level := measured(r.a)
-	part := r.s.Range(r.width-plot.Gutter, r.before, r.after)
-	c := plot.Chart{Values: make([]float64, part.Columns), Height: pictureHeight, Line: math.NaN(), ASCII: r.ascii, Color: r.color}
-	if level && r.a.Expected > 0 {
-		c.Line = r.a.Expected
+	m, level := measured(r.Anomaly)
+	part := r.Series.Range(r.Screen.Width-plot.Gutter, r.Before, r.After)
+	c := plot.Chart{Values: make([]float64, part.Columns), Height: pictureHeight, Line: math.NaN(), ASCII: r.Screen.ASCII,
+		Color: r.Screen.Color}
+	if level && r.Anomaly.Expected > 0 {
+		c.Line = r.Anomaly.Expected
 	}
 	others := false
 	for i := range c.Values {
@@ -190,17 +182,17 @@ func (r *report) picture() {
 		marked := false
 		for k := range part.Group {
 			at := part.Start(i) + int64(k)*part.Size
-			if v, ok := r.s.Value(at, m.name); ok && !(c.Values[i] >= float64(v)) {
+			if v, ok := r.Series.Value(at, m.name); ok && !(c.Values[i] >= float64(v)) {
 				c.Values[i] = float64(v)
 			}
-			w := r.s.Window(at)
+			w := r.Series.Window(at)
 			marked = marked || w != nil && w.Counts[semconv.KeytrailWindowAnomalies] > 0
 		}
-		if marked && i != part.Column(r.a.Start) {
+		if marked && i != part.Column(r.Anomaly.Start) {
 			c.Marks, others = append(c.Marks, plot.Mark{Column: i}), true
 		}
 	}
-	c.Marks = append(c.Marks, plot.Mark{Column: part.Column(r.a.Start), Hot: true})
+	c.Marks = append(c.Marks, plot.Mark{Column: part.Column(r.Anomaly.Start), Hot: true})
 	c.Ticks = ticks(part)
 	fmt.Fprintln(r.out)
 	r.wrapped(r.caption(m, part))
@@ -212,7 +204,8 @@ func (r *report) picture() {
 
 // caption says what the picture shows.
 func (r *report) caption(m measure, part explain.Range) string {
-	text := fmt.Sprintf("%s in windows of %s, from %s to %s", m.what, length(part.Size), minuteOf(part.From), minuteOf(part.Start(part.Columns)))
+	text := fmt.Sprintf("%s in windows of %s, from %s to %s", m.what, setting.Duration(time.Duration(part.Size)),
+		minuteOf(part.From), minuteOf(part.Start(part.Columns)))
 	if part.Group > 1 {
 		text += fmt.Sprintf("; a column is the highest of %d windows", part.Group)
 	}
@@ -222,7 +215,7 @@ func (r *report) caption(m measure, part explain.Range) string {
 // legend says what the signs are.
 func (r *report) legend(c *plot.Chart, others bool) {
 	hot, line := "▲", "┄"
-	if r.ascii {
+	if r.Screen.ASCII {
 		hot, line = "^", "-"
 	}
 	text := hot + " the anomaly"
@@ -236,10 +229,11 @@ func (r *report) legend(c *plot.Chart, others bool) {
 }
 
 // steps are distances between the labels of the axis.
-var steps = []time.Duration{5 * time.Minute, 10 * time.Minute, 15 * time.Minute, 30 * time.Minute, time.Hour, 2 * time.Hour, 3 * time.Hour, 6 * time.Hour,
-	12 * time.Hour, day, 2 * day, 7 * day, 14 * day}
+var steps = []time.Duration{5 * time.Minute, 10 * time.Minute, 15 * time.Minute, 30 * time.Minute, time.Hour,
+	2 * time.Hour, 3 * time.Hour, 6 * time.Hour,
+	12 * time.Hour, Day, 2 * Day, 7 * Day, 14 * Day}
 
-// ticks labels the columns in which a round time begins, in UTC: midnight with its day,
+// ticks labels the columns in which a round time begins, in UTC: midnight with its Day,
 // others with the hour and minute.
 func ticks(part explain.Range) (list []plot.Tick) {
 	column := part.Size * int64(part.Group)
@@ -265,20 +259,23 @@ func ticks(part explain.Range) (list []plot.Tick) {
 	return list
 }
 
+// Day is the stretch before an anomaly that the means are of.
+const Day = 24 * time.Hour
+
 // counts prints what the window counted, beside what is usual where that is known.
 func (r *report) counts(w *explain.Window) {
-	_, n := r.s.Mean(semconv.KeytrailWindowCalls, day)
-	usual := r.s.Whole() && n > 0
+	_, n := r.Series.Mean(semconv.KeytrailWindowCalls, Day)
+	usual := r.Series.Whole() && n > 0
 	fmt.Fprintln(r.out)
 	if usual {
-		r.wrapped(fmt.Sprintf("In the window, and on average in the %s before it:", number(n, "window")))
+		r.wrapped(fmt.Sprintf("In the window, and on average in the %s before it:", Number(n, "window")))
 		fmt.Fprintf(r.out, "  %-15s%7s%7s\n", "", "calls", "mean")
 	} else {
 		fmt.Fprintln(r.out, "In the window:")
 		fmt.Fprintf(r.out, "  %-15s%7s\n", "", "calls")
 	}
 	row := func(label, name string, always bool) {
-		mean, _ := r.s.Mean(name, day)
+		mean, _ := r.Series.Mean(name, Day)
 		if !always && w.Counts[name] == 0 && (!usual || mean == 0) {
 			return
 		}
@@ -295,15 +292,16 @@ func (r *report) counts(w *explain.Window) {
 	}
 	row("all", semconv.KeytrailWindowCalls, true)
 	row("trail changes", semconv.KeytrailWindowCallsTrail, false)
-	row("refused", semconv.KeytrailWindowDenied, false)
+	row("denied", semconv.KeytrailWindowDenied, false)
 	row("failed", semconv.KeytrailWindowFailed, false)
 	row("by a service", semconv.KeytrailWindowCallsService, false)
 	row("across accounts", semconv.KeytrailWindowCrossAccount, false)
 	row("late", semconv.KeytrailWindowLate, false)
-	for _, m := range []measure{{semconv.KeytrailWindowKeys, "KMS keys"}, {semconv.KeytrailWindowPrincipals, "principals"}, {semconv.KeytrailWindowObjects, "objects"}} {
+	for _, m := range []measure{{semconv.KeytrailWindowKeys, "KMS keys"}, {semconv.KeytrailWindowPrincipals, "principals"},
+		{semconv.KeytrailWindowObjects, "objects"}} {
 		row(m.what, m.name, false)
 	}
 	if !w.Final {
-		r.notes = append(r.notes, "The window is still open: its counts may grow.")
+		r.Notes = append(r.Notes, "The window is still open: its counts may grow.")
 	}
 }

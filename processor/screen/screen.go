@@ -1,4 +1,4 @@
-package cli
+package screen
 
 import (
 	"io"
@@ -11,55 +11,50 @@ import (
 	"golang.org/x/text/width"
 )
 
-// screen is what is known of where a person reads.
-type screen struct {
-	width int  // columns
-	color bool // escape sequences for color are wanted
-	ascii bool // nothing but ASCII is
+// Screen is what is known of where a person reads.
+type Screen struct {
+	Width int  // columns
+	Color bool // escape sequences for color are wanted
+	ASCII bool // only ASCII is wanted
 }
 
-// Bounds of a screen's width: below the first a picture says nothing, and beyond the
+// Bounds of a Screen's width: below the first a picture says nothing, and beyond the
 // second a line is hard to read.
 const (
-	minWidth, maxWidth = 40, 250
+	MinWidth, MaxWidth = 40, 250
 	usualWidth         = 80
 )
 
-// newScreen finds out about out. getenv is os.Getenv.
-func newScreen(out io.Writer, getenv func(string) string) screen {
-	s := screen{width: usualWidth, ascii: !utf8Locale(getenv)}
-	if terminal(out) {
+// Wipe empties the line of a terminal that the cursor is on.
+const Wipe = "\r\x1b[K"
+
+// New finds out about out. getenv is os.Getenv.
+func New(out io.Writer, getenv func(string) string) Screen {
+	s := Screen{Width: Columns(out, getenv), ASCII: !utf8Locale(getenv)}
+	if Terminal(out) {
 		// The name and its meaning: no-color.org. A terminal that is "dumb" knows no
 		// escape sequences (terminfo).
-		s.color = getenv("NO_COLOR") == "" && getenv("TERM") != "dumb"
-		if f, ok := underlying(out).(*os.File); ok {
-			if size, err := unix.IoctlGetWinsize(int(f.Fd()), unix.TIOCGWINSZ); err == nil && size.Col > 0 {
-				s.width = int(size.Col)
-			}
-		}
+		s.Color = getenv("NO_COLOR") == "" && getenv("TERM") != "dumb"
 	}
-	if n, err := strconv.Atoi(getenv("COLUMNS")); err == nil && n > 0 {
-		s.width = n
-	}
-	s.width = min(max(s.width, minWidth), maxWidth)
+	s.Width = min(max(s.Width, MinWidth), MaxWidth)
 	return s
 }
 
 // underlying returns what the streams of the process write to.
 func underlying(w io.Writer) io.Writer {
 	switch s := w.(type) {
-	case *output:
+	case *Output:
 		return s.w
-	case raw:
-		return s.o.w
-	case *diagnostics:
+	case Raw:
+		return s.w
+	case *Diagnostics:
 		return s.w
 	}
 	return w
 }
 
-// columns returns how wide the terminal is that w writes to, or usualWidth.
-func columns(w io.Writer, getenv func(string) string) int {
+// Columns returns how wide the terminal is that w writes to, or usualWidth.
+func Columns(w io.Writer, getenv func(string) string) int {
 	if n, err := strconv.Atoi(getenv("COLUMNS")); err == nil && n > 0 {
 		return n
 	}
@@ -71,10 +66,10 @@ func columns(w io.Writer, getenv func(string) string) int {
 	return usualWidth
 }
 
-// fit cuts text to what a terminal shows in so many columns. Characters of East Asian
+// Fit cuts text to what a terminal shows in so many columns. Characters of East Asian
 // scripts and pictures take two; what is combined with another takes one here, which is
 // never too few.
-func fit(text string, columns int) string {
+func Fit(text string, columns int) string {
 	n := 0
 	for i, r := range text {
 		n++
@@ -88,7 +83,7 @@ func fit(text string, columns int) string {
 	return text
 }
 
-// utf8Locale tells whether the environment's locale writes UTF-8. Source: POSIX.1,
+// utf8Locale reports whether the environment's locale writes UTF-8. Source: POSIX.1,
 // "Environment Variables": the first of these that is not empty counts.
 func utf8Locale(getenv func(string) string) bool {
 	for _, name := range []string{"LC_ALL", "LC_CTYPE", "LANG"} {
@@ -99,9 +94,9 @@ func utf8Locale(getenv func(string) string) bool {
 	return false
 }
 
-// wrap breaks text into lines of at most width characters at spaces; a longer word,
-// such as an ARN, has a line of its own, so that it can be copied.
-func wrap(text string, width int) (lines []string) {
+// Wrap breaks text into lines of at most width characters at spaces; a longer word,
+// such as an ARN, has its own line, so that it can be copied.
+func Wrap(text string, width int) (lines []string) {
 	line, n := "", 0
 	for _, word := range strings.Fields(text) {
 		size := utf8.RuneCountInString(word)
@@ -118,4 +113,18 @@ func wrap(text string, width int) (lines []string) {
 		lines = append(lines, line)
 	}
 	return lines
+}
+
+// Terminal reports whether w is a terminal, where a person reads.
+func Terminal(w io.Writer) bool {
+	f, ok := underlying(w).(*os.File)
+	if !ok {
+		return false
+	}
+	st, err := f.Stat()
+	if err != nil || st.Mode()&os.ModeCharDevice == 0 {
+		return false
+	}
+	null, err := os.Stat(os.DevNull) // a character device too, and nobody reads it
+	return err != nil || !os.SameFile(st, null)
 }

@@ -1,4 +1,4 @@
-package cli
+package input
 
 import (
 	"fmt"
@@ -7,41 +7,31 @@ import (
 	"path/filepath"
 	"strings"
 
+	"keytrail/processor/report"
 	"keytrail/processor/sigma"
+	"keytrail/schemas/printable"
 )
 
-// loadRules loads the rules below directories and in files, and tells what is wrong
-// with them, and what was left out. When anything is wrong it returns nil and the exit
-// code wrong.
-func (a *app) loadRules(paths []string, wrong int) (rules *sigma.Rules, code int) {
+// Rules loads the rules below directories and in files, and prints problems, skipped
+// documents and notes on standard error. The error of rules with problems only counts them.
+func (in *Input) Rules(paths []string) (*sigma.Rules, error) {
 	rules, problems, err := readRules(paths)
 	if err != nil {
-		a.errorf("%v", err)
-		return nil, wrong
+		return nil, err
 	}
 	for _, p := range problems {
-		fmt.Fprintln(a.stderr, plain(p.String()))
+		fmt.Fprintln(in.Stderr, printable.Text(p.String()))
 	}
 	if len(problems) > 0 {
-		a.errorf("%s in %s", number(len(problems), "problem"), plain(strings.Join(paths, ", ")))
-		return nil, wrong
+		return nil, fmt.Errorf("%s in %s", report.Number(len(problems), "problem"), strings.Join(paths, ", "))
 	}
 	for _, s := range rules.Skipped {
-		fmt.Fprintln(a.stderr, plain(fmt.Sprintf("%s:%d: left out: %s", s.File, s.Line, s.Reason)))
+		fmt.Fprintln(in.Stderr, printable.Text(fmt.Sprintf("%s:%d: left out: %s", s.File, s.Line, s.Reason)))
 	}
 	for _, p := range rules.Notes {
-		fmt.Fprintln(a.stderr, plain(fmt.Sprintf("%s:%d: note: %s", p.File, p.Line, p.Text)))
+		fmt.Fprintln(in.Stderr, printable.Text(fmt.Sprintf("%s:%d: note: %s", p.File, p.Line, p.Text)))
 	}
-	return rules, exitOK
-}
-
-// stageRules loads the rules that a pipeline judges calls by; nil without an error code
-// when there are none.
-func (a *app) stageRules(paths []string) (rules *sigma.Rules, code int) {
-	if len(paths) == 0 {
-		return nil, exitOK
-	}
-	return a.loadRules(paths, exitUsage)
+	return rules, nil
 }
 
 // readRules reads the rules below directories and in files.
@@ -70,7 +60,7 @@ func readRules(paths []string) (*sigma.Rules, []sigma.Problem, error) {
 	return rules, problems, nil
 }
 
-// readRuleFile reads a file, up to one byte more than rules may have.
+// readRuleFile reads a file, up to one byte more than the largest that rules may have.
 func readRuleFile(path string) ([]byte, error) {
 	f, err := os.Open(path)
 	if err != nil {

@@ -1,4 +1,6 @@
-package cli
+// Package demo is what "keytrail demo" shows, and the SIEM that its windows and anomalies
+// reach.
+package demo
 
 import (
 	"fmt"
@@ -10,15 +12,17 @@ import (
 	"time"
 
 	"keytrail/processor/generate"
+	"keytrail/processor/report"
+	"keytrail/processor/screen"
 	"keytrail/processor/stream"
 	"keytrail/schemas/otellog"
 	"keytrail/schemas/printable"
 	"keytrail/schemas/semconv"
 )
 
-// show is the demo's terminal: lines that scroll by, and below them, on a
+// Show is the demo's terminal: lines that scroll by, and below them, on a
 // terminal, a progress line. Safe for concurrent use.
-type show struct {
+type Show struct {
 	mu        sync.Mutex
 	w         io.Writer
 	live      bool
@@ -35,41 +39,44 @@ type found struct {
 	start, end           string // RFC 3339, UTC, so they sort as text
 }
 
-func newShow(w io.Writer, live bool) *show {
-	if o, ok := w.(*output); ok && live {
-		w = raw{o}
+// NewShow returns the Show that prints to o; live means that o is a terminal.
+func NewShow(o *screen.Output, live bool) *Show {
+	var w io.Writer = o
+	if live {
+		w = screen.Raw{Output: o}
 	}
-	return &show{w: w, live: live, anomalies: map[string]found{}, windows: map[string]int64{}}
+	return &Show{w: w, live: live, anomalies: map[string]found{}, windows: map[string]int64{}}
 }
 
-// line prints a line above the progress line.
-func (s *show) line(format string, args ...any) {
+// Line prints a line above the progress line.
+func (s *Show) Line(format string, args ...any) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.print(fmt.Sprintf(format, args...))
 }
 
-func (s *show) print(text string) {
-	if s.live { // past what escapes: the progress line has sequences of our own
+func (s *Show) print(text string) {
+	if s.live { // past what escapes: the progress line has Keytrail's own sequences
 		safe, rest := printable.AppendLines(nil, []byte(text))
-		text = string(safe) + plain(string(rest))
-		fmt.Fprintf(s.w, wipe+"%s\n%s", text, s.shown())
+		text = string(safe) + printable.Text(string(rest))
+		fmt.Fprintf(s.w, screen.Wipe+"%s\n%s", text, s.shown())
 		return
 	}
 	fmt.Fprintln(s.w, text)
 }
 
-// progress tells how far the replay is: on a terminal at each call, elsewhere
+// Progress says how far the replay is: on a terminal at each call, elsewhere
 // every five seconds.
-func (s *show) progress(file, files int, c stream.PublishCounts) {
+func (s *Show) Progress(file, files int, c stream.PublishCounts) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.status = fmt.Sprintf("[%3d%%] %d of %d files, %d events read, %d anomalies so far", 100*file/files, file, files, c.Received, len(s.anomalies))
+	s.status = fmt.Sprintf("[%3d%%] %d of %d files, %d events read, %d anomalies so far", 100*file/files, file, files,
+		c.Received, len(s.anomalies))
 	if file == files {
 		s.status = ""
 	}
 	if s.live {
-		fmt.Fprint(s.w, wipe+s.shown())
+		fmt.Fprint(s.w, screen.Wipe+s.shown())
 	} else if time.Since(s.printed) > 5*time.Second && file < files {
 		s.printed = time.Now()
 		fmt.Fprintln(s.w, s.status)
@@ -78,10 +85,10 @@ func (s *show) progress(file, files int, c stream.PublishCounts) {
 
 // shown is the progress line as it fits into one line of the terminal: the last column
 // stays free, where some terminals break the line.
-func (s *show) shown() string { return fit(s.status, columns(s.w, os.Getenv)-1) }
+func (s *Show) shown() string { return screen.Fit(s.status, screen.Columns(s.w, os.Getenv)-1) }
 
 // anomaly shows an anomaly the first time that it comes.
-func (s *show) anomaly(rec *otellog.Record) {
+func (s *Show) anomaly(rec *otellog.Record) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	id := strings.Clone(rec.Str(semconv.KeytrailAnomalyID))
@@ -89,43 +96,37 @@ func (s *show) anomaly(rec *otellog.Record) {
 	s.anomalies[id] = found{
 		kind: strings.Clone(rec.Str(semconv.KeytrailAnomalyKind)), key: strings.Clone(rec.Str(semconv.AWSKMSKeyARN)),
 		principal: strings.Clone(rec.Str(semconv.KeytrailPrincipal)),
-		start:     strings.Clone(rec.Str(semconv.KeytrailWindowStart)), end: strings.Clone(rec.Str(semconv.KeytrailWindowEnd)),
+		start:     strings.Clone(rec.Str(semconv.KeytrailWindowStart)),
+		end:       strings.Clone(rec.Str(semconv.KeytrailWindowEnd)),
 	}
 	if !known {
-		s.print(fmt.Sprintf("  ! %-8s %-10s %s", rec.Str(semconv.KeytrailAnomalySeverity), rec.Str(semconv.KeytrailAnomalyKind), plain(rec.Str(semconv.KeytrailAnomalyReason))))
+		s.print(report.AnomalyRow(rec))
 	}
 }
 
 // window shows a row for the final window of a KMS key or a principal; pairs
 // are in the sentences already.
-func (s *show) window(rec *otellog.Record) {
+func (s *Show) window(rec *otellog.Record) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	number := func(name string) int64 {
-		if a := rec.Get(name); a != nil {
-			return a.Int
-		}
-		return 0
+	id, revision := strings.Clone(rec.Str(semconv.KeytrailWindowID)), int64(0)
+	if a := rec.Get(semconv.KeytrailWindowRevision); a != nil {
+		revision = a.Int
 	}
-	scope, id, revision := rec.Str(semconv.KeytrailWindowScope), strings.Clone(rec.Str(semconv.KeytrailWindowID)), number(semconv.KeytrailWindowRevision)
-	if scope == "pair" || rec.Str(semconv.KeytrailWindowState) != "final" || revision <= s.windows[id] {
+	if rec.Str(semconv.KeytrailWindowScope) == "pair" || rec.Str(semconv.KeytrailWindowState) != "final" ||
+		revision <= s.windows[id] {
 		return
 	}
 	s.windows[id] = revision
-	entity := rec.Str(semconv.KeytrailPrincipal)
-	if scope == "key" {
-		entity = rec.Str(semconv.AWSKMSKeyARN)
-	}
 	if !s.header {
 		s.header = true
-		s.print(fmt.Sprintf("%-20s %-10s %6s %6s %9s  %s", "WINDOW", "SCOPE", "CALLS", "DENIED", "ANOMALIES", "ENTITY"))
+		s.print(report.WindowHeader())
 	}
-	s.print(fmt.Sprintf("%-20s %-10s %6d %6d %9d  %s", rec.Str(semconv.KeytrailWindowStart), scope, number(semconv.KeytrailWindowCalls),
-		number(semconv.KeytrailWindowDenied), number(semconv.KeytrailWindowAnomalies), plain(shortARN(entity))))
+	s.print(report.WindowRow(rec))
 }
 
-// verdict says what was found of what was planted.
-func (s *show) verdict(labels []generate.Label) {
+// Verdict says which of the planted incidents were found.
+func (s *Show) Verdict(labels []generate.Label) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	explained := map[string]bool{}
@@ -147,7 +148,7 @@ func (s *show) verdict(labels []generate.Label) {
 
 // match returns the kinds of anomaly that found an incident: one of the kinds
 // that the label names, at its time, on its KMS key or of its principal.
-func (s *show) match(l *generate.Label, explained map[string]bool) []string {
+func (s *Show) match(l *generate.Label, explained map[string]bool) []string {
 	start, end := l.Start.UTC().Format(time.RFC3339), l.End.UTC().Format(time.RFC3339)
 	var by []string
 	for id, a := range s.anomalies {

@@ -1,4 +1,4 @@
-package cli
+package report
 
 import (
 	"bufio"
@@ -9,17 +9,15 @@ import (
 	"strings"
 	"time"
 
-	"keytrail/processor/read"
 	"keytrail/processor/sigma"
 	"keytrail/schemas/aws/cloudtrail"
 	"keytrail/schemas/aws/normalize"
 	"keytrail/schemas/decoding"
+	"keytrail/schemas/printable"
 )
 
-// trial tries rules on a sample of events.
-type trial struct {
-	app     *app
-	dead    *letters
+// Trial tries rules on a sample of events. It is not safe for concurrent use.
+type Trial struct {
 	rules   *sigma.Rules
 	matcher *sigma.Matcher
 	counter sigma.Counter
@@ -27,10 +25,11 @@ type trial struct {
 	shown   int           // ids that are kept of each rule
 	seen    map[string]struct{}
 
-	calls, duplicates, outside int // outside: calls of which the stages know nothing
+	Calls, Duplicates int // of the sample
+	Outside           int // calls that are not of KMS or a trail, which the stages do not see
 }
 
-// ruleMatches is what is told of one rule.
+// ruleMatches is what matched one rule.
 type ruleMatches struct {
 	n, outside int
 	ids        []string
@@ -39,29 +38,14 @@ type ruleMatches struct {
 // maxSample bounds the calls of a sample: their ids are kept, 300 MB of them.
 const maxSample = 3_000_000
 
-func newTrial(a *app, rules *sigma.Rules, shown int, dead *letters) *trial {
-	return &trial{app: a, dead: dead, rules: rules, matcher: rules.NewMatcher(), shown: shown, found: make([]ruleMatches, len(rules.List)), seen: map[string]struct{}{}}
+// NewTrial returns a Trial of rules that shows up to so many calls of each.
+func NewTrial(rules *sigma.Rules, shown int) *Trial {
+	return &Trial{rules: rules, matcher: rules.NewMatcher(), shown: shown, found: make([]ruleMatches, len(rules.List)),
+		seen: map[string]struct{}{}}
 }
 
-func (t *trial) records() int { return t.calls + t.duplicates + t.dead.n }
-
-// read reads the sample.
-func (t *trial) read(paths []string, limits decoding.Limits) error {
-	var counts read.Counts
-	in := read.NewEvents(limits, &counts, t.event, t.dead.taker("rules"))
-	for o, err := range t.app.objects(paths) {
-		if err == nil {
-			err = in.Object(t.app.ctx, o)
-		}
-		if err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-// event matches one event and counts what matches.
-func (t *trial) event(_ context.Context, ev *cloudtrail.Event) (wanted bool, err error) {
+// Event matches one event. It reports that all events are wanted.
+func (t *Trial) Event(_ context.Context, ev *cloudtrail.Event) (wanted bool, err error) {
 	at, err := time.Parse(time.RFC3339, ev.Time)
 	if err != nil {
 		return false, ev.Bad(decoding.ReasonTime, fmt.Sprintf("eventTime is %q", ev.Time))
@@ -74,7 +58,7 @@ func (t *trial) event(_ context.Context, ev *cloudtrail.Event) (wanted bool, err
 		id = ev.ID
 	}
 	if _, had := t.seen[id]; had && id != "" {
-		t.duplicates++
+		t.Duplicates++
 		return true, nil
 	}
 	if len(t.seen) == maxSample {
@@ -82,10 +66,10 @@ func (t *trial) event(_ context.Context, ev *cloudtrail.Event) (wanted bool, err
 	}
 	id = strings.Clone(id)
 	t.seen[id] = struct{}{}
-	t.calls++
+	t.Calls++
 	outside := !normalize.Wanted(ev)
 	if outside {
-		t.outside++
+		t.Outside++
 	}
 	result, err := t.matcher.Match(ev.Raw)
 	if err != nil {
@@ -111,7 +95,7 @@ func (t *trial) event(_ context.Context, ev *cloudtrail.Event) (wanted bool, err
 // ruleLine is one rule as JSON.
 type ruleLine struct {
 	Rule ruleFacts `json:"rule"`
-	// Silent rules are no findings of their own: correlations count them.
+	// Silent rules are not findings: correlations count them.
 	Silent  bool     `json:"silent"`
 	Matches int      `json:"matches"`
 	Outside int      `json:"outside"` // matches in events that are not of KMS or a trail
@@ -147,8 +131,8 @@ func facts(m *sigma.Meta) ruleFacts {
 	return ruleFacts{m.ID, m.Title, m.Level.String(), m.Level.Score(), append([]string{}, m.Techniques...), m.File, m.Line}
 }
 
-// json prints each rule and each correlation as one line.
-func (t *trial) json(out *bufio.Writer) error {
+// JSON prints each rule and each correlation as one line.
+func (t *Trial) JSON(out *bufio.Writer) error {
 	var b bytes.Buffer
 	e := json.NewEncoder(&b)
 	e.SetEscapeHTML(false)
@@ -178,20 +162,19 @@ func (t *trial) json(out *bufio.Writer) error {
 	return err
 }
 
-func stamp(ns int64) string { return time.Unix(0, ns).UTC().Format(time.RFC3339) }
-
-// table prints what matched for a person; a write that fails comes back from the
-// flush at the end.
-func (t *trial) table(out *bufio.Writer, sampled bool) {
+// Table prints the matches for a person; sampled means that there was a sample. A write
+// that fails comes back from the flush at the end.
+func (t *Trial) Table(out *bufio.Writer, sampled bool) {
 	fmt.Fprintf(out, "%7s  %-13s  %s\n", "MATCHES", "LEVEL", "RULE")
 	for i, r := range t.rules.List {
 		m, note := &t.found[i], ""
 		if r.Silent {
 			note = ", only counted by correlations"
 		}
-		fmt.Fprintf(out, "%7s  %-13s  %s\n", tried(m.n, sampled), r.Level, plain(fmt.Sprintf("%s (%s:%d%s)", r.Title, r.File, r.Line, note)))
+		fmt.Fprintf(out, "%7s  %-13s  %s\n", tried(m.n, sampled), r.Level,
+			printable.Text(fmt.Sprintf("%s (%s:%d%s)", r.Title, r.File, r.Line, note)))
 		if len(m.ids) > 0 {
-			fmt.Fprintf(out, "%25s%s\n", "", plain(strings.Join(m.ids, " ")))
+			fmt.Fprintf(out, "%25s%s\n", "", printable.Text(strings.Join(m.ids, " ")))
 		}
 	}
 	if len(t.rules.Correlations) == 0 {
@@ -203,12 +186,14 @@ func (t *trial) table(out *bufio.Writer, sampled bool) {
 	}
 	fmt.Fprintf(out, "%7s  %-13s  %s\n", "FIRINGS", "LEVEL", "CORRELATION")
 	for i, c := range t.rules.Correlations {
-		fmt.Fprintf(out, "%7s  %-13s  %s\n", tried(len(firings[i]), sampled), c.Level, plain(fmt.Sprintf("%s (%s:%d)", c.Title, c.File, c.Line)))
+		fmt.Fprintf(out, "%7s  %-13s  %s\n", tried(len(firings[i]), sampled), c.Level,
+			printable.Text(fmt.Sprintf("%s (%s:%d)", c.Title, c.File, c.Line)))
 		for j, f := range firings[i] {
 			if j == t.shown {
 				break
 			}
-			fmt.Fprintf(out, "%25s%s to %s: %d  %s\n", "", stamp(f.Start), stamp(f.End), f.Count, plain(strings.Join(c.Values(f.Group), " ")))
+			fmt.Fprintf(out, "%25s%s to %s: %d  %s\n", "", stamp(f.Start), stamp(f.End), f.Count,
+				printable.Text(strings.Join(c.Values(f.Group), " ")))
 		}
 	}
 }

@@ -1,0 +1,77 @@
+package cli
+
+import (
+	"cmp"
+	"encoding/json"
+	"fmt"
+	"runtime"
+	"runtime/debug"
+
+	"github.com/spf13/cobra"
+
+	"keytrail/schemas/otellog"
+	"keytrail/schemas/wire"
+)
+
+// release is the version of this build.
+const release = "0.1.0"
+
+// commit is the commit of builds outside a repository, which set it with
+// -ldflags "-X keytrail/processor/cli.commit=HASH". Other builds know it from Go.
+var commit string
+
+// build is what "keytrail version --json" prints.
+type build struct {
+	Version  string `json:"version"`
+	Commit   string `json:"commit"` // with "+changes" after it when files were not committed; "unknown"
+	Go       string `json:"go"`
+	Platform string `json:"platform"`
+	Format   int    `json:"format"` // of what Keytrail stores: wire.FormatVersion
+	Schema   string `json:"schema"` // of log records
+}
+
+// version is "keytrail version".
+func (a *app) version() *cobra.Command {
+	asJSON := false
+	cmd := &cobra.Command{
+		Use: "version [FLAGS]", GroupID: groupAbout,
+		Short: "Print the version",
+		Long: "Prints the version of this build and of the log schema. As JSON it adds the commit, the\n" +
+			"version of Go, the platform, and the version of the format that Keytrail stores.",
+		Example: "keytrail version\nkeytrail version --json",
+		Args:    noArguments,
+		RunE:    func(*cobra.Command, []string) error { return a.printVersion(asJSON) },
+	}
+	cmd.Flags().BoolVar(&asJSON, "json", false, "print a JSON object")
+	return cmd
+}
+
+func (a *app) printVersion(asJSON bool) error {
+	if !asJSON {
+		fmt.Fprintf(a.stdout, "keytrail %s (schema %s)\n", release, otellog.SchemaVersion)
+		return nil
+	}
+	return json.NewEncoder(a.stdout).Encode(build{release, cmp.Or(commit, committed(), "unknown"), runtime.Version(),
+		runtime.GOOS + "/" + runtime.GOARCH, wire.FormatVersion, otellog.SchemaVersion})
+}
+
+// committed returns the commit that Go has noted in the build, or "".
+func committed() string {
+	info, _ := debug.ReadBuildInfo()
+	if info == nil {
+		return ""
+	}
+	hash, changes := "", ""
+	for _, s := range info.Settings {
+		switch {
+		case s.Key == "vcs.revision":
+			hash = s.Value
+		case s.Key == "vcs.modified" && s.Value == "true":
+			changes = "+changes"
+		}
+	}
+	if hash == "" {
+		return ""
+	}
+	return hash + changes
+}

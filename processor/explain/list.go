@@ -1,0 +1,78 @@
+package explain
+
+import (
+	"cmp"
+	"fmt"
+	"iter"
+	"maps"
+	"slices"
+	"strings"
+
+	"keytrail/schemas/otellog"
+	"keytrail/schemas/semconv"
+)
+
+// MaxListed bounds the anomalies of a List: a kilobyte each.
+const MaxListed = 50_000
+
+// List gathers the anomalies of a stretch of time. Of several records of the same anomaly it
+// keeps one as a Finder does.
+type List struct {
+	More int // records beyond MaxListed, which are left out
+
+	since, until int64
+	found        map[string]listed
+}
+
+type listed struct {
+	start, made int64
+	record      []byte // as protobuf
+}
+
+// NewList returns a List of the anomalies whose windows start in [since, until), in ns since
+// 1970.
+func NewList(since, until int64) *List {
+	return &List{since: since, until: until, found: map[string]listed{}}
+}
+
+// Add looks at a record of any kind. An error says what is wrong with the record of an anomaly.
+func (l *List) Add(rec *otellog.Record) error {
+	if rec.EventName != semconv.EventKeytrailAnomaly {
+		return nil
+	}
+	start, _, err := span(rec)
+	if err != nil {
+		return fmt.Errorf("anomaly %q: %w", rec.Str(semconv.KeytrailAnomalyID), err)
+	}
+	if start < l.since || start >= l.until {
+		return nil
+	}
+	id := rec.Str(semconv.KeytrailAnomalyID)
+	switch known, had := l.found[id]; {
+	case had && rec.Observed < known.made:
+	case !had && len(l.found) >= MaxListed:
+		l.More++
+	default:
+		l.found[strings.Clone(id)] = listed{start, rec.Observed, otellog.AppendRequest(nil, rec)}
+	}
+	return nil
+}
+
+// Records returns the records of the anomalies in the order of their windows. Each is valid
+// until the next.
+func (l *List) Records() iter.Seq[*otellog.Record] {
+	return func(yield func(*otellog.Record) bool) {
+		ids := slices.SortedFunc(maps.Keys(l.found), func(a, b string) int {
+			return cmp.Or(cmp.Compare(l.found[a].start, l.found[b].start), cmp.Compare(a, b))
+		})
+		var rec otellog.Record
+		for _, id := range ids {
+			if err := rec.Decode(l.found[id].record); err != nil {
+				panic("BUG: cannot decode what AppendRequest wrote: " + err.Error())
+			}
+			if !yield(&rec) {
+				return
+			}
+		}
+	}
+}

@@ -1,0 +1,162 @@
+// Package report is what commands print of windows, anomalies, users and rules: tables,
+// CSV, JSON lines and the picture of an anomaly. It knows neither flags nor files, and
+// escapes what records hold, which comes from others.
+package report
+
+import (
+	"bufio"
+	"cmp"
+	"fmt"
+	"strings"
+	"time"
+
+	"keytrail/processor/setting"
+	"keytrail/schemas/otellog"
+	"keytrail/schemas/printable"
+	"keytrail/schemas/semconv"
+)
+
+// Printer prints records of windows and anomalies in one form. A failed write comes back
+// from its buffer's Flush.
+type Printer interface {
+	Window(rec *otellog.Record)
+	Anomaly(rec *otellog.Record)
+}
+
+// The forms that Printers print.
+const (
+	JSON  = "json"  // a line of OTLP/JSON each
+	Table = "table" // for a person
+	CSV   = "csv"   // RFC 4180, safe to open in a spreadsheet
+)
+
+// NewPrinter returns the Printer of a form that writes to out.
+func NewPrinter(form string, out *bufio.Writer) Printer {
+	switch form {
+	case Table:
+		return &table{out: out}
+	case CSV:
+		return &rows{out: NewCSV(out, rowColumns...)}
+	}
+	return &jsonLines{out: out}
+}
+
+// jsonLines prints OTLP/JSON.
+type jsonLines struct {
+	out *bufio.Writer
+	buf []byte
+}
+
+func (p *jsonLines) Window(rec *otellog.Record) {
+	p.buf = append(otellog.AppendJSON(p.buf[:0], rec), '\n')
+	p.out.Write(p.buf)
+}
+
+func (p *jsonLines) Anomaly(rec *otellog.Record) { p.Window(rec) }
+
+// table prints a row for each window and a sentence for each anomaly.
+type table struct {
+	out   *bufio.Writer
+	begun bool
+}
+
+func (t *table) Window(rec *otellog.Record) {
+	if !t.begun {
+		t.begun = true
+		fmt.Fprintln(t.out, WindowHeader())
+	}
+	fmt.Fprintln(t.out, WindowRow(rec))
+}
+
+func (t *table) Anomaly(rec *otellog.Record) { fmt.Fprintln(t.out, AnomalyRow(rec)) }
+
+// WindowHeader is the line above WindowRows.
+func WindowHeader() string {
+	return fmt.Sprintf("%-17s %-10s %7s %7s %7s %9s  %s", "WINDOW", "SCOPE", "CALLS", "DENIED", "FAILED", "ANOMALIES",
+		"ENTITY")
+}
+
+// WindowRow is one row of the table.
+func WindowRow(rec *otellog.Record) string {
+	name := printable.Text(entityName(rec))
+	if rollup := rec.Get(semconv.KeytrailWindowRollup); rollup != nil && rollup.Int != 0 {
+		if end, err := time.Parse(time.RFC3339, rec.Str(semconv.KeytrailWindowEnd)); err == nil {
+			name += " (" + setting.Duration(end.Sub(time.Unix(0, rec.Time))) + ")"
+		}
+	}
+	return fmt.Sprintf("%-17s %-10s %7d %7d %7d %9d  %s", minuteOf(rec.Time),
+		printable.Text(rec.Str(semconv.KeytrailWindowScope)),
+		integer(rec, semconv.KeytrailWindowCalls), integer(rec, semconv.KeytrailWindowDenied),
+		integer(rec, semconv.KeytrailWindowFailed),
+		integer(rec, semconv.KeytrailWindowAnomalies), name)
+}
+
+// shownID is how many digits of an anomaly's id the table has: "keytrail explain" takes
+// them for the id, and two of a million ids share them with a chance of 1 in 500.
+const shownID = 12
+
+// AnomalyRow is the sentence of an anomaly, with its severity and its id.
+func AnomalyRow(rec *otellog.Record) string {
+	return fmt.Sprintf("  ! %-8s %-10s %.*s %s", printable.Text(rec.Str(semconv.KeytrailAnomalySeverity)),
+		printable.Text(rec.Str(semconv.KeytrailAnomalyKind)),
+		shownID, printable.Text(rec.Str(semconv.KeytrailAnomalyID)), printable.Text(rec.Str(semconv.KeytrailAnomalyReason)))
+}
+
+// integer returns an attribute's number; 0 without one.
+func integer(rec *otellog.Record, name string) int64 {
+	if a := rec.Get(name); a != nil {
+		return a.Int
+	}
+	return 0
+}
+
+// entityName writes an entity as short as it stays recognizable: a KMS key's id
+// with its account, a principal's ARN without the common prefix.
+func entityName(rec *otellog.Record) string {
+	key := shortARN(cmp.Or(rec.Str(semconv.AWSKMSAliasARN), rec.Str(semconv.AWSKMSKeyARN)))
+	principal := shortARN(rec.Str(semconv.KeytrailPrincipal))
+	switch rec.Str(semconv.KeytrailWindowScope) {
+	case "key":
+		return key
+	case "principal":
+		return principal
+	}
+	return principal + " on " + key
+}
+
+// shortARN writes an ARN without what most have in common. It keeps the Region, because
+// multi-Region keys have the same id, and aliases the same name, in several, and the
+// partition where it is not "aws".
+func shortARN(arn string) string {
+	p := strings.SplitN(arn, ":", 6)
+	if len(p) != 6 || p[0] != "arn" {
+		return arn
+	}
+	short := p[4] + ":" + p[5]
+	if p[3] != "" {
+		short = p[3] + ":" + short
+	}
+	if p[1] != "aws" {
+		short = p[1] + ":" + short
+	}
+	return short
+}
+
+// Number writes "1 rule" and "2 rules".
+func Number(n int, of string) string {
+	if n != 1 {
+		of += "s"
+	}
+	return fmt.Sprintf("%d %s", n, of)
+}
+
+// minuteOf writes a time to the minute, or to the second where it has seconds: windows of
+// correlations may begin anywhere.
+func minuteOf(ns int64) string {
+	if ns%int64(time.Minute) != 0 {
+		return time.Unix(0, ns).UTC().Format("2006-01-02 15:04:05Z")
+	}
+	return time.Unix(0, ns).UTC().Format("2006-01-02 15:04Z")
+}
+
+func stamp(ns int64) string { return time.Unix(0, ns).UTC().Format(time.RFC3339) }

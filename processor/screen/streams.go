@@ -1,0 +1,151 @@
+// Package screen is where all that a command prints passes: standard output, standard error,
+// and what is known of the terminal behind them. It escapes what could steer a terminal or
+// deceive a reader, whatever the code before it forgot. Keytrail's own sequences take their
+// own ways (Raw and Diagnostics.Control), which no data takes.
+package screen
+
+import (
+	"io"
+	"os"
+	"sync"
+
+	"keytrail/processor/setting"
+	"keytrail/schemas/printable"
+)
+
+// Output is standard output. It remembers the first write that failed, so that
+// no print is lost unnoticed, and ends the command then. Safe for concurrent use.
+type Output struct {
+	w       io.Writer
+	failure func() // ends the command
+
+	mu   sync.Mutex // guards what follows
+	err  error
+	rest []byte // of a character that is not complete
+	buf  []byte
+}
+
+// NewOutput returns the Output that writes to w and calls failure, which ends the command, when
+// a write has failed.
+func NewOutput(w io.Writer, failure func()) *Output { return &Output{w: w, failure: failure} }
+
+// Write writes p with all escaped that is unsafe. Output in a binary form takes Raw.
+func (o *Output) Write(p []byte) (int, error) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	var rest []byte
+	all := p
+	if len(o.rest) > 0 {
+		all = append(o.rest, p...)
+	}
+	o.buf, rest = printable.AppendLines(o.buf[:0], all)
+	err := o.pass(o.buf)
+	o.rest = append([]byte(nil), rest...)
+	if err != nil {
+		return 0, err
+	}
+	return len(p), nil
+}
+
+// pass writes p as it is, with the lock held.
+func (o *Output) pass(p []byte) error {
+	_, err := o.w.Write(p)
+	if err != nil {
+		if o.err == nil {
+			o.err = err
+		}
+		o.failure()
+	}
+	return err
+}
+
+// Close writes what was left of a character.
+func (o *Output) Close() {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if len(o.rest) > 0 {
+		_ = o.pass([]byte(printable.Text(string(o.rest)))) // Failed knows
+		o.rest = nil
+	}
+}
+
+// Failed returns the error of the first write that failed, or nil.
+func (o *Output) Failed() error {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.err
+}
+
+// File returns the file that standard output is, or nil.
+func (o *Output) File() *os.File {
+	f, _ := o.w.(*os.File)
+	return f
+}
+
+// Raw is standard output for text that is escaped already, and for what is not text.
+type Raw struct{ *Output }
+
+// Write writes p as it is.
+func (r Raw) Write(p []byte) (int, error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if err := r.pass(p); err != nil {
+		return 0, err
+	}
+	return len(p), nil
+}
+
+// Diagnostics is standard error: errors, logs and progress. Secrets of the configuration
+// are replaced in it by their references. Safe for concurrent use.
+type Diagnostics struct {
+	w io.Writer
+
+	mu      sync.Mutex // guards what follows
+	secrets *setting.Scrubber
+	rest    []byte // of a character that is not complete
+}
+
+// NewDiagnostics returns the Diagnostics that write to w.
+func NewDiagnostics(w io.Writer) *Diagnostics { return &Diagnostics{w: w} }
+
+// Hide has secrets replaced from now on.
+func (d *Diagnostics) Hide(secrets *setting.Scrubber) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.secrets = secrets
+}
+
+// Write writes p, which is one line or several, without secrets and with all escaped that
+// is unsafe. Errors of standard error have nowhere to go.
+func (d *Diagnostics) Write(p []byte) (int, error) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	text := d.secrets.Clean(string(append(d.rest, p...)))
+	out, rest := printable.AppendLines(nil, []byte(text))
+	d.rest = append([]byte(nil), rest...)
+	_, _ = d.w.Write(out)
+	return len(p), nil
+}
+
+// Control writes a sequence of Keytrail's own.
+func (d *Diagnostics) Control(sequence string) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	_, _ = io.WriteString(d.w, sequence)
+}
+
+// Status shows a progress line where the last one was, as much of it as fits into one
+// line: the last column stays free, where some terminals break the line.
+func (d *Diagnostics) Status(text string) {
+	d.Control(Wipe + Fit(printable.Text(text), Columns(d, os.Getenv)-1))
+}
+
+// Close writes what was left of a character.
+func (d *Diagnostics) Close() {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if len(d.rest) > 0 {
+		_, _ = io.WriteString(d.w, printable.Text(string(d.rest)))
+		d.rest = nil
+	}
+}

@@ -4,78 +4,150 @@ package eventtime
 // above it.
 const None = int64(-1) << 62
 
-// Progress tracks the watermark of one source partition.
+// Progress tracks how far event time has come in one source partition. Its front is the
+// largest event time seen less the allowed disorder. Two marks follow the front, and
+// neither goes back:
 //
-// The watermark is the largest event time seen less the allowed disorder: no
-// earlier event is expected any more, and one that comes all the same may be late.
-// It never moves back. An event from the future (past the clock plus a skew)
-// is counted like any other, but moves the watermark only up to the clock, so a
-// wrong clock somewhere cannot close everybody's windows. A source that has nothing to
-// read follows the others; see Follow.
+//   - The late mark decides which events are late. It follows from the source's records
+//     alone: their event times, and when they were written (Arrive), in their order. No
+//     clock, no other source and no restart moves it, as long as Saved is restored.
+//   - The watermark closes windows. It is at least the late mark. A source that has nothing
+//     to read follows the others; see Follow.
+//
+// Records that were written after a gap of at least Disorder may be a backlog in any order:
+// shippers that were stopped deliver side by side, each at its own speed. A hold therefore
+// keeps both marks where they are until the records were written Disorder later.
+//
+// An event from the future (past the given time plus the skew) is counted like any other,
+// but moves the front only up to there, so a wrong clock somewhere cannot close everybody's
+// windows.
 //
 // The zero value is ready once Disorder and Skew are set. Not safe for concurrent use.
 type Progress struct {
 	Disorder int64 // out_of_orderness, ns, at least 0
-	Skew     int64 // how far ahead of our clock an honest event may be, ns, at least 0
-	// Held keeps a watermark that is known where it is, and lets the front go on: for a
-	// backlog that comes in any order. Once it is false, the next event or Follow, or
-	// Raise to the Front, brings the watermark up.
-	Held   bool
-	mark   int64
-	begun  bool
-	front  int64 // as mark, by the source's own events alone
-	events bool  // it has had some
+	Skew     int64 // how far ahead of the given time an honest event may be, ns, at least 0
+
+	front, late, mark instant
+	clock             instant // when the records so far were written
+	hold              int64   // the marks are held until clock comes to it
 }
 
-// Observe takes the event time of one event and the wall clock, both in ns, and
-// reports whether the event was from the future.
+// instant is a time that may be unknown. The zero value is.
+type instant struct {
+	at    int64
+	known bool
+}
+
+// raise moves i up to a time, never back. It does nothing for None and below.
+func (i *instant) raise(to int64) {
+	if to > None && (!i.known || to > i.at) {
+		i.at, i.known = to, true
+	}
+}
+
+// get returns the time, or None.
+func (i instant) get() int64 {
+	if !i.known {
+		return None
+	}
+	return i.at
+}
+
+// Arrive takes the time at which the next record was written, ns since 1970, before Observe
+// takes its event. Times of 0 and below are unknown and change nothing. cut says that
+// records before the first one are gone: whether they had begun a hold, nobody knows.
+//
+// A time less than Disorder below an earlier one counts as that one. A time further below
+// sets the clock back, and an end of the hold with it. So a wrong time costs one hold, or
+// ends one, and no hold lasts for longer than Disorder after the last record.
+func (p *Progress) Arrive(written int64, cut bool) {
+	switch {
+	case written <= 0:
+		return
+	case !p.clock.known && cut: // twice: the clock may have been ahead of this record
+		p.hold = Add(written, Add(p.Disorder, p.Disorder))
+	case !p.clock.known:
+		p.hold = written
+	case written >= Add(p.clock.at, p.Disorder):
+		p.clock.at = written
+		p.settle() // an earlier hold is over
+		p.hold = Add(written, p.Disorder)
+	case written <= Sub(p.clock.at, p.Disorder):
+		p.clock.at, p.hold = written, min(p.hold, Add(written, p.Disorder))
+	}
+	p.clock.raise(written)
+	p.settle()
+}
+
+// Observe takes the event time of one event and the time at which it was certainly known,
+// both in ns, and reports whether the event was from the future.
 func (p *Progress) Observe(at, now int64) (future bool) {
 	if limit := Add(now, p.Skew); at > limit {
 		at, future = limit, true
 	}
-	mark := Sub(at, p.Disorder)
-	p.RaiseFront(mark)
-	if !p.Held || !p.begun {
-		p.Raise(p.Front())
-	}
+	p.front.raise(Sub(at, p.Disorder))
+	p.settle()
 	return future
 }
 
-// Raise moves the watermark up to mark, never back. It does nothing for None and below.
-func (p *Progress) Raise(mark int64) {
-	if mark > None && (!p.begun || mark > p.mark) {
-		p.mark, p.begun = mark, true
+// settle brings the marks up to the front, unless a hold keeps them. A hold that is over
+// does not come back with an earlier clock.
+func (p *Progress) settle() {
+	if !p.Holding() {
+		p.hold = None
+		p.late.raise(p.Front())
+		p.mark.raise(p.Front())
 	}
 }
 
-// RaiseFront moves the front up, never back: for restoring it.
-func (p *Progress) RaiseFront(front int64) {
-	if front > None && (!p.events || front > p.front) {
-		p.front, p.events = front, true
-	}
-}
+// Holding reports whether a hold keeps the marks where they are.
+func (p *Progress) Holding() bool { return p.clock.known && p.clock.at < p.hold }
+
+// Raise moves the watermark up to mark, never back. It does nothing for None and below.
+func (p *Progress) Raise(mark int64) { p.mark.raise(mark) }
 
 // Watermark returns the watermark, or None.
-func (p *Progress) Watermark() int64 {
-	if !p.begun {
-		return None
-	}
-	return p.mark
+func (p *Progress) Watermark() int64 { return p.mark.get() }
+
+// LateMark returns the late mark, or None.
+func (p *Progress) LateMark() int64 { return p.late.get() }
+
+// Front returns the front, or None.
+func (p *Progress) Front() int64 { return p.front.get() }
+
+// Clock returns when the records so far were written, or None.
+func (p *Progress) Clock() int64 { return p.clock.get() }
+
+// Hold returns the time that Clock has to come to for a hold to end; without a hold it says
+// nothing.
+func (p *Progress) Hold() int64 { return p.hold }
+
+// Saved is what decides later about a source: what has to be stored with its position. A
+// time that is not known is None.
+type Saved struct {
+	Front, LateMark int64
+	Clock, Hold     int64
 }
 
-// Front returns the watermark that the source's own events alone have made, or None.
-func (p *Progress) Front() int64 {
-	if !p.events {
-		return None
-	}
-	return p.front
+// Saved returns what has to be stored.
+func (p *Progress) Saved() Saved {
+	return Saved{Front: p.Front(), LateMark: p.LateMark(), Clock: p.Clock(), Hold: p.Hold()}
+}
+
+// Restore makes p what Saved was stored of, except for the watermark: see Raise.
+func (p *Progress) Restore(s Saved) {
+	p.front.raise(s.Front)
+	p.late.raise(s.LateMark)
+	p.mark.raise(s.LateMark)
+	p.clock.raise(s.Clock)
+	p.hold = s.Hold
 }
 
 // Stream is what is known of all sources together, at a moment at which a source had
 // nothing to read.
 type Stream struct {
-	// Front is the largest Front of all sources; None when it is unknown. It may be that
-	// of an earlier moment, never of a later one.
+	// Front is the largest watermark that a source's own events have made; None when it is
+	// unknown. It may be that of an earlier moment, never of a later one.
 	Front int64
 	// Quiet says that no source has had anything to read for a while.
 	Quiet bool
@@ -85,16 +157,13 @@ type Stream struct {
 // far the clock has come for it: see Mark.Quiet.
 //
 // All sources get their events from the same producers, so a source that has nothing to
-// read is as far as the stream as a whole: the watermark moves up to the stream's front.
-// That holds nobody up.
+// read is as far as the stream as a whole: the watermark moves up to the stream's front,
+// and closes windows there. The late mark stays.
 //
 // No clock moves a watermark. While the whole stream is quiet, nobody knows whether nothing
-// happens or nothing is delivered; the clock, now, closes windows then, but only events make
-// later ones late. Events in order are on time after an outage of any length.
+// happens or nothing is delivered; the clock, now, closes windows then.
 func (p *Progress) Follow(s Stream, now int64) (quiet int64) {
-	if !p.Held || !p.begun {
-		p.Raise(s.Front)
-	}
+	p.Raise(s.Front)
 	mark := p.Watermark()
 	if s.Quiet && mark > None {
 		return max(mark, Sub(now, p.Disorder))

@@ -78,26 +78,146 @@ func TestFollow(t *testing.T) {
 	}
 }
 
-// A watermark that is held stays, unless it is unknown, and comes up afterwards.
-func TestHeld(t *testing.T) {
-	p := eventtime.Progress{Disorder: 15 * minute, Held: true}
-	want := func(mark int64) {
+// A gap between the times of two records holds both marks for as long as the disorder, by
+// the times of the records that follow.
+func TestHold(t *testing.T) {
+	p := eventtime.Progress{Disorder: 15 * minute}
+	at := func(written, event, mark int64, holding bool) {
 		t.Helper()
-		if got := p.Watermark(); got != mark {
-			t.Errorf("watermark %d, want %d", got, mark)
+		p.Arrive(written*minute, false)
+		p.Observe(event*minute, math.MaxInt64)
+		if p.LateMark() != mark*minute || p.Watermark() != mark*minute || p.Holding() != holding {
+			t.Errorf("at %d: marks %d and %d min, holding %v; want %d, %v",
+				written, p.LateMark()/minute, p.Watermark()/minute, p.Holding(), mark, holding)
 		}
 	}
-	p.Observe(100*minute, 1000*minute)
-	want(85 * minute) // nothing was known before
-	p.Observe(300*minute, 1000*minute)
-	want(85 * minute)
-	if quiet := p.Follow(eventtime.Stream{Front: 400 * minute, Quiet: true}, 1000*minute); quiet != 985*minute {
-		t.Errorf("quiet %d", quiet)
+	at(100, 95, 80, false)
+	at(114, 109, 94, false)
+	at(129, 128, 94, true) // a gap of 15 min: the event of a quick shipper
+	at(135, 112, 94, true)
+	at(143, 140, 94, true)
+	at(144, 120, 125, false) // 15 min later: up to the front
+	at(150, 148, 133, false)
+	at(170, 169, 133, true)
+	at(190, 171, 154, true) // another gap ends the hold of the one before
+	at(191, 190, 154, true)
+	p.Raise(170 * minute) // others are further: windows close, nothing is late by that
+	if p.LateMark() != 154*minute || p.Watermark() != 170*minute {
+		t.Errorf("marks %d and %d", p.LateMark()/minute, p.Watermark()/minute)
 	}
-	want(85 * minute)
-	p.Held = false
-	p.Observe(200*minute, 1000*minute)
-	want(285 * minute)
+}
+
+// Where the records before the first one are gone, a hold may be going on.
+func TestHoldAtACut(t *testing.T) {
+	p := eventtime.Progress{Disorder: 15 * minute}
+	for _, written := range []int64{100, 110, 120, 129} {
+		p.Arrive(written*minute, true)
+		p.Observe(written*minute, math.MaxInt64)
+		if p.LateMark() != eventtime.None {
+			t.Errorf("at %d: late mark %d", written, p.LateMark()/minute)
+		}
+	}
+	p.Arrive(130*minute, true)
+	if p.LateMark() != 114*minute {
+		t.Errorf("after the hold: %d", p.LateMark()/minute)
+	}
+}
+
+// model is Progress told once more: it looks at all records from the beginning.
+func model(written, events []int64, disorder int64) (late int64) {
+	late, front, clock, end := eventtime.None, eventtime.None, int64(0), int64(0)
+	for i, w := range written {
+		gap := i > 0 && w-clock >= disorder
+		if i == 0 || gap || clock-w >= disorder {
+			clock = w
+		}
+		clock = max(clock, w)
+		if end = min(end, clock+disorder); clock >= end {
+			late, end = max(late, front), 0 // of the records before
+		}
+		if gap {
+			end = clock + disorder
+		}
+		if front = max(front, events[i]-disorder); clock >= end {
+			late, end = max(late, front), 0
+		}
+	}
+	return late
+}
+
+// The late mark follows from the records: however often the source changes hands, and
+// whatever others and the clock say, it is the same; it is never ahead of the watermark.
+// Timestamps may jump anywhere.
+func TestLateMarkFollowsFromTheRecords(t *testing.T) {
+	holds := 0
+	for seed := range uint64(2000) {
+		rng := rand.New(rand.NewPCG(seed, 5))
+		disorder := (1 + rng.Int64N(20)) * minute
+		now := time.Date(2026, 3, 2, 12, 0, 0, 0, time.UTC).UnixNano()
+		p := eventtime.Progress{Disorder: disorder}
+		var written, events []int64
+		for range 40 {
+			now += rng.Int64N([...]int64{minute, minute, minute, 40 * minute}[rng.IntN(4)])
+			w := now
+			switch rng.IntN(15) {
+			case 0:
+				w += rng.Int64N(600*minute) - 300*minute
+			case 1:
+				w -= rng.Int64N(disorder)
+			}
+			written, events = append(written, w), append(events, now-rng.Int64N(100*minute))
+			p.Arrive(w, false)
+			p.Observe(events[len(events)-1], math.MaxInt64)
+			if want := model(written, events, disorder); p.LateMark() != want || p.Watermark() < want {
+				t.Fatalf("seed %d: record %d: late mark %d, watermark %d, want %d", seed, len(events), p.LateMark(), p.Watermark(), want)
+			}
+			if p.Hold() > eventtime.Add(p.Clock(), disorder) {
+				t.Fatalf("seed %d: a hold of more than the disorder", seed)
+			}
+			if p.Holding() {
+				holds++
+			}
+			switch rng.IntN(4) {
+			case 0: // a restart
+				saved, mark := p.Saved(), p.Watermark()
+				p = eventtime.Progress{Disorder: disorder}
+				p.Restore(saved)
+				p.Raise(mark)
+			case 1:
+				p.Follow(eventtime.Stream{Front: now, Quiet: true}, now+rng.Int64N(1000*minute))
+			}
+		}
+	}
+	if holds < 10_000 {
+		t.Errorf("%d records in a hold: this tests too little", holds)
+	}
+}
+
+// A reader of a log whose beginning is gone finds no call late that was on time for a reader
+// of the whole log.
+func TestCutLogIsNotStricter(t *testing.T) {
+	for seed := range uint64(2000) {
+		rng := rand.New(rand.NewPCG(seed, 6))
+		disorder := (1 + rng.Int64N(20)) * minute
+		now, high := time.Date(2026, 3, 2, 12, 0, 0, 0, time.UTC).UnixNano(), int64(0)
+		whole, rest := eventtime.Progress{Disorder: disorder}, eventtime.Progress{Disorder: disorder}
+		from := rng.IntN(20)
+		for i := range 40 {
+			now += rng.Int64N([...]int64{minute, minute, minute, 40 * minute}[rng.IntN(4)])
+			w, event := max(now-rng.Int64N(disorder), high-disorder+1), now-rng.Int64N(100*minute)
+			high = max(high, w)
+			whole.Arrive(w, false)
+			if i >= from {
+				rest.Arrive(w, true)
+			}
+			if rest.LateMark() > whole.LateMark() {
+				t.Fatalf("seed %d: record %d: late mark %d, and %d with the whole log", seed, i, rest.LateMark(), whole.LateMark())
+			}
+			if whole.Observe(event, math.MaxInt64); i >= from {
+				rest.Observe(event, math.MaxInt64)
+			}
+		}
+	}
 }
 
 // After an outage of any length, however the source followed meanwhile and whatever the
@@ -116,7 +236,7 @@ func TestNothingInOrderIsLateAfterAnOutage(t *testing.T) {
 			p.Follow(eventtime.Stream{Front: newest - disorder, Quiet: rng.IntN(2) == 0}, anyInt64(rng))
 		}
 		at := newest - rng.Int64N(disorder+1) + rng.Int64N(200*minute)
-		if end := eventtime.End(at, size); end <= p.Watermark()-lateness {
+		if end := eventtime.End(at, size); end <= max(p.Watermark(), p.LateMark())-lateness {
 			t.Fatalf("seed %d: an event in order is late", seed)
 		}
 	}

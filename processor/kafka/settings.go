@@ -161,8 +161,13 @@ func (t *Topic) differences(has map[string]string, info topicInfo, brokers int) 
 	if got, ok := number("retention.bytes"); ok && got >= 0 && policy == "delete" {
 		add(false, "retention.bytes", "-1", "what is not read before a partition has grown to that size is lost")
 	}
-	if has["message.timestamp.type"] == "LogAppendTime" {
-		add(false, "message.timestamp.type", "CreateTime", "records would bear the time at which the broker got them")
+	stamps := wanted("message.timestamp.type", "CreateTime")
+	if got := has["message.timestamp.type"]; got != "" && got != stamps {
+		why := "records would bear the time at which the broker got them"
+		if stamps == "LogAppendTime" {
+			why = "a producer whose clock is wrong would decide how long events may come in any order after an outage"
+		}
+		add(false, "message.timestamp.type", stamps, why)
 	}
 	return append(list, t.layoutDifferences(info, brokers)...)
 }

@@ -145,6 +145,7 @@ func TestSettingsOfTopics(t *testing.T) {
 	f(week, false, 3, week, false, "min.insync.replicas 1, want 2")
 	f(week, false, 1, week, false, "replication factor 1, want 3")
 	f(week, false, 3, with(map[string]*string{"message.timestamp.type": text("LogAppendTime")}), false, "message.timestamp.type LogAppendTime, want CreateTime")
+	f(map[string]*string{"message.timestamp.type": text("LogAppendTime")}, false, 3, with(map[string]*string{"message.timestamp.type": text("CreateTime")}), false, "message.timestamp.type CreateTime, want LogAppendTime: a producer whose clock is wrong")
 	f(map[string]*string{}, false, 3, with(map[string]*string{"retention.ms": text("1")}), false, "")
 	// what is as good, or better
 	f(week, false, 3, with(map[string]*string{"retention.ms": text("-1")}), false, "")

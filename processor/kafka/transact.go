@@ -86,8 +86,8 @@ type Transact struct {
 const usualBatchBytes = 1_000_012
 
 // MaxBatchBytes bounds a batch for Transact.LargeTopic: 8 MiB. Only the state of
-// an entity can need more than Kafka's usual 1 MiB: 220 windows (80 may be late, 128
-// are held for others, and a few are open) of 6 sets of 512 values of up to 11 bytes
+// an entity can need more than Kafka's usual 1 MiB: 220 windows (208 behind the watermark,
+// stream.mostBehind, and a few that are open) of 6 sets of 512 values of up to 11 bytes
 // would be 7.5 MB.
 const MaxBatchBytes = 8 << 20
 

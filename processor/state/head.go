@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"fmt"
 
+	"keytrail/processor/eventtime"
 	"keytrail/schemas/wire"
 )
 
@@ -18,7 +19,9 @@ type Head struct {
 	Watermark int64    // as the last frame told it
 	Late      int64    // as the last frame told it; see wire.Frame
 	Ended     int64    // the largest Quiet that a frame told; see wire.Frame
-	Front     int64    // as the source's own events alone have made the watermark
+	// Progress is how far event time has come by the records below At, and the hold that
+	// goes on with the next one.
+	Progress eventtime.Saved
 	// Forgotten is an event time, ns: the ids of calls before it are not kept any more. It is
 	// before Late, so such a call is late, whatever the lateness is by now.
 	Forgotten int64
@@ -92,7 +95,9 @@ func (h *Head) Append(dst []byte, e *wire.Encoder) []byte {
 	e.Int(h.Watermark)
 	e.Int(h.Late)
 	e.Int(h.Ended)
-	e.Int(h.Front)
+	for _, at := range [...]int64{h.Progress.Front, h.Progress.LateMark, h.Progress.Clock, h.Progress.Hold} {
+		e.Int(at)
+	}
 	e.Int(h.Forgotten)
 	e.Uint(h.Live.N)
 	e.Fixed(h.Live.Sum)
@@ -105,7 +110,9 @@ func DecodeHead(value []byte) (Head, error) {
 	if err := d.Version(); err != nil {
 		return Head{}, fmt.Errorf("cannot restore the progress of counting: %w", err)
 	}
-	h := Head{At: position(d), Settings: d.Raw(), Sequence: d.Uint(), Framed: d.Int(), Watermark: d.Int(), Late: d.Int(), Ended: d.Int(), Front: d.Int(), Forgotten: d.Int(), Live: Live{d.Uint(), d.Fixed()}}
+	h := Head{At: position(d), Settings: d.Raw(), Sequence: d.Uint(), Framed: d.Int(), Watermark: d.Int(), Late: d.Int(), Ended: d.Int(),
+		Progress:  eventtime.Saved{Front: d.Int(), LateMark: d.Int(), Clock: d.Int(), Hold: d.Int()},
+		Forgotten: d.Int(), Live: Live{d.Uint(), d.Fixed()}}
 	if !d.Done() {
 		return Head{}, fmt.Errorf("cannot restore the progress of counting: %w", wire.ErrFrame)
 	}

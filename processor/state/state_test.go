@@ -122,7 +122,7 @@ func TestMetaRoundTrip(t *testing.T) {
 // head makes how far counting has come.
 func head(seed uint64) state.Head {
 	rng := rand.New(rand.NewPCG(seed, 4))
-	h := state.Head{Settings: fmt.Sprint(seed), At: state.Position{Offset: rng.Int64(), Epoch: -1, Topic: [16]byte{9, 15: byte(seed)}}, Sequence: rng.Uint64(), Framed: rng.Int64(), Watermark: rng.Int64() - rng.Int64(), Late: rng.Int64(), Ended: rng.Int64(), Front: -rng.Int64(), Forgotten: rng.Int64() - rng.Int64()}
+	h := state.Head{Settings: fmt.Sprint(seed), At: state.Position{Offset: rng.Int64(), Epoch: -1, Topic: [16]byte{9, 15: byte(seed)}}, Sequence: rng.Uint64(), Framed: rng.Int64(), Watermark: rng.Int64() - rng.Int64(), Late: rng.Int64(), Ended: rng.Int64(), Progress: eventtime.Saved{Front: -rng.Int64(), LateMark: rng.Int64(), Clock: rng.Int64(), Hold: eventtime.None}, Forgotten: rng.Int64() - rng.Int64()}
 	if seed%4 == 0 {
 		h.Watermark = eventtime.None
 	}

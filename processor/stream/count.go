@@ -54,6 +54,8 @@ type countTask struct {
 	from, to  int64      // offsets counted since the last commit: [from, to)
 	lost      uint64     // of these, how many expired before they were read
 	lastEvent int64      // when it had something to read last, or that was not known; see since
+	held      int64      // when this process saw the hold begin; see since
+	own       int64      // the watermark that its own events have made; see marks
 	sent      wire.Frame // watermark, late and idleness as told last
 	told      int64      // when that was; see since
 	quiet     int64      // of the Output at hand; see eventtime.Mark
@@ -68,6 +70,7 @@ func (c *counter) newTask(partition int32, since int64) *countTask {
 		Source: intake.NewSource(w.Detect.Size), observed: newObserver(c.p.Rules),
 		progress: eventtime.Progress{Disorder: w.OutOfOrderness, Skew: w.FutureSkew}, lastEvent: since,
 		sent: wire.Frame{Watermark: eventtime.None, Late: eventtime.None, Quiet: eventtime.None}, ended: eventtime.None,
+		own: eventtime.None, held: since,
 	}
 	if t.observed != nil {
 		t.Observe = t.observed.observe
@@ -135,10 +138,7 @@ func (c *counter) Process(r *kgo.Record) error {
 		t.from, t.begun = r.Offset, true
 	}
 	t.to = r.Offset + 1
-	now := c.p.now()
-	c.now, t.lastEvent = now.UnixNano(), c.since(now)
-	c.topic.arrived(t.lastEvent, c.p.Window.OutOfOrderness)
-	c.held(t, t.lastEvent)
+	known := c.arrive(t, r)
 	c.stats.received++
 	if err := c.rec.DecodeOnly(r.Value, count.Attributes); err != nil {
 		c.dead(r, "bad_record", err.Error())
@@ -155,17 +155,17 @@ func (c *counter) Process(r *kgo.Record) error {
 		c.dead(r, "no_call", "the log record has no keytrail.call.id or no time: it was not made by Keytrail")
 	case !eventtime.InRange(call.Time):
 		c.dead(r, "bad_time", fmt.Sprintf("the event time, %d ns from 1970, is not before 2262 and after the beginning of 1970", call.Time))
-	case call.Time > eventtime.Add(c.now, maxFuture):
-		c.dead(r, "future", "the event time is more than a day ahead of the clock")
+	case call.Time > eventtime.Add(known, maxFuture):
+		c.dead(r, "future", fmt.Sprintf("the event time is more than a day ahead of %s", stamp(known)))
 	default:
-		c.take(t, r)
+		c.take(t, r, known)
 	}
 	return nil
 }
 
-// take takes in the call in c.call, of the record r.
-func (c *counter) take(t *countTask, r *kgo.Record) {
-	late := t.late(t.progress.Watermark(), &c.p.Window)
+// take takes in the call in c.call, of the record r; see arrive for known.
+func (c *counter) take(t *countTask, r *kgo.Record, known int64) {
+	late := t.late(c.p)
 	verdict := c.taker.Take(&t.Source, &c.rec, &c.call, late)
 	c.stats.unexplained += c.taker.Unexplained
 	c.taker.Unexplained = 0
@@ -179,14 +179,15 @@ func (c *counter) take(t *countTask, r *kgo.Record) {
 		return
 	case intake.Late:
 		c.stats.late++
-		c.dead(r, "late", fmt.Sprintf("the event's window took calls until the watermark %s", stamp(t.progress.Watermark())))
+		c.dead(r, "late", fmt.Sprintf("windows that end by %s take no more calls", stamp(late)))
 		return
 	}
-	t.progress.Observe(c.call.Time, c.now)
+	t.progress.Observe(c.call.Time, known)
 }
 
-// maxFuture is how far ahead of the clock an event may be: a day. A farther one
-// is a dead letter, because it would hold its window open for that long.
+// maxFuture is how far ahead of the clock, or of the time at which a broker wrote its
+// record, an event may be: a day. A farther one is a dead letter, because it would hold
+// its window open for that long.
 const maxFuture = int64(24 * time.Hour)
 
 func (c *counter) dead(r *kgo.Record, reason, detail string) {
@@ -218,21 +219,16 @@ func (c *counter) Output(now time.Time, emit func(*kgo.Record)) (more bool, err 
 
 func (c *counter) output(t *countTask, now time.Time) {
 	since := c.since(now)
-	c.held(t, since)
-	idle, quiet := c.silent(t, since), eventtime.None
-	if idle && c.topic.ends != nil { // else nobody has looked yet
-		quiet = t.progress.Follow(c.topic.stream, c.now)
-	}
-	mark := t.progress.Watermark()
-	quiet = max(quiet, mark)
+	mark, quiet, idle := c.marks(t, since)
 	if t.to <= t.from && !t.tells(mark, quiet, idle, since) {
 		return
 	}
 	t.told, t.quiet, t.ended = since, quiet, max(t.ended, quiet)
-	c.frames(t, mark, idle)
+	late := max(t.late(c.p), c.p.behind(mark))
+	c.frames(t, mark, late, idle)
 	c.logCounted(t)
 	c.tell(t.observed)
-	t.sent = wire.Frame{Watermark: mark, Late: t.late(mark, &c.p.Window), Quiet: quiet, Idle: idle}
+	t.sent = wire.Frame{Watermark: mark, Late: late, Quiet: quiet, Idle: idle}
 	t.from, t.lost = t.to, 0
 	t.Committed()
 	t.forget(&c.p.Window)
@@ -246,7 +242,7 @@ const frameBytes = 600_000
 
 // frames writes what t has counted to every partition of kms.partials, in as
 // many frames as the fullest partition needs.
-func (c *counter) frames(t *countTask, mark int64, idle bool) {
+func (c *counter) frames(t *countTask, mark, late int64, idle bool) {
 	n := int(c.p.Partitions[c.p.Topics.Partials])
 	if len(c.batches) != n {
 		c.batches = make([]wire.Batch, n)
@@ -257,7 +253,7 @@ func (c *counter) frames(t *countTask, mark int64, idle bool) {
 		}
 	}
 	t.observed.batch(max(mark, t.ended), t.Credits, c.batches, c.p.mostBytes)
-	most, late := 1, t.late(mark, &c.p.Window)
+	most := 1
 	for q := range c.batches {
 		most = max(most, c.batches[q].Frames())
 	}

@@ -23,7 +23,7 @@ import (
 func bigCommit(calls int) (*counter, *countTask) {
 	cfg := window.DefaultConfig()
 	cfg.FirstUse = 0 // every first use is one
-	p := &Pipeline{now: time.Now, mostBytes: frameBytes, mostNotices: frameNotices, mostHeld: maxHeld, mostWindows: mostWindows, Topics: wire.DefaultTopics(), Window: Window{Detect: cfg, IdleAfter: int64(time.Hour)}}
+	p := &Pipeline{now: time.Now, mostBytes: frameBytes, mostNotices: frameNotices, mostBehind: mostBehind, mostHeld: mostBehind, mostWindows: mostWindows, Topics: wire.DefaultTopics(), Window: Window{Detect: cfg, IdleAfter: int64(time.Hour)}}
 	p.Partitions = map[string]int32{p.Topics.Partials: 3, p.Topics.Events: 2, p.Topics.Dedup: 2}
 	c := newCounter(p)
 	t := &countTask{partition: 1, begun: true, log: countLog{head: state.Head{Settings: p.settings().String()}}, Source: intake.NewSource(p.Window.Detect.Size),

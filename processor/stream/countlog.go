@@ -143,8 +143,8 @@ func (t *countTask) restored() error {
 	}
 	t.begun, t.sequence, t.from, t.to = true, head.Sequence, head.Framed, head.Framed
 	t.at = kafka.Position(head.At)
+	t.progress.Restore(head.Progress)
 	t.progress.Raise(head.Watermark)
-	t.progress.RaiseFront(head.Front)
 	t.ended = head.Ended
 	t.sent.Watermark, t.sent.Late, t.sent.Quiet = head.Watermark, head.Late, head.Watermark
 	t.observed.restored(t.ended, t.Credits)
@@ -175,7 +175,8 @@ func (c *counter) logHead(t *countTask) {
 		l.done = nil
 	}
 	l.head.At, l.head.Sequence, l.head.Framed = state.Position(t.at), t.sequence, t.from
-	l.head.Watermark, l.head.Late, l.head.Ended, l.head.Front = t.sent.Watermark, t.sent.Late, t.ended, t.progress.Front()
+	l.head.Watermark, l.head.Late, l.head.Ended = t.sent.Watermark, t.sent.Late, t.ended
+	l.head.Progress = t.progress.Saved()
 	c.put(t, []byte(state.HeadKey), l.head.Append(nil, &c.enc))
 	l.stored = true
 }

@@ -257,7 +257,7 @@ func (d *detector) output(t *detectTask, now int64, left *int) (more bool) {
 	size := d.p.Window.Detect.Size
 	t.meta.Hold = max(t.meta.Hold, t.slowest(d.p.Partitions[d.p.Topics.Partials]))
 	if mark != eventtime.Unknown() { // what is held is state, and has a bound
-		t.meta.Hold = max(t.meta.Hold, eventtime.Sub(mark.Late, d.p.mostHeld*size))
+		t.meta.Hold = max(t.meta.Hold, eventtime.Sub(mark.Watermark, d.p.mostHeld*size))
 	}
 	t.engine.Hold(t.meta.Hold)
 	more = t.engine.Advance(mark, *left, func(r window.Result) {

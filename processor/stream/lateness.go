@@ -6,25 +6,43 @@ import (
 	"strconv"
 	"time"
 
+	"github.com/twmb/franz-go/pkg/kgo"
+
 	"keytrail/processor/eventtime"
 	"keytrail/processor/kafka"
+	"keytrail/processor/window"
 	"keytrail/schemas/wire"
 )
 
-// This file is the one decision about which calls are late. Stage count makes it, by the
-// watermark of the call's source, once for all entities of the call; stage detect is never
-// ahead of a source (eventtime.Sources), and checks that the sources keep to what they told.
+// This file is the one decision about which calls are late. Stage count makes it, by the late
+// mark of the call's source, once for all entities of the call; stage detect is never ahead
+// of a source (eventtime.Sources), and checks that the sources keep to what they told.
+//
+// The late mark follows from the records of the source, so the decision is the same whoever
+// reads them and whenever. The clock and the other sources have a say in the watermark,
+// which closes windows, and in the bound of mostBehind.
 
-// isLate decides, for all entities of a call and for all who hear of it, whether the
-// window of its event time takes no more calls. What was told of that before holds, also
-// when the allowed lateness has grown since.
-func (t *countTask) isLate(at int64, w *Window) bool {
-	return eventtime.End(at, w.Detect.Size) <= t.late(t.progress.Watermark(), w)
+// mostBehind bounds the windows that a source keeps open for late calls, behind the largest
+// event time: the late ones, and as many as a hold, or a source that has nothing to read,
+// can make more (17 h 20 min at 5 min a window). Notices hold no more either.
+// kafka.MaxBatchBytes counts on it.
+const mostBehind = window.MaxLate + 128
+
+// late returns the event time up to which windows take no more calls, for all entities of a
+// call and for all who hear of it. What was told of that before holds, also when the allowed
+// lateness has grown since.
+func (t *countTask) late(p *Pipeline) int64 {
+	own := p.Window.Detect.MarkAt(t.progress.LateMark()).Late
+	return max(t.sent.Late, own, p.behind(t.progress.Front()))
 }
 
-// late returns the event time up to which windows take no more calls at a watermark.
-func (t *countTask) late(mark int64, w *Window) int64 {
-	return max(t.sent.Late, w.Detect.MarkAt(mark).Late)
+// behind returns the event time up to which windows are closed and take no more calls when
+// event time has come to mark, whatever holds them.
+func (p *Pipeline) behind(mark int64) int64 {
+	if mark <= eventtime.None {
+		return eventtime.None
+	}
+	return eventtime.Sub(mark, p.mostBehind*p.Window.Detect.Size)
 }
 
 // topicView is what stage count knows of all sources together, whichever process counts
@@ -33,31 +51,54 @@ type topicView struct {
 	stream eventtime.Stream
 	ends   map[int32]int64 // of the partitions, as of the last look
 	moved  int64           // when one of them was seen to move, or was not known; see since
-	hold   int64           // until when watermarks are held; see since
 }
 
-// arrived takes down that there is something to read at a time; see since. After a silence
-// of the whole stream that was longer than out_of_orderness, watermarks are held for as
-// long as that by the clock: what was held up comes in any order, of one shipper before
-// that of another. This keeps no window of the present open for longer than otherwise.
-func (v *topicView) arrived(now, disorder int64) {
-	if v.ends != nil && now-v.moved >= disorder {
-		v.hold = now + disorder
+// arrive takes down that a record of t is read, and when it was written. It returns the
+// latest time, ns, that its event can honestly have: a broker's clock wrote the record's
+// time, or else ours has to do, because a producer's may be wrong.
+func (c *counter) arrive(t *countTask, r *kgo.Record) (now int64) {
+	clock := c.p.now()
+	c.now, t.lastEvent = clock.UnixNano(), c.since(clock)
+	c.topic.moved = t.lastEvent
+	hold := t.progress.Hold()
+	t.progress.Arrive(r.Timestamp.UnixNano(), r.Offset > 0)
+	if t.progress.Hold() != hold {
+		t.held = t.lastEvent
 	}
-	v.moved = now
-}
-
-// held has the watermark of t stay where it is, or go on.
-func (c *counter) held(t *countTask, since int64) {
-	if t.progress.Held = since < c.topic.hold; !t.progress.Held {
-		t.progress.Raise(t.progress.Front())
+	if r.Attrs.TimestampType() == logAppendTime && t.progress.Clock() > eventtime.None {
+		return min(c.now, t.progress.Clock())
 	}
+	return c.now
 }
 
-// note is what count commits with the offset of a source: its front, in ns.
+// logAppendTime is what kgo.RecordAttrs has for a time that the broker wrote.
+const logAppendTime = 1
+
+// marks brings the watermark of t up and returns it, how far the clock has come for it, and
+// whether t is silent. The clock ends a hold of the watermark, not of the late mark, when
+// the source has nothing to read any more. Other sources that follow hear of the watermark
+// that t's own events have made (own).
+func (c *counter) marks(t *countTask, since int64) (mark, quiet int64, idle bool) {
+	p := &t.progress
+	idle = c.silent(t, since)
+	over := idle && (c.now >= p.Hold() || since-t.held >= c.p.Window.OutOfOrderness)
+	if own := p.LateMark(); !p.Holding() || over {
+		t.own = max(t.own, p.Front())
+	} else {
+		t.own = max(t.own, own, c.p.behind(p.Front()))
+	}
+	p.Raise(t.own)
+	quiet = p.Watermark()
+	if idle && c.topic.ends != nil { // else nobody has looked yet
+		quiet = p.Follow(c.topic.stream, c.now)
+	}
+	return p.Watermark(), quiet, idle
+}
+
+// note is what count commits with the offset of a source: its own watermark, in ns.
 func (c *counter) note(partition int32) string {
-	if t := c.tasks[partition]; t != nil && t.progress.Front() > eventtime.None {
-		return strconv.FormatInt(t.progress.Front(), 10)
+	if t := c.tasks[partition]; t != nil && t.own > eventtime.None {
+		return strconv.FormatInt(t.own, 10)
 	}
 	return ""
 }
@@ -69,7 +110,7 @@ func (c *counter) saw(seen kafka.Seen) {
 	v, now := &c.topic, c.since(c.p.now())
 	front := eventtime.None
 	for _, t := range c.tasks {
-		front = max(front, t.progress.Front())
+		front = max(front, t.own)
 	}
 	for _, note := range seen.Notes {
 		if n, err := strconv.ParseInt(note, 10, 64); err == nil { // a note of another program says nothing
@@ -77,10 +118,8 @@ func (c *counter) saw(seen kafka.Seen) {
 		}
 	}
 	known := len(seen.Ends) >= int(c.p.Partitions[c.p.Topics.Events])
-	if !known {
+	if !known || !maps.Equal(seen.Ends, v.ends) {
 		v.moved = now
-	} else if !maps.Equal(seen.Ends, v.ends) {
-		v.arrived(now, c.p.Window.OutOfOrderness)
 	}
 	v.ends = seen.Ends
 	v.stream = eventtime.Stream{Front: front, Quiet: now-v.moved >= c.p.Window.IdleAfter}

@@ -50,6 +50,11 @@ func newLateRig(t *testing.T) *lateRig {
 	return r
 }
 
+// isLate reports whether a call of an event time is late.
+func (t *countTask) isLate(at int64, p *Pipeline) bool {
+	return eventtime.End(at, p.Window.Detect.Size) <= t.late(p)
+}
+
 // restart has stage count read its state back.
 func (r *lateRig) restart() {
 	r.t.Helper()
@@ -123,7 +128,7 @@ func TestBetterCopyIsLateForAllOrNobody(t *testing.T) {
 		r.now = r.now.Add(2 * time.Hour)
 		r.take(r.event(simCall{id: "b", at: begin.Add(time.Duration(60+rng.IntN(40)) * time.Minute).UnixNano(), op: "Decrypt", key: keyHere(0), role: 1}, plainCopy))
 		maybe()
-		if r.s.c.tasks[0].isLate(c.at, &r.s.c.p.Window) {
+		if r.s.c.tasks[0].isLate(c.at, r.s.c.p) {
 			late++
 		}
 		r.take(r.event(c, callerCopy))
@@ -193,7 +198,7 @@ func TestEventTimesOutOfRange(t *testing.T) {
 }
 
 // A source that has had no record remembers, across restarts, what it told of how far it
-// is: its first record is late by that.
+// is. Its first record is late only far behind that, whatever others have.
 func TestSourceWithoutRecordsRemembers(t *testing.T) {
 	r := newLateRig(t)
 	c := r.s.c
@@ -251,12 +256,12 @@ func TestMoreLatenessOpensNothing(t *testing.T) {
 	w := &r.s.c.p.Window
 	r.take(r.event(simCall{id: "a", at: r.now.UnixNano(), op: "Decrypt", key: keyHere(0), role: 1}, plainCopy))
 	old := r.now.Add(-90 * time.Minute).UnixNano()
-	if !r.s.c.tasks[0].isLate(old, w) {
+	if !r.s.c.tasks[0].isLate(old, r.s.c.p) {
 		t.Fatal("an event of 90 minutes ago is not late")
 	}
 	w.Detect.Lateness = int64(4 * time.Hour)
 	r.restart()
-	if !r.s.c.tasks[0].isLate(old, w) {
+	if !r.s.c.tasks[0].isLate(old, r.s.c.p) {
 		t.Error("an event is late no more, because the allowed lateness has grown")
 	}
 	var f wire.Frame

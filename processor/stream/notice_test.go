@@ -63,8 +63,9 @@ func (s *split) commit(call *count.Call, mark time.Time) {
 	s.task.to++
 	var out []*kgo.Record
 	s.c.emit = func(r *kgo.Record) { out = append(out, r) }
-	s.c.frames(s.task, mark.UnixNano(), false)
-	s.task.sent.Watermark, s.task.from = mark.UnixNano(), s.task.to
+	late := s.c.p.Window.Detect.MarkAt(mark.UnixNano()).Late
+	s.c.frames(s.task, mark.UnixNano(), late, false)
+	s.task.sent.Watermark, s.task.sent.Late, s.task.from = mark.UnixNano(), late, s.task.to
 	s.task.Table.Reset()
 	s.take(out)
 }
@@ -184,7 +185,7 @@ func TestHeldWindowsAreBounded(t *testing.T) {
 	begin := time.Date(2026, 3, 2, 10, 0, 0, 0, time.UTC)
 	size := time.Duration(s.c.p.Window.Detect.Size)
 	most := 0
-	for i := range 400 {
+	for i := range 2 * mostBehind {
 		at := begin.Add(time.Duration(i) * size)
 		s.commit(&count.Call{IDText: at.String(), Time: at.UnixNano(), KeyARN: key, Principal: principals[0], Copy: kms.CopyCaller, Class: kms.ClassDecrypt}, at)
 		for _, r := range s.deliver(1) { // the other partition reads nothing
@@ -198,7 +199,7 @@ func TestHeldWindowsAreBounded(t *testing.T) {
 			most = max(most, len(e.Windows))
 		}
 	}
-	if bound := maxHeld + int(s.c.p.Window.Detect.Lateness/int64(size)) + 4; most > bound || most < maxHeld {
-		t.Errorf("%d windows of an entity are held, want at the most %d", most, bound)
+	if bound := mostBehind + 4; most > bound || most < mostBehind {
+		t.Errorf("%d windows of an entity are held, want at most %d", most, bound)
 	}
 }

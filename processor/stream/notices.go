@@ -70,17 +70,12 @@ func (d *detector) notice(t *detectTask, q int32, late int64, partials []wire.Pa
 	d.emit(&kgo.Record{Topic: d.p.Topics.Partials, Partition: q, Value: wire.AppendFrame(nil, &d.enc, &f)})
 }
 
-// maxHeld is how many windows behind the watermark are held for notices, besides the
-// late ones: 10 hours and more of backlog, at 5 min a window. The notices that come
-// later still go to the dead letter. kafka.MaxBatchBytes counts on it.
-const maxHeld = 128
-
 // frameNotices bounds the notices of one frame: 100, whose principals have names of at
 // most count.MaxNames, stay below Kafka's bound for a record.
 const frameNotices = 100
 
 // lateNotice keeps a notice that came after its window was dropped, because this partition
-// is more than maxHeld windows ahead of the one that sent it. It is of anomalies of pairs,
+// is more than mostBehind windows ahead of the one that sent it. It is of anomalies of pairs,
 // which are published themselves: only the principal's window lacks them.
 func (d *detector) lateNotice(t *detectTask, p *wire.Partial, now int64) *kgo.Record {
 	w := entity.Window{Partial: *p}

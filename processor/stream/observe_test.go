@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"log/slog"
 	"maps"
+	"math"
 	"math/rand/v2"
 	"slices"
 	"strings"
@@ -82,7 +83,7 @@ func (w *watched) see(id string, at int64, copy kms.Copy, seen ...sigma.Observat
 // commit commits at a watermark.
 func (w *watched) commit(mark int64) {
 	w.t.Helper()
-	w.task.progress.Raise(mark)
+	w.task.progress.Observe(eventtime.Add(mark, w.task.progress.Disorder), math.MaxInt64)
 	w.task.to++
 	for _, r := range output(w.t, w.c) {
 		if len(r.Value) > wire.MaxValueBytes {

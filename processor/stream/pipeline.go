@@ -107,7 +107,8 @@ type Pipeline struct {
 	now         func() time.Time
 	readLog     func(ctx context.Context, topic string, partitions []int32, f func(*kgo.Record) error) error
 	mostBytes   int   // frameBytes
-	mostHeld    int64 // maxHeld
+	mostBehind  int64 // mostBehind, for calls
+	mostHeld    int64 // mostBehind, for notices
 	mostNotices int   // frameNotices
 	mostWindows int
 }
@@ -268,7 +269,8 @@ func (p *Pipeline) start(ctx context.Context, stages Stages) error {
 	if p.watermarks["detect"], err = p.Telemetry.Watermark("detect"); err != nil {
 		return err
 	}
-	p.now, p.mostBytes, p.mostNotices, p.mostHeld, p.mostWindows = time.Now, frameBytes, frameNotices, maxHeld, mostWindows
+	p.now, p.mostBytes, p.mostNotices, p.mostWindows = time.Now, frameBytes, frameNotices, mostWindows
+	p.mostBehind, p.mostHeld = mostBehind, mostBehind
 	p.readLog = func(ctx context.Context, topic string, partitions []int32, f func(*kgo.Record) error) error {
 		defer p.restoring(topic, partitions)()
 		return kafka.ReadState(ctx, p.Kafka, topic, partitions, f)

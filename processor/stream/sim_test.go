@@ -36,6 +36,8 @@ type sim struct {
 	wild          bool  // anything comes at any time, and the clock leaps: what is late follows from the watermarks
 	orderly       bool  // old events come in order, whatever the clock does: nothing may be late
 	lossy         bool  // events expire before they are read
+	stamped       bool  // the broker writes the records' times; else producers do
+	skewed        bool  // by clocks that are wrong
 	small         bool  // few calls, partitions and members: all but one schedule in twenty
 	calm          int   // the larger, the less breaks
 	breaks        []int // what breaks: see disturb
@@ -45,6 +47,7 @@ type sim struct {
 	draining      bool  // nothing comes any more, and no lag is unknown
 	faults        []string
 	looked        []map[int64]simLook // by partition of the events and offset: what stage count knew
+	late          [][]simLate         // by partition of the events: what was decided
 	stats         map[string]int      // what the schedule has in it
 	lent          []byte              // the memory of the record at hand
 }
@@ -69,11 +72,17 @@ func newSim(seed uint64, wrong sabotage, tools *simTools) *sim {
 	if wrong == lieAboutLag && s.wild { // it shows only where something may not be late
 		s.wild, s.live = false, false
 	}
+	if wrong == forgetHold {
+		s.wild, s.orderly = true, false
+	}
 	s.calm = 1 + rng.IntN(s.most(6, 4))
 	p := &Pipeline{Topics: wire.DefaultTopics(), Window: windowsOf(rng, s.live), Telemetry: tools.telemetry, Log: slog.New(slog.DiscardHandler),
 		flows: tools.flows, watermarks: map[string]*telemetry.Watermark{"detect": {}}}
 	p.mostWindows = 1 + rng.IntN(s.most(40, [...]int{5, 40}[rng.IntN(2)]))
-	p.mostHeld = 1 << 20 // no backlog is too long
+	p.mostBehind, p.mostHeld = 1<<20, 1<<20 // no backlog is too long
+	if rng.IntN(4) == 0 {
+		p.mostBehind = p.Window.Detect.Lateness/p.Window.Detect.Size + rng.Int64N(12)
+	}
 	p.mostBytes, p.mostNotices = [...]int{1, frameBytes, frameBytes}[rng.IntN(3)], 1+rng.IntN(s.most(3, 2))
 	events, partials := int32(2+rng.IntN(2)), int32(1+rng.IntN(3))
 	if s.small {
@@ -86,6 +95,10 @@ func newSim(seed uint64, wrong sabotage, tools *simTools) *sim {
 	}
 	for range events {
 		s.looked = append(s.looked, map[int64]simLook{})
+	}
+	s.late = make([][]simLate, events)
+	if s.stamped = rng.IntN(4) > 0; !s.stamped {
+		s.skewed = rng.IntN(2) == 0
 	}
 	s.lossy = rng.IntN(12) == 0 || wrong == expireInSilence
 	s.p, s.b = p, newBroker(rng, p.Topics, p.Partitions, wrong)
@@ -237,11 +250,24 @@ func (s *sim) happen() {
 		s.clock()
 	case i < 24:
 		s.b.markSome()
+	case i < 25 && s.wild && rng.IntN(2) == 0:
+		s.comeBack()
 	case i < 36 && rng.IntN(s.calm) == 0:
 		s.disturb(g, m)
 	default:
 		m.step()
 	}
+}
+
+// kill ends a process and starts another: before the group has noticed or afterwards.
+func (s *sim) kill(g *simGroup, m *simMember) {
+	if m.txn != nil {
+		m.txn.orphan = true
+	}
+	s.stats["killed"]++
+	g.members[slices.Index(g.members, m)] = g.make()
+	m.in = false
+	s.hand(m)
 }
 
 // disturb breaks or changes something about a member of a group.
@@ -258,14 +284,7 @@ func (s *sim) disturb(g *simGroup, m *simMember) {
 			m.wake()
 		}
 	case 3: // killed, and another started: before the group has noticed or afterwards
-		if m.txn != nil {
-			m.txn.orphan = true
-		}
-		s.stats["killed"]++
-		i := slices.Index(g.members, m)
-		g.members[i] = g.make()
-		m.in = false
-		s.hand(m)
+		s.kill(g, m)
 		s.adopt(g)
 	case 4: // scaled up or down
 		if len(g.members) < s.most(3, 2) {

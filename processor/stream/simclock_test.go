@@ -1,6 +1,11 @@
 package stream
 
-import "time"
+import (
+	"slices"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kgo"
+)
 
 // This file is how time passes in the simulation.
 
@@ -61,4 +66,50 @@ func (s *sim) behind() bool {
 		}
 	}
 	return true
+}
+
+// comeBack stops the shippers for hours and has them come back side by side, while stage
+// count is down for some of that time, or all of it.
+func (s *sim) comeBack() {
+	down := s.rng.IntN(3)
+	if down < 2 {
+		for _, m := range slices.Clone(s.count.members) {
+			s.kill(s.count, m)
+		}
+	}
+	s.now += s.p.Window.OutOfOrderness + s.rng.Int64N(int64(4*time.Hour))
+	if down == 1 {
+		s.adopt(s.count)
+	}
+	for range 1 + s.rng.IntN(4) {
+		s.load.produce()
+		s.now += s.rng.Int64N(s.p.Window.OutOfOrderness / 2)
+		if m := s.count.members[0]; down > 0 && s.rng.IntN(2) == 0 { // it reads that, and is killed
+			s.work(m)
+			s.kill(s.count, m)
+			s.adopt(s.count)
+		}
+	}
+	s.adopt(s.count)
+	s.stats["returns of shippers"]++
+}
+
+// stamp gives a record of the events the time at which it is written, by the broker's clock
+// or by that of its producer, which may be wrong.
+func (s *sim) stamp(r *kgo.Record) {
+	at := s.now
+	if s.skewed {
+		switch s.rng.IntN(8) {
+		case 0:
+			at -= s.rng.Int64N(int64(5 * time.Hour))
+		case 1:
+			at += s.rng.Int64N(int64(5 * time.Hour))
+		case 2:
+			at = 0
+		}
+	}
+	r.Timestamp = time.Unix(0, at)
+	if s.stamped {
+		r.Attrs = kgo.NewRecordAttrs(kgo.RecordAttrsOpts{TimestampType: logAppendTime})
+	}
 }

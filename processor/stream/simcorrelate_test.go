@@ -238,9 +238,6 @@ func TestSimulatedCorrelations(t *testing.T) {
 	}
 	t.Log(sum)
 	want := []string{"aborts", "killed", "restores"}
-	if !testing.Short() {
-		want = append(want, "refined correlations") // rare
-	}
 	for _, c := range rules.Correlations {
 		want = append(want, "sigma/"+c.ID)
 	}

@@ -90,6 +90,9 @@ func (s *sim) judged() {
 			s.stats["frames of idle sources"]++
 		}
 	})
+	if s.stamped && s.rng.IntN(3) == 0 {
+		s.startOver()
+	}
 }
 
 // readTopic calls f for what a consumer of a topic sees.

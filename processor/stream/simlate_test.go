@@ -1,27 +1,28 @@
 package stream
 
 import (
+	"context"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kgo"
 
-	"keytrail/processor/eventtime"
 	"keytrail/schemas/wire"
 )
 
-// This file is what the simulation knows of lateness. What is late depends on how far a
-// source's watermark had come when stage count took a record, which no oracle can know.
-// So the simulation looks at the watermark and the clock at that moment, and decides for
-// itself, once for each copy of a call, what has to become of it; the oracle counts the
-// copies that are not late. That a watermark is where it may be is checked beside that.
+// This file is what the simulation knows of lateness. Which calls are late follows from the
+// records of a partition, so the simulation decides it for itself (simMarks), once for each
+// copy of a call, whoever took it, whenever, and after however many restarts; the oracle
+// counts the copies that are not late. Only what lies far behind (Pipeline.mostBehind) may
+// be late by what other partitions have. That a watermark is where it may be is checked
+// beside that.
 
 // simLook is what stage count knew when it took a record.
 type simLook struct {
-	partition      int32
-	offset         int64
-	watermark, now int64
-	newest         int64 // the largest event time that anybody had written
-	held           bool  // the watermark waits for a backlog
+	partition       int32
+	offset          int64
+	watermark, told int64 // told: of the windows that take no more calls
+	now             int64
+	newest          int64 // the largest event time that anybody had written
 }
 
 // look takes down what m knows of a record that it is about to process, unless it has
@@ -32,11 +33,58 @@ func (m *simMember) look(r *kgo.Record) {
 		return
 	}
 	if t := c.tasks[r.Partition]; t != nil && r.Offset >= t.to {
-		since := c.since(time.Unix(0, m.s.now)) // as Process does
-		c.topic.arrived(since, c.p.Window.OutOfOrderness)
-		c.held(t, since)
-		m.looks = append(m.looks, simLook{r.Partition, r.Offset, t.progress.Watermark(), m.s.now, m.s.load.newest, t.progress.Held})
+		m.looks = append(m.looks, simLook{r.Partition, r.Offset, t.progress.Watermark(), t.sent.Late, m.s.now, m.s.load.newest})
 	}
+}
+
+// simMarks is the late mark of one partition, told once more; see eventtime.Progress.
+type simMarks struct {
+	late, front int64
+	clock, end  int64 // of the records, and of the hold
+	timed       bool
+}
+
+// arrive takes the next record, and returns the latest time that its event can have.
+func (k *simMarks) arrive(s *sim, r *kgo.Record, now int64) int64 {
+	w, disorder := r.Timestamp.UnixNano(), s.p.Window.OutOfOrderness
+	if w <= 0 { // nobody knows
+		return now
+	}
+	gap := k.timed && w-k.clock >= disorder
+	if k.clock-w >= disorder {
+		k.clock, k.end = w, min(k.end, w+disorder)
+	}
+	if k.clock = max(k.clock, w); k.timed {
+		k.settle()
+	}
+	if !k.timed && r.Offset > 0 {
+		k.end = w + 2*disorder
+	} else if gap {
+		k.end = w + disorder
+	}
+	if k.timed = true; s.stamped {
+		return min(now, k.clock)
+	}
+	return now
+}
+
+func (k *simMarks) held() bool { return k.clock < k.end }
+
+func (k *simMarks) settle() {
+	if !k.held() {
+		k.late, k.end = max(k.late, k.front), 0
+	}
+}
+
+// observe takes the time of an event that counts.
+func (k *simMarks) observe(s *sim, at, known int64) {
+	k.front = max(k.front, min(at, known+s.p.Window.FutureSkew)-s.p.Window.OutOfOrderness)
+	k.settle()
+}
+
+// takes returns the event time up to which windows take no more calls.
+func (k *simMarks) takes(s *sim) int64 {
+	return max(k.late-s.p.Window.Detect.Lateness, k.front-s.p.mostBehind*s.p.Window.Detect.Size)
 }
 
 // fates decides what has to become of every record of the events, and tells the oracle
@@ -51,11 +99,13 @@ func (s *sim) fates() (letters map[string]int) {
 	}
 	counted, lost := map[string]copyKind{}, s.lost()
 	for partition, l := range s.b.logs[s.p.Topics.Events] {
+		var marks simMarks
 		for offset := range int64(l.stable()) {
-			it := s.load.written[partition][offset]
-			if it.json == nil || s.b.fetch(l, int(offset)) == nil {
+			r := s.b.fetch(l, int(offset))
+			if r == nil {
 				continue
 			}
+			it := s.load.written[partition][offset]
 			k, ok := s.looked[partition][offset]
 			if !ok && lost.takes(partition, offset) {
 				continue
@@ -64,7 +114,11 @@ func (s *sim) fates() (letters map[string]int) {
 				s.fault("record %d of partition %d was never taken", offset, partition)
 				continue
 			}
-			s.fate(it, k, counted, letters)
+			known := marks.arrive(s, r, k.now)
+			s.late[partition] = append(s.late[partition], simLate{offset, it.time, marks.takes(s)})
+			if it.json != nil {
+				s.fate(it, k, &marks, known, counted, letters)
+			}
 		}
 	}
 	return letters
@@ -97,16 +151,21 @@ func (l simLost) takes(partition int, offset int64) bool {
 	return false
 }
 
-// fate decides what has to become of a copy of a call. counted are the calls so far.
-func (s *sim) fate(it simItem, k simLook, counted map[string]copyKind, letters map[string]int) {
+// fate decides what has to become of a copy of a call. counted are the calls so far, and
+// known is the latest time that the call can honestly have.
+func (s *sim) fate(it simItem, k simLook, marks *simMarks, known int64, counted map[string]copyKind, letters map[string]int) {
 	w, id := &s.p.Window, string(it.key)
-	late := k.watermark != eventtime.None && s.load.end(it.time)+w.Detect.Lateness <= k.watermark
-	best, known := counted[id]
+	late := s.load.end(it.time) <= marks.takes(s)
+	if far := k.newest - w.OutOfOrderness - s.p.mostBehind*w.Detect.Size; !late && s.load.end(it.time) <= min(k.told, far) {
+		late = true // by other partitions
+		s.stats["far behind"]++
+	}
+	best, had := counted[id]
 	switch {
-	case it.time > k.now+int64(24*time.Hour):
+	case it.time > known+int64(24*time.Hour):
 		letters["count future"]++
 		return
-	case late && known:
+	case late && had:
 		s.load.either++ // a duplicate, or a dead letter when the id is forgotten
 		if better(it.kind, best) {
 			s.stats["late better copies"]++
@@ -114,20 +173,58 @@ func (s *sim) fate(it simItem, k simLook, counted map[string]copyKind, letters m
 	case late:
 		letters["count late"]++
 	default:
+		if marks.observe(s, it.time, known); marks.held() {
+			s.stats["calls in a hold"]++
+		}
 		s.load.judge.AddRecord(it.json)
-		if !known || better(it.kind, best) {
+		if !had || better(it.kind, best) {
 			counted[id] = it.kind
 		}
 	}
-	// What expires unread moves no watermark.
-	if it.fate == onTime && late || it.fate == tooLate && !late && !k.held && !s.lossy {
-		s.fault("%s at %v of partition %d: late %v at watermark %v", id, time.Unix(0, it.time).UTC(), it.partition, late, time.Unix(0, k.watermark).UTC())
+	// What expires unread moves no mark.
+	if it.fate == onTime && late || it.fate == tooLate && !late && !marks.held() && !s.lossy {
+		s.fault("%s at %v of partition %d: late %v, at %v", id, time.Unix(0, it.time).UTC(), it.partition, late, time.Unix(0, marks.takes(s)).UTC())
 	}
 	// The watermark is not ahead of what anybody wrote, whatever the clock says, nor of the
 	// clock.
 	if k.watermark > min(k.newest, k.now+w.FutureSkew)-w.OutOfOrderness {
 		s.fault("the watermark of partition %d is %v, by the clock of %v", it.partition, time.Unix(0, k.watermark).UTC(), time.Unix(0, k.now).UTC())
 	}
+}
+
+// simLate is what was decided about one record.
+type simLate struct{ offset, time, takes int64 }
+
+// startOver has another stage count read all of the events that are left, days later and
+// the partitions in another order, and checks that the same calls are late. Where the
+// beginning of a log is gone, it may not be stricter.
+func (s *sim) startOver() {
+	s.now += int64(72 * time.Hour)
+	s.p.readLog = func(context.Context, string, []int32, func(*kgo.Record) error) error { return nil }
+	c := newCounter(s.p)
+	for _, i := range s.rng.Perm(len(s.late)) {
+		q, l := int32(i), s.b.logs[s.p.Topics.Events][i]
+		if err := c.Assign(context.Background(), []int32{q}); err != nil {
+			s.fault("starting over: %v", err)
+			return
+		}
+		t := c.tasks[q]
+		for _, k := range s.late[i] {
+			if k.offset < int64(l.start) {
+				continue
+			}
+			if err := c.Process(s.lend(s.b.fetch(l, int(k.offset)))); err != nil {
+				s.fault("starting over: %v", err)
+				return
+			}
+			late, was := t.isLate(k.time, s.p), s.load.end(k.time) <= k.takes
+			if k.time > 0 && (late && !was || late != was && l.start == 0) {
+				s.fault("starting over, record %d of partition %d is late: %v, and was: %v", k.offset, i, late, was)
+				return
+			}
+		}
+	}
+	s.stats["starts over"]++
 }
 
 // better reports whether a copy is credited rather than another.

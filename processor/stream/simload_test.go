@@ -155,6 +155,9 @@ func (l *simLoad) write(batch []simItem, txn *simTxn) {
 	l.s.stats["records"] += len(batch)
 	for _, it := range batch {
 		r := &kgo.Record{Topic: cmp.Or(it.topic, l.s.p.Topics.Events), Partition: it.partition, Key: it.key, Value: it.value}
+		if it.topic == "" {
+			l.s.stamp(r)
+		}
 		l.s.b.write(r, txn)
 		if it.topic == "" {
 			l.written[it.partition][r.Offset] = it

@@ -8,6 +8,8 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kgo"
 
+	"keytrail/processor/eventtime"
+	"keytrail/processor/state"
 	"keytrail/schemas/wire"
 )
 
@@ -39,12 +41,13 @@ const (
 	noOffsets                  // an output without records commits no offsets
 	keepUnrestored             // stage count keeps partitions that it could not restore
 	mixSettings                // of the instances of stage count some have other windows
+	forgetHold                 // a restart forgets that a hold goes on
 	sabotages
 )
 
 func (s sabotage) String() string {
 	return [...]string{"sound", "restoreUnfinished", "restoreStable", "restoreNoDedup", "restoreNoState", "keepOffsets", "keepRecords",
-		"readUnfinished", "repeatFrame", "loseRecord", "noFence", "lieAboutLag", "expireInSilence", "expireFrames", "cutDedup", "cutDedupEnd", "cutEvents", "noOffsets", "keepUnrestored", "mixSettings"}[s]
+		"readUnfinished", "repeatFrame", "loseRecord", "noFence", "lieAboutLag", "expireInSilence", "expireFrames", "cutDedup", "cutDedupEnd", "cutEvents", "noOffsets", "keepUnrestored", "mixSettings", "forgetHold"}[s]
 }
 
 // simBroker holds the logs of all topics.
@@ -267,7 +270,7 @@ func (b *simBroker) restored(topic string, partition int32) (list []*kgo.Record)
 			r = l.entries[offset].rec
 		}
 		if r != nil {
-			list = append(list, r)
+			list = append(list, b.forget(r))
 		}
 	}
 	if topic == b.topics.Dedup && len(list) > 1 && b.chance(4) {
@@ -282,6 +285,22 @@ func (b *simBroker) restored(topic string, partition int32) (list []*kgo.Record)
 		list = list[:len(list)-2] // the newest is what tells how far the task has come
 	}
 	return list
+}
+
+// forget returns a record as the sabotage of heads has it.
+func (b *simBroker) forget(r *kgo.Record) *kgo.Record {
+	if b.wrong != forgetHold || r.Topic != b.topics.Dedup || string(r.Key) != state.HeadKey {
+		return r
+	}
+	h, err := state.DecodeHead(r.Value)
+	if err != nil {
+		return r
+	}
+	h.Progress.Hold = eventtime.None
+	var enc wire.Encoder
+	other := *r
+	other.Value = h.Append(nil, &enc)
+	return &other
 }
 
 // compact removes from a partition of kms.state or kms.dedup what has been written anew since,

@@ -124,6 +124,7 @@ func (m *simMember) ownership() {
 	}
 	for _, p := range fresh {
 		if err == nil {
+			m.restoredInHold(p)
 			m.owned[p] = true
 			err = m.begin(p, group[p])
 		}
@@ -135,6 +136,13 @@ func (m *simMember) ownership() {
 		m.restart()
 	default:
 		m.s.fault("%s: cannot restore: %v", m.g.topic, err)
+	}
+}
+
+// restoredInHold takes down whether a hold goes on in a partition.
+func (m *simMember) restoredInHold(p int32) {
+	if c, counts := m.p.(*counter); counts && c.tasks[p].progress.Holding() {
+		m.s.stats["restores in a hold"]++
 	}
 }
 

@@ -29,7 +29,8 @@ func (p *Pipeline) allTopics() []kafka.Topic {
 	day, week := 24*time.Hour, 7*24*time.Hour
 	return []kafka.Topic{
 		{Name: p.Topics.Raw, Partitions: p.Events, Configs: kept(day)},
-		{Name: p.Topics.Events, Partitions: p.Events, Configs: kept(week)},
+		// What is late follows from the times at which events were written (eventtime.Progress).
+		{Name: p.Topics.Events, Partitions: p.Events, Configs: with(kept(week), "message.timestamp.type", "LogAppendTime")},
 		// A commit's ids are some kB to 480 kB, and gone after a few hours; four heads a
 		// second are 20 MB a day.
 		{Name: p.Topics.Dedup, Partitions: p.Events, Configs: compacted(16 << 20), DeletedAdvice: startOver},

@@ -19,7 +19,6 @@ package main
 import "C"
 
 import (
-	"runtime/debug"
 	"sync"
 	"unsafe"
 
@@ -41,6 +40,7 @@ type instance struct {
 	log      *logging.Log
 	counters *flb.Counters
 	token    unsafe.Pointer
+	host     flb.Appender
 }
 
 // instances are those that were initialized and not yet stopped.
@@ -60,6 +60,7 @@ func main() {} // never called; -buildmode=c-shared wants a main package
 //export FLBPluginRegister
 func FLBPluginRegister(def unsafe.Pointer) C.int {
 	return C.int(flb.Guard(global, "FLBPluginRegister", -1, func() int {
+		flb.BoundArenas()
 		code := flbinput.FLBPluginRegister(def, name, "CloudTrail events of AWS KMS use, from files, S3, SQS or LookupEvents")
 		flb.Describe(def, flb.Options(property.Specs(func(r *property.Reader) { _, _ = input.ParseConfig(r) })))
 		return code
@@ -92,7 +93,8 @@ func FLBPluginInit(plugin unsafe.Pointer) C.int {
 			return flbinput.FLB_ERROR
 		}
 		log.Printf(logging.Info, "reading with %s", properties.Summary())
-		i := &instance{in: in, log: log, counters: flb.InputCounters(plugin, name, counters(in))}
+		i := &instance{in: in, log: log, host: flb.NewAppender(plugin)}
+		i.counters = flb.InputCounters(plugin, name, counters(in))
 		i.token = flb.SetInputContext(plugin, i)
 		instances.mu.Lock()
 		instances.list = append(instances.list, i)
@@ -129,19 +131,28 @@ func counters(in *input.Input) []flb.Counter {
 	}
 }
 
-// FLBPluginInputCallbackCtx returns what waits, without waiting for more.
+// FLBPluginInputCallbackCtx hands over what waits, itself where the host lets it, so that
+// the engine begins while more is read.
 // C: int FLBPluginInputCallbackCtx(void *context, void **data, size_t *size).
 // data is the host's until it gives it to the cleanup callback.
 //
 //export FLBPluginInputCallbackCtx
 func FLBPluginInputCallbackCtx(context unsafe.Pointer, data *unsafe.Pointer, size *C.size_t) C.int {
 	*data, *size = nil, 0
-	i, ok := flb.InputContext(context).(*instance)
+	i, ok := flb.Context(context).(*instance)
 	if !ok { // already stopped
 		return flbinput.FLB_OK
 	}
 	return C.int(flb.Guard(i.log, "FLBPluginInputCallbackCtx", flbinput.FLB_ERROR, func() int {
-		*size = C.size_t(i.in.Drain(func(n int) []byte { return allocate(n, data) }))
+		if i.host.Takes() {
+			var piece unsafe.Pointer
+			i.in.Stream(func(n int) []byte { return allocate(n, &piece) }, func(size int) {
+				i.host.Append(piece, size)
+				C.free(piece)
+			})
+		} else {
+			*size = C.size_t(i.in.Drain(func(n int) []byte { return allocate(n, data) }))
+		}
 		i.counters.Update()
 		return flbinput.FLB_OK
 	}))
@@ -233,11 +244,10 @@ func FLBPluginExit() C.int {
 	list := instances.list
 	instances.list = nil
 	instances.mu.Unlock()
-	defer debug.FreeOSMemory() // the buffers of the instances are most of the heap
 	code := C.int(flbinput.FLB_OK)
 	for _, i := range list {
 		c := flb.Guard(i.log, "FLBPluginExit", flbinput.FLB_ERROR, func() int {
-			flb.ReleaseInputContext(i.token)
+			flb.ReleaseContext(i.token)
 			i.counters.Close()
 			if err := i.in.Stop(); err != nil {
 				flb.LogError(i.log, err)
@@ -252,13 +262,14 @@ func FLBPluginExit() C.int {
 	return code
 }
 
-// FLBPluginUnregister frees what FLBPluginRegister allocated.
+// FLBPluginUnregister frees what FLBPluginRegister allocated, and what the instances had.
 // C: void FLBPluginUnregister(struct flb_plugin_proxy_def *def).
 //
 //export FLBPluginUnregister
 func FLBPluginUnregister(def unsafe.Pointer) {
 	flb.Guard(global, "FLBPluginUnregister", 0, func() int {
 		flbinput.FLBPluginUnregister(def)
+		flb.FreeMemory() // the buffers of the instances are most of both heaps
 		return 0
 	})
 }

@@ -1,9 +1,9 @@
 // Package flb is the boundary between Fluent Bit's C and the bodies of the
 // plugins: it guards every call that Fluent Bit makes, reads properties, prints
 // log lines and keeps the instances' contexts. fluent-bit-go does the
-// registration, the properties and the output's context; this package adds what
-// that library lacks: the input's context, whose place in Fluent Bit's struct
-// is another than the output's, Fluent Bit's logger, its metrics, and the list of
+// registration and the properties; this package adds what that library lacks: the
+// contexts, of which it keeps the output's forever and takes the input's to be where the
+// output's is, Fluent Bit's logger, its metrics, and the list of
 // properties by which it refuses others.
 //
 // Limits. The layouts are those of Fluent Bit 3.0 to 5.1 on 64-bit Linux: the

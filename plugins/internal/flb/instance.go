@@ -32,6 +32,11 @@ struct keytrail_input_context {
 	void *proxy;
 };
 
+struct keytrail_output_context {
+	void *remote_context;
+	void *proxy;
+};
+
 typedef void (*keytrail_print)(int, const char *, int, const char *, ...);
 
 static keytrail_print keytrail_printer(void *plugin) {
@@ -55,6 +60,11 @@ static void keytrail_log(keytrail_print print, int level, const char *text) {
 
 static void keytrail_set_input_context(void *plugin, void *token) {
 	struct keytrail_input_context *c = ((struct keytrail_plugin *)plugin)->context;
+	c->remote_context = token;
+}
+
+static void keytrail_set_output_context(void *plugin, void *token) {
+	struct keytrail_output_context *c = ((struct keytrail_plugin *)plugin)->context;
 	c->remote_context = token;
 }
 */
@@ -120,44 +130,60 @@ func StderrLog(prefix string) *logging.Log {
 	return logging.New(prefix, nil, func(_ logging.Level, text string) { fmt.Fprintln(os.Stderr, text) })
 }
 
-// inputs maps the tokens that Fluent Bit keeps as contexts to their values. A
+// contexts maps the tokens that Fluent Bit keeps as contexts to their values. A
 // token is one byte of C's memory, so that its address is unique and Go's
 // collector has no part in it.
-var inputs struct {
+var contexts struct {
 	mu      sync.Mutex // guards byToken
 	byToken map[unsafe.Pointer]any
 }
 
 // SetInputContext makes v the context of the input that is being initialized:
-// Fluent Bit passes it to FLBPluginInputCallbackCtx, where InputContext finds v
+// Fluent Bit passes it to FLBPluginInputCallbackCtx, where Context finds v
 // again. plugin is the argument of FLBPluginInit. The returned token is for
-// ReleaseInputContext.
+// ReleaseContext.
 func SetInputContext(plugin unsafe.Pointer, v any) (token unsafe.Pointer) {
-	token = C.malloc(1)
-	inputs.mu.Lock()
-	defer inputs.mu.Unlock()
-	if inputs.byToken == nil {
-		inputs.byToken = map[unsafe.Pointer]any{}
-	}
-	inputs.byToken[token] = v
+	token = newContext(v)
 	C.keytrail_set_input_context(plugin, token)
 	return token
 }
 
-// InputContext returns the value of a context, or nil for one that was released
-// or never set.
-func InputContext(token unsafe.Pointer) any {
-	inputs.mu.Lock()
-	defer inputs.mu.Unlock()
-	return inputs.byToken[token]
+// SetOutputContext is SetInputContext for an output: Fluent Bit passes the token to
+// FLBPluginFlushCtx and FLBPluginExitCtx. fluent-bit-go would keep v forever.
+func SetOutputContext(plugin unsafe.Pointer, v any) (token unsafe.Pointer) {
+	token = newContext(v)
+	C.keytrail_set_output_context(plugin, token)
+	return token
 }
 
-// ReleaseInputContext forgets the value and frees the token.
-func ReleaseInputContext(token unsafe.Pointer) {
-	inputs.mu.Lock()
-	defer inputs.mu.Unlock()
-	if _, ok := inputs.byToken[token]; ok {
-		delete(inputs.byToken, token)
+func newContext(v any) (token unsafe.Pointer) {
+	token = C.malloc(1)
+	contexts.mu.Lock()
+	defer contexts.mu.Unlock()
+	if contexts.byToken == nil {
+		contexts.byToken = map[unsafe.Pointer]any{}
+	}
+	contexts.byToken[token] = v
+	return token
+}
+
+// Context returns the value of a context, or nil for one that was released
+// or never set.
+func Context(token unsafe.Pointer) any {
+	contexts.mu.Lock()
+	defer contexts.mu.Unlock()
+	return contexts.byToken[token]
+}
+
+// ReleaseContext forgets the value and frees the token. It returns the value, nil for a
+// second call.
+func ReleaseContext(token unsafe.Pointer) any {
+	contexts.mu.Lock()
+	defer contexts.mu.Unlock()
+	v, ok := contexts.byToken[token]
+	if ok {
+		delete(contexts.byToken, token)
 		C.free(token)
 	}
+	return v
 }

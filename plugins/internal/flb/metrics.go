@@ -142,8 +142,7 @@ func (c *Counters) Update() {
 }
 
 // Close writes the numbers for the last time: the host frees its counters with the
-// instance. It lets go of what they are read from, because contexts are never forgotten
-// by fluent-bit-go and this would keep all of an instance in memory at each reload.
+// instance.
 func (c *Counters) Close() {
 	c.Update()
 	c.mu.Lock()

@@ -5,62 +5,96 @@ import (
 	"time"
 )
 
-// fillTime is how long Drain waits for objects that are being read, and for
-// acknowledgements: Fluent Bit calls once a second, so that nothing is delayed by it. The
-// queue can be smaller than a batch for that, and what is acknowledged shortly after a
-// call makes room within it and not a second later. A pause or an end of Fluent Bit's
-// waits for it at most, on the input's own thread.
-const fillTime = 600 * time.Millisecond
+const (
+	// fillTime is how long one call of Fluent Bit's takes at most while there is more to
+	// read or to be acknowledged. Fluent Bit calls once a second, on the input's own
+	// thread, so that nothing else waits for it but a pause or an end.
+	fillTime = 900 * time.Millisecond
+	// pieceBytes is what Stream hands over at once: twice a usual chunk of Fluent Bit's,
+	// so that ack_window is in 16 of them. It is handed over sooner when pieceTime is over.
+	pieceBytes = 4 << 20
+	pieceTime  = 100 * time.Millisecond
+)
 
-// Drain hands the next records over as msgpack: it asks alloc for memory, once, writes to
-// it and returns how much, 0 when there are no records. They are at most
-// Config.BatchBytes, or one block when that alone is more, and as many as may be on their
-// way. It waits only while an object is being read or records have no room, and fillTime
-// at most.
+// Stream hands records over as msgpack, piece by piece, for as long as there are more, for
+// fillTime at most and until it has handed over Config.BatchBytes: the last block may exceed
+// them. For each piece it asks alloc for memory,
+// writes to it, and gives it away with give, which may block.
+func (in *Input) Stream(alloc func(n int) []byte, give func(size int)) {
+	in.drainMu.Lock()
+	defer in.drainMu.Unlock()
+	end := time.Now().Add(fillTime)
+	more := true
+	for left := in.cfg.BatchBytes; left > 0 && more; {
+		var size int
+		size, more = in.piece(min(left, pieceBytes), end, pieceTime, alloc)
+		if size > 0 {
+			give(size)
+		}
+		left -= size
+	}
+}
+
+// Drain hands over what Stream does in one piece, for a host that takes no more than one at
+// a call. It returns its size, 0 when there are no records.
 func (in *Input) Drain(alloc func(n int) []byte) (size int) {
 	in.drainMu.Lock()
 	defer in.drainMu.Unlock()
-	full := time.NewTimer(fillTime)
+	size, _ = in.piece(in.cfg.BatchBytes, time.Now().Add(fillTime), fillTime, alloc)
+	return size
+}
+
+// piece writes the next records to memory that it asks for once. They are at most limit
+// bytes, or one block when that alone is more, and as many as may be on their way. It
+// waits only while an object is being read or records have no room, until end and for
+// patience behind the first record. more reports whether another piece may follow at once.
+func (in *Input) piece(limit int, end time.Time, patience time.Duration, alloc func(n int) []byte) (size int, more bool) {
+	full := time.NewTimer(time.Until(end))
 	defer full.Stop()
 	var out []byte
 	for !in.paused.Load() && !in.stopping.Load() {
 		wait := in.reading.Load() > 0
 		for _, q := range [...]*queue{in.repeats, in.q} {
 			room, empty := in.progress.room(q == in.repeats)
-			left := in.cfg.BatchBytes - size
+			left := limit - size
 			first := 0
 			if size == 0 {
 				if first = room; empty {
 					first = math.MaxInt
 				}
 			}
-			list, more := q.take(min(room, left), first)
+			list, queued := q.take(min(room, left), first)
 			if n := total(list); out == nil && n > 0 {
 				out = alloc(max(n, left))
+				full.Reset(min(patience, time.Until(end)))
 			}
-			in.progress.hand(list, time.Now())
-			for i := range list {
-				size += copy(out[size:], list[i].buf)
-				in.queued.Add(-int64(list[i].records))
-				in.handedOver.Add(int64(list[i].records))
-				in.buffers.put(&list[i])
+			size += in.write(out[size:], list)
+			if size >= limit || queued && room >= left {
+				return size, true
 			}
-			if size >= in.cfg.BatchBytes || more && room >= left {
-				return size
-			}
-			wait = wait || more
+			wait = wait || queued
 		}
 		if !wait {
-			break
+			return size, false
 		}
 		select {
 		case <-in.q.pushed:
-			continue
 		case <-in.progress.moved():
-			continue
 		case <-full.C:
+			return size, time.Now().Before(end)
 		}
-		break
+	}
+	return size, false
+}
+
+// write hands blocks over: it copies them to out and returns how many bytes they are.
+func (in *Input) write(out []byte, list []block) (size int) {
+	in.progress.hand(list, time.Now())
+	for i := range list {
+		size += copy(out[size:], list[i].buf)
+		in.queued.Add(-int64(list[i].records))
+		in.handedOver.Add(int64(list[i].records))
+		in.buffers.put(&list[i])
 	}
 	return size
 }

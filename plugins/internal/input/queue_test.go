@@ -1,6 +1,7 @@
 package input
 
 import (
+	"bytes"
 	"slices"
 	"testing"
 	"testing/synctest"
@@ -77,3 +78,42 @@ func TestQueueCloseWakesAndRefuses(t *testing.T) {
 		}
 	})
 }
+
+// Stream hands everything over in order, in pieces of at most pieceBytes, BatchBytes and a
+// block in all, and ends while nothing more is there.
+func TestStream(t *testing.T) {
+	const block, blocks = 200 << 10, 60
+	cfg := DefaultConfig(SourceFile)
+	cfg.BatchBytes, cfg.QueueBytes = 9<<20, 64<<20
+	in := &Input{cfg: cfg, q: newQueue(cfg.QueueBytes, cfg.QueueRecords), buffers: newBuffers(&cfg), progress: &clock{}}
+	in.repeats = newQueue(1<<20, 100)
+	f := &flight{}
+	for i := range blocks {
+		in.q.push(blockOf(f, bytes.Repeat([]byte{byte(i)}, block)))
+	}
+	var got []byte
+	for calls := 0; len(got) < block*blocks; calls++ {
+		if calls > 2 {
+			t.Fatalf("%d calls for %d bytes, %d have come", calls, block*blocks, len(got))
+		}
+		before := len(got)
+		var piece []byte
+		in.Stream(func(n int) []byte { piece = make([]byte, n); return piece }, func(size int) {
+			if size == 0 || size > pieceBytes {
+				t.Errorf("a piece of %d bytes", size)
+			}
+			got = append(got, piece[:size]...)
+		})
+		if n := len(got) - before; n >= cfg.BatchBytes+block {
+			t.Errorf("one call hands over %d bytes", n)
+		}
+	}
+	for i, b := range got {
+		if int(b) != i/block {
+			t.Fatalf("byte %d is of block %d", i, b)
+		}
+	}
+	in.Stream(func(int) []byte { t.Error("memory for nothing"); return nil }, func(int) { t.Error("nothing is a piece") })
+}
+
+func blockOf(f *flight, buf []byte) block { return block{buf: buf, records: 1, of: f} }

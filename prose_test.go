@@ -71,7 +71,6 @@ var notRewritten = []string{
 	"plugins/internal/logging",
 	"plugins/internal/output",
 	"plugins/internal/property",
-	"plugins/out_kms",
 	"plugins/plugintest",
 	"processor/count",
 	"processor/kafka",

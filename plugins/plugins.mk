@@ -28,8 +28,8 @@ plugins-asan:
 # Run both plugins in a real Fluent Bit with a real Kafka. It needs fluent-bit on PATH
 # or in FLUENT_BIT, Java 17 and Maven; "make check" leaves it out.
 fluent-bit-test:
-	FLUENT_BIT=$(FLUENT_BIT) CGO_ENABLED=1 $(GO) test -count=1 -timeout 30m -v -run 'TestFluentBit$$' ./plugins/plugintest
+	FLUENT_BIT=$(FLUENT_BIT) CGO_ENABLED=1 $(GO) test -count=1 -timeout 60m -v -run 'TestFluentBit$$' ./plugins/plugintest
 
 # Measure both plugins beside the plugins tail and kafka of Fluent Bit.
 fluent-bit-bench:
-	FLUENT_BIT=$(FLUENT_BIT) FLUENT_BIT_SPEED=1 CGO_ENABLED=1 $(GO) test -count=1 -timeout 30m -v -run 'TestFluentBitSpeed$$' ./plugins/plugintest
+	FLUENT_BIT=$(FLUENT_BIT) FLUENT_BIT_SPEED=$(or $(FLUENT_BIT_SPEED),1) CGO_ENABLED=1 $(GO) test -count=1 -timeout 30m -v -run 'TestFluentBitSpeed$$' ./plugins/plugintest

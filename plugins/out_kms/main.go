@@ -7,20 +7,22 @@
 // plugins/README.md lists the properties, from output.ParseConfig. A value that is not
 // understood stops Fluent Bit's start, and from 5.1.1 a name that is not known does.
 //
-// Fluent Bit calls a flush on its engine's only thread, where a slow Kafka
-// stops everything else, unless the output has workers: set workers to 1 or
-// more. Flushes of one instance may then run at the same time. Workers and
-// hot_reload together crash Fluent Bit 5.1.1 (it makes their thread pool twice).
+// Fluent Bit calls a flush on its engine's only thread, in a coroutine. A flush gives the
+// thread back while it waits (yield.c), so that a slow Kafka holds up nothing else and many
+// flushes run at a time; workers are not needed. A host without the functions for it waits,
+// and there it takes workers. Workers and hot_reload together crash Fluent Bit 5.1.1 (it
+// makes their thread pool twice).
 // Set retry_limit to no_limits: by default Fluent Bit drops a chunk at the
 // second failure, and it tells no plugin what its limit is.
 package main
 
+// #cgo LDFLAGS: -ldl
 // #include <stddef.h>
+// #include <stdint.h>
 import "C"
 
 import (
-	"runtime/debug"
-	"sync/atomic"
+	"runtime/cgo"
 	"unsafe"
 
 	flboutput "github.com/fluent/fluent-bit-go/output"
@@ -35,13 +37,8 @@ import (
 
 const name = "out_kms"
 
-// instance is one output section of Fluent Bit's configuration. fluent-bit-go
-// keeps contexts for ever, so that of an instance which has ended, as at each reload,
-// holds no more than a nil pointer.
-type instance struct{ live atomic.Pointer[live] }
-
-// live is what an instance has until its exit.
-type live struct {
+// instance is one output section of Fluent Bit's configuration.
+type instance struct {
 	out      *output.Output
 	log      *logging.Log
 	counters *flb.Counters
@@ -58,6 +55,7 @@ func main() {} // never called; -buildmode=c-shared wants a main package
 //export FLBPluginRegister
 func FLBPluginRegister(def unsafe.Pointer) C.int {
 	return C.int(flb.Guard(global, "FLBPluginRegister", -1, func() int {
+		flb.BoundArenas()
 		code := flboutput.FLBPluginRegister(def, name, "AWS KMS use, normalized, to Kafka")
 		flb.Describe(def, flb.Options(output.Properties()))
 		return code
@@ -90,9 +88,7 @@ func FLBPluginInit(plugin unsafe.Pointer) C.int {
 			return flboutput.FLB_ERROR
 		}
 		log.Printf(logging.Info, "delivering with %s", properties.Summary())
-		i := &instance{}
-		i.live.Store(&live{out, log, flb.OutputCounters(plugin, name, counters(out))})
-		flboutput.FLBPluginSetContext(plugin, i)
+		flb.SetOutputContext(plugin, &instance{out, log, flb.OutputCounters(plugin, name, counters(out))})
 		return flboutput.FLB_OK
 	}))
 }
@@ -113,26 +109,55 @@ func counters(out *output.Output) []flb.Counter {
 	}
 }
 
-// FLBPluginFlushCtx delivers one chunk and returns FLB_OK or FLB_RETRY.
-// C: int FLBPluginFlushCtx(void *context, const void *data, size_t size, char *tag).
-// data and tag are the host's and valid during the call.
+// keytrailBegin begins the delivery of a chunk for FLBPluginFlushCtx, which is in flush.c.
+// It returns FLB_OK or FLB_RETRY, or below zero how many milliseconds are to lie between the
+// calls of keytrailAsk with the handle. data is the host's, and stays until the host has the code or
+// FLBPluginExitCtx has returned.
 //
-//export FLBPluginFlushCtx
-func FLBPluginFlushCtx(context, data unsafe.Pointer, size C.size_t, tag *C.char) C.int {
-	i, ok := flboutput.FLBPluginGetContext(context).(*instance)
-	if !ok { // never initialized: keep the chunk
+//export keytrailBegin
+func keytrailBegin(context, data unsafe.Pointer, size C.size_t, tag *C.char, handle *C.uintptr_t) C.int {
+	i, ok := flb.Context(context).(*instance)
+	if !ok { // after the exit: keep the chunk
 		return flboutput.FLB_RETRY
 	}
-	l := i.live.Load()
-	if l == nil { // after the exit
-		return flboutput.FLB_RETRY
-	}
-	return C.int(flb.Guard(l.log, "FLBPluginFlushCtx", flboutput.FLB_RETRY, func() int {
+	return C.int(flb.Guard(i.log, "FLBPluginFlushCtx", flboutput.FLB_RETRY, func() int {
 		if data == nil || size == 0 {
 			return flboutput.FLB_OK
 		}
-		defer l.counters.Update()
-		return int(l.out.Flush(unsafe.Slice((*byte)(data), size), C.GoString(tag)))
+		d := i.out.Begin(unsafe.Slice((*byte)(data), size), C.GoString(tag))
+		*handle = C.uintptr_t(cgo.NewHandle(&flush{d, i}))
+		return -int(d.Pause().Milliseconds())
+	}))
+}
+
+// flush is a delivery that the host waits for.
+type flush struct {
+	*output.Delivery
+	of *instance
+}
+
+// keytrailAsk returns the code of a delivery, which frees the handle, or -1 while it is
+// under way.
+//
+//export keytrailAsk
+func keytrailAsk(handle C.uintptr_t) C.int {
+	f := cgo.Handle(handle).Value().(*flush)
+	if f.Ask() == 0 {
+		return -1
+	}
+	return keytrailWait(handle)
+}
+
+// keytrailWait is keytrailAsk for a host that cannot do anything else meanwhile.
+//
+//export keytrailWait
+func keytrailWait(handle C.uintptr_t) C.int {
+	f := cgo.Handle(handle).Value().(*flush)
+	cgo.Handle(handle).Delete()
+	return C.int(flb.Guard(f.of.log, "FLBPluginFlushCtx", flboutput.FLB_RETRY, func() int {
+		code := f.Wait()
+		f.of.counters.Update()
+		return int(code)
 	}))
 }
 
@@ -141,30 +166,26 @@ func FLBPluginFlushCtx(context, data unsafe.Pointer, size C.size_t, tag *C.char)
 //
 //export FLBPluginExitCtx
 func FLBPluginExitCtx(context unsafe.Pointer) C.int {
-	i, ok := flboutput.FLBPluginGetContext(context).(*instance)
+	i, ok := flb.ReleaseContext(context).(*instance)
 	if !ok {
 		return flboutput.FLB_OK
 	}
-	l := i.live.Swap(nil)
-	if l == nil {
-		return flboutput.FLB_OK
-	}
-	defer debug.FreeOSMemory() // the buffers of an instance are most of the heap
-	return C.int(flb.Guard(l.log, "FLBPluginExitCtx", flboutput.FLB_ERROR, func() int {
-		l.out.Close()
-		l.counters.Close()
-		l.log.Printf(logging.Info, "stopped: %v", l.out.Stats())
+	return C.int(flb.Guard(i.log, "FLBPluginExitCtx", flboutput.FLB_ERROR, func() int {
+		i.out.Close()
+		i.counters.Close()
+		i.log.Printf(logging.Info, "stopped: %v", i.out.Stats())
 		return flboutput.FLB_OK
 	}))
 }
 
-// FLBPluginUnregister frees what FLBPluginRegister allocated.
+// FLBPluginUnregister frees what FLBPluginRegister allocated, and what the instances had.
 // C: void FLBPluginUnregister(struct flb_plugin_proxy_def *def).
 //
 //export FLBPluginUnregister
 func FLBPluginUnregister(def unsafe.Pointer) {
 	flb.Guard(global, "FLBPluginUnregister", 0, func() int {
 		flboutput.FLBPluginUnregister(def)
+		flb.FreeMemory() // the buffers of the instances are most of both heaps
 		return 0
 	})
 }

@@ -89,11 +89,10 @@ func (s *site) broker(up bool) {
 	}
 }
 
-// hasty is the example without workers, which hot_reload demands, with small chunks, and
-// with a short patience with records that are not acknowledged.
+// hasty is the example with small chunks, and with a short patience with records that are
+// not acknowledged.
 func (s *site) hasty(more ...string) string {
 	return s.example("fluent-bit.yaml", append(more,
-		"      workers: 2                  # not together with hot_reload\n", "",
 		"      checkpoint:", "      batch_bytes: 1M\n      ack_timeout: 5s\n      poll_interval: 1s\n      checkpoint:")...)
 }
 

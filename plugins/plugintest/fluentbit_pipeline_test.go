@@ -2,6 +2,7 @@ package plugintest
 
 import (
 	"fmt"
+	"net"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -10,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/tinylib/msgp/msgp"
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"keytrail/processor/kafka"
@@ -33,6 +35,9 @@ func TestFluentBit(t *testing.T) {
 	t.Run("disk", fullDisk)
 	t.Run("filter", filteredAway)
 	t.Run("script", script)
+	t.Run("split", splitByScript)
+	t.Run("slow kafka", slowKafka)
+	t.Run("growth", growth)
 }
 
 // pipeline: files through both plugins of one process, and their counters.
@@ -64,24 +69,27 @@ func pipeline(t *testing.T, example string) {
 	}
 }
 
-// reload sends SIGHUP and waits until Fluent Bit has done it once more than before.
+// reload sends SIGHUP and waits until Fluent Bit has done it.
 func (s *site) reload() {
 	s.t.Helper()
-	const done = "successful reload done" // until then it refuses another
+	s.awaitReload(s.hangUp())
+}
+
+const reloaded = "successful reload done" // until then Fluent Bit refuses another
+
+// hangUp sends SIGHUP and returns how many reloads there will have been.
+func (s *site) hangUp() int {
+	s.t.Helper()
 	text, _ := os.ReadFile(s.log)
-	before := strings.Count(string(text), done)
 	if err := s.process.Process.Signal(syscall.SIGHUP); err != nil {
 		s.t.Fatal(err)
 	}
-	for deadline := time.Now().Add(2 * time.Minute); ; time.Sleep(100 * time.Millisecond) {
-		text, err := os.ReadFile(s.log)
-		if err == nil && strings.Count(string(text), done) > before {
-			return
-		}
-		if time.Now().After(deadline) {
-			s.t.Fatalf("there was no reload:\n%s", s.said())
-		}
-	}
+	return strings.Count(string(text), reloaded) + 1
+}
+
+func (s *site) awaitReload(n int) {
+	s.t.Helper()
+	s.awaitLog(reloaded, n)
 }
 
 func tailAndReload(t *testing.T) {
@@ -98,12 +106,12 @@ func tailAndReload(t *testing.T) {
 	s.stop()
 }
 
-// bothReload reloads with both plugins, and without workers.
+// bothReload reloads with both plugins.
 func bothReload(t *testing.T) {
 	s := newSite(t)
 	all := numbered(t, events(t)[0], 0, 400)
 	s.put("a.ndjson", all[:100])
-	s.start(s.example("fluent-bit.yaml", "      workers: 2                  # not together with hot_reload\n", "", "service:\n", "service:\n  hot_reload: on\n"), "-Y")
+	s.start(s.example("fluent-bit.yaml", "service:\n", "service:\n  hot_reload: on\n"), "-Y")
 	s.await(100)
 	for i := range 3 {
 		s.put(fmt.Sprintf("r%d.ndjson", i), all[100+100*i:200+100*i])
@@ -199,7 +207,7 @@ func refusesAtStart(t *testing.T) {
 // otherInputs: what http, forward and kafka make of events reaches Kafka as well.
 func otherInputs(t *testing.T) {
 	s := newSite(t)
-	all := numbered(t, events(t)[0], 0, 7)
+	all := numbered(t, events(t)[0], 0, 10)
 	if _, err := kafka.EnsureTopics(t.Context(), s.config(), 1, []kafka.Topic{{Name: "trail", Partitions: 1}}); err != nil {
 		t.Fatal(err)
 	}
@@ -211,6 +219,7 @@ pipeline:
   inputs:
     - {name: kafka, tag: t, brokers: '127.0.0.1:9092', topics: trail, group_id: g, rdkafka.auto.offset.reset: earliest}
     - {name: http, tag: t, listen: 127.0.0.1, port: 2020}
+    - {name: forward, unix_path: /var/lib/keytrail/forward}
   outputs:
     - {name: out_kms, match: '*', brokers: '127.0.0.1:9092', workers: 1, retry_limit: no_limits}
 `))
@@ -232,8 +241,30 @@ pipeline:
 	post(all[3])
 	post(`[` + all[4] + "," + all[5] + `]`)
 	post(`{"Records":[` + all[6] + `]}`)
+	s.forward(all[7], `{"Records":[`+all[8]+","+all[9]+`]}`)
 	s.awaitAll(all)
 	s.stop()
+}
+
+// forward sends events as other Fluent Bits do: an array of tag, time and record each
+// (the message mode of the protocol).
+func (s *site) forward(list ...string) {
+	s.t.Helper()
+	c, err := net.Dial("unix", filepath.Join(s.dir, "state", "forward"))
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	defer c.Close()
+	for _, event := range list {
+		message, err := msgp.AppendMapStrIntf(msgp.AppendInt64(msgp.AppendString([]byte{0x93}, "t"), time.Now().Unix()),
+			map[string]any{"log": event})
+		if err == nil {
+			_, err = c.Write(message)
+		}
+		if err != nil {
+			s.t.Fatal(err)
+		}
+	}
 }
 
 // publish writes values to a topic.

@@ -21,8 +21,8 @@ import (
 	"keytrail/processor/kafka/kafkatest"
 )
 
-// The variables of make fluent-bit-test: the program, and "1" to have its speed
-// measured too.
+// The variables of make fluent-bit-test: the program, and "1" to have its speed measured,
+// or a part of the names of the ways to measure, such as "in_kms".
 const (
 	fluentBitVariable = "FLUENT_BIT"
 	speedVariable     = "FLUENT_BIT_SPEED"

@@ -92,20 +92,18 @@ type Config struct {
 	Readers int
 	// QueueRecords and QueueBytes bound what is read ahead; see DefaultConfig.
 	QueueRecords, QueueBytes int
-	// BatchBytes bounds what one callback returns. Fluent Bit makes one chunk of
-	// it, which an output must be able to deliver as a whole.
+	// BatchBytes bounds what one call of Fluent Bit's hands over, in pieces of pieceBytes.
 	BatchBytes int
 	// Limits bounds what one object may cost the decoder.
 	Limits decoding.Limits
 }
 
 // DefaultConfig returns the defaults of a source. The arithmetic: Fluent Bit calls once
-// a second, and 48 MiB are 40,000 events of 914 bytes with their places. An
+// a second, and 64 MiB are 55,000 events of 914 bytes with their places. An
 // acknowledgement takes less than a second, or a little more where Fluent Bit flushes
-// only once a second: fillTime. Where it takes longer than that, AckWindow, of 64 MiB,
-// lets 28,000 events a second through at two seconds. As log records a batch is some
-// 140 MiB for an output to deliver, within as many flushes as it takes.
-// The queue is filled while a batch is taken from it, so it is smaller than one. Settle:
+// only once a second. Where it takes longer than that, AckWindow, of 64 MiB,
+// lets 28,000 events a second through at two seconds.
+// The queue is filled while pieces are taken from it, so it is as large as two. Settle:
 // the package comment. Files are read one after another, in their order; over a network
 // four readers hide the time that one object takes to begin, some 50 ms.
 func DefaultConfig(from string) Config {
@@ -119,7 +117,7 @@ func DefaultConfig(from string) Config {
 		Readers:       4,
 		QueueRecords:  50_000,
 		QueueBytes:    8 << 20,
-		BatchBytes:    48 << 20,
+		BatchBytes:    64 << 20,
 	}
 	switch from {
 	case SourceFile:

@@ -75,6 +75,6 @@ func Properties() []Property {
 		{"readers", nil, "8", "How many objects are read side by side. Unset it is 4 for s3, sqs and lookup."},
 		{"queue_records", nil, "100000", "How many records are read ahead."},
 		{"queue_bytes", nil, "256M", "How many bytes are read ahead."},
-		{"batch_bytes", nil, "4M", "How much one call of Fluent Bit's gets, once a second. It becomes one chunk, which an output must be able to deliver as a whole."},
+		{"batch_bytes", nil, "4M", "How much is handed to Fluent Bit at most per second, in pieces of up to 4 MiB."},
 	}
 }

@@ -27,8 +27,7 @@ type Config struct {
 	// Both must exist: "keytrail run" creates them.
 	Topic, DeadLetterTopic string
 	// FlushTimeout bounds one flush. Keep it below Fluent Bit's service.grace
-	// (5 s unless set): at shutdown Fluent Bit waits no longer for a flush, and
-	// without workers a flush stops everything else in Fluent Bit meanwhile.
+	// (5 s unless set): at shutdown Fluent Bit waits no longer for a flush.
 	FlushTimeout time.Duration
 	// Format is what the value of a Kafka record holds: otlp_proto, the log record as
 	// protobuf, which Keytrail's stages read; otlp_json, the same as OTLP/JSON for

@@ -30,6 +30,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"runtime"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -93,6 +94,12 @@ type Output struct {
 	probing  sync.WaitGroup
 	cancel   context.CancelFunc
 
+	turns      *semaphore.Weighted // of deliveries whose chunks are being read
+	deliveries atomic.Int64        // under way
+	delivering sync.WaitGroup
+	closing    context.Context // of deliveries: it ends when Close begins
+	close      context.CancelFunc
+
 	received, delivered, deadLettered, filtered, failed, inFlight atomic.Int64
 	acknowledged, abandoned                                       atomic.Int64
 	answered                                                      atomic.Int64                      // when Kafka last acknowledged or answered; see clock
@@ -114,6 +121,8 @@ func New(cfg Config, name string, log *logging.Log) (*Output, error) {
 	o.letters = lograte.NewLetters(func(reason, first string, n int) {
 		log.Printf(logging.Warn, "%d records went to %q: %s (the first: %s)", n, cfg.DeadLetterTopic, reason, first)
 	})
+	o.turns = semaphore.NewWeighted(int64(runtime.GOMAXPROCS(0)))
+	o.closing, o.close = context.WithCancel(context.Background())
 	o.workers.New = func() any { return newWorker(&o.cfg) }
 	cfg.Security.SASL.OnSecret(log.Secrets().AddFile)
 	opts := append(cfg.Security.Options(),
@@ -155,10 +164,15 @@ type connectHook struct{ o *Output }
 // Flush delivers one chunk of msgpack records, as Fluent Bit hands it over, and
 // returns OK or Retry. tag names the chunk in dead letters of records that say
 // nothing of their own origin. Flush keeps no reference to chunk.
-func (o *Output) Flush(chunk []byte, tag string) (code Code) {
-	ctx, cancel := context.WithTimeout(context.Background(), o.cfg.FlushTimeout)
+func (o *Output) Flush(chunk []byte, tag string) Code {
+	return o.flush(context.Background(), o.attempts.take(chunk), chunk, tag, func() {})
+}
+
+// flush is Flush of an attempt that was taken, until ctx ends. It calls produced when it
+// needs no more of the chunk than that Kafka acknowledges it.
+func (o *Output) flush(ctx context.Context, a *attempt, chunk []byte, tag string, produced func()) (code Code) {
+	ctx, cancel := context.WithTimeout(ctx, o.cfg.FlushTimeout)
 	defer cancel()
-	a := o.attempts.take(chunk)
 	code = Retry
 	defer func() { // after a panic, too: Fluent Bit hands the chunk over again
 		o.attempts.ledger.report(a)
@@ -169,11 +183,15 @@ func (o *Output) Flush(chunk []byte, tag string) (code Code) {
 		}
 	}()
 	err := o.walk(ctx, a, chunk, tag)
+	produced()
 	if err == nil {
 		err = a.wait(ctx)
 	}
 	if err == nil {
 		return OK
+	}
+	if errors.Is(err, context.Canceled) { // Fluent Bit ends, and has the chunk next time
+		return Retry
 	}
 	pending, _ := a.state()
 	o.warn(pending, err)
@@ -229,8 +247,10 @@ func (o *Output) warn(pending int, err error) {
 }
 
 // Close waits up to FlushTimeout for what is in flight, and ends the producer.
-// No flush may run or follow.
+// Deliveries end; no Flush may run, and nothing may follow.
 func (o *Output) Close() {
+	o.close()
+	o.delivering.Wait() // Fluent Bit frees their chunks next
 	ctx, cancel := context.WithTimeout(context.Background(), o.cfg.FlushTimeout)
 	defer cancel()
 	if err := o.client.Flush(ctx); err != nil {

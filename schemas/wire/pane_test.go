@@ -54,7 +54,7 @@ func TestBatch(t *testing.T) {
 				b.AddPane(&f.Panes[i], most)
 			}
 			b.Add(&f.Partials[0], most)
-			got := wire.Frame{Source: f.Source, Sequence: f.Sequence, From: f.From, To: f.To, Watermark: f.Watermark, Late: f.Late, Quiet: f.Quiet, Idle: f.Idle, Lost: f.Lost}
+			got := wire.Frame{Source: f.Source, Sequence: f.Sequence, From: f.From, To: f.To, Watermark: f.Watermark, Late: f.Late, Quiet: f.Quiet, Idle: f.Idle, Lost: f.Lost, Settings: f.Settings}
 			head := got
 			for k := range b.Frames() {
 				data := b.AppendFrame([]byte("x"), &head, k)[1:]

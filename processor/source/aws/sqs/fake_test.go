@@ -1,8 +1,10 @@
 package sqs
 
 import (
+	"bytes"
 	"encoding/json"
 	"fmt"
+	"io"
 	"net/http"
 	"net/http/httptest"
 	"strconv"
@@ -39,9 +41,25 @@ func (q *fakeQueue) start(t *testing.T) aws.Config {
 	srv := httptest.NewServer(q)
 	t.Cleanup(srv.Close)
 	return aws.Config{
-		Region: "eu-central-1", BaseEndpoint: &srv.URL, Retryer: func() aws.Retryer { return aws.NopRetryer{} },
+		HTTPClient: wholeAnswers{}, Region: "eu-central-1", BaseEndpoint: &srv.URL, Retryer: func() aws.Retryer { return aws.NopRetryer{} },
 		Credentials: credentials.NewStaticCredentialsProvider("a", "b", ""),
 	}
+}
+
+// wholeAnswers reads an answer before the SDK has it. The SDK closes the request's body as
+// soon as there is an answer. If the transport has not seen the end of that body yet, it
+// closes the connection under a long answer; on loopback the fake is fast enough for that.
+type wholeAnswers struct{}
+
+func (wholeAnswers) Do(r *http.Request) (*http.Response, error) {
+	resp, err := http.DefaultClient.Do(r)
+	if err != nil {
+		return nil, err
+	}
+	defer resp.Body.Close()
+	body, err := io.ReadAll(resp.Body)
+	resp.Body = io.NopCloser(bytes.NewReader(body))
+	return resp, err
 }
 
 func (q *fakeQueue) send(body string) {

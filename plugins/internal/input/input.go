@@ -124,8 +124,6 @@ type Input struct {
 	// finished are the objects whose dead letters are not yet synced: at most those that
 	// the feed has in mind. Of the goroutine that settles.
 	finished []source.Object
-	// expiring are the objects whose dead letter could not be written yet; see recordExpiring.
-	expiring []source.Object
 }
 
 // New returns an Input that has read its checkpoint and listens at Config.AckPath, and

@@ -41,9 +41,10 @@ type expiringFeed struct {
 	list []source.Object
 }
 
-func (f *expiringFeed) Expiring() (list []source.Object) {
-	list, f.list = f.list, nil
-	return list
+func (f *expiringFeed) Expiring() []source.Object { return f.list }
+
+func (f *expiringFeed) Recorded(o source.Object) {
+	f.list = slices.DeleteFunc(f.list, func(p source.Object) bool { return p.Name == o.Name })
 }
 
 func TestExpiringObjectsAreRecorded(t *testing.T) {
@@ -53,10 +54,11 @@ func TestExpiringObjectsAreRecorded(t *testing.T) {
 	}
 	t.Cleanup(func() { in.Stop() })
 	path := filepath.Join(t.TempDir(), "dead")
-	in.feed = &expiringFeed{feed: in.feed, list: []source.Object{{Name: "s3://trail/a"}}}
+	in.feed = &expiringFeed{feed: in.feed, list: []source.Object{{Name: "s3://trail/b"}, {Name: "s3://trail/a"}}}
 	in.dead.path = path + "/none/x" // cannot be written
 	in.recordExpiring(time.Now())
 	in.dead.path = path
+	in.finished = []source.Object{{Name: "s3://trail/b"}} // acknowledged meanwhile
 	in.recordExpiring(time.Now())
 	in.recordExpiring(time.Now())
 	b, err := os.ReadFile(path)

@@ -3,6 +3,7 @@ package input
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"time"
 
@@ -51,21 +52,31 @@ func (r *reading) mend() bool {
 	return true
 }
 
-// recordExpiring writes dead letters of parked objects whose message the queue will soon
-// drop: a restart would not find them again. They are handed over again as before.
+// expirer is a feed of a queue, which drops messages for their age.
+type expirer interface {
+	// Expiring returns objects that would be lost then, until they are Done or Recorded.
+	Expiring() []source.Object
+	Recorded(o source.Object)
+}
+
+// recordExpiring writes dead letters of objects whose messages the queue will soon drop: a
+// restart would not find them again. They are read and handed over as before.
 func (in *Input) recordExpiring(now time.Time) {
-	if f, ok := in.feed.(interface{ Expiring() []source.Object }); ok { // of a queue
-		in.expiring = append(in.expiring, f.Expiring()...)
+	f, ok := in.feed.(expirer)
+	if !ok {
+		return
 	}
-	for len(in.expiring) > 0 {
-		o := in.expiring[0]
+	for _, o := range f.Expiring() {
+		if slices.ContainsFunc(in.finished, func(p source.Object) bool { return p.Name == o.Name && p.ETag == o.ETag }) {
+			continue // all of it is acknowledged
+		}
 		d := wire.FromBadRecord(stage, &decoding.BadRecord{Object: o.Name, Reason: source.ReasonUnacknowledged,
-			Detail: "records of it are not acknowledged, and the queue will drop its message: a restart would not read it again; replay reads it by its name"}, now)
+			Detail: "not all of its records are acknowledged, and the queue will drop its message: a restart would not read it again; replay reads it by its name"}, now)
 		if in.dead.write(&d) != nil {
 			return // the next settling tries again, long before the message goes
 		}
-		in.expiring = in.expiring[1:]
-		in.log.Printf(logging.Error, "records of %q are not acknowledged, and the queue will drop its message: it is in the dead-letter file; mend what drops the records", o.Name)
+		f.Recorded(o)
+		in.log.Printf(logging.Error, "not all records of %q are acknowledged, and the queue will drop its message: it is in the dead-letter file; mend what holds up or drops the records", o.Name)
 	}
 }
 

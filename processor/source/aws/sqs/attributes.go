@@ -106,22 +106,48 @@ func (s *Source) lost(m *message, until time.Time) bool {
 
 // expires reports whether the queue may drop a message for its age by a time.
 func (s *Source) expires(m *message, until time.Time) bool {
-	age := s.retention - min(s.retention/8, longest)
-	return s.retention > 0 && !m.sent.IsZero() && !until.Before(m.sent.Add(age))
+	return s.drops(m, until.Add(min(s.retention/8, longest)))
 }
 
-// Expiring returns the parked objects whose message the queue will soon drop for its age,
-// each once. They stay parked; a dead letter has to name each of them, because a restart
-// after that finds no message.
+// drops reports whether the queue drops a message for its age by a time.
+func (s *Source) drops(m *message, until time.Time) bool {
+	return s.retention > 0 && !m.sent.IsZero() && !until.Before(m.sent.Add(s.retention))
+}
+
+// Expiring returns the objects of which the queue will soon drop every message for its age,
+// until they are Done or Recorded: a restart after that finds no message, so a dead letter
+// has to name each of them. They stay as they are. An object that is not parked has time
+// to be read, or to be given up with its own dead letter; how long depends on what its last
+// message has left.
 func (s *Source) Expiring() (list []source.Object) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	until := s.cfg.Now().Add(lastChance)
 	for id, t := range s.targets {
-		if !t.told && s.retries.Parked(id) && slices.ContainsFunc(t.messages, func(m *message) bool { return s.expires(m, until) }) {
-			t.told = true
+		if !t.recorded && t.last == nil && s.expiring(t, s.retries.Parked(id)) {
 			list = append(list, t.object)
 		}
 	}
 	return list
+}
+
+func (s *Source) expiring(t *target, parked bool) bool {
+	now, chance := s.cfg.Now(), min(lastChance, s.retention/32)
+	by := now
+	if parked {
+		by = now.Add(chance)
+	}
+	patient := !parked && now.Sub(t.since) < chance
+	return !slices.ContainsFunc(t.messages, func(m *message) bool {
+		return !s.expires(m, by) || patient && !s.drops(m, now.Add(chance))
+	})
+}
+
+// Recorded notes that the dead letter of an object of Expiring is written: the loss of its
+// message then is not silent, and hurries nothing.
+func (s *Source) Recorded(o source.Object) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if t := s.find(&o); t != nil {
+		t.recorded = true
+	}
 }

@@ -110,7 +110,7 @@ func (s *Source) wait(m *message, id string, o source.Object) *target {
 		s.stats.Duplicate++
 		return nil
 	}
-	t := &target{object: o, id: id, messages: []*message{m}}
+	t := &target{object: o, id: id, messages: []*message{m}, since: s.cfg.Now()}
 	t.object.Open = func() (io.ReadCloser, error) {
 		body, err := o.Open()
 		if err != nil {
@@ -217,8 +217,12 @@ func (s *Source) Retry(o source.Object, err error) bool {
 	return true
 }
 
-// lastOf returns a message of the target that may be lost before another try, or nil.
+// lastOf returns a message of the target that may be lost before another try, or nil: also
+// for a target whose dead letter is written.
 func (s *Source) lastOf(t *target, now time.Time) *message {
+	if t.recorded {
+		return nil
+	}
 	for _, m := range t.messages {
 		if s.lost(m, now.Add(lastChance)) {
 			return m

@@ -122,23 +122,34 @@ func TestParkedObjectsExpireLoudly(t *testing.T) {
 		t.Fatalf("%d objects are offered after a restart, want the one that was parked", len(got))
 	}
 	w.src.Park(got[0])
-	for passed := 36 * time.Hour; ; passed += 10 * time.Minute {
-		list := w.src.Expiring()
-		if len(list) == 1 && list[0].Name == got[0].Name && len(w.q.messages) == 1 && passed > 3*24*time.Hour {
-			break
-		}
-		if len(list) > 0 || len(w.q.messages) == 0 {
-			t.Fatalf("after %v %d objects expire, and the queue has %d messages", passed, len(list), len(w.q.messages))
-		}
-		w.pass(10 * time.Minute)
-		w.receive(0)
+	w.untilExpiring(got[0], 36*time.Hour)
+	if list := w.src.Expiring(); len(list) != 1 {
+		t.Errorf("%d objects expire before their dead letter is written, want 1", len(list))
 	}
+	w.src.Recorded(got[0])
 	if list := w.src.Expiring(); len(list) != 0 {
 		t.Errorf("it expires %d times more", len(list))
 	}
 	w.src.Done(got[0])
 	if w.pass(time.Second); w.src.counts().Held != 0 {
 		t.Error("the message is held although its object is done")
+	}
+}
+
+// untilExpiring lets time pass until Expiring returns the object and no other: after more
+// than three days of four, with passed at first, and before its message is dropped.
+func (w *world) untilExpiring(o source.Object, passed time.Duration) {
+	w.t.Helper()
+	for ; ; passed += 10 * time.Minute {
+		list := w.src.Expiring()
+		if len(list) == 1 && list[0].Name == o.Name && len(w.q.messages) > 0 && passed > 3*24*time.Hour {
+			return
+		}
+		if len(list) > 0 || len(w.q.messages) == 0 {
+			w.t.Fatalf("after %v %d objects expire, and the queue has %d messages", passed, len(list), len(w.q.messages))
+		}
+		w.pass(10 * time.Minute)
+		w.receive(0)
 	}
 }
 

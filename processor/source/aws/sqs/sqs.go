@@ -19,7 +19,8 @@
 // An object that was read and waits to be Done (Park) has its message for its durable
 // form: after twelve hours the message comes back to this process, and after a restart to
 // the next one. The redrive policy may move it away meanwhile; only the end of the queue's
-// retention would lose it, and before that Expiring returns the object.
+// retention would lose it. Before that Expiring returns the object, and every other one
+// that is not Done.
 //
 // A message that names an object whose key does not have CloudTrail's form
 // (notification.ParseKey) is counted, and nothing is read for it.
@@ -158,7 +159,9 @@ type target struct {
 	rest   time.Time   // not to be tried before, though a message may be lost
 	read   atomic.Bool // to its end, and not given to Retry since
 	urgent time.Time   // since when nothing is received because of it; zero for not
-	told   bool        // Expiring has returned it
+	since  time.Time   // when it was offered first
+	// recorded is set when a dead letter says that its messages expire.
+	recorded bool
 }
 
 // New returns a Source. It calls nothing yet. log takes what a person should know.

@@ -73,6 +73,20 @@ func (s *Ranges) Remove(r Range) {
 	s.list = slices.Replace(s.list, i, j, rest[:n]...)
 }
 
+// Subtract removes the numbers of o.
+func (s *Ranges) Subtract(o *Ranges) {
+	if len(s.list) == 0 {
+		return
+	}
+	end := s.list[len(s.list)-1].To
+	for _, r := range o.list[o.at(s.list[0].From):] {
+		if r.From >= end {
+			return
+		}
+		s.Remove(r)
+	}
+}
+
 // Covers reports whether every number of r is in the set.
 func (s *Ranges) Covers(r Range) bool {
 	if r.From >= r.To {

@@ -34,6 +34,29 @@ func TestRangesAreASet(t *testing.T) {
 	}
 }
 
+// Subtract is Remove of each range.
+func TestRangesSubtract(t *testing.T) {
+	for seed := range uint64(500) {
+		rnd := rand.New(rand.NewPCG(seed, 2))
+		var s, o Ranges
+		naive := map[uint64]bool{}
+		for _, set := range []*Ranges{&s, &o} {
+			for range rnd.IntN(20) {
+				from := rnd.Uint64N(100)
+				r := Range{from, from + rnd.Uint64N(8)}
+				set.Add(r)
+				for n := r.From; n < r.To; n++ {
+					naive[n] = set == &s
+				}
+			}
+		}
+		s.Subtract(&o)
+		if check(t, &s, naive, 110); t.Failed() {
+			t.Fatalf("seed %d: without %v it is %v", seed, o.list, s.list)
+		}
+	}
+}
+
 func check(t *testing.T, s *Ranges, naive map[uint64]bool, numbers uint64) {
 	t.Helper()
 	for i, r := range s.list {

@@ -146,10 +146,12 @@ func (a *attempt) wait(ctx context.Context) error {
 
 // maxAttempts bounds the unfinished chunks that are remembered, at about 250 bytes each,
 // and maxSlots the numbers in them: 64 MiB, for 1.2 GB of records of 300 bytes in Fluent
-// Bit's storage. Fluent Bit has at most 2,048 chunks on their way; one that is forgotten
-// is produced again from its beginning, which repeats records and loses none.
+// Bit's storage. Fluent Bit begins with room for 2,048 chunks on their way, and extends it
+// to 16,384. A chunk beyond these bounds is forgotten. When it comes again, it is produced
+// from its beginning. Its open numbers are never acknowledged (see ledger.forget), so
+// in_kms also hands their records over again: that repeats records and loses none.
 const (
-	maxAttempts = 256
+	maxAttempts = 2048
 	maxSlots    = 4 << 20
 )
 
@@ -299,9 +301,9 @@ func longestBackoff(tries int) time.Duration {
 	return min(highest, base<<min(tries, 9)) + time.Minute
 }
 
-// forget drops an unfinished chunk: what is open of it is not waited for.
+// forget drops an unfinished chunk: what is open of it is not waited for, and never told.
 func (s *attempts) forget(key [sha256.Size]byte) {
-	s.ledger.leave(s.byKey[key].attempt)
+	s.ledger.forget(s.byKey[key].attempt)
 	s.remove(key)
 }
 

@@ -2,7 +2,6 @@ package output
 
 import (
 	"slices"
-	"sync"
 
 	"keytrail/plugins/internal/ack"
 )
@@ -146,54 +145,10 @@ func (s *slots) withhold(run ack.Run, set *ack.Ranges) {
 }
 
 func (e *slot) withhold(set *ack.Ranges) {
-	if e.open != slotDone && e.open != slotTold {
+	if e.missing() {
 		set.Remove(ack.Range{From: e.number, To: e.number + 1})
 	}
 }
 
-// ledger tells which numbers are acknowledged. It knows all chunks that were handed over
-// and are not delivered: where several have records of one number, as after a filter that
-// gives some of them another tag, the last one to have everything in Kafka tells it. Safe
-// for concurrent use.
-type ledger struct {
-	tell func(ack.Run, []ack.Range) // nil where nobody waits for acknowledgements
-
-	mu   sync.Mutex // guards the following; taken before that of an attempt
-	open []*attempt
-}
-
-// enter adds an attempt.
-func (l *ledger) enter(a *attempt) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	l.open = append(l.open, a)
-}
-
-// leave removes an attempt: it is delivered, or what is open of it comes as another one.
-func (l *ledger) leave(a *attempt) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if i := slices.Index(l.open, a); i >= 0 {
-		l.open = slices.Delete(l.open, i, i+1)
-	}
-}
-
-// report tells what of an attempt is acknowledged.
-func (l *ledger) report(a *attempt) {
-	if l.tell == nil {
-		return
-	}
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	runs, sets := a.take()
-	for i, run := range runs {
-		for _, other := range l.open {
-			if other != a {
-				other.withhold(run, &sets[i])
-			}
-		}
-		if sets[i].Len() > 0 {
-			l.tell(run, sets[i].List())
-		}
-	}
-}
+// missing reports whether Kafka may not have everything of the slot.
+func (e *slot) missing() bool { return e.open != slotDone && e.open != slotTold }

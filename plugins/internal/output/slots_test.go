@@ -2,6 +2,7 @@ package output
 
 import (
 	"errors"
+	"fmt"
 	"slices"
 	"strings"
 	"testing"
@@ -200,5 +201,86 @@ func TestSlotsAreBounded(t *testing.T) {
 	}
 	if len(s.order) != 2 || s.slots != len(big)+1 || len(s.ledger.open) != 2 {
 		t.Errorf("%d chunks with %d numbers are remembered, and %d are waited for", len(s.order), s.slots, len(s.ledger.open))
+	}
+}
+
+// A chunk that is forgotten while Fluent Bit may have it holds its open numbers back for
+// good: in_kms hands their records over again. The others are told as ever.
+func TestForgottenNumbersAreNotTold(t *testing.T) {
+	r, now := ack.Run{1}, time.Now()
+	for what, forget := range map[string]func(*attempts){
+		"at the bound": func(s *attempts) {
+			for i := range maxAttempts {
+				name := fmt.Appendf(nil, "other %d", i)
+				s.keep(name, s.take(name), now)
+			}
+		},
+		"after its time": func(s *attempts) {
+			if _, abandoned := s.unfinished(r, now.Add(time.Hour)); abandoned != 1 {
+				t.Errorf("%d chunks are abandoned", abandoned)
+			}
+		},
+	} {
+		s, told := attemptsOf(map[string][]of{"a": {{r, 4, 1}, {r, 5, 1}}, "b": {{r, 5, 1}, {r, 6, 1}}})
+		told[r] = &ack.Ranges{}
+		run := func(name string, numbers ...uint64) {
+			a := s.take([]byte(name))
+			for i, n := range numbers {
+				a.begin(r, n)
+				slot := a.add()
+				a.end(i + 1)
+				a.done(slot, nil)
+			}
+			if s.ledger.report(a); len(numbers) == 2 {
+				s.finish(a)
+			} else {
+				s.keep([]byte(name), a, now)
+			}
+		}
+		run("a", 4)
+		forget(s)
+		run("b", 5, 6)
+		want := []ack.Range{{From: 4, To: 5}, {From: 6, To: 7}}
+		if got := told[r].List(); !slices.Equal(got, want) {
+			t.Errorf("%s: told %v while 5 is open in a, want %v", what, got, want)
+		}
+		run("a", 4, 5) // from its beginning; 5 is told no more, and may be in another chunk, too
+		if got := told[r].List(); !slices.Equal(got, want) {
+			t.Errorf("%s: told %v when a has come again, want %v", what, got, want)
+		}
+	}
+}
+
+// However many numbers and runs are forgotten, what is withheld is bounded, and too much
+// rather than too little.
+func TestForgottenNumbersAreBounded(t *testing.T) {
+	l := ledger{tell: func(ack.Run, []ack.Range) {}}
+	forget := func(run ack.Run, step int, numbers int) {
+		a := newAttempt(&l)
+		for n := range numbers {
+			a.slots.expect(run, uint64(n*step+1))
+		}
+		l.enter(a)
+		l.forget(a)
+	}
+	const odd = 2*ack.MaxRunRanges + 1
+	forget(ack.Run{1}, 2, odd)
+	set := l.withheld(ack.Run{1}, false)
+	for n := range uint64(odd) {
+		if !set.Covers(ack.Range{From: 2*n + 1, To: 2*n + 2}) {
+			t.Fatalf("number %d is not withheld", 2*n+1)
+		}
+	}
+	if set.Len() != ack.MaxRunRanges || set.Covers(ack.Range{From: 2*odd + 1, To: 2*odd + 2}) {
+		t.Errorf("%d ranges, up to %v", set.Len(), set.List()[set.Len()-1])
+	}
+	for i := range byte(3 * maxForgottenRuns) {
+		forget(ack.Run{2, i}, 1, 3)
+		a := newAttempt(&l)
+		a.slots.expect(ack.Run{1}, 7)
+		l.report(a) // its in_kms listens
+	}
+	if len(l.forgotten) != maxForgottenRuns || l.withheld(ack.Run{1}, false) == nil {
+		t.Errorf("%d runs, and that of an in_kms that listens is %v", len(l.forgotten), l.withheld(ack.Run{1}, false))
 	}
 }

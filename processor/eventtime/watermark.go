@@ -54,8 +54,9 @@ func (i instant) get() int64 {
 }
 
 // Arrive takes the time at which the next record was written, ns since 1970, before Observe
-// takes its event. Times of 0 and below are unknown and change nothing. cut says that
-// records before the first one are gone: whether they had begun a hold, nobody knows.
+// takes its event. A time of 0 or below is unknown and ends a hold, which nothing else
+// would end in a source without times. cut says that records before the first one are gone:
+// whether they had begun a hold, nobody knows.
 //
 // A time less than Disorder below an earlier one counts as that one. A time further below
 // sets the clock back, and an end of the hold with it. So a wrong time costs one hold, or
@@ -63,6 +64,8 @@ func (i instant) get() int64 {
 func (p *Progress) Arrive(written int64, cut bool) {
 	switch {
 	case written <= 0:
+		p.hold = None
+		p.settle()
 		return
 	case !p.clock.known && cut: // twice: the clock may have been ahead of this record
 		p.hold = Add(written, Add(p.Disorder, p.Disorder))

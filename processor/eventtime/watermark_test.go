@@ -101,8 +101,10 @@ func TestHold(t *testing.T) {
 	at(170, 169, 133, true)
 	at(190, 171, 154, true) // another gap ends the hold of the one before
 	at(191, 190, 154, true)
-	p.Raise(170 * minute) // others are further: windows close, nothing is late by that
-	if p.LateMark() != 154*minute || p.Watermark() != 170*minute {
+	at(192, 191, 154, true)
+	at(0, 190, 176, false) // a time that nobody knows
+	p.Raise(190 * minute)  // others are further: windows close, nothing is late by that
+	if p.LateMark() != 176*minute || p.Watermark() != 190*minute {
 		t.Errorf("marks %d and %d", p.LateMark()/minute, p.Watermark()/minute)
 	}
 }
@@ -126,12 +128,19 @@ func TestHoldAtACut(t *testing.T) {
 // model is Progress told once more: it looks at all records from the beginning.
 func model(written, events []int64, disorder int64) (late int64) {
 	late, front, clock, end := eventtime.None, eventtime.None, int64(0), int64(0)
+	timed := false
 	for i, w := range written {
-		gap := i > 0 && w-clock >= disorder
-		if i == 0 || gap || clock-w >= disorder {
+		if w <= 0 {
+			end = 0
+			front = max(front, events[i]-disorder)
+			late = max(late, front)
+			continue
+		}
+		gap := timed && w-clock >= disorder
+		if !timed || gap || clock-w >= disorder {
 			clock = w
 		}
-		clock = max(clock, w)
+		timed, clock = true, max(clock, w)
 		if end = min(end, clock+disorder); clock >= end {
 			late, end = max(late, front), 0 // of the records before
 		}
@@ -159,11 +168,13 @@ func TestLateMarkFollowsFromTheRecords(t *testing.T) {
 		for range 40 {
 			now += rng.Int64N([...]int64{minute, minute, minute, 40 * minute}[rng.IntN(4)])
 			w := now
-			switch rng.IntN(15) {
+			switch rng.IntN(20) {
 			case 0:
 				w += rng.Int64N(600*minute) - 300*minute
 			case 1:
 				w -= rng.Int64N(disorder)
+			case 2:
+				w = -rng.Int64N(2) // nobody knows it
 			}
 			written, events = append(written, w), append(events, now-rng.Int64N(100*minute))
 			p.Arrive(w, false)

@@ -54,8 +54,8 @@ type topicView struct {
 }
 
 // arrive takes down that a record of t is read, and when it was written. It returns the
-// latest time, ns, that its event can honestly have: a broker's clock wrote the record's
-// time, or else ours has to do, because a producer's may be wrong.
+// latest time, ns, that its event can honestly have: the record's, if a broker's clock wrote
+// it. A producer's may be wrong, so this process's clock has to do.
 func (c *counter) arrive(t *countTask, r *kgo.Record) (now int64) {
 	clock := c.p.now()
 	c.now, t.lastEvent = clock.UnixNano(), c.since(clock)
@@ -66,7 +66,7 @@ func (c *counter) arrive(t *countTask, r *kgo.Record) (now int64) {
 		t.held = t.lastEvent
 	}
 	if r.Attrs.TimestampType() == logAppendTime && t.progress.Clock() > eventtime.None {
-		return min(c.now, t.progress.Clock())
+		return t.progress.Clock()
 	}
 	return c.now
 }

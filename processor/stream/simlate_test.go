@@ -48,6 +48,8 @@ type simMarks struct {
 func (k *simMarks) arrive(s *sim, r *kgo.Record, now int64) int64 {
 	w, disorder := r.Timestamp.UnixNano(), s.p.Window.OutOfOrderness
 	if w <= 0 { // nobody knows
+		k.end = 0
+		k.settle()
 		return now
 	}
 	gap := k.timed && w-k.clock >= disorder
@@ -63,7 +65,7 @@ func (k *simMarks) arrive(s *sim, r *kgo.Record, now int64) int64 {
 		k.end = w + disorder
 	}
 	if k.timed = true; s.stamped {
-		return min(now, k.clock)
+		return k.clock
 	}
 	return now
 }

@@ -30,7 +30,7 @@ func (r reference) String() string { return "${" + r.name + "}" }
 // would make garbage of all output, and hide nothing that cannot be guessed; they are
 // hidden where the whole setting stands, and in errors about the setting itself.
 const (
-	leastSecret = 4
+	leastSecret = setting.LeastSecret
 	least       = 8
 )
 

@@ -71,7 +71,7 @@ var reference = regexp.MustCompile(`\$\{([^{}]+)\}`)
 // A value is kept out of texts when it is at least so long: one of a secret or in a URL,
 // and any other. Shorter ones would make garbage of all output.
 const (
-	leastSecret = 4
+	leastSecret = setting.LeastSecret
 	least       = 8
 )
 

@@ -72,13 +72,17 @@ func (r *Reader) value(spec Spec) string {
 	return v
 }
 
-// inURL finds the password in a URL such as https://user:password@host/.
-var inURL = regexp.MustCompile(`://[^/@\s:]*:([^/@\s]+)@`)
+// inURL finds the password in a URL such as https://user:password@host/. It ends at the last
+// @ before the path, as in url.Parse.
+var inURL = regexp.MustCompile(`://[^/@\s:]*:([^/?#\s]+)@`)
 
-// Hide adds the secrets of the properties read so far to s.
+// Hide adds the secrets of the properties read so far to s, but those that are shorter than
+// setting.LeastSecret.
 func (r *Reader) Hide(s *setting.Scrubber) {
 	for _, text := range r.secrets {
-		s.Add(text, setting.Redacted)
+		if len(text) >= setting.LeastSecret {
+			s.Add(text, setting.Redacted)
+		}
 	}
 }
 

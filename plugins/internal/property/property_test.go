@@ -132,13 +132,19 @@ func TestReserved(t *testing.T) {
 
 func TestSecretsAreHidden(t *testing.T) {
 	r := NewReader(func(name string) string {
-		return map[string]string{"password": "hunter22", "url": "https://me:open-sesame@host/a"}[name]
+		return map[string]string{"password": "hunter22", "url": "https://me:open-sesame@host/a",
+			"second_url": "https://me:p@ss-word@host/a,http://me:other-word@host/b@c", "second_password": "ms"}[name]
 	})
 	r.Secret("password")
 	r.Text("url", "")
+	r.Text("second_url", "")
+	r.Secret("second_password")
 	var s setting.Scrubber
 	r.Hide(&s)
 	if got := s.Clean("hunter22 open-sesame " + r.Summary()); strings.Contains(got, "hunter22") || strings.Contains(got, "sesame") {
+		t.Errorf("shown is %q", got)
+	}
+	if got := s.Clean("topic kms.events, p@ss-word and other-word at host/b@c"); got != "topic kms.events, [redacted] and [redacted] at host/b@c" {
 		t.Errorf("shown is %q", got)
 	}
 }

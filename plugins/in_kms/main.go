@@ -146,10 +146,11 @@ func FLBPluginInputCallbackCtx(context unsafe.Pointer, data *unsafe.Pointer, siz
 	return C.int(flb.Guard(i.log, "FLBPluginInputCallbackCtx", flbinput.FLB_ERROR, func() int {
 		if i.host.Takes() {
 			var piece unsafe.Pointer
-			i.in.Stream(func(n int) []byte { return allocate(n, &piece) }, func(size int) {
-				i.host.Append(piece, size)
+			defer func() { C.free(piece) }()
+			i.in.Stream(func(n int) []byte {
 				C.free(piece)
-			})
+				return allocate(n, &piece)
+			}, func(size int) bool { return i.host.Append(piece, size) })
 		} else {
 			*size = C.size_t(i.in.Drain(func(n int) []byte { return allocate(n, data) }))
 		}

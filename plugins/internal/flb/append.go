@@ -33,8 +33,9 @@ func NewAppender(plugin unsafe.Pointer) Appender {
 func (a Appender) Takes() bool { return a.function != nil }
 
 // Append gives size bytes of msgpack to the host, which copies them. Call it only inside a
-// call that the host makes to collect records of this instance, and when Takes does. A
-// failure is not returned: the host has logged it.
-func (a Appender) Append(data unsafe.Pointer, size int) {
-	C.keytrail_append_log(a.function, a.instance, data, C.size_t(size))
+// call that the host makes to collect records of this instance, and when Takes does. It
+// reports whether the host has taken them. If not, the host has none of them and has
+// logged why: its ring buffer was full for a second, it has no memory, a processor failed.
+func (a Appender) Append(data unsafe.Pointer, size int) bool {
+	return C.keytrail_append_log(a.function, a.instance, data, C.size_t(size)) >= 0
 }

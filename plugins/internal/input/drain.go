@@ -1,8 +1,11 @@
 package input
 
 import (
+	"bytes"
 	"math"
 	"time"
+
+	"keytrail/plugins/internal/logging"
 )
 
 const (
@@ -18,20 +21,55 @@ const (
 
 // Stream hands records over as msgpack, piece by piece, for as long as there are more, for
 // fillTime at most and until it has handed over Config.BatchBytes: the last block may exceed
-// them. For each piece it asks alloc for memory,
-// writes to it, and gives it away with give, which may block.
-func (in *Input) Stream(alloc func(n int) []byte, give func(size int)) {
+// them. For each piece it asks alloc for memory, which it uses until the next call of
+// alloc, writes to it, and offers it with give, which may block. When give reports that
+// the host refuses the piece, Stream returns, and the next call offers the same piece first.
+func (in *Input) Stream(alloc func(n int) []byte, give func(size int) bool) {
 	in.drainMu.Lock()
 	defer in.drainMu.Unlock()
 	end := time.Now().Add(fillTime)
+	var out []byte
+	use := func(n int) []byte { out = alloc(n); return out }
 	more := true
 	for left := in.cfg.BatchBytes; left > 0 && more; {
 		var size int
-		size, more = in.piece(min(left, pieceBytes), end, pieceTime, alloc)
-		if size > 0 {
-			give(size)
+		if len(in.refused) > 0 {
+			size, more = in.repeatPiece(use)
+		} else {
+			size, more = in.piece(min(left, pieceBytes), end, pieceTime, use)
 		}
+		switch {
+		case size == 0 && len(in.refused) > 0:
+			return
+		case size > 0 && !give(size):
+			in.refuse(out[:size])
+			return
+		}
+		in.refused = nil
+		in.progress.taken(true, time.Now())
 		left -= size
+	}
+}
+
+// repeatPiece writes the piece that the host refused, unless it takes nothing now.
+func (in *Input) repeatPiece(alloc func(n int) []byte) (size int, more bool) {
+	if in.paused.Load() || in.stopping.Load() {
+		return 0, false
+	}
+	return copy(alloc(len(in.refused)), in.refused), true
+}
+
+// refuse keeps a piece that the host has refused. Nothing in it is done meanwhile.
+func (in *Input) refuse(piece []byte) {
+	now := time.Now()
+	in.progress.taken(false, now)
+	if len(in.refused) == 0 {
+		in.refused = bytes.Clone(piece)
+	}
+	if now.After(in.sayRefused) {
+		in.sayRefused = now.Add(reportEvery)
+		in.log.Printf(logging.Warn, "Fluent Bit refuses %d bytes of records, as when its ring buffer is full; "+
+			"its own log says why; they are kept, and offered again every second", len(piece))
 	}
 }
 
@@ -41,6 +79,7 @@ func (in *Input) Drain(alloc func(n int) []byte) (size int) {
 	in.drainMu.Lock()
 	defer in.drainMu.Unlock()
 	size, _ = in.piece(in.cfg.BatchBytes, time.Now().Add(fillTime), fillTime, alloc)
+	in.progress.taken(true, time.Now())
 	return size
 }
 

@@ -104,6 +104,9 @@ type Input struct {
 
 	buffers buffers
 	drainMu sync.Mutex // records are numbered in the order in which they are handed over
+	// Guarded by drainMu.
+	refused    []byte    // a piece that the host refused, to be offered again; nil mostly
+	sayRefused time.Time // no line about a refusal before
 
 	progress progress
 	window   *window // progress, where it is one; nil otherwise

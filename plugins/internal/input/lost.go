@@ -21,6 +21,9 @@ func (w *window) trouble(now time.Time) string {
 	if w.paused {
 		return "Fluent Bit pauses the input"
 	}
+	if w.refused {
+		return "Fluent Bit refuses records"
+	}
 	if who := w.missing(); who != "" {
 		return who + " is not connected"
 	}

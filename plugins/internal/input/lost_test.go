@@ -53,6 +53,7 @@ func TestWindowSaysWhyItIsFull(t *testing.T) {
 		`3 chunks wait in the output "x"`:              func(h *harbor) { h.pass(time.Hour, ack.Health{Unfinished: 3}, "x") },
 		`any out_kms is not connected`:                 func(h *harbor) { h.w.gone(1, "x"); h.pass(time.Hour, ack.Health{}) },
 		`the output "x" hangs`:                         func(h *harbor) { h.pass(time.Hour, ack.Health{}) },
+		`Fluent Bit refuses records`:                   func(h *harbor) { h.w.taken(false, h.now); h.pass(time.Hour, ack.Health{}, "x") },
 		`Fluent Bit pauses the input`:                  func(h *harbor) { h.w.pause(true, h.now); h.pass(time.Hour, ack.Health{}, "x") },
 		`Kafka answers and acknowledges none of them`: func(h *harbor) {
 			h.w.cfg.AckTimeout = 2 * time.Hour

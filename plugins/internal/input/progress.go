@@ -35,6 +35,9 @@ type progress interface {
 	room(again bool) (bytes int, empty bool)
 	// hand notes what is being handed over, and numbers its records.
 	hand(list []block, now time.Time)
+	// taken notes whether Fluent Bit has taken all that was handed over. If not, it is
+	// offered again.
+	taken(ok bool, now time.Time)
 	// drop notes that the rest of a flight will not come.
 	drop(*flight)
 	// pause notes that Fluent Bit takes nothing, or takes it again.
@@ -58,15 +61,16 @@ type progress interface {
 type clock struct {
 	settle time.Duration
 
-	mu      sync.Mutex // guards the following
+	mu      sync.Mutex      // guards the following
+	offered []source.Object // their last record was handed over, and perhaps not taken
 	handed  []handedOver
 	paused  bool
 	since   time.Time     // the beginning of the present pause
 	pausing time.Duration // all pauses before it
 }
 
-// handedOver is an object whose last record was returned to Fluent Bit when the clock
-// had paused for so long. There is at most one per object that the feed has in mind.
+// handedOver is an object whose last record Fluent Bit took when the clock had paused for
+// so long. There is at most one per object that the feed has in mind.
 type handedOver struct {
 	object  source.Object
 	at      time.Time
@@ -75,18 +79,30 @@ type handedOver struct {
 
 func (c *clock) room(bool) (int, bool) { return math.MaxInt, true }
 
-func (c *clock) hand(list []block, now time.Time) {
+func (c *clock) hand(list []block, _ time.Time) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	for _, b := range list {
+		if b.end {
+			c.offered = append(c.offered, b.of.object)
+		}
+	}
+}
+
+func (c *clock) taken(ok bool, now time.Time) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if !ok {
+		return
+	}
 	pausing := c.pausing
 	if c.paused {
 		pausing += now.Sub(c.since)
 	}
-	for _, b := range list {
-		if b.end {
-			c.handed = append(c.handed, handedOver{b.of.object, now, pausing})
-		}
+	for _, o := range c.offered {
+		c.handed = append(c.handed, handedOver{o, now, pausing})
 	}
+	c.offered = c.offered[:0]
 }
 
 func (c *clock) drop(*flight) {}

@@ -28,9 +28,11 @@ func TestClockStandsStillInAPause(t *testing.T) {
 		return []block{{of: &flight{object: source.Object{Name: name}}, end: true}}
 	}
 	c.hand(end("a"), at(0))
+	c.taken(true, at(0))
 	c.pause(true, at(10))
 	c.pause(true, at(20)) // Fluent Bit says it twice when it ends
 	c.hand(end("b"), at(30))
+	c.taken(true, at(30))
 	want(1000, 0)
 	c.pause(false, at(1010))
 	c.pause(false, at(1011))

@@ -98,11 +98,12 @@ func TestStream(t *testing.T) {
 		}
 		before := len(got)
 		var piece []byte
-		in.Stream(func(n int) []byte { piece = make([]byte, n); return piece }, func(size int) {
+		in.Stream(func(n int) []byte { piece = make([]byte, n); return piece }, func(size int) bool {
 			if size == 0 || size > pieceBytes {
 				t.Errorf("a piece of %d bytes", size)
 			}
 			got = append(got, piece[:size]...)
+			return true
 		})
 		if n := len(got) - before; n >= cfg.BatchBytes+block {
 			t.Errorf("one call hands over %d bytes", n)
@@ -113,7 +114,7 @@ func TestStream(t *testing.T) {
 			t.Fatalf("byte %d is of block %d", i, b)
 		}
 	}
-	in.Stream(func(int) []byte { t.Error("memory for nothing"); return nil }, func(int) { t.Error("nothing is a piece") })
+	in.Stream(func(int) []byte { t.Error("memory for nothing"); return nil }, func(int) bool { t.Error("nothing is a piece"); return true })
 }
 
 func blockOf(f *flight, buf []byte) block { return block{buf: buf, records: 1, of: f} }

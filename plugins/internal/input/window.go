@@ -63,6 +63,7 @@ type window struct {
 	losing  int             // flights with a slot, those in parked among them
 	limit   int             // of losing: maxParked
 	paused  bool
+	refused bool             // Fluent Bit has not taken what was handed over last
 	calm    time.Time        // since when all is well without interruption; zero while it is not
 	freed   [2]chan struct{} // each has an item when there may be room: for wait and for moved
 	stats   windowStats
@@ -147,6 +148,12 @@ func (w *window) hand(list []block, now time.Time) {
 			w.finish(b.of, now)
 		}
 	}
+}
+
+func (w *window) taken(ok bool, _ time.Time) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.refused = !ok
 }
 
 func (w *window) drop(f *flight) {

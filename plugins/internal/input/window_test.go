@@ -258,6 +258,11 @@ func TestWindowWaitsInAnOutage(t *testing.T) {
 			h.pass(12*time.Hour, ack.Health{Unfinished: 1}, "yy", "x")
 			h.pass(12*time.Hour, ack.Health{}, "x")
 		},
+		"Fluent Bit refuses": func(h *harbor) {
+			h.w.taken(false, h.now)
+			h.pass(24*time.Hour, ack.Health{}, "x")
+			h.w.taken(true, h.now)
+		},
 		"Fluent Bit pauses": func(h *harbor) { h.w.pause(true, h.now); h.pass(24*time.Hour, ack.Health{}, "x") },
 		"it is well for minutes": func(h *harbor) {
 			for range 100 {

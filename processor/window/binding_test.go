@@ -16,8 +16,7 @@ import (
 )
 
 var (
-	aliasOf   = wire.Entity{Scope: wire.ScopeKey, KeyARN: aliasARN}
-	aliasPair = wire.Entity{Scope: wire.ScopePair, KeyARN: aliasARN, Principal: role(1)}
+	aliasOf = wire.Entity{Scope: wire.ScopeKey, KeyARN: aliasARN}
 )
 
 // use is a call that names aliasARN alone.

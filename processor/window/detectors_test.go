@@ -17,8 +17,6 @@ import (
 	"keytrail/schemas/wire"
 )
 
-var nan = math.NaN()
-
 func contains(text, part string) bool { return strings.Contains(text, part) }
 
 // expect checks that exactly the named anomalies ("scope detector") were found.

@@ -10,7 +10,7 @@
 // Limits. Fluent Bit checks the configuration itself; what cannot be read here is left
 // to it. At most maxFiles files of maxBytes each are read. Sections are known by the
 // plugin's name, not by instance: a property in one section refuses all instances of
-// the plugin. A configuration made by a program (Fluent Bit as a library), or a file
+// the plugin, and all of them hide what one takes from the environment. A configuration made by a program (Fluent Bit as a library), or a file
 // that was replaced since the start, is not seen.
 //
 // Source: Fluent Bit 5.1, the "classic" and the YAML format of its configuration, and
@@ -54,7 +54,7 @@ type Property struct {
 // Refuse refuses each property of the plugin's sections for which instead says what to
 // do. Fluent Bit has taken it, so it would have no effect.
 func Refuse(r *property.Reader, kind Kind, plugin string, instead func(name string) string) {
-	refuse(r, Properties(kind, plugin), instead)
+	refuse(r, started(kind, plugin).found, instead)
 }
 
 func refuse(r *property.Reader, list []Property, instead func(name string) string) {
@@ -75,32 +75,42 @@ const (
 	least       = 8
 )
 
-// Hide has s show the values that the plugin's sections take from the environment as
-// their references, and the secrets that AWS's SDK takes from there as well. Fluent Bit
-// has replaced the references before the plugin sees a value.
+// Hide has s show the values that the plugin's sections take from the environment, or from
+// the configuration's own variables, as their references, and the secrets that AWS's SDK
+// takes from there as well. Fluent Bit has replaced the references before the plugin sees
+// a value.
 func Hide(s *setting.Scrubber, r *property.Reader, kind Kind, plugin string) {
 	for _, name := range []string{"AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "AWS_CONTAINER_AUTHORIZATION_TOKEN"} {
 		s.Add(os.Getenv(name), "${"+name+"}")
 	}
-	hide(s, r.Value, Properties(kind, plugin))
+	hide(s, r.Value, started(kind, plugin))
 }
 
-func hide(s *setting.Scrubber, value func(name string) string, list []Property) {
-	for _, p := range list {
+// hide adds what every reference may stand for. A variable whose value is not known here
+// is taken from the value of the property, if there is one section of the plugin: of two,
+// that value may be the other's.
+func hide(s *setting.Scrubber, value func(name string) string, r *reader) {
+	for _, p := range r.found {
 		least := least
 		if strings.Contains(p.Name, "password") || strings.Contains(p.Value, "://") {
 			least = leastSecret
 		}
 		found := reference.FindAllStringSubmatchIndex(p.Value, -1)
 		for _, at := range found {
-			text := os.Getenv(p.Value[at[2]:at[3]])
-			before, after := p.Value[:at[0]], p.Value[at[1]:]
-			now := value(p.Name)
-			if len(found) == 1 && len(now) >= len(before)+len(after) && strings.HasPrefix(now, before) && strings.HasSuffix(now, after) {
-				text = now[len(before) : len(now)-len(after)] // also of the section env
+			name := p.Value[at[2]:at[3]]
+			texts := r.env[name]
+			if text, ok := os.LookupEnv(name); ok {
+				texts = append(texts[:len(texts):len(texts)], text)
 			}
-			if len(text) >= least {
-				s.Add(text, p.Value[at[0]:at[1]])
+			before, after, now := p.Value[:at[0]], p.Value[at[1]:], value(p.Name)
+			if texts == nil && r.sections == 1 && len(found) == 1 &&
+				len(now) >= len(before)+len(after) && strings.HasPrefix(now, before) && strings.HasSuffix(now, after) {
+				texts = []string{now[len(before) : len(now)-len(after)]}
+			}
+			for _, text := range texts {
+				if len(text) >= least {
+					s.Add(text, p.Value[at[0]:at[1]])
+				}
 			}
 		}
 	}
@@ -108,28 +118,30 @@ func hide(s *setting.Scrubber, value func(name string) string, list []Property) 
 
 // reader collects the properties of the sections of one plugin.
 type reader struct {
-	kind   Kind
-	plugin string
-	found  []Property
-	files  map[string]bool // read so far, by path
+	kind     Kind
+	plugin   string
+	found    []Property
+	sections int                 // of the plugin
+	env      map[string][]string // the values of variables that the files set, by name
+	files    map[string]bool     // read so far, by path
 }
 
-// Properties returns the properties of all sections of a plugin in the configuration
-// with which this process was started. It is empty where that is not known.
-func Properties(kind Kind, plugin string) []Property {
+// started reads the configuration with which this process was started. It finds nothing
+// where that is not known.
+func started(kind Kind, plugin string) *reader {
 	line, err := os.ReadFile("/proc/self/cmdline")
 	if err != nil {
-		return nil
+		return &reader{}
 	}
-	return properties(kind, plugin, strings.Split(strings.TrimSuffix(string(line), "\x00"), "\x00"))
+	return read(kind, plugin, strings.Split(strings.TrimSuffix(string(line), "\x00"), "\x00"))
 }
 
-func properties(kind Kind, plugin string, args []string) []Property {
-	r := &reader{kind: kind, plugin: plugin, files: map[string]bool{}}
+func read(kind Kind, plugin string, args []string) *reader {
+	r := &reader{kind: kind, plugin: plugin, env: map[string][]string{}, files: map[string]bool{}}
 	for _, path := range r.commandLine(args) {
 		r.file(path)
 	}
-	return r.found
+	return r
 }
 
 // commandLine takes the properties of a command line, and returns the files that it
@@ -147,9 +159,9 @@ func (r *reader) commandLine(args []string) (files []string) {
 		case "-c", "--config":
 			files = append(files, value)
 		case "-i", "--input":
-			ours = r.kind == Input && strings.EqualFold(value, r.plugin)
+			ours = r.begin(r.kind == Input && strings.EqualFold(value, r.plugin))
 		case "-o", "--output":
-			ours = r.kind == Output && strings.EqualFold(value, r.plugin)
+			ours = r.begin(r.kind == Output && strings.EqualFold(value, r.plugin))
 		case "-F", "--filter", "-C", "--custom":
 			ours = false
 		case "-p", "--prop":
@@ -159,6 +171,14 @@ func (r *reader) commandLine(args []string) (files []string) {
 		}
 	}
 	return files
+}
+
+// begin counts a section if it is the plugin's, and returns whether it is.
+func (r *reader) begin(ours bool) bool {
+	if ours {
+		r.sections++
+	}
+	return ours
 }
 
 func (r *reader) add(name, value, place string) {
@@ -189,6 +209,12 @@ func (r *reader) file(path string) {
 	}
 }
 
+// set notes a variable that a file sets.
+func (r *reader) set(name, value string) {
+	name = strings.TrimSpace(name)
+	r.env[name] = append(r.env[name], strings.TrimSpace(value))
+}
+
 // include reads the files that a pattern names, which is relative to the including file.
 func (r *reader) include(from, pattern string) {
 	if !filepath.IsAbs(pattern) {
@@ -206,6 +232,7 @@ func (r *reader) classic(path, text string) {
 	var list [][2]string
 	ours := false
 	end := func() {
+		r.begin(ours)
 		for _, p := range list {
 			if ours {
 				r.add(p[0], p[1], path)
@@ -217,6 +244,11 @@ func (r *reader) classic(path, text string) {
 		line = strings.TrimSpace(line)
 		if include, ok := cutFold(line, "@include"); ok {
 			r.include(path, include)
+			continue
+		}
+		if set, ok := cutFold(line, "@set"); ok {
+			name, value, _ := strings.Cut(set, "=")
+			r.set(name, value)
 			continue
 		}
 		switch {

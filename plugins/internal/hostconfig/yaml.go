@@ -7,13 +7,14 @@ import (
 )
 
 // yaml reads the YAML format: pipeline.inputs and pipeline.outputs are lists of
-// sections, includes a list of files, which env and service may stand beside.
+// sections, includes a list of files, and env sets variables. A service may stand beside.
 func (r *reader) yaml(path string, data []byte) {
 	var doc yaml.Node
 	if yaml.Unmarshal(data, &doc) != nil || len(doc.Content) == 0 {
 		return // Fluent Bit refuses it
 	}
 	root := doc.Content[0]
+	r.variables(member(root, "env"))
 	pipeline := member(root, "pipeline")
 	for _, section := range items(member(pipeline, string(r.kind)+"s")) {
 		r.section(path, section)
@@ -32,8 +33,21 @@ func (r *reader) section(path string, section *yaml.Node) {
 	for i := 0; i+1 < len(section.Content); i += 2 {
 		ours = ours || strings.EqualFold(section.Content[i].Value, "name") && strings.EqualFold(section.Content[i+1].Value, r.plugin)
 	}
+	r.begin(ours)
 	for i := 0; ours && i+1 < len(section.Content); i += 2 {
 		r.add(section.Content[i].Value, section.Content[i+1].Value, path)
+	}
+}
+
+// variables takes what env sets: a mapping, or a list of names and values.
+func (r *reader) variables(env *yaml.Node) {
+	for i := 0; env != nil && env.Kind == yaml.MappingNode && i+1 < len(env.Content); i += 2 {
+		r.set(env.Content[i].Value, env.Content[i+1].Value)
+	}
+	for _, one := range items(env) {
+		if name, value := member(one, "name"), member(one, "value"); name != nil && value != nil {
+			r.set(name.Value, value.Value)
+		}
 	}
 }
 

@@ -105,7 +105,7 @@ func (s *Scrubber) build() {
 }
 
 // Clean returns text without what was added, nor its beginning where text, or a part of it
-// in quotes, was cut within it: when at least leastCut bytes are left.
+// in quotes or parentheses, was cut within it: when at least leastCut bytes are left.
 func (s *Scrubber) Clean(text string) string {
 	if s == nil {
 		return text
@@ -156,7 +156,7 @@ func untilCut(text, form string) int {
 	}
 	for back := 0; back < len(cutMark) && n-back >= leastCut; back++ {
 		rest := text[n-back:]
-		if strings.HasPrefix(rest, dots) || strings.HasPrefix(rest, cutMark) || rest != "" && strings.IndexByte("\"'`", rest[0]) >= 0 {
+		if strings.HasPrefix(rest, dots) || strings.HasPrefix(rest, cutMark) || rest != "" && strings.IndexByte("\"'`)", rest[0]) >= 0 {
 			return n - back
 		}
 	}

@@ -27,7 +27,7 @@ func TestCutSecretsAreHidden(t *testing.T) {
 	for _, form := range []string{string(secret), strconv.Quote(string(secret)), string(inJSON), url.QueryEscape(string(secret))} {
 		form = strings.Trim(form, `"`)
 		for n := leastCut; n < len(form); n++ {
-			for _, text := range []string{form[:n], form[:n] + "...", form[:n] + " (cut)", strconv.Quote(`{"status":"` + form[:n])} {
+			for _, text := range []string{form[:n], form[:n] + "...", form[:n] + " (cut)", "(" + form[:n] + ") x", strconv.Quote(`{"status":"` + form[:n])} {
 				text = "refused: " + text
 				if got := s.Clean(text); strings.Contains(got, string(secret[:leastCut])) || !strings.HasPrefix(got, "refused: ") {
 					t.Fatalf("%q is shown as %q", text, got)

@@ -51,12 +51,17 @@ func TestTokenEndpointThatEchoes(t *testing.T) {
 		return resp, nil, true
 	})
 	b.o.log.Secrets().Add(password, "${SECRET}") // as main does
-	for _, refuses := range []bool{false, true} {
-		refuse.Store(refuses)
-		if got := b.o.Flush(flat(event(0)), "t"); got != Retry {
-			t.Fatalf("the flush returned %d", got)
+	for i, want := range []string{"the broker refuses", "cannot get a token"} {
+		refuse.Store(i == 1)
+		for range 10 { // the client pauses between two connections: a flush may show the last failure again
+			if got := b.o.Flush(flat(event(0)), "t"); got != Retry {
+				t.Fatalf("the flush returned %d", got)
+			}
+			b.o.lastWarn.Store(int64(-warnEvery))
+			if strings.Contains(b.logged(), want) {
+				break
+			}
 		}
-		b.o.lastWarn.Store(int64(-warnEvery))
 	}
 	log := b.logged()
 	if !strings.Contains(log, "the broker refuses") || !strings.Contains(log, "cannot get a token") || !strings.Contains(log, "${SECRET}") {

@@ -230,6 +230,39 @@ func TestAttemptsAreAbandoned(t *testing.T) {
 	count("what failed is with a flush again", 0, 1, 0)
 }
 
+// A chunk that waits for its turn longer than a flush may take is unfinished, once.
+func TestWaitingChunksAreUnfinished(t *testing.T) {
+	b, k, run := ackBench(t, func(c *Config) { c.FlushTimeout = time.Minute })
+	s, soon, later := &b.o.attempts, time.Now(), time.Now().Add(2*time.Minute)
+	c := numberedRecord(run, 1, event(0))
+	unfinished := func(what string, now time.Time, run ack.Run, want int) {
+		t.Helper()
+		if n, _ := s.unfinished(run, now); n != want {
+			t.Errorf("%s: %d chunks are unfinished, want %d", what, n, want)
+		}
+	}
+	if b.o.turns.Acquire(t.Context(), 1) != nil {
+		t.Fatal("there is no turn")
+	}
+	d := b.o.Begin(c, "t")
+	unfinished("at once", soon, run, 0)
+	unfinished("after flush_timeout", later, run, 1)
+	unfinished("for another in_kms", later, ack.Run{6}, 0)
+	b.o.turns.Release(1)
+	if code := d.Wait(); code != OK {
+		t.Errorf("code %d", code)
+	}
+	k.want(t, "the chunk", ack.Range{From: 1, To: 2})
+	unfinished("when it is delivered", later, run, 0)
+	a := s.take(c)
+	s.keep(c, a, later)
+	unfinished("given back", later, run, 1)
+	again := s.take(c)
+	unfinished("with its second flush", later, run, 1)
+	s.finish(again)
+	unfinished("in the end", later, run, 0)
+}
+
 func TestParseAckPath(t *testing.T) {
 	dir := t.TempDir()
 	parse := func(acks, path string) (Config, error) {

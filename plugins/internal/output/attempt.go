@@ -15,7 +15,9 @@ import (
 // goes on where this one stopped instead of producing everything twice. A chunk
 // of any size is therefore delivered in the end, whatever FlushTimeout is.
 type attempt struct {
-	ledger *ledger // never changes: Kafka's callbacks read it while a flush takes the attempt again
+	ledger *ledger   // never changes: Kafka's callbacks read it while a flush takes the attempt again
+	since  time.Time // when the chunk was handed over; never changes
+	again  bool      // the chunk was given back before; guarded by attempts.mu
 
 	// Owned by the flush that holds the attempt.
 	pos   int // bytes of the chunk that are dealt with
@@ -36,7 +38,7 @@ type attempt struct {
 const noSlot = -1
 
 func newAttempt(l *ledger) *attempt {
-	return &attempt{ledger: l, changed: make(chan struct{}, 1), slot: noSlot}
+	return &attempt{ledger: l, since: time.Now(), changed: make(chan struct{}, 1), slot: noSlot}
 }
 
 // begin finds the slot of a record, once however often the flush comes back to it.
@@ -158,8 +160,9 @@ const (
 // attempts remembers unfinished chunks by their content. Safe for concurrent
 // use; an attempt that was taken belongs to the taker alone.
 type attempts struct {
-	ledger  ledger                                      // of each attempt
-	numbers func(chunk []byte, f func(ack.Run, uint64)) // passes a chunk's numbers to f
+	ledger   ledger                                      // of each attempt
+	numbers  func(chunk []byte, f func(ack.Run, uint64)) // passes a chunk's numbers to f
+	patience time.Duration                               // for a first flush to end; 0 is endless
 
 	mu    sync.Mutex // guards the following; taken before the ledger's
 	byKey map[[sha256.Size]byte]*kept
@@ -219,6 +222,7 @@ func (s *attempts) recall(chunk []byte) *attempt {
 func (s *attempts) replace(old, a *attempt) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	a.again = true
 	s.taken[slices.Index(s.taken, old)] = a
 	s.ledger.leave(old)
 }
@@ -230,6 +234,7 @@ func (s *attempts) keep(chunk []byte, a *attempt, now time.Time) {
 	defer s.mu.Unlock()
 	s.end(a)
 	a.tries++
+	a.again = true
 	if s.byKey == nil {
 		s.byKey = map[[sha256.Size]byte]*kept{}
 	}
@@ -261,10 +266,10 @@ func (s *attempts) end(a *attempt) {
 	}
 }
 
-// unfinished returns how many chunks with records of a run were given back and not
-// delivered since; those of tail or of another in_kms say nothing about it. It forgets
-// those that Fluent Bit has given up, as it does after retry_limit, and returns how many
-// of all runs these were.
+// unfinished returns how many chunks with records of a run are not delivered and were given
+// back, or have waited for their turn beyond patience. Chunks of tail or of another in_kms
+// say nothing about it. It forgets those that Fluent Bit has given up, as it does after
+// retry_limit, and returns how many of all runs these were.
 func (s *attempts) unfinished(run ack.Run, now time.Time) (n, abandoned int) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -280,6 +285,9 @@ func (s *attempts) unfinished(run ack.Run, now time.Time) (n, abandoned int) {
 		if a.has(run) {
 			n++
 		}
+	}
+	if s.patience > 0 {
+		n += s.ledger.late(run, now.Add(-s.patience))
 	}
 	return n, abandoned
 }

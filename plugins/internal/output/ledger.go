@@ -3,6 +3,7 @@ package output
 import (
 	"slices"
 	"sync"
+	"time"
 
 	"keytrail/plugins/internal/ack"
 )
@@ -86,6 +87,19 @@ func (l *ledger) withheld(run ack.Run, create bool) *ack.Ranges {
 		l.forgotten = append(l.forgotten, forgotten{run: run})
 	}
 	return &l.forgotten[len(l.forgotten)-1].numbers
+}
+
+// late returns how many chunks with records of a run were handed over before a time and
+// are with their first flush. The caller holds the mutex of the attempts.
+func (l *ledger) late(run ack.Run, before time.Time) (n int) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for _, a := range l.open {
+		if !a.again && a.since.Before(before) && a.has(run) {
+			n++
+		}
+	}
+	return n
 }
 
 // report tells what of an attempt is acknowledged.

@@ -150,7 +150,7 @@ func New(cfg Config, name string, log *logging.Log) (*Output, error) {
 	ctx, cancel := context.WithCancel(context.Background())
 	o.cancel = cancel
 	if len(cfg.AckPaths) > 0 {
-		o.attempts.ledger.tell = o.tell
+		o.attempts.ledger.tell, o.attempts.patience = o.tell, cfg.FlushTimeout
 		o.attempts.numbers = (&chunk.Walker{EventKey: cfg.EventKey}).Numbers
 		o.acks = ack.NewSender(cfg.AckPaths, name, o.health, func(format string, args ...any) { log.Printf(logging.Warn, format, args...) })
 		o.probing.Go(func() { o.probe(ctx) })

@@ -1,6 +1,7 @@
 package plugintest
 
 import (
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -30,5 +31,25 @@ func TestInputReloads(t *testing.T) {
 	wantEvents(t, readRecords(t, outs[1]), thrice(second))
 	if n := metric(t, r, "fluentbit_in_kms_handed_over_total"); n != 3000 {
 		t.Errorf("the counters say %d handed over, want 3000", n)
+	}
+}
+
+// A host that refuses pieces is offered them again, through the function that in_kms finds
+// in the host.
+func TestInputOffersRefusedPiecesAgain(t *testing.T) {
+	b := plugins(t)
+	dir := t.TempDir()
+	refuser, out := filepath.Join(dir, "refuse.so"), filepath.Join(dir, "records")
+	if text, err := exec.Command("cc", "-shared", "-fPIC", "-o", refuser, "testdata/refuse.c").CombinedOutput(); err != nil {
+		t.Fatalf("%v\n%s", err, text)
+	}
+	all := events(t)
+	files := trail(t, shapes(t, all))
+	t.Setenv("LD_PRELOAD", refuser)
+	t.Setenv("KEYTRAIL_APPENDED", out)
+	r := mustRun(t, b, append([]string{b.in, "--calls", "500"}, fast(files)...)...)
+	wantEvents(t, readRecords(t, out), all)
+	if !strings.Contains(r.stderr, "Fluent Bit refuses") {
+		t.Errorf("the log says nothing of it:\n%s", r.stderr)
 	}
 }

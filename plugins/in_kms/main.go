@@ -67,17 +67,14 @@ func FLBPluginRegister(def unsafe.Pointer) C.int {
 	}))
 }
 
-// FLBPluginInit makes an instance from its properties and starts reading.
-// C: int FLBPluginInit(struct flbgo_input_plugin *plugin); 0 ends the start.
+// keytrailInit makes an instance from its properties and starts reading.
+// FLBPluginInit in start.c calls it:
+// int FLBPluginInit(struct flbgo_input_plugin *plugin); 0 ends the start.
 //
-//export FLBPluginInit
-func FLBPluginInit(plugin unsafe.Pointer) C.int {
+//export keytrailInit
+func keytrailInit(plugin unsafe.Pointer) C.int {
 	log := flb.InputLog(plugin, "["+name+"] ")
 	return C.int(flb.Guard(log, "FLBPluginInit", flbinput.FLB_ERROR, func() int {
-		if err := flb.CheckProcess(); err != nil {
-			flb.LogError(log, err)
-			return flbinput.FLB_ERROR
-		}
 		properties := property.NewReader(flb.InputProperty(plugin))
 		hostconfig.Hide(log.Secrets(), properties, hostconfig.Input, name)
 		hostconfig.Refuse(properties, hostconfig.Input, name, input.Misplaced)
@@ -263,11 +260,11 @@ func FLBPluginExit() C.int {
 	return code
 }
 
-// FLBPluginUnregister frees what FLBPluginRegister allocated, and what the instances had.
-// C: void FLBPluginUnregister(struct flb_plugin_proxy_def *def).
+// keytrailUnregister frees what FLBPluginRegister allocated, and what the instances had.
+// FLBPluginUnregister, which is in start.c, calls it: void FLBPluginUnregister(struct flb_plugin_proxy_def *def).
 //
-//export FLBPluginUnregister
-func FLBPluginUnregister(def unsafe.Pointer) {
+//export keytrailUnregister
+func keytrailUnregister(def unsafe.Pointer) {
 	flb.Guard(global, "FLBPluginUnregister", 0, func() int {
 		flbinput.FLBPluginUnregister(def)
 		flb.FreeMemory() // the buffers of the instances are most of both heaps

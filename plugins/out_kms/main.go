@@ -62,17 +62,14 @@ func FLBPluginRegister(def unsafe.Pointer) C.int {
 	}))
 }
 
-// FLBPluginInit makes an instance from its properties. It does not connect.
-// C: int FLBPluginInit(struct flbgo_output_plugin *plugin); 0 ends the start.
+// keytrailInit makes an instance from its properties. It does not connect.
+// FLBPluginInit in start.c calls it:
+// int FLBPluginInit(struct flbgo_output_plugin *plugin); 0 ends the start.
 //
-//export FLBPluginInit
-func FLBPluginInit(plugin unsafe.Pointer) C.int {
+//export keytrailInit
+func keytrailInit(plugin unsafe.Pointer) C.int {
 	log := flb.OutputLog(plugin, "["+name+"] ")
 	return C.int(flb.Guard(log, "FLBPluginInit", flboutput.FLB_ERROR, func() int {
-		if err := flb.CheckProcess(); err != nil {
-			flb.LogError(log, err)
-			return flboutput.FLB_ERROR
-		}
 		properties := property.NewReader(flb.OutputProperty(plugin))
 		hostconfig.Hide(log.Secrets(), properties, hostconfig.Output, name)
 		hostconfig.Refuse(properties, hostconfig.Output, name, output.Misplaced)
@@ -178,11 +175,11 @@ func FLBPluginExitCtx(context unsafe.Pointer) C.int {
 	}))
 }
 
-// FLBPluginUnregister frees what FLBPluginRegister allocated, and what the instances had.
-// C: void FLBPluginUnregister(struct flb_plugin_proxy_def *def).
+// keytrailUnregister frees what FLBPluginRegister allocated, and what the instances had.
+// FLBPluginUnregister, which is in start.c, calls it: void FLBPluginUnregister(struct flb_plugin_proxy_def *def).
 //
-//export FLBPluginUnregister
-func FLBPluginUnregister(def unsafe.Pointer) {
+//export keytrailUnregister
+func keytrailUnregister(def unsafe.Pointer) {
 	flb.Guard(global, "FLBPluginUnregister", 0, func() int {
 		flboutput.FLBPluginUnregister(def)
 		flb.FreeMemory() // the buffers of the instances are most of both heaps

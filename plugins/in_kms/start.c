@@ -1,5 +1,6 @@
 // FLBPluginInit and FLBPluginUnregister are in C: see forked.h.
 
+#define _GNU_SOURCE
 #include "_cgo_export.h"
 #include "../internal/flb/forked.h"
 

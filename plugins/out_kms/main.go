@@ -176,7 +176,7 @@ func FLBPluginExitCtx(context unsafe.Pointer) C.int {
 }
 
 // keytrailUnregister frees what FLBPluginRegister allocated, and what the instances had.
-// FLBPluginUnregister, which is in start.c, calls it: void FLBPluginUnregister(struct flb_plugin_proxy_def *def).
+// FLBPluginUnregister in start.c calls it: void FLBPluginUnregister(struct flb_plugin_proxy_def *def).
 //
 //export keytrailUnregister
 func keytrailUnregister(def unsafe.Pointer) {

@@ -3,6 +3,7 @@
 // on which Go runs, some of them with locks of Go's runtime. Any call of Go may wait for
 // such a lock for ever, so this is C. Include it in one file of a plugin.
 
+#include <dlfcn.h>
 #include <stdio.h>
 #include <unistd.h>
 
@@ -13,13 +14,19 @@ __attribute__((constructor)) static void loaded(void) { loaded_by = getpid(); }
 // forked reports whether this is not the process that loaded the library.
 static int forked(void) { return getpid() != loaded_by; }
 
-// refuse_forked says on standard error that the plugin cannot work here, and returns
-// FLB_ERROR.
+// refuse_forked logs that the plugin cannot work here, and returns FLB_ERROR. A process in
+// the background has no standard error any more, so Fluent Bit's own log is used.
 static int refuse_forked(const char *name) {
-	fprintf(stderr,
-		"[error] [%s] the process went into the background after it had loaded this plugin, which cannot work "
-		"there, as no plugin in Go can; leave out daemon, and have systemd or the shell put Fluent Bit into "
-		"the background\n",
-		name);
+	static const char *why =
+		"the process went into the background after it had loaded this plugin, which cannot work there, as no "
+		"plugin in Go can; leave out daemon, and have systemd or the shell put Fluent Bit into the background";
+	enum { error = 1 }; // FLB_LOG_ERROR
+	void (*print)(int type, const char *file, int line, const char *format, ...);
+
+	*(void **)&print = dlsym(RTLD_DEFAULT, "flb_log_print");
+	if (print != NULL)
+		print(error, NULL, 0, "[%s] %s", name, why);
+	else
+		fprintf(stderr, "[%s] [error] %s\n", name, why);
 	return 0;
 }

@@ -43,7 +43,7 @@ func (u Until) Time() (int64, error) {
 	return 0, fmt.Errorf("%q is not a time; allowed: such as 2026-12-31T18:00:00Z, or 2026-12-31", string(u))
 }
 
-// Validate returns what is wrong with an Allowance as a whole.
+// Validate returns an error if the fields of an Allowance do not fit together.
 func (a *Allowance) Validate() error {
 	switch {
 	case a.KeyARN == "" && a.Principal == "" && a.Kind == "" && a.Detector == "":

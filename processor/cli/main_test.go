@@ -80,8 +80,8 @@ type process struct {
 	tmp            string        // its TMPDIR
 }
 
-// start starts keytrail with its own TMPDIR. stdin and stdout may be nil:
-// then there is no input, and the output is kept. The end of the test kills a
+// start starts keytrail with its own TMPDIR. A nil stdin is
+// empty; with a nil stdout, the output is kept. The end of the test kills a
 // process that still runs, by its id.
 func start(t *testing.T, stdin io.Reader, stdout io.Writer, args ...string) *process {
 	t.Helper()

@@ -34,7 +34,7 @@ func (a *app) rules() *cobra.Command {
 	check := &cobra.Command{
 		Use: "check [FLAGS] DIR", Short: "Check rules, and try them on a sample",
 		Long: "Checks rules in Sigma form: the files below directories whose names end in .yml or\n" +
-			".yaml, and single files. It prints each problem as FILE:LINE: what is wrong; what to do,\n" +
+			".yaml, and single files. It prints each problem as FILE:LINE: PROBLEM; REMEDY,\n" +
 			"and the exit code is 1 when there are any.\n\n" +
 			"With a sample it also prints which of its events match which rules, and which\n" +
 			"correlations fire. A call that the sample has several times counts once, by its first\n" +

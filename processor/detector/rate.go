@@ -64,8 +64,8 @@ func judgeRate(v View, ent *entity.Entity, w *entity.Window) (Finding, bool) {
 	return unlikely(v, ent, w, calls, mu+ent.Baseline.Expected(before.Start, size), true)
 }
 
-// unlikely judges the calls in one or two windows against what is expected and the most
-// of usual days.
+// unlikely compares the calls in one or two windows with the expected number and with the
+// largest number of usual days.
 func unlikely(v View, ent *entity.Entity, w *entity.Window, calls int64, mu float64, two bool) (Finding, bool) {
 	s, n, time := v.Settings(), float64(calls), v.Size()
 	if two {

@@ -85,7 +85,7 @@ func rarity(since, start, size int64) string {
 	return fmt.Sprintf("below 1 in %d", max(start-since, 0)/size+1)
 }
 
-// most says what the most in any window before w was, and how likely more is.
+// most names the largest number in any window before w, and the probability of a larger one.
 func most(ent *entity.Entity, w *entity.Window, high int, size int64) string {
 	if ent.Since == 0 {
 		return "it was not seen before"

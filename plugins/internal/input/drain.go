@@ -74,7 +74,7 @@ func (in *Input) refuse(piece []byte) {
 }
 
 // Drain hands over what Stream does in one piece, for a host that takes no more than one at
-// a call. It returns its size, 0 when there are no records.
+// a call. It returns the size of the piece, or 0 without records.
 func (in *Input) Drain(alloc func(n int) []byte) (size int) {
 	in.drainMu.Lock()
 	defer in.drainMu.Unlock()

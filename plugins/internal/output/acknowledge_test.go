@@ -242,7 +242,7 @@ func TestWaitingChunksAreUnfinished(t *testing.T) {
 		}
 	}
 	if b.o.turns.Acquire(t.Context(), 1) != nil {
-		t.Fatal("there is no turn")
+		t.Fatal("the turn is taken")
 	}
 	d := b.o.Begin(c, "t")
 	unfinished("at once", soon, run, 0)

@@ -95,7 +95,7 @@ func (c *course) hand(name string) {
 			c.flying = append(c.flying, inFlight{a, a.add(), name, i})
 			if c.rnd.IntN(8) == 0 {
 				a.unit++
-				return // there is no room for the next
+				return // the next one has no room
 			}
 		}
 		c.open[name][i]--

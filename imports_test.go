@@ -35,6 +35,7 @@ var layers = []layer{
 	{"schemas/view", nil},
 	{"schemas/decoding", nil},
 	{"schemas/otellog", []string{"schemas/printable", "schemas/view"}},
+	{"schemas/body", []string{"schemas/kms", "schemas/otellog", "schemas/semconv", "schemas/view"}},
 	{"schemas/aws/cloudtrail", []string{"schemas/decoding", "schemas/view"}},
 	{"schemas/jsonschema", nil},
 	{"schemas/aws/keypolicy", nil},
@@ -86,7 +87,7 @@ var layers = []layer{
 	{"processor/sink/httpsink", []string{"processor/sink"}},
 	{"processor/sink/sinktest", []string{"processor/sink"}},
 	{"processor/sink/all", []string{"processor/sink", "processor/sink/*"}},
-	{"processor/sink/*", []string{"processor/setting", "processor/sink", "processor/sink/httpsink", "schemas/otellog"}},
+	{"processor/sink/*", []string{"processor/setting", "processor/sink", "processor/sink/httpsink", "schemas/body", "schemas/otellog"}},
 	{"processor/config", []string{"processor/setting", "processor/detector", "processor/window", "processor/kafka", "processor/sink", "processor/sink/all", "processor/telemetry", "schemas/*"}},
 
 	{"processor/scan", []string{"processor/anomaly", "processor/correlate", "processor/count", "processor/entity", "processor/eventtime", "processor/intake", "processor/read",
@@ -137,7 +138,7 @@ var forTests = []string{"processor/internal/chaos", "processor/internal/quality"
 
 // pure are the packages that are given everything, the time included: they import
 // nothing of impure and use nothing of clock.
-var pure = []string{"schemas/semconv", "schemas/kms", "schemas/decoding", "schemas/view", "schemas/otellog", "schemas/aws/cloudtrail", "schemas/aws/notification", "schemas/jsonschema", "schemas/aws/normalize", "schemas/wire", "schemas/registry",
+var pure = []string{"schemas/semconv", "schemas/kms", "schemas/decoding", "schemas/view", "schemas/otellog", "schemas/aws/cloudtrail", "schemas/aws/notification", "schemas/jsonschema", "schemas/aws/normalize", "schemas/wire", "schemas/registry", "schemas/body",
 	"processor/eventtime", "processor/baseline", "processor/dedup", "processor/rule", "processor/sigma", "processor/count", "processor/entity", "processor/anomaly",
 	"processor/detector", "processor/window", "processor/correlate", "processor/intake", "processor/state", "schemas/aws/arn",
 	"processor/plot", "processor/explain"}

@@ -30,11 +30,11 @@ func AppendJSON(dst []byte, r *Record) []byte {
 	}
 	if r.EventName != "" {
 		dst = append(dst, `"eventName":`...)
-		dst = append(appendString(dst, r.EventName), ',')
+		dst = append(AppendString(dst, r.EventName), ',')
 	}
 	if r.Body != "" {
 		dst = append(dst, `"body":{"stringValue":`...)
-		dst = append(appendString(dst, r.Body), `},`...)
+		dst = append(AppendString(dst, r.Body), `},`...)
 	}
 	dst = append(dst, `"attributes":`...)
 	dst = appendAttrsJSON(dst, r.Attrs)
@@ -48,7 +48,7 @@ func appendAttrsJSON(dst []byte, attrs []Attr) []byte {
 			dst = append(dst, ',')
 		}
 		dst = append(dst, `{"key":`...)
-		dst = appendString(dst, attrs[i].Key)
+		dst = AppendString(dst, attrs[i].Key)
 		dst = append(dst, `,"value":`...)
 		dst = appendValueJSON(dst, &attrs[i])
 		dst = append(dst, '}')
@@ -59,7 +59,7 @@ func appendAttrsJSON(dst []byte, attrs []Attr) []byte {
 func appendValueJSON(dst []byte, a *Attr) []byte {
 	switch a.Kind {
 	case KindString:
-		return append(appendString(append(dst, `{"stringValue":`...), a.Str), '}')
+		return append(AppendString(append(dst, `{"stringValue":`...), a.Str), '}')
 	case KindBool:
 		if a.Int != 0 {
 			return append(dst, `{"boolValue":true}`...)
@@ -68,14 +68,14 @@ func appendValueJSON(dst []byte, a *Attr) []byte {
 	case KindInt:
 		return append(strconv.AppendInt(append(dst, `{"intValue":"`...), a.Int, 10), `"}`...)
 	case KindDouble:
-		return append(appendDouble(append(dst, `{"doubleValue":`...), a.Num), '}')
+		return append(AppendDouble(append(dst, `{"doubleValue":`...), a.Num), '}')
 	case KindStrings:
 		dst = append(dst, `{"arrayValue":{"values":[`...)
 		for i, s := range a.Strs {
 			if i > 0 {
 				dst = append(dst, ',')
 			}
-			dst = append(appendString(append(dst, `{"stringValue":`...), s), '}')
+			dst = append(AppendString(append(dst, `{"stringValue":`...), s), '}')
 		}
 		return append(dst, `]}}`...)
 	case KindMap:
@@ -85,9 +85,9 @@ func appendValueJSON(dst []byte, a *Attr) []byte {
 	return append(dst, `{}`...)
 }
 
-// appendDouble writes f in the shortest form that reads back the same. The
+// AppendDouble appends f in the shortest form that reads back the same. The
 // protobuf JSON mapping spells what JSON cannot as strings.
-func appendDouble(dst []byte, f float64) []byte {
+func AppendDouble(dst []byte, f float64) []byte {
 	switch {
 	case math.IsNaN(f):
 		return append(dst, `"NaN"`...)
@@ -107,10 +107,10 @@ var plain = func() (t [256]bool) {
 	return t
 }()
 
-// appendString appends s in quotes. What could steer a terminal, or deceive a reader of the
-// line, is escaped: the text says the same. Bytes that are no UTF-8 become U+FFFD: no
-// record of Keytrail's holds any, but a record decoded from elsewhere may.
-func appendString(dst []byte, s string) []byte {
+// AppendString appends s as a JSON string, quotes included. Characters that could steer a
+// terminal or deceive a reader of the line are escaped. Bytes that are not UTF-8 become
+// U+FFFD: no record of Keytrail's holds any, but a record decoded from elsewhere may.
+func AppendString(dst []byte, s string) []byte {
 	const hex = "0123456789abcdef"
 	dst = append(dst, '"')
 	from := 0

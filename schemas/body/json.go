@@ -1,0 +1,114 @@
+package body
+
+import (
+	"math"
+	"strconv"
+	"time"
+
+	"keytrail/schemas/otellog"
+)
+
+// appendFlat is the body json: one flat object with the schema's names. The
+// fields of the log record have the names that Elastic and OpenSearch give them.
+// Resource attributes stand beside the others.
+func appendFlat(dst []byte, r *otellog.Record) []byte {
+	return append(appendMembers(append(dst, '{'), r), '}')
+}
+
+// appendMembers appends the members of the body json.
+func appendMembers(dst []byte, r *otellog.Record) []byte {
+	dst = appendFields(dst, r)
+	for i := range r.Resource {
+		dst = appendAttr(dst, &r.Resource[i])
+	}
+	for i := range r.Attrs {
+		dst = appendAttr(dst, &r.Attrs[i])
+	}
+	if r.Body != "" {
+		dst = otellog.AppendString(appendName(dst, "body"), r.Body)
+	}
+	return dst
+}
+
+// appendFields appends the record's own fields, without its body.
+func appendFields(dst []byte, r *otellog.Record) []byte {
+	if r.Time != 0 {
+		dst = appendTime(appendName(dst, "@timestamp"), r.Time)
+	}
+	if r.Observed != 0 {
+		dst = appendTime(appendName(dst, "observed_timestamp"), r.Observed)
+	}
+	if r.Severity != 0 {
+		dst = strconv.AppendInt(appendName(dst, "severity_number"), int64(r.Severity), 10)
+	}
+	if text := r.Severity.Text(); text != "" {
+		dst = otellog.AppendString(appendName(dst, "severity_text"), text)
+	}
+	if r.EventName != "" {
+		dst = otellog.AppendString(appendName(dst, "event_name"), r.EventName)
+	}
+	return dst
+}
+
+// appendName appends a member's name and, unless it is the object's first, the
+// comma before it.
+func appendName(dst []byte, name string) []byte {
+	if dst[len(dst)-1] != '{' {
+		dst = append(dst, ',')
+	}
+	return append(otellog.AppendString(dst, name), ':')
+}
+
+// appendAttr appends an attribute as a member. A double that JSON cannot write
+// is left out.
+func appendAttr(dst []byte, a *otellog.Attr) []byte {
+	if a.Kind == otellog.KindDouble && (math.IsNaN(a.Num) || math.IsInf(a.Num, 0)) {
+		return dst
+	}
+	return appendValue(appendName(dst, a.Key), a)
+}
+
+// appendValue appends an attribute's value: a map as a text that holds a JSON
+// object, because its names are the caller's.
+func appendValue(dst []byte, a *otellog.Attr) []byte {
+	switch a.Kind {
+	case otellog.KindBool:
+		return strconv.AppendBool(dst, a.Int != 0)
+	case otellog.KindInt:
+		return strconv.AppendInt(dst, a.Int, 10)
+	case otellog.KindDouble:
+		return otellog.AppendDouble(dst, a.Num)
+	case otellog.KindStrings:
+		dst = append(dst, '[')
+		for i, s := range a.Strs {
+			if i > 0 {
+				dst = append(dst, ',')
+			}
+			dst = otellog.AppendString(dst, s)
+		}
+		return append(dst, ']')
+	case otellog.KindMap:
+		return appendMapText(dst, a.Map)
+	}
+	return otellog.AppendString(dst, a.Str)
+}
+
+// appendMapText appends the JSON string of a JSON object.
+func appendMapText(dst []byte, entries []otellog.Attr) []byte {
+	return otellog.AppendString(dst, string(appendMap(nil, entries)))
+}
+
+// appendMap appends a map as a JSON object.
+func appendMap(dst []byte, entries []otellog.Attr) []byte {
+	dst = append(dst, '{')
+	for i := range entries {
+		dst = otellog.AppendString(appendName(dst, entries[i].Key), entries[i].Str)
+	}
+	return append(dst, '}')
+}
+
+// appendTime appends a time in RFC 3339 and UTC, to the nanosecond.
+func appendTime(dst []byte, ns int64) []byte {
+	dst = time.Unix(0, ns).UTC().AppendFormat(append(dst, '"'), time.RFC3339Nano)
+	return append(dst, '"')
+}

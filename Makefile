@@ -35,10 +35,11 @@ race:
 	$(GO) test -race -short ./processor/scan ./processor/sink/... ./processor/telemetry ./processor/kafka ./processor/stream \
 		./plugins/internal/... ./processor/source/...
 
-# Run the tests of what speaks to Kafka or AWS against Apache Kafka and moto. scripts/kafka
-# fetches Kafka and starts a broker per test: it needs Java 17 and Maven. scripts/moto
-# fetches moto: it needs Python 3 with venv.
+# Run the tests of what speaks to Kafka, AWS or a SIEM against Apache Kafka, moto and
+# OpenSearch. scripts/kafka and scripts/opensearch fetch them and start one per test: they
+# need a JDK 17 and Maven. scripts/moto fetches moto: it needs Python 3 with venv.
 integration:
+	KEYTRAIL_OPENSEARCH=real $(GO) test -count=1 -timeout 10m -run 'OpenSearch' ./processor/internal/opensearch
 	KEYTRAIL_AWS=real $(GO) test -count=1 -timeout 10m ./processor/source/... ./plugins/internal/input
 	KEYTRAIL_AWS=real $(GO) test -count=1 -timeout 10m -run 'TestScanReadsS3' ./processor/cli
 	KEYTRAIL_AWS=real KEYTRAIL_KAFKA=real $(GO) test -count=1 -timeout 15m -run 'Faults' ./plugins/plugintest

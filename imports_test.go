@@ -80,6 +80,7 @@ var layers = []layer{
 	{"processor/generate", nil},
 	{"processor/internal/oracle", nil}, // the judge shares no code with the judged
 	{"processor/internal/oracle/cmd", []string{"processor/internal/oracle"}},
+	{"processor/internal/opensearch", nil},
 	{"processor/setting", nil},
 	{"processor/telemetry", []string{"processor/setting"}},
 	{"processor/lograte", nil},
@@ -134,7 +135,7 @@ var testLayers = []layer{
 var tests = []string{"processor/internal/oracle/cmd", "processor/internal/chaos", "processor/internal/quality"}
 
 // forTests are the packages that no code that ships may import, cli's included.
-var forTests = []string{"processor/internal/chaos", "processor/internal/quality", "schemas/internal/schematest", "schemas/corpus", "processor/kafka/kafkatest", "processor/sink/sinktest", "processor/source/aws/awstest", "processor/internal/oracle", "deploy/deploytest", "plugins/plugintest"}
+var forTests = []string{"processor/internal/chaos", "processor/internal/quality", "processor/internal/opensearch", "schemas/internal/schematest", "schemas/corpus", "processor/kafka/kafkatest", "processor/sink/sinktest", "processor/source/aws/awstest", "processor/internal/oracle", "deploy/deploytest", "plugins/plugintest"}
 
 // pure are the packages that are given everything, the time included: they import
 // nothing of impure and use nothing of clock.

@@ -23,6 +23,7 @@ import "C"
 
 import (
 	"runtime/cgo"
+	"sync/atomic"
 	"unsafe"
 
 	flboutput "github.com/fluent/fluent-bit-go/output"
@@ -106,10 +107,17 @@ func counters(out *output.Output) []flb.Counter {
 	}
 }
 
+// ended counts the deliveries that have ended, of all instances.
+var ended atomic.Int32
+
+// keytrailEnded returns a number that changes when a delivery ends.
+//
+//export keytrailEnded
+func keytrailEnded() C.int { return C.int(ended.Load()) }
+
 // keytrailBegin begins the delivery of a chunk for FLBPluginFlushCtx, which is in flush.c.
-// It returns FLB_OK or FLB_RETRY, or below zero how many milliseconds are to lie between the
-// calls of keytrailAsk with the handle. data is the host's, and stays until the host has the code or
-// FLBPluginExitCtx has returned.
+// It returns FLB_OK or FLB_RETRY, or -1 and the handle for keytrailAsk or keytrailWait. data
+// is the host's, and stays until the host has the code or FLBPluginExitCtx has returned.
 //
 //export keytrailBegin
 func keytrailBegin(context, data unsafe.Pointer, size C.size_t, tag *C.char, handle *C.uintptr_t) C.int {
@@ -121,9 +129,9 @@ func keytrailBegin(context, data unsafe.Pointer, size C.size_t, tag *C.char, han
 		if data == nil || size == 0 {
 			return flboutput.FLB_OK
 		}
-		d := i.out.Begin(unsafe.Slice((*byte)(data), size), C.GoString(tag))
+		d := i.out.Begin(unsafe.Slice((*byte)(data), size), C.GoString(tag), func() { ended.Add(1) })
 		*handle = C.uintptr_t(cgo.NewHandle(&flush{d, i}))
-		return -int(d.Pause().Milliseconds())
+		return -1
 	}))
 }
 

@@ -1,11 +1,13 @@
-// From the functions that Fluent Bit's program exports: a timer of the thread's scheduler
-// resumes the coroutine that waits. The timer is a permanent one, because those that fire
-// once do so in whole seconds: what is shorter is over at once.
+// From the functions that Fluent Bit's program exports: while flushes of a thread wait, one
+// timer of the thread's scheduler asks for those that have ended and resumes their
+// coroutines. The timer is a permanent one, because a timer that fires once counts in whole
+// seconds.
 //
 // Source: Fluent Bit 5.1, include/fluent-bit/flb_time_utils.h, flb_coro.h and
 // src/flb_scheduler.c. The functions are the same since 2.2.
 
 #define _GNU_SOURCE
+#include "_cgo_export.h"
 #include "yield.h"
 #include <dlfcn.h>
 #include <pthread.h>
@@ -16,7 +18,23 @@ struct stacks {
 	void *caller, *callee;
 };
 
-enum { permanent = 4 }; // FLB_SCHED_TIMER_CB_PERM
+// A flush that waits, on the stack of its coroutine.
+struct waiting {
+	struct waiting *next;
+	void *coro;
+	struct stacks *stacks;
+	uintptr_t handle;
+	int code;
+};
+
+enum { permanent = 4, every_ms = 10 }; // FLB_SCHED_TIMER_CB_PERM
+
+// The flushes of this thread that wait, and the timer that looks after them.
+static __thread struct {
+	struct waiting *first;
+	void *timer;
+	int ended; // as keytrailEnded said last
+} here;
 
 static struct {
 	void *(*coro_get)(void);
@@ -49,29 +67,47 @@ static struct stacks *stacks_of(void *coro, void *active) {
 	return word[2] == active ? (struct stacks *)&word[1] : NULL;
 }
 
-// resume is called by the timer, on the stack of the event loop.
-static void resume(void *config, void *data) {
-	struct keytrail_pauses *p = data; // on the stack of the coroutine
-	struct stacks *s = p->stacks;
-	(void)config;
-	host.coro_set(p->coro);
-	s->caller = host.active();
-	host.change(s->callee);
+// look resumes the flushes that have ended. The timer calls it, on the stack of the event
+// loop. A flush that has ended is out of the list before its coroutine runs on.
+static void look(void *config, void *data) {
+	struct waiting **at = &here.first, *w;
+	int ended = keytrailEnded();
+	(void)config, (void)data;
+
+	if (ended == here.ended)
+		return;
+	here.ended = ended;
+	while ((w = *at) != NULL) {
+		if ((w->code = keytrailAsk(w->handle)) < 0) {
+			at = &w->next;
+			continue;
+		}
+		*at = w->next;
+		host.coro_set(w->coro);
+		w->stacks->caller = host.active();
+		host.change(w->stacks->callee);
+	}
+	if (here.first == NULL) {
+		host.destroy(here.timer);
+		here.timer = NULL;
+	}
 }
 
-int keytrail_pauses_begin(struct keytrail_pauses *p, int ms) {
+int keytrail_yield(uintptr_t handle) {
+	struct waiting w = {.next = here.first, .handle = handle};
 	void *sched;
 
 	pthread_once(&once, lookup);
 	if (!host.coro_get || !host.coro_set || !host.sched_get || !host.create || !host.destroy || !host.active || !host.change)
-		return 0;
-	p->coro = host.coro_get();
+		return keytrailWait(handle);
+	w.coro = host.coro_get();
 	sched = host.sched_get();
-	if (!p->coro || !sched || !(p->stacks = stacks_of(p->coro, host.active())))
-		return 0;
-	return host.create(sched, permanent, ms, resume, p, &p->timer) != -1;
+	if (!w.coro || !sched || !(w.stacks = stacks_of(w.coro, host.active())))
+		return keytrailWait(handle);
+	if (here.timer == NULL && host.create(sched, permanent, every_ms, look, NULL, &here.timer) == -1)
+		return keytrailWait(handle); // no file descriptor is left
+	here.first = &w;
+	here.ended--; // this one may have ended before
+	host.change(w.stacks->caller);
+	return w.code;
 }
-
-void keytrail_pause(struct keytrail_pauses *p) { host.change(((struct stacks *)p->stacks)->caller); }
-
-void keytrail_pauses_end(struct keytrail_pauses *p) { host.destroy(p->timer); }

@@ -244,7 +244,7 @@ func TestWaitingChunksAreUnfinished(t *testing.T) {
 	if b.o.turns.Acquire(t.Context(), 1) != nil {
 		t.Fatal("the turn is taken")
 	}
-	d := b.o.Begin(c, "t")
+	d := b.o.Begin(c, "t", func() {})
 	unfinished("at once", soon, run, 0)
 	unfinished("after flush_timeout", later, run, 1)
 	unfinished("for another in_kms", later, ack.Run{6}, 0)

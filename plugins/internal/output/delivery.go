@@ -11,21 +11,20 @@ import (
 // Delivery is a flush that goes on in a goroutine of its own. Its methods may be called
 // from any goroutine.
 type Delivery struct {
-	o     *Output
 	code  Code          // set before ended is closed
 	ended chan struct{} // closed at the end
 }
 
 // Begin delivers a chunk as Flush does. Chunks take turns, and
 // flush_timeout begins with the turn. The chunk must stay as it is until Ask or Wait has
-// returned a code, or Close has returned.
-func (o *Output) Begin(chunk []byte, tag string) *Delivery {
-	d := &Delivery{o: o, code: Retry, ended: make(chan struct{})}
+// returned a code, or Close has returned. Begin calls ended, from another goroutine, when
+// Ask returns the code.
+func (o *Output) Begin(chunk []byte, tag string, ended func()) *Delivery {
+	d := &Delivery{code: Retry, ended: make(chan struct{})}
 	a := o.attempts.take(chunk) // before this call returns: the ledger knows all chunks that were handed over
-	o.deliveries.Add(1)
 	o.delivering.Go(func() {
+		defer ended()
 		defer close(d.ended)
-		defer o.deliveries.Add(-1)
 		defer func() { // Fluent Bit hands the chunk over again
 			if p := recover(); p != nil {
 				o.log.Printf(logging.Error, "a flush panicked, please report it: %v at %s", p, clip(debug.Stack(), 4096))
@@ -34,12 +33,6 @@ func (o *Output) Begin(chunk []byte, tag string) *Delivery {
 		d.code = o.inTurn(a, chunk, tag)
 	})
 	return d
-}
-
-// Pause is how often Ask is worth a call. The more deliveries are under way the longer it
-// is: all of them together are asked some 1,000 times a second at most.
-func (d *Delivery) Pause() time.Duration {
-	return max(10*time.Millisecond, time.Duration(d.o.deliveries.Load())*time.Millisecond)
 }
 
 // Ask returns the code of a delivery that has ended, and otherwise 0.

@@ -2,6 +2,7 @@ package output
 
 import (
 	"bytes"
+	"sync/atomic"
 	"testing"
 	"time"
 )
@@ -19,7 +20,7 @@ func ask(t *testing.T, d *Delivery) Code {
 		if time.Now().After(deadline) {
 			t.Fatal("it does not end")
 		}
-		time.Sleep(d.Pause())
+		time.Sleep(time.Millisecond)
 	}
 }
 
@@ -29,19 +30,23 @@ func TestDeliveriesGoOnSideBySide(t *testing.T) {
 	b.broken.Store(true)
 	const chunks, size = 40, 25
 	var list []*Delivery
+	var ended atomic.Int32
 	for i := range chunks {
 		var c []byte
 		for k := range size {
 			c = append(c, flat(event(i*size+k))...)
 		}
-		list = append(list, b.o.Begin(c, "tag"))
+		list = append(list, b.o.Begin(c, "tag", func() { ended.Add(1) }))
 	}
 	for b.o.Stats().InFlight < chunks*size {
 		time.Sleep(time.Millisecond)
 	}
+	if n := ended.Load(); n > 0 {
+		t.Errorf("%d deliveries have ended without Kafka", n)
+	}
 	for i, d := range list {
-		if code, pause := d.Ask(), d.Pause(); code != 0 || pause < chunks*time.Millisecond {
-			t.Errorf("delivery %d: code %d without Kafka, to be asked every %v", i, code, pause)
+		if code := d.Ask(); code != 0 {
+			t.Errorf("delivery %d: code %d without Kafka", i, code)
 		}
 	}
 	b.broken.Store(false)
@@ -49,6 +54,9 @@ func TestDeliveriesGoOnSideBySide(t *testing.T) {
 		if code := ask(t, d); code != OK {
 			t.Errorf("delivery %d ends with %d", i, code)
 		}
+	}
+	for ended.Load() < chunks { // the host is told right after the code is there
+		time.Sleep(time.Millisecond)
 	}
 	b.wantOnce(chunks * size)
 }
@@ -64,7 +72,7 @@ func TestDeliveriesEndWithoutKafka(t *testing.T) {
 	}
 	var list []*Delivery
 	for range 6 {
-		list = append(list, b.o.Begin(large, "tag"))
+		list = append(list, b.o.Begin(large, "tag", func() {}))
 	}
 	for i, d := range list {
 		if code := ask(t, d); code != Retry {
@@ -72,7 +80,7 @@ func TestDeliveriesEndWithoutKafka(t *testing.T) {
 		}
 	}
 	b.broken.Store(false)
-	for deadline := time.Now().Add(2 * time.Minute); ask(t, b.o.Begin(large, "tag")) != OK; {
+	for deadline := time.Now().Add(2 * time.Minute); ask(t, b.o.Begin(large, "tag", func() {})) != OK; {
 		if time.Now().After(deadline) {
 			t.Fatal("it is never delivered")
 		}
@@ -88,7 +96,7 @@ func TestCloseEndsDeliveries(t *testing.T) {
 	var list []*Delivery
 	for i := range 20 {
 		c := bytes.Repeat(flat(event(i)), 1000)
-		chunks, list = append(chunks, c), append(list, b.o.Begin(c, "tag"))
+		chunks, list = append(chunks, c), append(list, b.o.Begin(c, "tag", func() {}))
 	}
 	for b.o.Stats().InFlight == 0 {
 		time.Sleep(time.Millisecond)
@@ -108,14 +116,14 @@ func TestCloseEndsDeliveries(t *testing.T) {
 func TestDeliverySurvivesPanic(t *testing.T) {
 	b := newBench(t, nil, seeded())
 	b.o.workers.New = func() any { panic("boom") }
-	if code := ask(t, b.o.Begin(flat(event(0)), "tag")); code != Retry {
+	if code := ask(t, b.o.Begin(flat(event(0)), "tag", func() {})); code != Retry {
 		t.Errorf("code %d", code)
 	}
 	if got := b.logged(); !bytes.Contains([]byte(got), []byte("a flush panicked, please report it: boom at")) {
 		t.Errorf("the log is %q", got)
 	}
 	b.o.workers.New = func() any { return newWorker(&b.o.cfg) }
-	if code := ask(t, b.o.Begin(flat(event(0)), "tag")); code != OK {
+	if code := ask(t, b.o.Begin(flat(event(0)), "tag", func() {})); code != OK {
 		t.Errorf("code %d", code)
 	}
 }

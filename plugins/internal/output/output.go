@@ -95,7 +95,6 @@ type Output struct {
 	cancel   context.CancelFunc
 
 	turns      *semaphore.Weighted // of deliveries whose chunks are being read
-	deliveries atomic.Int64        // under way
 	delivering sync.WaitGroup
 	closing    context.Context // of deliveries: it ends when Close begins
 	close      context.CancelFunc

@@ -45,6 +45,9 @@ type Object struct {
 	// ETag tells the content apart from another under the same name, where the
 	// source knows: S3's, as it writes it. It is "" for files.
 	ETag string
+	// Inline are the bytes of an object that cannot be found by its name, such as one inside
+	// a message of a queue: its dead letter needs them. nil for all others.
+	Inline []byte
 	// Open starts reading. The caller closes the reader; closing that of
 	// standard input leaves standard input open. It may be called again, except
 	// where Size is -1.

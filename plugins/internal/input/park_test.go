@@ -1,6 +1,9 @@
 package input
 
 import (
+	"bytes"
+	"encoding/json"
+	"errors"
 	"os"
 	"path/filepath"
 	"slices"
@@ -11,6 +14,7 @@ import (
 	"keytrail/plugins/internal/ack"
 	"keytrail/plugins/internal/logging"
 	"keytrail/processor/source"
+	"keytrail/schemas/decoding"
 )
 
 // An object with lost records is parked at its source, so that it holds up no other.
@@ -41,7 +45,7 @@ type expiringFeed struct {
 	list []source.Object
 }
 
-func (f *expiringFeed) Expiring() []source.Object { return f.list }
+func (f *expiringFeed) Expiring() []source.Object { return slices.Clone(f.list) }
 
 func (f *expiringFeed) Recorded(o source.Object) {
 	f.list = slices.DeleteFunc(f.list, func(p source.Object) bool { return p.Name == o.Name })
@@ -54,7 +58,9 @@ func TestExpiringObjectsAreRecorded(t *testing.T) {
 	}
 	t.Cleanup(func() { in.Stop() })
 	path := filepath.Join(t.TempDir(), "dead")
-	in.feed = &expiringFeed{feed: in.feed, list: []source.Object{{Name: "s3://trail/b"}, {Name: "s3://trail/a"}}}
+	in.feed = &expiringFeed{feed: in.feed, list: []source.Object{
+		{Name: "s3://trail/b"}, {Name: "s3://trail/a"}, {Name: "queue#m1", Inline: bytes.Repeat([]byte("x"), decoding.MaxRawBytes+1)},
+	}}
 	in.dead.path = path + "/none/x" // cannot be written
 	in.recordExpiring(time.Now())
 	in.dead.path = path
@@ -62,7 +68,50 @@ func TestExpiringObjectsAreRecorded(t *testing.T) {
 	in.recordExpiring(time.Now())
 	in.recordExpiring(time.Now())
 	b, err := os.ReadFile(path)
-	if n := strings.Count(string(b), `"reason":"not_acknowledged"`); err != nil || n != 1 || !strings.Contains(string(b), "s3://trail/a") {
-		t.Errorf("the dead letters are %q, %v", b, err)
+	lines := strings.Split(strings.TrimSpace(string(b)), "\n")
+	if n := strings.Count(string(b), `"reason":"not_acknowledged"`); err != nil || n != 2 || len(lines) != 2 || !strings.Contains(lines[0], "s3://trail/a") {
+		t.Fatalf("the dead letters are %q, %v", b, err)
+	}
+	if l := letterOf(t, lines[1]); len(l.Raw) != decoding.MaxRawBytes || !l.Cut || l.Object != "queue#m1" {
+		t.Errorf("of an object inside a message %d bytes are kept, cut is %v", len(l.Raw), l.Cut)
 	}
 }
+
+// The dead letter of an object inside a message that cannot be read has its bytes.
+func TestInlineObjectsAreKept(t *testing.T) {
+	b := newBench(t)
+	in, err := New(b.cfg, logging.New("", nil, func(logging.Level, string) {}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { in.Stop() })
+	in.dead.path = filepath.Join(t.TempDir(), "dead")
+	in.feed = lastFeed{in.feed}
+	r := &reading{in: in, object: source.Object{Name: "queue#m1", Inline: []byte("the text")}, failed: errors.New("damaged")}
+	if !r.mend() {
+		t.Fatal("its dead letter is not written")
+	}
+	text, err := os.ReadFile(in.dead.path)
+	if l := letterOf(t, string(text)); err != nil || l.Raw != "the text" || l.Reason != string(decoding.ReasonRead) {
+		t.Errorf("the dead letter is %q, %v", text, err)
+	}
+}
+
+// letter is a line of the dead-letter file.
+type letter struct {
+	Object, Reason, Raw string
+	Cut                 bool
+}
+
+func letterOf(t *testing.T, line string) (l letter) {
+	t.Helper()
+	if err := json.Unmarshal([]byte(line), &l); err != nil {
+		t.Fatal(err)
+	}
+	return l
+}
+
+// lastFeed gives every object up.
+type lastFeed struct{ feed }
+
+func (lastFeed) Retry(source.Object, error) bool { return false }

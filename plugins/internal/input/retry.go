@@ -25,18 +25,18 @@ func (r *reading) mend() bool {
 		in.failures.note(time.Now(), in.log, o.Name, r.failed, in.feed.Waiting())
 		return false
 	}
-	bad := &decoding.BadRecord{Object: o.Name, Reason: decoding.ReasonRead, Detail: r.failed.Error()}
+	reason, detail, raw := decoding.ReasonRead, r.failed.Error(), o.Inline
 	var rejected *source.Rejected
 	switch {
 	case errors.As(r.failed, &rejected):
-		bad.Reason, bad.Detail, bad.Raw = decoding.Reason(rejected.Reason), rejected.Detail, rejected.Raw
-		if len(bad.Raw) > decoding.MaxRawBytes {
-			bad.Raw, bad.Cut = bad.Raw[:decoding.MaxRawBytes], true
+		reason, detail = decoding.Reason(rejected.Reason), rejected.Detail
+		if rejected.Raw != nil {
+			raw = rejected.Raw
 		}
 	case source.Judge(r.failed) == source.Gone:
-		bad.Reason = source.ReasonGone
+		reason = source.ReasonGone
 	}
-	d := wire.FromBadRecord(stage, bad, time.Now())
+	d := objectLetter(o, reason, detail, raw, time.Now())
 	if err := in.dead.write(&d); err != nil {
 		err = fmt.Errorf("%w: %v", source.ErrUnrecorded, err) // %v: the file's fault is not the object's
 		in.feed.Retry(o, err)
@@ -44,12 +44,19 @@ func (r *reading) mend() bool {
 		in.failures.note(time.Now(), in.log, o.Name, err, in.feed.Waiting())
 		return false
 	}
-	in.log.Printf(logging.Error, "cannot read %q: %s; giving it up: it is in the dead-letter file", o.Name, bad.Detail)
+	in.log.Printf(logging.Error, "cannot read %q: %s; giving it up: it is in the dead-letter file", o.Name, detail)
 	if rejected != nil {
 		in.badRecs.Add(1)
 	}
 	in.givenUp.Add(1)
 	return true
+}
+
+// objectLetter makes the dead letter of a whole object, with at most MaxRawBytes of raw.
+func objectLetter(o source.Object, reason decoding.Reason, detail string, raw []byte, now time.Time) wire.DeadLetter {
+	n := min(len(raw), decoding.MaxRawBytes)
+	bad := decoding.BadRecord{Object: o.Name, Reason: reason, Detail: detail, Raw: raw[:n], Cut: n < len(raw)}
+	return wire.FromBadRecord(stage, &bad, now)
 }
 
 // expirer is a feed of a queue, which drops messages for their age.
@@ -70,8 +77,13 @@ func (in *Input) recordExpiring(now time.Time) {
 		if slices.ContainsFunc(in.finished, func(p source.Object) bool { return p.Name == o.Name && p.ETag == o.ETag }) {
 			continue // all of it is acknowledged
 		}
-		d := wire.FromBadRecord(stage, &decoding.BadRecord{Object: o.Name, Reason: source.ReasonUnacknowledged,
-			Detail: "not all of its records are acknowledged, and the queue will drop its message: a restart would not read it again; replay reads it by its name"}, now)
+		detail := "not all of its records are acknowledged, and the queue will drop its message: " +
+			"a restart would not read it again; replay reads it by its name"
+		if o.Inline != nil {
+			detail = "not all of its records are acknowledged, and the queue will drop its message, which holds it: " +
+				"a restart would not read it again; replay reads the bytes of this dead letter"
+		}
+		d := objectLetter(o, source.ReasonUnacknowledged, detail, o.Inline, now)
 		if in.dead.write(&d) != nil {
 			return // the next settling tries again, long before the message goes
 		}

@@ -35,6 +35,9 @@ func TestHeldObjectsExpireLoudly(t *testing.T) {
 			w.start()
 			w.q.send("no JSON") // carries its object itself
 			o := w.receive(0)[0]
+			if string(o.Inline) != "no JSON" {
+				t.Errorf("its bytes are %q: its dead letter needs them", o.Inline)
+			}
 			hold(w, o)
 			w.untilExpiring(o, 0)
 		})
@@ -56,6 +59,34 @@ func TestYoungerMessageKeepsAnObject(t *testing.T) {
 	}
 	w.q.send(body)
 	w.untilExpiring(o, 0)
+}
+
+// An object that cannot be read is given up with the last of its messages, not with the
+// first: until then the others would bring it back.
+func TestGivenUpWithTheLastMessage(t *testing.T) {
+	w := parking(t)
+	w.q.retention = 4 * 24 * time.Hour
+	w.start()
+	body := `{"s3Bucket":"trail","s3ObjectKey":["` + logs("", "a") + `"]}`
+	w.q.send(body)
+	list := w.receive(0)
+	for passed := time.Duration(0); passed < 8*24*time.Hour; passed += 20 * time.Minute {
+		if passed == 3*24*time.Hour {
+			w.q.send(body)
+		}
+		for _, o := range list {
+			if w.src.Retry(o, source.Denied(errors.New("AccessDenied"))) {
+				continue
+			}
+			if passed < 6*24*time.Hour || passed > 7*24*time.Hour {
+				t.Errorf("it is given up after %v; the second message has four days from the third on", passed)
+			}
+			return
+		}
+		w.pass(20 * time.Minute)
+		list = w.receive(0)
+	}
+	t.Error("it is not given up, and both messages are lost")
 }
 
 // An object has time to be read before its dead letter is written, although its message has

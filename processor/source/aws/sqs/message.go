@@ -78,7 +78,8 @@ func (s *Source) read(ctx context.Context, m *message, body []byte) []source.Obj
 		}
 		if b.MayHoldEvents() {
 			raw := b.Raw
-			add(name, source.Object{Name: name, Size: int64(len(raw)), Open: func() (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(raw)), nil }})
+			open := func() (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(raw)), nil }
+			add(name, source.Object{Name: name, Size: int64(len(raw)), Inline: raw, Open: open})
 		} else {
 			add(name, rejected(name, string(b.Reason), b.Detail, b.Raw))
 		}
@@ -92,7 +93,7 @@ func (s *Source) place(m *message) string { return s.cfg.QueueURL + "#" + m.id }
 // rejected is an object that cannot be read, so that its dead letter is written.
 func rejected(name, reason, detail string, raw []byte) source.Object {
 	err := &source.Rejected{Reason: reason, Detail: detail, Raw: raw}
-	return source.Object{Name: name, Size: int64(len(raw)), Open: func() (io.ReadCloser, error) { return nil, err }}
+	return source.Object{Name: name, Size: int64(len(raw)), Inline: raw, Open: func() (io.ReadCloser, error) { return nil, err }}
 }
 
 // targetID tells one content from another: the same key may be written twice.
@@ -217,18 +218,18 @@ func (s *Source) Retry(o source.Object, err error) bool {
 	return true
 }
 
-// lastOf returns a message of the target that may be lost before another try, or nil: also
-// for a target whose dead letter is written.
-func (s *Source) lastOf(t *target, now time.Time) *message {
+// lastOf returns a message of the target where each of them may be lost before another try,
+// and nil where one stays: also for a target whose dead letter is written.
+func (s *Source) lastOf(t *target, now time.Time) (last *message) {
 	if t.recorded {
 		return nil
 	}
-	for _, m := range t.messages {
-		if s.lost(m, now.Add(lastChance)) {
-			return m
+	for _, last = range t.messages {
+		if !s.lost(last, now.Add(lastChance)) {
+			return nil
 		}
 	}
-	return nil
+	return last
 }
 
 // giveUp marks the messages of a target that waited as long as the queue allows, and

@@ -11,10 +11,10 @@
 // An object that cannot be read goes to a list (source.Retries), its messages stay hidden,
 // and others go on. SQS hides a message for twelve hours in all; then it comes back and
 // is received again, which the queue counts. An object is given up when waiting longer
-// would lose its message: at the limit of twelve hours when it was received as often as
-// the redrive policy allows, and before the queue's retention ends. Then its dead letter
-// is written first, and the message goes the way that the redrive policy says. Without
-// such a policy it is deleted. While the list is full nothing is received.
+// would lose every message that names it: at the limit of twelve hours when it was received
+// as often as the redrive policy allows, and before the queue's retention ends. Then the
+// dead letter is written first, and the messages go the way that the redrive policy says.
+// Without such a policy they are deleted. While the list is full nothing is received.
 //
 // An object that was read and waits to be Done (Park) has its message for its durable
 // form: after twelve hours the message comes back to this process, and after a restart to
@@ -153,8 +153,8 @@ type target struct {
 	id       string
 	messages []*message
 	parked   bool // on the list of retries
-	// last is set while the target is given up and not Done: the message that would be
-	// lost by another try.
+	// last is set while the target is given up and not Done: one of the messages, all of
+	// which another try would lose.
 	last   *message
 	rest   time.Time   // not to be tried before, though a message may be lost
 	read   atomic.Bool // to its end, and not given to Retry since

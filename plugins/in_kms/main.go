@@ -110,7 +110,7 @@ func counters(in *input.Input) []flb.Counter {
 		{Name: "filtered_network_activity_total", Help: "Of these, network activity events: a call's second record.", Read: func() int64 { return in.Stats().FilteredBy[decoding.NetworkActivity] }},
 		{Name: "filtered_aggregated_total", Help: "Of these, aggregated events.", Read: func() int64 { return in.Stats().FilteredBy[decoding.Aggregated] }},
 		{Name: "filtered_insight_total", Help: "Of these, events of CloudTrail Insights.", Read: func() int64 { return in.Stats().FilteredBy[decoding.Insight] }},
-		{Name: "handed_over_total", Help: "Events returned to Fluent Bit.", Read: func() int64 { return in.Stats().HandedOver }},
+		{Name: "handed_over_total", Help: "Events that Fluent Bit has taken.", Read: func() int64 { return in.Stats().HandedOver }},
 		{Name: "bad_records_total", Help: "Records that were no events.", Read: func() int64 { return in.Stats().BadRecords }},
 		{Name: "retried_objects_total", Help: "Objects that could not be read to their end, and are tried again.", Read: func() int64 { return in.Stats().Retried }},
 		{Name: "acknowledged_total", Help: "Events that out_kms has acknowledged.", Read: func() int64 { return in.Stats().Acknowledged }},

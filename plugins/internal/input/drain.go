@@ -46,7 +46,7 @@ func (in *Input) Stream(alloc func(n int) []byte, give func(size int) bool) {
 			return
 		}
 		in.refused = nil
-		in.progress.taken(true, time.Now())
+		in.taken()
 		left -= size
 	}
 }
@@ -79,8 +79,16 @@ func (in *Input) Drain(alloc func(n int) []byte) (size int) {
 	in.drainMu.Lock()
 	defer in.drainMu.Unlock()
 	size, _ = in.piece(in.cfg.BatchBytes, time.Now().Add(fillTime), fillTime, alloc)
-	in.progress.taken(true, time.Now())
+	in.taken()
 	return size
+}
+
+// taken notes that the host has taken what was written last.
+func (in *Input) taken() {
+	in.queued.Add(-in.offered)
+	in.handedOver.Add(in.offered)
+	in.offered = 0
+	in.progress.taken(true, time.Now())
 }
 
 // piece writes the next records to memory that it asks for once. They are at most limit
@@ -131,8 +139,7 @@ func (in *Input) write(out []byte, list []block) (size int) {
 	in.progress.hand(list, time.Now())
 	for i := range list {
 		size += copy(out[size:], list[i].buf)
-		in.queued.Add(-int64(list[i].records))
-		in.handedOver.Add(int64(list[i].records))
+		in.offered += int64(list[i].records)
 		in.buffers.put(&list[i])
 	}
 	return size

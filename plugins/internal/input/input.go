@@ -66,7 +66,7 @@ type Stats struct {
 	Events     int64 // events decoded
 	Filtered   int64 // events that Keytrail is not about, not passed on
 	Queued     int64 // events waiting for Fluent Bit, or left when the Input stopped
-	HandedOver int64 // events returned to Fluent Bit
+	HandedOver int64 // events that Fluent Bit has taken
 	BadRecords int64 // records that were no events, and objects that named none
 	Retried    int64 // failures to read an object to its end, after which it is tried again
 	GivenUp    int64 // objects that could not be read, and whose dead letter was written
@@ -105,6 +105,7 @@ type Input struct {
 	buffers buffers
 	drainMu sync.Mutex // records are numbered in the order in which they are handed over
 	// Guarded by drainMu.
+	offered    int64     // events that are written for the host and not yet taken by it
 	refused    []byte    // a piece that the host refused, to be offered again; nil mostly
 	sayRefused time.Time // no line about a refusal before
 

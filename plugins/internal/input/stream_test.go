@@ -96,6 +96,9 @@ func TestRefusedRecordsAreNotDone(t *testing.T) {
 			t.Error("a piece is offered in a pause")
 		}
 		b.in.Resume()
+		if s := b.in.Stats(); s.HandedOver != 0 || s.Queued != 1 {
+			t.Errorf("a refused piece is counted as handed over: %+v", s)
+		}
 		b.stop()
 		if log := strings.Join(b.lines, "\n"); strings.Count(log, "Fluent Bit refuses") < 5 || strings.Count(log, "Fluent Bit refuses") > 11 {
 			t.Errorf("the log of ten minutes is\n%s", log)
@@ -108,6 +111,9 @@ func TestRefusedRecordsAreNotDone(t *testing.T) {
 		pass(time.Hour)
 		yes := refuser{refuse: func() bool { return false }}
 		yes.stream(t, b.in)
+		if s := b.in.Stats(); s.HandedOver != 1 || s.Queued != 0 {
+			t.Errorf("after the host has taken the piece: %+v", s)
+		}
 		var w chunk.Walker
 		w.Reset(yes.taken, 0)
 		if e := (chunk.Entry{}); !w.Next(&e) || string(e.JSON) != event("a") {

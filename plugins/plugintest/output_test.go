@@ -190,6 +190,43 @@ func TestOutputRetriesWithoutRepeating(t *testing.T) {
 	wantDelivered(t, c, all, 1)
 }
 
+// What Kafka refuses comes again alone: the rest of its chunk arrives once.
+func TestOutputRepeatsOnlyWhatKafkaRefuses(t *testing.T) {
+	b := plugins(t)
+	c, err := kfake.NewCluster(kfake.NumBrokers(1), kfake.SeedTopics(partitions, "kms.events"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(c.Close)
+	all := numbered(t, events(t)[0], 0, 50)
+	chunk, err := os.ReadFile(chunkFiles(t, slices.Insert(slices.Clone(all), 20, "no JSON"), 51)[1])
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := startServer(t, b, outProps(c, patientFlush)...)
+	for range 3 {
+		if code, err := s.flush(chunk); err != nil || code != '2' {
+			t.Fatalf("code %q, %v, want a retry", code, err)
+		}
+	}
+	wantDelivered(t, c, all, 1)
+	if err := c.CreateTopic("kms.deadletter", partitions, nil); err != nil {
+		t.Fatal(err)
+	}
+	code, err := byte(0), error(nil)
+	for deadline := time.Now().Add(time.Minute); code != '1' && err == nil && time.Now().Before(deadline); {
+		code, err = s.flush(chunk)
+	}
+	if err != nil || code != '1' {
+		t.Fatalf("code %q, %v, with both topics", code, err)
+	}
+	wantDelivered(t, c, all, 1)
+	if letters := messages(t, c, "kms.deadletter"); len(letters) != 1 {
+		t.Errorf("%d dead letters, want 1", len(letters))
+	}
+	s.end(t)
+}
+
 func TestOutputHostileChunks(t *testing.T) {
 	b := plugins(t)
 	c := broker(t)

@@ -13,13 +13,15 @@ import (
 
 // Version is that of the protocol. Both plugins are built from one source; another
 // version is refused with a message.
-const Version = 1
+const Version = 2
 
-// Bounds of a frame: 4,096 ranges of two numbers of at most 10 bytes each, and what
-// stands before them. A name is at most 255 bytes, a text at most 1,024.
+// Bounds of a frame: 4,096 acknowledged ranges and 1,024 held ones of two numbers of at most
+// 10 bytes each, and what stands before them. A name is at most 255 bytes, a text at most
+// 1,024.
 const (
 	MaxFrameRanges = 4096
-	maxFrameBytes  = MaxFrameRanges*20 + 128
+	MaxHeldRanges  = 1024
+	maxFrameBytes  = (MaxFrameRanges+MaxHeldRanges)*20 + 128
 	maxName        = 255
 	maxText        = 1024
 )
@@ -39,8 +41,15 @@ type Health struct {
 	// there was none to acknowledge.
 	Silent time.Duration
 	// Unfinished is the number of chunks with records of the run that Fluent Bit was told
-	// to hand over again and that have not been delivered since.
+	// to hand over again and that have not been delivered since, without those that miss
+	// only held records.
 	Unfinished uint64
+	// Backlog reports whether chunks with records of runs that have ended are, or were until
+	// recently, on their way: records of the run may wait behind them in Fluent Bit.
+	Backlog bool
+	// Held are records that the output has and Kafka refuses, at most MaxHeldRanges ranges.
+	// Fluent Bit hands them to the output over and over, so in_kms need not.
+	Held []Range
 }
 
 // frame is one message. Which fields are set depends on the kind.
@@ -71,17 +80,27 @@ func (f *frame) append(dst []byte) []byte {
 		dst = append(dst, f.run[:]...)
 		dst = binary.AppendUvarint(dst, uint64(max(0, f.health.Silent.Milliseconds())))
 		dst = binary.AppendUvarint(dst, f.health.Unfinished)
-		dst = binary.AppendUvarint(dst, uint64(len(f.ranges)))
-		at := uint64(0)
-		for _, r := range f.ranges {
-			dst = binary.AppendUvarint(dst, r.From-at)
-			dst = binary.AppendUvarint(dst, r.Len())
-			at = r.To
+		backlog := byte(0)
+		if f.health.Backlog {
+			backlog = 1
 		}
+		dst = append(dst, backlog)
+		dst = appendRanges(appendRanges(dst, f.health.Held), f.ranges)
 	case kindConfirm:
 		dst = binary.AppendUvarint(dst, f.number)
 	}
 	binary.BigEndian.PutUint32(dst[start:], uint32(len(dst)-start-4))
+	return dst
+}
+
+func appendRanges(dst []byte, list []Range) []byte {
+	dst = binary.AppendUvarint(dst, uint64(len(list)))
+	at := uint64(0)
+	for _, r := range list {
+		dst = binary.AppendUvarint(dst, r.From-at)
+		dst = binary.AppendUvarint(dst, r.Len())
+		at = r.To
+	}
 	return dst
 }
 
@@ -134,21 +153,17 @@ func (f *frame) parseAcks(b []byte) error {
 	copy(f.run[:], r.bytes(len(f.run)))
 	silent := r.number()
 	f.health.Unfinished = r.number()
-	n := r.number()
-	if silent > uint64(math.MaxInt64/time.Millisecond) || n > MaxFrameRanges {
-		return fmt.Errorf("a silence of %d ms, %d ranges: more than there can be", silent, n)
+	backlog := r.number()
+	if silent > uint64(math.MaxInt64/time.Millisecond) || backlog > 1 {
+		return fmt.Errorf("a silence of %d ms, a backlog of %d: more than there can be", silent, backlog)
 	}
-	f.health.Silent = time.Duration(silent) * time.Millisecond
-	at := uint64(0)
-	for i := range n {
-		gap, size := r.number(), r.number()
-		from := at + gap
-		to := from + size
-		if from < at || to <= from || (i > 0 && gap == 0) {
-			return fmt.Errorf("range %d is empty, overflows or touches the one before", i)
-		}
-		f.ranges = append(f.ranges, Range{from, to})
-		at = to
+	f.health.Silent, f.health.Backlog = time.Duration(silent)*time.Millisecond, backlog == 1
+	var err error
+	if f.health.Held, err = r.ranges(nil, MaxHeldRanges); err != nil {
+		return err
+	}
+	if f.ranges, err = r.ranges(f.ranges, MaxFrameRanges); err != nil {
+		return err
 	}
 	return r.end()
 }
@@ -168,6 +183,26 @@ func (r *reader) number() uint64 {
 	}
 	r.b = r.b[size:]
 	return n
+}
+
+// ranges appends at most max ranges to dst.
+func (r *reader) ranges(dst []Range, max uint64) ([]Range, error) {
+	n := r.number()
+	if n > max {
+		return dst, fmt.Errorf("%d ranges: at most %d are taken", n, max)
+	}
+	at := uint64(0)
+	for i := range n {
+		gap, size := r.number(), r.number()
+		from := at + gap
+		to := from + size
+		if from < at || to <= from || (i > 0 && gap == 0) {
+			return dst, fmt.Errorf("range %d is empty, overflows or touches the one before", i)
+		}
+		dst = append(dst, Range{from, to})
+		at = to
+	}
+	return dst, nil
 }
 
 func (r *reader) bytes(n int) []byte {

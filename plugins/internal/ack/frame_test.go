@@ -18,7 +18,8 @@ func frames() []frame {
 		{kind: kindRefuse, text: "no"},
 		{kind: kindRefuse},
 		{kind: kindConfirm, number: 1 << 50},
-		{kind: kindAcks, number: 7, run: Run{3}, health: Health{1500 * time.Millisecond, 2}},
+		{kind: kindAcks, number: 7, run: Run{3}, health: Health{Silent: 1500 * time.Millisecond, Unfinished: 2}},
+		{kind: kindAcks, number: 7, health: Health{Backlog: true, Held: []Range{{1, 2}, {4, 1 << 40}}}, ranges: []Range{{2, 4}}},
 		{kind: kindAcks, number: 1, ranges: []Range{{0, 1}, {5, 900}, {1 << 63, 1<<64 - 1}}},
 	}
 }
@@ -52,7 +53,7 @@ func TestFrameRefusals(t *testing.T) {
 		}
 	}
 	f("without a kind")
-	f("version 2 and this plugin version 1", 2, kindConfirm, 1)
+	f("version 1 and this plugin version 2", 1, kindConfirm, 1)
 	f("unknown kind 9", Version, 9)
 	f("a name of 0 bytes", Version, kindHello)
 	f("not text", Version, kindHello, 0xff)
@@ -62,12 +63,14 @@ func TestFrameRefusals(t *testing.T) {
 	f("cut", Version, kindConfirm, 0x80, 0) // not the shortest form
 	f("1 bytes too many", Version, kindConfirm, 1, 1)
 	acks := append([]byte{Version, kindAcks, 1}, make([]byte, 16)...)
-	f("more than there can be", append(acks[:19:19], 0, 0, 0xff, 0xff, 0x7f)...)
-	f("is empty", append(acks[:19:19], 0, 0, 1, 5, 0)...)
-	f("touches", append(acks[:19:19], 0, 0, 2, 5, 1, 0, 1)...)
-	f("overflows", append(append(acks[:19:19], 0, 0, 1, 2), binary.AppendUvarint(nil, 1<<64-2)...)...)
+	f("a backlog of 2: more than there can be", append(acks[:19:19], 0, 0, 2, 0, 0)...)
+	f("at most 1024 are taken", append(acks[:19:19], 0, 0, 0, 0xff, 0x7f)...)
+	f("at most 4096 are taken", append(acks[:19:19], 0, 0, 0, 0, 0xff, 0xff, 0x7f)...)
+	f("is empty", append(acks[:19:19], 0, 0, 0, 0, 1, 5, 0)...)
+	f("touches", append(acks[:19:19], 0, 0, 0, 2, 5, 1, 0, 1)...)
+	f("overflows", append(append(acks[:19:19], 0, 0, 0, 0, 1, 2), binary.AppendUvarint(nil, 1<<64-2)...)...)
 	var fr frame
-	if err := fr.parse([]byte{2, kindConfirm}); !errors.Is(err, errVersion) {
+	if err := fr.parse([]byte{1, kindConfirm}); !errors.Is(err, errVersion) {
 		t.Errorf("another version is %v", err)
 	}
 	head := binary.BigEndian.AppendUint32(nil, maxFrameBytes+1)
@@ -87,7 +90,7 @@ func FuzzFrame(f *testing.F) {
 		if fr.parse(b) != nil {
 			return
 		}
-		if len(fr.name) > maxName || len(fr.text) > maxText || len(fr.ranges) > MaxFrameRanges {
+		if len(fr.name) > maxName || len(fr.text) > maxText || len(fr.ranges) > MaxFrameRanges || len(fr.health.Held) > MaxHeldRanges {
 			t.Fatalf("out of bounds: %+v", fr)
 		}
 		var s Ranges

@@ -96,6 +96,12 @@ func (s *Ranges) Covers(r Range) bool {
 	return i < len(s.list) && s.list[i].From <= r.From && s.list[i].To >= r.To
 }
 
+// Meets reports whether any number of r is in the set.
+func (s *Ranges) Meets(r Range) bool {
+	i := s.at(r.From)
+	return i < len(s.list) && s.list[i].From < r.To
+}
+
 // Missing adds the numbers of r that are not in the set to dst.
 func (s *Ranges) Missing(dst *Ranges, r Range) {
 	for i := s.at(r.From); r.From < r.To; i++ {

@@ -76,6 +76,9 @@ func check(t *testing.T, s *Ranges, naive map[uint64]bool, numbers uint64) {
 		if n > 0 && s.Covers(Range{n - 1, n + 1}) != (naive[n-1] && naive[n]) {
 			t.Errorf("the numbers %d and %d are wrongly covered, or not covered", n-1, n)
 		}
+		if n > 0 && s.Meets(Range{n - 1, n + 1}) != (naive[n-1] || naive[n]) {
+			t.Errorf("the numbers %d and %d are wrongly met, or not met", n-1, n)
+		}
 	}
 }
 

@@ -92,13 +92,24 @@ func (s *Sender) Add(run Run, list []Range) {
 func (s *Sender) admit(run Run) {
 	if len(s.order) >= maxRuns {
 		i := max(0, slices.IndexFunc(s.order, func(r Run) bool {
-			return !slices.ContainsFunc(s.links, func(l *link) bool { return l.ready && l.run == r })
+			return !s.connected(r)
 		}))
 		delete(s.runs, s.order[i])
 		s.order = slices.Delete(s.order, i, i+1)
 	}
 	s.runs[run] = &Ranges{}
 	s.order = append(s.order, run)
+}
+
+// Connected reports whether the in_kms of a run is connected.
+func (s *Sender) Connected(run Run) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.connected(run)
+}
+
+func (s *Sender) connected(run Run) bool {
+	return slices.ContainsFunc(s.links, func(l *link) bool { return l.ready && l.run == run })
 }
 
 // Dropped is how many ranges were forgotten because there were too many: their records

@@ -8,6 +8,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"reflect"
 	"strings"
 	"sync"
 	"syscall"
@@ -98,14 +99,14 @@ func listen(t *testing.T, path string, r Run, e *ears) *Listener {
 
 func TestAcknowledgementsArrive(t *testing.T) {
 	path, other, e, e2 := socket(t), socket(t), newEars(), newEars()
-	s := NewSender([]string{path, other}, "a", func(Run) Health { return Health{time.Second, 3} }, quiet)
+	s := NewSender([]string{path, other}, "a", func(Run) Health { return Health{Silent: time.Second, Unfinished: 3} }, quiet)
 	s.Add(run(1), []Range{{1, 100}}) // before anybody listens
 	s.Add(run(9), one(1))            // a run that has ended
 	l, l2 := listen(t, path, run(1), e), listen(t, other, run(2), e2)
 	s.Add(run(2), one(7))
 	await(t, "1 to 99 arrive", func() bool { return e.has("a", Range{1, 100}) })
 	await(t, "7 of the other run arrives", func() bool { return e2.has("a", Range{7, 8}) })
-	if e.has("a", Range{100, 101}) || e2.has("a", Range{1, 2}) || e.health["a"] != (Health{time.Second, 3}) {
+	if e.has("a", Range{100, 101}) || e2.has("a", Range{1, 2}) || !reflect.DeepEqual(e.health["a"], Health{Silent: time.Second, Unfinished: 3}) {
 		t.Errorf("they heard %v and %v, health %v", e.heard["a"], e2.heard["a"], e.health["a"])
 	}
 	var many []Range

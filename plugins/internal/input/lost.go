@@ -39,6 +39,8 @@ func (w *window) trouble(now time.Time) string {
 		case p.health.Unfinished > 0:
 			return fmt.Sprintf("%d chunks wait in the output %q, which could not deliver them to Kafka; its own log says why",
 				p.health.Unfinished, p.name)
+		case p.health.Backlog && now.Sub(w.began) < longestBacklog:
+			return fmt.Sprintf("the output %q delivers records of a run that has ended", p.name)
 		}
 	}
 	return ""
@@ -67,6 +69,8 @@ func (w *window) standing(now time.Time, trouble string) {
 	case trouble == "" && w.losing >= w.limit:
 		trouble = fmt.Sprintf("records of %d objects were lost before Kafka had them, and no further objects can be parked; "+
 			"mend the filter that drops them, or set unacknowledged to done", w.losing)
+	case trouble == "" && still && w.held().Len() > 0:
+		trouble = "Kafka refuses records; the log of the output says why"
 	case trouble == "" && still:
 		trouble = fmt.Sprintf("Kafka answers and acknowledges none of them; what is lost is handed over again after ack_timeout (%v)", w.cfg.AckTimeout)
 	case !still:
@@ -115,10 +119,29 @@ func (w *window) complain(now time.Time) {
 	}
 }
 
-// overdue reports whether no output will acknowledge any more what it has not of p.
-func (w *window) overdue(p *parcel, now time.Time) bool {
+// held returns the numbers whose records outputs have and Kafka refuses. They are not lost:
+// Fluent Bit hands them to the output until Kafka takes them, or the output says no more
+// that it has them.
+func (w *window) held() *ack.Ranges {
+	var all ack.Ranges
+	for _, p := range w.peers {
+		if w.counts(p.name) {
+			for _, r := range p.health.Held {
+				all.Add(r)
+			}
+		}
+	}
+	return &all
+}
+
+// overdue reports whether no output will acknowledge any more what it has not of p. It says
+// so of no parcel with held records: the object must not be done before these are.
+func (w *window) overdue(p *parcel, held *ack.Ranges, now time.Time) bool {
+	if held.Meets(p.numbers) {
+		return false
+	}
 	for _, set := range w.sets {
-		if !set.Covers(p.numbers) && !set.overdue(p.numbers, now, w.cfg.AckTimeout) {
+		if !set.Covers(p.numbers) && !set.overdue(p.numbers, held.Len() > 0, now, w.cfg.AckTimeout) {
 			return false
 		}
 	}
@@ -129,6 +152,7 @@ func (w *window) overdue(p *parcel, now time.Time) bool {
 func (w *window) expire(now time.Time) {
 	var lost int64
 	var object string
+	held := w.held()
 	for _, p := range w.parcels {
 		if now.Sub(p.at) < w.cfg.AckTimeout {
 			break // they stand in the order of their hand-over
@@ -137,7 +161,7 @@ func (w *window) expire(now time.Time) {
 			continue
 		}
 		f := p.of
-		if !w.overdue(p, now) {
+		if !w.overdue(p, held, now) {
 			continue
 		}
 		if !f.slot && !f.dropped && !w.cfg.AcceptLoss && w.losing >= w.limit {

@@ -46,6 +46,45 @@ func TestWindowSlowIsNotLost(t *testing.T) {
 	}
 }
 
+// Records that an output has and Kafka refuses are not lost: they are not handed over again,
+// and those of other objects are.
+func TestHeldRecordsAreNotLost(t *testing.T) {
+	h := newHarbor(t, nil)
+	timeout := h.w.cfg.AckTimeout
+	a, b := h.hand(h.blocks(h.object("a", 10), 4)...), h.hand(h.blocks(h.object("b", 10), 4)...)
+	health := ack.Health{Held: rangesOf(a[2:3])}
+	h.pass(2*timeout, health, "x")
+	if again := h.w.again(h.now); len(again) > 0 {
+		t.Errorf("%d objects come again, although Kafka may refuse all", len(again))
+	}
+	h.ack("x", append(append(a[3:], a[:2]...), append(b[:5:5], b[6:]...)...)...)
+	h.ack("x", h.hand(h.blocks(h.object("c", 3), 4)...)...)
+	h.pass(2*timeout, health, "x")
+	again := h.w.again(h.now)
+	if len(again) != 1 || again[0].object.Name != "b" || !slices.Equal(again[0].only.List(), []ack.Range{{From: 5, To: 6}}) {
+		t.Fatalf("%d objects come again, want the lost record of b", len(again))
+	}
+	h.ack("x", h.hand(h.blocks(again[0], 4)...)...)
+	h.want("Kafka refuses a record of a", "c", "b")
+	h.pass(2*timeout, ack.Health{}, "x")
+	again = h.w.again(h.now)
+	if len(again) != 1 || again[0].object.Name != "a" {
+		t.Fatalf("%d objects come again, want a, which the output has no more", len(again))
+	}
+	h.ack("x", h.hand(h.blocks(again[0], 4)...)...)
+	h.want("in the end", "a")
+}
+
+// An output that is busy with older runs longer than they can be holds nothing up.
+func TestBacklogEnds(t *testing.T) {
+	h := newHarbor(t, nil)
+	h.hand(h.blocks(h.object("a", 10), 4)...)
+	h.pass(longestBacklog+2*h.w.cfg.AckTimeout, ack.Health{Backlog: true}, "x")
+	if again := h.w.again(h.now); len(again) != 1 {
+		t.Errorf("%d objects come again, want 1", len(again))
+	}
+}
+
 // A full window that does not move says why, once a minute.
 func TestWindowSaysWhyItIsFull(t *testing.T) {
 	for want, f := range map[string]func(h *harbor){
@@ -55,6 +94,10 @@ func TestWindowSaysWhyItIsFull(t *testing.T) {
 		`the output "x" hangs`:                         func(h *harbor) { h.pass(time.Hour, ack.Health{}) },
 		`Fluent Bit refuses records`:                   func(h *harbor) { h.w.taken(false, h.now); h.pass(time.Hour, ack.Health{}, "x") },
 		`Fluent Bit pauses the input`:                  func(h *harbor) { h.w.pause(true, h.now); h.pass(time.Hour, ack.Health{}, "x") },
+		`Kafka refuses records`: func(h *harbor) {
+			h.pass(time.Hour, ack.Health{Held: []ack.Range{{From: 3, To: 4}}}, "x")
+		},
+		`delivers records of a run that has ended`: func(h *harbor) { h.pass(time.Hour, ack.Health{Backlog: true}, "x") },
 		`Kafka answers and acknowledges none of them`: func(h *harbor) {
 			h.w.cfg.AckTimeout = 2 * time.Hour
 			h.pass(time.Hour, ack.Health{}, "x")

@@ -50,10 +50,11 @@ func (s *outputAcks) mark(now time.Time, timeout time.Duration) {
 
 // overdue reports whether the numbers of r that are missing will not be acknowledged any
 // more, as far as anybody can know: for as long as timeout, numbers that were handed over
-// later have been acknowledged, or nothing at all. How long ago r was handed over proves
-// nothing: where Kafka is slow, Fluent Bit's queue may be older than any timeout.
-func (s *outputAcks) overdue(r ack.Range, now time.Time, timeout time.Duration) bool {
-	if now.Sub(s.moved) >= timeout {
+// later have been acknowledged, or nothing at all; with refusing, where Kafka refuses
+// records, only the former counts. How long ago r was handed over proves nothing: where
+// Kafka is slow, Fluent Bit's queue may be older than any timeout.
+func (s *outputAcks) overdue(r ack.Range, refusing bool, now time.Time, timeout time.Duration) bool {
+	if !refusing && now.Sub(s.moved) >= timeout {
 		return true
 	}
 	return len(s.marks) > 0 && now.Sub(s.marks[0].at) >= timeout && r.To < s.marks[0].high

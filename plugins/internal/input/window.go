@@ -31,6 +31,10 @@ const (
 	// fresh how old the word of an output may be. It speaks every second.
 	silence = 30 * time.Second
 	fresh   = 5 * time.Second
+	// longestBacklog is for how long after the start records of runs that have ended hold
+	// the repeats up. They are at most what Fluent Bit's storage has kept; later ones are
+	// those of an in_kms that is not connected to the output.
+	longestBacklog = time.Hour
 	// lonely is how long in_kms waits for an output before it says that there is none.
 	lonely = 30 * time.Second
 )
@@ -44,10 +48,11 @@ const (
 // Its state is bounded by the bytes (a parcel is 120 bytes for a block of one record at
 // the least, of 300 bytes) and by maxParked. Safe for concurrent use.
 type window struct {
-	cfg  Config
-	run  ack.Run
-	say  func(format string, args ...any)
-	park func(source.Object) // takes an object out of its source's way; nil in tests
+	cfg   Config
+	run   ack.Run
+	began time.Time
+	say   func(format string, args ...any)
+	park  func(source.Object) // takes an object out of its source's way; nil in tests
 
 	mu      sync.Mutex // guards the following
 	next    uint64     // the next number
@@ -102,7 +107,11 @@ type parkedFlight struct {
 
 // newWindow returns a window of numbers from 1 on.
 func newWindow(cfg Config, run ack.Run, now time.Time, say func(format string, args ...any)) *window {
-	w := &window{cfg: cfg, run: run, say: say, next: 1, limit: maxParked, sets: map[string]*outputAcks{}, peers: map[int]peerState{}, freed: [2]chan struct{}{make(chan struct{}, 1), make(chan struct{}, 1)}, heard: now}
+	w := &window{
+		cfg: cfg, run: run, began: now, say: say, next: 1, limit: maxParked, heard: now,
+		sets: map[string]*outputAcks{}, peers: map[int]peerState{},
+		freed: [2]chan struct{}{make(chan struct{}, 1), make(chan struct{}, 1)},
+	}
 	for _, name := range cfg.AckBy {
 		w.sets[name] = &outputAcks{moved: now}
 	}

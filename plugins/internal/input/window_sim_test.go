@@ -28,6 +28,7 @@ func TestWindowSimulation(t *testing.T) {
 		var waiting []block
 		var late []record // they are acknowledged a step after the others, and again
 		dropped := rnd.IntN(40)
+		var held []record // Kafka refuses them, and the outputs have them
 		for step := 0; len(h.done) < 12; step++ {
 			if step > 20_000 {
 				t.Fatalf("seed %d: only %q are done", seed, h.done)
@@ -40,6 +41,16 @@ func TestWindowSimulation(t *testing.T) {
 				got = h.hand(waiting[0])
 				waiting = waiting[1:]
 			}
+			if len(got) > 0 && rnd.IntN(4) == 0 {
+				held, got = append(held, got[0]), got[1:]
+			}
+			if len(held) > 0 && rnd.IntN(30) == 0 {
+				if rnd.IntN(2) == 0 { // otherwise Fluent Bit has given them up
+					h.ack("x", held...)
+					h.ack("yy", held...)
+				}
+				held = nil
+			}
 			for _, name := range []string{"x", "yy"} {
 				acked := slices.Concat(got, late)
 				acked = slices.DeleteFunc(acked, func(record) bool { return rnd.IntN(100) < dropped })
@@ -50,8 +61,15 @@ func TestWindowSimulation(t *testing.T) {
 			if len(got) > 0 && rnd.IntN(4) == 0 {
 				late = got[rnd.IntN(len(got)):]
 			}
-			h.pass(time.Duration(1+rnd.IntN(30))*time.Second, ack.Health{Unfinished: uint64(rnd.IntN(8) / 7)}, "x", "yy")
-			todo = append(todo, h.w.again(h.now)...)
+			health := ack.Health{Unfinished: uint64(rnd.IntN(8) / 7), Held: rangesOf(held)}
+			h.pass(time.Duration(1+rnd.IntN(30))*time.Second, health, "x", "yy")
+			again := h.w.again(h.now)
+			for _, r := range held {
+				if slices.ContainsFunc(again, func(f *flight) bool { return f.object.Name == r.object }) {
+					t.Fatalf("seed %d: %q comes again, and its record %d is held", seed, r.object, r.place)
+				}
+			}
+			todo = append(todo, again...)
 		}
 		if bytes, parked, _ := h.w.snapshot(); parked != 0 || bytes != 0 || len(h.w.parcels) != 0 {
 			t.Errorf("seed %d: %d bytes, %d parked, %d parcels at the end", seed, bytes, parked, len(h.w.parcels))

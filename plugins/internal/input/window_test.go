@@ -86,15 +86,21 @@ func (h *harbor) hand(list ...block) (records []record) {
 // ack acknowledges records as the output of that name, which has delivered them.
 func (h *harbor) ack(name string, list ...record) {
 	h.t.Helper()
-	var r ack.Ranges
+	if err := h.w.acksAt(len(name), name, ack.Health{}, rangesOf(list), h.now); err != nil {
+		h.t.Fatal(err)
+	}
 	for _, one := range list {
-		r.Add(ack.Range{From: one.number, To: one.number + 1})
 		one.number = 0
 		h.has[one] = append(h.has[one], name)
 	}
-	if err := h.w.acksAt(len(name), name, ack.Health{}, r.List(), h.now); err != nil {
-		h.t.Fatal(err)
+}
+
+func rangesOf(list []record) []ack.Range {
+	var r ack.Ranges
+	for _, one := range list {
+		r.Add(ack.Range{From: one.number, To: one.number + 1})
 	}
+	return r.List()
 }
 
 // pass lets time go by in which the outputs of these names speak each second, and the
@@ -250,10 +256,11 @@ func TestWindowHandsOverAgain(t *testing.T) {
 // Nothing is taken for lost while anything is not well, however long.
 func TestWindowWaitsInAnOutage(t *testing.T) {
 	for name, f := range map[string]func(h *harbor){
-		"Kafka is silent": func(h *harbor) { h.pass(24*time.Hour, ack.Health{Silent: time.Minute}, "x") },
-		"a chunk waits":   func(h *harbor) { h.pass(24*time.Hour, ack.Health{Unfinished: 1}, "x") },
-		"nobody is there": func(h *harbor) { h.w.gone(1, "x"); h.pass(24*time.Hour, ack.Health{}) },
-		"it hangs":        func(h *harbor) { h.pass(24*time.Hour, ack.Health{}) },
+		"Kafka is silent":         func(h *harbor) { h.pass(24*time.Hour, ack.Health{Silent: time.Minute}, "x") },
+		"a chunk waits":           func(h *harbor) { h.pass(24*time.Hour, ack.Health{Unfinished: 1}, "x") },
+		"an older run goes first": func(h *harbor) { h.pass(longestBacklog-time.Minute, ack.Health{Backlog: true}, "x") },
+		"nobody is there":         func(h *harbor) { h.w.gone(1, "x"); h.pass(24*time.Hour, ack.Health{}) },
+		"it hangs":                func(h *harbor) { h.pass(24*time.Hour, ack.Health{}) },
 		"another has a chunk": func(h *harbor) {
 			h.pass(12*time.Hour, ack.Health{Unfinished: 1}, "yy", "x")
 			h.pass(12*time.Hour, ack.Health{}, "x")

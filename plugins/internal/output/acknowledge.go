@@ -38,14 +38,14 @@ func (o *Output) tell(run ack.Run, list []ack.Range) {
 
 // health is what the in_kms of a run is told beside the acknowledgements.
 func (o *Output) health(run ack.Run) ack.Health {
-	now := time.Now()
-	n, abandoned := o.attempts.unfinished(run, now)
+	h, abandoned := o.attempts.health(run, time.Now())
 	if abandoned > 0 {
 		o.abandoned.Add(int64(abandoned))
 		o.log.Printf(logging.Warn, "Fluent Bit did not hand %d chunks over again, as after its retry_limit; "+
 			"in_kms hands their records over again; set retry_limit no_limits", abandoned)
 	}
-	return ack.Health{Silent: o.silent(), Unfinished: uint64(n)}
+	h.Silent = o.silent()
+	return h
 }
 
 // probe asks Kafka for an answer while there is nothing that it could acknowledge.

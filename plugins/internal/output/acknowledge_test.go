@@ -185,7 +185,8 @@ func TestAttemptTakenWhileAcknowledged(t *testing.T) {
 	k.want(t, "in the end", ack.Range{From: 7, To: 8})
 }
 
-// A chunk that Fluent Bit does not hand over again in time is not unfinished for ever.
+// A chunk that Fluent Bit does not hand over again in time does not stay unfinished. Neither
+// does one of which Kafka has everything but what it refuses: that is held.
 func TestAttemptsAreAbandoned(t *testing.T) {
 	var s attempts
 	now, run := time.Unix(1_800_000_000, 0), ack.Run{1}
@@ -196,7 +197,7 @@ func TestAttemptsAreAbandoned(t *testing.T) {
 		}
 	}
 	a, b := []byte("a"), []byte("b")
-	s.ledger.tell = func(ack.Run, []ack.Range) {}
+	s.ledger.tell, s.ledger.connected = func(ack.Run, []ack.Range) {}, listens
 	s.numbers = func(chunk []byte, f func(ack.Run, uint64)) {
 		switch string(chunk) {
 		case "a", "b":
@@ -220,14 +221,61 @@ func TestAttemptsAreAbandoned(t *testing.T) {
 	if got := longestBackoff(100); got != 2060*time.Second {
 		t.Errorf("the longest wait is %v", got)
 	}
-	failed := s.take(a)
-	failed.begin(run, 1)
-	failed.done(failed.add(), errors.New("refused"))
-	s.keep(a, failed, now)
-	if got := s.take(a); got == failed || got.tries != 1 {
-		t.Errorf("after a failure the chunk goes on where it stopped, or is a new one: %+v", got)
+	refused := s.take(a)
+	refused.begin(run, 1)
+	refused.done(refused.add(), errors.New("refused"))
+	s.keep(a, refused, now)
+	if got := s.take(a); got != refused || got.tries != 1 {
+		t.Errorf("a chunk of which a part was refused does not go on where it stopped: %+v", got)
 	}
-	count("what failed is with a flush again", 0, 1, 0)
+	count("what was refused is with a flush again", 0, 1, 0)
+	refused.end(1)
+	refused.whole = true
+	s.keep(a, refused, now)
+	count("Kafka has the rest", 0, 0, 0)
+	if h, _ := s.health(run, now); !slices.Equal(h.Held, []ack.Range{{From: 1, To: 2}}) {
+		t.Errorf("held are %v, want what was refused", h.Held)
+	}
+	if h, _ := s.health(ack.Run{2}, now); len(h.Held) > 0 {
+		t.Errorf("held are %v for another in_kms", h.Held)
+	}
+	count("Fluent Bit has given it up", time.Hour, 0, 1)
+	if h, _ := s.health(run, now); len(h.Held) > 0 {
+		t.Errorf("held are %v of a chunk that was given up", h.Held)
+	}
+}
+
+// Chunks of a run that has ended are a backlog until a while after the last of them.
+func TestChunksOfEndedRunsAreABacklog(t *testing.T) {
+	b, k, run := ackBench(t, nil)
+	for !b.o.acks.Connected(run) {
+		time.Sleep(time.Millisecond)
+	}
+	b.flush(OK, numberedRecord(run, 1, event(0)), flat(event(1)))
+	k.want(t, "a chunk of the run", ack.Range{From: 1, To: 2})
+	s := &b.o.attempts
+	backlog := func(what string, after time.Duration, want bool) {
+		t.Helper()
+		if h, _ := s.health(run, time.Now().Add(after)); h.Backlog != want {
+			t.Errorf("%s: a backlog is %v", what, h.Backlog)
+		}
+	}
+	backlog("a chunk of the run, and of tail", 0, false)
+	old := numberedRecord(ack.Run{9}, 1, event(2))
+	a := s.take(old)
+	backlog("a chunk of an older run", time.Minute, true)
+	s.keep(old, a, time.Now())
+	backlog("it waits", time.Minute, true)
+	b.flush(OK, old)
+	backlog("the next may come", 0, true)
+	backlog("no other comes", time.Hour, false)
+	old = numberedRecord(ack.Run{9}, 2, event(3))
+	a = s.take(old)
+	a.begin(ack.Run{9}, 2)
+	a.done(a.add(), errors.New("refused"))
+	a.whole = true
+	s.keep(old, a, time.Now())
+	backlog("Kafka refuses the last", time.Minute, false)
 }
 
 // A chunk that waits for its turn longer than a flush may take is unfinished, once.

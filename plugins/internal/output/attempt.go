@@ -1,6 +1,7 @@
 package output
 
 import (
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"slices"
@@ -10,10 +11,10 @@ import (
 	"keytrail/plugins/internal/ack"
 )
 
-// attempt is the delivery of one chunk. It outlives a flush that ran out of
-// time: Fluent Bit then hands the same chunk over again, and the next flush
-// goes on where this one stopped instead of producing everything twice. A chunk
-// of any size is therefore delivered in the end, whatever FlushTimeout is.
+// attempt is the delivery of one chunk. It outlives a flush that did not deliver all of it:
+// Fluent Bit then hands the same chunk over again, and the next flush goes on where this one
+// stopped and produces again only what Kafka has refused. A chunk of any size is therefore
+// delivered in the end, whatever FlushTimeout is.
 type attempt struct {
 	ledger *ledger   // never changes: Kafka's callbacks read it while a flush takes the attempt again
 	since  time.Time // when the chunk was handed over; never changes
@@ -24,15 +25,24 @@ type attempt struct {
 	unit  int // events and dead letters of the record at pos that are dealt with
 	slot  int // of the record at pos, or noSlot
 	begun bool
-	tries int // flushes of this chunk that ended in Retry
+	whole bool // all of the chunk was read to its end
+	tries int  // flushes of this chunk that ended in Retry
 
 	mu      sync.Mutex    // guards the following; taken by Kafka's acknowledgements too
-	pending int           // produced and not yet acknowledged
-	failed  error         // the first failure: this attempt cannot succeed anymore
-	changed chan struct{} // a token when pending became 0 or failed was set
+	pending int           // produced and not yet answered
+	refused []unit        // to be produced again, in no order
+	failed  error         // why the last of them was refused
+	changed chan struct{} // a token when pending became 0
 	slots   slots
 	untold  int // records that were acknowledged since report
+	// held are the numbers that are open only because Kafka refuses their records, a set per
+	// run. nil while other records of the chunk may be open, too.
+	held []ack.Ranges
 }
+
+// unit is an event or a dead letter of a chunk: the one with this number in the Fluent Bit
+// record at pos, counted from 1. slot is that of the record.
+type unit struct{ pos, number, slot int }
 
 // noSlot is the slot of a record that nobody wants acknowledged.
 const noSlot = -1
@@ -56,49 +66,56 @@ func (a *attempt) end(pos int) {
 	a.pos, a.unit = pos, 0
 	if a.slot != noSlot {
 		a.mu.Lock()
-		a.slots.done(a.slot, false)
+		a.slots.done(a.slot)
 		a.mu.Unlock()
 	}
 	a.slot, a.begun = noSlot, false
 }
 
-// add notes that one more Kafka record was produced. It returns the slot for done.
-func (a *attempt) add() (slot int) {
+// add notes that the next unit of the record at pos is produced. It returns the unit for done.
+func (a *attempt) add() unit {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	a.pending++
 	if a.slot != noSlot {
 		a.slots.add(a.slot)
 	}
-	return a.slot
+	a.unit++
+	return unit{a.pos, a.unit, a.slot}
 }
 
-// done notes that a produced record was acknowledged, or failed for good.
-func (a *attempt) done(slot int, err error) {
-	if a.note(slot, err) {
+// repeat notes that a unit that Kafka refused is produced again.
+func (a *attempt) repeat() {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.pending++
+}
+
+// done notes that Kafka has acknowledged a unit that was produced, or has refused it.
+func (a *attempt) done(u unit, err error) {
+	if a.note(u, err) {
 		a.ledger.report(a)
 	}
 }
 
 // note is done without the telling. It reports whether it is time for that.
-func (a *attempt) note(slot int, err error) (report bool) {
+func (a *attempt) note(u unit, err error) (report bool) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	a.pending--
-	if slot != noSlot {
-		a.slots.done(slot, err != nil)
+	if err != nil { // its slot stays open
+		a.refused, a.failed = append(a.refused, u), err
+	} else if u.slot != noSlot {
+		a.slots.done(u.slot)
 	}
-	if err != nil && a.failed == nil {
-		a.failed = err
-	}
-	if a.pending == 0 || err != nil {
+	if a.pending == 0 {
 		select {
 		case a.changed <- struct{}{}:
 		default: // a token is there already
 		}
 	}
 	a.untold++
-	return a.pending == 0 || err != nil || a.untold >= tellEvery
+	return a.pending == 0 || a.untold >= tellEvery
 }
 
 // tellEvery is how many records are acknowledged until in_kms is told while others are in
@@ -123,20 +140,23 @@ func (a *attempt) withhold(run ack.Run, set *ack.Ranges) {
 	a.slots.withhold(run, set)
 }
 
-// state returns the number of records in flight and the first failure.
+// state returns the number of records in flight, and why one was refused: nil when Kafka
+// has refused none, or has taken all of them since.
 func (a *attempt) state() (pending int, failed error) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
+	if len(a.refused) == 0 {
+		return a.pending, nil
+	}
 	return a.pending, a.failed
 }
 
-// wait returns nil when everything produced is acknowledged, the first failure,
-// or the context's error.
+// wait returns nil when Kafka has answered for everything that was produced, or the
+// context's error.
 func (a *attempt) wait(ctx context.Context) error {
 	for {
-		pending, failed := a.state()
-		if failed != nil || pending == 0 {
-			return failed
+		if pending, _ := a.state(); pending == 0 {
+			return nil
 		}
 		select {
 		case <-a.changed:
@@ -146,53 +166,81 @@ func (a *attempt) wait(ctx context.Context) error {
 	}
 }
 
-// maxAttempts bounds the unfinished chunks that are remembered, at about 250 bytes each,
-// and maxSlots the numbers in them: 64 MiB, for 1.2 GB of records of 300 bytes in Fluent
-// Bit's storage. Fluent Bit begins with room for 2,048 chunks on their way, and extends it
-// to 16,384. A chunk beyond these bounds is forgotten. When it comes again, it is produced
-// from its beginning. Its open numbers are never acknowledged (see ledger.forget), so
-// in_kms also hands their records over again: that repeats records and loses none.
+// takeRefused takes the units that are to be produced again, in the order of the chunk.
+func (a *attempt) takeRefused() []unit {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	list := a.refused
+	a.refused = nil
+	slices.SortFunc(list, func(u, v unit) int { return cmp.Or(u.pos-v.pos, u.number-v.number) })
+	return list
+}
+
+// giveBack undoes takeRefused for units that were not produced.
+func (a *attempt) giveBack(list []unit) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.refused = append(a.refused, list...)
+}
+
+// hold notes which numbers stay open because Kafka refuses their records, where nothing else
+// of the chunk is open. It returns how many units these are.
+func (a *attempt) hold() int {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.whole && a.pending == 0 && a.held == nil {
+		a.held = make([]ack.Ranges, len(a.slots.runs))
+		for i := range a.slots.list {
+			if e := &a.slots.list[i]; e.missing() {
+				a.held[e.run].Add(ack.Range{From: e.number, To: e.number + 1})
+				a.held[e.run].Limit(maxHeld) // holds the numbers between the highest, too
+			}
+		}
+	}
+	return len(a.refused)
+}
+
+// maxAttempts bounds the unfinished chunks that are remembered, at about 300 bytes each,
+// and maxSlots the numbers and the refused units in them: 96 MiB, for 1.2 GB of records of
+// 300 bytes in Fluent Bit's storage. maxHeld bounds the ranges of held per run of a chunk: 4
+// KiB. Fluent Bit begins with room for 2,048 chunks on their way, and extends it to 16,384. A
+// chunk beyond these bounds is forgotten. When it comes again, it is produced from its
+// beginning. Its open numbers are never acknowledged (see ledger.forget), so in_kms also
+// hands their records over again: that repeats records and loses none.
 const (
 	maxAttempts = 2048
 	maxSlots    = 4 << 20
+	maxHeld     = 256
 )
 
 // attempts remembers unfinished chunks by their content. Safe for concurrent
 // use; an attempt that was taken belongs to the taker alone.
 type attempts struct {
-	ledger   ledger                                      // of each attempt
-	numbers  func(chunk []byte, f func(ack.Run, uint64)) // passes a chunk's numbers to f
-	patience time.Duration                               // for a first flush to end; 0 is endless
+	ledger  ledger                                      // of each attempt
+	numbers func(chunk []byte, f func(ack.Run, uint64)) // passes a chunk's numbers to f
 
 	mu    sync.Mutex // guards the following; taken before the ledger's
 	byKey map[[sha256.Size]byte]*kept
 	order [][sha256.Size]byte // oldest first
-	slots int                 // of those in byKey
-	taken []*attempt          // of unfinished chunks that a flush holds again
+	size  int                 // of those in byKey: slots and refused units
 }
 
 // kept is an unfinished chunk.
 type kept struct {
 	*attempt
-	due time.Time // Fluent Bit has given the chunk up when it has not come again until then
+	due  time.Time // Fluent Bit has given the chunk up when it has not come again until then
+	size int       // as it counts for maxSlots
 }
 
 // take returns the attempt that keep put away for this chunk, or a new one.
 func (s *attempts) take(chunk []byte) *attempt {
-	old := s.recall(chunk)
-	if old != nil {
-		if _, failed := old.state(); failed == nil {
-			return old
-		}
+	if old := s.recall(chunk); old != nil {
+		return old
 	}
 	a := newAttempt(&s.ledger)
 	if s.ledger.tell != nil {
 		s.numbers(chunk, a.slots.expect)
 		s.ledger.enter(a)
-	}
-	if old != nil { // it cannot succeed: from the beginning
-		a.tries = old.tries
-		s.replace(old, a)
 	}
 	return a
 }
@@ -214,17 +262,7 @@ func (s *attempts) recall(chunk []byte) *attempt {
 		return nil
 	}
 	s.remove(key)
-	s.taken = append(s.taken, k.attempt)
 	return k.attempt
-}
-
-// replace lets a stand for old, which a flush holds.
-func (s *attempts) replace(old, a *attempt) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	a.again = true
-	s.taken[slices.Index(s.taken, old)] = a
-	s.ledger.leave(old)
 }
 
 // keep puts an unfinished attempt away until the chunk comes again.
@@ -232,7 +270,6 @@ func (s *attempts) keep(chunk []byte, a *attempt, now time.Time) {
 	key := sha256.Sum256(chunk)
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.end(a)
 	a.tries++
 	a.again = true
 	if s.byKey == nil {
@@ -242,61 +279,31 @@ func (s *attempts) keep(chunk []byte, a *attempt, now time.Time) {
 		s.ledger.leave(a)
 		return
 	}
-	n := len(a.slots.list)
-	for len(s.order) > 0 && (len(s.order) >= maxAttempts || s.slots+n > maxSlots) {
+	n := len(a.slots.list) + a.hold()
+	for len(s.order) > 0 && (len(s.order) >= maxAttempts || s.size+n > maxSlots) {
 		s.forget(s.order[0])
 	}
-	s.byKey[key] = &kept{a, now.Add(longestBackoff(a.tries))}
+	s.byKey[key] = &kept{a, now.Add(longestBackoff(a.tries)), n}
 	s.order = append(s.order, key)
-	s.slots += n
+	s.size += n
 }
 
 // finish notes that a chunk is delivered.
-func (s *attempts) finish(a *attempt) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.end(a)
-	s.ledger.leave(a)
-}
+func (s *attempts) finish(a *attempt) { s.ledger.leave(a) }
 
-// end notes that a flush lets go of an attempt. The caller holds mu.
-func (s *attempts) end(a *attempt) {
-	if i := slices.Index(s.taken, a); i >= 0 {
-		s.taken = slices.Delete(s.taken, i, i+1)
-	}
-}
-
-// unfinished returns how many chunks with records of a run are not delivered and were given
-// back, or have waited for their turn beyond patience. Chunks of tail or of another in_kms
-// say nothing about it. It forgets those that Fluent Bit has given up, as it does after
-// retry_limit, and returns how many of all runs these were.
-func (s *attempts) unfinished(run ack.Run, now time.Time) (n, abandoned int) {
+// health returns how the chunks fare, for the in_kms of a run. It forgets those that Fluent
+// Bit has given up, as it does after retry_limit, and returns how many of all runs these
+// were.
+func (s *attempts) health(run ack.Run, now time.Time) (h ack.Health, abandoned int) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for _, key := range slices.Clone(s.order) {
 		if s.byKey[key].due.Before(now) {
 			s.forget(key)
 			abandoned++
-		} else if s.byKey[key].has(run) {
-			n++
 		}
 	}
-	for _, a := range s.taken {
-		if a.has(run) {
-			n++
-		}
-	}
-	if s.patience > 0 {
-		n += s.ledger.late(run, now.Add(-s.patience))
-	}
-	return n, abandoned
-}
-
-// has reports whether the chunk has records of a run.
-func (a *attempt) has(run ack.Run) bool {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	return slices.Contains(a.slots.runs, run)
+	return s.ledger.health(run, now), abandoned
 }
 
 // longestBackoff is the time within which Fluent Bit hands a chunk over again after so
@@ -316,7 +323,7 @@ func (s *attempts) forget(key [sha256.Size]byte) {
 }
 
 func (s *attempts) remove(key [sha256.Size]byte) {
-	s.slots -= len(s.byKey[key].attempt.slots.list)
+	s.size -= s.byKey[key].size
 	delete(s.byKey, key)
 	if i := slices.Index(s.order, key); i >= 0 {
 		s.order = slices.Delete(s.order, i, i+1)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -20,12 +21,12 @@ func TestAttemptWaits(t *testing.T) {
 		var got error
 		ended := false
 		go func() { got = a.wait(t.Context()); ended = true }()
-		a.done(noSlot, nil)
+		a.done(unit{slot: noSlot}, nil)
 		synctest.Wait()
 		if ended {
 			t.Error("it did not wait for the second record")
 		}
-		a.done(noSlot, nil)
+		a.done(unit{slot: noSlot}, nil)
 		synctest.Wait()
 		if !ended || got != nil {
 			t.Errorf("ended %v with %v", ended, got)
@@ -33,22 +34,40 @@ func TestAttemptWaits(t *testing.T) {
 	})
 }
 
-func TestAttemptFails(t *testing.T) {
+// A refused unit does not end the waiting for others. It is given out in the order of the
+// chunk, to be produced again, and the reason stays until Kafka has taken it.
+func TestAttemptRefused(t *testing.T) {
 	a := newAttempt(&ledger{})
-	a.add()
-	a.add()
-	want := errors.New("first")
-	a.done(noSlot, want)
-	a.done(noSlot, errors.New("second"))
-	if err := a.wait(context.Background()); err != want {
-		t.Errorf("got %v, want the first failure", err)
-	}
-	a = newAttempt(&ledger{})
-	a.add()
+	first, second := a.add(), a.add()
+	a.end(10)
+	third := a.add()
+	why := errors.New("refused")
+	a.done(third, why)
+	a.done(first, why)
 	ctx, cancel := context.WithCancel(context.Background())
 	cancel()
 	if err := a.wait(ctx); err != context.Canceled {
-		t.Errorf("got %v, want the context's error", err)
+		t.Errorf("got %v while the second is in flight, want the context's error", err)
+	}
+	a.done(second, nil)
+	if err := a.wait(context.Background()); err != nil {
+		t.Errorf("got %v when all are answered", err)
+	}
+	if _, failed := a.state(); failed != why {
+		t.Errorf("failed is %v", failed)
+	}
+	list := a.takeRefused()
+	if want := []unit{{0, 1, noSlot}, {10, 1, noSlot}}; !slices.Equal(list, want) {
+		t.Errorf("to be produced again are %v, want %v", list, want)
+	}
+	a.repeat()
+	a.giveBack(list[1:])
+	a.done(list[0], nil)
+	if _, failed := a.state(); failed != why || len(a.takeRefused()) != 1 {
+		t.Errorf("failed is %v, want the reason of what was given back", failed)
+	}
+	if pending, failed := a.state(); pending != 0 || failed != nil {
+		t.Errorf("%d in flight, failed %v", pending, failed)
 	}
 }
 

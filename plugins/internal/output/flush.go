@@ -92,13 +92,14 @@ type flush struct {
 	tag      string
 	observed time.Time
 	entry    chunk.Entry
-	unit     int // events and dead letters met in the current record
+	number   int   // of the events and dead letters met in the current record
+	again    *unit // to be produced alone, because Kafka refused it; nil for what is new
 }
 
 // record deals with one Fluent Bit record. An error means that it could not be
 // dealt with in time; a.unit then says how far it came. A panic costs this
 // record: it becomes a dead letter, because a chunk that is tried again would
-// panic for ever.
+// panic again.
 func (f *flush) record() (err error) {
 	defer func() {
 		if p := recover(); p != nil {
@@ -106,13 +107,16 @@ func (f *flush) record() (err error) {
 			detail := fmt.Sprintf("panic: %v at %s", p, clip(debug.Stack(), 4096))
 			f.w.decoder, f.w.norm = cloudtrail.NewDecoder(f.o.cfg.Limits), newNormalizer(&f.o.cfg)
 			f.w.events = f.w.newEvents(&f.o.cfg)
-			f.unit = f.a.unit // what panicked is the next unit, and the last
+			f.number = f.a.unit // what panicked is the next unit, and the last
+			if f.again != nil {
+				f.number = f.again.number - 1
+			}
 			err = f.bad(reasonPanic, detail, f.entry.JSON)
 		}
 	}()
-	f.unit = 0
+	f.number = 0
 	e := &f.entry
-	if e.Numbered {
+	if e.Numbered && f.again == nil {
 		f.a.begin(e.Run, e.Number)
 	}
 	if e.Bad != "" {
@@ -144,8 +148,11 @@ func (f *flush) envelope(ev *cloudtrail.Event) error {
 	if err := f.w.events.Bytes(context.Background(), f.entry.JSON, ev.Object); err != nil {
 		return err
 	}
+	if f.again != nil { // what is filtered was counted before
+		return nil
+	}
 	n := f.w.counts.Filtered.Load() - before
-	if n == 0 && f.unit == 0 {
+	if n == 0 && f.number == 0 {
 		n = 1
 	}
 	f.o.received.Add(n)
@@ -161,8 +168,11 @@ func (f *flush) filter(why decoding.Filter, n int64) {
 // repeated reports whether this unit of the record was dealt with in an earlier
 // flush of the same chunk. Decoding is deterministic, so counting is enough.
 func (f *flush) repeated() bool {
-	f.unit++
-	return f.unit <= f.a.unit
+	f.number++
+	if f.again != nil {
+		return f.number != f.again.number
+	}
+	return f.number <= f.a.unit
 }
 
 // event delivers one event as a log record.
@@ -179,7 +189,7 @@ func (f *flush) event(ev *cloudtrail.Event) error {
 	case !ok:
 		f.o.received.Add(1)
 		f.filter(normalize.FilterOf(ev), 1)
-		f.a.unit = f.unit
+		f.a.unit = f.number
 		return nil
 	}
 	value := f.o.cfg.encode(*values.Get().(*[]byte), ev, rec)
@@ -245,8 +255,13 @@ func (f *flush) produce(r *kgo.Record, letter *wire.DeadLetter) error {
 	}
 	o.received.Add(1)
 	o.inFlight.Add(1)
-	slot := a.add()
-	a.unit = f.unit
+	var u unit
+	if f.again != nil {
+		u = *f.again
+		a.repeat()
+	} else {
+		u = a.add()
+	}
 	reason, detail := "", ""
 	if letter != nil {
 		reason, detail = letter.Reason, letter.Detail
@@ -264,7 +279,7 @@ func (f *flush) produce(r *kgo.Record, letter *wire.DeadLetter) error {
 			}
 		}
 		o.room.Release(cost)
-		a.done(slot, err)
+		a.done(u, err)
 	})
 	return nil
 }

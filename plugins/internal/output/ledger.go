@@ -13,10 +13,13 @@ import (
 // gives some of them another tag, the last one to have everything in Kafka tells it. A
 // number that a forgotten chunk had open is never told. Safe for concurrent use.
 type ledger struct {
-	tell func(ack.Run, []ack.Range) // nil where nobody waits for acknowledgements
+	tell      func(ack.Run, []ack.Range) // nil where nobody waits for acknowledgements
+	connected func(ack.Run) bool         // reports whether the in_kms of a run listens
+	patience  time.Duration              // for a first flush to end; 0 is endless
 
 	mu        sync.Mutex // guards the following; taken before that of an attempt
 	open      []*attempt
+	ended     time.Time   // when a chunk of a run that has ended was open last
 	forgotten []forgotten // at most maxForgottenRuns, the one that was used last at the end
 }
 
@@ -37,6 +40,9 @@ func (l *ledger) enter(a *attempt) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.open = append(l.open, a)
+	if slices.ContainsFunc(a.slots.runs, func(r ack.Run) bool { return !l.connected(r) }) {
+		l.ended = a.since
+	}
 }
 
 // leave removes an attempt: it is delivered, or what is open of it comes as another one.
@@ -89,17 +95,34 @@ func (l *ledger) withheld(run ack.Run, create bool) *ack.Ranges {
 	return &l.forgotten[len(l.forgotten)-1].numbers
 }
 
-// late returns how many chunks with records of a run were handed over before a time and
-// are with their first flush. The caller holds the mutex of the attempts.
-func (l *ledger) late(run ack.Run, before time.Time) (n int) {
+// backlog is for how long a chunk of a run that has ended counts: the next one may come.
+const backlog = 30 * time.Second
+
+// health returns how the chunks fare for the in_kms of a run. Chunks of tail or of another
+// in_kms that listens say nothing about it. The caller holds the mutex of the attempts.
+func (l *ledger) health(run ack.Run, now time.Time) (h ack.Health) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	var held ack.Ranges
 	for _, a := range l.open {
-		if !a.again && a.since.Before(before) && a.has(run) {
-			n++
+		a.mu.Lock()
+		mine := slices.Index(a.slots.runs, run)
+		switch {
+		case a.held != nil && mine >= 0:
+			for _, r := range a.held[mine].List() {
+				held.Add(r)
+			}
+		case a.held != nil: // it goes on only when Kafka takes what it refuses
+		case mine >= 0 && (a.again || l.patience > 0 && now.Sub(a.since) > l.patience):
+			h.Unfinished++
+		case mine < 0 && slices.ContainsFunc(a.slots.runs, func(r ack.Run) bool { return !l.connected(r) }):
+			l.ended = now
 		}
+		a.mu.Unlock()
 	}
-	return n
+	held.Limit(ack.MaxHeldRanges)
+	h.Held, h.Backlog = held.List(), !l.ended.IsZero() && now.Sub(l.ended) < backlog
+	return h
 }
 
 // report tells what of an attempt is acknowledged.

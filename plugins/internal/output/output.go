@@ -27,6 +27,7 @@
 package output
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -95,6 +96,7 @@ type Output struct {
 	cancel   context.CancelFunc
 
 	turns      *semaphore.Weighted // of deliveries whose chunks are being read
+	repeating  *semaphore.Weighted // of the flush that produces refused units again
 	delivering sync.WaitGroup
 	closing    context.Context // of deliveries: it ends when Close begins
 	close      context.CancelFunc
@@ -120,7 +122,7 @@ func New(cfg Config, name string, log *logging.Log) (*Output, error) {
 	o.letters = lograte.NewLetters(func(reason, first string, n int) {
 		log.Printf(logging.Warn, "%d records went to %q: %s (the first: %s)", n, cfg.DeadLetterTopic, reason, first)
 	})
-	o.turns = semaphore.NewWeighted(int64(runtime.GOMAXPROCS(0)))
+	o.turns, o.repeating = semaphore.NewWeighted(int64(runtime.GOMAXPROCS(0))), semaphore.NewWeighted(1)
 	o.closing, o.close = context.WithCancel(context.Background())
 	o.workers.New = func() any { return newWorker(&o.cfg) }
 	cfg.Security.SASL.OnSecret(log.Secrets().AddFile)
@@ -149,7 +151,9 @@ func New(cfg Config, name string, log *logging.Log) (*Output, error) {
 	ctx, cancel := context.WithCancel(context.Background())
 	o.cancel = cancel
 	if len(cfg.AckPaths) > 0 {
-		o.attempts.ledger.tell, o.attempts.patience = o.tell, cfg.FlushTimeout
+		l := &o.attempts.ledger
+		l.tell, l.patience = o.tell, cfg.FlushTimeout
+		l.connected = func(run ack.Run) bool { return o.acks.Connected(run) }
 		o.attempts.numbers = (&chunk.Walker{EventKey: cfg.EventKey}).Numbers
 		o.acks = ack.NewSender(cfg.AckPaths, name, o.health, func(format string, args ...any) { log.Printf(logging.Warn, format, args...) })
 		o.probing.Go(func() { o.probe(ctx) })
@@ -173,7 +177,9 @@ func (o *Output) flush(ctx context.Context, a *attempt, chunk []byte, tag string
 	ctx, cancel := context.WithTimeout(ctx, o.cfg.FlushTimeout)
 	defer cancel()
 	code = Retry
+	refused := a.takeRefused()
 	defer func() { // after a panic, too: Fluent Bit hands the chunk over again
+		a.giveBack(refused)
 		o.attempts.ledger.report(a)
 		if code == OK {
 			o.attempts.finish(a)
@@ -187,35 +193,70 @@ func (o *Output) flush(ctx context.Context, a *attempt, chunk []byte, tag string
 		err = a.wait(ctx)
 	}
 	if err == nil {
-		return OK
+		err = o.produceAgain(ctx, a, chunk, tag, &refused)
 	}
 	if errors.Is(err, context.Canceled) { // Fluent Bit ends, and has the chunk next time
 		return Retry
 	}
-	pending, _ := a.state()
+	pending, failed := a.state()
+	if err = cmp.Or(failed, err); err == nil {
+		return OK
+	}
 	o.warn(pending, err)
 	return Retry
 }
 
 // walk produces what the chunk holds from a.pos on.
 func (o *Output) walk(ctx context.Context, a *attempt, chunk []byte, tag string) error {
+	return o.work(ctx, a, tag, func(f *flush) error {
+		f.w.walker.Reset(chunk, a.pos)
+		for f.w.walker.Next(&f.entry) {
+			if err := f.record(); err != nil {
+				return err
+			}
+			a.end(f.w.walker.Pos())
+		}
+		a.whole = true
+		return nil
+	})
+}
+
+// produceAgain produces units that Kafka has refused, and removes those that it produces from
+// list. Kafka refuses a batch as a whole for one of its records, so each goes alone. One
+// chunk at a time does so, beside those whose turn it is.
+func (o *Output) produceAgain(ctx context.Context, a *attempt, chunk []byte, tag string, list *[]unit) error {
+	if len(*list) == 0 {
+		return nil
+	}
+	if err := o.repeating.Acquire(ctx, 1); err != nil {
+		return err
+	}
+	defer o.repeating.Release(1)
+	return o.work(ctx, a, tag, func(f *flush) error {
+		for len(*list) > 0 {
+			f.again = &(*list)[0]
+			f.w.walker.Reset(chunk, f.again.pos)
+			f.w.walker.Next(&f.entry)
+			if err := f.record(); err != nil {
+				return err
+			}
+			*list = (*list)[1:]
+			if err := a.wait(ctx); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+}
+
+// work runs do with a flush that has a worker.
+func (o *Output) work(ctx context.Context, a *attempt, tag string, do func(*flush) error) error {
 	w := o.workers.Get().(*worker)
 	defer func() {
 		w.walker.Reset(nil, 0)
 		o.workers.Put(w)
 	}()
-	f := flush{o: o, w: w, a: a, ctx: ctx, tag: tag, observed: time.Now()}
-	w.walker.Reset(chunk, a.pos)
-	for w.walker.Next(&f.entry) {
-		if _, failed := a.state(); failed != nil {
-			return failed
-		}
-		if err := f.record(); err != nil {
-			return err
-		}
-		a.end(w.walker.Pos())
-	}
-	return nil
+	return do(&flush{o: o, w: w, a: a, ctx: ctx, tag: tag, observed: time.Now()})
 }
 
 // warn logs why a chunk was not delivered, once in warnEvery.
@@ -245,12 +286,16 @@ func (o *Output) warn(pending int, err error) {
 	o.log.Printf(logging.Warn, "cannot deliver a chunk to Kafka at %v: %v%s; Fluent Bit keeps it and retries within its retry_limit", o.cfg.Brokers, err, hint)
 }
 
-// Close waits up to FlushTimeout for what is in flight, and ends the producer.
-// Deliveries end; no Flush may run, and nothing may follow.
+// lastRecords is how long Close waits for what is in flight. Fluent Bit has waited for its
+// grace time before, and chunks that are not delivered come again.
+const lastRecords = time.Second
+
+// Close waits up to lastRecords for what is in flight, and ends the producer. Deliveries end;
+// no Flush may run, and nothing may follow.
 func (o *Output) Close() {
 	o.close()
 	o.delivering.Wait() // Fluent Bit frees their chunks next
-	ctx, cancel := context.WithTimeout(context.Background(), o.cfg.FlushTimeout)
+	ctx, cancel := context.WithTimeout(context.Background(), lastRecords)
 	defer cancel()
 	if err := o.client.Flush(ctx); err != nil {
 		o.log.Printf(logging.Warn, "%d records were not acknowledged by Kafka before the end: %v", o.inFlight.Load(), err)

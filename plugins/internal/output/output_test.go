@@ -3,6 +3,7 @@ package output
 import (
 	"bytes"
 	"context"
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"maps"
@@ -223,20 +224,63 @@ func TestFlushMissingTopic(t *testing.T) {
 	b.wantOnce(2)
 }
 
-func TestFlushTopicTakesLessThanConfigured(t *testing.T) {
-	b := newBench(t, nil, kfake.SeedTopics(1, "kms.deadletter"))
-	small := "2000"
-	if err := b.kafka.CreateTopic("kms.events", 1, map[string]string{"max.message.bytes": small}); err != nil {
+// A record that Kafka refuses stops no other, and those that Kafka has are not sent again,
+// however often the chunk comes.
+func TestFlushRefusedRecords(t *testing.T) {
+	b := newBench(t, nil, kfake.SeedTopics(3, "kms.events"))
+	var c []byte
+	for i := range 40 {
+		c = append(c, flat(event(i))...)
+		if i%10 == 0 {
+			c = append(c, flat(`{"eventName":`)...) // to a topic that does not exist
+		}
+	}
+	for range 3 {
+		b.flush(Retry, c)
+		b.wantOnce(40)
+	}
+	if s := b.o.Stats(); s.Delivered != 40 || s.Failed != 12 {
+		t.Errorf("stats %+v", s)
+	}
+	if err := b.kafka.CreateTopic("kms.deadletter", 2, nil); err != nil {
 		t.Fatal(err)
 	}
-	pad := make([]byte, 0, 3000)
-	for i := range 1500 {
-		pad = fmt.Appendf(pad, "%x", i*7919) // does not compress well
+	deliver(b, c)
+	b.wantOnce(40)
+	if letters := b.read("kms.deadletter"); len(letters) != 4 {
+		t.Errorf("%d dead letters, want 4", len(letters))
 	}
-	b.flush(Retry, flat(strings.TrimSuffix(event(0), "}")+`,"padding":"`+string(pad)+`"}`))
-	b.o.log.Emit()
-	if len(b.lines) != 1 || !strings.Contains(b.lines[0], "set max_message_bytes") {
-		t.Errorf("the log says %q", b.lines)
+}
+
+// incompressible returns an event of more than n bytes.
+func incompressible(t *testing.T, n, size int) string {
+	t.Helper()
+	random := make([]byte, size)
+	if _, err := rand.Read(random); err != nil {
+		t.Fatal(err)
+	}
+	return strings.TrimSuffix(event(n), "}") + fmt.Sprintf(`,"padding":"%x"}`, random)
+}
+
+// Kafka refuses a batch for its largest record: the others arrive, each once, and so does
+// what is inside one Fluent Bit record with it.
+func TestFlushTopicTakesLessThanConfigured(t *testing.T) {
+	b := newBench(t, nil, kfake.SeedTopics(1, "kms.deadletter"))
+	if err := b.kafka.CreateTopic("kms.events", 1, map[string]string{"max.message.bytes": "20000"}); err != nil {
+		t.Fatal(err)
+	}
+	var c []byte
+	for i := range 20 {
+		c = append(c, flat(event(i))...)
+	}
+	inside := []string{event(20), incompressible(t, 99, 40<<10), event(21)}
+	c = append(c, foreign(t, map[string]any{"log": `{"Records":[` + strings.Join(inside, ",") + `]}`})...)
+	for range 3 {
+		b.flush(Retry, c)
+	}
+	b.wantOnce(22)
+	if log := b.logged(); !strings.Contains(log, "set max_message_bytes") {
+		t.Errorf("the log says %q", log)
 	}
 }
 

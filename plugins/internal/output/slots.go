@@ -12,14 +12,13 @@ import (
 type slot struct {
 	number uint64
 	run    int32 // index in slots.runs
-	open   int32 // records that are not yet read to their end, and Kafka records in flight
+	open   int32 // records that are not yet read to their end, and Kafka records without an acknowledgement
 }
 
 // The states of slot.open besides the count.
 const (
 	slotDone = 0
-	slotTold = -1      // in_kms was told, or another chunk tells it
-	slotLost = 1 << 30 // a part was refused by Kafka: the chunk comes again, this slot never ends
+	slotTold = -1 // in_kms was told, or another chunk tells it
 )
 
 // slotID is what tells slots of one chunk apart.
@@ -94,14 +93,8 @@ func (s *slots) find(run ack.Run, number uint64) int {
 
 func (s *slots) add(i int) { s.list[i].open++ }
 
-// done notes that a part of a record is acknowledged or, with failed, never will be.
-func (s *slots) done(i int, failed bool) {
-	if failed {
-		s.list[i].open = slotLost
-	} else if s.list[i].open < slotLost {
-		s.list[i].open--
-	}
-}
+// done notes that a record is read to its end, or that a part of it is acknowledged.
+func (s *slots) done(i int) { s.list[i].open-- }
 
 // take adds the numbers that are done to sets, one for each run, and forgets them.
 func (s *slots) take(sets []ack.Ranges) {

@@ -16,7 +16,8 @@ import (
 // chunks, Kafka's answers in any order, refusals, flushes that give up, and chunks that come
 // again, are forgotten, or are lost. A number is told when all its records of all chunks
 // that were handed over are in Kafka, and before that never. Only a number that was open in
-// a forgotten chunk may stay untold.
+// a forgotten chunk may stay untold. A chunk that misses only what Kafka refuses holds each
+// number that is open in it.
 type course struct {
 	seed      uint64
 	t         *testing.T
@@ -27,7 +28,7 @@ type course struct {
 	names     []string
 	open      map[string]map[int]int // by the chunk, by its record: what is not in Kafka, of chunks that were handed over
 	flying    []inFlight
-	at        map[string]*attempt // held by a flush
+	at        map[string]*attempt // with a flush
 	last      map[string]*attempt // that stood for the chunk last
 	delivered map[string]bool
 	withheld  map[slotID]bool // open in a chunk that was forgotten
@@ -35,10 +36,9 @@ type course struct {
 }
 
 type inFlight struct {
-	a      *attempt
-	slot   int
-	name   string
-	record int
+	a    *attempt
+	unit unit
+	name string
 }
 
 func newCourse(t *testing.T, seed uint64) *course {
@@ -91,15 +91,26 @@ func (c *course) hand(name string) {
 		if r.n != 0 {
 			a.begin(r.run, r.n)
 		}
-		for ; a.unit < r.units; a.unit++ {
-			c.flying = append(c.flying, inFlight{a, a.add(), name, i})
+		for a.unit < r.units {
+			c.flying = append(c.flying, inFlight{a, a.add(), name})
 			if c.rnd.IntN(8) == 0 {
-				a.unit++
 				return // the next one has no room
 			}
 		}
 		c.open[name][i]--
 		a.end(i + 1)
+	}
+	if a.pos < len(list) {
+		return
+	}
+	a.whole = true
+	for _, u := range a.takeRefused() {
+		if c.rnd.IntN(4) == 0 {
+			a.giveBack([]unit{u}) // no room
+			continue
+		}
+		a.repeat()
+		c.flying = append(c.flying, inFlight{a, u, name})
 	}
 }
 
@@ -109,13 +120,13 @@ func (c *course) answer(refuse bool) {
 	f := c.flying[i]
 	c.flying = slices.Delete(c.flying, i, i+1)
 	if refuse && c.rnd.IntN(12) == 0 {
-		f.a.done(f.slot, errors.New("refused"))
+		f.a.done(f.unit, errors.New("refused"))
 		return
 	}
 	if c.last[f.name] == f.a {
-		c.open[f.name][f.record]--
+		c.open[f.name][f.unit.pos]--
 	}
-	f.a.done(f.slot, nil)
+	f.a.done(f.unit, nil)
 }
 
 // end ends the flush of a chunk as Flush does.
@@ -162,6 +173,13 @@ func (c *course) forget() {
 // judge compares what was told with what Kafka has: nothing too early, and with all,
 // everything.
 func (c *course) judge(all bool) {
+	for _, k := range c.s.byKey {
+		for _, e := range k.slots.list {
+			if k.held != nil && e.missing() && !k.held[e.run].Covers(ack.Range{From: e.number, To: e.number + 1}) {
+				c.t.Fatalf("seed %d: record %d is open and not held: %v", c.seed, e.number, k.held)
+			}
+		}
+	}
 	missing := map[slotID]bool{}
 	for name, records := range c.open {
 		for i, r := range c.chunks[name] {

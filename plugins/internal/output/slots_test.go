@@ -22,7 +22,7 @@ type of struct {
 // attemptsOf returns attempts whose chunks are made by the test, and what they tell.
 func attemptsOf(chunks map[string][]of) (*attempts, map[ack.Run]*ack.Ranges) {
 	told := map[ack.Run]*ack.Ranges{}
-	s := &attempts{numbers: func(chunk []byte, f func(ack.Run, uint64)) {
+	s := &attempts{ledger: ledger{connected: listens}, numbers: func(chunk []byte, f func(ack.Run, uint64)) {
 		for _, r := range chunks[string(chunk)] {
 			if r.n != 0 {
 				f(r.run, r.n)
@@ -40,6 +40,15 @@ func attemptsOf(chunks map[string][]of) (*attempts, map[ack.Run]*ack.Ranges) {
 	return s, told
 }
 
+func listens(ack.Run) bool { return true }
+
+// unfinished returns how many chunks of a run are unfinished, and how many of all were
+// abandoned.
+func (s *attempts) unfinished(run ack.Run, now time.Time) (n, abandoned int) {
+	h, abandoned := s.health(run, now)
+	return int(h.Unfinished), abandoned
+}
+
 func TestSlots(t *testing.T) {
 	r, q := ack.Run{1}, ack.Run{2}
 	s, told := attemptsOf(map[string][]of{"c": {{r, 1, 2}, {r, 2, 0}, {r, 3, 2}, {q, 7, 1}}})
@@ -50,13 +59,13 @@ func TestSlots(t *testing.T) {
 		}
 	}
 	a := s.take([]byte("c"))
-	produce := func(run ack.Run, n uint64, units int) (slots []int) {
+	produce := func(run ack.Run, n uint64, units int) (list []unit) {
 		a.begin(run, n)
 		for range units {
 			a.begin(run, n) // as when a flush comes back to the same record
-			slots = append(slots, a.add())
+			list = append(list, a.add())
 		}
-		return slots
+		return list
 	}
 	two := produce(r, 1, 2)
 	a.done(two[0], nil)
@@ -74,12 +83,15 @@ func TestSlots(t *testing.T) {
 	a.done(two[1], nil)
 	a.done(fail[1], nil)
 	s.ledger.report(a)
-	want("a record of which a part was refused is not told", ack.Range{From: 1, To: 3})
+	want("a part of a record was refused", ack.Range{From: 1, To: 3})
+	a.repeat()
+	a.done(a.takeRefused()[0], nil)
+	want("Kafka has taken the part that it refused", ack.Range{From: 1, To: 4})
 	if len(told) != 2 || !slices.Equal(told[q].List(), []ack.Range{{From: 7, To: 8}}) {
 		t.Errorf("told %v of the other run", told[q])
 	}
-	if a.slots.low != 2 {
-		t.Errorf("%d slots are out of mind, want 2", a.slots.low)
+	if a.slots.low != 4 {
+		t.Errorf("%d slots are out of mind, want 4", a.slots.low)
 	}
 }
 
@@ -121,9 +133,9 @@ func TestSplitOverChunks(t *testing.T) {
 	run := func(a *attempt, fail error, numbers ...uint64) {
 		for i, n := range numbers {
 			a.begin(r, n)
-			slot := a.add()
+			u := a.add()
 			a.end(i + 1)
-			a.done(slot, fail)
+			a.done(u, fail)
 		}
 	}
 	told[r] = &ack.Ranges{}
@@ -137,7 +149,11 @@ func TestSplitOverChunks(t *testing.T) {
 	run(c, nil, 3)
 	s.finish(c)
 	want("b comes again", ack.Range{From: 1, To: 2})
-	run(s.take([]byte("b")), nil, 2, 3)
+	b = s.take([]byte("b"))
+	run(b, nil, 3)
+	want("2 was refused", ack.Range{From: 1, To: 2}, ack.Range{From: 3, To: 4})
+	b.repeat()
+	b.done(b.takeRefused()[0], nil)
 	want("b is there", ack.Range{From: 1, To: 4})
 
 	// A chunk that Fluent Bit has given up is not: its records are lost, and so are their
@@ -171,19 +187,19 @@ func TestAcknowledgesWithinAFlush(t *testing.T) {
 		}
 		return n
 	}
-	var slots []int
+	var units []unit
 	for i, e := range list {
 		a.begin(r, e.n)
-		slots = append(slots, a.add())
+		units = append(units, a.add())
 		a.end(i)
 	}
-	for i, slot := range slots[1:] { // the first is in flight to the end
-		a.done(slot, nil)
+	for i, u := range units[1:] { // the first is in flight to the end
+		a.done(u, nil)
 		if want := uint64(i+1) / tellEvery * tellEvery; count() != want {
 			t.Fatalf("%d records were told after %d acknowledgements, want %d", count(), i+1, want)
 		}
 	}
-	a.done(slots[0], nil)
+	a.done(units[0], nil)
 	if count() != 3*tellEvery {
 		t.Errorf("%d records were told in the end", count())
 	}
@@ -199,8 +215,8 @@ func TestSlotsAreBounded(t *testing.T) {
 	for _, c := range []string{"a", "b", "c"} {
 		s.keep([]byte(c), s.take([]byte(c)), time.Now())
 	}
-	if len(s.order) != 2 || s.slots != len(big)+1 || len(s.ledger.open) != 2 {
-		t.Errorf("%d chunks with %d numbers are remembered, and %d are waited for", len(s.order), s.slots, len(s.ledger.open))
+	if len(s.order) != 2 || s.size != len(big)+1 || len(s.ledger.open) != 2 {
+		t.Errorf("%d chunks with %d numbers are remembered, and %d are waited for", len(s.order), s.size, len(s.ledger.open))
 	}
 }
 
@@ -227,9 +243,9 @@ func TestForgottenNumbersAreNotTold(t *testing.T) {
 			a := s.take([]byte(name))
 			for i, n := range numbers {
 				a.begin(r, n)
-				slot := a.add()
+				u := a.add()
 				a.end(i + 1)
-				a.done(slot, nil)
+				a.done(u, nil)
 			}
 			if s.ledger.report(a); len(numbers) == 2 {
 				s.finish(a)
@@ -254,7 +270,7 @@ func TestForgottenNumbersAreNotTold(t *testing.T) {
 // However many numbers and runs are forgotten, what is withheld is bounded, and too much
 // rather than too little.
 func TestForgottenNumbersAreBounded(t *testing.T) {
-	l := ledger{tell: func(ack.Run, []ack.Range) {}}
+	l := ledger{tell: func(ack.Run, []ack.Range) {}, connected: listens}
 	forget := func(run ack.Run, step int, numbers int) {
 		a := newAttempt(&l)
 		for n := range numbers {

@@ -39,7 +39,7 @@ race:
 # OpenSearch. scripts/kafka and scripts/opensearch fetch them and start one per test: they
 # need a JDK 17 and Maven. scripts/moto fetches moto: it needs Python 3 with venv.
 integration:
-	KEYTRAIL_OPENSEARCH=real $(GO) test -count=1 -timeout 10m -run 'OpenSearch' ./processor/internal/opensearch
+	KEYTRAIL_OPENSEARCH=real $(GO) test -count=1 -timeout 10m -run OpenSearch ./processor/scan ./processor/internal/opensearch
 	KEYTRAIL_AWS=real $(GO) test -count=1 -timeout 10m ./processor/source/... ./plugins/internal/input
 	KEYTRAIL_AWS=real $(GO) test -count=1 -timeout 10m -run 'TestScanReadsS3' ./processor/cli
 	KEYTRAIL_AWS=real KEYTRAIL_KAFKA=real $(GO) test -count=1 -timeout 15m -run 'Faults' ./plugins/plugintest

@@ -108,7 +108,7 @@ func entitiesOf(rec *otellog.Record) []string {
 		}
 		return s
 	}
-	principal := orNone(rec.Str(semconv.KeytrailPrincipal))
+	principal := orNone(rec.Str(semconv.KeytrailPrincipalID))
 	names := []string{"principal\n" + start + "\n" + principal}
 	first := orNone(rec.Str(semconv.AWSKMSKeyARN))
 	for i, key := range []string{first, rec.Str(semconv.AWSKMSDestinationKeyARN)} {

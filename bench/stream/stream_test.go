@@ -238,20 +238,20 @@ func TestCall(t *testing.T) {
 	}
 	rec := record(call{at: at, id: uuid(entityIDs, 7), key: 3, principal: 4})
 	for name, want := range map[string]string{
-		semconv.KeytrailCallID: "00000002-0000-4000-8000-000000000007", semconv.KeytrailPrincipal: "arn:aws:iam::111122223333:role/service-4",
-		semconv.AWSKMSKeyARN: "arn:aws:kms:eu-central-1:111122223333:key/00000003-1111-4222-8333-444444444444", semconv.AWSKMSOperationClass: "decrypt",
+		semconv.KeytrailCallID: "00000002-0000-4000-8000-000000000007", semconv.KeytrailPrincipalID: "arn:aws:iam::111122223333:role/service-4",
+		semconv.AWSKMSKeyARN: "arn:aws:kms:eu-central-1:111122223333:key/00000003-1111-4222-8333-444444444444", semconv.KeytrailOperationClass: "decrypt",
 	} {
 		if got := rec.Str(name); got != want {
 			t.Errorf("%s is %q, want %q", name, got, want)
 		}
 	}
 	got := strings.Join(entitiesOf(rec), "|")
-	key, role := rec.Str(semconv.AWSKMSKeyARN), rec.Str(semconv.KeytrailPrincipal)
+	key, role := rec.Str(semconv.AWSKMSKeyARN), rec.Str(semconv.KeytrailPrincipalID)
 	start := strconv.FormatInt(at.Truncate(5*time.Minute).UnixNano(), 10)
 	if want := "principal\n" + start + "\n" + role + "|key\n" + start + "\n" + key + "|pair\n" + start + "\n" + key + "\n" + role; got != want {
 		t.Errorf("entities %q, want %q", got, want)
 	}
-	if rec := record(call{at: at, id: uuid(1, 1), deletes: true}); rec.Str(semconv.AWSKMSOperationClass) != "destroy" {
-		t.Errorf("ScheduleKeyDeletion is of class %q", rec.Str(semconv.AWSKMSOperationClass))
+	if rec := record(call{at: at, id: uuid(1, 1), deletes: true}); rec.Str(semconv.KeytrailOperationClass) != "destroy" {
+		t.Errorf("ScheduleKeyDeletion is of class %q", rec.Str(semconv.KeytrailOperationClass))
 	}
 }

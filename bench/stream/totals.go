@@ -79,7 +79,7 @@ func (in *installation) keytrailTotals(ctx context.Context, end time.Time) (tota
 			return nil
 		}
 		id := rec.Str(semconv.KeytrailWindowID)
-		t.put(id, rec.Str(semconv.KeytrailWindowScope), number(&rec, semconv.KeytrailWindowRevision), number(&rec, semconv.KeytrailWindowCalls))
+		t.put(id, rec.Str(semconv.KeytrailWindowScope), number(&rec, semconv.KeytrailWindowRevision), number(&rec, semconv.KeytrailWindowCallsTotal))
 		if open[id] = true; rec.Str(semconv.KeytrailWindowState) == "final" {
 			open[id] = false
 		}

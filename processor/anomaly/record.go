@@ -39,7 +39,7 @@ func WindowRecord(rec *otellog.Record, w *entity.Window, size, observed int64) {
 		rec.Bool(semconv.KeytrailWindowOthers, true)
 	}
 	rec.Int(semconv.KeytrailWindowRevision, int64(w.Revision))
-	rec.Int(semconv.KeytrailWindowAnomalies, anomalies)
+	rec.Int(semconv.KeytrailWindowAnomaliesTotal, anomalies)
 	for _, id := range [...]wire.CounterID{wire.CounterCalls, wire.CounterDenied, wire.CounterFailed} {
 		rec.Int(id.Name(), count.Get(&w.Partial, id)) // written even when 0
 	}
@@ -101,7 +101,7 @@ func subject(rec *otellog.Record, e wire.Entity, bound string, start, end int64)
 	rec.String(semconv.KeytrailWindowScope, e.Scope.String())
 	rec.String(semconv.KeytrailWindowStart, stamp(start))
 	rec.String(semconv.KeytrailWindowEnd, stamp(end))
-	rec.String(semconv.KeytrailPrincipal, e.Principal)
+	rec.String(semconv.KeytrailPrincipalID, e.Principal)
 	key := e.KeyARN
 	if e.IsAlias() {
 		rec.String(semconv.AWSKMSAliasARN, e.KeyARN)

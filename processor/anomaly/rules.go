@@ -26,7 +26,7 @@ func FromRules(rec *otellog.Record, set rule.Set, e wire.Entity, start, size int
 	for _, r := range set.Rules() {
 		list = append(list, Anomaly{
 			ID: id("rule", r.Name, call), Kind: kindOf(r), Detector: r.Name, Score: r.Score, Observed: 1,
-			Reason: rec.Str(semconv.KeytrailPrincipal) + " " + r.What(rec) + where + ".",
+			Reason: rec.Str(semconv.KeytrailPrincipalID) + " " + r.What(rec) + where + ".",
 			Calls:  []string{call}, Techniques: r.Techniques, Entity: e, Start: start, End: start + size,
 		})
 	}

@@ -17,7 +17,7 @@ func TestFromSigma(t *testing.T) {
 	record := func(call, code string) *otellog.Record {
 		rec := new(otellog.Record)
 		rec.String(semconv.KeytrailCallID, call)
-		rec.String(semconv.KeytrailPrincipal, "mallory")
+		rec.String(semconv.KeytrailPrincipalID, "mallory")
 		rec.String(semconv.RPCMethod, "kms.amazonaws.com/Decrypt")
 		rec.String(semconv.ErrorType, code)
 		return rec

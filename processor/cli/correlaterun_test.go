@@ -47,7 +47,7 @@ func correlationsOf(list []record) (found map[string]string, times map[string]in
 		if r.EventName == anomalyEvent && strings.HasPrefix(r.str("keytrail.anomaly.detector"), "sigma/c-") {
 			id := r.str("keytrail.anomaly.id")
 			times[id]++
-			found[id] = fmt.Sprint(r.str("keytrail.anomaly.reason"), r.attrs["keytrail.anomaly.calls"], r.str("aws.kms.key.arn"), r.str("keytrail.principal"))
+			found[id] = fmt.Sprint(r.str("keytrail.anomaly.reason"), r.attrs["keytrail.anomaly.calls"], r.str("aws.kms.key.arn"), r.str("keytrail.principal.id"))
 		}
 	}
 	return found, times

@@ -65,7 +65,7 @@ func (s *scanned) of(r record) map[string]record {
 	found := map[string]record{}
 	for _, w := range s.windows {
 		same := true
-		for _, name := range []string{"keytrail.window.scope", "aws.kms.key.arn", "aws.kms.alias.arn", "keytrail.principal"} {
+		for _, name := range []string{"keytrail.window.scope", "aws.kms.key.arn", "aws.kms.alias.arn", "keytrail.principal.id"} {
 			same = same && w.str(name) == r.str(name)
 		}
 		if same {
@@ -101,7 +101,7 @@ func TestExplain(t *testing.T) {
 		for _, want := range []string{
 			r.str("keytrail.anomaly.severity") + " " + r.str("keytrail.anomaly.kind") + " " + id,
 			r.str("keytrail.anomaly.reason"), "detector " + r.str("keytrail.anomaly.detector"), "scope " + r.str("keytrail.window.scope"),
-			r.str("aws.kms.key.arn"), r.str("keytrail.principal"),
+			r.str("aws.kms.key.arn"), r.str("keytrail.principal.id"),
 		} {
 			if !strings.Contains(joined(out), joined(want)) {
 				t.Errorf("%s: %q is missing:\n%s", id, want, out)
@@ -213,7 +213,7 @@ func TestExplainOnlyAnomalous(t *testing.T) {
 		if r.EventName == anomalyEvent {
 			none = append(none, line)
 		}
-		if r.EventName == anomalyEvent || r.int("keytrail.window.anomalies") > 0 {
+		if r.EventName == anomalyEvent || r.int("keytrail.window.anomalies.total") > 0 {
 			few = append(few, line)
 		}
 	}

@@ -71,9 +71,9 @@ func TestScanPeriodAndCSV(t *testing.T) {
 				continue
 			}
 			if r.EventName == windowEvent {
-				want[r.str("keytrail.window.id")+r.str("keytrail.window.start")] = fmt.Sprint("window ", r.str("keytrail.window.start"), r.str("keytrail.principal"), r.int(windowCalls), r.int("keytrail.window.denied"), r.int("keytrail.window.anomalies"))
+				want[r.str("keytrail.window.id")+r.str("keytrail.window.start")] = fmt.Sprint("window ", r.str("keytrail.window.start"), r.str("keytrail.principal.id"), r.int(windowCalls), r.int("keytrail.window.denied"), r.int("keytrail.window.anomalies.total"))
 			} else {
-				want[r.str("keytrail.anomaly.id")+r.str("keytrail.window.start")] = fmt.Sprint("anomaly ", r.str("keytrail.window.start"), r.str("keytrail.principal"), r.str("keytrail.anomaly.kind"), r.str("keytrail.anomaly.reason"))
+				want[r.str("keytrail.anomaly.id")+r.str("keytrail.window.start")] = fmt.Sprint("anomaly ", r.str("keytrail.window.start"), r.str("keytrail.principal.id"), r.str("keytrail.anomaly.kind"), r.str("keytrail.anomaly.reason"))
 			}
 		}
 		got := map[string]string{}
@@ -162,7 +162,7 @@ func TestNormalizeCSV(t *testing.T) {
 	for i, r := range records {
 		at := time.Unix(0, int64(r.TimeUnixNano)).UTC().Format(time.RFC3339)
 		if row := rows[i]; row["time"] != at || row["id"] != r.str("log.record.uid") || row["service"]+"/"+row["operation"] != r.str("rpc.method") ||
-			row["outcome"] != r.str("keytrail.outcome") || row["principal"] != r.str("keytrail.principal") || row["event"] != r.EventName {
+			row["outcome"] != r.str("keytrail.outcome") || row["principal"] != r.str("keytrail.principal.id") || row["event"] != r.EventName {
 			t.Errorf("the row %v of the record %v", row, r.LogRecord)
 		}
 	}

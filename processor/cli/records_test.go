@@ -115,12 +115,12 @@ func each(t *testing.T, text string, decode func(*testing.T, string) (*logspb.Lo
 const (
 	windowEvent  = "keytrail.window"
 	anomalyEvent = "keytrail.anomaly"
-	windowCalls  = "keytrail.window.calls"
+	windowCalls  = "keytrail.window.calls.total"
 )
 
 // windowText returns a window's name and its counts, in the form of oracleRows.
 func windowText(r record) (name, text string) {
-	name = fmt.Sprintf("%s %q %q %s", r.str("keytrail.window.scope"), r.str("aws.kms.key.arn"), r.str("keytrail.principal"), r.str("keytrail.window.start"))
+	name = fmt.Sprintf("%s %q %q %s", r.str("keytrail.window.scope"), r.str("aws.kms.key.arn"), r.str("keytrail.principal.id"), r.str("keytrail.window.start"))
 	var classes []string
 	for key := range r.attrs {
 		if class, ok := strings.CutPrefix(key, windowCalls+"."); ok && operationClasses[class] {

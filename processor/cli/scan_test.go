@@ -170,7 +170,7 @@ func TestScanWindows(t *testing.T) {
 			switch {
 			case r.EventName == anomalyEvent:
 				anomalies++
-			case r.int("keytrail.window.anomalies") > 0:
+			case r.int("keytrail.window.anomalies.total") > 0:
 				anomalous++
 			}
 		}

@@ -74,7 +74,7 @@ func TestSchemaRegistry(t *testing.T) {
 			}
 		}
 	}
-	for _, id := range append(jsonschema.EventNames(), semconv.KeytrailPrincipal, semconv.AWSKMSKeyARN, semconv.CloudRegion, windowCalls, semconv.KeytrailAnomalyID) {
+	for _, id := range append(jsonschema.EventNames(), semconv.KeytrailPrincipalID, semconv.AWSKMSKeyARN, semconv.CloudRegion, windowCalls, semconv.KeytrailAnomalyID) {
 		if !ids[id] {
 			t.Errorf("the %d documents have no %s", documents, id)
 		}

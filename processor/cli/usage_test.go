@@ -68,8 +68,8 @@ func printed(t *testing.T, text, key string) map[string]string {
 	for _, r := range each(t, text, validated) {
 		start, _ := time.Parse(time.RFC3339, r.str("keytrail.window.start"))
 		end, err := time.Parse(time.RFC3339, r.str("keytrail.window.end"))
-		if err != nil || found[r.str("keytrail.principal")] != "" || r.str("keytrail.window.scope") != "pair" || key != r.str("aws.kms.key.arn") && key != r.str("aws.kms.alias.arn") {
-			t.Errorf("a record of %s on %s in scope %s, %v", r.str("keytrail.principal"), r.str("aws.kms.key.arn"), r.str("keytrail.window.scope"), err)
+		if err != nil || found[r.str("keytrail.principal.id")] != "" || r.str("keytrail.window.scope") != "pair" || key != r.str("aws.kms.key.arn") && key != r.str("aws.kms.alias.arn") {
+			t.Errorf("a record of %s on %s in scope %s, %v", r.str("keytrail.principal.id"), r.str("aws.kms.key.arn"), r.str("keytrail.window.scope"), err)
 		}
 		u := use{first: start, last: end.Add(-time.Minute), calls: int(r.int(windowCalls)), denied: int(r.int("keytrail.window.denied")), failed: int(r.int("keytrail.window.failed")), classes: map[string]int{}}
 		for class := range operationClasses {
@@ -77,7 +77,7 @@ func printed(t *testing.T, text, key string) map[string]string {
 				u.classes[class] = n
 			}
 		}
-		found[r.str("keytrail.principal")] = u.String()
+		found[r.str("keytrail.principal.id")] = u.String()
 	}
 	return found
 }

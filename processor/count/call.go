@@ -122,8 +122,8 @@ var own = [ownAttributes]string{
 	attrKeyARN: semconv.AWSKMSKeyARN, attrSecondARN: semconv.AWSKMSDestinationKeyARN,
 	attrAlias: semconv.AWSKMSAliasARN, attrSecondAlias: semconv.AWSKMSDestinationAliasARN,
 	attrPrimary: semconv.AWSKMSKeyPrimaryARN, attrReplica: semconv.AWSKMSKeyReplicaARN,
-	attrPrincipal: semconv.KeytrailPrincipal, attrClass: semconv.AWSKMSOperationClass, attrOutcome: semconv.KeytrailOutcome,
-	attrContext: semconv.AWSKMSEncryptionContextClass, attrObject: semconv.AWSKMSEncryptionContextObject,
+	attrPrincipal: semconv.KeytrailPrincipalID, attrClass: semconv.KeytrailOperationClass, attrOutcome: semconv.KeytrailOutcome,
+	attrContext: semconv.KeytrailContextClass, attrObject: semconv.KeytrailContextObject,
 	attrVia: semconv.KeytrailVia, attrCross: semconv.KeytrailCrossAccount,
 	attrSelf: semconv.KeytrailSelf, attrError: semconv.ErrorType, attrMessage: semconv.AWSErrorMessage, attrShared: semconv.AWSSharedEventID, attrAddress: semconv.ClientAddress, attrAgent: semconv.UserAgentOriginal,
 }

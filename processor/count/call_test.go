@@ -132,7 +132,7 @@ func TestFromRecordOfAForeignRecord(t *testing.T) {
 		t.Errorf("an empty record is %+v", c)
 	}
 	var rec otellog.Record
-	for _, key := range []string{"keytrail.call.id", "keytrail.call.copy", "aws.kms.key.arn", "keytrail.principal", "aws.kms.operation.class", "keytrail.outcome", "aws.kms.encryption_context.class"} {
+	for _, key := range []string{"keytrail.call.id", "keytrail.call.copy", "aws.kms.key.arn", "keytrail.principal.id", "keytrail.operation.class", "keytrail.outcome", "keytrail.context.class"} {
 		rec.String(key, strings.Repeat("é\xff\n", 300))
 	}
 	FromRecord(&rec, &c)

@@ -95,7 +95,7 @@ func (s *Show) anomaly(rec *otellog.Record) {
 	_, known := s.anomalies[id]
 	s.anomalies[id] = found{
 		kind: strings.Clone(rec.Str(semconv.KeytrailAnomalyKind)), key: strings.Clone(rec.Str(semconv.AWSKMSKeyARN)),
-		principal: strings.Clone(rec.Str(semconv.KeytrailPrincipal)),
+		principal: strings.Clone(rec.Str(semconv.KeytrailPrincipalID)),
 		start:     strings.Clone(rec.Str(semconv.KeytrailWindowStart)),
 		end:       strings.Clone(rec.Str(semconv.KeytrailWindowEnd)),
 	}

@@ -90,7 +90,7 @@ func newEntity(rec *otellog.Record) Entity {
 // entityOf shares the record's strings.
 func entityOf(rec *otellog.Record) Entity {
 	return Entity{rec.Str(semconv.KeytrailWindowScope), rec.Str(semconv.AWSKMSKeyARN), rec.Str(semconv.AWSKMSAliasARN),
-		rec.Str(semconv.KeytrailPrincipal)}
+		rec.Str(semconv.KeytrailPrincipalID)}
 }
 
 // span returns a record's window.

@@ -77,7 +77,7 @@ func (s *Series) Add(rec *otellog.Record) error {
 	if final {
 		s.Covers(start)
 	}
-	if a := rec.Get(semconv.KeytrailWindowAnomalies); a == nil || a.Int == 0 {
+	if a := rec.Get(semconv.KeytrailWindowAnomaliesTotal); a == nil || a.Int == 0 {
 		s.quiet = true
 	}
 	e := entityOf(rec)

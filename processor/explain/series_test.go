@@ -46,13 +46,13 @@ func TestSeries(t *testing.T) {
 	s := explain.NewSeries(found(t, nil), hour, false)
 	add(t, s, windowOf(subject, at(0), 30, flagged), windowOf(subject, at(-2), 7, flagged), windowOf(pair, at(-1), 9, flagged), windowOf(subject, at(-13), 9, flagged),
 		windowOf(subject, at(-3), 100, func(w *entity.Window) { flagged(w); w.Size = int64(hour) }), anomalyOf(idA, nil, 1))
-	if n, ok := s.Value(at(-1), semconv.KeytrailWindowCalls); s.Whole() || ok || n != 0 || s.Len() != 2 {
+	if n, ok := s.Value(at(-1), semconv.KeytrailWindowCallsTotal); s.Whole() || ok || n != 0 || s.Len() != 2 {
 		t.Errorf("a gap between windows with anomalies is %d, %v; %d windows, whole %v", n, ok, s.Len(), s.Whole())
 	}
 	add(t, s, windowOf(other, at(-4), 1, nil), windowOf(other, at(5), 1, nil), windowOf(other, at(8), 1, func(w *entity.Window) { w.Closed = false }))
 	value := func(n, want int64, known bool) {
 		t.Helper()
-		if got, ok := s.Value(at(n), semconv.KeytrailWindowCalls); got != want || ok != known {
+		if got, ok := s.Value(at(n), semconv.KeytrailWindowCallsTotal); got != want || ok != known {
 			t.Errorf("window %d has %d calls, %v; want %d, %v", n, got, ok, want, known)
 		}
 	}
@@ -64,10 +64,10 @@ func TestSeries(t *testing.T) {
 	value(-13, 0, false) // too far away to be kept
 	value(5, 0, true)
 	value(6, 0, false) // only an open window of somebody else, so there may be more to come
-	if mean, n := s.Mean(semconv.KeytrailWindowCalls, 15*time.Minute); n != 3 || mean != 7.0/3 {
+	if mean, n := s.Mean(semconv.KeytrailWindowCallsTotal, 15*time.Minute); n != 3 || mean != 7.0/3 {
 		t.Errorf("the mean of %d windows is %v", n, mean)
 	}
-	if mean, n := s.Mean(semconv.KeytrailWindowCalls, hour); n != 12 || mean != 7.0/12 {
+	if mean, n := s.Mean(semconv.KeytrailWindowCallsTotal, hour); n != 12 || mean != 7.0/12 {
 		t.Errorf("the mean of %d windows is %v", n, mean)
 	}
 	s.Partial()
@@ -86,7 +86,7 @@ func TestSeriesTakesTheNewest(t *testing.T) {
 	for topic, want := range map[bool]int64{true: 5, false: 6} {
 		s := explain.NewSeries(found(t, nil), hour, topic)
 		add(t, s, windowOf(subject, at(0), 1, revision(1)), windowOf(subject, at(0), 6, revision(3)), windowOf(subject, at(0), 5, revision(2)))
-		if n, ok := s.Value(at(0), semconv.KeytrailWindowCalls); n != want || !ok {
+		if n, ok := s.Value(at(0), semconv.KeytrailWindowCallsTotal); n != want || !ok {
 			t.Errorf("topic %v: %d calls, want %d", topic, n, want)
 		}
 	}
@@ -99,7 +99,7 @@ func TestSeriesOfAlias(t *testing.T) {
 	bound := &wire.Binding{ARN: keyARN}
 	s := explain.NewSeries(found(t, func(a *anomaly.Anomaly) { a.Entity, a.Bound = alias, bound }), hour, true)
 	add(t, s, windowOf(alias, at(-1), 3, nil), windowOf(alias, at(0), 4, func(w *entity.Window) { w.Bound = bound }), windowOf(subject, at(-1), 100, nil))
-	if n, _ := s.Value(at(-1), semconv.KeytrailWindowCalls); n != 3 || s.Len() != 2 {
+	if n, _ := s.Value(at(-1), semconv.KeytrailWindowCallsTotal); n != 3 || s.Len() != 2 {
 		t.Errorf("%d windows, %d calls", s.Len(), n)
 	}
 	if !s.Mentions([]byte(`"stringValue":"arn:aws:kms:us-east-1:111122223333:alias\/app\/one"`)) || s.Mentions([]byte(keyARN)) {

@@ -12,7 +12,7 @@ import (
 // which of its habits a detector takes for an anomaly.
 type Edge struct {
 	KeyARN    string
-	Principal string // as keytrail.principal names it
+	Principal string // as keytrail.principal.id names it
 	// Archetype is its habit, in words.
 	Archetype string
 	// Rate is its mean number of calls an hour.

@@ -26,7 +26,7 @@ type Label struct {
 	Benign bool `json:"benign,omitempty"`
 	// KeyARN is the KMS key concerned, "" when there are several or none.
 	KeyARN string `json:"key_arn,omitempty"`
-	// Principal is who did it, as keytrail.principal names it; "" for a silence.
+	// Principal is who did it, as keytrail.principal.id names it; "" for a silence.
 	Principal string `json:"principal,omitempty"`
 	// Keys and Principals are further ones that it concerns, Account is one of which
 	// it concerns every KMS key and principal.

@@ -73,13 +73,15 @@ func about(kind string, rec *otellog.Record) []string {
 	}
 	return []string{kind, rec.Str(semconv.KeytrailWindowStart), rec.Str(semconv.KeytrailWindowEnd),
 		resource(rec, semconv.CloudAccountID), resource(rec, semconv.CloudRegion), rec.Str(semconv.KeytrailWindowScope),
-		key, rec.Str(semconv.AWSKMSAliasARN), rec.Str(semconv.KeytrailPrincipal)}
+		key, rec.Str(semconv.AWSKMSAliasARN), rec.Str(semconv.KeytrailPrincipalID)}
 }
 
 func (r *rows) Window(rec *otellog.Record) {
 	cells := append(about("window", rec), rec.Str(semconv.KeytrailWindowState))
-	for _, name := range []string{semconv.KeytrailWindowCalls, semconv.KeytrailWindowDenied, semconv.KeytrailWindowFailed,
-		semconv.KeytrailWindowAnomalies} {
+	for _, name := range []string{
+		semconv.KeytrailWindowCallsTotal, semconv.KeytrailWindowDenied, semconv.KeytrailWindowFailed,
+		semconv.KeytrailWindowAnomaliesTotal,
+	} {
 		cells = append(cells, strconv.FormatInt(integer(rec, name), 10))
 	}
 	r.out.Row(append(cells, rec.Str(semconv.KeytrailWindowID), "", "", "", "", "", "", "")...)
@@ -121,7 +123,7 @@ func (c *Calls) Print(rec *otellog.Record) {
 		rec.Str(semconv.ErrorType),
 		resource(rec, semconv.CloudAccountID), resource(rec, semconv.CloudRegion), rec.Str(semconv.AWSKMSKeyARN),
 		rec.Str(semconv.AWSKMSAliasARN),
-		rec.Str(semconv.KeytrailPrincipal), rec.Str(semconv.ClientAddress), rec.Str(semconv.LogRecordUID))
+		rec.Str(semconv.KeytrailPrincipalID), rec.Str(semconv.ClientAddress), rec.Str(semconv.LogRecordUID))
 }
 
 // resource returns an attribute of the resource.

@@ -149,7 +149,7 @@ type measure struct{ name, what string }
 func measured(a *explain.Anomaly) (m measure, level bool) {
 	switch {
 	case a.Kind == "rate", a.Kind == "silence":
-		return measure{semconv.KeytrailWindowCalls, "Calls"}, true
+		return measure{semconv.KeytrailWindowCallsTotal, "Calls"}, true
 	case a.Kind == "blind_spot": // only changes of trails make one
 		return measure{semconv.KeytrailWindowCallsTrail, "Changes of trails"}, false
 	case a.Detector == "refusals":
@@ -161,7 +161,7 @@ func measured(a *explain.Anomaly) (m measure, level bool) {
 	case a.Detector == "fan_out" && a.Scope == "principal":
 		return measure{semconv.KeytrailWindowKeys, "Different KMS keys"}, true
 	}
-	return measure{semconv.KeytrailWindowCalls, "Calls"}, false
+	return measure{semconv.KeytrailWindowCallsTotal, "Calls"}, false
 }
 
 // pictureHeight is how many lines the bars have.
@@ -186,7 +186,7 @@ func (r *report) picture() {
 				c.Values[i] = float64(v)
 			}
 			w := r.Series.Window(at)
-			marked = marked || w != nil && w.Counts[semconv.KeytrailWindowAnomalies] > 0
+			marked = marked || w != nil && w.Counts[semconv.KeytrailWindowAnomaliesTotal] > 0
 		}
 		if marked && i != part.Column(r.Anomaly.Start) {
 			c.Marks, others = append(c.Marks, plot.Mark{Column: i}), true
@@ -264,7 +264,7 @@ const Day = 24 * time.Hour
 
 // counts prints what the window counted, beside what is usual where that is known.
 func (r *report) counts(w *explain.Window) {
-	_, n := r.Series.Mean(semconv.KeytrailWindowCalls, Day)
+	_, n := r.Series.Mean(semconv.KeytrailWindowCallsTotal, Day)
 	usual := r.Series.Whole() && n > 0
 	fmt.Fprintln(r.out)
 	if usual {
@@ -290,7 +290,7 @@ func (r *report) counts(w *explain.Window) {
 			row(c.String(), (wire.CounterClass + wire.CounterID(c)).Name(), false)
 		}
 	}
-	row("all", semconv.KeytrailWindowCalls, true)
+	row("all", semconv.KeytrailWindowCallsTotal, true)
 	row("trail changes", semconv.KeytrailWindowCallsTrail, false)
 	row("denied", semconv.KeytrailWindowDenied, false)
 	row("failed", semconv.KeytrailWindowFailed, false)

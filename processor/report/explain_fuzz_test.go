@@ -20,7 +20,7 @@ const fuzzLine = `{"resourceLogs":[{"scopeLogs":[{"logRecords":[{"timeUnixNano":
 	`{"key":"keytrail.anomaly.id","value":{"stringValue":"` + fuzzID + `"}},{"key":"keytrail.window.start","value":{"stringValue":"2026-03-02T12:00:00Z"}},` +
 	`{"key":"keytrail.window.end","value":{"stringValue":"2026-03-02T12:05:00Z"}},{"key":"keytrail.anomaly.observed","value":{"doubleValue":"NaN"}}]},` +
 	`{"eventName":"keytrail.window","attributes":[{"key":"keytrail.window.start","value":{"stringValue":"2026-03-02T12:00:00Z"}},` +
-	`{"key":"keytrail.window.end","value":{"stringValue":"2026-03-02T12:05:00Z"}},{"key":"keytrail.window.calls","value":{"intValue":7}}]}]}]}]}`
+	`{"key":"keytrail.window.end","value":{"stringValue":"2026-03-02T12:05:00Z"}},{"key":"keytrail.window.calls.total","value":{"intValue":7}}]}]}]}]}`
 
 // FuzzExplain explains whatever a line holds, where it holds an anomaly: nothing of it
 // breaks the picture.

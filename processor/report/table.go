@@ -86,9 +86,9 @@ func WindowRow(rec *otellog.Record) string {
 	}
 	return fmt.Sprintf("%-17s %-10s %7d %7d %7d %9d  %s", minuteOf(rec.Time),
 		printable.Text(rec.Str(semconv.KeytrailWindowScope)),
-		integer(rec, semconv.KeytrailWindowCalls), integer(rec, semconv.KeytrailWindowDenied),
+		integer(rec, semconv.KeytrailWindowCallsTotal), integer(rec, semconv.KeytrailWindowDenied),
 		integer(rec, semconv.KeytrailWindowFailed),
-		integer(rec, semconv.KeytrailWindowAnomalies), name)
+		integer(rec, semconv.KeytrailWindowAnomaliesTotal), name)
 }
 
 // shownID is how many digits of an anomaly's id the table has: "keytrail explain" takes
@@ -114,7 +114,7 @@ func integer(rec *otellog.Record, name string) int64 {
 // with its account, a principal's ARN without the common prefix.
 func entityName(rec *otellog.Record) string {
 	key := shortARN(cmp.Or(rec.Str(semconv.AWSKMSAliasARN), rec.Str(semconv.AWSKMSKeyARN)))
-	principal := shortARN(rec.Str(semconv.KeytrailPrincipal))
+	principal := shortARN(rec.Str(semconv.KeytrailPrincipalID))
 	switch rec.Str(semconv.KeytrailWindowScope) {
 	case "key":
 		return key

@@ -5,9 +5,9 @@ import "keytrail/schemas/semconv"
 // Attributes are the attributes of a log record that the rules look at, to match and
 // to say what was done.
 var Attributes = []string{
-	semconv.AWSCloudTrailKMSEvents, semconv.AWSCloudTrailManagementEvents, semconv.AWSCloudTrailMultiRegion,
+	semconv.KeytrailTrailKMSEvents, semconv.KeytrailTrailManagementEvents, semconv.AWSCloudTrailMultiRegion,
 	semconv.AWSCloudTrailOrganization, semconv.AWSCloudTrailTrail,
-	semconv.AWSKMSAttestationDebugMode, semconv.AWSKMSGrantGranteePrincipal, semconv.AWSKMSGrantOperations,
+	semconv.KeytrailAttestationDebugMode, semconv.AWSKMSGrantGranteePrincipal, semconv.AWSKMSGrantOperations,
 	semconv.AWSKMSKeyAccountID, semconv.AWSKMSPendingWindowDays, semconv.AWSKMSPolicyLockoutCheckBypassed,
-	semconv.AWSKMSPolicyPublic, semconv.AWSPrincipalType, semconv.RPCMethod, semconv.TLSProtocolVersion,
+	semconv.KeytrailPolicyPublic, semconv.AWSPrincipalType, semconv.RPCMethod, semconv.TLSProtocolVersion,
 }

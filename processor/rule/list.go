@@ -30,7 +30,7 @@ var All = [...]Rule{
 		classes: []kms.Class{kms.ClassDestroy}, match: is("DeleteImportedKeyMaterial", "DeleteExpiredKeyMaterial"),
 		What: says("deleted the key's imported material: data under it cannot be read until it is imported again")},
 	{Name: "policy_public", Score: 10, Techniques: []string{"T1098", "T1486"},
-		classes: policySetters, match: isTrue(semconv.AWSKMSPolicyPublic),
+		classes: policySetters, match: isTrue(semconv.KeytrailPolicyPublic),
 		What: says("set a key policy that lets in principals of any AWS account")},
 	{Name: "policy_lockout_check_bypassed", Score: 8, Techniques: []string{"T1098", "T1531"},
 		classes: policySetters, match: isTrue(semconv.AWSKMSPolicyLockoutCheckBypassed),
@@ -57,13 +57,13 @@ var All = [...]Rule{
 		What: func(rec *otellog.Record) string { return "called over TLS " + rec.Str(semconv.TLSProtocolVersion) }},
 	{Name: "kms_events_excluded", BlindSpot: true, Score: 10, Techniques: []string{"T1562.008"},
 		classes: trail, match: func(rec *otellog.Record) bool {
-			return rec.Str(semconv.AWSCloudTrailKMSEvents) == "none" && !isFalse(semconv.AWSCloudTrailManagementEvents)(rec)
+			return rec.Str(semconv.KeytrailTrailKMSEvents) == "none" && !isFalse(semconv.KeytrailTrailManagementEvents)(rec)
 		},
 		What: func(rec *otellog.Record) string {
 			return "excluded all AWS KMS events from trail " + trailName(rec) + ": what happens to keys is no longer recorded there"
 		}},
 	{Name: "management_events_off", BlindSpot: true, Score: 10, Techniques: []string{"T1562.008"},
-		classes: trail, match: isFalse(semconv.AWSCloudTrailManagementEvents),
+		classes: trail, match: isFalse(semconv.KeytrailTrailManagementEvents),
 		What: func(rec *otellog.Record) string {
 			return "turned management events off in trail " + trailName(rec) + ": what happens to keys is no longer recorded there"
 		}},
@@ -79,7 +79,7 @@ var All = [...]Rule{
 	{Name: "policy_changed", Score: 4, Techniques: []string{"T1098", "T1548", "T1562"},
 		classes: []kms.Class{kms.ClassPolicy}, match: plainPolicy, What: says("changed the key's policy")},
 	{Name: "enclave_in_debug_mode", Score: 8, Techniques: []string{"T1622", "T1005"},
-		match: isTrue(semconv.AWSKMSAttestationDebugMode),
+		match: isTrue(semconv.KeytrailAttestationDebugMode),
 		What: func(rec *otellog.Record) string {
 			return "called " + operation(rec) + " from an enclave in debug mode, whose memory its parent can read"
 		}},
@@ -87,9 +87,9 @@ var All = [...]Rule{
 		classes: trail, match: func(rec *otellog.Record) bool { return tampered[operation(rec)] != "" },
 		What: func(rec *otellog.Record) string { return tampered[operation(rec)] }},
 	{Name: "kms_events_reduced", BlindSpot: true, Score: 8, Techniques: []string{"T1562.008"},
-		classes: trail, match: func(rec *otellog.Record) bool { return reduced[rec.Str(semconv.AWSCloudTrailKMSEvents)] != "" },
+		classes: trail, match: func(rec *otellog.Record) bool { return reduced[rec.Str(semconv.KeytrailTrailKMSEvents)] != "" },
 		What: func(rec *otellog.Record) string {
-			return "set trail " + trailName(rec) + " to record only a part of the AWS KMS events: " + reduced[rec.Str(semconv.AWSCloudTrailKMSEvents)]
+			return "set trail " + trailName(rec) + " to record only a part of the AWS KMS events: " + reduced[rec.Str(semconv.KeytrailTrailKMSEvents)]
 		}},
 	{Name: "trail_narrowed", BlindSpot: true, Score: 8, Techniques: []string{"T1562.008"},
 		classes: trail, match: func(rec *otellog.Record) bool {
@@ -153,7 +153,7 @@ func trailName(rec *otellog.Record) string {
 // no other rule judges it worse.
 func plainPolicy(rec *otellog.Record) bool {
 	return operation(rec) == "PutKeyPolicy" && rec.Str(semconv.AWSPrincipalType) != "AWSService" &&
-		!isTrue(semconv.AWSKMSPolicyPublic)(rec) && !isTrue(semconv.AWSKMSPolicyLockoutCheckBypassed)(rec)
+		!isTrue(semconv.KeytrailPolicyPublic)(rec) && !isTrue(semconv.AWSKMSPolicyLockoutCheckBypassed)(rec)
 }
 
 // foreignGrant reports whether a grant's grantee is a principal of another

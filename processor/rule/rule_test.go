@@ -95,7 +95,7 @@ func match(t *testing.T, text string) ([]*rule.Rule, *otellog.Record) {
 	if ok, err := normalize.New(normalize.Options{}).Record(&ev, 1, rec); !ok || err != nil {
 		t.Fatalf("the event is not taken: %v, %v: %s", ok, err, text)
 	}
-	class, outcome := kms.ParseClass(rec.Str(semconv.AWSKMSOperationClass)), kms.ParseOutcome(rec.Str(semconv.KeytrailOutcome))
+	class, outcome := kms.ParseClass(rec.Str(semconv.KeytrailOperationClass)), kms.ParseOutcome(rec.Str(semconv.KeytrailOutcome))
 	return rule.Match(rec, class, outcome).Rules(), rec
 }
 

@@ -249,7 +249,7 @@ func (f *forwarder) wants(r *kgo.Record) bool {
 	if f.rec.Decode(r.Value) != nil {
 		return true // the sink decides, and its refusal goes to the dead letter
 	}
-	a := f.rec.Get(semconv.KeytrailWindowAnomalies)
+	a := f.rec.Get(semconv.KeytrailWindowAnomaliesTotal)
 	return a != nil && a.Int > 0 || f.rec.Get(semconv.KeytrailWindowRollup) != nil
 }
 

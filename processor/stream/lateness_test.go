@@ -90,10 +90,10 @@ func (r *lateRig) deliver(q int) {
 			r.t.Errorf("detect has a dead letter: %s", one.Headers)
 		case one.Topic == r.s.c.p.Topics.Windows && rec.Decode(one.Value) == nil:
 			n := int64(0)
-			if a := rec.Get(semconv.KeytrailWindowCalls); a != nil {
+			if a := rec.Get(semconv.KeytrailWindowCallsTotal); a != nil {
 				n = a.Int
 			}
-			r.got[strings.Clone(rec.Str(semconv.KeytrailWindowScope)+" "+rec.Str(semconv.KeytrailPrincipal))+fmt.Sprint(rec.Time)] = n
+			r.got[strings.Clone(rec.Str(semconv.KeytrailWindowScope)+" "+rec.Str(semconv.KeytrailPrincipalID))+fmt.Sprint(rec.Time)] = n
 		}
 	}
 }

@@ -16,7 +16,7 @@ import (
 // describeNames writes what a window says about names, and its calls.
 func describeNames(rec *otellog.Record) (name, text string) {
 	return windowName(rec), fmt.Sprintf("calls=%d denied=%d key=%q alias=%q primary=%q multi=%v",
-		rec.Get(semconv.KeytrailWindowCalls).Int, rec.Get(semconv.KeytrailWindowDenied).Int, rec.Str(semconv.AWSKMSKeyARN),
+		rec.Get(semconv.KeytrailWindowCallsTotal).Int, rec.Get(semconv.KeytrailWindowDenied).Int, rec.Str(semconv.AWSKMSKeyARN),
 		rec.Str(semconv.AWSKMSAliasARN), rec.Str(semconv.AWSKMSKeyPrimaryARN), rec.Get(semconv.AWSKMSKeyMultiRegion) != nil)
 }
 

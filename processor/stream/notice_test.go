@@ -116,9 +116,9 @@ func TestNoticesBehindABacklog(t *testing.T) {
 		if r.Topic == s.c.p.Topics.DeadLetter {
 			t.Fatalf("a dead letter: %s", r.Headers)
 		}
-		if r.Topic == s.c.p.Topics.Windows && rec.Decode(r.Value) == nil && rec.Str(semconv.KeytrailPrincipal) == principals[1] {
+		if r.Topic == s.c.p.Topics.Windows && rec.Decode(r.Value) == nil && rec.Str(semconv.KeytrailPrincipalID) == principals[1] {
 			revised++
-			if n := rec.Get(semconv.KeytrailWindowAnomalies); n == nil || n.Int != 1 || rec.Get(semconv.KeytrailWindowRevision).Int != 2 {
+			if n := rec.Get(semconv.KeytrailWindowAnomaliesTotal); n == nil || n.Int != 1 || rec.Get(semconv.KeytrailWindowRevision).Int != 2 {
 				t.Errorf("the principal's window: %s", otellog.AppendJSON(nil, &rec))
 			}
 		}
@@ -167,8 +167,8 @@ func TestNoticeOfALateCall(t *testing.T) {
 		if r.Topic == s.c.p.Topics.DeadLetter {
 			t.Errorf("a dead letter: %s", r.Headers)
 		}
-		if r.Topic == s.c.p.Topics.Windows && rec.Decode(r.Value) == nil && rec.Str(semconv.KeytrailPrincipal) == principals[1] {
-			n := rec.Get(semconv.KeytrailWindowAnomalies)
+		if r.Topic == s.c.p.Topics.Windows && rec.Decode(r.Value) == nil && rec.Str(semconv.KeytrailPrincipalID) == principals[1] {
+			n := rec.Get(semconv.KeytrailWindowAnomaliesTotal)
 			noticed = n != nil && n.Int == 1
 		}
 	}

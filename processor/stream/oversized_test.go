@@ -21,7 +21,7 @@ func shipped(offset int64, at time.Time, id, key, principal, copy string) *kgo.R
 	rec.String(semconv.KeytrailCallID, id)
 	rec.String(semconv.KeytrailCallCopy, copy)
 	rec.String(semconv.AWSKMSKeyARN, key)
-	rec.String(semconv.KeytrailPrincipal, principal)
+	rec.String(semconv.KeytrailPrincipalID, principal)
 	return &kgo.Record{Topic: "kms.events", Partition: 1, Offset: offset, Value: otellog.AppendRequest(nil, &rec)}
 }
 

@@ -145,7 +145,7 @@ func describeRules(rec *otellog.Record) (name, text string) {
 	if a := rec.Get(semconv.KeytrailWindowAnomaliesRule); a != nil {
 		n = a.Int
 	}
-	return windowName(rec), fmt.Sprintf("%d calls, %d of rules", rec.Get(semconv.KeytrailWindowCalls).Int, n)
+	return windowName(rec), fmt.Sprintf("%d calls, %d of rules", rec.Get(semconv.KeytrailWindowCallsTotal).Int, n)
 }
 
 // scanned is what a scan finds: how many rules each window counts, and the anomalies of

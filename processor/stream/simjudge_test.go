@@ -139,13 +139,13 @@ func windowOf(rec *otellog.Record) (simName, simWindow) {
 		}
 		key = alias
 	}
-	name := simName{scope: strings.Clone(rec.Str(semconv.KeytrailWindowScope)), key: strings.Clone(key), principal: strings.Clone(rec.Str(semconv.KeytrailPrincipal)), start: rec.Time}
+	name := simName{scope: strings.Clone(rec.Str(semconv.KeytrailWindowScope)), key: strings.Clone(key), principal: strings.Clone(rec.Str(semconv.KeytrailPrincipalID)), start: rec.Time}
 	if rec.Get(semconv.KeytrailWindowRollup) != nil {
 		end, _ := time.Parse(time.RFC3339, rec.Str(semconv.KeytrailWindowEnd))
 		name.size = end.UnixNano() - rec.Time
 	}
 	return name, simWindow{
-		calls: n(semconv.KeytrailWindowCalls), denied: n(semconv.KeytrailWindowDenied), failed: n(semconv.KeytrailWindowFailed),
+		calls: n(semconv.KeytrailWindowCallsTotal), denied: n(semconv.KeytrailWindowDenied), failed: n(semconv.KeytrailWindowFailed),
 		trail: n(semconv.KeytrailWindowCallsTrail), bound: strings.Clone(bound),
 		firsts: n(semconv.KeytrailWindowAnomaliesFirstSeen), rules: n(semconv.KeytrailWindowAnomaliesRule),
 		revision: n(semconv.KeytrailWindowRevision), final: rec.Str(semconv.KeytrailWindowState) == "final",

@@ -70,7 +70,7 @@ func expected(t *testing.T, records [][]byte, size int64) map[string]string {
 func describe(rec *otellog.Record) (name, text string) {
 	var parts []string
 	for _, a := range rec.Attrs {
-		if a.Kind == otellog.KindInt && a.Key != semconv.KeytrailWindowRevision && !strings.HasPrefix(a.Key, semconv.KeytrailWindowAnomalies) {
+		if a.Kind == otellog.KindInt && a.Key != semconv.KeytrailWindowRevision && !strings.HasPrefix(a.Key, "keytrail.window.anomalies.") {
 			parts = append(parts, fmt.Sprintf("%s=%d", a.Key, a.Int))
 		}
 	}
@@ -82,7 +82,7 @@ func describe(rec *otellog.Record) (name, text string) {
 // named only that.
 func windowName(rec *otellog.Record) string {
 	key := cmp.Or(rec.Str(semconv.AWSKMSAliasARN), rec.Str(semconv.AWSKMSKeyARN))
-	return fmt.Sprintf("%s %q %q %s", rec.Str(semconv.KeytrailWindowScope), key, rec.Str(semconv.KeytrailPrincipal), rec.Str(semconv.KeytrailWindowStart))
+	return fmt.Sprintf("%s %q %q %s", rec.Str(semconv.KeytrailWindowScope), key, rec.Str(semconv.KeytrailPrincipalID), rec.Str(semconv.KeytrailWindowStart))
 }
 
 // finals reads the final windows of the windows topic: of each the highest

@@ -30,8 +30,8 @@ func TestWindowRecord(t *testing.T) {
 		got = append(got, a.Key+"="+value)
 	}
 	want := []string{
-		"keytrail.principal=arn:aws:iam::111122223333:role/1", "keytrail.window.anomalies=1", "keytrail.window.anomalies.refusals=1",
-		"keytrail.window.calls=9", "keytrail.window.calls.decrypt=9", "keytrail.window.calls.direct=9", "keytrail.window.context.s3_object=9",
+		"keytrail.principal.id=arn:aws:iam::111122223333:role/1", "keytrail.window.anomalies.total=1", "keytrail.window.anomalies.refusals=1",
+		"keytrail.window.calls.total=9", "keytrail.window.calls.decrypt=9", "keytrail.window.calls.direct=9", "keytrail.window.context.s3_object=9",
 		"keytrail.window.cross_account=9", "keytrail.window.denied=9", "keytrail.window.end=2026-03-02T01:05:00Z", "keytrail.window.failed=0",
 		"keytrail.window.id=" + anomaly.WindowID(roleOf(1), begin+hour, size), "keytrail.window.keys=1", "keytrail.window.objects=1",
 		"keytrail.window.revision=1", "keytrail.window.scope=principal", "keytrail.window.start=2026-03-02T01:00:00Z", "keytrail.window.state=final",
@@ -51,7 +51,7 @@ func TestWindowRecord(t *testing.T) {
 	if n := len(rec.Resource); n != 3 || rec.Resource[2].Str != "eu-central-1" {
 		t.Errorf("the key's resource is %v", rec.Resource)
 	}
-	if rec.Get("keytrail.window.principals") == nil || rec.Get("keytrail.window.keys") != nil || rec.Get("keytrail.principal") != nil {
+	if rec.Get("keytrail.window.principals") == nil || rec.Get("keytrail.window.keys") != nil || rec.Get("keytrail.principal.id") != nil {
 		t.Error("the key's window has a principal's attributes")
 	}
 }

@@ -33,7 +33,7 @@ func TestRollup(t *testing.T) {
 	}
 	for _, want := range []string{
 		`"keytrail.window.rollup","value":{"boolValue":true}`, `"keytrail.window.end","value":{"stringValue":"` + stamp(begin+hour) + `"}`,
-		`"keytrail.window.principals","value":{"intValue":"2"}`, `"keytrail.window.anomalies","value":{"intValue":"1"}`,
+		`"keytrail.window.principals","value":{"intValue":"2"}`, `"keytrail.window.anomalies.total","value":{"intValue":"1"}`,
 	} {
 		if text := describe(got[0]); !strings.Contains(text, want) {
 			t.Errorf("%s is missing in %s", want, text)

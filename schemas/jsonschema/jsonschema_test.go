@@ -62,14 +62,14 @@ const decrypt = `{"resourceLogs":[{"resource":{"attributes":[
  {"key":"client.address","value":{"stringValue":"192.0.2.7"}},
  {"key":"aws.event.read_only","value":{"boolValue":true}},
  {"key":"aws.kms.key.arn","value":{"stringValue":"arn:aws:kms:us-east-1:111122223333:key/1234abcd-12ab-34cd-56ef-1234567890ab"}},
- {"key":"aws.kms.operation.class","value":{"stringValue":"decrypt"}},
+ {"key":"keytrail.operation.class","value":{"stringValue":"decrypt"}},
  {"key":"aws.kms.encryption_context","value":{"kvlistValue":{"values":[
    {"key":"aws:s3:arn","value":{"stringValue":"arn:aws:s3:::payments-archive"}},
    {"key":"tenant","value":{"stringValue":""}}]}}},
- {"key":"aws.kms.encryption_context.class","value":{"stringValue":"s3_object"}},
+ {"key":"keytrail.context.class","value":{"stringValue":"s3_object"}},
  {"key":"aws.kms.grant.operations","value":{"arrayValue":{"values":[{"stringValue":"Decrypt"}]}}},
  {"key":"aws.kms.pending_window_days","value":{"intValue":"7"}},
- {"key":"keytrail.principal","value":{"stringValue":"arn:aws:iam::111122223333:role/backup-role"}},
+ {"key":"keytrail.principal.id","value":{"stringValue":"arn:aws:iam::111122223333:role/backup-role"}},
  {"key":"keytrail.call.id","value":{"stringValue":"91b9e9c5-5d1a-4d0c-9c71-6a3f1f0f2b7e"}},
  {"key":"keytrail.via","value":{"stringValue":"direct"}}]}]}]}]}`
 
@@ -118,7 +118,7 @@ func TestRefuses(t *testing.T) {
 		{"empty list", `[{"stringValue":"Decrypt"}]`, `[]`, "/attributes/8/value/arrayValue/values"},
 		{"list of ints", `[{"stringValue":"Decrypt"}]`, `[{"intValue":"1"}]`, "/attributes/8/value/arrayValue/values/0"},
 		{"map of ints", `"tenant","value":{"stringValue":""}`, `"tenant","value":{"intValue":"1"}`, "/attributes/6/value/kvlistValue/values/1/value"},
-		{"missing required", `"keytrail.principal"`, `"keytrail.principal.session"`, "value must be 'keytrail.principal'"},
+		{"missing required", `"keytrail.principal.id"`, `"keytrail.principal.session"`, "value must be 'keytrail.principal.id'"},
 		{"wrong event", `"eventName":"aws.kms.api_call"`, `"eventName":"keytrail.window"`, "/eventName"},
 		{"no event name", `"eventName":"aws.kms.api_call",`, ``, "missing property 'eventName'"},
 		{"no time", `"timeUnixNano":"1772442764000000000",`, ``, "missing property 'timeUnixNano'"},

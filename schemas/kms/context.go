@@ -30,7 +30,7 @@ var contextNames = [NumContexts]string{
 	"lambda", "chime", "workmail", "rds", "dynamodb", "logs", "sqs", "backup",
 }
 
-// String returns the value of aws.kms.encryption_context.class.
+// String returns the value of keytrail.context.class.
 func (c Context) String() string {
 	if c < NumContexts {
 		return contextNames[c]

@@ -45,7 +45,7 @@ var classNames = [NumClasses]string{
 	"manage", "grant", "destroy", "policy", "rotate", "replicate", "trail",
 }
 
-// String returns the value of aws.kms.operation.class.
+// String returns the value of keytrail.operation.class.
 func (c Class) String() string {
 	if c < NumClasses {
 		return classNames[c]

@@ -71,6 +71,11 @@ func (r *Registry) check() error {
 			p.addf("attribute %q is used by no event: refer to it in events.yaml", a.ID)
 		}
 	}
+	for _, a := range r.Attributes {
+		if below := r.below(a.ID); below != "" {
+			p.addf("attribute %q is also the namespace of %q: give it one more part, such as .id or .total", a.ID, below)
+		}
+	}
 	if len(r.Events) == 0 {
 		p.addf("the registry has no event")
 	}
@@ -81,6 +86,20 @@ func (r *Registry) check() error {
 		r.checkFields(&p)
 	}
 	return errors.Join(p...)
+}
+
+// below returns an attribute whose name lies in the namespace id, or "". No name may also be
+// a namespace: stores that nest names at their dots cannot hold a value and an object under
+// one name.
+//
+// Source: OpenTelemetry semantic conventions v1.44.0, "Attribute naming".
+func (r *Registry) below(id string) string {
+	for _, a := range r.Attributes {
+		if strings.HasPrefix(a.ID, id+".") {
+			return a.ID
+		}
+	}
+	return ""
 }
 
 func (p *problems) group(g *Group) {

@@ -96,6 +96,7 @@ var breaks = []struct{ name, old, new, want string }{
 	{"group title", "display_name: A", "note: A", "has a display_name"},
 	{"attribute id", "a.two", "a.Two", "id is not of the form"},
 	{"go name", "a.two", "a_one", "share the Go name AOne"},
+	{"namespace", "a.two", "a.one.two", `attribute "a.one" is also the namespace of "a.one.two"`},
 	{"deprecated", "a.two", "error.message", "use aws.error.message"},
 	{"brief", "brief: One.", "brief: One", "ends with a period"},
 	{"group brief", "brief: All.", "brief: All", "ends with a period"},

@@ -61,13 +61,13 @@ func TestEventNames(t *testing.T) {
 
 func TestRequired(t *testing.T) {
 	event := []string{
-		"aws.kms.encryption_context.class", "aws.kms.operation.class",
-		"keytrail.call.id", "keytrail.principal", "keytrail.via",
+		"keytrail.call.id", "keytrail.context.class", "keytrail.operation.class", "keytrail.principal.id",
+		"keytrail.via",
 	}
 	want := map[string][]string{
 		"aws.kms.api_call": event, "aws.kms.service_event": event, "aws.cloudtrail.trail_change": event,
 		"keytrail.window": {
-			"keytrail.window.anomalies", "keytrail.window.calls", "keytrail.window.denied", "keytrail.window.end",
+			"keytrail.window.anomalies.total", "keytrail.window.calls.total", "keytrail.window.denied", "keytrail.window.end",
 			"keytrail.window.failed", "keytrail.window.revision", "keytrail.window.scope", "keytrail.window.start",
 			"keytrail.window.state",
 		},
@@ -99,9 +99,9 @@ func TestCountsCoverSets(t *testing.T) {
 		set, counts string
 		beside      []string
 	}{
-		{"aws.kms.operation.class", "keytrail.window.calls", []string{"direct", "service"}},
-		{"aws.kms.encryption_context.class", "keytrail.window.context", nil},
-		{"keytrail.anomaly.kind", "keytrail.window.anomalies", nil},
+		{"keytrail.operation.class", "keytrail.window.calls", []string{"total", "direct", "service"}},
+		{"keytrail.context.class", "keytrail.window.context", nil},
+		{"keytrail.anomaly.kind", "keytrail.window.anomalies", []string{"total"}},
 	} {
 		set := r.Attribute(c.set)
 		if set == nil || len(set.Type.Members) == 0 {

@@ -53,12 +53,6 @@ func (r *Registry) Tables() []byte {
 		fmt.Fprintf(&b, "\n### %s\n\n%s\n\n", strings.Join(names, ", "), g.Brief)
 		r.table(&b, g.fresh())
 	}
-	b.WriteString("\n### Names that begin other names\n\n")
-	for _, a := range r.Attributes {
-		if len(r.Under(a.ID)) > 0 {
-			fmt.Fprintf(&b, "- `%s`\n", a.ID)
-		}
-	}
 	b.WriteByte('\n')
 	return b.Bytes()
 }

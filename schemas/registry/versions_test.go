@@ -153,7 +153,7 @@ func TestRenames(t *testing.T) {
 	}
 	// And that a wrong one is found.
 	example := "file_format: 1.1.0\nschema_url: https://x.example/0.3.0\nversions:\n" +
-		"  0.3.0: {all: {changes: [{rename_attributes: {attribute_map: {keytrail.who: keytrail.principal}}}]}}\n" +
+		"  0.3.0: {all: {changes: [{rename_attributes: {attribute_map: {keytrail.who: keytrail.principal.id}}}]}}\n" +
 		"  0.2.0: {logs: {changes: [{rename_attributes: {attribute_map: {keytrail.person: keytrail.who, keytrail.via: keytrail.way}}}]}}\n" +
 		"  0.1.0:\n"
 	if parsed, versions, err = parseSchemaFile([]byte(example)); err != nil {

@@ -85,14 +85,6 @@ const (
 	AWSCloudTrailOmittedFields = "aws.cloudtrail.omitted_fields"
 	// AWSCloudTrailTrail (string): Name or ARN of the trail or event data store that the call changed.
 	AWSCloudTrailTrail = "aws.cloudtrail.trail"
-	// AWSCloudTrailManagementEvents (boolean): Whether the trail goes on recording management events after the call.
-	AWSCloudTrailManagementEvents = "aws.cloudtrail.management_events"
-	// AWSCloudTrailExcludedSources (string[]): The event sources that the trail leaves out after the call.
-	AWSCloudTrailExcludedSources = "aws.cloudtrail.excluded_sources"
-	// AWSCloudTrailKMSEvents (string): Which events of AWS KMS the trail or event data store records after the call.
-	AWSCloudTrailKMSEvents = "aws.cloudtrail.kms_events"
-	// AWSCloudTrailInsights (boolean): Whether CloudTrail Insights look for unusual activity after the call.
-	AWSCloudTrailInsights = "aws.cloudtrail.insights"
 	// AWSCloudTrailMultiRegion (boolean): Whether the trail or event data store records the events of all Regions after the call.
 	AWSCloudTrailMultiRegion = "aws.cloudtrail.multi_region"
 	// AWSCloudTrailOrganization (boolean): Whether the trail or event data store records the events of all accounts of the organization after the call.
@@ -149,8 +141,8 @@ const (
 
 // Attributes computed for each event.
 const (
-	// KeytrailPrincipal (string): The stable identity behind the call, the same for all sessions of a role.
-	KeytrailPrincipal = "keytrail.principal"
+	// KeytrailPrincipalID (string): The stable identity behind the call, the same for all sessions of a role.
+	KeytrailPrincipalID = "keytrail.principal.id"
 	// KeytrailPrincipalSession (string): The session name of an assumed role.
 	KeytrailPrincipalSession = "keytrail.principal.session"
 	// KeytrailCallID (string): The id of the call, the same in every record of it, whichever account recorded it.
@@ -161,12 +153,30 @@ const (
 	KeytrailVia = "keytrail.via"
 	// KeytrailOutcome (string): The result of the call.
 	KeytrailOutcome = "keytrail.outcome"
+	// KeytrailOperationClass (string): The class of the call's operation.
+	KeytrailOperationClass = "keytrail.operation.class"
+	// KeytrailContextClass (string): The class of the object that the encryption context names; for ReEncrypt that of the source, else that of the destination.
+	KeytrailContextClass = "keytrail.context.class"
+	// KeytrailContextObject (string): The object of the key's use, as an ARN or id that a service names in the encryption context, else the whole context.
+	KeytrailContextObject = "keytrail.context.object"
+	// KeytrailPolicyPublic (boolean): Whether the new key policy admits principals of any AWS account.
+	KeytrailPolicyPublic = "keytrail.policy.public"
+	// KeytrailAttestationDebugMode (boolean): Whether the enclave runs in debug mode, in which its memory can be read and its digest is zero.
+	KeytrailAttestationDebugMode = "keytrail.attestation.debug_mode"
+	// KeytrailTrailManagementEvents (boolean): Whether the trail goes on recording management events after the call.
+	KeytrailTrailManagementEvents = "keytrail.trail.management_events"
+	// KeytrailTrailExcludedSources (string[]): The event sources that the trail leaves out after the call.
+	KeytrailTrailExcludedSources = "keytrail.trail.excluded_sources"
+	// KeytrailTrailKMSEvents (string): Which events of AWS KMS the trail or event data store records after the call.
+	KeytrailTrailKMSEvents = "keytrail.trail.kms_events"
+	// KeytrailTrailInsights (boolean): Whether CloudTrail Insights look for unusual activity after the call.
+	KeytrailTrailInsights = "keytrail.trail.insights"
 	// KeytrailCrossAccount (boolean): Whether the key belongs to another account than the caller.
 	KeytrailCrossAccount = "keytrail.cross_account"
 	// KeytrailSelf (boolean): Whether Keytrail itself made the call to read an encrypted file of a trail.
 	KeytrailSelf = "keytrail.self"
-	// KeytrailObject (string): The file, S3 object or message that held the event.
-	KeytrailObject = "keytrail.object"
+	// KeytrailObjectName (string): The file, S3 object or message that held the event.
+	KeytrailObjectName = "keytrail.object.name"
 	// KeytrailObjectIndex (int): The event's number in its object, from 0.
 	KeytrailObjectIndex = "keytrail.object.index"
 	// KeytrailObjectOffset (int): The byte at which the event begins in its inflated object.
@@ -189,14 +199,12 @@ const (
 	AWSKMSKeyReplicaARN = "aws.kms.key.replica.arn"
 	// AWSKMSDestinationKeyARN (string): The ARN of the second KMS key of ReEncrypt, to which the data went over.
 	AWSKMSDestinationKeyARN = "aws.kms.destination_key.arn"
-	// AWSKMSAlias (string): The alias by which the call named the KMS key, or that it changed.
-	AWSKMSAlias = "aws.kms.alias"
+	// AWSKMSAliasName (string): The alias by which the call named the KMS key, or that it changed.
+	AWSKMSAliasName = "aws.kms.alias.name"
 	// AWSKMSAliasARN (string): The full ARN of the alias that the call named or changed.
 	AWSKMSAliasARN = "aws.kms.alias.arn"
 	// AWSKMSDestinationAliasARN (string): The full ARN of the alias by which ReEncrypt named the key that the data went over to.
 	AWSKMSDestinationAliasARN = "aws.kms.destination_alias.arn"
-	// AWSKMSOperationClass (string): The class of the call's operation.
-	AWSKMSOperationClass = "aws.kms.operation.class"
 	// AWSKMSKeySpec (string): The type of key material of the KMS key, or of the data key asked for.
 	AWSKMSKeySpec = "aws.kms.key.spec"
 	// AWSKMSKeyUsage (string): The cryptographic operations that the KMS key is made for.
@@ -225,10 +233,6 @@ const (
 	AWSKMSEncryptionContext = "aws.kms.encryption_context"
 	// AWSKMSDestinationEncryptionContext (map): The encryption context that ReEncrypt bound to the new ciphertext.
 	AWSKMSDestinationEncryptionContext = "aws.kms.destination_encryption_context"
-	// AWSKMSEncryptionContextClass (string): The class of the object that the encryption context names; for ReEncrypt that of the source, else that of the destination.
-	AWSKMSEncryptionContextClass = "aws.kms.encryption_context.class"
-	// AWSKMSEncryptionContextObject (string): The object of the key's use, as an ARN or id that a service names in the encryption context, else the whole context.
-	AWSKMSEncryptionContextObject = "aws.kms.encryption_context.object"
 	// AWSKMSGrantID (string): The id of the grant that the call used or changed.
 	AWSKMSGrantID = "aws.kms.grant.id"
 	// AWSKMSGrantName (string): The friendly name of the grant.
@@ -239,8 +243,6 @@ const (
 	AWSKMSGrantRetiringPrincipal = "aws.kms.grant.retiring_principal"
 	// AWSKMSGrantOperations (string[]): The operations that the grant permits.
 	AWSKMSGrantOperations = "aws.kms.grant.operations"
-	// AWSKMSPolicyPublic (boolean): Whether the new key policy admits principals of any AWS account.
-	AWSKMSPolicyPublic = "aws.kms.policy.public"
 	// AWSKMSPolicyLockoutCheckBypassed (boolean): Whether the call switched off the check that keeps a key policy from locking everyone out.
 	AWSKMSPolicyLockoutCheckBypassed = "aws.kms.policy.lockout_check_bypassed"
 	// AWSKMSPendingWindowDays (int): The number of days before a key scheduled for deletion is deleted.
@@ -261,8 +263,6 @@ const (
 	AWSKMSAttestationImageDigest = "aws.kms.attestation.image_digest"
 	// AWSKMSAttestationPcrs (map): The platform configuration registers in the attestation document, by their numbers.
 	AWSKMSAttestationPcrs = "aws.kms.attestation.pcrs"
-	// AWSKMSAttestationDebugMode (boolean): Whether the enclave runs in debug mode, in which its memory can be read and its digest is zero.
-	AWSKMSAttestationDebugMode = "aws.kms.attestation.debug_mode"
 )
 
 // Attributes of the OpenTelemetry semantic conventions.
@@ -319,14 +319,14 @@ const (
 	KeytrailWindowRollup = "keytrail.window.rollup"
 	// KeytrailWindowOthers (boolean): True where the KMS keys, principals or pairs of an account beyond the bound count together; absent for a single one.
 	KeytrailWindowOthers = "keytrail.window.others"
-	// KeytrailWindowCalls (int): The number of KMS calls in the window; changes of trails are counted in keytrail.window.calls.trail only.
-	KeytrailWindowCalls = "keytrail.window.calls"
+	// KeytrailWindowCallsTotal (int): The number of KMS calls in the window; changes of trails are counted in keytrail.window.calls.trail only.
+	KeytrailWindowCallsTotal = "keytrail.window.calls.total"
 	// KeytrailWindowDenied (int): The number of KMS calls that were refused because a permission was missing.
 	KeytrailWindowDenied = "keytrail.window.denied"
 	// KeytrailWindowFailed (int): The number of KMS calls that failed for another reason.
 	KeytrailWindowFailed = "keytrail.window.failed"
-	// KeytrailWindowAnomalies (int): The number of anomalies in the window.
-	KeytrailWindowAnomalies = "keytrail.window.anomalies"
+	// KeytrailWindowAnomaliesTotal (int): The number of anomalies in the window.
+	KeytrailWindowAnomaliesTotal = "keytrail.window.anomalies.total"
 	// KeytrailWindowLate (int): The number of calls that came after the window had closed.
 	KeytrailWindowLate = "keytrail.window.late"
 	// KeytrailWindowCrossAccount (int): The number of calls on a key of another account than the caller's.

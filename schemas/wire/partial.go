@@ -121,7 +121,7 @@ const (
 
 // counterNames are the attributes of the counters.
 var counterNames = [NumCounters]string{
-	CounterCalls: semconv.KeytrailWindowCalls, CounterDenied: semconv.KeytrailWindowDenied,
+	CounterCalls: semconv.KeytrailWindowCallsTotal, CounterDenied: semconv.KeytrailWindowDenied,
 	CounterFailed: semconv.KeytrailWindowFailed, CounterCrossAccount: semconv.KeytrailWindowCrossAccount,
 	CounterSelf: semconv.KeytrailWindowSelf, CounterDirect: semconv.KeytrailWindowCallsDirect,
 	CounterService: semconv.KeytrailWindowCallsService, CounterRule: semconv.KeytrailWindowAnomaliesRule,

@@ -118,12 +118,12 @@ func windows(ctx context.Context, brokers []string) (got map[string]counts, revi
 		// An alias keeps its windows, whatever key it stands for.
 		key := cmp.Or(rec.Str(semconv.AWSKMSAliasARN), rec.Str(semconv.AWSKMSKeyARN))
 		w := counts{
-			calls: number(&rec, semconv.KeytrailWindowCalls), denied: number(&rec, semconv.KeytrailWindowDenied), failed: number(&rec, semconv.KeytrailWindowFailed),
+			calls: number(&rec, semconv.KeytrailWindowCallsTotal), denied: number(&rec, semconv.KeytrailWindowDenied), failed: number(&rec, semconv.KeytrailWindowFailed),
 			trail: number(&rec, semconv.KeytrailWindowCallsTrail),
 			final: rec.Str(semconv.KeytrailWindowState) == "final", revision: int64(number(&rec, semconv.KeytrailWindowRevision)),
 		}
 		w.firstSeen = number(&rec, semconv.KeytrailWindowAnomaliesFirstSeen)
-		scope, principal := rec.Str(semconv.KeytrailWindowScope), rec.Str(semconv.KeytrailPrincipal)
+		scope, principal := rec.Str(semconv.KeytrailWindowScope), rec.Str(semconv.KeytrailPrincipalID)
 		n := name(scope, key, principal, text)
 		if rec.Get(semconv.KeytrailWindowRollup) != nil {
 			n += hourly

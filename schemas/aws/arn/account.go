@@ -30,7 +30,7 @@ func Place(arn string) (account, region string) {
 	return Account(arn), region
 }
 
-// PrincipalAccount returns the account id of a principal as keytrail.principal names it,
+// PrincipalAccount returns the account id of a principal as keytrail.principal.id names it,
 // or "" for one without an account.
 func PrincipalAccount(principal string) string {
 	if id, named := strings.CutPrefix(principal, "account:"); named {

@@ -10,7 +10,7 @@ import (
 func (n *Normalizer) caller(ev *cloudtrail.Event, rec *otellog.Record) string {
 	identity(&ev.Identity, rec)
 	principal := n.principal(ev)
-	rec.String(semconv.KeytrailPrincipal, principal)
+	rec.String(semconv.KeytrailPrincipalID, principal)
 	rec.String(semconv.KeytrailPrincipalSession, sessionName(&ev.Identity))
 	return principal
 }

@@ -19,14 +19,14 @@ import (
 // trail writes what a CloudTrail call changes about what is recorded.
 func (n *Normalizer) trail(ev *cloudtrail.Event, rec *otellog.Record) {
 	q := &ev.Request
-	rec.String(semconv.AWSKMSEncryptionContextClass, kms.ContextNone.String())
+	rec.String(semconv.KeytrailContextClass, kms.ContextNone.String())
 	rec.String(semconv.AWSCloudTrailTrail, first(q.TrailName, q.EventDataStore))
 	rec.String(semconv.AWSCloudTrailKMSKeyARN, n.complete(ev, q.KMSKeyID))
 	boolean(rec, semconv.AWSCloudTrailMultiRegion, q.MultiRegionTrail)
 	boolean(rec, semconv.AWSCloudTrailOrganization, q.OrganizationTrail)
 	var insights []json.RawMessage
 	if q.InsightSelectors != "" && json.Unmarshal([]byte(q.InsightSelectors), &insights) == nil {
-		rec.Bool(semconv.AWSCloudTrailInsights, len(insights) > 0)
+		rec.Bool(semconv.KeytrailTrailInsights, len(insights) > 0)
 	}
 	var s selection
 	if q.EventSelectors != "" {
@@ -38,11 +38,11 @@ func (n *Normalizer) trail(ev *cloudtrail.Event, rec *otellog.Record) {
 	if !s.known {
 		return
 	}
-	rec.Bool(semconv.AWSCloudTrailManagementEvents, s.management)
+	rec.Bool(semconv.KeytrailTrailManagementEvents, s.management)
 	if s.management {
-		rec.Strings(semconv.AWSCloudTrailExcludedSources, s.excluded())
+		rec.Strings(semconv.KeytrailTrailExcludedSources, s.excluded())
 	}
-	rec.String(semconv.AWSCloudTrailKMSEvents, s.kmsEvents())
+	rec.String(semconv.KeytrailTrailKMSEvents, s.kmsEvents())
 }
 
 // selection is what a set of event selectors records of management events. An
@@ -159,7 +159,7 @@ func (s *selection) advanced(text string) {
 	}
 }
 
-// kmsEvents returns the value of aws.cloudtrail.kms_events.
+// kmsEvents returns the value of keytrail.trail.kms_events.
 func (s *selection) kmsEvents() string {
 	switch {
 	case s.reads && s.writes:

@@ -193,7 +193,7 @@ func (n *Normalizer) alias(ev *cloudtrail.Event, class kms.Class, rec *otellog.R
 		return
 	}
 	name := namedAlias(ev, class)
-	rec.String(semconv.AWSKMSAlias, name)
+	rec.String(semconv.AWSKMSAliasName, name)
 	rec.String(semconv.AWSKMSAliasARN, n.aliasARN(ev, name))
 	if class == kms.ClassReencrypt && isAlias(ev.Request.DestinationKeyID) {
 		rec.String(semconv.AWSKMSDestinationAliasARN, n.aliasARN(ev, ev.Request.DestinationKeyID))

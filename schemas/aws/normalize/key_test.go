@@ -60,7 +60,7 @@ func TestAliases(t *testing.T) {
 	f := func(name, members, alias, arn, key string) {
 		t.Helper()
 		r := one(t, kmsEvent(name, members))
-		if got := r.text(sc.AWSKMSAlias); got != alias {
+		if got := r.text(sc.AWSKMSAliasName); got != alias {
 			t.Errorf("%s %s: alias %q, want %q", name, members, got, alias)
 		}
 		if got := r.text(sc.AWSKMSAliasARN); got != arn {

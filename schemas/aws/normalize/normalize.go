@@ -26,7 +26,7 @@ type Options struct {
 	// OmitBody leaves the original event out of the record. Fields without
 	// an attribute are then lost.
 	OmitBody bool
-	// SelfPrincipals are the principals (as in keytrail.principal, or a session's ARN)
+	// SelfPrincipals are the principals (as in keytrail.principal.id, or a session's ARN)
 	// under which the collector itself reads encrypted trails. Those of their events
 	// that are such reads (see TrailRead) are marked keytrail.self.
 	SelfPrincipals []string
@@ -196,7 +196,7 @@ func (n *Normalizer) operation(ev *cloudtrail.Event, class kms.Class, o kms.Outc
 	rec.String(semconv.AWSEventCategory, ev.Category)
 	boolean(rec, semconv.AWSEventReadOnly, ev.ReadOnly)
 	boolean(rec, semconv.AWSEventManagement, ev.Management)
-	rec.String(semconv.AWSKMSOperationClass, class.String())
+	rec.String(semconv.KeytrailOperationClass, class.String())
 	rec.String(semconv.KeytrailOutcome, o.String())
 	rec.String(semconv.KeytrailCallCopy, copyOf(ev).String())
 	if ev.Source == serviceKMS {
@@ -310,7 +310,7 @@ func (n *Normalizer) keytrail(ev *cloudtrail.Event, principal string, rec *otell
 		}
 		rec.Bool(semconv.KeytrailCrossAccount, foreign)
 	}
-	rec.String(semconv.KeytrailObject, ev.Object)
+	rec.String(semconv.KeytrailObjectName, ev.Object)
 	rec.Int(semconv.KeytrailObjectIndex, int64(ev.Index))
 	rec.Int(semconv.KeytrailObjectOffset, ev.Offset)
 }

@@ -59,7 +59,7 @@ func TestWanted(t *testing.T) {
 func TestPublicPolicy(t *testing.T) {
 	// The policy arrives as a JSON string, or as an object from tools that unpack it.
 	for _, p := range []string{`"{\"Statement\":{\"Effect\":\"Allow\",\"Principal\":\"*\"}}"`, `{"Statement":{"Effect":"Allow","Principal":"*"}}`} {
-		if got := one(t, kmsEvent("PutKeyPolicy", `,"requestParameters":{"policy":`+p+`}`)).text(sc.AWSKMSPolicyPublic); got != "true" {
+		if got := one(t, kmsEvent("PutKeyPolicy", `,"requestParameters":{"policy":`+p+`}`)).text(sc.KeytrailPolicyPublic); got != "true" {
 			t.Errorf("%s: %q", p, got)
 		}
 	}
@@ -200,7 +200,7 @@ func FuzzRecord(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, data []byte) {
 		for _, r := range normalizeAll(t, "fuzz", data) {
-			if r.bad == nil && !r.filtered && (r.rec.Time <= 0 || r.text(sc.KeytrailCallID) == "" || r.text(sc.KeytrailPrincipal) == "") {
+			if r.bad == nil && !r.filtered && (r.rec.Time <= 0 || r.text(sc.KeytrailCallID) == "" || r.text(sc.KeytrailPrincipalID) == "") {
 				t.Errorf("a record without time, call id or principal: %s", r.line)
 			}
 		}

@@ -37,11 +37,11 @@ func (n *Normalizer) parameters(ev *cloudtrail.Event, rec *otellog.Record) {
 	if class == kms.ContextNone {
 		class, object = n.contextOf(ev.ToContext)
 	}
-	rec.String(semconv.AWSKMSEncryptionContextClass, class.String())
-	rec.String(semconv.AWSKMSEncryptionContextObject, object)
+	rec.String(semconv.KeytrailContextClass, class.String())
+	rec.String(semconv.KeytrailContextObject, object)
 	n.grant(ev, rec)
 	if q.Policy != "" {
-		rec.Bool(semconv.AWSKMSPolicyPublic, keypolicy.Open(q.Policy, account(ev), time.Unix(0, rec.Time)))
+		rec.Bool(semconv.KeytrailPolicyPublic, keypolicy.Open(q.Policy, account(ev), time.Unix(0, rec.Time)))
 	}
 	boolean(rec, semconv.AWSKMSPolicyLockoutCheckBypassed, q.BypassPolicyLockout)
 	number(rec, semconv.AWSKMSPendingWindowDays, q.PendingWindowDays)
@@ -104,7 +104,7 @@ func (n *Normalizer) attestation(a *cloudtrail.Attestation, rec *otellog.Record)
 	}
 	rec.Map(semconv.AWSKMSAttestationPcrs, n.pairs[from:])
 	if a.ImageDigest != "" {
-		rec.Bool(semconv.AWSKMSAttestationDebugMode, isZero(a.ImageDigest))
+		rec.Bool(semconv.KeytrailAttestationDebugMode, isZero(a.ImageDigest))
 	}
 }
 

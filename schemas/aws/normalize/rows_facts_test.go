@@ -23,7 +23,7 @@ func TestRowD1Addenda(t *testing.T) {
 func TestRowD2OmittedFields(t *testing.T) {
 	r := row(t, "D2")
 	column(t, r, sc.AWSCloudTrailOmittedFields, "requestParameters", "requestParameters responseElements", "additionalEventData", "serviceEventDetails", "")
-	column(t, r, sc.AWSKMSPolicyPublic, all(5, "")...) // not known, and not "false"
+	column(t, r, sc.KeytrailPolicyPublic, all(5, "")...) // not known, and not "false"
 	column(t, r, sc.AWSKMSKeyARN, all(5, key1)...)
 	column(t, r, sc.KeytrailOutcome, "ok", "ok", "ok", "ok", "denied")
 	if got := r[4].text(sc.UserAgentOriginal); len(got) != 1024 {
@@ -60,7 +60,7 @@ func TestRowD11NetworkActivity(t *testing.T) {
 	column(t, kept, sc.KeytrailOutcome, "denied", "denied", "denied", "ok")
 	column(t, kept, sc.ErrorType, "VpceAccessDenied", "VpceAccessDenied", "VpceAccessDenied", "")
 	column(t, kept, sc.AWSKMSKeyARN, "", key1, "", key1)
-	column(t, kept, sc.KeytrailPrincipal, all(4, "arn:aws:iam::111122223333:role/payments")...)
+	column(t, kept, sc.KeytrailPrincipalID, all(4, "arn:aws:iam::111122223333:role/payments")...)
 	column(t, kept, sc.AWSVPCEndpointID, all(4, "vpce-0aa11bb22cc33dd44")...)
 	equal(t, "event names", names(kept), sc.EventAWSKMSAPICall, sc.EventAWSKMSAPICall, sc.EventAWSCloudTrailTrailChange, sc.EventAWSKMSAPICall)
 }
@@ -76,7 +76,7 @@ func TestRowD5Attestation(t *testing.T) {
 	enclave, digest := "i-0123456789abcde12-enc0123456789abcde1", strings.Repeat("ee0d451a2ff9aaaa9bccd07700b9cab1", 3)
 	column(t, r, sc.AWSKMSAttestationModuleID, enclave, enclave, "i-0123456789abcde12-enc0123456789abcde2", "i-0123456789abcde12-tpm0000000000000000", enclave, "")
 	column(t, r, sc.AWSKMSAttestationImageDigest, digest, strings.Repeat("0", 96), strings.Repeat("A", 64), "", digest, "")
-	column(t, r, sc.AWSKMSAttestationDebugMode, "false", "true", "true", "", "false", "")
+	column(t, r, sc.KeytrailAttestationDebugMode, "false", "true", "true", "", "false", "")
 	pcr := func(number, digits string) string { return number + "=" + strings.Repeat(digits, 48) }
 	column(t, append(r[:1:1], r[3:]...), sc.AWSKMSAttestationPcrs,
 		strings.Join([]string{pcr("1", "11"), pcr("2", "22"), pcr("3", "33"), pcr("4", "44"), pcr("8", "00")}, " "),
@@ -106,7 +106,7 @@ func TestRowD7Partitions(t *testing.T) {
 		arn("aws-iso", "us-iso-east-1", id), arn("aws-iso-b", "us-isob-east-1", id), arn("aws-iso-e", "eu-isoe-west-1", id), arn("aws-iso-f", "us-isof-south-1", id),
 		arn("aws-eusc", "eusc-de-east-1", id), arn("aws", "us-west-2", id), arn("aws-cn", "cn-north-1", "key/mrk-0001"))
 	column(t, r[9:], sc.AWSKMSKeyPrimaryARN, arn("aws-cn", "cn-northwest-1", "key/mrk-0001"))
-	column(t, r[:3], sc.KeytrailPrincipal, "arn:aws-cn:iam::111122223333:root", "arn:aws-cn:iam::111122223333:role/app", "arn:aws-us-gov:iam::111122223333:user/alice")
+	column(t, r[:3], sc.KeytrailPrincipalID, "arn:aws-cn:iam::111122223333:root", "arn:aws-cn:iam::111122223333:role/app", "arn:aws-us-gov:iam::111122223333:user/alice")
 	column(t, r[1:2], sc.AWSKMSAliasARN, arn("aws-cn", "cn-northwest-1", "alias/x"))
 }
 
@@ -137,7 +137,7 @@ func TestRowS1SharedEventIDAlone(t *testing.T) {
 func TestRowS2ListsWithoutResources(t *testing.T) {
 	r := row(t, "S2")
 	column(t, r, sc.AWSKMSKeyARN, "", "", "")
-	column(t, r, sc.AWSKMSOperationClass, "read", "read", "read")
+	column(t, r, sc.KeytrailOperationClass, "read", "read", "read")
 	column(t, r, sc.AWSSessionConsole, "true", "", "")
 }
 
@@ -150,7 +150,7 @@ func TestRowS3TwoKeySpecs(t *testing.T) {
 func TestRowS4EmptySessionParts(t *testing.T) {
 	r := row(t, "S4")
 	app := "arn:aws:iam::111122223333:role/app"
-	column(t, r, sc.KeytrailPrincipal, app, app, app, "arn:aws:sts::111122223333:federated-user/fed")
+	column(t, r, sc.KeytrailPrincipalID, app, app, app, "arn:aws:sts::111122223333:federated-user/fed")
 	column(t, r, sc.AWSUserIdentityIdentityProvider, "", "", "", "")
 	column(t, r, sc.UserName, "app", "", "", "")
 }
@@ -173,7 +173,7 @@ func TestRowS6BareIDInResponse(t *testing.T) {
 func TestRowS7CustomKeyStores(t *testing.T) {
 	r := row(t, "S7")
 	column(t, r, sc.AWSKMSCustomKeyStoreID, all(4, "cks-0123456789abcdef0")...)
-	column(t, r, sc.AWSKMSOperationClass, "destroy", "manage", "manage", "destroy")
+	column(t, r, sc.KeytrailOperationClass, "destroy", "manage", "manage", "destroy")
 	column(t, r, sc.AWSKMSKeyARN, key1, key1, "", "")
 	column(t, r, sc.AWSKMSKeyOrigin, "", "AWS_CLOUDHSM", "", "")
 }
@@ -193,7 +193,7 @@ func TestRowS8StringBooleans(t *testing.T) {
 func TestRowS9OddAccounts(t *testing.T) {
 	r := row(t, "S9")
 	column(t, r, sc.AWSKMSKeyAccountID, "123456789", "1234567890123", "123456789", "111122223333")
-	column(t, r, sc.KeytrailPrincipal, "arn:aws:iam::123456789:user/bob", "arn:aws:iam::1234567890123:user/bob", "arn:aws:iam::123456789:user/bob", alice)
+	column(t, r, sc.KeytrailPrincipalID, "arn:aws:iam::123456789:user/bob", "arn:aws:iam::1234567890123:user/bob", "arn:aws:iam::123456789:user/bob", alice)
 	column(t, r, sc.AWSUserIdentityAccountID, "123456789", "1234567890123", "123456789", "123456789")
 	column(t, r, sc.AWSKMSAliasARN, "", "", "arn:aws:kms:seatr-central-1r:123456789:alias/x", "")
 	column(t, r, sc.KeytrailCrossAccount, "false", "false", "false", "true")
@@ -224,7 +224,7 @@ func TestRowS12UserAgents(t *testing.T) {
 	column(t, r, sc.UserAgentOriginal, "", "&AWS; Internal", "")
 	column(t, r, sc.ClientAddress, "", "", "")
 	column(t, r, sc.AWSSourceService, "AWS Internal", "&AWS; Internal", "")
-	column(t, r, sc.KeytrailPrincipal, "AWS Internal", "&AWS; Internal", alice)
+	column(t, r, sc.KeytrailPrincipalID, "AWS Internal", "&AWS; Internal", alice)
 }
 
 // TestRowS13RepeatedEventIDs: records with one event id are copies of one call, in whatever case it is written, because CloudTrail delivers some twice.

@@ -23,7 +23,7 @@ func TestRowA13Sessions(t *testing.T) {
 					``: role, issuer(role): role, issuer(path): path, issuer("arn:" + partition + ":sts::111122223333:assumed-role/Admin/s9"): role,
 				} {
 					r := one(t, kmsEvent("Decrypt", `,"userIdentity":{`+who+more+`}`))
-					if got := r.text(sc.KeytrailPrincipal); got != want {
+					if got := r.text(sc.KeytrailPrincipalID); got != want {
 						t.Errorf("%s%s: principal %q, want %q", who, more, got, want)
 					}
 					if got := r.text(sc.KeytrailPrincipalSession); got != name {
@@ -39,7 +39,7 @@ func TestRowA13Sessions(t *testing.T) {
 		"arn:aws:sts::111122223333:assumed-role//s", "arn:aws:iam::111122223333:role/x", "assumed-role/x/s",
 	} {
 		for _, kind := range []string{"IAMUser", "Unknown", "FederatedUser"} {
-			if got := one(t, kmsEvent("Decrypt", `,"userIdentity":{"type":"`+kind+`","arn":"`+arn+`"}`)).text(sc.KeytrailPrincipal); got != arn {
+			if got := one(t, kmsEvent("Decrypt", `,"userIdentity":{"type":"`+kind+`","arn":"`+arn+`"}`)).text(sc.KeytrailPrincipalID); got != arn {
 				t.Errorf("%s %s: principal %q", kind, arn, got)
 			}
 		}
@@ -67,7 +67,7 @@ func TestRowB3WholeContexts(t *testing.T) {
 			list = append(list, fmt.Sprintf("%q:%q", kv.Key, kv.Value))
 		}
 		rec := one(t, kmsEvent("Decrypt", `,"requestParameters":{"encryptionContext":{`+strings.Join(list, ",")+`}}`))
-		return rec.text(sc.AWSKMSEncryptionContextClass), rec.text(sc.AWSKMSEncryptionContextObject)
+		return rec.text(sc.KeytrailContextClass), rec.text(sc.KeytrailContextObject)
 	}
 	seen := map[string]string{}
 	for i := range 300 {

@@ -16,11 +16,11 @@ const mrkUS = "arn:aws:kms:us-west-2:111122223333:key/mrk-0001"
 // TestRowB5TrailEncryption: a trail's configuration, the writing of each file and a person's reading differ in operation and context class.
 func TestRowB5TrailEncryption(t *testing.T) {
 	r := row(t, "B5")
-	column(t, r, sc.AWSKMSOperationClass, "generate", "generate", "generate", "decrypt")
-	column(t, r, sc.AWSKMSEncryptionContextClass, "cloudtrail_trail", "cloudtrail_file", "cloudtrail_file", "cloudtrail_file")
+	column(t, r, sc.KeytrailOperationClass, "generate", "generate", "generate", "decrypt")
+	column(t, r, sc.KeytrailContextClass, "cloudtrail_trail", "cloudtrail_file", "cloudtrail_file", "cloudtrail_file")
 	file := "arn:aws:s3:::logs/AWSLogs/111122223333/CloudTrail/eu-central-1/2026/03/02/111122223333_CloudTrail_eu-central-1_20260302T0915Z_a1b2c3d4e5f60718.json.gz"
-	column(t, r, sc.AWSKMSEncryptionContextObject, trail, file, file, file)
-	column(t, r, sc.KeytrailPrincipal, "arn:aws:iam::086441151436:user/AWSCloudTrail", "arn:aws:iam::086441151436:role/AWSCloudTrail",
+	column(t, r, sc.KeytrailContextObject, trail, file, file, file)
+	column(t, r, sc.KeytrailPrincipalID, "arn:aws:iam::086441151436:user/AWSCloudTrail", "arn:aws:iam::086441151436:role/AWSCloudTrail",
 		"cloudtrail.amazonaws.com", "arn:aws:iam::111122223333:role/analyst")
 	column(t, r, sc.KeytrailVia, "internal.amazonaws.com", "internal.amazonaws.com", kms.Direct, "AWS Internal")
 	column(t, r, sc.AWSKMSKeyARN, all(4, key1)...)
@@ -45,11 +45,11 @@ func TestRowB6OwnReads(t *testing.T) {
 		if _, err := n.Record(&ev, observed, &rec); err != nil {
 			t.Fatal(err)
 		}
-		if class := rec.Str(sc.AWSKMSEncryptionContextClass); class != "cloudtrail_file" {
+		if class := rec.Str(sc.KeytrailContextClass); class != "cloudtrail_file" {
 			t.Errorf("%s: context class %q", role, class)
 		}
 		return slices.DeleteFunc(rec.Attrs, func(a otellog.Attr) bool {
-			return a.Key == sc.KeytrailPrincipal || a.Key == sc.AWSPrincipalARN
+			return a.Key == sc.KeytrailPrincipalID || a.Key == sc.AWSPrincipalARN
 		})
 	}
 	own, person := attributes("keytrail"), attributes("analyst")
@@ -118,13 +118,13 @@ func TestRowB6OwnRoleIsJudged(t *testing.T) {
 func TestRowB7ChimeVoice(t *testing.T) {
 	r := row(t, "B7")
 	service := "chimevoiceconnector.amazonaws.com"
-	column(t, r, sc.AWSKMSOperationClass, "grant", "generate", "decrypt", "grant")
+	column(t, r, sc.KeytrailOperationClass, "grant", "generate", "decrypt", "grant")
 	column(t, r, sc.AWSKMSKeyARN, all(4, key1)...)
 	column(t, r, sc.AWSKMSGrantID, "b7grant", "", "", "b7grant")
-	column(t, r, sc.AWSKMSEncryptionContextClass, "chime", "chime", "chime", "none")
+	column(t, r, sc.KeytrailContextClass, "chime", "chime", "chime", "none")
 	domain := "arn:aws:chime:eu-central-1:111122223333:voice-profile-domain/d"
-	column(t, r, sc.AWSKMSEncryptionContextObject, domain, domain, domain, "")
-	column(t, r, sc.KeytrailPrincipal, "arn:aws:iam::111122223333:role/admin", service, service, service)
+	column(t, r, sc.KeytrailContextObject, domain, domain, domain, "")
+	column(t, r, sc.KeytrailPrincipalID, "arn:aws:iam::111122223333:role/admin", service, service, service)
 	column(t, r, sc.KeytrailVia, service, kms.Direct, kms.Direct, kms.Direct)
 	column(t, r, sc.AWSSourceService, all(4, service)...)
 }
@@ -136,7 +136,7 @@ func TestRowB8TrailKey(t *testing.T) {
 	column(t, r, sc.AWSCloudTrailMultiRegion, "true", "false", "", "", "")
 	column(t, r, sc.KeytrailOutcome, "ok", "ok", "failed", "ok", "ok")
 	column(t, r, sc.AWSKMSKeyARN, all(5, "")...)
-	column(t, r, sc.AWSKMSAlias, all(5, "")...)
+	column(t, r, sc.AWSKMSAliasName, all(5, "")...)
 }
 
 // TestRowB9AccessKeys: root, users, roles and federated users each show the access key of their credential; services have none.
@@ -145,7 +145,7 @@ func TestRowB9AccessKeys(t *testing.T) {
 	column(t, r, sc.AWSPrincipalType, "Root", "IAMUser", "AssumedRole", "AssumedRole", "FederatedUser", "AWSService")
 	column(t, r, sc.AWSAccessKeyID, "ASIAQRSTUVWXYZ00ROOT", "AKIAQRSTUVWXYZ000001", "ASIAQRSTUVWXYZ000002", "ASIAQRSTUVWXYZ000003", "ASIAQRSTUVWXYZ000004", "")
 	app := "arn:aws:iam::111122223333:role/app" // two sessions of one role: two access keys, one principal
-	column(t, r, sc.KeytrailPrincipal, "arn:aws:iam::111122223333:root", alice, app, app, "arn:aws:sts::111122223333:federated-user/bob", "s3.amazonaws.com")
+	column(t, r, sc.KeytrailPrincipalID, "arn:aws:iam::111122223333:root", alice, app, app, "arn:aws:sts::111122223333:federated-user/bob", "s3.amazonaws.com")
 	column(t, r, sc.KeytrailPrincipalSession, "", "", "s", "s2", "", "")
 	column(t, r, sc.AWSUserIdentitySessionContextIssuerType, "", "", "Role", "Role", "IAMUser", "")
 	column(t, r, sc.AWSUserIdentitySessionContextAttributesMFAAuthenticated, "true", "", "false", "false", "", "")
@@ -154,7 +154,7 @@ func TestRowB9AccessKeys(t *testing.T) {
 // TestRowB9Federated: web and SAML identities are their role, or their own id, with the provider that vouched for them.
 func TestRowB9Federated(t *testing.T) {
 	r := row(t, "B9federated")
-	column(t, r, sc.KeytrailPrincipal, "arn:aws:iam::111122223333:role/deploy", "accounts.example.com:app:user7", "arn:aws:iam::111122223333:role/engineer", "SampleUserID:saml")
+	column(t, r, sc.KeytrailPrincipalID, "arn:aws:iam::111122223333:role/deploy", "accounts.example.com:app:user7", "arn:aws:iam::111122223333:role/engineer", "SampleUserID:saml")
 	column(t, r, sc.KeytrailPrincipalSession, "run-7", "", "ann@example.com", "")
 	column(t, r, sc.AWSUserIdentityIdentityProvider, "arn:aws:iam::111122223333:oidc-provider/token.example.com", "accounts.example.com", "", "SampleUserID")
 	column(t, r, sc.UserName, "deploy", "user7", "engineer", "ann@example.com")
@@ -163,7 +163,7 @@ func TestRowB9Federated(t *testing.T) {
 // TestRowB9IdentityCenter: people of IAM Identity Center are their permission set's role, or their own id when they call by themselves.
 func TestRowB9IdentityCenter(t *testing.T) {
 	r := row(t, "B9identitycenter")
-	column(t, r, sc.KeytrailPrincipal, "arn:aws:iam::111122223333:role/aws-reserved/sso.amazonaws.com/eu-central-1/AWSReservedSSO_Engineer_0123456789abcdef",
+	column(t, r, sc.KeytrailPrincipalID, "arn:aws:iam::111122223333:role/aws-reserved/sso.amazonaws.com/eu-central-1/AWSReservedSSO_Engineer_0123456789abcdef",
 		"arn:aws:iam::111122223333:role/analytics", "identitycenter:906704c1d2-0a1b2c3d", "account:111122223333")
 	column(t, r, sc.KeytrailPrincipalSession, "ann@example.com", "ann", "", "")
 	column(t, r, sc.AWSUserIdentityOnBehalfOfUserID, "", "906704c1d2-0a1b2c3d", "906704c1d2-0a1b2c3d", "")
@@ -174,7 +174,7 @@ func TestRowB9IdentityCenter(t *testing.T) {
 // TestRowB9ForeignAccount: in the owner's record a caller of another account is that account; the caller's record has the name.
 func TestRowB9ForeignAccount(t *testing.T) {
 	r := row(t, "B9foreign")
-	column(t, r, sc.KeytrailPrincipal, "account:444455556666", "arn:aws:iam::444455556666:role/app", "account:444455556666", "account:anonymous")
+	column(t, r, sc.KeytrailPrincipalID, "account:444455556666", "arn:aws:iam::444455556666:role/app", "account:444455556666", "account:anonymous")
 	column(t, r, sc.KeytrailCallCopy, "owner", "caller", "owner", "caller")
 	column(t, r, sc.KeytrailCallID, "b9000001-26b2-427a-908f-025bf71241f6", "b9000001-26b2-427a-908f-025bf71241f6", "b9000002-26b2-427a-908f-025bf71241f6", r[3].text(sc.LogRecordUID))
 	column(t, r, sc.KeytrailCrossAccount, all(4, "true")...)
@@ -187,7 +187,7 @@ func TestRowC3WhatATrailStillRecords(t *testing.T) {
 	f := func(parameters, want string) {
 		t.Helper()
 		text := `{"eventVersion":"1.11","eventTime":"2026-03-02T09:00:00Z","eventSource":"cloudtrail.amazonaws.com","eventName":"PutEventSelectors","eventID":"e","requestParameters":{` + parameters + `}}`
-		if got := one(t, text).text(sc.AWSCloudTrailKMSEvents); got != want {
+		if got := one(t, text).text(sc.KeytrailTrailKMSEvents); got != want {
 			t.Errorf("%s: %q, want %q", parameters, got, want)
 		}
 	}
@@ -239,7 +239,7 @@ func TestRowC12MultiRegion(t *testing.T) {
 	column(t, r, sc.AWSKMSKeyMultiRegion, all(9, "true")...)
 	column(t, r, sc.AWSKMSKeyPrimaryARN, mrk, mrk, mrk, "", mrkUS, mrkUS, "", "", "")
 	column(t, r, sc.AWSKMSKeyReplicaARN, "", mrkUS, "", "", "", "", "", "", "")
-	column(t, r, sc.AWSKMSOperationClass, "manage", "replicate", "manage", "replicate", "replicate", "replicate", "decrypt", "decrypt", "destroy")
+	column(t, r, sc.KeytrailOperationClass, "manage", "replicate", "manage", "replicate", "replicate", "replicate", "decrypt", "decrypt", "destroy")
 	column(t, r, sc.AWSKMSKeyState, "Enabled", "", "Creating", "", "", "", "", "", "PendingReplicaDeletion")
 	column(t, r, sc.AWSKMSReplicaRegion, "", "us-west-2", "", "", "", "", "", "", "")
 	// UpdatePrimaryRegion is recorded in both Regions: one request, two calls on two keys.

@@ -27,7 +27,7 @@ func TestRowA1Versions(t *testing.T) {
 	r := row(t, "A1")
 	column(t, r, sc.AWSCloudTrailEventVersion, "1.02", "1.08", "1.11")
 	column(t, r, sc.AWSKMSKeyARN, key1, key1, key1)
-	column(t, r, sc.KeytrailPrincipal, all(3, "arn:aws:iam::111122223333:role/billing")...)
+	column(t, r, sc.KeytrailPrincipalID, all(3, "arn:aws:iam::111122223333:role/billing")...)
 	column(t, r, sc.KeytrailPrincipalSession, "i-0a1", "i-0a1", "i-0a1")
 	column(t, r, sc.TLSProtocolVersion, "", "", "1.3")
 	column(t, r, sc.AWSEventManagement, "", "true", "true")
@@ -42,7 +42,7 @@ func TestRowA1Versions(t *testing.T) {
 // TestRowA2CryptoOperations: every cryptographic operation has its class, is read-only, and shows algorithm, data key spec and both contexts.
 func TestRowA2CryptoOperations(t *testing.T) {
 	r := row(t, "A2")
-	column(t, r, sc.AWSKMSOperationClass, "encrypt", "generate", "generate", "generate", "generate", "sign", "verify", "mac", "verify", "derive", "reencrypt", "random")
+	column(t, r, sc.KeytrailOperationClass, "encrypt", "generate", "generate", "generate", "generate", "sign", "verify", "mac", "verify", "derive", "reencrypt", "random")
 	column(t, r, sc.AWSEventReadOnly, all(12, "true")...)
 	column(t, r, sc.AWSKMSAlgorithm, "SYMMETRIC_DEFAULT", "", "", "", "", "RSASSA_PSS_SHA_256", "RSASSA_PSS_SHA_256", "HMAC_SHA_256", "HMAC_SHA_256", "ECDH", "", "")
 	column(t, r, sc.AWSKMSKeySpec, "", "AES_256", "", "RSA_2048", "ECC_NIST_P256", "", "", "", "", "", "", "")
@@ -56,20 +56,20 @@ func TestRowA2CryptoOperations(t *testing.T) {
 // TestRowA3Management: operations that change keys, policies, aliases and tags have their classes, and an opened policy shows.
 func TestRowA3Management(t *testing.T) {
 	r := row(t, "A3")
-	column(t, r, sc.AWSKMSOperationClass, "manage", "manage", "policy", "manage", "manage")
+	column(t, r, sc.KeytrailOperationClass, "manage", "manage", "policy", "manage", "manage")
 	column(t, r, sc.AWSKMSKeyARN, mrk, key1, key1, key1, key1)
 	column(t, r, sc.AWSKMSKeyMultiRegion, "true", "", "", "", "")
 	column(t, r, sc.AWSKMSKeyOrigin, "EXTERNAL", "", "", "", "")
 	column(t, r, sc.AWSKMSKeyState, "PendingImport", "", "", "", "")
-	column(t, r, sc.AWSKMSPolicyPublic, "false", "", "true", "", "")
+	column(t, r, sc.KeytrailPolicyPublic, "false", "", "true", "", "")
 	column(t, r, sc.AWSKMSPolicyLockoutCheckBypassed, "false", "", "true", "", "")
-	column(t, r, sc.AWSKMSAlias, "", "", "", "alias/billing", "")
+	column(t, r, sc.AWSKMSAliasName, "", "", "", "alias/billing", "")
 }
 
 // TestRowA4Reads: reads have the class read, with the key where there is one.
 func TestRowA4Reads(t *testing.T) {
 	r := row(t, "A4")
-	column(t, r, sc.AWSKMSOperationClass, all(4, "read")...)
+	column(t, r, sc.KeytrailOperationClass, all(4, "read")...)
 	column(t, r, sc.AWSKMSKeyARN, key1, key1, "", "")
 	column(t, r, sc.AWSKMSKeyID, key1[len(key1)-36:], key1[len(key1)-36:], "", "")
 }
@@ -78,9 +78,9 @@ func TestRowA4Reads(t *testing.T) {
 func TestRowA5InternalOperations(t *testing.T) {
 	r := row(t, "A5")
 	column(t, r, sc.AWSKMSKeyARN, key1, key1, mrk, key1)
-	column(t, r, sc.KeytrailPrincipal, all(4, "AWS Internal")...)
+	column(t, r, sc.KeytrailPrincipalID, all(4, "AWS Internal")...)
 	column(t, r, sc.KeytrailVia, all(4, kms.Direct)...)
-	column(t, r, sc.AWSKMSOperationClass, "destroy", "destroy", "replicate", "rotate")
+	column(t, r, sc.KeytrailOperationClass, "destroy", "destroy", "replicate", "rotate")
 	column(t, r, sc.AWSSourceService, all(4, "AWS Internal")...)
 	column(t, r, sc.ClientAddress, all(4, "")...)
 	column(t, r, sc.AWSKMSKeyRotationType, "", "", "", "AUTOMATIC")
@@ -96,7 +96,7 @@ func TestRowA6OmittedFields(t *testing.T) {
 	r := row(t, "A6")
 	column(t, r, sc.KeytrailOutcome, "ok", "ok", "ok")
 	column(t, r, sc.AWSKMSKeyARN, key1, key1, key1)
-	column(t, r, sc.AWSKMSEncryptionContextClass, "none", "none", "none")
+	column(t, r, sc.KeytrailContextClass, "none", "none", "none")
 	column(t, r, sc.UserAgentOriginal, "aws-cli/2.27.0", "aws-cli/2.27.0", "")
 }
 
@@ -106,7 +106,7 @@ func TestRowA7Failures(t *testing.T) {
 	column(t, r, sc.KeytrailOutcome, "denied", "failed", "failed", "failed", "denied")
 	column(t, r, sc.ErrorType, "AccessDenied", "NotFoundException", "KMSInvalidStateException", "InvalidKeyUsageException", "Client.UnauthorizedOperation")
 	column(t, r, sc.AWSKMSKeyARN, "", "arn:aws:kms:eu-central-1:111122223333:alias/none", key1, key1, "")
-	column(t, r, sc.AWSKMSAlias, "", "alias/none", "", "", "")
+	column(t, r, sc.AWSKMSAliasName, "", "alias/none", "", "", "")
 	equal(t, "severities", severities(r), all(5, "WARN")...)
 }
 
@@ -114,7 +114,7 @@ func TestRowA7Failures(t *testing.T) {
 func TestRowA8ResponseKeyID(t *testing.T) {
 	r := row(t, "A8")
 	column(t, r, sc.AWSKMSKeyARN, key1, key1, key2, key1, mrk)
-	column(t, r, sc.AWSKMSOperationClass, "destroy", "destroy", "manage", "rotate", "replicate")
+	column(t, r, sc.KeytrailOperationClass, "destroy", "destroy", "manage", "rotate", "replicate")
 	column(t, r, sc.AWSKMSPrimaryRegion, "", "", "", "", "us-west-2")
 }
 
@@ -122,7 +122,7 @@ func TestRowA8ResponseKeyID(t *testing.T) {
 func TestRowA9NullResources(t *testing.T) {
 	r := row(t, "A9")
 	column(t, r, sc.AWSKMSKeyARN, key1, "arn:aws:kms:eu-central-1:111122223333:alias/old", mrk)
-	column(t, r, sc.AWSKMSAlias, "alias/old", "alias/old", "")
+	column(t, r, sc.AWSKMSAliasName, "alias/old", "alias/old", "")
 	column(t, r, sc.AWSKMSReplicaRegion, "", "", "us-west-2")
 }
 
@@ -130,14 +130,14 @@ func TestRowA9NullResources(t *testing.T) {
 func TestRowA10ResourceLists(t *testing.T) {
 	r := row(t, "A10")
 	column(t, r, sc.AWSKMSKeyARN, key1, key1)
-	column(t, r, sc.AWSKMSAlias, "", "alias/x")
+	column(t, r, sc.AWSKMSAliasName, "", "alias/x")
 }
 
 // TestRowA11ResourceWithoutType: a resource without a type is the key by its ARN.
 func TestRowA11ResourceWithoutType(t *testing.T) {
 	r := row(t, "A11")
 	column(t, r, sc.AWSKMSKeyARN, key1)
-	column(t, r, sc.KeytrailPrincipal, "arn:aws:iam::086441151436:role/AWSCloudTrail")
+	column(t, r, sc.KeytrailPrincipalID, "arn:aws:iam::086441151436:role/AWSCloudTrail")
 	column(t, r, sc.KeytrailVia, "internal.amazonaws.com")
 }
 
@@ -148,7 +148,7 @@ func TestRowA12KeyForms(t *testing.T) {
 	column(t, r, sc.AWSKMSKeyARN, key1, "arn:aws:kms:eu-central-1:111122223333:key/1f0a2b3c-0001-4000-8000-0000SAMPLE",
 		"arn:aws-cn:kms:cn-north-1:111122223333:key/mrk-0001", "arn:aws-us-gov:kms:us-gov-west-1:111122223333:alias/billing",
 		spaced, key1, key1, "arn:aws:kms:eu-central-1:1234567890123:key/1234567890123", "")
-	column(t, r, sc.AWSKMSAlias, "", "", "", "alias/billing", spaced, spaced, "", "", "")
+	column(t, r, sc.AWSKMSAliasName, "", "", "", "alias/billing", spaced, spaced, "", "", "")
 	column(t, r, sc.AWSKMSKeyAccountID, "111122223333", "111122223333", "111122223333", "111122223333", "111122223333", "111122223333", "111122223333", "1234567890123", "")
 	column(t, r, sc.AWSKMSKeyMultiRegion, "", "", "true", "", "", "", "", "", "")
 }
@@ -156,7 +156,7 @@ func TestRowA12KeyForms(t *testing.T) {
 // TestRowA13Principals: every kind of userIdentity gives one stable principal, or "-".
 func TestRowA13Principals(t *testing.T) {
 	r := row(t, "A13")
-	column(t, r, sc.KeytrailPrincipal, "arn:aws:iam::111122223333:root", alice, "arn:aws:iam::111122223333:role/app", "arn:aws:iam::111122223333:role/path",
+	column(t, r, sc.KeytrailPrincipalID, "arn:aws:iam::111122223333:root", alice, "arn:aws:iam::111122223333:role/app", "arn:aws:iam::111122223333:role/path",
 		"arn:aws:sts::111122223333:federated-user/fed", "cloudtrail.amazonaws.com", "account:444455556666", "arn:aws:iam::111122223333:role/odd",
 		"accounts.google.com:app:user7", "identitycenter:544894e8-80c1-707f", "SampleUserID:saml", "account:111122223333", kms.NoEntity, "account:111122223333")
 	column(t, r, sc.KeytrailPrincipalSession, "", "", "i-0a1b2c", "s", "", "", "", "", "", "", "", "", "", "")
@@ -166,7 +166,7 @@ func TestRowA13Principals(t *testing.T) {
 	// Documents show an issuer that is the session itself.
 	session := "arn:aws:sts::111122223333:assumed-role/Admin/Sampleuser01"
 	text := kmsEvent("Decrypt", `,"userIdentity":{"type":"AssumedRole","arn":"`+session+`","sessionContext":{"sessionIssuer":{"type":"Role","arn":"`+session+`"}}}`)
-	if got := one(t, text).text(sc.KeytrailPrincipal); got != "arn:aws:iam::111122223333:role/Admin" {
+	if got := one(t, text).text(sc.KeytrailPrincipalID); got != "arn:aws:iam::111122223333:role/Admin" {
 		t.Errorf("principal %q", got)
 	}
 }
@@ -215,14 +215,14 @@ func TestRowA16Malformed(t *testing.T) {
 func TestRowA17Grants(t *testing.T) {
 	r := row(t, "A17")
 	chime := "chimevoiceconnector.eu-central-1.amazonaws.com"
-	column(t, r, sc.AWSKMSOperationClass, all(4, "grant")...)
+	column(t, r, sc.KeytrailOperationClass, all(4, "grant")...)
 	column(t, r, sc.AWSKMSGrantID, "0ab0ac0d0b000f00SAMPLE", "0ab0ac0d0b000f00SAMPLE", "77", "77")
 	column(t, r, sc.AWSKMSGrantName, "voice", "", "", "")
 	column(t, r, sc.AWSKMSGrantGranteePrincipal, chime, "", "arn:aws:iam::444455556666:role/other", "")
 	column(t, r, sc.AWSKMSGrantRetiringPrincipal, chime, "", "", "")
 	column(t, r, sc.AWSKMSGrantOperations, "GenerateDataKey Decrypt DescribeKey RetireGrant", "", "Decrypt", "")
-	column(t, r, sc.AWSKMSEncryptionContextClass, "chime", "none", "none", "none")
-	column(t, r, sc.KeytrailPrincipal, "arn:aws:iam::111122223333:role/app", "chimevoiceconnector.amazonaws.com", alice, alice)
+	column(t, r, sc.KeytrailContextClass, "chime", "none", "none", "none")
+	column(t, r, sc.KeytrailPrincipalID, "arn:aws:iam::111122223333:role/app", "chimevoiceconnector.amazonaws.com", alice, alice)
 	column(t, r, sc.KeytrailVia, "chimevoiceconnector.amazonaws.com", kms.Direct, kms.Direct, kms.Direct)
 }
 
@@ -233,7 +233,7 @@ func TestRowB1CrossAccount(t *testing.T) {
 	column(t, r, sc.KeytrailCallID, shared, shared, "91b9e9c5-5d1a-4d0c-9c71-6a3f1f0f2b7e", "aaaaaaaa-0002-4000-8000-000000000002", r[4].text(sc.KeytrailCallID))
 	column(t, r, sc.KeytrailCallCopy, "caller", "owner", "caller", "addendum", "caller")
 	column(t, r, sc.KeytrailCrossAccount, "true", "true", "false", "false", "false")
-	column(t, r, sc.KeytrailPrincipal, "arn:aws:iam::111122223333:role/app", "account:111122223333", "arn:aws:iam::111122223333:role/app", "arn:aws:iam::111122223333:role/app", "arn:aws:iam::111122223333:role/app")
+	column(t, r, sc.KeytrailPrincipalID, "arn:aws:iam::111122223333:role/app", "account:111122223333", "arn:aws:iam::111122223333:role/app", "arn:aws:iam::111122223333:role/app", "arn:aws:iam::111122223333:role/app")
 	column(t, r, sc.AWSKMSKeyARN, keyB, keyB, key1, key1, key1)
 	if id := r[4].text(sc.KeytrailCallID); len(id) != 64 {
 		t.Errorf("an event without ids has call id %q, want the SHA-256 of its bytes", id)
@@ -257,10 +257,10 @@ func TestRowB2CrossAccountDenied(t *testing.T) {
 // TestRowB3Contexts: every kind of encryption context has its class and its object.
 func TestRowB3Contexts(t *testing.T) {
 	r := row(t, "B3")
-	column(t, r, sc.AWSKMSEncryptionContextClass, "s3_object", "s3_object", "cloudtrail_file", "cloudtrail_file", "cloudtrail_trail", "cloudtrail_trail",
+	column(t, r, sc.KeytrailContextClass, "s3_object", "s3_object", "cloudtrail_file", "cloudtrail_file", "cloudtrail_trail", "cloudtrail_trail",
 		"ebs_volume", "ssm_parameter", "secret", "lambda", "chime", "workmail", "rds", "dynamodb", "logs", "sqs", "backup", "custom", "s3_object", "custom", "none")
 	file := "arn:aws:s3:::logs/AWSLogs/111122223333/CloudTrail/f.json.gz"
-	column(t, r, sc.AWSKMSEncryptionContextObject, "arn:aws:s3:::billing/x", "arn:aws:s3:::billing", file, file, trail, trail,
+	column(t, r, sc.KeytrailContextObject, "arn:aws:s3:::billing/x", "arn:aws:s3:::billing", file, file, trail, trail,
 		"vol-0123", "arn:aws:ssm:eu-central-1:111122223333:parameter/db/password", "arn:aws:secretsmanager:eu-central-1:111122223333:secret:db-a1b2c3",
 		"arn:aws:lambda:eu-central-1:111122223333:function:f", "arn:aws:chime:eu-central-1:111122223333:voice-profile-domain/d",
 		"arn:aws:workmail:eu-central-1:111122223333:organization/m-1", "db-1", "t", "arn:aws:logs:eu-central-1:111122223333:log-group:g",
@@ -271,9 +271,9 @@ func TestRowB3Contexts(t *testing.T) {
 // TestRowB4UploadAndDownload: an upload and a download through S3 have the same key and object, with and without keyId.
 func TestRowB4UploadAndDownload(t *testing.T) {
 	r := row(t, "B4")
-	column(t, r, sc.AWSKMSOperationClass, "generate", "decrypt")
+	column(t, r, sc.KeytrailOperationClass, "generate", "decrypt")
 	column(t, r, sc.AWSKMSKeyARN, key1, key1)
-	column(t, r, sc.AWSKMSEncryptionContextObject, "arn:aws:s3:::billing/x", "arn:aws:s3:::billing/x")
+	column(t, r, sc.KeytrailContextObject, "arn:aws:s3:::billing/x", "arn:aws:s3:::billing/x")
 	column(t, r, sc.KeytrailVia, "AWS Internal", "AWS Internal")
 }
 
@@ -281,12 +281,12 @@ func TestRowB4UploadAndDownload(t *testing.T) {
 func TestRowC3Exclusion(t *testing.T) {
 	r := row(t, "C3")
 	equal(t, "event names", names(r), all(15, sc.EventAWSCloudTrailTrailChange)...)
-	column(t, r, sc.AWSKMSOperationClass, all(15, "trail")...)
-	column(t, r, sc.AWSCloudTrailManagementEvents, "true", "true", "false", "true", "true", "true", "false", "", "", "", "", "", "", "", "")
-	column(t, r, sc.AWSCloudTrailExcludedSources, "kms.amazonaws.com rdsdata.amazonaws.com", "kms.amazonaws.com", "", "", "kms.amazonaws.com", "kms.amazonaws.com", "", "", "", "", "", "", "", "", "")
-	column(t, r, sc.AWSCloudTrailKMSEvents, "none", "none", "none", "all", "none", "none", "none", "", "", "", "", "", "", "", "")
+	column(t, r, sc.KeytrailOperationClass, all(15, "trail")...)
+	column(t, r, sc.KeytrailTrailManagementEvents, "true", "true", "false", "true", "true", "true", "false", "", "", "", "", "", "", "", "")
+	column(t, r, sc.KeytrailTrailExcludedSources, "kms.amazonaws.com rdsdata.amazonaws.com", "kms.amazonaws.com", "", "", "kms.amazonaws.com", "kms.amazonaws.com", "", "", "", "", "", "", "", "", "")
+	column(t, r, sc.KeytrailTrailKMSEvents, "none", "none", "none", "all", "none", "none", "none", "", "", "", "", "", "", "", "")
 	column(t, r[11:], sc.AWSCloudTrailKMSKeyARN, key1, key1, "", "")
-	column(t, r[11:], sc.AWSCloudTrailInsights, "", "", "false", "")
+	column(t, r[11:], sc.KeytrailTrailInsights, "", "", "false", "")
 	column(t, r[7:], sc.AWSCloudTrailTrail, "main", trail, trail, "main", "main", "main", "main", "arn:aws:cloudtrail:eu-central-1:111122223333:eventdatastore/e1")
 	equal(t, "severities", severities(r[8:]), "ERROR", "INFO", "ERROR", "ERROR", "INFO", "ERROR", "ERROR")
 	column(t, r[14:], sc.KeytrailOutcome, "denied")
@@ -296,7 +296,7 @@ func TestRowC3Exclusion(t *testing.T) {
 // TestRowC7Deletion: each step of a key's deletion shows state, days and date; use of a key that waits for it fails.
 func TestRowC7Deletion(t *testing.T) {
 	r := row(t, "C7")
-	column(t, r, sc.AWSKMSOperationClass, "destroy", "destroy", "decrypt", "manage", "destroy")
+	column(t, r, sc.KeytrailOperationClass, "destroy", "destroy", "decrypt", "manage", "destroy")
 	column(t, r, sc.AWSKMSPendingWindowDays, "", "7", "", "", "")
 	column(t, r, sc.AWSKMSDeletionDate, "", "Oct 21, 2026, 2:25:29 PM", "", "", "")
 	column(t, r, sc.AWSKMSKeyState, "", "PendingDeletion", "", "", "")
@@ -307,7 +307,7 @@ func TestRowC7Deletion(t *testing.T) {
 // TestRowC8ImportedMaterial: imported material shows its expiry, its deletion and its expiration.
 func TestRowC8ImportedMaterial(t *testing.T) {
 	r := row(t, "C8")
-	column(t, r, sc.AWSKMSOperationClass, "manage", "destroy", "destroy")
+	column(t, r, sc.KeytrailOperationClass, "manage", "destroy", "destroy")
 	column(t, r, sc.AWSKMSMaterialValidTo, "Mar 3, 2027, 12:00:00 AM", "", "")
 	column(t, r, sc.AWSKMSMaterialExpirationModel, "KEY_MATERIAL_EXPIRES", "", "")
 	column(t, r, sc.AWSKMSKeyARN, all(3, key1)...)
@@ -316,7 +316,7 @@ func TestRowC8ImportedMaterial(t *testing.T) {
 // TestRowC11Rotation: rotation is seen when it is configured, asked for and done, with its period and the materials.
 func TestRowC11Rotation(t *testing.T) {
 	r := row(t, "C11")
-	column(t, r, sc.AWSKMSOperationClass, "rotate", "rotate", "rotate", "rotate", "rotate", "destroy")
+	column(t, r, sc.KeytrailOperationClass, "rotate", "rotate", "rotate", "rotate", "rotate", "destroy")
 	column(t, r, sc.AWSKMSKeyARN, all(6, key1)...)
 	column(t, r, sc.AWSKMSKeyRotationType, "", "", "", "ON_DEMAND", "", "")
 	column(t, r, sc.AWSKMSRotationPeriodDays, "180", "", "", "", "", "")

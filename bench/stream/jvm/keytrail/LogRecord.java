@@ -11,7 +11,7 @@ import java.util.Arrays;
 final class LogRecord {
   private static final byte[] KEY = ascii("aws.kms.key.arn");
   private static final byte[] SECOND = ascii("aws.kms.destination_key.arn");
-  private static final byte[] PRINCIPAL = ascii("keytrail.principal");
+  private static final byte[] PRINCIPAL = ascii("keytrail.principal.id");
 
   long timeMs;
   String key; // "-" when the event has none

@@ -35,6 +35,7 @@ var layers = []layer{
 	{"schemas/view", nil},
 	{"schemas/decoding", nil},
 	{"schemas/otellog", []string{"schemas/printable", "schemas/view"}},
+	{"schemas/body/bodytest", []string{"schemas/otellog"}},
 	{"schemas/body", []string{"schemas/kms", "schemas/otellog", "schemas/semconv", "schemas/view"}},
 	{"schemas/aws/cloudtrail", []string{"schemas/decoding", "schemas/view"}},
 	{"schemas/jsonschema", nil},
@@ -135,7 +136,7 @@ var testLayers = []layer{
 var tests = []string{"processor/internal/oracle/cmd", "processor/internal/chaos", "processor/internal/quality"}
 
 // forTests are the packages that no code that ships may import, cli's included.
-var forTests = []string{"processor/internal/chaos", "processor/internal/quality", "processor/internal/opensearch", "schemas/internal/schematest", "schemas/corpus", "processor/kafka/kafkatest", "processor/sink/sinktest", "processor/source/aws/awstest", "processor/internal/oracle", "deploy/deploytest", "plugins/plugintest"}
+var forTests = []string{"processor/internal/chaos", "processor/internal/quality", "processor/internal/opensearch", "schemas/internal/schematest", "schemas/corpus", "schemas/body/bodytest", "processor/kafka/kafkatest", "processor/sink/sinktest", "processor/source/aws/awstest", "processor/internal/oracle", "deploy/deploytest", "plugins/plugintest"}
 
 // pure are the packages that are given everything, the time included: they import
 // nothing of impure and use nothing of clock.

@@ -52,6 +52,10 @@ func (a *app) schema() *cobra.Command {
 		"keytrail schema fields -o json",
 		func([]string) ([]byte, error) { return schemaFields(output) })
 	flags.Output(fields, &output, "form of the output; table is Markdown, json one object a line", "table", "json")
+	names := form("correspondence", "Print the names of each attribute in ECS, OCSF, CIM, CEF, LEEF and the collector",
+		"keytrail schema correspondence -o json",
+		func([]string) ([]byte, error) { return schemaCorrespondence(output) })
+	flags.Output(names, &output, "form of the output; table is Markdown, json one object a line", "table", "json")
 	return cmd
 }
 
@@ -114,12 +118,28 @@ func schemaFields(output string) ([]byte, error) {
 	if output == "table" {
 		return reg.FieldTables(), nil
 	}
+	return jsonLines(reg.Rows())
+}
+
+func schemaCorrespondence(output string) ([]byte, error) {
+	reg, err := registry.Load(registry.Files())
+	if err != nil {
+		return nil, err
+	}
+	if output == "table" {
+		return reg.Correspondence(), nil
+	}
+	return jsonLines(reg.TargetRows())
+}
+
+// jsonLines writes each row as a JSON object on its line.
+func jsonLines[T any](rows []T) ([]byte, error) {
 	var b bytes.Buffer
 	lines := json.NewEncoder(&b)
 	lines.SetEscapeHTML(false)
-	for _, row := range reg.Rows() {
+	for _, row := range rows {
 		if err := lines.Encode(row); err != nil {
-			return nil, fmt.Errorf("cannot write the field mapping as JSON: %w", err)
+			return nil, fmt.Errorf("cannot write a row of the schema as JSON: %w", err)
 		}
 	}
 	return b.Bytes(), nil

@@ -27,7 +27,7 @@ func printedSchema(t *testing.T, args ...string) string {
 
 func TestSchemaForms(t *testing.T) {
 	list, help := printedSchema(t), printedSchema(t, "-h")
-	for _, form := range []string{"registry", "jsonschema [EVENT]", "otel", "table", "fields"} {
+	for _, form := range []string{"registry", "jsonschema [EVENT]", "otel", "table", "fields", "correspondence"} {
 		name, _, _ := strings.Cut(form, " ")
 		if !strings.Contains("\n"+list, "\n  "+form+"  ") || !strings.Contains(help, "\n  "+name+"  ") {
 			t.Errorf("nothing about %s in\n%s\nor in\n%s", form, list, help)
@@ -127,5 +127,30 @@ func TestSchemaTables(t *testing.T) {
 	}
 	if want := strings.Count(fields, "\n| `"); rows != want || rows < 100 {
 		t.Errorf("%d fields as JSON, %d in the tables", rows, want)
+	}
+}
+
+// The correspondence is the page in docs, and each of its rows is a line of JSON.
+func TestSchemaCorrespondence(t *testing.T) {
+	page, err := os.ReadFile(filepath.Join("..", "..", "docs", "correspondence.md"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if printedSchema(t, "correspondence") != string(page) {
+		t.Error("schema correspondence does not print docs/correspondence.md")
+	}
+	found := false
+	for _, line := range lines(printedSchema(t, "correspondence", "-o", "json")) {
+		var row struct {
+			Target, To string
+			From, On   []string
+		}
+		if err := json.Unmarshal([]byte(line), &row); err != nil || row.Target == "" || row.To == "" {
+			t.Errorf("%v: %s", err, line)
+		}
+		found = found || row.Target == "ecs" && row.To == "event.id" && slices.Equal(row.From, []string{semconv.LogRecordUID})
+	}
+	if !found {
+		t.Error("no row says that event.id of ECS is log.record.uid")
 	}
 }

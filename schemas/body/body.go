@@ -35,9 +35,22 @@ var formats = []format{
 	{"otlp", "application/x-protobuf", always(otellog.AppendRequest)},
 	{"otlp_json", jsonType, always(otellog.AppendJSON)},
 	{"json", jsonType, always(appendFlat)},
+	{"ecs", jsonType, newECS},
+	{"ocsf", jsonType, newOCSF},
+	{"cim", jsonType, newCIM},
+	{"cef", textType, newCEF},
+	{"leef", textType, newLEEF},
+	{"ecs", jsonType, newECS},
+	{"ocsf", jsonType, newOCSF},
+	{"cim", jsonType, newCIM},
+	{"cef", "text/plain; charset=utf-8", newCEF},
+	{"leef", "text/plain; charset=utf-8", newLEEF},
 }
 
-const jsonType = "application/json"
+const (
+	jsonType = "application/json"
+	textType = "text/plain; charset=utf-8"
+)
 
 // stateless is an encoder that neither fails nor keeps memory.
 type stateless func(dst []byte, r *otellog.Record) []byte

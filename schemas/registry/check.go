@@ -85,6 +85,9 @@ func (r *Registry) check() error {
 	if r.Resource != nil {
 		r.checkFields(&p)
 	}
+	for _, t := range r.Targets {
+		r.checkTarget(&p, t)
+	}
 	return errors.Join(p...)
 }
 

@@ -10,7 +10,7 @@ const Command = "go run ./schemas/registry/gen"
 
 // Outputs renders every generated file and returns the files' content by path
 // below the directory schemas, which schemas holds: of README.md the
-// hand-written part is read from there and kept.
+// hand-written part is read from there and kept. One path leads out of it, to docs.
 func (r *Registry) Outputs(schemas fs.FS) (map[string][]byte, error) {
 	constants, err := r.GoConstants()
 	if err != nil {
@@ -25,7 +25,12 @@ func (r *Registry) Outputs(schemas fs.FS) (map[string][]byte, error) {
 			return nil, err
 		}
 	}
-	out := map[string][]byte{"semconv/semconv.go": constants, "README.md": readme}
+	bodies, err := r.BodyTables()
+	if err != nil {
+		return nil, err
+	}
+	out := map[string][]byte{"semconv/semconv.go": constants, "README.md": readme, "body/tables.go": bodies,
+		"../docs/correspondence.md": r.Correspondence()}
 	for _, e := range r.Events {
 		out["jsonschema/"+e.Name+".json"] = r.JSONSchema(e)
 	}

@@ -2,8 +2,9 @@
 // that Keytrail writes: YAML files in the form of the OpenTelemetry semantic
 // conventions (attribute groups, an entity for the resource, and events that
 // refer to attributes), and the mapping of every field of a CloudTrail record.
-// From both it renders the Go constants of package semconv, the JSON Schemas of
-// package jsonschema and the tables in the README of schemas.
+// From both, and the correspondence with other schemas, it renders the Go constants
+// of package semconv, the JSON Schemas of package jsonschema, the mappings of package
+// body, the tables in the README of schemas and docs/correspondence.md.
 //
 // It runs when code is generated, in tests and for "keytrail schema"; nothing
 // needs it while events are processed. Its output depends only on the files, so the
@@ -24,12 +25,12 @@ import (
 
 //go:generate go run ./gen
 
-//go:embed *.yaml fields/*.yaml versions/*.yaml
+//go:embed *.yaml fields/*.yaml targets/*.yaml versions/*.yaml
 var files embed.FS
 
 // Files returns the registry's own YAML files: the groups at the top of the file
-// system, the field mapping in fields and the OpenTelemetry schema files in
-// versions.
+// system, the field mapping in fields, the correspondence with other schemas in
+// targets and the OpenTelemetry schema files in versions.
 func Files() fs.FS { return files }
 
 // Registry is the registry with every reference resolved. Its parts point into
@@ -46,6 +47,8 @@ type Registry struct {
 	// Sections are the parts of the field mapping: which field of a CloudTrail
 	// record gives which attributes.
 	Sections []*Section
+	// Targets are other schemas, and where each attribute stands in them.
+	Targets []*Target
 }
 
 // Group is a set of attributes: those that it defines, or those that an event,
@@ -125,6 +128,9 @@ func Load(fsys fs.FS) (*Registry, error) {
 		return nil, err
 	}
 	if r.Sections, err = decodeSections(fsys); err != nil {
+		return nil, err
+	}
+	if r.Targets, err = decodeTargets(fsys); err != nil {
 		return nil, err
 	}
 	if err := r.check(); err != nil {

@@ -40,11 +40,6 @@ var formats = []format{
 	{"cim", jsonType, newCIM},
 	{"cef", textType, newCEF},
 	{"leef", textType, newLEEF},
-	{"ecs", jsonType, newECS},
-	{"ocsf", jsonType, newOCSF},
-	{"cim", jsonType, newCIM},
-	{"cef", "text/plain; charset=utf-8", newCEF},
-	{"leef", "text/plain; charset=utf-8", newLEEF},
 }
 
 const (

@@ -36,8 +36,12 @@ func encode(t testing.TB, e body.Encoder, r *otellog.Record) []byte {
 }
 
 func TestNames(t *testing.T) {
-	for _, name := range body.Names() {
+	names := body.Names()
+	for i, name := range names {
 		encoder(t, name)
+		if slices.Index(names, name) != i {
+			t.Errorf("%s stands twice", name)
+		}
 		if body.ContentType(name) == "" {
 			t.Errorf("%s has no content type", name)
 		}
@@ -129,6 +133,33 @@ func FuzzJSON(f *testing.F) {
 		}
 		bodytest.Check(t, "json", r, got)
 	})
+}
+
+// An attribute that a field takes as it is stands nowhere else, unless tools rely on its
+// name.
+func TestAttributesStandOnce(t *testing.T) {
+	f := func(name, path, taken, kept string) {
+		t.Helper()
+		r := examples(t, 0)["aws.kms.api_call"]
+		doc := bodytest.Object(t, encode(t, encoder(t, name), r))
+		inner := doc
+		if path != "" {
+			inner = doc[path].(map[string]any)
+		}
+		for _, at := range [...]struct {
+			name string
+			want bool
+		}{{taken, false}, {kept, true}} {
+			_, flat := inner[at.name]
+			if there := flat || bodytest.At(inner, at.name) != nil; there != at.want {
+				t.Errorf("%s: %s is there: %v, want %v", name, at.name, there, at.want)
+			}
+		}
+	}
+	f("ecs", "", "error.type", "keytrail.principal.id")
+	f("ecs", "", "client.address", "aws.kms.key.arn")
+	f("ocsf", "unmapped", "log.record.uid", "keytrail.context.class")
+	f("ocsf", "unmapped", "aws.kms.key.arn", "tls.cipher")
 }
 
 // An encoder neither changes a record nor remembers the one before.

@@ -16,9 +16,9 @@ import (
 type Allow []Allowance
 
 // Allowance says which anomalies are expected, until when, and why. An empty field matches
-// everything. A KeyARN or Principal that ends in "*" matches every name with that prefix.
+// everything. A Key or Principal that ends in "*" matches every name with that prefix.
 type Allowance struct {
-	KeyARN    string `yaml:"key"`
+	Key       string `yaml:"key"`
 	Principal string `yaml:"principal"`
 	Kind      Kind   `yaml:"kind"`
 	Detector  string `yaml:"detector"` // or the rule's name
@@ -46,7 +46,7 @@ func (u Until) Time() (int64, error) {
 // Validate returns an error if the fields of an Allowance do not fit together.
 func (a *Allowance) Validate() error {
 	switch {
-	case a.KeyARN == "" && a.Principal == "" && a.Kind == "" && a.Detector == "":
+	case a.Key == "" && a.Principal == "" && a.Kind == "" && a.Detector == "":
 		return fmt.Errorf("names no key, principal, kind or detector; it would allow every anomaly")
 	case a.Why == "":
 		return fmt.Errorf("has no why; write the reason, for those who read it in a year")
@@ -60,7 +60,7 @@ func (l Allow) Allows(a *Anomaly, start int64) bool {
 	for i := range l {
 		w := &l[i]
 		if (w.Kind == "" || w.Kind == a.Kind) && (w.Detector == "" || w.Detector == a.Detector) &&
-			matches(w.KeyARN, a.KeyARN) && matches(w.Principal, a.Principal) && !w.ended(start) {
+			matches(w.Key, a.Key) && matches(w.Principal, a.Principal) && !w.ended(start) {
 			return true
 		}
 	}
@@ -81,7 +81,7 @@ func (l Allow) Rules(c *count.Call, matched []*sigma.Rule, size int64) []*sigma.
 		return matched
 	}
 	start := eventtime.Start(c.Time, size)
-	a := Anomaly{Entity: wire.Entity{Scope: wire.ScopePair, KeyARN: c.KeyARN, Principal: c.Principal}}
+	a := Anomaly{Entity: wire.Entity{Scope: wire.ScopePair, Key: c.Key, Principal: c.Principal}}
 	for i := range rule.All {
 		r := &rule.All[i]
 		a.Kind, a.Detector = kindOf(r), r.Name

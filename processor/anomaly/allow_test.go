@@ -24,7 +24,7 @@ func TestAllowedRules(t *testing.T) {
 	}
 	both := rule.Set(1<<deletion | 1<<disabled)
 	of := func(id string) *sigma.Rule { return &sigma.Rule{Meta: sigma.Meta{ID: id}} }
-	l := anomaly.Allow{{Principal: role(1), Detector: "key_disabled", Why: "x"}, {KeyARN: keyARN(1), Detector: anomaly.SigmaDetector + "b", Until: anomaly.Until(time.Unix(0, begin+hour).UTC().Format(time.RFC3339)), Why: "x"}}
+	l := anomaly.Allow{{Principal: role(1), Detector: "key_disabled", Why: "x"}, {Key: keyARN(1), Detector: anomaly.SigmaDetector + "b", Until: anomaly.Until(time.Unix(0, begin+hour).UTC().Format(time.RFC3339)), Why: "x"}}
 	f := func(at int64, principal int, rules rule.Set, left, suppressed int) {
 		t.Helper()
 		c := decrypt(at, 1, principal)

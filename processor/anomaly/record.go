@@ -5,7 +5,7 @@ import (
 
 	"keytrail/processor/count"
 	"keytrail/processor/entity"
-	"keytrail/schemas/aws/arn"
+	"keytrail/schemas/cloud"
 	"keytrail/schemas/kms"
 	"keytrail/schemas/otellog"
 	"keytrail/schemas/semconv"
@@ -35,7 +35,7 @@ func WindowRecord(rec *otellog.Record, w *entity.Window, size, observed int64) {
 	if w.Size != 0 {
 		rec.Bool(semconv.KeytrailWindowRollup, true)
 	}
-	if arn.IsOthers(w.Entity) {
+	if cloud.IsOthers(w.Entity) {
 		rec.Bool(semconv.KeytrailWindowOthers, true)
 	}
 	rec.Int(semconv.KeytrailWindowRevision, int64(w.Revision))
@@ -102,27 +102,27 @@ func subject(rec *otellog.Record, e wire.Entity, bound string, start, end int64)
 	rec.String(semconv.KeytrailWindowStart, stamp(start))
 	rec.String(semconv.KeytrailWindowEnd, stamp(end))
 	rec.String(semconv.KeytrailPrincipalID, e.Principal)
-	key := e.KeyARN
-	if e.IsAlias() {
-		rec.String(semconv.AWSKMSAliasARN, e.KeyARN)
-		key = cmp.Or(bound, e.KeyARN)
+	key := e.Key
+	if cloud.Form(e.Key) == kms.FormAlias {
+		rec.String(semconv.AWSKMSAliasARN, e.Key)
+		key = cmp.Or(bound, e.Key)
 	} else {
 		rec.String(semconv.AWSKMSKeyPrimaryARN, bound)
 	}
 	rec.String(semconv.AWSKMSKeyARN, key)
-	if wire.IsMultiRegion(key) {
+	if cloud.Form(key) == kms.FormMultiRegion {
 		rec.Bool(semconv.AWSKMSKeyMultiRegion, true)
 	}
 }
 
 // resource takes account and Region from the entity's ARNs, if it has any.
 func resource(rec *otellog.Record, e wire.Entity) {
-	rec.Where(semconv.CloudProvider, "aws")
-	name := e.KeyARN
+	name := e.Key
 	if e.Scope == wire.ScopePrincipal || name == kms.NoEntity {
 		name = e.Principal
 	}
-	account, region := arn.Place(name)
+	provider, account, region := cloud.Place(name)
+	rec.Where(semconv.CloudProvider, provider)
 	rec.Where(semconv.CloudAccountID, account)
 	rec.Where(semconv.CloudRegion, region)
 }

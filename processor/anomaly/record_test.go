@@ -54,18 +54,18 @@ func validate(t *testing.T, s *validator.Schema, rec *otellog.Record) {
 }
 
 var (
-	aliasOf   = wire.Entity{Scope: wire.ScopeKey, KeyARN: aliasARN}
-	aliasPair = wire.Entity{Scope: wire.ScopePair, KeyARN: aliasARN, Principal: role(1)}
+	aliasOf   = wire.Entity{Scope: wire.ScopeKey, Key: aliasARN}
+	aliasPair = wire.Entity{Scope: wire.ScopePair, Key: aliasARN, Principal: role(1)}
 )
 
 // entities are one of each scope, and those of calls without a KMS key.
 var entities = []wire.Entity{
 	keyOf(1), roleOf(1), pairOf(1, 1),
-	{Scope: wire.ScopeKey, KeyARN: kms.NoEntity}, {Scope: wire.ScopePair, KeyARN: kms.NoEntity, Principal: role(1)},
+	{Scope: wire.ScopeKey, Key: kms.NoEntity}, {Scope: wire.ScopePair, Key: kms.NoEntity, Principal: role(1)},
 	{Scope: wire.ScopePrincipal, Principal: kms.NoEntity}, {Scope: wire.ScopePrincipal, Principal: "account:111122223333"},
-	{Scope: wire.ScopePrincipal, Principal: "lambda.amazonaws.com"}, {Scope: wire.ScopeKey, KeyARN: "a:b:c:d:"}, // an attacker's keyId
-	{Scope: wire.ScopeKey, KeyARN: aliasARN}, {Scope: wire.ScopePair, KeyARN: aliasARN, Principal: role(1)},
-	{Scope: wire.ScopeKey, KeyARN: multiARN("eu-central-1")}, {Scope: wire.ScopePair, KeyARN: multiARN("eu-west-1"), Principal: role(1)},
+	{Scope: wire.ScopePrincipal, Principal: "lambda.amazonaws.com"}, {Scope: wire.ScopeKey, Key: "a:b:c:d:"}, // an attacker's keyId
+	{Scope: wire.ScopeKey, Key: aliasARN}, {Scope: wire.ScopePair, Key: aliasARN, Principal: role(1)},
+	{Scope: wire.ScopeKey, Key: multiARN("eu-central-1")}, {Scope: wire.ScopePair, Key: multiARN("eu-west-1"), Principal: role(1)},
 }
 
 func TestWindowRecordFollowsItsSchema(t *testing.T) {
@@ -81,7 +81,7 @@ func TestWindowRecordFollowsItsSchema(t *testing.T) {
 		for i := range w.Sets {
 			w.Sets[i] = wire.Set{Values: []wire.HashCount{{Hash: 1, N: 1}}, Capped: true}
 		}
-		w.Closed, w.Revision, w.Bound = true, 3, &wire.Binding{ARN: multiARN("eu-west-1")}
+		w.Closed, w.Revision, w.Bound = true, 3, &wire.Binding{Key: multiARN("eu-west-1")}
 		anomaly.WindowRecord(&rec, &w, size, begin+1)
 		validate(t, s, &rec)
 		for id := range wire.NumCounters {
@@ -98,7 +98,7 @@ func TestRecordsOfAliases(t *testing.T) {
 		t.Helper()
 		var bound *wire.Binding
 		if arn != "" {
-			bound = &wire.Binding{ARN: arn}
+			bound = &wire.Binding{Key: arn}
 		}
 		var rec otellog.Record
 		w := entity.Window{Partial: wire.Partial{Entity: e, Start: begin}, Bound: bound}
@@ -124,8 +124,8 @@ func TestRecordsOfAliases(t *testing.T) {
 	f(aliasPair, keyARN(1), "aws.kms.alias.arn="+aliasARN+"0", "aws.kms.key.arn="+keyARN(1)+"0")
 	home, away := multiARN("eu-central-1"), multiARN("eu-west-1")
 	f(aliasOf, home, "aws.kms.alias.arn="+aliasARN+"0", "aws.kms.key.arn="+home+"0", "aws.kms.key.multi_region=1")
-	f(wire.Entity{Scope: wire.ScopeKey, KeyARN: home}, "", "aws.kms.key.arn="+home+"0", "aws.kms.key.multi_region=1")
-	f(wire.Entity{Scope: wire.ScopePair, KeyARN: home, Principal: role(1)}, away, "aws.kms.key.arn="+home+"0", "aws.kms.key.multi_region=1", "aws.kms.key.primary.arn="+away+"0")
+	f(wire.Entity{Scope: wire.ScopeKey, Key: home}, "", "aws.kms.key.arn="+home+"0", "aws.kms.key.multi_region=1")
+	f(wire.Entity{Scope: wire.ScopePair, Key: home, Principal: role(1)}, away, "aws.kms.key.arn="+home+"0", "aws.kms.key.multi_region=1", "aws.kms.key.primary.arn="+away+"0")
 	f(keyOf(1), "", "aws.kms.key.arn="+keyARN(1)+"0")
 	f(roleOf(1), "")
 }
@@ -136,7 +136,7 @@ func TestAnomalyRecordFollowsItsSchema(t *testing.T) {
 	var rec otellog.Record
 	for _, e := range entities {
 		for _, kind := range anomaly.Kinds {
-			for _, bound := range []*wire.Binding{nil, {ARN: multiARN("us-east-1")}} {
+			for _, bound := range []*wire.Binding{nil, {Key: multiARN("us-east-1")}} {
 				a := anomaly.Anomaly{ID: anomaly.ID(e, begin, "rate"), Kind: kind, Detector: "rate", Score: 7, Reason: "Too many.", Entity: e, Bound: bound, Start: begin, End: begin + size}
 				anomaly.AnomalyRecord(&rec, &a, begin)
 				validate(t, s, &rec)

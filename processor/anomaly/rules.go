@@ -19,8 +19,8 @@ func FromRules(rec *otellog.Record, set rule.Set, e wire.Entity, start, size int
 	}
 	call := strings.Clone(rec.Str(semconv.KeytrailCallID)) // rec is used again
 	where := ""
-	if e.KeyARN != kms.NoEntity {
-		where = " (KMS key " + e.KeyARN + ")"
+	if e.Key != kms.NoEntity {
+		where = " (KMS key " + e.Key + ")"
 	}
 	var list []Anomaly
 	for _, r := range set.Rules() {

@@ -30,7 +30,7 @@ func fromRules(t *testing.T, event string) []anomaly.Anomaly {
 	var c count.Call
 	count.FromRecord(&rec, &c)
 	own := c.Clone()
-	list := anomaly.FromRules(&rec, c.Rules, wire.Entity{Scope: wire.ScopePair, KeyARN: own.KeyARN, Principal: own.Principal}, begin, size)
+	list := anomaly.FromRules(&rec, c.Rules, wire.Entity{Scope: wire.ScopePair, Key: own.Key, Principal: own.Principal}, begin, size)
 	clear(ev.Raw) // what was found must not be views into the event
 	return list
 }

@@ -25,8 +25,8 @@ func FromSigma(rec *otellog.Record, rules []*sigma.Rule, e wire.Entity, start, s
 	call := strings.Clone(rec.Str(semconv.KeytrailCallID)) // rec is used again
 	_, operation, _ := strings.Cut(rec.Str(semconv.RPCMethod), "/")
 	what := rec.Str(semconv.KeytrailPrincipalID) + " called " + operation
-	if e.KeyARN != kms.NoEntity {
-		what += " (KMS key " + e.KeyARN + ")"
+	if e.Key != kms.NoEntity {
+		what += " (KMS key " + e.Key + ")"
 	}
 	if code := rec.Str(semconv.ErrorType); code != "" {
 		what += ", which failed with " + code

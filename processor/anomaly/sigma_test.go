@@ -26,7 +26,7 @@ func TestFromSigma(t *testing.T) {
 		{Meta: sigma.Meta{ID: "one", Title: "The First", Level: sigma.Critical, Techniques: []string{"T1530"}}},
 		{Meta: sigma.Meta{ID: "two", Title: "The Second", Level: sigma.Informational}},
 	}
-	e := wire.Entity{Scope: wire.ScopePair, KeyARN: "key", Principal: "mallory"}
+	e := wire.Entity{Scope: wire.ScopePair, Key: "key", Principal: "mallory"}
 	list := anomaly.FromSigma(record("a", ""), rules, e, 300, 60)
 	if len(list) != 2 {
 		t.Fatalf("%d anomalies", len(list))
@@ -39,7 +39,7 @@ func TestFromSigma(t *testing.T) {
 	if b.Detector != "sigma/two" || b.Score != 2 || b.Severity() != "low" || len(b.Techniques) != 0 || a.ID == b.ID {
 		t.Errorf("%+v", b)
 	}
-	e.KeyARN = "-"
+	e.Key = "-"
 	again := anomaly.FromSigma(record("a", "AccessDenied"), rules[:1], e, 300, 60)[0]
 	if again.ID != a.ID || again.Reason != `mallory called Decrypt, which failed with AccessDenied: the rule "The First" matches.` {
 		t.Errorf("another copy of the call gives %+v", again)

@@ -40,9 +40,9 @@ const maxStormWindows = 128
 func (s *Storm) Admit(start int64, detector string, pair wire.Entity) bool {
 	counts := s.window(start)
 	name := wire.EntityHash(detector)
-	key := stormKey{wire.EntityHash("k\n" + pair.KeyARN), name}
+	key := stormKey{wire.EntityHash("k\n" + pair.Key), name}
 	who := stormKey{wire.EntityHash("p\n" + pair.Principal), name}
-	keyed := pair.KeyARN != kms.NoEntity // else the pairs have no key in common
+	keyed := pair.Key != kms.NoEntity // else the pairs have no key in common
 	if counts[who] >= StormBound || keyed && counts[key] >= StormBound {
 		return false
 	}

@@ -33,7 +33,7 @@ func TestStorm(t *testing.T) {
 	f("other principals on the same key", admitted(begin, "a", bound, func(i int) wire.Entity { return pairOf(1, 10+i) }), 0)
 	f("others on others", admitted(begin, "a", bound, func(i int) wire.Entity { return pairOf(10+i, 10+i) }), bound)
 	f("no key", admitted(begin, "a", 2*bound, func(i int) wire.Entity {
-		return wire.Entity{Scope: wire.ScopePair, KeyARN: "-", Principal: role(1000 + i)}
+		return wire.Entity{Scope: wire.ScopePair, Key: "-", Principal: role(1000 + i)}
 	}), 2*bound)
 }
 

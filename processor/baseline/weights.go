@@ -2,7 +2,8 @@ package baseline
 
 import (
 	"math"
-	"time"
+
+	"keytrail/processor/eventtime"
 )
 
 // How much time of each slot was learned is not stored: everything from a
@@ -12,8 +13,8 @@ import (
 // geometric series.
 
 const (
-	hour = int64(time.Hour)
-	day  = 24 * hour
+	hour = eventtime.Hour
+	day  = eventtime.Day
 	week = 7 * day
 )
 

@@ -11,6 +11,7 @@ import (
 	"keytrail/processor/anomaly"
 	"keytrail/processor/cli/flags"
 	"keytrail/processor/cli/input"
+	"keytrail/processor/detector"
 	"keytrail/processor/read"
 	"keytrail/processor/report"
 	"keytrail/processor/scan"
@@ -59,17 +60,20 @@ func (a *app) scan() *cobra.Command {
 		report.Table, report.CSV)
 	flags.Choice(cmd, &s.windows, "windows", "", "windows to print", "all", "anomalous", "none")
 	s.period.Register(cmd, s.cfg.Now, "print windows and anomalies that begin")
-	flags.Duration(cmd, &s.size, "window", "`size` of a window", time.Minute, 24*time.Hour, time.Minute)
+	flags.Duration(cmd, &s.size, "window", "`size` of a window", window.MinSize, window.MaxSize, window.MinSize)
 	flags.Durations(cmd, &d.Rollups, "rollup",
 		"`size` of a longer window that adds up those of --window, such as 1h; repeatable, the shortest first")
-	flags.Float(cmd, &d.Threshold, "threshold", "`probability` below which a count is an anomaly", 0, 0.01)
-	flags.Integer(cmd, &d.MinCount, "min-count", "smallest `count` that can be a rate anomaly", 1, 1_000_000_000)
+	flags.Float(cmd, &d.Threshold, "threshold", "`probability` below which a count is an anomaly", 0,
+		detector.MaxThreshold)
+	flags.Integer(cmd, &d.MinCount, "min-count", "smallest `count` that can be a rate anomaly", detector.MinMinCount,
+		detector.MaxMinCount)
 	flags.Duration(cmd, &d.WarmUp, "warm-up", "how long an entity is learned before it is judged, a `duration`", 0,
 		d.Retention, 1)
 	flags.Integer(cmd, &d.MaxEntities, "max-entities",
-		"largest `number` of KMS keys, principals and pairs; further ones are counted together", 1000, 100_000_000)
-	flags.Integer(cmd, &d.MaxAccountEntities, "max-account-entities", "largest `number` of these in one account", 1000,
-		100_000_000)
+		"largest `number` of KMS keys, principals and pairs; further ones are counted together", detector.MinEntities,
+		detector.MostEntities)
+	flags.Integer(cmd, &d.MaxAccountEntities, "max-account-entities", "largest `number` of these in one account",
+		detector.MinEntities, detector.MostEntities)
 	cmd.Flags().StringArrayVar(&s.self, "self", nil, "`principal` of the collector itself; repeatable")
 	cmd.Flags().StringArrayVar(&s.rules, "rules", nil,
 		"`PATH` of your own rules in Sigma form, a directory or a file; repeatable")

@@ -3,7 +3,6 @@ package cli
 import (
 	"bufio"
 	"fmt"
-	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -13,7 +12,7 @@ import (
 	"keytrail/processor/report"
 	"keytrail/processor/scan"
 	"keytrail/processor/window"
-	"keytrail/schemas/wire"
+	"keytrail/schemas/cloud"
 )
 
 // usage is "keytrail usage --key ARN PATHS".
@@ -35,9 +34,7 @@ func (a *app) usage() *cobra.Command {
 		Example: "keytrail usage --key arn:aws:kms:eu-central-1:111122223333:key/1234abcd-… trail/\n" +
 			"keytrail usage --key arn:aws:kms:eu-central-1:111122223333:alias/app --since 24h -o csv trail/",
 		RunE: func(_ *cobra.Command, paths []string) error {
-			e := wire.Entity{Scope: wire.ScopeKey, KeyARN: key}
-			p := strings.SplitN(key, ":", 6)
-			if len(paths) == 0 || len(p) != 6 || p[0] != "arn" || !strings.HasPrefix(p[5], "key/") && !e.IsAlias() {
+			if len(paths) == 0 || !cloud.Complete(key) {
 				return usagef("usage needs --key with the ARN of a KMS key or an alias, and files, directories or -; " +
 					"see keytrail usage --help")
 			}

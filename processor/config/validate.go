@@ -16,6 +16,7 @@ import (
 	"keytrail/processor/sink"
 	"keytrail/processor/sink/all"
 	"keytrail/processor/window"
+	"keytrail/schemas/decoding"
 )
 
 // Validate checks every value and the rules between them. It returns
@@ -139,14 +140,17 @@ func validateStages(p *setting.Problems, stages []Stage) {
 }
 
 func (d Decode) validate(p *setting.Problems) {
-	setting.Between(p, "decode.compressed_bytes", d.CompressedBytes, 64<<10, 1<<50)
-	setting.Between(p, "decode.inflated_bytes", d.InflatedBytes, 1<<20, 1<<50)
-	setting.Between(p, "decode.ratio", d.Ratio, 1, 2000) // deflate reaches 1,032
-	// A reader's buffer has this size, and there is one for each object being read.
-	setting.Between(p, "decode.record_bytes", d.RecordBytes, 64<<10, 64<<20)
-	setting.Between(p, "decode.field_bytes", d.FieldBytes, 1<<10, 64<<20)
-	setting.Between(p, "decode.records", d.Records, 1, 1_000_000_000_000)
-	setting.Between(p, "decode.depth", d.Depth, 8, 10_000)
+	low, high := &decoding.LeastLimits, &decoding.MostLimits
+	size := func(key string, v setting.Size, low, high int64) {
+		setting.Between(p, key, v, setting.Size(low), setting.Size(high))
+	}
+	size("decode.compressed_bytes", d.CompressedBytes, low.CompressedBytes, high.CompressedBytes)
+	size("decode.inflated_bytes", d.InflatedBytes, low.InflatedBytes, high.InflatedBytes)
+	size("decode.record_bytes", d.RecordBytes, int64(low.RecordBytes), int64(high.RecordBytes))
+	size("decode.field_bytes", d.FieldBytes, int64(low.FieldBytes), int64(high.FieldBytes))
+	setting.Between(p, "decode.ratio", d.Ratio, low.Ratio, high.Ratio)
+	setting.Between(p, "decode.records", d.Records, low.Records, high.Records)
+	setting.Between(p, "decode.depth", d.Depth, low.Depth, high.Depth)
 	setting.Between(p, "decode.message_records", d.MessageRecords, 1, 10_000_000)
 	setting.Between(p, "decode.message_bytes", d.MessageBytes, 2<<20, 16<<30)
 	setting.OneOf(p, "decode.body", d.Body, BodyKeep, BodyNone)
@@ -164,20 +168,14 @@ const maxOpenWindows = 10_000
 
 func (w Window) validate(p *setting.Problems) {
 	const day = 24 * time.Hour
-	setting.Between(p, "window.size", w.Size, time.Minute, day)
-	if w.Size%time.Minute != 0 {
+	setting.Between(p, "window.size", w.Size, window.MinSize, window.MaxSize)
+	if w.Size%window.MinSize != 0 {
 		p.Add("window.size", "%v is not a whole number of minutes", w.Size)
 	}
 	last := w.Size
 	for i, r := range w.Rollups {
-		key := fmt.Sprintf("window.rollups[%d]", i)
-		switch {
-		case i >= window.MaxRollups:
-			p.Add(key, "%v is one too many; allowed: %d", r, window.MaxRollups)
-		case w.Size > 0 && r%w.Size != 0 || r > day:
-			p.Add(key, "%v is not a multiple of window.size, %v, up to %v", r, w.Size, day)
-		case r <= last:
-			p.Add(key, "%v is not longer than the window before it, %v", r, last)
+		if why := window.BadRollup(i, r, last, w.Size); why != "" {
+			p.Add(fmt.Sprintf("window.rollups[%d]", i), "%s", why)
 		}
 		last = r
 	}

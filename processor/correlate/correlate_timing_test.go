@@ -14,7 +14,7 @@ import (
 // observations are 20,000 matches of one minute in some groups, as a commit has them.
 func observations(set *sigma.Rules, groups int) (list []match) {
 	for i := range 20_000 {
-		c := count.Call{IDText: fmt.Sprintf("aaaaaaaa-bbbb-4ccc-8ddd-%012d", i), Time: 1_700_000_000*second + int64(i)*second/400, KeyARN: "key", Principal: fmt.Sprint("p-", i%groups)}
+		c := count.Call{IDText: fmt.Sprintf("aaaaaaaa-bbbb-4ccc-8ddd-%012d", i), Time: 1_700_000_000*second + int64(i)*second/400, Key: "key", Principal: fmt.Sprint("p-", i%groups)}
 		o := sigma.Observation{Correlation: set.Correlations[i%2], Group: fmt.Sprint("arn:aws:iam::111122223333:user/", i%groups)}
 		list = append(list, match{o, c})
 	}

@@ -68,7 +68,7 @@ func matches(set *sigma.Rules, seed uint64, n int) (list []match) {
 	rng := rand.New(rand.NewPCG(seed, 7))
 	for i := range n {
 		at := int64(1_700_000_000+rng.IntN(600)) * second
-		c := count.Call{IDText: fmt.Sprint("call-", i), Time: at, KeyARN: fmt.Sprint("key-", rng.IntN(2)), Principal: fmt.Sprint("p-", rng.IntN(3))}
+		c := count.Call{IDText: fmt.Sprint("call-", i), Time: at, Key: fmt.Sprint("key-", rng.IntN(2)), Principal: fmt.Sprint("p-", rng.IntN(3))}
 		group, rule, value := fmt.Sprint("g", rng.IntN(3)), rng.IntN(2), 1+rng.Uint64N(5)
 		for _, k := range set.Correlations {
 			o := sigma.Observation{Correlation: k, Rule: rule, Group: group}
@@ -102,7 +102,7 @@ func naive(t *testing.T, list []match) (found []string) {
 		for _, m := range list {
 			if c := m.call; m.o.Correlation == f.Correlation && m.o.Group == f.Group && c.Time >= f.Start && c.Time < f.End {
 				calls = append(calls, wire.CallAt{Rule: uint8(m.o.Rule), Time: c.Time, ID: c.IDText})
-				keys[c.KeyARN], principals[c.Principal] = true, true
+				keys[c.Key], principals[c.Principal] = true, true
 			}
 		}
 		one := func(set map[string]bool) string {
@@ -113,11 +113,11 @@ func naive(t *testing.T, list []match) (found []string) {
 			}
 			return "-"
 		}
-		e := wire.Entity{Scope: wire.ScopePair, KeyARN: one(keys), Principal: one(principals)}
-		if e.KeyARN == "-" && e.Principal != "-" {
+		e := wire.Entity{Scope: wire.ScopePair, Key: one(keys), Principal: one(principals)}
+		if e.Key == "-" && e.Principal != "-" {
 			e = wire.Entity{Scope: wire.ScopePrincipal, Principal: e.Principal}
-		} else if e.Principal == "-" && e.KeyARN != "-" {
-			e = wire.Entity{Scope: wire.ScopeKey, KeyARN: e.KeyARN}
+		} else if e.Principal == "-" && e.Key != "-" {
+			e = wire.Entity{Scope: wire.ScopeKey, Key: e.Key}
 		}
 		slices.SortFunc(calls, byTime)
 		var ids []string

@@ -98,9 +98,9 @@ func (a *about) entity() wire.Entity {
 	case a.key == kms.NoEntity && a.principal != kms.NoEntity:
 		return wire.Entity{Scope: wire.ScopePrincipal, Principal: a.principal}
 	case a.principal == kms.NoEntity && a.key != kms.NoEntity:
-		return wire.Entity{Scope: wire.ScopeKey, KeyARN: a.key}
+		return wire.Entity{Scope: wire.ScopeKey, Key: a.key}
 	}
-	return wire.Entity{Scope: wire.ScopePair, KeyARN: a.key, Principal: a.principal}
+	return wire.Entity{Scope: wire.ScopePair, Key: a.key, Principal: a.principal}
 }
 
 // ids are those of the calls, in the order of time, each once.
@@ -147,14 +147,14 @@ func (t *Table) Add(o *sigma.Observation, c *count.Call) {
 		}
 		key.group = strings.Clone(o.Group)
 		p = &Pane{Correlation: o.Correlation, Group: key.group, Start: key.start,
-			about: about{key: strings.Clone(c.KeyARN), principal: strings.Clone(c.Principal)}}
+			about: about{key: strings.Clone(c.Key), principal: strings.Clone(c.Principal)}}
 		t.panes[key] = p
 		t.bytes += paneBytes + len(key.group)
 	}
 	t.bytes -= 8 * (len(p.Tally.Values) + len(p.Tally.Slots))
 	p.Tally.Add(o, c.Time)
 	t.bytes += 8 * (len(p.Tally.Values) + len(p.Tally.Slots))
-	if p.about.key != c.KeyARN {
+	if p.about.key != c.Key {
 		p.about.key = kms.NoEntity
 	}
 	if p.about.principal != c.Principal {
@@ -189,7 +189,7 @@ func (t *Table) All(f func(*Pane)) {
 
 // Wire returns p as frames carry it. It shares p's strings.
 func (p *Pane) Wire() wire.Pane {
-	return wire.Pane{PaneKey: p.key(), Tally: p.Tally.Append(nil), KeyARN: p.about.key, Principal: p.about.principal, Calls: p.about.calls}
+	return wire.Pane{PaneKey: p.key(), Tally: p.Tally.Append(nil), Key: p.about.key, Principal: p.about.principal, Calls: p.about.calls}
 }
 
 func (p *Pane) key() wire.PaneKey {
@@ -215,5 +215,5 @@ func fromWire(c *sigma.Correlation, w *wire.Pane) (p *Pane, ok bool) {
 			return nil, false
 		}
 	}
-	return &Pane{Correlation: c, Group: w.Group, Start: w.Start, Tally: tally, about: about{w.KeyARN, w.Principal, w.Calls}}, true
+	return &Pane{Correlation: c, Group: w.Group, Start: w.Start, Tally: tally, about: about{w.Key, w.Principal, w.Calls}}, true
 }

@@ -17,7 +17,6 @@ import (
 	"keytrail/processor/eventtime"
 	"keytrail/processor/sigma"
 	"keytrail/processor/window"
-	"keytrail/schemas/aws/arn"
 	"keytrail/schemas/wire"
 )
 
@@ -27,7 +26,7 @@ const second = int64(time.Second)
 func at(set *sigma.Rules, id, group string, when int64, call string) wire.Pane {
 	for _, c := range set.Correlations {
 		if c.ID == id {
-			return pane(match{sigma.Observation{Correlation: c, Group: group}, count.Call{IDText: call, Time: when, KeyARN: "k", Principal: "p"}})
+			return pane(match{sigma.Observation{Correlation: c, Group: group}, count.Call{IDText: call, Time: when, Key: "k", Principal: "p"}})
 		}
 	}
 	panic("no correlation " + id)
@@ -270,7 +269,7 @@ func TestDamagedState(t *testing.T) {
 func TestOlderProgramsRefuse(t *testing.T) {
 	_, log, _ := sample(t)
 	for key, value := range log {
-		if err := window.NewEngine(window.DefaultConfig(), new(arn.Names), nil).Restore(key, value); err == nil {
+		if err := window.NewEngine(window.DefaultConfig(), nil).Restore(key, value); err == nil {
 			t.Errorf("the state key %q is taken", key)
 		}
 	}
@@ -316,11 +315,11 @@ func FuzzTake(f *testing.F) {
 	set := load(f, rules)
 	for _, m := range matches(set, 1, 10) {
 		w := pane(m)
-		f.Add(m.o.Correlation.Index, w.Group, w.Start, w.Tally, w.KeyARN)
+		f.Add(m.o.Correlation.Index, w.Group, w.Start, w.Tally, w.Key)
 	}
 	f.Fuzz(func(t *testing.T, index int, group string, start int64, tally []byte, key string) {
 		c := set.Correlations[uint(index)%uint(len(set.Correlations))]
-		w := wire.Pane{PaneKey: wire.PaneKey{Correlation: c.Fingerprint, Group: group, Start: start}, Tally: tally, KeyARN: key, Principal: "p"}
+		w := wire.Pane{PaneKey: wire.PaneKey{Correlation: c.Fingerprint, Group: group, Start: start}, Tally: tally, Key: key, Principal: "p"}
 		e := NewEngine(Config{Correlations: set.Correlations, Bytes: 1 << 20, Keep: second})
 		for range 2 {
 			switch why := e.Take(&w); why {
@@ -348,7 +347,7 @@ func TestAboutMerge(t *testing.T) {
 			all = all.merge(c, &about{"key", "p0", []wire.CallAt{{Rule: 2, Time: 1, ID: "02"}}})
 		}
 		e, ids := all.entity(), all.ids()
-		if want := []string{"00", "01", "02", "03", "04", "40", "41"}; e.Scope != wire.ScopeKey || e.KeyARN != "key" || e.Principal != "" || !slices.Equal(ids, want) || len(all.calls) != 8 {
+		if want := []string{"00", "01", "02", "03", "04", "40", "41"}; e.Scope != wire.ScopeKey || e.Key != "key" || e.Principal != "" || !slices.Equal(ids, want) || len(all.calls) != 8 {
 			t.Errorf("%+v of %v, want %v", e, ids, want)
 		}
 	}

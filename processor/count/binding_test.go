@@ -61,7 +61,7 @@ func bindings(tables ...*Table) (list []string) {
 	merged := map[string]*wire.Partial{}
 	for _, t := range tables {
 		for p := range t.All() {
-			at := fmt.Sprintf("%s %s %d", p.Scope, p.KeyARN+p.Principal, p.Start-begin)
+			at := fmt.Sprintf("%s %s %d", p.Scope, p.Key+p.Principal, p.Start-begin)
 			if merged[at] == nil {
 				merged[at] = &wire.Partial{}
 			}
@@ -70,7 +70,7 @@ func bindings(tables ...*Table) (list []string) {
 	}
 	for at, p := range merged {
 		if p.Binding != nil {
-			list = append(list, fmt.Sprintf("%s %d %s", at, p.Binding.Time-begin, p.Binding.ARN))
+			list = append(list, fmt.Sprintf("%s %d %s", at, p.Binding.Time-begin, p.Binding.Key))
 		}
 	}
 	slices.Sort(list)
@@ -92,23 +92,23 @@ func TestLearn(t *testing.T) {
 			t.Errorf("%+v: learned %q, want %q; %d partials", c.Shown, got, want, table.Len())
 		}
 	}
-	f(Call{KeyARN: keyA})
-	f(Call{KeyARN: keyA, Shown: Shown{Alias: alias}}, alias+" "+keyA)
-	f(Call{KeyARN: keyA, Shown: Shown{Alias: alias, Unbound: true}}, alias+" ")
-	f(Call{KeyARN: alias, Shown: Shown{Alias: alias, Unbound: true}}, alias+" ")
-	f(Call{KeyARN: alias, Shown: Shown{Alias: alias}})
-	f(Call{KeyARN: "-", Shown: Shown{Alias: alias}})
-	f(Call{KeyARN: keyA, SecondARN: keyB, Shown: Shown{Alias: alias, SecondAlias: other}}, alias+" "+keyA, other+" "+keyB)
-	f(Call{KeyARN: keyA, SecondARN: other, Shown: Shown{SecondAlias: other}})
-	f(Call{KeyARN: keyA, Shown: Shown{SecondAlias: other}})
-	f(Call{KeyARN: multi, Shown: Shown{Primary: multi}}, multi+" "+multi)
-	f(Call{KeyARN: multi, Shown: Shown{Primary: abroad, Replica: keyA}}, multi+" "+abroad)
-	f(Call{KeyARN: multi, Shown: Shown{Primary: multi, Replica: abroad}}, multi+" "+multi, abroad+" "+multi)
-	f(Call{KeyARN: multi, Shown: Shown{Replica: abroad}})
-	// An alias that looks like a key can not teach a key anything.
-	f(Call{KeyARN: keyA, Shown: Shown{Alias: multi + ":alias/x"}})
-	f(Call{KeyARN: keyA, Shown: Shown{Alias: multi, Unbound: true, Primary: abroad}})
-	f(Call{KeyARN: multi, Shown: Shown{Primary: alias}})
+	f(Call{Key: keyA})
+	f(Call{Key: keyA, Shown: Shown{Alias: alias}}, alias+" "+keyA)
+	f(Call{Key: keyA, Shown: Shown{Alias: alias, Unbound: true}}, alias+" ")
+	f(Call{Key: alias, Shown: Shown{Alias: alias, Unbound: true}}, alias+" ")
+	f(Call{Key: alias, Shown: Shown{Alias: alias}})
+	f(Call{Key: "-", Shown: Shown{Alias: alias}})
+	f(Call{Key: keyA, SecondKey: keyB, Shown: Shown{Alias: alias, SecondAlias: other}}, alias+" "+keyA, other+" "+keyB)
+	f(Call{Key: keyA, SecondKey: other, Shown: Shown{SecondAlias: other}})
+	f(Call{Key: keyA, Shown: Shown{SecondAlias: other}})
+	f(Call{Key: multi, Shown: Shown{Primary: multi}}, multi+" "+multi)
+	f(Call{Key: multi, Shown: Shown{Primary: abroad, Replica: keyA}}, multi+" "+abroad)
+	f(Call{Key: multi, Shown: Shown{Primary: multi, Replica: abroad}}, multi+" "+multi, abroad+" "+multi)
+	f(Call{Key: multi, Shown: Shown{Replica: abroad}})
+	// An alias that looks like a key teaches a key nothing.
+	f(Call{Key: keyA, Shown: Shown{Alias: multi + ":alias/x"}})
+	f(Call{Key: keyA, Shown: Shown{Alias: multi, Unbound: true, Primary: abroad}})
+	f(Call{Key: multi, Shown: Shown{Primary: alias}})
 }
 
 // The newest binding of each window is kept, whatever the order and however the
@@ -121,22 +121,22 @@ func TestTheNewestBindingIsKept(t *testing.T) {
 		for i := range 200 {
 			c := randomCall(rng, i)
 			c.Time = begin + rng.Int64N(2*size)/1e9*1e9 // whole seconds, so that some are equal
-			c.KeyARN = []string{keyA, keyB, alias}[rng.IntN(3)]
-			c.SecondARN = ""
+			c.Key = []string{keyA, keyB, alias}[rng.IntN(3)]
+			c.SecondKey = ""
 			c.Shown = Shown{Alias: []string{"", alias, other}[rng.IntN(3)], Unbound: rng.IntN(9) == 0}
 			calls = append(calls, c)
-			b := wire.Binding{Time: c.Time, ARN: c.KeyARN}
+			b := wire.Binding{Time: c.Time, Key: c.Key}
 			if c.Shown.Unbound {
-				b.ARN = ""
+				b.Key = ""
 			}
 			name := fmt.Sprintf("key %s %d", c.Shown.Alias, (c.Time-begin)/size*size)
-			if old := want[name]; c.Shown.Alias != "" && b.ARN != alias && (b.Time > old.Time || b.Time == old.Time && b.ARN > old.ARN) {
+			if old := want[name]; c.Shown.Alias != "" && b.Key != alias && (b.Time > old.Time || b.Time == old.Time && b.Key > old.Key) {
 				want[name] = b
 			}
 		}
 		var sorted []string
 		for name, b := range want {
-			sorted = append(sorted, fmt.Sprintf("%s %d %s", name, b.Time-begin, b.ARN))
+			sorted = append(sorted, fmt.Sprintf("%s %d %s", name, b.Time-begin, b.Key))
 		}
 		slices.Sort(sorted)
 		for range 4 {
@@ -158,10 +158,10 @@ func TestTheNewestBindingIsKept(t *testing.T) {
 	}
 }
 
-// What was learned lives longer than the record and the partial that showed it.
+// A learned binding outlives the record and the partial that showed it.
 func TestBindingsAreOwned(t *testing.T) {
 	buffer := []byte(alias + keyA)
-	c := Call{Time: begin, KeyARN: view.String(buffer[len(alias):]), Shown: Shown{Alias: view.String(buffer[:len(alias)])}}
+	c := Call{Time: begin, Key: view.String(buffer[len(alias):]), Shown: Shown{Alias: view.String(buffer[:len(alias)])}}
 	table, own := NewTable(size), c.Clone()
 	table.Learn(&c)
 	var p, q wire.Partial
@@ -172,7 +172,7 @@ func TestBindingsAreOwned(t *testing.T) {
 	c.Time++
 	table.Learn(&c)
 	clear(buffer)
-	if p.Binding.ARN != keyA || p.Binding.Time != begin || p.Binding == q.Binding {
+	if p.Binding.Key != keyA || p.Binding.Time != begin || p.Binding == q.Binding {
 		t.Errorf("the merged binding changed to %+v", *p.Binding)
 	}
 	if got, want := bindings(table), []string{"key " + alias + " 0 1 " + keyA}; !slices.Equal(got, want) {

@@ -57,7 +57,7 @@ func change(t testing.TB, pairs ...string) string {
 func TestFromRecord(t *testing.T) {
 	base := Call{
 		IDText: "91b9e9c5-5d1a-4d0c-9c71-6a3f1f0f2b7e", Time: time.Date(2026, 3, 2, 9, 1, 2, 0, time.UTC).UnixNano(), Copy: kms.CopyCaller,
-		KeyARN: "arn:aws:kms:eu-central-1:111122223333:key/a", Principal: "arn:aws:iam::111122223333:role/payments",
+		Key: "arn:aws:kms:eu-central-1:111122223333:key/a", Principal: "arn:aws:iam::111122223333:role/payments",
 		Class: kms.ClassDecrypt, Context: kms.ContextSecret, Object: wire.EntityHash("arn:aws:secretsmanager:eu-central-1:111122223333:secret:db-AbCdEf"),
 		Direct: true, Network: Network("192.0.2.7"),
 	}
@@ -66,7 +66,7 @@ func TestFromRecord(t *testing.T) {
 		want := base
 		edit(&want)
 		want.ID = wire.ParseCallID(want.IDText)
-		got := Call{IDText: "of the call before", SecondARN: "x", Object: 1, Self: true, Cross: true, Rules: 7} // it is used again
+		got := Call{IDText: "of the call before", SecondKey: "x", Object: 1, Self: true, Cross: true, Rules: 7} // it is used again
 		FromRecord(record(t, event, o), &got)
 		if got != want {
 			t.Errorf("%s:\n got %+v\nwant %+v", name, got, want)
@@ -89,11 +89,11 @@ func TestFromRecord(t *testing.T) {
 	f("for a service", change(t, `"accountId":"111122223333","sessionContext"`, `"accountId":"111122223333","invokedBy":"secretsmanager.amazonaws.com","sessionContext"`),
 		usual, func(c *Call) { c.Direct = false })
 	f("on another account's KMS key", change(t, "kms:eu-central-1:111122223333:key/a", "kms:eu-central-1:444455556666:key/a"), usual, func(c *Call) {
-		c.KeyARN, c.Cross = "arn:aws:kms:eu-central-1:444455556666:key/a", true
+		c.Key, c.Cross = "arn:aws:kms:eu-central-1:444455556666:key/a", true
 	})
 	f("the owner's copy of such a call", change(t, `"eventID"`, `"sharedEventID":"5d1a4d0c-0000-4000-8000-0123456789ab","eventID"`,
 		`"recipientAccountId":"111122223333"`, `"recipientAccountId":"444455556666"`, "kms:eu-central-1:111122223333:key/a", "kms:eu-central-1:444455556666:key/a"), usual, func(c *Call) {
-		c.IDText, c.Copy, c.KeyARN, c.Cross = "5d1a4d0c-0000-4000-8000-0123456789ab", kms.CopyOwner, "arn:aws:kms:eu-central-1:444455556666:key/a", true
+		c.IDText, c.Copy, c.Key, c.Cross = "5d1a4d0c-0000-4000-8000-0123456789ab", kms.CopyOwner, "arn:aws:kms:eu-central-1:444455556666:key/a", true
 	})
 	f("an addendum", change(t, `"eventID"`, `"addendum":{"reason":"UPDATED_DATA","updatedFields":"responseElements","originalEventID":"00000000-0000-4000-8000-00000000000a"},"eventID"`),
 		usual, func(c *Call) { c.IDText, c.Copy = "00000000-0000-4000-8000-00000000000a", kms.CopyAddendum })
@@ -104,14 +104,14 @@ func TestFromRecord(t *testing.T) {
 	f("the collector's, of a secret", decrypt, own, func(*Call) {})
 	f("ReEncrypt by its request", change(t, `"Decrypt"`, `"ReEncrypt"`, `"resources":[{"accountId":"111122223333","type":"AWS::KMS::Key","ARN":"arn:aws:kms:eu-central-1:111122223333:key/a"}],`, "",
 		`"encryptionAlgorithm":"SYMMETRIC_DEFAULT"`, `"sourceKeyId":"a","destinationKeyId":"arn:aws:kms:eu-central-1:111122223333:key/b"`, `"encryptionContext":{`, `"x":{`), usual, func(c *Call) {
-		c.Class, c.SecondARN, c.Context, c.Object = kms.ClassReencrypt, "arn:aws:kms:eu-central-1:111122223333:key/b", kms.ContextNone, 0
+		c.Class, c.SecondKey, c.Context, c.Object = kms.ClassReencrypt, "arn:aws:kms:eu-central-1:111122223333:key/b", kms.ContextNone, 0
 	})
 	f("ReEncrypt by its resources", change(t, `"Decrypt"`, `"ReEncrypt"`, `key/a"}`, `key/a"},{"ARN":"arn:aws:kms:eu-central-1:111122223333:key/b"}`), usual, func(c *Call) {
-		c.Class, c.SecondARN = kms.ClassReencrypt, "arn:aws:kms:eu-central-1:111122223333:key/b"
+		c.Class, c.SecondKey = kms.ClassReencrypt, "arn:aws:kms:eu-central-1:111122223333:key/b"
 	})
 	f("no KMS key", change(t, `"Decrypt"`, `"GenerateRandom"`, `"resources":[{"accountId":"111122223333","type":"AWS::KMS::Key","ARN":"arn:aws:kms:eu-central-1:111122223333:key/a"}],`, "",
 		`"encryptionContext":{`, `"x":{`), usual, func(c *Call) {
-		c.Class, c.KeyARN, c.Context, c.Object = kms.ClassRandom, kms.NoEntity, kms.ContextNone, 0
+		c.Class, c.Key, c.Context, c.Object = kms.ClassRandom, kms.NoEntity, kms.ContextNone, 0
 	})
 	f("a rule", change(t, `"Decrypt"`, `"DisableKey"`, `"encryptionContext":{`, `"x":{`), usual, func(c *Call) {
 		c.Class, c.Context, c.Object, c.Rules = kms.ClassDestroy, kms.ContextNone, 0, 1<<1
@@ -120,15 +120,15 @@ func TestFromRecord(t *testing.T) {
 		c.Class, c.Context, c.Object, c.Rules = kms.ClassDestroy, kms.ContextNone, 0, 1<<1
 	})
 	f("a trail change", change(t, "kms.amazonaws.com", "cloudtrail.amazonaws.com", `"Decrypt"`, `"StopLogging"`, `"encryptionContext":{`, `"name":"main","x":{`), usual, func(c *Call) {
-		c.Class, c.KeyARN, c.Context, c.Object, c.Rules = kms.ClassTrail, kms.NoEntity, kms.ContextNone, 0, rule.Set(1)<<11
+		c.Class, c.Key, c.Context, c.Object, c.Rules = kms.ClassTrail, kms.NoEntity, kms.ContextNone, 0, rule.Set(1)<<11
 	})
 }
 
-// A record that Keytrail did not make is no call, but must not break anything.
+// A record that Keytrail did not make is not a call, and breaks nothing.
 func TestFromRecordOfAForeignRecord(t *testing.T) {
 	var c Call
 	FromRecord(&otellog.Record{}, &c)
-	if c.IDText != "" || c.KeyARN != kms.NoEntity || c.Principal != kms.NoEntity {
+	if c.IDText != "" || c.Key != kms.NoEntity || c.Principal != kms.NoEntity {
 		t.Errorf("an empty record is %+v", c)
 	}
 	var rec otellog.Record

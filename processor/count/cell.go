@@ -4,13 +4,13 @@ import (
 	"encoding/binary"
 	"math/bits"
 
-	"keytrail/schemas/aws/arn"
+	"keytrail/schemas/cloud"
 	"keytrail/schemas/kms"
 	"keytrail/schemas/wire"
 )
 
-// cell is a partial while calls are added to it: its counters stand in an array, of
-// which the few that are used are listed at the end.
+// cell is a partial while calls are added to it: its counters are in an array, and partial
+// lists the few that are used.
 type cell struct {
 	wire.Partial
 	n    [wire.NumCounters]int64
@@ -57,12 +57,13 @@ func (c *cell) add(id wire.CounterID, n int64) {
 	c.used |= 1 << id
 }
 
-// count adds one call (n = 1), or takes it back (n = -1). other is whom the entity met
-// in it, nil for a pair, id the call's, and key the call's KMS key where it is wanted, for a principal.
+// count adds one call (n = 1), or takes it back (n = -1). id is the call's. other is the other
+// party: a key's principal, a principal's key, nil for a pair. key is the call's KMS key, and
+// used for principals only.
 //
-// A change of a trail is not a KMS call. It counts as such a change and with its
-// anomalies, and in nothing else: detectors compare the other counts, sets and samples
-// with those of KMS calls.
+// A change of a trail is not a KMS call. It counts only as such a change and with its
+// anomalies, because detectors compare the other counts, sets and samples with those of KMS
+// calls.
 func (c *cell) count(call *Call, id wire.Sample, n int64, other, key *name) {
 	c.add(wire.CounterClass+wire.CounterID(call.Class), n)
 	if call.Rules != 0 || call.Matched != 0 || call.Suppressed != 0 || call.Withheld != 0 {
@@ -104,7 +105,7 @@ func (c *cell) count(call *Call, id wire.Sample, n int64, other, key *name) {
 	}
 }
 
-// unusual counts what most calls are not.
+// unusual adds the counters that rarely apply.
 func (c *cell) unusual(call *Call, n int64, key *name) {
 	switch call.Outcome {
 	case kms.OutcomeDenied:
@@ -126,15 +127,15 @@ func (c *cell) unusual(call *Call, n int64, key *name) {
 	}
 }
 
-// name is a KMS key's or a principal's, kept from one batch to the next.
+// name is the name of a KMS key or a principal, kept from one batch to the next.
 type name struct {
 	text    string
 	hash    uint64 // wire.EntityHash of text
 	account string // of a principal
 }
 
-// names holds each name once. It remembers those met last by their length and last
-// characters, in which ARNs differ: most calls are by the same few.
+// names interns names. recent has the latest ones by their length and last characters, in
+// which names differ: most calls are by the same few principals.
 type names struct {
 	all    map[string]*name
 	recent [1024]*name
@@ -152,7 +153,7 @@ func (s *names) get(text string) *name {
 	n := s.all[text]
 	if n == nil {
 		own := string([]byte(text))
-		n = &name{own, wire.EntityHash(own), arn.PrincipalAccount(own)}
+		n = &name{own, wire.EntityHash(own), cloud.Account(own)}
 		s.all[n.text] = n
 	}
 	s.recent[at] = n

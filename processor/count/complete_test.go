@@ -15,9 +15,9 @@ import (
 func TestComplete(t *testing.T) {
 	const a, b, x, none = "arn:aws:kms:eu-west-1:1:key/a", "arn:aws:kms:eu-west-1:2:key/b", "arn:aws:kms:eu-west-1:1:alias/x", kms.NoEntity
 	of := func(names ...string) Call {
-		c := Call{Class: kms.ClassReencrypt, KeyARN: names[0], Open: true}
+		c := Call{Class: kms.ClassReencrypt, Key: names[0], Open: true}
 		if len(names) > 1 {
-			c.SecondARN, c.Open = names[1], names[0] == x || names[1] == x
+			c.SecondKey, c.Open = names[1], names[0] == x || names[1] == x
 		}
 		return c
 	}
@@ -35,14 +35,14 @@ func TestComplete(t *testing.T) {
 					t.Fatalf("changed %v, from %+v to %+v", changed, before, c)
 				}
 			}
-			got := []string{c.KeyARN, c.SecondARN}
+			got := []string{c.Key, c.SecondKey}
 			if slices.Sort(got); fmt.Sprint(got) != fmt.Sprint([]string{a, b}) || c.Open {
 				t.Fatalf("%+v: keys %q, open %v", copies, got, c.Open)
 			}
 		}
 	}
 	// A call that is complete, or of another operation, takes nothing.
-	same, decrypt, other := of(a), Call{Class: kms.ClassDecrypt, KeyARN: a}, of(b)
+	same, decrypt, other := of(a), Call{Class: kms.ClassDecrypt, Key: a}, of(b)
 	same.Open = false
 	if same.Complete(&other) || decrypt.Complete(&other) {
 		t.Errorf("%+v, %+v", same, decrypt)

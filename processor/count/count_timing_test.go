@@ -48,7 +48,7 @@ func BenchmarkTableAdd(b *testing.B) {
 func BenchmarkTableLearn(b *testing.B) {
 	calls := make([]Call, 20_000)
 	for i := range calls {
-		calls[i] = Call{Time: begin + int64(i)*1e6, KeyARN: keyA, Shown: Shown{Alias: fmt.Sprint(alias, i%100)}}
+		calls[i] = Call{Time: begin + int64(i)*1e6, Key: keyA, Shown: Shown{Alias: fmt.Sprint(alias, i%100)}}
 	}
 	table := NewTable(size)
 	b.ReportAllocs()

@@ -12,9 +12,9 @@ import (
 	"keytrail/schemas/semconv"
 )
 
-// Matcher judges calls by the user's own rules, which read the event itself: the
-// body of its log record. It keeps its memory from one call to the next. Not safe for
-// concurrent use; nil judges nothing.
+// Matcher judges calls by the user's own rules, which read the event itself: the body of its
+// log record. It reuses its memory from one call to the next. A nil Matcher judges no call. It
+// is not safe for concurrent use.
 type Matcher struct {
 	match *sigma.Matcher
 	found []*sigma.Rule
@@ -28,34 +28,33 @@ func NewMatcher(rules *sigma.Rules) *Matcher {
 	return &Matcher{match: rules.NewMatcher()}
 }
 
-// MaxFindings bounds the rules of one call that get an anomaly of their own, to those
-// of the highest levels: with 20,000 calls in a transaction that match as many as they
-// can, 320 MB. Windows count all.
+// MaxFindings bounds the rules of one call that get their own anomaly, to those of the
+// highest levels: a transaction of 20,000 calls with as many matches has 320 MB of them.
+// Windows count all.
 const MaxFindings = 16
 
-// ErrNoBody says that a call came without the event, and that there are rules which
-// may have matched it.
-var ErrNoBody = errors.New("the log record has no body: whoever normalized it left the event out")
+// ErrNoBody says that a log record lacks the event, although rules may have matched it.
+var ErrNoBody = errors.New("the log record has no body: its normalizer left the event out")
 
-// Found is what the rules say of one call. Its slices are the Matcher's, valid until
-// its next call.
+// Found holds the findings of the rules for one call. Its slices belong to the Matcher and
+// are valid until its next call.
 type Found struct {
-	// Rules are those that are findings of their own, at most MaxFindings.
+	// Rules are the matching rules that are findings themselves, at most MaxFindings.
 	Rules []*sigma.Rule
-	// Observations are what correlations count.
+	// Observations are the matches that correlations count.
 	Observations []sigma.Observation
 }
 
-// Match judges the call c of the log record rec, and sets c.Matched. The collector's
-// own calls match nothing. An error says that the rules could not be asked: ErrNoBody,
-// or that the body is no event.
+// Match judges the call c of the log record rec, and sets c.Matched. The collector's own
+// calls match no rule. An error says that the rules could not read the event: ErrNoBody, or
+// that the body is not an event.
 func (m *Matcher) Match(rec *otellog.Record, c *Call) (Found, error) {
 	c.Matched = 0
 	if m == nil || c.Self {
 		return Found{}, nil
 	}
-	// Most calls are of operations that no rule asks for: known from an attribute,
-	// without the way through the event.
+	// Most calls are of operations that no rule asks for. An attribute shows that without
+	// reading the event.
 	service, operation, _ := strings.Cut(rec.Str(semconv.RPCMethod), "/")
 	if !m.match.Wants(service, operation) {
 		return Found{}, nil
@@ -63,7 +62,7 @@ func (m *Matcher) Match(rec *otellog.Record, c *Call) (Found, error) {
 	if rec.Body == "" {
 		return Found{}, ErrNoBody
 	}
-	// The matcher reads the body where it is: copying it would cost more than matching.
+	// The matcher reads the body in place: copying it would cost more than matching.
 	result, err := m.match.Match(unsafe.Slice(unsafe.StringData(rec.Body), len(rec.Body)))
 	if err != nil {
 		return Found{}, err

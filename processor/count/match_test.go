@@ -64,7 +64,7 @@ func TestMatcher(t *testing.T) {
 			t.Errorf("%d rules matched, %v; want %d, %v", call.Matched, err, c.matched, c.err)
 		}
 	}
-	// A body that is no event, such as of a foreign producer, is told and judged by nobody.
+	// A body that is not an event, as of a foreign producer, is an error and matches no rule.
 	rec, call := record(t, decrypt, normalize.Options{}), Call{}
 	rec.Body = "no event"
 	if _, err := NewMatcher(all).Match(rec, &call); err == nil || call.Matched != 0 {
@@ -95,7 +95,7 @@ func TestManyFindings(t *testing.T) {
 // taken back.
 func TestMatchedCount(t *testing.T) {
 	table := NewTable(int64(300e9))
-	call := Call{IDText: "a", Time: 1, KeyARN: "key", Principal: "p", Rules: 1, Matched: 3}
+	call := Call{IDText: "a", Time: 1, Key: "key", Principal: "p", Rules: 1, Matched: 3}
 	table.Add(&call, 1)
 	if table.Len() != 3 {
 		t.Fatalf("%d partials", table.Len())

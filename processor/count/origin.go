@@ -6,9 +6,9 @@ import (
 	"keytrail/schemas/wire"
 )
 
-// Network returns the hash of the network of an address: its first two bytes when it
-// is one of IPv4, its first three groups (a site's /48) when it is one of IPv6; 0 when it
-// is none. Cloud networks and offices move within such; a thief seldom comes from the same.
+// Network returns the hash of the network of an address: of its first two bytes for IPv4, of
+// its first three groups (a site's /48) for IPv6, and 0 for any other text. Addresses of
+// cloud networks and offices change within such a network; a thief seldom shares it.
 func Network(address string) uint32 {
 	separator, parts := ".", 2
 	if strings.Contains(address, ":") {
@@ -25,8 +25,8 @@ func Network(address string) uint32 {
 	return uint32(wire.EntityHash(address[:end]))
 }
 
-// client returns the hash of the program in a user agent, without its version: what
-// stands before the first slash, space or bracket.
+// client returns the hash of the program in a user agent, without its version: of the text
+// before the first slash, space or bracket.
 func client(agent string) uint32 {
 	agent = strings.TrimLeft(agent, "[ ")
 	if i := strings.IndexAny(agent, "/ ;]"); i >= 0 {

@@ -6,9 +6,9 @@ import (
 	"keytrail/schemas/wire"
 )
 
-// MaxDistinct bounds every set of distinct values in a window: 512 values of 16
-// bytes are 8 KiB. Above it the set keeps the smallest hashes and is marked as
-// capped: its size is a lower bound, as long as no call is taken back.
+// MaxDistinct bounds every set of distinct values in a window: 512 values of 16 bytes are
+// 8 KiB. Above it the set keeps the smallest hashes and is marked as capped. Its size is then
+// a lower bound, unless calls are taken back.
 const MaxDistinct = 512
 
 // MaxSamples bounds the call ids kept with a window. A call that is taken back
@@ -46,11 +46,11 @@ func Get(p *wire.Partial, id wire.CounterID) int64 {
 // Put sets counter id of p to n.
 func Put(p *wire.Partial, id wire.CounterID, n int64) { p.Counters = add(p.Counters, id, n-Get(p, id)) }
 
-// insert adds n occurrences of hash to a set. A full set keeps the smallest
-// hashes, so that what it keeps does not depend on the order of arrival.
+// insert adds n occurrences of hash to a set. A full set keeps the smallest hashes, so its
+// content does not depend on the order of arrival.
 func insert(s *wire.Set, hash uint64, n int64) {
 	i, end := 0, len(s.Values)
-	for i < end { // written out, because it is most of what counting does
+	for i < end { // written out, because counting spends most of its time here
 		if m := int(uint(i+end) >> 1); s.Values[m].Hash < hash {
 			i = m + 1
 		} else {
@@ -62,7 +62,7 @@ func insert(s *wire.Set, hash uint64, n int64) {
 		if s.Values[i].N += n; s.Values[i].N == 0 {
 			s.Values = slices.Delete(s.Values, i, i+1)
 		}
-	case n < 0 && s.Capped: // taken back what was counted when the set was full
+	case n < 0 && s.Capped: // takes back a value that was counted when the set was full
 	case len(s.Values) < MaxDistinct:
 		s.Values = slices.Insert(s.Values, i, wire.HashCount{Hash: hash, N: n})
 	default:
@@ -73,10 +73,10 @@ func insert(s *wire.Set, hash uint64, n int64) {
 	}
 }
 
-// Merge adds q to p; both are of the same window of the same entity. Of q only
-// the samples that are no UUIDs are kept.
+// Merge adds q to p; both are of the same window of the same entity. It retains only those
+// samples of q that are not UUIDs.
 func Merge(p, q *wire.Partial) {
-	if len(p.Counters) == 0 { // most windows see one partial only: copied whole, in one allocation
+	if len(p.Counters) == 0 { // most windows get a single partial: copied whole, in one allocation
 		p.Counters = append(p.Counters, q.Counters...)
 	} else {
 		for _, c := range q.Counters {
@@ -98,16 +98,16 @@ func Merge(p, q *wire.Partial) {
 			sample(p, i, id)
 		}
 	}
-	if q.Binding.Newer(p.Binding) { // the newest of all is the same in any order, and however often it comes
+	if q.Binding.Newer(p.Binding) { // the newest of all is the same in any order, and however often it is merged
 		b := *q.Binding
 		p.Binding = &b
 	}
 }
 
-// spot tells whether id belongs to the samples of p, and where: the smallest
-// ids are kept, so that the samples do not depend on the order of arrival.
+// spot reports whether id belongs to the samples of p, and its place. The smallest ids are
+// kept, so the samples do not depend on the order of arrival.
 func spot(p *wire.Partial, id wire.Sample) (i int, ok bool) {
-	for i = len(p.Samples); i > 0; i-- { // of a busy entity nearly all are above the last
+	for i = len(p.Samples); i > 0; i-- { // nearly all ids of a busy entity are above the last
 		switch c := id.Compare(p.Samples[i-1]); {
 		case c == 0:
 			return i, false
@@ -126,12 +126,12 @@ func sample(p *wire.Partial, i int, id wire.Sample) {
 	p.Samples[i] = id
 }
 
-// Empty tells whether p changes nothing, as when it took back the only call that
-// it counted.
+// Empty reports whether p changes nothing, as when it took back the only call that it
+// counted.
 func Empty(p *wire.Partial) bool { return p.Binding == nil && NoCounts(p) }
 
-// NoCounts tells whether p changes no count. A call that moves from one principal
-// to another changes no counter of its KMS key, but the key's set of principals.
+// NoCounts reports whether p changes no count. A call that moves from one principal to
+// another changes the set of principals of its KMS key, and none of the key's counters.
 func NoCounts(p *wire.Partial) bool {
 	for i := range p.Sets {
 		if len(p.Sets[i].Values) > 0 {
@@ -158,7 +158,7 @@ func TakesBack(p *wire.Partial) bool {
 	return false
 }
 
-// origin adds where a principal's call came from.
+// origin adds the origin of a principal's call.
 func origin(p *wire.Partial, c *Call, n int64) {
 	if c.Network != 0 {
 		insert(&p.Sets[wire.SetNetworks], uint64(c.Network), n)

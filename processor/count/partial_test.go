@@ -16,7 +16,7 @@ func form(p *wire.Partial) string {
 	return string(e.B)
 }
 
-var entity = wire.Entity{Scope: wire.ScopeKey, KeyARN: "arn:aws:kms:eu-central-1:111122223333:key/a"}
+var entity = wire.Entity{Scope: wire.ScopeKey, Key: "arn:aws:kms:eu-central-1:111122223333:key/a"}
 
 // randomPartial returns a partial such as no calls would make: any counter,
 // negative ones too, and values from a space of hashes of the given size.
@@ -120,7 +120,7 @@ func TestMergeKeepsNoMemory(t *testing.T) {
 	}
 }
 
-// What is merged and then taken back leaves nothing.
+// Counts that are merged and then taken back leave nothing.
 func TestMergeOfTheOppositeLeavesNothing(t *testing.T) {
 	for seed := range uint64(300) {
 		rng := rand.New(rand.NewPCG(seed, 3))

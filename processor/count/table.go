@@ -5,27 +5,28 @@ import (
 	"strings"
 
 	"keytrail/processor/eventtime"
+	"keytrail/schemas/cloud"
+	"keytrail/schemas/kms"
 	"keytrail/schemas/wire"
 )
 
-// Table collects the partials of a batch of calls: one for each entity and
-// window that the calls touch. It is made to be reused. Not safe for concurrent
-// use.
+// Table collects the partials of a batch of calls: one per entity and window that the calls
+// touch. It is made to be reused. It is not safe for concurrent use.
 //
-// Memory: one commit of 20,000 calls touches at most 140,000 partials (two KMS
-// keys, two pairs and a principal each, and two aliases that learn), about 150 MB;
-// usually a tenth of it. It is kept for the next commit, but no more than maxSpare.
+// Memory: one commit of 20,000 calls touches at most 140,000 partials (two KMS keys, two
+// pairs and a principal each, and two aliases that learn), about 150 MB; usually a tenth of
+// it. The next commit reuses the memory of up to maxSpare of them.
 type Table struct {
 	size  int64
 	names names
 	cells map[place]*cell
-	order []*cell // as they were made, and behind them those of earlier batches
+	order []*cell // in the order of creation, and behind them those of earlier batches
 	n     int     // how many of order are in use
 }
 
-// place is what a cell counts: of a KMS key without a principal, of a principal
-// without a KMS key, or of a pair. Names are known by their address, because hashing
-// two ARNs for each call and scope would cost as much as all the rest of counting.
+// place identifies a cell: of a KMS key without a principal, of a principal without a KMS
+// key, or of a pair. Names are interned and compared by pointer, because hashing two names
+// per call and scope would cost as much as all the rest of counting.
 type place struct {
 	key, principal *name
 	start          int64
@@ -45,7 +46,7 @@ func (t *Table) Len() int { return t.n }
 
 // Reset empties the table.
 func (t *Table) Reset() {
-	if t.n > 8*maxSpare { // a map keeps the memory of the most that it had: 80 bytes for each
+	if t.n > 8*maxSpare { // a map keeps the memory of its largest size: 80 bytes per entry
 		t.cells = map[place]*cell{}
 	} else {
 		clear(t.cells)
@@ -58,20 +59,20 @@ func (t *Table) Reset() {
 	t.names.trim()
 }
 
-// Add counts c once for its principal, and once for each of its KMS keys alone
-// and with the principal. n is 1, or -1 to take a call back that was credited
-// by a worse copy. Strings of c are copied when they are kept.
+// Add counts c once for its principal, and once for each of its KMS keys alone and with the
+// principal. n is 1, or -1 to take a call back that a worse copy credited. Add copies the
+// strings of c that it keeps.
 func (t *Table) Add(c *Call, n int64) {
 	start, who, id := eventtime.Start(c.Time, t.size), t.names.get(c.Principal), wire.SampleOf(c.IDText)
-	what := t.names.get(c.KeyARN)
+	what := t.names.get(c.Key)
 	pair := t.pair(what, who, start)
 	pair.principal.count(c, id, n, what, what)
 	pair.key.count(c, id, n, who, nil)
 	pair.count(c, id, n, nil, nil)
-	if c.SecondARN == "" {
+	if c.SecondKey == "" {
 		return
 	}
-	what = t.names.get(c.SecondARN)
+	what = t.names.get(c.SecondKey)
 	insert(&pair.principal.Sets[wire.SetPeers], what.hash, n)
 	second := t.pair(what, who, start)
 	second.key.count(c, id, n, who, nil)
@@ -93,13 +94,12 @@ func (t *Table) pair(key, principal *name, start int64) *cell {
 	return c
 }
 
-// Learn takes from c which KMS key an alias stood for and which key was the
-// primary of a multi-Region key. Such bindings do not depend on the call being
-// counted: every copy of it may be learned from, any number of times. Strings of
-// c are copied when they are kept.
+// Learn takes from c the KMS key that an alias stood for and the primary key of a
+// multi-Region key. Such bindings do not depend on the call being counted: Learn may take
+// every copy of it, any number of times. It copies the strings of c that it keeps.
 //
-// An alias learns from its use as well as from its changes, because most are
-// older than any trail that is kept.
+// The use of an alias shows its binding as well as its changes do. Most aliases are older
+// than any trail that is kept.
 func (t *Table) Learn(c *Call) {
 	if s := &c.Shown; s.Alias != "" || s.Primary != "" || s.SecondAlias != "" {
 		t.learn(c)
@@ -107,39 +107,41 @@ func (t *Table) Learn(c *Call) {
 }
 
 func (t *Table) learn(c *Call) {
-	s, isAlias := &c.Shown, func(name string) bool { return wire.Entity{KeyARN: name}.IsAlias() }
+	s := &c.Shown
+	isAlias := func(name string) bool { return cloud.Form(name) == kms.FormAlias }
+	isMultiRegion := func(name string) bool { return cloud.Form(name) == kms.FormMultiRegion }
 	switch {
 	case !isAlias(s.Alias):
 	case s.Unbound:
 		t.bind(s.Alias, c, "")
-	case wire.IsKeyARN(c.KeyARN):
-		t.bind(s.Alias, c, c.KeyARN)
+	case isKey(c.Key):
+		t.bind(s.Alias, c, c.Key)
 	}
-	if isAlias(s.SecondAlias) && wire.IsKeyARN(c.SecondARN) {
-		t.bind(s.SecondAlias, c, c.SecondARN)
+	if isAlias(s.SecondAlias) && isKey(c.SecondKey) {
+		t.bind(s.SecondAlias, c, c.SecondKey)
 	}
-	if wire.IsMultiRegion(c.KeyARN) && wire.IsMultiRegion(s.Primary) {
-		t.bind(c.KeyARN, c, s.Primary)
-		if wire.IsMultiRegion(s.Replica) {
+	if isMultiRegion(c.Key) && isMultiRegion(s.Primary) {
+		t.bind(c.Key, c, s.Primary)
+		if isMultiRegion(s.Replica) {
 			t.bind(s.Replica, c, s.Primary)
 		}
 	}
 }
 
-// bind keeps that name stood for a KMS key, or for nothing, at the time of the call.
+// bind records that name stood for a KMS key, or for no key, at the time of the call.
 func (t *Table) bind(name string, c *Call, key string) {
 	at := c.Time
 	p := t.at(place{key: t.names.get(name), start: eventtime.Start(at, t.size)}, wire.ScopeKey)
 	if p.Account == "" {
 		p.Account = t.names.get(c.Principal).account
 	}
-	b := wire.Binding{Time: at, ARN: key}
+	b := wire.Binding{Time: at, Key: key}
 	switch {
 	case !b.Newer(p.Binding):
-	case p.Binding != nil && p.Binding.ARN == key: // it is named again and again: no copy of the same text
+	case p.Binding != nil && p.Binding.Key == key: // named again and again: the text is not copied again
 		p.Binding.Time = at
 	default:
-		p.Binding = &wire.Binding{Time: at, ARN: strings.Clone(key)}
+		p.Binding = &wire.Binding{Time: at, Key: strings.Clone(key)}
 	}
 }
 
@@ -156,7 +158,7 @@ func (t *Table) at(at place, scope wire.Scope) *cell {
 	c.reset()
 	c.Scope, c.Start = scope, at.start
 	if at.key != nil {
-		c.KeyARN = at.key.text
+		c.Key = at.key.text
 	}
 	if at.principal != nil {
 		c.Principal = at.principal.text
@@ -165,9 +167,8 @@ func (t *Table) at(at place, scope wire.Scope) *cell {
 	return c
 }
 
-// All yields the partials in the order in which they were begun. They belong to the
-// table until Reset, after which their memory is used again: of what is kept longer,
-// only strings may be.
+// All yields the partials in the order of their first calls. They belong to the table until
+// Reset, which reuses their memory. Only their strings may be kept longer.
 func (t *Table) All() iter.Seq[*wire.Partial] {
 	return func(yield func(*wire.Partial) bool) {
 		for _, c := range t.order[:t.n] {

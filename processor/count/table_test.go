@@ -24,18 +24,18 @@ var begin = time.Date(2026, 3, 2, 9, 0, 0, 0, time.UTC).UnixNano()
 func randomCall(rng *rand.Rand, n int) Call {
 	c := Call{
 		IDText: fmt.Sprintf("%08x-0000-4000-8000-%012x", rng.Uint32(), n), Time: begin + rng.Int64N(4*size),
-		Copy: kms.Copy(rng.IntN(3)), KeyARN: fmt.Sprintf("arn:aws:kms:eu-central-1:111122223333:key/%d", rng.IntN(4)),
+		Copy: kms.Copy(rng.IntN(3)), Key: fmt.Sprintf("arn:aws:kms:eu-central-1:111122223333:key/%d", rng.IntN(4)),
 		Principal: fmt.Sprintf("arn:aws:iam::111122223333:role/%d", rng.IntN(4)), Class: kms.Class(rng.IntN(int(kms.NumClasses))),
 		Outcome: kms.Outcome(rng.IntN(3)), Context: kms.Context(rng.IntN(int(kms.NumContexts))),
 		Object: uint64(rng.IntN(20)), Direct: rng.IntN(2) == 0, Cross: rng.IntN(4) == 0, Self: rng.IntN(8) == 0,
 	}
 	switch rng.IntN(8) {
 	case 0:
-		c.KeyARN = kms.NoEntity
+		c.Key = kms.NoEntity
 	case 1:
 		c.Principal = kms.NoEntity
 	case 2:
-		c.SecondARN = "arn:aws:kms:eu-central-1:111122223333:key/second"
+		c.SecondKey = "arn:aws:kms:eu-central-1:111122223333:key/second"
 	case 3:
 		c.Rules = rule.Set(rng.Uint32N(1 << len(rule.All)))
 	}
@@ -183,14 +183,14 @@ func TestTableCountsWhatTheCallsSay(t *testing.T) {
 			}
 			return want[name]
 		}
-		keys := []string{c.KeyARN}
-		if c.SecondARN != "" {
-			keys = append(keys, c.SecondARN)
+		keys := []string{c.Key}
+		if c.SecondKey != "" {
+			keys = append(keys, c.SecondKey)
 		}
 		at(wire.Entity{Scope: wire.ScopePrincipal, Principal: c.Principal}).add(&c, keys)
 		for _, key := range keys {
-			at(wire.Entity{Scope: wire.ScopeKey, KeyARN: key}).add(&c, []string{c.Principal})
-			at(wire.Entity{Scope: wire.ScopePair, KeyARN: key, Principal: c.Principal}).add(&c, nil)
+			at(wire.Entity{Scope: wire.ScopeKey, Key: key}).add(&c, []string{c.Principal})
+			at(wire.Entity{Scope: wire.ScopePair, Key: key, Principal: c.Principal}).add(&c, nil)
 		}
 	}
 	if table.Len() != len(want) {
@@ -237,7 +237,7 @@ func TestCorrectionsGiveBackNothing(t *testing.T) {
 // A call that moves to another principal changes no counter of its KMS key. It
 // must change the key's principals all the same.
 func TestCorrectionMovesThePrincipalOfAKey(t *testing.T) {
-	c := Call{IDText: "a", Time: begin, KeyARN: "arn:aws:kms:eu-central-1:111122223333:key/a", Principal: "account:444455556666", Cross: true}
+	c := Call{IDText: "a", Time: begin, Key: "arn:aws:kms:eu-central-1:111122223333:key/a", Principal: "account:444455556666", Cross: true}
 	first, second := NewTable(size), NewTable(size)
 	first.Add(&c, 1)
 	better := c
@@ -257,14 +257,14 @@ func TestCorrectionMovesThePrincipalOfAKey(t *testing.T) {
 
 func TestReEncryptCountsBothKeys(t *testing.T) {
 	c := Call{
-		IDText: "a", Time: begin, KeyARN: "arn:aws:kms:eu-central-1:111122223333:key/a", SecondARN: "arn:aws:kms:eu-central-1:111122223333:key/b",
+		IDText: "a", Time: begin, Key: "arn:aws:kms:eu-central-1:111122223333:key/a", SecondKey: "arn:aws:kms:eu-central-1:111122223333:key/b",
 		Principal: "arn:aws:iam::111122223333:role/r", Class: kms.ClassReencrypt,
 	}
 	table := NewTable(size)
 	table.Add(&c, 1)
 	var got []string
 	for p := range table.All() {
-		got = append(got, fmt.Sprintf("%s %s %s calls=%d peers=%d", p.Scope, cmp.Or(last(p.KeyARN), "-"), cmp.Or(last(p.Principal), "-"),
+		got = append(got, fmt.Sprintf("%s %s %s calls=%d peers=%d", p.Scope, cmp.Or(last(p.Key), "-"), cmp.Or(last(p.Principal), "-"),
 			Get(p, wire.CounterCalls), len(p.Sets[wire.SetPeers].Values)))
 	}
 	slices.Sort(got)
@@ -286,7 +286,7 @@ func last(name string) string { return name[strings.LastIndexByte(name, '/')+1:]
 func TestTableCapsItsSets(t *testing.T) {
 	table := NewTable(size)
 	for i := range 3 * MaxDistinct {
-		c := Call{IDText: fmt.Sprint(i), Time: begin, KeyARN: fmt.Sprintf("arn:aws:kms:eu-central-1:111122223333:key/%d", i),
+		c := Call{IDText: fmt.Sprint(i), Time: begin, Key: fmt.Sprintf("arn:aws:kms:eu-central-1:111122223333:key/%d", i),
 			Principal: "p", Object: uint64(i + 1), Context: kms.ContextSecret, Outcome: kms.OutcomeDenied,
 			Network: uint32(i + 1), Client: uint32(i + 1)}
 		table.Add(&c, 1)
@@ -304,7 +304,7 @@ func TestTableCapsItsSets(t *testing.T) {
 // the table keeps must not change with it.
 func TestTableOwnsItsStrings(t *testing.T) {
 	buffer := []byte("call-1 key-1 principal-1")
-	c := Call{IDText: view.String(buffer[:6]), Time: begin, KeyARN: view.String(buffer[7:12]), Principal: view.String(buffer[13:])}
+	c := Call{IDText: view.String(buffer[:6]), Time: begin, Key: view.String(buffer[7:12]), Principal: view.String(buffer[13:])}
 	table := NewTable(size)
 	table.Add(&c, 1)
 	own := c.Clone()
@@ -313,7 +313,7 @@ func TestTableOwnsItsStrings(t *testing.T) {
 	if got := windowNames(table); !slices.Equal(got, want) {
 		t.Errorf("the table now holds %q, want %q", got, want)
 	}
-	if own.IDText != "call-1" || own.KeyARN != "key-1" || own.Principal != "principal-1" {
+	if own.IDText != "call-1" || own.Key != "key-1" || own.Principal != "principal-1" {
 		t.Errorf("the clone now is %+v", own)
 	}
 }

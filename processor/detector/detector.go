@@ -11,12 +11,13 @@ import (
 	"keytrail/processor/anomaly"
 	"keytrail/processor/baseline"
 	"keytrail/processor/entity"
+	"keytrail/processor/eventtime"
 	"keytrail/schemas/wire"
 )
 
 const (
-	hour = entity.Hour
-	day  = entity.Day
+	hour = eventtime.Hour
+	day  = eventtime.Day
 )
 
 // Detector asks one question of a window that closes.

@@ -31,7 +31,7 @@ var FirstUse = Detector{"first_use", 2, anomaly.KindFirstSeen, []string{"T1078.0
 func judgeFirstUse(v View, ent *entity.Entity, w *entity.Window) (Finding, bool) {
 	s := v.Settings()
 	retention := int64(s.Retention)
-	if ent.Scope != wire.ScopePair || ent.KeyARN == kms.NoEntity || ent.Known(w.Start, retention) ||
+	if ent.Scope != wire.ScopePair || ent.Key == kms.NoEntity || ent.Known(w.Start, retention) ||
 		v.Service(ent.Principal) {
 		return Finding{}, false
 	}

@@ -21,7 +21,7 @@ var NewPeers = Detector{"new_peers", 13, anomaly.KindFanOut, []string{"T1526", "
 
 func judgeNewPeers(v View, ent *entity.Entity, w *entity.Window) (Finding, bool) {
 	s := v.Settings()
-	if ent.Scope == wire.ScopePair || ent.KeyARN == kms.NoEntity || !ent.WatchedFor(w.Start, int64(s.WarmUp)) {
+	if ent.Scope == wire.ScopePair || ent.Key == kms.NoEntity || !ent.WatchedFor(w.Start, int64(s.WarmUp)) {
 		return Finding{}, false
 	}
 	h, n, what := &ent.Habits, 0, "used %d KMS keys that it never used before in %s; it is known to use %d"

@@ -18,7 +18,7 @@ var Refusals = Detector{"refusals", 9, anomaly.KindRefusals, []string{"T1580"}, 
 
 func judgeRefusals(v View, ent *entity.Entity, w *entity.Window) (Finding, bool) {
 	denied, calls := count.Get(&w.Partial, wire.CounterDenied), count.Get(&w.Partial, wire.CounterCalls)
-	if ent.Scope == wire.ScopePair || ent.KeyARN == kms.NoEntity || denied < v.Settings().Refusals {
+	if ent.Scope == wire.ScopePair || ent.Key == kms.NoEntity || denied < v.Settings().Refusals {
 		return Finding{}, false
 	}
 	mu := 0.5 + 0.1*float64(calls-denied)

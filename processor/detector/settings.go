@@ -73,11 +73,17 @@ func DefaultSettings() Settings {
 	}
 }
 
+// Bounds of settings that commands have flags for, too.
+const (
+	MaxThreshold = 0.01 // thresholds are above 0
+	MinMinCount  = 1
+	MaxMinCount  = 1_000_000_000
+	MinEntities  = 1000        // of MaxEntities and MaxAccountEntities
+	MostEntities = 100_000_000 // keeps the numbers of entities far below 32 bits
+)
+
 // maxAllow bounds the allow-list, which is searched for every anomaly.
 const maxAllow = 1000
-
-// maxEntities keeps the numbers of entities far below 32 bits.
-const maxEntities = 100_000_000
 
 // Validate checks every setting and the rules between them. It returns setting.Problems,
 // whose keys are those of the section, or nil.
@@ -88,18 +94,18 @@ func (s *Settings) Validate() error {
 			p.Add(name, "%v is out of range; allowed: %v to %v", v, low, high)
 		}
 	}
-	if !(s.Threshold > 0 && s.Threshold <= 0.01) {
-		p.Add("threshold", "%v is out of range; allowed: above 0, up to 0.01", s.Threshold)
+	if !(s.Threshold > 0 && s.Threshold <= MaxThreshold) {
+		p.Add("threshold", "%v is out of range; allowed: above 0, up to %v", s.Threshold, MaxThreshold)
 	}
-	setting.Between(&p, "min_count", s.MinCount, 1, 1_000_000_000)
+	setting.Between(&p, "min_count", s.MinCount, MinMinCount, MaxMinCount)
 	between("peak_factor", s.PeakFactor, 1, 100)
 	setting.Between(&p, "warm_up", s.WarmUp, 0, 90*24*time.Hour)
 	setting.Between(&p, "retention", s.Retention, time.Hour, 400*24*time.Hour)
 	if s.Retention < s.WarmUp {
 		p.Add("retention", "%v is shorter than detect.warm_up, %v", s.Retention, s.WarmUp)
 	}
-	setting.Between(&p, "max_entities", s.MaxEntities, 1000, maxEntities)
-	setting.Between(&p, "max_account_entities", s.MaxAccountEntities, 1000, maxEntities)
+	setting.Between(&p, "max_entities", s.MaxEntities, MinEntities, MostEntities)
+	setting.Between(&p, "max_account_entities", s.MaxAccountEntities, MinEntities, MostEntities)
 	if s.MaxAccountEntities > s.MaxEntities {
 		p.Add("max_account_entities", "%d is more than detect.max_entities, %d: one account could displace all others",
 			s.MaxAccountEntities, s.MaxEntities)

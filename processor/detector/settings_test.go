@@ -48,9 +48,9 @@ func TestSettingsAreValidated(t *testing.T) {
 	f(func(s *detector.Settings) { s.MaxEntities = 999 }, "max_entities")
 	f(func(s *detector.Settings) { s.MaxAccountEntities = s.MaxEntities + 1 }, "max_account_entities")
 	f(func(s *detector.Settings) { s.Allow = make(anomaly.Allow, 1001) }, "1001 entries")
-	f(func(s *detector.Settings) { s.Allow = anomaly.Allow{{KeyARN: "a", Why: "x"}} }, "")
-	f(func(s *detector.Settings) { s.Allow = anomaly.Allow{{KeyARN: "a"}} }, "allow[0]: has no why")
+	f(func(s *detector.Settings) { s.Allow = anomaly.Allow{{Key: "a", Why: "x"}} }, "")
+	f(func(s *detector.Settings) { s.Allow = anomaly.Allow{{Key: "a"}} }, "allow[0]: has no why")
 	f(func(s *detector.Settings) { s.Allow = anomaly.Allow{{Why: "x"}} }, "allow[0]: names no key")
-	f(func(s *detector.Settings) { s.Allow = anomaly.Allow{{KeyARN: "a", Why: "x", Kind: "odd"}} }, "allow[0].kind")
-	f(func(s *detector.Settings) { s.Allow = anomaly.Allow{{KeyARN: "a", Why: "x", Until: "tomorrow"}} }, "allow[0].until")
+	f(func(s *detector.Settings) { s.Allow = anomaly.Allow{{Key: "a", Why: "x", Kind: "odd"}} }, "allow[0].kind")
+	f(func(s *detector.Settings) { s.Allow = anomaly.Allow{{Key: "a", Why: "x", Until: "tomorrow"}} }, "allow[0].until")
 }

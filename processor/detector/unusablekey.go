@@ -19,7 +19,7 @@ var UnusableKey = Detector{
 
 func judgeUnusableKey(v View, ent *entity.Entity, w *entity.Window) (Finding, bool) {
 	n := count.Get(&w.Partial, wire.CounterUnusableKey)
-	if ent.Scope != wire.ScopeKey || ent.KeyARN == kms.NoEntity || n < 1 {
+	if ent.Scope != wire.ScopeKey || ent.Key == kms.NoEntity || n < 1 {
 		return Finding{}, false
 	}
 	return Finding{Score: 6, Observed: float64(n), Expected: 0, Reason: fmt.Sprintf(

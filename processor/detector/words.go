@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"keytrail/processor/entity"
+	"keytrail/schemas/cloud"
 	"keytrail/schemas/kms"
 	"keytrail/schemas/wire"
 )
@@ -16,7 +17,7 @@ func subject(v View, ent *entity.Entity, w *entity.Window) string {
 	switch {
 	case ent.Scope != wire.ScopeKey:
 		return ent.Principal
-	case ent.KeyARN == kms.NoEntity:
+	case ent.Key == kms.NoEntity:
 		return "Calls without a KMS key"
 	}
 	name := KeyName(v, ent.Entity, w.Start)
@@ -26,13 +27,13 @@ func subject(v View, ent *entity.Entity, w *entity.Window) string {
 // KeyName names the KMS key of an entity in a sentence about the window at start. With an
 // alias it names the key behind it.
 func KeyName(v View, of wire.Entity, start int64) string {
-	if !of.IsAlias() {
-		return "KMS key " + of.KeyARN
+	if cloud.Form(of.Key) != kms.FormAlias {
+		return "KMS key " + of.Key
 	}
 	if key := entity.Target(v.Bound(of, start)); key != "" {
-		return "alias " + of.KeyARN + " of KMS key " + key
+		return "alias " + of.Key + " of KMS key " + key
 	}
-	return "alias " + of.KeyARN
+	return "alias " + of.Key
 }
 
 // expected writes an expected count as a person says it: "0.25", "12.3", "1234".

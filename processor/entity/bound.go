@@ -34,7 +34,7 @@ func (w *Window) carry(bound *wire.Binding, used, retention int64) (*wire.Bindin
 	if w.Binding != nil {
 		bound = w.Binding
 	}
-	if bound == nil || bound.ARN == "" {
+	if bound == nil || bound.Key == "" {
 		return nil, 0
 	}
 	return bound, w.Start
@@ -53,5 +53,5 @@ func Target(b *wire.Binding) string {
 	if b == nil {
 		return ""
 	}
-	return b.ARN
+	return b.Key
 }

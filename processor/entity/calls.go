@@ -1,6 +1,10 @@
 package entity
 
-import "math"
+import (
+	"math"
+
+	"keytrail/processor/eventtime"
+)
 
 // Calls are how many calls a principal makes on two days (UTC) in a row. Two days, because
 // their sum varies less than one of them. The zero value knows nothing.
@@ -14,7 +18,7 @@ type Calls struct {
 
 // add adds the calls of a window to those of its day.
 func (c *Calls) add(w *Window) {
-	today := w.Start / Day
+	today := w.Start / eventtime.Day
 	switch {
 	case c.Day == 0:
 		c.Day = today
@@ -38,7 +42,7 @@ func (c *Calls) add(w *Window) {
 // included.
 func (c *Calls) With(w *Window) float64 {
 	n := float64(w.ToJudge())
-	switch w.Start/Day - c.Day {
+	switch w.Start/eventtime.Day - c.Day {
 	case 0:
 		n += float64(c.Today) + float64(c.Before)
 	case 1:

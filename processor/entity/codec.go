@@ -38,7 +38,7 @@ func encode(e *wire.Encoder, ent *Entity, last []byte) {
 	e.Bool(ent.Bound != nil)
 	if ent.Bound != nil {
 		e.Int(ent.Bound.Time)
-		e.String(ent.Bound.ARN)
+		e.String(ent.Bound.Key)
 		e.Int(ent.Used)
 	}
 	appendBaseline(e, &ent.Baseline)
@@ -160,7 +160,7 @@ func decode(d *wire.Decoder, ent *Entity, size int) {
 		ent.High[i] = int(d.Uint())
 	}
 	if d.Bool() {
-		ent.Bound, ent.Used = &wire.Binding{Time: d.Int(), ARN: d.String()}, d.Int()
+		ent.Bound, ent.Used = &wire.Binding{Time: d.Int(), Key: d.String()}, d.Int()
 	}
 	decodeBaseline(d, &ent.Baseline)
 	decodeHabits(d, &ent.Habits)
@@ -192,13 +192,13 @@ func ParseStateKey(s string) (wire.Entity, error) {
 	kind, rest, ok := strings.Cut(s, "\n")
 	switch {
 	case ok && kind == "k":
-		return wire.Entity{Scope: wire.ScopeKey, KeyARN: rest}, nil
+		return wire.Entity{Scope: wire.ScopeKey, Key: rest}, nil
 	case ok && kind == "p":
 		return wire.Entity{Scope: wire.ScopePrincipal, Principal: rest}, nil
 	case ok && kind == "x":
 		digits, both, _ := strings.Cut(rest, "\n")
 		if n, err := strconv.Atoi(digits); err == nil && n >= 0 && n <= len(both) {
-			return wire.Entity{Scope: wire.ScopePair, KeyARN: both[:n], Principal: both[n:]}, nil
+			return wire.Entity{Scope: wire.ScopePair, Key: both[:n], Principal: both[n:]}, nil
 		}
 	}
 	return wire.Entity{}, fmt.Errorf("state key %q does not name an entity", s)

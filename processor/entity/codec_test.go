@@ -20,10 +20,10 @@ import (
 func sample(seed uint64) *entity.Entity {
 	rng := rand.New(rand.NewPCG(seed, 1))
 	names := []wire.Entity{
-		{Scope: wire.ScopeKey, KeyARN: "arn:aws:kms:eu-central-1:111122223333:key/a"}, {Scope: wire.ScopeKey, KeyARN: "-"}, {Scope: wire.ScopeKey},
+		{Scope: wire.ScopeKey, Key: "arn:aws:kms:eu-central-1:111122223333:key/a"}, {Scope: wire.ScopeKey, Key: "-"}, {Scope: wire.ScopeKey},
 		{Scope: wire.ScopePrincipal, Principal: "arn:aws:iam::111122223333:role/é"}, {Scope: wire.ScopePrincipal, Principal: "a\nb"},
-		{Scope: wire.ScopePair, KeyARN: "arn:aws:kms:eu-central-1:111122223333:key/a", Principal: "arn:aws:iam::111122223333:role/r"},
-		{Scope: wire.ScopePair, KeyARN: "-", Principal: "a\nb"}, {Scope: wire.ScopePair},
+		{Scope: wire.ScopePair, Key: "arn:aws:kms:eu-central-1:111122223333:key/a", Principal: "arn:aws:iam::111122223333:role/r"},
+		{Scope: wire.ScopePair, Key: "-", Principal: "a\nb"}, {Scope: wire.ScopePair},
 	}
 	ent := &entity.Entity{Entity: names[seed%uint64(len(names))], Since: rng.Int64N(3) * rng.Int64(), Seen: rng.Int64(), Last: -rng.Int64()}
 	if ent.Scope == wire.ScopeKey {
@@ -39,7 +39,7 @@ func sample(seed uint64) *entity.Entity {
 		}
 	}
 	if rng.IntN(3) == 0 {
-		ent.Bound, ent.Used = &wire.Binding{Time: rng.Int64(), ARN: fmt.Sprint("arn:aws:kms:eu-central-1:111122223333:key/", rng.IntN(3))}, rng.Int64()-rng.Int64()
+		ent.Bound, ent.Used = &wire.Binding{Time: rng.Int64(), Key: fmt.Sprint("arn:aws:kms:eu-central-1:111122223333:key/", rng.IntN(3))}, rng.Int64()-rng.Int64()
 	}
 	for i := range rng.IntN(5) {
 		w := &entity.Window{Revision: rng.Int32N(4), Closed: rng.IntN(2) == 0, Changed: rng.IntN(2) == 0, Published: rng.Int64N(9)}
@@ -59,7 +59,7 @@ func sample(seed uint64) *entity.Entity {
 			w.Samples = append(w.Samples, wire.SampleOf(fmt.Sprint(rng.Uint64N(3))))
 		}
 		if rng.IntN(3) == 0 {
-			w.Binding = &wire.Binding{Time: rng.Int64(), ARN: []string{"", ent.KeyARN, "arn:aws:kms:eu-central-1:111122223333:key/b"}[rng.IntN(3)]}
+			w.Binding = &wire.Binding{Time: rng.Int64(), Key: []string{"", ent.Key, "arn:aws:kms:eu-central-1:111122223333:key/b"}[rng.IntN(3)]}
 		}
 		if rng.IntN(4) == 0 {
 			w.Size = rng.Int64()

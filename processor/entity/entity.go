@@ -12,13 +12,8 @@ import (
 
 	"keytrail/processor/baseline"
 	"keytrail/processor/count"
+	"keytrail/processor/eventtime"
 	"keytrail/schemas/wire"
-)
-
-// Spans of event time, in nanoseconds.
-const (
-	Hour = int64(3600e9)
-	Day  = 24 * Hour
 )
 
 // Entity is what is known of one KMS key, principal or pair. Times are nanoseconds since
@@ -134,7 +129,7 @@ func (ent *Entity) Fade(start, retention int64) {
 // and the one at start.
 func (ent *Entity) Missed(start, size int64) (calls float64) {
 	for at := ent.Seen + size; at < start; { // hour by hour: the windows of an hour expect the same
-		next := min((at/Hour+1)*Hour, start)
+		next := min((at/eventtime.Hour+1)*eventtime.Hour, start)
 		n := (next - at + size - 1) / size
 		calls += float64(n) * ent.Baseline.Expected(at, size)
 		at += n * size

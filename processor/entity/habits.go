@@ -4,6 +4,7 @@ import (
 	"math"
 	"slices"
 
+	"keytrail/processor/eventtime"
 	"keytrail/schemas/wire"
 )
 
@@ -32,7 +33,7 @@ const maxKnown = 16
 
 // peakHalfLife is how fast a peak is forgotten. It is four weeks, so that a monthly peak
 // counts half when it comes again.
-const peakHalfLife = 28 * Day
+const peakHalfLife = 28 * eventtime.Day
 
 // Faded returns what is left of a peak after an age in ns.
 func Faded(v float32, age int64) float64 {

@@ -6,7 +6,6 @@ import (
 	"testing"
 
 	"keytrail/processor/count"
-	"keytrail/schemas/aws/arn"
 	"keytrail/schemas/wire"
 )
 
@@ -16,10 +15,10 @@ func TestKeptWindowsAreWhole(t *testing.T) {
 	kept := 0
 	for seed := range uint64(30) {
 		rng := rand.New(rand.NewPCG(seed, 7))
-		s := NewStore(new(arn.Names), rng.IntN(4))
+		s := NewStore(rng.IntN(4))
 		var slots []uint32
 		for i := range 6 {
-			slots = append(slots, s.Add(wire.Entity{Scope: wire.Scope(1 + i%3), KeyARN: fmt.Sprint("k/", i), Principal: fmt.Sprint("p/", i)}))
+			slots = append(slots, s.Add(wire.Entity{Scope: wire.Scope(1 + i%3), Key: fmt.Sprint("k/", i), Principal: fmt.Sprint("p/", i)}))
 		}
 		var enc wire.Encoder
 		for range 400 {

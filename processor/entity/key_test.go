@@ -10,8 +10,8 @@ import (
 // which entity is restored.
 func TestStateKeysOfOddNames(t *testing.T) {
 	for _, want := range []wire.Entity{
-		{Scope: wire.ScopePair, KeyARN: "a\nb", Principal: "c"}, {Scope: wire.ScopePair, KeyARN: "a", Principal: "b\nc"},
-		{Scope: wire.ScopePair}, {Scope: wire.ScopeKey, KeyARN: "1\nx"}, {Scope: wire.ScopePrincipal, Principal: "\n"},
+		{Scope: wire.ScopePair, Key: "a\nb", Principal: "c"}, {Scope: wire.ScopePair, Key: "a", Principal: "b\nc"},
+		{Scope: wire.ScopePair}, {Scope: wire.ScopeKey, Key: "1\nx"}, {Scope: wire.ScopePrincipal, Principal: "\n"},
 	} {
 		var e wire.Encoder
 		value := Append(nil, &e, &Entity{Entity: want})

@@ -4,6 +4,7 @@ import (
 	"math"
 	"math/bits"
 
+	"keytrail/processor/eventtime"
 	"keytrail/schemas/wire"
 )
 
@@ -31,7 +32,7 @@ func (o *Objects) add(w *Window) {
 	if len(w.Sets[wire.SetObjects].Values) == 0 {
 		return
 	}
-	switch today := w.Start / Day; {
+	switch today := w.Start / eventtime.Day; {
 	case o.Bits == nil:
 		o.Bits, o.Day = make([]uint64, words), today
 	case today < o.Day:
@@ -44,7 +45,7 @@ func (o *Objects) add(w *Window) {
 
 // end remembers how many objects the day had that is over.
 func (o *Objects) end(today int64) {
-	n, high := linear(ones(o.Bits)), Faded(o.Peak, (today-o.Day)*Day)
+	n, high := linear(ones(o.Bits)), Faded(o.Peak, (today-o.Day)*eventtime.Day)
 	if o.Days >= MinDays && high > 0 { // it may become normal, but not at once
 		n = min(n, 2*high)
 	}
@@ -55,7 +56,7 @@ func (o *Objects) end(today int64) {
 // With returns how many objects the day of w has so far, those of w included.
 func (o *Objects) With(w *Window) float64 {
 	var all [words]uint64
-	if w.Start/Day == o.Day {
+	if w.Start/eventtime.Day == o.Day {
 		copy(all[:], o.Bits)
 	}
 	mark(all[:], w)
@@ -64,8 +65,8 @@ func (o *Objects) With(w *Window) float64 {
 
 // Top returns the most different objects of a day before the day of start.
 func (o *Objects) Top(start int64) float64 {
-	high := Faded(o.Peak, (start/Day-o.Day)*Day)
-	if start/Day > o.Day && o.Bits != nil {
+	high := Faded(o.Peak, (start/eventtime.Day-o.Day)*eventtime.Day)
+	if start/eventtime.Day > o.Day && o.Bits != nil {
 		high = max(high, linear(ones(o.Bits)))
 	}
 	return high

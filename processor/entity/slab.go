@@ -6,20 +6,6 @@ import (
 	"keytrail/schemas/wire"
 )
 
-// Names is what a Store has to know of the names of KMS keys and principals, which have
-// the forms of a cloud. It is used by one goroutine.
-type Names interface {
-	// Short appends a short form of name to dst: always the same for the same name, and
-	// different for different names.
-	Short(dst []byte, name string) []byte
-	// Append appends the name of a short form to dst.
-	Append(dst, short []byte) []byte
-	// Compare orders two short forms like their names.
-	Compare(a, b []byte) int
-	// Account returns the id of the account of a principal, or "".
-	Account(principal string) string
-}
-
 // Store keeps entities by name. A million of them take a few hundred bytes each, in slabs
 // without pointers, into which the garbage collector does not look. Only some are unpacked.
 // It is not safe for concurrent use.
@@ -37,7 +23,7 @@ type Store struct {
 	due    []uint32 // slabs to drop
 	hot    []*Entity
 	most   int // bounds hot
-	names  Names
+	names  names
 	short  [2][]byte // the short names of the entity that is looked up
 	text   []byte    // memory of expand
 	enc    wire.Encoder

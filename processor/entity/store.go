@@ -7,13 +7,13 @@ import (
 	"slices"
 	"strconv"
 
+	"keytrail/schemas/cloud"
 	"keytrail/schemas/wire"
 )
 
-// NewStore returns an empty Store that keeps at most about hot entities unpacked. names
-// belongs to it from then on.
-func NewStore(names Names, hot int) Store {
-	return Store{index: index{seed: maphash.MakeSeed()}, active: noSlab, most: hot, names: names}
+// NewStore returns an empty Store that keeps at most about hot entities unpacked.
+func NewStore(hot int) Store {
+	return Store{index: index{seed: maphash.MakeSeed()}, active: noSlab, most: hot}
 }
 
 // Len returns the number of entities.
@@ -44,20 +44,20 @@ func (s *Store) Name(i uint32) wire.Entity {
 		return s.hot[k-1].Entity
 	}
 	p := s.At(i)
-	return wire.Entity{Scope: p.Scope, KeyARN: s.expand(p.Key), Principal: s.expand(p.Principal)}
+	return wire.Entity{Scope: p.Scope, Key: s.expand(p.Key), Principal: s.expand(p.Principal)}
 }
 
 func (s *Store) expand(short []byte) string {
-	s.text = s.names.Append(s.text[:0], short)
+	s.text = s.names.expand(s.text[:0], short)
 	return string(s.text)
 }
 
 // Short returns the short form of a name. The caller owns the result.
-func (s *Store) Short(name string) []byte { return s.names.Short(nil, name) }
+func (s *Store) Short(name string) []byte { return s.names.shorten(nil, name) }
 
 // CompareKeys orders two entities by the names of their KMS keys, and then by slot.
 func (s *Store) CompareKeys(i, j uint32) int {
-	return cmp.Or(s.names.Compare(s.At(i).Key, s.At(j).Key), cmp.Compare(i, j))
+	return cmp.Or(s.names.compare(s.At(i).Key, s.At(j).Key), cmp.Compare(i, j))
 }
 
 // OfScope returns the entities of one scope in the order of their names, so that results
@@ -72,7 +72,7 @@ func (s *Store) OfScope(all []uint32, scope wire.Scope) (list, rest []uint32) {
 	}
 	slices.SortFunc(list, func(i, j uint32) int {
 		a, b := s.At(i), s.At(j)
-		return cmp.Or(s.names.Compare(a.Key, b.Key), s.names.Compare(a.Principal, b.Principal))
+		return cmp.Or(s.names.compare(a.Key, b.Key), s.names.compare(a.Principal, b.Principal))
 	})
 	return list, rest
 }
@@ -80,7 +80,7 @@ func (s *Store) OfScope(all []uint32, scope wire.Scope) (list, rest []uint32) {
 // named returns the packed form of an entity's name alone. Its parts are valid until the
 // next call.
 func (s *Store) named(e wire.Entity) Packed {
-	s.short = [2][]byte{s.names.Short(s.short[0][:0], e.KeyARN), s.names.Short(s.short[1][:0], e.Principal)}
+	s.short = [2][]byte{s.names.shorten(s.short[0][:0], e.Key), s.names.shorten(s.short[1][:0], e.Principal)}
 	return Packed{Scope: e.Scope, Key: s.short[0], Principal: s.short[1]}
 }
 
@@ -144,7 +144,7 @@ func (s *Store) Load(i uint32) (*Entity, error) {
 		return nil, err
 	}
 	if ent.Slot = i; ent.Scope != wire.ScopeKey {
-		ent.Account = AccountNumber(s.names.Account(ent.Principal))
+		ent.Account = AccountNumber(cloud.Account(ent.Principal))
 	}
 	return ent, nil
 }

@@ -5,7 +5,6 @@ import (
 	"math/rand/v2"
 	"testing"
 
-	"keytrail/schemas/aws/arn"
 	"keytrail/schemas/wire"
 )
 
@@ -14,10 +13,10 @@ import (
 func TestStoreIsAMap(t *testing.T) {
 	for seed := range uint64(20) {
 		rng := rand.New(rand.NewPCG(seed, 1))
-		s, want := NewStore(new(arn.Names), rng.IntN(40)), map[wire.Entity]int64{}
+		s, want := NewStore(rng.IntN(40)), map[wire.Entity]int64{}
 		name := func() wire.Entity {
 			n := rng.IntN(3000)
-			return wire.Entity{Scope: wire.Scope(1 + n%3), KeyARN: fmt.Sprintf("%d/%0*d", n%3, n%200, n), Principal: fmt.Sprint(n)}
+			return wire.Entity{Scope: wire.Scope(1 + n%3), Key: fmt.Sprintf("%d/%0*d", n%3, n%200, n), Principal: fmt.Sprint(n)}
 		}
 		check := func(e wire.Entity) {
 			t.Helper()
@@ -29,7 +28,7 @@ func TestStoreIsAMap(t *testing.T) {
 			if !ok {
 				return
 			}
-			if ent := s.Get(i); ent.Entity != e || ent.Last != last || ent.Slot != i || s.Name(i) != e || s.expand(s.At(i).Key) != e.KeyARN || s.expand(s.At(i).Principal) != e.Principal {
+			if ent := s.Get(i); ent.Entity != e || ent.Last != last || ent.Slot != i || s.Name(i) != e || s.expand(s.At(i).Key) != e.Key || s.expand(s.At(i).Principal) != e.Principal {
 				t.Fatalf("seed %d: %+v became %+v with %d, want %d", seed, e, ent.Entity, ent.Last, last)
 			}
 		}

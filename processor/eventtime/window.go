@@ -8,6 +8,12 @@ package eventtime
 
 import "math"
 
+// Spans of event time, in ns.
+const (
+	Hour = int64(3600e9)
+	Day  = 24 * Hour
+)
+
 // Last is the last event time that is counted: the end of 2261. The 100 days up to
 // the largest int64 are for the sums that code makes of event times, windows and
 // lateness.

@@ -29,7 +29,7 @@ const (
 
 var (
 	noon    = time.Date(2026, 3, 2, 12, 0, 0, 0, time.UTC).UnixNano()
-	subject = wire.Entity{Scope: wire.ScopeKey, KeyARN: keyARN}
+	subject = wire.Entity{Scope: wire.ScopeKey, Key: keyARN}
 )
 
 // anomalyOf returns an anomaly's record as detect writes it, and in the form of the wire.
@@ -83,7 +83,7 @@ func TestFinder(t *testing.T) {
 		t.Fatal(err)
 	}
 	if a.ID != idA || a.Kind != "rate" || a.Detector != "rate" || a.Severity != "high" || a.Score != 9.5 || a.Reason != "Too many." || a.Observed != 30 || a.Expected != 7.25 ||
-		!slices.Equal(a.Calls, []string{"one", "two"}) || !slices.Equal(a.Techniques, []string{"T1530"}) || a.Entity != (explain.Entity{Scope: "key", KeyARN: keyARN}) ||
+		!slices.Equal(a.Calls, []string{"one", "two"}) || !slices.Equal(a.Techniques, []string{"T1530"}) || a.Entity != (explain.Entity{Scope: "key", Key: keyARN}) ||
 		a.Start != noon || a.End != noon+size || a.Account != "111122223333" || a.Region != "us-east-1" || a.Since != "" || a.Contributors != nil {
 		t.Errorf("found %+v", a)
 	}

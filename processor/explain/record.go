@@ -19,15 +19,15 @@ import (
 // Entity is what an anomaly and its windows are about.
 type Entity struct {
 	Scope     string // key, principal or pair
-	KeyARN    string // of the KMS key, "-" for calls without one, or what an alias stood for
-	AliasARN  string // of the alias that the calls named; empty for a KMS key
+	Key       string // of the KMS key, "-" for calls without one, or what an alias stood for
+	Alias     string // of the alias that the calls named; empty for a KMS key
 	Principal string
 }
 
 // same reports whether two records are of one entity. The key that an alias stands for may
 // change from window to window.
 func (e *Entity) same(o *Entity) bool {
-	return e.Scope == o.Scope && e.Principal == o.Principal && cmp.Or(e.AliasARN, e.KeyARN) == cmp.Or(o.AliasARN, o.KeyARN)
+	return e.Scope == o.Scope && e.Principal == o.Principal && cmp.Or(e.Alias, e.Key) == cmp.Or(o.Alias, o.Key)
 }
 
 // Anomaly is an anomaly as its record tells it. Numbers that the record does not
@@ -84,7 +84,7 @@ func newAnomaly(rec *otellog.Record) (*Anomaly, error) {
 // newEntity copies the entity out of a record.
 func newEntity(rec *otellog.Record) Entity {
 	e := entityOf(rec)
-	return Entity{strings.Clone(e.Scope), strings.Clone(e.KeyARN), strings.Clone(e.AliasARN), strings.Clone(e.Principal)}
+	return Entity{strings.Clone(e.Scope), strings.Clone(e.Key), strings.Clone(e.Alias), strings.Clone(e.Principal)}
 }
 
 // entityOf shares the record's strings.

@@ -40,8 +40,8 @@ func NewSeries(a *Anomaly, keep time.Duration, topic bool) *Series {
 // escape.
 func needle(e *Entity) []byte {
 	best := ""
-	for _, name := range []string{e.AliasARN, e.KeyARN, e.Principal} {
-		if e.AliasARN != "" && name == e.KeyARN {
+	for _, name := range []string{e.Alias, e.Key, e.Principal} {
+		if e.Alias != "" && name == e.Key {
 			continue // it changes
 		}
 		if parts := strings.FieldsFunc(name, escapable); len(parts) > 0 && len(parts[len(parts)-1]) > len(best) {

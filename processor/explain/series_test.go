@@ -42,7 +42,7 @@ func flagged(w *entity.Window) {
 
 func TestSeries(t *testing.T) {
 	other := wire.Entity{Scope: wire.ScopePrincipal, Principal: user}
-	pair := wire.Entity{Scope: wire.ScopePair, KeyARN: keyARN, Principal: user}
+	pair := wire.Entity{Scope: wire.ScopePair, Key: keyARN, Principal: user}
 	s := explain.NewSeries(found(t, nil), hour, false)
 	add(t, s, windowOf(subject, at(0), 30, flagged), windowOf(subject, at(-2), 7, flagged), windowOf(pair, at(-1), 9, flagged), windowOf(subject, at(-13), 9, flagged),
 		windowOf(subject, at(-3), 100, func(w *entity.Window) { flagged(w); w.Size = int64(hour) }), anomalyOf(idA, nil, 1))
@@ -95,8 +95,8 @@ func TestSeriesTakesTheNewest(t *testing.T) {
 // The windows of an alias stay together, whatever it stood for.
 func TestSeriesOfAlias(t *testing.T) {
 	const aliasARN = "arn:aws:kms:us-east-1:111122223333:alias/app/one"
-	alias := wire.Entity{Scope: wire.ScopeKey, KeyARN: aliasARN}
-	bound := &wire.Binding{ARN: keyARN}
+	alias := wire.Entity{Scope: wire.ScopeKey, Key: aliasARN}
+	bound := &wire.Binding{Key: keyARN}
 	s := explain.NewSeries(found(t, func(a *anomaly.Anomaly) { a.Entity, a.Bound = alias, bound }), hour, true)
 	add(t, s, windowOf(alias, at(-1), 3, nil), windowOf(alias, at(0), 4, func(w *entity.Window) { w.Bound = bound }), windowOf(subject, at(-1), 100, nil))
 	if n, _ := s.Value(at(-1), semconv.KeytrailWindowCallsTotal); n != 3 || s.Len() != 2 {
@@ -121,7 +121,7 @@ func TestMentions(t *testing.T) {
 	f(wire.Entity{Scope: wire.ScopePrincipal, Principal: "arn:aws:iam::1:user/a+b"}, `"arn:aws:iam::1:user/a\u002bb"`, true)
 	f(wire.Entity{Scope: wire.ScopePrincipal, Principal: "AWS Internal"}, `"AWS\u0020Internal"`, true)
 	f(wire.Entity{Scope: wire.ScopePrincipal, Principal: "übér"}, `"\u00fcb\u00e9r"`, true)
-	f(wire.Entity{Scope: wire.ScopePair, KeyARN: "-", Principal: "ü"}, `"-" "\u00fc"`, true)
+	f(wire.Entity{Scope: wire.ScopePair, Key: "-", Principal: "ü"}, `"-" "\u00fc"`, true)
 }
 
 func TestRange(t *testing.T) {

@@ -33,7 +33,7 @@ func take(k *Taker, s *Source, c count.Call, late int64) Verdict {
 }
 
 func callOf(id, principal string, as kms.Copy) count.Call {
-	return count.Call{ID: wire.ParseCallID(id), IDText: id, Time: noon, Copy: as, KeyARN: keyA, Principal: principal}
+	return count.Call{ID: wire.ParseCallID(id), IDText: id, Time: noon, Copy: as, Key: keyA, Principal: principal}
 }
 
 // counts returns what a source has counted: calls by entity.
@@ -89,9 +89,9 @@ func TestAnyOrder(t *testing.T) {
 	for _, c := range []*count.Call{&first, &second} {
 		c.Class, c.Open = kms.ClassReencrypt, true
 	}
-	second.KeyARN = keyB
+	second.Key = keyB
 	both := first
-	both.SecondARN, both.Open = keyB, false
+	both.SecondKey, both.Open = keyB, false
 	f("two owners", []count.Call{first, second}, []count.Call{both})
 	own := first
 	own.Copy, own.Principal = kms.CopyCaller, "arn:aws:iam::1:role/app"

@@ -48,7 +48,7 @@ func (j *Judge) Anomalies(rec *otellog.Record, c *count.Call, matched []*sigma.R
 		return nil
 	}
 	own := c.Clone()
-	pair := wire.Entity{Scope: wire.ScopePair, KeyARN: own.KeyARN, Principal: own.Principal}
+	pair := wire.Entity{Scope: wire.ScopePair, Key: own.Key, Principal: own.Principal}
 	start := eventtime.Start(c.Time, j.size)
 	list := anomaly.FromRules(rec, c.Rules, pair, start, j.size)
 	return append(list, anomaly.FromSigma(rec, matched, pair, start, j.size)...)

@@ -7,10 +7,10 @@ import (
 	"bufio"
 	"cmp"
 	"fmt"
-	"strings"
 	"time"
 
 	"keytrail/processor/setting"
+	"keytrail/schemas/cloud"
 	"keytrail/schemas/otellog"
 	"keytrail/schemas/printable"
 	"keytrail/schemas/semconv"
@@ -113,8 +113,8 @@ func integer(rec *otellog.Record, name string) int64 {
 // entityName writes an entity as short as it stays recognizable: a KMS key's id
 // with its account, a principal's ARN without the common prefix.
 func entityName(rec *otellog.Record) string {
-	key := shortARN(cmp.Or(rec.Str(semconv.AWSKMSAliasARN), rec.Str(semconv.AWSKMSKeyARN)))
-	principal := shortARN(rec.Str(semconv.KeytrailPrincipalID))
+	key := cloud.Short(cmp.Or(rec.Str(semconv.AWSKMSAliasARN), rec.Str(semconv.AWSKMSKeyARN)))
+	principal := cloud.Short(rec.Str(semconv.KeytrailPrincipalID))
 	switch rec.Str(semconv.KeytrailWindowScope) {
 	case "key":
 		return key
@@ -122,24 +122,6 @@ func entityName(rec *otellog.Record) string {
 		return principal
 	}
 	return principal + " on " + key
-}
-
-// shortARN writes an ARN without what most have in common. It keeps the Region, because
-// multi-Region keys have the same id, and aliases the same name, in several, and the
-// partition where it is not "aws".
-func shortARN(arn string) string {
-	p := strings.SplitN(arn, ":", 6)
-	if len(p) != 6 || p[0] != "arn" {
-		return arn
-	}
-	short := p[4] + ":" + p[5]
-	if p[3] != "" {
-		short = p[3] + ":" + short
-	}
-	if p[1] != "aws" {
-		short = p[1] + ":" + short
-	}
-	return short
 }
 
 // Number writes "1 rule" and "2 rules".

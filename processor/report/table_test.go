@@ -30,13 +30,13 @@ func TestEntitiesStayApart(t *testing.T) {
 			for _, region := range []string{"eu-west-1", "us-east-2"} {
 				for _, resource := range []string{"key/mrk-0a1b", "key/0a1b", "alias/app"} {
 					key := fmt.Sprintf("arn:%s:kms:%s:%s:%s", partition, region, account, resource)
-					add(wire.Entity{Scope: wire.ScopeKey, KeyARN: key})
-					add(wire.Entity{Scope: wire.ScopePair, KeyARN: key, Principal: "arn:aws:iam::111122223333:role/app"})
+					add(wire.Entity{Scope: wire.ScopeKey, Key: key})
+					add(wire.Entity{Scope: wire.ScopePair, Key: key, Principal: "arn:aws:iam::111122223333:role/app"})
 				}
 			}
 		}
 	}
-	add(wire.Entity{Scope: wire.ScopeKey, KeyARN: "-"})
+	add(wire.Entity{Scope: wire.ScopeKey, Key: "-"})
 	add(wire.Entity{Scope: wire.ScopePrincipal, Principal: "s3.amazonaws.com"})
 }
 

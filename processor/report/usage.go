@@ -13,6 +13,7 @@ import (
 	"keytrail/processor/anomaly"
 	"keytrail/processor/count"
 	"keytrail/processor/entity"
+	"keytrail/schemas/cloud"
 	"keytrail/schemas/kms"
 	"keytrail/schemas/otellog"
 	"keytrail/schemas/printable"
@@ -34,12 +35,13 @@ func (u *Usage) Principals() int { return len(u.found) }
 
 // Add takes a window of size ns of any entity.
 func (u *Usage) Add(w *entity.Window, size int64) {
-	if w.Scope != wire.ScopePair || w.KeyARN != u.key && !(w.IsAlias() && w.Bound != nil && w.Bound.ARN == u.key) {
+	stands := w.Bound != nil && w.Bound.Key == u.key && cloud.Form(w.Key) == kms.FormAlias
+	if w.Scope != wire.ScopePair || w.Key != u.key && !stands {
 		return
 	}
 	sum := u.found[w.Principal]
 	if sum == nil {
-		e := wire.Entity{Scope: wire.ScopePair, KeyARN: u.key, Principal: w.Principal}
+		e := wire.Entity{Scope: wire.ScopePair, Key: u.key, Principal: w.Principal}
 		sum = &entity.Window{Partial: wire.Partial{Entity: e, Start: w.Start}, Closed: true, Revision: 1, Size: size}
 		u.found[w.Principal] = sum
 	}
@@ -91,7 +93,7 @@ func (u *Usage) table(out *bufio.Writer) {
 	for _, w := range u.list() {
 		get := func(id wire.CounterID) int64 { return count.Get(&w.Partial, id) }
 		fmt.Fprintf(out, "%-17s %-17s %9d %7d %7d  %s: %s\n", minuteOf(w.Start), minuteOf(lastUse(w)),
-			get(wire.CounterCalls), get(wire.CounterDenied), get(wire.CounterFailed), printable.Text(shortARN(w.Principal)),
+			get(wire.CounterCalls), get(wire.CounterDenied), get(wire.CounterFailed), printable.Text(cloud.Short(w.Principal)),
 			operations(&w.Partial))
 	}
 }

@@ -4,7 +4,7 @@ import (
 	"fmt"
 	"strings"
 
-	"keytrail/schemas/aws/arn"
+	"keytrail/schemas/cloud"
 	"keytrail/schemas/kms"
 	"keytrail/schemas/otellog"
 	"keytrail/schemas/semconv"
@@ -160,6 +160,6 @@ func plainPolicy(rec *otellog.Record) bool {
 // account than the key's. Service principals have no account.
 func foreignGrant(rec *otellog.Record) bool {
 	key := rec.Str(semconv.AWSKMSKeyAccountID)
-	grantee := arn.Account(rec.Str(semconv.AWSKMSGrantGranteePrincipal))
+	grantee := cloud.Account(rec.Str(semconv.AWSKMSGrantGranteePrincipal))
 	return operation(rec) == "CreateGrant" && key != "" && grantee != "" && grantee != key
 }

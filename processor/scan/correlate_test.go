@@ -74,7 +74,7 @@ func correlated(t *testing.T, rules string, events []string, max int) (list []st
 		t.Fatal(err)
 	}
 	for _, a := range s.Correlated() {
-		list = append(list, fmt.Sprintf("%s %s %q %q %g %d calls %s %s %v %q %s", a.ID, a.Scope, a.KeyARN, a.Principal, a.Score, len(a.Calls), a.Calls[0][32:], a.Detector, a.Techniques, time.Unix(0, a.Start).UTC().Format("15:04"), a.Reason))
+		list = append(list, fmt.Sprintf("%s %s %q %q %g %d calls %s %s %v %q %s", a.ID, a.Scope, a.Key, a.Principal, a.Score, len(a.Calls), a.Calls[0][32:], a.Detector, a.Techniques, time.Unix(0, a.Start).UTC().Format("15:04"), a.Reason))
 	}
 	return list, windows, nil
 }

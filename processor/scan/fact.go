@@ -13,7 +13,7 @@ import (
 	"keytrail/processor/entity"
 	"keytrail/processor/eventtime"
 	"keytrail/processor/rule"
-	"keytrail/schemas/aws/arn"
+	"keytrail/schemas/cloud"
 	"keytrail/schemas/kms"
 	"keytrail/schemas/wire"
 )
@@ -135,7 +135,8 @@ func (n *names) principal(name string) uint32 {
 // KMS keys or principals. Some accounts have names for them, beyond the bound of the
 // others; the rest share one.
 func (n *names) others(of wire.Scope, principal string) uint32 {
-	name := nameOfOthers(of, entity.AccountNumber(arn.PrincipalAccount(principal)))
+	e := wire.Entity{Scope: of, Principal: principal}
+	name := nameOfOthers(e, entity.AccountNumber(cloud.Account(principal)))
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	if i, ok := n.index[name]; ok {
@@ -145,7 +146,7 @@ func (n *names) others(of wire.Scope, principal string) uint32 {
 		n.room[ofEntity]--
 		return n.add(name)
 	}
-	none := nameOfOthers(of, 0)
+	none := nameOfOthers(e, 0)
 	if i, ok := n.index[none]; ok {
 		return i
 	}
@@ -153,9 +154,9 @@ func (n *names) others(of wire.Scope, principal string) uint32 {
 }
 
 // nameOfOthers returns the name of the others of an account, as KMS keys or principals.
-func nameOfOthers(of wire.Scope, account uint64) string {
-	e := arn.Others(of, account, 0)
-	return e.KeyARN + e.Principal // one of them is ""
+func nameOfOthers(of wire.Entity, account uint64) string {
+	e := cloud.Others(of, account, 0)
+	return e.Key + e.Principal // one of them is ""
 }
 
 // maxOthers bounds the names of others.
@@ -167,7 +168,7 @@ func (n *names) name(i uint32) string { return n.list[i] }
 func makeFact(c *count.Call, eventID string, sum uint32, n *names) fact {
 	f := fact{
 		id: c.ID, event: wire.ParseCallID(eventID), time: c.Time, object: c.Object, sum: sum,
-		key: n.key(c.KeyARN, c.Principal), second: n.key(c.SecondARN, c.Principal), principal: n.principal(c.Principal),
+		key: n.key(c.Key, c.Principal), second: n.key(c.SecondKey, c.Principal), principal: n.principal(c.Principal),
 		rules: c.Rules, matched: c.Matched, suppressed: uint8(min(c.Suppressed, 255)), copy: c.Copy, class: c.Class, outcome: c.Outcome, context: c.Context,
 		network: c.Network, client: c.Client,
 	}
@@ -201,7 +202,7 @@ func (f *fact) complete(other *fact, n *names) {
 	if !c.Complete(&o) {
 		return
 	}
-	f.key, f.second = n.index[c.KeyARN], n.index[c.SecondARN]
+	f.key, f.second = n.index[c.Key], n.index[c.SecondKey]
 	if c.Cross {
 		f.flags |= flagCross
 	}
@@ -213,7 +214,7 @@ func (f *fact) complete(other *fact, n *names) {
 // call makes the fact a call again.
 func (f *fact) call(n *names) count.Call {
 	c := count.Call{
-		ID: f.id, IDText: n.name(f.text), Time: f.time, Copy: f.copy, KeyARN: n.name(f.key), SecondARN: n.name(f.second),
+		ID: f.id, IDText: n.name(f.text), Time: f.time, Copy: f.copy, Key: n.name(f.key), SecondKey: n.name(f.second),
 		Principal: n.name(f.principal), Class: f.class, Outcome: f.outcome, Context: f.context, Object: f.object, Rules: f.rules, Matched: f.matched, Suppressed: uint16(f.suppressed),
 		Direct: f.flags&flagDirect != 0, Cross: f.flags&flagCross != 0, Self: f.flags&flagSelf != 0,
 		Unusable: f.flags&flagUnusable != 0, Open: f.flags&flagOpen != 0, Network: f.network, Client: f.client,
@@ -232,9 +233,9 @@ func (f *fact) call(n *names) count.Call {
 // and the same one read again is removed like a duplicate. ok is false for one of a name
 // that is not among those told apart.
 func makeBinding(p *wire.Partial, n *names) (f fact, ok bool) {
-	text := fmt.Sprintf("binding %d %q %q", p.Binding.Time, p.KeyARN, p.Binding.ARN)
-	name, ok := n.number(p.KeyARN, ofEntity)
-	of, known := n.number(p.Binding.ARN, ofEntity)
+	text := fmt.Sprintf("binding %d %q %q", p.Binding.Time, p.Key, p.Binding.Key)
+	name, ok := n.number(p.Key, ofEntity)
+	of, known := n.number(p.Binding.Key, ofEntity)
 	account, told := n.number(p.Account, ofEntity)
 	if !ok || !known || !told {
 		return fact{}, false
@@ -245,9 +246,9 @@ func makeBinding(p *wire.Partial, n *names) (f fact, ok bool) {
 // binding makes the fact a partial again.
 func (f *fact) binding(size int64, n *names) *wire.Partial {
 	return &wire.Partial{
-		Entity: wire.Entity{Scope: wire.ScopeKey, KeyARN: n.name(f.key)}, Start: eventtime.Start(f.time, size),
+		Entity: wire.Entity{Scope: wire.ScopeKey, Key: n.name(f.key)}, Start: eventtime.Start(f.time, size),
 		Account: n.name(f.principal),
-		Binding: &wire.Binding{Time: f.time, ARN: n.name(f.second)},
+		Binding: &wire.Binding{Time: f.time, Key: n.name(f.second)},
 	}
 }
 

@@ -12,7 +12,7 @@ import (
 	"keytrail/processor/count"
 	"keytrail/processor/source"
 	"keytrail/processor/window"
-	"keytrail/schemas/aws/arn"
+	"keytrail/schemas/cloud"
 	"keytrail/schemas/wire"
 )
 
@@ -50,12 +50,12 @@ func TestMoreThanIsToldApart(t *testing.T) {
 		totals, err := s.Finish(func(r *window.Result) error {
 			c := count.Get(&r.Partial, wire.CounterCalls)
 			calls[r.Scope] += c
-			if r.Scope == wire.ScopePair && arn.IsOthers(r.Entity) {
+			if r.Scope == wire.ScopePair && cloud.IsOthers(r.Entity) {
 				shared += c
 			}
 			for _, a := range r.Anomalies {
 				if a.Detector == "key_deletion_scheduled" {
-					deletions[a.KeyARN] = true
+					deletions[a.Key] = true
 				}
 			}
 			return nil

@@ -52,7 +52,7 @@ func windows(t *testing.T, opts read.Options, events ...string) (list []string, 
 	}
 	totals, err := s.Finish(func(r *window.Result) error {
 		p := &r.Window.Partial
-		list = append(list, fmt.Sprintf("%s %s %s: %d calls, %d denied, %d anomalies", r.Window.Scope, r.Window.KeyARN, r.Window.Principal,
+		list = append(list, fmt.Sprintf("%s %s %s: %d calls, %d denied, %d anomalies", r.Window.Scope, r.Window.Key, r.Window.Principal,
 			count.Get(p, wire.CounterCalls), count.Get(p, wire.CounterDenied), len(r.Anomalies)))
 		return nil
 	})

@@ -26,7 +26,6 @@ import (
 	"keytrail/processor/sigma"
 	"keytrail/processor/source"
 	"keytrail/processor/window"
-	"keytrail/schemas/aws/arn"
 	"keytrail/schemas/decoding"
 	"keytrail/schemas/otellog"
 	"keytrail/schemas/wire"
@@ -167,7 +166,7 @@ func (s *Scanner) Read(ctx context.Context, objects iter.Seq2[source.Object, err
 // only during the call. The totals are complete after it.
 func (s *Scanner) Finish(emit func(*window.Result) error) (Totals, error) {
 	size := s.cfg.Detect.Size
-	engine := window.NewEngine(s.cfg.Detect, new(arn.Names), nil)
+	engine := window.NewEngine(s.cfg.Detect, nil)
 	table := count.NewTable(size)
 	start, begun, bindings := int64(0), false, 0
 	var storm anomaly.Storm

@@ -87,7 +87,7 @@ func scanAll(t *testing.T, paths []string, workers, max int) outcome {
 
 // describe writes a window's counts as the oracle counts them.
 func describe(w *entity.Window) (name, text string) {
-	name = fmt.Sprintf("%s %q %q %s", w.Scope, w.KeyARN, w.Principal, time.Unix(0, w.Start).UTC().Format(time.RFC3339))
+	name = fmt.Sprintf("%s %q %q %s", w.Scope, w.Key, w.Principal, time.Unix(0, w.Start).UTC().Format(time.RFC3339))
 	text = fmt.Sprintf("calls=%d denied=%d failed=%d", count.Get(&w.Partial, wire.CounterCalls), count.Get(&w.Partial, wire.CounterDenied), count.Get(&w.Partial, wire.CounterFailed))
 	var classes []string
 	for c := range kms.NumClasses {
@@ -98,7 +98,7 @@ func describe(w *entity.Window) (name, text string) {
 	slices.Sort(classes)
 	text += " " + strings.Join(classes, " ") + " bound="
 	if w.Bound != nil {
-		text += w.Bound.ARN
+		text += w.Bound.Key
 	}
 	return name, text
 }

@@ -6,6 +6,8 @@ import (
 	"iter"
 	"math/bits"
 	"slices"
+
+	"keytrail/processor/eventtime"
 )
 
 // Time is cut into panes, a fourth of a correlation's timespan each and aligned to
@@ -234,7 +236,7 @@ func (c *Correlation) inOrder(panes []*Tally) (n int64) {
 }
 
 // day is how often a state that lasts is told.
-const day = int64(24 * 3600 * 1e9)
+const day = eventtime.Day
 
 // Reports reports whether the window that begins at start is to be reported. One burst
 // makes several windows fire, which overlap: the first is reported, and while it goes

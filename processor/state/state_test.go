@@ -34,7 +34,7 @@ func counted(seed uint64) state.Counted {
 	for range rng.IntN(6) {
 		call := count.Call{
 			IDText: fmt.Sprintf("%08x-0000-4000-8000-000000000001", rng.Uint32()), Time: rng.Int64(), Copy: kms.Copy(rng.IntN(3)),
-			KeyARN: fmt.Sprint("key/", rng.IntN(2)), SecondARN: []string{"", "key/2"}[rng.IntN(2)], Principal: fmt.Sprint("p", rng.IntN(2)),
+			Key: fmt.Sprint("key/", rng.IntN(2)), SecondKey: []string{"", "key/2"}[rng.IntN(2)], Principal: fmt.Sprint("p", rng.IntN(2)),
 			Class: kms.Class(rng.IntN(int(kms.NumClasses))), Outcome: kms.Outcome(rng.IntN(3)), Context: kms.Context(rng.IntN(int(kms.NumContexts))),
 			Object: rng.Uint64(), Direct: rng.IntN(2) == 0, Cross: rng.IntN(2) == 0, Self: rng.IntN(2) == 0, Rules: rule.Set(rng.Uint32()), Matched: uint16(rng.IntN(1001)),
 		}

@@ -81,7 +81,7 @@ func (d *detector) refuse(t *detectTask, r *refused, now int64) {
 		Key         string   `json:"key"`
 		Principal   string   `json:"principal"`
 		Calls       []string `json:"calls"`
-	}{Fingerprint: fmt.Sprintf("%016x", p.Correlation), Start: time.Unix(0, p.Start).UTC().Format(time.RFC3339Nano), Matches: sigma.Matches(p.Tally), Key: p.KeyARN, Principal: p.Principal}
+	}{Fingerprint: fmt.Sprintf("%016x", p.Correlation), Start: time.Unix(0, p.Start).UTC().Format(time.RFC3339Nano), Matches: sigma.Matches(p.Tally), Key: p.Key, Principal: p.Principal}
 	for _, c := range d.p.userCorrelations() {
 		if c.Fingerprint == p.Correlation {
 			about.Correlation, about.Group = c.ID, c.Values(p.Group)

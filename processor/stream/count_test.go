@@ -30,7 +30,7 @@ func bigCommit(calls int) (*counter, *countTask) {
 		sent: wire.Frame{Watermark: eventtime.None, Late: eventtime.None}, from: 10, to: int64(10 + calls), lastEvent: c.since(time.Now())}
 	c.tasks[1] = t
 	for i := range calls {
-		call := count.Call{IDText: fmt.Sprintf("call-%d", i), Time: 1e18, KeyARN: fmt.Sprintf("arn:aws:kms:eu-central-1:111122223333:key/%036d", i%5000),
+		call := count.Call{IDText: fmt.Sprintf("call-%d", i), Time: 1e18, Key: fmt.Sprintf("arn:aws:kms:eu-central-1:111122223333:key/%036d", i%5000),
 			Principal: fmt.Sprintf("arn:aws:iam::111122223333:role/%060d", i), Object: uint64(i + 1), Copy: kms.CopyOwner}
 		call.ID = wire.ParseCallID(call.IDText)
 		t.Table.Add(&call, 1)

@@ -16,7 +16,6 @@ import (
 	"keytrail/processor/kafka"
 	"keytrail/processor/state"
 	"keytrail/processor/window"
-	"keytrail/schemas/aws/arn"
 	"keytrail/schemas/otellog"
 	"keytrail/schemas/semconv"
 	"keytrail/schemas/wire"
@@ -63,7 +62,7 @@ func (d *detector) newTask(partition int32) *detectTask {
 	t := &detectTask{partition: partition, meta: state.Meta{Settings: d.p.settings().String(), Watermark: eventtime.None, Late: eventtime.None, Ended: eventtime.None, Told: eventtime.None, Hold: eventtime.None, Applied: map[int32]state.Applied{}, Sent: map[int32]uint64{}}}
 	cfg := d.p.Window.Detect
 	cfg.Partition = partition
-	t.engine = window.NewEngine(cfg, new(arn.Names), func(p wire.Partial) { t.notices = append(t.notices, p) })
+	t.engine = window.NewEngine(cfg, func(p wire.Partial) { t.notices = append(t.notices, p) })
 	t.correlations = d.p.correlations()
 	return t
 }

@@ -9,7 +9,6 @@ import (
 	"keytrail/processor/eventtime"
 	"keytrail/processor/generate"
 	"keytrail/processor/window"
-	"keytrail/schemas/aws/arn"
 	"keytrail/schemas/aws/cloudtrail"
 	"keytrail/schemas/aws/normalize"
 	"keytrail/schemas/decoding"
@@ -45,7 +44,7 @@ func BenchmarkDetectEvents(b *testing.B) {
 	b.ReportAllocs()
 	windows := 0
 	for b.Loop() {
-		engine, progress := window.NewEngine(cfg, new(arn.Names), nil), eventtime.Progress{Disorder: int64(15 * time.Minute), Skew: int64(time.Minute)}
+		engine, progress := window.NewEngine(cfg, nil), eventtime.Progress{Disorder: int64(15 * time.Minute), Skew: int64(time.Minute)}
 		for k := range commits {
 			for i := range commits[k] {
 				engine.Merge(&commits[k][i])

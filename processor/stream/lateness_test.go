@@ -232,7 +232,7 @@ func TestLatePartialIsAFault(t *testing.T) {
 	at := time.Date(2026, 3, 2, 10, 0, 0, 0, time.UTC)
 	key, _ := s.names()
 	s.commit(nil, at.Add(2*time.Hour))
-	s.commit(&count.Call{IDText: "a", Time: at.UnixNano(), KeyARN: key, Principal: "p", Copy: kms.CopyCaller}, at.Add(2*time.Hour))
+	s.commit(&count.Call{IDText: "a", Time: at.UnixNano(), Key: key, Principal: "p", Copy: kms.CopyCaller}, at.Add(2*time.Hour))
 	var err error
 	for _, r := range s.log[0] {
 		if err == nil {

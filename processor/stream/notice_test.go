@@ -44,7 +44,7 @@ func (s *split) names() (key string, principals []string) {
 	owner := func(e wire.Entity) int32 { p := wire.Partial{Entity: e}; return p.Owner(2) }
 	for i := 0; key == "" || len(principals) < 2; i++ {
 		k, p := fmt.Sprintf("arn:aws:kms:eu-central-1:111122223333:key/%d", i), fmt.Sprintf("arn:aws:iam::111122223333:role/%d", i)
-		if owner(wire.Entity{Scope: wire.ScopeKey, KeyARN: k}) == 0 && key == "" {
+		if owner(wire.Entity{Scope: wire.ScopeKey, Key: k}) == 0 && key == "" {
 			key = k
 		}
 		if owner(wire.Entity{Scope: wire.ScopePrincipal, Principal: p}) == 1 {
@@ -103,7 +103,7 @@ func TestNoticesBehindABacklog(t *testing.T) {
 	key, principals := s.names()
 	begin := time.Date(2026, 3, 2, 10, 0, 0, 0, time.UTC)
 	use := func(principal string, at time.Time) *count.Call {
-		return &count.Call{IDText: principal + at.String(), Time: at.UnixNano(), KeyARN: key, Principal: principal, Copy: kms.CopyCaller, Class: kms.ClassDecrypt}
+		return &count.Call{IDText: principal + at.String(), Time: at.UnixNano(), Key: key, Principal: principal, Copy: kms.CopyCaller, Class: kms.ClassDecrypt}
 	}
 	s.commit(use(principals[0], begin), begin)
 	s.commit(use(principals[1], begin.Add(2*time.Hour)), begin.Add(2*time.Hour)) // the first use of the key
@@ -149,7 +149,7 @@ func TestNoticeOfALateCall(t *testing.T) {
 	key, principals := s.names()
 	begin := time.Date(2026, 3, 2, 10, 0, 0, 0, time.UTC)
 	use := func(principal string, at time.Time) *count.Call {
-		return &count.Call{IDText: principal, Time: at.UnixNano(), KeyARN: key, Principal: principal, Copy: kms.CopyCaller, Class: kms.ClassDecrypt}
+		return &count.Call{IDText: principal, Time: at.UnixNano(), Key: key, Principal: principal, Copy: kms.CopyCaller, Class: kms.ClassDecrypt}
 	}
 	half := begin.Add(30 * time.Minute)
 	s.commit(use(principals[0], begin), half)
@@ -187,7 +187,7 @@ func TestHeldWindowsAreBounded(t *testing.T) {
 	most := 0
 	for i := range 2 * mostBehind {
 		at := begin.Add(time.Duration(i) * size)
-		s.commit(&count.Call{IDText: at.String(), Time: at.UnixNano(), KeyARN: key, Principal: principals[0], Copy: kms.CopyCaller, Class: kms.ClassDecrypt}, at)
+		s.commit(&count.Call{IDText: at.String(), Time: at.UnixNano(), Key: key, Principal: principals[0], Copy: kms.CopyCaller, Class: kms.ClassDecrypt}, at)
 		for _, r := range s.deliver(1) { // the other partition reads nothing
 			if r.Topic != s.c.p.Topics.State || string(r.Key) == state.MetaKey {
 				continue

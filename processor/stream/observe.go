@@ -197,7 +197,7 @@ func (o *observer) fits(credits []count.Call) int {
 	bytes := 0
 	for i := range credits {
 		c := &credits[i]
-		bytes += creditBytes + len(c.IDText) + len(c.KeyARN) + len(c.SecondARN) + len(c.Principal)
+		bytes += creditBytes + len(c.IDText) + len(c.Key) + len(c.SecondKey) + len(c.Principal)
 		if o != nil && o.held[c.ID] != nil {
 			bytes += o.held[c.ID].bytes
 		}

@@ -66,7 +66,7 @@ func (w *watched) start() {
 // is.
 func (w *watched) see(id string, at int64, copy kms.Copy, seen ...sigma.Observation) {
 	t := w.task
-	c := count.Call{ID: wire.ParseCallID(id), IDText: id, Time: at, KeyARN: "key", Principal: "p", Copy: copy}
+	c := count.Call{ID: wire.ParseCallID(id), IDText: id, Time: at, Key: "key", Principal: "p", Copy: copy}
 	if t.begun, t.to = true, t.to+1; !t.Seen.Add(c.ID, at) {
 		old, ok := t.Credits[c.ID]
 		if !ok || copy <= old.Copy {

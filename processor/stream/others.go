@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"time"
 
-	"keytrail/schemas/aws/arn"
 	"keytrail/schemas/wire"
 )
 
@@ -32,7 +31,7 @@ func (d *detector) overflowed(t *detectTask, now time.Time) {
 		}
 		d.p.Log.Warn("detect: an account has more KMS keys, principals and pairs than are told apart: calls of further ones are counted together and not judged",
 			"account", account, "partition", t.partition, "setting", setting, "calls", o.Calls[wire.ScopePrincipal]+o.Calls[wire.ScopePair],
-			"counted_as", arn.Others(wire.ScopePair, o.Account, t.partition).KeyARN)
+			"counted_as", o.As.Key)
 	}
 }
 

@@ -11,7 +11,7 @@ import (
 	"keytrail/processor/anomaly"
 	"keytrail/processor/eventtime"
 	"keytrail/processor/window"
-	"keytrail/schemas/aws/arn"
+	"keytrail/schemas/cloud"
 	"keytrail/schemas/wire"
 )
 
@@ -26,7 +26,7 @@ func TestOverflowIsTold(t *testing.T) {
 	began := time.Now()
 	call := func(task *detectTask) {
 		n++
-		for _, e := range []wire.Entity{{Scope: wire.ScopeKey, KeyARN: fmt.Sprint("key ", n)}, {Scope: wire.ScopePrincipal, Principal: fmt.Sprintf("arn:aws:iam::111122223333:role/%d", n)}} {
+		for _, e := range []wire.Entity{{Scope: wire.ScopeKey, Key: fmt.Sprint("key ", n)}, {Scope: wire.ScopePrincipal, Principal: fmt.Sprintf("arn:aws:iam::111122223333:role/%d", n)}} {
 			task.engine.Merge(&wire.Partial{Entity: e, Account: "111122223333", Start: 1, Counters: []wire.Counter{{ID: wire.CounterCalls, N: 1}}})
 		}
 	}
@@ -45,7 +45,7 @@ func TestOverflowIsTold(t *testing.T) {
 	names := map[string]bool{}
 	for _, task := range tasks {
 		task.engine.Advance(eventtime.Mark{Watermark: 1 << 60, Late: 1 << 60, Quiet: 1 << 60}, 1<<20, func(r window.Result) {
-			if arn.IsOthers(r.Entity) && r.Closed {
+			if cloud.IsOthers(r.Entity) && r.Closed {
 				names[anomaly.WindowID(r.Entity, r.Start, 1)] = true
 			}
 		})

@@ -65,7 +65,7 @@ func (s *sim) deal(records []*kgo.Record) {
 		return
 	}
 	slices.SortStableFunc(all, func(a, b wire.Partial) int {
-		return cmp.Or(cmp.Compare(a.Start, b.Start), cmp.Compare(a.Scope, b.Scope), cmp.Compare(a.KeyARN, b.KeyARN), cmp.Compare(a.Principal, b.Principal))
+		return cmp.Or(cmp.Compare(a.Start, b.Start), cmp.Compare(a.Scope, b.Scope), cmp.Compare(a.Key, b.Key), cmp.Compare(a.Principal, b.Principal))
 	})
 	s.rng.Shuffle(len(all), func(i, j int) { all[i], all[j] = all[j], all[i] })
 	var enc wire.Encoder

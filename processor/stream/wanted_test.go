@@ -35,7 +35,7 @@ func TestWhatCountingWantsIsEnough(t *testing.T) {
 		if got != want || (err == nil) != (wrong == nil) || !reflect.DeepEqual(gotFound, wantFound) {
 			t.Fatalf("%+v, %+v, %v\nof the whole record\n%+v, %+v, %v", got, gotFound, err, want, wantFound, wrong)
 		}
-		e := wire.Entity{Scope: wire.ScopePair, KeyARN: got.KeyARN, Principal: got.Principal}
+		e := wire.Entity{Scope: wire.ScopePair, Key: got.Key, Principal: got.Principal}
 		explained := func(rec *otellog.Record, c *count.Call, found count.Found) []anomaly.Anomaly {
 			return append(anomaly.FromRules(rec, c.Rules, e, 0, 1), anomaly.FromSigma(rec, found.Rules, e, 0, 1)...)
 		}

@@ -230,7 +230,7 @@ func (e *Engine) drop(start int64) {
 // sweep forgets, once per hour of event time, the entities that have had no calls and no
 // bindings for so long that every window that may still come is beyond the retention.
 func (e *Engine) sweep() {
-	if e.mark-e.traffic.Swept < entity.Hour {
+	if e.mark-e.traffic.Swept < eventtime.Hour {
 		return
 	}
 	e.traffic.Swept = e.mark

@@ -5,6 +5,8 @@ import (
 
 	"keytrail/processor/count"
 	"keytrail/processor/entity"
+	"keytrail/schemas/cloud"
+	"keytrail/schemas/kms"
 	"keytrail/schemas/wire"
 )
 
@@ -23,7 +25,7 @@ func (e *Engine) bound(of wire.Entity, start int64) *wire.Binding {
 	if !bindable(of) {
 		return nil
 	}
-	key := e.key(of.KeyARN)
+	key := e.key(of.Key)
 	if key == nil {
 		return nil
 	}
@@ -32,7 +34,8 @@ func (e *Engine) bound(of wire.Entity, start int64) *wire.Binding {
 
 // bindable reports whether the KMS key of an entity can stand for another one.
 func bindable(of wire.Entity) bool {
-	return of.Scope != wire.ScopePrincipal && (wire.IsMultiRegion(of.KeyARN) || of.IsAlias())
+	form := cloud.Form(of.Key) // of a principal it is FormOther
+	return form == kms.FormAlias || form == kms.FormMultiRegion
 }
 
 // revise merges p into w, which has closed or is about to. The closed windows that stand for
@@ -48,7 +51,7 @@ func (e *Engine) revise(ent *entity.Entity, w *entity.Window, p *wire.Partial) {
 	count.Merge(&w.Partial, p)
 	for i, s := range starts {
 		if entity.Target(ent.BoundAt(s, int64(e.cfg.Retention))) != before[i] {
-			e.again(ent.KeyARN, s)
+			e.again(ent.Key, s)
 		}
 	}
 }

@@ -12,24 +12,26 @@ import (
 	"keytrail/processor/count"
 	"keytrail/processor/eventtime"
 	"keytrail/processor/window"
+	"keytrail/schemas/cloud"
+	"keytrail/schemas/kms"
 	"keytrail/schemas/wire"
 )
 
 var (
-	aliasOf = wire.Entity{Scope: wire.ScopeKey, KeyARN: aliasARN}
+	aliasOf = wire.Entity{Scope: wire.ScopeKey, Key: aliasARN}
 )
 
 // use is a call that names aliasARN alone.
 func use(at int64) count.Call {
 	c := decrypt(at, 1, 1)
-	c.KeyARN = aliasARN
+	c.Key = aliasARN
 	return c
 }
 
 // learn merges that an entity stood for arn at a time.
 func (r *rig) learn(name string, at int64, arn string) {
 	r.t.Helper()
-	p := wire.Partial{Entity: wire.Entity{Scope: wire.ScopeKey, KeyARN: name}, Start: at / size * size, Binding: &wire.Binding{Time: at, ARN: arn}}
+	p := wire.Partial{Entity: wire.Entity{Scope: wire.ScopeKey, Key: name}, Start: at / size * size, Binding: &wire.Binding{Time: at, Key: arn}}
 	if r.e.Merge(&p) {
 		r.t.Fatalf("a binding at %s is late", stamp(at))
 	}
@@ -40,7 +42,7 @@ func (r *rig) learn(name string, at int64, arn string) {
 func bounds(list []window.Result) string {
 	var texts []string
 	for _, r := range list {
-		if r.IsAlias() {
+		if cloud.Form(r.Key) == kms.FormAlias {
 			texts = append(texts, fmt.Sprintf("%s %d.%d %s", r.Scope, (r.Start-begin)/size, r.Revision, last(arnOf(r.Bound))))
 		}
 	}
@@ -52,7 +54,7 @@ func arnOf(b *wire.Binding) string {
 	if b == nil {
 		return ""
 	}
-	return b.ARN
+	return b.Key
 }
 
 func last(arn string) string { return arn[strings.LastIndexByte(arn, '/')+1:] }
@@ -113,7 +115,7 @@ func TestLateBindings(t *testing.T) {
 	same(t, r.advance(begin+8*size), "key 6.2 6, key 7.1 6, pair 6.2 6, pair 7.1 6")
 	end := begin + 3*size + window.DefaultConfig().Lateness
 	r.advance(end)
-	p := wire.Partial{Entity: aliasOf, Start: begin + 2*size, Binding: &wire.Binding{Time: begin + 2*size + 9, ARN: keyARN(9)}}
+	p := wire.Partial{Entity: aliasOf, Start: begin + 2*size, Binding: &wire.Binding{Time: begin + 2*size + 9, Key: keyARN(9)}}
 	if !r.e.Merge(&p) {
 		t.Error("a binding is taken for a window that was dropped")
 	}
@@ -175,7 +177,7 @@ func TestAliasesAreForgotten(t *testing.T) {
 func TestBindingsAreRestored(t *testing.T) {
 	r := &restarter{t: t, cfg: hasty(), log: map[string][]byte{}, mark: eventtime.None}
 	r.fresh()
-	r.merge(&wire.Partial{Entity: aliasOf, Start: begin, Binding: &wire.Binding{Time: begin, ARN: keyARN(1)}})
+	r.merge(&wire.Partial{Entity: aliasOf, Start: begin, Binding: &wire.Binding{Time: begin, Key: keyARN(1)}})
 	for i := range int64(40) {
 		r.restart()
 		if list := advance(r.e, begin+i*size, 5); len(list) != 0 {
@@ -228,7 +230,7 @@ func TestBoundWindowsEqualAPlainCount(t *testing.T) {
 		got := map[string]string{}
 		advance := func(mark int64) {
 			for _, res := range advance(r.e, mark, 1+rng.IntN(9)) {
-				if res.Closed && res.KeyARN != "" {
+				if res.Closed && res.Key != "" {
 					name := nameOf(res.Entity, res.Start, res.Length(size))
 					if old, had := got[name]; had && old != arnOf(res.Bound) {
 						again++
@@ -287,9 +289,9 @@ func plainBounds(calls []count.Call, retention int64) map[string]string {
 		events[name] = append(events[name], event{c, binds, arn})
 	}
 	for _, c := range calls {
-		add(c.KeyARN, c, c.Shown.Primary != "", c.Shown.Primary)
-		if a := c.Shown.Alias; a != "" && a != c.KeyARN {
-			arn := c.KeyARN
+		add(c.Key, c, c.Shown.Primary != "", c.Shown.Primary)
+		if a := c.Shown.Alias; a != "" && a != c.Key {
+			arn := c.Key
 			if c.Shown.Unbound {
 				arn = ""
 			}
@@ -313,9 +315,9 @@ func plainBounds(calls []count.Call, retention int64) map[string]string {
 				continue
 			}
 			for _, c := range calls {
-				if c.KeyARN == name && c.Time/size*size == start {
-					want[nameOf(wire.Entity{Scope: wire.ScopeKey, KeyARN: name}, start, size)] = bound
-					want[nameOf(wire.Entity{Scope: wire.ScopePair, KeyARN: name, Principal: c.Principal}, start, size)] = bound
+				if c.Key == name && c.Time/size*size == start {
+					want[nameOf(wire.Entity{Scope: wire.ScopeKey, Key: name}, start, size)] = bound
+					want[nameOf(wire.Entity{Scope: wire.ScopePair, Key: name, Principal: c.Principal}, start, size)] = bound
 				}
 			}
 		}

@@ -77,7 +77,7 @@ func (e *Engine) pairs(start int64, fits func(entity.Packed) bool, f func(pair *
 
 // users returns the calls of the principals that used a KMS key in the window at start.
 func (e *Engine) users(key *entity.Entity, start int64) (list []part) {
-	name := e.store.Short(key.KeyARN)
+	name := e.store.Short(key.Key)
 	fits := func(of entity.Packed) bool { return bytes.Equal(of.Key, name) }
 	e.pairs(start, fits, func(pair *entity.Entity, n int64) {
 		list = append(list, part{n, "by " + pair.Principal})
@@ -96,7 +96,7 @@ func (e *Engine) keys(who *entity.Entity, w *entity.Window, all int64) (words []
 	fits := func(of entity.Packed) bool { return bytes.Equal(of.Principal, name) && !bytes.Equal(of.Key, none) }
 	e.pairs(w.Start, fits, func(pair *entity.Entity, n int64) {
 		here = append(here, part{n, "on " + detector.KeyName(view{e}, pair.Entity, w.Start)})
-		named[wire.EntityHash(pair.KeyARN)] = true
+		named[wire.EntityHash(pair.Key)] = true
 	})
 	others, calls := 0, int64(0)
 	for _, v := range w.Sets[wire.SetPeers].Values {

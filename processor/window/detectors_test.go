@@ -124,7 +124,7 @@ func TestRateOfALastingChange(t *testing.T) {
 func TestRateWithoutAKey(t *testing.T) {
 	r := newRig(t, window.DefaultConfig(), false)
 	c := decrypt(begin, 1, 1)
-	c.KeyARN = kms.NoEntity
+	c.Key = kms.NoEntity
 	for c.Time = begin; c.Time < begin+2*day; c.Time += size {
 		r.add(c, 1)
 		r.advance(c.Time + size)
@@ -168,7 +168,7 @@ func TestFirstUse(t *testing.T) {
 		t.Error(found["pair first_use"].Reason)
 	}
 	c := decrypt(at+4*day+size, 1, 5)
-	c.KeyARN = kms.NoEntity
+	c.Key = kms.NoEntity
 	r.add(c, 1)
 	expect(t, r.advance(at+4*day+2*size)) // no KMS key
 }

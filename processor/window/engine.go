@@ -13,7 +13,6 @@ import (
 // concurrent use.
 type Engine struct {
 	cfg     Config
-	names   Names
 	store   entity.Store
 	starts  map[int64][]uint32 // entities with a window at each start, until it is dropped
 	pending map[int64][]uint32 // those of them whose window has calls not yet in a closed one
@@ -51,12 +50,12 @@ type step struct {
 	done  int
 }
 
-// NewEngine returns an empty Engine. cfg is valid. names belongs to the Engine from then
-// on. Advance calls notify with partials for principals that other engines may own. When
-// notify is nil, the Engine merges them into itself, before the principals' windows close.
-func NewEngine(cfg Config, names Names, notify func(wire.Partial)) *Engine {
+// NewEngine returns an empty Engine. cfg is valid. Advance calls notify with partials for
+// principals that other engines may own. When notify is nil, the Engine merges them into
+// itself, before the principals' windows close.
+func NewEngine(cfg Config, notify func(wire.Partial)) *Engine {
 	return &Engine{
-		cfg: cfg, names: names, store: entity.NewStore(names, entity.Hot), notify: notify,
+		cfg: cfg, store: entity.NewStore(entity.Hot), notify: notify,
 		starts: map[int64][]uint32{}, pending: map[int64][]uint32{}, watches: map[int64][]uint32{},
 		rolls: newRollups(), others: others{accounts: map[uint64]charged{}},
 		mark: eventtime.None, late: eventtime.None, quiet: eventtime.None, ended: eventtime.None, hold: math.MaxInt64,

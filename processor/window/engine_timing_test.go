@@ -6,7 +6,6 @@ import (
 
 	"keytrail/processor/count"
 	"keytrail/processor/window"
-	"keytrail/schemas/aws/arn"
 	"keytrail/schemas/wire"
 )
 
@@ -17,7 +16,7 @@ import (
 func BenchmarkEngine(b *testing.B) {
 	const calls, commits = 20_000, 5
 	rng := rand.New(rand.NewPCG(1, 1))
-	e := window.NewEngine(window.DefaultConfig(), new(arn.Names), nil)
+	e := window.NewEngine(window.DefaultConfig(), nil)
 	var batches [commits][]*wire.Partial
 	merged := 0
 	for i := range batches {

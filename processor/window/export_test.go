@@ -7,7 +7,7 @@ import (
 
 // SetHot bounds the unpacked entities of an empty Engine, for tests that want some to be
 // packed.
-func (e *Engine) SetHot(n int) { e.store = entity.NewStore(e.names, n) }
+func (e *Engine) SetHot(n int) { e.store = entity.NewStore(n) }
 
 // MarkAt is that of the engine's configuration.
 func (e *Engine) MarkAt(watermark int64) eventtime.Mark { return e.cfg.MarkAt(watermark) }

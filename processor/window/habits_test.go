@@ -250,7 +250,7 @@ func TestAllowed(t *testing.T) {
 	cfg := eager()
 	cfg.Allow = anomaly.Allow{
 		{Principal: role(2)[:len(role(2))-1] + "*", Kind: anomaly.KindFirstSeen, Until: anomaly.Until(stamp(begin + 3*day)), Why: "a migration"},
-		{KeyARN: keyARN(1), Detector: "rate", Why: "load tests"},
+		{Key: keyARN(1), Detector: "rate", Why: "load tests"},
 	}
 	r := newRig(t, cfg, false)
 	r.routine(begin, begin+2*day, 1, 1, 2)
@@ -265,7 +265,7 @@ func TestAllowed(t *testing.T) {
 	at = begin + 3*day
 	r.add(decrypt(at, 1, 3), 1)
 	expect(t, r.advance(at+size), "pair first_use")
-	for _, bad := range []anomaly.Allowance{{Why: "x"}, {KeyARN: "k"}} {
+	for _, bad := range []anomaly.Allowance{{Why: "x"}, {Key: "k"}} {
 		if bad.Validate() == nil {
 			t.Errorf("%+v is taken", bad)
 		}

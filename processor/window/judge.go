@@ -7,6 +7,8 @@ import (
 	"keytrail/processor/count"
 	"keytrail/processor/detector"
 	"keytrail/processor/entity"
+	"keytrail/processor/eventtime"
+	"keytrail/schemas/cloud"
 	"keytrail/schemas/kms"
 	"keytrail/schemas/wire"
 )
@@ -18,7 +20,7 @@ func (e *Engine) judge(ent *entity.Entity, w *entity.Window) []anomaly.Anomaly {
 	if w.ToJudge() <= 0 {
 		return nil
 	}
-	if e.names.IsOthers(ent.Entity) {
+	if cloud.IsOthers(ent.Entity) {
 		return e.judgeOthers(ent, w)
 	}
 	ent.Fade(w.Start, int64(e.cfg.Retention))
@@ -91,11 +93,11 @@ func (e *Engine) tally(ent *entity.Entity, w *entity.Window, id wire.CounterID) 
 // share counts a pair's anomaly in the windows of its KMS key and principal.
 func (e *Engine) share(ent *entity.Entity, start int64, id wire.CounterID) {
 	one := []wire.Counter{{ID: id, N: 1}}
-	key := wire.Entity{Scope: wire.ScopeKey, KeyARN: ent.KeyARN}
-	e.mergeInto(&wire.Partial{Entity: key, Account: e.names.Account(ent.Principal), Start: start, Counters: one})
+	key := wire.Entity{Scope: wire.ScopeKey, Key: ent.Key}
+	e.mergeInto(&wire.Partial{Entity: key, Account: cloud.Account(ent.Principal), Start: start, Counters: one})
 	who := wire.Entity{Scope: wire.ScopePrincipal, Principal: ent.Principal}
 	p := wire.Partial{Entity: who, Start: start, Counters: one}
-	if e.notify == nil || e.names.IsOthers(ent.Entity) { // those of the principal live here
+	if e.notify == nil || cloud.IsOthers(ent.Entity) { // those of the principal live here
 		e.mergeInto(&p)
 		return
 	}
@@ -151,19 +153,19 @@ func (e *Engine) habits(ent *entity.Entity, w *entity.Window) {
 	if before := ent.Find(w.Start - e.cfg.Size); before != nil {
 		two += float64(before.ToJudge())
 	}
-	h.Tops.Add(w.Start/entity.Day, one, two)
+	h.Tops.Add(w.Start/eventtime.Day, one, two)
 	// A silence that was told does not become a habit, unless it has lasted for a day.
-	if ent.Since != 0 && ent.Scope == wire.ScopeKey && (age >= entity.Day || !detector.SilenceTold(ent)) {
+	if ent.Since != 0 && ent.Scope == wire.ScopeKey && (age >= eventtime.Day || !detector.SilenceTold(ent)) {
 		h.Gap = float32(max(entity.Faded(h.Gap, age), ent.Missed(w.Start, e.cfg.Size)))
 	}
 }
 
 // user counts a pair that closes its first window among the users of its KMS key.
 func (e *Engine) user(pair *entity.Entity, start int64) {
-	if pair.Since != 0 || pair.KeyARN == kms.NoEntity {
+	if pair.Since != 0 || pair.Key == kms.NoEntity {
 		return
 	}
-	key := e.key(pair.KeyARN)
+	key := e.key(pair.Key)
 	if key == nil {
 		return
 	}

@@ -13,7 +13,6 @@ import (
 	"keytrail/processor/count"
 	"keytrail/processor/eventtime"
 	"keytrail/processor/window"
-	"keytrail/schemas/aws/arn"
 	"keytrail/schemas/kms"
 	"keytrail/schemas/wire"
 )
@@ -57,13 +56,13 @@ func history(rng *rand.Rand, retention int64) (calls []count.Call) {
 					c.IDText = fmt.Sprintf("%d-%d", len(calls), p)
 					c.Self = p == 5
 					if rng.IntN(6) == 0 {
-						c.Outcome, c.KeyARN = kms.OutcomeDenied, keyARN(20+rng.IntN(4))
+						c.Outcome, c.Key = kms.OutcomeDenied, keyARN(20+rng.IntN(4))
 					}
 					if rng.IntN(6) == 0 {
 						c.Context, c.Object = kms.ContextSecret, 1+rng.Uint64N(5)
 					}
 					if rng.IntN(40) == 0 {
-						c.KeyARN, c.Rules = keyARN(30+rng.IntN(5)), 1
+						c.Key, c.Rules = keyARN(30+rng.IntN(5)), 1
 					}
 					if rng.IntN(4) == 0 {
 						named(rng, &c)
@@ -87,9 +86,9 @@ func named(rng *rand.Rand, c *count.Call) {
 	case 1:
 		c.Shown = count.Shown{Alias: alias, Unbound: true}
 	case 2:
-		c.KeyARN, c.Shown.Primary = multiARN("eu-central-1"), multiARN([]string{"eu-central-1", "eu-west-1"}[rng.IntN(2)])
+		c.Key, c.Shown.Primary = multiARN("eu-central-1"), multiARN([]string{"eu-central-1", "eu-west-1"}[rng.IntN(2)])
 	default:
-		c.KeyARN, c.Shown.Alias = alias, alias
+		c.Key, c.Shown.Alias = alias, alias
 	}
 }
 
@@ -142,8 +141,8 @@ func plain(calls []count.Call) map[string]int64 {
 	want := map[string]int64{}
 	for _, c := range calls {
 		for _, e := range []wire.Entity{
-			{Scope: wire.ScopeKey, KeyARN: c.KeyARN}, {Scope: wire.ScopePrincipal, Principal: c.Principal},
-			{Scope: wire.ScopePair, KeyARN: c.KeyARN, Principal: c.Principal},
+			{Scope: wire.ScopeKey, Key: c.Key}, {Scope: wire.ScopePrincipal, Principal: c.Principal},
+			{Scope: wire.ScopePair, Key: c.Key, Principal: c.Principal},
 		} {
 			for _, n := range lengths {
 				want[nameOf(e, c.Time/n*n, n)]++
@@ -161,7 +160,7 @@ func nameOf(e wire.Entity, start, length int64) string {
 // with their anomalies, as text. want are the calls of each.
 func finalWindows(t *testing.T, rng *rand.Rand, calls []count.Call, want map[string]int64, kinds map[anomaly.Kind]int, forgotten *int) map[string]string {
 	t.Helper()
-	e := window.NewEngine(hasty(), new(arn.Names), nil)
+	e := window.NewEngine(hasty(), nil)
 	e.SetHot(rng.IntN(6))
 	finals := map[string]string{}
 	run(t, rng, e, arrivals(rng, calls, disorder), func(results []window.Result) {
@@ -233,7 +232,7 @@ func TestLateCallsAreCountedOnceOrTold(t *testing.T) {
 		calls := history(rng, int64(hasty().Retention))
 		want := plain(calls)
 		got, revisions := map[string]int64{}, map[string]int32{}
-		e := window.NewEngine(hasty(), new(arn.Names), nil)
+		e := window.NewEngine(hasty(), nil)
 		run(t, rng, e, arrivals(rng, calls, disorder+150*minute), func(results []window.Result) {
 			for _, r := range results {
 				name := nameOf(r.Entity, r.Start, r.Length(size))

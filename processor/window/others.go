@@ -7,6 +7,7 @@ import (
 	"keytrail/processor/count"
 	"keytrail/processor/detector"
 	"keytrail/processor/entity"
+	"keytrail/schemas/cloud"
 	"keytrail/schemas/wire"
 )
 
@@ -49,6 +50,7 @@ type Overflow struct {
 	// Account is 0 for calls that belong to none, or beyond the accounts that are told
 	// apart.
 	Account uint64
+	As      wire.Entity               // the pair that stands for the others
 	Full    bool                      // the account has as many entities as it may have; else the engine has
 	Calls   [wire.ScopePair + 1]int64 // by scope
 }
@@ -66,12 +68,12 @@ func (e *Engine) payer(p *wire.Partial) uint64 {
 	if p.Scope == wire.ScopeKey {
 		return entity.AccountNumber(p.Account)
 	}
-	return entity.AccountNumber(e.names.Account(p.Principal))
+	return entity.AccountNumber(cloud.Account(p.Principal))
 }
 
 // units is what an entity is charged with: one for itself, and one for every 256 bytes of
 // its names, which callers can make as long as count.MaxNames.
-func units(e wire.Entity) int { return 1 + (len(e.KeyARN)+len(e.Principal))/256 }
+func units(e wire.Entity) int { return 1 + (len(e.Key)+len(e.Principal))/256 }
 
 // home returns the entity that p counts for, new or not, and p as it counts there. p is nil
 // when there is nothing to count.
@@ -79,7 +81,7 @@ func units(e wire.Entity) int { return 1 + (len(e.KeyARN)+len(e.Principal))/256 
 // A correction counts where the call was counted that it takes back. That may be the others
 // of an account, even when there is room by now or the entity has come to be known.
 func (e *Engine) home(p *wire.Partial) (ent *entity.Entity, known bool, as *wire.Partial) {
-	shared := e.names.IsOthers(p.Entity)
+	shared := cloud.IsOthers(p.Entity)
 	if !shared {
 		if i, ok := e.store.Find(p.Entity); ok {
 			ent = e.store.Get(i)
@@ -123,7 +125,7 @@ func (e *Engine) countedFor(p *wire.Partial, account uint64) (*entity.Entity, *w
 	as := *p
 	as.Binding = nil
 	try := func(account uint64) *entity.Entity {
-		as.Entity = e.names.Others(p.Scope, account, e.cfg.Partition)
+		as.Entity = cloud.Others(p.Entity, account, e.cfg.Partition)
 		if i, ok := e.store.Find(as.Entity); ok {
 			if ent := e.store.Get(i); ent.Covers(p) {
 				return ent
@@ -147,11 +149,11 @@ func (e *Engine) countedFor(p *wire.Partial, account uint64) (*entity.Entity, *w
 // CountsFor returns the entity in whose windows the calls of an entity count now: the entity
 // itself when it is known, else the others of its account. of is a principal or a pair.
 func (e *Engine) CountsFor(of wire.Entity) wire.Entity {
-	if _, known := e.store.Find(of); known && !e.names.IsOthers(of) {
+	if _, known := e.store.Find(of); known && !cloud.IsOthers(of) {
 		return of
 	}
 	account := e.payer(&wire.Partial{Entity: of})
-	return e.names.Others(of.Scope, e.sharer(account), e.cfg.Partition)
+	return cloud.Others(of, e.sharer(account), e.cfg.Partition)
 }
 
 // sharer returns the account whose others take the calls of an account: 0 when too many
@@ -173,7 +175,7 @@ func (e *Engine) admits(account uint64, n int) bool {
 func (e *Engine) charge(ent *entity.Entity, sign int) {
 	o := &e.others
 	at := o.accounts[ent.Account]
-	if e.names.IsOthers(ent.Entity) {
+	if cloud.IsOthers(ent.Entity) {
 		before := at.scopes
 		at.scopes ^= 1 << ent.Scope
 		i, _ := slices.BinarySearch(o.sharing, ent.Account)
@@ -204,12 +206,14 @@ func (e *Engine) toOthers(p *wire.Partial, account uint64) (*wire.Partial, uint6
 	full := o.accounts[account].units+units(p.Entity) > e.cfg.MaxAccountEntities
 	account = e.sharer(account)
 	as := *p
-	as.Entity, as.Binding = e.names.Others(p.Scope, account, e.cfg.Partition), nil
+	as.Entity, as.Binding = cloud.Others(p.Entity, account, e.cfg.Partition), nil
 	if calls := count.Get(p, wire.CounterCalls); calls > 0 {
 		i := slices.IndexFunc(o.over, func(v Overflow) bool { return v.Account == account })
 		if i < 0 {
 			i = len(o.over)
-			o.over = append(o.over, Overflow{Account: account, Full: full})
+			pair := wire.Entity{Scope: wire.ScopePair, Key: p.Key, Principal: p.Principal}
+			as := cloud.Others(pair, account, e.cfg.Partition)
+			o.over = append(o.over, Overflow{Account: account, As: as, Full: full})
 		}
 		o.over[i].Calls[p.Scope] += calls
 	}
@@ -218,14 +222,16 @@ func (e *Engine) toOthers(p *wire.Partial, account uint64) (*wire.Partial, uint6
 
 // judgeOthers is judge for the others of an account.
 func (e *Engine) judgeOthers(ent *entity.Entity, w *entity.Window) []anomaly.Anomaly {
-	d, beside := &detector.EntityBound, wire.ScopePair
+	d, beside := &detector.EntityBound, ent.Entity
 	switch ent.Scope {
 	case wire.ScopeKey:
 		return nil
 	case wire.ScopePair:
-		beside = wire.ScopePrincipal
+		beside.Scope = wire.ScopePrincipal
+	case wire.ScopePrincipal:
+		beside.Scope = wire.ScopePair
 	}
-	i, ok := e.store.Find(e.names.Others(beside, ent.Account, e.cfg.Partition))
+	i, ok := e.store.Find(cloud.Others(beside, ent.Account, e.cfg.Partition))
 	if ok && e.store.Get(i).Habits.Has(d.Code, d.Lasts, w.Start) {
 		return nil
 	}

@@ -8,7 +8,7 @@ import (
 
 	"keytrail/processor/count"
 	"keytrail/processor/window"
-	"keytrail/schemas/aws/arn"
+	"keytrail/schemas/cloud"
 	"keytrail/schemas/kms"
 	"keytrail/schemas/wire"
 )
@@ -30,9 +30,9 @@ func foreign(rng *rand.Rand, calls []count.Call) {
 		c.Principal = strings.Replace(c.Principal, "111122223333", account, 1)
 		switch rng.IntN(4) {
 		case 0:
-			c.KeyARN = fmt.Sprintf("arn:aws:kms:eu-central-1:%012d:key/made-up", rng.IntN(200))
+			c.Key = fmt.Sprintf("arn:aws:kms:eu-central-1:%012d:key/made-up", rng.IntN(200))
 		case 1:
-			c.KeyARN = "arn:aws:kms::000000000001:others/3" // a caller can write this, too
+			c.Key = "arn:aws:kms::000000000001:others/3" // a caller can write this, too
 		}
 	}
 }
@@ -55,7 +55,7 @@ func TestOthersCountExactly(t *testing.T) {
 			}
 		}
 		cfg := tight(40, 18)
-		e := window.NewEngine(cfg, new(arn.Names), nil)
+		e := window.NewEngine(cfg, nil)
 		e.SetHot(rng.IntN(6))
 		finals := map[string]window.Result{}
 		run(t, rng, e, arrivals(rng, calls, disorder), func(results []window.Result) {
@@ -72,13 +72,13 @@ func TestOthersCountExactly(t *testing.T) {
 		got := map[string]int64{}
 		for name, r := range finals {
 			n := get(&r, wire.CounterCalls)
-			if c := negative(&r.Partial); c != "" && r.Scope == wire.ScopeKey && arn.IsOthers(r.Entity) {
+			if c := negative(&r.Partial); c != "" && r.Scope == wire.ScopeKey && cloud.IsOthers(r.Entity) {
 				scattered++
 			} else if c != "" {
 				t.Errorf("seed %d: %s has %s", seed, name, c)
 			}
 			got[fmt.Sprint(r.Scope, r.Start, r.Length(size))] += n
-			switch shared := arn.IsOthers(r.Entity); {
+			switch shared := cloud.IsOthers(r.Entity); {
 			case shared:
 				others += n
 			case n > own[name]:
@@ -171,7 +171,7 @@ func TestAccountsDoNotDisplaceEachOther(t *testing.T) {
 	r := newRig(t, tight(100, 30), false)
 	flood := func(n int) {
 		c := decrypt(begin+minute, 1, 1)
-		c.KeyARN = fmt.Sprintf("arn:aws:kms:eu-central-1:%012d:key/%d", n, n) // each of another account
+		c.Key = fmt.Sprintf("arn:aws:kms:eu-central-1:%012d:key/%d", n, n) // each of another account
 		c.IDText = fmt.Sprint("flood", n)
 		r.add(c, 1)
 	}
@@ -186,7 +186,7 @@ func TestAccountsDoNotDisplaceEachOther(t *testing.T) {
 	}
 	list := r.advance(begin + size)
 	for n := range 14 {
-		for _, e := range []wire.Entity{keyOf(700 + n), {Scope: wire.ScopePair, KeyARN: keyARN(700 + n), Principal: victim}} {
+		for _, e := range []wire.Entity{keyOf(700 + n), {Scope: wire.ScopePair, Key: keyARN(700 + n), Principal: victim}} {
 			if w := find(list, e, begin); w == nil || get(w, wire.CounterCalls) != 2 {
 				t.Fatalf("%v has no window of 2 calls", e)
 			}
@@ -194,7 +194,7 @@ func TestAccountsDoNotDisplaceEachOther(t *testing.T) {
 	}
 	sum := int64(0)
 	for _, scope := range []wire.Scope{wire.ScopeKey, wire.ScopePair} {
-		w := find(list, arn.Others(scope, 111122223333, 3), begin)
+		w := find(list, cloud.Others(wire.Entity{Scope: scope}, 111122223333, 3), begin)
 		if w == nil {
 			t.Fatalf("no others of scope %v", scope)
 		}
@@ -219,7 +219,7 @@ func TestOneAnomalyOfOthers(t *testing.T) {
 		}
 		for _, res := range r.advance(at + size) {
 			for _, a := range res.Anomalies {
-				if !arn.IsOthers(a.Entity) {
+				if !cloud.IsOthers(a.Entity) {
 					continue
 				}
 				if ids[a.ID]++; a.Detector != "entity_bound" || !strings.Contains(a.Reason, "detect.max_account_entities") {
@@ -259,7 +259,7 @@ func TestLongNamesAreCharged(t *testing.T) {
 	r := newRig(t, tight(1000, 1000), false)
 	for n := range 400 {
 		c := decrypt(begin+minute, n, 1)
-		c.KeyARN += strings.Repeat("x", 2000)
+		c.Key += strings.Repeat("x", 2000)
 		r.add(c, 1)
 	}
 	if n := r.e.Len(); n > 150 {

@@ -11,7 +11,6 @@ import (
 	"keytrail/processor/entity"
 	"keytrail/processor/eventtime"
 	"keytrail/processor/window"
-	"keytrail/schemas/aws/arn"
 	"keytrail/schemas/wire"
 )
 
@@ -40,7 +39,7 @@ func (r *restarter) fresh() {
 	if r.notify {
 		notify = func(p wire.Partial) { r.notices = append(r.notices, p) }
 	}
-	r.e = window.NewEngine(r.cfg, new(arn.Names), notify)
+	r.e = window.NewEngine(r.cfg, notify)
 	r.e.SetHot(r.hot)
 }
 

@@ -13,7 +13,7 @@ import (
 // watch has the silence of an entity judged when the time has come, if it is a KMS key
 // whose silence has not been told.
 func (e *Engine) watch(key *entity.Entity) {
-	if key.Scope != wire.ScopeKey || e.store.Marks(key.Slot).Watched || key.KeyARN == kms.NoEntity ||
+	if key.Scope != wire.ScopeKey || e.store.Marks(key.Slot).Watched || key.Key == kms.NoEntity ||
 		key.Since == 0 || detector.SilenceTold(key) {
 		return
 	}

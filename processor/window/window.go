@@ -34,6 +34,9 @@ func DefaultConfig() Config {
 }
 
 const (
+	// MinSize and MaxSize bound the sizes of windows, which are whole numbers of MinSize.
+	MinSize = time.Minute
+	MaxSize = 24 * time.Hour
 	// MaxRollups bounds the sizes of roll-ups: each is one or two more windows in the state
 	// of every entity.
 	MaxRollups = 4
@@ -45,14 +48,18 @@ const (
 // Validate returns an error that names a parameter of windows, its value and what is
 // allowed, or else that of the Settings.
 func (c *Config) Validate() error {
-	minute := int64(time.Minute)
+	size := time.Duration(c.Size)
+	if size < MinSize || size > MaxSize || size%MinSize != 0 {
+		return fmt.Errorf("window size %v is not a whole number of minutes from 1m to 24h", size)
+	}
+	last := size
+	for i, r := range c.Rollups {
+		if why := BadRollup(i, time.Duration(r), last, size); why != "" {
+			return fmt.Errorf("roll-up %s", why)
+		}
+		last = time.Duration(r)
+	}
 	switch {
-	case c.Size < minute || c.Size > entity.Day || c.Size%minute != 0:
-		return fmt.Errorf("window size %v is not a whole number of minutes from 1m to 24h", time.Duration(c.Size))
-	case badRollups(c.Rollups, c.Size):
-		return fmt.Errorf(
-			"roll-ups %v are not up to %d multiples of the window size %v, each longer than the one before, of at most 24h",
-			durations(c.Rollups), MaxRollups, time.Duration(c.Size))
 	case c.Lateness < 0 || c.Lateness > MaxLate*c.Size:
 		return fmt.Errorf("allowed lateness %v is not between 0 and %d windows of %v",
 			time.Duration(c.Lateness), MaxLate, time.Duration(c.Size))
@@ -60,22 +67,18 @@ func (c *Config) Validate() error {
 	return c.Settings.Validate()
 }
 
-func badRollups(list []int64, size int64) bool {
-	last := size
-	for _, r := range list {
-		if r <= last || r%size != 0 || r > entity.Day {
-			return true
-		}
-		last = r
+// BadRollup returns why the i-th roll-up cannot have size r, or "". last is the size of the
+// one before it, or of the windows, and size that of the windows.
+func BadRollup(i int, r, last, size time.Duration) string {
+	switch {
+	case i >= MaxRollups:
+		return fmt.Sprintf("%v is one too many; allowed: %d", r, MaxRollups)
+	case size > 0 && r%size != 0 || r > MaxSize:
+		return fmt.Sprintf("%v is not a multiple of the window size, %v, up to %v", r, size, MaxSize)
+	case r <= last:
+		return fmt.Sprintf("%v is not longer than the window before it, %v", r, last)
 	}
-	return len(list) > MaxRollups
-}
-
-func durations(list []int64) (d []time.Duration) {
-	for _, n := range list {
-		d = append(d, time.Duration(n))
-	}
-	return d
+	return ""
 }
 
 // MarkAt returns the mark of a source whose watermark has come to an event time, and which

@@ -34,6 +34,21 @@ type Limits struct {
 	Depth int
 }
 
+// LeastLimits and MostLimits are the smallest and largest values that users can set.
+var (
+	LeastLimits = Limits{
+		CompressedBytes: 64 << 10, InflatedBytes: 1 << 20, Ratio: 1, RecordBytes: 64 << 10, FieldBytes: 1 << 10,
+		Records: 1, Depth: 8,
+	}
+	MostLimits = Limits{
+		CompressedBytes: 1 << 50, InflatedBytes: 1 << 50,
+		Ratio: 2000, // deflate reaches 1,032
+		// A reader's buffer has this size, and there is one for each object being read.
+		RecordBytes: 64 << 20, FieldBytes: 64 << 20,
+		Records: 1_000_000_000_000, Depth: 10_000,
+	}
+)
+
 // RatioFloor is the number of inflated bytes from which on Limits.Ratio holds:
 // 16 MiB. Smaller objects do no harm, whatever their ratio.
 const RatioFloor = 16 << 20

@@ -11,7 +11,7 @@ import (
 const minute = int64(time.Minute)
 
 // Time appends a time in ns since 1970. Windows begin with minutes, which take four
-// bytes in place of nine.
+// bytes instead of nine.
 func (e *Encoder) Time(ns int64) {
 	if ns >= 0 && ns%minute == 0 {
 		e.Uint(uint64(ns/minute) << 1)
@@ -68,7 +68,7 @@ func (e *Encoder) Counts(p *Partial) {
 	}
 	if p.Binding != nil {
 		e.Int(p.Binding.Time)
-		e.text(p.Binding.ARN)
+		e.text(p.Binding.Key)
 	}
 }
 
@@ -121,13 +121,12 @@ func (d *Decoder) Counts(p *Partial) {
 		}
 	}
 	if head&1 != 0 {
-		p.Binding = &Binding{Time: d.Int(), ARN: d.text()}
+		p.Binding = &Binding{Time: d.Int(), Key: d.text()}
 	}
 }
 
-// pieceOf returns n items that nobody else has. Where many lists are asked for, one after
-// another and for as long, they are pieces of larger ones, of at least so many items: a
-// partial has half a dozen of them.
+// pieceOf returns n items that belong to the caller. It cuts them from a larger list of at
+// least the given length, because a partial has half a dozen lists that live equally long.
 func pieceOf[T any](rest *[]T, n, least int) []T {
 	if len(*rest) < n {
 		*rest = make([]T, max(n, least))
@@ -137,8 +136,8 @@ func pieceOf[T any](rest *[]T, n, least int) []T {
 	return piece
 }
 
-// least is how many items a piece has at least: up to 12 kB of them, but no more than a short
-// frame may hold; 0 where a list lives alone.
+// least is the least number of items from which pieces are cut: up to 12 kB of them, but at
+// most as many as a short frame may hold; 0 where a list lives alone.
 func (d *Decoder) least() int {
 	if !d.many {
 		return 0
@@ -146,7 +145,7 @@ func (d *Decoder) least() int {
 	return min(512, len(d.b)/4)
 }
 
-// text appends a string that will not come again.
+// text appends a string that is not repeated.
 func (e *Encoder) text(s string) {
 	e.Uint(uint64(len(s)))
 	e.B = append(e.B, s...)
@@ -165,8 +164,8 @@ func (d *Decoder) take(n uint64) string {
 	return s
 }
 
-// within returns n, the number of items of at least one byte each that follow, when
-// there are bytes enough.
+// within returns n, the number of items of at least one byte each that follow, or fails when
+// fewer bytes are left.
 func (d *Decoder) within(n uint64) int {
 	if n > uint64(len(d.b)) {
 		d.fail()

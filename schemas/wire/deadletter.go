@@ -11,11 +11,11 @@ import (
 	"keytrail/schemas/printable"
 )
 
-// DeadLetter is one piece of input that was not counted or delivered, with the
-// reason and the place it came from. In Kafka its value is Raw and the rest are
-// headers; in a file it is one JSON object a line.
+// DeadLetter is one piece of input that was not counted or delivered, with the reason and
+// its origin. In Kafka its value is Raw and the rest are headers; in a file it is one JSON
+// object per line.
 type DeadLetter struct {
-	Stage  string // who gave up: scan, in_kms, out_kms, normalize, count, detect, forward
+	Stage  string // the stage that gave up: scan, in_kms, out_kms, normalize, count, detect, forward
 	Reason string // one of a bounded set, such as decoding.Reason
 	Detail string // what was expected and found, for a person
 	Object string // file, S3 object, or topic/partition

@@ -8,12 +8,12 @@ import (
 	"slices"
 )
 
-// Frame is what one commit of stage count tells one partition of stage detect:
-// which part of the source it has counted, up to what event time the source is
-// complete, and the counts. An empty frame carries the watermark.
+// Frame is the message of one commit of stage count to one partition of stage detect: the
+// part of the source that it has counted, the event time up to which the source is complete,
+// and the counts. An empty frame carries the watermark.
 //
 // Stage count alone decides which calls are late. No frame has a partial of a window that
-// ends by the Late of a frame of the same source before it.
+// ends by the Late of an earlier frame of the same source.
 type Frame struct {
 	Source    int32  // partition of the events topic
 	Sequence  uint64 // counts the frames of Source, without gap
@@ -22,9 +22,9 @@ type Frame struct {
 	Late      int64  // windows that end by it get no more calls from the source; never above Watermark
 	Quiet     int64  // how far the clock has come while nothing is delivered; see eventtime.Mark
 	// Idle says that the source has been silent: its watermark follows other sources or the
-	// clock. Lost says how many of the offsets were deleted before anybody read them. No stage
-	// reads either: they are for those who examine the frames, as the judges of the simulation
-	// and of the chaos test do, which ask for idle sources and account for every offset.
+	// clock. Lost is the number of offsets that were deleted unread. No stage reads either.
+	// They are for examining frames: the simulation and the chaos test look for idle sources
+	// and account for every offset.
 	Idle     bool
 	Lost     uint64
 	Settings string // of the process that made it, as Settings.String returns them
@@ -35,9 +35,8 @@ type Frame struct {
 // ErrFrame says that bytes are not a frame, or not one of FormatVersion.
 var ErrFrame = errors.New("not a frame of a known version")
 
-// MaxFramePartials bounds the partials of one frame, and its panes: at 20,000 calls a commit
-// and three to five partials a call, 2^20 leaves room; a larger number is a
-// damaged frame.
+// MaxFramePartials bounds the partials of one frame, and its panes. A commit of 20,000 calls
+// has three to five partials per call; a number above 2^20 is a damaged frame.
 const MaxFramePartials = 1 << 20
 
 // Encoder appends values in the binary form of frames and changelog records.
@@ -95,7 +94,7 @@ func (e *Encoder) Raw(s string) {
 // Partial appends a partial.
 func (e *Encoder) Partial(p *Partial) {
 	e.Uint(uint64(p.Scope))
-	e.String(p.KeyARN)
+	e.String(p.Key)
 	if p.Scope == ScopeKey { // it has no principal
 		e.String(p.Account)
 	} else {
@@ -121,7 +120,7 @@ func AppendFrame(dst []byte, e *Encoder, f *Frame) []byte {
 	return f.append(dst, &p)
 }
 
-// append appends f with what p holds in place of its own.
+// append appends f with the partials and panes of p.
 func (f *Frame) append(dst []byte, p *part) []byte {
 	head := Encoder{B: slices.Grow(dst, len(p.data)+64)}
 	head.Version()
@@ -141,24 +140,24 @@ func (f *Frame) append(dst []byte, p *part) []byte {
 	return append(head.B, p.data[p.at:]...)
 }
 
-// Batch collects partials and panes for one partition in the form of frames, so that
-// none is copied before it is written. The zero value is ready; not safe for concurrent
-// use.
+// Batch collects partials and panes for one partition in the form of frames, so that they
+// are not copied before they are written. The zero value is ready. It is not safe for
+// concurrent use.
 type Batch struct {
 	enc   Encoder
 	parts []part
 	now   part // without its data, which the encoder has
 }
 
-// part is what one frame holds, encoded: partials, and panes behind them.
+// part is the encoded content of one frame: partials, and panes behind them.
 type part struct {
 	n, panes int
 	at       int // where the panes begin
 	data     []byte
 }
 
-// Add appends a partial, to the frame at hand or, when that has most bytes or more, or
-// panes, to a further one.
+// Add appends a partial to the current frame. If that has most bytes or more, or panes, Add
+// begins another one.
 func (b *Batch) Add(p *Partial, most int) {
 	if len(b.enc.B) >= most || b.now.panes > 0 {
 		b.cut()
@@ -185,14 +184,14 @@ func (b *Batch) cut() {
 	}
 }
 
-// Frames tells how many frames the partials and panes need.
+// Frames returns the number of frames that the partials and panes need.
 func (b *Batch) Frames() int {
 	b.cut()
 	return len(b.parts)
 }
 
-// AppendFrame appends the frame f with what the k-th frame holds, with nothing when
-// there are fewer.
+// AppendFrame appends the frame f with the partials and panes of the k-th frame, or without
+// any when there are fewer frames.
 func (b *Batch) AppendFrame(dst []byte, f *Frame, k int) []byte {
 	if k >= b.Frames() {
 		return f.append(dst, &part{})
@@ -207,14 +206,14 @@ func (b *Batch) Reset() {
 	b.parts, b.now = b.parts[:0], part{}
 }
 
-// Decoder reads what an Encoder wrote. After the first error every method
-// returns zero values; Err tells. Strings are copies: they outlive the input.
+// Decoder reads what an Encoder wrote. After the first error, which Err returns, every
+// method returns zero values. Strings are copies: they outlive the input.
 type Decoder struct {
 	b    []byte
 	dict []string
 	err  error
 
-	many     bool // many partials are read, which live as long as each other
+	many     bool // many partials are read, which live equally long
 	counters []Counter
 	values   []HashCount
 	samples  []Sample
@@ -226,7 +225,7 @@ func NewDecoder(b []byte) *Decoder { return &Decoder{b: b} }
 // Err returns the first error.
 func (d *Decoder) Err() error { return d.err }
 
-// Done tells whether all bytes have been read without error.
+// Done reports whether all bytes have been read without error.
 func (d *Decoder) Done() bool { return d.err == nil && len(d.b) == 0 }
 
 func (d *Decoder) fail() {
@@ -261,9 +260,8 @@ func (d *Decoder) Int() int64 {
 // Rest returns the bytes that have not been read.
 func (d *Decoder) Rest() []byte { return d.b }
 
-// Count reads the length of a list whose items take at least one byte each, so
-// that a damaged length can not make a reader allocate more than the input's
-// own size.
+// Count reads the length of a list whose items take at least one byte each. A damaged length
+// therefore cannot make a reader allocate more than the input's own size.
 func (d *Decoder) Count() int { return d.within(d.Uint()) }
 
 // Fixed reads eight bytes.
@@ -322,7 +320,7 @@ func (d *Decoder) Raw() string {
 // Partial reads a partial.
 func (d *Decoder) Partial() (p Partial) {
 	p.Scope = d.scope(d.Uint())
-	p.KeyARN, p.Principal, p.Start = d.String(), d.String(), d.Time()
+	p.Key, p.Principal, p.Start = d.String(), d.String(), d.Time()
 	if p.Scope == ScopeKey {
 		p.Account, p.Principal = p.Principal, ""
 	}
@@ -345,7 +343,10 @@ func (d *Decoder) Frame() (Frame, error) {
 		return Frame{}, err
 	}
 	d.many = true
-	f := Frame{Source: int32(d.Uint()), Sequence: d.Uint(), From: d.Int(), To: d.Int(), Watermark: d.Int(), Late: d.Int(), Quiet: d.Int(), Idle: d.Bool(), Lost: d.Uint(), Settings: d.Raw()}
+	f := Frame{
+		Source: int32(d.Uint()), Sequence: d.Uint(), From: d.Int(), To: d.Int(),
+		Watermark: d.Int(), Late: d.Int(), Quiet: d.Int(), Idle: d.Bool(), Lost: d.Uint(), Settings: d.Raw(),
+	}
 	n := d.Count()
 	if n > MaxFramePartials {
 		d.fail()

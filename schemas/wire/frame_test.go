@@ -23,7 +23,7 @@ func sample(seed uint64, n int) wire.Frame {
 	for i := range n {
 		p := wire.Partial{Start: rng.Int64() - math.MaxInt64/2}
 		p.Scope = wire.ScopeKey + wire.Scope(i%3)
-		p.KeyARN, p.Principal = fmt.Sprintf("arn:aws:kms:eu-central-1:1:key/%d", rng.IntN(5)), fmt.Sprintf("arn:aws:iam::1:role/é-%d", rng.IntN(3))
+		p.Key, p.Principal = fmt.Sprintf("arn:aws:kms:eu-central-1:1:key/%d", rng.IntN(5)), fmt.Sprintf("arn:aws:iam::1:role/é-%d", rng.IntN(3))
 		if p.Scope == wire.ScopeKey {
 			p.Account, p.Principal = fmt.Sprintf("%012d", rng.IntN(3)), ""
 		}
@@ -42,7 +42,7 @@ func sample(seed uint64, n int) wire.Frame {
 			p.Samples = append(p.Samples, wire.SampleOf(fmt.Sprint(rng.Uint64())))
 		}
 		if rng.IntN(3) == 0 {
-			p.Binding = &wire.Binding{Time: rng.Int64() - rng.Int64(), ARN: []string{"", p.KeyARN, "arn:aws:kms:eu-central-1:1:key/é"}[rng.IntN(3)]}
+			p.Binding = &wire.Binding{Time: rng.Int64() - rng.Int64(), Key: []string{"", p.Key, "arn:aws:kms:eu-central-1:1:key/é"}[rng.IntN(3)]}
 		}
 		f.Partials = append(f.Partials, p)
 	}
@@ -55,7 +55,7 @@ func sample(seed uint64, n int) wire.Frame {
 func panes(rng *rand.Rand, n int) (list []wire.Pane) {
 	for range n {
 		p := wire.Pane{PaneKey: wire.PaneKey{Correlation: rng.Uint64(), Group: fmt.Sprintf("g\x1f%d\n", rng.IntN(3)), Start: rng.Int64() - math.MaxInt64/2},
-			KeyARN: fmt.Sprint("key/", rng.IntN(2)), Principal: "-"}
+			Key: fmt.Sprint("key/", rng.IntN(2)), Principal: "-"}
 		for range rng.IntN(20) {
 			p.Tally = append(p.Tally, byte(rng.Uint32()))
 		}
@@ -143,7 +143,7 @@ func TestTimes(t *testing.T) {
 
 // TestNewer: of two bindings one is newer, whichever is asked.
 func TestNewer(t *testing.T) {
-	order := []*wire.Binding{nil, {Time: -1, ARN: "z"}, {Time: 0}, {Time: 0, ARN: "a"}, {Time: 0, ARN: "b"}, {Time: 1}}
+	order := []*wire.Binding{nil, {Time: -1, Key: "z"}, {Time: 0}, {Time: 0, Key: "a"}, {Time: 0, Key: "b"}, {Time: 1}}
 	for i, a := range order {
 		for j, b := range order {
 			if a.Newer(b) != (i > j) {
@@ -157,7 +157,7 @@ func TestNewer(t *testing.T) {
 func TestFrameDictionary(t *testing.T) {
 	f := wire.Frame{}
 	for range 1000 {
-		p := wire.Partial{Entity: wire.Entity{Scope: wire.ScopePair, KeyARN: strings.Repeat("k", 80), Principal: strings.Repeat("p", 60)}}
+		p := wire.Partial{Entity: wire.Entity{Scope: wire.ScopePair, Key: strings.Repeat("k", 80), Principal: strings.Repeat("p", 60)}}
 		f.Partials = append(f.Partials, p)
 	}
 	if n := len(wire.AppendFrame(nil, new(wire.Encoder), &f)); n > 1000*14+200 {
@@ -166,7 +166,7 @@ func TestFrameDictionary(t *testing.T) {
 }
 
 // TestFrameRefuses: cut at any byte, longer, of another version, or with numbers
-// that are no scope or counter.
+// that do not name a scope or counter.
 func TestFrameRefuses(t *testing.T) {
 	f := sample(3, 3) // with panes
 	whole := wire.AppendFrame(nil, new(wire.Encoder), &f)

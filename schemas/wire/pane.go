@@ -23,7 +23,7 @@ func (k PaneKey) StateKey() string {
 	return fmt.Sprintf("%s%016x\n%d\n%s", paneKind, k.Correlation, k.Start, k.Group)
 }
 
-// IsPaneKey tells whether a state key is that of a pane.
+// IsPaneKey reports whether a state key is that of a pane.
 func IsPaneKey(key string) bool { return strings.HasPrefix(key, paneKind) }
 
 // ParsePaneKey is the inverse of StateKey. Other keys are ErrFrame.
@@ -39,19 +39,18 @@ func ParsePaneKey(key string) (k PaneKey, err error) {
 	return k, nil
 }
 
-// Owner returns the partition, of n, whose detect task owns the group: it has all panes
-// of it.
+// Owner returns the partition, of n, whose detect task owns the group with all its panes.
 func (k PaneKey) Owner(n int) int32 {
 	return Owner(fmt.Sprintf("%s%016x\n%s", paneKind, k.Correlation, k.Group), n)
 }
 
-// Pane is what some calls add to a pane. Panes add up, in any order.
+// Pane is the contribution of some calls to a pane. Panes add up, in any order.
 type Pane struct {
 	PaneKey
 	Tally []byte // as package sigma writes it
-	// The KMS key and the principal that all the calls have; "-" when they have several.
-	KeyARN, Principal string
-	Calls             []CallAt // some of the calls, in their order; a call may be there for several rules
+	// The KMS key and the principal that all the calls share; "-" when they have several.
+	Key, Principal string
+	Calls          []CallAt // some of the calls, in their order; several rules may list the same call
 }
 
 // CallAt is a call that a rule of a correlation matches. Calls are in the order of the
@@ -74,12 +73,12 @@ func (e *Encoder) Pane(p *Pane) {
 func (e *Encoder) PaneCounts(p *Pane) {
 	e.Uint(uint64(len(p.Tally)))
 	e.B = append(e.B, p.Tally...)
-	e.String(p.KeyARN)
+	e.String(p.Key)
 	e.String(p.Principal)
 	e.Uint(uint64(len(p.Calls)))
 	for _, c := range p.Calls {
 		e.Uint(uint64(c.Rule))
-		e.Int(c.Time - p.Start) // a pane is short: three to seven bytes in place of nine
+		e.Int(c.Time - p.Start) // a pane is short: three to seven bytes instead of nine
 		e.sample(SampleOf(c.ID))
 	}
 }
@@ -100,7 +99,7 @@ func (d *Decoder) PaneCounts(p *Pane) {
 		p.Tally = append([]byte(nil), d.b[:n]...)
 		d.b = d.b[n:]
 	}
-	p.KeyARN, p.Principal = d.String(), d.String()
+	p.Key, p.Principal = d.String(), d.String()
 	for n := d.Count(); n > 0 && d.err == nil; n-- {
 		rule := d.Uint()
 		if rule > 255 {

@@ -9,8 +9,8 @@ import (
 	"keytrail/schemas/wire"
 )
 
-// TestPaneKeys: every pane has a state key of its own, which no entity has, and all
-// panes of a group have one owner.
+// TestPaneKeys: every pane has its own state key, which no entity has, and all panes of a
+// group have one owner.
 func TestPaneKeys(t *testing.T) {
 	seen := map[string]bool{}
 	for _, correlation := range []uint64{0, 7, math.MaxUint64} {
@@ -29,7 +29,7 @@ func TestPaneKeys(t *testing.T) {
 		}
 	}
 	for _, scope := range []wire.Scope{wire.ScopeKey, wire.ScopePrincipal, wire.ScopePair} {
-		if key := (wire.Entity{Scope: scope, KeyARN: "c\n", Principal: "c\n"}).StateKey(); wire.IsPaneKey(key) {
+		if key := (wire.Entity{Scope: scope, Key: "c\n", Principal: "c\n"}).StateKey(); wire.IsPaneKey(key) {
 			t.Errorf("an entity has the key %q", key)
 		}
 	}

@@ -2,7 +2,6 @@ package wire
 
 import (
 	"strconv"
-	"strings"
 	"unsafe"
 
 	"keytrail/schemas/kms"
@@ -36,55 +35,39 @@ func (s Scope) String() string {
 // The part that a scope does not have is "".
 type Entity struct {
 	Scope     Scope
-	KeyARN    string
+	Key       string // the name of the KMS key, or the alias if only that is known: see package cloud
 	Principal string
 }
 
-// IsAlias tells whether the entity's KMS key is known by an alias only: so it is
-// counted, because the same calls have to count the same whatever is learned
-// before or after them.
-func (e Entity) IsAlias() bool {
-	return strings.Contains(e.KeyARN, ":alias/") && !IsKeyARN(e.KeyARN) // a caller can write both into a key id
-}
-
-// IsKeyARN tells whether arn is that of a KMS key, not of an alias.
-func IsKeyARN(arn string) bool { return strings.Contains(arn, ":key/") }
-
-// IsMultiRegion tells whether arn is that of a multi-Region key, whose id is the
-// same in all its Regions and begins with "mrk-" (AWS KMS developer guide,
-// "Multi-Region keys in AWS KMS").
-func IsMultiRegion(arn string) bool { return strings.Contains(arn, ":key/mrk-") }
-
-// StateKey returns the entity's name as one string, distinct for every entity
-// and the same for ever: it keys the changelog and decides the owner. A pair's
-// begins with the length of its first part, because whoever calls KMS can put
-// any character into a key id, and the refused call is recorded.
+// StateKey returns the entity's name as one string, distinct for every entity and the same
+// in every version: it keys the changelog and decides the owner. A pair's begins with the
+// length of its first part, because a caller can put any character into a key id, and the
+// refused call is recorded.
 func (e Entity) StateKey() string { return string(e.appendStateKey(make([]byte, 0, 256))) }
 
 func (e Entity) appendStateKey(dst []byte) []byte {
 	switch e.Scope {
 	case ScopeKey:
-		return append(append(dst, "k\n"...), e.KeyARN...)
+		return append(append(dst, "k\n"...), e.Key...)
 	case ScopePrincipal:
 		return append(append(dst, "p\n"...), e.Principal...)
 	}
-	dst = append(strconv.AppendInt(append(dst, "x\n"...), int64(len(e.KeyARN)), 10), '\n')
-	return append(append(dst, e.KeyARN...), e.Principal...)
+	dst = append(strconv.AppendInt(append(dst, "x\n"...), int64(len(e.Key)), 10), '\n')
+	return append(append(dst, e.Key...), e.Principal...)
 }
 
-// Owner returns the partition, of n, whose detect task owns e. A pair lives with
-// its KMS key, because whether its first call is unusual depends on the key's
-// past; calls without a KMS key would all meet in one place, so they live with
-// their principal.
+// Owner returns the partition, of n, whose detect task owns e. A pair lives with its KMS
+// key, because judging its first call requires the key's past. Calls without a KMS key
+// would all meet in one place, so they live with their principal.
 func (e Entity) Owner(n int) int32 {
 	if e.Scope == ScopePair {
-		if e.KeyARN == kms.NoEntity {
+		if e.Key == kms.NoEntity {
 			e = Entity{Scope: ScopePrincipal, Principal: e.Principal}
 		} else {
-			e = Entity{Scope: ScopeKey, KeyARN: e.KeyARN}
+			e = Entity{Scope: ScopeKey, Key: e.Key}
 		}
 	}
-	var key [256]byte // on the stack: this is asked for every partial
+	var key [256]byte // on the stack: called for every partial
 	name := e.appendStateKey(key[:0])
 	return Owner(unsafe.String(unsafe.SliceData(name), len(name)), n)
 }
@@ -112,7 +95,7 @@ const (
 	CounterLate
 	CounterClass
 	CounterContext = CounterClass + 17
-	// What came later stands behind them: the numbers are in stored state.
+	// Later counters follow: the numbers are in stored state.
 	CounterUnusableKey = CounterContext + 16
 	CounterSuppressed  = CounterUnusableKey + 1
 	CounterWithheld    = CounterSuppressed + 1
@@ -129,13 +112,15 @@ var counterNames = [NumCounters]string{
 	CounterFirstSeen: semconv.KeytrailWindowAnomaliesFirstSeen, CounterFanOut: semconv.KeytrailWindowAnomaliesFanOut,
 	CounterRefusals: semconv.KeytrailWindowAnomaliesRefusals, CounterSilence: semconv.KeytrailWindowAnomaliesSilence,
 	CounterLate:  semconv.KeytrailWindowLate,
-	CounterClass: semconv.KeytrailWindowCallsEncrypt, semconv.KeytrailWindowCallsDecrypt, semconv.KeytrailWindowCallsGenerate,
+	CounterClass: semconv.KeytrailWindowCallsEncrypt, semconv.KeytrailWindowCallsDecrypt,
+	semconv.KeytrailWindowCallsGenerate,
 	semconv.KeytrailWindowCallsReencrypt, semconv.KeytrailWindowCallsSign, semconv.KeytrailWindowCallsVerify,
 	semconv.KeytrailWindowCallsMac, semconv.KeytrailWindowCallsRandom, semconv.KeytrailWindowCallsDerive,
 	semconv.KeytrailWindowCallsRead, semconv.KeytrailWindowCallsManage, semconv.KeytrailWindowCallsGrant,
 	semconv.KeytrailWindowCallsDestroy, semconv.KeytrailWindowCallsPolicy, semconv.KeytrailWindowCallsRotate,
 	semconv.KeytrailWindowCallsReplicate, semconv.KeytrailWindowCallsTrail,
-	CounterContext: semconv.KeytrailWindowContextNone, semconv.KeytrailWindowContextCustom, semconv.KeytrailWindowContextS3Object,
+	CounterContext: semconv.KeytrailWindowContextNone, semconv.KeytrailWindowContextCustom,
+	semconv.KeytrailWindowContextS3Object,
 	semconv.KeytrailWindowContextCloudTrailFile, semconv.KeytrailWindowContextCloudTrailTrail,
 	semconv.KeytrailWindowContextEbsVolume, semconv.KeytrailWindowContextSsmParameter, semconv.KeytrailWindowContextSecret,
 	semconv.KeytrailWindowContextLambda, semconv.KeytrailWindowContextChime, semconv.KeytrailWindowContextWorkmail,
@@ -160,8 +145,8 @@ type HashCount struct {
 	N    int64
 }
 
-// Set counts the distinct values of one kind in a window, sorted by hash, up to
-// a bound that the counting side sets; Capped tells that there were more.
+// Set counts the distinct values of one kind in a window, sorted by hash, up to a bound that
+// the counting side sets. Capped reports that there were more.
 type Set struct {
 	Values []HashCount
 	Capped bool
@@ -181,20 +166,19 @@ const (
 	NumSets
 )
 
-// Binding says what an entity of scope key stood for at a time: an alias, which
-// KMS key it named; a replica or primary of a multi-Region key, which KMS key was
-// the primary.
+// Binding says what an entity of scope key stood for at a time: for an alias, the KMS key
+// that it named; for a replica or primary of a multi-Region key, the primary key.
 type Binding struct {
 	Time int64  // event time of the event that shows it, ns since 1970
-	ARN  string // "": it stood for nothing any more, as after DeleteAlias
+	Key  string // "": it stood for nothing any longer, as after DeleteAlias
 }
 
-// Newer tells whether b is to be believed rather than c; either may be nil. It is
-// younger, or of the same time and its ARN is the greater one. CloudTrail's times
-// are whole seconds, so equal times are common; an alias that is deleted and made
-// again within a second thereby ends up bound.
+// Newer reports whether b supersedes c; either may be nil. It is younger, or of the same
+// time and its Key is the greater one. Event times are often whole seconds, so equal times
+// are common. An alias that is deleted and made again within a second thereby ends up
+// bound.
 func (b *Binding) Newer(c *Binding) bool {
-	return b != nil && (c == nil || b.Time > c.Time || b.Time == c.Time && b.ARN > c.ARN)
+	return b != nil && (c == nil || b.Time > c.Time || b.Time == c.Time && b.Key > c.Key)
 }
 
 // Partial is the contribution of some calls to one window of one entity.
@@ -202,8 +186,8 @@ func (b *Binding) Newer(c *Binding) bool {
 type Partial struct {
 	Entity
 	// Account is the account of the first principal that used or named an entity of scope
-	// key; "" where it has none, and in the other scopes. Where entities are bounded the KMS
-	// key is charged to it: the account in the key's own ARN is the caller's choice.
+	// key; "" where it has none, and in the other scopes. It pays for the KMS key where
+	// entities are bounded: callers can make up the account in the key's own name.
 	Account string
 	// Start is the window's start in nanoseconds since 1970; the size is the
 	// installation's.
@@ -212,8 +196,8 @@ type Partial struct {
 	Sets     [NumSets]Set
 	// Samples are the ids of some of the calls, the smallest ones first.
 	Samples []Sample
-	// Binding is the newest one that the window's events show; nil, as in nearly
-	// all partials, for none. It belongs to this Partial alone. A pointer, because
-	// partials are copied by the thousand.
+	// Binding is the newest one that the window's events show; nil, as in nearly all
+	// partials, for none. It belongs to this Partial alone. It is a pointer because partials
+	// are copied by the thousand.
 	Binding *Binding
 }

@@ -32,7 +32,7 @@ func TestPieces(t *testing.T) {
 // TestShortFrame: most frames of a quiet partition hold a partial or two, which take
 // little memory.
 func TestShortFrame(t *testing.T) {
-	frame := wire.Frame{Partials: []wire.Partial{{Entity: wire.Entity{Scope: wire.ScopePair, KeyARN: "key", Principal: "p"}, Start: 60e9,
+	frame := wire.Frame{Partials: []wire.Partial{{Entity: wire.Entity{Scope: wire.ScopePair, Key: "key", Principal: "p"}, Start: 60e9,
 		Counters: []wire.Counter{{ID: wire.CounterCalls, N: 1}}, Samples: []wire.Sample{wire.SampleOf("a")}}}}
 	frame.Partials[0].Sets[0].Values = []wire.HashCount{{Hash: 7, N: 1}}
 	data := wire.AppendFrame(nil, new(wire.Encoder), &frame)

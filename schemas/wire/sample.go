@@ -8,16 +8,16 @@ import (
 	"strings"
 )
 
-// Sample is the id of a call as windows keep it. Nearly all ids are UUIDs, which stand
-// in it as numbers: a window's samples are compared with every call that it counts, and
-// written and read with every commit, and as texts they took a tenth of all that
-// counting and judging cost. The zero value is the UUID of zeros.
+// Sample is the id of a call as windows keep it. Nearly all ids are UUIDs, which it holds as
+// numbers: counting compares a window's samples with every call, and every commit writes and
+// reads them. As texts they took a tenth of the time of counting and judging. The zero value
+// is the UUID of zeros.
 type Sample struct {
 	hi, lo uint64  // a UUID in lower case, as AWS writes them
 	text   *string // any other id
 }
 
-// SampleOf returns the sample of an id. It may hold on to id: see Clone.
+// SampleOf returns the sample of an id. It may retain id: see Clone.
 func SampleOf(id string) Sample {
 	if hi, lo, ok := ParseUUID(id); ok {
 		return Sample{hi: hi, lo: lo}
@@ -25,10 +25,10 @@ func SampleOf(id string) Sample {
 	return otherSample(id)
 }
 
-// otherSample is apart so that the ids that are UUIDs are not moved to the heap.
+// otherSample is a separate function so that ids that are UUIDs do not escape to the heap.
 func otherSample(id string) Sample { return Sample{text: &id} }
 
-// Clone returns s with a text of its own.
+// Clone returns s with a copy of its text.
 func (s Sample) Clone() Sample {
 	if s.text == nil {
 		return s
@@ -44,7 +44,7 @@ func (s Sample) String() string {
 	return string(AppendUUID(nil, s.hi, s.lo))
 }
 
-// Compare orders samples as their ids: hexadecimal digits in lower case are in the order
+// Compare orders samples like their ids: hexadecimal digits in lower case are in the order
 // of their values.
 func (s Sample) Compare(t Sample) int {
 	if s.text != nil || t.text != nil {
@@ -56,7 +56,7 @@ func (s Sample) Compare(t Sample) int {
 	return cmp.Compare(s.lo, t.lo)
 }
 
-// sample appends a call's id: a UUID takes 17 bytes for 36.
+// sample appends a call's id: a UUID takes 17 bytes instead of 36.
 func (e *Encoder) sample(s Sample) {
 	if s.text == nil {
 		e.B = append(e.B, 0)

@@ -60,7 +60,7 @@ func TestSampleClone(t *testing.T) {
 	}
 }
 
-// Most ids are UUIDs, and a sample of one takes no memory of its own.
+// Most ids are UUIDs, and a sample of one takes no further memory.
 func TestSampleOfUUID(t *testing.T) {
 	id := "01234567-89ab-cdef-0123-456789abcdef"
 	if n := testing.AllocsPerRun(100, func() {

@@ -6,7 +6,7 @@ import (
 	"time"
 )
 
-// Settings are what stored counts mean nothing without. The state of both stages and every
+// Settings are the settings that stored counts depend on. The state of both stages and every
 // frame carry them in the form of String, so that counts of different settings never meet.
 type Settings struct {
 	Events            string // the topic that stage count reads
@@ -25,8 +25,8 @@ func (s *Settings) String() string {
 	return string(e.B)
 }
 
-// Differences returns, a phrase each, how s differs from the settings in the form of
-// String that stored counts carry.
+// Differences returns a phrase per setting that differs from the stored ones, which are in
+// the form of String.
 func (s *Settings) Differences(stored string) (list []string) {
 	d := NewDecoder([]byte(stored))
 	was := Settings{Events: d.Raw(), Sources: int32(d.Int()), Partials: int32(d.Int()), Size: d.Int()}

@@ -1,9 +1,8 @@
-// Package wire is the contract of Keytrail's Kafka topics: their names, the
-// keys, headers and values of their records, and how a call or an entity finds
-// its partition. Everything that produces to or consumes from these topics,
-// plugins and stages alike, takes it from here.
+// Package wire is the contract of Keytrail's Kafka topics: their names, the keys, headers
+// and values of their records, and how a call or an entity finds its partition. Plugins and
+// stages take it from here.
 //
-// It holds forms only: no client, no network, no clock.
+// It has no client, network or clock.
 package wire
 
 import (
@@ -17,13 +16,13 @@ import (
 // Topics names the topics of one Keytrail installation.
 type Topics struct {
 	Raw        string // CloudTrail JSON in any envelope, from other shippers
-	Events     string // one log record a Kafka record, keyed by the call's id
-	Partials   string // frames of partial counts, one a commit and target partition
+	Events     string // one log record per Kafka record, keyed by the call's id
+	Partials   string // frames of partial counts, one per commit and target partition
 	Windows    string // window records, keyed by window id
 	Anomalies  string // anomaly records, keyed by anomaly id
 	State      string // changelog of stage detect, compacted
 	Dedup      string // ids that stage count has seen, by source partition
-	DeadLetter string // what could not be processed, with its reason
+	DeadLetter string // input that could not be processed, with the reason
 }
 
 // DefaultPrefix is the prefix of the topic names.
@@ -41,18 +40,17 @@ func NewTopics(prefix string) Topics {
 // DefaultTopics returns the topic names under DefaultPrefix.
 func DefaultTopics() Topics { return NewTopics(DefaultPrefix) }
 
-// CallKey returns the Kafka record key of an event that package normalize made a
-// record of: its call id. All copies of
-// one call therefore meet in one partition, whatever producer sent them, as
-// long as every producer uses Kafka's default partitioner (murmur2 of the key).
+// CallKey returns the Kafka record key of a normalized event: its call id. All copies of a
+// call therefore meet in one partition, whichever producer sent them, if every producer uses
+// Kafka's default partitioner (murmur2 of the key).
 func CallKey(rec *otellog.Record) []byte { return []byte(rec.CallID) }
 
 // CallID is a call's id in 128 bits.
 type CallID [16]byte
 
-// ParseCallID makes 128 bits of a call id: a UUID's own bits, or the first half
-// of the SHA-256 of any other text. 128 because at 64 bits a false duplicate,
-// which would silently drop a call, becomes likely within a billion calls.
+// ParseCallID makes 128 bits of a call id: a UUID's own bits, or the first half of the
+// SHA-256 of any other text. With 64 bits a false duplicate, which would silently drop a
+// call, would become likely within a billion calls.
 func ParseCallID(s string) CallID {
 	hi, lo, ok := ParseUUID(s)
 	if !ok && len(s) == uuidText && s[8] == '-' {
@@ -72,9 +70,9 @@ func hashID(s string) CallID {
 	return CallID(sum[:16])
 }
 
-// EntityHash is a hash of an entity's name that is the same in every process
-// and for ever: it decides which partition of the partials owns the entity.
-// It is FNV-1a over eight bytes at a time, finished as in SplitMix64.
+// EntityHash is a hash of an entity's name that is the same in every process and version: it
+// decides which partition of the partials owns the entity. It is FNV-1a over eight bytes at
+// a time, finished as in SplitMix64.
 func EntityHash(name string) uint64 {
 	h := uint64(14695981039346656037)
 	b := []byte(name)
@@ -95,19 +93,19 @@ func EntityHash(name string) uint64 {
 // Owner returns the partition, of n, that owns the entity.
 func Owner(entity string, n int) int32 { return int32(EntityHash(entity) % uint64(n)) }
 
-// HeaderEvent is the Kafka header that tells a record's event name, so that a
-// consumer can choose without decoding the value.
+// HeaderEvent is the Kafka header with a record's event name, so that a consumer can choose
+// without decoding the value.
 const HeaderEvent = "event"
 
-// The bounds of what comes of one message of the raw topic, unless they are configured:
-// log records and dead letters, and their bytes. Of a file of CloudTrail's that fits,
-// compressed, into Kafka's 1 MB come some 20,000 log records of 3 kB, 60 MB.
+// The default bounds of the output of one message of the raw topic: log records and dead
+// letters, and their bytes. A compressed file of CloudTrail that fits into Kafka's 1 MB
+// becomes some 20,000 log records of 3 kB, 60 MB.
 const (
 	DefaultMessageRecords = 50_000
 	DefaultMessageBytes   = 128 << 20
 )
 
-// MaxValueBytes bounds the values of Kafka records that Keytrail writes. Kafka's
-// own bound is 1 MiB for a batch by default (message.max.bytes), and what is
-// larger would be refused for ever; 48 KiB are left for key, headers and framing.
+// MaxValueBytes bounds the values of Kafka records that Keytrail writes. By default Kafka
+// refuses a batch above 1 MiB (message.max.bytes), however often it is sent; 48 KiB are left
+// for key, headers and framing.
 const MaxValueBytes = 1_000_000

@@ -5,24 +5,24 @@ import (
 	"fmt"
 )
 
-// FormatVersion is the version of everything that Keytrail stores or sends in a form of
-// its own: frames, entities, panes, the progress of detect, and counted calls. Each of
-// these values begins with it. There is one number for all of them, because they are
-// written in the same transactions and belong to each other: a program that reads one of
-// them has to read them all. Raise it with any change of any of these forms.
+// FormatVersion is the version of Keytrail's own formats: frames, entities, panes, the
+// progress of detect, and counted calls. Each of these values begins with it. They share one
+// number because they are written in the same transactions: a program that reads one of them
+// has to read them all. Raise it with any change of any of these formats.
 const FormatVersion = 7
 
-// maxVersion is the last version that a later program may come to: bytes above begin
-// texts, which are damage, not a version.
+// maxVersion is the highest version that a later program may have. A higher first byte
+// begins a text, which is damage, not a version.
 const maxVersion = 15
 
-// ErrNewer says, beside ErrFrame, that a newer program made the value: what it counts is
-// not lost, but has to wait for that program.
+// ErrNewer says, beside ErrFrame, that a newer program made the value. Its counts are not
+// lost, but have to wait for that program.
 var ErrNewer = errors.New("a newer version of Keytrail made it; see docs/operations.md, \"Upgrades\"")
 
 // ErrOlder says, beside ErrFrame, that an older program made the value. This program does
 // not read it: the installation has to start over.
-var ErrOlder = errors.New("an older version of Keytrail made it: start over; docs/operations.md, \"Starting over\", says how")
+var ErrOlder = errors.New("an older version of Keytrail made it: start over; " +
+	"docs/operations.md, \"Starting over\", says how")
 
 // Version appends FormatVersion. It comes first in every value.
 func (e *Encoder) Version() { e.Uint(FormatVersion) }

@@ -93,7 +93,7 @@ func TestOwner(t *testing.T) {
 	}
 	counts := make([]int, 7)
 	for i := range 70_000 {
-		owner := wire.Entity{Scope: wire.ScopeKey, KeyARN: fmt.Sprintf("arn:aws:kms:eu-central-1:111122223333:key/%08x", i)}.Owner(7)
+		owner := wire.Entity{Scope: wire.ScopeKey, Key: fmt.Sprintf("arn:aws:kms:eu-central-1:111122223333:key/%08x", i)}.Owner(7)
 		counts[owner]++
 	}
 	for p, n := range counts {
@@ -106,8 +106,8 @@ func TestOwner(t *testing.T) {
 func TestStateKey(t *testing.T) {
 	seen := map[string]wire.Entity{}
 	for _, e := range []wire.Entity{
-		{Scope: wire.ScopeKey, KeyARN: "a"}, {Scope: wire.ScopePrincipal, Principal: "a"}, {Scope: wire.ScopePair, KeyARN: "a", Principal: "b"},
-		{Scope: wire.ScopePair, KeyARN: "", Principal: "a"}, {Scope: wire.ScopePair, KeyARN: "a"}, {Scope: wire.ScopePair, KeyARN: "-", Principal: "-"}, {Scope: wire.ScopeKey, KeyARN: "-"},
+		{Scope: wire.ScopeKey, Key: "a"}, {Scope: wire.ScopePrincipal, Principal: "a"}, {Scope: wire.ScopePair, Key: "a", Principal: "b"},
+		{Scope: wire.ScopePair, Key: "", Principal: "a"}, {Scope: wire.ScopePair, Key: "a"}, {Scope: wire.ScopePair, Key: "-", Principal: "-"}, {Scope: wire.ScopeKey, Key: "-"},
 	} {
 		if other, had := seen[e.StateKey()]; had {
 			t.Errorf("%+v and %+v have one state key", e, other)
@@ -119,27 +119,8 @@ func TestStateKey(t *testing.T) {
 	}
 }
 
-// TestNamesOfKeys: a caller can write anything into a key id, and what has a key's
-// ARN in it is a key, as normalize has it.
-func TestNamesOfKeys(t *testing.T) {
-	for arn, want := range map[string][3]bool{ // alias, key, multi-Region
-		"": {}, "-": {}, "alias/x": {},
-		"arn:aws:kms:eu-central-1:1:alias/x":           {true, false, false},
-		"arn:aws:kms:eu-central-1:1:key/1234":          {false, true, false},
-		"arn:aws:kms:eu-central-1:1:key/mrk-1234":      {false, true, true},
-		"arn:aws:kms:eu-central-1:1:alias/mrk-1234":    {true, false, false},
-		"arn:aws:kms:eu-central-1:1:key/1:alias/x":     {false, true, false},
-		"arn:aws:kms:eu-central-1:1:alias/x:key/mrk-1": {false, true, true},
-	} {
-		got := [3]bool{wire.Entity{Scope: wire.ScopePair, KeyARN: arn, Principal: ":alias/"}.IsAlias(), wire.IsKeyARN(arn), wire.IsMultiRegion(arn)}
-		if got != want {
-			t.Errorf("%q: %v, want %v", arn, got, want)
-		}
-	}
-}
-
-// TestCounterNames: every counter has a name of its own, and those of the
-// classes stand in the order of package normalize.
+// TestCounterNames: every counter has its own name, and those of the classes are in the
+// order of package kms.
 func TestCounterNames(t *testing.T) {
 	if kms.NumClasses != 17 || kms.NumContexts != 16 || wire.CounterContext-wire.CounterClass != 17 || wire.CounterUnusableKey-wire.CounterContext != 16 {
 		t.Fatalf("%d classes, %d contexts, counters %d, %d, %d", kms.NumClasses, kms.NumContexts, wire.CounterClass, wire.CounterContext, wire.CounterUnusableKey)

@@ -1,6 +1,6 @@
 // Package flags has the kinds of flags that Keytrail's commands share. Each refuses a bad
 // value where it is parsed, and says which values it takes. Defaults print as a person
-// writes them: "24h", "1 GiB".
+// writes them: "24h", "1 GiB", "3,000,000".
 //
 // The functions register a flag with a command. Like those of pflag, they take the name of
 // the value from the back-quoted word in the description.
@@ -100,8 +100,16 @@ func Integer[T int | int64 | uint64](cmd *cobra.Command, to *T, name, usage stri
 		}
 		n, err := strconv.ParseUint(text, 10, 64)
 		return T(n), err == nil && T(n) >= low && T(n) <= high
-	}, func(n T) string { return fmt.Sprint(n) }, fmt.Sprintf("a whole number from %d to %d", low, high), "number"}, name,
-		usage)
+	}, grouped[T], fmt.Sprintf("a whole number from %s to %s", grouped(low), grouped(high)), "number"}, name, usage)
+}
+
+// grouped writes "3,000,000".
+func grouped[T int | int64 | uint64](n T) string {
+	text := fmt.Sprint(n)
+	for i := len(text) - 3; i > 0 && text[i-1] != '-'; i -= 3 {
+		text = text[:i] + "," + text[i:]
+	}
+	return text
 }
 
 // Float registers a flag of more than low, up to high. *to is the default.

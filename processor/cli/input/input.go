@@ -39,17 +39,18 @@ type Input struct {
 // FileFlags registers the flags of the commands that read files, AWSFlags included.
 func (in *Input) FileFlags(cmd *cobra.Command) {
 	in.Limits = decoding.Limits{}.WithDefaults()
-	l := &in.Limits
+	l, low, high := &in.Limits, &decoding.LeastLimits, &decoding.MostLimits
 	cmd.Flags().StringVar(&in.deadLetter, "dead-letter", "",
 		"append records that could not be processed to `FILE`, as JSON lines")
-	flags.Size(cmd, &l.CompressedBytes, "max-compressed", "largest `size` of a compressed object", 1, 1<<50)
-	flags.Size(cmd, &l.InflatedBytes, "max-inflated", "largest `size` of an object, inflated", 1, 1<<50)
-	flags.Integer(cmd, &l.Ratio, "max-ratio", "largest `ratio` of inflated to compressed bytes", 1,
-		2000) // deflate reaches 1,032
-	// A reader's buffer has this size, and there is one for each object being read.
-	flags.Size(cmd, &l.RecordBytes, "max-record", "largest `size` of a record", 1024, 64<<20)
-	flags.Size(cmd, &l.FieldBytes, "max-field", "largest `size` of a value that is read from a record", 16, 64<<20)
-	flags.Integer(cmd, &l.Depth, "max-depth", "deepest `nesting` inside a record", 8, 10_000)
+	flags.Size(cmd, &l.CompressedBytes, "max-compressed", "largest `size` of a compressed object",
+		low.CompressedBytes, high.CompressedBytes)
+	flags.Size(cmd, &l.InflatedBytes, "max-inflated", "largest `size` of an object, inflated",
+		low.InflatedBytes, high.InflatedBytes)
+	flags.Integer(cmd, &l.Ratio, "max-ratio", "largest `ratio` of inflated to compressed bytes", low.Ratio, high.Ratio)
+	flags.Size(cmd, &l.RecordBytes, "max-record", "largest `size` of a record", low.RecordBytes, high.RecordBytes)
+	flags.Size(cmd, &l.FieldBytes, "max-field", "largest `size` of a value that is read from a record",
+		low.FieldBytes, high.FieldBytes)
+	flags.Integer(cmd, &l.Depth, "max-depth", "deepest `nesting` inside a record", low.Depth, high.Depth)
 	flags.Section(cmd, "Limits of input", "max-compressed", "max-inflated", "max-ratio", "max-record", "max-field",
 		"max-depth")
 	in.AWSFlags(cmd)

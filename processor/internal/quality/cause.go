@@ -50,7 +50,7 @@ func (c *causes) window(e wire.Entity, start, calls int64) {
 	if e.Scope != wire.ScopePair {
 		return
 	}
-	c.recent[start] = append(c.recent[start], pairCalls{pair{e.KeyARN, e.Principal}, calls})
+	c.recent[start] = append(c.recent[start], pairCalls{pair{e.Key, e.Principal}, calls})
 	if len(c.recent[start]) == 1 {
 		for at := range c.recent {
 			if at < start-remembered {
@@ -66,13 +66,13 @@ func (c *causes) of(f *finding) string {
 	calls := map[pair]int64{}
 	for at := f.end - c.size; at >= f.start && at > f.end-remembered; at -= c.size {
 		for _, p := range c.recent[at] {
-			if (f.KeyARN == "" || p.key == f.KeyARN) && (f.Principal == "" || p.principal == f.Principal) {
+			if (f.Key == "" || p.key == f.Key) && (f.Principal == "" || p.principal == f.Principal) {
 				calls[p.pair] += p.calls
 			}
 		}
 	}
 	if len(calls) == 0 {
-		main, known := c.main[f.KeyARN]
+		main, known := c.main[f.Key]
 		if !known {
 			main = c.main[f.Principal]
 		}

@@ -92,16 +92,16 @@ func account(arn string) string {
 // its principal and its key are; where the incident names none of the one, the
 // other is enough.
 func (in *incident) concerns(e wire.Entity) bool {
-	if in.Account != "" && (account(e.KeyARN) == in.Account || account(e.Principal) == in.Account) {
+	if in.Account != "" && (account(e.Key) == in.Account || account(e.Principal) == in.Account) {
 		return true
 	}
-	key, who := in.keys[e.KeyARN], in.people[e.Principal]
+	key, who := in.keys[e.Key], in.people[e.Principal]
 	switch {
 	case e.Scope == wire.ScopeKey:
 		return key
 	case e.Scope == wire.ScopePrincipal:
 		return who
-	case len(in.keys) == 0 || e.KeyARN == kms.NoEntity:
+	case len(in.keys) == 0 || e.Key == kms.NoEntity:
 		return who
 	case len(in.people) == 0:
 		return key
@@ -113,7 +113,7 @@ func (in *incident) concerns(e wire.Entity) bool {
 // about: entity and time overlap.
 func (s *incidents) match(f *finding, found func(i int)) {
 	var last int = -1
-	for _, name := range [...]string{f.KeyARN, f.Principal, account(f.KeyARN), account(f.Principal)} {
+	for _, name := range [...]string{f.Key, f.Principal, account(f.Key), account(f.Principal)} {
 		if name == "" {
 			continue
 		}

@@ -123,7 +123,7 @@ type judge struct {
 // own returns e with names that may be kept: those of the engine are views into
 // memory that they would keep from being freed.
 func (j *judge) own(e wire.Entity) wire.Entity {
-	for _, s := range []*string{&e.KeyARN, &e.Principal} {
+	for _, s := range []*string{&e.Key, &e.Principal} {
 		name, ok := j.names[*s]
 		if !ok {
 			name = strings.Clone(*s)

@@ -16,7 +16,6 @@ import (
 
 	"keytrail/processor/anomaly"
 	"keytrail/processor/window"
-	"keytrail/schemas/aws/arn"
 	"keytrail/schemas/wire"
 )
 
@@ -243,10 +242,10 @@ func (s *series) scale() float64 {
 func (s *series) rate() {
 	cfg := window.DefaultConfig()
 	cfg.Threshold, cfg.MinCount = 0.01, 1
-	e := window.NewEngine(cfg, new(arn.Names), nil)
+	e := window.NewEngine(cfg, nil)
 	scale := s.scale()
 	index := map[int64]int{} // of the values, by the start of their window
-	key := wire.Entity{Scope: wire.ScopeKey, KeyARN: "arn:aws:kms:us-east-1:111122223333:key/" + s.name}
+	key := wire.Entity{Scope: wire.ScopeKey, Key: "arn:aws:kms:us-east-1:111122223333:key/" + s.name}
 	for i, at := range s.at {
 		start := at.UnixNano() - at.UnixNano()%cfg.Size
 		index[start] = i

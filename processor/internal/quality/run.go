@@ -13,7 +13,6 @@ import (
 	"keytrail/processor/intake"
 	"keytrail/processor/sigma"
 	"keytrail/processor/window"
-	"keytrail/schemas/aws/arn"
 	"keytrail/schemas/aws/cloudtrail"
 	"keytrail/schemas/aws/normalize"
 	"keytrail/schemas/decoding"
@@ -65,7 +64,7 @@ type totals struct {
 // newEngine returns an engine that also judges by the user's rules; nil for none.
 func newEngine(cfg window.Config, rules *sigma.Rules) *engine {
 	e := &engine{
-		cfg: cfg, detect: window.NewEngine(cfg, new(arn.Names), nil), source: intake.NewSource(cfg.Size), mark: eventtime.None,
+		cfg: cfg, detect: window.NewEngine(cfg, nil), source: intake.NewSource(cfg.Size), mark: eventtime.None,
 		decoder: cloudtrail.NewDecoder(decoding.Limits{}), norm: normalize.New(normalize.Options{OmitBody: rules == nil}),
 		found: func(*anomaly.Anomaly, int64, bool) {}, closed: func(*window.Result, int64) {}, withheld: func(string, int64) {},
 	}

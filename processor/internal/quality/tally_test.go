@@ -36,7 +36,7 @@ func three() *incidents {
 }
 
 func keyWindow(arn string, after time.Duration, score float64, kind string) *finding {
-	return &finding{Entity: wire.Entity{Scope: wire.ScopeKey, KeyARN: arn}, start: noon.Add(after).UnixNano(), end: noon.Add(after + 5*time.Minute).UnixNano(),
+	return &finding{Entity: wire.Entity{Scope: wire.ScopeKey, Key: arn}, start: noon.Add(after).UnixNano(), end: noon.Add(after + 5*time.Minute).UnixNano(),
 		published: noon.Add(after + 20*time.Minute).UnixNano(), score: score, kind: kind}
 }
 
@@ -55,10 +55,10 @@ func TestMatching(t *testing.T) {
 			t.Errorf("%s: about %v, want %v", what, got, want)
 		}
 	}
-	key := func(arn string) wire.Entity { return wire.Entity{Scope: wire.ScopeKey, KeyARN: arn} }
+	key := func(arn string) wire.Entity { return wire.Entity{Scope: wire.ScopeKey, Key: arn} }
 	who := func(name string) wire.Entity { return wire.Entity{Scope: wire.ScopePrincipal, Principal: name} }
 	pair := func(arn, name string) wire.Entity {
-		return wire.Entity{Scope: wire.ScopePair, KeyARN: arn, Principal: name}
+		return wire.Entity{Scope: wire.ScopePair, Key: arn, Principal: name}
 	}
 	f("its key", key(keyA), 0, 0)
 	f("its principal", who(alice), 0, 0)
@@ -159,7 +159,7 @@ func TestHarmless(t *testing.T) {
 		{keyWindow(keyC, 0, 5, "rate"), true, ""},
 	} {
 		if wrong, benign := r.add(f.f); wrong != f.wrong || benign != f.benign {
-			t.Errorf("%s at %v: false %v in %q, want %v in %q", f.f.KeyARN, f.f.start, wrong, benign, f.wrong, f.benign)
+			t.Errorf("%s at %v: false %v in %q, want %v in %q", f.f.Key, f.f.start, wrong, benign, f.wrong, f.benign)
 		}
 	}
 	if r.benign["reread"] != 1 {

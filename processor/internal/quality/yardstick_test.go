@@ -99,7 +99,7 @@ func TestPoissonSurprise(t *testing.T) {
 // of history and twenty calls, keys and principals.
 func TestFieldJudgesWhatIsKnown(t *testing.T) {
 	f := newField(yardsticks(), newIncidents(nil), 0, fiveMinutes)
-	e := wire.Entity{Scope: wire.ScopeKey, KeyARN: keyA}
+	e := wire.Entity{Scope: wire.ScopeKey, Key: keyA}
 	judged := func() int { return len(f.trials[0].scores) }
 	begin := 20_000 * 24 * hour
 	f.window(e, begin, begin, 2)
@@ -108,7 +108,7 @@ func TestFieldJudgesWhatIsKnown(t *testing.T) {
 		t.Error("judged within the first day")
 	}
 	f.window(e, begin+25*hour, begin, 19)
-	f.window(wire.Entity{Scope: wire.ScopePair, KeyARN: keyA, Principal: alice}, begin+26*hour, begin, 5000)
+	f.window(wire.Entity{Scope: wire.ScopePair, Key: keyA, Principal: alice}, begin+26*hour, begin, 5000)
 	if judged() != 0 {
 		t.Error("judged less than twenty calls, or a pair")
 	}

@@ -1,6 +1,4 @@
-// Package arn knows the forms of names in AWS: ARNs, and what stands for principals that
-// have none.
-package arn
+package entity
 
 import (
 	"bytes"
@@ -10,16 +8,17 @@ import (
 	"keytrail/schemas/wire"
 )
 
-// Names gives names of KMS keys and principals a short form. Everything up to the first
-// slash is the same for all keys of an account and Region, or for all roles of an account.
-// Such a head becomes a number, and a UUID of 36 characters becomes 16 bytes. Without this
-// codec, names are a third of what an entity takes. One Names always gives the same short
-// form to the same name. Short forms of different Names do not compare. The zero value is
-// ready to use. It is not safe for concurrent use.
-type Names struct {
+// names gives names of KMS keys and principals a short form. In every cloud, many names
+// share what stands before their last slash: keys the account and Region, or the key ring,
+// and roles the account and path. Such a head becomes a number, and a UUID of 36 characters
+// becomes 16 bytes. Without this codec, names are a third of what an entity takes. One names
+// always gives the same short form to the same name, and different ones to different names.
+// Short forms of different names values do not compare. The zero value is ready to use. It is
+// not safe for concurrent use.
+type names struct {
 	heads []string
 	known map[string]uint64 // their places in heads
-	text  [2][]byte         // memory of Compare and Append
+	text  [2][]byte         // memory of compare
 }
 
 // Callers can write anything into a key id, so the heads are bounded: at most maxHeads, of
@@ -34,9 +33,9 @@ const (
 // UUID follows.
 const whole = 0
 
-// Short appends the short form of a name to dst.
-func (n *Names) Short(dst []byte, name string) []byte {
-	cut := strings.IndexByte(name, '/') + 1
+// shorten appends the short form of a name to dst.
+func (n *names) shorten(dst []byte, name string) []byte {
+	cut := strings.LastIndexByte(name, '/') + 1
 	at, ok := n.known[name[:cut]]
 	if !ok {
 		if cut == 0 || cut > maxHeadBytes || len(n.heads) == maxHeads {
@@ -56,9 +55,9 @@ func (n *Names) Short(dst []byte, name string) []byte {
 	return append(binary.AppendUvarint(dst, 2*at+2), name[cut:]...)
 }
 
-// Append appends the name that has the given short form to dst. The short form must come
-// from the same Names.
-func (n *Names) Append(dst, short []byte) []byte {
+// expand appends the name that has the given short form to dst. The short form must come
+// from the same names.
+func (n *names) expand(dst, short []byte) []byte {
 	head, k := binary.Uvarint(short)
 	rest := short[k:]
 	switch {
@@ -71,12 +70,12 @@ func (n *Names) Append(dst, short []byte) []byte {
 	return append(append(dst, n.heads[head/2-1]...), rest...)
 }
 
-// Compare orders two short forms like their names, as bytes.Compare does.
-func (n *Names) Compare(a, b []byte) int {
+// compare orders two short forms like their names, as bytes.Compare does.
+func (n *names) compare(a, b []byte) int {
 	head, k := binary.Uvarint(a)
 	if other, _ := binary.Uvarint(b); head == other { // the rests are in the same order, UUIDs like their digits
 		return bytes.Compare(a[k:], b[k:])
 	}
-	n.text[0], n.text[1] = n.Append(n.text[0][:0], a), n.Append(n.text[1][:0], b)
+	n.text[0], n.text[1] = n.expand(n.text[0][:0], a), n.expand(n.text[1][:0], b)
 	return bytes.Compare(n.text[0], n.text[1])
 }

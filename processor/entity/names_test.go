@@ -1,4 +1,4 @@
-package arn
+package entity
 
 import (
 	"bytes"
@@ -25,28 +25,28 @@ func nameTexts() []string {
 	return list
 }
 
-func expand(n *Names, short []byte) string { return string(n.Append(nil, short)) }
+func expand(n *names, short []byte) string { return string(n.expand(nil, short)) }
 
 // TestNames: a name comes back as it was, has one short form, and short forms are in the
 // order of the names.
 func TestNames(t *testing.T) {
-	var n Names
+	var n names
 	list, rng := nameTexts(), rand.New(rand.NewPCG(1, 1))
 	short := map[string][]byte{}
 	for _, name := range list {
-		short[name] = n.Short(nil, name)
+		short[name] = n.shorten(nil, name)
 	}
 	for _, name := range list {
 		if got := expand(&n, short[name]); got != name {
 			t.Errorf("%q became %q", name, got)
 		}
-		if again := n.Short([]byte("x"), name); string(again[1:]) != string(short[name]) || again[0] != 'x' {
+		if again := n.shorten([]byte("x"), name); string(again[1:]) != string(short[name]) || again[0] != 'x' {
 			t.Errorf("%q is %x, and then %x", name, short[name], again)
 		}
 	}
 	for range 50_000 {
 		a, b := list[rng.IntN(len(list))], list[rng.IntN(len(list))]
-		if got, want := n.Compare(short[a], short[b]), strings.Compare(a, b); got != want {
+		if got, want := n.compare(short[a], short[b]), strings.Compare(a, b); got != want {
 			t.Fatalf("%q and %q compare as %d, want %d", a, b, got, want)
 		}
 		if (a == b) != bytes.Equal(short[a], short[b]) {
@@ -62,21 +62,21 @@ func TestNames(t *testing.T) {
 // However many accounts there are, and whatever a caller writes into a key id, the heads
 // stay within their bounds.
 func TestNamesAreBounded(t *testing.T) {
-	var n Names
+	var n names
 	for _, size := range []int{maxHeadBytes - 1, maxHeadBytes} { // and the slash
 		name := strings.Repeat("h", size) + "/x"
-		if got := expand(&n, n.Short(nil, name)); got != name {
+		if got := expand(&n, n.shorten(nil, name)); got != name {
 			t.Errorf("%q became %q", name, got)
 		}
 	}
 	if len(n.heads) != 1 {
 		t.Errorf("%d heads, want 1: the other is too long", len(n.heads))
 	}
-	n = Names{}
+	n = names{}
 	for round := range 2 {
 		for i := range 2 * maxHeads {
 			name := fmt.Sprintf("%d/x", i)
-			if got := expand(&n, n.Short(nil, name)); got != name {
+			if got := expand(&n, n.shorten(nil, name)); got != name {
 				t.Fatalf("round %d: %q became %q", round, name, got)
 			}
 		}
@@ -91,10 +91,10 @@ func FuzzNames(f *testing.F) {
 	for i := range list[1:30] {
 		f.Add(list[i], list[i+1])
 	}
-	var n Names
+	var n names
 	f.Fuzz(func(t *testing.T, a, b string) {
-		x, y := n.Short(nil, a), n.Short(nil, b)
-		if expand(&n, x) != a || expand(&n, y) != b || n.Compare(x, y) != strings.Compare(a, b) || bytes.Equal(x, y) != (a == b) {
+		x, y := n.shorten(nil, a), n.shorten(nil, b)
+		if expand(&n, x) != a || expand(&n, y) != b || n.compare(x, y) != strings.Compare(a, b) || bytes.Equal(x, y) != (a == b) {
 			t.Errorf("%q is %x and %q %x", a, x, b, y)
 		}
 	})

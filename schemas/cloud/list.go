@@ -1,0 +1,44 @@
+package cloud
+
+import (
+	"keytrail/schemas/aws/arn"
+	"keytrail/schemas/aws/normalize"
+	"keytrail/schemas/kms"
+)
+
+// clouds are the clouds that Keytrail knows. The first one answers for names that no other
+// owns, such as kms.NoEntity.
+var clouds = []cloud{{
+	provider: "aws",
+	owns:     arn.Is, form: arn.Form, place: arn.Place, short: arn.Short,
+	account: arn.PrincipalAccount, actor: arn.Actor,
+	othersKey: arn.OthersKey, othersPrincipal: arn.OthersPrincipal, isOthers: arn.IsOthers,
+	unusable: normalize.Unusable, aliasChange: normalize.AliasChange,
+}}
+
+// cloud is what Keytrail must know of a cloud beside its decoder and its normalizer: what
+// the names and error codes in its log records mean. All functions are pure, and all are
+// set.
+type cloud struct {
+	provider string // the value of cloud.provider
+	// owns reports whether a name has a form that only this cloud has.
+	owns func(name string) bool
+
+	form  func(key string) kms.Form
+	place func(name string) (account, region string) // each "" where the name has none
+	short func(name string) string                   // for tables
+	// account returns the account of a principal, or "". An account of up to 12 digits has
+	// its own bound on entities (window.Config.MaxAccountEntities); all others share one.
+	account func(principal string) string
+	actor   func(principal string) kms.Actor
+
+	// othersKey and othersPrincipal name those of an account ("" for none) that a partition
+	// does not tell apart. No call can have such names; isOthers knows them.
+	othersKey, othersPrincipal func(account string, partition int32) string
+	isOthers                   func(name string) bool
+
+	// unusable reports whether a call failed because its KMS key is disabled or waits for
+	// its deletion.
+	unusable    func(code, message string) bool
+	aliasChange func(operation string) kms.AliasChange
+}

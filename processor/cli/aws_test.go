@@ -96,6 +96,11 @@ func TestLookup(t *testing.T) {
 	if code != exitOK || !strings.Contains(out, `"aws.kms.api_call"`) || strings.Count(out, "\n") != 1 || asked != "[map[AttributeKey:Username AttributeValue:alice]]" {
 		t.Errorf("exit %d, asked for %s\n%s\n%s", code, asked, out, said)
 	}
+	code, out, said = run(append([]string{"lookup", "-o", "csv"}, at...)...)
+	want := "2026-11-20T09:00:00Z,aws.kms.api_call,kms.amazonaws.com,Decrypt,ok,,,," + bobs + ",,arn:aws:iam::111122223333:user/bob,,1"
+	if rows := strings.Fields(out); code != exitOK || len(rows) != 2 || !strings.HasPrefix(rows[0], "time,event,service,operation,") || rows[1] != want {
+		t.Errorf("csv: exit %d\n%swant %s\n%s", code, out, want, said)
+	}
 	for _, args := range [][]string{{"lookup", "--attribute", "user=x"}, {"lookup", "--since", "1h", "--until", "2h"}, {"lookup", "path"}, {"lookup", "--since", "yesterday"}} {
 		if code, _, said := run(args...); code != exitUsage {
 			t.Errorf("%q: exit %d: %s", args, code, said)

@@ -3,6 +3,7 @@ package cli_test
 import (
 	"encoding/json"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"regexp"
 	"runtime"
@@ -112,6 +113,41 @@ func TestCompletion(t *testing.T) {
 	f("csv\n", "usage", "-o", "")
 	f("fish\n", "completion", "")
 	f("keytrail.window\n", "schema", "jsonschema", "")
+}
+
+// TestCompletionInBash loads the script into a bash and presses Tab in it. The package
+// bash-completion splits the line before the cursor; where it is missing, COMP_WORDS do.
+func TestCompletionInBash(t *testing.T) {
+	bash, err := exec.LookPath("bash")
+	if err != nil {
+		t.Skip("NOT TESTED: the completion script, because there is no bash: ", err)
+	}
+	script := keytrail(t, nil, "completion", "bash").wants(t, 0).stdout
+	const tab = `
+if ! declare -F _get_comp_words_by_ref >/dev/null; then
+	_get_comp_words_by_ref() { words=("${COMP_WORDS[@]}") cword=$COMP_CWORD cur=${words[cword]} prev=${words[cword-1]}; }
+fi
+COMP_WORDS=(keytrail "$@") COMP_CWORD=$# COMP_LINE="keytrail $*" COMP_POINT=${#COMP_LINE} COMP_TYPE=9
+complete -p keytrail >&2 && __start_keytrail && printf '%s\n' "${COMPREPLY[@]}"`
+	f := func(want string, words ...string) {
+		t.Helper()
+		cmd := exec.Command(bash, append([]string{"--norc", "-c", script + tab, "bash"}, words...)...)
+		cmd.Env = append(os.Environ(), "PATH="+filepath.Dir(program)+":"+os.Getenv("PATH"))
+		var said strings.Builder
+		cmd.Stderr = &said
+		out, err := cmd.Output()
+		if err != nil || !slices.ContainsFunc(lines(string(out)), func(line string) bool {
+			offered, _, _ := strings.Cut(line, " ")
+			return offered == want
+		}) {
+			t.Errorf("%q offers %q, want %q: %v %s", words, out, want, err, said.String())
+		}
+	}
+	f("scan", "sc")
+	f("normalize", "")
+	f("--windows", "scan", "--windo")
+	f("anomalous", "scan", "--windows", "")
+	f("check", "config", "ch")
 }
 
 // The configuration that config prints reads back the same, without secrets.

@@ -56,6 +56,16 @@ func TestRunAndExplain(t *testing.T) {
 			t.Errorf("%s is explained by\n%s", id, topics.stdout)
 		}
 	}
+	for _, form := range []string{"json", "csv", "table"} {
+		topic := lines(keytrail(t, nil, "explain", "--list", "-c", config, "-o", form).wants(t, 0).stdout)
+		file := lines(keytrail(t, nil, "explain", "--list", "--from", archive, "-o", form).wants(t, 0).stdout)
+		slices.Sort(topic)
+		slices.Sort(file)
+		if len(topic) < len(ids) || !slices.Equal(topic, file) {
+			t.Errorf("as %s, the topic lists\n%s\nand the file\n%s", form, strings.Join(topic, "\n"), strings.Join(file, "\n"))
+		}
+	}
+	keytrail(t, nil, "explain", "--list", "-c", config, "--max-records", "1").wants(t, 0, "stopped early")
 	if _, stable := b.group(t, "keytrail-explain"); stable {
 		t.Error("explain left a group behind")
 	}

@@ -1,18 +1,16 @@
 // Command in_kms is a Fluent Bit input that reads CloudTrail's events from files, S3,
-// SQS or LookupEvents. It is built
-// as a C shared object, in_kms.so, and holds the functions that Fluent Bit looks
-// up by name and nothing else: each guards, finds its instance and calls
-// plugins/internal/input, whose package comment says what is guaranteed.
+// SQS or LookupEvents. It is built as a C shared object, in_kms.so, and holds only the
+// functions that Fluent Bit looks up by name: each guards, finds its instance and calls
+// plugins/internal/input, whose package comment has the guarantees.
 //
 // plugins/README.md lists its properties, from input.ParseConfig. A value that is not
 // understood stops Fluent Bit's start, and so does a property of another source; from
 // 5.1.1 a name that is not known does too.
 //
-// Fluent Bit calls an instance on a thread of its own, once a second. Its pause,
-// resume and exit calls name no instance, so they hold for all instances of the
-// process. Cores before 4.1.1 do not name it in the callback either: with
-// them, use one instance, because the records of all come out of whichever is
-// called.
+// Fluent Bit calls each instance once a second, on a separate thread. Its pause, resume
+// and exit calls name no instance, so they apply to all instances of the process. Cores
+// before 4.1.1 do not name it in the callback either: use one instance with them, because
+// any call returns the records of all instances.
 package main
 
 // #include <stdlib.h>
@@ -111,7 +109,7 @@ func counters(in *input.Input) []flb.Counter {
 		{Name: "filtered_aggregated_total", Help: "Of these, aggregated events.", Read: func() int64 { return in.Stats().FilteredBy[decoding.Aggregated] }},
 		{Name: "filtered_insight_total", Help: "Of these, events of CloudTrail Insights.", Read: func() int64 { return in.Stats().FilteredBy[decoding.Insight] }},
 		{Name: "handed_over_total", Help: "Events that Fluent Bit has taken.", Read: func() int64 { return in.Stats().HandedOver }},
-		{Name: "bad_records_total", Help: "Records that were no events.", Read: func() int64 { return in.Stats().BadRecords }},
+		{Name: "bad_records_total", Help: "Records that were not events.", Read: func() int64 { return in.Stats().BadRecords }},
 		{Name: "retried_objects_total", Help: "Objects that could not be read to their end, and are tried again.", Read: func() int64 { return in.Stats().Retried }},
 		{Name: "acknowledged_total", Help: "Events that out_kms has acknowledged.", Read: func() int64 { return in.Stats().Acknowledged }},
 		{Name: "handed_over_again_total", Help: "Events that were handed over again, because they were not acknowledged.", Read: func() int64 { return in.Stats().Again }},
@@ -128,8 +126,8 @@ func counters(in *input.Input) []flb.Counter {
 	}
 }
 
-// FLBPluginInputCallbackCtx hands over what waits, itself where the host lets it, so that
-// the engine begins while more is read.
+// FLBPluginInputCallbackCtx hands over the waiting records. Where the host exports the
+// function for it, it does so during the call, so that the engine begins while more is read.
 // C: int FLBPluginInputCallbackCtx(void *context, void **data, size_t *size).
 // data is the host's until it gives it to the cleanup callback.
 //
@@ -157,7 +155,7 @@ func FLBPluginInputCallbackCtx(context unsafe.Pointer, data *unsafe.Pointer, siz
 }
 
 // FLBPluginInputCallback is FLBPluginInputCallbackCtx for cores that do not
-// know contexts: it returns what waits in all instances.
+// know contexts: it returns the waiting records of all instances.
 // C: int FLBPluginInputCallback(void **data, size_t *size).
 //
 //export FLBPluginInputCallback

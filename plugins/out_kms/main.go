@@ -1,16 +1,16 @@
 // Command out_kms is a Fluent Bit output that normalizes CloudTrail events of
 // AWS KMS and delivers them to Kafka. It is built as a C shared object,
-// out_kms.so, and holds the functions that Fluent Bit looks up by name and
-// nothing else: each guards, finds its instance and calls
-// plugins/internal/output, whose package comment says what is guaranteed.
+// out_kms.so, and holds only the functions that Fluent Bit looks up by name:
+// each guards, finds its instance and calls plugins/internal/output, whose
+// package comment has the guarantees.
 //
 // plugins/README.md lists the properties, from output.ParseConfig. A value that is not
 // understood stops Fluent Bit's start, and from 5.1.1 a name that is not known does.
 //
 // Fluent Bit calls a flush on its engine's only thread, in a coroutine. A flush gives the
 // thread back while it waits (yield.c), so that a slow Kafka holds up nothing else and many
-// flushes run at a time; workers are not needed. A host without the functions for it waits,
-// and there it takes workers. Workers and hot_reload together crash Fluent Bit 5.1.1 (it
+// flushes run at a time; workers are not needed. In a host without the functions for it a
+// flush blocks its thread, and there workers help. Workers and hot_reload together crash Fluent Bit 5.1.1 (it
 // makes their thread pool twice).
 // Set retry_limit to no_limits: by default Fluent Bit drops a chunk at the
 // second failure, and it tells no plugin what its limit is.
@@ -166,7 +166,7 @@ func keytrailWait(handle C.uintptr_t) C.int {
 	}))
 }
 
-// FLBPluginExitCtx waits for what is in flight and ends the instance.
+// FLBPluginExitCtx ends the instance.
 // C: int FLBPluginExitCtx(void *context).
 //
 //export FLBPluginExitCtx

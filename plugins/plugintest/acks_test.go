@@ -114,8 +114,8 @@ func (c *core) pump(r *os.File) {
 	}
 }
 
-// fate decides what becomes of one record. What a filter makes of it stays in one chunk,
-// side by side or not.
+// fate decides whether one record is lost, delayed, repeated or passed on. The records that a
+// filter makes of it stay in one chunk, side by side or not.
 func (c *core) fate(record, chunk, tail, held []byte) (_, _, _ []byte) {
 	c.mu.Lock()
 	loss := c.loss
@@ -177,7 +177,7 @@ func (c *core) deliver(chunk []byte) {
 	}
 }
 
-// ledger follows what Kafka has, read by a client of its own.
+// ledger follows what Kafka has, read by a separate client.
 type ledger struct {
 	client *kgo.Client
 	has    map[string]bool

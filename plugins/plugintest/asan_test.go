@@ -27,7 +27,7 @@ func TestAddressSanitizer(t *testing.T) {
 	}
 	args := append([]string{"-std=c11", "-O1", "-g", "-rdynamic", "-fsanitize=address,undefined", "-fno-sanitize-recover=undefined", "-o", host}, sources...)
 	if out, err := exec.Command("gcc", append(args, "-ldl", "-lpthread")...).CombinedOutput(); err != nil {
-		fmt.Fprintf(os.Stderr, "SKIPPED %s: the plugins are NOT tested with the address sanitizer: gcc can not build with it\n%s\n", t.Name(), out)
+		fmt.Fprintf(os.Stderr, "SKIPPED %s: the plugins are NOT tested with the address sanitizer: gcc cannot build with it\n%s\n", t.Name(), out)
 		t.Skip("no address sanitizer")
 	}
 	b.host = host
@@ -50,7 +50,7 @@ func TestAddressSanitizer(t *testing.T) {
 	for _, args := range [][]string{out, in} {
 		t.Setenv("ASAN_OPTIONS", "detect_leaks=1,exitcode=99")
 		mustRun(t, b, args...)
-		// fluent-bit-go keeps a byte for each context for ever, which would be found.
+		// fluent-bit-go never frees the byte of a context, which would be found.
 		t.Setenv("ASAN_OPTIONS", "detect_leaks=0,exitcode=99")
 		mustRun(t, b, append(args, "--reloads", "1")...)
 	}

@@ -1,7 +1,9 @@
 package plugintest
 
 import (
+	"fmt"
 	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -37,7 +39,8 @@ func splitByScript(t *testing.T) {
 }
 
 // slowKafka: while Kafka does not answer, the flushes of out_kms wait and hold nothing else
-// up, although they have no workers: another output goes on meanwhile.
+// up, although they have no workers: another output goes on meanwhile. All of them have one
+// timer.
 func slowKafka(t *testing.T) {
 	s := newSite(t)
 	all, files := s.trailOf(20, 400)
@@ -57,10 +60,29 @@ func slowKafka(t *testing.T) {
 		}
 	}
 	s.judgeNone()
+	waiting := s.timers()
 	s.broker(true)
 	s.awaitAll(all)
 	s.awaitDone(files)
+	if rest := s.timers(); waiting > rest+1 {
+		t.Errorf("%d timers while flushes wait, and %d at rest, want one more at most", waiting, rest)
+	}
 	s.stop()
+}
+
+// timers returns how many timers of the kernel Fluent Bit has.
+func (s *site) timers() (n int) {
+	dir := fmt.Sprintf("/proc/%d/fd", s.process.Process.Pid)
+	list, err := os.ReadDir(dir)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	for _, fd := range list {
+		if to, err := os.Readlink(filepath.Join(dir, fd.Name())); err == nil && to == "anon_inode:[timerfd]" {
+			n++
+		}
+	}
+	return n
 }
 
 // growthSlack is by how much more than Fluent Bit's own plugins both may grow in 350

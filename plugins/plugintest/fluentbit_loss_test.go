@@ -166,7 +166,7 @@ func (s *site) judgeNone() {
 	}
 }
 
-// fullDisk: the storage has no room for the chunks, on a file system of its own where the
+// fullDisk: the storage has no room for the chunks, on a separate file system where the
 // test may mount one, and by total_limit_size, which drops the oldest chunks.
 func fullDisk(t *testing.T) {
 	t.Run("total_limit_size", func(t *testing.T) {

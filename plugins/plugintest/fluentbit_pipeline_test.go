@@ -164,7 +164,7 @@ func killInTheMiddle(t *testing.T) {
 	s.await(1)
 	s.put("1.ndjson", all[1000:2000])
 	s.kafka.Kill(0)
-	// The second file is in chunks now, on disk, and can not be delivered.
+	// The second file is in chunks now, on disk, and cannot be delivered.
 	for deadline := time.Now().Add(2 * time.Minute); s.sum("fluentbit_in_kms_handed_over_total") < 2000; time.Sleep(100 * time.Millisecond) {
 		if time.Now().After(deadline) {
 			t.Fatalf("the second file was not read:\n%s", s.said())

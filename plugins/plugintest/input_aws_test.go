@@ -63,7 +63,7 @@ func newCloud(t *testing.T) *cloud {
 	return c
 }
 
-// fill writes objects of events of its own each, in two accounts and two regions,
+// fill writes objects, each with its own events, in two accounts and two regions,
 // and returns their keys and the events' ids.
 func (c *cloud) fill(objects, each int) (keys []string, ids map[string]bool) {
 	c.t.Helper()
@@ -95,8 +95,8 @@ func (c *cloud) fill(objects, each int) (keys []string, ids map[string]bool) {
 	return keys, ids
 }
 
-// notify sends a notification for each key, and for every second key another, in an
-// order that is none. A key that is named once has one chance.
+// notify sends a notification for each key, and for every second key another, in
+// random order. A key that is named once has one chance.
 func (c *cloud) notify(keys []string) {
 	c.t.Helper()
 	twice := append([]string{}, keys...)

@@ -72,7 +72,7 @@ func TestOutputInstances(t *testing.T) {
 	}
 }
 
-// Two libraries in Go, each with a runtime of its own, in one process.
+// Two libraries in Go, each with its own runtime, in one process.
 func TestBothInOneProcess(t *testing.T) {
 	b := plugins(t)
 	c := broker(t)

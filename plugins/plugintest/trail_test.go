@@ -12,7 +12,7 @@ import (
 	"testing"
 )
 
-// events reads the testdata: one event a line, each with an id of its own.
+// events reads the testdata: one event a line, each with its own id.
 func events(t *testing.T) []string {
 	t.Helper()
 	b, err := os.ReadFile("testdata/events.ndjson")
@@ -114,7 +114,7 @@ func callOf(t *testing.T, event string) string {
 	return idOf(t, event)
 }
 
-// numbered returns n events with ids of their own, made from one.
+// numbered returns n events with different ids, made from one.
 func numbered(t *testing.T, event string, from, n int) []string {
 	t.Helper()
 	id := idOf(t, event)

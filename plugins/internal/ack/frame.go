@@ -35,7 +35,7 @@ const (
 	kindConfirm = 5 // number of the frame
 )
 
-// Health is what an out_kms knows of Kafka and of its own chunks.
+// Health is the state of Kafka and of the chunks of an out_kms.
 type Health struct {
 	// Silent is the time since Kafka last acknowledged a record, or answered while
 	// there was none to acknowledge.
@@ -176,7 +176,7 @@ type reader struct {
 
 func (r *reader) number() uint64 {
 	n, size := binary.Uvarint(r.b)
-	// Only the shortest form of a number is taken: there is one text for each message.
+	// Only the shortest form of a number is valid, so each message has one encoding.
 	if size <= 0 || (size > 1 && r.b[size-1] == 0) {
 		r.failed, r.b = true, nil
 		return 0
@@ -222,8 +222,8 @@ func (r *reader) end() error {
 	return nil
 }
 
-// read reads one frame. buf is used again; it returns what it has become. A frame that
-// would be too long ends the connection before anything is kept of it.
+// read reads one frame. It uses the memory of buf and returns it, grown if need be. A frame
+// that is too long is an error before anything is kept of it.
 func (f *frame) read(r *bufio.Reader, buf []byte) ([]byte, error) {
 	var head [4]byte
 	if _, err := io.ReadFull(r, head[:]); err != nil {

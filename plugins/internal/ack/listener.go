@@ -29,13 +29,13 @@ const (
 
 // Handlers are what a Listener calls, each from the goroutine of one connection.
 type Handlers struct {
-	// Acks tells that the output of that name has delivered the numbers of list, and
-	// how it fares. list is the Listener's own and valid during the call. After an
-	// error the connection is closed.
+	// Acks notes that the output of that name has delivered the numbers of list, and
+	// its health. list belongs to the Listener and is valid during the call. After an
+	// error the Listener closes the connection.
 	Acks func(peer int, name string, h Health, list []Range) error
-	// Gone tells that a connection has ended.
+	// Gone notes that a connection has ended.
 	Gone func(peer int, name string)
-	// Say takes what a person should know.
+	// Say takes a line for the log.
 	Say func(format string, args ...any)
 }
 
@@ -54,10 +54,10 @@ type Listener struct {
 	ended  sync.WaitGroup
 }
 
-// Listen begins to listen at path for the acknowledgements of run. A socket that a
-// process left there which has ended is replaced; one that is in use is an error, and so
-// is anything that is not a socket. The file beside it, path with ".lock" behind, tells
-// the two apart: it is locked for as long as the Listener lives.
+// Listen begins to listen at path for the acknowledgements of run. It replaces a socket
+// whose process has ended; a socket in use is an error, and so is anything that is not a
+// socket. The Listener holds a lock on the file path + ".lock" while it lives, which shows
+// whether the socket is in use.
 func Listen(path string, run Run, call Handlers) (*Listener, error) {
 	if err := CheckPath(path); err != nil {
 		return nil, fmt.Errorf("cannot listen at %q: want %w", path, err)

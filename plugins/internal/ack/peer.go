@@ -35,7 +35,8 @@ func CheckPath(path string) error {
 		return fmt.Errorf("a path in a directory that not everybody can write to (%q has the mode %v)", dir, info.Mode())
 	}
 	if own := os.Geteuid(); !ours(info, own) {
-		return fmt.Errorf("a path in a directory of user %d, who runs this process, or of root (%q belongs to another)", own, dir)
+		return fmt.Errorf("a path in a directory of user %d, who runs this process, or of root (%q belongs to another)",
+			own, dir)
 	}
 	return nil
 }

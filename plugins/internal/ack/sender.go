@@ -14,9 +14,8 @@ import (
 const (
 	// MaxPaths bounds the sockets of one Sender, each a goroutine.
 	MaxPaths = 8
-	// MaxRunRanges bounds what is kept for one run until it is confirmed. in_kms
-	// confirms within milliseconds, so that only a run that has ended, or one whose
-	// in_kms hangs, comes near.
+	// MaxRunRanges bounds the unconfirmed ranges of one run. in_kms confirms within
+	// milliseconds, so only a run that has ended, or one whose in_kms hangs, comes near.
 	MaxRunRanges = 16_384
 	// maxRuns bounds the runs: the MaxPaths that are connected, and as many of which
 	// Fluent Bit's storage still held chunks.
@@ -25,7 +24,7 @@ const (
 	firstPause, longestPause = 100 * time.Millisecond, 5 * time.Second
 )
 
-// Sender tells each in_kms that it is connected to which of its records are delivered.
+// Sender tells each connected in_kms which of its records are delivered.
 // Its methods may be called from any goroutine.
 type Sender struct {
 	name   string
@@ -52,8 +51,8 @@ type link struct {
 }
 
 // NewSender connects to the sockets at paths, and again whenever a connection ends.
-// name is the output's own; health is asked for each message to a run; say takes what a person
-// should know.
+// name is that of the output. The Sender calls health for each message to a run, and say for
+// each line for the log.
 func NewSender(paths []string, name string, health func(Run) Health, say func(format string, args ...any)) *Sender {
 	ctx, cancel := context.WithCancel(context.Background())
 	s := &Sender{name: name[:min(len(name), maxName)], health: health, say: say, cancel: cancel, runs: map[Run]*Ranges{}}
@@ -120,7 +119,7 @@ func (s *Sender) Dropped() uint64 {
 	return s.dropped
 }
 
-// Close sends what is noted, waits at most d for the confirmations, and ends the
+// Close sends the remaining ranges, waits at most d for the confirmations, and ends the
 // connections.
 func (s *Sender) Close(d time.Duration) {
 	ctx, cancel := context.WithTimeout(context.Background(), d)
@@ -220,7 +219,8 @@ func (s *Sender) talk(ctx context.Context, l *link, p *peer, run Run) error {
 	var ranges []Range
 	for number := uint64(1); ; number++ {
 		ranges = s.first(run, ranges[:0])
-		if err := p.send(&frame{kind: kindAcks, number: number, run: run, health: s.health(run), ranges: ranges}); err != nil {
+		f := frame{kind: kindAcks, number: number, run: run, health: s.health(run), ranges: ranges}
+		if err := p.send(&f); err != nil {
 			return err
 		}
 		if err := p.receive(); err != nil {
@@ -243,7 +243,7 @@ func (s *Sender) talk(ctx context.Context, l *link, p *peer, run Run) error {
 	}
 }
 
-// first appends what is to be sent next to dst.
+// first appends the ranges to send next to dst.
 func (s *Sender) first(run Run, dst []Range) []Range {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -254,7 +254,7 @@ func (s *Sender) first(run Run, dst []Range) []Range {
 	return append(dst, set.List()[:min(set.Len(), MaxFrameRanges)]...)
 }
 
-// confirmed forgets what in_kms has. It reports whether something is left.
+// confirmed forgets ranges that in_kms has. It reports whether others are left.
 func (s *Sender) confirmed(run Run, list []Range) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -236,7 +236,7 @@ func TestListenRefuses(t *testing.T) {
 	f(path, "or of root")
 }
 
-// What a process left behind that has ended is replaced.
+// A socket that a process left behind when it ended is replaced.
 func TestListenReplacesStaleSockets(t *testing.T) {
 	path := socket(t)
 	fd, err := syscall.Socket(syscall.AF_UNIX, syscall.SOCK_STREAM, 0)

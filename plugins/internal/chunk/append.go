@@ -19,7 +19,7 @@ type Record struct {
 	Object          string
 	Index           int
 	Offset          int64
-	// Self tells that the event is the collector's own doing.
+	// Self reports whether the collector itself made the call.
 	Self bool
 	// Numbered leaves room for the number by which out_kms acknowledges the record:
 	// SetNumber fills it.

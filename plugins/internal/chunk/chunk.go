@@ -12,8 +12,8 @@
 // times the record (a control character of one byte becomes \u0001). Records
 // may nest MaxDepth levels.
 // Anything else is reported as an Entry that is Bad, with its bytes: a damaged
-// record never takes the others with it, except that behind bytes which are no
-// msgpack at all no record can be found again.
+// record never takes the others with it, except that no record can be found
+// behind bytes that are not msgpack.
 //
 // Source: Fluent Bit 5.1, the event format of its log event encoder, and the
 // msgpack specification.
@@ -43,7 +43,7 @@ const (
 	FieldAck     = "ack"  // the number of a record that is to be acknowledged, as ack.AppendID writes it
 )
 
-// The metadata by which in_kms's records are told. FieldAck stands there, too.
+// The metadata that identifies records of in_kms. FieldAck is there, too.
 const (
 	metaOrigin = "keytrail"
 	metaInKMS  = "in_kms"
@@ -58,8 +58,8 @@ const MaxDepth = 128
 type Entry struct {
 	// JSON is the text to decode: one event, or an envelope of several.
 	JSON []byte
-	// Placed tells that in_kms wrote the record: JSON is one event, and Object,
-	// Index and Offset are its place. They are zero otherwise.
+	// Placed reports whether in_kms wrote the record: JSON is then one event, and
+	// Object, Index and Offset are its place. They are zero otherwise.
 	Placed bool
 	Object string
 	Index  int
@@ -250,8 +250,8 @@ func (w *Walker) body(b []byte, e *Entry) (bad string) {
 	return ""
 }
 
-// fields picks the known fields of the map at the start of b. Of a name that
-// stands twice the last counts.
+// fields picks the known fields of the map at the start of b. The last of several
+// fields of one name counts.
 func (w *Walker) fields(b []byte) (f fields, err error) {
 	n, b, err := msgp.ReadMapHeaderBytes(b)
 	if err != nil {
@@ -333,8 +333,8 @@ func (w *Walker) text(value []byte) ([]byte, error) {
 	}
 }
 
-// kind names a msgpack type for people. The library calls the types that it does not
-// tell apart, such as one byte of the format's reserved range, "<invalid>".
+// kind names a msgpack type for error messages. The library calls types that it does not
+// know, such as a byte of the format's reserved range, "<invalid>".
 func kind(t msgp.Type) string {
 	switch t {
 	case msgp.IntType, msgp.UintType, msgp.Float32Type, msgp.Float64Type, msgp.DurationType, msgp.NumberType:

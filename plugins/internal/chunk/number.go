@@ -6,8 +6,8 @@ import (
 	"keytrail/plugins/internal/ack"
 )
 
-// What SetNumber writes over: the header up to the metadata's second value, and the
-// body's first value, which both stand where they always stand.
+// The parts that SetNumber overwrites: the header up to the metadata's second value, and the
+// body's first value. Both have fixed places.
 const (
 	beforeMeta = 2 + 10 + 1 + 1 + len(metaOrigin) + 1 + len(metaInKMS) + 1 + len(FieldAck) + 2
 	beforeBody = beforeMeta + ack.IDSize + 1 + 1 + len(FieldAck) + 2
@@ -50,8 +50,8 @@ func (w *Walker) Numbers(chunk []byte, f func(run ack.Run, n uint64)) {
 	}
 }
 
-// metadata looks for a number behind the time at the start of b. Metadata of others is
-// none of our business, and never bad.
+// metadata looks for a number behind the time at the start of b. It passes over metadata of
+// other plugins, whatever is in it.
 func metadata(b []byte, e *Entry) {
 	b, err := msgp.Skip(b)
 	if err != nil || msgp.NextType(b) != msgp.MapType {

@@ -19,8 +19,8 @@ import "C"
 
 import "unsafe"
 
-// Appender gives records to an input of the host's several times in one call of the host's,
-// by the function with which the host itself takes what such a call returns:
+// Appender gives records to an input of the host several times in one call of the host. It
+// uses the function with which the host takes the records that such a call returns:
 // flb_input_log_append of Fluent Bit 2.0 to 5.1.
 type Appender struct{ function, instance unsafe.Pointer }
 

@@ -1,16 +1,14 @@
 // Package flb is the boundary between Fluent Bit's C and the bodies of the
 // plugins: it guards every call that Fluent Bit makes, reads properties, prints
-// log lines and keeps the instances' contexts. fluent-bit-go does the
-// registration and the properties; this package adds what that library lacks: the
-// contexts, of which it keeps the output's forever and takes the input's to be where the
-// output's is, Fluent Bit's logger, its metrics, and the list of
-// properties by which it refuses others.
+// log lines and keeps the instances' contexts. fluent-bit-go does the registration
+// and the properties. It has no logger, no metrics and no list of the known
+// properties, keeps an output's context forever, and looks for an input's in the
+// place of an output's; this package does these.
 //
 // Limits. The layouts are those of Fluent Bit 3.0 to 5.1 on 64-bit Linux: the
 // table of functions has only ever grown at its end. No property can be listed,
-// only asked for by name. A panic is caught; what Go calls fatal (a concurrent
-// map write, stack or memory exhausted) ends the process, as in every Go
-// plugin.
+// only asked for by name. A panic is caught; Go's fatal errors (a concurrent map
+// write, stack or memory exhausted) end the process, as in every Go plugin.
 //
 // Source: Fluent Bit 5.1, include/fluent-bit/flb_api.h and flb_plugin_proxy.h.
 package flb
@@ -27,8 +25,8 @@ import (
 // Guard runs body and returns its code, or failure when it panics, and emits
 // log. Every exported function of a plugin that does more than free memory goes
 // through it: a panic that left one would end the Fluent Bit process with all
-// its other pipelines. what names
-// the function in the log line, which carries the place of the panic.
+// its other pipelines. The parameter what names the function in the log line,
+// which carries the place of the panic.
 func Guard(log *logging.Log, what string, failure int, body func() int) (code int) {
 	defer log.Emit()
 	defer func() {
@@ -40,8 +38,8 @@ func Guard(log *logging.Log, what string, failure int, body func() int) (code in
 	return body()
 }
 
-// place picks the frame that panicked out of a stack: the one behind the
-// runtime's own.
+// place picks the frame that panicked out of a stack: the first one behind those
+// of the runtime.
 func place(stack []byte) string {
 	_, after, found := strings.Cut(string(stack), "\npanic(")
 	if !found {

@@ -53,7 +53,7 @@ static int keytrail_output_logs(void *plugin, int level) {
 	return p->api->output_log_check == NULL || p->api->output_log_check(p->instance, level);
 }
 
-// A printf-like function can not be called from Go.
+// A printf-like function cannot be called from Go.
 static void keytrail_log(keytrail_print print, int level, const char *text) {
 	print(level, NULL, 0, "%s", text);
 }

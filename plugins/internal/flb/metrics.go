@@ -39,7 +39,8 @@ static const char *keytrail_instance_name(void *plugin, int input) {
 
 // Gauges have functions of the same kind as counters.
 static void *keytrail_counter(void *cmt, int gauge, char *plugin, char *name, char *help, char *label) {
-	keytrail_counter_create create = (keytrail_counter_create)dlsym(RTLD_DEFAULT, gauge ? "cmt_gauge_create" : "cmt_counter_create");
+	const char *function = gauge ? "cmt_gauge_create" : "cmt_counter_create";
+	keytrail_counter_create create = (keytrail_counter_create)dlsym(RTLD_DEFAULT, function);
 	return create == NULL ? NULL : create(cmt, "fluentbit", plugin, name, help, 1, &label);
 }
 
@@ -115,12 +116,12 @@ func counters(plugin unsafe.Pointer, input C.int, name string, list []Counter) *
 }
 
 // OutputName returns the name by which Fluent Bit knows an output: its alias, or such as
-// out_kms.0. plugin is the argument of FLBPluginInit and def the name where the host does
-// not tell.
+// out_kms.0. plugin is the argument of FLBPluginInit. A host that does not export the names
+// gets def.
 func OutputName(plugin unsafe.Pointer, def string) string { return instanceName(plugin, 0, def) }
 
 // instanceName returns the host's name of an instance, or that of the plugin where the
-// host does not tell.
+// host does not export it.
 func instanceName(plugin unsafe.Pointer, input C.int, name string) string {
 	if text := C.keytrail_instance_name(plugin, input); text != nil {
 		return C.GoString(text)

@@ -30,8 +30,8 @@ struct keytrail_config_map {
 };
 
 // The host has cleared the definition, and older hosts' definitions are shorter.
-// There is no version in it, so the allocator is asked how much there is: what it
-// grants may be written to, whether the host looks at it or not.
+// It has no version, so the allocator is asked for its size: memory that it granted
+// may be written to, whether the host reads it or not.
 static int keytrail_has_config_map(void *def) {
 	return malloc_usable_size(def) >= sizeof(struct keytrail_def);
 }

@@ -1,17 +1,18 @@
 // Package hostconfig finds properties that Fluent Bit's core takes for itself before a
 // plugin can see them, so that a plugin can refuse what its user meant for it.
 //
-// An output whose section says "host kafka-1" and "tls.ca_file ca.pem" starts without a
-// word from Fluent Bit: the core stores both and only its own outputs use them. A user
-// then believes in a broker and an encryption that are not there. The plugin interface
-// shows neither, so this package reads what the process was started with: the file
-// named by -c, the files that it includes, and the properties on the command line.
+// Fluent Bit starts an output whose section says "host kafka-1" and "tls.ca_file ca.pem"
+// silently: the core stores both and only its own outputs use them. A user then believes in
+// a broker and an encryption that are not there. The plugin interface shows neither, so this
+// package reads the configuration that the process was started with: the file named by -c,
+// the files that it includes, and the properties on the command line.
 //
 // Limits. Fluent Bit checks the configuration itself; what cannot be read here is left
 // to it. At most maxFiles files of maxBytes each are read. Sections are known by the
 // plugin's name, not by instance: a property in one section refuses all instances of
-// the plugin, and all of them hide what one takes from the environment. A configuration made by a program (Fluent Bit as a library), or a file
-// that was replaced since the start, is not seen.
+// the plugin, and all of them hide values that one takes from the environment. A
+// configuration made by a program (Fluent Bit as a library), or a file that was replaced
+// since the start, is not seen.
 //
 // Source: Fluent Bit 5.1, the "classic" and the YAML format of its configuration, and
 // the options -c, -i, -o and -p of its command line.
@@ -65,7 +66,7 @@ func refuse(r *property.Reader, list []Property, instead func(name string) strin
 	}
 }
 
-// reference is what Fluent Bit replaces by a variable of the environment, or of its own.
+// reference is what Fluent Bit replaces by a variable of the environment or of its "env".
 var reference = regexp.MustCompile(`\$\{([^{}]+)\}`)
 
 // A value is kept out of texts when it is at least so long: one of a secret or in a URL,
@@ -182,7 +183,8 @@ func (r *reader) begin(ours bool) bool {
 }
 
 func (r *reader) add(name, value, place string) {
-	r.found = append(r.found, Property{Name: strings.ToLower(strings.TrimSpace(name)), Value: strings.TrimSpace(value), Place: place})
+	name = strings.ToLower(strings.TrimSpace(name))
+	r.found = append(r.found, Property{Name: name, Value: strings.TrimSpace(value), Place: place})
 }
 
 // file reads a configuration file and those that it includes.
@@ -270,7 +272,8 @@ func (r *reader) classic(path, text string) {
 
 // cutFold returns what follows a word at the begin of line, in any case.
 func cutFold(line, word string) (rest string, ok bool) {
-	if len(line) <= len(word) || !strings.EqualFold(line[:len(word)], word) || !strings.ContainsAny(line[len(word):len(word)+1], " \t") {
+	if len(line) <= len(word) || !strings.EqualFold(line[:len(word)], word) ||
+		!strings.ContainsAny(line[len(word):len(word)+1], " \t") {
 		return "", false
 	}
 	return strings.TrimSpace(line[len(word):]), true

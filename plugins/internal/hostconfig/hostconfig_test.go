@@ -90,7 +90,7 @@ func TestCommandLine(t *testing.T) {
 	}
 }
 
-// Files without end, or one without an end, are not read for ever.
+// Files without end, or one without an end, are read to a bound.
 func TestBounds(t *testing.T) {
 	dir := t.TempDir()
 	for i := range maxFiles + 50 {
@@ -127,7 +127,7 @@ func FuzzFile(f *testing.F) {
 	})
 }
 
-// What stands in for a reference is shown as the reference, wherever Fluent Bit has it from.
+// A value that replaces a reference is shown as the reference, wherever Fluent Bit has it from.
 func TestReferencesAreShown(t *testing.T) {
 	t.Setenv("KT_TENANT", "tenant-4711")
 	t.Setenv("KT_KEY", "k3y!")

@@ -31,7 +31,8 @@ func (r *reader) section(path string, section *yaml.Node) {
 	}
 	ours := false
 	for i := 0; i+1 < len(section.Content); i += 2 {
-		ours = ours || strings.EqualFold(section.Content[i].Value, "name") && strings.EqualFold(section.Content[i+1].Value, r.plugin)
+		key, value := section.Content[i].Value, section.Content[i+1].Value
+		ours = ours || strings.EqualFold(key, "name") && strings.EqualFold(value, r.plugin)
 	}
 	r.begin(ours)
 	for i := 0; ours && i+1 < len(section.Content); i += 2 {

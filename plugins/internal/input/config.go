@@ -59,7 +59,7 @@ type Config struct {
 	// Checkpoint is the file that remembers what is done; "" reads every file again
 	// after a restart.
 	Checkpoint string
-	// DeadLetter is the NDJSON file for records that are no events; "" leaves
+	// DeadLetter is the NDJSON file for records that are not events; "" leaves
 	// them to the log alone, without their bytes.
 	DeadLetter string
 	// SelfPrincipals are the ARNs of users and roles whose reads of encrypted trails are the collector's
@@ -75,16 +75,16 @@ type Config struct {
 	// Settle is the time from handing an object's last record to Fluent Bit until
 	// the object counts as done.
 	Settle time.Duration
-	// AckPath is the socket at which out_kms acknowledges; "" has Settle decide when an
-	// object is done. The others are without effect then.
+	// AckPath is the socket at which out_kms acknowledges. "" has Settle decide when an
+	// object is done; the other Ack settings then have no effect.
 	AckPath string
 	// AckWindow bounds the bytes that are handed over and not acknowledged.
 	AckWindow int
 	// AckBy are the aliases of the out_kms that must acknowledge, each of them every
 	// record; empty lets any one do.
 	AckBy []string
-	// AckTimeout is for how long all must be well, and records not be acknowledged,
-	// until they are handed over again.
+	// AckTimeout is how long records must stay unacknowledged, while everything else
+	// works, until they are handed over again.
 	AckTimeout time.Duration
 	// AcceptLoss takes such records for done instead.
 	AcceptLoss bool
@@ -133,10 +133,10 @@ func DefaultConfig(from string) Config {
 	return c
 }
 
-// eager tells that a source may be asked again at once after it had something.
+// eager reports whether a source may be asked again at once after it had something.
 func (c *Config) eager() bool { return c.Source != SourceFile }
 
-// place names what is read, for people.
+// place names the source in messages.
 func (c *Config) place() string {
 	switch c.Source {
 	case SourceS3:
@@ -170,7 +170,7 @@ func parseConfig(r *property.Reader, now time.Time) (Config, error) {
 		c.parseLookup(r, now)
 	}
 	if dead := ""; c.Source == SourceSQS { // there is no other place for what is given up
-		c.DeadLetter = r.Required("dead_letter", "the file for what can not be read, such as /var/lib/keytrail/deadletter.ndjson")
+		c.DeadLetter = r.Required("dead_letter", "a file such as /var/lib/keytrail/deadletter.ndjson")
 	} else {
 		if c.Checkpoint != "" {
 			dead = c.Checkpoint + ".deadletter.ndjson"
@@ -226,7 +226,8 @@ func (c *Config) parseAcks(r *property.Reader) {
 func (c *Config) refuseForeign(r *property.Reader) {
 	for _, p := range Properties() {
 		if !p.Of(c.Source) && r.Has(p.Name) {
-			r.Complain(p.Name, fmt.Sprintf("is for source %s, and source is %s; leave it out or set source", strings.Join(p.Sources, ", "), c.Source))
+			r.Complain(p.Name, fmt.Sprintf("is for source %s, and source is %s; leave it out or set source",
+				strings.Join(p.Sources, ", "), c.Source))
 		}
 	}
 }
@@ -238,20 +239,21 @@ func Misplaced(name string) (instead string) {
 	case name == "host", name == "port", name == "listen":
 		return "in_kms does not listen; leave it out, or set aws_endpoint for a service that is compatible with AWS"
 	case name == "tls", strings.HasPrefix(name, "tls."):
-		return "connections to AWS always use TLS; set AWS_CA_BUNDLE in the environment for a certificate authority of your own"
+		return "connections to AWS always use TLS; set AWS_CA_BUNDLE in the environment for a private certificate authority"
 	case strings.HasPrefix(name, "oauth2"):
 		return "leave it out; docs/aws.md says how in_kms finds credentials"
 	}
 	return ""
 }
 
-// check looks at what the paths name, so that a mistake stops the start and is
-// not found by an auditor.
+// check looks at the files behind the paths, so that a mistake stops the start and
+// does not show up in an audit.
 func (c *Config) check(r *property.Reader) error {
 	_, err := os.Stat(c.Path)
 	_, perr := filepath.Match(c.Path, "")
 	if c.Source == SourceFile && (perr != nil || (err != nil && !strings.ContainsAny(c.Path, `*?[\`))) {
-		r.Refuse("path", c.Path, fmt.Sprintf("a directory or file that exists, or a well-formed pattern (%v)", errors.Join(err, perr)))
+		r.Refuse("path", c.Path,
+			fmt.Sprintf("a directory or file that exists, or a well-formed pattern (%v)", errors.Join(err, perr)))
 	}
 	if c.Checkpoint == "" && c.DeadLetter == "" {
 		return r.Err()
@@ -275,7 +277,7 @@ func sameFile(a, b string) bool {
 	return a != "" && filepath.Clean(a) == filepath.Clean(b) || errA == nil && errB == nil && os.SameFile(infoA, infoB)
 }
 
-// writable refuses a path whose folder can not take a new file, which a
+// writable refuses a path whose folder cannot take a new file, which a
 // checkpoint needs to be replaced as a whole.
 func writable(r *property.Reader, name, path string) {
 	if path == "" {

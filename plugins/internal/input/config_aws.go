@@ -10,8 +10,8 @@ import (
 	"keytrail/processor/source/aws/s3"
 )
 
-// parseAWS reads how AWS is called. Credentials come from the SDK's own chain:
-// none is a property, so none can be logged.
+// parseAWS reads how AWS is called. Credentials come from the SDK's own chain. They
+// are not properties, so they cannot be logged.
 func (c *Config) parseAWS(r *property.Reader) {
 	c.AWS = client.Config{
 		Region: r.Text("aws_region", ""), Profile: r.Text("aws_profile", ""), Endpoint: r.Text("aws_endpoint", ""),
@@ -22,7 +22,8 @@ func (c *Config) parseAWS(r *property.Reader) {
 	}
 }
 
-const checkpointWanted = "a file such as /var/lib/keytrail/in_kms.checkpoint: without it a restart would lose or repeat what came meanwhile"
+const checkpointWanted = "a file such as /var/lib/keytrail/in_kms.checkpoint: " +
+	"without it a restart would lose or repeat what came meanwhile"
 
 func (c *Config) parseS3(r *property.Reader, now time.Time) {
 	c.parseAWS(r)
@@ -106,7 +107,7 @@ func words(list string) []string {
 	return strings.FieldsFunc(list, func(c rune) bool { return c == ',' || c == ' ' })
 }
 
-// describeStart tells from when on is read, for the log.
+// describeStart returns the time from which events are read, for the log.
 func (c *Config) describeStart() string {
 	if c.Start.IsZero() {
 		return "from the beginning"

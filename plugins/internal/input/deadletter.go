@@ -28,7 +28,7 @@ type deadLetters struct {
 }
 
 // write appends d. After an error a part of the line may be in the file; what is
-// written next begins a line of its own.
+// written next begins a new line.
 func (l *deadLetters) write(d *wire.DeadLetter) error {
 	if l.path == "" {
 		return nil
@@ -65,8 +65,8 @@ func (l *deadLetters) open() error {
 	return nil
 }
 
-// rotate begins the file anew. A file that cannot be synced stays open: what waits for
-// its lines to be safe must not pass because another file has none.
+// rotate begins the file anew. A file that cannot be synced stays open: objects that wait
+// for its lines must not become done because a new file has no such lines.
 func (l *deadLetters) rotate() error {
 	if err := l.syncLocked(); err != nil {
 		return err

@@ -95,7 +95,9 @@ func (in *Input) taken() {
 // bytes, or one block when that alone is more, and as many as may be on their way. It
 // waits only while an object is being read or records have no room, until end and for
 // patience behind the first record. more reports whether another piece may follow at once.
-func (in *Input) piece(limit int, end time.Time, patience time.Duration, alloc func(n int) []byte) (size int, more bool) {
+func (in *Input) piece(
+	limit int, end time.Time, patience time.Duration, alloc func(n int) []byte,
+) (size int, more bool) {
 	full := time.NewTimer(time.Until(end))
 	defer full.Stop()
 	var out []byte

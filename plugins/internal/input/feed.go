@@ -7,15 +7,15 @@ import (
 	"keytrail/processor/source"
 )
 
-// feed is where objects come from: a source.Follower of files, an s3.Follower, an
-// sqs.Source or a lookup.Source. Poll is called by one goroutine; the other methods
-// by any, meanwhile too.
+// feed is the source of objects: a source.Follower of files, an s3.Follower, an
+// sqs.Source or a lookup.Source. One goroutine calls Poll; any goroutine may call the
+// other methods, also during a Poll.
 type feed interface {
 	// Poll returns the next objects to read, in order, and none when there is none
 	// now. An error does not void the objects beside it.
 	Poll(ctx context.Context) ([]source.Object, error)
-	// Done tells that an object was handed over long enough ago, or that its dead
-	// letter is safe.
+	// Done notes that an object is done: Kafka has all of its records, they were handed
+	// over long enough ago, or its dead letter is safe.
 	Done(source.Object)
 	// Retry gives back an object that could not be read to its end, and reports whether
 	// it will be offered again. If not, it is given up: its dead letter is written and
@@ -26,9 +26,10 @@ type feed interface {
 	// records are not acknowledged: what comes behind it goes on. It is not offered again
 	// in this run before it is given to Retry; Done ends it.
 	Park(source.Object)
-	// Waiting returns the state of the list of what Retry was given.
+	// Waiting returns the state of the list of objects that Retry was given.
 	Waiting() source.RetryStats
-	// Save makes what Done said safe over a crash; it is called every second or so.
+	// Save writes the state of Done so that it survives a crash. It is called every
+	// second or so.
 	Save(context.Context) error
 	// Close is the last Save.
 	Close(context.Context) error

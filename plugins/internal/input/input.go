@@ -67,7 +67,7 @@ type Stats struct {
 	Filtered   int64 // events that Keytrail is not about, not passed on
 	Queued     int64 // events waiting for Fluent Bit, or left when the Input stopped
 	HandedOver int64 // events that Fluent Bit has taken
-	BadRecords int64 // records that were no events, and objects that named none
+	BadRecords int64 // records that were not events, and objects that named no event
 	Retried    int64 // failures to read an object to its end, after which it is tried again
 	GivenUp    int64 // objects that could not be read, and whose dead letter was written
 	FilteredBy decoding.Filtered
@@ -130,8 +130,8 @@ type Input struct {
 	finished []source.Object
 }
 
-// New returns an Input that has read its checkpoint and listens at Config.AckPath, and
-// does nothing else. End it with Stop.
+// New returns an Input that has read its checkpoint and listens at Config.AckPath. It reads
+// nothing before Start. End it with Stop.
 func New(cfg Config, log *logging.Log) (*Input, error) {
 	in := &Input{
 		cfg: cfg, log: log, q: newQueue(cfg.QueueBytes, cfg.QueueRecords), buffers: newBuffers(&cfg),
@@ -170,7 +170,7 @@ func (in *Input) lockCheckpoint() (err error) {
 	return err
 }
 
-// release gives back what only one in_kms may use. A second call does nothing.
+// release gives back the socket and the lock of the checkpoint. A second call does nothing.
 func (in *Input) release() (err error) {
 	in.releasing.Do(func() {
 		if in.progress != nil {
@@ -183,12 +183,13 @@ func (in *Input) release() (err error) {
 	return err
 }
 
-// newProgress makes what decides when objects are done.
+// newProgress makes the progress, which decides when objects are done.
 func (in *Input) newProgress() error {
 	if in.cfg.AckPath == "" {
 		in.progress = &clock{settle: in.cfg.Settle}
-		in.log.Printf(logging.Warn, "ack_path is not set: an object counts as done %v after its last event was handed to Fluent Bit, "+
-			"whether Kafka has it or not; a crash, a full disk or retry_limit then loses events. Set ack_path here and in out_kms on this host", in.cfg.Settle)
+		in.log.Printf(logging.Warn, "ack_path is not set: an object counts as done %v after its last event was handed to "+
+			"Fluent Bit, whether Kafka has it or not; a crash, a full disk or retry_limit then loses events. "+
+			"Set ack_path here and in out_kms on this host", in.cfg.Settle)
 		return nil
 	}
 	var run ack.Run
@@ -201,7 +202,7 @@ func (in *Input) newProgress() error {
 	return err
 }
 
-// Start begins reading in goroutines of its own, which end with Stop. A second call
+// Start begins reading in new goroutines, which end with Stop. A second call
 // does nothing.
 func (in *Input) Start() {
 	in.start.Do(func() { go in.run() })
@@ -239,7 +240,8 @@ func (in *Input) Stop() error {
 	case <-in.stopped:
 		return in.release() // where it was never started; run has done it otherwise
 	case <-timeout.C:
-		err := fmt.Errorf("cannot stop reading %s within %v: a read hangs; its objects will be read again", in.cfg.place(), stopTimeout)
+		err := fmt.Errorf("cannot stop reading %s within %v: a read hangs; its objects will be read again",
+			in.cfg.place(), stopTimeout)
 		if !in.surrender() {
 			return err
 		}
@@ -293,15 +295,16 @@ func (in *Input) Stats() Stats {
 
 // String formats the counts for the log.
 func (s Stats) String() string {
-	text := fmt.Sprintf("%d objects, %d events (%d filtered%s, %d handed over, %d left), %d bad records, %d objects tried again, %d given up",
-		s.Objects, s.Events, s.Filtered, s.FilteredBy.Named(), s.HandedOver, s.Queued, s.BadRecords, s.Retried, s.GivenUp)
+	text := fmt.Sprintf("%d objects, %d events (%d filtered%s, %d handed over, %d left), "+
+		"%d bad records, %d objects tried again, %d given up", s.Objects, s.Events, s.Filtered, s.FilteredBy.Named(), s.HandedOver, s.Queued, s.BadRecords, s.Retried, s.GivenUp)
 	if s.Acknowledged+s.Waiting+s.Parked > 0 {
-		text += fmt.Sprintf("; %d events acknowledged, %d bytes are not, %d objects wait to be handed over again", s.Acknowledged, s.Waiting, s.Parked)
+		text += fmt.Sprintf("; %d events acknowledged, %d bytes are not, %d objects wait to be handed over again",
+			s.Acknowledged, s.Waiting, s.Parked)
 	}
 	return text
 }
 
-// settle marks as done what has become done, and saves the checkpoint. An object is done
+// settle marks objects as done and saves the checkpoint. An object is done
 // when its dead letters are safe: they are written before the object can be among those that
 // progress returns, so they are synced after it has returned them. While they cannot be
 // synced the objects wait, and the feed still saves what it has: a queue's messages are held.

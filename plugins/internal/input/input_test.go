@@ -221,7 +221,7 @@ func TestInputBadRecords(t *testing.T) {
 	})
 }
 
-// What is damaged becomes a dead letter at once; what may pass is tried until it does.
+// A damaged object is a dead letter at once; other failures are retried until they pass.
 func TestInputGivesUpOnlyWhatIsDamaged(t *testing.T) {
 	b := newBench(t)
 	in, err := New(b.cfg, logging.New("", nil, func(_ logging.Level, s string) { b.lines = append(b.lines, s) }))
@@ -312,7 +312,7 @@ func (panicking) Read([]byte) (int, error) { panic("a bug") }
 func TestInputDeadLettersThatCanNotBeWritten(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := newBench(t)
-		b.cfg.DeadLetter = b.state // a folder: can not be written to
+		b.cfg.DeadLetter = b.state // a folder: it cannot be written to
 		b.write("1", records(event("a"), `{"x":1,"x":2}`))
 		b.start()
 		pass(time.Hour)

@@ -13,10 +13,10 @@ func (w *window) counts(name string) bool {
 	return len(w.cfg.AckBy) == 0 || slices.Contains(w.cfg.AckBy, name)
 }
 
-// trouble says why records that were handed over some time ago need not have been
-// acknowledged by now. It is "" when Fluent Bit takes records, the outputs that must
-// acknowledge are there, Kafka answers each of them, and none has a chunk with records of
-// this run that it could not deliver.
+// trouble returns a reason why records that were handed over some time ago may still be
+// acknowledged. It is "" when Fluent Bit takes records, the outputs that must acknowledge are
+// connected, Kafka answers each of them, no chunk of this run waits in them, and they deliver
+// no chunk of an earlier run.
 func (w *window) trouble(now time.Time) string {
 	if w.paused {
 		return "Fluent Bit pauses the input"
@@ -72,7 +72,8 @@ func (w *window) standing(now time.Time, trouble string) {
 	case trouble == "" && still && w.held().Len() > 0:
 		trouble = "Kafka refuses records; the log of the output says why"
 	case trouble == "" && still:
-		trouble = fmt.Sprintf("Kafka answers and acknowledges none of them; what is lost is handed over again after ack_timeout (%v)", w.cfg.AckTimeout)
+		trouble = fmt.Sprintf("Kafka answers and acknowledges none of them; lost records are handed over again "+
+			"after ack_timeout (%v)", w.cfg.AckTimeout)
 	case !still:
 		return
 	}
@@ -81,7 +82,7 @@ func (w *window) standing(now time.Time, trouble string) {
 		w.bytes, now.Sub(w.full).Round(time.Second), trouble)
 }
 
-// missing names the output that is not connected, "" when none is missing.
+// missing names an output that must acknowledge and is not connected, or returns "".
 func (w *window) missing() string {
 	have := func(name string) bool {
 		for _, p := range w.peers {
@@ -102,7 +103,7 @@ func (w *window) missing() string {
 	return ""
 }
 
-// complain says, once, that an output is not there without which nothing is ever done.
+// complain logs, once, that an output that must acknowledge is not connected.
 func (w *window) complain(now time.Time) {
 	who := w.missing()
 	if who == "" {
@@ -114,14 +115,14 @@ func (w *window) complain(now time.Time) {
 	}
 	if now.Sub(w.heard) >= lonely && who != w.said {
 		w.said = who
-		w.say("%s is not connected to %q: at most %d bytes are handed over, and no object is done, until it is; set ack_path there to the same path",
-			who, w.cfg.AckPath, w.cfg.AckWindow)
+		w.say("%s is not connected to %q: at most %d bytes are handed over, and no object is done, until it is; "+
+			"set ack_path there to the same path", who, w.cfg.AckPath, w.cfg.AckWindow)
 	}
 }
 
-// held returns the numbers whose records outputs have and Kafka refuses. They are not lost:
-// Fluent Bit hands them to the output until Kafka takes them, or the output says no more
-// that it has them.
+// held returns the numbers of records that outputs have and Kafka refuses. They are not lost:
+// Fluent Bit hands them to the output again until Kafka takes them, or until the output no
+// longer reports them.
 func (w *window) held() *ack.Ranges {
 	var all ack.Ranges
 	for _, p := range w.peers {
@@ -134,8 +135,8 @@ func (w *window) held() *ack.Ranges {
 	return &all
 }
 
-// overdue reports whether no output will acknowledge any more what it has not of p. It says
-// so of no parcel with held records: the object must not be done before these are.
+// overdue reports whether the records of p that are not acknowledged are lost. A parcel with
+// held records is not overdue: its object must not be done before them.
 func (w *window) overdue(p *parcel, held *ack.Ranges, now time.Time) bool {
 	if held.Meets(p.numbers) {
 		return false

@@ -10,7 +10,8 @@ import (
 )
 
 // A queue in Fluent Bit that is older than the timeout is not a loss, as long as it moves:
-// Kafka is slow. What the queue has passed is lost, and what stays when it stands.
+// Kafka is slow. A record is lost when later ones were delivered before it, or when the queue
+// stands still.
 func TestWindowSlowIsNotLost(t *testing.T) {
 	h := newHarbor(t, func(c *Config) { c.AckBy = []string{"x", "yy"} })
 	timeout := h.w.cfg.AckTimeout

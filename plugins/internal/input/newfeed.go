@@ -46,11 +46,13 @@ func newFeed(ctx context.Context, cfg Config, log *logging.Log) (feed, error) {
 	case SourceSQS:
 		queue := cfg.SQS
 		queue.Now = time.Now
-		return sqs.New(aws, queue, s3.NewClient(aws), func(format string, args ...any) { log.Printf(logging.Info, format, args...) })
+		say := func(format string, args ...any) { log.Printf(logging.Info, format, args...) }
+		return sqs.New(aws, queue, s3.NewClient(aws), say)
 	default:
 		log.Printf(logging.Info, "looking up events %s", cfg.describeStart())
 		return lookup.New(aws, lookup.Config{
-			Regions: cfg.Regions, Start: cfg.Start, Delay: cfg.LookupDelay, All: cfg.LookupAll, Checkpoint: cfg.Checkpoint, Now: time.Now,
+			Regions: cfg.Regions, Start: cfg.Start, Delay: cfg.LookupDelay, All: cfg.LookupAll,
+			Checkpoint: cfg.Checkpoint, Now: time.Now,
 		})
 	}
 }

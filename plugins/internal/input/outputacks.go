@@ -48,11 +48,10 @@ func (s *outputAcks) mark(now time.Time, timeout time.Duration) {
 	s.marks = append(s.marks[:0], s.marks[n:]...)
 }
 
-// overdue reports whether the numbers of r that are missing will not be acknowledged any
-// more, as far as anybody can know: for as long as timeout, numbers that were handed over
-// later have been acknowledged, or nothing at all; with refusing, where Kafka refuses
-// records, only the former counts. How long ago r was handed over proves nothing: where
-// Kafka is slow, Fluent Bit's queue may be older than any timeout.
+// overdue reports whether the missing numbers of r are lost: numbers that were handed over
+// later have been acknowledged for at least timeout, or no number has. refusing tells that
+// Kafka refuses records; then only the former counts. How long ago r was handed over proves
+// nothing: where Kafka is slow, Fluent Bit's queue may be older than any timeout.
 func (s *outputAcks) overdue(r ack.Range, refusing bool, now time.Time, timeout time.Duration) bool {
 	if !refusing && now.Sub(s.moved) >= timeout {
 		return true

@@ -52,7 +52,7 @@ func (w *window) shut(p *parcel, now time.Time) {
 	w.finish(p.of, now)
 }
 
-// finish looks whether a flight has come to its end: the object is done, or is to be
+// finish ends a flight whose parcels are all closed: the object is done, or parked to be
 // read again.
 func (w *window) finish(f *flight, now time.Time) {
 	if !f.ended || f.dropped || f.open > 0 {
@@ -76,10 +76,10 @@ func (w *window) finish(f *flight, now time.Time) {
 	}
 }
 
-// tell takes what was parked out of the sources' way. A source may be busy for as long as
-// a directory hangs, so that it is called without the lock; a flight comes again only
-// behind that, or its reader could give it back to the source first. It is for one
-// goroutine.
+// tell parks objects at their source, so that objects behind them can become done. A source
+// may be busy for as long as a directory hangs, so the lock is not held. A flight comes again
+// only after that; otherwise its reader could give it back to the source first. One goroutine
+// calls tell.
 func (w *window) tell() {
 	w.mu.Lock()
 	list := w.telling

@@ -8,8 +8,8 @@ import (
 	"keytrail/processor/source"
 )
 
-// repeat reads what is to be read again, one object at a time and apart from the readers:
-// these may wait for room that is free when it is done.
+// repeat reads parked objects again, one at a time and apart from the readers: the readers
+// may wait for room that these objects hold until they are done.
 func (in *Input) repeat() {
 	tick := time.NewTicker(min(settleEvery, in.cfg.PollInterval))
 	defer tick.Stop()
@@ -28,10 +28,10 @@ func (in *Input) repeat() {
 	}
 }
 
-// poll gives what the feed offers to the readers. Between two looks at files lies the poll
-// interval, because a file is complete when two looks found it the same; other sources are
-// asked again at once while they have something. Nothing is asked for while nothing may be
-// handed over.
+// poll gives the objects of the feed to the readers. Between two looks at files lies the
+// poll interval, because a file is complete when two looks found it the same. Other sources
+// are polled again at once while they have objects. poll waits while nothing may be handed
+// over.
 func (in *Input) poll(work chan<- *flight) {
 	tick := time.NewTicker(in.cfg.PollInterval)
 	defer tick.Stop()

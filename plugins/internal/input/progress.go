@@ -38,7 +38,7 @@ type progress interface {
 	// taken notes whether Fluent Bit has taken all that was handed over. If not, it is
 	// offered again.
 	taken(ok bool, now time.Time)
-	// drop notes that the rest of a flight will not come.
+	// drop notes that an object could not be read to its end.
 	drop(*flight)
 	// pause notes that Fluent Bit takes nothing, or takes it again.
 	pause(on bool, now time.Time)
@@ -46,17 +46,17 @@ type progress interface {
 	done(now time.Time) []source.Object
 	// wait returns when there is room, or the context ends.
 	wait(ctx context.Context)
-	// moved has an item when there may be more room than before. It is for one receiver,
-	// another than wait.
+	// moved has an item when there may be more room than before. It has one receiver,
+	// which is not wait.
 	moved() <-chan struct{}
 	// again returns the objects that are to be read once more now.
 	again(now time.Time) []*flight
-	// close ends what runs. A second call does nothing.
+	// close ends the goroutines. A second call does nothing.
 	close() error
 }
 
 // clock takes an object for done a time after its last record was handed over: nobody
-// says whether Kafka has it. The time in which Fluent Bit pauses the input does not
+// acknowledges that Kafka has it. The time in which Fluent Bit pauses the input does not
 // count, because nothing moves then. Safe for concurrent use.
 type clock struct {
 	settle time.Duration

@@ -84,8 +84,8 @@ func TestDrainFillsABatch(t *testing.T) {
 	})
 }
 
-// What is acknowledged shortly after a call makes room within it, and nothing is handed
-// over beyond the window.
+// Acknowledgements that come during a call make room within it, and nothing is handed over
+// beyond the window.
 func TestDrainWaitsForRoom(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := newBench(t)

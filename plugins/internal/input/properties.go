@@ -13,12 +13,12 @@ type Property struct {
 	What    string // one or two sentences
 }
 
-// Of tells whether a property belongs to a source.
+// Of reports whether a property belongs to a source.
 func (p *Property) Of(from string) bool {
 	return len(p.Sources) == 0 || slices.Contains(p.Sources, from)
 }
 
-// About says what a property is for, to which sources it belongs and how it may look.
+// About describes the purpose of a property, its sources and an example.
 func About(name string) string {
 	for _, p := range Properties() {
 		if p.Name != name {

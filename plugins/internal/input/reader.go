@@ -64,8 +64,8 @@ type reading struct {
 	place  uint64 // of the next record among those that are wanted
 	limit  int    // records in a block
 	bad    int
-	// failed tells that something of the object is neither handed over nor in the
-	// dead-letter file: it must be read again.
+	// failed is why a part of the object is neither handed over nor in the dead-letter
+	// file. The object must then be read again.
 	failed error
 }
 
@@ -109,7 +109,8 @@ const stage = "in_kms"
 func (r *reading) events() (closed bool) {
 	defer func() {
 		if p := recover(); p != nil {
-			r.failed = &source.Rejected{Reason: source.ReasonPanic, Detail: fmt.Sprintf("the reader panicked, please report it: %v", p)}
+			detail := fmt.Sprintf("the reader panicked, please report it: %v", p)
+			r.failed = &source.Rejected{Reason: source.ReasonPanic, Detail: detail}
 		}
 	}()
 	var counts read.Counts
@@ -194,7 +195,7 @@ func (b *block) add(place ack.Range) {
 }
 
 // badRecord keeps a record that is not an event, once however often its object is
-// handed over. What the source could not read is returned: it may be read again.
+// handed over. It returns failures of the source: the object may be read again.
 func (r *reading) badRecord(_ context.Context, bad *decoding.BadRecord) error {
 	if r.in.stopping.Load() {
 		return errClosed
@@ -222,7 +223,7 @@ func (r *reading) badRecord(_ context.Context, bad *decoding.BadRecord) error {
 }
 
 // recordTime returns the time that Fluent Bit's record gets: the event's, or
-// the present one where that is no time or one that Fluent Bit cannot hold
+// the present one where that is not a time or one that Fluent Bit cannot hold
 // (it counts signed 32-bit seconds). The event itself is not judged by it.
 func recordTime(text string) time.Time {
 	t, err := time.Parse(time.RFC3339, text)

@@ -13,8 +13,9 @@ import (
 	"keytrail/schemas/wire"
 )
 
-// mend deals with an object that could not be read to its end. It reports whether
-// the object ends here: its dead letter is written. Otherwise it will be read again.
+// mend gives an object that could not be read to its end back to the feed, or writes its
+// dead letter. It reports whether the dead letter is written; otherwise the object will be
+// read again.
 func (r *reading) mend() bool {
 	in, o := r.in, r.object
 	if in.ctx.Err() != nil { // what fails now is our own doing
@@ -88,7 +89,8 @@ func (in *Input) recordExpiring(now time.Time) {
 			return // the next settling tries again, long before the message goes
 		}
 		f.Recorded(o)
-		in.log.Printf(logging.Error, "not all records of %q are acknowledged, and the queue will drop its message: it is in the dead-letter file; mend what holds up or drops the records", o.Name)
+		in.log.Printf(logging.Error, "not all records of %q are acknowledged, and the queue will drop its message: "+
+			"it is in the dead-letter file; mend what holds up or drops the records", o.Name)
 	}
 }
 

@@ -12,7 +12,7 @@ import (
 
 // own recognizes the calls of the collector's principals: reading a trail that is
 // encrypted with a KMS key is a Decrypt for every file, which CloudTrail records in turn.
-// Which of their calls are such reads is normalize.TrailRead's to say.
+// normalize.TrailRead decides which of their calls are such reads.
 type own struct {
 	arns     []string // users, and roles as their events' issuer
 	sessions []string // "arn:aws:sts::ACCOUNT:assumed-role/NAME/": the beginning of a role's sessions
@@ -51,11 +51,11 @@ func (o *own) made(ev *cloudtrail.Event) bool {
 	return false
 }
 
-// learnTimeout bounds the asking of STS, before anything is read.
+// learnTimeout bounds the call of STS, before anything is read.
 const learnTimeout = 10 * time.Second
 
 // learnSelf finds out who the collector is, from the configuration and, where AWS is
-// called, from STS. Every principal may ask it; where its endpoint can not be reached
+// called, from STS. Every principal may call it; where its endpoint cannot be reached
 // the calls are not marked, and the log says so.
 func (in *Input) learnSelf(ctx context.Context) {
 	o := &own{}

@@ -27,13 +27,13 @@ const (
 	// longestPark is the longest time between two readings of an object whose records
 	// are not acknowledged.
 	longestPark = time.Hour
-	// silence is how long ago Kafka must have answered for it to count as there, and
-	// fresh how old the word of an output may be. It speaks every second.
+	// silence is the time without an answer after which Kafka counts as away, and fresh
+	// that without a message after which an output hangs. Outputs send one every second.
 	silence = 30 * time.Second
 	fresh   = 5 * time.Second
-	// longestBacklog is for how long after the start records of runs that have ended hold
-	// the repeats up. They are at most what Fluent Bit's storage has kept; later ones are
-	// those of an in_kms that is not connected to the output.
+	// longestBacklog is how long after the start chunks of earlier runs hold up repeats.
+	// Fluent Bit's storage has delivered them by then; later ones are of another in_kms
+	// that is not connected to the output.
 	longestBacklog = time.Hour
 	// lonely is how long in_kms waits for an output before it says that there is none.
 	lonely = 30 * time.Second
@@ -45,8 +45,8 @@ const (
 // and no chunk waits in an output are lost: a filter or Fluent Bit has dropped them. They
 // are handed over again, at growing intervals, until they are acknowledged.
 //
-// Its state is bounded by the bytes (a parcel is 120 bytes for a block of one record at
-// the least, of 300 bytes) and by maxParked. Safe for concurrent use.
+// Its state is bounded by the bytes (a parcel has 120 bytes, and its block at least one
+// record of 300 bytes) and by maxParked. Safe for concurrent use.
 type window struct {
 	cfg   Config
 	run   ack.Run
@@ -172,7 +172,7 @@ func (w *window) drop(f *flight) {
 	w.leave(f)
 }
 
-// leave gives the slot of a flight back.
+// leave frees the slot of a flight.
 func (w *window) leave(f *flight) {
 	if f.slot {
 		f.slot = false
@@ -180,7 +180,7 @@ func (w *window) leave(f *flight) {
 	}
 }
 
-// acks takes what an output has delivered; see ack.Handlers.
+// acks notes the numbers that an output has delivered; see ack.Handlers.
 func (w *window) acks(peer int, name string, h ack.Health, list []ack.Range) error {
 	return w.acksAt(peer, name, h, list, time.Now())
 }
@@ -200,10 +200,10 @@ func (w *window) acksAt(peer int, name string, h ack.Health, list []ack.Range, n
 		if r.From == 0 {
 			return errors.New("it acknowledges a record 0; numbers begin with 1")
 		}
-		if r.To > w.next { // to refuse it would only make the output send it for ever
+		if r.To > w.next { // after a refusal the output would only send it again
 			if !w.odd {
-				w.say("the output %q acknowledges the records %d to %d, and only %d were handed over: this is ignored; please report it",
-					name, r.From, r.To-1, w.next-1)
+				w.say("the output %q acknowledges the records %d to %d, and only %d were handed over: this is ignored; "+
+					"please report it", name, r.From, r.To-1, w.next-1)
 			}
 			w.odd = true
 			continue

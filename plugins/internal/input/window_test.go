@@ -303,7 +303,8 @@ func TestWindowAcceptsLoss(t *testing.T) {
 	}
 }
 
-// What was not handed over is ignored, once said, and what stands beside it counts.
+// Acknowledgements of numbers that were not handed over are ignored, with one line in the
+// log, and those beside them count.
 func TestWindowIgnoresWhatItDidNotHandOver(t *testing.T) {
 	h := newHarbor(t, nil)
 	r := h.hand(h.blocks(h.object("a", 10), 4)...)

@@ -1,6 +1,6 @@
-// Package lockfile holds what only one instance of a plugin may use, such as a checkpoint:
-// by a lock on a file beside it, which the kernel releases when the process ends, however
-// it ends. It needs Linux, as the plugins do.
+// Package lockfile keeps a resource such as a checkpoint to one instance of a plugin. It
+// locks a file beside it, and the kernel releases the lock when the process ends, however it
+// ends. It needs Linux, as the plugins do.
 package lockfile
 
 import (

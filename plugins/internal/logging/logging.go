@@ -4,8 +4,8 @@
 // goroutines therefore only queue lines, and each call that Fluent Bit makes
 // into the plugin emits them.
 //
-// Limits. A Log holds MaxLines lines of MaxLineBytes; when it is full it counts
-// what it refuses and says so at the next emission. Nothing waits for a log.
+// Limits. A Log holds MaxLines lines of MaxLineBytes. When it is full it counts the
+// lines that it drops and logs their number at the next emission. No caller waits.
 package logging
 
 import (
@@ -27,7 +27,7 @@ const (
 	Info  Level = 3
 )
 
-// MaxLines and MaxLineBytes bound what waits: 256 KiB. Fluent Bit cuts a line
+// MaxLines and MaxLineBytes bound the queue: 256 KiB. Fluent Bit cuts a line
 // at about 4,000 bytes, and calls an input every second, an output with every
 // chunk.
 const (
@@ -53,15 +53,15 @@ type Log struct {
 	refused int
 }
 
-// New returns a Log whose lines begin with prefix. enable tells whether a level
-// is wanted and is asked for each line; nil wants all. print writes one line
+// New returns a Log whose lines begin with prefix. enable reports whether a
+// level is wanted and is asked for each line; nil wants all. print writes one line
 // without a newline and is called by Emit only.
 func New(prefix string, enable func(Level) bool, print func(Level, string)) *Log {
 	return &Log{prefix: prefix, enable: enable, print: print}
 }
 
-// Secrets keeps secrets out of all lines that follow: whatever is added to it. Brokers,
-// token endpoints and AWS may echo in an error what they were sent.
+// Secrets returns the set of secrets that the Log hides in all later lines. Brokers, token
+// endpoints and AWS may echo a secret in an error.
 func (l *Log) Secrets() *setting.Scrubber { return &l.secrets }
 
 // Printf queues one line. Secrets are replaced, what could forge other lines, steer a
@@ -84,7 +84,7 @@ func (l *Log) Printf(level Level, format string, args ...any) {
 	l.lines = append(l.lines, line{level, text})
 }
 
-// Emit prints what waits. Call it on a thread of Fluent Bit's.
+// Emit prints the queued lines. Call it on one of Fluent Bit's threads.
 func (l *Log) Emit() {
 	l.mu.Lock()
 	lines, refused := l.lines, l.refused

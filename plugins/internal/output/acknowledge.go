@@ -14,13 +14,13 @@ const (
 	probeEvery = 5 * time.Second
 	// lastAcks is how long Close waits for in_kms, which answers within milliseconds.
 	lastAcks = time.Second
-	// neverAnswered is for how long Kafka is taken to have been silent before the start:
-	// longer than in_kms allows.
+	// neverAnswered is how long Kafka counts as silent before the start: longer than in_kms
+	// allows.
 	neverAnswered = time.Minute
 )
 
 // clock returns the time since the start. It is monotonic: a change of the machine's time
-// makes Kafka neither silent nor there.
+// does not change whether Kafka is silent.
 func (o *Output) clock() time.Duration { return time.Since(o.began) }
 
 // answer notes that Kafka itself has answered. Records that were filtered prove nothing.
@@ -36,7 +36,7 @@ func (o *Output) tell(run ack.Run, list []ack.Range) {
 	o.acks.Add(run, list)
 }
 
-// health is what the in_kms of a run is told beside the acknowledgements.
+// health returns what the Output tells the in_kms of a run beside the acknowledgements.
 func (o *Output) health(run ack.Run) ack.Health {
 	h, abandoned := o.attempts.health(run, time.Now())
 	if abandoned > 0 {

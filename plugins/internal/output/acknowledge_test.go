@@ -91,8 +91,8 @@ func TestFlushAcknowledges(t *testing.T) {
 	}
 }
 
-// What Kafka does not have is not acknowledged, although the flush is over, and is once
-// Kafka is back, whether Fluent Bit asks again or not.
+// A record that Kafka does not have is not acknowledged when the flush ends. It is when Kafka
+// is back, whether Fluent Bit asks again or not.
 func TestFlushAcknowledgesLate(t *testing.T) {
 	b, k, run := ackBench(t, func(c *Config) { c.FlushTimeout = 300 * time.Millisecond })
 	b.flush(OK, numberedRecord(run, 1, event(0)))

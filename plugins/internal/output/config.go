@@ -80,7 +80,8 @@ func DefaultConfig() Config {
 	topics := wire.DefaultTopics()
 	return Config{
 		Topic: topics.Events, DeadLetterTopic: topics.DeadLetter,
-		FlushTimeout: 4 * time.Second, Format: FormatProto, Compression: "snappy", Acks: AcksAll, ClientID: "keytrail-out_kms",
+		FlushTimeout: 4 * time.Second, Format: FormatProto, Compression: "snappy", Acks: AcksAll,
+		ClientID:        "keytrail-out_kms",
 		MaxMessageBytes: 1_000_012, BufferBytes: 32 << 20,
 		Security: kafka.Security{SASL: kafka.SASL{Mechanism: kafka.MechanismNone}},
 	}
@@ -109,7 +110,7 @@ func ParseConfig(r *property.Reader) (Config, error) {
 	return c, r.Err()
 }
 
-// Properties returns what ParseConfig reads.
+// Properties returns the properties that ParseConfig reads.
 func Properties() []property.Spec {
 	return property.Specs(func(r *property.Reader) { _, _ = ParseConfig(r) })
 }
@@ -156,7 +157,8 @@ func propertyName(key string) string {
 }
 
 // settingNames are the settings of kafka.Security as its messages name them.
-var settingNames = regexp.MustCompile(`\b(?:(ca_file|cert_file|key_file|server_name)|(password_file|token_file|token_url)|beside (password))\b`)
+var settingNames = regexp.MustCompile(`\b(?:(ca_file|cert_file|key_file|server_name)|` +
+	`(password_file|token_file|token_url)|beside (password))\b`)
 
 // propertyNames puts the names of properties into a message about settings.
 func propertyNames(text string) string {
@@ -189,7 +191,8 @@ func Misplaced(name string) (instead string) {
 	case "tls.vhost":
 		return "set kafka_tls_server_name"
 	case "tls.verify", "tls.verify_hostname":
-		return "leave it out: the certificate and the name of a broker are always verified; kafka_tls_ca_file names whom to trust"
+		return "leave it out: the certificate and the name of a broker are always verified; " +
+			"kafka_tls_ca_file names whom to trust"
 	}
 	switch {
 	case strings.HasPrefix(name, "tls."):
@@ -232,12 +235,13 @@ func ackPaths(r *property.Reader, name, acks string) []string {
 		}
 	}
 	if len(list) > 0 && acks != AcksAll {
-		r.Refuse("acks", acks, "all, because ack_path is set: what only the leader has may be lost, and in_kms would count it as done")
+		r.Refuse("acks", acks, "all, because ack_path is set: what only the leader has may be lost, "+
+			"and in_kms would count it as done")
 	}
 	return list
 }
 
-// topicName is what Kafka takes for a topic's name.
+// topicName matches the names that Kafka allows for a topic.
 var topicName = regexp.MustCompile(`^[a-zA-Z0-9._-]{1,249}$`)
 
 func topic(r *property.Reader, name, def string) string {

@@ -8,7 +8,7 @@ import (
 	"keytrail/plugins/internal/logging"
 )
 
-// Delivery is a flush that goes on in a goroutine of its own. Its methods may be called
+// Delivery is a flush that goes on in a separate goroutine. Its methods may be called
 // from any goroutine.
 type Delivery struct {
 	code  Code          // set before ended is closed

@@ -61,8 +61,8 @@ func TestDeliveriesGoOnSideBySide(t *testing.T) {
 	b.wantOnce(chunks * size)
 }
 
-// A chunk that is larger than the buffer holds up the others, and not for ever: each
-// ends with Retry after its flush_timeout.
+// A chunk that is larger than the buffer holds up the others for a limited time: each ends
+// with Retry after its flush_timeout.
 func TestDeliveriesEndWithoutKafka(t *testing.T) {
 	b := newBench(t, func(c *Config) { c.FlushTimeout, c.BufferBytes = 100*time.Millisecond, 1<<20 }, seeded())
 	b.broken.Store(true)

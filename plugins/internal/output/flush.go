@@ -67,12 +67,12 @@ func (w *worker) newEvents(cfg *Config) *read.Events {
 	})
 }
 
-// newNormalizer returns one that makes what the format needs and no more.
+// newNormalizer returns a Normalizer that makes only the parts that the format needs.
 func newNormalizer(cfg *Config) *normalize.Normalizer {
 	return normalize.New(normalize.Options{Direct: cfg.Format == FormatProto, OmitBody: cfg.Format == FormatRaw})
 }
 
-// encode appends what the Kafka record of an event holds.
+// encode appends the value of an event's Kafka record.
 func (c *Config) encode(dst []byte, ev *cloudtrail.Event, rec *otellog.Record) []byte {
 	switch c.Format {
 	case FormatJSON:
@@ -83,7 +83,7 @@ func (c *Config) encode(dst []byte, ev *cloudtrail.Event, rec *otellog.Record) [
 	return otellog.AppendRequest(dst, rec)
 }
 
-// flush is the way of one chunk through one call of Flush.
+// flush is the state of one chunk in one call of Flush.
 type flush struct {
 	o        *Output
 	w        *worker
@@ -103,7 +103,8 @@ type flush struct {
 func (f *flush) record() (err error) {
 	defer func() {
 		if p := recover(); p != nil {
-			f.o.log.Printf(logging.Error, "the decoder panicked on a record, which goes to %q; please report it: %v", f.o.cfg.DeadLetterTopic, p)
+			f.o.log.Printf(logging.Error, "the decoder panicked on a record, which goes to %q; please report it: %v",
+				f.o.cfg.DeadLetterTopic, p)
 			detail := fmt.Sprintf("panic: %v at %s", p, clip(debug.Stack(), 4096))
 			f.w.decoder, f.w.norm = cloudtrail.NewDecoder(f.o.cfg.Limits), newNormalizer(&f.o.cfg)
 			f.w.events = f.w.newEvents(&f.o.cfg)
@@ -194,16 +195,17 @@ func (f *flush) event(ev *cloudtrail.Event) error {
 	}
 	value := f.o.cfg.encode(*values.Get().(*[]byte), ev, rec)
 	if len(value) > f.o.cfg.MaxMessageBytes-recordCost {
+		detail := fmt.Sprintf("its Kafka record has %d bytes, and max_message_bytes is %d",
+			len(value), f.o.cfg.MaxMessageBytes)
 		return f.letter(wire.DeadLetter{
-			Stage: stage, Reason: string(decoding.ReasonRecordSize), Object: ev.Object, Index: ev.Index, Offset: ev.Offset,
-			Detail: fmt.Sprintf("its Kafka record has %d bytes, and max_message_bytes is %d", len(value), f.o.cfg.MaxMessageBytes),
-			Time:   f.observed.UnixNano(), Raw: ev.Raw,
+			Stage: stage, Reason: string(decoding.ReasonRecordSize), Detail: detail,
+			Object: ev.Object, Index: ev.Index, Offset: ev.Offset, Time: f.observed.UnixNano(), Raw: ev.Raw,
 		})
 	}
 	return f.produce(&kgo.Record{Topic: f.o.cfg.Topic, Key: wire.CallKey(rec), Value: value}, nil)
 }
 
-// bad makes a dead letter of raw, which is no event at all.
+// bad makes a dead letter of raw, which is not an event.
 func (f *flush) bad(reason, detail string, raw []byte) error {
 	object, index, offset := f.entry.Object, f.entry.Index, f.entry.Offset
 	if !f.entry.Placed {
@@ -225,7 +227,7 @@ func (f *flush) deadLetter(d wire.DeadLetter) error {
 
 // letter produces d. Its bytes are copied and cut so that they fit into one
 // message with the headers: half of it for the bytes, an eighth each for the
-// detail and the object's name, the rest for what is short.
+// detail and the object's name, the rest for short headers.
 func (f *flush) letter(d wire.DeadLetter) error {
 	limit := min(decoding.MaxRawBytes, f.o.cfg.MaxMessageBytes/2)
 	d.Cut = d.Cut || len(d.Raw) > limit
@@ -245,8 +247,8 @@ var values = sync.Pool{New: func() any { b := make([]byte, 0, 4096); return &b }
 const maxPooledValue = 40 << 10
 
 // produce hands r to the producer, which is counted when Kafka has acknowledged it: as a
-// dead letter where letter is not nil. It waits for room, and returns the context's error when
-// there is none in time; r is then not produced.
+// dead letter where letter is not nil. It waits for room, and returns the context's error
+// without producing r when there is no room in time.
 func (f *flush) produce(r *kgo.Record, letter *wire.DeadLetter) error {
 	o, a := f.o, f.a
 	cost := min(int64(len(r.Value)+recordCost), int64(o.cfg.BufferBytes))
@@ -291,12 +293,12 @@ func (o *Output) count(reason, detail string) {
 		return
 	}
 	o.deadLettered.Add(1)
-	if reason != reasonPanic { // which has a line of its own
+	if reason != reasonPanic { // which has its own line
 		o.letters.Add(reason, string(clip([]byte(detail), 200)), 1)
 	}
 }
 
-// OnBrokerConnect is called by the client for every connection.
+// OnBrokerConnect notes the outcome of a connection. The client calls it for each.
 func (h connectHook) OnBrokerConnect(_ kgo.BrokerMetadata, _ time.Duration, _ net.Conn, err error) {
 	if err == nil {
 		h.o.brokerErr.Store(nil)

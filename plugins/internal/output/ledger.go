@@ -8,10 +8,10 @@ import (
 	"keytrail/plugins/internal/ack"
 )
 
-// ledger tells which numbers are acknowledged. It knows all chunks that were handed over
-// and are not delivered: where several have records of one number, as after a filter that
-// gives some of them another tag, the last one to have everything in Kafka tells it. A
-// number that a forgotten chunk had open is never told. Safe for concurrent use.
+// ledger acknowledges numbers. It knows all chunks that were handed over and are not
+// delivered. Several chunks may have records of one number, as after a filter that gives some
+// of them another tag; the last of them to be in Kafka acknowledges it. A number that a
+// forgotten chunk had open is never acknowledged. Safe for concurrent use.
 type ledger struct {
 	tell      func(ack.Run, []ack.Range) // nil where nobody waits for acknowledgements
 	connected func(ack.Run) bool         // reports whether the in_kms of a run listens
@@ -95,7 +95,7 @@ func (l *ledger) withheld(run ack.Run, create bool) *ack.Ranges {
 	return &l.forgotten[len(l.forgotten)-1].numbers
 }
 
-// backlog is for how long a chunk of a run that has ended counts: the next one may come.
+// backlog is how long after a chunk of a run that has ended another one may come.
 const backlog = 30 * time.Second
 
 // health returns how the chunks fare for the in_kms of a run. Chunks of tail or of another
@@ -125,7 +125,7 @@ func (l *ledger) health(run ack.Run, now time.Time) (h ack.Health) {
 	return h
 }
 
-// report tells what of an attempt is acknowledged.
+// report passes on the numbers of an attempt that are acknowledged.
 func (l *ledger) report(a *attempt) {
 	if l.tell == nil {
 		return

@@ -3,24 +3,24 @@
 // them to Kafka, one log record a Kafka record, keyed by the call's id. It needs
 // no C; the exported functions around it stand in plugins/out_kms.
 //
-// Guarantees. A flush returns OK only when Kafka has acknowledged, on all
-// in-sync replicas (see Config.Acks), everything that the chunk held: the log records in Topic,
-// and what could not become one in DeadLetterTopic, with its bytes, place and
-// reason. It never returns Error, which would make Fluent Bit drop the chunk.
-// Within one process a record is produced once, by an idempotent producer, even
-// when Fluent Bit has to hand the chunk over again; after a restart, or after a
-// failure that Kafka reports, records may repeat, and their key tells.
+// Guarantees. A flush returns OK only when Kafka has acknowledged, on all in-sync replicas
+// (see Config.Acks), everything that the chunk held: the log records in Topic, and the rest
+// in DeadLetterTopic, with its bytes, place and reason. It never returns Error, which would
+// make Fluent Bit drop the chunk. Within one process an idempotent producer sends a record
+// until Kafka acknowledges it and not after that, however often Fluent Bit hands the chunk
+// over again, as far as attempts remembers it. After a restart records may repeat under the
+// same key.
 //
 // When Kafka is slow or away, a flush waits up to FlushTimeout and returns
-// Retry. What was produced stays in the producer's buffer and is delivered when
+// Retry. The produced records stay in the producer's buffer and are delivered when
 // Kafka is back, whether Fluent Bit asks again or not. Fluent Bit gives a chunk
 // up after retry_limit attempts, 1 unless configured: set it to no_limits.
 //
 // With Config.AckPaths an Output tells in_kms which of its records Kafka has, dead
 // letters and filtered ones among them (package ack): in_kms then counts an object as
 // done for no other reason. A number is acknowledged when everything that came out of its
-// record is, or of all records that have it where a filter has made several of one, and
-// never because a flush returned.
+// record is. Where a filter has made several records of one, that means all of them. The
+// end of a flush acknowledges nothing.
 //
 // Limits. Memory is Config.BufferBytes (counted before compression), the
 // decoder's state for each flush that runs, and attempts (see maxAttempts).
@@ -77,7 +77,8 @@ type Stats struct {
 
 // String formats the counts for the log.
 func (s Stats) String() string {
-	return fmt.Sprintf("%d received (%d delivered, %d dead letters, %d filtered%s, %d refused by Kafka, %d not acknowledged)",
+	return fmt.Sprintf("%d received (%d delivered, %d dead letters, %d filtered%s, "+
+		"%d refused by Kafka, %d not acknowledged)",
 		s.Received, s.Delivered, s.DeadLettered, s.Filtered, s.FilteredBy.Named(), s.Failed, s.InFlight)
 }
 
@@ -103,12 +104,12 @@ type Output struct {
 
 	received, delivered, deadLettered, filtered, failed, inFlight atomic.Int64
 	acknowledged, abandoned                                       atomic.Int64
-	answered                                                      atomic.Int64                      // when Kafka last acknowledged or answered; see clock
-	why                                                           [decoding.NumFilters]atomic.Int64 // filtered, by the reason
 
-	brokerErr atomic.Pointer[error] // why the last connection failed; nil after one that did not
-	lastWarn  atomic.Int64          // see clock
-	began     time.Time             // of clock
+	answered  atomic.Int64                      // when Kafka last acknowledged or answered; see clock
+	why       [decoding.NumFilters]atomic.Int64 // filtered, by the reason
+	brokerErr atomic.Pointer[error]             // why the last connection failed; nil after one that did not
+	lastWarn  atomic.Int64                      // see clock
+	began     time.Time                         // of clock
 }
 
 // New returns an Output whose producer connects when the first chunk comes: a
@@ -155,13 +156,14 @@ func New(cfg Config, name string, log *logging.Log) (*Output, error) {
 		l.tell, l.patience = o.tell, cfg.FlushTimeout
 		l.connected = func(run ack.Run) bool { return o.acks.Connected(run) }
 		o.attempts.numbers = (&chunk.Walker{EventKey: cfg.EventKey}).Numbers
-		o.acks = ack.NewSender(cfg.AckPaths, name, o.health, func(format string, args ...any) { log.Printf(logging.Warn, format, args...) })
+		say := func(format string, args ...any) { log.Printf(logging.Warn, format, args...) }
+		o.acks = ack.NewSender(cfg.AckPaths, name, o.health, say)
 		o.probing.Go(func() { o.probe(ctx) })
 	}
 	return o, nil
 }
 
-// connectHook remembers why brokers can not be reached, for the log.
+// connectHook remembers why brokers cannot be reached, for the log.
 type connectHook struct{ o *Output }
 
 // Flush delivers one chunk of msgpack records, as Fluent Bit hands it over, and
@@ -283,7 +285,8 @@ func (o *Output) warn(pending int, err error) {
 	default:
 		err = o.cfg.Security.Explain(err)
 	}
-	o.log.Printf(logging.Warn, "cannot deliver a chunk to Kafka at %v: %v%s; Fluent Bit keeps it and retries within its retry_limit", o.cfg.Brokers, err, hint)
+	o.log.Printf(logging.Warn, "cannot deliver a chunk to Kafka at %v: %v%s; Fluent Bit keeps it and retries within its "+
+		"retry_limit", o.cfg.Brokers, err, hint)
 }
 
 // lastRecords is how long Close waits for what is in flight. Fluent Bit has waited for its

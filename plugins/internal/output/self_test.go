@@ -9,8 +9,8 @@ import (
 	"keytrail/schemas/semconv"
 )
 
-// What in_kms says of one record holds for that record alone, though all have the same
-// caller; of a call that reads no file of a trail, nobody is believed.
+// The mark of in_kms holds for its record alone, though all have the same caller. It is
+// ignored for calls that do not read a file of a trail.
 func TestFlushMarksTheCollectorsOwnCalls(t *testing.T) {
 	b := newBench(t, nil, seeded())
 	var c []byte

@@ -21,16 +21,16 @@ const (
 	slotTold = -1 // in_kms was told, or another chunk tells it
 )
 
-// slotID is what tells slots of one chunk apart.
+// slotID identifies a slot of one chunk.
 type slotID struct {
 	run    ack.Run
 	number uint64
 }
 
-// slots are those of one attempt, in the order of the chunk: 16 bytes each, beside
-// records of 300 at least. All of them are there before the first record is read, so none
-// ends before the last record that has its number. A record without a number has none. It is
-// guarded by the attempt's mutex.
+// slots are those of one attempt, in the order of the chunk: 16 bytes each, beside records
+// of at least 300. All of them exist before the first record is read, so no slot ends before
+// the last record that has its number. A record without a number has no slot. The attempt's
+// mutex guards them.
 type slots struct {
 	runs []ack.Run
 	list []slot

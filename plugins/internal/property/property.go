@@ -1,6 +1,6 @@
 // Package property reads the properties of a Fluent Bit plugin strictly: a
 // value that is not understood stops the start with a message that names the
-// property, the value and what is allowed.
+// property, the value and the allowed values.
 //
 // Limits. Fluent Bit gives a plugin the value of a name it asks for and no list
 // of the names that were written. From 5.1.1 it refuses misspelled names itself, by
@@ -89,13 +89,13 @@ func (r *Reader) Hide(s *setting.Scrubber) {
 // Value returns a property's value without reading it: "" for one that is not set.
 func (r *Reader) Value(name string) string { return strings.TrimSpace(r.get(name)) }
 
-// Refuse notes that value cannot be used for name, and what is allowed instead.
+// Refuse notes that value cannot be used for name, and the allowed values.
 func (r *Reader) Refuse(name, value, allowed string) {
 	r.errs = append(r.errs, fmt.Errorf("cannot use property %q with value %q: want %s", name, value, allowed))
 }
 
-// Complain notes what is wrong with the property name, apart from one value: either a
-// sentence of its own, or one that goes on after the name ("is set, and ...").
+// Complain notes what is wrong with the property name, apart from one value: either a whole
+// sentence, or one that goes on after the name ("is set, and ...").
 func (r *Reader) Complain(name, text string) {
 	colon := ":"
 	if strings.HasPrefix(text, "is ") {
@@ -107,7 +107,8 @@ func (r *Reader) Complain(name, text string) {
 // Misplaced refuses a property that Fluent Bit takes for itself and does not pass on.
 // place is where it is written, and instead says what to do.
 func (r *Reader) Misplaced(name, place, instead string) {
-	r.Fail(fmt.Errorf("property %q in %s has no effect: Fluent Bit keeps it for its own plugins; %s", name, place, instead))
+	r.Fail(fmt.Errorf("property %q in %s has no effect: Fluent Bit keeps it for its own plugins; %s",
+		name, place, instead))
 }
 
 // Fail notes an error that is about several properties, or about what they name.

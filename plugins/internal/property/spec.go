@@ -7,7 +7,7 @@ import (
 	"strings"
 )
 
-// Spec is what a property may be, as the code that reads it says.
+// Spec describes the values of a property, as the code that reads it defines them.
 type Spec struct {
 	Name string
 	// Default is the value that holds where none is set, "" for none, and Required
@@ -28,10 +28,9 @@ func (s Spec) Description() string {
 	return s.Allowed
 }
 
-// Specs returns every property that parse reads, whatever it makes depend on what:
-// parse runs once without any property, and once for each word of each choice, beside
-// the words by which that choice came up. It must not do anything that a refused
-// configuration may not do.
+// Specs returns every property that parse reads, also where one depends on another: parse
+// runs once without any property, and once per word of each choice, together with the words
+// that led to the choice. parse must have no effects beyond the Reader.
 func Specs(parse func(*Reader)) []Spec {
 	var all []Spec
 	var under []map[string]string // what was set when all[i] came up

@@ -73,6 +73,7 @@ func FLBPluginRegister(def unsafe.Pointer) C.int {
 func keytrailInit(plugin unsafe.Pointer) C.int {
 	log := flb.InputLog(plugin, "["+name+"] ")
 	return C.int(flb.Guard(log, "FLBPluginInit", flbinput.FLB_ERROR, func() int {
+		flb.FreeMemory()
 		properties := property.NewReader(flb.InputProperty(plugin))
 		hostconfig.Hide(log.Secrets(), properties, hostconfig.Input, name)
 		hostconfig.Refuse(properties, hostconfig.Input, name, input.Misplaced)

@@ -71,6 +71,7 @@ func FLBPluginRegister(def unsafe.Pointer) C.int {
 func keytrailInit(plugin unsafe.Pointer) C.int {
 	log := flb.OutputLog(plugin, "["+name+"] ")
 	return C.int(flb.Guard(log, "FLBPluginInit", flboutput.FLB_ERROR, func() int {
+		flb.FreeMemory()
 		properties := property.NewReader(flb.OutputProperty(plugin))
 		hostconfig.Hide(log.Secrets(), properties, hostconfig.Output, name)
 		hostconfig.Refuse(properties, hostconfig.Output, name, output.Misplaced)

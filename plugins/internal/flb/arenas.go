@@ -27,11 +27,12 @@ import (
 // and a Go runtime has some eight threads. Fluent Bit starts its threads anew at each
 // reload: they go around all of these arenas and leave free memory behind in each, so that
 // the process grows with its reloads. One arena per core is as many as can be in use at a
-// time. MALLOC_ARENA_MAX and GLIBC_TUNABLES go before. Call it in FLBPluginRegister.
+// time. MALLOC_ARENA_MAX and GLIBC_TUNABLES override it. Call it in FLBPluginRegister.
 var BoundArenas = sync.OnceFunc(func() { C.keytrail_bound_arenas(C.int(max(2, runtime.NumCPU()))) })
 
-// FreeMemory gives memory that nothing uses back to the system: that of Go's heap and of the
-// C library's. It takes milliseconds: call it where a plugin ends, as at each reload.
+// FreeMemory returns unused memory of Go's heap and of the C library to the system. It takes
+// milliseconds. Call it where a plugin ends, as at each reload, and where an instance begins:
+// Fluent Bit frees most of what it had before a reload between the two.
 func FreeMemory() {
 	debug.FreeOSMemory()
 	C.keytrail_trim()

@@ -14,7 +14,7 @@ import (
 	"keytrail/schemas/corpus"
 )
 
-// TestDecodersAgree: what is compared does the same work.
+// TestDecodersAgree checks that the compared decoders do the same work.
 func TestDecodersAgree(t *testing.T) {
 	if err := agree(decoders(), slices.Collect(corpus.Records(3000))); err != nil {
 		t.Error(err)
@@ -48,8 +48,8 @@ func TestDisagreementIsFound(t *testing.T) {
 	}
 }
 
-// TestRefuses holds the column of that name to what is known for certain:
-// Keytrail refuses every flaw, encoding/json leaves two.
+// TestRefuses checks the known results of that column: Keytrail refuses every flaw,
+// encoding/json misses two.
 func TestRefuses(t *testing.T) {
 	for _, d := range decoders() {
 		want := map[string]string{keytrailName: "centud", yardstickName: "cent--"}[d.name]
@@ -59,8 +59,8 @@ func TestRefuses(t *testing.T) {
 	}
 }
 
-// TestPdataSaysTheSame: the record that the collector's data model is built of is
-// the one that Keytrail encodes.
+// TestPdataSaysTheSame checks that Keytrail and the collector's data model encode the
+// same record.
 func TestPdataSaysTheSame(t *testing.T) {
 	k := newKeytrail()
 	for raw := range corpus.Records(1000) {
@@ -71,15 +71,15 @@ func TestPdataSaysTheSame(t *testing.T) {
 	}
 }
 
-// FuzzPdata: whatever event is encoded, the collector's data model reads it and
-// writes what it would have written of the same record.
+// FuzzPdata checks that the collector's data model reads any encoded event, and writes
+// the same record.
 func FuzzPdata(f *testing.F) {
 	for raw := range corpus.Records(20) {
 		f.Add(raw)
 	}
 	f.Fuzz(func(t *testing.T, raw []byte) {
 		k := newKeytrail()
-		for range 2 { // new, and with what it has kept
+		for range 2 { // new, and with reused memory
 			if k.record(raw) == nil {
 				samePdata(t, k, raw)
 			}
@@ -87,7 +87,7 @@ func FuzzPdata(f *testing.F) {
 	})
 }
 
-// samePdata compares k.out, which was made of raw, with what pdata makes of it.
+// samePdata compares k.out, made from raw, with the record that pdata makes.
 func samePdata(t *testing.T, k *keytrail, raw []byte) {
 	t.Helper()
 	theirs, err := k.pdata(raw)
@@ -105,8 +105,8 @@ func samePdata(t *testing.T, k *keytrail, raw []byte) {
 	}
 }
 
-// TestTables runs everything once over two files: every row is measured, the
-// results of the inflaters are compared with the texts, and the ratios are told.
+// TestTables runs everything once over two files: it measures every row, compares the
+// inflaters' results with the texts, and prints the ratios.
 func TestTables(t *testing.T) {
 	d, err := load(2)
 	if err != nil {
@@ -136,7 +136,7 @@ func TestTables(t *testing.T) {
 	}
 }
 
-// TestDamageIsNotMeasured: a run that fails is no figure.
+// TestDamageIsNotMeasured: a failing run gives no figure.
 func TestDamageIsNotMeasured(t *testing.T) {
 	d, err := load(1)
 	if err != nil {

@@ -17,11 +17,11 @@ import (
 // decoder is one way to read the yardstick's fields of a record.
 type decoder struct {
 	name   string
-	decode func(raw []byte) error      // what is measured
-	fields func(raw []byte, f *fields) // what the last decode has read; not measured
+	decode func(raw []byte) error      // the measured part
+	fields func(raw []byte, f *fields) // fields of the last decode; not measured
 }
 
-// The names of the two decoders that others are measured against.
+// The names of the two decoders that are the bases of comparison.
 const (
 	keytrailName  = "Keytrail: decode"
 	yardstickName = "encoding/json, struct (the yardstick)"
@@ -33,17 +33,23 @@ func decoders() []decoder {
 	return []decoder{
 		{keytrailName, func(raw []byte) error { return dec.Decode(raw, ev) }, func(_ []byte, f *fields) { f.fromEvent(ev) }},
 		intoStruct(yardstickName, func(raw []byte, y *corpus.Yardstick) error { return json.Unmarshal(raw, y) }),
-		intoStruct("go-json-experiment v2, struct", func(raw []byte, y *corpus.Yardstick) error { return jsonv2.Unmarshal(raw, y) }),
+		intoStruct(
+			"go-json-experiment v2, struct", func(raw []byte, y *corpus.Yardstick) error { return jsonv2.Unmarshal(raw, y) }),
 		intoStruct("goccy/go-json, struct", func(raw []byte, y *corpus.Yardstick) error { return gojson.Unmarshal(raw, y) }),
-		intoStruct("sonic, struct, as encoding/json", func(raw []byte, y *corpus.Yardstick) error { return sonic.ConfigStd.Unmarshal(raw, y) }),
-		intoStruct("sonic, struct, default", func(raw []byte, y *corpus.Yardstick) error { return sonic.ConfigDefault.Unmarshal(raw, y) }),
+		intoStruct("sonic, struct, as encoding/json", func(raw []byte,
+			y *corpus.Yardstick) error {
+			return sonic.ConfigStd.Unmarshal(raw, y)
+		}),
+		intoStruct("sonic, struct, default", func(raw []byte, y *corpus.Yardstick) error {
+			return sonic.ConfigDefault.Unmarshal(raw, y)
+		}),
 		withJSONText(),
 		withFastJSON(),
 		withPreorder(),
 	}
 }
 
-// intoStruct is a library that fills the yardstick, a new one for each record.
+// intoStruct is a library that fills the yardstick, a new one per record.
 func intoStruct(name string, unmarshal func(raw []byte, y *corpus.Yardstick) error) decoder {
 	var y *corpus.Yardstick
 	return decoder{name,
@@ -54,14 +60,14 @@ func intoStruct(name string, unmarshal func(raw []byte, y *corpus.Yardstick) err
 		func(raw []byte, f *fields) { f.fromStruct(y, raw) }}
 }
 
-// agree runs every decoder over every record and compares what they read with
-// what the first one, Keytrail's, has read.
+// agree runs every decoder over every record and compares its fields with those of the
+// first one, Keytrail's.
 func agree(list []decoder, records [][]byte) error {
 	var want, got fields
 	for i, raw := range records {
 		for n, d := range list {
 			if err := d.decode(raw); err != nil {
-				return fmt.Errorf("%s can not read record %d: %w", d.name, i, err)
+				return fmt.Errorf("%s cannot read record %d: %w", d.name, i, err)
 			}
 			if n == 0 {
 				d.fields(raw, &want)
@@ -76,9 +82,8 @@ func agree(list []decoder, records [][]byte) error {
 	return nil
 }
 
-// flaws are the ways in which a text is no JSON, or JSON that two readers may
-// read differently, each with its letter. They stand where nobody looks, inside
-// responseElements.
+// flaws are texts that are not JSON, or JSON that two readers may read differently, each
+// with its letter. They are inside responseElements, in no field that is read.
 var flaws = []struct{ letter, value string }{
 	{"c", "\"a\x01b\""}, // a control character in a string
 	{"e", `"a\xb"`},     // an unknown escape

@@ -59,11 +59,11 @@ const (
 	leaves
 )
 
-// node is an object or list that holds fields of the yardstick.
+// node is an object or list with fields of the yardstick.
 type node uint8
 
 const (
-	other node = iota // read over
+	other node = iota // skipped
 	top
 	caller
 	session
@@ -77,9 +77,8 @@ const (
 	tls
 )
 
-// member says what the member called name of an object is: a field, or an object
-// with fields in it. All hand-written readers share it, so that they differ only
-// in their parsers.
+// member returns the field, or the object with fields, of an object's member name. All
+// hand-written readers share it, so they differ only in their parsers.
 func member(in node, name string) (leaf, node) {
 	switch in {
 	case top:
@@ -226,8 +225,8 @@ func partMember(in node, name string) (leaf, node) {
 	return noLeaf, other
 }
 
-// fields is what a reader has read of one record. Texts are views into the record
-// or into the reader's memory.
+// fields is a reader's result for one record. Texts are views into the record or into the
+// reader's memory.
 type fields struct {
 	text    [leaves]string
 	context []cloudtrail.KV
@@ -236,7 +235,7 @@ type fields struct {
 
 func (f *fields) reset() { *f = fields{context: f.context[:0], targets: f.targets[:0]} }
 
-// set keeps a text under the name it stood under.
+// set stores a text under its name.
 func (f *fields) set(l leaf, name, text string) {
 	switch l {
 	case contextValue:
@@ -252,7 +251,7 @@ func (f *fields) set(l leaf, name, text string) {
 	}
 }
 
-// same tells what differs between two readings, or "".
+// same returns the difference between two results, or "".
 func (f *fields) same(g *fields) string {
 	for l := range leaves {
 		if f.text[l] != g.text[l] {
@@ -271,19 +270,26 @@ func (f *fields) same(g *fields) string {
 	return ""
 }
 
-// fromEvent is what Keytrail's decoder has read. An Event holds more under some
-// names than the yardstick: the algorithm of Sign, the context of a grant.
+// fromEvent returns the result of Keytrail's decoder. An Event has more under some names
+// than the yardstick: the algorithm of Sign, the context of a grant.
 func (f *fields) fromEvent(ev *cloudtrail.Event) {
 	f.reset()
 	id, flags := &ev.Identity, [...]string{"", "false", "true"}
-	f.text = [leaves]string{eventVersion: ev.Version, eventTime: ev.Time, eventSource: ev.Source, eventName: ev.Name, awsRegion: ev.Region,
-		sourceIP: ev.SourceIP, userAgent: ev.UserAgent, errorCode: ev.ErrorCode, errorMessage: ev.ErrorMessage, requestID: ev.RequestID, eventID: ev.ID,
-		sharedEventID: ev.SharedID, eventType: ev.Type, eventCategory: ev.Category, recipient: ev.RecipientAccount, vpcEndpoint: ev.VPCEndpoint,
-		readOnly: flags[ev.ReadOnly], management: flags[ev.Management],
-		callerType: id.Type, callerPrincipal: id.PrincipalID, callerARN: id.ARN, callerAccount: id.Account, callerAccessKey: id.AccessKeyID,
-		callerName: id.UserName, invokedBy: id.InvokedBy, issuerType: id.IssuerType, issuerPrincipal: id.IssuerPrincipal, issuerARN: id.IssuerARN,
-		issuerAccount: id.IssuerAccount, issuerName: id.IssuerName, sessionCreated: id.SessionCreated, sessionMFA: flags[id.MFA],
-		keyID: ev.Request.KeyID, keyMaterial: ev.Extra.KeyMaterialID, tlsVersion: ev.TLS.Version, tlsCipher: ev.TLS.Cipher, tlsHost: ev.TLS.Host}
+	f.text = [leaves]string{eventVersion: ev.Version, eventTime: ev.Time, eventSource: ev.Source,
+		eventName: ev.Name, awsRegion: ev.Region,
+		sourceIP: ev.SourceIP, userAgent: ev.UserAgent, errorCode: ev.ErrorCode, errorMessage: ev.ErrorMessage,
+		requestID: ev.RequestID, eventID: ev.ID,
+		sharedEventID: ev.SharedID, eventType: ev.Type, eventCategory: ev.Category, recipient: ev.RecipientAccount,
+		vpcEndpoint: ev.VPCEndpoint,
+		readOnly:    flags[ev.ReadOnly], management: flags[ev.Management],
+		callerType: id.Type, callerPrincipal: id.PrincipalID, callerARN: id.ARN, callerAccount: id.Account,
+		callerAccessKey: id.AccessKeyID,
+		callerName:      id.UserName, invokedBy: id.InvokedBy, issuerType: id.IssuerType, issuerPrincipal: id.IssuerPrincipal,
+		issuerARN:     id.IssuerARN,
+		issuerAccount: id.IssuerAccount, issuerName: id.IssuerName, sessionCreated: id.SessionCreated,
+		sessionMFA: flags[id.MFA],
+		keyID:      ev.Request.KeyID, keyMaterial: ev.Extra.KeyMaterialID, tlsVersion: ev.TLS.Version,
+		tlsCipher: ev.TLS.Cipher, tlsHost: ev.TLS.Host}
 	f.targets = append(f.targets, ev.Resources...)
 	switch ev.Name {
 	case "Sign", "ReEncrypt", "CreateGrant":
@@ -293,8 +299,8 @@ func (f *fields) fromEvent(ev *cloudtrail.Event) {
 	}
 }
 
-// fromStruct is what a library has put into the yardstick. A flag that is absent
-// and one that is false look the same there; missing is the record's own text.
+// fromStruct returns the result of a library that fills the yardstick, in which an absent
+// flag equals a false one; missing is the record's own text.
 func (f *fields) fromStruct(y *corpus.Yardstick, raw []byte) {
 	f.reset()
 	flag := func(name string, v bool) string {
@@ -304,16 +310,23 @@ func (f *fields) fromStruct(y *corpus.Yardstick, raw []byte) {
 		return ""
 	}
 	id, s := &y.UserIdentity, &y.UserIdentity.SessionContext
-	f.text = [leaves]string{eventVersion: y.EventVersion, eventTime: y.EventTime, eventSource: y.EventSource, eventName: y.EventName, awsRegion: y.Region,
-		sourceIP: y.SourceIP, userAgent: y.UserAgent, errorCode: y.ErrorCode, errorMessage: y.ErrorMessage, requestID: y.RequestID, eventID: y.EventID,
-		sharedEventID: y.SharedEventID, eventType: y.EventType, eventCategory: y.EventCategory, recipient: y.RecipientAccountID, vpcEndpoint: y.VPCEndpointID,
+	f.text = [leaves]string{eventVersion: y.EventVersion, eventTime: y.EventTime, eventSource: y.EventSource,
+		eventName: y.EventName, awsRegion: y.Region,
+		sourceIP: y.SourceIP, userAgent: y.UserAgent, errorCode: y.ErrorCode, errorMessage: y.ErrorMessage,
+		requestID: y.RequestID, eventID: y.EventID,
+		sharedEventID: y.SharedEventID, eventType: y.EventType, eventCategory: y.EventCategory,
+		recipient: y.RecipientAccountID, vpcEndpoint: y.VPCEndpointID,
 		readOnly: flag("readOnly", y.ReadOnly), management: flag("managementEvent", y.ManagementEvent),
-		callerType: id.Type, callerPrincipal: id.PrincipalID, callerARN: id.ARN, callerAccount: id.AccountID, callerAccessKey: id.AccessKeyID,
-		callerName: id.UserName, invokedBy: id.InvokedBy, issuerType: s.SessionIssuer.Type, issuerPrincipal: s.SessionIssuer.PrincipalID,
-		issuerARN: s.SessionIssuer.ARN, issuerAccount: s.SessionIssuer.AccountID, issuerName: s.SessionIssuer.UserName,
+		callerType: id.Type, callerPrincipal: id.PrincipalID, callerARN: id.ARN, callerAccount: id.AccountID,
+		callerAccessKey: id.AccessKeyID,
+		callerName:      id.UserName, invokedBy: id.InvokedBy, issuerType: s.SessionIssuer.Type,
+		issuerPrincipal: s.SessionIssuer.PrincipalID,
+		issuerARN:       s.SessionIssuer.ARN, issuerAccount: s.SessionIssuer.AccountID, issuerName: s.SessionIssuer.UserName,
 		sessionCreated: s.Attributes.CreationDate, sessionMFA: s.Attributes.MFAAuthenticated,
-		keyID: y.RequestParameters.KeyID, algorithm: y.RequestParameters.EncryptionAlgorithm, keyMaterial: y.AdditionalEventData.KeyMaterialID,
-		tlsVersion: y.TLSDetails.TLSVersion, tlsCipher: y.TLSDetails.CipherSuite, tlsHost: y.TLSDetails.ClientProvidedHostHeader}
+		keyID: y.RequestParameters.KeyID, algorithm: y.RequestParameters.EncryptionAlgorithm,
+		keyMaterial: y.AdditionalEventData.KeyMaterialID,
+		tlsVersion:  y.TLSDetails.TLSVersion, tlsCipher: y.TLSDetails.CipherSuite,
+		tlsHost: y.TLSDetails.ClientProvidedHostHeader}
 	for _, t := range y.Resources {
 		f.targets = append(f.targets, cloudtrail.Target{ARN: t.ARN, Account: t.AccountID, Type: t.Type})
 	}

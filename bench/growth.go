@@ -17,7 +17,7 @@ import (
 	"keytrail/schemas/corpus"
 )
 
-// streamed is what one stream cost the process that read it.
+// streamed is the cost of one stream for the process that read it.
 type streamed struct {
 	Records int   // in the stream
 	CPU     int64 // nanoseconds a record
@@ -25,13 +25,13 @@ type streamed struct {
 	Heap    int64 // what Go had from the system, in bytes
 }
 
-// enough is how many records a stream is read for, again and again when it is
-// shorter: a thousand records take a few milliseconds, which is too short to tell.
+// enough is the minimum number of records to read; a shorter stream is read repeatedly,
+// because a thousand records take only a few milliseconds.
 const enough = 100_000
 
-// growthTable measures streams of a thousand records and ten times as many each
-// time, up to largest. Each is one .json.gz stream, read from a file by a process
-// of its own: the most memory that a process ever had can not be taken back.
+// growthTable measures streams of a thousand records and ten times as many each time, up
+// to largest. Each is one .json.gz stream, read from a file by its own process, because a
+// process's peak memory cannot be reset.
 func growthTable(out io.Writer, largest int) error {
 	dir, err := os.MkdirTemp("", "keytrail-bench-")
 	if err != nil {
@@ -54,13 +54,14 @@ func growthTable(out io.Writer, largest int) error {
 		if s.Records != records {
 			return fmt.Errorf("%d records came out of a stream of %d", s.Records, records)
 		}
-		fmt.Fprintf(w, "%d\t%.1f\t%d\t%.1f\t%.1f\t\n", records, float64(size)/1e6, s.CPU, float64(s.Peak)/1e6, float64(s.Heap)/1e6)
+		fmt.Fprintf(w, "%d\t%.1f\t%d\t%.1f\t%.1f\t\n", records, float64(size)/1e6, s.CPU,
+			float64(s.Peak)/1e6, float64(s.Heap)/1e6)
 	}
 	return w.Flush()
 }
 
-// writeStream writes {"Records":[...]} with so many records as one gzip member
-// and returns its packed size.
+// writeStream writes {"Records":[...]} with n records as one gzip member and returns its
+// packed size.
 func writeStream(path string, records int) (int64, error) {
 	f, err := os.Create(path)
 	if err != nil {
@@ -101,7 +102,7 @@ func inChild(path string) (s streamed, err error) {
 	return s, json.NewDecoder(bytes.NewReader(text)).Decode(&s)
 }
 
-// growthChild reads a stream and prints what it cost.
+// growthChild reads a stream and prints its cost.
 func growthChild(out io.Writer, path string) error {
 	s, err := readStream(path)
 	if err != nil {
@@ -146,8 +147,8 @@ func readStream(path string) (s streamed, err error) {
 	return s, nil
 }
 
-// peak is the most memory that this process had resident. Linux tells it in
-// /proc; what getrusage says there goes back to the process that started this one.
+// peak returns the process's largest resident memory. It reads /proc on Linux, where
+// getrusage includes the parent process.
 func peak() (int64, error) {
 	status, err := os.ReadFile("/proc/self/status")
 	if err == nil {

@@ -11,24 +11,24 @@ import (
 	kgzip "github.com/klauspost/compress/gzip"
 )
 
-// inflater is one way to inflate a file of the corpus into dst, which has the
-// room; it returns what it has put there.
+// inflater is one way to inflate a file of the corpus into dst, which is large enough; it
+// returns the result in dst.
 type inflater struct {
 	name    string
 	inflate func(dst, packed []byte) ([]byte, error)
 }
 
-// The names of the inflaters that others are measured against.
+// The names of the inflaters that are the bases of comparison.
 const (
 	stdGzip   = "compress/gzip"
 	klauspost = "klauspost/compress gzip"
 )
 
-// optional are the inflaters that need what not every machine has.
+// optional are the inflaters with requirements that not every machine meets.
 var optional []inflater
 
-// inflaters are the libraries that are kept by somebody and can be had. All are
-// used again from file to file, and inflate into memory that is there already.
+// inflaters are maintained and available libraries. All are reused from file to file, and
+// inflate into existing memory.
 func inflaters() []inflater {
 	return append([]inflater{
 		reusable(stdGzip, new(gzip.Reader)),
@@ -59,14 +59,14 @@ func reusable(name string, z interface {
 	}}
 }
 
-// room is what a file of the corpus inflates to, by the last four bytes of its
-// one gzip member (RFC 1952), and a byte more.
+// room returns the inflated size of a file of the corpus, from the last four bytes of its
+// one gzip member (RFC 1952), plus one byte.
 func room(packed []byte) int {
 	return int(binary.LittleEndian.Uint32(packed[len(packed)-4:])) + 1
 }
 
-// inflateAll inflates every file with one library. With check it compares the
-// result with the file's text.
+// inflateAll inflates every file with one library. With check it compares the result with
+// the file's text.
 func (d *data) inflateAll(i inflater, dst []byte, check bool) error {
 	for n, packed := range d.packed {
 		text, err := i.inflate(dst, packed)

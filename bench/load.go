@@ -20,9 +20,9 @@ type data struct {
 	recordBytes, packedBytes int      // sums
 }
 
-// load makes the first files of the corpus. They stand outside Go's heap: beside
-// 288 MB of live heap the garbage collector would hardly ever run, which would
-// flatter whatever allocates much. A program that reads a trail has a small heap.
+// load makes the first files of the corpus. They are outside Go's heap: with 288 MB of
+// live heap the garbage collector would hardly ever run, which would favor programs that
+// allocate much. A program that reads a trail has a small heap.
 func load(files int) (d data, err error) {
 	for n := range files {
 		_, made, records := corpus.File(n)
@@ -46,8 +46,8 @@ func load(files int) (d data, err error) {
 	return d, nil
 }
 
-// offHeap copies b into memory of its own that the garbage collector does not
-// know. It is never given back.
+// offHeap copies b into separate memory, unknown to the garbage collector. It is never
+// freed.
 func offHeap(b []byte) ([]byte, error) {
 	mem, err := syscall.Mmap(-1, 0, len(b), syscall.PROT_READ|syscall.PROT_WRITE, syscall.MAP_ANON|syscall.MAP_PRIVATE)
 	if err != nil {
@@ -57,7 +57,7 @@ func offHeap(b []byte) ([]byte, error) {
 	return mem, nil
 }
 
-// machine says what the figures were measured on.
+// machine describes the machine of the measurements.
 func machine() string {
 	model := "unknown processor"
 	if f, err := os.Open("/proc/cpuinfo"); err == nil {

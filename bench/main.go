@@ -1,8 +1,8 @@
-// Bench measures how fast Keytrail makes OpenTelemetry log records of CloudTrail
-// events, side by side with encoding/json and the libraries that others use, over
-// the corpus of keytrail/schemas/corpus.
+// Bench measures how fast Keytrail turns CloudTrail events into OpenTelemetry log
+// records, compared with encoding/json and other common libraries, over the corpus of
+// keytrail/schemas/corpus.
 //
-// It is a module of its own, so that what it is compared with is no dependency of
+// It is a separate module, so that the compared libraries are not dependencies of
 // Keytrail. README.md describes the method and the limits of the comparison.
 package main
 
@@ -16,13 +16,14 @@ import (
 )
 
 func main() {
-	// One thread: the collector's background threads would otherwise use the
-	// second core and make CPU time depend on how idle it is.
+	// One thread: otherwise the collector's background threads would use the second core,
+	// and CPU time would depend on how idle that is.
 	runtime.GOMAXPROCS(1)
-	records := flag.Int("records", corpus.Size, "how many records of the corpus to measure over")
-	rounds := flag.Int("rounds", 5, "how often every line of the tables is measured, all taking turns")
+	records := flag.Int("records", corpus.Size, "number of records of the corpus to measure over")
+	rounds := flag.Int("rounds", 5, "how often every line of the tables is measured, in turns")
 	growth := flag.Int("growth", 1_000_000, "the largest stream of the growth table, in records; 0 leaves the table out")
-	child := flag.String("growth-of", "", "measure one stream, this file, and print what the growth table needs (the program calls itself so)")
+	child := flag.String("growth-of", "", "measure one stream, this file, for the growth table (the program calls "+
+		"itself so)")
 	flag.Parse()
 	if err := run(*records, *rounds, *growth, *child); err != nil {
 		fmt.Fprintln(os.Stderr, "bench:", err)
@@ -41,8 +42,10 @@ func run(records, rounds, growth int, child string) error {
 	if err != nil {
 		return err
 	}
-	fmt.Printf("%s\n%d records in %d files, %.0f bytes each, packed %.0f; %d rounds; CPU time of the process, one thread.\n",
-		machine(), len(d.records), len(d.texts), float64(d.recordBytes)/float64(len(d.records)), float64(d.packedBytes)/float64(len(d.records)), rounds)
+	fmt.Printf("%s\n%d records in %d files, %.0f bytes each, packed %.0f; %d rounds; CPU time of the process, one "+
+		"thread.\n",
+		machine(), len(d.records), len(d.texts), float64(d.recordBytes)/float64(len(d.records)),
+		float64(d.packedBytes)/float64(len(d.records)), rounds)
 	peers := decoders()
 	if err := agree(peers, d.records); err != nil {
 		return err

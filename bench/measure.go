@@ -10,36 +10,34 @@ import (
 	"time"
 )
 
-// row is one line of a table: something that is done to the whole corpus.
+// row is one line of a table: an operation on the whole corpus.
 type row struct {
 	name    string
 	run     func() error
 	samples []sample
 }
 
-// sample is what one run cost.
+// sample is the cost of one run.
 type sample struct {
 	cpu            time.Duration
 	mallocs, bytes uint64
 }
 
-// table is a group of rows of which the one called base is the measure of the
-// others.
+// table is a group of rows; the row called base is the base of comparison.
 type table struct {
 	title  string
 	notes  []string
 	base   string
 	rows   []*row
-	size   int     // bytes of input, of which MB/s are
+	size   int     // bytes of input, for MB/s
 	count  int     // records
-	target float64 // how many times as fast as base the first row should be; 0: no target
+	target float64 // target of the first row's ratio to base; 0: none
 	values []string
-	column string // name of the column that holds values, one for each row; "" for none
+	column string // name of the column of values, one per row; "" for none
 }
 
-// cpuTime is the time that all threads of this process have computed, in user
-// and kernel mode. Unlike time on the wall it does not grow while other programs
-// have the processor.
+// cpuTime returns the CPU time of all threads of this process, in user and kernel mode.
+// Unlike wall time, it does not grow while other programs use the processor.
 func cpuTime() (time.Duration, error) {
 	var u syscall.Rusage
 	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &u); err != nil {
@@ -48,7 +46,7 @@ func cpuTime() (time.Duration, error) {
 	return time.Duration(u.Utime.Nano() + u.Stime.Nano()), nil
 }
 
-// once runs r and keeps what it cost.
+// once runs r and stores the cost.
 func (r *row) once() error {
 	var before, after runtime.MemStats
 	runtime.GC()
@@ -65,12 +63,13 @@ func (r *row) once() error {
 		return err
 	}
 	runtime.ReadMemStats(&after)
-	r.samples = append(r.samples, sample{end - start, after.Mallocs - before.Mallocs, after.TotalAlloc - before.TotalAlloc})
+	r.samples = append(r.samples, sample{end - start, after.Mallocs - before.Mallocs,
+		after.TotalAlloc - before.TotalAlloc})
 	return nil
 }
 
-// rounds runs every row of every table so many times. All take turns, so that a
-// busy minute of the machine hits each of them once and not one of them often.
+// rounds runs every row of every table n times. All take turns, so that a busy minute of
+// the machine hits each of them once instead of one of them often.
 func rounds(tables []*table, n int) error {
 	for range n {
 		for _, t := range tables {
@@ -84,7 +83,7 @@ func rounds(tables []*table, n int) error {
 	return nil
 }
 
-// times are r's runs in nanoseconds a record, sorted.
+// times returns r's runs in nanoseconds per record, sorted.
 func (r *row) times(records int) []float64 {
 	var list []float64
 	for _, s := range r.samples {
@@ -96,8 +95,8 @@ func (r *row) times(records int) []float64 {
 
 func median(sorted []float64) float64 { return sorted[len(sorted)/2] }
 
-// ratio is how many times as fast as base r is, in the median over the rounds:
-// the two were measured within seconds of each other.
+// ratio returns how many times as fast as base r is, as the median over the rounds: both
+// were measured within seconds of each other.
 func (r *row) ratio(base *row) float64 {
 	var list []float64
 	for i, s := range r.samples {

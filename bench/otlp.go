@@ -15,11 +15,11 @@ import (
 	"keytrail/schemas/otellog"
 )
 
-// observed is when the records are said to be read: 2026-03-02T10:00:00Z.
+// observed is the records' observed time: 2026-03-02T10:00:00Z.
 const observed = 1772445600000000000
 
-// keytrail is Keytrail's way from CloudTrail to OTLP, with all attributes and the
-// body, one ExportLogsServiceRequest for each record.
+// keytrail is Keytrail's path from CloudTrail to OTLP, with all attributes and the body,
+// and one ExportLogsServiceRequest per record.
 type keytrail struct {
 	dec *cloudtrail.Decoder
 	in  *cloudtrail.Reader
@@ -28,15 +28,16 @@ type keytrail struct {
 	rec otellog.Record
 	out []byte
 
-	whole *normalize.Normalizer // makes records that can be read, for pdata
+	whole *normalize.Normalizer // makes readable records, for pdata
 }
 
 func newKeytrail() *keytrail {
-	return &keytrail{dec: cloudtrail.NewDecoder(decoding.Limits{}), n: normalize.New(normalize.Options{Direct: true}), whole: normalize.New(normalize.Options{}),
-		in: cloudtrail.NewReader(bytes.NewReader(nil), "", decoding.Limits{})}
+	return &keytrail{dec: cloudtrail.NewDecoder(decoding.Limits{}), n: normalize.New(normalize.Options{Direct: true}),
+		whole: normalize.New(normalize.Options{}),
+		in:    cloudtrail.NewReader(bytes.NewReader(nil), "", decoding.Limits{})}
 }
 
-// pdata makes one JSON record OTLP by way of the collector's data model.
+// pdata turns one JSON record into OTLP with the collector's data model.
 func (k *keytrail) pdata(raw []byte) ([]byte, error) {
 	if err := k.dec.Decode(raw, &k.ev); err != nil {
 		return nil, err
@@ -55,7 +56,7 @@ func (k *keytrail) event(n *normalize.Normalizer) error {
 	return err
 }
 
-// record makes one JSON record OTLP.
+// record turns one JSON record into OTLP.
 func (k *keytrail) record(raw []byte) error {
 	if err := k.dec.Decode(raw, &k.ev); err != nil {
 		return err
@@ -67,8 +68,8 @@ func (k *keytrail) record(raw []byte) error {
 	return nil
 }
 
-// stream makes every record of a file OTLP, packed or not, and returns how many
-// they were. As in the program, one Reader goes from file to file.
+// stream turns every record of a file, packed or not, into OTLP, and returns their
+// number. As in the program, one Reader reads all files.
 func (k *keytrail) stream(file io.Reader) (records int, err error) {
 	k.in.Reset(file, "corpus")
 	for ; ; records++ {
@@ -93,8 +94,8 @@ func (k *keytrail) file(b []byte) error {
 	return err
 }
 
-// viaPdata makes a normalized record OTLP in the collector's way: its data model
-// is built and then marshalled.
+// viaPdata turns a normalized record into OTLP in the collector's way: it builds its data
+// model and marshals that.
 func viaPdata(rec *otellog.Record) ([]byte, error) {
 	logs := plog.NewLogs()
 	rl := logs.ResourceLogs().AppendEmpty()

@@ -14,13 +14,13 @@ import (
 	"keytrail/schemas/aws/cloudtrail"
 )
 
-// The readers in this file use a parser by hand, as fast as it can be used:
-// texts stay views where the parser allows it.
+// The readers in this file use a parser by hand, as fast as possible: texts stay views if
+// the parser allows it.
 
 func view(b []byte) string { return unsafe.String(unsafe.SliceData(b), len(b)) }
 
-// textReader reads with the tokens of jsontext, which validates everything,
-// UTF-8 and names that stand twice included.
+// textReader reads the tokens of jsontext, which validates everything, including UTF-8
+// and duplicate names.
 type textReader struct {
 	fields
 	dec  *jsontext.Decoder
@@ -41,7 +41,7 @@ func (r *textReader) read(raw []byte) error {
 	return r.object(top)
 }
 
-// object reads the object that comes next.
+// object reads the next object.
 func (r *textReader) object(in node) error {
 	if r.dec.PeekKind() != '{' {
 		return r.dec.SkipValue()
@@ -119,7 +119,7 @@ func (r *textReader) list() error {
 type treeReader struct {
 	fields
 	parser fastjson.Parser
-	visits [tls + 1]func(name []byte, v *fastjson.Value) // made once, so that a visit is no allocation
+	visits [tls + 1]func(name []byte, v *fastjson.Value) // made once, so that a visit does not allocate
 }
 
 func withFastJSON() decoder {
@@ -168,11 +168,11 @@ func (r *treeReader) member(in node, name []byte, v *fastjson.Value) {
 	}
 }
 
-// eventReader is told by sonic what comes next, in the order of the text.
+// eventReader receives sonic's events, in the order of the text.
 type eventReader struct {
 	fields
 	in   node
-	up   []node // what is open around it
+	up   []node // the surrounding nodes
 	name string
 	leaf leaf
 	next node
@@ -208,7 +208,7 @@ func (r *eventReader) close() error {
 	return nil
 }
 
-// OnObjectBegin and the methods behind it are those of ast.Visitor.
+// OnObjectBegin and the following methods implement ast.Visitor.
 func (r *eventReader) OnObjectBegin(int) error {
 	if r.next == target {
 		r.targets = append(r.targets, cloudtrail.Target{})
@@ -244,7 +244,7 @@ func (r *eventReader) OnObjectEnd() error                   { return r.close() }
 func (r *eventReader) OnArrayBegin(int) error               { r.open(); return nil }
 func (r *eventReader) OnArrayEnd() error                    { return r.close() }
 
-// copyFields gives dst slices of its own, which same may sort.
+// copyFields gives dst its own slices, which same may sort.
 func copyFields(dst, src *fields) {
 	dst.reset()
 	dst.text = src.text

@@ -11,11 +11,11 @@ import (
 	"keytrail/schemas/otellog"
 )
 
-// encoded is how many records the encoders are measured over: ready records take
-// four times the memory of their JSON.
+// encoded is the number of records for the encoders: ready records take four times the
+// memory of their JSON.
 const encoded = 10_000
 
-// measure runs everything but the growth of streams, and returns the tables.
+// measure runs everything except the growth of streams, and returns the tables.
 func measure(d data, peers []decoder, n int) ([]*table, error) {
 	k := newKeytrail()
 	encode, err := d.encodeTable(k)
@@ -63,7 +63,7 @@ func eachFile(files [][]byte, f func(b []byte) error) func() error {
 	}
 }
 
-// recordTable is the first thing that is judged: a JSON record becomes OTLP.
+// recordTable measures the first target: from a JSON record to OTLP.
 func (d *data) recordTable(k *keytrail) *table {
 	return &table{title: "JSON record to OTLP bytes: all attributes and the body",
 		base: yardstickName, target: 7, size: d.recordBytes, count: len(d.records),
@@ -77,7 +77,7 @@ func (d *data) recordTable(k *keytrail) *table {
 		}}
 }
 
-// fileTable is the second: a packed file becomes OTLP.
+// fileTable measures the second target: from a packed file to OTLP.
 func (d *data) fileTable(k *keytrail) *table {
 	const yardstick = "compress/gzip, then encoding/json, struct (the yardstick)"
 	return &table{title: ".json.gz file to OTLP bytes",
@@ -100,8 +100,7 @@ func (d *data) fileTable(k *keytrail) *table {
 		}}
 }
 
-// oneByOne reads a packed file with encoding/json as a stream, which holds one
-// record at a time.
+// oneByOne reads a packed file as a stream with encoding/json, one record at a time.
 func oneByOne(packed []byte) error {
 	z, err := gzip.NewReader(bytes.NewReader(packed))
 	if err != nil {
@@ -122,8 +121,10 @@ func oneByOne(packed []byte) error {
 }
 
 func (d *data) decodeTable(peers []decoder) *table {
-	t := &table{title: "JSON record to fields, nothing made of them", base: yardstickName, size: d.recordBytes, count: len(d.records), column: "refuses",
-		notes: []string{"refuses: c control character in a string, e unknown escape, n number 01, t half a literal, u invalid UTF-8, d a name twice; in a field that is not read"}}
+	t := &table{title: "JSON record to fields, without output", base: yardstickName, size: d.recordBytes,
+		count: len(d.records), column: "refuses",
+		notes: []string{"refuses: c control character in a string, e unknown escape, n number 01, t half a literal, u " +
+			"invalid UTF-8, d a name twice; in an unread field"}}
 	for _, p := range peers {
 		t.rows = append(t.rows, &row{name: p.name, run: d.each(p.decode)})
 		t.values = append(t.values, p.refuses())
@@ -137,7 +138,7 @@ func (d *data) encodeTable(k *keytrail) (*table, error) {
 		if err := k.record(d.records[i]); err != nil {
 			return nil, err
 		}
-		// What decodes again owns its memory.
+		// A second decode owns its memory.
 		if err := ready[i].Decode(bytes.Clone(k.out)); err != nil {
 			return nil, err
 		}
@@ -171,7 +172,8 @@ func (d *data) encodeTable(k *keytrail) (*table, error) {
 }
 
 func (d *data) inflateTable() (*table, error) {
-	t := &table{title: "Inflate (MB/s are of inflated bytes)", base: stdGzip, size: d.recordBytes, count: len(d.records), column: "share of file to OTLP"}
+	t := &table{title: "Inflate (MB/s are of inflated bytes)", base: stdGzip, size: d.recordBytes, count: len(d.records),
+		column: "share of file to OTLP"}
 	largest := 0
 	for _, packed := range d.packed {
 		largest = max(largest, room(packed))
@@ -183,9 +185,10 @@ func (d *data) inflateTable() (*table, error) {
 		}
 		t.rows = append(t.rows, &row{name: i.name, run: func() error { return d.inflateAll(i, dst, false) }})
 	}
-	t.notes = append(t.notes, "share: of the time of the first line of the files' table. Keytrail inflates with "+klauspost+".")
+	t.notes = append(
+		t.notes, "share: of the time of the first line of the files' table. Keytrail inflates with "+klauspost+".")
 	if len(optional) == 0 {
-		t.notes = append(t.notes, "libdeflate is not in this build: it takes the C library and -tags libdeflate.")
+		t.notes = append(t.notes, "libdeflate is not in this build: it requires the C library and -tags libdeflate.")
 	}
 	return t, nil
 }

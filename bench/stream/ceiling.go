@@ -17,15 +17,15 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 )
 
-// The benchmark's own binary is the process of the yardsticks in Go: its first
-// argument then says which.
+// The benchmark's own binary also serves as the yardsticks in Go: its first argument
+// selects one.
 const (
 	childPrefix  = "child:"
 	childCeiling = childPrefix + "ceiling" // brokers, topic, number of records
 	childGoka    = childPrefix + "goka"    // see goka.go
 )
 
-// child is the main of such a process. It goes on until the parent kills it or
+// child is the main function of such a process. It runs until the parent kills it or
 // closes its standard input.
 func child(args []string) error {
 	switch {
@@ -37,14 +37,15 @@ func child(args []string) error {
 	return fmt.Errorf("no such child: %q", args)
 }
 
-// consumeAll reads so many records of a topic with the client's defaults, and tells
-// on the standard output how many it has.
+// consumeAll reads n records of a topic with the client's defaults, and prints its
+// progress on standard output.
 func consumeAll(brokers []string, topic, count string) error {
 	total, err := strconv.ParseInt(count, 10, 64)
 	if err != nil {
 		return err
 	}
-	cl, err := kgo.NewClient(kgo.SeedBrokers(brokers...), kgo.ConsumeTopics(topic), kgo.ConsumeStartOffset(kgo.NewOffset().AtStart()))
+	cl, err := kgo.NewClient(kgo.SeedBrokers(brokers...), kgo.ConsumeTopics(topic),
+		kgo.ConsumeStartOffset(kgo.NewOffset().AtStart()))
 	if err != nil {
 		return err
 	}
@@ -65,11 +66,11 @@ func consumeAll(brokers []string, topic, count string) error {
 			told = n
 		}
 	}
-	_, err = io.Copy(io.Discard, os.Stdin) // so that the parent can read what it took
+	_, err = io.Copy(io.Discard, os.Stdin) // so that the parent can read its usage
 	return err
 }
 
-// ceiling measures a loop that consumes the events and does nothing with them.
+// ceiling measures a loop that consumes the events and drops them.
 func ceiling(ctx context.Context, e *environment, topic string, events int64) (cost, error) {
 	self, err := os.Executable()
 	if err != nil {
@@ -94,7 +95,7 @@ func ceiling(ctx context.Context, e *environment, topic string, events int64) (c
 	var have atomic.Int64
 	go func() {
 		for lines := bufio.NewScanner(out); lines.Scan(); {
-			n, _ := strconv.ParseInt(lines.Text(), 10, 64) // what is no number tells nothing
+			n, _ := strconv.ParseInt(lines.Text(), 10, 64) // other lines are ignored
 			have.Store(n)
 		}
 	}()
@@ -103,7 +104,7 @@ func ceiling(ctx context.Context, e *environment, topic string, events int64) (c
 		return state{n, n >= events}, nil
 	})
 	c.name = nameCeiling
-	in.Close() // after which it ends by itself, when it has read everything
+	in.Close() // then it ends by itself, once it has read everything
 	if err != nil {
 		p.end(syscall.SIGKILL)
 		return c, err

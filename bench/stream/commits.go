@@ -18,17 +18,17 @@ import (
 	"keytrail/processor/telemetry"
 )
 
-// commitMetric is how long Keytrail's stages take to end a transaction: to have what
-// they wrote acknowledged, and committed with the offsets.
+// commitMetric measures how long Keytrail's stages take to end a transaction: until their
+// records are acknowledged, and committed with the offsets.
 const commitMetric = "keytrail_stage_commit_seconds"
 
-// commits are the transactions that a stage has committed, by how long that took.
+// commits are a stage's committed transactions, by duration.
 type commits struct {
 	bounds []float64 // of the buckets, seconds, rising; the last one is infinite
 	counts []uint64  // transactions of at most a bound
 }
 
-// freeAddress returns an address of the loopback interface that nobody listens at.
+// freeAddress returns an unused address of the loopback interface.
 func freeAddress() (string, error) {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -38,7 +38,7 @@ func freeAddress() (string, error) {
 	return l.Addr().String(), nil
 }
 
-// scrape asks the running process of an installation for its commits, by stage.
+// scrape reads the commits by stage from an installation's running process.
 func (in *installation) scrape(ctx context.Context) (map[string]commits, error) {
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+in.metrics+telemetry.Path, nil)
 	if err != nil {
@@ -90,7 +90,7 @@ func (c commits) total() uint64 {
 	return c.counts[len(c.counts)-1]
 }
 
-// since returns the transactions that came after an earlier look.
+// since returns the transactions after an earlier look.
 func (c commits) since(before commits) commits {
 	after := commits{bounds: c.bounds, counts: append([]uint64(nil), c.counts...)}
 	for i := range before.counts { // the buckets are the same in one process
@@ -99,8 +99,7 @@ func (c commits) since(before commits) commits {
 	return after
 }
 
-// atMost returns the bound of the bucket in which the slowest of the fastest so many
-// percent is, in milliseconds: it took no longer than that.
+// atMost returns the upper bound of the bucket of a percentile, in milliseconds.
 func (c commits) atMost(percent uint64) string {
 	total := c.total()
 	for i, n := range c.counts {
@@ -115,8 +114,8 @@ func (c commits) atMost(percent uint64) string {
 	return "-"
 }
 
-// commitRows are the rows of one run in the table of commits: one for each stage that
-// ran, in the order of an event's way, which is that of the alphabet too.
+// commitRows are the rows of one run in the table of commits: one per stage that ran, in
+// an event's order, which is also alphabetical.
 func commitRows(run string, all map[string]commits) (rows [][]string) {
 	for _, stage := range slices.Sorted(maps.Keys(all)) {
 		c := all[stage]
@@ -127,6 +126,7 @@ func commitRows(run string, all map[string]commits) (rows [][]string) {
 
 // commitTable prints them.
 func commitTable(out io.Writer, rows [][]string) {
-	table(out, "Commits: from the last record of a transaction to the answer that it is committed", strings.Split("commits,p50 at most ms,p99 at most ms,", ","), rows,
+	table(out, "Commits: from the last record of a transaction to the answer that it is committed",
+		strings.Split("commits,p50 at most ms,p99 at most ms,", ","), rows,
 		"Upper bounds: of the buckets of "+commitMetric+".")
 }

@@ -11,7 +11,7 @@ import (
 	"keytrail/processor/telemetry"
 )
 
-// TestCommits: what is told to Keytrail's metrics is in the table.
+// TestCommits checks that durations in Keytrail's metrics appear in the table.
 func TestCommits(t *testing.T) {
 	tel, err := telemetry.New(t.Context(), telemetry.DefaultConfig())
 	if err != nil {

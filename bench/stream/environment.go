@@ -24,7 +24,7 @@ const (
 	partialPartitions = 4
 )
 
-// environment is what all parts share: the broker and the built programs.
+// environment is shared by all parts: the broker and the built programs.
 type environment struct {
 	dir      string
 	root     string // of keytrail's checkout
@@ -69,8 +69,8 @@ func setUp(ctx context.Context, o options, dir string) (*environment, error) {
 	return e, nil
 }
 
-// checkout finds the root of keytrail's module above the working directory, which
-// is inside bench/, a module of its own.
+// checkout finds the root of keytrail's module above the working directory, which is in
+// bench/, a separate module.
 func checkout() (string, error) {
 	dir, err := os.Getwd()
 	for ; err == nil; dir = filepath.Dir(dir) {
@@ -84,7 +84,7 @@ func checkout() (string, error) {
 	return "", err
 }
 
-// command runs a program in dir, whose output is of interest when it fails.
+// command runs a program in dir, and returns its output if it fails.
 func command(ctx context.Context, dir, name string, args ...string) error {
 	cmd := exec.CommandContext(ctx, name, args...)
 	cmd.Dir = dir
@@ -111,18 +111,18 @@ func (e *environment) create(ctx context.Context, name string, partitions int32)
 	return err
 }
 
-// installation is one installation of Keytrail: a prefix of topics, and the name of
-// its groups. A new name over an old prefix begins at the first event again.
+// installation is one installation of Keytrail: a prefix of topics, and the name of its
+// groups. A new name over an old prefix starts with the first event again.
 type installation struct {
 	e       *environment
 	topics  wire.Topics
 	name    string
 	config  string
-	metrics string // the address at which the running process serves its metrics
+	metrics string // the metrics address of the running process
 }
 
-// install writes a configuration with the defaults but for the partitions, the
-// session timeout and the metrics.
+// install writes a configuration with the defaults except partitions, session timeout and
+// metrics.
 func (e *environment) install(prefix string, session time.Duration) (*installation, error) {
 	e.runs++
 	metrics, err := freeAddress()
@@ -142,8 +142,7 @@ telemetry: {listen: %q}
 	return in, os.WriteFile(in.config, []byte(text), 0o600)
 }
 
-// run starts the binary with some stages, and with these variables on top of the
-// environment.
+// run starts the binary with some stages, and with additional environment variables.
 func (in *installation) run(stages string, variables ...string) (*process, error) {
 	in.e.runs++
 	log := filepath.Join(in.e.dir, fmt.Sprintf("keytrail-%02d.log", in.e.runs))
@@ -152,19 +151,18 @@ func (in *installation) run(stages string, variables ...string) (*process, error
 	return start(cmd, log)
 }
 
-// forget deletes the topics that the stages write, and the events as well when they
-// are not needed any more.
+// forget deletes the stages' topics, and the events as well if they are no longer needed.
 func (in *installation) forget(ctx context.Context, events bool) error {
 	t := in.topics
 	names := []string{t.Raw, t.Partials, t.Windows, t.Anomalies, t.State, t.Dedup, t.DeadLetter}
 	if events {
 		names = append(names, t.Events)
 	}
-	_, err := in.e.adm.DeleteTopics(ctx, names...) // one that was never made is no error of the call
+	_, err := in.e.adm.DeleteTopics(ctx, names...) // the call succeeds for missing topics
 	return err
 }
 
-// stored returns how many bytes of the broker's disk a topic takes.
+// stored returns the size of a topic on the broker's disk in bytes.
 func (e *environment) stored(ctx context.Context, topic string) (bytes int64, err error) {
 	all, err := e.adm.DescribeAllLogDirs(ctx, nil)
 	all.Each(func(d kadm.DescribedLogDir) {

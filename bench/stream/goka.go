@@ -21,19 +21,20 @@ import (
 	"keytrail/schemas/semconv"
 )
 
-// gokaGroup names the group, and begins the names of its loop and of its table.
+// gokaGroup is the name of the group, and the prefix of its loop and table topics.
 const gokaGroup = "bench-goka"
 
 const nameGoka = "goka: the same counts, at least once"
 
-// measureGoka measures the goka program, in a process of its own, until it has consumed the
-// events and its loop, and returns what it counted.
+// measureGoka measures the goka program, in its own process, until it has consumed the
+// events and its loop, and returns its counts.
 func measureGoka(ctx context.Context, e *environment, input string, events int64, end time.Time) (cost, totals, error) {
 	self, err := os.Executable()
 	if err != nil {
 		return cost{}, nil, err
 	}
-	cmd := exec.Command(self, childGoka, strings.Join(e.brokers(), ","), input, filepath.Join(e.dir, gokaGroup), strconv.FormatInt(end.UnixNano(), 10))
+	cmd := exec.Command(self, childGoka, strings.Join(e.brokers(), ","), input, filepath.Join(e.dir, gokaGroup),
+		strconv.FormatInt(end.UnixNano(), 10))
 	p, err := start(cmd, filepath.Join(e.dir, gokaGroup+".log"))
 	if err != nil {
 		return cost{}, nil, err
@@ -55,10 +56,10 @@ func runGoka(brokers []string, input, dir, until string) error {
 		return err
 	}
 	c := goka.DefaultConfig()
-	c.Consumer.Offsets.Initial = sarama.OffsetOldest // the input is there before the program
+	c.Consumer.Offsets.Initial = sarama.OffsetOldest // the input exists before the program starts
 	goka.ReplaceGlobalConfig(c)
 	topics := goka.NewTopicManagerConfig()
-	topics.Table.Replication, topics.Stream.Replication = 1, 1 // of one broker
+	topics.Table.Replication, topics.Stream.Replication = 1, 1 // of the only broker
 	s := split{end: end}
 	p, err := goka.NewProcessor(brokers, goka.DefineGroup(gokaGroup,
 		goka.Input(goka.Stream(input), new(codec.Bytes), s.call),
@@ -72,20 +73,19 @@ func runGoka(brokers []string, input, dir, until string) error {
 	return p.Run(context.Background())
 }
 
-// add counts one in the table, under the key of the message.
+// add increments a count in the table, under the key of the message.
 func add(c goka.Context) int64 {
 	n, _ := c.Value().(int64) // nil for none
 	c.SetValue(n + 1)
 	return n
 }
 
-// split drops duplicates, by a table whose key is the call's id, and sends one
-// message for each entity of a call and its window around the loop, which brings it
-// to the entity's partition.
+// split drops duplicates, with a table keyed by call id, and sends a message per entity
+// of a call and its window through the loop, which brings it to the entity's partition.
 type split struct{ end int64 }
 
 func (s split) call(c goka.Context, message any) {
-	var rec otellog.Record // callbacks run for many partitions at a time
+	var rec otellog.Record // callbacks run concurrently for many partitions
 	if err := rec.Decode(message.([]byte)); err != nil {
 		c.Fail(err)
 	}
@@ -97,8 +97,8 @@ func (s split) call(c goka.Context, message any) {
 	}
 }
 
-// entitiesOf names what a log record counts for, with the window: its principal, its
-// KMS keys, and the pairs of both.
+// entitiesOf returns the entities that a log record counts for, with the window: its
+// principal, its KMS keys, and their pairs.
 func entitiesOf(rec *otellog.Record) []string {
 	const size = int64(5 * time.Minute)
 	start := strconv.FormatInt(rec.Time-rec.Time%size, 10)
@@ -119,8 +119,8 @@ func entitiesOf(rec *otellog.Record) []string {
 	return names
 }
 
-// gokaTotals sums the last value of each window in goka's table, where the ids of
-// calls stand as well.
+// gokaTotals sums the last value of each window in goka's table, which also contains the
+// ids of calls.
 func (e *environment) gokaTotals(ctx context.Context) (totals, error) {
 	t := newTally()
 	err := e.readAll(ctx, gokaGroup+"-table", func(r *kgo.Record) error {

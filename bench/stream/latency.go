@@ -17,11 +17,11 @@ import (
 	"keytrail/schemas/semconv"
 )
 
-// deletionEvery is which of the events is a ScheduleKeyDeletion: stage count
-// publishes its anomaly with the transaction that counts it.
+// deletionEvery: one event in that many is a ScheduleKeyDeletion, whose anomaly stage
+// count publishes with the transaction that counts it.
 const deletionEvery = 20
 
-// latency measures the third table: from the moment when an event is given to the
+// latency measures the third table: from the moment when an event is passed to the
 // producer until its anomaly is read with read_committed.
 func latency(ctx context.Context, e *environment, o options, out io.Writer) error {
 	in, err := e.install("live.", session)
@@ -55,7 +55,8 @@ func latency(ctx context.Context, e *environment, o options, out io.Writer) erro
 	if err != nil {
 		return err
 	}
-	err = until(ctx, 30*time.Second, "every anomaly is read", func() (bool, error) { return a.seen() >= len(sent), a.failure() })
+	err = until(
+		ctx, 30*time.Second, "every anomaly is read", func() (bool, error) { return a.seen() >= len(sent), a.failure() })
 	if err != nil {
 		return p.failure(err)
 	}
@@ -69,7 +70,8 @@ func latency(ctx context.Context, e *environment, o options, out io.Writer) erro
 	}
 	n := int64(o.latency.Seconds() * float64(o.rate))
 	row = append(row, micros(after.cpu-before.cpu, n), megabytes(after.peak), milliseconds(delay), "")
-	table(out, fmt.Sprintf("From producing an event to reading its anomaly (ms), at %d events/s for %v", o.rate, o.latency),
+	table(out, fmt.Sprintf("From producing an event to reading its anomaly (ms), at %d events/s for %v",
+		o.rate, o.latency),
 		strings.Split("anomalies,p50,p90,p99,max,CPU us/event,peak MB,sender late by at most ms,", ","), [][]string{row})
 	if err := latencyCommits(ctx, in, known, out); err != nil {
 		return p.failure(err)
@@ -77,8 +79,8 @@ func latency(ctx context.Context, e *environment, o options, out io.Writer) erro
 	return p.end(syscall.SIGTERM)
 }
 
-// latencyCommits prints the commits since those that are known: without the start's,
-// which make the groups and wait for the topics.
+// latencyCommits prints the commits since the known ones: without those of the start,
+// which create the groups and wait for the topics.
 func latencyCommits(ctx context.Context, in *installation, known map[string]commits, out io.Writer) error {
 	all, err := in.scrape(ctx)
 	if err != nil {
@@ -92,9 +94,10 @@ func latencyCommits(ctx context.Context, in *installation, known map[string]comm
 }
 
 // send sends events at a steady rate, with the current time as the event time, and
-// returns when it gave each ScheduleKeyDeletion to the producer, and by how much it
-// was behind its plan at most.
-func send(ctx context.Context, l *loader, o options, start time.Time) (sent map[string]time.Time, late time.Duration, err error) {
+// returns when it passed each ScheduleKeyDeletion to the producer, and its largest delay
+// behind the plan.
+func send(ctx context.Context, l *loader, o options,
+	start time.Time) (sent map[string]time.Time, late time.Duration, err error) {
 	sent = map[string]time.Time{}
 	for i := range int(o.latency.Seconds() * float64(o.rate)) {
 		due := start.Add(time.Duration(i) * time.Second / time.Duration(o.rate))
@@ -116,16 +119,16 @@ func send(ctx context.Context, l *loader, o options, start time.Time) (sent map[
 	return sent, late, l.flush(ctx)
 }
 
-// anomalies reads the anomalies as they come.
+// anomalies reads the anomalies as they arrive.
 type anomalies struct {
 	cl   *kgo.Client
 	mu   sync.Mutex
-	at   map[string]time.Time // when the anomaly of a call was read, by the call's id
+	at   map[string]time.Time // when the anomaly of a call was read, by call id
 	fail error
 }
 
-// listen begins to read, and returns when the first anomaly has come all the way:
-// the topics are there then, and the groups have their partitions.
+// listen starts reading, and returns when the first anomaly has arrived: then the topics
+// exist, and the groups have their partitions.
 func (in *installation) listen(ctx context.Context, l *loader) (*anomalies, error) {
 	if err := l.add(ctx, call{at: time.Now(), id: uuid(warmUpIDs, 0), deletes: true}.json()); err != nil {
 		return nil, err
@@ -155,7 +158,7 @@ func (in *installation) listen(ctx context.Context, l *loader) (*anomalies, erro
 	return a, nil
 }
 
-// read goes on until the client is closed.
+// read runs until the client is closed.
 func (a *anomalies) read(ctx context.Context) {
 	var rec otellog.Record
 	for {
@@ -197,7 +200,7 @@ func (a *anomalies) failure() error {
 
 func (a *anomalies) close() { a.cl.Close() }
 
-// row is the number of anomalies and the percentiles of what they took.
+// row is the number of anomalies and the percentiles of their latencies.
 func (a *anomalies) row(sent map[string]time.Time) ([]string, error) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -217,7 +220,7 @@ func (a *anomalies) row(sent map[string]time.Time) ([]string, error) {
 	return row, nil
 }
 
-// percentile is the smallest value that so many percent of the sorted values do not
+// percentile returns the smallest value that p percent of the sorted values do not
 // exceed.
 func percentile(sorted []time.Duration, percent int) time.Duration {
 	return sorted[max(0, (len(sorted)*percent+99)/100-1)]

@@ -17,8 +17,8 @@ import (
 	"keytrail/schemas/wire"
 )
 
-// loader makes log records of CloudTrail events and produces them as out_kms does:
-// one in a Kafka record, under its call id.
+// loader makes log records of CloudTrail events and produces them like out_kms: one per
+// Kafka record, under its call id.
 type loader struct {
 	cl    *kgo.Client
 	topic string
@@ -32,10 +32,11 @@ type loader struct {
 	failed      error
 }
 
-// newLoader returns a loader of an installation's events, whose topic it makes when
-// there is none. Records wait for this long to share a batch.
+// newLoader returns a loader of an installation's events, whose topic it creates if
+// missing. Records wait up to linger to share a batch.
 func (in *installation) newLoader(ctx context.Context, linger time.Duration) (*loader, error) {
-	_, err := kafka.EnsureTopics(ctx, in.e.kafka(), 1, []kafka.Topic{{Name: in.topics.Events, Partitions: eventPartitions}})
+	_, err := kafka.EnsureTopics(ctx, in.e.kafka(), 1, []kafka.Topic{{Name: in.topics.Events,
+		Partitions: eventPartitions}})
 	if err != nil {
 		return nil, err
 	}
@@ -48,8 +49,8 @@ func (in *installation) newLoader(ctx context.Context, linger time.Duration) (*l
 		norm: normalize.New(normalize.Options{Direct: true})}, nil
 }
 
-// add produces the log record of an event; one that Keytrail does not want is no
-// error and is not counted as sent.
+// add produces the log record of an event; it skips an unwanted one, without an error or
+// a count.
 func (l *loader) add(ctx context.Context, json []byte) error {
 	if err := l.dec.Decode(json, &l.ev); err != nil {
 		return fmt.Errorf("cannot decode %s: %w", json, err)
@@ -74,7 +75,7 @@ func (l *loader) add(ctx context.Context, json []byte) error {
 	return nil
 }
 
-// flush waits until Kafka has everything.
+// flush waits until Kafka has acknowledged everything.
 func (l *loader) flush(ctx context.Context) error {
 	if err := l.cl.Flush(ctx); err != nil {
 		return err

@@ -1,10 +1,10 @@
-// Stream measures what stages count and detect cost on a real Kafka: beside a loop
-// that only consumes, beside Kafka Streams and beside goka, how much memory their
-// state takes and how long its restore, and how long an anomaly is on its way.
+// Stream measures the cost of stages count and detect on a real Kafka, compared with a
+// loop that only consumes, with Kafka Streams, Flink and goka; the memory of their state
+// and the time of its restore; and the latency of anomalies.
 //
-// It builds the keytrail binary, starts one broker of Apache Kafka, and is itself
-// the child process of its yardsticks in Go. README.md, one folder above, describes
-// the measurements and the limits of the comparison.
+// It builds the keytrail binary, starts one broker of Apache Kafka, and serves as the
+// child process of its yardsticks in Go. README.md in the parent folder describes the
+// measurements and the limits of the comparison.
 package main
 
 import (
@@ -30,7 +30,7 @@ func main() {
 		return
 	}
 	if err != nil {
-		os.Exit(2) // the flag set has said why
+		os.Exit(2) // the flag set has printed why
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	err = run(ctx, o)
@@ -46,8 +46,8 @@ func exit(err error) {
 	os.Exit(0)
 }
 
-// run measures what the options ask for and prints a table after each part, so that
-// one that fails costs only those behind it.
+// run measures what the options select and prints a table after each part, so that a
+// failure costs only the later ones.
 func run(ctx context.Context, o options) (err error) {
 	dir := o.keep
 	if dir == "" {
@@ -70,7 +70,8 @@ func run(ctx context.Context, o options) (err error) {
 		return err
 	}
 	defer e.close()
-	fmt.Printf("%d CPUs, %s/%s, %s; one broker of Apache Kafka on the same machine; %d event partitions, %d of partials.\n",
+	fmt.Printf(
+		"%d CPUs, %s/%s, %s; one broker of Apache Kafka on the same machine; %d event partitions, %d of partials.\n",
 		runtime.NumCPU(), runtime.GOOS, runtime.GOARCH, runtime.Version(), eventPartitions, partialPartitions)
 	if o.events > 0 {
 		if err := throughput(ctx, e, o, os.Stdout); err != nil {
@@ -88,7 +89,7 @@ func run(ctx context.Context, o options) (err error) {
 	return nil
 }
 
-// began is when the program started; what it says tells how long ago that was.
+// began is the start of the program, from which its log counts time.
 var began = time.Now()
 
 func say(format string, args ...any) {

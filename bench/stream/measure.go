@@ -7,34 +7,34 @@ import (
 	"time"
 )
 
-// cost is what one row of the throughput table took for its events.
+// cost is the cost of one row of the throughput table.
 type cost struct {
 	name   string
 	events int64
 	wall   time.Duration // from the start of the process
 	usage
 	half   half
-	broker time.Duration      // CPU time of the broker meanwhile
+	broker time.Duration      // CPU time of the broker in the same period
 	ended  map[string]commits // of Keytrail's stages
 }
 
-// half is the second half of the input alone: without the start, and with most of
-// what a JVM compiles behind it.
+// half is the cost of the second half of the input: without the start, and after a JVM's
+// main compilation.
 type half struct {
 	events    int64
 	wall, cpu time.Duration
 }
 
-// perCore is how many events one core does in a second.
+// perCore returns the events per second of one core.
 func (c *cost) perCore() float64 { return float64(c.events) / c.cpu.Seconds() }
 
-// state is how far a process is.
+// state is the progress of a process.
 type state struct {
 	consumed int64 // records of the input whose offsets are committed
-	finished bool  // everything that came of them is committed as well
+	finished bool  // its output is committed as well
 }
 
-// stall is after how long without progress a measurement is given up.
+// stall is the time without progress after which a measurement is abandoned.
 const stall = 3 * time.Minute
 
 // sample is one look at a process.
@@ -44,9 +44,10 @@ type sample struct {
 	consumed int64
 }
 
-// watch looks at a process at this interval until it has finished with its events,
-// and returns what it has cost until then.
-func (e *environment) watch(ctx context.Context, p *process, events int64, every time.Duration, look func(context.Context) (state, error)) (cost, error) {
+// watch looks at a process at this interval until it has finished its events, and returns
+// its cost until then.
+func (e *environment) watch(ctx context.Context, p *process, events int64, every time.Duration,
+	look func(context.Context) (state, error)) (cost, error) {
 	var samples []sample
 	before, err := readUsage(e.broker)
 	if err != nil {
@@ -70,17 +71,19 @@ func (e *environment) watch(ctx context.Context, p *process, events int64, every
 		samples = append(samples, sample{time.Since(p.started), u.cpu, s.consumed})
 		if s.finished && s.consumed >= events {
 			after, err := readUsage(e.broker)
-			return cost{events: events, wall: samples[len(samples)-1].at, usage: u, half: secondHalf(samples, events), broker: after.cpu - before.cpu}, err
+			return cost{events: events, wall: samples[len(samples)-1].at, usage: u, half: secondHalf(samples, events),
+				broker: after.cpu - before.cpu}, err
 		}
 		if time.Since(last) > stall {
-			return cost{}, p.failure(fmt.Errorf("%d of %d records are consumed, and nothing changes for %v", s.consumed, events, stall))
+			return cost{}, p.failure(fmt.Errorf("%d of %d records are consumed, and nothing changes for %v",
+				s.consumed, events, stall))
 		}
 	}
 }
 
-// secondHalf is what lies between the first look that found half of the events
-// consumed and the last; nothing if the looks are so far apart that it would be less
-// than a quarter: a few events would bear the cost of what came of all.
+// secondHalf is the cost between the first look with half of the events consumed and the
+// last; nothing if the looks are so far apart that it covers less than a quarter: few
+// events would bear the cost of all output.
 func secondHalf(samples []sample, events int64) half {
 	end := samples[len(samples)-1]
 	for _, s := range samples {
@@ -101,7 +104,7 @@ func pause(ctx context.Context, d time.Duration) error {
 	}
 }
 
-// until waits for done to tell true, for at most this long.
+// until waits until done reports true, for at most this long.
 func until(ctx context.Context, most time.Duration, what string, done func() (bool, error)) error {
 	for deadline := time.Now().Add(most); ; {
 		ok, err := done()

@@ -11,21 +11,21 @@ import (
 	"time"
 )
 
-// restart is the session timeout of the memory runs: shorter than the default,
-// because the group waits that long for the member that was killed.
+// restart is the session timeout of the memory runs: shorter than the default, because
+// the group waits that long for the killed member.
 const restart = 20 * time.Second
 
-// held is what a state of so many entities takes.
+// held is the cost of a state of n entities.
 type held struct {
-	events, entities int // entities as the restored process counts them
+	events, entities int // entities as counted by the restored process
 	cost             cost
-	live             int64 // bytes that the last collection of garbage left over
+	live             int64 // live bytes after the last garbage collection
 	restore          time.Duration
 	restored         usage
 }
 
-// trace has Go's runtime log every collection of garbage: what it left over is the
-// state, and what a transaction is at work on; the rest of the memory is garbage.
+// trace makes Go's runtime log every garbage collection: the live bytes after it are the
+// state and the current transaction; other memory is garbage.
 const trace = "GODEBUG=gctrace=1"
 
 // memory measures the second table.
@@ -37,8 +37,10 @@ func memory(ctx context.Context, e *environment, o options, out io.Writer) error
 		if err != nil {
 			return fmt.Errorf("%d entities: %w", n, err)
 		}
-		row := []string{fmt.Sprint(h.entities), fmt.Sprint(h.events), seconds(h.cost.wall), micros(h.cost.cpu, int64(h.events)), megabytes(h.cost.peak),
-			megabytes(h.live), fmt.Sprintf("%.2f", h.restore.Seconds()), megabytes(h.restored.rss), megabytes(h.restored.peak), ""}
+		row := []string{fmt.Sprint(h.entities), fmt.Sprint(h.events), seconds(h.cost.wall),
+			micros(h.cost.cpu, int64(h.events)), megabytes(h.cost.peak),
+			megabytes(h.live), fmt.Sprintf("%.2f", h.restore.Seconds()), megabytes(h.restored.rss),
+			megabytes(h.restored.peak), ""}
 		if h.entities != n {
 			row[len(row)-1] = fmt.Sprintf("NOT %d", n)
 		}
@@ -51,7 +53,7 @@ func memory(ctx context.Context, e *environment, o options, out io.Writer) error
 	return nil
 }
 
-// hold has count and detect take in what makes n entities, kills them, and starts
+// hold lets count and detect process events that make n entities, kills them, and starts
 // detect again.
 func (e *environment) hold(ctx context.Context, n int) (h held, err error) {
 	in, err := e.install(fmt.Sprintf("e%d.", n), restart)
@@ -79,7 +81,8 @@ func (e *environment) hold(ctx context.Context, n int) (h held, err error) {
 	}
 	h.live = liveHeap(p.logged("gc "))
 	p.end(syscall.SIGKILL)
-	say("%d events: %.1f s, peak %s MB; killed, and detect is started again", h.events, h.cost.wall.Seconds(), megabytes(h.cost.peak))
+	say("%d events: %.1f s, peak %s MB; killed, and detect is started again", h.events, h.cost.wall.Seconds(),
+		megabytes(h.cost.peak))
 	if err := in.restore(ctx, &h); err != nil {
 		return h, err
 	}
@@ -87,8 +90,8 @@ func (e *environment) hold(ctx context.Context, n int) (h held, err error) {
 	return h, in.forget(ctx, true)
 }
 
-// restore starts stage detect alone and waits until every partition of it has its
-// state. One of them that has none says nothing: with a thousand entities each has.
+// restore starts only stage detect and waits until every partition has its state. A
+// partition without state logs nothing; with a thousand entities each has some.
 func (in *installation) restore(ctx context.Context, h *held) error {
 	p, err := in.run("detect")
 	if err != nil {
@@ -118,8 +121,8 @@ func (in *installation) restore(ctx context.Context, h *held) error {
 
 var gcLine = regexp.MustCompile(`^gc \d+ .*->(\d+) MB,`)
 
-// liveHeap returns what the last collection of garbage left over, of the lines that
-// Go's runtime logs: "gc 12 @8.539s 4%: ..., 610->615->491 MB, 717 MB goal, ...".
+// liveHeap returns the live bytes after the last garbage collection, from the log lines
+// of Go's runtime: "gc 12 @8.539s 4%: ..., 610->615->491 MB, 717 MB goal, ...".
 func liveHeap(lines []string) (bytes int64) {
 	for _, line := range lines {
 		if m := gcLine.FindStringSubmatch(line); m != nil {

@@ -27,7 +27,7 @@ type options struct {
 	keep       string
 }
 
-// The peers that can be left out.
+// The optional peers.
 const (
 	peerStreams = "kstreams"
 	peerFlink   = "flink"
@@ -36,13 +36,12 @@ const (
 
 var allPeers = []string{peerStreams, peerFlink, peerGoka}
 
-// codecs are those that events can be compressed with; out_kms uses Snappy by default.
+// codecs are the compression codecs of the events; out_kms uses Snappy by default.
 var codecs = map[string]kgo.CompressionCodec{
 	"none": kgo.NoCompression(), "snappy": kgo.SnappyCompression(), "lz4": kgo.Lz4Compression(), "zstd": kgo.ZstdCompression(),
 }
 
-// parse reads the command line. What is wrong with it has been written to out, with
-// the usage.
+// parse reads the command line. It writes faults to out, with the usage.
 func parse(args []string, out io.Writer) (options, error) {
 	var o options
 	f := flag.NewFlagSet("bench-stream", flag.ContinueOnError)
@@ -51,12 +50,13 @@ func parse(args []string, out io.Writer) (options, error) {
 	f.IntVar(&o.keys, "keys", 500, "KMS keys in them")
 	f.IntVar(&o.principals, "principals", 1000, "principals in them")
 	f.Uint64Var(&o.seed, "seed", 1, "chooses them")
-	entities := f.String("entities", "10000,100000,1000000", "`counts` of entities in the state of the memory table; \"\" leaves it out")
-	f.DurationVar(&o.latency, "latency", 30*time.Second, "how long events are sent for the latency table; 0 leaves it out")
-	f.IntVar(&o.rate, "rate", 1000, "events a second that are sent for it")
+	entities := f.String("entities", "10000,100000,1000000", "`counts` of entities in the state of the memory table; "+
+		"\"\" leaves it out")
+	f.DurationVar(&o.latency, "latency", 30*time.Second, "how long to send events for the latency table; 0 leaves it out")
+	f.IntVar(&o.rate, "rate", 1000, "events per second for it")
 	peers := f.String("peers", strings.Join(allPeers, ","), "the `peers` to measure beside Keytrail")
 	f.StringVar(&o.codec, "codec", "snappy", "`codec` of the events: none, snappy, lz4 or zstd")
-	f.StringVar(&o.keytrail, "keytrail", "", "measure this `binary` in place of one that is built now")
+	f.StringVar(&o.keytrail, "keytrail", "", "measure this `binary` instead of building one")
 	f.StringVar(&o.keep, "keep", "", "`directory` for the data and the logs, which stay there")
 	if err := f.Parse(args); err != nil {
 		return o, err
@@ -102,7 +102,7 @@ func (o *options) validate(rest []string) error {
 	return nil
 }
 
-// with tells whether a peer is to be measured.
+// with reports whether a peer is selected.
 func (o *options) with(peer string) bool { return slices.Contains(o.peers, peer) }
 
 // list splits at commas; "" has no items.
@@ -119,7 +119,7 @@ func numbers(text string) (all []int, err error) {
 	for _, item := range list(text) {
 		n, err := strconv.Atoi(item)
 		if err != nil {
-			return nil, fmt.Errorf("%q is no number", item)
+			return nil, fmt.Errorf("%q is not a number", item)
 		}
 		all = append(all, n)
 	}

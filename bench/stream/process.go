@@ -12,18 +12,18 @@ import (
 	"time"
 )
 
-// usage is what a process has taken so far.
+// usage is the resources used by a process so far.
 type usage struct {
-	cpu       time.Duration // user and system time of all threads, those that ended included
-	rss, peak int64         // resident bytes now, and at most
+	cpu       time.Duration // user and system time of all threads, including ended ones
+	rss, peak int64         // current and largest resident size in bytes
 }
 
 // clockTick is the unit of times in /proc/PID/stat: sysconf(_SC_CLK_TCK), which is
 // 100 a second on every Linux that Go runs on.
 const clockTick = 10 * time.Millisecond
 
-// readUsage reads /proc. The peak is not taken from the rusage of a process that has
-// ended: that one begins with its parent's, because exec passes it on.
+// readUsage reads /proc. The peak does not come from the rusage of an ended process: that
+// includes its parent's, because exec passes it on.
 func readUsage(pid int) (usage, error) {
 	stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
 	if err != nil {
@@ -44,8 +44,8 @@ func readUsage(pid int) (usage, error) {
 	return u, err
 }
 
-// statFields returns the fields of a /proc/PID/stat from the third on. The second,
-// the name in parentheses, can hold anything, blanks and parentheses as well.
+// statFields returns the fields of a /proc/PID/stat from the third on. The second, the
+// name in parentheses, may contain anything, including blanks and parentheses.
 func statFields(text string) []string {
 	return strings.Fields(text[strings.LastIndexByte(text, ')')+1:])
 }
@@ -53,7 +53,7 @@ func statFields(text string) []string {
 // parseStat returns utime and stime of a /proc/PID/stat.
 func parseStat(text string) (time.Duration, error) {
 	fields := statFields(text)
-	const utime, stime = 14 - 3, 15 - 3 // as proc(5) counts, less the fields before
+	const utime, stime = 14 - 3, 15 - 3 // as proc(5) counts, minus the fields before
 	if len(fields) <= stime || !strings.Contains(text, ")") {
 		return 0, fmt.Errorf("no line of /proc/PID/stat: %q", text)
 	}
@@ -68,7 +68,7 @@ func parseStat(text string) (time.Duration, error) {
 	return time.Duration(ticks) * clockTick, nil
 }
 
-// parseStatus returns a line of a /proc/PID/status that tells kilobytes.
+// parseStatus returns a line of a /proc/PID/status in kilobytes.
 func parseStatus(text, name string) (int64, error) {
 	for line := range strings.Lines(text) {
 		if value, ok := strings.CutPrefix(line, name+":"); ok {
@@ -79,7 +79,7 @@ func parseStatus(text, name string) (int64, error) {
 	return 0, fmt.Errorf("/proc/PID/status has no %s: the process has ended", name)
 }
 
-// descendant returns the child of a process whose command line holds a word.
+// descendant returns the child of a process whose command line contains a word.
 func descendant(parent int, word string) (int, error) {
 	all, err := os.ReadDir("/proc")
 	if err != nil {
@@ -101,8 +101,8 @@ func descendant(parent int, word string) (int, error) {
 	return 0, fmt.Errorf("process %d has no child %q", parent, word)
 }
 
-// process is a child that is measured. What it prints goes into a file, but for the
-// standard output when the caller has set that.
+// process is a measured child. Its output goes into a file, except the standard output if
+// the caller has set that.
 type process struct {
 	cmd     *exec.Cmd
 	log     string
@@ -122,8 +122,8 @@ func start(cmd *exec.Cmd, log string) (*process, error) {
 	if cmd.Stdout == nil {
 		cmd.Stdout = f
 	}
-	// A group of its own: an interrupt at the terminal is for the benchmark, which
-	// then ends the process.
+	// Its own process group: an interrupt at the terminal reaches only the benchmark,
+	// which then ends the process.
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
 	p := &process{cmd: cmd, log: log, started: time.Now(), ended: make(chan struct{})}
 	if err := cmd.Start(); err != nil {
@@ -136,7 +136,7 @@ func start(cmd *exec.Cmd, log string) (*process, error) {
 	return p, nil
 }
 
-// usage is what the process has taken; an error when it has ended by itself.
+// usage returns the process's usage, or an error if it has ended by itself.
 func (p *process) usage() (usage, error) {
 	select {
 	case <-p.ended:
@@ -146,7 +146,7 @@ func (p *process) usage() (usage, error) {
 	}
 }
 
-// failure is an error with the end of what the process has said.
+// failure returns an error with the end of the process's output.
 func (p *process) failure(err error) error {
 	text, _ := os.ReadFile(p.log)
 	return fmt.Errorf("%w; %s ends with:\n%s", err, p.log, text[max(0, len(text)-2000):])
@@ -165,7 +165,7 @@ func (p *process) logged(text string) (lines []string) {
 
 // end sends a signal and waits.
 func (p *process) end(s syscall.Signal) error {
-	p.cmd.Process.Signal(s) // an error means that it has ended
+	p.cmd.Process.Signal(s) // an error means that it has ended already
 	select {
 	case <-p.ended:
 	case <-time.After(time.Minute):

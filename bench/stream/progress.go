@@ -8,15 +8,15 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 )
 
-// consumed returns how many offsets of a topic a group has committed, from 0 on, and
-// the partitions of which it has not reached the end, with both offsets.
+// consumed returns the number of offsets of a topic that a group has committed, from 0
+// on, and the partitions whose end it has not reached, with both offsets.
 func (e *environment) consumed(ctx context.Context, group, topic string) (int64, map[int32]span, error) {
 	ends, err := e.adm.ListEndOffsets(ctx, topic) // the high watermark: open transactions included
 	if err != nil {
 		return 0, nil, err
 	}
 	commits, err := e.adm.FetchOffsets(ctx, group)
-	if err != nil && !kerr.IsRetriable(err) { // the coordinator's topic is made when the first group asks
+	if err != nil && !kerr.IsRetriable(err) { // the coordinator's topic is created for the first group
 		return 0, nil, err
 	}
 	sum, behind := int64(0), map[int32]span{}
@@ -39,12 +39,11 @@ func (e *environment) consumed(ctx context.Context, group, topic string) (int64,
 // span is the offsets [from, to) of a partition.
 type span struct{ from, to int64 }
 
-// fewMarkers is how many offsets are looked at to find that they are all markers.
+// fewMarkers is how many offsets are checked for being markers only.
 const fewMarkers = 64
 
-// done tells whether a group has read all records of a topic. Offsets behind its own
-// may be the markers that end transactions: whoever reads only these has nothing to
-// commit.
+// done reports whether a group has read all records of a topic. Offsets after its
+// position may be transaction markers: a reader of only markers has nothing to commit.
 func (e *environment) done(ctx context.Context, group, topic string) (bool, error) {
 	_, behind, err := e.consumed(ctx, group, topic)
 	if err != nil || len(behind) == 0 {
@@ -83,13 +82,12 @@ func (e *environment) done(ctx context.Context, group, topic string) (bool, erro
 	return true, nil
 }
 
-// hop is a group that reads a topic. The hops of a pipeline come in the order of an
-// event's way: the first reads the input.
+// hop is a group that reads a topic. The hops of a pipeline come in an event's order: the
+// first reads the input.
 type hop struct{ group, topic string }
 
-// through returns how far the first of some hops is, and whether all have done their
-// work. Each is asked only when the one before has finished: what that one wrote is
-// then complete.
+// through returns the progress of the first of some hops, and whether all have finished.
+// Each is asked only after the previous one has finished, when its input is complete.
 func (e *environment) through(hops ...hop) func(context.Context) (state, error) {
 	return func(ctx context.Context) (s state, err error) {
 		var behind map[int32]span

@@ -34,7 +34,7 @@ func TestParse(t *testing.T) {
 	}
 }
 
-// TestParseRefuses: what is wrong is named.
+// TestParseRefuses checks that errors name the fault.
 func TestParseRefuses(t *testing.T) {
 	for line, want := range map[string]string{
 		"-events 10":       "-events is 10",
@@ -79,7 +79,7 @@ func TestParseStatus(t *testing.T) {
 	}
 }
 
-// TestReadUsage: of this process, which has computed and has memory.
+// TestReadUsage reads this process's usage, which is not zero.
 func TestReadUsage(t *testing.T) {
 	for end := time.Now().Add(50 * time.Millisecond); time.Now().Before(end); {
 	}
@@ -108,7 +108,7 @@ func TestDescendant(t *testing.T) {
 	}
 }
 
-// TestProcess: one that ends by itself is an error, with what it has said.
+// TestProcess: a process that ends by itself is an error with its output.
 func TestProcess(t *testing.T) {
 	p, err := start(exec.Command("sh", "-c", "echo the reason; exit 3"), filepath.Join(t.TempDir(), "log"))
 	if err != nil {
@@ -139,7 +139,7 @@ func TestSecondHalf(t *testing.T) {
 	}
 }
 
-// TestTotals: of each window the newest value counts, in whatever order they come.
+// TestTotals: the newest value of each window counts, in any order.
 func TestTotals(t *testing.T) {
 	y := newTally()
 	y.put("a", "key", 1, 5)
@@ -147,7 +147,7 @@ func TestTotals(t *testing.T) {
 	y.put("a", "key", 2, 6)
 	y.put("b", "key", 0, 1)
 	y.put("c", "pair", 0, 2)
-	y.put("c", "pair", 0, 3) // an open window is published again
+	y.put("c", "pair", 0, 3) // an open window is published repeatedly
 	got := y.totals()
 	if err := got.agree("this", totals{"key": 8, "pair": 3}); err != nil {
 		t.Error(err)
@@ -220,7 +220,7 @@ func TestCostTable(t *testing.T) {
 	}
 }
 
-// TestCall: the made-up events mean what the tables take them for.
+// TestCall checks that the generated events have the meaning that the tables assume.
 func TestCall(t *testing.T) {
 	at := time.Date(2026, 11, 20, 9, 4, 59, 0, time.UTC)
 	dec, norm := cloudtrail.NewDecoder(decoding.Limits{}), normalize.New(normalize.Options{})

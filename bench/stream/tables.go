@@ -8,7 +8,7 @@ import (
 	"time"
 )
 
-// table prints rows under a head, right-aligned but for the last column, which may
+// table prints rows below a header, right-aligned except for the last column, which may
 // be long.
 func table(out io.Writer, title string, head []string, rows [][]string, notes ...string) {
 	fmt.Fprintf(out, "\n%s\n", title)
@@ -23,7 +23,7 @@ func table(out io.Writer, title string, head []string, rows [][]string, notes ..
 	}
 }
 
-// names of rows that others are compared with.
+// Names of the rows that are bases of comparison.
 const (
 	nameBoth    = "Keytrail: count and detect in one process"
 	nameCeiling = "franz-go: consume and drop (the ceiling)"
@@ -31,7 +31,7 @@ const (
 	nameFlink   = "Flink: the same counts, exactly once, on RocksDB"
 )
 
-// costTable prints the throughput table. A row of 0 events has not been measured.
+// costTable prints the throughput table. A row of 0 events was not measured.
 func costTable(out io.Writer, title string, costs []cost, notes ...string) {
 	of := func(name string) *cost {
 		for i := range costs {
@@ -48,13 +48,15 @@ func costTable(out io.Writer, title string, costs []cost, notes ...string) {
 		}
 		return fmt.Sprintf("%.2f", c.perCore()/to.perCore())
 	}
-	head := strings.Split("events/s,CPU us/event,events/s per core,to Streams,to ceiling,2nd half: events/s,CPU us/event,peak MB,broker us/event,", ",")
+	head := strings.Split("events/s,CPU us/event,events/s per core,to Streams,to ceiling,2nd half: events/s,CPU "+
+		"us/event,peak MB,broker us/event,", ",")
 	var rows [][]string
 	for i := range costs {
 		c := &costs[i]
 		rows = append(rows, []string{
 			fmt.Sprintf("%.0f", float64(c.events)/c.wall.Seconds()), micros(c.cpu, c.events), fmt.Sprintf("%.0f", c.perCore()),
-			ratio(c, streams), ratio(c, ceiling), rate(c.half), micros(c.half.cpu, c.half.events), megabytes(c.peak), micros(c.broker, c.events), c.name,
+			ratio(c, streams), ratio(c, ceiling), rate(c.half), micros(c.half.cpu, c.half.events), megabytes(c.peak),
+			micros(c.broker, c.events), c.name,
 		})
 	}
 	table(out, title, head, rows, notes...)
@@ -62,18 +64,18 @@ func costTable(out io.Writer, title string, costs []cost, notes ...string) {
 	if both == nil || ceiling == nil {
 		return
 	}
-	// The headline is the second half's: by then the JVM has compiled most of what it runs.
+	// The headline ratio is of the second half: by then the JVM has compiled most of its code.
 	for _, peer := range []*cost{streams, flink} {
 		if peer != nil {
-			fmt.Fprintf(out, "RATIO events/s per core of Keytrail's both stages to %s: %s in the second half (the aim is 3), %s from the start\n",
+			fmt.Fprintf(out, "RATIO events/s per core of Keytrail's both stages to %s: %s in the second half (the aim is "+
+				"3), %s from the start\n",
 				peer.name, later(both.half, peer.half), ratio(both, peer))
 		}
 	}
 	fmt.Fprintf(out, "RATIO to the ceiling: %s (the aim is 0.5)\n", ratio(both, ceiling))
 }
 
-// later is how many times as many events a second of a core does in one second half
-// as in another.
+// later returns the ratio of the events per second and core in two second halves.
 func later(h, of half) string {
 	if h.cpu <= 0 || of.events == 0 {
 		return "-"

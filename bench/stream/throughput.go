@@ -9,8 +9,8 @@ import (
 	"time"
 )
 
-// lookEvery is how often a process is looked at. Asking for a group's offsets costs
-// the broker, and nobody else, some tenths of a millisecond.
+// lookEvery is the interval of looking at a process. A request for a group's offsets
+// costs only the broker, some tenths of a millisecond.
 const lookEvery = 100 * time.Millisecond
 
 // session is the session timeout of the throughput runs, the default.
@@ -42,7 +42,8 @@ func throughput(ctx context.Context, e *environment, o options, out io.Writer) e
 	if self, err = readUsage(os.Getpid()); err != nil {
 		return err
 	}
-	made := fmt.Sprintf("%d log records, %d bytes each, %d in Kafka with %s", l.sent, l.bytes/l.sent, stored/l.sent, o.codec)
+	made := fmt.Sprintf("%d log records, %d bytes each, %d in Kafka with %s", l.sent, l.bytes/l.sent,
+		stored/l.sent, o.codec)
 	say("%s; generating, normalizing and producing them took %s us of CPU each", made, micros(self.cpu, l.sent))
 	costs, counted, err := keytrailCosts(ctx, e, in, l.sent, end)
 	if err != nil {
@@ -63,9 +64,10 @@ func throughput(ctx context.Context, e *environment, o options, out io.Writer) e
 	return in.forget(ctx, true)
 }
 
-// keytrailCosts measures both stages in one process, and then each alone, over the
-// same events.
-func keytrailCosts(ctx context.Context, e *environment, in *installation, events int64, end time.Time) ([]cost, totals, error) {
+// keytrailCosts measures both stages in one process, and then each alone, over the same
+// events.
+func keytrailCosts(ctx context.Context, e *environment, in *installation, events int64,
+	end time.Time) ([]cost, totals, error) {
 	both, err := in.cost(ctx, nameBoth, "count,detect", events, in.count(), in.detect())
 	if err != nil {
 		return nil, nil, err
@@ -78,7 +80,7 @@ func keytrailCosts(ctx context.Context, e *environment, in *installation, events
 	if err := in.forget(ctx, false); err != nil {
 		return nil, nil, err
 	}
-	alone, err := e.install("kms.", session) // other groups, which begin at the start
+	alone, err := e.install("kms.", session) // other groups, which start at the beginning
 	if err != nil {
 		return nil, nil, err
 	}
@@ -86,7 +88,7 @@ func keytrailCosts(ctx context.Context, e *environment, in *installation, events
 	if err != nil {
 		return nil, nil, err
 	}
-	// What detect consumes are frames; its figures are given by event of the input.
+	// Detect consumes frames, but its figures are per event of the input.
 	detect, err := alone.cost(ctx, "Keytrail: detect alone, over count's frames", "detect", events, alone.detect())
 	if err != nil {
 		return nil, nil, err
@@ -122,8 +124,7 @@ func (in *installation) cost(ctx context.Context, name, stages string, events in
 	return c, p.end(syscall.SIGTERM)
 }
 
-// onlyDetect is the progress of stage detect in events: the share of the frames that
-// it has consumed.
+// onlyDetect is the progress of stage detect in events: the consumed share of the frames.
 func (in *installation) onlyDetect(events int64) func(context.Context) (state, error) {
 	h, first := in.detect(), int64(0)
 	return func(ctx context.Context) (s state, err error) {
@@ -135,7 +136,7 @@ func (in *installation) onlyDetect(events int64) func(context.Context) (state, e
 		for _, b := range behind {
 			left += b.to - b.from
 		}
-		if first = max(first, left); first > 0 && at > 0 { // detect adds notices of its own
+		if first = max(first, left); first > 0 && at > 0 { // detect adds its own notices
 			s.consumed = events * (first - min(left, first)) / first
 		}
 		if at == 0 || left > fewMarkers*partialPartitions {
@@ -148,9 +149,9 @@ func (in *installation) onlyDetect(events int64) func(context.Context) (state, e
 	}
 }
 
-// peerCosts measures what Keytrail is compared with, and holds their counts to
-// Keytrail's.
-func peerCosts(ctx context.Context, e *environment, o options, input string, events int64, end time.Time, want totals) (costs []cost, notes []string, err error) {
+// peerCosts measures Keytrail's peers, and compares their counts with Keytrail's.
+func peerCosts(ctx context.Context, e *environment, o options, input string, events int64, end time.Time,
+	want totals) (costs []cost, notes []string, err error) {
 	c, err := ceiling(ctx, e, input, events)
 	if err != nil {
 		return nil, nil, err

@@ -22,7 +22,7 @@ func (t totals) String() string {
 	return fmt.Sprintf("%d of keys, %d of principals, %d of pairs", t["key"], t["principal"], t["pair"])
 }
 
-// agree says how totals differ from those of the yardstick, if they do.
+// agree returns an error if totals differ from those of the yardstick.
 func (t totals) agree(name string, want totals) error {
 	if !maps.Equal(t, want) {
 		return fmt.Errorf("%s counted %v calls, Keytrail %v", name, t, want)
@@ -32,7 +32,7 @@ func (t totals) agree(name string, want totals) error {
 
 // tally keeps the newest value of each window.
 type tally struct {
-	newest map[string]int64 // revision, or the place in the log, by window
+	newest map[string]int64 // revision, or offset, by window
 	calls  map[string]int64
 	scopes map[string]string
 }
@@ -41,7 +41,7 @@ func newTally() *tally {
 	return &tally{newest: map[string]int64{}, calls: map[string]int64{}, scopes: map[string]string{}}
 }
 
-// put takes one count of a window; it counts if no newer one has been put.
+// put adds one count of a window, unless a newer one was added.
 func (t *tally) put(window, scope string, version, calls int64) {
 	if v, ok := t.newest[window]; ok && v > version {
 		return
@@ -66,8 +66,8 @@ func (e *environment) readAll(ctx context.Context, topic string, f func(*kgo.Rec
 	return kafka.ReadLog(ctx, e.kafka(), topic, details[topic].Partitions.Numbers(), f)
 }
 
-// keytrailTotals sums the newest revision of each of Keytrail's windows that begin
-// before end, all of which have to be final.
+// keytrailTotals sums the newest revision of each of Keytrail's windows that begin before
+// end, all of which must be final.
 func (in *installation) keytrailTotals(ctx context.Context, end time.Time) (totals, error) {
 	t, open := newTally(), map[string]bool{}
 	var rec otellog.Record
@@ -79,7 +79,8 @@ func (in *installation) keytrailTotals(ctx context.Context, end time.Time) (tota
 			return nil
 		}
 		id := rec.Str(semconv.KeytrailWindowID)
-		t.put(id, rec.Str(semconv.KeytrailWindowScope), number(&rec, semconv.KeytrailWindowRevision), number(&rec, semconv.KeytrailWindowCallsTotal))
+		t.put(id, rec.Str(semconv.KeytrailWindowScope), number(&rec, semconv.KeytrailWindowRevision),
+			number(&rec, semconv.KeytrailWindowCallsTotal))
 		if open[id] = true; rec.Str(semconv.KeytrailWindowState) == "final" {
 			open[id] = false
 		}
@@ -100,8 +101,8 @@ func number(rec *otellog.Record, name string) int64 {
 	return 0
 }
 
-// jvmTotals sums the last value of each window of a program in Java: the key is the
-// entity, which begins with its scope, and the window's start in eight bytes.
+// jvmTotals sums the last value of each window of a Java program: the key is the entity,
+// which begins with its scope, and the window's start in eight bytes.
 func (e *environment) jvmTotals(ctx context.Context, topic string) (totals, error) {
 	t := newTally()
 	err := e.readAll(ctx, topic, func(r *kgo.Record) error {
@@ -109,7 +110,7 @@ func (e *environment) jvmTotals(ctx context.Context, topic string) (totals, erro
 		if !ok || len(r.Value) != 8 {
 			return fmt.Errorf("no count of a window: %q %q", r.Key, r.Value)
 		}
-		// A window stays in its partition: the offset tells what is newer.
+		// A window stays in its partition, so the higher offset is newer.
 		t.put(string(r.Key), scope, r.Offset, int64(binary.BigEndian.Uint64(r.Value)))
 		return nil
 	})

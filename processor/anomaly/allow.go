@@ -15,7 +15,7 @@ import (
 // Allow is the list of expected anomalies. They count as suppressed and are not published.
 type Allow []Allowance
 
-// Allowance says which anomalies are expected, until when, and why. An empty field matches
+// Allowance matches expected anomalies, with an end and a reason. An empty field matches
 // everything. A Key or Principal that ends in "*" matches every name with that prefix.
 type Allowance struct {
 	Key       string `yaml:"key"`
@@ -67,15 +67,15 @@ func (l Allow) Allows(a *Anomaly, start int64) bool {
 	return false
 }
 
-// ended reports whether windows at start are not allowed any longer.
+// ended reports whether windows at start are no longer allowed.
 func (a *Allowance) ended(start int64) bool {
 	end, err := a.Until.Time()
 	return err != nil || end != 0 && start >= end
 }
 
-// Rules takes out of the rules that a call matches those whose anomalies are expected, and
-// counts them as suppressed. matched are the user's rules among them. Rules returns what
-// is left of matched, in the same memory. size is that of the windows.
+// Rules removes the expected anomalies from a call's matched rules, and counts them as
+// suppressed. matched are the user's rules among them. Rules returns the rest of matched,
+// in the same memory. size is that of the windows.
 func (l Allow) Rules(c *count.Call, matched []*sigma.Rule, size int64) []*sigma.Rule {
 	if len(l) == 0 || c.Rules == 0 && len(matched) == 0 {
 		return matched

@@ -11,7 +11,7 @@ import (
 	"keytrail/schemas/wire"
 )
 
-// Rules that a call matches are allowed as other anomalies are, and counted as suppressed.
+// Matches of rules are allowed like other anomalies, and counted as suppressed.
 func TestAllowedRules(t *testing.T) {
 	deletion, disabled := -1, -1
 	for i := range rule.All {

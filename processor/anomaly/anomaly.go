@@ -1,6 +1,6 @@
-// Package anomaly holds what is said of a window: the anomalies that detectors and rules
-// find, the list of those that are expected, the bound on how many are published, and the
-// log records of windows and anomalies. It is pure.
+// Package anomaly represents the findings about a window: the anomalies of detectors and
+// rules, the list of expected ones, the bound on published ones, and the log records of
+// windows and anomalies. It is pure.
 package anomaly
 
 import (
@@ -13,10 +13,10 @@ import (
 	"keytrail/schemas/wire"
 )
 
-// Kind is what an anomaly is about: the value of keytrail.anomaly.kind.
+// Kind is the kind of an anomaly: the value of keytrail.anomaly.kind.
 type Kind string
 
-// The kinds. Windows count each kind apart.
+// The kinds. Windows count each kind separately.
 const (
 	KindRate      Kind = "rate"
 	KindFirstSeen Kind = "first_seen"
@@ -59,18 +59,18 @@ type Anomaly struct {
 	Reason   string // the sentence
 	Observed float64
 	Expected float64
-	Since    int64 // since when the entity is watched; 0 in anomalies of rules
-	// Contributors are what most of the calls have in common, each with its number, the
+	Since    int64 // since when the entity has been watched; 0 in anomalies of rules
+	// Contributors are what most of the calls have in common, each with its number,
 	// largest first.
 	Contributors []string
 	Calls        []string // ids of some calls
 	Techniques   []string // of MITRE ATT&CK
 	wire.Entity
-	// Bound is what the KMS key stands for, as in the anomaly's window. It is nil in
+	// Bound is the binding of the KMS key, as in the anomaly's window. It is nil in
 	// anomalies of rules, which are published before their window.
 	Bound      *wire.Binding
 	Start, End int64 // the window
-	// Began is the start of the first window of an anomaly that goes on; else Start.
+	// Began is the start of the first window of a continuing anomaly; else Start.
 	Began int64
 }
 
@@ -88,18 +88,18 @@ func (a *Anomaly) Severity() string {
 	return "low"
 }
 
-// ID makes the id of the anomaly that a detector finds in an entity from the window at
-// began on.
+// ID returns the id of an anomaly of a detector in an entity, whose first window is at
+// began.
 func ID(e wire.Entity, began int64, detector string) string {
 	return id("anomaly", e.StateKey(), strconv.FormatInt(began, 10), detector)
 }
 
-// WindowID returns the id of a window, which all its revisions have.
+// WindowID returns the id of a window, which is the same for all revisions.
 func WindowID(e wire.Entity, start, size int64) string {
 	return id("window", e.StateKey(), strconv.FormatInt(start, 10), strconv.FormatInt(size, 10))
 }
 
-// id makes an id of its parts: 128 bits of a SHA-256, in hexadecimal.
+// id hashes its parts into an id: 128 bits of a SHA-256, in hexadecimal.
 func id(parts ...string) string {
 	h := sha256.New()
 	for _, p := range parts {
@@ -109,7 +109,7 @@ func id(parts ...string) string {
 	return hex.EncodeToString(h.Sum(nil)[:16])
 }
 
-// counters are the counters that add up to a window's anomalies.
+// counters are the counters that sum to a window's anomalies.
 var counters = [...]wire.CounterID{
 	wire.CounterRule, wire.CounterBlindSpot, wire.CounterRate, wire.CounterFirstSeen,
 	wire.CounterFanOut, wire.CounterRefusals, wire.CounterSilence,
@@ -128,7 +128,7 @@ func Count(p *wire.Partial) int64 {
 	return n
 }
 
-// Span writes a length of time in ns as a person says it: "5m", "1h".
+// Span writes a duration in ns for people: "5m", "1h".
 func Span(ns int64) string {
 	s := strings.TrimSuffix(time.Duration(ns).String(), "0s")
 	if strings.HasSuffix(s, "h0m") {

@@ -95,8 +95,8 @@ func AnomalyRecord(rec *otellog.Record, a *Anomaly, observed int64) {
 	subject(rec, a.Entity, entity.Target(a.Bound), a.Start, a.End)
 }
 
-// subject writes which entity and which time a record is about. An alias stands beside the
-// KMS key that it stands for, and takes its place while that is not known.
+// subject writes the entity and the time of a record. An alias is written beside its KMS
+// key, and instead of it while that is unknown.
 func subject(rec *otellog.Record, e wire.Entity, bound string, start, end int64) {
 	rec.String(semconv.KeytrailWindowScope, e.Scope.String())
 	rec.String(semconv.KeytrailWindowStart, stamp(start))
@@ -115,7 +115,7 @@ func subject(rec *otellog.Record, e wire.Entity, bound string, start, end int64)
 	}
 }
 
-// resource takes account and Region from the entity's ARNs, if it has any.
+// resource extracts account and Region from the entity's ARNs, if it has any.
 func resource(rec *otellog.Record, e wire.Entity) {
 	name := e.Key
 	if e.Scope == wire.ScopePrincipal || name == kms.NoEntity {

@@ -92,7 +92,7 @@ func TestWindowRecordFollowsItsSchema(t *testing.T) {
 	}
 }
 
-// The records say it: the key in the key's place, the alias beside it.
+// The key is in the key's place, and the alias beside it.
 func TestRecordsOfAliases(t *testing.T) {
 	f := func(e wire.Entity, arn string, want ...string) {
 		t.Helper()
@@ -130,7 +130,7 @@ func TestRecordsOfAliases(t *testing.T) {
 	f(roleOf(1), "")
 }
 
-// Whatever is said of whichever entity, the record follows the schema.
+// Any record of any entity follows the schema.
 func TestAnomalyRecordFollowsItsSchema(t *testing.T) {
 	s := compile(t, semconv.EventKeytrailAnomaly)
 	var rec otellog.Record

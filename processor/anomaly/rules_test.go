@@ -31,7 +31,7 @@ func fromRules(t *testing.T, event string) []anomaly.Anomaly {
 	count.FromRecord(&rec, &c)
 	own := c.Clone()
 	list := anomaly.FromRules(&rec, c.Rules, wire.Entity{Scope: wire.ScopePair, Key: own.Key, Principal: own.Principal}, begin, size)
-	clear(ev.Raw) // what was found must not be views into the event
+	clear(ev.Raw) // findings must not be views into the event
 	return list
 }
 

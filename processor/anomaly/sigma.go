@@ -42,9 +42,9 @@ func FromSigma(rec *otellog.Record, rules []*sigma.Rule, e wire.Entity, start, s
 	return list
 }
 
-// FromFiring returns the anomaly of a correlation of the user's rules that holds. e is the
-// entity of its matches, and calls are the first of them. Its window is the correlation's
-// own, which no counter of the tumbling windows knows.
+// FromFiring returns the anomaly of a correlation of the user's rules that holds. e is
+// the entity of its matches, and calls are the first of them. Its window is the
+// correlation's own, which no counter of the tumbling windows has.
 func FromFiring(f *sigma.Firing, e wire.Entity, calls []string) Anomaly {
 	c := f.Correlation
 	what := "matches"

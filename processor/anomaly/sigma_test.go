@@ -11,8 +11,8 @@ import (
 	"keytrail/schemas/wire"
 )
 
-// An anomaly of a user's rule says what the rule says of itself, and of the call what
-// the record says; its id is made of the two.
+// An anomaly of a user's rule has the rule's metadata and the call's attributes; its id
+// is derived from both.
 func TestFromSigma(t *testing.T) {
 	record := func(call, code string) *otellog.Record {
 		rec := new(otellog.Record)
@@ -52,7 +52,7 @@ func TestFromSigma(t *testing.T) {
 	}
 }
 
-// An anomaly of a correlation says what was counted, in what group and when.
+// An anomaly of a correlation has the count, the group and the time.
 func TestFromFiring(t *testing.T) {
 	c := &sigma.Correlation{Meta: sigma.Meta{ID: "c", Title: "Many", Level: sigma.High}, GroupBy: []string{"a", "b"}, Timespan: 600e9, Field: []string{"x", "y"}}
 	for kind, what := range map[sigma.Kind]string{sigma.EventCount: "7 matches in 10m", sigma.ValueCount: "7 different values of x, y in 10m",

@@ -8,13 +8,13 @@ import (
 // Storm bounds how many anomalies of one detector or rule are published per KMS key, per
 // principal and window. Without it, a rule that every call matches, or a principal that
 // uses a thousand keys for the first time, would bury everything else. The windows count
-// what is not published (wire.CounterWithheld). Each detector and rule has its own bound, so
-// noise does not hide a deletion.
+// the unpublished ones (wire.CounterWithheld). Each detector and rule has its own bound,
+// so noise does not hide a deletion.
 //
-// A Storm knows the calls or pairs of its owner: every partition of a stage has its own. It
-// is memory only, so a restart publishes up to StormBound more. The count of withheld
-// anomalies is exact in any case, because it travels with the counts. The zero value is
-// ready to use. It is not safe for concurrent use.
+// Every partition of a stage has its own Storm. It is memory only, so a restart publishes
+// up to StormBound more. The count of withheld anomalies is exact in any case, because it
+// travels with the counts. The zero value is ready to use. It is not safe for concurrent
+// use.
 type Storm struct {
 	windows map[int64]map[stormKey]int32 // by start
 	n       int                          // counts in all windows
@@ -23,16 +23,16 @@ type Storm struct {
 // stormKey is an entity and a detector, by hash: two that share a hash share a bound.
 type stormKey struct{ entity, detector uint64 }
 
-// StormBound is how many anomalies of a detector or rule an entity has published in a
+// StormBound is how many anomalies of a detector or rule are published per entity and
 // window: more than a person reads, and few enough for a SIEM.
 const StormBound = 100
 
-// maxStorm bounds the memory: 65,536 counts of some 50 bytes are 3 MiB. A full Storm is
+// maxStorm bounds the memory: 65,536 counts of about 50 bytes are 3 MiB. A full Storm is
 // emptied, so it publishes too much rather than too little.
 const maxStorm = 1 << 16
 
-// maxStormWindows bounds the windows that are remembered, and the oldest goes: 80 may be
-// open by the allowed lateness, and some more by the disorder.
+// maxStormWindows bounds the remembered windows; the oldest goes. 80 may be open by the
+// allowed lateness, and some more by the disorder.
 const maxStormWindows = 128
 
 // Admit reports whether an anomaly of a detector or rule is published: one of a pair, in
@@ -68,7 +68,7 @@ func (s *Storm) window(start int64) map[stormKey]int32 {
 		for at := range s.windows {
 			oldest = min(oldest, at)
 		}
-		if oldest == start { // older than all that are remembered: not remembered itself
+		if oldest == start { // older than all remembered windows: not remembered itself
 			return map[stormKey]int32{}
 		}
 		s.n -= len(s.windows[oldest])

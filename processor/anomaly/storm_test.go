@@ -8,7 +8,7 @@ import (
 	"keytrail/schemas/wire"
 )
 
-// Each rule has its bound, of each principal and each KMS key, in each window.
+// Each rule has its bound, per principal and KMS key, in each window.
 func TestStorm(t *testing.T) {
 	var s anomaly.Storm
 	admitted := func(start int64, rule string, n int, pair func(i int) wire.Entity) (published int) {
@@ -37,8 +37,8 @@ func TestStorm(t *testing.T) {
 	}), 2*bound)
 }
 
-// However many windows and entities come, it remembers so many, and refuses nobody who
-// has no storm.
+// However many windows and entities come, its memory is bounded, and it refuses no entity
+// without a storm.
 func TestStormIsBounded(t *testing.T) {
 	var s anomaly.Storm
 	for w := range int64(2000) {

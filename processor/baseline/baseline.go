@@ -1,6 +1,6 @@
-// Package baseline learns what is normal for one entity: how many calls to
-// expect in a window, by hour of the day and weekday or weekend, and how much
-// that number varies. It is pure and deterministic; time is event time.
+// Package baseline learns the normal rate of one entity: the expected calls in a window,
+// by hour of the day and weekday or weekend, and their variance. It is pure and
+// deterministic; time is event time.
 //
 // The model is a negative binomial: counts of calls vary more than a Poisson
 // process allows, and a Poisson threshold would raise hundreds of false
@@ -22,25 +22,25 @@ const (
 	// shrink is the weight, in windows, of the entity's overall level in the mean
 	// of each slot: two hours of five-minute windows.
 	shrink = 24
-	// priorDispersion and priorWeight pull the dispersion of young and of sparse
-	// entities to that of a moderately bursty one.
+	// priorDispersion and priorWeight pull the dispersion of young and sparse entities to
+	// a moderately bursty one.
 	priorDispersion = 0.5
 	priorWeight     = 5
-	// minDispersion keeps machine traffic, which varies less than Poisson, from
-	// making every small change an anomaly.
+	// minDispersion keeps machine traffic, which varies less than Poisson, from making
+	// every small change an anomaly.
 	minDispersion = 0.02
 	maxDispersion = 20
-	// halfLife is how fast the past is forgotten: 14 days.
+	// halfLife is the half-life of the past: 14 days.
 	halfLife = 14 * 24 * time.Hour
-	// maxGap bounds how much silence is learned at once: 35 days.
+	// maxGap bounds the silence learned at once: 35 days.
 	maxGap = 35 * 24 * time.Hour
 )
 
-// State is the learned normal of one entity. The zero value has learned
-// nothing. 216 bytes: how many windows of each slot were learned is not in it,
-// because all from Since to Until were, silent ones included (weights.go).
+// State is the learned normal of one entity. The zero value has learned nothing. 216
+// bytes: it omits the number of learned windows per slot, because all from Since to Until
+// were learned, silent ones included (weights.go).
 type State struct {
-	Calls  [Slots]float32 // calls in the windows learned, by slot, decayed
+	Calls  [Slots]float32 // calls in the learned windows, by slot, decayed
 	MuSq   float32        // sum of squared expected counts
 	Excess float32        // sum of (calls-expected)^2 - expected
 	Since  int64          // start of the first window learned, ns; 0: none
@@ -59,8 +59,7 @@ func slot(t int64) int {
 // Ready reports whether the state has learned for at least warmUp ns before t.
 func (s *State) Ready(t, warmUp int64) bool { return s.Since != 0 && t-s.Since >= warmUp }
 
-// Mean returns the expected count of a window of the given size, in ns, at no particular
-// time.
+// Mean returns the expected count of a window of the given size, in ns, at any time.
 func (s *State) Mean(size int64) float64 {
 	if s.Until <= s.Since {
 		return 0
@@ -88,9 +87,9 @@ func (s *State) Dispersion() float64 {
 	return min(max(a, minDispersion), maxDispersion)
 }
 
-// Learn adds the window of the given size that starts at t and had count calls,
-// and the silence since the last window learned. Windows must come in order of
-// time; one that is not after the last is not learned.
+// Learn adds the window of the given size that starts at t and had count calls, and the
+// silence since the last learned window. Windows must come in order of time; one that is
+// not after the last is not learned.
 func (s *State) Learn(t, size, count int64) {
 	if s.Since == 0 {
 		s.Since, s.Until = t, t
@@ -102,13 +101,13 @@ func (s *State) Learn(t, size, count int64) {
 	mu := s.Expected(t, size)
 	s.decay(size)
 	s.vary(mu, 1, float64(count))
-	// They come all through the window, whose parts weigh less the older they are.
+	// They are spread over the window, whose older parts weigh less.
 	s.Calls[slot(t)] += float32(float64(count) * allWeight(t, t+size) / float64(size))
 	s.Until = t + size
 }
 
-// Skip learns that there were no calls from the last window learned up to t.
-// From a silence longer than maxGap the dispersion learns only the last part.
+// Skip learns that there were no calls from the last learned window up to t. From a
+// silence longer than maxGap the dispersion learns only the last part.
 func (s *State) Skip(t, size int64) {
 	if s.Since == 0 || t <= s.Until {
 		return
@@ -128,7 +127,7 @@ func (s *State) Skip(t, size int64) {
 	s.Until = t
 }
 
-// vary learns how much n windows with count calls each were off mu.
+// vary learns the deviation of n windows with count calls each from mu.
 func (s *State) vary(mu, n, count float64) {
 	s.MuSq += float32(n * mu * mu)
 	s.Excess += float32(n * ((count-mu)*(count-mu) - mu))

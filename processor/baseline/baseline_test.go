@@ -8,8 +8,7 @@ import (
 	"unsafe"
 )
 
-// pmfSum is the upper tail by summing the probability function, which is exact
-// enough where the tail is not tiny.
+// pmfSum sums the probability function, which is accurate enough unless the tail is tiny.
 func pmfSum(y int64, mu, a float64) float64 {
 	r := 1 / a
 	q := mu / (r + mu)
@@ -78,8 +77,8 @@ func TestLearnsTheSeason(t *testing.T) {
 	}
 }
 
-// Silence must teach zeros: an entity seen in one window a day is not one that
-// has that many calls in every window.
+// Silence must teach zeros: an entity with calls in one window a day does not have them
+// in every window.
 func TestSilenceIsLearned(t *testing.T) {
 	var s, all State
 	start := time.Date(2026, 3, 2, 0, 0, 0, 0, time.UTC).UnixNano()
@@ -119,7 +118,7 @@ func TestSlots(t *testing.T) {
 	f("2026-11-23T00:00:00Z", 0)     // Monday
 }
 
-// Student's t against the table of Abramowitz and Stegun (26.10), and its limits.
+// Student's t compared with the table of Abramowitz and Stegun (26.10), and its limits.
 func TestStudentTail(t *testing.T) {
 	for _, c := range []struct{ t, nu, want float64 }{{6.314, 1, 0.05}, {2.764, 10, 0.01}, {2.457, 30, 0.01}, {4.587, 10, 0.0005}, {0, 7, 0.5}} {
 		if got := StudentTail(c.t, c.nu); math.Abs(got-c.want) > 1e-3*c.want {
@@ -134,7 +133,7 @@ func BenchmarkUpperTail(b *testing.B) {
 	}
 }
 
-// The weights by formula are those that adding up every minute gives.
+// The weights by formula equal the sum over every minute.
 func TestWeightsEqualTheSum(t *testing.T) {
 	minute := int64(time.Minute)
 	for seed := range uint64(60) {

@@ -19,8 +19,8 @@ func UpperTail(y int64, mu, a float64) float64 {
 	return incompleteBeta(float64(y), r, mu/(r+mu))
 }
 
-// Surprise returns -log10 of a probability: the score of an anomaly. It is
-// bounded to 300 where the probability underflows.
+// Surprise returns -log10 of a probability: the score of an anomaly. It is at most 300,
+// where the probability underflows.
 func Surprise(p float64) float64 {
 	if p < 1e-300 {
 		return 300
@@ -77,5 +77,5 @@ func fraction(a, b, x float64) float64 {
 }
 
 // StudentTail returns the probability that Student's t with nu degrees of freedom is at
-// least t, for t of 0 and more. Source: Abramowitz and Stegun 26.7.1.
+// least t, for nonnegative t.
 func StudentTail(t, nu float64) float64 { return incompleteBeta(nu/2, 0.5, nu/(nu+t*t)) / 2 }

@@ -6,11 +6,10 @@ import (
 	"keytrail/processor/eventtime"
 )
 
-// How much time of each slot was learned is not stored: everything from a
-// state's Since to its Until was, and what is t old weighs 2^(-t/halfLife). The
-// decayed time of an interval [a, b), seen from its end, is the integral of that
-// weight, and a slot's intervals repeat every week, so that their weights are
-// geometric series.
+// The learned time of each slot is not stored: all time from a state's Since to its Until
+// was learned, and time of age t weighs 2^(-t/halfLife). The decayed time of an interval
+// [a, b), seen from its end, is the integral of that weight. A slot's intervals repeat
+// every week, so their weights are geometric series.
 
 const (
 	hour = eventtime.Hour
@@ -21,29 +20,29 @@ const (
 var (
 	// unit is the decayed time of an endless past, in ns: halfLife / ln 2.
 	unit = float64(halfLife) / math.Ln2
-	// byDays[k] is the weight of what is k days old.
+	// byDays[k] is the weight of an age of k days.
 	byDays = func() (w [9]float64) {
 		for k := range w {
 			w[k] = fade(int64(k) * day)
 		}
 		return w
 	}()
-	anHour  = 1 - fade(hour)       // the part of unit that the last hour is
-	repeats = 1 / (1 - fade(week)) // what every week's part adds up to
+	anHour  = 1 - fade(hour)       // the share of the last hour in unit
+	repeats = 1 / (1 - fade(week)) // the factor for the sum over all weeks
 )
 
-// fade returns the weight of what is age ns old.
+// fade returns the weight of an age of age ns.
 func fade(age int64) float64 { return math.Exp2(-float64(age) / float64(halfLife)) }
 
 // allWeight returns the decayed time from since to until, in ns, as seen at until.
 func allWeight(since, until int64) float64 { return unit * (1 - fade(until-since)) }
 
-// slotWeight returns how much of it is of one slot.
+// slotWeight returns the part of it in one slot.
 func slotWeight(slot int, since, until int64) float64 {
 	return max(unit*(past(slot, until)-fade(until-since)*past(slot, since)), 0)
 }
 
-// past returns the decayed time of a slot in all the past of t, in units.
+// past returns the decayed time of a slot in all time before t, in units.
 func past(slot int, t int64) float64 {
 	today := t / day * day
 	begin := today + int64(slot%24)*hour // of the slot's hour today

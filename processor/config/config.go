@@ -1,18 +1,18 @@
-// Package config reads the file of `keytrail run -c keytrail.yaml`: strict YAML,
-// in which every key is known, every value is checked, and every complaint names
-// the file, the line, the key, the value and what is allowed.
+// Package config reads the file of `keytrail run -c keytrail.yaml`: strict YAML without
+// unknown keys or unchecked values. Every error names the file, the line, the key, the
+// value and what is allowed.
 //
-// Packages that own a Config (sink, the types of sinks, telemetry) keep
-// its defaults and rules; this package gathers them and adds the rules between
-// sections. It opens no connection and no file but the one it is given.
+// Packages that own a Config (sink, the types of sinks, telemetry) keep its defaults and
+// rules; this package combines them and adds the rules between sections. It opens no
+// connection and only the given file.
 //
-// Values, never keys, may refer to the environment: "${NAME}" stands for the
-// variable's text, "$${" for the two characters "${". A variable that is not set
-// is an error. The reference is resolved after the YAML is parsed, so that no
-// variable can change the structure of the file.
+// Values, but not keys, may refer to the environment: "${NAME}" is replaced by the
+// variable's text, and "$${" by the two characters "${". An unset variable is an error.
+// References are resolved after the YAML is parsed, so a variable cannot change the
+// structure of the file.
 //
-// Bounds: a file has at most 1 MiB; at most 20 complaints are listed; anchors,
-// aliases, tags and further documents are refused.
+// Bounds: a file has at most 1 MiB, and at most 20 errors are listed. Anchors, aliases,
+// tags and further documents are refused.
 package config
 
 import (
@@ -29,8 +29,8 @@ import (
 	"keytrail/schemas/wire"
 )
 
-// Config is everything that can be set. It is plain data: safe for concurrent
-// reading, copied by assignment except for its lists and maps.
+// Config has all settings. It is plain data: safe for concurrent reading, copied by
+// assignment except for its lists and maps.
 type Config struct {
 	Kafka  Kafka             `yaml:"kafka"`
 	Stages []Stage           `yaml:"stages"`
@@ -38,56 +38,56 @@ type Config struct {
 	Window Window            `yaml:"window"`
 	Commit Commit            `yaml:"commit"`
 	Detect detector.Settings `yaml:"detect"`
-	// SelfPrincipals are the principals that the pipeline itself uses to read
-	// trails; their reads of encrypted trails are marked with keytrail.self.
+	// SelfPrincipals are the principals with which the pipeline itself reads trails;
+	// their reads of encrypted trails are marked with keytrail.self.
 	SelfPrincipals []string         `yaml:"self_principals"`
 	Rules          Rules            `yaml:"rules"`
 	Sinks          []Sink           `yaml:"sinks"`
 	Telemetry      telemetry.Config `yaml:"telemetry"`
 
-	written  map[string]interpolated // settings with references to the environment, by key
-	literals []string                // secrets that the file itself holds
-	hidden   *setting.Scrubber       // what keeps all of them out of a text; nil without a file
+	written  map[string]interpolated // settings that refer to the environment, by key
+	literals []string                // secrets in the file itself
+	hidden   *setting.Scrubber       // removes both from a text; nil without a file
 }
 
-// Rules names the user's own rules. This package does not read them.
+// Rules names the user's rules. This package does not read them.
 type Rules struct {
-	// Sigma are directories of rules in Sigma form, and single files, as seen from the
-	// working directory of the process; docs/sigma.md says what they can have.
+	// Sigma are directories of Sigma rules and single files, relative to the working
+	// directory of the process; docs/sigma.md describes their contents.
 	Sigma []string `yaml:"sigma"`
 }
 
-// Kafka says where the brokers are and how the topics are made.
+// Kafka configures the brokers and the creation of topics.
 type Kafka struct {
 	Brokers []string `yaml:"brokers"` // host:port each
-	// Embedded runs a broker inside the process instead of Brokers. It is meant
-	// for demonstrations and tests: it is not safe against a crash.
+	// Embedded runs a broker inside the process instead of Brokers, for demonstrations
+	// and tests: it is not crash-safe.
 	Embedded bool `yaml:"embedded"`
 	// DataDir is the folder of the embedded broker; "" keeps its data in memory.
 	DataDir  string `yaml:"data_dir"`
 	ClientID string `yaml:"client_id"`
-	// Prefix begins the name of every topic: "kms." makes "kms.events".
+	// Prefix begins the name of every topic: "kms." gives "kms.events".
 	Prefix string `yaml:"prefix"`
-	// Replication is the number of replicas of each topic that is made; 0, the default,
-	// leaves it to the brokers (default.replication.factor). The start refuses a default
-	// of 1 where there are three brokers or more.
+	// Replication is the number of replicas of each created topic; 0, the default, leaves
+	// it to the brokers (default.replication.factor). Startup refuses a default of 1 if
+	// there are three brokers or more.
 	Replication int        `yaml:"replication"`
 	Partitions  Partitions `yaml:"partitions"`
-	// TransactionalID begins the transactional ids of the stages. Installations
-	// that share a Kafka cluster need different ones.
+	// TransactionalID begins the transactional ids of the stages. Installations that
+	// share a Kafka cluster must differ in it.
 	TransactionalID string `yaml:"transactional_id"`
-	// SessionTimeout is after how long without a sign of life the other processes
-	// take over what one was working on.
+	// SessionTimeout is the time without heartbeats after which other processes take over
+	// a process's partitions.
 	SessionTimeout time.Duration `yaml:"session_timeout"`
 	// TLS and SASL secure the connections to Brokers.
 	TLS  kafka.TLS  `yaml:"tls"`
 	SASL kafka.SASL `yaml:"sasl"`
 }
 
-// Security returns how the connections are secured.
+// Security returns the settings of connections.
 func (k *Kafka) Security() kafka.Security { return kafka.Security{TLS: k.TLS, SASL: k.SASL} }
 
-// Partitions are the partition counts of the topics that are made.
+// Partitions are the partition counts of created topics.
 type Partitions struct {
 	Events   int `yaml:"events"`
 	Partials int `yaml:"partials"`
@@ -96,7 +96,7 @@ type Partitions struct {
 // Stage names one stage of the pipeline.
 type Stage string
 
-// The stages, in the order of an event's way.
+// The stages, in an event's order.
 const (
 	StageNormalize Stage = "normalize" // kms.raw to kms.events
 	StageCount     Stage = "count"     // kms.events to kms.partials
@@ -104,7 +104,7 @@ const (
 	StageForward   Stage = "forward"   // to the sinks
 )
 
-// Stages returns all stages in the order of an event's way.
+// Stages returns all stages in an event's order.
 func Stages() []Stage { return []Stage{StageNormalize, StageCount, StageDetect, StageForward} }
 
 // Body reports whether a log record keeps the original event.
@@ -116,8 +116,8 @@ const (
 	BodyNone Body = "none" // the log record has no body
 )
 
-// Decode bounds what one object of CloudTrail records may cost; see
-// decoding.Limits for the arithmetic of each bound.
+// Decode bounds the resources for one object of CloudTrail records; see decoding.Limits
+// for the arithmetic.
 type Decode struct {
 	CompressedBytes setting.Size `yaml:"compressed_bytes"`
 	InflatedBytes   setting.Size `yaml:"inflated_bytes"`
@@ -126,42 +126,43 @@ type Decode struct {
 	FieldBytes      setting.Size `yaml:"field_bytes"`
 	Records         int          `yaml:"records"`
 	Depth           int          `yaml:"depth"`
-	// MessageRecords and MessageBytes bound what comes of one message of kms.raw.
+	// MessageRecords and MessageBytes bound the records from one message of kms.raw.
 	MessageRecords int          `yaml:"message_records"`
 	MessageBytes   setting.Size `yaml:"message_bytes"`
 	Body           Body         `yaml:"body"`
 }
 
-// Limits returns the bounds as the decoder takes them.
+// Limits returns the bounds in the decoder's form.
 func (d Decode) Limits() decoding.Limits {
-	return decoding.Limits{CompressedBytes: int64(d.CompressedBytes), InflatedBytes: int64(d.InflatedBytes), Ratio: d.Ratio,
+	return decoding.Limits{CompressedBytes: int64(d.CompressedBytes),
+		InflatedBytes: int64(d.InflatedBytes), Ratio: d.Ratio,
 		RecordBytes: int(d.RecordBytes), FieldBytes: int(d.FieldBytes), Records: d.Records, Depth: d.Depth}
 }
 
 // Window sets the event-time windows.
 type Window struct {
 	Size time.Duration `yaml:"size"`
-	// Rollups are the sizes of longer windows that add up those of Size.
+	// Rollups are the sizes of longer windows that sum windows of Size.
 	Rollups []time.Duration `yaml:"rollups"`
-	// OutOfOrderness is how much later than younger events an event may come
-	// without being late: CloudTrail delivers most within 15 minutes.
+	// OutOfOrderness is how much later than younger events an event may arrive without
+	// being late: CloudTrail delivers most within 15 minutes.
 	OutOfOrderness time.Duration `yaml:"out_of_orderness"`
-	// AllowedLateness is how long after its end a window still takes late calls.
+	// AllowedLateness is how long after its end a window still accepts late calls.
 	AllowedLateness time.Duration `yaml:"allowed_lateness"`
 	// FutureSkew is how far ahead of the clock an event may move the watermark.
 	FutureSkew time.Duration `yaml:"future_skew"`
 	// IdleAfter is the silence after which a source's watermark follows the other
-	// sources, or the clock when all are silent, so that it holds nothing back.
+	// sources, or the clock if all are silent, so that it holds nothing back.
 	IdleAfter time.Duration `yaml:"idle_after"`
 }
 
-// Commit bounds one Kafka transaction: whichever comes first ends it.
+// Commit bounds one Kafka transaction: the first limit that is reached ends it.
 type Commit struct {
 	Interval time.Duration `yaml:"interval"`
 	Records  int           `yaml:"records"`
 }
 
-// Detection returns the settings of windows and detectors as the engine takes them.
+// Detection returns the settings of windows and detectors in the engine's form.
 func (c *Config) Detection() window.Config {
 	w := c.Window
 	return window.Config{
@@ -176,10 +177,10 @@ func nanoseconds(list []time.Duration) (ns []int64) {
 	return ns
 }
 
-// Sink is one destination. In the file, the keys of To stand beside the others.
+// Sink is one destination. In the file, the keys of To are among its own.
 type Sink struct {
-	// Name identifies the sink in its consumer group, logs and metrics. To rename
-	// a sink is to begin at the oldest record that Kafka has.
+	// Name identifies the sink in its consumer group, logs and metrics. A renamed sink
+	// starts at the oldest record in Kafka.
 	Name  string      `yaml:"name"`
 	Type  all.Type    `yaml:"type"`
 	To    sink.Config `yaml:",inline"` // of Type
@@ -188,17 +189,17 @@ type Sink struct {
 	Retry sink.Retry  `yaml:"retry"`
 }
 
-// Take says which records a sink gets.
+// Take selects the records of a sink.
 type Take struct {
 	Events    bool    `yaml:"events"`
 	Windows   Windows `yaml:"windows"`
 	Anomalies bool    `yaml:"anomalies"`
 }
 
-// Windows says which windows a sink gets.
+// Windows selects the windows of a sink.
 type Windows string
 
-// The choices of windows, each more than the one before; WindowsAnomalous is the
+// The choices of windows, each a superset of the one before; WindowsAnomalous is the
 // default.
 const (
 	WindowsNone      Windows = "none"
@@ -206,8 +207,8 @@ const (
 	WindowsAll       Windows = "all"
 )
 
-// NewSink returns a Sink of type t with its defaults, or false for a type that
-// does not exist. It lacks a Name, and the settings without a default.
+// NewSink returns a Sink of type t with its defaults, or false for an unknown type. Its
+// Name and the settings without a default are empty.
 func NewSink(t all.Type) (Sink, bool) {
 	to := all.Default(t)
 	return Sink{Type: t, To: to, Take: Take{Events: true, Windows: WindowsAnomalous, Anomalies: true},
@@ -225,8 +226,10 @@ func Default() *Config {
 			SASL:           kafka.SASL{Mechanism: kafka.MechanismNone},
 		},
 		Stages: Stages(),
-		Decode: Decode{CompressedBytes: setting.Size(limits.CompressedBytes), InflatedBytes: setting.Size(limits.InflatedBytes), Ratio: limits.Ratio,
-			RecordBytes: setting.Size(limits.RecordBytes), FieldBytes: setting.Size(limits.FieldBytes), Records: limits.Records, Depth: limits.Depth,
+		Decode: Decode{CompressedBytes: setting.Size(limits.CompressedBytes),
+			InflatedBytes: setting.Size(limits.InflatedBytes), Ratio: limits.Ratio,
+			RecordBytes: setting.Size(limits.RecordBytes), FieldBytes: setting.Size(limits.FieldBytes),
+			Records: limits.Records, Depth: limits.Depth,
 			MessageRecords: wire.DefaultMessageRecords, MessageBytes: wire.DefaultMessageBytes, Body: BodyKeep},
 		Window: Window{Size: time.Duration(detection.Size), Rollups: []time.Duration{}, OutOfOrderness: 15 * time.Minute,
 			AllowedLateness: time.Duration(detection.Lateness), FutureSkew: 5 * time.Minute,

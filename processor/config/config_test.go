@@ -36,7 +36,7 @@ func lookup(name string) (string, bool) {
 	return text, ok
 }
 
-// golden compares got with the file beside the input, or writes it.
+// golden compares got with the file beside the input, or writes it with -update.
 func golden(t *testing.T, path, got string) {
 	t.Helper()
 	if *update {
@@ -95,8 +95,8 @@ func TestGood(t *testing.T) {
 	})
 }
 
-// roundTrip checks that out, the printed form of c, reads back to c, save for
-// secrets that were redacted, and prints the same once more.
+// roundTrip checks that out, the printed form of c, parses to c, except redacted secrets,
+// and prints the same again.
 func roundTrip(t *testing.T, c *Config, out string) {
 	t.Helper()
 	back, err := parse("printed", []byte(out), lookup)
@@ -120,7 +120,7 @@ func roundTrip(t *testing.T, c *Config, out string) {
 			}
 		}
 	}
-	back.written, back.literals, back.hidden = c.written, c.literals, c.hidden // the reference to a secret is not itself a setting
+	back.written, back.literals, back.hidden = c.written, c.literals, c.hidden // where the secret comes from
 	if !reflect.DeepEqual(back, c) {
 		t.Errorf("read back:\n%+v\nwant:\n%+v", back, c)
 	}
@@ -182,7 +182,7 @@ func TestFullSetsEverything(t *testing.T) {
 	f("take with defaults", c.Sinks[1].Take, Take{Events: true, Windows: WindowsNone, Anomalies: true})
 	f("retry", c.Sinks[2].Retry, sink.DefaultRetry())
 	f("principal", c.SelfPrincipals[1], environment["READER"])
-	// Every key of full.yaml differs from its default, so none is ignored.
+	// Every key of full.yaml differs from its default, so a key that Parse ignores shows.
 	left, right := reflect.ValueOf(*c), reflect.ValueOf(*Default())
 	for _, section := range []string{"Kafka", "Decode", "Window", "Commit", "Detect", "Telemetry"} {
 		a, b := left.FieldByName(section), right.FieldByName(section)
@@ -244,8 +244,8 @@ func TestNearest(t *testing.T) {
 	f("something_else", "")
 }
 
-// FuzzParse holds that Parse never panics and that what it accepts is printed in
-// a form that it reads back.
+// FuzzParse checks that Parse never panics, and that it reads back the printed form of
+// any input that it accepts.
 func FuzzParse(f *testing.F) {
 	for _, folder := range []string{"good", "bad"} {
 		paths, err := filepath.Glob(filepath.Join("testdata", folder, "*.yaml"))

@@ -31,9 +31,9 @@ func Load(path string) (*Config, error) {
 	return Parse(path, data)
 }
 
-// Parse reads a configuration, resolves references to the environment, and
-// validates the result. Keys that data leaves out have their defaults. The error
-// joins one *Error for each thing that is wrong; name stands in them as the file.
+// Parse reads a configuration, resolves references to the environment, and validates the
+// result. Missing keys have their defaults. The error joins one *Error per fault; name is
+// the file name in them.
 func Parse(name string, data []byte) (*Config, error) {
 	return parse(name, data, os.LookupEnv)
 }
@@ -61,16 +61,16 @@ func parse(name string, data []byte, lookup func(string) (string, bool)) (*Confi
 	return c, nil
 }
 
-// decoder fills Go values from YAML nodes. Unlike the YAML package's own decoder
-// it knows for each value its key, its line and what would have been allowed.
+// decoder fills Go values from YAML nodes. Unlike the YAML package's decoder, it knows
+// each value's key, line and allowed values.
 type decoder struct {
 	faults
-	config *Config // that is filled
+	config *Config // the destination
 	lookup func(string) (string, bool)
 }
 
-// document returns the root of the only document in data, or nil: after a fault,
-// and for a file without content.
+// document returns the root of the only document in data, or nil after a fault or for an
+// empty file.
 func (d *decoder) document(data []byte) *yaml.Node {
 	if len(data) > maxFile {
 		d.add(0, "", "is larger than 1 MiB")
@@ -86,7 +86,7 @@ func (d *decoder) document(data []byte) *yaml.Node {
 	}
 	switch err := y.Decode(&more); {
 	case err == nil:
-		d.add(more.Line, "", "a second document begins here; a configuration is one document")
+		d.add(more.Line, "", "a second document begins here; write one document per file")
 		return nil
 	case !errors.Is(err, io.EOF):
 		d.syntax(err)
@@ -99,7 +99,7 @@ func (d *decoder) document(data []byte) *yaml.Node {
 	return root
 }
 
-// value decodes node into v, which is addressable and holds the default.
+// value decodes node into v, which is addressable and contains the default.
 func (d *decoder) value(node *yaml.Node, v reflect.Value, key string) {
 	if _, known := d.lines[key]; !known {
 		d.lines[key] = node.Line
@@ -109,7 +109,7 @@ func (d *decoder) value(node *yaml.Node, v reflect.Value, key string) {
 		d.add(node.Line, key, "anchors and aliases are not supported; write the value out")
 		return
 	case node.Style&yaml.TaggedStyle != 0:
-		d.add(node.Line, key, "tags such as %q are not supported; leave it out", node.Tag)
+		d.add(node.Line, key, "tags such as %q are not supported; remove it", node.Tag)
 		return
 	}
 	if isScalar(v) {
@@ -117,7 +117,7 @@ func (d *decoder) value(node *yaml.Node, v reflect.Value, key string) {
 		return
 	}
 	if node.Kind == yaml.ScalarNode && node.ShortTag() == "!!null" {
-		return // a key whose content is commented out: nothing was said
+		return // a key whose content is commented out keeps its default
 	}
 	switch v.Kind() {
 	case reflect.Struct:
@@ -149,7 +149,7 @@ func (d *decoder) structure(node *yaml.Node, v reflect.Value, key string) {
 			continue
 		}
 		if instead := gone[at]; instead != "" {
-			d.add(name.Line, at, "is no longer a setting: %s", instead)
+			d.add(name.Line, at, "is not a setting any more: %s", instead)
 			continue
 		}
 		hint := ""
@@ -160,13 +160,13 @@ func (d *decoder) structure(node *yaml.Node, v reflect.Value, key string) {
 	}
 }
 
-// gone are settings that there were, and what to do about each.
+// gone are removed settings, and what to do about each.
 var gone = map[string]string{
-	"window.close_after": "the last windows close by themselves once a source has been silent for window.idle_after; leave it out",
+	"window.close_after": "the last windows close by themselves after window.idle_after without events; remove it",
 }
 
-// sinkType prepares s for the type that the mapping names, since the keys that
-// are allowed depend on it. It returns false after a fault.
+// sinkType prepares s for the mapping's type, which determines the allowed keys. It
+// returns false after a fault.
 func (d *decoder) sinkType(node *yaml.Node, s *Sink, key string) bool {
 	for i := 0; i+1 < len(node.Content); i += 2 {
 		if node.Content[i].Value != "type" {
@@ -198,8 +198,8 @@ func joinTypes() string {
 	return strings.Join(list, ", ")
 }
 
-// pairs yields the keys and values of a mapping, and notes keys that are not
-// plain text or that repeat.
+// pairs yields the keys and values of a mapping, and reports keys that are not plain text
+// or repeat.
 func (d *decoder) pairs(node *yaml.Node, key string) func(func(name, content *yaml.Node) bool) {
 	return func(yield func(name, content *yaml.Node) bool) {
 		seen := map[string]int{}
@@ -210,7 +210,7 @@ func (d *decoder) pairs(node *yaml.Node, key string) func(func(name, content *ya
 				continue
 			}
 			if first, ok := seen[name.Value]; ok {
-				d.add(name.Line, join(key, short(name.Value)), "stands here twice; the first is on line %d", first)
+				d.add(name.Line, join(key, short(name.Value)), "is set twice; the first is on line %d", first)
 				continue
 			}
 			seen[name.Value] = name.Line

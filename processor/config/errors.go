@@ -12,12 +12,12 @@ import (
 	"keytrail/processor/setting"
 )
 
-// Error is one thing that is wrong in a configuration file.
+// Error is one fault in a configuration file.
 type Error struct {
 	File string
-	Line int    // from 1; 0 where the file as a whole is meant
+	Line int    // from 1; 0 for the file as a whole
 	Key  string // the path of the key, such as "sinks[0].take.windows"; "" for the whole file
-	Text string // what is wrong, and what is allowed
+	Text string // the fault, and what is allowed
 }
 
 // Error returns "file:line: key: text".
@@ -36,7 +36,7 @@ func (e *Error) Error() string {
 	return b.String() + ": " + e.Text
 }
 
-// maxErrors bounds the errors that are listed; the others are counted.
+// maxErrors bounds the listed errors; the rest are counted.
 const maxErrors = 20
 
 // faults collects the errors of one file.
@@ -50,8 +50,8 @@ func (f *faults) add(line int, key, format string, args ...any) {
 	f.found = append(f.found, &Error{File: f.file, Line: line, Key: key, Text: fmt.Sprintf(format, args...)})
 }
 
-// problems adds what Validate found, with the line of each key or of the
-// nearest key around it.
+// problems adds the problems of Validate, with the line of each key or of the nearest
+// enclosing key.
 func (f *faults) problems(err error) {
 	var problems setting.Problems
 	if err != nil && !errors.As(err, &problems) {
@@ -75,7 +75,7 @@ func (f *faults) line(key string) int {
 	}
 }
 
-// err joins the errors in the order of their lines; nil when there are none.
+// err joins the errors in order of their lines; nil if there are none.
 func (f *faults) err() error {
 	slices.SortStableFunc(f.found, func(a, b *Error) int { return a.Line - b.Line })
 	var all []error
@@ -103,8 +103,8 @@ func (f *faults) syntax(err error) {
 	f.add(0, "", "cannot parse YAML: %s", strings.TrimPrefix(err.Error(), "yaml: "))
 }
 
-// nearest returns the name among allowed that a person may have meant by got, or
-// "": up to two characters or a third of them differ, but not all.
+// nearest returns the allowed name that a person may have meant by got, or "": at most
+// two characters or a third of them differ, but not all.
 func nearest(got string, allowed []string) string {
 	best, bound := "", min(max(2, len(got)/3)+1, len(got))
 	for _, name := range allowed {
@@ -115,8 +115,8 @@ func nearest(got string, allowed []string) string {
 	return best
 }
 
-// distance counts the characters to insert, delete or replace between a and b
-// (Levenshtein). Names are short: the caller cuts what the file has to 64 bytes.
+// distance returns the Levenshtein distance of a and b. Names are short: the caller cuts
+// the file's name to 64 bytes.
 func distance(a, b string) int {
 	row := make([]int, len(b)+1)
 	for j := range row {

@@ -15,10 +15,10 @@ import (
 	"keytrail/processor/setting"
 )
 
-// Print writes the effective configuration as YAML that Parse reads back to the
-// same configuration, where the environment is the same: a setting with references to it
-// is written with them, as in the file. Secrets that the file itself holds are the
-// exception: setting.Redacted stands for them.
+// Print writes the effective configuration as YAML that Parse reads back to the same
+// configuration in the same environment: a setting with references is written with them,
+// as in the file. Secrets in the file itself are the exception: they become
+// setting.Redacted.
 func (c *Config) Print(w io.Writer) error {
 	y := yaml.NewEncoder(w)
 	y.SetIndent(2)
@@ -69,8 +69,8 @@ func (c *Config) node(v reflect.Value, key string) *yaml.Node {
 	panic("BUG: configuration of type " + v.Type().String())
 }
 
-// scalarNode writes one value. References to the environment that a text only
-// seems to hold are escaped, those of a secret are real.
+// scalarNode writes one value. It escapes what only looks like a reference to the
+// environment, except in secrets, whose references are real.
 func scalarNode(v reflect.Value) *yaml.Node {
 	plain := func(text string) *yaml.Node { return &yaml.Node{Kind: yaml.ScalarNode, Value: text} }
 	switch x := v.Interface().(type) {
@@ -106,14 +106,14 @@ type field struct {
 
 type fieldList []field
 
-// fields returns the settings of a section in the order of its type. The fields
-// of an inline Config stand among them, if there is one.
+// fields returns the settings of a section in the order of its type, with those of an
+// inline Config in its place.
 func fields(v reflect.Value) fieldList {
 	var list fieldList
 	for i := range v.NumField() {
 		tag := v.Type().Field(i).Tag.Get("yaml")
 		switch {
-		case !v.Type().Field(i).IsExported(): // what is known of the settings
+		case !v.Type().Field(i).IsExported(): // provenance of the settings
 		case tag == ",inline" && v.Field(i).IsNil():
 		case tag == ",inline": // an interface that holds a pointer
 			list = append(list, fields(v.Field(i).Elem().Elem())...)

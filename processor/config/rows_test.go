@@ -7,7 +7,7 @@ import (
 	"keytrail/processor/config"
 )
 
-// TestRowD10DeliveryLag: by default events wait longer for older ones than the longest delivery that was measured in a real trail, 10.1 minutes.
+// TestRowD10DeliveryLag: by default events wait for older ones longer than the longest delivery measured in a real trail, 10.1 minutes.
 func TestRowD10DeliveryLag(t *testing.T) {
 	w := config.Default().Window
 	if longest := 606 * time.Second; w.OutOfOrderness <= longest || w.AllowedLateness <= longest {

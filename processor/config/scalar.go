@@ -30,8 +30,8 @@ func isScalar(v reflect.Value) bool {
 	return reflect.PointerTo(v.Type()).Implements(textType)
 }
 
-// scalar decodes a single value into v. Complaints show the text of the file,
-// not of the environment, which may be secret.
+// scalar decodes a single value into v. Errors show the file's text, not that of the
+// environment, which may be secret.
 func (d *decoder) scalar(node *yaml.Node, v reflect.Value, key string) {
 	if node.Kind != yaml.ScalarNode {
 		d.add(node.Line, key, "is %s; want a single value", describe(node))
@@ -56,7 +56,7 @@ func (d *decoder) scalar(node *yaml.Node, v reflect.Value, key string) {
 	}
 }
 
-// set parses text into v. Its error goes on after "is".
+// set parses text into v. Its error completes a sentence after "is".
 func set(v reflect.Value, text string) error {
 	if v.Type() == durationType {
 		duration, err := time.ParseDuration(text)
@@ -93,11 +93,10 @@ func set(v reflect.Value, text string) error {
 	return nil
 }
 
-// variable is a reference to the environment, with the characters that POSIX
-// gives to names.
+// variable matches a reference to the environment, with POSIX characters for names.
 var variable = regexp.MustCompile(`^\$\{([A-Za-z_][A-Za-z0-9_]*)\}`)
 
-// expand replaces the references to the environment in text, and returns them, too.
+// expand replaces the references to the environment in text, and also returns them.
 func (d *decoder) expand(text string) (_ string, parts []reference, err error) {
 	var out strings.Builder
 	for {
@@ -112,14 +111,15 @@ func (d *decoder) expand(text string) (_ string, parts []reference, err error) {
 		}
 		m := variable.FindStringSubmatch("${" + rest)
 		if m == nil {
-			return "", nil, fmt.Errorf(`has a "${" that begins no reference such as "${NAME}"; write "$${" for the characters themselves`)
+			return "", nil, fmt.Errorf(
+				`has a "${" without a reference such as "${NAME}"; write "$${" for the characters themselves`)
 		}
 		content, ok := d.lookup(m[1])
 		switch {
 		case !ok:
 			return "", nil, fmt.Errorf("refers to the environment variable %s, which is not set", m[1])
 		case !utf8.ValidString(content) || strings.ContainsRune(content, 0):
-			return "", nil, fmt.Errorf("refers to the environment variable %s, which is not UTF-8 text", m[1])
+			return "", nil, fmt.Errorf("refers to the environment variable %s, whose value is not UTF-8 text", m[1])
 		}
 		out.WriteString(before + content)
 		parts = append(parts, reference{m[1], content})
@@ -127,11 +127,11 @@ func (d *decoder) expand(text string) (_ string, parts []reference, err error) {
 	}
 }
 
-// origin matches a value whose secret part comes from the environment alone.
+// origin matches a secret value that comes from the environment alone.
 var origin = regexp.MustCompile(`^((Bearer|Basic|Splunk|ApiKey|Token) )?\$\{[A-Za-z_][A-Za-z0-9_]*\}$`)
 
-// printable returns raw, the text of a secret in the file, if it does not hold
-// the secret itself, and else "".
+// printable returns raw, the text of a secret in the file, unless it contains the secret
+// itself; then "".
 func printable(raw string) string {
 	if origin.MatchString(raw) {
 		return raw
@@ -139,7 +139,7 @@ func printable(raw string) string {
 	return ""
 }
 
-// describe names what stands where something else was expected.
+// describe names the kind of an unexpected node.
 func describe(node *yaml.Node) string {
 	switch node.Kind {
 	case yaml.MappingNode:

@@ -7,17 +7,17 @@ import (
 	"keytrail/processor/setting"
 )
 
-// This file knows which settings came from the environment. Such a setting prints as it is
-// written in the file, with its references, and its value is kept out of errors and logs:
-// nobody can tell from a setting whether what is interpolated into it is secret. A token
-// may be part of an endpoint's path as well as of a password.
+// This file tracks the settings that came from the environment. Such a setting prints as
+// in the file, with its references, and its value stays out of errors and logs: a token
+// may be part of an endpoint's path as well as a password, and no program can tell which
+// interpolated values are secret.
 
 // interpolated is a setting with references to the environment.
 type interpolated struct {
-	raw   string // as the file has it
-	text  string // with the values instead of the references
+	raw   string // as in the file
+	text  string // with the references replaced
 	parts []reference
-	close bool // the value of a secret or of a URL: see least
+	close bool // a secret or a URL: see least
 }
 
 // reference is one "${NAME}" with its value.
@@ -25,16 +25,16 @@ type reference struct{ name, text string }
 
 func (r reference) String() string { return "${" + r.name + "}" }
 
-// A value is looked for alone, outside its setting, when it is at least so long: in
-// settings that hold secrets, and in others, which hold words such as "count". Shorter ones
-// would make garbage of all output, and hide nothing that cannot be guessed; they are
-// hidden where the whole setting stands, and in errors about the setting itself.
+// The minimum length at which a value is also hidden outside its setting: in settings
+// that hold secrets, and in others, which hold words such as "count". Hiding shorter
+// values would garble all output and protect only guessable ones. They are hidden in the
+// setting as a whole, and in errors about it.
 const (
 	leastSecret = setting.LeastSecret
 	least       = 8
 )
 
-// noteSetting takes a setting that was decoded; v is what it is decoded into.
+// noteSetting takes a decoded setting; v is its destination.
 func (d *decoder) noteSetting(key, raw, text string, parts []reference, v reflect.Value) {
 	secret := v.Type() == secretType
 	switch {
@@ -45,14 +45,14 @@ func (d *decoder) noteSetting(key, raw, text string, parts []reference, v reflec
 	}
 }
 
-// secrets returns what hides the values of c: those of the environment behind their
-// references, and secrets that the file itself has behind setting.Redacted.
+// secrets returns the scrubber of c: it replaces values of the environment by their
+// references, and secrets in the file itself by setting.Redacted.
 func (c *Config) secrets() *setting.Scrubber {
 	s := &setting.Scrubber{}
 	for _, one := range c.written {
 		shown := one.raw
 		if one.close && origin.FindString(one.raw) == "" && !strings.Contains(one.raw, "://") {
-			shown = setting.Redacted // a secret whose other part stands in the file
+			shown = setting.Redacted // a secret that is partly in the file
 		}
 		if len(one.text) >= leastSecret && (len(one.text) >= least || one.close) {
 			s.Add(one.text, shown)
@@ -73,12 +73,12 @@ func (c *Config) secrets() *setting.Scrubber {
 	return s
 }
 
-// Secrets returns what keeps the values of the environment, and the secrets of the file,
-// out of a text: the same at each call. More may be added to it.
+// Secrets returns the scrubber that removes values of the environment and secrets of the
+// file from a text: the same at each call. The caller may add more secrets.
 func (c *Config) Secrets() *setting.Scrubber { return c.hidden }
 
-// hide returns the text of a problem with a setting without secrets: in quotes even those
-// that are too short to be looked for elsewhere.
+// hide returns the text of a problem with a setting without secrets: within quotes also
+// those too short to be hidden elsewhere.
 func (c *Config) hide(s *setting.Scrubber, key, text string) string {
 	one, ok := c.written[key]
 	if ok && one.text != "" {
@@ -89,7 +89,7 @@ func (c *Config) hide(s *setting.Scrubber, key, text string) string {
 		return text
 	}
 	pieces := strings.Split(text, `"`)
-	for i := 1; i < len(pieces); i += 2 { // what stands in quotes
+	for i := 1; i < len(pieces); i += 2 { // the parts in quotes
 		if pieces[i] == one.raw {
 			continue
 		}

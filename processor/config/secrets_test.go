@@ -15,7 +15,7 @@ import (
 	"keytrail/processor/sink/otlphttp"
 )
 
-// templates are configurations into which a value of the environment can go anywhere.
+// templates are configurations with places for a value of the environment.
 var templates = []string{
 	"kafka: {brokers: [127.0.0.1:9092], tls: {enabled: true}, sasl: {mechanism: OAUTHBEARER, token_url: \"https://login.example/@\", username: me, password: \"${S}\"}}",
 	"kafka: {brokers: [127.0.0.1:9092], tls: {enabled: true}, sasl: {mechanism: OAUTHBEARER, token_url: \"http://login.example/token?key=@\", username: me, password: p}}",
@@ -32,7 +32,7 @@ var templates = []string{
 	"sinks: [{name: archive, type: file, path: \"archive/@\"}]",
 }
 
-// secretValue makes a value that stands nowhere by chance.
+// secretValue makes a value that appears nowhere by chance.
 func secretValue(rng *rand.Rand) string {
 	letters := []rune(`abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789/+=%&?#:@ "\'<>é鍵_-`)
 	var b strings.Builder
@@ -58,8 +58,8 @@ func showsNone(t *testing.T, where, text, secret string) {
 	}
 }
 
-// Wherever a value of the environment is interpolated: neither the printed configuration
-// nor an error about it shows the value, and what is printed reads back to the same.
+// Wherever a value of the environment is interpolated, neither the printed configuration
+// nor an error shows it, and the printed form reads back to the same.
 func TestInterpolatedValuesAreNotShown(t *testing.T) {
 	good := 0
 	for seed := range uint64(60) {
@@ -109,7 +109,7 @@ func TestErrorsOfClients(t *testing.T) {
 			continue
 		}
 		ctx, cancel := context.WithCancel(context.Background())
-		cancel() // no connection is needed for the client's words
+		cancel() // the client's error needs no connection
 		r, err := http.NewRequestWithContext(ctx, http.MethodPost, c.Sinks[0].To.(*otlphttp.Config).Endpoint+"/v1/logs", nil)
 		if err == nil {
 			_, err = http.DefaultClient.Do(r)
@@ -124,7 +124,7 @@ func TestErrorsOfClients(t *testing.T) {
 	}
 }
 
-// A short value is not looked for alone: it would make garbage of all output.
+// A short value is not hidden alone: that would garble all output.
 func TestShortValuesAreNoWords(t *testing.T) {
 	env := func(string) (string, bool) { return "count", true }
 	c, err := parse("keytrail.yaml", []byte("stages: [\"${STAGE}\"]"), env)
@@ -139,7 +139,7 @@ func TestShortValuesAreNoWords(t *testing.T) {
 	}
 }
 
-// Secrets that the file itself holds are kept out of errors and logs, too.
+// Secrets in the file itself stay out of errors and logs as well.
 func TestLiteralSecrets(t *testing.T) {
 	c, err := parse("keytrail.yaml", []byte("sinks: [{name: siem, type: otlp, endpoint: \"https://x.example\", headers: {Authorization: \"Splunk abc-def-123\"}}]"), lookup)
 	if err != nil {

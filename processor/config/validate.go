@@ -34,15 +34,16 @@ func (c *Config) Validate() error {
 		if principal == "" {
 			p.Add(key, "is empty; want a principal such as arn:aws:iam::111122223333:role/trail-reader")
 		} else if slices.Index(c.SelfPrincipals, principal) < i {
-			p.Add(key, "%q stands in the list twice", principal)
+			p.Add(key, "%q is in the list twice", principal)
 		}
 	}
 	for i, path := range c.Rules.Sigma {
 		key := fmt.Sprintf("rules.sigma[%d]", i)
 		if path == "" {
 			p.Add(key, "is empty; want a directory of rules or a file, such as /etc/keytrail/rules")
-		} else if first := slices.IndexFunc(c.Rules.Sigma, func(s string) bool { return s != "" && filepath.Clean(s) == filepath.Clean(path) }); first < i {
-			p.Add(key, "%q stands in the list twice", path)
+		} else if first := slices.IndexFunc(
+			c.Rules.Sigma, func(s string) bool { return s != "" && filepath.Clean(s) == filepath.Clean(path) }); first < i {
+			p.Add(key, "%q is in the list twice", path)
 		}
 	}
 	validateSinks(&p, c.Sinks)
@@ -62,12 +63,12 @@ func nest(p *setting.Problems, key string, err error) {
 	}
 }
 
-// topicPrefix is what Kafka allows in the name of a topic (at most 249
-// characters, of which 200 may be the prefix).
+// topicPrefix matches Kafka's rule for topic names (at most 249 characters, of which the
+// prefix may have 200).
 var topicPrefix = regexp.MustCompile(`^[A-Za-z0-9._-]{1,200}$`)
 
-// identifier is what client and transactional ids are made of here: Kafka takes
-// more, and monitoring tools do not.
+// identifier is stricter about client and transactional ids than Kafka, for the sake of
+// monitoring tools.
 var identifier = regexp.MustCompile(`^[A-Za-z0-9._-]{1,200}$`)
 
 func (k Kafka) validate(p *setting.Problems) {
@@ -79,34 +80,34 @@ func (k Kafka) validate(p *setting.Problems) {
 		if !isAddress(b) {
 			p.Add(key, `%q is not a host:port address; write one such as "127.0.0.1:9092"`, b)
 		} else if slices.Index(k.Brokers, b) < i {
-			p.Add(key, "%q stands in the list twice", b)
+			p.Add(key, "%q is in the list twice", b)
 		}
 	}
 	if k.Embedded && len(k.Brokers) > 0 && !slices.Equal(k.Brokers, Default().Kafka.Brokers) {
-		p.Add("kafka.embedded", "true cannot be combined with kafka.brokers; leave out one of them")
+		p.Add("kafka.embedded", "true cannot be combined with kafka.brokers; remove one of them")
 	}
 	if k.DataDir != "" && !k.Embedded {
-		p.Add("kafka.data_dir", "%q belongs to the embedded broker, and kafka.embedded is false", k.DataDir)
+		p.Add("kafka.data_dir", "%q is for the embedded broker, but kafka.embedded is false", k.DataDir)
 	}
 	match(p, "kafka.client_id", k.ClientID, identifier)
 	match(p, "kafka.prefix", k.Prefix, topicPrefix)
 	match(p, "kafka.transactional_id", k.TransactionalID, identifier)
-	// Kafka's own bounds, group.min.session.timeout.ms and group.max.session.timeout.ms.
+	// Kafka's bounds, group.min.session.timeout.ms and group.max.session.timeout.ms.
 	setting.Between(p, "kafka.session_timeout", k.SessionTimeout, 6*time.Second, 30*time.Minute)
-	// Kafka's replication factor is 16 bits wide; nobody has a hundred brokers.
+	// Kafka's replication factor has 16 bits; nobody has a hundred brokers.
 	setting.Between(p, "kafka.replication", k.Replication, 0, 100)
 	if k.Embedded && k.Replication > 1 {
 		p.Add("kafka.replication", "%d is more than the one embedded broker can hold; allowed: 1", k.Replication)
 	}
-	// Each transaction of stage count writes a frame to every partition of
-	// partials: with 256 and 4 transactions a second, 1,024 frames a second for
-	// each partition of events.
+	// Each transaction of stage count writes a frame to every partition of partials: with
+	// 256 partitions and 4 transactions a second, 1,024 frames a second per partition of
+	// events.
 	setting.Between(p, "kafka.partitions.events", k.Partitions.Events, 1, 1024)
 	setting.Between(p, "kafka.partitions.partials", k.Partitions.Partials, 1, 256)
 	security := k.Security()
 	nest(p, "kafka", security.Validate())
 	if k.Embedded && (k.TLS.Enabled || k.SASL.Mechanism != kafka.MechanismNone) {
-		p.Add("kafka.embedded", "true cannot be combined with kafka.tls and kafka.sasl; leave them out")
+		p.Add("kafka.embedded", "true cannot be combined with kafka.tls and kafka.sasl; remove them")
 	}
 }
 
@@ -134,7 +135,7 @@ func validateStages(p *setting.Problems, stages []Stage) {
 		key := fmt.Sprintf("stages[%d]", i)
 		setting.OneOf(p, key, s, Stages()...)
 		if slices.Index(stages, s) < i {
-			p.Add(key, "%q stands in the list twice", s)
+			p.Add(key, "%q is in the list twice", s)
 		}
 	}
 }
@@ -162,8 +163,8 @@ func (d Decode) validate(p *setting.Problems) {
 	}
 }
 
-// maxOpenWindows bounds the windows of one entity that can still change: 10,000.
-// At 1 KiB of counts a window that is 10 MiB for an entity active in all of them.
+// maxOpenWindows bounds the windows of one entity that can still change: 10,000. With 1
+// KiB of counts per window that is 10 MiB for an entity active in all of them.
 const maxOpenWindows = 10_000
 
 func (w Window) validate(p *setting.Problems) {
@@ -182,12 +183,12 @@ func (w Window) validate(p *setting.Problems) {
 	setting.Between(p, "window.out_of_orderness", w.OutOfOrderness, 0, 7*day)
 	setting.Between(p, "window.allowed_lateness", w.AllowedLateness, 0, 7*day)
 	if w.AllowedLateness < w.Size {
-		// An anomaly of a pair reaches its principal's window after that
-		// window has closed.
+		// An anomaly of a pair reaches its principal's window after that has closed.
 		p.Add("window.allowed_lateness", "%v is shorter than window.size, %v", w.AllowedLateness, w.Size)
 	}
 	if w.Size > 0 && w.AllowedLateness > window.MaxLate*w.Size {
-		p.Add("window.allowed_lateness", "%v is more than %d times window.size, %v", w.AllowedLateness, window.MaxLate, w.Size)
+		p.Add("window.allowed_lateness", "%v is more than %d times window.size, %v", w.AllowedLateness,
+			window.MaxLate, w.Size)
 	}
 	setting.Between(p, "window.future_skew", w.FutureSkew, 0, day)
 	setting.Between(p, "window.idle_after", w.IdleAfter, time.Second, day)
@@ -198,27 +199,27 @@ func (w Window) validate(p *setting.Problems) {
 }
 
 func (c Commit) validate(p *setting.Problems) {
-	// Below 10 s, so that a transaction ends well within Kafka's timeout for it.
+	// Below 10 s, so that a transaction ends well within Kafka's transaction timeout.
 	setting.Between(p, "commit.interval", c.Interval, 10*time.Millisecond, 10*time.Second-1)
 	setting.Between(p, "commit.records", c.Records, 1, 1_000_000)
 }
 
-// sinkName is what fits the name of a consumer group and a metric label.
+// sinkName fits into the name of a consumer group and into a metric label.
 var sinkName = regexp.MustCompile(`^[a-z0-9][a-z0-9_-]{0,62}$`)
 
-// maxSinks bounds the consumer groups, each of which reads the topics again.
+// maxSinks bounds the consumer groups, each of which reads the topics once more.
 const maxSinks = 32
 
 func validateSinks(p *setting.Problems, sinks []Sink) {
 	if len(sinks) > maxSinks {
-		p.Add("sinks", "%d sinks are too many; allowed: %d", len(sinks), maxSinks)
+		p.Add("sinks", "has %d sinks; allowed: %d", len(sinks), maxSinks)
 	}
 	names, paths := map[string]int{}, map[string]int{}
 	for i, s := range sinks {
 		at := fmt.Sprintf("sinks[%d]", i)
 		s.validate(p, at)
 		if first, ok := names[s.Name]; ok {
-			p.Add(at+".name", "%q is the name of sinks[%d] as well", s.Name, first)
+			p.Add(at+".name", "%q is also the name of sinks[%d]", s.Name, first)
 		} else {
 			names[s.Name] = i
 		}
@@ -230,7 +231,7 @@ func validateSinks(p *setting.Problems, sinks []Sink) {
 			path = filepath.Clean(path)
 		}
 		if first, ok := paths[path]; ok {
-			p.Add(at+".path", "%q is written by sinks[%d] as well", s.To.Output(), first)
+			p.Add(at+".path", "%q is also written by sinks[%d]", s.To.Output(), first)
 		} else {
 			paths[path] = i
 		}
@@ -239,18 +240,19 @@ func validateSinks(p *setting.Problems, sinks []Sink) {
 
 func (s Sink) validate(p *setting.Problems, at string) {
 	if !sinkName.MatchString(s.Name) {
-		p.Add(at+".name", "%q is not a name; write up to 63 of the characters a-z 0-9 _ -, the first a letter or digit", s.Name)
+		p.Add(at+".name", "%q is not a name; write up to 63 of the characters a-z 0-9 _ -, "+
+			"beginning with a letter or digit", s.Name)
 	}
 	setting.OneOf(p, at+".type", s.Type, all.Types()...)
 	if reflect.TypeOf(s.To) != reflect.TypeOf(all.Default(s.Type)) {
-		p.Add(at, "its type is %q and its settings are of another type", s.Type)
+		p.Add(at, "its type is %q, but its settings are of another type", s.Type)
 	}
 	if s.To != nil {
 		nest(p, at, s.To.Validate())
 	}
 	setting.OneOf(p, at+".take.windows", s.Take.Windows, WindowsNone, WindowsAnomalous, WindowsAll)
 	if !s.Take.Events && !s.Take.Anomalies && s.Take.Windows == WindowsNone {
-		p.Add(at+".take", "takes nothing; set one of events, windows, anomalies, or remove the sink")
+		p.Add(at+".take", "takes no records; set events, windows or anomalies, or remove the sink")
 	}
 	nest(p, at+".batch", s.Batch.Validate())
 	nest(p, at+".retry", s.Retry.Validate())

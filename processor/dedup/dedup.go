@@ -1,7 +1,6 @@
-// Package dedup remembers which calls have been counted, within a horizon of
-// event time. It is pure and holds ids only, 128 bits each: at 64 bits a false
-// duplicate, which would silently drop a call, becomes likely within a billion
-// calls.
+// Package dedup remembers the ids of counted calls, within a horizon of event time. It is
+// pure and stores only ids, 128 bits each: at 64 bits a false duplicate, which would
+// silently drop a call, becomes likely within a billion calls.
 package dedup
 
 import (
@@ -12,18 +11,16 @@ import (
 	"keytrail/schemas/wire"
 )
 
-// Span is the event time, in ns, that one bucket covers: forgetting goes by buckets,
-// so that no id needs its own time.
+// Span is the event time, in ns, of one bucket: ids are forgotten by buckets, so that
+// they need no individual times.
 const Span = int64(600e9)
 
-// Set is a set of call ids that forgets by event time. All copies of a call
-// carry the same event time; the buckets beside it are looked into as well, so
-// that copies whose times differ by up to ten minutes are still one call. Not
-// safe for concurrent use.
+// Set is a set of call ids that forgets by event time. All copies of a call have the same
+// event time; the adjacent buckets are searched as well, so that copies whose times
+// differ by up to ten minutes are still one call. Not safe for concurrent use.
 //
-// Memory: 16 bytes an id at a load of 3/8 to 3/4, so 21 to 43 bytes an id
-// within the horizon: a million calls an hour with a horizon of two hours take
-// 45 to 90 MB.
+// Memory: 16 bytes per id at a load of 3/8 to 3/4, so 21 to 43 bytes per id within the
+// horizon: a million calls an hour with a horizon of two hours take 45 to 90 MB.
 type Set struct {
 	buckets map[int64]*table
 }
@@ -68,12 +65,12 @@ func (s *Set) Forget(before int64) {
 	}
 }
 
-// table is a hash table with open addressing and linear probing. The ids are
-// UUIDs or hashes, and a hostile producer may choose them: any 128 bits are a UUID. Where
-// an id goes therefore depends on a random seed that never leaves the process. Without
-// it nobody can compute ids that meet in one slot: they would make each Add walk past all
-// the others. The runtime protects its maps in the same way, with the same function. Each
-// table has its own seed, so that observing one reveals nothing about the next.
+// table is a hash table with open addressing and linear probing. Ids are UUIDs or hashes,
+// and a hostile producer may choose them: any 128 bits are a UUID. An id's slot therefore
+// depends on a random seed that never leaves the process. Without it a producer could
+// compute ids that collide in one slot, and make each Add probe all the others. The
+// runtime protects its maps in the same way, with the same function. Each table has its
+// own seed, so that observing one reveals nothing about the next.
 type table struct {
 	seed  maphash.Seed
 	slots []wire.CallID
@@ -109,7 +106,7 @@ func (t *table) has(id wire.CallID) bool {
 	return len(t.slots) > 0 && t.slots[t.slot(id)] == id
 }
 
-// slot returns where id is, or where it would go.
+// slot returns the slot of id, or where it would go.
 func (t *table) slot(id wire.CallID) uint64 {
 	mask := uint64(len(t.slots) - 1)
 	i := maphash.Bytes(t.seed, id[:]) & mask
@@ -129,7 +126,7 @@ func (t *table) grow() {
 	}
 }
 
-// Key is what the log of counted calls holds of each: its id and its bucket.
+// Key is an entry of the log of counted calls: an id and its bucket.
 type Key struct {
 	ID   wire.CallID
 	Time int64
@@ -148,7 +145,7 @@ func AppendKeys(dst []byte, keys []Key) []byte {
 	return dst
 }
 
-// Keys yields the keys in b; bytes left over at the end are passed over.
+// Keys yields the keys in b and ignores remaining bytes at the end.
 func Keys(b []byte) iter.Seq[Key] {
 	return func(yield func(Key) bool) {
 		for len(b) >= KeySize {

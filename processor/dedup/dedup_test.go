@@ -15,8 +15,8 @@ func id(n uint64) (c wire.CallID) {
 	return c
 }
 
-// The set must agree with a plain map, whatever the ids, also those that a
-// hostile producer would choose: counting up, all zero, alike in one half.
+// The set agrees with a plain map for any ids, including a hostile producer's:
+// sequential, all zero, equal in one half.
 func TestAgreesWithAMap(t *testing.T) {
 	rng := rand.New(rand.NewPCG(1, 2))
 	s, want := NewSet(), map[wire.CallID]bool{}
@@ -35,10 +35,10 @@ func TestAgreesWithAMap(t *testing.T) {
 	}
 }
 
-// Whatever pattern the ids of a producer follow, they lie as close to their places as
-// random ones do: an id is found in a few steps. The patterns are those that defeat a mix
-// of the two halves without a secret: halves whose products cancel out, ids that agree in
-// all bits but some, multiples of powers of two.
+// Whatever pattern a producer's ids follow, they are as close to their slots as random
+// ones: an id is found in a few steps. The patterns defeat a mix of the two halves
+// without a secret: halves whose products cancel out, ids that agree in all but some
+// bits, multiples of powers of two.
 func TestChosenIDsAreSpread(t *testing.T) {
 	const n = 40_000
 	products := func(odd uint64) func(i uint64) (uint64, uint64) {
@@ -70,13 +70,13 @@ func TestChosenIDsAreSpread(t *testing.T) {
 				steps += (uint64(i) - maphash.Bytes(s.seed, c[:])) & mask
 			}
 		}
-		if mean := float64(steps) / n; mean > 8 { // 1.5 are to be expected at three quarters full
+		if mean := float64(steps) / n; mean > 8 { // 1.5 are expected at three quarters full
 			t.Errorf("%s: an id lies %.1f places from its own on average", name, mean)
 		}
 	}
 }
 
-// No two tables place ids alike, so that nobody learns from one where they meet in another.
+// No two tables place ids alike, so that one reveals nothing about collisions in another.
 func TestTablesDiffer(t *testing.T) {
 	order := func() (list []wire.CallID) {
 		s := NewSet()

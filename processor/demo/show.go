@@ -1,5 +1,5 @@
-// Package demo is what "keytrail demo" shows, and the SIEM that its windows and anomalies
-// reach.
+// Package demo implements the output of "keytrail demo", and the SIEM that receives its
+// windows and anomalies.
 package demo
 
 import (
@@ -33,7 +33,7 @@ type Show struct {
 	windows   map[string]int64 // revision shown, by id
 }
 
-// found is what the verdict needs of an anomaly.
+// found is the verdict's part of an anomaly.
 type found struct {
 	kind, key, principal string
 	start, end           string // RFC 3339, UTC, so they sort as text
@@ -65,7 +65,7 @@ func (s *Show) print(text string) {
 	fmt.Fprintln(s.w, text)
 }
 
-// Progress says how far the replay is: on a terminal at each call, elsewhere
+// Progress reports the progress of the replay: on a terminal at each call, elsewhere
 // every five seconds.
 func (s *Show) Progress(file, files int, c stream.PublishCounts) {
 	s.mu.Lock()
@@ -83,11 +83,11 @@ func (s *Show) Progress(file, files int, c stream.PublishCounts) {
 	}
 }
 
-// shown is the progress line as it fits into one line of the terminal: the last column
-// stays free, where some terminals break the line.
+// shown is the progress line, fitted into one line of the terminal: the last column stays
+// free, because some terminals wrap there.
 func (s *Show) shown() string { return screen.Fit(s.status, screen.Columns(s.w, os.Getenv)-1) }
 
-// anomaly shows an anomaly the first time that it comes.
+// anomaly shows an anomaly the first time it arrives.
 func (s *Show) anomaly(rec *otellog.Record) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -104,8 +104,8 @@ func (s *Show) anomaly(rec *otellog.Record) {
 	}
 }
 
-// window shows a row for the final window of a KMS key or a principal; pairs
-// are in the sentences already.
+// window shows a row for the final window of a KMS key or a principal; pairs are in the
+// sentences already.
 func (s *Show) window(rec *otellog.Record) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -125,7 +125,7 @@ func (s *Show) window(rec *otellog.Record) {
 	s.print(report.WindowRow(rec))
 }
 
-// Verdict says which of the planted incidents were found.
+// Verdict reports which of the planted incidents were found.
 func (s *Show) Verdict(labels []generate.Label) {
 	s.mu.Lock()
 	defer s.mu.Unlock()

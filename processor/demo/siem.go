@@ -17,12 +17,12 @@ import (
 )
 
 // SIEM is an OTLP/HTTP receiver on the loopback interface, which shows the windows and
-// anomalies that reach it.
+// anomalies that it receives.
 type SIEM struct {
 	URL    string
 	server *http.Server
 	show   *Show
-	file   *os.File // keeps what came, as OTLP/JSON lines; nil when nothing is kept
+	file   *os.File // for the records, as OTLP/JSON lines; nil to keep none
 
 	mu     sync.Mutex
 	last   time.Time // of the last record
@@ -54,7 +54,7 @@ func StartSIEM(show *Show, path string) (*SIEM, error) {
 	return s, nil
 }
 
-// Close ends the server and returns what went wrong with the file.
+// Close ends the server and returns the file's error, if any.
 func (s *SIEM) Close() error {
 	s.server.Close()
 	s.mu.Lock()
@@ -128,9 +128,9 @@ func (s *SIEM) take(rec *otellog.Record) {
 	}
 }
 
-// settle is how long nothing must arrive, once the last windows have closed,
-// until the demo takes everything for arrived: a second for each of the three
-// hops between the stages and the SIEM, and one to spare.
+// settle is how long nothing must arrive, once the last windows have closed, for
+// everything to count as arrived: a second for each of the three hops between the stages
+// and the SIEM, and one to spare.
 const settle = 4 * time.Second
 
 // Quiet waits until nothing more arrives; idle is the silence after which the last windows

@@ -1,7 +1,7 @@
 package detector
 
 // All lists the detectors in the order in which they judge a window. Silence and
-// EntityBound come last: the engine asks their questions.
+// EntityBound come last: the engine calls them itself.
 var All = []*Detector{
 	&Rate, &FirstUse, &NewOrigin, &SecretSweep, &ObjectSweep, &ObjectDrip, &CallDrip, &FanOut, &NewPeers,
 	&MassDestruction, &Refusals, &KeyProbing, &UnusableKey,

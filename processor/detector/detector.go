@@ -1,8 +1,8 @@
-// Package detector holds the detectors: one question each, asked of a window that closes
-// and of what is known of its entity. A detector is one value in one file, and a pure
-// function. All is the registry. docs/detectors.md says what each one is good for.
+// Package detector contains the detectors: each asks one question about a closing window
+// and the knowledge of its entity. A detector is one value in one file, and a pure
+// function. All is the registry. docs/detectors.md describes the use of each.
 //
-// Package window runs the detectors, and completes and counts what they find.
+// Package window runs the detectors, and completes and counts their findings.
 package detector
 
 import (
@@ -20,23 +20,21 @@ const (
 	day  = eventtime.Day
 )
 
-// Detector asks one question of a window that closes.
+// Detector asks one question about a closing window.
 type Detector struct {
 	Name       string // the value of keytrail.anomaly.detector
 	Code       uint8  // stored in state, so it is never reused
 	Kind       anomaly.Kind
 	Techniques []string // of MITRE ATT&CK
-	// Lasts is how long an anomaly goes on after its last window, in ns. What the detector
-	// finds within that time is the same anomaly: it is published again and not counted
-	// again.
+	// Lasts is how long an anomaly continues after its last window, in ns. A finding
+	// within that time is the same anomaly: it is published again, but not counted again.
 	Lasts int64
-	// Judge reports what the detector finds in w, a window of ent with calls to judge. It
-	// changes nothing. It is nil in the detectors to which the engine itself puts another
-	// question.
+	// Judge returns the detector's finding in w, a window of ent with calls to judge. It
+	// changes nothing. It is nil in the detectors that the engine calls in another way.
 	Judge func(v View, ent *entity.Entity, w *entity.Window) (Finding, bool)
 }
 
-// Finding is what a detector says of a window.
+// Finding is a detector's result for a window.
 type Finding struct {
 	Score    float64
 	Observed float64
@@ -44,23 +42,23 @@ type Finding struct {
 	Reason   string // a sentence
 }
 
-// View is what a detector may look at beside the entity and the window. It is read only,
-// and valid during the call that it is given to.
+// View is a detector's view of everything besides the entity and the window. It is
+// read-only, and valid during the call.
 type View interface {
 	// Settings returns the thresholds.
 	Settings() *Settings
-	// Size returns how long windows are, in ns.
+	// Size returns the length of windows in ns.
 	Size() int64
 	// Key returns the KMS key of a pair, or nil.
 	Key(pair *entity.Entity) *entity.Entity
-	// Bound returns what the KMS key of an entity stood for at the end of the window at
-	// start, or nil.
+	// Bound returns the binding of an entity's KMS key at the end of the window at start,
+	// or nil.
 	Bound(of wire.Entity, start int64) *wire.Binding
 	// Service reports whether a principal is a service of the cloud.
 	Service(principal string) bool
-	// Person reports whether a principal is one whom people act as.
+	// Person reports whether a principal is one that people act as.
 	Person(principal string) bool
-	// Account returns a hash of a principal's account, or 0 where it has none.
+	// Account returns a hash of a principal's account, or 0 without one.
 	Account(principal string) uint32
 }
 
@@ -68,9 +66,8 @@ type View interface {
 // work in bursts.
 const peopleFactor = 1.5
 
-// longWarmUp is how many times Settings.WarmUp an entity is watched before anything that
-// depends on its habits is judged. By default that is a week, in which weekends and weekly
-// jobs show.
+// longWarmUp is how many times Settings.WarmUp an entity is watched before its habits are
+// judged. By default that is a week, which has weekends and weekly jobs.
 const longWarmUp = 7
 
 func surprise(p float64) float64 { return baseline.Surprise(p) }

@@ -9,8 +9,8 @@ import (
 	"keytrail/schemas/wire"
 )
 
-// Codes are stored in state and names are in ids and allow-lists, so no two detectors share
-// one, and none ever gets another code. Windows count each kind apart.
+// Codes are stored in state and names are in ids and allow-lists, so no two detectors
+// share one, and none ever gets another code. Windows count each kind separately.
 func TestDetectorsAreUnique(t *testing.T) {
 	codes := map[string]uint8{
 		"rate": 1, "first_use": 2, "new_origin": 3, "secret_sweep": 4, "fan_out": 5, "object_sweep": 6, "object_drip": 7, "mass_destruction": 8,

@@ -8,15 +8,15 @@ import (
 	"keytrail/schemas/wire"
 )
 
-// EntityBound says that an account, or the engine, has as many entities as it may have. It
-// is the only detector of the others of an account, because no question about one entity
-// makes sense for many. The engine asks it for pairs, or for principals in a partition
-// whose others are only principals; a KMS key comes with a pair. Known false positives:
-// organizations that are larger than the bounds.
+// EntityBound reports that an account, or the engine, has reached its limit of entities.
+// It is the only detector for the others of an account, because questions about one
+// entity make no sense for many. The engine calls it for pairs, or for principals in a
+// partition whose others are only principals; a KMS key comes with a pair. Known false
+// positives: organizations that are larger than the bounds.
 var EntityBound = Detector{"entity_bound", 15, anomaly.KindFanOut, []string{"T1562"}, 24 * hour, nil}
 
-// BoundReached returns the finding about w, a window of the others of an account. account
-// reports whether the account is full, and not the engine.
+// BoundReached returns the finding for w, a window of the others of an account. account
+// reports whether the account has reached its limit, not the engine.
 func BoundReached(v View, others *entity.Entity, w *entity.Window, account bool) Finding {
 	s := v.Settings()
 	who := "Principals without an account"

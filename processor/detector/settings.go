@@ -11,7 +11,7 @@ import (
 	"keytrail/processor/setting"
 )
 
-// Settings say when a window is anomalous, and how much is remembered. They are the
+// Settings determine when a window is anomalous, and how much is remembered. They are the
 // section "detect" of the configuration. DefaultSettings has the defaults; Validate has
 // the bounds.
 type Settings struct {
@@ -22,27 +22,27 @@ type Settings struct {
 	// MinCount is the smallest count, in one window or two, that can be a rate anomaly: a
 	// program that starts reads some dozens of objects at once.
 	MinCount int64 `yaml:"min_count"`
-	// PeakFactor is how many times the most calls in a window of a usual day a count has to
-	// be for a rate anomaly: see Rate.
+	// PeakFactor is the factor by which a count must exceed the most calls in a window of
+	// a usual day for a rate anomaly: see Rate.
 	PeakFactor float64 `yaml:"peak_factor"`
 	// WarmUp is how long an entity is learned before it is judged.
 	WarmUp time.Duration `yaml:"warm_up"`
 	// Retention is how long an entity without calls is remembered.
 	Retention time.Duration `yaml:"retention"`
-	// MaxEntities bounds what one engine remembers, and MaxAccountEntities what it remembers
-	// of one account, in units: an entity is one, and one more for every 256 bytes of its
-	// names. A unit takes some 400 bytes. Beyond that, calls count for the others of their
+	// MaxEntities bounds an engine's entities, and MaxAccountEntities those of one
+	// account, in units: an entity is one, and one more per 256 bytes of its names. A
+	// unit takes about 400 bytes. Beyond that, calls count for the others of their
 	// account.
 	MaxEntities        int `yaml:"max_entities"`
 	MaxAccountEntities int `yaml:"max_account_entities"`
-	// FirstUse is the score from which the first use of a KMS key is an anomaly: see
+	// FirstUse is the minimum score of a first use of a KMS key that is an anomaly: see
 	// FirstUse.
 	FirstUse float64 `yaml:"first_use"`
-	// NewPeers is how many KMS keys that a principal never used, or principals that never
-	// used a KMS key, make a window an anomaly.
+	// NewPeers is the number of KMS keys new to a principal, or principals new to a KMS
+	// key, that make a window an anomaly.
 	NewPeers int `yaml:"new_peers"`
-	// SweepSecrets is the number of different secrets and parameters that one principal may
-	// read in a window before it is a sweep, whatever its past.
+	// SweepSecrets is the number of different secrets and parameters that one principal
+	// may read in a window before it is a sweep, whatever its past.
 	SweepSecrets int `yaml:"sweep_secrets"`
 	// ObjectSweep is the smallest number of different objects, in a window or on a day, that
 	// can be an anomaly.
@@ -63,8 +63,8 @@ type Settings struct {
 	Allow anomaly.Allow `yaml:"allow"`
 }
 
-// DefaultSettings returns the defaults. They were chosen on made-up trails: docs/quality.md
-// says how.
+// DefaultSettings returns the defaults. They were chosen on generated trails: see
+// docs/quality.md.
 func DefaultSettings() Settings {
 	return Settings{
 		Threshold: 1e-7, MinCount: 40, PeakFactor: 2, WarmUp: 24 * time.Hour, Retention: 35 * 24 * time.Hour,
@@ -90,7 +90,7 @@ const maxAllow = 1000
 func (s *Settings) Validate() error {
 	var p setting.Problems
 	between := func(name string, v, low, high float64) {
-		if !(v >= low && v <= high) { // so written because comparisons with NaN are false
+		if !(v >= low && v <= high) { // in this form because comparisons with NaN are false
 			p.Add(name, "%v is out of range; allowed: %v to %v", v, low, high)
 		}
 	}
@@ -126,7 +126,7 @@ func (s *Settings) Validate() error {
 
 func validateAllow(p *setting.Problems, list anomaly.Allow) {
 	if len(list) > maxAllow {
-		p.Add("allow", "%d entries are too many; allowed: %d", len(list), maxAllow)
+		p.Add("allow", "has %d entries; allowed: %d", len(list), maxAllow)
 	}
 	for i := range list {
 		a, at := &list[i], fmt.Sprintf("allow[%d]", i)

@@ -9,27 +9,27 @@ import (
 	"keytrail/processor/eventtime"
 )
 
-// Silence asks: does a KMS key in steady use have no calls any longer? The engine asks it
-// at the time that SilenceDue gives, because a silence has no window that closes.
+// Silence asks: does a KMS key in steady use have no more calls? The engine asks it at
+// the time of SilenceDue, because a silence has no window that closes.
 //
-// Method: silences are measured in the calls that the baseline expects in them rather than
-// in hours, because an hour at night is shorter than one at noon (time rescaling: Brown and
+// Method: silences are measured in the calls that the baseline expects in them rather than in
+// hours, because an hour at night weighs less than one at noon (time rescaling: Brown and
 // others 2002, "The time-rescaling theorem and its application to neural spike train data
-// analysis"). SilenceFactor times as many calls must be missing as in any silence of the
-// last weeks, and at least SilenceCalls. The silence must last for at least four windows,
-// and by the lower tails of the negative binomials, one for each window, it must be less
-// likely than Threshold. When that will be so is known as soon as the last call is
-// counted. So each key waits for one moment, and none is looked at in between.
+// analysis"). SilenceFactor times as many calls must be missing as in any silence of the last
+// weeks, and at least SilenceCalls. The silence must last for at least four windows, and by the
+// lower tails of the negative binomials, one per window, it must be less likely than Threshold.
+// The time when that will hold is known as soon as the last call is counted, so each key waits
+// for one moment, and none is looked at in between.
 //
 // When everything is silent, the cause is not a key: trails are cut off, or a collector
-// stands still. The engine says so once, with the key that was missed first, and silences
-// begin anew when calls come again.
+// has stopped. The engine reports that once, with the first missed key, and silences
+// start over when calls return.
 //
 // State: the baseline, the most calls missed in a silence, the moment. Warm-up: a week.
 // Known false positives: services that are turned off.
 var Silence = Detector{"silence", 12, anomaly.KindSilence, []string{"T1562.008", "T1489"}, 0, nil}
 
-// shortest is how many windows a silence lasts at least.
+// shortest is the minimum length of a silence in windows.
 const shortest = 4
 
 // Missing is what a silence lacks.
@@ -39,9 +39,9 @@ type Missing struct {
 	LogP  float64 // the natural logarithm of its probability
 }
 
-// SilenceDue returns when the silence of a KMS key will be an anomaly. The silence begins
-// with the key's last call, or with resumed, the start of the first window with calls after
-// everything was silent. ok is false when it is more than a day away, or the key too young.
+// SilenceDue returns when the silence of a KMS key will be an anomaly. The silence begins with
+// the key's last call, or with resumed, the start of the first window with calls after
+// everything was silent. ok is false if it is more than a day away, or the key is too young.
 func SilenceDue(v View, key *entity.Entity, resumed int64) (due int64, m Missing, ok bool) {
 	s, size := v.Settings(), v.Size()
 	m.Since = max(key.Seen+size, resumed)
@@ -66,7 +66,7 @@ func SilenceDue(v View, key *entity.Entity, resumed int64) (due int64, m Missing
 	return 0, m, false
 }
 
-// Silent returns the finding about a silence whose last window is w.
+// Silent returns the finding for a silence whose last window is w.
 func Silent(v View, key *entity.Entity, w *entity.Window, m Missing) Finding {
 	longest := "the last weeks had no silence"
 	if key.Habits.Gap >= 1 {
@@ -79,8 +79,8 @@ func Silent(v View, key *entity.Entity, w *entity.Window, m Missing) Finding {
 		date(key.Since))}
 }
 
-// SilenceTold reports whether the silence of a KMS key that began after its last calls has
-// been told.
+// SilenceTold reports whether the silence of a KMS key after its last calls has been
+// reported.
 func SilenceTold(key *entity.Entity) bool {
 	last, ok := key.Habits.Told(Silence.Code)
 	return ok && last > key.Seen

@@ -10,9 +10,9 @@ import (
 	"keytrail/schemas/wire"
 )
 
-// UnusableKey asks: is a KMS key used that is disabled or waits for its deletion? Whatever
-// needs it now cannot be read once the key is gone. The detector needs no history. A key
-// that stays so is one anomaly for as long as the calls go on.
+// UnusableKey asks: is a KMS key in use that is disabled or pending deletion? Its users
+// cannot read their data once the key is gone. The detector needs no history. A key that
+// stays so is one anomaly for as long as the calls continue.
 var UnusableKey = Detector{
 	"unusable_key", 11, anomaly.KindRefusals, []string{"T1485", "T1489"}, 24 * hour, judgeUnusableKey,
 }

@@ -5,11 +5,11 @@ import (
 	"keytrail/schemas/wire"
 )
 
-// Calls count under the name that they use. This file is about what such a name stands
-// for: the KMS key of an alias, and the primary of a multi-Region key. The newest binding
-// with an event time before the end of a window holds for the window.
+// Calls count under the name that they use. This file resolves such a name: an alias to
+// its KMS key, and a multi-Region key to its primary. The newest binding with an event
+// time before the end of a window applies to the window.
 
-// BoundAt returns what the entity stood for at the end of the window at start, or nil.
+// BoundAt returns the binding of the entity at the end of the window at start, or nil.
 func (ent *Entity) BoundAt(start, retention int64) *wire.Binding {
 	bound, used := ent.Bound, ent.Used
 	for _, w := range ent.Windows {
@@ -21,9 +21,9 @@ func (ent *Entity) BoundAt(start, retention int64) *wire.Binding {
 	return bound
 }
 
-// carry returns what the entity stood for at the end of w, and when it was last named,
-// given both for the time before w. A name that is not mentioned for longer than the
-// retention is forgotten, whether or not a sweep has found it in between.
+// carry returns the binding of the entity at the end of w, and when it was last named,
+// given both for the time before w. A name without a mention for longer than the
+// retention is forgotten, whether or not a sweep has removed it in between.
 func (w *Window) carry(bound *wire.Binding, used, retention int64) (*wire.Binding, int64) {
 	if w.Binding == nil && count.Get(&w.Partial, wire.CounterCalls) <= 0 {
 		return bound, used
@@ -40,8 +40,8 @@ func (w *Window) carry(bound *wire.Binding, used, retention int64) (*wire.Bindin
 	return bound, w.Start
 }
 
-// Settle keeps what the later windows need of w, the oldest window, which is about to be
-// dropped.
+// Settle keeps the data of w, the oldest window, that later windows need, because w is
+// about to be dropped.
 func (ent *Entity) Settle(w *Window, retention int64) {
 	if ent.Bound != nil || w.Binding != nil {
 		ent.Bound, ent.Used = w.carry(ent.Bound, ent.Used, retention)

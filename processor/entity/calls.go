@@ -6,8 +6,8 @@ import (
 	"keytrail/processor/eventtime"
 )
 
-// Calls are how many calls a principal makes on two days (UTC) in a row. Two days, because
-// their sum varies less than one of them. The zero value knows nothing.
+// Calls are the numbers of calls that a principal makes on two consecutive days (UTC):
+// their sum varies less than one of them. The zero value has learned nothing.
 type Calls struct {
 	Day    int64   // the last day with calls, in days since 1970; 0: none yet
 	Days   int     // days with calls before it
@@ -26,7 +26,7 @@ func (c *Calls) add(w *Window) {
 		return // late
 	case today > c.Day:
 		if c.Days == 0 {
-			c.Before = c.Today // nobody knows the day before the first
+			c.Before = c.Today // the day before the first is unknown
 		}
 		c.Two.learn(float64(c.Today)+float64(c.Before), c.Days, math.Exp(2*c.Two.sigma(c.Days)))
 		c.Days++
@@ -38,8 +38,8 @@ func (c *Calls) add(w *Window) {
 	c.Today += float32(w.ToJudge())
 }
 
-// With returns how many calls the day of w and the day before it have so far, those of w
-// included.
+// With returns the calls of the day of w and of the day before so far, including those of
+// w.
 func (c *Calls) With(w *Window) float64 {
 	n := float64(w.ToJudge())
 	switch w.Start/eventtime.Day - c.Day {

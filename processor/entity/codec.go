@@ -9,9 +9,9 @@ import (
 	"keytrail/schemas/wire"
 )
 
-// Append appends the packed form of ent to dst. The packed form lacks the entity's name. It
-// is the value of the entity's record in the changelog, and what a Store keeps of it. e is
-// memory: Append empties it.
+// Append appends the packed form of ent to dst, without the entity's name. It is the
+// value of the entity's record in the changelog, and the form in a Store. Append uses e
+// and leaves it empty.
 func Append(dst []byte, e *wire.Encoder, ent *Entity) []byte {
 	e.Reset()
 	encode(e, ent, nil)
@@ -26,7 +26,7 @@ func encode(e *wire.Encoder, ent *Entity, last []byte) {
 	e.Time(ent.Last)
 	e.Uint(uint64(len(ent.Windows)))
 	e.Uint(uint64(len(ent.Rollups)))
-	if ent.Scope == wire.ScopeKey { // the names of the others tell it
+	if ent.Scope == wire.ScopeKey { // the names of other scopes contain it
 		e.Uint(ent.Account)
 		e.Time(ent.Due)
 	}
@@ -68,11 +68,11 @@ func keepWindow(e *wire.Encoder, w *Window, last []byte) {
 	w.from, w.to = from, len(e.B)
 }
 
-// appendBaseline leaves out slots without calls, because most entities are young or have
-// their hours.
+// appendBaseline omits slots without calls, because most entities are young or have their
+// hours.
 func appendBaseline(e *wire.Encoder, b *baseline.State) {
 	e.Time(b.Since)
-	if b.Since == 0 { // pairs, and entities before their first close, have none
+	if b.Since == 0 { // pairs and entities before their first close have none
 		return
 	}
 	e.Time(b.Until)
@@ -178,8 +178,8 @@ func decode(d *wire.Decoder, ent *Entity, size int) {
 	}
 }
 
-// packedAge reads only the beginning of a packed entity: when it was last named, and how
-// many windows and roll-ups it has. An entity without state counts as one in use.
+// packedAge reads only the beginning of a packed entity: when it was last named, and its
+// numbers of windows and roll-ups. An entity without state counts as in use.
 func packedAge(d *wire.Decoder) (last int64, windows int) {
 	if d.Version() != nil {
 		return 0, 1

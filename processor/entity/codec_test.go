@@ -16,7 +16,7 @@ import (
 	"keytrail/schemas/wire"
 )
 
-// sample makes an entity, the same for the same seed.
+// sample makes an entity from a seed.
 func sample(seed uint64) *entity.Entity {
 	rng := rand.New(rand.NewPCG(seed, 1))
 	names := []wire.Entity{
@@ -72,7 +72,7 @@ func sample(seed uint64) *entity.Entity {
 }
 
 func TestEntityRoundTrip(t *testing.T) {
-	var e wire.Encoder // one for all: nothing of the entity before may be left in it
+	var e wire.Encoder // one for all: it must keep nothing of the previous entity
 	for seed := range uint64(200) {
 		want := sample(seed)
 		value := entity.Append([]byte("before"), &e, want)
@@ -121,8 +121,8 @@ func FuzzDecodeEntity(f *testing.F) {
 	})
 }
 
-// A packed entity that was cut, or has something behind it, or is of a version that
-// this program does not know, is refused: restoring half of it would count wrong.
+// A packed entity that is truncated, has trailing bytes or an unknown version is refused:
+// restoring half of it would give wrong counts.
 func TestDamagedEntitiesAreRefused(t *testing.T) {
 	var e wire.Encoder
 	for seed := range uint64(60) {

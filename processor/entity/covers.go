@@ -8,7 +8,7 @@ import (
 	"keytrail/schemas/wire"
 )
 
-// Covers reports whether the entity's window has everything that p takes back.
+// Covers reports whether the entity's window contains everything that p takes back.
 func (ent *Entity) Covers(p *wire.Partial) bool {
 	w := ent.Find(p.Start)
 	if w == nil {

@@ -1,9 +1,9 @@
-// Package entity holds what is known of one KMS key, principal or pair: its open windows,
-// its baseline, and its habits, which are what it does on its days. A Store keeps a
-// million of them packed. The package knows neither windows' ends nor detectors; see
-// packages window and detector.
+// Package entity represents the knowledge of one KMS key, principal or pair: its open
+// windows, its baseline, and its habits by day. A Store keeps a million of them packed.
+// The package knows neither the ends of windows nor detectors; see packages window and
+// detector.
 //
-// Everything in an Entity has a bound. The packed form is also what the changelog holds.
+// Everything in an Entity is bounded. The packed form is also the value in the changelog.
 package entity
 
 import (
@@ -16,12 +16,12 @@ import (
 	"keytrail/schemas/wire"
 )
 
-// Entity is what is known of one KMS key, principal or pair. Times are nanoseconds since
+// Entity is the knowledge of one KMS key, principal or pair. Times are nanoseconds since
 // 1970. It is not safe for concurrent use.
 type Entity struct {
 	wire.Entity
-	Account  uint64         // the account that pays for it; 0: none
-	Due      int64          // when its silence is judged, at the latest; 0: not watched. Scope key
+	Account  uint64         // the account that it is charged to; 0: none
+	Due      int64          // latest time at which its silence is judged; 0: not watched. Scope key
 	Baseline baseline.State // scopes key and principal
 	Habits   Habits
 	Since    int64             // start of the first closed window with calls to judge; 0: none yet
@@ -30,13 +30,13 @@ type Entity struct {
 	High     [wire.NumSets]int // most distinct values in any window since Since
 	Windows  []*Window         // open, or closed and still taking late calls, by start
 	Rollups  []*Window         // the same, of longer windows, in the order of their first calls
-	Bound    *wire.Binding     // what it stood for at the end of the last window before those; nil: nothing known
-	Used     int64             // start of the last window before those that named it; 0 without Bound
+	Bound    *wire.Binding     // its binding at the end of the last window before those; nil: unknown
+	Used     int64             // start of the last earlier window that named it; 0 without Bound
 	Slot     uint32            // its place in the Store; not packed
 	Stale    bool              // set by the caller that changes it: it has to be packed again
 }
 
-// Window is one window of one entity: the merged partials and what came of them.
+// Window is one window of one entity: the merged partials and the results.
 type Window struct {
 	wire.Partial
 	Size      int64 // ns, of a roll-up; 0 in a window of the configured size
@@ -44,35 +44,33 @@ type Window struct {
 	Revision  int32 // 0 while open; 1 at the close; one more for every refinement
 	Closed    bool
 	Changed   bool // calls or anomalies came since the last publication
-	// Bound is what the KMS key stood for at the window's end, as far as that was known
-	// at the publication: the key of an alias, or the primary of a multi-Region key. nil:
-	// nothing known. Each publication finds it anew; it is not packed.
+	// Bound is the binding of the KMS key at the window's end, as known at the
+	// publication: the key of an alias, or the primary of a multi-Region key. nil:
+	// unknown. Each publication computes it; it is not packed.
 	Bound *wire.Binding
 
-	// from and to are the place of the window in its entity's packed form; to is 0 once
-	// the window was handed out to be changed.
+	// from and to are the position of the window in its entity's packed form; to is 0
+	// once the window was handed out for changes.
 	from, to int
 }
 
-// Open marks w as handed out, so that it is encoded anew when its entity is packed, and
-// returns it.
+// Open marks w as handed out, so that packing its entity encodes it again, and returns
+// it.
 func (w *Window) Open() *Window {
 	w.to = 0
 	return w
 }
 
-// Length returns how long w is, in ns, where windows that are not roll-ups have the given
-// size.
+// Length returns the length of w in ns; size is that of windows that are not roll-ups.
 func (w *Window) Length(size int64) int64 { return cmp.Or(w.Size, size) }
 
-// ToJudge returns how many calls of w are judged and learned: all except the collector's
-// own.
+// ToJudge returns the number of calls of w that are judged and learned: all except the
+// collector's own.
 func (w *Window) ToJudge() int64 {
 	return count.Get(&w.Partial, wire.CounterCalls) - count.Get(&w.Partial, wire.CounterSelf)
 }
 
-// Place returns the entity's window at start, and whether it was made for that. Either way
-// it is open to changes.
+// Place returns the entity's window at start, open to changes, and whether it is new.
 func (ent *Entity) Place(start int64) (w *Window, made bool) {
 	i, found := slices.BinarySearchFunc(ent.Windows, start, byStart)
 	if found {
@@ -117,8 +115,8 @@ func (ent *Entity) WatchedFor(start, d int64) bool {
 	return ent.Since != 0 && start-ent.Since >= d
 }
 
-// Fade forgets what the entity has learned, if it was silent for longer than the retention
-// before start. So it does not matter whether a sweep has found it in between.
+// Fade drops what the entity has learned if it was silent for longer than the retention
+// before start, whether or not a sweep has removed it in between.
 func (ent *Entity) Fade(start, retention int64) {
 	if ent.Since != 0 && start-ent.Seen > retention {
 		ent.Since, ent.Baseline, ent.High, ent.Habits = 0, baseline.State{}, [wire.NumSets]int{}, Habits{}

@@ -1,6 +1,6 @@
 package entity
 
-// Loose returns ent as it is before it was packed anywhere.
+// Loose returns ent as before its first packing.
 func (ent *Entity) Loose() *Entity {
 	for _, list := range [...][]*Window{ent.Windows, ent.Rollups} {
 		for _, w := range list {

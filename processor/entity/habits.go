@@ -8,16 +8,16 @@ import (
 	"keytrail/schemas/wire"
 )
 
-// Habits are what an entity is known to do, beside its baseline. The zero value knows
-// nothing. Everything in it has a bound.
+// Habits are an entity's known behavior, beside its baseline. The zero value has learned
+// nothing. Everything in it is bounded.
 type Habits struct {
 	Tops     Tops     // most calls in a window; scopes key and principal
-	Gap      float32  // most calls that were expected in a silence, faded; scope key
+	Gap      float32  // most expected calls missed in a silence, faded; scope key
 	Users    int      // principals that have used the KMS key; scope key
 	Accounts []uint32 // their accounts, by hash; scope key
-	Networks []uint32 // where calls came from, by hash; scope principal
-	Clients  []uint32 // programs that made them, by hash; scope principal
-	Fresh    int      // of Users, those that first did in the window at FreshAt
+	Networks []uint32 // networks of its calls, by hash; scope principal
+	Clients  []uint32 // programs of its calls, by hash; scope principal
+	Fresh    int      // those of Users with their first use in the window at FreshAt
 	FreshAt  int64
 	Keys     []uint32  // KMS keys used, by hash; scope principal
 	Objects  Objects   // scope principal
@@ -25,14 +25,14 @@ type Habits struct {
 	Ongoing  []Ongoing // anomalies that may go on, at most one per detector
 }
 
-// MaxKeys bounds the KMS keys that are known of a principal.
+// MaxKeys bounds the known KMS keys of a principal.
 const MaxKeys = 64
 
-// maxKnown bounds the known networks, programs and accounts: the newest.
+// maxKnown bounds the known networks, programs and accounts; the newest stay.
 const maxKnown = 16
 
-// peakHalfLife is how fast a peak is forgotten. It is four weeks, so that a monthly peak
-// counts half when it comes again.
+// peakHalfLife is the half-life of a peak: four weeks, so that a monthly peak counts half
+// when it returns.
 const peakHalfLife = 28 * eventtime.Day
 
 // Faded returns what is left of a peak after an age in ns.
@@ -43,8 +43,8 @@ func Faded(v float32, age int64) float64 {
 	return float64(v) * math.Exp2(-float64(age)/float64(peakHalfLife))
 }
 
-// Learn takes from a window of a principal where its calls came from, which KMS keys and
-// objects they touched, and how many they are.
+// Learn learns from a window of a principal: the networks of its calls, their KMS keys
+// and objects, and their number.
 func (h *Habits) Learn(w *Window) {
 	h.Networks = know(h.Networks, &w.Sets[wire.SetNetworks], maxKnown)
 	h.Clients = know(h.Clients, &w.Sets[wire.SetClients], maxKnown)
@@ -75,7 +75,7 @@ func know(known []uint32, s *wire.Set, most int) []uint32 {
 	return known
 }
 
-// newest adds a value. The oldest goes when there are too many.
+// newest adds a value, and drops the oldest if there are too many.
 func newest(known []uint32, value uint32, most int) []uint32 {
 	if len(known) >= most {
 		known = known[:copy(known, known[1:])]

@@ -6,7 +6,7 @@ import (
 	"keytrail/schemas/wire"
 )
 
-// entry is what a slot holds: where one entity is, for as long as it is known.
+// entry is the content of a slot: the location of one entity, for as long as it is known.
 type entry struct {
 	slab, offset uint32
 	hash         uint32 // of the entity, for the index
@@ -14,16 +14,15 @@ type entry struct {
 	Marks
 }
 
-// Marks are what the owner of a Store notes of an entity beside its state. They are not
-// packed.
+// Marks are the notes of a Store's owner on an entity. They are not packed.
 type Marks struct {
 	Dirty   bool // changed since the owner wrote it to the changelog
 	Watched bool // a time is set at which its silence is judged
 }
 
 // index finds slots by the hash of their entity. It is a table with open addressing and
-// linear probing that holds only the slots' numbers: 5 to 11 bytes per entity, where a map
-// from hashes would take 30. The seed is the process's own, so no caller can choose names
+// linear probing that contains only slot numbers: 5 to 11 bytes per entity, where a map
+// from hashes would take 30. Each process has its own seed, so no caller can choose names
 // that collide.
 type index struct {
 	seed  maphash.Seed
@@ -47,7 +46,7 @@ func (x *index) find(slots []entry, hash uint32, is func(slot uint32) bool) (uin
 	return 0, false
 }
 
-// add puts a slot, whose hash is set, into the table.
+// add puts a slot with its hash into the table.
 func (x *index) add(slots []entry, slot uint32) {
 	if 4*(x.n+1) > 3*len(x.table) {
 		old := x.table
@@ -71,7 +70,7 @@ func (x *index) place(slots []entry, slot uint32) {
 	x.table[p] = slot + 1
 }
 
-// remove takes a slot out of the table, and moves the slots behind it that would not be
+// remove removes a slot from the table, and moves the slots after it that would not be
 // found any longer (Knuth, The Art of Computer Programming, volume 3, section 6.4,
 // algorithm R).
 func (x *index) remove(slots []entry, slot uint32) {

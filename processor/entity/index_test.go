@@ -7,8 +7,8 @@ import (
 	"testing"
 )
 
-// Whatever is added and removed, also where most hashes are the same or wrap around the
-// table's end, exactly those slots are found that are in it.
+// Whatever is added and removed, also if most hashes are equal or wrap around the table's
+// end, the index finds exactly the slots in it.
 func TestIndex(t *testing.T) {
 	for seed := range uint64(200) {
 		rng := rand.New(rand.NewPCG(seed, 3))

@@ -10,7 +10,7 @@ import (
 )
 
 // Whatever windows change between two packings, and whichever are copied, the packed form
-// is that of the whole entity. Most windows are copied.
+// equals that of the whole entity. Most windows are copied.
 func TestKeptWindowsAreWhole(t *testing.T) {
 	kept := 0
 	for seed := range uint64(30) {

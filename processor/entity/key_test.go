@@ -6,8 +6,8 @@ import (
 	"keytrail/schemas/wire"
 )
 
-// A key id is what the caller wrote, so that no character of it may change
-// which entity is restored.
+// The caller chooses the text of a key id, so no character of it may change which entity
+// is restored.
 func TestStateKeysOfOddNames(t *testing.T) {
 	for _, want := range []wire.Entity{
 		{Scope: wire.ScopePair, Key: "a\nb", Principal: "c"}, {Scope: wire.ScopePair, Key: "a", Principal: "b\nc"},

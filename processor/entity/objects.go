@@ -8,8 +8,8 @@ import (
 	"keytrail/schemas/wire"
 )
 
-// Objects are how many different objects a principal touches per day (UTC). The zero value
-// knows nothing.
+// Objects counts the distinct objects that a principal touches per day (UTC). The zero
+// value has learned nothing.
 //
 // Linear counting (Whang, Vander-Zanden and Taylor 1990, "A linear-time probabilistic
 // counting algorithm for database applications"): the hash of an object sets one of 1,024
@@ -17,11 +17,11 @@ import (
 type Objects struct {
 	Day  int64    // the day of Bits, in days since 1970
 	Days int      // days with objects before it
-	Bits []uint64 // a bit for each different object of the day; nil, or MaxObjects bits
-	Peak float32  // most different objects of a day, faded
+	Bits []uint64 // a bit per hash of the day's objects; nil, or MaxObjects bits
+	Peak float32  // most distinct objects of a day, faded
 }
 
-// MaxObjects is the number of bits. A principal with as many objects on a day is beyond
+// MaxObjects is the number of bits. A principal with as many objects on a day exceeds
 // what is counted.
 const MaxObjects = 1024
 
@@ -43,7 +43,7 @@ func (o *Objects) add(w *Window) {
 	mark(o.Bits, w)
 }
 
-// end remembers how many objects the day had that is over.
+// end learns the number of objects of the finished day.
 func (o *Objects) end(today int64) {
 	n, high := linear(ones(o.Bits)), Faded(o.Peak, (today-o.Day)*eventtime.Day)
 	if o.Days >= MinDays && high > 0 { // it may become normal, but not at once
@@ -53,7 +53,7 @@ func (o *Objects) end(today int64) {
 	clear(o.Bits)
 }
 
-// With returns how many objects the day of w has so far, those of w included.
+// With returns the number of objects of the day of w so far, including those of w.
 func (o *Objects) With(w *Window) float64 {
 	var all [words]uint64
 	if w.Start/eventtime.Day == o.Day {
@@ -63,7 +63,7 @@ func (o *Objects) With(w *Window) float64 {
 	return linear(ones(all[:]))
 }
 
-// Top returns the most different objects of a day before the day of start.
+// Top returns the most distinct objects of a day before the day of start.
 func (o *Objects) Top(start int64) float64 {
 	high := Faded(o.Peak, (start/eventtime.Day-o.Day)*eventtime.Day)
 	if start/eventtime.Day > o.Day && o.Bits != nil {
@@ -80,7 +80,7 @@ func mark(bitmap []uint64, w *Window) {
 	}
 }
 
-// linear returns how many different values have set so many bits.
+// linear returns the number of distinct values that set that many bits.
 func linear(set int) float64 {
 	if set >= MaxObjects {
 		set = MaxObjects - 1

@@ -1,15 +1,14 @@
 package entity
 
-// Ongoing is an anomaly that goes on with the next window that has it, unless too much
-// time lies between.
+// Ongoing is an anomaly that continues with its next window, unless that is too late.
 type Ongoing struct {
 	Code        uint8 // of the detector
 	Start, Last int64 // starts of its first and last window
 }
 
 // Continue notes that the detector with a code found an anomaly in the window at start.
-// Its anomalies go on for lasts ns after their last window. Continue returns the start of
-// the anomaly's first window, and whether that is an earlier one.
+// Its anomalies continue for lasts ns after their last window. Continue returns the start
+// of the anomaly's first window, and whether that is an earlier one.
 func (h *Habits) Continue(code uint8, lasts, start int64) (began int64, again bool) {
 	for i := range h.Ongoing {
 		o := &h.Ongoing[i]
@@ -30,7 +29,7 @@ func (h *Habits) Continue(code uint8, lasts, start int64) (began int64, again bo
 	return start, false
 }
 
-// Began returns what Continue would, and notes nothing.
+// Began returns the result of Continue without noting anything.
 func (h *Habits) Began(code uint8, lasts, start int64) (began int64, again bool) {
 	if o := h.ongoing(code); o != nil && start >= o.Start && start-o.Last <= lasts {
 		return o.Start, start > o.Start
@@ -45,8 +44,8 @@ func (h *Habits) Has(code uint8, lasts, start int64) bool {
 	return o != nil && start >= o.Start && start-o.Last <= lasts
 }
 
-// Told returns the start of the last window with an anomaly of a detector; ok is false
-// when there was none.
+// Told returns the start of the last window with an anomaly of a detector; ok is false if
+// there was none.
 func (h *Habits) Told(code uint8) (last int64, ok bool) {
 	o := h.ongoing(code)
 	if o == nil {
@@ -55,7 +54,7 @@ func (h *Habits) Told(code uint8) (last int64, ok bool) {
 	return o.Last, true
 }
 
-// Tell notes an anomaly of a detector whose anomalies never go on.
+// Tell notes an anomaly of a detector whose anomalies never continue.
 func (h *Habits) Tell(code uint8, start int64) {
 	if o := h.ongoing(code); o != nil {
 		o.Start, o.Last = start, start

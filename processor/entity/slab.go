@@ -7,32 +7,32 @@ import (
 )
 
 // Store keeps entities by name. A million of them take a few hundred bytes each, in slabs
-// without pointers, into which the garbage collector does not look. Only some are unpacked.
-// It is not safe for concurrent use.
+// without pointers, which the garbage collector does not scan. Only some are unpacked. It
+// is not safe for concurrent use.
 //
-// A slab is written from its beginning to its end and never changed, so views into it stay
-// valid. An entity that is packed again takes new room. Once a third of a slab is out of
-// date, the Store moves the rest and drops the slab.
+// A slab is written from beginning to end and never changed, so views into it stay valid.
+// Packing an entity again takes new space. Once a third of a slab is out of date, the
+// Store moves the rest and drops the slab.
 type Store struct {
 	index  index
 	slots  []entry
 	free   []uint32 // slots that are not in use
 	slabs  []slab
-	active uint32   // the slab that is written now
-	spare  []uint32 // slabs that were dropped
+	active uint32   // the slab being written
+	spare  []uint32 // numbers of dropped slabs
 	due    []uint32 // slabs to drop
 	hot    []*Entity
 	most   int // bounds hot
 	names  names
-	short  [2][]byte // the short names of the entity that is looked up
+	short  [2][]byte // the short names of the entity being looked up
 	text   []byte    // memory of expand
 	enc    wire.Encoder
 }
 
-// noSlab is the slab of a slot that is not in use, and the active one when there is none.
+// noSlab is the slab of an unused slot, and the active one if there is none.
 const noSlab = ^uint32(0)
 
-// slab is a piece of memory that holds packed entities one behind the other.
+// slab is a piece of memory with consecutive packed entities.
 type slab struct {
 	b    []byte
 	dead int // bytes that are out of date
@@ -40,15 +40,15 @@ type slab struct {
 
 const (
 	slabSize = 1 << 20
-	// The first slab is small, and each further one twice as large up to slabSize, so that
-	// a partition with a handful of entities does not take a MiB for them.
+	// The first slab is small, and each further one twice as large up to slabSize, so
+	// that a partition with few entities does not take a MiB for them.
 	firstSlab = 2 << 10
-	// Hot is how many entities an engine keeps unpacked: at some 2 kB each, 8 MB.
+	// Hot is the number of entities that an engine keeps unpacked: at about 2 kB each, 8 MB.
 	Hot = 4096
 )
 
-// Packed is an entity in a slab. Its parts are views, which are never changed. Key and
-// Principal are the short forms of its names.
+// Packed is an entity in a slab. Its parts are views that never change. Key and Principal
+// are the short forms of its names.
 type Packed struct {
 	Scope          wire.Scope
 	Key, Principal []byte
@@ -80,7 +80,7 @@ func (p *Packed) append(b []byte) []byte {
 	return append(append(append(b, p.Key...), p.Principal...), p.State...)
 }
 
-// maxHead is the most that the head of a packed entity takes.
+// maxHead is the maximum size of a packed entity's head.
 const maxHead = 1 + 4*binary.MaxVarintLen32
 
 // At returns the packed form of an entity. Its names are always right; its state may be
@@ -90,7 +90,7 @@ func (s *Store) At(i uint32) Packed {
 	return parse(s.slabs[at.slab].b[at.offset:])
 }
 
-// Pack returns the packed form of an entity as it is now.
+// Pack returns the current packed form of an entity.
 func (s *Store) Pack(i uint32) Packed {
 	k := s.slots[i].hot
 	if k == 0 || !s.hot[k-1].Stale {
@@ -114,8 +114,8 @@ func (s *Store) Rewrite(i uint32, state []byte) Packed {
 	return s.put(i, p)
 }
 
-// Trim packs all entities when too many are unpacked, and drops slabs of which too much is
-// out of date. The caller calls it between two pieces of work, never within one.
+// Trim packs all entities if too many are unpacked, and drops slabs with too much
+// outdated data. The caller calls it between two pieces of work, never within one.
 func (s *Store) Trim() {
 	if len(s.hot) > s.most {
 		for k, ent := range s.hot {
@@ -126,14 +126,14 @@ func (s *Store) Trim() {
 		}
 		s.hot = s.hot[:0]
 	}
-	for len(s.due) > 0 { // moving what a slab holds can make another one due
+	for len(s.due) > 0 { // moving one slab's entities may make another one due
 		k := s.due[len(s.due)-1]
 		s.due = s.due[:len(s.due)-1]
 		s.drop(k)
 	}
 }
 
-// cool takes an entity from those that are unpacked.
+// cool removes an entity from the unpacked ones.
 func (s *Store) cool(i uint32) {
 	k := s.slots[i].hot
 	if k == 0 {
@@ -146,7 +146,7 @@ func (s *Store) cool(i uint32) {
 	s.hot, s.slots[i].hot = s.hot[:last], 0
 }
 
-// put writes the packed form of an entity, and returns where it is now.
+// put writes the packed form of an entity, and returns its location.
 func (s *Store) put(i uint32, p Packed) Packed {
 	p.slot = i
 	most := maxHead + len(p.Key) + len(p.Principal) + len(p.State)
@@ -160,7 +160,7 @@ func (s *Store) put(i uint32, p Packed) Packed {
 	return s.At(i)
 }
 
-// open makes a slab of so many bytes the active one.
+// open makes a slab of size bytes the active one.
 func (s *Store) open(size int) {
 	if n := len(s.spare); n > 0 {
 		s.active, s.spare = s.spare[n-1], s.spare[:n-1]
@@ -185,7 +185,7 @@ func (s *Store) bury(i uint32) {
 	}
 }
 
-// drop moves the entities of a slab that are not out of date, and drops the slab.
+// drop moves the current entities of a slab, and drops the slab.
 func (s *Store) drop(k uint32) {
 	if s.active == k {
 		s.active = noSlab

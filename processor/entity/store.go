@@ -11,7 +11,7 @@ import (
 	"keytrail/schemas/wire"
 )
 
-// NewStore returns an empty Store that keeps at most about hot entities unpacked.
+// NewStore returns an empty Store that keeps about hot entities unpacked, at most.
 func NewStore(hot int) Store {
 	return Store{index: index{seed: maphash.MakeSeed()}, active: noSlab, most: hot}
 }
@@ -22,13 +22,13 @@ func (s *Store) Len() int { return len(s.slots) - len(s.free) }
 // Slots returns the number of slots, used or not. Slots are numbered from 0.
 func (s *Store) Slots() int { return len(s.slots) }
 
-// Used reports whether a slot holds an entity.
+// Used reports whether a slot has an entity.
 func (s *Store) Used(i uint32) bool { return s.slots[i].slab != noSlab }
 
 // Marks returns the marks of an entity. The pointer is valid until the next Add.
 func (s *Store) Marks(i uint32) *Marks { return &s.slots[i].Marks }
 
-// Size returns how many bytes the packed entities take. At most a third of them is out of
+// Size returns the size in bytes of the packed entities. At most a third of it is out of
 // date.
 func (s *Store) Size() int {
 	n := 0
@@ -55,13 +55,13 @@ func (s *Store) expand(short []byte) string {
 // Short returns the short form of a name. The caller owns the result.
 func (s *Store) Short(name string) []byte { return s.names.shorten(nil, name) }
 
-// CompareKeys orders two entities by the names of their KMS keys, and then by slot.
+// CompareKeys orders two entities by the names of their KMS keys, then by slot.
 func (s *Store) CompareKeys(i, j uint32) int {
 	return cmp.Or(s.names.compare(s.At(i).Key, s.At(j).Key), cmp.Compare(i, j))
 }
 
-// OfScope returns the entities of one scope in the order of their names, so that results
-// come in the same order everywhere, and the others.
+// OfScope returns the entities of one scope in order of name, so that results come in the
+// same order everywhere, and the others.
 func (s *Store) OfScope(all []uint32, scope wire.Scope) (list, rest []uint32) {
 	for _, i := range all {
 		if s.At(i).Scope == scope {
@@ -77,14 +77,13 @@ func (s *Store) OfScope(all []uint32, scope wire.Scope) (list, rest []uint32) {
 	return list, rest
 }
 
-// named returns the packed form of an entity's name alone. Its parts are valid until the
-// next call.
+// named returns a packed entity's name alone. Its parts are valid until the next call.
 func (s *Store) named(e wire.Entity) Packed {
 	s.short = [2][]byte{s.names.shorten(s.short[0][:0], e.Key), s.names.shorten(s.short[1][:0], e.Principal)}
 	return Packed{Scope: e.Scope, Key: s.short[0], Principal: s.short[1]}
 }
 
-// Add makes a slot for an entity that has none, without state. It copies the names.
+// Add makes a slot without state for a new entity. It copies the names.
 func (s *Store) Add(e wire.Entity) uint32 {
 	var i uint32
 	if n := len(s.free); n > 0 {
@@ -117,14 +116,14 @@ func (s *Store) Remove(i uint32) {
 	s.free = append(s.free, i)
 }
 
-// Get returns an entity, unpacked. It is valid until the next Trim, which keeps its changes
-// when it is Stale.
+// Get returns an unpacked entity. It is valid until the next Trim, which keeps its
+// changes if it is Stale.
 func (s *Store) Get(i uint32) *Entity {
 	if k := s.slots[i].hot; k != 0 {
 		return s.hot[k-1]
 	}
 	ent, err := s.Load(i)
-	if err != nil { // all that is packed was unpacked before, or packed here
+	if err != nil { // everything packed was unpacked before, or packed here
 		panic(err)
 	}
 	s.hot = append(s.hot, ent)
@@ -132,8 +131,8 @@ func (s *Store) Get(i uint32) *Entity {
 	return ent
 }
 
-// Load unpacks an entity without keeping it at hand: changes to the result are lost unless
-// Save is called. A damaged state gives an error that wraps wire.ErrFrame.
+// Load unpacks an entity without keeping it: changes to the result are lost unless Save
+// is called. Damaged state gives an error that wraps wire.ErrFrame.
 func (s *Store) Load(i uint32) (*Entity, error) {
 	p, name := s.At(i), s.Name(i)
 	if len(p.State) == 0 {
@@ -149,7 +148,7 @@ func (s *Store) Load(i uint32) (*Entity, error) {
 	return ent, nil
 }
 
-// AccountNumber returns an account id as a number, or 0 where it is not one.
+// AccountNumber returns an account id as a number, or 0 if it is not one.
 func AccountNumber(id string) uint64 {
 	n, err := strconv.ParseUint(id, 10, 64)
 	if err != nil || len(id) > 12 {
@@ -158,8 +157,8 @@ func AccountNumber(id string) uint64 {
 	return n
 }
 
-// Age returns when an entity was last named by a call or a binding, and how many windows
-// and roll-ups it has. It does not unpack the entity.
+// Age returns when a call or a binding last named an entity, and its numbers of windows
+// and roll-ups. It does not unpack the entity.
 func (s *Store) Age(i uint32) (last int64, windows int) {
 	if k := s.slots[i].hot; k != 0 {
 		ent := s.hot[k-1]

@@ -8,8 +8,8 @@ import (
 	"keytrail/schemas/wire"
 )
 
-// Whatever is added, changed, removed and looked at, and whenever it is packed: a
-// store holds what a map would, and not much more than that takes.
+// Whatever is added, changed, removed and read, and whenever it is packed, a store has
+// the contents of a map in little more than their size.
 func TestStoreIsAMap(t *testing.T) {
 	for seed := range uint64(20) {
 		rng := rand.New(rand.NewPCG(seed, 1))
@@ -65,8 +65,8 @@ func TestStoreIsAMap(t *testing.T) {
 	}
 }
 
-// tidy wants no more than a third of a slab to be out of date, and the store to know of
-// every byte which it is.
+// tidy checks that at most a third of a slab is out of date, and that the store accounts
+// for every byte.
 func tidy(t *testing.T, seed uint64, s *Store) {
 	t.Helper()
 	all, dead := 0, 0

@@ -6,10 +6,10 @@ import (
 	"keytrail/processor/baseline"
 )
 
-// Usual is the value of something on an entity's days, such as the most calls in a window.
-// Values are log-normal, because many causes multiply (Limpert, Stahel and Abbt 2001,
-// "Log-normal Distributions across the Sciences"). The caller keeps the number of days.
-// The zero value has learned nothing.
+// Usual is the distribution of a daily value of an entity, such as the most calls in a
+// window. Values are log-normal, because many causes multiply (Limpert, Stahel and Abbt
+// 2001, "Log-normal Distributions across the Sciences"). The caller keeps the number of
+// days. The zero value has learned nothing.
 type Usual struct {
 	Mean    float32 // of the logarithms
 	Squares float32 // sum of their squared deviations, faded
@@ -20,10 +20,10 @@ const (
 	MinDays = 5
 	// usualFade is the weight of a day relative to the day after it: half after 14 days.
 	usualFade = 0.95
-	// usualPrior is the weight, in days, of leastSigma among the days learned.
+	// usualPrior is the weight of leastSigma, in days, in the learned deviation.
 	usualPrior = 2
-	// leastSigma is the least deviation of the logarithms, a fifth more or less. The days
-	// of machines are nearly equal, and without it any other day would be unusual.
+	// leastSigma is the smallest deviation of the logarithms, a fifth up or down. A
+	// machine's days are nearly equal, and without it any other day would be unusual.
 	leastSigma = 0.2
 )
 
@@ -39,14 +39,14 @@ func (u Usual) sigma(days int) float64 {
 	return math.Sqrt(max(v, leastSigma*leastSigma))
 }
 
-// Above returns how many deviations of the logarithm v is above the usual value, which was
-// learned on so many days.
+// Above returns how many deviations of the logarithm v is above the usual value, which
+// was learned on days days.
 func (u Usual) Above(v float64, days int) float64 {
 	return (math.Log(v) - float64(u.Mean)) / u.sigma(days)
 }
 
-// Tail returns the probability of a value at least so many deviations above the usual one.
-// It is Student's, because mean and deviation come from a few days.
+// Tail returns the probability of a value at least that many deviations above the usual
+// one. It is Student's, because mean and deviation come from a few days.
 func Tail(deviations float64, days int) float64 {
 	return baseline.StudentTail(deviations, weight(days)+usualPrior-1)
 }
@@ -65,7 +65,7 @@ func (u *Usual) learn(v float64, days int, most float64) {
 	u.Squares = float32(usualFade*float64(u.Squares) + off*(x-float64(u.Mean)))
 }
 
-// Tops are the most calls that windows have, by days (UTC). The zero value knows nothing.
+// Tops are the most calls in a window, by days (UTC). The zero value has learned nothing.
 type Tops struct {
 	Day   int64   // the last day with calls, in days since 1970; 0: none yet
 	Days  int     // days with calls before it
@@ -75,7 +75,7 @@ type Tops struct {
 	Two   Usual   // the same in two windows in a row
 }
 
-// Add notes the calls of a window of a day, and those of it and the window before.
+// Add adds a window's calls of a day, and those of it and the previous window.
 func (t *Tops) Add(today int64, one, two float64) {
 	switch {
 	case t.Day == 0:
@@ -92,8 +92,8 @@ func (t *Tops) Add(today int64, one, two float64) {
 	t.Today, t.Both = max(t.Today, float32(one)), max(t.Both, float32(two))
 }
 
-// Of returns the usual top of one window, or of two, and on how many days it was learned.
-// On its first day an entity knows that day alone.
+// Of returns the usual top of one window, or of two, and the number of days it was
+// learned on. On its first day an entity has only that day.
 func (t *Tops) Of(two bool) (u Usual, days int) {
 	u, top := t.One, t.Today
 	if two {

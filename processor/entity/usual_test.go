@@ -6,7 +6,7 @@ import (
 	"testing"
 )
 
-// Mean and deviation of log-normal days come out as they went in.
+// The learned mean and deviation of log-normal days equal those of the generator.
 func TestUsual(t *testing.T) {
 	rng := rand.New(rand.NewPCG(1, 2))
 	var mean, sigma float64
@@ -24,8 +24,8 @@ func TestUsual(t *testing.T) {
 	}
 }
 
-// Days that are all the same vary by the least deviation; what is far out teaches so much
-// and no more, once a few days are known.
+// Equal days vary by the minimum deviation; an outlier teaches a limited amount once a
+// few days are known.
 func TestUsualOfEqualDays(t *testing.T) {
 	var u Usual
 	for d := range 30 {

@@ -1,44 +1,44 @@
 package eventtime
 
-// None is the watermark of a source of which nothing is known yet. Every real one is
-// above it.
+// None is the watermark of a source about which nothing is known. Every real one is above
+// it.
 const None = int64(-1) << 62
 
-// Progress tracks how far event time has come in one source partition. Its front is the
-// largest event time seen less the allowed disorder. Two marks follow the front, and
-// neither goes back:
+// Progress tracks the event time of one source partition. Its front is the largest event
+// time seen minus the allowed disorder. Two marks follow the front, and neither goes
+// back:
 //
 //   - The late mark decides which events are late. It follows from the source's records
-//     alone: their event times, and when they were written (Arrive), in their order. No
-//     clock, no other source and no restart moves it, as long as Saved is restored.
-//   - The watermark closes windows. It is at least the late mark. A source that has nothing
+//     alone: their event times and write times (Arrive), in order. No clock, other source
+//     or restart moves it, as long as Saved is restored.
+//   - The watermark closes windows. It is at least the late mark. A source with nothing
 //     to read follows the others; see Follow.
 //
-// Records that were written after a gap of at least Disorder may be a backlog in any order:
-// shippers that were stopped deliver side by side, each at its own speed. A hold therefore
-// keeps both marks where they are until the records were written Disorder later.
+// Records written after a gap of at least Disorder may be a backlog in any order:
+// shippers that were stopped deliver side by side, each at its own speed. A hold
+// therefore keeps both marks where they are until records were written Disorder later.
 //
 // An event from the future (past the given time plus the skew) is counted like any other,
-// but moves the front only up to there, so a wrong clock somewhere cannot close everybody's
+// but moves the front only up to there, so one wrong clock cannot close everybody's
 // windows.
 //
 // The zero value is ready once Disorder and Skew are set. Not safe for concurrent use.
 type Progress struct {
 	Disorder int64 // out_of_orderness, ns, at least 0
-	Skew     int64 // how far ahead of the given time an honest event may be, ns, at least 0
+	Skew     int64 // how far ahead of the given time a plausible event may be, ns, at least 0
 
 	front, late, mark instant
-	clock             instant // when the records so far were written
-	hold              int64   // the marks are held until clock comes to it
+	clock             instant // write time of the records so far
+	hold              int64   // the marks are held until clock reaches it
 }
 
-// instant is a time that may be unknown. The zero value is.
+// instant is a time that may be unknown, like the zero value.
 type instant struct {
 	at    int64
 	known bool
 }
 
-// raise moves i up to a time, never back. It does nothing for None and below.
+// raise moves i up to a time, never back. It ignores None and below.
 func (i *instant) raise(to int64) {
 	if to > None && (!i.known || to > i.at) {
 		i.at, i.known = to, true
@@ -53,14 +53,14 @@ func (i instant) get() int64 {
 	return i.at
 }
 
-// Arrive takes the time at which the next record was written, ns since 1970, before Observe
-// takes its event. A time of 0 or below is unknown and ends a hold, which nothing else
-// would end in a source without times. cut says that records before the first one are gone:
-// whether they had begun a hold, nobody knows.
+// Arrive takes the time at which the next record was written, ns since 1970, before
+// Observe takes its event. A time of 0 or below is unknown and ends a hold, which nothing
+// else would end in a source without times. cut means that records before the first one
+// are gone, so it is unknown whether they had begun a hold.
 //
 // A time less than Disorder below an earlier one counts as that one. A time further below
-// sets the clock back, and an end of the hold with it. So a wrong time costs one hold, or
-// ends one, and no hold lasts for longer than Disorder after the last record.
+// sets the clock back, and the end of a hold with it. So a wrong time costs one hold, or
+// ends one, and no hold lasts longer than Disorder after the last record.
 func (p *Progress) Arrive(written int64, cut bool) {
 	switch {
 	case written <= 0:
@@ -82,8 +82,8 @@ func (p *Progress) Arrive(written int64, cut bool) {
 	p.settle()
 }
 
-// Observe takes the event time of one event and the time at which it was certainly known,
-// both in ns, and reports whether the event was from the future.
+// Observe takes the event time of one event and the latest plausible time, both in ns,
+// and reports whether the event was from the future.
 func (p *Progress) Observe(at, now int64) (future bool) {
 	if limit := Add(now, p.Skew); at > limit {
 		at, future = limit, true
@@ -93,8 +93,8 @@ func (p *Progress) Observe(at, now int64) (future bool) {
 	return future
 }
 
-// settle brings the marks up to the front, unless a hold keeps them. A hold that is over
-// does not come back with an earlier clock.
+// settle moves the marks to the front, unless there is a hold. A finished hold does not
+// return with an earlier clock.
 func (p *Progress) settle() {
 	if !p.Holding() {
 		p.hold = None
@@ -106,7 +106,7 @@ func (p *Progress) settle() {
 // Holding reports whether a hold keeps the marks where they are.
 func (p *Progress) Holding() bool { return p.clock.known && p.clock.at < p.hold }
 
-// Raise moves the watermark up to mark, never back. It does nothing for None and below.
+// Raise moves the watermark up to mark, never back. It ignores None and below.
 func (p *Progress) Raise(mark int64) { p.mark.raise(mark) }
 
 // Watermark returns the watermark, or None.
@@ -118,15 +118,14 @@ func (p *Progress) LateMark() int64 { return p.late.get() }
 // Front returns the front, or None.
 func (p *Progress) Front() int64 { return p.front.get() }
 
-// Clock returns when the records so far were written, or None.
+// Clock returns the write time of the records so far, or None.
 func (p *Progress) Clock() int64 { return p.clock.get() }
 
-// Hold returns the time that Clock has to come to for a hold to end; without a hold it says
-// nothing.
+// Hold returns the time of Clock that ends a hold; it is meaningless without a hold.
 func (p *Progress) Hold() int64 { return p.hold }
 
-// Saved is what decides later about a source: what has to be stored with its position. A
-// time that is not known is None.
+// Saved is the state of a source that later decisions depend on: it must be stored with
+// the source's position. An unknown time is None.
 type Saved struct {
 	Front, LateMark int64
 	Clock, Hold     int64
@@ -137,7 +136,7 @@ func (p *Progress) Saved() Saved {
 	return Saved{Front: p.Front(), LateMark: p.LateMark(), Clock: p.Clock(), Hold: p.Hold()}
 }
 
-// Restore makes p what Saved was stored of, except for the watermark: see Raise.
+// Restore sets p to a stored Saved, except for the watermark: see Raise.
 func (p *Progress) Restore(s Saved) {
 	p.front.raise(s.Front)
 	p.late.raise(s.LateMark)
@@ -146,25 +145,25 @@ func (p *Progress) Restore(s Saved) {
 	p.hold = s.Hold
 }
 
-// Stream is what is known of all sources together, at a moment at which a source had
-// nothing to read.
+// Stream is the state of all sources together, at a moment when a source had nothing to
+// read.
 type Stream struct {
-	// Front is the largest watermark that a source's own events have made; None when it is
-	// unknown. It may be that of an earlier moment, never of a later one.
+	// Front is the largest watermark of any source's own events; None if unknown. It may
+	// be that of an earlier moment, never of a later one.
 	Front int64
-	// Quiet says that no source has had anything to read for a while.
+	// Quiet means that no source has had anything to read for a while.
 	Quiet bool
 }
 
-// Follow moves the watermark of a source that has been silent for a while, and returns how
-// far the clock has come for it: see Mark.Quiet.
+// Follow advances the watermark of a source that has been silent for a while, and returns
+// the progress of the clock for it: see Mark.Quiet.
 //
-// All sources get their events from the same producers, so a source that has nothing to
-// read is as far as the stream as a whole: the watermark moves up to the stream's front,
-// and closes windows there. The late mark stays.
+// All sources get their events from the same producers, so a source with nothing to read
+// has caught up with the stream: its watermark moves to the stream's front, and closes
+// windows there. The late mark stays.
 //
-// No clock moves a watermark. While the whole stream is quiet, nobody knows whether nothing
-// happens or nothing is delivered; the clock, now, closes windows then.
+// No clock moves a watermark. While the whole stream is quiet, it is unknown whether
+// nothing happens or nothing is delivered; the clock, now, closes windows then.
 func (p *Progress) Follow(s Stream, now int64) (quiet int64) {
 	p.Raise(s.Front)
 	mark := p.Watermark()
@@ -174,13 +173,13 @@ func (p *Progress) Follow(s Stream, now int64) (quiet int64) {
 	return mark
 }
 
-// Mark is how far event time has come, somewhere.
+// Mark is the progress of event time somewhere.
 type Mark struct {
 	Watermark int64 // no earlier event is expected; never goes back
-	Late      int64 // a window that ends by it takes no more calls; never goes back
-	// Quiet is how far the clock has come while nothing is delivered, at least Watermark:
-	// windows close by it, and take calls as before. It goes back to the watermark with the
-	// next event, so that the windows of a backlog are judged whole.
+	Late      int64 // a window that ends by it accepts no more calls; never goes back
+	// Quiet is the progress of the clock while nothing is delivered, at least Watermark:
+	// windows close by it, and accept calls as before. It returns to the watermark with
+	// the next event, so that the windows of a backlog are judged whole.
 	Quiet int64
 }
 
@@ -188,15 +187,15 @@ type Mark struct {
 func Unknown() Mark { return Mark{Watermark: None, Late: None, Quiet: None} }
 
 // Sources combines the marks of several source partitions into one: the minimum over all
-// of them. The combination is therefore never ahead of the source that accepted a call, and
-// an accepted call is late nowhere. Not safe for concurrent use.
+// of them. The combination is never ahead of the source that accepted a call, so an
+// accepted call is late nowhere. Not safe for concurrent use.
 type Sources struct {
 	marks map[int32]Mark
 	last  Mark
 	begun bool
 }
 
-// Set records what a source says of itself.
+// Set records a source's own mark.
 func (s *Sources) Set(source int32, m Mark) {
 	if s.marks == nil {
 		s.marks = make(map[int32]Mark)
@@ -205,7 +204,7 @@ func (s *Sources) Set(source int32, m Mark) {
 }
 
 // Mark returns the combined mark, which is Unknown while fewer than want sources have
-// reported, or one does not know its own.
+// reported, or one of them is unknown.
 func (s *Sources) Mark(want int) Mark {
 	low, known := Mark{}, false
 	for _, m := range s.marks {
@@ -223,8 +222,8 @@ func (s *Sources) Mark(want int) Mark {
 	return s.current()
 }
 
-// Restore raises the combined mark to that of an earlier time, below which it will not
-// go, except for Quiet.
+// Restore raises the combined mark to an earlier one, below which it will not go, except
+// Quiet.
 func (s *Sources) Restore(m Mark) {
 	if m.Watermark <= None {
 		return

@@ -26,7 +26,7 @@ func TestProgress(t *testing.T) {
 	}
 	see(now-60*minute, false, now-75*minute)
 	see(now-90*minute, false, now-75*minute) // an older event does not move it back
-	see(now+5*minute, false, now-10*minute)  // the skew itself is honest
+	see(now+5*minute, false, now-10*minute)  // the skew itself is plausible
 	see(now+5*minute+1, true, now-10*minute)
 	see(now+1000*minute, true, now-10*minute) // a wrong clock moves it up to the clock only
 	now += minute
@@ -41,8 +41,8 @@ func TestProgress(t *testing.T) {
 	see(now, false, now+40*minute)
 }
 
-// A watermark that was unknown when it was stored is unknown again, and the
-// first event replaces it, even one before 1970.
+// A watermark that was stored as unknown is unknown again, and the first event replaces
+// it, even one before 1970.
 func TestProgressRaisedToNone(t *testing.T) {
 	p := eventtime.Progress{Disorder: minute}
 	p.Raise(eventtime.None)
@@ -55,7 +55,7 @@ func TestProgressRaisedToNone(t *testing.T) {
 	}
 }
 
-// A source that has nothing to read is as far as the stream. The clock does not move it.
+// A source with nothing to read has caught up with the stream. The clock does not move it.
 func TestFollow(t *testing.T) {
 	noon := time.Date(2026, 3, 2, 12, 0, 0, 0, time.UTC).UnixNano()
 	p := eventtime.Progress{Disorder: 15 * minute}
@@ -68,7 +68,7 @@ func TestFollow(t *testing.T) {
 	}
 	f(eventtime.None, true, noon, eventtime.None, eventtime.None) // nobody has ever had an event
 	f(noon-30*minute, false, noon+1000*minute, noon-30*minute, noon-30*minute)
-	f(noon-30*minute, true, noon-13*minute, noon-30*minute, noon-28*minute) // the clock, less the disorder
+	f(noon-30*minute, true, noon-13*minute, noon-30*minute, noon-28*minute) // the clock, minus the disorder
 	f(noon-30*minute, true, noon-20*minute, noon-30*minute, noon-30*minute)
 	f(noon-30*minute, true, noon+1000*minute, noon-30*minute, noon+985*minute)
 	f(noon-20*minute, false, noon+1000*minute, noon-20*minute, noon-20*minute)
@@ -79,7 +79,7 @@ func TestFollow(t *testing.T) {
 }
 
 // A gap between the times of two records holds both marks for as long as the disorder, by
-// the times of the records that follow.
+// the times of the following records.
 func TestHold(t *testing.T) {
 	p := eventtime.Progress{Disorder: 15 * minute}
 	at := func(written, event, mark int64, holding bool) {
@@ -99,17 +99,17 @@ func TestHold(t *testing.T) {
 	at(144, 120, 125, false) // 15 min later: up to the front
 	at(150, 148, 133, false)
 	at(170, 169, 133, true)
-	at(190, 171, 154, true) // another gap ends the hold of the one before
+	at(190, 171, 154, true) // another gap ends the previous hold
 	at(191, 190, 154, true)
 	at(192, 191, 154, true)
-	at(0, 190, 176, false) // a time that nobody knows
-	p.Raise(190 * minute)  // others are further: windows close, nothing is late by that
+	at(0, 190, 176, false) // an unknown time
+	p.Raise(190 * minute)  // others are ahead: windows close, but nothing becomes late
 	if p.LateMark() != 176*minute || p.Watermark() != 190*minute {
 		t.Errorf("marks %d and %d", p.LateMark()/minute, p.Watermark()/minute)
 	}
 }
 
-// Where the records before the first one are gone, a hold may be going on.
+// If the records before the first one are gone, a hold may be in progress.
 func TestHoldAtACut(t *testing.T) {
 	p := eventtime.Progress{Disorder: 15 * minute}
 	for _, written := range []int64{100, 110, 120, 129} {
@@ -125,7 +125,7 @@ func TestHoldAtACut(t *testing.T) {
 	}
 }
 
-// model is Progress told once more: it looks at all records from the beginning.
+// model is a second implementation of Progress: it looks at all records from the beginning.
 func model(written, events []int64, disorder int64) (late int64) {
 	late, front, clock, end := eventtime.None, eventtime.None, int64(0), int64(0)
 	timed := false
@@ -154,8 +154,8 @@ func model(written, events []int64, disorder int64) (late int64) {
 	return late
 }
 
-// The late mark follows from the records: however often the source changes hands, and
-// whatever others and the clock say, it is the same; it is never ahead of the watermark.
+// The late mark follows from the records: it is the same however often the source changes
+// hands, and whatever others and the clock say; it is never ahead of the watermark.
 // Timestamps may jump anywhere.
 func TestLateMarkFollowsFromTheRecords(t *testing.T) {
 	holds := 0
@@ -204,8 +204,8 @@ func TestLateMarkFollowsFromTheRecords(t *testing.T) {
 	}
 }
 
-// A reader of a log whose beginning is gone finds no call late that was on time for a reader
-// of the whole log.
+// A reader of a log without its beginning finds no call late that was on time for a
+// reader of the whole log.
 func TestCutLogIsNotStricter(t *testing.T) {
 	for seed := range uint64(2000) {
 		rng := rand.New(rand.NewPCG(seed, 6))
@@ -232,7 +232,7 @@ func TestCutLogIsNotStricter(t *testing.T) {
 }
 
 // After an outage of any length, however the source followed meanwhile and whatever the
-// clock said, events that come in the order of before are not late.
+// clock said, events in their previous order are not late.
 func TestNothingInOrderIsLateAfterAnOutage(t *testing.T) {
 	const size = 5 * minute
 	for seed := range uint64(2000) {
@@ -278,18 +278,18 @@ func TestSources(t *testing.T) {
 	want(2, at(70))
 	s.Set(1, at(60)) // never back
 	want(2, at(70))
-	s.Set(1, eventtime.Mark{Watermark: 90, Late: 30, Quiet: 500}) // of more lateness
+	s.Set(1, eventtime.Mark{Watermark: 90, Late: 30, Quiet: 500}) // with more lateness
 	want(2, eventtime.Mark{Watermark: 90, Late: 60, Quiet: 100})
 	s.Set(0, eventtime.Mark{Watermark: 90, Late: 30, Quiet: 400})
 	want(2, eventtime.Mark{Watermark: 90, Late: 60, Quiet: 400})
-	s.Set(1, at(91)) // events come again
+	s.Set(1, at(91)) // events return
 	want(2, eventtime.Mark{Watermark: 90, Late: 60, Quiet: 91})
 	s.Set(0, none)
 	s.Set(1, at(200))
 	want(2, eventtime.Mark{Watermark: 90, Late: 60, Quiet: 91})
 	s.Set(0, at(150))
 	want(2, at(150))
-	want(3, at(150)) // there are more sources than have reported
+	want(3, at(150)) // more sources than have reported
 }
 
 func TestSourcesRestore(t *testing.T) {
@@ -330,7 +330,7 @@ func TestSourcesAreNeverAhead(t *testing.T) {
 			told[i].Watermark += rng.Int64N(10)
 			told[i].Late = max(told[i].Late, told[i].Watermark-rng.Int64N(10))
 			s.Set(int32(i), told[i])
-			if rng.IntN(10) == 0 { // a restart: what is known is set again
+			if rng.IntN(10) == 0 { // a restart: the marks are set again
 				old := s.Mark(n)
 				s = eventtime.Sources{}
 				for j, m := range told {
@@ -360,7 +360,7 @@ func TestSourcesAreNeverAhead(t *testing.T) {
 	}
 }
 
-// anyInt64 is any int64, often one at an edge.
+// anyInt64 is any int64, often an extreme one.
 func anyInt64(rng *rand.Rand) int64 {
 	edges := []int64{math.MinInt64, math.MaxInt64, 0, eventtime.None, eventtime.Last, int64(time.Hour), math.MinInt64 / 2, math.MaxInt64 / 2}
 	switch rng.IntN(4) {
@@ -374,8 +374,8 @@ func anyInt64(rng *rand.Rand) int64 {
 	return int64(rng.Uint64())
 }
 
-// No event time and no clock make a watermark wrap around: it only ever grows, to no more
-// than the largest of what it was given.
+// No event time and no clock make a watermark wrap around: it only grows, up to the
+// largest of its inputs.
 func TestWatermarksSaturate(t *testing.T) {
 	for seed := range uint64(3000) {
 		rng := rand.New(rand.NewPCG(seed, 4))

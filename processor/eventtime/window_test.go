@@ -35,8 +35,8 @@ func TestStart(t *testing.T) {
 	f(day.Add(61*time.Second).UnixNano(), minute, day.Add(time.Minute).UnixNano())
 }
 
-// A window holds the times from its start on and before its end, and the next
-// window begins where it ends.
+// A window contains the times from its start on and before its end, and the next window
+// begins at its end.
 func TestStartTiles(t *testing.T) {
 	rng := rand.New(rand.NewPCG(1, 1))
 	for range 10_000 {
@@ -52,8 +52,8 @@ func TestStartTiles(t *testing.T) {
 	}
 }
 
-// Sums and differences are the int64 nearest to the truth, and windows tile whatever time
-// there is.
+// Sums and differences are the int64 nearest to the exact value, and windows tile all
+// time.
 func TestTotal(t *testing.T) {
 	near := func(v *big.Int) int64 {
 		switch {

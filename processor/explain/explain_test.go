@@ -74,7 +74,7 @@ func find(t *testing.T, id string, records ...*otellog.Record) (*explain.Anomaly
 
 const (
 	idA = "0123456789abcdef0123456789abcdef"
-	idB = "0123456789abcdff0123456789abcdef" // another from the 15th digit on
+	idB = "0123456789abcdff0123456789abcdef" // differs from the 15th digit on
 )
 
 func TestFinder(t *testing.T) {
@@ -110,7 +110,7 @@ func TestFinder(t *testing.T) {
 	}
 }
 
-// Of two records of an anomaly the one that was computed last counts.
+// Of two records of an anomaly the later computed one counts.
 func TestFinderTakesTheNewest(t *testing.T) {
 	old := anomalyOf(idA, func(a *anomaly.Anomaly) { a.Observed = 1 }, 1)
 	for _, order := range [][]*otellog.Record{{old, anomalyOf(idA, nil, 2)}, {anomalyOf(idA, nil, 2), old}, {old, anomalyOf(idA, nil, 1)}} {
@@ -120,7 +120,7 @@ func TestFinderTakesTheNewest(t *testing.T) {
 	}
 }
 
-// Finder takes attributes of other versions in any form.
+// Finder accepts attributes of other versions in any form.
 func TestFinderIsLenient(t *testing.T) {
 	rec := anomalyOf(idA, nil, 1)
 	rec.Strings("keytrail.anomaly.contributors", []string{"principal x 12", "address y 3"})
@@ -148,8 +148,8 @@ func TestFinderIsLenient(t *testing.T) {
 	}
 }
 
-// Every technique that the code names has a name here. The files are read, because
-// not all of the lists are exported.
+// Every technique named in the code has a name here. The test reads the files, because
+// not all lists are exported.
 func TestTechniques(t *testing.T) {
 	found := map[string]bool{}
 	for _, dir := range []string{"rule", "detect"} {

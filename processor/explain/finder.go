@@ -12,20 +12,19 @@ import (
 	"keytrail/schemas/semconv"
 )
 
-// MinPrefix is the shortest prefix of an id that may stand for it: of a million ids
-// about 120 share their first 8 digits with another.
+// MinPrefix is the shortest prefix that may identify an anomaly: of a million ids about
+// 120 share their first 8 digits with another.
 const MinPrefix = 8
 
-// ErrNotFound says that no anomaly has the id.
+// ErrNotFound means that no anomaly has the id.
 var ErrNotFound = errors.New("no anomaly has this id")
 
-// Finder finds an anomaly by its id, or by a prefix of it that no other has. Of
-// several records of the same anomaly the one that was computed last counts, and of
-// those the one that came last.
+// Finder finds an anomaly by its id, or by a unique prefix of it. Of several records of
+// the same anomaly the last computed one counts, and of those the last one read.
 type Finder struct {
 	prefix string
 	found  map[string]*Anomaly
-	more   bool // there are others than found
+	more   bool // there are more than found
 }
 
 var digits = regexp.MustCompile(`^[0-9a-f]{8,32}$`)
@@ -40,15 +39,13 @@ func NewFinder(id string) (*Finder, error) {
 	return &Finder{prefix: id, found: map[string]*Anomaly{}}, nil
 }
 
-// Prefix returns the digits that are looked for, in lower case.
+// Prefix returns the searched digits, in lower case.
 func (f *Finder) Prefix() string { return f.prefix }
 
-// maxFound bounds the anomalies that are kept: more than one is an error, and lists
-// a few.
+// maxFound bounds the kept anomalies: more than one is an error, which lists a few.
 const maxFound = 5
 
-// Add looks at a record of any kind. An error says what is wrong with the record of
-// an anomaly that has the id.
+// Add takes a record of any kind. An error is about the record of an anomaly with the id.
 func (f *Finder) Add(rec *otellog.Record) error {
 	id := rec.Str(semconv.KeytrailAnomalyID)
 	if rec.EventName != semconv.EventKeytrailAnomaly || !strings.HasPrefix(id, f.prefix) {

@@ -18,35 +18,35 @@ import (
 	"keytrail/schemas/semconv"
 )
 
-// Taker takes records of any kind: a Finder, a List or a Series. An error says what is wrong
-// with a record.
+// Taker takes records of any kind: a Finder, a List or a Series. An error is about the
+// record.
 type Taker interface {
 	Add(rec *otellog.Record) error
 }
 
-// Lines are files of OTLP/JSON lines, as "keytrail scan" and file sinks write them. They are
-// read twice: only the anomaly's record tells which windows are wanted. Lines is not safe for
-// concurrent use.
+// Lines are files of OTLP/JSON lines from "keytrail scan" or file sinks. They are read
+// twice, because only the anomaly's record shows which windows are wanted. Lines is not
+// safe for concurrent use.
 type Lines struct {
 	stopped func() error
 	tell    func(bad string)
 	files   []*lineFile
 
-	// Counts of the first reading, and the lines of both that could not be used.
+	// Counts of the first reading, and the unusable lines of both.
 	All, Anomalies, Windows, Bad int
 }
 
 type lineFile struct {
 	name string
 	in   io.ReadSeeker
-	// undecoded are the lines that the first reading could not decode, so that the
-	// second one does not count them again. Only lines with the wanted id are decoded
-	// then, so there are few.
+	// undecoded are the lines that the first reading could not decode, so that the second
+	// one does not count them again. It decodes only lines with the wanted id, so they
+	// are few.
 	undecoded map[int]bool
 }
 
-// NewLines returns Lines without files. Reading ends when stopped returns an error; tell takes
-// the first few lines that cannot be used, as FILE:LINE: what is wrong.
+// NewLines returns Lines without files. Reading ends when stopped returns an error; tell
+// takes the first few unusable lines, as FILE:LINE: FAULT.
 func NewLines(stopped func() error, tell func(bad string)) *Lines {
 	return &Lines{stopped: stopped, tell: tell}
 }
@@ -59,11 +59,11 @@ func (l *Lines) AddFile(name string, in io.ReadSeeker) {
 // maxLine bounds a line: a collector writes batches of a few MiB.
 const maxLine = 64 << 20
 
-// errLong says that a line is longer than maxLine.
+// errLong means that a line is longer than maxLine.
 var errLong = fmt.Errorf("longer than %d bytes", maxLine)
 
-// each calls f with every line of every file, nil for one that is too long. It tells and
-// counts the lines of which f returns an error.
+// each calls f with every line of every file, nil for one that is too long. It reports
+// and counts the lines for which f returns an error.
 func (l *Lines) each(f func(file *lineFile, n int, line []byte) error) error {
 	for _, file := range l.files {
 		if _, err := file.in.Seek(0, io.SeekStart); err != nil {
@@ -93,8 +93,8 @@ func (l *Lines) each(f func(file *lineFile, n int, line []byte) error) error {
 	return nil
 }
 
-// readLine returns the next line, valid until the next call, or errLong for one that
-// it has passed over, or io.EOF after the last one. *long is memory for the long ones.
+// readLine returns the next line, valid until the next call, or errLong for a skipped
+// one, or io.EOF after the last one. *long is memory for long ones.
 func readLine(in *bufio.Reader, long *[]byte) ([]byte, error) {
 	line, err := in.ReadSlice('\n')
 	if err == nil || err == io.EOF && len(line) > 0 {
@@ -120,7 +120,7 @@ func readLine(in *bufio.Reader, long *[]byte) ([]byte, error) {
 	return *long, nil
 }
 
-// maxTold bounds the bad lines that are told one by one.
+// maxTold bounds the bad lines that are reported individually.
 const maxTold = 10
 
 func (l *Lines) wrong(file *lineFile, n int, err error) {
@@ -137,8 +137,8 @@ var (
 
 var errNoLogs = errors.New(`no OTLP/JSON: want one LogsData object a line, with "resourceLogs"`)
 
-// Find checks and counts every line, and hands the records of those to a Finder or a List
-// that may be an anomaly with an id that begins with prefix.
+// Find checks and counts every line, and passes the records of possible anomalies with an
+// id that begins with prefix to a Finder or a List.
 func (l *Lines) Find(prefix string, to Taker) error {
 	return l.each(func(file *lineFile, n int, line []byte) error {
 		l.All++
@@ -166,8 +166,8 @@ func (l *Lines) Find(prefix string, to Taker) error {
 	})
 }
 
-// Gather hands the windows to a Series that may be its own. Of the others the Series needs to
-// know when they start, and whether one has no anomalies.
+// Gather passes the possible windows of a Series to it. Of the others the Series needs
+// only their starts, and whether one has no anomalies.
 func (l *Lines) Gather(s *Series) error {
 	return l.each(func(file *lineFile, n int, line []byte) error {
 		if line == nil || !bytes.Contains(line, windowName) || file.undecoded[n] {
@@ -180,14 +180,14 @@ func (l *Lines) Gather(s *Series) error {
 			}
 		}
 		if !json.Valid(line) {
-			return nil // told by the first reading
+			return nil // reported by the first reading
 		}
 		return decodeJSON(line, s)
 	})
 }
 
-// quickStart finds the time of a final window without decoding its line. It is false
-// where there is more to it.
+// quickStart finds the time of a final window without decoding its line. It returns false
+// if the line is more complicated.
 func quickStart(line []byte) (int64, bool) {
 	const name = `"timeUnixNano":"`
 	at := bytes.Index(line, []byte(name))
@@ -200,8 +200,8 @@ func quickStart(line []byte) (int64, bool) {
 	return start, ok && err == nil
 }
 
-// decodeJSON decodes a LogsData object and hands its log records to a Taker. It goes
-// through OpenTelemetry's own types, which read what any writer of OTLP/JSON may write.
+// decodeJSON decodes a LogsData object and passes its log records to a Taker. It uses
+// OpenTelemetry's own types, which read any writer's OTLP/JSON.
 func decodeJSON(line []byte, to Taker) error {
 	var data logspb.LogsData
 	if err := (protojson.UnmarshalOptions{DiscardUnknown: true}).Unmarshal(line, &data); err != nil {

@@ -12,13 +12,13 @@ import (
 	"keytrail/schemas/semconv"
 )
 
-// MaxListed bounds the anomalies of a List: a kilobyte each.
+// MaxListed bounds the anomalies of a List, of a kilobyte each.
 const MaxListed = 50_000
 
-// List gathers the anomalies of a stretch of time. Of several records of the same anomaly it
-// keeps one as a Finder does.
+// List collects the anomalies of a period. Of several records of the same anomaly it
+// keeps the one that a Finder would.
 type List struct {
-	More int // records beyond MaxListed, which are left out
+	More int // records beyond MaxListed, which are omitted
 
 	since, until int64
 	found        map[string]listed
@@ -35,7 +35,7 @@ func NewList(since, until int64) *List {
 	return &List{since: since, until: until, found: map[string]listed{}}
 }
 
-// Add looks at a record of any kind. An error says what is wrong with the record of an anomaly.
+// Add takes a record of any kind. An error is about the record of an anomaly.
 func (l *List) Add(rec *otellog.Record) error {
 	if rec.EventName != semconv.EventKeytrailAnomaly {
 		return nil
@@ -58,7 +58,7 @@ func (l *List) Add(rec *otellog.Record) error {
 	return nil
 }
 
-// Records returns the records of the anomalies in the order of their windows. Each is valid
+// Records returns the records of the anomalies in order of their windows. Each is valid
 // until the next.
 func (l *List) Records() iter.Seq[*otellog.Record] {
 	return func(yield func(*otellog.Record) bool) {

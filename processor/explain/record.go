@@ -1,8 +1,7 @@
-// Package explain gathers what the records of windows and anomalies say about one
-// anomaly: the anomaly itself, found by its id, and the windows of its entity around
-// it. Records come from wherever the caller reads them. The package knows only what
-// records carry, and reads that leniently, because those of other versions of
-// Keytrail may be among them.
+// Package explain collects one anomaly, found by its id, and the windows of its entity
+// around it from records of windows and anomalies. The caller supplies the records from
+// any place. The package uses only the contents of records, and reads them leniently,
+// because they may come from other versions of Keytrail.
 package explain
 
 import (
@@ -16,35 +15,35 @@ import (
 	"keytrail/schemas/semconv"
 )
 
-// Entity is what an anomaly and its windows are about.
+// Entity is the subject of an anomaly and its windows.
 type Entity struct {
 	Scope     string // key, principal or pair
-	Key       string // of the KMS key, "-" for calls without one, or what an alias stood for
-	Alias     string // of the alias that the calls named; empty for a KMS key
+	Key       string // of the KMS key, "-" for calls without one, or the key behind an alias
+	Alias     string // of the alias in the calls; empty for a KMS key
 	Principal string
 }
 
-// same reports whether two records are of one entity. The key that an alias stands for may
-// change from window to window.
+// same reports whether two records are of one entity. The key behind an alias may change
+// from window to window.
 func (e *Entity) same(o *Entity) bool {
 	return e.Scope == o.Scope && e.Principal == o.Principal && cmp.Or(e.Alias, e.Key) == cmp.Or(o.Alias, o.Key)
 }
 
-// Anomaly is an anomaly as its record tells it. Numbers that the record does not
-// have are NaN, and texts are empty.
+// Anomaly is the contents of an anomaly's record. Missing numbers are NaN, and missing
+// texts empty.
 type Anomaly struct {
 	ID, Kind, Detector, Severity, Reason string
 	Score, Observed, Expected            float64
-	Since                                string // what the baseline has learned from, since when
+	Since                                string // start of the baseline's learning
 	Contributors, Techniques, Calls      []string
 	Account, Region                      string
 	Entity
 	Start, End int64 // its window, in ns since 1970
-	made       int64 // when it was computed
+	made       int64 // time of computation
 }
 
-// Correlated reports whether the anomaly is one of a correlation of the user's rules, whose
-// window is its own: no window of an entity has counted the same.
+// Correlated reports whether the anomaly is one of a correlation of the user's rules,
+// which has its own window: no window of an entity has counted the same.
 func (a *Anomaly) Correlated() bool {
 	return strings.HasPrefix(a.Detector, "sigma/") && strings.HasPrefix(a.Reason, "The correlation ")
 }
@@ -56,7 +55,7 @@ type Window struct {
 	Counts               map[string]int64 // the integer attributes, by name
 }
 
-// Attributes that records may have and the registry does not know yet.
+// Attributes of records that are not in the registry yet.
 const (
 	attrContributors = "keytrail.anomaly.contributors"
 	attrSince        = "keytrail.anomaly.since"
@@ -101,7 +100,7 @@ func span(rec *otellog.Record) (start, end int64, err error) {
 	if end, err = instant(rec, semconv.KeytrailWindowEnd); err != nil {
 		return 0, 0, err
 	}
-	if end-start < int64(time.Second) { // Keytrail's have a minute; below, a day has too many to walk through
+	if end-start < int64(time.Second) { // a day has too many windows below a second
 		return 0, 0, fmt.Errorf("its window ends at %s, not a second after its start", rec.Str(semconv.KeytrailWindowEnd))
 	}
 	return start, end, nil
@@ -109,7 +108,7 @@ func span(rec *otellog.Record) (start, end int64, err error) {
 
 func instant(rec *otellog.Record, name string) (int64, error) {
 	t, err := time.Parse(time.RFC3339, rec.Str(name))
-	if err != nil || t.Year() < 1970 || t.Year() > 2261 { // what int64 holds in ns
+	if err != nil || t.Year() < 1970 || t.Year() > 2261 { // the range of int64 in ns
 		return 0, fmt.Errorf("%s is %q, no time in RFC 3339 form", name, rec.Str(name))
 	}
 	return t.UnixNano(), nil
@@ -143,7 +142,7 @@ func texts(rec *otellog.Record, name string) (list []string) {
 	return list
 }
 
-// double returns a number; JSON writers may write one that is whole as an integer.
+// double returns a number; JSON writers may write a whole one as an integer.
 func double(rec *otellog.Record, name string) float64 {
 	switch a := rec.Get(name); {
 	case a == nil:

@@ -9,35 +9,34 @@ import (
 	"keytrail/schemas/semconv"
 )
 
-// Series is the windows of an anomaly's entity, of the same length as its own,
-// around it.
+// Series is the windows of an anomaly's entity around it, of the same length as its own.
 type Series struct {
 	a       *Anomaly
 	size    int64
-	keep    int64 // windows that start further from the anomaly's are not kept
+	keep    int64 // windows that start further from the anomaly's are dropped
 	topic   bool
 	partial bool
 	needle  []byte
 	windows map[int64]*Window // by start
 
-	quiet       bool // there is a window without an anomaly, of any entity
+	quiet       bool // a window without an anomaly exists, of any entity
 	seen        bool // first and last are known
 	first, last int64
 }
 
-// NewSeries returns the Series of an anomaly. It keeps windows that start at most
-// keep before or after the anomaly's, so it holds no more than twice keep divided by
-// the window's length. topic says that the records come from Keytrail's topic, which
-// has all windows, and where of two records of one window the later one is newer.
-// Otherwise their revisions tell, and what is there has to be guessed: see Whole.
+// NewSeries returns the Series of an anomaly. It keeps windows that start at most keep
+// before or after the anomaly's, so at most twice keep divided by the window's length.
+// topic means that the records come from Keytrail's topic, which has all windows, and in
+// which the later of two records of one window is newer. Otherwise their revisions
+// decide, and completeness must be inferred: see Whole.
 func NewSeries(a *Anomaly, keep time.Duration, topic bool) *Series {
 	return &Series{a: a, size: a.End - a.Start, keep: int64(keep), topic: topic, needle: needle(&a.Entity),
 		windows: map[int64]*Window{}}
 }
 
-// needle returns a piece of an entity's name that every encoding of a record writes
-// as it is: from the end of the name, where names differ, without what JSON may
-// escape.
+// needle returns a part of an entity's name that every encoding of a record writes
+// verbatim: from the end of the name, where names differ, without characters that JSON
+// may escape.
 func needle(e *Entity) []byte {
 	best := ""
 	for _, name := range []string{e.Alias, e.Key, e.Principal} {
@@ -60,8 +59,7 @@ func escapable(r rune) bool {
 // decoding it does.
 func (s *Series) Mentions(record []byte) bool { return bytes.Contains(record, s.needle) }
 
-// Add looks at a record of any kind. An error says what is wrong with a window's
-// record.
+// Add takes a record of any kind. An error is about a window's record.
 func (s *Series) Add(rec *otellog.Record) error {
 	if rec.EventName != semconv.EventKeytrailWindow {
 		return nil
@@ -97,8 +95,8 @@ func (s *Series) Add(rec *otellog.Record) error {
 	return nil
 }
 
-// Covers notes that the input has a final window, of any entity, that starts then:
-// what lies between two of them has been counted.
+// Covers records that the input has a final window, of any entity, with that start:
+// everything between two of them has been counted.
 func (s *Series) Covers(start int64) {
 	if !s.seen {
 		s.seen, s.first, s.last = true, start, start
@@ -106,22 +104,22 @@ func (s *Series) Covers(start int64) {
 	s.first, s.last = min(s.first, start), max(s.last, start)
 }
 
-// Partial notes that the input was not read to its end.
+// Partial records that the input was not read to its end.
 func (s *Series) Partial() { s.partial = true }
 
 // Whole reports whether the input has all windows, so that a missing one counted nothing.
-// Input other than a topic has all when it has a window without an anomaly: a writer that
-// leaves windows out leaves all of these out.
+// Input other than a topic has all if it has a window without an anomaly: writers that
+// omit windows omit all of these.
 func (s *Series) Whole() bool { return !s.partial && (s.topic || s.quiet) }
 
-// Window returns the entity's window that starts at start; nil when there is none.
+// Window returns the entity's window that starts at start; nil if missing.
 func (s *Series) Window(start int64) *Window { return s.windows[start] }
 
-// Len returns how many windows of the entity there are.
+// Len returns the number of windows of the entity.
 func (s *Series) Len() int { return len(s.windows) }
 
-// Value returns a count of the window that starts at start: 0 when the input has all
-// windows and not this one. ok is false when it is not known, or not kept.
+// Value returns a count of the window that starts at start: 0 if the input has all
+// windows but not this one. ok is false if it is unknown, or dropped.
 func (s *Series) Value(start int64, name string) (n int64, ok bool) {
 	if w := s.windows[start]; w != nil {
 		return w.Counts[name], true
@@ -129,8 +127,8 @@ func (s *Series) Value(start int64, name string) (n int64, ok bool) {
 	return 0, s.Whole() && s.seen && start >= max(s.first, s.a.Start-s.keep) && start <= min(s.last, s.a.Start+s.keep)
 }
 
-// Mean returns the mean of a count over the windows that start up to span before
-// the anomaly's and are known, and their number.
+// Mean returns the mean of a count over the known windows that start up to span before
+// the anomaly's, and their number.
 func (s *Series) Mean(name string, span time.Duration) (mean float64, n int) {
 	sum := int64(0)
 	for start := s.a.Start - s.size; start >= s.a.Start-int64(span); start -= s.size {
@@ -144,7 +142,7 @@ func (s *Series) Mean(name string, span time.Duration) (mean float64, n int) {
 	return float64(sum) / float64(n), n
 }
 
-// Range is a part of a series, for a picture with columns.
+// Range is the part of a series in a picture with columns.
 type Range struct {
 	From    int64 // the start of the first window
 	Size    int64 // of a window
@@ -152,10 +150,9 @@ type Range struct {
 	Columns int
 }
 
-// Range chooses the windows for a picture of at most columns columns, at least 1: up
-// to before and after the anomaly's window, or as many as there are columns
-// when these are 0, three quarters of them before; none of it beyond what the input
-// covers.
+// Range selects the windows for a picture of at most columns columns, at least 1: up to
+// before and after the anomaly's window, or, if these are 0, as many as there are
+// columns, three quarters of them before; and only within the input's period.
 func (s *Series) Range(columns int, before, after time.Duration) Range {
 	columns = max(columns, 1)
 	first, last := s.a.Start, s.a.Start

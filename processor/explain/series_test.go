@@ -33,7 +33,7 @@ func add(t *testing.T, s *explain.Series, records ...*otellog.Record) {
 	}
 }
 
-// at is the start of the window so many windows after the anomaly's.
+// at is the start of the window n windows after the anomaly's.
 func at(n int64) int64 { return noon + n*size }
 
 func flagged(w *entity.Window) {
@@ -61,9 +61,9 @@ func TestSeries(t *testing.T) {
 	value(-1, 0, true)
 	value(-4, 0, true)
 	value(-12, 0, true)
-	value(-13, 0, false) // too far away to be kept
+	value(-13, 0, false) // too far away
 	value(5, 0, true)
-	value(6, 0, false) // only an open window of somebody else, so there may be more to come
+	value(6, 0, false) // only an open window of another entity, so more may come
 	if mean, n := s.Mean(semconv.KeytrailWindowCallsTotal, 15*time.Minute); n != 3 || mean != 7.0/3 {
 		t.Errorf("the mean of %d windows is %v", n, mean)
 	}
@@ -79,8 +79,8 @@ func TestSeries(t *testing.T) {
 	}
 }
 
-// Of two records of one window the newer one counts: in a topic the later, elsewhere the
-// one with the higher revision.
+// Of two records of one window the newer one counts: in a topic the later one, elsewhere
+// the one with the higher revision.
 func TestSeriesTakesTheNewest(t *testing.T) {
 	revision := func(n int32) func(*entity.Window) { return func(w *entity.Window) { w.Revision = n } }
 	for topic, want := range map[bool]int64{true: 5, false: 6} {
@@ -92,7 +92,7 @@ func TestSeriesTakesTheNewest(t *testing.T) {
 	}
 }
 
-// The windows of an alias stay together, whatever it stood for.
+// The windows of an alias stay together, whatever its key.
 func TestSeriesOfAlias(t *testing.T) {
 	const aliasARN = "arn:aws:kms:us-east-1:111122223333:alias/app/one"
 	alias := wire.Entity{Scope: wire.ScopeKey, Key: aliasARN}
@@ -107,7 +107,7 @@ func TestSeriesOfAlias(t *testing.T) {
 	}
 }
 
-// Mentions never denies a record of the subject, however it is written.
+// Mentions never denies a record of the entity, in any encoding.
 func TestMentions(t *testing.T) {
 	f := func(e wire.Entity, encoded string, want bool) {
 		t.Helper()

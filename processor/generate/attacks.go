@@ -7,13 +7,13 @@ import (
 	"slices"
 )
 
-// This file holds the attacks that show in counts: many calls, many objects, many
-// keys, many refusals, and the first of their kind.
+// This file has the attacks that show in counts: many calls, objects, keys or refusals,
+// and the first of their kind.
 
 // burst: one role decrypts twenty times what it usually does (ten to thirty times in
 // long trails), for ten minutes, on its usual key and objects.
 func (p *planner) burst(at int64) {
-	usual, times := 20.0, 20.0 // calls an hour that make a good example
+	usual, times := 20.0, 20.0 // calls an hour of a good example
 	if p.long {
 		usual, times = p.r.logUniform(4, 150), p.r.logUniform(10, 30)
 	}
@@ -21,25 +21,28 @@ func (p *planner) burst(at int64) {
 	var best *edge
 	cost := func(e *edge) float64 { return math.Abs(math.Log((e.expected(at) + 0.01) / usual)) }
 	for _, e := range p.w.edges {
-		fits := e.who.kind == isRole && e.who.flavor != byPerson && e.rhythm == noisy && !p.spent[e.who] && !e.crossAccount() && e.key.use() == opDecrypt
+		fits := e.who.kind == isRole && e.who.flavor != byPerson && e.rhythm == noisy && !p.spent[e.who] &&
+			!e.crossAccount() && e.key.use() == opDecrypt
 		if fits && (best == nil || cost(e) < cost(best)) {
 			best = e
 		}
 	}
-	if best == nil { // no role of the background is like that: the busiest edge
+	if best == nil { // no background role is like that: take the busiest edge
 		best = slices.MaxFunc(p.w.edges, func(a, b *edge) int { return int(math.Copysign(1, a.rate-b.rate)) })
 	}
 	mean := best.expected(at) * minutes / 60
 	n := min(5000, max(60, int(times*mean)))
-	i := p.incident(best.key, best.who, fmt.Sprintf("%d decrypt calls in %d minutes where about %.1f are usual", n, minutes, mean), KindRate)
+	i := p.incident(best.key, best.who, fmt.Sprintf("%d decrypt calls in %d minutes where about %.1f are usual", n,
+		minutes, mean), KindRate)
 	for range n {
 		object := int(best.seed%900) + p.r.IntN(best.objects)
-		p.add(i, call{at: at + int64(p.r.IntN(minutes*60)), who: best.who, key: best.key, op: best.key.use(), form: best.form, object: object})
+		p.add(i, call{at: at + int64(p.r.IntN(minutes*60)), who: best.who, key: best.key, op: best.key.use(),
+			form: best.form, object: object})
 	}
 }
 
-// objectSweep: someone reads dozens of different parameters or secrets within
-// minutes, as the tools for stealing credentials do.
+// objectSweep: someone reads dozens of parameters or secrets within minutes, as
+// credential-stealing tools do.
 func (p *planner) objectSweep(at int64) {
 	var users []*principal
 	keys := map[*principal]*kmsKey{}
@@ -50,7 +53,7 @@ func (p *planner) objectSweep(at int64) {
 			keys[e.who] = e.key
 		}
 	}
-	if len(users) == 0 { // nobody reads such keys: a person tries the account's first one
+	if len(users) == 0 { // only people read such keys: one tries the account's first key
 		someone := p.person()
 		users, keys[someone] = []*principal{someone}, p.keysOf(someone.account)[0]
 	}
@@ -61,21 +64,24 @@ func (p *planner) objectSweep(at int64) {
 		return 1 + float64(len(p.edges[u]))
 	})
 	key, n := keys[who], p.r.between(42, 60)
-	i := p.incident(key, who, fmt.Sprintf("%d different encryption contexts read within three minutes", n), KindFanOut, KindRate)
+	i := p.incident(key, who, fmt.Sprintf("%d different encryption contexts read within three minutes", n),
+		KindFanOut, KindRate)
 	for object := range n {
 		p.add(i, call{at: at + int64(object*180/n), who: who, key: key, op: opDecrypt, object: 2000 + object})
 	}
 }
 
-// deniedProbing: a principal is refused on many keys of an account that is not
-// ours. Only the caller's account records that.
+// deniedProbing: a principal is refused on many keys of a foreign account. Only the
+// caller's account records that.
 func (p *planner) deniedProbing(at int64) {
 	who := p.person()
 	const n = 30
-	i := p.incident(nil, who, fmt.Sprintf("refused on %d keys of account %s within six minutes", n, ForeignAccount), KindRefusals)
+	i := p.incident(nil, who, fmt.Sprintf("refused on %d keys of account %s within six minutes", n, ForeignAccount),
+		KindRefusals)
 	region := p.g.config.Regions[0]
 	for k := range int64(n) {
-		key := &kmsKey{partition: p.w.partition, account: ForeignAccount, region: region, project: "unknown", id: p.r.uuid().String(), seed: p.r.Uint64()}
+		key := &kmsKey{partition: p.w.partition, account: ForeignAccount, region: region, project: "unknown",
+			id: p.r.uuid().String(), seed: p.r.Uint64()}
 		key.arn = "arn:" + p.w.partition + ":kms:" + region + ":" + ForeignAccount + ":key/" + key.id
 		i.Keys = append(i.Keys, key.arn)
 		c := call{at: at + k*360/n, who: who, key: key, op: opDescribe, err: errDenied}
@@ -89,8 +95,7 @@ func (p *planner) deniedProbing(at int64) {
 	}
 }
 
-// firstUse: a role that nobody has seen decrypts with the key that has the
-// fewest users, at night.
+// firstUse: an unknown role decrypts at night with the key that has the fewest users.
 func (p *planner) firstUse(at int64) {
 	account := p.g.config.Accounts[p.n%len(p.g.config.Accounts)]
 	keys := p.free(p.keysOf(account), func(k *kmsKey) bool { return k.use() == opDecrypt })
@@ -108,7 +113,7 @@ func (p *planner) firstUse(at int64) {
 	}
 }
 
-// fanOutKeys: one role uses up to twelve keys that it never used.
+// fanOutKeys: one role uses up to twelve keys for the first time.
 func (p *planner) fanOutKeys(at int64) {
 	var roles []*principal
 	for _, c := range p.w.principals {
@@ -128,16 +133,18 @@ func (p *planner) fanOutKeys(at int64) {
 			other = append(other, k)
 		}
 	}
-	if p.long { // else each time the same keys
+	if p.long { // else the same keys each time
 		p.r.Shuffle(len(own), func(i, j int) { own[i], own[j] = own[j], own[i] })
 	}
 	keys := append(own, other...)
 	keys = keys[:min(12, len(keys))]
-	i := p.incident(nil, who, fmt.Sprintf("uses %d keys that it never used, within six minutes", len(keys)), KindFanOut, KindFirstSeen)
+	i := p.incident(nil, who, fmt.Sprintf("uses %d keys that it never used, within six minutes", len(keys)),
+		KindFanOut, KindFirstSeen)
 	for n, k := range keys {
 		i.Keys = append(i.Keys, k.arn)
 		for again := range 2 {
-			p.add(i, call{at: at + int64((2*n+again)*360/(2*len(keys))), who: who, key: k, op: k.use(), object: 3000 + n, direct: true})
+			p.add(i, call{at: at + int64((2*n+again)*360/(2*len(keys))), who: who, key: k, op: k.use(),
+				object: 3000 + n, direct: true})
 		}
 	}
 }

@@ -5,10 +5,10 @@ import (
 	"time"
 )
 
-// This file holds events that look like an incident but are harmless. An anomaly there
-// is false.
+// This file has events that look like an incident but are harmless. An anomaly there is
+// false.
 
-// benign begins the label of something harmless in [from, to).
+// benign starts the label of a harmless event in [from, to).
 func (p *planner) benign(key *kmsKey, who *principal, from, to int64, note string) *incident {
 	i := p.incident(key, who, note)
 	i.Benign = true
@@ -16,11 +16,11 @@ func (p *planner) benign(key *kmsKey, who *principal, from, to int64, note strin
 	return i
 }
 
-// anyAccount returns an account by chance.
+// anyAccount returns a random account.
 func (p *planner) anyAccount() string { return pick(p.r, p.g.config.Accounts) }
 
-// lateFile: the files with ten minutes of an account's events come late: some
-// still within the allowed lateness, some after it.
+// lateFile: the files with ten minutes of an account's events arrive late: some within
+// the allowed lateness, some after it.
 func (p *planner) lateFile(at int64) {
 	account, later := p.anyAccount(), 40*time.Minute
 	if p.n%2 == 1 {
@@ -47,8 +47,8 @@ func (p *planner) reread(at int64) {
 	p.benign(nil, nil, at, d.to, "the collector reads six hours of files again, ten hours later").Account = account
 }
 
-// deployment: programs of one account, of those that are deployed now and then,
-// restart together in working hours, and read everything that they need anew.
+// deployment: regularly deployed programs of one account restart together in working
+// hours and read all their objects again.
 func (p *planner) deployment(at int64) {
 	hours := at - at%86400 + 8*3600 + at%(9*3600)
 	if hours >= p.g.Quiet().Unix() && hours+600 < p.g.end().Unix() {
@@ -76,8 +76,8 @@ func (p *planner) deployment(at int64) {
 	i.Note = fmt.Sprintf("%d roles restart within four minutes and read %d objects", len(roles), len(i.calls))
 }
 
-// levelShift: Bucket Keys of an S3 bucket are turned on, and there are fewer calls
-// from then on, or off, and there are more.
+// levelShift: Bucket Keys of an S3 bucket are turned on, so that fewer calls follow, or
+// off, so that more do.
 func (p *planner) levelShift(at int64) {
 	var best *edge
 	cost := func(e *edge) float64 {
@@ -88,7 +88,8 @@ func (p *planner) levelShift(at int64) {
 		return c
 	}
 	for _, e := range p.w.edges {
-		fits := e.rhythm == noisy && e.who.kind == isRole && e.key.purpose == forS3 && e.level == span{} && e.since == 0 && !p.spent[e.who] && !e.regimes
+		fits := e.rhythm == noisy && e.who.kind == isRole && e.key.purpose == forS3 && e.level == span{} && e.since == 0 &&
+			!p.spent[e.who] && !e.regimes
 		if fits && (best == nil || cost(e) < cost(best)) {
 			best = e
 		}
@@ -104,7 +105,7 @@ func (p *planner) levelShift(at int64) {
 	p.benign(best.key, best.who, at, at+86400, "Bucket Keys are turned "+note)
 }
 
-// newService: a role that was never there begins its work on two keys.
+// newService: a new role begins its work on two keys.
 func (p *planner) newService(at int64) {
 	account := p.anyAccount()
 	who := p.w.newRole(p.r, account, p.r.IntN(140))

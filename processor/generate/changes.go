@@ -5,38 +5,40 @@ import (
 	"time"
 )
 
-// This file holds how the background of long trails changes for good reasons: in
-// none of these ways does it follow a distribution that a detector assumes.
+// This file changes the background of long trails for good reasons, in ways that follow
+// no distribution a detector assumes.
 
-// Edge is one principal's use of one KMS key in the background, for those who ask
-// which of its habits a detector takes for an anomaly.
+// Edge is one principal's use of one KMS key in the background. It shows which habits a
+// detector mistakes for an anomaly.
 type Edge struct {
 	KeyARN    string
-	Principal string // as keytrail.principal.id names it
-	// Archetype is its habit, in words.
+	Principal string // in the form of keytrail.principal.id
+	// Archetype describes its habit.
 	Archetype string
-	// Rate is its mean number of calls an hour.
+	// Rate is its mean number of calls per hour.
 	Rate float64
 }
 
-// Background returns every edge of the background, and what follows from it: the
-// second key of ReEncrypt, and the account that the owner's copy of a call names, which
-// counts where the caller's copy is missing. The receiver owns the slice.
+// Background returns every edge of the background and of its consequences: the second key
+// of ReEncrypt, and the account in the owner's copy of a call, which counts if the
+// caller's copy is missing. The receiver owns the slice.
 func (g *Generator) Background() []Edge {
 	list := make([]Edge, 0, len(g.world.edges))
 	for _, e := range g.world.edges {
 		list = append(list, Edge{KeyARN: e.key.arn, Principal: e.who.entity(), Archetype: e.archetype(), Rate: e.rate})
 		if e.crossAccount() {
-			list = append(list, Edge{KeyARN: e.key.arn, Principal: "account:" + e.who.account, Archetype: "owner's copy alone (the caller's is late or hidden)"})
+			list = append(list, Edge{KeyARN: e.key.arn, Principal: "account:" + e.who.account,
+				Archetype: "owner's copy alone (the caller's is late or hidden)"})
 		}
 		if e.key.purpose == forCustom && e.key.partner != nil && !e.admin {
-			list = append(list, Edge{KeyARN: e.key.partner.arn, Principal: e.who.entity(), Archetype: "second key of ReEncrypt", Rate: e.rate / 25})
+			list = append(list, Edge{KeyARN: e.key.partner.arn, Principal: e.who.entity(),
+				Archetype: "second key of ReEncrypt", Rate: e.rate / 25})
 		}
 	}
 	return list
 }
 
-// archetype names the habit that makes the edge unusual, the rarest first.
+// archetype names the rarest habit of the edge.
 func (e *edge) archetype() string {
 	switch {
 	case e.who.kind == isRoot:
@@ -69,7 +71,7 @@ func (e *edge) archetype() string {
 	return "application (log-normal Poisson)"
 }
 
-// change gives some edges of a long trail habits that show over weeks only.
+// change gives some edges of a long trail habits that show only over weeks.
 func (w *world) change(r random, c Config) {
 	first := c.Start.Unix() + int64(c.Duration.Seconds()*0.1)
 	spread := int(c.Duration.Seconds() * 0.3)
@@ -85,7 +87,7 @@ func (w *world) change(r random, c Config) {
 			e.deploys = true
 		}
 	}
-	for _, p := range w.principals { // services that begin while we watch
+	for _, p := range w.principals { // services that begin during the trail
 		if p.kind == isRole && p.flavor != byPerson && r.chance(0.01) {
 			since := first + int64(r.IntN(spread))
 			for _, e := range w.edges {
@@ -100,7 +102,7 @@ func (w *world) change(r random, c Config) {
 			p.moves = newMoves(r, p, c)
 		}
 	}
-	for range people / 8 { // keys that a person looks at once in ten days or so
+	for range people / 8 { // keys that a person looks at about once in ten days
 		p := w.principals[r.IntN(len(w.principals))]
 		k := w.keys[r.IntN(len(w.keys))]
 		if p.flavor == byPerson && p.account == k.account && (p.kind == isUser || p.kind == isRole) {
@@ -110,8 +112,8 @@ func (w *world) change(r random, c Config) {
 	}
 }
 
-// regime returns the factor of the level that the edge's rate is on: it changes
-// every few hours to few days, by chance.
+// regime returns the level factor of the edge's rate, which changes at random every few
+// hours to days.
 func (e *edge) regime(second int64) float64 {
 	if !e.regimes {
 		return 1
@@ -127,8 +129,8 @@ func (e *edge) regime(second int64) float64 {
 	return 1
 }
 
-// appendDeployment appends the calls of a restart in [from, from+3600), if there is
-// one: on every third working day, all objects are read anew within two minutes.
+// appendDeployment appends the calls of a restart in [from, from+3600), if any: on every
+// third working day, all objects are read again within two minutes.
 func (e *edge) appendDeployment(dst []int64, r random, from int64) []int64 {
 	day := (from + 3599) / 86400
 	h := mix(e.seed + uint64(day)*0x9e3779b97f4a7c15)
@@ -147,17 +149,16 @@ func (e *edge) appendDeployment(dst []int64, r random, from int64) []int64 {
 	return dst
 }
 
-// delay is what happens to the files of an account with the events of some time.
+// delay changes the delivery of an account's files with the events of some time.
 type delay struct {
 	span
 	account string
-	later   time.Duration // its files come so much later
+	later   time.Duration // additional delay of its files
 	again   []time.Duration
-	at      int64 // Unix seconds: all of them come again then; 0: they do not
+	at      int64 // Unix seconds of a second delivery of all of them; 0: none
 }
 
-// deliveries returns how much later a record comes than usual, and when it comes
-// again.
+// deliveries returns a record's additional delay, and the time of its second delivery.
 func (w *world) deliveries(event *Event) (later time.Duration, again []time.Time) {
 	for i := range w.delayed {
 		d := &w.delayed[i]
@@ -175,7 +176,7 @@ func (w *world) deliveries(event *Event) (later time.Duration, again []time.Time
 	return later, again
 }
 
-// logUniform draws between low and high, every factor as likely as any other.
+// logUniform draws from a log-uniform distribution between low and high.
 func (r random) logUniform(low, high float64) float64 {
 	return low * math.Exp(r.Float64()*math.Log(high/low))
 }

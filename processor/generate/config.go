@@ -8,50 +8,49 @@ import (
 	"time"
 )
 
-// Config says what trail to make. The zero value of a field means its default;
-// the zero Config is three days of 20 KMS keys.
+// Config selects a trail. The zero value of a field means its default; the zero Config is
+// three days of 20 KMS keys.
 type Config struct {
-	// Seed chooses the trail. Equal Configs give equal bytes on one kind of
-	// processor and one version of Go; elsewhere floating-point numbers may be
-	// rounded otherwise, and files packed otherwise.
+	// Seed selects the trail. Equal Configs give equal bytes on one kind of processor and
+	// one version of Go; others may round floating-point numbers or pack files
+	// differently.
 	Seed uint64
-	// Start is the time of the first event (default 2026-01-05, a Monday, UTC),
-	// cut to whole seconds.
+	// Start is the time of the first event (default 2026-01-05, a Monday, UTC), truncated
+	// to seconds.
 	Start time.Time
 	// Duration is the length of the trail: 1 h to 400 days, default 72 h.
 	Duration time.Duration
 	// Keys is the number of KMS keys, 10 to 100,000, default 20.
 	Keys int
-	// Principals is the number of roles, users, federated users and services in
-	// the background, 10 to 1,000,000, default 40. Each account's root, KMS itself
-	// and those whom an attack brings along come on top.
+	// Principals is the number of roles, users, federated users and services in the
+	// background, 10 to 1,000,000, default 40. Roots, KMS itself and attackers are
+	// additional.
 	Principals int
-	// Accounts are the account ids: 1 to 100 different ones, at most Keys/5, each
-	// of 12 digits. Default two. ForeignAccount is not allowed.
+	// Accounts are 1 to 100 distinct account ids of 12 digits, at most Keys/5. Default
+	// two. ForeignAccount is not allowed.
 	Accounts []string
-	// Regions are 1 to 40 different regions of one partition, the first of them the
-	// busiest and the home of the trails. Default us-east-1 and eu-west-1.
+	// Regions are 1 to 40 distinct regions of one partition; the first is the busiest and
+	// the home of the trails. Default us-east-1 and eu-west-1.
 	Regions []string
-	// Events is about how many background records to make over Duration, copies
-	// for a second account included and duplicates not: at most 1,000,000 for each
-	// hour. 0 takes the natural rates: 20 an hour for each principal.
+	// Events is the approximate number of background records in Duration, with copies for
+	// a second account but without duplicates: at most 1,000,000 per hour. 0 means the
+	// natural rate of 20 an hour per principal.
 	Events int
-	// Scenarios are the names of the scenarios to plant, in the order of their time;
-	// nil means all that fit into Duration, an empty slice none.
+	// Scenarios are the names of the planted scenarios, in order of time; nil means all
+	// that fit into Duration, an empty slice none.
 	Scenarios []string
-	// Repeat is how often each scenario is planted, 1 to 50, default 1. More than once
+	// Repeat is how often each scenario is planted, 1 to 50, default 1. More than one
 	// needs a Duration of a week.
 	Repeat int
-	// DuplicateShare is the share of records that are delivered twice, in another
-	// file: 0 to 0.5. 0 means the default 0.02; negative means none.
+	// DuplicateShare is the share of records that are delivered again in another file: 0
+	// to 0.5. 0 means the default 0.02; negative means none.
 	DuplicateShare float64
 	// FileEvery is the time between two files of an account and region: whole
 	// minutes, 1 min to 1 h, default 5 min.
 	FileEvery time.Duration
 }
 
-// ForeignAccount is the account that attacks come from or lead to. It has no
-// trail.
+// ForeignAccount is the account from which or to which attacks lead. It has no trail.
 const ForeignAccount = "999988887777"
 
 var (
@@ -59,7 +58,7 @@ var (
 	regionName = regexp.MustCompile(`^[a-z]{2}(-[a-z]+)+-[0-9]$`)
 )
 
-// withDefaults returns c with its zero fields filled in.
+// withDefaults returns c with defaults for its zero fields.
 func (c Config) withDefaults() Config {
 	if c.Start.IsZero() {
 		c.Start = time.Date(2026, 1, 5, 0, 0, 0, 0, time.UTC)
@@ -93,8 +92,8 @@ func (c Config) withDefaults() Config {
 	return c
 }
 
-// validate checks a Config with its defaults. The error names the field, its
-// value and what is allowed.
+// validate checks a Config with its defaults. The error names the field, its value and
+// the allowed values.
 func (c Config) validate() error {
 	bad := func(field string, value any, allowed string) error {
 		return fmt.Errorf("cannot generate a trail: %s is %v, allowed are %s", field, value, allowed)
@@ -148,7 +147,8 @@ func (c Config) validateAccounts(bad func(string, any, string) error) error {
 		seen[account] = true
 	}
 	if limit := min(100, c.Keys/5); len(c.Accounts) > limit {
-		return bad("Accounts", fmt.Sprintf("a list of %d", len(c.Accounts)), fmt.Sprintf("1 to %d with %d keys", limit, c.Keys))
+		return bad("Accounts", fmt.Sprintf("a list of %d", len(c.Accounts)),
+			fmt.Sprintf("1 to %d with %d keys", limit, c.Keys))
 	}
 	return nil
 }
@@ -167,8 +167,8 @@ func (c Config) validateRegions(bad func(string, any, string) error) error {
 	return nil
 }
 
-// long reports whether the trail lasts so long that its background changes, and that
-// scenarios of days fit into it.
+// long reports whether the trail is long enough for changes of its background and for
+// scenarios of days.
 func (c Config) long() bool { return c.Duration >= 7*24*time.Hour }
 
 // partition returns the AWS partition of a region.

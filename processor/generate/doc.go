@@ -1,6 +1,6 @@
-// Package generate makes synthetic CloudTrail trails of KMS use with labelled
-// attacks inside: the ground truth that no public data set has. Everything
-// follows from Config.Seed; the package reads no clock.
+// Package generate makes synthetic CloudTrail trails of KMS use with labelled attacks:
+// ground truth that no public data set has. Everything follows from Config.Seed; the
+// package reads no clock.
 //
 // # The background
 //
@@ -16,10 +16,9 @@
 // gamma-Poisson, so that a detector with a negative binomial is not tested on its
 // own model. About 1 % of the calls fail.
 //
-// The background of trails of a week and longer changes, too (changes.go): levels that
-// switch every few hours or days, programs that are deployed and read everything
-// anew, services that begin while one watches, keys that a person looks at once in
-// ten days.
+// The background of trails of a week and longer also changes (changes.go): levels switch
+// every few hours or days, deployed programs read everything again, services start during
+// the trail, and a person looks at a key once in ten days.
 //
 // Cross-account calls are recorded in both accounts, with two event ids and one
 // sharedEventID. Records arrive 2 to 10 minutes late, out of order inside their
@@ -27,22 +26,22 @@
 //
 // # The scenarios
 //
-// Scenarios (see Scenarios) begin after the first 60 % of the time, one in each
-// part of the rest, so that baselines exist and attacks do not overlap. In trails of
-// a week and longer they begin after 40 %, Config.Repeat times each at random, and
-// keep away only from those that blind a trail. A Label says what should be found,
-// where, and which calls belong to it, or that it is harmless: files that come late,
-// three times or once more, deployments, Bucket Keys turned on or off, new services.
+// Scenarios (see Scenarios) begin after the first 60 % of the time, one in each part of
+// the rest, so that baselines exist and attacks do not overlap. In trails of a week and
+// longer they begin after 40 %, Config.Repeat times each at random, and avoid only those
+// that blind a trail. A Label says what a detector should find, where, and which calls
+// belong to it, or that the change is harmless: late, triple or repeated files,
+// deployments, Bucket Keys turned on or off, new services.
 //
 // # Limits
 //
-// The shapes come from real events of event versions 1.08 to 1.11, but the values
-// are made up, and only KMS events, changes of trails and a few other CloudTrail
-// calls occur. The JSON is made as it is read. Memory: about 1 KiB for each
-// principal, the calls of one hour (about 120 bytes each) and, for WriteFiles, the
-// records that wait for their file: those of the last 10 minutes and three times
-// Config.FileEvery, and of an account's six hours that are read again.
+// The shapes come from real events of event versions 1.08 to 1.11, but the values are
+// invented, and only KMS events, changes of trails and a few other CloudTrail calls
+// occur. The JSON is made on demand. Memory: about 1 KiB per principal, the calls of one
+// hour (about 120 bytes each) and, for WriteFiles, the records waiting for their file:
+// those of the last 10 minutes plus three times Config.FileEvery, and an account's six
+// hours for a second delivery.
 //
-// A Generator is made by New, never changes afterwards, and may be used by several
-// goroutines; every call of Events begins anew and gives the same events.
+// New makes a Generator, which never changes afterwards; several goroutines may use it.
+// Every call of Events starts over and gives the same events.
 package generate

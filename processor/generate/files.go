@@ -15,11 +15,11 @@ import (
 	"time"
 )
 
-// LabelsFile is the name of the file of labels that WriteFiles makes: one Label a
-// line, as JSON, by the time they start.
+// LabelsFile is the name of WriteFiles's file of labels: one Label per line, as JSON,
+// ordered by start.
 const LabelsFile = "labels.ndjson"
 
-// file is a CloudTrail file that fills up: one account, region and time.
+// file collects the records of one CloudTrail file: one account, region and time.
 type file struct {
 	account, region string
 	stamp           int64 // Unix seconds
@@ -32,10 +32,9 @@ type file struct {
 //	<account>_CloudTrail_<region>_yyyymmddThhmmZ_<16 characters>.json.gz
 //
 // each file {"Records":[...]} with its records out of order, and the labels into
-// dir/labels.ndjson. It makes dir when there is none, and refuses one that holds a
-// trail already. After each file, progress (if not nil) is called with the number
-// of records written so far. It returns the number of trail files; after an error
-// the files written so far remain.
+// dir/labels.ndjson. It makes dir if missing, and refuses a folder with a trail in it.
+// After each file it calls progress (if not nil) with the number of records so far. It
+// returns the number of trail files; after an error the files written so far remain.
 func (g *Generator) WriteFiles(dir string, progress func(n int)) (files int, err error) {
 	if err := prepare(dir); err != nil {
 		return 0, err
@@ -60,8 +59,8 @@ func (g *Generator) WriteFiles(dir string, progress func(n int)) (files int, err
 	}
 	var flushed int64
 	for event := range g.Events() {
-		// No later event can reach a file that is delivered at or before this one's
-		// event time: delivery takes at least two minutes.
+		// No later event belongs into a file delivered at or before this one's event
+		// time: delivery takes at least two minutes.
 		if now := event.Time.Unix(); now >= flushed+60 {
 			flushed = now
 			if err := flush(now + 1); err != nil {
@@ -77,8 +76,8 @@ func (g *Generator) WriteFiles(dir string, progress func(n int)) (files int, err
 	return files, g.writeLabels(dir)
 }
 
-// prepare makes dir and refuses one with a trail in it: two trails in one folder
-// would be one trail with the wrong labels.
+// prepare makes dir and refuses one with a trail in it: two trails in one folder would be
+// one trail with wrong labels.
 func prepare(dir string) error {
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return fmt.Errorf("cannot make folder %q for the trail: %w", dir, err)
@@ -111,20 +110,19 @@ func (g *Generator) writeLabels(dir string) error {
 	return nil
 }
 
-// fileWriter gathers records into files and writes them. What waits is bounded by
-// time: see the package comment.
+// fileWriter collects records into files and writes them. Time bounds the waiting
+// records: see the package comment.
 type fileWriter struct {
 	g       *Generator
 	dir     string
 	open    map[string]*file
-	folders map[string]bool // those that exist; one for each account, region and day
+	folders map[string]bool // the existing ones, one per account, region and day
 	zip     *gzip.Writer
 	out     bytes.Buffer
 }
 
 func newFileWriter(g *Generator, dir string) (*fileWriter, error) {
-	// CloudTrail's own files are packed harder; a generator's time goes better
-	// into records.
+	// CloudTrail compresses its files better; here time matters more.
 	zip, err := gzip.NewWriterLevel(nil, gzip.BestSpeed)
 	if err != nil {
 		return nil, fmt.Errorf("cannot pack files: %w", err)
@@ -167,14 +165,15 @@ func (w *fileWriter) write(f *file) error {
 	sum := fnv.New64a()
 	sum.Write([]byte(base)) // never fails
 	r := newRandom(w.g.config.Seed, streamFiles+sum.Sum64()>>16)
-	base += strings.ToLower(string(appendBase32(nil, r.Uint64(), 8))) + string(appendBase32(nil, r.Uint64(), 8)) + ".json.gz"
+	base += strings.ToLower(string(appendBase32(nil, r.Uint64(), 8))) +
+		string(appendBase32(nil, r.Uint64(), 8)) + ".json.gz"
 	r.Shuffle(len(f.records), func(i, j int) { f.records[i], f.records[j] = f.records[j], f.records[i] })
 
 	w.out.Reset()
 	w.zip.Reset(&w.out)
 	separator := `{"Records":[`
 	for _, record := range f.records {
-		// A write into a bytes.Buffer never fails; Close reports what gzip has to say.
+		// A write into a bytes.Buffer never fails; Close returns gzip's error.
 		w.zip.Write([]byte(separator))
 		w.zip.Write(record)
 		separator = ","
@@ -183,7 +182,8 @@ func (w *fileWriter) write(f *file) error {
 	if err := w.zip.Close(); err != nil {
 		return fmt.Errorf("cannot pack %q: %w", base, err)
 	}
-	folder := filepath.Join(w.dir, "AWSLogs", f.account, "CloudTrail", f.region, stamp.Format("2006"), stamp.Format("01"), stamp.Format("02"))
+	folder := filepath.Join(w.dir, "AWSLogs", f.account, "CloudTrail", f.region, stamp.Format("2006"),
+		stamp.Format("01"), stamp.Format("02"))
 	if !w.folders[folder] {
 		if err := os.MkdirAll(folder, 0o755); err != nil {
 			return fmt.Errorf("cannot make folder %q for the trail: %w", folder, err)

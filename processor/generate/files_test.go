@@ -17,7 +17,7 @@ import (
 	"keytrail/processor/internal/oracle"
 )
 
-// trailFile is the path of a file below the folder that WriteFiles gets.
+// trailFile is a trail file's path below the folder given to WriteFiles.
 var trailFile = regexp.MustCompile(`^AWSLogs/(\d{12})/CloudTrail/([a-z0-9-]+)/(\d{4}/\d\d/\d\d)/(\d{12})_CloudTrail_([a-z0-9-]+)_(\d{8}T\d{4}Z)_([A-Za-z0-9]{16})\.json\.gz$`)
 
 // readTree returns the bytes of every file below a folder, by path.
@@ -111,8 +111,8 @@ func TestFileLayout(t *testing.T) {
 	}
 }
 
-// checkPlace holds a record to the account and region of its file and returns its
-// event time.
+// checkPlace checks that a record belongs to the account and region of its file, and
+// returns its event time.
 func checkPlace(t *testing.T, name string, raw []byte, account, region string) time.Time {
 	t.Helper()
 	var r struct {
@@ -128,7 +128,7 @@ func checkPlace(t *testing.T, name string, raw []byte, account, region string) t
 	return r.EventTime
 }
 
-// parseName takes a trail file's path apart.
+// parseName splits a trail file's path.
 func parseName(t *testing.T, name string) (account, region string, stamp time.Time) {
 	t.Helper()
 	m := trailFile.FindStringSubmatch(name)
@@ -211,8 +211,8 @@ func TestWriteFilesIsDeterministicAndRefusesAnotherTrail(t *testing.T) {
 	}
 }
 
-// TestOracleAgrees counts a written trail with the offline judge: it must know
-// every record, and find each label's calls under the label's names.
+// TestOracleAgrees counts a written trail with the oracle: it must accept every record,
+// and find each label's calls under the label's names.
 func TestOracleAgrees(t *testing.T) {
 	g := makeTrail(t, generate.Config{Seed: 4, Events: 15_000, FileEvery: time.Hour})
 	dir := t.TempDir()
@@ -243,7 +243,7 @@ func TestOracleAgrees(t *testing.T) {
 		for _, row := range result.Rows {
 			inside := row.Start.Add(size).After(l.Start) && row.Start.Before(l.End)
 			if inside && (l.KeyARN == "" && row.Scope == "principal" || l.KeyARN != "" && row.Scope == "pair" && row.Key == l.KeyARN) && row.Principal == l.Principal {
-				found += row.Calls + row.Classes["trail"] // a change of a trail is not a call of KMS
+				found += row.Calls + row.Classes["trail"] // a change of a trail is not a KMS call
 			}
 		}
 		if l.Principal != "" && found < l.Calls {

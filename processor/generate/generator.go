@@ -7,14 +7,14 @@ import (
 	"time"
 )
 
-// Event is one CloudTrail record, as one account's trail has it.
+// Event is one CloudTrail record in one account's trail.
 type Event struct {
 	Time      time.Time // event time, whole seconds, UTC
 	Delivered time.Time // when its file is delivered, UTC
-	Account   string    // whose trail has it: recipientAccountId
+	Account   string    // whose trail contains it: recipientAccountId
 	Region    string
-	// JSON is the record, minified. The receiver may keep it but not change it: a
-	// record that is delivered twice has the same bytes in both Events.
+	// JSON is the minified record. The receiver may keep but not change it: both Events
+	// of a record delivered twice share the bytes.
 	JSON []byte
 }
 
@@ -26,8 +26,8 @@ type Generator struct {
 	labels  []Label // by time
 }
 
-// New lays out the trail of a Config: who uses which keys, and when the attacks
-// are. The error names the field that is wrong and what it may be.
+// New lays out the trail of a Config: who uses which keys, and when the attacks are. The
+// error names the invalid field and its allowed values.
 func New(c Config) (*Generator, error) {
 	c = c.withDefaults()
 	if err := c.validate(); err != nil {
@@ -44,16 +44,15 @@ func New(c Config) (*Generator, error) {
 	return g, nil
 }
 
-// Labels returns the truth about the attacks, by the time they start. The
-// receiver owns the slice, not what it points to.
+// Labels returns the ground truth of the attacks, ordered by start. The receiver owns the
+// slice, but not the memory it points to.
 func (g *Generator) Labels() []Label { return slices.Clone(g.labels) }
 
-// end is the time that no event reaches.
+// end is the time before which all events are.
 func (g *Generator) end() time.Time { return g.config.Start.Add(g.config.Duration) }
 
-// Events yields the records in the order of their event times; a record that is
-// delivered twice comes twice, one after the other. It holds the calls of one
-// hour at a time.
+// Events yields the records in order of event time; a record that is delivered twice
+// comes twice in a row. It holds the calls of one hour at a time.
 func (g *Generator) Events() iter.Seq[Event] {
 	return func(yield func(Event) bool) {
 		var calls []call
@@ -70,7 +69,7 @@ func (g *Generator) Events() iter.Seq[Event] {
 	}
 }
 
-// hour appends the calls of [from, from+3600), by time.
+// hour appends the calls of [from, from+3600), in order of time.
 func (g *Generator) hour(calls []call, r random, from int64) []call {
 	var times []int64
 	for _, e := range g.world.edges {
@@ -117,7 +116,7 @@ func (e *edge) newCall(r random, at int64) call {
 	return c
 }
 
-// blockSize is the size of the memory blocks for JSON. A block is freed when all
+// blockSize is the size of the memory blocks for JSON. A block is freed once all
 // receivers of its records have dropped them.
 const blockSize = 256 << 10
 
@@ -159,7 +158,7 @@ func (w *recorder) write(c *call) bool {
 	return true
 }
 
-// deliver yields a record as often as it is delivered.
+// deliver yields a record once per delivery.
 func (w *recorder) deliver(event Event, again time.Time, twice bool) bool {
 	late, extra := w.g.world.deliveries(&event)
 	if event.Delivered = event.Delivered.Add(late); !w.yield(event) {
@@ -174,9 +173,8 @@ func (w *recorder) deliver(event Event, again time.Time, twice bool) bool {
 	return !twice || w.yield(event)
 }
 
-// delivery returns when the file is delivered that holds an event: 2 to 10
-// minutes later, most of them within 7, on a multiple of
-// FileEvery. With files rarer than every 5 minutes it can be later.
+// delivery returns when an event's file is delivered: 2 to 10 minutes later, most within
+// 7, on a multiple of FileEvery. With a FileEvery above 5 minutes it may be later.
 func (w *recorder) delivery(at time.Time) time.Time {
 	const least, spread = 2 * time.Minute, 8 * time.Minute
 	lag := time.Duration(float64(2*time.Minute) * noise(w.r.Uint64(), 1))

@@ -52,7 +52,7 @@ func (r record) keyARN() string {
 	return r.text("requestParameters.keyId")
 }
 
-// principal returns whom the record shows, as labels name it.
+// principal returns the record's principal in the labels' form.
 func (r record) principal() string {
 	switch r.text("userIdentity.type") {
 	case "AssumedRole":
@@ -65,7 +65,7 @@ func (r record) principal() string {
 	return r.text("userIdentity.arn")
 }
 
-// makeTrail returns a generator or ends the test.
+// makeTrail returns a generator or fails the test.
 func makeTrail(t *testing.T, c generate.Config) *generate.Generator {
 	t.Helper()
 	g, err := generate.New(c)
@@ -75,8 +75,7 @@ func makeTrail(t *testing.T, c generate.Config) *generate.Generator {
 	return g
 }
 
-// records decodes a whole trail. With once, the second delivery of a record is
-// left out.
+// records decodes a whole trail. With once, it omits second deliveries.
 func records(t *testing.T, g *generate.Generator, once bool) []record {
 	t.Helper()
 	var list []record

@@ -7,18 +7,17 @@ import (
 
 const timeForm = "2006-01-02T15:04:05Z"
 
-// sessionHours is how long a role's credentials last, by flavor.
+// sessionHours is the lifetime of a role's credentials, by flavor.
 var sessionHours = [...]int64{onInstance: 6, inFunction: 4, inPod: 1, byPerson: 8}
 
-// session returns when the principal's credentials began that it uses at a Unix
-// second.
+// session returns when the credentials began that the principal uses at a Unix second.
 func (p *principal) session(second int64) int64 {
 	length := sessionHours[p.flavor] * 3600
 	shift := int64(p.seed % uint64(length))
 	return second - (second+shift)%length
 }
 
-// appendSessionName appends the session's name: who or what holds the role.
+// appendSessionName appends the session's name: who or what assumed the role.
 func appendSessionName(dst []byte, p *principal, began int64) []byte {
 	switch p.flavor {
 	case onInstance:
@@ -33,8 +32,7 @@ func appendSessionName(dst []byte, p *principal, began int64) []byte {
 	return append(append(dst, lastNames[n/len(firstNames)]...), "@example.com"...)
 }
 
-// appendIdentity appends userIdentity with a comma behind, as the account that
-// the record is for sees it.
+// appendIdentity appends userIdentity and a comma, in the form for the recipient account.
 func appendIdentity(dst []byte, c *call, recipient string) []byte {
 	p := c.who
 	began := p.session(c.at)
@@ -46,7 +44,7 @@ func appendIdentity(dst []byte, c *call, recipient string) []byte {
 	case p.kind == isInternal:
 		dst = appendField(dst, "accountId", recipient)
 		return append(closeObject(appendField(dst, "invokedBy", internalName)), ',')
-	case recipient != p.account: // the key's owner learns the account and the unique id
+	case recipient != p.account: // the key's owner sees the account and the unique id
 		dst = append(dst, `"type":"AWSAccount","principalId":"`...)
 		dst = append(appendSessionName(append(append(dst, p.uniqueID...), ':'), p, began), `",`...)
 		return append(closeObject(appendField(dst, "accountId", p.account)), ',')
@@ -67,8 +65,7 @@ func appendIdentity(dst []byte, c *call, recipient string) []byte {
 	return append(closeObject(dst), ',')
 }
 
-// appendCaller appends the fields that all identities with an ARN of their own
-// share.
+// appendCaller appends the fields common to all identities with an ARN.
 func appendCaller(dst []byte, p *principal, kind string, began int64) []byte {
 	dst = appendField(dst, "type", kind)
 	dst = appendField(dst, "principalId", p.uniqueID)
@@ -109,14 +106,14 @@ func appendRole(dst []byte, p *principal, began int64) []byte {
 		dst = append(append(dst, `"webIdFederationData":{"federatedProvider":"arn:`...), part...)
 		dst = append(append(append(dst, ":iam::"...), p.account...), ":oidc-provider/oidc.eks.amazonaws.com/id/"...)
 		dst = append(appendBase32(dst, p.seed&3, 32), `","attributes":{}},`...)
-	case p.version < "1.10": // older versions write it although it is empty
+	case p.version < "1.10": // older versions write it although empty
 		dst = append(dst, `"webIdFederationData":{},`...)
 	}
 	return append(appendAttributes(dst, began, false), "},"...)
 }
 
-// appendUser appends the identity of an IAM user. Calls from the console, and
-// those that a service makes for the user, have a session with an empty issuer.
+// appendUser appends the identity of an IAM user. Calls from the console and by a service
+// on the user's behalf have a session with an empty issuer.
 func appendUser(dst []byte, p *principal, began int64, session bool) []byte {
 	if session {
 		dst = appendField(appendCaller(dst, p, "IAMUser", began), "userName", p.name)
@@ -135,7 +132,8 @@ func appendUser(dst []byte, p *principal, began int64, session bool) []byte {
 func appendFederated(dst []byte, p *principal, began int64) []byte {
 	dst = append(appendCaller(dst, p, "FederatedUser", began), `"sessionContext":{`...)
 	issuer := "arn:" + partitionOf(p.arn) + ":iam::" + p.account + ":user/federation-proxy"
-	dst = appendIssuer(dst, "IAMUser", "AIDA"+string(appendBase32(nil, p.seed&3, 17)), issuer, p.account, "federation-proxy")
+	dst = appendIssuer(dst, "IAMUser", "AIDA"+string(appendBase32(nil, p.seed&3, 17)), issuer,
+		p.account, "federation-proxy")
 	return append(appendAttributes(dst, began, false), "},"...)
 }
 

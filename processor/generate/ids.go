@@ -5,8 +5,8 @@ import (
 	"strconv"
 )
 
-// random is a stream of random numbers. Streams of different purposes do not
-// disturb each other: adding a draw to one leaves the others as they were.
+// random is a stream of random numbers. Each purpose has its own stream, so that one more
+// draw from one leaves the others unchanged.
 type random struct{ *rand.Rand }
 
 // The streams of a generator; the second half of a PCG seed.
@@ -25,10 +25,10 @@ func newRandom(seed, stream uint64) random {
 // between returns a whole number in [low, high].
 func (r random) between(low, high int) int { return low + r.IntN(high-low+1) }
 
-// chance is true with probability p.
+// chance returns true with probability p.
 func (r random) chance(p float64) bool { return r.Float64() < p }
 
-// pick returns one of list's elements.
+// pick returns a random element of list.
 func pick[T any](r random, list []T) T { return list[r.IntN(len(list))] }
 
 // uuid is the value of an event id, a request id or a key id.
@@ -57,8 +57,8 @@ func appendUUID(dst []byte, u uuid) []byte {
 
 func (u uuid) String() string { return string(appendUUID(nil, u)) }
 
-// mix spreads the bits of x (the finalizer of MurmurHash3), for values that must
-// follow from others without their own stream.
+// mix spreads the bits of x (the finalizer of MurmurHash3), for derived values without
+// their own stream.
 func mix(x uint64) uint64 {
 	x ^= x >> 33
 	x *= 0xff51afd7ed558ccd
@@ -67,7 +67,7 @@ func mix(x uint64) uint64 {
 	return x ^ x>>33
 }
 
-// appendHex appends n hexadecimal digits that follow from x.
+// appendHex appends n hexadecimal digits derived from x.
 func appendHex(dst []byte, x uint64, n int) []byte {
 	for i := range n {
 		if i%16 == 0 {
@@ -78,7 +78,7 @@ func appendHex(dst []byte, x uint64, n int) []byte {
 	return dst
 }
 
-// appendBase32 appends n characters of those that AWS identifiers use.
+// appendBase32 appends n characters of the alphabet of AWS identifiers.
 func appendBase32(dst []byte, x uint64, n int) []byte {
 	for i := range n {
 		if i%12 == 0 {

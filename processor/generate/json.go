@@ -1,8 +1,7 @@
 package generate
 
-// The functions here append JSON. Values are made up from checked parts, so that
-// only texts from outside them (key policies) need escaping; appendText escapes
-// whatever it is given.
+// These functions append JSON. Generated values need no escaping, because they consist of
+// checked parts; external texts (key policies) do, so appendText escapes every text.
 
 // appendText appends s as a JSON string.
 func appendText(dst []byte, s string) []byte {
@@ -27,12 +26,12 @@ func appendName(dst []byte, name string) []byte {
 	return append(append(append(dst, '"'), name...), `":`...)
 }
 
-// appendField appends "name":"value", with a comma behind.
+// appendField appends "name":"value" and a comma.
 func appendField(dst []byte, name, value string) []byte {
 	return append(appendText(appendName(dst, name), value), ',')
 }
 
-// appendBool appends "name":true, or "name":false, with a comma behind.
+// appendBool appends "name":true or "name":false, and a comma.
 func appendBool(dst []byte, name string, value bool) []byte {
 	if value {
 		return append(appendName(dst, name), "true,"...)
@@ -40,7 +39,7 @@ func appendBool(dst []byte, name string, value bool) []byte {
 	return append(appendName(dst, name), "false,"...)
 }
 
-// closeObject ends an object: the last field's comma becomes the brace.
+// closeObject ends an object: it replaces the last comma by the brace.
 func closeObject(dst []byte) []byte {
 	if dst[len(dst)-1] == ',' {
 		dst[len(dst)-1] = '}'

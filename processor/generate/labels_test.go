@@ -10,7 +10,7 @@ import (
 	"keytrail/processor/generate"
 )
 
-// checkLabels looks up the calls of every label in the trail.
+// checkLabels finds the calls of every label in the trail.
 func checkLabels(t *testing.T, g *generate.Generator, list []record, notBefore time.Time) {
 	t.Helper()
 	byCall := map[string][]record{}
@@ -79,13 +79,13 @@ type plantedTrail struct {
 	list     []record   // of the trail
 }
 
-// latest is the trail that labels made last: to decode one takes most of a test's
-// time, and tests look at one several times in a row. Only one is kept, for its
-// records are 100 MB of maps. The tests that use it do not run at the same time.
+// latest is the trail of the last call of labels: decoding one takes most of a test's
+// time, and consecutive tests look at the same. Only one is kept, because its records
+// take 100 MB of maps. Its tests do not run concurrently.
 var latest plantedTrail
 
-// labels returns the labels of one scenario, with the records of each. The result
-// is shared: it is not to be changed.
+// labels returns the labels of one scenario, with the records of each. Do not change the
+// result: tests share it.
 func labels(t *testing.T, scenario string) (found []generate.Label, calls [][]record, list []record) {
 	t.Helper()
 	if latest.scenario != scenario {
@@ -208,7 +208,7 @@ func TestFanOutKeys(t *testing.T) {
 	}
 }
 
-// TestTamperingEvents holds the events that rules look for to their forms.
+// TestTamperingEvents checks the form of events that rules look for.
 func TestTamperingEvents(t *testing.T) {
 	has := func(scenario, name string, parts ...string) {
 		t.Helper()
@@ -232,8 +232,8 @@ func TestTamperingEvents(t *testing.T) {
 	has("logging_stopped", "StopLogging", `"eventSource":"cloudtrail.amazonaws.com"`, `"name":"arn:aws:cloudtrail:`)
 }
 
-// TestAftermath holds what follows the attacks: the key that cannot be used, the
-// account that falls silent, and the ends of both.
+// TestAftermath checks the consequences of the attacks: the unusable key, the silent
+// account, and the end of both.
 func TestAftermath(t *testing.T) {
 	l, _, list := labels(t, "key_deletion")
 	failed := 0
@@ -259,7 +259,7 @@ func TestAftermath(t *testing.T) {
 				continue
 			}
 			silences++
-			account := calls[i-1][0].Account // the label before is its cause
+			account := calls[i-1][0].Account // the previous label is its cause
 			for _, r := range list {
 				kms := r.text("eventSource") == "kms.amazonaws.com"
 				if r.Account == account && !r.Time.Before(l.Start) && r.Time.Before(l.End) && (kms || scenario == "logging_stopped") {
@@ -287,7 +287,7 @@ func count(list []record, name string) int {
 	return n
 }
 
-// TestScenarioChoice holds which attacks are planted when.
+// TestScenarioChoice checks which attacks are planted when.
 func TestScenarioChoice(t *testing.T) {
 	f := func(hours int, scenarios []string, want ...string) {
 		t.Helper()
@@ -308,7 +308,7 @@ func TestScenarioChoice(t *testing.T) {
 	f(7*24, nil, generate.Scenarios()...)
 	f(72, []string{})
 	f(72, []string{"burst", "first_use"}, "burst", "first_use")
-	// A day from midnight: its last 40 % hold no night and no room for trail_blinded.
+	// A day from midnight: its last 40 % contain no night and no room for trail_blinded.
 	f(24, nil, "burst", "object_sweep", "denied_probing", "policy_opened", "key_deletion", "grant_abuse", "fan_out_keys", "logging_stopped")
 	f(1, nil, "object_sweep", "policy_opened")
 	f(1, []string{"burst"}, "burst")

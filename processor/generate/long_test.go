@@ -11,7 +11,7 @@ import (
 	"keytrail/processor/generate"
 )
 
-// week is a trail in which all scenarios fit.
+// week is a trail that fits all scenarios.
 func week(scenarios ...string) generate.Config {
 	return generate.Config{
 		Seed: 9, Duration: 8 * 24 * time.Hour, Keys: 60, Principals: 120, Events: 9_000, Repeat: 2,
@@ -19,8 +19,8 @@ func week(scenarios ...string) generate.Config {
 	}
 }
 
-// TestLongLabels looks up what all labels of a long trail tell, and holds that
-// nothing is planted in its quiet part.
+// TestLongLabels finds what all labels of a long trail describe, and checks that its
+// quiet part has no attack.
 func TestLongLabels(t *testing.T) {
 	g := makeTrail(t, week())
 	byCall := map[string]record{}
@@ -81,7 +81,7 @@ func one(t *testing.T, scenario string) (labels []generate.Label, calls [][]reco
 	return labels, calls, all
 }
 
-// usual returns the records of the label's pair that are not the label's.
+// usual returns the other records of the label's pair.
 func usual(l generate.Label, all []record) (list []record) {
 	for _, r := range all {
 		if r.principal() == l.Principal && r.keyARN() == l.KeyARN && !slices.Contains(l.CallIDs, r.callID()) {
@@ -91,7 +91,7 @@ func usual(l generate.Label, all []record) (list []record) {
 	return list
 }
 
-// TestSlowDrip holds that no five minutes show it, and that three days do.
+// TestSlowDrip checks that the drip shows in three days but in no five minutes.
 func TestSlowDrip(t *testing.T) {
 	labels, calls, all := one(t, "slow_drip")
 	for i, l := range labels {
@@ -108,7 +108,7 @@ func TestSlowDrip(t *testing.T) {
 	}
 }
 
-// TestStolenRole holds that only network and client are new.
+// TestStolenRole checks that only network and client are new.
 func TestStolenRole(t *testing.T) {
 	labels, calls, all := one(t, "stolen_role")
 	for i, l := range labels {
@@ -127,8 +127,8 @@ func TestStolenRole(t *testing.T) {
 	}
 }
 
-// TestMoves holds that addresses are addresses, that most principals have several, a
-// quarter of them two clients, and that a few people travel.
+// TestMoves checks that addresses are valid, that most principals have several, that a
+// quarter have two clients, and that a few people travel.
 func TestMoves(t *testing.T) {
 	c := week()
 	c.Scenarios, c.Principals, c.Events = []string{}, 600, 30_000
@@ -164,7 +164,7 @@ func TestMoves(t *testing.T) {
 	}
 }
 
-// TestLongAttacks holds the other attacks of long trails to their forms.
+// TestLongAttacks checks the form of the other attacks of long trails.
 func TestLongAttacks(t *testing.T) {
 	every := func(scenario string, f func(l generate.Label, r record) bool) {
 		t.Helper()
@@ -205,7 +205,7 @@ func TestLongAttacks(t *testing.T) {
 	}
 }
 
-// TestFilesGoAstray holds how files go astray: late, three times, all once more.
+// TestFilesGoAstray checks the delivery of late, triple and repeated files.
 func TestFilesGoAstray(t *testing.T) {
 	f := func(scenario string, ok func(l generate.Label, lags []time.Duration) bool) {
 		t.Helper()
@@ -244,7 +244,7 @@ func TestFilesGoAstray(t *testing.T) {
 	f("reread", func(_ generate.Label, lags []time.Duration) bool { return len(lags) == 2 && lags[1] > 9*time.Hour })
 }
 
-// TestBackgroundOfWeeks holds that a long trail has all the habits that are told of.
+// TestBackgroundOfWeeks checks that a long trail has every documented habit.
 func TestBackgroundOfWeeks(t *testing.T) {
 	g := makeTrail(t, generate.Config{Seed: 1, Duration: 35 * 24 * time.Hour, Keys: 300, Principals: 1000, Events: 1_000_000})
 	found := map[string]int{}

@@ -5,16 +5,15 @@ import (
 	"strings"
 )
 
-// moves is how a principal's network and client change in the weeks of a long trail.
-// Without them whoever looks for new networks would find thieves alone.
+// moves is how a principal's network and client change over the weeks of a long trail.
+// Without it, a detector of new networks would find only thieves.
 type moves struct {
 	home     string // a person's second network
 	upgraded int64  // Unix seconds from which on the client is a newer one; 0: never
 	newer    string
 }
 
-// newMoves gives a quarter of the programs, and of the people, a newer client at some
-// time.
+// newMoves gives a quarter of the programs and people a newer client at some time.
 func newMoves(r random, p *principal, c Config) *moves {
 	m := &moves{home: publicAddress(r)}
 	if r.chance(0.25) {
@@ -24,7 +23,7 @@ func newMoves(r random, p *principal, c Config) *moves {
 	return m
 }
 
-// newerClient gives the clients of names.go their next version.
+// newerClient returns the next version of a client in names.go.
 var newerClient = strings.NewReplacer(
 	"aws-sdk-go-v2/1.36.3", "aws-sdk-go-v2/1.38.0", "api/kms#1.38.1", "api/kms#1.41.0",
 	"Boto3/1.38.23 md/Botocore#1.38.23", "Boto3/1.40.4 md/Botocore#1.40.4", "Botocore/1.38.23", "Botocore/1.40.4",
@@ -40,10 +39,10 @@ func (p *principal) client(at int64) string {
 	return p.agent
 }
 
-// appendAddress appends the principal's address at a Unix second. In long trails
-// programs get another address with each session: functions anywhere among a service's
-// networks, instances and pods in their own; people work from two places, and one in
-// a hundred of their weeks from a third.
+// appendAddress appends the principal's address at a Unix second. In long trails a
+// program's address changes with each session: functions anywhere in a service's
+// networks, instances and pods in their own. People work from two places, and one week in
+// a hundred from a third.
 func (p *principal) appendAddress(dst []byte, at int64) []byte {
 	if p.moves == nil {
 		return append(dst, p.ip...)
@@ -52,7 +51,7 @@ func (p *principal) appendAddress(dst []byte, at int64) []byte {
 	if p.flavor == byPerson {
 		const week = 7 * 86400
 		switch away := mix(p.seed + uint64(at/week)); {
-		case away%100 == 0: // of the addresses that carriers share (RFC 6598)
+		case away%100 == 0: // carrier-grade NAT (RFC 6598)
 			dst = strconv.AppendUint(append(dst, "100."...), 64+away>>8%64, 10)
 			dst = strconv.AppendUint(append(dst, '.'), away>>16&255, 10)
 			return strconv.AppendUint(append(dst, '.'), away>>24&255, 10)

@@ -8,17 +8,18 @@ import (
 	"time"
 )
 
-// Names makes a trail about what names stand for: aliases that are made, moved
-// and deleted, used by calls that show their KMS key and by refused ones that do
-// not, and multi-Region keys that are replicated and change their primary. Some
-// records come twice, some calls are recorded in two accounts or corrected, and
-// only one copy shows the key; many share their second. There are bursts of use
-// over a hundred days, between which some names rest for longer than a month.
+// Names makes a trail about the resolution of names: aliases that are created, moved and
+// deleted, used by calls that show their KMS key and by refused ones that do not, and
+// multi-Region keys that are replicated and change their primary. Some records come
+// twice, some calls are recorded in two accounts or corrected with the key in only one
+// copy, and many share their second. Bursts of use spread over a hundred days, and some
+// names rest for more than a month in between.
 //
-// It is apart from Generator, whose trails are labelled for the detectors. Events
-// come in the order of their event times.
+// It is separate from Generator, whose trails have labels for the detectors. Events come
+// in order of event time.
 func Names(seed uint64, start time.Time) []Event {
-	n := &names{r: newRandom(seed, 7<<48), at: start, target: map[string]string{}, primary: map[string]string{}, regions: map[string][]string{}}
+	n := &names{r: newRandom(seed, 7<<48), at: start, target: map[string]string{}, primary: map[string]string{},
+		regions: map[string][]string{}}
 	for _, day := range []int{0, 20, 54, 60, 96} {
 		n.at = start.AddDate(0, 0, day)
 		n.awake = n.r.Uint64()
@@ -37,11 +38,11 @@ const (
 	nameCaller = "444455556666"
 )
 
-// names is the state of the made-up world: what is true when an event happens.
+// names is the state of the generated world at the time of an event.
 type names struct {
 	r       random
 	at      time.Time
-	awake   uint64              // which aliases are in use in this burst, by bit
+	awake   uint64              // bits of the aliases in use in this burst
 	target  map[string]string   // alias ARN to key ARN
 	primary map[string]string   // multi-Region key id to its primary's Region
 	regions map[string][]string // multi-Region key id to all its Regions
@@ -82,7 +83,7 @@ func (n *names) pickAlias() (alias, key string) {
 	}
 }
 
-// record adds a record, some of the time twice.
+// record adds a record, sometimes twice.
 func (n *names) record(name, arn, code string, more fields) {
 	id := n.r.uuid().String()
 	e := fields{
@@ -113,7 +114,7 @@ func (n *names) write(e fields) {
 	})
 }
 
-// listed is resources[] with these ARNs.
+// listed returns resources[] with these ARNs.
 func listed(arns ...string) []fields {
 	var list []fields
 	for _, arn := range arns {
@@ -125,7 +126,7 @@ func listed(arns ...string) []fields {
 func shortName(alias string) string { return alias[strings.Index(alias, "alias/"):] }
 func keyID(arn string) string       { return arn[strings.Index(arn, "key/")+4:] }
 
-// change makes, moves or deletes an alias, or fails to.
+// change creates, moves or deletes an alias, or fails to.
 func (n *names) change(alias, key string) {
 	request, old := fields{"aliasName": shortName(alias), "targetKeyId": keyID(key)}, n.target[alias]
 	name, code := "UpdateAlias", ""
@@ -155,7 +156,7 @@ func (n *names) change(alias, key string) {
 	}
 }
 
-// use calls KMS by an alias: with success, which shows the key, or refused.
+// use calls KMS by an alias: successfully, which shows the key, or refused.
 func (n *names) use(alias, key string) {
 	id := pick(n.r, []string{alias, shortName(alias), " " + alias})
 	more := fields{"requestParameters": fields{"keyId": id}}
@@ -195,8 +196,8 @@ func (n *names) reEncrypt(alias string) {
 	n.record("ReEncrypt", alias, "", more)
 }
 
-// foreign is a call of another account, recorded in both. Now and then only the
-// owner's copy shows the key, and now and then a correction does.
+// foreign is a call of another account, recorded in both. Sometimes only the owner's copy
+// or a correction shows the key.
 func (n *names) foreign(alias string) {
 	target, shared := n.target[alias], n.r.uuid().String()
 	caller := fields{
@@ -215,8 +216,9 @@ func (n *names) foreign(alias string) {
 	}
 	copies := []fields{caller, owner}
 	if n.r.chance(0.3) {
-		copies = append(copies, fields{"recipientAccountId": nameCaller, "requestParameters": fields{"keyId": alias}, "resources": owner["resources"],
-			"addendum": fields{"reason": "UPDATED_DATA", "originalEventID": shared}})
+		copies = append(copies, fields{"recipientAccountId": nameCaller, "requestParameters": fields{"keyId": alias},
+			"resources": owner["resources"],
+			"addendum":  fields{"reason": "UPDATED_DATA", "originalEventID": shared}})
 	}
 	n.r.Shuffle(len(copies), func(i, j int) { copies[i], copies[j] = copies[j], copies[i] })
 	for _, c := range copies {
@@ -224,7 +226,7 @@ func (n *names) foreign(alias string) {
 	}
 }
 
-// multiRegion makes, replicates, moves or uses a multi-Region key.
+// multiRegion creates, replicates, moves or uses a multi-Region key.
 func (n *names) multiRegion() {
 	all := []string{"eu-central-1", "us-east-1", "eu-west-1"}
 	id := fmt.Sprintf("mrk-%032d", n.r.IntN(4))
@@ -233,7 +235,8 @@ func (n *names) multiRegion() {
 	if home == "" {
 		home = pick(n.r, all)
 		n.primary[id], n.regions[id] = home, []string{home}
-		n.record("CreateKey", in(home), "", fields{"requestParameters": fields{"multiRegion": true}, "resources": listed(in(home)),
+		n.record("CreateKey", in(home), "", fields{"requestParameters": fields{"multiRegion": true},
+			"resources":        listed(in(home)),
 			"responseElements": fields{"keyMetadata": fields{"arn": in(home), "multiRegionConfiguration": fields{"primaryKey": fields{"arn": in(home)}}}}})
 		return
 	}
@@ -248,14 +251,17 @@ func (n *names) multiRegion() {
 		if code == "" {
 			n.regions[id] = append(others, region)
 			if n.r.chance(0.5) {
-				more["responseElements"] = fields{"replicaKeyMetadata": fields{"arn": in(region), "multiRegionConfiguration": fields{"primaryKey": fields{"arn": in(home)}}}}
+				more["responseElements"] = fields{"replicaKeyMetadata": fields{"arn": in(region),
+					"multiRegionConfiguration": fields{"primaryKey": fields{"arn": in(home)}}}}
 			}
 		}
 		n.record("ReplicateKey", in(home), code, more)
 	case present && region != home && n.r.chance(0.2): // recorded in both Regions
-		n.record("UpdatePrimaryRegion", in(home), code, fields{"requestParameters": fields{"keyId": id, "primaryRegion": region}, "resources": listed(in(home))})
+		n.record("UpdatePrimaryRegion", in(home), code, fields{"requestParameters": fields{"keyId": id,
+			"primaryRegion": region}, "resources": listed(in(home))})
 		if code == "" {
-			n.record("UpdatePrimaryRegion", in(region), "", fields{"requestParameters": fields{"keyId": in(region), "primaryRegion": region}})
+			n.record("UpdatePrimaryRegion", in(region), "", fields{"requestParameters": fields{"keyId": in(region),
+				"primaryRegion": region}})
 			n.primary[id] = region
 		}
 	default:

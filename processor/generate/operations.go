@@ -6,11 +6,11 @@ import (
 	"time"
 )
 
-// operation is one API call and what its event says beside who and when. The
+// operation is one API call and the parts of its event besides who and when. The
 // functions append one JSON value; nil means null or nothing.
 type operation struct {
 	name       string
-	crypto     bool // uses the key's material: readOnly, and fails while the key is disabled
+	crypto     bool // uses the key material: read-only, and fails while the key is disabled
 	readOnly   bool
 	keyless    bool // names no KMS key
 	cloudTrail bool // a call to CloudTrail, not to KMS
@@ -24,30 +24,34 @@ var (
 	opDecrypt      = &operation{name: "Decrypt", crypto: true, readOnly: true, request: decryptRequest}
 	opEncrypt      = &operation{name: "Encrypt", crypto: true, readOnly: true, request: encryptRequest}
 	opDataKey      = &operation{name: "GenerateDataKey", crypto: true, readOnly: true, request: dataKeyRequest}
-	opDataKeyBlind = &operation{name: "GenerateDataKeyWithoutPlaintext", crypto: true, readOnly: true, request: dataKeyBlindRequest}
-	opDataKeyPair  = &operation{name: "GenerateDataKeyPair", crypto: true, readOnly: true, request: dataKeyPairRequest}
-	opReEncrypt    = &operation{name: "ReEncrypt", crypto: true, readOnly: true, request: reEncryptRequest}
-	opSign         = &operation{name: "Sign", crypto: true, readOnly: true, request: signRequest}
-	opVerify       = &operation{name: "Verify", crypto: true, readOnly: true, request: signRequest}
-	opMAC          = &operation{name: "GenerateMac", crypto: true, readOnly: true, request: macRequest}
-	opVerifyMAC    = &operation{name: "VerifyMac", crypto: true, readOnly: true, request: macRequest}
-	opRandom       = &operation{name: "GenerateRandom", readOnly: true, keyless: true, request: fixed(`{"numberOfBytes":32}`)}
-	opCreateGrant  = &operation{name: "CreateGrant", request: createGrantRequest, response: createGrantResponse}
-	opRetireGrant  = &operation{name: "RetireGrant", extra: grantExtra}
-	opDescribe     = &operation{name: "DescribeKey", readOnly: true, request: keyRequest}
-	opPublicKey    = &operation{name: "GetPublicKey", readOnly: true, request: keyRequest}
-	opGetPolicy    = &operation{name: "GetKeyPolicy", readOnly: true, request: policyRequest}
-	opGetRotation  = &operation{name: "GetKeyRotationStatus", readOnly: true, request: keyRequest}
-	opListGrants   = &operation{name: "ListGrants", readOnly: true, request: keyRequest}
-	opListAliases  = &operation{name: "ListAliases", readOnly: true, keyless: true, request: fixed(`{"limit":1000}`)}
-	opListKeys     = &operation{name: "ListKeys", readOnly: true, keyless: true, request: fixed(`{"limit":1000}`)}
-	opTag          = &operation{name: "TagResource", request: tagRequest, response: keyResponse}
-	opRotationOn   = &operation{name: "EnableKeyRotation", request: keyRequest, response: keyResponse}
-	opRotationOff  = &operation{name: "DisableKeyRotation", request: keyRequest, response: keyResponse}
-	opRotate       = &operation{name: "RotateKey"}
-	opSynchronize  = &operation{name: "SynchronizeMultiRegionKey", response: keyResponse}
-	opLookup       = &operation{name: "LookupEvents", readOnly: true, keyless: true, cloudTrail: true, request: fixed(`{"maxResults":50}`)}
-	opTrails       = &operation{name: "DescribeTrails", readOnly: true, keyless: true, cloudTrail: true, request: fixed(`{"includeShadowTrails":false}`)}
+	opDataKeyBlind = &operation{name: "GenerateDataKeyWithoutPlaintext", crypto: true, readOnly: true,
+		request: dataKeyBlindRequest}
+	opDataKeyPair = &operation{name: "GenerateDataKeyPair", crypto: true, readOnly: true, request: dataKeyPairRequest}
+	opReEncrypt   = &operation{name: "ReEncrypt", crypto: true, readOnly: true, request: reEncryptRequest}
+	opSign        = &operation{name: "Sign", crypto: true, readOnly: true, request: signRequest}
+	opVerify      = &operation{name: "Verify", crypto: true, readOnly: true, request: signRequest}
+	opMAC         = &operation{name: "GenerateMac", crypto: true, readOnly: true, request: macRequest}
+	opVerifyMAC   = &operation{name: "VerifyMac", crypto: true, readOnly: true, request: macRequest}
+	opRandom      = &operation{name: "GenerateRandom", readOnly: true, keyless: true,
+		request: fixed(`{"numberOfBytes":32}`)}
+	opCreateGrant = &operation{name: "CreateGrant", request: createGrantRequest, response: createGrantResponse}
+	opRetireGrant = &operation{name: "RetireGrant", extra: grantExtra}
+	opDescribe    = &operation{name: "DescribeKey", readOnly: true, request: keyRequest}
+	opPublicKey   = &operation{name: "GetPublicKey", readOnly: true, request: keyRequest}
+	opGetPolicy   = &operation{name: "GetKeyPolicy", readOnly: true, request: policyRequest}
+	opGetRotation = &operation{name: "GetKeyRotationStatus", readOnly: true, request: keyRequest}
+	opListGrants  = &operation{name: "ListGrants", readOnly: true, request: keyRequest}
+	opListAliases = &operation{name: "ListAliases", readOnly: true, keyless: true, request: fixed(`{"limit":1000}`)}
+	opListKeys    = &operation{name: "ListKeys", readOnly: true, keyless: true, request: fixed(`{"limit":1000}`)}
+	opTag         = &operation{name: "TagResource", request: tagRequest, response: keyResponse}
+	opRotationOn  = &operation{name: "EnableKeyRotation", request: keyRequest, response: keyResponse}
+	opRotationOff = &operation{name: "DisableKeyRotation", request: keyRequest, response: keyResponse}
+	opRotate      = &operation{name: "RotateKey"}
+	opSynchronize = &operation{name: "SynchronizeMultiRegionKey", response: keyResponse}
+	opLookup      = &operation{name: "LookupEvents", readOnly: true, keyless: true, cloudTrail: true,
+		request: fixed(`{"maxResults":50}`)}
+	opTrails = &operation{name: "DescribeTrails", readOnly: true, keyless: true, cloudTrail: true,
+		request: fixed(`{"includeShadowTrails":false}`)}
 
 	opDisable        = &operation{name: "DisableKey", request: keyRequest, response: keyResponse}
 	opEnable         = &operation{name: "EnableKey", request: keyRequest, response: keyResponse}
@@ -67,7 +71,8 @@ type weighted struct {
 
 // mixes are the operations of programs, by the purpose of the key.
 var mixes = map[purpose][]weighted{
-	forCustom:  {{opDecrypt, 48}, {opEncrypt, 20}, {opDataKey, 22}, {opReEncrypt, 4}, {opDescribe, 3}, {opDataKeyPair, 1}, {opRandom, 2}},
+	forCustom: {{opDecrypt, 48}, {opEncrypt, 20}, {opDataKey, 22}, {opReEncrypt, 4}, {opDescribe, 3},
+		{opDataKeyPair, 1}, {opRandom, 2}},
 	forS3:      {{opDecrypt, 74}, {opDataKey, 26}},
 	forSSM:     {{opDecrypt, 94}, {opEncrypt, 6}},
 	forSecrets: {{opDecrypt, 88}, {opDataKey, 10}, {opDescribe, 2}},
@@ -78,8 +83,7 @@ var mixes = map[purpose][]weighted{
 	forMAC:     {{opMAC, 60}, {opVerifyMAC, 40}},
 }
 
-// adminMix are the operations of people who look after keys, serviceMix those of
-// services.
+// adminMix are the operations of key administrators, serviceMix those of services.
 var (
 	adminMix = []weighted{
 		{opDescribe, 34}, {opListAliases, 16}, {opListGrants, 12}, {opGetPolicy, 12}, {opGetRotation, 12},
@@ -115,8 +119,7 @@ func (e *edge) choose(r random) *operation {
 	return mix[0].op
 }
 
-// use returns the operation with which a key of this purpose gives something
-// away.
+// use returns the operation with which a key of this purpose reveals data.
 func (k *kmsKey) use() *operation {
 	switch k.purpose {
 	case forSigning:
@@ -127,7 +130,7 @@ func (k *kmsKey) use() *operation {
 	return opDecrypt
 }
 
-// fixed returns a part that is always the same JSON.
+// fixed returns a part with constant JSON.
 func fixed(json string) func([]byte, *call) []byte {
 	return func(dst []byte, _ *call) []byte { return append(dst, json...) }
 }
@@ -161,7 +164,8 @@ func dataKeyPairRequest(dst []byte, c *call) []byte {
 func reEncryptRequest(dst []byte, c *call) []byte {
 	dst = append(dst, `{"sourceEncryptionAlgorithm":"SYMMETRIC_DEFAULT","sourceEncryptionContext":`...)
 	dst = append(appendContext(dst, c), `,"destinationKeyId":"`...)
-	dst = append(append(dst, c.key.partner.id...), `","destinationEncryptionAlgorithm":"SYMMETRIC_DEFAULT","destinationEncryptionContext":`...)
+	dst = append(dst, c.key.partner.id...)
+	dst = append(dst, `","destinationEncryptionAlgorithm":"SYMMETRIC_DEFAULT","destinationEncryptionContext":`...)
 	return append(appendContext(dst, c), '}')
 }
 
@@ -187,12 +191,13 @@ func keyResponse(dst []byte, c *call) []byte {
 	return closeObject(appendField(append(dst, '{'), "keyId", c.key.arn))
 }
 
-// createGrantRequest is the grant with which EC2 attaches an encrypted volume.
+// createGrantRequest is EC2's grant for an encrypted volume.
 func createGrantRequest(dst []byte, c *call) []byte {
 	dst = append(appendKeyID(append(dst, '{'), c), `"granteePrincipal":"arn:`...)
 	dst = append(append(dst, c.key.partition...), `:sts::`...)
 	dst = append(append(dst, c.key.account...), `:assumed-role/aws:ec2-infrastructure/i-`...)
-	dst = append(appendHex(dst, uint64(c.object)^c.who.seed, 17), `","operations":["GenerateDataKeyWithoutPlaintext","Decrypt","CreateGrant"],`...)
+	dst = append(appendHex(dst, uint64(c.object)^c.who.seed, 17),
+		`","operations":["GenerateDataKeyWithoutPlaintext","Decrypt","CreateGrant"],`...)
 	dst = append(dst, `"constraints":{"encryptionContextSubset":`...)
 	return append(appendContext(dst, c), "}}"...)
 }
@@ -206,7 +211,7 @@ func grantExtra(dst []byte, c *call) []byte {
 	return append(appendHex(append(dst, `{"grantId":"`...), c.id[0], 64), `"}`...)
 }
 
-// appendKeyID appends keyId in the form that the call uses, with a comma.
+// appendKeyID appends keyId in the call's form, and a comma.
 func appendKeyID(dst []byte, c *call) []byte {
 	dst = append(dst, `"keyId":"`...)
 	switch c.form {
@@ -248,7 +253,8 @@ func appendContext(dst []byte, c *call) []byte {
 	case forS3:
 		dst = append(append(arn(dst, "aws:s3:arn", "s3", ""), k.project...), "-data"...)
 		if !k.bucketKeys {
-			dst = append(appendPadded(append(append(append(dst, "/objects/"...), k.project...), '-'), c.object, 6), ".parquet"...)
+			dst = append(appendPadded(append(append(append(dst, "/objects/"...), k.project...), '-'), c.object, 6),
+				".parquet"...)
 		}
 	case forSSM:
 		dst = append(append(arn(dst, "PARAMETER_ARN", "ssm", k.account), "parameter/"...), k.project...)
@@ -272,7 +278,7 @@ func appendContext(dst []byte, c *call) []byte {
 	return append(dst, `"}`...)
 }
 
-// appendTarget appends a service's target with its letters filled in.
+// appendTarget appends a service's target with its placeholders replaced.
 func appendTarget(dst []byte, c *call) []byte {
 	target := c.who.service.target
 	for i := range len(target) {

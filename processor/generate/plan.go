@@ -7,17 +7,17 @@ import (
 	"time"
 )
 
-// scenario is an attack that can be planted.
+// scenario is an attack to plant.
 type scenario struct {
 	name  string
 	need  time.Duration // from its first call to its last, or until its effect ends
 	night bool          // begins between 00:00 and 05:00 UTC
 	plant func(p *planner, at int64)
 	long  bool // for trails of a week or longer
-	blind bool // hides what else happens
+	blind bool // hides other events
 }
 
-// scenarios returns the attacks in the order in which they are planted.
+// scenarios are the attacks, in order of planting.
 func scenarios() []scenario {
 	return []scenario{
 		{name: "burst", need: 12 * time.Minute, plant: (*planner).burst},
@@ -39,7 +39,7 @@ func scenarios() []scenario {
 		{name: "rotation_off", need: 2 * time.Minute, plant: (*planner).rotationOff, long: true},
 		{name: "bucket_sweep", need: 12 * time.Minute, plant: (*planner).bucketSweep, long: true},
 		{name: "fan_in", need: 8 * time.Minute, plant: (*planner).fanIn, long: true},
-		// Harmless scenarios come last, so that they keep away from the attacks.
+		// Harmless scenarios come last, so that they avoid the attacks.
 		{name: "late_file", need: 4 * time.Hour, plant: (*planner).lateFile, long: true},
 		{name: "duplicates", need: 2 * time.Hour, plant: (*planner).duplicates, long: true},
 		{name: "reread", need: 17 * time.Hour, plant: (*planner).reread, long: true},
@@ -49,9 +49,8 @@ func scenarios() []scenario {
 	}
 }
 
-// Scenarios returns the names of all scenarios. When Config.Scenarios is nil, the
-// first ten of them are planted in trails of less than a week, and all in longer
-// ones; the last six of them are harmless.
+// Scenarios returns the names of all scenarios. If Config.Scenarios is nil, trails of
+// less than a week get the first ten, and longer ones all. The last six are harmless.
 func Scenarios() []string {
 	var names []string
 	for _, s := range scenarios() {
@@ -60,11 +59,11 @@ func Scenarios() []string {
 	return names
 }
 
-// quietShare and longQuietShare are the shares of Duration before the first attack,
-// the latter of trails of a week and longer: two weeks of five.
+// quietShare and longQuietShare are the shares of Duration before the first attack; the
+// latter, for trails of a week and longer, is two fifths.
 const quietShare, longQuietShare = 0.6, 0.4
 
-// Quiet returns the time before which nothing is planted.
+// Quiet returns the time of the earliest possible attack.
 func (g *Generator) Quiet() time.Time {
 	share := quietShare
 	if g.config.long() {
@@ -73,8 +72,8 @@ func (g *Generator) Quiet() time.Time {
 	return g.config.Start.Add(time.Duration(float64(g.config.Duration) * share))
 }
 
-// plant chooses the attacks, gives each a part of the last two fifths of the
-// trail, and lays them out.
+// plant selects the attacks, gives each a part of the last two fifths of the trail, and
+// lays them out.
 func (g *Generator) plant() error {
 	chosen, err := g.chosen()
 	if err != nil {
@@ -92,7 +91,8 @@ func (g *Generator) plant() error {
 			if s.night {
 				when = " between 00:00 and 05:00 UTC"
 			}
-			return fmt.Errorf("cannot generate a trail: Scenarios has %s, which needs %v%s in its share of the last 40 %% of Duration (%v for %d scenarios): lengthen Duration or plant fewer",
+			return fmt.Errorf("cannot generate a trail: Scenarios has %s, which needs %v%s in its share of the last 40 %% "+
+				"of Duration (%v for %d scenarios): lengthen Duration or plant fewer",
 				s.name, s.need, when, g.config.Duration*2/5, len(chosen))
 		}
 		chosen = slices.Delete(chosen, misfit, misfit+1)
@@ -108,7 +108,7 @@ func (g *Generator) plant() error {
 	return nil
 }
 
-// chosen returns the scenarios that the Config asks for.
+// chosen returns the scenarios that the Config selects.
 func (g *Generator) chosen() (list []scenario, err error) {
 	if g.config.Scenarios == nil {
 		return slices.DeleteFunc(scenarios(), func(s scenario) bool { return s.long && !g.config.long() }), nil
@@ -116,15 +116,16 @@ func (g *Generator) chosen() (list []scenario, err error) {
 	for _, name := range g.config.Scenarios {
 		s := scenarios()[slices.Index(Scenarios(), name)]
 		if s.long && !g.config.long() {
-			return nil, fmt.Errorf("cannot generate a trail: Scenarios has %s, which needs a Duration of at least 168h (it is %v)", name, g.config.Duration)
+			return nil, fmt.Errorf("cannot generate a trail: Scenarios has %s, which needs a Duration of at least 168h (it "+
+				"is %v)", name, g.config.Duration)
 		}
 		list = append(list, s)
 	}
 	return list, nil
 }
 
-// scatter plants every scenario Config.Repeat times, at any time after the quiet
-// part. Those that hide others come first, and the others keep away from them.
+// scatter plants every scenario Config.Repeat times, at any time after the quiet part.
+// Those that hide others come first, and the others avoid them.
 func (g *Generator) scatter(r random, chosen []scenario) error {
 	p := newPlanner(g, r)
 	slices.SortStableFunc(chosen, func(a, b scenario) int {
@@ -143,7 +144,9 @@ func (g *Generator) scatter(r random, chosen []scenario) error {
 					!slices.ContainsFunc(hidden, func(h span) bool { return at < h.to && at+need > h.from }))
 			}
 			if !found {
-				return fmt.Errorf("cannot generate a trail: there is no time left for %d times %s in %v: lengthen Duration or repeat less", g.config.Repeat, s.name, g.config.Duration)
+				return fmt.Errorf(
+					"cannot generate a trail: no time is left for %d times %s in %v: lengthen Duration or repeat less",
+					g.config.Repeat, s.name, g.config.Duration)
 			}
 			s.plant(p, at)
 			if s.blind {
@@ -163,9 +166,8 @@ func btoi(b bool) int {
 	return 0
 }
 
-// arrange cuts the time for attacks into equal parts and returns when each
-// scenario starts (Unix seconds), inside its own part; or the index of one
-// that does not fit, else -1.
+// arrange cuts the time for attacks into equal parts and returns each scenario's start
+// (Unix seconds) inside its own part; or the index of one that does not fit, else -1.
 func (g *Generator) arrange(r random, chosen []scenario) (starts []int64, misfit int) {
 	if len(chosen) == 0 {
 		return nil, -1
@@ -196,7 +198,7 @@ func (g *Generator) arrange(r random, chosen []scenario) (starts []int64, misfit
 		}
 		return list
 	}
-	for _, night := range []bool{true, false} { // those who are choosy choose first
+	for _, night := range []bool{true, false} { // scenarios with constraints choose first
 		for i, s := range chosen {
 			for part := 0; s.night == night && starts[i] == 0; part++ {
 				if part == len(chosen) {
@@ -219,12 +221,12 @@ type planner struct {
 	scenario  string
 	long      bool                // more than one attack of a kind
 	n         int                 // how often this scenario was planted before
-	spent     map[*principal]bool // those who did something already
-	taken     map[*kmsKey]bool    // keys to which something was done already
+	spent     map[*principal]bool // actors of earlier attacks
+	taken     map[*kmsKey]bool    // targets of earlier attacks
 	edges     map[*principal][]*edge
 	uses      map[*kmsKey][]*edge
 	incidents []*incident
-	others    []*call // planted, but nobody's attack
+	others    []*call // planted, but not part of an attack
 }
 
 // incident is a Label with its calls.
@@ -245,7 +247,7 @@ func newPlanner(g *Generator, r random) *planner {
 	return p
 }
 
-// incident begins a label. key and who may be nil.
+// incident starts a label. key and who may be nil.
 func (p *planner) incident(key *kmsKey, who *principal, note string, kinds ...Kind) *incident {
 	i := &incident{Label: Label{Scenario: p.scenario, Kinds: kinds, Note: note}}
 	if key != nil {
@@ -286,9 +288,8 @@ func (p *planner) finish() {
 	slices.SortStableFunc(p.g.labels, func(a, b Label) int { return a.Start.Compare(b.Start) })
 }
 
-// choose returns the candidate with the least cost that has done nothing yet, or,
-// when all have, of all of them; ties go to the one that stands first. There is at
-// least one candidate.
+// choose returns the cheapest candidate without an earlier attack, or the cheapest of all
+// if each has one; the first of equals wins. There must be a candidate.
 func (p *planner) choose(candidates []*principal, cost func(*principal) float64) *principal {
 	var best *principal
 	for _, fresh := range []bool{true, false} {
@@ -304,7 +305,7 @@ func (p *planner) choose(candidates []*principal, cost func(*principal) float64)
 	return best
 }
 
-// person returns someone who works at a keyboard, by chance.
+// person returns a random person at a keyboard.
 func (p *planner) person() *principal {
 	var people []*principal
 	for _, c := range p.w.principals {
@@ -315,8 +316,8 @@ func (p *planner) person() *principal {
 	return p.choose(people, func(c *principal) float64 { return float64(mix(c.seed) >> 11) })
 }
 
-// free returns those keys that fit and to which nothing was done; when there are
-// none, those that fit, and else all. A nil fits is true for every key.
+// free returns the fitting keys without an earlier attack; if there are none, the fitting
+// ones; else all. A nil fits accepts every key.
 func (p *planner) free(keys []*kmsKey, fits func(*kmsKey) bool) []*kmsKey {
 	var fitting, fresh []*kmsKey
 	for _, k := range keys {
@@ -336,7 +337,7 @@ func (p *planner) free(keys []*kmsKey, fits func(*kmsKey) bool) []*kmsKey {
 	return keys
 }
 
-// keysOf returns the KMS keys of an account: there are at least five.
+// keysOf returns the KMS keys of an account, at least five.
 func (p *planner) keysOf(account string) []*kmsKey {
 	var keys []*kmsKey
 	for _, k := range p.w.keys {
@@ -347,8 +348,8 @@ func (p *planner) keysOf(account string) []*kmsKey {
 	return keys
 }
 
-// expected returns the mean number of background calls on a key in [from, to), or
-// false when some of them would be recorded in another account as well.
+// expected returns the mean number of background calls on a key in [from, to), or false
+// if another account also records some of them.
 func (p *planner) expected(k *kmsKey, from, to int64) (mean float64, only bool) {
 	only = true
 	for _, e := range p.uses[k] {

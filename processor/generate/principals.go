@@ -3,12 +3,14 @@ package generate
 import "fmt"
 
 var (
-	firstNames = []string{"ana", "ben", "chen", "dora", "emil", "fatma", "goran", "hana", "ivan", "julia", "kofi", "lena", "mateo", "nora", "omar", "petra"}
-	lastNames  = []string{"alvarez", "becker", "costa", "diaz", "ekberg", "fischer", "gupta", "haas", "ito", "jansen", "keller", "lopez"}
-	roleKinds  = []string{"api", "worker", "loader", "sync", "export", "consumer", "cron"}
-	flavors    = []flavor{onInstance, inPod, inFunction, onInstance, inPod, byPerson, inFunction}
-	versions   = []string{"1.08", "1.09", "1.09", "1.10", "1.10", "1.11", "1.11", "1.11", "1.11", "1.11"}
-	agents     = []string{
+	firstNames = []string{"ana", "ben", "chen", "dora", "emil", "fatma", "goran", "hana", "ivan", "julia", "kofi",
+		"lena", "mateo", "nora", "omar", "petra"}
+	lastNames = []string{"alvarez", "becker", "costa", "diaz", "ekberg", "fischer", "gupta", "haas", "ito",
+		"jansen", "keller", "lopez"}
+	roleKinds = []string{"api", "worker", "loader", "sync", "export", "consumer", "cron"}
+	flavors   = []flavor{onInstance, inPod, inFunction, onInstance, inPod, byPerson, inFunction}
+	versions  = []string{"1.08", "1.09", "1.09", "1.10", "1.10", "1.11", "1.11", "1.11", "1.11", "1.11"}
+	agents    = []string{
 		"aws-sdk-go-v2/1.36.3 ua/2.1 os/linux lang/go#1.24.4 md/GOOS#linux md/GOARCH#arm64 api/kms#1.38.1 m/E",
 		"Boto3/1.38.23 md/Botocore#1.38.23 ua/2.1 os/linux#6.1.134-152.225.amzn2023.x86_64 md/arch#x86_64 lang/python#3.12.9 md/pyimpl#CPython cfg/retry-mode#standard Botocore/1.38.23",
 		"aws-sdk-java/2.31.50 md/io#async md/http#NettyNio ua/2.1 os/Linux#5.10.236-228.935.amzn2.x86_64 lang/java#21.0.7 md/OpenJDK_64-Bit_Server_VM#21.0.7+6-LTS md/vendor#Amazon.com_Inc. m/E",
@@ -21,8 +23,8 @@ var (
 	}
 )
 
-// addPrincipals makes c.Principals principals, and root and KMS itself. The
-// first is a role that is used by a program.
+// addPrincipals makes c.Principals principals, the roots, and KMS itself. The first is a
+// role of a program.
 func (w *world) addPrincipals(r random, c Config) {
 	serving := min(len(services), max(2, c.Principals/8))
 	users := max(2, c.Principals/6)
@@ -66,7 +68,8 @@ func (w *world) newRole(r random, account string, i int) *principal {
 	}
 	path := ""
 	if p.flavor == byPerson { // IAM Identity Center makes a role for each permission set
-		p.name = fmt.Sprintf("AWSReservedSSO_%s_%s", []string{"Operations", "Security", "Developer"}[i%3], appendHex(nil, p.seed, 16))
+		p.name = fmt.Sprintf("AWSReservedSSO_%s_%s", []string{"Operations", "Security", "Developer"}[i%3],
+			appendHex(nil, p.seed, 16))
 		path = "aws-reserved/sso.amazonaws.com/"
 	}
 	p.arn = "arn:" + w.partition + ":iam::" + account + ":role/" + path + p.name
@@ -84,8 +87,8 @@ func (w *world) newRole(r random, account string, i int) *principal {
 	return p
 }
 
-// newUser makes the i-th IAM user: every other one is a person, the rest are
-// programs with long-lived access keys.
+// newUser makes the i-th IAM user: every other one is a person, the rest are programs
+// with long-lived access keys.
 func (w *world) newUser(r random, account string, i int) *principal {
 	p := &principal{
 		kind: isUser, flavor: byPerson, account: account, seed: r.Uint64(), version: pick(r, versions),
@@ -103,8 +106,7 @@ func (w *world) newUser(r random, account string, i int) *principal {
 	return p
 }
 
-// publicAddress returns an address of the ranges that are kept for documents
-// (RFC 5737).
+// publicAddress returns an address of the ranges for documentation (RFC 5737).
 func publicAddress(r random) string {
 	return fmt.Sprintf("%s.%d", documentNetworks[r.IntN(3)], r.between(1, 254))
 }

@@ -5,41 +5,44 @@ import (
 	"time"
 )
 
-// call is one API call; records is how often it is written down.
+// call is one API call; records is the number of its records.
 type call struct {
 	at     int64 // Unix seconds
 	who    *principal
-	key    *kmsKey // nil when the operation names none and the principal's account is enough
+	key    *kmsKey // nil if the operation names none and the principal's account suffices
 	op     *operation
 	object int // which of the edge's encryption contexts
 	form   keyForm
-	direct bool     // straight to KMS although the key's purpose goes through a service
+	direct bool     // direct to KMS although the key's purpose goes through a service
 	err    *failure // nil: it succeeded
 	// request and response replace the operation's own JSON when not empty.
 	request, response string
-	// id is the call's id: the sharedEventID when there is one, else the eventID.
+	// id is the call's id: the sharedEventID if there is one, else the eventID.
 	id, requestID uuid
 }
 
 // failure is why a call fails.
 type failure struct {
 	code    string
-	message string // $user, $action and $key are filled in; "" for none
+	message string // with placeholders $user, $action and $key; "" for none
 }
 
 // The failures of the background and of the attacks.
 var (
-	errDenied     = &failure{"AccessDenied", "User: $user is not authorized to perform: $action on resource: $key because no resource-based policy allows the $action action"}
+	errDenied = &failure{"AccessDenied", "User: $user is not authorized to perform: $action on resource: $key " +
+		"because no resource-based policy allows the $action action"}
 	errCiphertext = &failure{"InvalidCiphertextException", ""}
-	errThrottled  = &failure{"ThrottlingException", "You have exceeded the rate at which you may call KMS. Reduce the frequency of your calls."}
-	errTimeout    = &failure{"DependencyTimeoutException", "The system timed out while trying to fulfill the request."}
-	errState      = &failure{"KMSInvalidStateException", "$key is pending deletion."}
+	errThrottled  = &failure{"ThrottlingException", "You have exceeded the rate at which you may call KMS. Reduce " +
+		"the frequency of your calls."}
+	errTimeout = &failure{"DependencyTimeoutException", "The system timed out while trying to fulfill the request."}
+	errState   = &failure{"KMSInvalidStateException", "$key is pending deletion."}
 )
 
-// backgroundFailures are dealt out among the 1 % of calls that fail.
-var backgroundFailures = []*failure{errDenied, errDenied, errDenied, errCiphertext, errCiphertext, errThrottled, errTimeout}
+// backgroundFailures are the failures of the 1 % of calls that fail, in turn.
+var backgroundFailures = []*failure{errDenied, errDenied, errDenied, errCiphertext, errCiphertext,
+	errThrottled, errTimeout}
 
-// via returns the service that made the call for the principal, or "".
+// via returns the service that calls on the principal's behalf, or "".
 func (c *call) via() string {
 	switch {
 	case c.who.kind == isService:
@@ -60,9 +63,9 @@ func (c *call) via() string {
 	return ""
 }
 
-// recipients returns the accounts that get a record of the call: the caller's
-// first, and the key owner's when that is another one and the call succeeded.
-// Nobody outside the trail gets one.
+// recipients returns the accounts that record the call: the caller's, and then the key
+// owner's if that is another one and the call succeeded. Accounts without a trail are
+// omitted.
 func (c *call) recipients() (accounts [2]string, n int) {
 	switch {
 	case c.who.account == "" || c.who.kind == isForeign:
@@ -73,7 +76,7 @@ func (c *call) recipients() (accounts [2]string, n int) {
 	return [2]string{c.who.account}, 1
 }
 
-// shared reports whether the records carry a sharedEventID. Services' do, though
+// shared reports whether the records carry a sharedEventID. Those of services do, though
 // only one account gets them.
 func (c *call) shared() bool {
 	_, n := c.recipients()
@@ -88,8 +91,8 @@ func (c *call) region(home string) string {
 	return home
 }
 
-// appendRecord appends the call's event as the recipient's trail has it. The
-// order of the fields is that of real trails.
+// appendRecord appends the call's event in the recipient's trail. The order of fields is
+// that of real trails.
 func appendRecord(dst []byte, c *call, recipient, region string, eventID uuid) []byte {
 	p, via := c.who, c.via()
 	dst = appendField(append(dst, '{'), "eventVersion", p.version)
@@ -181,8 +184,8 @@ func appendParts(dst []byte, c *call) []byte {
 	return dst
 }
 
-// appendResources appends resources: the KMS keys that the call was about.
-// Calls that name none have none, and a refused caller learns nothing.
+// appendResources appends resources: the KMS keys of the call. Calls without a key have
+// none, and neither has a refused call.
 func appendResources(dst []byte, c *call) []byte {
 	if c.key == nil || c.op.keyless || c.err == errDenied && c.key.account != c.who.account {
 		return dst
@@ -203,7 +206,7 @@ func appendResources(dst []byte, c *call) []byte {
 	return append(dst, "],"...)
 }
 
-// appendTail appends what follows recipientAccountId.
+// appendTail appends the fields after recipientAccountId.
 func appendTail(dst []byte, c *call, source, region, recipient string) []byte {
 	p, via := c.who, c.via()
 	if c.shared() {

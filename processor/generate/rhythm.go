@@ -35,7 +35,7 @@ func (p *profile) at(second int64) float64 {
 const phases = 7
 
 var (
-	appProfiles    [phases]*profile // programs that serve people: a wave, quieter weekends
+	appProfiles    [phases]*profile // programs that serve people: a daily wave, quieter weekends
 	officeProfiles [phases]*profile // people: working hours
 	flatProfile    = newProfile(func(int, bool) float64 { return 1 })
 )
@@ -61,7 +61,7 @@ func init() {
 	}
 }
 
-// rhythm is how an edge's calls lie in time.
+// rhythm is the distribution of an edge's calls in time.
 type rhythm uint8
 
 const (
@@ -70,7 +70,7 @@ const (
 	steady               // nearly equal steps
 )
 
-// keyForm is how an edge's requests name their key.
+// keyForm is the form in which an edge's requests name their key.
 type keyForm uint8
 
 const (
@@ -94,7 +94,7 @@ type edge struct {
 	seed    uint64 // for the noise
 	// Standard deviations of the logarithm of the noise.
 	dayNoise, hourNoise, slotNoise float64
-	// The level changes linearly to levelEnd times the rate between two times.
+	// The level changes linearly to levelEnd times the rate in this span.
 	level    span
 	levelEnd float64
 
@@ -103,9 +103,9 @@ type edge struct {
 
 	// What changes in long trails: see changes.go.
 	since   int64   // Unix seconds of the first call; 0: it was always there
-	fixed   float64 // calls an hour whatever the others make; 0: by scaleRates
+	fixed   float64 // calls an hour, independent of the others; 0: by scaleRates
 	regimes bool    // the level jumps every few hours or days
-	deploys bool    // restarts in working hours, and reads everything anew
+	deploys bool    // restarts in working hours and reads everything again
 }
 
 // addEdge makes an edge. Its rate is a weight until scaleRates.
@@ -141,7 +141,7 @@ func (w *world) addEdge(r random, p *principal, k *kmsKey, admin bool) {
 	w.edges = append(w.edges, e)
 }
 
-// chooseRhythm makes some of the programs batch jobs and machines.
+// chooseRhythm makes some programs batch jobs and machines.
 func (e *edge) chooseRhythm(r random) {
 	switch u := r.Float64(); {
 	case u < 0.07:
@@ -153,14 +153,14 @@ func (e *edge) chooseRhythm(r random) {
 	}
 }
 
-// shares of the background events by kind of principal.
+// shares of the background events by kind of principal
 var shares = map[kind]float64{isRole: 0.60, isService: 0.20, isUser: 0.15, isFederated: 0.05}
 
-// naturalRate is the calls an hour for each principal when Config.Events is 0.
+// naturalRate is the calls an hour per principal if Config.Events is 0.
 const naturalRate = 20
 
-// scaleRates gives each edge its mean rate: Zipf-like within its kind of
-// principal, and in sum what the Config asks for.
+// scaleRates gives each edge its mean rate: Zipf-like within its kind of principal, with
+// the Config's sum.
 func (w *world) scaleRates(r random, c Config) {
 	hours := c.Duration.Hours()
 	total := float64(c.Events)
@@ -197,7 +197,7 @@ func (w *world) scaleRates(r random, c Config) {
 	for _, e := range groups[isInternal] {
 		e.rate = 1.0 / (10 * 24) // KMS itself: once in ten days for each key
 		if c.long() && !strings.HasPrefix(e.key.id, "mrk-") {
-			e.rate = 1.0 / (180 * 24) // a rotation, where there is time for as few as real trails have
+			e.rate = 1.0 / (180 * 24) // a rotation, if the trail is long enough for real trails' rarity
 		}
 	}
 	for _, e := range w.edges {
@@ -218,8 +218,8 @@ func (p *profile) sum(c Config) float64 {
 	return sum
 }
 
-// changeLevels lets a few edges change for good reasons: Bucket Keys turned on
-// (fewer calls from one hour to the next) and slow growth.
+// changeLevels changes a few edges for good reasons: Bucket Keys turned on (fewer calls
+// from one hour to the next) and slow growth.
 func (w *world) changeLevels(r random, c Config) {
 	from := c.Start.Unix()
 	for _, e := range w.edges {
@@ -236,20 +236,19 @@ func (w *world) changeLevels(r random, c Config) {
 	}
 }
 
-// crossAccount reports whether the edge's calls are recorded in two accounts.
+// crossAccount reports whether two accounts record the edge's calls.
 func (e *edge) crossAccount() bool {
 	return e.who.account != "" && e.who.account != e.key.account
 }
 
-// expected returns the mean rate at a Unix second, in calls an hour, without the
-// noise.
+// expected returns the mean rate at a Unix second, in calls an hour, without noise.
 func (e *edge) expected(second int64) float64 {
 	done := float64(second-e.level.from) / float64(max(1, e.level.to-e.level.from))
 	return e.rate * e.profile.at(second) * e.regime(second) * (1 + (e.levelEnd-1)*min(1, max(0, done)))
 }
 
-// poisson draws from the Poisson distribution: by products of uniform numbers,
-// above 30 by the normal approximation.
+// poisson draws from the Poisson distribution: by products of uniform numbers, or above
+// 30 by the normal approximation.
 func poisson(r *rand.Rand, mean float64) int {
 	if mean > 30 {
 		return max(0, int(math.Round(mean+math.Sqrt(mean)*r.NormFloat64())))
@@ -261,7 +260,7 @@ func poisson(r *rand.Rand, mean float64) int {
 	return n
 }
 
-// noise returns a log-normal factor with mean 1 that follows from x.
+// noise returns a log-normal factor with mean 1 derived from x.
 func noise(x uint64, sigma float64) float64 {
 	u1 := (float64(mix(x)>>11) + 0.5) / (1 << 53)
 	u2 := float64(mix(x+0x9e3779b97f4a7c15)>>11) / (1 << 53)
@@ -274,7 +273,7 @@ func (e *edge) appendTimes(dst []int64, r random, from int64) []int64 {
 	if from+3600 <= e.since {
 		return dst
 	}
-	if e.deploys && e.rate > 5 { // rarer callers would be only deployments
+	if e.deploys && e.rate > 5 { // rarer callers would consist of deployments only
 		dst = e.appendDeployment(dst, r, from)
 	}
 	switch e.rhythm {

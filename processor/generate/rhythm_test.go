@@ -22,7 +22,7 @@ func TestProfiles(t *testing.T) {
 	if time.Unix(monday, 0).UTC().Weekday() != time.Monday {
 		t.Fatal("the test's Monday is none")
 	}
-	// Three hours before UTC there are phase 0, at UTC 3: nine to five at UTC.
+	// Phase 0 is three hours before UTC, so phase 3 is UTC: nine to five at UTC.
 	office := officeProfiles[3]
 	if office.at(monday+10*3600) != office[10] || office.at(monday+7*86400+10*3600+1800) != office[10] {
 		t.Error("the hour of the week is wrong")
@@ -57,8 +57,8 @@ func dispersion(slots []float64) (mean, ratio float64) {
 	return mean, variance / mean
 }
 
-// TestRhythms tells the three kinds of edges by their dispersion: machines below
-// a Poisson process, noisy callers above it, batches far above.
+// TestRhythms checks the three kinds of edges by their dispersion: machines below a
+// Poisson process, noisy callers above, batches far above.
 func TestRhythms(t *testing.T) {
 	f := func(name string, e edge, low, high float64) {
 		t.Helper()
@@ -75,8 +75,8 @@ func TestRhythms(t *testing.T) {
 	f("daily batch", edge{rhythm: batch, offset: 5*3600 + 600, daily: true}, 500, 2500)
 }
 
-// TestSteadyStepsAreEven holds the distances between a machine's calls, over the
-// ends of hours too.
+// TestSteadyStepsAreEven checks the intervals between a machine's calls, also across
+// hours.
 func TestSteadyStepsAreEven(t *testing.T) {
 	e := &edge{rhythm: steady, rate: 7, offset: 100, seed: 3}
 	var times []int64

@@ -60,7 +60,7 @@ func TestReadingMayStopAnywhere(t *testing.T) {
 	}
 }
 
-// tally counts what occurs in a trail.
+// tally counts the contents of a trail.
 type tally struct{ types, versions, names, contexts, keyForms, outcomes map[string]int }
 
 func newTally() tally {
@@ -90,7 +90,7 @@ func (c tally) add(r record) {
 	}
 }
 
-// TestShape holds the trail to what real trails look like.
+// TestShape compares the trail with the shape of real trails.
 func TestShape(t *testing.T) {
 	list := records(t, makeTrail(t, demo(1)), true)
 	total, size := float64(len(list)), 0
@@ -140,7 +140,7 @@ func TestShape(t *testing.T) {
 	needs("key form", found.keyForms, "alias", "alias ARN", "key ARN", "id")
 }
 
-// checkForm holds what is true of every record.
+// checkForm checks the invariants of every record.
 func checkForm(t *testing.T, r record) {
 	t.Helper()
 	if len(r.JSON) > 4<<10 || !bytes.HasPrefix(r.JSON, []byte(`{"eventVersion":"1.`)) {
@@ -159,8 +159,8 @@ func checkForm(t *testing.T, r record) {
 	}
 }
 
-// TestRareCallers finds root, and KMS itself on a multi-Region key, in a trail
-// that is long enough.
+// TestRareCallers finds root, and KMS itself on a multi-Region key, in a long enough
+// trail.
 func TestRareCallers(t *testing.T) {
 	root, internal := 0, map[string]int{}
 	for _, r := range records(t, makeTrail(t, generate.Config{Duration: 60 * 24 * time.Hour, Events: 2000, Scenarios: []string{}}), true) {
@@ -179,7 +179,7 @@ func TestRareCallers(t *testing.T) {
 	}
 }
 
-// checkRecord holds the facts that belong to single operations and identities.
+// checkRecord checks facts about single operations and identities.
 func checkRecord(t *testing.T, r record) {
 	t.Helper()
 	fail := func(what string) { t.Errorf("%s: %s", what, r.JSON) }
@@ -273,7 +273,7 @@ func TestCrossAccount(t *testing.T) {
 	}
 }
 
-// TestVolume holds the number of records to what the Config asks for.
+// TestVolume checks the number of records against the Config.
 func TestVolume(t *testing.T) {
 	f := func(want int, c generate.Config) {
 		t.Helper()

@@ -8,15 +8,15 @@ import (
 	"time"
 )
 
-// This file holds the attacks that one event gives away: destruction, opened
-// policies, grants, and the blinding of trails.
+// This file has the attacks that a single event reveals: destruction, opened policies,
+// grants, and the blinding of trails.
 
-// policyOpened: a key policy that lets everybody in, with the lockout check
-// bypassed.
+// policyOpened: a key policy that lets everybody in, bypassing the lockout check.
 func (p *planner) policyOpened(at int64) {
 	who := p.person()
 	key := pick(p.r, p.free(p.keysOf(who.account), nil))
-	const policy = "{\n  \"Version\" : \"2012-10-17\",\n  \"Statement\" : [ {\n    \"Sid\" : \"Maintenance\",\n    \"Effect\" : \"Allow\",\n" +
+	const policy = "{\n  \"Version\" : \"2012-10-17\",\n  \"Statement\" : [ {\n    \"Sid\" : \"Maintenance\",\n    " +
+		"\"Effect\" : \"Allow\",\n" +
 		"    \"Principal\" : \"*\",\n    \"Action\" : \"kms:*\",\n    \"Resource\" : \"*\"\n  } ]\n}"
 	request := appendField([]byte("{"), "keyId", key.id)
 	request = appendField(appendField(request, "policyName", "default"), "policy", policy)
@@ -25,9 +25,8 @@ func (p *planner) policyOpened(at int64) {
 	p.add(i, call{at: at, who: who, key: key, op: opPutPolicy, request: string(request)})
 }
 
-// keyDeletion: a key is disabled and scheduled for deletion; twenty minutes
-// later somebody takes it back. Its use fails in the meantime; the key is one that
-// is used often enough to show that.
+// keyDeletion: a key is disabled and scheduled for deletion; twenty minutes later
+// somebody cancels it. Meanwhile its use fails; the key is busy enough to show that.
 func (p *planner) keyDeletion(at int64) {
 	const usual = 30.0 // calls an hour
 	who := p.person()
@@ -52,8 +51,9 @@ func (p *planner) keyDeletion(at int64) {
 	p.add(i, call{at: at, who: who, key: key, op: opDisable})
 	p.add(i, call{
 		at: at + pause, who: who, key: key, op: opDelete,
-		request:  `{"keyId":"` + key.id + `","pendingWindowInDays":7}`,
-		response: `{"keyId":"` + key.arn + `","keyState":"PendingDeletion","deletionDate":"` + deletion + `","pendingWindowInDays":7}`,
+		request: `{"keyId":"` + key.id + `","pendingWindowInDays":7}`,
+		response: `{"keyId":"` + key.arn + `","keyState":"PendingDeletion","deletionDate":"` + deletion +
+			`","pendingWindowInDays":7}`,
 	})
 	back := at + 20*60
 	i.Aftermath = time.Unix(back+120, 0).UTC()
@@ -85,8 +85,8 @@ func (p *planner) colleague(who *principal) *principal {
 	return found
 }
 
-// grantAbuse: someone grants another account the use of a key, and that account
-// then decrypts with it. Of those calls only the owner's copies reach the trail.
+// grantAbuse: someone grants another account the use of a key, and that account then
+// decrypts with it. Only the owner's copies of those calls reach the trail.
 func (p *planner) grantAbuse(at int64) {
 	who := p.person()
 	keys := p.free(p.keysOf(who.account), func(k *kmsKey) bool { return k.use() == opDecrypt })
@@ -96,12 +96,14 @@ func (p *planner) grantAbuse(at int64) {
 	i := p.incident(key, who, "a grant with Decrypt to account "+ForeignAccount, KindRule)
 	p.add(i, call{
 		at: at, who: who, key: key, op: opCreateGrant, direct: true,
-		request:  `{"keyId":"` + key.arn + `","granteePrincipal":"` + grantee + `","operations":["Decrypt","GenerateDataKey","DescribeKey"]}`,
+		request: `{"keyId":"` + key.arn + `","granteePrincipal":"` + grantee +
+			`","operations":["Decrypt","GenerateDataKey","DescribeKey"]}`,
 		response: `{"grantId":"` + grant + `","keyId":"` + key.arn + `"}`,
 	})
 	thief := &principal{
 		kind: isForeign, flavor: onInstance, account: ForeignAccount, name: "backup-sync", arn: grantee, seed: p.r.Uint64(),
-		uniqueID: "AROA" + string(appendBase32(nil, p.r.Uint64(), 17)), version: "1.11", ip: publicAddress(p.r), agent: agents[1],
+		uniqueID: "AROA" + string(appendBase32(nil, p.r.Uint64(), 17)), version: "1.11",
+		ip: publicAddress(p.r), agent: agents[1],
 	}
 	use := p.incident(key, thief, "account "+ForeignAccount+" decrypts with the key that it was granted", KindFirstSeen)
 	const n = 16
@@ -116,14 +118,16 @@ const gap = 45 * 60
 // trailName is the name of each account's trail.
 const trailName = "management-events"
 
-// trailBlinded: the events of KMS are taken out of a trail, once with basic and
-// once with advanced event selectors, each time for three quarters of an hour.
+// trailBlinded: a trail excludes KMS events, once with basic and once with advanced event
+// selectors, each time for three quarters of an hour.
 func (p *planner) trailBlinded(at int64) {
 	basic := func(excluded string) string {
-		return `"eventSelectors":[{"readWriteType":"All","includeManagementEvents":true,"dataResources":[],"excludeManagementEventSources":[` + excluded + `]}]`
+		return `"eventSelectors":[{"readWriteType":"All","includeManagementEvents":true,"dataResources":[],` +
+			`"excludeManagementEventSources":[` + excluded + `]}]`
 	}
 	advanced := func(fields string) string {
-		return `"advancedEventSelectors":[{"name":"Management events","fieldSelectors":[{"field":"eventCategory","equals":["Management"]}` + fields + `]}]`
+		return `"advancedEventSelectors":[{"name":"Management events","fieldSelectors":[` +
+			`{"field":"eventCategory","equals":["Management"]}` + fields + `]}]`
 	}
 	who := p.person()
 	p.blind(at, who, "basic event selectors exclude kms.amazonaws.com",
@@ -132,8 +136,7 @@ func (p *planner) trailBlinded(at int64) {
 		advanced(`,{"field":"eventSource","notEquals":["kms.amazonaws.com"]}`), advanced(""))
 }
 
-// blind plants a PutEventSelectors, the silence behind it, and the call that ends
-// it.
+// blind plants a PutEventSelectors, the silence after it, and the call that ends it.
 func (p *planner) blind(at int64, who *principal, note, selectors, restored string) {
 	arn := p.trailARN(who.account)
 	put := func(at int64, selectors string) call {
@@ -171,12 +174,12 @@ func (p *planner) trailARN(account string) string {
 	return "arn:" + p.w.partition + ":cloudtrail:" + p.g.config.Regions[0] + ":" + account + ":trail/" + trailName
 }
 
-// silenceNeeds is the number of calls that must be missing before a label says
-// that a silence should be found.
+// silenceNeeds is the minimum number of missing calls for a label to expect that a
+// silence is found.
 const silenceNeeds = 30
 
-// silence hides an account's records, and labels the silence of its busiest key
-// when enough calls are missing there.
+// silence hides an account's records, and labels the silence of its busiest key if enough
+// calls are missing there.
 func (p *planner) silence(account string, b blindness) {
 	p.w.blind[account] = append(p.w.blind[account], b)
 	var key *kmsKey
@@ -189,12 +192,13 @@ func (p *planner) silence(account string, b blindness) {
 	if most < silenceNeeds {
 		return
 	}
-	i := p.incident(key, nil, fmt.Sprintf("no calls on the account's busiest key, where about %.0f were to be expected", most), KindSilence)
+	i := p.incident(key, nil, fmt.Sprintf("no calls on the account's busiest key, where about %.0f were to be expected",
+		most), KindSilence)
 	i.Start, i.End = time.Unix(b.from, 0).UTC(), time.Unix(b.to, 0).UTC()
 	i.Account, i.Principals = account, p.servicesOf(account) // all of it is silent, this key most noticeably
 }
 
-// servicesOf returns the services that use keys of no other account: they fall silent
+// servicesOf returns the services that use keys of this account only: they fall silent
 // with it.
 func (p *planner) servicesOf(account string) (names []string) {
 	for _, who := range p.w.principals {

@@ -6,8 +6,8 @@ import (
 	"slices"
 )
 
-// purpose is what a KMS key protects. It decides which operations occur, through
-// which service, and with which encryption context.
+// purpose is the kind of data that a KMS key protects. It determines the operations, the
+// calling service, and the encryption context.
 type purpose uint8
 
 const (
@@ -22,7 +22,7 @@ const (
 	forMAC
 )
 
-// purposes is the mix of keys, dealt out in this order.
+// purposes is the mix of keys, assigned in this order.
 var purposes = []purpose{
 	forCustom, forS3, forSSM, forSecrets, forS3, forEBS, forCustom, forLambda, forTrail, forSigning, forS3, forMAC,
 }
@@ -38,13 +38,13 @@ type kmsKey struct {
 	partition, account, region string
 	id, arn, alias             string
 	purpose                    purpose
-	project                    string  // part of the names of what it protects
+	project                    string  // part of the names of the protected data
 	material                   string  // keyMaterialId, 64 hexadecimal digits
 	bucketKeys                 bool    // S3: the context is the bucket, not the object
 	partner                    *kmsKey // ReEncrypt goes to this key; nil: never
 	down                       span    // while it is disabled or pending deletion
 	edges                      int     // how many callers use it
-	seed                       uint64  // for what follows from the key
+	seed                       uint64  // for derived values
 }
 
 // span is a time [from, to) in Unix seconds; the zero span is empty.
@@ -83,16 +83,16 @@ type principal struct {
 	name     string
 	arn      string // the role's or user's ARN; "" for services
 	uniqueID string // AROA..., AIDA...
-	seed     uint64 // for what follows from the principal: sessions, access keys
+	seed     uint64 // for derived values: sessions, access keys
 	ip       string
 	agent    string
 	version  string   // eventVersion of its events
 	endpoint string   // vpcEndpointId, or ""
-	moves    *moves   // how its network and client change in a long trail; nil: never
+	moves    *moves   // changes of network and client in a long trail; nil: none
 	service  *service // isService
 }
 
-// entity returns the name under which the principal's calls are counted.
+// entity returns the name under which the principal's calls count.
 func (p *principal) entity() string {
 	switch p.kind {
 	case isService:
@@ -105,7 +105,7 @@ func (p *principal) entity() string {
 	return p.arn
 }
 
-// internalName is how KMS names itself.
+// internalName is KMS's name for itself.
 const internalName = "AWS Internal"
 
 // service is an AWS service that uses keys for itself.
@@ -115,8 +115,8 @@ type service struct {
 	target  string // the context's value after arn:<partition>:
 }
 
-// services are dealt out in this order. In a target, R is the region, A the
-// account and N a number.
+// services are assigned in this order. In a target, R is the region, A the account and N
+// a number.
 var services = []*service{
 	{"cloudtrail.amazonaws.com", "aws:cloudtrail:arn", "cloudtrail:R:A:trail/management-events"},
 	{"sqs.amazonaws.com", "aws:sqs:arn", "sqs:R:A:queue-N"},
@@ -135,16 +135,16 @@ type world struct {
 	principals []*principal
 	edges      []*edge
 	blind      map[string][]blindness // by account
-	delayed    []delay                // files that come late or again
+	delayed    []delay                // files that arrive late or again
 }
 
-// blindness is a time without records of an account: of KMS, or of anything.
+// blindness is a time without records of an account: of KMS, or of any service.
 type blindness struct {
 	span
 	all bool
 }
 
-// hidden reports whether the account's trail leaves out an event.
+// hidden reports whether the account's trail omits an event.
 func (w *world) hidden(account string, second int64, kms bool) bool {
 	for _, b := range w.blind[account] {
 		if b.holds(second) && (kms || b.all) {
@@ -193,8 +193,8 @@ func (w *world) newKey(r random, c Config, i int) *kmsKey {
 	return k
 }
 
-// pairKeys gives the keys for custom data a destination of ReEncrypt: the next
-// such key of the same account and region.
+// pairKeys gives each key for custom data a destination of ReEncrypt: the next such key
+// of its account and region.
 func (w *world) pairKeys() {
 	last := map[string]*kmsKey{}
 	for _, k := range w.keys {
@@ -218,13 +218,13 @@ func (r random) geometric(limit int) int {
 	return n
 }
 
-// byPopularity picks a key: those made earlier are used by more principals.
+// byPopularity picks a key: earlier keys have more users.
 func byPopularity(r random, keys []*kmsKey) *kmsKey {
 	u := r.Float64()
 	return keys[int(u*math.Sqrt(u)*float64(len(keys)))]
 }
 
-// connect makes the edges: who uses which key.
+// connect makes the edges.
 func (w *world) connect(r random) {
 	own := map[string][]*kmsKey{}
 	for _, k := range w.keys {
@@ -306,7 +306,7 @@ func (w *world) connectService(r random, p *principal) {
 	}
 }
 
-// anyRole returns a role of the account that is used by a program.
+// anyRole returns a role of a program in the account.
 func (w *world) anyRole(r random, account string) *principal {
 	start := r.IntN(len(w.principals))
 	for i := range w.principals {

@@ -1,7 +1,7 @@
-// Package intake is what it means to take one call in: whether the call is late or known,
-// which of its copies is credited, what the rules and correlations find in it, and what it
-// adds to partials. Stage count, scan and the measurement of quality take calls in through
-// it. It is pure: no Kafka, no clock.
+// Package intake takes in one call: it decides whether the call is late or known and
+// which of its copies is credited, applies the rules and correlations, and adds the call
+// to partials. Stage count, scan and the measurement of quality share it. It is pure: no
+// Kafka, no clock.
 //
 // Stage count and the measurement take calls in order of arrival (Taker). A scan knows all
 // copies of a call before it counts any, so it credits the best one by itself, and uses
@@ -19,36 +19,35 @@ import (
 	"keytrail/schemas/wire"
 )
 
-// Source is what is known of the calls of one source of events. Not safe for concurrent
-// use.
+// Source is the state of one source's calls. Not safe for concurrent use.
 type Source struct {
 	Seen *dedup.Set
 	// Credits are the calls credited by a copy that another may correct or complete.
 	Credits map[wire.CallID]count.Call
-	Table   *count.Table // what is counted since the last commit
+	Table   *count.Table // counts since the last commit
 	Keys    []dedup.Key  // of the calls that were new since then
 	Changed []count.Call // the credits since then
-	// Observe takes what correlations see of a call each time that it is credited, in
+	// Observe takes a call's matches of correlations each time that it is credited, in
 	// memory that is valid during the call; nil without correlations.
 	Observe func(c *count.Call, seen []sigma.Observation)
 
 	storm anomaly.Storm
 }
 
-// NewSource returns a Source that knows no call, for windows of size ns.
+// NewSource returns an empty Source for windows of size ns.
 func NewSource(size int64) Source {
 	return Source{Seen: dedup.NewSet(), Credits: map[wire.CallID]count.Call{}, Table: count.NewTable(size)}
 }
 
-// Verdict is what became of one copy of a call.
+// Verdict is the outcome of one copy of a call.
 type Verdict uint8
 
 // The verdicts.
 const (
-	New           Verdict = iota // the call was not known, and is counted
+	New           Verdict = iota // the call was unknown, and is counted
 	Duplicate                    // it was counted before; this copy may have corrected or completed it
-	Late                         // its window takes no more calls
-	LateDuplicate                // it was counted before, and nothing of it moves any more
+	Late                         // its window accepts no more calls
+	LateDuplicate                // it was counted before, and can no longer change
 )
 
 // Taker takes calls in. Its callbacks are for calls that match rules. Not safe for
@@ -56,16 +55,16 @@ const (
 type Taker struct {
 	*Judge
 	// Publish takes the anomalies of rules, and Withhold, which may be nil, those that a
-	// storm keeps from being published.
+	// storm keeps from publication.
 	Publish, Withhold func(*anomaly.Anomaly)
-	// Unmatched takes a call that the user's rules could not be tried on, and why.
+	// Unmatched takes a call that the user's rules could not read, and why.
 	Unmatched func(c *count.Call, err error)
 
 	Unexplained int // sums up Found.Unexplained
 }
 
 // Take takes in the call c of the log record rec. late is the event time up to which
-// windows of the source take no more calls.
+// windows of the source accept no more calls.
 func (k *Taker) Take(s *Source, rec *otellog.Record, c *count.Call, late int64) Verdict {
 	switch {
 	case !k.late(c.Time, late):
@@ -87,7 +86,7 @@ func (k *Taker) Take(s *Source, rec *otellog.Record, c *count.Call, late int64) 
 	old, ok := s.Credits[c.ID]
 	switch {
 	case !ok || k.late(old.Time, late):
-	case c.Copy <= old.Copy: // what else is counted of the call is what the credited copy says
+	case c.Copy <= old.Copy: // everything else of the call is that of the credited copy
 		if whole := old; whole.Complete(c) {
 			s.Table.Add(&old, -1)
 			s.Table.Add(&whole, 1)
@@ -106,9 +105,9 @@ func (k *Taker) Take(s *Source, rec *otellog.Record, c *count.Call, late int64) 
 // late reports whether the window of an event time ends by late.
 func (k *Taker) late(at, late int64) bool { return eventtime.End(at, k.size) <= late }
 
-// judge publishes the anomalies of the rules that the call matches. Only a call that is
-// credited is judged, because the user's rules may be many and read the whole event.
-// again says that all anomalies of a worse copy were published.
+// judge publishes the anomalies of the rules that the call matches. Only a credited call
+// is judged, because the user's rules may be many and read the whole event. again means
+// that all anomalies of a worse copy were published.
 func (k *Taker) judge(s *Source, rec *otellog.Record, c *count.Call, again bool) {
 	found, err := k.Match(rec, c)
 	if err != nil {
@@ -123,15 +122,15 @@ func (k *Taker) judge(s *Source, rec *otellog.Record, c *count.Call, again bool)
 	}
 }
 
-// change remembers the credit of a call, to be written.
+// change records a credit to be written.
 func (s *Source) change(c *count.Call) {
 	own := c.Clone()
 	s.Credit(own)
 	s.Changed = append(s.Changed, own)
 }
 
-// Credit remembers a call that a better copy may correct, or any other copy complete; the
-// best copy needs no memory when it is complete. c owns its strings.
+// Credit remembers a call that a better copy may correct, or any other copy complete; a
+// complete best copy needs no memory. c owns its strings.
 func (s *Source) Credit(c count.Call) {
 	if c.Copy == kms.CopyCaller && !c.Open {
 		delete(s.Credits, c.ID)
@@ -140,8 +139,8 @@ func (s *Source) Credit(c count.Call) {
 	}
 }
 
-// Forget forgets the calls before an event time, ns, and calls gone, which may be nil, for
-// each whose credit goes. Ids stay a bucket longer: the time of a copy may be that much off.
+// Forget forgets the calls before an event time, ns, and calls gone, which may be nil, for each
+// dropped credit. Ids stay a bucket longer, as a copy's time may differ by that much.
 func (s *Source) Forget(before int64, gone func(wire.CallID)) {
 	s.Seen.Forget(before - dedup.Span)
 	for id, c := range s.Credits {

@@ -36,7 +36,7 @@ func callOf(id, principal string, as kms.Copy) count.Call {
 	return count.Call{ID: wire.ParseCallID(id), IDText: id, Time: noon, Copy: as, Key: keyA, Principal: principal}
 }
 
-// counts returns what a source has counted: calls by entity.
+// counts returns a source's counts: calls by entity.
 func counts(s *Source) map[wire.Entity]int64 {
 	all := map[wire.Entity]int64{}
 	for p := range s.Table.All() {
@@ -100,8 +100,8 @@ func TestAnyOrder(t *testing.T) {
 	f("two owners and the caller", []count.Call{first, second, own}, []count.Call{whole})
 }
 
-// TestLate: a call whose window takes no more calls is late, a copy of a counted one moves
-// nothing, and neither does a better copy when the credited one is late.
+// TestLate: a call whose window accepts no more calls is late; a copy of a counted call,
+// even a better one, changes nothing if the credited one is late.
 func TestLate(t *testing.T) {
 	k, s := newTaker(nil, nil), NewSource(size)
 	worse := callOf("a", "account:1", kms.CopyOwner)

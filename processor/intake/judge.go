@@ -9,31 +9,31 @@ import (
 	"keytrail/schemas/wire"
 )
 
-// Judge judges calls by the always-on rules and the user's own. It keeps its memory from
-// one call to the next. Not safe for concurrent use.
+// Judge judges calls by the always-on rules and the user's. It reuses its memory. Not
+// safe for concurrent use.
 type Judge struct {
 	size  int64
 	allow anomaly.Allow
 	match *count.Matcher // nil without rules of the user
 }
 
-// NewJudge returns a Judge for windows of size ns, which leaves out anomalies that allow
-// expects. rules are the user's own; nil for none.
+// NewJudge returns a Judge for windows of size ns, which omits anomalies that allow
+// expects. rules are the user's; nil for none.
 func NewJudge(size int64, allow anomaly.Allow, rules *sigma.Rules) *Judge {
 	return &Judge{size: size, allow: allow, match: count.NewMatcher(rules)}
 }
 
-// Found is what the rules say of one call. Its slices are valid until the next call.
+// Found is the rules' result for one call. Its slices are valid until the next call.
 type Found struct {
 	count.Found
-	// Unexplained is how many of the user's rules match beyond count.MaxFindings: they
-	// count, and have no anomaly.
+	// Unexplained is the number of the user's rules that match beyond count.MaxFindings:
+	// they count, but have no anomaly.
 	Unexplained int
 }
 
-// Match asks the user's rules about the call c of the log record rec, and takes the rules
-// that the configuration allows out of c. An error says that the user's rules could not
-// be asked: the call counts without them.
+// Match matches the call c of the log record rec with the user's rules, and removes the
+// allowed rules from c. An error means that the user's rules could not read the record:
+// the call counts without them.
 func (j *Judge) Match(rec *otellog.Record, c *count.Call) (Found, error) {
 	found, err := j.match.Match(rec, c)
 	all := Found{found, int(c.Matched) - len(found.Rules)}
@@ -41,8 +41,8 @@ func (j *Judge) Match(rec *otellog.Record, c *count.Call) (Found, error) {
 	return all, err
 }
 
-// Anomalies returns the anomalies of the rules that the call c matches, of its pair in the
-// window of its time. matched are those of Match. They share nothing with c.
+// Anomalies returns the anomalies of the rules that the call c matches, of its pair in
+// the window of its time. matched are those of Match. They share nothing with c.
 func (j *Judge) Anomalies(rec *otellog.Record, c *count.Call, matched []*sigma.Rule) []anomaly.Anomaly {
 	if c.Rules == 0 && len(matched) == 0 {
 		return nil
@@ -54,10 +54,10 @@ func (j *Judge) Anomalies(rec *otellog.Record, c *count.Call, matched []*sigma.R
 	return append(list, anomaly.FromSigma(rec, matched, pair, start, j.size)...)
 }
 
-// Admit hands those anomalies of the call c to publish that storm admits, or all when
-// again is set: those of a worse copy of the call, which have the same ids, were published.
-// It hands the others to withhold, which may be nil, and counts in c the rules that it
-// matches and that are not published, those without an anomaly included.
+// Admit passes the anomalies of the call c that storm admits to publish, or all if again
+// is set: those of a worse copy of the call, which have the same ids, were published. It
+// passes the others to withhold, which may be nil, and counts in c its matched rules that
+// are not published, including those without an anomaly.
 func Admit(storm *anomaly.Storm, c *count.Call, list []anomaly.Anomaly, again bool,
 	publish, withhold func(*anomaly.Anomaly)) {
 	rules, blindSpots := c.Rules.Kinds()

@@ -13,10 +13,10 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 )
 
-// denied is that the brokers' access lists do not let the client do something.
+// denied is an operation that the brokers' access lists do not grant the client.
 type denied struct {
 	op   kmsg.ACLOperation
-	kind string // as kafka-acls.sh names it: topic, group, transactional-id, cluster
+	kind string // in kafka-acls.sh's terms: topic, group, transactional-id, cluster
 	name string
 	err  error
 }
@@ -24,8 +24,8 @@ type denied struct {
 func (d *denied) Error() string { return fmt.Sprintf("%v %s %q: %v", d.op, d.kind, d.name, d.err) }
 func (d *denied) Unwrap() error { return d.err }
 
-// refusal says in one line what the brokers do not allow, to whom, and the command by
-// which an administrator allows it.
+// refusal returns one line: the denied operation, the principal, and the command with
+// which an administrator grants it.
 func (c *Config) refusal(d *denied) error {
 	target := fmt.Sprintf("--%s %s", d.kind, d.name)
 	if d.kind == "cluster" {
@@ -46,7 +46,7 @@ func (c *Config) refusal(d *denied) error {
 		c.Brokers[0], principal, op, target, prefixed)
 }
 
-// operation returns the name of an operation as kafka-acls.sh takes it.
+// operation returns the name of an operation in kafka-acls.sh's form.
 func operation(op kmsg.ACLOperation) string {
 	switch op {
 	case kmsg.ACLOperationRead:
@@ -63,7 +63,7 @@ func operation(op kmsg.ACLOperation) string {
 	return "Describe"
 }
 
-// topicAccess returns an error unless the client may do with each topic what it has to.
+// topicAccess returns an error unless the client has the access that each topic requires.
 func (s *starter) topicAccess(l layout) error {
 	for _, t := range s.topics {
 		info, ok := l.topics[t.Name]
@@ -82,10 +82,10 @@ func (s *starter) topicAccess(l layout) error {
 	return nil
 }
 
-// CheckAccess returns an error unless the brokers let the client be a member of the
-// consumer groups and write transactions under ids that begin with those given. It asks
-// without leaving anything behind. Where the coordinators do not answer yet, it returns
-// nil: that is for the stages to wait for.
+// CheckAccess returns an error unless the client may join the consumer groups and write
+// transactions under ids with the given prefixes. It leaves nothing behind on the
+// brokers. It returns nil while the coordinators do not answer: the stages wait for
+// those.
 func CheckAccess(ctx context.Context, c Config, groups, transactionalIDs []string) error {
 	ctx, cancel := context.WithTimeout(ctx, accessWithin)
 	defer cancel()
@@ -95,8 +95,8 @@ func CheckAccess(ctx context.Context, c Config, groups, transactionalIDs []strin
 	}
 	defer cl.Close()
 	for _, group := range groups {
-		// To join with a session of a millisecond, which no broker allows: whether the client
-		// may be a member comes first.
+		// Joins with a session of a millisecond, which every broker refuses: the access
+		// check comes first.
 		req := kmsg.NewPtrJoinGroupRequest()
 		req.Group, req.ProtocolType, req.SessionTimeoutMillis, req.RebalanceTimeoutMillis = group, "consumer", 1, 1
 		resp, err := req.RequestWith(ctx, cl)
@@ -108,7 +108,7 @@ func CheckAccess(ctx context.Context, c Config, groups, transactionalIDs []strin
 		}
 	}
 	for _, id := range transactionalIDs {
-		// The end of a transaction of a producer that does not exist, likewise.
+		// Ends a transaction of a producer that does not exist: the access check comes first again.
 		req := kmsg.NewPtrEndTxnRequest()
 		req.TransactionalID, req.ProducerID, req.ProducerEpoch, req.Commit = id+"check", -1, -1, false
 		resp, err := req.RequestWith(ctx, cl)
@@ -123,14 +123,14 @@ func CheckAccess(ctx context.Context, c Config, groups, transactionalIDs []strin
 	return nil
 }
 
-// startClient makes a client for questions at the start: it gives up soon, and says
-// nothing, as its errors are reported. The client looks at no context while it connects,
-// so it is retries and the time for a connection that bound a question.
+// startClient makes a client for requests during startup. It gives up soon and logs
+// nothing, as its errors are reported. The client ignores contexts while it connects, so
+// retries and the connection timeout bound a request.
 func (c *Config) startClient(retries int) (*kgo.Client, error) {
 	silent := *c
 	silent.Log, silent.Trouble = nil, nil
-	// New topics are asked for until they are there, and by default the client would
-	// answer from what it learned five seconds ago.
+	// A new topic is polled for until it exists; by default the client answers from a
+	// cache of five seconds.
 	opts := append(silent.Options(), kgo.MetadataMinAge(50*time.Millisecond), kgo.RequestRetries(retries),
 		kgo.RequestTimeoutOverhead(dialWithin))
 	if c.Security.TLS.Enabled {

@@ -15,8 +15,8 @@ import (
 	"keytrail/processor/kafka"
 )
 
-// A position goes on in the topic that it is in, in one that nobody knows the id of, and
-// in no other.
+// A position continues in its own topic and in a topic with an unknown id, but in no
+// other.
 func TestPositionIn(t *testing.T) {
 	one, two, unknown := [16]byte{1}, [16]byte{15: 2}, [16]byte{}
 	for _, c := range []struct {
@@ -39,8 +39,8 @@ type fakeBroker struct{ *kfake.Cluster }
 
 func (f fakeBroker) Brokers() []string { return f.ListenAddrs() }
 
-// stale has a cluster tell an id for topic "in", in the answers to the next n questions
-// about topics, and returns how many are left.
+// stale makes a cluster return a wrong id for topic "in" in its next n metadata
+// responses, and returns how many are left.
 func stale(t *testing.T, c *kfake.Cluster, id [16]byte, n int32) *atomic.Int32 {
 	var left atomic.Int32
 	left.Store(n)
@@ -70,9 +70,9 @@ func stale(t *testing.T, c *kfake.Cluster, id [16]byte, n int32) *atomic.Int32 {
 	return &left
 }
 
-// A topic was made anew while no stage ran. A stage whose state is of the old one ends with
-// an error. One that has started over goes on, though brokers tell the old id for a while:
-// it keeps the new one.
+// A topic was recreated while no stage ran. A stage with state of the old topic ends with
+// an error. A stage that has started over continues and keeps the new id, though brokers
+// report the old one for a while.
 func TestTopicMadeAnew(t *testing.T) {
 	t.Parallel()
 	broker := fake(t)
@@ -103,7 +103,7 @@ func TestTopicMadeAnew(t *testing.T) {
 	until(s, 3)
 	old := s.at.Topic
 
-	anew := connect(t, c.broker) // a client that knows nothing of the old topic
+	anew := connect(t, c.broker) // a client without cached metadata
 	if gone, err := c.adm.DeleteTopics(t.Context(), "in"); err != nil || gone.Error() != nil {
 		t.Fatal(err, gone.Error())
 	}

@@ -7,8 +7,8 @@ import (
 	"keytrail/processor/setting"
 )
 
-// A broker that echoes a long token in its challenge does not bring any of it into a log,
-// although the error shows only the beginning of what the broker says.
+// A broker that echoes a long token in its challenge does not leak any part of it into a
+// log, although the error shows only the beginning of the challenge.
 func TestRefusedTokenIsNotShown(t *testing.T) {
 	token := "eyJhbGciOiJub25lIn0." + strings.Repeat("c0ffee", 160)
 	var s setting.Scrubber

@@ -24,7 +24,7 @@ func TestEnsureTopicsCreatesAndKeeps(t *testing.T) {
 		t.Fatal(err)
 	}
 	c.produce("a", 2, "kept")
-	// Other wishes do not change what is there; only what is missing is made.
+	// Other wanted settings do not change existing topics; only missing topics are created.
 	want := map[string]*string{"retention.ms": &hour}
 	got, err := kafka.EnsureTopics(t.Context(), c.cfg, 1, []kafka.Topic{{Name: "a", Partitions: 7, Configs: want}, {Name: "b", Partitions: 2, Configs: want}})
 	if err != nil || got["a"] != 3 || got["b"] != 2 || len(got) != 2 {
@@ -85,7 +85,7 @@ func TestEnsureTopicsSaysWhatIsWrong(t *testing.T) {
 	}
 }
 
-// A broker's directory is for one broker.
+// Two brokers cannot share a directory.
 func TestEmbeddedClaimsItsDirectory(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir() + "/broker"
@@ -117,8 +117,8 @@ func TestEmbeddedClaimsItsDirectory(t *testing.T) {
 	}
 }
 
-// A key's partition is the one that the client's own default partitioner gives
-// it, as every producer uses it.
+// A key's partition is the one of the client's default partitioner, which all producers
+// use.
 func TestKeyPartition(t *testing.T) {
 	c := start(t)
 	c.topics(16, "a")
@@ -131,7 +131,7 @@ func TestKeyPartition(t *testing.T) {
 	for i := range 200 {
 		r := &kgo.Record{Topic: "a", Key: fmt.Appendf(nil, "key-%d", i)}
 		if i == 0 {
-			r.Key = []byte{} // no call id, and yet a place
+			r.Key = []byte{} // no call id, but still a partition
 		}
 		if err := cl.ProduceSync(t.Context(), r).FirstErr(); err != nil {
 			t.Fatal(err)
@@ -166,7 +166,7 @@ func TestReadLogOfNothing(t *testing.T) {
 	}
 }
 
-// Every partition asked for is read from its first record to its last, in order.
+// ReadLog reads every requested partition from its first record to its last, in order.
 func TestReadLogReadsAll(t *testing.T) {
 	c := start(t)
 	c.topics(3, "a")
@@ -200,7 +200,7 @@ func TestReadLogStopsAtTheFirstError(t *testing.T) {
 	}
 }
 
-// Only what is committed counts, wherever the aborted stands.
+// ReadLog returns only committed records, wherever aborted ones stand.
 func TestReadLogSkipsTheAborted(t *testing.T) {
 	c := start(t)
 	c.topics(1, "a", "b", "c")
@@ -212,13 +212,12 @@ func TestReadLogSkipsTheAborted(t *testing.T) {
 	c.produce("a", 0, "4")
 	c.holds("a", 0, "1", "2", "3", "4")
 	c.end(c.transaction("four", "a", 0, "x", "y"), kgo.TryAbort)
-	c.holds("a", 0, "1", "2", "3", "4") // at the end
+	c.holds("a", 0, "1", "2", "3", "4") // at the end of the log
 	c.end(c.transaction("five", "b", 0, "1"), kgo.TryCommit)
-	c.holds("b", 0, "1") // a marker is the last thing in the log
+	c.holds("b", 0, "1") // the log ends with a marker
 }
 
-// One that is never ended, whose producer is gone for good, does not hold a restore up
-// for ever.
+// A hanging transaction, whose producer is gone, does not block a restore forever.
 func TestReadLogGivesUpOnATransactionThatStaysOpen(t *testing.T) {
 	c := start(t)
 	c.topics(2, "a")
@@ -233,15 +232,15 @@ func TestReadLogGivesUpOnATransactionThatStaysOpen(t *testing.T) {
 	c.holds("a", 0, "x")
 }
 
-// A transaction that is still open may yet be committed by the previous owner:
-// reading on without it would restore too little.
+// The previous owner may yet commit an open transaction: a restore that does not wait for
+// it would restore too little.
 func TestReadLogWaitsForOpenTransactions(t *testing.T) {
 	c := start(t)
 	c.topics(1, "commit", "abort")
 	for topic, try := range map[string]kgo.TransactionEndTry{"commit": kgo.TryCommit, "abort": kgo.TryAbort} {
 		c.produce(topic, 0, "1")
 		open := c.transaction(topic, topic, 0, "2", "3")
-		c.produce(topic, 0, "4") // behind the open one
+		c.produce(topic, 0, "4") // after the open one
 
 		soon, cancel := context.WithTimeout(t.Context(), 300*time.Millisecond)
 		got, err := c.log(soon, topic, 0)
@@ -269,7 +268,7 @@ func TestReadLogWaitsForOpenTransactions(t *testing.T) {
 	}
 }
 
-// What retention deleted is not waited for.
+// ReadLog does not wait for records that retention has deleted.
 func TestReadLogAfterDeletion(t *testing.T) {
 	c := start(t)
 	c.topics(1, "a")

@@ -12,39 +12,39 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 )
 
-// Access is what a process does with a topic: bits that add up.
+// Access is a set of bits: the operations of a process on a topic.
 type Access uint8
 
-// The kinds of access.
+// The bits of Access.
 const (
 	Read Access = 1 << iota
 	Write
 )
 
-// layout is what the brokers say about themselves and some topics.
+// layout is the brokers' metadata of the cluster and some topics.
 type layout struct {
-	brokers []string // their own addresses, as they tell clients
+	brokers []string // the addresses that they advertise
 	topics  map[string]topicInfo
 }
 
-// topicInfo is what the brokers say about one topic.
+// topicInfo is the brokers' metadata of one topic.
 type topicInfo struct {
-	id         [16]byte // all zero where the brokers know no ids (before Kafka 2.8)
+	id         [16]byte // zero before Kafka 2.8, which has no topic ids
 	partitions int32
-	replicas   int   // of the partition that has the fewest
-	operations int32 // that this client may do with it, a bit each; noOperations: not known
+	replicas   int   // of the partition with the fewest
+	operations int32 // bits of the operations that the client may perform, or noOperations
 }
 
-// noOperations is how brokers say that they do not tell which operations are allowed.
+// noOperations is the brokers' value for "operations not known".
 const noOperations = math.MinInt32
 
-// may reports whether the client may do op, or whether that is not known.
+// may reports whether the client may perform op, or whether that is unknown.
 func (t topicInfo) may(op kmsg.ACLOperation) bool {
 	return t.operations == noOperations || t.operations>>op&1 == 1
 }
 
-// describe asks for the layout. A topic that does not exist is left out. A topic about
-// which the client may know nothing is an error (denied).
+// describe requests the layout. It leaves out topics that do not exist. A topic that the
+// client may not describe is an error (denied).
 func describe(ctx context.Context, cl *kgo.Client, names []string) (layout, error) {
 	req := kmsg.NewPtrMetadataRequest()
 	req.AllowAutoTopicCreation, req.IncludeTopicAuthorizedOperations = false, true
@@ -69,7 +69,7 @@ func describe(ctx context.Context, cl *kgo.Client, names []string) (layout, erro
 		case errors.Is(err, kerr.TopicAuthorizationFailed):
 			return l, &denied{kmsg.ACLOperationDescribe, "topic", *t.Topic, err}
 		case err != nil || len(t.Partitions) == 0:
-			continue // it does not exist, or is not there yet
+			continue // it does not exist, or not yet
 		}
 		info := topicInfo{id: t.TopicID, partitions: int32(len(t.Partitions)), operations: t.AuthorizedOperations,
 			replicas: math.MaxInt}

@@ -9,8 +9,8 @@ import (
 	"keytrail/processor/kafka"
 )
 
-// early has a stage write each record as soon as it is processed, and end its transactions
-// after three.
+// early makes a stage write each record as soon as it is processed, and end its
+// transactions after three.
 func early(t *kafka.Transact, e *echo) {
 	n, committed := 0, 0
 	t.Early = func(emit func(*kgo.Record)) {
@@ -25,15 +25,14 @@ func early(t *kafka.Transact, e *echo) {
 	t.Room = func() int {
 		e.mu.Lock()
 		defer e.mu.Unlock()
-		if e.commits+len(e.calls) != committed { // a transaction has ended, either way
+		if e.commits+len(e.calls) != committed { // a transaction has ended, by commit or abort
 			n, committed = 0, e.commits+len(e.calls)
 		}
 		return 3 - n
 	}
 }
 
-// What is written before the end of a transaction is part of it, and a stage without room
-// ends it.
+// Early output is part of the transaction, and a stage without room ends it.
 func TestEarlyIsPartOfTheTransaction(t *testing.T) {
 	c := start(t)
 	c.topics(1, "in", "out")
@@ -42,12 +41,12 @@ func TestEarlyIsPartOfTheTransaction(t *testing.T) {
 	c.waitCommitted("g", "in", 0, 30)
 	s.stop()
 	c.echoed(map[int32][]string{0: values(0, 30)})
-	if s.commits < 8 { // the first may have had room twice, before and after the assignment
+	if s.commits < 8 { // the first transaction may have had room twice, before and after the assignment
 		t.Errorf("%d commits of 30 records, where there is room for 3", s.commits)
 	}
 }
 
-// What was written early is not seen when the transaction fails.
+// Early output of a failed transaction is never visible.
 func TestEarlyIsAborted(t *testing.T) {
 	own := errors.New("a frame is missing")
 	c := start(t)

@@ -12,13 +12,12 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 )
 
-// Embedded is a broker inside this process: franz-go's kfake. It speaks Kafka's
-// protocol on a free port of the loopback interface, transactions and consumer
-// groups included.
+// Embedded is a broker inside this process: franz-go's kfake. It speaks Kafka's protocol,
+// with transactions and consumer groups, on a free port of the loopback interface.
 //
-// It is for the demo, for trying things and for tests. It is not crash-safe: a
-// process killed in the middle of a transaction may leave it half visible. The
-// promises about exactly-once counting hold on a real Kafka.
+// It serves the demo, experiments and tests. It is not crash-safe: if the process is
+// killed within a transaction, half of it may be visible. Only a real Kafka gives
+// exactly-once counts.
 type Embedded struct {
 	cluster *kfake.Cluster
 	lock    *os.File
@@ -42,8 +41,8 @@ func StartEmbedded(dir string, log *slog.Logger) (*Embedded, error) {
 	if err := e.claim(); err != nil {
 		return nil, err
 	}
-	// Without a directory kfake keeps all records in memory, about 3 kB each; with
-	// one it needs some 50 MB whatever there is.
+	// Without a directory kfake keeps all records in memory, about 3 kB each; with one it
+	// needs a constant 50 MB.
 	cluster, err := kfake.NewCluster(kfake.NumBrokers(1), kfake.DataDir(e.dir))
 	if err != nil {
 		e.Close()
@@ -51,22 +50,22 @@ func StartEmbedded(dir string, log *slog.Logger) (*Embedded, error) {
 	}
 	e.cluster = cluster
 	cluster.ControlKey(int16(kmsg.Fetch), unbound)
-	log.Warn("the embedded broker is running: it is for trying things, not crash-safe", "address", cluster.ListenAddrs(), "dir", e.dir)
+	log.Warn("the embedded broker is running: it is for trials, not crash-safe",
+		"address", cluster.ListenAddrs(), "dir", e.dir)
 	return e, nil
 }
 
-// unbound takes the bound of all partitions together from a request for records, of
-// which those of each partition remain. Where that bound ends a response in the middle
-// of a partition kfake leaves out which of its transactions were aborted, and their
-// records are read as if they were committed: seen as windows that were lost. So a
-// response may hold as much as the bound of a partition for each of them.
+// unbound raises a fetch request's total limit to that of all its partitions together;
+// the limit per partition remains. If the total limit ends a response within a partition,
+// kfake omits some aborted transactions from it, and the client reads their records as
+// committed. We have lost windows that way.
 func unbound(r kmsg.Request) (kmsg.Response, error, bool) {
 	r.(*kmsg.FetchRequest).MaxBytes = math.MaxInt32
 	return nil, nil, false
 }
 
-// claim locks the directory: two brokers over the same files would destroy
-// them, and kfake does not check.
+// claim locks the directory: two brokers on the same files would destroy them, and kfake
+// does not check.
 func (e *Embedded) claim() error {
 	f, err := os.OpenFile(e.dir+".lock", os.O_CREATE|os.O_RDWR, 0o600)
 	if err != nil {

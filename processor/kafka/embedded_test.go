@@ -12,8 +12,8 @@ import (
 	"keytrail/processor/kafka"
 )
 
-// TestEmbeddedAborted: what a transaction wrote that was aborted is never read as
-// committed, however little of it and of other partitions fits into a response.
+// TestEmbeddedAborted checks that no reader sees an aborted record as committed, however
+// few records fit into a response.
 func TestEmbeddedAborted(t *testing.T) {
 	e, err := kafka.StartEmbedded("", slog.New(slog.DiscardHandler))
 	if err != nil {
@@ -58,8 +58,8 @@ func TestEmbeddedAborted(t *testing.T) {
 	}
 }
 
-// aborted reads so many committed records, with fetches of so many bytes, and fails for
-// every one that was aborted.
+// aborted reads want committed records in small fetches, and fails the test on every
+// aborted record.
 func aborted(t *testing.T, ctx context.Context, c kafka.Config, most int32, want int) (committed int) {
 	cl, err := kgo.NewClient(append(c.Options(), kgo.ConsumeTopics("t"), kgo.FetchMaxBytes(most), kgo.FetchMaxPartitionBytes(most))...)
 	if err != nil {

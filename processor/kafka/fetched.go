@@ -10,17 +10,17 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 )
 
-// fetched is the memory of a consumer's batches: it is used again once all records of
-// a batch are processed (kgo.Record.Recycle), and how much is fetched at once depends on
-// how much the batches grow. Safe for concurrent use, but for fit.
+// fetched reuses the memory of a consumer's batches once all records of a batch are
+// processed (kgo.Record.Recycle), and adapts the fetch size to how much batches grow by
+// decompression. Safe for concurrent use, except fit.
 //
-// Why: what is decompressed is nearly all that a stage allocates, a dozen times the size
-// of its state each second, and so is what starts collections of garbage.
+// Decompressed batches are nearly all that a stage allocates, a dozen times the size of
+// its state each second. Without reuse they would trigger most garbage collections.
 type fetched struct {
 	growth
 	bytes   spare[byte]
 	records spare[kgo.Record]
-	asked   int32 // bytes of a fetch, as the client was told last
+	asked   int32 // bytes of a fetch, as last set on the client
 }
 
 // options returns the client options that come on top of Config.Options.
@@ -33,7 +33,7 @@ func (f *fetched) options() []kgo.Opt {
 	}
 }
 
-// fit has the client fetch as much as fits by now.
+// fit sets the client's fetch size to the current estimate.
 func (f *fetched) fit(cl *kgo.Client) {
 	most, part := f.fetchBytes()
 	if d := most - f.asked; d < -f.asked/8 || d > f.asked/8 {
@@ -42,27 +42,27 @@ func (f *fetched) fit(cl *kgo.Client) {
 	}
 }
 
-// leastBuffer is the size below which a buffer is not worth keeping.
+// leastBuffer is the smallest size of a buffer that is kept.
 const leastBuffer = 32 << 10
 
-// buffer returns at least n bytes, with anything in them.
+// buffer returns a buffer of at least n bytes, with arbitrary contents.
 func (f *fetched) buffer(n int) []byte {
 	if b := f.bytes.get(n); b != nil {
 		return b
 	}
-	return make([]byte, (n+leastBuffer-1)&^(leastBuffer-1)) // so that it fits the next one, too
+	return make([]byte, (n+leastBuffer-1)&^(leastBuffer-1)) // rounded up, so that it also fits the next batch
 }
 
-// done takes a buffer back.
+// done returns a buffer to the pool.
 func (f *fetched) done(b []byte) {
 	if cap(b) >= leastBuffer {
 		f.bytes.put(b, fetchTarget)
 	}
 }
 
-// GetDecompressBytes is called for the batches that the client decompresses itself, as
-// those that stages write. Snappy says how many bytes there will be (format description,
-// section 1), but for Java's stream of blocks, which begins as no such number can.
+// GetDecompressBytes is called for batches that the client decompresses itself, such as
+// those of the stages. Snappy's header gives the decompressed size (format description,
+// section 1), except in Java's block stream, whose magic bytes are not a valid size.
 func (f *fetched) GetDecompressBytes(src []byte, codec kgo.CompressionCodecType) []byte {
 	n := f.guess(len(src))
 	if codec == kgo.CodecSnappy && !bytes.HasPrefix(src, []byte("\x82SNAPPY\x00")) {
@@ -70,18 +70,18 @@ func (f *fetched) GetDecompressBytes(src []byte, codec kgo.CompressionCodecType)
 		n = int(min(exact, fetchTarget))
 	}
 	if n < leastBuffer {
-		return nil // the client makes what it needs
+		return nil // the client allocates
 	}
 	return f.buffer(min(n, fetchTarget))
 }
 
-// decompressor measures by how much batches grow. Safe for concurrent use.
+// decompressor measures how much batches grow. Safe for concurrent use.
 type decompressor struct {
-	client kgo.Decompressor // with the pools of memory
+	client kgo.Decompressor // which uses the memory pools
 	memory *fetched
 }
 
-// Decompress is called by the client for each batch that it fetches.
+// Decompress is called for each fetched batch.
 func (d *decompressor) Decompress(src []byte, codec kgo.CompressionCodecType) ([]byte, error) {
 	out, err := d.client.Decompress(src, codec)
 	if err != nil {
@@ -94,8 +94,8 @@ func (d *decompressor) Decompress(src []byte, codec kgo.CompressionCodecType) ([
 	return d.memory.fitting(out), nil
 }
 
-// fitting returns the batch in memory of about its size: a copy if it has more than
-// two and a half times that. What is fetched waits in memory.
+// fitting returns the batch in a buffer of about its size: it copies a batch whose buffer
+// is more than two and a half times as large. Fetched batches wait in memory.
 func (f *fetched) fitting(out []byte) []byte {
 	if len(out) >= 2*(cap(out)/5) {
 		return out
@@ -116,26 +116,26 @@ func (f *fetched) GetRecords(n int) []kgo.Record {
 	return make([]kgo.Record, n)
 }
 
-// spareRecords bounds the records that are kept: 2 MB of them.
+// spareRecords bounds the pool of records: 2 MB.
 const spareRecords = 10_000
 
 // PutRecords is called when all records of a batch are recycled.
 func (f *fetched) PutRecords(r []kgo.Record) {
-	clear(r) // those that the client passed over still have views
+	clear(r) // records that the client skipped still hold slices
 	f.records.put(r, spareRecords)
 }
 
-// spare are slices that nobody uses. The zero value is ready. Safe for concurrent use.
-// Go's own pool would not do: what comes back between two collections of garbage it
-// keeps without bound, and its memory makes collections rare.
+// spare is a bounded pool of slices. The zero value is ready. Safe for concurrent use.
+// sync.Pool does not fit: between two garbage collections it keeps everything without
+// bound, and its memory makes collections rare.
 type spare[T any] struct {
 	mu   sync.Mutex
-	free [][]T // as they came back
+	free [][]T // in order of return
 	held int   // the sum of their capacities
 }
 
-// get returns a slice of at least n items, and at most twice as many: a small batch must
-// not hold a large one's memory. Of all it is the one that came back last; nil for none.
+// get returns the most recently returned slice of at least n and at most 2n items, or
+// nil: a small batch must not hold a large batch's memory.
 func (s *spare[T]) get(n int) []T {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -150,8 +150,8 @@ func (s *spare[T]) get(n int) []T {
 	return nil
 }
 
-// put takes a slice back, and gives up the oldest ones above so many items in all. One
-// that would drive most of the others out is not kept.
+// put returns a slice to the pool and drops the oldest ones above most items in all. It
+// does not keep a slice that would displace most of the others.
 func (s *spare[T]) put(b []T, most int) {
 	if cap(b) > most/4 {
 		return
@@ -166,14 +166,14 @@ func (s *spare[T]) put(b []T, most int) {
 	s.free = slices.Delete(s.free, 0, n)
 }
 
-// growth is by how much batches grow when they are decompressed, in 256ths. The zero
-// value is ready. Safe for concurrent use.
+// growth estimates how much batches grow by decompression, in 256ths. The zero value is
+// ready. Safe for concurrent use.
 type growth struct {
-	usual atomic.Int64 // of the last batches, about
-	high  atomic.Int64 // follows large values at once and small ones slowly
+	usual atomic.Int64 // a moving average of the last batches
+	high  atomic.Int64 // rises at once and falls slowly
 }
 
-// add takes a batch in.
+// add takes in the growth of one batch.
 func (g *growth) add(n, packed int) {
 	ratio := int64(n) << 8 / int64(max(1, packed))
 	if old := g.usual.Load(); old == 0 {
@@ -188,8 +188,8 @@ func (g *growth) add(n, packed int) {
 	}
 }
 
-// guess returns how many bytes so many compressed ones will likely be: a sixteenth more
-// than the last batches say.
+// guess estimates the decompressed size of n compressed bytes: a sixteenth above the
+// recent batches.
 func (g *growth) guess(packed int) int {
 	ratio := g.usual.Load()
 	if ratio == 0 {
@@ -198,18 +198,18 @@ func (g *growth) guess(packed int) int {
 	return packed * int(ratio+ratio/16) >> 8
 }
 
-// What is fetched and not polled yet is meant to take about fetchTarget, for each
-// broker, when it is decompressed: half of it costs a tenth more CPU, for more requests,
-// and twice as much saves 3 %. Log records grow about sixfold, those of a test twentyfold.
+// fetchTarget is the intended size, per broker, of decompressed records that are not
+// polled yet. Half of it costs a tenth more CPU, for more requests; twice as much saves 3
+// %. Log records grow about sixfold, those of a test twentyfold.
 const (
 	fetchTarget = 12 << 20
 	mostFetch   = 2 << 20
 	leastFetch  = 256 << 10
-	firstGrowth = 16 << 8 // assumed until there is a batch
+	firstGrowth = 16 << 8 // before the first batch
 )
 
-// fetchBytes returns how many bytes to ask a broker for, in all and of one partition.
-// A broker sends a batch that is larger all the same.
+// fetchBytes returns the fetch limits in bytes, in all and per partition. A broker sends
+// a larger batch all the same.
 func (g *growth) fetchBytes() (most, part int32) {
 	ratio := g.high.Load()
 	if ratio == 0 {

@@ -9,8 +9,8 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 )
 
-// TestSpare: what is handed out is large enough and not much too large, belongs to
-// nobody else, and what is kept stays within its bound.
+// TestSpare checks that a slice from the pool fits, has one owner, and that the pool
+// stays within its bound.
 func TestSpare(t *testing.T) {
 	const most = 10_000
 	var s spare[byte]
@@ -52,7 +52,7 @@ func TestSpare(t *testing.T) {
 	}
 }
 
-// TestFetchBytes: what grows much is fetched in smaller pieces, as soon as it is seen.
+// TestFetchBytes checks that fetches shrink as soon as batches grow much.
 func TestFetchBytes(t *testing.T) {
 	var g growth
 	f := func(ratio int, low, high int32) {
@@ -64,7 +64,7 @@ func TestFetchBytes(t *testing.T) {
 			t.Errorf("%d and %d bytes, want %d to %d", most, part, low, high)
 		}
 	}
-	f(0, 768<<10, 768<<10) // nothing is known
+	f(0, 768<<10, 768<<10) // before the first batch
 	f(2, mostFetch, mostFetch)
 	f(24, 512<<10, 512<<10)
 	f(2, 512<<10, 540<<10) // not yet much more
@@ -75,7 +75,7 @@ func TestFetchBytes(t *testing.T) {
 	f(5, mostFetch, mostFetch)
 }
 
-// TestFetchedFits: the client asks for what the batches say.
+// TestFetchedFits checks that the fetch size follows the batches.
 func TestFetchedFits(t *testing.T) {
 	var f fetched
 	cl, err := kgo.NewClient(f.options()...)
@@ -86,7 +86,7 @@ func TestFetchedFits(t *testing.T) {
 	for _, c := range []struct {
 		ratio int
 		want  int32
-	}{{24, 512 << 10}, {25, 512 << 10}, {48, 256 << 10}} { // a small change is none
+	}{{24, 512 << 10}, {25, 512 << 10}, {48, 256 << 10}} { // a small change does not count
 		f.add(1000*c.ratio, 1000)
 		f.fit(cl)
 		if got := cl.OptValue(kgo.FetchMaxBytes); got != c.want {
@@ -95,8 +95,8 @@ func TestFetchedFits(t *testing.T) {
 	}
 }
 
-// TestFetchedHoldsWhatItNeeds: after a batch that grew a thousandfold, one of any codec
-// takes no more than about twice its size, and its memory comes back.
+// TestFetchedHoldsWhatItNeeds checks that, after a batch that grew a thousandfold, a
+// batch of any codec holds at most about twice its size, and that its memory is reused.
 func TestFetchedHoldsWhatItNeeds(t *testing.T) {
 	rng, text := rand.New(rand.NewPCG(1, 1)), make([]byte, 256<<10)
 	for i := range text {
@@ -127,8 +127,7 @@ func TestFetchedHoldsWhatItNeeds(t *testing.T) {
 	}
 }
 
-// FuzzDecompress: in memory that is used again, a batch is what the client's own way
-// makes of it.
+// FuzzDecompress compares decompression into reused memory with the client's own.
 func FuzzDecompress(f *testing.F) {
 	text := []byte(strings.Repeat(`{"eventName":"Decrypt","eventSource":"kms.amazonaws.com"}`, 700))
 	for _, codec := range []kgo.CompressionCodec{kgo.NoCompression(), kgo.GzipCompression(), kgo.SnappyCompression(), kgo.ZstdCompression(), kgo.Lz4Compression()} {

@@ -21,7 +21,7 @@ import (
 
 func quiet() *slog.Logger { return slog.New(slog.NewTextHandler(io.Discard, nil)) }
 
-// cluster is a broker with a client to look into it.
+// cluster is a broker with a client to inspect it.
 type cluster struct {
 	t      *testing.T
 	broker kafkatest.Broker
@@ -30,13 +30,13 @@ type cluster struct {
 	cl     *kgo.Client
 }
 
-// patience is how long a test waits for what must come; nothing is asserted
-// about how long it takes.
+// patience is how long a test waits for an event that must come; no test asserts how long
+// it takes.
 const patience = 60 * time.Second
 
 func start(t *testing.T) *cluster {
 	t.Helper()
-	t.Parallel() // the tests wait more than they work
+	t.Parallel() // the tests mostly wait
 	return connect(t, kafkatest.Start(t))
 }
 
@@ -52,7 +52,7 @@ func connect(t *testing.T, b kafkatest.Broker) *cluster {
 	return c
 }
 
-// topics makes topics of n partitions.
+// topics creates topics of n partitions.
 func (c *cluster) topics(n int32, names ...string) {
 	c.t.Helper()
 	made, err := c.adm.CreateTopics(c.t.Context(), n, 1, nil, names...)
@@ -74,7 +74,7 @@ func (c *cluster) produce(topic string, partition int32, values ...string) {
 	}
 }
 
-// transaction begins one and writes values to one partition; the client ends it.
+// transaction begins a transaction and writes values to one partition; the client ends it.
 func (c *cluster) transaction(id, topic string, partition int32, values ...string) *kgo.Client {
 	c.t.Helper()
 	cl, err := kgo.NewClient(kgo.SeedBrokers(c.cfg.Brokers...), kgo.TransactionalID(id), kgo.RecordPartitioner(kgo.ManualPartitioner()))
@@ -100,7 +100,7 @@ func (c *cluster) end(cl *kgo.Client, try kgo.TransactionEndTry) {
 	}
 }
 
-// log returns what ReadLog reads of some partitions, in order, by partition.
+// log returns the records that ReadLog reads, in order, by partition.
 func (c *cluster) log(ctx context.Context, topic string, partitions ...int32) (map[int32][]string, error) {
 	found := map[int32][]string{}
 	err := kafka.ReadLog(ctx, c.cfg, topic, partitions, func(r *kgo.Record) error {
@@ -124,7 +124,7 @@ func (c *cluster) committed(group, topic string, partition int32) int64 {
 	c.t.Helper()
 	offsets, err := c.adm.FetchOffsets(c.t.Context(), group)
 	if errors.Is(err, kerr.GroupIDNotFound) || errors.Is(err, kerr.CoordinatorNotAvailable) {
-		return -1 // its first member has not come yet, or is the first of the broker
+		return -1 // its first member has not joined yet
 	}
 	if err != nil {
 		c.t.Fatal(err)
@@ -135,7 +135,7 @@ func (c *cluster) committed(group, topic string, partition int32) int64 {
 	return -1
 }
 
-// waitCommitted waits until a group has committed at.
+// waitCommitted waits until a group has committed offset at.
 func (c *cluster) waitCommitted(group, topic string, partition int32, at int64) {
 	c.t.Helper()
 	deadline := time.Now().Add(patience)
@@ -147,8 +147,8 @@ func (c *cluster) waitCommitted(group, topic string, partition int32, at int64) 
 	}
 }
 
-// echo is a processor that writes what it reads to topic "out", with the number
-// of records of the partition before it: its state, restored from there.
+// echo is a processor that writes its input to topic "out", with the number of earlier
+// records of the partition: its state, which it restores from there.
 type echo struct {
 	c         *cluster
 	onProcess func(*kgo.Record) error
@@ -159,10 +159,10 @@ type echo struct {
 	changed *sync.Cond
 	count   map[int32]int // by owned partition
 	out     []*kgo.Record
-	calls   []string // what was called, in order, without Process
+	calls   []string // the calls except Process, in order
 	seen    int      // records processed
 	behind  map[int32]int64
-	commits int // transactions that were not aborted
+	commits int // transactions that committed
 }
 
 func newEcho(c *cluster) *echo {
@@ -278,7 +278,7 @@ func (e *echo) saw() int {
 	return e.seen
 }
 
-// wait waits until done is true of the processor.
+// wait waits until done reports true for the processor.
 func (e *echo) wait(what string, done func() bool) {
 	e.c.t.Helper()
 	late := time.AfterFunc(patience, e.changed.Broadcast)

@@ -7,11 +7,11 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 )
 
-// holds asks the broker whether the group is still as it was when partitions
-// were assigned last. It spares a process that was paused for longer than the session,
-// and is alone in believing that it owns anything, an output that would be refused: the
-// offsets that every transaction commits are checked by the broker (session.offsets).
-// Who is stopping does not wait for long.
+// holds asks the coordinator whether the group's generation is still that of the last
+// assignment. A process that was suspended for longer than the session, and has lost its
+// partitions unnoticed, so avoids an output that the broker would refuse: the broker
+// checks the offsets of every transaction (session.offsets). A stopping session does not
+// wait long.
 func (s *session) holds(ctx context.Context, stopping bool) bool {
 	patience := 10 * time.Second
 	if stopping {
@@ -34,7 +34,7 @@ func (s *session) holds(ctx context.Context, stopping bool) bool {
 	return true
 }
 
-// pause keeps an output that has more to write from asking again at once.
+// pause delays the next check while an output has more to write.
 func (s *session) pause(ctx context.Context) {
 	if !s.more {
 		return
@@ -45,6 +45,6 @@ func (s *session) pause(ctx context.Context) {
 	}
 }
 
-// tickEvery is how often a processor may write something without having read
-// anything: what it has to tell then is that time passes.
+// tickEvery is how often a processor may write without having read anything: its output
+// then says that time passes.
 const tickEvery = time.Second

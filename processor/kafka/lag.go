@@ -7,15 +7,15 @@ import (
 	"github.com/twmb/franz-go/pkg/kadm"
 )
 
-// lagEvery is how often a stage asks how far it is behind.
+// lagEvery is how often a stage measures its lag.
 const lagEvery = time.Second
 
-// UnknownLag is the lag of a partition of which no broker says where it ends.
+// UnknownLag is the lag of a partition whose end offset no broker reports.
 const UnknownLag = -1
 
-// lag tells the processor how far behind it is, unless it was told just now. A
-// partition that brings no records may have none, or may not be readable at the
-// moment; only its end tells these two apart.
+// lag passes the current lag to the processor, at most every lagEvery. A partition that
+// brings no records may be empty or unreadable at the moment; only its end offset
+// distinguishes the two.
 func (s *session) lag(ctx context.Context) {
 	if time.Since(s.asked) < lagEvery {
 		return
@@ -24,9 +24,9 @@ func (s *session) lag(ctx context.Context) {
 	within, cancel := context.WithTimeout(ctx, lagEvery)
 	defer cancel()
 	adm := kadm.NewClient(s.gts.Client())
-	notes := s.notes(within, adm) // before the ends: it may be of an earlier moment, not of a later one
-	// The high watermark, not the last stable offset: what is in an open transaction
-	// is on its way. Of an error only the partitions that are missing matter.
+	notes := s.notes(within, adm) // before the end offsets: the notes may be older than those, but not newer
+	// Up to the high watermark, not the last stable offset: records of an open
+	// transaction are on their way. Errors matter only as missing partitions.
 	ends, _ := adm.ListEndOffsets(within, s.t.Topic)
 	behind := make(map[int32]int64, len(s.owned))
 	for p := range s.owned {

@@ -9,8 +9,8 @@ import (
 	"keytrail/processor/kafka"
 )
 
-// What is in an open transaction can not be read, and is on its way: the partition
-// is behind. Once all is read it is not, also where a marker ends it.
+// A partition with an open transaction has lag, though its records cannot be read yet.
+// Once all is read the lag is 0, also if the log ends with a marker.
 func TestLag(t *testing.T) {
 	c := start(t)
 	c.topics(2, "in", "out")
@@ -22,7 +22,7 @@ func TestLag(t *testing.T) {
 	c.end(open, kgo.TryCommit)
 	s.wait("there is no lag", func() bool { return s.seen >= 4 && s.behind[0] == 0 })
 	c.end(c.transaction("aborted", "in", 1, "x"), kgo.TryAbort)
-	time.Sleep(1500 * time.Millisecond) // so that the lag is asked for with the marker at the end
+	time.Sleep(1500 * time.Millisecond) // so that the lag is measured with the marker at the end
 	s.wait("an aborted transaction is no lag", func() bool { return s.behind[1] == 0 })
 	s.stop()
 	s = c.run("two", func(*kafka.Transact, *echo) {})

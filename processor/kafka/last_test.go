@@ -9,9 +9,9 @@ import (
 	"keytrail/processor/kafka"
 )
 
-// A stop by draining commits how far it has come behind what brings no records, as the
-// marker of a transaction that was aborted meanwhile: what expires behind a position until
-// the next start would count as lost.
+// A draining stop also commits positions that have moved on without records, such as over
+// the marker of an aborted transaction. Otherwise offsets that expire behind a position
+// before the next start would count as lost.
 func TestDrainCommitsBehindMarkers(t *testing.T) {
 	c := start(t)
 	c.topics(1, "in", "out")

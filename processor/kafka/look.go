@@ -10,24 +10,24 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 )
 
-// Look is one look into a topic that others write: committed records up to where
-// the topic ends now, without a consumer group, so that nothing is left behind.
+// Look reads the committed records of a topic up to its current end, without a consumer
+// group, so it leaves nothing behind on the brokers.
 type Look struct {
 	Topic string
-	// Key restricts the look to the partition of this key; nil: all partitions.
+	// Key restricts the look to the partition of this record key; nil: all partitions.
 	Key []byte
-	// Since passes over what is before the first record whose timestamp in Kafka is
-	// not earlier; the zero time: nothing.
+	// Since skips the records before the first one whose Kafka timestamp is not earlier;
+	// the zero time skips nothing.
 	Since time.Time
-	// Most bounds the records, at least 1; of each partition the same share is read.
+	// Most bounds the number of records, at least 1, with an equal share per partition.
 	Most int64
-	// Newest reads the newest ones where there are more than Most; else the oldest.
+	// Newest selects the newest records if there are more than Most; otherwise the oldest.
 	Newest bool
 }
 
-// Read calls f for each record, in order of offset within its partition; f may keep
-// key and value. Unread is how many offsets of those to look at were left: because
-// of Most, or because ctx reached its deadline on the way, which is no error then.
+// Read calls f for each record, in order of offset within its partition; f may keep key
+// and value. Unread is the number of offsets skipped because of Most, or because ctx
+// reached its deadline, which is not an error.
 func (l Look) Read(ctx context.Context, c Config, f func(key, value []byte)) (unread int64, err error) {
 	cl, err := kgo.NewClient(c.Options()...)
 	if err != nil {
@@ -46,7 +46,7 @@ func (l Look) Read(ctx context.Context, c Config, f func(key, value []byte)) (un
 	return unread + rest, err
 }
 
-// bounds returns the part of each partition that there is to look at.
+// bounds returns the offsets to read of each partition.
 func (l Look) bounds(ctx context.Context, adm *kadm.Client) (map[int32]bound, error) {
 	ends, err := adm.ListCommittedOffsets(ctx, l.Topic)
 	if err != nil {
@@ -102,15 +102,16 @@ func (l Look) limit(left map[int32]bound) (cut int64) {
 	return cut
 }
 
-// poll reads what left says and returns how much of it was not read in time.
-func (l Look) poll(ctx context.Context, c Config, left map[int32]bound, f func(key, value []byte)) (rest int64, err error) {
+// poll reads the offsets in left and returns how many it did not read in time.
+func (l Look) poll(ctx context.Context, c Config, left map[int32]bound,
+	f func(key, value []byte)) (rest int64, err error) {
 	from := map[int32]kgo.Offset{}
 	for p, b := range left {
 		from[p] = kgo.NewOffset().At(b.start)
 	}
 	cl, err := kgo.NewClient(append(c.Options(),
 		kgo.ConsumePartitions(map[string]map[int32]kgo.Offset{l.Topic: from}),
-		kgo.KeepControlRecords())...) // the last thing may be a transaction's marker, as in ReadLog
+		kgo.KeepControlRecords())...) // the log may end with a transaction's marker, as in ReadLog
 	if err != nil {
 		return 0, fmt.Errorf("cannot make a Kafka client: %w", err)
 	}
@@ -136,7 +137,7 @@ func (l Look) poll(ctx context.Context, c Config, left map[int32]bound, f func(k
 		fetches.EachRecord(func(r *kgo.Record) {
 			b, ok := left[r.Partition]
 			if !ok || r.Offset >= b.end {
-				delete(left, r.Partition) // compaction has removed the last ones
+				delete(left, r.Partition) // compaction has removed the last records
 				return
 			}
 			if !r.Attrs.IsControl() {

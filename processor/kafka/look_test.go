@@ -15,7 +15,7 @@ import (
 	"keytrail/processor/kafka"
 )
 
-// look returns the values that a look reads, sorted, and how much it left.
+// look returns the values that a look reads, sorted, and the number of unread offsets.
 func (c *cluster) look(ctx context.Context, l kafka.Look) (values []string, unread int64, err error) {
 	l.Most = max(l.Most, 1)
 	unread, err = l.Read(ctx, c.cfg, func(_, value []byte) { values = append(values, string(value)) })
@@ -23,7 +23,7 @@ func (c *cluster) look(ctx context.Context, l kafka.Look) (values []string, unre
 	return values, unread, err
 }
 
-// sees checks what a look reads.
+// sees checks the values that a look reads.
 func (c *cluster) sees(l kafka.Look, unread int64, want ...string) {
 	c.t.Helper()
 	got, left, err := c.look(c.t.Context(), l)
@@ -32,7 +32,7 @@ func (c *cluster) sees(l kafka.Look, unread int64, want ...string) {
 	}
 }
 
-// What is committed is read, and nothing is waited for.
+// A look reads committed records and waits for nothing.
 func TestLookReadsTheCommitted(t *testing.T) {
 	c := start(t)
 	c.topics(2, "a", "empty")
@@ -61,7 +61,7 @@ func TestLookIsBounded(t *testing.T) {
 	c.sees(kafka.Look{Topic: "a", Most: 1}, 18, "0.0", "1.0")
 }
 
-// The partition of a key, and the records from a time on.
+// A look reads the partition of a key, and the records since a time.
 func TestLookReadsAPart(t *testing.T) {
 	c := start(t)
 	c.topics(4, "a")
@@ -102,11 +102,11 @@ func TestLookFails(t *testing.T) {
 	}
 }
 
-// A deadline in the middle is no error: what was read counts, and the rest is told.
+// A deadline is not an error: the look returns the records so far and the number of unread offsets.
 func TestLookStopsInTime(t *testing.T) {
 	c := start(t)
 	c.topics(1, "a")
-	for range 3 { // more than one answer of the broker holds: kafka.Config.Options
+	for range 3 { // more than one fetch response: kafka.Config.Options
 		big := make([]byte, 700_000)
 		rand.Read(big)
 		c.produce("a", 0, string(big))
@@ -120,8 +120,7 @@ func TestLookStopsInTime(t *testing.T) {
 	}
 }
 
-// expired is a context whose deadline passes, as it seems to who asks for the error,
-// once something has been read.
+// expired is a context whose deadline passes once a record has been read.
 type expired struct {
 	context.Context
 	read *int

@@ -11,16 +11,16 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 )
 
-// Monitor looks at an installation's topics and groups from outside while it runs. It is
-// not safe for concurrent use, but for Close.
+// Monitor watches an installation's topics and groups while it runs. It is not safe for
+// concurrent use, except Close.
 type Monitor struct {
 	s     starter
 	cl    *kgo.Client
-	first map[string]topicInfo // as they were at the first look
-	gone  map[string]int       // looks in a row in which a topic was not as at first
+	first map[string]topicInfo // the topics at the first look
+	gone  map[string]int       // consecutive looks in which a topic was missing or another one
 }
 
-// NewMonitor returns a Monitor of the topics. It opens no connection yet.
+// NewMonitor returns a Monitor of the topics. It opens no connections yet.
 func NewMonitor(c Config, topics []Topic) (*Monitor, error) {
 	cl, err := c.startClient(2)
 	if err != nil {
@@ -30,16 +30,16 @@ func NewMonitor(c Config, topics []Topic) (*Monitor, error) {
 		gone: map[string]int{}}, nil
 }
 
-// Close ends the connections.
+// Close closes the connections.
 func (m *Monitor) Close() { m.cl.Close() }
 
-// goneLooks is in how many looks in a row a topic has to be another than at first: a
-// broker that has just started knows less than the others for some seconds.
+// goneLooks is the number of consecutive looks that must find a topic changed: a broker
+// that has just started has outdated metadata for some seconds.
 const goneLooks = 4
 
-// Look compares the topics with what they were at the first look. It returns a fault when
-// one was deleted, made anew, given partitions or a setting that cannot work: nobody can
-// count on from there. away is why it could not be seen.
+// Look compares the topics with the first look. It returns a fault if a topic was
+// deleted, recreated, or got more partitions or a setting that cannot work: counts are
+// unreliable from then on. away is the reason why it could not look.
 func (m *Monitor) Look(ctx context.Context) (fault, away error) {
 	names := make([]string, len(m.s.topics))
 	for i, t := range m.s.topics {
@@ -64,11 +64,11 @@ func (m *Monitor) Look(ctx context.Context) (fault, away error) {
 		}
 	}
 	if len(l.topics) < len(names) {
-		return nil, nil // the settings are those of topics that may be gone
+		return nil, nil // the settings may be those of deleted topics
 	}
 	var stop *final
 	quiet := *m.s.c
-	quiet.Log = nil // risks were logged at the start
+	quiet.Log = nil // risks were logged at startup
 	s := m.s
 	s.c = &quiet
 	if err := s.check(ctx, l); errors.As(err, &stop) {
@@ -79,9 +79,9 @@ func (m *Monitor) Look(ctx context.Context) (fault, away error) {
 	return nil, nil
 }
 
-// compare returns an error when a topic is not what it was at the first look. Brokers
-// before 2.8 give topics no id, and one that is being upgraded may leave it out: only two
-// ids can differ.
+// compare returns an error if a topic has changed since the first look. Brokers before
+// 2.8 give topics no id, and a broker during its upgrade may omit it: only two known ids
+// can differ.
 func (m *Monitor) compare(name string, l layout) error {
 	was := m.first[name]
 	is, ok := l.topics[name]
@@ -99,33 +99,33 @@ func (m *Monitor) compare(name string, l layout) error {
 	}
 	switch {
 	case anew:
-		return fmt.Errorf("topic %q was deleted and made again while Keytrail runs: what it held is gone. "+
+		return fmt.Errorf("topic %q was deleted and created again while Keytrail runs: its records are gone. "+
 			"Stop all processes; docs/operations.md, \"Starting over\", says what to delete before the next start", name)
 	case !ok:
-		return fmt.Errorf("topic %q was deleted while Keytrail runs: what it held is gone. "+
+		return fmt.Errorf("topic %q was deleted while Keytrail runs: its records are gone. "+
 			"Stop all processes; docs/operations.md, \"Starting over\", says what to delete before the next start", name)
 	}
-	return fmt.Errorf("topic %q has %d partitions, and had %d when Keytrail started: their number decides where records are, and cannot be changed while it runs. "+
+	return fmt.Errorf("topic %q has %d partitions, but had %d when Keytrail started: their number must not change "+
+		"while it runs. "+
 		"Stop all processes; docs/operations.md, \"Starting over, and other numbers of partitions\", says what to do", name, is.partitions, was.partitions)
 }
 
-// Standing is how far a consumer group has come in one partition, in offsets.
+// Standing is the progress of a consumer group in one partition, in offsets.
 type Standing struct {
-	// Start is the first offset that is still there, and End the one behind the last that
-	// a reader of committed records can see.
+	// Start is the partition's first offset, and End is one past the last committed
+	// record.
 	Start, End int64
-	// Committed is the offset from which the group reads on; Start where the group has
-	// committed nothing (None).
+	// Committed is the group's next offset; Start if the group has committed none (None).
 	Committed int64
 	None      bool
 }
 
-// Lag returns how many offsets the group has not committed. Those of aborted records and
-// of the markers of transactions are among them.
+// Lag returns the number of offsets that the group has not committed, including those of
+// aborted records and transaction markers.
 func (s Standing) Lag() int64 { return max(0, s.End-max(s.Start, s.Committed)) }
 
-// Standings returns how far a group has come in all partitions of the topics. The ends
-// are those of committed records.
+// Standings returns a group's progress in all partitions of the topics, up to the last
+// committed records.
 func (m *Monitor) Standings(ctx context.Context, group string, topics ...string) (map[string]map[int32]Standing,
 	error) {
 	starts, err := m.s.adm.ListStartOffsets(ctx, topics...)
@@ -164,9 +164,8 @@ func (m *Monitor) Standings(ctx context.Context, group string, topics ...string)
 	return all, nil
 }
 
-// Oldest returns the time in Kafka of the oldest record that a group has not committed,
-// for each topic where there is one. It reads one record of each partition, or as many as
-// come before ctx is done.
+// Oldest returns, per topic, the Kafka timestamp of the oldest record that a group has
+// not committed. It reads one record per partition, as far as it gets before ctx is done.
 func (m *Monitor) Oldest(ctx context.Context, standings map[string]map[int32]Standing) (map[string]time.Time, error) {
 	from := map[string]map[int32]kgo.Offset{}
 	left := 0
@@ -188,8 +187,8 @@ func (m *Monitor) Oldest(ctx context.Context, standings map[string]map[int32]Sta
 	}
 	quiet := *m.s.c
 	quiet.Log, quiet.Trouble = nil, nil
-	// A marker of a transaction may be all that is left to read of a partition: it has a
-	// time, too, and without it the partition would answer nothing.
+	// A partition may have only a transaction marker left to read. A marker has a
+	// timestamp, and without it the partition would return nothing.
 	cl, err := kgo.NewClient(append(quiet.Options(), kgo.ConsumePartitions(from), kgo.FetchMaxPartitionBytes(4<<10),
 		kgo.FetchMaxBytes(256<<10), kgo.KeepControlRecords())...)
 	if err != nil {
@@ -216,8 +215,8 @@ func (m *Monitor) Oldest(ctx context.Context, standings map[string]map[int32]Sta
 	return found, nil
 }
 
-// Retention returns for how long each topic keeps records by their age. Topics that do not
-// delete by age are left out, and all where the client may not know.
+// Retention returns each topic's retention time. It omits topics that do not delete by
+// age, and all topics if the client may not describe their settings.
 func (m *Monitor) Retention(ctx context.Context, topics ...string) (map[string]time.Duration, error) {
 	settings, err := m.s.settings(ctx, topics)
 	if errors.Is(err, kerr.TopicAuthorizationFailed) || errors.Is(err, kerr.ClusterAuthorizationFailed) {

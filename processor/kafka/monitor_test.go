@@ -5,8 +5,8 @@ import (
 	"testing"
 )
 
-// What one broker says for a moment is not a change: brokers that are upgraded or have
-// just started know fewer topics, and none of their ids.
+// One broker's metadata of a moment is not a change: brokers that upgrade or have just
+// started may know fewer topics, and no topic ids.
 func TestMonitorIsPatient(t *testing.T) {
 	known := func(id byte, partitions int32) *topicInfo {
 		info := topicInfo{partitions: partitions}
@@ -32,11 +32,11 @@ func TestMonitorIsPatient(t *testing.T) {
 	}
 	one, other, without := known(1, 2), known(2, 2), known(0, 2)
 	f("ids that come with an upgrade", "", without, without, one, without, one, one, without, one, one, one, one)
-	f("an id that changes afterwards", "made again", without, one, other, other, other, other)
+	f("an id that changes afterwards", "created again", without, one, other, other, other, other)
 	f("a broker without ids", "", one, without, without, without, without, without)
 	f("away for a moment", "", one, nil, nil, nil, one, nil, nil, nil, one)
 	f("away", "was deleted while", one, nil, nil, nil, nil)
-	f("made again", "made again", one, nil, other, other, other)
+	f("created again", "created again", one, nil, other, other, other)
 	f("an old broker answers now and then", "", one, other, one, other, one, other, one, other, one)
 	f("more partitions", "has 5 partitions", one, known(1, 5), known(1, 5), known(1, 5), known(1, 5))
 }

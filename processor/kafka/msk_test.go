@@ -17,13 +17,13 @@ import (
 // emptyHash is the SHA-256 of nothing.
 const emptyHash = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
 
-// isolate takes everything from the environment that AWS's SDK would look at.
+// isolate hides the environment from AWS's SDK.
 func isolate(t *testing.T) {
 	t.Helper()
 	for _, kv := range os.Environ() {
 		if name, _, _ := strings.Cut(kv, "="); strings.HasPrefix(name, "AWS_") {
 			t.Setenv(name, "")
-			os.Unsetenv(name) // t.Setenv puts it back
+			os.Unsetenv(name) // t.Setenv restores it
 		}
 	}
 	nowhere := filepath.Join(t.TempDir(), "nothing")
@@ -32,8 +32,8 @@ func isolate(t *testing.T) {
 	t.Setenv("AWS_EC2_METADATA_DISABLED", "true")
 }
 
-// The payload has the members that aws-msk-iam-auth documents, and the signature is
-// the one that AWS's own signer makes of the same request.
+// The payload has the members that aws-msk-iam-auth documents, and the signature equals
+// that of AWS's signer for the same request.
 func TestMSKIAMPayload(t *testing.T) {
 	isolate(t)
 	creds := aws.Credentials{AccessKeyID: "AKIDEXAMPLE", SecretAccessKey: "wJalrXUtnFEMI/K7MDENG+bPxRfiCYEXAMPLEKEY", SessionToken: "a session/with+signs=="}
@@ -73,7 +73,7 @@ func TestMSKIAMPayload(t *testing.T) {
 	}
 }
 
-// signature signs the request that the payload stands for with AWS's own signer.
+// signature signs the request that the payload represents with AWS's signer.
 func signature(t *testing.T, creds aws.Credentials, host string, at time.Time) string {
 	t.Helper()
 	r, err := http.NewRequest(http.MethodGet, "https://"+host+"/?Action=kafka-cluster%3AConnect&X-Amz-Expires=300", nil)
@@ -99,7 +99,7 @@ func TestMSKIAMWithoutCredentials(t *testing.T) {
 	}
 }
 
-// What the chain finds in files is renewed by the chain, and kept until then.
+// The chain caches credentials from files and renews them itself.
 func TestMSKIAMFromFile(t *testing.T) {
 	isolate(t)
 	path := filepath.Join(t.TempDir(), "credentials")

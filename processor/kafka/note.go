@@ -6,15 +6,15 @@ import (
 	"github.com/twmb/franz-go/pkg/kadm"
 )
 
-// Seen is what a member of a group knows of the whole topic at one moment, also of the
-// partitions of other members.
+// Seen is a member's view of the whole topic at one moment, including other members'
+// partitions.
 type Seen struct {
-	Ends  map[int32]int64  // by partition, the offset behind its last record; without those that nobody tells
-	Notes map[int32]string // by partition, what Transact.Note returned for the last commit; those that are known
+	Ends  map[int32]int64  // by partition, the offset after its last record; unknown ones are missing
+	Notes map[int32]string // by partition, the text of Transact.Note at the last commit; unknown ones are missing
 }
 
-// notes asks for the texts of the group's last commits. A failure leaves them out: they are
-// only of use, not needed.
+// notes requests the notes of the group's last commits. A failure only leaves them out:
+// they are an optimization.
 func (s *session) notes(ctx context.Context, adm *kadm.Client) map[int32]string {
 	if s.t.Saw == nil {
 		return nil

@@ -20,7 +20,7 @@ func (s *session) note(c change) {
 	}
 }
 
-// poll waits for records, or for a change of what is owned.
+// poll waits for records, or for a change of the assignment.
 func (s *session) poll(ctx context.Context, most int) kgo.Fetches {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
@@ -33,7 +33,7 @@ func (s *session) poll(ctx context.Context, most int) kgo.Fetches {
 	return s.gts.PollRecords(ctx, most)
 }
 
-// ownership brings the processor up to date with what the group decided.
+// ownership passes the group's decisions on to the processor.
 func (s *session) ownership(ctx context.Context) error {
 	s.mu.Lock()
 	changes := s.changes
@@ -47,7 +47,7 @@ func (s *session) ownership(ctx context.Context) error {
 		list := slices.Sorted(maps.Keys(fresh))
 		s.log.Info("partitions assigned", "partitions", list)
 		if err := s.p.Assign(ctx, list); err != nil {
-			s.p.Revoke(list) // they may be another member's before the next session begins
+			s.p.Revoke(list) // another member may own them before the next session begins
 			return err
 		}
 		for _, p := range list {
@@ -70,8 +70,8 @@ func (s *session) ownership(ctx context.Context) error {
 	return nil
 }
 
-// follow goes through changes. It returns the partitions to restore with what the group
-// has committed of them, and which of these the client has already.
+// follow applies changes in order. It returns the partitions to restore with the group's
+// committed positions, and which of them the client fetches already.
 func (s *session) follow(changes []change) (fresh map[int32]Position, again map[int32]bool) {
 	fresh, again = map[int32]Position{}, map[int32]bool{}
 	for _, c := range changes {
@@ -85,8 +85,8 @@ func (s *session) follow(changes []change) (fresh map[int32]Position, again map[
 				delete(again, p)
 				continue
 			}
-			// The group may change while state is restored. What stays here comes again, and
-			// nobody else has had it.
+			// The group may change during a restore. A partition that stays here is
+			// assigned again, and nobody else has owned it.
 			if _, known := s.next[p]; known && s.owned[p] {
 				continue
 			}
@@ -99,7 +99,7 @@ func (s *session) follow(changes []change) (fresh map[int32]Position, again map[
 	return fresh, again
 }
 
-// rewind has the client fetch partitions from where their state says.
+// rewind makes the client fetch partitions from the positions in their state.
 func (s *session) rewind(again map[int32]bool) {
 	at := map[int32]kgo.EpochOffset{}
 	for p, restored := range again {
@@ -116,7 +116,7 @@ func (s *session) dropAll() {
 	s.p.Revoke(slices.Collect(maps.Keys(s.owned)))
 }
 
-// again has every owned partition restored: state goes back to the last commit.
+// again restores every owned partition: state goes back to the last commit.
 func (s *session) again(ctx context.Context) error {
 	if err := s.ownership(ctx); err != nil {
 		return fmt.Errorf("cannot restore: %w", err)
@@ -125,41 +125,41 @@ func (s *session) again(ctx context.Context) error {
 	s.p.Revoke(all)
 	clear(s.next)
 	s.more = false
-	// In front of what the group has decided meanwhile, which may take some away.
+	// Before the changes that the group has decided meanwhile, which may revoke some.
 	s.mu.Lock()
 	s.changes = append([]change{{assigned: true, partitions: all}}, s.changes...)
 	s.mu.Unlock()
 	return nil
 }
 
-// drain goes on, for no longer than Transact.Drain, until all is read that the owned
-// partitions hold: the stage that wrote it has ended, and what is left would wait, and might
-// expire, until the next start. After a failure, which it logs, it returns false.
+// drain continues, for at most Transact.Drain, until the owned partitions are read to
+// their ends. The stage that writes them has ended, and unread records would wait, and
+// might expire, until the next start. It logs a failure and returns false.
 func (s *session) drain(ctx context.Context) bool {
 	within, cancel := context.WithTimeout(context.WithoutCancel(ctx), s.t.Drain)
 	defer cancel()
 	for within.Err() == nil && !s.drained(within) {
 		if err := s.transaction(within); err != nil {
-			s.log.Warn("what is left to read waits for the next start", "error", err)
+			s.log.Warn("unread records wait for the next start", "error", err)
 			return false
 		}
 	}
 	return true
 }
 
-// last commits, at the end of a session, positions that have moved on without records since
-// the last commit, as behind markers: what is deleted behind a position until the next start
-// would count as lost.
+// last commits, at the end of a session, positions that have moved without records since
+// the last commit, for example over markers. Offsets that expire behind a position before
+// the next start would count as lost.
 func (s *session) last(ctx context.Context) error {
 	if !s.behind(true) {
 		return nil
 	}
 	done, cancel := context.WithCancel(context.WithoutCancel(ctx))
-	cancel() // nothing more is read
+	cancel() // stops reading
 	return s.transaction(done)
 }
 
-// drained reports whether nothing is left to read, or nobody says whether there is.
+// drained reports whether no records are left to read, or nobody knows whether there are any.
 func (s *session) drained(ctx context.Context) bool {
 	if s.more {
 		return false

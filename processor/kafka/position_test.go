@@ -15,7 +15,7 @@ import (
 	"keytrail/processor/kafka"
 )
 
-// stated is an echo whose state is where it has come to.
+// stated is an echo with its position in its state.
 type stated struct {
 	*echo
 	at kafka.Position
@@ -26,8 +26,8 @@ func (s *stated) Position(int32) (kafka.Position, bool)      { return s.at, s.ok
 func (s *stated) Expired(int32, int64, int64)                {}
 func (s *stated) Read(next map[int32]kafka.Position, _ bool) { s.at, s.ok = next[0], true }
 
-// Wherever state, group and log stand: reading goes on where the state says, never before
-// it and never behind it without a word. What contradicts the state is an error.
+// Wherever state, group and log stand, reading continues where the state says, never
+// before it and never silently after it. A contradiction is an error.
 func TestBegin(t *testing.T) {
 	rng := rand.New(rand.NewPCG(1, 2))
 	tr := kafka.Transact{Topic: "in", Group: "g", State: "log"}
@@ -57,7 +57,7 @@ func TestBegin(t *testing.T) {
 				t.Fatalf("%s: %v, %v, %v", what, at, expired, err)
 			}
 		}
-		at, expired, err = tr.Begin(s.echo, 0, group, start, end) // without state the group decides
+		at, expired, err = tr.Begin(s.echo, 0, group, start, end) // the group decides without state
 		switch {
 		case group.Offset > end:
 			if !errors.Is(err, kafka.ErrCut) {
@@ -69,9 +69,8 @@ func TestBegin(t *testing.T) {
 	}
 }
 
-// A member that the group has lost, and that does not know it yet, writes something
-// without having read anything: that only time passes. The group does not know its
-// generation, so nothing of it is seen.
+// A member that the group has evicted, unknown to itself, writes an output without input.
+// The group does not know its generation, so no reader sees the output.
 func TestOutputWithoutRecordsIsFenced(t *testing.T) {
 	c := start(t)
 	c.topics(1, "in", "out")
@@ -84,7 +83,7 @@ func TestOutputWithoutRecordsIsFenced(t *testing.T) {
 				return nil
 			}
 			lost = true
-			// The question whether the group stands is answered; now it does no more.
+			// The check of the generation still succeeds; from here on the process stands still.
 			groups, err := c.adm.DescribeGroups(t.Context(), "g")
 			if err != nil {
 				return err
@@ -118,8 +117,8 @@ func TestOutputWithoutRecordsIsFenced(t *testing.T) {
 	c.holds("out", 0, "0 v0", "1 v1")
 }
 
-// What has expired unread is told once, and a log that has become shorter than what was
-// read of it ends the stage.
+// Expired records are reported once, and a log that ends before the position ends the
+// stage.
 func TestLogsThatLoseRecords(t *testing.T) {
 	c := start(t)
 	c.topics(1, "in", "out")
@@ -148,7 +147,7 @@ func TestLogsThatLoseRecords(t *testing.T) {
 	if fmt.Sprint(told) != "[0 10 15]" {
 		t.Errorf("told are %q", told)
 	}
-	// An offset behind the end, as after an unclean election.
+	// An offset after the end, as after an unclean election.
 	for end := time.Now().Add(patience); ; time.Sleep(50 * time.Millisecond) {
 		var o kadm.Offsets
 		o.AddOffset("in", 0, 27, -1)

@@ -8,9 +8,9 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 )
 
-// producing is what one transaction writes. Records are sent while more are made, and
-// the client keeps a bounded number of them (maxBuffered): a transaction needs no
-// more memory than that, however much it writes.
+// producing writes the output of one transaction. It sends records while the stage
+// produces more, with a bounded number in flight (maxBuffered): memory does not depend on
+// the size of the transaction.
 type producing struct {
 	s      *session
 	ctx    context.Context
@@ -19,13 +19,13 @@ type producing struct {
 	failed *error
 }
 
-// maxBuffered and maxBufferedBytes bound what is on its way to the brokers.
+// maxBuffered and maxBufferedBytes bound the records in flight to the brokers.
 const (
 	maxBuffered      = 10_000
 	maxBufferedBytes = 32 << 20
 )
 
-// emit sends one record; it waits while too much is on its way.
+// emit sends one record; it blocks while too many are in flight.
 func (p *producing) emit(r *kgo.Record) {
 	if p.n++; p.mu == nil {
 		p.mu, p.failed = new(sync.Mutex), new(error)
@@ -40,9 +40,8 @@ func (p *producing) emit(r *kgo.Record) {
 	})
 }
 
-// wait waits for all records. The end of a transaction does not look at what became
-// of them: without this, one that was refused would be missing in a transaction that
-// commits.
+// wait waits for all records. Ending a transaction does not check them: without wait, a
+// transaction could commit without a refused record.
 func (p *producing) wait(ctx context.Context) error {
 	if p.n == 0 {
 		return nil

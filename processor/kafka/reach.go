@@ -15,32 +15,32 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 )
 
-// needs are the requests without which Keytrail does not work, with the least version
-// and the Kafka that has it first.
+// needs are the requests that Keytrail depends on, with their minimum versions and the
+// first Kafka release that has those.
 var needs = []struct {
 	key     kmsg.Key
 	version int16
 }{
-	{kmsg.Metadata, 8},        // which operations are allowed: 2.3
+	{kmsg.Metadata, 8},        // allowed operations: 2.3
 	{kmsg.CreateTopics, 4},    // the brokers' default replication: 2.4
-	{kmsg.OffsetFetch, 7},     // offsets of open transactions are waited for: 2.5
-	{kmsg.TxnOffsetCommit, 3}, // a commit is fenced by the group's generation: 2.5
-	{kmsg.InitProducerID, 3},  // a transactional id is fenced: 2.5
+	{kmsg.OffsetFetch, 7},     // waits for offsets of open transactions: 2.5
+	{kmsg.TxnOffsetCommit, 3}, // fences a commit by the group's generation: 2.5
+	{kmsg.InitProducerID, 3},  // fences a transactional id: 2.5
 	{kmsg.AddPartitionsToTxn, 0},
 	{kmsg.AddOffsetsToTxn, 0},
 	{kmsg.EndTxn, 0},
 	{kmsg.DescribeConfigs, 0},
 }
 
-// oldest is the oldest Kafka that has all needs.
+// oldest is the oldest Kafka that meets all needs.
 const oldest = "Kafka 2.5"
 
-// versions returns an error unless the brokers can be reached by the addresses that they
-// tell clients, and are new enough. Single brokers that are away are no matter.
+// versions returns an error unless the brokers are reachable at their advertised
+// addresses and new enough. It tolerates single unreachable brokers.
 func (s *starter) versions(ctx context.Context, l layout) error {
 	brokers, err := s.adm.ApiVersions(ctx)
 	if err != nil {
-		return s.explain("cannot ask which versions the brokers have", err)
+		return s.explain("cannot get the brokers' API versions", err)
 	}
 	var away error
 	answered := 0
@@ -52,20 +52,22 @@ func (s *starter) versions(ctx context.Context, l layout) error {
 		answered++
 		for _, n := range needs {
 			if got, ok := b.KeyMaxVersion(n.key.Int16()); !ok || got < n.version {
-				return &final{fmt.Errorf("broker %d of %s is too old, or is not Kafka (it guesses %s): it lacks version %d of %s; use %s or newer",
+				return &final{fmt.Errorf("broker %d of %s is too old or not Kafka (its version looks like %s): it lacks "+
+					"version %d of %s; use %s or newer",
 					b.NodeID, strings.Join(s.c.Brokers, ","), b.VersionGuess(), n.version, n.key.Name(), oldest)}
 			}
 		}
 	}
 	if answered == 0 && away != nil {
-		return s.explain(fmt.Sprintf("the brokers say that they are to be reached at %s, and that fails; mend their advertised.listeners, or the names and routes of this host",
+		return s.explain(fmt.Sprintf("the brokers advertise %s, which cannot be reached; correct their "+
+			"advertised.listeners, or DNS and routes of this host",
 			strings.Join(l.brokers, ",")), away)
 	}
 	return nil
 }
 
-// unreachable says why the brokers do not serve, after some time of trying. last is what
-// the client said.
+// unreachable explains why the brokers do not answer after some retries. last is the
+// client's last error.
 func (c *Config) unreachable(ctx context.Context, last error) error {
 	ctx, cancel := context.WithTimeout(ctx, diagnoseWithin)
 	defer cancel()
@@ -96,20 +98,22 @@ func (c *Config) unreachable(ctx context.Context, last error) error {
 	case proof != nil:
 		return c.Security.Explain(proof)
 	case last == nil:
-		return fmt.Errorf("cannot reach Kafka at %s: it answers, and not in time", strings.Join(c.Brokers, ","))
+		return fmt.Errorf("cannot reach Kafka at %s: it answers too late", strings.Join(c.Brokers, ","))
 	case errors.As(last, &hungUp) && c.Security.SASL.mechanism() == MechanismNone:
-		return fmt.Errorf("the brokers close the connection at the first request; if their listener wants SASL, set kafka.sasl.mechanism: %w", last)
+		return fmt.Errorf("the brokers close the connection at the first request; if their listener wants SASL, set "+
+			"kafka.sasl.mechanism: %w", last)
 	case errors.Is(last, io.EOF) && c.Security.SASL.mechanism() != MechanismNone:
 		m := c.Security.SASL.mechanism()
-		return fmt.Errorf("the brokers close the connection while this client proves who it is: they seem to refuse SASL %s%s; %s: %w", m, c.Security.who(), remedies[m], last)
-	default: // they answer: the trouble is another
+		return fmt.Errorf("the brokers close the connection during authentication: they seem to refuse SASL %s%s; %s: %w",
+			m, c.Security.who(), remedies[m], last)
+	default: // they answer: the cause is another one
 		return last
 	}
 	return fmt.Errorf("cannot reach Kafka: %s", strings.Join(told, "; "))
 }
 
-// diagnose tries one address by hand, step by step, and says where that ends and what to
-// do; "" when a broker answers.
+// diagnose tries one address step by step, and returns where that fails and what to do;
+// "" if a broker answers.
 func (c *Config) diagnose(ctx context.Context, address string) string {
 	said := func(format string, args ...any) string {
 		return fmt.Sprintf("broker %q: ", address) + fmt.Sprintf(format, args...)
@@ -148,20 +152,22 @@ func (c *Config) diagnose(ctx context.Context, address string) string {
 		conn = over
 	}
 	switch answer, err := askVersions(conn); {
-	case len(answer) > 0 && answer[0] == 0x15: // RFC 8446, section 5.1: an alert
+	case len(answer) > 0 && answer[0] == 0x15: // an alert (RFC 8446, section 5.1)
 		return said("it speaks TLS; set kafka.tls.enabled")
 	case errors.As(err, &timeout) && timeout.Timeout():
-		return said("it takes connections and does not answer; check that it is Kafka, and that it is not starting or overloaded")
+		return said("it accepts connections but does not answer; check that it is Kafka, and that it is not starting or " +
+			"overloaded")
 	case err != nil && !c.Security.TLS.Enabled:
-		return said("it closes the connection without an answer (%v); if this is a TLS listener, set kafka.tls.enabled, or use another port", err)
+		return said("it closes the connection without an answer (%v); if this is a TLS listener, set kafka.tls.enabled, "+
+			"or use another port", err)
 	case err != nil:
 		return said("it closes the connection without an answer (%v); check that it is Kafka", err)
 	}
 	return ""
 }
 
-// askVersions asks in the oldest form which versions a broker has, and returns the first
-// bytes of the answer.
+// askVersions sends the oldest ApiVersions request and returns the first bytes of the
+// answer.
 func askVersions(conn net.Conn) ([]byte, error) {
 	const client = "keytrail"
 	body := binary.BigEndian.AppendUint16(nil, uint16(kmsg.ApiVersions))

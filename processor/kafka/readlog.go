@@ -11,19 +11,20 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 )
 
-// ReadLog reads the given partitions of a topic from their start to their end,
-// committed records only, and calls f for each in order of offset within its
-// partition. It is how state is restored.
+// ReadLog reads the committed records of the given partitions from start to end, and
+// calls f for each in order of offset within its partition. Stages restore their state
+// with it.
 //
-// The end is the high watermark at the call, not the last stable offset: when a
-// partition changes hands, the previous owner's last transaction may be decided
-// but its marker not yet written here. ReadLog waits for the marker. Without any
-// progress for Config.Stall it returns an error.
+// The end is the high watermark at the call, not the last stable offset: when a partition
+// changes hands, the previous owner's last transaction may be decided before its marker
+// is written here. ReadLog waits for the marker. It returns an error after Config.Stall
+// without progress.
 func ReadLog(ctx context.Context, c Config, topic string, list []int32, f func(*kgo.Record) error) error {
 	return readLog(ctx, c, topic, list, f, func(kadm.ListedOffsets) error { return nil })
 }
 
-func readLog(ctx context.Context, c Config, topic string, list []int32, f func(*kgo.Record) error, check func(starts kadm.ListedOffsets) error) error {
+func readLog(ctx context.Context, c Config, topic string, list []int32, f func(*kgo.Record) error,
+	check func(starts kadm.ListedOffsets) error) error {
 	adminClient, err := kgo.NewClient(c.Options()...)
 	if err != nil {
 		return fmt.Errorf("cannot make a Kafka client: %w", err)
@@ -43,9 +44,8 @@ func readLog(ctx context.Context, c Config, topic string, list []int32, f func(*
 	}
 	cl, err := kgo.NewClient(append(c.Options(),
 		kgo.ConsumePartitions(map[string]map[int32]kgo.Offset{topic: from}),
-		kgo.ConsumeResetOffset(kgo.NoResetOffset()), // what is deleted meanwhile must not be passed over
-		// With control records the end is seen even when the last thing in the log
-		// is a transaction's marker.
+		kgo.ConsumeResetOffset(kgo.NoResetOffset()), // records deleted meanwhile must not be skipped silently
+		// Control records show the end even if the log ends with a transaction's marker.
 		kgo.KeepControlRecords())...)
 	if err != nil {
 		return fmt.Errorf("cannot make a Kafka client: %w", err)
@@ -56,7 +56,8 @@ func readLog(ctx context.Context, c Config, topic string, list []int32, f func(*
 		fetches := cl.PollFetches(within)
 		cancel()
 		if err := fetches.Err0(); err != nil {
-			return fmt.Errorf("cannot restore from topic %q, of which %d partitions are not read to their end: %w", topic, len(left), err)
+			return fmt.Errorf("cannot restore from topic %q, with %d partitions not read to their end: %w",
+				topic, len(left), err)
 		}
 		var failed error
 		fetches.EachError(func(_ string, p int32, err error) {
@@ -81,14 +82,14 @@ func readLog(ctx context.Context, c Config, topic string, list []int32, f func(*
 	return nil
 }
 
-// ReadState is ReadLog of a topic that holds state, and is compacted: nothing of it is ever
-// deleted from its beginning, so a partition that does not begin with offset 0 was cut, which
-// is ErrStateMissing.
+// ReadState is ReadLog of a compacted state topic. Its beginning is never deleted, so a
+// partition that does not begin with offset 0 was cut, which is ErrStateMissing.
 func ReadState(ctx context.Context, c Config, topic string, list []int32, f func(*kgo.Record) error) error {
 	return readLog(ctx, c, topic, list, f, func(starts kadm.ListedOffsets) error {
 		for _, p := range list {
 			if s, ok := starts.Lookup(topic, p); ok && s.Offset > 0 {
-				return Fatal(fmt.Errorf("topic %q partition %d begins with offset %d: its first records were deleted, by a time of retention or by hand: %w", topic, p, s.Offset, ErrStateMissing))
+				return Fatal(fmt.Errorf("topic %q partition %d begins with offset %d: its first records were deleted, by a "+
+					"time of retention or by hand: %w", topic, p, s.Offset, ErrStateMissing))
 			}
 		}
 		return nil
@@ -97,9 +98,10 @@ func ReadState(ctx context.Context, c Config, topic string, list []int32, f func
 
 type bound struct{ start, end int64 }
 
-// bounds returns the first and the end offset of each partition that is not
-// empty, once every transaction before the end is decided.
-func bounds(ctx context.Context, adm *kadm.Client, topic string, list []int32, stall time.Duration, check func(kadm.ListedOffsets) error) (map[int32]bound, error) {
+// bounds returns the first and the end offset of each partition that is not empty, once
+// every earlier transaction is decided.
+func bounds(ctx context.Context, adm *kadm.Client, topic string, list []int32, stall time.Duration,
+	check func(kadm.ListedOffsets) error) (map[int32]bound, error) {
 	ctx, cancel := context.WithTimeout(ctx, stall)
 	defer cancel()
 	starts, err := adm.ListStartOffsets(ctx, topic)
@@ -141,7 +143,8 @@ func bounds(ctx context.Context, adm *kadm.Client, topic string, list []int32, s
 		select {
 		case <-ctx.Done():
 			slices.Sort(open)
-			return nil, fmt.Errorf("transactions of partitions %v stay open (kafka-transactions.sh find-hanging lists them): %w", open, ctx.Err())
+			return nil, fmt.Errorf(
+				"transactions of partitions %v stay open (kafka-transactions.sh find-hanging lists them): %w", open, ctx.Err())
 		case <-time.After(wait):
 		}
 	}

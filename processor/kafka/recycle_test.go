@@ -10,14 +10,14 @@ import (
 	"keytrail/processor/kafka"
 )
 
-// TestTransactUsesMemoryAgain: the memory of records that were processed holds later
-// ones, each of which is whole while it is processed.
+// TestTransactUsesMemoryAgain checks that memory of processed records is reused, and that
+// each record stays intact while it is processed.
 func TestTransactUsesMemoryAgain(t *testing.T) {
 	c := start(t)
 	c.topics(1, "in", "out")
 	const n, size = 30, 100_000
 	value := func(i int64) string { return strings.Repeat(string(rune('a'+i%26)), size) }
-	var held [][]byte // so that the collector of garbage does not give it to others
+	var held [][]byte // keeps the garbage collector from giving the memory to others
 	again, at := 0, map[*byte]bool{}
 	s := c.run("one", func(_ *kafka.Transact, e *echo) {
 		e.onProcess = func(r *kgo.Record) error {
@@ -29,11 +29,11 @@ func TestTransactUsesMemoryAgain(t *testing.T) {
 				again++
 			}
 			at[p], held = true, append(held, r.Value)
-			r.Value = []byte("seen") // the echo need not be long
+			r.Value = []byte("seen") // short, because nobody reads it
 			return nil
 		}
 	})
-	for i := range int64(n) { // one after another: what is fetched together can not share memory
+	for i := range int64(n) { // one by one: records of one fetch cannot share memory
 		c.produce("in", 0, value(i))
 		s.wait("it is processed", func() bool { return s.seen > int(i) })
 	}

@@ -26,16 +26,15 @@ import (
 	"keytrail/processor/setting"
 )
 
-// Security says how connections are encrypted and who the client is. The zero
-// value is neither: plain text and no name. Files are read again for every new
-// connection, so certificates, passwords and tokens can be replaced while the
-// program runs. It is plain data: safe for concurrent use.
+// Security sets encryption and authentication; its zero value sets neither. Files are
+// read again for every new connection, so certificates, passwords and tokens can be
+// rotated while the program runs. It is plain data: safe for concurrent use.
 type Security struct {
 	TLS  TLS
 	SASL SASL
 }
 
-// Mechanism is how a client proves who it is, in Kafka's own words.
+// Mechanism is an authentication mechanism, by Kafka's name.
 type Mechanism string
 
 // The mechanisms. RFC 4616, RFC 5802 and 7677, RFC 7628, and for the last
@@ -49,51 +48,51 @@ const (
 	MechanismMSKIAM Mechanism = "AWS_MSK_IAM"
 )
 
-// Mechanisms returns all mechanisms, none included.
+// Mechanisms returns all mechanisms, including none.
 func Mechanisms() []Mechanism {
 	return []Mechanism{MechanismNone, MechanismPlain, MechanismSHA256, MechanismSHA512, MechanismOAuth, MechanismMSKIAM}
 }
 
-// SASL says who the client is.
+// SASL authenticates the client.
 type SASL struct {
-	// Mechanism is how the client proves who it is; "" is MechanismNone.
+	// Mechanism is the authentication mechanism; "" means MechanismNone.
 	Mechanism Mechanism `yaml:"mechanism"`
-	// Username and Password are those of PLAIN and SCRAM, and with TokenURL the id
-	// and the secret of OAUTHBEARER's client.
+	// Username and Password belong to PLAIN and SCRAM. With TokenURL they are the client
+	// id and secret of OAUTHBEARER.
 	Username string         `yaml:"username"`
 	Password setting.Secret `yaml:"password"`
-	// PasswordFile is a file with the password, instead of Password. The end of its
-	// line does not count.
+	// PasswordFile is a file with the password, instead of Password. A final newline is
+	// ignored.
 	PasswordFile string `yaml:"password_file"`
-	// TokenFile is a file with the token of OAUTHBEARER, such as Kubernetes writes it
-	// for a service account.
+	// TokenFile is a file with the token of OAUTHBEARER, such as a Kubernetes service
+	// account token.
 	TokenFile string `yaml:"token_file"`
-	// TokenURL is where OAUTHBEARER asks for a token by the client credentials grant
-	// of RFC 6749, section 4.4, with Scope if there is one.
+	// TokenURL issues tokens for OAUTHBEARER by the client credentials grant (RFC 6749,
+	// section 4.4), with Scope if set.
 	TokenURL string `yaml:"token_url"`
 	Scope    string `yaml:"scope"`
 
 	found func(path, secret string) // see OnSecret
 }
 
-// OnSecret has f told of every secret that is read from a file, with the file, and of every
-// token that TokenURL gives, with that, to keep them out of errors and logs. It is called
-// before the first connection; f is called from any of them.
+// OnSecret calls f for every secret read from a file, with the file's path, and for every
+// token from TokenURL, with that URL, to keep secrets out of errors and logs. Call it
+// before the first connection; any connection may call f.
 func (s *SASL) OnSecret(f func(path, secret string)) { s.found = f }
 
 func (s *SASL) mechanism() Mechanism { return cmp.Or(s.Mechanism, MechanismNone) }
 
-// Validate returns setting.Problems that name the settings that cannot be used.
-// It opens no file: see Security.Load.
+// Validate returns setting.Problems that name the unusable settings. It opens no file:
+// see Security.Load.
 func (s SASL) Validate() error {
 	var p setting.Problems
 	m := s.mechanism()
 	if setting.OneOf(&p, "mechanism", m, Mechanisms()...); p != nil {
-		return p // what the others should be is not known
+		return p // the rules for the others are unknown
 	}
 	password := s.Password.Reveal() != "" || s.PasswordFile != ""
 	if s.Password.Reveal() != "" && s.PasswordFile != "" {
-		p.Add("password_file", "%q stands beside password; leave out one of them", s.PasswordFile)
+		p.Add("password_file", "%q is set together with password; remove one of them", s.PasswordFile)
 	}
 	switch m {
 	case MechanismPlain, MechanismSHA256, MechanismSHA512:
@@ -117,14 +116,14 @@ func (s SASL) Validate() error {
 func (s *SASL) oauth(p *setting.Problems, password bool) {
 	switch {
 	case s.TokenFile != "" && s.TokenURL != "":
-		p.Add("token_file", "%q stands beside token_url; leave out one of them", s.TokenFile)
+		p.Add("token_file", "%q is set together with token_url; remove one of them", s.TokenFile)
 	case s.TokenFile != "":
 		s.unused(p, "username", s.Username)
 		s.unused(p, "password", s.Password.String())
 		s.unused(p, "password_file", s.PasswordFile)
 		s.unused(p, "scope", s.Scope)
 	case s.TokenURL == "":
-		p.Add("token_file", "is missing; mechanism %s wants token_file or token_url", s.Mechanism)
+		p.Add("token_file", "is missing; mechanism %s requires token_file or token_url", s.Mechanism)
 	default:
 		u, err := url.Parse(s.TokenURL)
 		if err != nil || u.Host == "" || u.User != nil || (u.Scheme != "https" && u.Scheme != "http") {
@@ -137,13 +136,13 @@ func (s *SASL) oauth(p *setting.Problems, password bool) {
 
 func (s *SASL) want(p *setting.Problems, key string, there bool) {
 	if !there {
-		p.Add(key, "is missing; mechanism %s wants it", s.Mechanism)
+		p.Add(key, "is missing; mechanism %s requires it", s.Mechanism)
 	}
 }
 
 func (s *SASL) unused(p *setting.Problems, key, text string) {
 	if text != "" {
-		p.Add(key, "is set, and mechanism %s has no use for it", s.mechanism())
+		p.Add(key, "is set, but mechanism %s does not use it", s.mechanism())
 	}
 }
 
@@ -161,13 +160,13 @@ func (s Security) Validate() error {
 		}
 	}
 	if s.SASL.Mechanism == MechanismMSKIAM && !s.TLS.Enabled {
-		p.Add("sasl.mechanism", "%s works over TLS only: enable it", MechanismMSKIAM)
+		p.Add("sasl.mechanism", "%s requires TLS: enable it", MechanismMSKIAM)
 	}
 	return p.Err()
 }
 
-// Load reads every file that s names once, so that a mistake is found at the start
-// and not by the first connection.
+// Load reads every file of s once, so that a mistake shows at startup and not at the
+// first connection.
 func (s *Security) Load() error {
 	var errs []error
 	if s.TLS.Enabled {
@@ -197,7 +196,7 @@ func (s *Security) Options() []kgo.Opt {
 	return opts
 }
 
-// client returns the mechanism as the client takes it, nil for none.
+// client returns the client's form of the mechanism, nil for none.
 func (s SASL) client() sasl.Mechanism {
 	switch s.Mechanism {
 	case MechanismPlain:
@@ -229,7 +228,7 @@ func (s *SASL) password() (string, error) {
 	return s.secretFile("password_file", s.PasswordFile)
 }
 
-// token returns the token of a new connection.
+// token returns the token for a new connection.
 func (s *SASL) token(ctx context.Context) (oauth.Auth, error) {
 	if s.TokenFile != "" {
 		token, err := s.secretFile("token_file", s.TokenFile)
@@ -247,7 +246,8 @@ func (s *SASL) token(ctx context.Context) (oauth.Auth, error) {
 	}
 	t, err := c.Token(ctx)
 	if err != nil {
-		return oauth.Auth{}, fmt.Errorf("cannot get a token for SASL %s from token_url %s as client %q: %w", MechanismOAuth, s.TokenURL, s.Username, err)
+		return oauth.Auth{}, fmt.Errorf("cannot get a token for SASL %s from token_url %s as client %q: %w", MechanismOAuth,
+			s.TokenURL, s.Username, err)
 	}
 	if s.found != nil {
 		s.found(s.TokenURL, t.AccessToken)
@@ -255,8 +255,8 @@ func (s *SASL) token(ctx context.Context) (oauth.Auth, error) {
 	return oauth.Auth{Token: t.AccessToken}, nil
 }
 
-// proof gets once what a new connection would get from elsewhere, a token or credentials,
-// and returns why that fails.
+// proof obtains once the token or credentials that a new connection would use, and
+// returns an error if that fails.
 func (s *SASL) proof(ctx context.Context) error {
 	var err error
 	switch s.Mechanism {
@@ -268,8 +268,8 @@ func (s *SASL) proof(ctx context.Context) error {
 	return err
 }
 
-// bearer is OAUTHBEARER with the refusal of a token told apart from a broken answer:
-// the brokers explain it in a challenge (RFC 7628, section 3.2.2).
+// bearer is OAUTHBEARER that distinguishes a refused token from a broken answer: brokers
+// explain a refusal in a challenge (RFC 7628, section 3.2.2).
 type bearer struct{ sasl.Mechanism }
 
 func (b bearer) Authenticate(ctx context.Context, host string) (sasl.Session, []byte, error) {
@@ -286,9 +286,9 @@ func (b bearerSession) Challenge(answer []byte) (bool, []byte, error) {
 	return b.Session.Challenge(answer)
 }
 
-// awsChain is the default credential chain of AWS's SDK: the environment, the
-// shared files, web identity, the roles of ECS, EKS and EC2. It caches, and renews
-// what is about to end.
+// awsChain is the default credential chain of AWS's SDK: the environment, the shared
+// files, web identity, and the roles of ECS, EKS and EC2. It caches credentials and
+// renews them before they expire.
 type awsChain struct {
 	mu     sync.Mutex // guards chain
 	chain  aws.CredentialsProvider
@@ -307,16 +307,18 @@ func (c *awsChain) retrieve(ctx context.Context) (saslaws.Auth, error) {
 	}
 	v, err := c.chain.Retrieve(ctx)
 	if err != nil {
-		return saslaws.Auth{}, fmt.Errorf("cannot find AWS credentials for SASL %s (environment, shared files, web identity, role): %w", MechanismMSKIAM, err)
+		return saslaws.Auth{}, fmt.Errorf("cannot find AWS credentials for SASL %s (environment, shared files, web "+
+			"identity, role): %w", MechanismMSKIAM, err)
 	}
-	return saslaws.Auth{AccessKey: v.AccessKeyID, SecretKey: v.SecretAccessKey, SessionToken: v.SessionToken, UserAgent: "keytrail"}, nil
+	return saslaws.Auth{AccessKey: v.AccessKeyID, SecretKey: v.SecretAccessKey, SessionToken: v.SessionToken,
+		UserAgent: "keytrail"}, nil
 }
 
-// maxSecretFile bounds a file with a password, a token, a key or certificates: the
-// authorities of a whole system are about 250 KiB.
+// maxSecretFile bounds a file with a password, a token, a key or certificates: a system's
+// whole CA bundle is about 250 KiB.
 const maxSecretFile = 1 << 20
 
-// secretFile is secretFile, and tells of what the file holds.
+// secretFile reads a secret file and reports its contents to found.
 func (s *SASL) secretFile(setting, path string) (string, error) {
 	text, err := secretFile(setting, path)
 	if err == nil && s.found != nil {
@@ -325,8 +327,7 @@ func (s *SASL) secretFile(setting, path string) (string, error) {
 	return text, err
 }
 
-// secretFile reads the secret that the file at path holds; setting names the file
-// in errors.
+// secretFile reads the secret in the file at path; setting names the file in errors.
 func secretFile(setting, path string) (string, error) {
 	b, err := readFile(setting, path)
 	if err != nil {

@@ -20,7 +20,7 @@ import (
 	"keytrail/processor/setting"
 )
 
-// secured starts a real Kafka whose listeners want TLS and more.
+// secured starts a real Kafka with TLS and SASL listeners.
 func secured(t *testing.T) *kafkatest.Secured {
 	t.Helper()
 	if os.Getenv(kafkatest.Variable) != "real" {
@@ -35,7 +35,7 @@ func secured(t *testing.T) *kafkatest.Secured {
 	return s
 }
 
-// reach creates a topic, writes to it and reads it back, by clients of cfg.
+// reach creates a topic, writes to it and reads it back, with clients of cfg.
 func reach(t *testing.T, cfg kafka.Config, topic string) error {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
@@ -99,8 +99,8 @@ func TestSecurity(t *testing.T) {
 	renewed(t, s)
 }
 
-// accessLists denies one operation at a time, as a real authorizer does it: each is named
-// at the start, and with none denied it begins.
+// accessLists denies one operation at a time with a real authorizer: startup names each,
+// and succeeds if none is denied.
 func accessLists(t *testing.T, s *kafkatest.Secured) {
 	cfg := kafka.Config{Brokers: []string{s.SASL}, ClientID: "test", Security: kafka.Security{TLS: kafka.TLS{Enabled: true, CAFile: s.CA},
 		SASL: kafka.SASL{Mechanism: kafka.MechanismSHA512, Username: kafkatest.User, Password: setting.NewSecret(kafkatest.Password)}}}
@@ -119,7 +119,7 @@ func accessLists(t *testing.T, s *kafkatest.Secured) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		// The brokers take the list over a moment later. What was made until then is there.
+		// Brokers apply the list a moment later. A topic created until then exists.
 		for i, deadline := 0, time.Now().Add(time.Minute); ; time.Sleep(100 * time.Millisecond) {
 			if i++; op == kmsg.ACLOperationCreate {
 				topic = fmt.Sprint(name, i)
@@ -144,7 +144,7 @@ func accessLists(t *testing.T, s *kafkatest.Secured) {
 	f(kmsg.ACLResourceTypeTransactionalId, "acl-check", kmsg.ACLOperationWrite, "acl", `do not allow Write on transactional id "acl-"`)
 }
 
-// tokenServer is an OAuth server of client "me".
+// tokenServer is an OAuth server with the client "me".
 func tokenServer(t *testing.T) string {
 	t.Helper()
 	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -167,7 +167,7 @@ func tokenServer(t *testing.T) string {
 	return srv.URL
 }
 
-// refusals checks what is said when something is wrong: each names what and what to do.
+// refusals checks that each authentication error names the cause and the remedy.
 func refusals(t *testing.T, s *kafkatest.Secured) {
 	over := kafka.TLS{Enabled: true, CAFile: s.CA}
 	wrong, password := setting.NewSecret("hunter2"), setting.NewSecret(kafkatest.Password)
@@ -202,17 +202,17 @@ func refusals(t *testing.T, s *kafkatest.Secured) {
 	f("a mechanism that is not offered", s.SASL, kafka.Security{TLS: over, SASL: kafka.SASL{Mechanism: kafka.MechanismMSKIAM}}, "this listener of the brokers does not offer SASL AWS_MSK_IAM")
 	plain := kafka.SASL{Mechanism: kafka.MechanismPlain, Username: kafkatest.User, Password: password}
 	f("a wrong authority", s.SASL, kafka.Security{TLS: kafka.TLS{Enabled: true, CAFile: s.OtherCA}, SASL: plain}, fmt.Sprintf("no authority of ca_file %q signed a broker's certificate", s.OtherCA))
-	f("the system's authorities", s.SASL, kafka.Security{TLS: kafka.TLS{Enabled: true}, SASL: plain}, "no authority of ca_file (the system's, as none is set) signed")
+	f("the system's authorities", s.SASL, kafka.Security{TLS: kafka.TLS{Enabled: true}, SASL: plain}, "no authority in ca_file (the system's, because none is set) signed")
 	f("a wrong name", s.SASL, kafka.Security{TLS: kafka.TLS{Enabled: true, CAFile: s.CA, ServerName: "kafka.example"}, SASL: plain}, "set server_name")
-	f("no certificate", s.Mutual, kafka.Security{TLS: over}, "the brokers want a certificate of the client; set cert_file and key_file")
+	f("no certificate", s.Mutual, kafka.Security{TLS: over}, "the brokers require a client certificate; set cert_file and key_file")
 	f("a file that is not there", s.SASL, kafka.Security{TLS: kafka.TLS{Enabled: true, CAFile: "/nowhere/ca.pem"}}, "cannot use ca_file", "/nowhere/ca.pem")
 	f("TLS where there is none", s.Brokers()[0], kafka.Security{TLS: over}, "no TLS handshake", "do not enable kafka.tls")
 	f("no TLS where there is one", s.SASL, kafka.Security{SASL: plain}, "speaks TLS; set kafka.tls.enabled")
 	f("no SASL where there is one", s.SASL, kafka.Security{TLS: over}, "set kafka.sasl.mechanism", "is SASL missing?")
 }
 
-// renewed lets sessions of three seconds end, with a token that is replaced meanwhile:
-// the client proves itself again with the new one, and loses nothing.
+// renewed lets sessions of three seconds end while the token is replaced: the client
+// authenticates again with the new one and loses no record.
 func renewed(t *testing.T, s *kafkatest.Secured) {
 	path := writeFile(t, kafkatest.Token("me", time.Now().Add(4*time.Second)))
 	cfg := kafka.Config{Brokers: []string{s.SASL}, Security: kafka.Security{TLS: kafka.TLS{Enabled: true, CAFile: s.CA}, SASL: kafka.SASL{Mechanism: kafka.MechanismOAuth, TokenFile: path}}}

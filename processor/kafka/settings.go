@@ -14,9 +14,9 @@ import (
 	"github.com/twmb/franz-go/pkg/kerr"
 )
 
-// check holds the topics that this run did not make against what Keytrail needs. What
-// cannot work, or would count wrongly, is a final error; what is a risk is logged, a line
-// a setting, with the command that changes it.
+// check compares existing topics with Keytrail's needs. A setting that cannot work, or
+// would give wrong counts, is a final error; a risky one is logged, one line per setting,
+// with the command that changes it.
 func (s *starter) check(ctx context.Context, l layout) error {
 	var names []string
 	for _, t := range s.topics {
@@ -62,7 +62,7 @@ func (s *starter) warn(text string, args ...any) {
 	}
 }
 
-// settings returns the effective settings of topics, the brokers' defaults included.
+// settings returns the effective settings of topics, including the brokers' defaults.
 func (s *starter) settings(ctx context.Context, names []string) (map[string]map[string]string, error) {
 	configs, err := s.adm.DescribeTopicConfigs(ctx, names...)
 	if err != nil {
@@ -83,34 +83,35 @@ func (s *starter) settings(ctx context.Context, names []string) (map[string]map[
 	return found, nil
 }
 
-// difference is one setting of a topic that is not as it should be.
+// difference is one topic setting that differs from what Keytrail needs.
 type difference struct {
 	setting, has, want string
 	why                string
 	fatal              bool
-	how                string // what changes it; "" for kafka-configs.sh
-	advice             string // what to do where changing it is not enough; "" elsewhere
+	how                string // the command or setting that changes it; "" for kafka-configs.sh
+	advice             string // what to do if changing it is not enough; or ""
 }
 
-// sentence says what a topic has, why that matters, and the command that changes it or
-// what to do instead.
+// sentence states the topic's value, why it matters, and the command that changes it or
+// other advice.
 func (s *starter) sentence(topic string, d difference) string {
 	command := d.how
 	if d.advice != "" {
 		return fmt.Sprintf("topic %q has %s %s, want %s: %s; %s", topic, d.setting, d.has, d.want, d.why, d.advice)
 	}
 	if command == "" {
-		command = fmt.Sprintf("kafka-configs.sh --bootstrap-server %s --alter --entity-type topics --entity-name %s --add-config %s=%s",
+		command = fmt.Sprintf("kafka-configs.sh --bootstrap-server %s --alter --entity-type topics --entity-name %s "+
+			"--add-config %s=%s",
 			s.c.Brokers[0], topic, d.setting, d.want)
 	}
 	return fmt.Sprintf("topic %q has %s %s, want %s: %s; change it with: %s", topic, d.setting, d.has, d.want, d.why,
 		command)
 }
 
-// leastBatch is the least max.message.bytes that takes what stages write.
+// leastBatch is the smallest max.message.bytes that accepts the stages' batches.
 const leastBatch = usualBatchBytes
 
-// differences returns what is wrong with a topic that exists, worst first.
+// differences returns the differences of an existing topic, worst first.
 func (t *Topic) differences(has map[string]string, info topicInfo, brokers int) []difference {
 	var list []difference
 	add := func(fatal bool, setting, want, why string) {
@@ -145,34 +146,34 @@ func (t *Topic) differences(has map[string]string, info topicInfo, brokers int) 
 		add(true, "min.insync.replicas", strconv.Itoa(max(1, info.replicas-1)),
 			fmt.Sprintf("no partition has more than %d replicas, so every write would be refused", info.replicas))
 	} else if ok && got < 2 && info.replicas >= 3 {
-		add(false, "min.insync.replicas", "2", "what only one broker has is lost with it")
+		add(false, "min.insync.replicas", "2", "records that only one broker has are lost with it")
 	}
 	if has["unclean.leader.election.enable"] == "true" {
 		add(false, "unclean.leader.election.enable", "false",
-			"a broker that missed records may become the leader and cut them off")
+			"a broker that missed records may become the leader and truncate them")
 	}
 	if got, ok := number("retention.ms"); ok && got >= 0 && strings.Contains(has["cleanup.policy"], "delete") &&
 		policy == "delete" {
 		if want, _ := strconv.ParseInt(wanted("retention.ms", "0"), 10, 64); want < 0 || got < want {
-			add(false, "retention.ms", strconv.FormatInt(want, 10), fmt.Sprintf("what is not read within %v is lost",
+			add(false, "retention.ms", strconv.FormatInt(want, 10), fmt.Sprintf("records that are not read within %v are lost",
 				time.Duration(got)*time.Millisecond))
 		}
 	}
 	if got, ok := number("retention.bytes"); ok && got >= 0 && policy == "delete" {
-		add(false, "retention.bytes", "-1", "what is not read before a partition has grown to that size is lost")
+		add(false, "retention.bytes", "-1", "records that are not read before a partition has grown to that size are lost")
 	}
 	stamps := wanted("message.timestamp.type", "CreateTime")
 	if got := has["message.timestamp.type"]; got != "" && got != stamps {
-		why := "records would bear the time at which the broker got them"
+		why := "records would have the time at which the broker received them"
 		if stamps == "LogAppendTime" {
-			why = "a producer whose clock is wrong would decide how long events may come in any order after an outage"
+			why = "after an outage, a producer with a wrong clock would determine how long events may arrive out of order"
 		}
 		add(false, "message.timestamp.type", stamps, why)
 	}
 	return append(list, t.layoutDifferences(info, brokers)...)
 }
 
-// layoutDifferences returns what is wrong with the replicas and partitions of a topic.
+// layoutDifferences returns the differences of a topic's replicas and partitions.
 func (t *Topic) layoutDifferences(info topicInfo, brokers int) (list []difference) {
 	if info.replicas == 1 && brokers >= 3 {
 		list = append(list, difference{setting: "replication factor", has: "1", want: "3",
@@ -181,18 +182,18 @@ func (t *Topic) layoutDifferences(info topicInfo, brokers int) (list []differenc
 	if t.Partitions > 1 && info.partitions != t.Partitions {
 		list = append(list, difference{setting: "partitions", has: fmt.Sprint(info.partitions),
 			want: fmt.Sprint(t.Partitions),
-			why:  "kafka.partitions is only for topics that are made, and what is there holds", how: "kafka.partitions in the configuration"})
+			why:  "kafka.partitions applies only to topics that Keytrail creates", how: "kafka.partitions in the configuration"})
 	}
 	return list
 }
 
-// outlived returns the difference of a topic that is kept for less time than another that
-// must not outlive it.
+// outlived returns the difference of a topic with a shorter retention than another topic
+// that it must outlive.
 func (t *Topic) outlived(settings map[string]map[string]string) []difference {
 	kept := func(name string) int64 {
 		ms, err := strconv.ParseInt(settings[name]["retention.ms"], 10, 64)
 		if err != nil || ms < 0 {
-			return math.MaxInt64 // for ever, or not known
+			return math.MaxInt64 // forever or unknown
 		}
 		return ms
 	}
@@ -202,10 +203,10 @@ func (t *Topic) outlived(settings map[string]map[string]string) []difference {
 	}
 	want := settings[t.Outlives]["retention.ms"]
 	return []difference{{setting: "retention.ms", has: settings[t.Name]["retention.ms"], want: want,
-		why: fmt.Sprintf("topic %q is kept longer, and what was made of it would be lost before it", t.Outlives)}}
+		why: fmt.Sprintf("topic %q is kept longer, and the records made from it would be lost before it", t.Outlives)}}
 }
 
-// policies returns a cleanup policy with its parts in order.
+// policies returns a cleanup policy with its parts sorted.
 func policies(text string) string {
 	set := map[string]bool{}
 	for _, one := range strings.Split(text, ",") {

@@ -33,7 +33,7 @@ import (
 	"keytrail/processor/setting"
 )
 
-// fake starts a broker, or several, with options.
+// fake starts kfake brokers with options.
 func fake(t *testing.T, opts ...kfake.Opt) *kfake.Cluster {
 	t.Helper()
 	c, err := kfake.NewCluster(append([]kfake.Opt{kfake.NumBrokers(1)}, opts...)...)
@@ -44,17 +44,17 @@ func fake(t *testing.T, opts ...kfake.Opt) *kfake.Cluster {
 	return c
 }
 
-// refused are starts that cannot work. They wait more than they work, so all run at once.
+// refused runs failing starts. They mostly wait, so all run concurrently.
 type refused struct {
 	*testing.T
 	wg sync.WaitGroup
 }
 
-// newRefused returns none yet. The test waits for wg before it ends.
+// newRefused returns an empty refused. The test waits for wg before it ends.
 func newRefused(t *testing.T) *refused { return &refused{T: t} }
 
-// start starts with a configuration that cannot work, and holds that the error is one
-// line that says each of want, and that the log has nothing.
+// start starts with an unusable configuration, and checks that the error is one line that
+// contains each of want, and that nothing is logged.
 func (r *refused) start(name string, cfg kafka.Config, want ...string) {
 	r.wg.Go(func() {
 		var log bytes.Buffer
@@ -85,7 +85,7 @@ func sasl(mechanism kafka.Mechanism, user, password string) kafka.Security {
 	return kafka.Security{SASL: kafka.SASL{Mechanism: mechanism, Username: user, Password: setting.NewSecret(password)}}
 }
 
-// closedPort returns an address at which nobody listens.
+// closedPort returns an address where nobody listens.
 func closedPort(t *testing.T) string {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
@@ -96,7 +96,7 @@ func closedPort(t *testing.T) string {
 	return l.Addr().String()
 }
 
-// serve accepts connections and gives them to f.
+// serve accepts connections and passes them to f.
 func serve(t *testing.T, f func(net.Conn)) string {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
@@ -116,7 +116,7 @@ func serve(t *testing.T, f func(net.Conn)) string {
 	return l.Addr().String()
 }
 
-// certificate makes one that signs itself, for a name, and returns it with its PEM file.
+// certificate makes a self-signed certificate for a name, and returns it with its PEM file.
 func certificate(t *testing.T, name string) (tls.Certificate, string) {
 	t.Helper()
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
@@ -141,8 +141,8 @@ func certificate(t *testing.T, name string) (tls.Certificate, string) {
 	return tls.Certificate{Certificate: [][]byte{der}, PrivateKey: key}, path
 }
 
-// TestStartIsRefused holds that whatever keeps Keytrail from its brokers ends the start by
-// itself, with one line that says what, where, and what to do.
+// TestStartIsRefused checks that every obstacle between Keytrail and its brokers ends
+// startup with one line that says what, where, and what to do.
 func TestStartIsRefused(t *testing.T) {
 	r := newRefused(t)
 	defer r.wg.Wait()
@@ -156,7 +156,7 @@ func TestStartIsRefused(t *testing.T) {
 	r.start("nobody listens", at(nobody), nobody, "refused", "check that Kafka runs there")
 	r.start("two of nobody", at(nobody, "127.0.0.1:1"), nobody, "127.0.0.1:1")
 	r.start("no name", at("kafka.invalid:9092"), `"kafka.invalid:9092"`, "name cannot be resolved", "check kafka.brokers")
-	r.start("silent", at(serve(t, func(c net.Conn) { io.Copy(io.Discard, c) })), "takes connections and does not answer")
+	r.start("silent", at(serve(t, func(c net.Conn) { io.Copy(io.Discard, c) })), "accepts connections but does not answer")
 	web := httptest.NewServer(http.NotFoundHandler())
 	t.Cleanup(web.Close)
 	r.start("a web server", at(strings.TrimPrefix(web.URL, "http://")), strings.TrimPrefix(web.URL, "http://"))
@@ -171,7 +171,7 @@ func TestStartIsRefused(t *testing.T) {
 
 	silent := serve(t, func(c net.Conn) { io.Copy(io.Discard, c) })
 	token := kafka.Security{SASL: kafka.SASL{Mechanism: kafka.MechanismOAuth, TokenURL: "http://" + silent + "/token", Username: "me", Password: setting.NewSecret("hunter2")}}
-	bearer := fake(t) // which does not know the mechanism, and here takes it
+	bearer := fake(t) // which does not support the mechanism
 	bearer.ControlKey(int16(kmsg.SASLHandshake), func(req kmsg.Request) (kmsg.Response, error, bool) {
 		bearer.KeepControl()
 		return req.(*kmsg.SASLHandshakeRequest).ResponseKind(), nil, true
@@ -184,8 +184,8 @@ func TestStartIsRefused(t *testing.T) {
 	over := fake(t, kfake.TLS(&tls.Config{Certificates: []tls.Certificate{cert}}))
 	named := fake(t, kfake.TLS(&tls.Config{Certificates: []tls.Certificate{foreign}}))
 	plain := fake(t)
-	r.start("unknown authority", with(over, kafka.Security{TLS: kafka.TLS{Enabled: true, CAFile: foreignCA}}), "no authority of ca_file", foreignCA)
-	r.start("another name", with(named, kafka.Security{TLS: kafka.TLS{Enabled: true, CAFile: foreignCA}}), "not for the name", "server_name")
+	r.start("unknown authority", with(over, kafka.Security{TLS: kafka.TLS{Enabled: true, CAFile: foreignCA}}), "no authority in ca_file", foreignCA)
+	r.start("another name", with(named, kafka.Security{TLS: kafka.TLS{Enabled: true, CAFile: foreignCA}}), "does not have the name", "server_name")
 	r.start("plain to TLS", with(over, kafka.Security{}), "TLS", "set kafka.tls.enabled")
 	r.start("TLS to plain", with(plain, kafka.Security{TLS: kafka.TLS{Enabled: true, CAFile: ca}}), "TLS", "do not enable")
 	hushed := serve(t, func(c net.Conn) { io.Copy(io.Discard, c) })
@@ -196,7 +196,7 @@ func TestStartIsRefused(t *testing.T) {
 	r.start("Kafka 2.4", with(fake(t, kfake.MaxVersions(kversion.V2_4_0())), kafka.Security{}), "too old", "Kafka 2.5 or newer")
 	r.start("Kafka 0.11", with(fake(t, kfake.MaxVersions(kversion.V0_11_0())), kafka.Security{}), "too old", "Kafka 2.5 or newer")
 
-	// brokers that tell clients an address of no use
+	// brokers that advertise an unusable address
 	lost := fake(t)
 	lost.ControlKey(int16(kmsg.Metadata), func(req kmsg.Request) (kmsg.Response, error, bool) {
 		lost.KeepControl()
@@ -209,7 +209,7 @@ func TestStartIsRefused(t *testing.T) {
 	r.start("advertised listeners", with(lost, kafka.Security{}), "internal.invalid:9092", "advertised.listeners")
 }
 
-// acls returns what a user may do on an installation of one topic, but for one operation.
+// acls grants a user every operation on a single-topic installation but one.
 func acls(without kmsg.ACLOperation, kind kmsg.ACLResourceType) (list []kfake.ACL) {
 	for _, one := range []struct {
 		kind kmsg.ACLResourceType
@@ -230,8 +230,8 @@ func acls(without kmsg.ACLOperation, kind kmsg.ACLResourceType) (list []kfake.AC
 	return list
 }
 
-// Each operation that is missing in the brokers' access lists is named, with the command
-// that allows it.
+// Startup names each operation missing in the brokers' access lists, with the command
+// that grants it.
 func TestAccessIsRefused(t *testing.T) {
 	r := newRefused(t)
 	defer r.wg.Wait()
@@ -253,7 +253,7 @@ func TestAccessIsRefused(t *testing.T) {
 	f(kmsg.ACLOperationWrite, kmsg.ACLResourceTypeTransactionalId, `do not allow Write on transactional id "keytrail-count-"`, "--transactional-id keytrail-count- --resource-pattern-type prefixed")
 	f(kmsg.ACLOperationDescribe, kmsg.ACLResourceTypeTransactionalId, `on transactional id "keytrail-count-"`)
 
-	// What is only nice to know does not keep it from starting.
+	// Optional operations do not prevent the start.
 	c := fake(t, kfake.EnableSASL(), kfake.Superuser("SCRAM-SHA-256", "admin", "admin"), kfake.EnableACLs(), kfake.User("PLAIN", "keytrail", "right", acls(kmsg.ACLOperationDescribeConfigs, kmsg.ACLResourceTypeTopic)...))
 	fakeTopic(t, c)
 	var log bytes.Buffer
@@ -266,7 +266,7 @@ func TestAccessIsRefused(t *testing.T) {
 	}
 }
 
-// fakeTopic makes kms.events as a superuser.
+// fakeTopic creates kms.events as a superuser.
 func fakeTopic(t *testing.T, c *kfake.Cluster) {
 	t.Helper()
 	root := kafka.Config{Brokers: c.ListenAddrs(), ClientID: "root", Security: sasl(kafka.MechanismSHA256, "admin", "admin")}

@@ -18,24 +18,24 @@ import (
 	"keytrail/processor/setting"
 )
 
-// TLS says how connections are encrypted: TLS 1.2 or newer, and the broker's
-// certificate is always checked.
+// TLS configures encryption: TLS 1.2 or newer, always with verification of the broker's
+// certificate.
 type TLS struct {
 	// Enabled encrypts the connections.
 	Enabled bool `yaml:"enabled"`
-	// CAFile is a PEM file of the authorities that sign the brokers' certificates;
-	// "" means those of the system.
+	// CAFile is a PEM file of the authorities that sign the brokers' certificates; ""
+	// means the system's.
 	CAFile string `yaml:"ca_file"`
-	// CertFile and KeyFile are PEM files of the client's own certificate, with what is
-	// between it and its authority, and of its key; "" for none.
+	// CertFile and KeyFile are PEM files of the client's certificate, with its
+	// intermediates, and of its key; "" for none.
 	CertFile string `yaml:"cert_file"`
 	KeyFile  string `yaml:"key_file"`
-	// ServerName is the name that the brokers' certificates have to have; "" means
-	// that of each broker's address.
+	// ServerName is the name that the brokers' certificates must have; "" means the name
+	// in each broker's address.
 	ServerName string `yaml:"server_name"`
 }
 
-// Validate returns setting.Problems that name the settings that cannot be used.
+// Validate returns setting.Problems that name the unusable settings.
 func (t TLS) Validate() error {
 	var p setting.Problems
 	if !t.Enabled {
@@ -43,7 +43,7 @@ func (t TLS) Validate() error {
 			{"ca_file", t.CAFile}, {"cert_file", t.CertFile}, {"key_file", t.KeyFile}, {"server_name", t.ServerName},
 		} {
 			if s.text != "" {
-				p.Add(s.key, "%q is set, and TLS is not enabled", s.text)
+				p.Add(s.key, "%q is set, but TLS is not enabled", s.text)
 			}
 		}
 	}
@@ -53,8 +53,7 @@ func (t TLS) Validate() error {
 	return p.Err()
 }
 
-// dialTimeout bounds how long one connection may take, and one question for a
-// token: the client's own default.
+// dialTimeout bounds one connection attempt or token request: the client's default.
 const dialTimeout = 10 * time.Second
 
 // dial connects to a broker.
@@ -85,12 +84,12 @@ func (t TLS) dial(ctx context.Context, network, addr string) (net.Conn, error) {
 	return nil, err
 }
 
-// errNoHandshake is that a broker hung up on the first bytes of TLS, as Kafka's plain
-// listeners do, which take them for the length of a request.
+// errNoHandshake means that a broker hung up on the first bytes of TLS. Kafka's plaintext
+// listeners do, as they read them as the length of a request.
 var errNoHandshake = errors.New("the broker hung up in the TLS handshake")
 
-// config reads the files. It is made anew for each connection, so that a
-// certificate can be replaced while the program runs.
+// config reads the files. Each connection calls it, so that certificates can be rotated
+// while the program runs.
 func (t *TLS) config(host string) (*tls.Config, error) {
 	c := &tls.Config{ServerName: host, MinVersion: tls.VersionTLS12}
 	if t.ServerName != "" {
@@ -125,16 +124,15 @@ func (t *TLS) config(host string) (*tls.Config, error) {
 }
 
 // refusedCertificate reports whether err is an alert by which a server refuses the
-// client's certificate (RFC 8446, section 6). The alert's type is crypto/tls's own, so
-// its text has to do: all of them name the certificate, and no other does.
+// client's certificate (RFC 8446, section 6). The alert's type is private to crypto/tls,
+// so its text must do: exactly those alerts name the certificate.
 func refusedCertificate(err error) bool {
 	var op *net.OpError
 	return errors.As(err, &op) && op.Op == "remote error" && strings.Contains(op.Err.Error(), "certificate")
 }
 
-// Explain adds to err, which a client made with s returned, what it means for the
-// settings and what to do about it. An error that has nothing to do with s comes
-// back as it is.
+// Explain adds to an error of a client with s which setting causes it and what to do. It
+// returns an unrelated error unchanged.
 func (s *Security) Explain(err error) error {
 	hint := s.hint(err)
 	if hint == "" {
@@ -154,34 +152,38 @@ func (s *Security) hint(err error) string {
 	case errors.Is(err, kerr.SaslAuthenticationFailed):
 		return "the brokers refuse SASL " + string(m) + s.who() + "; " + remedies[m]
 	case errors.Is(err, kerr.UnsupportedSaslMechanism):
-		return fmt.Sprintf("this listener of the brokers does not offer SASL %s; choose another mechanism or add it to their sasl.enabled.mechanisms", m)
+		return fmt.Sprintf("this listener of the brokers does not offer SASL %s; choose another mechanism or add it to "+
+			"their sasl.enabled.mechanisms", m)
 	case errors.As(err, &unknown):
-		return fmt.Sprintf("no authority of ca_file %s signed a broker's certificate; set it to the PEM file of the authority that did", orSystem(s.TLS.CAFile))
+		return fmt.Sprintf("no authority in ca_file %s signed the broker's certificate; set ca_file to the PEM file of "+
+			"its authority", orSystem(s.TLS.CAFile))
 	case errors.As(err, &name):
-		return "a broker's certificate is not for the name that it was reached by; use a name of the certificate in the brokers' addresses, or set server_name"
+		return "a broker's certificate does not have the name in its address; use a name of the certificate in " +
+			"kafka.brokers, or set server_name"
 	case errors.As(err, &invalid):
-		return "a broker's certificate is not valid; compare its dates with the clock"
-	case strings.Contains(err.Error(), "tls alert record"): // the client guesses it from the first bytes
+		return "a broker's certificate is not valid now; compare its dates with the clock"
+	case strings.Contains(err.Error(), "tls alert record"): // the client's guess from the first bytes
 		return "this listener of the brokers speaks TLS; set kafka.tls.enabled, or use the port of their plain listener"
 	case errors.As(err, &record):
 		return "this listener of the brokers does not speak TLS; use the port of their TLS listener, or do not enable TLS"
 	case errors.As(err, &token) && token.Response.StatusCode/100 == 4:
-		return "the server of token_url refuses us; check username, password and scope"
+		return "the server of token_url refuses the request; check username, password and scope"
 	case refusedCertificate(err) && s.TLS.CertFile == "":
-		return "the brokers want a certificate of the client; set cert_file and key_file"
+		return "the brokers require a client certificate; set cert_file and key_file"
 	case refusedCertificate(err):
-		return fmt.Sprintf("the brokers refuse the certificate of cert_file %q; ask which authority they trust", s.TLS.CertFile)
+		return fmt.Sprintf("the brokers refuse the certificate of cert_file %q; ask which authority they trust",
+			s.TLS.CertFile)
 	}
 	return ""
 }
 
-// remedies say for each mechanism what to look at when it is refused.
+// remedies maps each mechanism to the advice for its refusal.
 var remedies = map[Mechanism]string{
 	MechanismNone:   "set a mechanism",
 	MechanismPlain:  "check the user and the password",
 	MechanismSHA256: "check the user and the password, and that the user has credentials of this mechanism",
 	MechanismSHA512: "check the user and the password, and that the user has credentials of this mechanism",
-	MechanismOAuth:  "check that the token is not out of date and is for these brokers",
+	MechanismOAuth:  "check that the token has not expired and is for these brokers",
 	MechanismMSKIAM: "check that the IAM policy allows kafka-cluster:Connect, and the region",
 }
 
@@ -194,11 +196,11 @@ func (s *Security) who() string {
 
 func orSystem(path string) string {
 	if path == "" {
-		return "(the system's, as none is set)"
+		return "(the system's, because none is set)"
 	}
 	return fmt.Sprintf("%q", path)
 }
 
-// Refused reports whether err is a refusal that another try does not change: of the
-// mechanism, of who the client is, or of a certificate.
+// Refused reports whether err is a permanent refusal: of the mechanism, the client's
+// identity, or a certificate.
 func (s *Security) Refused(err error) bool { return s.hint(err) != "" }

@@ -18,25 +18,24 @@ import (
 type Topic struct {
 	Name       string
 	Partitions int32
-	// Configs are topic settings for the case that it has to be created. One that exists
-	// is held to them, see check.
+	// Configs are the settings with which a missing topic is created. Existing topics are
+	// compared with them: see check.
 	Configs map[string]*string
-	// AnyPolicy allows a topic that exists to be compacted, too: each record has a key,
-	// of which the last counts.
+	// AnyPolicy also allows a compacted topic: each record has a key, and the last record
+	// per key counts.
 	AnyPolicy bool
-	// DeletedAdvice says, as the end of an error, what to do about a topic that exists and
-	// deletes records by their age instead of compacting them, where another policy would
-	// not bring back what is gone; "" for the command that changes it.
+	// DeletedAdvice ends the error about an existing topic that deletes records by age
+	// instead of compacting them, where another policy would not bring the records back;
+	// "" for the command that changes the policy.
 	DeletedAdvice string
-	// Outlives is a topic that must not be kept longer than this one; "" for none.
+	// Outlives is a topic whose retention must not exceed this one's; "" for none.
 	Outlives string
-	// Access is what the client has to be allowed to do with it.
+	// Access is the access that the client needs.
 	Access Access
 }
 
-// The time that the start may take, in all below 15 s: until the brokers answer, for
-// what they say about groups and ids, for one connection, and for finding out why
-// nobody answers.
+// Time limits of startup, in all below 15 s: for the brokers to answer, for their answers
+// about groups and ids, for one connection, and for the diagnosis.
 const (
 	reachWithin    = 6 * time.Second
 	accessWithin   = 3 * time.Second
@@ -44,17 +43,17 @@ const (
 	diagnoseWithin = 3 * time.Second
 )
 
-// madeWithin is how long topics may take to be there once the brokers have made them.
+// madeWithin is how long a created topic may take to appear in metadata.
 const madeWithin = 5 * time.Minute
 
-// EnsureTopics creates the topics that do not exist and returns the number of partitions
-// of each. A replication of 0 is the brokers' default, unless that is 1 where there are
-// three brokers or more: then it is an error. A topic that exists keeps its partitions
-// and settings; those that cannot work are an error, those that are a risk are logged.
+// EnsureTopics creates missing topics and returns the number of partitions of each. A
+// replication of 0 means the brokers' default; it is an error if that is 1 with three or
+// more brokers. Existing topics keep their partitions and settings: unusable ones are an
+// error, and risky ones are logged.
 //
-// It waits until the cluster knows all topics. It returns within 15 s when the brokers
-// cannot be reached, are too old, refuse the client or what it has to do, or when it
-// refuses them: with one line that says what, where, and what to do.
+// It waits until the whole cluster knows all topics. If the brokers cannot be reached,
+// are too old, or refuse the client or one of its operations, it returns within 15 s,
+// with one line that says what, where, and what to do.
 func EnsureTopics(ctx context.Context, c Config, replication int16, topics []Topic) (map[string]int32, error) {
 	if err := c.Security.Load(); err != nil {
 		return nil, err
@@ -63,7 +62,7 @@ func EnsureTopics(ctx context.Context, c Config, replication int16, topics []Top
 	if err != nil {
 		return nil, err
 	}
-	// Not waited for: it waits for connections that are being made, and the start is over.
+	// In the background: it waits for connections in progress, and startup is over.
 	defer func() { go cl.Close() }()
 	s := &starter{c: &c, cl: cl, adm: kadm.NewClient(cl), replication: replication, topics: topics,
 		made: map[string]bool{}}
@@ -74,7 +73,7 @@ func EnsureTopics(ctx context.Context, c Config, replication int16, topics []Top
 	return counts, nil
 }
 
-// lined is an error on one line, whatever the texts of others in it have.
+// lined is an error on one line, even if the errors in it have several.
 type lined struct{ err error }
 
 func (e *lined) Error() string { return oneLine(e.err) }
@@ -105,12 +104,12 @@ func (s *starter) run(ctx context.Context) (map[string]int32, error) {
 		case errors.As(err, &stop):
 			return nil, stop.err
 		case err != nil && (last == nil || ctx.Err() == nil):
-			last = err // what ends because there is no more time says nothing that is new
+			last = err // an expired deadline is not a cause
 		case err == nil && len(s.made) > 0 && last != nil:
 			last = nil
 		}
 		if err == nil && len(s.made) > 0 {
-			deadline = time.Now().Add(madeWithin) // they are on their way
+			deadline = time.Now().Add(madeWithin) // they will appear soon
 		}
 		if time.Now().After(deadline) {
 			return nil, s.c.unreachable(ctx, last)
@@ -118,7 +117,7 @@ func (s *starter) run(ctx context.Context) (map[string]int32, error) {
 		select {
 		case <-ctx.Done():
 			if last == nil {
-				return nil, fmt.Errorf("topics are not there at %s: %w", strings.Join(s.c.Brokers, ","), ctx.Err())
+				return nil, fmt.Errorf("created topics do not appear at %s: %w", strings.Join(s.c.Brokers, ","), ctx.Err())
 			}
 			return nil, fmt.Errorf("%w (%w)", last, ctx.Err())
 		case <-time.After(wait):
@@ -126,14 +125,14 @@ func (s *starter) run(ctx context.Context) (map[string]int32, error) {
 	}
 }
 
-// final is an error that another try does not change.
+// final is an error that a retry does not change.
 type final struct{ err error }
 
 func (e *final) Error() string { return e.err.Error() }
 func (e *final) Unwrap() error { return e.err }
 
-// try looks once at what there is and creates what is missing. It returns the numbers of
-// partitions when everything is there.
+// try creates missing topics once. It returns the numbers of partitions once all topics
+// exist.
 func (s *starter) try(ctx context.Context) (map[string]int32, error) {
 	names := make([]string, len(s.topics))
 	for i, t := range s.topics {
@@ -165,8 +164,8 @@ func (s *starter) try(ctx context.Context) (map[string]int32, error) {
 	return counts, nil
 }
 
-// explain adds where and what to do to an error of the brokers, and makes it final when
-// another try does not change it.
+// explain adds place and advice to a broker's error, and makes it final if a retry does
+// not change it.
 func (s *starter) explain(what string, err error) error {
 	var d *denied
 	if errors.As(err, &d) {
@@ -179,7 +178,7 @@ func (s *starter) explain(what string, err error) error {
 	return said
 }
 
-// create creates the topics that are missing, one by one; one that exists by now is fine.
+// create creates the missing topics one by one, and accepts one that exists by now.
 func (s *starter) create(ctx context.Context, l layout) error {
 	for _, t := range s.topics {
 		if _, ok := l.topics[t.Name]; ok || s.made[t.Name] {
@@ -190,8 +189,8 @@ func (s *starter) create(ctx context.Context, l layout) error {
 			return err
 		}
 		configs := maps.Clone(t.Configs)
-		// A write that only one broker has is lost with it. Two of three have to have it:
-		// one may fail.
+		// A write that only one broker has is lost with it. Two of three brokers must
+		// have it, so one may fail.
 		if _, set := configs["min.insync.replicas"]; !set && replicas >= 3 {
 			if configs == nil {
 				configs = map[string]*string{}
@@ -232,12 +231,12 @@ func (s *starter) notMade(t Topic, detail string, err error) error {
 			return &final{said}
 		}
 	}
-	return said // brokers that start may not know of each other yet
+	return said // starting brokers may not know of each other yet
 }
 
-// replicas returns how many replicas a topic will have, 0 when that is not known. It is
-// an error to leave it to the brokers where their default keeps one copy, and more brokers
-// could keep more: one lost disk would lose the topics.
+// replicas returns the replication of a new topic, 0 if unknown. Leaving it to the
+// brokers is an error if their default is one copy although there are enough brokers for
+// more: one lost disk would lose the topics.
 func (s *starter) replicas(ctx context.Context, l layout, t Topic) (int, error) {
 	if s.replication > 0 {
 		return int(s.replication), nil
@@ -250,14 +249,15 @@ func (s *starter) replicas(ctx context.Context, l layout, t Topic) (int, error) 
 		known = n
 	}
 	if known == 1 && len(l.brokers) >= 3 {
-		return 0, &final{fmt.Errorf("topic %q does not exist, and the %d brokers at %s would keep one copy of it (default.replication.factor is 1): "+
+		return 0, &final{fmt.Errorf("topic %q does not exist, and the %d brokers at %s would keep one copy of it "+
+			"(default.replication.factor is 1): "+
 			"set kafka.replication to 3, or to 1 if losing a broker may lose what is counted", t.Name, len(l.brokers), strings.Join(s.c.Brokers, ","))}
 	}
 	return max(0, min(known, len(l.brokers))), nil
 }
 
-// defaultReplication returns default.replication.factor of the brokers, 0 when the client
-// may not know it.
+// defaultReplication returns the brokers' default.replication.factor, 0 if the client may
+// not read it.
 func (s *starter) defaultReplication(ctx context.Context) (n int) {
 	brokers, err := s.adm.BrokerMetadata(ctx)
 	if err != nil || len(brokers.Brokers) == 0 {

@@ -16,7 +16,7 @@ import (
 	"keytrail/processor/kafka"
 )
 
-// adminOf returns a client to change a fake cluster with.
+// adminOf returns a client that changes a fake cluster.
 func adminOf(t *testing.T, c *kfake.Cluster) *kadm.Client {
 	t.Helper()
 	cl, err := kgo.NewClient(kgo.SeedBrokers(c.ListenAddrs()...), kgo.MetadataMinAge(10*time.Millisecond))
@@ -29,7 +29,7 @@ func adminOf(t *testing.T, c *kfake.Cluster) *kadm.Client {
 
 func text(s string) *string { return &s }
 
-// A replication that nobody chose must not keep one copy where three are possible.
+// A replication that nobody chose must not keep one copy if three are possible.
 func TestReplication(t *testing.T) {
 	f := func(brokers int, byDefault string, replication int16, wantReplicas int, wantInSync, wantErr string) {
 		t.Helper()
@@ -63,7 +63,7 @@ func TestReplication(t *testing.T) {
 		}
 	}
 	f(1, "1", 0, 1, "1", "")
-	f(2, "1", 0, 2, "1", "") // kfake makes as many as there are brokers
+	f(2, "1", 0, 2, "1", "") // kfake has as many replicas as brokers
 	f(3, "3", 0, 3, "2", "")
 	f(3, "1", 0, 0, "", "set kafka.replication to 3")
 	f(5, "1", 0, 0, "", "set kafka.replication to 3")
@@ -87,8 +87,8 @@ func topicConfig(t *testing.T, adm *kadm.Client, topic, key string) string {
 	return ""
 }
 
-// TestSettingsOfTopics holds each difference that a topic can have: what cannot work ends
-// the start, what is a risk is logged, both with the command that changes it.
+// TestSettingsOfTopics checks each difference that a topic can have: unusable settings
+// end startup, risky ones are logged, both with the command that changes them.
 func TestSettingsOfTopics(t *testing.T) {
 	c := fake(t, kfake.NumBrokers(3))
 	adm := adminOf(t, c)
@@ -132,30 +132,30 @@ func TestSettingsOfTopics(t *testing.T) {
 	}
 	f(week, false, 3, with(week), false, "")
 	f(compact, false, 3, with(compact), false, "")
-	// what cannot work
+	// unusable
 	f(compact, false, 3, with(map[string]*string{"max.message.bytes": text("8388608")}), true, "cleanup.policy delete, want compact")
 	f(compact, false, 3, with(map[string]*string{"cleanup.policy": text("compact,delete"), "max.message.bytes": text("8388608")}), true, "cleanup.policy compact,delete, want compact")
 	f(week, false, 3, with(map[string]*string{"cleanup.policy": text("compact")}), true, "cleanup.policy compact, want delete")
 	f(compact, false, 3, with(map[string]*string{"cleanup.policy": text("compact")}), true, "max.message.bytes 1048588, want 8388608")
 	f(week, false, 3, with(map[string]*string{"max.message.bytes": text("100000")}), true, "max.message.bytes 100000")
 	f(week, false, 2, map[string]*string{"min.insync.replicas": text("3")}, true, "min.insync.replicas 3, want 1")
-	// what is a risk
-	f(week, false, 3, with(map[string]*string{"retention.ms": text("3600000")}), false, "retention.ms 3600000, want 604800000: what is not read within 1h0m0s is lost")
+	// risky
+	f(week, false, 3, with(map[string]*string{"retention.ms": text("3600000")}), false, "retention.ms 3600000, want 604800000: records that are not read within 1h0m0s are lost")
 	f(week, false, 3, with(map[string]*string{"retention.bytes": text("1000000")}), false, "retention.bytes 1000000, want -1")
 	f(week, false, 3, week, false, "min.insync.replicas 1, want 2")
 	f(week, false, 1, week, false, "replication factor 1, want 3")
 	f(week, false, 3, with(map[string]*string{"message.timestamp.type": text("LogAppendTime")}), false, "message.timestamp.type LogAppendTime, want CreateTime")
-	f(map[string]*string{"message.timestamp.type": text("LogAppendTime")}, false, 3, with(map[string]*string{"message.timestamp.type": text("CreateTime")}), false, "message.timestamp.type CreateTime, want LogAppendTime: a producer whose clock is wrong")
+	f(map[string]*string{"message.timestamp.type": text("LogAppendTime")}, false, 3, with(map[string]*string{"message.timestamp.type": text("CreateTime")}), false, "message.timestamp.type CreateTime, want LogAppendTime: after an outage, a producer with a wrong clock")
 	f(map[string]*string{}, false, 3, with(map[string]*string{"retention.ms": text("1")}), false, "")
-	// what is as good, or better
+	// as good or better
 	f(week, false, 3, with(map[string]*string{"retention.ms": text("-1")}), false, "")
 	f(week, false, 3, with(map[string]*string{"retention.ms": text("6048000000")}), false, "")
 	f(week, true, 3, with(map[string]*string{"cleanup.policy": text("compact")}), false, "")
 	f(week, true, 3, with(map[string]*string{"cleanup.policy": text("compact,delete"), "retention.ms": text("6048000000")}), false, "")
 }
 
-// A topic whose records make another cleanup.policy useless says what to do instead, and
-// gives no command.
+// A topic whose deleted records another cleanup.policy would not bring back gets advice
+// instead of a command.
 func TestDeletedAdvice(t *testing.T) {
 	c := fake(t)
 	adm := adminOf(t, c)
@@ -174,8 +174,8 @@ func TestDeletedAdvice(t *testing.T) {
 	}
 }
 
-// A topic that another must not outlive, and numbers of partitions that are not those of
-// the configuration, are said.
+// Startup reports a topic that outlives the one made from it, and numbers of partitions
+// that differ from the configuration.
 func TestTopicsThatBelongTogether(t *testing.T) {
 	c := fake(t)
 	adm := adminOf(t, c)
@@ -203,7 +203,7 @@ func TestTopicsThatBelongTogether(t *testing.T) {
 	}
 }
 
-// monitored starts a cluster with a topic and a Monitor that has seen it.
+// monitored starts a cluster with a topic and a Monitor after its first look.
 func monitored(t *testing.T) (*kadm.Client, *kafka.Monitor, kafka.Config) {
 	t.Helper()
 	c := fake(t)
@@ -225,8 +225,8 @@ func monitored(t *testing.T) (*kadm.Client, *kafka.Monitor, kafka.Config) {
 	return adminOf(t, c), m, cfg
 }
 
-// What happens to a topic while Keytrail runs is found by the Monitor within a few looks,
-// and named; that brokers are away is not a change.
+// The Monitor finds changes of a topic within a few looks and names them; unreachable
+// brokers are not a change.
 func TestMonitorFindsChanges(t *testing.T) {
 	f := func(name string, change func(adm *kadm.Client) error, want ...string) {
 		t.Helper()
@@ -251,20 +251,20 @@ func TestMonitorFindsChanges(t *testing.T) {
 		return err
 	}
 	f("deleted", remove, `topic "a" was deleted`, "Starting over")
-	f("made again", func(adm *kadm.Client) error {
+	f("created again", func(adm *kadm.Client) error {
 		if err := remove(adm); err != nil {
 			return err
 		}
 		_, err := adm.CreateTopic(context.Background(), 2, 1, nil, "a")
 		return err
-	}, `topic "a" was deleted and made again`, "Starting over")
+	}, `topic "a" was deleted and created again`, "Starting over")
 	f("more partitions", func(adm *kadm.Client) error {
 		r, err := adm.UpdatePartitions(context.Background(), 5, "a")
 		if err == nil {
 			err = r.Error()
 		}
 		return err
-	}, `topic "a" has 5 partitions, and had 2`)
+	}, `topic "a" has 5 partitions, but had 2`)
 	f("another policy", func(adm *kadm.Client) error {
 		r, err := adm.AlterTopicConfigs(context.Background(), []kadm.AlterConfig{{Name: "cleanup.policy", Value: text("delete")}}, "state")
 		if err == nil {
@@ -300,7 +300,7 @@ func TestMonitorWithoutBrokers(t *testing.T) {
 	}
 }
 
-// Standings and Oldest say what a group has not committed, and since when it waits.
+// Standings and Oldest report the uncommitted records of a group, and since when they wait.
 func TestStandings(t *testing.T) {
 	adm, m, cfg := monitored(t)
 	cl, err := kgo.NewClient(kgo.SeedBrokers(cfg.Brokers...), kgo.RecordPartitioner(kgo.ManualPartitioner()))

@@ -13,88 +13,87 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 )
 
-// Processor is the work inside the transactions: what a stage does with the
-// records of the partitions it owns. All calls come from one goroutine.
+// Processor does a stage's work inside the transactions, on the records of the partitions
+// that it owns. All calls come from one goroutine.
 type Processor interface {
-	// Assign is called before the first record of newly owned partitions comes;
-	// the processor restores their state. After an error none of them is owned: they are
-	// revoked, and come again if the group says so.
+	// Assign is called before the first record of newly owned partitions; the processor
+	// restores their state. After an error all of them are revoked, and assigned again if
+	// the group still says so.
 	Assign(ctx context.Context, partitions []int32) error
-	// Revoke is called when partitions are no longer owned, also when Assign failed.
+	// Revoke is called when partitions are no longer owned, also after Assign failed.
 	Revoke(partitions []int32)
-	// Process takes one record. Its memory is used again afterwards: what is kept of it
-	// has to be a copy. An error ends the stage.
+	// Process takes one record. Its memory is reused afterwards, so the processor must
+	// copy what it keeps. An error ends the stage.
 	Process(r *kgo.Record) error
-	// Lag tells, about once a second and before Output, how many offsets each owned
-	// partition is behind its end, or UnknownLag. A partition that is behind is not
-	// silent, however long it brings nothing.
+	// Lag receives, about once a second and before Output, how many offsets each owned
+	// partition is behind its end, or UnknownLag. A partition with lag is not silent,
+	// even if it delivers nothing.
 	Lag(behind map[int32]int64)
-	// Output calls emit with what to write in the transaction that commits everything
-	// processed since the last call, with explicit partitions; not at all when there
-	// is nothing to commit. It may stop before the end, for transactions to stay
-	// short: more has it called again, in a transaction of its own, before any record
-	// is processed. The records are not touched after emit, which may wait.
+	// Output calls emit with the records, with explicit partitions, to write in the
+	// transaction that commits everything processed since the last call; without any call
+	// there is nothing to commit. To keep transactions short it may stop early and return
+	// more: it is then called again, in a new transaction, before any further record is
+	// processed. It must not change a record after emit, which may block.
 	Output(now time.Time, emit func(*kgo.Record)) (more bool, err error)
-	// Committed tells how the transaction of the last Output ended. After false
-	// all partitions are revoked and assigned again: what was processed since the
-	// last commit comes once more.
+	// Committed receives the outcome of the transaction of the last Output. After false
+	// all partitions are revoked and assigned again: the records since the last commit
+	// come once more.
 	Committed(ok bool)
 }
 
-// Transact says how a stage's transactions run.
+// Transact configures a stage's transactions.
 type Transact struct {
 	Kafka         Config
 	Group         string
 	Topic         string
 	TransactionID string        // unique among running processes
-	Interval      time.Duration // the longest time between the first record and the commit
-	Records       int           // the most records in one transaction
-	// Room, when set, says how many records may be polled next: at least 1 at the beginning
-	// of a transaction, and 0 to have it end.
+	Interval      time.Duration // between the first record and the commit, at most
+	Records       int           // per transaction, at most
+	// Room, when set, returns how many records may be polled next: at least 1 at the
+	// beginning of a transaction; 0 ends it.
 	Room func() int
-	// Early, when set, is called after each record that was processed, with what Output gets
-	// as emit: for a stage that may have to write more than it should hold.
+	// Early, when set, is called after each processed record, with Output's emit: for a
+	// stage that may write more than it should buffer.
 	Early func(emit func(*kgo.Record))
-	// LargeTopic is made with max.message.bytes of MaxBatchBytes; "" for none.
+	// LargeTopic has a max.message.bytes of MaxBatchBytes; "" for none.
 	LargeTopic string
-	// GiveUp is how long the stage tries without one successful commit or poll, or
-	// through one failure after another without a commit where there is something to
-	// commit, before it ends with an error, for the process to be started again; more
-	// than tickEvery, which is how often an idle stage asks.
+	// GiveUp is how long the stage keeps trying before it ends with an error, for the
+	// process to be restarted: without a successful commit or poll, or with failures only
+	// and no commit although there is something to commit. It must exceed tickEvery, the
+	// polling interval of an idle stage.
 	GiveUp time.Duration
-	// Note, when set, returns a short text to commit with the offset of a partition, at
-	// most 200 bytes. Note and Saw are called from the goroutine of the Processor.
+	// Note, when set, returns a short text, at most 200 bytes, to commit with the offset
+	// of a partition. The Processor's goroutine calls Note and Saw.
 	Note func(partition int32) string
-	// Saw, when set, is told what is known of the whole topic, just before
+	// Saw, when set, receives the known state of the whole topic, just before
 	// Processor.Lag.
 	Saw func(Seen)
-	// State is the topic that a Stateful processor restores its state from; "" for others.
+	// State is the topic from which a Stateful processor restores its state; "" for others.
 	State string
-	// Drain is for how long, at the most, the stage goes on after ctx is done until it has
-	// read all that its partitions hold; 0: not at all.
+	// Drain is the longest time that the stage continues after ctx is done, to read its
+	// partitions to their ends; 0 for none.
 	Drain time.Duration
-	// Expired, when set, is called as that of Stateful.
+	// Expired, when set, is called like Stateful.Expired.
 	Expired func(partition int32, from, to int64)
-	// Took, when set, is told how long the end of each transaction took that committed,
-	// from its last record on.
+	// Took, when set, receives how long each commit took, from the transaction's last
+	// record on.
 	Took func(time.Duration)
-	// Failed, when set, is told of each session that failed and is begun again.
+	// Failed, when set, receives the error of each session that is retried.
 	Failed func(error)
 }
 
-// usualBatchBytes bounds a batch for topics with Kafka's usual bound of 1 MiB.
+// usualBatchBytes bounds a batch for topics with Kafka's default limit of 1 MiB.
 const usualBatchBytes = 1_000_012
 
-// MaxBatchBytes bounds a batch for Transact.LargeTopic: 8 MiB. Only the state of
-// an entity can need more than Kafka's usual 1 MiB: 220 windows (208 behind the watermark,
-// stream.mostBehind, and a few that are open) of 6 sets of 512 values of up to 11 bytes
-// would be 7.5 MB.
+// MaxBatchBytes bounds a batch for Transact.LargeTopic: 8 MiB. Only an entity's state can
+// exceed Kafka's default of 1 MiB: 220 windows (208 behind the watermark,
+// stream.mostBehind, and a few open ones) of 6 sets of 512 values of up to 11 bytes are
+// 7.5 MB.
 const MaxBatchBytes = 8 << 20
 
-// Run reads, processes and writes until ctx is done, which ends it after the
-// transaction at hand with nil. A session that fails is begun again with
-// backoff; Run returns an error when that goes on for longer than GiveUp, or
-// when the processor fails.
+// Run reads, processes and writes until ctx is done; it then finishes the current
+// transaction and returns nil. It retries a failed session with backoff, and returns an
+// error if failures last longer than GiveUp or the processor fails.
 func (t *Transact) Run(ctx context.Context, p Processor) error {
 	log := t.Kafka.Log.With("group", t.Group)
 	trying := trying{giveUp: t.GiveUp, good: time.Now()}
@@ -114,7 +113,7 @@ func (t *Transact) Run(ctx context.Context, p Processor) error {
 		if reason := trying.failed(began, time.Now(), ended); reason != "" {
 			return fmt.Errorf("stage %s: %s: %w", t.Group, reason, err)
 		}
-		t.Kafka.trouble().Failed(fmt.Sprintf("the session of group %s failed and is begun again", t.Group), err)
+		t.Kafka.trouble().Failed(fmt.Sprintf("the session of group %s failed; retrying", t.Group), err)
 		if t.Failed != nil {
 			t.Failed(err)
 		}
@@ -126,59 +125,60 @@ func (t *Transact) Run(ctx context.Context, p Processor) error {
 	}
 }
 
-// processorError marks an error of the processor's own: beginning again would
-// only repeat it.
+// processorError marks an error of the processor itself: a retry would only repeat it.
 type processorError struct{ err error }
 
 func (e *processorError) Error() string { return e.err.Error() }
 func (e *processorError) Unwrap() error { return e.err }
 
-// Fatal marks an error of Assign that beginning again would only repeat, such as
-// state that can not be read: Run ends with it at once.
+// Fatal marks an error of Assign that a retry would only repeat, such as unreadable
+// state: Run returns it at once.
 func Fatal(err error) error { return &processorError{err} }
 
-// session is one run of a group session, until ctx is done or something fails.
+// session is one run of a group session, until ctx is done or a step fails.
 type session struct {
 	t     *Transact
 	gts   *kgo.GroupTransactSession
 	p     Processor
 	log   *slog.Logger
 	owned map[int32]bool
-	// open tells that a transaction has begun. One without records or output is
-	// not ended but used again: ending it would hold up the next for half a
-	// second, and the broker does not know of it yet.
+	// open means that a transaction has begun. A transaction without records or output is
+	// kept and used later: ending it would delay the next by half a second, and the
+	// broker does not know of it yet.
 	open bool
-	more bool // the last Output stopped before its end
+	more bool // the last Output returned more
 
 	fetched fetched
-	next    map[int32]Position // where owned partitions are read on
-	first   map[int32]Position // where they were to begin when they came, until something is committed
-	said    map[int32]Position // the group's offsets, as far as they are known
-	stale   time.Time          // since when the positions are ahead of them
-	asked   time.Time          // when the lag was
+	next    map[int32]Position // position of each owned partition
+	first   map[int32]Position // position at the assignment, until the first commit
+	said    map[int32]Position // the group's offsets, as far as known
+	stale   time.Time          // since when next is ahead of said
+	asked   time.Time          // time of the last lag
 
-	tick  time.Time // of the last output without records
-	empty time.Time // when there was nothing to commit for the first time
+	tick  time.Time // time of the last output without records
+	empty time.Time // when there was first nothing to commit
 	ended
 
 	mu          sync.Mutex // guards what the client's callbacks report
 	changes     []change
-	wake        func() // ends the poll at hand: there is a change
-	generations int    // that began since the last end of a transaction
-	member      string // of the last assignment, with its generation
+	wake        func() // ends the current poll after a change
+	generations int    // begun since the last end of a transaction
+	member      string // id and generation at the last assignment
 	generation  int32
 }
 
 func (t *Transact) session(ctx context.Context, p Processor, log *slog.Logger) (how ended, err error) {
-	s := &session{t: t, p: p, log: log, owned: map[int32]bool{}, next: map[int32]Position{}, first: map[int32]Position{}, said: map[int32]Position{}}
-	s.gts, err = kgo.NewGroupTransactSession(append(slices.Concat(t.Kafka.Options(), t.Kafka.Member(t.Group), s.fetched.options()),
+	s := &session{t: t, p: p, log: log, owned: map[int32]bool{}, next: map[int32]Position{}, first: map[int32]Position{},
+		said: map[int32]Position{}}
+	s.gts, err = kgo.NewGroupTransactSession(append(slices.Concat(t.Kafka.Options(),
+		t.Kafka.Member(t.Group), s.fetched.options()),
 		kgo.ConsumeTopics(t.Topic), kgo.TransactionalID(t.TransactionID),
-		kgo.KeepControlRecords(), // the end of a partition may be a transaction's marker
-		// Where to begin is decided by adjust. What is deleted while it waits to be read ends
-		// the session, and the next one finds out.
+		kgo.KeepControlRecords(), // a partition may end with a transaction's marker
+		// adjust decides where to begin. If unread records are deleted, the session ends
+		// and the next one detects it.
 		kgo.AdjustFetchOffsetsFn(s.adjust), kgo.ConsumeResetOffset(kgo.NoResetOffset()),
-		// Below the session timeout: what a dead member had begun is aborted by about
-		// the time when others take over. Until it is, they wait for its offsets.
+		// Below the session timeout: a dead member's transaction is aborted at about the
+		// time when others take over. Until then they wait for its offsets.
 		kgo.TransactionTimeout(min(20*time.Second, t.Kafka.session()/2)),
 		kgo.RecordPartitioner(kgo.ManualPartitioner()),
 		kgo.ProducerBatchMaxBytesFn(func(topic string) int32 {
@@ -188,17 +188,19 @@ func (t *Transact) session(ctx context.Context, p Processor, log *slog.Logger) (
 			return usualBatchBytes
 		}),
 		kgo.MaxBufferedRecords(maxBuffered), kgo.MaxBufferedBytes(maxBufferedBytes),
-		kgo.ProducerLinger(0), // End flushes at once; lingering would only wait
-		kgo.ProducerBatchCompression(kgo.SnappyCompression(), kgo.NoCompression()), // as small as LZ4 for a third of its time
-		// Called once in every generation of the group, with nothing new as well.
+		kgo.ProducerLinger(0), // End flushes at once; lingering would only delay
+		kgo.ProducerBatchCompression(kgo.SnappyCompression(), kgo.NoCompression()), // as small as LZ4, three times as fast
+		// Called once per generation, also without new partitions.
 		kgo.OnPartitionsAssigned(func(_ context.Context, cl *kgo.Client, _ map[string][]int32) {
 			s.mu.Lock()
 			defer s.mu.Unlock()
 			s.generations++
 			s.member, s.generation = cl.GroupMetadata()
 		}),
-		kgo.OnPartitionsRevoked(func(_ context.Context, _ *kgo.Client, m map[string][]int32) { s.note(change{partitions: m[t.Topic]}) }),
-		kgo.OnPartitionsLost(func(_ context.Context, _ *kgo.Client, m map[string][]int32) { s.note(change{partitions: m[t.Topic]}) }),
+		kgo.OnPartitionsRevoked(
+			func(_ context.Context, _ *kgo.Client, m map[string][]int32) { s.note(change{partitions: m[t.Topic]}) }),
+		kgo.OnPartitionsLost(
+			func(_ context.Context, _ *kgo.Client, m map[string][]int32) { s.note(change{partitions: m[t.Topic]}) }),
 	)...)
 	if err != nil {
 		return how, &processorError{fmt.Errorf("cannot make a Kafka client: %w", err)}
@@ -210,7 +212,7 @@ func (t *Transact) session(ctx context.Context, p Processor, log *slog.Logger) (
 		if err := s.transaction(ctx); err != nil {
 			return s.ended, err
 		}
-		// Without brokers the client goes on trying, and finds no records: that is no error.
+		// Without brokers the client keeps trying and returns no records and no error.
 		if time.Since(began) > t.GiveUp && time.Since(s.good) > t.GiveUp {
 			return s.ended, errors.New("the group's coordinator does not answer")
 		}
@@ -221,10 +223,9 @@ func (t *Transact) session(ctx context.Context, p Processor, log *slog.Logger) (
 	return s.ended, s.last(ctx)
 }
 
-// deadline returns until when an output of n records has to be written, and then the end
-// of its transaction: each has its time. That of an output without records runs from now
-// on, before the group is asked whether it still stands: an answer that was long on its
-// way is old.
+// deadline returns the deadlines for writing an output of n records and for ending its
+// transaction. An output without records counts from now, before the check of the
+// generation: a late answer may be outdated.
 func (s *session) deadline(n int) func() time.Time {
 	patience := min(30*time.Second, s.t.GiveUp)
 	last := time.Now().Add(patience)
@@ -236,8 +237,8 @@ func (s *session) deadline(n int) func() time.Time {
 	}
 }
 
-// transaction collects records for the interval, processes them, and commits
-// what comes of them together with their offsets.
+// transaction collects records for the interval, processes them, and commits the output
+// together with their offsets.
 func (s *session) transaction(ctx context.Context) error {
 	if !s.open {
 		if err := s.gts.Begin(); err != nil {
@@ -245,14 +246,14 @@ func (s *session) transaction(ctx context.Context) error {
 		}
 		s.open = true
 	}
-	// The end of a transaction is not given up when ctx is done: a graceful stop finishes
-	// it. The deadline is for a broker that is gone.
+	// A graceful stop finishes the transaction although ctx is done. The deadline covers
+	// unreachable brokers.
 	whole := context.WithoutCancel(ctx)
 	out := producing{s: s}
 	if s.t.Early != nil {
 		var cancel context.CancelFunc
 		out.ctx, cancel = context.WithTimeout(whole, s.t.Interval+min(30*time.Second, s.t.GiveUp))
-		defer cancel() // behind the end: what is on its way with it would be given up
+		defer cancel() // after the end: canceling would drop the requests in flight
 	}
 	n, err := s.collect(ctx, &out)
 	end := s.deadline(n)
@@ -269,8 +270,8 @@ func (s *session) transaction(ctx context.Context) error {
 		s.tick = time.Now()
 	}
 	if err == nil {
-		// The time from before the question: if the process is suspended behind it, that
-		// is no silence of the sources.
+		// Taken before the check: if the process is suspended after it, that time is not
+		// silence of the sources.
 		now := time.Now()
 		s.lag(ctx)
 		var cancel context.CancelFunc
@@ -296,7 +297,7 @@ func (s *session) transaction(ctx context.Context) error {
 	return err
 }
 
-// end commits what was processed and written, or aborts it after an error.
+// end commits the transaction, or aborts it after an error.
 func (s *session) end(ctx context.Context, out producing, deadline time.Time, err error) error {
 	s.open = false
 	began := time.Now()
@@ -317,7 +318,7 @@ func (s *session) end(ctx context.Context, out producing, deadline time.Time, er
 	if err != nil {
 		return fmt.Errorf("cannot end a transaction: %w", err)
 	}
-	s.good = time.Now() // an abort is an answer, too
+	s.good = time.Now() // an abort is an answer as well
 	s.mu.Lock()
 	generations := s.generations
 	s.generations = 0
@@ -331,16 +332,16 @@ func (s *session) end(ctx context.Context, out producing, deadline time.Time, er
 		}
 		return nil
 	case generations > 1:
-		// The client reports only the first revocation before an end: partitions may
-		// have gone and come without our knowing. A new session knows.
+		// The client reports only the first revocation before an end, so partitions may
+		// have left and returned unnoticed. A new session knows.
 		return errors.New("the group was rebalanced more than once during a transaction")
 	}
 	s.log.Info("a transaction was aborted by a rebalance")
 	return s.again(ctx)
 }
 
-// collect polls and processes until the interval is over or there are records
-// enough; nothing while there is more to write of what was processed before.
+// collect polls and processes until the interval is over or the transaction is full. It
+// does nothing while earlier output remains to be written.
 func (s *session) collect(ctx context.Context, out *producing) (n int, err error) {
 	if s.more {
 		return 0, s.ownership(ctx)
@@ -374,7 +375,7 @@ func (s *session) collect(ctx context.Context, out *producing) (n int, err error
 		for it := fetches.RecordIter(); !it.Done(); {
 			r := it.Next()
 			if !s.owned[r.Partition] || r.Offset < s.next[r.Partition].Offset {
-				continue // revoked since, so the transaction will be aborted; or from before it was assigned again
+				continue // revoked since, so the transaction will abort; or fetched before it was assigned again
 			}
 			s.next[r.Partition] = Position{r.Offset + 1, r.LeaderEpoch, s.next[r.Partition].Topic}
 			if r.Attrs.IsControl() {

@@ -21,8 +21,8 @@ func values(from, n int) (list []string) {
 	return list
 }
 
-// echoed checks that topic "out" holds the values of topic "in", each once and
-// in order, by partition.
+// echoed checks that topic "out" has the values of topic "in", each once and in order, by
+// partition.
 func (c *cluster) echoed(want map[int32][]string) {
 	c.t.Helper()
 	for p, list := range want {
@@ -34,8 +34,8 @@ func (c *cluster) echoed(want map[int32][]string) {
 	}
 }
 
-// What was read, what was written and the offsets are committed together; after
-// a restart the stage goes on where it was.
+// Input offsets and output commit together; after a restart the stage continues where it
+// was.
 func TestTransactCommits(t *testing.T) {
 	c := start(t)
 	c.topics(2, "in", "out")
@@ -43,8 +43,8 @@ func TestTransactCommits(t *testing.T) {
 	c.produce("in", 0, want[0][:20]...)
 	c.produce("in", 1, want[1]...)
 	s := c.run("one", func(t *kafka.Transact, _ *echo) { t.Records = 7 }) // several transactions
-	// Not by how much was seen: after a rebalance, which may come at any time, what
-	// was not committed comes once more.
+	// Not by the number of processed records: a rebalance may come at any time and
+	// repeats uncommitted ones.
 	c.waitCommitted("g", "in", 0, 20)
 	c.waitCommitted("g", "in", 1, 30)
 	s.stop()
@@ -59,8 +59,7 @@ func TestTransactCommits(t *testing.T) {
 	}
 }
 
-// A graceful stop ends the transaction at hand, however much of its interval is
-// left.
+// A graceful stop ends the current transaction, however much of its interval is left.
 func TestGracefulStopCommits(t *testing.T) {
 	c := start(t)
 	c.topics(1, "in", "out")
@@ -81,8 +80,7 @@ func TestGracefulStopCommits(t *testing.T) {
 	}
 }
 
-// An error of the processor ends the stage, and nothing of the transaction at
-// hand is seen.
+// An error of the processor ends the stage, and its transaction is never visible.
 func TestProcessorErrorEndsTheStage(t *testing.T) {
 	own := errors.New("a frame is missing")
 	for _, f := range []struct {
@@ -125,8 +123,8 @@ func TestProcessorErrorEndsTheStage(t *testing.T) {
 	}
 }
 
-// State that can not be restored is tried again: it may be Kafka's fault. The
-// records wait meanwhile, and the processor is told each time that it owns nothing.
+// Unreadable state is retried, as Kafka may be at fault. Meanwhile the records wait, and
+// each time the processor learns that it owns nothing.
 func TestAssignIsTriedAgain(t *testing.T) {
 	c := start(t)
 	c.topics(1, "in", "out")
@@ -157,8 +155,8 @@ func TestGiveUpWhenStateCanNotBeRestored(t *testing.T) {
 	c := start(t)
 	c.topics(1, "in", "out")
 	own := errors.New("not readable")
-	// It may take long until the group has its first member, and no progress is that
-	// too: then once more, with more patience.
+	// The group's first assignment may take longer than GiveUp, which also counts as no
+	// progress: then retry with more patience.
 	for giveUp := time.Second; ; giveUp *= 2 {
 		s := c.run("one", func(t *kafka.Transact, e *echo) {
 			t.GiveUp = giveUp
@@ -174,8 +172,8 @@ func TestGiveUpWhenStateCanNotBeRestored(t *testing.T) {
 	}
 }
 
-// Reading much state back may take longer than the stage tries; it is progress, and what
-// fails after it is tried again.
+// A long restore may exceed GiveUp; it counts as progress, and a failure after it is
+// retried.
 func TestLongRestoreIsProgress(t *testing.T) {
 	c := start(t)
 	c.topics(1, "in", "out")
@@ -203,7 +201,7 @@ func TestLongRestoreIsProgress(t *testing.T) {
 	c.holds("out", 0, "0 v0")
 }
 
-// A record that Kafka will never take ends the stage, however well the group is.
+// A record that Kafka never accepts ends the stage, even if the group is healthy.
 func TestGiveUpWhenNothingCanBeWritten(t *testing.T) {
 	c := start(t)
 	c.topics(1, "in", "out")
@@ -225,8 +223,8 @@ func TestGiveUpWhenNothingCanBeWritten(t *testing.T) {
 	}
 }
 
-// A second member takes partitions over. The transaction at hand is aborted, the
-// state goes back to the last commit, and no record is echoed twice or lost.
+// A second member takes over partitions. The current transaction is aborted, the state
+// goes back to the last commit, and no record is echoed twice or lost.
 func TestRebalanceAbortsAndAssignsAgain(t *testing.T) {
 	c := start(t)
 	c.topics(4, "in", "out")
@@ -242,7 +240,7 @@ func TestRebalanceAbortsAndAssignsAgain(t *testing.T) {
 	one := c.run("one", func(*kafka.Transact, *echo) {})
 	one.wait("the first has processed all", func() bool { return one.seen >= 40 })
 	two := c.run("two", func(*kafka.Transact, *echo) {})
-	// The first is at work while it is asked for partitions.
+	// The first is working when the group revokes its partitions.
 	for end := time.Now().Add(patience); !one.has("aborted"); feed(1) {
 		if time.Now().After(end) {
 			t.Fatal("nothing is aborted")
@@ -250,8 +248,8 @@ func TestRebalanceAbortsAndAssignsAgain(t *testing.T) {
 	}
 	two.wait("the second has partitions", func() bool { return len(two.count) == 2 })
 	one.wait("the first has the other ones", func() bool { return len(one.count) == 2 })
-	// Again and again: the group may still be moving, and then the first has what
-	// was fed before.
+	// Repeatedly: the group may still be rebalancing, and then the first processes the
+	// records.
 	before := two.saw()
 	for end := time.Now().Add(patience); two.saw() < before+20; feed(1) {
 		if time.Now().After(end) {
@@ -268,7 +266,7 @@ func TestRebalanceAbortsAndAssignsAgain(t *testing.T) {
 	one.stop()
 	two.wait("the second has all", func() bool { return len(two.count) == 4 })
 	feed(5)
-	// Not by how much was seen: what the first had not committed comes too.
+	// Not by the number of processed records: the second also gets the first's uncommitted ones.
 	for p, list := range want {
 		c.waitCommitted("g", "in", p, int64(len(list)))
 	}
@@ -281,8 +279,8 @@ func TestRebalanceAbortsAndAssignsAgain(t *testing.T) {
 	c.echoed(want)
 }
 
-// Without a broker the stage ends, for the process to be started again. A stage
-// that is in the middle of a commit would end too, half a minute later.
+// Without a broker the stage ends, so that the process can be restarted. A stage in the
+// middle of a commit would end half a minute later.
 func TestGiveUpWithoutABroker(t *testing.T) {
 	c := start(t)
 	c.topics(1, "in", "out")
@@ -296,7 +294,7 @@ func TestGiveUpWithoutABroker(t *testing.T) {
 	}
 }
 
-// The state of an entity may be larger than Kafka's usual bound of a record.
+// The state of an entity may exceed Kafka's default record limit.
 func TestTransactWritesLargeRecords(t *testing.T) {
 	c := start(t)
 	c.topics(1, "in")

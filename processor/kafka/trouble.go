@@ -15,20 +15,19 @@ import (
 	"keytrail/processor/lograte"
 )
 
-// Trouble writes to the log what goes wrong between this process and the brokers. All
-// clients of a process, and the stages themselves, share one: an outage is one line a
-// minute, with the number of those that it stands for, and another when it is over. It
-// is safe for concurrent use; nil logs nothing.
+// Trouble logs failures between this process and the brokers. All clients and stages of a
+// process share one: an outage is one line a minute, with a count, and a final line when
+// it is over. It is safe for concurrent use; nil logs nothing.
 type Trouble struct {
 	log   *slog.Logger
 	gates lograte.Gates
 
 	mu    sync.Mutex // guards what follows
-	since time.Time  // of the outage that was logged; zero without one
-	last  time.Time  // when something failed last
+	since time.Time  // of the logged outage; zero without one
+	last  time.Time  // of the last failure
 }
 
-// NewTrouble returns a Trouble that writes to log; nil for a log of nil.
+// NewTrouble returns a Trouble that writes to log; nil if log is nil.
 func NewTrouble(log *slog.Logger) *Trouble {
 	if log == nil {
 		return nil
@@ -43,9 +42,9 @@ func (c *Config) trouble() *Trouble {
 	return NewTrouble(c.Log)
 }
 
-// Failed notes that something failed because of err, such as "the session of stage count
-// failed". What every outage brings is one kind, whatever failed; what the brokers refuse
-// has a line of its own per refusal.
+// Failed notes that an action, such as "the session of stage count failed", failed
+// because of err. All errors of an outage share one line; each kind of refusal by the
+// brokers has its own.
 func (t *Trouble) Failed(what string, err error) {
 	if t == nil {
 		return
@@ -70,10 +69,10 @@ func (t *Trouble) Failed(what string, err error) {
 	}
 }
 
-// calm is for how long nothing may fail before an outage is over.
+// calm is how long nothing must fail for an outage to be over.
 const calm = 5 * time.Second
 
-// Answered notes that the brokers have answered a question, and says so after an outage.
+// Answered notes an answer of the brokers, and logs the end of an outage.
 func (t *Trouble) Answered() {
 	if t == nil {
 		return
@@ -87,13 +86,13 @@ func (t *Trouble) Answered() {
 	t.since = time.Time{}
 }
 
-// outage is the kind of all that brokers bring about which are away, start, stop or move
-// what they are responsible for.
+// outage is the kind of all errors from brokers that are unreachable, start, stop or move
+// partitions or groups.
 const outage = "outage"
 
-// kindOf returns the kind of an error: outage, or the name of what the brokers refuse.
-// Client-side errors (a dial, an end of a connection, a time-out) are an outage, as are
-// Kafka's retriable ones, and those that a member of a group meets when it comes back.
+// kindOf returns the kind of an error: outage, or the name of the brokers' refusal.
+// Client-side errors (dial, closed connection, timeout) are an outage, as are Kafka's
+// retriable errors and those of a group member that returns.
 func kindOf(err error) string {
 	var refused *kerr.Error
 	if !errors.As(err, &refused) || refused.Retriable {
@@ -101,13 +100,14 @@ func kindOf(err error) string {
 	}
 	switch refused {
 	case kerr.UnknownMemberID, kerr.IllegalGeneration, kerr.RebalanceInProgress, kerr.FencedInstanceID,
-		kerr.InvalidProducerEpoch, kerr.InvalidProducerIDMapping, kerr.ProducerFenced, kerr.InvalidTxnState, kerr.UnknownServerError:
+		kerr.InvalidProducerEpoch, kerr.InvalidProducerIDMapping, kerr.ProducerFenced, kerr.InvalidTxnState,
+		kerr.UnknownServerError:
 		return outage
 	}
 	return refused.Message
 }
 
-// oneLine returns the text of an error without the ends of lines that joined errors have.
+// oneLine returns the text of an error with its line breaks removed.
 func oneLine(err error) string {
 	if err == nil {
 		return ""
@@ -115,7 +115,7 @@ func oneLine(err error) string {
 	return strings.Join(strings.FieldsFunc(err.Error(), func(r rune) bool { return r == '\n' || r == '\r' }), "; ")
 }
 
-// clientLog passes the client's warnings to Trouble; its own chatter stays out.
+// clientLog passes the client's warnings to Trouble and drops its other lines.
 type clientLog struct{ to *Trouble }
 
 func (l clientLog) Level() kgo.LogLevel {
@@ -125,8 +125,8 @@ func (l clientLog) Level() kgo.LogLevel {
 	return kgo.LogLevelWarn
 }
 
-// Log takes a line of the client. Its pairs are kept as text: which of them say where it
-// was is different in every line.
+// Log takes a line of the client. Its pairs are kept as text, as each line names its
+// place differently.
 func (l clientLog) Log(_ kgo.LogLevel, msg string, keyvals ...any) {
 	var cause error
 	var where []string
@@ -138,7 +138,7 @@ func (l clientLog) Log(_ kgo.LogLevel, msg string, keyvals ...any) {
 		}
 	}
 	if errors.Is(cause, context.Canceled) || errors.Is(cause, kgo.ErrClientClosed) {
-		return // we ended it
+		return // this process closed it
 	}
 	if len(where) > 0 {
 		msg += " (" + strings.Join(where, ", ") + ")"
@@ -150,8 +150,8 @@ func (l clientLog) Log(_ kgo.LogLevel, msg string, keyvals ...any) {
 	l.to.Failed(msg, cause)
 }
 
-// noted writes a line of the client that names no error. Its kind is its first words,
-// as the rest says where it was.
+// noted logs a client line without an error. Its kind is its first words; the rest names
+// the place.
 func (t *Trouble) noted(msg string) {
 	kind, _, _ := strings.Cut(msg, " (")
 	if held, due := t.gates.Open(kind, time.Now(), 1); due {
@@ -159,8 +159,8 @@ func (t *Trouble) noted(msg string) {
 	}
 }
 
-// FetchError says where a read failed. The client reports what ends a whole session, such
-// as a group that may not be joined, as the error of a partition of no topic.
+// FetchError returns a read error with its place. The client reports an error of the whole
+// session, such as a group that the client may not join, as that of a partition of a topic "".
 func FetchError(group string, e kgo.FetchError) error {
 	if e.Topic == "" {
 		return fmt.Errorf("consumer group %q: %w", group, e.Err)

@@ -5,35 +5,34 @@ import (
 	"time"
 )
 
-// trying decides when failing sessions are enough.
+// trying decides when a stage has failed for too long.
 type trying struct {
 	giveUp  time.Duration
-	good    time.Time // the last proof that Kafka is there
-	failing time.Time // since when sessions fail without a commit in any of them; zero when the last did not
+	good    time.Time // the last proof that Kafka answers
+	failing time.Time // since when sessions fail without a commit; zero after a success
 }
 
-// ended is what became of a session that failed.
+// ended summarizes a failed session.
 type ended struct {
-	good    time.Time     // of the last proof that Kafka is there; zero without any
-	commits int           // transactions that were committed
-	calm    time.Duration // between the first and the last time that there was nothing to commit
-	refused bool          // a transaction that had something was not committed
+	good    time.Time     // of the last proof that Kafka answers; zero without any
+	commits int           // committed transactions
+	calm    time.Duration // from the first to the last time without anything to commit
+	refused bool          // a transaction with records failed to commit
 }
 
-// failed takes in a session that failed, and returns why to give up, or "".
+// failed takes in a failed session, and returns why to give up, or "".
 func (t *trying) failed(began, now time.Time, s ended) string {
 	if s.good.After(t.good) {
 		t.good = s.good
 	}
-	// Where nothing is to do there is nothing to commit, and the group's coordinator has
-	// answered for a while. Brokers that are restarted one after another would otherwise
-	// end a stage that is idle.
+	// An idle stage has nothing to commit, but the group's coordinator has answered for a
+	// while. Without this rule, a rolling restart of the brokers would end an idle stage.
 	idle := !s.refused && s.calm > t.giveUp/10
 	if s.commits > 0 || idle || t.failing.IsZero() || now.Sub(began) > t.giveUp {
 		t.failing = now
 	}
-	// The group may be well, and yet no transaction can be committed: a topic that may not
-	// be written, a record that is refused.
+	// The group may be healthy although no transaction can commit: a topic without write
+	// access, a refused record.
 	if d := now.Sub(t.good); d > t.giveUp {
 		return fmt.Sprintf("no progress for %v", d.Round(time.Second))
 	}

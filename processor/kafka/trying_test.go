@@ -5,16 +5,16 @@ import (
 	"time"
 )
 
-// TestTrying: sessions that fail end the stage when nothing answers for GiveUp, and also
-// when the group answers and yet nothing was committed for that long; a commit, or a
-// session that went well for that long, begins the time anew, and so does one that had
-// nothing to commit and answers for a while.
+// TestTrying checks that failing sessions end the stage if nothing answers for GiveUp, or
+// if the group answers but nothing commits for that long. A commit, a session that
+// succeeded for that long, or one that was idle and answered for a while restarts the
+// clock.
 func TestTrying(t *testing.T) {
 	start := time.Unix(1000, 0)
 	at := func(s int) time.Time { return start.Add(time.Duration(s) * time.Second) }
 	type session struct {
 		began, ended, good, commits int // seconds; good -1 for none
-		calm                        int // seconds; -1 for a transaction that was refused
+		calm                        int // seconds; -1 for a refused transaction
 	}
 	for name, c := range map[string]struct {
 		sessions []session

@@ -1,14 +1,14 @@
-// Package linefile appends lines to files that hold one record a line: dead letters.
+// Package linefile appends lines to files with one record per line, such as dead letters.
 //
-// A process that dies, or a disk that fills, in the middle of a write leaves the
-// beginning of a line behind. The next write must not continue that line,
-// or two records are lost instead of one. So a File looks at the last byte when it
-// opens the path, and after a write that failed, and begins a new line where the old
-// one was torn. It never cuts: another process may have the same file open.
+// If a process dies, or a disk fills, during a write, the file ends with part of a line.
+// The next write must not continue that line, or two records are lost instead of one. So
+// a File looks at the last byte when it opens the path and after a failed write, and
+// begins a new line after a torn one. It never truncates: another process may have the
+// same file open.
 //
-// Files are readable by their owner alone (0600): they hold what trails hold. A file that
-// is there already with a wider mode gets this one. It keeps its mode if it belongs to
-// another user, who has decided about it.
+// Files are readable by their owner alone (0600), because they contain data of trails. An
+// existing file with a wider mode is narrowed, unless it belongs to another user, who has
+// decided about it.
 package linefile
 
 import (
@@ -21,12 +21,12 @@ import (
 // File is an open file. It is not safe for concurrent use.
 type File struct {
 	f    *os.File
-	size int64 // bytes, as far as this process knows
+	size int64 // bytes, as known to this process
 	torn bool  // the last byte is not the end of a line
 }
 
-// Open opens the file at path for appending and makes it when it is missing. A pipe or
-// a device is taken as it is. The error names the path.
+// Open opens the file at path for appending, and creates a missing one. It accepts a pipe
+// or a device unchanged. The error names the path.
 func Open(path string) (*File, error) {
 	f, err := os.OpenFile(path, os.O_CREATE|os.O_APPEND|os.O_RDWR, private)
 	if err != nil {
@@ -44,10 +44,10 @@ func Open(path string) (*File, error) {
 	return l, nil
 }
 
-// private is the mode of every file that is ours.
+// private is the mode of Keytrail's files.
 const private = 0o600
 
-// narrow takes the file away from everybody but its owner.
+// narrow removes all permissions except the owner's.
 func (l *File) narrow(info fs.FileInfo) error {
 	if info.Mode().Perm()&^private == 0 {
 		return nil
@@ -58,7 +58,7 @@ func (l *File) narrow(info fs.FileInfo) error {
 	return nil
 }
 
-// look notes the size, and whether the last line has its end.
+// look finds the size, and whether the last line is complete.
 func (l *File) look(info fs.FileInfo) error {
 	l.size = info.Size()
 	if l.size == 0 {
@@ -75,9 +75,9 @@ func (l *File) look(info fs.FileInfo) error {
 // Size returns the size of the file in bytes.
 func (l *File) Size() int64 { return l.size }
 
-// Write appends p, which holds whole lines, or parts of one in order when every part
-// is written. After an error any part of p may be in the file; the next Write begins
-// a new line.
+// Write appends p, which is whole lines, or parts of one in order if every part is
+// written. After an error any part of p may be in the file; the next Write begins a new
+// line.
 func (l *File) Write(p []byte) (int, error) {
 	if l.torn {
 		n, err := l.f.Write([]byte{'\n'})
@@ -93,7 +93,7 @@ func (l *File) Write(p []byte) (int, error) {
 	return n, err
 }
 
-// Sync makes what was written safe over the loss of power.
+// Sync makes earlier writes survive a power failure.
 func (l *File) Sync() error { return l.f.Sync() }
 
 // Close closes the file. It does not sync.

@@ -14,8 +14,8 @@ import (
 	"testing"
 )
 
-// A crash may cut the file anywhere: every line that is written afterwards is whole,
-// and no line that was whole before is lost.
+// A crash may truncate the file anywhere: every later line is whole, and no line that was
+// whole before is lost.
 func TestLinesStayWhole(t *testing.T) {
 	for seed := range uint64(200) {
 		rng := rand.New(rand.NewPCG(seed, 1))
@@ -64,8 +64,8 @@ func TestLinesStayWhole(t *testing.T) {
 	}
 }
 
-// A disk that is full for a moment leaves the beginning of a line. The test runs in its
-// own process, because the limit holds for all its files.
+// A temporarily full disk leaves the beginning of a line. The test runs in its own
+// process, because the limit applies to all its files.
 func TestAfterAFullDisk(t *testing.T) {
 	if path := os.Getenv("LINEFILE_FULL"); path != "" {
 		fullDisk(t, path)
@@ -130,8 +130,8 @@ func TestOpenWhatIsNotAFile(t *testing.T) {
 	}
 }
 
-// A file that others may read, because an older program or a person made it, is theirs no
-// longer.
+// A file that others may read, because an older program or a person made it, becomes
+// private.
 func TestOpenNarrowsTheMode(t *testing.T) {
 	for _, mode := range []os.FileMode{0o644, 0o666, 0o777, 0o640, 0o600} {
 		path := filepath.Join(t.TempDir(), "lines")

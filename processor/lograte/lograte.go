@@ -1,7 +1,7 @@
-// Package lograte bounds how often a log says the same thing: a line a minute per
-// kind of trouble, with the number of those that it stands for.
+// Package lograte bounds how often a log repeats a line: one line a minute per kind of
+// trouble, with the number of occurrences.
 //
-// It imports nothing of Keytrail's, so that sinks, Kafka's client and the Fluent Bit
+// It imports no Keytrail package, so that sinks, Kafka's client and the Fluent Bit
 // plugins share one rule.
 package lograte
 
@@ -36,11 +36,11 @@ func (g *Gate) Open(now time.Time, n int) (held int, due bool) {
 // Reset forgets the last line, so that the next is due at once.
 func (g *Gate) Reset() { *g = Gate{} }
 
-// maxKinds bounds the kinds that are kept apart: 64. They come from sets that the code
-// fixes; a mistake there, or a client that words each line differently, shares a gate.
+// maxKinds bounds the separate kinds: 64. They come from sets fixed in the code; a
+// mistake there, or a client that words each line differently, shares a gate.
 const maxKinds = 64
 
-// other is the kind of what is too much for maxKinds.
+// other is the kind of everything beyond maxKinds.
 const other = "other"
 
 // Gates is a Gate per kind of trouble. The zero value is ready. It is safe for
@@ -70,9 +70,8 @@ func (g *Gates) Open(kind string, now time.Time, n int) (held int, due bool) {
 	return gate.Open(now, n)
 }
 
-// Letters logs what goes to the dead letter, by reason: the first record of a reason
-// at once, later ones once a minute with their number. It is safe for concurrent use; nil
-// logs nothing.
+// Letters logs dead letters by reason: the first record of a reason at once, later ones
+// once a minute with their number. It is safe for concurrent use; nil logs nothing.
 type Letters struct {
 	write func(reason, first string, n int)
 
@@ -87,9 +86,9 @@ type letters struct {
 	timer  *time.Timer // runs until the next line is allowed; nil when one is
 }
 
-// NewLetters returns a Letters that calls write for each line: n records went to the dead
-// letter for a reason, and first is the detail of the first of them, perhaps "". It is
-// called by any goroutine, one at a time, and must not wait.
+// NewLetters returns a Letters that calls write for each line: n records were
+// dead-lettered for a reason, and first is the detail of the first of them, perhaps "".
+// Any goroutine may call it, one at a time, and it must not block.
 func NewLetters(write func(reason, first string, n int)) *Letters {
 	return &Letters{write: write, reasons: map[string]*letters{}}
 }
@@ -105,8 +104,8 @@ func ToLog(log *slog.Logger) func(reason, first string, n int) {
 	}
 }
 
-// Add takes in n records that went to the dead letter for a reason. The detail is that
-// of one of them, such as the error; the line has the first one's.
+// Add adds n dead letters of a reason. The detail is that of one of them, such as the
+// error; the line has the first one's.
 func (l *Letters) Add(reason, detail string, n int) {
 	if l == nil || n <= 0 {
 		return
@@ -132,7 +131,7 @@ func (l *Letters) Add(reason, detail string, n int) {
 	}
 }
 
-// line writes what is held of one reason, and lets the next line wait. l.mu is held.
+// line writes the held count of one reason, and delays the next line. l.mu is held.
 func (l *Letters) line(reason string, r *letters) {
 	l.emit(reason, r)
 	r.timer = time.AfterFunc(Every, func() {
@@ -152,8 +151,8 @@ func (l *Letters) emit(reason string, r *letters) {
 	r.held, r.detail = 0, ""
 }
 
-// Flush writes what is held back and stops all timers. A later addition is logged
-// as if it were the first.
+// Flush writes everything held back and stops all timers. A later addition is logged like
+// the first.
 func (l *Letters) Flush() {
 	if l == nil {
 		return

@@ -42,7 +42,7 @@ func TestGatesAreBounded(t *testing.T) {
 	}
 }
 
-// However dead letters come, each is in exactly one line, and a reason has at most one
+// However dead letters arrive, each is in exactly one line, and a reason has at most one
 // line a minute.
 func TestLetters(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

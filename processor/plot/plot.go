@@ -1,6 +1,6 @@
-// Package plot draws a series of numbers as a small bar chart of text lines: values
-// in, lines out. It knows nothing of terminals; the caller says how many columns
-// there are, which characters may be used, and whether escape sequences may.
+// Package plot draws a series of numbers as a small bar chart of text lines. It knows
+// nothing of terminals; the caller gives the number of columns, the allowed characters,
+// and whether escape sequences are allowed.
 package plot
 
 import (
@@ -14,20 +14,19 @@ const Gutter = 8
 
 // Chart is a bar chart. Every value is one column.
 type Chart struct {
-	// Values are the bars, from left to right. NaN and infinities are not known and
-	// leave a hole in the axis; what is negative is drawn as 0.
+	// Values are the bars, from left to right. NaN and infinities are unknown and leave a
+	// gap in the axis; negative values are drawn as 0.
 	Values []float64
-	// Height is the number of lines for the bars; less than 1 counts as 1, and more
-	// than MaxHeight as that.
+	// Height is the number of lines for the bars, limited to 1 to MaxHeight.
 	Height int
-	// Line is a level that is drawn across, such as an expected value; NaN: none.
+	// Line is a level drawn across the chart, such as an expected value; NaN: none.
 	Line float64
-	// Marks stand below their columns; of two at a column the last one is drawn.
+	// Marks are drawn below their columns; of two at one column the last is drawn.
 	Marks []Mark
-	// Ticks are labels of the axis, from left to right. One that would touch the one
-	// before, or does not fit, is left out.
+	// Ticks are labels of the axis, from left to right. A label that would touch the
+	// previous one, or does not fit, is omitted.
 	Ticks []Tick
-	// ASCII keeps to ASCII characters.
+	// ASCII restricts the chart to ASCII characters.
 	ASCII bool
 	// Color draws columns with a Hot mark in red and the line in cyan, with the escape
 	// sequences of ECMA-48.
@@ -39,11 +38,11 @@ const MaxHeight = 100
 
 // Mark is a sign below a column.
 type Mark struct {
-	Column int // from 0; others than the chart has are left out
+	Column int // from 0; marks outside the chart are omitted
 	Hot    bool
 }
 
-// Tick is a label of the axis, whose first character stands below the column.
+// Tick is a label of the axis, whose first character is below the column.
 type Tick struct {
 	Column int
 	Text   string
@@ -113,7 +112,7 @@ func (c *Chart) top() float64 {
 
 func known(v float64) bool { return !math.IsNaN(v) && !math.IsInf(v, 0) }
 
-// drawing is a chart with what all its lines need.
+// drawing is a chart with the data that all its lines need.
 type drawing struct {
 	*Chart
 	*style
@@ -237,7 +236,7 @@ func (d *drawing) marks() string {
 	return p.line()
 }
 
-// shown returns the ticks whose labels have room.
+// shown returns the ticks whose labels fit.
 func (d *drawing) shown() (list []Tick) {
 	free := 0 // the first column without a label
 	for _, t := range d.Ticks {
@@ -262,8 +261,8 @@ func (d *drawing) labels() string {
 	return strings.TrimRight(b.String(), " ")
 }
 
-// Number writes a number that is not negative in at most six characters: "34",
-// "7.21", "12.3k", "1.2e9" beyond what has a letter. NaN and infinities are "?".
+// Number writes a nonnegative number in at most six characters: "34", "7.21", "12.3k", or
+// "1.2e9" beyond the suffixes. NaN and infinities are "?".
 func Number(v float64) string {
 	switch {
 	case !known(v) || v < 0:
@@ -285,7 +284,7 @@ func Number(v float64) string {
 	return fmt.Sprintf("%.0e", v*1e12)
 }
 
-// short writes what is below 1000 with three digits.
+// short writes a number below 1000 with three digits.
 func short(v float64) string {
 	switch {
 	case v >= 100:
@@ -298,5 +297,5 @@ func short(v float64) string {
 	return trim(fmt.Sprintf("%.3f", v))
 }
 
-// trim cuts zeros off behind a point, and the point.
+// trim removes zeros after a point, and a final point.
 func trim(s string) string { return strings.TrimRight(strings.TrimRight(s, "0"), ".") }

@@ -85,7 +85,7 @@ func TestNumber(t *testing.T) {
 	f(math.Inf(1), "?")
 }
 
-// FuzzLines holds what every chart promises, whatever is in it.
+// FuzzLines checks the invariants of every chart, whatever is in it.
 func FuzzLines(f *testing.F) {
 	f.Add([]byte("0123456701234567"), 4, 2.5, 1, "23:00", false)
 	f.Add([]byte{}, -1, nan, -1, "", true)
@@ -112,7 +112,7 @@ func FuzzLines(f *testing.F) {
 				t.Errorf("not ASCII: %q", line)
 			}
 		}
-		tallest, at := 0, math.Inf(-1) // of the bars that are not higher than this one
+		tallest, at := 0, math.Inf(-1) // of the bars that are at most as high
 		for _, i := range byValue(c.Values) {
 			drawn := bar(lines[:height], i)
 			if drawn < tallest && c.Values[i] > at {
@@ -123,7 +123,7 @@ func FuzzLines(f *testing.F) {
 	})
 }
 
-// byValue returns the columns whose values are known, the lowest value first.
+// byValue returns the columns with known values, lowest value first.
 func byValue(values []float64) (columns []int) {
 	for i, v := range values {
 		if known(v) {
@@ -136,7 +136,7 @@ func byValue(values []float64) (columns []int) {
 
 func known(v float64) bool { return !math.IsNaN(v) && !math.IsInf(v, 0) }
 
-// bar counts how much is drawn in a column.
+// bar returns the drawn height of a column.
 func bar(bars []string, column int) (height int) {
 	for _, line := range bars {
 		if r := []rune(line); plot.Gutter+column < len(r) {

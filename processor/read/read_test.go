@@ -24,7 +24,7 @@ const (
 	digest = `{"digestS3Bucket":"b","digestStartTime":"2026-03-02T09:00:00Z","logFiles":[]}`
 )
 
-// seen is what a reader's callbacks were called with.
+// seen records the calls of a reader's callbacks.
 type seen struct {
 	records []string // ids
 	dead    []string // reasons
@@ -55,7 +55,7 @@ func object(name, text string) source.Object {
 	return source.Object{Name: name, Open: func() (io.ReadCloser, error) { return io.NopCloser(strings.NewReader(text)), nil }}
 }
 
-// balance holds the counts to received = delivered + filtered + dead.
+// balance checks that received = delivered + filtered + dead.
 func balance(t *testing.T, c *read.Counts, delivered, filtered, dead int64) {
 	t.Helper()
 	received := delivered + filtered + dead
@@ -92,7 +92,7 @@ func TestRecords(t *testing.T) {
 	f(``, nil, nil, 0)
 }
 
-// TestFilteredByReason: what is filtered is counted by the reason, and the reasons add up.
+// TestFilteredByReason checks that filtered records are counted by reason, and that the reasons add up.
 func TestFilteredByReason(t *testing.T) {
 	var s seen
 	var counts read.Counts
@@ -112,8 +112,8 @@ func TestFilteredByReason(t *testing.T) {
 	}
 }
 
-// TestRefused hands back a record: the callback's BadRecord is a dead letter, and any
-// other error ends the object.
+// TestRefused: a BadRecord from the callback becomes a dead letter, and any other error
+// ends the object.
 func TestRefused(t *testing.T) {
 	var s seen
 	var counts read.Counts
@@ -132,7 +132,7 @@ func TestRefused(t *testing.T) {
 	}
 }
 
-// TestSourceFails says why, so that a caller can tell what may pass.
+// TestSourceFails: the error says why, so that a caller can tell a temporary one.
 func TestSourceFails(t *testing.T) {
 	broken := errors.New("connection reset")
 	f := func(open func() (io.ReadCloser, error), want error, delivered int64) {
@@ -165,7 +165,7 @@ type failing struct{ err error }
 
 func (f failing) Read([]byte) (int, error) { return 0, f.err }
 
-// TestContextEnds stops between two records.
+// TestContextEnds: reading stops between two records.
 func TestContextEnds(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	var counts read.Counts
@@ -179,7 +179,7 @@ func TestContextEnds(t *testing.T) {
 	balance(t, &counts, 1, 0, 0)
 }
 
-// TestNoAllocations holds that an event costs no memory but its record's.
+// TestNoAllocations: an event costs no memory except its record's.
 func TestNoAllocations(t *testing.T) {
 	list := strings.Repeat(fmt.Sprintf(event, "1")+"\n"+other+"\n", 1000)
 	data := []byte(list)

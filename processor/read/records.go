@@ -22,29 +22,29 @@ type Records struct {
 	record func(context.Context, *decoding.Origin, *otellog.Record) error
 }
 
-// Options are the settings of decoding and normalizing that users choose. The zero value
-// is the default.
+// Options are the users' settings of decoding and normalizing. The zero value is the
+// default.
 type Options struct {
 	Limits decoding.Limits
-	// OmitBody leaves out the record's body, which is the event byte for byte.
+	// OmitBody omits the record's body, which is the event byte for byte.
 	OmitBody bool
 	// SelfPrincipals are the collector's own users and roles.
 	SelfPrincipals []string
 }
 
-// Config says how Records reads.
+// Config configures Records.
 type Config struct {
 	Options
-	// Encoded makes records for otellog.AppendRequest and nothing else: their attributes
-	// are encoded as they are made (see otellog.Record.Direct) and cannot be read.
+	// Encoded makes records for otellog.AppendRequest only: their attributes are encoded
+	// at once (see otellog.Record.Direct) and cannot be read.
 	Encoded bool
 	Counts  *Counts
 	// Record takes each log record and the event's origin, which are valid only during
-	// the call. When it returns a *decoding.BadRecord, that goes to Dead; any other error
-	// ends the reading of the object.
+	// the call. Its *decoding.BadRecord goes to Dead; any other error ends the reading of
+	// the object.
 	Record func(context.Context, *decoding.Origin, *otellog.Record) error
 	Dead   Dead
-	// Now gives the time at which a record is observed; nil leaves it 0.
+	// Now returns the time at which a record is observed; nil leaves it 0.
 	Now func() time.Time
 }
 
@@ -64,7 +64,7 @@ func (r *Records) Bytes(ctx context.Context, data []byte, name string) error {
 	return r.in.Bytes(ctx, data, name)
 }
 
-// normalize hands on the log record of an event, if it is a wanted one.
+// normalize passes on the log record of a wanted event.
 func (r *Records) normalize(ctx context.Context, ev *cloudtrail.Event) (wanted bool, err error) {
 	observed := int64(0)
 	if r.now != nil {

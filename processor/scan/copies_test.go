@@ -12,15 +12,15 @@ import (
 	"keytrail/schemas/decoding"
 )
 
-// Shapes of records that users reported, in place. Each is counted as the oracle counts
-// it, and as its expect.txt says.
+// Reported shapes of records, in data files. Each counts as the oracle and its expect.txt
+// say.
 func TestReportedShapes(t *testing.T) {
 	dir := filepath.Join(dataDir(t), "reports", "shapes")
 	const app, key = "arn:aws:iam::444455556666:role/payments", "arn:aws:kms:eu-west-1:444455556666:key/0a1b2c3d-4e5f-4a6b-8c7d-9e0f1a2b3c4d"
 	for _, c := range []struct {
 		name string
-		want []string // what windows' names and counts have in them, one window each
-		text string   // what no anomaly says
+		want []string // per window, parts of its name and counts
+		text string   // no anomaly contains it
 	}{
 		{"01-network-activity-twice", []string{`principal "" "` + app + `" * calls=1 `, `key "` + key + `" "" * calls=1 `}, ""},
 		{"43-reencrypt-two-owners", []string{
@@ -50,16 +50,16 @@ func TestReportedShapes(t *testing.T) {
 			t.Errorf("%s: something says %q:\n%s", c.name, c.text, text)
 		}
 	}
-	// The network activity event is told by its reason.
+	// The network activity event is recognized by its reason.
 	got := scanAll(t, []string{filepath.Join(dir, "01-network-activity-twice")}, 1, maxFacts)
 	if by := got.totals.FilteredBy; by[decoding.NetworkActivity] != 1 || got.totals.Filtered != 1 {
 		t.Errorf("filtered %d, by the reason %v", got.totals.Filtered, by)
 	}
 }
 
-// shaped makes one call's records in the shapes that trails have: recorded by several
-// owners with their own keys or all, twice for a VPC endpoint, by sessions under any type
-// of identity, with an error in words only.
+// shaped makes one call's records in the shapes that trails have: by several owners with
+// their own keys or all, twice for a VPC endpoint, by sessions of any identity type, with
+// an error in words only.
 func shaped(rng *rand.Rand, n int) (records []json.RawMessage) {
 	pick := func(list ...string) string { return list[rng.IntN(len(list))] }
 	accounts := []string{"111122223333", "444455556666", "777788889999"}
@@ -99,7 +99,7 @@ func shaped(rng *rand.Rand, n int) (records []json.RawMessage) {
 		}
 		return `,"resources":[` + strings.Join(listed, ",") + `],"requestParameters":{` + strings.Join(named, ",") + `}`
 	}
-	if rng.IntN(3) > 0 { // the caller's own record shows both keys, one or none
+	if rng.IntN(3) > 0 { // the caller's record shows both keys, one or none
 		record("c", accounts[0], session, shows(pick(first, ""), pick(second, "")))
 	}
 	owner := `"type":"AWSAccount","accountId":"` + accounts[0] + `"`
@@ -115,8 +115,8 @@ func shaped(rng *rand.Rand, n int) (records []json.RawMessage) {
 	return records
 }
 
-// TestShapesEqualTheOracle: such records are counted as the oracle counts them, in any
-// order and however often they are read, with or without temporary files.
+// TestShapesEqualTheOracle checks that such records count as in the oracle, in any order,
+// with duplicates, and with or without temporary files.
 func TestShapesEqualTheOracle(t *testing.T) {
 	both := 0
 	for seed := range uint64(6) {

@@ -18,7 +18,7 @@ import (
 	"keytrail/schemas/wire"
 )
 
-// correlations count refusals of a principal, and different keys of an account.
+// correlations count a principal's refusals and an account's distinct keys.
 const correlations = `title: Refused
 name: refused
 logsource: {product: aws, service: cloudtrail}
@@ -35,8 +35,8 @@ id: keys
 correlation: {type: value_count, rules: [refused], group-by: [recipientAccountId], timespan: 10m, condition: {gte: 3, field: resources.ARN}}
 `
 
-// refusedCall is a refused Decrypt; of one that two accounts record it is the caller's
-// record, or the owner's.
+// refusedCall is a refused Decrypt. If two accounts record it, it is the caller's record
+// or the owner's.
 func refusedCall(n, key int, user string, owners bool) string {
 	identity, account := fmt.Sprintf(`{"type":"IAMUser","arn":"arn:aws:iam::111122223333:user/%s","accountId":"111122223333"}`, user), "111122223333"
 	id := n
@@ -48,7 +48,7 @@ func refusedCall(n, key int, user string, owners bool) string {
 		n, id, n, identity, account, key)
 }
 
-// correlated scans events with rules and returns the anomalies that correlations find.
+// correlated scans events with rules and returns the anomalies of correlations.
 func correlated(t *testing.T, rules string, events []string, max int) (list []string, windows int64, err error) {
 	t.Helper()
 	var l sigma.Loader
@@ -79,11 +79,11 @@ func correlated(t *testing.T, rules string, events []string, max int) (list []st
 	return list, windows, nil
 }
 
-// Correlations count each call once, by the record that is credited, in whatever order
-// the records are read; their rules alone are no findings.
+// Correlations count each call once, by its credited record, in whatever order the
+// records are read. A rule that only feeds a correlation reports nothing itself.
 func TestCorrelationsOfAScan(t *testing.T) {
 	var events []string
-	for i := range 4 { // the owner's record of each too, of which only the account would be known
+	for i := range 4 { // with the owner's records, which show only the account
 		events = append(events, refusedCall(i, i, "mallory", false), refusedCall(i, i, "", true), refusedCall(i, i, "mallory", false))
 	}
 	events = append(events, refusedCall(20, 1, "other", false), refusedCall(21, 1, "other", false)) // too few
@@ -107,7 +107,7 @@ func TestCorrelationsOfAScan(t *testing.T) {
 	}
 }
 
-// More matches than a scan keeps end it: an anomaly that is missing would not be noticed.
+// A scan with more matches than it keeps ends: a missing anomaly would go unnoticed.
 func TestTooManyObservations(t *testing.T) {
 	k := correlator{held: map[ruleCall][]sigma.Observation{}}
 	k.n = MaxObservations - 1

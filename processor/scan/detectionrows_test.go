@@ -6,14 +6,14 @@ import (
 	"time"
 )
 
-// What the rows' trails are made of.
+// Building blocks of the rows' trails.
 var (
 	refusedCall = `"AccessDenied"`
 	byService   = `{"type":"AWSService","invokedBy":"backup.amazonaws.com"}`
 
 	scheduled = events{made("ScheduleKeyDeletion", "requestParameters", `{"keyId":"a","pendingWindowInDays":7}`)}
 	disabled  = events{made("DisableKey", "requestParameters", `{"keyId":"a"}`)}
-	// what is near to the loss of a key and none
+	// similar to the loss of a key, but harmless
 	kept = []events{
 		{made("EnableKey", "requestParameters", `{"keyId":"a"}`)}, {made("CancelKeyDeletion", "requestParameters", `{"keyId":"a"}`)},
 		{made("Decrypt")}, {made("DisableKey", "errorCode", refusedCall)}, {made("ScheduleKeyDeletion", "errorCode", `"NotFoundException"`)},
@@ -61,7 +61,7 @@ var (
 	}
 	elsewhere = func(address, agent string) events {
 		var list events
-		for i := range 10 * 24 { // a week is learned first
+		for i := range 10 * 24 { // after a week of learning
 			list = append(list, made("Decrypt", "eventTime", later(time.Duration(i-10*24)*time.Hour), "userAgent", `"aws-sdk-go-v2/1.30"`))
 		}
 		return append(list, several(5, func(_ int, at string) string {

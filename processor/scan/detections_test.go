@@ -25,17 +25,17 @@ import (
 
 var update = flag.Bool("update", false, "write docs/detections.md anew")
 
-// detection is a detection on AWS KMS, or on the trail that carries its events, that is
-// published elsewhere, with what finds the same here.
+// detection is a detection on AWS KMS or its audit trail that is published elsewhere,
+// with its counterpart here.
 type detection struct {
-	peer string   // who publishes it, and its name there
+	peer string   // its publisher, and its name there
 	asks string   // what it looks for
 	ours []string // rules and detectors; sigma/NAME is docs/rules/NAME.yml
-	note string   // where ours looks at something else, what and why
-	// Each of hits is a trail in which one of ours is found at least, all of them
-	// together find all of ours; in none of misses is any.
+	note string   // how ours differs, and why
+	// Each trail in hits triggers at least one of ours, and all together trigger all of
+	// ours; no trail in misses triggers any.
 	hits, misses []events
-	why          string // there is nothing here, for this reason
+	why          string // there is no counterpart, for this reason
 }
 
 // events are CloudTrail records.
@@ -61,7 +61,7 @@ func role(name string) string {
 }
 
 // made returns a successful call of role app on ownKey, with members replaced, in pairs
-// of a name and its JSON; "" takes a member away.
+// of a name and its JSON; "" removes a member.
 func made(name string, members ...string) string {
 	record := map[string]json.RawMessage{}
 	set := func(pairs ...string) {
@@ -85,7 +85,7 @@ func made(name string, members ...string) string {
 	return strings.Replace(string(text), `{`, fmt.Sprintf(`{"eventID":"%x-%x-%x-%x-%x",`, s[:4], s[4:6], s[6:8], s[8:10], s[10:]), 1)
 }
 
-// trailCall is a call of AWS CloudTrail itself.
+// trailCall is a call to AWS CloudTrail itself.
 func trailCall(name, request string, members ...string) string {
 	return made(name, append([]string{"eventSource", `"cloudtrail.amazonaws.com"`, "resources", "", "requestParameters", request}, members...)...)
 }
@@ -99,8 +99,8 @@ func later(d time.Duration) string {
 	return `"` + t.Add(d).Format(time.RFC3339) + `"`
 }
 
-// history is three quiet days of ownKey and role app, two calls an hour, with what comes
-// after them.
+// history is three quiet days of ownKey and role app with two calls an hour, followed by
+// after.
 func history(after ...string) (list events) {
 	for i := range 3 * 48 {
 		list = append(list, made("Decrypt", "eventTime", later(time.Duration(i-3*48)*30*time.Minute)))
@@ -108,7 +108,7 @@ func history(after ...string) (list events) {
 	return append(list, after...)
 }
 
-// several returns n records within two minutes, made by f.
+// several returns n records of f within two minutes.
 func several(n int, f func(i int, at string) string) (list events) {
 	for i := range n {
 		list = append(list, f(i, later(time.Duration(i)*2*time.Minute/time.Duration(n))))
@@ -130,7 +130,7 @@ func exampleRules(t *testing.T) (rules *sigma.Rules, names map[string]string) {
 	return rules, names
 }
 
-// found scans events and returns how many anomalies each rule and detector finds.
+// found scans events and returns the number of anomalies per rule and detector.
 func found(t *testing.T, list events) map[string]int {
 	t.Helper()
 	rules, names := exampleRules(t)
@@ -199,8 +199,8 @@ func TestDetections(t *testing.T) {
 	}
 }
 
-// Every row has its two tests, or a reason why there is nothing to test; what it names
-// exists; and the page says what is tested.
+// Every row has both tests, or a reason for having none; the names in it exist; and the
+// page states what is tested.
 func TestDetectionsAreDocumented(t *testing.T) {
 	_, examples := exampleRules(t)
 	known := []string{"rate", "first_use", "secret_sweep", "fan_out", "refusals", "key_probing", "new_origin", "mass_destruction"}
@@ -262,7 +262,7 @@ This page is written by ` + "`go test ./processor/scan -run Detections -update`"
 	return b.Bytes()
 }
 
-// Records that their publishers say a detection finds, or does not find.
+// Records that, according to their publishers, a detection finds or does not find.
 func TestLabelledDetections(t *testing.T) {
 	dir := os.Getenv("KEYTRAIL_DATA")
 	if dir == "" {

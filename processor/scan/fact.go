@@ -18,18 +18,17 @@ import (
 	"keytrail/schemas/wire"
 )
 
-// fact is what a scan keeps of one call, or of one binding: 80 bytes without a
-// pointer, so that millions of them can be sorted, and written to disk as they
-// are.
+// fact is a scan's form of one call or binding: 80 bytes without a pointer, so that
+// millions can be sorted and written to disk as they are.
 type fact struct {
 	id         wire.CallID
-	event      wire.CallID // eventID, to choose between copies of one call
+	event      wire.CallID // eventID, to choose among copies of one call
 	time       int64
 	object     uint64
 	key        uint32 // names are numbers in a names table
-	second     uint32 // 0: none; of a binding, what key stood for
+	second     uint32 // 0: none; of a binding, what key refers to
 	principal  uint32
-	text       uint32 // the call id's text where it is no lower-case UUID; else 0
+	text       uint32 // the call id's text if it is not a lower-case UUID; else 0
 	sum        uint32 // CRC-32C of the record's bytes
 	rules      rule.Set
 	network    uint32
@@ -40,7 +39,7 @@ type fact struct {
 	context    kms.Context
 	flags      uint8
 	suppressed uint8
-	matched    uint16 // rules of the user
+	matched    uint16 // the user's rules
 }
 
 const factSize = int(unsafe.Sizeof(fact{}))
@@ -51,26 +50,26 @@ const (
 	flagSelf
 	flagUnusable
 	flagObserved // correlations count the call
-	flagHashed   // the call id's text is not kept, only its hash
-	flagBinding  // the fact is no call but a binding of key to second: see makeBinding
+	flagHashed   // only the hash of the call id is kept, not its text
+	flagBinding  // the fact is not a call but a binding of key to second: see makeBinding
 	flagOpen     // the record shows only one key of a ReEncrypt
 )
 
-// names numbers strings, for facts to refer to. It grows with the distinct KMS keys and
-// principals of a trail, and with the ids of calls that are not UUIDs, not with its
-// events, and no further than its bounds. Safe for concurrent use.
+// names assigns numbers to strings, for facts to refer to. It grows with the distinct KMS
+// keys, principals and non-UUID call ids of a trail, not with its events, and within its
+// bounds. Safe for concurrent use.
 //
-// Memory: a name takes some 150 bytes and one of 256 bytes or more in proportion, so
-// 3,000,000 units of names and 1,000,000 of texts are at most 1 GB, in a trail that
-// somebody has filled with made-up ones.
+// A name takes about 150 bytes, and one of 256 bytes or more in proportion. So 3,000,000
+// units of names and 1,000,000 of texts take at most 1 GB, in a trail full of invented
+// names.
 type names struct {
 	mu    sync.RWMutex
 	index map[string]uint32
 	list  []string
-	room  [2]int // units that may still come
+	room  [2]int // remaining units
 }
 
-// What a string is, which decides whose bound it counts against.
+// The kinds of string, which determine the bound that applies.
 const (
 	ofEntity = iota // the name of a KMS key or principal
 	ofCall          // the text of a call's id
@@ -79,13 +78,12 @@ const (
 // maxTexts bounds the units of calls' ids that are not UUIDs: AWS writes UUIDs.
 const maxTexts = 1_000_000
 
-// newNames returns names with room for so many units of entities.
+// newNames returns names with room for units of entities.
 func newNames(entities int) *names {
 	return &names{index: map[string]uint32{"": 0}, list: []string{""}, room: [2]int{entities, maxTexts}}
 }
 
-// number returns the number of s; s is copied when it is new. ok is false when there are
-// as many as may be.
+// number returns the number of s; it copies a new s. ok is false if the bound is reached.
 func (n *names) number(s string, what int) (i uint32, ok bool) {
 	n.mu.RLock()
 	i, ok = n.index[s]
@@ -114,8 +112,8 @@ func (n *names) add(s string) uint32 {
 	return i
 }
 
-// key returns the number of the name of a KMS key that a principal used, or that of the
-// others of the principal's account.
+// key returns the number of a KMS key that a principal used, or of the account's
+// "others".
 func (n *names) key(name, principal string) uint32 {
 	if i, ok := n.number(name, ofEntity); ok {
 		return i
@@ -123,7 +121,7 @@ func (n *names) key(name, principal string) uint32 {
 	return n.others(wire.ScopeKey, principal)
 }
 
-// principal returns the number of a principal, or that of the others of its account.
+// principal returns the number of a principal, or of its account's "others".
 func (n *names) principal(name string) uint32 {
 	if i, ok := n.number(name, ofEntity); ok {
 		return i
@@ -131,9 +129,9 @@ func (n *names) principal(name string) uint32 {
 	return n.others(wire.ScopePrincipal, name)
 }
 
-// others returns the number of the name that the others of a principal's account have, as
-// KMS keys or principals. Some accounts have names for them, beyond the bound of the
-// others; the rest share one.
+// others returns the number of the name for an account's other KMS keys or principals.
+// Some accounts have their own such names, beyond the bound on entities; the rest share
+// one.
 func (n *names) others(of wire.Scope, principal string) uint32 {
 	e := wire.Entity{Scope: of, Principal: principal}
 	name := nameOfOthers(e, entity.AccountNumber(cloud.Account(principal)))
@@ -153,23 +151,24 @@ func (n *names) others(of wire.Scope, principal string) uint32 {
 	return n.add(none)
 }
 
-// nameOfOthers returns the name of the others of an account, as KMS keys or principals.
+// nameOfOthers returns the name for an account's other KMS keys or principals.
 func nameOfOthers(of wire.Entity, account uint64) string {
 	e := cloud.Others(of, account, 0)
 	return e.Key + e.Principal // one of them is ""
 }
 
-// maxOthers bounds the names of others.
+// maxOthers bounds the names for others.
 const maxOthers = 2000
 
 func (n *names) name(i uint32) string { return n.list[i] }
 
-// makeFact keeps c as a fact. eventID and sum tell copies of one call apart.
+// makeFact stores c as a fact. eventID and sum distinguish copies of one call.
 func makeFact(c *count.Call, eventID string, sum uint32, n *names) fact {
 	f := fact{
 		id: c.ID, event: wire.ParseCallID(eventID), time: c.Time, object: c.Object, sum: sum,
 		key: n.key(c.Key, c.Principal), second: n.key(c.SecondKey, c.Principal), principal: n.principal(c.Principal),
-		rules: c.Rules, matched: c.Matched, suppressed: uint8(min(c.Suppressed, 255)), copy: c.Copy, class: c.Class, outcome: c.Outcome, context: c.Context,
+		rules: c.Rules, matched: c.Matched, suppressed: uint8(min(c.Suppressed, 255)), copy: c.Copy, class: c.Class,
+		outcome: c.Outcome, context: c.Context,
 		network: c.Network, client: c.Client,
 	}
 	if !isUUID(c.ID, c.IDText) {
@@ -196,7 +195,7 @@ func makeFact(c *count.Call, eventID string, sum uint32, n *names) fact {
 	return f
 }
 
-// complete adds to f the keys that another copy of the same ReEncrypt shows.
+// complete adds the keys that another copy of the same ReEncrypt shows to f.
 func (f *fact) complete(other *fact, n *names) {
 	c, o := f.call(n), other.call(n)
 	if !c.Complete(&o) {
@@ -211,11 +210,12 @@ func (f *fact) complete(other *fact, n *names) {
 	}
 }
 
-// call makes the fact a call again.
+// call turns the fact into a call again.
 func (f *fact) call(n *names) count.Call {
 	c := count.Call{
 		ID: f.id, IDText: n.name(f.text), Time: f.time, Copy: f.copy, Key: n.name(f.key), SecondKey: n.name(f.second),
-		Principal: n.name(f.principal), Class: f.class, Outcome: f.outcome, Context: f.context, Object: f.object, Rules: f.rules, Matched: f.matched, Suppressed: uint16(f.suppressed),
+		Principal: n.name(f.principal), Class: f.class, Outcome: f.outcome, Context: f.context, Object: f.object,
+		Rules: f.rules, Matched: f.matched, Suppressed: uint16(f.suppressed),
 		Direct: f.flags&flagDirect != 0, Cross: f.flags&flagCross != 0, Self: f.flags&flagSelf != 0,
 		Unusable: f.flags&flagUnusable != 0, Open: f.flags&flagOpen != 0, Network: f.network, Client: f.client,
 	}
@@ -228,10 +228,9 @@ func (f *fact) call(n *names) count.Call {
 	return c
 }
 
-// makeBinding keeps what was learned of a KMS key or an alias as a fact: such
-// facts take the way of the calls, through the files and into the order of time,
-// and the same one read again is removed like a duplicate. ok is false for one of a name
-// that is not among those told apart.
+// makeBinding stores a binding of a KMS key or an alias as a fact: bindings pass through
+// the files and the sorting like calls, and duplicates are removed likewise. ok is false
+// if the name is beyond the bound on entities.
 func makeBinding(p *wire.Partial, n *names) (f fact, ok bool) {
 	text := fmt.Sprintf("binding %d %q %q", p.Binding.Time, p.Key, p.Binding.Key)
 	name, ok := n.number(p.Key, ofEntity)
@@ -240,10 +239,11 @@ func makeBinding(p *wire.Partial, n *names) (f fact, ok bool) {
 	if !ok || !known || !told {
 		return fact{}, false
 	}
-	return fact{id: wire.ParseCallID(text), time: p.Binding.Time, key: name, second: of, principal: account, flags: flagBinding}, true
+	return fact{id: wire.ParseCallID(text), time: p.Binding.Time, key: name, second: of, principal: account,
+		flags: flagBinding}, true
 }
 
-// binding makes the fact a partial again.
+// binding turns the fact into a partial again.
 func (f *fact) binding(size int64, n *names) *wire.Partial {
 	return &wire.Partial{
 		Entity: wire.Entity{Scope: wire.ScopeKey, Key: n.name(f.key)}, Start: eventtime.Start(f.time, size),
@@ -252,7 +252,7 @@ func (f *fact) binding(size int64, n *names) *wire.Partial {
 	}
 }
 
-// isUUID tells whether text is id written as a UUID, so that it need not be kept.
+// isUUID reports whether text is id written as a UUID, so that it need not be kept.
 func isUUID(id wire.CallID, text string) bool {
 	hi, lo, ok := wire.ParseUUID(text)
 	return ok && hi == binary.BigEndian.Uint64(id[:8]) && lo == binary.BigEndian.Uint64(id[8:])
@@ -263,10 +263,10 @@ func uuid(id wire.CallID) string {
 	return string(wire.AppendUUID(nil, binary.BigEndian.Uint64(id[:8]), binary.BigEndian.Uint64(id[8:])))
 }
 
-// byCall orders facts by call, and the copies of a call by which one counts:
-// the best copy, then the earliest, then the smallest event id, then the
-// smallest checksum. The order is total over different records, so the copy
-// that counts does not depend on which was read first.
+// byCall orders facts by call, and the copies of a call by precedence: the best copy,
+// then the earliest, then the smallest event id, then the smallest checksum. The order is
+// total over different records, so the counting copy does not depend on the order of
+// reading.
 func byCall(a, b *fact) int {
 	return cmp.Or(
 		bytes.Compare(a.id[:], b.id[:]),
@@ -277,8 +277,8 @@ func byCall(a, b *fact) int {
 	)
 }
 
-// asBytes returns the memory of facts, to write them to a file of this process
-// or to read them back.
+// asBytes returns the memory of facts, to write them to a file of this process or read
+// them back.
 func asBytes(facts []fact) []byte {
 	if len(facts) == 0 {
 		return nil

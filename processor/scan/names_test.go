@@ -13,9 +13,8 @@ import (
 	"keytrail/processor/generate"
 )
 
-// What aliases and multi-Region keys stand for, window by window, is what the
-// oracle says, in whatever order and however often the records are read, with or
-// without temporary files.
+// Aliases and multi-Region keys resolve, window by window, as in the oracle, in any
+// order, with duplicates, and with or without temporary files.
 func TestNamesEqualTheOracle(t *testing.T) {
 	aliases, unknown, primaries := 0, 0, 0
 	for seed := range uint64(4) {

@@ -16,9 +16,9 @@ import (
 	"keytrail/schemas/wire"
 )
 
-// A trail with more KMS keys and ids than a scan tells apart: the calls of all windows of a
-// scope add up to those of the trail, anomalies of rules are published all the same, and
-// what is kept of names has its bound.
+// A trail with more KMS keys and ids than a scan distinguishes: the windows of each scope
+// still add up to the trail's calls, anomalies of rules are published as usual, and
+// memory for names has its bound.
 func TestMoreThanIsToldApart(t *testing.T) {
 	const n = 4000
 	var trail strings.Builder
@@ -38,7 +38,7 @@ func TestMoreThanIsToldApart(t *testing.T) {
 	if err := os.WriteFile(path, []byte(trail.String()), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	for _, room := range []int{2000, 300} { // the names have more room than the engine, and less
+	for _, room := range []int{2000, 300} { // names have more room than the engine, and less
 		cfg := window.DefaultConfig()
 		cfg.MaxEntities, cfg.MaxAccountEntities = 1000, 400
 		s := New(Config{Detect: cfg, Workers: 2, Now: time.Unix(0, 0), DeadLetter: func(d *wire.DeadLetter) error { return fmt.Errorf("%s", d.Detail) }})

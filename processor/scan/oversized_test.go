@@ -10,7 +10,7 @@ import (
 	"keytrail/schemas/decoding"
 )
 
-// A call that the stages can not write down is counted by a scan no more than by them.
+// A call too large for the stages to write is not counted by a scan either.
 func TestOversizedCall(t *testing.T) {
 	dir := t.TempDir()
 	event := func(id string) string {

@@ -13,14 +13,13 @@ import (
 	"sync"
 )
 
-// pool collects facts, and gives them back deduplicated and in order of time.
-// Up to maxFacts stay in memory; beyond that they go to temporary files, split
-// by call id so that all copies of a call are in one file, and each file is
-// deduplicated and sorted by itself: memory stays the same whatever the trail's
-// size.
+// pool collects facts, and returns them deduplicated and in order of time. Up to maxFacts
+// stay in memory; more go to temporary files, split by call id so that all copies of a
+// call are in one file. Each file is deduplicated and sorted by itself, so memory does
+// not depend on the trail's size.
 //
-// Memory: maxFacts * 80 bytes = 80 MB, and as much again while one file's facts
-// are sorted (10 million events are 64 files of 156,000 facts, 12.5 MB each).
+// maxFacts * 80 bytes are 80 MB. Sorting one file takes as much again, at most: 10
+// million events are 64 files of 156,000 facts, 12.5 MB each.
 type pool struct {
 	mu    sync.Mutex
 	facts []fact
@@ -43,7 +42,7 @@ type spill struct {
 	n int
 }
 
-// add takes a batch of facts. Safe for concurrent use.
+// add adds a batch of facts. Safe for concurrent use.
 func (p *pool) add(batch []fact) error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -73,7 +72,7 @@ func (p *pool) flush() error {
 	}
 	for i := range p.facts {
 		f := &p.facts[i]
-		// The middle of a UUID holds its version; the ends are random.
+		// The middle of a UUID contains its version; the ends are random.
 		s := p.files[(f.id[0]^f.id[15])%files]
 		if _, err := s.w.Write(asBytes(p.facts[i : i+1])); err != nil {
 			return fmt.Errorf("cannot write %s: %w", s.f.Name(), err)
@@ -96,8 +95,8 @@ func (p *pool) close() {
 	}
 }
 
-// distinct removes all but the counting copy of each call, which it completes from the
-// others, and sorts what is left by time.
+// distinct removes all but the counting copy of each call, completes that from the
+// others, and sorts the result by time.
 func distinct(facts []fact, n *names) []fact {
 	sort.Slice(facts, func(i, j int) bool { return byCall(&facts[i], &facts[j]) < 0 })
 	kept := 0
@@ -112,16 +111,15 @@ func distinct(facts []fact, n *names) []fact {
 		kept++
 	}
 	facts = facts[:kept]
-	// In a total order: what counts for others does not depend on the order of reading, but
-	// for names beyond the bound of a scan.
+	// A total order, so the calls that count for "others" do not depend on the order of
+	// reading, except for names beyond the scan's bound.
 	sort.Slice(facts, func(i, j int) bool {
 		return cmp.Or(cmp.Compare(facts[i].time, facts[j].time), bytes.Compare(facts[i].id[:], facts[j].id[:])) < 0
 	})
 	return facts
 }
 
-// each calls f for every distinct call in order of time, and returns how many
-// there were.
+// each calls f for every distinct call in order of time, and returns their number.
 func (p *pool) each(f func(*fact) error) (int, error) {
 	if p.dir == "" {
 		facts := distinct(p.facts, p.names)

@@ -13,8 +13,7 @@ import (
 	"keytrail/schemas/wire"
 )
 
-// Windows of several sizes at once: each is what the oracle counts in windows of
-// its size.
+// Windows of several sizes at once equal the oracle's windows of each size.
 func TestRollupsEqualTheOracle(t *testing.T) {
 	dir := trail(t, small())
 	cfg := window.DefaultConfig()

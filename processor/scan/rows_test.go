@@ -18,8 +18,8 @@ import (
 	"keytrail/schemas/wire"
 )
 
-// The rows of docs/coverage.md that counting decides. The comment of each test
-// stands in that page.
+// The rows of docs/coverage.md that depend on counting. That page shows the comment of
+// each test.
 
 const (
 	owned   = "arn:aws:kms:eu-central-1:444455556666:key/k"
@@ -34,8 +34,8 @@ func call(id, members string) string {
 		`"resources":[{"ARN":"` + owned + `"}],` + members + `}`
 }
 
-// windows scans one file of these events and returns each window that has
-// calls: its scope, key and principal, its calls, refusals and anomalies.
+// windows scans a file of these events and returns each window with calls: its scope, key
+// and principal, its calls, refusals and anomalies.
 func windows(t *testing.T, opts read.Options, events ...string) (list []string, totals scan.Totals) {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), "trail.json")
@@ -63,7 +63,7 @@ func windows(t *testing.T, opts read.Options, events ...string) (list []string, 
 	return list, totals
 }
 
-// want compares the windows with those of one entity pair.
+// want compares the windows of one entity pair.
 func want(t *testing.T, list []string, key, principal, counts string) {
 	t.Helper()
 	expected := []string{"key " + key + " : " + counts, "pair " + key + " " + principal + ": " + counts, "principal  " + principal + ": " + counts}
@@ -82,7 +82,7 @@ func TestRowB1CountedOnce(t *testing.T) {
 			t.Errorf("%+v", totals)
 		}
 	}
-	// Without the caller's record the account is all that is known.
+	// Without the caller's record only the account is known.
 	list, _ := windows(t, read.Options{}, owners)
 	want(t, list, owned, "account:111122223333", "1 calls, 0 denied, 0 anomalies")
 }
@@ -94,7 +94,7 @@ func TestRowB2DeniedForeignKey(t *testing.T) {
 	want(t, list, owned, caller, "1 calls, 1 denied, 0 anomalies")
 }
 
-// TestRowB6OwnReadsAreNotJudged: the collector's own calls count like others, and no rule judges them.
+// TestRowB6OwnReadsAreNotJudged: the collector's own calls count like others, but no rule judges them.
 func TestRowB6OwnReadsAreNotJudged(t *testing.T) {
 	old := call("a", asRole+`,"tlsDetails":{"tlsVersion":"TLSv1.1"},"requestParameters":{"encryptionContext":{"aws:cloudtrail:arn":"arn:aws:cloudtrail:eu-central-1:111122223333:trail/main"}}`)
 	for self, counts := range map[string]string{"": "1 calls, 0 denied, 1 anomalies", caller: "1 calls, 0 denied, 0 anomalies"} {
@@ -106,7 +106,7 @@ func TestRowB6OwnReadsAreNotJudged(t *testing.T) {
 	}
 }
 
-// TestRowD1AddendumIsNoCall: a record and its addendum are one call in either order; a record that is only late is a separate call.
+// TestRowD1AddendumIsNoCall: a record and its addendum are one call in either order; a delayed record is a separate call.
 func TestRowD1AddendumIsNoCall(t *testing.T) {
 	original, update := call("a", asRole), call("b", asRole+`,"addendum":{"reason":"UPDATED_DATA","updatedFields":"userAgent","originalEventID":"A"}`)
 	late := call("c", asRole+`,"addendum":{"reason":"DELIVERY_DELAY"}`)
@@ -119,7 +119,7 @@ func TestRowD1AddendumIsNoCall(t *testing.T) {
 	}
 }
 
-// TestRowS1SharedEventIDAloneCounts: an id that is shared with nobody is counted like any other.
+// TestRowS1SharedEventIDAloneCounts: a call with an unmatched shared event id counts like any other.
 func TestRowS1SharedEventIDAloneCounts(t *testing.T) {
 	list, totals := windows(t, read.Options{}, call("a", asRole+`,"sharedEventID":"s"`), call("b", asRole+`,"sharedEventID":"t"`))
 	want(t, list, owned, caller, "2 calls, 0 denied, 0 anomalies")

@@ -1,12 +1,10 @@
-// Package scan counts and judges trails without a broker: files in, windows and
-// anomalies out, in one process, with the same decoding, counting and detecting
-// code as the stream.
+// Package scan counts and judges trails without a broker: files in, windows and anomalies
+// out, in one process, with the stream's code for decoding, counting and detecting.
 //
-// The order of files and of records does not matter, because nothing is
-// published before everything is read: calls are deduplicated over the whole
-// input, and windows close in order of event time. There is therefore no late
-// call in a scan. Memory is bounded by the distinct KMS keys, principals and
-// pairs, not by the number of events (see pool).
+// The order of files and records does not matter, because nothing is published before
+// everything is read: calls are deduplicated over the whole input, and windows close in
+// order of event time, so no call is late. Memory depends on the distinct KMS keys,
+// principals and pairs, not on the number of events (see pool).
 package scan
 
 import (
@@ -31,55 +29,54 @@ import (
 	"keytrail/schemas/wire"
 )
 
-// Config says how to scan.
+// Config configures a scan.
 type Config struct {
 	Read    read.Options
 	Detect  window.Config
 	Rules   *sigma.Rules // the user's own; nil for none
-	Workers int          // objects that are read at the same time; at least 1
-	// DeadLetter is called for every piece of input that could not be counted,
-	// one call at a time. The letter's Raw is valid only during the call.
+	Workers int          // objects read concurrently; at least 1
+	// DeadLetter is called for every piece of input that was not counted, one at a time.
+	// The letter's Raw is valid only during the call.
 	DeadLetter func(*wire.DeadLetter) error
 	// Now is when the scan runs, for the dead letters.
 	Now time.Time
 }
 
-// Totals says what became of the records of a scan:
-// Received = Counted + Duplicates + Filtered + DeadLettered.
+// Totals accounts for the records of a scan: Received = Counted + Duplicates + Filtered +
+// DeadLettered.
 type Totals struct {
 	Objects      int64
 	Received     int64 // records, good and bad
-	Filtered     int64 // events that Keytrail is not about, and digest files
+	Filtered     int64 // events of other services, and digest files
 	FilteredBy   decoding.Filtered
 	DeadLettered int64
 	Duplicates   int64 // further copies of a call
 	Counted      int64 // calls
 	Windows      int64
 	Anomalies    int64
-	// Unexplained counts anomalies of rules beyond MaxRuleAnomalies, and of one call
-	// beyond count.MaxFindings: they are in the windows' counts, but have no record of
-	// their own.
+	// Unexplained counts anomalies of rules beyond MaxRuleAnomalies, or beyond
+	// count.MaxFindings for one call: windows count them, but they have no record.
 	Unexplained int64
 	// Unmatched counts records of calls that the user's rules could not read.
 	Unmatched int64
-	// Others counts calls of pairs beyond those that are told apart, which count for the
-	// others of their account: see window.Config.MaxEntities.
+	// Others counts calls of pairs beyond the entity bound, which count for their
+	// account's "others": see window.Config.MaxEntities.
 	Others int64
 }
 
-// MaxEntities and MaxAccountEntities are what a scan is meant to tell apart: it has one
-// engine, where a stream has one in each partition. 3,000,000 units are at most 1.5 GB.
+// MaxEntities and MaxAccountEntities are the recommended bounds for a scan, which has one
+// engine where a stream has one per partition. 3,000,000 units take at most 1.5 GB.
 const (
 	MaxEntities        = 3_000_000
 	MaxAccountEntities = 1_500_000
 )
 
-// MaxRuleAnomalies bounds the rule anomalies that one scan keeps in memory
-// until their windows close: 100,000 of about 1 kB.
+// MaxRuleAnomalies bounds the rule anomalies kept in memory until their windows close:
+// 100,000 of about 1 kB.
 const MaxRuleAnomalies = 100_000
 
-// maxPartials bounds the partials that wait for the engine, which packs them: 16,384 of
-// about 1 kB. A window has as many as there are entities in it.
+// maxPartials bounds the partials waiting for the engine to pack them: 16,384 of about 1
+// kB. A window has one per entity in it.
 const maxPartials = 1 << 14
 
 // Scanner is one scan: Read any number of times, then Finish once.
@@ -88,14 +85,14 @@ type Scanner struct {
 	names  *names
 	pool   pool
 	counts read.Counts
-	totals Totals // by atomic while reading; what counts has is added at the end
-	// bindings counts the facts that are no calls; by atomic while reading
+	totals Totals // atomic while reading; Finish adds the results of counting
+	// bindings counts the facts that are not calls; atomic while reading
 	bindings int64
 
-	mu        sync.Mutex // guards what follows, Unexplained of the totals, and calls of cfg.DeadLetter
+	mu        sync.Mutex // guards the following, Totals.Unexplained, and calls of cfg.DeadLetter
 	rules     map[ruleCall][]anomaly.Anomaly
 	explained int // anomalies in rules
-	// of the user's rules; hold is called with the lock
+	// of the user's rules; hold requires the lock
 	correlations correlator
 }
 
@@ -107,9 +104,10 @@ type ruleCall struct {
 // New returns a Scanner.
 func New(cfg Config) *Scanner {
 	cfg.Workers = max(cfg.Workers, 1)
-	cfg.Detect.Lateness = 0 // everything is read before anything closes
+	cfg.Detect.Lateness = 0 // nothing closes before everything is read
 	n := newNames(cfg.Detect.MaxEntities)
-	return &Scanner{cfg: cfg, names: n, pool: pool{max: maxFacts, names: n}, rules: map[ruleCall][]anomaly.Anomaly{}, correlations: correlator{held: map[ruleCall][]sigma.Observation{}}}
+	return &Scanner{cfg: cfg, names: n, pool: pool{max: maxFacts, names: n}, rules: map[ruleCall][]anomaly.Anomaly{},
+		correlations: correlator{held: map[ruleCall][]sigma.Observation{}}}
 }
 
 // Close removes the scan's temporary files.
@@ -123,9 +121,9 @@ func (s *Scanner) Progress() Totals {
 	}
 }
 
-// Read reads objects with the configured number of workers. An object that can
-// not be opened is a dead letter; an error of the sequence itself (a path that
-// does not exist), of the dead letter or of the disk ends the scan.
+// Read reads objects with the configured number of workers. An object that cannot be
+// opened becomes a dead letter. An error of the sequence itself (a path that does not
+// exist), of the dead letter callback or of the disk ends the scan.
 func (s *Scanner) Read(ctx context.Context, objects iter.Seq2[source.Object, error]) error {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
@@ -161,9 +159,9 @@ func (s *Scanner) Read(ctx context.Context, objects iter.Seq2[source.Object, err
 	return context.Cause(ctx)
 }
 
-// Finish deduplicates, counts and judges what was read, and calls emit for
-// every window in order of event time, with its anomalies; a result is valid
-// only during the call. The totals are complete after it.
+// Finish deduplicates, counts and judges the input, and calls emit for every window in
+// order of event time, with its anomalies; a result is valid only during the call.
+// Afterwards the totals are final.
 func (s *Scanner) Finish(emit func(*window.Result) error) (Totals, error) {
 	size := s.cfg.Detect.Size
 	engine := window.NewEngine(s.cfg.Detect, nil)
@@ -183,7 +181,7 @@ func (s *Scanner) Finish(emit func(*window.Result) error) (Totals, error) {
 			s.totals.Others += o.Calls[wire.ScopePair]
 		}
 		publish := s.publisher(engine, explained, emit)
-		engine.Hold(mark - size) // the window before is looked at, too
+		engine.Hold(mark - size) // the previous window is read as well
 		var err error
 		engine.Advance(s.cfg.Detect.MarkAt(mark), math.MaxInt, func(r window.Result) {
 			if err == nil {
@@ -230,22 +228,24 @@ func (s *Scanner) Finish(emit func(*window.Result) error) (Totals, error) {
 		}
 	}
 	p := s.Progress()
-	s.totals.Received, s.totals.Filtered, s.totals.FilteredBy, s.totals.DeadLettered = p.Received, p.Filtered, p.FilteredBy, p.DeadLettered
+	s.totals.Received, s.totals.Filtered, s.totals.FilteredBy, s.totals.DeadLettered = p.Received, p.Filtered,
+		p.FilteredBy, p.DeadLettered
 	s.totals.Counted = int64(facts - bindings)
 	s.totals.Duplicates = int64(s.pool.total) - s.bindings - s.totals.Counted
 	return s.totals, err
 }
 
-// publishable returns those of a call's anomalies of rules that are published, and counts
-// the others in the call: those of a storm, and those that were not kept.
+// publishable returns a call's anomalies of rules that have records, and counts the
+// others in the call: those of a storm, and those beyond the bound.
 func (s *Scanner) publishable(storm *anomaly.Storm, c *count.Call, at ruleCall) (list []anomaly.Anomaly) {
 	intake.Admit(storm, c, s.rules[at], false, func(a *anomaly.Anomaly) { list = append(list, *a) }, nil)
 	return list
 }
 
-// publisher returns what hands out the results of one window start. The rules'
+// publisher returns the function that emits the results of one window start. The rules'
 // anomalies, found while reading, go out with the window of their pair.
-func (s *Scanner) publisher(engine *window.Engine, explained []anomaly.Anomaly, emit func(*window.Result) error) func(*window.Result) error {
+func (s *Scanner) publisher(engine *window.Engine, explained []anomaly.Anomaly,
+	emit func(*window.Result) error) func(*window.Result) error {
 	byEntity := make(map[wire.Entity][]anomaly.Anomaly, len(explained))
 	for _, a := range explained {
 		at := engine.CountsFor(a.Entity)
@@ -271,18 +271,19 @@ type reader struct {
 	call  count.Call
 	judge *intake.Judge
 	batch []fact
-	// learned holds the bindings that the batch's events show, the newest of each
-	// window: a busy alias is named by many calls.
+	// learned holds the batch's bindings, the newest of each window: many calls name a
+	// busy alias.
 	learned *count.Table
 }
 
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 
-// batchFacts is how many facts a worker collects before it takes the pool's lock.
+// batchFacts is the number of facts that a worker collects before it takes the pool's lock.
 const batchFacts = 4096
 
 func newReader(s *Scanner) *reader {
-	r := &reader{s: s, judge: intake.NewJudge(s.cfg.Detect.Size, s.cfg.Detect.Allow, s.cfg.Rules), batch: make([]fact, 0, batchFacts), learned: count.NewTable(s.cfg.Detect.Size)}
+	r := &reader{s: s, judge: intake.NewJudge(s.cfg.Detect.Size, s.cfg.Detect.Allow, s.cfg.Rules),
+		batch: make([]fact, 0, batchFacts), learned: count.NewTable(s.cfg.Detect.Size)}
 	r.in = read.NewRecords(read.Config{Options: s.cfg.Read, Counts: &s.counts, Record: r.record, Dead: s.dead})
 	return r
 }
@@ -296,10 +297,10 @@ func (r *reader) object(ctx context.Context, o source.Object) error {
 // record turns a log record into a fact.
 func (r *reader) record(_ context.Context, from *decoding.Origin, rec *otellog.Record) error {
 	count.FromRecord(rec, &r.call)
-	if detail, is := r.call.Oversized(); is { // as in stage count, which could not write it down
+	if detail, is := r.call.Oversized(); is { // like stage count, which could not write it
 		return from.Bad(decoding.ReasonFieldSize, detail)
 	}
-	// Every copy is judged: which one counts is known when all are read.
+	// Judges every copy: the counting one is known only when all are read.
 	found, err := r.judge.Match(rec, &r.call)
 	if err != nil {
 		atomic.AddInt64(&r.s.totals.Unmatched, 1)
@@ -313,7 +314,7 @@ func (r *reader) record(_ context.Context, from *decoding.Origin, rec *otellog.R
 		err := r.s.correlations.hold(ruleCall{r.call.ID, sum}, found.Observations)
 		r.s.mu.Unlock()
 		if err != nil {
-			return err // ends the scan: no record is to blame
+			return err // ends the scan: the record is not at fault
 		}
 	}
 	if r.call.Rules != 0 || len(found.Rules) > 0 {
@@ -325,8 +326,8 @@ func (r *reader) record(_ context.Context, from *decoding.Origin, rec *otellog.R
 	return nil
 }
 
-// explain keeps the anomalies of the rules that a call matched, until it is
-// known which copy of the call counts.
+// explain keeps the rules' anomalies of a record until the counting copy of its call is
+// known.
 func (r *reader) explain(rec *otellog.Record, sum uint32, matched []*sigma.Rule) {
 	s, c := r.s, &r.call
 	s.mu.Lock()
@@ -345,7 +346,7 @@ func (r *reader) explain(rec *otellog.Record, sum uint32, matched []*sigma.Rule)
 	s.explained += len(s.rules[at])
 }
 
-// dead hands a bad record to the dead letter.
+// dead passes a bad record to the dead letter callback.
 func (s *Scanner) dead(_ context.Context, bad *decoding.BadRecord) error {
 	letter := wire.FromBadRecord("scan", bad, s.cfg.Now)
 	s.mu.Lock()
@@ -353,7 +354,7 @@ func (s *Scanner) dead(_ context.Context, bad *decoding.BadRecord) error {
 	return s.cfg.DeadLetter(&letter)
 }
 
-// flush hands the collected facts to the pool.
+// flush moves the collected facts to the pool.
 func (r *reader) flush() error {
 	for p := range r.learned.All() {
 		if f, ok := makeBinding(p, r.s.names); ok {

@@ -26,7 +26,7 @@ import (
 	"keytrail/schemas/wire"
 )
 
-// trail writes a made-up trail and returns its directory.
+// trail writes a generated trail and returns its directory.
 func trail(t *testing.T, c generate.Config) string {
 	t.Helper()
 	g, err := generate.New(c)
@@ -42,12 +42,12 @@ func trail(t *testing.T, c generate.Config) string {
 
 type outcome struct {
 	totals  Totals
-	windows map[string]string // what of each window is compared, by name
+	windows map[string]string // the compared contents of each window, by name
 	letters []wire.DeadLetter
-	records []string // windows and anomalies in order, for comparing two scans
+	records []string // windows and anomalies in order, to compare two scans
 }
 
-// scanAll scans paths; max is how many facts may stay in memory.
+// scanAll scans paths; max is the number of facts that stay in memory.
 func scanAll(t *testing.T, paths []string, workers, max int) outcome {
 	t.Helper()
 	out := outcome{windows: map[string]string{}}
@@ -73,7 +73,7 @@ func scanAll(t *testing.T, paths []string, workers, max int) outcome {
 		out.windows[name] = text
 		anomalies := slices.Clone(r.Anomalies)
 		for i := range anomalies {
-			anomalies[i].Bound = nil // a pointer; what it says is in text
+			anomalies[i].Bound = nil // a pointer; text shows its contents
 		}
 		out.records = append(out.records, fmt.Sprintf("%s %s %+v", name, text, anomalies))
 		return nil
@@ -85,7 +85,7 @@ func scanAll(t *testing.T, paths []string, workers, max int) outcome {
 	return out
 }
 
-// describe writes a window's counts as the oracle counts them.
+// describe writes a window's counts in the oracle's form.
 func describe(w *entity.Window) (name, text string) {
 	name = fmt.Sprintf("%s %q %q %s", w.Scope, w.Key, w.Principal, time.Unix(0, w.Start).UTC().Format(time.RFC3339))
 	text = fmt.Sprintf("calls=%d denied=%d failed=%d", count.Get(&w.Partial, wire.CounterCalls), count.Get(&w.Partial, wire.CounterDenied), count.Get(&w.Partial, wire.CounterFailed))
@@ -152,8 +152,8 @@ func balanced(t *testing.T, g Totals) {
 	}
 }
 
-// small is a trail of two days; with -short, as for the race detector, which
-// makes everything ten times slower, a thin one.
+// small is a trail of two days; with -short, as for the ten times slower race detector, a
+// thin one.
 func small() generate.Config {
 	c := generate.Config{Seed: 7, Duration: 50 * time.Hour, Events: 12_000, DuplicateShare: 0.1, FileEvery: 30 * time.Minute}
 	if testing.Short() {
@@ -171,9 +171,8 @@ func TestEqualsTheOracle(t *testing.T) {
 	equalsOracle(t, got, []string{dir})
 }
 
-// The order of files and of records, their division into files, copies of
-// whole files, the number of workers and the use of temporary files: none of
-// it may change a single window or anomaly.
+// Neither the order of files and records, nor how they are split or copied, nor the
+// number of workers, nor temporary files may change a window or anomaly.
 func TestOrderDoesNotMatter(t *testing.T) {
 	dir := trail(t, small())
 	want := scanAll(t, []string{dir}, 1, maxFacts)
@@ -256,7 +255,7 @@ func (z *zeros) Read(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// One dead letter for each damage, and every record that is whole.
+// Each damage gives one dead letter, and every intact record is read.
 func TestDamage(t *testing.T) {
 	dir := t.TempDir()
 	damaged(t, dir)
@@ -286,7 +285,7 @@ func TestDamage(t *testing.T) {
 	balanced(t, got.totals)
 }
 
-// damaged writes five files, of which the last one is whole.
+// damaged writes five files; the last one is intact.
 func damaged(t *testing.T, dir string) {
 	t.Helper()
 	event := func(id string) string {
@@ -334,7 +333,7 @@ func damaged(t *testing.T, dir string) {
 	write("e-good.json", event("e1"), false)
 }
 
-// dataDir returns the folder of events that we did not write.
+// dataDir returns the folder of third-party events.
 func dataDir(t *testing.T) string {
 	t.Helper()
 	dir := os.Getenv("KEYTRAIL_DATA")

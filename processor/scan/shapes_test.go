@@ -6,8 +6,8 @@ import (
 	"testing"
 )
 
-// Every shape in which events reach a collector is counted as the oracle counts it.
-// Tables and lists with a comma too many are not for the oracle.
+// Every shape in which events reach a collector counts as in the oracle. The oracle does
+// not read tables and lists with a trailing comma.
 func TestShapesAreCounted(t *testing.T) {
 	files, err := filepath.Glob("../../schemas/aws/cloudtrail/testdata/shapes/*")
 	if err != nil || len(files) < 20 {

@@ -17,8 +17,8 @@ import (
 	"keytrail/schemas/wire"
 )
 
-// A storm of one rule: a hundred of its anomalies come out, and the windows of the pair,
-// the KMS key and the principal say how many did not. What another rule finds in it does.
+// In a storm of one rule a hundred of its anomalies come out, and the windows of the pair, the
+// KMS key and the principal count the others. Another rule's anomalies come out as usual.
 func TestStorm(t *testing.T) {
 	const calls = 3 * anomaly.StormBound
 	var events []string

@@ -14,8 +14,8 @@ import (
 
 var trailCount = regexp.MustCompile(` trail=\d+`)
 
-// TestTrailChangesAreNoCalls: whatever changes of trails stand between the calls of a
-// trail, the other counts of its windows and its anomalies stay the same.
+// TestTrailChangesAreNoCalls checks that changes of trails among a trail's calls leave
+// its other counts and its anomalies as they are.
 func TestTrailChangesAreNoCalls(t *testing.T) {
 	for seed := range uint64(2) {
 		rng := rand.New(rand.NewPCG(seed, 7))
@@ -76,7 +76,7 @@ func TestTrailChangesAreNoCalls(t *testing.T) {
 	}
 }
 
-// withoutTrails leaves out the numbers of changes of trails, and windows with nothing else.
+// withoutTrails removes the counts of trail changes, and windows with nothing else.
 func withoutTrails(records []string) (list []string) {
 	for _, r := range records {
 		if r = trailCount.ReplaceAllString(r, ""); !strings.Contains(r, "calls=0 ") || !strings.HasSuffix(r, " []") {

@@ -11,24 +11,24 @@ import (
 	"golang.org/x/text/width"
 )
 
-// Screen is what is known of where a person reads.
+// Screen describes a person's terminal.
 type Screen struct {
 	Width int  // columns
 	Color bool // escape sequences for color are wanted
 	ASCII bool // only ASCII is wanted
 }
 
-// Bounds of a Screen's width: below the first a picture says nothing, and beyond the
-// second a line is hard to read.
+// Bounds of a Screen's width: a narrower picture shows nothing, and a wider line is hard
+// to read.
 const (
 	MinWidth, MaxWidth = 40, 250
 	usualWidth         = 80
 )
 
-// Wipe empties the line of a terminal that the cursor is on.
+// Wipe clears the terminal's current line.
 const Wipe = "\r\x1b[K"
 
-// New finds out about out. getenv is os.Getenv.
+// New examines out. getenv is os.Getenv.
 func New(out io.Writer, getenv func(string) string) Screen {
 	s := Screen{Width: Columns(out, getenv), ASCII: !utf8Locale(getenv)}
 	if Terminal(out) {
@@ -40,7 +40,7 @@ func New(out io.Writer, getenv func(string) string) Screen {
 	return s
 }
 
-// underlying returns what the streams of the process write to.
+// underlying returns the file that a stream of the process writes to.
 func underlying(w io.Writer) io.Writer {
 	switch s := w.(type) {
 	case *Output:
@@ -53,7 +53,7 @@ func underlying(w io.Writer) io.Writer {
 	return w
 }
 
-// Columns returns how wide the terminal is that w writes to, or usualWidth.
+// Columns returns the width of w's terminal, or usualWidth.
 func Columns(w io.Writer, getenv func(string) string) int {
 	if n, err := strconv.Atoi(getenv("COLUMNS")); err == nil && n > 0 {
 		return n
@@ -66,9 +66,8 @@ func Columns(w io.Writer, getenv func(string) string) int {
 	return usualWidth
 }
 
-// Fit cuts text to what a terminal shows in so many columns. Characters of East Asian
-// scripts and pictures take two; what is combined with another takes one here, which is
-// never too few.
+// Fit cuts text to a number of terminal columns. Characters of East Asian scripts and
+// pictures take two; combining ones count as one here, which is never too few.
 func Fit(text string, columns int) string {
 	n := 0
 	for i, r := range text {

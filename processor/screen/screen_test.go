@@ -12,7 +12,7 @@ import (
 const wideRunes, narrowRunes = "鍵日本語한글🔑（）", "abcXYZ 0123éß—…|"
 
 // A progress line stays on its line, with a column to spare, however narrow the terminal
-// is and whatever stands in it.
+// is and whatever the text.
 func TestProgressStaysOnItsLine(t *testing.T) {
 	rng := rand.New(rand.NewPCG(1, 1))
 	wide, all := []rune(wideRunes), []rune(wideRunes+narrowRunes)

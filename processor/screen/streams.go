@@ -1,7 +1,7 @@
-// Package screen is where all that a command prints passes: standard output, standard error,
-// and what is known of the terminal behind them. It escapes what could steer a terminal or
-// deceive a reader, whatever the code before it forgot. Keytrail's own sequences take their
-// own ways (Raw and Diagnostics.Control), which no data takes.
+// Package screen is the passage of everything that a command prints: standard output,
+// standard error, and the properties of the terminal behind them. It escapes what could
+// control a terminal or deceive a reader, as a safeguard behind all other code.
+// Keytrail's own sequences pass by Raw and Diagnostics.Control, which never carry data.
 package screen
 
 import (
@@ -13,23 +13,23 @@ import (
 	"keytrail/schemas/printable"
 )
 
-// Output is standard output. It remembers the first write that failed, so that
-// no print is lost unnoticed, and ends the command then. Safe for concurrent use.
+// Output is standard output. It remembers the first failed write, so that no output is
+// lost unnoticed, and then ends the command. Safe for concurrent use.
 type Output struct {
 	w       io.Writer
 	failure func() // ends the command
 
-	mu   sync.Mutex // guards what follows
+	mu   sync.Mutex // guards the following
 	err  error
-	rest []byte // of a character that is not complete
+	rest []byte // of an incomplete character
 	buf  []byte
 }
 
-// NewOutput returns the Output that writes to w and calls failure, which ends the command, when
-// a write has failed.
+// NewOutput returns the Output that writes to w and calls failure, which ends the
+// command, after a failed write.
 func NewOutput(w io.Writer, failure func()) *Output { return &Output{w: w, failure: failure} }
 
-// Write writes p with all escaped that is unsafe. Output in a binary form takes Raw.
+// Write writes p with unsafe characters escaped. Binary output uses Raw.
 func (o *Output) Write(p []byte) (int, error) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
@@ -59,7 +59,7 @@ func (o *Output) pass(p []byte) error {
 	return err
 }
 
-// Close writes what was left of a character.
+// Close writes the rest of an incomplete character.
 func (o *Output) Close() {
 	o.mu.Lock()
 	defer o.mu.Unlock()
@@ -76,13 +76,13 @@ func (o *Output) Failed() error {
 	return o.err
 }
 
-// File returns the file that standard output is, or nil.
+// File returns the file of standard output, or nil.
 func (o *Output) File() *os.File {
 	f, _ := o.w.(*os.File)
 	return f
 }
 
-// Raw is standard output for text that is escaped already, and for what is not text.
+// Raw is standard output for escaped text and binary data.
 type Raw struct{ *Output }
 
 // Write writes p as it is.
@@ -95,28 +95,28 @@ func (r Raw) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// Diagnostics is standard error: errors, logs and progress. Secrets of the configuration
-// are replaced in it by their references. Safe for concurrent use.
+// Diagnostics is standard error: errors, logs and progress. It replaces secrets of the
+// configuration by their references. Safe for concurrent use.
 type Diagnostics struct {
 	w io.Writer
 
-	mu      sync.Mutex // guards what follows
+	mu      sync.Mutex // guards the following
 	secrets *setting.Scrubber
-	rest    []byte // of a character that is not complete
+	rest    []byte // of an incomplete character
 }
 
 // NewDiagnostics returns the Diagnostics that write to w.
 func NewDiagnostics(w io.Writer) *Diagnostics { return &Diagnostics{w: w} }
 
-// Hide has secrets replaced from now on.
+// Hide replaces secrets from now on.
 func (d *Diagnostics) Hide(secrets *setting.Scrubber) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	d.secrets = secrets
 }
 
-// Write writes p, which is one line or several, without secrets and with all escaped that
-// is unsafe. Errors of standard error have nowhere to go.
+// Write writes p, which is one line or several, without secrets and with unsafe
+// characters escaped. Errors of standard error have nowhere to go.
 func (d *Diagnostics) Write(p []byte) (int, error) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -127,20 +127,20 @@ func (d *Diagnostics) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// Control writes a sequence of Keytrail's own.
+// Control writes one of Keytrail's own sequences.
 func (d *Diagnostics) Control(sequence string) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	_, _ = io.WriteString(d.w, sequence)
 }
 
-// Status shows a progress line where the last one was, as much of it as fits into one
-// line: the last column stays free, where some terminals break the line.
+// Status replaces the last progress line, cut to one line: the last column stays free,
+// because some terminals wrap there.
 func (d *Diagnostics) Status(text string) {
 	d.Control(Wipe + Fit(printable.Text(text), Columns(d, os.Getenv)-1))
 }
 
-// Close writes what was left of a character.
+// Close writes the rest of an incomplete character.
 func (d *Diagnostics) Close() {
 	d.mu.Lock()
 	defer d.mu.Unlock()

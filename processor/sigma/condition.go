@@ -6,13 +6,12 @@ import (
 	"unicode"
 )
 
-// condition parses a rule's condition. Operators, the least binding first: or, and,
-// not, "1 of" and "all of", parentheses. Source: Sigma rules specification 2.1,
-// "Condition".
+// condition parses a rule's condition. Operators, weakest binding first: or, and, not, "1
+// of" and "all of", parentheses. Source: Sigma rules specification 2.1, "Condition".
 type condition struct {
 	words []string
 	names []string         // the selections, in the order of the rule
-	exprs map[string]*expr // by name; one that is wrong is nil
+	exprs map[string]*expr // by name; an invalid one is nil
 	used  map[string]bool
 	depth int
 }
@@ -23,14 +22,15 @@ const (
 	maxConditionDepth = 50
 )
 
-// parse returns what the condition says, or an error that says what to do. The expr
-// is nil when a selection that it names is wrong.
+// parse returns the parsed condition, or an error with advice. The expr is nil if a
+// selection in it is invalid.
 func (c *condition) parse(text string) (*expr, error) {
 	if c.words = words(text); len(c.words) > maxConditionWords {
 		return nil, fmt.Errorf("the condition has more than %d words; split the rule", maxConditionWords)
 	}
 	if strings.Contains(text, "|") {
-		return nil, fmt.Errorf("the condition has a pipe, which Sigma gave up; write a rule with a correlation section instead")
+		return nil, fmt.Errorf("the condition has a pipe, which Sigma gave up; write a rule with a correlation section " +
+			"instead")
 	}
 	c.depth = 0
 	e, err := c.or()
@@ -76,8 +76,8 @@ func words(text string) (list []string) {
 	return list
 }
 
-// is reports whether the next word is word, and takes it. Operators are also written
-// in capitals.
+// is consumes the next word and returns true if it equals word. Operators may also be
+// written in capitals.
 func (c *condition) is(word string) bool {
 	if len(c.words) == 0 || c.words[0] != word && c.words[0] != strings.ToUpper(word) {
 		return false
@@ -89,7 +89,7 @@ func (c *condition) is(word string) bool {
 func (c *condition) or() (*expr, error)  { return c.chain("or", opOr, c.and) }
 func (c *condition) and() (*expr, error) { return c.chain("and", opAnd, c.not) }
 
-// chain parses operands with one operator between them.
+// chain parses operands joined by one operator.
 func (c *condition) chain(word string, o op, operand func() (*expr, error)) (*expr, error) {
 	var list []*expr
 	for {
@@ -138,13 +138,14 @@ func (c *condition) operand() (*expr, error) {
 	}
 	e, known := c.exprs[word]
 	if !known {
-		return nil, fmt.Errorf("the condition names the selection %q, which is not there; the selections are %s", word, strings.Join(c.names, ", "))
+		return nil, fmt.Errorf("the condition names the selection %q, which is not there; the selections are %s", word,
+			strings.Join(c.names, ", "))
 	}
 	c.used[word] = true
 	return e, nil
 }
 
-// of parses what follows "1 of" and "all of".
+// of parses the words after "1 of" and "all of".
 func (c *condition) of(quantity string) (*expr, error) {
 	o := opAnd
 	switch strings.ToLower(quantity) {
@@ -162,19 +163,20 @@ func (c *condition) of(quantity string) (*expr, error) {
 	pattern := parsePattern(glob, true)
 	var list []*expr
 	for _, name := range c.names {
-		// "By convention" names with an underscore are helpers, which no pattern takes.
+		// "By convention" names with an underscore are helpers, which patterns do not match.
 		if !strings.HasPrefix(name, "_") && (glob == "them" || pattern.match(name)) {
 			c.used[name] = true
 			list = append(list, c.exprs[name])
 		}
 	}
 	if len(list) == 0 {
-		return nil, fmt.Errorf("no selection fits \"%s of %s\"; the selections are %s", quantity, glob, strings.Join(c.names, ", "))
+		return nil, fmt.Errorf("no selection fits \"%s of %s\"; the selections are %s", quantity, glob,
+			strings.Join(c.names, ", "))
 	}
 	return join(o, list), nil
 }
 
-// reserved reports whether a word of the language would hide a selection of its name.
+// reserved reports whether a keyword of the language would hide a selection of that name.
 func reserved(word string) bool {
 	switch strings.ToLower(word) {
 	case "and", "or", "not", "of", "them", "(", ")":

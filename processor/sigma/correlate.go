@@ -10,7 +10,7 @@ import (
 	"go.yaml.in/yaml/v3"
 )
 
-// pending is a correlation that waits for the rules which it names.
+// pending is a correlation whose rules are not resolved yet.
 type pending struct {
 	*file
 	c       *Correlation
@@ -26,21 +26,21 @@ type ref struct {
 	line int
 }
 
-// alias gives a field of each rule one name.
+// alias gives a field a common name across rules.
 type alias struct {
 	name   string
 	line   int
 	fields []pair // by the rules' names
 }
 
-// Bounds of a timespan: event times are whole seconds, and what is counted is kept
-// for two timespans.
+// Bounds of a timespan: event times are whole seconds, and counts are kept for two
+// timespans.
 const (
 	minTimespan = time.Second
 	maxTimespan = 30 * 24 * time.Hour
 )
 
-// correlation reads a correlation, whose problems are those after before.
+// correlation reads a correlation; its problems come after the first before ones.
 func (d *document) correlation(root *yaml.Node, before int) {
 	n := d.keys["correlation"]
 	if n.Kind != yaml.MappingNode {
@@ -59,7 +59,8 @@ func (d *document) correlation(root *yaml.Node, before int) {
 		case "generate":
 			p.c.Generate = d.flag(m.value, "generate")
 		default:
-			d.problem(m.line, "", "a correlation has no key %s; its keys are type, rules, group-by, timespan, condition, aliases, generate", quoted(m.name))
+			d.problem(m.line, "", "a correlation has no key %s; its keys are type, rules, group-by, timespan, condition, "+
+				"aliases, generate", quoted(m.name))
 		}
 	}
 	for _, key := range []string{"type", "rules", "timespan"} {
@@ -88,7 +89,7 @@ func (d *document) correlation(root *yaml.Node, before int) {
 	d.loader.correlations = append(d.loader.correlations, p)
 }
 
-// fields returns all paths that the correlation asks for.
+// fields returns all paths that the correlation needs.
 func (p *pending) fields() []string {
 	list := slices.Concat(p.c.GroupBy, p.c.Field)
 	for _, a := range p.aliases {
@@ -99,7 +100,7 @@ func (p *pending) fields() []string {
 	return list
 }
 
-// finish derives what counting needs.
+// finish computes the fields for counting.
 func (p *pending) finish() {
 	p.c.panes, p.c.keep = 1, 2
 	if p.c.growing() {
@@ -185,7 +186,8 @@ func (p *pending) readAliases(n *yaml.Node) {
 	}
 	for _, m := range p.pairs(n) {
 		if m.value.Kind != yaml.MappingNode {
-			p.problem(m.value.Line, "write the rules with their fields below it", "the alias %s is %s", quoted(m.name), what(m.value))
+			p.problem(m.value.Line, "write the rules with their fields below it", "the alias %s is %s",
+				quoted(m.name), what(m.value))
 			continue
 		}
 		a := alias{name: m.name, line: m.line, fields: p.pairs(m.value)}
@@ -213,7 +215,8 @@ func (p *pending) condition(n *yaml.Node, line int) {
 		p.problem(n.Line, "write a map such as gte: 10", "condition is %s", what(n))
 		return
 	case p.c.Kind == TemporalOrdered:
-		p.problem(n.Line, "take it away: all rules have to match, one after another", "a correlation of type temporal_ordered has a condition, which is not supported")
+		p.problem(n.Line, "take it away: all rules have to match, one after another", "a correlation of type "+
+			"temporal_ordered has a condition, which is not supported")
 		return
 	}
 	before := p.loader.wrong
@@ -251,7 +254,7 @@ func (p *pending) bound(m pair) {
 	p.c.bounds = append(p.c.bounds, bound{m.name, n})
 }
 
-// resolve finds the rules of a correlation; it returns false when it cannot be used.
+// resolve finds the rules of a correlation; it returns false if the correlation is unusable.
 func (p *pending) resolve(l *Loader, byName, byID map[string]*Rule, nodes map[*Rule]*yaml.Node) bool {
 	before, missing := l.wrong, ""
 	docs := []*yaml.Node{p.node}
@@ -267,13 +270,15 @@ func (p *pending) resolve(l *Loader, byName, byID map[string]*Rule, nodes map[*R
 			p.c.Rules = append(p.c.Rules, rule)
 			docs = append(docs, nodes[rule])
 		case l.isCorrelation(r.name):
-			p.problem(r.line, "name the rules that it counts", "%s is a correlation, and correlations of correlations are not supported", quoted(r.name))
+			p.problem(r.line, "name the rules that it counts", "%s is a correlation, and correlations of correlations are "+
+				"not supported", quoted(r.name))
 		case l.left[r.name]:
 			missing = r.name
 		case l.broken[r.name]:
 			p.problem(r.line, "correct it first", "the rule %s is wrong itself", quoted(r.name))
 		default:
-			p.problem(r.line, "write the name or the id of a rule that is here", "no rule has the name or the id %s", quoted(r.name))
+			p.problem(r.line, "write the name or the id of a rule that is here",
+				"no rule has the name or the id %s", quoted(r.name))
 		}
 	}
 	if l.wrong == before && missing != "" {
@@ -297,8 +302,8 @@ func (l *Loader) isCorrelation(name string) bool {
 	return slices.ContainsFunc(l.correlations, func(p *pending) bool { return p.c.ID == name || p.c.Name == name })
 }
 
-// bind gives each rule the fields that the correlation needs of its matches; a slot
-// is given to them when all are known.
+// bind assigns each rule the fields that the correlation needs of its matches; slots
+// follow when all fields are known.
 func (p *pending) bind() {
 	c := p.c
 	used := map[string]bool{}
@@ -318,13 +323,14 @@ func (p *pending) bind() {
 		}
 		for _, f := range a.fields {
 			if !slices.ContainsFunc(c.Rules, func(r *Rule) bool { return f.name == r.Name || f.name == r.ID }) {
-				p.problem(f.line, "write the name of one", "the alias %s is for %s, which is not one of the correlation's rules", quoted(a.name), quoted(f.name))
+				p.problem(f.line, "write the name of one", "the alias %s is for %s, which is not one of the correlation's rules",
+					quoted(a.name), quoted(f.name))
 			}
 		}
 	}
 }
 
-// field returns the path for which name stands in events of a rule.
+// field returns the path that name refers to in a rule's events.
 func (p *pending) field(name string, r *Rule, used map[string]bool) string {
 	i := slices.IndexFunc(p.aliases, func(a alias) bool { return a.name == name })
 	if i < 0 {
@@ -336,6 +342,7 @@ func (p *pending) field(name string, r *Rule, used map[string]bool) string {
 			return f.value.Value
 		}
 	}
-	p.problem(p.aliases[i].line, "write its field", "the alias %s says nothing of the rule %s", quoted(name), quoted(r.Title))
+	p.problem(p.aliases[i].line, "write its field", "the alias %s says nothing of the rule %s",
+		quoted(name), quoted(r.Title))
 	return name
 }

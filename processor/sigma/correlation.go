@@ -7,8 +7,8 @@ import (
 	"keytrail/schemas/decoding"
 )
 
-// Kind is what a correlation counts. Source: Sigma correlation rules specification
-// 2.1, "Correlation Types".
+// Kind is the kind of count of a correlation. Source: Sigma correlation rules
+// specification 2.1, "Correlation Types".
 type Kind uint8
 
 // The kinds.
@@ -23,26 +23,26 @@ var kindNames = []string{"event_count", "value_count", "temporal", "temporal_ord
 
 func (k Kind) String() string { return kindNames[min(int(k), len(kindNames)-1)] }
 
-// Correlation judges how often rules match in a time. It never changes and is safe for
-// concurrent use.
+// Correlation judges how often rules match within a timespan. It is immutable and safe
+// for concurrent use.
 type Correlation struct {
 	Meta
-	// Index is its place in Rules.Correlations.
+	// Index is its index in Rules.Correlations.
 	Index int
 	Kind  Kind
-	// Rules are those whose matches count. An Observation names one by its place here.
+	// Rules are the rules whose matches count. An Observation refers to one by its index here.
 	Rules    []*Rule
-	GroupBy  []string // fields, or aliases of fields; without any all events are one group
+	GroupBy  []string // fields or aliases of fields; if empty, all events are one group
 	Field    []string // of ValueCount
 	Timespan int64    // ns
-	Generate bool     // the rules' matches are findings as well
-	// Fingerprint changes when the correlation or one of its rules does: tallies from
-	// before are of something else then.
+	Generate bool     // the rules' matches are findings, too
+	// Fingerprint changes with the correlation or any of its rules, which invalidates
+	// earlier tallies.
 	Fingerprint uint64
 
 	bounds []bound
 	panes  int64 // in a timespan
-	keep   int   // distinct values that tell on which side of all bounds a count is
+	keep   int   // number of distinct values that decides all bounds
 }
 
 // bound is one line of a correlation's condition.
@@ -81,20 +81,20 @@ func (c *Correlation) growing() bool {
 	return !slices.ContainsFunc(c.bounds, func(b bound) bool { return b.op != "gt" && b.op != "gte" })
 }
 
-// Observation is one match that a correlation counts, in one group.
+// Observation is one match counted by a correlation, in one group.
 type Observation struct {
 	Correlation *Correlation
-	Rule        int // its place in Correlation.Rules
-	// Group holds the values to group by; see Correlation.Values. At the most maxGroup
+	Rule        int // index in Correlation.Rules
+	// Group contains the values to group by; see Correlation.Values. At most maxGroup
 	// bytes. A view into the Matcher's memory, valid until its next call.
 	Group string
-	// Value stands for the values of the fields that a ValueCount counts: 64 bits of
-	// their SHA-256. 0 for other kinds.
+	// Value identifies the counted values of a ValueCount: 64 bits of their SHA-256. 0
+	// for other kinds.
 	Value uint64
 }
 
-// separator stands between the values of a group. A value that has one itself is
-// replaced by its hash, so that groups are different where their values are.
+// separator separates the values of a group. A value that contains it is replaced by its
+// hash, so that different values give different groups.
 const separator = "\x1f"
 
 // Values returns the values of a group, in the order of GroupBy.
@@ -112,14 +112,14 @@ const (
 	maxGroupValue = 256
 	// maxGroup bounds an Observation's group in bytes.
 	maxGroup = maxGroupBy * (maxGroupValue + 1)
-	// maxGroups bounds the groups for which one match counts, where fields have
-	// several values. The first count, in the order of the event.
+	// maxGroups bounds the groups in which one match counts if fields have several
+	// values. The first ones in the event's order count.
 	maxGroups = 16
-	// maxValues bounds the number to which different values are counted: the values of
-	// a pane are 80 kB then.
+	// maxValues bounds the number of distinct values that are counted: the values of a
+	// pane then take 80 kB.
 	maxValues = 10_000
 	maxCount  = 1_000_000_000
 )
 
-// depth bounds how deep a Matcher enters an event: as the decoder does.
+// depth bounds how deep a Matcher descends into an event, like the decoder.
 var depth = decoding.Limits{}.WithDefaults().Depth

@@ -26,8 +26,8 @@ detection: {s: {eventName: Delete}, condition: s}
 ---
 `
 
-// correlation returns a document with a correlation section, indented by two. The
-// section begins in line 17 behind twoRules.
+// correlation returns a document with a correlation section, indented by two. The section
+// begins in line 17, after twoRules.
 func correlation(section string) string {
 	return twoRules + "title: a correlation\ncorrelation:\n  " + strings.ReplaceAll(strings.TrimSpace(section), "\n", "\n  ") + "\n"
 }
@@ -83,7 +83,7 @@ func TestCorrelationProblems(t *testing.T) {
 	}
 }
 
-// TestCorrelationMeta has what loading makes of correlations.
+// TestCorrelationMeta checks loaded correlations.
 func TestCorrelationMeta(t *testing.T) {
 	load := func(text string) *Rules { return loadText(t, text) }
 	section := "type: event_count\nrules: [refused, 22222222]\ntimespan: 90m\ngroup-by: [a]\ncondition: {gt: 5, lte: 10}"
@@ -117,7 +117,7 @@ func TestCorrelationMeta(t *testing.T) {
 	}
 }
 
-// TestObservations has what a match gives to correlations.
+// TestObservations checks the observations of a match.
 func TestObservations(t *testing.T) {
 	f := func(section, event string, want ...string) {
 		t.Helper()
@@ -170,7 +170,7 @@ func TestObservations(t *testing.T) {
 		`{"errorCode":"AccessDenied","eventName":"Delete","userIdentity":{"arn":"A"},"requestParameters":{"user":"B"}}`, "0 A", "1 B")
 }
 
-// plainFirings judges windows straight from the matches, without tallies.
+// plainFirings judges windows directly from the matches, without tallies.
 func plainFirings(c *Correlation, list []timed) (got []string) {
 	groups := map[string][]timed{}
 	for _, x := range list {
@@ -216,7 +216,7 @@ func plainHolds(c *Correlation, in []timed) bool {
 			return n == len(c.Rules)
 		}
 	case TemporalOrdered:
-		// Matches in one piece of time are in any order: all that it takes of them.
+		// Matches in one slot of time are in any order: keep only the count.
 		piece, next := (c.PaneSize()+63)/64, 0
 		for i := 0; i < len(in); {
 			together := map[int]bool{}
@@ -240,8 +240,7 @@ type timed struct {
 	at int64
 }
 
-// TestCounting holds counting, in whatever order and however it is split, to
-// plainFirings.
+// TestCounting compares counting, in any order and split in any way, with plainFirings.
 func TestCounting(t *testing.T) {
 	third := strings.Replace(twoRules, "title: Refused\nid: 11111111\nname: refused", "title: Third\nid: 33333333\nname: third", 1)[:strings.Index(twoRules, "---")-4]
 	sections := []string{
@@ -319,8 +318,8 @@ func countedSplit(t *testing.T, r *rand.Rand, c *Correlation, list []timed) (got
 	return got
 }
 
-// TestWindows holds that each pane is asked for by the windows that hold it, and no
-// longer than until it expires.
+// TestWindows checks that a pane is used by exactly the windows that contain it, until it
+// expires.
 func TestWindows(t *testing.T) {
 	for _, condition := range []string{"{gte: 5}", "{lt: 5}"} {
 		c := loadText(t, correlation("type: event_count\nrules: [refused]\ntimespan: 10m\ncondition: "+condition)).Correlations[0]
@@ -350,8 +349,8 @@ func TestWindows(t *testing.T) {
 	}
 }
 
-// FuzzTally decodes anything: what is a tally comes back the same, and can be judged
-// and merged.
+// FuzzTally decodes arbitrary bytes: a valid tally encodes to the same bytes, and can be
+// judged and merged.
 func FuzzTally(f *testing.F) {
 	values := loadText(f, correlation("type: value_count\nrules: [refused, deleted]\ntimespan: 5m\ncondition: {gte: 3, field: b}")).Correlations[0]
 	ordered := loadText(f, correlation("type: temporal_ordered\nrules: [refused, deleted]\ntimespan: 5m")).Correlations[0]

@@ -8,8 +8,7 @@ import (
 	"strings"
 )
 
-// Firing is one window in which a correlation's condition holds and that is to be
-// reported.
+// Firing is one window to report, in which a correlation's condition holds.
 type Firing struct {
 	Correlation *Correlation
 	Group       string // see Correlation.Values
@@ -17,8 +16,8 @@ type Firing struct {
 	Count       int64  // see Correlation.Judge
 }
 
-// Counter counts the observations of a set of events in memory, in any order: what
-// "keytrail rules check" does with a sample. Not safe for concurrent use.
+// Counter counts observations in memory, in any order, as "keytrail rules check" does
+// with a sample. Not safe for concurrent use.
 type Counter struct {
 	tallies map[tallyKey]map[int64]*Tally // by the start of the pane
 	panes   int
@@ -29,10 +28,10 @@ type tallyKey struct {
 	group       string
 }
 
-// maxPanes bounds the tallies of a Counter: about 200 MB, where they hold few values.
+// maxPanes bounds the tallies of a Counter: about 200 MB if they have few values.
 const maxPanes = 1_000_000
 
-// Add counts an observation of the event time at, ns since 1970.
+// Add counts an observation at event time at, ns since 1970.
 func (k *Counter) Add(o *Observation, at int64) error {
 	key := tallyKey{o.Correlation, o.Group}
 	panes := k.tallies[key]
@@ -55,8 +54,7 @@ func (k *Counter) Add(o *Observation, at int64) error {
 	return nil
 }
 
-// Firings returns what fires, in the order of the correlations, then of time, then of
-// the groups.
+// Firings returns all firings, ordered by correlation, time and group.
 func (k *Counter) Firings() (list []Firing) {
 	for key, panes := range k.tallies {
 		c := key.correlation
@@ -74,7 +72,8 @@ func (k *Counter) Firings() (list []Firing) {
 		}
 	}
 	slices.SortFunc(list, func(a, b Firing) int {
-		return cmp.Or(cmp.Compare(a.Correlation.Index, b.Correlation.Index), cmp.Compare(a.Start, b.Start), cmp.Compare(a.Group, b.Group))
+		return cmp.Or(cmp.Compare(a.Correlation.Index, b.Correlation.Index), cmp.Compare(a.Start, b.Start),
+			cmp.Compare(a.Group, b.Group))
 	})
 	return list
 }

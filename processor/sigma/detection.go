@@ -14,8 +14,8 @@ const (
 	maxValueBytes = 16 << 10
 )
 
-// detection compiles a rule's detection section. A part that does not compile is a problem
-// and a nil expr.
+// detection compiles a rule's detection section. An invalid part is a problem and a nil
+// expr.
 type detection struct {
 	*file
 	cond  condition
@@ -36,9 +36,12 @@ func (d *detection) compile(n *yaml.Node) *expr {
 		case p.name == "condition":
 			conditionNode = p.value
 		case p.name == "timeframe":
-			d.problem(p.line, "write a rule with a correlation section, and timespan in it", "timeframe belongs to conditions that count, which Sigma gave up")
+			d.problem(p.line, "write a rule with a correlation section, and timespan in it", "timeframe belongs to "+
+				"conditions that count, which Sigma gave up")
 		case p.name == "" || reserved(p.name) || strings.ContainsAny(p.name, "()|* \t\n"):
-			d.problem(p.line, "choose letters, digits, _ and -", "the selection %s has a name that a condition cannot refer to", quoted(p.name))
+			d.problem(
+				p.line, "choose letters, digits, _ and -", "the selection %s has a name that a condition cannot refer to",
+				quoted(p.name))
 		default:
 			d.cond.names, lines[p.name] = append(d.cond.names, p.name), p.line
 			d.cond.exprs[p.name] = d.selection(p.value, p.name, p.line)
@@ -94,7 +97,8 @@ func (d *detection) selection(n *yaml.Node, name string, line int) *expr {
 	case n.Kind == yaml.ScalarNode && n.ShortTag() != "!!null":
 		return d.item(field{}, n)
 	case n.Kind != yaml.SequenceNode || len(n.Content) == 0:
-		d.problem(max(line, n.Line), "write fields with values, or a list of keywords", "the selection %s is %s", quoted(name), what(n))
+		d.problem(max(line, n.Line), "write fields with values, or a list of keywords",
+			"the selection %s is %s", quoted(name), what(n))
 		return nil
 	}
 	var list []*expr
@@ -111,7 +115,7 @@ func (d *detection) selection(n *yaml.Node, name string, line int) *expr {
 	return join(opOr, list)
 }
 
-// fields compiles a map of fields, which all have to match.
+// fields compiles a map of fields, all of which must match.
 func (d *detection) fields(n *yaml.Node, name string) *expr {
 	if len(n.Content) == 0 {
 		d.problem(n.Line, "write fields with values", "the selection %s is an empty map", quoted(name))
@@ -131,7 +135,7 @@ func (d *detection) fields(n *yaml.Node, name string) *expr {
 	return join(opAnd, list)
 }
 
-// item compiles a field, or a keyword where it has no path, with its value or values.
+// item compiles a field, or a keyword if the path is empty, with its value or values.
 func (d *detection) item(f field, n *yaml.Node) *expr {
 	nodes := []*yaml.Node{n}
 	if n.Kind == yaml.SequenceNode {
@@ -142,7 +146,7 @@ func (d *detection) item(f field, n *yaml.Node) *expr {
 		return nil
 	}
 	var list []*expr
-	texts := map[string]struct{}{} // exact ones, which become one test
+	texts := map[string]struct{}{} // exact values, which become one test
 	for _, x := range nodes {
 		t, err := f.test(x, len(nodes) > 1)
 		switch {

@@ -7,8 +7,8 @@ import (
 	"testing"
 )
 
-// TestDocumentedRules holds that the rules which docs/sigma.md shows are loaded without
-// a problem, and that the one it takes from a file is as it stands there.
+// TestDocumentedRules checks that the rules in docs/sigma.md load without a problem, and
+// that the one from a file equals that file.
 func TestDocumentedRules(t *testing.T) {
 	page, err := os.ReadFile(filepath.Join("..", "..", "docs", "sigma.md"))
 	if err != nil {

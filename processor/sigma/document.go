@@ -8,20 +8,20 @@ import (
 	"go.yaml.in/yaml/v3"
 )
 
-// document is one YAML document while it is read.
+// document is one YAML document during loading.
 type document struct {
 	*file
 	keys map[string]*yaml.Node
 	meta Meta
 }
 
-// read reads the document, whose node is n. It is not loaded when there are more
-// problems than before.
+// read reads the document at node n. The document is not loaded if it adds problems.
 func (d *document) read(n *yaml.Node, before int) {
 	d.meta = Meta{File: d.name, Line: n.Line, Level: Medium}
 	switch {
 	case d.keys["action"] != nil:
-		d.problem(d.keys["action"].Line, "write each rule out, and correlations for what they have in common", "action belongs to Sigma before version 2 and is not supported")
+		d.problem(d.keys["action"].Line, "write each rule out, and correlations for what they have in common",
+			"action belongs to Sigma before version 2 and is not supported")
 		return
 	case d.keys["filter"] != nil:
 		d.problem(d.keys["filter"].Line, "put its selection into the rules", "Sigma filters are not supported")
@@ -61,13 +61,14 @@ func (d *document) read(n *yaml.Node, before int) {
 
 // topFields are the members at the top of CloudTrail's events. Source: CloudTrail user
 // guide, "CloudTrail record contents" (event version 1.11) and "Insights events".
-var topFields = []string{"eventVersion", "userIdentity", "eventTime", "eventSource", "eventName", "awsRegion", "sourceIPAddress", "userAgent", "errorCode",
+var topFields = []string{"eventVersion", "userIdentity", "eventTime", "eventSource", "eventName", "awsRegion",
+	"sourceIPAddress", "userAgent", "errorCode",
 	"errorMessage", "requestParameters", "responseElements", "additionalEventData", "requestID", "eventID", "eventType", "apiVersion", "managementEvent", "readOnly",
 	"resources", "recipientAccountId", "serviceEventDetails", "sharedEventID", "vpcEndpointId", "vpcEndpointAccountId", "eventCategory", "addendum",
 	"sessionCredentialFromConsole", "eventContext", "edgeDeviceDetails", "tlsDetails", "insightDetails"}
 
-// notes notes the fields of a rule that no event has: a misspelt one would match nothing
-// forever, silently.
+// notes adds notes about a rule's fields that no event has: a misspelt field would never
+// match, silently.
 func (d *document) notes(e *expr) {
 	told := map[string]bool{"": true}
 	e.tests(func(t *test) {
@@ -76,11 +77,12 @@ func (d *document) notes(e *expr) {
 			return
 		}
 		told[top] = true
-		d.loader.notes = append(d.loader.notes, Problem{d.name, t.line, fmt.Sprintf("CloudTrail's events have no field %s at the top; see whether its name is right, case included", quoted(top))})
+		d.loader.notes = append(d.loader.notes, Problem{d.name, t.line, fmt.Sprintf("CloudTrail's events have no field "+
+			"%s at the top; see whether its name is right, case included", quoted(top))})
 	})
 }
 
-// identify reads what a document is known by.
+// identify reads the names and ids of a document.
 func (d *document) identify() {
 	title := d.keys["title"]
 	if title == nil {
@@ -100,7 +102,7 @@ func (d *document) identify() {
 	}
 }
 
-// skip reports whether the document is to be left out, and notes it.
+// skip reports whether the document is to be skipped, and records that.
 func (d *document) skip(n *yaml.Node) bool {
 	reason := ""
 	if s := d.keys["status"]; s != nil {
@@ -121,7 +123,7 @@ func (d *document) skip(n *yaml.Node) bool {
 	return reason != ""
 }
 
-// skip notes a document that is left out.
+// skip records a skipped document.
 func (l *Loader) skip(m Meta, reason string) {
 	l.skipped = append(l.skipped, Skipped{File: m.File, Line: m.Line, Title: m.Title, Reason: reason})
 	if l.left == nil {
@@ -130,8 +132,8 @@ func (l *Loader) skip(m Meta, reason string) {
 	l.left[m.ID], l.left[m.Name] = true, true
 }
 
-// logsource returns why a rule is not about CloudTrail, or "". Each of category,
-// product and service that is there narrows what the rule is about.
+// logsource returns why a rule is not about CloudTrail, or "". Each of category, product
+// and service narrows the rule's events.
 func (d *document) logsource() string {
 	n := d.keys["logsource"]
 	if n == nil || n.Kind != yaml.MappingNode {
@@ -168,10 +170,11 @@ func (d *document) logsource() string {
 	return "its logsource is " + strings.Join(list, ", ") + ", not product aws, service cloudtrail"
 }
 
-// describe reads what a document says about its findings.
+// describe reads a document's description of its findings.
 func (d *document) describe() {
 	if n := d.keys["taxonomy"]; n != nil && n.Value != "sigma" {
-		d.problem(n.Line, "write the rule with the names that CloudTrail gives its fields, and take taxonomy away", "taxonomy is %s, and only sigma is supported", what(n))
+		d.problem(n.Line, "write the rule with the names that CloudTrail gives its fields, and take taxonomy away",
+			"taxonomy is %s, and only sigma is supported", what(n))
 	}
 	if n := d.keys["level"]; n != nil {
 		text, ok := d.text(n, "level", maxText)
@@ -187,8 +190,8 @@ func (d *document) describe() {
 	}
 }
 
-// admit reports whether the document, which asks for the values at paths, may join the
-// others: its id and its name are its own, and there are not too many.
+// admit reports whether the document, which needs the values at paths, fits into the set:
+// its id and name are unique, and there are not too many.
 func (d *document) admit(paths []string) bool {
 	l := d.loader
 	if l.ids == nil {
@@ -196,11 +199,13 @@ func (d *document) admit(paths []string) bool {
 	}
 	m := d.meta
 	if other := l.ids[m.ID]; other != nil {
-		d.problem(m.Line, "give each its own id", "%s is known by %s, as is %s:%d", quoted(m.Title), quoted(m.ID), other.File, other.Line)
+		d.problem(m.Line, "give each its own id", "%s is known by %s, as is %s:%d", quoted(m.Title), quoted(m.ID),
+			other.File, other.Line)
 		return false
 	}
 	if other := l.names[m.Name]; m.Name != "" && other != nil {
-		d.problem(m.Line, "give each its own name", "the name %s belongs to %s:%d as well", quoted(m.Name), other.File, other.Line)
+		d.problem(m.Line, "give each its own name", "the name %s belongs to %s:%d as well", quoted(m.Name),
+			other.File, other.Line)
 		return false
 	}
 	if !d.room(paths) {
@@ -208,7 +213,8 @@ func (d *document) admit(paths []string) bool {
 	}
 	if len(l.rules)+len(l.correlations) == MaxRules {
 		if !l.full {
-			d.problem(m.Line, "take rules away", "this is one more than %d rules and correlations; those that follow are not told", MaxRules)
+			d.problem(m.Line, "take rules away", "this is one more than %d rules and correlations; those that follow are "+
+				"not told", MaxRules)
 		}
 		l.full = true
 		return false
@@ -220,8 +226,8 @@ func (d *document) admit(paths []string) bool {
 	return true
 }
 
-// maxPaths bounds the different fields of all rules. The largest public collection for
-// AWS has some 60.
+// maxPaths bounds the distinct fields of all rules. The largest public collection for AWS
+// has about 60.
 const maxPaths = 5000
 
 // room reports whether there is room for the fields.

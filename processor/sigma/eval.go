@@ -10,7 +10,7 @@ import (
 	"keytrail/schemas/view"
 )
 
-// eval reports whether the event fulfils e.
+// eval reports whether the event matches e.
 func (m *Matcher) eval(e *expr) bool {
 	switch e.op {
 	case opTest:
@@ -68,7 +68,7 @@ func (m *Matcher) one(t *test, v *value) bool {
 	return ok && t.compares(n.compare(t.number))
 }
 
-// folded returns the text of a value as a test compares it.
+// folded returns the text of a value for comparison.
 func (m *Matcher) folded(v *value, cased bool) string {
 	if cased {
 		return m.text(v)
@@ -116,9 +116,9 @@ func (m *Matcher) sameAs(t *test, v *value) bool {
 	return false
 }
 
-// inPrefix reports whether text is an address in the network. What can be none is
-// refused first: an error of netip costs an allocation, and the address field often has
-// a service's name.
+// inPrefix reports whether text is an address in the network. It first rejects texts that
+// cannot be one: an error of netip costs an allocation, and the address field often has a
+// service's name.
 func inPrefix(prefix netip.Prefix, text string) bool {
 	if len(text) < 2 || strings.IndexByte(text, ':') < 0 && (text[0]-'0' > 9 || text[len(text)-1]-'0' > 9) {
 		return false
@@ -127,10 +127,10 @@ func inPrefix(prefix netip.Prefix, text string) bool {
 	return err == nil && prefix.Contains(addr.Unmap().WithZone(""))
 }
 
-// combination is which value of each field of a use is meant.
+// combination selects one value of each field of a use.
 type combination [2 * maxGroupBy]int
 
-// field returns the values of field i: those to group by come first.
+// field returns the values of field i; the fields to group by come first.
 func (m *Matcher) field(u *use, i int) []value {
 	if i < len(u.group) {
 		return m.at(u.group[i]).list
@@ -138,9 +138,9 @@ func (m *Matcher) field(u *use, i int) []value {
 	return m.at(u.value[i-len(u.group)]).list
 }
 
-// observe makes the observations of one use of a rule that matched: one for each
-// combination of different values to group by and to count. Without a value for each of
-// them there is none, as the specification has it: there is no group.
+// observe makes the observations of one use of a matching rule: one per combination of
+// distinct values to group by and to count. If a field has no value there is none,
+// because there is no group, as the specification says.
 func (m *Matcher) observe(u *use) {
 	fields := len(u.group) + len(u.value)
 	for i := range fields {
@@ -149,7 +149,7 @@ func (m *Matcher) observe(u *use) {
 			return
 		}
 		for j := range list[:min(len(list), keepValues)] {
-			m.text(&list[j]) // now, because it may need the scratch memory
+			m.text(&list[j]) // now, because it may use the scratch memory
 		}
 	}
 	var at combination
@@ -203,8 +203,8 @@ func stands(list []value, text string) bool {
 	return false
 }
 
-// appendGroup appends a value of a group. One that is too long, or has a separator, is
-// cut and gets its hash.
+// appendGroup appends a value of a group. A value that is too long or contains the
+// separator is cut and gets its hash.
 func (m *Matcher) appendGroup(text string) {
 	if len(text) <= maxGroupValue && !strings.Contains(text, separator) {
 		m.scratch = append(m.scratch, text...)

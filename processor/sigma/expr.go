@@ -15,20 +15,20 @@ const (
 	opNot
 )
 
-// expr is a rule's condition after loading: selections, lists and modifiers have
-// become and, or, not, and tests of single fields.
+// expr is a rule's condition after loading: selections, lists and modifiers are and, or,
+// not, and tests of single fields.
 type expr struct {
 	op   op
 	list []*expr // of opAnd, opOr, and the one of opNot
 	test *test   // of opTest
 }
 
-// kind is what a test asks of a field's values.
+// kind is the kind of a test.
 type kind uint8
 
 const (
-	testNull    kind = iota // the path leads to nothing, or to a null
-	testExists              // the path leads to something, also to a null
+	testNull    kind = iota // the path has no value, or a null
+	testExists              // the path has a value, also a null
 	testSet                 // the text is one of many
 	testPattern             // the text fits a pattern
 	testRegexp
@@ -41,24 +41,24 @@ const (
 	testField // the text equals, begins with, ends with or contains that of another field
 )
 
-// test asks one question of the values at one path. All kinds but null and exists are
-// true when they are for any of the values.
+// test is one test of the values at one path. All kinds except null and exists are true
+// if any value passes.
 type test struct {
 	kind  kind
-	path  string // "" is all values of the event: a keyword
-	slot  int    // of path, given when all rules are known
-	line  int    // where its value stands
+	path  string // "" means all values of the event: a keyword
+	slot  int    // of path, assigned when all rules are known
+	line  int    // of its value
 	cased bool   // of testSet and testField
 
 	set     map[string]struct{}
-	one     string // instead of set, when it would hold one
+	one     string // instead of a set of one
 	pattern pattern
 	re      *regexp.Regexp
 	prefix  netip.Prefix
 	number  number
 	ref     string // the other field's path, of testField
 	refSlot int
-	// of testField: whether the other field's text may go on in front and behind
+	// of testField: whether the other field's text may have text before and after it
 	front, back bool
 }
 
@@ -94,13 +94,13 @@ func (e *expr) paths() (list []string) {
 	return list
 }
 
-// needs returns the texts in lower case of which the value at path must be one for e
-// to be true; nil when others do as well.
+// needs returns the lower-case texts, of which the value at path must be one for e to be
+// true; nil if others may be.
 func (e *expr) needs(path string) map[string]struct{} {
 	switch e.op {
 	case opTest:
 		return e.test.needs(path)
-	case opAnd: // any of the parts' needs is one of the whole: take the smallest
+	case opAnd: // the needs of any part hold for the whole: take the smallest
 		var best map[string]struct{}
 		for _, x := range e.list {
 			if n := x.needs(path); n != nil && (best == nil || len(n) < len(best)) {

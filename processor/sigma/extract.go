@@ -2,21 +2,21 @@ package sigma
 
 import "keytrail/schemas/view"
 
-// values are what an event has at one path.
+// values are an event's values at one path.
 type values struct {
 	list   []value
-	exists bool // there is something, if only null or an empty list
-	null   bool // a null is among it
+	exists bool // there is a value, if only null or an empty list
+	null   bool // one of them is null
 }
 
-// value is one string, number, boolean or object. A list stands for its items.
+// value is one string, number, boolean or object. A list is represented by its items.
 type value struct {
 	kind valueKind
-	// text is what is compared: a string's characters, a number or a boolean as written,
-	// an object's JSON (see Matcher.text); low the same in lower case.
+	// text is the compared form: a string's characters, a number or boolean as written,
+	// an object's JSON (see Matcher.text); low is its lower case.
 	text, low    string
-	ready, isLow bool // text and low are there
-	from, to     int  // where an object stands
+	ready, isLow bool // text and low are set
+	from, to     int  // position of an object
 }
 
 type valueKind uint8
@@ -28,7 +28,7 @@ const (
 	valueObject
 )
 
-// keepValues bounds the values of one slot that a Matcher keeps memory for.
+// keepValues bounds the memory that a Matcher keeps for one slot, in values.
 const keepValues = 1024
 
 func (v *values) reset() {
@@ -38,8 +38,8 @@ func (v *values) reset() {
 	}
 }
 
-// at returns the values of a slot, which it reads when nobody has asked for the
-// member of the event around them before.
+// at returns the values of a slot; it reads the surrounding top-level member on first
+// use.
 func (m *Matcher) at(slot int) *values {
 	v := &m.values[slot]
 	if slot == everything {
@@ -69,8 +69,8 @@ func (m *Matcher) start() int {
 	return pos
 }
 
-// extract reads the value at pos, which b's path leads to, and what is below it, and
-// returns the place behind it, or -1.
+// extract reads the value at pos, at b's path, and below it, and returns the position
+// after it, or -1.
 func (m *Matcher) extract(b *branch, pos int) int {
 	pos, c := m.w.At(pos)
 	end := -1
@@ -113,7 +113,7 @@ func (m *Matcher) members(b *branch, pos int) int {
 	return -1
 }
 
-// items reads the array at pos: each item as if it stood in the array's place.
+// items reads the array at pos: each item as if it replaced the array.
 func (m *Matcher) items(b *branch, pos int) int {
 	for pos = m.w.Enter(pos); pos >= 0; {
 		at, more := m.w.Item(pos)
@@ -129,7 +129,7 @@ func (m *Matcher) items(b *branch, pos int) int {
 	return pos
 }
 
-// scalar adds the string, number, boolean or null at pos to v.
+// scalar appends the string, number, boolean or null at pos to v.
 func (m *Matcher) scalar(v *values, pos int, c byte) int {
 	v.exists = true
 	end := -1
@@ -157,7 +157,7 @@ func (m *Matcher) scalar(v *values, pos int, c byte) int {
 	return end
 }
 
-// collect adds all strings, numbers and booleans at and below pos to v, for keywords.
+// collect appends all strings, numbers and booleans at and below pos to v, for keywords.
 func (m *Matcher) collect(pos int, v *values) int {
 	pos, c := m.w.At(pos)
 	if c != '{' && c != '[' {
@@ -182,9 +182,9 @@ func (m *Matcher) collect(pos int, v *values) int {
 	return pos
 }
 
-// text returns the text by which v is compared. For an object that is its JSON without white
-// space between the parts, and with the escapes in its strings resolved: a policy that
-// stands in a string reads as its author wrote it.
+// text returns the compared form of v. For an object that is its JSON without white space
+// between tokens and with the escapes in its strings resolved: a policy in a string reads
+// as its author wrote it.
 func (m *Matcher) text(v *value) string {
 	if !v.ready {
 		from := len(m.scratch)
@@ -205,7 +205,7 @@ func (m *Matcher) low(v *value) string {
 	return v.low
 }
 
-// objectText appends the text of the value at pos and returns the place behind it.
+// objectText appends the text of the value at pos and returns the position after it.
 func (m *Matcher) objectText(pos int) int {
 	pos, c := m.w.At(pos)
 	switch c {
@@ -245,7 +245,7 @@ func (m *Matcher) objectText(pos int) int {
 	if pos < 0 {
 		m.fail()
 	}
-	m.scratch = append(m.scratch, c+2) // '}' and ']' are two behind '{' and '['
+	m.scratch = append(m.scratch, c+2) // '}' and ']' have the codes of '{' and '[' plus two
 	return pos
 }
 

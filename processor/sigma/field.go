@@ -11,8 +11,8 @@ import (
 	"go.yaml.in/yaml/v3"
 )
 
-// field is the left side of a field's line: the path and what its modifiers ask.
-// Source: Sigma modifiers appendix 2.1.
+// field is the left side of a line: the path and its modifiers. Source: Sigma modifiers
+// appendix 2.1.
 type field struct {
 	path   string // "" for a keyword
 	match  string // contains, startswith, endswith, re, cidr, exists, gt, gte, lt, lte; "" for the whole value
@@ -29,7 +29,7 @@ const (
 	maxPathDepth = 16
 )
 
-// notSupported says of the modifiers of the specification that Keytrail has not, why.
+// notSupported maps unsupported modifiers of the specification to the reason.
 var notSupported = map[string]string{
 	"base64": "", "base64offset": "", "wide": "", "utf16": "", "utf16le": "", "utf16be": "",
 	"windash": "it is for command lines of Windows",
@@ -55,21 +55,23 @@ func parseField(text string) (field, error) {
 	return f, f.check(text)
 }
 
-// checkPath tells what is wrong with the path of a field.
+// checkPath returns an error if the path of a field is invalid.
 func checkPath(path string) error {
 	parts := strings.Split(path, ".")
 	switch {
 	case len(path) > maxPathBytes || len(parts) > maxPathDepth:
-		return fmt.Errorf("the field %s is too long; paths have at most %d characters and %d parts", quoted(path), maxPathBytes, maxPathDepth)
+		return fmt.Errorf("the field %s is too long; paths have at most %d characters and %d parts", quoted(path),
+			maxPathBytes, maxPathDepth)
 	case slices.Contains(parts, ""):
 		return fmt.Errorf("the field %s has an empty part; write a path such as userIdentity.arn", quoted(path))
 	case strings.ContainsAny(path, "*?[]{} \t\n"):
-		return fmt.Errorf("the field %s is not a path; write names with dots between them, such as resources.ARN, where lists need no sign", quoted(path))
+		return fmt.Errorf("the field %s is not a path; write names with dots between them, such as resources.ARN, where "+
+			"lists need no sign", quoted(path))
 	}
 	return nil
 }
 
-// modify takes one modifier.
+// modify applies one modifier.
 func (f *field) modify(name string) error {
 	switch name {
 	case "contains", "startswith", "endswith", "re", "cidr", "exists", "gt", "gte", "lt", "lte":
@@ -100,14 +102,15 @@ func unknownModifier(name string) error {
 	why, known := notSupported[name]
 	switch {
 	case !known:
-		return fmt.Errorf("the modifier %s is unknown; Keytrail has contains, startswith, endswith, all, cased, neq, re, cidr, exists, fieldref, gt, gte, lt, lte", quoted(name))
+		return fmt.Errorf("the modifier %s is unknown; Keytrail has contains, startswith, endswith, all, cased, neq, "+
+			"re, cidr, exists, fieldref, gt, gte, lt, lte", quoted(name))
 	case why == "":
 		why = "write the values out"
 	}
 	return fmt.Errorf("the modifier %s is not supported; %s", name, why)
 }
 
-// check tells which modifiers do not go together.
+// check returns an error if the modifiers exclude each other.
 func (f *field) check(text string) error {
 	text = quoted(text)
 	ordered := f.match == "gt" || f.match == "gte" || f.match == "lt" || f.match == "lte"
@@ -117,9 +120,11 @@ func (f *field) check(text string) error {
 	case f.path == "" && (f.match == "startswith" || f.match == "endswith"):
 		return fmt.Errorf("the keyword %s: keywords are looked for anywhere; write contains or re", text)
 	case f.ref && f.match != "" && f.match != "contains" && f.match != "startswith" && f.match != "endswith":
-		return fmt.Errorf("the field %s: fieldref does not go with %s; it goes with contains, startswith and endswith", text, f.match)
+		return fmt.Errorf("the field %s: fieldref does not go with %s; it goes with contains, startswith and endswith",
+			text, f.match)
 	case f.cased && (ordered || f.match == "re" || f.match == "cidr" || f.match == "exists"):
-		return fmt.Errorf("the field %s: cased does not go with %s, which has no letters to fold or, as re, heeds case anyway; take it away", text, f.match)
+		return fmt.Errorf("the field %s: cased does not go with %s, which has no letters to fold or, as re, heeds case "+
+			"anyway; take it away", text, f.match)
 	case f.negate && (ordered || f.match == "exists"):
 		return fmt.Errorf("the field %s: neq does not go with %s; write what is meant without it", text, f.match)
 	case f.all && f.match == "exists":
@@ -128,7 +133,7 @@ func (f *field) check(text string) error {
 	return nil
 }
 
-// test compiles one value; listed tells that it stands beside others.
+// test compiles one value; listed means that it is one of several.
 func (f *field) test(n *yaml.Node, listed bool) (*test, error) {
 	t := &test{path: f.path, cased: f.cased, line: n.Line}
 	if n.Kind != yaml.ScalarNode {
@@ -148,7 +153,7 @@ func (f *field) test(n *yaml.Node, listed bool) (*test, error) {
 	case tag == "!!int" || tag == "!!float":
 		return f.numeric(t, n)
 	case tag == "!!bool":
-		// As text in the spelling of JSON: some events have "true" for true.
+		// As text in JSON's spelling: some events have "true" instead of true.
 		return f.text(t, strings.ToLower(n.Value))
 	case tag != "!!str" && tag != "!!timestamp":
 		return nil, fmt.Errorf("a value has the type %s; write a text in quotes", tag)
@@ -167,12 +172,13 @@ func (f *field) exists(t *test, n *yaml.Node) (*test, error) {
 	return t, nil
 }
 
-// numeric compiles a number. One that YAML and JSON read differently is refused: an
-// account id with a zero in front is an octal number in YAML.
+// numeric compiles a number. It refuses one that YAML and JSON read differently: an
+// account id with a leading zero is an octal number in YAML.
 func (f *field) numeric(t *test, n *yaml.Node) (*test, error) {
 	number, ok := parseNumber(n.Value)
 	if !ok {
-		return nil, fmt.Errorf("%s is a number for YAML, and not as it stands here; write it in quotes, or as a plain decimal number", quoted(n.Value))
+		return nil, fmt.Errorf("%s is a number for YAML, and not as it stands here; write it in quotes, or as a plain "+
+			"decimal number", quoted(n.Value))
 	}
 	if f.match != "" && !f.ordered(t) || f.path == "" || f.ref {
 		return f.text(t, n.Value)
@@ -201,11 +207,12 @@ func (f *field) ordered(t *test) bool {
 	return true
 }
 
-// text compiles a text by the field's modifiers.
+// text compiles a text with the field's modifiers.
 func (f *field) text(t *test, value string) (*test, error) {
 	switch {
 	case f.ordered(t):
-		return nil, fmt.Errorf("%s is compared with %s, which is not a number; write a number without quotes", f.match, quoted(value))
+		return nil, fmt.Errorf("%s is compared with %s, which is not a number; write a number without quotes",
+			f.match, quoted(value))
 	case f.ref:
 		if err := checkPath(value); err != nil {
 			return nil, err
@@ -234,13 +241,13 @@ func (f *field) text(t *test, value string) (*test, error) {
 	return t, nil
 }
 
-// maxRegexp bounds an expression: RE2 needs memory in proportion to it, and time in
-// proportion to it and the value.
+// maxRegexp bounds an expression: RE2's memory is proportional to it, and its time to it
+// and the value.
 const maxRegexp = 4096
 
-// compileRegexp compiles an expression of re. PCRE has constructs that RE2 has not,
-// because they can take exponential time: look-around, references back, possessive
-// and atomic groups, conditions. They are errors.
+// compileRegexp compiles an expression of re. PCRE constructs that RE2 lacks, because
+// they can take exponential time, are errors: look-around, backreferences, possessive and
+// atomic groups, conditions.
 func compileRegexp(text, flags string) (*regexp.Regexp, error) {
 	if len(text) > maxRegexp {
 		return nil, fmt.Errorf("a regular expression has %d characters; the limit is %d", len(text), maxRegexp)
@@ -249,18 +256,20 @@ func compileRegexp(text, flags string) (*regexp.Regexp, error) {
 	if flags != "" {
 		whole = "(?" + flags + ":" + text + ")"
 	}
-	// Alone first: parentheses that do not match must not match those around.
+	// Alone first: unbalanced parentheses must not match the surrounding ones.
 	if _, err := syntax.Parse(text, syntax.Perl); err != nil {
-		return nil, fmt.Errorf("the regular expression %s cannot be used: %w; write it in the syntax of RE2, which has no look-around and no references back", quoted(text), err)
+		return nil, fmt.Errorf("the regular expression %s cannot be used: %w; write it in the syntax of RE2, which has "+
+			"no look-around and no references back", quoted(text), err)
 	}
 	re, err := regexp.Compile(whole)
 	if err != nil {
-		return nil, fmt.Errorf("the regular expression %s cannot be used: %w; write it in the syntax of RE2", quoted(text), err)
+		return nil, fmt.Errorf("the regular expression %s cannot be used: %w; write it in the syntax of RE2",
+			quoted(text), err)
 	}
 	return re, nil
 }
 
-// parseCIDR reads a network, or an address, which is a network of one.
+// parseCIDR parses a network, or an address as a network of one.
 func parseCIDR(text string) (netip.Prefix, error) {
 	if addr, err := netip.ParseAddr(text); err == nil && addr.Zone() == "" {
 		return netip.PrefixFrom(addr.Unmap(), addr.Unmap().BitLen()), nil

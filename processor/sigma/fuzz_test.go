@@ -33,7 +33,7 @@ func testRules(t testing.TB) (list [][]byte) {
 }
 
 // FuzzLoad loads any text: it never panics, each problem has a line of the text and
-// says what to do, and what is loaded matches events without an error.
+// advice, and the loaded rules match events without an error.
 func FuzzLoad(f *testing.F) {
 	for _, text := range testRules(f) {
 		f.Add(text)
@@ -57,8 +57,8 @@ func FuzzLoad(f *testing.F) {
 	})
 }
 
-// FuzzMatch matches any rules with any event. It never panics, and what is an event
-// matches as the reference says.
+// FuzzMatch matches any rules with any event. It never panics, and a valid event matches
+// as in the reference.
 func FuzzMatch(f *testing.F) {
 	for _, text := range testRules(f) {
 		f.Add(text, []byte(call))
@@ -84,14 +84,14 @@ func FuzzMatch(f *testing.F) {
 	})
 }
 
-// decodes reports whether the decoder takes the event: it is JSON without duplicates.
+// decodes reports whether the decoder accepts the event: it is JSON without duplicates.
 func decodes(event []byte) bool {
 	wrapped := append([]byte(`{"eventVersion":"1","x":`), append(event, '}')...)
 	var ev cloudtrail.Event
 	return cloudtrail.NewDecoder(decoding.Limits{}).Decode(wrapped, &ev) == nil && len(event) > 0 && strings.HasPrefix(strings.TrimLeft(string(event), " \t\r\n"), "{")
 }
 
-// agree holds a result to the reference.
+// agree compares a result with the reference.
 func agree(t *testing.T, rules *Rules, text string, event []byte, result Result) {
 	t.Helper()
 	v, err := decodeJSON(event)
@@ -120,8 +120,8 @@ func agree(t *testing.T, rules *Rules, text string, event []byte, result Result)
 	}
 }
 
-// TestRandomRules matches made-up rules with made-up events, over so few names and
-// values that they often meet, and holds the result to the reference.
+// TestRandomRules matches random rules with random events, over so few names and values
+// that they often meet, and compares the result with the reference.
 func TestRandomRules(t *testing.T) {
 	matched, total := 0, 0
 	for seed := range uint64(2000) {
@@ -161,7 +161,7 @@ func randomPath(r *rand.Rand) string {
 	return path
 }
 
-// randomValue is a value of a rule, quoted for YAML where need be.
+// randomValue is a value of a rule, quoted for YAML if necessary.
 func randomValue(r *rand.Rand) string {
 	return pick(r, "x", "Y", "xy", "'x*'", "'*Y'", "'?'", "'x?y'", "1", "2", "1.0", "true", "false", "''", `'\*'`, `'\\*'`, "'*'", `'"a":"x"'`, "ä", "'Ä?'", "'*x*y*'", "'1'")
 }

@@ -1,18 +1,18 @@
 package sigma
 
-// The fields by which rules are found: nearly all rules name an operation, most of
-// them a service.
+// The fields that index rules: nearly all rules name an operation, and most of them a
+// service.
 const (
 	pathName   = "eventName"
 	pathSource = "eventSource"
 )
 
-// index finds the rules that may match an event, as sets with a bit for each rule:
-// those that its eventName and those that its eventSource allow.
+// index finds the candidate rules of an event, as bit sets: the rules that its eventName
+// and those that its eventSource allow.
 type index struct {
 	words              int
 	byName, bySource   map[string]set // in lower case
-	anyName, anySource set            // of those that stand in no map
+	anyName, anySource set            // for values in neither map
 	nameTop, sourceTop int
 }
 
@@ -26,8 +26,8 @@ func newIndex(rules []*Rule) index {
 	return x
 }
 
-// sets returns for each text that rules want at path the rules that it allows, those
-// that want none included, and these alone.
+// sets returns, per text that rules require at path, the rules that it allows, including
+// those without a requirement, and these alone.
 func (x *index) sets(rules []*Rule, path string) (byText map[string]set, others set) {
 	byText, others = map[string]set{}, make(set, x.words)
 	for i, r := range rules {

@@ -19,10 +19,10 @@ import (
 	"go.yaml.in/yaml/v3"
 )
 
-// Load reads the rules in every file below the root of fsys whose name ends in .yml
-// or .yaml, in capitals or not. It returns the valid rules together with all problems, at most
-// MaxProblems, in the order of files and lines. A caller that wants all or nothing
-// checks the problems first.
+// Load reads the rules in every file below the root of fsys whose name ends in .yml or
+// .yaml, in either case. It returns the valid rules together with all problems, at most
+// MaxProblems, ordered by file and line. A caller that wants all or nothing checks the
+// problems first.
 func Load(fsys fs.FS) (*Rules, []Problem) {
 	var l Loader
 	l.Dir(fsys, "")
@@ -39,13 +39,13 @@ type Loader struct {
 	problems     []Problem
 	order        map[string]int // of the files that problems name
 	notes        []Problem
-	wrong        int // problems, those that are not kept included
+	wrong        int // number of problems, including dropped ones
 	files        int
-	full         bool // there are MaxRules
+	full         bool // MaxRules is reached
 	paths        map[string]bool
 	ids, names   map[string]*Meta
-	left         map[string]bool // ids and names of documents that were skipped
-	broken       map[string]bool // and of those that are wrong
+	left         map[string]bool // ids and names of skipped documents
+	broken       map[string]bool // and of invalid ones
 }
 
 func (l *Loader) problem(p Problem) {
@@ -61,8 +61,8 @@ func (l *Loader) problem(p Problem) {
 	l.problems = append(l.problems, p)
 }
 
-// Dir adds the files below the root of fsys; their names are shown with prefix in
-// front, which ends in a slash or is empty.
+// Dir adds the files below the root of fsys. prefix, which ends in a slash or is empty,
+// precedes their names in messages.
 func (l *Loader) Dir(fsys fs.FS, prefix string) {
 	found, before := false, l.wrong
 	err := fs.WalkDir(fsys, ".", func(name string, entry fs.DirEntry, err error) error {
@@ -92,7 +92,8 @@ func (l *Loader) Dir(fsys fs.FS, prefix string) {
 	if err != nil {
 		l.problem(Problem{File: prefix, Text: fmt.Sprintf("cannot be read: %v", err)})
 	} else if !found && l.wrong == before {
-		l.problem(Problem{File: path.Clean(prefix), Text: "there is no file whose name ends in .yml or .yaml; name the directory that has the rules"})
+		l.problem(Problem{File: path.Clean(prefix), Text: "there is no file whose name ends in .yml or .yaml; name the " +
+			"directory that has the rules"})
 	}
 }
 
@@ -112,7 +113,7 @@ func (l *Loader) open(fsys fs.FS, name, shown string) {
 	l.File(shown, text)
 }
 
-// File adds the documents of one file, which name names in messages.
+// File adds the documents of one file; name is its name in messages.
 func (l *Loader) File(name string, text []byte) {
 	f := &file{name: name, lines: 1, loader: l}
 	if l.files++; l.files > MaxFiles {
@@ -124,7 +125,7 @@ func (l *Loader) File(name string, text []byte) {
 		return
 	}
 	for _, r := range string(text) {
-		if strings.ContainsRune("\n\r\u0085\u2028\u2029", r) { // what ends a line for YAML
+		if strings.ContainsRune("\n\r\u0085\u2028\u2029", r) { // line ends of YAML
 			f.lines++
 		}
 	}
@@ -148,10 +149,10 @@ func (l *Loader) File(name string, text []byte) {
 	}
 }
 
-// empty reports whether a document is empty: a separator with nothing behind it.
+// empty reports whether a document is empty: a separator without content.
 func empty(n *yaml.Node) bool { return n.Kind == yaml.ScalarNode && n.ShortTag() == "!!null" }
 
-// The YAML parser's errors have no type, and not always a line.
+// The YAML parser's errors have no type, and some have no line.
 var (
 	yamlLine   = regexp.MustCompile(`^yaml: line (\d+): (.*)$`)
 	yamlAnchor = regexp.MustCompile(`^yaml: unknown anchor '(.*)' referenced$`)
@@ -173,7 +174,7 @@ func (f *file) syntax(err error, text string) {
 	f.problem(line, "what follows in this file was not read", "no YAML: %s", said)
 }
 
-// lineOf returns the line of a place, or 0 when there is none.
+// lineOf returns the line of a position, or 0 without one.
 func lineOf(text string, at int) int {
 	if at < 0 {
 		return 0
@@ -199,7 +200,7 @@ func (f *file) document(n *yaml.Node) {
 		}
 	}
 	d.read(n, before)
-	if f.loader.wrong > before { // for correlations, whose rules are not unknown then
+	if f.loader.wrong > before { // for correlations, to which its rules are known but invalid
 		if f.loader.broken == nil {
 			f.loader.broken = map[string]bool{}
 		}
@@ -207,11 +208,11 @@ func (f *file) document(n *yaml.Node) {
 	}
 }
 
-// Bounds of the YAML, beside those of what is in it.
+// Bounds of the YAML itself.
 const maxNesting = 30
 
-// noAliases reports whether there are no aliases below n, which could repeat each other
-// without end, and no nesting deeper than a rule needs.
+// noAliases reports whether n contains no aliases, which could expand without end, and no
+// deeper nesting than a rule needs.
 func (f *file) noAliases(n *yaml.Node, depth int) bool {
 	if n.Kind == yaml.AliasNode {
 		f.problem(n.Line, "write the value out", "a YAML alias is not supported")
@@ -229,12 +230,13 @@ func (f *file) noAliases(n *yaml.Node, depth int) bool {
 	return true
 }
 
-// meaningful are the keys that change what a rule does. Others are free: the
-// specification allows any.
-var meaningful = []string{"title", "id", "name", "taxonomy", "status", "logsource", "detection", "level", "tags", "correlation", "generate", "filter", "action"}
+// meaningful are the keys that change a rule's effect. Others are free: the specification
+// allows any.
+var meaningful = []string{"title", "id", "name", "taxonomy", "status", "logsource", "detection", "level", "tags",
+	"correlation", "generate", "filter", "action"}
 
-// misspelt returns the meaningful key that name equals except for case, hyphens and a
-// plural, or "".
+// misspelt returns the meaningful key that name equals except for case, hyphens or a
+// plural s, or "".
 func misspelt(name string) string {
 	plain := func(s string) string {
 		return strings.TrimSuffix(strings.NewReplacer("-", "", "_", "", " ", "").Replace(strings.ToLower(s)), "s")
@@ -247,8 +249,8 @@ func misspelt(name string) string {
 	return ""
 }
 
-// Rules returns what has been added, compiled, and everything that is wrong with it.
-// The Loader is used up.
+// Rules returns the compiled rules and all problems. The Loader must not be used
+// afterwards.
 func (l *Loader) Rules() (*Rules, []Problem) {
 	byName, byID := map[string]*Rule{}, map[string]*Rule{}
 	for _, r := range l.rules {
@@ -274,17 +276,18 @@ func (l *Loader) Rules() (*Rules, []Problem) {
 		return cmp.Or(cmp.Compare(l.order[a.File], l.order[b.File]), cmp.Compare(a.Line, b.Line))
 	})
 	if l.wrong > len(l.problems) {
-		l.problems = append(l.problems, Problem{File: "rules", Text: fmt.Sprintf("%d more problems are not shown", l.wrong-len(l.problems))})
+		l.problems = append(l.problems, Problem{File: "rules", Text: fmt.Sprintf("%d more problems are not shown",
+			l.wrong-len(l.problems))})
 	}
 	return set, l.problems
 }
 
-// fingerprint is a number for the text of a document and of those it depends on.
+// fingerprint is a hash of the text of a document and of those that it depends on.
 func fingerprint(nodes ...*yaml.Node) uint64 {
 	h := sha256.New()
 	for _, n := range nodes {
 		text, err := yaml.Marshal(n)
-		if err != nil { // a node that was parsed can be written
+		if err != nil { // a parsed node always encodes
 			panic(err)
 		}
 		h.Write(text)

@@ -21,7 +21,7 @@ func loadText(t testing.TB, text string) *Rules {
 	return rules
 }
 
-// head is what stands above a detection in these tests.
+// head is the text above a detection in these tests.
 const head = "title: a rule\nlogsource: {product: aws, service: cloudtrail}\ndetection:\n"
 
 // rule returns a rule with the given detection, indented by two.
@@ -29,13 +29,13 @@ func rule(detection string) string {
 	return head + "  " + strings.ReplaceAll(strings.TrimSpace(detection), "\n", "\n  ") + "\n"
 }
 
-// matches reports whether the one rule of a text matches an event, and holds the
-// Matcher to the reference.
+// matches reports whether a text's only rule matches an event, and compares the Matcher
+// with the reference.
 func matches(t testing.TB, text, event string) bool {
 	t.Helper()
 	m := loadText(t, text).NewMatcher()
 	var got bool
-	for range 2 { // the second time with used memory
+	for range 2 { // the second time with reused memory
 		r, err := m.Match([]byte(event))
 		if err != nil {
 			t.Fatalf("%s: %v", event, err)
@@ -56,7 +56,7 @@ func matches(t testing.TB, text, event string) bool {
 	return got
 }
 
-// call is an event with what the tests ask for.
+// call is the tests' event.
 const call = `{"eventVersion":"1.09","userIdentity":{"type":"AssumedRole","arn":"arn:aws:sts::111122223333:assumed-role/App/session-7","accountId":"111122223333",
  "sessionContext":{"attributes":{"mfaAuthenticated":"false"}}},"eventSource":"kms.amazonaws.com","eventName":"Decrypt","sourceIPAddress":"203.0.113.9",
  "userAgent":"aws-cli/2.15 Python","errorCode":null,"readOnly":true,"requestParameters":{"keyId":"alias/app","policy":"{\"Principal\":\"*\"}","limit":100,"ratio":2.50,
@@ -64,7 +64,7 @@ const call = `{"eventVersion":"1.09","userIdentity":{"type":"AssumedRole","arn":
  "resources":[{"ARN":"arn:aws:kms:eu-west-1:111122223333:key/1","accountId":"111122223333"},{"ARN":"arn:aws:kms:eu-west-1:444455556666:key/2","tags":["red","Green"]}],
  "addresses":["AWS Internal","10.1.2.3","2001:db8::5","::ffff:192.0.2.1"],"big":9007199254740993,"nested":[[1,[2,"three"]],{"x":null}]}`
 
-// asks returns a function that holds a line of a selection to whether the call matches.
+// asks returns a function that checks whether a line of a selection matches the call.
 func asks(t *testing.T) func(want bool, line string) {
 	return func(want bool, line string) {
 		t.Helper()
@@ -80,7 +80,7 @@ func TestTexts(t *testing.T) {
 	f(true, "eventName: Decrypt")
 	f(true, "eventName: dEcRyPt")
 	f(false, "eventName: Decryp")
-	f(false, "eventname: Decrypt") // names of fields are exact
+	f(false, "eventname: Decrypt") // field names are case-sensitive
 	f(true, "eventName: [Encrypt, Decrypt]")
 	f(false, "eventName: [Encrypt, ReEncrypt]")
 	f(true, "userIdentity.type: assumedrole")
@@ -103,7 +103,7 @@ func TestTexts(t *testing.T) {
 	f(false, `requestParameters.path: 'C:\Windows\sys\?tem\?'`)
 	f(true, `requestParameters.path: 'C:\Win*\\sys*'`)
 	f(true, `requestParameters.path: 'C:\\*tem?'`)
-	f(false, `requestParameters.path: 'C:\*tem?'`) // the asterisk is a plain one
+	f(false, `requestParameters.path: 'C:\*tem?'`) // a literal asterisk
 	f(true, "requestParameters.text: 'line*two'")
 	f(false, "requestParameters.missing: '*'")
 	// contains, startswith, endswith, all, cased
@@ -144,12 +144,12 @@ func TestOtherValues(t *testing.T) {
 	f(true, "requestParameters.limit: '100'")
 	f(false, "requestParameters.limit: '100.0'")
 	f(true, "requestParameters.ratio: 2.5")
-	f(true, "userIdentity.accountId: 111122223333") // a string there
-	f(false, "big: 9007199254740992")               // the next number that floating point has
+	f(true, "userIdentity.accountId: 111122223333") // a string in the event
+	f(false, "big: 9007199254740992")               // the next representable floating-point number
 	f(true, "big: 9007199254740993")
 	f(true, "readOnly: true")
 	f(true, "readOnly: 'TRUE'")
-	f(true, "userIdentity.sessionContext.attributes.mfaAuthenticated: false") // a string there
+	f(true, "userIdentity.sessionContext.attributes.mfaAuthenticated: false") // a string in the event
 	f(false, "readOnly: false")
 	f(false, "readOnly: 1")
 	f(true, "requestParameters.limit|contains: 10")
@@ -189,7 +189,7 @@ func TestModifiers(t *testing.T) {
 	f(false, "sourceIPAddress|cidr: 203.0.112.0/24")
 	f(true, "sourceIPAddress|cidr: [10.0.0.0/8, 203.0.113.9]")
 	f(true, "addresses|cidr: 2001:db8::/32")
-	f(true, "addresses|cidr: 192.0.2.0/24") // written as IPv6
+	f(true, "addresses|cidr: 192.0.2.0/24") // in IPv6 form
 	f(false, "addresses|cidr: 172.16.0.0/12")
 	f(false, "userAgent|cidr: 0.0.0.0/0")
 	f(true, "sourceIPAddress|cidr|neq: 10.0.0.0/8")
@@ -201,7 +201,7 @@ func TestModifiers(t *testing.T) {
 	f(false, "userIdentity.arn|fieldref|endswith: requestParameters.owner")
 	f(true, "userIdentity.arn|fieldref|neq: requestParameters.owner")
 	f(false, "eventName|fieldref: requestParameters.missing")
-	f(false, "errorCode|fieldref: requestParameters.missing") // two that are not there are not the same
+	f(false, "errorCode|fieldref: requestParameters.missing") // two missing fields are not equal
 }
 
 func TestListsAndObjects(t *testing.T) {
@@ -224,7 +224,7 @@ func TestListsAndObjects(t *testing.T) {
 	f(false, "requestParameters|cidr: 0.0.0.0/0")
 }
 
-// TestSelections has the forms of selections.
+// TestSelections checks the forms of selections.
 func TestSelections(t *testing.T) {
 	f := func(want bool, detection string) {
 		t.Helper()
@@ -250,13 +250,13 @@ func TestSelections(t *testing.T) {
 	f(true, "s:\n  '|contains': [three]\n  eventName: Decrypt\ncondition: s")
 }
 
-// TestConditions has the forms of conditions, over selections of which yes and yes2
+// TestConditions checks the forms of conditions, over selections of which yes and yes2
 // match and no and _no do not.
 func TestConditions(t *testing.T) {
 	f := func(want bool, condition string) {
 		t.Helper()
 		names, used := []string{"yes", "no", "yes2", "_no"}, ""
-		for _, name := range names { // all have to be used
+		for _, name := range names { // all must be used
 			used += " or (" + name + " and not " + name + ")"
 		}
 		text := "yes: {eventName: Decrypt}\nyes2: {readOnly: true}\nno: {eventName: Encrypt}\n_no: {eventName: Sign}\ncondition: "
@@ -296,7 +296,7 @@ func TestConditions(t *testing.T) {
 	f(false, "[no, not yes]")
 }
 
-// TestIndex holds that an event which is found by no index is judged all the same.
+// TestIndex checks that a rule without an index entry is judged all the same.
 func TestIndex(t *testing.T) {
 	f := func(want bool, detection, event string) {
 		t.Helper()
@@ -320,7 +320,7 @@ func TestIndex(t *testing.T) {
 	f(true, "s:\n  eventName|all: [a, b]\ncondition: s", `{"eventName":["b","a"]}`)
 }
 
-// TestManyRules matches among many rules, in the order in which they stand.
+// TestManyRules matches among many rules, in their order.
 func TestManyRules(t *testing.T) {
 	var text strings.Builder
 	for i := range 200 {
@@ -359,8 +359,8 @@ func TestConcurrentMatchers(t *testing.T) {
 	group.Wait()
 }
 
-// TestBrokenEvents holds that other values than events are errors, and that the Matcher goes
-// on with the next one.
+// TestBrokenEvents checks that other values than events are errors, and that the Matcher
+// continues with the next event.
 func TestBrokenEvents(t *testing.T) {
 	m := loadText(t, rule("s: {eventName: Decrypt, requestParameters.a.b|contains: x}\nk: [word]\ncondition: s or k")).NewMatcher()
 	for _, text := range []string{"", "[]", "null", "{", `{"eventName"`, `{"eventName":`, `{"eventName":"Decrypt","requestParameters":{"a":[{"b"`, `{"a":"`, `{1:2}`,
@@ -374,8 +374,8 @@ func TestBrokenEvents(t *testing.T) {
 	}
 }
 
-// TestNoAllocations holds that matching costs no memory once a Matcher has seen events
-// like these, observations, keywords, objects as text and regular expressions included.
+// TestNoAllocations checks that a Matcher allocates nothing once it has seen similar
+// events, also for observations, keywords, objects as text and regular expressions.
 func TestNoAllocations(t *testing.T) {
 	text := correlation("type: value_count\nrules: [refused, deleted]\ntimespan: 5m\ngroup-by: [userIdentity.arn]\ncondition: {gte: 5, field: requestParameters.path}") +
 		"---\n" + rule("s:\n  requestParameters|contains: '\"Principal\"'\n  userIdentity.arn|re: 'assumed-role/.*-[0-9]$'\n  sourceIPAddress|cidr: 203.0.113.0/24\n"+

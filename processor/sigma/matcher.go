@@ -8,30 +8,29 @@ import (
 	"keytrail/schemas/aws/cloudtrail"
 )
 
-// Matcher matches events with the rules of a set, one after another. It keeps its
-// memory from one event to the next. Not safe for concurrent use; make one for each
-// goroutine.
+// Matcher matches events with a set of rules, one after another. It reuses its memory.
+// Not safe for concurrent use; make one per goroutine.
 type Matcher struct {
 	rules *Rules
 	every set // of all rules
 
 	w      cloudtrail.Walker
-	tops   []int    // where the members at the top have their values; -1 where there are none
-	read   []bool   // of the members at the top: whether the slots below are filled
-	whole  bool     // the slot of all values is filled
+	tops   []int    // position of each top-level member's value; -1 if missing
+	read   []bool   // whether the slots below a top-level member are filled
+	whole  bool     // whether the slot of all values is filled
 	values []values // by slot
 	err    error
 
-	scratch []byte // texts that stand nowhere in the event as they are
+	scratch []byte // texts that do not appear in the event verbatim
 	hits    []*Rule
 	seen    []Observation
 }
 
-// Result is what one event matches. The slices and the groups are the Matcher's, valid
-// until its next call.
+// Result is the matches of one event. The slices and the groups belong to the Matcher and
+// are valid until its next call.
 type Result struct {
-	Hits []*Rule // in the order of Rules.List, silent ones included
-	// Observations are what correlations count of the hits.
+	Hits []*Rule // in the order of Rules.List, including silent ones
+	// Observations are the hits that correlations count.
 	Observations []Observation
 }
 
@@ -39,17 +38,18 @@ type Result struct {
 func (r *Rules) NewMatcher() *Matcher {
 	return &Matcher{
 		rules: r, every: all(len(r.List)),
-		tops: make([]int, len(r.paths.tops)), read: make([]bool, len(r.paths.tops)), values: make([]values, len(r.paths.bySlot)),
+		tops: make([]int, len(r.paths.tops)), read: make([]bool, len(r.paths.tops)),
+		values: make([]values, len(r.paths.bySlot)),
 	}
 }
 
-// keepBytes bounds the memory that a Matcher keeps for texts; most events need less
-// than their size.
+// keepBytes bounds the memory that a Matcher keeps for texts; most events need less than
+// their own size.
 const keepBytes = 256 << 10
 
-// Match matches one event: the JSON that CloudTrail wrote, which has been decoded
-// before (package schemas/aws/cloudtrail), so that it is JSON and says nothing twice. An
-// error says that it is not. Match does not keep event, and does not change it.
+// Match matches one event: CloudTrail's JSON, which has already been decoded (package
+// schemas/aws/cloudtrail), so it is valid and without duplicate names. Otherwise it
+// returns an error. Match does not keep or change event.
 func (m *Matcher) Match(event []byte) (Result, error) {
 	if len(m.rules.List) == 0 {
 		return Result{}, nil
@@ -78,8 +78,8 @@ func (m *Matcher) Match(event []byte) (Result, error) {
 }
 
 // Wants reports whether any rule may match an event with this eventSource and eventName.
-// Whoever knows these two already saves Match the way through the event: it answers
-// in some 30 ns.
+// A caller that knows these two saves Match the scan of the event: Wants takes about 30
+// ns.
 func (m *Matcher) Wants(source, name string) bool {
 	x := &m.rules.index
 	names, sources := x.anyName, x.anySource
@@ -94,10 +94,10 @@ func (m *Matcher) Wants(source, name string) bool {
 	return meet(names, sources)
 }
 
-// top walks over the members at the top of the event and notes where the values
-// begin that rules ask for, and returns the rules that its eventName and those that its
-// eventSource allow. What is below is passed over: most rules need little of it. When the
-// two are known and no rule is left, the rest of the event is not looked at.
+// top scans the top-level members of the event, notes the positions of those that rules
+// need, and returns the rules that its eventName and its eventSource allow. It skips
+// nested members: most rules need few. Once both are known and no candidate is left, it
+// stops.
 func (m *Matcher) top(event []byte) (names, sources set) {
 	for i := range m.tops {
 		m.tops[i], m.read[i] = -1, false
@@ -145,7 +145,7 @@ func (m *Matcher) fail() error {
 	return m.err
 }
 
-// find returns the rules that the value of a member at the top allows. If it is not a
+// find returns the rules that the value of a top-level member allows. If it is not a
 // string, the maps do not apply and all rules are candidates.
 func (m *Matcher) find(top int, byText map[string]set, others set) set {
 	pos := m.tops[top]

@@ -8,14 +8,14 @@ import (
 	"go.yaml.in/yaml/v3"
 )
 
-// file collects what is wrong in one file.
+// file collects the problems of one file.
 type file struct {
 	name   string
-	lines  int // at most; YAML puts what is missing at the end behind it
+	lines  int // the last line; YAML places missing parts after it
 	loader *Loader
 }
 
-// problem notes what is wrong at a line, and what to do where the text does not say it.
+// problem adds a problem at a line, with advice unless the text contains it.
 func (f *file) problem(line int, do, what string, args ...any) {
 	text := fmt.Sprintf(what, args...)
 	if do != "" {
@@ -24,7 +24,7 @@ func (f *file) problem(line int, do, what string, args ...any) {
 	f.loader.problem(Problem{File: f.name, Line: min(line, f.lines), Text: text})
 }
 
-// quoted shows text of a file, cut to 64 characters.
+// quoted returns a text of a file for a message, cut to 64 characters.
 func quoted(text string) string {
 	if r := []rune(text); len(r) > 64 {
 		return strconv.Quote(string(r[:64])) + "..."
@@ -39,8 +39,8 @@ type pair struct {
 	value *yaml.Node
 }
 
-// pairs returns the members of a mapping whose names are texts and stand there once;
-// others are problems.
+// pairs returns the members of a mapping with distinct text names; other members are
+// problems.
 func (f *file) pairs(n *yaml.Node) (list []pair) {
 	seen := map[string]int{}
 	for i := 0; i+1 < len(n.Content); i += 2 {
@@ -75,7 +75,7 @@ func what(n *yaml.Node) string {
 	return quoted(n.Value)
 }
 
-// text returns the text of a scalar; what is wrong is a problem.
+// text returns the text of a scalar, or adds a problem.
 func (f *file) text(n *yaml.Node, key string, limit int) (string, bool) {
 	switch {
 	case n.Kind != yaml.ScalarNode || n.ShortTag() == "!!null":
@@ -111,7 +111,7 @@ func (f *file) texts(n *yaml.Node, key string, limit int) (list []string) {
 	return list
 }
 
-// flag returns a true or false.
+// flag returns the value of a true or false.
 func (f *file) flag(n *yaml.Node, key string) bool {
 	if n.Kind == yaml.ScalarNode && n.ShortTag() == "!!bool" {
 		b, err := strconv.ParseBool(strings.ToLower(n.Value))

@@ -5,16 +5,16 @@ import (
 	"strconv"
 )
 
-// number is a number of a rule or an event. Whole ones are compared exactly, for
-// account ids and sizes; others as floating point.
+// number is a number of a rule or an event. Integers are compared exactly, for account
+// ids and sizes; others as floating point.
 type number struct {
 	whole bool
 	n     int64
 	f     float64
 }
 
-// parseNumber reads a number as JSON writes it (RFC 8259, section 6); anything else
-// is not one. Strings are read by it too: CloudTrail writes some numbers as strings.
+// parseNumber parses a JSON number (RFC 8259, section 6). It also accepts a string that
+// contains one: CloudTrail writes some numbers as strings.
 func parseNumber(text string) (number, bool) {
 	whole, ok := isNumber(text)
 	if !ok {
@@ -29,7 +29,7 @@ func parseNumber(text string) (number, bool) {
 	return number{f: f}, err == nil
 }
 
-// isNumber reports whether text is a number, and one without a fraction and exponent.
+// isNumber reports whether text is a number, and whether it has neither fraction nor exponent.
 func isNumber(text string) (whole, ok bool) {
 	i := 0
 	digits := func() bool {

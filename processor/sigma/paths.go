@@ -2,23 +2,22 @@ package sigma
 
 import "strings"
 
-// paths are the fields that the rules name, as a tree. Each has a slot, a number by
-// which a Matcher keeps its values.
+// paths are the fields of the rules as a tree. Each has a slot, its number in a Matcher.
 type paths struct {
-	root   *branch        // its child i is the member at the top of an event with the number i
-	bySlot []int          // of each slot, the member at the top that it is in
+	root   *branch        // child i is the event's top-level member number i
+	bySlot []int          // by slot, its top-level member
 	slots  map[string]int // by path
-	tops   [][]int        // slots, by the member at the top
+	tops   [][]int        // slots by top-level member
 }
 
 // everything is the slot of the path "": all values of the event.
 const everything = 0
 
-// branch is one name of a path. Its children are found by a hash of the name's length
-// and three of its bytes: the names of events differ in these, and most names of an
-// event are not children at all.
+// branch is one name of a path. Children are found by a hash of the name's length and
+// three of its bytes, which distinguish the names of events; most names of an event are
+// not children at all.
 type branch struct {
-	slot     int // -1 where no path ends
+	slot     int // -1 if no path ends here
 	top      int
 	children []*branch
 	names    []string
@@ -33,7 +32,7 @@ func hash(name string) uint {
 	return n*7 + uint(name[0])*31 + uint(name[n-1])*17 + uint(name[n/2])*5
 }
 
-// child returns the branch of a member's name, or nil.
+// child returns the branch of a member name, or nil.
 func (b *branch) child(name string) *branch {
 	if len(b.table) == 0 {
 		return nil
@@ -50,7 +49,7 @@ func (b *branch) child(name string) *branch {
 	}
 }
 
-// add returns the child of a name, a new one if need be. The table is made by seal.
+// add returns the child with a name, creating it if necessary. seal makes the table.
 func (b *branch) add(name string) *branch {
 	for i, n := range b.names {
 		if n == name {
@@ -62,7 +61,7 @@ func (b *branch) add(name string) *branch {
 	return c
 }
 
-// seal makes the tables, at most a fourth full, so that a miss ends at once.
+// seal makes the tables, at most a quarter full, so that a miss ends at once.
 func (b *branch) seal() {
 	size := 8
 	for size < 4*len(b.names) {
@@ -82,7 +81,7 @@ func (b *branch) seal() {
 	}
 }
 
-// slot returns the slot of a path, a new one if need be.
+// slot returns the slot of a path, assigning one if necessary.
 func (p *paths) slot(path string) int {
 	if slot, had := p.slots[path]; had {
 		return slot
@@ -102,7 +101,7 @@ func (p *paths) slot(path string) int {
 	return b.slot
 }
 
-// compile gives slots to all paths of the rules, and makes the index.
+// compile assigns slots to all paths of the rules, and makes the index.
 func (r *Rules) compile() {
 	p := &r.paths
 	p.root = &branch{slot: -1, top: -1}

@@ -6,27 +6,25 @@ import (
 	"unicode/utf8"
 )
 
-// pattern is a string of a rule with its wildcards: * for any characters, also none,
-// and ? for one character. Unless it is cased it is written in lower case, and
-// compared with values in lower case. Source: Sigma rules specification 2.1, "String
-// Wildcard" and "Escape Character".
+// pattern is a string of a rule with wildcards: * for any number of characters, and ? for
+// one. Unless cased, it is in lower case, and compared with values in lower case. Source:
+// Sigma rules specification 2.1, "String Wildcard" and "Escape Character".
 type pattern struct {
 	cased bool
-	// parts are what stands between the asterisks, at least one. The first begins the
-	// value and the last ends it; both are empty where an asterisk stands.
+	// parts are the texts between the asterisks, at least one. The first begins the value
+	// and the last ends it; either is empty next to an asterisk at the end.
 	parts []part
 }
 
-// part is a text without asterisks; where wild has true a question mark replaces
-// the rune.
+// part is a text without asterisks; a true in wild replaces the rune by a question mark.
 type part struct {
 	text   string
 	runes  []rune // nil without question marks
 	single []bool
 }
 
-// parsePattern reads a value. Behind a backslash *, ? and \ are plain characters;
-// before anything else it is one itself.
+// parsePattern parses a value. After a backslash *, ? and \ are literal; before anything
+// else a backslash is literal.
 func parsePattern(value string, cased bool) pattern {
 	p := pattern{cased: cased}
 	var runes []rune
@@ -71,8 +69,7 @@ func parsePattern(value string, cased bool) pattern {
 	return p
 }
 
-// open puts asterisks at the ends, as the modifiers contains, startswith and
-// endswith do.
+// open adds asterisks at the ends, for the modifiers contains, startswith and endswith.
 func (p pattern) open(front, back bool) pattern {
 	parts := p.parts
 	if front {
@@ -93,9 +90,9 @@ func (p *pattern) plain() (string, bool) {
 	return p.parts[0].text, true
 }
 
-// match reports whether the whole of text fits; text is in lower case unless p is
-// cased. Each part is looked for at the first place behind the one before it, which
-// is right because only the ends are bound to a place.
+// match reports whether the whole text matches; text is in lower case unless p is cased.
+// Each part is searched from the end of the previous one. The first match suffices,
+// because only the ends are anchored.
 func (p *pattern) match(text string) bool {
 	first := &p.parts[0]
 	if len(p.parts) == 1 {
@@ -117,7 +114,7 @@ func (p *pattern) match(text string) bool {
 	return last.suffix(text)
 }
 
-// prefix returns the length of the part at the start of text, or -1.
+// prefix returns the length of the part if text begins with it, or -1.
 func (t *part) prefix(text string) int {
 	if t.runes == nil {
 		if strings.HasPrefix(text, t.text) {
@@ -136,7 +133,7 @@ func (t *part) prefix(text string) int {
 	return n
 }
 
-// find returns the place behind the first occurrence in text, or -1.
+// find returns the position after the first occurrence in text, or -1.
 func (t *part) find(text string) int {
 	if t.runes == nil {
 		i := strings.Index(text, t.text)
@@ -171,8 +168,8 @@ func (t *part) suffix(text string) bool {
 	return t.prefix(text[from:]) == len(text)-from
 }
 
-// appendLower appends text in lower case, rune by rune: the same as strings.ToLower
-// without its allocation.
+// appendLower appends text in lower case, rune by rune: strings.ToLower without its
+// allocation.
 func appendLower(dst []byte, text string) []byte {
 	for i := 0; i < len(text); i++ {
 		c := text[i]

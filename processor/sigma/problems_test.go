@@ -9,14 +9,14 @@ import (
 	"testing/fstest"
 )
 
-// problemsOf returns what is wrong in a text.
+// problemsOf returns the problems of a text.
 func problemsOf(text string) (*Rules, []Problem) {
 	var l Loader
 	l.File("x.yml", []byte(text))
 	return l.Rules()
 }
 
-// wantProblem holds that a text has exactly one problem, at a line, that has a text.
+// wantProblem checks that a text has exactly one problem, at a line, containing a text.
 func wantProblem(t *testing.T, text string, line int, want string) {
 	t.Helper()
 	rules, problems := problemsOf(text)
@@ -28,8 +28,8 @@ func wantProblem(t *testing.T, text string, line int, want string) {
 	}
 }
 
-// TestFieldProblems has a line for each construct of fields and values that is not
-// supported or wrong. The field stands in line 5.
+// TestFieldProblems has a case per unsupported or invalid construct of fields and values.
+// The field is in line 5.
 func TestFieldProblems(t *testing.T) {
 	f := func(line, want string) {
 		t.Helper()
@@ -81,7 +81,7 @@ func TestFieldProblems(t *testing.T) {
 	f("? [a]\n  : x", "not plain text")
 }
 
-// TestDetectionProblems has selections and conditions.
+// TestDetectionProblems has the cases of selections and conditions.
 func TestDetectionProblems(t *testing.T) {
 	f := func(detection string, line int, want string) {
 		t.Helper()
@@ -121,7 +121,7 @@ func TestDetectionProblems(t *testing.T) {
 	f("s:\n  a: ["+strings.Repeat("x,", maxTests+1)+"]\ncondition: s", 5, "more than 20000 values")
 }
 
-// TestDocumentProblems has what stands around a detection.
+// TestDocumentProblems has the cases around a detection.
 func TestDocumentProblems(t *testing.T) {
 	const detection = "detection: {s: {a: b}, condition: s}\n"
 	const source = "logsource: {product: aws, service: cloudtrail}\n"
@@ -160,8 +160,8 @@ func TestDocumentProblems(t *testing.T) {
 	f(strings.Repeat(" ", MaxFileBytes+1), 0, "more than 1048576 bytes")
 }
 
-// TestAllProblems holds that each problem of a directory is told, in order, and that
-// what is right is loaded.
+// TestAllProblems checks that all problems of a directory are reported in order, and that
+// valid rules are loaded.
 func TestAllProblems(t *testing.T) {
 	bad := rule("s:\n  a|expand: x\n  b|re: '('\ncondition: s and t")
 	fsys := fstest.MapFS{
@@ -215,7 +215,7 @@ type unreadable struct{}
 
 func (unreadable) Open(string) (fs.File, error) { return nil, errors.New("no") }
 
-// TestTooManyRules holds that the bounds of a set are told once.
+// TestTooManyRules checks that an exceeded bound of a set is reported once.
 func TestTooManyRules(t *testing.T) {
 	var text strings.Builder
 	for i := range MaxRules + 5 {
@@ -245,7 +245,7 @@ func TestTooManyRules(t *testing.T) {
 	}
 }
 
-// TestNotes holds that fields which no event has are told, once a rule.
+// TestNotes checks that fields which no event has are reported, once per rule.
 func TestNotes(t *testing.T) {
 	rules := loadText(t, rule("s:\n  eventName: A\n  eventname:\n    - B\n    - C\n  status|contains: x\n  userIdentity.typo: y\nk: [word]\nt: {status: z}\ncondition: s or k or t"))
 	var got []string
@@ -258,7 +258,7 @@ func TestNotes(t *testing.T) {
 	}
 }
 
-// TestMeta has what a rule says of itself.
+// TestMeta checks the metadata of a rule.
 func TestMeta(t *testing.T) {
 	rules := loadText(t, "# first\n---\ntitle: One\nid: 7c1f\nname: one\nlevel: critical\ntags: [attack.exfiltration, attack.t1530, attack.T1078.004, attack.t1530, attack.t15, cve.2024-1]\ncustom: {any: thing}\n"+
 		"logsource: {product: AWS, service: CloudTrail}\ndetection: {s: {a: b}, condition: s}\n---\ntitle: Two\nlogsource: {service: cloudtrail}\ndetection: {s: {a: b}, condition: s}\n")

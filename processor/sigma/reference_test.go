@@ -14,10 +14,10 @@ import (
 	"go.yaml.in/yaml/v3"
 )
 
-// The reference says what a rule means in the plainest way: it reads the rule's YAML
-// and the event's JSON anew for every question, shares no code with the package, and
-// knows only rules that Load takes. Wildcards become regular expressions, and
-// conditions Boolean text that is evaluated from the inside out.
+// The reference implements rules in the plainest way: it parses the rule's YAML and the
+// event's JSON for every question, shares no code with the package, and handles only
+// rules that Load accepts. Wildcards become regular expressions, and conditions become
+// Boolean text that is evaluated from the inside out.
 
 // member is one member of a JSON object; objects keep their order.
 type member struct {
@@ -68,7 +68,7 @@ func decodeValue(d *json.Decoder) (any, error) {
 	return token, nil
 }
 
-// refValues returns what a path leads to; found tells that it leads to anything, an
+// refValues returns the values at a path; found reports whether the path has any, an
 // empty list included.
 func refValues(v any, path []string) (list []any, found bool) {
 	switch x := v.(type) {
@@ -147,7 +147,7 @@ func refInside(v any) string {
 	return refText(v)
 }
 
-// refGlob makes a regular expression of a pattern.
+// refGlob returns a pattern as a regular expression.
 func refGlob(p string, front, back bool) *regexp.Regexp {
 	out := "(?s)^"
 	if front {
@@ -172,8 +172,7 @@ func refGlob(p string, front, back bool) *regexp.Regexp {
 	return regexp.MustCompile(out + "$")
 }
 
-// refOrder compares two JSON numbers: whole ones of 64 bits exactly, others as floating
-// point.
+// refOrder compares two JSON numbers: 64-bit integers exactly, others as floating point.
 func refOrder(a, b string) (int, bool) {
 	for _, text := range []string{a, b} {
 		if !regexp.MustCompile(`^-?(0|[1-9][0-9]*)(\.[0-9]+)?([eE][+-]?[0-9]+)?$`).MatchString(text) {
@@ -190,7 +189,7 @@ func refOrder(a, b string) (int, bool) {
 	return cmp.Compare(f, g), err == nil && gerr == nil
 }
 
-// refOne reports whether one value fits one value of a rule.
+// refOne reports whether one value matches one value of a rule.
 func refOne(mods []string, n *yaml.Node, v any, event any) bool {
 	if v == nil {
 		return false
@@ -251,7 +250,7 @@ func refOne(mods []string, n *yaml.Node, v any, event any) bool {
 	return refGlob(fold(want), front || is("keyword"), back || is("keyword")).MatchString(fold(text))
 }
 
-// refItem evaluates one field, or keywords where it has no path.
+// refItem evaluates one field, or keywords if the path is empty.
 func refItem(key string, n *yaml.Node, event any) bool {
 	mods := strings.Split(key, "|")
 	path := mods[0]
@@ -271,7 +270,7 @@ func refItem(key string, n *yaml.Node, event any) bool {
 		case slices.Contains(mods, "exists"):
 			fits = found == strings.EqualFold(x.Value, "true")
 		case x.ShortTag() == "!!null":
-			fits = len(list) == 0 || slices.Contains(list, any(nil)) // a null stands for nothing
+			fits = len(list) == 0 || slices.Contains(list, any(nil)) // a null matches a missing value
 		default:
 			fits = slices.ContainsFunc(list, func(v any) bool { return refOne(mods, x, v, event) })
 		}
@@ -299,7 +298,7 @@ func refSelection(n *yaml.Node, event any) bool {
 	return true
 }
 
-// refCondition evaluates a condition by replacing: first selections and sets of them by
+// refCondition evaluates a condition by replacement: first selections and sets of them by
 // 1 and 0, then innermost parentheses, then not, and, or.
 func refCondition(text string, selections map[string]bool) bool {
 	text = " " + strings.NewReplacer("(", " ( ", ")", " ) ").Replace(text) + " "

@@ -6,7 +6,7 @@ import (
 	"strings"
 )
 
-// Level is how bad it is what a rule finds. Source: Sigma rules specification 2.1,
+// Level is the severity of a rule's findings. Source: Sigma rules specification 2.1,
 // "Level".
 type Level uint8
 
@@ -23,61 +23,61 @@ var levelNames = []string{"informational", "low", "medium", "high", "critical"}
 
 func (l Level) String() string { return levelNames[min(int(l), len(levelNames)-1)] }
 
-// Score is the level on the scale of the anomalies' scores, -log10 of a probability:
-// 2 for informational, 4, 6, 8, and 10 for critical, as the always-on rules have it.
+// Score returns the level on the scale of anomaly scores, -log10 of a probability: 2 for
+// informational, 4, 6, 8, and 10 for critical, like the always-on rules.
 func (l Level) Score() float64 { return 2 + 2*float64(l) }
 
-// Meta is what a rule or a correlation says of itself. Its strings are the loader's
-// and never change.
+// Meta is the metadata of a rule or a correlation. Its strings belong to the loader and
+// never change.
 type Meta struct {
-	// ID names it in anomalies and stored state: its id; without one its name, and
-	// without that its title. No two of a set have the same.
+	// ID identifies it in anomalies and stored state: its id, else its name, else its
+	// title. It is unique in a set.
 	ID    string
-	Name  string // by which correlations may refer to it; "" without
+	Name  string // for references by correlations; may be ""
 	Title string
-	Level Level    // medium where the file says nothing
+	Level Level    // medium by default
 	Tags  []string // as written
 	// Techniques are the MITRE ATT&CK ids among the tags: T1530 of attack.t1530.
 	Techniques []string
-	File       string // where it stands
+	File       string // its place
 	Line       int    // the first of its document, from 1
 }
 
-// Rule is one rule that judges single events.
+// Rule judges single events.
 type Rule struct {
 	Meta
-	// Index is its place in Rules.List.
+	// Index is its index in Rules.List.
 	Index int
-	// Silent reports that a match alone is not a finding: correlations refer to the
-	// rule, and none of them says generate. Its matches only count for those.
+	// Silent means that a match alone is not a finding: correlations refer to the rule,
+	// and none of them sets generate. Its matches only count for those.
 	Silent bool
 
 	expr *expr
-	uses []use // by which correlations it is counted
+	uses []use // the correlations that count it
 }
 
-// use is what one correlation wants of a rule's matches.
+// use is a correlation's use of a rule's matches.
 type use struct {
 	c        *Correlation
 	position int // of the rule in the correlation
-	// the fields to group by, and those whose values are counted, and their slots
+	// the fields to group by and to count, and their slots
 	groupPaths, valuePaths []string
 	group, value           []int
 }
 
-// Rules is a set of rules, compiled. It never changes and is safe for concurrent use.
+// Rules is a compiled set of rules. It is immutable and safe for concurrent use.
 type Rules struct {
 	List         []*Rule        // in the order of files and documents
 	Correlations []*Correlation // in the same order
 	Skipped      []Skipped
-	// Notes are about rules that are loaded and may not do what their author meant.
+	// Notes are about loaded rules that may not do what their author meant.
 	Notes []Problem
 
 	paths paths
 	index index
 }
 
-// Skipped is a document that was left out for a reason that is not a mistake.
+// Skipped is a document that was skipped for a reason other than a mistake.
 type Skipped struct {
 	File   string
 	Line   int
@@ -85,11 +85,11 @@ type Skipped struct {
 	Reason string
 }
 
-// Problem is one thing that is wrong in the rules.
+// Problem is one fault in the rules.
 type Problem struct {
 	File string
-	Line int    // from 1; 0 where the file as a whole is meant
-	Text string // what is wrong, and what to do
+	Line int    // from 1; 0 for the file as a whole
+	Text string // the fault, and what to do
 }
 
 // String returns "file:line: what; what to do".
@@ -100,12 +100,12 @@ func (p Problem) String() string {
 	return fmt.Sprintf("%s:%d: %s", p.File, p.Line, p.Text)
 }
 
-// Bounds of what is loaded.
+// Bounds of a set of rules.
 const (
-	MaxRules     = 1000    // rules and correlations of a set: what an event may be compared with
-	MaxFiles     = 20_000  // of a directory: twice what the largest public collection has
-	MaxFileBytes = 1 << 20 // a rule has 2 kB; a list of known bad values, some hundred
-	MaxProblems  = 1000    // that are kept; one more says so
+	MaxRules     = 1000    // rules and correlations of a set
+	MaxFiles     = 20_000  // of a directory: twice the largest public collection
+	MaxFileBytes = 1 << 20 // a rule takes 2 kB; a list of known bad values, some hundred
+	MaxProblems  = 1000    // that are kept; one more says that there are others
 )
 
 // techniques returns the ATT&CK ids among tags. Source: Sigma tags appendix 2.1:

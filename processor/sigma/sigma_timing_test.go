@@ -8,8 +8,8 @@ import (
 	"keytrail/schemas/corpus"
 )
 
-// benchRules makes n rules in the shapes that public rules for CloudTrail have: nearly
-// all name a service and operations, one in ten looks at every event.
+// benchRules makes n rules like the public ones for CloudTrail: nearly all name a service
+// and operations, and one in ten looks at every event.
 func benchRules(t testing.TB, n int) *Rules {
 	t.Helper()
 	services := []string{"kms", "s3", "iam", "ec2", "sts", "rds", "cloudtrail", "secretsmanager"}
@@ -20,7 +20,7 @@ func benchRules(t testing.TB, n int) *Rules {
 		switch i % 10 {
 		case 0: // any event
 			fmt.Fprintf(&b, "  selection:\n    userIdentity.type: AssumedRole\n    userAgent|contains: 'scanner-%d'\n  condition: selection\n", i)
-		case 1: // an operation with a condition on a field below
+		case 1: // an operation with a condition on a nested field
 			fmt.Fprintf(&b, "  selection:\n    eventSource: kms.amazonaws.com\n    eventName: %s%d\n    requestParameters.keyId|endswith: 'key/%d'\n  filter:\n    userIdentity.arn|contains: ':role/admin'\n  condition: selection and not filter\n", operations[i/10%5], i%3, i)
 		case 2:
 			fmt.Fprintf(&b, "  selection:\n    eventSource: kms.amazonaws.com\n    eventName: Decrypt\n    sourceIPAddress|cidr: 203.0.%d.0/24\n  condition: selection\n", i%256)
@@ -39,8 +39,8 @@ func benchRules(t testing.TB, n int) *Rules {
 	return rules
 }
 
-// BenchmarkMatch matches the records of the corpus (1.4 kB of JSON in the mean, most
-// of them Decrypt and GenerateDataKey).
+// BenchmarkMatch matches the records of the corpus (1.4 kB of JSON on average, mostly
+// Decrypt and GenerateDataKey).
 func BenchmarkMatch(b *testing.B) {
 	_, _, records := corpus.File(0)
 	size := 0
@@ -66,8 +66,7 @@ func BenchmarkMatch(b *testing.B) {
 	}
 }
 
-// BenchmarkNoCandidate matches the same records with rules that are about other
-// operations only.
+// BenchmarkNoCandidate matches the same records with rules about other operations.
 func BenchmarkNoCandidate(b *testing.B) {
 	_, _, records := corpus.File(0)
 	var l Loader

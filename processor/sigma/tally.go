@@ -10,29 +10,28 @@ import (
 	"keytrail/processor/eventtime"
 )
 
-// Time is cut into panes, a fourth of a correlation's timespan each and aligned to
-// 1970-01-01 UTC. A window is four panes that follow each other, so that windows
-// overlap and events that lie closer than three fourths of the timespan always have one
-// in common. Each pane and group has a Tally. Where fewer
-// matches can satisfy a condition (lt, lte, eq, neq), windows do not overlap: a window
-// is one pane, because the ends of a burst would satisfy it.
+// Time is divided into panes of a quarter of a correlation's timespan each, aligned to
+// 1970-01-01 UTC. A window is four consecutive panes. Windows overlap, so any events
+// within three quarters of the timespan share a window. Each pane and group has a Tally.
+// If a condition can be satisfied by fewer matches (lt, lte, eq, neq), a window is one
+// pane and windows do not overlap, because the ends of a burst would satisfy it.
 const overlap = 4
 
-// slots is how many pieces of a pane TemporalOrdered tells apart: matches in the same
-// piece, 1/256 of the timespan, count as in order, whatever their order.
+// slots is the number of slots per pane for TemporalOrdered: matches in the same slot,
+// 1/256 of the timespan, count as ordered in any order.
 const slots = 64
 
-// Tally is what is known of one group of a correlation in one pane. Tallies of the
-// same pane add up in any order, also when they are of other processes. The zero value
-// is one of nothing. Not safe for concurrent use.
+// Tally is the count of one group of a correlation in one pane. Tallies of the same pane
+// add up in any order, also across processes. The zero value is empty. Not safe for
+// concurrent use.
 type Tally struct {
 	Count  int64    // matches
-	Values []uint64 // of ValueCount: different ones, ascending; the smallest where there are too many
+	Values []uint64 // of ValueCount: distinct, ascending; the smallest if there are too many
 	Seen   uint64   // of the temporal kinds: bit i is rule i
-	Slots  []uint64 // of TemporalOrdered: for each rule a bit for each piece of the pane
+	Slots  []uint64 // of TemporalOrdered: by rule, a bit per slot of the pane
 }
 
-// Pane returns the start of the pane that holds t; both are ns since 1970.
+// Pane returns the start of the pane that contains t; both are ns since 1970.
 func (c *Correlation) Pane(t int64) int64 {
 	size := c.PaneSize()
 	r := t % size
@@ -42,15 +41,15 @@ func (c *Correlation) Pane(t int64) int64 {
 	return t - r
 }
 
-// PaneSize is the length of a pane in ns.
+// PaneSize returns the length of a pane in ns.
 func (c *Correlation) PaneSize() int64 { return c.Timespan / c.panes }
 
-// Panes is how many panes a window has: 4, or 1.
+// Panes returns the number of panes of a window: 4, or 1.
 func (c *Correlation) Panes() int { return int(c.panes) }
 
-// Windows yields the starts of the windows that hold the pane which begins at pane, the
-// earliest first. A window [start, start+Timespan) can be judged when no match in it is
-// expected any more: when the watermark has reached its end.
+// Windows yields the starts of the windows that contain the pane at pane, earliest first.
+// A window [start, start+Timespan) can be judged when no more matches in it are expected:
+// when the watermark has reached its end.
 func (c *Correlation) Windows(pane int64) iter.Seq[int64] {
 	return func(yield func(int64) bool) {
 		for i := c.panes - 1; i >= 0; i-- {
@@ -61,16 +60,16 @@ func (c *Correlation) Windows(pane int64) iter.Seq[int64] {
 	}
 }
 
-// Expires returns the watermark from which on the pane that begins at pane is asked for
-// by no window which is still open.
+// Expires returns the watermark from which no open window needs the pane at pane any
+// more.
 func (c *Correlation) Expires(pane int64) int64 {
 	if c.panes == 1 {
 		return pane + c.Timespan
 	}
-	return pane + c.PaneSize() + c.Timespan // the window behind asks whether the one before it fires
+	return pane + c.PaneSize() + c.Timespan // the next window checks whether the previous one fires
 }
 
-// Add counts an observation of the event time at. It keeps nothing of o.
+// Add counts an observation at event time at. It does not keep o.
 func (t *Tally) Add(o *Observation, at int64) {
 	c := o.Correlation
 	t.Count++
@@ -92,8 +91,8 @@ func (t *Tally) Add(o *Observation, at int64) {
 	}
 }
 
-// Merge adds what another tally of the same correlation, group and pane knows; other
-// stays as it is.
+// Merge adds another tally of the same correlation, group and pane; other stays
+// unchanged.
 func (t *Tally) Merge(c *Correlation, other *Tally) {
 	t.Count += other.Count
 	t.Seen |= other.Seen
@@ -116,7 +115,7 @@ func union(a, b []uint64, keep int) []uint64 {
 	return all[:min(len(all), keep):min(len(all), keep)]
 }
 
-// Append appends the tally as bytes: varints, and 8 bytes for each value and slot.
+// Append appends the encoded tally: varints, and 8 bytes per value and slot.
 func (t *Tally) Append(dst []byte) []byte {
 	dst = binary.AppendUvarint(dst, uint64(t.Count))
 	dst = binary.AppendUvarint(dst, t.Seen)
@@ -129,8 +128,8 @@ func (t *Tally) Append(dst []byte) []byte {
 	return dst
 }
 
-// Matches returns how many matches an encoded tally counts, whatever its correlation; 0
-// if the bytes are not one.
+// Matches returns the number of matches of an encoded tally of any correlation; 0 for
+// invalid bytes.
 func Matches(tally []byte) int64 {
 	count, n := binary.Uvarint(tally)
 	if n <= 0 || count > 1<<62 {
@@ -141,7 +140,7 @@ func Matches(tally []byte) int64 {
 
 var errTally = errors.New("sigma: the bytes are not a tally of this correlation")
 
-// DecodeTally reads a tally of c from the front of b, and returns the rest.
+// DecodeTally decodes a tally of c from the front of b, and returns the rest.
 func (c *Correlation) DecodeTally(b []byte) (t Tally, rest []byte, err error) {
 	count, n := binary.Uvarint(b)
 	if n <= 0 || count > 1<<62 {
@@ -154,7 +153,8 @@ func (c *Correlation) DecodeTally(b []byte) (t Tally, rest []byte, err error) {
 	b, t.Count = b[n:], int64(count)
 	for i, list := range []*[]uint64{&t.Values, &t.Slots} {
 		size, n := binary.Uvarint(b)
-		if n <= 0 || size > uint64(len(b)-n)/8 || i == 0 && size > uint64(c.keep) || i == 1 && size > 0 && size != uint64(len(c.Rules)) {
+		if n <= 0 || size > uint64(len(b)-n)/8 || i == 0 && size > uint64(c.keep) || i == 1 && size > 0 &&
+			size != uint64(len(c.Rules)) {
 			return t, nil, errTally
 		}
 		b = b[n:]
@@ -178,13 +178,12 @@ func ascending(list []uint64) bool {
 	return true
 }
 
-// Judge reports whether the window that begins at start satisfies the correlation's
-// condition, and the count: matches, different values, different rules, or rules that
-// matched in order. A count of values stops one above the largest bound. pane returns
-// the tally of the group in the pane that begins at a time, or nil.
+// Judge reports whether the window at start satisfies the correlation's condition, and
+// the count: matches, distinct values, distinct rules, or rules that matched in order. A
+// count of values stops one above the largest bound. pane returns the group's tally in
+// the pane at a time, or nil.
 //
-// Only windows of groups that have matches are judged: that something did not happen
-// at all is not seen.
+// Only groups with matches are judged: the complete absence of an event is not detected.
 func (c *Correlation) Judge(start int64, pane func(start int64) *Tally) (count int64, fires bool) {
 	var panes [overlap]*Tally
 	matches, seen := int64(0), uint64(0)
@@ -217,8 +216,8 @@ func (c *Correlation) Judge(start int64, pane func(start int64) *Tally) (count i
 	return count, matches > 0 && c.holds(count)
 }
 
-// inOrder returns how many of the rules, from the first on, matched one after another.
-// It takes the earliest match of each that is not before the one taken last.
+// inOrder returns how many of the rules, from the first on, matched in order. It takes
+// each rule's earliest match that is not before the previous rule's.
 func (c *Correlation) inOrder(panes []*Tally) (n int64) {
 	for _, t := range panes {
 		if t == nil || len(t.Slots) != len(c.Rules) {
@@ -235,13 +234,13 @@ func (c *Correlation) inOrder(panes []*Tally) (n int64) {
 	return n
 }
 
-// day is how often a state that lasts is told.
+// day is the interval at which a lasting state is reported again.
 const day = eventtime.Day
 
-// Reports reports whether the window that begins at start is to be reported. One burst
-// makes several windows fire, which overlap: the first is reported, and while it goes
-// on the first of each day (or of each timespan, if that is longer). It asks for one
-// pane more than Judge, the one before the window.
+// Reports reports whether to report the window at start. One burst makes several
+// overlapping windows fire: the first is reported, and while it lasts the first of each
+// day (or of each timespan, if that is longer). It needs one pane more than Judge, the
+// one before the window.
 func (c *Correlation) Reports(start int64, pane func(start int64) *Tally) (count int64, report bool) {
 	count, fires := c.Judge(start, pane)
 	if !fires || c.panes == 1 {

@@ -11,15 +11,14 @@ import (
 	"strings"
 )
 
-// maxEntry bounds one file inside an archive, which is held in memory while it
-// is read: 256 MiB, five times the largest file that CloudTrail delivers. With
-// two readers at work, three entries are in memory at a time.
+// maxEntry bounds one file inside an archive, which is read into memory: 256 MiB, five
+// times CloudTrail's largest files. With two readers, three entries are in memory at a
+// time.
 const maxEntry = 256 << 20
 
-// Archives offers the files inside tar archives (.tar, .tar.gz, .tgz) instead
-// of the archives, under the name "ARCHIVE!ENTRY", and everything else as it
-// is. Trails are handed around as such archives. An archive that is damaged is
-// offered as an object that cannot be opened, behind the entries before the
+// Archives replaces tar archives (.tar, .tar.gz, .tgz), in which trails are often passed
+// around, by the files inside, named "ARCHIVE!ENTRY", and passes everything else through.
+// A damaged archive yields an object that cannot be opened, after the entries before the
 // damage.
 func Archives(objects iter.Seq2[Object, error]) iter.Seq2[Object, error] {
 	return func(yield func(Object, error) bool) {
@@ -70,7 +69,7 @@ func unpack(o Object, yield func(Object) bool) bool {
 			continue
 		}
 		if h.Size > maxEntry {
-			if !broken(fmt.Errorf("its entry %q has %d bytes, and at most %d are read", h.Name, h.Size, maxEntry)) {
+			if !broken(fmt.Errorf("its entry %q has %d bytes, more than the limit of %d", h.Name, h.Size, maxEntry)) {
 				return false
 			}
 			continue

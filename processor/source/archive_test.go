@@ -12,7 +12,7 @@ import (
 	"testing"
 )
 
-// pack makes a tar archive of names, whose content is the name.
+// pack makes a tar archive of files whose contents are their names.
 func pack(t *testing.T, names ...string) []byte {
 	t.Helper()
 	var b bytes.Buffer

@@ -12,43 +12,45 @@ import (
 	"time"
 )
 
-// CheckpointVersion is the format of the checkpoints of files, S3 and LookupEvents: the
-// only one that is written and read. A change of any of them raises it.
+// CheckpointVersion is the only supported version of the checkpoints of files, S3 and
+// LookupEvents. A change of any of them increments it.
 const CheckpointVersion = 2
 
-// maxAhead is how far ahead of the clock a checkpoint may be: more than time zones that
-// were confused, less than a wrong year.
+// maxAhead is how far a checkpoint may be ahead of the clock: more than confused time
+// zones, less than a wrong year.
 const maxAhead = 48 * time.Hour
 
-// CheckVersion returns an error that says what to do when a checkpoint has another version
-// than CheckpointVersion.
+// CheckVersion returns an error with advice if a checkpoint's version is not
+// CheckpointVersion.
 func CheckVersion(version int) error {
 	switch {
 	case version == CheckpointVersion:
 		return nil
 	case version < CheckpointVersion:
-		return fmt.Errorf("its version is %d and this program knows %d: start over; docs/operations.md, \"Upgrades\", says how",
+		return fmt.Errorf("its version is %d and this program knows %d: start over; docs/operations.md, \"Upgrades\", "+
+			"says how",
 			version, CheckpointVersion)
 	}
-	return fmt.Errorf("its version is %d and this program knows %d: a newer program made it, use that one", version, CheckpointVersion)
+	return fmt.Errorf("its version is %d and this program knows %d: a newer program made it, use that one",
+		version, CheckpointVersion)
 }
 
-// CheckAhead returns an error when a checkpoint of a source says that everything up to at
-// is done, which is so far ahead of now that what comes until then would never be read.
+// CheckAhead returns an error if a checkpoint says that everything up to at is done, and
+// at is so far ahead of now that later events would never be read.
 func CheckAhead(at, now time.Time) error {
 	if at.Sub(now) <= maxAhead {
 		return nil
 	}
-	return fmt.Errorf("it says that everything up to %s is done, and the clock is at %s: set the clock, or start over; docs/operations.md, \"Upgrades\", says how",
+	return fmt.Errorf("it says that everything up to %s is done, but the clock is at %s: correct the clock, or start "+
+		"over; docs/operations.md, \"Upgrades\", says how",
 		at.UTC().Format(time.RFC3339), now.UTC().Format(time.RFC3339))
 }
 
-// maxCheckpointBytes bounds a checkpoint that is read: DefaultMaxObjects
-// entries of 512 bytes, which is a path of some 450. CloudTrail's own paths
-// have about 150. The list of retries has its times besides.
+// maxCheckpointBytes bounds a checkpoint: DefaultMaxObjects entries of 512 bytes, for a
+// path of about 450; CloudTrail's paths have about 150. The retry list also has times.
 const maxCheckpointBytes = (DefaultMaxObjects + 2*MaxRetries) * 512
 
-// checkpoint is the file's content: which objects are done, and which could not be
+// checkpoint is the file's content: the finished objects, and those that could not be
 // read.
 type checkpoint struct {
 	Version int          `json:"version"`
@@ -62,17 +64,16 @@ type retryEntry struct {
 	RetryState
 }
 
-// doneEntry is one object that was handed over. MTime counts nanoseconds since
-// 1970-01-01 UTC.
+// doneEntry is one finished object. MTime is in nanoseconds since 1970-01-01 UTC.
 type doneEntry struct {
 	Name  string `json:"name"`
 	Size  int64  `json:"size"`
 	MTime int64  `json:"mtime"`
 }
 
-// loadCheckpoint reads the file at path. A file that does not exist is found
-// false. Anything that this package would not have written is an error: a
-// checkpoint that is guessed at loses events or repeats them.
+// loadCheckpoint reads the file at path; found is false if it does not exist. Content
+// that this package would not write is an error: guessing at a checkpoint loses or
+// repeats events.
 func loadCheckpoint(path string) (c checkpoint, found bool, err error) {
 	f, err := os.Open(path)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -87,7 +88,7 @@ func loadCheckpoint(path string) (c checkpoint, found bool, err error) {
 	dec.DisallowUnknownFields()
 	err = dec.Decode(&c)
 	if _, more := dec.Token(); err == nil && more != io.EOF {
-		err = errors.New("something stands behind its end")
+		err = errors.New("it has data after its end")
 	}
 	if err != nil {
 		return c, false, fmt.Errorf("cannot read checkpoint %q: %w; %s", path, err, advice)

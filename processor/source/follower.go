@@ -10,49 +10,46 @@ import (
 	"time"
 )
 
-// DefaultMaxObjects bounds what a Follower keeps in mind when its Config does
-// not say: 500,000 objects. At about 250 bytes each (a path of 150, the entry,
-// the map) that is 125 MB of memory and 100 MB of checkpoint; 1,000 accounts
-// that deliver every five minutes write as many in 42 hours.
+// DefaultMaxObjects is the default bound on the objects that a Follower remembers:
+// 500,000. At about 250 bytes each (a path of 150, the entry, the map) that is 125 MB of
+// memory and 100 MB of checkpoint; 1,000 accounts that deliver every five minutes write
+// as many in 42 hours.
 const DefaultMaxObjects = 500_000
 
-// FollowerConfig says what a Follower follows.
+// FollowerConfig configures a Follower.
 type FollowerConfig struct {
-	// Path is a directory (walked as Objects does), a file, or a pattern of
-	// path/filepath.Match whose matches are either.
+	// Path is a directory (walked like Objects), a file, or a pattern of
+	// path/filepath.Match for either.
 	Path string
-	// Checkpoint is the file that remembers what is done; "" remembers for this
-	// run only.
+	// Checkpoint is the file that records finished objects; "" records them for this run
+	// only.
 	Checkpoint string
-	// FromBeginning says what the first poll does where there is no checkpoint
-	// yet: true offers the files that are already there, false takes them for
-	// done.
+	// FromBeginning applies to the first poll without a checkpoint: true offers the
+	// existing files, false treats them as done.
 	FromBeginning bool
-	// Exclude names files that are never offered though they lie in Path, under any
-	// name that leads to them (Outputs): the checkpoint itself is always among them.
+	// Exclude are files in Path that are never offered, under any name that leads to them
+	// (Outputs); the checkpoint is always excluded.
 	Exclude []string
-	// Rested reports whether a file that was last changed at that time is complete
-	// although it was seen only once; nil takes two polls for every file.
+	// Rested reports whether a file last changed at that time is complete after one look;
+	// nil requires two polls for every file.
 	Rested func(changed time.Time) bool
-	// MaxObjects bounds the objects in mind; 0 means DefaultMaxObjects.
+	// MaxObjects bounds the remembered objects; 0 means DefaultMaxObjects.
 	MaxObjects int
-	// Now is the clock, time.Now unless set. It decides when to try again what could
-	// not be read, and nothing else.
+	// Now is the clock, time.Now by default. It only schedules retries.
 	Now func() time.Time
 }
 
-// Follower finds new files by polling. The caller of Poll decides when.
+// Follower finds new files by polling. The caller decides when to call Poll.
 //
-// A file is complete, and offered, when its size and modification time are the
-// same in two polls that follow each other, or when Config.Rested says so. Poll at
-// an interval longer than any pause a writer makes inside one file; a writer that
-// renames finished files into the directory, as "aws s3 sync" does, is safe at any
-// interval. A file that changes after it was offered is offered again as a whole, so a
-// growing NDJSON file repeats its first events each time it has come to rest;
-// consumers drop the repetition by the event's id. Reading on inside a growing
-// file is not done.
+// A file is complete, and offered, if its size and modification time are the same in two
+// consecutive polls, or if Config.Rested says so. Poll at an interval longer than a
+// writer's pauses within a file; a writer that renames finished files into the directory,
+// as "aws s3 sync" does, is safe at any interval. A file that changes after it was
+// offered is offered again as a whole. A growing NDJSON file therefore repeats its first
+// events each time it comes to rest; consumers drop repeated event ids. A Follower does
+// not continue inside a growing file.
 //
-// A file that cannot be read goes to a list (Retries), also over a restart, and the
+// A file that cannot be read goes to a list (Retries), which survives restarts, and the
 // others go on. While the list is full nothing new is offered.
 //
 // A Follower is not safe for concurrent use.
@@ -61,14 +58,14 @@ type Follower struct {
 	outputs *Outputs
 	known   map[string]*entry // by Object.Name; at most cfg.MaxObjects
 	retries *Retries          // by Object.Name
-	whole   bool              // the last poll saw the whole directory, and it was not empty
+	whole   bool              // the last poll saw the whole directory, and it had files
 	poll    uint64            // the number of the current poll
-	skip    bool              // take what is found for done: no checkpoint and not FromBeginning
-	dirty   bool              // the checkpoint on disk is not what known says
-	saveAt  time.Time         // not to be saved before
+	skip    bool              // treat found files as done: no checkpoint and not FromBeginning
+	dirty   bool              // the checkpoint on disk is outdated
+	saveAt  time.Time         // earliest time of the next save
 }
 
-// entry is what the Follower knows of one file: its identity when last seen.
+// entry is a Follower's record of one file: its identity at the last look.
 type entry struct {
 	size, mtime int64
 	poll        uint64 // the last poll that saw it
@@ -78,14 +75,14 @@ type entry struct {
 type state uint8
 
 const (
-	waiting state = iota // to be offered, once it was twice the same
+	waiting state = iota // to be offered after two equal looks
 	offered              // returned by Poll, not yet Done
 	parked               // on the list of retries
 	done                 // in the checkpoint
 )
 
-// NewFollower reads the checkpoint, if there is one, and returns a Follower.
-// It fails when the checkpoint cannot be read or the pattern is malformed.
+// NewFollower reads the checkpoint, if any, and returns a Follower. It fails if the
+// checkpoint is unreadable or the pattern malformed.
 func NewFollower(cfg FollowerConfig) (*Follower, error) {
 	if cfg.MaxObjects == 0 {
 		cfg.MaxObjects = DefaultMaxObjects
@@ -106,7 +103,8 @@ func NewFollower(cfg FollowerConfig) (*Follower, error) {
 		return nil, err
 	}
 	if len(c.Done) > cfg.MaxObjects {
-		return nil, fmt.Errorf("cannot use checkpoint %q: it holds %d objects and the bound is %d", cfg.Checkpoint, len(c.Done), cfg.MaxObjects)
+		return nil, fmt.Errorf("cannot use checkpoint %q: it has %d objects, at most %d are allowed", cfg.Checkpoint,
+			len(c.Done), cfg.MaxObjects)
 	}
 	f.skip = f.skip && !found
 	for _, d := range c.Done {
@@ -119,16 +117,15 @@ func NewFollower(cfg FollowerConfig) (*Follower, error) {
 	return f, nil
 }
 
-// Poll looks at every file once and returns those that have become complete, in the order
-// of their delivery (ByDelivery), and then those whose time to be tried again has come.
-// An error does not void the objects returned beside it: it says what could not be
-// looked at. Each object must be given to Done or Retry in the end.
+// Poll looks at every file once and returns those that are now complete, in order of
+// delivery (ByDelivery), followed by due retries. An error says what Poll could not look
+// at; the objects returned with it are valid. Pass each object to Done, Retry or Failed
+// in the end.
 //
-// Poll also forgets what is no longer there, so that memory and checkpoint
-// stay as large as the directory is. It forgets nothing after an error, nor
-// when it finds no file at all: a folder that cannot be listed is not an empty
-// one, and a mount that went away looks like one. Forgetting too much would
-// have every file read again.
+// Poll also forgets missing files, so that memory and checkpoint are bounded by the
+// directory's size. It forgets nothing after an error or if it finds no file at all: an
+// unlistable folder is not empty, and a lost mount looks empty. Forgetting too much would
+// read every file again.
 func (f *Follower) Poll() ([]Object, error) {
 	f.poll++
 	f.outputs.Look()
@@ -176,12 +173,12 @@ func (f *Follower) Poll() ([]Object, error) {
 	return ready, f.crowded()
 }
 
-// fileOf returns a file as it was once seen.
+// fileOf returns a file in the state of an earlier look.
 func fileOf(name string, size, mtime int64) Object {
 	return Object{Name: name, Size: size, ModTime: time.Unix(0, mtime), Open: opener(name)}
 }
 
-// cut leaves the first n objects; the others wait.
+// cut keeps the first n objects; the others wait.
 func (f *Follower) cut(ready []Object, n int) []Object {
 	for i := n; i < len(ready); i++ {
 		f.known[ready[i].Name].state = waiting
@@ -189,7 +186,7 @@ func (f *Follower) cut(ready []Object, n int) []Object {
 	return ready[:min(n, len(ready))]
 }
 
-// due returns the objects whose time to be tried again has come.
+// due returns the objects that are due for a retry.
 func (f *Follower) due() (ready []Object) {
 	for _, name := range f.retries.Due(f.cfg.Now()) {
 		o := f.retries.Get(name).Object
@@ -201,18 +198,18 @@ func (f *Follower) due() (ready []Object) {
 	return ready
 }
 
-// crowded says that nothing new is offered.
+// crowded returns the error that nothing new is offered.
 func (f *Follower) crowded() error {
 	if f.retries.Room() > 0 {
 		return nil
 	}
-	return fmt.Errorf("%d files of %q cannot be read or are not acknowledged, and new ones wait until there are fewer: mend what the log says of them",
+	return fmt.Errorf("%d files of %q cannot be read or are not acknowledged, so new ones wait: resolve the errors "+
+		"in the log",
 		f.retries.Len(), f.cfg.Path)
 }
 
-// paths expands the pattern. A path that exists, or that has no pattern's
-// signs, stands for itself, so that its absence is an error; a pattern without
-// a match is not an error.
+// paths expands the pattern. A path that exists or has no wildcard stands for itself, so
+// that its absence is an error; a pattern without a match is not an error.
 func (f *Follower) paths() ([]string, error) {
 	if _, err := os.Stat(f.cfg.Path); err == nil || !strings.ContainsAny(f.cfg.Path, `*?[\`) {
 		return []string{f.cfg.Path}, nil
@@ -224,14 +221,14 @@ func (f *Follower) paths() ([]string, error) {
 	return paths, nil
 }
 
-// see takes note of o and reports whether it has just become complete.
+// see records o and reports whether it has just become complete.
 func (f *Follower) see(o Object) (bool, error) {
 	mtime := o.ModTime.UnixNano()
 	e := f.known[o.Name]
 	if e == nil {
 		if len(f.known) >= f.cfg.MaxObjects {
-			return false, fmt.Errorf("cannot follow %q: it is one more than the %d objects that are kept in mind; "+
-				"move files that are done out of %q", o.Name, f.cfg.MaxObjects, f.cfg.Path)
+			return false, fmt.Errorf("cannot follow %q: it exceeds the %d objects that are remembered; "+
+				"move finished files out of %q", o.Name, f.cfg.MaxObjects, f.cfg.Path)
 		}
 		e = &entry{size: o.Size, mtime: mtime, poll: f.poll}
 		f.known[o.Name] = e
@@ -253,7 +250,7 @@ func (f *Follower) see(o Object) (bool, error) {
 		return true, nil
 	}
 	if e.poll == f.poll {
-		return false, nil // the pattern matches it twice; two sights in one poll prove nothing
+		return false, nil // the pattern matches it twice; two looks in one poll prove nothing
 	}
 	e.poll = f.poll
 	if e.size != o.Size || e.mtime != mtime {
@@ -269,9 +266,8 @@ func (f *Follower) see(o Object) (bool, error) {
 	return true, nil
 }
 
-// Done marks an object that Poll returned as done: it is not offered again
-// unless it changes. An object that has changed since Poll returned it is not
-// marked. The checkpoint follows at the next Save.
+// Done marks an object of Poll as done: it is not offered again unless it changes. An
+// object that has changed since Poll is not marked. The next Save writes the checkpoint.
 func (f *Follower) Done(o Object) {
 	if r := f.retries.Get(o.Name); r != nil && same(&r.Object, &o) {
 		f.dirty = f.retries.Done(o.Name) || f.dirty
@@ -281,23 +277,23 @@ func (f *Follower) Done(o Object) {
 	}
 }
 
-// Retry gives back an object that could not be read for no reason that is known: it is
-// Failed with such an error.
+// Retry returns an object that could not be read for an unknown reason: it calls Failed
+// with such an error.
 func (f *Follower) Retry(o Object) bool { return f.Failed(o, nil) }
 
-// Failed gives back an object that could not be read because of err: a later Poll offers
-// it again. It reports false when the object is to be given up: its dead letter is
-// written, and Done is called in the end; or it is given back with ErrUnrecorded.
+// Failed returns an object that could not be read because of err: a later Poll offers it
+// again. It reports false if the object must be given up: the caller then writes its dead
+// letter and calls Done, or returns it with ErrUnrecorded.
 func (f *Follower) Failed(o Object, err error) bool {
 	e, v := f.known[o.Name], Judge(err)
 	switch {
 	case v == Damaged || errors.Is(err, ErrUnrecorded):
 	case e != nil && !e.is(&o):
-		return true // it has changed, and will be offered as it is now
+		return true // it has changed, and is offered again as it is now
 	case e == nil && f.whole:
-		v = Gone // whatever the error: the directory is there, and the file is not in it
+		v = Gone // for any error: the directory is there, but the file is not
 	case v == Gone && !f.whole:
-		v = Busy // a directory that cannot be seen proves nothing about its files
+		v = Busy // an invisible directory proves nothing about its files
 	}
 	before := f.retries.Len()
 	again := f.retries.Failed(o.Name, o, v, f.cfg.Now())
@@ -308,13 +304,13 @@ func (f *Follower) Failed(o Object, err error) bool {
 	return again
 }
 
-// Park takes an object out of the path of progress that was read, and will not be Done
-// soon: it is not offered again in this run unless it changes, and the checkpoint keeps
-// it among those to be tried again. Done or Failed follows.
+// Park removes an object that was read, but is not Done soon, from the path of progress.
+// It is not offered again in this run unless it changes, and the checkpoint lists it for
+// a retry. Done or Failed follows.
 func (f *Follower) Park(o Object) {
 	e := f.known[o.Name]
 	if e != nil && !e.is(&o) {
-		return // it has changed, and will be offered as it is now
+		return // it has changed, and is offered again as it is now
 	}
 	f.retries.Park(o.Name, o, f.cfg.Now())
 	f.dirty = true
@@ -323,33 +319,33 @@ func (f *Follower) Park(o Object) {
 	}
 }
 
-// Waiting returns the state of the list of what could not be read.
+// Waiting returns the state of the retry list.
 func (f *Follower) Waiting() RetryStats { return f.retries.Stats(f.cfg.Now()) }
 
-// match returns the entry of an offered object that has not changed, or nil.
+// match returns the entry of an offered, unchanged object, or nil.
 func (f *Follower) match(o Object) *entry {
 	e := f.known[o.Name]
 	if e == nil || e.state != offered && e.state != parked || !e.is(&o) {
-		return nil // a file that went away and came back while it was read is parked
+		return nil // a file that disappeared and returned during reading is parked
 	}
 	return e
 }
 
-// is reports whether an object is the one of the entry.
+// is reports whether the object is the entry's.
 func (e *entry) is(o *Object) bool { return e.size == o.Size && e.mtime == o.ModTime.UnixNano() }
 
 // same reports whether two objects of one name are the same.
 func same(a, b *Object) bool { return a.Size == b.Size && a.ModTime.Equal(b.ModTime) }
 
-// slowSave is from when on writing a checkpoint is slow: that of half a million files has
-// 100 MB.
+// slowSave is the duration from which a checkpoint write is slow: half a million files
+// take 100 MB.
 const slowSave = 250 * time.Millisecond
 
-// Save writes the checkpoint, if there is one and it has changed; where writing is slow,
-// not so often that it would take more than a twentieth of the time. It replaces the file as a whole and syncs it: what it holds stays done over a
-// crash. After an error the next Save tries again.
+// Save writes the checkpoint if it has changed; slow writes happen only so often that
+// they take at most a twentieth of the time. It replaces and syncs the file, so done
+// files stay done after a crash. After an error the next Save tries again.
 func (f *Follower) Save() error {
-	if wait := f.saveAt.Sub(f.cfg.Now()); wait > 0 && wait < time.Hour { // more: the clock went back
+	if wait := f.saveAt.Sub(f.cfg.Now()); wait > 0 && wait < time.Hour { // larger only if the clock went back
 		return nil
 	}
 	return f.save(false)
@@ -372,7 +368,8 @@ func (f *Follower) save(last bool) error {
 		}
 	}
 	for name, r := range f.retries.All() {
-		c.Retry = append(c.Retry, retryEntry{doneEntry{Name: name, Size: r.Object.Size, MTime: r.Object.ModTime.UnixNano()}, r.State})
+		c.Retry = append(c.Retry, retryEntry{doneEntry{Name: name, Size: r.Object.Size, MTime: r.Object.ModTime.UnixNano()},
+			r.State})
 	}
 	err := c.save(f.cfg.Checkpoint)
 	if now := f.cfg.Now(); now.Sub(began) > slowSave {
@@ -382,8 +379,8 @@ func (f *Follower) save(last bool) error {
 	return err
 }
 
-// absolute returns path made absolute, or path itself where the working
-// directory is unknown.
+// absolute returns path made absolute, or path itself if the working directory is
+// unknown.
 func absolute(path string) string {
 	abs, err := filepath.Abs(path)
 	if err != nil {

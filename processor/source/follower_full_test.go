@@ -9,8 +9,8 @@ import (
 	"time"
 )
 
-// More files than the list has room for cannot be read: none is forgotten, nothing new is
-// offered, and all are read when that is mended.
+// More files are unreadable than the list has room for: none is forgotten, nothing new is
+// offered, and all are read once they are readable.
 func TestFollowerWithAFullList(t *testing.T) {
 	dir := t.TempDir()
 	const room, files = 200, 230

@@ -11,8 +11,8 @@ import (
 	"time"
 )
 
-// world is a directory whose files cannot always be read, and the follower of it, which
-// is killed at times. Everything is decided by a seed.
+// world is a directory whose files are sometimes unreadable, with a follower that is
+// sometimes killed. A seed determines everything.
 type world struct {
 	t     *testing.T
 	rng   *rand.Rand
@@ -20,10 +20,10 @@ type world struct {
 	now   time.Time
 	cfg   FollowerConfig
 	f     *Follower
-	serve map[string]error // what reading a file ends with; nil for no error
-	state map[string]int   // of each version of a file: bits of wasRead, wasDead, wasGone
-	saved map[string]bool  // versions that were done when the checkpoint was written
-	since []string         // versions that became done since
+	serve map[string]error // the error of reading a file; nil for none
+	state map[string]int   // by version of a file: bits of wasRead, wasDead, wasGone
+	saved map[string]bool  // versions done at the last checkpoint
+	since []string         // versions done since
 }
 
 const (
@@ -44,7 +44,7 @@ func (w *world) start() {
 	w.f, w.since = f, nil
 }
 
-// step does one thing to the world.
+// step performs one random action.
 func (w *world) step() {
 	name := fmt.Sprint("f", w.rng.IntN(12))
 	path := filepath.Join(w.dir, name)
@@ -92,7 +92,7 @@ func (w *world) step() {
 	}
 }
 
-// change notes that the present version of a file goes away.
+// change marks the present version of a file as gone.
 func (w *world) change(path string) {
 	if info, err := os.Stat(path); err == nil {
 		o := file(path, info)
@@ -100,7 +100,7 @@ func (w *world) change(path string) {
 	}
 }
 
-// poll reads what the follower offers.
+// poll reads the offered files.
 func (w *world) poll() {
 	objects, err := w.f.Poll()
 	if err != nil {
@@ -141,9 +141,9 @@ func (w *world) poll() {
 	}
 }
 
-// Whatever happens to files and to the follower, each that stays is read or becomes a
-// dead letter, only what is damaged or gone becomes one, and nothing is repeated that a
-// checkpoint has.
+// Whatever happens to files and follower, each file that stays is read or becomes a dead
+// letter, only damaged or missing ones become dead letters, and nothing in a checkpoint
+// is repeated.
 func TestFollowerSimulation(t *testing.T) {
 	for seed := range uint64(40) {
 		w := &world{t: t, rng: rand.New(rand.NewPCG(seed, 2)), dir: t.TempDir(), now: noon, serve: map[string]error{}, state: map[string]int{}, saved: map[string]bool{}}

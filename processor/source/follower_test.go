@@ -26,7 +26,7 @@ func follow(t *testing.T, cfg FollowerConfig) *poller {
 	return &poller{t: t, dir: cfg.Path, f: f}
 }
 
-// poll polls once and compares the base names of what is offered.
+// poll polls once and compares the base names of the offered files.
 func (p *poller) poll(want ...string) []Object {
 	p.t.Helper()
 	objects, err := p.f.Poll()
@@ -63,7 +63,7 @@ func TestFollowerWaitsUntilAFileRests(t *testing.T) {
 	p.poll()
 	p.done(p.poll("a", "b"))
 	p.poll()
-	write(t, dir, "a", "123") // changed after it was done: again as a whole
+	write(t, dir, "a", "123") // changed after it was done: offered again as a whole
 	p.poll()
 	p.poll("a")
 	p.poll()
@@ -83,7 +83,7 @@ func TestFollowerOffersRestedFilesAtOnce(t *testing.T) {
 	rested := func(changed time.Time) bool { return time.Since(changed) > time.Minute }
 	p := follow(t, FollowerConfig{Path: dir, FromBeginning: true, Rested: rested})
 	p.done(p.poll("old", "old-later"))
-	write(t, dir, "old", "12") // and yet it goes on: it is offered again, as a whole
+	write(t, dir, "old", "12") // it grows after all: it is offered again as a whole
 	p.poll("fresh")
 	p.poll("old")
 	p = follow(t, FollowerConfig{Path: dir, Rested: rested}) // from now on
@@ -111,7 +111,7 @@ func TestFollowerCheckpointSurvives(t *testing.T) {
 	write(t, dir, "b", "1")
 	p := follow(t, cfg)
 	p.poll()
-	p.done(p.poll("a", "b")[:1]) // only a is done: b was in flight
+	p.done(p.poll("a", "b")[:1]) // only a is done; b was in flight
 
 	p = follow(t, cfg) // the next run
 	write(t, dir, "c", "1")
@@ -154,7 +154,7 @@ func TestFollowerForgetsRemovedFiles(t *testing.T) {
 	if got := names(); !slices.Equal(got, []string{b}) {
 		t.Errorf("the checkpoint holds %q, want %q", got, b)
 	}
-	// An empty directory looks like a lost mount: nothing is forgotten.
+	// An empty directory looks like a lost mount, so nothing is forgotten.
 	if err := os.Remove(b); err != nil {
 		t.Fatal(err)
 	}
@@ -185,7 +185,7 @@ func TestFollowerFromNow(t *testing.T) {
 	write(t, dir, "new", "1")
 	p.poll()
 	p.done(p.poll("new"))
-	// With a checkpoint, what came while nobody looked is not old.
+	// With a checkpoint, files that arrived between two runs are new.
 	write(t, dir, "newer", "1")
 	p = follow(t, cfg)
 	p.poll()
@@ -231,7 +231,7 @@ func TestFollowerAPatternThatMatchesTwice(t *testing.T) {
 	}
 }
 
-// Whatever may pass is tried again for as long as the follower lives, other files go on
+// A temporary error is retried as long as the follower lives, other files go on
 // meanwhile, and a restart forgets nothing.
 func TestFollowerTriesAgain(t *testing.T) {
 	dir := t.TempDir()
@@ -263,8 +263,8 @@ func TestFollowerTriesAgain(t *testing.T) {
 	}
 }
 
-// A file that was removed before it could be read is given up at the second look; an
-// empty directory proves nothing.
+// A file removed before it could be read is given up at the second look; an empty
+// directory proves nothing.
 func TestFollowerGone(t *testing.T) {
 	dir := t.TempDir()
 	now := noon
@@ -371,7 +371,7 @@ func TestCheckpointSaveKeepsTheOldOnFailure(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	// A folder in the way of the rename: the write fails, nothing is left over.
+	// A folder blocks the rename: the write fails and leaves nothing behind.
 	blocked := filepath.Join(dir, "blocked")
 	if err := os.Mkdir(blocked, 0o755); err != nil {
 		t.Fatal(err)

@@ -1,17 +1,14 @@
 // Package source finds the bytes that carry CloudTrail events: here files and
-// directories, in the packages below it S3, SQS and LookupEvents. It opens them and
-// nothing else: what is inside, and whether it is CloudTrail at all, is for the
-// decoder to say.
+// directories, in the packages below it S3, SQS and LookupEvents. It only opens them; the
+// decoder interprets their contents, and decides whether they are from CloudTrail at all.
 //
-// Objects lists what a command line names, once. A Follower polls a directory
-// for new files and remembers in a checkpoint which of them are done.
+// Objects lists the paths of a command line once. A Follower polls a directory for new
+// files and records the finished ones in a checkpoint.
 //
-// Limits. A file is one object and is read from its beginning; a Follower does
-// not read on where a growing file stopped, it offers the whole file again
-// when it has changed (see Follower). Both list a folder at a time: CloudTrail
-// puts one region's day into a folder, 288 files for each account that
-// delivers every five minutes, and an entry takes about 100 bytes while it is
-// sorted.
+// A file is one object and is read from its beginning: a Follower offers a changed file
+// again as a whole (see Follower). Both list one folder at a time: CloudTrail puts a day
+// of a region into a folder, 288 files per account with delivery every five minutes, and
+// an entry takes about 100 bytes while it is sorted.
 //
 // The package starts no goroutine, reads no clock and logs nothing.
 package source
@@ -31,43 +28,38 @@ import (
 // Stdin is the path that stands for standard input.
 const Stdin = "-"
 
-// Object is one thing to read: a file or standard input.
+// Object is one input: a file or standard input.
 type Object struct {
-	// Name is the path as it was found: the given path, joined with the way
-	// inside it. Standard input is Stdin.
+	// Name is the path as found: the given path, joined with the path inside it. Standard
+	// input is Stdin.
 	Name string
-	// Size is the number of bytes as stored (compressed, when it is), or -1
-	// where nobody can know: standard input and pipes.
+	// Size is the number of stored (possibly compressed) bytes, or -1 if unknown:
+	// standard input and pipes.
 	Size int64
-	// ModTime is the time of the last change, zero where Size is -1. Name, Size
-	// and ModTime together are the identity that a checkpoint keeps.
+	// ModTime is the time of the last change, zero if Size is -1. Name, Size and ModTime
+	// together are the identity in a checkpoint.
 	ModTime time.Time
-	// ETag tells the content apart from another under the same name, where the
-	// source knows: S3's, as it writes it. It is "" for files.
+	// ETag distinguishes contents under the same name, if the source has one: S3's,
+	// verbatim. It is "" for files.
 	ETag string
 	// Inline are the bytes of an object that cannot be found by its name, such as one inside
-	// a message of a queue: its dead letter needs them. nil for all others.
+	// a queue message: its dead letter needs them. nil for all others.
 	Inline []byte
-	// Open starts reading. The caller closes the reader; closing that of
-	// standard input leaves standard input open. It may be called again, except
-	// where Size is -1.
+	// Open starts reading. The caller closes the reader; closing that of standard input
+	// leaves standard input open. It may be called again unless Size is -1.
 	Open func() (io.ReadCloser, error)
 
 	info fs.FileInfo // of a file: what Outputs compares
 }
 
-// Objects offers what the paths name, in the order of the paths. A file is
-// offered as it is, whatever its name; so are a pipe and standard input
-// (Stdin). A directory is walked in the order of names, depth first; in it,
-// names that begin with a dot are skipped, regular files and links to regular
-// files are offered, and anything else (links to directories, sockets,
-// devices) is passed over. Nothing is left out by name or extension:
-// CloudTrail's digest and Insights files are offered too, and the decoder
-// decides.
+// Objects yields the objects at the paths, in the order of the paths. A file, a pipe and
+// standard input (Stdin) are yielded as they are. A directory is walked depth first in
+// order of names: regular files and links to regular files are yielded, and names with a
+// leading dot, links to directories, sockets and devices are skipped. No name or
+// extension is excluded: the decoder handles CloudTrail's digest and Insights files.
 //
-// A path that does not exist or cannot be read yields an error that names it;
-// ranging on goes on with what is left. Objects does not check for the same
-// file under two names.
+// A missing or unreadable path yields an error that names it, and iteration continues
+// with the rest. Objects does not detect the same file under two names.
 func Objects(paths []string) iter.Seq2[Object, error] {
 	return func(yield func(Object, error) bool) {
 		for _, path := range paths {
@@ -78,7 +70,7 @@ func Objects(paths []string) iter.Seq2[Object, error] {
 	}
 }
 
-// offer yields what one path names. It reports whether to go on.
+// offer yields the objects at one path. It reports whether to continue.
 func offer(path string, yield func(Object, error) bool) bool {
 	if path == Stdin {
 		return yield(Object{Name: Stdin, Size: -1, Open: openStdin}, nil)
@@ -95,11 +87,12 @@ func offer(path string, yield func(Object, error) bool) bool {
 	case mode&(fs.ModeNamedPipe|fs.ModeCharDevice) != 0:
 		return yield(Object{Name: path, Size: -1, Open: opener(path)}, nil)
 	}
-	return yield(Object{}, fmt.Errorf("cannot read %q: it is neither a file, a directory nor a pipe (%s)", path, info.Mode()))
+	return yield(Object{}, fmt.Errorf("cannot read %q: it is neither a file, a directory nor a pipe (%s)",
+		path, info.Mode()))
 }
 
-// walk yields the files below dir. It reports whether to go on. The recursion
-// is as deep as the folders are, and a path has at most 4,096 bytes.
+// walk yields the files below dir. It reports whether to continue. It recurses as deep as
+// the folders, and a path has at most 4,096 bytes.
 func walk(dir string, yield func(Object, error) bool) bool {
 	entries, err := os.ReadDir(dir) // sorted by name
 	if err != nil && !yield(Object{}, cannotRead(dir, err)) {
@@ -119,7 +112,7 @@ func walk(dir string, yield func(Object, error) bool) bool {
 		info, err := os.Stat(path) // follows links
 		switch {
 		case errors.Is(err, fs.ErrNotExist):
-			// Removed since the folder was listed, or a link that leads nowhere.
+			// Removed since the folder was listed, or a dangling link.
 		case err != nil:
 			if !yield(Object{}, cannotRead(path, err)) {
 				return false
@@ -149,7 +142,7 @@ func opener(path string) func() (io.ReadCloser, error) {
 
 func openStdin() (io.ReadCloser, error) { return io.NopCloser(os.Stdin), nil }
 
-// cannotRead names the path once: the errors of package os carry it too.
+// cannotRead names the path once: errors of package os contain it too.
 func cannotRead(path string, err error) error {
 	var pathErr *fs.PathError
 	if errors.As(err, &pathErr) {

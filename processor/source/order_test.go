@@ -28,7 +28,7 @@ func TestByDelivery(t *testing.T) {
 	}
 }
 
-// Errors come first, then what was delivered first, whatever folder it is in.
+// Errors come first, then the objects in order of delivery, whatever their folders.
 func TestInOrder(t *testing.T) {
 	wrong := errors.New("wrong")
 	names := []string{"b/1_CloudTrail_x-1_20260105T0010Z_a.json.gz", "a/1_CloudTrail_x-1_20260105T0020Z_a.json.gz", "c/1_CloudTrail_x-1_20260105T0005Z_a.json.gz"}

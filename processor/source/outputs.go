@@ -8,25 +8,23 @@ import (
 	"strings"
 )
 
-// temporary begins the names of the files that ReplaceFile and the check of a folder
-// make for a moment.
+// temporary begins the names of temporary files of ReplaceFile and the folder check.
 const temporary = ".keytrail-"
 
-// deadLetterName ends the names of dead-letter files where nothing else is configured:
-// those of another collector in the same directory must not be read either, because
-// what cannot be read of them would become dead letters again, without end.
+// deadLetterName ends the names of dead-letter files by default. Those of another
+// collector in the same directory must be skipped as well, because their unreadable parts
+// would become dead letters again, without end.
 const deadLetterName = ".deadletter.ndjson"
 
-// Outputs recognizes the files that a program writes itself, so that it does not read
-// its own dead letters, whatever name leads to them: another spelling, a link to the
-// file or to a folder above it, or the name that the file got when it was rotated
-// (NAME.1, NAME.2 and so on). It is not safe for concurrent use.
+// Outputs recognizes a program's own output files, so that it does not read its own dead
+// letters, under any name: another spelling, a link to the file or to a folder above it,
+// or a rotated name (NAME.1, NAME.2 and so on). It is not safe for concurrent use.
 type Outputs struct {
 	paths []string
 	seen  []output
 }
 
-// output is one path as it was at the last Look.
+// output is one path at the last Look.
 type output struct {
 	dir, base string      // the folder with all links resolved, and the name in it
 	info      fs.FileInfo // nil while there is no such file
@@ -36,7 +34,7 @@ type output struct {
 // maxRotated bounds the rotated files of one output: NAME.1 to NAME.100.
 const maxRotated = 100
 
-// NewOutputs returns the Outputs of the paths; empty ones are left out. It looks once.
+// NewOutputs returns the Outputs of the paths, without empty ones. It looks once.
 func NewOutputs(paths ...string) *Outputs {
 	o := &Outputs{}
 	for _, p := range paths {
@@ -48,8 +46,8 @@ func NewOutputs(paths ...string) *Outputs {
 	return o
 }
 
-// AddFile adds a file that is open for writing, such as standard output. A pipe, a
-// terminal and nil are left out.
+// AddFile adds an open file, such as standard output. It ignores a pipe, a terminal and
+// nil.
 func (o *Outputs) AddFile(f *os.File) {
 	if f == nil {
 		return
@@ -59,8 +57,8 @@ func (o *Outputs) AddFile(f *os.File) {
 	}
 }
 
-// Look notes which files the paths name now. Files are made, replaced and rotated while
-// a program runs: call it before every walk through a directory.
+// Look updates the files that the paths name. Files are created, replaced and rotated
+// while a program runs: call it before every walk through a directory.
 func (o *Outputs) Look() {
 	kept := o.seen[:0]
 	for _, s := range o.seen {
@@ -83,9 +81,9 @@ func (o *Outputs) Look() {
 	}
 }
 
-// Has reports whether an object that was found in a directory is not to be read: it is
-// one of the outputs, or has the name of a dead-letter file or of a temporary file of
-// Keytrail's. Objects that are not files never are.
+// Has reports whether an object found in a directory must be skipped: it is one of the
+// outputs, or has the name of a dead-letter file or of a temporary file of Keytrail. An
+// object that is not a file never is.
 func (o *Outputs) Has(object *Object) bool {
 	if object.info == nil {
 		return false
@@ -94,7 +92,7 @@ func (o *Outputs) Has(object *Object) bool {
 	return strings.HasPrefix(base, temporary) || isDeadLetter(base) || o.Is(object)
 }
 
-// Is reports whether an object is one of the outputs, whatever its name.
+// Is reports whether an object is one of the outputs, under any name.
 func (o *Outputs) Is(object *Object) bool {
 	if object.info == nil {
 		return false
@@ -117,11 +115,11 @@ func (s *output) is(object *Object, base string) bool {
 			return true
 		}
 	}
-	// A file that was made or rotated since the last Look is known by its name alone.
+	// A file created or rotated since the last Look is recognized by its name only.
 	return s.base != "" && ofFamily(base, s.base) && resolved(filepath.Dir(object.Name)) == s.dir
 }
 
-// ofFamily reports whether a name is that of an output or of a rotated one.
+// ofFamily reports whether a name is that of an output or of its rotated files.
 func ofFamily(name, base string) bool {
 	rest, ok := strings.CutPrefix(name, base)
 	if !ok || rest == "" {
@@ -136,8 +134,8 @@ func isDeadLetter(name string) bool {
 	return i >= 0 && ofFamily(name, name[:i]+deadLetterName)
 }
 
-// resolved returns a folder's path, absolute and without links, or path as it is where
-// that cannot be found out.
+// resolved returns a folder's path, absolute and without links, or path itself if it
+// cannot be resolved.
 func resolved(path string) string {
 	real, err := filepath.EvalSymlinks(path)
 	if err != nil {

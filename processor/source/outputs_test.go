@@ -7,7 +7,7 @@ import (
 	"testing"
 )
 
-// Whatever name leads to a file that the program writes, it is not read.
+// The program's own output files are skipped under any name.
 func TestOutputsUnderEveryName(t *testing.T) {
 	dir := t.TempDir()
 	real, link := filepath.Join(dir, "real"), filepath.Join(dir, "link")
@@ -54,7 +54,7 @@ func TestOutputsUnderEveryName(t *testing.T) {
 	}
 }
 
-// The files change while the directory is followed: they are made, rotated and replaced.
+// The files change while the directory is followed: they are created, rotated and replaced.
 func TestOutputsThatAppear(t *testing.T) {
 	dir := t.TempDir()
 	link := filepath.Join(t.TempDir(), "link")

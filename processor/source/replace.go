@@ -5,11 +5,10 @@ import (
 	"path/filepath"
 )
 
-// ReplaceFile makes content the content of the file at path, so that a crash at
-// any moment leaves the old content or the new: it writes a temporary file
-// beside it, syncs it, renames it over the old one, and syncs the folder. The
-// temporary file's name begins with a dot. After nil the new content survives
-// the loss of power.
+// ReplaceFile replaces the content of the file at path atomically: it writes and syncs a
+// temporary file beside it, renames it over the old one, and syncs the folder. A crash
+// leaves the old content or the new. The temporary file's name begins with a dot. After
+// nil the new content survives a power failure.
 func ReplaceFile(path string, content []byte) (err error) {
 	dir := filepath.Dir(path)
 	f, err := os.CreateTemp(dir, ".keytrail-checkpoint-*")

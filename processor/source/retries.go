@@ -9,45 +9,45 @@ import (
 	"time"
 )
 
-// MaxRetries bounds the objects that wait to be read again: 10,000. With their names
-// and times they take some 5 MB of memory and 4 MB of a checkpoint. At longestPause
-// they are eleven tries a second.
+// MaxRetries bounds the objects that wait for a retry: 10,000. With names and times they
+// take about 5 MB of memory and 4 MB of a checkpoint. At longestPause they make eleven
+// tries a second.
 const MaxRetries = 10_000
 
 const (
-	// firstPause is the pause after the first failure. Each next pause is twice as
-	// long, up to longestPause: what is mended is read soon, at most a quarter of an
-	// hour later, and what is not costs little.
+	// firstPause is the pause after the first failure. Each further pause doubles, up to
+	// longestPause: a repaired object is read within a quarter of an hour, and an
+	// unreadable one costs little.
 	firstPause, longestPause = 5 * time.Second, 15 * time.Minute
-	// goneAfter is the least distance between two looks that both find an object gone:
+	// goneAfter is the minimum time between two looks that prove an object gone:
 	// attribute caches of NFS last a minute.
 	goneAfter = 5 * time.Minute
-	// maxDue is how many objects one Due offers, and fewProbes how many are tried at a
-	// time of those that were busy when they keep failing. A try that is refused takes
-	// milliseconds; one that runs into a time-out may take minutes, in which it holds up a
-	// reader: there are other readers for what is new.
+	// maxDue is the number of objects of one Due call, and fewProbes the number of
+	// concurrent tries of busy objects while they keep failing. A refused try takes
+	// milliseconds, but one that times out may block a reader for minutes; other readers
+	// handle new objects.
 	maxDue, fewProbes = 64, 1
 )
 
-// Retries is the list of objects that could not be read and may be readable later. An
-// object on it is out of the path of progress: what comes after it goes on. It is
-// tried again with growing pauses for as long as the source lives, and the source's
-// checkpoint, or its queue, keeps it over a restart.
+// Retries is the list of objects that could not be read but may be readable later. An
+// object on it does not block progress: later ones go on. It is tried again with growing
+// pauses as long as the source lives, and the source's checkpoint, or its queue, keeps it
+// across restarts.
 //
-// An object whose reader still waits for something, such as an acknowledgement that may
-// never come, is on the list, too (Park), and is not offered again in this run.
+// The list also contains objects whose readers still wait (Park), for example for an
+// acknowledgement that may never come. They are not offered again in this run.
 //
-// The list is bounded by what a source offers: no more new objects than there is Room,
-// and nothing new while the list is full. Then the source waits, and nothing is lost.
+// A source bounds the list by its offers: at most Room new objects, and none while the
+// list is full. Then the source waits, and nothing is lost.
 //
 // It reads no clock and is not safe for concurrent use.
 type Retries struct {
-	max    int // MaxRetries, but in tests
+	max    int // MaxRetries, except in tests
 	list   map[string]*Retry
-	probes int // of busy objects, at a time
+	probes int // concurrent tries of busy objects
 
-	changed bool      // the state of an object, since Saved
-	savedAt time.Time // when that was
+	changed bool      // an object's state has changed since Saved
+	savedAt time.Time // time of the last Saved
 }
 
 // Retry is one object on the list.
@@ -56,22 +56,22 @@ type Retry struct {
 	State  RetryState
 
 	offered bool // by Due, and neither Failed nor Done since
-	parked  bool // by Park: it is offered for good
+	parked  bool // by Park: offered until the end of the run
 }
 
-// RetryState is what a checkpoint keeps of an object's failures.
+// RetryState is a checkpoint's record of an object's failures.
 type RetryState struct {
 	Verdict Verdict   `json:"verdict"` // of the last failure
-	First   time.Time `json:"first"`   // when it failed first
-	Next    time.Time `json:"next"`    // when to try again
+	First   time.Time `json:"first"`   // of the first failure
+	Next    time.Time `json:"next"`    // of the next try
 	Tries   int       `json:"tries"`
-	Gone    time.Time `json:"gone,omitzero"` // when it was first seen gone, zero when it was not
+	Gone    time.Time `json:"gone,omitzero"` // when it was first seen gone; zero if not gone
 }
 
 // RetryStats is the state of the list, for metrics.
 type RetryStats struct {
-	Size   int           // objects on the list that could not be read
-	Oldest time.Duration // since the first failure of the one that waits longest
+	Size   int           // listed objects that could not be read
+	Oldest time.Duration // time since the earliest first failure
 	Full   bool          // nothing new is offered
 }
 
@@ -80,11 +80,10 @@ func NewRetries() *Retries {
 	return &Retries{max: MaxRetries, list: map[string]*Retry{}, probes: maxDue}
 }
 
-// Failed notes that an object could not be read at now. id is its identity for its
-// source. Damaged objects are given up at once, those that are gone at the second
-// look: then it returns false, their dead letter is to be written, and Done called when
-// it is safe; what was on the list stays there until then. All others are on the list
-// from now on.
+// Failed records a failed read at now. id is the object's identity for its source. It
+// returns false if the object must be given up, which is at once for a damaged object and
+// at the second look for one that is gone: the caller then writes its dead letter and
+// calls Done when that is safe, and the object stays on the list until then.
 func (r *Retries) Failed(id string, o Object, v Verdict, now time.Time) (again bool) {
 	e := r.list[id]
 	switch {
@@ -123,9 +122,9 @@ func (r *Retries) Failed(id string, o Object, v Verdict, now time.Time) (again b
 	return true
 }
 
-// Park puts an object on the list that was read and that its reader cannot finish now. It
-// is not offered again before it was given to Failed, or restored from a checkpoint,
-// which tries it at once. Done takes it off.
+// Park lists an object that was read, but whose reader cannot finish now. It is not
+// offered again until it is Failed, or restored from a checkpoint, which retries it at
+// once. Done removes it.
 func (r *Retries) Park(id string, o Object, now time.Time) {
 	e := r.list[id]
 	if e == nil {
@@ -135,30 +134,29 @@ func (r *Retries) Park(id string, o Object, now time.Time) {
 	e.offered, e.parked = true, true
 }
 
-// saveEvery is how often a checkpoint is written only for the states of objects on
-// the list: how often they were tried, and since when they are gone.
+// saveEvery is the interval of checkpoint writes that only update retry states: tries,
+// and since when objects are gone.
 const saveEvery = time.Minute
 
-// Unsaved reports whether the state of an object has changed, and justifies its own
-// checkpoint: at most once a minute, except for the last one.
+// Unsaved reports whether a retry state has changed and justifies a checkpoint: at most
+// once a minute, except the last one.
 func (r *Retries) Unsaved(now time.Time, last bool) bool {
 	since := now.Sub(r.savedAt)
 	return r.changed && (last || since >= saveEvery || since < 0)
 }
 
-// Saved notes that a checkpoint is made of the list.
+// Saved records that a checkpoint of the list was made.
 func (r *Retries) Saved(now time.Time) { r.changed, r.savedAt = false, now }
 
-// Parked reports whether Park put the object where it is.
+// Parked reports whether the object was parked.
 func (r *Retries) Parked(id string) bool { return r.list[id] != nil && r.list[id].parked }
 
-// pause returns how long to wait after the nth failure of an object: twice as long
-// each time, and up to a quarter more or less, so that objects that failed together
-// are not tried together.
+// pause returns the wait after an object's nth failure: doubled each time, with a jitter
+// of up to a quarter, so that objects that failed together are not retried together.
 func pause(id string, n int) time.Duration {
 	p := longestPause
 	if n <= 8 { // 5 s << 8 is more than that
-		p = min(p, firstPause<<(max(n, 1)-1)) // a checkpoint may say anything
+		p = min(p, firstPause<<(max(n, 1)-1)) // a checkpoint may contain any number
 	}
 	h := fnv.New32a()
 	h.Write([]byte(id)) // a hash does not fail
@@ -166,9 +164,8 @@ func pause(id string, n int) time.Duration {
 	return p*3/4 + time.Duration(h.Sum32()%1024)*(p/2)/1024
 }
 
-// Due returns the ids of objects whose time has come, those that wait longest first,
-// and takes them for offered: each is to be given to Failed or Done. More of them may be
-// due than one call returns.
+// Due returns the ids of due objects, longest-waiting first, and marks them as offered:
+// pass each to Failed or Done. More may be due than one call returns.
 func (r *Retries) Due(now time.Time) []string {
 	var due []string
 	busy := 0 // that are being tried
@@ -176,7 +173,7 @@ func (r *Retries) Due(now time.Time) []string {
 		if e.offered && !e.parked && e.State.Verdict == Busy {
 			busy++
 		}
-		// A time too far ahead is from before the clock went back.
+		// A time too far ahead was set before the clock went back.
 		if !e.offered && (!now.Before(e.State.Next) || e.State.Next.Sub(now) > 2*longestPause) {
 			due = append(due, id)
 		}
@@ -200,7 +197,7 @@ func (r *Retries) Due(now time.Time) []string {
 	return due[:n]
 }
 
-// Next returns when the next object is due, or the zero time when none waits.
+// Next returns when the next object is due, or the zero time if none waits.
 func (r *Retries) Next() (next time.Time) {
 	for _, e := range r.list {
 		if !e.offered && (next.IsZero() || e.State.Next.Before(next)) {
@@ -210,8 +207,8 @@ func (r *Retries) Next() (next time.Time) {
 	return next
 }
 
-// Take takes an object for offered, as Due does, whether its time has come or not. It
-// reports false for one that is offered already, or not on the list.
+// Take marks an object as offered, as Due does, whether it is due or not. It reports
+// false if the object is already offered or not listed.
 func (r *Retries) Take(id string) bool {
 	e := r.list[id]
 	if e == nil || e.offered {
@@ -221,8 +218,8 @@ func (r *Retries) Take(id string) bool {
 	return true
 }
 
-// Done takes an object off the list, because it was read or its dead letter is safe. It
-// reports whether the object was there.
+// Done removes an object, because it was read or its dead letter is safe. It reports
+// whether the object was listed.
 func (r *Retries) Done(id string) bool {
 	if r.list[id] == nil {
 		return false
@@ -232,27 +229,27 @@ func (r *Retries) Done(id string) bool {
 	return true
 }
 
-// Drop takes an object off the list that another one replaces.
+// Drop removes an object that another one replaces.
 func (r *Retries) Drop(id string) { delete(r.list, id) }
 
-// Get returns an object of the list, or nil.
+// Get returns a listed object, or nil.
 func (r *Retries) Get(id string) *Retry { return r.list[id] }
 
-// Room returns how many new objects may be offered, should none of them be readable.
+// Room returns how many new objects may be offered if none of them is readable.
 func (r *Retries) Room() int { return max(0, r.max-len(r.list)) }
 
 // Len returns the number of objects on the list.
 func (r *Retries) Len() int { return len(r.list) }
 
-// All returns the objects of the list by their ids, in no order.
+// All returns the listed objects with their ids, in random order.
 func (r *Retries) All() iter.Seq2[string, *Retry] { return maps.All(r.list) }
 
-// Restore puts an object on the list as a checkpoint kept it.
+// Restore lists an object from a checkpoint.
 func (r *Retries) Restore(id string, o Object, s RetryState) {
 	r.list[id] = &Retry{Object: o, State: s}
 }
 
-// Stats returns the state of the list at now, without what is parked.
+// Stats returns the state of the list at now, without parked objects.
 func (r *Retries) Stats(now time.Time) RetryStats {
 	s := RetryStats{Full: r.Room() == 0}
 	for _, e := range r.list {

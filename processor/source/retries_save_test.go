@@ -7,8 +7,8 @@ import (
 	"time"
 )
 
-// The checkpoint follows the tries of what is on the list, once a minute, and at the end:
-// an object that is gone is given up after a restart as without one.
+// The checkpoint records retry states once a minute and at the end: after a restart, a
+// missing object is given up as without one.
 func TestTriesAreSaved(t *testing.T) {
 	dir := t.TempDir()
 	write(t, dir, "a", "")

@@ -38,7 +38,7 @@ func TestJudge(t *testing.T) {
 	}
 }
 
-// Transient errors are retried for a year, with pauses that grow to a bound and differ.
+// Transient errors are retried for a year, with pauses that grow to a bound and have jitter.
 func TestRetriesGoOn(t *testing.T) {
 	for _, v := range []Verdict{Busy, Forbidden} {
 		r := NewRetries()
@@ -94,7 +94,7 @@ func TestRetriesGone(t *testing.T) {
 		t.Error("what is given up is to stay on the list, and not be offered, until it is done")
 	}
 	fail(0, Gone, true)
-	fail(time.Hour, Busy, true) // it may have been there
+	fail(time.Hour, Busy, true) // it may have returned in between
 	fail(2*time.Hour, Gone, true)
 	fail(time.Hour, Gone, true) // the clock went back
 	fail(time.Hour+goneAfter, Gone, false)
@@ -110,7 +110,7 @@ func TestRetriesGone(t *testing.T) {
 	}
 }
 
-// A list that is full leaves no room; all on it are offered, in turns.
+// A full list leaves no room; all its objects are offered in turn.
 func TestRetriesFull(t *testing.T) {
 	r := NewRetries()
 	for i := range MaxRetries {
@@ -139,8 +139,8 @@ func TestRetriesFull(t *testing.T) {
 	}
 }
 
-// In an outage few are tried at a time, so that they do not hold up what is new; when it
-// ends, all are read soon. A clock that goes back hides nothing.
+// During an outage few objects are tried concurrently, so that they do not delay new
+// ones; afterwards all are read soon. A clock that goes back hides nothing.
 func TestRetriesProbe(t *testing.T) {
 	r := NewRetries()
 	for i := range 1000 {
@@ -158,7 +158,7 @@ func TestRetriesProbe(t *testing.T) {
 	}
 	now = now.Add(-1000 * time.Hour)
 	calls := 0
-	for id := range r.All() { // what was just offered comes back
+	for id := range r.All() { // the offered ones fail
 		if e := r.Get(id); e.offered {
 			r.Failed(id, Object{}, Busy, now)
 		}
@@ -174,8 +174,8 @@ func TestRetriesProbe(t *testing.T) {
 	}
 }
 
-// A parked object takes no turn from busy ones, is not counted as unreadable, and comes
-// back if reading it fails.
+// A parked object takes no turn from busy ones, does not count as unreadable, and returns
+// if reading it fails.
 func TestRetriesPark(t *testing.T) {
 	r := NewRetries()
 	for i := range 100 {

@@ -6,26 +6,26 @@ import (
 	"io/fs"
 )
 
-// Verdict says what an error in opening or reading an object means, and so how
-// the object is handled.
+// Verdict classifies an error of opening or reading an object, which determines how the
+// object is handled.
 type Verdict uint8
 
 // The verdicts. Only Damaged is final at once.
 const (
-	// Busy may pass by itself: a time-out, throttling, a server's fault, and every
-	// error that nobody knows better. It is tried again for as long as it takes.
+	// Busy may pass by itself: a timeout, throttling, a server error, and every unknown
+	// error. It is retried without end.
 	Busy Verdict = iota
-	// Forbidden passes when somebody mends a permission, a credential or a key. It is
-	// tried again for as long as it takes.
+	// Forbidden passes when somebody corrects a permission, a credential or a key. It is
+	// retried without end.
 	Forbidden
-	// Gone is an object that is not there. It is final when it was seen gone twice, at
-	// goneAfter's distance: caches and mounts are behind at times.
+	// Gone is a missing object. It is final when seen twice, goneAfter apart: caches and
+	// mounts may be outdated.
 	Gone
-	// Damaged is an object that no trying mends: it becomes a dead letter.
+	// Damaged is an object that no retry repairs: it becomes a dead letter.
 	Damaged
 )
 
-// verdicts are the names of the verdicts, as checkpoints and metrics have them.
+// verdicts are the names of the verdicts in checkpoints and metrics.
 var verdicts = [...]string{"busy", "forbidden", "gone", "damaged"}
 
 // String returns the verdict's name.
@@ -45,7 +45,7 @@ func (v *Verdict) UnmarshalText(text []byte) error {
 	return fmt.Errorf("unknown verdict %q", text)
 }
 
-// Judge returns the verdict about an error of an Object's Open, or of reading it.
+// Judge returns the verdict on an error of an Object's Open, or of reading it.
 func Judge(err error) Verdict {
 	var rejected *Rejected
 	switch {
@@ -64,9 +64,9 @@ func Judge(err error) Verdict {
 	return Busy
 }
 
-// ErrUnrecorded is in the chain of the error with which an object is given back that was
-// to be given up, and whose dead letter could not be written. It is Busy: the object goes
-// to the list of retries, whatever was said about it before.
+// ErrUnrecorded means that an object must be given up, but its dead letter could not be
+// written. Its verdict is Busy: the object goes to the retry list, whatever its earlier
+// verdict.
 var ErrUnrecorded = errors.New("its dead letter could not be written")
 
 // Denied marks an error as Forbidden.
@@ -77,26 +77,25 @@ type denied struct{ error }
 func (d denied) Unwrap() error        { return d.error }
 func (d denied) Is(target error) bool { return target == fs.ErrPermission }
 
-// Rejected is an error of an Object's Open, or of reading it, that says what is wrong
-// with the object itself: it is gone, or cannot be used. Its parts are those of a dead
-// letter.
+// Rejected is an error of an Object's Open, or of reading it, about the object itself: it
+// is gone or unusable. Its fields are those of a dead letter.
 type Rejected struct {
 	Reason string // one of a bounded set, such as ReasonGone
-	Detail string // what was expected and what was there, for a person
-	Raw    []byte // the bytes that it is about, where there are any
+	Detail string // expected and actual contents, for a person
+	Raw    []byte // the bytes in question, if any
 }
 
-// The reasons of a Rejected besides those of package notification.
+// The reasons of a Rejected, in addition to package notification's.
 const (
-	ReasonGone     = "object_gone"        // named, and no longer there
+	ReasonGone     = "object_gone"        // named, but missing
 	ReasonArchived = "object_archived"    // in a storage class that must be restored first
 	ReasonForeign  = "bucket_not_allowed" // in a bucket that the configuration does not allow
 	ReasonTooBig   = "object_too_big"     // over a bound
-	ReasonPanic    = "reader_panicked"    // reading it made the program panic
-	// ReasonUnacknowledged is that of an object which was read, and whose records Kafka does
-	// not have for as long as the queue keeps its message. Its bytes are where its name says.
+	ReasonPanic    = "reader_panicked"    // the program panicked while reading it
+	// ReasonUnacknowledged is for an object that was read, but whose records Kafka did
+	// not acknowledge while the queue still kept its message. Its bytes are at its name.
 	ReasonUnacknowledged = "not_acknowledged"
 )
 
-// Error says what is wrong.
+// Error describes the fault.
 func (r *Rejected) Error() string { return fmt.Sprintf("%s: %s", r.Reason, r.Detail) }

@@ -12,23 +12,22 @@ import (
 	"keytrail/schemas/wire"
 )
 
-// Counted is one record of the dedup topic: calls that one commit of stage count has
-// counted of one source partition. Read from the oldest on, the records that Head accounts
-// for give what the partition remembers of calls.
+// Counted is one record of the dedup topic: the calls that one commit of stage count has
+// counted of one source partition. The records that Head accounts for, read from the
+// oldest on, restore the partition's memory of calls.
 type Counted struct {
 	Keys []dedup.Key // the calls counted
-	// Credits are the calls that were counted by a copy which a better one may
-	// correct, and the corrections of such.
+	// Credits are the calls counted by a copy that a better one may correct, and the
+	// corrections of such calls.
 	Credits []count.Call
-	// Observed is what correlations saw of each of the Credits; nil when they saw
-	// nothing of any.
+	// Observed is what correlations saw of each of the Credits; nil if they saw none.
 	Observed []Observed
 }
 
 // Observed is what the correlations of the user's rules saw of one call.
 type Observed struct {
-	// Spent tells that it was too much to keep: it is counted, and what a better copy of
-	// the call shows is not.
+	// Spent means that there was too much to keep: the call stays counted, and later
+	// copies of it are not observed.
 	Spent bool
 	List  []Observation
 }
@@ -41,7 +40,7 @@ type Observation struct {
 	Value       uint64
 }
 
-// Append appends c to dst; e is used and emptied.
+// Append appends c to dst. It uses e and leaves it empty.
 func (c *Counted) Append(dst []byte, e *wire.Encoder) []byte {
 	e.Reset()
 	e.Version()
@@ -68,8 +67,9 @@ func DecodeCounted(value []byte) (Counted, error) {
 	credits, observed := d.Count(), d.Bool()
 	for n := credits; n > 0 && d.Err() == nil; n-- {
 		call, ok := decodeCall(d)
-		if !ok { // it would be counted under a counter that nobody knows
-			return Counted{}, fmt.Errorf("cannot restore counted calls: %w: a call of class %d, outcome %d, context %d, or too many rules", wire.ErrFrame, call.Class, call.Outcome, call.Context)
+		if !ok { // it would count under an unknown counter
+			return Counted{}, fmt.Errorf("cannot restore counted calls: %w: a call has an unknown class %d, outcome %d or "+
+				"context %d, or too many rules", wire.ErrFrame, call.Class, call.Outcome, call.Context)
 		}
 		c.Credits = append(c.Credits, call)
 		if observed {
@@ -87,14 +87,13 @@ func DecodeCounted(value []byte) (Counted, error) {
 	return c, nil
 }
 
-// spread bounds how far the times of one call's copies, and of the records about it, lie
-// from each other: copies are known as such in buckets of dedup.Span beside each other.
+// spread bounds the time between the copies of one call and between the records about it:
+// copies are recognized in adjacent buckets of dedup.Span.
 const spread = 4 * dedup.Span
 
-// Until returns the event time, ns, that calls have to be forgotten up to before nobody
-// needs the record any more: it covers what is in the record, and the copies of these
-// calls that other records hold, because what is newest of a call has to go last. Empty
-// records are needed by nobody.
+// Until returns the event time, in ns, up to which calls must be forgotten before the
+// record is obsolete. It covers the calls in the record and their copies in other
+// records, because the newest record of a call must go last. An empty record is obsolete.
 func (c *Counted) Until() int64 {
 	last := int64(math.MinInt64)
 	for i := range c.Keys {
@@ -130,8 +129,8 @@ func appendCall(e *wire.Encoder, c *count.Call) {
 	e.Bool(c.Open)
 }
 
-// decodeCall reads what appendCall wrote; ok reports whether its numbers are ones that
-// this program knows.
+// decodeCall reads what appendCall wrote; ok reports whether this program knows its
+// numbers.
 func decodeCall(d *wire.Decoder) (c count.Call, ok bool) {
 	c.IDText, c.Time = d.String(), d.Int()
 	rank := d.Uint()
@@ -145,7 +144,8 @@ func decodeCall(d *wire.Decoder) (c count.Call, ok bool) {
 	c.ID = wire.ParseCallID(c.IDText)
 	c.Copy, c.Class, c.Outcome, c.Context = kms.Copy(rank), kms.Class(class), kms.Outcome(outcome), kms.Context(context)
 	return c, rank <= uint64(kms.CopyCaller) && class < uint64(kms.NumClasses) &&
-		outcome <= uint64(kms.OutcomeFailed) && context < uint64(kms.NumContexts) && matched <= sigma.MaxRules && max(suppressed, withheld) <= sigma.MaxRules+32
+		outcome <= uint64(kms.OutcomeFailed) && context < uint64(kms.NumContexts) && matched <= sigma.MaxRules &&
+		max(suppressed, withheld) <= sigma.MaxRules+32
 }
 
 func appendObserved(e *wire.Encoder, o *Observed) {
@@ -164,7 +164,7 @@ func decodeObserved(d *wire.Decoder) (o Observed) {
 	for n := d.Count(); n > 0 && d.Err() == nil; n-- {
 		print, rule := d.Fixed(), d.Uint()
 		if rule > sigma.MaxRules {
-			rule = sigma.MaxRules // damage: no correlation has it
+			rule = sigma.MaxRules // damaged: no correlation has it
 		}
 		o.List = append(o.List, Observation{print, int(rule), d.String(), d.Fixed()})
 	}

@@ -8,42 +8,41 @@ import (
 	"keytrail/schemas/wire"
 )
 
-// Head is how far stage count has come with one source partition. Each of its commits
-// writes it anew, under HeadKey, and it is never deleted: together with the records of
-// Counted that it accounts for it is the partition's whole state.
+// Head is stage count's progress with one source partition. Each of its commits writes it
+// again, under HeadKey, and nothing deletes it. Together with the Counted records that it
+// accounts for, it is the partition's whole state.
 type Head struct {
-	At        Position // where the source is read on: what the same commit tells the group
+	At        Position // position in the source, also committed as the group's offset
 	Settings  string   // that the counts depend on; see wire.Settings
 	Sequence  uint64   // of the last frame; 0 before the first
-	Framed    int64    // the source's offsets below it are in frames
-	Watermark int64    // as the last frame told it
-	Late      int64    // as the last frame told it; see wire.Frame
-	Ended     int64    // the largest Quiet that a frame told; see wire.Frame
-	// Progress is how far event time has come by the records below At, and the hold that
-	// goes on with the next one.
+	Framed    int64    // frames contain all source offsets below it
+	Watermark int64    // of the last frame
+	Late      int64    // of the last frame; see wire.Frame
+	Ended     int64    // the largest Quiet of any frame; see wire.Frame
+	// Progress is event time after the records below At, and the hold that applies to the
+	// next one.
 	Progress eventtime.Saved
-	// Forgotten is an event time, ns: the ids of calls before it are not kept any more. It is
-	// before Late, so such a call is late, whatever the lateness is by now.
+	// Forgotten is an event time, in ns: ids of earlier calls have been dropped. It is
+	// before Late, so such a call is late, whatever the lateness is now.
 	Forgotten int64
 	Live      Live
 }
 
-// Live is a set of records of Counted, by their number and a sum of their names: two sets
-// that are equal in both are the same, but for one chance in 2^64. The zero value is the
-// empty set.
+// Live identifies a set of Counted records by their number and a sum of their names: two
+// different sets are equal with a chance of 2^-64. The zero value is the empty set.
 type Live struct{ N, Sum uint64 }
 
-// Add adds the record of a name.
+// Add adds the record with a name.
 func (l *Live) Add(n CountedName) { l.N, l.Sum = l.N+1, l.Sum+n.mixed() }
 
-// Remove takes the record of a name away.
+// Remove removes the record with a name.
 func (l *Live) Remove(n CountedName) { l.N, l.Sum = l.N-1, l.Sum-n.mixed() }
 
 // HeadKey is the key of Head in the dedup topic; no CountedName has it.
 const HeadKey = "head"
 
-// CountedName names one record of Counted: what the commit whose last frame has Sequence
-// has counted takes one or several records.
+// CountedName names one Counted record: a commit whose last frame has Sequence writes one
+// or several.
 type CountedName struct {
 	Sequence uint64
 	Part     uint32
@@ -54,7 +53,7 @@ func (n CountedName) Key() []byte {
 	return binary.BigEndian.AppendUint32(binary.BigEndian.AppendUint64(make([]byte, 0, 12), n.Sequence), n.Part)
 }
 
-// ParseCountedName is the inverse of Key. Other keys are wire.ErrFrame.
+// ParseCountedName is the inverse of Key. It returns wire.ErrFrame for other keys.
 func ParseCountedName(key []byte) (CountedName, error) {
 	if len(key) != 12 {
 		return CountedName{}, fmt.Errorf("cannot restore counted calls: %w: the key %q", wire.ErrFrame, key)
@@ -62,10 +61,9 @@ func ParseCountedName(key []byte) (CountedName, error) {
 	return CountedName{binary.BigEndian.Uint64(key), binary.BigEndian.Uint32(key[8:])}, nil
 }
 
-// Known checks that a record of the dedup topic is of this version, by its value:
-// wire.ErrOlder or wire.ErrNewer if not, and wire.ErrFrame for what no version has written.
-// It comes before the key is parsed, whose form may have changed, too. The value of a
-// tombstone is nil.
+// Known checks by its value that a record of the dedup topic has this version: it returns
+// wire.ErrOlder or wire.ErrNewer otherwise, and wire.ErrFrame for damage. Call it before
+// parsing the key, whose form may have changed as well. The value of a tombstone is nil.
 func Known(value []byte) error {
 	if value == nil {
 		return nil
@@ -84,7 +82,7 @@ func (n CountedName) mixed() uint64 {
 	return h ^ h>>31
 }
 
-// Append appends h to dst; e is used and emptied.
+// Append appends h to dst. It uses e and leaves it empty.
 func (h *Head) Append(dst []byte, e *wire.Encoder) []byte {
 	e.Reset()
 	e.Version()
@@ -110,7 +108,8 @@ func DecodeHead(value []byte) (Head, error) {
 	if err := d.Version(); err != nil {
 		return Head{}, fmt.Errorf("cannot restore the progress of counting: %w", err)
 	}
-	h := Head{At: position(d), Settings: d.Raw(), Sequence: d.Uint(), Framed: d.Int(), Watermark: d.Int(), Late: d.Int(), Ended: d.Int(),
+	h := Head{At: position(d), Settings: d.Raw(), Sequence: d.Uint(), Framed: d.Int(), Watermark: d.Int(),
+		Late: d.Int(), Ended: d.Int(),
 		Progress:  eventtime.Saved{Front: d.Int(), LateMark: d.Int(), Clock: d.Int(), Hold: d.Int()},
 		Forgotten: d.Int(), Live: Live{d.Uint(), d.Fixed()}}
 	if !d.Done() {
@@ -119,10 +118,10 @@ func DecodeHead(value []byte) (Head, error) {
 	return h, nil
 }
 
-// Position is where a partition is read on.
+// Position is where reading of a partition continues.
 type Position struct {
 	Offset int64    // of the next record
-	Epoch  int32    // leader epoch of the record before it; -1: unknown
+	Epoch  int32    // leader epoch of the previous record; -1: unknown
 	Topic  [16]byte // id of the topic; zero: unknown
 }
 

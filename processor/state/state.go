@@ -1,6 +1,5 @@
-// Package state encodes what the stages remember of their progress, for the changelog
-// topics that they restore it from; package detect does so for entities. It is pure:
-// bytes in, bytes out.
+// Package state encodes the progress of the stages for the changelog topics that restore
+// it; package entity encodes entities. It is pure: bytes in, bytes out.
 //
 // Every record begins with wire.FormatVersion; other versions are wire.ErrFrame, together
 // with wire.ErrOlder or wire.ErrNewer.
@@ -13,7 +12,7 @@ import (
 	"keytrail/schemas/wire"
 )
 
-// Applied is how far a stage detect partition has come with one source.
+// Applied is the progress of a stage detect partition with one source.
 type Applied struct {
 	Sequence  uint64
 	To        int64
@@ -21,16 +20,16 @@ type Applied struct {
 	Late      int64 // see wire.Frame
 }
 
-// Meta is what a partition of stage detect remembers beside its entities.
+// Meta is the state of a stage detect partition besides its entities.
 type Meta struct {
-	At        Position // where kms.partials is read on: what the same commit tells the group
+	At        Position // position in kms.partials, also committed as the group's offset
 	Settings  string   // that the counts depend on; see wire.Settings
 	Watermark int64
-	Late      int64             // windows that end by it take no more calls
-	Ended     int64             // the largest Quiet that there has been: windows have closed by it
+	Late      int64             // windows that end by it accept no more calls
+	Ended     int64             // the largest Quiet so far: windows have closed by it
 	Applied   map[int32]Applied // by source
 	Sent      map[int32]uint64  // frames sent to other partitions
-	Told      int64             // Late as the last of them told it to every partition
+	Told      int64             // the last Late that was sent to every partition
 	Hold      int64             // windows that end by it get no more notices from other partitions
 	Traffic   window.Traffic
 }
@@ -38,7 +37,7 @@ type Meta struct {
 // MetaKey is the state key of Meta; no entity has it.
 const MetaKey = "meta"
 
-// Append appends m to dst; e is used and emptied.
+// Append appends m to dst. It uses e and leaves it empty.
 func (m *Meta) Append(dst []byte, e *wire.Encoder) []byte {
 	e.Reset()
 	e.Version()

@@ -68,7 +68,7 @@ func TestCountedRoundTrip(t *testing.T) {
 	}
 }
 
-// A field that is added to Call and forgotten here would be lost at a restart.
+// A new field of Call that is missing here would be lost at a restart.
 func TestEveryFieldOfACallIsKept(t *testing.T) {
 	want := counted(0)
 	want.Credits, want.Observed = []count.Call{{}}, nil
@@ -83,8 +83,8 @@ func TestEveryFieldOfACallIsKept(t *testing.T) {
 			f.SetInt(int64(i) + 1)
 		case reflect.Uint8, reflect.Uint16, reflect.Uint32, reflect.Uint64:
 			f.SetUint(1)
-		case reflect.Array: // the id, which is made of its text
-		case reflect.Struct: // what the call shows, which is learned at once
+		case reflect.Array: // the id, which is restored from its text
+		case reflect.Struct: // what the call shows, which is applied at once
 		default:
 			t.Fatalf("field %s of kind %s", v.Type().Field(i).Name, f.Kind())
 		}
@@ -97,7 +97,7 @@ func TestEveryFieldOfACallIsKept(t *testing.T) {
 	}
 }
 
-// meta makes what a partition remembers.
+// meta makes a partition's progress.
 func meta(seed uint64) state.Meta {
 	rng := rand.New(rand.NewPCG(seed, 3))
 	m := state.Meta{Settings: fmt.Sprint(seed), At: state.Position{Offset: rng.Int64(), Epoch: int32(rng.Uint32()), Topic: [16]byte{1, 2, 15: byte(seed)}}, Watermark: rng.Int64() - rng.Int64(), Late: rng.Int64() - rng.Int64(), Ended: rng.Int64() - rng.Int64(), Applied: map[int32]state.Applied{}, Sent: map[int32]uint64{}, Told: rng.Int64(), Hold: eventtime.None}
@@ -119,7 +119,7 @@ func TestMetaRoundTrip(t *testing.T) {
 	}
 }
 
-// head makes how far counting has come.
+// head makes a partition's progress of counting.
 func head(seed uint64) state.Head {
 	rng := rand.New(rand.NewPCG(seed, 4))
 	h := state.Head{Settings: fmt.Sprint(seed), At: state.Position{Offset: rng.Int64(), Epoch: -1, Topic: [16]byte{9, 15: byte(seed)}}, Sequence: rng.Uint64(), Framed: rng.Int64(), Watermark: rng.Int64() - rng.Int64(), Late: rng.Int64(), Ended: rng.Int64(), Progress: eventtime.Saved{Front: -rng.Int64(), LateMark: rng.Int64(), Clock: rng.Int64(), Hold: eventtime.None}, Forgotten: rng.Int64() - rng.Int64()}
@@ -142,7 +142,7 @@ func TestHeadRoundTrip(t *testing.T) {
 	}
 }
 
-// Names come back from their keys, sort like their numbers, and are not the head's.
+// Names survive their keys, sort like their numbers, and differ from the head's.
 func TestCountedNames(t *testing.T) {
 	last := ""
 	for _, n := range []state.CountedName{{}, {Part: 1}, {Part: math.MaxUint32}, {Sequence: 1}, {Sequence: 256}, {Sequence: math.MaxUint64, Part: 7}} {
@@ -159,8 +159,8 @@ func TestCountedNames(t *testing.T) {
 	}
 }
 
-// Of a set of records each that is missing, in excess or another one shows, in whatever
-// order they come and go.
+// A set of records shows each missing, excess or replaced record, in whatever order
+// records come and go.
 func TestLiveSets(t *testing.T) {
 	rng := rand.New(rand.NewPCG(1, 5))
 	for range 200 {
@@ -193,8 +193,8 @@ func TestLiveSets(t *testing.T) {
 	}
 }
 
-// A record is needed until all that it has of any call is forgotten, and the copies of
-// these calls, whose times may be off by some; no time overflows.
+// A record is needed until all copies of its calls are forgotten, whose times may differ
+// a little; no time overflows.
 func TestUntil(t *testing.T) {
 	c := state.Counted{Keys: []dedup.Key{{Time: 5}, {Time: 9}, {Time: 7}}, Credits: []count.Call{{Time: 8}}}
 	if got := c.Until(); got != 9+4*dedup.Span {
@@ -213,14 +213,14 @@ func TestUntil(t *testing.T) {
 	}
 }
 
-// records are one of each kind, with what decodes it.
+// records has one of each kind, with its decoder.
 func records() map[string]struct {
 	value  []byte
 	decode func([]byte) error
 } {
 	var e wire.Encoder
 	c, m, h := counted(9), meta(9), head(9)
-	for seed := uint64(9); len(c.Credits) == 0; seed += 24 { // with what correlations saw
+	for seed := uint64(9); len(c.Credits) == 0; seed += 24 { // with observations of correlations
 		c = counted(seed)
 	}
 	type record = struct {
@@ -234,8 +234,8 @@ func records() map[string]struct {
 	}
 }
 
-// A record that was cut, or has something behind it, is refused: restoring half
-// of it would count wrong.
+// A record that is truncated or has trailing bytes is refused: restoring half of it would
+// give wrong counts.
 func TestCutRecordsAreRefused(t *testing.T) {
 	for name, r := range records() {
 		if err := r.decode(r.value); err != nil {
@@ -264,15 +264,14 @@ func TestOtherVersionsAreRefused(t *testing.T) {
 	}
 }
 
-// A call of a class that this program does not know would be counted under a
-// wrong counter.
+// A call of an unknown class would count under a wrong counter.
 func TestUnknownNumbersAreRefused(t *testing.T) {
 	var e wire.Encoder
 	for _, edit := range []func(*count.Call){
 		func(c *count.Call) { c.Class = kms.NumClasses }, func(c *count.Call) { c.Class = 255 },
 		func(c *count.Call) { c.Outcome = kms.OutcomeFailed + 1 },
 		func(c *count.Call) { c.Context = kms.NumContexts }, func(c *count.Call) { c.Copy = kms.CopyCaller + 1 },
-		func(c *count.Call) { c.Matched = 1001 }, // more than rules there can be
+		func(c *count.Call) { c.Matched = 1001 }, // more than the maximum of rules
 	} {
 		c := counted(1)
 		c.Credits = append(c.Credits, count.Call{})
@@ -299,7 +298,7 @@ func FuzzDecodeCounted(f *testing.F) {
 			t.Fatalf("%v\n%+v became\n%+v", err, c, again)
 		}
 		table := count.NewTable(int64(5 * 60 * 1e9))
-		for i := range c.Credits { // whatever was read can be counted and sent
+		for i := range c.Credits { // every decoded call can be counted and sent
 			table.Add(&c.Credits[i], 1)
 		}
 		for p := range table.All() {
@@ -311,7 +310,7 @@ func FuzzDecodeCounted(f *testing.F) {
 	})
 }
 
-// The number of a rule that damage has made too large is not taken for a negative one.
+// A damaged rule number that is too large does not become negative.
 func TestDamagedRuleNumber(t *testing.T) {
 	c := state.Counted{Credits: []count.Call{{IDText: "a"}}, Observed: []state.Observed{{List: []state.Observation{{Rule: math.MinInt64}}}}}
 	got, err := state.DecodeCounted(c.Append(nil, new(wire.Encoder)))

@@ -8,8 +8,8 @@ import (
 	"keytrail/processor/telemetry"
 )
 
-// access returns what the stages do with each topic. Without stages it is what a
-// publisher does.
+// access returns the access that the stages need to each topic; without stages, a
+// publisher's.
 func (p *Pipeline) access(stages Stages) map[string]kafka.Access {
 	t, all := p.Topics, map[string]kafka.Access{}
 	add := func(on bool, access kafka.Access, topics ...string) {
@@ -33,10 +33,10 @@ func (p *Pipeline) access(stages Stages) map[string]kafka.Access {
 	return all
 }
 
-// makeParts makes the metrics, the health and the log of dead letters of the stages and
+// makeParts creates the metrics, the health and the dead-letter log of the stages and
 // sinks of this process.
 func (p *Pipeline) makeParts(stages Stages) error {
-	p.Telemetry.Health().Part("kafka") // the first to be shown
+	p.Telemetry.Health().Part("kafka") // shown first
 	p.flows, p.letters = map[string]*telemetry.Flow{}, map[string]*lograte.Letters{}
 	for _, one := range []struct {
 		on           bool
@@ -68,11 +68,11 @@ func (p *Pipeline) makeParts(stages Stages) error {
 	return nil
 }
 
-// group is the consumer group of a stage.
+// group returns the consumer group of a stage.
 func (p *Pipeline) group(stage string) string { return p.TransactionID + "-" + stage }
 
-// checkAccess asks whether the brokers let the stages be members of their groups, and
-// write transactions.
+// checkAccess checks that the brokers let the stages join their groups and write
+// transactions.
 func (p *Pipeline) checkAccess(ctx context.Context) error {
 	var groups, ids []string
 	for _, one := range p.parts {
@@ -84,7 +84,7 @@ func (p *Pipeline) checkAccess(ctx context.Context) error {
 	return kafka.CheckAccess(ctx, p.Kafka, groups, ids)
 }
 
-// partOf returns the part of a stage, or of one sink of it; nil when this process does
+// partOf returns the part of a stage, or of one of its sinks; nil if this process does
 // not run it.
 func (p *Pipeline) partOf(stage, sink string) *part {
 	for _, one := range p.parts {

@@ -16,8 +16,8 @@ import (
 	"keytrail/processor/setting"
 )
 
-// TestEveryAccessIsAsked holds that the start asks for everything that the stages do: for
-// each topic, group and id, a user that lacks just that is told so.
+// TestEveryAccessIsAsked checks that startup asks for everything that the stages do: for
+// each topic, group and id, it names the access that a user lacks.
 func TestEveryAccessIsAsked(t *testing.T) {
 	all := Stages{Normalize: true, Count: true, Detect: true, Forward: true}
 	var status atomic.Int32
@@ -45,7 +45,7 @@ func TestEveryAccessIsAsked(t *testing.T) {
 	for _, l := range lacks {
 		t.Run(fmt.Sprint(l.op, " ", l.says), func(t *testing.T) {
 			t.Parallel()
-			acls := []kfake.ACL{{Resource: l.kind, Name: l.name, Pattern: kmsg.ACLResourcePatternTypePrefixed, Operation: l.op}} // denies
+			acls := []kfake.ACL{{Resource: l.kind, Name: l.name, Pattern: kmsg.ACLResourcePatternTypePrefixed, Operation: l.op}} // deny rules
 			for _, kind := range []kmsg.ACLResourceType{kmsg.ACLResourceTypeTopic, kmsg.ACLResourceTypeGroup, kmsg.ACLResourceTypeTransactionalId} {
 				acls = append(acls, kfake.ACL{Resource: kind, Name: "*", Pattern: kmsg.ACLResourcePatternTypeLiteral, Operation: kmsg.ACLOperationAll, Allow: true})
 			}
@@ -60,7 +60,7 @@ func TestEveryAccessIsAsked(t *testing.T) {
 			p.Sinks = []Destination{to}
 			ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
 			defer cancel()
-			p.Ready = cancel // it has begun: nobody has asked
+			p.Ready = cancel // it has started without an access check
 			err = p.Run(ctx, all)
 			if err == nil || errors.Is(err, context.DeadlineExceeded) || !strings.Contains(err.Error(), l.says) || !strings.Contains(err.Error(), "kafka-acls.sh") || strings.Contains(err.Error(), "\n") {
 				t.Errorf("it ended with %v, want one line about %v on %s", err, l.op, l.says)
@@ -69,7 +69,7 @@ func TestEveryAccessIsAsked(t *testing.T) {
 	}
 }
 
-// A client that may not read settings works all the same, and is ready.
+// A client that may not read topic settings runs all the same, and is ready.
 func TestWithoutDescribeConfigs(t *testing.T) {
 	var acls []kfake.ACL
 	for kind, ops := range map[kmsg.ACLResourceType][]kmsg.ACLOperation{

@@ -14,8 +14,8 @@ import (
 	"keytrail/schemas/wire"
 )
 
-// TestNormalizerKeepsCopies: what stage normalize has to write does not change with the
-// memory of the records that it was made of; the simulation holds count and detect to it.
+// TestNormalizerKeepsCopies: output of stage normalize does not change with the reused
+// memory of its input; the simulation checks count and detect for that.
 func TestNormalizerKeepsCopies(t *testing.T) {
 	events := trail(t, generate.Config{Seed: 3, Start: time.Now().Add(-50 * time.Hour), Duration: 24 * time.Hour, Events: 300, DuplicateShare: 0.1})
 	raw := append(slices.Clone(events),
@@ -50,7 +50,7 @@ func TestNormalizerKeepsCopies(t *testing.T) {
 		return list
 	}
 	want, got := normalized(false), normalized(true)
-	if len(want) < len(events)/2 || len(got) != len(want) { // of the events some are not of KMS
+	if len(want) < len(events)/2 || len(got) != len(want) { // some of the events are not KMS events
 		t.Fatalf("%d records, want %d", len(got), len(want))
 	}
 	for i := range want {

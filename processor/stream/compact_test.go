@@ -12,9 +12,9 @@ import (
 	"keytrail/processor/kafka/kafkatest"
 )
 
-// A real Kafka compacts the log of counted calls while it grows: heads and tombstones go,
-// and what is left is the whole state. All calls come a second time after that and count
-// once. The embedded broker compacts once an hour, and not soundly.
+// A real Kafka compacts the log of counted calls while it grows: old heads and tombstones
+// go, and the rest is the whole state. Then all calls come a second time and count once.
+// The embedded broker compacts once an hour, and not soundly.
 func TestCompactedStateIsWhole(t *testing.T) {
 	if os.Getenv(kafkatest.Variable) != "real" {
 		t.Skip("SKIPPED TestCompactedStateIsWhole: compaction is NOT tested: it needs a real Kafka, make integration")
@@ -45,7 +45,7 @@ func TestCompactedStateIsWhole(t *testing.T) {
 		}
 		all := int64(0)
 		ends.Each(func(o kadm.ListedOffset) { all += o.Offset })
-		return all > 60 && n < all/3 // half of the offsets are ends of transactions
+		return all > 60 && n < all/3 // half of the offsets are transaction markers
 	}
 	for i := 0; i < len(records); {
 		next := min(i+300, len(records))

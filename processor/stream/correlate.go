@@ -14,12 +14,12 @@ import (
 	"keytrail/schemas/wire"
 )
 
-// mostCorrelated bounds what a partition of stage detect holds for the correlations of
-// the user's rules, in bytes: 40,000 panes that name ten calls, or 75,000 that name one.
+// mostCorrelated bounds the memory of a stage detect partition for the user's
+// correlations, in bytes: 40,000 panes that name ten calls, or 75,000 that name one.
 const mostCorrelated = 64 << 20
 
-// correlations returns an empty engine. It is there without correlations, too: the
-// changelog may have some of before.
+// correlations returns an empty engine. It exists without correlations as well: the
+// changelog may contain some from before.
 func (p *Pipeline) correlations() *correlate.Engine {
 	w := &p.Window.Detect
 	cfg := correlate.Config{Keep: w.Size, Bytes: mostCorrelated, Allow: w.Allow}
@@ -33,14 +33,15 @@ type refused struct {
 	why  correlate.Refusal
 }
 
-// correlate counts what a frame has for correlations. A late pane is a fault, as a late
-// partial is: its calls are not late.
+// correlate counts a frame's matches of correlations. A late pane is a fault, like a late
+// partial: its calls are not late.
 func (d *detector) correlate(t *detectTask, f *wire.Frame) error {
 	for i := range f.Panes {
 		switch why := t.correlations.Take(&f.Panes[i]); why {
 		case correlate.Counted:
 		case correlate.Late:
-			return fmt.Errorf("source %d: frame %d has matches of a correlation at %s, which takes no more: %s", f.Source, f.Sequence, stamp(f.Panes[i].Start), lateHere)
+			return fmt.Errorf("source %d: frame %d has late matches of a correlation at %s: %s", f.Source, f.Sequence,
+				stamp(f.Panes[i].Start), lateHere)
 		default:
 			t.refused = append(t.refused, refused{f.Panes[i], why})
 		}
@@ -48,12 +49,12 @@ func (d *detector) correlate(t *detectTask, f *wire.Frame) error {
 	return nil
 }
 
-// lateHere says what to do about calls that are late in stage detect.
+// lateHere is the advice about calls that are late in stage detect.
 const lateHere = "counts would be lost; see docs/operations.md, \"Starting over\""
 
-// correlated publishes the anomalies of the windows of correlations that end by the
-// watermark, and writes what was refused. It tells whether it stopped before the end of
-// the step.
+// correlated publishes the anomalies of the correlation windows that end by the
+// watermark, and dead letters for refused panes. It reports whether it stopped before the
+// end of the step.
 func (d *detector) correlated(t *detectTask, mark eventtime.Mark, now int64, left *int) (more bool) {
 	more = t.correlations.Advance(mark, *left, func(a *anomaly.Anomaly) {
 		*left--
@@ -81,7 +82,8 @@ func (d *detector) refuse(t *detectTask, r *refused, now int64) {
 		Key         string   `json:"key"`
 		Principal   string   `json:"principal"`
 		Calls       []string `json:"calls"`
-	}{Fingerprint: fmt.Sprintf("%016x", p.Correlation), Start: time.Unix(0, p.Start).UTC().Format(time.RFC3339Nano), Matches: sigma.Matches(p.Tally), Key: p.Key, Principal: p.Principal}
+	}{Fingerprint: fmt.Sprintf("%016x", p.Correlation), Start: time.Unix(0, p.Start).UTC().Format(time.RFC3339Nano),
+		Matches: sigma.Matches(p.Tally), Key: p.Key, Principal: p.Principal}
 	for _, c := range d.p.userCorrelations() {
 		if c.Fingerprint == p.Correlation {
 			about.Correlation, about.Group = c.ID, c.Values(p.Group)
@@ -92,21 +94,22 @@ func (d *detector) refuse(t *detectTask, r *refused, now int64) {
 	}
 	raw, err := json.Marshal(about)
 	if err != nil {
-		panic("BUG: a dead letter can not be written: " + err.Error()) // it has texts and numbers only
+		panic("BUG: cannot encode a dead letter: " + err.Error()) // texts and numbers always encode
 	}
 	d.stats.uncorrelated += int(about.Matches)
 	d.emit(d.p.letter(&wire.DeadLetter{
 		Stage: "detect", Reason: string(r.why), Time: now, Raw: raw,
-		Detail: fmt.Sprintf("%d matches that a correlation has not counted, because %s; among their calls %v", about.Matches, refusals[r.why], about.Calls),
+		Detail: fmt.Sprintf("%d matches are not counted by a correlation, because %s; some of their calls: %v",
+			about.Matches, refusals[r.why], about.Calls),
 		Object: fmt.Sprintf("%s/%d", d.p.Topics.Partials, t.partition),
 	}))
 }
 
-// refusals say why.
+// refusals are the texts of the reasons.
 var refusals = map[correlate.Refusal]string{
-	correlate.TooMany: "its groups take more memory than they may",
+	correlate.TooMany: "its groups exceed their memory limit",
 	correlate.Unknown: "stage detect does not have it, or has another version of it: all processes need the same rules",
-	correlate.Damaged: "their count can not be read",
+	correlate.Damaged: "their count cannot be read",
 }
 
 func (p *Pipeline) userCorrelations() []*sigma.Correlation {
@@ -116,9 +119,10 @@ func (p *Pipeline) userCorrelations() []*sigma.Correlation {
 	return p.Rules.Correlations
 }
 
-// forgot tells that state was given up, because its correlation has changed or gone.
+// forgot logs that state was dropped because its correlation has changed or been removed.
 func (p *Pipeline) forgot(stage string, n int) {
 	if n > 0 {
-		p.Log.Warn(stage+": state of correlations is forgotten: they, or rules of theirs, have been changed or taken away; windows that they had begun count anew", "records", n)
+		p.Log.Warn(stage+": state of correlations is dropped: they, or their rules, were changed or removed; their open "+
+			"windows start over", "records", n)
 	}
 }

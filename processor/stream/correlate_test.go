@@ -25,7 +25,7 @@ import (
 	"keytrail/schemas/wire"
 )
 
-// userCorrelations count what userRules match, one of each kind and condition.
+// userCorrelations count the matches of userRules, one of each kind and condition.
 const userCorrelations = userRules + `---
 title: Many odd ones
 id: c-many
@@ -61,12 +61,12 @@ id: c-callers
 correlation: {type: event_count, rules: [callers], group-by: [recipientAccountId, userIdentity.arn], timespan: 10m, condition: {gte: 1}}
 `
 
-// isCorrelated tells whether a record is an anomaly of userCorrelations.
+// isCorrelated reports whether a record is an anomaly of userCorrelations.
 func isCorrelated(rec *otellog.Record) bool {
 	return strings.HasPrefix(rec.Str(semconv.KeytrailAnomalyDetector), anomaly.SigmaDetector+"c-")
 }
 
-// correlatedIn is what a scan of records finds of correlations, by id.
+// correlatedIn returns the anomalies of correlations in a scan of records, by id.
 func correlatedIn(t *testing.T, rules *sigma.Rules, records [][]byte) map[string]string {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), "trail.json")
@@ -93,8 +93,8 @@ func correlatedIn(t *testing.T, rules *sigma.Rules, records [][]byte) map[string
 	return found
 }
 
-// correlatedOut reads the anomalies of correlations from the topic: how often each is
-// there, and what it says last, by id.
+// correlatedOut reads the anomalies of correlations from the topic: the number of copies
+// of each, and its last text, by id.
 func correlatedOut(t *testing.T, brokers []string) (n map[string]int, last map[string]string) {
 	t.Helper()
 	n, last = map[string]int{}, map[string]string{}
@@ -112,8 +112,8 @@ func correlatedOut(t *testing.T, brokers []string) (n map[string]int, last map[s
 	return n, last
 }
 
-// findsAll checks that a test has something of every correlation, but for what only a
-// worse record of a call shows.
+// findsAll checks that a test has an anomaly of every correlation, except those that only
+// a worse record of a call shows.
 func findsAll(t *testing.T, rules *sigma.Rules, found map[string]string) {
 	t.Helper()
 	kinds := map[string]int{}
@@ -129,13 +129,13 @@ func findsAll(t *testing.T, rules *sigma.Rules, found map[string]string) {
 	}
 }
 
-// What correlations find in the stream is what they find in a scan of the same records,
-// across duplicates, disorder, restarts, processes that come and go, and another
-// account's record that comes after a restart; and it is published once.
+// Correlations find the same in the stream as in a scan of the same records, each
+// published once, across duplicates, disorder, restarts, joining and leaving processes,
+// and another account's record after a restart.
 func TestCorrelations(t *testing.T) {
 	brokers, rules := broker(t), loadRules(t, userCorrelations)
-	// The trail ends five hours ago: the clock has to be past the last window of an hour and
-	// its lateness at any minute of the hour.
+	// The trail ends five hours ago, so that at any minute the clock is past the last
+	// one-hour window and its lateness.
 	records := trail(t, generate.Config{Seed: 12, Start: time.Now().Add(-53 * time.Hour), Duration: 48 * time.Hour, Events: 4000, DuplicateShare: 0.2})
 	half := len(records) / 2
 	var middle struct{ EventTime time.Time }
@@ -202,7 +202,7 @@ func letterHeader(r *kgo.Record, name string) string {
 	return ""
 }
 
-// paneKeys are the state keys of panes that are there.
+// paneKeys are the state keys of stored panes.
 func paneKeys(t *testing.T, brokers []string) map[string]bool {
 	t.Helper()
 	keys := map[string]bool{}
@@ -218,7 +218,7 @@ func paneKeys(t *testing.T, brokers []string) map[string]bool {
 	return keys
 }
 
-// matchesSent is how many matches stage count has told of.
+// matchesSent returns how many matches stage count has sent.
 func matchesSent(t *testing.T, brokers []string) (n int64) {
 	t.Helper()
 	readTopic(t, brokers, "kms.partials", 2, func(r *kgo.Record) error {
@@ -231,8 +231,8 @@ func matchesSent(t *testing.T, brokers []string) (n int64) {
 	return n
 }
 
-// Where stage detect no longer has the correlations, their state is forgotten, and what
-// stage count goes on to see of them is a dead letter: nothing is silently gone.
+// If stage detect no longer has the correlations, it drops their state, and the matches
+// that stage count still sends become dead letters: nothing disappears silently.
 func TestCorrelationsTakenAway(t *testing.T) {
 	brokers, rules := broker(t), loadRules(t, userCorrelations)
 	records := trail(t, generate.Config{Seed: 14, Start: time.Now().Add(-20 * time.Hour), Duration: 18 * time.Hour, Events: 600})
@@ -255,7 +255,7 @@ func TestCorrelationsTakenAway(t *testing.T) {
 	start(t, counts, Stages{Normalize: true, Count: true})
 	produce(t, brokers, one.Topics.Raw, records[half:])
 	caughtUp(t, brokers, counts)
-	if left := paneKeys(t, brokers); len(left) != 0 || said.has("state of correlations is forgotten") == 0 {
+	if left := paneKeys(t, brokers); len(left) != 0 || said.has("state of correlations is dropped") == 0 {
 		t.Errorf("%d panes are left; the log says %q", len(left), said.text.String())
 	}
 	got := int64(0)

@@ -17,27 +17,27 @@ import (
 	"keytrail/schemas/wire"
 )
 
-// counter is stage count: kms.events to kms.partials. For every source
-// partition it owns it removes duplicates, judges single events by the
-// always-on rules and the user's own, and adds the calls to partial counts; a commit writes one
-// frame of them to every partition of kms.partials.
+// counter is stage count: kms.events to kms.partials. For every source partition that it
+// owns, it removes duplicates, judges single events by the always-on rules and the
+// user's, and adds the calls to partial counts. A commit writes a frame of them to every
+// partition of kms.partials.
 type counter struct {
 	p       *Pipeline
 	tasks   map[int32]*countTask
 	rec     otellog.Record
 	call    count.Call
 	taker   intake.Taker
-	told    bool // the log has that rules could not be tried
-	full    bool // the log has that correlations see too much
+	told    bool // logged that rules could not read a call
+	full    bool // logged that correlations have too many matches
 	enc     wire.Encoder
 	batches []wire.Batch      // by partition of kms.partials
-	now     int64             // wall clock, ns; moved on by every poll
-	began   time.Time         // of the first look at the clock; see since
-	topic   topicView         // what is known of all sources
-	emit    func(*kgo.Record) // of the Output at hand
+	now     int64             // wall clock, ns; every poll updates it
+	began   time.Time         // first look at the clock; see since
+	topic   topicView         // the known state of all sources
+	emit    func(*kgo.Record) // of the current Output
 	emitted bool              // it has been called
-	commits bool              // the transaction at hand commits in any case
-	out     []*kgo.Record     // of what was processed since
+	commits bool              // the current transaction commits in any case
+	out     []*kgo.Record     // output of the records processed since
 	stats   tally
 }
 
@@ -48,21 +48,21 @@ type countTask struct {
 	observed  *observer // nil without correlations
 	progress  eventtime.Progress
 	log       countLog
-	at        kafka.Position // where the source is read on
+	at        kafka.Position // position in the source
 	begun     bool           // from and to are known
 	sequence  uint64
-	from, to  int64      // offsets counted since the last commit: [from, to)
-	lost      uint64     // of these, how many expired before they were read
-	lastEvent int64      // when it had something to read last, or that was not known; see since
+	from, to  int64      // range of offsets counted since the last commit: [from, to)
+	lost      uint64     // the number of those that expired unread
+	lastEvent int64      // when it last had something to read, or its lag was unknown; see since
 	held      int64      // when this process saw the hold begin; see since
-	own       int64      // the watermark that its own events have made; see marks
-	sent      wire.Frame // watermark, late and idleness as told last
-	told      int64      // when that was; see since
-	quiet     int64      // of the Output at hand; see eventtime.Mark
-	ended     int64      // the largest quiet that was told: windows may have closed by it
+	own       int64      // the watermark of its own events; see marks
+	sent      wire.Frame // the last watermark, late mark and idleness sent
+	told      int64      // when they were sent; see since
+	quiet     int64      // of the current Output; see eventtime.Mark
+	ended     int64      // the largest quiet sent: windows may have closed by it
 }
 
-// newTask returns a source partition without state, at a time of since.
+// newTask returns a source partition without state at a time of since.
 func (c *counter) newTask(partition int32, since int64) *countTask {
 	w := c.p.Window
 	t := &countTask{
@@ -78,8 +78,8 @@ func (c *counter) newTask(partition int32, since int64) *countTask {
 	return t
 }
 
-// Assign keeps no task unless all are restored: what has a task writes frames and a head,
-// and a partition whose restore failed may be another process's by then.
+// Assign keeps tasks only if all are restored: every task writes frames and a head, and a
+// partition whose restore failed may belong to another process by then.
 func (c *counter) Assign(ctx context.Context, partitions []int32) error {
 	began := c.p.now()
 	tasks := map[int32]*countTask{}
@@ -96,7 +96,7 @@ func (c *counter) Assign(ctx context.Context, partitions []int32) error {
 	}
 	for _, p := range partitions {
 		t := tasks[p]
-		t.lastEvent = c.since(c.p.now()) // the time of the restore was no silence of the source
+		t.lastEvent = c.since(c.p.now()) // the time of the restore is not silence of the source
 		err := t.restored()
 		if err == nil {
 			err = c.p.sameSettings(t.log.head.Settings)
@@ -108,7 +108,8 @@ func (c *counter) Assign(ctx context.Context, partitions []int32) error {
 	maps.Copy(c.tasks, tasks)
 	c.p.forgot("count", forgotten)
 	if n > 0 {
-		c.p.Log.Info("count: state restored", "partitions", len(partitions), "records", n, "took", c.p.now().Sub(began).Round(time.Millisecond))
+		c.p.Log.Info("count: state restored", "partitions", len(partitions), "records", n,
+			"took", c.p.now().Sub(began).Round(time.Millisecond))
 		c.p.restored("count", n, c.p.now().Sub(began))
 	}
 	return nil
@@ -123,7 +124,7 @@ func (c *counter) Revoke(partitions []int32) {
 
 func (c *counter) Lag(behind map[int32]int64) {
 	for p, n := range behind {
-		if t := c.tasks[p]; t != nil && n != 0 { // it has records, which are not read yet
+		if t := c.tasks[p]; t != nil && n != 0 { // it has unread records
 			t.lastEvent = c.since(c.p.now())
 		}
 	}
@@ -132,7 +133,8 @@ func (c *counter) Lag(behind map[int32]int64) {
 func (c *counter) Process(r *kgo.Record) error {
 	t := c.tasks[r.Partition]
 	if r.Offset < t.to {
-		return fmt.Errorf("topic %q partition %d: offset %d comes after offset %d is counted", r.Topic, r.Partition, r.Offset, t.to)
+		return fmt.Errorf("topic %q partition %d: offset %d arrives after offset %d was counted", r.Topic,
+			r.Partition, r.Offset, t.to)
 	}
 	if !t.begun { // a new source
 		t.from, t.begun = r.Offset, true
@@ -154,7 +156,7 @@ func (c *counter) Process(r *kgo.Record) error {
 	case call.IDText == "" || call.Time == 0:
 		c.dead(r, "no_call", "the log record has no keytrail.call.id or no time: it was not made by Keytrail")
 	case !eventtime.InRange(call.Time):
-		c.dead(r, "bad_time", fmt.Sprintf("the event time, %d ns from 1970, is not before 2262 and after the beginning of 1970", call.Time))
+		c.dead(r, "bad_time", fmt.Sprintf("the event time, %d ns from 1970, is not between 1970 and 2261", call.Time))
 	case call.Time > eventtime.Add(known, maxFuture):
 		c.dead(r, "future", fmt.Sprintf("the event time is more than a day ahead of %s", stamp(known)))
 	default:
@@ -163,7 +165,7 @@ func (c *counter) Process(r *kgo.Record) error {
 	return nil
 }
 
-// take takes in the call in c.call, of the record r; see arrive for known.
+// take processes the call in c.call, from record r; see arrive for known.
 func (c *counter) take(t *countTask, r *kgo.Record, known int64) {
 	late := t.late(c.p)
 	verdict := c.taker.Take(&t.Source, &c.rec, &c.call, late)
@@ -179,15 +181,15 @@ func (c *counter) take(t *countTask, r *kgo.Record, known int64) {
 		return
 	case intake.Late:
 		c.stats.late++
-		c.dead(r, "late", fmt.Sprintf("windows that end by %s take no more calls", stamp(late)))
+		c.dead(r, "late", fmt.Sprintf("windows that end by %s accept no more calls", stamp(late)))
 		return
 	}
 	t.progress.Observe(c.call.Time, known)
 }
 
-// maxFuture is how far ahead of the clock, or of the time at which a broker wrote its
-// record, an event may be: a day. A farther one is a dead letter, because it would hold
-// its window open for that long.
+// maxFuture is how far ahead an event may be of the clock, or of its record's broker
+// timestamp: a day. One further ahead is a dead letter, because it would keep its window
+// open for that long.
 const maxFuture = int64(24 * time.Hour)
 
 func (c *counter) dead(r *kgo.Record, reason, detail string) {
@@ -195,15 +197,15 @@ func (c *counter) dead(r *kgo.Record, reason, detail string) {
 	c.out = append(c.out, c.p.deadLetter("count", reason, detail, r))
 }
 
-// Output writes, for every task with something to tell, a frame to each
-// partition of kms.partials and what it counted to the dedup topic.
+// Output writes, for every task with news, a frame to each partition of kms.partials and
+// the counted calls to the dedup topic.
 func (c *counter) Output(now time.Time, emit func(*kgo.Record)) (more bool, err error) {
 	c.now, c.emitted = now.UnixNano(), false
 	c.emit = func(r *kgo.Record) {
 		c.emitted = true
 		emit(r)
 	}
-	for _, r := range c.out { // dead letters, and the anomalies of rules
+	for _, r := range c.out { // dead letters, and anomalies of rules
 		c.emit(r)
 	}
 	c.out = nil
@@ -235,13 +237,13 @@ func (c *counter) output(t *countTask, now time.Time) {
 	c.logHead(t)
 }
 
-// frameBytes is the size from which on a frame's partials go on in a further
-// one: with the largest partial (6 sets of 512 values, 40 kB, names and ids of 20 kB)
-// or pane (10,001 values, 80 kB, ids of 17 kB) it stays below Kafka's bound for a record.
+// frameBytes is the size at which a frame's partials continue in another frame: even with
+// the largest partial (6 sets of 512 values, 40 kB, names and ids of 20 kB) or pane
+// (10,001 values, 80 kB, ids of 17 kB) it stays below Kafka's record limit.
 const frameBytes = 600_000
 
-// frames writes what t has counted to every partition of kms.partials, in as
-// many frames as the fullest partition needs.
+// frames writes the counts of t to every partition of kms.partials, in as many frames as
+// the fullest partition needs.
 func (c *counter) frames(t *countTask, mark, late int64, idle bool) {
 	n := int(c.p.Partitions[c.p.Topics.Partials])
 	if len(c.batches) != n {

@@ -19,10 +19,10 @@ import (
 	"keytrail/schemas/wire"
 )
 
-// bigCommit is a counter with one commit that is far too large for one frame.
+// bigCommit is a counter with one commit far too large for one frame.
 func bigCommit(calls int) (*counter, *countTask) {
 	cfg := window.DefaultConfig()
-	cfg.FirstUse = 0 // every first use is one
+	cfg.FirstUse = 0 // every first use is an anomaly
 	p := &Pipeline{now: time.Now, mostBytes: frameBytes, mostNotices: frameNotices, mostBehind: mostBehind, mostHeld: mostBehind, mostWindows: mostWindows, Topics: wire.DefaultTopics(), Window: Window{Detect: cfg, IdleAfter: int64(time.Hour)}}
 	p.Partitions = map[string]int32{p.Topics.Partials: 3, p.Topics.Events: 2, p.Topics.Dedup: 2}
 	c := newCounter(p)
@@ -41,8 +41,8 @@ func bigCommit(calls int) (*counter, *countTask) {
 	return c, t
 }
 
-// A commit of any size goes out in records that Kafka takes; the frames
-// continue each other, and only the last tells the new watermark.
+// A commit of any size is split into records that Kafka accepts; the frames continue each
+// other, and only the last has the new watermark.
 func TestBigCommitIsSplit(t *testing.T) {
 	c, task := bigCommit(20_000)
 	out := output(t, c)
@@ -96,8 +96,8 @@ func TestBigCommitIsSplit(t *testing.T) {
 	}
 }
 
-// Every frame continues the last one of its source, in number and range: any other is an
-// error that says what to do, whichever way it differs, and changes nothing.
+// Every frame continues the last one of its source, in number and range. Any other is an
+// error with advice, however it differs, and changes nothing.
 func TestFramesContinue(t *testing.T) {
 	d := &detector{p: &Pipeline{Window: Window{Detect: window.DefaultConfig()}}}
 	rng := rand.New(rand.NewPCG(1, 7))
@@ -110,18 +110,18 @@ func TestFramesContinue(t *testing.T) {
 			bad := good
 			switch rng.IntN(5) {
 			case 0:
-				bad.Sequence += 1 + uint64(rng.IntN(5)) // one is missing
+				bad.Sequence += 1 + uint64(rng.IntN(5)) // a gap
 			case 1:
-				bad.Sequence -= 1 + uint64(rng.IntN(int(bad.Sequence))) // one comes again, or it begins again
+				bad.Sequence -= 1 + uint64(rng.IntN(int(bad.Sequence))) // a repetition, or a restart of the source
 			case 2:
 				bad.From += 1 + rng.Int64N(5) // offsets are missing
 				bad.To = max(bad.To, bad.From)
 			case 3:
-				bad.From -= 1 + rng.Int64N(5) // offsets come again
+				bad.From -= 1 + rng.Int64N(5) // repeated offsets
 			case 4:
 				bad.To = bad.From - 1
 			}
-			if moved := bad.From != good.From && bad.Sequence == good.Sequence; !moved || known { // nobody knows where a source begins
+			if moved := bad.From != good.From && bad.Sequence == good.Sequence; !moved || known { // the start of a source is unknown
 				before := fmt.Sprint(task.meta.Applied)
 				if fresh, err := task.admit(&bad); fresh || !errors.Is(err, errFrames) || !strings.Contains(err.Error(), "docs/operations.md") {
 					t.Fatalf("after frame %d up to %d: %+v: %v, %v", seq, end, bad, fresh, err)
@@ -138,8 +138,8 @@ func TestFramesContinue(t *testing.T) {
 	}
 }
 
-// Silence is what makes a source idle. One whose records can not be read is not
-// silent, and neither is one of which that is not known.
+// Silence makes a source idle. A source is not silent if its records cannot be read, or
+// if that is unknown.
 func TestLagIsNoSilence(t *testing.T) {
 	f := func(name string, behind int64, idle bool) {
 		t.Helper()

@@ -16,30 +16,29 @@ import (
 	"keytrail/schemas/wire"
 )
 
-// countLog is what stage count knows of one partition of kms.dedup. The topic is compacted
-// and holds, of a source partition, the records of counted calls that may still be needed,
-// each under a key of its own, and the head that accounts for them. A record is deleted by
-// a tombstone once all of its calls are forgotten, and by nothing else: no clock decides,
-// so ids are remembered over any outage.
+// countLog is stage count's view of one partition of kms.dedup. The topic is compacted.
+// For a source partition it contains the records of counted calls that may still be
+// needed, each under its own key, and the head that accounts for them. A tombstone
+// deletes a record once all of its calls are forgotten. No clock is involved, so ids are
+// remembered over any outage.
 //
-// Memory: 24 bytes a record, and a record has at least one id of those in dedup.Set.
+// Memory: 24 bytes per record, and a record has at least one id of those in dedup.Set.
 type countLog struct {
-	head   state.Head // as written or read last
+	head   state.Head // as last written or read
 	stored bool       // there is a head in the topic
-	// live are the records that are accounted for, by the event time that has to be
-	// forgotten for them to be needed no more; done are those past it that are still there.
+	// live are the needed records, grouped by the event time after which they are
+	// obsolete; done are the obsolete ones that still exist.
 	live map[int64][]state.CountedName
 	done []state.CountedName
-	read map[state.CountedName]int64 // while it is restored: the records, with their Until
+	read map[state.CountedName]int64 // during the restore: the records, with their Until
 }
 
-// mostTombstones bounds the records that one commit deletes of one partition: a watermark
-// that leaps by days must not make a transaction of any size. At 4 commits a second it is
-// a thousand times more than are written.
+// mostTombstones bounds the deletions of one commit per partition: a watermark that jumps
+// by days must not make a huge transaction. At 4 commits a second it is a thousand times
+// the rate of new records.
 const mostTombstones = 1000
 
-// due is the event time that has to be forgotten for a record to be needed no more: the
-// end of a bucket.
+// due returns the event time after which a record is obsolete: the end of a bucket.
 func due(until int64) int64 {
 	if until > math.MaxInt64-dedup.Span {
 		return math.MaxInt64
@@ -57,8 +56,8 @@ func (l *countLog) add(name state.CountedName, until int64) {
 	l.head.Live.Add(name)
 }
 
-// forget has the records go that nobody needs once calls before the event time before are
-// forgotten.
+// forget marks the records as obsolete that are not needed after calls before the event
+// time before are forgotten.
 func (l *countLog) forget(before int64) {
 	l.head.Forgotten = before
 	for _, at := range slices.Sorted(maps.Keys(l.live)) {
@@ -73,9 +72,9 @@ func (l *countLog) forget(before int64) {
 	}
 }
 
-// restore takes one record of the dedup topic. It adds to forgotten what is of
-// correlations that there are no more. Heads in the log say what was forgotten when, so a
-// restart needs no more memory than running does.
+// restore takes one record of the dedup topic. It adds to forgotten the observations of
+// removed correlations. Heads in the log show what was forgotten when, so a restart needs
+// no more memory than normal operation.
 func (t *countTask) restore(r *kgo.Record, forgotten *int) error {
 	l := &t.log
 	if err := state.Known(r.Value); err != nil {
@@ -116,8 +115,8 @@ func (t *countTask) restore(r *kgo.Record, forgotten *int) error {
 	return nil
 }
 
-// restored is for after the last record: it makes the task what the head says, or refuses
-// to, when something is missing that the head accounts for.
+// restored follows the last record: it brings the task to the state of the head, or
+// refuses if a record is missing that the head accounts for.
 func (t *countTask) restored() error {
 	l := &t.log
 	head, found := l.head, state.Live{}
@@ -135,9 +134,10 @@ func (t *countTask) restored() error {
 	found, l.read = l.head.Live, nil
 	switch {
 	case !l.stored && found.N > 0:
-		return fmt.Errorf("%d records of counted calls, and nothing that says how far counting had come: %w", found.N, kafka.ErrStateMissing)
+		return fmt.Errorf("%d records of counted calls, but no record of the progress of counting: %w",
+			found.N, kafka.ErrStateMissing)
 	case found != head.Live:
-		return fmt.Errorf("%d of %d records of counted calls are there: %w", found.N, head.Live.N, kafka.ErrStateMissing)
+		return fmt.Errorf("%d of %d records of counted calls exist: %w", found.N, head.Live.N, kafka.ErrStateMissing)
 	case !l.stored:
 		return nil
 	}
@@ -151,7 +151,7 @@ func (t *countTask) restored() error {
 	return nil
 }
 
-// logCounted writes what t has counted to the dedup topic: 24 bytes a call, and in parts
+// logCounted writes the counted calls of t to the dedup topic: 24 bytes a call, in parts
 // of at most 20,000 calls and the credits that fit.
 func (c *counter) logCounted(t *countTask) {
 	keys, credits := t.Keys, t.Changed
@@ -164,7 +164,7 @@ func (c *counter) logCounted(t *countTask) {
 	}
 }
 
-// logHead deletes what is not needed any more and writes how far t has come.
+// logHead deletes obsolete records and writes the progress of t.
 func (c *counter) logHead(t *countTask) {
 	l := &t.log
 	n := min(len(l.done), mostTombstones)
@@ -185,11 +185,11 @@ func (c *counter) put(t *countTask, key, value []byte) {
 	c.emit(&kgo.Record{Topic: c.p.Topics.Dedup, Partition: t.partition, Key: key, Value: value})
 }
 
-// forget drops what is older than any call that could still be counted, and a window
-// more, so that a duplicate can never change a count. Once a window, because it looks at
-// all credits, and at places that only what was told decides: what is known does not
-// depend on commits and restarts. What was told stays so, also when the lateness grows:
-// calls whose ids are forgotten are late for ever.
+// forget drops ids older than any call that could still count, plus one window, so that a
+// duplicate can never change a count. It runs once a window, as it visits all credits,
+// and at points determined only by what was sent, so the remembered ids do not depend on
+// commits and restarts. Sent marks stay valid when the lateness grows: calls whose ids
+// are forgotten remain late.
 func (t *countTask) forget(w *Window) {
 	horizon := eventtime.Start(eventtime.Sub(t.sent.Late, 2*w.Detect.Size), w.Detect.Size)
 	if horizon <= t.log.head.Forgotten {
@@ -208,7 +208,7 @@ func (c *counter) Position(partition int32) (at kafka.Position, ok bool) {
 	return t.at, t.log.stored
 }
 
-// Expired implements kafka.Stateful: the next frame says what is missing.
+// Expired implements kafka.Stateful: the next frame reports the missing offsets.
 func (c *counter) Expired(partition int32, from, to int64) {
 	t := c.tasks[partition]
 	t.to = to
@@ -224,14 +224,14 @@ func (c *counter) Read(next map[int32]kafka.Position, commits bool) {
 		if t == nil {
 			continue
 		}
-		if t.at = at; !t.begun { // a source without records yet
+		if t.at = at; !t.begun { // a source without records so far
 			t.begun, t.from, t.to = true, at.Offset, at.Offset
 		}
 	}
 }
 
-// heads writes how far the tasks have come that have not told since their source was read
-// on: a commit takes the offsets of all of them.
+// heads writes the progress of tasks whose source has been read on without a frame: a
+// commit covers the offsets of all tasks.
 func (c *counter) heads() {
 	for _, t := range c.tasks {
 		if !t.log.stored || t.log.head.At != state.Position(t.at) {
@@ -242,13 +242,14 @@ func (c *counter) heads() {
 
 var _ kafka.Stateful = (*counter)(nil)
 
-// frame returns the k-th of the n frames of one commit. Only the last carries the new
-// watermark: windows must not close before all of it is there.
+// frame returns the k-th of the n frames of one commit. Only the last has the new
+// watermark: windows must not close before all frames have arrived.
 func (t *countTask) frame(k, n int, mark, late int64, idle bool) wire.Frame {
 	t.sequence++
-	f := wire.Frame{Settings: t.log.head.Settings, Source: t.partition, Sequence: t.sequence, From: t.from, To: t.to, Lost: t.lost, Watermark: t.sent.Watermark, Late: t.sent.Late, Quiet: t.sent.Watermark, Idle: idle}
+	f := wire.Frame{Settings: t.log.head.Settings, Source: t.partition, Sequence: t.sequence, From: t.from, To: t.to,
+		Lost: t.lost, Watermark: t.sent.Watermark, Late: t.sent.Late, Quiet: t.sent.Watermark, Idle: idle}
 	if k > 0 {
-		f.From, f.Lost = t.to, 0 // the first has told them
+		f.From, f.Lost = t.to, 0 // the first frame has them
 	}
 	if k == n-1 {
 		f.Watermark, f.Late, f.Quiet = mark, late, max(mark, t.quiet)

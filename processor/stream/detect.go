@@ -21,45 +21,46 @@ import (
 	"keytrail/schemas/wire"
 )
 
-// detector is stage detect: kms.partials to kms.windows and kms.anomalies. Each
-// partition it owns holds a share of the entities; it checks that the frames of
-// every source continue without gap, merges their partials, and closes windows
-// at the combined watermark. Its state goes to kms.state in the same
-// transaction.
+// detector is stage detect: kms.partials to kms.windows and kms.anomalies. Each partition
+// that it owns has a share of the entities. It checks that the frames of every source
+// continue without gaps, merges their partials, and closes windows at the combined
+// watermark. Its state goes to kms.state in the same transaction.
 type detector struct {
 	p       *Pipeline
 	tasks   map[int32]*detectTask
 	enc     wire.Encoder
 	rec     otellog.Record
-	emit    func(*kgo.Record) // of the Output at hand
-	commits bool              // the transaction at hand commits in any case
-	out     []*kgo.Record     // dead letters of what was processed since
+	emit    func(*kgo.Record) // of the current Output
+	commits bool              // the current transaction commits in any case
+	out     []*kgo.Record     // dead letters of the records processed since
 	stats   tally
-	told    map[othersOf]time.Time // when the log was last told of others
+	told    map[othersOf]time.Time // time of the last log line about others
 }
 
 // detectTask is the state of one partition of kms.partials.
 type detectTask struct {
 	partition int32
 	engine    *window.Engine
-	// correlations count what the user's correlations see, and refused is what they
-	// could not count of this commit.
+	// correlations count the matches of the user's correlations, and refused are the
+	// panes of this commit that they could not count.
 	correlations *correlate.Engine
 	refused      []refused
 	sources      eventtime.Sources
 	meta         state.Meta
 	news         bool
-	at           kafka.Position // where kms.partials is read on
-	stored       bool           // there is a meta in the changelog
+	at           kafka.Position // position in kms.partials
+	stored       bool           // the changelog has a meta
 	restored     int            // records of the changelog
 	last         []byte         // the newest meta of the changelog
 	// notices are counts for principals that other partitions may own.
 	notices []wire.Partial
-	late    []wire.Partial // notices for windows that are gone, of this commit
+	late    []wire.Partial // notices of this commit for dropped windows
 }
 
 func (d *detector) newTask(partition int32) *detectTask {
-	t := &detectTask{partition: partition, meta: state.Meta{Settings: d.p.settings().String(), Watermark: eventtime.None, Late: eventtime.None, Ended: eventtime.None, Told: eventtime.None, Hold: eventtime.None, Applied: map[int32]state.Applied{}, Sent: map[int32]uint64{}}}
+	t := &detectTask{partition: partition, meta: state.Meta{Settings: d.p.settings().String(), Watermark: eventtime.None,
+		Late: eventtime.None, Ended: eventtime.None, Told: eventtime.None, Hold: eventtime.None,
+		Applied: map[int32]state.Applied{}, Sent: map[int32]uint64{}}}
 	cfg := d.p.Window.Detect
 	cfg.Partition = partition
 	t.engine = window.NewEngine(cfg, func(p wire.Partial) { t.notices = append(t.notices, p) })
@@ -73,7 +74,7 @@ func (d *detector) Assign(ctx context.Context, partitions []int32) error {
 	for _, p := range partitions {
 		tasks[p] = d.newTask(p)
 	}
-	// Of the many states of an entity in the changelog only the last one is looked at.
+	// Only the last of an entity's many states in the changelog counts.
 	n := 0
 	err := d.p.readLog(ctx, d.p.Topics.State, partitions, func(r *kgo.Record) error {
 		t := tasks[r.Partition]
@@ -103,7 +104,8 @@ func (d *detector) Assign(ctx context.Context, partitions []int32) error {
 		d.p.forgot("detect", forgotten)
 		if t.restored > 0 {
 			took := d.p.now().Sub(began)
-			d.p.Log.Info("detect: state restored", "partition", p, "entities", t.engine.Len(), "took", took.Round(time.Millisecond), "records", t.restored)
+			d.p.Log.Info("detect: state restored", "partition", p, "entities", t.engine.Len(),
+				"took", took.Round(time.Millisecond), "records", t.restored)
 			d.p.restored("detect", t.restored, took)
 		}
 	}
@@ -113,11 +115,11 @@ func (d *detector) Assign(ctx context.Context, partitions []int32) error {
 	return nil
 }
 
-// restore makes the task what the changelog says. It returns how many panes are of
-// correlations that there are no more.
+// restore brings the task to the state of the changelog. It returns the number of panes
+// of removed correlations.
 func (t *detectTask) restore(p *Pipeline) (forgotten int, err error) {
 	if t.last == nil && t.restored > 0 {
-		return 0, fmt.Errorf("%d records, and nothing that says how far detecting had come: %w", t.restored, kafka.ErrStateMissing)
+		return 0, fmt.Errorf("%d records, but no record of the progress of detecting: %w", t.restored, kafka.ErrStateMissing)
 	}
 	if t.last != nil {
 		m, err := state.DecodeMeta(t.last)
@@ -141,12 +143,11 @@ func (t *detectTask) restore(p *Pipeline) (forgotten int, err error) {
 		return 0, err
 	}
 	forgotten, err = t.correlations.Restored(t.mark())
-	t.news = t.engine.Closing() || t.correlations.Closing() || forgotten > 0 // a step that was left in the middle goes on
+	t.news = t.engine.Closing() || t.correlations.Closing() || forgotten > 0 // continues a step that was interrupted
 	return forgotten, err
 }
 
-// mark is how far the task had come with its last commit; its Quiet is the largest that
-// there has been.
+// mark is the task's progress at its last commit; its Quiet is the largest so far.
 func (t *detectTask) mark() eventtime.Mark {
 	return eventtime.Mark{Watermark: t.meta.Watermark, Late: t.meta.Late, Quiet: t.meta.Ended}
 }
@@ -158,14 +159,14 @@ func (d *detector) Revoke(partitions []int32) {
 	d.stats = tally{}
 }
 
-// Lag is not needed: what detect waits for is told in frames.
+// Lag is unused: frames carry what detect waits for.
 func (d *detector) Lag(map[int32]int64) {}
 
 func (d *detector) Process(r *kgo.Record) error {
 	t := d.tasks[r.Partition]
 	d.stats.received++
 	frame, err := wire.NewDecoder(r.Value).Frame()
-	if errors.Is(err, wire.ErrNewer) || errors.Is(err, wire.ErrOlder) { // an upgrade: its counts must not be given up
+	if errors.Is(err, wire.ErrNewer) || errors.Is(err, wire.ErrOlder) { // not to be dropped
 		return fmt.Errorf("topic %s partition %d offset %d: %w", r.Topic, r.Partition, r.Offset, err)
 	}
 	if err != nil {
@@ -196,7 +197,7 @@ func (d *detector) Process(r *kgo.Record) error {
 		if frame.Source < 0 && t.engine.Notice(p) {
 			t.late = append(t.late, *p)
 		} else if frame.Source >= 0 && t.engine.Merge(p) {
-			return fmt.Errorf("BUG: source %d is behind what all sources have told", frame.Source) // see onTime
+			return fmt.Errorf("BUG: source %d is behind the marks that all sources have sent", frame.Source) // see onTime
 		}
 	}
 	if err := d.correlate(t, &frame); err != nil {
@@ -205,8 +206,7 @@ func (d *detector) Process(r *kgo.Record) error {
 	return nil
 }
 
-// Output closes windows and writes them, their anomalies, the notices and the
-// changelog.
+// Output closes windows and writes them, their anomalies, the notices and the changelog.
 func (d *detector) Output(now time.Time, emit func(*kgo.Record)) (more bool, err error) {
 	emitted := false
 	d.emit = func(r *kgo.Record) {
@@ -225,7 +225,7 @@ func (d *detector) Output(now time.Time, emit func(*kgo.Record)) (more bool, err
 			more = more || t.news
 		}
 	}
-	for _, t := range d.tasks { // a commit takes the offsets of all of them
+	for _, t := range d.tasks { // a commit covers the offsets of all tasks
 		if (emitted || d.commits) && (!t.stored || t.meta.At != state.Position(t.at)) {
 			d.progress(t)
 		}
@@ -235,7 +235,7 @@ func (d *detector) Output(now time.Time, emit func(*kgo.Record)) (more bool, err
 	return more, nil
 }
 
-// packed is how many bytes the state of all tasks takes, and of those to come.
+// packed returns the size in bytes of the state of all tasks, and of expected ones.
 func (d *detector) packed(coming map[int32]*detectTask) (n int) {
 	for _, tasks := range []map[int32]*detectTask{d.tasks, coming} {
 		for _, t := range tasks {
@@ -246,16 +246,16 @@ func (d *detector) packed(coming map[int32]*detectTask) (n int) {
 }
 
 // mostWindows bounds the windows that one transaction publishes, besides previews: a
-// million of them would take longer than a transaction may.
+// million would take longer than a transaction may.
 const mostWindows = 50_000
 
-// output tells whether it stopped before the end of the step.
+// output reports whether it stopped before the end of the step.
 func (d *detector) output(t *detectTask, now int64, left *int) (more bool) {
 	mark := t.sources.Mark(int(d.p.Partitions[d.p.Topics.Events]))
 	d.stats.watermark = mark.Watermark
 	size := d.p.Window.Detect.Size
 	t.meta.Hold = max(t.meta.Hold, t.slowest(d.p.Partitions[d.p.Topics.Partials]))
-	if mark != eventtime.Unknown() { // what is held is state, and has a bound
+	if mark != eventtime.Unknown() { // held windows are bounded state
 		t.meta.Hold = max(t.meta.Hold, eventtime.Sub(mark.Watermark, d.p.mostHeld*size))
 	}
 	t.engine.Hold(t.meta.Hold)
@@ -281,11 +281,12 @@ func (d *detector) publish(r window.Result, size, now int64) {
 		d.stats.anomalies = append(d.stats.anomalies, a.Kind)
 	}
 	anomaly.WindowRecord(&d.rec, r.Window, size, now)
-	d.emit(d.p.keyed(d.p.Topics.Windows, anomaly.WindowID(r.Entity, r.Start, r.Length(size)), otellog.AppendRequest(nil, &d.rec), semconv.EventKeytrailWindow))
+	d.emit(d.p.keyed(d.p.Topics.Windows, anomaly.WindowID(r.Entity, r.Start, r.Length(size)),
+		otellog.AppendRequest(nil, &d.rec), semconv.EventKeytrailWindow))
 	d.stats.windows++
 }
 
-// changelog writes every entity that changed, and how far the task has come.
+// changelog writes every changed entity, and the task's progress.
 func (d *detector) changelog(t *detectTask) {
 	put := func(key string, value []byte) {
 		d.emit(&kgo.Record{Topic: d.p.Topics.State, Partition: t.partition, Key: []byte(key), Value: value})
@@ -293,7 +294,8 @@ func (d *detector) changelog(t *detectTask) {
 	t.engine.Changes(put, func(key string) { put(key, nil) })
 	t.correlations.Changes(&d.enc, put)
 	mark := t.engine.Mark()
-	t.meta.Watermark, t.meta.Late, t.meta.Ended, t.meta.Traffic = mark.Watermark, mark.Late, t.correlations.Ended(), t.engine.Traffic()
+	t.meta.Watermark, t.meta.Late, t.meta.Ended, t.meta.Traffic = mark.Watermark, mark.Late,
+		t.correlations.Ended(), t.engine.Traffic()
 	d.progress(t)
 }
 

@@ -16,10 +16,10 @@ import (
 	"keytrail/schemas/wire"
 )
 
-// What the detectors and all that they remember cost for an event: partials are merged,
-// windows close and are judged, and what changed is packed for the changelog. The trail
-// is an hour of 500 KMS keys and 1,000 principals, as in bench/stream, in commits of
-// 20,000 calls; Kafka, frames and published records are left out.
+// The cost per event of the detectors and their state: partials are merged, windows close
+// and are judged, and changed entities are packed for the changelog. The trail is an hour
+// of 500 KMS keys and 1,000 principals, as in bench/stream, in commits of 20,000 calls;
+// Kafka, frames and published records are excluded.
 //
 //	go test -run '^$' -bench DetectEvents ./processor/stream
 func BenchmarkDetectEvents(b *testing.B) {
@@ -66,7 +66,7 @@ func listed(t *count.Table) (list []wire.Partial) {
 	return list
 }
 
-// trailCalls are the calls of a made-up trail.
+// trailCalls returns the calls of a generated trail.
 func trailCalls(b *testing.B, cfg generate.Config) (calls []count.Call) {
 	var c count.Call
 	trailRecords(b, cfg, func(rec *otellog.Record) {
@@ -76,7 +76,7 @@ func trailCalls(b *testing.B, cfg generate.Config) (calls []count.Call) {
 	return calls
 }
 
-// trailRecords calls f for each event of a made-up trail.
+// trailRecords calls f for each event of a generated trail.
 func trailRecords(t testing.TB, cfg generate.Config, f func(*otellog.Record)) {
 	t.Helper()
 	g, err := generate.New(cfg)

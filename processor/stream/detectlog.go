@@ -12,16 +12,17 @@ import (
 	"keytrail/schemas/wire"
 )
 
-// errFrames says that frames are missing, or that a source has begun again.
-var errFrames = errors.New("frames are missing or come twice: counts would be lost or doubled; see docs/operations.md, \"Frames are missing\"")
+// errFrames means that frames are missing, or that a source has started over.
+var errFrames = errors.New("frames are missing or repeated: counts would be lost or doubled; see " +
+	"docs/operations.md, \"Frames are missing\"")
 
-// admit checks that a frame continues its source: with the next sequence number, and
-// where the range of the last frame ended. Nothing is passed over: stage detect reads on
-// where its own state says, so what comes again was written again.
+// admit checks that a frame continues its source: with the next sequence number, and at
+// the end of the last frame's range. It skips nothing: stage detect reads on from the
+// position in its own state, so a repeated frame was written twice.
 func (t *detectTask) admit(f *wire.Frame) (fresh bool, err error) {
 	last := t.meta.Applied[f.Source]
 	if f.Sequence != last.Sequence+1 || last.Sequence > 0 && f.From != last.To || f.To < f.From {
-		return false, fmt.Errorf("source %d: frame %d covers offsets [%d, %d), and the last one was frame %d up to %d: %w",
+		return false, fmt.Errorf("source %d: frame %d covers offsets [%d, %d), but the last one was frame %d up to %d: %w",
 			f.Source, f.Sequence, f.From, f.To, last.Sequence, last.To, errFrames)
 	}
 	t.meta.Applied[f.Source] = state.Applied{Sequence: f.Sequence, To: f.To, Watermark: f.Watermark, Late: f.Late}
@@ -31,10 +32,11 @@ func (t *detectTask) admit(f *wire.Frame) (fresh bool, err error) {
 	return true, nil
 }
 
-// progress writes how far the task has come.
+// progress writes the task's progress.
 func (d *detector) progress(t *detectTask) {
 	t.meta.At, t.stored = state.Position(t.at), true
-	d.emit(&kgo.Record{Topic: d.p.Topics.State, Partition: t.partition, Key: []byte(state.MetaKey), Value: t.meta.Append(nil, &d.enc)})
+	d.emit(&kgo.Record{Topic: d.p.Topics.State, Partition: t.partition, Key: []byte(state.MetaKey),
+		Value: t.meta.Append(nil, &d.enc)})
 }
 
 // Position implements kafka.Stateful.
@@ -43,8 +45,8 @@ func (d *detector) Position(partition int32) (at kafka.Position, ok bool) {
 	return t.at, t.stored
 }
 
-// Expired implements kafka.Stateful. Whether frames were among what expired shows when the
-// next one of their source comes: every source goes on telling how time passes.
+// Expired implements kafka.Stateful. The next frame of each source shows whether frames
+// expired: every source keeps sending the passage of time.
 func (d *detector) Expired(int32, int64, int64) {}
 
 // Read implements kafka.Stateful.

@@ -18,10 +18,10 @@ import (
 	"keytrail/schemas/wire"
 )
 
-// forwarder is stage forward for one sink: a consumer group of its own over the
-// topics that the sink takes. Offsets are committed after the sink, or the dead
-// letter, has everything: at least once. When the sink is down the group stops
-// reading, and Kafka keeps what comes.
+// forwarder is stage forward for one sink: its own consumer group over the topics that
+// the sink takes. It commits offsets after the sink, or the dead letter topic, has
+// everything: at least once. While the sink is down the group stops reading, and Kafka
+// keeps the records.
 type forwarder struct {
 	p      *Pipeline
 	d      Destination
@@ -33,10 +33,10 @@ type forwarder struct {
 	oldest map[string]time.Time // of the batch at hand, by topic; read by expires
 	dead   map[sink.Reason]int
 	letter *lograte.Letters
-	next   map[string]map[int32]int64 // where each partition is read on, as far as it is known
+	next   map[string]map[int32]int64 // position in each partition, as far as known
 }
 
-// forwardPoll bounds the records held at a time: 5,000 of about 3 kB, 15 MB.
+// forwardPoll bounds the held records: 5,000 of about 3 kB, 15 MB.
 const forwardPoll = 5000
 
 func (p *Pipeline) forward(ctx context.Context, d Destination) error {
@@ -51,8 +51,8 @@ func (p *Pipeline) forward(ctx context.Context, d Destination) error {
 	var err error
 	f.client, err = kgo.NewClient(append(append(p.Kafka.Options(), p.Kafka.Member(f.part.group)...),
 		kgo.ConsumeTopics(topics...), kgo.DisableAutoCommit(),
-		// Offsets are committed behind the markers of transactions as well: what is not
-		// committed is what waits.
+		// Offsets of transaction markers are committed as well: uncommitted offsets count
+		// as waiting.
 		kgo.KeepControlRecords(),
 		kgo.RecordPartitioner(kgo.ManualPartitioner()))...)
 	if err != nil {
@@ -81,7 +81,7 @@ func (p *Pipeline) forward(ctx context.Context, d Destination) error {
 	return f.loop(ctx)
 }
 
-// topics are those that a sink takes something of.
+// topics are the topics of which a sink takes records.
 func (d *Destination) topics(t wire.Topics) []string {
 	var list []string
 	if d.Events {
@@ -101,8 +101,8 @@ func (f *forwarder) loop(ctx context.Context) error {
 	failing := time.Time{}
 	for ctx.Err() == nil {
 		fetches := f.client.PollRecords(ctx, forwardPoll)
-		// One partition's error comes in the same poll as the records of others,
-		// which are delivered all the same; the client goes on trying.
+		// One partition's error comes in the same poll as other partitions' records,
+		// which are delivered all the same; the client retries.
 		if err := firstError(f.part.group, fetches); err == nil {
 			failing = time.Time{}
 		} else if ctx.Err() == nil {
@@ -120,7 +120,7 @@ func (f *forwarder) loop(ctx context.Context) error {
 		}
 		if err := f.runner.Deliver(ctx, f.batch); err != nil {
 			if ctx.Err() != nil {
-				return nil // not committed: they come again after the next start
+				return nil // uncommitted: they come again after the next start
 			}
 			return fmt.Errorf("sink %q: %w", f.d.Name, err)
 		}
@@ -130,7 +130,7 @@ func (f *forwarder) loop(ctx context.Context) error {
 	return nil
 }
 
-// firstError returns the first error of a poll, with where it was.
+// firstError returns the first error of a poll, with its place.
 func firstError(group string, fetches kgo.Fetches) error {
 	for _, e := range fetches.Errors() {
 		return kafka.FetchError(group, e)
@@ -138,8 +138,8 @@ func firstError(group string, fetches kgo.Fetches) error {
 	return nil
 }
 
-// take puts what the sink takes of a poll into the batch, and returns how many records
-// there were without the markers of transactions.
+// take adds the sink's records of a poll to the batch, and returns the number of records
+// without transaction markers.
 func (f *forwarder) take(ctx context.Context, fetches kgo.Fetches) (received int) {
 	f.batch, f.dead, f.oldest = f.batch[:0], nil, map[string]time.Time{}
 	fetches.EachPartition(func(p kgo.FetchTopicPartition) {
@@ -170,9 +170,9 @@ func (f *forwarder) take(ctx context.Context, fetches kgo.Fetches) (received int
 	return received
 }
 
-// expired notes that Kafka has deleted records before the sink had taken them: they are
-// between where the partition was to be read on and its first record, and the log begins
-// behind them. (A gap alone says nothing: those of aborted transactions leave one, too.)
+// expired detects that Kafka deleted records before the sink took them: they are between
+// the partition's position and its first record, and the log begins after them. (A gap
+// alone proves nothing: aborted transactions leave one as well.)
 func (f *forwarder) expired(ctx context.Context, topic string, partition int32, first int64) {
 	at, ok := f.next[topic][partition]
 	if ok && first <= at {
@@ -198,13 +198,14 @@ func (f *forwarder) expired(ctx context.Context, topic string, partition int32, 
 	}
 	f.p.Telemetry.Flow("forward", f.d.Name).Expired(lost)
 	f.part.health.Report(telemetry.Expired,
-		"Kafka deleted %d records of topic %q partition %d before the sink had taken them; they are lost to it", lost, topic, partition)
-	f.p.Log.Error("Kafka deleted records before the sink had taken them; keep the topic for longer than a sink may be away (retention.ms)",
+		"Kafka deleted %d records of topic %q partition %d before the sink had taken them; the sink has lost them", lost, topic, partition)
+	f.p.Log.Error("Kafka deleted records before the sink had taken them; keep the topic for longer than a sink may "+
+		"be away (retention.ms)",
 		"sink", f.d.Name, "topic", topic, "partition", partition, "records", lost)
 }
 
-// expires returns when Kafka deletes the oldest record that the sink has not taken: as it
-// was looked up last, else that of the records at hand.
+// expires returns when Kafka deletes the oldest untaken record of the sink: as last
+// looked up, else that of the current batch.
 func (f *forwarder) expires() (first time.Time, ok bool) {
 	if first, ok = f.part.expiresAt(); ok {
 		return first, true
@@ -217,17 +218,18 @@ func (f *forwarder) expires() (first time.Time, ok bool) {
 	return first, ok
 }
 
-// commit commits the offsets behind what was delivered, even when a stop is asked for by
-// now. When that fails, the records are delivered again.
+// commit commits the offsets of delivered records, even after a request to stop. If that
+// fails, the records are delivered again.
 func (f *forwarder) commit(ctx context.Context) {
 	within, cancel := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)
 	defer cancel()
 	if err := f.client.CommitUncommittedOffsets(within); err != nil {
-		f.p.Kafka.Trouble.Failed(fmt.Sprintf("the offsets of sink %q are not committed; its records will be delivered again", f.d.Name), err)
+		f.p.Kafka.Trouble.Failed(fmt.Sprintf(
+			"the offsets of sink %q are not committed; its records will be delivered again", f.d.Name), err)
 	}
 }
 
-// count puts what became of the records of a poll into the metrics.
+// count adds the outcomes of a poll's records to the metrics.
 func (f *forwarder) count(received int) {
 	flow := f.p.Telemetry.Flow("forward", f.d.Name)
 	flow.Received(received)
@@ -240,14 +242,14 @@ func (f *forwarder) count(received int) {
 	flow.Delivered(len(f.batch) - lost)
 }
 
-// wants reports whether the sink takes a record: of the windows perhaps only
-// those with anomalies, and roll-ups.
+// wants reports whether the sink takes a record: possibly only windows with anomalies,
+// and roll-ups.
 func (f *forwarder) wants(r *kgo.Record) bool {
 	if r.Topic != f.p.Topics.Windows || f.d.Windows == WindowsAll {
 		return true
 	}
 	if f.rec.Decode(r.Value) != nil {
-		return true // the sink decides, and its refusal goes to the dead letter
+		return true // the sink decides, and a refused record becomes a dead letter
 	}
 	a := f.rec.Get(semconv.KeytrailWindowAnomaliesTotal)
 	return a != nil && a.Int > 0 || f.rec.Get(semconv.KeytrailWindowRollup) != nil
@@ -262,8 +264,8 @@ func header(r *kgo.Record) string {
 	return ""
 }
 
-// deadLetter puts a record that the sink refused for good into the dead letter
-// topic, and waits until it is there.
+// deadLetter writes a permanently refused record to the dead letter topic, and waits for
+// the acknowledgement.
 func (f *forwarder) deadLetter(ctx context.Context, rec sink.Record, reason sink.Reason, why error) error {
 	r, ok := rec.Ref.(*kgo.Record)
 	if !ok {

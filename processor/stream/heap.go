@@ -9,42 +9,41 @@ import (
 	"time"
 )
 
-// headroom keeps memory near to what the state takes, and collects garbage no more often
-// than pays. By default Go's heap may grow to twice what is live before garbage is
-// collected, because looking at all that is live costs as much as that. The packed state
-// costs nothing to look at, as there are no pointers in it: the room for garbage follows
-// what is looked at. And memory in which garbage was goes back to the system once more
-// than that is held.
+// headroom keeps memory close to the size of the state, and collects garbage only as
+// often as pays. By default Go's heap may grow to twice the live size between
+// collections, because a collection costs as much as scanning the live heap. Packed state
+// has no pointers and costs nothing to scan, so GC headroom scales with the scanned heap.
+// Free memory beyond that headroom returns to the system.
 //
-// While there is little state, some room saves more time than memory.
+// With little state, more headroom saves more time than memory.
 //
-// It leaves the settings alone when the user has set them (GOGC, GOMEMLIMIT). One for
-// all stages of a process; safe for concurrent use.
+// It leaves the settings alone if the user has set them (GOGC, GOMEMLIMIT). One per
+// process, for all stages; safe for concurrent use.
 type headroom struct {
 	mu      sync.Mutex
 	asked   time.Time
 	packed  int
 	percent int
 	limit   int64
-	cycle   uint64 // of garbage, the last one seen
-	scanned int    // bytes with pointers, the least seen since
+	cycle   uint64 // of garbage collection, at the last look
+	scanned int    // bytes with pointers, the minimum since the last cycle
 }
 
 const (
-	headroomEvery = 200 * time.Millisecond // setting it stops the program for some microseconds
-	headroomFrom  = 96 << 20               // bytes of state; below it memory is no question
+	headroomEvery = 200 * time.Millisecond // changing it stops the world for some microseconds
+	headroomFrom  = 96 << 20               // bytes of state; less needs no tuning
 	leastHeadroom = 48 << 20
-	smallHeadroom = 96 << 20 // with little state
+	smallHeadroom = 96 << 20 // for little state
 )
 
-// beside tells how many bytes of packed state there are.
+// beside returns the bytes of packed state.
 func (h *headroom) beside(packed int) {
 	h.mu.Lock()
 	h.packed = packed
 	h.mu.Unlock()
 }
 
-// follow sets the room for garbage anew.
+// follow updates the GC settings.
 func (h *headroom) follow(now time.Time) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -52,7 +51,8 @@ func (h *headroom) follow(now time.Time) {
 		return
 	}
 	h.asked = now
-	heap := []metrics.Sample{{Name: "/gc/heap/live:bytes"}, {Name: "/gc/scan/heap:bytes"}, {Name: "/gc/cycles/total:gc-cycles"}}
+	heap := []metrics.Sample{{Name: "/gc/heap/live:bytes"}, {Name: "/gc/scan/heap:bytes"},
+		{Name: "/gc/cycles/total:gc-cycles"}}
 	metrics.Read(heap)
 	live, scanned, cycle := int(heap[0].Value.Uint64()), int(heap[1].Value.Uint64()), heap[2].Value.Uint64()
 	percent := gcPercent(live, h.least(scanned, cycle), h.packed)
@@ -67,9 +67,8 @@ func (h *headroom) follow(now time.Time) {
 	}
 }
 
-// least returns the least of what was said to be scanned in this cycle of garbage: the
-// runtime adds to it all that is allocated until the next collection, and the room must
-// not grow with the garbage in it.
+// least returns the minimum of scanned in this GC cycle: the runtime adds all allocations
+// since the last collection to it, and headroom must not grow with garbage.
 func (h *headroom) least(scanned int, cycle uint64) int {
 	if cycle != h.cycle || scanned < h.scanned {
 		h.cycle, h.scanned = cycle, scanned
@@ -77,7 +76,7 @@ func (h *headroom) least(scanned int, cycle uint64) int {
 	return h.scanned
 }
 
-// leave gives back what follow has set, for a process that goes on.
+// leave restores the settings, for a process that continues.
 func (h *headroom) leave() {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -88,10 +87,9 @@ func (h *headroom) leave() {
 	h.percent, h.limit = 0, 0
 }
 
-// memoryLimit is from how many bytes on memory without objects goes back to the
-// system: above the size at which garbage is collected, a sixteenth of it for what is
-// lost between objects, and 40 MB for all that is not heap. It is no bound of the
-// state: what is live raises it.
+// memoryLimit returns the size above which free memory returns to the system: the heap
+// size at which a collection starts, a sixteenth for fragmentation, and 40 MB for
+// everything outside the heap. It does not limit the state: live memory raises it.
 func memoryLimit(live, packed, percent int) int64 {
 	if packed < headroomFrom || live <= 0 {
 		return math.MaxInt64
@@ -100,9 +98,9 @@ func memoryLimit(live, packed, percent int) int64 {
 	return goal + goal/16 + 40<<20
 }
 
-// gcPercent is how many percent of live bytes the heap may grow by. scanned are those
-// that a collection of garbage looks at, with pointers: at the most what is not packed,
-// and more than are live when it was asked long after the last collection.
+// gcPercent returns by how many percent of the live heap the heap may grow. scanned are
+// the live bytes with pointers: at most the live heap without packed state, because long
+// after a collection the measured value is too large.
 func gcPercent(live, scanned, packed int) int {
 	if live <= 0 {
 		return 100

@@ -13,14 +13,14 @@ func TestRoomForGarbage(t *testing.T) {
 	const mb = 1 << 20
 	for _, c := range []struct{ live, scanned, packed, want int }{
 		{0, 0, 64 * mb, 100},                                                                    // not known
-		{100 * mb, 10 * mb, 31 * mb, 96}, {48 * mb, 10 * mb, 10 * mb, 200}, {5 * mb, 0, 0, 400}, // room saves time
+		{100 * mb, 10 * mb, 31 * mb, 96}, {48 * mb, 10 * mb, 10 * mb, 200}, {5 * mb, 0, 0, 400}, // headroom saves time
 		{500 * mb, 450 * mb, 0, 90},
 		{500 * mb, 100 * mb, 300 * mb, 20}, // 100 MB with pointers
 		{500 * mb, 10 * mb, 490 * mb, 10},  // the least: 48 MB
 		{4000 * mb, 10 * mb, 3990 * mb, 10},
 		{200 * mb, 10 * mb, 190 * mb, 24},
 		{10 * mb, 2 * mb, 200 * mb, 100},   // measured before the state grew
-		{300 * mb, 250 * mb, 200 * mb, 33}, // what has pointers is not packed
+		{300 * mb, 250 * mb, 200 * mb, 33}, // memory with pointers is not packed
 	} {
 		if got := gcPercent(c.live, c.scanned, c.packed); got != c.want {
 			t.Errorf("%d MB live, %d scanned, %d packed: %d %%, want %d", c.live/mb, c.scanned/mb, c.packed/mb, got, c.want)
@@ -28,7 +28,7 @@ func TestRoomForGarbage(t *testing.T) {
 	}
 }
 
-// The room does not grow with the garbage that is in it.
+// Headroom does not grow with garbage.
 func TestRoomDoesNotFeedOnGarbage(t *testing.T) {
 	var h headroom
 	for i, c := range []struct {
@@ -58,15 +58,15 @@ func TestMemoryLimit(t *testing.T) {
 	}
 }
 
-// What a pipeline has set does not stay with the process.
+// A pipeline's settings end with it.
 func TestHeadroomLeaves(t *testing.T) {
 	if os.Getenv("GOGC") != "" || os.Getenv("GOMEMLIMIT") != "" {
 		t.Skip("SKIPPED: the settings of garbage are the user's (GOGC, GOMEMLIMIT)")
 	}
 	var h headroom
-	runtime.GC() // what is live is known from the last one
+	runtime.GC() // the last collection determines the live heap
 	h.beside(headroomFrom)
-	for range 2 { // a pipeline after the other
+	for range 2 { // one pipeline after another
 		h.follow(time.Now().Add(time.Hour))
 		if debug.SetMemoryLimit(-1) == math.MaxInt64 {
 			t.Fatal("no limit is set")

@@ -28,9 +28,8 @@ func broker(t *testing.T) []string {
 
 func quiet() *slog.Logger { return slog.New(slog.NewTextHandler(io.Discard, nil)) }
 
-// pipeline returns a pipeline over brokers for which no source ever falls silent:
-// on a machine that is busy with other things any short time is a silence, and
-// what comes after one is late.
+// pipeline returns a pipeline over brokers whose sources never count as silent: on a busy
+// machine any short time is a silence, after which events are late.
 func pipeline(t *testing.T, brokers []string) *Pipeline {
 	t.Helper()
 	tel, err := telemetry.New(t.Context(), telemetry.DefaultConfig())
@@ -46,8 +45,8 @@ func pipeline(t *testing.T, brokers []string) *Pipeline {
 	}
 }
 
-// closing returns a pipeline that soon takes its sources for silent, which closes
-// all windows. It is for what is counted already.
+// closing returns a pipeline that soon takes its sources for silent, which closes all
+// windows. Everything must be counted before.
 func closing(t *testing.T, brokers []string) *Pipeline {
 	t.Helper()
 	p := pipeline(t, brokers)
@@ -80,7 +79,7 @@ func start(t *testing.T, p *Pipeline, s Stages) (stop func()) {
 	return stop
 }
 
-// trail returns the records of a made-up trail in the order of delivery.
+// trail returns the records of a generated trail in order of delivery.
 func trail(t *testing.T, c generate.Config) [][]byte {
 	t.Helper()
 	g, err := generate.New(c)
@@ -100,8 +99,8 @@ func trail(t *testing.T, c generate.Config) [][]byte {
 	return records
 }
 
-// produce puts records into a topic, without keys, as a foreign shipper would;
-// into one partition, so that their order is that of their delivery; into others, all of
+// produce puts records without keys into a topic, like a third-party shipper: into one
+// partition, so that they keep their order of delivery; with several partitions, all of
 // them into each.
 func produce(t *testing.T, brokers []string, topic string, records [][]byte, others ...int32) {
 	t.Helper()
@@ -132,7 +131,7 @@ func waitFor(t *testing.T, what string, done func() bool) {
 	}
 }
 
-// length is the number of records ever written to a topic of one partition.
+// length returns the number of records ever written to a topic of one partition.
 func length(t *testing.T, brokers []string, topic string) int {
 	t.Helper()
 	n := 0
@@ -163,7 +162,7 @@ func admin(t *testing.T, brokers []string) *kadm.Client {
 	return kadm.NewClient(cl)
 }
 
-// waitForGroup waits until a consumer group has committed something.
+// waitForGroup waits until a consumer group has committed an offset.
 func waitForGroup(t *testing.T, brokers []string, group string) {
 	t.Helper()
 	adm := admin(t, brokers)
@@ -177,7 +176,7 @@ func waitForGroup(t *testing.T, brokers []string, group string) {
 	})
 }
 
-// waitForMembers waits until so many processes share a group's partitions.
+// waitForMembers waits until n processes share a group's partitions.
 func waitForMembers(t *testing.T, brokers []string, group string, n int) {
 	t.Helper()
 	adm := admin(t, brokers)
@@ -187,8 +186,8 @@ func waitForMembers(t *testing.T, brokers []string, group string, n int) {
 	})
 }
 
-// caughtUp waits until a pipeline that runs has nothing left to do: its stages
-// have committed everything that their topics hold.
+// caughtUp waits until a running pipeline is idle: its stages have committed everything
+// in their topics.
 func caughtUp(t *testing.T, brokers []string, p *Pipeline) {
 	t.Helper()
 	adm := admin(t, brokers)
@@ -197,7 +196,7 @@ func caughtUp(t *testing.T, brokers []string, p *Pipeline) {
 		if err != nil {
 			return false
 		}
-		done := true // read after the offsets: what was written meanwhile counts as missing
+		done := true // read after the offsets, so records written meanwhile count as missing
 		readTopic(t, brokers, topic, p.Partitions[topic], func(r *kgo.Record) error {
 			o, ok := offsets.Lookup(topic, r.Partition)
 			done = done && ok && o.At > r.Offset
@@ -210,7 +209,7 @@ func caughtUp(t *testing.T, brokers []string, p *Pipeline) {
 	})
 }
 
-// output is all that a stage has to write, to the end of its step.
+// output returns everything that a stage has to write, to the end of its step.
 func output(t *testing.T, p kafka.Processor) (out []*kgo.Record) {
 	t.Helper()
 	for more := true; more; {

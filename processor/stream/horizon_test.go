@@ -8,8 +8,8 @@ import (
 	"keytrail/processor/kafka/kafkatest"
 )
 
-// The horizon of an installation is that of its state: what it says is late would be a
-// dead letter, and nothing else; an installation that has counted nothing has none.
+// The horizon of an installation follows from its state: exactly the events before it
+// become dead letters. An installation without counts has none.
 func TestHorizon(t *testing.T) {
 	b := kafkatest.Start(t)
 	p := pipeline(t, b.Brokers())

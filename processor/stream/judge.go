@@ -16,21 +16,23 @@ func newCounter(p *Pipeline) *counter {
 	return c
 }
 
-// checkRules tells when the user's rules can find nothing in this pipeline.
+// checkRules warns if the user's rules can find nothing in this pipeline.
 func (p *Pipeline) checkRules(stages Stages) {
 	if p.Rules == nil {
 		return
 	}
 	if stages.Normalize && p.Read.OmitBody && len(p.Rules.List) > 0 {
-		p.Log.Warn("THE RULES FIND NOTHING in the events that this process normalizes: it leaves the events' bodies out, which rules are about; set decode.body to keep", "rules", len(p.Rules.List))
+		p.Log.Warn("THE RULES FIND NOTHING in the events that this process normalizes: rules read the events' bodies, "+
+			"which it omits; set decode.body to keep", "rules", len(p.Rules.List))
 	}
 }
 
-// unmatched takes a call that the user's rules could not be tried on.
+// unmatched handles a call that the user's rules could not read.
 func (c *counter) unmatched(call *count.Call, err error) {
 	if c.stats.unmatched++; !c.told { // once: there may be millions
 		c.told = true
-		c.p.Log.Warn("count: the rules can not be tried on a call; it is counted without them, and keytrail_stage_unmatched_total tells how many are", "call", call.IDText, "error", err)
+		c.p.Log.Warn("count: the rules cannot read a call, which is counted without them; "+
+			"keytrail_stage_unmatched_total has the number of such calls", "call", call.IDText, "error", err)
 	}
 }
 
@@ -38,6 +40,7 @@ func (c *counter) unmatched(call *count.Call, err error) {
 func (c *counter) publish(a *anomaly.Anomaly) {
 	var rec otellog.Record
 	anomaly.AnomalyRecord(&rec, a, c.now)
-	c.out = append(c.out, c.p.keyed(c.p.Topics.Anomalies, a.ID, otellog.AppendRequest(nil, &rec), semconv.EventKeytrailAnomaly))
+	c.out = append(c.out, c.p.keyed(c.p.Topics.Anomalies, a.ID, otellog.AppendRequest(nil, &rec),
+		semconv.EventKeytrailAnomaly))
 	c.stats.anomalies = append(c.stats.anomalies, a.Kind)
 }

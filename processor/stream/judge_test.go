@@ -23,7 +23,7 @@ import (
 	"keytrail/schemas/wire"
 )
 
-// lines is a log that keeps what it is told.
+// lines is a log that records its lines.
 type lines struct {
 	mu   sync.Mutex
 	text strings.Builder
@@ -41,7 +41,7 @@ func (l *lines) has(text string) int {
 	return strings.Count(l.text.String(), text)
 }
 
-// Calls whose records have no body are counted, told of once, and tallied.
+// Calls whose records have no body are counted, logged once, and tallied.
 func TestNoBodyIsTold(t *testing.T) {
 	log := &lines{}
 	p := &Pipeline{now: time.Now, Rules: loadRules(t, userRules), Log: slog.New(slog.NewTextHandler(log, nil)), Topics: wire.DefaultTopics(), Window: Window{Detect: window.DefaultConfig()}}
@@ -69,9 +69,9 @@ func TestNoBodyIsTold(t *testing.T) {
 	}
 }
 
-// A storm of one rule: a hundred of its anomalies are published, and the partials of the
-// pair, the key and the principal say exactly how many were not, also when a better copy
-// of a call takes its credit over.
+// In a storm of one rule, a hundred of its anomalies are published, and the partials of
+// the pair, the key and the principal count the others exactly, also when a better copy
+// of a call takes over its credit.
 func TestStormOfARule(t *testing.T) {
 	p := &Pipeline{now: time.Now, Rules: loadRules(t, userRules), Log: slog.New(slog.DiscardHandler), Topics: wire.DefaultTopics(), Window: Window{Detect: window.DefaultConfig()}}
 	p.Partitions = map[string]int32{p.Topics.Anomalies: 2, p.Topics.DeadLetter: 1}
@@ -108,7 +108,7 @@ func TestStormOfARule(t *testing.T) {
 	if published := len(c.out); published != anomaly.StormBound {
 		t.Fatalf("%d anomalies are published, want %d", published, anomaly.StormBound)
 	}
-	for n := range corrected { // the first half of them were published, and are again under the caller's name
+	for n := range corrected { // half were published before, and are now published again under the caller's name
 		process(deletion(n, "b", "111122223333", `{"type":"AssumedRole","arn":"arn:aws:sts::111122223333:assumed-role/app/s","accountId":"111122223333"}`))
 	}
 	if published := len(c.out); published != 2*anomaly.StormBound {
@@ -126,7 +126,7 @@ func TestStormOfARule(t *testing.T) {
 	}
 }
 
-// Rules that can find nothing are told of at the start.
+// Rules that can find nothing are reported at startup.
 func TestRulesAtTheStart(t *testing.T) {
 	log := &lines{}
 	p := &Pipeline{Log: slog.New(slog.NewTextHandler(log, nil)), Read: read.Options{OmitBody: true}, Rules: loadRules(t, userRules)}

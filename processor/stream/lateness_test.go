@@ -20,7 +20,7 @@ import (
 	"keytrail/schemas/wire"
 )
 
-// lateRig is stage count with one source, over a dedup topic that is a list.
+// lateRig is stage count with one source, over a dedup topic in a slice.
 type lateRig struct {
 	t     *testing.T
 	s     *split
@@ -28,7 +28,7 @@ type lateRig struct {
 	log   []*kgo.Record // of the source's dedup partition
 	next  int64
 	now   time.Time
-	got   map[string]int64 // calls by scope and entity, of the windows published last
+	got   map[string]int64 // calls by scope and entity, in the last revision of each window
 }
 
 func newLateRig(t *testing.T) *lateRig {
@@ -50,12 +50,12 @@ func newLateRig(t *testing.T) *lateRig {
 	return r
 }
 
-// isLate reports whether a call of an event time is late.
+// isLate reports whether a call at an event time is late.
 func (t *countTask) isLate(at int64, p *Pipeline) bool {
 	return eventtime.End(at, p.Window.Detect.Size) <= t.late(p)
 }
 
-// restart has stage count read its state back.
+// restart makes stage count restore its state.
 func (r *lateRig) restart() {
 	r.t.Helper()
 	r.s.c.tasks = map[int32]*countTask{}
@@ -64,7 +64,7 @@ func (r *lateRig) restart() {
 	}
 }
 
-// take has stage count take an event, and commit it.
+// take makes stage count process and commit an event.
 func (r *lateRig) take(value []byte) {
 	r.t.Helper()
 	if value != nil {
@@ -80,7 +80,7 @@ func (r *lateRig) take(value []byte) {
 	}
 }
 
-// deliver has a partition of detect read what it has.
+// deliver makes a partition of detect read its records.
 func (r *lateRig) deliver(q int) {
 	r.t.Helper()
 	var rec otellog.Record
@@ -98,14 +98,14 @@ func (r *lateRig) deliver(q int) {
 	}
 }
 
-// event is what a producer sends of one copy of a call.
+// event is a producer's record of one copy of a call.
 func (r *lateRig) event(c simCall, kind copyKind) []byte {
 	l := &simLoad{s: &sim{now: r.now.UnixNano()}, tools: r.tools, high: make([]int64, 1)}
 	return l.item(l.json(c, kind)).value
 }
 
-// Whenever the better copy of a call comes, and however far the partitions of detect have
-// read meanwhile, the call counts once for one principal, and in every window of it.
+// Whenever the better copy of a call arrives, and however far the partitions of detect
+// have read meanwhile, the call counts once for one principal, in all its windows.
 func TestBetterCopyIsLateForAllOrNobody(t *testing.T) {
 	late := 0
 	for seed := range uint64(60) {
@@ -154,8 +154,8 @@ func TestBetterCopyIsLateForAllOrNobody(t *testing.T) {
 	}
 }
 
-// No event time does anything to later events: one that is not a time of 1970 to 2261 is a
-// dead letter that says so, and a watermark is never ahead of the clock.
+// No event time affects later events: a time outside 1970 to 2261 gives a dead letter
+// that says so, and a watermark is never ahead of the clock.
 func TestEventTimesOutOfRange(t *testing.T) {
 	rng := rand.New(rand.NewPCG(1, 8))
 	r := newLateRig(t)
@@ -197,8 +197,8 @@ func TestEventTimesOutOfRange(t *testing.T) {
 	}
 }
 
-// A source that has had no record remembers, across restarts, what it told of how far it
-// is. Its first record is late only far behind that, whatever others have.
+// A source without new records remembers its sent progress across restarts. Its first
+// record is late only far behind that, whatever other sources have.
 func TestSourceWithoutRecordsRemembers(t *testing.T) {
 	r := newLateRig(t)
 	c := r.s.c
@@ -221,12 +221,12 @@ func TestSourceWithoutRecordsRemembers(t *testing.T) {
 		t.Error("its first record does not begin it")
 	}
 	for q := range 2 {
-		r.deliver(q) // fails when detect is ahead of what was accepted
+		r.deliver(q) // fails if detect is ahead of the accepted calls
 	}
 }
 
-// Calls of a window that a source told to be closed stop stage detect, with an error that
-// says which, and what to do.
+// A call of a window that its source has declared closed stops stage detect, with an
+// error that names it and says what to do.
 func TestLatePartialIsAFault(t *testing.T) {
 	s := newSplit(t)
 	at := time.Date(2026, 3, 2, 10, 0, 0, 0, time.UTC)
@@ -249,8 +249,8 @@ func TestLatePartialIsAFault(t *testing.T) {
 	}
 }
 
-// What was told holds when the allowed lateness has grown since: windows that are dropped
-// do not begin anew.
+// Sent marks stay valid when the allowed lateness has grown: dropped windows do not start
+// again.
 func TestMoreLatenessOpensNothing(t *testing.T) {
 	r := newLateRig(t)
 	w := &r.s.c.p.Window
@@ -271,7 +271,7 @@ func TestMoreLatenessOpensNothing(t *testing.T) {
 	}
 }
 
-// Partitions that are added to the events are refused where the state knows of fewer.
+// Startup refuses more partitions of the events than the state has.
 func TestAddedPartitionsAreRefused(t *testing.T) {
 	s := newSplit(t)
 	at := time.Date(2026, 3, 2, 10, 0, 0, 0, time.UTC)

@@ -13,14 +13,14 @@ import (
 	"keytrail/schemas/semconv"
 )
 
-// describeNames writes what a window says about names, and its calls.
+// describeNames formats a window's names and calls.
 func describeNames(rec *otellog.Record) (name, text string) {
 	return windowName(rec), fmt.Sprintf("calls=%d denied=%d key=%q alias=%q primary=%q multi=%v",
 		rec.Get(semconv.KeytrailWindowCallsTotal).Int, rec.Get(semconv.KeytrailWindowDenied).Int, rec.Str(semconv.AWSKMSKeyARN),
 		rec.Str(semconv.AWSKMSAliasARN), rec.Str(semconv.AWSKMSKeyPrimaryARN), rec.Get(semconv.AWSKMSKeyMultiRegion) != nil)
 }
 
-// judged is what the oracle says of these records, as describeNames writes it.
+// judged is the oracle's result for these records, in the form of describeNames.
 func judged(t *testing.T, records [][]byte, size time.Duration) map[string]string {
 	t.Helper()
 	judge, err := oracle.New(size)
@@ -45,13 +45,13 @@ func judged(t *testing.T, records [][]byte, size time.Duration) map[string]strin
 	return want
 }
 
-// What was learned of aliases and multi-Region keys before a restart is known
-// after it, weeks of event time later: the final windows name the keys that the
-// oracle names, in several partitions and with records out of order and twice.
+// Bindings of aliases and multi-Region keys survive a restart, even weeks of event time
+// later: the final windows name the same keys as the oracle, across several partitions,
+// disorder and duplicates.
 func TestNamesAreKnownAfterARestart(t *testing.T) {
 	events := generate.Names(6, time.Now().AddDate(0, 0, -110).Truncate(time.Hour))
 	slices.SortStableFunc(events, func(a, b generate.Event) int { return a.Delivered.Compare(b.Delivered) })
-	var before, after [][]byte // the first three bursts, and the others
+	var before, after [][]byte // the first three bursts, and the rest
 	for _, e := range events {
 		if e.Time.Before(events[0].Time.AddDate(0, 0, 57)) {
 			before = append(before, e.JSON)

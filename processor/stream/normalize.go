@@ -19,14 +19,14 @@ import (
 	"keytrail/schemas/wire"
 )
 
-// normalizer is stage normalize: kms.raw, where other shippers put CloudTrail
-// JSON in any envelope, to kms.events. It has no state.
+// normalizer is stage normalize: kms.raw, where third-party shippers put CloudTrail JSON
+// in any envelope, to kms.events. It is stateless.
 //
-// A compressed message of 1 MB can hold millions of records. What comes of one message is
-// therefore bounded, and a message above the bounds is refused as a whole: it commits with
-// its offset, in one transaction, which may take 20 seconds. What comes of several is
-// written early, and the transaction ends: no more than one message's records are held,
-// and those of mostHeld.
+// A compressed message of 1 MB can contain millions of records. So the output of one
+// message is bounded, and a message above the bounds is refused as a whole: it commits
+// with its offset, in one transaction, within 20 seconds. The output of several messages
+// is written early, and the transaction ends: the stage holds at most one message's
+// records and mostHeld bytes.
 type normalizer struct {
 	p      *Pipeline
 	in     *read.Records
@@ -35,21 +35,21 @@ type normalizer struct {
 	stats  tally
 
 	held    int64 // bytes of out
-	one     int64 // of them, of the message at hand
-	first   int   // where those of the message at hand begin in out
-	written bool  // some of this transaction are
-	heavy   int64 // what came of a message lately, in bytes: see room
+	one     int64 // number of those from the current message
+	first   int   // index in out of the first of those
+	written bool  // part of this transaction is written
+	heavy   int64 // a recent message's output in bytes: see room
 }
 
-// mostHeld is how many bytes of log records are held before they are written: with those
-// of one more message and the client's own 32 MiB, less than 200 MB.
+// mostHeld is the size in bytes at which held log records are written: with one more
+// message and the client's 32 MiB, less than 200 MB.
 const mostHeld = 16 << 20
 
-// overhead is what a Kafka record takes besides its value.
+// overhead is the size of a Kafka record without its value.
 const overhead = 300
 
-// errMessage says that a message holds more than the bounds.
-var errMessage = errors.New("too much in one message")
+// errMessage means that a message exceeds the bounds.
+var errMessage = errors.New("message is too large")
 
 func newNormalizer(p *Pipeline) *normalizer {
 	n := &normalizer{p: p, heavy: mostHeld / 16}
@@ -69,14 +69,15 @@ func (n *normalizer) drop() {
 	n.held, n.one, n.first, n.written = 0, 0, 0, false
 }
 
-// Lag is not needed: this stage has no watermark.
+// Lag is unused: this stage has no watermark.
 func (n *normalizer) Lag(map[int32]int64) {}
 
 // expired is Transact.Expired.
 func (n *normalizer) expired(_ int32, from, to int64) { n.stats.expired += int(to - from) }
 
 func (n *normalizer) Process(r *kgo.Record) error {
-	received, delivered, filtered, dead, reasons := n.counts.Received.Load(), n.counts.Delivered.Load(), n.counts.Filtered.Load(), n.counts.Dead.Load(), maps.Clone(n.stats.reasons)
+	received, delivered, filtered, dead, reasons := n.counts.Received.Load(), n.counts.Delivered.Load(),
+		n.counts.Filtered.Load(), n.counts.Dead.Load(), maps.Clone(n.stats.reasons)
 	n.one, n.first = 0, len(n.out)
 	err := n.in.Bytes(context.Background(), r.Value, fmt.Sprintf("%s/%d/%d", r.Topic, r.Partition, r.Offset))
 	n.heavy = max(n.one, n.heavy-n.heavy/8)
@@ -94,19 +95,20 @@ func (n *normalizer) Process(r *kgo.Record) error {
 	return nil
 }
 
-// refuse puts a message into the dead letter as a whole. One that the producer's batch had
-// compressed, and that is larger than a dead letter may be, is compressed in it.
+// refuse sends a whole message to the dead letter topic. It compresses one that was
+// compressed in the producer's batch and is larger than a dead letter may be.
 func (n *normalizer) refuse(r *kgo.Record) {
 	most, bytes := n.bounds()
 	letter := wire.DeadLetter{
-		Stage: "normalize", Reason: string(decoding.ReasonRecords), Raw: r.Value, Object: fmt.Sprintf("%s/%d", r.Topic, r.Partition), Offset: r.Offset,
+		Stage: "normalize", Reason: string(decoding.ReasonRecords), Raw: r.Value,
+		Object: fmt.Sprintf("%s/%d", r.Topic, r.Partition), Offset: r.Offset,
 		Time: time.Now().UnixNano(),
-		Detail: fmt.Sprintf("more than %d log records, or %d bytes of them, come of this one message: none of them was taken; "+
-			"put its records into several messages, or raise decode.message_records or decode.message_bytes, and publish it again", most, bytes),
+		Detail: fmt.Sprintf("this message contains more than %d log records, or %d bytes of them: it is refused as a whole; "+
+			"split it into several messages, or raise decode.message_records or decode.message_bytes, and publish it again", most, bytes),
 	}
 	if len(r.Value) > wire.MaxValueBytes {
 		if packed := compressed(r.Value); len(packed) <= wire.MaxValueBytes {
-			letter.Raw, letter.Detail = packed, letter.Detail+"; the message is compressed here with gzip"
+			letter.Raw, letter.Detail = packed, letter.Detail+"; this dead letter has it compressed with gzip"
 		}
 	}
 	n.stats.dead(letter.Reason)
@@ -116,12 +118,12 @@ func (n *normalizer) refuse(r *kgo.Record) {
 func compressed(b []byte) []byte {
 	var out bytes.Buffer
 	z := gzip.NewWriter(&out)
-	z.Write(b) // to memory: it does not fail
+	z.Write(b) // writing to memory does not fail
 	z.Close()
 	return out.Bytes()
 }
 
-// bounds returns those of one message.
+// bounds returns the bounds of one message.
 func (n *normalizer) bounds() (records int, bytes int64) {
 	return cmp.Or(n.p.MessageRecords, wire.DefaultMessageRecords), cmp.Or(n.p.MessageBytes, wire.DefaultMessageBytes)
 }
@@ -132,7 +134,7 @@ func (n *normalizer) add(r *kgo.Record) {
 	n.out, n.held, n.one = append(n.out, r), n.held+size, n.one+size
 }
 
-// keep is add for what comes of a message, within its bounds.
+// keep is add for a message's output, within its bounds.
 func (n *normalizer) keep(r *kgo.Record) error {
 	n.add(r)
 	if records, bytes := n.bounds(); len(n.out)-n.first > records || n.one > bytes {
@@ -141,7 +143,7 @@ func (n *normalizer) keep(r *kgo.Record) error {
 	return nil
 }
 
-// flush writes what is held once it is much.
+// flush writes the held records once they reach mostHeld.
 func (n *normalizer) flush(emit func(*kgo.Record)) {
 	if n.held < mostHeld {
 		return
@@ -158,8 +160,8 @@ func (n *normalizer) emit(emit func(*kgo.Record)) {
 	n.out, n.held = n.out[:0], 0
 }
 
-// room is how many messages to read next, so that not much more than mostHeld comes of
-// them when they are as those before. Once some are written the transaction ends.
+// room returns how many messages to read next, so that their output does not exceed mostHeld by
+// much if they are like the recent ones. Once part is written the transaction ends.
 func (n *normalizer) room() int {
 	if n.written || n.held >= mostHeld {
 		return 0
@@ -167,15 +169,15 @@ func (n *normalizer) room() int {
 	return int(max(1, (mostHeld-n.held)/max(n.heavy, 1)))
 }
 
-// dead takes a record that is not published.
+// dead handles a record that is not published.
 func (n *normalizer) dead(_ context.Context, bad *decoding.BadRecord) error {
 	letter := wire.FromBadRecord("normalize", bad, time.Now())
 	n.stats.dead(letter.Reason)
 	return n.keep(n.p.letter(&letter))
 }
 
-// publish writes a log record to kms.events. One that Kafka would refuse for its
-// size goes to the dead letter instead.
+// publish writes a log record to kms.events, or a dead letter if the record exceeds
+// Kafka's limit.
 func (n *normalizer) publish(_ context.Context, from *decoding.Origin, rec *otellog.Record) error {
 	value := otellog.AppendRequest(nil, rec)
 	if len(value) > wire.MaxValueBytes {
@@ -189,7 +191,8 @@ func (n *normalizer) publish(_ context.Context, from *decoding.Origin, rec *otel
 }
 
 func tooBig(from *decoding.Origin, n int) error {
-	return from.Bad(decoding.ReasonRecordSize, fmt.Sprintf("its log record has %d bytes, and Kafka takes %d", n, wire.MaxValueBytes))
+	return from.Bad(decoding.ReasonRecordSize, fmt.Sprintf("its log record has %d bytes, more than Kafka's limit of %d",
+		n, wire.MaxValueBytes))
 }
 
 func (n *normalizer) Output(_ time.Time, emit func(*kgo.Record)) (more bool, err error) {
@@ -198,7 +201,8 @@ func (n *normalizer) Output(_ time.Time, emit func(*kgo.Record)) (more bool, err
 }
 
 func (n *normalizer) Committed(ok bool) {
-	n.stats.received, n.stats.delivered, n.stats.filtered = int(n.counts.Received.Load()), int(n.counts.Delivered.Load()), n.counts.Why()
+	n.stats.received, n.stats.delivered, n.stats.filtered = int(n.counts.Received.Load()),
+		int(n.counts.Delivered.Load()), n.counts.Why()
 	n.stats.commit(n.p, "normalize", ok)
 	n.drop()
 }

@@ -25,7 +25,7 @@ func rawStage(records int, bytes int64) *normalizer {
 	})
 }
 
-// packed is a message of so many small events.
+// packed is a message of n small events.
 func packed(n int, extra string) []byte {
 	var text strings.Builder
 	for i := range n {
@@ -43,8 +43,8 @@ func headerOf(r *kgo.Record, key string) string {
 	return ""
 }
 
-// A small message of millions of events is refused as a whole: nothing of it is published
-// or held, and the dead letter has all of it.
+// A small message of millions of events is refused as a whole: none of it is published or
+// held, and the dead letter has all of it.
 func TestBombIsRefused(t *testing.T) {
 	value := packed(200_000, "")
 	n := rawStage(0, 0)
@@ -70,8 +70,8 @@ func TestBombIsRefused(t *testing.T) {
 	}
 }
 
-// A message that its producer's batch compressed is larger than a dead letter may be: it is
-// compressed there, and whole.
+// A message that was compressed in its producer's batch and exceeds the dead letter limit
+// is compressed there, complete.
 func TestRefusedMessageIsWhole(t *testing.T) {
 	n, value := rawStage(1000, 0), []byte(strings.Repeat(`{"eventVersion":"1","eventTime":"2026-11-20T09:00:01Z","eventSource":"kms.amazonaws.com","eventName":"Decrypt"}`+"\n", 20_000))
 	if err := n.Process(&kgo.Record{Topic: "kms.raw", Value: value}); err != nil {
@@ -107,8 +107,8 @@ func TestLargeFileInOneMessage(t *testing.T) {
 	}
 }
 
-// Whatever messages come, in whatever order, every one is published once or refused as a
-// whole, and no more is held than the bounds say.
+// Whatever messages come in whatever order, each is published once or refused as a whole,
+// and the stage holds no more than its bounds.
 func TestMessagesAreBounded(t *testing.T) {
 	for seed := range uint64(6) {
 		rng := rand.New(rand.NewPCG(seed, 1))
@@ -133,7 +133,7 @@ func TestMessagesAreBounded(t *testing.T) {
 				got++
 			}
 		}
-		for offset := 0; offset < len(messages); { // as Transact does
+		for offset := 0; offset < len(messages); { // like Transact
 			for offset < len(messages) {
 				room := n.room()
 				if room < 1 {

@@ -16,8 +16,8 @@ import (
 	"keytrail/schemas/wire"
 )
 
-// split is one source, and two partitions of kms.partials that lag behind each
-// other: their logs are delivered by hand.
+// split is one source and two partitions of kms.partials that lag behind each other: the
+// test delivers their logs.
 type split struct {
 	t    *testing.T
 	c    *counter
@@ -54,7 +54,7 @@ func (s *split) names() (key string, principals []string) {
 	return key, principals
 }
 
-// commit has stage count commit a call, if there is one, and the watermark.
+// commit makes stage count commit the watermark and at most one call.
 func (s *split) commit(call *count.Call, mark time.Time) {
 	if call != nil {
 		call.ID = wire.ParseCallID(call.IDText)
@@ -70,7 +70,7 @@ func (s *split) commit(call *count.Call, mark time.Time) {
 	s.take(out)
 }
 
-// take puts frames into the logs and returns the other records.
+// take appends frames to the logs and returns the other records.
 func (s *split) take(list []*kgo.Record) (rest []*kgo.Record) {
 	for _, r := range list {
 		if r.Topic == s.c.p.Topics.Partials {
@@ -82,8 +82,8 @@ func (s *split) take(list []*kgo.Record) (rest []*kgo.Record) {
 	return rest
 }
 
-// deliver has one partition process its log in one commit, and returns the records
-// that are no frames.
+// deliver makes one partition process its log in one commit, and returns the records that
+// are not frames.
 func (s *split) deliver(q int) []*kgo.Record {
 	s.t.Helper()
 	for _, r := range s.log[q] {
@@ -95,9 +95,9 @@ func (s *split) deliver(q int) []*kgo.Record {
 	return s.take(output(s.t, s.side[q]))
 }
 
-// A pair's anomaly counts in its principal's window, even when the principal's
-// partition is hours of event time ahead: it keeps its windows until the pair's
-// partition has told that it has judged them.
+// A pair's anomaly counts in its principal's window, even if the principal's partition is
+// hours of event time ahead: it keeps its windows until the pair's partition has declared
+// them settled.
 func TestNoticesBehindABacklog(t *testing.T) {
 	s := newSplit(t)
 	key, principals := s.names()
@@ -108,7 +108,7 @@ func TestNoticesBehindABacklog(t *testing.T) {
 	s.commit(use(principals[0], begin), begin)
 	s.commit(use(principals[1], begin.Add(2*time.Hour)), begin.Add(2*time.Hour)) // the first use of the key
 	s.commit(nil, begin.Add(7*time.Hour))
-	s.deliver(1) // all of it, in one go, before the pair's partition has read anything
+	s.deliver(1) // all of it at once, before the pair's partition has read anything
 	s.deliver(0)
 	revised := 0
 	var rec otellog.Record
@@ -126,7 +126,7 @@ func TestNoticesBehindABacklog(t *testing.T) {
 	if revised != 1 {
 		t.Fatalf("the principal's window is published %d times", revised)
 	}
-	// Both have told by now: what is behind the lateness goes.
+	// Both have declared by now: windows behind the lateness go.
 	s.deliver(0)
 	s.commit(nil, begin.Add(9*time.Hour))
 	s.deliver(0)
@@ -141,9 +141,9 @@ func TestNoticesBehindABacklog(t *testing.T) {
 	}
 }
 
-// A late call may be the first of its pair in a window that its principal's
-// partition, hours ahead, has closed long ago: it keeps the window until the pair's
-// partition takes no such calls any more.
+// A late call may be the first of its pair in a window that its principal's partition,
+// hours ahead, has closed long ago: it keeps the window until the pair's partition
+// accepts no such calls any more.
 func TestNoticeOfALateCall(t *testing.T) {
 	s := newSplit(t)
 	key, principals := s.names()
@@ -153,7 +153,7 @@ func TestNoticeOfALateCall(t *testing.T) {
 	}
 	half := begin.Add(30 * time.Minute)
 	s.commit(use(principals[0], begin), half)
-	for range 2 { // both hear that both are that far
+	for range 2 { // both learn of each other's progress
 		s.deliver(0)
 		s.deliver(1)
 	}
@@ -177,8 +177,8 @@ func TestNoticeOfALateCall(t *testing.T) {
 	}
 }
 
-// What is held for a partition that does not come on has a bound: windows farther
-// behind are dropped, and with them what an entity's state holds.
+// Windows held for a partition that makes no progress are bounded: older ones are
+// dropped, which bounds an entity's state.
 func TestHeldWindowsAreBounded(t *testing.T) {
 	s := newSplit(t)
 	key, principals := s.names()

@@ -14,11 +14,11 @@ import (
 	"keytrail/schemas/wire"
 )
 
-// This file is what partitions of stage detect tell each other: counts for windows of
-// principals that another partition may own.
+// This file contains the exchange between partitions of stage detect: counts for windows
+// of principals that another partition may own.
 
-// slowest returns the earliest event time up to which the n partitions have told that
-// their windows are settled: all notices for windows that end by then have been merged.
+// slowest returns the earliest event time up to which the n partitions have declared
+// their windows settled: all notices for windows that end by then have been merged.
 func (t *detectTask) slowest(n int32) int64 {
 	low := int64(math.MaxInt64)
 	for q := range n {
@@ -31,12 +31,11 @@ func (t *detectTask) slowest(n int32) int64 {
 	return low
 }
 
-// notify sends the counts that belong to principals of other partitions, in
-// frames whose source is this partition as a negative number. They tell which windows
-// take no more calls here, and are sent to every partition when that has come a window
-// further: a window may not be dropped while notices for it are on their way, and behind
-// a backlog that is longer than the lateness. A step that goes on may find more for the
-// same watermark.
+// notify sends the counts for principals of other partitions, in frames whose source is
+// this partition's number negated. The frames say which windows accept no more calls
+// here, and go to every partition when that has advanced by a window: a window must not
+// be dropped while notices for it are on their way, and they may be behind a backlog
+// longer than the lateness. A continued step may find more for the same watermark.
 func (d *detector) notify(t *detectTask, more bool) {
 	n := int(d.p.Partitions[d.p.Topics.Partials])
 	byOwner := make([][]wire.Partial, n)
@@ -65,18 +64,19 @@ func (d *detector) notify(t *detectTask, more bool) {
 func (d *detector) notice(t *detectTask, q int32, late int64, partials []wire.Partial) {
 	t.meta.Sent[q]++
 	f := wire.Frame{
-		Settings: t.meta.Settings, Source: -1 - t.partition, Sequence: t.meta.Sent[q], Watermark: t.engine.Mark().Watermark, Late: late, Partials: partials,
+		Settings: t.meta.Settings, Source: -1 - t.partition, Sequence: t.meta.Sent[q], Watermark: t.engine.Mark().Watermark,
+		Late: late, Partials: partials,
 	}
 	d.emit(&kgo.Record{Topic: d.p.Topics.Partials, Partition: q, Value: wire.AppendFrame(nil, &d.enc, &f)})
 }
 
-// frameNotices bounds the notices of one frame: 100, whose principals have names of at
-// most count.MaxNames, stay below Kafka's bound for a record.
+// frameNotices bounds the notices of one frame: 100, with principals of at most
+// count.MaxNames, stay below Kafka's record limit.
 const frameNotices = 100
 
-// lateNotice keeps a notice that came after its window was dropped, because this partition
-// is more than mostBehind windows ahead of the one that sent it. It is of anomalies of pairs,
-// which are published themselves: only the principal's window lacks them.
+// lateNotice keeps a notice that arrived after its window was dropped, because this
+// partition is more than mostBehind windows ahead of the sender. The pairs' anomalies
+// themselves are published; only the principal's window lacks them.
 func (d *detector) lateNotice(t *detectTask, p *wire.Partial, now int64) *kgo.Record {
 	w := entity.Window{Partial: *p}
 	anomaly.WindowRecord(&d.rec, &w, d.p.Window.Detect.Size, now)
@@ -84,7 +84,7 @@ func (d *detector) lateNotice(t *detectTask, p *wire.Partial, now int64) *kgo.Re
 	d.stats.late += int(n)
 	letter := wire.DeadLetter{
 		Stage: "detect", Reason: "late_notice", Time: now, Raw: otellog.AppendRequest(nil, &d.rec),
-		Detail: fmt.Sprintf("%d anomalies of pairs are not counted in the window of %q at %s, which had been dropped",
+		Detail: fmt.Sprintf("%d anomalies of pairs are not counted in the window of %q at %s, which was already dropped",
 			n, p.Principal, stamp(p.Start)),
 		Object: fmt.Sprintf("%s/%d", d.p.Topics.Partials, t.partition),
 	}

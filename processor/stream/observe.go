@@ -13,47 +13,47 @@ import (
 	"keytrail/schemas/wire"
 )
 
-// observer is what stage count knows of one source for the correlations of the user's
-// rules: what it has to tell with the next commit, and what it holds back. A call counts
-// by its best copy. What a worse copy shows is held until the watermark, or the clock while
-// nothing comes, has passed the call's time: no window of it can be judged before, and no
-// better copy is expected after. When one comes all the same, what it shows beyond the
-// worse one counts as well. nil where there are no correlations: it does nothing.
+// observer is stage count's state of one source for the user's correlations: the matches
+// of the next commit, and the ones held back. A call counts by its best copy. Matches of
+// a worse copy are held until the watermark, or the clock while the source is idle, has
+// passed the call's time: before that no window of it can be judged, and after it no
+// better copy is expected. If one arrives all the same, its additional matches count as
+// well. nil without correlations, and then does nothing.
 type observer struct {
 	byPrint map[uint64]*sigma.Correlation
 	table   correlate.Table
 	held    map[wire.CallID]*observed
-	bytes   int // of what is held
-	// Of the commit at hand: observations that are not counted, and calls of which too
-	// much was to be held.
+	bytes   int // size of held
+	// Of the current commit: observations that are not counted, and calls with too many
+	// to hold.
 	refused, spent int
 }
 
-// observed is what a worse copy of a call shows.
+// observed has the matches of a call's worse copy.
 type observed struct {
-	list    []sigma.Observation // their groups are its own
+	list    []sigma.Observation // with its own copies of their groups
 	counted bool
-	spent   bool // it was too much to hold: counted, and a better copy adds nothing
+	spent   bool // too many to hold: they are counted, and a better copy adds none
 	bytes   int
 }
 
-// Bounds of what one source partition holds, in bytes: of a commit's panes, of all that
-// is held, and of one call.
+// Bounds of one source partition's memory, in bytes: of a commit's panes, of all held
+// matches, and of one call's.
 const (
 	mostPaneBytes = 64 << 20
 	mostHeldBytes = 64 << 20
 	mostCallBytes = 32 << 10
 )
 
-// logBytes bounds what one record of the dedup topic holds of credits and of what is held
-// of them, besides one call more, of at most 41 kB: with 20,000 ids of 24 bytes it stays
-// below Kafka's bound for a record.
+// logBytes bounds the credits and held matches in one record of the dedup topic, apart
+// from one more call of at most 41 kB: with 20,000 ids of 24 bytes it stays below Kafka's
+// record limit.
 const logBytes = 440_000
 
-// creditBytes is what a credit takes in it besides its texts, at the most.
+// creditBytes is the maximum size of a credit in it besides its texts.
 const creditBytes = 100
 
-// observedBytes is what an observation takes besides its group.
+// observedBytes is the size of an observation besides its group.
 const observedBytes = 48
 
 func newObserver(rules *sigma.Rules) *observer {
@@ -67,8 +67,7 @@ func newObserver(rules *sigma.Rules) *observer {
 	return o
 }
 
-// observe takes what correlations see of a call that is credited; the observations are
-// copied.
+// observe takes the matches of a credited call; it copies the observations.
 func (o *observer) observe(c *count.Call, seen []sigma.Observation) {
 	if o == nil {
 		return
@@ -92,7 +91,7 @@ func (o *observer) observe(c *count.Call, seen []sigma.Observation) {
 	o.hold(c, seen, old)
 }
 
-// hold keeps what a copy shows that is not the best; old is what a worse one showed, or
+// hold keeps the matches of a copy that is not the best; old are those of a worse one, or
 // nil.
 func (o *observer) hold(c *count.Call, seen []sigma.Observation, old *observed) {
 	h := &observed{}
@@ -132,7 +131,7 @@ func (o *observer) count(c *count.Call, seen []sigma.Observation) {
 	}
 }
 
-// drop drops what is held of a call.
+// drop drops the held matches of a call.
 func (o *observer) drop(id wire.CallID) {
 	if o == nil {
 		return
@@ -143,13 +142,13 @@ func (o *observer) drop(id wire.CallID) {
 	}
 }
 
-// release counts what is held of calls before mark, up to which windows may end by now.
+// release counts the held matches of calls before mark, up to which windows may now end.
 // credits are the calls.
 func (o *observer) release(mark int64, credits map[wire.CallID]count.Call) {
 	if mark == eventtime.None {
 		return
 	}
-	for id, h := range o.held { // no more than there are credits, which forget goes through as well
+	for id, h := range o.held { // no more than the credits, which forget visits as well
 		if c := credits[id]; !h.counted && c.Time < mark {
 			h.counted = true
 			o.count(&c, h.list)
@@ -157,9 +156,9 @@ func (o *observer) release(mark int64, credits map[wire.CallID]count.Call) {
 	}
 }
 
-// batch adds what the commit has to tell to the batches of the
-// partitions of kms.partials, for frames of about most bytes. mark is as in release; credits are the calls of
-// what is held.
+// batch adds the commit's matches to the batches of the partitions of kms.partials, for
+// frames of about most bytes. mark is as in release; credits are the calls of held
+// matches.
 func (o *observer) batch(mark int64, credits map[wire.CallID]count.Call, batches []wire.Batch, most int) {
 	if o == nil {
 		return
@@ -172,8 +171,7 @@ func (o *observer) batch(mark int64, credits map[wire.CallID]count.Call, batches
 	o.table.Reset()
 }
 
-// logged returns what the log has to hold of credits: nil when there is nothing to hold
-// of any. Without it, nothing is held of them.
+// logged returns the held matches of credits for the log: nil if there are none.
 func (o *observer) logged(credits []count.Call) (list []state.Observed) {
 	if o == nil || !slices.ContainsFunc(credits, func(c count.Call) bool { return o.held[c.ID] != nil }) {
 		return nil
@@ -186,13 +184,14 @@ func (o *observer) logged(credits []count.Call) (list []state.Observed) {
 		}
 		list[i].Spent = h.spent
 		for _, s := range h.list {
-			list[i].List = append(list[i].List, state.Observation{Correlation: s.Correlation.Fingerprint, Rule: s.Rule, Group: s.Group, Value: s.Value})
+			list[i].List = append(list[i].List, state.Observation{Correlation: s.Correlation.Fingerprint, Rule: s.Rule,
+				Group: s.Group, Value: s.Value})
 		}
 	}
 	return list
 }
 
-// fits returns how many of the first credits one record of the log takes.
+// fits returns how many of the first credits fit into one record of the log.
 func (o *observer) fits(credits []count.Call) int {
 	bytes := 0
 	for i := range credits {
@@ -208,8 +207,8 @@ func (o *observer) fits(credits []count.Call) int {
 	return len(credits)
 }
 
-// restore takes what one record of the log holds; after all of them restored has to be
-// called. It returns how many observations are of correlations that there are no more.
+// restore takes the held matches in one record of the log; call restored after the last
+// one. It returns the number of observations of removed correlations.
 func (o *observer) restore(log *state.Counted, credits map[wire.CallID]count.Call) (forgotten int) {
 	if o == nil {
 		for i := range log.Observed {
@@ -242,8 +241,8 @@ func (o *observer) restore(log *state.Counted, credits map[wire.CallID]count.Cal
 	return forgotten
 }
 
-// restored is for after the last record of the log, with the last mark of release: what is
-// held of calls before it was counted in one of its commits.
+// restored follows the last record of the log, with the last mark of release: held
+// matches of calls before it were counted in one of its commits.
 func (o *observer) restored(mark int64, credits map[wire.CallID]count.Call) {
 	if o == nil || mark == eventtime.None {
 		return
@@ -253,8 +252,8 @@ func (o *observer) restored(mark int64, credits map[wire.CallID]count.Call) {
 	}
 }
 
-// tell puts what the commit could not count as it should into the metrics and, once,
-// into the log.
+// tell adds the matches that the commit could not count properly to the metrics and,
+// once, to the log.
 func (c *counter) tell(o *observer) {
 	if o == nil || o.refused+o.spent == 0 {
 		return
@@ -262,7 +261,8 @@ func (c *counter) tell(o *observer) {
 	c.stats.uncorrelated += o.refused
 	if !c.full {
 		c.full = true
-		c.p.Log.Warn("count: the correlations of the rules see too much: matches are left out, or count by the copy of a call that came first; take the correlation that many events match out of the rules",
+		c.p.Log.Warn("count: the rules' correlations have too many matches: some are omitted, or counted by the first "+
+			"copy of a call; remove the correlation that many events match",
 			"left_out", o.refused, "by_the_first_copy", o.spent)
 	}
 	o.refused, o.spent = 0, 0

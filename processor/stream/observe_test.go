@@ -23,8 +23,8 @@ import (
 	"keytrail/schemas/wire"
 )
 
-// watched is one source of stage count, of which only what correlations see is looked
-// at: a call is given to it with what they see.
+// watched is one source of stage count, reduced to the matches of correlations: a test
+// passes each call with its matches.
 type watched struct {
 	t    *testing.T
 	c    *counter
@@ -42,7 +42,7 @@ func watch(t *testing.T, rules *sigma.Rules) *watched {
 	return w
 }
 
-// start has the source's state come from its log.
+// start restores the source's state from its log.
 func (w *watched) start() {
 	w.t.Helper()
 	p := w.c.p
@@ -62,8 +62,7 @@ func (w *watched) start() {
 	w.c.stats = tally{}
 }
 
-// see credits a copy of a call of which correlations see something, unless a better one
-// is.
+// see credits a copy of a call with matches, unless a better one is credited.
 func (w *watched) see(id string, at int64, copy kms.Copy, seen ...sigma.Observation) {
 	t := w.task
 	c := count.Call{ID: wire.ParseCallID(id), IDText: id, Time: at, Key: "key", Principal: "p", Copy: copy}
@@ -114,8 +113,7 @@ func saw(rules *sigma.Rules, group string) sigma.Observation {
 
 const minute = int64(time.Minute)
 
-// copies chooses the copies of a call, in the order in which they come, and the groups
-// that each shows.
+// copies chooses the copies of a call, in order of arrival, and the groups of each.
 func copies(rng *rand.Rand) (list []kms.Copy, shown map[kms.Copy][]string) {
 	list = []kms.Copy{kms.CopyAddendum, kms.CopyOwner, kms.CopyCaller}
 	rng.Shuffle(len(list), func(i, j int) { list[i], list[j] = list[j], list[i] })
@@ -130,9 +128,9 @@ func copies(rng *rand.Rand) (list []kms.Copy, shown map[kms.Copy][]string) {
 	return list, shown
 }
 
-// A call counts as its best copy shows it, in whatever order its copies come, when they
-// come before the watermark; and no copy's matches are lost when one comes after. A
-// restart, wherever, changes nothing.
+// A call counts by its best copy, in whatever order its copies arrive before the
+// watermark, and no copy's matches are lost if one arrives later. A restart at any point
+// changes nothing.
 func TestObservedCopies(t *testing.T) {
 	rules := loadRules(t, userCorrelations)
 	for seed := range uint64(400) {
@@ -167,7 +165,7 @@ func TestObservedCopies(t *testing.T) {
 				} else if rng.IntN(2) == 0 {
 					w.commit(mark)
 				}
-				if rng.IntN(3) == 0 { // killed: what was not committed comes again
+				if rng.IntN(3) == 0 { // killed: uncommitted records come again
 					w.commit(mark)
 					w.start()
 				}
@@ -187,8 +185,8 @@ func TestObservedCopies(t *testing.T) {
 	}
 }
 
-// What a call shows that is too much to hold counts at once, and once; and what many
-// calls show goes out in records that Kafka takes.
+// Matches of one call that are too many to hold count at once, and once; matches of many
+// calls go out in records that Kafka accepts.
 func TestObservedTooMuch(t *testing.T) {
 	rules := loadRules(t, userCorrelations)
 	w := watch(t, rules)
@@ -207,7 +205,7 @@ func TestObservedTooMuch(t *testing.T) {
 	w.start()
 	w.see("much", 1000*minute, kms.CopyCaller, much[:50]...)
 	w.commit(1001 * minute)
-	if len(w.sent) != 3101 || w.sent["small"] != 20_000 || w.said.has("see too much") != 1 {
+	if len(w.sent) != 3101 || w.sent["small"] != 20_000 || w.said.has("have too many matches") != 1 {
 		t.Errorf("%d groups are counted; the log says %q", len(w.sent), w.said.text.String())
 	}
 	for g, n := range w.sent {
@@ -217,7 +215,7 @@ func TestObservedTooMuch(t *testing.T) {
 	}
 }
 
-// What was counted before its call showed too much to hold is not counted again.
+// Matches counted before their call had too many to hold are not counted again.
 func TestObservedTooMuchLater(t *testing.T) {
 	rules := loadRules(t, userCorrelations)
 	w := watch(t, rules)
@@ -230,7 +228,7 @@ func TestObservedTooMuchLater(t *testing.T) {
 	}
 }
 
-// A better copy takes a worse one's place up to the watermark.
+// A better copy replaces a worse one up to the watermark.
 func TestObservedAtTheWatermark(t *testing.T) {
 	rules := loadRules(t, userCorrelations)
 	w := watch(t, rules)
@@ -242,7 +240,7 @@ func TestObservedAtTheWatermark(t *testing.T) {
 	}
 }
 
-// Panes of one commit beyond the bound are left out, and that is told.
+// Panes of one commit beyond the bound are omitted and reported.
 func TestObservedBound(t *testing.T) {
 	rules := loadRules(t, userCorrelations)
 	w := watch(t, rules)
@@ -265,7 +263,7 @@ func TestObservedBound(t *testing.T) {
 	}
 }
 
-// What is held of a correlation that has changed since is forgotten, and that is told.
+// Held matches of a changed correlation are dropped and reported.
 func TestObservedOfAChangedCorrelation(t *testing.T) {
 	rules := loadRules(t, userCorrelations)
 	w := watch(t, rules)

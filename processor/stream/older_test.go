@@ -15,9 +15,9 @@ import (
 	"keytrail/schemas/wire"
 )
 
-// What an older version has left in kms.dedup, with or without a key of its own, is
-// told to start over, and what a newer one has left is told to wait for it: the version
-// is looked at before anything that only this version has.
+// An older version's records in kms.dedup, with or without their own key, give the advice
+// to start over, and a newer one's to wait for it: the version is checked before anything
+// that only this version has.
 func TestDedupOfOtherVersions(t *testing.T) {
 	value := func(version uint64) []byte { return append(binary.AppendUvarint(nil, version), "anything"...) }
 	name := state.CountedName{Sequence: 1}
@@ -55,8 +55,8 @@ func TestDedupOfOtherVersions(t *testing.T) {
 	}
 }
 
-// A topic of state whose records may expire is refused at the start, and no command is
-// named that would only hide what is gone.
+// Startup refuses a state topic whose records may expire, and names no command that would
+// only hide the loss.
 func TestStateIsNotCompacted(t *testing.T) {
 	for _, name := range []string{wire.DefaultTopics().Dedup, wire.DefaultTopics().State} {
 		b := broker(t)

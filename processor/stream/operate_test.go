@@ -25,7 +25,7 @@ import (
 	"keytrail/processor/telemetry"
 )
 
-// logBuffer is a log that a test reads while it is written. Safe for concurrent use.
+// logBuffer is a log that a test reads during writes. Safe for concurrent use.
 type logBuffer struct {
 	mu sync.Mutex
 	b  bytes.Buffer
@@ -37,7 +37,7 @@ func (l *logBuffer) Write(p []byte) (int, error) {
 	return l.b.Write(p)
 }
 
-// lines returns those with a text in them.
+// lines returns the lines that contain a text.
 func (l *logBuffer) lines(with string) (list []string) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -49,7 +49,7 @@ func (l *logBuffer) lines(with string) (list []string) {
 	return list
 }
 
-// served gives a pipeline a telemetry server, and returns what a path of it answers.
+// served gives a pipeline a telemetry server, and returns a function that requests a path of it.
 func served(t *testing.T, p *Pipeline) func(path string) (int, string) {
 	t.Helper()
 	tel, err := telemetry.New(t.Context(), telemetry.Config{Listen: "127.0.0.1:0"})
@@ -73,7 +73,7 @@ func served(t *testing.T, p *Pipeline) func(path string) (int, string) {
 	}
 }
 
-// otlp returns a sink to a receiver whose status a test sets; 0 takes the records.
+// otlp returns a sink to a receiver whose status a test sets; 0 accepts the records.
 func otlp(t *testing.T, status *atomic.Int32) sink.Sink {
 	t.Helper()
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -96,9 +96,9 @@ func destinationOf(s sink.Sink) Destination {
 	return Destination{Name: "siem", Sink: s, Batch: sink.DefaultBatch(), Retry: sink.Retry{Base: 10 * time.Millisecond, Cap: time.Second}, Events: true, Anomalies: true, Windows: WindowsAll}
 }
 
-// A sink whose token has expired keeps everything in Kafka and says so by its metrics, by
-// the probes and in the log, with the time at which something is lost; once it is mended
-// it goes on by itself, everything arrives, and nothing waits or went to the dead letter.
+// While a sink's token is expired, everything stays in Kafka, and metrics, probes and log
+// say so, with the time of the first loss. With a new token it resumes by itself,
+// everything arrives, and nothing waits or was dead-lettered.
 func TestPausedSinkKeepsEverything(t *testing.T) {
 	b := kafkatest.Start(t)
 	var log logBuffer
@@ -153,8 +153,8 @@ func TestPausedSinkKeepsEverything(t *testing.T) {
 	balanced(t, p)
 }
 
-// When nothing is left to do no stage and no sink has a lag, whatever markers transactions
-// have left, and all series that alerts ask for are there.
+// An idle pipeline has no lag in any stage or sink, whatever transaction markers exist,
+// and all series that alerts need exist.
 func TestNothingWaitsAtRest(t *testing.T) {
 	b := kafkatest.Start(t)
 	p := pipeline(t, b.Brokers())
@@ -200,9 +200,8 @@ func TestNothingWaitsAtRest(t *testing.T) {
 	stop()
 }
 
-// An outage is one line of the log a minute, whatever number of clients the process has,
-// and one when it is over; the lag stays what it was, with its time, and no line names an
-// empty topic.
+// An outage is one log line a minute for all clients of the process, and one when it is
+// over. The lag keeps its value and time, and no line names an empty topic.
 func TestOutageIsOneLine(t *testing.T) {
 	dir := t.TempDir()
 	c, err := kfake.NewCluster(kfake.NumBrokers(1), kfake.DataDir(dir))
@@ -265,7 +264,7 @@ func TestOutageIsOneLine(t *testing.T) {
 	stop()
 }
 
-// A topic that is deleted while the stages run ends them, and the error names it.
+// Deleting a topic ends the running stages, with an error that names it.
 func TestDeletedTopicEndsTheRun(t *testing.T) {
 	for _, topic := range []string{"kms.state", "kms.partials", "kms.events", "kms.windows"} {
 		t.Run(topic, func(t *testing.T) {
@@ -300,7 +299,7 @@ func TestDeletedTopicEndsTheRun(t *testing.T) {
 }
 
 // Records that Kafka deletes before a sink has taken them are counted, logged, and keep
-// the sink from being ready; gaps that markers and aborted transactions leave are not.
+// the sink from being ready; gaps of markers and aborted transactions do not count.
 func TestExpiredRecordsAreSaid(t *testing.T) {
 	b := kafkatest.Start(t)
 	run := func() (*Pipeline, *logBuffer, func(string) (int, string), func()) {

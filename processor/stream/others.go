@@ -7,8 +7,8 @@ import (
 	"keytrail/schemas/wire"
 )
 
-// overflowed counts the calls that a step has put to the others of their accounts, and logs
-// them: once an hour for an account in a partition.
+// overflowed counts the calls that a step attributed to the others of their accounts, and
+// logs them: once an hour per account and partition.
 func (d *detector) overflowed(t *detectTask, now time.Time) {
 	for _, o := range t.engine.Overflows() {
 		for scope, n := range o.Calls {
@@ -29,18 +29,19 @@ func (d *detector) overflowed(t *detectTask, now time.Time) {
 		if o.Full {
 			setting = "detect.max_account_entities"
 		}
-		d.p.Log.Warn("detect: an account has more KMS keys, principals and pairs than are told apart: calls of further ones are counted together and not judged",
+		d.p.Log.Warn("detect: an account has reached its limit of KMS keys, principals and pairs: calls of further ones "+
+			"are counted together and not judged",
 			"account", account, "partition", t.partition, "setting", setting, "calls", o.Calls[wire.ScopePrincipal]+o.Calls[wire.ScopePair],
 			"counted_as", o.As.Key)
 	}
 }
 
-// othersOf are the others of an account in a partition.
+// othersOf identifies the others of an account in a partition.
 type othersOf struct {
 	partition int32
 	account   uint64
 }
 
-// maxTold bounds what is remembered of the log, some 100 bytes for an account and
-// partition: when it is full, an account may be told of twice an hour.
+// maxTold bounds the memory of past log lines, about 100 bytes per account and partition:
+// when it is full, an account may be logged twice an hour.
 const maxTold = 10_000

@@ -15,8 +15,8 @@ import (
 	"keytrail/schemas/wire"
 )
 
-// Calls that count for others are in the metrics' tally each time, and in the log once an
-// hour for an account and partition. Each partition has others of its own.
+// Calls of others are counted by the metrics each time, and logged once an hour per
+// account and partition. Each partition has its own others.
 func TestOverflowIsTold(t *testing.T) {
 	var log bytes.Buffer
 	cfg := window.DefaultConfig()

@@ -21,7 +21,7 @@ import (
 
 var counting = Stages{Normalize: true, Count: true, Detect: true}
 
-// counted has a pipeline count a trail and stop. It returns the trail.
+// counted lets a pipeline count a trail and stop. It returns the trail.
 func counted(t *testing.T, brokers []string) [][]byte {
 	t.Helper()
 	records := trail(t, generate.Config{Seed: 21, Start: time.Now().Add(-30 * time.Hour), Duration: 26 * time.Hour, Events: 1500, DuplicateShare: 0.1})
@@ -33,7 +33,7 @@ func counted(t *testing.T, brokers []string) [][]byte {
 	return records
 }
 
-// ends runs stages until they end by themselves, which they have to, and returns the error.
+// ends runs stages until they end by themselves, as they must, and returns the error.
 func ends(t *testing.T, p *Pipeline, s Stages) error {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), 3*time.Minute)
@@ -83,8 +83,8 @@ func cut(t *testing.T, brokers []string, topic string, at int64) {
 	})
 }
 
-// regrow makes a topic anew with more records than it had, while no process runs: offsets
-// and leader epochs look as if it had gone on.
+// regrow recreates a topic with more records than before, while no process runs: offsets
+// and leader epochs look as if it had continued.
 func regrow(t *testing.T, brokers []string, topic string) {
 	t.Helper()
 	adm := admin(t, brokers)
@@ -110,7 +110,7 @@ func regrow(t *testing.T, brokers []string, topic string) {
 	produce(t, brokers, topic, more, others...)
 }
 
-// deleteGroups deletes the offsets of stages, as Kafka does a week after the last member left.
+// deleteGroups deletes the offsets of stages, as Kafka does a week after the last member has left.
 func deleteGroups(t *testing.T, brokers []string, groups ...string) {
 	t.Helper()
 	adm := admin(t, brokers)
@@ -120,9 +120,9 @@ func deleteGroups(t *testing.T, brokers []string, groups ...string) {
 	})
 }
 
-// What is deleted or cut of a topic that counting needs ends the stages, each time with an
-// error that has a name, and a section of docs/operations.md: nothing is counted twice, and
-// nothing lost without a word.
+// If data of a topic that counting needs is deleted or truncated, the stages end with a
+// named error that has a section in docs/operations.md: nothing counts twice, and nothing
+// is lost silently.
 func TestWhatIsMissingIsNamed(t *testing.T) {
 	topics := wire.DefaultTopics()
 	for _, c := range []struct {
@@ -162,7 +162,7 @@ func TestWhatIsMissingIsNamed(t *testing.T) {
 }
 
 // A stage without state, and a sink, have only the group's offsets, which Kafka deletes
-// together with the topic: they begin with the oldest record of one that was made anew.
+// with the topic: they start with the oldest record of a recreated one.
 func TestOffsetsEndWithTheirTopic(t *testing.T) {
 	b := broker(t)
 	counted(t, b)
@@ -180,8 +180,8 @@ func TestOffsetsEndWithTheirTopic(t *testing.T) {
 	}
 }
 
-// Stage count went on while stage detect stood, and what it wrote expired: the next frame
-// does not continue the last one.
+// Stage count continued while stage detect stood still, and its output expired: the next
+// frame does not continue the last one.
 func TestFramesThatExpiredAreNoticed(t *testing.T) {
 	b := broker(t)
 	records := counted(t, b)
@@ -197,7 +197,7 @@ func TestFramesThatExpiredAreNoticed(t *testing.T) {
 	}
 }
 
-// later returns records as other calls, some time later.
+// later returns records as other, later calls.
 func later(records [][]byte, d time.Duration) (list [][]byte) {
 	for i, r := range records[:min(len(records), 200)] {
 		at := time.Now().Add(d - 3*time.Hour).UTC().Format(time.RFC3339)
@@ -207,7 +207,7 @@ func later(records [][]byte, d time.Duration) (list [][]byte) {
 	return list
 }
 
-// settled reports whether a group has committed all that a topic holds.
+// settled reports whether a group has committed everything in a topic.
 func settled(t *testing.T, brokers []string, p *Pipeline, group, topic string) bool {
 	t.Helper()
 	offsets, err := admin(t, brokers).FetchOffsets(t.Context(), group)
@@ -224,22 +224,22 @@ func settled(t *testing.T, brokers []string, p *Pipeline, group, topic string) b
 	return done && n > 0
 }
 
-// The offsets of all groups expire a week after the last process has stopped. State says
-// where each stage goes on, so that all that came before, and comes again, counts once.
+// The offsets of all groups expire a week after the last process has stopped. The state
+// has each stage's position, so earlier records, which come again, count once.
 func TestLostOffsets(t *testing.T) {
 	b := broker(t)
 	records := counted(t, b)
 	deleteGroups(t, b, "test-normalize", "test-count", "test-detect")
 	p := pipeline(t, b)
-	stop := start(t, p, counting) // normalize, which has no state, reads everything again
+	stop := start(t, p, counting) // normalize is stateless and reads everything again
 	caughtUp(t, b, p)
 	stop()
 	start(t, closing(t, b), counting)
 	eventually(t, b, expected(t, records, p.Window.Detect.Size))
 }
 
-// What expires before a stage has read it is counted, logged, shown by the probe, and told
-// in the frames; the rest counts as ever.
+// Records that expire unread are counted, logged, shown by the probe, and reported in the
+// frames; the rest counts as usual.
 func TestExpiredUnread(t *testing.T) {
 	b := broker(t)
 	records := counted(t, b)
@@ -288,8 +288,8 @@ func TestExpiredUnread(t *testing.T) {
 	eventually(t, b, expected(t, records, p.Window.Detect.Size))
 }
 
-// A stop leaves no frames behind that stage count has written: stage detect goes on until
-// it has read them.
+// A stop leaves no frames of stage count behind: stage detect continues until it has read
+// them.
 func TestStopDrainsDetect(t *testing.T) {
 	b := broker(t)
 	p := pipeline(t, b)
@@ -299,7 +299,7 @@ func TestStopDrainsDetect(t *testing.T) {
 		produce(t, b, p.Topics.Raw, batch)
 	}
 	waitForGroup(t, b, "test-count")
-	stop() // in the middle of it
+	stop() // in the middle of the trail
 	if !settled(t, b, p, "test-detect", p.Topics.Partials) {
 		t.Error("frames wait for the next start")
 	}

@@ -11,8 +11,8 @@ import (
 	"keytrail/processor/telemetry"
 )
 
-// part is one stage, or one sink of stage forward, as it is seen from outside: by its
-// consumer group, whichever processes are its members.
+// part is one stage, or one sink of stage forward, seen from outside: by its consumer
+// group, whichever processes are its members.
 type part struct {
 	stage, sink string
 	group       string
@@ -20,15 +20,15 @@ type part struct {
 	lag         *telemetry.Lag
 	health      *telemetry.Part
 	state       *telemetry.SinkState // of a sink
-	works       bool                 // of a stage: nothing has failed since it worked last; of its goroutine
+	works       bool                 // of a stage: no failure since its last success; owned by its goroutine
 
-	mu      sync.Mutex // guards what follows, of a sink
+	mu      sync.Mutex // guards the following fields of a sink
 	status  sink.Status
-	expires time.Time // of the oldest record that is not taken; zero: none, or not known
+	expires time.Time // of the oldest untaken record; zero: none or unknown
 	known   time.Time // when expires was
 }
 
-// name is what people call it: "stage count", "sink siem".
+// name is the display name: "stage count", "sink siem".
 func (p *part) name() string {
 	if p.sink != "" {
 		return "sink " + p.sink
@@ -36,21 +36,21 @@ func (p *part) name() string {
 	return "stage " + p.stage
 }
 
-// lookEvery is how often topics and groups are looked at, and how long each look may take.
-// Four questions and three for each group are a light load for a broker.
+// lookEvery is the interval of looking at topics and groups, and the time limit of each
+// look. Four requests plus three per group are a light load for a broker.
 const lookEvery = 3 * time.Second
 
-// expiresEvery is how often the oldest record that a sink has not taken is looked for,
-// while it does not take any: one record of each partition is read for it.
+// expiresEvery is the interval of looking up a blocked sink's oldest untaken record: it
+// reads one record per partition.
 const expiresEvery = 30 * time.Second
 
-// addPart makes the metrics and the health of a stage, or of one sink of it.
+// addPart creates the metrics and the health of a stage, or of one of its sinks.
 func (p *Pipeline) addPart(one *part, reasons ...string) (err error) {
 	if one.lag, err = p.Telemetry.Lag(one.stage, one.sink); err != nil {
 		return err
 	}
 	one.health = p.Telemetry.Health().Part(one.name())
-	one.health.Report(telemetry.Starting, "it has not begun yet")
+	one.health.Report(telemetry.Starting, "it has not started yet")
 	flow := p.Telemetry.Flow(one.stage, one.sink)
 	flow.Begin(reasons...)
 	if one.sink == "" {
@@ -74,8 +74,8 @@ func (p *Pipeline) addPart(one *part, reasons ...string) (err error) {
 	return err
 }
 
-// oversee looks at topics and groups until ctx is done, and returns an error when a topic
-// is not what it was. Everything else that it finds is told by the metrics and probes.
+// oversee watches topics and groups until ctx is done, and returns an error if a topic
+// has changed. It reports everything else to the metrics and probes.
 func (p *Pipeline) oversee(ctx context.Context, stages Stages) error {
 	m, err := kafka.NewMonitor(p.Kafka, p.topics(stages))
 	if err != nil {
@@ -83,7 +83,7 @@ func (p *Pipeline) oversee(ctx context.Context, stages Stages) error {
 	}
 	defer m.Close()
 	all := p.Telemetry.Health().Part("kafka")
-	var asked time.Time // for how long topics are kept
+	var asked time.Time // of the last request for retention times
 	for {
 		fault, away := p.lookAtTopics(ctx, m, &asked)
 		if fault != nil {
@@ -104,8 +104,8 @@ func (p *Pipeline) oversee(ctx context.Context, stages Stages) error {
 	}
 }
 
-// lookAtTopics compares the topics with what they were, and asks now and then for how long
-// they are kept; asked is when that was. away is why Kafka did not answer.
+// lookAtTopics compares the topics with their first state, and sometimes requests their
+// retention times; asked is when it last did. away is the reason why Kafka did not answer.
 func (p *Pipeline) lookAtTopics(ctx context.Context, m *kafka.Monitor, asked *time.Time) (fault, away error) {
 	ctx, cancel := context.WithTimeout(ctx, lookEvery)
 	defer cancel()
@@ -119,8 +119,8 @@ func (p *Pipeline) lookAtTopics(ctx context.Context, m *kafka.Monitor, asked *ti
 	return nil, away
 }
 
-// lookAt looks at one part, in a time of its own: what one of them takes long to answer,
-// or is not allowed to ask, says nothing of the others. While Kafka is away it asks nothing.
+// lookAt looks at one part with its own time limit: a slow or denied answer about one
+// says nothing about the others. While Kafka is unreachable it asks nothing.
 func (p *Pipeline) lookAt(ctx context.Context, m *kafka.Monitor, one *part, away error) {
 	if away == nil {
 		within, cancel := context.WithTimeout(ctx, lookEvery)
@@ -130,11 +130,11 @@ func (p *Pipeline) lookAt(ctx context.Context, m *kafka.Monitor, one *part, away
 	if away == nil {
 		one.health.Clear(telemetry.LagUnknown)
 	} else {
-		one.health.Report(telemetry.LagUnknown, "the metrics show what was known last: %v", away)
+		one.health.Report(telemetry.LagUnknown, "the metrics show the last known values: %v", away)
 	}
 }
 
-// answered notes whether Kafka answered the last look at the topics.
+// answered records whether Kafka answered the last look at the topics.
 func (p *Pipeline) answered(all *telemetry.Part, away error) {
 	if away == nil {
 		all.Clear(telemetry.KafkaAway)
@@ -145,8 +145,7 @@ func (p *Pipeline) answered(all *telemetry.Part, away error) {
 	p.Kafka.Trouble.Failed("cannot look at topics and groups", away)
 }
 
-// look brings the lag of one part up to date, and of a sink that takes nothing the time
-// at which it loses something.
+// look updates the lag of one part, and for a blocked sink the time of its first loss.
 func (p *Pipeline) look(ctx context.Context, m *kafka.Monitor, one *part) error {
 	asked := time.Now()
 	standings, err := m.Standings(ctx, one.group, one.topics...)
@@ -185,7 +184,7 @@ func (p *Pipeline) look(ctx context.Context, m *kafka.Monitor, one *part) error 
 	return nil
 }
 
-// works notes that a stage has ended a transaction, or had nothing to commit: it is a
+// works records that a stage has ended a transaction, or had nothing to commit: it is a
 // member of its group, and Kafka answers it.
 func (p *Pipeline) works(stage string) {
 	if one := p.partOf(stage, ""); one != nil && !one.works {
@@ -195,7 +194,7 @@ func (p *Pipeline) works(stage string) {
 	}
 }
 
-// failed notes that the session of a stage with Kafka failed, and is begun again.
+// failed records that a stage's session with Kafka failed and is retried.
 func (p *Pipeline) failed(stage string, err error) {
 	p.flow(stage).Restarted()
 	if one := p.partOf(stage, ""); one != nil {
@@ -204,19 +203,19 @@ func (p *Pipeline) failed(stage string, err error) {
 	}
 }
 
-// restoring notes that a stage reads its state back, until the function that it returns
-// is called.
+// restoring records that a stage restores its state, until the returned function is
+// called.
 func (p *Pipeline) restoring(topic string, partitions []int32) (done func()) {
 	stage := map[string]string{p.Topics.Dedup: "count", p.Topics.State: "detect"}[topic]
 	one := p.partOf(stage, "")
 	if one == nil {
 		return func() {}
 	}
-	one.health.Report(telemetry.Restoring, "it reads the state of partitions %v back from topic %q", partitions, topic)
+	one.health.Report(telemetry.Restoring, "it restores the state of partitions %v from topic %q", partitions, topic)
 	return func() { one.health.Clear(telemetry.Restoring) }
 }
 
-// retention asks for how long topics keep records: somebody may change it because a sink
+// retention requests the topics' retention times: somebody may change them because a sink
 // is paused.
 func (p *Pipeline) retention(ctx context.Context, m *kafka.Monitor) error {
 	kept, err := m.Retention(ctx, p.Topics.Events, p.Topics.Windows, p.Topics.Anomalies)
@@ -229,8 +228,8 @@ func (p *Pipeline) retention(ctx context.Context, m *kafka.Monitor) error {
 	return nil
 }
 
-// expiry returns the time from which on Kafka may delete a record of a topic; false when
-// it does not delete by age, or that is not known.
+// expiry returns the time after which Kafka may delete a record of a topic; false if the
+// topic does not delete by age, or that is unknown.
 func (p *Pipeline) expiry(topic string, at time.Time) (time.Time, bool) {
 	p.keptMu.Lock()
 	defer p.keptMu.Unlock()
@@ -238,7 +237,7 @@ func (p *Pipeline) expiry(topic string, at time.Time) (time.Time, bool) {
 	return at.Add(kept), ok
 }
 
-// tell notes what the sink does now. It is called by the goroutine that delivers.
+// tell records the sink's current action. The delivering goroutine calls it.
 func (p *part) tell(s sink.Status) {
 	p.mu.Lock()
 	p.status = s
@@ -252,11 +251,11 @@ func (p *part) tell(s sink.Status) {
 	p.report(s, expires)
 }
 
-// report tells the probes what the sink does.
+// report passes the sink's state to the probes.
 func (p *part) report(s sink.Status, expires time.Time) {
 	lost := ""
 	if !expires.IsZero() {
-		lost = "; the oldest record that it has not taken expires at " + expires.UTC().Format(time.RFC3339)
+		lost = "; the oldest untaken record expires at " + expires.UTC().Format(time.RFC3339)
 	}
 	switch s.State {
 	case sink.StateTaking:
@@ -264,7 +263,7 @@ func (p *part) report(s sink.Status, expires time.Time) {
 		p.health.Clear(telemetry.Failing)
 	case sink.StatePaused:
 		p.health.Clear(telemetry.Failing)
-		p.health.Report(telemetry.SinkPaused, "%v; it goes on by itself once somebody has mended this%s", s.Err, lost)
+		p.health.Report(telemetry.SinkPaused, "%v; it resumes by itself once this is resolved%s", s.Err, lost)
 	case sink.StateFailing:
 		p.health.Clear(telemetry.SinkPaused)
 		p.health.Report(telemetry.Failing, "%v; the next attempt is at %s%s", s.Err,
@@ -272,7 +271,7 @@ func (p *part) report(s sink.Status, expires time.Time) {
 	}
 }
 
-// setExpires notes when the oldest record that the sink has not taken expires.
+// setExpires records when the oldest untaken record of the sink expires.
 func (p *part) setExpires(at time.Time) {
 	p.mu.Lock()
 	if p.status.State == sink.StateTaking {
@@ -286,8 +285,7 @@ func (p *part) setExpires(at time.Time) {
 	p.report(s, at)
 }
 
-// expiresAt returns when the oldest record that the sink has not taken expires, false
-// when that is not known.
+// expiresAt returns when the oldest untaken record of the sink expires, false if unknown.
 func (p *part) expiresAt() (time.Time, bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()

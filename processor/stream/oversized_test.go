@@ -25,9 +25,8 @@ func shipped(offset int64, at time.Time, id, key, principal, copy string) *kgo.R
 	return &kgo.Record{Topic: "kms.events", Partition: 1, Offset: offset, Value: otellog.AppendRequest(nil, &rec)}
 }
 
-// Ids and names that nothing at AWS has would make records that Kafka refuses, each time
-// that the stage tries again. The longest that are counted fit; longer ones are dead
-// letters.
+// Ids and names far beyond AWS's would make records that Kafka refuses at each retry. The
+// longest that are counted fit; longer ones are dead letters.
 func TestOversizedCalls(t *testing.T) {
 	c, task := bigCommit(0)
 	task.to, task.begun = 0, true

@@ -1,10 +1,10 @@
-// Package stream runs the stages between Kafka's topics. The path of an event
-// is Run, below: normalize, count, detect, forward, each in a file of its own.
+// Package stream runs the stages between Kafka's topics. Run, below, shows the path of an
+// event: normalize, count, detect, forward, each in a file of its own name.
 //
-// Between topics every stage but forward works in transactions: what it read,
-// what it wrote and what it remembers become visible together or not at all, so
-// a crash or a rebalance loses nothing and counts nothing twice. Forward
-// delivers to sinks at least once; every record has an id that does not change.
+// Between topics every stage except forward works in transactions: its input, output and
+// state become visible together or not at all, so a crash or a rebalance loses nothing
+// and counts nothing twice. Forward delivers to sinks at least once; every record has a
+// constant id.
 package stream
 
 import (
@@ -30,17 +30,17 @@ import (
 	"keytrail/schemas/wire"
 )
 
-// Window says how event time works; all values are nanoseconds.
+// Window sets the rules of event time; all values are nanoseconds.
 type Window struct {
 	Detect         window.Config
-	OutOfOrderness int64 // how much later than a younger event one may come without being late
+	OutOfOrderness int64 // how much later than a younger event one may arrive without being late
 	FutureSkew     int64 // how far ahead of the clock an event may move the watermark
-	// IdleAfter is how long a source has nothing to read until its watermark follows the
-	// other sources, or the clock when all are silent: see eventtime.Progress.Follow.
+	// IdleAfter is how long a source must have nothing to read before its watermark follows the
+	// other sources, or the clock if all are silent: see eventtime.Progress.Follow.
 	IdleAfter int64
 }
 
-// Destination is one sink with what it takes.
+// Destination is one sink with its selection of records.
 type Destination struct {
 	Name      string
 	Sink      sink.Sink
@@ -51,7 +51,7 @@ type Destination struct {
 	Windows   WindowChoice
 }
 
-// WindowChoice says which windows a sink takes.
+// WindowChoice selects the windows of a sink.
 type WindowChoice uint8
 
 // The choices.
@@ -64,34 +64,33 @@ const (
 // Stages selects the stages to run.
 type Stages struct{ Normalize, Count, Detect, Forward bool }
 
-// Pipeline is one process's part of an installation. Fill it in, then Run it
-// once.
+// Pipeline is one process's part of an installation. Set its fields, then Run it once.
 type Pipeline struct {
 	Kafka         kafka.Config
 	Topics        wire.Topics
-	Events        int32  // partitions of the topics by call, when they have to be made
+	Events        int32  // partitions of the topics by call, if created
 	Partials      int32  // partitions of the topics by entity
-	Replication   int16  // of the topics that are made
-	TransactionID string // begins the transactional ids and the group names
+	Replication   int16  // of created topics
+	TransactionID string // prefix of the transactional ids and group names
 	Interval      time.Duration
 	Records       int
 	Window        Window
 	Read          read.Options // how stage normalize reads events
-	// MessageRecords and MessageBytes bound what comes of one message of the raw topic: log
-	// records and dead letters, and their bytes. 0 is
-	// wire.DefaultMessageRecords and wire.DefaultMessageBytes.
+	// MessageRecords and MessageBytes bound the output of one message of the raw topic:
+	// log records and dead letters, and their bytes. 0 means wire.DefaultMessageRecords
+	// and wire.DefaultMessageBytes.
 	MessageRecords int
 	MessageBytes   int64
-	Rules          *sigma.Rules // the user's own; nil for none
+	Rules          *sigma.Rules // the user's; nil for none
 	Sinks          []Destination
 	Telemetry      *telemetry.Telemetry
 	Log            *slog.Logger
-	// Secrets are kept out of dead letters' details; nil for none. The log takes care of itself.
+	// Secrets are removed from the details of dead letters; nil for none. The log removes its own.
 	Secrets *setting.Scrubber
-	// Ready, when set, is called once the topics are there.
+	// Ready, when set, is called once the topics exist.
 	Ready func()
 
-	// Partitions are the partition counts of all topics, known after the start.
+	// Partitions are the partition counts of all topics, known after startup.
 	Partitions map[string]int32
 
 	flows      map[string]*telemetry.Flow
@@ -100,10 +99,9 @@ type Pipeline struct {
 	watermarks map[string]*telemetry.Watermark
 	room       headroom
 	keptMu     sync.Mutex
-	kept       map[string]time.Duration // how long topics keep records; guarded by keptMu
+	kept       map[string]time.Duration // retention times of topics; guarded by keptMu
 
-	// What count and detect know of the world besides their records, and how much
-	// they put into one frame; the simulation has its own.
+	// The simulation replaces these: the clock, the logs and the bounds.
 	now         func() time.Time
 	readLog     func(ctx context.Context, topic string, partitions []int32, f func(*kgo.Record) error) error
 	mostBytes   int   // frameBytes
@@ -113,13 +111,13 @@ type Pipeline struct {
 	mostWindows int
 }
 
-// giveUp is how long a stage may go without any progress before the process
-// ends, to be started again by whatever supervises it.
+// giveUp is how long a stage may run without progress before the process ends, for its
+// supervisor to restart it.
 const giveUp = 5 * time.Minute
 
-// Run makes the topics and runs the stages until ctx is done, which ends each
-// after the transaction at hand, or until one fails, which ends them all. It
-// returns nil after a graceful stop.
+// Run creates the topics and runs the stages until ctx is done, which ends each after its
+// current transaction, or until one fails, which ends them all. It returns nil after a
+// graceful stop.
 func (p *Pipeline) Run(ctx context.Context, stages Stages) error {
 	p.checkRules(stages)
 	if p.Kafka.Trouble == nil {
@@ -141,7 +139,7 @@ func (p *Pipeline) Run(ctx context.Context, stages Stages) error {
 	if !stages.Count {
 		close(counted)
 	}
-	// The way of an event:
+	// The path of an event:
 	run(stages.Normalize, func(ctx context.Context) error { // kms.raw -> kms.events
 		n, t := newNormalizer(p), p.transact("normalize", p.Topics.Raw)
 		t.Room, t.Early, t.Expired = n.room, n.flush, n.expired
@@ -170,7 +168,7 @@ func (p *Pipeline) Run(ctx context.Context, stages Stages) error {
 	return g.wait()
 }
 
-// group runs functions side by side, of which the first that fails ends the others.
+// group runs functions concurrently; the first that fails ends the others.
 type group struct {
 	ctx    context.Context
 	cancel context.CancelFunc
@@ -207,13 +205,13 @@ func (g *group) wait() error {
 	return errors.Join(g.failed...)
 }
 
-// drain is for how long stage detect goes on, after stage count of the same process has
-// ended, with what that has written: mostly less than a second's work. What supervises the
-// process kills it some 10 s after it asked it to stop (Docker) or later, which loses
-// nothing either.
+// drain is how long stage detect continues after stage count of the same process has
+// ended, to process its output: mostly less than a second's work. A supervisor kills the
+// process about 10 s after the request to stop (Docker) or later, which loses nothing
+// either.
 const drain = 5 * time.Second
 
-// behind returns a context that is done once ctx is and then first has ended.
+// behind returns a context that is done after both ctx and first are.
 func behind(ctx context.Context, first <-chan struct{}) (context.Context, context.CancelFunc) {
 	later, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	stop := context.AfterFunc(ctx, func() {
@@ -226,8 +224,8 @@ func behind(ctx context.Context, first <-chan struct{}) (context.Context, contex
 	}
 }
 
-// MakeTopics makes the topics that do not exist, and holds the others to what is needed.
-// Run does it too; it is for those who put something into them first.
+// MakeTopics creates missing topics and checks the others. Run does it too; call it to
+// write to the topics before.
 func (p *Pipeline) MakeTopics(ctx context.Context) (err error) {
 	return p.makeTopics(ctx, Stages{})
 }
@@ -246,14 +244,15 @@ func (p *Pipeline) makeTopics(ctx context.Context, stages Stages) (err error) {
 	return nil
 }
 
-// start makes the topics and what the stages share.
+// start creates the topics and the parts that the stages share.
 func (p *Pipeline) start(ctx context.Context, stages Stages) error {
 	if err := p.Window.Detect.Validate(); err != nil {
 		return err
 	}
 	// The anomalies of a pair reach its principal's window after it has closed.
 	if p.Window.Detect.Lateness < p.Window.Detect.Size {
-		return fmt.Errorf("allowed lateness %v is shorter than the window size %v", time.Duration(p.Window.Detect.Lateness), time.Duration(p.Window.Detect.Size))
+		return fmt.Errorf("allowed lateness %v is shorter than the window size %v", time.Duration(p.Window.Detect.Lateness),
+			time.Duration(p.Window.Detect.Size))
 	}
 	err := p.makeTopics(ctx, stages)
 	if err != nil {
@@ -281,16 +280,16 @@ func (p *Pipeline) start(ctx context.Context, stages Stages) error {
 	return nil
 }
 
-// restored puts what a stage has read back into the metrics.
+// restored records a stage's restore in the metrics.
 func (p *Pipeline) restored(stage string, records int, took time.Duration) {
 	p.flow(stage).Restored(records, took)
 }
 
 func (p *Pipeline) flow(stage string) *telemetry.Flow { return p.flows[stage] }
 
-// transact returns the transactions of a stage. The transactional id is new
-// for every process: what fences a process that lost its partitions is the
-// consumer group's generation, which goes with every offset commit (KIP-447).
+// transact returns the transactions of a stage. Every process has a new transactional id:
+// a process that lost its partitions is fenced by the consumer group's generation, which
+// every offset commit carries (KIP-447).
 func (p *Pipeline) transact(stage, topic string) *kafka.Transact {
 	var unique [8]byte
 	rand.Read(unique[:]) // never fails
@@ -302,7 +301,7 @@ func (p *Pipeline) transact(stage, topic string) *kafka.Transact {
 	}
 }
 
-// keyed returns a Kafka record whose partition is decided by its key.
+// keyed returns a Kafka record whose key determines its partition.
 func (p *Pipeline) keyed(topic, key string, value []byte, event string) *kgo.Record {
 	return &kgo.Record{
 		Topic: topic, Partition: kafka.KeyPartition([]byte(key), p.Partitions[topic]), Key: []byte(key), Value: value,

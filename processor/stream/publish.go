@@ -18,15 +18,15 @@ import (
 	"keytrail/schemas/wire"
 )
 
-// Publisher puts files into kms.events: read, decode, normalize, produce. It is
-// what the Fluent Bit plugins do, in one process. Not safe for concurrent use,
-// but for Counts.
+// Publisher puts files into kms.events: read, decode, normalize, produce. It does the
+// work of the Fluent Bit plugins in one process. Not safe for concurrent use, except
+// Counts.
 type Publisher struct {
 	client *kgo.Client
 	topics wire.Topics
 	in     *read.Records
-	counts read.Counts // of what was read; published and dead are Kafka's
-	// late refuses events that the installation would not count; the zero value none.
+	counts read.Counts // of the input; published and dead are confirmed by Kafka
+	// late refuses events that the installation would not count; the zero value refuses none.
 	late Horizon
 
 	published, dead atomic.Int64
@@ -35,8 +35,8 @@ type Publisher struct {
 	failed          error
 }
 
-// PublishCounts says what became of a Publisher's records:
-// Received = Published + Filtered + DeadLettered, once Flush has returned nil.
+// PublishCounts accounts for a Publisher's records: Received = Published + Filtered +
+// DeadLettered, once Flush has returned nil.
 type PublishCounts struct {
 	Received, Published, Filtered, DeadLettered int64
 	FilteredBy                                  decoding.Filtered
@@ -46,30 +46,31 @@ type PublishCounts struct {
 func NewPublisher(c kafka.Config, topics wire.Topics, o read.Options) (*Publisher, error) {
 	client, err := kgo.NewClient(append(c.Options(),
 		kgo.RequiredAcks(kgo.AllISRAcks()), kgo.ProducerBatchCompression(kgo.SnappyCompression()),
-		// The default partitioner's rule: by the key's murmur2, as every other
-		// producer does it.
+		// The default partitioner's rule: the key's murmur2, like every other producer.
 		kgo.RecordPartitioner(kgo.StickyKeyPartitioner(nil)),
-		kgo.MaxBufferedRecords(20_000), // about 60 MB; Produce waits when it is full
+		kgo.MaxBufferedRecords(20_000), // about 60 MB; then Produce blocks
 	)...)
 	if err != nil {
 		return nil, fmt.Errorf("cannot make a Kafka client: %w", err)
 	}
 	p := &Publisher{client: client, topics: topics}
-	p.in = read.NewRecords(read.Config{Options: o, Encoded: true, Counts: &p.counts, Record: p.event, Dead: p.bad, Now: time.Now})
+	p.in = read.NewRecords(read.Config{Options: o, Encoded: true, Counts: &p.counts, Record: p.event,
+		Dead: p.bad, Now: time.Now})
 	return p, nil
 }
 
-// RefuseLate has Object end with an error at the first event that is late by h, before it
-// is published.
+// RefuseLate makes Object end with an error at the first event that is late by h, before
+// publishing it.
 func (p *Publisher) RefuseLate(h Horizon) { p.late = h }
 
 // Counts returns the counts so far. Safe for concurrent use.
 func (p *Publisher) Counts() PublishCounts {
-	return PublishCounts{p.counts.Received.Load(), p.published.Load(), p.counts.Filtered.Load(), p.dead.Load(), p.counts.Why()}
+	return PublishCounts{p.counts.Received.Load(), p.published.Load(), p.counts.Filtered.Load(),
+		p.dead.Load(), p.counts.Why()}
 }
 
-// Object publishes one object's events. Bad records go to the dead letter
-// topic. An error is one of Kafka or of ctx.
+// Object publishes one object's events. Bad records go to the dead letter topic. An error
+// comes from Kafka or ctx.
 func (p *Publisher) Object(ctx context.Context, o source.Object) error {
 	if err := p.in.Object(ctx, o); err != nil {
 		return err
@@ -103,7 +104,7 @@ func (p *Publisher) bad(ctx context.Context, bad *decoding.BadRecord) error {
 	return p.failure()
 }
 
-// produce hands r to the client; count grows when Kafka has it.
+// produce passes r to the client; count grows once Kafka has it.
 func (p *Publisher) produce(ctx context.Context, r *kgo.Record, count *atomic.Int64) {
 	p.wg.Add(1)
 	p.client.Produce(ctx, r, func(_ *kgo.Record, err error) {

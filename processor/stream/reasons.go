@@ -5,8 +5,8 @@ import (
 	"keytrail/schemas/decoding"
 )
 
-// The reasons for which the stages put records into the dead letter, whose counters are
-// there from the start on. Stage normalize adds those of package decoding.
+// The reasons of the stages' dead letters, whose counters exist from the start. Stage
+// normalize adds those of package decoding.
 var (
 	countReasons  = []string{"bad_record", "no_call", "bad_time", "late", "future"}
 	detectReasons = []string{"bad_frame", "late_notice", "too_many", "no_correlation"}

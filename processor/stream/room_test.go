@@ -6,7 +6,7 @@ import (
 	"time"
 )
 
-// However many records a commit may have, what waits for it is bounded: room ends it.
+// However many records a commit may have, its memory is bounded: room ends it.
 func TestCommitsOfManyEntitiesEnd(t *testing.T) {
 	c, task := bigCommit(0)
 	task.to, task.begun = 0, true

@@ -24,8 +24,8 @@ import (
 	"keytrail/schemas/wire"
 )
 
-// userRules are rules of a user: odd matches the two records of a call alike, and so
-// does refused; owners and callers match one of them each.
+// userRules are a user's rules: odd and refused match both records of a call, owners and
+// callers one of them each.
 const userRules = `title: Odd Request
 id: odd
 level: high
@@ -72,9 +72,9 @@ func twoAccounts(at time.Time) (owners, callers []byte) {
 		record("b", "111122223333", `{"type":"AssumedRole","arn":"arn:aws:sts::111122223333:assumed-role/app/s","accountId":"111122223333"}`)
 }
 
-// naive says how often the stream publishes each match of userRules, by rule and call,
-// of records in the order of their delivery: once for every copy that is credited. It
-// shares no code with what it judges.
+// naive computes how often the stream publishes each match of userRules, by rule and
+// call, for records in order of delivery: once per credited copy. It shares no code with
+// the stream.
 func naive(t *testing.T, records [][]byte) map[string]int {
 	t.Helper()
 	type event struct {
@@ -114,8 +114,8 @@ func naive(t *testing.T, records [][]byte) map[string]int {
 	return want
 }
 
-// ruleAnomalies reads the anomalies of the user's rules from the topic: how often each
-// is there, by rule and call; by id what it says last; and that ids do not change.
+// ruleAnomalies reads the anomalies of the user's rules from the topic: the number of
+// each by rule and call, and the last text by id. It checks that ids do not change.
 func ruleAnomalies(t *testing.T, brokers []string) (n map[string]int, last map[string]string) {
 	t.Helper()
 	n, last = map[string]int{}, map[string]string{}
@@ -139,7 +139,7 @@ func ruleAnomalies(t *testing.T, brokers []string) (n map[string]int, last map[s
 	return n, last
 }
 
-// describeRules writes how many rules a window counts.
+// describeRules formats the numbers of rules in a window.
 func describeRules(rec *otellog.Record) (name, text string) {
 	n := int64(0)
 	if a := rec.Get(semconv.KeytrailWindowAnomaliesRule); a != nil {
@@ -148,8 +148,8 @@ func describeRules(rec *otellog.Record) (name, text string) {
 	return windowName(rec), fmt.Sprintf("%d calls, %d of rules", rec.Get(semconv.KeytrailWindowCallsTotal).Int, n)
 }
 
-// scanned is what a scan finds: how many rules each window counts, and the anomalies of
-// the user's rules by id.
+// scanned returns a scan's results: the numbers of rules in each window, and the
+// anomalies of the user's rules by id.
 func scanned(t *testing.T, rules *sigma.Rules, records [][]byte) (windows, anomalies map[string]string) {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), "trail.json")
@@ -189,9 +189,9 @@ func texts(records [][]byte) (list []string) {
 	return list
 }
 
-// The user's rules judge each call by the copy that is credited, across duplicates, a
-// restart and another account's record that comes after it: every match is published
-// once, windows count exactly them, and a scan of the same records says the same.
+// The user's rules judge each call by its credited copy, across duplicates, a restart and
+// another account's later record: every match is published once, windows count exactly
+// these, and a scan of the same records gives the same.
 func TestUserRules(t *testing.T) {
 	brokers, rules := broker(t), loadRules(t, userRules)
 	records := trail(t, generate.Config{Seed: 12, Start: time.Now().Add(-50 * time.Hour), Duration: 48 * time.Hour, Events: 4000, DuplicateShare: 0.2})
@@ -210,7 +210,7 @@ func TestUserRules(t *testing.T) {
 		t.Fatalf("%d matches: this tests too little", len(published))
 	}
 
-	// Those of the owner's record stay, with nothing in them.
+	// The windows of the owner's record stay, but are empty.
 	at := middle.EventTime.UTC().Truncate(time.Duration(window.DefaultConfig().Size)).Format(time.RFC3339)
 	windows[`principal "" "account:111122223333" `+at] = "0 calls, 0 of rules"
 	windows[`pair "arn:aws:kms:eu-central-1:444455556666:key/k" "account:111122223333" `+at] = "0 calls, 0 of rules"
@@ -237,8 +237,8 @@ func TestUserRules(t *testing.T) {
 	if len(n) != len(published) {
 		t.Errorf("%d matches were published, want %d", len(n), len(published))
 	}
-	// What the owner's record matched alone was true of the copy that was credited
-	// then: it is out, and only the windows take it back.
+	// A match of the owner's record alone was true of the copy credited at the time: it
+	// stays published, and only the windows take it back.
 	if len(said) != len(found)+1 {
 		t.Errorf("the stream has %d anomalies, and the scan %d", len(said), len(found))
 	}

@@ -16,8 +16,8 @@ import (
 	"keytrail/schemas/wire"
 )
 
-// manyRules are n rules that match nothing; one in ten looks at every event of KMS, and
-// the others at one operation each.
+// manyRules are n rules without matches; one in ten looks at every KMS event, and the
+// others at one operation each.
 func manyRules(n int) string {
 	var b strings.Builder
 	operations := []string{"Decrypt", "GenerateDataKey", "PutKeyPolicy", "CreateGrant", "DisableKey", "ScheduleKeyDeletion", "ImportKeyMaterial", "ReEncrypt", "Encrypt"}
@@ -31,7 +31,7 @@ func manyRules(n int) string {
 	return b.String()[len("---\n"):]
 }
 
-// What stage count does for an event: decoding, deduplicating, judging, counting.
+// The work of stage count per event: decoding, deduplicating, judging, counting.
 //
 //	go test -run '^$' -bench CountEvents ./processor/stream
 func BenchmarkCountEvents(b *testing.B) {

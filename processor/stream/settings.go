@@ -8,11 +8,11 @@ import (
 	"keytrail/schemas/wire"
 )
 
-// errSettings says that counts were made with other settings than this process has.
+// errSettings means that counts were made with other settings than this process has.
 var errSettings = errors.New("counts of different settings would be mixed; " +
 	"see docs/operations.md, \"Other settings\"")
 
-// settings returns what the meaning of the counts of this process depends on.
+// settings returns the settings that the meaning of this process's counts depends on.
 func (p *Pipeline) settings() *wire.Settings {
 	return &wire.Settings{
 		Events: p.Topics.Events, Sources: p.Partitions[p.Topics.Events], Partials: p.Partitions[p.Topics.Partials],
@@ -20,9 +20,9 @@ func (p *Pipeline) settings() *wire.Settings {
 	}
 }
 
-// sameSettings returns errSettings, with what differs, when counts were made with other
-// settings. Stage count asks before it writes anything, so a process that was configured
-// differently leaves no frame behind.
+// sameSettings returns errSettings, with the difference, if counts were made with other
+// settings. Stage count calls it before it writes, so a process with a wrong
+// configuration leaves no frame behind.
 func (p *Pipeline) sameSettings(stored string) error {
 	own := p.settings()
 	if own.String() == stored {

@@ -9,9 +9,9 @@ import (
 	"keytrail/processor/generate"
 )
 
-// A process with other settings than those that the state was made with ends at its start,
-// each stage by itself, and says what differs; with the old ones, and more lateness, it
-// goes on and counts right.
+// With other settings than the state's, each stage ends by itself at startup and names
+// the difference. With the old ones, and more lateness, it continues and counts
+// correctly.
 func TestOtherSettingsAreRefused(t *testing.T) {
 	b := broker(t)
 	records := counted(t, b)
@@ -56,8 +56,8 @@ func TestOtherSettingsAreRefused(t *testing.T) {
 	refused(`the number of partitions of topic "kms.events" is 4, and was 3`, func(*Pipeline) {})
 }
 
-// Two processes of a group that has no state yet have different windows: stage detect takes
-// no frame of the one that differs.
+// Two processes of a group without state have different windows: stage detect accepts no
+// frame of the one that differs.
 func TestFramesOfOtherSettingsAreRefused(t *testing.T) {
 	b := broker(t)
 	p := pipeline(t, b)
@@ -72,7 +72,7 @@ func TestFramesOfOtherSettingsAreRefused(t *testing.T) {
 	}
 	p = pipeline(t, b)
 	p.Window.Detect.Size = int64(time.Minute)
-	stop = start(t, p, counting) // nothing is damaged
+	stop = start(t, p, counting) // no data is damaged
 	caughtUp(t, b, p)
 	stop()
 }

@@ -15,14 +15,14 @@ import (
 	"keytrail/schemas/wire"
 )
 
-// The simulation runs the stages count and detect as they are, over a Kafka of a
-// few slices, in one goroutine: a generator of random numbers decides who does what
-// next, what breaks, and what time it is. A seed therefore repeats, and a schedule
-// takes less than a millisecond: most are small, because few calls and few kinds of
-// breaks meet more often than many of each. The files: simlog_test.go is Kafka,
-// simmember_test.go an instance of a stage, simorder_test.go what makes it repeat,
-// simload_test.go and simcall_test.go what is counted, simjudge_test.go the verdict,
-// simclock_test.go how time passes, simulation_test.go the tests.
+// The simulation runs the real stages count and detect over a Kafka made of slices, in
+// one goroutine. A random number generator decides who acts next, what breaks, and what
+// time it is, so a seed repeats. A schedule takes less than a millisecond: most are
+// small, because few calls and few kinds of breaks interact more often than many of each.
+// The files: simlog_test.go is Kafka, simmember_test.go an instance of a stage,
+// simorder_test.go makes it repeatable, simload_test.go and simcall_test.go make the
+// calls, simjudge_test.go is the verdict, simclock_test.go the clock, simulation_test.go
+// has the tests.
 
 // sim is one schedule.
 type sim struct {
@@ -32,27 +32,27 @@ type sim struct {
 	count, detect *simGroup
 	load          *simLoad
 	now           int64 // the clock, ns
-	live          bool  // event times follow the clock; else they are days old, and no source falls silent before the end
-	wild          bool  // anything comes at any time, and the clock leaps: what is late follows from the watermarks
-	orderly       bool  // old events come in order, whatever the clock does: nothing may be late
+	live          bool  // event times follow the clock; else they are days old, and no source is silent before the end
+	wild          bool  // any record at any time, and the clock jumps: the watermarks determine lateness
+	orderly       bool  // old events come in order, whatever the clock does: none may be late
 	lossy         bool  // events expire before they are read
-	stamped       bool  // the broker writes the records' times; else producers do
-	skewed        bool  // by clocks that are wrong
-	small         bool  // few calls, partitions and members: all but one schedule in twenty
-	calm          int   // the larger, the less breaks
-	breaks        []int // what breaks: see disturb
-	quiet         int64 // how long the clock has gone on without regard to silence
-	paused        int64 // how long, while everybody was behind
-	restored      int64 // when somebody restored state last, which ends a silence
-	draining      bool  // nothing comes any more, and no lag is unknown
+	stamped       bool  // the broker sets the records' times; else producers do
+	skewed        bool  // by wrong clocks
+	small         bool  // few calls, partitions and members: all schedules but one in twenty
+	calm          int   // the larger, the fewer breaks
+	breaks        []int // the kinds of breaks: see disturb
+	quiet         int64 // how long the clock has run regardless of silence
+	paused        int64 // how long while everybody was behind
+	restored      int64 // time of the last restore, which ends a silence
+	draining      bool  // no more input, and every lag is known
 	faults        []string
-	looked        []map[int64]simLook // by partition of the events and offset: what stage count knew
-	late          [][]simLate         // by partition of the events: what was decided
-	stats         map[string]int      // what the schedule has in it
-	lent          []byte              // the memory of the record at hand
+	looked        []map[int64]simLook // by partition of the events and offset: stage count's knowledge
+	late          [][]simLate         // by partition of the events: the decisions
+	stats         map[string]int      // what happened in the schedule
+	lent          []byte              // the current record's memory
 }
 
-// lend returns a record in memory that the next one has as well, as kafka.Transact does.
+// lend returns a record in memory that the next one reuses, like kafka.Transact.
 func (s *sim) lend(r *kgo.Record) *kgo.Record {
 	lent := *r
 	s.lent = append(s.lent[:0], r.Value...)
@@ -69,7 +69,7 @@ func newSim(seed uint64, wrong sabotage, tools *simTools) *sim {
 	} else if n == 2 {
 		s.orderly, s.live = true, false
 	}
-	if wrong == lieAboutLag && s.wild { // it shows only where something may not be late
+	if wrong == lieAboutLag && s.wild { // it only shows if some calls must not be late
 		s.wild, s.live = false, false
 	}
 	if wrong == forgetHold {
@@ -90,7 +90,7 @@ func newSim(seed uint64, wrong sabotage, tools *simTools) *sim {
 	}
 	p.Partitions = map[string]int32{p.Topics.Events: events, p.Topics.Dedup: events, p.Topics.Partials: partials, p.Topics.State: partials,
 		p.Topics.Windows: 2, p.Topics.Anomalies: 2, p.Topics.DeadLetter: 1}
-	if w := &p.Window; s.orderly { // so much lateness that the clock cannot make what is in order late
+	if w := &p.Window; s.orderly { // enough lateness that the clock cannot make ordered events late
 		w.Detect.Lateness = max(w.Detect.Lateness, w.OutOfOrderness+w.Detect.Size)
 	}
 	for range events {
@@ -104,7 +104,7 @@ func newSim(seed uint64, wrong sabotage, tools *simTools) *sim {
 	s.p, s.b = p, newBroker(rng, p.Topics, p.Partitions, wrong)
 	p.now = func() time.Time { return time.Unix(0, s.now) }
 	p.readLog = func(ctx context.Context, topic string, partitions []int32, f func(*kgo.Record) error) error {
-		if s.b.chance(4) { // it takes its time
+		if s.b.chance(4) { // slow this time
 			s.clock()
 		}
 		return s.b.readLog(ctx, topic, partitions, f)
@@ -112,15 +112,15 @@ func newSim(seed uint64, wrong sabotage, tools *simTools) *sim {
 	s.breaks = s.some(8)
 	s.load = newLoad(s, tools)
 	s.count = s.group(p.Topics.Events, func(g *simGroup) *simMember { return s.newMember(g, newCounter(s.settings())) })
-	p.room.asked = time.Unix(1<<40, 0) // never asks again: the test itself sets the room for garbage
+	p.room.asked = time.Unix(1<<40, 0) // never asks again: the test sets GC headroom itself
 	s.detect = s.group(p.Topics.Partials, func(g *simGroup) *simMember {
 		return s.newMember(g, &detector{p: p, tasks: map[int32]*detectTask{}})
 	})
 	return s
 }
 
-// settings returns what a new instance of stage count is configured with: with other
-// windows now and then where the sabotage asks for it.
+// settings returns the configuration of a new instance of stage count: the sabotage
+// sometimes gives it other windows.
 func (s *sim) settings() *Pipeline {
 	p := s.p
 	if s.b.wrong != mixSettings || !s.b.chance(3) {
@@ -133,8 +133,7 @@ func (s *sim) settings() *Pipeline {
 		Partitions: p.Partitions, now: p.now, readLog: p.readLog}
 }
 
-// windowsOf chooses the times, and detectors that find much: what they find crosses
-// partitions.
+// windowsOf chooses the times, and sensitive detectors: their anomalies cross partitions.
 func windowsOf(rng *rand.Rand, live bool) Window {
 	minute := int64(time.Minute)
 	size := [...]int64{minute, 5 * minute}[rng.IntN(2)]
@@ -169,7 +168,7 @@ func (s *sim) group(topic string, mk func(*simGroup) *simMember) *simGroup {
 	return g
 }
 
-// most is the bound of something in large schedules, and in small ones.
+// most is a bound that differs between large and small schedules.
 func (s *sim) most(large, small int) int {
 	if s.small {
 		return small
@@ -177,8 +176,8 @@ func (s *sim) most(large, small int) int {
 	return large
 }
 
-// some returns which of n possibilities a schedule has: all in large schedules and
-// about half of them in small ones, so that the few that happen are often of one kind.
+// some selects among n possibilities: all in large schedules and about half in small
+// ones, so that their few events are often of one kind.
 func (s *sim) some(n int) (list []int) {
 	for i := range n {
 		if !s.small || s.rng.IntN(2) == 0 {
@@ -191,13 +190,13 @@ func (s *sim) some(n int) (list []int) {
 	return list
 }
 
-// fault notes something that must not be.
+// fault records a violation.
 func (s *sim) fault(format string, args ...any) {
 	s.faults = append(s.faults, fmt.Sprintf(format, args...))
 }
 
-// run is the whole schedule: first everything happens at random, then all that
-// is left is done and the last windows are closed.
+// run is the whole schedule: first a random phase, then the remaining work, until the
+// last windows are closed.
 func (s *sim) run() {
 	for !s.load.done() && len(s.faults) == 0 {
 		s.happen()
@@ -210,8 +209,8 @@ func (s *sim) run() {
 	s.close()
 }
 
-// close has the clock go on until the last windows have closed: in leaps, of which the
-// first is that somebody sees that nothing comes any more, or live at times in small
+// close advances the clock until the last windows have closed: in jumps, of which the
+// first makes somebody notice that the input has ended, or sometimes, if live, in small
 // steps, so that notices find their windows.
 func (s *sim) close() {
 	w, slow := &s.p.Window, s.live && s.rng.IntN(s.most(2, 8)) == 0
@@ -229,7 +228,7 @@ func (s *sim) close() {
 	}
 }
 
-// happen is one event of the schedule.
+// happen performs one random event.
 func (s *sim) happen() {
 	rng := s.rng
 	g := s.count
@@ -242,7 +241,7 @@ func (s *sim) happen() {
 		s.load.produce()
 		s.tamper()
 	case i < 18:
-		if s.live && !s.wild && s.now+s.p.Window.IdleAfter > s.load.deadline() { // what is on its way arrives first
+		if s.live && !s.wild && s.now+s.p.Window.IdleAfter > s.load.deadline() { // records on their way arrive first
 			s.load.all()
 			s.drain()
 			s.load.open = forever
@@ -259,7 +258,7 @@ func (s *sim) happen() {
 	}
 }
 
-// kill ends a process and starts another: before the group has noticed or afterwards.
+// kill ends a process and starts another, before the group has noticed or afterwards.
 func (s *sim) kill(g *simGroup, m *simMember) {
 	if m.txn != nil {
 		m.txn.orphan = true
@@ -273,7 +272,7 @@ func (s *sim) kill(g *simGroup, m *simMember) {
 // disturb breaks or changes something about a member of a group.
 func (s *sim) disturb(g *simGroup, m *simMember) {
 	switch s.breaks[s.rng.IntN(len(s.breaks))] {
-	case 0: // paused for longer than its session
+	case 0: // suspended for longer than its session
 		if !m.deaf {
 			m.in, m.deaf = false, true
 			s.stats["paused"]++
@@ -310,8 +309,8 @@ func (s *sim) disturb(g *simGroup, m *simMember) {
 	}
 }
 
-// expire has the oldest records of a topic expire: what the stage has read and committed,
-// or anything, once it has a position: before that nobody knows what there was.
+// expire deletes the oldest records of a topic: those that the stage has read and
+// committed, or any once it has a position; before that nobody knows which there were.
 func (s *sim) expire(g *simGroup) {
 	p := s.rng.IntN(len(g.owner))
 	most := int(g.offsets[p])
@@ -321,7 +320,7 @@ func (s *sim) expire(g *simGroup) {
 	s.b.expire(s.b.logs[g.topic][p], most)
 }
 
-// move is a rebalance that moves one partition, maybe back to its owner.
+// move is a rebalance that moves one partition, perhaps back to its owner.
 func (s *sim) move(g *simGroup) {
 	to := g.members[s.rng.IntN(len(g.members))]
 	if to.in {
@@ -330,7 +329,7 @@ func (s *sim) move(g *simGroup) {
 	}
 }
 
-// drain has everybody work until nothing is left to do.
+// drain lets everybody work until nothing is left to do.
 func (s *sim) drain() {
 	for round := 0; len(s.faults) == 0; round++ {
 		if round > 5000 {
@@ -356,7 +355,7 @@ func (s *sim) drain() {
 	}
 }
 
-// work has a member do all that it can do now.
+// work lets a member do everything it can do now.
 func (s *sim) work(m *simMember) (busy bool) {
 	for m.txn != nil {
 		m.end()
@@ -377,7 +376,7 @@ func (s *sim) work(m *simMember) (busy bool) {
 	return busy
 }
 
-// tamper does to the log what the sabotage asks for.
+// tamper applies the sabotage to the log.
 func (s *sim) tamper() {
 	logs := s.b.logs[s.p.Topics.Partials]
 	list := logs[s.rng.IntN(len(logs))].entries
@@ -398,5 +397,5 @@ func (s *sim) tamper() {
 	s.b.write(&kgo.Record{Topic: e.rec.Topic, Partition: e.rec.Partition, Value: wire.AppendFrame(nil, &enc, &f)}, nil)
 }
 
-// loses tells whether a record gets lost on its way to a stage.
+// loses reports whether the sabotage loses a record on its way to a stage.
 func (s *sim) loses() bool { return s.b.wrong == loseRecord && s.rng.IntN(50) == 0 }

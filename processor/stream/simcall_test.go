@@ -7,10 +7,10 @@ import (
 	"time"
 )
 
-// This file makes the calls of the simulation: small CloudTrail events of few
-// keys and principals, so that their windows have more than one call.
+// This file makes the calls of the simulation: small CloudTrail events of few keys and
+// principals, so that windows have more than one call.
 
-// simCall is one call; its copies differ in how they tell of it.
+// simCall is one call; its copies show different parts of it.
 type simCall struct {
 	id          string
 	at          int64
@@ -20,13 +20,13 @@ type simCall struct {
 	role        int
 }
 
-// copyKind says whose copy of a call an event is.
+// copyKind is the kind of a copy: whose account recorded it.
 type copyKind int
 
 const (
 	plainCopy    copyKind = iota // the only record
 	callerCopy                   // of a call on another account's key
-	ownerCopy                    // the same in that account: it knows the caller's account only
+	ownerCopy                    // the same in that account: it shows only the caller's account
 	addendumCopy                 // a later correction, with the wrong caller
 	secondCopy                   // of a ReEncrypt, in the account that owns the second key
 )
@@ -52,12 +52,11 @@ func (l *simLoad) id() string {
 	return fmt.Sprintf("call-%x-%d", l.s.rng.Uint32(), l.made)
 }
 
-// call makes a call of about that time and its copies, in the order of their
-// delivery.
+// call makes a call at about that time and its copies, in order of delivery.
 func (l *simLoad) call(at int64) []simItem {
 	rng, few := l.s.rng, l.s.most(4, 2)
 	c := simCall{id: l.id(), at: at, key: keyHere(rng.IntN(few)), role: rng.IntN(few)}
-	if !l.s.live && !l.s.wild && !l.s.orderly { // only now is the partition known, and what is late there
+	if !l.s.live && !l.s.wild && !l.s.orderly { // the partition, and so its late mark, is known only now
 		p := l.item(l.json(c, plainCopy)).partition
 		c.at = max(c.at, l.floor(p))
 	}
@@ -88,7 +87,7 @@ func (l *simLoad) call(at int64) []simItem {
 	for _, kind := range kinds {
 		it := l.item(l.json(l.shown(c, kind), kind), kind)
 		if kind == callerCopy && len(l.withheld) < 8 && rng.IntN(3) == 0 {
-			l.withheld = append(l.withheld, it) // comes late, or never
+			l.withheld = append(l.withheld, it) // arrives late, or never
 			continue
 		}
 		for range 1 + rng.IntN(3)/len(kinds) {
@@ -100,8 +99,8 @@ func (l *simLoad) call(at int64) []simItem {
 	return list
 }
 
-// shown is what one copy of a call shows: of a ReEncrypt over keys of two owners each
-// owner's record has the own key only, and the others have both, either or none.
+// shown returns the keys that one copy shows. For a ReEncrypt over keys of two owners,
+// each owner's record shows its own key only, and the others show both, either or none.
 func (l *simLoad) shown(c simCall, kind copyKind) simCall {
 	if !strings.Contains(c.second, third) {
 		return c
@@ -123,7 +122,7 @@ func (l *simLoad) shown(c simCall, kind copyKind) simCall {
 	return c
 }
 
-// json is one copy of the call as CloudTrail writes it.
+// json is one copy of the call in CloudTrail's form.
 func (l *simLoad) json(c simCall, kind copyKind) []byte {
 	b := make([]byte, 0, 700)
 	put := func(parts ...string) {
@@ -166,7 +165,7 @@ func (l *simLoad) json(c simCall, kind copyKind) []byte {
 	return b
 }
 
-// ids are the fields that tell which copy of which call an event is.
+// ids returns the fields that identify the call and its copy.
 func ids(c simCall, kind copyKind) string {
 	const recipient = `,"recipientAccountId":"`
 	shared := `,"sharedEventID":"` + c.id + `"`

@@ -7,14 +7,14 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 )
 
-// This file is how time passes in the simulation.
+// This file advances the simulation's time.
 
-// clock has time pass. Live, everything may be silent at any time, but what is on
-// its way has to arrive before it is late. Of old events a source would be late
-// as a whole after a silence: there time passes when everybody is behind.
+// clock advances time. In live schedules any source may fall silent at any time, but
+// records on their way must arrive before they are late. With old events a source would
+// be entirely late after a silence: there time passes only while everybody is behind.
 func (s *sim) clock() {
 	d := s.rng.Int64N(int64(20 * time.Second))
-	if s.wild || s.orderly { // shippers, or everything, stop for longer than ids are remembered
+	if s.wild || s.orderly { // some or all shippers stop for longer than ids are remembered
 		d = s.rng.Int64N([...]int64{20 * second, int64(10 * time.Minute), 2 * s.p.Window.IdleAfter, int64(4 * time.Hour)}[s.rng.IntN(4)])
 		s.now += d
 		if d > int64(3*time.Hour) {
@@ -36,7 +36,7 @@ func (s *sim) clock() {
 	s.pass(d)
 }
 
-// pass moves the clock, as far as nothing falls silent or comes late by that.
+// pass advances the clock, as far as no source falls silent and no record becomes late.
 func (s *sim) pass(d int64) {
 	if s.live {
 		s.now = max(s.now, min(s.now+d, s.load.deadline()))
@@ -46,8 +46,8 @@ func (s *sim) pass(d int64) {
 	}
 }
 
-// behind tells whether in every partition of the events a record waits that its
-// owner has not seen, not even before the group's offset was lost.
+// behind reports whether every partition of the events has a record that its owner has
+// not seen, not even before the group's offset was lost.
 func (s *sim) behind() bool {
 	for p, m := range s.count.owner {
 		if m == nil || len(m.changes) > 0 {
@@ -68,8 +68,8 @@ func (s *sim) behind() bool {
 	return true
 }
 
-// comeBack stops the shippers for hours and has them come back side by side, while stage
-// count is down for some of that time, or all of it.
+// comeBack stops the shippers for hours and resumes them side by side, while stage count
+// is down for some or all of that time.
 func (s *sim) comeBack() {
 	down := s.rng.IntN(3)
 	if down < 2 {
@@ -94,8 +94,8 @@ func (s *sim) comeBack() {
 	s.stats["returns of shippers"]++
 }
 
-// stamp gives a record of the events the time at which it is written, by the broker's clock
-// or by that of its producer, which may be wrong.
+// stamp sets the write time of a record of the events, by the broker's clock or by its
+// producer's, which may be wrong.
 func (s *sim) stamp(r *kgo.Record) {
 	at := s.now
 	if s.skewed {

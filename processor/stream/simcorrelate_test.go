@@ -16,8 +16,8 @@ import (
 	"keytrail/schemas/semconv"
 )
 
-// simRules are rules of which all copies of a call of the simulation show the same, so
-// that what is found does not depend on which of them the watermark lets by.
+// simRules are rules that all copies of a simulated call match alike, so that the result
+// does not depend on which copies come before the watermark.
 const simRules = `title: Decrypts
 name: decrypts
 logsource: {product: aws, service: cloudtrail}
@@ -53,11 +53,11 @@ id: c-order
 correlation: {type: temporal_ordered, rules: [refused, decrypts], timespan: 20m}
 `
 
-// correlatedVerdict runs a schedule with correlations and judges them alone.
+// correlatedVerdict runs a schedule with correlations and judges only those.
 func correlatedVerdict(seed uint64, wrong sabotage, tools *simTools, rules *sigma.Rules) (v string, s *sim) {
 	s = newSim(seed, wrong, tools)
 	defer func() {
-		if r := recover(); r != nil && wrong != sound { // a sabotaged stage may fall over
+		if r := recover(); r != nil && wrong != sound { // a sabotaged stage may panic
 			v = fmt.Sprint(r)
 		} else if r != nil {
 			panic(fmt.Sprintf("seed %d: %v", seed, r))
@@ -70,7 +70,7 @@ func correlatedVerdict(seed uint64, wrong sabotage, tools *simTools, rules *sigm
 	s.count.make = func() *simMember { return s.newMember(s.count, newCounter(s.p)) }
 	s.run()
 	s.draining = true
-	for range 3 { // the windows of correlations are longer than others
+	for range 3 { // the windows of correlations are longer
 		s.now += int64(3*time.Hour) + s.p.Window.IdleAfter
 		s.drain()
 	}
@@ -80,13 +80,13 @@ func correlatedVerdict(seed uint64, wrong sabotage, tools *simTools, rules *sigm
 	return strings.Join(s.faults[:min(len(s.faults), 12)], "\n"), s
 }
 
-// simTally is what a group of a correlation has, by the start of its panes.
+// simTally is the matches of a correlation's group, by the start of their panes.
 type simTally map[int64]*sigma.Tally
 
 func (t simTally) at(start int64) *sigma.Tally { return t[start] }
 
-// observed counts, plainly, what correlations see of the calls that count, by the title
-// of the correlation and its group.
+// observed counts the correlations' matches of the counting calls, by the correlation's
+// title and group.
 func (s *sim) observed(rules *sigma.Rules) map[simGroupName]simTally {
 	dead := map[string]bool{}
 	s.read(s.p.Topics.DeadLetter, func(r *kgo.Record) {
@@ -107,7 +107,7 @@ func (s *sim) observed(rules *sigma.Rules) map[simGroupName]simTally {
 			return
 		}
 		if !taken[fmt.Sprintf("%d %d", r.Partition, r.Offset)] && lost.takes(int(r.Partition), r.Offset) {
-			return // it expired unread, which frames say
+			return // it expired unread, which frames report
 		}
 		count.FromRecord(&rec, &call)
 		if seen[call.IDText] {
@@ -138,7 +138,7 @@ type simGroupName struct {
 	group string
 }
 
-// simFiring names a window of a correlation; where is what a sentence says of its group.
+// simFiring names a window of a correlation; where is the group in words.
 type simFiring struct {
 	detector, where string
 	start           int64
@@ -186,9 +186,9 @@ func (s *sim) correlations(rules *sigma.Rules) {
 	}
 }
 
-// correlatedWindow judges what was published of a window, in whose end n was counted.
-// What is published can not be taken back: a window may be published that a late match
-// has made another one's successor, or one that has too many.
+// correlatedWindow judges the published revisions of a window with a final count of n.
+// Published anomalies cannot be taken back: a window may be published although a late
+// match made another one succeed it, or left it with too many.
 func (s *sim) correlatedWindow(f simFiring, list []int64, c *sigma.Correlation, n int64, reports, fires bool) {
 	few := c.Panes() == 1
 	switch {
@@ -220,7 +220,7 @@ func newToolsWithBodies(t testing.TB) *simTools {
 }
 
 // Whatever happens to the instances, and in whatever order records arrive, correlations
-// find what a plain count of the calls finds.
+// find the same as a plain count of the calls.
 func TestSimulatedCorrelations(t *testing.T) {
 	tools, rules, sum := newToolsWithBodies(t), loadRules(t, simRules), map[string]int{}
 	schedules := uint64(1000)
@@ -248,7 +248,7 @@ func TestSimulatedCorrelations(t *testing.T) {
 	}
 }
 
-// The judge of correlations sees what goes wrong.
+// The judge of correlations detects sabotage.
 func TestSimulatedCorrelationsHaveTeeth(t *testing.T) {
 	tools, rules := newToolsWithBodies(t), loadRules(t, simRules)
 	for _, wrong := range []sabotage{repeatFrame, loseRecord, noFence} {

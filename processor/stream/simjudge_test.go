@@ -16,17 +16,17 @@ import (
 	"keytrail/schemas/wire"
 )
 
-// simWindow is what a window's last revision says.
+// simWindow is the last revision of a window.
 type simWindow struct {
 	calls, denied, failed int64
 	trail                 int64  // changes of trails, which are not calls
-	bound                 string // what its key stood for
+	bound                 string // the key that its name resolved to
 	firsts, rules         int64  // anomalies of pairs, and of single calls: both count in three windows
 	revision              int64
 	final                 bool
 }
 
-// counts are what the oracle says something of.
+// counts are the records that the oracle knows.
 func (w simWindow) counts() simWindow {
 	return simWindow{calls: w.calls, denied: w.denied, failed: w.failed, trail: w.trail, bound: w.bound}
 }
@@ -34,10 +34,10 @@ func (w simWindow) counts() simWindow {
 // simName names a window.
 type simName struct {
 	scope, key, principal string
-	start, size           int64 // size is 0 of a window that is no roll-up
+	start, size           int64 // size is 0 unless the window is a roll-up
 }
 
-// judged compares what the topics hold at the end with the oracle.
+// judged compares the final contents of the topics with the oracle.
 func (s *sim) judged() {
 	if len(s.faults) > 0 {
 		return
@@ -63,7 +63,7 @@ func (s *sim) judged() {
 			w.bound = ""
 		}
 		g, expected := w.counts(), want[name]
-		if expected.calls == 0 { // all its calls were credited to others: what it stands for does not matter
+		if expected.calls == 0 { // all its calls were credited to others: its binding does not matter
 			g.bound = ""
 			s.stats["windows left empty"]++
 		}
@@ -95,7 +95,7 @@ func (s *sim) judged() {
 	}
 }
 
-// readTopic calls f for what a consumer of a topic sees.
+// read calls f for each record that a consumer of a topic sees.
 func (s *sim) read(topic string, f func(*kgo.Record)) {
 	for _, l := range s.b.logs[topic] {
 		for offset := range l.stable() {
@@ -179,14 +179,14 @@ func (s *sim) letters(want map[string]int) {
 	}
 }
 
-// String is how a fault names a window.
+// String formats a window for a fault.
 func (n simName) String() string {
 	return fmt.Sprintf("%s %q %q %s %v", n.scope, n.key, n.principal, time.Unix(0, n.start).UTC().Format(time.RFC3339), time.Duration(n.size))
 }
 
-// anomalies checks that an anomaly of a pair was published once, and counts once
-// in the windows of the pair, of its key and of its principal, and in the roll-ups
-// of all of them; and that those of rules add up alike.
+// anomalies checks that an anomaly of a pair was published once, and counts once in the
+// windows of the pair, its key and its principal, and in all their roll-ups. It checks
+// the sums for anomalies of rules as well.
 func (s *sim) anomalies(got map[simName]simWindow) {
 	type sums struct{ firsts, rules int64 }
 	want, pairs := map[simName]sums{}, 0
@@ -222,11 +222,11 @@ func (s *sim) anomalies(got map[simName]simWindow) {
 	}
 }
 
-// verdict runs the schedule of a seed and returns what is wrong, or "".
+// verdict runs the schedule of a seed and returns the first fault, or "".
 func verdict(seed uint64, wrong sabotage, tools *simTools) (v string, s *sim) {
 	s = newSim(seed, wrong, tools)
 	defer func() {
-		if r := recover(); r != nil && wrong != sound { // a sabotaged stage may fall over
+		if r := recover(); r != nil && wrong != sound { // a sabotaged stage may panic
 			v = fmt.Sprint(r)
 		} else if r != nil {
 			panic(fmt.Sprintf("seed %d: %v", seed, r))

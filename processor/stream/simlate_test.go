@@ -9,24 +9,23 @@ import (
 	"keytrail/schemas/wire"
 )
 
-// This file is what the simulation knows of lateness. Which calls are late follows from the
-// records of a partition, so the simulation decides it for itself (simMarks), once for each
-// copy of a call, whoever took it, whenever, and after however many restarts; the oracle
-// counts the copies that are not late. Only what lies far behind (Pipeline.mostBehind) may
-// be late by what other partitions have. That a watermark is where it may be is checked
-// beside that.
+// This file is the simulation's model of lateness. Lateness follows from the records of a
+// partition, so the simulation decides it independently (simMarks), once per copy of a
+// call, whoever processed it, whenever, and after however many restarts. The oracle
+// counts the copies that are not late. Only a copy far behind (Pipeline.mostBehind) may
+// be late because of other partitions. Watermarks are checked as well.
 
-// simLook is what stage count knew when it took a record.
+// simLook is stage count's knowledge when it took a record.
 type simLook struct {
 	partition       int32
 	offset          int64
-	watermark, told int64 // told: of the windows that take no more calls
+	watermark, told int64 // sent: windows up to it accept no more calls
 	now             int64
-	newest          int64 // the largest event time that anybody had written
+	newest          int64 // the largest event time written so far
 }
 
-// look takes down what m knows of a record that it is about to process, unless it has
-// been counted.
+// look records the state of m before it processes a record, unless the record was counted
+// before.
 func (m *simMember) look(r *kgo.Record) {
 	c, counts := m.p.(*counter)
 	if !counts {
@@ -37,14 +36,14 @@ func (m *simMember) look(r *kgo.Record) {
 	}
 }
 
-// simMarks is the late mark of one partition, told once more; see eventtime.Progress.
+// simMarks is the late mark of one partition, in a second implementation; see eventtime.Progress.
 type simMarks struct {
 	late, front int64
 	clock, end  int64 // of the records, and of the hold
 	timed       bool
 }
 
-// arrive takes the next record, and returns the latest time that its event can have.
+// arrive takes the next record, and returns the latest plausible time of its event.
 func (k *simMarks) arrive(s *sim, r *kgo.Record, now int64) int64 {
 	w, disorder := r.Timestamp.UnixNano(), s.p.Window.OutOfOrderness
 	if w <= 0 { // nobody knows
@@ -78,19 +77,19 @@ func (k *simMarks) settle() {
 	}
 }
 
-// observe takes the time of an event that counts.
+// observe takes the time of a counted event.
 func (k *simMarks) observe(s *sim, at, known int64) {
 	k.front = max(k.front, min(at, known+s.p.Window.FutureSkew)-s.p.Window.OutOfOrderness)
 	k.settle()
 }
 
-// takes returns the event time up to which windows take no more calls.
+// takes returns the event time up to which windows accept no more calls.
 func (k *simMarks) takes(s *sim) int64 {
 	return max(k.late-s.p.Window.Detect.Lateness, k.front-s.p.mostBehind*s.p.Window.Detect.Size)
 }
 
-// fates decides what has to become of every record of the events, and tells the oracle
-// of the copies that are not late. It returns the dead letters to expect.
+// fates determines the correct outcome of every record of the events, and passes the
+// copies that are not late to the oracle. It returns the expected dead letters.
 func (s *sim) fates() (letters map[string]int) {
 	letters = map[string]int{}
 	for _, k := range s.b.took {
@@ -126,7 +125,7 @@ func (s *sim) fates() (letters map[string]int) {
 	return letters
 }
 
-// simLost are the ranges of which frames say that offsets expired unread, by partition.
+// simLost are the ranges of offsets that frames report as expired unread, by partition.
 type simLost map[int][]*wire.Frame
 
 // lost reads them.
@@ -141,8 +140,8 @@ func (s *sim) lost() simLost {
 	return list
 }
 
-// takes reports whether a frame accounts for a record that nobody has read: each of its
-// lost offsets for one.
+// takes reports whether a frame accounts for an unread record: each of its lost offsets
+// for one.
 func (l simLost) takes(partition int, offset int64) bool {
 	for _, f := range l[partition] {
 		if offset >= f.From && offset < f.To && f.Lost > 0 {
@@ -153,13 +152,13 @@ func (l simLost) takes(partition int, offset int64) bool {
 	return false
 }
 
-// fate decides what has to become of a copy of a call. counted are the calls so far, and
-// known is the latest time that the call can honestly have.
+// fate determines the correct outcome of a copy. counted are the calls so far, and known
+// is the latest plausible time of the call.
 func (s *sim) fate(it simItem, k simLook, marks *simMarks, known int64, counted map[string]copyKind, letters map[string]int) {
 	w, id := &s.p.Window, string(it.key)
 	late := s.load.end(it.time) <= marks.takes(s)
 	if far := k.newest - w.OutOfOrderness - s.p.mostBehind*w.Detect.Size; !late && s.load.end(it.time) <= min(k.told, far) {
-		late = true // by other partitions
+		late = true // because of other partitions
 		s.stats["far behind"]++
 	}
 	best, had := counted[id]
@@ -168,7 +167,7 @@ func (s *sim) fate(it simItem, k simLook, marks *simMarks, known int64, counted 
 		letters["count future"]++
 		return
 	case late && had:
-		s.load.either++ // a duplicate, or a dead letter when the id is forgotten
+		s.load.either++ // a duplicate, or a dead letter if the id is forgotten
 		if better(it.kind, best) {
 			s.stats["late better copies"]++
 		}
@@ -183,23 +182,22 @@ func (s *sim) fate(it simItem, k simLook, marks *simMarks, known int64, counted 
 			counted[id] = it.kind
 		}
 	}
-	// What expires unread moves no mark.
+	// Records that expire unread move no mark.
 	if it.fate == onTime && late || it.fate == tooLate && !late && !marks.held() && !s.lossy {
 		s.fault("%s at %v of partition %d: late %v, at %v", id, time.Unix(0, it.time).UTC(), it.partition, late, time.Unix(0, marks.takes(s)).UTC())
 	}
-	// The watermark is not ahead of what anybody wrote, whatever the clock says, nor of the
-	// clock.
+	// The watermark is ahead of neither the written times nor the clock.
 	if k.watermark > min(k.newest, k.now+w.FutureSkew)-w.OutOfOrderness {
 		s.fault("the watermark of partition %d is %v, by the clock of %v", it.partition, time.Unix(0, k.watermark).UTC(), time.Unix(0, k.now).UTC())
 	}
 }
 
-// simLate is what was decided about one record.
+// simLate is the decision about one record.
 type simLate struct{ offset, time, takes int64 }
 
-// startOver has another stage count read all of the events that are left, days later and
-// the partitions in another order, and checks that the same calls are late. Where the
-// beginning of a log is gone, it may not be stricter.
+// startOver lets another stage count read the remaining events, days later and with the
+// partitions in another order, and checks that the same calls are late. Without the
+// beginning of a log, it must not be stricter.
 func (s *sim) startOver() {
 	s.now += int64(72 * time.Hour)
 	s.p.readLog = func(context.Context, string, []int32, func(*kgo.Record) error) error { return nil }
@@ -229,7 +227,7 @@ func (s *sim) startOver() {
 	s.stats["starts over"]++
 }
 
-// better reports whether a copy is credited rather than another.
+// better reports whether a copy takes precedence over another.
 func better(a, b copyKind) bool {
 	rank := [...]int{plainCopy: 2, callerCopy: 2, ownerCopy: 1, secondCopy: 1, addendumCopy: 0}
 	return rank[a] > rank[b]

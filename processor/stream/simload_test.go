@@ -20,7 +20,7 @@ import (
 	"keytrail/schemas/wire"
 )
 
-// simTools is what schedules can share: making it takes longer than a schedule.
+// simTools is shared by schedules: creating it takes longer than a schedule.
 type simTools struct {
 	telemetry *telemetry.Telemetry
 	flows     map[string]*telemetry.Flow
@@ -41,14 +41,14 @@ func newTools(t testing.TB) *simTools {
 	return tools.fork()
 }
 
-// fork returns tools for another goroutine, which count into the same metrics.
+// fork returns tools for another goroutine, with the same metrics.
 func (t *simTools) fork() *simTools {
 	return &simTools{telemetry: t.telemetry, flows: t.flows, norm: normalize.New(normalize.Options{OmitBody: true, Direct: true}), dec: cloudtrail.NewDecoder(decoding.Limits{})}
 }
 
-// simLoad makes calls and delivers their copies. In most schedules nothing that has to be
-// counted comes late, and what has to be late is so whatever the stages have done so far.
-// In wild ones anything comes at any time.
+// simLoad makes calls and delivers their copies. In most schedules no copy that must
+// count is late, and a copy that must be late is late whatever the stages have done so
+// far. In wild ones any copy comes at any time.
 type simLoad struct {
 	s        *sim
 	tools    *simTools
@@ -56,33 +56,33 @@ type simLoad struct {
 	left     int       // calls to make
 	kinds    []int     // of calls: see call
 	made     int       // ids given out
-	front    int64     // how far the event times have come, of old events
+	front    int64     // for old events, the progress of event times
 	pending  []simItem // copies to deliver
-	withheld []simItem // better copies, to be delivered when they are late
-	spare    []simItem // delivered ones, to be delivered again when they are late
-	high     []int64   // by partition the largest event time written; watermarks are not ahead of it
-	sure     []int64   // by partition an event time that the watermark has surely seen, for what comes next
+	withheld []simItem // better copies, to be delivered once they are late
+	spare    []simItem // delivered copies, to be delivered again once they are late
+	high     []int64   // by partition the largest event time written, which bounds the watermark
+	sure     []int64   // by partition an event time that the watermark has surely passed, for the next records
 	newest   int64     // the largest event time written anywhere
-	open     int64     // the first end of a window of what is on its way
+	open     int64     // the first end of a window with records on their way
 	last     int64     // the end of the last window
 	letters  map[string]int
-	either   int                 // late duplicates: each may be a dead letter or pass for what it is
+	either   int                 // late duplicates: each may be a dead letter or a duplicate
 	written  []map[int64]simItem // by partition of the events and offset
 }
 
-// simItem is one copy of a call, or something that is none.
+// simItem is one copy of a call, or an unrelated record.
 type simItem struct {
-	topic      string // "" for that of the events
+	topic      string // "" for the topic of the events
 	key, value []byte
 	partition  int32
-	time       int64 // 0 for what has no part in event time
+	time       int64 // 0 without an event time
 	counts     bool
-	json       []byte // nil for what is not an event
+	json       []byte // nil for a record that is not an event
 	kind       copyKind
 	fate       simFate
 }
 
-// simFate is what has to become of an item, whatever the stages do.
+// simFate is the correct outcome of an item, whatever the stages do.
 type simFate int
 
 const (
@@ -111,10 +111,10 @@ func newLoad(s *sim, tools *simTools) *simLoad {
 
 const forever = int64(1) << 62
 
-// second is the unit of CloudTrail's times.
+// second is the resolution of CloudTrail's times.
 const second = int64(time.Second)
 
-// item makes what a producer sends of an event's JSON.
+// item makes a producer's record of an event's JSON.
 func (l *simLoad) item(json []byte, kinds ...copyKind) simItem {
 	t := l.tools
 	t.ev = cloudtrail.Event{}
@@ -128,8 +128,7 @@ func (l *simLoad) item(json []byte, kinds ...copyKind) simItem {
 	return simItem{key: key, value: otellog.AppendRequest(nil, &t.rec), partition: kafka.KeyPartition(key, int32(len(l.high))), time: t.rec.Time, counts: true, json: json, kind: append(kinds, plainCopy)[0]}
 }
 
-// produce writes a few records, in a transaction or not. One that is aborted is
-// done again.
+// produce writes a few records, with or without a transaction. It repeats an aborted one.
 func (l *simLoad) produce() {
 	var batch []simItem
 	for range 1 + l.s.rng.IntN(l.s.most(8, 3)) {
@@ -165,7 +164,7 @@ func (l *simLoad) write(batch []simItem, txn *simTxn) {
 	}
 }
 
-// choose returns what comes next, in the order in which it has to be written.
+// choose returns the next item, in the order of writing.
 func (l *simLoad) choose() []simItem {
 	rng := l.s.rng
 	switch {
@@ -187,7 +186,7 @@ func (l *simLoad) choose() []simItem {
 	return append(batch, l.note(first))
 }
 
-// note takes down what the watermarks can know of a copy once it is written.
+// note records what watermarks may know of a copy once it is written.
 func (l *simLoad) note(it simItem) simItem {
 	w := &l.s.p.Window
 	l.high[it.partition] = max(l.high[it.partition], it.time)
@@ -205,8 +204,7 @@ func (l *simLoad) note(it simItem) simItem {
 	return it
 }
 
-// due returns the copies that an event of that time, in that partition, would
-// make late.
+// due returns the copies that an event at that time, in that partition, would make late.
 func (l *simLoad) due(partition int32, at int64) (batch []simItem) {
 	w := &l.s.p.Window
 	for i := 0; i < len(l.pending); i++ {
@@ -224,7 +222,7 @@ func (l *simLoad) due(partition int32, at int64) (batch []simItem) {
 	return batch
 }
 
-// all writes the copies that are left of the calls made so far.
+// all writes the remaining copies of the calls made so far.
 func (l *simLoad) all() {
 	for i, it := range l.pending {
 		l.pending[i] = l.note(it)
@@ -233,14 +231,14 @@ func (l *simLoad) all() {
 	l.pending = nil
 }
 
-// end is the end of the window that holds an event time.
+// end returns the end of the window that contains an event time.
 func (l *simLoad) end(at int64) int64 {
 	size := l.s.p.Window.Detect.Size
 	return eventtime.Start(at, size) + size
 }
 
-// when chooses the event time of the next call. Live calls were made just now,
-// or come from a clock that is fast; old ones are somewhere behind the front.
+// when chooses the event time of the next call. Live calls happen now, or by a fast
+// clock; old ones are somewhere behind the front.
 func (l *simLoad) when() int64 {
 	rng, w := l.s.rng, &l.s.p.Window
 	if l.s.wild {
@@ -250,7 +248,7 @@ func (l *simLoad) when() int64 {
 		if rng.IntN(15) == 0 {
 			return l.s.now/second*second + rng.Int64N(int64(time.Hour))/second*second
 		}
-		// Not so old that a fast clock may have closed its window, and some time to spare.
+		// Late enough that a fast clock has not closed its window, with a margin.
 		oldest := min(w.OutOfOrderness, w.OutOfOrderness+w.Detect.Lateness-w.FutureSkew-int64(30*time.Second))
 		return (l.s.now - rng.Int64N(oldest)) / second * second
 	}
@@ -262,15 +260,14 @@ func (l *simLoad) when() int64 {
 	if l.s.orderly {
 		return (max(at, l.newest-w.OutOfOrderness) + second - 1) / second * second
 	}
-	if rng.IntN(6) == 0 { // whatever partition it will go to: as late as can be, or somewhat later
+	if rng.IntN(6) == 0 { // for any partition: just in time, or a little later
 		at = l.floor(int32(rng.IntN(len(l.high)))) + rng.Int64N(w.Detect.Size)
 	}
 	return at / second * second
 }
 
-// anytime chooses the event time of a call of a wild schedule: just now, or as long ago
-// as the shippers had been stopped, or by a clock that is fast; of old events the same
-// around the front.
+// anytime chooses the event time of a call in a wild schedule: now, as long ago as the
+// shippers were stopped, or by a fast clock; for old events likewise around the front.
 func (l *simLoad) anytime() int64 {
 	rng, at := l.s.rng, l.s.now
 	if !l.s.live {
@@ -288,7 +285,7 @@ func (l *simLoad) anytime() int64 {
 	return at / second * second
 }
 
-// floor is the start of the first window that is not late in a partition.
+// floor returns the start of the first window in a partition that is not late.
 func (l *simLoad) floor(partition int32) int64 {
 	w := &l.s.p.Window
 	if l.high[partition] == 0 {
@@ -297,7 +294,7 @@ func (l *simLoad) floor(partition int32) int64 {
 	return eventtime.Start(l.high[partition]-w.OutOfOrderness-w.Detect.Lateness, w.Detect.Size)
 }
 
-// oddity returns what must become a dead letter, or a duplicate that comes late.
+// oddity returns a record that must become a dead letter, or a late duplicate.
 func (l *simLoad) oddity() []simItem {
 	rng, w := l.s.rng, &l.s.p.Window
 	p := int32(rng.IntN(len(l.high)))
@@ -333,13 +330,13 @@ func (l *simLoad) oddity() []simItem {
 	return []simItem{it}
 }
 
-// plain makes a call of a time of which the judge does not hear.
+// plain makes a call at a time that the judge ignores.
 func (l *simLoad) plain(at int64) simItem {
 	return l.item(l.json(simCall{id: l.id(), at: at, key: keyHere(0), role: 1}, plainCopy), plainCopy)
 }
 
-// better delivers a better copy of a call, of which the first has been counted in time,
-// when it is surely late: it must not count, and the first one must go on to.
+// better delivers a better copy of a counted call once it is surely late: it must not
+// count, and the first copy must remain.
 func (l *simLoad) better() []simItem {
 	for i, late := range l.withheld {
 		w := &l.s.p.Window
@@ -354,8 +351,8 @@ func (l *simLoad) better() []simItem {
 	return nil
 }
 
-// again delivers a copy once more, when all the call's copies have been. It may
-// be late by then, and must not count in either case.
+// again delivers a copy once more, after all copies of its call. It may be late by then,
+// and must not count in either case.
 func (l *simLoad) again() []simItem {
 	if len(l.spare) == 0 {
 		return nil
@@ -368,11 +365,11 @@ func (l *simLoad) again() []simItem {
 	return []simItem{it}
 }
 
-// done tells that everything has been delivered.
+// done reports that everything has been delivered.
 func (l *simLoad) done() bool { return l.left == 0 && len(l.pending) == 0 }
 
-// deadline is the time of the clock by which everything live has to be through
-// both stages. No watermark is ahead of the clock and the skew less the disorder.
+// deadline is the clock time by which all live records must be through both stages. No
+// watermark is ahead of the clock plus the skew minus the disorder.
 func (l *simLoad) deadline() int64 {
 	open := l.open
 	for _, it := range l.pending {

@@ -13,17 +13,16 @@ import (
 	"keytrail/schemas/wire"
 )
 
-// This file is Kafka as the stages see it, in memory and without time of its own:
-// logs with transactions, and the offsets of consumer groups.
+// This file is Kafka as the stages see it, in memory and without its own time: logs with
+// transactions, and the offsets of consumer groups.
 
-// sabotage is one thing that the simulation does wrong on purpose, for the test
-// that the judge sees it.
+// sabotage is one deliberate fault of the simulation, to test the judge.
 type sabotage int
 
 const (
 	sound             sabotage = iota
 	restoreUnfinished          // restoring reads records of transactions that are open or were aborted
-	restoreStable              // restoring ends at the last stable offset, and does not wait
+	restoreStable              // restoring ends at the last stable offset instead of waiting
 	restoreNoDedup             // the dedup log is not restored
 	restoreNoState             // the newest state of an entity is missing
 	keepOffsets                // the offsets of an aborted transaction stay
@@ -32,16 +31,16 @@ const (
 	repeatFrame                // a frame comes again as if it were the source's next one
 	loseRecord                 // a committed record is never read
 	noFence                    // a member that has lost its partitions may commit
-	lieAboutLag                // whoever is behind is told that it is not
-	expireInSilence            // records expire unread, and nobody is told
-	expireFrames               // frames expire before stage detect has read them
+	lieAboutLag                // a stage with lag is told that it has none
+	expireInSilence            // records expire unread and unreported
+	expireFrames               // frames expire before stage detect reads them
 	cutDedup                   // the dedup log lacks its first records
 	cutDedupEnd                // the dedup log lacks its last records
-	cutEvents                  // the events end before what was read of them
+	cutEvents                  // the events end before the position
 	noOffsets                  // an output without records commits no offsets
-	keepUnrestored             // stage count keeps partitions that it could not restore
-	mixSettings                // of the instances of stage count some have other windows
-	forgetHold                 // a restart forgets that a hold goes on
+	keepUnrestored             // stage count keeps partitions whose restore failed
+	mixSettings                // some instances of stage count have other windows
+	forgetHold                 // a restart forgets an ongoing hold
 	sabotages
 )
 
@@ -56,21 +55,21 @@ type simBroker struct {
 	topics  wire.Topics
 	wrong   sabotage
 	logs    map[string][]*simLog // by topic and partition
-	took    []simLook            // of the records that stage count has taken
-	pending []*simTxn            // undecided, or with markers that are still missing
+	took    []simLook            // of the records taken by stage count
+	pending []*simTxn            // undecided, or without some of their markers
 }
 
 // simLog is one partition. The index of an entry is its offset.
 type simLog struct {
 	entries []simEntry
-	start   int       // what is before this offset has expired
-	open    []simOpen // transactions with records here and no marker yet
+	start   int       // offsets below it have expired
+	open    []simOpen // transactions with records here but no marker yet
 }
 
 // simEntry is a record or, without rec, the marker of a transaction's end.
 type simEntry struct {
 	rec  *kgo.Record
-	txn  *simTxn // nil for a record that was written without one
+	txn  *simTxn // nil for a record without a transaction
 	gone bool    // compacted
 }
 
@@ -79,8 +78,8 @@ type simOpen struct {
 	first int
 }
 
-// txnState is how far a transaction is. Between accepted and its end nobody
-// but the transaction's own producer, or a timeout, decides.
+// txnState is the progress of a transaction. From accepted on only its own producer, or a
+// timeout, decides.
 type txnState int
 
 const (
@@ -93,11 +92,11 @@ const (
 // simTxn is a transaction of one member, or of a producer of events.
 type simTxn struct {
 	state   txnState
-	logs    []*simLog // that still lack its marker
+	logs    []*simLog // that lack its marker
 	group   *simGroup // whose offsets it commits
 	offsets map[int32]int64
 	notes   map[int32]string // beside the offsets
-	looks   []simLook        // what stage count knew of the records that it took
+	looks   []simLook        // stage count's knowledge of the records it took
 	orphan  bool             // its producer was killed
 }
 
@@ -111,11 +110,11 @@ func newBroker(rng *rand.Rand, topics wire.Topics, partitions map[string]int32, 
 	return b
 }
 
-// chance is true once in n times.
+// chance returns true once in n times.
 func (b *simBroker) chance(n int) bool { return b.rng.IntN(n) == 0 }
 
-// write appends a record, which is not visible before its transaction commits;
-// one without a transaction is at once.
+// write appends a record. It is visible after its transaction commits, or at once without
+// one.
 func (b *simBroker) write(r *kgo.Record, txn *simTxn) {
 	l := b.logs[r.Topic][r.Partition]
 	r.Offset = int64(len(l.entries))
@@ -133,8 +132,8 @@ func (b *simBroker) begin() *simTxn {
 	return t
 }
 
-// decide ends a transaction. Its markers follow: see mark. The group's offsets
-// are there at once, because whoever asks for them waits for the marker.
+// decide ends a transaction. Its markers follow: see mark. The group's offsets are
+// visible at once, because whoever requests them waits for the marker.
 func (b *simBroker) decide(t *simTxn, commit bool) {
 	t.state = txnAborted
 	if commit {
@@ -148,8 +147,8 @@ func (b *simBroker) decide(t *simTxn, commit bool) {
 	}
 }
 
-// timeout ends a transaction whose producer is gone, or slow: what it had asked
-// for last may have come through.
+// timeout ends a transaction whose producer is gone or slow: its last request may have
+// succeeded.
 func (b *simBroker) timeout(t *simTxn) {
 	if t.state == txnOpen || t.state == txnAccepted {
 		b.decide(t, t.state == txnAccepted && b.chance(2))
@@ -170,7 +169,7 @@ func (b *simBroker) markAll(t *simTxn) {
 	}
 }
 
-// markSome writes one marker that is missing, in any order.
+// markSome writes one missing marker, in any order.
 func (b *simBroker) markSome() {
 	b.pending = slices.DeleteFunc(b.pending, func(t *simTxn) bool { return t.state >= txnCommitted && len(t.logs) == 0 })
 	if len(b.pending) == 0 {
@@ -185,7 +184,7 @@ func (b *simBroker) markSome() {
 	}
 }
 
-// settle ends everything that is pending.
+// settle ends all pending transactions.
 func (b *simBroker) settle() {
 	for _, t := range b.pending {
 		b.timeout(t)
@@ -203,7 +202,7 @@ func (l *simLog) stable() int {
 	return end
 }
 
-// fetch returns the record at an offset, or nil when nothing is to be seen there.
+// fetch returns the visible record at an offset, or nil.
 func (b *simBroker) fetch(l *simLog, offset int) *kgo.Record {
 	e := l.entries[offset]
 	switch {
@@ -225,8 +224,8 @@ func (b *simBroker) limit(l *simLog) int {
 
 var errRestore = errors.New("the connection broke")
 
-// readLog is kafka.ReadLog: every committed record up to the end as it is now,
-// once all transactions before it have ended. Sometimes the connection breaks.
+// readLog is kafka.ReadLog: every committed record up to the current end, once all
+// earlier transactions have ended. Sometimes the connection breaks.
 func (b *simBroker) readLog(_ context.Context, topic string, partitions []int32, f func(*kgo.Record) error) error {
 	breaks := -1
 	if b.chance(40) {
@@ -251,7 +250,7 @@ func (b *simBroker) readLog(_ context.Context, topic string, partitions []int32,
 	return nil
 }
 
-// restored returns what restoring a partition reads.
+// restored returns the records that restoring a partition reads.
 func (b *simBroker) restored(topic string, partition int32) (list []*kgo.Record) {
 	l := b.logs[topic][partition]
 	end := len(l.entries)
@@ -282,12 +281,12 @@ func (b *simBroker) restored(topic string, partition int32) (list []*kgo.Record)
 		}
 	}
 	if topic == b.topics.State && b.wrong == restoreNoState && len(list) > 1 && b.chance(4) {
-		list = list[:len(list)-2] // the newest is what tells how far the task has come
+		list = list[:len(list)-2] // the newest has the task's progress
 	}
 	return list
 }
 
-// forget returns a record as the sabotage of heads has it.
+// forget returns a record changed by the sabotage of heads.
 func (b *simBroker) forget(r *kgo.Record) *kgo.Record {
 	if b.wrong != forgetHold || r.Topic != b.topics.Dedup || string(r.Key) != state.HeadKey {
 		return r
@@ -303,8 +302,8 @@ func (b *simBroker) forget(r *kgo.Record) *kgo.Record {
 	return &other
 }
 
-// compact removes from a partition of kms.state or kms.dedup what has been written anew since,
-// and in the end also what says that an entity is forgotten.
+// compact removes overwritten records from a partition of kms.state or kms.dedup, and
+// finally tombstones as well.
 func (b *simBroker) compact(l *simLog) {
 	newest := map[string]bool{}
 	for offset := l.stable() - 1; offset >= 0; offset-- {
@@ -322,25 +321,25 @@ func (b *simBroker) compact(l *simLog) {
 	}
 }
 
-// expire deletes the beginning of a partition up to a place before most.
+// expire deletes the beginning of a partition up to a random place before most.
 func (b *simBroker) expire(l *simLog, most int) {
 	if most = min(most, l.stable()); most > l.start {
 		l.start += 1 + b.rng.IntN(most-l.start)
 	}
 }
 
-// simGroup is a consumer group: who owns what, and how far it has come.
+// simGroup is a consumer group: its assignment and its offsets.
 type simGroup struct {
 	topic   string
 	owner   []*simMember // by partition; nil for nobody
 	offsets []int64      // committed
 	notes   map[int32]string
-	members []*simMember // those that run, whether or not the group knows them
+	members []*simMember // running ones, whether or not the group knows them
 	make    func() *simMember
 }
 
-// position returns where a new owner of a partition begins. It waits for
-// transactions that may still commit offsets.
+// position returns where a new owner of a partition begins. It waits for transactions
+// that may still commit offsets.
 func (b *simBroker) position(g *simGroup, partition int32) int64 {
 	for _, t := range b.pending {
 		if _, ok := t.offsets[partition]; ok && t.group == g {

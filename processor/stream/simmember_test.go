@@ -12,23 +12,23 @@ import (
 	"keytrail/processor/kafka"
 )
 
-// simMember is one instance of a stage: kafka.Transact's loop in steps, between
-// which anything may happen to it and to the others.
+// simMember is one instance of a stage: kafka.Transact's loop in steps, between which
+// anything may happen.
 type simMember struct {
 	s       *sim
 	g       *simGroup
 	p       kafka.Processor
-	owned   map[int32]bool  // as the member knows it
-	next    map[int32]int64 // where it reads on
-	changes []simChange     // of the group, which the member has not looked at
-	in      bool            // the group knows the member
-	deaf    bool            // it is paused, or cut off: it hears of no change
-	failed  bool            // partitions were taken away since its transaction began
+	owned   map[int32]bool  // in the member's view
+	next    map[int32]int64 // its positions
+	changes []simChange     // decisions of the group that the member has not seen
+	in      bool            // the group knows it
+	deaf    bool            // it is suspended or cut off, and sees no changes
+	failed  bool            // partitions were revoked since its transaction began
 	n       int             // records of this transaction
-	txn     *simTxn         // written, and not ended
-	asked   int64           // when it was told its lag
+	txn     *simTxn         // written, but not ended
+	asked   int64           // time of its last lag
 	more    bool            // its last output stopped before the end
-	looks   []simLook       // what it knew of the records of this transaction
+	looks   []simLook       // its knowledge of the records of this transaction
 }
 
 // simChange is a decision of the group about a partition.
@@ -41,8 +41,8 @@ func (s *sim) newMember(g *simGroup, p kafka.Processor) *simMember {
 	return &simMember{s: s, g: g, p: p, owned: map[int32]bool{}, next: map[int32]int64{}, in: true}
 }
 
-// give makes a member the owner of a partition. The one that had it hears of it,
-// unless it is deaf, and its transaction can not be committed any more.
+// give assigns a partition to a member. The previous owner sees that, unless it is deaf,
+// and can no longer commit its transaction.
 func (s *sim) give(g *simGroup, partition int32, to *simMember) {
 	if old := g.owner[partition]; old != nil && !old.deaf {
 		old.changes = append(old.changes, simChange{false, partition})
@@ -54,8 +54,7 @@ func (s *sim) give(g *simGroup, partition int32, to *simMember) {
 	}
 }
 
-// hand gives all partitions of a member to others; with nobody there they are
-// nobody's.
+// hand assigns all partitions of a member to others, or to nobody.
 func (s *sim) hand(m *simMember) {
 	var others []*simMember
 	for _, o := range m.g.members {
@@ -74,7 +73,7 @@ func (s *sim) hand(m *simMember) {
 	}
 }
 
-// adopt gives what nobody owns to a member that the group knows.
+// adopt assigns unowned partitions to a member that the group knows.
 func (s *sim) adopt(g *simGroup) {
 	for p, owner := range g.owner {
 		var known []*simMember
@@ -111,7 +110,7 @@ func (m *simMember) ownership() {
 	group := map[int32]int64{}
 	for _, p := range fresh {
 		group[p] = m.s.b.position(m.g, p)
-		if m.s.b.chance(30) { // it has expired, or somebody has set it back
+		if m.s.b.chance(30) { // it has expired, or an operator has reset it
 			group[p] = m.s.rng.Int64N(group[p]+2) - 1
 			m.s.stats["lost offsets"]++
 		}
@@ -139,7 +138,7 @@ func (m *simMember) ownership() {
 	}
 }
 
-// restoredInHold takes down whether a hold goes on in a partition.
+// restoredInHold records whether a partition is restored during a hold.
 func (m *simMember) restoredInHold(p int32) {
 	if c, counts := m.p.(*counter); counts && c.tasks[p].progress.Holding() {
 		m.s.stats["restores in a hold"]++
@@ -168,16 +167,14 @@ func (m *simMember) begin(p int32, group int64) error {
 	return nil
 }
 
-// restart is the end of a session with an error: a new one begins, which the
-// group takes for another member.
+// restart ends a session with an error: a new one begins, as another member.
 func (m *simMember) restart() {
 	m.p.Committed(false)
 	m.leave()
 	m.s.adopt(m.g)
 }
 
-// leave drops everything, as after the last transaction, and stands as a new
-// member of the group.
+// leave drops everything, like after the last transaction, and rejoins as a new member.
 func (m *simMember) leave() {
 	m.p.Revoke(m.all())
 	m.s.hand(m)
@@ -186,7 +183,7 @@ func (m *simMember) leave() {
 	m.changes, m.txn, m.n, m.failed, m.in, m.deaf, m.more, m.looks = nil, nil, 0, false, true, false, false, nil
 }
 
-// all are the partitions that the member believes to own.
+// all returns the partitions that the member believes it owns.
 func (m *simMember) all() (list []int32) {
 	for p := range m.g.owner {
 		if m.owned[int32(p)] {
@@ -196,7 +193,7 @@ func (m *simMember) all() (list []int32) {
 	return list
 }
 
-// poll has the member process up to most records of one partition.
+// poll lets the member process up to most records of one partition.
 func (m *simMember) poll(most int) {
 	m.ownership()
 	all := m.all()
@@ -222,14 +219,14 @@ func (m *simMember) poll(most int) {
 			m.s.fault("%v", err)
 			return
 		}
-		for i := range lent.Value { // as when its memory is used again
+		for i := range lent.Value { // like reused memory
 			lent.Value[i] = '#'
 		}
 	}
 }
 
-// flush writes what the member has to tell. It is not yet committed. Of changes it
-// hears first, but for those of the last moment.
+// flush writes the member's output, uncommitted. It first sees pending changes, except
+// those of the last moment.
 func (m *simMember) flush() {
 	if !m.failed {
 		m.ownership()
@@ -239,7 +236,7 @@ func (m *simMember) flush() {
 	}
 	s := m.s
 	now := s.now
-	if s.b.chance(10) { // suspended between looking at the clock and asking for the lag
+	if s.b.chance(10) { // suspended between reading the clock and measuring the lag
 		s.pass(s.rng.Int64N(int64(5 * time.Second)))
 	}
 	m.lag()
@@ -283,7 +280,7 @@ func (m *simMember) flush() {
 	}
 }
 
-// lag tells the member the truth, at most once a second.
+// lag passes the true lag to the member, at most once a second.
 func (m *simMember) lag() {
 	if m.s.now < m.asked+int64(time.Second) || len(m.owned) == 0 {
 		return
@@ -304,8 +301,7 @@ func (m *simMember) lag() {
 	m.p.Lag(behind)
 }
 
-// seen is what the brokers say of the whole topic, when they say how far the member is
-// behind.
+// seen is the brokers' view of the whole topic, at the time of the lag.
 func (m *simMember) seen(behind map[int32]int64) kafka.Seen {
 	b := m.s.b
 	seen := kafka.Seen{Ends: map[int32]int64{}, Notes: map[int32]string{}}
@@ -323,11 +319,10 @@ func (m *simMember) seen(behind map[int32]int64) kafka.Seen {
 	return seen
 }
 
-// end takes the transaction one step on: the group takes its offsets, or it is
-// decided.
+// end advances the transaction one step: the group accepts its offsets, or it is decided.
 func (m *simMember) end() {
 	b := m.s.b
-	// The group knows the member by the offsets that it commits.
+	// The group identifies the member by its committed offsets.
 	stands := !m.failed && (m.in || len(m.txn.offsets) == 0) || b.wrong == noFence
 	switch m.txn.state {
 	case txnOpen:
@@ -340,10 +335,10 @@ func (m *simMember) end() {
 		b.decide(m.txn, stands || b.chance(2))
 	}
 	committed := m.txn.state == txnCommitted
-	if !b.chance(2) { // else the markers come later, by and by
+	if !b.chance(2) { // else the markers come later, one by one
 		b.markAll(m.txn)
 	}
-	if b.chance(40) { // what became of it is not known
+	if b.chance(40) { // the outcome is unknown
 		m.restart()
 		return
 	}
@@ -359,7 +354,7 @@ func (m *simMember) end() {
 
 // again is that of kafka.Transact: state goes back to the last commit.
 func (m *simMember) again() {
-	if m.deaf && m.s.b.chance(2) { // else it goes on with what it believes to own
+	if m.deaf && m.s.b.chance(2) { // else it continues with what it believes it owns
 		m.wake()
 	}
 	m.ownership()
@@ -374,7 +369,7 @@ func (m *simMember) again() {
 	m.changes = append(back, m.changes...)
 }
 
-// wake has a member that was deaf hear that it has lost everything.
+// wake lets a deaf member learn that it has lost everything.
 func (m *simMember) wake() {
 	for p := range m.g.owner {
 		m.changes = append(m.changes, simChange{false, int32(p)})
@@ -383,7 +378,7 @@ func (m *simMember) wake() {
 	m.s.adopt(m.g)
 }
 
-// step is what the member does next by itself.
+// step performs the member's next action.
 func (m *simMember) step() {
 	switch rng := m.s.rng; {
 	case m.txn != nil:

@@ -10,11 +10,11 @@ import (
 	"keytrail/schemas/wire"
 )
 
-// The stages walk over maps: what they write in one transaction comes in another
-// order each time. Here it gets one that a seed repeats.
+// The stages iterate over maps, so the order of their output within a transaction varies.
+// This file makes it repeatable for a seed.
 
-// inOrder sorts what a stage has written. What must keep its order has the same
-// sort key: the frames of one source, the revisions of one window.
+// inOrder sorts a stage's output. Records that must keep their order have the same sort
+// key: the frames of one source, the revisions of one window.
 func (s *sim) inOrder(records []*kgo.Record) []*kgo.Record {
 	slices.SortStableFunc(records, func(a, b *kgo.Record) int {
 		if c := cmp.Or(cmp.Compare(a.Topic, b.Topic), cmp.Compare(a.Partition, b.Partition)); c != 0 {
@@ -48,7 +48,7 @@ func sourceOf(r *kgo.Record) int32 {
 	return int32(d.Uint())
 }
 
-// deal gives the partials of one source's frames a new order, across the frames.
+// deal reorders the partials of one source's frames, across the frames.
 func (s *sim) deal(records []*kgo.Record) {
 	var all []wire.Partial
 	frames := make([]wire.Frame, len(records))

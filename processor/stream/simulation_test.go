@@ -22,10 +22,10 @@ import (
 
 var simSeed = flag.String("sim.seed", "", "the only schedule that TestSimulation runs")
 
-// Whatever happens to the instances, and in whatever order records arrive, every
-// call counts once: the final windows of thousands of random schedules are those
-// of the oracle. KEYTRAIL_SIM=10m has it look at new schedules for that long (with
-// -count=1, or go test shows what it found the last time).
+// Whatever happens to the instances, and in whatever order records arrive, every call
+// counts once: the final windows of thousands of random schedules equal the oracle's.
+// KEYTRAIL_SIM=10m runs new schedules for that long (with -count=1, or go test shows a
+// cached result).
 func TestSimulation(t *testing.T) {
 	from, schedules, end := uint64(1), uint64(10_000), time.Time{}
 	if testing.Short() {
@@ -42,7 +42,7 @@ func TestSimulation(t *testing.T) {
 		}
 		from, schedules = n, 1
 	}
-	defer debug.SetGCPercent(debug.SetGCPercent(2000)) // a schedule leaves much behind, and keeps nothing
+	defer debug.SetGCPercent(debug.SetGCPercent(2000)) // a schedule makes much garbage, and keeps nothing
 	tools, began, used := newTools(t), time.Now(), computed(t)
 	n, sum := explore(t, tools, from, schedules, end)
 	balances, err := tools.telemetry.Balances(t.Context())
@@ -67,8 +67,7 @@ func TestSimulation(t *testing.T) {
 	}
 }
 
-// computed is how much CPU time the process has taken: other programs lengthen the
-// time on the wall.
+// computed returns the process's CPU time, which other programs do not lengthen.
 func computed(t *testing.T) time.Duration {
 	var u syscall.Rusage
 	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &u); err != nil {
@@ -77,9 +76,8 @@ func computed(t *testing.T) time.Duration {
 	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
 }
 
-// explore looks at schedules, one after the other on every processor, until there
-// are enough of them or the time is over, or one is wrong. It returns how many there
-// were, and what was in them.
+// explore runs schedules, on every processor, until there are enough, the time is over,
+// or one fails. It returns their number and statistics.
 func explore(t *testing.T, tools *simTools, from, schedules uint64, end time.Time) (n uint64, sum map[string]int) {
 	var next atomic.Uint64
 	var mu sync.Mutex
@@ -119,7 +117,7 @@ func TestSimulationRepeats(t *testing.T) {
 	}
 }
 
-// digest is a hash of what has been published, and of how long every log is.
+// digest is a hash of all published records and of the length of every log.
 func (s *sim) digest() string {
 	h := sha256.New()
 	for _, topic := range []string{s.p.Topics.Events, s.p.Topics.Dedup, s.p.Topics.Partials, s.p.Topics.State} {
@@ -133,14 +131,14 @@ func (s *sim) digest() string {
 	return fmt.Sprintf("%x", h.Sum(nil))
 }
 
-// The judge sees what goes wrong: when the simulation breaks one of Kafka's
-// promises, or one of those that the stages make each other, one schedule in a hundred,
-// or of two rare kinds in eight hundred, or more ends with the wrong windows or dead letters, or a stage refuses to go on.
+// The judge detects sabotage: if the simulation breaks a promise of Kafka or between
+// stages, at least one schedule in a hundred, or for two rare kinds in eight hundred,
+// ends with wrong windows or dead letters, or a stage refuses to continue.
 func TestSimulationHasTeeth(t *testing.T) {
 	tools := newTools(t)
 	for wrong := sound + 1; wrong < sabotages; wrong++ {
 		enough, most := 20, 2000
-		if wrong == noOffsets || wrong == lieAboutLag { // it takes more for these to do harm
+		if wrong == noOffsets || wrong == lieAboutLag { // these need more to do harm
 			enough, most = 5, 4000
 		}
 		first, found, n := "", 0, 0

@@ -24,8 +24,8 @@ import (
 	"keytrail/schemas/semconv"
 )
 
-// expected is what scanning the records gives: the same counting code without
-// Kafka, which package scan's tests hold equal to the oracle.
+// expected is the result of scanning the records: the same counting code without Kafka,
+// which package scan's tests compare with the oracle.
 func expected(t *testing.T, records [][]byte, size int64) map[string]string {
 	t.Helper()
 	norm, table := normalize.New(normalize.Options{}), count.NewTable(size)
@@ -65,8 +65,7 @@ func expected(t *testing.T, records [][]byte, size int64) map[string]string {
 	return want
 }
 
-// describe writes the counts of a window record, without those that depend on
-// the baselines.
+// describe formats a window record's counts, except those that depend on baselines.
 func describe(rec *otellog.Record) (name, text string) {
 	var parts []string
 	for _, a := range rec.Attrs {
@@ -78,15 +77,14 @@ func describe(rec *otellog.Record) (name, text string) {
 	return windowName(rec), strings.Join(parts, " ")
 }
 
-// windowName names a window by what it counts for: an alias, where its calls
-// named only that.
+// windowName names a window by its entity: an alias, if its calls named only that.
 func windowName(rec *otellog.Record) string {
 	key := cmp.Or(rec.Str(semconv.AWSKMSAliasARN), rec.Str(semconv.AWSKMSKeyARN))
 	return fmt.Sprintf("%s %q %q %s", rec.Str(semconv.KeytrailWindowScope), key, rec.Str(semconv.KeytrailPrincipalID), rec.Str(semconv.KeytrailWindowStart))
 }
 
-// finals reads the final windows of the windows topic: of each the highest
-// revision, as describe has it.
+// finals reads the final windows from the topic: the highest revision of each, in the
+// form of describe.
 func finals(t *testing.T, brokers []string, describe func(*otellog.Record) (name, text string)) map[string]string {
 	t.Helper()
 	found, revisions := map[string]string{}, map[string]int64{}
@@ -116,8 +114,8 @@ func eventually(t *testing.T, brokers []string, want map[string]string) {
 	eventuallyAs(t, brokers, describe, want)
 }
 
-// eventuallyAs waits until the final windows, as describe has them, are the
-// expected ones.
+// eventuallyAs waits until the final windows, in the form of describe, are the expected
+// ones.
 func eventuallyAs(t *testing.T, brokers []string, describe func(*otellog.Record) (name, text string), want map[string]string) {
 	t.Helper()
 	deadline := time.Now().Add(3 * time.Minute)
@@ -148,7 +146,7 @@ func diff(got, want map[string]string) string {
 	return ""
 }
 
-// memory is a sink that keeps what it is given.
+// memory is a sink that keeps its records.
 type memory struct {
 	mu      sync.Mutex
 	records map[string]int // event names
@@ -175,8 +173,8 @@ func (m *memory) Close() error { return nil }
 
 var all = Stages{Normalize: true, Count: true, Detect: true, Forward: true}
 
-// The whole way: raw CloudTrail records, copies and broken ones among them, to
-// final windows, anomalies at a sink and dead letters; and the counters add up.
+// The whole path: raw CloudTrail records, with copies and broken ones, to final windows,
+// anomalies at a sink and dead letters; and the counters add up.
 func TestWholeWay(t *testing.T) {
 	brokers := broker(t)
 	records := trail(t, generate.Config{Seed: 5, Start: time.Now().Add(-50 * time.Hour), Duration: 48 * time.Hour, Events: 6000, DuplicateShare: 0.1})
@@ -208,8 +206,7 @@ func TestWholeWay(t *testing.T) {
 		t.Errorf("%d records in the dead letter topic, want the %d broken ones", n, len(broken))
 	}
 	balanced(t, p, last)
-	// How often the sink gets one is not bounded: what it had when a rebalance
-	// came, it gets once more.
+	// A sink may get an anomaly any number of times: a rebalance repeats the last batch.
 	ids, versions := published(t, brokers)
 	for id, n := range versions {
 		if n > 3 {
@@ -223,7 +220,7 @@ func TestWholeWay(t *testing.T) {
 	}
 }
 
-// published returns how often the anomalies topic holds each anomaly.
+// published returns the number of copies of each anomaly in the topic.
 func published(t *testing.T, brokers []string) (ids, versions map[string]int) {
 	t.Helper()
 	ids, versions = map[string]int{}, map[string]int{}
@@ -232,13 +229,13 @@ func published(t *testing.T, brokers []string) (ids, versions map[string]int) {
 		err := rec.Decode(r.Value)
 		id := strings.Clone(rec.Str(semconv.KeytrailAnomalyID))
 		ids[id]++
-		versions[id+" until "+rec.Str(semconv.KeytrailWindowEnd)]++ // one that goes on has a later end
+		versions[id+" until "+rec.Str(semconv.KeytrailWindowEnd)]++ // an ongoing one has a later end
 		return err
 	})
 	return ids, versions
 }
 
-// balanced holds that the counters of pipelines that have ended add up.
+// balanced checks that the counters of ended pipelines add up.
 func balanced(t *testing.T, list ...*Pipeline) {
 	t.Helper()
 	for _, p := range list {
@@ -255,9 +252,9 @@ func balanced(t *testing.T, list ...*Pipeline) {
 	}
 }
 
-// Restarts, a second instance that comes and goes, and duplicates across all
-// of it: the final windows stay exact, because state comes back from its log
-// before the first record does.
+// Restarts, a second instance that joins and leaves, and duplicates across all of it: the
+// final windows stay exact, because state is restored from its log before the first
+// record.
 func TestRestartsKeepCountsExact(t *testing.T) {
 	brokers := broker(t)
 	records := trail(t, generate.Config{Seed: 9, Start: time.Now().Add(-50 * time.Hour), Duration: 48 * time.Hour, Events: 5000, DuplicateShare: 0.2})

@@ -6,16 +6,18 @@ import (
 	"keytrail/schemas/wire"
 )
 
-// tally counts what one transaction does. It reaches the metrics when the
-// transaction commits: what an aborted one did is done again.
+// tally counts within one transaction. It reaches the metrics on commit, because an
+// aborted transaction is repeated.
 type tally struct {
 	received, delivered, duplicate, late, windows, unmatched, unexplained, uncorrelated int
 	filtered                                                                            decoding.Filtered
 	reasons                                                                             map[string]int // dead letters
 	anomalies                                                                           []anomaly.Kind
 	watermark                                                                           int64
-	others                                                                              [wire.ScopePair + 1]int // calls that count for others, by scope
-	expired                                                                             int                     // offsets that were deleted unread
+	// calls of others, by scope
+	others [wire.ScopePair + 1]int
+	// offsets that were deleted unread
+	expired int
 }
 
 func (t *tally) dead(reason string) {
@@ -25,7 +27,7 @@ func (t *tally) dead(reason string) {
 	t.reasons[reason]++
 }
 
-// commit adds the tally to the metrics of a stage and empties it.
+// commit adds the tally to the metrics of a stage and resets it.
 func (t *tally) commit(p *Pipeline, stage string, ok bool) {
 	s := *t
 	*t = tally{}

@@ -26,15 +26,15 @@ import (
 
 const outagePartitions = 8
 
-// outageFile is one file of a trail: what shippers read as a whole.
+// outageFile is one file of a trail, which shippers read as a whole.
 type outageFile struct {
 	lane      string // account and Region
 	delivered time.Time
 	records   []*kgo.Record // without offsets and times
 }
 
-// outageTrail makes a trail of five accounts in four Regions, whose volumes differ by far,
-// and returns its files in the order of their delivery.
+// outageTrail makes a trail of five accounts in four Regions with very different volumes,
+// and returns its files in order of delivery.
 func outageTrail(t *testing.T, begin time.Time) (files []outageFile) {
 	t.Helper()
 	g, err := generate.New(generate.Config{
@@ -94,10 +94,10 @@ func recordsOf(t *testing.T, path string) []json.RawMessage {
 	return file.Records
 }
 
-// outageLog is what shippers have written to the events, in the order of time.
+// outageLog is the shippers' output to the events, in order of time.
 type outageLog []*kgo.Record
 
-// write appends records, the i-th of n at begin and i/n of takes.
+// write appends n records, the i-th at begin plus i/n of takes.
 func (l *outageLog) write(records []*kgo.Record, begin time.Time, takes time.Duration) {
 	for i, one := range records {
 		r := *one
@@ -106,7 +106,7 @@ func (l *outageLog) write(records []*kgo.Record, begin time.Time, takes time.Dur
 	}
 }
 
-// ship writes files when they are delivered, or at a time when they were delivered before.
+// ship writes files at the time of their delivery, or at a given time if they were delivered before.
 func (l *outageLog) ship(files []outageFile, from time.Time) {
 	for _, f := range files {
 		at := f.delivered
@@ -117,7 +117,7 @@ func (l *outageLog) ship(files []outageFile, from time.Time) {
 	}
 }
 
-// numbered puts the records in the order of time, and gives them their offsets.
+// numbered sorts the records by time, and assigns offsets.
 func (l outageLog) numbered() outageLog {
 	slices.SortStableFunc(l, func(a, b *kgo.Record) int { return a.Timestamp.Compare(b.Timestamp) })
 	var next [outagePartitions]int64
@@ -128,7 +128,7 @@ func (l outageLog) numbered() outageLog {
 	return l
 }
 
-// outageRun is stage count as it is, with a clock of its own.
+// outageRun is the real stage count, with its own clock.
 type outageRun struct {
 	t     *testing.T
 	c     *counter
@@ -136,7 +136,7 @@ type outageRun struct {
 	ends  map[int32]int64
 	dedup []*kgo.Record
 	late  []string // the places of late calls
-	held  int      // restarts in a hold
+	held  int      // restarts during a hold
 }
 
 func newOutageRun(t *testing.T, lateness time.Duration) *outageRun {
@@ -161,10 +161,10 @@ func newOutageRun(t *testing.T, lateness time.Duration) *outageRun {
 	return r
 }
 
-// restart ends the process and starts another, which reads back what the last one wrote.
+// restart ends the process and starts another, which restores its state.
 func (r *outageRun) restart() {
 	r.t.Helper()
-	newest := map[string]int{} // the log as it is compacted
+	newest := map[string]int{} // the compacted log
 	for i, one := range r.dedup {
 		newest[fmt.Sprint(one.Partition, string(one.Key))] = i
 	}
@@ -218,8 +218,8 @@ func (r *outageRun) commit() {
 	}
 }
 
-// read has it read the log: live where it was written before down or after up, with a
-// restart after each time of restart, and all between down and up in one go then.
+// read processes the log: live if written before down or after up, with a restart after
+// each time in restart, and all at once in between.
 func (r *outageRun) read(log outageLog, down, up time.Time, restart time.Duration) {
 	r.now = log[0].Timestamp
 	began := r.now
@@ -245,7 +245,7 @@ func (r *outageRun) read(log outageLog, down, up time.Time, restart time.Duratio
 	r.commit()
 }
 
-// between returns the files that were delivered from one time on, before another.
+// between returns the files delivered from one time on, before another.
 func between(files []outageFile, from, to time.Time) (list []outageFile) {
 	for _, f := range files {
 		if !f.delivered.Before(from) && f.delivered.Before(to) {
@@ -255,9 +255,9 @@ func between(files []outageFile, from, to time.Time) (list []outageFile) {
 	return list
 }
 
-// inOrder, sideBySide and shuffled are the orders in which a backlog arrives: of one
-// shipper; of one for each account and Region, all at the same speed, so that small
-// lanes are through hours before large ones; and of a queue, which has no order.
+// inOrder, sideBySide and shuffled are the orders in which a backlog arrives: from one
+// shipper; from one per account and Region, all at the same speed, so that small lanes
+// finish hours before large ones; and from a queue without order.
 func inOrder(files []outageFile) (list []*kgo.Record) {
 	for _, f := range files {
 		list = append(list, f.records...)
@@ -288,7 +288,7 @@ func shuffled(files []outageFile) []*kgo.Record {
 	return inOrder(files)
 }
 
-// outage is one way in which shippers stop for three hours and come back.
+// outage is one way in which shippers stop for three hours and resume.
 type outage struct {
 	what    string
 	ordered bool
@@ -297,8 +297,8 @@ type outage struct {
 	most    [2]float64
 }
 
-// outages makes all of them. most is the largest share, in %, that may be late with an
-// allowed lateness of one hour, and of four.
+// outages makes all of them. most is the maximum share, in %, of late calls, with an
+// allowed lateness of one hour and of four.
 func outages(files []outageFile, begin time.Time) (list []outage) {
 	stop, again, end := begin.Add(3*time.Hour), begin.Add(6*time.Hour), begin.Add(7*time.Hour)
 	backlog := between(files, stop, again)
@@ -333,9 +333,9 @@ func outages(files []outageFile, begin time.Time) (list []outage) {
 	return append(list, outage{"one shipper of 20, while the others went on", false, l.numbered(), len(its), [2]float64{60, 0}})
 }
 
-// Shippers stop for three hours and start again: which share of the calls of these hours is
-// late. docs/operations.md has the figures that this prints. The same calls are late
-// whenever stage count reads them, and however often it starts anew meanwhile.
+// Shippers stop for three hours and resume: the share of late calls of these hours.
+// docs/operations.md has the printed figures. The same calls are late whenever stage
+// count reads them, and however often it restarts.
 func TestThreeHoursWithoutShippers(t *testing.T) {
 	begin := time.Date(2026, 3, 2, 6, 0, 0, 0, time.UTC)
 	stop, again, never := begin.Add(3*time.Hour), begin.Add(6*time.Hour), begin.Add(100*time.Hour)

@@ -9,7 +9,7 @@ import (
 	"keytrail/processor/telemetry"
 )
 
-// topics are the topics of an installation, with what the stages do with them.
+// topics are the topics of an installation, with the stages' access.
 func (p *Pipeline) topics(stages Stages) []kafka.Topic {
 	list := p.allTopics()
 	access := p.access(stages)
@@ -21,21 +21,21 @@ func (p *Pipeline) topics(stages Stages) []kafka.Topic {
 
 // allTopics are the topics of an installation.
 //
-// Times apply to what is read once and passed on (kms.raw), and to what people and other
-// programs read. kms.partials is kept a day longer than kms.events, because what stage
-// count has taken from there must not expire before stage detect has read it while the
-// events themselves are still there. State is kept without regard to time.
+// Retention applies to topics that are read once and passed on (kms.raw), and to those
+// for people and other programs. kms.partials is kept a day longer than kms.events: the
+// output of stage count must not expire before stage detect has read it while the events
+// themselves still exist. State has no retention time.
 func (p *Pipeline) allTopics() []kafka.Topic {
 	day, week := 24*time.Hour, 7*24*time.Hour
 	return []kafka.Topic{
 		{Name: p.Topics.Raw, Partitions: p.Events, Configs: kept(day)},
-		// What is late follows from the times at which events were written (eventtime.Progress).
+		// Lateness follows from the times at which events were written (eventtime.Progress).
 		{Name: p.Topics.Events, Partitions: p.Events, Configs: with(kept(week), "message.timestamp.type", "LogAppendTime")},
-		// A commit's ids are some kB to 480 kB, and gone after a few hours; four heads a
-		// second are 20 MB a day.
+		// A commit's ids take some kB to 480 kB for a few hours; four heads a second take
+		// 20 MB a day.
 		{Name: p.Topics.Dedup, Partitions: p.Events, Configs: compacted(16 << 20), DeletedAdvice: startOver},
 		{Name: p.Topics.Partials, Partitions: p.Partials, Configs: kept(week + day), Outlives: p.Topics.Events},
-		// An entity's state may be larger than Kafka's usual bound: see kafka.MaxBatchBytes.
+		// An entity's state may exceed Kafka's default limit: see kafka.MaxBatchBytes.
 		{Name: p.Topics.State, Partitions: p.Partials, Configs: with(compacted(64<<20), "max.message.bytes", kafka.MaxBatchBytes),
 			DeletedAdvice: startOver},
 		{Name: p.Topics.Windows, Partitions: p.Partials, Configs: kept(week), AnyPolicy: true},
@@ -44,24 +44,24 @@ func (p *Pipeline) allTopics() []kafka.Topic {
 	}
 }
 
-// startOver is what to do about a topic of state whose records may expire. Compacting it
-// brings back none that are gone, and counting goes on only with all of them.
+// startOver is the advice for a state topic whose records may expire. Compacting it
+// brings no deleted record back, and counting needs all of them.
 const startOver = "records of it may be gone: start over; docs/operations.md, \"Starting over\", says how"
 
-// safe are the settings of every topic: a replica that lacks what others have
-// acknowledged is not elected leader. min.insync.replicas is set by kafka.EnsureTopics,
-// which knows how many replicas there are.
+// safe are the settings of every topic: a replica that lacks acknowledged records cannot
+// become leader. kafka.EnsureTopics sets min.insync.replicas, because it knows the number
+// of replicas.
 func safe() map[string]*string { return with(nil, "unclean.leader.election.enable", false) }
 
-// kept are the settings of a topic whose records expire.
+// kept are the settings of a topic with a retention time.
 func kept(d time.Duration) map[string]*string {
 	return with(safe(), "retention.ms", d.Milliseconds())
 }
 
-// compacted are the settings of a topic that holds state. Only closed segments are
-// compacted, and a restart reads the rest, so segments are small, and are closed and
-// compacted soon: a topic holds what is needed, half as much again, and two segments.
-// Tombstones stay for an hour, many times longer than reading the topic takes.
+// compacted are the settings of a state topic. Only closed segments are compacted, and a
+// restart reads the rest, so segments are small, and are closed and compacted soon: a
+// topic takes one and a half times the needed records, plus two segments. Tombstones stay
+// for an hour, much longer than reading the topic takes.
 func compacted(segment int) map[string]*string {
 	c := with(safe(), "cleanup.policy", "compact")
 	for name, value := range map[string]any{
@@ -73,7 +73,7 @@ func compacted(segment int) map[string]*string {
 	return c
 }
 
-// with returns settings with one more.
+// with returns settings with one added.
 func with(c map[string]*string, name string, value any) map[string]*string {
 	text := fmt.Sprint(value)
 	c = maps.Clone(c)
@@ -84,10 +84,11 @@ func with(c map[string]*string, name string, value any) map[string]*string {
 	return c
 }
 
-// expired says that n offsets of what a stage reads were deleted before it had read them.
+// expired reports that n offsets of a stage's input were deleted unread.
 func (p *Pipeline) expired(stage string, n int) {
 	p.flow(stage).Expired(int64(n))
 	if one := p.partOf(stage, ""); one != nil {
-		one.health.Report(telemetry.Expired, "Kafka deleted %d records before stage %s had read them: what they say is not counted; docs/operations.md, \"Records expired unread\", says what to do", n, stage)
+		one.health.Report(telemetry.Expired, "Kafka deleted %d records before stage %s had read them: they are not "+
+			"counted; docs/operations.md, \"Records expired unread\", says what to do", n, stage)
 	}
 }

@@ -12,9 +12,9 @@ import (
 	"keytrail/schemas/wire"
 )
 
-// A stage whose restore fails, at whatever record, writes nothing of any of the partitions,
-// with or without a Revoke: they may be another process's by then. Those that it had before
-// go on.
+// A stage whose restore fails, at any record, writes nothing of any of the new
+// partitions, with or without a Revoke: they may belong to another process by then. Its
+// earlier partitions continue.
 func TestFailedRestoreLeavesNothing(t *testing.T) {
 	r := newLateRig(t)
 	c := r.s.c

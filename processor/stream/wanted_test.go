@@ -12,11 +12,11 @@ import (
 	"keytrail/schemas/wire"
 )
 
-// What stage count decodes of a record is all that it needs of it: calls, matches and
-// anomalies of rules are those of the whole record.
+// Stage count's partial decoding of a record suffices: calls, matches and anomalies of
+// rules equal those of the whole record.
 func TestWhatCountingWantsIsEnough(t *testing.T) {
 	rules := loadRules(t, userCorrelations)
-	var all, some otellog.Record // reused, as the stage does
+	var all, some otellog.Record // reused, like in the stage
 	ofAll, ofSome := count.NewMatcher(rules), count.NewMatcher(rules)
 	records, anomalies, seen := 0, 0, 0
 	check := func(rec *otellog.Record) {

@@ -10,31 +10,30 @@ import (
 	"go.opentelemetry.io/otel/sdk/metric/metricdata"
 )
 
-// Balance is what the counters say about the records of one stage, or of one
-// sink of it.
+// Balance is the record counts of one stage, or of one of its sinks.
 type Balance struct {
 	Stage, Sink                                            string
 	Received, Delivered, DeadLettered, Filtered, Duplicate int64
 }
 
-// InFlight returns the records received that have not come to their end.
+// InFlight returns the number of received records without an outcome.
 func (b Balance) InFlight() int64 {
 	return b.Received - b.Delivered - b.DeadLettered - b.Filtered - b.Duplicate
 }
 
-// Check returns an error unless exactly inFlight records are in flight: 0 for a
-// stage that has nothing left to do. A record lost in the stage makes the number
-// too large, one counted twice too small.
+// Check returns an error unless exactly inFlight records are in flight: 0 for an idle
+// stage. A lost record makes the number too large, one counted twice too small.
 func (b Balance) Check(inFlight int64) error {
 	if got := b.InFlight(); got != inFlight {
-		return fmt.Errorf("stage %q, sink %q: received %d = delivered %d + dead-lettered %d + filtered %d + duplicate %d + in flight %d; want %d in flight",
+		return fmt.Errorf("stage %q, sink %q: received %d = delivered %d + dead-lettered %d + filtered %d + duplicate "+
+			"%d + in flight %d; want %d in flight",
 			b.Stage, b.Sink, b.Received, b.Delivered, b.DeadLettered, b.Filtered, b.Duplicate, got, inFlight)
 	}
 	return nil
 }
 
-// Balances reads the counters and returns the balance of each stage and sink, in
-// the order of their names.
+// Balances reads the counters and returns the balance of each stage and sink, ordered by
+// name.
 func (t *Telemetry) Balances(ctx context.Context) ([]Balance, error) {
 	var data metricdata.ResourceMetrics
 	if err := t.reader.Collect(ctx, &data); err != nil {

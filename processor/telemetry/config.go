@@ -7,19 +7,18 @@ import (
 	"keytrail/processor/setting"
 )
 
-// Config says where the metrics are served.
+// Config configures the metrics server.
 type Config struct {
 	// Listen is the address of the HTTP server with /metrics, /readyz and /livez, such as
-	// "127.0.0.1:9464"; "", the default, serves none. The metrics hold no event
-	// data, and the server asks nobody who they are: keep it on loopback, or
-	// behind something that does.
+	// "127.0.0.1:9464"; "", the default, serves none. Metrics contain no event data, but
+	// the server has no authentication: keep it on loopback or behind a proxy.
 	Listen string `yaml:"listen"`
 }
 
 // DefaultConfig returns a Config that serves no metrics.
 func DefaultConfig() Config { return Config{} }
 
-// Validate returns setting.Problems that name the settings that cannot be used.
+// Validate returns setting.Problems that name the unusable settings.
 func (c Config) Validate() error {
 	var p setting.Problems
 	if c.Listen != "" {

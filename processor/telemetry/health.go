@@ -15,38 +15,38 @@ import (
 // The paths of the probes.
 const (
 	ReadyPath = "/readyz" // every part works: 200, else 503
-	LivePath  = "/livez"  // the process answers: 200; a restart mends nothing that it does not know
+	LivePath  = "/livez"  // the process answers: 200; a restart would repair nothing else
 )
 
-// Condition is the bounded set of what stands in the way of a part.
+// Condition is a reason for which a part is not ready, from a bounded set.
 type Condition string
 
 // The conditions.
 const (
 	Starting   Condition = "starting"    // it has not begun yet
-	Restoring  Condition = "restoring"   // its state is being read back
-	Failing    Condition = "failing"     // what it does fails, and is tried again
-	SinkPaused Condition = "paused"      // somebody has to mend something; see package sink
-	LagUnknown Condition = "lag_unknown" // nobody knows how far behind it is
+	Restoring  Condition = "restoring"   // it restores its state
+	Failing    Condition = "failing"     // its work fails and is retried
+	SinkPaused Condition = "paused"      // a person must act; see package sink
+	LagUnknown Condition = "lag_unknown" // its lag is unknown
 	KafkaAway  Condition = "kafka_away"  // the brokers do not answer
-	Expired    Condition = "expired"     // Kafka has deleted records before they were read
+	Expired    Condition = "expired"     // Kafka deleted records before they were read
 )
 
-// expiredFor is how long records that expired unread keep a part from being ready: they
-// are gone, and nothing ends the condition but that somebody may have seen it.
+// expiredFor is how long records that expired unread keep a part from being ready:
+// only time ends the condition, because the records are gone.
 const expiredFor = time.Hour
 
-// Health is what stands in the way of the parts of one process: Kafka, each stage, each
+// Health collects the conditions of the parts of one process: Kafka, each stage, each
 // sink. It is safe for concurrent use.
 type Health struct {
-	mu    sync.Mutex // guards parts and what is in them
+	mu    sync.Mutex // guards parts and their contents
 	parts []*Part
 	now   func() time.Time
-	clean func(string) string // what keeps secrets out of details
+	clean func(string) string // removes secrets from details
 }
 
-// Clean has every detail pass clean, which keeps secrets out of it. It is called before
-// the first report.
+// Clean sets the function that removes secrets from details. Call it before the first
+// report.
 func (h *Health) Clean(clean func(string) string) { h.clean = clean }
 
 // NewHealth returns a Health without parts, which is ready.
@@ -67,8 +67,8 @@ type Trouble struct {
 	until     *time.Time // nil: until it is cleared
 }
 
-// Part returns the part of the given name, such as "stage count" or "sink siem", which
-// is made when there is none.
+// Part returns the part of the given name, such as "stage count" or "sink siem"; it
+// creates a missing one.
 func (h *Health) Part(name string) *Part {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -82,8 +82,8 @@ func (h *Health) Part(name string) *Part {
 	return p
 }
 
-// Report notes a condition with its detail, a sentence for a person. The time since when
-// it holds stays that of its first report.
+// Report records a condition with its detail, a sentence for a person. Its start stays
+// that of the first report.
 func (p *Part) Report(c Condition, format string, args ...any) {
 	p.of.mu.Lock()
 	defer p.of.mu.Unlock()
@@ -108,15 +108,15 @@ func (p *Part) Clear(c Condition) {
 
 func (t *Trouble) holds(now time.Time) bool { return t.until == nil || now.Before(*t.until) }
 
-// State is what a probe is told of one part.
+// State is a probe's view of one part.
 type State struct {
 	Part     string    `json:"part"`
 	Ready    bool      `json:"ready"`
 	Troubles []Trouble `json:"troubles,omitempty"` // by their beginning
 }
 
-// States returns the state of every part, in the order in which they were made, and
-// reports whether all are ready.
+// States returns the state of every part, in order of creation, and reports whether all
+// are ready.
 func (h *Health) States() (list []State, ready bool) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -139,8 +139,8 @@ func (h *Health) States() (list []State, ready bool) {
 	return list, ready
 }
 
-// serveReady answers ReadyPath: 200 when every part is ready, else 503, as text with one
-// line a part or, when the request accepts it or has ?format=json, as JSON.
+// serveReady answers ReadyPath: 200 if every part is ready, else 503, as text with one
+// line per part or, if the request accepts it or has ?format=json, as JSON.
 func (h *Health) serveReady(w http.ResponseWriter, r *http.Request) {
 	states, ready := h.States()
 	code := http.StatusOK
@@ -162,7 +162,7 @@ func (h *Health) serveReady(w http.ResponseWriter, r *http.Request) {
 	_, _ = w.Write([]byte(text(states)))
 }
 
-// text returns one line a part.
+// text returns one line per part.
 func text(states []State) string {
 	var b strings.Builder
 	for _, s := range states {
@@ -183,7 +183,7 @@ func text(states []State) string {
 	return b.String()
 }
 
-// oneLine bounds a detail, which may have words of others in it: 500 runes on one line.
+// oneLine reduces a detail, which may quote others, to 500 runes on one line.
 func oneLine(s string) string {
 	runes := []rune(strings.Map(func(r rune) rune {
 		if !unicode.IsPrint(r) {

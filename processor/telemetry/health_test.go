@@ -9,7 +9,7 @@ import (
 	"time"
 )
 
-// probe asks for ReadyPath.
+// probe requests ReadyPath.
 func probe(h *Health, target, accept string) (int, string, string) {
 	w := httptest.NewRecorder()
 	r := httptest.NewRequest(http.MethodGet, target, nil)
@@ -38,7 +38,7 @@ func TestHealth(t *testing.T) {
 	now = now.Add(time.Minute)
 	siem.Report(SinkPaused, "status 401\r\n\x1b[31m\u202eno")
 	now = now.Add(time.Minute)
-	siem.Report(SinkPaused, "status 403") // since when stays
+	siem.Report(SinkPaused, "status 403") // the start stays
 	siem.Report(LagUnknown, "nobody knows")
 	want(503, "stage count: not ready: restoring since 2026-11-30T09:00:00Z: partition 3\n"+
 		"sink siem: not ready: paused since 2026-11-30T09:01:00Z: status 403; lag_unknown since 2026-11-30T09:02:00Z: nobody knows\n")
@@ -60,14 +60,14 @@ func TestHealth(t *testing.T) {
 	siem.Clear(SinkPaused)
 	want(200, "stage count: ready\nsink siem: ready\n")
 
-	// Records that expired are seen for an hour, as nothing else ends them.
+	// Expired records show for an hour, as nothing else ends the condition.
 	siem.Report(Expired, "7 records")
 	now = now.Add(expiredFor - time.Second)
 	want(503, "stage count: ready\nsink siem: not ready: expired since 2026-11-30T09:02:00Z: 7 records\n")
 	now = now.Add(time.Second)
 	want(200, "stage count: ready\nsink siem: ready\n")
 
-	// Words of others stay on their line, and are bounded.
+	// Quoted text stays on its line, and is bounded.
 	siem.Report(Failing, "a\nkafka: ready\x1b[0m\u0085\u202e%s", strings.Repeat("x", 10_000))
 	_, text, _ := probe(h, ReadyPath, "")
 	if strings.Count(text, "\n") != 2 || strings.ContainsAny(text, "\x1b\u0085\u202e") || len(text) > 1000 {

@@ -11,8 +11,7 @@ import (
 	"go.opentelemetry.io/otel/metric"
 )
 
-// The names of the counters as they are in the SDK; Prometheus sees them with
-// "_total" behind.
+// The SDK's names of the counters; Prometheus adds "_total".
 const (
 	nameReceived     = "keytrail_stage_received"
 	nameDelivered    = "keytrail_stage_delivered"
@@ -86,23 +85,23 @@ func newInstruments(m metric.Meter) (instruments, error) {
 	}{
 		{&i.received, nameReceived, "{record}", "Records that a stage has read."},
 		{&i.delivered, nameDelivered, "{record}", "Records that a stage has passed on."},
-		{&i.deadLettered, nameDeadLettered, "{record}", "Records that a stage could not use and has put into the dead letter topic."},
-		{&i.filtered, nameFiltered, "{record}", "Records that a stage has left out on purpose."},
+		{&i.deadLettered, nameDeadLettered, "{record}", "Records that a stage could not use and has written to the dead letter topic."},
+		{&i.filtered, nameFiltered, "{record}", "Records that a stage has omitted on purpose."},
 		{&i.duplicate, nameDuplicate, "{record}", "Records that a stage had seen before."},
-		{&i.late, nameLate, "{record}", "Records that came after the allowed lateness; they are dead-lettered as well."},
-		{&i.unmatched, nameUnmatched, "{call}", "Calls that the user's rules could not be tried on, as their records have no body, or one that is not an event."},
-		{&i.unexplained, nameUnexplained, "{anomaly}", "Matches of the user's rules that are in the windows' counts only, because the call matches too many."},
+		{&i.late, nameLate, "{record}", "Records that arrived after the allowed lateness; they are dead-lettered as well."},
+		{&i.unmatched, nameUnmatched, "{call}", "Calls that the user's rules could not read, because their records have no body, or one that is not an event."},
+		{&i.unexplained, nameUnexplained, "{anomaly}", "Matches of the user's rules that only the windows count, because the call matches too many rules."},
 		{&i.uncorrelated, nameUncorrelated, "{match}", "Matches of the user's rules that a correlation could not count: too many, too late, or of a correlation that stage detect does not have. Those of stage detect are dead-lettered as well."},
-		{&i.others, nameOthers, "{call}", "Calls that count together with others of their account, by scope, because the account, or the partition, has as many KMS keys, principals and pairs as are told apart."},
+		{&i.others, nameOthers, "{call}", "Calls counted under their account's others, by scope, because the account or partition has reached its limit of KMS keys, principals and pairs."},
 		{&i.transactions, nameTransactions, "{transaction}", "Kafka transactions that a stage has ended."},
-		{&i.restarts, nameRestarts, "{session}", "How often a stage has begun again after a failure of its session with Kafka."},
+		{&i.restarts, nameRestarts, "{session}", "Sessions with Kafka that a stage has retried after a failure."},
 		{&i.expired, nameExpired, "{record}", "Kafka records that were deleted, by retention or by hand, before a stage had read them."},
 		{&i.windows, nameWindows, "{window}", "Window records published."},
 		{&i.anomalies, nameAnomalies, "{anomaly}", "Anomaly records published."},
-		{&i.restored, nameRestore, "{record}", "Records of state that a stage has read back when it was given partitions."},
+		{&i.restored, nameRestore, "{record}", "State records that a stage has restored for newly assigned partitions."},
 		{&i.sinkDelivered, nameSinkTaken, "{record}", "Records that a sink has accepted."},
 		{&i.sinkRetried, nameSinkRetried, "{record}", "Records sent to a sink again."},
-		{&i.sinkRejected, nameSinkRejected, "{record}", "Records that a sink has refused for good, or accepted and lost."},
+		{&i.sinkRejected, nameSinkRejected, "{record}", "Records that a sink has refused permanently, or accepted and lost."},
 	} {
 		counter, err := m.Int64Counter(c.name, metric.WithUnit(c.unit), metric.WithDescription(c.about))
 		*c.into = counter
@@ -110,10 +109,12 @@ func newInstruments(m metric.Meter) (instruments, error) {
 	}
 	var err error
 	i.commit, err = m.Float64Histogram(nameCommit, metric.WithUnit("s"), metric.WithExplicitBucketBoundaries(seconds...),
-		metric.WithDescription("How long a stage took to end a Kafka transaction: to have its records acknowledged, and committed."))
+		metric.WithDescription("How long a stage took to end a Kafka transaction: until its records were acknowledged "+
+			"and committed."))
 	problems = append(problems, err)
-	i.restore, err = m.Float64Histogram(nameRestoreTime, metric.WithUnit("s"), metric.WithExplicitBucketBoundaries(seconds...),
-		metric.WithDescription("How long a stage took to read the state of partitions back."))
+	i.restore, err = m.Float64Histogram(nameRestoreTime, metric.WithUnit("s"),
+		metric.WithExplicitBucketBoundaries(seconds...),
+		metric.WithDescription("How long a stage took to restore the state of partitions."))
 	problems = append(problems, err)
 	problems = append(problems, i.gauges(m))
 	return i, errors.Join(problems...)
@@ -128,7 +129,7 @@ func (i *instruments) gauges(m metric.Meter) error {
 	}{
 		{&i.lag, nameLag, "{record}", "Kafka records that the consumer group of a stage has not committed, in all partitions: the same in every process."},
 		{&i.sinkState, nameSinkState, "", "Whether a sink is in this state: 1, or 0."},
-		{&i.sinkPaused, nameSinkPaused, "", "Whether a sink is paused for this cause, until somebody mends it: 1, or 0."},
+		{&i.sinkPaused, nameSinkPaused, "", "Whether a sink is paused for this cause, until a person resolves it: 1, or 0."},
 	} {
 		gauge, err := m.Int64ObservableGauge(g.name, metric.WithUnit(g.unit), metric.WithDescription(g.about))
 		*g.into = gauge
@@ -138,9 +139,9 @@ func (i *instruments) gauges(m metric.Meter) error {
 		into        *metric.Float64ObservableGauge
 		name, about string
 	}{
-		{&i.lagTime, nameLagTime, "When the lag was known last, in seconds since 1970: it stands still while Kafka is away."},
+		{&i.lagTime, nameLagTime, "When the lag was last known, in seconds since 1970: constant while Kafka is unreachable."},
 		{&i.sinkExpires, nameSinkExpires, "When Kafka deletes the oldest record that a sink has not taken, in seconds since 1970."},
-		{&i.watermarkLag, nameWatermarkLag, "Time between the clock and the watermark of a stage."},
+		{&i.watermarkLag, nameWatermarkLag, "Clock minus the watermark of a stage."},
 	} {
 		gauge, err := m.Float64ObservableGauge(g.name, metric.WithUnit("s"), metric.WithDescription(g.about))
 		*g.into = gauge
@@ -149,12 +150,12 @@ func (i *instruments) gauges(m metric.Meter) error {
 	return errors.Join(problems...)
 }
 
-// seconds are the bounds of the buckets of durations: a commit takes some
-// milliseconds, a restore up to a minute.
+// seconds are the bucket bounds of durations: a commit takes milliseconds, a restore up
+// to a minute.
 var seconds = []float64{0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 30, 60}
 
-// maxLabels bounds the different values of one label at one counter: 64. The
-// sets are fixed in the code and far smaller; a mistake there ends as "other".
+// maxLabels bounds the values of one label per counter: 64. The sets are fixed in the
+// code and far smaller; an error there ends as "other".
 const maxLabels = 64
 
 // labeled adds to a counter under one varying label and fixed others. It is safe
@@ -185,9 +186,9 @@ func (l *labeled) add(name string, n int) {
 	l.counter.Add(context.Background(), int64(n), option)
 }
 
-// Flow counts the records that pass one stage. A stage inside a Kafka
-// transaction counts after the commit: what an aborted transaction did is done
-// again, and would count twice. It is safe for concurrent use.
+// Flow counts the records of one stage. A stage with Kafka transactions counts after the
+// commit: an aborted transaction is repeated, and would count twice. It is safe for
+// concurrent use.
 type Flow struct {
 	inst                                instruments
 	option                              metric.MeasurementOption
@@ -195,8 +196,8 @@ type Flow struct {
 	others                              labeled
 }
 
-// Flow returns the counters of a stage, and of one sink of it where sink is not
-// "". Flows with the same names add to the same counters.
+// Flow returns the counters of a stage, or of one of its sinks if sink is not "". Flows
+// with the same names share their counters.
 func (t *Telemetry) Flow(stage, sink string) *Flow {
 	labels := fixed(stage, sink)
 	return &Flow{
@@ -209,8 +210,8 @@ func (t *Telemetry) Flow(stage, sink string) *Flow {
 	}
 }
 
-// Begin makes the series that alerts ask for, so that they are 0 and not missing before
-// the first of their kind: records that expired, and dead letters of the given reasons.
+// Begin creates the series that alerts need, with the value 0: expired records, and dead
+// letters of the given reasons.
 func (f *Flow) Begin(reasons ...string) {
 	f.Expired(0)
 	for _, reason := range reasons {
@@ -218,7 +219,7 @@ func (f *Flow) Begin(reasons ...string) {
 	}
 }
 
-// BeginTransactions is Begin for a stage that works in transactions.
+// BeginTransactions is Begin for a stage with transactions.
 func (f *Flow) BeginTransactions() {
 	f.transaction.add("committed", 0)
 	f.transaction.add("aborted", 0)
@@ -236,44 +237,43 @@ func (f *Flow) Delivered(n int) { f.add(f.inst.delivered, n) }
 // DeadLettered counts records in the dead letter topic, by their reason.
 func (f *Flow) DeadLettered(reason string, n int) { f.deadLettered.add(reason, n) }
 
-// Filtered counts records left out on purpose, by the reason.
+// Filtered counts records omitted on purpose, by the reason.
 func (f *Flow) Filtered(reason string, n int) { f.filtered.add(reason, n) }
 
 // Duplicate counts records that were seen before.
 func (f *Flow) Duplicate(n int) { f.add(f.inst.duplicate, n) }
 
-// Late counts records after the allowed lateness. They are counted by
-// DeadLettered as well, since that is where they end.
+// Late counts records after the allowed lateness. DeadLettered counts them as well.
 func (f *Flow) Late(n int) { f.add(f.inst.late, n) }
 
-// Unmatched counts calls that the user's rules could not be tried on.
+// Unmatched counts calls whose record the user's rules could not read.
 func (f *Flow) Unmatched(n int) { f.add(f.inst.unmatched, n) }
 
-// Unexplained counts matches of the user's rules that have no anomaly record.
+// Unexplained counts matches of the user's rules without an anomaly record.
 func (f *Flow) Unexplained(n int) { f.add(f.inst.unexplained, n) }
 
 // Uncorrelated counts matches of the user's rules that a correlation could not count.
 func (f *Flow) Uncorrelated(n int) { f.add(f.inst.uncorrelated, n) }
 
-// Others counts calls that count for the others of their account, in one scope ("key",
+// Others counts calls attributed to their account's "others", in one scope ("key",
 // "principal" or "pair").
 func (f *Flow) Others(scope string, n int) { f.others.add(scope, n) }
 
 // Committed counts a Kafka transaction that was committed.
 func (f *Flow) Committed() { f.transaction.add("committed", 1) }
 
-// Took tells how long the end of a transaction took.
+// Took records how long the end of a transaction took.
 func (f *Flow) Took(d time.Duration) {
 	f.inst.commit.Record(context.Background(), d.Seconds(), f.option)
 }
 
-// Restored tells how many records of state were read back, and in what time.
+// Restored records how many records of state were read back, and in what time.
 func (f *Flow) Restored(records int, d time.Duration) {
 	f.add(f.inst.restored, records)
 	f.inst.restore.Record(context.Background(), d.Seconds(), f.option)
 }
 
-// Restarted counts a session with Kafka that failed and is begun again.
+// Restarted counts a session with Kafka that failed and is retried.
 func (f *Flow) Restarted() { f.add(f.inst.restarts, 1) }
 
 // Expired counts Kafka records that were deleted before they were read.
@@ -282,8 +282,8 @@ func (f *Flow) Expired(n int64) { f.inst.expired.Add(context.Background(), n, f.
 // Aborted counts a Kafka transaction that was aborted.
 func (f *Flow) Aborted() { f.transaction.add("aborted", 1) }
 
-// Sink counts what happens to records at one sink, on the way to the end that
-// Flow counts. It is safe for concurrent use.
+// Sink counts deliveries of one sink, on the way to the outcomes of Flow. It is safe for
+// concurrent use.
 type Sink struct {
 	inst     instruments
 	option   metric.MeasurementOption
@@ -300,8 +300,7 @@ func (t *Telemetry) Sink(name string) *Sink {
 	}
 }
 
-// Begin makes the series of the sink, with the reasons for which it may refuse records, so
-// that they are 0 and not missing before the first of their kind.
+// Begin creates the series of the sink with the value 0, with its reasons for refusals.
 func (s *Sink) Begin(reasons ...string) {
 	s.Delivered(0)
 	s.Retried(0)
@@ -330,13 +329,12 @@ func (t *Telemetry) AnomaliesPublished(kind string, n int) { t.anomalies.add(kin
 // for concurrent use.
 type Watermark struct{ nanos atomic.Int64 }
 
-// Set notes the watermark in nanoseconds since 1970-01-01 UTC; 0 means that there
-// is none, and the gauge shows nothing.
+// Set sets the watermark in nanoseconds since 1970-01-01 UTC; 0 means none, and hides the
+// gauge.
 func (w *Watermark) Set(nanos int64) { w.nanos.Store(nanos) }
 
-// Watermark adds the lag of a stage's watermark to the metrics: the clock less
-// the watermark at the moment of each scrape, so that it grows while the stage
-// stands still.
+// Watermark adds the lag of a stage's watermark to the metrics: clock minus watermark at
+// the time of the scrape, so that it grows while the stage stands still.
 func (t *Telemetry) Watermark(stage string) (*Watermark, error) {
 	w := new(Watermark)
 	option := metric.WithAttributeSet(attribute.NewSet(attribute.String(labelStage, stage)))

@@ -9,24 +9,23 @@ import (
 	"go.opentelemetry.io/otel/metric"
 )
 
-// Lag is how many Kafka records wait for one stage or sink, for the gauges of that. It is
+// Lag is the number of Kafka records waiting for one stage or sink, for its gauges. It is
 // safe for concurrent use.
 type Lag struct {
 	mu      sync.Mutex // guards what follows
 	records int64
-	at      time.Time // zero: not known yet
+	at      time.Time // zero: unknown
 }
 
-// Set notes the number of records at a time; until then the gauges show nothing. While
-// nobody can tell, the last number and its time stay.
+// Set sets the number of records at a time; the gauges are hidden before the first call.
+// While the lag is unknown, the last number and its time remain.
 func (l *Lag) Set(records int64, at time.Time) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.records, l.at = records, at
 }
 
-// Lag adds the lag of a stage to the metrics, or that of a sink of it where sink is not
-// "".
+// Lag adds the lag of a stage to the metrics, or of one of its sinks if sink is not "".
 func (t *Telemetry) Lag(stage, sink string) (*Lag, error) {
 	l := new(Lag)
 	option := metric.WithAttributeSet(attribute.NewSet(fixed(stage, sink)...))

@@ -9,9 +9,8 @@ import (
 	"go.opentelemetry.io/otel/metric"
 )
 
-// SinkState is what one sink does at the moment, for a gauge of each state and of each
-// cause of a pause: 1 for the one that holds and 0 for the others. It is safe for
-// concurrent use.
+// SinkState is the current state of one sink, for one gauge per state and per cause of a
+// pause: 1 for the current one and 0 for the others. It is safe for concurrent use.
 type SinkState struct {
 	mu             sync.Mutex // guards what follows
 	state, cause   string
@@ -19,8 +18,8 @@ type SinkState struct {
 	states, causes []string
 }
 
-// SinkState adds the state of a sink to the metrics. states and causes are all that there
-// can be.
+// SinkState adds the state of a sink to the metrics. states and causes are all possible
+// values.
 func (t *Telemetry) SinkState(sink string, states, causes []string) (*SinkState, error) {
 	s := &SinkState{states: states, causes: causes}
 	of := attribute.String(labelSink, sink)
@@ -44,15 +43,15 @@ func (t *Telemetry) SinkState(sink string, states, causes []string) (*SinkState,
 	return s, err
 }
 
-// Set notes the state, and the cause of a pause ("" for none).
+// Set sets the state, and the cause of a pause ("" for none).
 func (s *SinkState) Set(state, cause string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.state, s.cause = state, cause
 }
 
-// Expires notes when Kafka deletes the oldest record that the sink has not taken; the
-// zero time when there is none, or nobody knows.
+// Expires sets when Kafka deletes the oldest record that the sink has not taken; the zero
+// time if there is none, or it is unknown.
 func (s *SinkState) Expires(at time.Time) {
 	s.mu.Lock()
 	defer s.mu.Unlock()

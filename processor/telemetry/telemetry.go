@@ -1,18 +1,16 @@
-// Package telemetry keeps Keytrail's own metrics and health: it counts what the stages
-// and sinks tell it with the OpenTelemetry SDK, serves the counts to Prometheus, and
-// answers the probes of a supervisor.
+// Package telemetry provides Keytrail's metrics and health: it counts with the
+// OpenTelemetry SDK, serves the counts to Prometheus, and answers a supervisor's probes.
 //
-// Names are keytrail_<component>_<noun>_<unit|total>. Labels are the stage, the
-// sink, a reason, a kind, a state, a cause or an outcome, all from small fixed sets: never
-// a KMS key, an ARN or an account, whose number nothing bounds.
+// Names are keytrail_<component>_<noun>_<unit|total>. Labels are the stage, the sink, a
+// reason, a kind, a state, a cause or an outcome, from small fixed sets: never a KMS key,
+// an ARN or an account, whose number is unbounded.
 //
-// The counters obey one law, which Balance checks: of each stage, every record
-// received is delivered, dead-lettered, filtered, a duplicate, or still in
-// flight.
+// The counters obey one law, which Balance checks: in each stage, every received record
+// is delivered, dead-lettered, filtered, a duplicate, or in flight.
 //
-// Limits: counts live in memory and begin at 0 with the process, as Prometheus
-// expects. The server speaks plain HTTP and asks for no credentials; it has
-// bounds on time, headers and the number of requests at a time.
+// Counts live in memory and begin at 0 with the process, as Prometheus expects. The
+// server speaks plain HTTP without authentication; it bounds time, headers and concurrent
+// requests.
 package telemetry
 
 import (
@@ -31,7 +29,7 @@ import (
 	sdk "go.opentelemetry.io/otel/sdk/metric"
 )
 
-// Path is where the server of Config.Listen serves the metrics.
+// Path is the path of the metrics on Config.Listen.
 const Path = "/metrics"
 
 // Telemetry holds the metrics of one process. It is safe for concurrent use.
@@ -44,12 +42,11 @@ type Telemetry struct {
 	health             *Health
 	server             *http.Server
 	address            net.Addr
-	served             chan error // what the server ended with; nil without a server
+	served             chan error // the server's final error; nil without a server
 }
 
-// New returns a Telemetry that counts, and serves when c.Listen names an
-// address. It has the address when New returns. ctx bounds New only; Shutdown
-// ends the rest.
+// New returns a Telemetry that counts, and serves if c.Listen is an address. It is
+// listening when New returns. ctx bounds New only; Shutdown ends the rest.
 func New(ctx context.Context, c Config) (*Telemetry, error) {
 	if err := c.Validate(); err != nil {
 		return nil, fmt.Errorf("cannot start telemetry: %w", err)
@@ -77,24 +74,24 @@ func New(ctx context.Context, c Config) (*Telemetry, error) {
 	return t, nil
 }
 
-// Meter returns the meter of all of Keytrail's metrics.
+// Meter returns the meter of all Keytrail metrics.
 func (t *Telemetry) Meter() metric.Meter { return t.provider.Meter("keytrail") }
 
-// Health returns what stands in the way of the process's parts.
+// Health returns the health of the process's parts.
 func (t *Telemetry) Health() *Health { return t.health }
 
-// Handler serves the metrics in Prometheus' text format or OpenMetrics, as the
-// request asks.
+// Handler serves the metrics in Prometheus' text format or OpenMetrics, by content
+// negotiation.
 func (t *Telemetry) Handler() http.Handler {
 	return promhttp.HandlerFor(t.registry, promhttp.HandlerOpts{
-		// A scrape takes milliseconds and a few hundred KiB; Prometheus sends one
-		// at a time. More than 4 at once get 503.
+		// A scrape takes milliseconds and a few hundred KiB; Prometheus sends one at a
+		// time. More than 4 at once get 503.
 		MaxRequestsInFlight: 4,
 		Timeout:             10 * time.Second,
 	})
 }
 
-// serve starts the server of the metrics.
+// serve starts the metrics server.
 func (t *Telemetry) serve(ctx context.Context, address string) error {
 	listener, err := new(net.ListenConfig).Listen(ctx, "tcp", address)
 	if err != nil {
@@ -117,12 +114,11 @@ func (t *Telemetry) serve(ctx context.Context, address string) error {
 	return nil
 }
 
-// Addr returns the address that the metrics are served at; nil without a server.
+// Addr returns the address of the metrics server; nil without one.
 func (t *Telemetry) Addr() net.Addr { return t.address }
 
-// Shutdown stops the server, waiting for running requests until ctx is done, and
-// ends the counting: what is counted afterwards goes nowhere. A second call does
-// nothing.
+// Shutdown stops the server, waiting for running requests until ctx is done, and ends
+// counting: later counts are dropped. A second call does nothing.
 func (t *Telemetry) Shutdown(ctx context.Context) error {
 	var err error
 	if t.server != nil {

@@ -28,7 +28,7 @@ func start(t *testing.T, c Config) *Telemetry {
 	return tel
 }
 
-// scrape returns what the handler serves, in Prometheus' text format.
+// scrape returns the handler's metrics, in Prometheus' text format.
 func scrape(t *testing.T, tel *Telemetry) string {
 	t.Helper()
 	w := httptest.NewRecorder()
@@ -50,7 +50,7 @@ func ours(text string) []string {
 	return lines
 }
 
-// use counts something at every instrument.
+// use counts once with every instrument.
 func use(t *testing.T, tel *Telemetry) {
 	t.Helper()
 	count := tel.Flow("count", "")
@@ -135,7 +135,7 @@ func TestMetrics(t *testing.T) {
 	}
 }
 
-// TestNames lets Prometheus' own linter judge the names, units and help texts.
+// TestNames runs Prometheus' linter on the names, units and help texts.
 func TestNames(t *testing.T) {
 	tel := start(t, Config{})
 	use(t, tel)
@@ -205,7 +205,7 @@ func TestBalances(t *testing.T) {
 	}
 }
 
-// TestConcurrentUse is for the race detector, and holds that no count is lost.
+// TestConcurrentUse checks for data races and lost counts.
 func TestConcurrentUse(t *testing.T) {
 	tel := start(t, Config{})
 	var all sync.WaitGroup

@@ -11,10 +11,10 @@ import (
 	"keytrail/schemas/wire"
 )
 
-// Advance moves event time to mark and calls emit with the windows to publish: those that
-// closed, those that late calls refined, and open ones whose anomalies grew. It stops after
-// about most of them. more reports that there are others: the caller calls Advance again
-// with the same mark, and merges nothing in between.
+// Advance moves event time to mark and calls emit with the windows to publish: closed
+// ones, ones refined by late calls, and open ones with more anomalies. It stops after
+// about most of them; more reports that others remain. The caller then calls Advance
+// again with the same mark, and merges nothing in between.
 func (e *Engine) Advance(mark eventtime.Mark, most int, emit func(Result)) (more bool) {
 	e.mark, e.late = max(e.mark, mark.Watermark), max(e.late, mark.Late)
 	e.quiet = max(e.mark, mark.Quiet)
@@ -23,7 +23,7 @@ func (e *Engine) Advance(mark eventtime.Mark, most int, emit func(Result)) (more
 		most--
 		emit(r)
 	}
-	for _, f := range e.fresh { // bounded by what was merged
+	for _, f := range e.fresh { // bounded by the merged calls
 		e.store.Trim()
 		e.preview(f.entity, f.start, out)
 	}
@@ -43,7 +43,7 @@ func (e *Engine) Advance(mark eventtime.Mark, most int, emit func(Result)) (more
 	return false
 }
 
-// Closing reports whether the last Advance did not come to the end of its step.
+// Closing reports whether the last Advance did not reach the end of its step.
 func (e *Engine) Closing() bool {
 	if e.mark == eventtime.None {
 		return false
@@ -70,9 +70,9 @@ func sorted(m map[int64][]uint32) []int64 {
 	return keys
 }
 
-// closeDue closes or refines the windows that end by now, the oldest first. Of each start
-// it takes pairs first, because their anomalies count in the windows of their KMS key and
-// their principal too. It reports whether it stopped before the end.
+// closeDue closes or refines the windows that end by now, oldest first. At each start it
+// begins with pairs, because their anomalies also count in the windows of their KMS key
+// and principal. It reports whether it stopped before the end.
 func (e *Engine) closeDue(most *int, emit func(Result)) (more bool) {
 	for {
 		for ; e.step.done < len(e.step.list); e.step.done++ {
@@ -120,8 +120,8 @@ func (e *Engine) closeOne(ent *entity.Entity, start int64, emit func(Result)) {
 	switch {
 	case w == nil:
 	case !w.Closed && len(w.Counters) == 0 && w.Published == 0:
-		// Its only call was taken back before the window was published. It is as if it had
-		// never been made, until another call comes.
+		// Its only call was taken back before the window was published. It counts as
+		// never made, until another call comes.
 		w.Changed = false
 		e.touch(ent)
 	case !w.Closed:
@@ -139,7 +139,7 @@ func (e *Engine) closeOne(ent *entity.Entity, start int64, emit func(Result)) {
 // scopes are the scopes in the order in which their windows close.
 var scopes = [...]wire.Scope{wire.ScopePair, wire.ScopeKey, wire.ScopePrincipal}
 
-// publish hands out the next revision of a closed window.
+// publish emits the next revision of a closed window.
 func (e *Engine) publish(ent *entity.Entity, w *entity.Window, anomalies []anomaly.Anomaly, emit func(Result)) {
 	last := w.Start + w.Length(e.cfg.Size) - e.cfg.Size // of a roll-up, the last window in it
 	w.Changed, w.Revision, w.Bound = false, w.Revision+1, e.bound(ent.Entity, last)
@@ -147,8 +147,8 @@ func (e *Engine) publish(ent *entity.Entity, w *entity.Window, anomalies []anoma
 	emit(Result{w, anomalies})
 }
 
-// preview publishes an open window with anomalies, each time that it has more of them: of
-// rules, or of the rate.
+// preview publishes an open window each time it has more anomalies of rules or of the
+// rate.
 func (e *Engine) preview(entity uint32, start int64, emit func(Result)) {
 	if start+e.cfg.Size <= e.quiet { // about to be closed
 		return
@@ -174,8 +174,8 @@ func (e *Engine) preview(entity uint32, start int64, emit func(Result)) {
 	emit(Result{&shown, found})
 }
 
-// previewRate returns the rate anomaly of an open window, if no window before it has
-// published that.
+// previewRate returns the rate anomaly of an open window, if no earlier window has
+// published it.
 func (e *Engine) previewRate(ent *entity.Entity, w *entity.Window) []anomaly.Anomaly {
 	d := &detector.Rate
 	if !ent.Known(w.Start, int64(e.cfg.Retention)) {
@@ -192,8 +192,8 @@ func (e *Engine) previewRate(ent *entity.Entity, w *entity.Window) []anomaly.Ano
 	return []anomaly.Anomaly{e.finish(&f, d, ent, w, began)}
 }
 
-// shows reports whether an earlier window of the entity that is still open has the rate
-// anomaly that w would begin. When they close, the two are one.
+// shows reports whether an earlier open window of the entity has the rate anomaly that w
+// would begin. When they close, the two become one.
 func (e *Engine) shows(ent *entity.Entity, w *entity.Window) bool {
 	d := &detector.Rate
 	for _, before := range ent.Windows {
@@ -209,8 +209,8 @@ func (e *Engine) shows(ent *entity.Entity, w *entity.Window) bool {
 	return false
 }
 
-// drop forgets the windows at start; later calls for them are late. It writes nothing to the
-// changelog, because the same watermark drops them again after a restart.
+// drop forgets the windows at start; later calls for them are late. It writes nothing to
+// the changelog, because the same watermark drops them again after a restart.
 func (e *Engine) drop(start int64) {
 	for _, i := range e.starts[start] {
 		e.store.Trim()
@@ -227,8 +227,8 @@ func (e *Engine) drop(start int64) {
 	delete(e.starts, start)
 }
 
-// sweep forgets, once per hour of event time, the entities that have had no calls and no
-// bindings for so long that every window that may still come is beyond the retention.
+// sweep forgets, once per hour of event time, the entities without calls and bindings for
+// so long that any window that may still come is beyond the retention.
 func (e *Engine) sweep() {
 	if e.mark-e.traffic.Swept < eventtime.Hour {
 		return

@@ -10,17 +10,16 @@ import (
 	"keytrail/schemas/wire"
 )
 
-// This file is about names that stand for others: an alias for a KMS key, and a
-// multi-Region key for its primary. Calls count under the name. A window is published with
-// what the name stood for at the window's end: the newest binding with an event time before
-// that.
+// This file resolves names: an alias to a KMS key, and a multi-Region key to its primary.
+// Calls count under the name. A window is published with the name's binding at the
+// window's end: the newest one with an event time before that.
 //
-// When a window closes, everything on time that belongs before its end is there. So the
+// When a window closes, all records on time from before its end have arrived, so the
 // result does not depend on the order of arrival. A late binding, like a late call,
 // publishes the windows that it changes again.
 
-// bound returns what the KMS key of an entity stood for at the end of the window
-// at start, or nil.
+// bound returns the binding of an entity's KMS key at the end of the window at start, or
+// nil.
 func (e *Engine) bound(of wire.Entity, start int64) *wire.Binding {
 	if !bindable(of) {
 		return nil
@@ -32,14 +31,14 @@ func (e *Engine) bound(of wire.Entity, start int64) *wire.Binding {
 	return key.BoundAt(start, int64(e.cfg.Retention))
 }
 
-// bindable reports whether the KMS key of an entity can stand for another one.
+// bindable reports whether the KMS key of an entity may be bound to another one.
 func bindable(of wire.Entity) bool {
 	form := cloud.Form(of.Key) // of a principal it is FormOther
 	return form == kms.FormAlias || form == kms.FormMultiRegion
 }
 
-// revise merges p into w, which has closed or is about to. The closed windows that stand for
-// something else now are published again.
+// revise merges p into w, which has closed or is about to. It publishes the closed
+// windows whose binding changes again.
 func (e *Engine) revise(ent *entity.Entity, w *entity.Window, p *wire.Partial) {
 	var starts []int64
 	var before []string
@@ -56,7 +55,7 @@ func (e *Engine) revise(ent *entity.Entity, w *entity.Window, p *wire.Partial) {
 	}
 }
 
-// again has the closed windows at start of a KMS key and its pairs published once more.
+// again marks the closed windows at start of a KMS key and its pairs for another publication.
 func (e *Engine) again(keyARN string, start int64) {
 	key := e.store.Short(keyARN)
 	for _, i := range e.starts[start] {

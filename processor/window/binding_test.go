@@ -21,14 +21,14 @@ var (
 	aliasOf = wire.Entity{Scope: wire.ScopeKey, Key: aliasARN}
 )
 
-// use is a call that names aliasARN alone.
+// use is a call that names only aliasARN.
 func use(at int64) count.Call {
 	c := decrypt(at, 1, 1)
 	c.Key = aliasARN
 	return c
 }
 
-// learn merges that an entity stood for arn at a time.
+// learn merges that an entity was bound to arn at a time.
 func (r *rig) learn(name string, at int64, arn string) {
 	r.t.Helper()
 	p := wire.Partial{Entity: wire.Entity{Scope: wire.ScopeKey, Key: name}, Start: at / size * size, Binding: &wire.Binding{Time: at, Key: arn}}
@@ -37,8 +37,8 @@ func (r *rig) learn(name string, at int64, arn string) {
 	}
 }
 
-// bounds lists what the results of aliases stand for: scope, start in windows after begin,
-// revision and the last part of the ARN.
+// bounds returns the bindings in the results of aliases: scope, start in windows after
+// begin, revision and the last part of the ARN.
 func bounds(list []window.Result) string {
 	var texts []string
 	for _, r := range list {
@@ -66,8 +66,8 @@ func same(t *testing.T, list []window.Result, want string) {
 	}
 }
 
-// A window says what its alias stood for at its end, and so does that of the pair;
-// a binding alone publishes nothing.
+// A window has its alias's binding at its end, and so does the pair's window; a binding
+// alone publishes nothing.
 func TestWindowsAreBound(t *testing.T) {
 	r := newRig(t, window.DefaultConfig(), false)
 	r.add(use(begin), 1)
@@ -91,20 +91,20 @@ func TestWindowsAreBound(t *testing.T) {
 	}
 }
 
-// A binding that comes late publishes the windows again that it changes: up to the
-// next binding, pairs with them, and no others.
+// A late binding publishes the windows that it changes again: up to the next binding,
+// with pairs, and no others.
 func TestLateBindings(t *testing.T) {
 	r := newRig(t, window.DefaultConfig(), false)
 	for i := range int64(8) {
 		r.add(use(begin+i*size), 1)
-		r.add(decrypt(begin+i*size, 1, 1), 1) // has nothing to do with it
+		r.add(decrypt(begin+i*size, 1, 1), 1) // unrelated to it
 	}
 	r.learn(aliasARN, begin+5*size+2, keyARN(5))
 	r.advance(begin + 7*size)
 	r.learn(aliasARN, begin+2*size, keyARN(2))
 	same(t, r.advance(begin+7*size), "key 2.2 2, key 3.2 2, key 4.2 2, pair 2.2 2, pair 3.2 2, pair 4.2 2")
-	r.learn(aliasARN, begin+2*size, keyARN(2)) // once more
-	r.learn(aliasARN, begin+2*size, keyARN(1)) // not the one that is believed
+	r.learn(aliasARN, begin+2*size, keyARN(2)) // repeated
+	r.learn(aliasARN, begin+2*size, keyARN(1)) // not the one with precedence
 	r.learn(aliasARN, begin+5*size+1, keyARN(1))
 	r.learn(aliasARN, begin+3*size, keyARN(2)) // nothing new
 	same(t, r.advance(begin+7*size), "")
@@ -121,7 +121,7 @@ func TestLateBindings(t *testing.T) {
 	}
 }
 
-// A binding that was learned before changes nothing, so nothing is written.
+// A repeated binding changes nothing, so nothing is written.
 func TestKnownBindingsAreNoChange(t *testing.T) {
 	r := newRig(t, window.DefaultConfig(), false)
 	r.learn(aliasARN, begin+7, keyARN(1))
@@ -135,8 +135,8 @@ func TestKnownBindingsAreNoChange(t *testing.T) {
 	}
 }
 
-// An alias is known for the retention after anything named it, however often the
-// sweep has come by, and forgotten whether it has or not.
+// An alias is known for the retention after its last mention, however often the sweep has
+// run, and is then forgotten whether it has run or not.
 func TestAliasesAreForgotten(t *testing.T) {
 	cfg := window.DefaultConfig()
 	cfg.Retention = 2 * 24 * time.Hour
@@ -163,7 +163,7 @@ func TestAliasesAreForgotten(t *testing.T) {
 		known(begin+6*day+2*size, false)
 		r.learn(aliasARN, begin+7*day, keyARN(1))
 		known(begin+7*day+size, true)
-		r.add(use(begin+8*day), 1) // a call that is taken back is not a use
+		r.add(use(begin+8*day), 1) // a call that is taken back is not a mention
 		r.add(use(begin+8*day), -1)
 		known(begin+9*day+2*size, false)
 		r.advance(begin + 20*day)
@@ -173,7 +173,7 @@ func TestAliasesAreForgotten(t *testing.T) {
 	}
 }
 
-// The binding of an alias outlives restarts, its window and the next ones.
+// The binding of an alias survives restarts, its window and the next ones.
 func TestBindingsAreRestored(t *testing.T) {
 	r := &restarter{t: t, cfg: hasty(), log: map[string][]byte{}, mark: eventtime.None}
 	r.fresh()
@@ -217,8 +217,8 @@ func TestSentencesOfAliases(t *testing.T) {
 	}
 }
 
-// Whatever comes late, how often and around how many restarts, the last revision
-// of each window says what a plain program says.
+// Whatever arrives late, however often and around any restarts, the last revision of each
+// window equals a plain program's.
 func TestBoundWindowsEqualAPlainCount(t *testing.T) {
 	bound, again := 0, 0
 	for seed := range uint64(12) {
@@ -276,8 +276,8 @@ func TestBoundWindowsEqualAPlainCount(t *testing.T) {
 	}
 }
 
-// plainBounds works out what the KMS key of each window of calls stood for, from
-// all that is known.
+// plainBounds computes the binding of the KMS key of each window with calls, from all
+// records.
 func plainBounds(calls []count.Call, retention int64) map[string]string {
 	type event struct {
 		count.Call

@@ -6,8 +6,8 @@ import (
 )
 
 // Changes calls put for every entity that changed since the last call, with its packed
-// form, and remove for every one that was forgotten. That is what a changelog has to hold.
-// The bytes are never changed.
+// form, and remove for every one that was forgotten: the updates of a changelog. The
+// bytes never change.
 func (e *Engine) Changes(put func(name string, value []byte), remove func(name string)) {
 	for _, i := range e.changed {
 		if at := e.store.Marks(i); at.Dirty {
@@ -30,9 +30,9 @@ func (e *Engine) Changes(put func(name string, value []byte), remove func(name s
 // date.
 func (e *Engine) Packed() int { return e.store.Size() }
 
-// Restore puts back what Changes once reported about one entity, the newest last; a nil
-// value is a removal. It copies name and value. After all of them, the caller calls
-// Restored. A name that is not a state key is an error.
+// Restore restores one entity from Changes, newest last; a nil value is a removal. It
+// copies name and value. After all of them, the caller calls Restored. A name that is not
+// a state key is an error.
 func (e *Engine) Restore(name string, value []byte) error {
 	of, err := entity.ParseStateKey(name)
 	if err != nil {
@@ -52,9 +52,9 @@ func (e *Engine) Restore(name string, value []byte) error {
 	return nil
 }
 
-// Restored puts the windows of what was restored into their places, as of a mark and a Hold
-// of that time; the mark's Quiet is the largest that there has been. It returns the error
-// of the first state that cannot be read.
+// Restored puts the windows of the restored entities into their places, as of a mark and
+// a Hold of that time; the mark's Quiet is the largest so far. It returns the error of
+// the first unreadable state.
 func (e *Engine) Restored(mark eventtime.Mark, hold int64) error {
 	e.mark, e.late, e.quiet, e.ended = mark.Watermark, mark.Late, mark.Watermark, mark.Quiet
 	e.Hold(hold)
@@ -77,9 +77,9 @@ func (e *Engine) Restored(mark eventtime.Mark, hold int64) error {
 	return nil
 }
 
-// place notes where the windows of a restored entity belong, and drops those that the
-// watermark has dropped since they were written. Windows that are still to be published are
-// dropped after that.
+// place registers the windows of a restored entity, and drops those that the watermark
+// has dropped since they were written. Unpublished windows are dropped after their
+// publication.
 func (e *Engine) place(ent *entity.Entity) {
 	kept := ent.Windows[:0]
 	for _, w := range ent.Windows {

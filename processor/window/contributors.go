@@ -33,10 +33,10 @@ func largest(list []part, most int, all int64) (words []string) {
 	return words
 }
 
-// contributors says what most of a window's calls have in common. For a KMS key it names
-// the three principals with the most calls, for a principal the three KMS keys and the two
-// networks, and for every entity the two classes of operations and of encryption contexts.
-// Only anomalies, which are rare, need it.
+// contributors describes what most of a window's calls have in common. For a KMS key it
+// names the three principals with the most calls, for a principal the three KMS keys and
+// the two networks, and for every entity the two classes of operations and of encryption
+// contexts. Only anomalies, which are rare, need it.
 func (e *Engine) contributors(ent *entity.Entity, w *entity.Window) (list []string) {
 	all := count.Get(&w.Partial, wire.CounterCalls)
 	switch ent.Scope {
@@ -59,7 +59,7 @@ func (e *Engine) contributors(ent *entity.Entity, w *entity.Window) (list []stri
 	return append(append(list, largest(classes, 2, all)...), largest(contexts, 2, all)...)
 }
 
-// pairs calls f with every pair that fits and has calls in the window at start, and their
+// pairs calls f with every matching pair with calls in the window at start, and their
 // number.
 func (e *Engine) pairs(start int64, fits func(entity.Packed) bool, f func(pair *entity.Entity, n int64)) {
 	for _, i := range e.starts[start] {
@@ -85,10 +85,10 @@ func (e *Engine) users(key *entity.Entity, start int64) (list []part) {
 	return list
 }
 
-// keys says which KMS keys most of a principal's calls were on. A principal's window knows
-// its keys by hash. The names come from the pairs that live here: all of them where one
-// engine has all entities, else those whose KMS key has the same owner. The calls on the
-// others are one number, because partials of principals would be twice as long with names.
+// keys returns a principal's calls by KMS key. A principal's window has its keys only by
+// hash, so the names come from the pairs in this engine: all of them if it has all
+// entities, else those whose KMS key has the same owner. The calls on the others are one
+// number, because partials of principals would be twice as long with names.
 func (e *Engine) keys(who *entity.Entity, w *entity.Window, all int64) (words []string) {
 	var here []part
 	named := map[uint64]bool{wire.EntityHash(kms.NoEntity): true}
@@ -113,7 +113,7 @@ func (e *Engine) keys(who *entity.Entity, w *entity.Window, all int64) (words []
 	return words
 }
 
-// networks returns the calls of a principal by the networks that they came from.
+// networks returns a principal's calls by network.
 func networks(w *entity.Window) (list []part) {
 	other := int64(0)
 	for _, v := range w.Sets[wire.SetNetworks].Values {
@@ -134,9 +134,9 @@ type network uint16
 
 func (n network) String() string { return fmt.Sprintf("%d.%d.0.0/16", n>>8, n&0xff) }
 
-// networkNames are the IPv4 networks by the hash that windows have of them. They are so few
-// that a table of one or two megabytes holds all. It is made when the first anomaly of a
-// principal is found. One IPv6 network in 65,536 has the hash of one of them.
+// networkNames maps the hashes of the IPv4 networks to their names. They are so few that
+// one table of one or two megabytes has all. It is made at the first anomaly of a
+// principal. One IPv6 network in 65,536 has the hash of one of them.
 var networkNames = sync.OnceValue(func() map[uint32]network {
 	all := make(map[uint32]network, 1<<16)
 	for n := range 1 << 16 {

@@ -30,7 +30,7 @@ func TestContributors(t *testing.T) {
 	}
 }
 
-// A principal has its KMS keys and networks, by name those that are counted here.
+// A principal's contributors are its KMS keys and networks, by name if this engine counts them.
 func TestContributorsOfAPrincipal(t *testing.T) {
 	r := newRig(t, window.DefaultConfig(), false)
 	r.routine(begin, begin+2*day, 1, 1, 2)

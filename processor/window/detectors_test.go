@@ -36,7 +36,7 @@ func expect(t *testing.T, list []window.Result, want ...string) map[string]anoma
 	return found
 }
 
-// check checks what an anomaly says.
+// check compares an anomaly's fields.
 func check(t *testing.T, a anomaly.Anomaly, kind anomaly.Kind, severity, reason string, observed, expected float64) {
 	t.Helper()
 	if a.Kind != kind || a.Severity() != severity || a.Observed != observed || math.Abs(a.Expected-expected) > 1e-5*(expected+1) {
@@ -63,7 +63,7 @@ func TestRate(t *testing.T) {
 	}
 	usual := func(c *window.Config) { c.Threshold = 1e-6 }
 	found := f(40, 2*day, usual, "key rate", "principal rate")
-	// The tail by hand: a negative binomial of mean 2 and the least dispersion.
+	// The tail by hand: a negative binomial of mean 2 and minimum dispersion.
 	p := baseline.UpperTail(40, 2, 0.02)
 	check(t, found["key rate"], anomaly.KindRate, "critical",
 		`KMS key arn:aws:kms:eu-central-1:111122223333:key/1: 40 calls in 5m where 2 are expected at this hour \(probability below 1 in a billion billion\) and the most on a usual day is 2; learned since 2026-03-02 00:00Z\.`, 40, 2)
@@ -76,15 +76,15 @@ func TestRate(t *testing.T) {
 	p = baseline.UpperTail(14, 2, 0.02)
 	check(t, found["key rate"], anomaly.KindRate, "medium", fmt.Sprintf(`KMS key \S+: 14 calls in 5m where 2 are expected at this hour \(probability 1 in %.0f million\) and the most on a usual day is 2; learned since 2026-03-02 00:00Z\.`, 1/p/1e6), 14, 2)
 
-	f(14, 2*day, usual)                                          // unlikely, but below the count that is worth a person's time
+	f(14, 2*day, usual)                                          // unlikely, but below the minimum count
 	f(40, day-size, usual)                                       // not learned for long enough
 	f(40, day, usual, "key rate", "principal rate")              // just long enough
 	f(8, 2*day, few)                                             // not unlikely enough
-	f(2, 2*day, few)                                             // as ever
+	f(2, 2*day, few)                                             // as always
 	f(40, 2*day, func(c *window.Config) { c.Threshold = 1e-60 }) // not unlikely enough
 }
 
-// Expected counts are written as a person says them, however large or small.
+// Expected counts are written for people, however large or small.
 func TestRateOfTheBusyAndTheRare(t *testing.T) {
 	r := newRig(t, window.DefaultConfig(), false)
 	r.routine(begin, begin+2*day, 1, 1, 1500)
@@ -142,7 +142,7 @@ func TestFirstUse(t *testing.T) {
 	r := newRig(t, cfg, false)
 	r.routine(begin, begin+day-size, 1, 1, 1)
 	r.add(decrypt(begin+day-size, 1, 2), 1)
-	expect(t, r.advance(begin+day)) // the KMS key is known for less than a day
+	expect(t, r.advance(begin+day)) // the KMS key has been known for less than a day
 	at := begin + 2*day
 	r.routine(begin+day, at, 1, 1, 1)
 	r.add(decrypt(at, 1, 3), 1)
@@ -173,7 +173,7 @@ func TestFirstUse(t *testing.T) {
 	expect(t, r.advance(at+4*day+2*size)) // no KMS key
 }
 
-// secrets has a principal read n different secrets.
+// secrets lets a principal read n different secrets.
 func (r *rig) secrets(at int64, principal, n int) []window.Result {
 	for i := range n {
 		c := decrypt(at, 1, principal)
@@ -197,7 +197,7 @@ func TestSecretSweep(t *testing.T) {
 	check(t, found["principal secret_sweep"], anomaly.KindFanOut, "high", `.* touched 123 different secrets or parameters in 5m; the most in any window since 2026-03-02 00:00Z was 41 \(probability below 1 in 3\)\.`, 123, 41)
 	found = expect(t, r.secrets(begin+3*size, 3, 600), "principal secret_sweep")
 	check(t, found["principal secret_sweep"], anomaly.KindFanOut, "high", `.* touched at least 512 different .*`, 512, 0)
-	// The same objects, but not secrets.
+	// The same objects, but not as secrets.
 	for i := range 100 {
 		c := decrypt(begin+4*size, 1, 4)
 		c.Context, c.Object = kms.ContextS3Object, uint64(i+1)
@@ -209,7 +209,7 @@ func TestSecretSweep(t *testing.T) {
 func TestFanOut(t *testing.T) {
 	cfg := eager()
 	cfg.WarmUp, cfg.NewPeers = time.Hour, 512
-	// keys has a principal use n KMS keys that nobody else uses.
+	// keys lets a principal use n KMS keys that nobody else uses.
 	keys := func(r *rig, at int64, principal, n int) []window.Result {
 		for i := range n {
 			r.add(decrypt(at, 1000*principal+i, principal), 1)
@@ -242,8 +242,8 @@ func TestFanOut(t *testing.T) {
 	}
 }
 
-// refused has a principal refused n times on each of some KMS keys, beside some
-// calls that succeed.
+// refused makes n refused calls by a principal on each of some KMS keys, beside some
+// successful calls.
 func (r *rig) refused(at int64, principal, n, keys, fine int) []window.Result {
 	for k := range keys {
 		c := decrypt(at, 100*principal+k, principal)
@@ -285,7 +285,7 @@ func TestProbing(t *testing.T) {
 	}
 }
 
-// The collector's own calls are counted, and neither judged nor learned.
+// The collector's own calls are counted, but neither judged nor learned.
 func TestSelfCallsAreNotJudged(t *testing.T) {
 	r := newRig(t, window.DefaultConfig(), false)
 	self := func(at int64, n int) {
@@ -321,8 +321,8 @@ func TestSelfCallsAreNotJudged(t *testing.T) {
 	}
 }
 
-// Silence between a window's calls is learned the same, whether windows with
-// the collector's calls, or with notices alone, stand in it or not.
+// Silence between a window's calls is learned alike, with or without windows of only the
+// collector's calls or only notices in it.
 func TestWindowsWithoutCallsAreSilence(t *testing.T) {
 	learn := func(disturb bool) *entity.Entity {
 		r := newRig(t, window.DefaultConfig(), true)
@@ -350,7 +350,7 @@ func TestWindowsWithoutCallsAreSilence(t *testing.T) {
 	}
 }
 
-// Ids are the same for the same anomaly and differ for everything else.
+// Equal anomalies have equal ids, and different ones different ids.
 func TestIDs(t *testing.T) {
 	ids := map[string]string{}
 	for run := range 2 {

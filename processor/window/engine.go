@@ -9,7 +9,7 @@ import (
 	"keytrail/schemas/wire"
 )
 
-// Engine holds the entities of one partition and moves their windows on. It is not safe for
+// Engine has the entities of one partition and advances their windows. It is not safe for
 // concurrent use.
 type Engine struct {
 	cfg     Config
@@ -31,8 +31,8 @@ type Engine struct {
 	traffic Traffic
 	resumed bool   // traffic has, since KMS keys were listened to
 	others  others // what is charged to accounts
-	// notify takes counts that belong to entities which this engine may not own:
-	// the anomalies of a pair in its principal's window.
+	// notify takes counts for entities that this engine may not own: the anomalies of a
+	// pair in its principal's window.
 	notify func(wire.Partial)
 }
 
@@ -42,17 +42,17 @@ type fresh struct {
 	start  int64
 }
 
-// step is how far an Advance has come with the windows at one start, when it stopped in the
-// middle: the entities of one scope that are still to close.
+// step is the progress of an Advance that stopped within the windows at one start: the
+// entities of one scope still to close.
 type step struct {
 	list  []uint32
 	start int64
 	done  int
 }
 
-// NewEngine returns an empty Engine. cfg is valid. Advance calls notify with partials for
-// principals that other engines may own. When notify is nil, the Engine merges them into
-// itself, before the principals' windows close.
+// NewEngine returns an empty Engine. cfg must be valid. Advance calls notify with
+// partials for principals that other engines may own. If notify is nil, the Engine merges
+// them into itself, before the principals' windows close.
 func NewEngine(cfg Config, notify func(wire.Partial)) *Engine {
 	return &Engine{
 		cfg: cfg, store: entity.NewStore(entity.Hot), notify: notify,
@@ -62,17 +62,17 @@ func NewEngine(cfg Config, notify func(wire.Partial)) *Engine {
 	}
 }
 
-// Len returns the number of entities that are remembered.
+// Len returns the number of known entities.
 func (e *Engine) Len() int { return e.store.Len() }
 
-// Mark returns how far event time has come.
+// Mark returns the progress of event time.
 func (e *Engine) Mark() eventtime.Mark {
 	return eventtime.Mark{Watermark: e.mark, Late: e.late, Quiet: e.quiet}
 }
 
-// Hold keeps windows that end after an event time from being dropped, although they take no
-// more calls: other engines may still take late calls for them, and send notices. It never
-// moves back. Before the first call nothing is held.
+// Hold keeps windows that end after an event time from being dropped, although they
+// accept no more calls: other engines may still accept late calls for them, and send
+// notices. It never moves back. Before the first call nothing is held.
 func (e *Engine) Hold(end int64) {
 	if e.hold == math.MaxInt64 || end > e.hold {
 		e.hold = end
@@ -82,7 +82,7 @@ func (e *Engine) Hold(end int64) {
 // gone reports whether windows with this end are dropped.
 func (e *Engine) gone(end int64) bool { return end <= min(e.late, e.hold) }
 
-// change has w published when it closes, or once more when it has closed.
+// change marks w for publication when it closes, or again if it has closed.
 func (e *Engine) change(ent *entity.Entity, w *entity.Window) {
 	if !w.Changed {
 		w.Changed = true
@@ -90,7 +90,7 @@ func (e *Engine) change(ent *entity.Entity, w *entity.Window) {
 	}
 }
 
-// touch has ent written to the changelog.
+// touch marks ent for the changelog.
 func (e *Engine) touch(ent *entity.Entity) {
 	ent.Stale = true
 	if at := e.store.Marks(ent.Slot); !at.Dirty {

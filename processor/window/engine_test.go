@@ -12,7 +12,7 @@ import (
 	"keytrail/schemas/wire"
 )
 
-// is checks a result's state and calls.
+// is compares a result's state and calls.
 func is(t *testing.T, r *window.Result, closed bool, revision int32, calls int64) {
 	t.Helper()
 	if r == nil {
@@ -50,7 +50,7 @@ func TestWindowsCloseAtTheWatermark(t *testing.T) {
 	is(t, find(r.advance(begin+day), keyOf(1), begin+size), true, 1, 4)
 }
 
-// Nothing closes while nothing is known of event time.
+// Nothing closes while event time is unknown.
 func TestNoWatermark(t *testing.T) {
 	r := newRig(t, window.DefaultConfig(), false)
 	r.add(decrypt(-day, 1, 1), 1)
@@ -90,8 +90,8 @@ func TestLateCallsRefineUntilTheLatenessIsOver(t *testing.T) {
 	}
 }
 
-// A call that is taken back before its window closes was never there, one that
-// is taken back later must be taken from those who have seen it.
+// A call that is taken back before its window closes never existed; one taken back later
+// must be subtracted from published counts.
 func TestCorrections(t *testing.T) {
 	r := newRig(t, window.DefaultConfig(), false)
 	c := decrypt(begin, 1, 1)
@@ -101,7 +101,7 @@ func TestCorrections(t *testing.T) {
 	if list := r.advance(begin + size); len(list) != 0 {
 		t.Fatalf("windows without calls are published: %v", list)
 	}
-	r.add(c, 1) // and if a late call comes there all the same, this is its close
+	r.add(c, 1) // a late call there would close it after all
 	is(t, find(r.advance(begin+size), keyOf(1), begin), true, 1, 1)
 	r.add(c, -1)
 	list := r.advance(begin + size)
@@ -119,7 +119,7 @@ func TestCorrections(t *testing.T) {
 	is(t, find(r.advance(begin+2*size), pairOf(1, 2), begin+size), true, 1, 1)
 }
 
-// A window that was shown while it was open cannot be as if it had never been.
+// A window that was published while open cannot disappear.
 func TestCorrectionAfterAPreview(t *testing.T) {
 	r := newRig(t, window.DefaultConfig(), false)
 	c := decrypt(begin, 1, 1)
@@ -138,7 +138,7 @@ func TestCorrectionAfterAPreview(t *testing.T) {
 	}
 }
 
-// A call that moves to another principal leaves its KMS key's counts alone and
+// A call that moves to another principal leaves its KMS key's counts unchanged and
 // changes the key's principals.
 func TestCorrectionMovesACall(t *testing.T) {
 	r := newRig(t, window.DefaultConfig(), false)
@@ -164,7 +164,7 @@ func TestCorrectionMovesACall(t *testing.T) {
 	}
 }
 
-// An open window is shown when its anomalies grow, and only then.
+// An open window is published when it has more anomalies, and only then.
 func TestPreview(t *testing.T) {
 	r := newRig(t, window.DefaultConfig(), false)
 	r.add(decrypt(begin, 1, 1), 5)
@@ -198,7 +198,7 @@ func TestPreview(t *testing.T) {
 		t.Errorf("%d windows published at the close, want 3", len(list))
 	}
 	is(t, find(list, roleOf(1), begin), true, 1, 14)
-	// A window that closes at once is not shown as open before.
+	// A window that closes at once is not published as open before.
 	r.add(c, 1)
 	c.Time += size
 	r.add(c, 1)
@@ -209,8 +209,8 @@ func TestPreview(t *testing.T) {
 	}
 }
 
-// The preview of too many calls has the id that the anomaly will have at the
-// close, and is not counted twice.
+// The preview of a rate anomaly has the id of the anomaly at the close, and is not
+// counted twice.
 func TestPreviewOfTheRate(t *testing.T) {
 	r := newRig(t, window.DefaultConfig(), false)
 	r.routine(begin, begin+2*day, 1, 1, 2)
@@ -262,8 +262,8 @@ func TestPreviewOfALongBurst(t *testing.T) {
 	}
 }
 
-// After a silence longer than the retention, nothing learned before counts, not even
-// while the entity is still there.
+// After a silence longer than the retention, nothing learned before counts, even while
+// the entity still exists.
 func TestPreviewAfterALongSilence(t *testing.T) {
 	cfg := window.DefaultConfig()
 	cfg.Retention = 2 * 24 * time.Hour
@@ -279,8 +279,8 @@ func TestPreviewAfterALongSilence(t *testing.T) {
 	}
 }
 
-// A pair's anomaly counts in the windows of its KMS key and its principal: at
-// once, or for the principal by a notice to whoever owns it.
+// A pair's anomaly counts in the windows of its KMS key and its principal: at once, or
+// for the principal by a notice to its owner.
 func TestPairsAnomaliesCountInAllWindows(t *testing.T) {
 	for _, notify := range []bool{false, true} {
 		r := newRig(t, eager(), notify)
@@ -317,8 +317,8 @@ func TestPairsAnomaliesCountInAllWindows(t *testing.T) {
 	}
 }
 
-// The first call of a pair may come when its key's window is closed: the key's
-// window is then published again with the anomaly.
+// A pair's first call may come when its key's window is closed: the key's window is then
+// published again with the anomaly.
 func TestLatePairsAnomaly(t *testing.T) {
 	r := newRig(t, eager(), false)
 	r.routine(begin, begin+2*day+size, 1, 1, 1)
@@ -333,7 +333,7 @@ func TestLatePairsAnomaly(t *testing.T) {
 	}
 }
 
-// A notice alone makes a window, which is published and teaches nothing.
+// A notice alone makes a window, which is published but teaches nothing.
 func TestNoticeWithoutCalls(t *testing.T) {
 	r := newRig(t, window.DefaultConfig(), true)
 	notice := wire.Partial{Entity: roleOf(1), Start: begin, Counters: []wire.Counter{{ID: wire.CounterFirstSeen, N: 1}}}
@@ -347,11 +347,11 @@ func TestNoticeWithoutCalls(t *testing.T) {
 	if ent.Since != 0 || ent.Seen != 0 || ent.Baseline.Since != 0 {
 		t.Errorf("the notice taught something: %+v", ent)
 	}
-	r.add(decrypt(begin, 1, 1), 3) // the calls that it was about come late
+	r.add(decrypt(begin, 1, 1), 3) // its calls arrive late
 	is(t, find(r.advance(begin+size), roleOf(1), begin), true, 2, 3)
 }
 
-// entities returns what changed since the last call.
+// entities returns the changes since the last call.
 func (r *rig) entities() map[wire.Entity]*entity.Entity {
 	found := map[wire.Entity]*entity.Entity{}
 	r.e.Changes(func(name string, value []byte) {

@@ -9,5 +9,5 @@ import (
 // packed.
 func (e *Engine) SetHot(n int) { e.store = entity.NewStore(n) }
 
-// MarkAt is that of the engine's configuration.
+// MarkAt is MarkAt of the engine's configuration.
 func (e *Engine) MarkAt(watermark int64) eventtime.Mark { return e.cfg.MarkAt(watermark) }

@@ -10,7 +10,7 @@ import (
 	"keytrail/schemas/wire"
 )
 
-// A principal calls from somewhere else with something else: both at once are told, each
+// A principal with a new network and a new program: both at once are an anomaly, each
 // alone is not, and each is known from then on.
 func TestNewOrigin(t *testing.T) {
 	r := newRig(t, window.DefaultConfig(), false)
@@ -35,7 +35,7 @@ func TestNewOrigin(t *testing.T) {
 	from(at+5*size, 31, 41, 9)
 }
 
-// The last sixteen are remembered.
+// The last sixteen are known.
 func TestManyOrigins(t *testing.T) {
 	r := newRig(t, window.DefaultConfig(), false)
 	for i := range 40 {
@@ -50,7 +50,7 @@ func TestManyOrigins(t *testing.T) {
 	}
 }
 
-// objects has a principal touch n objects, the first of them numbered.
+// objects lets a principal touch n objects, starting at number first.
 func (r *rig) objects(at int64, principal, first, n int) []window.Result {
 	for i := range n {
 		c := decrypt(at, 1, principal)
@@ -62,7 +62,7 @@ func (r *rig) objects(at int64, principal, first, n int) []window.Result {
 
 func TestObjectSweep(t *testing.T) {
 	cfg := window.DefaultConfig()
-	cfg.MinCount = 1000 // of the rates, which are not the question here
+	cfg.MinCount = 1000 // disables rate anomalies
 	r := newRig(t, cfg, false)
 	expect(t, r.objects(begin, 1, 0, 30))
 	expect(t, r.objects(begin+day-size, 1, 0, 25)) // watched for less than a day
@@ -71,10 +71,10 @@ func TestObjectSweep(t *testing.T) {
 	found := expect(t, r.objects(begin+day+2*size, 1, 0, 480), "principal object_sweep")
 	check(t, found["principal object_sweep"], anomaly.KindFanOut, "medium",
 		`arn:aws:iam::111122223333:role/1 touched 480 different objects in 5m; the most in any window since 2026-03-02 00:00Z was 160 \(probability below 1 in 291\)\.`, 480, 160)
-	expect(t, r.objects(begin+day+3*size, 1, 0, 512)) // that is what it does
+	expect(t, r.objects(begin+day+3*size, 1, 0, 512)) // its usual number
 }
 
-// A slow theft: no window shows it, the day does; it is one anomaly for all its days.
+// A slow theft shows in no window but in the day; it is one anomaly for all its days.
 func TestObjectDrip(t *testing.T) {
 	cfg := window.DefaultConfig()
 	cfg.MinCount = 1000
@@ -107,7 +107,7 @@ func TestObjectDrip(t *testing.T) {
 	}
 }
 
-// A day with far more calls than any other, of which no window is unusual.
+// A day with far more calls than any other, but without an unusual window.
 func TestCallDrip(t *testing.T) {
 	r := newRig(t, window.DefaultConfig(), false)
 	days := func(from, to int64, n int) (found []anomaly.Anomaly) {
@@ -133,7 +133,7 @@ func TestCallDrip(t *testing.T) {
 	check(t, found[0], anomaly.KindRate, "medium", `arn:aws:iam::111122223333:role/1 has made 462 calls since yesterday \(UTC\), where 205 are usual in two days \(probability 1 in 419\); learned since 2026-03-02 00:00Z\.`, 462, 205)
 }
 
-// Peers that are new, several at once: of a principal and of a KMS key.
+// Several new peers at once: of a principal and of a KMS key.
 func TestNewPeers(t *testing.T) {
 	r := newRig(t, window.DefaultConfig(), false)
 	r.routine(begin, begin+day, 1, 1, 1)
@@ -172,7 +172,7 @@ func TestMassDestruction(t *testing.T) {
 		`arn:aws:iam::111122223333:role/1 asked 3 times to disable or delete KMS keys, their material, aliases or stores in 5m, and named 3 different keys in that time; none are expected, whatever came before\.`, 3, 0)
 }
 
-// A KMS key that cannot be used is one anomaly for as long as somebody tries.
+// An unusable KMS key is one anomaly for as long as somebody tries.
 func TestUnusableKey(t *testing.T) {
 	r := newRig(t, window.DefaultConfig(), false)
 	ids := map[string]bool{}
@@ -198,7 +198,7 @@ func TestUnusableKey(t *testing.T) {
 	}
 }
 
-// A burst that goes on is one anomaly, counted in its first window; the level is learned
+// A continuing burst is one anomaly, counted in its first window; the level is learned
 // after six hours.
 func TestARateGoesOn(t *testing.T) {
 	r := newRig(t, window.DefaultConfig(), false)
@@ -225,7 +225,7 @@ func TestARateGoesOn(t *testing.T) {
 	}
 }
 
-// Far more than the top of a usual day is asked for, and the more so the more the tops
+// An anomaly requires far more than the top of a usual day, and more so the more the tops
 // of days differ.
 func TestPeak(t *testing.T) {
 	r := newRig(t, window.DefaultConfig(), false)
@@ -245,7 +245,7 @@ func TestPeak(t *testing.T) {
 	expect(t, r.advance(at+3*size), "key rate", "principal rate")
 }
 
-// Allowed anomalies are counted apart and not published; the rest is as ever.
+// Allowed anomalies are counted separately and not published; everything else stays.
 func TestAllowed(t *testing.T) {
 	cfg := eager()
 	cfg.Allow = anomaly.Allow{
@@ -272,7 +272,7 @@ func TestAllowed(t *testing.T) {
 	}
 }
 
-// How first uses add up.
+// Sums of first uses.
 func TestFirstUseScores(t *testing.T) {
 	for _, c := range []struct {
 		principal string

@@ -27,7 +27,7 @@ var (
 	decrypt                = calltest.Decrypt
 )
 
-// rig feeds an engine with calls and keeps what it says.
+// rig feeds an engine with calls and collects its results.
 type rig struct {
 	t       *testing.T
 	e       *window.Engine
@@ -53,7 +53,7 @@ func (r *rig) notify(on bool) func(wire.Partial) {
 	return func(p wire.Partial) { r.notices = append(r.notices, p) }
 }
 
-// partials are what n calls like c come to: n is negative to take them back.
+// partials are those of n calls like c; a negative n takes them back.
 func partials(c count.Call, n int) (list []*wire.Partial) {
 	table := count.NewTable(size)
 	for range max(n, -n) {
@@ -66,7 +66,7 @@ func partials(c count.Call, n int) (list []*wire.Partial) {
 	return list
 }
 
-// eager is the default configuration, except that each first use counts.
+// eager is the default configuration, except that each first use is an anomaly.
 func eager() window.Config {
 	c := window.DefaultConfig()
 	c.FirstUse = 0
@@ -83,13 +83,13 @@ func (r *rig) add(c count.Call, n int) {
 	}
 }
 
-// advance moves the watermark on and returns the windows to publish, in memory that the
+// advance advances the watermark and returns the windows to publish, in memory that the
 // caller owns.
 func (r *rig) advance(mark int64) (list []window.Result) {
 	return advance(r.e, mark, 3)
 }
 
-// advance is Advance to the end of its step, in parts of so many windows.
+// advance is Advance to the end of its step, in parts of most windows.
 func advance(e *window.Engine, mark int64, part int) (list []window.Result) {
 	for more := true; more; {
 		more = e.Advance(e.MarkAt(mark), part, func(res window.Result) {
@@ -101,7 +101,7 @@ func advance(e *window.Engine, mark int64, part int) (list []window.Result) {
 	return list
 }
 
-// routine has a principal use a KMS key n times in every window from one time to
+// routine lets a principal use a KMS key n times in every window from one time to
 // another, and closes them all.
 func (r *rig) routine(from, to int64, key, principal, n int) {
 	for at := from; at < to; at += size {
@@ -133,7 +133,7 @@ func anomalies(list []window.Result) map[string]anomaly.Anomaly {
 	return found
 }
 
-// describe is a result as it is published.
+// describe formats a result as published.
 func describe(r window.Result) string {
 	var rec otellog.Record
 	anomaly.WindowRecord(&rec, r.Window, size, 0)

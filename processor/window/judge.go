@@ -13,8 +13,8 @@ import (
 	"keytrail/schemas/wire"
 )
 
-// judge runs the detectors over a window that closes, writes their counts into it, and lets
-// the entity learn from it. A window without calls, or with only the collector's own, is
+// judge runs the detectors over a closing window, adds their counts to it, and lets the
+// entity learn from it. A window without calls, or with only the collector's own, is
 // silence: it is neither judged nor learned.
 func (e *Engine) judge(ent *entity.Entity, w *entity.Window) []anomaly.Anomaly {
 	if w.ToJudge() <= 0 {
@@ -39,9 +39,9 @@ func (e *Engine) judge(ent *entity.Entity, w *entity.Window) []anomaly.Anomaly {
 	return found
 }
 
-// report counts in the window what a detector found, unless it goes on from an earlier
-// window, and returns the anomaly. Allowed anomalies are counted apart and not published
-// (false). Withheld ones, those of a storm of pairs, are counted twice and not published.
+// report counts a detector's finding in the window, unless it continues from an earlier window,
+// and returns the anomaly. Allowed anomalies are counted separately and not published (false).
+// Withheld ones, those of a storm of pairs, are counted twice and not published.
 func (e *Engine) report(f *detector.Finding, d *detector.Detector, ent *entity.Entity, w *entity.Window) (
 	anomaly.Anomaly, bool,
 ) {
@@ -64,8 +64,8 @@ func (e *Engine) report(f *detector.Finding, d *detector.Detector, ent *entity.E
 	return e.finish(f, d, ent, w, began), true
 }
 
-// finish makes the anomaly of what a detector found in w; began is the start of the first
-// window in which it found it.
+// finish makes the anomaly of a detector's finding in w; began is the start of the first
+// window with it.
 func (e *Engine) finish(f *detector.Finding, d *detector.Detector, ent *entity.Entity, w *entity.Window, began int64,
 ) anomaly.Anomaly {
 	calls := make([]string, len(w.Samples))
@@ -97,16 +97,16 @@ func (e *Engine) share(ent *entity.Entity, start int64, id wire.CounterID) {
 	e.mergeInto(&wire.Partial{Entity: key, Account: cloud.Account(ent.Principal), Start: start, Counters: one})
 	who := wire.Entity{Scope: wire.ScopePrincipal, Principal: ent.Principal}
 	p := wire.Partial{Entity: who, Start: start, Counters: one}
-	if e.notify == nil || cloud.IsOthers(ent.Entity) { // those of the principal live here
+	if e.notify == nil || cloud.IsOthers(ent.Entity) { // those of the principal are in this engine
 		e.mergeInto(&p)
 		return
 	}
 	e.notify(p)
 }
 
-// learn lets the entity learn from a window that closed. A window with a rate anomaly
-// teaches at most four standard deviations above what was expected, so that an attack does
-// not become normal, but a lasting change does.
+// learn lets the entity learn from a closed window. A window with a rate anomaly teaches
+// at most four standard deviations above the expected count, so that an attack does not
+// become normal, but a lasting change does.
 func (e *Engine) learn(ent *entity.Entity, w *entity.Window, found []anomaly.Anomaly) {
 	calls := w.ToJudge()
 	for i := range found {
@@ -131,7 +131,7 @@ func (e *Engine) learn(ent *entity.Entity, w *entity.Window, found []anomaly.Ano
 	e.watch(ent)
 }
 
-// habits lets the habits of an entity learn from a window that closed.
+// habits lets the habits of an entity learn from a closed window.
 func (e *Engine) habits(ent *entity.Entity, w *entity.Window) {
 	h := &ent.Habits
 	switch ent.Scope {
@@ -142,7 +142,7 @@ func (e *Engine) habits(ent *entity.Entity, w *entity.Window) {
 		h.Learn(w)
 	}
 	if ent.Since != 0 && w.Start < ent.Seen {
-		return // a late first call of a window: what lies between is known already
+		return // a late first call of a window: the time in between was learned already
 	}
 	age := w.Start - ent.Seen
 	if ent.Since == 0 {
@@ -154,7 +154,7 @@ func (e *Engine) habits(ent *entity.Entity, w *entity.Window) {
 		two += float64(before.ToJudge())
 	}
 	h.Tops.Add(w.Start/eventtime.Day, one, two)
-	// A silence that was told does not become a habit, unless it has lasted for a day.
+	// A reported silence does not become a habit, unless it has lasted for a day.
 	if ent.Since != 0 && ent.Scope == wire.ScopeKey && (age >= eventtime.Day || !detector.SilenceTold(ent)) {
 		h.Gap = float32(max(entity.Faded(h.Gap, age), ent.Missed(w.Start, e.cfg.Size)))
 	}

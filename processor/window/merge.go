@@ -5,9 +5,9 @@ import (
 	"keytrail/schemas/wire"
 )
 
-// Merge adds p to its window. late reports that the window takes no more calls, and that p
-// does not count: the stage that counts the calls has to decide that, by the same mark or a
-// later one. Merge keeps strings of p, and no other memory.
+// Merge adds p to its window. late reports that the window accepts no more calls, and
+// that p does not count: the stage that counts the calls must decide that, by the same
+// mark or a later one. Merge keeps strings of p, and no other memory.
 func (e *Engine) Merge(p *wire.Partial) (late bool) {
 	if p.Start+e.cfg.Size <= e.late {
 		return true
@@ -17,7 +17,7 @@ func (e *Engine) Merge(p *wire.Partial) (late bool) {
 }
 
 // Notice is Merge for a partial of another engine's notify. That engine has judged its
-// windows before, so a notice is late only when its window has been dropped.
+// windows before, so a notice is late only if its window has been dropped.
 func (e *Engine) Notice(p *wire.Partial) (late bool) {
 	if e.gone(p.Start + e.cfg.Size) {
 		return true
@@ -31,11 +31,11 @@ func (e *Engine) merge(p *wire.Partial) {
 	e.mergeInto(p)
 }
 
-// mergeInto is merge during an Advance, in which unpacked entities stay so.
+// mergeInto is merge during an Advance, when unpacked entities must stay unpacked.
 func (e *Engine) mergeInto(p *wire.Partial) {
 	ent, known, p := e.home(p)
 	if p == nil {
-		return // a binding of a name that is not remembered
+		return // a binding of an unknown name
 	}
 	if !known || p.Start > ent.Last {
 		ent.Last = p.Start
@@ -43,7 +43,7 @@ func (e *Engine) mergeInto(p *wire.Partial) {
 	w := e.window(ent, p.Start)
 	nothing := count.NoCounts(p)
 	if nothing && !p.Binding.Newer(w.Binding) {
-		return // it was learned before
+		return // a repeated binding
 	}
 	if p.Start+e.cfg.Size <= e.ended && ent.Scope == wire.ScopeKey && bindable(ent.Entity) {
 		e.revise(ent, w, p)
@@ -52,7 +52,7 @@ func (e *Engine) mergeInto(p *wire.Partial) {
 	}
 	e.touch(ent)
 	if nothing {
-		return // a binding alone is nothing to publish
+		return // a binding alone is not published
 	}
 	e.rollUp(ent, p)
 	e.change(ent, w)

@@ -8,7 +8,7 @@ import (
 	"keytrail/schemas/wire"
 )
 
-// view is what detectors may look at of an engine.
+// view is the detectors' view of an engine.
 type view struct{ *Engine }
 
 var _ detector.View = view{}
@@ -23,7 +23,8 @@ func (v view) Bound(of wire.Entity, start int64) *wire.Binding { return v.bound(
 
 func (v view) Key(pair *entity.Entity) *entity.Entity { return v.key(pair.Key) }
 
-// key returns the entity of a KMS key, or nil. Pairs live with their KMS key.
+// key returns the entity of a KMS key, or nil. Pairs are in the partition of their KMS
+// key.
 func (e *Engine) key(name string) *entity.Entity {
 	i, ok := e.store.Find(wire.Entity{Scope: wire.ScopeKey, Key: name})
 	if !ok {
@@ -32,7 +33,7 @@ func (e *Engine) key(name string) *entity.Entity {
 	return e.store.Get(i)
 }
 
-// accountHash returns a hash of a principal's account, or 0 where it has none.
+// accountHash returns a hash of a principal's account, or 0 without one.
 func (e *Engine) accountHash(principal string) uint32 {
 	id := cloud.Account(principal)
 	if id == "" {

@@ -17,10 +17,10 @@ import (
 	"keytrail/schemas/wire"
 )
 
-// disorder is how much later than a younger event one may come.
+// disorder is how much later than a younger event one may arrive.
 const disorder = 15 * minute
 
-// lengths are those of hasty's windows and roll-ups.
+// lengths are the lengths of hasty's windows and roll-ups.
 var lengths = []int64{size, 15 * minute, 2 * hour}
 
 // hasty is a configuration that judges, and forgets, within a test's two days.
@@ -33,15 +33,15 @@ func hasty() window.Config {
 	return cfg
 }
 
-// arrival is a call that is counted (n = 1) or taken back (n = -1) at some time.
+// arrival is the counting (n = 1) or taking back (n = -1) of a call at some time.
 type arrival struct {
 	at int64
 	count.Call
 	n int64
 }
 
-// history makes the calls of two days: principals with bursts, refusals and
-// secrets, which fall silent for about the retention and come back.
+// history makes the calls of two days: principals with bursts, refusals and secrets,
+// which fall silent for about the retention and return.
 func history(rng *rand.Rand, retention int64) (calls []count.Call) {
 	for p := range 6 {
 		at := begin + rng.Int64N(2*hour)
@@ -76,8 +76,8 @@ func history(rng *rand.Rand, retention int64) (calls []count.Call) {
 	return calls
 }
 
-// named has a call name its KMS key by an alias, in one of three ways: the key is
-// shown, it is not, or the alias ends; or has it show a primary key.
+// named makes a call name its KMS key by an alias, in one of three ways: the key is
+// shown, it is not, or the alias is deleted; or show a primary key.
 func named(rng *rand.Rand, c *count.Call) {
 	alias := fmt.Sprint(aliasARN, rng.IntN(3))
 	switch rng.IntN(6) {
@@ -92,8 +92,8 @@ func named(rng *rand.Rand, c *count.Call) {
 	}
 }
 
-// arrivals has the calls arrive at most spread after they were made, some of
-// them first by a copy that names another principal.
+// arrivals lets the calls arrive at most spread after they were made, some first by a
+// copy with another principal.
 func arrivals(rng *rand.Rand, calls []count.Call, spread int64) (list []arrival) {
 	for i, c := range calls {
 		at := c.Time + rng.Int64N(spread)
@@ -110,9 +110,9 @@ func arrivals(rng *rand.Rand, calls []count.Call, spread int64) (list []arrival)
 	return list
 }
 
-// run feeds an engine with arrivals in batches of random size, with Advance
-// called at random points, as several commits and sources would. step is called
-// with the results of every Advance.
+// run feeds an engine with arrivals in batches of random size, with Advance called at
+// random points, as several commits and sources would. It calls step with the results of
+// every Advance.
 func run(t *testing.T, rng *rand.Rand, e *window.Engine, list []arrival, step func([]window.Result), late func(*wire.Partial)) {
 	t.Helper()
 	progress := eventtime.Progress{Disorder: disorder}
@@ -156,8 +156,8 @@ func nameOf(e wire.Entity, start, length int64) string {
 	return fmt.Sprintf("%q %s %v", e.StateKey(), stamp(start), time.Duration(length))
 }
 
-// finalWindows has the calls arrive in some order and returns the final windows
-// with their anomalies, as text. want are the calls of each.
+// finalWindows lets the calls arrive in some order and returns the final windows with
+// their anomalies, as text. want are the calls of each.
 func finalWindows(t *testing.T, rng *rand.Rand, calls []count.Call, want map[string]int64, kinds map[anomaly.Kind]int, forgotten *int) map[string]string {
 	t.Helper()
 	e := window.NewEngine(hasty(), nil)
@@ -186,9 +186,9 @@ func finalWindows(t *testing.T, rng *rand.Rand, calls []count.Call, want map[str
 	return finals
 }
 
-// Whatever the order of arrival within the disorder, the commits and the points
-// at which the watermark moves: the final windows and their anomalies are the
-// same, each published once, and hold every call once.
+// Whatever the order of arrival within the disorder, the commits and the steps of the
+// watermark, the final windows and their anomalies are the same, each published once,
+// with every call once.
 func TestOrderChangesNothing(t *testing.T) {
 	kinds := map[anomaly.Kind]int{}
 	forgotten := 0
@@ -207,7 +207,7 @@ func TestOrderChangesNothing(t *testing.T) {
 				}
 				delete(finals, name)
 			}
-			// A window that a copy was taken from may have been shown when it was open.
+			// A window that lost a copy may have been published while open.
 			if len(finals) > len(calls)/10 {
 				t.Fatalf("seed %d order %d: %d windows that should not be", seed, order, len(finals))
 			}
@@ -223,8 +223,8 @@ func TestOrderChangesNothing(t *testing.T) {
 	}
 }
 
-// Calls later than that refine their windows, one revision at a time, or are
-// told to be late; none is lost or counted twice.
+// Later calls refine their windows, one revision at a time, or are reported late; none is
+// lost or counted twice.
 func TestLateCallsAreCountedOnceOrTold(t *testing.T) {
 	refined, dropped := 0, int64(0)
 	for seed := range uint64(8) {
@@ -252,7 +252,7 @@ func TestLateCallsAreCountedOnceOrTold(t *testing.T) {
 			}
 		}, func(p *wire.Partial) {
 			dropped += count.Get(p, wire.CounterCalls)
-			for _, n := range lengths { // what no window takes, no roll-up takes
+			for _, n := range lengths { // calls that no window accepts are in no roll-up
 				want[nameOf(p.Entity, p.Start/n*n, n)] -= count.Get(p, wire.CounterCalls)
 			}
 		})

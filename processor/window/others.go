@@ -11,22 +11,22 @@ import (
 	"keytrail/schemas/wire"
 )
 
-// This file bounds the entities of an engine. A caller chooses the key ids that it asks
-// for, and CloudTrail records the refused calls, too. Without a bound, one principal makes
-// as many KMS keys and pairs as it makes calls.
+// This file bounds the entities of an engine. A caller chooses the key ids that it
+// requests, and CloudTrail records the refused calls, too. Without a bound, one principal
+// could create as many KMS keys and pairs as it makes calls.
 //
-// Each entity is charged to an account: a principal and a pair to the account of the
-// principal, and a KMS key to that of the first principal that used it, because the account
-// in the key's own ARN may be made up. When an account, or the engine, has as many entities
-// as it may have, calls of further KMS keys, principals and pairs count for the others of
-// the account: one entity per scope, whose names no caller can take. The sums over all
-// entities of a scope stay exact. An entity stays known until it is forgotten because it has
-// no calls, also across a restart. The charges follow from the entities themselves.
+// Each entity is charged to an account: a principal and a pair to the principal's
+// account, and a KMS key to that of the first principal that used it, because the account
+// in the key's own ARN may be invented. When an account, or the engine, has reached its
+// limit, calls of further KMS keys, principals and pairs count for the others of the
+// account: one entity per scope, whose names no caller can take. The sums over all
+// entities of a scope stay exact. An entity stays known, also across a restart, until it
+// is forgotten for lack of calls. The charges follow from the entities themselves.
 //
-// The names of others have the engine's partition. So every engine has its own others, and
-// a window's id belongs to one engine.
+// The names of others contain the engine's partition, so every engine has its own others,
+// and a window's id belongs to one engine.
 
-// others is what an engine knows of the accounts that its entities are charged to.
+// others is an engine's accounting of charged accounts.
 type others struct {
 	accounts map[uint64]charged // at most as many as entities
 	units    int                // of all accounts
@@ -34,24 +34,23 @@ type others struct {
 	over     []Overflow         // since the last Overflows; at most as many as accounts with others
 }
 
-// charged is what is charged to one account.
+// charged is the charge of one account.
 type charged struct {
 	units  int
 	scopes uint8 // a bit for each scope with others
 }
 
-// maxSharing bounds the accounts that have their own others, 3 entities each. The calls of
-// further accounts count for the others of no account, because principals of a million
-// foreign accounts are possible.
+// maxSharing bounds the accounts with their own others, 3 entities each. The calls of
+// further accounts count for the others of no account, because there may be principals of
+// a million foreign accounts.
 const maxSharing = 1000
 
-// Overflow tells of the calls of an account that count for its others.
+// Overflow is the calls of an account that counted for its others.
 type Overflow struct {
-	// Account is 0 for calls that belong to none, or beyond the accounts that are told
-	// apart.
+	// Account is 0 for calls without an account, or beyond maxSharing.
 	Account uint64
 	As      wire.Entity               // the pair that stands for the others
-	Full    bool                      // the account has as many entities as it may have; else the engine has
+	Full    bool                      // the account has reached its limit; else the engine has
 	Calls   [wire.ScopePair + 1]int64 // by scope
 }
 
@@ -63,7 +62,7 @@ func (e *Engine) Overflows() []Overflow {
 	return list
 }
 
-// payer returns the account that the entity of p is charged to.
+// payer returns the account to which the entity of p is charged.
 func (e *Engine) payer(p *wire.Partial) uint64 {
 	if p.Scope == wire.ScopeKey {
 		return entity.AccountNumber(p.Account)
@@ -71,15 +70,15 @@ func (e *Engine) payer(p *wire.Partial) uint64 {
 	return entity.AccountNumber(cloud.Account(p.Principal))
 }
 
-// units is what an entity is charged with: one for itself, and one for every 256 bytes of
-// its names, which callers can make as long as count.MaxNames.
+// units returns an entity's charge: one, plus one per 256 bytes of its names, which
+// callers can make as long as count.MaxNames.
 func units(e wire.Entity) int { return 1 + (len(e.Key)+len(e.Principal))/256 }
 
-// home returns the entity that p counts for, new or not, and p as it counts there. p is nil
-// when there is nothing to count.
+// home returns the entity that p counts for, new or not, and p in the form that counts
+// there. p is nil if there is nothing to count.
 //
-// A correction counts where the call was counted that it takes back. That may be the others
-// of an account, even when there is room by now or the entity has come to be known.
+// A correction counts where the corrected call was counted. That may be the others of an
+// account, even if there is room by now or the entity has become known.
 func (e *Engine) home(p *wire.Partial) (ent *entity.Entity, known bool, as *wire.Partial) {
 	shared := cloud.IsOthers(p.Entity)
 	if !shared {
@@ -117,10 +116,10 @@ func (e *Engine) home(p *wire.Partial) (ent *entity.Entity, known bool, as *wire
 	return ent, false, p
 }
 
-// countedFor returns the others that have what p takes back, and p as it counts there; nil
-// when there are none. The others of the account that pays come first. Calls on a KMS key
-// that several accounts use may count for the others of any of them; a partial that takes
-// back calls from more than one of these finds none.
+// countedFor returns the others that contain the calls that p takes back, and p in the
+// form that counts there; nil if there are none. The others of the paying account come
+// first. Calls on a KMS key that several accounts use may count for the others of any of
+// them; a partial that takes back calls from more than one of these finds none.
 func (e *Engine) countedFor(p *wire.Partial, account uint64) (*entity.Entity, *wire.Partial) {
 	as := *p
 	as.Binding = nil
@@ -146,8 +145,8 @@ func (e *Engine) countedFor(p *wire.Partial, account uint64) (*entity.Entity, *w
 	return nil, nil
 }
 
-// CountsFor returns the entity in whose windows the calls of an entity count now: the entity
-// itself when it is known, else the others of its account. of is a principal or a pair.
+// CountsFor returns the entity in whose windows an entity's calls count now: the entity
+// itself if it is known, else the others of its account. of is a principal or a pair.
 func (e *Engine) CountsFor(of wire.Entity) wire.Entity {
 	if _, known := e.store.Find(of); known && !cloud.IsOthers(of) {
 		return of
@@ -156,7 +155,7 @@ func (e *Engine) CountsFor(of wire.Entity) wire.Entity {
 	return cloud.Others(of, e.sharer(account), e.cfg.Partition)
 }
 
-// sharer returns the account whose others take the calls of an account: 0 when too many
+// sharer returns the account whose others take the calls of an account: 0 if too many
 // accounts have others.
 func (e *Engine) sharer(account uint64) uint64 {
 	if e.others.accounts[account].scopes == 0 && len(e.others.sharing) >= maxSharing {
@@ -171,7 +170,7 @@ func (e *Engine) admits(account uint64, n int) bool {
 	return o.units+n <= e.cfg.MaxEntities && o.accounts[account].units+n <= e.cfg.MaxAccountEntities
 }
 
-// charge charges an entity to its account (sign 1), or takes that back (-1).
+// charge charges an entity to its account (sign 1), or reverses that (-1).
 func (e *Engine) charge(ent *entity.Entity, sign int) {
 	o := &e.others
 	at := o.accounts[ent.Account]
@@ -196,8 +195,8 @@ func (e *Engine) charge(ent *entity.Entity, sign int) {
 	}
 }
 
-// toOthers returns p as it counts for the others of an account, and that account; nil for a
-// partial that has only a binding.
+// toOthers returns p in the form for the others of an account, and that account; nil for
+// a partial with only a binding.
 func (e *Engine) toOthers(p *wire.Partial, account uint64) (*wire.Partial, uint64) {
 	if count.NoCounts(p) {
 		return nil, account

@@ -13,7 +13,7 @@ import (
 	"keytrail/schemas/wire"
 )
 
-// tight is a configuration with room for so many entities, and for so many of one account.
+// tight is a configuration with room for few entities, in all and per account.
 func tight(all, account int) window.Config {
 	c := hasty()
 	c.MaxEntities, c.MaxAccountEntities, c.Partition = all, account, 3
@@ -21,8 +21,8 @@ func tight(all, account int) window.Config {
 	return c
 }
 
-// foreign has calls come from several accounts: on their own KMS keys, on others, and
-// of accounts that do not exist.
+// foreign makes calls from several accounts: on their own KMS keys, on others, and of
+// accounts that do not exist.
 func foreign(rng *rand.Rand, calls []count.Call) {
 	for i := range calls {
 		c := &calls[i]
@@ -32,14 +32,14 @@ func foreign(rng *rand.Rand, calls []count.Call) {
 		case 0:
 			c.Key = fmt.Sprintf("arn:aws:kms:eu-central-1:%012d:key/made-up", rng.IntN(200))
 		case 1:
-			c.Key = "arn:aws:kms::000000000001:others/3" // a caller can write this, too
+			c.Key = "arn:aws:kms::000000000001:others/3" // a caller can write this as well
 		}
 	}
 }
 
-// Above the bounds, too, every call counts once in each scope: in the window of its own
-// entity, or of the others of its account. A caller who uses the names of others makes no
-// entity, and there are never more entities than the bounds say.
+// Above the bounds, too, every call counts once in each scope: in the window of its
+// entity, or of its account's others. A caller with the names of others makes no entity,
+// and there are never more entities than the bounds allow.
 func TestOthersCountExactly(t *testing.T) {
 	others, scattered := int64(0), 0
 	for seed := range uint64(8) {
@@ -116,8 +116,8 @@ func negative(p *wire.Partial) string {
 	return ""
 }
 
-// A call that counts for the others is taken back from them, also when its entity has
-// come to be known since, with the same window or without.
+// A call of the others is taken back from them, also if its entity has become known
+// since, with or without the same window.
 func TestCorrectionsOfOthers(t *testing.T) {
 	for name, between := range map[string]func(r *rig, c count.Call){
 		"unknown": func(*rig, count.Call) {},
@@ -137,7 +137,7 @@ func TestCorrectionsOfOthers(t *testing.T) {
 		if list := r.e.Overflows(); len(list) != 1 {
 			t.Fatalf("%s: %+v", name, list)
 		}
-		r.advance(begin + 2*minute) // the first key is forgotten, and there is room
+		r.advance(begin + 2*minute) // the first key is forgotten, which makes room
 		between(r, c)
 		r.add(c, -1)
 		got := map[wire.Scope]int64{}
@@ -166,7 +166,7 @@ func TestOthersAreRestored(t *testing.T) {
 	}
 }
 
-// One account that is full takes nothing from another, whatever KMS keys it asks for.
+// An account at its limit takes nothing from another, whatever KMS keys it requests.
 func TestAccountsDoNotDisplaceEachOther(t *testing.T) {
 	r := newRig(t, tight(100, 30), false)
 	flood := func(n int) {
@@ -200,13 +200,13 @@ func TestAccountsDoNotDisplaceEachOther(t *testing.T) {
 		}
 		sum += get(w, wire.CounterCalls)
 	}
-	if want := int64(2*500 - 29); sum != want { // of 30 units the principal has one
+	if want := int64(2*500 - 29); sum != want { // the principal takes one of 30 units
 		t.Errorf("the others have %d calls, want %d", sum, want)
 	}
 }
 
-// That the bound was reached is one anomaly for as long as it goes on, and all that is
-// said of others, whatever many have in common.
+// Reaching the bound is one anomaly for as long as it lasts, and the only anomaly of
+// others, whatever many have in common.
 func TestOneAnomalyOfOthers(t *testing.T) {
 	r := newRig(t, tight(100, 20), false)
 	ids, n := map[string]int{}, 0
@@ -233,8 +233,8 @@ func TestOneAnomalyOfOthers(t *testing.T) {
 	}
 }
 
-// An account may name a million accounts as callers of its keys: the others of some have
-// names, all together have a bound.
+// An account may name a million accounts as callers of its keys: some have their own
+// others, and all together are bounded.
 func TestAccountsOfOthersAreBounded(t *testing.T) {
 	r := newRig(t, tight(10, 10), false)
 	for n := range 3000 {
@@ -254,7 +254,7 @@ func TestAccountsOfOthersAreBounded(t *testing.T) {
 	}
 }
 
-// Names that callers made long are charged with what they take.
+// Long names are charged with their size.
 func TestLongNamesAreCharged(t *testing.T) {
 	r := newRig(t, tight(1000, 1000), false)
 	for n := range 400 {
@@ -267,7 +267,7 @@ func TestLongNamesAreCharged(t *testing.T) {
 	}
 }
 
-// Overflows tells of what counts for others once, by account and scope.
+// Overflows reports the calls of others once, by account and scope.
 func TestOverflows(t *testing.T) {
 	r := newRig(t, tight(100, 3), false)
 	for n := range 5 {

@@ -14,7 +14,7 @@ import (
 	"keytrail/schemas/wire"
 )
 
-// restarter is an engine that is thrown away and restored from its changelog.
+// restarter is an engine that is repeatedly dropped and restored from its changelog.
 type restarter struct {
 	t       *testing.T
 	notify  bool
@@ -43,8 +43,8 @@ func (r *restarter) fresh() {
 	r.e.SetHot(r.hot)
 }
 
-// restart restores the engine as of the last commit, and gives it once more
-// what came since, as Kafka does after a crash or an aborted transaction.
+// restart restores the engine as of the last commit, and repeats the later merges, like
+// Kafka after a crash or an aborted transaction.
 func (r *restarter) restart() {
 	r.t.Helper()
 	r.fresh()
@@ -67,7 +67,7 @@ func (r *restarter) merge(p *wire.Partial) bool {
 	return r.e.Merge(p)
 }
 
-// notice merges what the engines have told.
+// notice merges the engines' notices.
 func (r *restarter) notice(list []wire.Partial) {
 	for i := range list {
 		r.merge(&list[i])
@@ -75,7 +75,7 @@ func (r *restarter) notice(list []wire.Partial) {
 	r.notices = nil
 }
 
-// commit writes what changed to the changelog.
+// commit writes the changes to the changelog.
 func (r *restarter) commit() {
 	var enc wire.Encoder
 	r.e.Changes(
@@ -94,20 +94,20 @@ func (r *restarter) commit() {
 	r.mark, r.traffic, r.since = r.e.Mark().Watermark, r.e.Traffic(), nil
 }
 
-// An engine that is restarted again and again publishes, with late calls and
-// corrections among what it counts, exactly what one publishes that never was.
+// An engine that is restarted repeatedly, with late calls and corrections in its input,
+// publishes exactly the same as one that never was.
 func TestRestoreChangesNothing(t *testing.T) {
 	for _, notify := range []bool{false, true} {
 		restoresAlike(t, hasty(), notify, 5000)
 	}
 }
 
-// restoresAlike compares an engine that is restarted with one that is not, which publish
-// so many results at least.
+// restoresAlike compares a restarted engine with one that is not, over at least want
+// results.
 func restoresAlike(t *testing.T, cfg window.Config, notify bool, least int) {
 	t.Helper()
 	restarts, published := 0, 0
-	for _, seed := range []uint64{0, 1, 2, 3, 4, 30} { // with 30 a silence was told at another time
+	for _, seed := range []uint64{0, 1, 2, 3, 4, 30} { // with 30 a silence was once reported at a different time
 		rng := rand.New(rand.NewPCG(seed, 30))
 		steady, shaky := newRestarter(t, cfg, notify, 1<<30), newRestarter(t, cfg, notify, 0)
 		progress := eventtime.Progress{Disorder: disorder}
@@ -124,7 +124,7 @@ func restoresAlike(t *testing.T, cfg window.Config, notify bool, least int) {
 			}
 			steady.commit()
 			shaky.commit()
-			back := steady.notices // they come back with a later commit
+			back := steady.notices // they return with a later commit
 			steady.notice(back)
 			shaky.notice(back)
 		}

@@ -10,17 +10,17 @@ import (
 	"keytrail/schemas/wire"
 )
 
-// A roll-up is a longer window. It adds up the windows within it, their anomalies included,
-// is published when it ends, and refined by late calls as they are. No detector judges it,
-// and no baseline learns from it. It takes every call that a window within it takes,
-// because it is dropped no sooner than the last of them.
+// A roll-up is a longer window. It sums its windows, with their anomalies, is published
+// when it ends, and refined by late calls like them. No detector judges it, and no
+// baseline learns from it. It accepts every call that one of its windows accepts, because
+// it is dropped no earlier than the last of them.
 
-// slot is the place of a roll-up in time.
+// slot is the position of a roll-up in time.
 type slot struct{ start, size int64 }
 
 func (s slot) end() int64 { return s.start + s.size }
 
-// rollups are an engine's, by their places.
+// rollups are an engine's roll-ups, by slot.
 type rollups struct {
 	held    map[slot][]uint32 // entities with a roll-up there, until it is dropped
 	pending map[slot][]uint32 // those whose roll-up has changed since it was published
@@ -30,13 +30,13 @@ func newRollups() rollups {
 	return rollups{held: map[slot][]uint32{}, pending: map[slot][]uint32{}}
 }
 
-// rollUp adds p to the roll-ups of ent that its window is in.
+// rollUp adds p to the roll-ups of ent that contain its window.
 func (e *Engine) rollUp(ent *entity.Entity, p *wire.Partial) {
 	if len(e.cfg.Rollups) == 0 {
 		return
 	}
 	counts := *p
-	counts.Binding = nil // what a name stands for is looked up when a roll-up is published
+	counts.Binding = nil // the binding is computed when a roll-up is published
 	for _, size := range e.cfg.Rollups {
 		at := slot{eventtime.Start(p.Start, size), size}
 		w := e.rollup(ent, at)
@@ -48,7 +48,7 @@ func (e *Engine) rollUp(ent *entity.Entity, p *wire.Partial) {
 	}
 }
 
-// rollup returns the entity's roll-up at a place, new or not.
+// rollup returns the entity's roll-up at a slot, new or not.
 func (e *Engine) rollup(ent *entity.Entity, at slot) *entity.Window {
 	if w := ent.FindRollup(at.start, at.size); w != nil {
 		return w
@@ -59,7 +59,7 @@ func (e *Engine) rollup(ent *entity.Entity, at slot) *entity.Window {
 	return w
 }
 
-// due reports whether a roll-up ended that has changed since it was published.
+// due reports whether a roll-up has ended with unpublished changes.
 func (r *rollups) due(mark int64) bool {
 	for at := range r.pending {
 		if at.end() <= mark {
@@ -69,8 +69,8 @@ func (r *rollups) due(mark int64) bool {
 	return false
 }
 
-// closeRollups publishes the roll-ups that ended, or that changed since, and drops those
-// that nothing can change any longer. It reports whether it stopped before the end.
+// closeRollups publishes the roll-ups that ended or changed since, and drops those that
+// can no longer change. It reports whether it stopped before the end.
 func (e *Engine) closeRollups(most *int, emit func(Result)) (more bool) {
 	for _, at := range slots(e.rolls.pending) {
 		if at.end() > e.quiet {
@@ -99,7 +99,7 @@ func (e *Engine) closeRollups(most *int, emit func(Result)) (more bool) {
 	return false
 }
 
-// dropRollups forgets the roll-ups at one place. Like drop, it writes nothing to the
+// dropRollups forgets the roll-ups at one slot. Like drop, it writes nothing to the
 // changelog.
 func (e *Engine) dropRollups(at slot) {
 	for _, i := range e.rolls.held[at] {
@@ -123,7 +123,7 @@ func (e *Engine) closeRollup(ent *entity.Entity, w *entity.Window, emit func(Res
 	e.publish(ent, w, nil, emit)
 }
 
-// slots returns the places of roll-ups by their starts, the shorter ones first.
+// slots returns the slots of roll-ups by start, shorter ones first.
 func slots(m map[slot][]uint32) []slot {
 	list := make([]slot, 0, len(m)) // a few for each size
 	for at := range m {
@@ -135,8 +135,8 @@ func slots(m map[slot][]uint32) []slot {
 	return list
 }
 
-// placeRollups notes where the roll-ups of a restored entity belong. Those of a size that
-// the configuration does not have any longer are published and dropped like the others.
+// placeRollups registers the roll-ups of a restored entity. Those of a size that is no
+// longer configured are published and dropped like the others.
 func (e *Engine) placeRollups(ent *entity.Entity) {
 	kept := ent.Rollups[:0]
 	for _, w := range ent.Rollups {

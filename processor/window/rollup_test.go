@@ -9,8 +9,8 @@ import (
 	"keytrail/schemas/wire"
 )
 
-// A roll-up adds up its windows, anomalies included, comes when it ends and again
-// with every late call that a window in it takes, and says that it is one.
+// A roll-up sums its windows with their anomalies, is published when it ends and again
+// after every late call in one of its windows, and is marked as one.
 func TestRollup(t *testing.T) {
 	cfg := window.DefaultConfig()
 	cfg.Rollups = []int64{hour}

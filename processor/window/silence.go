@@ -10,8 +10,8 @@ import (
 	"keytrail/schemas/wire"
 )
 
-// watch has the silence of an entity judged when the time has come, if it is a KMS key
-// whose silence has not been told.
+// watch schedules the judgment of an entity's silence, if it is a KMS key whose silence
+// has not been reported.
 func (e *Engine) watch(key *entity.Entity) {
 	if key.Scope != wire.ScopeKey || e.store.Marks(key.Slot).Watched || key.Key == kms.NoEntity ||
 		key.Since == 0 || detector.SilenceTold(key) {
@@ -22,17 +22,17 @@ func (e *Engine) watch(key *entity.Entity) {
 	}
 }
 
-// watchAt has the silence of a KMS key judged at due. Whatever the key learns until then,
-// due stays, and is computed anew only then. So it is state; otherwise the anomaly would
-// depend on restarts. It is not written to the changelog by itself, because a key that has
-// not changed gives the same due again.
+// watchAt schedules the judgment of a KMS key's silence at due. Whatever the key learns
+// until then, due stays, and is computed again only then. So it is state; otherwise the
+// anomaly would depend on restarts. It is not written to the changelog by itself, because
+// an unchanged key gives the same due again.
 func (e *Engine) watchAt(key *entity.Entity, due int64) {
 	e.store.Marks(key.Slot).Watched = true
 	e.watches[due] = append(e.watches[due], key.Slot)
 	key.Due, key.Stale = due, true
 }
 
-// watchAgain is watch for a KMS key that was restored.
+// watchAgain is watch for a restored KMS key.
 func (e *Engine) watchAgain(key *entity.Entity) {
 	if key.Due > e.traffic.Listened {
 		e.watchAt(key, key.Due)
@@ -41,8 +41,8 @@ func (e *Engine) watchAgain(key *entity.Entity) {
 	e.watch(key)
 }
 
-// listenAnew has the silences of all KMS keys begin with the calls that came after
-// everything was silent.
+// listenAnew restarts the silences of all KMS keys with the first calls after everything
+// was silent.
 func (e *Engine) listenAnew() {
 	if !e.resumed {
 		return
@@ -56,8 +56,8 @@ func (e *Engine) listenAnew() {
 	}
 }
 
-// listen judges the silences that are due by mark. All windows that end by then have
-// closed. It reports whether it stopped before the end.
+// listen judges the silences due by mark. All windows that end by then have closed. It
+// reports whether it stopped before the end.
 func (e *Engine) listen(mark int64, most *int, emit func(Result)) (more bool) {
 	e.listenAnew()
 	for {
@@ -87,7 +87,7 @@ func (e *Engine) listen(mark int64, most *int, emit func(Result)) (more bool) {
 	}
 }
 
-// listenTo judges the silence of one KMS key at the time that was due for it.
+// listenTo judges the silence of one KMS key at its due time.
 func (e *Engine) listenTo(key *entity.Entity, now int64, emit func(Result)) {
 	e.store.Marks(key.Slot).Watched = false
 	key.Due, key.Stale = 0, true

@@ -11,7 +11,7 @@ import (
 	"keytrail/schemas/wire"
 )
 
-// steady has KMS keys used in every window of some time, and returns what is published.
+// steady lets KMS keys be used in every window of some time, and returns the published results.
 func (r *rig) steady(from, to int64, calls map[int]int) (list []window.Result) {
 	for at := from; at < to; at += size {
 		for key, n := range calls {
@@ -22,7 +22,7 @@ func (r *rig) steady(from, to int64, calls map[int]int) (list []window.Result) {
 	return list
 }
 
-// silences are the published windows with a silence.
+// silences returns the published windows with a silence.
 func silences(list []window.Result) (found []window.Result) {
 	for _, r := range list {
 		for _, a := range r.Anomalies {
@@ -34,7 +34,7 @@ func silences(list []window.Result) (found []window.Result) {
 	return found
 }
 
-// A KMS key that is in steady use falls silent while others go on: once it is told, when
+// A KMS key in steady use falls silent while others go on: that is reported once, when
 // enough is missing, and not again until it has had calls.
 func TestSilence(t *testing.T) {
 	r := newRig(t, window.DefaultConfig(), false)
@@ -59,7 +59,7 @@ func TestSilence(t *testing.T) {
 		t.Errorf("told again: %s", list[0].Anomalies[0].Reason)
 	}
 	r.steady(at+3*day, at+4*day, both)
-	// It was silent for three days: another such silence is not told.
+	// It was silent for three days: another such silence is not reported.
 	if list := silences(r.steady(at+4*day, at+5*day, one)); len(list) > 0 {
 		t.Errorf("no longer than before: %s", list[0].Anomalies[0].Reason)
 	}
@@ -93,8 +93,8 @@ func TestNoSilence(t *testing.T) {
 	}
 }
 
-// When everything is silent, that is told once; and what stays silent when the others
-// come back is told then.
+// If everything is silent, that is reported once; keys still silent when the others
+// return are reported then.
 func TestEverythingIsSilent(t *testing.T) {
 	r := newRig(t, window.DefaultConfig(), false)
 	all := map[int]int{1: 20, 2: 10, 3: 12}
@@ -113,7 +113,7 @@ func TestEverythingIsSilent(t *testing.T) {
 	}
 }
 
-// Whatever jumps the watermark takes, a silence is told with the same window.
+// Whatever jumps the watermark makes, a silence is reported with the same window.
 func TestSilenceByJumps(t *testing.T) {
 	want := ""
 	for _, jump := range []int64{size, 3 * size, 7 * size, 40 * size} {
@@ -141,7 +141,7 @@ func TestSilenceByJumps(t *testing.T) {
 	}
 }
 
-// The baseline's mean is that of all hours.
+// The baseline's mean covers all hours.
 func TestMeanOfABaseline(t *testing.T) {
 	r := newRig(t, window.DefaultConfig(), false)
 	r.steady(begin, begin+day, map[int]int{1: 12})

@@ -7,8 +7,8 @@ import (
 	"keytrail/schemas/wire"
 )
 
-// A principal uses two hundred keys for the first time: so many are counted everywhere,
-// and half of them published.
+// A principal uses two hundred keys for the first time: all are counted everywhere, and
+// half are published.
 func TestStormOfFirstUses(t *testing.T) {
 	const keys = 2 * anomaly.StormBound
 	cfg := eager()

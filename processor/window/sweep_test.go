@@ -31,7 +31,7 @@ func TestSweepForgetsTheSilent(t *testing.T) {
 	if r.e.Len() != 3 || len(removed) != 3 {
 		t.Errorf("%d entities remembered, %v removed", r.e.Len(), removed)
 	}
-	// One that returns before its removal is written must not be removed.
+	// An entity that returns before its removal is written must not be removed.
 	r.advance(begin + 30*day)
 	r.add(decrypt(begin+30*day, 2, 2), 1)
 	put := 0
@@ -41,7 +41,7 @@ func TestSweepForgetsTheSilent(t *testing.T) {
 	}
 }
 
-// Changes tells each entity once, and again only when it changed.
+// Changes reports each entity once, and again only after a change.
 func TestChanges(t *testing.T) {
 	r := newRig(t, window.DefaultConfig(), false)
 	r.add(decrypt(begin, 1, 1), 3)

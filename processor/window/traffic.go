@@ -1,20 +1,20 @@
 package window
 
-// Traffic is what an engine remembers of all its calls together, to judge silence and to
+// Traffic is an engine's memory of all its calls together, to judge silence and to
 // forget. Times are nanoseconds since 1970.
 type Traffic struct {
 	Latest  int64 // start of the last window with calls that closed; 0: none
-	Resumed int64 // start of the first such window after the last time that everything was silent
-	Told    bool  // an anomaly has said that everything is silent
+	Resumed int64 // start of the first such window after everything was last silent
+	Told    bool  // an anomaly has reported that everything is silent
 	// Listened is the event time up to which silences have been judged: those due before
 	// are not judged again.
 	Listened int64
-	// Swept is the event time of the last sweep of forgotten entities. The entities that are
-	// known decide what counts for others, so a sweep must not depend on restarts.
+	// Swept is the event time of the last sweep of forgotten entities. The known entities
+	// determine which calls count for others, so a sweep must not depend on restarts.
 	Swept int64
 }
 
-// Traffic returns what to give to SetTraffic when the engine is restored.
+// Traffic returns the argument of SetTraffic for a later restore.
 func (e *Engine) Traffic() Traffic { return e.traffic }
 
 // SetTraffic restores what Traffic returned. The caller calls it before Restored.

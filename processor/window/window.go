@@ -1,8 +1,8 @@
 // Package window merges partial counts into windows of event time, closes them at the
-// watermark, and has the detectors judge each closed window against what is known of its
-// entity. It is pure: partials and watermarks come in, windows and anomalies go out, and it
-// knows neither Kafka nor the clock nor randomness. The same partials give the same final
-// windows in any order, as long as none is late.
+// watermark, and lets the detectors judge each closed window against the knowledge of its
+// entity. It is pure: partials and watermarks come in, windows and anomalies go out,
+// without Kafka, a clock or randomness. The same partials give the same final windows in
+// any order, as long as none is late.
 package window
 
 import (
@@ -15,16 +15,16 @@ import (
 	"keytrail/processor/eventtime"
 )
 
-// Config holds the parameters of windows. The Settings are those of the detectors, and of
-// what is remembered. Other times are nanoseconds of event time.
+// Config has the parameters of windows. The Settings are those of the detectors and of
+// the memory. Other times are nanoseconds of event time.
 type Config struct {
 	detector.Settings
 	Size int64 // of a window
-	// Rollups are the sizes of longer windows that add up those of Size: multiples of it,
-	// the shortest first.
+	// Rollups are the sizes of longer windows that sum those of Size: multiples of it,
+	// shortest first.
 	Rollups  []int64
-	Lateness int64 // how long after its close a window still takes late calls
-	// Partition is a number of the engine's own, which the names of its others have.
+	Lateness int64 // how long after its close a window still accepts late calls
+	// Partition is the engine's number, part of the names of its others.
 	Partition int32
 }
 
@@ -40,13 +40,13 @@ const (
 	// MaxRollups bounds the sizes of roll-ups: each is one or two more windows in the state
 	// of every entity.
 	MaxRollups = 4
-	// MaxLate bounds the lateness in windows, and with it an entity's state: 80 windows that
-	// are late, and some more for the disorder before they close.
+	// MaxLate bounds the lateness in windows, and so an entity's state: 80 late windows,
+	// and some more for the disorder before they close.
 	MaxLate = 80
 )
 
-// Validate returns an error that names a parameter of windows, its value and what is
-// allowed, or else that of the Settings.
+// Validate returns an error that names a parameter of windows, its value and the allowed
+// ones, or else that of the Settings.
 func (c *Config) Validate() error {
 	size := time.Duration(c.Size)
 	if size < MinSize || size > MaxSize || size%MinSize != 0 {
@@ -81,8 +81,8 @@ func BadRollup(i int, r, last, size time.Duration) string {
 	return ""
 }
 
-// MarkAt returns the mark of a source whose watermark has come to an event time, and which
-// has always taken late calls for Lateness.
+// MarkAt returns the mark of a source whose watermark has reached an event time, and
+// which has always accepted late calls for Lateness.
 func (c *Config) MarkAt(watermark int64) eventtime.Mark {
 	if watermark <= eventtime.None {
 		return eventtime.Unknown()
@@ -90,8 +90,8 @@ func (c *Config) MarkAt(watermark int64) eventtime.Mark {
 	return eventtime.Mark{Watermark: watermark, Late: eventtime.Sub(watermark, c.Lateness), Quiet: watermark}
 }
 
-// Result is one window to publish, with its own anomalies. It is valid during the call
-// that brings it.
+// Result is one window to publish, with its own anomalies. It is valid during emit's
+// call.
 type Result struct {
 	*entity.Window
 	Anomalies []anomaly.Anomaly

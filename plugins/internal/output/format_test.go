@@ -158,5 +158,5 @@ func TestSecurity(t *testing.T) {
 		}
 	}
 	f("hunter2", s.CA, `the brokers refuse SASL SCRAM-SHA-512 for user "keytrail"; check the user and the password`)
-	f(kafkatest.Password, s.OtherCA, "signed a broker's certificate; set it to the PEM file of the authority that did")
+	f(kafkatest.Password, s.OtherCA, "signed the broker's certificate; set ca_file to the PEM file of its authority")
 }

@@ -14,8 +14,8 @@ import (
 	"keytrail/schemas/semconv"
 )
 
-// everyCall are rules of a user whose correlation holds in every window of every
-// operation, so that its anomalies say how often each was called in each window.
+// everyCall is a user's rule with a correlation that holds in every window of every
+// operation, so that its anomalies count each operation's calls per window.
 const everyCall = `title: A Call Of KMS
 name: call
 logsource: {product: aws, service: cloudtrail}
@@ -26,10 +26,10 @@ id: every-operation
 correlation: {type: event_count, rules: [call], group-by: [eventName], timespan: 5m, condition: {lte: 1000000000}}
 `
 
-// operations counts the calls of an operation in a window, by both names.
+// operations counts the calls per operation and window, by both names.
 type operations map[string]int
 
-// add counts an event of KMS, once a call.
+// add counts a KMS event, once per call.
 func (o operations) add(seen map[string]bool, e generate.Event) error {
 	var fields struct{ EventSource, EventName, EventID, SharedEventID string }
 	if err := json.Unmarshal(e.JSON, &fields); err != nil {
@@ -46,7 +46,7 @@ func (o operations) add(seen map[string]bool, e generate.Event) error {
 	return nil
 }
 
-// published reads what the anomalies of the correlation say last of each window.
+// published reads the last revision of each of the correlation's anomalies.
 func published(ctx context.Context, brokers []string) (operations, error) {
 	got := operations{}
 	var rec otellog.Record
@@ -65,7 +65,7 @@ func published(ctx context.Context, brokers []string) (operations, error) {
 	return got, err
 }
 
-// compare adds to the verdict what windows of the correlation lack or have too much of.
+// compare adds missing and excess windows of the correlation to the verdict.
 func (o operations) compare(want operations, v *verdict) {
 	for n, calls := range want {
 		if o[n] != calls {

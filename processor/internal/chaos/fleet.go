@@ -14,13 +14,13 @@ import (
 	"keytrail/processor/kafka/kafkatest"
 )
 
-// fleet is all that runs: the brokers and the processes of keytrail.
+// fleet is everything that runs: the brokers and the processes of keytrail.
 type fleet struct {
 	o         options
 	dir       string
 	rng       *rand.Rand
 	cluster   *kafkatest.Cluster
-	instances []*instance // nil where none runs
+	instances []*instance // nil if stopped
 	kills     int         // of processes and brokers, by SIGKILL
 	exits     int         // of processes, by themselves
 	started   int
@@ -83,7 +83,8 @@ func (f *fleet) start(i int) error {
 	if err != nil {
 		return err
 	}
-	in := &instance{cmd: exec.Command(filepath.Join(f.dir, "keytrail"), "run", "-c", filepath.Join(f.dir, "keytrail.yaml")), log: log, ended: make(chan error, 1)}
+	in := &instance{cmd: exec.Command(filepath.Join(f.dir, "keytrail"), "run", "-c",
+		filepath.Join(f.dir, "keytrail.yaml")), log: log, ended: make(chan error, 1)}
 	in.cmd.Stderr = log
 	in.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
 	if err := in.cmd.Start(); err != nil {
@@ -114,8 +115,8 @@ func (f *fleet) end(i int, s syscall.Signal) error {
 	}
 }
 
-// reap notices processes that ended by themselves, as one that cannot reach
-// Kafka does after a while, for a supervisor to start it again.
+// reap notices processes that ended by themselves, for example without Kafka, and acts as
+// their supervisor.
 func (f *fleet) reap() {
 	for i, in := range f.instances {
 		if in == nil {
@@ -132,7 +133,7 @@ func (f *fleet) reap() {
 	}
 }
 
-// running returns the numbers of the instances that run, or that do not.
+// running returns the numbers of the running, or the stopped, instances.
 func (f *fleet) running(yes bool) (list []int) {
 	for i, in := range f.instances {
 		if (in != nil) == yes {
@@ -142,7 +143,7 @@ func (f *fleet) running(yes bool) (list []int) {
 	return list
 }
 
-// faults does one thing after another to the fleet, until the duration is over.
+// faults causes one fault after another, until the duration is over.
 func (f *fleet) faults(ctx context.Context, duration time.Duration) error {
 	for end := time.Now().Add(duration); time.Now().Before(end); {
 		f.reap()
@@ -158,7 +159,7 @@ func (f *fleet) faults(ctx context.Context, duration time.Duration) error {
 	return nil
 }
 
-// fault does one thing.
+// fault causes one fault.
 func (f *fleet) fault(ctx context.Context) error {
 	up, down := f.running(true), f.running(false)
 	if len(up) == 0 || len(down) > 0 && f.rng.IntN(2) == 0 {
@@ -201,7 +202,7 @@ func (f *fleet) fault(ctx context.Context) error {
 		if err := f.cluster.Launch(b); err != nil {
 			return err
 		}
-		// One at a time: with two of three gone Kafka takes nothing.
+		// One at a time: with two of three brokers down, Kafka accepts no writes.
 		return f.cluster.Await(b)
 	}
 }
@@ -213,7 +214,7 @@ func pause(ctx context.Context, d time.Duration) {
 	}
 }
 
-// calm stops all processes and starts one that finishes the work.
+// calm stops all processes and starts one to finish the work.
 func (f *fleet) calm() error {
 	f.reap()
 	for _, i := range f.running(true) {
@@ -221,7 +222,8 @@ func (f *fleet) calm() error {
 			return err
 		}
 	}
-	say("one last instance finishes the work; %d kills, %d processes started, %d ended by themselves", f.kills, f.started, f.exits)
+	say("one last instance finishes the work; %d kills, %d processes started, %d ended by themselves",
+		f.kills, f.started, f.exits)
 	return f.start(0)
 }
 

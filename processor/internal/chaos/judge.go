@@ -16,9 +16,9 @@ import (
 	"keytrail/schemas/wire"
 )
 
-// verdict is what the judge found.
+// verdict is the result of the judge.
 type verdict struct {
-	mismatches       int // windows that differ from the oracle's, and of a correlation, and balances that do not hold
+	mismatches       int // windows that differ from the oracle's or the plain count, and violated balances
 	lost, duplicated int // calls in the windows of keys and of a correlation, and log records
 	kills, events    int
 }
@@ -26,16 +26,17 @@ type verdict struct {
 func (v verdict) clean() bool { return v.mismatches == 0 && v.lost == 0 && v.duplicated == 0 }
 
 func (v verdict) line() string {
-	return fmt.Sprintf("mismatches %d, lost %d, duplicated %d, kills %d, events %d", v.mismatches, v.lost, v.duplicated, v.kills, v.events)
+	return fmt.Sprintf("mismatches %d, lost %d, duplicated %d, kills %d, events %d", v.mismatches, v.lost,
+		v.duplicated, v.kills, v.events)
 }
 
-// counts are what of a window is compared.
+// counts are the compared parts of a window.
 type counts struct {
 	calls, denied, failed int
 	trail                 int // changes of trails, which are not calls
 	final                 bool
 	revision              int64
-	firstSeen             int    // anomalies of this kind, which only pairs have
+	firstSeen             int    // pairs' anomalies of this kind
 	key, principal, start string // of a pair
 }
 
@@ -43,15 +44,15 @@ func (c counts) same(d counts) bool {
 	return c.calls == d.calls && c.denied == d.denied && c.failed == d.failed && c.trail == d.trail && c.final == d.final
 }
 
-// empty tells that nothing is left in a window: its calls were credited to another
-// principal when a better copy of them came.
+// empty reports whether a window has no calls left: better copies credited them to
+// another principal.
 func (c counts) empty() bool { return c.calls == 0 && c.denied == 0 && c.failed == 0 && c.trail == 0 }
 
-// quiet is how long nothing may change before the judge takes the work for done.
+// quiet is how long the output must stay unchanged for the work to count as done.
 const quiet = 45 * time.Second
 
-// judge waits until the final windows are those of the oracle, or until nothing
-// changes any more, and says what is wrong.
+// judge waits until the final windows equal the oracle's, or until nothing changes any
+// more, and returns the differences.
 func judge(ctx context.Context, brokers []string, l *load) (verdict, error) {
 	want := expected(l)
 	var v verdict
@@ -85,14 +86,16 @@ func judge(ctx context.Context, brokers []string, l *load) (verdict, error) {
 	return v, balance(ctx, brokers, l, &v)
 }
 
-// expected are the oracle's windows by name, and the roll-ups that they add up to.
+// expected are the oracle's windows by name, and the roll-ups that sum them.
 func expected(l *load) map[string]counts {
 	want := map[string]counts{}
 	for _, r := range l.want.Rows {
-		want[name(r.Scope, r.Key, r.Principal, r.Start.UTC().Format(time.RFC3339))] = counts{calls: r.Calls, denied: r.Denied, failed: r.Failed, trail: r.Classes["trail"], final: true}
+		want[name(r.Scope, r.Key, r.Principal, r.Start.UTC().Format(time.RFC3339))] = counts{calls: r.Calls,
+			denied: r.Denied, failed: r.Failed, trail: r.Classes["trail"], final: true}
 		n := name(r.Scope, r.Key, r.Principal, r.Start.UTC().Truncate(time.Hour).Format(time.RFC3339)) + hourly
 		sum := want[n]
-		want[n] = counts{calls: sum.calls + r.Calls, denied: sum.denied + r.Denied, failed: sum.failed + r.Failed, trail: sum.trail + r.Classes["trail"], final: true}
+		want[n] = counts{calls: sum.calls + r.Calls, denied: sum.denied + r.Denied, failed: sum.failed + r.Failed,
+			trail: sum.trail + r.Classes["trail"], final: true}
 	}
 	return want
 }
@@ -104,8 +107,8 @@ func name(scope, key, principal, start string) string {
 	return strings.Join([]string{scope, key, principal, start}, " ")
 }
 
-// windows reads the windows topic: of each window the highest revision, and the number
-// of all of them.
+// windows reads the windows topic: the highest revision of each window, and the number of
+// all revisions.
 func windows(ctx context.Context, brokers []string) (got map[string]counts, revisions int, err error) {
 	got = map[string]counts{}
 	var rec otellog.Record
@@ -115,12 +118,14 @@ func windows(ctx context.Context, brokers []string) (got map[string]counts, revi
 			return err
 		}
 		text := rec.Str(semconv.KeytrailWindowStart)
-		// An alias keeps its windows, whatever key it stands for.
+		// An alias keeps its windows, whatever key it refers to.
 		key := cmp.Or(rec.Str(semconv.AWSKMSAliasARN), rec.Str(semconv.AWSKMSKeyARN))
 		w := counts{
-			calls: number(&rec, semconv.KeytrailWindowCallsTotal), denied: number(&rec, semconv.KeytrailWindowDenied), failed: number(&rec, semconv.KeytrailWindowFailed),
-			trail: number(&rec, semconv.KeytrailWindowCallsTrail),
-			final: rec.Str(semconv.KeytrailWindowState) == "final", revision: int64(number(&rec, semconv.KeytrailWindowRevision)),
+			calls: number(&rec, semconv.KeytrailWindowCallsTotal), denied: number(&rec, semconv.KeytrailWindowDenied),
+			failed: number(&rec, semconv.KeytrailWindowFailed),
+			trail:  number(&rec, semconv.KeytrailWindowCallsTrail),
+			final:  rec.Str(semconv.KeytrailWindowState) == "final", revision: int64(number(&rec,
+				semconv.KeytrailWindowRevision)),
 		}
 		w.firstSeen = number(&rec, semconv.KeytrailWindowAnomaliesFirstSeen)
 		scope, principal := rec.Str(semconv.KeytrailWindowScope), rec.Str(semconv.KeytrailPrincipalID)
@@ -145,8 +150,8 @@ func number(rec *otellog.Record, key string) int {
 	return 0
 }
 
-// compare counts the windows that differ, and the calls that the windows of keys
-// lack or have too many of.
+// compare counts the differing windows, and the lost and duplicated calls in the windows
+// of keys.
 func compare(got, want map[string]counts) (v verdict) {
 	differ := func(n string, g, w counts) {
 		if g.same(w) {
@@ -174,8 +179,8 @@ func compare(got, want map[string]counts) (v verdict) {
 	return v
 }
 
-// shared adds up the first uses of pairs for the windows of their KMS keys and
-// principals, which must have counted them too.
+// shared adds the first uses of pairs to the expected windows of their KMS keys and
+// principals.
 func shared(got map[string]counts) map[string]int {
 	sums := map[string]int{}
 	for _, g := range got {
@@ -205,8 +210,8 @@ func explain(got, want map[string]counts) {
 	}
 }
 
-// balance checks that everything sent became a log record once, or a dead letter
-// with its reason, or was filtered.
+// balance checks that every sent record became one log record, a dead letter with its
+// reason, or was filtered.
 func balance(ctx context.Context, brokers []string, l *load, v *verdict) error {
 	records := 0
 	if err := read(ctx, brokers, topics.Events, func(*kgo.Record) error { records++; return nil }); err != nil {
@@ -230,17 +235,19 @@ func balance(ctx context.Context, brokers []string, l *load, v *verdict) error {
 	letters["late"] = l.letters["late"]
 	if records != l.wanted || !maps.Equal(letters, l.letters) || late < 0 || late > l.either {
 		v.mismatches++
-		say("%d log records, want %d; dead letters %v and %d that are late, want %v and up to %d", records, l.wanted, letters, late, l.letters, l.either)
+		say("%d log records, want %d; dead letters %v and %d that are late, want %v and up to %d", records, l.wanted,
+			letters, late, l.letters, l.either)
 	}
 	idle, err := idleFrames(ctx, brokers)
 	if err == nil && idle == 0 {
 		err = errors.New("no source has fallen idle: this tests too little")
 	}
-	say("%d better copies came too late, %d of them when their ids were forgotten; %d frames of idle sources", l.either, late, idle)
+	say("%d better copies came too late, %d of them when their ids were forgotten; %d frames of idle sources",
+		l.either, late, idle)
 	return err
 }
 
-// idleFrames counts the frames in which a source says that it is idle.
+// idleFrames counts the frames in which a source declares itself idle.
 func idleFrames(ctx context.Context, brokers []string) (n int, err error) {
 	err = read(ctx, brokers, topics.Partials, func(r *kgo.Record) error {
 		f, err := wire.NewDecoder(r.Value).Frame()

@@ -24,33 +24,33 @@ var topics = wire.DefaultTopics()
 
 const (
 	windowSize = 5 * time.Minute
-	// disorder is by how much event time copies of a call are moved back. A call is
-	// late when its window's end plus the allowed lateness of 1 h is behind the
-	// watermark, which is 15 min behind the youngest event: never below 75 min.
+	// disorder is how far copies of a call are moved back in event time. A call is late
+	// if its window's end plus the allowed lateness of 1 h is behind the watermark, which
+	// is 15 min behind the youngest event: never below 75 min.
 	disorder = 40 * time.Minute
-	// deferred is by how much event time, besides, the calls of one partition are held back
-	// twice in a run: that partition falls idle, and its calls come when the others are
-	// ahead. 40 and 20 min are less than 75.
+	// deferred is how far, in addition, the calls of one partition are delayed in event
+	// time, twice in a run: that partition falls idle, and its calls arrive when the
+	// others are ahead. 40 and 20 min are less than 75.
 	deferred = 20 * time.Minute
 	// idleAfter is the silence after which a source is idle: shorter than deferred, which
-	// passes in five seconds, and than the pauses of the shipper.
+	// passes in five seconds, and than the pauses of the sender.
 	idleAfter = time.Second
 	// partitions are those of kms.events.
 	partitions = 6
-	// pauses is how long the sender stops, twice: while nothing comes, the clock, which is a
-	// day ahead of the events, closes all windows.
+	// pauses is how long the sender stops, twice: without input the clock, which is a day
+	// ahead of the events, closes all windows.
 	pauses = 8 * time.Second
 )
 
-// load is what is sent, in this order, and what must come of it.
+// load is the sent records, in order, with the expected result.
 type load struct {
 	records [][]byte
-	calls   int // different ones that count
+	calls   int // distinct ones that count
 	wanted  int // records that become log records
 	letters map[string]int
-	either  int // better copies that come too late: each is a duplicate, or a dead letter once its id is forgotten
+	either  int // late better copies: each is a duplicate, or a dead letter once its id is forgotten
 	want    *oracle.Result
-	// operations are what a correlation of the user's rules must count.
+	// operations are the expected counts of the user's correlation.
 	operations operations
 }
 
@@ -60,8 +60,8 @@ type item struct {
 	json []byte
 }
 
-// makeLoad makes the records of a run. Their event times end a day ago and pass
-// much faster than the clock.
+// makeLoad makes the records of a run. Their event times end a day ago and advance much
+// faster than the clock.
 func makeLoad(o options) (*load, error) {
 	rng := rand.New(rand.NewPCG(o.seed, 0xca05))
 	hours := max(4, int(o.duration.Minutes()*4))
@@ -92,7 +92,7 @@ func makeLoad(o options) (*load, error) {
 		if e.Time.Sub(start) > time.Duration(hours)*time.Hour/4 && bytes.Contains(e.JSON, kms) && rng.IntN(200) == 0 {
 			l.oddity(rng, e, add)
 		}
-		// Younger calls have to be sent before the better copy, for it to be late.
+		// Younger calls must be sent before the better copy, to make it late.
 		if rng.IntN(300) == 0 && e.Time.Before(start.Add(time.Duration(hours)*time.Hour-2*time.Hour)) {
 			if err := l.better(rng, e.Time, seen, judge, add); err != nil {
 				return nil, err
@@ -112,11 +112,11 @@ func makeLoad(o options) (*load, error) {
 	return l, nil
 }
 
-// kms is in the events that become log records.
+// kms wraps events that become log records.
 var kms = []byte(`"eventSource":"kms.amazonaws.com"`)
 
-// oddity adds a record that must not be counted: late by two days, two days
-// ahead of the clock, cut, or of another service.
+// oddity adds a record that must not count: late by two days, two days ahead of the
+// clock, truncated, or of another service.
 func (l *load) oddity(rng *rand.Rand, e generate.Event, add func(time.Time, []byte)) {
 	id := fmt.Sprintf("0dd00000-0000-4000-8000-%012d", rng.Int64N(1e12))
 	switch rng.IntN(4) {
@@ -130,32 +130,37 @@ func (l *load) oddity(rng *rand.Rand, e generate.Event, add func(time.Time, []by
 		add(e.Time, e.JSON[:len(e.JSON)/2])
 		l.letters["truncated"]++
 	case 3:
-		add(e.Time, []byte(`{"eventVersion":"1.11","eventSource":"s3.amazonaws.com","eventName":"GetObject","eventTime":"`+e.Time.Format(time.RFC3339)+`","eventID":"`+id+`"}`))
+		add(e.Time, []byte(`{"eventVersion":"1.11","eventSource":"s3.amazonaws.com","eventName":"GetObject",`+
+			`"eventTime":"`+e.Time.Format(time.RFC3339)+`","eventID":"`+id+`"}`))
 	}
 }
 
-// better adds a call on another account's key: the owner's record in time, and the caller's
-// when it is surely late. The call counts once, as the owner's record has it.
-func (l *load) better(rng *rand.Rand, at time.Time, seen map[string]bool, judge *oracle.Judge, add func(time.Time, []byte)) error {
+// better adds a call on another account's key: the owner's record in time, and the
+// caller's once it is surely late. The call counts once, by the owner's record.
+func (l *load) better(rng *rand.Rand, at time.Time, seen map[string]bool, judge *oracle.Judge,
+	add func(time.Time, []byte)) error {
 	const caller, owner = "111122223333", "444455556666"
 	id := fmt.Sprintf("be77e700-0000-4000-8000-%012d", rng.Int64N(1e12))
 	record := func(identity, recipient string, of int) []byte {
-		return fmt.Appendf(nil, `{"eventVersion":"1.11","userIdentity":{%s},"eventTime":%q,"eventSource":"kms.amazonaws.com","eventName":"Decrypt","awsRegion":"eu-west-1",`+
-			`"resources":[{"ARN":"arn:aws:kms:eu-west-1:%s:key/0000be77-0000-4000-8000-00000000000%d"}],"eventID":"0%d%s","recipientAccountId":%q,"sharedEventID":%q}`,
+		return fmt.Appendf(nil, `{"eventVersion":"1.11","userIdentity":{%s},"eventTime":%q,`+
+			`"eventSource":"kms.amazonaws.com","eventName":"Decrypt","awsRegion":"eu-west-1",`+
+			`"resources":[{"ARN":"arn:aws:kms:eu-west-1:%s:key/0000be77-0000-4000-8000-00000000000%d"}],`+
+			`"eventID":"0%d%s","recipientAccountId":%q,"sharedEventID":%q}`,
 			identity, at.UTC().Format(time.RFC3339), owner, at.Unix()%5, of, id[2:], recipient, id)
 	}
 	first := record(`"type":"AWSAccount","accountId":"`+caller+`"`, owner, 1)
 	judge.AddRecord(first)
 	add(at, first)
-	// The watermark is 15 min behind what has been sent, and a window of 5 min takes calls
-	// for an hour. Ids are remembered for ten minutes more.
+	// The watermark is 15 min behind the sent events, and a window of 5 min accepts calls
+	// for an hour. Ids are remembered ten minutes longer.
 	late := at.Add(83*time.Minute + time.Duration(rng.Int64N(int64(15*time.Minute))))
-	add(late, record(`"type":"AssumedRole","accountId":"`+caller+`","sessionContext":{"sessionIssuer":{"arn":"arn:aws:iam::`+caller+`:role/late"}}`, caller, 2))
+	add(late, record(`"type":"AssumedRole","accountId":"`+caller+
+		`","sessionContext":{"sessionIssuer":{"arn":"arn:aws:iam::`+caller+`:role/late"}}`, caller, 2))
 	l.either++
 	return l.operations.add(seen, generate.Event{Time: at, JSON: first})
 }
 
-// fallIdle has what belongs to a partition wait behind all else of the first part of items.
+// fallIdle moves a partition's records of the first part of items behind all others.
 func fallIdle(items []item, partition int32) {
 	n := 0
 	for n < len(items) && items[n].at < items[0].at+int64(deferred) {
@@ -173,19 +178,20 @@ func boolInt(b bool) int {
 	return 0
 }
 
-// partitionOf returns the partition of kms.events that a record's call belongs to.
+// partitionOf returns the partition of kms.events for a record's call.
 func partitionOf(record []byte) int32 {
 	var ids struct{ EventID, SharedEventID string }
 	if err := json.Unmarshal(record, &ids); err != nil {
-		return -1 // one that is broken
+		return -1 // a broken record
 	}
 	return kafka.KeyPartition([]byte(cmp.Or(ids.SharedEventID, ids.EventID)), partitions)
 }
 
-// moved is an event's record at another time and with another id.
+// moved returns an event's record at another time with another id.
 func moved(e generate.Event, to time.Time, id string) []byte {
 	out := e.JSON
-	for _, f := range []struct{ name, value string }{{"eventTime", to.UTC().Format(time.RFC3339)}, {"eventID", id}, {"sharedEventID", id}} {
+	for _, f := range []struct{ name, value string }{{"eventTime", to.UTC().Format(time.RFC3339)}, {"eventID", id},
+		{"sharedEventID", id}} {
 		name := []byte(`"` + f.name + `":"`)
 		at := bytes.Index(out, name)
 		if at < 0 {
@@ -198,11 +204,12 @@ func moved(e generate.Event, to time.Time, id string) []byte {
 	return out
 }
 
-// send produces the records over the duration, into one partition: the order in
-// which they are counted is then the order in which they are sent. Twice it pauses, as
-// shippers that are stopped, so that all sources fall idle.
+// send produces the records over the duration, into one partition, so that they are
+// counted in the order of sending. Twice it pauses, like stopped shippers, so that all
+// sources fall idle.
 func (l *load) send(ctx context.Context, brokers []string, duration time.Duration) error {
-	cl, err := kgo.NewClient(kgo.SeedBrokers(brokers...), kgo.RecordPartitioner(kgo.ManualPartitioner()), kgo.RequiredAcks(kgo.AllISRAcks()))
+	cl, err := kgo.NewClient(kgo.SeedBrokers(brokers...), kgo.RecordPartitioner(kgo.ManualPartitioner()),
+		kgo.RequiredAcks(kgo.AllISRAcks()))
 	if err != nil {
 		return err
 	}
@@ -218,7 +225,8 @@ func (l *load) send(ctx context.Context, brokers []string, duration time.Duratio
 			pause(ctx, pauses)
 			start = start.Add(pauses)
 		}
-		if due := time.Duration(float64(duration) * float64(i) / float64(len(l.records))); due > time.Since(start)+10*time.Millisecond {
+		due := time.Duration(float64(duration) * float64(i) / float64(len(l.records)))
+		if due > time.Since(start)+10*time.Millisecond {
 			time.Sleep(due - time.Since(start))
 		}
 		cl.Produce(ctx, &kgo.Record{Topic: topics.Raw, Value: json}, func(_ *kgo.Record, err error) {
@@ -243,7 +251,8 @@ func (l *load) send(ctx context.Context, brokers []string, duration time.Duratio
 
 // read calls f for every committed record of a topic.
 func read(ctx context.Context, brokers []string, topic string, f func(*kgo.Record) error) error {
-	counts, err := kafka.EnsureTopics(ctx, kafka.Config{Brokers: brokers, ClientID: "chaos"}, 1, []kafka.Topic{{Name: topic, Partitions: 1}})
+	counts, err := kafka.EnsureTopics(ctx, kafka.Config{Brokers: brokers, ClientID: "chaos"}, 1,
+		[]kafka.Topic{{Name: topic, Partitions: 1}})
 	if err != nil {
 		return err
 	}

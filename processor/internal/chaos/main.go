@@ -1,21 +1,20 @@
-// Command chaos runs Keytrail on a real Kafka while it kills, pauses and restarts
-// everything, and then compares the final windows with what the offline oracle
-// counts of the same records, and those of a correlation of a user's rules with a plain
-// count of the calls.
+// Command chaos runs Keytrail on a real Kafka while it kills, suspends and restarts
+// everything. Then it compares the final windows with the offline oracle's counts of the
+// same records, and those of a user's correlation with a plain count of the calls.
 //
 //	go run ./processor/internal/chaos -seed 1 -duration 5m
 //
-// It starts brokers and several processes of the keytrail binary, and sends every
-// call up to three times, out of order by up to an hour of event time, with late,
-// future, foreign and broken records among them, and better records of calls when they are
-// too late. Twice one partition falls idle, and twice all of them. Meanwhile processes and brokers
-// are killed (SIGKILL), stopped gracefully, suspended beyond the session timeout,
-// added and removed, at moments that the seed chooses, and all are down for longer than the
-// ids of calls are remembered. It ends with the line
+// It starts brokers and several processes of the keytrail binary, and sends every call up
+// to three times, out of order by up to an hour of event time, mixed with late, future,
+// foreign and broken records, and with late better copies of calls. Twice one partition
+// falls idle, and twice all of them do. Meanwhile processes and brokers are killed
+// (SIGKILL), stopped gracefully, suspended beyond the session timeout, added and removed,
+// at moments that the seed chooses; once all are down for longer than call ids are
+// remembered. It ends with the line
 //
 //	mismatches N, lost N, duplicated N, kills N, events N
 //
-// and with exit status 1 when one of the first three is not 0.
+// and with exit status 1 if one of the first three is not 0.
 package main
 
 import (
@@ -32,11 +31,11 @@ import (
 // options are the command line's.
 type options struct {
 	seed      uint64
-	duration  time.Duration // of the load and of the faults
+	duration  time.Duration // of the load and the faults
 	rate      int           // calls a second, each sent one to three times
 	brokers   int
 	instances int    // at most
-	dir       string // for data and logs; "" is a temporary one
+	dir       string // for data and logs; "" means a temporary one
 }
 
 func main() {
@@ -71,7 +70,7 @@ func run(ctx context.Context, o options) (v verdict, err error) {
 		if dir, err = os.MkdirTemp("", "keytrail-chaos-"); err != nil {
 			return v, err
 		}
-		defer func() { // what went wrong can be looked at
+		defer func() { // keeps data for the analysis of a failure
 			if err == nil && v.clean() {
 				os.RemoveAll(dir)
 			} else {
@@ -108,7 +107,7 @@ func run(ctx context.Context, o options) (v verdict, err error) {
 	return v, err
 }
 
-// began is when the program started; what it says tells how long ago that was.
+// began is the start of the program, from which its log counts time.
 var began = time.Now()
 
 func say(format string, args ...any) {

@@ -7,11 +7,11 @@ import (
 	"time"
 )
 
-// Retention is for how long a name that no record mentions keeps its meaning.
+// Retention is how long a name that no record mentions keeps its binding.
 const Retention = 35 * 24 * time.Hour
 
-// binding says that a record of some time shows what a name stands for: an alias
-// a KMS key, a multi-Region key its primary key. The empty target ends it.
+// binding means that a record at some time shows what a name refers to: an alias to a KMS
+// key, a multi-Region key to its primary key. An empty target ends it.
 type binding struct {
 	name   string
 	at     time.Time
@@ -24,7 +24,7 @@ func isAlias(name string) bool {
 	return strings.HasPrefix(name, "alias/") || strings.Contains(name, ":alias/")
 }
 
-// bindingsOf returns what the record shows.
+// bindingsOf returns the bindings that the record shows.
 func bindingsOf(event object, at time.Time) []binding {
 	if event.text("eventSource") != "kms.amazonaws.com" {
 		return nil
@@ -76,8 +76,8 @@ func aliasesOf(event object) (first, second string) {
 	return fullAlias(event, first), second
 }
 
-// fullAlias returns an alias as resources[] has it, else as the response has it,
-// else completed.
+// fullAlias returns an alias in the form of resources[], else of the response, else
+// completed.
 func fullAlias(event object, name string) string {
 	name = strings.TrimSpace(name)
 	if !strings.HasPrefix(name, "alias/") {
@@ -91,8 +91,8 @@ func fullAlias(event object, name string) string {
 	return cmp.Or(event.object("responseElements").text("aliasArn"), complete(event, name))
 }
 
-// relatedOf returns the primary key that the record shows of a multi-Region key,
-// and the replica that it made.
+// relatedOf returns the primary key that the record shows for a multi-Region key, and the
+// replica that it created.
 func relatedOf(event object, key string, done bool) (primary, replica string) {
 	request, response := event.object("requestParameters"), event.object("responseElements")
 	made := response.object("replicaKeyMetadata")
@@ -113,7 +113,7 @@ func relatedOf(event object, key string, done bool) (primary, replica string) {
 	return primary, replica
 }
 
-// inRegion returns the key's ARN with another region in it.
+// inRegion returns the key's ARN in another region.
 func inRegion(arn, region string) string {
 	parts := strings.Split(arn, ":")
 	if region == "" || len(parts) < 6 {
@@ -123,17 +123,18 @@ func inRegion(arn, region string) string {
 	return strings.Join(parts, ":")
 }
 
-// moment is a window in which a name was mentioned: by a call that counts for
-// it, or by a binding.
+// moment is a window with a mention of a name: by a call that counts for it, or by a
+// binding.
 type moment struct {
 	start  int64 // Unix seconds
 	latest *binding
-	bound  string // what the name stood for when the window ended
+	bound  string // the binding of the name at the end of the window
 }
 
-// meanings works out what each name stood for at the end of each window in which
-// it was mentioned, in order of time. named are the windows of its calls.
-func meanings(shown map[binding]bool, named map[string]map[int64]bool, startOf func(time.Time) int64) map[string]map[int64]string {
+// meanings returns the binding of each name at the end of each window that mentions it,
+// in order of time. named are the windows with its calls.
+func meanings(shown map[binding]bool, named map[string]map[int64]bool,
+	startOf func(time.Time) int64) map[string]map[int64]string {
 	moments := map[string]map[int64]*moment{}
 	at := func(name string, start int64) *moment {
 		if moments[name] == nil {

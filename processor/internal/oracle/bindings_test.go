@@ -21,7 +21,7 @@ const (
 	shown   = `,"requestParameters":{"keyId":"alias/x"},"resources":[{"ARN":"` + keyB + `"}]`
 )
 
-// bounds lists what a key stands for in each of its windows, in order.
+// bounds returns the bindings of a key in each of its windows, in order.
 func bounds(t *testing.T, key string, records ...string) string {
 	t.Helper()
 	var list []string
@@ -56,15 +56,15 @@ func TestAliasesAreBound(t *testing.T) {
 	f("aaaa", use(1, 0), at("a", 1, 4, "CreateAlias", toA)) // later, but before the window's end
 	f(" bbbb", use(1, 0), at("a", 1, 5, "UpdateAlias", toB), use(1, 9))
 	f("aaaa bbbb ", at("a", 1, 0, "CreateAlias", toA), use(1, 1), at("b", 1, 6, "UpdateAlias", toB), use(1, 5), at("c", 1, 11, "DeleteAlias", gone), use(1, 13))
-	f("aaaa bbbb", at("a", 1, 0, "CreateAlias", toA), use(1, 1), at("b", 1, 6, "Encrypt", shown), use(1, 5)) // seen in use
-	// A failed call binds nothing; a refused call that shows both does.
+	f("aaaa bbbb", at("a", 1, 0, "CreateAlias", toA), use(1, 1), at("b", 1, 6, "Encrypt", shown), use(1, 5)) // shown in use
+	// A failed call binds nothing; a refused call that shows both names does.
 	f("", at("a", 1, 0, "CreateAlias", toA+`,"errorCode":"AlreadyExistsException"`), use(1, 6))
 	f("aaaa aaaa", at("a", 1, 0, "CreateAlias", toA), at("b", 1, 1, "DeleteAlias", gone+`,"errorCode":"AccessDenied"`), use(1, 6))
 	f("bbbb", at("b", 1, 0, "Encrypt", shown+`,"errorCode":"DisabledException"`), use(1, 6))
-	// In one second: a key before nothing, the greater key before the other.
+	// Within a second: a key before none, the greater key before the other.
 	f("aaaa", at("a", 1, 0, "DeleteAlias", gone+`,"resources":[{"ARN":"`+keyA+`"}]`), at("b", 1, 0, "CreateAlias", toA), use(1, 6))
 	f("bbbb", at("a", 1, 0, "CreateAlias", toA), at("b", 1, 0, "UpdateAlias", toB), use(1, 6))
-	// Forgotten after Retention without a mention, and not before.
+	// Forgotten after Retention without a mention, but not before.
 	create := at("a", 1, 0, "CreateAlias", toA)
 	f("aaaa", create, use(36, 4))
 	f("", create, use(36, 5))
@@ -73,7 +73,7 @@ func TestAliasesAreBound(t *testing.T) {
 	f(" bbbb", create, use(40, 0), at("c", 40, 9, "DescribeKey", shown), use(60, 0))
 }
 
-// A copy of a call that is not counted is seen all the same.
+// An uncounted copy of a call shows bindings as well.
 func TestEveryCopyShows(t *testing.T) {
 	shared := `,"sharedEventID":"s"`
 	caller := at("e1", 1, 0, "Decrypt", refused+shared)

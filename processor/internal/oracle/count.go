@@ -13,8 +13,8 @@ import (
 	"unicode/utf8"
 )
 
-// Result is what a Judge counted. Received is Counted plus Duplicates plus
-// Filtered plus Bad.
+// Result is the counts of a Judge. Received is Counted plus Duplicates plus Filtered plus
+// Bad.
 type Result struct {
 	Rows       []Row // sorted by scope, key, principal and start
 	Received   int   // records met
@@ -33,13 +33,13 @@ type Row struct {
 	Calls     int            // KMS calls, refused and failed ones too
 	Denied    int            // refused KMS calls
 	Failed    int            // KMS calls that failed for another cause
-	Classes   map[string]int // by operation class; adds up to Calls and the changes of trails
-	// Bound is what Key stood for at the window's end: an alias its KMS key, a
-	// multi-Region key its primary; "" for nothing known.
+	Classes   map[string]int // by operation class; sums to Calls plus the changes of trails
+	// Bound is what Key referred to at the window's end: an alias to its KMS key, a
+	// multi-Region key to its primary; "" if unknown.
 	Bound string
 }
 
-// copyOf is one copy of a call, with all that is needed to count it.
+// copyOf is one copy of a call, with everything needed to count it.
 type copyOf struct {
 	rank           int
 	time           time.Time
@@ -53,7 +53,7 @@ type copyOf struct {
 	denied, failed bool
 }
 
-// better reports whether a is counted rather than b.
+// better reports whether a takes precedence over b.
 func better(a, b copyOf) bool {
 	return cmp.Or(
 		cmp.Compare(b.rank, a.rank),
@@ -63,11 +63,11 @@ func better(a, b copyOf) bool {
 	) < 0
 }
 
-// Judge collects records. It is made by New and is not safe for concurrent use.
+// Judge collects records. New makes one. It is not safe for concurrent use.
 type Judge struct {
 	size  time.Duration
 	calls map[string]copyOf   // the counted copy of each call
-	more  map[string][]copyOf // all copies of the calls that have two keys
+	more  map[string][]copyOf // all copies of the calls with two keys
 	shown map[binding]bool    // by every copy of every call
 	total Result              // without Rows
 }
@@ -81,8 +81,8 @@ func New(size time.Duration) (*Judge, error) {
 	return &Judge{size: size, calls: map[string]copyOf{}, more: map[string][]copyOf{}, shown: map[binding]bool{}}, nil
 }
 
-// Count reads the files and directories and counts their calls in windows of the
-// given size. On an error there is no result.
+// Count reads the files and directories and counts their calls in windows of the given
+// size. An error comes without a result.
 func Count(paths []string, size time.Duration) (*Result, error) {
 	j, err := New(size)
 	if err != nil {
@@ -115,7 +115,7 @@ func (j *Judge) AddRecord(raw []byte) {
 	j.addEvent(event, raw)
 }
 
-// addEvent adds one event, and is given its bytes too.
+// addEvent adds one decoded event with its bytes.
 func (j *Judge) addEvent(event object, raw []byte) {
 	if !inScope(event) {
 		j.total.Received++
@@ -172,7 +172,7 @@ func call(event object, raw []byte, at time.Time) (string, copyOf) {
 }
 
 // allKeys returns the keys that a call counts for: the first two key ARNs of all its
-// copies, the best one first, and the aliases of the counted copy that no key stands in for.
+// copies, best copy first, and the counted copy's aliases without such a key.
 func allKeys(counted copyOf, copies []copyOf) []string {
 	if counted.class != "reencrypt" || counted.whole || counted.rank == 2 && !counted.shared {
 		return counted.keys
@@ -204,20 +204,20 @@ func allKeys(counted copyOf, copies []copyOf) []string {
 	return append(keys, aliases[len(aliases)-min(missing, len(aliases)):]...)
 }
 
-// start returns the start of the window that holds t, in Unix seconds.
+// start returns the start of the window that contains t, in Unix seconds.
 func (j *Judge) start(t time.Time) int64 {
 	size, second := int64(j.size/time.Second), t.Unix()
-	return second - ((second%size)+size)%size // rounds down before 1970 too
+	return second - ((second%size)+size)%size // rounds down also before 1970
 }
 
-// Result counts what was added so far. The Judge may go on afterwards.
+// Result counts the records added so far. More may be added afterwards.
 func (j *Judge) Result() *Result {
 	type entity struct {
 		scope, key, principal string
 		start                 int64 // Unix seconds
 	}
 	rows := map[entity]*Row{}
-	named := map[string]map[int64]bool{} // the windows in which each key has calls
+	named := map[string]map[int64]bool{} // the windows with calls of each key
 	for id, one := range j.calls {
 		one.keys = allKeys(one, j.more[id])
 		start := j.start(one.time)
@@ -232,7 +232,8 @@ func (j *Judge) Result() *Result {
 		for _, e := range entities {
 			row := rows[e]
 			if row == nil {
-				row = &Row{Scope: e.scope, Key: e.key, Principal: e.principal, Start: time.Unix(e.start, 0).UTC(), Classes: map[string]int{}}
+				row = &Row{Scope: e.scope, Key: e.key, Principal: e.principal, Start: time.Unix(e.start, 0).UTC(),
+					Classes: map[string]int{}}
 				rows[e] = row
 			}
 			row.Classes[one.class]++

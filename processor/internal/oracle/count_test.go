@@ -14,8 +14,7 @@ import (
 	"time"
 )
 
-// decrypt returns a Decrypt event of a test; extra is JSON to add, with a
-// leading comma.
+// decrypt returns a Decrypt event; extra is additional JSON with a leading comma.
 func decrypt(eventID, eventTime, caller, recipient, extra string) string {
 	return fmt.Sprintf(`{"eventSource":"kms.amazonaws.com","eventName":"Decrypt","eventID":%q,"eventTime":%q,"awsRegion":"eu-west-1",`+
 		`"userIdentity":{"type":"IAMUser","arn":"user-of-%s","accountId":%q},"recipientAccountId":%q,"resources":[{"ARN":%q}]%s}`,
@@ -89,8 +88,8 @@ func TestReEncryptCountsForBothKeysAndOnceForThePrincipal(t *testing.T) {
 	}
 }
 
-// TestCopies gives the copies of one call in every order: it must count once,
-// for the principal and in the window of the copy that the rules choose.
+// TestCopies adds the copies of one call in every order: it must count once, for the
+// principal and in the window of the copy with precedence.
 func TestCopies(t *testing.T) {
 	f := func(principal, start string, copies ...string) {
 		t.Helper()
@@ -110,14 +109,14 @@ func TestCopies(t *testing.T) {
 	early, late := "2025-01-01T00:01:00Z", "2025-01-01T00:07:00Z"
 	first, second := "2025-01-01T00:00:00Z", "2025-01-01T00:05:00Z"
 	shared := `,"sharedEventID":"S-1"`
-	// The same record twice; ids differ in case only.
+	// The same record twice; ids that differ in case only.
 	f("user-of-1", first, decrypt("e1", early, "1", "1", ""), decrypt("E1", early, "1", "1", ""))
-	// Two accounts: the caller's copy, though it is the later one.
+	// Two accounts: the caller's copy counts, though it is later.
 	f("user-of-1", second, decrypt("e1", late, "1", "1", shared), decrypt("e2", early, "1", "2", `,"sharedEventID":"s-1"`))
-	// One of the two accounts is unknown: taken for a caller's copy.
+	// One of the two accounts is unknown: it is a caller's copy.
 	f("user-of-1", second, decrypt("e1", late, "1", "", shared), decrypt("e2", early, "1", "2", shared))
 	f("user-of-", second, decrypt("e1", late, "", "2", shared), decrypt("e2", early, "1", "2", shared))
-	// An addendum is never counted beside what it updates, and last in rank.
+	// An addendum never counts in addition to its original, and ranks last.
 	f("user-of-1", second, decrypt("e1", late, "1", "1", ""), decrypt("e9", early, "9", "9", `,"addendum":{"originalEventID":"e1"}`))
 	f("user-of-1", second, decrypt("e1", late, "1", "2", shared), decrypt("e9", early, "9", "9", `,"sharedEventID":"s-1","addendum":{"originalEventID":"e1"}`))
 	// An addendum alone is the call.
@@ -127,8 +126,8 @@ func TestCopies(t *testing.T) {
 	f("user-of-2", first, decrypt("e1", early, "1", "1", shared), decrypt("E2", early, "2", "2", shared))
 }
 
-// TestEqualCopiesBySum holds the last tie-break: the record with the smaller
-// CRC-32C is counted, whichever comes first.
+// TestEqualCopiesBySum checks the last tie-break: the record with the smaller CRC-32C
+// counts, in any order.
 func TestEqualCopiesBySum(t *testing.T) {
 	record := func(user string) string {
 		return `{"eventSource":"kms.amazonaws.com","eventName":"Decrypt","eventID":"e","eventTime":"2025-01-01T00:00:00Z","userIdentity":{"type":"IAMUser","arn":"` + user + `"}}`
@@ -175,7 +174,7 @@ func TestBadRecords(t *testing.T) {
 	f(`{"eventSource":"s3.amazonaws.com","x":[{"a":1,"\u0061":"a"}]}`)  // the same after unescaping
 	f(`{"eventSource":"s3.amazonaws.com","x":{"a":{"b":1},"a":"\":"}}`) // with one less inside, and a colon in a string
 	f("{\"eventSource\":\"s3.amazonaws.com\",\"x\":\"\xff\"}")          // not UTF-8
-	// These only look alike: a value equal to a name, a name in two objects.
+	// These are valid: a value equal to a name, a name in two objects.
 	for _, good := range []string{`{"a":"b","b":"a"}`, `{"a":{"b":1},"b":{"a":1}}`, `[{"a":1},{"a":1}]`, `{"a":["a","a"],"A":"a"}`, `{"a:":"\\",":":":\"\\:"}`} {
 		if _, ok := decode([]byte(good)); !ok {
 			t.Errorf("%s has no name twice", good)
@@ -302,7 +301,7 @@ func TestOrderDoesNotMatter(t *testing.T) {
 			t.Fatal("another order gives another count")
 		}
 	}
-	// The sums over each scope agree: every call has one key here.
+	// The sums of each scope agree: every call has one key here.
 	calls := map[string]int{}
 	for _, row := range want.Rows {
 		calls[row.Scope] += row.Calls

@@ -10,8 +10,8 @@ import (
 	"time"
 )
 
-// dataDir returns the folder of real events: KEYTRAIL_DATA, else shared/data
-// beside the repository. It skips the test when there is none.
+// dataDir returns the folder of real events: KEYTRAIL_DATA, else shared/data beside the
+// repository. It skips the test without one.
 func dataDir(t *testing.T) string {
 	t.Helper()
 	dir := os.Getenv("KEYTRAIL_DATA")
@@ -37,8 +37,8 @@ func dataDir(t *testing.T) string {
 	return dir
 }
 
-// TestRealData counts the collected events. The expected numbers were counted
-// once by another program, over the event sources and ids only.
+// TestRealData counts the collected events. Another program computed the expected numbers
+// once, from the event sources and ids only.
 func TestRealData(t *testing.T) {
 	dir := dataDir(t)
 	f := func(name string, want Result) {
@@ -63,12 +63,12 @@ func TestRealData(t *testing.T) {
 	f("shapes-2025/kms_events_2025_shape_exemplars.ndjson", Result{Received: 3, Counted: 3})
 	// The second is an event of EventBridge itself.
 	f("shapes-2025/rotatekey_2025_and_eventbridge.ndjson", Result{Received: 2, Counted: 1, Bad: 1})
-	// Two are CopyObject; the others share six made-up event ids.
+	// Two are CopyObject; the others share six invented event ids.
 	f("panther-analysis/panther-analysis_rule_tests.ndjson", Result{Received: 14, Counted: 6, Duplicates: 6, Filtered: 2})
 	f("traildiscover", Result{Received: 2, Counted: 2})
 }
 
-// TestRealTrail counts the invictus trail as it was delivered: 55 files.
+// TestRealTrail counts the invictus trail as delivered: 55 files.
 func TestRealTrail(t *testing.T) {
 	archive, err := os.Open(filepath.Join(dataDir(t), "invictus-ir", "raw_all_cloudtrail.tar.gz"))
 	if err != nil {

@@ -1,48 +1,46 @@
-// Package oracle is the judge of Keytrail's counting: a deliberately plain
-// program that reads CloudTrail events into maps, sorts them, and counts. It
-// shares no code with the path that it judges: it imports the standard library
-// only, decodes with encoding/json, and knows no stream, no watermark and no
-// state. For any order of arrival, any duplicates and any number of instances,
-// the final windows of the counting path equal what this package says.
+// Package oracle is the reference implementation of Keytrail's counting: a deliberately
+// plain program that reads CloudTrail events into maps, sorts them, and counts. It shares
+// no code with the path that it judges: it imports only the standard library, decodes
+// with encoding/json, and has no stream, watermark or state. For any order of arrival,
+// any duplicates and any number of instances, the final windows of the counting path
+// equal its result.
 //
 // # Limits
 //
-// Offline and in memory: one inflated file (at most MaxFileBytes) and one small
-// struct for each distinct call, about 1 KiB. A judge of ten million calls needs
-// 10 GiB; it is made for tests and for spot checks of a day. A file that is
-// neither JSON nor NDJSON as a whole is an error: the judge does not recover
-// records from a broken file.
+// It works offline and in memory: one inflated file (at most MaxFileBytes) and a small
+// struct per distinct call, about 1 KiB. Ten million calls need 10 GiB; it is made for
+// tests and for spot checks of a day. A file that is neither JSON nor NDJSON as a whole
+// is an error: it does not recover records from a broken file.
 //
 // # Envelopes
 //
 // A text is one JSON document or NDJSON (one document a line). A document is
 //   - an object with an array "Records": every element is a record;
 //   - an array: every element is a document of one of the other shapes;
-//   - an object with "detail-type" and an object "detail" (EventBridge): the
-//     detail is the record, unless it has no eventVersion (an event of a service
-//     itself): then it is of unknown shape;
+//   - an object with "detail-type" and an object "detail" (EventBridge): the detail is
+//     the record, unless it has no eventVersion (a service event): then its shape is
+//     unknown;
 //   - an object with an object "log" (Panther, Fluent Bit): that is the record;
 //   - an object with eventVersion, eventSource or eventName: the record itself;
 //   - the answer of a query (CloudWatch Logs Insights, CloudTrail Lake, Splunk,
-//     Elasticsearch): what it has of the original event (inside in shapes.go);
+//     Elasticsearch): its part of the original event (inside in shapes.go);
 //   - a string: the JSON in it is a document;
 //   - anything else is of unknown shape.
 //
-// Gzip, also inside gzip, is told by its first two bytes, UTF-16 by its byte order mark
-// or its zeros. In a text of lines a time may stand in front of the JSON. CSV is not read.
+// The first two bytes identify gzip, also inside gzip; a byte order mark or zeros
+// identify UTF-16. In a text of lines a time may precede the JSON. CSV is not read.
 //
-// # Which records count
+// # Records that count
 //
-// Received = Counted + Duplicates + Filtered + Bad. Bad are: records that
-// encoding/json refuses or that are not UTF-8, that have one name twice in one
-// object (after unescaping), that are not objects, documents of unknown shape, and
-// events of the two services below whose eventTime is not a time after the first moment
-// of 1970 and before 2262. Filtered are all
-// records but those with eventSource kms.amazonaws.com and the trail changes of
-// cloudtrail.amazonaws.com (see trailChanges in rules.go); and of these, those of the
-// categories Insight and Aggregated (or eventType AwsCloudTrailInsight,
-// AwsAggregatedEvent), and of the category NetworkActivity (or eventType AwsVpceEvent)
-// all but those with the errorCode VpceAccessDenied: the others stand beside a
+// Received = Counted + Duplicates + Filtered + Bad. Bad are: records that encoding/json
+// refuses or that are not UTF-8, that have one name twice in one object (after
+// unescaping), that are not objects, documents of unknown shape, and events of the two
+// services below whose eventTime is not a time after the first moment of 1970 and before
+// 2262. Filtered are all records except those with eventSource kms.amazonaws.com and the
+// trail changes of cloudtrail.amazonaws.com (see trailChanges in rules.go). Also filtered
+// are, of these, the categories Insight and Aggregated (or eventType
+// AwsCloudTrailInsight, AwsAggregatedEvent), and of the category NetworkActivity (or
+// eventType AwsVpceEvent) all without the errorCode VpceAccessDenied: those accompany a
 // management event of the same call.
 //
 // A string is a JSON string or the digits of a JSON number; everything else,
@@ -50,12 +48,12 @@
 //
 // # The call
 //
-// The id is sharedEventID, else addendum.originalEventID, else eventID, else the
-// SHA-256 of the record's bytes; case does not matter. A call counts once. Of its
-// copies one is counted: a caller's copy (no sharedEventID, or recipientAccountId
-// equal to userIdentity.accountId, or one of the two absent) before an owner's
-// copy before an addendum; among equals the earliest eventTime, then the smallest
-// eventID (bytewise), then the smallest CRC-32C of the record's bytes.
+// The id is sharedEventID, else addendum.originalEventID, else eventID, else the SHA-256
+// of the record's bytes; case does not matter. A call counts once, by one of its copies:
+// a caller's copy (no sharedEventID, or recipientAccountId equal to
+// userIdentity.accountId, or one of the two absent) before an owner's copy before an
+// addendum; among equals the earliest eventTime, then the smallest eventID (bytewise),
+// then the smallest CRC-32C of the record's bytes.
 //
 // # The KMS keys
 //
@@ -75,45 +73,43 @@
 // recipientAccountId, else userIdentity.accountId (a missing part stays empty),
 // and partition is that of the region (partitions in rules.go), else aws.
 //
-// ReEncrypt (and ReEncryptFrom, ReEncryptTo) has two keys, a source and a
-// destination: the first two distinct ":key/" ARNs of resources[], or in the
-// other order when the first is the completed destinationKeyId. When fewer are
-// listed, sourceKeyId and destinationKeyId, completed, take the places that are
-// left. One listed key is the destination when it equals destinationKeyId, or when
-// that is missing and sourceKeyId names a key; it is both when it is listed more
-// than once and destinationKeyId names no key; else it is the source. Such a call
-// counts once for each distinct key and each pair, and once for the principal; with
-// no key at all for "-". Where the copies of a call show more key ARNs than the
-// counted one, those count, too, the better copies first and up to two, unless the
-// counted one lists or names one key twice, or is a caller's copy without a
-// sharedEventID. A key ARN stands in for an alias of the counted copy, the first one
-// first.
+// ReEncrypt (and ReEncryptFrom, ReEncryptTo) has two keys, a source and a destination:
+// the first two distinct ":key/" ARNs of resources[], or in the other order if the first
+// is the completed destinationKeyId. If fewer are listed, sourceKeyId and
+// destinationKeyId, completed, fill the remaining places. One listed key is the
+// destination if it equals destinationKeyId, or if that is missing and sourceKeyId names
+// a key; it is both if it is listed more than once and destinationKeyId names no key;
+// else it is the source. Such a call counts once for each distinct key and each pair, and
+// once for the principal; without any key for "-". If the copies of a call show more key
+// ARNs than the counted one, those count as well, the better copies first and up to two,
+// unless the counted one lists or names one key twice, or is a caller's copy without a
+// sharedEventID. A key ARN replaces an alias of the counted copy, the first one first.
 //
-// # What names stand for
+// # Bindings of names
 //
-// Every record of kms.amazonaws.com that counts, or is a further copy of a call,
-// may show what a name stands for at its eventTime:
-//   - an alias stands for the record's key, when that has ":key/" in it. The alias
-//     is requestParameters.aliasName, else a keyId or sourceKeyId that is an alias
+// Every record of kms.amazonaws.com that counts, or is a further copy of a call, may show
+// what a name refers to at its eventTime:
+//   - an alias refers to the record's key, if that contains ":key/". The alias is
+//     requestParameters.aliasName, else a keyId or sourceKeyId that is an alias
 //     ("alias/x" or with ":alias/"), else, not for ReEncrypt, the first ARN of
-//     resources[] with ":alias/"; "alias/x" is replaced by the ARN in resources[]
-//     that ends in ":alias/x", else by responseElements.aliasArn, else completed.
-//     An alias in destinationKeyId of ReEncrypt stands for the second key.
-//   - CreateAlias, UpdateAlias and DeleteAlias show that only when they succeed;
-//     after DeleteAlias the alias stands for nothing.
-//   - a key with ":key/mrk-" stands for its primary key: the
+//     resources[] with ":alias/"; "alias/x" is replaced by the ARN in resources[] that
+//     ends in ":alias/x", else by responseElements.aliasArn, else completed. An alias in
+//     destinationKeyId of ReEncrypt refers to the second key.
+//   - CreateAlias, UpdateAlias and DeleteAlias show that only if they succeed; after
+//     DeleteAlias the alias refers to nothing.
+//   - a key with ":key/mrk-" refers to its primary key: the
 //     multiRegionConfiguration.primaryKey.arn in responseElements.keyMetadata or
-//     .replicaKeyMetadata; after a ReplicateKey that succeeded else the key
-//     itself; after an UpdatePrimaryRegion that succeeded the same ARN in region
-//     requestParameters.primaryRegion. The replica that ReplicateKey made
-//     (replicaKeyMetadata.arn, else the ARN in requestParameters.replicaRegion)
-//     stands for the same primary.
+//     .replicaKeyMetadata; after a successful ReplicateKey else the key itself; after a
+//     successful UpdatePrimaryRegion the same ARN in region
+//     requestParameters.primaryRegion. The replica that ReplicateKey created
+//     (replicaKeyMetadata.arn, else the ARN in requestParameters.replicaRegion) refers to
+//     the same primary.
 //
-// At the end of a window a name stands for what the latest such record before that
-// end shows, among equal times for the greatest ARN (nothing is the smallest).
-// A name that for longer than Retention was in no record that counts for it or
-// shows what it stands for, from the start of one window to the start of the next,
-// stands for nothing until it is shown again. Counts stay with the name.
+// At the end of a window a name refers to what the latest such record before that end
+// shows, among equal times the greatest ARN (nothing is the smallest). A name is
+// forgotten if, from the start of one window to the start of the next, no record counted
+// for it or showed its binding for longer than Retention; it then refers to nothing until
+// shown again. Counts stay with the name.
 //
 // # The principal
 //
@@ -130,10 +126,10 @@
 // # Outcome and class
 //
 // errorCode and errorMessage empty: neither. Refused ("denied"): AccessDenied,
-// AccessDeniedException, UnauthorizedOperation, Client.UnauthorizedOperation and
-// whatever ends in AccessDenied or AccessDeniedException. Every other errorCode, and
-// an errorMessage without an errorCode: failed. Both are calls too. The class of an
-// operation is the table in rules.go. A trail change is not a KMS call: in a window it
+// AccessDeniedException, UnauthorizedOperation, Client.UnauthorizedOperation and any code
+// that ends in AccessDenied or AccessDeniedException. Every other errorCode, and an
+// errorMessage without an errorCode: failed. Both count as calls. The table in rules.go
+// gives the class of an operation. A trail change is not a KMS call: in a window it
 // counts in its class only, neither as a call nor as refused or failed.
 //
 // # Windows

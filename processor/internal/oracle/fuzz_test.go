@@ -5,8 +5,8 @@ import (
 	"time"
 )
 
-// FuzzAddText gives the judge any text, twice: it must not fall over, its totals
-// must add up, and the second time must bring no new call.
+// FuzzAddText adds any text twice: the oracle must not panic, its totals must add up, and
+// the second time must bring no new call.
 func FuzzAddText(f *testing.F) {
 	one := decrypt("e1", "2025-01-01T00:00:00Z", "1", "2", `,"sharedEventID":"s"`)
 	for _, seed := range []string{

@@ -11,13 +11,12 @@ import (
 	"regexp"
 )
 
-// MaxFileBytes bounds one file after inflating: 1 GiB, twenty times the largest
-// file that CloudTrail writes (about 50 MB). The judge holds one file at a time.
+// MaxFileBytes bounds one file after inflating: 1 GiB, twenty times CloudTrail's largest
+// files (about 50 MB). The oracle holds one file at a time.
 const MaxFileBytes = 1 << 30
 
-// AddFile adds the records of one file, or of every regular file in a directory
-// and below it (links inside are passed over). An error names the file; what was
-// read before it stays counted.
+// AddFile adds the records of one file, or of every regular file in and below a directory
+// (skipping links). An error names the file; records read before it stay counted.
 func (j *Judge) AddFile(path string) error {
 	info, err := os.Stat(path)
 	if err != nil {
@@ -63,12 +62,12 @@ func readFile(path string) ([]byte, error) {
 	return text, err
 }
 
-// opensEnvelope matches the beginning of a document that holds many records.
+// opensEnvelope matches the beginning of a document with many records.
 var opensEnvelope = regexp.MustCompile(`^(\[|\{\s*"Records"\s*:)`)
 
-// AddText adds the records of one text in any of the envelopes of the package
-// comment. The text may be reused afterwards. The error is for a broken document
-// that holds many records: the judge cannot tell how many.
+// AddText adds the records of one text in any of the envelopes of the package comment.
+// The text may be reused afterwards. The error is for a broken document with many
+// records, because their number is unknown.
 func (j *Judge) AddText(text []byte) error {
 	text, err := plainText(text)
 	if err != nil {
@@ -92,7 +91,7 @@ func (j *Judge) AddText(text []byte) error {
 		}
 	}
 	if good == 0 {
-		lines = [][]byte{text} // one broken document, written over several lines
+		lines = [][]byte{text} // one broken document over several lines
 	}
 	for i, line := range lines {
 		switch {
@@ -152,8 +151,8 @@ func (j *Judge) addDocument(text json.RawMessage) error {
 	return nil
 }
 
-// addSingle adds a document that holds one record: an EventBridge event, a
-// record under "log", or the record itself.
+// addSingle adds a document with one record: an EventBridge event, a record under "log",
+// or the record itself.
 func (j *Judge) addSingle(text json.RawMessage) {
 	var fields map[string]json.RawMessage
 	if _, ok := decode(text); !ok || text[0] != '{' || json.Unmarshal(text, &fields) != nil {
@@ -180,8 +179,8 @@ func (j *Judge) addSingle(text json.RawMessage) {
 
 func isObject(text json.RawMessage) bool { return len(text) > 0 && text[0] == '{' }
 
-// decode reads a JSON text without space around it. ok is false when it is not
-// valid, or any object in it has one name twice.
+// decode decodes a JSON text without surrounding space. ok is false if it is invalid, or
+// any object in it has one name twice.
 func decode(text []byte) (v any, ok bool) {
 	dec := json.NewDecoder(bytes.NewReader(text))
 	dec.UseNumber()

@@ -39,13 +39,15 @@ var trailChanges = []string{
 
 // isTrailChange reports whether a call to cloudtrail.amazonaws.com counts.
 func isTrailChange(event object) bool {
-	return event.text("eventSource") == "cloudtrail.amazonaws.com" && slices.Contains(trailChanges, event.text("eventName"))
+	return event.text("eventSource") == "cloudtrail.amazonaws.com" &&
+		slices.Contains(trailChanges, event.text("eventName"))
 }
 
 // inScope reports whether the record is one that Keytrail counts.
 func inScope(event object) bool {
 	category, kind := event.text("eventCategory"), event.text("eventType")
-	if category == "Insight" || category == "Aggregated" || kind == "AwsCloudTrailInsight" || kind == "AwsAggregatedEvent" {
+	if category == "Insight" || category == "Aggregated" || kind == "AwsCloudTrailInsight" ||
+		kind == "AwsAggregatedEvent" {
 		return false
 	}
 	if (category == "NetworkActivity" || kind == "AwsVpceEvent") && event.text("errorCode") != "VpceAccessDenied" {
@@ -54,8 +56,8 @@ func inScope(event object) bool {
 	return event.text("eventSource") == "kms.amazonaws.com" || isTrailChange(event)
 }
 
-// classes lists the operations of each class. A name that stands nowhere is
-// "read" when it begins with Describe, Get or List, and "manage" otherwise.
+// classes lists the operations of each class. An unlisted name is "read" if it begins
+// with Describe, Get or List, and "manage" otherwise.
 var classes = map[string][]string{
 	"decrypt":  {"Decrypt"},
 	"encrypt":  {"Encrypt"},
@@ -97,7 +99,7 @@ func classOf(event object) string {
 	return "manage"
 }
 
-// outcomeOf reports whether the call was refused or failed otherwise.
+// outcomeOf reports whether the call was refused, and whether it failed otherwise.
 func outcomeOf(event object) (denied, failed bool) {
 	code := event.text("errorCode")
 	if code == "" {
@@ -108,7 +110,7 @@ func outcomeOf(event object) (denied, failed bool) {
 	return denied, !denied
 }
 
-// partitions are the AWS partitions whose regions begin alike.
+// partitions are the AWS partitions by the prefix of their regions.
 var partitions = map[string]string{
 	"cn-": "aws-cn", "us-gov-": "aws-us-gov", "eusc-": "aws-eusc",
 	"us-iso-": "aws-iso", "us-isob-": "aws-iso-b", "us-isof-": "aws-iso-f", "eu-isoe-": "aws-iso-e",
@@ -169,8 +171,7 @@ func targets(event object, part string) []string {
 	return found
 }
 
-// keysOf returns the KMS keys that the event counts for: one, or two for
-// ReEncrypt.
+// keysOf returns the KMS keys that the event counts for: one, or two for ReEncrypt.
 func keysOf(event object) []string {
 	if isTrailChange(event) {
 		return []string{"-"}
@@ -204,7 +205,7 @@ func keysOf(event object) []string {
 	return []string{"-"}
 }
 
-// isWhole reports whether a ReEncrypt's record shows that both of its keys are the same.
+// isWhole reports whether a ReEncrypt's record shows that its two keys are the same.
 func isWhole(event object) bool {
 	request, listed := event.object("requestParameters"), 0
 	for _, arn := range listedARNs(event) {
@@ -212,12 +213,12 @@ func isWhole(event object) bool {
 			listed++
 		}
 	}
-	named := strings.TrimSpace(request.text("sourceKeyId")) != "" && strings.TrimSpace(request.text("destinationKeyId")) != ""
+	named := strings.TrimSpace(request.text("sourceKeyId")) != "" &&
+		strings.TrimSpace(request.text("destinationKeyId")) != ""
 	return len(keysOf(event)) == 1 && (listed > 1 || named)
 }
 
-// bothKeysOf returns the source and the destination key of a ReEncrypt, or the
-// one that is known.
+// bothKeysOf returns the source and the destination key of a ReEncrypt, or the known one.
 func bothKeysOf(event object) []string {
 	request := event.object("requestParameters")
 	source, destination := complete(event, request.text("sourceKeyId")), complete(event, request.text("destinationKeyId"))
@@ -252,8 +253,8 @@ func bothKeysOf(event object) []string {
 	return keys
 }
 
-// assumedRole takes partition, account and role name out of a session's ARN, or of
-// what stands in policies for all sessions of the role.
+// assumedRole extracts partition, account and role name from a session's ARN, or from the
+// form for all sessions of the role in policies.
 var assumedRole = regexp.MustCompile(`^arn:([^:]*):sts::([^:]+):assumed-role/([^/]+)(/.*)?$`)
 
 // roleOfSession returns the role of a session's ARN, or "".
@@ -304,7 +305,7 @@ func principalOf(event object) string {
 	return "-"
 }
 
-// The two forms of eventTime. time.Parse alone is more lenient than RFC 3339.
+// The two forms of eventTime. time.Parse alone accepts more than RFC 3339.
 var (
 	rfc3339 = regexp.MustCompile(`^\d{4}-\d{2}-\d{2}T\d{2}:\d{2}:\d{2}(\.\d+)?(Z|[+-]\d{2}:\d{2})$`)
 	spaced  = regexp.MustCompile(`^\d{4}-\d{2}-\d{2} \d{2}:\d{2}:\d{2}(\.\d+)?$`)

@@ -8,7 +8,7 @@ import (
 	"time"
 )
 
-// parse decodes an event of a test.
+// parse decodes a test's event.
 func parse(t *testing.T, text string) object {
 	t.Helper()
 	dec := json.NewDecoder(strings.NewReader(text))
@@ -36,10 +36,10 @@ func TestKeys(t *testing.T) {
 			t.Errorf("keys of %s:\n got %q\nwant %q", body, got, want)
 		}
 	}
-	// The target wins over what the request says, whatever form that has.
+	// The target takes precedence over the request, in any form.
 	f(`"requestParameters":{"keyId":"alias/x"},"resources":[{"ARN":"`+keyA+`"}]`, keyA)
 	f(`"responseElements":{"keyId":"`+keyB+`"},"resources":[{"arn":" `+keyA+` "}]`, keyA)
-	// The first target of type key, not the alias beside it.
+	// The first target of type key, not the alias next to it.
 	f(`"resources":[{"ARN":"arn:aws:kms:eu-west-1:222233334444:alias/x"},{"ARN":"`+keyA+`"},{"ARN":"`+keyB+`"}]`, keyA)
 	// Without a target: response, metadata, service details, request.
 	f(`"responseElements":{"keyId":"`+keyA+`"},"requestParameters":{"keyId":"`+keyB+`"}`, keyA)
@@ -59,7 +59,7 @@ func TestKeys(t *testing.T) {
 	f(`"requestParameters":{"aliasName":"alias/x"}`, aliasX)
 	f(`"requestParameters":{"aliasName":"alias/y"},"resources":[{"ARN":"`+aliasX+`"}]`, aliasX)
 	f(`"requestParameters":{"aliasName":"alias/x","targetKeyId":"aaaa"}`, keyA)
-	// Nothing, and shapes that are neither list nor object.
+	// None, and shapes that are neither list nor object.
 	f(`"requestParameters":null`, "-")
 	f(`"requestParameters":"x","resources":{"ARN":"`+keyA+`"}`, "-")
 	f(`"resources":[null,"x",{"type":"AWS::KMS::Key"}]`, "-")
@@ -90,7 +90,7 @@ func TestKeyIsCompletedWithPartitionAndAccount(t *testing.T) {
 	f(`{"awsRegion":"us-gov-east-1","recipientAccountId":"1","requestParameters":{"keyId":"alias/k"}}`, "arn:aws-us-gov:kms:us-gov-east-1:1:alias/k")
 	f(`{"awsRegion":"us-east-1","userIdentity":{"accountId":"2"},"requestParameters":{"keyId":"k"}}`, "arn:aws:kms:us-east-1:2:key/k")
 	f(`{"requestParameters":{"keyId":"k"}}`, "arn:aws:kms:::key/k")
-	// A change of a trail has no KMS key, even when it names one.
+	// A change of a trail has no KMS key, even if it names one.
 	f(`{"eventSource":"cloudtrail.amazonaws.com","eventName":"UpdateTrail","awsRegion":"us-east-1","requestParameters":{"keyId":"k"},"resources":[{"ARN":"`+keyA+`"}]}`, "-")
 }
 

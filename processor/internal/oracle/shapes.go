@@ -14,8 +14,8 @@ import (
 	"unicode/utf8"
 )
 
-// plainText returns text without what tools put around it: gzip, once or again and
-// again, UTF-16, and a byte order mark.
+// plainText removes the wrappings of tools from text: gzip, once or repeatedly, UTF-16,
+// and a byte order mark.
 func plainText(text []byte) ([]byte, error) {
 	for bytes.HasPrefix(text, []byte{0x1f, 0x8b}) {
 		inflated, err := gzip.NewReader(bytes.NewReader(text))
@@ -47,11 +47,11 @@ func fromUTF16(text []byte, order binary.ByteOrder) []byte {
 	return []byte(string(utf16.Decode(units)))
 }
 
-// timeInFront matches what stands in front of a line's JSON in logs: a time or a syslog
-// priority, and words without quotes or braces.
+// timeInFront matches the part before a line's JSON in logs: a time or a syslog priority,
+// and words without quotes or braces.
 var timeInFront = regexp.MustCompile(`^(<\d{1,3}>|\[?\d{4}-|\d{10,}\s|[A-Z][a-z]{2}[ ,])[^"{}]*$`)
 
-// lineDocument returns the JSON of a line, without what log shippers put in front of it.
+// lineDocument returns the JSON of a line, without a log shipper's prefix.
 func lineDocument(line []byte) []byte {
 	line = bytes.TrimSuffix(bytes.TrimPrefix(line, []byte{0x1e}), []byte(","))
 	if n := bytes.IndexByte(line, '{'); n > 0 && !json.Valid(line) && timeInFront.Match(line[:n]) {
@@ -60,8 +60,8 @@ func lineDocument(line []byte) []byte {
 	return line
 }
 
-// inside returns the documents that a query's answer or a search's hit holds, or that
-// a string is; ok is false for any other document.
+// inside returns the documents in a query's answer, a search's hit or a string; ok is
+// false for any other document.
 func inside(text json.RawMessage) (list []json.RawMessage, ok bool) {
 	if text[0] == '"' {
 		var s string
@@ -109,7 +109,8 @@ func inside(text json.RawMessage) (list []json.RawMessage, ok bool) {
 		}
 	}
 	list = append(list, answer.Hits.Hits...)
-	for _, v := range []json.RawMessage{answer.Result["_raw"], answer.Raw, answer.EventJSON, answer.Message, answer.RawData, original(answer.Source)} {
+	for _, v := range []json.RawMessage{answer.Result["_raw"], answer.Raw, answer.EventJSON, answer.Message,
+		answer.RawData, original(answer.Source)} {
 		if v != nil {
 			list = append(list, v)
 		}
@@ -122,7 +123,7 @@ func inside(text json.RawMessage) (list []json.RawMessage, ok bool) {
 	return list, len(list) > 0
 }
 
-// original returns what a document of Elasticsearch keeps of the event.
+// original returns an Elasticsearch document's copy of the event.
 func original(source map[string]json.RawMessage) json.RawMessage {
 	var event struct{ Original json.RawMessage }
 	if json.Unmarshal(source["event"], &event) == nil && event.Original != nil {
@@ -143,9 +144,8 @@ func original(source map[string]json.RawMessage) json.RawMessage {
 	return whole
 }
 
-// saysTwice reports whether any object in valid JSON has one name twice. Halves of
-// surrogate pairs, which encoding/json reads as one character, are compared as they are
-// written.
+// saysTwice reports whether any object in valid JSON has one name twice. It compares
+// halves of surrogate pairs, which encoding/json decodes to one character, as written.
 func saysTwice(text []byte) bool {
 	type object struct {
 		names map[string]bool

@@ -10,14 +10,14 @@ import (
 	"time"
 )
 
-// cell keeps a value inside its column.
+// cell escapes a value for its column.
 var cell = strings.NewReplacer("\\", `\\`, "\t", `\t`, "\n", `\n`, "\r", `\r`)
 
-// WriteTSV writes one line for each row, in order: scope, key, principal, window
-// start (RFC 3339, UTC), calls, denied, failed, then "class=n" for each class,
-// sorted by name, and "bound=ARN" where the key is known to stand for one. A column that the scope does not have is empty; tabs, line ends
-// and backslashes in a value are escaped with a backslash. The last five lines are
-// the totals: "total", a name, a number.
+// WriteTSV writes one line per row, in order: scope, key, principal, window start (RFC
+// 3339, UTC), calls, denied, failed, then "class=n" per class, sorted by name, and
+// "bound=ARN" if the key's binding is known. A column that does not apply to the scope is
+// empty; tabs, line ends and backslashes in a value are escaped with a backslash. The
+// last five lines are the totals: "total", a name, a number.
 func (r *Result) WriteTSV(w io.Writer) error {
 	out := bufio.NewWriter(w)
 	for _, row := range r.Rows {
@@ -31,7 +31,8 @@ func (r *Result) WriteTSV(w io.Writer) error {
 		}
 		fmt.Fprintln(out)
 	}
-	fmt.Fprintf(out, "total\treceived\t%d\ntotal\tcounted\t%d\ntotal\tduplicates\t%d\ntotal\tfiltered\t%d\ntotal\tbad\t%d\n",
+	fmt.Fprintf(
+		out, "total\treceived\t%d\ntotal\tcounted\t%d\ntotal\tduplicates\t%d\ntotal\tfiltered\t%d\ntotal\tbad\t%d\n",
 		r.Received, r.Counted, r.Duplicates, r.Filtered, r.Bad)
 	if err := out.Flush(); err != nil {
 		return fmt.Errorf("cannot write the counts: %w", err)

@@ -8,13 +8,13 @@ import (
 	"keytrail/schemas/wire"
 )
 
-// causes tells which background habit is behind a false anomaly: the habit of the
-// pair whose calls in that window exceed its mean rate the most, of those on the
-// anomaly's KMS key or by its principal.
+// causes finds the background habit behind a false anomaly: of the pairs on the anomaly's
+// KMS key or by its principal, the one whose calls in that window exceed its mean rate
+// the most.
 type causes struct {
 	edges map[pair]generate.Edge
 	main  map[string]generate.Edge // the busiest edge, by KMS key and by principal
-	// recent are the pairs of the windows of the last hours, by start.
+	// recent are the windows of pairs in the last hours, by start.
 	recent map[int64][]pairCalls
 	size   int64
 }
@@ -26,11 +26,12 @@ type pairCalls struct {
 	calls int64
 }
 
-// remembered is how long windows are remembered for explaining anomalies.
+// remembered is how long windows are kept to explain anomalies.
 const remembered = int64(3 * 3600e9)
 
 func newCauses(g *generate.Generator, size int64) *causes {
-	c := &causes{edges: map[pair]generate.Edge{}, main: map[string]generate.Edge{}, recent: map[int64][]pairCalls{}, size: size}
+	c := &causes{edges: map[pair]generate.Edge{}, main: map[string]generate.Edge{},
+		recent: map[int64][]pairCalls{}, size: size}
 	for _, e := range g.Background() {
 		name := pair{e.KeyARN, e.Principal}
 		if old, twice := c.edges[name]; !twice || e.Rate > old.Rate {
@@ -45,7 +46,7 @@ func newCauses(g *generate.Generator, size int64) *causes {
 	return c
 }
 
-// window remembers the window of a pair.
+// window adds the window of a pair.
 func (c *causes) window(e wire.Entity, start, calls int64) {
 	if e.Scope != wire.ScopePair {
 		return
@@ -60,8 +61,8 @@ func (c *causes) window(e wire.Entity, start, calls int64) {
 	}
 }
 
-// of returns the habit behind a finding. It looks at the end of a window that is longer
-// than the memory.
+// of returns the habit behind a finding. For a window longer than the memory it looks at
+// its end.
 func (c *causes) of(f *finding) string {
 	calls := map[pair]int64{}
 	for at := f.end - c.size; at >= f.start && at > f.end-remembered; at -= c.size {

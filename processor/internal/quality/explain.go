@@ -11,34 +11,38 @@ import (
 	"time"
 )
 
-// explain writes what is wrong with the detectors: the false anomalies by detector,
-// scope and what is behind them, with an example, and the incidents that were missed.
+// explain prints the detectors' errors: the false anomalies by detector, scope and cause,
+// each with an example, and the missed incidents.
 func explain(w io.Writer, m *measured) {
 	f := m.ours.at(0, nil)
-	fmt.Fprintf(w, "%d of %d incidents found; %d anomalies, %d of them false: %.2f for 1,000 entity-days, %.1f a day (%.1f a day while learning)\n",
-		f.found, f.planted, f.anomalies, f.wrong, m.ours.perThousand(f), m.ours.perDay(f), m.learning/math.Max(m.learningDays, 1))
+	fmt.Fprintf(w, "%d of %d incidents found; %d anomalies, %d of them false: %.2f for 1,000 entity-days, %.1f a day "+
+		"(%.1f a day while learning)\n",
+		f.found, f.planted, f.anomalies, f.wrong, m.ours.perThousand(f), m.ours.perDay(f),
+		m.learning/math.Max(m.learningDays, 1))
 	fmt.Fprintf(w, "\nFalse anomalies: detector, scope, cause in the background; an example of the highest score\n")
 	for _, g := range groups(m.wrong) {
 		fmt.Fprintf(w, "%6d  %-14s %-9s %s\n", len(g.list), g.detector, g.scope, g.cause)
 		worst := g.list[0]
-		fmt.Fprintf(w, "        %s score %.1f to %.1f: %s\n", time.Unix(0, worst.start).UTC().Format("Mon 2006-01-02 15:04"), g.list[len(g.list)-1].score, worst.score, worst.reason)
+		fmt.Fprintf(w, "        %s score %.1f to %.1f: %s\n", time.Unix(0,
+			worst.start).UTC().Format("Mon 2006-01-02 15:04"), g.list[len(g.list)-1].score, worst.score, worst.reason)
 	}
 	fmt.Fprintf(w, "\nMissed incidents\n")
 	for _, o := range m.ours.incidents {
 		if o.best == 0 {
-			fmt.Fprintf(w, "  %-16s %s %s (of other kinds: %s)\n        %s %s\n", o.scenario, o.label.Start.Format("2006-01-02 15:04"), o.note,
+			fmt.Fprintf(w, "  %-16s %s %s (of other kinds: %s)\n        %s %s\n", o.scenario,
+				o.label.Start.Format("2006-01-02 15:04"), o.note,
 				cmp.Or(strings.Join(o.other, ", "), "none"), o.label.KeyARN, o.label.Principal)
 		}
 	}
 }
 
-// group is false anomalies that have the detector, scope and cause in common.
+// group is false anomalies with the same detector, scope and cause.
 type group struct {
 	detector, scope, cause string
-	list                   []finding // the highest score first
+	list                   []finding // highest score first
 }
 
-// groups returns them, the largest first.
+// groups returns the groups, largest first.
 func groups(wrong []finding) []group {
 	by := map[[3]string]*group{}
 	for _, f := range wrong {
@@ -69,6 +73,7 @@ func fit(w io.Writer, m *measured) {
 				best, score = f, f1
 			}
 		}
-		fmt.Fprintf(w, "%-16s threshold %8.2f: recall %.3f, precision %.3f, F1 %.3f\n", t.name, best.threshold, best.recall(), best.precision(), score)
+		fmt.Fprintf(w, "%-16s threshold %8.2f: recall %.3f, precision %.3f, F1 %.3f\n", t.name, best.threshold,
+			best.recall(), best.precision(), score)
 	}
 }

@@ -10,33 +10,33 @@ import (
 	"keytrail/schemas/wire"
 )
 
-// tolerance is how long after an incident's last event (or the end of its
-// aftermath) a window may begin and still be about it.
+// tolerance is how long after an incident's last event (or the end of its aftermath) the
+// window of an anomaly about it may begin.
 const tolerance = 15 * time.Minute
 
-// finding is what a detector, or a yardstick, says about one window of one entity.
+// finding is one result of a detector, or of a yardstick, about one window of one entity.
 type finding struct {
 	wire.Entity
 	start, end int64 // event time, ns
-	published  int64 // when it could be known, ns: see run.go
+	published  int64 // earliest time of publication, ns: see run.go
 	score      float64
-	kind       string // "" of a yardstick, which tells no kinds
+	kind       string // "" of a yardstick, which has no kinds
 	detector   string
 	reason     string
-	cause      string // what in the background was unusual there: see cause.go
+	cause      string // the unusual habit of the background: see cause.go
 }
 
 // incident is a label, prepared for matching.
 type incident struct {
 	generate.Label
-	start, until int64 // ns; until holds aftermath and tolerance
+	start, until int64 // ns; until includes aftermath and tolerance
 	keys, people map[string]bool
 }
 
-// incidents finds what a finding is about. Safe for concurrent use once made.
+// incidents finds the incidents of a finding. Safe for concurrent use once made.
 type incidents struct {
 	list []incident
-	// by are the indexes of those that concern a KMS key, a principal or an account.
+	// by indexes the incidents by KMS key, principal and account.
 	by map[string][]int
 }
 
@@ -67,8 +67,8 @@ func newIncidents(labels []generate.Label) *incidents {
 	return s
 }
 
-// row is the row of the tables that the incident belongs to. A silence has its own,
-// apart from the blinding that caused it.
+// row returns the incident's row in the tables. A silence has its own row, apart from the
+// blinding that caused it.
 func (in *incident) row() string {
 	if slices.Contains(in.Kinds, generate.KindSilence) {
 		return "silence"
@@ -88,9 +88,9 @@ func account(arn string) string {
 	return parts[4]
 }
 
-// concerns reports whether an entity is one of the incident's. A pair is when both
-// its principal and its key are; where the incident names none of the one, the
-// other is enough.
+// concerns reports whether an entity belongs to the incident. A pair does if both its
+// principal and its key do; if the incident names no principal or no key, the other
+// suffices.
 func (in *incident) concerns(e wire.Entity) bool {
 	if in.Account != "" && (account(e.Key) == in.Account || account(e.Principal) == in.Account) {
 		return true
@@ -109,8 +109,8 @@ func (in *incident) concerns(e wire.Entity) bool {
 	return key && who
 }
 
-// match calls f for every incident and every harmless thing that the finding is
-// about: entity and time overlap.
+// match calls f for every incident and every harmless scenario that the finding overlaps
+// in entity and time.
 func (s *incidents) match(f *finding, found func(i int)) {
 	var last int = -1
 	for _, name := range [...]string{f.Key, f.Principal, account(f.Key), account(f.Principal)} {
@@ -120,15 +120,15 @@ func (s *incidents) match(f *finding, found func(i int)) {
 		for _, i := range s.by[name] {
 			in := &s.list[i]
 			if i != last && f.start < in.until && f.end > in.start && in.concerns(f.Entity) {
-				found(i) // at worst once for each name
+				found(i) // at most once per name
 				last = i
 			}
 		}
 	}
 }
 
-// expects reports whether a finding of this kind is what the incident should raise. A
-// yardstick, which tells no kinds, is given every kind.
+// expects reports whether the incident should raise a finding of this kind. A yardstick
+// has no kinds, so all its findings match.
 func (in *incident) expects(kind string) bool {
 	return kind == "" || slices.Contains(in.Kinds, generate.Kind(kind))
 }

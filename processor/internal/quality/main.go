@@ -1,17 +1,16 @@
-// Command quality measures how well the detectors do: it makes labelled trails, runs
-// them through the code that counts and judges, and compares the anomalies with the
-// labels, beside yardsticks on the same windows. Then it scores the rate detector on
-// Numenta's NAB.
+// Command quality measures the detectors: it makes labelled trails, runs them through the
+// code that counts and judges, and compares the anomalies with the labels, together with
+// yardsticks on the same windows. Then it scores the rate detector on Numenta's NAB.
 //
 //	go run ./processor/internal/quality -o docs/quality.md   what "make quality" does
 //	go run ./processor/internal/quality -seeds 1,2 -explain  where the detectors fail, on training seeds
 //	go run ./processor/internal/quality -seeds 1 -days 14 -events 1000000 -explain  the same in half a minute
 //	go run ./processor/internal/quality -seeds 1,2 -fit      the yardsticks' best thresholds
 //
-// Thresholds are chosen on the seeds 1 to 99; figures come from seeds from 100 on.
+// Thresholds are chosen on seeds 1 to 99; the figures come from seeds from 100 on.
 //
-// It lies beside chaos, not in bench/, because it does not compare other
-// programs, needs none of bench's dependencies, and go test ./... must run it.
+// It is beside chaos, not in bench/, because it does not compare other programs, needs
+// none of bench's dependencies, and go test ./... must run it.
 package main
 
 import (
@@ -60,9 +59,12 @@ func parse(args []string, errors io.Writer) (o options, err error) {
 	f.IntVar(&o.repeat, "repeat", 6, "how often each scenario is planted in a trail")
 	scenarios := f.String("scenarios", "", "plant these alone, such as burst,slow_drip; \"\": all")
 	f.StringVar(&o.out, "o", "", "`file` to write the report to, in Markdown; \"\": standard output")
-	f.StringVar(&o.data, "data", dataDir(), "`folder` with nab-realAWSCloudWatch; by default KEYTRAIL_DATA, else ../shared/data")
-	f.StringVar(&o.rulesDir, "rules", "processor/internal/quality/rules", "`folder` with the user's rules to measure; \"\": none")
-	f.BoolVar(&o.explain, "explain", false, "tell the causes of false anomalies and the incidents that were missed, and write no report")
+	f.StringVar(&o.data, "data", dataDir(), "`folder` with nab-realAWSCloudWatch; by default KEYTRAIL_DATA, else "+
+		"../shared/data")
+	f.StringVar(&o.rulesDir, "rules", "processor/internal/quality/rules", "`folder` with the user's rules to "+
+		"measure; \"\": none")
+	f.BoolVar(&o.explain, "explain", false, "tell the causes of false anomalies and the incidents that were missed, "+
+		"and write no report")
 	f.BoolVar(&o.fit, "fit", false, "print the thresholds with the best F1 on these seeds, and write no report")
 	if err := f.Parse(args); err != nil {
 		return o, err

@@ -16,27 +16,28 @@ import (
 	"keytrail/schemas/wire"
 )
 
-// world says what trails to measure on: one for each seed.
+// world configures the trails to measure on: one per seed.
 type world struct {
 	keys, principals, days, events, repeat int
 	seeds                                  []uint64
 	accounts                               []string
 	scenarios                              []string     // nil: all
-	rules                                  *sigma.Rules // the user's; nil: none
+	rules                                  *sigma.Rules // the user's; nil for none
 }
 
 // start is when all trails begin: a Monday.
 var start = time.Date(2026, 1, 5, 0, 0, 0, 0, time.UTC)
 
-// config returns the trail of one seed.
+// config returns the configuration of one seed's trail.
 func (w world) config(seed uint64) generate.Config {
 	return generate.Config{
-		Seed: seed, Start: start, Duration: time.Duration(w.days) * 24 * time.Hour, Keys: w.keys, Principals: w.principals, Events: w.events,
+		Seed: seed, Start: start, Duration: time.Duration(w.days) * 24 * time.Hour, Keys: w.keys,
+		Principals: w.principals, Events: w.events,
 		Repeat: w.repeat, Accounts: w.accounts, Scenarios: w.scenarios,
 	}
 }
 
-// measured is what came of one trail, or of all.
+// measured is the result of one trail, or of all.
 type measured struct {
 	ours   tally
 	rate   tally // of the rate detector alone
@@ -45,14 +46,15 @@ type measured struct {
 	wrong  []finding
 	// entityDays are those judged, by scope
 	entityDays [wire.ScopePair + 1]int
-	// learning counts anomalies before the judged days, a day.
+	// learning counts anomalies per day before the judged days.
 	learning, learningDays float64
 	labels                 []generate.Label
 	rules                  ruleTallies
 }
 
-// measure runs the trails of all seeds, as many at a time as there are processors.
-func measure(w world, cfg window.Config, progress func(seed uint64, m *measured, took time.Duration)) (*measured, error) {
+// measure runs the trails of all seeds, concurrently on all processors.
+func measure(w world, cfg window.Config,
+	progress func(seed uint64, m *measured, took time.Duration)) (*measured, error) {
 	results, errs := make([]*measured, len(w.seeds)), make([]error, len(w.seeds))
 	var wg sync.WaitGroup
 	room := make(chan struct{}, runtime.GOMAXPROCS(0))
@@ -103,7 +105,7 @@ func (m *measured) join(o *measured) {
 	}
 }
 
-// judge collects what one trail gives.
+// judge collects the results of one trail.
 type judge struct {
 	m      *measured
 	trial  *trial
@@ -112,16 +114,16 @@ type judge struct {
 	field  *field
 	causes *causes
 	early  int
-	open   map[string]finding // published of windows that are open, by id
+	open   map[string]finding // published for open windows, by id
 	done   map[string]bool    // judged, by id
 	last   int64              // start of the last window that closed
 	days   map[entityDay]struct{}
 	from   int64
-	names  map[string]string // one text for each name that is kept
+	names  map[string]string // one copy of each kept name
 }
 
-// own returns e with names that may be kept: those of the engine are views into
-// memory that they would keep from being freed.
+// own returns e with copies of its names: the engine's are views into memory that they
+// would keep alive.
 func (j *judge) own(e wire.Entity) wire.Entity {
 	for _, s := range []*string{&e.Key, &e.Principal} {
 		name, ok := j.names[*s]
@@ -147,9 +149,11 @@ func measureOne(c generate.Config, cfg window.Config, rules *sigma.Rules) (*meas
 	}
 	known, from := newIncidents(g.Labels()), g.Quiet().UnixNano()
 	j := &judge{
-		m: &measured{labels: g.Labels(), rules: newTallies(rules)}, trial: newTrial("Keytrail", 0, 0, known, from), rate: newTrial("Keytrail, rate alone", 0, 0, known, from),
+		m: &measured{labels: g.Labels(), rules: newTallies(rules)}, trial: newTrial("Keytrail", 0, 0, known, from),
+		rate:  newTrial("Keytrail, rate alone", 0, 0, known, from),
 		users: newTrial("the user's rules", 0, 0, known, from), field: newField(yardsticks(), known, from, cfg.Size),
-		causes: newCauses(g, cfg.Size), open: map[string]finding{}, done: map[string]bool{}, names: map[string]string{}, days: map[entityDay]struct{}{}, from: from,
+		causes: newCauses(g, cfg.Size), open: map[string]finding{}, done: map[string]bool{}, names: map[string]string{},
+		days: map[entityDay]struct{}{}, from: from,
 	}
 	e := newEngine(cfg, rules)
 	e.found, e.closed, e.withheld = j.anomaly, j.window, j.withheld
@@ -176,11 +180,12 @@ func measureOne(c generate.Config, cfg window.Config, rules *sigma.Rules) (*meas
 	return j.m, nil
 }
 
-// anomaly takes one of Keytrail's anomalies. One that is published while its window
-// is open is judged when it closes, and is then as old as its first publication; also
-// when the closed window does not confirm it.
+// anomaly takes one of Keytrail's anomalies. If it is published while its window is open,
+// it is judged when the window closes, even unconfirmed, with the time of its first
+// publication.
 func (j *judge) anomaly(a *anomaly.Anomaly, published int64, open bool) {
-	f := finding{Entity: j.own(a.Entity), start: a.Start, end: a.End, published: published, score: a.Score, kind: string(a.Kind), detector: a.Detector, reason: a.Reason}
+	f := finding{Entity: j.own(a.Entity), start: a.Start, end: a.End, published: published, score: a.Score,
+		kind: string(a.Kind), detector: a.Detector, reason: a.Reason}
 	if j.done[a.ID] {
 		return
 	}
@@ -196,8 +201,8 @@ func (j *judge) anomaly(a *anomaly.Anomaly, published int64, open bool) {
 	j.judge(&f)
 }
 
-// settle judges what open windows showed and closed ones did not confirm, of windows
-// before a time.
+// settle judges the anomalies of open windows before a time that the closed windows did
+// not confirm.
 func (j *judge) settle(before int64) {
 	for id, f := range j.open {
 		if f.end <= before {
@@ -234,7 +239,7 @@ func (j *judge) judge(f *finding) {
 	}
 }
 
-// rule judges the anomaly of a rule with one of the trials.
+// rule judges a rule's anomaly with one of the trials.
 func (j *judge) rule(f *finding, add func(*finding) (bool, string)) (wrong bool, benign string) {
 	if wrong, benign = add(f); f.start >= j.from {
 		t := ruleTally{anomalies: 1}
@@ -246,14 +251,14 @@ func (j *judge) rule(f *finding, add func(*finding) (bool, string)) (wrong bool,
 	return wrong, benign
 }
 
-// withheld takes an anomaly of a rule that a storm kept from being published.
+// withheld counts a rule's anomaly that a storm kept from publication.
 func (j *judge) withheld(rule string, at int64) {
 	if at >= j.from {
 		j.m.rules.add(rule, ruleTally{withheld: 1})
 	}
 }
 
-// window takes a window that closed.
+// window takes a closed window.
 func (j *judge) window(r *window.Result, published int64) {
 	calls := count.Get(&r.Partial, wire.CounterCalls)
 	if r.Size != 0 || calls <= 0 {

@@ -19,9 +19,9 @@ import (
 	"keytrail/schemas/wire"
 )
 
-// profile is how much NAB gives and takes for what a detector does. Source: Lavin and
-// Ahmad 2015, "Evaluating Real-time Anomaly Detection Algorithms: the Numenta Anomaly
-// Benchmark", table of application profiles; the true negatives count nothing.
+// profile is NAB's weights of a detector's results. Source: Lavin and Ahmad 2015,
+// "Evaluating Real-time Anomaly Detection Algorithms: the Numenta Anomaly Benchmark",
+// table of application profiles; true negatives have no weight.
 type profile struct {
 	name                    string
 	found, missed, mistaken float64
@@ -33,7 +33,7 @@ var profiles = []profile{
 	{"reward low false negatives", 1, 2, 0.11},
 }
 
-// series is one file of NAB, with what a detector says of it.
+// series is one file of NAB, with a detector's scores.
 type series struct {
 	name    string
 	at      []time.Time
@@ -45,12 +45,12 @@ type series struct {
 // label is a labelled anomaly, by the indexes of its first and last value.
 type label struct{ first, last int }
 
-// probation is the number of values from which a detector may learn and which are
-// not scored: 15 %, at most 750.
+// probation is the number of initial values that are not scored, for a detector to learn:
+// 15 %, at most 750.
 func (s *series) probation() int { return min(len(s.values)*15/100, 750) }
 
-// sigmoid weighs a detection by its place: 1 at the beginning of a window that is as
-// long as 1, 0 at its end (place 0), -1 far behind it.
+// sigmoid weighs a detection by its place: 1 at the beginning of a window of length 1, 0
+// at its end (place 0), -1 far after it.
 func sigmoid(place float64) float64 {
 	if place > 3 {
 		return -1
@@ -58,8 +58,8 @@ func sigmoid(place float64) float64 {
 	return 2/(1+math.Exp(5*place)) - 1
 }
 
-// place returns the window that value i is in, or -1 and what a detection there costs,
-// as a share of a mistake: the more, the farther behind a window it is.
+// place returns the window of value i, or -1 and the cost of a detection there as a share
+// of an error: it grows with the distance after a window.
 func (s *series) place(i int) (w int, cost float64) {
 	w, _ = slices.BinarySearchFunc(s.windows, i, func(w label, i int) int { return cmp.Compare(w.last, i) })
 	switch {
@@ -72,14 +72,14 @@ func (s *series) place(i int) (w int, cost float64) {
 	return -1, sigmoid(float64(i-before.last) / math.Max(1, float64(before.last-before.first)))
 }
 
-// worth is what the earliest detection of a window, at value i, is worth: 1 for its
-// first value.
+// worth returns the value of a window's earliest detection, at value i: 1 for its first
+// value.
 func (w label) worth(i int) float64 {
 	return sigmoid(-float64(w.last-i+1)/float64(w.last-w.first+1)) / sigmoid(-1)
 }
 
-// raw returns the file's score under a profile, before it is normalized: each window
-// counts once, by its earliest detection, or as missed; every other detection costs.
+// raw returns the file's score under a profile, before normalization: each window counts
+// once, by its earliest detection, or as missed; every other detection costs.
 func (s *series) raw(threshold float64, p profile) float64 {
 	sum := 0.0
 	found := make([]bool, len(s.windows))
@@ -103,8 +103,8 @@ func (s *series) raw(threshold float64, p profile) float64 {
 	return sum
 }
 
-// normalized returns the score of several files: 0 for a detector that never says
-// anything, 100 for a perfect one.
+// normalized returns the score of several files: 0 for a silent detector, 100 for a
+// perfect one.
 func normalized(list []*series, threshold float64, p profile) float64 {
 	sum, windows := 0.0, 0
 	for _, s := range list {
@@ -115,9 +115,9 @@ func normalized(list []*series, threshold float64, p profile) float64 {
 	return 100 * (sum + p.missed*n) / ((p.found + p.missed) * n)
 }
 
-// optimal returns the best score under a profile and its threshold, which NAB, too,
-// chooses on the files that it scores. It lowers the threshold from score to score and
-// adds what each detection changes.
+// optimal returns the best score under a profile and its threshold. NAB also chooses it
+// on the scored files. It lowers the threshold from score to score and adds the change of
+// each detection.
 func optimal(list []*series, p profile) (score, threshold float64) {
 	type detection struct {
 		score float64
@@ -137,7 +137,7 @@ func optimal(list []*series, p profile) (score, threshold float64) {
 	}
 	slices.SortStableFunc(all, func(a, b detection) int { return cmp.Compare(b.score, a.score) })
 	n := float64(windows)
-	sum := 0.0 // beyond that of a detector that says nothing
+	sum := 0.0 // relative to a silent detector
 	score, threshold = 0, math.Inf(1)
 	for k, d := range all {
 		w, cost := d.s.place(d.i)
@@ -161,22 +161,21 @@ func optimal(list []*series, p profile) (score, threshold float64) {
 	return score, threshold
 }
 
-// nabResult is what came of NAB.
+// nabResult is the result of NAB.
 type nabResult struct {
 	err                    error
 	files, values, windows int
 	rows                   []nabRow
 }
 
-// nabRow is how one method did, by profile: its best score with the threshold that
-// gives it, and its score with its usual threshold, if there is one.
+// nabRow is one method's result by profile: its best score with that threshold, and its
+// score with its usual threshold, if any.
 type nabRow struct {
 	name                      string
 	scores, thresholds, usual []float64
 }
 
-// runNAB scores the rate detector, and the yardsticks, on the files of
-// realAWSCloudWatch.
+// runNAB scores the rate detector and the yardsticks on the files of realAWSCloudWatch.
 func runNAB(data string) nabResult {
 	list, err := readNAB(filepath.Join(data, "nab-realAWSCloudWatch"))
 	if err != nil {
@@ -206,14 +205,14 @@ func runNAB(data string) nabResult {
 	for _, y := range yardsticks() {
 		usual := y.threshold
 		if y.fitted {
-			usual = math.NaN() // it was fitted to other counts
+			usual = math.NaN() // fitted to other counts
 		}
 		row(y.name, usual, func(s *series) { s.measure(y) })
 	}
 	return n
 }
 
-// measure fills in the scores of a yardstick, on the same counts as rate.
+// measure computes the scores of a yardstick, on the same counts as rate.
 func (s *series) measure(y yardstick) {
 	h, scale := &history{sorted: make([]int32, 0, histories)}, s.scale()
 	for i, at := range s.at {
@@ -228,7 +227,7 @@ func (s *series) measure(y yardstick) {
 
 const fiveMinutes = int64(5 * time.Minute)
 
-// scale makes values counts: it brings the median of the probation to 100.
+// scale turns values into counts: the median of the probation becomes 100.
 func (s *series) scale() float64 {
 	early := slices.Sorted(slices.Values(s.values[:max(1, s.probation())]))
 	if median := early[len(early)/2]; median > 0 {
@@ -237,8 +236,8 @@ func (s *series) scale() float64 {
 	return 1
 }
 
-// rate fills in the scores of Keytrail's rate detector: each value, scaled, is the
-// number of calls on a KMS key in a window of five minutes.
+// rate computes the scores of Keytrail's rate detector: each scaled value is the number
+// of calls on a KMS key in a window of five minutes.
 func (s *series) rate() {
 	cfg := window.DefaultConfig()
 	cfg.Threshold, cfg.MinCount = 0.01, 1

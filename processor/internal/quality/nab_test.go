@@ -8,7 +8,7 @@ import (
 	"testing"
 )
 
-// example is a series of 100 values with windows of ten: the first 15 are not scored.
+// example is a series of 100 values with windows of ten, of which the first 15 are not scored.
 func example(scores map[int]float64) *series {
 	s := &series{values: make([]float64, 100), scores: make([]float64, 100), windows: []label{{20, 29}, {60, 69}}}
 	for i, v := range scores {
@@ -17,7 +17,7 @@ func example(scores map[int]float64) *series {
 	return s
 }
 
-// TestNABScoring follows what NAB's paper says of single detections.
+// TestNABScoring checks the NAB paper's scores of single detections.
 func TestNABScoring(t *testing.T) {
 	standard := profiles[0]
 	f := func(what string, scores map[int]float64, want float64) {
@@ -41,7 +41,7 @@ func TestNABScoring(t *testing.T) {
 	}
 }
 
-// TestNABOptimal compares the quick search for the best threshold with the plain one.
+// TestNABOptimal compares the fast search for the best threshold with the plain one.
 func TestNABOptimal(t *testing.T) {
 	r := rand.New(rand.NewPCG(3, 4))
 	for range 200 {
@@ -78,7 +78,7 @@ func TestNABNormalized(t *testing.T) {
 	}
 }
 
-// TestNABFiles reads the real files, where there are any.
+// TestNABFiles reads the real files, if available.
 func TestNABFiles(t *testing.T) {
 	dir := os.Getenv("KEYTRAIL_DATA")
 	if dir == "" {

@@ -12,14 +12,14 @@ import (
 	"keytrail/processor/sigma"
 )
 
-// ruleTally is how one rule did. Rules need no learning and have no threshold.
+// ruleTally is one rule's result. Rules need no learning and have no threshold.
 type ruleTally struct {
 	anomalies int // published
-	wrong     int // of them, about no incident
-	withheld  int // not published, of a storm
+	wrong     int // published, but about no incident
+	withheld  int // unpublished, because of a storm
 }
 
-// ruleTallies are those of all rules, by the name of the rule as anomalies have it.
+// ruleTallies are the results of all rules, by the rule's name in anomalies.
 type ruleTallies map[string]ruleTally
 
 func (t ruleTallies) add(name string, o ruleTally) {
@@ -30,7 +30,7 @@ func (t ruleTallies) add(name string, o ruleTally) {
 // ofUser reports whether an anomaly's rule is one of the user's.
 func ofUser(detector string) bool { return strings.HasPrefix(detector, anomaly.SigmaDetector) }
 
-// readRules reads the user's rules that are measured; nil where the folder is "".
+// readRules reads the measured user's rules; nil if the folder is "".
 func readRules(dir string) (*sigma.Rules, error) {
 	if dir == "" {
 		return nil, nil
@@ -65,14 +65,18 @@ func title(name string, rules *sigma.Rules) string {
 	return name
 }
 
-// rulesSection tells of the rules alone, which ask for one event.
+// rulesSection reports on the rules alone, which judge single events.
 func rulesSection(p printer, o options, m *measured) {
 	p("## Rules alone\n")
-	p("An anomaly of a rule is about one call and needs no learning; those of the always-on rules are among\nKeytrail's above, and such rules as have none are not listed. Of one rule, KMS key and principal a\nwindow has at most %d published by a partition of stage count; what is withheld is counted in the\nwindows (`keytrail.window.withheld`).\n", anomaly.StormBound)
-	p("| rule | anomalies | about an incident | false | false / 1,000 entity-days | false / day | withheld |\n|---|---:|---:|---:|---:|---:|---:|")
+	p("An anomaly of a rule is about one call and needs no learning. Keytrail's figures above include those of the "+
+		"always-on rules; rules without anomalies are not listed. Per rule, KMS key, principal and window a partition "+
+		"of stage count publishes at most %d; windows count the others (`keytrail.window.withheld`).\n", anomaly.StormBound)
+	p("| rule | anomalies | about an incident | false | false / 1,000 entity-days | false / day | withheld " +
+		"|\n|---|---:|---:|---:|---:|---:|---:|")
 	row := func(name string, t ruleTally) {
 		f := figures{wrong: t.wrong}
-		p("| %s | %d | %d | %d | %.3f | %.2f | %d |", name, t.anomalies, t.anomalies-t.wrong, t.wrong, m.ours.perThousand(f), m.ours.perDay(f), t.withheld)
+		p("| %s | %d | %d | %d | %.3f | %.2f | %d |", name, t.anomalies, t.anomalies-t.wrong, t.wrong,
+			m.ours.perThousand(f), m.ours.perDay(f), t.withheld)
 	}
 	for _, user := range []bool{false, true} {
 		all := ruleTallies{}
@@ -94,6 +98,7 @@ func rulesSection(p printer, o options, m *measured) {
 		}
 	}
 	if o.rules != nil {
-		p("\nThe rules of `%s` stand for the user's own: one with lists that are kept,\ntwo as one writes them on the first day. They are in no other table.\n", o.rulesDir)
+		p("\nThe rules of `%s` are examples of a user's: one with maintained lists, and two as written on the first "+
+			"day. They are in no other table.\n", o.rulesDir)
 	}
 }

@@ -19,18 +19,17 @@ import (
 	"keytrail/schemas/otellog"
 )
 
-// disorder is out_of_orderness, as keytrail run has it by default: the watermark is
-// so far behind the youngest event.
+// disorder is keytrail run's default out_of_orderness: the watermark is that far behind
+// the youngest event.
 const disorder = int64(15 * time.Minute)
 
-// engine takes the records of a trail as its files are delivered, and does to them
-// what the stages count and detect do: decode, normalize, remove duplicates, judge
-// by the rules, count, close windows at the watermark, judge those. Between its
-// parts there is no Kafka and no file; the code is the same. The event time at which
-// a file is delivered is the clock: what comes of its records is published then.
+// engine processes a trail's records in order of file delivery like the stages count and
+// detect: decode, normalize, remove duplicates, apply the rules, count, close windows at
+// the watermark, judge them. It uses the same code without Kafka and files in between.
+// The event time of a file's delivery is the clock and the time of publication.
 //
-// The records are made as JSON and decoded, because that takes less than a third of the
-// time of a run, and so no detector can look at something that a short cut forgot.
+// The records are made as JSON and decoded, which takes less than a third of the run, so
+// that no shortcut can hide a field from a detector.
 type engine struct {
 	cfg     window.Config
 	detect  *window.Engine
@@ -44,19 +43,19 @@ type engine struct {
 	mark    int64
 	now     int64 // ns
 	totals  totals
-	// found takes every anomaly each time that it is published, and whether that is
-	// while its window is open; closed every window that closes or is refined. Their
-	// arguments are valid only during the call.
+	// found takes every publication of an anomaly, and whether its window is open; closed
+	// takes every window that closes or is refined. Their arguments are valid only during
+	// the call.
 	found  func(a *anomaly.Anomaly, published int64, open bool)
 	closed func(r *window.Result, published int64)
-	// withheld takes the name of a rule whose anomaly a storm keeps from being published,
-	// and the call's time.
+	// withheld takes the rule of an anomaly that a storm keeps from publication, and the
+	// call's time.
 	withheld func(rule string, at int64)
-	packed   int64 // when the engine last packed what changed
-	failed   error // of the rules, at the call at hand
+	packed   int64 // time of the last packing
+	failed   error // of the rules, for the current call
 }
 
-// totals says what became of the records.
+// totals counts the records by outcome.
 type totals struct {
 	records, calls, duplicates, late, filtered, windows int
 }
@@ -66,7 +65,8 @@ func newEngine(cfg window.Config, rules *sigma.Rules) *engine {
 	e := &engine{
 		cfg: cfg, detect: window.NewEngine(cfg, nil), source: intake.NewSource(cfg.Size), mark: eventtime.None,
 		decoder: cloudtrail.NewDecoder(decoding.Limits{}), norm: normalize.New(normalize.Options{OmitBody: rules == nil}),
-		found: func(*anomaly.Anomaly, int64, bool) {}, closed: func(*window.Result, int64) {}, withheld: func(string, int64) {},
+		found: func(*anomaly.Anomaly, int64, bool) {}, closed: func(*window.Result, int64) {},
+		withheld: func(string, int64) {},
 	}
 	e.taker = intake.Taker{
 		Judge:    intake.NewJudge(cfg.Size, cfg.Allow, rules),
@@ -79,8 +79,8 @@ func newEngine(cfg window.Config, rules *sigma.Rules) *engine {
 	return e
 }
 
-// trail runs a whole trail through the engine, in the order of delivery. It holds
-// the records that wait for their file.
+// trail runs a whole trail through the engine, in order of delivery. It holds the records
+// that wait for their file.
 func (e *engine) trail(g *generate.Generator) error {
 	waiting := map[int64][][]byte{} // JSON by delivery, Unix seconds
 	flush := func(before int64) error {
@@ -114,13 +114,13 @@ func (e *engine) trail(g *generate.Generator) error {
 	if err := flush(forever); err != nil {
 		return err
 	}
-	// The last windows close; the end of the trail is not a silence of a KMS key.
+	// The last windows close, but the end of the trail is not a silence of a KMS key.
 	e.now += 2 * disorder
 	e.advance(e.mark + disorder + e.cfg.Size)
 	return nil
 }
 
-// deliver takes the records that are delivered at a Unix second.
+// deliver processes the records delivered at a Unix second.
 func (e *engine) deliver(second int64, records [][]byte) error {
 	e.now = second * int64(time.Second)
 	for _, text := range records {
@@ -145,7 +145,7 @@ func (e *engine) deliver(second int64, records [][]byte) error {
 	return nil
 }
 
-// take takes in the call in e.call.
+// take processes the call in e.call.
 func (e *engine) take() error {
 	switch e.taker.Take(&e.source, &e.rec, &e.call, e.cfg.MarkAt(e.mark).Late) {
 	case intake.New:
@@ -160,7 +160,7 @@ func (e *engine) take() error {
 	return e.failed
 }
 
-// advance merges what was counted, and closes windows up to the watermark.
+// advance merges the counts, and closes windows up to the watermark.
 func (e *engine) advance(mark int64) {
 	for p := range e.source.Table.All() {
 		e.detect.Merge(p)
@@ -175,7 +175,7 @@ func (e *engine) advance(mark int64) {
 			e.found(&r.Anomalies[i], e.now, !r.Closed)
 		}
 	})
-	if e.now-e.packed >= int64(time.Hour) { // nobody reads them: packing each time would take two fifths of a run
+	if e.now-e.packed >= int64(time.Hour) { // nobody reads them: packing at each step would take two fifths of a run
 		e.packed = e.now
 		e.detect.Changes(func(string, []byte) {}, func(string) {})
 	}

@@ -24,7 +24,7 @@ func tiny(scenarios ...string) world {
 	return world{keys: 30, principals: 60, days: 7, events: 20_000, repeat: 1, seeds: []uint64{3}, accounts: accounts[:3], scenarios: scenarios}
 }
 
-// finals is what a run ends with: the counters of every window, and every anomaly.
+// finals is the result of a run: the counters of every window, and every anomaly.
 type finals struct {
 	windows   map[string][]wire.Counter
 	anomalies map[string]float64
@@ -40,9 +40,9 @@ func (f finals) window(r *window.Result, size int64) {
 	}
 }
 
-// TestSameAsScan runs one trail twice: through the engine of this package, and as
-// files through scan. Windows and anomalies must be the same, to the last count. What
-// comes later than the allowed lateness is left out: scan waits for everything.
+// TestSameAsScan runs one trail twice: through this package's engine, and as files
+// through scan. Windows and anomalies must be identical. Records after the allowed
+// lateness are excluded, because scan waits for everything.
 func TestSameAsScan(t *testing.T) {
 	scenarios := slices.DeleteFunc(generate.Scenarios(), func(s string) bool { return s == "late_file" })
 	g, err := generate.New(tiny(scenarios...).config(3))
@@ -53,7 +53,7 @@ func TestSameAsScan(t *testing.T) {
 	ours, e := newFinals(), newEngine(cfg, nil)
 	e.closed = func(r *window.Result, _ int64) { ours.window(r, cfg.Size) }
 	e.found = func(a *anomaly.Anomaly, _ int64, open bool) {
-		if !open { // scan does not look at windows before they close
+		if !open { // scan does not judge windows before they close
 			ours.anomalies[a.ID] = a.Score
 		}
 	}
@@ -107,8 +107,8 @@ func compareWindows(t *testing.T, ours, theirs finals) {
 	}
 }
 
-// TestFindsWhatIsPlanted measures on a tiny world: a burst and an opened policy are
-// found, in time, and every anomaly is either about an incident or false.
+// TestFindsWhatIsPlanted measures a tiny world: a burst and an opened policy are found in
+// time, and every anomaly is either about an incident or false.
 func TestFindsWhatIsPlanted(t *testing.T) {
 	m, err := measure(tiny("burst", "policy_opened", "late_file"), window.DefaultConfig(), func(uint64, *measured, time.Duration) {})
 	if err != nil {
@@ -118,8 +118,8 @@ func TestFindsWhatIsPlanted(t *testing.T) {
 		t.Errorf("%+v; %d false", f, len(m.wrong))
 	}
 	for _, o := range m.ours.incidents {
-		// At the soonest the file comes after two minutes; at the latest the burst's
-		// second window closes 15 minutes after its end, and its files come then.
+		// The file arrives after two minutes at the earliest; at the latest the burst's
+		// second window closes 15 minutes after its end, when its files arrive.
 		if o.took < time.Minute || o.took > 45*time.Minute {
 			t.Errorf("%s took %v", o.scenario, o.took)
 		}
@@ -138,8 +138,8 @@ func TestFindsWhatIsPlanted(t *testing.T) {
 	}
 }
 
-// TestSameAgain holds that the report follows from seeds and code alone, and that two
-// seeds at a time do not disturb each other.
+// TestSameAgain checks that the report follows from seeds and code alone, and that
+// concurrent seeds do not disturb each other.
 func TestSameAgain(t *testing.T) {
 	w := tiny("burst", "slow_drip", "deployment", "reread")
 	w.seeds, w.events = []uint64{3, 4}, 5000
@@ -160,8 +160,8 @@ func TestSameAgain(t *testing.T) {
 	}
 }
 
-// TestLateRecords holds that what is delivered later than the allowed lateness counts
-// as late, and what is delivered again as a copy.
+// TestLateRecords checks that records delivered after the allowed lateness count as late,
+// and repeated ones as copies.
 func TestLateRecords(t *testing.T) {
 	w := tiny("late_file", "duplicates")
 	w.repeat = 4

@@ -9,13 +9,13 @@ import (
 	"keytrail/processor/generate"
 )
 
-// tally is how one method did on one or several trails.
+// tally is one method's result on one or several trails.
 type tally struct {
 	name      string
-	threshold float64 // its findings of at least this score are its anomalies
+	threshold float64 // findings of at least this score are anomalies
 	floor     float64 // findings below this score are not kept
 	scores    []scored
-	incidents []outcome // one for each incident, of all trails one after another
+	incidents []outcome // one per incident, trail by trail
 	days      float64   // days judged
 	// entityDays counts the KMS keys, principals and pairs with calls, for each day.
 	entityDays int
@@ -28,19 +28,19 @@ type scored struct {
 	hit   bool
 }
 
-// outcome is what a method made of one incident.
+// outcome is a method's result for one incident.
 type outcome struct {
 	scenario string
 	note     string
 	label    *generate.Label
 	volume   bool // the incident shows in numbers of calls
-	// best is the highest score of a finding of an expected kind; 0: none.
+	// best is the highest score of an expected kind; 0: none.
 	best float64
-	// seen is the same of any kind.
+	// seen is the highest score of any kind.
 	seen float64
 	// took is the time from its first event to the first such anomaly; negative: none.
 	took time.Duration
-	// other are the kinds that were found although they are not expected.
+	// other are the unexpected kinds that were found.
 	other []string
 }
 
@@ -55,7 +55,7 @@ func (t *tally) join(o *tally) {
 	}
 }
 
-// trial judges the findings of one method on one trail, as they come.
+// trial judges the findings of one method on one trail, one by one.
 type trial struct {
 	tally
 	known *incidents
@@ -64,20 +64,22 @@ type trial struct {
 }
 
 func newTrial(name string, threshold, floor float64, known *incidents, from int64) *trial {
-	t := &trial{tally: tally{name: name, threshold: threshold, floor: floor, benign: map[string]int{}}, known: known, from: from}
+	t := &trial{tally: tally{name: name, threshold: threshold, floor: floor, benign: map[string]int{}},
+		known: known, from: from}
 	for i, in := range known.list {
 		if in.Benign {
 			t.index = append(t.index, -1)
 			continue
 		}
 		t.index = append(t.index, len(t.incidents))
-		t.incidents = append(t.incidents, outcome{scenario: in.row(), note: in.Note, label: &known.list[i].Label, took: -1, volume: in.expects(string(generate.KindRate))})
+		t.incidents = append(t.incidents, outcome{scenario: in.row(), note: in.Note, label: &known.list[i].Label, took: -1,
+			volume: in.expects(string(generate.KindRate))})
 	}
 	return t
 }
 
-// add judges one finding: whether it is about no incident, and which harmless
-// scenario it is about, if any. Each finding is to be added once.
+// add judges one finding: whether it is about no incident, and which harmless scenario it
+// is about, if any. Add each finding once.
 func (t *trial) add(f *finding) (wrong bool, benign string) {
 	if f.start < t.from || f.score < t.floor {
 		return false, ""
@@ -111,7 +113,7 @@ func (t *trial) add(f *finding) (wrong bool, benign string) {
 	return !hit, benign
 }
 
-// figures are what a threshold gives.
+// figures are the results at one threshold.
 type figures struct {
 	threshold      float64
 	found, planted int
@@ -121,7 +123,7 @@ type figures struct {
 
 func (f figures) recall() float64 { return ratio(f.found, f.planted) }
 
-// precision is the share of anomalies that are about an incident; 1 without any.
+// precision is the share of anomalies about an incident; 1 without any anomaly.
 func (f figures) precision() float64 {
 	if f.anomalies == 0 {
 		return 1
@@ -136,7 +138,7 @@ func ratio(a, b int) float64 {
 	return float64(a) / float64(b)
 }
 
-// at returns what a threshold gives. fits chooses the incidents; nil: all.
+// at returns the figures at a threshold. fits selects the incidents; nil: all.
 func (t *tally) at(threshold float64, fits func(*outcome) bool) figures {
 	f := figures{threshold: threshold}
 	for i := range t.incidents {
@@ -158,8 +160,8 @@ func (t *tally) at(threshold float64, fits func(*outcome) bool) figures {
 	return f
 }
 
-// curve returns the figures of every threshold that makes a difference, the highest
-// first. fits chooses the incidents; nil: all.
+// curve returns the figures of every threshold that makes a difference, highest first.
+// fits selects the incidents; nil: all.
 func (t *tally) curve(fits func(*outcome) bool) []figures {
 	all := slices.Clone(t.scores)
 	slices.SortFunc(all, func(a, b scored) int { return cmp.Compare(b.score, a.score) })
@@ -190,7 +192,7 @@ func (t *tally) curve(fits func(*outcome) bool) []figures {
 
 // area returns the area under the precision-recall curve as average precision: the
 // precision at every threshold times the recall that the threshold adds, without
-// interpolation (Davis and Goadrich 2006 tell why not linearly). Recall that no
+// interpolation (Davis and Goadrich 2006 explain why not linear). Recall that no
 // threshold reaches adds nothing.
 func area(curve []figures) float64 {
 	sum, before := 0.0, 0.0
@@ -211,10 +213,10 @@ func atRecall(curve []figures, r float64) (figures, bool) {
 	return figures{}, false
 }
 
-// perThousand returns false anomalies for 1,000 entity-days.
+// perThousand returns false anomalies per 1,000 entity-days.
 func (t *tally) perThousand(f figures) float64 {
 	return 1000 * float64(f.wrong) / math.Max(1, float64(t.entityDays))
 }
 
-// perDay returns false anomalies a day.
+// perDay returns false anomalies per day.
 func (t *tally) perDay(f figures) float64 { return float64(f.wrong) / math.Max(1, t.days) }

@@ -19,11 +19,11 @@ const (
 	minute = int64(time.Minute)
 )
 
-// noon is when the incidents of these tests begin.
+// noon is the start of the incidents in these tests.
 var noon = time.Date(2026, 1, 20, 12, 0, 0, 0, time.UTC)
 
 // three are two incidents that begin at noon, one that begins an hour later, and a
-// harmless thing at noon.
+// harmless scenario at noon.
 func three() *incidents {
 	rate, first := []generate.Kind{generate.KindRate}, []generate.Kind{generate.KindFirstSeen}
 	return newIncidents([]generate.Label{
@@ -40,7 +40,7 @@ func keyWindow(arn string, after time.Duration, score float64, kind string) *fin
 		published: noon.Add(after + 20*time.Minute).UnixNano(), score: score, kind: kind}
 }
 
-// TestMatching holds which entities and times an incident is about.
+// TestMatching checks the entities and times of an incident.
 func TestMatching(t *testing.T) {
 	s := three()
 	f := func(what string, e wire.Entity, after time.Duration, want ...int) {
@@ -78,7 +78,7 @@ func TestMatching(t *testing.T) {
 	f("behind the aftermath", key(keyC), 135*time.Minute)
 }
 
-// TestFigures follows an example that was worked out by hand. Three incidents:
+// TestFigures follows a hand-computed example. Three incidents:
 //
 //	score 9  rate on A's key      about the burst, an expected kind
 //	score 8  rate on key C        false
@@ -145,8 +145,8 @@ func TestFigures(t *testing.T) {
 	}
 }
 
-// TestHarmless holds that an anomaly about something harmless is false, unless it is
-// about an incident as well.
+// TestHarmless checks that an anomaly about a harmless scenario is false, unless it is
+// also about an incident.
 func TestHarmless(t *testing.T) {
 	r := newTrial("x", 0, 0, three(), 0)
 	for _, f := range []struct {
@@ -167,7 +167,7 @@ func TestHarmless(t *testing.T) {
 	}
 }
 
-// TestJoin holds that figures of two trails are those of all findings together.
+// TestJoin checks that the figures of two joined trails are those of all findings together.
 func TestJoin(t *testing.T) {
 	a, b := newTrial("x", 6, 0, three(), 0), newTrial("x", 6, 0, three(), 0)
 	a.add(keyWindow(keyA, 0, 9, "rate"))

@@ -7,10 +7,10 @@ import (
 	"keytrail/schemas/wire"
 )
 
-// The yardsticks are what people use who have no Keytrail: four rules over the same
-// windows of KMS keys and principals. Like Keytrail's own rate detector they judge
-// only windows of minCalls and more, of entities that are known for a day, and they
-// learn silence as windows without calls.
+// The yardsticks are common alternatives to Keytrail: four rules over the same windows of
+// KMS keys and principals. Like Keytrail's rate detector they judge only windows of
+// minCalls and more, of entities known for a day, and they count silence as windows
+// without calls.
 const (
 	minCalls  = 20
 	warmUp    = int64(24 * 3600e9)
@@ -18,8 +18,8 @@ const (
 	histories = 288
 )
 
-// yardstick is one of them. floor is the score from which on its findings are kept,
-// for the sweep of thresholds.
+// yardstick is one of them. floor is the lowest score of findings kept for the sweep of
+// thresholds.
 type yardstick struct {
 	name      string
 	threshold float64
@@ -28,8 +28,8 @@ type yardstick struct {
 	score     func(h *history, at int64, calls float64) float64
 }
 
-// yardsticks returns the yardsticks with their usual thresholds. That of the fixed one
-// has the best F1 on training seeds: quality -fit prints it.
+// yardsticks returns the yardsticks with their usual thresholds. The fixed one has the
+// threshold of the best F1 on training seeds, as quality -fit prints it.
 func yardsticks() []yardstick {
 	return []yardstick{
 		{"mean + 3 sd", 3, 3, false, (*history).deviations},
@@ -39,14 +39,14 @@ func yardsticks() []yardstick {
 	}
 }
 
-// history is what the yardsticks know of one entity. About 1.8 kB.
+// history is a yardstick's memory of one entity, about 1.8 kB.
 type history struct {
 	since, until int64 // of the windows learned, ns
 	// mean and square are decayed sums for mean + 3 sd, with a half-life of a week.
 	weight, sum, squares float64
-	// calls and windows are sums for Poisson, by hour of the day.
+	// calls and windows are sums by hour of the day, for Poisson.
 	calls, windows [slots]float32
-	// ring holds the counts of the last day, sorted the same in order.
+	// ring has the counts of the last day, and sorted has them in order.
 	ring   [histories]int32
 	sorted []int32
 	next   int
@@ -55,7 +55,7 @@ type history struct {
 // weekly is the decay of one window of five minutes with a half-life of a week.
 var weekly = math.Exp2(-1.0 / (7 * 288))
 
-// skip learns the empty windows of size from the last one learned up to at.
+// skip learns the empty windows of size from the last learned one up to at.
 func (h *history) skip(at, size int64) {
 	if h.since == 0 {
 		h.since, h.until = at, at
@@ -87,7 +87,7 @@ func (h *history) learn(at, size, calls int64) {
 	h.until = at + size
 }
 
-// push puts a count into the ring, in the place of the oldest.
+// push replaces the oldest count in the ring.
 func (h *history) push(n int32) {
 	if len(h.sorted) == histories {
 		if old := h.ring[h.next]; old == n {
@@ -103,14 +103,14 @@ func (h *history) push(n int32) {
 	h.next = (h.next + 1) % histories
 }
 
-// deviations is by how many standard deviations the count is above the mean.
+// deviations returns how many standard deviations the count is above the mean.
 func (h *history) deviations(_ int64, calls float64) float64 {
 	mean := h.sum / h.weight
 	return (calls - mean) / math.Sqrt(math.Max(h.squares/h.weight-mean*mean, 1))
 }
 
-// poisson is -log10 of the probability of so many calls or more, where the mean is
-// that of this hour of the day.
+// poisson is -log10 of the probability of n calls or more, with the mean of this hour of
+// the day.
 func (h *history) poisson(at int64, calls float64) float64 {
 	slot := at / 3600e9 % slots
 	if h.windows[slot] < 12 { // an hour that was never seen
@@ -134,12 +134,12 @@ func poissonSurprise(n, mean float64) float64 {
 	return math.Min(-(log+math.Log(sum))/math.Ln10, 300)
 }
 
-// robust is by how many standard deviations, estimated by the median absolute
+// robust returns how many standard deviations, estimated by the median absolute
 // deviation, the count is above the median of the last day.
 func (h *history) robust(_ int64, calls float64) float64 {
 	n := len(h.sorted)
 	median := float64(h.sorted[n/2])
-	// Half of the counts lie within the MAD: walk outwards from the median.
+	// Half of the counts are within the MAD: walk outwards from the median.
 	low, high, mad := n/2, n/2, 0.0
 	for range n / 2 {
 		if high+1 >= n || low > 0 && median-float64(h.sorted[low-1]) <= float64(h.sorted[high+1])-median {

@@ -11,8 +11,8 @@ import (
 
 const hour = int64(3600e9)
 
-// TestYardsticksAgainstPlainSums compares what the yardsticks remember with the whole
-// past, windows without calls included.
+// TestYardsticksAgainstPlainSums compares the yardsticks' memory with the whole past,
+// including windows without calls.
 func TestYardsticksAgainstPlainSums(t *testing.T) {
 	r := rand.New(rand.NewPCG(1, 2))
 	h := &history{}
@@ -80,7 +80,7 @@ func poissonOf(past []float64, begin, at int64, n float64) float64 {
 	if n <= mean {
 		return 0
 	}
-	below := 0.0 // P(N < n), the plain way: good while it is not close to 1
+	below := 0.0 // P(N < n), directly: accurate unless close to 1
 	for k := 0.0; k < n; k++ {
 		gamma, _ := math.Lgamma(k + 1)
 		below += math.Exp(k*math.Log(mean) - mean - gamma)
@@ -95,8 +95,8 @@ func TestPoissonSurprise(t *testing.T) {
 	near(t, "20 of 5", poissonSurprise(20, 5), -math.Log10(3.4519e-7)) // R: ppois(19, 5, lower.tail = FALSE)
 }
 
-// TestFieldJudgesWhatIsKnown holds the conditions under which yardsticks judge: a day
-// of history and twenty calls, keys and principals.
+// TestFieldJudgesWhatIsKnown checks when yardsticks judge: with a day of history and
+// twenty calls, keys and principals.
 func TestFieldJudgesWhatIsKnown(t *testing.T) {
 	f := newField(yardsticks(), newIncidents(nil), 0, fiveMinutes)
 	e := wire.Entity{Scope: wire.ScopeKey, Key: keyA}

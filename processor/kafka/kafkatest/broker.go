@@ -9,8 +9,8 @@ import (
 	"keytrail/processor/kafka"
 )
 
-// Variable is the environment variable that has the tests run on a real Kafka,
-// when it is "real": make integration sets it.
+// Variable is the environment variable that selects a real Kafka with the value "real":
+// make integration sets it.
 const Variable = "KEYTRAIL_KAFKA"
 
 // Broker is one broker, embedded or real.
@@ -21,8 +21,8 @@ type Broker interface {
 	Close()
 }
 
-// Start starts one broker for a test, which ends with the test at the latest:
-// embedded, or a real one when the environment says so.
+// Start starts one broker, which lives at most as long as the test: embedded, or a real
+// one if the environment says so.
 func Start(t testing.TB) Broker {
 	t.Helper()
 	var b Broker
@@ -34,7 +34,7 @@ func Start(t testing.TB) Broker {
 		}
 		b = e
 	case "real":
-		dir, err := os.MkdirTemp("", "kafkatest-") // the name of a test may have what StartCluster refuses
+		dir, err := os.MkdirTemp("", "kafkatest-") // a test's name may contain characters that StartCluster refuses
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -45,7 +45,7 @@ func Start(t testing.TB) Broker {
 		}
 		b = c
 	default:
-		t.Fatalf("%s is %q, want real or nothing", Variable, v)
+		t.Fatalf("%s is %q; set it to real or leave it unset", Variable, v)
 	}
 	t.Cleanup(b.Close)
 	return b

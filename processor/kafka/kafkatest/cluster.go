@@ -1,6 +1,6 @@
-// Package kafkatest starts brokers for tests: franz-go's kfake inside the process,
-// or a real Apache Kafka in processes of its own, which can be killed and started
-// again. Nothing here is safe for concurrent use.
+// Package kafkatest starts brokers for tests: franz-go's kfake inside the process, or a
+// real Apache Kafka in separate processes that can be killed and restarted. Nothing here
+// is safe for concurrent use.
 package kafkatest
 
 import (
@@ -17,33 +17,32 @@ import (
 	"time"
 )
 
-// Cluster is a real Apache Kafka on the loopback interface: scripts/kafka lays it
-// out, and each broker is a process.
+// Cluster is a real Apache Kafka on the loopback interface: scripts/kafka prepares it,
+// and each broker is a process.
 type Cluster struct {
 	dir       string
 	addresses []string
-	brokers   []*broker // nil where none runs
+	brokers   []*broker // nil for a broker that does not run
 }
 
-// broker is the process of one.
+// broker is the process of one broker.
 type broker struct {
 	*exec.Cmd
-	ended chan struct{} // closed when it has
+	ended chan struct{} // closed when the process has ended
 }
 
-// patience is how long a broker may take until it answers, on a machine that is
-// busy with other things.
+// patience is how long a broker may take to answer on a busy machine.
 const patience = 3 * time.Minute
 
-// StartCluster starts n brokers whose data is kept below dir, and returns when all
-// of them answer. Messages of what fetches Kafka go to log. The caller closes the
-// cluster. The path of dir must be of letters, digits and "._/-": Kafka takes a comma in
-// its list of directories for the end of one, and begins the next where it was started.
+// StartCluster starts n brokers with their data below dir, and returns when all answer.
+// The download of Kafka writes its messages to log. The caller closes the cluster. The
+// path of dir may have letters, digits and "._/-" only: Kafka splits its list of
+// directories at commas.
 func StartCluster(dir string, n int, log io.Writer) (*Cluster, error) {
 	return startCluster(dir, n, log, nil)
 }
 
-// startCluster is StartCluster with what is done to the layout before a broker runs.
+// startCluster is StartCluster with a change of the prepared configuration.
 func startCluster(dir string, n int, log io.Writer, change func(dir string) error) (*Cluster, error) {
 	root, err := moduleRoot()
 	if err != nil {
@@ -51,7 +50,7 @@ func startCluster(dir string, n int, log io.Writer, change func(dir string) erro
 	}
 	for try := 1; ; try++ {
 		c, err := start(root, filepath.Join(dir, strconv.Itoa(try)), n, log, change)
-		// Between the choice of a port and its use somebody else may take it.
+		// Another process may take a port between its choice and its use.
 		if err == nil || try == 3 {
 			return c, err
 		}
@@ -60,7 +59,8 @@ func startCluster(dir string, n int, log io.Writer, change func(dir string) erro
 }
 
 func start(root, dir string, n int, log io.Writer, change func(dir string) error) (*Cluster, error) {
-	prepare := exec.Command(filepath.Join(root, "scripts", "kafka"), "--prepare", "--brokers", strconv.Itoa(n), "--dir", dir)
+	prepare := exec.Command(filepath.Join(root, "scripts", "kafka"), "--prepare", "--brokers",
+		strconv.Itoa(n), "--dir", dir)
 	prepare.Stderr = log
 	if err := prepare.Run(); err != nil {
 		return nil, fmt.Errorf("scripts/kafka --prepare: %w", err)
@@ -89,8 +89,8 @@ func start(root, dir string, n int, log io.Writer, change func(dir string) error
 	return c, nil
 }
 
-// moduleRoot finds the directory of go.mod above the working directory: tests run
-// in their package's.
+// moduleRoot finds the directory of go.mod above the working directory: tests run in
+// their package's directory.
 func moduleRoot() (string, error) {
 	dir, err := os.Getwd()
 	for ; err == nil; dir = filepath.Dir(dir) {
@@ -117,26 +117,26 @@ func (c *Cluster) Running() (n int) {
 	return n
 }
 
-// Launch starts broker i, counted from 0, which does not run. It does not wait
-// until it answers.
+// Launch starts broker i, counted from 0, which must not run. It does not wait until the
+// broker answers.
 func (c *Cluster) Launch(i int) error {
 	run := exec.Command(filepath.Join(c.dir, strconv.Itoa(i+1), "run"))
-	// A group of its own: an interrupt at the terminal is for the test, which then
-	// ends the brokers.
+	// Its own process group: an interrupt at the terminal reaches only the test, which
+	// then ends the brokers.
 	run.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
 	if err := run.Start(); err != nil {
 		return fmt.Errorf("cannot start broker %d: %w", i+1, err)
 	}
 	b := &broker{run, make(chan struct{})}
 	go func() {
-		run.Wait() // what it returns says no more than the log
+		run.Wait() // the log has more than its error
 		close(b.ended)
 	}()
 	c.brokers[i] = b
 	return nil
 }
 
-// Await waits until broker i takes connections.
+// Await waits until broker i accepts connections.
 func (c *Cluster) Await(i int) error {
 	for deadline := time.Now().Add(patience); ; time.Sleep(50 * time.Millisecond) {
 		select {

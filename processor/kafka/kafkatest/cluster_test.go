@@ -7,8 +7,8 @@ import (
 	"testing"
 )
 
-// A directory that Kafka would take for two is refused before anything is written: the
-// second would be made where the broker is started.
+// A directory that Kafka would split in two is refused before anything is written: Kafka
+// would create the second one in its working directory.
 func TestDirectoriesThatKafkaSplits(t *testing.T) {
 	var log bytes.Buffer
 	c, err := StartCluster(filepath.Join(t.TempDir(), "one, and another"), 1, &log)

@@ -24,28 +24,28 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 )
 
-// User and Password are whom the SASL listener of a Secured knows, by PLAIN and by
-// both kinds of SCRAM.
+// User and Password are the credentials of the SASL listener, for PLAIN and both kinds of
+// SCRAM.
 const (
 	User     = "keytrail"
 	Password = "correct horse, \"battery\" staple"
 )
 
-// Secured is a real Kafka of one broker with further listeners.
+// Secured is a real Kafka of one broker with additional listeners.
 type Secured struct {
 	*Cluster
-	// SASL is the address of the listener that wants TLS and one of PLAIN,
-	// SCRAM-SHA-256, SCRAM-SHA-512 and OAUTHBEARER; it takes tokens that nobody signed.
+	// SASL is the address of the listener with TLS and PLAIN, SCRAM-SHA-256,
+	// SCRAM-SHA-512 or OAUTHBEARER; it accepts unsigned tokens.
 	SASL string
-	// Mutual is the address of the listener that wants a certificate of CA.
+	// Mutual is the address of the listener that requires a client certificate of CA.
 	Mutual string
-	// CA, OtherCA, Cert and Key are PEM files: the authority of all certificates, one
-	// that signed none, and a client's certificate with its key.
+	// CA, OtherCA, Cert and Key are PEM files: the authority of all certificates, an
+	// unrelated authority, and a client's certificate with its key.
 	CA, OtherCA, Cert, Key string
 }
 
-// StartSecured starts one. dir is a directory of the test; messages of what fetches
-// Kafka go to log. The caller closes it.
+// StartSecured starts a Secured. dir is a directory of the test; the download of Kafka
+// writes its messages to log. The caller closes it.
 func StartSecured(dir string, log io.Writer) (*Secured, error) {
 	s := &Secured{CA: filepath.Join(dir, "ca.pem"), OtherCA: filepath.Join(dir, "other.pem"),
 		Cert: filepath.Join(dir, "client.pem"), Key: filepath.Join(dir, "client.key")}
@@ -64,7 +64,7 @@ func StartSecured(dir string, log io.Writer) (*Secured, error) {
 	return s, nil
 }
 
-// certificates makes two authorities, and of the first a broker's and a client's
+// certificates makes two authorities, and from the first a broker's and a client's
 // certificate.
 func (s *Secured) certificates(dir string) error {
 	ca, err := newAuthority("kafkatest", s.CA)
@@ -74,14 +74,14 @@ func (s *Secured) certificates(dir string) error {
 	if _, err := newAuthority("another", s.OtherCA); err != nil {
 		return err
 	}
-	// Kafka reads the key and the certificates of a PEM file, in this order.
+	// Kafka expects the key before the certificates in a PEM file.
 	if err := ca.sign("broker", filepath.Join(dir, "broker.pem"), filepath.Join(dir, "broker.pem")); err != nil {
 		return err
 	}
 	return ca.sign(User, s.Cert, s.Key)
 }
 
-// listeners adds the listeners to what scripts/kafka laid out.
+// listeners adds the listeners to the prepared configuration.
 func (s *Secured) listeners(dir, layout string) error {
 	var err error
 	if s.SASL, err = freeAddress(); err != nil {
@@ -102,7 +102,7 @@ func (s *Secured) listeners(dir, layout string) error {
 			lines[i] += more
 		}
 	}
-	// A quotation mark inside the option's quotes, once for JAAS and once for the file.
+	// Quotation marks inside the option are escaped twice, for JAAS and for the file.
 	password := strings.ReplaceAll(Password, `"`, `\\"`)
 	const security, at = "org.apache.kafka.common.security.", "listener.name.sasl."
 	lines = append(lines,
@@ -114,19 +114,21 @@ func (s *Secured) listeners(dir, layout string) error {
 		at+`plain.sasl.jaas.config=`+security+`plain.PlainLoginModule required user_`+User+`="`+password+`";`,
 		at+`scram-sha-256.sasl.jaas.config=`+security+`scram.ScramLoginModule required;`,
 		at+`scram-sha-512.sasl.jaas.config=`+security+`scram.ScramLoginModule required;`,
-		at+`oauthbearer.sasl.jaas.config=`+security+`oauthbearer.OAuthBearerLoginModule required unsecuredLoginStringClaim_sub="broker";`,
-		at+`oauthbearer.sasl.server.callback.handler.class=`+security+`oauthbearer.internals.unsecured.OAuthBearerUnsecuredValidatorCallbackHandler`,
-		// What no access list is about is open to all, and those of the plain listener may do
-		// everything: tests deny one thing at a time.
+		at+`oauthbearer.sasl.jaas.config=`+security+
+			`oauthbearer.OAuthBearerLoginModule required unsecuredLoginStringClaim_sub="broker";`,
+		at+`oauthbearer.sasl.server.callback.handler.class=`+security+
+			`oauthbearer.internals.unsecured.OAuthBearerUnsecuredValidatorCallbackHandler`,
+		// Resources without an access list are open to all, and the plaintext listener
+		// may do everything: tests deny one thing at a time.
 		"authorizer.class.name=org.apache.kafka.metadata.authorizer.StandardAuthorizer",
 		"super.users=User:ANONYMOUS", "allow.everyone.if.no.acl.found=true",
-		// Sessions end soon, so that the tests see clients prove themselves again.
+		// Sessions expire soon, so that the tests see clients authenticate again.
 		at+"oauthbearer.connections.max.reauth.ms=3000", at+"plain.connections.max.reauth.ms=3000",
 	)
 	return os.WriteFile(path, []byte(strings.Join(lines, "\n")+"\n"), 0o600)
 }
 
-// users makes the credentials of SCRAM, which are kept in the cluster.
+// users creates the SCRAM credentials in the cluster.
 func (s *Secured) users() error {
 	cl, err := kgo.NewClient(kgo.SeedBrokers(s.Brokers()...))
 	if err != nil {
@@ -135,7 +137,7 @@ func (s *Secured) users() error {
 	defer cl.Close()
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
-	for _, m := range []kadm.ScramMechanism{kadm.ScramSha256, kadm.ScramSha512} { // a user stands in one request once
+	for _, m := range []kadm.ScramMechanism{kadm.ScramSha256, kadm.ScramSha512} { // a request may name a user once only
 		made, err := kadm.NewClient(cl).AlterUserSCRAMs(ctx, nil, []kadm.UpsertSCRAM{{User: User, Mechanism: m,
 			Iterations: 4096, Password: Password}})
 		if err == nil {
@@ -148,15 +150,15 @@ func (s *Secured) users() error {
 	return nil
 }
 
-// Deny has the brokers refuse one operation to User on resources whose names begin with
-// name, and allow it all others; undo ends both.
+// Deny makes the brokers refuse one operation to User on resources whose names begin with
+// name, and allow all others; undo removes both rules.
 func (s *Secured) Deny(kind kmsg.ACLResourceType, name string, op kmsg.ACLOperation) (undo func() error, err error) {
 	on := func(b *kadm.ACLBuilder) *kadm.ACLBuilder {
 		b = b.ResourcePatternType(kadm.ACLPatternPrefixed)
 		switch kind {
 		case kmsg.ACLResourceTypeTopic:
 			if op == kmsg.ACLOperationCreate {
-				b = b.Clusters() // who may create any topic is not asked about one
+				b = b.Clusters() // creating any topic is a right on the cluster
 			}
 			return b.Topics(name)
 		case kmsg.ACLResourceTypeGroup:
@@ -183,7 +185,7 @@ func (s *Secured) Deny(kind kmsg.ACLResourceType, name string, op kmsg.ACLOperat
 		})
 }
 
-// each does something with each access list, as the administrator.
+// each runs an action per access list, as the administrator.
 func (s *Secured) each(lists []*kadm.ACLBuilder, f func(context.Context, *kadm.Client, *kadm.ACLBuilder) error) error {
 	cl, err := kgo.NewClient(kgo.SeedBrokers(s.Brokers()...))
 	if err != nil {
@@ -198,8 +200,8 @@ func (s *Secured) each(lists []*kadm.ACLBuilder, f func(context.Context, *kadm.C
 	return err
 }
 
-// Token returns a token that nobody signed (RFC 7519, section 6) for a subject, from
-// now until it expires.
+// Token returns an unsigned token (RFC 7519, section 6) for a subject, valid from now
+// until it expires.
 func Token(subject string, expires time.Time) string {
 	part := base64.RawURLEncoding.EncodeToString
 	claims := fmt.Sprintf(`{"sub":%q,"iat":%d,"exp":%d}`, subject, time.Now().Add(-time.Minute).Unix(), expires.Unix())
@@ -220,7 +222,7 @@ type authority struct {
 	key  *ecdsa.PrivateKey
 }
 
-// newAuthority makes one and writes its certificate to path.
+// newAuthority makes an authority and writes its certificate to path.
 func newAuthority(name, path string) (*authority, error) {
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
@@ -262,7 +264,7 @@ func (a *authority) sign(name, certPath, keyPath string) error {
 func template(name string) *x509.Certificate {
 	serial, err := rand.Int(rand.Reader, new(big.Int).Lsh(big.NewInt(1), 120))
 	if err != nil {
-		panic(err) // the system's source of randomness does not fail
+		panic(err) // the system's random source does not fail
 	}
 	return &x509.Certificate{SerialNumber: serial, Subject: pkix.Name{CommonName: name},
 		NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(24 * time.Hour)}

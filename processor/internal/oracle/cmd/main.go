@@ -1,10 +1,10 @@
-// Command cmd runs the offline judge over files of CloudTrail events and prints
-// its counts as tab-separated lines on standard output (see oracle.WriteTSV).
+// Command cmd counts files of CloudTrail events with the oracle and prints the counts as
+// tab-separated lines on standard output (see oracle.WriteTSV).
 //
 //	go run ./processor/internal/oracle/cmd -size 5m PATH...
 //
-// Paths are files and directories. It exits with 0, with 1 when a file cannot be
-// read, and with 2 on wrong usage.
+// Paths are files and directories. It exits with 0, with 1 if a file cannot be read, and
+// with 2 on wrong usage.
 package main
 
 import (
@@ -19,7 +19,7 @@ import (
 
 func main() { os.Exit(run(os.Args[1:], os.Stdout, os.Stderr)) }
 
-// run is main with its surroundings as arguments; it returns the exit code.
+// run is main with its environment as arguments; it returns the exit code.
 func run(args []string, out, errs io.Writer) int {
 	flags := flag.NewFlagSet("oracle", flag.ContinueOnError)
 	flags.SetOutput(errs)

@@ -1,5 +1,5 @@
-// Package awstest starts moto, which answers as AWS's S3, SQS, SNS and STS do, for
-// tests, and a proxy that fails. Nothing here is safe for concurrent use.
+// Package awstest starts moto, a stand-in for AWS's S3, SQS, SNS and STS, for tests, and
+// a proxy that fails. Nothing here is safe for concurrent use.
 package awstest
 
 import (
@@ -20,16 +20,15 @@ import (
 	"net/http"
 )
 
-// Variable is the environment variable that has the tests run against moto, when
-// it is "real": make integration sets it.
+// Variable is the environment variable that selects moto with the value "real": make
+// integration sets it.
 const Variable = "KEYTRAIL_AWS"
 
-// Region is the region of what the tests make.
+// Region is the region of the tests' resources.
 const Region = "eu-central-1"
 
-// Start starts moto for a test, which ends with the test, and returns its URL.
-// Credentials for it are in the environment from then on. Without make integration
-// the test is skipped, loudly.
+// Start starts moto for the duration of a test, and returns its URL. It sets credentials
+// in the environment. Without make integration it skips the test, loudly.
 func Start(t testing.TB) string {
 	t.Helper()
 	switch v := os.Getenv(Variable); v {
@@ -38,7 +37,7 @@ func Start(t testing.TB) string {
 		fmt.Fprintf(os.Stderr, "SKIPPED %s: it needs a server and is NOT run: make integration runs it\n", t.Name())
 		t.Skip("make integration runs it")
 	default:
-		t.Fatalf("%s is %q, want real or nothing", Variable, v)
+		t.Fatalf("%s is %q; set it to real or leave it unset", Variable, v)
 	}
 	for name, value := range Environment {
 		set := func() error { return os.Setenv(name, value) }
@@ -55,7 +54,7 @@ func Start(t testing.TB) string {
 	}
 	server := exec.Command(filepath.Join(root, "scripts", "moto"))
 	server.Stderr = os.Stderr
-	// Its own process group, so that all of it can be ended.
+	// Its own process group, so that all of it can be killed.
 	server.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGTERM}
 	out, err := server.StdoutPipe()
 	if err == nil {
@@ -66,7 +65,7 @@ func Start(t testing.TB) string {
 	}
 	t.Cleanup(func() {
 		syscall.Kill(-server.Process.Pid, syscall.SIGKILL)
-		server.Wait() // what it returns is that it was killed
+		server.Wait() // its error is that it was killed
 	})
 	line, err := bufio.NewReader(out).ReadString('\n')
 	if err != nil {
@@ -75,8 +74,8 @@ func Start(t testing.TB) string {
 	return strings.TrimSpace(line)
 }
 
-// Environment are the variables of moto and its clients: credentials that it does
-// not check, and nothing of the machine's own. Those without a value are to be unset.
+// Environment returns the variables of moto and its clients: credentials that moto does
+// not check, and none of the machine's. Unset those without a value.
 var Environment = map[string]string{
 	"AWS_ACCESS_KEY_ID": "AKIAIOSFODNN7EXAMPLE", "AWS_SECRET_ACCESS_KEY": "not-a-secret", "AWS_SESSION_TOKEN": "",
 	"AWS_EC2_METADATA_DISABLED": "true", "AWS_CONFIG_FILE": os.DevNull, "AWS_SHARED_CREDENTIALS_FILE": os.DevNull, "AWS_PROFILE": "",
@@ -96,18 +95,18 @@ func moduleRoot() (string, error) {
 	return "", err
 }
 
-// Faulty is a proxy in front of a server. Of the requests that Fails picks, by their
-// number from 1, it breaks one third before they reach the server, answers one third
-// with 503 after they did, and cuts the answer of one third in its middle.
+// Faulty is a proxy in front of a server. It fails the requests that Fails selects by
+// their number from 1: it drops one third before they reach the server, answers one third
+// with 503 afterwards, and cuts the answers of one third in half.
 type Faulty struct {
 	URL    string
 	Fails  func(n int64, r *http.Request) bool
-	Broken atomic.Int64 // requests that it failed
+	Broken atomic.Int64 // failed requests
 
 	n atomic.Int64
 }
 
-// StartFaulty starts a proxy in front of target, which ends with the test.
+// StartFaulty starts a proxy in front of target for the duration of a test.
 func StartFaulty(t testing.TB, target string, fails func(n int64, r *http.Request) bool) *Faulty {
 	t.Helper()
 	u, err := url.Parse(target)
@@ -141,7 +140,7 @@ func StartFaulty(t testing.TB, target string, fails func(n int64, r *http.Reques
 	return f
 }
 
-// cut passes the first half of an answer on and then breaks the connection.
+// cut forwards the first half of an answer and then closes the connection.
 func cut(proxy http.Handler, w http.ResponseWriter, r *http.Request) {
 	answer := httptest.NewRecorder()
 	proxy.ServeHTTP(answer, r)
@@ -151,7 +150,7 @@ func cut(proxy http.Handler, w http.ResponseWriter, r *http.Request) {
 	body := answer.Body.Bytes()
 	w.Header().Set("Content-Length", fmt.Sprint(len(body)))
 	w.WriteHeader(answer.Code)
-	w.Write(body[:len(body)/2]) // whether it arrives does not matter
+	w.Write(body[:len(body)/2]) // its arrival does not matter
 	if flusher, ok := w.(http.Flusher); ok {
 		flusher.Flush()
 	}

@@ -17,27 +17,27 @@ import (
 	"github.com/aws/aws-sdk-go-v2/credentials"
 )
 
-// Bucket answers GetObject and ListObjectsV2 as S3 does, from memory, so that a test can
-// have thousands of worlds: keys in the order of their bytes, in pages, and folders where
-// a delimiter is asked for. Objects may be changed while nothing asks.
+// Bucket answers GetObject and ListObjectsV2 like S3, from memory, so that a test can use
+// thousands of buckets: keys in byte order, in pages, and folders if a delimiter is
+// given. Objects may be changed between requests.
 type Bucket struct {
 	Objects map[string]Object
-	Fails   func() bool // whether the next request is to fail; nil for never
-	Page    int         // how many keys one answer has at most; 0 is as many as S3
+	Fails   func() bool // reports whether the next request fails; nil for never
+	Page    int         // most keys in one answer; 0 means S3's limit
 
 	mu       sync.Mutex // guards requests
 	requests int
 }
 
-// Object is what a Bucket has under one key.
+// Object is the content of a Bucket under one key.
 type Object struct {
 	Content  []byte
 	Metadata map[string]string
-	At       time.Time // when it was put there
+	At       time.Time // time of the upload
 }
 
-// Serve starts a server for the bucket, which ends with the test, and returns a
-// configuration whose clients try nothing twice.
+// Serve starts a server for the bucket for the duration of a test, and returns a
+// configuration whose clients do not retry.
 func (b *Bucket) Serve(t testing.TB) aws.Config {
 	srv := httptest.NewServer(b)
 	t.Cleanup(srv.Close)
@@ -47,7 +47,7 @@ func (b *Bucket) Serve(t testing.TB) aws.Config {
 	}
 }
 
-// Requests returns how many requests were answered.
+// Requests returns the number of answered requests.
 func (b *Bucket) Requests() int {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -83,7 +83,7 @@ func (b *Bucket) get(w http.ResponseWriter, key string) {
 		w.Header().Set("X-Amz-Meta-"+name, value)
 	}
 	w.Header().Set("ETag", `"e"`)
-	w.Write(o.Content) // the client says what is wrong with it
+	w.Write(o.Content) // the client reports the error
 }
 
 // listing is the answer to ListObjectsV2.
@@ -132,5 +132,5 @@ func (b *Bucket) list(w http.ResponseWriter, r *http.Request) {
 		out.Contents = append(out.Contents, content{k, b.Objects[k].At.UTC().Format(time.RFC3339), 1, `"e"`})
 	}
 	w.Header().Set("Content-Type", "application/xml")
-	xml.NewEncoder(w).Encode(out) // the client says what is wrong with it
+	xml.NewEncoder(w).Encode(out) // the client reports the error
 }

@@ -46,7 +46,7 @@ func TestProblems(t *testing.T) {
 	f(client.Config{ExternalID: "hunter2"}, "external_id")
 }
 
-// environment sets what moto's clients need and nothing of the machine's own.
+// environment sets only the variables that moto's clients need.
 func environment(t *testing.T) {
 	t.Helper()
 	for name, value := range awstest.Environment {
@@ -82,7 +82,7 @@ func TestShort(t *testing.T) {
 	}
 }
 
-// TestRole assumes a role: STS then tells its session.
+// TestRole assumes a role, and STS returns its session.
 func TestRole(t *testing.T) {
 	endpoint := awstest.Start(t)
 	environment(t)
@@ -107,7 +107,7 @@ func TestRole(t *testing.T) {
 	}
 }
 
-// A server that is not there is tried again, and then named.
+// An unreachable server is retried, and then named in the error.
 func TestNobodyAnswers(t *testing.T) {
 	environment(t)
 	cfg, err := client.Load(t.Context(), client.Config{Region: awstest.Region, Endpoint: "http://127.0.0.1:1"})

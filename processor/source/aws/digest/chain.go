@@ -11,7 +11,7 @@ import (
 	"keytrail/schemas/aws/notification"
 )
 
-// previous checks that d continues the digest before, and returns that one.
+// previous checks that d continues the previous digest, and returns that.
 func (c *check) previous(d *stored) (*Digest, error) {
 	p := d.Previous
 	if p == nil {
@@ -20,7 +20,8 @@ func (c *check) previous(d *stored) (*Digest, error) {
 	before, why, err := c.v.read(c.ctx, p.Bucket, p.Key)
 	switch {
 	case gone(err):
-		c.found(DigestMissing, p.Bucket, p.Key, "the digest before is gone: what was delivered in its time cannot be checked")
+		c.found(DigestMissing, p.Bucket, p.Key, "the previous digest is missing: files delivered in its time cannot be "+
+			"checked")
 		return nil, c.missing(d)
 	case err != nil:
 		return nil, err
@@ -28,24 +29,24 @@ func (c *check) previous(d *stored) (*Digest, error) {
 		c.found(DigestChanged, p.Bucket, p.Key, why)
 		return nil, nil
 	case before.sum != p.Hash:
-		c.found(DigestChanged, p.Bucket, p.Key, "the digest before has another hash than the next one says")
+		c.found(DigestChanged, p.Bucket, p.Key, "the previous digest does not have the hash that the next one states")
 		return nil, nil
 	case before.signature != p.Signature:
-		c.found(DigestChanged, p.Bucket, p.Key, "the digest before has another signature than the next one says")
+		c.found(DigestChanged, p.Bucket, p.Key, "the previous digest does not have the signature that the next one states")
 	}
 	return before.Digest, nil
 }
 
-// maxMissing bounds the digests before a missing one that are looked for, and maxBack how
-// far back: the chain may have begun with the missing one.
+// maxMissing bounds the search for missing digests before a missing one, and maxBack its
+// reach: the chain may have begun with the missing one.
 const (
 	maxMissing = 24
 	maxBack    = 7 * 24 * time.Hour
 )
 
-// missing looks for digests that are gone before the one that d continues, which is gone
-// too. Nothing names them any more. But a trail writes one each hour, so that the time
-// since the last one that lies there tells how many there were.
+// missing finds missing digests before the one that d continues, if that is missing, too.
+// Nothing names them any more, but a trail writes one each hour, so their number follows
+// from the time since the last existing one.
 func (c *check) missing(d *stored) error {
 	gap, period := notification.FileOf(d.Previous.Key).Stamp, d.End.Sub(d.Start)
 	head, tail, ok := aroundStamp(d.Previous.Key)
@@ -67,7 +68,7 @@ func (c *check) missing(d *stored) error {
 		end := gap.Add(-time.Duration(i+1) * period).UTC()
 		folder := strings.TrimSuffix(head, base(head))
 		folder = folder[:len(folder)-len("2006/01/02/")] + end.Format("2006/01/02/")
-		detail := fmt.Sprintf("no digest of the hour that ended at %s lies there, and the one that would name it is gone: "+
+		detail := fmt.Sprintf("the digest of the hour that ended at %s is missing, like the one that would name it: "+
 			"it was deleted, or the trail wrote none between %s and %s", end.Format(time.RFC3339), last.UTC().Format(time.RFC3339), gap.UTC().Format(time.RFC3339))
 		c.found(DigestMissing, d.Previous.Bucket, folder+base(head)+end.Format(stampForm)+tail, detail)
 	}
@@ -77,8 +78,8 @@ func (c *check) missing(d *stored) error {
 // stampForm is the time in a digest's name.
 const stampForm = "20060102T150405Z"
 
-// aroundStamp splits a digest's key around the time in its name: what stands before it,
-// with the trail's name, and behind it.
+// aroundStamp splits a digest's key around the time in its name, into the part with the
+// trail's name and the rest.
 func aroundStamp(key string) (head, tail string, ok bool) {
 	tail = ".json.gz"
 	head, ok = strings.CutSuffix(key, tail)
@@ -92,11 +93,11 @@ func aroundStamp(key string) (head, tail string, ok bool) {
 	return head, tail, len(head)-len(base(head)) >= len("2006/01/02/")
 }
 
-// base returns what stands behind the last slash.
+// base returns the part after the last slash.
 func base(key string) string { return key[strings.LastIndexByte(key, '/')+1:] }
 
-// digests gives see the digests in the folder of c's Region whose names have a time
-// between from and to, both included, in the order of their keys.
+// digests passes the digests in the folder of c's Region whose names have a time between
+// from and to, inclusive, to see, in order of their keys.
 func (c *check) digests(bucket string, from, to time.Time, see func(*s3.Ref, *notification.File) error) error {
 	account, _, ok := strings.Cut(c.ref.Key, "/CloudTrail-Digest/"+c.file.Region+"/")
 	if !ok {

@@ -19,12 +19,12 @@ import (
 	"keytrail/processor/source/aws/s3"
 )
 
-// ledger is a trail in a bucket in memory, whose key changes at its own times.
+// ledger is a trail in a Bucket, with its own times of key rotation.
 type ledger struct {
 	t        *testing.T
 	bucket   *awstest.Bucket
 	verifier *Verifier
-	rotated  time.Time // when CloudTrail began to sign with f2
+	rotated  time.Time // when CloudTrail starts to sign with f2
 	last     map[string]*Previous
 }
 
@@ -65,7 +65,7 @@ func zipped(text string) []byte {
 	return b.Bytes()
 }
 
-// log writes a log file that CloudTrail delivered then.
+// log writes a log file delivered at that time.
 func (l *ledger) log(at time.Time, unique string) File {
 	key := fmt.Sprintf(lane, "") + at.Format("2006/01/02/") + "111122223333_CloudTrail_eu-central-1_" + at.Format("20060102T1504Z_") + unique + ".json.gz"
 	text := `{"Records":[{"eventID":"` + unique + `"}]}`
@@ -73,10 +73,10 @@ func (l *ledger) log(at time.Time, unique string) File {
 	return File{Bucket: "trail", Key: key, Hash: Sum([]byte(text))}
 }
 
-// options are what tells one digest from another.
+// options distinguish digests.
 type options struct {
 	trail, fingerprint string
-	backfill           time.Time // when it was generated
+	backfill           time.Time // time of generation
 	alone              bool      // the first of a chain
 	forged             bool
 }
@@ -137,13 +137,13 @@ func (l *ledger) want(r s3.Ref, want ...string) {
 	}
 }
 
-// hour is the time so many hours and minutes after nine.
+// hour is n hours and minutes after nine.
 func hour(h, m int) time.Time {
 	return nine.Add(time.Duration(h)*time.Hour + time.Duration(m)*time.Minute)
 }
 
-// A log file that was processed late stands in a backfill digest of its hour, which is
-// checked as others are; a forged one names nothing.
+// A late log file is in a backfill digest of its hour, which is checked like others; a
+// forged one vouches for nothing.
 func TestBackfillDigests(t *testing.T) {
 	l := newLedger(t)
 	audit := options{trail: "audit", fingerprint: "f1"}
@@ -153,7 +153,7 @@ func TestBackfillDigests(t *testing.T) {
 	l.want(two, "LogFileExtra "+late.Key)
 	backfill := audit
 	backfill.backfill, backfill.fingerprint = hour(30, 0), "f2"
-	l.rotated = hour(29, 0) // its key is that of when it was generated
+	l.rotated = hour(29, 0) // its signing key is the one at its generation
 	forged := backfill
 	forged.forged = true
 	bad := l.digest(hour(1, 0), forged, late)
@@ -168,7 +168,7 @@ func TestBackfillDigests(t *testing.T) {
 	l.want(two, "LogFileExtra "+late.Key)
 }
 
-// Two trails may deliver to one folder: the logs of one are not extra for the other.
+// Two trails may deliver to one folder: one's logs are not extra for the other.
 func TestTrailsThatShareAFolder(t *testing.T) {
 	l := newLedger(t)
 	audit, other := options{trail: "audit", fingerprint: "f1"}, options{trail: "other_one", fingerprint: "f1"}
@@ -184,7 +184,7 @@ func TestTrailsThatShareAFolder(t *testing.T) {
 	l.want(third, "LogFileExtra "+extra.Key)
 }
 
-// Digests in a row that are gone are all found, as far as the chain reaches.
+// Consecutive missing digests are all found, as far as the chain reaches.
 func TestDigestsInARowAreGone(t *testing.T) {
 	l := newLedger(t)
 	audit := options{trail: "audit", fingerprint: "f1"}
@@ -199,19 +199,19 @@ func TestDigestsInARowAreGone(t *testing.T) {
 	l.want(next)
 	kept := maps.Clone(l.bucket.Objects)
 	var want []string
-	for n := range 6 { // six before it
+	for n := range 6 { // six missing before it
 		key := refs[19-n].Key
 		delete(l.bucket.Objects, key)
 		want = append(want, "DigestMissing "+key)
 		l.want(next, slices.Clone(want)...)
 	}
-	for h := range 20 { // all before it: the chain may have begun with the one that it names
+	for h := range 20 { // all missing before it: the chain may have begun with the one that it names
 		delete(l.bucket.Objects, refs[h].Key)
 	}
 	l.want(next, want[0])
 	l.bucket.Objects = kept
 	l.want(next)
-	// A chain that begins anew after a pause misses nothing.
+	// A chain that starts again after a pause misses nothing.
 	l.want(l.digest(hour(200, 0), options{trail: "audit", fingerprint: "f1", alone: true}))
 }
 
@@ -228,8 +228,7 @@ func TestKeysNearTheirChange(t *testing.T) {
 	l.want(old, "DigestInvalid "+old.Key)
 }
 
-// Whatever is appended to a file behind its gzip member is found, also what inflates to
-// nothing.
+// Bytes appended after a file's gzip member are found, also if they inflate to nothing.
 func TestAppendedData(t *testing.T) {
 	l := newLedger(t)
 	a := l.log(hour(0, 5), "a")
@@ -249,8 +248,7 @@ func TestAppendedData(t *testing.T) {
 	l.want(r)
 }
 
-// A digest that is too large to be read is a finding, and not an object that is retried
-// forever.
+// A digest that is too large to read is a finding, not an object that is retried forever.
 func TestDigestTooLarge(t *testing.T) {
 	l := newLedger(t)
 	r := l.digest(hour(1, 0), options{trail: "audit", fingerprint: "f1"})

@@ -1,18 +1,18 @@
 // Package digest checks a trail against CloudTrail's digest files. Every hour CloudTrail
-// writes one for each region: the names and hashes of the log files that it delivered,
-// signed, and chained to the digest before. A mismatch becomes a Finding.
+// writes one per region: signed, chained to the previous digest, with the names and
+// hashes of the delivered log files. A mismatch becomes a Finding.
 //
-// The signed text is four lines, without an end of line behind the last:
+// The signed text is four lines, without a final newline:
 //
-//	the digest's digestEndTime, as it is written there
+//	the digest's digestEndTime, verbatim
 //	its bucket, a slash, and its key
 //	the SHA-256 of the digest file, inflated, in hexadecimal
 //	previousDigestSignature, or null for the first digest of a chain
 //
 // The signature is RSASSA-PKCS1-v1_5 with SHA-256, in hexadecimal in the metadata
-// "signature" of the S3 object. Keys are PKCS #1 public keys in DER, which
-// ListPublicKeys gives by their fingerprint for 90 days and longer. The hash of a log
-// file is that of its inflated bytes.
+// "signature" of the S3 object. Keys are PKCS #1 public keys in DER; ListPublicKeys
+// returns them with their fingerprints for at least 90 days. The hash of a log file is
+// that of its inflated bytes.
 //
 // Source: CloudTrail User Guide, "CloudTrail digest file structure" and "Custom
 // implementations of CloudTrail log file integrity validation"; checked against the
@@ -34,27 +34,26 @@ import (
 	"keytrail/schemas/aws/normalize"
 )
 
-// Digest is what one digest file says.
+// Digest is the contents of one digest file.
 type Digest struct {
 	Account     string
-	Start, End  time.Time // of what it covers
+	Start, End  time.Time // the covered time
 	Bucket, Key string    // its own
 	Fingerprint string    // of the key that signed it
-	Previous    *Previous // nil in the first of a chain
+	Previous    *Previous // nil for the first digest of a chain
 	Files       []File
 
-	endText string // as it is written
+	endText string // verbatim
 	sum     string // of its bytes
 }
 
-// Previous is what a digest says of the one before.
+// Previous is a digest's reference to the previous one.
 type Previous struct{ Bucket, Key, Hash, Signature string }
 
 // File is a log file with the hash of its inflated bytes.
 type File struct{ Bucket, Key, Hash string }
 
-// MaxBytes bounds one digest file, inflated: 64 MiB, some 100,000 log files in one
-// hour.
+// MaxBytes bounds one digest file, inflated: 64 MiB, about 100,000 log files in one hour.
 const MaxBytes = 64 << 20
 
 // The algorithms of CloudTrail's digests.
@@ -85,7 +84,8 @@ func Parse(content []byte) (*Digest, error) {
 	if err := json.Unmarshal(content, &in); err != nil {
 		return nil, fmt.Errorf("it is not a digest: %w", err)
 	}
-	d := &Digest{Account: in.Account, Bucket: in.Bucket, Key: in.Key, Fingerprint: in.Fingerprint, endText: in.End, sum: Sum(content)}
+	d := &Digest{Account: in.Account, Bucket: in.Bucket, Key: in.Key, Fingerprint: in.Fingerprint,
+		endText: in.End, sum: Sum(content)}
 	var err error
 	if d.Start, err = time.Parse(time.RFC3339, in.Start); err == nil {
 		d.End, err = time.Parse(time.RFC3339, in.End)
@@ -94,19 +94,20 @@ func Parse(content []byte) (*Digest, error) {
 	case err != nil:
 		return nil, fmt.Errorf("it is not a digest: %w", err)
 	case in.Bucket == "" || in.Key == "" || in.Fingerprint == "":
-		return nil, errors.New("it is not a digest: its bucket, its key or the fingerprint is missing")
+		return nil, errors.New("it is not a digest: it lacks a bucket, a key or a fingerprint")
 	case in.Algorithm != signatureAlgorithm:
-		return nil, fmt.Errorf("it is signed by %q, and only %s is known", in.Algorithm, signatureAlgorithm)
+		return nil, fmt.Errorf("its signature algorithm is %q; only %s is supported", in.Algorithm, signatureAlgorithm)
 	}
 	if in.PrevSig != nil {
-		if in.PrevBucket == nil || in.PrevKey == nil || in.PrevHash == nil || in.PrevAlg != nil && *in.PrevAlg != hashAlgorithm {
-			return nil, errors.New("what it says of the digest before is not whole")
+		if in.PrevBucket == nil || in.PrevKey == nil || in.PrevHash == nil || in.PrevAlg != nil &&
+			*in.PrevAlg != hashAlgorithm {
+			return nil, errors.New("its reference to the previous digest is incomplete")
 		}
 		d.Previous = &Previous{Bucket: *in.PrevBucket, Key: *in.PrevKey, Hash: *in.PrevHash, Signature: *in.PrevSig}
 	}
 	for _, f := range in.Files {
 		if f.Algorithm != "" && f.Algorithm != hashAlgorithm {
-			return nil, fmt.Errorf("the hash of %q is by %q, and only %s is known", f.Key, f.Algorithm, hashAlgorithm)
+			return nil, fmt.Errorf("the hash algorithm of %q is %q; only %s is supported", f.Key, f.Algorithm, hashAlgorithm)
 		}
 		d.Files = append(d.Files, File{Bucket: f.Bucket, Key: f.Key, Hash: f.Hash})
 	}
@@ -119,7 +120,7 @@ func Sum(b []byte) string {
 	return hex.EncodeToString(sum[:])
 }
 
-// ToSign returns what the signature of d is over.
+// ToSign returns the signed text of d.
 func (d *Digest) ToSign() []byte {
 	before := "null"
 	if d.Previous != nil {
@@ -128,7 +129,7 @@ func (d *Digest) ToSign() []byte {
 	return []byte(d.endText + "\n" + d.Bucket + "/" + d.Key + "\n" + d.sum + "\n" + before)
 }
 
-// Verify checks the signature, in hexadecimal, by a public key in PKCS #1 DER.
+// Verify checks the hexadecimal signature with a public key in PKCS #1 DER.
 func (d *Digest) Verify(signature string, key []byte) error {
 	bytes, err := hex.DecodeString(signature)
 	if err != nil || len(bytes) == 0 {
@@ -140,7 +141,7 @@ func (d *Digest) Verify(signature string, key []byte) error {
 	}
 	sum := sha256.Sum256(d.ToSign())
 	if rsa.VerifyPKCS1v15(public, crypto.SHA256, sum[:], bytes) != nil {
-		return errors.New("its signature is not that of its content and place")
+		return errors.New("its signature does not match its content and place")
 	}
 	return nil
 }
@@ -150,35 +151,35 @@ func (d *Digest) Names(bucket, key string) bool {
 	return slices.ContainsFunc(d.Files, func(f File) bool { return f.Bucket == bucket && f.Key == key })
 }
 
-// Kind is the bounded set of findings.
+// Kind is a kind of finding, from a bounded set.
 type Kind string
 
-// The kinds. As the name of an event they stand under eventName.
+// The kinds, which are also the eventName of a finding's event.
 const (
 	DigestInvalid  Kind = "DigestInvalid"  // a digest whose signature is missing or wrong
-	DigestMissing  Kind = "DigestMissing"  // a digest that the next one continues is gone
+	DigestMissing  Kind = "DigestMissing"  // a digest that the next one continues is missing
 	DigestChanged  Kind = "DigestChanged"  // a digest is not the one that the next one continues
-	LogFileMissing Kind = "LogFileMissing" // a log file that a digest names is gone
+	LogFileMissing Kind = "LogFileMissing" // a log file that a digest names is missing
 	LogFileChanged Kind = "LogFileChanged" // a log file does not have the hash that a digest names
-	LogFileExtra   Kind = "LogFileExtra"   // a log file lies there that no digest names
+	LogFileExtra   Kind = "LogFileExtra"   // a log file exists that no digest names
 )
 
-// EventSource is the eventSource of a Finding's event: it is ours, and none of AWS's.
+// EventSource is the eventSource of a Finding's event: Keytrail's, not AWS's.
 const EventSource = normalize.ServiceDigest
 
-// Finding is something of a trail that is not as its digests say.
+// Finding is a difference between a trail and its digests.
 type Finding struct {
 	Kind    Kind
 	Account string
 	Region  string
-	At      time.Time // the end of what the digest covers
+	At      time.Time // the end of the digest's time
 	Digest  string    // the digest's s3:// name
-	Object  string    // the s3:// name of what is missing, changed or too much
+	Object  string    // the s3:// name of the missing, changed or extra object
 	Detail  string    // for a person
 }
 
-// AppendEvent appends the finding as an event in the form of CloudTrail's, on one
-// line. Its id is the same whenever the same is found.
+// AppendEvent appends the finding as a CloudTrail-like event on one line. Equal findings
+// have equal ids.
 func (f *Finding) AppendEvent(dst []byte) []byte {
 	id := Sum([]byte(string(f.Kind) + "\n" + f.Object + "\n" + f.Digest))
 	event := struct {

@@ -8,14 +8,13 @@ import (
 	"keytrail/schemas/aws/notification"
 )
 
-// extra looks for log files of the time that before covers and that no digest names. A
-// file of its first or last minutes may stand in the digest next to it, one that was
-// processed late in a backfill digest, and those of another trail that delivers to the
-// same folder in that trail's digests.
+// extra finds log files of the time of before that no digest names. A file of its first
+// or last minutes may be in the adjacent digest, a late one in a backfill digest, and one
+// of another trail in the same folder in that trail's digests.
 func (c *check) extra(before *Digest, d *stored) error {
 	folder := "/" + c.file.Region + "/"
 	account, _, ok := strings.Cut(c.ref.Key, "/CloudTrail-Digest"+folder)
-	if !ok { // not where CloudTrail puts it, and so its logs are not either
+	if !ok { // not at CloudTrail's place, so its logs are not either
 		return nil
 	}
 	logs := account + "/CloudTrail" + folder
@@ -33,7 +32,7 @@ func (c *check) extra(before *Digest, d *stored) error {
 			}
 			f, fault := notification.ParseKey(r.Key)
 			if fault == notification.KeyForeign || f.Stamp.Before(before.Start) || !f.Stamp.Before(end) {
-				continue // nobody takes it for a log file, or for one of this time
+				continue // nobody mistakes it for a log file of this time
 			}
 			if before.Names(r.Bucket, r.Key) || d.Names(r.Bucket, r.Key) {
 				continue
@@ -45,7 +44,7 @@ func (c *check) extra(before *Digest, d *stored) error {
 				looked = true
 			}
 			if !named(more, &r) {
-				c.found(LogFileExtra, r.Bucket, r.Key, "it lies among the logs of its time, and no digest names it")
+				c.found(LogFileExtra, r.Bucket, r.Key, "it is among the logs of its time, but no digest names it")
 			}
 		}
 		if after = p.Last; !p.More {
@@ -64,16 +63,16 @@ func named(list []*Digest, r *s3.Ref) bool {
 }
 
 const (
-	// backfillLate is how much later than its hour a backfill digest may end.
+	// backfillLate is the longest time by which a backfill digest may end after its hour.
 	backfillLate = 48 * time.Hour
-	// maxOthers bounds the digests that are read besides the chain's own: two trails and
-	// two days of backfill digests have some hundred.
+	// maxOthers bounds the additional digests: two trails and two days of backfill
+	// digests have some hundred.
 	maxOthers = 200
 )
 
-// others returns the digests besides before and the next that may name a log file of
-// before's time: the one before it, backfill digests, and those of other trails that
-// deliver to the same folder. One whose signature is wrong names nothing.
+// others returns the digests besides before and the next one that may name a log file of
+// before's time: the one before it, backfill digests, and other trails' digests in the
+// same folder. A digest with a wrong signature vouches for nothing.
 func (c *check) others(before *Digest) (list []*Digest, err error) {
 	if p := before.Previous; p != nil {
 		earlier, _, err := c.v.read(c.ctx, p.Bucket, p.Key)

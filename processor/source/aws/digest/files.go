@@ -19,19 +19,19 @@ func (c *check) files(d *Digest) error {
 		sum, why, err := c.v.sum(c.ctx, f)
 		switch {
 		case gone(err):
-			c.found(LogFileMissing, f.Bucket, f.Key, "CloudTrail delivered it, and it is gone")
+			c.found(LogFileMissing, f.Bucket, f.Key, "CloudTrail delivered it, but it is missing")
 		case err != nil:
 			return err
 		case why != "":
 			c.found(LogFileChanged, f.Bucket, f.Key, why)
 		case sum != f.Hash:
-			c.found(LogFileChanged, f.Bucket, f.Key, "its content has another hash than when CloudTrail delivered it")
+			c.found(LogFileChanged, f.Bucket, f.Key, "its content does not have the hash of CloudTrail's delivery")
 		}
 	}
 	return nil
 }
 
-// sum returns the hash of a log file's inflated bytes; why says that it has none.
+// sum returns the hash of a log file's inflated bytes; why is the reason for having none.
 func (v *Verifier) sum(ctx context.Context, f File) (sum, why string, err error) {
 	body, err := v.objects.Open(ctx, s3.Ref{Bucket: f.Bucket, Key: f.Key})
 	if err != nil {
@@ -56,7 +56,7 @@ func (v *Verifier) sum(ctx context.Context, f File) (sum, why string, err error)
 	return hex.EncodeToString(h.Sum(nil)), "", nil
 }
 
-// failing tells an error of the network from one of the gzip stream.
+// failing reports whether an error comes from the network, not from the gzip stream.
 type failing struct {
 	in  io.Reader
 	err error
@@ -70,19 +70,18 @@ func (f *failing) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// errBehind is what reading ends with when something stands behind the first member.
-var errBehind = errors.New("there are bytes behind the gzip member that CloudTrail wrote")
+// errBehind means that data follows the first gzip member.
+var errBehind = errors.New("there are bytes after CloudTrail's gzip member")
 
-// member reads a gzip stream of one member, as CloudTrail writes its files. What somebody
-// appends is in no hash where it inflates to nothing, and readers disagree about it: some
-// read on, some stop.
+// member reads a gzip stream of one member, CloudTrail's format. Data appended to it that
+// inflates to nothing is in no hash, and readers differ: some read it, some stop.
 type member struct {
 	z  *gzip.Reader
 	in *bufio.Reader
 }
 
 func newMember(in io.Reader) (*member, error) {
-	m := &member{in: bufio.NewReader(in)} // a ByteReader: gzip reads no byte too many
+	m := &member{in: bufio.NewReader(in)} // as it is a ByteReader, gzip reads no byte too many
 	var err error
 	if m.z, err = gzip.NewReader(m.in); err != nil {
 		return nil, err
@@ -91,7 +90,7 @@ func newMember(in io.Reader) (*member, error) {
 	return m, nil
 }
 
-// Read is io.Reader's.
+// Read implements io.Reader.
 func (m *member) Read(p []byte) (int, error) {
 	n, err := m.z.Read(p)
 	if err == io.EOF {

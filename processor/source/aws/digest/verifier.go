@@ -18,19 +18,18 @@ import (
 	"keytrail/schemas/aws/notification"
 )
 
-// maxLogBytes bounds a log file, inflated: the bound of its events' decoder too.
+// maxLogBytes bounds an inflated log file, like the decoder of its events.
 const maxLogBytes = 4 << 30
 
-// maxKeys bounds the public keys in mind: each region has a few a year.
+// maxKeys bounds the cached public keys: each region has a few a year.
 const maxKeys = 10_000
 
-// keyMargin is how far around a digest's time public keys are asked for. A digest may be
-// signed a little later than the time that it covers, with the next key. The fingerprint
-// decides.
+// keyMargin is how far around a digest's time public keys are requested. A digest may be
+// signed a little after its time, with the next key. The fingerprint decides.
 const keyMargin = 24 * time.Hour
 
-// Verifier checks digests in S3. It reads every log file that a digest names, beside
-// the reading of its events: that doubles the requests and bytes. It is safe for
+// Verifier checks digests in S3. It reads every log file that a digest names, in addition
+// to the reading of its events: that doubles requests and bytes. It is safe for
 // concurrent use.
 type Verifier struct {
 	objects *s3.Client
@@ -40,14 +39,14 @@ type Verifier struct {
 	keys map[string][]byte
 }
 
-// NewVerifier returns a Verifier. It calls nothing.
+// NewVerifier returns a Verifier. It makes no call.
 func NewVerifier(cfg aws.Config, objects *s3.Client) *Verifier {
 	return &Verifier{objects: objects, trails: cloudtrail.NewFromConfig(cfg), keys: map[string][]byte{}}
 }
 
-// Object returns a digest as something to read: opening it checks the digest, and
-// what it holds is the findings as events, one a line; nothing when all is as it
-// should be. Trouble on the way is an error, never a finding.
+// Object returns a digest as an object: opening it checks the digest, and its content is
+// the findings as events, one per line, or nothing. A failure to check is an error, never
+// a finding.
 func (v *Verifier) Object(ctx context.Context, r s3.Ref) source.Object {
 	return source.Object{Name: r.Name(), Size: -1, ModTime: r.Modified, ETag: r.ETag, Open: func() (io.ReadCloser, error) {
 		findings, err := v.Check(ctx, r)
@@ -62,8 +61,8 @@ func (v *Verifier) Object(ctx context.Context, r s3.Ref) source.Object {
 	}}
 }
 
-// Check checks one digest: its signature, the digest that it continues, the log files
-// that it names, and whether others lie beside them.
+// Check checks one digest: its signature, the previous digest, the log files that it
+// names, and whether there are extra ones.
 func (v *Verifier) Check(ctx context.Context, r s3.Ref) ([]Finding, error) {
 	c := &check{v: v, ctx: ctx, ref: r, file: notification.FileOf(r.Key)}
 	d, why, err := v.read(ctx, r.Bucket, r.Key)
@@ -86,21 +85,21 @@ func (v *Verifier) Check(ctx context.Context, r s3.Ref) ([]Finding, error) {
 	if err == nil {
 		err = c.files(d.Digest)
 	}
-	if err == nil && before != nil && !c.file.Backfill { // a backfill names only a part of its time
+	if err == nil && before != nil && !c.file.Backfill { // a backfill digest names only part of its time
 		err = c.extra(before, d)
 	}
 	return c.findings, err
 }
 
-// stored is a digest with its signature, in hexadecimal, and when it was generated where
-// its metadata say so, which those of a backfill digest must.
+// stored is a digest with its hexadecimal signature, and its generation time if its
+// metadata have it, as a backfill digest's must.
 type stored struct {
 	*Digest
 	signature string
 	generated string
 }
 
-// read reads a digest and its metadata. why says that it is not one.
+// read reads a digest and its metadata. why is the reason if it is not a digest.
 func (v *Verifier) read(ctx context.Context, bucket, key string) (d *stored, why string, err error) {
 	content, metadata, err := v.objects.Read(ctx, s3.Ref{Bucket: bucket, Key: key}, MaxBytes)
 	if rejected := (*source.Rejected)(nil); errors.As(err, &rejected) && rejected.Reason == source.ReasonTooBig {
@@ -126,8 +125,7 @@ func (v *Verifier) read(ctx context.Context, bucket, key string) (d *stored, why
 	return &stored{parsed, metadata["signature"], metadata["backfill-generation-timestamp"]}, "", nil
 }
 
-// verify checks that a digest lies where it was written to, and its signature. why says
-// what is wrong.
+// verify checks a digest's place and signature. why is the reason if one is wrong.
 func (v *Verifier) verify(ctx context.Context, d *stored, bucket, key string) (why string, err error) {
 	f := notification.FileOf(key)
 	from, to := d.Start, d.End
@@ -138,7 +136,7 @@ func (v *Verifier) verify(ctx context.Context, d *stored, bucket, key string) (w
 		return "it was written for " + s3.Scheme + d.Bucket + "/" + d.Key + ": it was moved or copied", nil
 	case f.Backfill:
 		if from, err = time.Parse(time.RFC3339, d.generated); err != nil {
-			return "its metadata do not say when CloudTrail generated it, as those of a backfill digest do", nil
+			return "its metadata lack the generation time of a backfill digest", nil
 		}
 		to = from
 	}
@@ -147,7 +145,7 @@ func (v *Verifier) verify(ctx context.Context, d *stored, bucket, key string) (w
 	case err != nil:
 		return "", err
 	case public == nil:
-		return "CloudTrail has no public key " + d.Fingerprint + " for the time in which it was signed", nil
+		return "CloudTrail has no public key " + d.Fingerprint + " for the time of its signature", nil
 	}
 	if err := d.Verify(d.signature, public); err != nil {
 		return err.Error(), nil
@@ -172,8 +170,8 @@ func (c *check) found(kind Kind, bucket, key, detail string) {
 	})
 }
 
-// key returns the public key with that fingerprint which CloudTrail used at some time
-// between from and to, nil when it has none.
+// key returns CloudTrail's public key with that fingerprint in use between from and to,
+// or nil.
 func (v *Verifier) key(ctx context.Context, region, fingerprint string, from, to time.Time) ([]byte, error) {
 	id := region + "/" + fingerprint
 	v.mu.Lock()

@@ -21,8 +21,8 @@ import (
 	"keytrail/processor/source/aws/s3"
 )
 
-// trail is a bucket on a server into which logs and digests are written as CloudTrail
-// writes them, and something that answers ListPublicKeys, which the server does not.
+// trail is a bucket on a server, to which the test writes logs and digests like
+// CloudTrail, and a stand-in for ListPublicKeys, which the server lacks.
 type trail struct {
 	t        *testing.T
 	raw      *awss3.Client

@@ -22,7 +22,7 @@ type state struct {
 	Regions map[string]progress `json:"regions"`
 }
 
-// progress is how far the two looks at a region are.
+// progress is the state of the two looks at a region.
 type progress struct {
 	Done  time.Time `json:"done"`
 	Again time.Time `json:"again"`
@@ -75,8 +75,8 @@ func (s *Source) save(last bool) error {
 // Close is the last Save.
 func (s *Source) Close(context.Context) error { return s.save(true) }
 
-// maxStateBytes bounds a checkpoint that is read: source.MaxRetries slices of 300 bytes
-// take 3 MB, and there are some forty regions.
+// maxStateBytes bounds a checkpoint: source.MaxRetries slices of 300 bytes take 3 MB, and
+// there are about forty regions.
 const maxStateBytes = 8 << 20
 
 func loadState(path string, now time.Time) (c state, err error) {
@@ -96,7 +96,8 @@ func loadState(path string, now time.Time) (c state, err error) {
 		c, err = parseState(content, now)
 	}
 	if err != nil {
-		return c, fmt.Errorf("cannot read checkpoint %q: %w; restore it, or remove it to read from the start time on", path, err)
+		return c, fmt.Errorf("cannot read checkpoint %q: %w; restore it, or remove it to read from the start time on",
+			path, err)
 	}
 	return c, nil
 }
@@ -108,7 +109,7 @@ func parseState(content []byte, now time.Time) (c state, err error) {
 		return c, err
 	}
 	if _, more := dec.Token(); more != io.EOF {
-		return c, errors.New("something stands behind its end")
+		return c, errors.New("it has data after its end")
 	}
 	if c.Kind != "lookup" {
 		return c, fmt.Errorf("it is of kind %q, want \"lookup\": each input needs its own checkpoint", c.Kind)

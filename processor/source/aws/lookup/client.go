@@ -1,10 +1,10 @@
-// Package lookup asks CloudTrail's event history, LookupEvents, for accounts that
-// have no trail. It reaches back 90 days, holds management events only (all calls of
-// KMS are), and answers 50 events at a time, the newest first, twice a second for one
-// account and region: at most 8.6 million events a day.
+// Package lookup reads CloudTrail's event history, LookupEvents, for accounts without a
+// trail. The history reaches back 90 days, has management events only (all KMS calls
+// are), and returns pages of 50 events, newest first. AWS allows two requests a second
+// per account and region: at most 8.6 million events a day.
 //
-// A Source walks through time in slices and remembers how far it is; a Client reads
-// what one attribute selects.
+// A Source walks through time in slices and remembers its progress; a Client reads the
+// events with one attribute.
 //
 // Source: CloudTrail API Reference, LookupEvents; CloudTrail User Guide, "Viewing
 // events with CloudTrail event history".
@@ -28,20 +28,20 @@ import (
 	"keytrail/processor/source/aws/client"
 )
 
-// Retention is how far the event history reaches back.
+// Retention is the reach of the event history.
 const Retention = 90 * 24 * time.Hour
 
-// pace is the time between two requests to one region: a little more than the half
-// second that is allowed, because others of the account may look up too.
+// pace is the time between two requests to one region: a little more than the allowed
+// half second, because others in the account may look up, too.
 const pace = 550 * time.Millisecond
 
-// pageSize is how many events one answer holds at most.
+// pageSize is the maximum number of events in one answer.
 const pageSize = 50
 
 // Attribute selects events by one of their attributes. The zero value selects all.
 type Attribute struct{ Name, Value string }
 
-// AttributeNames returns the names that LookupEvents knows.
+// AttributeNames returns the names of LookupEvents's attributes.
 func AttributeNames() (names []string) {
 	for _, k := range types.LookupAttributeKey("").Values() {
 		names = append(names, string(k))
@@ -49,17 +49,18 @@ func AttributeNames() (names []string) {
 	return names
 }
 
-// ParseAttribute reads NAME=VALUE.
+// ParseAttribute parses NAME=VALUE.
 func ParseAttribute(text string) (Attribute, error) {
 	name, value, ok := strings.Cut(text, "=")
 	if names := AttributeNames(); !ok || value == "" || !slices.Contains(names, name) {
-		return Attribute{}, fmt.Errorf("cannot look up %q: want NAME=VALUE with one of the names %s", text, strings.Join(names, ", "))
+		return Attribute{}, fmt.Errorf("cannot look up %q: want NAME=VALUE with one of the names %s", text,
+			strings.Join(names, ", "))
 	}
 	return Attribute{name, value}, nil
 }
 
-// Client looks events up. It is safe for concurrent use, and keeps the pace of each
-// region for all that use it.
+// Client looks events up. It is safe for concurrent use, and its users share the pace of
+// each region.
 type Client struct {
 	api    *cloudtrail.Client
 	region string
@@ -68,7 +69,7 @@ type Client struct {
 	next map[string]time.Time
 }
 
-// NewClient returns a Client. It calls nothing.
+// NewClient returns a Client. It makes no call.
 func NewClient(cfg aws.Config) *Client {
 	return &Client{api: cloudtrail.NewFromConfig(cfg), region: cfg.Region, next: map[string]time.Time{}}
 }
@@ -76,18 +77,18 @@ func NewClient(cfg aws.Config) *Client {
 // Region returns the client's own region.
 func (c *Client) Region() string { return c.region }
 
-// Query says what to look up.
+// Query selects events.
 type Query struct {
 	Region string
-	// Attributes are looked up one after another: LookupEvents takes one at a time.
-	// None looks up all events.
+	// Attributes are looked up one after another, as LookupEvents accepts one at a time.
+	// An empty list looks up all events.
 	Attributes []Attribute
-	// From and To bound the event time, From included and To not, in whole seconds.
+	// From and To bound the event time, [From, To), in whole seconds.
 	From, To time.Time
 }
 
-// Open returns a reader of the events, one JSON object a line as CloudTrail wrote it,
-// the newest first. It ends when ctx is done. The reader is for one goroutine.
+// Open returns a reader of the events, one JSON object per line in CloudTrail's words,
+// newest first. It ends when ctx is done. The reader is for one goroutine.
 func (c *Client) Open(ctx context.Context, q Query) io.ReadCloser {
 	if len(q.Attributes) == 0 {
 		q.Attributes = []Attribute{{}}
@@ -95,7 +96,7 @@ func (c *Client) Open(ctx context.Context, q Query) io.ReadCloser {
 	return &reader{ctx: ctx, client: c, query: q}
 }
 
-// reader reads the answers to one query, one page at a time: some 100 kB.
+// reader reads the answers to one query page by page, about 100 kB each.
 type reader struct {
 	ctx    context.Context
 	client *Client
@@ -123,18 +124,19 @@ func (r *reader) Close() error {
 	return nil
 }
 
-// fill asks for the next page. It returns io.EOF behind the last.
+// fill requests the next page. It returns io.EOF after the last.
 func (r *reader) fill() error {
 	if len(r.query.Attributes) == 0 {
 		return io.EOF
 	}
 	attribute := r.query.Attributes[0]
 	in := &cloudtrail.LookupEventsInput{
-		StartTime: aws.Time(r.query.From), EndTime: aws.Time(r.query.To.Add(-time.Second)), // both are included
+		StartTime: aws.Time(r.query.From), EndTime: aws.Time(r.query.To.Add(-time.Second)), // both inclusive
 		MaxResults: aws.Int32(pageSize), NextToken: r.token,
 	}
 	if attribute.Name != "" {
-		in.LookupAttributes = []types.LookupAttribute{{AttributeKey: types.LookupAttributeKey(attribute.Name), AttributeValue: &attribute.Value}}
+		in.LookupAttributes = []types.LookupAttribute{{AttributeKey: types.LookupAttributeKey(attribute.Name),
+			AttributeValue: &attribute.Value}}
 	}
 	if err := r.client.wait(r.ctx, r.query.Region); err != nil {
 		return err
@@ -162,8 +164,8 @@ func (r *reader) fill() error {
 	return nil
 }
 
-// appendEvent appends the event as CloudTrail wrote it. Where that is missing, what
-// there is instead is not an event, and becomes a dead letter.
+// appendEvent appends CloudTrail's event. Without one it appends a substitute that
+// becomes a dead letter.
 func appendEvent(dst []byte, e *types.Event) []byte {
 	if text := aws.ToString(e.CloudTrailEvent); strings.TrimSpace(text) != "" {
 		return append(dst, text...)

@@ -17,15 +17,14 @@ import (
 	"keytrail/processor/source/aws/client"
 )
 
-// history answers LookupEvents as its documents say: at most 50 events at a
-// time, the newest first, both ends of the time included, one attribute, and no more
-// than two requests a second from one region. moto has no event history; this is
-// ours, written from the API Reference.
+// history is a stand-in for LookupEvents, written from the API Reference, because moto
+// has no event history: at most 50 events at a time, newest first, both ends of the time
+// inclusive, one attribute, and at most two requests a second per region.
 type history struct {
 	mu      sync.Mutex // guards the following
 	events  []recorded
-	last    map[string][]time.Time // the last requests of a region
-	pages   map[string]int         // how often each was asked for, but when that was too fast
+	last    map[string][]time.Time // recent requests by region
+	pages   map[string]int         // number of requests for each, except those that came too fast
 	failing bool
 }
 

@@ -18,7 +18,7 @@ const kms, trail, other = "kms.amazonaws.com", "cloudtrail.amazonaws.com", "s3.a
 
 var noon = time.Date(2026, 11, 20, 12, 0, 0, 0, time.UTC)
 
-// ids reads an object with the decoder and counts the events' ids.
+// ids reads an object with the decoder and counts the events by id.
 func ids(t *testing.T, o source.Object, got map[string]int) error {
 	t.Helper()
 	body, err := o.Open()
@@ -58,7 +58,7 @@ func TestRowC1EventHistory(t *testing.T) {
 	if len(got) != 120 || got["k0"] != 1 || got["k118"] != 1 || got["t"] != 1 { // not k119: the end is not included
 		t.Errorf("%d events: %v", len(got), got)
 	}
-	if len(h.pages) != 4 { // each once, but where an answer was lost
+	if len(h.pages) != 4 { // each once, except those whose answer was lost
 		t.Errorf("asked for were %v; 3 pages and 1 are 4", h.pages)
 	}
 	if next := c.next[awstest.Region].Sub(began); next < 4*pace {
@@ -77,7 +77,7 @@ func TestParseAttribute(t *testing.T) {
 	}
 }
 
-// run polls and reads until nothing is offered any more.
+// run polls and reads until nothing more is offered.
 func run(t *testing.T, s *Source, got map[string]int) {
 	t.Helper()
 	for {
@@ -139,7 +139,7 @@ func TestSourceWalks(t *testing.T) {
 	want("young")
 	now = now.Add(time.Hour)
 	got = map[string]int{}
-	run(t, s, got) // the second look repeats, and finds what was late
+	run(t, s, got) // the second look repeats events and finds the late one
 	want("first", "last", "young", "late")
 	if err := s.Close(t.Context()); err != nil {
 		t.Fatal(err)

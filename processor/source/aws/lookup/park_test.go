@@ -10,7 +10,7 @@ import (
 	"keytrail/processor/source"
 )
 
-// Slices that are parked hold up no other, also over a restart.
+// Parked slices hold up no others, also across a restart.
 func TestParkedSlicesHoldUpNoOther(t *testing.T) {
 	_, cfg := newHistory(t)
 	now := noon
@@ -65,7 +65,7 @@ func TestParkedSlicesHoldUpNoOther(t *testing.T) {
 	}
 }
 
-// A checkpoint of another version, or one that is ahead of the clock, is refused.
+// A checkpoint of another version, or one ahead of the clock, is refused.
 func TestCheckpointIsRefused(t *testing.T) {
 	f := func(version int, done, again time.Time, want string) {
 		t.Helper()
@@ -78,8 +78,8 @@ func TestCheckpointIsRefused(t *testing.T) {
 	}
 	late := noon.Add(49 * time.Hour)
 	f(source.CheckpointVersion, noon.Add(48*time.Hour), noon, "")
-	f(source.CheckpointVersion, late, noon, "set the clock, or start over; docs/operations.md")
-	f(source.CheckpointVersion, noon, late, "set the clock, or start over; docs/operations.md")
+	f(source.CheckpointVersion, late, noon, "correct the clock, or start over; docs/operations.md")
+	f(source.CheckpointVersion, noon, late, "correct the clock, or start over; docs/operations.md")
 	f(source.CheckpointVersion-1, noon, noon, "start over; docs/operations.md")
 }
 

@@ -12,11 +12,11 @@ import (
 	"keytrail/processor/source"
 )
 
-// span is a stretch of event time that was looked up, or has a dead letter.
+// span is a range of event time that was looked up or has a dead letter.
 type span struct{ from, to time.Time }
 
-// walked is a Source whose regions cannot always be looked up, and which is killed at
-// times. Everything is decided by a seed.
+// walked is a Source whose regions sometimes fail, and which is sometimes killed. A seed
+// determines everything.
 type walked struct {
 	t      *testing.T
 	rng    *rand.Rand
@@ -73,7 +73,7 @@ func (w *walked) poll() (offered int) {
 		if w.denied[region] {
 			failed = source.Denied(errors.New("AccessDeniedException"))
 		}
-		// Events beyond the history report that themselves, whoever may read them.
+		// Events beyond the history report that themselves, to any reader.
 		var rejected *source.Rejected
 		if body, err := o.Open(); errors.As(err, &rejected) {
 			failed = rejected
@@ -106,7 +106,7 @@ func (w *walked) poll() (offered int) {
 }
 
 // Whatever fails and for however long, all event time from the start on is looked up or
-// has a dead letter, and only what the history no longer holds has one.
+// has a dead letter, and only time beyond the history has one.
 func TestSourceSimulation(t *testing.T) {
 	dead := 0
 	for seed := range uint64(20) {

@@ -13,49 +13,48 @@ import (
 	"keytrail/processor/source"
 )
 
-// Config says what a Source looks up.
+// Config selects the events that a Source looks up.
 type Config struct {
-	// Regions are looked up side by side; empty is the client's own.
+	// Regions are looked up concurrently; empty means the client's region.
 	Regions []string
-	// Start is the event time from which on events are looked up. It holds for the
-	// first run; the checkpoint keeps where it is.
+	// Start is the event time of the first events. It applies to the first run; later
+	// runs continue from the checkpoint.
 	Start time.Time
 	// Delay is how long after a call its event is looked up.
 	Delay time.Duration
 	// All looks up every event; otherwise those of KMS and of CloudTrail itself.
 	All bool
-	// Checkpoint is the file that remembers how far each region is.
+	// Checkpoint is the file that records the progress of each region.
 	Checkpoint string
 	// Now is the clock.
 	Now func() time.Time
 }
 
-// DefaultDelay is how long CloudTrail may take, by its documents. In a real trail it
-// took at most 10 minutes.
+// DefaultDelay is CloudTrail's documented maximum. In a real trail it took at most 10
+// minutes.
 const DefaultDelay = 15 * time.Minute
 
 const (
-	// again is when a slice is looked up for the second time, for events that were
-	// late: while they still can be counted in their window.
+	// again is the age at which a slice is looked up a second time, for late events:
+	// while their windows still accept them.
 	again = time.Hour
-	// slice is how much event time is looked up at once. An answer begins with the
-	// newest event, so that a slice is also how far events may be out of order.
+	// slice is the event time of one lookup. An answer begins with the newest event, so a
+	// slice also bounds the disorder of events.
 	slice = 10 * time.Minute
-	// shortest is the least time that is looked up by itself.
+	// shortest is the minimum event time of one lookup.
 	shortest = time.Minute
-	// ahead is how many slices of a region and look are offered and not done, those on
-	// the list of retries included, but not those that are parked: what settles takes a minute, and a day has 144 of
-	// them. A region that cannot be looked up waits behind so many, and holds up no
-	// other; of forty regions and two looks they are 2,560 on the list at most.
+	// ahead bounds the slices of a region and look that are offered and not done,
+	// including retries but not parked slices: settling takes a minute, and a day has 144
+	// slices. A failing region waits after that many, without holding up others; forty
+	// regions and two looks have at most 2,560 on the list.
 	ahead = 32
 )
 
-// Source walks through the event history. Each stretch of time is looked up when it
-// is Delay old, and once more when it is an hour old, which repeats its events; they
-// are told by their ids. A slice that cannot be looked up goes to a list
-// (source.Retries), also over a restart, and those behind it go on. What was not looked
-// up within 90 days is gone: a dead letter says so. Poll is for one goroutine; the other
-// methods may be called meanwhile.
+// Source walks through the event history. It looks up each range of time when it is Delay
+// old, and again when it is an hour old; consumers recognize the repeated events by their
+// ids. A slice that cannot be looked up goes to a list (source.Retries), which survives
+// restarts, and later slices go on. Time not looked up within 90 days is lost, and gets a
+// dead letter. Poll is for one goroutine; the other methods may be called meanwhile.
 type Source struct {
 	cfg    Config
 	client *Client
@@ -64,15 +63,15 @@ type Source struct {
 	walks   []*walk
 	retries *source.Retries // by part.name
 	dirty   bool
-	kept    map[string]progress // of regions that the checkpoint has, the configured ones or not
+	kept    map[string]progress // of regions in the checkpoint, configured or not
 }
 
-// walk is the way through one region for one of the two looks.
+// walk is the progress through one region in one of the two looks.
 type walk struct {
 	region string
 	second bool
-	done   time.Time // everything before is done, or on the list of retries
-	parts  []*part   // offered behind it, in order
+	done   time.Time // everything before it is done, or on the retry list
+	parts  []*part   // offered slices after it, in order
 	parked []*part   // on the list
 }
 
@@ -81,10 +80,10 @@ type part struct {
 	name     string
 	object   source.Object
 	done     bool
-	gone     bool // before what the event history holds
+	gone     bool // beyond the event history
 }
 
-// New reads the checkpoint, if there is one, and returns a Source. It calls nothing.
+// New reads the checkpoint, if any, and returns a Source. It makes no call.
 func New(cfg aws.Config, c Config) (*Source, error) {
 	s := &Source{cfg: c, client: NewClient(cfg), retries: source.NewRetries()}
 	state, err := loadState(c.Checkpoint, c.Now())
@@ -103,7 +102,7 @@ func New(cfg aws.Config, c Config) (*Source, error) {
 		if !known {
 			start := c.Start
 			if start.Before(c.Now().Add(-Retention)) {
-				start = time.Time{} // the beginning of the history, wherever that is by then
+				start = time.Time{} // the beginning of the history at the time of the lookup
 			}
 			at = progress{Done: start, Again: start}
 		}
@@ -125,8 +124,8 @@ func New(cfg aws.Config, c Config) (*Source, error) {
 	return s, nil
 }
 
-// Poll returns what is to be looked up now: at most one slice for each region and
-// look. Each object must be given to Done or Retry in the end.
+// Poll returns the slices to look up now: at most one per region and look. Pass each
+// object to Done or Retry in the end.
 func (s *Source) Poll(ctx context.Context) ([]source.Object, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -135,7 +134,7 @@ func (s *Source) Poll(ctx context.Context) ([]source.Object, error) {
 	for i, w := range s.walks {
 		limit := now.Add(-s.cfg.Delay)
 		if w.second {
-			// Not before the first look, and not where that came late enough.
+			// Not before the first look, nor if that was late enough itself.
 			limit = s.walks[i-1].first(now.Add(-again - s.cfg.Delay))
 		}
 		if s.waiting(w) >= ahead || s.retries.Room() == 0 {
@@ -150,17 +149,17 @@ func (s *Source) Poll(ctx context.Context) ([]source.Object, error) {
 	return ready, s.crowded()
 }
 
-// crowded says that nothing new is offered.
+// crowded returns the error that nothing new is offered.
 func (s *Source) crowded() error {
 	if s.retries.Room() > 0 {
 		return nil
 	}
-	return fmt.Errorf("%d stretches of time are not acknowledged, and new ones wait until there are fewer: mend what the log says of them",
+	return fmt.Errorf("%d slices of time are not acknowledged, so new ones wait: resolve the errors in the log",
 		s.retries.Len())
 }
 
-// due returns the slices whose time to be tried again has come. Slices that the history
-// no longer holds end in a dead letter.
+// due returns the slices that are due for a retry. Slices beyond the history end in a
+// dead letter.
 func (s *Source) due(ctx context.Context, now time.Time) (ready []source.Object) {
 	for _, name := range s.retries.Due(now) {
 		w, p := s.find(source.Object{Name: name})
@@ -171,7 +170,7 @@ func (s *Source) due(ctx context.Context, now time.Time) (ready []source.Object)
 	return ready
 }
 
-// first returns limit, or where the first look is when that is earlier.
+// first returns limit, or the progress of the first look if that is earlier.
 func (w *walk) first(limit time.Time) time.Time {
 	if w.done.Before(limit) {
 		return w.done
@@ -179,8 +178,8 @@ func (w *walk) first(limit time.Time) time.Time {
 	return limit
 }
 
-// next returns the slice behind what was offered, up to limit; nil when it would be
-// too short.
+// next returns the slice after the last offered one, up to limit; nil if it would be too
+// short.
 func (w *walk) next(limit, oldest time.Time) *part {
 	from := w.done
 	if n := len(w.parts); n > 0 {
@@ -191,7 +190,7 @@ func (w *walk) next(limit, oldest time.Time) *part {
 		if !w.done.IsZero() && !w.second {
 			return &part{from: from, to: to, gone: true}
 		}
-		from = to // from the beginning on, which is the beginning of the history
+		from = to // all of it: from the beginning of the history
 	}
 	limit = limit.Truncate(time.Second)
 	if limit.Sub(from) < shortest {
@@ -204,11 +203,10 @@ func (w *walk) next(limit, oldest time.Time) *part {
 	return &part{from: from, to: to}
 }
 
-// ReasonExpired is the reason of the dead letter about time that the event history no
-// longer holds.
+// ReasonExpired is the reason of dead letters for time beyond the event history.
 const ReasonExpired = "history_expired"
 
-// own are the attributes of what Keytrail counts.
+// own are the attributes of the events that Keytrail counts.
 var own = []Attribute{{"EventSource", "kms.amazonaws.com"}, {"EventSource", "cloudtrail.amazonaws.com"}}
 
 func (s *Source) object(ctx context.Context, w *walk, p *part) source.Object {
@@ -223,7 +221,7 @@ func (s *Source) object(ctx context.Context, w *walk, p *part) source.Object {
 	}
 	if p.gone {
 		err := &source.Rejected{Reason: ReasonExpired, Detail: fmt.Sprintf(
-			"the events of %s from %s to %s were not looked up within the %d days that the event history holds; a trail may have them",
+			"the events of %s from %s to %s were not looked up within the %d days of the event history; a trail may have them",
 			w.region, p.from.Format(time.RFC3339), p.to.Format(time.RFC3339), int(Retention.Hours())/24)}
 		return source.Object{Name: p.name, Size: -1, Open: func() (io.ReadCloser, error) { return nil, err }}
 	}
@@ -245,12 +243,13 @@ func (s *Source) Done(o source.Object) {
 	w.move()
 	now := s.cfg.Now()
 	// A slice that was an hour old at its first look needs no second.
-	if i := slices.Index(s.walks, w); !w.second && now.Sub(w.done) > again+s.cfg.Delay && len(s.walks[i+1].parts) == 0 && s.walks[i+1].done.Before(w.done) {
+	if i := slices.Index(s.walks, w); !w.second && now.Sub(w.done) > again+s.cfg.Delay && len(s.walks[i+1].parts) == 0 &&
+		s.walks[i+1].done.Before(w.done) {
 		s.walks[i+1].done = w.done
 	}
 }
 
-// move takes the walk over what is done.
+// move advances the walk over finished slices.
 func (w *walk) move() {
 	for len(w.parts) > 0 && w.parts[0].done {
 		w.done = w.parts[0].to
@@ -258,10 +257,9 @@ func (w *walk) move() {
 	}
 }
 
-// Retry gives back a slice that could not be looked up because of err: a later Poll
-// offers it again. It reports false when it is to be given up, which happens to what the
-// event history no longer holds: its dead letter is written, and Done is called in the
-// end.
+// Retry returns a slice that could not be looked up because of err: a later Poll offers
+// it again. It reports false if the slice must be given up, as time beyond the history
+// is: the caller writes its dead letter, and calls Done in the end.
 func (s *Source) Retry(o source.Object, err error) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -280,9 +278,9 @@ func (s *Source) Retry(o source.Object, err error) bool {
 	return true
 }
 
-// Park takes a slice out of the way that was looked up, and will not be Done soon: those
-// behind it go on, it is not offered again in this run, and the checkpoint keeps it among
-// those to be tried again. Done or Retry follows.
+// Park removes a slice that was looked up, but is not Done soon, from the path of
+// progress: later slices go on, it is not offered again in this run, and the checkpoint
+// lists it for a retry. Done or Retry follows.
 func (s *Source) Park(o source.Object) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -298,15 +296,15 @@ func (s *Source) Park(o source.Object) {
 	}
 }
 
-// park takes a slice onto the list: the walk goes on.
+// park puts a slice on the list, so that the walk goes on.
 func (w *walk) park(p *part) {
 	p.done = true
 	w.parked = append(w.parked, p)
 	w.move()
 }
 
-// waiting returns how many slices of the walk are offered, or on the list because they
-// cannot be looked up.
+// waiting returns how many slices of the walk are offered, or on the list because of
+// errors.
 func (s *Source) waiting(w *walk) int {
 	n := len(w.parts)
 	for _, p := range w.parked {
@@ -317,14 +315,14 @@ func (s *Source) waiting(w *walk) int {
 	return n
 }
 
-// Waiting returns the state of the list of what could not be looked up.
+// Waiting returns the state of the retry list.
 func (s *Source) Waiting() source.RetryStats {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.retries.Stats(s.cfg.Now())
 }
 
-// find returns the slice of an object that Poll returned, or nil.
+// find returns the slice of an object of Poll, or nil.
 func (s *Source) find(o source.Object) (*walk, *part) {
 	for _, w := range s.walks {
 		for _, list := range [][]*part{w.parked, w.parts} {

@@ -12,18 +12,17 @@ import (
 )
 
 const (
-	// readTimeout bounds the wait for the next bytes of a body. Only a reader that
-	// waits counts: how long the consumer takes between two reads does not matter.
+	// readTimeout bounds the wait for the next bytes of a body. It applies only during a
+	// Read, not to the consumer's time between two reads.
 	readTimeout = time.Minute
-	// maxResumes bounds how often one body goes on after it broke off without any
-	// byte between.
+	// maxResumes bounds consecutive resumptions of one body without a byte between them.
 	maxResumes = 5
 )
 
-// errChanged is what reading ends with when the object was replaced meanwhile.
+// errChanged ends reading if the object was replaced meanwhile.
 var errChanged = errors.New("the object was replaced while it was read")
 
-// body reads one object, over as many connections as it takes.
+// body reads one object, over as many connections as necessary.
 type body struct {
 	ctx    context.Context
 	client *Client
@@ -32,12 +31,12 @@ type body struct {
 	in      io.ReadCloser
 	cancel  context.CancelFunc // ends in's connection
 	offset  int64              // bytes read
-	size    int64              // of the object, -1 when S3 did not say
+	size    int64              // of the object, -1 if S3 did not say
 	etag    string
-	resumes int // without a byte since
+	resumes int // since the last byte
 }
 
-// open asks for the object from the offset on.
+// open requests the object from the offset on.
 func (b *body) open() error {
 	ctx, cancel := context.WithCancel(b.ctx)
 	slow := time.AfterFunc(client.RequestTimeout, cancel) // until the body begins
@@ -53,29 +52,29 @@ func (b *body) open() error {
 	if b.offset == 0 {
 		b.etag, b.size = "", -1
 		if out.ETag != nil {
-			b.etag = *out.ETag // with its quotes, as If-Match wants it
+			b.etag = *out.ETag // with the quotes that If-Match requires
 		}
 		if out.ContentLength != nil {
 			b.size = *out.ContentLength
 		}
 	} else if out.ContentLength != nil && b.size >= 0 && *out.ContentLength != b.size-b.offset {
-		// Something between has no notion of ranges and gives the whole again.
+		// A proxy ignores ranges and sends the whole object again.
 		out.Body.Close()
 		cancel()
-		return fmt.Errorf("asked for the bytes from %d on of %d, and %d were offered", b.offset, b.size, *out.ContentLength)
+		return fmt.Errorf("requested the bytes from %d on of %d, but got %d", b.offset, b.size, *out.ContentLength)
 	}
 	b.in, b.cancel = out.Body, cancel
 	return nil
 }
 
-// Read is io.Reader's. It goes on over a connection that broke off.
+// Read implements io.Reader. It resumes after a broken connection.
 func (b *body) Read(p []byte) (int, error) {
 	for {
 		n, err := b.read(p)
 		b.offset += int64(n)
 		if n > 0 {
 			b.resumes = 0
-			return n, nil // what err says, the next read says again
+			return n, nil // the next Read returns err again
 		}
 		if err == nil {
 			continue
@@ -87,20 +86,20 @@ func (b *body) Read(p []byte) (int, error) {
 			err = io.ErrUnexpectedEOF
 		}
 		if err = b.resume(err); err != nil {
-			return 0, fmt.Errorf("cannot read %q behind byte %d: %w", b.ref.Name(), b.offset, err)
+			return 0, fmt.Errorf("cannot read %q after byte %d: %w", b.ref.Name(), b.offset, err)
 		}
 	}
 }
 
-// read reads from the present connection, and gives up when it is silent.
+// read reads from the current connection, and gives up if it is silent.
 func (b *body) read(p []byte) (int, error) {
 	silent := time.AfterFunc(readTimeout, b.cancel)
 	defer silent.Stop()
 	return b.in.Read(p)
 }
 
-// resume opens another connection behind what was read, because of why. It
-// returns nil when reading can go on.
+// resume opens another connection at the current offset because of why. It returns nil if
+// reading can continue.
 func (b *body) resume(why error) error {
 	for b.ctx.Err() == nil && b.etag != "" && b.resumes < maxResumes {
 		b.resumes++

@@ -12,8 +12,8 @@ import (
 
 func asRejected(err error, r **source.Rejected) bool { return errors.As(err, r) }
 
-// TestBodyGoesOn reads an object through a proxy that breaks four of five answers
-// to the reading of objects, at various places.
+// TestBodyGoesOn reads an object through a proxy that breaks four of five of its answers,
+// at various places.
 func TestBodyGoesOn(t *testing.T) {
 	b := newBucket(t, func(n int64, r *http.Request) bool { return r.Method == http.MethodGet && n%5 != 0 })
 	content := strings.Repeat("0123456789abcdef", 1<<16) // 1 MiB: halves reach its end in few steps

@@ -15,14 +15,14 @@ import (
 	"keytrail/schemas/aws/notification"
 )
 
-// maxCheckpointBytes bounds a checkpoint that is read: 17,000 folders (1,000
-// accounts in 17 regions) with two hours of files take 60 MB.
+// maxCheckpointBytes bounds a checkpoint: 17,000 folders (1,000 accounts in 17 regions)
+// with two hours of files take 60 MB.
 const maxCheckpointBytes = 1 << 30
 
-// checkpoint is the file's content. Keys are written without their folder's prefix.
+// checkpoint is the file's content. Keys have no folder prefix.
 type checkpoint struct {
 	Version int       `json:"version"`
-	Kind    string    `json:"kind"` // "s3": no other source's checkpoint is taken for it
+	Kind    string    `json:"kind"` // "s3": distinguishes it from other sources' checkpoints
 	Bucket  string    `json:"bucket"`
 	Prefix  string    `json:"prefix"`
 	Start   time.Time `json:"start"`
@@ -32,16 +32,15 @@ type checkpoint struct {
 	Retry []retryState `json:"retry,omitempty"`
 }
 
-// laneState says which files of a folder are done: those up to Low, and those of
-// Done, which come behind it.
+// laneState is the finished files of a folder: all up to Low, and Done after it.
 type laneState struct {
 	Low  string   `json:"low"`
 	Done []string `json:"done,omitempty"`
 }
 
-// loadCheckpoint reads the file at path; one that does not exist is found false.
-// Anything that this package would not have written for this bucket and prefix is
-// an error: a checkpoint that is guessed at loses events or repeats them.
+// loadCheckpoint reads the file at path; found is false if it does not exist. Content
+// that this package would not write for this bucket and prefix is an error: guessing at a
+// checkpoint loses events or repeats them.
 func loadCheckpoint(path, bucket, prefix string, now time.Time) (c checkpoint, found bool, err error) {
 	f, err := os.Open(path)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -56,7 +55,8 @@ func loadCheckpoint(path, bucket, prefix string, now time.Time) (c checkpoint, f
 		c, err = parseCheckpoint(content, bucket, prefix, now)
 	}
 	if err != nil {
-		return c, false, fmt.Errorf("cannot read checkpoint %q: %w; restore it, or remove it to read from the start time on", path, err)
+		return c, false, fmt.Errorf(
+			"cannot read checkpoint %q: %w; restore it, or remove it to read from the start time on", path, err)
 	}
 	return c, true, nil
 }
@@ -69,13 +69,13 @@ func parseCheckpoint(content []byte, bucket, prefix string, now time.Time) (c ch
 	case err != nil:
 		return c, err
 	case more != io.EOF:
-		return c, errors.New("something stands behind its end")
+		return c, errors.New("it has data after its end")
 	case c.Kind != "s3":
 		return c, fmt.Errorf("it is of kind %q, want \"s3\": each input needs its own checkpoint", c.Kind)
 	case c.Version != source.CheckpointVersion:
 		return c, source.CheckVersion(c.Version)
 	case c.Bucket != bucket || c.Prefix != prefix:
-		return c, fmt.Errorf("it is about s3://%s/%s", c.Bucket, c.Prefix)
+		return c, fmt.Errorf("it is for s3://%s/%s", c.Bucket, c.Prefix)
 	}
 	for prefix, l := range c.Lanes {
 		at, ok := lowTime(prefix, l.Low)
@@ -94,11 +94,11 @@ func parseCheckpoint(content []byte, bucket, prefix string, now time.Time) (c ch
 	return c, nil
 }
 
-// lowForm is a lane's low without its prefix: its beginning, a day's, or that of a key.
+// lowForm matches a lane's low without its prefix: its beginning, a day's, or a key's.
 var lowForm = regexp.MustCompile(`^([0-9]{4}/[0-9]{2}/[0-9]{2}/.*)?$`)
 
-// lowTime returns the time of a lane's low: when its object was delivered, or its day. It
-// is zero for the beginning of a lane.
+// lowTime returns the time of a lane's low: its object's delivery, or its day. It is zero
+// for the beginning of a lane.
 func lowTime(prefix, low string) (at time.Time, ok bool) {
 	if low == "" {
 		return at, true

@@ -1,10 +1,9 @@
-// Package s3 finds and opens CloudTrail's files in S3: a Follower looks for new
-// files of a trail and remembers which are done, List offers what an s3:// URL
-// names once, and a Client opens one object.
+// Package s3 finds and opens CloudTrail's files in S3: a Follower finds new files of a
+// trail and records the finished ones, Objects lists an s3:// URL once, and a Client
+// opens one object.
 //
-// Limits. An object is read as a stream: a reader holds no more of it than the
-// buffers of its connection. A body that breaks off, or whose connection went idle
-// while nobody read, goes on where it stopped, as long as the object is the same.
+// An object is read as a stream: a reader holds only the buffers of its connection.
+// Reading resumes after a broken or idle connection, as long as the object is unchanged.
 //
 // Source: S3 API Reference, ListObjectsV2 and GetObject.
 package s3
@@ -32,24 +31,23 @@ type Client struct {
 	api *awss3.Client
 
 	mu      sync.Mutex        // guards regions
-	regions map[string]string // of buckets that are elsewhere than the configuration says; bounded by maxRegions
+	regions map[string]string // of buckets outside the configured region; bounded by maxRegions
 }
 
-// maxRegions bounds the buckets whose region is kept in mind: a trail has one.
+// maxRegions bounds the cached regions of buckets: a trail has one bucket.
 const maxRegions = 10_000
 
-// NewClient returns a Client. With an endpoint of its own cfg is for something
-// compatible with S3, which seldom has a host name for each bucket: the bucket
-// stands in the path then.
+// NewClient returns a Client. A cfg with an endpoint is for an S3-compatible service.
+// Those seldom have a host name per bucket, so the bucket is in the path.
 func NewClient(cfg aws.Config) *Client {
 	return &Client{
 		api: awss3.NewFromConfig(cfg, func(o *awss3.Options) {
 			o.UsePathStyle = cfg.BaseEndpoint != nil
-			// Objects of trails were stored without the checksums that the SDK would
-			// ask for; package-wide warnings about it would help nobody.
+			// Trails' objects have no such checksums, and a warning about that helps
+			// nobody.
 			o.DisableLogOutputChecksumValidationSkipped = true
-			// A part of an object has no checksum, and the rest of a body that broke off
-			// is a part. TLS and gzip's CRC-32 guard the bytes.
+			// A range of an object has no checksum. TLS and gzip's CRC-32 guard the
+			// bytes.
 			o.ResponseChecksumValidation = aws.ResponseChecksumValidationWhenRequired
 		}),
 		regions: map[string]string{},
@@ -59,15 +57,15 @@ func NewClient(cfg aws.Config) *Client {
 // Ref names one object.
 type Ref struct {
 	Bucket, Key string
-	Version     string // "" is the newest
-	Region      string // of the bucket; "" is not known
-	ETag        string // what the object is to be; "" is not known
-	Size        int64  // -1 is not known
+	Version     string // "" means the newest
+	Region      string // of the bucket; "" if unknown
+	ETag        string // expected; "" if unknown
+	Size        int64  // -1 if unknown
 	Modified    time.Time
 }
 
-// Name returns the object's name for people: s3://bucket/key, and its version
-// behind a question mark.
+// Name returns the object's display name: s3://bucket/key, and its version after a
+// question mark.
 func (r *Ref) Name() string {
 	name := "s3://" + r.Bucket + "/" + r.Key
 	if r.Version != "" {
@@ -76,7 +74,7 @@ func (r *Ref) Name() string {
 	return name
 }
 
-// Object returns r as something to read. Its reader ends when ctx is done.
+// Object returns r as an object. Its reader ends when ctx is done.
 func (c *Client) Object(ctx context.Context, r Ref) source.Object {
 	return source.Object{
 		Name: r.Name(), Size: r.Size, ModTime: r.Modified, ETag: r.ETag,
@@ -84,9 +82,9 @@ func (c *Client) Object(ctx context.Context, r Ref) source.Object {
 	}
 }
 
-// Open begins to read an object. The error is a *source.Rejected when the object
-// is gone or archived, and one that source.Judge takes for Forbidden when S3 refuses it.
-// The reader is for one goroutine.
+// Open starts to read an object. The error is a *source.Rejected if the object is gone or
+// archived, and source.Judge returns Forbidden for it if S3 refuses the request. The
+// reader is for one goroutine.
 func (c *Client) Open(ctx context.Context, r Ref) (io.ReadCloser, error) {
 	b := &body{ctx: ctx, client: c, ref: r}
 	if err := b.open(); err != nil {
@@ -95,22 +93,25 @@ func (c *Client) Open(ctx context.Context, r Ref) (io.ReadCloser, error) {
 	return b, nil
 }
 
-// cannotRead names the object once, and tells what trying again does not mend.
+// cannotRead names the object once, and distinguishes permanent errors.
 func cannotRead(r *Ref, err error) error {
 	switch code := client.Code(err); code {
-	case "NoSuchKey", "NoSuchVersion", "NotFound", "MethodNotAllowed": // the last for a marker of deletion
-		return &source.Rejected{Reason: source.ReasonGone, Detail: fmt.Sprintf("%s is not there: %v", r.Name(), client.Short(err))}
+	case "NoSuchKey", "NoSuchVersion", "NotFound", "MethodNotAllowed": // the last for a delete marker
+		return &source.Rejected{Reason: source.ReasonGone, Detail: fmt.Sprintf("%s does not exist: %v",
+			r.Name(), client.Short(err))}
 	case "InvalidObjectState":
 		return &source.Rejected{Reason: source.ReasonArchived,
-			Detail: fmt.Sprintf("%s is in a storage class that cannot be read: restore it, and read it with \"keytrail replay\"", r.Name())}
+			Detail: fmt.Sprintf(
+				"%s is in a storage class that cannot be read: restore it, and read it with \"keytrail replay\"", r.Name())}
 	}
 	if client.Forbidden(err) {
-		return source.Denied(fmt.Errorf("cannot read %q: %w; allow s3:GetObject, and kms:Decrypt where it is encrypted", r.Name(), client.Short(err)))
+		return source.Denied(fmt.Errorf("cannot read %q: %w; allow s3:GetObject, and kms:Decrypt if it is encrypted",
+			r.Name(), client.Short(err)))
 	}
 	return fmt.Errorf("cannot read %q: %w", r.Name(), client.Short(err))
 }
 
-// Read reads a whole object of at most limit bytes, and its own metadata.
+// Read reads a whole object of at most limit bytes, and its metadata.
 func (c *Client) Read(ctx context.Context, r Ref, limit int64) (content []byte, metadata map[string]string, err error) {
 	ctx, cancel := context.WithTimeout(ctx, client.RequestTimeout)
 	defer cancel()
@@ -121,7 +122,8 @@ func (c *Client) Read(ctx context.Context, r Ref, limit int64) (content []byte, 
 	defer out.Body.Close()
 	content, err = io.ReadAll(io.LimitReader(out.Body, limit+1))
 	if err == nil && int64(len(content)) > limit {
-		return nil, nil, &source.Rejected{Reason: source.ReasonTooBig, Detail: fmt.Sprintf("%s has more than %d bytes", r.Name(), limit)}
+		return nil, nil, &source.Rejected{Reason: source.ReasonTooBig,
+			Detail: fmt.Sprintf("%s has more than %d bytes", r.Name(), limit)}
 	}
 	if err != nil {
 		return nil, nil, cannotRead(&r, err)
@@ -129,7 +131,7 @@ func (c *Client) Read(ctx context.Context, r Ref, limit int64) (content []byte, 
 	return content, out.Metadata, nil
 }
 
-// get asks for an object from the byte offset on. ctx bounds the body too.
+// get requests an object from the byte offset on. ctx also bounds the body.
 func (c *Client) get(ctx context.Context, r *Ref, offset int64, etag string) (*awss3.GetObjectOutput, error) {
 	in := &awss3.GetObjectInput{Bucket: &r.Bucket, Key: &r.Key}
 	if r.Version != "" {
@@ -147,18 +149,17 @@ func (c *Client) get(ctx context.Context, r *Ref, offset int64, etag string) (*a
 	return out, err
 }
 
-// maxPage is how many keys S3 lists at most at once.
+// maxPage is S3's maximum number of keys in one listing.
 const maxPage = 1000
 
 // Page is one answer to a listing.
 type Page struct {
-	Objects []Ref  // in the order of their keys' bytes, without folders as consoles create them
-	Last    string // the last key of the page, an object's or not
-	More    bool   // there are more keys behind it
+	Objects []Ref  // in byte order of their keys, without a console's folder objects
+	Last    string // the last key of the page, of an object or not
+	More    bool   // more keys follow
 }
 
-// List returns up to limit (1 to 1,000) keys that begin with prefix and come behind
-// after.
+// List returns up to limit (1 to 1,000) keys that begin with prefix and follow after.
 func (c *Client) List(ctx context.Context, bucket, prefix, after string, limit int) (Page, error) {
 	ctx, cancel := context.WithTimeout(ctx, client.RequestTimeout)
 	defer cancel()
@@ -184,7 +185,8 @@ func page(bucket string, out *awss3.ListObjectsV2Output) Page {
 	p := Page{Objects: make([]Ref, 0, len(out.Contents))}
 	for _, o := range out.Contents {
 		p.Last = aws.ToString(o.Key)
-		r := Ref{Bucket: bucket, Key: p.Last, Size: aws.ToInt64(o.Size), Modified: aws.ToTime(o.LastModified), ETag: etag(o.ETag)}
+		r := Ref{Bucket: bucket, Key: p.Last, Size: aws.ToInt64(o.Size),
+			Modified: aws.ToTime(o.LastModified), ETag: etag(o.ETag)}
 		if r.Key != "" && !strings.HasSuffix(r.Key, "/") {
 			p.Objects = append(p.Objects, r)
 		}
@@ -193,13 +195,14 @@ func page(bucket string, out *awss3.ListObjectsV2Output) Page {
 	return p
 }
 
-// maxFolders bounds the folders of one folder: an organization has at most tens
-// of thousands of accounts.
+// maxFolders bounds the subfolders of one folder: an organization has at most tens of
+// thousands of accounts.
 const maxFolders = 100_000
 
-// Folders returns the names of the folders right below prefix, which is empty or
-// ends with a slash, that are wanted: whatever others there are, they cannot hide these.
-func (c *Client) Folders(ctx context.Context, bucket, prefix string, wanted func(name string) bool) (names []string, err error) {
+// Folders returns the wanted names of the folders right below prefix, which is empty or
+// ends with a slash. Any number of other folders cannot hide them.
+func (c *Client) Folders(ctx context.Context, bucket, prefix string,
+	wanted func(name string) bool) (names []string, err error) {
 	ctx, cancel := context.WithTimeout(ctx, client.RequestTimeout)
 	defer cancel()
 	in := &awss3.ListObjectsV2Input{Bucket: &bucket, Prefix: &prefix, Delimiter: aws.String("/")}
@@ -225,11 +228,11 @@ func (c *Client) Folders(ctx context.Context, bucket, prefix string, wanted func
 	return names, nil
 }
 
-// etag returns an entity tag as notifications write it, without quotes.
+// etag returns an entity tag in the form of notifications, without quotes.
 func etag(s *string) string { return strings.Trim(aws.ToString(s), `"`) }
 
-// inRegion makes a call in the region of the bucket. Where S3 answers that it is
-// elsewhere, it says where, and the call is made once more there.
+// inRegion makes a call in the region of the bucket. If S3 answers that the bucket is
+// elsewhere, it repeats the call there.
 func (c *Client) inRegion(bucket, region string, call func(func(*awss3.Options)) error) error {
 	c.mu.Lock()
 	if known := c.regions[bucket]; known != "" {
@@ -257,8 +260,8 @@ func inRegion(region string) func(*awss3.Options) {
 	}
 }
 
-// regionOf returns where S3 says that the bucket is, when it refuses a call
-// because it was sent elsewhere; "" otherwise.
+// regionOf returns the bucket's region from S3's refusal of a misdirected call; ""
+// otherwise.
 func regionOf(err error) string {
 	var response *smithyhttp.ResponseError
 	if !errors.As(err, &response) || response.Response == nil {

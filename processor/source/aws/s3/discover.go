@@ -9,43 +9,44 @@ import (
 	"keytrail/schemas/aws/notification"
 )
 
-// logFolder is the folder of an account that holds its logs.
-// Source: CloudTrail User Guide, "Finding your CloudTrail log files":
+// logFolder is an account's folder of logs. Source: CloudTrail User Guide, "Finding your
+// CloudTrail log files":
 // [PREFIX/]AWSLogs/[ORGANIZATION/]ACCOUNT/CloudTrail/REGION/YYYY/MM/DD/FILE.
 const logFolder = "CloudTrail"
 
-// networkFolder is the folder beside it that holds the calls that came through VPC
-// endpoints, those that an endpoint's policy refused among them, which stand nowhere
-// else. digestFolder is the folder that holds the digests.
+// networkFolder is the adjacent folder of calls through VPC endpoints; only it has those
+// that an endpoint's policy refused. digestFolder is the folder of digests.
 const (
 	networkFolder = "CloudTrail-NetworkActivity"
 	digestFolder  = "CloudTrail-Digest"
 )
 
-// folderKinds are the kinds of files in the folders that are followed.
+// folderKinds are the kinds of files in followed folders.
 var folderKinds = map[string]notification.FileKind{
-	logFolder: notification.FileLog, networkFolder: notification.FileNetworkActivity, digestFolder: notification.FileDigest,
+	logFolder: notification.FileLog, networkFolder: notification.FileNetworkActivity,
+	digestFolder: notification.FileDigest,
 }
 
 var (
 	accountName = regexp.MustCompile(`^[0-9]+$`)
-	// laneName finds account, folder and Region in the prefix of a Region's folder.
-	laneName = regexp.MustCompile(`(?:^|/)([0-9]+)/(CloudTrail|CloudTrail-NetworkActivity|CloudTrail-Digest)/([a-z]{2,}(?:-[a-z]+)+-[0-9]+)/$`)
-	orgName  = regexp.MustCompile(`^o-[a-z0-9]+$`)
+	// laneName matches account, folder and Region in the prefix of a Region's folder.
+	laneName = regexp.MustCompile(
+		`(?:^|/)([0-9]+)/(CloudTrail|CloudTrail-NetworkActivity|CloudTrail-Digest)/([a-z]{2,}(?:-[a-z]+)+-[0-9]+)/$`)
+	orgName = regexp.MustCompile(`^o-[a-z0-9]+$`)
 )
 
-// discovery looks for the folders of Regions.
+// discovery finds the folders of Regions.
 type discovery struct {
 	client  *Client
 	bucket  string
-	folders []string // the names of those that are followed: logFolder and so on
+	folders []string // the followed ones: logFolder and so on
 	wanted  func(account, region string) bool
 }
 
 // below returns the prefixes of the folders of Regions ("…/CloudTrail/eu-west-1/") below
-// prefix, which may be the trail's own, or reach anywhere down to such a folder. It lists
-// a few folders per account, whatever the number of files. An error does not void what
-// was found beside it.
+// prefix, which may be the trail's prefix or any folder down to a Region's. It lists a
+// few folders per account, whatever the number of files. With an error the result is what
+// was found.
 func (d *discovery) below(ctx context.Context, prefix string) ([]string, error) {
 	if prefix != "" && !strings.HasSuffix(prefix, "/") {
 		prefix += "/"
@@ -79,7 +80,7 @@ func (d *discovery) below(ctx context.Context, prefix string) ([]string, error) 
 	})
 }
 
-// descend discovers below those folders of prefix that next picks.
+// descend searches below the folders of prefix that next selects.
 func (d *discovery) descend(ctx context.Context, prefix string, next func(name string) bool) ([]string, error) {
 	names, err := d.client.Folders(ctx, d.bucket, prefix, next)
 	if err != nil {
@@ -88,7 +89,7 @@ func (d *discovery) descend(ctx context.Context, prefix string, next func(name s
 	return d.all(ctx, prefix, names)
 }
 
-// all discovers below the named folders of prefix.
+// all searches below the named folders of prefix.
 func (d *discovery) all(ctx context.Context, prefix string, names []string) (found []string, failed error) {
 	for _, name := range names {
 		lanes, err := d.below(ctx, prefix+name+"/")

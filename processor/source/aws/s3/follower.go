@@ -16,106 +16,101 @@ import (
 	"keytrail/schemas/aws/notification"
 )
 
-// FollowerConfig says what a Follower follows.
+// FollowerConfig configures a Follower.
 type FollowerConfig struct {
 	Bucket string
-	// Prefix is that of the trail, as CloudTrail's own setting has it, "" for none;
-	// or any folder from there down to that of one region.
+	// Prefix is the trail's prefix in CloudTrail's settings, "" for none; or any folder
+	// from there down to a region's.
 	Prefix string
-	// Accounts and Regions bound what is followed; empty follows all.
+	// Accounts and Regions restrict the followed folders; empty follows all.
 	Accounts, Regions []string
-	// Start is the time of delivery from which on files are read. It holds for the
-	// first run; the checkpoint keeps it. Zero reads all.
+	// Start is the delivery time of the first files. It applies to the first run; the
+	// checkpoint keeps it. Zero reads all.
 	Start time.Time
-	// Checkpoint is the file that remembers what is done; "" remembers for this
-	// run only.
+	// Checkpoint is the file that records finished objects; "" records them for this run
+	// only.
 	Checkpoint string
-	// Overlap is for how long a file may appear behind its time: a copy of a bucket
-	// by replication is late. The names of the files of that time are kept in mind
-	// and in the checkpoint.
+	// Overlap is how late a file may appear after its time, as in a replicated bucket.
+	// Memory and checkpoint keep the names of the files of that time.
 	Overlap time.Duration
-	// Discover is how often new accounts and Regions are looked for; 0 means
+	// Discover is the interval of the search for new accounts and Regions; 0 means
 	// DefaultDiscover.
 	Discover time.Duration
-	// Digest makes an object of a digest file, which checks it when it is opened; nil
-	// leaves digests alone.
+	// Digest returns an object of a digest file that checks it when opened; nil ignores
+	// digests.
 	Digest func(ctx context.Context, r Ref) source.Object
 	// Now is the clock.
 	Now func() time.Time
-	// Log takes what a person should know: where keys lie that are not CloudTrail's.
-	// Nil drops it.
+	// Log takes notes for a person, such as folders with keys that are not CloudTrail's.
+	// Nil drops them.
 	Log func(format string, args ...any)
 }
 
-// DefaultDiscover is FollowerConfig's Discover where nothing else is said. Looking takes
-// three or four requests per account.
+// DefaultDiscover is the default of FollowerConfig.Discover. A search takes three or four
+// requests per account.
 const DefaultDiscover = 15 * time.Minute
 
-// DefaultOverlap is FollowerConfig's Overlap where nothing else is said: S3
-// replicates most objects within 15 minutes. In 1,000 accounts and 17 regions that
-// deliver every five minutes two hours are 400,000 names, of 250 bytes each in
-// memory: 100 MB.
+// DefaultOverlap is the default of FollowerConfig.Overlap: S3 replicates most objects
+// within 15 minutes. In 1,000 accounts and 17 regions that deliver every five minutes,
+// two hours are 400,000 names of 250 bytes in memory: 100 MB.
 const DefaultOverlap = 2 * time.Hour
 
 const (
-	// maxBatch is how many objects one Poll offers: enough to keep readers busy
-	// between two listings, and few enough that they stay in order.
+	// maxBatch is the number of objects of one Poll: enough to keep readers busy between
+	// two listings, and few enough to keep order.
 	maxBatch = 256
-	// maxAhead bounds the keys that are listed and not yet offered, of all lanes
-	// together, at some 300 bytes: 30 MB. It is shared among them, at least ten.
+	// maxAhead bounds the listed keys that are not yet offered, of all lanes together, at
+	// about 300 bytes: 30 MB. Lanes share it, with at least ten each.
 	maxAhead = 100_000
-	// maxKnown bounds the objects in mind: 250 MB. While there are more, nothing is
-	// offered; they become less as what was handed over settles.
+	// maxKnown bounds the remembered objects: 250 MB. Above it nothing is offered until
+	// earlier objects settle.
 	maxKnown = 1_000_000
-	// fullRound is how long a round lasts while there are too many objects in mind.
+	// fullRound is the duration of a round while there are too many objects.
 	fullRound = time.Minute
-	// discoverAgain is how soon they are looked for again after an error.
+	// discoverAgain is the interval of the search after an error.
 	discoverAgain = time.Minute
-	// maxLanes bounds the folders that are followed, at 250 bytes and a request a round.
+	// maxLanes bounds the followed folders, at 250 bytes and a request per round.
 	maxLanes = 100_000
-	// listers is how many listings run side by side. S3 allows 5,500 a second for
-	// one prefix.
+	// listers is the number of concurrent listings. S3 allows 5,500 a second per prefix.
 	listers = 8
 )
 
-// Follower finds the new files of a trail by listing. It offers them in the order
-// of their delivery over all accounts and regions, because events of one region
-// that come days after the younger ones of another would be late. One round lists
-// each region's folder once, behind what is done; a thousand files more cost one
-// listing more. Logs are offered, and the calls that came through VPC endpoints;
-// Insights lie in their own folders and are not; digests are offered if the
-// configuration verifies them. A key that does not have CloudTrail's form
-// (notification.ParseKey) is counted and moves nothing.
+// Follower finds the new files of a trail by listing. It offers them in order of delivery
+// over all accounts and regions: otherwise one region's events would come days after
+// younger ones of another, and be late. One round lists each region's folder once, after
+// the finished keys; a thousand more files cost one more listing. It offers logs, calls
+// through VPC endpoints, and digests if the configuration verifies them; Insights are in
+// other folders and are not offered. A key without CloudTrail's form
+// (notification.ParseKey) is only counted.
 //
-// An object that cannot be read goes to a list (source.Retries) and out of the way: the
-// lane goes on. While the list is full nothing new is offered.
+// An object that cannot be read goes to a list (source.Retries), and its lane goes on.
+// While the list is full nothing new is offered.
 //
 // Poll is for one goroutine; the other methods may be called meanwhile.
 type Follower struct {
 	cfg    FollowerConfig
 	client *Client
 
-	mu         sync.Mutex // guards the following, and the lanes' low and known
+	mu         sync.Mutex // guards the following, and low and known of lanes
 	lanes      map[string]*lane
-	kept       map[string]laneState // of lanes that the checkpoint has and nobody wants now
+	kept       map[string]laneState // of lanes that are in the checkpoint but not followed now
 	keptRetry  []retryState         // of those lanes
 	names      map[string]*lane     // of objects that are offered and not done, by Object.Name
 	known      int                  // objects in all lanes' known
 	retries    *source.Retries      // by Object.Name
 	strays     *Strays
-	newest     time.Time // when S3 got the newest object of all that was listed
+	newest     time.Time // S3's upload time of the newest listed object
 	dirty      bool
-	saveAt     time.Time // not to be saved before
+	saveAt     time.Time // earliest time of the next save
 	discovered time.Time
 
-	// The Poll's own:
+	// Used only by Poll:
 	round   heads
-	roundAt time.Time // when it began
+	roundAt time.Time // its start
 	again   bool      // the last Poll offered only retries: no new round before the next pause
 }
 
-// NewFollower reads the checkpoint, if there is one, and returns a Follower. It
-// calls nothing yet.
+// NewFollower reads the checkpoint, if any, and returns a Follower. It makes no call.
 func NewFollower(client *Client, cfg FollowerConfig) (*Follower, error) {
 	if cfg.Discover == 0 {
 		cfg.Discover = DefaultDiscover
@@ -132,7 +127,7 @@ func NewFollower(client *Client, cfg FollowerConfig) (*Follower, error) {
 	}
 	c, found, err := loadCheckpoint(cfg.Checkpoint, cfg.Bucket, cfg.Prefix, cfg.Now())
 	if err != nil || !found {
-		f.dirty = true // the start time is worth keeping from the start on
+		f.dirty = true // saves the start time at once
 		return f, err
 	}
 	f.cfg.Start = c.Start
@@ -151,13 +146,13 @@ func NewFollower(client *Client, cfg FollowerConfig) (*Follower, error) {
 	return f, nil
 }
 
-// Poll returns the next objects to read: new ones in order, then those whose time to be
-// tried again has come; and none when a round has come to its end: the next Poll begins
-// another. An error does not void the objects beside it: it says what could not
-// be listed. Each object must be given to Done or Retry in the end.
+// Poll returns the next objects to read: new ones in order, then due retries; and none at
+// the end of a round, after which the next Poll begins another. An error says what could
+// not be listed; the objects returned with it are valid. Pass each object to Done or
+// Retry in the end.
 func (f *Follower) Poll(ctx context.Context) ([]source.Object, error) {
 	if age := f.cfg.Now().Sub(f.roundAt); age > f.cfg.Overlap/2 || age > fullRound && f.full() {
-		f.round = nil // low moves no further than overlap behind the beginning of a round
+		f.round = nil // low stays at least overlap behind the beginning of a round
 	}
 	err := f.discover(ctx)
 	if len(f.round) == 0 && !f.again && f.retries.Room() > 0 {
@@ -177,7 +172,7 @@ func (f *Follower) Poll(ctx context.Context) ([]source.Object, error) {
 	return append(ready, again...), errors.Join(err, f.crowded())
 }
 
-// next takes the earliest object of the round, and lists on where its lane has no more.
+// next takes the earliest object of the round, and lists more of its lane if necessary.
 func (f *Follower) next(ctx context.Context) (source.Object, error) {
 	l := f.round[0]
 	object := f.object(ctx, l.kind, f.take(l))
@@ -193,7 +188,7 @@ func (f *Follower) next(ctx context.Context) (source.Object, error) {
 	return object, err
 }
 
-// object makes an object of what lies in a folder of that kind.
+// object returns the object of a key in a folder of that kind.
 func (f *Follower) object(ctx context.Context, kind notification.FileKind, r Ref) source.Object {
 	if kind == notification.FileDigest {
 		return f.cfg.Digest(ctx, r)
@@ -216,7 +211,7 @@ func (f *Follower) take(l *lane) Ref {
 	return r
 }
 
-// begin starts a round: it lists every lane once, some side by side.
+// begin starts a round: it lists every lane once, some concurrently.
 func (f *Follower) begin(ctx context.Context) error {
 	f.mu.Lock()
 	f.strays.begin()
@@ -238,7 +233,7 @@ func (f *Follower) begin(ctx context.Context) error {
 			mu.Lock()
 			defer mu.Unlock()
 			if err != nil && failed == nil {
-				failed = err // of many lanes one tells enough
+				failed = err // one error of many lanes suffices
 			}
 			if len(l.page) > 0 {
 				f.round = append(f.round, l)
@@ -251,8 +246,8 @@ func (f *Follower) begin(ctx context.Context) error {
 	return failed
 }
 
-// fill lists until the lane has an object to offer, or no more. After an error it
-// lists no more of it in this round.
+// fill lists until the lane has an object to offer, or no more. After an error it does
+// not list it again in this round.
 func (f *Follower) fill(ctx context.Context, l *lane) error {
 	limit := min(maxPage, max(10, maxAhead/max(1, len(f.lanes))))
 	for len(l.page) == 0 && l.more {
@@ -269,18 +264,19 @@ func (f *Follower) fill(ctx context.Context, l *lane) error {
 				f.newest = at
 			}
 		}
-		l.page = l.fresh(p.Objects, now, func(key, reason, detail string) { f.strays.listed(f.cfg.Bucket, key, reason, detail) })
+		l.page = l.fresh(
+			p.Objects, now, func(key, reason, detail string) { f.strays.listed(f.cfg.Bucket, key, reason, detail) })
 		f.mu.Unlock()
 	}
 	return nil
 }
 
-// discover looks for the folders of Regions, from time to time. Found folders are followed
-// even if a part could not be listed.
+// discover searches for the folders of Regions at intervals. Found folders are followed
+// even if others could not be listed.
 func (f *Follower) discover(ctx context.Context) error {
 	now := f.cfg.Now()
 	since := now.Sub(f.discovered)
-	if len(f.round) > 0 || since >= 0 && since < f.cfg.Discover { // less than none: the clock went back
+	if len(f.round) > 0 || since >= 0 && since < f.cfg.Discover { // negative if the clock went back
 		return nil
 	}
 	d := discovery{client: f.client, bucket: f.cfg.Bucket, folders: []string{logFolder, networkFolder}, wanted: f.wanted}
@@ -293,7 +289,7 @@ func (f *Follower) discover(ctx context.Context) error {
 	for _, p := range prefixes {
 		if f.lanes[p] == nil {
 			if len(f.lanes) >= maxLanes {
-				err = errors.Join(err, fmt.Errorf("cannot follow s3://%s/%s: it is one more than the %d folders that are followed; bound them by accounts and regions", f.cfg.Bucket, p, maxLanes))
+				err = errors.Join(err, fmt.Errorf("cannot follow s3://%s/%s: it exceeds the limit of %d folders; restrict accounts and regions", f.cfg.Bucket, p, maxLanes))
 				break
 			}
 			f.lanes[p] = newLane(p, StartKey(p, f.cfg.Start))
@@ -305,7 +301,7 @@ func (f *Follower) discover(ctx context.Context) error {
 	case err != nil && len(f.lanes) > 0:
 		f.discovered = now.Add(min(0, discoverAgain-f.cfg.Discover))
 	case err == nil && len(f.lanes) == 0:
-		return fmt.Errorf("found no folder of CloudTrail's below s3://%s/%s: want the trail's own prefix, below which AWSLogs/ lies", f.cfg.Bucket, f.cfg.Prefix)
+		return fmt.Errorf("found no CloudTrail folder below s3://%s/%s: use the trail's prefix, which contains AWSLogs/", f.cfg.Bucket, f.cfg.Prefix)
 	case err == nil:
 		f.discovered = now
 	}
@@ -317,7 +313,8 @@ func (f *Follower) wanted(account, region string) bool {
 		(region == "" || len(f.cfg.Regions) == 0 || slices.Contains(f.cfg.Regions, region))
 }
 
-// wantedLane judges the prefix of a lane: …/ACCOUNT/CloudTrail/REGION/, or of digests.
+// wantedLane reports whether to follow the lane with a prefix: …/ACCOUNT/CloudTrail/REGION/, or that of
+// digests.
 func (f *Follower) wantedLane(prefix string) bool {
 	parts := laneName.FindStringSubmatch(prefix)
 	return parts != nil && f.wanted(parts[1], parts[3]) && (parts[2] != digestFolder || f.cfg.Digest != nil)

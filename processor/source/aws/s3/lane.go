@@ -9,34 +9,33 @@ import (
 	"keytrail/schemas/aws/notification"
 )
 
-// lane is one folder of a Region. CloudTrail writes a date and then the minute of
-// delivery into its keys, so that their order is that of delivery, and everything
-// new stands behind what is old: one listing that starts behind low finds it,
-// however many files the folder has. Keys that are not CloudTrail's (strays) move
-// nothing.
+// lane is one folder of a Region. CloudTrail writes the date and the minute of delivery
+// into its keys, so their order is that of delivery and new keys follow old ones: one
+// listing from low finds them, however many files the folder has. Keys that are not
+// CloudTrail's (strays) move nothing.
 type lane struct {
 	prefix          string
 	account, region string
-	kind            notification.FileKind // digests are checked and hold no events
-	from            time.Time             // of digests: those of before are not checked
-	low             string                // every key of the lane up to it is done, or on the list of retries
-	known           map[string]*track     // keys behind low that were offered
-	cur, old        frontier              // what this round, and what one before it, has listed
-	// Of the present round, the Poll's own:
+	kind            notification.FileKind // digests are checked and contain no events
+	from            time.Time             // of digests: earlier ones are not checked
+	low             string                // every key of the lane up to it is done, or on the retry list
+	known           map[string]*track     // offered keys after low
+	cur, old        frontier              // the extent of this round's listings, and of an earlier round's
+	// Of the current round, used only by Poll:
 	page   []Ref  // listed, in order, and not yet offered
-	after  string // what to list next comes behind it
+	after  string // the next listing starts after it
 	more   bool   // there is more to list
 	failed bool   // a listing failed
 	strays int    // that were listed
 }
 
-// frontier says that every key up to key was listed at that time or later.
+// frontier means that every key up to key was listed at that time or later.
 type frontier struct {
 	key string
 	at  time.Time
 }
 
-// track is what a lane knows of one object.
+// track is a lane's state of one object.
 type track struct {
 	state state
 	stamp time.Time
@@ -51,20 +50,20 @@ const (
 	done
 )
 
-// newLane makes the lane of a Region's folder; nil for any other prefix.
+// newLane returns the lane of a Region's folder; nil for any other prefix.
 func newLane(prefix, low string) *lane {
 	parts := laneName.FindStringSubmatch(prefix)
 	if parts == nil {
 		return nil
 	}
-	return &lane{prefix: prefix, account: parts[1], region: parts[3], kind: folderKinds[parts[2]], low: low, known: map[string]*track{}}
+	return &lane{prefix: prefix, account: parts[1], region: parts[3], kind: folderKinds[parts[2]], low: low,
+		known: map[string]*track{}}
 }
 
 func (l *lane) digest() bool { return l.kind == notification.FileDigest }
 
-// StartKey returns the key behind which the files of a lane begin that CloudTrail
-// delivered at start or later: that of the day, and of the minute in a name that
-// has the folder's account and Region.
+// StartKey returns the key after which a lane's files delivered at start or later begin:
+// that of the day, and of the minute in a name with the folder's account and Region.
 func StartKey(prefix string, start time.Time) string {
 	if start.IsZero() {
 		return prefix
@@ -72,10 +71,11 @@ func StartKey(prefix string, start time.Time) string {
 	start = start.UTC()
 	parts := strings.Split(strings.TrimSuffix(prefix, "/"), "/")
 	account, folder, region := parts[len(parts)-3], parts[len(parts)-2], parts[len(parts)-1]
-	if folder == digestFolder { // a trail's name stands before the time
+	if folder == digestFolder { // a trail's name precedes the time
 		return prefix + start.Format("2006/01/02/")
 	}
-	return prefix + start.Format("2006/01/02/") + account + "_" + folder + "_" + region + "_" + start.Format("20060102T1504Z")
+	return prefix + start.Format("2006/01/02/") + account + "_" + folder + "_" + region + "_" +
+		start.Format("20060102T1504Z")
 }
 
 // begin starts a round.
@@ -87,15 +87,15 @@ func (l *lane) begin(now time.Time) {
 	l.page, l.after, l.more, l.failed, l.strays = nil, l.low, true, false, 0
 }
 
-// listed notes that a page was listed.
+// listed records a listed page.
 func (l *lane) listed(p *Page, now time.Time) {
 	l.after, l.more = p.Last, p.More && p.Last < l.end(now)
 	if l.cur.key = p.Last; !l.more {
-		l.cur.key = l.prefix + "\xff" // behind every key
+		l.cur.key = l.prefix + "\xff" // after every key
 	}
 }
 
-// end returns a key behind which nothing of CloudTrail's can stand yet.
+// end returns a key after which CloudTrail cannot have written yet.
 func (l *lane) end(now time.Time) string {
 	return l.prefix + now.UTC().Add(maxFuture+24*time.Hour).Format("2006/01/02/")
 }
@@ -109,9 +109,9 @@ func stampOf(key string) time.Time {
 // head returns when the lane's next object was delivered.
 func (l *lane) head() time.Time { return stampOf(l.page[0].Key) }
 
-// fresh removes from a page what needs no reading now, and gives the strays in it to
-// stray. Low may have moved over a part of the page, and forgotten it, while it was
-// listed.
+// fresh removes keys from a page that need no reading now, and passes the strays to
+// stray. While the page was being listed, low may have moved over part of it and
+// forgotten it.
 func (l *lane) fresh(page []Ref, now time.Time, stray func(key, reason, detail string)) []Ref {
 	return slices.DeleteFunc(page, func(r Ref) bool {
 		if r.Key <= l.low {
@@ -131,7 +131,7 @@ func (l *lane) fresh(page []Ref, now time.Time, stray func(key, reason, detail s
 	})
 }
 
-// take removes and notes the lane's next object.
+// take removes and records the lane's next object.
 func (l *lane) take() Ref {
 	r := l.page[0]
 	l.page = l.page[1:]
@@ -144,15 +144,15 @@ func (l *lane) take() Ref {
 	return r
 }
 
-// advance moves low over what is done, or on the list of retries, and forgets it, as far
-// as it was delivered longer than overlap before the clock, and before the listing that
-// found it. A file that appears behind its time, with a key before others that are done,
-// is still found while low has not passed it; so low waits where listings fail, and
-// passes nothing that was listed and not yet offered. After a restart it waits for a
-// listing: the checkpoint does not know what was being read.
+// advance moves low over keys that are done or on the retry list, and forgets them. It
+// passes only keys delivered longer than overlap before the clock, and before the listing
+// that found them, so that a late file, whose key precedes finished ones, is still found.
+// So low waits where listings fail, and never passes a listed key that is not yet
+// offered. After a restart it waits for a listing, because the checkpoint does not
+// contain objects in progress.
 //
-// Digests stand under the names of their trails, so that only their days are in
-// order: low stays two days behind.
+// The names of digests begin with their trails, so only their days are in order: low
+// stays two days behind.
 func (l *lane) advance(clock time.Time, overlap time.Duration) {
 	if l.digest() {
 		overlap += 48 * time.Hour
@@ -173,8 +173,8 @@ func (l *lane) advance(clock time.Time, overlap time.Duration) {
 	}
 }
 
-// covers reports whether a listing went past the key so much later than the stamp that
-// nothing can appear before it any more.
+// covers reports whether a listing passed the key so long after the stamp that no earlier
+// key can appear any more.
 func (f *frontier) covers(key string, stamp time.Time, overlap time.Duration) bool {
 	return key <= f.key && !stamp.After(f.at.Add(-overlap))
 }
@@ -182,11 +182,10 @@ func (f *frontier) covers(key string, stamp time.Time, overlap time.Duration) bo
 // past reports whether low may pass the object.
 func (t *track) past() bool { return t.state == done || t.state == parked }
 
-// sweep moves low on to the time that lies overlap behind the last round, or to the first
-// key before that which is not done, in a lane with so many strays that listing them
-// again each round costs a request more. It does so only after a round that listed the
-// whole lane: only then is nothing there behind low that was never offered. It is the
-// Poll's own, between two rounds.
+// sweep advances low to overlap before the last round, or to the first unfinished key
+// before that, in a lane with so many strays that listing them again costs a request more
+// per round. It acts only after a round that listed the whole lane: only then was every
+// key after low offered. Used only by Poll, between two rounds.
 func (l *lane) sweep(overlap time.Duration) {
 	if l.strays < maxPage || l.failed || l.more || len(l.page) > 0 {
 		return
@@ -203,7 +202,7 @@ func (l *lane) sweep(overlap time.Duration) {
 	l.low = max(l.low, key)
 }
 
-// stateOf returns what the checkpoint keeps of the lane.
+// stateOf returns the checkpoint's state of the lane.
 func (l *lane) stateOf() laneState {
 	s := laneState{Low: strings.TrimPrefix(l.low, l.prefix)}
 	for k, t := range l.known {
@@ -215,7 +214,7 @@ func (l *lane) stateOf() laneState {
 	return s
 }
 
-// restore makes a lane of what the checkpoint kept.
+// restore returns a lane from its state in a checkpoint.
 func restore(prefix string, s laneState) *lane {
 	l := newLane(prefix, prefix+s.Low)
 	if l == nil {
@@ -227,7 +226,7 @@ func restore(prefix string, s laneState) *lane {
 	return l
 }
 
-// heads is a heap of lanes that have an object, the earliest delivered first.
+// heads is a heap of lanes with objects, earliest delivery first.
 type heads []*lane
 
 func (h heads) Len() int { return len(h) }

@@ -25,7 +25,7 @@ func TestStartKey(t *testing.T) {
 	f(logs, time.Time{}, logs)
 	digests := "AWSLogs/111122223333/CloudTrail-Digest/eu-central-1/"
 	f(digests, day, digests+"2026/11/20/")
-	// A file of that minute comes behind the key, one of the minute before does not.
+	// A file of that minute follows the key, one of the minute before does not.
 	key := file("", "111122223333", "eu-central-1", day, "a")
 	if prefix := "AWSLogs/111122223333/CloudTrail/eu-central-1/"; key <= StartKey(prefix, day) || file("", "111122223333", "eu-central-1", day.Add(-time.Minute), "z") > StartKey(prefix, day) {
 		t.Error("the start time cuts at the wrong file")
@@ -39,7 +39,7 @@ func euFile(at time.Time, unique string) string {
 	return file("", "111122223333", "eu-central-1", at, unique)
 }
 
-// A page may have been asked for before low moved over it.
+// A page may have been requested before low moved over it.
 func TestLaneOffersNothingTwice(t *testing.T) {
 	a, b, c, d, e := euFile(day, "a"), euFile(day, "b"), euFile(day, "c"), euFile(day, "d"), euFile(day, "e")
 	l := newLane(euLogs, b)
@@ -74,20 +74,20 @@ func TestLaneAdvances(t *testing.T) {
 	want("", "0a", "0b", "0c", "0d") // not before it was listed
 	l.begin(day)
 	l.listed(&Page{Last: "0c", More: true}, day)
-	l.page = []Ref{{Key: "0Z"}} // listed, and not yet offered
+	l.page = []Ref{{Key: "0Z"}} // listed, but not yet offered
 	l.advance(day, 0)
 	want("", "0a", "0b", "0c", "0d")
 	l.page = nil
 	l.advance(day, 0)
-	want("0a", "0b", "0c", "0d") // not over what is not done
+	want("0a", "0b", "0c", "0d") // not over unfinished keys
 	l.known["0b"].state = done
 	l.advance(day, time.Second)
-	want("0a", "0b", "0c", "0d") // not over what is young
+	want("0a", "0b", "0c", "0d") // not over young keys
 	l.begin(day.Add(-time.Second))
 	l.listed(&Page{Last: "0c", More: true}, day)
 	l.old = frontier{}
 	l.advance(day.Add(time.Hour), 0)
-	want("0a", "0b", "0c", "0d") // not over what may have come since the listing
+	want("0a", "0b", "0c", "0d") // not over keys that may have appeared since the listing
 	l.begin(day)
 	l.listed(&Page{Last: "0c", More: true}, day)
 	l.begin(day.Add(time.Hour)) // whose listings fail
@@ -105,8 +105,8 @@ func TestLaneAdvances(t *testing.T) {
 	}
 }
 
-// In a lane full of strays low follows the clock, but only behind a round that saw all,
-// and not over what is not done.
+// In a lane full of strays low follows the clock, but only after a round that saw
+// everything, and not over unfinished keys.
 func TestLaneSweeps(t *testing.T) {
 	l := newLane(euLogs, euLogs)
 	sweep := func(want string) {
@@ -189,7 +189,7 @@ func FuzzParseURL(f *testing.F) {
 	})
 }
 
-// A checkpoint of another version, or one that is ahead of the clock, is refused.
+// A checkpoint of another version, or one ahead of the clock, is refused.
 func TestCheckpointIsRefused(t *testing.T) {
 	f := func(version int, low, want string) {
 		t.Helper()
@@ -200,7 +200,7 @@ func TestCheckpointIsRefused(t *testing.T) {
 		}
 	}
 	name := func(after time.Duration) string { return strings.TrimPrefix(euFile(day.Add(after), "a"), euLogs) }
-	const ahead, over, foreign = "set the clock, or start over; docs/operations.md", "start over; docs/operations.md", "not a key of CloudTrail's"
+	const ahead, over, foreign = "correct the clock, or start over; docs/operations.md", "start over; docs/operations.md", "not a key of CloudTrail's"
 	f(source.CheckpointVersion, "", "")
 	f(source.CheckpointVersion, name(0), "")
 	f(source.CheckpointVersion, name(48*time.Hour), "")

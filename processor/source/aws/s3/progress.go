@@ -12,7 +12,7 @@ import (
 	"keytrail/schemas/aws/notification"
 )
 
-// retryState is what the checkpoint keeps of an object that could not be read.
+// retryState is the checkpoint's state of an object that could not be read.
 type retryState struct {
 	Key      string    `json:"key"`
 	Size     int64     `json:"size"`
@@ -21,7 +21,7 @@ type retryState struct {
 	source.RetryState
 }
 
-// restoreRetry puts an object on the list as the checkpoint kept it.
+// restoreRetry lists an object from the checkpoint.
 func (f *Follower) restoreRetry(r retryState) {
 	prefix := lanePrefix(r.Key)
 	if !f.wantedLane(prefix) {
@@ -29,14 +29,15 @@ func (f *Follower) restoreRetry(r retryState) {
 		return
 	}
 	ref := Ref{Bucket: f.cfg.Bucket, Key: r.Key, Size: r.Size, ETag: r.ETag, Modified: r.Modified}
-	f.retries.Restore(ref.Name(), source.Object{Name: ref.Name(), Size: r.Size, ETag: r.ETag, ModTime: r.Modified}, r.RetryState)
+	f.retries.Restore(ref.Name(), source.Object{Name: ref.Name(), Size: r.Size, ETag: r.ETag, ModTime: r.Modified},
+		r.RetryState)
 	if l := f.lanes[prefix]; l != nil && r.Key > l.low {
 		l.known[r.Key] = &track{state: parked, stamp: stampOf(r.Key)}
 		f.known++
 	}
 }
 
-// lanePrefix returns the prefix of the lane in which a key of CloudTrail's lies.
+// lanePrefix returns the prefix of the lane of a CloudTrail key.
 func lanePrefix(key string) string {
 	return key[:max(0, strings.LastIndexByte(key, '/')-len("2026/11/20"))]
 }
@@ -44,14 +45,15 @@ func lanePrefix(key string) string {
 // keyOf returns the key of one of the follower's objects.
 func (f *Follower) keyOf(name string) string { return name[len(Scheme)+len(f.cfg.Bucket)+1:] }
 
-// due returns the objects whose time to be tried again has come.
+// due returns the objects that are due for a retry.
 func (f *Follower) due(ctx context.Context) (ready []source.Object) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	for _, name := range f.retries.Due(f.cfg.Now()) {
 		o, key := f.retries.Get(name).Object, f.keyOf(name)
 		kind := notification.FileOf(key).Kind
-		ready = append(ready, f.object(ctx, kind, Ref{Bucket: f.cfg.Bucket, Key: key, Size: o.Size, ETag: o.ETag, Modified: o.ModTime}))
+		ready = append(ready, f.object(ctx, kind, Ref{Bucket: f.cfg.Bucket, Key: key, Size: o.Size,
+			ETag: o.ETag, Modified: o.ModTime}))
 		l := f.lanes[lanePrefix(key)]
 		if f.names[name] = l; l != nil && l.known[key] != nil {
 			l.known[key].state = offered
@@ -60,33 +62,33 @@ func (f *Follower) due(ctx context.Context) (ready []source.Object) {
 	return ready
 }
 
-// crowded says that nothing new is offered.
+// crowded returns the error that nothing new is offered.
 func (f *Follower) crowded() error {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if f.retries.Room() > 0 {
 		return nil
 	}
-	return fmt.Errorf("%d objects of s3://%s/%s cannot be read or are not acknowledged, and new ones wait until there are fewer: mend what the log says of them",
+	return fmt.Errorf("%d objects of s3://%s/%s cannot be read or are not acknowledged, so new ones wait: resolve the errors in the log",
 		f.retries.Len(), f.cfg.Bucket, f.cfg.Prefix)
 }
 
-// Waiting returns the state of the list of what could not be read.
+// Waiting returns the state of the retry list.
 func (f *Follower) Waiting() source.RetryStats {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	return f.retries.Stats(f.cfg.Now())
 }
 
-// Strays returns how many keys were passed over that are not CloudTrail's, by reason:
-// those of notification.KeyFault and ReasonFuture.
+// Strays returns the number of skipped keys that are not CloudTrail's, by reason: those
+// of notification.KeyFault and ReasonFuture.
 func (f *Follower) Strays() map[string]int64 {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	return f.strays.Counts()
 }
 
-// Done marks an object that Poll returned as done: it is not offered again.
+// Done marks an object of Poll as done: it is not offered again.
 func (f *Follower) Done(o source.Object) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -96,9 +98,9 @@ func (f *Follower) Done(o source.Object) {
 	}
 }
 
-// Retry gives back an object that could not be read because of err: a later Poll offers
-// it again. It reports false when the object is to be given up: its dead letter is
-// written, and Done is called in the end.
+// Retry returns an object that could not be read because of err: a later Poll offers it
+// again. It reports false if the object must be given up: the caller writes its dead
+// letter, and calls Done in the end.
 func (f *Follower) Retry(o source.Object, err error) bool {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -114,9 +116,9 @@ func (f *Follower) Retry(o source.Object, err error) bool {
 	return true
 }
 
-// Park takes an object out of the path of progress that was read, and will not be Done
-// soon: low passes it, it is not offered again in this run, and the checkpoint keeps it
-// among those to be tried again. Done or Retry follows.
+// Park removes an object that was read, but is not Done soon, from the path of progress:
+// low passes it, it is not offered again in this run, and the checkpoint lists it for a
+// retry. Done or Retry follows.
 func (f *Follower) Park(o source.Object) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -127,7 +129,7 @@ func (f *Follower) Park(o source.Object) {
 	}
 }
 
-// find returns what is known of an object that is offered, or nil.
+// find returns the track of an offered object, or nil.
 func (f *Follower) find(o source.Object) *track {
 	l := f.names[o.Name]
 	if l == nil {
@@ -142,9 +144,8 @@ func (f *Follower) release(o source.Object) *track {
 	return t
 }
 
-// Save writes the checkpoint, if there is one and it has changed, and not so often
-// that writing would take more than a twentieth of the time. It replaces the file
-// as a whole and syncs it.
+// Save writes the checkpoint if it has changed, but only so often that writing takes at
+// most a twentieth of the time. It replaces and syncs the whole file.
 func (f *Follower) Save(context.Context) error { return f.save(false) }
 
 // Close writes the checkpoint for the last time.
@@ -164,17 +165,16 @@ func (f *Follower) save(last bool) error {
 	return err
 }
 
-// snapshot moves the lanes' lows and returns what is to be written, nil for
-// nothing.
+// snapshot moves the lanes' lows and returns the checkpoint to write, or nil.
 func (f *Follower) snapshot(now time.Time, last bool) *checkpoint {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.dirty = f.dirty || f.retries.Unsaved(now, last)
-	if wait := f.saveAt.Sub(now); !f.dirty || !last && wait > 0 && wait < time.Hour { // more: the clock went back
+	if wait := f.saveAt.Sub(now); !f.dirty || !last && wait > 0 && wait < time.Hour { // large after the clock went back
 		return nil
 	}
 	horizon := now
-	if f.newest.Before(now) { // S3's own clock, should ours be ahead
+	if f.newest.Before(now) { // S3's clock, in case ours is ahead
 		horizon = f.newest
 	}
 	for _, l := range f.lanes {
@@ -187,7 +187,8 @@ func (f *Follower) snapshot(now time.Time, last bool) *checkpoint {
 	if f.cfg.Checkpoint == "" {
 		return nil
 	}
-	c := &checkpoint{Version: source.CheckpointVersion, Kind: "s3", Bucket: f.cfg.Bucket, Prefix: f.cfg.Prefix, Start: f.cfg.Start, Lanes: make(map[string]laneState, len(f.lanes))}
+	c := &checkpoint{Version: source.CheckpointVersion, Kind: "s3", Bucket: f.cfg.Bucket, Prefix: f.cfg.Prefix,
+		Start: f.cfg.Start, Lanes: make(map[string]laneState, len(f.lanes))}
 	maps.Copy(c.Lanes, f.kept)
 	for prefix, l := range f.lanes {
 		c.Lanes[prefix] = l.stateOf()

@@ -20,7 +20,7 @@ import (
 	"keytrail/processor/source/aws/client"
 )
 
-// bucket is one bucket on a server, and a client of ours through it.
+// bucket is one bucket on a server, with our client of it.
 type bucket struct {
 	t      *testing.T
 	name   string
@@ -28,8 +28,8 @@ type bucket struct {
 	client *Client
 }
 
-// newBucket makes a bucket. With fails, our client speaks through a proxy that
-// fails those requests.
+// newBucket makes a bucket. With fails, our client connects through a proxy that fails
+// those requests.
 func newBucket(t *testing.T, fails func(int64, *http.Request) bool) *bucket {
 	t.Helper()
 	endpoint := awstest.Start(t)
@@ -61,7 +61,7 @@ func (b *bucket) put(key, content string) {
 	}
 }
 
-// file returns the key of a log as CloudTrail names it.
+// file returns a log's key in CloudTrail's form.
 func file(prefix, account, region string, at time.Time, unique string) string {
 	return fmt.Sprintf("%sAWSLogs/%s/CloudTrail/%s/%s/%s_CloudTrail_%s_%s_%s.json.gz", prefix, account, region,
 		at.Format("2006/01/02"), account[strings.LastIndexByte(account, '/')+1:], region, at.Format("20060102T1504Z"), unique)
@@ -83,7 +83,7 @@ func (b *bucket) follow(now *time.Time, change func(*FollowerConfig)) *Follower 
 	return f
 }
 
-// poll polls until a round has ended and returns what it offered.
+// poll polls until the end of a round and returns the offered objects.
 func (b *bucket) poll(f *Follower) (list []source.Object) {
 	b.t.Helper()
 	for {
@@ -183,17 +183,17 @@ func TestFollowerCheckpoint(t *testing.T) {
 		t.Fatal(err)
 	}
 
-	b.put(key(1, "a"), "{}") // behind its time, and before a key that is known
+	b.put(key(1, "a"), "{}") // late, and before a known key
 	b.put(key(5, "m"), "{}")
 	f = open()
 	got = b.poll(f)
 	b.want(got, key(1, "a"), key(1, "m"), key(3, "m"), key(5, "m"))
-	b.want(b.poll(f)) // offered and not done: not again in this run
+	b.want(b.poll(f)) // offered but not done: not again in this run
 	for _, o := range got {
 		f.Done(o)
 	}
 	now = now.Add(24 * time.Hour)
-	b.want(b.poll(f)) // a listing: before it a file may have come that nobody saw
+	b.want(b.poll(f)) // a listing: an unseen file may have appeared before it
 	if err := f.Close(t.Context()); err != nil {
 		t.Fatal(err)
 	}
@@ -272,7 +272,7 @@ func TestOpen(t *testing.T) {
 	}
 }
 
-// Low passes what is parked, and the checkpoint keeps it.
+// Low passes a parked object, and the checkpoint keeps it.
 func TestFollowerParks(t *testing.T) {
 	t.Parallel()
 	b := newBucket(t, nil)

@@ -15,9 +15,9 @@ import (
 	"keytrail/processor/source/aws/awstest"
 )
 
-// world is a trail's bucket to which CloudTrail and anybody else write, whose objects
-// cannot always be read, and the follower of it, which is killed at times. Everything is
-// decided by a seed.
+// world is a trail's bucket to which CloudTrail and others write, whose objects are
+// sometimes unreadable, with a follower that is sometimes killed. A seed determines
+// everything.
 type world struct {
 	t      *testing.T
 	rng    *rand.Rand
@@ -33,8 +33,8 @@ type world struct {
 	strays []string
 	denied map[string]bool
 	read   map[string]bool // or a dead letter was written
-	done   map[string]bool // what this run of the follower was told of, or found in the checkpoint
-	saved  map[string]bool // what was done when the checkpoint was written
+	done   map[string]bool // reported done to this run of the follower, or in its checkpoint
+	saved  map[string]bool // done at the last checkpoint
 }
 
 // folders are those of the trail: two accounts, two Regions, and network activity.
@@ -49,7 +49,7 @@ func keyIn(folder string, at time.Time, unique int) string {
 	return fmt.Sprintf("%s%s/%s_%s_%s_%s_%06d.json.gz", folder, at.Format("2006/01/02"), p[2], p[3], p[4], at.Format("20060102T1504Z"), unique)
 }
 
-// stray returns a key that is not CloudTrail's: before, between or behind its keys.
+// stray returns a key that is not CloudTrail's: before, between or after its keys.
 func (w *world) stray() string {
 	folder := folders[w.rng.IntN(len(folders))]
 	at := w.now.Add(time.Duration(w.rng.IntN(96)-48) * time.Hour)
@@ -81,7 +81,7 @@ func (w *world) put(key string) { w.bucket.Objects[key] = awstest.Object{At: w.n
 
 func (w *world) step() {
 	switch w.rng.IntN(12) {
-	case 0, 1, 2: // CloudTrail delivers, or a copy arrives behind its time
+	case 0, 1, 2: // CloudTrail delivers, or a copy arrives late
 		key := keyIn(folders[w.rng.IntN(len(folders))], w.now.Add(-time.Duration(w.rng.IntN(90))*time.Minute), len(w.real))
 		w.put(key)
 		w.real = append(w.real, key)
@@ -122,9 +122,9 @@ func (w *world) step() {
 	}
 }
 
-// poll polls once, and reads what is offered.
+// poll polls once, and reads the offered objects.
 func (w *world) poll() {
-	objects, _ := w.f.Poll(w.t.Context()) // an error is of a listing that was made to fail
+	objects, _ := w.f.Poll(w.t.Context()) // an error is of a listing that the test fails
 	for _, o := range objects {
 		key := strings.TrimPrefix(o.Name, "s3://trail/")
 		if !slices.Contains(w.real, key) && w.ahead == 0 {
@@ -144,7 +144,7 @@ func (w *world) poll() {
 	w.finish(w.rng.IntN(len(w.flight) + 1))
 }
 
-// finish ends the reading of n objects, in no order.
+// finish ends the reading of n objects, in random order.
 func (w *world) finish(n int) {
 	w.rng.Shuffle(len(w.flight), func(i, j int) { w.flight[i], w.flight[j] = w.flight[j], w.flight[i] })
 	for _, o := range w.flight[:n] {
@@ -155,8 +155,8 @@ func (w *world) finish(n int) {
 	w.flight = w.flight[n:]
 }
 
-// Whatever keys lie in the bucket and whatever fails, every file of CloudTrail's is
-// offered until it is read, nothing else is, and nothing again that a checkpoint has.
+// Whatever keys the bucket has and whatever fails, every CloudTrail file is offered until
+// it is read, nothing else is, and nothing in a checkpoint is offered again.
 func TestFollowerSimulation(t *testing.T) {
 	for seed := range uint64(40) {
 		w := &world{
@@ -201,20 +201,20 @@ func TestFollowerSimulation(t *testing.T) {
 	}
 }
 
-// strew puts one file of CloudTrail's, one of tomorrow's, and thousands of strays there.
+// strew adds one CloudTrail file, one of tomorrow, and thousands of strays.
 func strew(b *awstest.Bucket, now time.Time) {
 	b.Objects[euFile(day, "a")] = awstest.Object{At: now}
 	for i := range 3000 {
 		b.Objects[fmt.Sprintf("%s2026/11/20/zz\u202e%04d.json.gz", euLogs, i)] = awstest.Object{At: now}
-		b.Objects[fmt.Sprintf("%s2027/01/01/%04d", euLogs, i)] = awstest.Object{At: now} // behind all that can be there now
+		b.Objects[fmt.Sprintf("%s2027/01/01/%04d", euLogs, i)] = awstest.Object{At: now} // after everything that can exist now
 	}
 	b.Objects[euLogs+"2026/11/20/x/y/z"] = awstest.Object{At: now}
 	b.Objects[strings.Replace(euFile(day, "b"), "/111122223333_", "/444455556666_", 1)] = awstest.Object{At: now}
 	b.Objects[euFile(day.AddDate(0, 0, 1).Add(time.Hour), "c")] = awstest.Object{At: now}
 }
 
-// Strays are counted once by reason, and named once per folder; a lane full of them costs
-// no more requests each round.
+// Strays are counted once by reason, and reported once per folder; a lane full of them
+// costs no additional requests per round.
 func TestStraysAreCounted(t *testing.T) {
 	b := &awstest.Bucket{Objects: map[string]awstest.Object{}}
 	now := day
@@ -240,7 +240,7 @@ func TestStraysAreCounted(t *testing.T) {
 		}
 	}
 	counts := f.Strays()
-	// Of the keys of 2027 those are counted that stand in a page with nearer ones.
+	// Of the keys of 2027 only those in a page with earlier keys are counted.
 	if n := counts["not_cloudtrail"]; counts["future"] != 1 || counts["misplaced"] != 1 || n < 3001 || n > 4001 {
 		t.Errorf("counted are %v", counts)
 	}
@@ -274,8 +274,8 @@ func TestStraysAreCounted(t *testing.T) {
 	}
 }
 
-// A round that lasts longer than half an overlap begins anew: every file is offered once,
-// and what is old is forgotten.
+// A round longer than half an overlap starts over: every file is offered once, and old
+// ones are forgotten.
 func TestLongRounds(t *testing.T) {
 	b := &awstest.Bucket{Objects: map[string]awstest.Object{}}
 	now := day.Add(24 * time.Hour)

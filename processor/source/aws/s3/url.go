@@ -10,18 +10,17 @@ import (
 	"keytrail/processor/source"
 )
 
-// Scheme is how a URL of S3 begins.
+// Scheme begins an S3 URL.
 const Scheme = "s3://"
 
-// bucketName is what a bucket can be called: names become parts of the address
-// that a client asks.
+// bucketName matches valid bucket names: they become part of the requested address.
 var bucketName = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]{1,253}[A-Za-z0-9]$`)
 
-// ValidBucket reports whether a bucket can have this name.
+// ValidBucket reports whether name is a valid bucket name.
 func ValidBucket(name string) bool { return bucketName.MatchString(name) }
 
-// ParseURL splits s3://bucket/prefix. The prefix may be empty or part of a name:
-// S3 knows no folders.
+// ParseURL splits s3://bucket/prefix. The prefix may be empty or part of a name: S3 has
+// no folders.
 func ParseURL(url string) (bucket, prefix string, err error) {
 	rest, ok := strings.CutPrefix(url, Scheme)
 	bucket, prefix, _ = strings.Cut(rest, "/")
@@ -31,8 +30,8 @@ func ParseURL(url string) (bucket, prefix string, err error) {
 	return bucket, prefix, nil
 }
 
-// Objects offers every object whose key begins with the prefix, in the order of
-// the keys, once. An error ends it: a listing that misses a page is not one.
+// Objects yields every object whose key begins with the prefix, in order of keys, once.
+// An error ends it: a listing with a missing page is incomplete.
 func (c *Client) Objects(ctx context.Context, bucket, prefix string) iter.Seq2[source.Object, error] {
 	return func(yield func(source.Object, error) bool) {
 		for after := ""; ; {

@@ -18,9 +18,8 @@ import (
 	"keytrail/processor/source"
 )
 
-// attributes asks, from time to time, what the queue does with messages that are not
-// deleted: somebody may change that. Once it is known, a question that fails is asked
-// again later.
+// attributes requests, at intervals, how the queue handles messages that are not deleted:
+// somebody may change that. Once known, a failed request is repeated later.
 func (s *Source) attributes(ctx context.Context) error {
 	now := s.cfg.Now()
 	first := s.asked.IsZero()
@@ -30,8 +29,9 @@ func (s *Source) attributes(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, client.RequestTimeout)
 	defer cancel()
 	out, err := s.api.GetQueueAttributes(ctx, &awssqs.GetQueueAttributesInput{
-		QueueUrl:       &s.cfg.QueueURL,
-		AttributeNames: []types.QueueAttributeName{types.QueueAttributeNameRedrivePolicy, types.QueueAttributeNameMessageRetentionPeriod},
+		QueueUrl: &s.cfg.QueueURL,
+		AttributeNames: []types.QueueAttributeName{types.QueueAttributeNameRedrivePolicy,
+			types.QueueAttributeNameMessageRetentionPeriod},
 	})
 	var policy redrive
 	if err == nil {
@@ -40,13 +40,14 @@ func (s *Source) attributes(ctx context.Context) error {
 		err = client.Short(err)
 	}
 	if err != nil && first {
-		return fmt.Errorf("cannot ask for the attributes of queue %q: %w", s.cfg.QueueURL, err)
+		return fmt.Errorf("cannot get the attributes of queue %q: %w", s.cfg.QueueURL, err)
 	}
 	s.asked = now
 	if err != nil {
-		return nil // what is known holds until the next question
+		return nil // the known attributes apply until the next request
 	}
-	seconds, _ := strconv.ParseInt(out.Attributes[string(types.QueueAttributeNameMessageRetentionPeriod)], 10, 64) // 0 where it does not say
+	// 0 if missing
+	seconds, _ := strconv.ParseInt(out.Attributes[string(types.QueueAttributeNameMessageRetentionPeriod)], 10, 64)
 	s.mu.Lock()
 	changed := first || s.redriven != (policy.target != "") || s.maxReceive != policy.max
 	s.redriven, s.maxReceive, s.retention = policy.target != "", policy.max, time.Duration(seconds)*time.Second
@@ -54,9 +55,10 @@ func (s *Source) attributes(ctx context.Context) error {
 	switch {
 	case !changed:
 	case policy.target == "":
-		s.log("queue %q has no redrive policy: messages that are given up are deleted after their dead letter is written", s.cfg.QueueURL)
+		s.log("queue %q has no redrive policy: given-up messages are deleted after their dead letter is written",
+			s.cfg.QueueURL)
 	default:
-		s.log("queue %q: messages that are given up are left to its redrive policy, which moves them to %s when they were received %d times",
+		s.log("queue %q: given-up messages are left to its redrive policy, which moves them to %s after %d receives",
 			s.cfg.QueueURL, policy.target, policy.max)
 	}
 	return nil
@@ -64,8 +66,8 @@ func (s *Source) attributes(ctx context.Context) error {
 
 // redrive is a queue's redrive policy.
 type redrive struct {
-	target string // the dead-letter queue's ARN, "" for no policy
-	max    int    // how often a message is received before it is moved there
+	target string // the dead-letter queue's ARN, "" without a policy
+	max    int    // receives before a message is moved there
 }
 
 func (r *redrive) read(text string) error {
@@ -87,19 +89,21 @@ func (r *redrive) read(text string) error {
 	return nil
 }
 
-// systemAttributes reads what the queue says of one message.
+// systemAttributes reads the queue's attributes of one message.
 func (m *message) systemAttributes(in *types.Message) {
-	m.count, _ = strconv.Atoi(in.Attributes[string(types.MessageSystemAttributeNameApproximateReceiveCount)]) // 0 where it does not say
-	if ms, err := strconv.ParseInt(in.Attributes[string(types.MessageSystemAttributeNameSentTimestamp)], 10, 64); err == nil {
+	// 0 if missing
+	m.count, _ = strconv.Atoi(in.Attributes[string(types.MessageSystemAttributeNameApproximateReceiveCount)])
+	if ms, err := strconv.ParseInt(in.Attributes[string(types.MessageSystemAttributeNameSentTimestamp)],
+		10, 64); err == nil {
 		m.sent = time.UnixMilli(ms)
 	}
 	m.receipt = aws.ToString(in.ReceiptHandle)
 }
 
-// lost reports whether a message that is held until then may not come again: it was
-// received for the last time before the redrive policy takes it, or the queue drops it
-// for its age. The last eighth of that, twelve hours at most, is for a process that dies
-// while it holds the message.
+// lost reports whether a message that is held until then may not return: it was received
+// for the last time before the redrive policy moves it, or the queue drops it for its
+// age. The last eighth of the retention, twelve hours at most, is reserved for a process
+// that dies while it holds the message.
 func (s *Source) lost(m *message, until time.Time) bool {
 	return s.expires(m, until) || s.redriven && m.count >= s.maxReceive && !until.Before(m.received.Add(longest-margin))
 }
@@ -114,11 +118,11 @@ func (s *Source) drops(m *message, until time.Time) bool {
 	return s.retention > 0 && !m.sent.IsZero() && !until.Before(m.sent.Add(s.retention))
 }
 
-// Expiring returns the objects of which the queue will soon drop every message for its age,
-// until they are Done or Recorded: a restart after that finds no message, so a dead letter
-// has to name each of them. They stay as they are. An object that is not parked has time
-// to be read, or to be given up with its own dead letter; how long depends on what its last
-// message has left.
+// Expiring returns the objects all of whose messages the queue will soon drop for their
+// age, until they are Done or Recorded: a restart after that finds no message, so each
+// needs a dead letter. Their state does not change. An object that is not parked has time
+// to be read, or to be given up with its own dead letter, depending on its last message's
+// remaining time.
 func (s *Source) Expiring() (list []source.Object) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -142,8 +146,8 @@ func (s *Source) expiring(t *target, parked bool) bool {
 	})
 }
 
-// Recorded notes that the dead letter of an object of Expiring is written: the loss of its
-// message then is not silent, and hurries nothing.
+// Recorded records that the dead letter of an object of Expiring is written: losing its
+// message is then not silent, and nothing is urgent.
 func (s *Source) Recorded(o source.Object) {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -9,9 +9,9 @@ import (
 	"keytrail/processor/source"
 )
 
-// Nothing is lost in silence when the queue drops a message: Expiring returns its object
-// whether it was parked, waits for a reader, is being read, or waits for acknowledgements,
-// at the first reading or a later one.
+// No message expires silently: Expiring returns its object whether it was parked, waits
+// for a reader, is being read, or waits for acknowledgements, at its first reading or a
+// later one.
 func TestHeldObjectsExpireLoudly(t *testing.T) {
 	for name, hold := range map[string]func(w *world, o source.Object){
 		"unread": func(*world, source.Object) {},
@@ -33,7 +33,7 @@ func TestHeldObjectsExpireLoudly(t *testing.T) {
 			w := parking(t)
 			w.q.retention = 4 * 24 * time.Hour
 			w.start()
-			w.q.send("no JSON") // carries its object itself
+			w.q.send("no JSON") // contains its own events
 			o := w.receive(0)[0]
 			if string(o.Inline) != "no JSON" {
 				t.Errorf("its bytes are %q: its dead letter needs them", o.Inline)
@@ -44,7 +44,7 @@ func TestHeldObjectsExpireLoudly(t *testing.T) {
 	}
 }
 
-// An object is not told as expiring while a younger message would bring it back.
+// An object is not expiring while a younger message would bring it back.
 func TestYoungerMessageKeepsAnObject(t *testing.T) {
 	w := parking(t)
 	w.q.retention = 4 * 24 * time.Hour
@@ -89,8 +89,8 @@ func TestGivenUpWithTheLastMessage(t *testing.T) {
 	t.Error("it is not given up, and both messages are lost")
 }
 
-// An object has time to be read before its dead letter is written, although its message has
-// waited long in the queue, and although the queue's retention is the least.
+// An object has time to be read before its dead letter, even if its message has waited
+// long in the queue and the queue's retention is the minimum.
 func TestOldMessagesAreReadInPeace(t *testing.T) {
 	for _, retention := range []time.Duration{time.Minute, time.Hour, 4 * 24 * time.Hour} {
 		w := parking(t)
@@ -109,8 +109,8 @@ func TestOldMessagesAreReadInPeace(t *testing.T) {
 	}
 }
 
-// After its dead letter an object that was recorded is read again like any other: a reading
-// that fails for a while does not end it, and writes no second dead letter.
+// A recorded object is read again like any other: a temporary failure does not end it,
+// and writes no second dead letter.
 func TestRecordedObjectsAreTriedAgain(t *testing.T) {
 	w := parking(t)
 	w.q.retention = 4 * 24 * time.Hour

@@ -17,16 +17,16 @@ import (
 	"github.com/aws/aws-sdk-go-v2/credentials"
 )
 
-// fakeQueue is a queue with its own clock, which keeps the rules of SQS that a real
-// queue takes days to show: twelve hours, receive counts, redrive and retention.
+// fakeQueue is a queue with its own clock, for the rules of SQS that take a real queue
+// days: twelve hours, receive counts, redrive and retention.
 type fakeQueue struct {
 	mu        sync.Mutex // guards the following
 	now       time.Time
 	messages  []*fakeMessage
 	max       int // maxReceiveCount; 0 for no redrive policy
 	retention time.Duration
-	dead      []string // bodies that were moved away
-	expired   []string // bodies that were dropped for their age
+	dead      []string // moved bodies
+	expired   []string // bodies dropped for their age
 	n         int
 }
 
@@ -46,9 +46,9 @@ func (q *fakeQueue) start(t *testing.T) aws.Config {
 	}
 }
 
-// wholeAnswers reads an answer before the SDK has it. The SDK closes the request's body as
-// soon as there is an answer. If the transport has not seen the end of that body yet, it
-// closes the connection under a long answer; on loopback the fake is fast enough for that.
+// wholeAnswers reads an answer before passing it to the SDK. The SDK closes the request's body
+// as soon as there is an answer. If the transport has not seen the end of that body yet, it
+// closes the connection during a long answer; on loopback the fake is fast enough for that.
 type wholeAnswers struct{}
 
 func (wholeAnswers) Do(r *http.Request) (*http.Response, error) {
@@ -126,8 +126,8 @@ func (q *fakeQueue) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	json.NewEncoder(w).Encode(answer) // to a recorder of the server's
 }
 
-// receive gives visible messages, moves away what was received too often, and drops what
-// is too old.
+// receive returns visible messages, moves those received too often, and drops those that
+// are too old.
 func (q *fakeQueue) receive(in *call) (list []map[string]any) {
 	kept := q.messages[:0]
 	for _, m := range q.messages {
@@ -152,7 +152,7 @@ func (q *fakeQueue) receive(in *call) (list []map[string]any) {
 	return list
 }
 
-// change deletes a message or changes its visibility. It returns SQS's code, "" for none.
+// change deletes a message or changes its visibility. It returns SQS's code, "" without an error.
 func (q *fakeQueue) change(e entry, remove bool) string {
 	for i, m := range q.messages {
 		if m.receipt != e.ReceiptHandle {
@@ -173,7 +173,7 @@ func (q *fakeQueue) change(e entry, remove bool) string {
 		return ""
 	}
 	if remove {
-		return "" // SQS takes an old receipt, and does nothing
+		return "" // SQS accepts an old receipt, and does nothing
 	}
 	return "ReceiptHandleIsInvalid"
 }

@@ -17,9 +17,9 @@ import (
 	"keytrail/schemas/aws/notification"
 )
 
-// accept takes a message in hand and returns the objects that are to be read for
-// it. It returns the message where it was given up before: then it is to become
-// visible at once, so that the redrive policy can count it away.
+// accept takes a received message and returns the objects to read for it. It returns a
+// message that was given up before: it must become visible at once, so that the redrive
+// policy can count its receives.
 func (s *Source) accept(ctx context.Context, in *types.Message) ([]source.Object, *message) {
 	now := s.cfg.Now()
 	s.mu.Lock()
@@ -40,7 +40,7 @@ func (s *Source) accept(ctx context.Context, in *types.Message) ([]source.Object
 	return s.read(ctx, m, []byte(aws.ToString(in.Body))), nil
 }
 
-// read makes targets of what a message says.
+// read returns the targets of a message.
 func (s *Source) read(ctx context.Context, m *message, body []byte) []source.Object {
 	msg := notification.Parse(body, notification.Limits{})
 	for _, n := range msg.Notices {
@@ -59,11 +59,13 @@ func (s *Source) read(ctx context.Context, m *message, body []byte) []source.Obj
 		switch kind := f.Kind; {
 		case len(s.cfg.Buckets) > 0 && !slices.Contains(s.cfg.Buckets, o.Bucket):
 			name := s.place(m) + " " + o.Bucket + "/" + o.Key
-			add(name, rejected(name, source.ReasonForeign, "the message names an object of bucket "+o.Bucket+", from which this source does not read", body))
+			add(name, rejected(
+				name, source.ReasonForeign, "the message names an object of bucket "+o.Bucket+", from which this source does "+
+					"not read", body))
 		case fault != "":
 			s.strays.Add(o.Bucket, o.Key, string(fault), fault.Detail())
 		case kind == notification.FileDigest || kind == notification.FileInsight || kind == notification.FileAggregate:
-			s.stats.Unwanted++ // no calls of KMS stand in them
+			s.stats.Unwanted++ // they contain no KMS calls
 		default:
 			r := s3.Ref{Bucket: o.Bucket, Key: o.Key, Version: o.VersionID, Region: o.Region, ETag: o.ETag, Size: o.Size}
 			object := s.objects.Object(ctx, r)
@@ -87,20 +89,21 @@ func (s *Source) read(ctx context.Context, m *message, body []byte) []source.Obj
 	return ready
 }
 
-// place names a message for people.
+// place names a message for a person.
 func (s *Source) place(m *message) string { return s.cfg.QueueURL + "#" + m.id }
 
-// rejected is an object that cannot be read, so that its dead letter is written.
+// rejected returns an object that cannot be read, so that its dead letter is written.
 func rejected(name, reason, detail string, raw []byte) source.Object {
 	err := &source.Rejected{Reason: reason, Detail: detail, Raw: raw}
-	return source.Object{Name: name, Size: int64(len(raw)), Inline: raw, Open: func() (io.ReadCloser, error) { return nil, err }}
+	return source.Object{Name: name, Size: int64(len(
+		raw)), Inline: raw, Open: func() (io.ReadCloser, error) { return nil, err }}
 }
 
-// targetID tells one content from another: the same key may be written twice.
+// targetID distinguishes contents: the same key may be written twice.
 func targetID(o *source.Object) string { return o.Name + "\x00" + o.ETag }
 
-// wait makes m wait for an object, and returns its target when it is to be read:
-// not where another message waits for it already.
+// wait makes m wait for an object, and returns its target if it must be read: not if
+// another message waits for it already.
 func (s *Source) wait(m *message, id string, o source.Object) *target {
 	m.open++
 	if t := s.targets[id]; t != nil {
@@ -123,7 +126,7 @@ func (s *Source) wait(m *message, id string, o source.Object) *target {
 	return t
 }
 
-// watched notes when a body was read to its end.
+// watched records when a body was read to its end.
 type watched struct {
 	io.ReadCloser
 	read *atomic.Bool
@@ -137,7 +140,7 @@ func (w watched) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// find returns the target of an object that Poll returned, or nil.
+// find returns the target of an object of Poll, or nil.
 func (s *Source) find(o *source.Object) *target {
 	if t := s.targets[targetID(o)]; t != nil {
 		return t
@@ -145,8 +148,7 @@ func (s *Source) find(o *source.Object) *target {
 	return s.targets[o.Name]
 }
 
-// Done marks an object that Poll returned as done. The messages that name it follow
-// at the next Save.
+// Done marks an object of Poll as done. The next Save deletes its messages.
 func (s *Source) Done(o source.Object) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -163,8 +165,8 @@ func (s *Source) Done(o source.Object) {
 	}
 }
 
-// Park takes an object out of the way that was read, and will not be Done soon: its
-// messages stay hidden, and no longer count as held. Done or Retry follows.
+// Park sets an object aside that was read, but is not Done soon: its messages stay
+// hidden, and no longer count as held. Done or Retry follows.
 func (s *Source) Park(o source.Object) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -174,7 +176,7 @@ func (s *Source) Park(o source.Object) {
 	}
 }
 
-// park notes whether a target is on the list of retries.
+// park records whether a target is on the retry list.
 func (s *Source) park(t *target, parked bool) {
 	if t.parked == parked {
 		return
@@ -189,10 +191,10 @@ func (s *Source) park(t *target, parked bool) {
 	}
 }
 
-// Retry gives back an object that could not be read because of err: a later Poll offers
-// it again. It reports false when it is to be given up: its dead letter is written, and
-// Done is called in the end; or it is given back with source.ErrUnrecorded. The messages of what is damaged or gone are deleted then;
-// those of an object for which there was no more time are left to the redrive policy.
+// Retry returns an object that could not be read because of err: a later Poll offers it again.
+// It reports false if the object must be given up: the caller writes its dead letter and calls
+// Done, or returns it with source.ErrUnrecorded. Messages of a damaged or missing object are
+// then deleted; those of an object that ran out of time are left to the redrive policy.
 func (s *Source) Retry(o source.Object, err error) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -207,7 +209,7 @@ func (s *Source) Retry(o source.Object, err error) bool {
 		return false
 	}
 	if errors.Is(err, source.ErrUnrecorded) {
-		t.rest = now.Add(lastPause) // also one whose message may be lost soon
+		t.rest = now.Add(lastPause) // also if its message may be lost soon
 	} else if m := s.lastOf(t, now); m != nil {
 		s.retries.Take(t.id) // for good
 		s.park(t, false)
@@ -218,8 +220,8 @@ func (s *Source) Retry(o source.Object, err error) bool {
 	return true
 }
 
-// lastOf returns a message of the target where each of them may be lost before another try,
-// and nil where one stays: also for a target whose dead letter is written.
+// lastOf returns one of the target's messages if another try may lose all of them, else nil; it
+// includes targets whose dead letter is written.
 func (s *Source) lastOf(t *target, now time.Time) (last *message) {
 	if t.recorded {
 		return nil
@@ -238,6 +240,7 @@ func (s *Source) giveUp(t *target) {
 	for _, m := range t.messages {
 		m.poison = true
 	}
-	s.log("queue %q: %q could not be read for as long as its message may wait (received %d times, sent %s): its dead letter is written, and the message is given up",
+	s.log("queue %q: %q could not be read within its message's lifetime (received %d times, sent %s): its dead "+
+		"letter is written, and the message is given up",
 		s.cfg.QueueURL, t.object.Name, t.last.count, t.last.sent.UTC().Format(time.RFC3339))
 }

@@ -11,7 +11,7 @@ import (
 	"keytrail/processor/source"
 )
 
-// parking returns a world in which everything can be read.
+// parking returns a world whose objects are all readable.
 func parking(t *testing.T) *world {
 	w := &world{t: t, q: fakeQueue{now: time.Date(2026, 11, 20, 9, 0, 0, 0, time.UTC), retention: 14 * 24 * time.Hour}}
 	w.c = DefaultConfig()
@@ -36,8 +36,8 @@ func (w *world) receive(n int) (list []source.Object) {
 	}
 }
 
-// Messages of objects that are parked do not count against sqs_max_messages, and are
-// deleted when their objects are done.
+// Messages of parked objects do not count against sqs_max_messages, and are deleted when
+// their objects are done.
 func TestParkedMessagesLeaveRoom(t *testing.T) {
 	w := parking(t)
 	w.c.MaxMessages = 10
@@ -67,14 +67,14 @@ func TestParkedMessagesLeaveRoom(t *testing.T) {
 	}
 }
 
-// An object whose message may be lost stops receiving until it is read to its end, or for
-// some minutes: not while its records wait to be acknowledged.
+// An object whose message may be lost stops receiving for some minutes, or until it is
+// read to its end: not while its records wait for acknowledgement.
 func TestUrgencyEnds(t *testing.T) {
 	for _, reads := range []bool{true, false} {
 		w := parking(t)
 		w.q.max = 1
 		w.start()
-		w.q.send("no JSON") // carries its object itself
+		w.q.send("no JSON") // contains its own events
 		got := w.receive(0)
 		for range 11*3 + 1 {
 			if len(got) != 1 || !w.src.Retry(got[0], source.Denied(errors.New("AccessDenied"))) {
@@ -101,8 +101,8 @@ func TestUrgencyEnds(t *testing.T) {
 	}
 }
 
-// A parked object outlives restarts in its message. Before the queue drops that for its
-// age, and not before, Expiring returns the object, once.
+// A parked object survives restarts in its message. Before the queue drops that for its
+// age, and not earlier, Expiring returns the object, once.
 func TestParkedObjectsExpireLoudly(t *testing.T) {
 	w := parking(t)
 	w.q.retention = 4 * 24 * time.Hour
@@ -111,7 +111,7 @@ func TestParkedObjectsExpireLoudly(t *testing.T) {
 	w.src.Park(got[0])
 	for passed := time.Duration(0); passed < 24*time.Hour; passed += 20 * time.Minute {
 		w.pass(20 * time.Minute)
-		w.receive(0) // it comes back after twelve hours, and is not offered again
+		w.receive(0) // it returns after twelve hours, and is not offered again
 	}
 	w.start() // after a crash
 	if got = w.receive(0); len(got) != 0 {
@@ -136,7 +136,7 @@ func TestParkedObjectsExpireLoudly(t *testing.T) {
 	}
 }
 
-// untilExpiring lets time pass until Expiring returns the object and no other: after more
+// untilExpiring advances time until Expiring returns the object and no other: after more
 // than three days of four, with passed at first, and before its message is dropped.
 func (w *world) untilExpiring(o source.Object, passed time.Duration) {
 	w.t.Helper()
@@ -153,8 +153,8 @@ func (w *world) untilExpiring(o source.Object, passed time.Duration) {
 	}
 }
 
-// With as many parked objects as the list holds, nothing more is received, loudly, and
-// nothing is lost; each that is done makes room for another.
+// With a full list of parked objects receiving stops, loudly, and nothing is lost; each
+// finished one makes room for another.
 func TestParkedObjectsFillTheList(t *testing.T) {
 	w := parking(t)
 	w.start()
@@ -182,7 +182,7 @@ func TestParkedObjectsFillTheList(t *testing.T) {
 			break
 		}
 	}
-	if err == nil || !strings.Contains(err.Error(), "cannot be read or are not acknowledged, and no more are received") {
+	if err == nil || !strings.Contains(err.Error(), "cannot be read or are not acknowledged, so receiving has stopped") {
 		t.Errorf("with %d parked objects: %v", len(parked), err)
 	}
 	received := w.src.counts().Received

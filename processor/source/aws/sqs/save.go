@@ -14,23 +14,23 @@ import (
 	"keytrail/processor/source/aws/client"
 )
 
-// Save deletes the messages whose objects are all done, leaves those that were given
-// up to the redrive policy, and extends the visibility of those that are held. It is
-// to be called every second or so. The next Save retries failures.
+// Save deletes the messages whose objects are all done, leaves given-up ones to the
+// redrive policy, and extends the visibility of held ones. Call it about every second.
+// The next Save retries failures.
 func (s *Source) Save(ctx context.Context) error {
 	done, poison, expiring := s.sort()
 	return errors.Join(s.remove(ctx, done), s.release(ctx, poison), s.extend(ctx, expiring))
 }
 
-// grip is a message and the receipt with which this process holds it: a message that is
-// received again, because its visibility ended meanwhile, gets another one.
+// grip is a message with its current receipt: a message that is received again, because
+// its visibility ended, has a new one.
 type grip struct {
 	*message
 	receipt string
 }
 
-// Close does the same for the last time, and makes what is still held visible to
-// other consumers.
+// Close does the same for the last time, and makes held messages visible to other
+// consumers.
 func (s *Source) Close(ctx context.Context) error {
 	err := s.Save(ctx)
 	s.mu.Lock()
@@ -42,9 +42,9 @@ func (s *Source) Close(ctx context.Context) error {
 	return errors.Join(err, s.setVisibility(ctx, held, 0))
 }
 
-// sort returns the messages whose targets are all done, those of them that were
-// given up, and those whose visibility has used half of its time. A message at the end of
-// its twelve hours is left to come back.
+// sort returns the messages whose targets are all done, the given-up ones among them, and
+// those whose visibility has used half of its time. A message at the end of its twelve
+// hours is left to return.
 func (s *Source) sort() (done, poison, expiring []grip) {
 	now := s.cfg.Now()
 	s.mu.Lock()
@@ -67,7 +67,7 @@ func (s *Source) sort() (done, poison, expiring []grip) {
 	return done, poison, expiring
 }
 
-// extend hides messages on, none beyond its twelve hours.
+// extend extends the visibility of messages, none beyond its twelve hours.
 func (s *Source) extend(ctx context.Context, list []grip) error {
 	now := s.cfg.Now()
 	var failed []error
@@ -76,7 +76,7 @@ func (s *Source) extend(ctx context.Context, list []grip) error {
 		s.mu.Lock()
 		d := min(s.cfg.Visibility, g.received.Add(longest-margin).Sub(now)).Truncate(time.Second)
 		s.mu.Unlock()
-		bySeconds[d] = append(bySeconds[d], g) // nearly all are of cfg.Visibility
+		bySeconds[d] = append(bySeconds[d], g) // nearly all have cfg.Visibility
 	}
 	for d, part := range bySeconds {
 		failed = append(failed, s.setVisibility(ctx, part, d))
@@ -86,10 +86,12 @@ func (s *Source) extend(ctx context.Context, list []grip) error {
 
 // remove deletes messages from the queue.
 func (s *Source) remove(ctx context.Context, list []grip) error {
-	return s.inBatches(ctx, "delete from", list, func(ctx context.Context, part []grip) ([]types.BatchResultErrorEntry, error) {
+	return s.inBatches(ctx, "delete from", list, func(ctx context.Context,
+		part []grip) ([]types.BatchResultErrorEntry, error) {
 		in := &awssqs.DeleteMessageBatchInput{QueueUrl: &s.cfg.QueueURL}
 		for i, g := range part {
-			in.Entries = append(in.Entries, types.DeleteMessageBatchRequestEntry{Id: aws.String(strconv.Itoa(i)), ReceiptHandle: &g.receipt})
+			in.Entries = append(in.Entries, types.DeleteMessageBatchRequestEntry{Id: aws.String(strconv.Itoa(i)),
+				ReceiptHandle: &g.receipt})
 		}
 		out, err := s.api.DeleteMessageBatch(ctx, in)
 		if err != nil {
@@ -105,8 +107,8 @@ func (s *Source) remove(ctx context.Context, list []grip) error {
 	})
 }
 
-// release leaves messages to the redrive policy: visible at once, they are received
-// again until the policy has counted them away.
+// release leaves messages to the redrive policy: visible at once, they are received again
+// until the policy has counted enough.
 func (s *Source) release(ctx context.Context, list []grip) error {
 	return s.change(ctx, list, 0, func(g grip) {
 		s.forget(g)
@@ -130,7 +132,8 @@ func (s *Source) setVisibility(ctx context.Context, list []grip, d time.Duration
 }
 
 func (s *Source) change(ctx context.Context, list []grip, d time.Duration, then func(grip)) error {
-	return s.inBatches(ctx, "change the visibility in", list, func(ctx context.Context, part []grip) ([]types.BatchResultErrorEntry, error) {
+	return s.inBatches(ctx, "change the visibility in", list, func(ctx context.Context,
+		part []grip) ([]types.BatchResultErrorEntry, error) {
 		in := &awssqs.ChangeMessageVisibilityBatchInput{QueueUrl: &s.cfg.QueueURL}
 		for i, g := range part {
 			in.Entries = append(in.Entries, types.ChangeMessageVisibilityBatchRequestEntry{
@@ -145,7 +148,7 @@ func (s *Source) change(ctx context.Context, list []grip, d time.Duration, then 
 	}, then)
 }
 
-// forget lets a message go.
+// forget drops a message.
 func (s *Source) forget(g grip) {
 	delete(s.messages, g.id)
 	select {
@@ -154,11 +157,11 @@ func (s *Source) forget(g grip) {
 	}
 }
 
-// inBatches makes calls for ten messages at a time, and calls then, with the lock,
-// for each that succeeded. A message whose receipt is no longer good is in other
-// hands, or was deleted: there is nothing to do for it, and it counts as succeeded. One
-// that this process received again meanwhile waits for the next Save: SQS takes a call
-// with its older receipt, and does nothing.
+// inBatches makes calls for ten messages at a time, and calls then, with the lock, for
+// each success. A message whose receipt is no longer valid is held by others or deleted:
+// there is nothing to do, and it counts as a success. One that this process received
+// again meanwhile waits for the next Save: SQS accepts a call with its older receipt, and
+// does nothing.
 func (s *Source) inBatches(ctx context.Context, what string, list []grip,
 	call func(context.Context, []grip) ([]types.BatchResultErrorEntry, error), then func(grip)) error {
 	for len(list) > 0 {
@@ -174,7 +177,8 @@ func (s *Source) inBatches(ctx context.Context, what string, list []grip,
 		for _, f := range failed {
 			i, cerr := strconv.Atoi(aws.ToString(f.Id))
 			if cerr != nil || i < 0 || i >= len(part) {
-				return fmt.Errorf("cannot %s queue %q: it answers about a message %q that was not asked for", what, s.cfg.QueueURL, aws.ToString(f.Id))
+				return fmt.Errorf("cannot %s queue %q: the answer has an unrequested message %q", what,
+					s.cfg.QueueURL, aws.ToString(f.Id))
 			}
 			if !gone[aws.ToString(f.Code)] {
 				bad[i] = true
@@ -195,8 +199,8 @@ func (s *Source) inBatches(ctx context.Context, what string, list []grip,
 	return nil
 }
 
-// gone are SQS's codes for messages that this receipt no longer holds: its
-// visibility ended, twelve hours went by, or the message was deleted.
+// gone are SQS's codes for messages that this receipt no longer holds: its visibility
+// ended, twelve hours passed, or the message was deleted.
 var gone = map[string]bool{
 	"ReceiptHandleIsInvalid": true, "MessageNotInflight": true, "InvalidParameterValue": true,
 	"AWS.SimpleQueueService.MessageNotInflight": true,

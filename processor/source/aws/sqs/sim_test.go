@@ -16,8 +16,8 @@ import (
 	"keytrail/processor/source/aws/s3"
 )
 
-// world is a queue whose messages name objects that cannot always be read, and the Source
-// that receives from it, which is killed at times. Everything is decided by a seed.
+// world is a queue whose messages name objects that are sometimes unreadable, with a
+// Source that is sometimes killed. A seed determines everything.
 type world struct {
 	t      *testing.T
 	seed   uint64
@@ -25,11 +25,11 @@ type world struct {
 	q      fakeQueue
 	src    *Source
 	c      Config
-	serve  map[string]error // what reading an object ends with
+	serve  map[string]error // the error of reading an object
 	read   map[string]bool
 	dead   map[string]bool // with a dead letter
 	sent   []string        // names of objects
-	full   int             // how many dead letters cannot be written
+	full   int             // how many dead letters fail to be written
 	killed bool
 	lines  []string
 }
@@ -49,7 +49,7 @@ func (w *world) step() {
 		key := logs("", fmt.Sprintf("%06d", len(w.sent)))
 		w.sent = append(w.sent, "s3://trail/"+key)
 		keys := `"` + key + `"`
-		if w.rng.IntN(3) == 0 { // together with one that was named before
+		if w.rng.IntN(3) == 0 { // together with an earlier one
 			keys += `,"` + strings.TrimPrefix(w.sent[w.rng.IntN(len(w.sent))], "s3://trail/") + `","README.txt"`
 		}
 		w.q.send(`{"s3Bucket":"trail","s3ObjectKey":[` + keys + `]}`)
@@ -74,7 +74,7 @@ func (w *world) step() {
 	w.poll()
 }
 
-// pass lets time go by, in which the Source saves as it does every second.
+// pass advances time, while the Source saves every second.
 func (w *world) pass(d time.Duration) {
 	w.q.pass(d)
 	if err := w.src.Save(w.t.Context()); err != nil {
@@ -101,7 +101,7 @@ func (w *world) poll() {
 				w.read[o.Name] = true
 			} else if w.src.Retry(o, err) {
 				continue
-			} else if w.full > 0 { // the disk is, for some time
+			} else if w.full > 0 { // the disk is full for some time
 				w.full--
 				if !w.src.Retry(o, fmt.Errorf("disk full: %w", source.ErrUnrecorded)) {
 					w.t.Fatalf("seed %d: %s was given up without a dead letter", w.seed, o.Name)
@@ -131,11 +131,10 @@ func (w *world) settled(body string) bool {
 	})
 }
 
-// Whatever fails and for however long, no message is lost and none goes to the queue's
-// dead-letter queue in silence: its objects were read or have a dead letter, or another
-// message in the queue names them. Only a
-// process that is killed again and again may use up the receives of a message; then it
-// lies in the dead-letter queue.
+// Whatever fails and for however long, no message is lost, and none silently reaches the
+// queue's dead-letter queue: its objects were read or have a dead letter, or another message
+// in the queue names them. Only repeated kills may use up the receives of a message; then it
+// is in the dead-letter queue.
 func TestSourceSimulation(t *testing.T) {
 	for seed := range uint64(16) {
 		w := &world{
@@ -149,7 +148,7 @@ func TestSourceSimulation(t *testing.T) {
 			w.step()
 		}
 		clear(w.serve)
-		for range 200 { // two and a half days: everything can be read now
+		for range 200 { // two and a half days in which everything is readable
 			w.pass(20 * time.Minute)
 			w.poll()
 		}
@@ -168,8 +167,8 @@ func TestSourceSimulation(t *testing.T) {
 	}
 }
 
-// A message that is received again while it is held gets another receipt, in the middle
-// of saving: nothing races, and the message is deleted by the receipt that holds.
+// A held message that is received again gets a new receipt, during a save: there is no
+// race, and it is deleted with the valid receipt.
 func TestReceivedAgainWhileSaving(t *testing.T) {
 	w := &world{t: t, q: fakeQueue{now: time.Date(2026, 11, 20, 9, 0, 0, 0, time.UTC), retention: time.Hour * 24 * 14}}
 	w.c = DefaultConfig()

@@ -21,10 +21,10 @@ import (
 	"keytrail/processor/source/aws/s3"
 )
 
-// patience is how long a test waits for what must come.
+// patience is how long a test waits for an event that must come.
 const patience = 90 * time.Second
 
-// bench is a bucket whose notifications go to a queue, on a server, and a Source.
+// bench is a bucket whose notifications go to a queue, on a server, with a Source.
 type bench struct {
 	t   *testing.T
 	cfg aws.Config
@@ -94,7 +94,7 @@ func (b *bench) start() {
 	b.must(err)
 }
 
-// pass moves the Source's clock.
+// pass advances the Source's clock.
 func (b *bench) pass(d time.Duration) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -113,8 +113,8 @@ func (b *bench) put(key string) {
 	b.must(err)
 }
 
-// poll polls until n objects were offered, and returns them by name, with the entity
-// tag where there is one.
+// poll polls until n objects were offered, and returns them by name, with the entity tag
+// if there is one.
 func (b *bench) poll(n int) map[string]source.Object {
 	b.t.Helper()
 	got := map[string]source.Object{}
@@ -126,7 +126,7 @@ func (b *bench) poll(n int) map[string]source.Object {
 		b.must(err)
 		for _, o := range list {
 			name := o.Name
-			if len(o.ETag) == 1 { // made up by the test
+			if len(o.ETag) == 1 { // invented by the test
 				name += " " + o.ETag
 			}
 			if _, twice := got[name]; twice {
@@ -138,7 +138,7 @@ func (b *bench) poll(n int) map[string]source.Object {
 	return got
 }
 
-// left waits until the queue holds n messages, visible or not.
+// left waits until the queue has n messages, visible or not.
 func (b *bench) left(url string, n int) {
 	b.t.Helper()
 	want := fmt.Sprint(n)
@@ -167,12 +167,12 @@ func content(t *testing.T, o source.Object) string {
 	return string(text)
 }
 
-// logs returns the key of a log as CloudTrail names it, below a prefix.
+// logs returns the key of a log in CloudTrail's form, below a prefix.
 func logs(prefix, unique string) string {
 	return prefix + "AWSLogs/1/CloudTrail/eu-central-1/2026/11/20/1_CloudTrail_eu-central-1_20261120T0900Z_" + unique + ".json.gz"
 }
 
-// TestRowC2Notifications: messages of S3, SNS, EventBridge and CloudTrail name the files of a trail in a queue; what carries events is read itself.
+// TestRowC2Notifications: messages of S3, SNS, EventBridge and CloudTrail name the files of a trail in a queue; a message with events is read itself.
 func TestRowC2Notifications(t *testing.T) {
 	t.Parallel()
 	b := newBench(t, nil)
@@ -184,7 +184,7 @@ func TestRowC2Notifications(t *testing.T) {
 	b.must(err)
 	b.start()
 	b.put(logs("plain +é/", "a"))
-	b.put("plain.json.gz") // not CloudTrail's: nothing is read
+	b.put("plain.json.gz") // not CloudTrail's: not read
 	b.put("AWSLogs/1/CloudTrail-Digest/eu-central-1/2026/11/20/1_CloudTrail-Digest_eu-central-1_t_eu-central-1_20261120T090000Z.json.gz")
 	b.put(logs("", "removed"))
 	_, err = b.s3.DeleteObject(t.Context(), &awss3.DeleteObjectInput{Bucket: aws.String("trail"), Key: aws.String(logs("", "removed"))})
@@ -229,7 +229,7 @@ func TestRowC2Notifications(t *testing.T) {
 	b.left(b.url, 8)
 }
 
-// withoutObjects wants three messages that name no object: one with events, one with
+// withoutObjects checks three messages that name no object: one with events, one with
 // text, and a bad one.
 func withoutObjects(t *testing.T, url string, got map[string]source.Object) {
 	t.Helper()
@@ -304,7 +304,7 @@ func TestVisibilityIsExtended(t *testing.T) {
 	if b.src.counts().Extended == 0 {
 		t.Error("no visibility was extended")
 	}
-	b.must(b.src.Close(t.Context())) // gives it back at once
+	b.must(b.src.Close(t.Context())) // returns it at once
 	b.src = other
 	again := b.poll(1)
 	if len(again) != 1 || len(got) != 1 {

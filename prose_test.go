@@ -69,14 +69,8 @@ var notRewritten = []string{
 // when its last such line does; none is added.
 var tooWide = []string{
 	"docs/coverage.md",
-	"processor/correlate",
-	"processor/rule",
-	"processor/setting",
 	"processor/sink/httpsink",
-	"schemas/aws/cloudtrail",
-	"schemas/aws/keypolicy",
 	"schemas/aws/normalize",
-	"schemas/aws/notification",
 	"schemas/corpus",
 	"schemas/internal/schematest",
 	"schemas/registry",

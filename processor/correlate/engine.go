@@ -80,7 +80,10 @@ type held struct {
 
 // NewEngine returns an empty Engine.
 func NewEngine(cfg Config) *Engine {
-	e := &Engine{cfg: cfg, byPrint: map[uint64]*sigma.Correlation{}, groups: map[groupKey]*group{}, mark: eventtime.None, late: eventtime.None, done: place{at: eventtime.None}}
+	e := &Engine{
+		cfg: cfg, byPrint: map[uint64]*sigma.Correlation{}, groups: map[groupKey]*group{},
+		mark: eventtime.None, late: eventtime.None, done: place{at: eventtime.None},
+	}
 	for _, c := range cfg.Correlations {
 		e.byPrint[c.Fingerprint] = c
 	}
@@ -119,7 +122,9 @@ func (e *Engine) Merge(p *Pane) Refusal {
 		}
 		h = e.add(g, key, p)
 	} else {
-		if grows := 8*(len(p.Tally.Values)+max(0, len(p.Tally.Slots)-len(h.Tally.Slots))) + callBytes*min(len(p.about.calls), share(p.Correlation)*len(p.Correlation.Rules)-len(h.about.calls)); grows > 0 && e.bytes+grows > e.cfg.Bytes {
+		calls := min(len(p.about.calls), share(p.Correlation)*len(p.Correlation.Rules)-len(h.about.calls))
+		grows := 8*(len(p.Tally.Values)+max(0, len(p.Tally.Slots)-len(h.Tally.Slots))) + callBytes*calls
+		if grows > 0 && e.bytes+grows > e.cfg.Bytes {
 			return TooMany
 		}
 		e.bytes -= h.size()

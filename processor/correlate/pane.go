@@ -121,7 +121,8 @@ const (
 
 // size is about how many bytes p takes in memory.
 func (p *Pane) size() int {
-	return paneBytes + len(p.Group) + 8*(len(p.Tally.Values)+len(p.Tally.Slots)) + len(p.about.key) + len(p.about.principal) + callBytes*len(p.about.calls)
+	names := len(p.Group) + len(p.about.key) + len(p.about.principal)
+	return paneBytes + names + 8*(len(p.Tally.Values)+len(p.Tally.Slots)) + callBytes*len(p.about.calls)
 }
 
 // Table adds up what the calls of a commit show. Its zero value is empty.
@@ -189,7 +190,9 @@ func (t *Table) All(f func(*Pane)) {
 
 // Wire returns p as frames carry it. It shares p's strings.
 func (p *Pane) Wire() wire.Pane {
-	return wire.Pane{PaneKey: p.key(), Tally: p.Tally.Append(nil), Key: p.about.key, Principal: p.about.principal, Calls: p.about.calls}
+	return wire.Pane{
+		PaneKey: p.key(), Tally: p.Tally.Append(nil), Key: p.about.key, Principal: p.about.principal, Calls: p.about.calls,
+	}
 }
 
 func (p *Pane) key() wire.PaneKey {
@@ -211,9 +214,12 @@ func fromWire(c *sigma.Correlation, w *wire.Pane) (p *Pane, ok bool) {
 		return nil, false
 	}
 	for i, call := range w.Calls {
-		if int(call.Rule) >= len(c.Rules) || i > 0 && inOrder(w.Calls[i-1], call) >= 0 || i >= share(c) && w.Calls[i-share(c)].Rule == call.Rule {
+		if int(call.Rule) >= len(c.Rules) || i > 0 && inOrder(w.Calls[i-1], call) >= 0 ||
+			i >= share(c) && w.Calls[i-share(c)].Rule == call.Rule {
 			return nil, false
 		}
 	}
-	return &Pane{Correlation: c, Group: w.Group, Start: w.Start, Tally: tally, about: about{w.Key, w.Principal, w.Calls}}, true
+	return &Pane{
+		Correlation: c, Group: w.Group, Start: w.Start, Tally: tally, about: about{w.Key, w.Principal, w.Calls},
+	}, true
 }

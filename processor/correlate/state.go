@@ -140,7 +140,8 @@ func (e *Engine) restorePane(key string, value []byte) (known bool, err error) {
 	g := e.groups[at]
 	for start := range c.Windows(p.Start) {
 		// Those before are judged: each commit judges what it merged.
-		if end := (place{at: start + c.Timespan, print: g.print, group: g.name}); e.mark == eventtime.None || end.compare(e.done) > 0 {
+		end := place{at: start + c.Timespan, print: g.print, group: g.name}
+		if e.mark == eventtime.None || end.compare(e.done) > 0 {
 			e.await(g, start)
 		}
 	}

@@ -60,12 +60,14 @@ var All = [...]Rule{
 			return rec.Str(semconv.KeytrailTrailKMSEvents) == "none" && !isFalse(semconv.KeytrailTrailManagementEvents)(rec)
 		},
 		What: func(rec *otellog.Record) string {
-			return "excluded all AWS KMS events from trail " + trailName(rec) + ": what happens to keys is no longer recorded there"
+			return "excluded all AWS KMS events from trail " + trailName(rec) +
+				": what happens to keys is no longer recorded there"
 		}},
 	{Name: "management_events_off", BlindSpot: true, Score: 10, Techniques: []string{"T1562.008"},
 		classes: trail, match: isFalse(semconv.KeytrailTrailManagementEvents),
 		What: func(rec *otellog.Record) string {
-			return "turned management events off in trail " + trailName(rec) + ": what happens to keys is no longer recorded there"
+			return "turned management events off in trail " + trailName(rec) +
+				": what happens to keys is no longer recorded there"
 		}},
 	{Name: "logging_stopped", BlindSpot: true, Score: 10, Techniques: []string{"T1562.008"},
 		classes: trail, match: is("StopLogging", "StopEventDataStoreIngestion"),
@@ -75,7 +77,8 @@ var All = [...]Rule{
 		What: func(rec *otellog.Record) string { return "deleted " + trailName(rec) }},
 	{Name: "key_material_imported", Score: 6, Techniques: []string{"T1486", "T1608.003"},
 		classes: []kms.Class{kms.ClassManage}, match: is("ImportKeyMaterial"),
-		What: says("imported key material: whoever has a copy of it can read what the key encrypts, and can take the key away")},
+		What: says("imported key material: whoever has a copy of it can read what the key encrypts, " +
+			"and can take the key away")},
 	{Name: "policy_changed", Score: 4, Techniques: []string{"T1098", "T1548", "T1562"},
 		classes: []kms.Class{kms.ClassPolicy}, match: plainPolicy, What: says("changed the key's policy")},
 	{Name: "enclave_in_debug_mode", Score: 8, Techniques: []string{"T1622", "T1005"},
@@ -87,9 +90,12 @@ var All = [...]Rule{
 		classes: trail, match: func(rec *otellog.Record) bool { return tampered[operation(rec)] != "" },
 		What: func(rec *otellog.Record) string { return tampered[operation(rec)] }},
 	{Name: "kms_events_reduced", BlindSpot: true, Score: 8, Techniques: []string{"T1562.008"},
-		classes: trail, match: func(rec *otellog.Record) bool { return reduced[rec.Str(semconv.KeytrailTrailKMSEvents)] != "" },
+		classes: trail, match: func(rec *otellog.Record) bool {
+			return reduced[rec.Str(semconv.KeytrailTrailKMSEvents)] != ""
+		},
 		What: func(rec *otellog.Record) string {
-			return "set trail " + trailName(rec) + " to record only a part of the AWS KMS events: " + reduced[rec.Str(semconv.KeytrailTrailKMSEvents)]
+			return "set trail " + trailName(rec) + " to record only a part of the AWS KMS events: " +
+				reduced[rec.Str(semconv.KeytrailTrailKMSEvents)]
 		}},
 	{Name: "trail_narrowed", BlindSpot: true, Score: 8, Techniques: []string{"T1562.008"},
 		classes: trail, match: func(rec *otellog.Record) bool {

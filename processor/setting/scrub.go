@@ -92,7 +92,9 @@ func (s *Scrubber) build() {
 		}
 	}
 	// The longest first, because the first that fits is replaced.
-	texts := slices.SortedFunc(maps.Keys(shown), func(a, b string) int { return cmp.Or(len(b)-len(a), strings.Compare(a, b)) })
+	texts := slices.SortedFunc(maps.Keys(shown), func(a, b string) int {
+		return cmp.Or(len(b)-len(a), strings.Compare(a, b))
+	})
 	pairs := make([]string, 0, 2*len(texts))
 	s.long, s.shown = map[string][]string{}, shown
 	for _, form := range texts {
@@ -156,7 +158,8 @@ func untilCut(text, form string) int {
 	}
 	for back := 0; back < len(cutMark) && n-back >= leastCut; back++ {
 		rest := text[n-back:]
-		if strings.HasPrefix(rest, dots) || strings.HasPrefix(rest, cutMark) || rest != "" && strings.IndexByte("\"'`)", rest[0]) >= 0 {
+		if strings.HasPrefix(rest, dots) || strings.HasPrefix(rest, cutMark) ||
+			rest != "" && strings.IndexByte("\"'`)", rest[0]) >= 0 {
 			return n - back
 		}
 	}
@@ -172,7 +175,8 @@ const longEnough = 8
 
 // forms returns text as the clients of servers write it.
 func forms(text string) []string {
-	list := []string{text, url.QueryEscape(text), url.PathEscape(text), strings.ReplaceAll(url.QueryEscape(text), "+", "%20"), lowerEscapes(url.QueryEscape(text))}
+	list := []string{text, url.QueryEscape(text), url.PathEscape(text),
+		strings.ReplaceAll(url.QueryEscape(text), "+", "%20"), lowerEscapes(url.QueryEscape(text))}
 	if u, err := url.Parse(text); err == nil && len(u.String()) >= len(text) { // without a final '#' it is another word
 		list = append(list, u.String())
 	}

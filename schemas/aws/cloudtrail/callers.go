@@ -113,7 +113,8 @@ func (d *Decoder) connection(pos int, ev *Event) int {
 	if pos+56 > len(data) {
 		return d.object(kindTLS, pos, ev)
 	}
-	h := load(data, pos+16)*0x9e3779b97f4a7c15 + load(data, pos+40)*0xbf58476d1ce4e5b9 + load(data, pos+48)*0x94d049bb133111eb
+	h := load(data, pos+16)*0x9e3779b97f4a7c15 + load(data, pos+40)*0xbf58476d1ce4e5b9 +
+		load(data, pos+48)*0x94d049bb133111eb
 	c := &d.connections[h>>60]
 	if c.isAt(data, pos) {
 		return c.recall(data, pos, ev)
@@ -140,7 +141,8 @@ func (t *callers) place(data []byte, pos int) int {
 		t.tried, t.hits = 0, 0
 	}
 	h := uint64(0)
-	for i, odd := range [...]uint64{0x9e3779b97f4a7c15, 0xbf58476d1ce4e5b9, 0x94d049bb133111eb, 0xd6e8feb86659fd93, 0xc2b2ae3d27d4eb4f, 0x165667b19e3779f9} {
+	for i, odd := range [...]uint64{0x9e3779b97f4a7c15, 0xbf58476d1ce4e5b9, 0x94d049bb133111eb,
+		0xd6e8feb86659fd93, 0xc2b2ae3d27d4eb4f, 0x165667b19e3779f9} {
 		h += bits.RotateLeft64(load(data, pos+24+8*i)*odd, 11*i)
 	}
 	return int(h >> 32 % (CallerPlaces / 2) * 2)

@@ -183,7 +183,9 @@ func (r *Reader) tableRow() error {
 	case t.column < 0:
 		detail = "not CloudTrail's JSON but " + t.name
 	}
-	bad := &decoding.BadRecord{Object: r.object, Index: r.index, Offset: at, Reason: decoding.ReasonEnvelope, Detail: detail}
+	bad := &decoding.BadRecord{
+		Object: r.object, Index: r.index, Offset: at, Reason: decoding.ReasonEnvelope, Detail: detail,
+	}
 	bad.Raw, bad.Cut = decoding.Clip(bytes.TrimRight(raw, "\r\n"))
 	r.index++
 	return bad
@@ -215,6 +217,7 @@ func (r *Reader) restOfTable(at int64, err error) error {
 	case errors.As(err, &parse):
 		err = parse.Err
 	}
-	bad.Detail = fmt.Sprintf("CSV: %s; the rest of the object, %d bytes, is this dead letter", strings.TrimSpace(err.Error()), size)
+	bad.Detail = fmt.Sprintf("CSV: %s; the rest of the object, %d bytes, is this dead letter",
+		strings.TrimSpace(err.Error()), size)
 	return bad
 }

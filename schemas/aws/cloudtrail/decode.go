@@ -35,7 +35,9 @@ func (d *Decoder) Decode(data []byte, ev *Event) error {
 	n := d.first(data, ev)
 	bad := func(reason decoding.Reason, detail string) error {
 		raw, cut := decoding.Clip(data)
-		return &decoding.BadRecord{Object: ev.Object, Index: ev.Index, Offset: ev.Offset, Reason: reason, Detail: detail, Raw: raw, Cut: cut}
+		return &decoding.BadRecord{
+			Object: ev.Object, Index: ev.Index, Offset: ev.Offset, Reason: reason, Detail: detail, Raw: raw, Cut: cut,
+		}
 	}
 	if n == failed {
 		return bad(d.s.why.reason, d.s.why.detail)

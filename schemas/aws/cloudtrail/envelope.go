@@ -69,7 +69,8 @@ var envelopeFields = append([]field{
 }, carriers...)
 
 var carriers = func() (list []field) {
-	for _, name := range []string{"CloudTrailEvent", "message", "log", "event", "original", "Message", "Body", "body", "Sns", "kinesis", "awslogs", "_source"} {
+	for _, name := range []string{"CloudTrailEvent", "message", "log", "event", "original", "Message", "Body", "body",
+		"Sns", "kinesis", "awslogs", "_source"} {
 		list = append(list, act(name, actCarrier))
 	}
 	return list
@@ -187,26 +188,30 @@ func (e *envelope) apart() []carried {
 	text := slices.ContainsFunc(e.carried, func(c carried) bool { return c.form == formText || c.form == formPacked })
 	return slices.DeleteFunc(e.carried, func(c carried) bool {
 		// With the line in a text, an object that has the same line is read for nothing.
-		return c.form == formObject && (!strings.Contains(c.text, "eventSource") || text && !strings.Contains(c.text, `"eventSource"`))
+		return c.form == formObject &&
+			(!strings.Contains(c.text, "eventSource") || text && !strings.Contains(c.text, `"eventSource"`))
 	})
 }
 
 // silent tells that the object is known and about no call.
 func (e *envelope) silent() bool {
-	return e.notice || e.event == "s3:TestEvent" || e.kind == "SubscriptionConfirmation" || e.kind == "UnsubscribeConfirmation"
+	return e.notice || e.event == "s3:TestEvent" ||
+		e.kind == "SubscriptionConfirmation" || e.kind == "UnsubscribeConfirmation"
 }
 
 // custom reports whether the envelope is an EventBridge event that somebody made: sources
 // of AWS's services begin with aws. and nobody else may use it except partners.
 func (e *envelope) custom() bool {
-	return e.detailType != "" && e.source != "" && (!strings.HasPrefix(e.source, "aws.") || strings.HasPrefix(e.source, "aws.partner/"))
+	return e.detailType != "" && e.source != "" &&
+		(!strings.HasPrefix(e.source, "aws.") || strings.HasPrefix(e.source, "aws.partner/"))
 }
 
 // native reports whether the envelope is an EventBridge event that KMS itself
 // sent (rotation, deletion, expiry), which holds no CloudTrail event. Those that
 // do ("AWS API Call via CloudTrail") name KMS as their source too.
 func (e *envelope) native() bool {
-	return e.source == "aws.kms" && e.detailType != "" && len(e.carried) == 1 && e.carried[0].form == formDetail && !strings.HasSuffix(e.detailType, " via CloudTrail")
+	return e.source == "aws.kms" && e.detailType != "" && len(e.carried) == 1 && e.carried[0].form == formDetail &&
+		!strings.HasSuffix(e.detailType, " via CloudTrail")
 }
 
 // fillNative makes ev of a native KMS event of EventBridge: an internal

@@ -64,7 +64,7 @@ type Event struct {
 	Extra     Extra     // additionalEventData
 	Addendum  Addendum  // addendum
 	Resources []Target  // resources
-	Context   []KV      // requestParameters.encryptionContext (or the source's of ReEncrypt, or the grant's constraint), in order
+	Context   []KV      // encryptionContext, or the source's of ReEncrypt, or the grant's constraint; in order
 	ToContext []KV      // requestParameters.destinationEncryptionContext of ReEncrypt, in order
 	Lists     EventList // lists inside requestParameters
 
@@ -88,7 +88,9 @@ type KV struct{ Key, Value string }
 
 // Identity is userIdentity: who made the request.
 type Identity struct {
-	Type             string // Root, IAMUser, AssumedRole, FederatedUser, AWSService, AWSAccount, WebIdentityUser, SAMLUser, IdentityCenterUser, Unknown, or ""
+	// Type is Root, IAMUser, AssumedRole, FederatedUser, AWSService, AWSAccount,
+	// WebIdentityUser, SAMLUser, IdentityCenterUser, Unknown, or "".
+	Type             string
 	PrincipalID      string
 	ARN              string
 	Account          string // accountId

@@ -71,11 +71,13 @@ func foreign(head []byte) string {
 		return "an HTML page, such as an error or a login page"
 	case strings.HasPrefix(lower, "<?xml"), strings.HasPrefix(lower, "<error>"):
 		return "an XML document, such as an error of S3"
-	case strings.HasPrefix(lower, "---\n"), strings.HasPrefix(lower, "events:\n"), strings.HasPrefix(lower, "records:\n"), strings.HasPrefix(lower, "events:\r\n"):
+	case strings.HasPrefix(lower, "---\n"), strings.HasPrefix(lower, "events:\n"),
+		strings.HasPrefix(lower, "records:\n"), strings.HasPrefix(lower, "events:\r\n"):
 		return "a YAML document: export it as JSON"
 	case strings.HasPrefix(lower, "----------"), strings.HasPrefix(lower, "+--------"):
 		return "a table, such as the AWS CLI prints: use --output json"
-	case len(head) > 0 && head[0] != 0 && (head[0] < ' ' && head[0] != recordSeparator || head[0] >= 0x7f && !startsRune(head)):
+	case len(head) > 0 && head[0] != 0 &&
+		(head[0] < ' ' && head[0] != recordSeparator || head[0] >= 0x7f && !startsRune(head)):
 		return "binary data, such as an encrypted or compressed object"
 	}
 	return ""

@@ -246,11 +246,14 @@ func (in *input) failure() (decoding.Reason, string) {
 	case errors.Is(in.err, errTooBig):
 		if in.zipped {
 			out := in.base + int64(len(in.buf))
-			return decoding.ReasonInflatedSize, fmt.Sprintf("%d compressed bytes inflate to more than %d; the limits are %d bytes and %d times", in.origin.n, out, in.lim.InflatedBytes, in.lim.Ratio)
+			return decoding.ReasonInflatedSize,
+				fmt.Sprintf("%d compressed bytes inflate to more than %d; the limits are %d bytes and %d times",
+					in.origin.n, out, in.lim.InflatedBytes, in.lim.Ratio)
 		}
 		return decoding.ReasonInflatedSize, fmt.Sprintf("the object is longer than %d bytes", in.lim.InflatedBytes)
 	case errors.Is(in.err, errTooLong):
-		return decoding.ReasonInflatedSize, fmt.Sprintf("the compressed object is longer than %d bytes", in.lim.CompressedBytes)
+		return decoding.ReasonInflatedSize,
+			fmt.Sprintf("the compressed object is longer than %d bytes", in.lim.CompressedBytes)
 	case in.packed && in.origin.err != nil:
 		return decoding.ReasonSyntax, "base64 is expected: " + in.origin.err.Error()
 	case !in.zipped, in.origin.err != nil, errors.Is(in.err, io.ErrNoProgress):

@@ -29,7 +29,8 @@ const (
 	cliRow = `EVENTS\t([^\t"{}]*\t){1,4}`
 )
 
-var inFront = regexp.MustCompile(`^((` + aTime + `|` + anAge + `)([ \t]+(` + stream + `|` + cri + `))?|(` + aTime + `|` + bsd + `)[ \t]+` + tag + `|` + syslog + `|` + cliRow + `)[ \t]*$`)
+var inFront = regexp.MustCompile(`^((` + aTime + `|` + anAge + `)([ \t]+(` + stream + `|` + cri + `))?|` +
+	`(` + aTime + `|` + bsd + `)[ \t]+` + tag + `|` + syslog + `|` + cliRow + `)[ \t]*$`)
 
 // criLine matches the head of a line that a container runtime wrote.
 var criLine = regexp.MustCompile(`^` + aTime + ` ` + cri + `( |$)`)
@@ -75,7 +76,8 @@ func (r *Reader) text() error {
 	brace := bytes.IndexByte(line, '{')
 	switch {
 	case r.piece(line):
-		return r.resyncLine(scanErr{reason: decoding.ReasonEnvelope, detail: "a piece of a line that the container runtime split: join the pieces"})
+		return r.resyncLine(scanErr{reason: decoding.ReasonEnvelope,
+			detail: "a piece of a line that the container runtime split: join the pieces"})
 	case brace > 0 && inFront.Match(line[:brace]):
 		r.in.advance(brace)
 		r.opened, r.prefixed = r.in.offset(), true
@@ -88,7 +90,8 @@ func (r *Reader) text() error {
 		r.in.advance(len(line))
 		return nil
 	}
-	why := scanErr{reason: decoding.ReasonEnvelope, detail: "a line of text and not of JSON: it begins with " + quote(string(line[:min(len(line), 24)]))}
+	why := scanErr{reason: decoding.ReasonEnvelope,
+		detail: "a line of text and not of JSON: it begins with " + quote(string(line[:min(len(line), 24)]))}
 	if line[0] == 0 {
 		why.detail = "not CloudTrail's JSON but binary data"
 	}

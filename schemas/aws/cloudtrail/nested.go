@@ -23,7 +23,8 @@ func (r *Reader) accept(ev *Event, n int) (bool, error) {
 		return false, r.unknown("a piece of a line that Docker split: join the pieces", n)
 	case ev.isEvent():
 	case env.custom():
-		return false, r.unknown("an EventBridge event of the custom source "+quote(env.source)+": only events of AWS's own sources count", n)
+		return false, r.unknown("an EventBridge event of the custom source "+quote(env.source)+
+			": only events of AWS's own sources count", n)
 	case env.native():
 		fillNative(ev)
 		if len(ev.Service.KeyID) > r.dec.lim.FieldBytes {

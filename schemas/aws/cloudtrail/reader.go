@@ -100,9 +100,11 @@ func (r *Reader) Reset(src io.Reader, object string) {
 }
 
 func (r *Reader) begin(object string) {
-	r.object, r.index, r.mode, r.lines, r.wasted, r.trusted, r.opened, r.NotEvents = object, 0, modeValues, unknown, 0, 0, -1, 0
+	r.object, r.index, r.mode, r.lines = object, 0, modeValues, unknown
+	r.wasted, r.trusted, r.opened, r.NotEvents = 0, 0, -1, 0
 	r.evenTo, r.split = 0, [2]bool{}
-	r.hadList, r.around, r.rows, r.strung, r.looked, r.prefixed, r.lost, r.inChild, r.carried, r.read, r.spent = false, 0, false, false, false, false, false, false, r.carried[:0], 0, 0
+	r.hadList, r.around, r.rows, r.strung, r.looked = false, 0, false, false, false
+	r.prefixed, r.lost, r.inChild, r.carried, r.read, r.spent = false, false, false, r.carried[:0], 0, 0
 }
 
 // Next reads the next event into ev. It returns nil, or a *BadRecord (the next

@@ -25,7 +25,8 @@ import (
 // whole reports whether a record refused for reason may have all its brackets.
 func whole(reason decoding.Reason) bool {
 	switch reason {
-	case decoding.ReasonDepth, decoding.ReasonDuplicateKey, decoding.ReasonFieldSize, decoding.ReasonRecordSize, decoding.ReasonUTF8:
+	case decoding.ReasonDepth, decoding.ReasonDuplicateKey, decoding.ReasonFieldSize, decoding.ReasonRecordSize,
+		decoding.ReasonUTF8:
 		return true
 	}
 	return false
@@ -47,7 +48,10 @@ func (r *Reader) resync(why scanErr) error {
 func (r *Reader) resyncLine(why scanErr) error { return r.search(why, true) }
 
 func (r *Reader) search(why scanErr, lines bool) error {
-	s := search{r: r, bad: r.bad(why.reason, why.detail, nil), whole: whole(why.reason), lines: lines, tail: r.mode == modeTail, nextLine: -1}
+	s := search{
+		r: r, bad: r.bad(why.reason, why.detail, nil), whole: whole(why.reason), lines: lines,
+		tail: r.mode == modeTail, nextLine: -1,
+	}
 	begin := atTop
 	switch {
 	case r.mode == modeList:

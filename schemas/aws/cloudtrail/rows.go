@@ -114,9 +114,11 @@ func (r *Reader) row(ev *Event, n int) (bool, error) {
 	case len(list) > 1:
 		detail = "a row with more than one text that may be an event"
 	case r.rows:
-		detail = "a row of a query's results without the original event: select eventJson in CloudTrail Lake, @message in CloudWatch Logs Insights"
+		detail = "a row of a query's results without the original event: select eventJson in CloudTrail Lake, " +
+			"@message in CloudWatch Logs Insights"
 	case ev.Raw[0] == '"':
-		detail = "a string that holds no event: it begins with " + quote(string(bytes.Trim(ev.Raw[:min(len(ev.Raw), 24)], `"`)))
+		detail = "a string that holds no event: it begins with " +
+			quote(string(bytes.Trim(ev.Raw[:min(len(ev.Raw), 24)], `"`)))
 	}
 	return false, r.unknown(detail, n)
 }

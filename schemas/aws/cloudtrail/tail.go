@@ -55,7 +55,8 @@ func (r *Reader) tail(c byte) error {
 		return r.secondList(n)
 	}
 	// Additions of shippers about the list are an object without events.
-	if len(env.carried) > 0 && (env.carried[0].form != formObject || strings.Contains(env.carried[0].text, "eventSource")) {
+	if len(env.carried) > 0 &&
+		(env.carried[0].form != formObject || strings.Contains(env.carried[0].text, "eventSource")) {
 		r.carried, r.read, r.childAt, r.envelope = append(r.carried[:0], env.carried...), 0, r.in.offset(), nil
 	}
 	r.in.advance(n)

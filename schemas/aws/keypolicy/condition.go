@@ -38,7 +38,8 @@ func parseCondition(operator, key string, values []string) condition {
 func (c *condition) holds(request []string) bool {
 	switch {
 	case c.operator == "null":
-		return slices.ContainsFunc(c.values, func(v string) bool { return strings.EqualFold(v, strconv.FormatBool(len(request) == 0)) })
+		absent := strconv.FormatBool(len(request) == 0)
+		return slices.ContainsFunc(c.values, func(v string) bool { return strings.EqualFold(v, absent) })
 	case len(request) == 0:
 		return c.ifExists || c.forAll || c.negated && !c.forAny
 	case c.forAll:

@@ -55,7 +55,8 @@ func mayBeOpen(text string) bool {
 			return false
 		}
 		quote := strings.LastIndexByte(before, '"')
-		if quote < 0 || !hasPrefixFold(before[quote+1:], "kms:") && !(rest != "" && rest[0] == '"' && isFree(before[:quote], before[quote+1:])) {
+		if quote < 0 || !hasPrefixFold(before[quote+1:], "kms:") &&
+			!(rest != "" && rest[0] == '"' && isFree(before[:quote], before[quote+1:])) {
 			return true
 		}
 		text = rest

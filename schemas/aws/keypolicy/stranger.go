@@ -38,7 +38,9 @@ func strangers(text, owner string, at time.Time) (list []*stranger) {
 		for strings.Contains(text, strconv.Itoa(id)) {
 			id++
 		}
-		list = append(list, &stranger{account: strconv.Itoa(id), org: "o-" + strconv.Itoa(id), owner: owner, text: text, now: at, left: &left})
+		list = append(list, &stranger{
+			account: strconv.Itoa(id), org: "o-" + strconv.Itoa(id), owner: owner, text: text, now: at, left: &left,
+		})
 	}
 	return list
 }

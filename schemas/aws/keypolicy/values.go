@@ -21,7 +21,8 @@ func (s *stranger) restricting(key string, patterns []string) (own []string, abs
 	case "aws:principalarn":
 		return append(s.instances("*", s.arns()), s.each(patterns, s.arns())...), false, true
 	case "aws:userid":
-		return append([]string{"AIDA" + s.account, "AROA" + s.account + ":session"}, s.each(patterns, []string{"AROA" + s.account + ":"})...), false, true
+		list := []string{"AIDA" + s.account, "AROA" + s.account + ":session"}
+		return append(list, s.each(patterns, []string{"AROA" + s.account + ":"})...), false, true
 	case "aws:principalorgid", "aws:vpceorgid":
 		return []string{s.org}, true, true
 	case "aws:principalorgpaths", "aws:vpceorgpaths":
@@ -30,7 +31,8 @@ func (s *stranger) restricting(key string, patterns []string) (own []string, abs
 		return []string{"false"}, false, true
 	case "aws:securetransport":
 		return []string{"true", "false"}, false, true
-	case "aws:multifactorauthpresent", "aws:viaawsservice", "kms:grantisforawsresource", "kms:bypasspolicylockoutsafetycheck", "kms:multiregion":
+	case "aws:multifactorauthpresent", "aws:viaawsservice", "kms:grantisforawsresource",
+		"kms:bypasspolicylockoutsafetycheck", "kms:multiregion":
 		return []string{"true", "false"}, true, true
 	case "aws:resourceaccount":
 		return []string{s.owner}, false, s.owner != ""
@@ -49,12 +51,14 @@ func (s *stranger) restricting(key string, patterns []string) (own []string, abs
 			}
 		}
 		return append(own, "192.0.0.8"), true, true
-	case "aws:sourcearn", "aws:sourcevpcarn", "aws:chatbotsourcearn", "aws:federatedprovider", "lambda:sourcefunctionarn", "ec2:sourceinstancearn":
+	case "aws:sourcearn", "aws:sourcevpcarn", "aws:chatbotsourcearn", "aws:federatedprovider",
+		"lambda:sourcefunctionarn", "ec2:sourceinstancearn":
 		return s.foreign(patterns), true, true
 	}
 	// Keys of services other than KMS are in no request of a principal, and those of an
 	// enclave's or a service's identity cannot be had.
-	return nil, true, !strings.HasPrefix(key, "aws:") && !strings.HasPrefix(key, "kms:") || strings.HasPrefix(key, "kms:recipientattestation:") ||
+	return nil, true, !strings.HasPrefix(key, "aws:") && !strings.HasPrefix(key, "kms:") ||
+		strings.HasPrefix(key, "kms:recipientattestation:") ||
 		strings.HasPrefix(key, "aws:sourceorg") || strings.HasPrefix(key, "aws:principalservicename")
 }
 
@@ -115,7 +119,9 @@ func (s *stranger) times(patterns []string, write func(time.Time) string) []stri
 // be somebody's, and some of the internet that no narrow one holds.
 func (s *stranger) addresses(patterns []string) (list []string) {
 	var narrow []netip.Prefix
-	candidates := []string{"52.119.10.4", "3.66.2.9", "185.31.7.7", "104.20.8.1", "17.5.7.30", "2600:1f18::17", "2a05:d014::9"}
+	candidates := []string{
+		"52.119.10.4", "3.66.2.9", "185.31.7.7", "104.20.8.1", "17.5.7.30", "2600:1f18::17", "2a05:d014::9",
+	}
 	for _, text := range patterns {
 		p, ok := parseRange(text)
 		switch {
@@ -146,7 +152,9 @@ func (s *stranger) addresses(patterns []string) (list []string) {
 func (s *stranger) foreign(patterns []string) []string {
 	list := []string{"arn:aws:s3:::bucket-of-" + s.account}
 	for _, p := range patterns {
-		if parts := strings.SplitN(p, ":", 6); len(parts) == 6 && (strings.ContainsAny(parts[4], "*?") || parts[4] == "" && strings.Contains(parts[5], "*")) {
+		parts := strings.SplitN(p, ":", 6)
+		if len(parts) == 6 &&
+			(strings.ContainsAny(parts[4], "*?") || parts[4] == "" && strings.Contains(parts[5], "*")) {
 			if like(parts[4], s.account) {
 				parts[4] = s.account
 			}

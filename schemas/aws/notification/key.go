@@ -24,7 +24,8 @@ func (f KeyFault) Detail() string {
 	case KeyMisplaced:
 		return "its name has another account, Region, kind or day than its folders"
 	}
-	return "it is not [PREFIX/]AWSLogs/[ORGANIZATION/]ACCOUNT/CloudTrail/REGION/YYYY/MM/DD/FILE.json.gz with CloudTrail's own file name"
+	return "it is not [PREFIX/]AWSLogs/[ORGANIZATION/]ACCOUNT/CloudTrail/REGION/YYYY/MM/DD/FILE.json.gz " +
+		"with CloudTrail's own file name"
 }
 
 // maxSkew is how far the time in a file's name may lie outside the day of its folder.
@@ -68,7 +69,8 @@ func ParseKey(key string) (File, KeyFault) {
 		return File{Kind: FileOther}, KeyForeign
 	}
 	early, late := f.Day.Add(-maxSkew), f.Day.Add(24*time.Hour+maxSkew)
-	if m[1] != account || m[2] != folder || m[3] != region || f.Stamp.Before(early) && !f.Backfill || !f.Stamp.Before(late) {
+	if m[1] != account || m[2] != folder || m[3] != region ||
+		f.Stamp.Before(early) && !f.Backfill || !f.Stamp.Before(late) {
 		return f, KeyMisplaced
 	}
 	return f, ""

@@ -54,7 +54,9 @@ type Object struct {
 	Size      int64  // bytes, -1 when the message does not say
 	ETag      string // "" when the message does not say, as the next two
 	VersionID string // present for buckets with versions: fetch this one
-	Sequencer string // orders the events of one key: hexadecimal; pad the shorter with zeros on the right, then compare as text
+	// Sequencer orders the events of one key. It is hexadecimal: pad the shorter one with
+	// zeros on the right, then compare as text.
+	Sequencer string
 }
 
 // Form is the shape that names an object. It decides how the key is written:

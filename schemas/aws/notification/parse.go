@@ -16,7 +16,8 @@ import (
 func Parse(body []byte, lim Limits) Message {
 	p := parser{lim: lim.WithDefaults()}
 	if len(body) > p.lim.BodyBytes {
-		p.bad("", body, &fault{ReasonSize, fmt.Sprintf("the message has %d bytes; the limit is %d", len(body), p.lim.BodyBytes)})
+		detail := fmt.Sprintf("the message has %d bytes; the limit is %d", len(body), p.lim.BodyBytes)
+		p.bad("", body, &fault{ReasonSize, detail})
 		return p.msg
 	}
 	p.text(body, "", 0)
@@ -214,9 +215,11 @@ func (p *parser) isNotice(m object) bool {
 	case event == "s3:TestEvent":
 		p.notice(NoticeTest, "S3 tries the notifications of bucket "+clip(r.optional(m, "Bucket"))+"; there is nothing to do")
 	case kind == "SubscriptionConfirmation":
-		p.notice(NoticeSubscribe, "SNS sends nothing from topic "+topic+" until the subscription is confirmed: open the SubscribeURL of this message, or call ConfirmSubscription with its Token")
+		p.notice(NoticeSubscribe, "SNS sends nothing from topic "+topic+" until the subscription is confirmed: "+
+			"open the SubscribeURL of this message, or call ConfirmSubscription with its Token")
 	case kind == "UnsubscribeConfirmation":
-		p.notice(NoticeUnsubscribe, "the subscription to topic "+topic+" has ended, and SNS sends nothing more from it; if that was not wanted, subscribe again")
+		p.notice(NoticeUnsubscribe, "the subscription to topic "+topic+" has ended, and SNS sends nothing more from it; "+
+			"if that was not wanted, subscribe again")
 	default:
 		return false
 	}
@@ -235,7 +238,8 @@ func unknown(raw []byte) *fault {
 			found = "an object with the names " + m.names()
 		}
 	}
-	return &fault{ReasonShape, "expected a notification of S3 (Records with s3), EventBridge (detail-type of an object) or CloudTrail (s3ObjectKey), or a wrapper of SQS (Body) or SNS (Message); found " + found}
+	return &fault{ReasonShape, "expected a notification of S3 (Records with s3), EventBridge (detail-type of an object) " +
+		"or CloudTrail (s3ObjectKey), or a wrapper of SQS (Body) or SNS (Message); found " + found}
 }
 
 // syntaxError says why text is not JSON, and where.

@@ -102,7 +102,8 @@ func (p *parser) cloudTrail(m object, raw []byte, at string) {
 		p.object(at, raw, Object{Form: FormCloudTrail, Bucket: bucket, Key: key, Size: -1}, r.fault)
 		return
 	case m.kind("s3ObjectKey") != '[':
-		p.bad(at, raw, &fault{ReasonPart, `expected a list of keys under "s3ObjectKey", found ` + describe(m.kind("s3ObjectKey"))})
+		found := describe(m.kind("s3ObjectKey"))
+		p.bad(at, raw, &fault{ReasonPart, `expected a list of keys under "s3ObjectKey", found ` + found})
 		return
 	}
 	n := 0

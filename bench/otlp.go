@@ -133,8 +133,6 @@ func putAll(m pcommon.Map, list []otellog.Attr) {
 			for _, v := range a.Strs {
 				s.AppendEmpty().SetStr(v)
 			}
-		case otellog.KindMap:
-			putAll(m.PutEmptyMap(a.Key), a.Map)
 		}
 	}
 }

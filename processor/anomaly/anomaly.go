@@ -55,6 +55,7 @@ type Anomaly struct {
 	ID       string // the same whenever the same anomaly is found again
 	Kind     Kind
 	Detector string // the detector's or the rule's name
+	Title    string // of a rule of the user, for people; "" elsewhere
 	Score    float64
 	Reason   string // the sentence
 	Observed float64
@@ -70,8 +71,29 @@ type Anomaly struct {
 	// anomalies of rules, which are published before their window.
 	Bound      *wire.Binding
 	Start, End int64 // the window
-	// Began is the start of the first window of a continuing anomaly; else Start.
+	// At is when it happened: the time of a rule's call, else the end of the window.
+	At int64
+	// Began is when it began: the time of a rule's call, else the start of the first window.
 	Began int64
+	// Revision tells the publications of the anomaly apart. The highest is the valid one.
+	//   - A detector's is 0 while the window is open. Once it has closed, the revision is 1,
+	//     and one more for each window between Began and Start.
+	//   - A rule's is the rank of the call's copy, because a better copy may come later.
+	//   - A correlation's is what it has counted, which later matches only raise.
+	Revision int64
+	// Preview is how many anomalies an open window had at this publication; 0 once it has
+	// closed. It tells publications with revision 0 apart.
+	Preview int64
+}
+
+// uid returns the id of a publication: the id of what is published, its revision, and
+// behind a point what an open window had to show.
+func uid(id string, revision, preview int64) string {
+	s := id + "-" + strconv.FormatInt(revision, 10)
+	if preview > 0 {
+		s += "." + strconv.FormatInt(preview, 10)
+	}
+	return s
 }
 
 // Severity returns the score in words: low, medium (from 6), high (from 8) or critical

@@ -2,6 +2,7 @@ package anomaly
 
 import (
 	"cmp"
+	"strings"
 
 	"keytrail/processor/count"
 	"keytrail/processor/entity"
@@ -25,7 +26,12 @@ func WindowRecord(rec *otellog.Record, w *entity.Window, size, observed int64) {
 		rec.Severity = otellog.SeverityWarn
 	}
 	resource(rec, w.Entity)
-	rec.String(semconv.KeytrailWindowID, WindowID(w.Entity, w.Start, size))
+	id, preview := WindowID(w.Entity, w.Start, size), int64(0)
+	if !w.Closed {
+		preview = w.Published
+	}
+	rec.String(semconv.LogRecordUID, uid(id, int64(w.Revision), preview))
+	rec.String(semconv.KeytrailWindowID, id)
 	subject(rec, w.Entity, entity.Target(w.Bound), w.Start, w.Start+size)
 	state := "open"
 	if w.Closed {
@@ -69,30 +75,48 @@ func WindowRecord(rec *otellog.Record, w *entity.Window, size, observed int64) {
 // shares the strings of a.
 func AnomalyRecord(rec *otellog.Record, a *Anomaly, observed int64) {
 	rec.Reset()
-	rec.EventName, rec.Time, rec.Observed = semconv.EventKeytrailAnomaly, a.Start, observed
-	rec.Severity = otellog.SeverityWarn
-	if a.Score >= 8 {
-		rec.Severity = otellog.SeverityError
-	}
+	rec.EventName, rec.Time, rec.Observed = semconv.EventKeytrailAnomaly, a.At, observed
+	rec.Body = a.Reason
+	severity := a.Severity()
+	rec.Severity = severities[severity]
 	resource(rec, a.Entity)
+	rec.String(semconv.LogRecordUID, uid(a.ID, a.Revision, a.Preview))
 	rec.String(semconv.KeytrailAnomalyID, a.ID)
+	rec.Int(semconv.KeytrailAnomalyRevision, a.Revision)
 	rec.String(semconv.KeytrailAnomalyKind, string(a.Kind))
 	rec.String(semconv.KeytrailAnomalyDetector, a.Detector)
 	rec.Double(semconv.KeytrailAnomalyScore, a.Score)
-	rec.String(semconv.KeytrailAnomalySeverity, a.Severity())
+	rec.String(semconv.KeytrailAnomalySeverity, severity)
 	rec.String(semconv.KeytrailAnomalyReason, a.Reason)
 	rec.Double(semconv.KeytrailAnomalyObserved, a.Observed)
 	rec.Double(semconv.KeytrailAnomalyExpected, a.Expected)
 	if a.Since != 0 {
 		rec.String(semconv.KeytrailAnomalySince, stamp(a.Since))
 	}
-	if a.Began != 0 && a.Began != a.Start {
-		rec.String(semconv.KeytrailAnomalyBegan, stamp(a.Began))
-	}
+	rec.String(semconv.KeytrailAnomalyBegan, stamp(a.Began))
 	rec.Strings(semconv.KeytrailAnomalyContributors, a.Contributors)
 	rec.Strings(semconv.KeytrailAnomalyCalls, a.Calls)
 	rec.Strings(semconv.KeytrailAnomalyTechniques, a.Techniques)
+	a.rule(rec)
 	subject(rec, a.Entity, entity.Target(a.Bound), a.Start, a.End)
+}
+
+// severities are the severities of log records by those of anomalies.
+var severities = map[string]otellog.Severity{
+	"low": otellog.SeverityWarn, "medium": otellog.SeverityWarn2, "high": otellog.SeverityError, "critical": otellog.SeverityError2,
+}
+
+// rule writes which rule or detector found the anomaly, as the semantic conventions name
+// rules.
+func (a *Anomaly) rule(rec *otellog.Record) {
+	rec.String(semconv.SecurityRuleName, cmp.Or(a.Title, a.Detector))
+	rec.String(semconv.SecurityRuleCategory, string(a.Kind))
+	if id, users := strings.CutPrefix(a.Detector, SigmaDetector); users {
+		rec.String(semconv.SecurityRuleUUID, id)
+		rec.String(semconv.SecurityRuleRulesetName, "sigma")
+		return
+	}
+	rec.String(semconv.SecurityRuleRulesetName, "keytrail")
 }
 
 // subject writes the entity and the time of a record. An alias is written beside its KMS

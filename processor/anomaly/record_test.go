@@ -137,14 +137,15 @@ func TestAnomalyRecordFollowsItsSchema(t *testing.T) {
 	for _, e := range entities {
 		for _, kind := range anomaly.Kinds {
 			for _, bound := range []*wire.Binding{nil, {Key: multiARN("us-east-1")}} {
-				a := anomaly.Anomaly{ID: anomaly.ID(e, begin, "rate"), Kind: kind, Detector: "rate", Score: 7, Reason: "Too many.", Entity: e, Bound: bound, Start: begin, End: begin + size}
+				a := anomaly.Anomaly{ID: anomaly.ID(e, begin, "rate"), Kind: kind, Detector: "rate", Score: 7, Reason: "Too many.", Entity: e, Bound: bound, Start: begin, End: begin + size, At: begin + size, Began: begin, Revision: 1}
 				anomaly.AnomalyRecord(&rec, &a, begin)
 				validate(t, s, &rec)
 				a.Since, a.Began, a.Score, a.Observed, a.Expected = begin-day, begin-hour, 9, 3, 0.5
 				a.Calls, a.Techniques, a.Contributors = []string{"one"}, []string{"T1530"}, []string{"3 decrypt (100 %)"}
 				anomaly.AnomalyRecord(&rec, &a, begin)
 				validate(t, s, &rec)
-				if rec.Severity != otellog.SeverityError || rec.Time != begin || rec.Observed != begin {
+				if rec.Severity != otellog.SeverityError || rec.Time != begin+size || rec.Observed != begin || rec.Body != a.Reason ||
+					rec.Str(semconv.LogRecordUID) != a.ID+"-1" || rec.Str(semconv.KeytrailAnomalyBegan) != "2026-03-01T23:00:00Z" {
 					t.Errorf("severity %d, time %d, observed %d", rec.Severity, rec.Time, rec.Observed)
 				}
 			}

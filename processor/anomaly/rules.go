@@ -28,10 +28,14 @@ func FromRules(rec *otellog.Record, set rule.Set, e wire.Entity, start, size int
 			ID: id("rule", r.Name, call), Kind: kindOf(r), Detector: r.Name, Score: r.Score, Observed: 1,
 			Reason: rec.Str(semconv.KeytrailPrincipalID) + " " + r.What(rec) + where + ".",
 			Calls:  []string{call}, Techniques: r.Techniques, Entity: e, Start: start, End: start + size,
+			At: rec.Time, Began: rec.Time, Revision: rank(rec),
 		})
 	}
 	return list
 }
+
+// rank returns the rank of the copy of the call that rec is.
+func rank(rec *otellog.Record) int64 { return int64(kms.ParseCopy(rec.Str(semconv.KeytrailCallCopy))) }
 
 func kindOf(r *rule.Rule) Kind {
 	if r.BlindSpot {

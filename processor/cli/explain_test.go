@@ -145,10 +145,10 @@ func (s *scanned) checkCounts(t *testing.T, r record, out string) {
 	own := windows[r.str("keytrail.window.start")]
 	names := map[string]string{"all": windowCalls, "denied": "keytrail.window.denied", "failed": "keytrail.window.failed"}
 	for class := range operationClasses {
-		names[class] = windowCalls + "." + class
+		names[class] = callsPrefix + class
 	}
 	delete(names, "trail") // changes of trails are not calls, and stand below all of them
-	names["trail changes"] = windowCalls + ".trail"
+	names["trail changes"] = callsPrefix + "trail"
 	for label, name := range names {
 		m := regexp.MustCompile(`(?m)^  ` + label + ` +(\d+)(?: +(\S+))?$`).FindStringSubmatch(out)
 		switch {

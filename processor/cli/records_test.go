@@ -116,6 +116,7 @@ const (
 	windowEvent  = "keytrail.window"
 	anomalyEvent = "keytrail.anomaly"
 	windowCalls  = "keytrail.window.calls.total"
+	callsPrefix  = "keytrail.window.calls."
 )
 
 // windowText returns a window's name and its counts, in the form of oracleRows.
@@ -123,7 +124,7 @@ func windowText(r record) (name, text string) {
 	name = fmt.Sprintf("%s %q %q %s", r.str("keytrail.window.scope"), r.str("aws.kms.key.arn"), r.str("keytrail.principal.id"), r.str("keytrail.window.start"))
 	var classes []string
 	for key := range r.attrs {
-		if class, ok := strings.CutPrefix(key, windowCalls+"."); ok && operationClasses[class] {
+		if class, ok := strings.CutPrefix(key, callsPrefix); ok && operationClasses[class] {
 			classes = append(classes, fmt.Sprintf("%s=%d", class, r.int(key)))
 		}
 	}

@@ -73,7 +73,7 @@ func printed(t *testing.T, text, key string) map[string]string {
 		}
 		u := use{first: start, last: end.Add(-time.Minute), calls: int(r.int(windowCalls)), denied: int(r.int("keytrail.window.denied")), failed: int(r.int("keytrail.window.failed")), classes: map[string]int{}}
 		for class := range operationClasses {
-			if n := int(r.int(windowCalls + "." + class)); n > 0 {
+			if n := int(r.int(callsPrefix + class)); n > 0 {
 				u.classes[class] = n
 			}
 		}

@@ -36,7 +36,7 @@ var (
 func anomalyOf(id string, change func(*anomaly.Anomaly), observed int64) *otellog.Record {
 	a := anomaly.Anomaly{
 		ID: id, Kind: anomaly.KindRate, Detector: "rate", Score: 9.5, Reason: "Too many.", Observed: 30, Expected: 7.25,
-		Calls: []string{"one", "two"}, Techniques: []string{"T1530"}, Entity: subject, Start: noon, End: noon + size,
+		Calls: []string{"one", "two"}, Techniques: []string{"T1530"}, Entity: subject, Start: noon, End: noon + size, At: noon + size, Began: noon,
 	}
 	if change != nil {
 		change(&a)

@@ -134,10 +134,6 @@ func texts(rec *otellog.Record, name string) (list []string) {
 		for _, s := range a.Strs {
 			list = append(list, strings.Clone(s))
 		}
-	case a.Kind == otellog.KindMap:
-		for _, pair := range a.Map {
-			list = append(list, pair.Key+" "+pair.Str)
-		}
 	}
 	return list
 }

@@ -27,7 +27,7 @@ func TestFindingsOfDigests(t *testing.T) {
 		if ok, err := normalize.New(normalize.Options{}).Record(&ev, 1, &rec); !ok || err != nil {
 			t.Fatalf("%s is not wanted: %v", kind, err)
 		}
-		if rec.EventName != semconv.EventAWSCloudTrailTrailChange || rec.Severity != otellog.SeverityError {
+		if rec.EventName != semconv.EventAWSCloudTrailTrailChange || rec.Severity != otellog.SeverityWarn4 {
 			t.Errorf("%s is a %s of severity %v", kind, rec.EventName, rec.Severity)
 		}
 		list := rule.Match(&rec, kms.ClassTrail, kms.OutcomeOK).Rules()

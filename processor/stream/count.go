@@ -14,6 +14,7 @@ import (
 	"keytrail/processor/kafka"
 	"keytrail/processor/state"
 	"keytrail/schemas/otellog"
+	"keytrail/schemas/semconv"
 	"keytrail/schemas/wire"
 )
 
@@ -155,6 +156,9 @@ func (c *counter) Process(r *kgo.Record) error {
 	switch {
 	case call.IDText == "" || call.Time == 0:
 		c.dead(r, "no_call", "the log record has no keytrail.call.id or no time: it was not made by Keytrail")
+	case c.rec.Str(semconv.KeytrailOperationClass) == "": // every record of this version of the schema has it
+		c.dead(r, "old_schema", "the log record has no "+semconv.KeytrailOperationClass+
+			": another version of Keytrail made it; upgrade what writes to this topic and publish the event again")
 	case !eventtime.InRange(call.Time):
 		c.dead(r, "bad_time", fmt.Sprintf("the event time, %d ns from 1970, is not between 1970 and 2261", call.Time))
 	case call.Time > eventtime.Add(known, maxFuture):

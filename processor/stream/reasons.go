@@ -8,7 +8,7 @@ import (
 // The reasons of the stages' dead letters, whose counters exist from the start. Stage
 // normalize adds those of package decoding.
 var (
-	countReasons  = []string{"bad_record", "no_call", "bad_time", "late", "future"}
+	countReasons  = []string{"bad_record", "no_call", "old_schema", "bad_time", "late", "future"}
 	detectReasons = []string{"bad_frame", "late_notice", "too_many", "no_correlation"}
 )
 

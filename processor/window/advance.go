@@ -169,6 +169,7 @@ func (e *Engine) preview(entity uint32, start int64, emit func(Result)) {
 	shown := *w
 	shown.Counters = slices.Clone(w.Counters)
 	for i := range found {
+		found[i].Preview = n
 		count.Put(&shown.Partial, found[i].Kind.Counter(), 1)
 	}
 	emit(Result{&shown, found})

@@ -61,11 +61,13 @@ func (e *Engine) report(f *detector.Finding, d *detector.Detector, ent *entity.E
 		e.tally(ent, w, wire.CounterWithheld)
 		return a, false
 	}
-	return e.finish(f, d, ent, w, began), true
+	found := e.finish(f, d, ent, w, began)
+	found.Revision = 1 + (w.Start-began)/e.cfg.Size
+	return found, true
 }
 
 // finish makes the anomaly of a detector's finding in w; began is the start of the first
-// window with it.
+// window with it. Its revision is that of an open window.
 func (e *Engine) finish(f *detector.Finding, d *detector.Detector, ent *entity.Entity, w *entity.Window, began int64,
 ) anomaly.Anomaly {
 	calls := make([]string, len(w.Samples))
@@ -76,7 +78,8 @@ func (e *Engine) finish(f *detector.Finding, d *detector.Detector, ent *entity.E
 		ID: anomaly.ID(ent.Entity, began, d.Name), Kind: d.Kind, Detector: d.Name,
 		Score: f.Score, Reason: f.Reason, Observed: f.Observed, Expected: f.Expected,
 		Since: ent.Since, Contributors: e.contributors(ent, w), Calls: calls, Techniques: d.Techniques,
-		Entity: ent.Entity, Bound: e.bound(ent.Entity, w.Start), Start: w.Start, End: w.Start + e.cfg.Size, Began: began,
+		Entity: ent.Entity, Bound: e.bound(ent.Entity, w.Start), Start: w.Start, End: w.Start + e.cfg.Size,
+		At: w.Start + e.cfg.Size, Began: began,
 	}
 }
 

@@ -35,6 +35,7 @@ func TestWindowRecord(t *testing.T) {
 		"keytrail.window.cross_account=9", "keytrail.window.denied=9", "keytrail.window.end=2026-03-02T01:05:00Z", "keytrail.window.failed=0",
 		"keytrail.window.id=" + anomaly.WindowID(roleOf(1), begin+hour, size), "keytrail.window.keys=1", "keytrail.window.objects=1",
 		"keytrail.window.revision=1", "keytrail.window.scope=principal", "keytrail.window.start=2026-03-02T01:00:00Z", "keytrail.window.state=final",
+		"log.record.uid=" + anomaly.WindowID(roleOf(1), begin+hour, size) + "-1",
 	}
 	slices.Sort(got)
 	slices.Sort(want)
@@ -76,11 +77,8 @@ func TestAnomalyRecord(t *testing.T) {
 		if !slices.Contains(detectors, a.Detector) {
 			detectors = append(detectors, a.Detector)
 		}
-		severity := otellog.SeverityWarn
-		if a.Severity() == "high" || a.Severity() == "critical" {
-			severity = otellog.SeverityError
-		}
-		if rec.Severity != severity || rec.Time != a.Start || rec.Observed != at || rec.Str("keytrail.window.end") == "" {
+		severity := map[string]string{"low": "WARN", "medium": "WARN2", "high": "ERROR", "critical": "ERROR2"}[a.Severity()]
+		if rec.Severity.Text() != severity || rec.Time != a.End || rec.Observed != at || rec.Str("keytrail.window.end") == "" {
 			t.Errorf("%s %s: severity %d, time %d, observed %d", a.Detector, a.Severity(), rec.Severity, rec.Time, rec.Observed)
 		}
 	}

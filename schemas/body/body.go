@@ -2,7 +2,7 @@
 // is the form of one record; the protocol that carries it is the sink's.
 //
 // A body never takes a name from the data: member names are the schema's or the
-// body's own, and a map of strings is one JSON text. A value keeps its meaning
+// body's own. A value keeps its meaning
 // whatever bytes it holds, or the body's comment says what it loses.
 package body
 

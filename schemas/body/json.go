@@ -68,8 +68,7 @@ func appendAttr(dst []byte, a *otellog.Attr) []byte {
 	return appendValue(appendName(dst, a.Key), a)
 }
 
-// appendValue appends an attribute's value: a map as a text that holds a JSON
-// object, because its names are the caller's.
+// appendValue appends an attribute's value.
 func appendValue(dst []byte, a *otellog.Attr) []byte {
 	switch a.Kind {
 	case otellog.KindBool:
@@ -87,24 +86,8 @@ func appendValue(dst []byte, a *otellog.Attr) []byte {
 			dst = otellog.AppendString(dst, s)
 		}
 		return append(dst, ']')
-	case otellog.KindMap:
-		return appendMapText(dst, a.Map)
 	}
 	return otellog.AppendString(dst, a.Str)
-}
-
-// appendMapText appends the JSON string of a JSON object.
-func appendMapText(dst []byte, entries []otellog.Attr) []byte {
-	return otellog.AppendString(dst, string(appendMap(nil, entries)))
-}
-
-// appendMap appends a map as a JSON object.
-func appendMap(dst []byte, entries []otellog.Attr) []byte {
-	dst = append(dst, '{')
-	for i := range entries {
-		dst = otellog.AppendString(appendName(dst, entries[i].Key), entries[i].Str)
-	}
-	return append(dst, '}')
 }
 
 // appendTime appends a time in RFC 3339 and UTC, to the nanosecond.

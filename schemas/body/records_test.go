@@ -101,10 +101,6 @@ func set(r *otellog.Record, u registry.Use, example any) {
 		}
 		r.Strings(u.ID, items)
 	case string:
-		if u.Type.Kind == registry.Map {
-			r.Map(u.ID, []otellog.Attr{{Key: "class", Kind: otellog.KindString, Str: v}})
-			return
-		}
 		r.String(u.ID, v)
 	}
 }

@@ -223,8 +223,6 @@ func appendText(dst []byte, v *otellog.Attr) []byte {
 			dst = append(dst, item...)
 		}
 		return dst
-	case otellog.KindMap:
-		return appendMap(dst, v.Map)
 	}
 	return append(dst, v.Str...)
 }

@@ -160,7 +160,8 @@ func newFile(n int) *file {
 func (f *file) record(dst []byte) []byte {
 	op, who := pick(f.r, operations, func(o *operation) int { return o.share }), &f.callers[f.r.IntN(len(f.callers))]
 	f.vars = ['z' + 1]string{
-		'A': f.account, 'R': f.region, 'P': f.partition, 'k': f.keys[f.r.IntN(len(f.keys))], 'j': f.keys[f.r.IntN(len(f.keys))],
+		'A': f.account, 'R': f.region, 'P': f.partition,
+		'k': f.keys[f.r.IntN(len(f.keys))], 'j': f.keys[f.r.IntN(len(f.keys))],
 		'n': who.name, 'i': who.id, 's': who.session, 'a': who.accessKey, 'c': who.created, 'g': who.agent, 'h': who.address,
 		'o': op.name, 't': f.begin.Add(time.Duration(f.r.IntN(300)) * time.Second).Format(time.RFC3339),
 		'v': pick(f.r, versions, func(v *version) int { return v.share }).name,

@@ -3,14 +3,24 @@ package corpus
 // Values that records draw from. They are JSON text: some words have escapes or
 // letters beyond ASCII in them.
 var (
-	regions  = []string{"us-east-1", "eu-central-1", "us-west-2", "ap-southeast-2", "eu-west-1", "sa-east-1", "us-gov-west-1", "cn-north-1"}
-	services = []string{"AWS Internal", "AWS Internal", "secretsmanager.amazonaws.com", "cloudtrail.amazonaws.com", "s3.amazonaws.com", "dynamodb.amazonaws.com",
-		"lambda.amazonaws.com", "ec2.amazonaws.com", "rds.amazonaws.com", "sqs.amazonaws.com", "autoscaling.amazonaws.com", "backup.amazonaws.com"}
-	teams    = []string{"payments", "ledger", "fraud", "catalog", "search", "identity", "billing", "warehouse", "platform", "mail"}
+	regions = []string{
+		"us-east-1", "eu-central-1", "us-west-2", "ap-southeast-2", "eu-west-1", "sa-east-1", "us-gov-west-1", "cn-north-1",
+	}
+	services = []string{
+		"AWS Internal", "AWS Internal", "secretsmanager.amazonaws.com", "cloudtrail.amazonaws.com", "s3.amazonaws.com",
+		"dynamodb.amazonaws.com", "lambda.amazonaws.com", "ec2.amazonaws.com", "rds.amazonaws.com", "sqs.amazonaws.com", "autoscaling.amazonaws.com",
+		"backup.amazonaws.com",
+	}
+	teams = []string{
+		"payments", "ledger", "fraud", "catalog", "search", "identity", "billing", "warehouse", "platform", "mail",
+	}
 	parts    = []string{"api", "worker", "etl", "batch", "gateway", "export", "sync", "report"}
 	roles    = []string{"", "-prod", "-role", "-execution-role", "-task", "-irsa"}
-	sessions = []string{"i-0$H", "botocore-session-17672$N", "ecs-$H", "sam.okafor@example.com", "i.lindqvist@example.com", "GitHubActions", "vault-$N-$H"}
-	agents   = []string{
+	sessions = []string{
+		"i-0$H", "botocore-session-17672$N", "ecs-$H", "sam.okafor@example.com", "i.lindqvist@example.com", "GitHubActions",
+		"vault-$N-$H",
+	}
+	agents = []string{
 		"aws-sdk-go-v2/1.41.0 ua/2.1 os/linux lang/go#1.25.4 md/GOOS#linux md/GOARCH#amd64 api/kms#1.49.1 m/E,g,z",
 		"Boto3/1.40.61 md/Botocore#1.40.61 ua/2.1 os/linux#6.1.155 md/arch#x86_64 lang/python#3.13.9 md/pyimpl#CPython m/b,Z,D cfg/retry-mode#standard Botocore/1.40.61",
 		"aws-sdk-java/2.38.2 md/io#async md/http#NettyNio ua/2.1 os/Linux#5.10.245 lang/java#21.0.9 md/OpenJDK_64-Bit_Server_VM exec-env/AWS_ECS_FARGATE m/D,N",
@@ -27,6 +37,9 @@ var (
 		`"tlsDetails":{"tlsVersion":"TLSv1.2","cipherSuite":"ECDHE-RSA-AES128-GCM-SHA256","clientProvidedHostHeader":"$E"}`,
 		`"tlsDetails":{"clientProvidedHostHeader":"$E","tlsVersion":"TLSv1.3","cipherSuite":"TLS_AES_128_GCM_SHA256"}`,
 	}
-	words = []string{"invoice", "customer-export", "audit", "session-token", "backup of 2025", "pii", "token/refresh", "card", "medical", "draft",
-		"mail", "document", "archive", "statement", "user profile", `caf\u00e9`, "Zürich", "données clients", "東京支店", `a\/b`, `\"quoted\"`, `tab\tand\\slash`, `key \ud83d\udd11`}
+	words = []string{
+		"invoice", "customer-export", "audit", "session-token", "backup of 2025", "pii", "token/refresh", "card", "medical",
+		"draft", "mail", "document", "archive", "statement", "user profile", `caf\u00e9`, "Zürich", "données clients",
+		"東京支店", `a\/b`, `\"quoted\"`, `tab\tand\\slash`, `key \ud83d\udd11`,
+	}
 )

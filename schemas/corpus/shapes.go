@@ -2,7 +2,7 @@ package corpus
 
 import "strings"
 
-// operation is a KMS call: how many in a thousand are it, and what its event
+// operation is a KMS call, with its share in a thousand and the members that its event
 // holds. Members of the request stand in any order, as in real trails; none is
 // null. "?" before a member means that half of the calls have it.
 type operation struct {
@@ -29,9 +29,11 @@ var operations = []operation{
 	{name: "Sign", share: 15, request: []string{`"keyId":"$K"`, `"signingAlgorithm":"ECDSA_SHA_256"`, `"messageType":"DIGEST"`}},
 	{name: "PutKeyPolicy", share: 10, write: true, request: []string{`"keyId":"$k"`, `"policyName":"default"`, policy, `"bypassPolicyLockoutSafetyCheck":false`}},
 	{name: "ScheduleKeyDeletion", share: 9, write: true, request: []string{`"keyId":"$k"`, `"pendingWindowInDays":30`},
-		response: `{"keyId":"$K","deletionDate":"Feb 21, 2026, 12:00:00 AM","keyState":"PendingDeletion","pendingWindowInDays":30}`},
+		response: `{"keyId":"$K","deletionDate":"Feb 21, 2026, 12:00:00 AM","keyState":"PendingDeletion",` +
+			`"pendingWindowInDays":30}`},
 	{name: "CreateKey", share: 7, write: true, request: []string{`"keySpec":"SYMMETRIC_DEFAULT"`, `"keyUsage":"ENCRYPT_DECRYPT"`, `"origin":"AWS_KMS"`, `"multiRegion":false`, `"description":"key of $W"`, `?` + policy},
-		response: `{"keyMetadata":{"aWSAccountId":"$A","keyId":"$k","arn":"$K","creationDate":"Jan 1, 2026, 12:01:02 AM","enabled":true,"keyState":"Enabled","keyManager":"CUSTOMER","multiRegion":false}}`},
+		response: `{"keyMetadata":{"aWSAccountId":"$A","keyId":"$k","arn":"$K","creationDate":"Jan 1, 2026, 12:01:02 AM",` +
+			`"enabled":true,"keyState":"Enabled","keyManager":"CUSTOMER","multiRegion":false}}`},
 	{name: "DisableKey", share: 7, write: true, request: []string{`"keyId":"$k"`}, response: `{"keyId":"$K"}`},
 	{name: "ReEncrypt", share: 3, request: []string{`"sourceEncryptionAlgorithm":"SYMMETRIC_DEFAULT"`, `"sourceEncryptionContext":$X`,
 		`"destinationKeyId":"$j"`, `"destinationEncryptionContext":$X`}},
@@ -40,9 +42,12 @@ var operations = []operation{
 
 // rotation is what KMS does by itself: no request, no request id, no caller.
 var rotation = operation{name: "RotateKey", share: 7, write: true,
-	extras: `{"keyId":"$k","rotationType":"AUTOMATIC","keyOrigin":"AWS_KMS","previousKeyMaterialId":"$D","currentKeyMaterialId":"$D"}`}
+	extras: `{"keyId":"$k","rotationType":"AUTOMATIC","keyOrigin":"AWS_KMS","previousKeyMaterialId":"$D",` +
+		`"currentKeyMaterialId":"$D"}`}
 
-const policy = `"policy":"{\n  \"Version\" : \"2012-10-17\",\n  \"Statement\" : [ {\n    \"Sid\" : \"$W\",\n    \"Effect\" : \"Allow\",\n    \"Principal\" : { \"AWS\" : \"arn:$P:iam::$A:root\" },\n    \"Action\" : \"kms:*\",\n    \"Resource\" : \"*\"\n  } ]\n}"`
+const policy = `"policy":"{\n  \"Version\" : \"2012-10-17\",\n  \"Statement\" : [ {\n    \"Sid\" : \"$W\",\n` +
+	`    \"Effect\" : \"Allow\",\n    \"Principal\" : { \"AWS\" : \"arn:$P:iam::$A:root\" },\n` +
+	`    \"Action\" : \"kms:*\",\n    \"Resource\" : \"*\"\n  } ]\n}"`
 
 // context is an encryption context, by the service that uses it.
 type context struct {
@@ -72,7 +77,10 @@ type version struct {
 	share int
 }
 
-var versions = []version{{"1.02", 2}, {"1.03", 1}, {"1.04", 1}, {"1.05", 6}, {"1.06", 1}, {"1.07", 2}, {"1.08", 30}, {"1.09", 16}, {"1.10", 14}, {"1.11", 27}}
+var versions = []version{
+	{"1.02", 2}, {"1.03", 1}, {"1.04", 1}, {"1.05", 6}, {"1.06", 1}, {"1.07", 2}, {"1.08", 30}, {"1.09", 16}, {"1.10", 14},
+	{"1.11", 27},
+}
 
 // identity is a userIdentity, with its share in a hundred.
 type identity struct {
@@ -82,8 +90,10 @@ type identity struct {
 }
 
 const (
-	role    = `"type":"AssumedRole","principalId":"AROA$i:$s","arn":"arn:$P:sts::$A:assumed-role/$n/$s","accountId":"$A","accessKeyId":"ASIA$a","sessionContext":`
-	issuer  = `"sessionIssuer":{"type":"Role","principalId":"AROA$i","arn":"arn:$P:iam::$A:role/$n","accountId":"$A","userName":"$n"}`
+	role = `"type":"AssumedRole","principalId":"AROA$i:$s","arn":"arn:$P:sts::$A:assumed-role/$n/$s","accountId":"$A",` +
+		`"accessKeyId":"ASIA$a","sessionContext":`
+	issuer = `"sessionIssuer":{"type":"Role","principalId":"AROA$i","arn":"arn:$P:iam::$A:role/$n","accountId":"$A",` +
+		`"userName":"$n"}`
 	session = `"attributes":{"creationDate":"$c","mfaAuthenticated":"false"}`
 	user    = `"principalId":"AIDA$i","arn":"arn:$P:iam::$A:user/$n","accountId":"$A",`
 )
@@ -118,8 +128,8 @@ func (f *file) compose(op *operation) {
 		caller += `,"invokedBy":"` + via + `"`
 		f.vars['h'], f.vars['g'] = via, via
 	}
-	add(`"eventVersion":"$v"`, `"userIdentity":{`+caller+`}`, `"eventTime":"$t"`, `"eventSource":"kms.amazonaws.com"`, `"eventName":"$o"`,
-		`"awsRegion":"$R"`, `"sourceIPAddress":"$h"`, `"userAgent":"$g"`)
+	add(`"eventVersion":"$v"`, `"userIdentity":{`+caller+`}`, `"eventTime":"$t"`, `"eventSource":"kms.amazonaws.com"`,
+		`"eventName":"$o"`, `"awsRegion":"$R"`, `"sourceIPAddress":"$h"`, `"userAgent":"$g"`)
 	response, failed := op.response, !rotates && f.chance(3)
 	if failed {
 		response = ""
@@ -180,7 +190,8 @@ func (f *file) targets(op *operation, version string) string {
 	case version < "1.05":
 		return `"resources":[{"ARN":"$K","accountId":"$A"}]`
 	case op.name == "ReEncrypt":
-		return `"resources":[{"accountId":"$A","type":"AWS::KMS::Key","ARN":"$K"},{"accountId":"$A","type":"AWS::KMS::Key","ARN":"arn:$P:kms:$R:$A:key/$j"}]`
+		return `"resources":[{"accountId":"$A","type":"AWS::KMS::Key","ARN":"$K"},` +
+			`{"accountId":"$A","type":"AWS::KMS::Key","ARN":"arn:$P:kms:$R:$A:key/$j"}]`
 	case version < "1.08":
 		return `"resources":[{"ARN":"$K","accountId":"$A","type":"AWS::KMS::Key"}]`
 	}

@@ -2,7 +2,6 @@ package jsonschema_test
 
 import (
 	"bytes"
-	"encoding/json"
 	"slices"
 	"strings"
 	"testing"
@@ -63,15 +62,14 @@ const decrypt = `{"resourceLogs":[{"resource":{"attributes":[
  {"key":"aws.event.read_only","value":{"boolValue":true}},
  {"key":"aws.kms.key.arn","value":{"stringValue":"arn:aws:kms:us-east-1:111122223333:key/1234abcd-12ab-34cd-56ef-1234567890ab"}},
  {"key":"keytrail.operation.class","value":{"stringValue":"decrypt"}},
- {"key":"aws.kms.encryption_context","value":{"kvlistValue":{"values":[
-   {"key":"aws:s3:arn","value":{"stringValue":"arn:aws:s3:::payments-archive"}},
-   {"key":"tenant","value":{"stringValue":""}}]}}},
+ {"key":"aws.kms.encryption_context","value":{"stringValue":"{\"aws:s3:arn\":\"arn:aws:s3:::payments-archive\",\"tenant\":\"\"}"}},
  {"key":"keytrail.context.class","value":{"stringValue":"s3_object"}},
  {"key":"aws.kms.grant.operations","value":{"arrayValue":{"values":[{"stringValue":"Decrypt"}]}}},
  {"key":"aws.kms.pending_window_days","value":{"intValue":"7"}},
  {"key":"keytrail.principal.id","value":{"stringValue":"arn:aws:iam::111122223333:role/backup-role"}},
  {"key":"keytrail.call.id","value":{"stringValue":"91b9e9c5-5d1a-4d0c-9c71-6a3f1f0f2b7e"}},
- {"key":"keytrail.via","value":{"stringValue":"direct"}}]}]}]}]}`
+ {"key":"keytrail.via","value":{"stringValue":"direct"}}]}]}],
+"schemaUrl":"https://opentelemetry.io/schemas/1.44.0"}]}`
 
 func TestAcceptsRecord(t *testing.T) {
 	s := compile(t, "aws.kms.api_call")
@@ -117,7 +115,7 @@ func TestRefuses(t *testing.T) {
 		{"list as string", `{"arrayValue":{"values":[{"stringValue":"Decrypt"}]}}`, `{"stringValue":"Decrypt"}`, "/attributes/8/value"},
 		{"empty list", `[{"stringValue":"Decrypt"}]`, `[]`, "/attributes/8/value/arrayValue/values"},
 		{"list of ints", `[{"stringValue":"Decrypt"}]`, `[{"intValue":"1"}]`, "/attributes/8/value/arrayValue/values/0"},
-		{"map of ints", `"tenant","value":{"stringValue":""}`, `"tenant","value":{"intValue":"1"}`, "/attributes/6/value/kvlistValue/values/1/value"},
+		{"map", `{"stringValue":"decrypt"}`, `{"kvlistValue":{"values":[]}}`, "/attributes/5/value"},
 		{"missing required", `"keytrail.principal.id"`, `"keytrail.principal.session"`, "value must be 'keytrail.principal.id'"},
 		{"wrong event", `"eventName":"aws.kms.api_call"`, `"eventName":"keytrail.window"`, "/eventName"},
 		{"no event name", `"eventName":"aws.kms.api_call",`, ``, "missing property 'eventName'"},
@@ -129,6 +127,7 @@ func TestRefuses(t *testing.T) {
 		{"body as map", `"body":{"stringValue":"{\"eventName\":\"Decrypt\"}"}`, `"body":{"kvlistValue":{"values":[]}}`, "/body"},
 		{"unknown field", `"severityText":"INFO"`, `"severityText":"INFO","flags":1`, "additional properties 'flags'"},
 		{"another scope", `"name":"keytrail"`, `"name":"other"`, "/scope/name"},
+		{"another schema", `schemas/1.44.0"`, `schemas/1.43.0"`, "/schemaUrl"},
 		{"another version", `"version":"0.1.0"`, `"version":"0.0.9"`, "/scope/version"},
 		{"no resource", `"resource":{`, `"source":{`, "missing property 'resource'"},
 		{"two records", `"logRecords":[{`, `"logRecords":[{},{`, "/logRecords"},
@@ -200,11 +199,10 @@ func TestEveryEvent(t *testing.T) {
 // otherKinds returns a with a value of each kind that is not its own.
 func otherKinds(a otellog.Attr) []otellog.Attr {
 	var attrs []otellog.Attr
-	for kind := otellog.KindString; kind <= otellog.KindMap; kind++ {
+	for kind := otellog.KindString; kind <= otellog.KindStrings; kind++ {
 		if kind != a.Kind {
 			attrs = append(attrs, otellog.Attr{
 				Key: a.Key, Kind: kind, Str: "x", Strs: []string{"x"},
-				Map: []otellog.Attr{{Key: "x", Kind: otellog.KindString}},
 			})
 		}
 	}
@@ -218,16 +216,6 @@ func attr(t *testing.T, u registry.Use) otellog.Attr {
 	switch v := u.Examples[0].(type) {
 	case string:
 		a.Kind, a.Str = otellog.KindString, v
-		if u.Type.Kind == registry.Map {
-			var m map[string]string
-			if err := json.Unmarshal([]byte(v), &m); err != nil {
-				t.Fatal(err)
-			}
-			a.Kind = otellog.KindMap
-			for k, s := range m {
-				a.Map = append(a.Map, otellog.Attr{Key: k, Kind: otellog.KindString, Str: s})
-			}
-		}
 	case bool:
 		a.Kind = otellog.KindBool
 	case int:

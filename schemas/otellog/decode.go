@@ -14,11 +14,10 @@ var ErrNoRecord = errors.New("the request holds no log record")
 // errWire is the error for bytes that are not a protobuf message.
 var errWire = errors.New("not a protobuf message")
 
-// Decode reads the first log record of an ExportLogsServiceRequest into r,
-// whose strings become views into b. Fields and attribute kinds that Record
-// has no room for are passed over, unread below one level of lists and maps, so
-// that no input makes it recurse. The error is ErrNoRecord, or says that the
-// bytes are not a protobuf message; r is then undefined.
+// Decode reads the first log record of an ExportLogsServiceRequest into r, whose strings
+// become views into b. It skips fields and attribute kinds that Record does not have, and
+// reads lists one level deep, so no input makes it recurse. The error is ErrNoRecord, or
+// says that the bytes are not a protobuf message; r is then undefined.
 func (r *Record) Decode(b []byte) error {
 	r.Reset()
 	found := false
@@ -34,7 +33,7 @@ func (r *Record) Decode(b []byte) error {
 					if tag != tagAttributes {
 						return nil
 					}
-					return decodeAttr(&r.Resource, v, false)
+					return decodeAttr(&r.Resource, v)
 				})
 			case tagScopeLogs:
 				return fields(v, func(tag uint64, v []byte, _ uint64) error {
@@ -74,7 +73,7 @@ func (r *Record) decodeFields(b []byte) error {
 		case tagBody:
 			return body.decodeValue(v, true)
 		case tagLogAttrs:
-			return decodeAttr(&r.Attrs, v, false)
+			return decodeAttr(&r.Attrs, v)
 		}
 		return nil
 	})
@@ -87,35 +86,33 @@ func (r *Record) decodeFields(b []byte) error {
 // maxSeverity is the highest severity number of the logs data model.
 const maxSeverity = 24
 
-// decodeAttr decodes a KeyValue and appends it, unless its kind has no room:
-// inside a map there is room for strings only.
-func decodeAttr(dst *[]Attr, b []byte, inner bool) error {
+// decodeAttr decodes a KeyValue and appends it if its value is of a kind of Attr.
+func decodeAttr(dst *[]Attr, b []byte) error {
 	var a Attr
 	err := fields(b, func(tag uint64, v []byte, _ uint64) error {
 		switch tag {
 		case tagKey:
 			a.Key = view.String(v)
 		case tagValue:
-			return a.decodeValue(v, inner)
+			return a.decodeValue(v, false)
 		}
 		return nil
 	})
-	if err == nil && (a.Kind == KindString || a.Kind != 0 && !inner) {
+	if err == nil && a.Kind != 0 {
 		*dst = append(*dst, a)
 	}
 	return err
 }
 
-// become empties a's value when it was of another kind: an AnyValue holds one
-// value, and the last one on the wire counts.
+// become empties a's value if it was of another kind. An AnyValue has one value, and the
+// last one on the wire counts.
 func (a *Attr) become(kind Kind) {
 	if a.Kind != kind {
 		*a = Attr{Key: a.Key, Kind: kind}
 	}
 }
 
-// decodeValue decodes an AnyValue. Of inner values only the kind and a string
-// are read.
+// decodeValue decodes an AnyValue. It reads only the kind of an inner value, and its string.
 func (a *Attr) decodeValue(b []byte, inner bool) error {
 	return fields(b, func(tag uint64, v []byte, n uint64) error {
 		switch tag {
@@ -136,26 +133,18 @@ func (a *Attr) decodeValue(b []byte, inner bool) error {
 			if !inner {
 				return a.decodeItems(v)
 			}
-		case tagMapValue:
-			a.become(KindMap)
-			if !inner {
-				return a.decodeItems(v)
-			}
-		case tagBytesValue, tagIndexValue:
+		case tagMapValue, tagBytesValue, tagIndexValue:
 			a.become(0)
 		}
 		return nil
 	})
 }
 
-// decodeItems appends the strings of an ArrayValue or a KeyValueList.
+// decodeItems appends the strings of an ArrayValue.
 func (a *Attr) decodeItems(b []byte) error {
 	return fields(b, func(tag uint64, v []byte, _ uint64) error {
 		if tag != tagItem {
 			return nil
-		}
-		if a.Kind == KindMap {
-			return decodeAttr(&a.Map, v, true)
 		}
 		var item Attr
 		err := item.decodeValue(v, true)

@@ -5,9 +5,9 @@ import (
 	"unsafe"
 )
 
-// Encoder encodes the attributes of a record as they are added to it: for those
-// who want a record's encoding and nothing else of it. It is made to be reused,
-// record after record, and is not safe for concurrent use.
+// Encoder encodes the attributes of a record as they are added, for callers that need only
+// the record's encoding. It is reused for record after record, and is not safe for
+// concurrent use.
 type Encoder struct {
 	wire  []byte // the attributes of the current record, as LogRecord fields
 	names [256]framedName
@@ -16,26 +16,25 @@ type Encoder struct {
 	stale    bool   // it is an earlier record's
 }
 
-// framedName is an attribute's name as it stands in the encoding: its tag and
-// length, the name, and the tag of the value. Its fixed size lets a few
-// moves copy it, where a text of any length takes a call that branches on it.
+// framedName is an attribute's name as it is encoded: its tag and length, the name, and the
+// tag of the value. A few moves copy its fixed size, while a text of any length takes a call
+// that branches on the length.
 type framedName struct {
-	name  *byte // of the text that was framed; texts are told apart by their place
+	name  *byte // of the text that was framed; texts are compared by their address
 	size  int   // of it in frame
 	frame [64]byte
 }
 
-// Direct makes r encode attributes into e as they are added, from now until r is
-// reset: Attrs and Resource, and what reads them, see none of them. Names must be
-// constants, because e knows them by their place in memory. AppendRequest of r is
-// valid until e is used for the next record.
+// Direct makes r encode attributes into e as they are added, until r is reset: Attrs and
+// Resource, and methods that read them, do not have them. Names must be constants, because e
+// compares their addresses. AppendRequest of r is valid until e is used for the next record.
 func (r *Record) Direct(e *Encoder) {
 	e.wire, e.stale = e.wire[:0], true
 	r.enc = e
 }
 
-// SameResource gives r the resource of the record for which e was used before: most
-// records happened where the one before did. r must be direct.
+// SameResource gives r the resource of the record for which e was used before. Most events
+// happened in the same account and Region as the one before. r must be direct.
 func (r *Record) SameResource() { r.enc.stale = false }
 
 // where appends a string to the resource.
@@ -139,34 +138,10 @@ func b2i(b bool) int {
 	return 0
 }
 
-// pairs appends a map of strings. Its lengths are worked out here when all of
-// them are short, as those of an encryption context are.
-func (e *Encoder) pairs(key string, entries []Attr) {
-	f, total := e.frame(key), 0
-	for i := range entries {
-		n := len(entries[i].Key) + len(entries[i].Str) + 6
-		if n >= 1<<7 {
-			total = 1 << 14
-			break
-		}
-		total += n + 2
-	}
-	if f == nil || total >= 1<<7-2 {
-		e.attr(&Attr{Key: key, Kind: KindMap, Map: entries})
-		return
-	}
-	i := e.begin(f, total+2)
-	w := append(e.wire[:i], tagMapValue, byte(total))
-	for i := range entries {
-		w = appendShort(w, tagItem, entries[i].Key, entries[i].Str)
-	}
-	e.wire = w
-}
-
 // attr appends an attribute of any kind.
 func (e *Encoder) attr(a *Attr) { e.wire = appendAttr(e.wire, tagLogAttrs, a) }
 
-// Run is where a run of attributes begins that is to be kept in a Block.
+// Run is the beginning of a run of attributes that a Block will keep.
 type Run int
 
 // Run returns where the attributes added next will stand. r must be direct.

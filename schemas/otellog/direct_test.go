@@ -26,11 +26,6 @@ func fill(r *otellog.Record, round int) {
 	}
 	r.Double("d", 0.5)
 	r.Strings("list", []string{"1", strings.Repeat("2", 200)})
-	for n := range 140 {
-		pair := otellog.Attr{Key: "k", Kind: otellog.KindString, Str: strings.Repeat("v", n)}
-		r.Map("map", []otellog.Attr{pair})
-		r.Map("map", []otellog.Attr{pair, pair})
-	}
 }
 
 // TestDirect: a direct record's encoding is that of the record itself, with a run

@@ -38,7 +38,7 @@ func AppendJSON(dst []byte, r *Record) []byte {
 	}
 	dst = append(dst, `"attributes":`...)
 	dst = appendAttrsJSON(dst, r.Attrs)
-	return append(dst, `}]}]}]}`...)
+	return append(dst, `}]}],"schemaUrl":"`+SchemaURL+`"}]}`...)
 }
 
 func appendAttrsJSON(dst []byte, attrs []Attr) []byte {
@@ -78,9 +78,6 @@ func appendValueJSON(dst []byte, a *Attr) []byte {
 			dst = append(AppendString(append(dst, `{"stringValue":`...), s), '}')
 		}
 		return append(dst, `]}}`...)
-	case KindMap:
-		dst = append(dst, `{"kvlistValue":{"values":`...)
-		return append(appendAttrsJSON(dst, a.Map), `}}`...)
 	}
 	return append(dst, `{}`...)
 }
@@ -109,7 +106,7 @@ var plain = func() (t [256]bool) {
 
 // AppendString appends s as a JSON string, quotes included. Characters that could steer a
 // terminal or deceive a reader of the line are escaped. Bytes that are not UTF-8 become
-// U+FFFD: no record of Keytrail's holds any, but a record decoded from elsewhere may.
+// U+FFFD: Keytrail's own records have none, but a record decoded from elsewhere may.
 func AppendString(dst []byte, s string) []byte {
 	const hex = "0123456789abcdef"
 	dst = append(dst, '"')

@@ -8,16 +8,16 @@ import (
 	"keytrail/schemas/view"
 )
 
-// Names is a set of attribute names, for readers of records who want few of the
-// forty attributes. It never changes and is safe for concurrent use.
+// Names is a set of attribute names, for readers that need few of a record's forty
+// attributes. It never changes and is safe for concurrent use.
 type Names struct {
 	list  []string
 	first [256]uint8 // by hash, the place in list of the first name plus one; 0 for none
 	next  []uint8    // by place, that of the next name of the same hash, plus one
 }
 
-// NewNames returns the set of the given names, each of which stands once. It panics
-// when there are more than 255, or when one stands twice: the names are the program's.
+// NewNames returns the set of the given names. It panics if there are more than 255, or if
+// one is given twice: the names are constants of the program.
 func NewNames(names ...string) *Names {
 	n := &Names{list: slices.Clone(names), next: make([]uint8, len(names))}
 	if len(names) > 255 {
@@ -43,8 +43,8 @@ func (n *Names) Find(name string) int {
 	return -1
 }
 
-// hashName mixes the length and three characters, which tells nearly all names of the
-// registry apart: most unwanted attributes are passed over without a comparison.
+// hashName mixes the length and three characters. That distinguishes nearly all names of
+// the registry, so most unwanted attributes are skipped without a comparison.
 func hashName(name string) uint8 {
 	k := len(name)
 	if k == 0 {
@@ -53,10 +53,9 @@ func hashName(name string) uint8 {
 	return uint8(k)*37 + name[k-1]*5 + name[k/2]*11 + name[k*3/4]*23
 }
 
-// DecodeOnly is Decode for a reader who wants the attributes in names only: of a
-// record that Decode can read it gives the same but Resource, Severity, Observed
-// and the other attributes, in about a quarter of the time. Skipped parts are not
-// inspected, so damage there is not an error.
+// DecodeOnly is Decode for a reader that needs only the attributes in names. It leaves
+// Resource, Severity, Observed and the other attributes empty, and takes about a quarter of
+// the time. It does not inspect what it skips, so damage there is not an error.
 func (r *Record) DecodeOnly(b []byte, names *Names) error {
 	r.Reset()
 	record, err := firstRecord(b)
@@ -92,8 +91,8 @@ func firstRecord(request []byte) ([]byte, error) {
 	return nil, ErrNoRecord
 }
 
-// nextOf returns the bytes of the next field of a message that has the given tag, nil
-// when there is none, and what follows it.
+// nextOf returns the bytes of the next field of a message that has the given tag, or nil,
+// and the rest of the message.
 func nextOf(b []byte, want uint64) (v, rest []byte, err error) {
 	for len(b) > 0 {
 		var tag uint64
@@ -140,11 +139,11 @@ func (r *Record) decodeNamed(b []byte, names *Names) error {
 	return nil
 }
 
-// plain reads the attributes that b begins with and appends those whose names are wanted,
-// up to the first in another form than all writers use: a name of up to 127 bytes, the
-// value behind it, lengths of one byte or two. It returns what is left of b. It is one
-// loop because a record has forty attributes, most of which are passed over in no more
-// than a look at a few bytes.
+// plain reads the attributes at the beginning of b and appends those whose names are
+// wanted. It stops at the first that is not in the form that all writers use: a name of up
+// to 127 bytes, then the value, with lengths of one or two bytes. It returns the rest of b.
+// It is one loop because most of a record's forty attributes are skipped after a look at a
+// few bytes.
 func (r *Record) plain(b []byte, names *Names) (rest []byte, err error) {
 	for len(b) > 6 && b[0] == tagLogAttrs {
 		n, at := int(b[1]), 2
@@ -187,13 +186,7 @@ func (r *Record) wanted(name string, value []byte) error {
 		return nil
 	}
 	a := Attr{Key: name}
-	if pairs, ok := wholeMap(value); ok && !r.mapped { // the memory of the map of the last record is used again
-		r.mapped, a.Kind, a.Map = true, KindMap, r.pairs[:0]
-		if err := a.decodeItems(pairs); err != nil {
-			return err
-		}
-		r.pairs = a.Map
-	} else if err := a.decodeValue(value, false); err != nil {
+	if err := a.decodeValue(value, false); err != nil {
 		return err
 	}
 	if a.Kind != 0 {
@@ -202,19 +195,10 @@ func (r *Record) wanted(name string, value []byte) error {
 	return nil
 }
 
-// wholeMap returns the entries of an AnyValue that is one map and nothing else.
-func wholeMap(value []byte) ([]byte, bool) {
-	if len(value) == 0 || value[0] != tagMapValue {
-		return nil, false
-	}
-	_, entries, _, rest, err := field(value)
-	return entries, err == nil && len(rest) == 0
-}
-
 // namedAnyhow appends an attribute in any encoding if its name is wanted.
 func (r *Record) namedAnyhow(b []byte, names *Names) error {
 	n := len(r.Attrs)
-	if err := decodeAttr(&r.Attrs, b, false); err != nil {
+	if err := decodeAttr(&r.Attrs, b); err != nil {
 		return err
 	}
 	if len(r.Attrs) > n && names.Find(r.Attrs[n].Key) < 0 {
@@ -223,8 +207,8 @@ func (r *Record) namedAnyhow(b []byte, names *Names) error {
 	return nil
 }
 
-// field reads the first field of the message b: its bytes when it is length-delimited,
-// else its number, and what follows it.
+// field reads the first field of the message b. It returns the field's bytes if it is
+// length-delimited, else its number, and the rest of the message.
 func field(b []byte) (tag uint64, v []byte, n uint64, rest []byte, err error) {
 	// Tags of one byte and lengths of one or two are nearly all there are.
 	if len(b) > 2 && b[0] < 1<<7 && b[0]&7 == 2 && b[2] < 1<<7 {

@@ -33,7 +33,6 @@ func records() map[string]*otellog.Record {
 	full.Int("zero", 0)
 	full.Double("double", 3.5)
 	full.Strings("list", []string{"a", "", "c"})
-	full.Map("map", []otellog.Attr{{Key: "aws:s3:arn", Kind: otellog.KindString, Str: "arn:aws:s3:::b"}, {Key: "empty", Kind: otellog.KindString}})
 	all := map[string]*otellog.Record{"empty": {}, "full": full}
 	for _, f := range []float64{0, math.Copysign(0, -1), 1e21, 1e-9, 5e-324, math.MaxFloat64, math.Inf(1), math.Inf(-1), math.NaN(), 0.1, 1 << 60} {
 		r := &otellog.Record{Time: 1}
@@ -48,7 +47,6 @@ func records() map[string]*otellog.Record {
 	for _, s := range []string{"\x00\x1f\x7f\"\\/", "\u2028<>&", "\ufffd", "😀", strings.Repeat("x", 127), strings.Repeat("x", 128), strings.Repeat("é", 20_000)} {
 		r := &otellog.Record{Time: 1, Body: s, EventName: s}
 		r.String(s, s)
-		r.Map(s, []otellog.Attr{{Key: s, Kind: otellog.KindString, Str: s}})
 		r.Strings(s, []string{s})
 		all[fmt.Sprintf("string %.20q of %d", s, len(s))] = r
 	}
@@ -69,7 +67,7 @@ func toProto(r *otellog.Record) *collector.ExportLogsServiceRequest {
 	}
 	req := &collector.ExportLogsServiceRequest{ResourceLogs: []*logs.ResourceLogs{{ScopeLogs: []*logs.ScopeLogs{{LogRecords: []*logs.LogRecord{rec}}}}}}
 	rl := req.ResourceLogs[0]
-	rl.Resource = &resource.Resource{Attributes: attrs(r.Resource)}
+	rl.Resource, rl.SchemaUrl = &resource.Resource{Attributes: attrs(r.Resource)}, otellog.SchemaURL
 	rl.ScopeLogs[0].Scope = &common.InstrumentationScope{Name: otellog.ScopeName, Version: otellog.SchemaVersion}
 	return req
 }
@@ -97,8 +95,6 @@ func attrs(list []otellog.Attr) []*common.KeyValue {
 				items.Values = append(items.Values, text(s))
 			}
 			v.Value = &common.AnyValue_ArrayValue{ArrayValue: items}
-		case otellog.KindMap:
-			v.Value = &common.AnyValue_KvlistValue{KvlistValue: &common.KeyValueList{Values: attrs(a.Map)}}
 		}
 		out = append(out, &common.KeyValue{Key: a.Key, Value: v})
 	}
@@ -173,7 +169,7 @@ func same(a, b *otellog.Record) bool {
 func sameAttrs(a, b []otellog.Attr) bool {
 	return slices.EqualFunc(a, b, func(x, y otellog.Attr) bool {
 		return x.Key == y.Key && x.Kind == y.Kind && x.Str == y.Str && x.Int == y.Int && math.Float64bits(x.Num) == math.Float64bits(y.Num) &&
-			slices.Equal(x.Strs, y.Strs) && sameAttrs(x.Map, y.Map)
+			slices.Equal(x.Strs, y.Strs)
 	})
 }
 
@@ -240,7 +236,6 @@ func TestRecord(t *testing.T) {
 	var r otellog.Record
 	r.String("empty", "")
 	r.Strings("empty", nil)
-	r.Map("empty", nil)
 	if len(r.Attrs) != 0 {
 		t.Errorf("empty values were appended: %+v", r.Attrs)
 	}

@@ -13,6 +13,7 @@ const (
 	tagResourceLogs = 1<<3 | 2 // ExportLogsServiceRequest.resource_logs
 	tagResource     = 1<<3 | 2 // ResourceLogs.resource
 	tagScopeLogs    = 2<<3 | 2 // ResourceLogs.scope_logs
+	tagSchemaURL    = 3<<3 | 2 // ResourceLogs.schema_url
 	tagAttributes   = 1<<3 | 2 // Resource.attributes
 	tagScope        = 1<<3 | 2 // ScopeLogs.scope
 	tagLogRecords   = 2<<3 | 2 // ScopeLogs.log_records
@@ -32,10 +33,10 @@ const (
 	tagIntValue     = 3<<3 | 0
 	tagDoubleValue  = 4<<3 | 1
 	tagArrayValue   = 5<<3 | 2
-	tagMapValue     = 6<<3 | 2
-	tagBytesValue   = 7<<3 | 2 // only met, never written, like the next
+	tagMapValue     = 6<<3 | 2 // met, never written, like the next two
+	tagBytesValue   = 7<<3 | 2
 	tagIndexValue   = 8<<3 | 0
-	tagItem         = 1<<3 | 2 // ArrayValue.values, KeyValueList.values
+	tagItem         = 1<<3 | 2 // ArrayValue.values
 )
 
 // scopeField is ScopeLogs.scope, the same in every record.
@@ -43,6 +44,9 @@ var scopeField = func() []byte {
 	b := appendLen(nil, tagScope, lenSize(len(ScopeName))+lenSize(len(SchemaVersion)))
 	return appendText(appendText(b, tagScopeName, ScopeName), tagScopeVersion, SchemaVersion)
 }()
+
+// schemaField is ResourceLogs.schema_url, the same in every record.
+var schemaField = appendText(nil, tagSchemaURL, SchemaURL)
 
 // AppendRequest appends r as an ExportLogsServiceRequest (which has the wire
 // form of LogsData) holding one log record, and returns the extended slice.
@@ -64,7 +68,8 @@ func AppendRequest(dst []byte, r *Record) []byte {
 	dst = append(dst, scopeField...)
 	dst, record = begin(dst, tagLogRecords)
 	dst = r.appendFields(dst)
-	return end(end(end(dst, record), scope), logs)
+	dst = end(end(dst, record), scope)
+	return end(append(dst, schemaField...), logs)
 }
 
 // roughSize is about the length of r's encoding, rather more than less.
@@ -84,16 +89,16 @@ func appendResource(dst []byte, attrs []Attr) []byte {
 	return dst
 }
 
-// begin opens a message whose length is not known yet and returns where it
-// begins. Its length gets two bytes, which is what it takes for almost every
-// record: working the lengths out first would go through all attributes twice.
+// begin opens a message whose length is not known yet and returns where it begins. It
+// reserves two bytes for the length, which almost every record needs. Computing the lengths
+// first would go through all attributes twice.
 func begin(dst []byte, tag byte) ([]byte, int) {
 	dst = append(dst, tag, 0, 0)
 	return dst, len(dst)
 }
 
-// end sets the length of the message that begins at from, the last one in dst.
-// The message moves when its length takes another number of bytes than two.
+// end sets the length of the message that begins at from, the last one in dst. The message
+// moves if its length does not take two bytes.
 func end(dst []byte, from int) []byte {
 	n := len(dst) - from
 	if n >= 1<<7 && n < 1<<14 {
@@ -156,13 +161,10 @@ func attrsSize(attrs []Attr) int {
 // size is the length of a's KeyValue message.
 func (a *Attr) size() int { return lenSize(len(a.Key)) + lenSize(a.valueSize(a.innerSize())) }
 
-// innerSize is the length of the list or map that a is, else 0.
+// innerSize is the length of the list that a is, else 0.
 func (a *Attr) innerSize() int {
-	switch a.Kind {
-	case KindStrings:
+	if a.Kind == KindStrings {
 		return stringsSize(a.Strs)
-	case KindMap:
-		return attrsSize(a.Map)
 	}
 	return 0
 }
@@ -178,7 +180,7 @@ func (a *Attr) valueSize(inner int) int {
 		return 1 + varintSize(uint64(a.Int))
 	case KindDouble:
 		return 9
-	case KindStrings, KindMap:
+	case KindStrings:
 		return lenSize(inner)
 	}
 	return 0
@@ -212,8 +214,8 @@ func appendAttr(dst []byte, tag byte, a *Attr) []byte {
 	return appendLong(dst, tag, a)
 }
 
-// appendShort appends a string attribute in which every length but the outermost
-// is one byte: all but a few are such. One check for room, then plain stores.
+// appendShort appends a string attribute whose lengths except the outermost take one byte,
+// as nearly all do. It checks the capacity once and then only stores.
 func appendShort(dst []byte, tag byte, key, value string) []byte {
 	const framing = 9 // the tags and lengths around key and value, at most
 	from := len(dst)
@@ -255,11 +257,6 @@ func appendLong(dst []byte, tag byte, a *Attr) []byte {
 		for _, s := range a.Strs {
 			dst = appendLen(dst, tagItem, lenSize(len(s)))
 			dst = appendText(dst, tagStringValue, s)
-		}
-	case KindMap:
-		dst = appendLen(dst, tagMapValue, inner)
-		for i := range a.Map {
-			dst = appendAttr(dst, tagItem, &a.Map[i])
 		}
 	}
 	return dst

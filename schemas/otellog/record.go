@@ -3,10 +3,11 @@
 // It encodes the record as OTLP (protobuf and JSON) and decodes the protobuf
 // form again.
 //
-// The package deliberately knows only the parts of OTLP that Keytrail writes:
-// strings, booleans, integers, doubles, lists of strings and maps of strings.
-// Attributes of other kinds, met while decoding, are passed over. The general
-// types stand in go.opentelemetry.io/proto/otlp, and tests hold the two equal.
+// The package knows only the parts of OTLP that Keytrail writes: strings, booleans,
+// integers, doubles and lists of strings. It skips attributes of other kinds when it
+// decodes. It has no maps, whose names would be chosen by callers: a free map is one
+// string of JSON. The general types are those of go.opentelemetry.io/proto/otlp, and tests
+// compare the two.
 //
 // Source: OpenTelemetry protocol specification 1.9,
 // opentelemetry/proto/collector/logs/v1/logs_service.proto.
@@ -14,7 +15,7 @@ package otellog
 
 import "slices"
 
-// Kind says which field of an Attr holds its value.
+// Kind is the type of an attribute's value, and determines the field of Attr that holds it.
 type Kind uint8
 
 // The kinds of attribute values, by the OTLP AnyValue field that carries them.
@@ -24,31 +25,45 @@ const (
 	KindInt                     // Attr.Int
 	KindDouble                  // Attr.Num
 	KindStrings                 // Attr.Strs, an array_value of string_value
-	KindMap                     // Attr.Map, a kvlist_value whose values are KindString
 )
 
-// Severity is an OTLP severity number. Keytrail uses three of the twenty-four.
+// Severity is an OTLP severity number, 1 to 24; 0 means unspecified.
 type Severity uint8
 
-// The severities that Keytrail writes (OTLP SeverityNumber).
+// The severities that Keytrail writes (OTLP SeverityNumber). The registry's events say
+// what each means.
 const (
-	SeverityInfo  Severity = 9
-	SeverityWarn  Severity = 13
-	SeverityError Severity = 17
+	SeverityInfo   Severity = 9
+	SeverityWarn   Severity = 13
+	SeverityWarn2  Severity = 14
+	SeverityWarn3  Severity = 15
+	SeverityWarn4  Severity = 16
+	SeverityError  Severity = 17
+	SeverityError2 Severity = 18
 )
 
-// Text returns the severity's short name as the logs data model spells it
-// ("INFO", "WARN", "ERROR"), or "" for a severity that Keytrail does not write.
-func (s Severity) Text() string {
-	switch s {
-	case SeverityInfo:
-		return "INFO"
-	case SeverityWarn:
-		return "WARN"
-	case SeverityError:
-		return "ERROR"
+// Severities returns the severities that Keytrail writes, in order.
+func Severities() []Severity {
+	return []Severity{
+		SeverityInfo, SeverityWarn, SeverityWarn2, SeverityWarn3, SeverityWarn4, SeverityError, SeverityError2,
 	}
-	return ""
+}
+
+// severityTexts are the short names of the severities.
+//
+// Source: OpenTelemetry logs data model, "Displaying Severity".
+var severityTexts = [maxSeverity + 1]string{
+	"", "TRACE", "TRACE2", "TRACE3", "TRACE4", "DEBUG", "DEBUG2", "DEBUG3", "DEBUG4", "INFO", "INFO2", "INFO3", "INFO4",
+	"WARN", "WARN2", "WARN3", "WARN4", "ERROR", "ERROR2", "ERROR3", "ERROR4", "FATAL", "FATAL2", "FATAL3", "FATAL4",
+}
+
+// Text returns the severity's short name in the logs data model, such as "WARN2". It
+// returns "" for a severity outside 1 to 24.
+func (s Severity) Text() string {
+	if s > maxSeverity {
+		return ""
+	}
+	return severityTexts[s]
 }
 
 // Attr is one attribute: a name and a typed value. Strings may point into a
@@ -60,23 +75,24 @@ type Attr struct {
 	Int  int64
 	Num  float64
 	Strs []string
-	Map  []Attr
 }
 
 // Scope identifies the instrumentation scope of every record that Keytrail
 // writes.
 const (
 	ScopeName = "keytrail"
+	// SchemaURL identifies the version of the semantic conventions that the resource and
+	// the names of origin otel in schemas/registry follow.
+	SchemaURL = "https://opentelemetry.io/schemas/1.44.0"
 	// SchemaVersion is the version of the attribute registry in schemas/registry.
 	SchemaVersion = "0.1.0"
 )
 
 // Record is one log record with its resource.
 //
-// A Record is made to be reused: Reset empties it and keeps its memory. Every
-// string in it may be a view into a buffer owned by whoever filled it (the
-// decoder's input); it is valid until that buffer changes. A Record is not safe
-// for concurrent use.
+// A Record is reused: Reset empties it and keeps its memory. Every string in it may be a
+// view into a buffer of the code that filled it, such as the decoder's input, and is valid
+// until that buffer changes. A Record is not safe for concurrent use.
 type Record struct {
 	// Resource describes where the event happened: cloud.provider,
 	// cloud.account.id, cloud.region.
@@ -89,30 +105,26 @@ type Record struct {
 	EventName string
 	// Body is the original event, byte for byte; empty when not kept.
 	Body string
-	// Attrs are the record's attributes. Their order means nothing; no name stands
-	// twice.
+	// Attrs are the record's attributes. Their order has no meaning, and no name is
+	// repeated.
 	Attrs []Attr
 
-	// CallID is keytrail.call.id, where normalize made the record: it is needed
+	// CallID is keytrail.call.id in records that package normalize made. Callers need it
 	// beside the encoding.
 	CallID string
 
 	enc *Encoder // see Direct
-
-	pairs  []Attr // memory of DecodeOnly for one map
-	mapped bool   // it is in use
 }
 
 // Reset empties r and keeps its memory for the next record.
 func (r *Record) Reset() {
-	*r = Record{Resource: r.Resource[:0], Attrs: r.Attrs[:0], pairs: r.pairs}
+	*r = Record{Resource: r.Resource[:0], Attrs: r.Attrs[:0]}
 }
 
-// grow adds an attribute to list and returns it, to be filled. It reuses the
-// memory behind the list's end, where an attribute of an earlier record may
-// stand: writing the few words that change takes a third of the time of copying
-// a whole Attr, and a record has fifty. Of its old fields only the one that its
-// kind names is set, and this clears it.
+// grow adds an attribute to list and returns it, to be filled. It reuses the memory behind
+// the list's end, which may hold an attribute of an earlier record. Writing the few words
+// that change takes a third of the time of copying a whole Attr, and a record has fifty. An
+// old attribute has only the field of its kind set, and grow clears that.
 func grow(list *[]Attr, key string, kind Kind) *Attr {
 	n := len(*list)
 	if n == cap(*list) {
@@ -202,27 +214,6 @@ func (r *Record) Strings(key string, values []string) {
 		}
 		a := grow(&r.Attrs, key, KindStrings)
 		a.Str, a.Int, a.Strs = "", 0, values
-	}
-}
-
-// AppendPair appends an entry of a map of strings to list. It reuses the memory
-// behind the list's end, in which only attributes may stand.
-func AppendPair(list []Attr, key, value string) []Attr {
-	a := grow(&list, key, KindString)
-	a.Str, a.Int = value, 0
-	return list
-}
-
-// Map appends a map of strings, which r keeps without copying it; entries must
-// be KindString. An empty map is not appended.
-func (r *Record) Map(key string, entries []Attr) {
-	if len(entries) > 0 {
-		if r.enc != nil {
-			r.enc.pairs(key, entries)
-			return
-		}
-		a := grow(&r.Attrs, key, KindMap)
-		a.Str, a.Int, a.Map = "", 0, entries
 	}
 }
 

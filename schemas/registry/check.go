@@ -1,7 +1,6 @@
 package registry
 
 import (
-	"encoding/json"
 	"errors"
 	"fmt"
 	"regexp"
@@ -9,9 +8,8 @@ import (
 	"strings"
 )
 
-// Deprecated lists the deprecated names of the semantic conventions that an
-// event of CloudTrail could tempt one to use, with what stands in for each. The
-// registry refuses them.
+// Deprecated lists deprecated names of the semantic conventions that would fit a CloudTrail
+// event, with the name to use instead of each. The registry refuses them.
 //
 // Source: OpenTelemetry semantic conventions v1.44.0, attribute registry.
 func Deprecated() map[string]string {
@@ -36,7 +34,7 @@ func Deprecated() map[string]string {
 // single underscores, joined by dots.
 var idForm = regexp.MustCompile(`^[a-z][a-z0-9]*(_[a-z0-9]+)*(\.[a-z][a-z0-9]*(_[a-z0-9]+)*)*$`)
 
-// problems collects what is wrong with a registry.
+// problems collects the faults of a registry.
 type problems []error
 
 func (p *problems) addf(format string, args ...any) {
@@ -199,10 +197,6 @@ func (t Type) accepts(v any) error {
 		if list, ok = v.([]any); ok {
 			ok = len(list) > 0 && !slices.ContainsFunc(list, notString)
 		}
-	case Map:
-		var m map[string]string
-		text, _ := v.(string)
-		ok = json.Unmarshal([]byte(text), &m) == nil && len(m) > 0
 	default:
 		return fmt.Errorf("unknown type %q", t.Kind)
 	}

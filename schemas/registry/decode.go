@@ -15,13 +15,13 @@ type Attribute struct {
 	Type      Type
 	Stability Stability
 	Brief     string // one sentence
-	Note      string // what else a reader must know, or ""
+	Note      string // further facts, or ""
 	// Examples are values of the attribute: string, bool, int, float64 or []any
-	// of strings. A map's example is its JSON text, as the conventions write it.
+	// of strings.
 	Examples []any
 	Level    Level
-	// Origin tells whose name it is, and Source names the CloudTrail field or
-	// the rule that gives the value.
+	// Origin is the authority that chose the name. Source names the CloudTrail field or the
+	// rule that determines the value.
 	Origin Origin
 	Source string
 }
@@ -29,15 +29,13 @@ type Attribute struct {
 // Kind is the kind of an attribute's value.
 type Kind string
 
-// The kinds of values, by their name in the conventions. The conventions have
-// no maps: a map is of type any there, with the annotation "shape: map".
+// The kinds of values, by their names in the conventions.
 const (
 	String  Kind = "string"
 	Boolean Kind = "boolean"
 	Int     Kind = "int"
 	Double  Kind = "double"
 	Strings Kind = "string[]"
-	Map     Kind = "map"
 )
 
 // Type is an attribute's type: a kind and, for a closed set of strings, the
@@ -65,7 +63,7 @@ const (
 	Development      Stability = "development"
 )
 
-// Origin tells who chose a name.
+// Origin is the authority that chose a name.
 type Origin string
 
 // The origins of names, in the order in which Keytrail prefers them.
@@ -123,7 +121,6 @@ type attrYAML struct {
 type annotationsYAML struct {
 	Origin Origin `yaml:"origin"`
 	Source string `yaml:"source"`
-	Shape  string `yaml:"shape"`
 }
 
 // UnmarshalYAML reads a type: a name, or the members of a closed set.
@@ -207,9 +204,6 @@ func (y *groupYAML) group() *Group {
 			ID: a.ID, Type: a.Type, Stability: a.Stability, Brief: a.Brief, Note: a.Note,
 			Examples: a.Examples, Level: a.Level,
 			Origin: a.Annotations.Origin, Source: a.Annotations.Source,
-		}
-		if a.Type.Kind == "any" && a.Annotations.Shape == string(Map) {
-			def.Type.Kind = Map
 		}
 		g.Defines = append(g.Defines, def)
 	}

@@ -12,14 +12,15 @@ const (
 	sourceConstant = "constant " // always the same
 	sourceReader   = "reader: "  // how and where the event was read
 	sourceConfig   = "configuration: "
+	sourceBound    = "bound: " // whether a bound has cut a value
 )
 
 // pathForm is the form of a field's path: names joined by dots, [] behind those
 // of arrays, and a last name that may be *.
 var pathForm = regexp.MustCompile(`^([A-Za-z0-9]+(\[\])?\.)*([A-Za-z0-9]+(\[\])?|\*)$`)
 
-// checkFields reports what is wrong in the field mapping, and where it and the
-// attributes' sources contradict each other.
+// checkFields reports the faults of the field mapping, and contradictions between it and
+// the attributes' sources.
 func (r *Registry) checkFields(p *problems) {
 	known := r.eventAttributes()
 	places := map[string]bool{}
@@ -59,8 +60,7 @@ func (r *Registry) eventAttributes() map[string]bool {
 	return names
 }
 
-// field reports what is wrong with one field; known are the attributes that it
-// may give.
+// field reports the faults of one field, which may give the known attributes.
 func (p *problems) field(f *Field, r *Registry, known map[string]bool) {
 	if !pathForm.MatchString(f.Path) {
 		p.addf("field %q: its path must be of the form a.b[].c", f.Path)
@@ -82,23 +82,25 @@ func (p *problems) field(f *Field, r *Registry, known map[string]bool) {
 	}
 	for _, name := range f.Collector {
 		if r.Attribute(name) != nil && !f.gives(name) && f.Note == "" {
-			p.addf("field %q: the collector calls it %q, which is another field's attribute here: say so in a note", f.Path, name)
+			p.addf("field %q: the collector calls it %q, which is another field's attribute here: say so in a note",
+				f.Path, name)
 		}
 	}
 }
 
-// checkSource holds the source of a to the mapping: each field that it names
-// gives a, and it names each field that gives a, by itself or through another
-// attribute that it names. A rule is in words, which name what they need.
+// checkSource compares the source of a with the mapping. Each field that the source names
+// must give a, and the source must name each field that gives a, directly or through another
+// attribute. A rule is in words, which name only the main fields.
 func (r *Registry) checkSource(p *problems, a *Attribute) {
 	giving := r.giving(a.ID)
-	for _, prefix := range []string{sourceConstant, sourceReader, sourceConfig} {
+	for _, prefix := range []string{sourceConstant, sourceReader, sourceConfig, sourceBound} {
 		if strings.HasPrefix(a.Source, prefix) {
 			return
 		}
 	}
 	if len(giving) == 0 {
-		p.addf("attribute %q: no field gives it; add it to the field mapping, or begin its source with constant, reader: or configuration:", a.ID)
+		p.addf("attribute %q: no field gives it; add it to the field mapping, "+
+			"or begin its source with constant, reader:, configuration: or bound:", a.ID)
 	}
 	named := r.fieldsIn(a.Source, 0)
 	for _, path := range r.paths(a.Source) {

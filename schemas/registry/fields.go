@@ -17,14 +17,13 @@ type Section struct {
 	Fields []*Field       `yaml:"fields"`
 }
 
-// Field is one field of a CloudTrail record: the attributes that it gives, or
-// why it stands in the body only.
+// Field is one field of a CloudTrail record, with the attributes that it gives or the
+// reason why only the body has it.
 type Field struct {
-	// Path are the names from the record down to the field, joined by dots; []
-	// behind a name stands for the items of its array, and a last name * for
-	// every other member.
+	// Path is the names from the record down to the field, joined by dots. A name with []
+	// means the items of an array, and * at the end every other member.
 	Path string `yaml:"field"`
-	// Case says what the field gives. Without attributes Body is the reason.
+	// Case is the normal case. Without attributes, Body is the reason.
 	Case `yaml:",inline"`
 	// Also are the cases in which it gives other attributes.
 	Also []Case `yaml:"also"`
@@ -34,19 +33,19 @@ type Field struct {
 	// in OCSF's API Activity, none if that has it below "unmapped".
 	Collector Names `yaml:"collector"`
 	OCSF      Names `yaml:"ocsf"`
-	// Nested tells that those hold the field's members too, as one value.
+	// Nested reports whether those names also hold the field's members, as one value.
 	Nested bool   `yaml:"nested"`
 	Note   string `yaml:"note"`
 }
 
-// Case is what a field gives when it has a value in an event.
+// Case is the attributes that a field with a value gives in some events.
 type Case struct {
 	// When says in words which events the case is about, "" for all.
 	When string `yaml:"when"`
 	// With are the values of other fields, by their paths; null is absent.
 	With map[string]any `yaml:"with"`
-	// Value is an example of the field's value: what the test sets. nil stands
-	// for a text that the test makes up.
+	// Value is the example of the field's value that the test sets. If it is nil, the test
+	// makes up a text.
 	Value any     `yaml:"value"`
 	Gives []Given `yaml:"gives"`
 }
@@ -54,8 +53,8 @@ type Case struct {
 // Given is an attribute, or a field of the log record, that a case gives.
 type Given struct {
 	Name string
-	// Value is what the attribute is for the case's value, and Same tells that
-	// it is that value itself.
+	// Value is the attribute's value in the case. Same reports whether it is the field's
+	// value itself.
 	Value any
 	Same  bool
 }

@@ -187,12 +187,6 @@ func valueOf(t *testing.T, a otellog.Attr) any {
 			list = append(list, s)
 		}
 		return list
-	case otellog.KindMap:
-		m := map[string]any{}
-		for _, entry := range a.Map {
-			m[entry.Key] = entry.Str
-		}
-		return m
 	}
 	t.Fatalf("%s is of kind %d", a.Key, a.Kind)
 	return nil

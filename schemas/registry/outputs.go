@@ -8,9 +8,9 @@ import (
 // Command regenerates every file that depends on the registry.
 const Command = "go run ./schemas/registry/gen"
 
-// Outputs renders every generated file and returns the files' content by path
-// below the directory schemas, which schemas holds: of README.md the
-// hand-written part is read from there and kept. One path leads out of it, to docs.
+// Outputs renders every generated file and returns the files' content by path below the
+// directory schemas. It reads README.md from there and keeps its hand-written part. One
+// path leads out of it, to docs.
 func (r *Registry) Outputs(schemas fs.FS) (map[string][]byte, error) {
 	constants, err := r.GoConstants()
 	if err != nil {

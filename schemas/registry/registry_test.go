@@ -69,11 +69,11 @@ func TestRequired(t *testing.T) {
 		"keytrail.window": {
 			"keytrail.window.anomalies.total", "keytrail.window.calls.total", "keytrail.window.denied", "keytrail.window.end",
 			"keytrail.window.failed", "keytrail.window.revision", "keytrail.window.scope", "keytrail.window.start",
-			"keytrail.window.state",
+			"keytrail.window.state", "log.record.uid",
 		},
 		"keytrail.anomaly": {
-			"keytrail.anomaly.id", "keytrail.anomaly.kind", "keytrail.anomaly.reason",
-			"keytrail.anomaly.score", "keytrail.anomaly.severity",
+			"keytrail.anomaly.began", "keytrail.anomaly.id", "keytrail.anomaly.kind", "keytrail.anomaly.reason",
+			"keytrail.anomaly.revision", "keytrail.anomaly.score", "keytrail.anomaly.severity", "log.record.uid",
 		},
 		"keytrail.key_state": nil,
 	}
@@ -126,8 +126,9 @@ func TestCountsCoverSets(t *testing.T) {
 var upstreamKeys = []attribute.Key{
 	upstream.CloudProviderKey, upstream.CloudAccountIDKey, upstream.CloudRegionKey,
 	upstream.LogRecordUIDKey, upstream.RPCMethodKey, upstream.ErrorTypeKey, upstream.ClientAddressKey,
-	upstream.UserAgentOriginalKey, upstream.ServerAddressKey, upstream.TLSProtocolNameKey,
-	upstream.TLSProtocolVersionKey, upstream.TLSCipherKey, upstream.TLSCurveKey, upstream.UserIDKey, upstream.UserNameKey,
+	upstream.UserAgentOriginalKey, upstream.ServerAddressKey, upstream.ServerPortKey, upstream.TLSProtocolNameKey,
+	upstream.TLSProtocolVersionKey, upstream.TLSCipherKey, upstream.TLSCurveKey, upstream.UserIDKey, upstream.UserNameKey, upstream.UserRolesKey,
+	upstream.SecurityRuleNameKey, upstream.SecurityRuleUUIDKey, upstream.SecurityRuleCategoryKey, upstream.SecurityRuleRulesetNameKey,
 	upstream.AWSRequestIDKey,
 }
 

@@ -27,8 +27,8 @@ type list []any
 // 64-bit numbers. A double must be a JSON number, so that infinities and NaN,
 // which no attribute of Keytrail may be, are refused.
 //
-// That no other attribute stands twice is not in the schema: each name would
-// need its own walk over the record's attributes.
+// The schema does not check that no other attribute is repeated: each name would need its
+// own walk over the record's attributes.
 func (r *Registry) JSONSchema(e *Group) []byte {
 	scope := closed(
 		member{"name", object{{"const", otellog.ScopeName}}},
@@ -43,7 +43,8 @@ func (r *Registry) JSONSchema(e *Group) []byte {
 		{"description", strings.TrimSpace(e.Brief + " " + e.Note)},
 	}
 	root = append(root, closed(member{"resourceLogs", only(closed(
-		member{"resource", resource}, member{"scopeLogs", only(scopeLogs)}))})...)
+		member{"resource", resource}, member{"scopeLogs", only(scopeLogs)},
+		member{"schemaUrl", object{{"const", otellog.SchemaURL}}}))})...)
 	root = append(root, member{"$defs", object{
 		{"log_record", logRecord(e)},
 		{"resource_attributes", attributeList(r.Resource.Uses())},
@@ -53,10 +54,6 @@ func (r *Registry) JSONSchema(e *Group) []byte {
 		{"int", closed(member{"intValue", decimal(`^(0|-?[1-9][0-9]{0,18})$`)})},
 		{"double", closed(member{"doubleValue", object{{"type", "number"}}})},
 		{"strings", closed(member{"arrayValue", closed(member{"values", some(ref("string"))})})},
-		{"map", closed(member{"kvlistValue", closed(member{"values", some(ref("entry"))})})},
-		{"entry", closed(
-			member{"key", object{{"type", "string"}}},
-			member{"value", closed(member{"stringValue", object{{"type", "string"}}})})},
 	}})
 	return append(render(nil, root, 0), '\n')
 }
@@ -66,7 +63,7 @@ func (r *Registry) JSONSchema(e *Group) []byte {
 func logRecord(e *Group) object {
 	nanos := decimal(`^[1-9][0-9]{0,18}$`)
 	severity := list{}
-	for _, s := range []otellog.Severity{otellog.SeverityInfo, otellog.SeverityWarn, otellog.SeverityError} {
+	for _, s := range otellog.Severities() {
 		severity = append(severity, object{{"properties", object{
 			{"severityNumber", object{{"const", int(s)}}},
 			{"severityText", object{{"const", s.Text()}}},
@@ -116,7 +113,7 @@ func attributeList(uses []Use) object {
 	for _, t := range []struct {
 		kind Kind
 		def  string
-	}{{String, "string"}, {Boolean, "boolean"}, {Int, "int"}, {Double, "double"}, {Strings, "strings"}, {Map, "map"}} {
+	}{{String, "string"}, {Boolean, "boolean"}, {Int, "int"}, {Double, "double"}, {Strings, "strings"}} {
 		if ids := byType[t.kind]; len(ids) > 0 {
 			rules = append(rules, when(object{{"enum", ids}}, ref(t.def)))
 		}

@@ -27,8 +27,8 @@ func Source() ([]byte, error) {
 }
 
 // SchemaFile returns the OpenTelemetry schema file (format 1.1.0) of the version
-// that log records name as their scope's: what changed in the names since the
-// first version.
+// that log records name as their scope's, with every change of a name since the first
+// version.
 func SchemaFile() ([]byte, error) {
 	text, err := files.ReadFile("versions/" + otellog.SchemaVersion + ".yaml")
 	if err != nil {

@@ -7,8 +7,7 @@ import (
 	"strings"
 )
 
-// part is a generated part of schemas/README.md, which stands between two
-// comments that name it.
+// part is a generated part of schemas/README.md, between two comments that name it.
 type part struct {
 	name    string
 	content []byte
@@ -25,13 +24,15 @@ func (p part) splice(readme []byte) ([]byte, error) {
 	head, rest, okBegin := bytes.Cut(readme, p.begin())
 	_, tail, okEnd := bytes.Cut(rest, p.end())
 	if !okBegin || !okEnd {
-		return nil, fmt.Errorf("cannot find the comments around the generated part %q in schemas/README.md: write %q and %q there", p.name, p.begin(), p.end())
+		return nil, fmt.Errorf(
+			"cannot find the comments around the generated part %q in schemas/README.md: write %q and %q there",
+			p.name, p.begin(), p.end())
 	}
 	return bytes.Join([][]byte{head, p.begin(), p.content, p.end(), tail}, nil), nil
 }
 
-// Tables renders the events and their attributes in Markdown. Attributes that
-// several events share stand in one table, which names the events.
+// Tables renders the events and their attributes in Markdown. Attributes that several
+// events share are in one table, which names the events.
 func (r *Registry) Tables() []byte {
 	var b bytes.Buffer
 	b.WriteString("\n### Events\n\n| event name | what it is | always there |\n|---|---|---|\n")

@@ -82,7 +82,9 @@ func decodeTargets(fsys fs.FS) ([]*Target, error) {
 		targets = append(targets, t)
 	}
 	order := []string{"collector", "ecs", "ocsf", "cim", "cef", "leef"}
-	slices.SortStableFunc(targets, func(a, b *Target) int { return slices.Index(order, a.Name) - slices.Index(order, b.Name) })
+	slices.SortStableFunc(targets, func(a, b *Target) int {
+		return slices.Index(order, a.Name) - slices.Index(order, b.Name)
+	})
 	return targets, nil
 }
 

@@ -41,8 +41,10 @@ const (
 	KeytrailAnomalyObserved = "keytrail.anomaly.observed"
 	// KeytrailAnomalyExpected (double): The value that the baseline expected.
 	KeytrailAnomalyExpected = "keytrail.anomaly.expected"
-	// KeytrailAnomalyBegan (string): Start of the first window of an ongoing anomaly, in UTC.
+	// KeytrailAnomalyBegan (string): When the anomaly began, in RFC 3339 and UTC, the same in all its revisions.
 	KeytrailAnomalyBegan = "keytrail.anomaly.began"
+	// KeytrailAnomalyRevision (int): A number that grows with each publication of the anomaly, so that the highest is the valid one.
+	KeytrailAnomalyRevision = "keytrail.anomaly.revision"
 	// KeytrailAnomalySince (string): The time since which the anomaly's entity has been watched, in UTC.
 	KeytrailAnomalySince = "keytrail.anomaly.since"
 	// KeytrailAnomalyContributors (string[]): The properties that most of the window's calls share, the largest shares first.
@@ -159,6 +161,12 @@ const (
 	KeytrailContextClass = "keytrail.context.class"
 	// KeytrailContextObject (string): The object of the key's use, as an ARN or id that a service names in the encryption context, else the whole context.
 	KeytrailContextObject = "keytrail.context.object"
+	// KeytrailContextTruncated (boolean): True where an encryption context has members that its attribute lacks; absent elsewhere.
+	KeytrailContextTruncated = "keytrail.context.truncated"
+	// KeytrailKeyDeletionDate (string): The time at which the key will be deleted, in RFC 3339 and UTC.
+	KeytrailKeyDeletionDate = "keytrail.key.deletion_date"
+	// KeytrailKeyValidTo (string): The time at which imported key material expires, in RFC 3339 and UTC.
+	KeytrailKeyValidTo = "keytrail.key.valid_to"
 	// KeytrailPolicyPublic (boolean): Whether the new key policy admits principals of any AWS account.
 	KeytrailPolicyPublic = "keytrail.policy.public"
 	// KeytrailAttestationDebugMode (boolean): Whether the enclave runs in debug mode, in which its memory can be read and its digest is zero.
@@ -229,9 +237,9 @@ const (
 	AWSKMSAlgorithm = "aws.kms.algorithm"
 	// AWSKMSDryRun (boolean): Whether the call was a dry run.
 	AWSKMSDryRun = "aws.kms.dry_run"
-	// AWSKMSEncryptionContext (map): The encryption context, the names and values that the caller bound to the ciphertext.
+	// AWSKMSEncryptionContext (string): The encryption context, the names and values that the caller bound to the ciphertext, as a JSON object.
 	AWSKMSEncryptionContext = "aws.kms.encryption_context"
-	// AWSKMSDestinationEncryptionContext (map): The encryption context that ReEncrypt bound to the new ciphertext.
+	// AWSKMSDestinationEncryptionContext (string): The encryption context that ReEncrypt bound to the new ciphertext, as a JSON object.
 	AWSKMSDestinationEncryptionContext = "aws.kms.destination_encryption_context"
 	// AWSKMSGrantID (string): The id of the grant that the call used or changed.
 	AWSKMSGrantID = "aws.kms.grant.id"
@@ -261,7 +269,7 @@ const (
 	AWSKMSAttestationModuleID = "aws.kms.attestation.module_id"
 	// AWSKMSAttestationImageDigest (string): The digest of the enclave's image, which is its platform configuration register 0.
 	AWSKMSAttestationImageDigest = "aws.kms.attestation.image_digest"
-	// AWSKMSAttestationPcrs (map): The platform configuration registers in the attestation document, by their numbers.
+	// AWSKMSAttestationPcrs (string): The platform configuration registers in the attestation document, by their numbers, as a JSON object.
 	AWSKMSAttestationPcrs = "aws.kms.attestation.pcrs"
 )
 
@@ -273,7 +281,7 @@ const (
 	CloudAccountID = "cloud.account.id"
 	// CloudRegion (string): The AWS Region that served the request.
 	CloudRegion = "cloud.region"
-	// LogRecordUID (string): The id that CloudTrail gave to this record of the event.
+	// LogRecordUID (string): The id of this record; records with one id are copies of one record.
 	LogRecordUID = "log.record.uid"
 	// RPCMethod (string): The API operation, qualified with the service that offers it.
 	RPCMethod = "rpc.method"
@@ -283,13 +291,15 @@ const (
 	ClientAddress = "client.address"
 	// UserAgentOriginal (string): The user agent through which the request was made, as sent.
 	UserAgentOriginal = "user_agent.original"
-	// ServerAddress (string): The host name that the client asked for, usually the service's endpoint.
+	// ServerAddress (string): The host name that the client asked for, usually the service's endpoint, without the port.
 	ServerAddress = "server.address"
+	// ServerPort (int): The port that the client asked for.
+	ServerPort = "server.port"
 	// TLSProtocolName (string): Name of the protocol that secured the connection, always tls.
 	TLSProtocolName = "tls.protocol.name"
 	// TLSProtocolVersion (string): Version of TLS on the connection, as a number.
 	TLSProtocolVersion = "tls.protocol.version"
-	// TLSCipher (string): The cipher suite of the connection.
+	// TLSCipher (string): The cipher suite of the connection, under the name that IANA registered.
 	TLSCipher = "tls.cipher"
 	// TLSCurve (string): The group of the connection's key exchange.
 	TLSCurve = "tls.curve"
@@ -297,6 +307,16 @@ const (
 	UserID = "user.id"
 	// UserName (string): The friendly name of the user or, for an assumed role, of the role.
 	UserName = "user.name"
+	// UserRoles (string[]): The name of the role that the caller has assumed, as the only item.
+	UserRoles = "user.roles"
+	// SecurityRuleName (string): The name of the detector or rule that found the anomaly; of a rule of the user, its title.
+	SecurityRuleName = "security_rule.name"
+	// SecurityRuleUUID (string): The id of the user's Sigma rule or correlation.
+	SecurityRuleUUID = "security_rule.uuid"
+	// SecurityRuleCategory (string): The kind of the anomaly, as in keytrail.anomaly.kind.
+	SecurityRuleCategory = "security_rule.category"
+	// SecurityRuleRulesetName (string): The set that the detector or rule belongs to, keytrail, or sigma for the user's rules.
+	SecurityRuleRulesetName = "security_rule.ruleset.name"
 	// AWSRequestID (string): The id that AWS gave to the request.
 	AWSRequestID = "aws.request_id"
 )

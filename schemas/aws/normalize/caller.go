@@ -9,6 +9,10 @@ import (
 // caller writes who made the call and returns the principal.
 func (n *Normalizer) caller(ev *cloudtrail.Event, rec *otellog.Record) string {
 	identity(&ev.Identity, rec)
+	if _, _, role, _, ok := sessionOf(ev.Identity.ARN); ok {
+		n.roles[0] = role
+		rec.Strings(semconv.UserRoles, n.roles[:])
+	}
 	principal := n.principal(ev)
 	rec.String(semconv.KeytrailPrincipalID, principal)
 	rec.String(semconv.KeytrailPrincipalSession, sessionName(&ev.Identity))

@@ -3,11 +3,14 @@ package normalize
 import (
 	"crypto/sha256"
 	"encoding/hex"
+	"math"
 	"slices"
 	"strings"
 
 	"keytrail/schemas/aws/cloudtrail"
 	"keytrail/schemas/kms"
+	"keytrail/schemas/otellog"
+	"keytrail/schemas/semconv"
 	"keytrail/schemas/view"
 )
 
@@ -34,14 +37,57 @@ var named = [...]struct {
 	{"aws:backup:backup-vault", kms.ContextBackup},
 }
 
-// contextOf returns the class of an encryption context and its object: what a service
-// names in it, else the whole context. Neither depends on the order of the pairs.
-func (n *Normalizer) contextOf(pairs []cloudtrail.KV) (kms.Context, string) {
-	if len(pairs) == 0 {
-		return kms.ContextNone, ""
+// contexts writes the encryption contexts of an event, and the class and the object of the
+// first one that is not empty.
+func (n *Normalizer) contexts(ev *cloudtrail.Event, rec *otellog.Record) {
+	class, object, whole := n.context(semconv.AWSKMSEncryptionContext, ev.Context, rec)
+	second, destination, wholeToo := n.context(semconv.AWSKMSDestinationEncryptionContext, ev.ToContext, rec)
+	if class == kms.ContextNone {
+		class, object = second, destination
 	}
-	// CloudTrail gives two, in whatever order: the trail, and in aws:s3:arn the
-	// file it writes or only the prefix when it is configured.
+	rec.String(semconv.KeytrailContextClass, class.String())
+	rec.String(semconv.KeytrailContextObject, object)
+	if !whole || !wholeToo {
+		rec.Bool(semconv.KeytrailContextTruncated, true)
+	}
+}
+
+// context writes an encryption context under a name, as one string: its names are the
+// caller's, so none becomes the name of an attribute. It returns the context's class and
+// object, and whether the string holds all of it. None of these depends on the order of
+// the pairs.
+func (n *Normalizer) context(name string, pairs []cloudtrail.KV, rec *otellog.Record) (
+	class kms.Context, object string, whole bool,
+) {
+	if len(pairs) == 0 {
+		return kms.ContextNone, "", true
+	}
+	n.sorted = append(n.sorted[:0], pairs...)
+	if len(pairs) > 1 {
+		slices.SortFunc(n.sorted, func(a, b cloudtrail.KV) int { return strings.Compare(a.Key, b.Key) })
+	}
+	text, whole := n.jsonText(n.sorted, maxMap)
+	rec.String(name, text)
+	if class, object = namedObject(pairs); class != kms.ContextCustom {
+		return class, object, whole
+	}
+	if whole && len(text) <= maxObject {
+		return class, text, true
+	}
+	if !whole {
+		text, _ = n.jsonText(n.sorted, math.MaxInt)
+	}
+	sum := sha256.Sum256([]byte(text))
+	from := len(n.scratch)
+	n.scratch = hex.AppendEncode(append(n.scratch, "sha256:"...), sum[:])
+	return class, view.String(n.scratch[from:]), whole
+}
+
+// namedObject returns the class of an encryption context and the object that a service
+// names in it. The class is custom where no service does.
+func namedObject(pairs []cloudtrail.KV) (kms.Context, string) {
+	// CloudTrail gives two, in any order: the trail, and in aws:s3:arn the file that it
+	// writes, or only the prefix when it is configured.
 	if trail := valueOf(pairs, "aws:cloudtrail:arn"); trail != "" {
 		if file := valueOf(pairs, "aws:s3:arn"); file != "" && !strings.HasSuffix(file, "/") {
 			return kms.ContextCloudTrailFile, file
@@ -61,50 +107,7 @@ func (n *Normalizer) contextOf(pairs []cloudtrail.KV) (kms.Context, string) {
 	if best < len(named) {
 		return named[best].class, object
 	}
-	return kms.ContextCustom, n.wholeContext(pairs)
-}
-
-// maxWhole is the longest text of a whole context, in bytes. Contexts have up to 8 kB;
-// of a longer one the object is its digest.
-const maxWhole = 256
-
-// wholeContext writes an encryption context as one text, a JSON object with its names in
-// order, so that equal contexts are equal texts and different ones are not.
-func (n *Normalizer) wholeContext(pairs []cloudtrail.KV) string {
-	n.order = n.order[:0]
-	for i := range pairs {
-		n.order = append(n.order, i)
-	}
-	slices.SortFunc(n.order, func(a, b int) int { return strings.Compare(pairs[a].Key, pairs[b].Key) })
-	from := len(n.scratch)
-	for i, at := range n.order {
-		n.scratch = append(n.scratch, "{,"[min(i, 1)])
-		n.scratch = append(appendQuoted(n.scratch, pairs[at].Key), ':')
-		n.scratch = appendQuoted(n.scratch, pairs[at].Value)
-	}
-	n.scratch = append(n.scratch, '}')
-	if len(n.scratch)-from <= maxWhole {
-		return view.String(n.scratch[from:])
-	}
-	sum := sha256.Sum256(n.scratch[from:])
-	n.scratch = hex.AppendEncode(append(n.scratch[:from], "sha256:"...), sum[:])
-	return view.String(n.scratch[from:])
-}
-
-// appendQuoted appends a JSON string.
-func appendQuoted(dst []byte, s string) []byte {
-	dst = append(dst, '"')
-	for i := range len(s) {
-		switch c := s[i]; {
-		case c == '"', c == '\\':
-			dst = append(dst, '\\', c)
-		case c < ' ':
-			dst = append(dst, '\\', 'u', '0', '0', "0123456789abcdef"[c>>4], "0123456789abcdef"[c&15])
-		default:
-			dst = append(dst, c)
-		}
-	}
-	return append(dst, '"')
+	return kms.ContextCustom, ""
 }
 
 func valueOf(pairs []cloudtrail.KV, key string) string {

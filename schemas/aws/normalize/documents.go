@@ -117,7 +117,8 @@ func (c *condition) meets(value string) bool {
 	ends := func(v string) bool { return strings.HasSuffix(value, v) }
 	some := func(list []string, f func(string) bool) bool { return len(list) == 0 || slices.ContainsFunc(list, f) }
 	return some(c.Equals, is) && some(c.StartsWith, begins) && some(c.EndsWith, ends) &&
-		!slices.ContainsFunc(c.NotEquals, is) && !slices.ContainsFunc(c.NotStartsWith, begins) && !slices.ContainsFunc(c.NotEndsWith, ends)
+		!slices.ContainsFunc(c.NotEquals, is) && !slices.ContainsFunc(c.NotStartsWith, begins) &&
+		!slices.ContainsFunc(c.NotEndsWith, ends)
 }
 
 // advanced reads advancedEventSelectors.

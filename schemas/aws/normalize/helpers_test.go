@@ -46,14 +46,8 @@ func (r *result) text(name string) string {
 		return fmt.Sprint(a.Int != 0)
 	case a.Kind == otellog.KindInt:
 		return fmt.Sprint(a.Int)
-	case a.Kind == otellog.KindStrings:
-		return strings.Join(a.Strs, " ")
 	}
-	var pairs []string
-	for _, m := range a.Map {
-		pairs = append(pairs, m.Key+"="+m.Str)
-	}
-	return strings.Join(pairs, " ")
+	return strings.Join(a.Strs, " ")
 }
 
 // normalizeAll reads an object and normalizes each of its events, once with and

@@ -14,7 +14,8 @@ func copyOf(ev *cloudtrail.Event) kms.Copy {
 	switch {
 	case ev.Addendum.OriginalID != "":
 		return kms.CopyAddendum
-	case ev.SharedID != "" && ev.RecipientAccount != "" && ev.Identity.Account != "" && ev.RecipientAccount != ev.Identity.Account:
+	case ev.SharedID != "" && ev.RecipientAccount != "" && ev.Identity.Account != "" &&
+		ev.RecipientAccount != ev.Identity.Account:
 		return kms.CopyOwner
 	}
 	return kms.CopyCaller
@@ -138,7 +139,8 @@ func via(ev *cloudtrail.Event, principal string) string {
 
 // isService reports whether a sourceIPAddress is the name of an AWS service.
 func isService(source string) bool {
-	return source == "AWS Internal" || strings.HasSuffix(source, ".amazonaws.com") || strings.HasSuffix(source, ".amazonaws.com.cn")
+	return source == "AWS Internal" ||
+		strings.HasSuffix(source, ".amazonaws.com") || strings.HasSuffix(source, ".amazonaws.com.cn")
 }
 
 // partitions are the AWS partitions by the beginning of their regions' names.

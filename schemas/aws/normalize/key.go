@@ -98,7 +98,8 @@ func isKey(arn string) bool {
 }
 
 func isAlias(id string) bool {
-	return strings.HasPrefix(id, "alias/") || !strings.HasPrefix(kmsResource(id), "key/") && strings.Contains(id, ":alias/")
+	return strings.HasPrefix(id, "alias/") ||
+		!strings.HasPrefix(kmsResource(id), "key/") && strings.Contains(id, ":alias/")
 }
 
 // kmsResource returns what stands behind the account in the ARN of a KMS key or
@@ -128,7 +129,10 @@ func (n *Normalizer) oneKey(ev *cloudtrail.Event) string {
 			other = n.complete(ev, arn)
 		}
 	}
-	for _, id := range [...]string{ev.Response.KeyID, ev.Response.MetadataARN, ev.Service.KeyID, ev.Extra.KeyID, ev.Request.KeyID, ev.Request.TargetKeyID} {
+	for _, id := range [...]string{
+		ev.Response.KeyID, ev.Response.MetadataARN, ev.Service.KeyID, ev.Extra.KeyID,
+		ev.Request.KeyID, ev.Request.TargetKeyID,
+	} {
 		if k := n.complete(ev, id); k != "" {
 			return k
 		}

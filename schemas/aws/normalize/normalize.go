@@ -2,15 +2,14 @@
 // which KMS key, which principal and which call an event is about, and writes
 // the attributes of schemas/registry.
 //
-// It is pure: no clock, no network, no state between events. Fields without an
-// attribute stay in the record's body, which is the event byte for byte. Aliases are not resolved here, because that takes memory of other
-// events.
+// It is pure: no clock, no network, no state between events. Fields without an attribute
+// stay in the record's body, which is the event byte for byte. Aliases are not resolved
+// here, because that takes memory of other events.
 package normalize
 
 import (
 	"net/netip"
 	"strconv"
-	"strings"
 
 	"keytrail/schemas/aws/arn"
 	"keytrail/schemas/aws/cloudtrail"
@@ -45,12 +44,12 @@ type Normalizer struct {
 
 	opts    Options
 	self    self
-	scratch []byte         // built strings of the current record
-	pairs   []otellog.Attr // the current record's encryption contexts and registers
-	order   []int          // the places of a context's pairs by their names
-	omitted []string       // the current record's fields that CloudTrail left out
-	keys    [2]string      // the current record's KMS keys
-	owner   string         // the account of the first
+	scratch []byte          // built strings of the current record
+	sorted  []cloudtrail.KV // the pairs of a free map in the order of their names
+	omitted []string        // the current record's fields that CloudTrail left out
+	keys    [2]string       // the current record's KMS keys
+	owner   string          // the account of the first
+	roles   [1]string       // the role that the current caller has assumed
 
 	direct *direct // nil unless Options.Direct
 }
@@ -90,7 +89,7 @@ func (n *Normalizer) Record(ev *cloudtrail.Event, observed int64, rec *otellog.R
 	if !valid {
 		return false, badTime(ev)
 	}
-	n.scratch, n.pairs, n.omitted = n.scratch[:0], n.pairs[:0], n.omitted[:0]
+	n.scratch, n.omitted = n.scratch[:0], n.omitted[:0]
 	rec.Time, rec.Observed = at, observed
 	if n.direct != nil {
 		rec.Direct(&n.direct.enc)
@@ -156,16 +155,6 @@ func eventName(ev *cloudtrail.Event) string {
 	return semconv.EventAWSKMSAPICall
 }
 
-func severity(class kms.Class, ev *cloudtrail.Event, o kms.Outcome) otellog.Severity {
-	switch {
-	case class == kms.ClassDestroy, class == kms.ClassTrail && ev.Name != "CreateTrail" && ev.Name != "StartLogging":
-		return otellog.SeverityError
-	case o != kms.OutcomeOK:
-		return otellog.SeverityWarn
-	}
-	return otellog.SeverityInfo
-}
-
 // call writes how the call went and how it got there.
 func (n *Normalizer) call(ev *cloudtrail.Event, rec *otellog.Record) {
 	rec.String(semconv.LogRecordUID, ev.ID)
@@ -217,17 +206,6 @@ func origin(ev *cloudtrail.Event, rec *otellog.Record) {
 		rec.String(semconv.AWSSourceService, ev.SourceIP)
 	}
 	rec.String(semconv.UserAgentOriginal, ev.UserAgent)
-}
-
-// connection writes what carried the request.
-func connection(t *cloudtrail.TLS, rec *otellog.Record) {
-	rec.String(semconv.ServerAddress, t.Host)
-	if v, ok := strings.CutPrefix(t.Version, "TLSv"); ok {
-		rec.String(semconv.TLSProtocolName, "tls")
-		rec.String(semconv.TLSProtocolVersion, v)
-	}
-	rec.String(semconv.TLSCipher, t.Cipher)
-	rec.String(semconv.TLSCurve, t.KeyExchange)
 }
 
 // omissions writes which fields CloudTrail left out, because they were too

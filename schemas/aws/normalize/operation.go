@@ -3,7 +3,9 @@ package normalize
 import (
 	"strings"
 
+	"keytrail/schemas/aws/cloudtrail"
 	"keytrail/schemas/kms"
+	"keytrail/schemas/otellog"
 )
 
 // classes holds every KMS operation that is neither a read (Describe, Get,
@@ -35,7 +37,8 @@ func ClassOf(service, operation string) kms.Class {
 	if c, ok := classes[operation]; ok {
 		return c
 	}
-	if strings.HasPrefix(operation, "Describe") || strings.HasPrefix(operation, "Get") || strings.HasPrefix(operation, "List") {
+	if strings.HasPrefix(operation, "Describe") || strings.HasPrefix(operation, "Get") ||
+		strings.HasPrefix(operation, "List") {
 		return kms.ClassRead
 	}
 	return kms.ClassManage
@@ -55,8 +58,49 @@ func OutcomeOf(code, message string) kms.Outcome {
 	switch {
 	case code == "" && message == "":
 		return kms.OutcomeOK
-	case strings.HasSuffix(code, "AccessDenied"), strings.HasSuffix(code, "AccessDeniedException"), strings.HasSuffix(code, "UnauthorizedOperation"):
+	case strings.HasSuffix(code, "AccessDenied"), strings.HasSuffix(code, "AccessDeniedException"),
+		strings.HasSuffix(code, "UnauthorizedOperation"):
 		return kms.OutcomeDenied
 	}
 	return kms.OutcomeFailed
+}
+
+// weights are the severities of destructive operations that succeeded: the highest where
+// data is lost with the key or was lost already, the next where keys or recording stop
+// until someone undoes it, the lowest where names, stores or selectors change.
+var weights = map[string]otellog.Severity{
+	"ScheduleKeyDeletion": otellog.SeverityWarn4, "DeleteKey": otellog.SeverityWarn4, "KMS CMK Deletion": otellog.SeverityWarn4,
+	"DeleteImportedKeyMaterial": otellog.SeverityWarn4, "DeleteExpiredKeyMaterial": otellog.SeverityWarn4,
+	"KMS Imported Key Material Expiration": otellog.SeverityWarn4,
+	"DisableKey":                           otellog.SeverityWarn3, "DisconnectCustomKeyStore": otellog.SeverityWarn3,
+	"DeleteAlias": otellog.SeverityWarn2, "DeleteCustomKeyStore": otellog.SeverityWarn2,
+
+	"StopLogging": otellog.SeverityWarn3, "DeleteTrail": otellog.SeverityWarn3, "DeleteEventDataStore": otellog.SeverityWarn3,
+	"StopEventDataStoreIngestion": otellog.SeverityWarn3,
+	"PutEventSelectors":           otellog.SeverityWarn2, "PutInsightSelectors": otellog.SeverityWarn2,
+	"UpdateTrail": otellog.SeverityWarn2, "UpdateEventDataStore": otellog.SeverityWarn2,
+}
+
+// severity returns the severity of an event. A failed call is an error and a refused one a
+// warning. Of the calls that succeeded, those that destroy or change the recording are
+// warnings of higher numbers, by their weight, and all others are information. A trail
+// that contradicts its digests has lost events.
+//
+// Source: OpenTelemetry semantic conventions v1.44.0, "Recording errors", and logs data
+// model, "Severity fields".
+func severity(class kms.Class, ev *cloudtrail.Event, o kms.Outcome) otellog.Severity {
+	switch {
+	case o == kms.OutcomeDenied:
+		return otellog.SeverityWarn
+	case o == kms.OutcomeFailed:
+		return otellog.SeverityError
+	case class != kms.ClassDestroy && class != kms.ClassTrail:
+		return otellog.SeverityInfo
+	case ev.Source == ServiceDigest:
+		return otellog.SeverityWarn4
+	}
+	if weight := weights[ev.Name]; weight != 0 {
+		return weight
+	}
+	return otellog.SeverityInfo
 }

@@ -7,7 +7,6 @@ import (
 
 	"keytrail/schemas/aws/cloudtrail"
 	"keytrail/schemas/aws/keypolicy"
-	"keytrail/schemas/kms"
 	"keytrail/schemas/otellog"
 	"keytrail/schemas/semconv"
 )
@@ -24,21 +23,15 @@ func (n *Normalizer) parameters(ev *cloudtrail.Event, rec *otellog.Record) {
 	rec.String(semconv.AWSKMSKeyUsage, q.KeyUsage)
 	rec.String(semconv.AWSKMSKeyOrigin, first(q.Origin, s.KeyOrigin))
 	rec.String(semconv.AWSKMSKeyState, p.KeyState)
-	rec.String(semconv.AWSKMSKeyMaterialID, first(x.KeyMaterialID, x.SourceMaterialID, s.CurrentMaterialID, s.KeyMaterialID, p.KeyMaterialID, q.KeyMaterialID))
+	rec.String(semconv.AWSKMSKeyMaterialID, first(x.KeyMaterialID, x.SourceMaterialID,
+		s.CurrentMaterialID, s.KeyMaterialID, p.KeyMaterialID, q.KeyMaterialID))
 	rec.String(semconv.AWSKMSDestinationKeyMaterialID, x.DestinationMaterialID)
 	rec.String(semconv.AWSKMSKeyRotationType, s.RotationType)
 	number(rec, semconv.AWSKMSRotationPeriodDays, q.RotationPeriodDays)
 	rec.String(semconv.AWSKMSKeyPreviousMaterialID, s.PreviousMaterialID)
 	rec.String(semconv.AWSKMSCustomKeyStoreID, first(q.CustomKeyStoreID, p.CustomKeyStoreID, x.CustomKeyStoreID))
 	boolean(rec, semconv.AWSKMSDryRun, q.DryRun)
-	rec.Map(semconv.AWSKMSEncryptionContext, n.pairsOf(ev.Context))
-	rec.Map(semconv.AWSKMSDestinationEncryptionContext, n.pairsOf(ev.ToContext))
-	class, object := n.contextOf(ev.Context)
-	if class == kms.ContextNone {
-		class, object = n.contextOf(ev.ToContext)
-	}
-	rec.String(semconv.KeytrailContextClass, class.String())
-	rec.String(semconv.KeytrailContextObject, object)
+	n.contexts(ev, rec)
 	n.grant(ev, rec)
 	if q.Policy != "" {
 		rec.Bool(semconv.KeytrailPolicyPublic, keypolicy.Open(q.Policy, account(ev), time.Unix(0, rec.Time)))
@@ -46,8 +39,10 @@ func (n *Normalizer) parameters(ev *cloudtrail.Event, rec *otellog.Record) {
 	boolean(rec, semconv.AWSKMSPolicyLockoutCheckBypassed, q.BypassPolicyLockout)
 	number(rec, semconv.AWSKMSPendingWindowDays, q.PendingWindowDays)
 	rec.String(semconv.AWSKMSDeletionDate, p.DeletionDate)
+	n.date(rec, semconv.KeytrailKeyDeletionDate, p.DeletionDate)
 	rec.String(semconv.AWSKMSMaterialExpirationModel, q.ExpirationModel)
 	rec.String(semconv.AWSKMSMaterialValidTo, q.ValidTo)
+	n.date(rec, semconv.KeytrailKeyValidTo, q.ValidTo)
 	rec.String(semconv.AWSKMSReplicaRegion, q.ReplicaRegion)
 	rec.String(semconv.AWSKMSPrimaryRegion, q.PrimaryRegion)
 	n.attestation(&x.Attestation, rec)
@@ -62,14 +57,6 @@ func number(rec *otellog.Record, key, text string) {
 	if v, err := strconv.ParseInt(text, 10, 64); err == nil {
 		rec.Int(key, v)
 	}
-}
-
-func (n *Normalizer) pairsOf(list []cloudtrail.KV) []otellog.Attr {
-	from := len(n.pairs)
-	for i := range list {
-		n.pairs = otellog.AppendPair(n.pairs, list[i].Key, list[i].Value)
-	}
-	return n.pairs[from:]
 }
 
 // grant writes what a call says of a grant. The name of CreateGrant is decoded
@@ -93,16 +80,20 @@ func (n *Normalizer) attestation(a *cloudtrail.Attestation, rec *otellog.Record)
 	}
 	rec.String(semconv.AWSKMSAttestationModuleID, a.ModuleID)
 	rec.String(semconv.AWSKMSAttestationImageDigest, a.ImageDigest)
-	from := len(n.pairs)
-	for _, r := range [...]struct{ number, digest string }{
-		{"1", a.PCR1}, {"2", a.PCR2}, {"3", a.PCR3}, {"4", a.PCR4}, {"7", a.PCR7},
-		{"8", a.PCR8}, {"9", a.PCR9}, {"16", a.PCR16}, {"23", a.PCR23},
+	n.sorted = n.sorted[:0]
+	for _, r := range [...]cloudtrail.KV{
+		{Key: "1", Value: a.PCR1}, {Key: "2", Value: a.PCR2}, {Key: "3", Value: a.PCR3}, {Key: "4", Value: a.PCR4},
+		{Key: "7", Value: a.PCR7}, {Key: "8", Value: a.PCR8}, {Key: "9", Value: a.PCR9}, {Key: "16", Value: a.PCR16},
+		{Key: "23", Value: a.PCR23},
 	} {
-		if r.digest != "" {
-			n.pairs = otellog.AppendPair(n.pairs, r.number, r.digest)
+		if r.Value != "" {
+			n.sorted = append(n.sorted, r)
 		}
 	}
-	rec.Map(semconv.AWSKMSAttestationPcrs, n.pairs[from:])
+	if len(n.sorted) > 0 {
+		text, _ := n.jsonText(n.sorted, maxMap)
+		rec.String(semconv.AWSKMSAttestationPcrs, text)
+	}
 	if a.ImageDigest != "" {
 		rec.Bool(semconv.KeytrailAttestationDebugMode, isZero(a.ImageDigest))
 	}

@@ -1,6 +1,7 @@
 package normalize
 
 import (
+	"fmt"
 	"strings"
 	"testing"
 
@@ -77,10 +78,10 @@ func TestRowD5Attestation(t *testing.T) {
 	column(t, r, sc.AWSKMSAttestationModuleID, enclave, enclave, "i-0123456789abcde12-enc0123456789abcde2", "i-0123456789abcde12-tpm0000000000000000", enclave, "")
 	column(t, r, sc.AWSKMSAttestationImageDigest, digest, strings.Repeat("0", 96), strings.Repeat("A", 64), "", digest, "")
 	column(t, r, sc.KeytrailAttestationDebugMode, "false", "true", "true", "", "false", "")
-	pcr := func(number, digits string) string { return number + "=" + strings.Repeat(digits, 48) }
+	pcr := func(number, digits string) string { return fmt.Sprintf("%q:%q", number, strings.Repeat(digits, 48)) }
 	column(t, append(r[:1:1], r[3:]...), sc.AWSKMSAttestationPcrs,
-		strings.Join([]string{pcr("1", "11"), pcr("2", "22"), pcr("3", "33"), pcr("4", "44"), pcr("8", "00")}, " "),
-		strings.Join([]string{pcr("4", "44"), pcr("7", "77"), pcr("8", "88"), pcr("9", "99"), pcr("16", "16"), pcr("23", "23")}, " "), "", "")
+		"{"+strings.Join([]string{pcr("1", "11"), pcr("2", "22"), pcr("3", "33"), pcr("4", "44"), pcr("8", "00")}, ",")+"}",
+		"{"+strings.Join([]string{pcr("4", "44"), pcr("7", "77"), pcr("8", "88"), pcr("9", "99"), pcr("16", "16"), pcr("23", "23")}, ",")+"}", "", "")
 	column(t, r, sc.AWSKMSKeyARN, key1, key1, key1, key1, "", key1)
 	column(t, r[:1], sc.AWSKMSKeyMaterialID, "cccc")
 }

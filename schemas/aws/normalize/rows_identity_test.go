@@ -49,7 +49,7 @@ func TestRowA13Sessions(t *testing.T) {
 // TestRowA7MessageWithoutCode: an error message without an error code is a failure.
 func TestRowA7MessageWithoutCode(t *testing.T) {
 	r := one(t, kmsEvent("Decrypt", `,"errorMessage":"Access denied"`))
-	if got := r.text(sc.KeytrailOutcome) + " " + r.rec.Severity.Text() + " " + r.text(sc.ErrorType); got != "failed WARN " {
+	if got := r.text(sc.KeytrailOutcome) + " " + r.rec.Severity.Text() + " " + r.text(sc.ErrorType); got != "failed ERROR " {
 		t.Errorf("%q", got)
 	}
 	if got := one(t, kmsEvent("Decrypt", `,"errorMessage":null`)).text(sc.KeytrailOutcome); got != "ok" {
@@ -81,7 +81,7 @@ func TestRowB3WholeContexts(t *testing.T) {
 		}
 		text := fmt.Sprint(pairs)
 		class, object := objectOf(pairs)
-		if class != "custom" || object == "" || len(object) > maxWhole || seen[object] != "" {
+		if class != "custom" || object == "" || len(object) > maxObject || seen[object] != "" {
 			t.Fatalf("%s: class %s, object %q, which is also that of %q", text, class, object, seen[object])
 		}
 		seen[object] = text

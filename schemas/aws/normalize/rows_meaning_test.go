@@ -35,8 +35,8 @@ func TestRowB6OwnReads(t *testing.T) {
 		return kmsEvent("Decrypt", `,"userIdentity":{"type":"AssumedRole","arn":"arn:aws:sts::111122223333:assumed-role/`+role+`/s","accountId":"111122223333"},`+
 			`"requestParameters":{"encryptionContext":{"aws:cloudtrail:arn":"`+trail+`","aws:s3:arn":"arn:aws:s3:::logs/f.json.gz"}},"resources":[{"ARN":"`+key1+`"}]`)
 	}
-	n := New(Options{SelfPrincipals: []string{"arn:aws:iam::111122223333:role/keytrail"}})
 	attributes := func(role string) []otellog.Attr {
+		n := New(Options{SelfPrincipals: []string{"arn:aws:iam::111122223333:role/keytrail"}})
 		var ev cloudtrail.Event
 		var rec otellog.Record
 		if err := cloudtrail.NewDecoder(decoding.Limits{}).Decode([]byte(text(role)), &ev); err != nil {
@@ -49,7 +49,7 @@ func TestRowB6OwnReads(t *testing.T) {
 			t.Errorf("%s: context class %q", role, class)
 		}
 		return slices.DeleteFunc(rec.Attrs, func(a otellog.Attr) bool {
-			return a.Key == sc.KeytrailPrincipalID || a.Key == sc.AWSPrincipalARN
+			return a.Key == sc.KeytrailPrincipalID || a.Key == sc.AWSPrincipalARN || a.Key == sc.UserRoles
 		})
 	}
 	own, person := attributes("keytrail"), attributes("analyst")

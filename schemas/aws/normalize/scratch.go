@@ -5,6 +5,7 @@ import (
 	"strings"
 	"time"
 
+	"keytrail/schemas/otellog"
 	"keytrail/schemas/view"
 )
 
@@ -67,6 +68,34 @@ func parseTime(s string) (int64, bool) {
 	return t.UnixNano(), t.UnixNano() > 0
 }
 
+// date writes a time that AWS wrote in the words of a locale, in RFC 3339 and UTC. It
+// writes nothing of a text that is not such a time.
+func (n *Normalizer) date(rec *otellog.Record, name, words string) {
+	if words == "" {
+		return
+	}
+	// "Apr 12, 2021 18:58:30 PM" stands in AWS's documents, "Oct 21, 2026, 2:25:29 PM" in
+	// later records. Newer versions of Java have a narrow space before AM and PM.
+	layout := "Jan 2, 2006 15:04:05 PM"
+	switch comma, narrow := strings.Count(words, ",") > 1, strings.Contains(words, "\u202f"); {
+	case strings.Contains(words, "T"):
+		layout = time.RFC3339
+	case comma && narrow:
+		layout = "Jan 2, 2006, 15:04:05\u202fPM"
+	case comma:
+		layout = "Jan 2, 2006, 15:04:05 PM"
+	case narrow:
+		layout = "Jan 2, 2006 15:04:05\u202fPM"
+	}
+	t, err := time.Parse(layout, words)
+	if err != nil {
+		return
+	}
+	from := len(n.scratch)
+	n.scratch = t.UTC().AppendFormat(n.scratch, time.RFC3339)
+	rec.String(name, view.String(n.scratch[from:]))
+}
+
 // fastTime reads exactly "2006-01-02T15:04:05Z", which is what CloudTrail
 // writes, in a tenth of time.Parse's time.
 func fastTime(s string) (int64, bool) {
@@ -75,7 +104,8 @@ func fastTime(s string) (int64, bool) {
 	}
 	y, mo, d := 100*twoDigits(s, 0)+twoDigits(s, 2), twoDigits(s, 5), twoDigits(s, 8)
 	h, mi, sec := twoDigits(s, 11), twoDigits(s, 14), twoDigits(s, 17)
-	if y < 1970 || y > 2261 || mo < 1 || mo > 12 || d < 1 || d > monthDays(y, mo) || h < 0 || h > 23 || mi < 0 || mi > 59 || sec < 0 || sec > 59 {
+	if y < 1970 || y > 2261 || mo < 1 || mo > 12 || d < 1 || d > monthDays(y, mo) ||
+		h < 0 || h > 23 || mi < 0 || mi > 59 || sec < 0 || sec > 59 {
 		return 0, false
 	}
 	return (days(y, mo, d)*86400 + int64(h)*3600 + int64(mi)*60 + int64(sec)) * 1e9, true

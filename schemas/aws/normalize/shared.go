@@ -205,7 +205,8 @@ func (n *Normalizer) knownCaller(ev *cloudtrail.Event, rec *otellog.Record) stri
 // which is almost every use of a key. It reports whether it did.
 func (n *Normalizer) knownKey(ev *cloudtrail.Event, class kms.Class, rec *otellog.Record) bool {
 	q := &ev.Request
-	if n.direct == nil || len(ev.Resources) != 1 || !plain(ev, class) || q.AliasName != "" || q.SourceKeyID != "" || isAlias(q.KeyID) {
+	if n.direct == nil || len(ev.Resources) != 1 || !plain(ev, class) || q.AliasName != "" || q.SourceKeyID != "" ||
+		isAlias(q.KeyID) {
 		return false
 	}
 	of := values{text: [texts]string{ev.Resources[0].ARN}}

@@ -18,7 +18,8 @@ import (
 // Decrypt returns a Decrypt event as CloudTrail writes it, on one line. Events
 // with different numbers have different ids, times, principals and contexts.
 func Decrypt(i int) string {
-	return fmt.Sprintf(`{"eventVersion":"1.11","userIdentity":{"type":"AssumedRole","principalId":"AROAQRSTUVWXYZ0123456:i-%08x",`+
+	return fmt.Sprintf(`{"eventVersion":"1.11",`+
+		`"userIdentity":{"type":"AssumedRole","principalId":"AROAQRSTUVWXYZ0123456:i-%08x",`+
 		`"arn":"arn:aws:sts::111122223333:assumed-role/payments-%02d/i-%08x","accountId":"111122223333","accessKeyId":"ASIAQRSTUVWXYZ012345",`+
 		`"sessionContext":{"sessionIssuer":{"type":"Role","principalId":"AROAQRSTUVWXYZ0123456","arn":"arn:aws:iam::111122223333:role/payments-%02d",`+
 		`"accountId":"111122223333","userName":"payments-%02d"},"attributes":{"creationDate":"2026-03-02T08:00:00Z","mfaAuthenticated":"false"}}},`+
@@ -56,7 +57,8 @@ func DataDir(t testing.TB) string {
 		dir = filepath.Join(root, "..", "shared", "data")
 	}
 	if _, err := os.Stat(filepath.Join(dir, "invictus-ir")); err != nil {
-		t.Skipf("NOTHING IS TESTED HERE: there are no collected events (%v); KEYTRAIL_DATA must name the folder that holds invictus-ir/", err)
+		t.Skipf("NOTHING IS TESTED HERE: there are no collected events (%v); "+
+			"KEYTRAIL_DATA must name the folder that holds invictus-ir/", err)
 	}
 	return dir
 }

@@ -70,16 +70,6 @@ var notRewritten = []string{
 var tooWide = []string{
 	"docs/coverage.md",
 	"processor/sink/httpsink",
-<<<<<<< HEAD
-	"schemas/aws/normalize",
-	"schemas/corpus",
-	"schemas/internal/schematest",
-	"schemas/registry",
-=======
-	"schemas/aws/cloudtrail",
-	"schemas/aws/keypolicy",
-	"schemas/aws/notification",
->>>>>>> d22e6fc (schemas: give every record an id, a time and names that no caller chooses)
 }
 
 // listed returns the entry of list that name is or lies below, or "".

@@ -252,6 +252,33 @@ func TestFlushRefusedRecords(t *testing.T) {
 	}
 }
 
+// A flush that does not come to the refused records in time leaves them to the next one.
+func TestFlushKeepsRefusedRecords(t *testing.T) {
+	b := newBench(t, func(c *Config) { c.FlushTimeout = 300 * time.Millisecond }, kfake.SeedTopics(3, "kms.events"))
+	c := slices.Concat(flat(event(0)), flat("{"), flat("["))
+	for b.o.Stats().Failed < 2 {
+		b.flush(Retry, c)
+	}
+	if err := b.o.room.Acquire(t.Context(), int64(b.cfg.BufferBytes)); err != nil {
+		t.Fatal(err)
+	}
+	b.flush(Retry, c) // no room
+	b.o.room.Release(int64(b.cfg.BufferBytes))
+	if err := b.o.repeating.Acquire(t.Context(), 1); err != nil {
+		t.Fatal(err)
+	}
+	b.flush(Retry, c) // another chunk's turn
+	b.o.repeating.Release(1)
+	if err := b.kafka.CreateTopic("kms.deadletter", 2, nil); err != nil {
+		t.Fatal(err)
+	}
+	deliver(b, c)
+	b.wantOnce(1)
+	if letters := b.read("kms.deadletter"); len(letters) != 2 {
+		t.Errorf("%d dead letters, want 2", len(letters))
+	}
+}
+
 // incompressible returns an event of more than n bytes.
 func incompressible(t *testing.T, n, size int) string {
 	t.Helper()
@@ -279,7 +306,7 @@ func TestFlushTopicTakesLessThanConfigured(t *testing.T) {
 		b.flush(Retry, c)
 	}
 	b.wantOnce(22)
-	if log := b.logged(); !strings.Contains(log, "set max_message_bytes") {
+	if log := b.logged(); !strings.Contains(log, "Kafka refuses records of it: MESSAGE_TOO_LARGE") || !strings.Contains(log, "set max_message_bytes") {
 		t.Errorf("the log says %q", log)
 	}
 }

@@ -8,7 +8,7 @@ import (
 	"testing"
 )
 
-// A command reads neither its own dead letters nor its own output.
+// A command does not read its own dead letters, nor what it prints.
 func TestCommandsDoNotReadTheirOutput(t *testing.T) {
 	dir := t.TempDir()
 	for name, content := range map[string]string{"bad.json": "{\"broken\n", "dead.ndjson": "{\"reason\":\"x\"}\n"} {

@@ -42,6 +42,8 @@ func (a *app) schema() *cobra.Command {
 	form("registry", "Print every attribute and event, as YAML in the form of the semantic conventions",
 		"keytrail schema registry",
 		func([]string) ([]byte, error) { return registry.Source() })
+	form("manifest", "Print the manifest by which weaver reads the registry on top of the semantic conventions",
+		"keytrail schema manifest", func([]string) ([]byte, error) { return registry.Manifest() })
 	one := form("jsonschema [EVENT]",
 		"Print the JSON Schema of an event's log record in OTLP/JSON; without EVENT, the events", "keytrail schema jsonschema keytrail.anomaly", schemaOfEvent)
 	one.Args, one.ValidArgs = atMostOne, jsonschema.EventNames()

@@ -19,7 +19,7 @@ import (
 	"keytrail/schemas/semconv"
 )
 
-// printedSchema returns the output of "keytrail schema ARGS".
+// printedSchema is what "keytrail schema ARGS" prints.
 func printedSchema(t *testing.T, args ...string) string {
 	t.Helper()
 	return keytrail(t, nil, append([]string{"schema"}, args...)...).wants(t, 0).stdout
@@ -27,7 +27,7 @@ func printedSchema(t *testing.T, args ...string) string {
 
 func TestSchemaForms(t *testing.T) {
 	list, help := printedSchema(t), printedSchema(t, "-h")
-	for _, form := range []string{"registry", "jsonschema [EVENT]", "otel", "table", "fields", "correspondence"} {
+	for _, form := range []string{"registry", "manifest", "jsonschema [EVENT]", "otel", "table", "fields", "correspondence"} {
 		name, _, _ := strings.Cut(form, " ")
 		if !strings.Contains("\n"+list, "\n  "+form+"  ") || !strings.Contains(help, "\n  "+name+"  ") {
 			t.Errorf("nothing about %s in\n%s\nor in\n%s", form, list, help)
@@ -50,8 +50,8 @@ func TestSchemaForms(t *testing.T) {
 	}
 }
 
-// The registry is a stream of YAML documents that defines every attribute and event of
-// the program.
+// The registry is a stream of YAML documents that defines each attribute and
+// each event which the program knows.
 func TestSchemaRegistry(t *testing.T) {
 	d := yaml.NewDecoder(strings.NewReader(printedSchema(t, "registry")))
 	ids, documents := map[string]bool{}, 0
@@ -59,7 +59,7 @@ func TestSchemaRegistry(t *testing.T) {
 		var file struct {
 			Groups []struct {
 				Name       string
-				Attributes []struct{ ID string }
+				Attributes []struct{ ID, Ref string }
 			}
 		}
 		if err := d.Decode(&file); errors.Is(err, io.EOF) {
@@ -70,7 +70,7 @@ func TestSchemaRegistry(t *testing.T) {
 		for _, g := range file.Groups {
 			ids[g.Name] = true
 			for _, a := range g.Attributes {
-				ids[a.ID] = true
+				ids[a.ID], ids[a.Ref] = true, true
 			}
 		}
 	}
@@ -88,8 +88,8 @@ func TestSchemaFile(t *testing.T) {
 	}
 }
 
-// The two Markdown forms equal the documentation, and the mapping is the same in JSON
-// Lines.
+// The two forms in Markdown are those of the documentation, and the mapping is
+// the same as JSON Lines.
 func TestSchemaTables(t *testing.T) {
 	readme, err := os.ReadFile(filepath.Join("..", "..", "schemas", "README.md"))
 	if err != nil {

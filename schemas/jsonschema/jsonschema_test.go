@@ -52,7 +52,7 @@ const decrypt = `{"resourceLogs":[{"resource":{"attributes":[
  {"key":"cloud.provider","value":{"stringValue":"aws"}},
  {"key":"cloud.account.id","value":{"stringValue":"111122223333"}},
  {"key":"cloud.region","value":{"stringValue":"us-east-1"}}]},
-"scopeLogs":[{"scope":{"name":"keytrail","version":"0.1.0"},"logRecords":[{
+"scopeLogs":[{"scope":{"name":"keytrail","version":"0.2.0"},"logRecords":[{
 "timeUnixNano":"1772442764000000000","observedTimeUnixNano":"1772443000123456789",
 "severityNumber":9,"severityText":"INFO","eventName":"aws.kms.api_call",
 "body":{"stringValue":"{\"eventName\":\"Decrypt\"}"},"attributes":[
@@ -128,7 +128,7 @@ func TestRefuses(t *testing.T) {
 		{"unknown field", `"severityText":"INFO"`, `"severityText":"INFO","flags":1`, "additional properties 'flags'"},
 		{"another scope", `"name":"keytrail"`, `"name":"other"`, "/scope/name"},
 		{"another schema", `schemas/1.44.0"`, `schemas/1.43.0"`, "/schemaUrl"},
-		{"another version", `"version":"0.1.0"`, `"version":"0.0.9"`, "/scope/version"},
+		{"another version", `"version":"0.2.0"`, `"version":"0.0.9"`, "/scope/version"},
 		{"no resource", `"resource":{`, `"source":{`, "missing property 'resource'"},
 		{"two records", `"logRecords":[{`, `"logRecords":[{},{`, "/logRecords"},
 		{"no record", `{"resourceLogs":[{`, `{"resourceLogs":[],"x":[{`, "/resourceLogs"},
@@ -157,7 +157,7 @@ func TestEveryEvent(t *testing.T) {
 	for _, e := range reg.Events {
 		t.Run(e.Name, func(t *testing.T) {
 			s := compile(t, e.Name)
-			rec := otellog.Record{Time: 1, Severity: otellog.SeverityError, EventName: e.Name}
+			rec := otellog.Record{Time: 1, Severity: otellog.SeverityWarn, EventName: e.Name}
 			for _, u := range reg.Resource.Uses() {
 				rec.Resource = append(rec.Resource, attr(t, u))
 			}
@@ -178,6 +178,13 @@ func TestEveryEvent(t *testing.T) {
 			if err := check(required); err != nil {
 				t.Fatalf("the required attributes are not enough: %v", err)
 			}
+			for _, rec.Severity = range otellog.Severities() {
+				known := len(e.Severities) == 0 || slices.Contains(e.Severities, rec.Severity.Text())
+				if err := check(all); (err == nil) != known {
+					t.Errorf("severity %s, of %v: %v", rec.Severity.Text(), e.Severities, err)
+				}
+			}
+			rec.Severity = otellog.SeverityWarn
 			for i, u := range e.Uses() {
 				if err := check(slices.Delete(slices.Clone(all), i, i+1)); (err != nil) != (u.Level.Kind == registry.Required) {
 					t.Errorf("without %s (%s): %v", u.ID, u.Level.Kind, err)

@@ -85,7 +85,7 @@ const (
 	// the names of origin otel in schemas/registry follow.
 	SchemaURL = "https://opentelemetry.io/schemas/1.44.0"
 	// SchemaVersion is the version of the attribute registry in schemas/registry.
-	SchemaVersion = "0.1.0"
+	SchemaVersion = "0.2.0"
 )
 
 // Record is one log record with its resource.

@@ -6,6 +6,8 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+
+	"keytrail/schemas/otellog"
 )
 
 // Deprecated lists deprecated names of the semantic conventions that would fit a CloudTrail
@@ -66,7 +68,7 @@ func (r *Registry) check() error {
 		p.attribute(a)
 		claim(GoName(a.ID), a.ID)
 		if !used[a.ID] {
-			p.addf("attribute %q is used by no event: refer to it in events.yaml", a.ID)
+			p.addf("attribute %q is used by no event: refer to it in model/events.yaml", a.ID)
 		}
 	}
 	for _, a := range r.Attributes {
@@ -113,7 +115,7 @@ func (p *problems) group(g *Group) {
 		if len(g.Defines) > 0 && (len(g.Own) > 0 || g.Parent != nil || g.Title == "") {
 			p.addf("group %q: a group that defines attributes has a display_name, extends nothing and refers to none", g.ID)
 		}
-	case TypeEvent, TypeEntity:
+	case TypeEvent, TypeEntity, TypeMetric:
 		if g.Name == "" || g.ID != string(g.Type)+"."+g.Name {
 			p.addf("group %q: id must be %q, its type and name", g.ID, string(g.Type)+"."+g.Name)
 		}
@@ -124,8 +126,33 @@ func (p *problems) group(g *Group) {
 			p.addf("group %q has no attribute", g.ID)
 		}
 		p.stability(fmt.Sprintf("group %q", g.ID), g.Stability)
+		p.record(g)
 	default:
 		p.addf("group %q: unknown type %q", g.ID, g.Type)
+	}
+}
+
+// record checks what only events and metrics have.
+func (p *problems) record(g *Group) {
+	if isEvent := g.Type == TypeEvent; !isEvent && (g.Body != nil || len(g.Severities) > 0) {
+		p.addf("group %q: only an event has a body and severities", g.ID)
+	}
+	for _, s := range g.Severities {
+		known := func(n otellog.Severity) bool { return n.Text() == s }
+		if !slices.ContainsFunc(otellog.Severities(), known) {
+			p.addf("group %q: %q is not a severity of log records", g.ID, s)
+		}
+	}
+	if b := g.Body; b != nil {
+		if b.ID != "body."+g.Name || b.Type != String {
+			p.addf("group %q: its body must be a string with the id %q", g.ID, "body."+g.Name)
+		}
+		p.sentence(fmt.Sprintf("the body of group %q", g.ID), b.Brief)
+		p.stability(fmt.Sprintf("the body of group %q", g.ID), b.Stability)
+		p.level(fmt.Sprintf("the body of group %q", g.ID), b.Level)
+	}
+	if isMetric := g.Type == TypeMetric; isMetric != (g.Instrument == "counter" && g.Unit != "") {
+		p.addf("group %q: a metric, and only a metric, has the instrument counter and a unit", g.ID)
 	}
 }
 

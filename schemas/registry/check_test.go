@@ -53,7 +53,7 @@ groups:
 `
 
 func TestLoadMinimal(t *testing.T) {
-	r, err := Load(fstest.MapFS{"a.yaml": {Data: []byte(minimal)}})
+	r, err := Load(fstest.MapFS{"model/a.yaml": {Data: []byte(minimal)}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -131,7 +131,7 @@ func TestLoadRefuses(t *testing.T) {
 				t.Fatalf("the small registry has no %q", c.old)
 			}
 			broken := strings.ReplaceAll(minimal, c.old, c.new)
-			_, err := Load(fstest.MapFS{"a.yaml": {Data: []byte(broken)}})
+			_, err := Load(fstest.MapFS{"model/a.yaml": {Data: []byte(broken)}})
 			if err == nil || !strings.Contains(err.Error(), c.want) {
 				t.Errorf("error %v, want one with %q", err, c.want)
 			}
@@ -143,8 +143,8 @@ func TestLoadWithoutFiles(t *testing.T) {
 	if _, err := Load(fstest.MapFS{"a.json": {}}); err == nil {
 		t.Error("an empty registry loads")
 	}
-	_, err := Load(fstest.MapFS{"broken.yaml": {Data: []byte("groups: [")}})
-	if err == nil || !strings.Contains(err.Error(), `"broken.yaml"`) {
+	_, err := Load(fstest.MapFS{"model/broken.yaml": {Data: []byte("groups: [")}})
+	if err == nil || !strings.Contains(err.Error(), `"model/broken.yaml"`) {
 		t.Errorf("error %v, want one that names the file", err)
 	}
 }

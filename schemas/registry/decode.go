@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"slices"
 
 	"go.yaml.in/yaml/v3"
 )
@@ -99,10 +100,18 @@ type groupYAML struct {
 	Title      string     `yaml:"display_name"`
 	Name       string     `yaml:"name"`
 	Extends    string     `yaml:"extends"`
+	Metric     string     `yaml:"metric_name"`
+	Instrument string     `yaml:"instrument"`
+	Unit       string     `yaml:"unit"`
+	Body       *Body      `yaml:"body"`
 	Stability  Stability  `yaml:"stability"`
 	Brief      string     `yaml:"brief"`
 	Note       string     `yaml:"note"`
 	Attributes []attrYAML `yaml:"attributes"`
+
+	Annotations struct {
+		Severity []string `yaml:"severity"`
+	} `yaml:"annotations"`
 }
 
 // attrYAML is an attribute of a group: a definition (id) or a reference (ref).
@@ -121,7 +130,17 @@ type attrYAML struct {
 type annotationsYAML struct {
 	Origin Origin `yaml:"origin"`
 	Source string `yaml:"source"`
+	// Type, Stability and Values repeat what the semantic conventions define, for an
+	// attribute of theirs.
+	Type      Kind      `yaml:"type"`
+	Stability Stability `yaml:"stability"`
+	Values    []string  `yaml:"values"`
 }
+
+// isReference reports whether a refers to an attribute that a group of this registry
+// defines. An attribute of the semantic conventions is a reference for weaver, which
+// reads its definition there; here its annotations are the definition.
+func (a *attrYAML) isReference() bool { return a.Ref != "" && a.Annotations.Type == "" }
 
 // UnmarshalYAML reads a type: a name, or the members of a closed set.
 func (t *Type) UnmarshalYAML(n *yaml.Node) error {
@@ -170,9 +189,11 @@ func strict(n *yaml.Node, v any) error {
 	return nil
 }
 
-// decodeFiles reads the groups of every YAML file in fsys, by file name.
+// decodeFiles reads the groups of every YAML file in the folder model of fsys, by file
+// name.
 func decodeFiles(fsys fs.FS) ([]groupYAML, error) {
-	names, err := fs.Glob(fsys, "*.yaml")
+	names, err := fs.Glob(fsys, "model/*.yaml")
+	names = slices.DeleteFunc(names, func(name string) bool { return name == manifestPath })
 	if err != nil {
 		return nil, fmt.Errorf("cannot list the registry's files: %w", err)
 	}
@@ -195,15 +216,25 @@ func (y *groupYAML) group() *Group {
 	g := &Group{
 		ID: y.ID, Type: y.Type, Name: y.Name, Title: y.Title,
 		Brief: y.Brief, Note: y.Note, Stability: y.Stability,
+		Instrument: y.Instrument, Unit: y.Unit, Body: y.Body, Severities: y.Annotations.Severity,
+	}
+	if y.Type == TypeMetric {
+		g.Name = y.Metric
 	}
 	for _, a := range y.Attributes {
-		if a.Ref != "" {
+		if a.isReference() {
 			continue
 		}
 		def := &Attribute{
-			ID: a.ID, Type: a.Type, Stability: a.Stability, Brief: a.Brief, Note: a.Note,
+			ID: a.ID + a.Ref, Type: a.Type, Stability: a.Stability, Brief: a.Brief, Note: a.Note,
 			Examples: a.Examples, Level: a.Level,
 			Origin: a.Annotations.Origin, Source: a.Annotations.Source,
+		}
+		if a.Ref != "" {
+			def.Type, def.Stability = Type{Kind: a.Annotations.Type}, a.Annotations.Stability
+			for _, v := range a.Annotations.Values {
+				def.Type.Members = append(def.Type.Members, Member{v, v, a.Brief, def.Stability})
+			}
 		}
 		g.Defines = append(g.Defines, def)
 	}

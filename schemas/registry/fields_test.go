@@ -35,7 +35,7 @@ fields:
 
 func loadMapped(groups, fields string) (*Registry, error) {
 	groups = strings.Replace(groups, "source: three", "source: 'list[].three'", 1)
-	return Load(fstest.MapFS{"a.yaml": {Data: []byte(groups)}, "fields/1.yaml": {Data: []byte(fields)}})
+	return Load(fstest.MapFS{"model/a.yaml": {Data: []byte(groups)}, "fields/1.yaml": {Data: []byte(fields)}})
 }
 
 func TestRows(t *testing.T) {

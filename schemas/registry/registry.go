@@ -25,11 +25,11 @@ import (
 
 //go:generate go run ./gen
 
-//go:embed *.yaml fields/*.yaml targets/*.yaml versions/*.yaml
+//go:embed model/*.yaml fields/*.yaml targets/*.yaml versions/*.yaml
 var files embed.FS
 
-// Files returns the registry's own YAML files: the groups at the top of the file
-// system, the field mapping in fields, the correspondence with other schemas in
+// Files returns the registry's own YAML files: the groups and the manifest in model,
+// the field mapping in fields, the correspondence with other schemas in
 // targets and the OpenTelemetry schema files in versions.
 func Files() fs.FS { return files }
 
@@ -42,6 +42,8 @@ type Registry struct {
 	Attributes []*Attribute
 	// Events are the groups that describe an event, in the order of the files.
 	Events []*Group
+	// Metrics are the groups that describe a metric.
+	Metrics []*Group
 	// Resource is the entity whose attributes stand in a record's resource.
 	Resource *Group
 	// Sections are the parts of the field mapping: which field of a CloudTrail
@@ -56,7 +58,7 @@ type Registry struct {
 type Group struct {
 	ID        string
 	Type      GroupType
-	Name      string // of an event or entity
+	Name      string // of an event, an entity or a metric
 	Title     string // display_name of a group that defines attributes
 	Brief     string
 	Note      string
@@ -64,6 +66,23 @@ type Group struct {
 	Parent    *Group       // the group that this one extends, or nil
 	Defines   []*Attribute // attributes with an id
 	Own       []Use        // attributes with a ref, without the parent's
+
+	// Severities are the severities that records of an event may have, by their short names,
+	// and Body is what their body holds; nil for none.
+	Severities []string
+	Body       *Body
+	// Instrument and Unit are those of a metric.
+	Instrument, Unit string
+}
+
+// Body is the body of an event's log records, in the conventions' form.
+type Body struct {
+	ID        string    `yaml:"id"`
+	Type      Kind      `yaml:"type"`
+	Level     Level     `yaml:"requirement_level"`
+	Stability Stability `yaml:"stability"`
+	Brief     string    `yaml:"brief"`
+	Examples  []string  `yaml:"examples"`
 }
 
 // GroupType is the kind of a group.
@@ -74,6 +93,7 @@ const (
 	TypeAttributes GroupType = "attribute_group"
 	TypeEntity     GroupType = "entity"
 	TypeEvent      GroupType = "event"
+	TypeMetric     GroupType = "metric"
 )
 
 // Use is an attribute in a group, with the level that holds there.
@@ -115,7 +135,7 @@ func (g *Group) Extends(other *Group) bool {
 	return false
 }
 
-// Load reads every YAML file at the top of fsys, resolves the references and
+// Load reads every YAML file in the folder model of fsys, resolves the references and
 // checks the result. The error joins everything that is wrong, each with the
 // name of the group or attribute.
 func Load(fsys fs.FS) (*Registry, error) {
@@ -173,6 +193,8 @@ func resolve(groups []groupYAML) (*Registry, error) {
 		switch g.Type {
 		case TypeEvent:
 			r.Events = append(r.Events, g)
+		case TypeMetric:
+			r.Metrics = append(r.Metrics, g)
 		case TypeEntity:
 			if r.Resource != nil {
 				errs = append(errs, fmt.Errorf("group %q is a second entity: a record has one resource", g.ID))
@@ -193,7 +215,7 @@ func (g *Group) link(y *groupYAML, byID map[string]*Group, attrs map[string]*Att
 	}
 	seen := map[string]bool{}
 	for _, a := range y.Attributes {
-		if a.Ref == "" {
+		if !a.isReference() {
 			continue
 		}
 		def := attrs[a.Ref]

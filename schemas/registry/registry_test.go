@@ -153,7 +153,7 @@ func TestUpstreamNames(t *testing.T) {
 // TestUses holds how a group inherits: the parent's first, in their places, and
 // a level given again replaces the parent's.
 func TestUses(t *testing.T) {
-	r, err := Load(fstest.MapFS{"a.yaml": {Data: []byte(minimal + `
+	r, err := Load(fstest.MapFS{"model/a.yaml": {Data: []byte(minimal + `
   - id: event.x.y
     type: event
     name: x.y

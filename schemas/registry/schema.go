@@ -3,6 +3,7 @@ package registry
 import (
 	"encoding/json"
 	"fmt"
+	"slices"
 	"strings"
 
 	"keytrail/schemas/otellog"
@@ -64,6 +65,9 @@ func logRecord(e *Group) object {
 	nanos := decimal(`^[1-9][0-9]{0,18}$`)
 	severity := list{}
 	for _, s := range otellog.Severities() {
+		if len(e.Severities) > 0 && !slices.Contains(e.Severities, s.Text()) {
+			continue
+		}
 		severity = append(severity, object{{"properties", object{
 			{"severityNumber", object{{"const", int(s)}}},
 			{"severityText", object{{"const", s.Text()}}},

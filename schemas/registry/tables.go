@@ -35,14 +35,24 @@ func (p part) splice(readme []byte) ([]byte, error) {
 // events share are in one table, which names the events.
 func (r *Registry) Tables() []byte {
 	var b bytes.Buffer
-	b.WriteString("\n### Events\n\n| event name | what it is | always there |\n|---|---|---|\n")
+	b.WriteString("\n### Events\n\n| event name | meaning | severities | always there |\n|---|---|---|---|\n")
 	for _, e := range r.Events {
-		fmt.Fprintf(&b, "| `%s` | %s | %s |\n", e.Name, cell(e.Brief+" "+e.Note), required(e))
+		fmt.Fprintf(&b, "| `%s` | %s | %s | %s |\n",
+			e.Name, cell(e.Brief+" "+e.Note), strings.Join(e.Severities, ", "), required(e))
+	}
+	b.WriteString("\n### Metrics\n\n| metric | unit | meaning | attributes |\n|---|---|---|---|\n")
+	for _, m := range r.Metrics {
+		var names []string
+		for _, u := range m.Uses() {
+			names = append(names, "`"+u.ID+"` "+levelCell(u.Level))
+		}
+		fmt.Fprintf(&b, "| `%s` | `%s` | %s | %s |\n",
+			m.Name, m.Unit, cell(m.Brief+" "+m.Note), cell(strings.Join(names, "; ")))
 	}
 	fmt.Fprintf(&b, "\n### Resource of every record\n\n%s\n\n", r.Resource.Brief)
 	r.table(&b, r.Resource.Own)
 	for _, g := range r.Groups {
-		if g.Type == TypeEntity || len(g.fresh()) == 0 {
+		if g.Type == TypeEntity || g.Type == TypeMetric || len(g.fresh()) == 0 {
 			continue
 		}
 		var names []string

@@ -131,8 +131,8 @@ func TestSchemaFileRefused(t *testing.T) {
 	f("file_format:", "format:", "format not found")
 	f("schema_url:", "schema_url: ' ' #", "schema_url field is missing")
 	f("  0.1.0:", "  0.1.0: {logs: {change: []}}", "change not found")
-	f("  0.1.0:", "  0.1.0:\n  0.2.0:", "want the newest first")
-	f("  0.1.0:", "  0.10.0:\n  0.9.0:\n  0.9.00:", "no version")
+	f("  0.1.0:", "  0.1.0:\n  0.1.1:", "want the newest first")
+	f("  0.1.0:", "  0.1.0:\n  0.0.9:\n  0.0.09:", "no version")
 	f("  0.1.0:", "  '0.1':", "no version of three numbers")
 }
 
@@ -228,5 +228,54 @@ func TestVersionInRecords(t *testing.T) {
 	if resource.SchemaUrl != otellog.SchemaURL || scope.SchemaUrl != "" {
 		t.Errorf("schema URLs %q and %q, want %q for the resource and none for the scope",
 			resource.SchemaUrl, scope.SchemaUrl, otellog.SchemaURL)
+	}
+}
+
+// TestManifest holds that weaver reads the folder model as the version that records name,
+// on top of the semantic conventions, and that no group defines an attribute of theirs.
+func TestManifest(t *testing.T) {
+	text, err := Manifest()
+	if err != nil {
+		t.Fatal(err)
+	}
+	var m struct {
+		SchemaURL    string `yaml:"schema_url"`
+		Description  string
+		Stability    string
+		Dependencies []struct {
+			SchemaURL    string `yaml:"schema_url"`
+			RegistryPath string `yaml:"registry_path"`
+		}
+	}
+	d := yaml.NewDecoder(bytes.NewReader(text))
+	d.KnownFields(true)
+	if err := d.Decode(&m); err != nil {
+		t.Fatal(err)
+	}
+	file, err := SchemaFile()
+	if err != nil {
+		t.Fatal(err)
+	}
+	parsed, _, err := parseSchemaFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if m.SchemaURL != parsed.SchemaURL || len(m.Dependencies) != 1 {
+		t.Fatalf("the manifest has the URL %s and %d dependencies, want %s and one", m.SchemaURL, len(m.Dependencies), parsed.SchemaURL)
+	}
+	on := m.Dependencies[0]
+	if version := path.Base(on.SchemaURL); version != "1.44.0" || !strings.Contains(on.RegistryPath, "v"+version+".zip[model]") {
+		t.Errorf("the manifest depends on %+v, want version 1.44.0 of the semantic conventions", on)
+	}
+	groups, err := decodeFiles(Files())
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, g := range groups {
+		for _, a := range g.Attributes {
+			if theirs := a.Annotations.Origin == FromOTel; theirs && (a.ID != "" || a.Annotations.Type == "") {
+				t.Errorf("group %s defines %s, which the semantic conventions define", g.ID, a.ID+a.Ref)
+			}
+		}
 	}
 }

@@ -27,6 +27,7 @@
 package output
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -200,10 +201,7 @@ func (o *Output) flush(ctx context.Context, a *attempt, chunk []byte, tag string
 		return Retry
 	}
 	pending, failed := a.state()
-	if failed != nil {
-		err = fmt.Errorf("Kafka refuses records of it: %w", failed)
-	}
-	if err == nil {
+	if err = cmp.Or(failed, err); err == nil {
 		return OK
 	}
 	o.warn(pending, err)

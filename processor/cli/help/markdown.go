@@ -47,5 +47,5 @@ func Markdown(w io.Writer, root *cobra.Command) {
 	}
 }
 
-// cell escapes the characters that end a table cell.
+// cell escapes what ends a cell of a table.
 func cell(text string) string { return strings.ReplaceAll(text, "|", `\|`) }

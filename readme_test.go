@@ -227,7 +227,7 @@ func depend(name string) {
 	})
 }
 
-// contains tells what line of want does not occur in output, in order.
+// contains returns the first line of want that does not occur in output, in order.
 func contains(output string, want []string) error {
 	lines := strings.Split(output, "\n")
 	for _, line := range want {

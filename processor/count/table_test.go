@@ -50,7 +50,7 @@ type signed struct {
 }
 
 // randomStream makes calls, a third of which are taken back later and counted
-// anew for another principal, as a better copy does it.
+// again for another principal, like a better copy.
 func randomStream(rng *rand.Rand, calls int) []signed {
 	var list []signed
 	for i := range calls {
@@ -300,8 +300,8 @@ func TestTableCapsItsSets(t *testing.T) {
 	}
 }
 
-// The strings of a call may be views into a buffer that is filled anew: what
-// the table keeps must not change with it.
+// The strings of a call may be views into a buffer that is reused: what the table keeps
+// must not change with it.
 func TestTableOwnsItsStrings(t *testing.T) {
 	buffer := []byte("call-1 key-1 principal-1")
 	c := Call{IDText: view.String(buffer[:6]), Time: begin, Key: view.String(buffer[7:12]), Principal: view.String(buffer[13:])}

@@ -14,14 +14,14 @@ import (
 // FirstUse asks: is this the first time that this principal uses this KMS key, which others
 // have used for at least WarmUp, and does more speak against it?
 //
-// New programs begin to use KMS keys every day, and a person who is told of each soon
+// New programs begin to use KMS keys every day, and a person who gets a report of each soon
 // reads none. So the detector adds points: 3 for being the first; 1 when it uses the key
-// rather than asks about it; 2 when it is a person's; 3 when no principal of its account
-// ever used the key; 1 when at most three principals did; 1 when the key is mostly idle at
-// this hour; 2 when the principal asked about the key in the same window, and more than
-// programs do, which ask once in dozens of calls. The sum is the score, and Settings.FirstUse
-// is where an anomaly begins. Services of the cloud are left out: they act for a
-// principal, who is judged.
+// rather than asks about it; 2 when it is a person's; 3 when no principal of its account ever
+// used the key; 1 when at most three principals did; 1 when the key is mostly idle at this
+// hour; 2 when the principal asked about the key in the same window, and more than programs
+// do, which ask once in dozens of calls. The sum is the score, and Settings.FirstUse is where
+// an anomaly begins. Services of the cloud are left out: they act for a principal, who is
+// judged.
 //
 // State: whether the pair is known; how many principals used the key, and from which
 // accounts. Known false positives: a person's first work with a key; a new program that

@@ -149,7 +149,7 @@ func (p *planner) ransom(at int64) {
 	other.id = other.arn // the form in which a request names another account's key
 	own.partner = &other
 	const n = 90
-	i := p.incident(e.key, e.who, fmt.Sprintf("%d objects encrypted anew under a key of account %s", n, ForeignAccount),
+	i := p.incident(e.key, e.who, fmt.Sprintf("%d objects re-encrypted under a key of account %s", n, ForeignAccount),
 		KindRate, KindFirstSeen, KindFanOut)
 	i.Keys = append(i.Keys, other.arn)
 	for k := range int64(n) {

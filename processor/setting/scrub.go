@@ -73,7 +73,7 @@ func (s *Scrubber) AddFile(path, text string) {
 	s.build()
 }
 
-// build makes the replacer anew, with the lock held.
+// build makes a new replacer, with the lock held.
 func (s *Scrubber) build() {
 	shown := map[string]string{}
 	add := func(text, as string) {

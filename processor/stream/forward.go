@@ -30,7 +30,7 @@ type forwarder struct {
 	runner *sink.Runner
 	rec    otellog.Record
 	batch  []sink.Record
-	oldest map[string]time.Time // of the batch at hand, by topic; read by expires
+	oldest map[string]time.Time // of the current batch, by topic; read by expires
 	dead   map[sink.Reason]int
 	letter *lograte.Letters
 	next   map[string]map[int32]int64 // position in each partition, as far as known

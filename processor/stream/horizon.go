@@ -71,12 +71,13 @@ func (h Horizon) Late(t int64) bool {
 	return h.mark > 0 && t != 0 && eventtime.End(t, h.size) <= h.late
 }
 
-// lateError says that an event would be late, and what to do instead.
+// lateError returns the error that an event would be late, with advice.
 func (h Horizon) lateError(object string, t int64, topics wire.Topics) error {
 	at := func(ns int64) string { return time.Unix(0, ns).UTC().Format(time.RFC3339) }
 	prefix := strings.TrimSuffix(topics.State, "state")
 	return fmt.Errorf("%s: an event of %s is late: this installation (topics %s*) has counted up to %s and takes "+
 		"events up to %v late, so it would go to the dead letter uncounted. "+
-		"Use \"keytrail scan\" for old trails, or replay them into a separate installation, with another kafka.prefix and another kafka.transactional_id; --allow-late replays them here all the same",
+		"Use \"keytrail scan\" for old trails, or replay them into a separate installation, with another kafka.prefix "+
+		"and another kafka.transactional_id; --allow-late replays them here all the same",
 		object, at(t), prefix, at(h.mark), time.Duration(h.mark-h.late))
 }

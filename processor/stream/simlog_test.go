@@ -31,7 +31,7 @@ const (
 	repeatFrame                // a frame comes again as if it were the source's next one
 	loseRecord                 // a committed record is never read
 	noFence                    // a member that has lost its partitions may commit
-	lieAboutLag                // a stage with lag is told that it has none
+	lieAboutLag                // a stage with lag receives a lag of 0
 	expireInSilence            // records expire unread and unreported
 	expireFrames               // frames expire before stage detect reads them
 	cutDedup                   // the dedup log lacks its first records

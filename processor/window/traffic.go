@@ -17,10 +17,10 @@ type Traffic struct {
 // Traffic returns the argument of SetTraffic for a later restore.
 func (e *Engine) Traffic() Traffic { return e.traffic }
 
-// SetTraffic restores what Traffic returned. The caller calls it before Restored.
+// SetTraffic restores a result of Traffic. Call it before Restored.
 func (e *Engine) SetTraffic(t Traffic) { e.traffic = t }
 
-// lull is how many windows without any call mean that everything is silent.
+// lull is the number of windows without any call after which everything counts as silent.
 const lull = 3
 
 // heard notes that a window with calls closed.

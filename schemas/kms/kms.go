@@ -87,9 +87,9 @@ func ParseOutcome(s string) Outcome {
 	return OutcomeOK
 }
 
-// Copy tells which record of a call this is. A call on another account's KMS key is
-// recorded twice, and an addendum records it again; counting takes the copy with the
-// highest rank, whichever comes first.
+// Copy is the kind of a call's record. A call on another account's KMS key is recorded
+// twice, and an addendum records it again; counting takes the copy with the highest rank,
+// whichever comes first.
 type Copy uint8
 
 // The copies by rank, lowest first.

@@ -4,8 +4,8 @@ package flb
 #include <stddef.h>
 #include <stdlib.h>
 
-// The functions that Fluent Bit offers, in the order of struct flb_api. The
-// first four are fluent-bit-go's business or unused.
+// The functions that Fluent Bit offers, in the order of struct flb_api. Only
+// fluent-bit-go uses any of the first four.
 struct keytrail_api {
 	void *output_get_property;
 	void *input_get_property;
@@ -82,8 +82,8 @@ import (
 	"keytrail/plugins/internal/logging"
 )
 
-// InputProperty returns the lookup of an input's properties. Like plugin, the
-// argument of FLBPluginInit, it may be used inside that call only.
+// InputProperty returns the lookup of an input's properties. It is valid only during
+// FLBPluginInit, like plugin, the argument of that.
 func InputProperty(plugin unsafe.Pointer) func(name string) string {
 	return func(name string) string { return input.FLBPluginConfigKey(plugin, name) }
 }
@@ -124,8 +124,8 @@ func newLog(plugin unsafe.Pointer, prefix string, wanted func(logging.Level) boo
 		})
 }
 
-// StderrLog returns a Log for the calls that come before any instance, and so
-// before any logger of Fluent Bit's is known.
+// StderrLog returns a Log for calls before the first instance, when Fluent Bit's logger
+// is still unknown.
 func StderrLog(prefix string) *logging.Log {
 	return logging.New(prefix, nil, func(_ logging.Level, text string) { fmt.Fprintln(os.Stderr, text) })
 }

@@ -60,7 +60,7 @@ import (
 // Describe tells a host that has room for it which properties the plugin knows:
 // Fluent Bit 5.1.1 and newer then refuse the others at the start and list these for
 // --help. def is the argument of FLBPluginRegister, and the list must not be empty.
-// The list is made once and kept: the host holds on to it, and registers anew for each
+// The list is made once and kept: the host holds on to it, and registers again for each
 // hot reload.
 func Describe(def unsafe.Pointer, options []Option) {
 	if C.keytrail_has_config_map(def) == 0 {

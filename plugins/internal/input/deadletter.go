@@ -10,8 +10,8 @@ import (
 )
 
 // maxDeadLetterBytes is the size at which the dead-letter file is renamed to
-// NAME.1, over an older one, and begun anew: two files of 256 MiB are 500 dead
-// letters of the largest size (512 KiB of raw bytes), or a million of the usual.
+// NAME.1, over an older one, and started again: two files of 256 MiB are 500 dead letters
+// of the largest size (512 KiB of raw bytes), or a million of the usual.
 const maxDeadLetterBytes = 256 << 20
 
 // deadLetters appends dead letters to an NDJSON file, one object a line. The
@@ -65,7 +65,7 @@ func (l *deadLetters) open() error {
 	return nil
 }
 
-// rotate begins the file anew. A file that cannot be synced stays open: objects that wait
+// rotate starts a new file. A file that cannot be synced stays open: objects that wait
 // for its lines must not become done because a new file has no such lines.
 func (l *deadLetters) rotate() error {
 	if err := l.syncLocked(); err != nil {

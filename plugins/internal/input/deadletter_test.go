@@ -57,7 +57,7 @@ func TestDeadLettersRotate(t *testing.T) {
 	}
 }
 
-// Lines that cannot be made safe are not forgotten because the file is full.
+// Lines that cannot be synced are not forgotten when the file is full.
 func TestDeadLettersThatCannotBeSynced(t *testing.T) {
 	l := deadLetters{path: filepath.Join(t.TempDir(), "dead"), max: 1 << 20}
 	if err := l.write(&wire.DeadLetter{Stage: stage, Reason: "x", Detail: "a"}); err != nil {
@@ -83,8 +83,8 @@ func TestDeadLettersWithoutAFile(t *testing.T) {
 	}
 }
 
-// lateLetter is a progress under which a reader ends an object, with a dead letter, at the
-// last moment before the objects that are done are asked for.
+// lateLetter is a progress in which a reader ends an object with a dead letter just before
+// the finished objects are requested.
 type lateLetter struct {
 	*clock
 	t    *testing.T
@@ -103,8 +103,8 @@ func (p *lateLetter) done(time.Time) (list []source.Object) {
 	return list
 }
 
-// doneFeed is a feed that notes which objects are done, and judges that their dead letters
-// are safe.
+// doneFeed is a feed that records finished objects, and checks that their dead letters are
+// synced.
 type doneFeed struct {
 	feed
 	t    *testing.T
@@ -119,8 +119,8 @@ func (f *doneFeed) Done(o source.Object) {
 	f.done = append(f.done, o.Name)
 }
 
-// An object is done behind its dead letters. While these cannot be synced the feed is asked
-// to save nevertheless: a queue's messages must stay ours.
+// An object is done after its dead letters. While these cannot be synced the feed still
+// saves, to keep its queue messages hidden.
 func TestDoneBehindDeadLetters(t *testing.T) {
 	b := newBench(t)
 	in, err := New(b.cfg, logging.New("", nil, func(logging.Level, string) {}))

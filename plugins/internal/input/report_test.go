@@ -12,7 +12,7 @@ import (
 )
 
 // An error that has another text each second, as when a full disk refuses one temporary
-// file after the other, is a line a minute; what begins anew is told as soon as that allows.
+// file after the other, is a line a minute; a new one is logged as soon as that allows.
 func TestReportIsBounded(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var lines []string

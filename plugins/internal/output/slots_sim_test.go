@@ -32,7 +32,7 @@ type course struct {
 	last      map[string]*attempt // that stood for the chunk last
 	delivered map[string]bool
 	withheld  map[slotID]bool // open in a chunk that was forgotten
-	early     map[slotID]bool // told before a chunk with it was handed over, or handed over anew
+	early     map[slotID]bool // acknowledged before a chunk with it was handed over, or handed over again
 }
 
 type inFlight struct {

@@ -77,7 +77,7 @@ func (b *bitStack) pop(v bool) bool {
 	return b.n < maxOpen && b.words[b.n>>6]>>(b.n&63)&1 == 1 == v
 }
 
-// reset begins anew, in the memory that b has.
+// reset starts over, in the memory of b.
 func (b *balance) reset(begin stage, around int, inside bool) {
 	b.quoted, b.escaped, b.begin, b.around, b.inside = false, false, begin, around, inside
 	for k := range b.of {

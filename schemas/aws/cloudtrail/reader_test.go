@@ -236,8 +236,8 @@ func TestReaderAllocates(t *testing.T) {
 	}
 }
 
-// TestListAtTheBorder: the bytes at hand may end right behind the bracket of a
-// list inside a record.
+// TestListAtTheBorder: the available bytes may end right behind the bracket of a list
+// inside a record.
 func TestListAtTheBorder(t *testing.T) {
 	rec := `{"eventVersion":"1.08","eventName":"CreateGrant","requestParameters":{"operations":["Decrypt"]},"resources":[{"ARN":"a"}]}`
 	for _, bracket := range []string{`["D`, `[{"A`} {

@@ -54,7 +54,7 @@ type scanner struct {
 // are marked.
 func (s *scanner) reached() int { return min(64*len(s.marks), len(s.data)) }
 
-// failed is the position that says: why tells what is wrong.
+// failed is the position that says: why has the reason.
 const failed = -1
 
 func (s *scanner) reset(data []byte, maxDepth int) {

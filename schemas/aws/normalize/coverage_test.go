@@ -93,8 +93,8 @@ const coverageHead = `# Coverage of known CloudTrail behavior
 
 This table lists the known properties of real AWS KMS trails and the tests that cover
 them. Rows A are forms of events, B their meaning, C the findings in them, D facts about
-trails, and S forms that differ from AWS's documents. "Held" means that the test exists and
-passes with the others; "not yet" names the gap and the present alternative.
+trails, and S forms that differ from AWS's documents. "Held" means that the test exists
+and passes with the others; "not yet" names the gap and the present alternative.
 
 This page is written by ` + "`go test ./schemas/aws/normalize -run Coverage -update`" + ` from the
 tests and their comments.

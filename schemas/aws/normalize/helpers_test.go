@@ -25,7 +25,7 @@ var update = flag.Bool("update", false, "write the golden files anew")
 // observed is when the tests' events are read: 2026-03-02T10:00:00Z.
 const observed = 1772445600000000000
 
-// result is what became of one event: the record, or why there is none.
+// result is the outcome of one event: the record, or the reason for having none.
 type result struct {
 	rec      otellog.Record
 	line     string // the record as OTLP/JSON, without its body

@@ -59,7 +59,7 @@ func FuzzParse(f *testing.F) {
 }
 
 // usable fails the test when a client could not ask for o, or when o does not
-// come back from a message written anew in its form.
+// come back from a message written again in its form.
 func usable(t *testing.T, o Object, fetched bool) {
 	t.Helper()
 	if o.Key == "" || len(o.Key) > 1024 || !utf8.ValidString(o.Key) || strings.ContainsAny(o.Bucket+o.Region, "/#?@:%\\ \n\x00") || len(o.Bucket) < 3 || o.Size < -1 {

@@ -108,7 +108,7 @@ func logKey(i int) string {
 	return fmt.Sprintf("AWSLogs/111122223333/CloudTrail/eu-central-1/2026/11/20/111122223333_CloudTrail_eu-central-1_20261120T0905Z_%016d.json.gz", i)
 }
 
-// counts says what became of a message's parts.
+// counts counts a message's parts by outcome.
 func counts(m Message) string {
 	return fmt.Sprintf("%d objects, %d skipped, %d notices, %d bad", len(m.Objects), len(m.Skipped), len(m.Notices), len(m.Bad))
 }

@@ -10,8 +10,7 @@ import (
 	"keytrail/schemas/otellog"
 )
 
-// Check holds that text is the body called name of the record r, which must be one that
-// Keytrail writes.
+// Check reports an error unless text is the body name of r, one of Keytrail's records.
 func Check(t testing.TB, name string, r *otellog.Record, text []byte) {
 	t.Helper()
 	switch name {

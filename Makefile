@@ -4,7 +4,7 @@
 GO ?= go
 # Time for each fuzz target of "make fuzz".
 FUZZTIME ?= 30s
-# A pinned version, so that a new one brings no surprise.
+# The pinned version of staticcheck.
 STATICCHECK ?= honnef.co/go/tools/cmd/staticcheck@v0.8.2
 
 .NOTPARALLEL:
@@ -21,11 +21,11 @@ help:
 build:
 	$(GO) build -o build/keytrail .
 
-# Run all tests, those of the plugins and of real subprocesses included.
+# Run all tests, including those of the plugins and of real subprocesses.
 test:
 	$(GO) test ./...
 
-# Run the short tests of what changed and of what depends on it. It takes under a
+# Run the short tests of changed packages and of their dependents. It takes under a
 # minute when the build cache is warm.
 quick:
 	@GO="$(GO)" scripts/quick
@@ -35,9 +35,9 @@ race:
 	$(GO) test -race -short ./processor/scan ./processor/sink/... ./processor/telemetry ./processor/kafka ./processor/stream \
 		./plugins/internal/... ./processor/source/...
 
-# Run the tests of what speaks to Kafka, AWS or a SIEM against Apache Kafka, moto and
-# OpenSearch. scripts/kafka and scripts/opensearch fetch them and start one per test: they
-# need a JDK 17 and Maven. scripts/moto fetches moto: it needs Python 3 with venv.
+# Run the tests of Kafka, AWS and SIEM clients against Apache Kafka, moto and OpenSearch.
+# scripts/kafka and scripts/opensearch fetch them and start one per test: they need a
+# JDK 17 and Maven. scripts/moto fetches moto: it needs Python 3 with venv.
 integration:
 	KEYTRAIL_OPENSEARCH=real $(GO) test -count=1 -timeout 10m -run OpenSearch ./processor/scan ./processor/internal/opensearch
 	KEYTRAIL_AWS=real $(GO) test -count=1 -timeout 10m ./processor/source/... ./plugins/internal/input
@@ -77,19 +77,19 @@ fuzz:
 	done
 	$(GO) -C bench test -run '^$$' -fuzz FuzzPdata -fuzztime $(FUZZTIME) -fuzzminimizetime 10x .
 
-# Measure decoding and normalizing beside encoding/json and other libraries. It takes
+# Compare decoding and normalizing with encoding/json and other libraries. It takes
 # about three minutes (bench/README.md). libdeflate is measured where it is installed.
 bench:
 	$(GO) -C bench run $(if $(shell pkg-config --exists libdeflate 2>/dev/null && echo yes),-tags libdeflate) .
 
 STREAM ?=
-# Measure stages count and detect on a real Kafka beside Kafka Streams and others. It
+# Compare stages count and detect on a real Kafka with Kafka Streams and others. It
 # takes five to ten minutes and needs Java 17 and Maven (bench/README.md). A quick look:
 #   make bench-stream STREAM="-events 20000 -entities 10000 -latency 5s"
 bench-stream:
 	$(GO) -C bench run ./stream $(STREAM)
 
-# Check the module of bench, which the other targets do not reach. After a change of go.mod,
+# Check the module of bench, which the other targets do not cover. After a change of go.mod,
 # "go -C bench mod tidy" completes its go.sum.
 bench-check:
 	$(GO) -C bench vet ./...

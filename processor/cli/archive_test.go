@@ -10,8 +10,8 @@ import (
 	"testing"
 )
 
-// A trail in a tar archive is read like the files in it, and a file inside a
-// directory that cannot be read costs only itself.
+// A trail in a tar archive is read like the files in it, and an unreadable file in a
+// directory affects only itself.
 func TestScanReadsArchivesAndPassesWhatItCanNotRead(t *testing.T) {
 	sample, err := os.ReadFile("../../deploy/trail/sample.json")
 	if err != nil {

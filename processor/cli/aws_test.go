@@ -18,7 +18,7 @@ import (
 	"keytrail/processor/source/aws/client"
 )
 
-// run runs a command and returns what it printed.
+// run runs a command and returns its output.
 func run(args ...string) (code int, stdout, stderr string) {
 	var out, err strings.Builder
 	code = Main(args, strings.NewReader(""), &out, &err)

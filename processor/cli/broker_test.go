@@ -35,8 +35,8 @@ func startBroker(t *testing.T) *broker {
 	return b
 }
 
-// produce puts records into partition 0 of kms.raw, as a foreign shipper would,
-// so that they are read in their order.
+// produce puts records into partition 0 of kms.raw, like a third-party shipper, so that
+// they are read in order.
 func (b *broker) produce(t *testing.T, records [][]byte) {
 	t.Helper()
 	for batch := range slices.Chunk(records, 200) { // about 300 kB, of Kafka's 1 MiB
@@ -56,16 +56,16 @@ func (b *broker) produce(t *testing.T, records [][]byte) {
 	}
 }
 
-// topicLog is what a partition holds for a reader of committed records.
+// topicLog is a partition in the view of a reader of committed records.
 type topicLog struct {
 	records []*logspb.LogRecord
 	aborted int // records of aborted transactions
 }
 
-// committed reads a topic of log records as a consumer with isolation level
-// read_committed must: up to the first open transaction, and without the
-// records of aborted ones, which a broker sends along. kafka-go's Reader hands
-// those out (its issue 1332), so its Fetch is used.
+// committed reads a topic of log records like a consumer with isolation level
+// read_committed: up to the first open transaction, and without the records of aborted
+// ones, which a broker sends as well. kafka-go's Reader returns those (its issue 1332),
+// so committed uses its Fetch.
 func (b *broker) committed(t *testing.T, topic string) topicLog {
 	t.Helper()
 	var all topicLog
@@ -94,7 +94,7 @@ func (p *partition) abortedInOrder() []fetch.ResponseTransaction {
 	return slices.SortedFunc(slices.Values(p.AbortedTransactions), func(a, b fetch.ResponseTransaction) int { return int(a.FirstOffset - b.FirstOffset) })
 }
 
-// fetch fetches what a partition has at and behind an offset, about so many bytes.
+// fetch fetches about n bytes of a partition, from an offset on.
 func (b *broker) fetch(t *testing.T, topic string, p int, offset int64, bytes int32) *partition {
 	t.Helper()
 	answer, err := b.transport.RoundTrip(t.Context(), b.client.Addr, &fetch.Request{
@@ -112,7 +112,7 @@ func (b *broker) fetch(t *testing.T, topic string, p int, offset int64, bytes in
 	return &partition{one}
 }
 
-// take reads the batches of one answer and returns the offset behind them.
+// take reads the batches of one answer and returns the offset after them.
 func (l *topicLog) take(t *testing.T, set protocol.RecordReader, aborted []fetch.ResponseTransaction, from int64) (next int64) {
 	t.Helper()
 	batches := []protocol.RecordReader{set}
@@ -184,9 +184,8 @@ func (b *broker) partitions(t *testing.T, topic string) int {
 	return 0
 }
 
-// finals returns the final windows, of each the highest revision, in the form of
-// oracleRows, and the log that they are from. A window whose revisions do not
-// rise fails the test.
+// finals returns the highest revision of each final window, in the form of oracleRows,
+// and the log that contains them. Revisions that do not increase fail the test.
 func (b *broker) finals(t *testing.T) (map[string]string, topicLog) {
 	t.Helper()
 	log := b.committed(t, "kms.windows")
@@ -259,8 +258,8 @@ func assigned(b []byte) (n int) {
 	return n
 }
 
-// evict takes every member out of the groups, as an administrator may: a process
-// that was killed would hold its partitions until its session is over, 45 s.
+// evict removes every member from the groups, as an administrator may: a killed process
+// would keep its partitions until its session ends, after 45 s.
 func (b *broker) evict(t *testing.T, groups ...string) {
 	t.Helper()
 	for _, name := range groups {
@@ -278,8 +277,7 @@ func (b *broker) evict(t *testing.T, groups ...string) {
 	}
 }
 
-// undecided returns the first of the topics that holds a transaction which is
-// not decided, or "".
+// undecided returns the first of the topics with an undecided transaction, or "".
 func (b *broker) undecided(t *testing.T, topics ...string) string {
 	t.Helper()
 	for _, topic := range topics {

@@ -176,7 +176,7 @@ func TestConfig(t *testing.T) {
 	keytrail(t, nil, "config", "check", "-c", defaults).wants(t, 0)
 }
 
-// The same seed gives the same files, with the labels of what is in them.
+// The same seed gives the same files, with their labels.
 func TestGenerate(t *testing.T) {
 	var first string
 	var files []string

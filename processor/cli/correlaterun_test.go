@@ -9,7 +9,7 @@ import (
 	"testing"
 )
 
-// correlationRules count in the stream: whose windows overlap, and whose do not.
+// correlationRules have one correlation with overlapping windows, and one without.
 const correlationRules = `title: Refused
 name: refused
 level: low
@@ -53,16 +53,15 @@ func correlationsOf(list []record) (found map[string]string, times map[string]in
 	return found, times
 }
 
-// Processes that are killed in the middle of a transaction count correlations as a scan
-// of the same trail does: each is published, once, with the same calls, and
-// explain shows it.
+// Processes killed within a transaction find the same correlations as a scan of the same
+// trail: each is published once, with the same calls, and explain shows it.
 func TestRunCorrelations(t *testing.T) {
 	heavy(t)
 	b, tr := startBroker(t), newTrail(t, 35, 3000)
 	rules := write(t, inTemp(t, "rules.yml"), correlationRules)
 	want := scannedCorrelations(t, rules, tr)
 	archive := inTemp(t, "archive.ndjson")
-	// No source may pass for silent: what it brings later would be late.
+	// No source may count as silent: its later records would be late.
 	text := strings.Replace(fmt.Sprintf(pipelineConfig, b.address, strings.ReplaceAll(fileSink, "${ARCHIVE}", archive)), "idle_after: 1s", "idle_after: 1h", 1)
 	config := write(t, inTemp(t, "keytrail.yaml"), text+fmt.Sprintf("rules: {sigma: [%q]}\n", filepath.ToSlash(rules)))
 	p := b.kills(t, config, archive, tr.records, []string{"kms.partials", "kms.dedup"}, []string{"kms.state", "kms.anomalies"})
@@ -98,7 +97,7 @@ func TestRunCorrelations(t *testing.T) {
 	explainedCorrelation(t, want, config, archive)
 }
 
-// scannedCorrelations is what a scan of a trail finds.
+// scannedCorrelations returns the correlations in a scan of a trail.
 func scannedCorrelations(t *testing.T, rules string, tr *trail) map[string]string {
 	t.Helper()
 	scanned := keytrail(t, nil, "scan", "--windows", "none", "-o", "json", "--rules", rules, write(t, inTemp(t, "trail.json"), `{"Records":[`+string(bytes.Join(tr.records, []byte(",")))+`]}`)).wants(t, 0)
@@ -116,7 +115,7 @@ func scannedCorrelations(t *testing.T, rules string, tr *trail) map[string]strin
 	return want
 }
 
-// explainedCorrelation checks what explain says of a correlation's anomaly.
+// explainedCorrelation checks explain's output for a correlation's anomaly.
 func explainedCorrelation(t *testing.T, want map[string]string, config, archive string) {
 	t.Helper()
 	for id := range want {

@@ -71,8 +71,7 @@ func (d *trying) run() (err error) {
 			return usageError{err}
 		}
 	}
-	// The trail ends an hour ago, so that its last windows are not in the future
-	// of anybody's clock.
+	// The trail ends an hour ago, so that no clock sees its last windows in the future.
 	g, err := generate.New(d.trail.config(time.Now().UTC().Add(-d.trail.duration - time.Hour).Truncate(time.Hour)))
 	if err != nil {
 		return usageError{err}
@@ -149,8 +148,8 @@ func (d *trying) stages(ctx context.Context, g *generate.Generator, show *demo.S
 	defer broker.Close()
 	show.Line("Embedded Kafka broker on %s (for trying things, not crash-safe); SIEM on %s.",
 		strings.Join(broker.Brokers(), ","), siem.URL)
-	// The trail is written before the stages begin: while they wait for it, a slow
-	// disk would look like a trail that has fallen silent (see demoIdle).
+	// The trail is written before the stages start: otherwise a slow disk would look like
+	// a silent trail (see demoIdle).
 	objects, err := demoTrail(g, filepath.Join(dir, demoTrails), show)
 	if err != nil {
 		return err
@@ -172,7 +171,7 @@ func (d *trying) stages(ctx context.Context, g *generate.Generator, show *demo.S
 	defer func() {
 		cancel()
 		if perr := <-ended; perr != nil {
-			err = perr // and what else failed, failed because of it
+			err = perr // the other errors follow from it
 		}
 	}()
 	select {
@@ -207,8 +206,8 @@ func demoTrail(g *generate.Generator, dir string, show *demo.Show) ([]source.Obj
 }
 
 // demoIdle is the silence after which the demo's last windows close. Three days pass in
-// seconds, so silence is a matter of seconds too. A machine that is busy with other
-// things may keep the replay waiting for longer: what comes then is not late.
+// seconds, so a silence takes seconds as well. A busy machine may delay the replay for
+// longer; its records are then not late.
 const demoIdle = 3 * time.Second
 
 // demoPipeline is the pipeline as "keytrail run" makes it, with one sink.

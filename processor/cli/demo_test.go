@@ -23,7 +23,7 @@ var small = []string{"demo", "--events", "4000", "--pace", "1s", "--for", "10m"}
 func (p *process) saying(t *testing.T, text string) {
 	t.Helper()
 	until(t, fmt.Sprintf("it says %q", text), func() bool {
-		ended := false // asked first: after the end all that it said is there
+		ended := false // asked first: after the end all of its output exists
 		select {
 		case <-p.done:
 			ended = true
@@ -131,8 +131,8 @@ func procAddress(t *testing.T, text string) netip.AddrPort {
 	return netip.AddrPortFrom(address.Unmap(), uint16(n))
 }
 
-// --keep keeps the trail, the broker's data and what the SIEM got; and never
-// mixes two demos.
+// --keep keeps the trail, the broker's data and the SIEM's records, and never mixes two
+// demos.
 func TestDemoKeep(t *testing.T) {
 	heavy(t)
 	dir := filepath.Join(t.TempDir(), "new", "demo")
@@ -192,7 +192,7 @@ func TestDemoInterrupted(t *testing.T) {
 	}
 }
 
-// A reader that goes away ends the demo, and it cleans up nevertheless.
+// A closed output ends the demo, which still cleans up.
 func TestDemoBrokenPipe(t *testing.T) {
 	heavy(t)
 	stdout, out, err := os.Pipe()
@@ -210,7 +210,7 @@ func TestDemoBrokenPipe(t *testing.T) {
 	p.leavesNothing(t)
 }
 
-// --for ends a demo whose trail is longer, with what was found by then.
+// --for ends a demo with a longer trail, with the anomalies found so far.
 func TestDemoEndsInTime(t *testing.T) {
 	heavy(t)
 	o := keytrail(t, nil, "demo", "--events", "4000", "--pace", "10m", "--for", "3s").wants(t, 0)

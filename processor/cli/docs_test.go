@@ -25,7 +25,7 @@ func commandLine(t *testing.T) *cobra.Command {
 	return a.root()
 }
 
-// docs/cli.md is what the commands say of themselves now.
+// docs/cli.md equals the current help of the commands.
 func TestDocumentIsCurrent(t *testing.T) {
 	var b bytes.Buffer
 	help.Markdown(&b, commandLine(t))
@@ -37,7 +37,7 @@ func TestDocumentIsCurrent(t *testing.T) {
 // example matches a call of keytrail in a line of the shell.
 var example = regexp.MustCompile(`\bkeytrail [^|>#)\n]+`)
 
-// Every command has examples, and the command line takes each of them.
+// Every command has examples, and the command line accepts each of them.
 func TestExamplesAreTaken(t *testing.T) {
 	n := 0
 	for _, cmd := range help.Commands(commandLine(t)) {
@@ -77,7 +77,7 @@ func take(t *testing.T, args []string) error {
 	return err
 }
 
-// groff takes every man page without a warning.
+// groff formats every man page without a warning.
 func TestManPages(t *testing.T) {
 	groff, err := exec.LookPath("groff")
 	if err != nil {

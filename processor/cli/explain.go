@@ -38,7 +38,7 @@ type explaining struct {
 	timeout        time.Duration
 	period         flags.Period
 
-	bad   int      // records that could not be used
+	bad   int      // unusable records
 	notes []string // what else a reader must know
 }
 
@@ -117,13 +117,13 @@ func (e *explaining) run(cmd *cobra.Command, args []string) error {
 	return e.files(finder)
 }
 
-// keep is how much of the series is kept on each side: what is asked for, a day for the
-// means, and as many windows as the widest screen has columns.
+// keep returns how much of the series to keep on each side: the requested span, a day for
+// the means, and as many windows as the widest screen has columns.
 func (e *explaining) keep(a *explain.Anomaly) time.Duration {
 	return max(e.before, e.after, report.Day, screen.MaxWidth*time.Duration(a.End-a.Start))
 }
 
-// explained prints what is known.
+// explained prints the explanation.
 func (e *explaining) explained(found *explain.Anomaly, s *explain.Series) error {
 	sc := screen.New(e.stdout, os.Getenv)
 	out := bufio.NewWriter(e.stdout)
@@ -185,7 +185,7 @@ func (e *explaining) done(out *bufio.Writer) error {
 	return nil
 }
 
-// notFound says which search found nothing, or too much.
+// notFound returns the error of a search that found nothing, or too much.
 func notFound(f *explain.Finder, err error, searched string) error {
 	if errors.Is(err, explain.ErrNotFound) {
 		return fmt.Errorf("no anomaly has the id %s; searched: %s", f.Prefix(), searched)
@@ -250,8 +250,8 @@ func (e *explaining) open() (lines *explain.Lines, closeFiles func(), err error)
 	return lines, closeFiles, nil
 }
 
-// openFile opens a file. A source that cannot be read twice becomes a temporary file, which
-// has no name any more, so that nothing is left behind.
+// openFile opens a file. It copies a source that cannot be read twice to a temporary file,
+// and removes its name, so that nothing is left behind.
 func (e *explaining) openFile(path string) (*os.File, error) {
 	body := func() (io.ReadCloser, error) { return io.NopCloser(e.stdin), nil }
 	if path != source.Stdin {
@@ -288,7 +288,7 @@ func (e *explaining) openFile(path string) (*os.File, error) {
 // idDigits is the length of a whole anomaly id.
 const idDigits = 32
 
-// pipeline returns the pipeline of the installation whose topics are read.
+// pipeline returns the installation's pipeline, whose topics are read.
 func (e *explaining) pipeline() (*stream.Pipeline, error) {
 	cfg, err := e.load(e.config)
 	if err == nil && cfg.Kafka.Embedded {
@@ -324,8 +324,8 @@ func (e *explaining) topics(finder *explain.Finder) error {
 		return notFound(finder, err, strings.Join(append([]string{searched}, e.notes...), ". "))
 	}
 	series := explain.NewSeries(found, e.keep(found), true)
-	// A window is published after it has begun, so nothing of a day before is in Kafka
-	// any earlier, whenever the windows were counted.
+	// A window is published after it has begun, so windows of the day before the anomaly
+	// are not in Kafka earlier, whenever they were counted.
 	look = kafka.Look{Topic: p.Topics.Windows, Most: e.most, Since: time.Unix(0,
 		found.Start).Add(-max(e.before, report.Day))}
 	if !found.Correlated() {
@@ -343,11 +343,11 @@ func (e *explaining) topics(finder *explain.Finder) error {
 	return e.explained(found, series)
 }
 
-// maxTold bounds the bad records that are told one by one.
+// maxTold bounds the bad records that are reported individually.
 const maxTold = 10
 
-// read hands the records of a look that are wanted to a taker. It returns how many it has
-// read, and whether it stopped before the end.
+// read passes the wanted records of a look to a taker. It returns how many it has read,
+// and whether it stopped before the end.
 func (e *explaining) read(p *stream.Pipeline, l kafka.Look, to explain.Taker, wanted func(value []byte) bool) (read int,
 	early bool, err error) {
 	ctx, cancel := context.WithTimeout(e.ctx, e.timeout)

@@ -89,7 +89,7 @@ func windowIDs(t *testing.T, b *broker) map[string]bool {
 	return ids
 }
 
-// explainBounds checks what is said where the search ends early, or in vain.
+// explainBounds checks the output of a search that ends early or finds nothing.
 func explainBounds(t *testing.T, config, id string, anomalies int) {
 	t.Helper()
 	out := keytrail(t, nil, "explain", id, "-c", config, "--max-records", fmt.Sprint(anomalies+40)).wants(t, 0).stdout
@@ -111,8 +111,8 @@ func explainBounds(t *testing.T, config, id string, anomalies int) {
 	keytrail(t, nil, "explain", id, "-c", away, "--timeout", "2s").wants(t, 1, "127.0.0.1:1")
 }
 
-// Explain passes over records that are more than a day older than the anomaly by their
-// timestamps in Kafka, and no others. It prints records that it cannot decode as errors.
+// Explain skips only records that are more than a day older than the anomaly by their
+// Kafka timestamps. It reports records that it cannot decode as errors.
 func TestRunAndExplainSince(t *testing.T) {
 	heavy(t)
 	b := startBroker(t)

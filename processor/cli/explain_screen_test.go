@@ -13,7 +13,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// waitsForInput reports whether nothing is left in a pipe.
+// waitsForInput reports whether a pipe is empty.
 func waitsForInput(t *testing.T, pipe *os.File) bool {
 	t.Helper()
 	n, err := unix.IoctlGetInt(int(pipe.Fd()), unix.TIOCINQ)
@@ -23,8 +23,7 @@ func waitsForInput(t *testing.T, pipe *os.File) bool {
 	return n == 0
 }
 
-// onTerminal runs keytrail with a terminal of so many columns for its output and returns
-// what that shows.
+// onTerminal runs keytrail with a terminal of a given width and returns its output.
 func onTerminal(t *testing.T, columns uint16, env []string, args ...string) string {
 	t.Helper()
 	master, err := os.OpenFile("/dev/ptmx", os.O_RDWR, 0)
@@ -70,7 +69,7 @@ func widest(text string) (n int) {
 
 var escape = regexp.MustCompile("\x1b\\[[0-9;]*m")
 
-// The picture fits the terminal, in its characters, and has color only there.
+// The picture fits the terminal in width and characters, and has color only there.
 func TestExplainScreen(t *testing.T) {
 	s := attackTrail(t)
 	id := s.anomalies[0].str("keytrail.anomaly.id")
@@ -107,8 +106,8 @@ func TestExplainScreen(t *testing.T) {
 	}
 }
 
-// The page about the command shows what it prints: its commands are run by a shell, from
-// the root of the repository, and their output is compared.
+// The command's page shows its real output: a shell runs its commands from the root of
+// the repository, and the test compares the output.
 func TestExplainDocument(t *testing.T) {
 	root := filepath.Join("..", "..")
 	page, err := os.ReadFile(filepath.Join(root, "docs", "explain.md"))

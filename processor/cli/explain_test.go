@@ -15,7 +15,7 @@ import (
 	"keytrail/processor/generate"
 )
 
-// scanned is the output of a scan that prints every window, and what is in it.
+// scanned is the output of a scan that prints every window, with its records.
 type scanned struct {
 	file               string
 	text               string
@@ -36,14 +36,14 @@ func newScanned(t *testing.T, args ...string) *scanned {
 	return s
 }
 
-// attacked is what attackTrail returns, once it has been made.
+// attacked is the cached result of attackTrail.
 var attacked struct {
 	sync.Mutex
 	*scanned
 }
 
-// attackTrail is a trail with attacks, scanned; the same for all tests, which only read
-// it. Its file is removed with the program.
+// attackTrail returns a scanned trail with attacks, shared by all tests, which only read
+// it. Its file is removed at the end.
 func attackTrail(t *testing.T) *scanned {
 	t.Helper()
 	attacked.Lock()
@@ -75,11 +75,11 @@ func (s *scanned) of(r record) map[string]record {
 	return found
 }
 
-// joined is text without its breaks into lines.
+// joined returns text without its line breaks.
 func joined(text string) string { return strings.Join(strings.Fields(text), " ") }
 
-// Of every anomaly the explanation has what its record and the windows of its entity
-// say: an independent reading of the same lines.
+// The explanation of every anomaly agrees with its record and its entity's windows, as
+// read independently from the same lines.
 func TestExplain(t *testing.T) {
 	heavy(t)
 	s := attackTrail(t)
@@ -88,7 +88,7 @@ func TestExplain(t *testing.T) {
 		versions[r.str("keytrail.anomaly.id")]++
 	}
 	for _, r := range s.anomalies {
-		if id := r.str("keytrail.anomaly.id"); versions[id] > 1 { // it goes on: the last one counts
+		if id := r.str("keytrail.anomaly.id"); versions[id] > 1 { // it continues: the last record counts
 			versions[id]--
 			continue
 		}
@@ -170,7 +170,7 @@ func near(text string, want float64) bool {
 	return err == nil && got >= want*0.99-0.0006 && got <= want*1.01+0.0006
 }
 
-// The same from several files, standard input, a batch that a collector made of the
+// The output is the same from several files, standard input, a collector's batch of the
 // lines, and lines in another order.
 func TestExplainInputs(t *testing.T) {
 	s := attackTrail(t)
@@ -204,7 +204,7 @@ func TestExplainInputs(t *testing.T) {
 	}
 }
 
-// Where the quiet windows were left out, a gap is not shown as nothing.
+// If quiet windows were omitted, a gap is not drawn as 0.
 func TestExplainOnlyAnomalous(t *testing.T) {
 	s := attackTrail(t)
 	var few, none []string
@@ -253,7 +253,7 @@ func TestExplainFails(t *testing.T) {
 	}
 }
 
-// Bad lines cost only themselves: each is told with its place, and counted.
+// A bad line affects only itself: each is reported with its place, and counted.
 func TestExplainBadLines(t *testing.T) {
 	s := newScanned(t, filepath.Join("..", "..", "deploy", "trail"))
 	id := s.anomalies[0].str("keytrail.anomaly.id")
@@ -292,7 +292,7 @@ func TestExplainInterrupted(t *testing.T) {
 	p.leavesNothing(t)
 }
 
-// Escape sequences that a trail holds do not reach the terminal.
+// Escape sequences in a trail do not reach the terminal.
 func TestExplainIsPlain(t *testing.T) {
 	at := time.Date(2026, 1, 5, 0, 0, 0, 0, time.UTC)
 	text := strings.Replace(event("t1", `a\u001b[2Jb`, at), `"eventName":"Decrypt"`, `"eventName":"DisableKey"`, 1)

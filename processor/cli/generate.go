@@ -13,7 +13,7 @@ import (
 	"keytrail/processor/generate"
 )
 
-// trailFlags are the flags that say what trail to make up.
+// trailFlags are the flags of the generated trail.
 type trailFlags struct {
 	seed             uint64
 	duration         time.Duration
@@ -92,8 +92,8 @@ func (a *app) generate() *cobra.Command {
 	return cmd
 }
 
-// writeTrail writes g's trail into dir. When ctx is done it returns at once, and the writing
-// goes on until the process ends: the caller throws away a trail that is not whole.
+// writeTrail writes g's trail into dir. When ctx is done it returns at once, while the
+// writing continues until the process ends: the caller discards an incomplete trail.
 func writeTrail(ctx context.Context, g *generate.Generator, dir string) (records, files int, err error) {
 	type result struct {
 		records, files int

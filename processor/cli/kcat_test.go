@@ -11,9 +11,8 @@ import (
 	"google.golang.org/protobuf/proto"
 )
 
-// A third client, librdkafka's kcat: what it produces is counted, and what it
-// reads of a topic, one value behind the other, is one OTLP request with all the
-// log records.
+// A third client, librdkafka's kcat: its records are counted, and the concatenated values
+// that it reads from a topic are one OTLP request with all log records.
 func TestKcat(t *testing.T) {
 	heavy(t)
 	path, err := exec.LookPath("kcat")

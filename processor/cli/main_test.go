@@ -17,8 +17,8 @@ import (
 	"time"
 )
 
-// program is the keytrail of this source tree: these tests drive it as a person
-// does, from outside, so that exit codes, signals and pipes are the real ones.
+// program is the keytrail binary of this source tree: these tests run it as a process, so
+// that exit codes, signals and pipes are real.
 var program string
 
 func TestMain(m *testing.M) { os.Exit(testMain(m)) }
@@ -54,7 +54,7 @@ func heavy(t *testing.T) {
 	t.Parallel()
 }
 
-// buffer is what a process prints. Safe for concurrent use.
+// buffer is the output of a process. Safe for concurrent use.
 type buffer struct {
 	mu sync.Mutex
 	b  bytes.Buffer
@@ -132,8 +132,8 @@ func (p *process) signal(t *testing.T, s syscall.Signal) {
 	}
 }
 
-// patience is how long to wait for what must come: longer than any time-out of
-// the parts under test, and than a machine that is busy with other things needs.
+// patience is how long to wait for an event that must come: longer than any timeout of
+// the parts under test, and than a busy machine needs.
 const patience = 3 * time.Minute
 
 // code waits until the process has ended and returns its exit code, -1 when a
@@ -154,9 +154,8 @@ func (p *process) codeWithin(t *testing.T, limit time.Duration) int {
 	}
 }
 
-// stop ends the process with a signal and expects exit code 0 within ten
-// seconds: the time that supervisors commonly leave, and a hundred times what it
-// takes, also on a machine that is busy with other things.
+// stop ends the process with a signal and expects exit code 0 within ten seconds: the
+// usual limit of supervisors, and a hundred times the usual duration.
 func (p *process) stop(t *testing.T, s syscall.Signal) {
 	t.Helper()
 	p.signal(t, s)
@@ -178,7 +177,7 @@ func (p *process) leavesNothing(t *testing.T) {
 	}
 }
 
-// outcome is how a command ended.
+// outcome is the result of a command.
 type outcome struct {
 	code           int
 	stdout, stderr string

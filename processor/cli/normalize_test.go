@@ -17,12 +17,12 @@ import (
 	"keytrail/processor/generate"
 )
 
-// The two outputs hold the same records, and both hold every event that
-// concerns KMS, byte for byte and in order.
+// The two outputs have the same records, and both contain every event that concerns KMS,
+// byte for byte and in order.
 func TestNormalize(t *testing.T) {
 	_, dir := madeTrail(t, generate.Config{Seed: 21, Duration: 40 * time.Hour, Events: 1500, DuplicateShare: 0.1})
-	// What a generator would not write: spaces, escapes, long numbers, fields that
-	// nobody knows, and an event of another service.
+	// Events unlike the generator's: spaces, escapes, long numbers, unknown fields, and
+	// an event of another service.
 	at := time.Date(2026, 1, 5, 0, 0, 0, 0, time.UTC)
 	odd := []string{
 		strings.Replace(event("odd-1", "u", at), `"eventVersion"`, ` "unknown" : [ 1.10, 12345678901234567890123, 1e-7, "\u00e9\/\ud83d\ude00é😀" ] , "eventVersion"`, 1),
@@ -73,8 +73,7 @@ func TestNormalize(t *testing.T) {
 	}
 }
 
-// behind returns the events behind the first one that is not to be filtered,
-// which body must be.
+// behind returns the events after the first unfiltered one, which body must be.
 func behind(t *testing.T, events []json.RawMessage, body string) []json.RawMessage {
 	t.Helper()
 	for i, e := range events {
@@ -106,7 +105,7 @@ func filterable(t *testing.T, raw []byte) bool {
 	return true
 }
 
-// A reader that goes away ends the command silently.
+// A closed output ends the command silently.
 func TestNormalizeBrokenPipe(t *testing.T) {
 	var all bytes.Buffer
 	at := time.Date(2026, 1, 5, 0, 0, 0, 0, time.UTC)

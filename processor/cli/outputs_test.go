@@ -8,7 +8,7 @@ import (
 	"testing"
 )
 
-// A command does not read its own dead letters, nor what it prints.
+// A command reads neither its own dead letters nor its own output.
 func TestCommandsDoNotReadTheirOutput(t *testing.T) {
 	dir := t.TempDir()
 	for name, content := range map[string]string{"bad.json": "{\"broken\n", "dead.ndjson": "{\"reason\":\"x\"}\n"} {

@@ -31,8 +31,8 @@ func csvRows(t *testing.T, text string) (rows []map[string]string) {
 	return rows
 }
 
-// ids returns the anomalies of a period in the order of their windows. Of those with one id,
-// which last for several windows, the last counts.
+// ids returns the anomalies of a period in order of their windows. Of several records with
+// one id, those of a continuing anomaly, the last counts.
 func ids(anomalies []record, since, until string) (list []string) {
 	starts := map[string]string{}
 	for _, a := range anomalies {
@@ -47,8 +47,8 @@ func ids(anomalies []record, since, until string) (list []string) {
 	return list
 }
 
-// A scan prints the same windows and anomalies as CSV as it does as JSON, and with --since
-// and --until those of the period, which it judges as it does without.
+// A scan prints the same windows and anomalies as CSV and as JSON, and with --since and
+// --until those of the period, judged as without.
 func TestScanPeriodAndCSV(t *testing.T) {
 	_, trail := madeTrail(t, generate.Config{Seed: 3, Duration: 48 * time.Hour, Events: 4000})
 	s := newScanned(t, trail)
@@ -121,8 +121,8 @@ func TestExplainList(t *testing.T) {
 	keytrail(t, strings.NewReader(s.text+"{}\n"), "explain", "--list", "--from", "-").wants(t, 3, "-:", "no OTLP/JSON")
 }
 
-// The use of a key in a period is what the independent judge counts in its minutes, and
-// the columns of CSV are the attributes of JSON.
+// The use of a key in a period equals the oracle's counts of its minutes, and the columns
+// of CSV are the attributes of JSON.
 func TestUsagePeriodAndCSV(t *testing.T) {
 	_, trail := madeTrail(t, generate.Config{Seed: 41, Duration: 30 * time.Hour, Events: 4000})
 	result, err := oracle.Count([]string{trail}, time.Minute)
@@ -151,7 +151,7 @@ func TestUsagePeriodAndCSV(t *testing.T) {
 	}
 }
 
-// A log record is a row, with its call's own words.
+// A log record is a row, with its call's attributes.
 func TestNormalizeCSV(t *testing.T) {
 	trail := filepath.Join("..", "..", "deploy", "trail")
 	records := each(t, keytrail(t, nil, "normalize", trail).wants(t, 0).stdout, parse)

@@ -24,7 +24,7 @@ import (
 	"keytrail/processor/internal/oracle"
 )
 
-// trail is what the pipeline's tests send through it.
+// trail is the input of the pipeline's tests.
 type trail struct {
 	records [][]byte          // CloudTrail records in the order of their delivery
 	want    map[string]string // the oracle's windows
@@ -32,7 +32,7 @@ type trail struct {
 	closer  [][]byte
 }
 
-// newTrail makes up a trail of about so many events, a tenth of them twice.
+// newTrail generates a trail of about n events, a tenth of them twice.
 func newTrail(t *testing.T, seed uint64, events int) *trail {
 	t.Helper()
 	began := time.Now().UTC().Add(-50 * time.Hour).Truncate(time.Hour)
@@ -65,13 +65,13 @@ func newTrail(t *testing.T, seed uint64, events int) *trail {
 	return tr
 }
 
-// isCloser reports whether a window is of the event that only moves the time on:
-// it is hours younger than the trail, so all of the trail's windows close.
+// isCloser reports whether a window belongs to the event that only advances time: it is
+// hours younger than the trail, so all of the trail's windows close.
 func isCloser(window string) bool { return strings.Contains(window, "/closer") }
 
-// pipelineConfig is a configuration with few partitions and short times. With
-// so long a lateness no order of arrival makes a call late, so that the final
-// windows must be the oracle's, whatever happens on the way.
+// pipelineConfig is a configuration with few partitions and short times. With its long
+// lateness no order of arrival makes a call late, so the final windows must equal the
+// oracle's, whatever happens.
 const pipelineConfig = `kafka:
   brokers: [%q]
   partitions: {events: 4, partials: 2}
@@ -117,7 +117,7 @@ func (p *process) ready(t *testing.T) {
 	})
 }
 
-// arrivals counts what arrived at a sink: event ids, window ids and anomaly ids.
+// arrivals counts the records of a sink: event ids, window ids and anomaly ids.
 type arrivals struct {
 	mu                         sync.Mutex
 	events, windows, anomalies map[string]int
@@ -139,7 +139,7 @@ func (a *arrivals) add(r record) {
 	}
 }
 
-// missing tells what of the trail has not arrived, or "".
+// missing returns a part of the trail that has not arrived, or "".
 func (a *arrivals) missing(tr *trail) string {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -154,8 +154,7 @@ func (a *arrivals) missing(tr *trail) string {
 	return ""
 }
 
-// gets waits until the whole trail has arrived, and the anomalies that the
-// broker's topic names.
+// gets waits until the whole trail has arrived, and all anomalies in the broker's topic.
 func (a *arrivals) gets(t *testing.T, b *broker, tr *trail) {
 	t.Helper()
 	last := ""
@@ -184,7 +183,7 @@ func (a *arrivals) gets(t *testing.T, b *broker, tr *trail) {
 	a.mu.Lock()
 	got := maps.Clone(a.anomalies)
 	a.mu.Unlock()
-	want := b.anomalies(t) // read last: more may have come, and none goes
+	want := b.anomalies(t) // read last: anomalies may be added, but not removed
 	for id := range got {
 		if !want[id] {
 			t.Errorf("anomaly %s is at the sink and not in the topic", id)
@@ -241,8 +240,7 @@ func collector(t *testing.T, l net.Listener) (*arrivals, *httptest.Server) {
 	return a, s
 }
 
-// archived reads what a file sink has written so far. A batch that it writes
-// at this moment may be there in part.
+// archived reads a file sink's output so far. The batch being written may be incomplete.
 func archived(t *testing.T, paths ...string) *arrivals {
 	t.Helper()
 	a := newArrivals()

@@ -64,7 +64,7 @@ var schemas = sync.OnceValues(func() (map[string]*validator.Schema, error) {
 	return all, nil
 })
 
-// parse decodes one line of OTLP/JSON with OpenTelemetry's own types.
+// parse decodes one line of OTLP/JSON with OpenTelemetry's types.
 func parse(t *testing.T, line string) (*logspb.LogsData, record) {
 	t.Helper()
 	data := &logspb.LogsData{}
@@ -132,7 +132,7 @@ func windowText(r record) (name, text string) {
 	return name, fmt.Sprintf("calls=%d denied=%d failed=%d %s", r.int(windowCalls), r.int("keytrail.window.denied"), r.int("keytrail.window.failed"), strings.Join(classes, " "))
 }
 
-// madeTrail makes up a trail and writes its files below dir/AWSLogs.
+// madeTrail generates a trail and writes its files below dir/AWSLogs.
 func madeTrail(t *testing.T, c generate.Config) (g *generate.Generator, files string) {
 	t.Helper()
 	g, err := generate.New(c)

@@ -52,7 +52,7 @@ func (a *app) replay() *cobra.Command {
 	return cmd
 }
 
-// replayed publishes what paths name, and says what became of it.
+// replayed publishes the objects at paths, and prints the totals.
 func (a *app) replayed(in *input.Input, cfg *config.Config, paths []string, allowLate bool) error {
 	for _, s := range cfg.Sinks {
 		if path := s.To.Output(); path != "" && path != sink.Stdout {
@@ -74,7 +74,7 @@ func (a *app) replayed(in *input.Input, cfg *config.Config, paths []string, allo
 	return nil
 }
 
-// publish puts what paths name into Kafka, and returns what became of it.
+// publish publishes the objects at paths to Kafka, and returns the totals.
 func (a *app) publish(in *input.Input, cfg *config.Config, paths []string, allowLate bool) (c stream.PublishCounts,
 	err error) {
 	p := newPipeline(cfg, cfg.Kafka.Brokers, nil, slog.New(slog.NewTextHandler(a.stderr, nil)))

@@ -10,8 +10,8 @@ import (
 	"keytrail/processor/internal/oracle"
 )
 
-// Files of several accounts and regions, put into Kafka by replay, are counted as
-// the oracle counts them: their order is that of their delivery, so none is late.
+// Files of several accounts and regions that replay publishes count as in the oracle:
+// they come in order of delivery, so none is late.
 func TestReplay(t *testing.T) {
 	heavy(t)
 	dir := t.TempDir()
@@ -23,7 +23,7 @@ func TestReplay(t *testing.T) {
 	}
 	write(t, filepath.Join(logs, "broken.json"), `{"Records":[{"eventVersion":`)
 	b := startBroker(t)
-	// The sink's own file lies among the input, and is not read.
+	// The sink's own file is among the input, and is not read.
 	archive := write(t, filepath.Join(logs, "archive.ndjson"), `{"resourceLogs":[]}`+"\n")
 	config := b.config(t, strings.Replace(fileSink, "${ARCHIVE}", archive, 1))
 	keytrail(t, nil, "replay", "-c", config, logs).wants(t, 3, "1 dead letters")
@@ -33,8 +33,8 @@ func TestReplay(t *testing.T) {
 	p.ready(t)
 	b.equals(t, rowTexts(want))
 
-	// Replay refuses an event that this installation no longer counts before it publishes it,
-	// with what to do instead, and publishes one that still counts.
+	// Replay refuses an event that this installation no longer counts, with advice, before
+	// publishing it, and publishes one that still counts.
 	before := len(b.committed(t, "kms.events").records)
 	old := write(t, filepath.Join(t.TempDir(), "old.json"), event("old", "old", time.Now().Add(-200*time.Hour)))
 	keytrail(t, nil, "replay", "-c", config, old).wants(t, 1, "old.json: an event of", "is late", "has counted up to", `"keytrail scan"`, "kafka.prefix", "kafka.transactional_id", "--allow-late")

@@ -4,8 +4,8 @@
 // error.
 //
 // Exit codes: 0 done; 1 failed; 2 the command line or the configuration is wrong; 3 done, but
-// some records went to the dead letter. When the reader of standard output goes away
-// ("| head"), a command cleans up and ends quietly with 0; output that cannot be written is a
+// some records went to the dead letter. When the reader of standard output closes it ("|
+// head"), a command cleans up and ends silently with 0; output that cannot be written is a
 // failure.
 //
 // To add a command, write its file and add it to the list in root; then "make generate"
@@ -139,7 +139,8 @@ func firstName(args []string) string {
 	return ""
 }
 
-// unknownCommand says what a word may stand for that is not the name of a command of parent.
+// unknownCommand returns the error for a word that is not a command of parent, with
+// suggestions.
 func unknownCommand(parent *cobra.Command, word string) error {
 	var names []string
 	for _, c := range parent.Commands() {
@@ -154,7 +155,7 @@ func unknownCommand(parent *cobra.Command, word string) error {
 	return usagef("unknown command %q%s; see %s --help", word, hint, parent.CommandPath())
 }
 
-// parent runs a command that only has commands.
+// parent runs a command that only has subcommands.
 func parent(cmd *cobra.Command, args []string) error {
 	if len(args) > 0 {
 		return unknownCommand(cmd, args[0])
@@ -184,14 +185,14 @@ func needs(what string) cobra.PositionalArgs {
 	}
 }
 
-// usageError is an error of the command line or the configuration. Without a text it says
-// nothing.
+// usageError is an error of the command line or the configuration. Without a text nothing
+// is printed.
 type usageError struct{ error }
 
 func usagef(format string, args ...any) error { return usageError{fmt.Errorf(format, args...)} }
 
-// exit reports err and returns the exit code for it. A failure of standard output comes
-// first: it is why the command was ended.
+// exit reports err and returns its exit code. A failure of standard output takes
+// precedence, because it ended the command.
 func (a *app) exit(err error) int {
 	a.stdout.Close()
 	var usage usageError
@@ -203,7 +204,7 @@ func (a *app) exit(err error) int {
 		}
 		return exitUsage
 	case errors.Is(failed, syscall.EPIPE):
-		return exitOK // the reader has seen enough
+		return exitOK // the reader has closed the pipe
 	case failed != nil:
 		err = fmt.Errorf("cannot write to standard output: %w", failed)
 	case err == nil:
@@ -226,7 +227,7 @@ func (a *app) input() *input.Input {
 	return &input.Input{Ctx: a.ctx, Stdin: a.stdin, Stdout: a.stdout, Stderr: a.stderr}
 }
 
-// auto is the form of output that depends on where it goes.
+// auto is the output form that depends on the destination.
 const auto = "auto"
 
 // form returns the form for auto: a table on a terminal, JSON elsewhere.

@@ -53,7 +53,7 @@ func (a *app) rules() *cobra.Command {
 	return cmd
 }
 
-// run tries the rules on the sample, if there is one, and prints what is known.
+// run tries the rules on the sample, if any, and prints the result.
 func (c *checking) run(paths []string) error {
 	rules, err := c.in.Rules(paths)
 	if err != nil {
@@ -89,7 +89,7 @@ func (c *checking) run(paths []string) error {
 	})
 }
 
-// summary says what there was.
+// summary prints the totals.
 func (c *checking) summary(rules *sigma.Rules, t *report.Trial, dead int) {
 	number := report.Number
 	fmt.Fprintf(c.stderr, "%s, %s, %s left out", number(len(rules.List), "rule"),

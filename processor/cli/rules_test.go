@@ -82,7 +82,7 @@ func TestRulesCheck(t *testing.T) {
 	}
 }
 
-// Every problem is told with its place, and nothing else happens.
+// Every problem is reported with its place, and nothing else happens.
 func TestRulesCheckProblems(t *testing.T) {
 	dir := t.TempDir()
 	write(t, filepath.Join(dir, "a.yml"), strings.Replace(refusedRules, "contains: denied", "expand: denied", 1))
@@ -101,8 +101,8 @@ func TestRulesCheckProblems(t *testing.T) {
 	keytrail(t, nil, "rules", "check", "-o", "xml", dir).wants(t, 2, "one of auto, json, table")
 }
 
-// refusedIn returns what a plain count of records says about refusedRules: the ids of
-// the calls, how many of each account in each hour, and how many calls there are.
+// refusedIn returns a plain count of records for refusedRules: the ids of the calls,
+// their number per account and hour, and the number of all calls.
 func refusedIn(t *testing.T, records []json.RawMessage) (ids []string, hours map[string]int, calls int) {
 	t.Helper()
 	hours = map[string]int{}
@@ -134,7 +134,7 @@ func refusedIn(t *testing.T, records []json.RawMessage) (ids []string, hours map
 	return ids, hours, len(seen)
 }
 
-// A plain count of a made-up trail's records gives the same matches and firings.
+// A plain count of a generated trail's records gives the same matches and firings.
 func TestRulesCheckSample(t *testing.T) {
 	_, trail := madeTrail(t, generate.Config{Seed: 33, Duration: 30 * time.Hour, Events: 3000, DuplicateShare: 0.1})
 	records := recordsIn(t, trail)
@@ -172,8 +172,8 @@ func TestRulesCheckSample(t *testing.T) {
 	}
 }
 
-// Bad records of a sample go to the dead letter, and events of other services are told
-// apart, because the stages know nothing of them.
+// Bad records of a sample go to the dead letter, and events of other services are counted
+// separately, because the stages never see them.
 func TestRulesCheckOddSample(t *testing.T) {
 	at := time.Date(2026, 1, 5, 0, 0, 0, 0, time.UTC)
 	denied := func(id string) string {

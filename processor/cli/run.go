@@ -148,7 +148,7 @@ func newPipeline(cfg *config.Config, brokers []string, tel *telemetry.Telemetry,
 	}
 }
 
-// destination makes a sink of its configuration.
+// destination opens the sink of a configuration.
 func destination(s config.Sink) (stream.Destination, error) {
 	d := stream.Destination{Name: s.Name, Batch: s.Batch, Retry: s.Retry, Events: s.Take.Events,
 		Anomalies: s.Take.Anomalies}

@@ -10,8 +10,8 @@ import (
 	"testing"
 )
 
-// One process, the whole way: raw records in, windows, anomalies and events at
-// both sinks, and a graceful end.
+// One process, the whole path: raw records in, windows, anomalies and events at both
+// sinks, and a graceful end.
 func TestRun(t *testing.T) {
 	heavy(t)
 	b, tr := startBroker(t), newTrail(t, 31, 2500)
@@ -34,8 +34,8 @@ func TestRun(t *testing.T) {
 	}
 }
 
-// Two processes with the same configuration share the partitions of each group;
-// one ends in the middle, and the other goes on with its share.
+// Two processes with the same configuration share the partitions of each group; one ends
+// in the middle, and the other takes over its share.
 func TestRunTwoShareTheWork(t *testing.T) {
 	heavy(t)
 	b, tr := startBroker(t), newTrail(t, 32, 2500)
@@ -67,8 +67,8 @@ func TestRunTwoShareTheWork(t *testing.T) {
 	wholeLines(t, first, second)
 }
 
-// The stages run in different processes; the SIEM comes when everything is
-// already counted, and misses nothing. A stop while it is away is graceful too.
+// The stages run in different processes; the SIEM starts when everything is already
+// counted, and misses nothing. A stop during its absence is graceful as well.
 func TestRunSplitStagesAndLateSink(t *testing.T) {
 	heavy(t)
 	b, tr := startBroker(t), newTrail(t, 33, 2000)
@@ -98,8 +98,8 @@ func TestRunSplitStagesAndLateSink(t *testing.T) {
 	wholeLines(t, archive)
 }
 
-// reserved returns an address that refuses connections until listen is called. A
-// port that was only found free may be somebody else's by then.
+// reserved returns an address that refuses connections until listen is called. Another
+// process could take a merely unused port in between.
 func reserved(t *testing.T) (address string, listen func() net.Listener) {
 	t.Helper()
 	fd, err := syscall.Socket(syscall.AF_INET, syscall.SOCK_STREAM|syscall.SOCK_CLOEXEC|syscall.SOCK_NONBLOCK, 0)
@@ -129,8 +129,8 @@ func reserved(t *testing.T) (address string, listen func() net.Listener) {
 	}
 }
 
-// A process killed in the middle of a transaction, twice: the next one takes the
-// work up, no call is lost or counted twice, and every event is forwarded.
+// A process is killed within a transaction, twice: the next one takes over, no call is
+// lost or counted twice, and every event is forwarded.
 func TestRunSurvivesKill(t *testing.T) {
 	heavy(t)
 	b, tr := startBroker(t), newTrail(t, 34, 4000)
@@ -147,9 +147,8 @@ func TestRunSurvivesKill(t *testing.T) {
 	wholeLines(t, archive)
 }
 
-// kills has one process after another killed in a transaction that writes to some of
-// the topics of each list, and returns the one behind them, to which the rest of the
-// records is given.
+// kills kills one process after another within a transaction that writes to some of the
+// topics of each list, and returns the last process, which gets the remaining records.
 func (b *broker) kills(t *testing.T, config, archive string, records [][]byte, topics ...[]string) *process {
 	t.Helper()
 	for _, list := range topics {
@@ -164,9 +163,9 @@ func (b *broker) kills(t *testing.T, config, archive string, records [][]byte, t
 	return p
 }
 
-// killInTransaction produces records bit by bit until one of the topics holds a
-// transaction that is not decided; it stops the process then, looks again, and
-// kills it if that is still so. It returns the records that are left.
+// killInTransaction produces records in small batches until one of the topics has an
+// undecided transaction; it then suspends the process, checks again, and kills it if that
+// still holds. It returns the remaining records.
 func (b *broker) killInTransaction(t *testing.T, p *process, topics []string, records [][]byte) (rest [][]byte) {
 	t.Helper()
 	until(t, "the process has joined its groups", func() bool {
@@ -199,7 +198,7 @@ func (b *broker) killInTransaction(t *testing.T, p *process, topics []string, re
 	return records
 }
 
-// A stop is graceful while Kafka does not answer, too.
+// A stop is graceful even while Kafka does not answer.
 func TestRunStopsWithoutKafka(t *testing.T) {
 	silent, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -231,7 +230,7 @@ func TestRunWithoutKafka(t *testing.T) {
 	}
 }
 
-// With a broker of its own a process needs nothing and leaves nothing.
+// With its own broker a process needs nothing and leaves nothing.
 func TestRunEmbedded(t *testing.T) {
 	heavy(t)
 	archive := inTemp(t, "archive.ndjson")
@@ -240,8 +239,8 @@ func TestRunEmbedded(t *testing.T) {
 	p.stop(t, syscall.SIGINT)
 }
 
-// A configuration that is wrong stops the process before it does anything: with
-// the file, the line, the key, the value and what is allowed.
+// An invalid configuration ends the process before it does anything, with the file, the
+// line, the key, the value and the allowed values.
 func TestRunRefusesConfiguration(t *testing.T) {
 	f := func(text string, want ...string) {
 		t.Helper()

@@ -175,7 +175,7 @@ func (s *scanning) print(sc *scan.Scanner, p report.Printer) (scan.Totals, error
 	return totals, nil
 }
 
-// summary says what became of the records.
+// summary prints the totals of the records.
 func (s *scanning) summary(t scan.Totals) {
 	part := ""
 	if s.period != (flags.Period{}) {
@@ -194,7 +194,7 @@ func (s *scanning) summary(t scan.Totals) {
 	}
 }
 
-// others tells of calls that count for the others of their account.
+// others prints the number of calls attributed to others.
 func (a *app) others(t scan.Totals) {
 	if t.Others > 0 {
 		fmt.Fprintf(a.stderr,
@@ -202,7 +202,7 @@ func (a *app) others(t scan.Totals) {
 	}
 }
 
-// progress prints how far the reading is, once a second, on a terminal.
+// progress prints the progress of reading, once a second, on a terminal.
 func (a *app) progress(s *scan.Scanner) (stop func()) {
 	if !screen.Terminal(a.stderr) {
 		return func() {}

@@ -14,8 +14,8 @@ import (
 	"time"
 )
 
-// A wrong command line names the flag, the value and what is allowed, and does
-// nothing.
+// The error of a wrong command line names the flag, the value and the allowed values, and
+// nothing happens.
 func TestUsage(t *testing.T) {
 	f := func(args string, want ...string) {
 		t.Helper()
@@ -113,8 +113,8 @@ type deadLetter struct {
 	Raw                           string
 }
 
-// Broken records end a command with 3: one line each on standard error, each
-// whole in the file, and all other records are there.
+// Broken records end a command with 3: each has a line on standard error and is complete
+// in the file, and all other records are printed.
 func TestDeadLetters(t *testing.T) {
 	at := time.Date(2026, 1, 5, 0, 0, 0, 0, time.UTC)
 	broken := `{"eventVersion":"1.08","eventSource":"kms.amazonaws.com",,}`
@@ -162,8 +162,8 @@ func TestDeadLetters(t *testing.T) {
 	}
 }
 
-// flood writes records into a pipe until it is closed, from before on as fast as
-// the reader goes; all is closed when n of them are through.
+// flood writes records into a pipe as fast as the reader reads, until the pipe is closed
+// or n records are written.
 func flood(w io.WriteCloser, n int, all chan<- struct{}) {
 	defer w.Close()
 	out := bufio.NewWriterSize(w, 64<<10)
@@ -180,7 +180,7 @@ func flood(w io.WriteCloser, n int, all chan<- struct{}) {
 	}
 }
 
-// more than fit into memory: the rest of the calls goes to temporary files.
+// too many for memory: the other calls go to temporary files.
 const spilled = 1_100_000
 
 // longScan starts a scan of a pipe with n records and waits until it has
@@ -220,8 +220,7 @@ func TestScanInterrupted(t *testing.T) {
 	p.leavesNothing(t)
 }
 
-// A reader of the output that goes away ends the scan, but not before its
-// temporary files are gone.
+// A closed output ends the scan, after it has removed its temporary files.
 func TestScanBrokenPipe(t *testing.T) {
 	heavy(t)
 	p, all, stdout := longScan(t, spilled, "--window", "1m")
@@ -235,7 +234,7 @@ func TestScanBrokenPipe(t *testing.T) {
 	p.leavesNothing(t)
 }
 
-// Waiting for input that does not come can be interrupted.
+// Waiting for input can be interrupted.
 func TestInterruptedWithoutInput(t *testing.T) {
 	for _, command := range []string{"scan", "normalize"} {
 		in, feed, err := os.Pipe()
@@ -253,7 +252,7 @@ func TestInterruptedWithoutInput(t *testing.T) {
 	}
 }
 
-// Output that cannot be written is a failure, whatever the command.
+// Output that cannot be written is a failure of any command.
 func TestFullDisk(t *testing.T) {
 	full, err := os.OpenFile("/dev/full", os.O_WRONLY, 0)
 	if err != nil {

@@ -20,15 +20,13 @@ import (
 	"keytrail/processor/internal/oracle"
 )
 
-// operationClasses are the classes whose counts a window has; its other numbers
-// of calls are by something else.
+// operationClasses are the operation classes among a window's counts of calls.
 var operationClasses = map[string]bool{
 	"encrypt": true, "decrypt": true, "generate": true, "reencrypt": true, "sign": true, "verify": true, "mac": true, "random": true, "derive": true,
 	"read": true, "manage": true, "grant": true, "destroy": true, "policy": true, "rotate": true, "replicate": true, "trail": true,
 }
 
-// oracleRows returns what the independent judge counts, by window, and its
-// totals.
+// oracleRows returns the oracle's counts by window, and its totals.
 func oracleRows(t *testing.T, paths []string, size time.Duration) (map[string]string, *oracle.Result) {
 	t.Helper()
 	result, err := oracle.Count(paths, size)
@@ -52,7 +50,7 @@ func rowTexts(result *oracle.Result) map[string]string {
 	return rows
 }
 
-// difference tells the first few differences between windows.
+// difference returns the first few differences between windows.
 func difference(got, want map[string]string) string {
 	var wrong []string
 	for _, name := range slices.Sorted(maps.Keys(want)) {
@@ -114,7 +112,7 @@ func TestScanEqualsTheOracle(t *testing.T) {
 	}
 }
 
-// The invictus trail's original files, which we did not write.
+// The original files of the invictus trail, from a third party.
 func TestScanOfARealTrail(t *testing.T) {
 	data := os.Getenv("KEYTRAIL_DATA")
 	if data == "" {
@@ -155,7 +153,7 @@ func TestScanOfARealTrail(t *testing.T) {
 	}
 }
 
-// --windows chooses windows, never anomalies.
+// --windows selects windows, never anomalies.
 func TestScanWindows(t *testing.T) {
 	_, dir := madeTrail(t, generate.Config{Seed: 12, Duration: 40 * time.Hour, Events: 1500})
 	count := map[string][2]int{} // anomalies and windows
@@ -219,7 +217,7 @@ func TestScanInputs(t *testing.T) {
 
 var observed = regexp.MustCompile(`"observedTimeUnixNano":"[0-9]+",?`)
 
-// steady returns OTLP/JSON lines without the time at which they were made.
+// steady returns OTLP/JSON lines without their observed times.
 func steady(t *testing.T, o outcome) string {
 	t.Helper()
 	var out bytes.Buffer
@@ -229,7 +227,7 @@ func steady(t *testing.T, o outcome) string {
 	return out.String()
 }
 
-// A terminal's table is for people; what a trail says must not steer it.
+// The text of a trail must not control the terminal that shows a table.
 func TestScanTable(t *testing.T) {
 	var text strings.Builder
 	at := time.Date(2026, 1, 5, 0, 0, 0, 0, time.UTC)

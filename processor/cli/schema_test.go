@@ -19,7 +19,7 @@ import (
 	"keytrail/schemas/semconv"
 )
 
-// printedSchema is what "keytrail schema ARGS" prints.
+// printedSchema returns the output of "keytrail schema ARGS".
 func printedSchema(t *testing.T, args ...string) string {
 	t.Helper()
 	return keytrail(t, nil, append([]string{"schema"}, args...)...).wants(t, 0).stdout
@@ -50,8 +50,8 @@ func TestSchemaForms(t *testing.T) {
 	}
 }
 
-// The registry is a stream of YAML documents that defines each attribute and
-// each event which the program knows.
+// The registry is a stream of YAML documents that defines every attribute and event of
+// the program.
 func TestSchemaRegistry(t *testing.T) {
 	d := yaml.NewDecoder(strings.NewReader(printedSchema(t, "registry")))
 	ids, documents := map[string]bool{}, 0
@@ -88,8 +88,8 @@ func TestSchemaFile(t *testing.T) {
 	}
 }
 
-// The two forms in Markdown are those of the documentation, and the mapping is
-// the same as JSON Lines.
+// The two Markdown forms equal the documentation, and the mapping is the same in JSON
+// Lines.
 func TestSchemaTables(t *testing.T) {
 	readme, err := os.ReadFile(filepath.Join("..", "..", "schemas", "README.md"))
 	if err != nil {

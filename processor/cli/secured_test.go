@@ -13,9 +13,8 @@ import (
 	"keytrail/processor/kafka/kafkatest"
 )
 
-// The whole way over listeners that want TLS and a password, which comes from the
-// environment; the judge's client reads the plain one. With a wrong password the start
-// ends with what to do.
+// The whole path over listeners with TLS and a password from the environment; the test's
+// own client uses the plaintext one. With a wrong password startup ends with advice.
 func TestRunSecured(t *testing.T) {
 	if os.Getenv(kafkatest.Variable) != "real" {
 		fmt.Fprintf(os.Stderr, "SKIPPED %s: keytrail run with TLS and SASL is NOT tested: it needs a real Kafka, make integration\n", t.Name())

@@ -9,8 +9,8 @@ import (
 	segmentio "github.com/segmentio/kafka-go"
 )
 
-// The way of docs/operations.md to count everything again, with other numbers of
-// partitions: the same final windows come of kms.events.
+// The procedure of docs/operations.md to count everything again, with other numbers of
+// partitions, gives the same final windows from kms.events.
 func TestStartOver(t *testing.T) {
 	heavy(t)
 	b, tr := startBroker(t), newTrail(t, 36, 1500)
@@ -46,7 +46,7 @@ func TestStartOver(t *testing.T) {
 	}
 	p = run(t, write(t, inTemp(t, "k.yaml"), strings.Replace(string(text), "partials: 2", "partials: 5", 1)), inTemp(t, "2.ndjson"))
 	p.ready(t)
-	// The broker that is asked may hear of the new topic later than the one that made it.
+	// The asked broker may learn of the new topic later than the one that created it.
 	until(t, "kms.partials has 5 partitions", func() bool { return b.partitions(t, "kms.partials") == 5 })
 	b.equals(t, tr.want)
 	p.stop(t, syscall.SIGTERM)

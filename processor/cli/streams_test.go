@@ -15,10 +15,10 @@ import (
 	"keytrail/schemas/printable"
 )
 
-// dangers steer a terminal, break a line, or deceive a reader.
+// dangers are texts that control a terminal, break a line, or deceive a reader.
 var dangers = []string{"\x1b[2J\x1b[31m", "\a", "\x7f", "\u0085", "\u009b31m", "\u202eevil\u202c", "\u2066", "\u2028", "\u2029", "\u200b", "\ufeff", "\u00ad", "\U000e0041", "\r", "\b\b"}
 
-// nothingRaw checks what a command printed.
+// nothingRaw checks a command's output.
 func nothingRaw(t *testing.T, command string, o outcome) {
 	t.Helper()
 	for stream, text := range map[string]string{"standard output": o.stdout, "standard error": o.stderr} {
@@ -35,7 +35,7 @@ func nothingRaw(t *testing.T, command string, o outcome) {
 	}
 }
 
-// hostileTrail is a trail with something dangerous in every text of it, and the texts.
+// hostileTrail returns a trail with a dangerous part in each of its texts, and the texts.
 func hostileTrail(t *testing.T, rng *rand.Rand, path string) {
 	t.Helper()
 	danger := func() string { return dangers[rng.IntN(len(dangers))] }
@@ -66,8 +66,8 @@ func hostileTrail(t *testing.T, rng *rand.Rand, path string) {
 	}
 }
 
-// Whatever stands in trails, names of files, rules, configurations and arguments: no
-// command prints anything of it raw, on any stream.
+// No command prints dangerous text of trails, file names, rules, configurations or
+// arguments raw, on any stream.
 func TestNothingRawIsPrinted(t *testing.T) {
 	for seed := range uint64(2) {
 		rng := rand.New(rand.NewPCG(seed, 1))
@@ -145,7 +145,7 @@ func TestNothingRawIsPrinted(t *testing.T) {
 	}
 }
 
-// JSON output says the same as before: what was escaped reads back.
+// JSON output has the same meaning: escaped text reads back.
 func TestEscapedJSONSaysTheSame(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "t.json")
 	agent := "a\u009b\u202e\u2028\U000e0041\u200bz é鍵"

@@ -55,7 +55,7 @@ func (a *app) usage() *cobra.Command {
 	return cmd
 }
 
-// printUsage reads files, gathers the windows of the key's users, and prints them.
+// printUsage reads files, collects the windows of the key's users, and prints them.
 func (a *app) printUsage(in *input.Input, cfg scan.Config, paths []string, u *report.Usage, period *flags.Period,
 	form string) error {
 	const size = int64(time.Minute)

@@ -14,7 +14,7 @@ import (
 	"keytrail/processor/internal/oracle"
 )
 
-// use is what is said of one principal's use of a KMS key.
+// use is one principal's use of a KMS key.
 type use struct {
 	first, last           time.Time
 	calls, denied, failed int
@@ -25,8 +25,8 @@ func (u *use) String() string {
 	return fmt.Sprint(u.first.UTC().Format(time.RFC3339), " ", u.last.UTC().Format(time.RFC3339), " ", u.calls, " ", u.denied, " ", u.failed, " ", u.classes)
 }
 
-// usesOf adds up the oracle's rows of a minute, by KMS key and principal; those of an
-// alias belong to the key that it stood for as well.
+// usesOf sums the oracle's rows of a minute, by KMS key and principal; those of an alias
+// also belong to its key.
 func usesOf(rows []oracle.Row) map[string]map[string]*use {
 	keys := map[string]map[string]*use{}
 	for _, r := range rows {
@@ -82,8 +82,8 @@ func printed(t *testing.T, text, key string) map[string]string {
 	return found
 }
 
-// Who used a key when is what the independent judge counts by the minute: of the keys
-// with the most users, and of aliases.
+// The users and times of a key equal the oracle's counts by the minute, for the keys with
+// the most users and for aliases.
 func TestUsageEqualsTheOracle(t *testing.T) {
 	_, trail := madeTrail(t, generate.Config{Seed: 41, Duration: 30 * time.Hour, Events: 4000, DuplicateShare: 0.1})
 	result, err := oracle.Count([]string{trail}, time.Minute)
@@ -120,7 +120,7 @@ func TestUsageEqualsTheOracle(t *testing.T) {
 	}
 }
 
-// A call that names only an alias counts for the key that the alias stands for.
+// A call that names only an alias counts for the alias's key.
 func TestUsageOfAlias(t *testing.T) {
 	at := time.Date(2026, 1, 5, 0, 0, 0, 0, time.UTC)
 	both := strings.Replace(event("1", "u", at), `"resources"`, `"requestParameters":{"keyId":"alias/app"},"resources"`, 1)

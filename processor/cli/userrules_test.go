@@ -15,7 +15,7 @@ import (
 // withoutCorrelation is the rule of refusedRules alone.
 func withoutCorrelation() string { return strings.SplitAfter(refusedRules, "---\n")[0] }
 
-// A scan with rules says of each call that matches what a plain count says.
+// A scan with rules finds the same matching calls as a plain count.
 func TestScanWithRules(t *testing.T) {
 	_, trail := madeTrail(t, generate.Config{Seed: 34, Duration: 30 * time.Hour, Events: 3000, DuplicateShare: 0.1})
 	ids, _, _ := refusedIn(t, recordsIn(t, trail))
@@ -62,7 +62,7 @@ func TestScanCountsCorrelations(t *testing.T) {
 	}
 }
 
-// Rules that are wrong end a command before it begins, with every place.
+// Invalid rules end a command before it begins, with all their places.
 func TestRulesAreRefused(t *testing.T) {
 	dir := t.TempDir()
 	write(t, filepath.Join(dir, "rules", "a.yml"), strings.Replace(refusedRules, "contains: denied", "expand: denied", 1))

@@ -15,7 +15,7 @@ import (
 
 // CSVWriter writes comma-separated values as RFC 4180 describes them, with "\n" as the line
 // end. A spreadsheet evaluates a cell that begins with = + - @ or a control character as a
-// formula, and the cells here come from trails: an apostrophe before the cell prevents that
+// formula, and cells contain text of trails: an apostrophe before the cell prevents that
 // (OWASP, "CSV Injection"). Failed writes come back from the buffer's Flush.
 type CSVWriter struct {
 	out    *bufio.Writer
@@ -40,7 +40,8 @@ func (c *CSVWriter) Row(cells ...string) {
 	c.out.WriteByte('\n')
 }
 
-// safeCell escapes a cell that a spreadsheet would evaluate, and what steers a terminal.
+// safeCell escapes a cell that a spreadsheet would evaluate, and control characters of
+// terminals.
 func safeCell(cell string) string {
 	if cell == "" {
 		return ""
@@ -58,14 +59,14 @@ func quoted(cell string) string {
 	return `"` + strings.ReplaceAll(cell, `"`, `""`) + `"`
 }
 
-// rows prints windows and anomalies as rows of one form. The columns are the attributes of
-// the schema, without what their names begin with.
+// rows prints windows and anomalies as rows of one form. The columns are the schema's
+// attributes, without their prefixes.
 type rows struct{ out *CSVWriter }
 
 var rowColumns = []string{"record", "start", "end", "account", "region", "scope", "key", "alias", "principal",
 	"state", "calls", "denied", "failed", "anomalies", "id", "kind", "detector", "severity", "score", "observed", "expected", "reason"}
 
-// about are the columns that windows and anomalies have. Calls without a KMS key have no key.
+// about are the common columns of windows and anomalies. Calls without a KMS key have no key.
 func about(kind string, rec *otellog.Record) []string {
 	key := rec.Str(semconv.AWSKMSKeyARN)
 	if key == kms.NoEntity {
@@ -107,7 +108,7 @@ func (r *rows) Anomaly(rec *otellog.Record) {
 	r.out.Row(cells...)
 }
 
-// Calls prints log records of calls as CSV: the attributes that most questions are about.
+// Calls prints log records of calls as CSV, with the most useful attributes.
 type Calls struct{ out *CSVWriter }
 
 var callColumns = []string{"time", "event", "service", "operation", "outcome", "error", "account", "region", "key",

@@ -18,7 +18,7 @@ import (
 	"keytrail/schemas/wire"
 )
 
-// Explanation is what is known of an anomaly, and how to print it.
+// Explanation is the data about an anomaly, with the options for printing it.
 type Explanation struct {
 	Screen        screen.Screen
 	Anomaly       *explain.Anomaly
@@ -51,7 +51,7 @@ func (e *Explanation) Write(out *bufio.Writer) {
 	}
 }
 
-// report is an Explanation that is being printed.
+// report is an Explanation during printing.
 type report struct {
 	Explanation
 	out *bufio.Writer
@@ -102,7 +102,7 @@ func (r *report) fact(name string, values ...string) {
 	}
 }
 
-// facts prints what the anomaly's record says.
+// facts prints the fields of the anomaly's record.
 func (r *report) facts() {
 	a := r.Anomaly
 	r.fact("detector", a.Detector)
@@ -141,11 +141,11 @@ func decimal(v float64) string {
 	return strconv.FormatFloat(v, 'g', 3, 64)
 }
 
-// measure is a count of windows that an anomaly may be about.
+// measure is a count of windows that a detector may observe.
 type measure struct{ name, what string }
 
-// measured returns the count to draw, and whether the detector's expected value is one
-// of it: see processor/detector for what each of them observes.
+// measured returns the count to draw, and whether the detector's expected value refers to
+// it: see processor/detector for what each detector observes.
 func measured(a *explain.Anomaly) (m measure, level bool) {
 	switch {
 	case a.Kind == "rate", a.Kind == "silence":
@@ -202,7 +202,7 @@ func (r *report) picture() {
 	r.legend(&c, others)
 }
 
-// caption says what the picture shows.
+// caption describes the picture.
 func (r *report) caption(m measure, part explain.Range) string {
 	text := fmt.Sprintf("%s in windows of %s, from %s to %s", m.what, setting.Duration(time.Duration(part.Size)),
 		minuteOf(part.From), minuteOf(part.Start(part.Columns)))
@@ -212,7 +212,7 @@ func (r *report) caption(m measure, part explain.Range) string {
 	return text
 }
 
-// legend says what the signs are.
+// legend explains the signs.
 func (r *report) legend(c *plot.Chart, others bool) {
 	hot, line := "▲", "┄"
 	if r.Screen.ASCII {
@@ -259,10 +259,10 @@ func ticks(part explain.Range) (list []plot.Tick) {
 	return list
 }
 
-// Day is the stretch before an anomaly that the means are of.
+// Day is the time before an anomaly that the means cover.
 const Day = 24 * time.Hour
 
-// counts prints what the window counted, beside what is usual where that is known.
+// counts prints the window's counts, with the usual values if known.
 func (r *report) counts(w *explain.Window) {
 	_, n := r.Series.Mean(semconv.KeytrailWindowCallsTotal, Day)
 	usual := r.Series.Whole() && n > 0

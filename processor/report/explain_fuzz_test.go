@@ -22,8 +22,7 @@ const fuzzLine = `{"resourceLogs":[{"scopeLogs":[{"logRecords":[{"timeUnixNano":
 	`{"eventName":"keytrail.window","attributes":[{"key":"keytrail.window.start","value":{"stringValue":"2026-03-02T12:00:00Z"}},` +
 	`{"key":"keytrail.window.end","value":{"stringValue":"2026-03-02T12:05:00Z"}},{"key":"keytrail.window.calls.total","value":{"intValue":7}}]}]}]}]}`
 
-// FuzzExplain explains whatever a line holds, where it holds an anomaly: nothing of it
-// breaks the picture.
+// FuzzExplain explains any line with an anomaly: no text in it breaks the picture.
 func FuzzExplain(f *testing.F) {
 	f.Add(fuzzLine)
 	f.Add(strings.ReplaceAll(fuzzLine, "12:05:00", "12:00:01"))

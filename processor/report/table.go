@@ -1,6 +1,6 @@
-// Package report is what commands print of windows, anomalies, users and rules: tables,
+// Package report prints windows, anomalies, users and rules for the commands: tables,
 // CSV, JSON lines and the picture of an anomaly. It knows neither flags nor files, and
-// escapes what records hold, which comes from others.
+// escapes the text of records, which is not trusted.
 package report
 
 import (
@@ -91,8 +91,8 @@ func WindowRow(rec *otellog.Record) string {
 		integer(rec, semconv.KeytrailWindowAnomaliesTotal), name)
 }
 
-// shownID is how many digits of an anomaly's id the table has: "keytrail explain" takes
-// them for the id, and two of a million ids share them with a chance of 1 in 500.
+// shownID is the number of an id's digits in the table: "keytrail explain" accepts them
+// as the id, and two of a million ids share them with a chance of 1 in 500.
 const shownID = 12
 
 // AnomalyRow is the sentence of an anomaly, with its severity and its id.
@@ -110,8 +110,8 @@ func integer(rec *otellog.Record, name string) int64 {
 	return 0
 }
 
-// entityName writes an entity as short as it stays recognizable: a KMS key's id
-// with its account, a principal's ARN without the common prefix.
+// entityName writes an entity in a short, recognizable form: a KMS key's id with its
+// account, a principal's ARN without the common prefix.
 func entityName(rec *otellog.Record) string {
 	key := cloud.Short(cmp.Or(rec.Str(semconv.AWSKMSAliasARN), rec.Str(semconv.AWSKMSKeyARN)))
 	principal := cloud.Short(rec.Str(semconv.KeytrailPrincipalID))

@@ -10,9 +10,9 @@ import (
 	"keytrail/schemas/wire"
 )
 
-// TestEntitiesStayApart: two KMS keys, aliases or principals that differ in anything have
-// different names in a table: replicas of a multi-Region key and aliases of one name in
-// their Region, others in account, partition or id.
+// TestEntitiesStayApart checks that different KMS keys, aliases or principals have
+// different names in a table: replicas of a multi-Region key and aliases of one name by
+// Region, others by account, partition or id.
 func TestEntitiesStayApart(t *testing.T) {
 	seen := map[string]wire.Entity{}
 	add := func(e wire.Entity) {

@@ -29,7 +29,7 @@ type Trial struct {
 	Outside           int // calls that are not of KMS or a trail, which the stages do not see
 }
 
-// ruleMatches is what matched one rule.
+// ruleMatches are the matches of one rule.
 type ruleMatches struct {
 	n, outside int
 	ids        []string
@@ -38,13 +38,13 @@ type ruleMatches struct {
 // maxSample bounds the calls of a sample: their ids are kept, 300 MB of them.
 const maxSample = 3_000_000
 
-// NewTrial returns a Trial of rules that shows up to so many calls of each.
+// NewTrial returns a Trial of rules that shows up to shown calls of each.
 func NewTrial(rules *sigma.Rules, shown int) *Trial {
 	return &Trial{rules: rules, matcher: rules.NewMatcher(), shown: shown, found: make([]ruleMatches, len(rules.List)),
 		seen: map[string]struct{}{}}
 }
 
-// Event matches one event. It reports that all events are wanted.
+// Event matches one event. It returns true: all events are wanted.
 func (t *Trial) Event(_ context.Context, ev *cloudtrail.Event) (wanted bool, err error) {
 	at, err := time.Parse(time.RFC3339, ev.Time)
 	if err != nil {
@@ -198,7 +198,7 @@ func (t *Trial) Table(out *bufio.Writer, sampled bool) {
 	}
 }
 
-// tried is a number, or a hyphen where there was no sample.
+// tried is a number, or a hyphen without a sample.
 func tried(n int, sampled bool) string {
 	if !sampled {
 		return "-"

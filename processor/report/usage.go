@@ -20,8 +20,9 @@ import (
 	"keytrail/schemas/wire"
 )
 
-// Usage is the principals that used a KMS key: of each one window, from its first use
-// to its last, that adds up those of a minute. It grows with the principals only.
+// Usage has the principals that used a KMS key, with one window per principal, from its
+// first use to its last, that sums windows of a minute. It grows with the principals
+// only.
 type Usage struct {
 	key   string
 	found map[string]*entity.Window // by principal

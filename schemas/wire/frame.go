@@ -35,9 +35,9 @@ type Frame struct {
 // ErrFrame says that bytes are not a frame, or not one of FormatVersion.
 var ErrFrame = errors.New("not a frame of a known version")
 
-// MaxFramePartials bounds the partials of one frame, and its panes. A commit of 20,000 calls
+// maxFramePartials bounds the partials of one frame, and its panes. A commit of 20,000 calls
 // has three to five partials per call; a number above 2^20 is a damaged frame.
-const MaxFramePartials = 1 << 20
+const maxFramePartials = 1 << 20
 
 // Encoder appends values in the binary form of frames and changelog records.
 // Strings go through a dictionary: the first use writes the string, later uses
@@ -348,7 +348,7 @@ func (d *Decoder) Frame() (Frame, error) {
 		Watermark: d.Int(), Late: d.Int(), Quiet: d.Int(), Idle: d.Bool(), Lost: d.Uint(), Settings: d.Raw(),
 	}
 	n := d.Count()
-	if n > MaxFramePartials {
+	if n > maxFramePartials {
 		d.fail()
 	}
 	if d.err == nil && n > 0 {
@@ -357,7 +357,7 @@ func (d *Decoder) Frame() (Frame, error) {
 	for i := 0; i < n && d.err == nil; i++ {
 		f.Partials = append(f.Partials, d.Partial())
 	}
-	if n = d.Count(); n > MaxFramePartials {
+	if n = d.Count(); n > maxFramePartials {
 		d.fail()
 	}
 	for ; n > 0 && d.err == nil; n-- {

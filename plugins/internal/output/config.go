@@ -23,20 +23,20 @@ import (
 type Config struct {
 	// Brokers are the seed brokers, host:port.
 	Brokers []string
-	// Topic takes the log records and DeadLetterTopic what could not become one.
-	// Both must exist: "keytrail run" creates them.
+	// Topic takes the log records and DeadLetterTopic the dead letters. Both must exist:
+	// "keytrail run" creates them.
 	Topic, DeadLetterTopic string
 	// FlushTimeout bounds one flush. Keep it below Fluent Bit's service.grace
 	// (5 s unless set): at shutdown Fluent Bit waits no longer for a flush.
 	FlushTimeout time.Duration
-	// Format is what the value of a Kafka record holds: otlp_proto, the log record as
+	// Format is the form of a Kafka record's value: otlp_proto, the log record as
 	// protobuf, which Keytrail's stages read; otlp_json, the same as OTLP/JSON for
 	// other readers; raw, the event as CloudTrail wrote it, such as for kms.raw. The key
 	// is the call's id in each.
 	Format string
 	// Compression is the codec of the produced batches.
 	Compression string
-	// Acks says which replicas must have a record before it counts as delivered: all
+	// Acks names the replicas that must have a record before it counts as delivered: all
 	// that are in sync, or the leader alone. With the leader alone a record is lost when
 	// the leader is lost right after it, and may repeat: the producer is idempotent only
 	// with all.
@@ -52,8 +52,9 @@ type Config struct {
 	// BufferBytes bounds the records that wait for Kafka's acknowledgement. A
 	// flush that finds the buffer full waits for room.
 	BufferBytes int
-	// AckPaths are the sockets of each in_kms on this host whose records come here:
-	// its ack_path, several separated by commas. They are told which records Kafka has.
+	// AckPaths are the sockets of each in_kms on this host whose records come here: its
+	// ack_path, several separated by commas. out_kms acknowledges there the records that
+	// Kafka has.
 	AckPaths []string
 	// Security is how connections are encrypted and who the producer is.
 	Security kafka.Security

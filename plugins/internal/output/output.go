@@ -27,7 +27,6 @@
 package output
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -201,7 +200,10 @@ func (o *Output) flush(ctx context.Context, a *attempt, chunk []byte, tag string
 		return Retry
 	}
 	pending, failed := a.state()
-	if err = cmp.Or(failed, err); err == nil {
+	if failed != nil {
+		err = fmt.Errorf("Kafka refuses records of it: %w", failed)
+	}
+	if err == nil {
 		return OK
 	}
 	o.warn(pending, err)

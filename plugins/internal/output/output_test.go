@@ -3,9 +3,7 @@ package output
 import (
 	"bytes"
 	"context"
-	"crypto/rand"
 	"errors"
-	"fmt"
 	"maps"
 	"slices"
 	"strings"
@@ -222,66 +220,6 @@ func TestFlushMissingTopic(t *testing.T) {
 	}
 	deliver(b, c)
 	b.wantOnce(2)
-}
-
-// A record that Kafka refuses stops no other, and those that Kafka has are not sent again,
-// however often the chunk comes.
-func TestFlushRefusedRecords(t *testing.T) {
-	b := newBench(t, nil, kfake.SeedTopics(3, "kms.events"))
-	var c []byte
-	for i := range 40 {
-		c = append(c, flat(event(i))...)
-		if i%10 == 0 {
-			c = append(c, flat(`{"eventName":`)...) // to a topic that does not exist
-		}
-	}
-	for range 3 {
-		b.flush(Retry, c)
-		b.wantOnce(40)
-	}
-	if s := b.o.Stats(); s.Delivered != 40 || s.Failed != 12 {
-		t.Errorf("stats %+v", s)
-	}
-	if err := b.kafka.CreateTopic("kms.deadletter", 2, nil); err != nil {
-		t.Fatal(err)
-	}
-	deliver(b, c)
-	b.wantOnce(40)
-	if letters := b.read("kms.deadletter"); len(letters) != 4 {
-		t.Errorf("%d dead letters, want 4", len(letters))
-	}
-}
-
-// incompressible returns an event of more than n bytes.
-func incompressible(t *testing.T, n, size int) string {
-	t.Helper()
-	random := make([]byte, size)
-	if _, err := rand.Read(random); err != nil {
-		t.Fatal(err)
-	}
-	return strings.TrimSuffix(event(n), "}") + fmt.Sprintf(`,"padding":"%x"}`, random)
-}
-
-// Kafka refuses a batch for its largest record: the others arrive, each once, and so does
-// what is inside one Fluent Bit record with it.
-func TestFlushTopicTakesLessThanConfigured(t *testing.T) {
-	b := newBench(t, nil, kfake.SeedTopics(1, "kms.deadletter"))
-	if err := b.kafka.CreateTopic("kms.events", 1, map[string]string{"max.message.bytes": "20000"}); err != nil {
-		t.Fatal(err)
-	}
-	var c []byte
-	for i := range 20 {
-		c = append(c, flat(event(i))...)
-	}
-	inside := []string{event(20), incompressible(t, 99, 40<<10), event(21)}
-	c = append(c, foreign(t, map[string]any{"log": `{"Records":[` + strings.Join(inside, ",") + `]}`})...)
-	for range 3 {
-		b.flush(Retry, c)
-	}
-	b.wantOnce(22)
-	if log := b.logged(); !strings.Contains(log, "set max_message_bytes") {
-		t.Errorf("the log says %q", log)
-	}
 }
 
 // A chunk that found no room says so, and not that none of its records are acknowledged.

@@ -42,7 +42,7 @@ func (v value[T]) Set(text string) error {
 func (v value[T]) String() string { return v.print(*v.to) }
 func (v value[T]) Type() string   { return v.name }
 
-// Want returns which values the flag takes.
+// Want describes the flag's allowed values.
 func (v value[T]) Want() string { return v.want }
 
 // Choice registers a flag that takes one of a few values, which the help lists. short is its
@@ -56,7 +56,7 @@ func Choice(cmd *cobra.Command, to *string, name, short, usage string, allowed .
 
 func text(s string) string { return s }
 
-// complete offers values to the shell.
+// complete completes values in the shell.
 func complete(cmd *cobra.Command, name string, values []string) {
 	f := cobra.FixedCompletions(values, cobra.ShellCompDirectiveNoFileComp)
 	if err := cmd.RegisterFlagCompletionFunc(name, f); err != nil {
@@ -168,8 +168,8 @@ func (d *durations) Set(s string) error {
 func (d *durations) Type() string { return "value" }
 func (d *durations) Want() string { return "a duration, such as 1h" }
 
-// Func registers a flag whose text parse checks; want says which texts it takes. *to is the
-// default, which print writes.
+// Func registers a flag whose text parse checks; want describes the allowed texts. *to is
+// the default, which print formats.
 func Func[T any](cmd *cobra.Command, to *T, name, usage, want string, parse func(text string) (T, error),
 	print func(T) string) {
 	cmd.Flags().Var(value[T]{to, func(text string) (T, bool) {

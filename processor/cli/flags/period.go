@@ -8,12 +8,12 @@ import (
 	"github.com/spf13/cobra"
 )
 
-// Period is the stretch of time [Since, Until) that --since and --until give. A zero time
-// does not bound it.
+// Period is the time span [Since, Until) of --since and --until. A zero time does not
+// bound it.
 type Period struct{ Since, Until time.Time }
 
-// Register registers both flags. what is what they choose, such as "calls". A duration counts
-// back from now.
+// Register registers both flags. what names the selected records, such as "calls". A duration
+// counts back from now.
 func (p *Period) Register(cmd *cobra.Command, now time.Time, what string) {
 	parse := func(text string) (time.Time, error) {
 		if t, err := time.Parse(time.RFC3339, text); err == nil {

@@ -102,8 +102,8 @@ func DidYouMean(prefix, word string, names []string) string {
 	return "; did you mean " + prefix + best + "?"
 }
 
-// distance is how many characters to add, remove, replace or swap with the next make b out of a;
-// 99 for texts that are too long to be names.
+// distance returns the number of insertions, deletions, replacements and swaps of neighbors
+// between a and b; 99 for texts that are too long to be names.
 func distance(a, b string) int {
 	if len(a) > 64 || len(b) > 64 {
 		return 99

@@ -1,5 +1,5 @@
-// Package help writes what is known of a command as the text of --help, as Markdown and as a
-// man page. In a command's Long text, indented lines keep their form.
+// Package help writes a command's help as the text of --help, as Markdown and as a man page.
+// In a command's Long text, indented lines keep their form.
 package help
 
 import (

@@ -48,7 +48,7 @@ func Man(w io.Writer, cmd *cobra.Command, version string) {
 // block is text whose lines keep their form.
 func block(text string) string { return ".nf\n" + roff(text) + "\n.fi" }
 
-// roff escapes the characters that mean something to roff, and the first of a line.
+// roff escapes roff's special characters, and the first of a line.
 func roff(text string) string {
 	lines := strings.Split(strings.NewReplacer(`\`, `\e`, "-", `\-`).Replace(text), "\n")
 	for i, line := range lines {

@@ -47,5 +47,5 @@ func Markdown(w io.Writer, root *cobra.Command) {
 	}
 }
 
-// cell escapes what ends a cell of a table.
+// cell escapes the characters that end a table cell.
 func cell(text string) string { return strings.ReplaceAll(text, "|", `\|`) }

@@ -1,5 +1,5 @@
-// Package input is what commands read: the files, archives and S3 objects that their paths
-// name, and rules in Sigma form. Records that cannot be read go to the dead letter.
+// Package input reads the input of commands: the files, archives and S3 objects at their
+// paths, and Sigma rules. Unreadable records go to the dead letter.
 package input
 
 import (
@@ -74,15 +74,15 @@ func (in *Input) AWSConfig() (aws.Config, error) {
 	return client.Load(in.Ctx, in.aws)
 }
 
-// Objects offers what paths name, with the files inside archives: "-" is standard input, and
-// s3://BUCKET/PREFIX the objects there. A path that does not exist is an error; a file inside
-// a directory that cannot be read is an object that fails to open, and so a dead letter.
-// Reading from standard input or a pipe ends when in.Ctx is done.
+// Objects yields the objects at paths, with the files inside archives: "-" is standard input,
+// and s3://BUCKET/PREFIX the objects there. A path that does not exist is an error; a file
+// inside a directory that cannot be read is an object that fails to open, and so a dead
+// letter. Reading from standard input or a pipe ends when in.Ctx is done.
 func (in *Input) Objects(paths []string) iter.Seq2[source.Object, error] {
 	return in.offer(paths, in.found(paths))
 }
 
-// InOrder is Objects in the order of their delivery.
+// InOrder yields Objects in order of delivery.
 func (in *Input) InOrder(paths []string) iter.Seq2[source.Object, error] {
 	return in.offer(paths, source.InOrder(in.found(paths)))
 }
@@ -107,9 +107,8 @@ func (in *Input) offer(paths []string, objects iter.Seq2[source.Object, error]) 
 	}
 }
 
-// withoutOutputs leaves out the files that are written to: dead letters, the files of sinks,
-// and standard output where that is a file. It passes over one inside a directory; one that
-// is named is an error.
+// withoutOutputs omits the output files: dead letters, the files of sinks, and standard
+// output if that is a file. It skips one inside a directory; one that is named is an error.
 func (in *Input) withoutOutputs(paths []string, objects iter.Seq2[source.Object, error]) iter.Seq2[source.Object,
 	error] {
 	outputs := source.NewOutputs(in.Writes...)
@@ -147,9 +146,9 @@ func check(paths []string) error {
 	return nil
 }
 
-// found offers files and objects of S3 in the order of paths. A file inside a directory that
-// cannot be read is an object that fails to open. A listing of S3 that fails is an error,
-// because nobody knows what it lacks.
+// found yields files and S3 objects in the order of paths. An unreadable file in a directory
+// is an object that fails to open. A failed S3 listing is an error, because its missing part
+// is unknown.
 func (in *Input) found(paths []string) iter.Seq2[source.Object, error] {
 	return func(yield func(source.Object, error) bool) {
 		var client *s3.Client // made once it is needed
@@ -185,10 +184,11 @@ func (in *Input) found(paths []string) iter.Seq2[source.Object, error] {
 	}
 }
 
-// files offers what one path of the file system names. It reports whether to go on.
+// files yields the objects at one path of the file system. It reports whether to
+// continue.
 func files(path string, yield func(source.Object, error) bool) bool {
 	for o, err := range source.Objects([]string{path}) {
-		if err != nil { // something inside a directory: it costs only itself
+		if err != nil { // a file in a directory affects only itself
 			why := err
 			o, err = source.Object{Name: path, Open: func() (io.ReadCloser, error) { return nil, why }}, nil
 		}
@@ -199,16 +199,16 @@ func files(path string, yield func(source.Object, error) bool) bool {
 	return true
 }
 
-// One returns what open opens as a sequence of one object.
+// One returns the object that open opens as a sequence.
 func One(name string, open func() io.ReadCloser) iter.Seq2[source.Object, error] {
 	return func(yield func(source.Object, error) bool) {
 		yield(source.Object{Name: name, Size: -1, Open: func() (io.ReadCloser, error) { return open(), nil }}, nil)
 	}
 }
 
-// Interruptible wraps the opening and reading of a source that may keep a reader waiting
-// forever: when ctx is done, so is the read. The goroutine that waits in the reader's place
-// ends with the next byte, or with the process.
+// Interruptible wraps a source that may block a reader forever: the read ends when ctx is
+// done. The goroutine that waits on the reader's behalf ends with the next byte, or with
+// the process.
 func Interruptible(ctx context.Context, open func() (io.ReadCloser, error)) func() (io.ReadCloser, error) {
 	return func() (io.ReadCloser, error) {
 		r, w := io.Pipe() // holds nothing: memory is Copy's 32 KiB

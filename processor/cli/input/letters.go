@@ -15,7 +15,7 @@ import (
 	"keytrail/schemas/wire"
 )
 
-// ErrDead says that a command is done, but some records went to the dead letter.
+// ErrDead means that a command has finished, but some records went to the dead letter.
 var ErrDead = errors.New("some records went to the dead letter")
 
 // Letters writes dead letters: one line each to standard error, and whole to the file of
@@ -56,8 +56,8 @@ func (in *Input) Letters(f func(*Letters) error) error {
 	return err
 }
 
-// Put takes one dead letter. After an interruption it takes none: a record that cannot be
-// read then is not at fault.
+// Put takes one dead letter. After an interruption it ignores them, because an unreadable
+// record is not at fault then.
 func (l *Letters) Put(d *wire.DeadLetter) error {
 	if err := l.ctx.Err(); err != nil {
 		return err
@@ -82,7 +82,7 @@ func (l *Letters) Put(d *wire.DeadLetter) error {
 	return nil
 }
 
-// Taker returns the function that puts bad records as dead letters of a stage.
+// Taker returns a function that puts bad records as a stage's dead letters.
 func (l *Letters) Taker(stage string) read.Dead {
 	return func(_ context.Context, bad *decoding.BadRecord) error {
 		d := wire.FromBadRecord(stage, bad, time.Now())

@@ -60,7 +60,7 @@ func readRules(paths []string) (*sigma.Rules, []sigma.Problem, error) {
 	return rules, problems, nil
 }
 
-// readRuleFile reads a file, up to one byte more than the largest that rules may have.
+// readRuleFile reads a file, up to one byte more than the limit for rules.
 func readRuleFile(path string) ([]byte, error) {
 	f, err := os.Open(path)
 	if err != nil {

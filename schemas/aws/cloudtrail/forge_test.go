@@ -75,8 +75,19 @@ func holdsForging(t *testing.T, what, open, between, shut, record string) {
 	}
 }
 
+// sampled returns a function that reports whether to try the next case: always, and with
+// -short for every eleventh one.
+func sampled() func() bool {
+	n := 0
+	return func() bool {
+		n++
+		return !testing.Short() || n%11 == 0
+	}
+}
+
 // TestRowA16Forging: no bytes that a caller puts into a record change the number of events, or any event but the record's own.
 func TestRowA16Forging(t *testing.T) {
+	try := sampled()
 	for n, value := range attacks() {
 		for h, hole := range holes {
 			record, ok := filled(hole, value)
@@ -84,7 +95,7 @@ func TestRowA16Forging(t *testing.T) {
 				continue
 			}
 			for _, frame := range framings {
-				if len(record) > 1<<20 && (h != 3 || n%2 != len(frame.name)%2) {
+				if len(record) > 1<<20 && (h != 3 || n%2 != len(frame.name)%2) || !try() {
 					continue // enough of the long ones
 				}
 				holdsForging(t, fmt.Sprintf("attack %d, hole %d, %s", n, h, frame.name), frame.open, frame.between, frame.shut, record)
@@ -95,6 +106,7 @@ func TestRowA16Forging(t *testing.T) {
 
 // TestForgingInEnvelopes: the same where each record is a text in an envelope.
 func TestForgingInEnvelopes(t *testing.T) {
+	try := sampled()
 	text := func(before, behind string) func(string) string {
 		return func(e string) string { return before + quoted(e) + behind }
 	}
@@ -105,7 +117,7 @@ func TestForgingInEnvelopes(t *testing.T) {
 		for n, value := range attacks() {
 			for h, hole := range holes[:5] {
 				record, ok := filled(hole, value)
-				if !ok || len(record) > 1<<20 || strings.Contains(value, "\xff") {
+				if !ok || len(record) > 1<<20 || strings.Contains(value, "\xff") || !try() {
 					continue
 				}
 				got := read(t, around(short(0))+"\n"+around(record)+"\n"+around(short(2)))
@@ -147,11 +159,15 @@ func TestForgingByDamage(t *testing.T) {
 // TestForgingByCut cuts an object inside a record, at every byte: nothing behind the
 // record is left to say what is inside it, and nothing inside becomes an event.
 func TestForgingByCut(t *testing.T) {
+	try := sampled()
 	for _, value := range []string{forged, list(forged), `[` + forged + `,{},{}]`, `[` + forged + `]`} {
 		record := strings.Replace(holes[3], "%s", value, 1)
 		for _, frame := range framings {
 			for _, before := range [][]string{nil, {short(0), short(1)}} {
 				for k := range record {
+					if !try() {
+						continue
+					}
 					events, faults := parted(read(t, frame.open+strings.Join(append(before[:len(before):len(before)], record[:k]), frame.between)))
 					if !slices.Equal(raws(events), before) || len(faults) > 1 {
 						t.Fatalf("%s, cut to %q: %.300q are events; %d bad records", frame.name, record[:k], raws(events), len(faults))
@@ -165,6 +181,7 @@ func TestForgingByCut(t *testing.T) {
 // TestForgingBySplit splits a record that stands in a line, at every byte, as container
 // runtimes and syslog split long lines: no piece is an event.
 func TestForgingBySplit(t *testing.T) {
+	try := sampled()
 	text := func(before, behind string) func(string) string {
 		return func(piece string) string { return before + quoted(piece) + behind }
 	}
@@ -175,6 +192,9 @@ func TestForgingBySplit(t *testing.T) {
 			"log": text(`{"log":`, `,"stream":"stdout"}`), "message": text(`{"message":`, `}`),
 		} {
 			for k := 1; k < len(record); k++ {
+				if !try() {
+					continue
+				}
 				events, _ := parted(read(t, around(short(0))+"\n"+around(record[:k])+"\n"+around(record[k:])+"\n"+around(short(3))+"\n"))
 				if len(events) == 3 && strings.ReplaceAll(events[1].raw, "\n", "") == record {
 					continue // a line feed between two values
@@ -202,6 +222,7 @@ func TestForgingBySplit(t *testing.T) {
 // an event of it. (A cut does where it falls exactly behind a part of the record and what
 // follows goes on as a list would, because nothing tells the two apart.)
 func TestForgingByByte(t *testing.T) {
+	try := sampled()
 	for _, value := range []string{forged, list(forged), `[1,` + forged + `,{}]`} {
 		record := strings.Replace(holes[3], "%s", value, 1)
 		first, last := strings.Index(record, value)-12, strings.Index(record, value)+len(value)+12
@@ -216,7 +237,7 @@ func TestForgingByByte(t *testing.T) {
 				}
 			}
 			for k := first; k < last; k++ {
-				if k > first+60 && k < last-60 {
+				if k > first+60 && k < last-60 || !try() {
 					continue
 				}
 				f(record[:k] + record[k+1:])

@@ -95,8 +95,8 @@ const (
 	maxPoison = 10_000
 )
 
-// Stats counts messages.
-type Stats struct {
+// messageCounts counts messages.
+type messageCounts struct {
 	Received  int64 // including those received again
 	Deleted   int64 // everything that they named was done or unwanted
 	Given     int64 // left to the redrive policy, or deleted after their dead letter
@@ -127,7 +127,7 @@ type Source struct {
 	retries    *source.Retries // by target.id
 	strays     *s3.Strays
 	poison     []string // ids of messages given up
-	stats      Stats
+	stats      messageCounts
 	room       chan struct{} // signals that a message was dropped
 }
 

@@ -400,7 +400,7 @@ func TestPoisonWithoutRedrivePolicyIsDeleted(t *testing.T) {
 }
 
 // counts returns the counts so far.
-func (s *Source) counts() Stats {
+func (s *Source) counts() messageCounts {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	st := s.stats

@@ -3,7 +3,7 @@
 // add what is particular to their protocol.
 //
 // Log records are made and read with the protobuf types that OpenTelemetry
-// publishes, so that the suite shares no code with what it tests.
+// publishes, so that the suite shares no encoder with what it tests.
 package sinktest
 
 import (
@@ -20,6 +20,7 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	"keytrail/processor/sink"
+	"keytrail/schemas/otellog"
 )
 
 // idName is the attribute that holds a record's id (semantic conventions,
@@ -131,12 +132,13 @@ func Batch(ids ...string) []sink.Record {
 // Data returns a log record with the given id, shaped as Keytrail writes it.
 func Data(id string) *logs.LogsData {
 	return &logs.LogsData{ResourceLogs: []*logs.ResourceLogs{{
+		SchemaUrl: otellog.SchemaURL,
 		Resource: &resource.Resource{Attributes: []*common.KeyValue{
 			{Key: "cloud.provider", Value: text("aws")},
 			{Key: "cloud.account.id", Value: text("111122223333")},
 		}},
 		ScopeLogs: []*logs.ScopeLogs{{
-			Scope: &common.InstrumentationScope{Name: "keytrail", Version: "0.1.0"},
+			Scope: &common.InstrumentationScope{Name: otellog.ScopeName, Version: otellog.SchemaVersion},
 			LogRecords: []*logs.LogRecord{{
 				TimeUnixNano:         1_795_000_000_000_000_001,
 				ObservedTimeUnixNano: 1_795_000_300_000_000_000,

@@ -224,6 +224,26 @@ func BenchmarkAppend(b *testing.B) {
 	}
 }
 
+// A detector's anomaly opens a finding, and later windows update it. A rule's revision is
+// the rank of the call's copy, and updates no finding.
+func TestFindingIsUpdated(t *testing.T) {
+	e := encoder(t, "ocsf")
+	f := func(kind string, revision int64, activity string) {
+		t.Helper()
+		r := examples(t, 0)["keytrail.anomaly"]
+		r.Get("keytrail.anomaly.kind").Str, r.Get("keytrail.anomaly.revision").Int = kind, revision
+		text := encode(t, e, r)
+		bodytest.Check(t, "ocsf", r, text)
+		if doc := bodytest.Object(t, text); doc["activity_name"] != activity {
+			t.Errorf("%s, revision %d: %v, want %s", kind, revision, doc["activity_name"], activity)
+		}
+	}
+	f("rate", 0, "Create")
+	f("rate", 1, "Create")
+	f("rate", 2, "Update")
+	f("rule", 2, "Create")
+}
+
 // A detector finds techniques and sub-techniques; ECS has fields for both.
 func TestECSTechniques(t *testing.T) {
 	r := &otellog.Record{Time: 1, EventName: "keytrail.anomaly"}

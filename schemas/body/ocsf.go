@@ -44,6 +44,10 @@ func (s *state) activity() activity {
 	case onWindow:
 		return activity{99, "Aggregate"}
 	case onAnomaly:
+		revision := s.get(semconv.KeytrailAnomalyRevision)
+		if revision != nil && revision.Int > 1 && !isRule(s.get(semconv.KeytrailAnomalyKind)) {
+			return activity{2, "Update"} // it goes on in a later window
+		}
 		return activity{1, "Create"}
 	}
 	_, operation := method(s.get(semconv.RPCMethod))

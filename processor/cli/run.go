@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
+	"slices"
 	"strings"
 	"time"
 
@@ -17,6 +19,7 @@ import (
 	"keytrail/processor/sigma"
 	"keytrail/processor/stream"
 	"keytrail/processor/telemetry"
+	"keytrail/schemas/otellog"
 	"keytrail/schemas/wire"
 )
 
@@ -144,8 +147,17 @@ func newPipeline(cfg *config.Config, brokers []string, tel *telemetry.Telemetry,
 		MessageRecords: cfg.Decode.MessageRecords, MessageBytes: int64(cfg.Decode.MessageBytes),
 		Read: read.Options{Limits: cfg.Decode.Limits(), OmitBody: cfg.Decode.Body == config.BodyNone,
 			SelfPrincipals: cfg.SelfPrincipals},
-		Telemetry: tel, Log: log,
+		Resource: resource(cfg.Resource), Telemetry: tel, Log: log,
 	}
+}
+
+// resource returns the attributes of a configuration's resource, in the order of their
+// names.
+func resource(attributes map[string]string) (list []otellog.Attr) {
+	for _, name := range slices.Sorted(maps.Keys(attributes)) {
+		list = append(list, otellog.Attr{Key: name, Kind: otellog.KindString, Str: attributes[name]})
+	}
+	return list
 }
 
 // destination opens the sink of a configuration.

@@ -40,10 +40,13 @@ type Config struct {
 	Detect detector.Settings `yaml:"detect"`
 	// SelfPrincipals are the principals with which the pipeline itself reads trails;
 	// their reads of encrypted trails are marked with keytrail.self.
-	SelfPrincipals []string         `yaml:"self_principals"`
-	Rules          Rules            `yaml:"rules"`
-	Sinks          []Sink           `yaml:"sinks"`
-	Telemetry      telemetry.Config `yaml:"telemetry"`
+	SelfPrincipals []string `yaml:"self_principals"`
+	Rules          Rules    `yaml:"rules"`
+	// Resource are attributes that the resource of every record gets on its way to a sink,
+	// such as service.name.
+	Resource  map[string]string `yaml:"resource"`
+	Sinks     []Sink            `yaml:"sinks"`
+	Telemetry telemetry.Config  `yaml:"telemetry"`
 
 	written  map[string]interpolated // settings that refer to the environment, by key
 	literals []string                // secrets in the file itself
@@ -238,6 +241,7 @@ func Default() *Config {
 		Detect:         detection.Settings,
 		SelfPrincipals: []string{},
 		Rules:          Rules{Sigma: []string{}},
+		Resource:       map[string]string{},
 		Sinks:          []Sink{},
 		Telemetry:      telemetry.DefaultConfig(),
 	}

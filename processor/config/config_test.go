@@ -182,6 +182,7 @@ func TestFullSetsEverything(t *testing.T) {
 	f("take with defaults", c.Sinks[1].Take, Take{Events: true, Windows: WindowsNone, Anomalies: true})
 	f("retry", c.Sinks[2].Retry, sink.DefaultRetry())
 	f("principal", c.SelfPrincipals[1], environment["READER"])
+	f("resource", c.Resource, map[string]string{"service.name": "keytrail", "deployment.environment.name": environment["SIEM_HOST"]})
 	// Every key of full.yaml differs from its default, so a key that Parse ignores shows.
 	left, right := reflect.ValueOf(*c), reflect.ValueOf(*Default())
 	for _, section := range []string{"Kafka", "Decode", "Window", "Commit", "Detect", "Telemetry"} {

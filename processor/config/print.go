@@ -3,7 +3,6 @@ package config
 import (
 	"fmt"
 	"io"
-	"maps"
 	"reflect"
 	"slices"
 	"strconv"
@@ -55,13 +54,14 @@ func (c *Config) node(v reflect.Value, key string) *yaml.Node {
 			n.Style = yaml.FlowStyle
 		}
 		return n
-	case reflect.Map: // of names to secrets
+	case reflect.Map: // of names to texts or secrets
 		n := &yaml.Node{Kind: yaml.MappingNode}
-		secrets := v.Interface().(map[string]setting.Secret)
-		for _, name := range slices.Sorted(maps.Keys(secrets)) {
-			n.Content = append(n.Content, stringNode(name), c.node(reflect.ValueOf(secrets[name]), join(key, name)))
+		names := v.MapKeys()
+		slices.SortFunc(names, func(a, b reflect.Value) int { return strings.Compare(a.String(), b.String()) })
+		for _, name := range names {
+			n.Content = append(n.Content, stringNode(name.String()), c.node(v.MapIndex(name), join(key, name.String())))
 		}
-		if len(secrets) == 0 {
+		if len(names) == 0 {
 			n.Style = yaml.FlowStyle
 		}
 		return n

@@ -3,12 +3,14 @@ package config
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"net"
 	"path/filepath"
 	"reflect"
 	"regexp"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"keytrail/processor/kafka"
@@ -46,9 +48,43 @@ func (c *Config) Validate() error {
 			p.Add(key, "%q is in the list twice", path)
 		}
 	}
+	validateResource(&p, c.Resource)
 	validateSinks(&p, c.Sinks)
 	nest(&p, "telemetry", c.Telemetry.Validate())
 	return p.Err()
+}
+
+// attributeForm is the form of an attribute's name in the semantic conventions, with at
+// least two parts.
+var attributeForm = regexp.MustCompile(`^[a-z][a-z0-9]*(_[a-z0-9]+)*(\.[a-z][a-z0-9]*(_[a-z0-9]+)*)+$`)
+
+// Bounds of resource.
+const (
+	maxResource      = 32  // attributes
+	maxResourceValue = 256 // bytes
+)
+
+// validateResource checks the attributes that all records get.
+func validateResource(p *setting.Problems, resource map[string]string) {
+	if len(resource) > maxResource {
+		p.Add("resource", "has %d attributes; at most %d are allowed", len(resource), maxResource)
+	}
+	names := slices.Sorted(maps.Keys(resource))
+	for _, name := range names {
+		key, value := "resource."+name, resource[name]
+		below := slices.IndexFunc(names, func(other string) bool { return strings.HasPrefix(other, name+".") })
+		first, _, _ := strings.Cut(name, ".")
+		switch {
+		case !attributeForm.MatchString(name):
+			p.Add(key, "%q is not the name of an attribute; write one such as service.name", name)
+		case first == "cloud" || first == "aws" || first == "keytrail":
+			p.Add(key, "Keytrail itself writes attributes %s.*; choose another name", first)
+		case below >= 0:
+			p.Add(key, "is also the namespace of %s; keep one of the two", names[below])
+		case value == "" || len(value) > maxResourceValue:
+			p.Add(key, "has %d bytes; want 1 to %d", len(value), maxResourceValue)
+		}
+	}
 }
 
 // nest adds the problems of the section at key.

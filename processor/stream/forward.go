@@ -160,7 +160,7 @@ func (f *forwarder) take(ctx context.Context, fetches kgo.Fetches) (received int
 				oldest = r.Timestamp
 			}
 			if f.wants(r) {
-				f.batch = append(f.batch, sink.Record{Value: r.Value, EventName: header(r), Ref: r})
+				f.batch = append(f.batch, sink.Record{Value: f.value(r), EventName: header(r), Ref: r})
 			}
 		}
 		if !oldest.IsZero() {
@@ -168,6 +168,14 @@ func (f *forwarder) take(ctx context.Context, fetches kgo.Fetches) (received int
 		}
 	})
 	return received
+}
+
+// value returns a record as the sink gets it.
+func (f *forwarder) value(r *kgo.Record) []byte {
+	if len(f.p.Resource) == 0 {
+		return r.Value
+	}
+	return otellog.AppendWithResource(nil, r.Value, otellog.EncodeResource(f.p.Resource))
 }
 
 // expired detects that Kafka deleted records before the sink took them: they are between

@@ -27,6 +27,7 @@ import (
 	"keytrail/processor/sink"
 	"keytrail/processor/telemetry"
 	"keytrail/processor/window"
+	"keytrail/schemas/otellog"
 	"keytrail/schemas/wire"
 )
 
@@ -83,6 +84,7 @@ type Pipeline struct {
 	MessageBytes   int64
 	Rules          *sigma.Rules // the user's; nil for none
 	Sinks          []Destination
+	Resource       []otellog.Attr // what the resource of every record gets on its way to a sink
 	Telemetry      *telemetry.Telemetry
 	Log            *slog.Logger
 	// Secrets are removed from the details of dead letters; nil for none. The log removes its own.

@@ -198,7 +198,7 @@ func refusesAtStart(t *testing.T) {
 		}
 	}
 	f("compression: rar", `cannot use property "compression" with value "rar": want none or gzip or snappy or lz4 or zstd`)
-	f("sasl_username: me", `property "sasl_username" is set, and mechanism none has no use for it`)
+	f("sasl_username: me", `property "sasl_username" is set, but mechanism none does not use it`)
 	f("tls.ca_file: /etc/ca.pem", `has no effect: Fluent Bit keeps it for its own plugins; set kafka_tls_ca_file`)
 	f("host: kafka-1", `property "host" in `)
 	f("compresion: zstd", "unknown configuration property 'compresion'")

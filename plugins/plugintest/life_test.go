@@ -132,7 +132,7 @@ func TestSecretsAreNotLogged(t *testing.T) {
 		t.Errorf("the secret is logged, or not mentioned at all:\n%s", r.stderr)
 	}
 	r = run(t, b, append([]string{b.out}, props("brokers=127.0.0.1:1", "sasl_password=hunter2")...)...)
-	if r.status != 3 || !strings.Contains(r.stderr, `property "sasl_password" is set, and mechanism none has no use for it`) || strings.Contains(r.stderr, "hunter2") {
+	if r.status != 3 || !strings.Contains(r.stderr, `property "sasl_password" is set, but mechanism none does not use it`) || strings.Contains(r.stderr, "hunter2") {
 		t.Errorf("status %d\n%s", r.status, r.stderr)
 	}
 }

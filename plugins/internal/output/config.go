@@ -159,7 +159,7 @@ func propertyName(key string) string {
 
 // settingNames are the settings of kafka.Security as its messages name them.
 var settingNames = regexp.MustCompile(`\b(?:(ca_file|cert_file|key_file|server_name)|` +
-	`(password_file|token_file|token_url)|beside (password))\b`)
+	`(password_file|token_file|token_url)|together with (password))\b`)
 
 // propertyNames puts the names of properties into a message about settings.
 func propertyNames(text string) string {
@@ -170,7 +170,7 @@ func propertyNames(text string) string {
 		case m[2] != "":
 			return "sasl_" + m[2]
 		default:
-			return "beside sasl_" + m[3]
+			return "together with sasl_" + m[3]
 		}
 	})
 }

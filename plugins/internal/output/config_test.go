@@ -85,7 +85,7 @@ func TestParseConfigRefusals(t *testing.T) {
 	f("kafka_tls_ca_file", "/nowhere", "TLS is not enabled")
 	f("kafka_tls_cert_file", "/nowhere", "belong together")
 	f("sasl_mechanism", "GSSAPI", "none or PLAIN or SCRAM-SHA-256 or SCRAM-SHA-512 or OAUTHBEARER or AWS_MSK_IAM")
-	f("sasl_username", "me", "mechanism none has no use for it")
+	f("sasl_username", "me", "mechanism none does not use it")
 }
 
 func TestParseConfigSecurity(t *testing.T) {
@@ -113,13 +113,13 @@ func TestParseConfigSecurity(t *testing.T) {
 			t.Errorf("a secret is shown: %s, %v", r.Summary(), err)
 		}
 	}
-	f("sasl_password", "hunter2", `"sasl_password_file"`, "stands beside sasl_password")
+	f("sasl_password", "hunter2", `"sasl_password_file"`, "is set together with sasl_password")
 	f("sasl_password_file", "/nowhere", "cannot use sasl_password_file", "/nowhere: no such file")
 	f("kafka_tls_ca_file", path, "cannot use kafka_tls_ca_file", "holds no certificate")
-	f("sasl_mechanism", "OAUTHBEARER", `property "sasl_token_file" is missing; mechanism OAUTHBEARER wants sasl_token_file or sasl_token_url`)
-	f("sasl_mechanism", "AWS_MSK_IAM", `property "sasl_password_file" is set, and mechanism AWS_MSK_IAM has no use for it`)
+	f("sasl_mechanism", "OAUTHBEARER", `property "sasl_token_file" is missing; mechanism OAUTHBEARER requires sasl_token_file or sasl_token_url`)
+	f("sasl_mechanism", "AWS_MSK_IAM", `property "sasl_password_file" is set, but mechanism AWS_MSK_IAM does not use it`)
 	values["kafka_tls"], values["kafka_tls_server_name"] = "off", ""
-	f("sasl_mechanism", "AWS_MSK_IAM", `property "sasl_mechanism": AWS_MSK_IAM works over TLS only`)
+	f("sasl_mechanism", "AWS_MSK_IAM", `property "sasl_mechanism": AWS_MSK_IAM requires TLS`)
 }
 
 // Whatever may be asked of the core before the plugin is.

@@ -154,7 +154,11 @@ func (s *sim) correlations(rules *sigma.Rules) {
 			return
 		}
 		_, where, _ := strings.Cut(rec.Str(semconv.KeytrailAnomalyReason), "Z")
-		f := simFiring{rec.Str(semconv.KeytrailAnomalyDetector), strings.TrimSuffix(where, "."), rec.Time}
+		start, err := time.Parse(time.RFC3339, rec.Str(semconv.KeytrailWindowStart))
+		if err != nil {
+			s.fault("%v", err)
+		}
+		f := simFiring{rec.Str(semconv.KeytrailAnomalyDetector), strings.TrimSuffix(where, "."), start.UnixNano()}
 		if id := rec.Str(semconv.KeytrailAnomalyID); ids[id] != f && ids[id] != (simFiring{}) {
 			s.fault("%v and %v have one id", ids[id], f)
 		} else {

@@ -22,6 +22,7 @@ func shipped(offset int64, at time.Time, id, key, principal, copy string) *kgo.R
 	rec.String(semconv.KeytrailCallCopy, copy)
 	rec.String(semconv.AWSKMSKeyARN, key)
 	rec.String(semconv.KeytrailPrincipalID, principal)
+	rec.String(semconv.KeytrailOperationClass, "decrypt")
 	return &kgo.Record{Topic: "kms.events", Partition: 1, Offset: offset, Value: otellog.AppendRequest(nil, &rec)}
 }
 
@@ -96,5 +97,22 @@ func TestOversizedNotices(t *testing.T) {
 	d.notify(task, true)
 	if sent != 2500 {
 		t.Errorf("%d notices, want 2500", sent)
+	}
+}
+
+// A record with the attributes' names of an older version is a dead letter, and not a call
+// of nobody.
+func TestOldSchema(t *testing.T) {
+	c, task := bigCommit(0)
+	task.to, task.begun = 0, true
+	rec := otellog.Record{EventName: semconv.EventAWSKMSAPICall, Time: time.Now().UnixNano()}
+	rec.String(semconv.KeytrailCallID, "call")
+	rec.String("keytrail.principal", "mallory")
+	r := &kgo.Record{Topic: "kms.events", Partition: 1, Value: otellog.AppendRequest(nil, &rec)}
+	if err := c.Process(r); err != nil || len(c.out) != 1 || len(task.Keys) != 0 {
+		t.Fatalf("%v, %d dead letters, %d calls", err, len(c.out), len(task.Keys))
+	}
+	if reason := headerOf(c.out[0], "reason"); reason != "old_schema" {
+		t.Errorf("the reason is %q", reason)
 	}
 }

@@ -22,6 +22,7 @@ import (
 	"keytrail/processor/screen"
 	"keytrail/processor/setting"
 	"keytrail/processor/sigma"
+	"keytrail/processor/sink"
 	"keytrail/processor/sink/all"
 	"keytrail/processor/sink/otlphttp"
 	"keytrail/processor/source"
@@ -224,9 +225,9 @@ func demoPipeline(ctx context.Context, brokers []string, siem *demo.SIEM, log *s
 	receiver := otlphttp.DefaultConfig()
 	receiver.Endpoint = siem.URL
 	to, _ := config.NewSink(all.OTLP)
-	to.Name, to.To = "siem", &receiver
+	to.Name, to.To, to.From = "siem", &receiver, sink.Earliest()
 	to.Take = config.Take{Windows: config.WindowsAnomalous, Anomalies: true}
-	there, err := destination(to)
+	there, err := destination(to, p)
 	p.Sinks = []stream.Destination{there}
 	return p, tel, err
 }

@@ -80,10 +80,10 @@ commit: {interval: 50ms, records: 300}
 sinks:
 %s`
 
-const fileSink = "  - {name: archive, type: file, path: \"${ARCHIVE}\", fsync: false, take: {windows: all}}\n"
+const fileSink = "  - {name: archive, type: file, path: \"${ARCHIVE}\", fsync: false, from: earliest, take: {windows: all}}\n"
 
 func otlpSink(url string) string {
-	return fmt.Sprintf("  - {name: siem, type: otlp, endpoint: %q, take: {windows: all}, retry: {base: 100ms, cap: 200ms}}\n", url)
+	return fmt.Sprintf("  - {name: siem, type: otlp, endpoint: %q, from: earliest, take: {windows: all}, retry: {base: 100ms, cap: 200ms}}\n", url)
 }
 
 // config writes a configuration for b and returns its path.

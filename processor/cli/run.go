@@ -17,6 +17,7 @@ import (
 	"keytrail/processor/kafka"
 	"keytrail/processor/read"
 	"keytrail/processor/sigma"
+	"keytrail/processor/sink"
 	"keytrail/processor/stream"
 	"keytrail/processor/telemetry"
 	"keytrail/schemas/otellog"
@@ -118,7 +119,7 @@ func runPipeline(ctx context.Context, cfg *config.Config, rules *sigma.Rules, lo
 		if !run.Forward {
 			break // the sinks, and their files, are those of the process that forwards
 		}
-		d, err := destination(s)
+		d, err := destination(s, p)
 		if err != nil {
 			return err
 		}
@@ -161,9 +162,9 @@ func resource(attributes map[string]string) (list []otellog.Attr) {
 }
 
 // destination opens the sink of a configuration.
-func destination(s config.Sink) (stream.Destination, error) {
-	d := stream.Destination{Name: s.Name, Batch: s.Batch, Retry: s.Retry, Events: s.Take.Events,
-		Anomalies: s.Take.Anomalies}
+func destination(s config.Sink, p *stream.Pipeline) (stream.Destination, error) {
+	d := stream.Destination{Name: s.Name, ID: s.Identifier(), From: s.From, Filter: s.Filter, Batch: s.Batch,
+		InFlight: s.InFlight, Retry: s.Retry, Events: s.Take.Events, Anomalies: s.Take.Anomalies}
 	switch s.Take.Windows {
 	case config.WindowsAnomalous:
 		d.Windows = stream.WindowsAnomalous
@@ -171,7 +172,7 @@ func destination(s config.Sink) (stream.Destination, error) {
 		d.Windows = stream.WindowsAll
 	}
 	var err error
-	if d.Sink, err = s.To.Open(); err != nil {
+	if d.Sink, err = s.To.Open(sink.Identity{Name: s.Name, Group: p.SinkGroup(s.ID, s.Name)}); err != nil {
 		return d, fmt.Errorf("sink %q: %w", s.Name, err)
 	}
 	return d, nil

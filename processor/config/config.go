@@ -16,6 +16,7 @@
 package config
 
 import (
+	"cmp"
 	"time"
 
 	"keytrail/processor/detector"
@@ -23,6 +24,7 @@ import (
 	"keytrail/processor/setting"
 	"keytrail/processor/sink"
 	"keytrail/processor/sink/all"
+	"keytrail/processor/sink/filter"
 	"keytrail/processor/telemetry"
 	"keytrail/processor/window"
 	"keytrail/schemas/decoding"
@@ -182,15 +184,27 @@ func nanoseconds(list []time.Duration) (ns []int64) {
 
 // Sink is one destination. In the file, the keys of To are among its own.
 type Sink struct {
-	// Name identifies the sink in its consumer group, logs and metrics. A renamed sink
-	// starts at the oldest record in Kafka.
-	Name  string      `yaml:"name"`
-	Type  all.Type    `yaml:"type"`
-	To    sink.Config `yaml:",inline"` // of Type
-	Take  Take        `yaml:"take"`
-	Batch sink.Batch  `yaml:"batch"`
-	Retry sink.Retry  `yaml:"retry"`
+	// Name identifies the sink in logs and metrics.
+	Name string `yaml:"name"`
+	// ID identifies the sink in its consumer group; "" means Name. A sink that is renamed
+	// keeps its position if ID stays what Name was.
+	ID   string      `yaml:"id"`
+	Type all.Type    `yaml:"type"`
+	To   sink.Config `yaml:",inline"` // of Type
+	// From is where the sink begins when it first runs.
+	From sink.Start `yaml:"from"`
+	Take Take       `yaml:"take"`
+	// Filter chooses among the records that Take takes.
+	Filter filter.Config `yaml:"filter"`
+	Batch  sink.Batch    `yaml:"batch"`
+	// InFlight bounds the batches that are on their way at the same time (default 4, or 1
+	// where the type takes no more).
+	InFlight int        `yaml:"in_flight"`
+	Retry    sink.Retry `yaml:"retry"`
 }
+
+// Identifier returns what identifies the sink in its consumer group.
+func (s *Sink) Identifier() string { return cmp.Or(s.ID, s.Name) }
 
 // Take selects the records of a sink.
 type Take struct {
@@ -210,12 +224,18 @@ const (
 	WindowsAll       Windows = "all"
 )
 
+// defaultInFlight is how many batches are on their way at the same time: with 100 ms per
+// request and 1,000 records in each, 40,000 records per second.
+const defaultInFlight = 4
+
 // NewSink returns a Sink of type t with its defaults, or false for an unknown type. Its
 // Name and the settings without a default are empty.
 func NewSink(t all.Type) (Sink, bool) {
 	to := all.Default(t)
+	kind, _ := all.Find(t)
 	return Sink{Type: t, To: to, Take: Take{Events: true, Windows: WindowsAnomalous, Anomalies: true},
-		Batch: sink.DefaultBatch(), Retry: sink.DefaultRetry()}, to != nil
+		Filter: filter.Default(), Batch: sink.DefaultBatch(), InFlight: min(defaultInFlight, kind.InFlight),
+		Retry: sink.DefaultRetry()}, to != nil
 }
 
 // Default returns the configuration of an empty file.

@@ -9,6 +9,7 @@ import (
 	"reflect"
 	"strings"
 	"testing"
+	"time"
 
 	"keytrail/processor/setting"
 	"keytrail/processor/sink"
@@ -113,7 +114,7 @@ func roundTrip(t *testing.T, c *Config, out string) {
 		}
 		for name, secret := range to.Headers {
 			got := back.Sinks[i].To.(*otlphttp.Config).Headers[name]
-			if secret.String() == setting.Redacted {
+			if secret.String() == setting.Redacted || secret.Sourced() {
 				to.Headers[name] = got
 			} else if got.Reveal() != secret.Reveal() {
 				t.Errorf("header %q changed from %d to %d bytes", name, len(secret.Reveal()), len(got.Reveal()))
@@ -180,6 +181,10 @@ func TestFullSetsEverything(t *testing.T) {
 	f("path", c.Sinks[1].To.Output(), "archive/${NAME}-x.ndjson")
 	f("take", s.Take, Take{Windows: WindowsAll, Anomalies: true})
 	f("take with defaults", c.Sinks[1].Take, Take{Events: true, Windows: WindowsNone, Anomalies: true})
+	f("id", s.Identifier()+" "+c.Sinks[1].Identifier(), "siem-1 archive")
+	f("from", s.From, sink.StartAt(time.Date(2026, 11, 30, 8, 0, 0, 0, time.UTC)))
+	f("in flight", []int{s.InFlight, c.Sinks[1].InFlight}, []int{8, 1})
+	f("linger", s.Batch.Linger, time.Second)
 	f("retry", c.Sinks[2].Retry, sink.DefaultRetry())
 	f("principal", c.SelfPrincipals[1], environment["READER"])
 	f("resource", c.Resource, map[string]string{"service.name": "keytrail", "deployment.environment.name": environment["SIEM_HOST"]})

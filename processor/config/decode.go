@@ -9,6 +9,7 @@ import (
 	"reflect"
 	"strings"
 
+	"keytrail/processor/setting"
 	"keytrail/processor/sink/all"
 
 	"go.yaml.in/yaml/v3"
@@ -43,7 +44,7 @@ func parse(name string, data []byte, lookup func(string) (string, bool)) (*Confi
 	d := decoder{faults: faults{file: name, lines: map[string]int{}}, lookup: lookup}
 	c := Default()
 	d.config = c
-	c.written = map[string]interpolated{}
+	c.written, c.hidden = map[string]interpolated{}, &setting.Scrubber{}
 	if root := d.document(data); root != nil {
 		d.value(root, reflect.ValueOf(c).Elem(), "")
 	}
@@ -51,7 +52,6 @@ func parse(name string, data []byte, lookup func(string) (string, bool)) (*Confi
 		d.problems(c.Validate())
 	}
 	s := c.secrets()
-	c.hidden = s
 	for _, e := range d.found {
 		e.Text = c.hide(s, e.Key, e.Text)
 	}

@@ -12,6 +12,7 @@ import (
 	"go.yaml.in/yaml/v3"
 
 	"keytrail/processor/setting"
+	"keytrail/processor/sink"
 )
 
 // Print writes the effective configuration as YAML that Parse reads back to the same
@@ -80,6 +81,12 @@ func scalarNode(v reflect.Value) *yaml.Node {
 		return plain(x.String())
 	case time.Duration:
 		return plain(setting.Duration(x))
+	case sink.Start:
+		text, err := x.MarshalText()
+		if err != nil {
+			panic("BUG: " + err.Error())
+		}
+		return plain(string(text))
 	}
 	switch v.Kind() {
 	case reflect.Bool:
@@ -106,14 +113,16 @@ type field struct {
 
 type fieldList []field
 
-// fields returns the settings of a section in the order of its type, with those of an
-// inline Config in its place.
+// fields returns the settings of a section in the order of its type, with those of inline
+// structures and of an inline Config in their place.
 func fields(v reflect.Value) fieldList {
 	var list fieldList
 	for i := range v.NumField() {
 		tag := v.Type().Field(i).Tag.Get("yaml")
 		switch {
 		case !v.Type().Field(i).IsExported(): // provenance of the settings
+		case tag == ",inline" && v.Field(i).Kind() == reflect.Struct:
+			list = append(list, fields(v.Field(i))...)
 		case tag == ",inline" && v.Field(i).IsNil():
 		case tag == ",inline": // an interface that holds a pointer
 			list = append(list, fields(v.Field(i).Elem().Elem())...)

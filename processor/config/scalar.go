@@ -1,6 +1,7 @@
 package config
 
 import (
+	"cmp"
 	"encoding"
 	"fmt"
 	"reflect"
@@ -39,6 +40,10 @@ func (d *decoder) scalar(node *yaml.Node, v reflect.Value, key string) {
 	}
 	if node.ShortTag() == "!!null" {
 		d.add(node.Line, key, `has no value; write "" for an empty text, or remove the key`)
+		return
+	}
+	if v.Type() == secretType && strings.HasPrefix(key, "sinks[") && sourced.MatchString(node.Value) {
+		d.sourced(node, v, key)
 		return
 	}
 	text, parts, err := d.expand(node.Value)
@@ -110,6 +115,9 @@ func (d *decoder) expand(text string) (_ string, parts []reference, err error) {
 			continue
 		}
 		m := variable.FindStringSubmatch("${" + rest)
+		if m == nil && sourced.MatchString("${"+rest) {
+			return "", nil, fmt.Errorf(`refers to a file or a command, which only the secrets of sinks can; use "${NAME}"`)
+		}
 		if m == nil {
 			return "", nil, fmt.Errorf(
 				`has a "${" without a reference such as "${NAME}"; write "$${" for the characters themselves`)
@@ -127,8 +135,59 @@ func (d *decoder) expand(text string) (_ string, parts []reference, err error) {
 	}
 }
 
-// origin matches a secret value that comes from the environment alone.
-var origin = regexp.MustCompile(`^((Bearer|Basic|Splunk|ApiKey|Token) )?\$\{[A-Za-z_][A-Za-z0-9_]*\}$`)
+// sourced finds references to a file or a command in a secret of a sink.
+var sourced = regexp.MustCompile(`\$\{(file|command):([^}]*)\}`)
+
+// sourced decodes a secret that is read while the program runs: each reference to a file or
+// a command is a part of it, and so is the text between them.
+func (d *decoder) sourced(node *yaml.Node, v reflect.Value, key string) {
+	var parts []setting.Part
+	var read []reference
+	text := func(raw string) bool {
+		expanded, more, err := d.expand(raw)
+		if err != nil {
+			d.add(node.Line, key, "%v", err)
+			return false
+		}
+		read = append(read, more...)
+		if expanded != "" {
+			parts = append(parts, setting.Part{Text: expanded})
+		}
+		if len(more) == 0 && printable(strings.TrimSpace(raw)+" ${X}") == "" && strings.TrimSpace(raw) != "" {
+			d.config.literals = append(d.config.literals, strings.TrimSpace(raw))
+		}
+		return true
+	}
+	last := 0
+	for _, m := range sourced.FindAllStringSubmatchIndex(node.Value, -1) {
+		kind, what := node.Value[m[2]:m[3]], node.Value[m[4]:m[5]]
+		if !text(node.Value[last:m[0]]) {
+			return
+		}
+		last = m[1]
+		switch words := strings.Fields(what); {
+		case len(words) == 0:
+			d.add(node.Line, key, `has "${%s:}" without a name; write one such as "${file:/run/secrets/token}"`, kind)
+			return
+		case kind == "file":
+			parts = append(parts, setting.Part{File: what})
+		default:
+			parts = append(parts, setting.Part{Command: words})
+		}
+	}
+	if !text(node.Value[last:]) {
+		return
+	}
+	if len(read) > 0 {
+		d.noteSetting(key, node.Value, "", read, v)
+	}
+	v.Set(reflect.ValueOf(setting.SecretOf(parts, cmp.Or(printable(node.Value), setting.Redacted), d.config.hidden)))
+}
+
+// origin matches a value whose secret part comes from the environment, a file or a command
+// alone.
+var origin = regexp.MustCompile(`^((Bearer|Basic|Splunk|ApiKey|Token) )?` +
+	`\$\{([A-Za-z_][A-Za-z0-9_]*|(file|command):[^}]*)\}$`)
 
 // printable returns raw, the text of a secret in the file, unless it contains the secret
 // itself; then "".

@@ -45,10 +45,10 @@ func (d *decoder) noteSetting(key, raw, text string, parts []reference, v reflec
 	}
 }
 
-// secrets returns the scrubber of c: it replaces values of the environment by their
-// references, and secrets in the file itself by setting.Redacted.
+// secrets adds the values of the environment, to be replaced by their references, and
+// secrets in the file itself, to be replaced by setting.Redacted, to the scrubber of c.
 func (c *Config) secrets() *setting.Scrubber {
-	s := &setting.Scrubber{}
+	s := c.hidden
 	for _, one := range c.written {
 		shown := one.raw
 		if one.close && origin.FindString(one.raw) == "" && !strings.Contains(one.raw, "://") {

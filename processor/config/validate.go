@@ -1,7 +1,6 @@
 package config
 
 import (
-	"errors"
 	"fmt"
 	"maps"
 	"net"
@@ -30,7 +29,7 @@ func (c *Config) Validate() error {
 	c.Decode.validate(&p)
 	c.Window.validate(&p)
 	c.Commit.validate(&p)
-	nest(&p, "detect", c.Detect.Validate())
+	p.Nest("detect", c.Detect.Validate())
 	for i, principal := range c.SelfPrincipals {
 		key := fmt.Sprintf("self_principals[%d]", i)
 		if principal == "" {
@@ -50,7 +49,7 @@ func (c *Config) Validate() error {
 	}
 	validateResource(&p, c.Resource)
 	validateSinks(&p, c.Sinks)
-	nest(&p, "telemetry", c.Telemetry.Validate())
+	p.Nest("telemetry", c.Telemetry.Validate())
 	return p.Err()
 }
 
@@ -84,18 +83,6 @@ func validateResource(p *setting.Problems, resource map[string]string) {
 		case value == "" || len(value) > maxResourceValue:
 			p.Add(key, "has %d bytes; want 1 to %d", len(value), maxResourceValue)
 		}
-	}
-}
-
-// nest adds the problems of the section at key.
-func nest(p *setting.Problems, key string, err error) {
-	var inner setting.Problems
-	if errors.As(err, &inner) {
-		for _, one := range inner {
-			p.Add(key+"."+one.Key, "%s", one.Text)
-		}
-	} else if err != nil {
-		p.Add(key, "%v", err)
 	}
 }
 
@@ -141,7 +128,7 @@ func (k Kafka) validate(p *setting.Problems) {
 	setting.Between(p, "kafka.partitions.events", k.Partitions.Events, 1, 1024)
 	setting.Between(p, "kafka.partitions.partials", k.Partitions.Partials, 1, 256)
 	security := k.Security()
-	nest(p, "kafka", security.Validate())
+	p.Nest("kafka", security.Validate())
 	if k.Embedded && (k.TLS.Enabled || k.SASL.Mechanism != kafka.MechanismNone) {
 		p.Add("kafka.embedded", "true cannot be combined with kafka.tls and kafka.sasl; remove them")
 	}
@@ -250,7 +237,7 @@ func validateSinks(p *setting.Problems, sinks []Sink) {
 	if len(sinks) > maxSinks {
 		p.Add("sinks", "has %d sinks; allowed: %d", len(sinks), maxSinks)
 	}
-	names, paths := map[string]int{}, map[string]int{}
+	names, ids, paths := map[string]int{}, map[string]int{}, map[string]int{}
 	for i, s := range sinks {
 		at := fmt.Sprintf("sinks[%d]", i)
 		s.validate(p, at)
@@ -258,6 +245,12 @@ func validateSinks(p *setting.Problems, sinks []Sink) {
 			p.Add(at+".name", "%q is also the name of sinks[%d]", s.Name, first)
 		} else {
 			names[s.Name] = i
+		}
+		if first, ok := ids[s.Identifier()]; ok && sinks[first].Name != s.Name {
+			p.Add(at+".id", "%q is the id of sinks[%d] as well; the two would share one consumer group",
+				s.Identifier(), first)
+		} else {
+			ids[s.Identifier()] = i
 		}
 		if s.To == nil || s.To.Output() == "" {
 			continue
@@ -279,17 +272,28 @@ func (s Sink) validate(p *setting.Problems, at string) {
 		p.Add(at+".name", "%q is not a name; write up to 63 of the characters a-z 0-9 _ -, "+
 			"beginning with a letter or digit", s.Name)
 	}
+	if s.ID != "" && !sinkName.MatchString(s.ID) {
+		p.Add(at+".id", "%q is not an id; write up to 63 of the characters a-z 0-9 _ -, "+
+			"beginning with a letter or digit", s.ID)
+	}
 	setting.OneOf(p, at+".type", s.Type, all.Types()...)
+	if kind, ok := all.Find(s.Type); ok && s.InFlight > 1 && kind.InFlight == 1 {
+		p.Add(at+".in_flight", "%d is out of range; a sink of type %s delivers one batch at a time: write 1",
+			s.InFlight, s.Type)
+	} else if ok {
+		setting.Between(p, at+".in_flight", s.InFlight, 1, kind.InFlight)
+	}
 	if reflect.TypeOf(s.To) != reflect.TypeOf(all.Default(s.Type)) {
 		p.Add(at, "its type is %q, but its settings are of another type", s.Type)
 	}
 	if s.To != nil {
-		nest(p, at, s.To.Validate())
+		p.Nest(at, s.To.Validate())
 	}
 	setting.OneOf(p, at+".take.windows", s.Take.Windows, WindowsNone, WindowsAnomalous, WindowsAll)
 	if !s.Take.Events && !s.Take.Anomalies && s.Take.Windows == WindowsNone {
 		p.Add(at+".take", "takes no records; set events, windows or anomalies, or remove the sink")
 	}
-	nest(p, at+".batch", s.Batch.Validate())
-	nest(p, at+".retry", s.Retry.Validate())
+	p.Nest(at+".filter", s.Filter.Validate())
+	p.Nest(at+".batch", s.Batch.Validate())
+	p.Nest(at+".retry", s.Retry.Validate())
 }

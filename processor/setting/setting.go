@@ -2,11 +2,12 @@
 // wrong with a setting. It stands below every package that owns a Config, so
 // that a Config can use these types without knowing how files are read.
 //
-// The package reads no file and no environment. Its values are safe for
-// concurrent reading.
+// The package reads no environment, and only the files and commands that a Secret
+// is read from. Its values are safe for concurrent reading.
 package setting
 
 import (
+	"errors"
 	"fmt"
 	"log/slog"
 	"math"
@@ -72,7 +73,8 @@ const Redacted = "[redacted]"
 // nested structs without asking their methods.
 type Secret struct {
 	text   *string
-	origin string // the reference to the environment it came from, or ""
+	origin string  // the reference to the environment it came from, or ""
+	source *source // of a secret that is read while the program runs; see Read
 }
 
 // NewSecret returns text as a secret.
@@ -94,7 +96,8 @@ func SecretFrom(text, origin string) Secret {
 	return s
 }
 
-// Reveal returns the text. Callers pass it on to the one place that needs it.
+// Reveal returns the text, "" of a secret that is only known when it is read: see Read.
+// Callers pass it on to the one place that needs it.
 func (s Secret) Reveal() string {
 	if s.text == nil {
 		return ""
@@ -105,7 +108,7 @@ func (s Secret) Reveal() string {
 // String returns what may be printed: the origin, Redacted, or "" for no secret.
 func (s Secret) String() string {
 	switch {
-	case s.text == nil:
+	case s.text == nil && s.source == nil:
 		return ""
 	case s.origin != "":
 		return s.origin
@@ -142,6 +145,18 @@ type Problems []Problem
 // Add notes a problem with the setting key.
 func (p *Problems) Add(key, format string, args ...any) {
 	*p = append(*p, Problem{Key: key, Text: fmt.Sprintf(format, args...)})
+}
+
+// Nest adds the problems of the section at key; err is what its Validate returned.
+func (p *Problems) Nest(key string, err error) {
+	var inner Problems
+	if errors.As(err, &inner) {
+		for _, one := range inner {
+			p.Add(key+"."+one.Key, "%s", one.Text)
+		}
+	} else if err != nil {
+		p.Add(key, "%v", err)
+	}
 }
 
 // Err returns p as an error, or nil when nothing is wrong.

@@ -2,19 +2,24 @@ package sink
 
 import "time"
 
-// waits notes that the sink takes nothing now and is asked again after the pause, and
-// writes it to the log at most once a minute. asked is the pause that the sink asked
-// for.
-func (r *Runner) waits(paused *Paused, said error, attempts int, pause, asked time.Duration) {
+// waits notes that the sink takes nothing from a worker now and is asked again after the
+// pause, and logs it at most once a minute. asked is the pause that the sink asked for.
+func (r *Runner) waits(worker int, paused *Paused, said error, attempts int, pause, asked time.Duration) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
 	now := time.Now()
 	next := Status{State: StateFailing, Err: said, Since: now, Next: now.Add(pause)}
 	if paused != nil {
 		next.State, next.Cause = StatePaused, paused.Cause
+		if r.probing == nil {
+			r.probing, r.prober = make(chan struct{}), worker
+		}
 	}
-	if r.status.State == next.State && r.status.Cause == next.Cause {
-		next.Since = r.status.Since
+	if before := r.states[worker]; before.State == next.State && before.Cause == next.Cause {
+		next.Since = before.Since
 	}
-	r.tell(next)
+	r.states[worker] = next
+	r.o.Watch(r.worst())
 	if r.since.IsZero() {
 		r.since = now
 	}
@@ -35,25 +40,48 @@ func (r *Runner) waits(paused *Paused, said error, attempts int, pause, asked ti
 	}
 }
 
-// recovered notes that the sink takes records again, if it did not before.
-func (r *Runner) recovered() {
-	if r.since.IsZero() {
+// recovered notes that the sink takes records of a worker, and with them, as far as anybody
+// knows, those of workers that have none at the moment.
+func (r *Runner) recovered(worker int) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	changed := false
+	for i := range r.states {
+		if (i == worker || r.busy[i] == 0) && r.states[i].State != StateTaking {
+			r.states[i] = Status{State: StateTaking, Since: time.Now()}
+			changed = true
+		}
+	}
+	if !changed {
 		return
 	}
-	r.o.Log.Info("the sink takes records again", "after", time.Since(r.since))
-	r.since = time.Time{}
-	r.failing.Reset()
-	r.pausing.Reset()
-	r.tell(Status{State: StateTaking, Since: time.Now()})
+	worst := r.worst()
+	if worst.State == StateTaking {
+		r.o.Log.Info("the sink takes records again", "after", time.Since(r.since))
+		r.since = time.Time{}
+		r.failing.Reset()
+		r.pausing.Reset()
+	}
+	r.o.Watch(worst)
 }
 
-func (r *Runner) tell(s Status) {
-	r.status = s
-	r.o.Watch(s)
+// worst returns the state of the worker with the most trouble; with the lock held.
+func (r *Runner) worst() Status {
+	rank := map[State]int{StateTaking: 0, StateFailing: 1, StatePaused: 2}
+	worst := r.states[0]
+	for _, s := range r.states[1:] {
+		if rank[s.State] > rank[worst.State] ||
+			s.State == worst.State && s.State != StateTaking && s.Since.Before(worst.Since) {
+			worst = s
+		}
+	}
+	return worst
 }
 
-// logRefusal writes that the sink refused or lost records.
+// logRefusal logs that the sink refused or lost records.
 func (r *Runner) logRefusal(what string, why error, records int) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
 	if held, due := r.refused.Open(time.Now(), records); due {
 		r.o.Log.Error(what, "error", why, "records", records, "records_not_logged_before", held)
 	}

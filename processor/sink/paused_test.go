@@ -89,7 +89,7 @@ func TestPauseVerdicts(t *testing.T) {
 	f(errors.Join(&Throttled{Records: []int{1}, Err: errors.New("429")}, paused), every, nil)
 }
 
-// What the sink asks for is kept to and shown, up to the bound.
+// The pause that the sink asks for is kept and shown, up to the bound.
 func TestAskedPauseIsShown(t *testing.T) {
 	f := func(answer error, want time.Duration) {
 		t.Helper()

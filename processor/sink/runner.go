@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"log/slog"
 	"math/rand/v2"
+	"slices"
+	"sync"
 	"time"
 
 	"keytrail/processor/lograte"
@@ -14,37 +16,38 @@ import (
 // Outcome is what happened to records on their way to a sink.
 type Outcome string
 
-// The outcomes that Options.Observe is told of. Every record given to
-// Runner.Deliver ends as delivered or dead-lettered; retried and rejected count
-// what happened on the way.
+// The outcomes that Options.Observe receives. Every record ends as delivered or
+// dead-lettered; retried and rejected count what happened on the way.
 const (
-	// OutcomeDelivered: the sink took the records. Those that it lost in a partial
-	// success are among them, and are counted as rejected besides.
+	// OutcomeDelivered: the sink took the records. Those that it lost in a partial success
+	// are among them, and also count as rejected.
 	OutcomeDelivered Outcome = "delivered"
-	// OutcomeRetried: the records are about to be sent again, in the same or in
-	// smaller batches.
+	// OutcomeRetried: the records are about to be sent again, in the same or in smaller
+	// batches.
 	OutcomeRetried Outcome = "retried"
-	// OutcomeRejected: the sink refused the records for good, or lost them.
+	// OutcomeRejected: the sink refused the records permanently, or lost them.
 	OutcomeRejected Outcome = "rejected"
 	// OutcomeDeadLettered: the dead letter function took the records.
 	OutcomeDeadLettered Outcome = "dead_lettered"
 )
 
-// Options say what a Runner drives and how.
+// Options say what a Runner or a Chain drives and how. Their functions are called by
+// InFlight goroutines at a time.
 type Options struct {
 	Name  string // the sink's name in logs and errors
 	Sink  Sink
 	Batch Batch
 	Retry Retry
-	// DeadLetter takes one record that the sink will not have. When it fails,
-	// Deliver fails with its error and the caller must not commit. It must not
-	// keep rec.Value after it has returned.
+	// InFlight bounds the batches that are on their way at the same time; 0 means 1.
+	InFlight int
+	// DeadLetter takes one record that the sink refuses permanently. When it fails, the
+	// caller must not commit. It must not keep rec.Value after it has returned.
 	DeadLetter func(ctx context.Context, rec Record, reason Reason, err error) error
-	// Observe is told of every outcome, with the number of records; nil is
-	// allowed. The reason is "" for OutcomeDelivered and OutcomeRetried.
+	// Observe receives every outcome, with the number of records; nil is allowed. The
+	// reason is "" for OutcomeDelivered and OutcomeRetried.
 	Observe func(o Outcome, reason Reason, records int)
-	// Watch is told of the sink's state each time that it changes or an attempt fails;
-	// nil is allowed. It is called by the goroutine of Deliver, and must not wait.
+	// Watch receives the sink's state each time that it changes or an attempt fails, by
+	// one goroutine at a time; nil is allowed. It must not wait.
 	Watch func(Status)
 	// Expires returns when Kafka deletes the oldest record that the sink has not taken,
 	// for the log; false when that is not known. nil is allowed.
@@ -56,25 +59,33 @@ type Options struct {
 	Random func() float64
 }
 
-// Runner delivers records to one sink. It is made for the one goroutine that
-// polls Kafka and is not safe for concurrent use: consumers that run side by
-// side have a Runner each.
+// Runner delivers records to one sink, batch by batch. Deliver is for one goroutine; Chain
+// delivers several batches at a time.
 type Runner struct {
-	o       Options
-	status  Status
-	since   time.Time    // since when the sink takes nothing; zero while it does
-	failing lograte.Gate // the lines about a sink that takes nothing
-	pausing lograte.Gate // the lines about a sink that is paused
-	refused lograte.Gate // the lines about records refused or lost
+	o Options
+
+	mu      sync.Mutex    // guards what follows
+	states  []Status      // of each worker
+	busy    []int         // how many batches, and halves of them, each worker has in hand
+	since   time.Time     // since when a worker fails; zero while none does
+	probing chan struct{} // closed when the one worker that asks a paused sink has ended that; nil: nobody does
+	prober  int           // that worker
+	failing lograte.Gate  // the lines about a sink that takes nothing
+	pausing lograte.Gate  // the lines about a sink that is paused
+	refused lograte.Gate  // the lines about records refused or lost
 }
 
 // NewRunner returns a Runner, or an error that names what is missing in o.
 func NewRunner(o Options) (*Runner, error) {
+	o.InFlight = max(o.InFlight, 1)
 	switch {
 	case o.Sink == nil:
 		return nil, fmt.Errorf("cannot run sink %q: Options.Sink is nil", o.Name)
 	case o.DeadLetter == nil:
 		return nil, fmt.Errorf("cannot run sink %q: Options.DeadLetter is nil", o.Name)
+	case o.InFlight > MaxInFlight:
+		return nil, fmt.Errorf("cannot run sink %q: %d batches in flight, at most %d are possible", o.Name,
+			o.InFlight, MaxInFlight)
 	}
 	if err := errors.Join(o.Batch.Validate(), o.Retry.Validate()); err != nil {
 		return nil, fmt.Errorf("cannot run sink %q: %w", o.Name, err)
@@ -95,27 +106,34 @@ func NewRunner(o Options) (*Runner, error) {
 		o.Random = rand.Float64
 	}
 	o.Log = o.Log.With("sink", o.Name)
-	r := &Runner{o: o}
-	r.tell(Status{State: StateTaking, Since: time.Now()})
+	r := &Runner{o: o, states: make([]Status, o.InFlight), busy: make([]int, o.InFlight)}
+	for i := range r.states {
+		r.states[i] = Status{State: StateTaking, Since: time.Now()}
+	}
+	r.o.Watch(r.states[0])
 	return r, nil
 }
 
-// Deliver brings every record to the sink or to the dead letter, in batches and
-// in order, and returns nil when none is left. It returns an error only when ctx
-// is done or when the dead letter function failed; then some of the records may
-// have been delivered, and the caller delivers all of them again.
+// Deliver brings every record to the sink or to the dead letter, in batches and in order,
+// and returns nil when none is left. It returns an error only when ctx is done or when the
+// dead letter function failed; then some of the records may have been delivered, and the
+// caller delivers all of them again.
 //
-// Deliver waits for a sink that is down as long as ctx allows. Once ctx is done
-// it starts no further attempt.
+// Deliver waits for a sink that is down as long as ctx allows. Once ctx is done it starts no
+// further attempt.
 func (r *Runner) Deliver(ctx context.Context, records []Record) error {
 	for len(records) > 0 {
 		n := r.o.Batch.take(records)
-		if err := r.deliver(ctx, records[:n:n]); err != nil {
-			return fmt.Errorf("cannot deliver to sink %q: %w", r.o.Name, err)
+		if err := r.deliver(errand{ctx: ctx, stop: ctx}, records[:n:n]); err != nil {
+			return r.named(err)
 		}
 		records = records[n:]
 	}
 	return nil
+}
+
+func (r *Runner) named(err error) error {
+	return fmt.Errorf("cannot deliver to sink %q: %w", r.o.Name, err)
 }
 
 // Close closes the sink.
@@ -139,28 +157,47 @@ func (b Batch) take(records []Record) int {
 	return n
 }
 
-// deliver brings one batch to its end. A sink that is paused is asked again without
-// end: the bounds of Retry count from the last pause on.
-func (r *Runner) deliver(ctx context.Context, batch []Record) error {
+// errand is the way of one batch.
+type errand struct {
+	ctx    context.Context // ends an attempt
+	stop   context.Context // no attempt begins again after its end, which is not later than that of ctx
+	worker int             // the number of the goroutine
+	// live reports whether the record is still this process's to deliver; nil: always.
+	live func(Record) bool
+}
+
+// deliver brings one batch to its end. A sink that is paused is asked again without end: the
+// bounds of Retry count from the last pause on.
+func (r *Runner) deliver(e errand, batch []Record) error {
+	r.mu.Lock()
+	r.busy[e.worker]++
+	r.mu.Unlock()
+	defer r.leave(e.worker)
 	start, pauses := time.Now(), 0
 	for attempts := 1; ; attempts++ {
-		if err := ctx.Err(); err != nil {
+		if err := r.begin(e, attempts > 1 || pauses > 0); err != nil {
 			return err
 		}
-		said := r.o.Sink.Deliver(ctx, batch)
-		if said != nil && ctx.Err() != nil {
-			return fmt.Errorf("%w; the sink said: %w", ctx.Err(), said)
+		if batch = e.own(batch); len(batch) == 0 {
+			return nil
+		}
+		said := r.o.Sink.Deliver(e.ctx, batch)
+		if err := e.ctx.Err(); said != nil && err != nil {
+			return fmt.Errorf("%w; the sink said: %w", err, said)
 		}
 		v := judge(said, len(batch))
-		if v.split != nil {
-			r.recovered() // it answers, and about the records
-			return r.halve(ctx, batch, v.split)
+		if v.paused == nil {
+			r.release(e.worker)
 		}
-		if err := r.settle(ctx, batch, v); err != nil {
+		if v.split != nil {
+			r.recovered(e.worker) // it answers, and about the records
+			return r.halve(e, batch, v.split)
+		}
+		if err := r.settle(e.ctx, batch, v); err != nil {
 			return err
 		}
 		if len(v.retry) == 0 {
-			r.recovered()
+			r.recovered(e.worker)
 			return nil
 		}
 		batch = pick(batch, v.retry)
@@ -173,28 +210,81 @@ func (r *Runner) deliver(ctx context.Context, batch []Record) error {
 			pauses = 0
 			pause = r.o.Retry.pause(attempts, v.after, r.o.Random())
 			if r.o.Retry.exhausted(attempts, time.Since(start), pause) {
-				return r.deadLetter(ctx, batch, &Rejected{Reason: ReasonExhausted, Err: said})
+				return r.deadLetter(e.ctx, batch, &Rejected{Reason: ReasonExhausted, Err: said})
 			}
 		}
 		r.o.Observe(OutcomeRetried, "", len(batch))
-		r.waits(v.paused, said, max(attempts, pauses), pause, v.after)
-		if err := sleep(ctx, pause); err != nil {
+		r.waits(e.worker, v.paused, said, max(attempts, pauses), pause, v.after)
+		if err := sleep(e.stop, pause); err != nil {
 			return fmt.Errorf("%w; the sink said: %w", err, said)
 		}
 	}
 }
 
-// halve delivers the two halves of a batch that was refused as a whole. A batch
-// of n records is cut at most n-1 times, so it costs at most 2n-1 requests; each
-// level of halves sends the batch's bytes once, and there are log2(n) levels.
-func (r *Runner) halve(ctx context.Context, batch []Record, why *Rejected) error {
+// own returns the records of the batch that are still this process's to deliver.
+func (e *errand) own(batch []Record) []Record {
+	if e.live == nil || !slices.ContainsFunc(batch, func(r Record) bool { return !e.live(r) }) {
+		return batch
+	}
+	return slices.DeleteFunc(slices.Clone(batch), func(r Record) bool { return !e.live(r) })
+}
+
+// begin waits until the worker may begin an attempt. While the sink is paused, one worker
+// asks it and the others wait for its result.
+func (r *Runner) begin(e errand, again bool) error {
+	for {
+		if err := e.ctx.Err(); err != nil {
+			return err
+		}
+		if err := e.stop.Err(); err != nil && again {
+			return err
+		}
+		r.mu.Lock()
+		probing := r.probing
+		if r.prober == e.worker {
+			probing = nil
+		}
+		r.mu.Unlock()
+		if probing == nil {
+			return nil
+		}
+		select {
+		case <-probing:
+		case <-e.stop.Done():
+			return e.stop.Err()
+		}
+	}
+}
+
+// leave notes that a worker has ended a batch.
+func (r *Runner) leave(worker int) {
+	r.release(worker)
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.busy[worker]--
+}
+
+// release ends the worker's asking of a paused sink, if it did that: the others go on.
+func (r *Runner) release(worker int) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.probing != nil && r.prober == worker {
+		close(r.probing)
+		r.probing = nil
+	}
+}
+
+// halve delivers the two halves of a batch that was refused as a whole. A batch of n records
+// is cut at most n-1 times, so it costs at most 2n-1 requests; each level of halves sends
+// the batch's bytes once, and there are log2(n) levels.
+func (r *Runner) halve(e errand, batch []Record, why *Rejected) error {
 	r.logRefusal("the sink refused a batch; looking for the record at fault", why, len(batch))
 	r.o.Observe(OutcomeRetried, "", len(batch))
 	middle := len(batch) / 2
-	if err := r.deliver(ctx, batch[:middle:middle]); err != nil {
+	if err := r.deliver(e, batch[:middle:middle]); err != nil {
 		return err
 	}
-	return r.deliver(ctx, batch[middle:])
+	return r.deliver(e, batch[middle:])
 }
 
 // settle ends the records of the batch that are accepted or rejected.
@@ -202,7 +292,7 @@ func (r *Runner) settle(ctx context.Context, batch []Record, v verdict) error {
 	if p := v.partial; p != nil {
 		lost := min(max(p.Lost, 0), len(batch))
 		r.o.Observe(OutcomeRejected, ReasonPartial, lost)
-		r.logRefusal("the sink took a batch and lost records of it", p, lost)
+		r.logRefusal("the sink took a batch and lost some of its records", p, lost)
 	}
 	refused := 0
 	for i, why := range v.rejected {
@@ -233,7 +323,7 @@ func (r *Runner) deadLetter(ctx context.Context, records []Record, why *Rejected
 	return nil
 }
 
-// pick returns the records at the given indexes, in a slice of its own.
+// pick returns the records at the given indexes, in a new slice.
 func pick(batch []Record, indexes []int) []Record {
 	if len(indexes) == len(batch) {
 		return batch

@@ -106,13 +106,13 @@ func TestBatches(t *testing.T) {
 		}
 	}
 	// nothing to deliver: the sink is not asked
-	f(Batch{10, 1024}, nil, nil)
+	f(Batch{10, 1024, 0}, nil, nil)
 	// by number
-	f(Batch{2, 1024}, []int{1, 1, 1, 1, 1}, [][]int{{0, 1}, {2, 3}, {4}})
+	f(Batch{2, 1024, 0}, []int{1, 1, 1, 1, 1}, [][]int{{0, 1}, {2, 3}, {4}})
 	// by bytes, up to and including the bound
-	f(Batch{10, 1024}, []int{512, 512, 1, 1023, 1}, [][]int{{0, 1}, {2, 3}, {4}})
-	// a record over the bound is a batch of its own
-	f(Batch{10, 1024}, []int{1, 2000, 1, 1}, [][]int{{0}, {1}, {2, 3}})
+	f(Batch{10, 1024, 0}, []int{512, 512, 1, 1023, 1}, [][]int{{0, 1}, {2, 3}, {4}})
+	// a record over the bound is a batch by itself
+	f(Batch{10, 1024, 0}, []int{1, 2000, 1, 1}, [][]int{{0}, {1}, {2, 3}})
 }
 
 func TestSinkDownHoldsBack(t *testing.T) {

@@ -1,29 +1,50 @@
-// Package sink delivers log records to whatever stands behind the pipeline: it
-// cuts them into batches, retries what is temporarily refused and hands over
-// what is refused for good.
+// Package sink delivers log records to a destination such as a SIEM: it collects them into
+// batches, sends batches again that are temporarily refused, and hands over records that
+// are refused permanently.
 //
-// Sink is the door to one destination; its folders (otlphttp, ndjson) hold one
-// protocol each. Runner drives a Sink. It keeps no queue of its own: Kafka is
-// the queue. Runner.Deliver returns when every record it was given has found
-// its end, so that the caller can commit the Kafka offsets behind it.
+// Sink is the door to one destination; the folders below hold one protocol each. Chain
+// drives a Sink. Kafka is the queue: Chain holds at most a few batches per sink and tells
+// the caller up to which offset each partition is done.
 //
-// What happens when
-//   - the sink is down: Deliver tries again, with growing random pauses, until
-//     its context ends. The caller stops polling meanwhile, so the records stay
-//     in Kafka, and memory holds no more than the records of one poll;
-//   - the sink refuses us, and not a record (a token that expired, an address that is
-//     wrong): it is paused. Deliver asks again, at least once a minute on average, and
-//     goes on by itself once somebody has mended it. Kafka keeps the records meanwhile;
-//   - the sink refuses a record for good: it goes to the dead letter function,
-//     and the records beside it go on;
-//   - the sink refuses a batch and cannot say for which record: the batch is
-//     halved until the record is found;
-//   - the process dies: the offsets were not committed, and the records come
-//     again. Delivery is at least once; records carry ids that do not change
-//     (log.record.uid, keytrail.anomaly.id), so that a sink can upsert.
+// How a Chain handles
+//   - a sink that is down: it tries again, with growing random pauses. Its queue fills, the
+//     caller stops reading, and the records stay in Kafka;
+//   - a sink that refuses the sender instead of a record (an expired token, a wrong
+//     address): the sink is paused. One request asks again, at least once a minute on
+//     average, and all go on once somebody has corrected the cause;
+//   - a record that the sink refuses permanently: it goes to the dead letter function with
+//     the receiver's words, and the other records go on;
+//   - a batch that the sink refuses without naming a record: it is halved until the record
+//     is found;
+//   - several requests in flight: a partition is part of one batch at a time. So its
+//     records arrive in order, and its position never passes an unacknowledged record;
+//   - a process that dies: its last offsets were not committed, and the records come again.
+//     Delivery is at least once; records carry ids that do not change (log.record.uid,
+//     keytrail.window.id, keytrail.anomaly.id), so that a receiver can upsert.
 //
-// No record is ever dropped: Deliver returns nil only when each one was taken by
-// the sink or by the dead letter function.
+// No record is dropped: a position advances only past records that the sink or the dead
+// letter function has taken, or that the sink's filter leaves out.
+//
+// # A new sink
+//
+// A sink is a folder beside this package and a line in all.Kinds:
+//
+//  1. Config has the settings of the type, with yaml tags. It holds no name, filter, batch,
+//     retry or in_flight: those are the same for all types. HTTP doors embed
+//     httpsink.Settings, the others have fields `tls` of type TLS and `insecure`, and call
+//     CheckPlain. Secrets have the type setting.Secret; read them with Secret.Read for each
+//     connection or request, because they may come from a file or a command.
+//  2. Open returns the Sink without sending anything. Files are read there, so that a
+//     mistake ends the start.
+//  3. Deliver turns the batch into requests and their answers into the errors below. It
+//     names the refused records if the receiver does, and returns Rejected with Split if
+//     the receiver refuses the batch as a whole. Only an answer about a record may reject
+//     it; every doubt is a Throttled, a Paused or a plain error. A 2xx is not a delivery
+//     until its body was read.
+//  4. Deliver puts the record's id into the document, also if the receiver cannot upsert.
+//     Event data never chooses an index, topic, header, path or URL without escaping.
+//  5. Tests call sinktest.Run, and sinktest.HTTP if the door is one of HTTP. Register the
+//     type in all.Kinds, and describe its settings in docs/sinks.md.
 package sink
 
 import (
@@ -34,60 +55,89 @@ import (
 
 // Record is one log record on its way to a sink.
 type Record struct {
-	// Value is an ExportLogsServiceRequest with one log record. It belongs to the
-	// caller of Runner.Deliver; a Sink reads it during Deliver only.
+	// Value is an ExportLogsServiceRequest with one log record. It belongs to the caller; a
+	// Sink reads it during Deliver only.
 	Value []byte
 	// EventName is the log record's event name, such as "keytrail.anomaly".
 	EventName string
-	// Ref is the caller's own reference (the Kafka record, say). Sinks and Runner
+	// Topic, Partition and Offset are the record's place in Kafka, the same whenever the
+	// record is sent.
+	Topic     string
+	Partition int32
+	Offset    int64
+	// Key is the record's key in Kafka: the id of the call, the window or the anomaly. Like
+	// Value it is read during Deliver only.
+	Key []byte
+	// Ref is the caller's own reference (the Kafka record, say). Sinks and this package
 	// pass it through untouched.
 	Ref any
 }
 
-// Sink delivers one batch to one destination.
+// Sink delivers batches to one destination. Up to in_flight goroutines call Deliver at the
+// same time; a type whose all.Kind allows one in flight is called by one.
 type Sink interface {
-	// Deliver sends the batch, which is never empty, and waits for the answer. It
-	// neither changes the batch nor keeps any of it after it has returned.
+	// Deliver sends the batch, which is never empty, and waits for the answer. It neither
+	// changes the batch nor keeps any of it after it has returned.
 	//
-	// It returns nil when every record was accepted. Otherwise the error, or the
-	// errors that it joins, say the end of each record:
-	//   - *Rejected: its records are refused for good;
-	//   - *Paused: somebody has to mend something first; no record is at fault;
+	// It returns nil when every record was accepted. Otherwise the error, or the errors
+	// that it joins, say the end of each record:
+	//   - *Rejected: its records are refused permanently;
+	//   - *Paused: somebody has to correct something first; no record is at fault;
 	//   - *Throttled: its records are to be sent again;
-	//   - *Partial: accepted, but the far end lost some without saying which;
+	//   - *Partial: accepted, but the receiver lost some without naming them;
 	//   - any other error: all records not rejected are to be sent again.
 	// Records that no *Rejected and no *Throttled names count as accepted.
 	Deliver(ctx context.Context, batch []Record) error
-	// Close releases what the sink holds. It is called once, after the last
-	// Deliver has returned.
+	// Close releases what the sink holds. It is called once, after the last Deliver has
+	// returned.
 	Close() error
 }
 
-// Config is what a type of sinks has of its own in the configuration. It is a pointer to a
-// structure whose fields have yaml tags.
+// Positioned is implemented by a Sink that stores positions together with the records, in
+// one transaction: then every record arrives exactly once.
+type Positioned interface {
+	Sink
+	// Positions returns the stored position of each partition that has one: the offset
+	// behind the last stored record. It is called when partitions are assigned, before
+	// any of their records is delivered, and goes before the offsets of the group. A sink
+	// fences the previous owner of the partitions before it returns.
+	Positions(ctx context.Context, topic string, partitions []int32) (map[int32]int64, error)
+}
+
+// Identity tells a sink from all others.
+type Identity struct {
+	// Name is the sink's name in the configuration, for logs and for the receiver.
+	Name string
+	// Group is the sink's consumer group. It is unique in the Kafka cluster and outlives
+	// processes and renaming: transactional ids and names of stored state begin with it.
+	Group string
+}
+
+// Config holds the settings of one type of sinks. It is a pointer to a structure whose
+// fields have yaml tags.
 type Config interface {
 	// Validate returns setting.Problems that name the settings that cannot be used.
 	Validate() error
 	// Open makes the sink. An error names the setting and its value.
-	Open() (Sink, error)
-	// Output returns the path of the local file that the sink writes, as it is
-	// configured: Stdout for standard output, "" for none. Two sinks must not write one
-	// file, and commands that read files leave it out.
+	Open(Identity) (Sink, error)
+	// Output returns the configured path of the local file that the sink writes: Stdout for
+	// standard output, "" for none. Two sinks must not write one file, and commands that
+	// read files leave it out.
 	Output() string
 }
 
 // Stdout is the path that means standard output.
 const Stdout = "-"
 
-// Reason is the bounded set of causes for which a sink does not keep a record:
-// a metric label and a header of the dead letter.
+// Reason is why a sink does not keep a record: a metric label and a header of the dead
+// letter, from a bounded set.
 type Reason string
 
 // The reasons for which records are refused.
 const (
 	ReasonInvalid   Reason = "invalid"           // the sink cannot read the record
 	ReasonTooLarge  Reason = "too_large"         // over the sink's own bound of size
-	ReasonPartial   Reason = "partial_success"   // taken, then lost by the far end
+	ReasonPartial   Reason = "partial_success"   // taken, then lost by the receiver
 	ReasonExhausted Reason = "retries_exhausted" // Retry.MaxAttempts or Retry.MaxElapsed reached
 )
 
@@ -96,15 +146,15 @@ func Reasons() []Reason {
 	return []Reason{ReasonInvalid, ReasonTooLarge, ReasonPartial, ReasonExhausted}
 }
 
-// Rejected reports records that the sink refused for good: the same bytes sent
-// again would be refused again.
+// Rejected reports records that the sink refused permanently: the same bytes sent again
+// would be refused again.
 type Rejected struct {
 	// Records holds the indexes of the refused records in the batch; nil means
 	// all of them.
 	Records []int
 	Reason  Reason
-	// Split says that the refusal is about the batch as a whole and that smaller
-	// batches may pass. It has a meaning only where Records is nil.
+	// Split means that the refusal is about the batch as a whole and that smaller batches
+	// may pass. It applies only if Records is nil.
 	Split bool
 	Err   error // what the sink said
 }
@@ -120,7 +170,7 @@ func (e *Rejected) Error() string {
 // Unwrap returns what the sink said.
 func (e *Rejected) Unwrap() error { return e.Err }
 
-// Throttled reports records that the sink did not take now and will take later.
+// Throttled reports records that the sink did not take now and may take later.
 type Throttled struct {
 	// Records holds the indexes of the records to send again; nil means all of
 	// those that are not rejected.
@@ -138,10 +188,9 @@ func (e *Throttled) Error() string {
 // Unwrap returns what the sink said.
 func (e *Throttled) Unwrap() error { return e.Err }
 
-// Partial reports that the sink answered with success and said in the same
-// answer that it lost some of the records, without saying which. They must not
-// be sent again (OTLP specification, "Partial success"), so all that can be
-// done is to count them and to write it down.
+// Partial reports that the sink answered with success and said in the same answer that it
+// lost some of the records, without naming them. They must not be sent again (OTLP
+// specification, "Partial success"), so they are only counted and logged.
 type Partial struct {
 	Lost    int    // number of records, from 0 to the size of the batch
 	Message string // what the sink said; "" when it said nothing

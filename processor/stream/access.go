@@ -1,6 +1,7 @@
 package stream
 
 import (
+	"cmp"
 	"context"
 
 	"keytrail/processor/kafka"
@@ -59,7 +60,7 @@ func (p *Pipeline) makeParts(stages Stages) error {
 	}
 	for _, d := range p.Sinks {
 		if topics := d.topics(p.Topics); stages.Forward && len(topics) > 0 {
-			if err := p.addPart(&part{stage: "forward", sink: d.Name, group: p.group("forward-" + d.Name),
+			if err := p.addPart(&part{stage: "forward", sink: d.Name, group: p.SinkGroup(d.ID, d.Name),
 				topics: topics}, forwardReasons()...); err != nil {
 				return err
 			}
@@ -70,6 +71,9 @@ func (p *Pipeline) makeParts(stages Stages) error {
 
 // group returns the consumer group of a stage.
 func (p *Pipeline) group(stage string) string { return p.TransactionID + "-" + stage }
+
+// SinkGroup returns the consumer group of a sink with an id, or else a name.
+func (p *Pipeline) SinkGroup(id, name string) string { return p.group("forward-" + cmp.Or(id, name)) }
 
 // checkAccess checks that the brokers let the stages join their groups and write
 // transactions.

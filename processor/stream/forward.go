@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
+	"sync"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kadm"
@@ -12,35 +14,46 @@ import (
 	"keytrail/processor/kafka"
 	"keytrail/processor/lograte"
 	"keytrail/processor/sink"
+	"keytrail/processor/sink/filter"
 	"keytrail/processor/telemetry"
 	"keytrail/schemas/otellog"
 	"keytrail/schemas/semconv"
 	"keytrail/schemas/wire"
 )
 
-// forwarder is stage forward for one sink: its own consumer group over the topics that
-// the sink takes. It commits offsets after the sink, or the dead letter topic, has
-// everything: at least once. While the sink is down the group stops reading, and Kafka
-// keeps the records.
+// forwarder is stage forward for one sink: a consumer group of its own over the topics that
+// the sink takes. One goroutine reads and commits, and the sink.Chain delivers. A
+// partition's offset is committed up to the first record that neither the sink nor the dead
+// letter has taken: at least once. When the sink is down the chain fills, the group stops
+// reading, and Kafka keeps the records.
 type forwarder struct {
 	p      *Pipeline
 	d      Destination
 	part   *part
 	client *kgo.Client
-	runner *sink.Runner
+	chain  *sink.Chain
+	filter *filter.Filter
+	flow   *telemetry.Flow
 	rec    otellog.Record
-	batch  []sink.Record
-	oldest map[string]time.Time // of the current batch, by topic; read by expires
-	dead   map[sink.Reason]int
 	letter *lograte.Letters
-	next   map[string]map[int32]int64 // position in each partition, as far as known
+
+	// mu guards what follows. It is held during commits: an older one never comes last.
+	mu        sync.Mutex
+	next      map[string]map[int32]int64 // where each partition is read on, as far as it is known
+	committed map[string]map[int32]int64
+	starts    map[string]string // of each topic, the time from which the sink reads it; see begin
 }
 
-// forwardPoll bounds the held records: 5,000 of about 3 kB, 15 MB.
-const forwardPoll = 5000
+// forwardPoll bounds the records of one poll. The chain says when to stop polling.
+const forwardPoll = 1000
+
+// forwardEvery is how long a poll waits for records: deliveries are committed in between.
+const forwardEvery = 250 * time.Millisecond
 
 func (p *Pipeline) forward(ctx context.Context, d Destination) error {
-	f := &forwarder{p: p, d: d, part: p.partOf("forward", d.Name), next: map[string]map[int32]int64{},
+	f := &forwarder{p: p, d: d, part: p.partOf("forward", d.Name), filter: filter.New(d.Filter),
+		flow: p.Telemetry.Flow("forward", d.Name), next: map[string]map[int32]int64{},
+		committed: map[string]map[int32]int64{}, starts: map[string]string{},
 		letter: lograte.NewLetters(lograte.ToLog(p.Log.With("stage", "forward", "sink", d.Name)))}
 	defer f.letter.Flush()
 	topics := d.topics(p.Topics)
@@ -48,40 +61,64 @@ func (p *Pipeline) forward(ctx context.Context, d Destination) error {
 		<-ctx.Done()
 		return nil
 	}
-	var err error
-	f.client, err = kgo.NewClient(append(append(p.Kafka.Options(), p.Kafka.Member(f.part.group)...),
-		kgo.ConsumeTopics(topics...), kgo.DisableAutoCommit(),
-		// Offsets of transaction markers are committed as well: uncommitted offsets count
-		// as waiting.
-		kgo.KeepControlRecords(),
-		kgo.RecordPartitioner(kgo.ManualPartitioner()))...)
-	if err != nil {
-		return fmt.Errorf("sink %q: cannot make a Kafka client: %w", d.Name, err)
-	}
-	defer f.client.Close()
 	observed := p.Telemetry.Sink(d.Name)
-	f.runner, err = sink.NewRunner(sink.Options{
-		Name: d.Name, Sink: d.Sink, Batch: d.Batch, Retry: d.Retry, DeadLetter: f.deadLetter, Log: p.Log,
-		Watch: f.part.tell, Expires: f.expires,
+	var err error
+	f.chain, err = sink.NewChain(sink.Options{
+		Name: d.Name, Sink: d.Sink, Batch: d.Batch, Retry: d.Retry, InFlight: d.InFlight,
+		DeadLetter: f.deadLetter, Log: p.Log, Watch: f.part.tell, Expires: f.expires,
 		Observe: func(o sink.Outcome, reason sink.Reason, n int) {
 			switch o {
 			case sink.OutcomeDelivered:
 				observed.Delivered(n)
+				f.flow.Received(n)
+				f.flow.Delivered(n)
 			case sink.OutcomeRetried:
 				observed.Retried(n)
 			case sink.OutcomeRejected:
 				observed.Rejected(string(reason), n)
+			case sink.OutcomeDeadLettered:
+				f.flow.Received(n)
+				f.flow.DeadLettered(string(reason), n)
 			}
 		},
 	})
 	if err != nil {
 		return fmt.Errorf("sink %q: %w", d.Name, err)
 	}
+	made := make(chan struct{}) // the callbacks need the client
+	f.client, err = kgo.NewClient(append(append(p.Kafka.Options(), p.Kafka.Member(f.part.group)...),
+		kgo.ConsumeTopics(topics...), kgo.DisableAutoCommit(),
+		// Offsets are committed behind the markers of transactions as well: what is not
+		// committed is what waits.
+		kgo.KeepControlRecords(),
+		// A partition is not revoked between the poll that returns its records and the
+		// moment when the chain has them.
+		kgo.BlockRebalanceOnPoll(),
+		kgo.AdjustFetchOffsetsFn(func(ctx context.Context, o offsets) (offsets, error) {
+			<-made
+			err := f.begin(ctx, o)
+			if err != nil && ctx.Err() == nil { // the client tries again
+				p.Kafka.Trouble.Failed("a sink cannot begin", err)
+			}
+			return o, err
+		}),
+		kgo.OnPartitionsRevoked(func(ctx context.Context, _ *kgo.Client, list map[string][]int32) {
+			f.revoked(ctx, list, true)
+		}),
+		kgo.OnPartitionsLost(func(ctx context.Context, _ *kgo.Client, list map[string][]int32) {
+			f.revoked(ctx, list, false)
+		}),
+		kgo.RecordPartitioner(kgo.ManualPartitioner()))...)
+	if err != nil {
+		return fmt.Errorf("sink %q: cannot make a Kafka client: %w", d.Name, err)
+	}
+	close(made)
+	defer f.client.CloseAllowingRebalance()
 	f.part.health.Clear(telemetry.Starting)
-	return f.loop(ctx)
+	return f.run(ctx)
 }
 
-// topics are the topics of which a sink takes records.
+// topics are those that a sink takes something of.
 func (d *Destination) topics(t wire.Topics) []string {
 	var list []string
 	if d.Events {
@@ -96,13 +133,38 @@ func (d *Destination) topics(t wire.Topics) []string {
 	return list
 }
 
-// loop polls, delivers and commits until ctx is done.
+// run reads and delivers until ctx is done. Then it ends in order: it stops reading, waits
+// for at most drain for the batches that it has, commits their offsets, and only then leaves
+// the group.
+func (f *forwarder) run(ctx context.Context) error {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	delivered := make(chan error, 1)
+	go func() {
+		delivered <- f.chain.Run(ctx, drain)
+		cancel()
+	}()
+	err := f.loop(ctx)
+	cancel()
+	err = errors.Join(err, <-delivered)
+	f.commit(context.WithoutCancel(ctx))
+	return err
+}
+
+// loop polls and commits until ctx is done.
 func (f *forwarder) loop(ctx context.Context) error {
 	failing := time.Time{}
 	for ctx.Err() == nil {
-		fetches := f.client.PollRecords(ctx, forwardPoll)
-		// One partition's error comes in the same poll as other partitions' records,
-		// which are delivered all the same; the client retries.
+		if f.chain.Full() {
+			f.wait(ctx)
+			f.commit(ctx)
+			continue
+		}
+		within, cancel := context.WithTimeout(ctx, forwardEvery)
+		fetches := f.client.PollRecords(within, forwardPoll)
+		cancel()
+		// One partition's error comes in the same poll as the records of others,
+		// which are delivered all the same; the client goes on trying.
 		if err := firstError(f.part.group, fetches); err == nil {
 			failing = time.Time{}
 		} else if ctx.Err() == nil {
@@ -111,63 +173,87 @@ func (f *forwarder) loop(ctx context.Context) error {
 			}
 			f.p.Kafka.Trouble.Failed(fmt.Sprintf("sink %q cannot read from Kafka", f.d.Name), err)
 			if time.Since(failing) > giveUp {
+				f.client.AllowRebalance()
 				return fmt.Errorf("sink %q: cannot read from Kafka for %v: %w", f.d.Name, giveUp, err)
 			}
 		}
-		received := f.take(ctx, fetches)
-		if fetches.NumRecords() == 0 {
-			continue
-		}
-		if err := f.runner.Deliver(ctx, f.batch); err != nil {
-			if ctx.Err() != nil {
-				return nil // uncommitted: they come again after the next start
-			}
-			return fmt.Errorf("sink %q: %w", f.d.Name, err)
-		}
+		f.take(ctx, fetches)
+		f.client.AllowRebalance()
+		f.pause()
 		f.commit(ctx)
-		f.count(received)
 	}
 	return nil
 }
 
-// firstError returns the first error of a poll, with its place.
+// wait waits until the chain has done something, or for forwardEvery.
+func (f *forwarder) wait(ctx context.Context) {
+	timer := time.NewTimer(forwardEvery)
+	defer timer.Stop()
+	select {
+	case <-f.chain.Changed():
+	case <-timer.C:
+	case <-ctx.Done():
+	}
+}
+
+// pause reads nothing of the partitions that the chain is stuck with, and all others.
+func (f *forwarder) pause() {
+	stuck := f.chain.Stuck()
+	over := f.client.PauseFetchPartitions(nil)
+	for topic, partitions := range over {
+		over[topic] = slices.DeleteFunc(slices.Clone(partitions),
+			func(p int32) bool { return slices.Contains(stuck[topic], p) })
+	}
+	f.client.ResumeFetchPartitions(over)
+	if len(stuck) > 0 {
+		f.client.PauseFetchPartitions(stuck)
+	}
+}
+
+// firstError returns the first error of a poll, with where it was. The end of the time for
+// a poll is not an error.
 func firstError(group string, fetches kgo.Fetches) error {
 	for _, e := range fetches.Errors() {
-		return kafka.FetchError(group, e)
+		if e.Topic != "" || !errors.Is(e.Err, context.DeadlineExceeded) && !errors.Is(e.Err, context.Canceled) {
+			return kafka.FetchError(group, e)
+		}
 	}
 	return nil
 }
 
-// take adds the sink's records of a poll to the batch, and returns the number of records
-// without transaction markers.
-func (f *forwarder) take(ctx context.Context, fetches kgo.Fetches) (received int) {
-	f.batch, f.dead, f.oldest = f.batch[:0], nil, map[string]time.Time{}
+// take gives the chain what the sink takes of a poll.
+func (f *forwarder) take(ctx context.Context, fetches kgo.Fetches) {
 	fetches.EachPartition(func(p kgo.FetchTopicPartition) {
-		if len(p.Records) > 0 {
-			f.expired(ctx, p.Topic, p.Partition, p.Records[0].Offset)
-			if f.next[p.Topic] == nil {
-				f.next[p.Topic] = map[int32]int64{}
-			}
-			f.next[p.Topic][p.Partition] = p.Records[len(p.Records)-1].Offset + 1
+		if len(p.Records) == 0 {
+			return
 		}
-		oldest := f.oldest[p.Topic]
+		end := p.Records[len(p.Records)-1].Offset + 1
+		f.expired(ctx, p.Topic, p.Partition, p.Records[0].Offset)
+		f.mu.Lock()
+		set(f.next, p.Topic, p.Partition, end)
+		f.mu.Unlock()
+		var batch []sink.Record
+		notTaken, filtered := 0, 0
 		for _, r := range p.Records {
 			if r.Attrs.IsControl() {
 				continue
 			}
-			received++
-			if oldest.IsZero() || r.Timestamp.Before(oldest) {
-				oldest = r.Timestamp
-			}
-			if f.wants(r) {
-				f.batch = append(f.batch, sink.Record{Value: f.value(r), EventName: header(r), Ref: r})
+			event := header(r)
+			switch {
+			case !f.wants(r):
+				notTaken++
+			case !f.filter.Admits(event, r.Value):
+				filtered++
+			default:
+				batch = append(batch, sink.Record{Value: f.value(r), EventName: event, Topic: r.Topic,
+					Partition: r.Partition, Offset: r.Offset, Key: r.Key, Ref: r})
 			}
 		}
-		if !oldest.IsZero() {
-			f.oldest[p.Topic] = oldest
-		}
+		f.flow.Filtered("not_taken", notTaken)
+		f.flow.Filtered("filter", filtered)
+		f.flow.Received(notTaken + filtered) // the others when they have ended
+		f.chain.Put(p.Topic, p.Partition, batch, end)
 	})
-	return received
 }
 
 // value returns a record as the sink gets it.
@@ -178,11 +264,21 @@ func (f *forwarder) value(r *kgo.Record) []byte {
 	return otellog.AppendWithResource(nil, r.Value, otellog.EncodeResource(f.p.Resource))
 }
 
-// expired detects that Kafka deleted records before the sink took them: they are between
-// the partition's position and its first record, and the log begins after them. (A gap
-// alone proves nothing: aborted transactions leave one as well.)
+// set puts a value into a map of maps.
+func set(m map[string]map[int32]int64, topic string, partition int32, value int64) {
+	if m[topic] == nil {
+		m[topic] = map[int32]int64{}
+	}
+	m[topic][partition] = value
+}
+
+// expired notes that Kafka has deleted records before the sink had taken them: they are
+// between where the partition was to be read on and its first record, and the log begins
+// behind them. (A gap alone says nothing: those of aborted transactions leave one, too.)
 func (f *forwarder) expired(ctx context.Context, topic string, partition int32, first int64) {
+	f.mu.Lock()
 	at, ok := f.next[topic][partition]
+	f.mu.Unlock()
 	if ok && first <= at {
 		return
 	}
@@ -204,60 +300,40 @@ func (f *forwarder) expired(ctx context.Context, topic string, partition int32, 
 	if lost <= 0 {
 		return
 	}
-	f.p.Telemetry.Flow("forward", f.d.Name).Expired(lost)
+	f.flow.Expired(lost)
 	f.part.health.Report(telemetry.Expired,
-		"Kafka deleted %d records of topic %q partition %d before the sink had taken them; the sink has lost them", lost, topic, partition)
-	f.p.Log.Error("Kafka deleted records before the sink had taken them; keep the topic for longer than a sink may "+
-		"be away (retention.ms)",
-		"sink", f.d.Name, "topic", topic, "partition", partition, "records", lost)
+		"Kafka deleted %d records of topic %q partition %d before the sink had taken them; they are lost to it",
+		lost, topic, partition)
+	f.p.Log.Error("Kafka deleted records before the sink had taken them; "+
+		"keep the topic for longer than a sink may be away (retention.ms)", "sink", f.d.Name, "topic", topic, "partition", partition, "records", lost)
 }
 
-// expires returns when Kafka deletes the oldest untaken record of the sink: as last
-// looked up, else that of the current batch.
+// expires returns when Kafka deletes the oldest record that the sink has not taken: as it
+// was looked up last, else that of the waiting records.
 func (f *forwarder) expires() (first time.Time, ok bool) {
 	if first, ok = f.part.expiresAt(); ok {
 		return first, true
 	}
-	for topic, at := range f.oldest {
-		if end, known := f.p.expiry(topic, at); known && (!ok || end.Before(first)) {
+	for _, rec := range f.chain.Waiting() {
+		r, mine := rec.Ref.(*kgo.Record)
+		if !mine {
+			continue
+		}
+		if end, known := f.p.expiry(r.Topic, r.Timestamp); known && (!ok || end.Before(first)) {
 			first, ok = end, true
 		}
 	}
 	return first, ok
 }
 
-// commit commits the offsets of delivered records, even after a request to stop. If that
-// fails, the records are delivered again.
-func (f *forwarder) commit(ctx context.Context) {
-	within, cancel := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)
-	defer cancel()
-	if err := f.client.CommitUncommittedOffsets(within); err != nil {
-		f.p.Kafka.Trouble.Failed(fmt.Sprintf(
-			"the offsets of sink %q are not committed; its records will be delivered again", f.d.Name), err)
-	}
-}
-
-// count adds the outcomes of a poll's records to the metrics.
-func (f *forwarder) count(received int) {
-	flow := f.p.Telemetry.Flow("forward", f.d.Name)
-	flow.Received(received)
-	flow.Filtered("not_taken", received-len(f.batch))
-	lost := 0
-	for reason, n := range f.dead {
-		flow.DeadLettered(string(reason), n)
-		lost += n
-	}
-	flow.Delivered(len(f.batch) - lost)
-}
-
-// wants reports whether the sink takes a record: possibly only windows with anomalies,
-// and roll-ups.
+// wants reports whether the sink takes a record: of the windows perhaps only
+// those with anomalies, and roll-ups.
 func (f *forwarder) wants(r *kgo.Record) bool {
 	if r.Topic != f.p.Topics.Windows || f.d.Windows == WindowsAll {
 		return true
 	}
 	if f.rec.Decode(r.Value) != nil {
-		return true // the sink decides, and a refused record becomes a dead letter
+		return true // the sink decides, and its refusal goes to the dead letter
 	}
 	a := f.rec.Get(semconv.KeytrailWindowAnomaliesTotal)
 	return a != nil && a.Int > 0 || f.rec.Get(semconv.KeytrailWindowRollup) != nil
@@ -272,8 +348,8 @@ func header(r *kgo.Record) string {
 	return ""
 }
 
-// deadLetter writes a permanently refused record to the dead letter topic, and waits for
-// the acknowledgement.
+// deadLetter puts a record that the sink refused permanently into the dead letter topic, and
+// waits until it is there.
 func (f *forwarder) deadLetter(ctx context.Context, rec sink.Record, reason sink.Reason, why error) error {
 	r, ok := rec.Ref.(*kgo.Record)
 	if !ok {
@@ -283,10 +359,6 @@ func (f *forwarder) deadLetter(ctx context.Context, rec sink.Record, reason sink
 	if err := f.client.ProduceSync(ctx, letter).FirstErr(); err != nil {
 		return fmt.Errorf("cannot write dead letter: %w", err)
 	}
-	if f.dead == nil {
-		f.dead = map[sink.Reason]int{}
-	}
-	f.dead[reason]++
 	f.letter.Add(string(reason), why.Error(), 1)
 	return nil
 }

@@ -85,7 +85,7 @@ func otlp(t *testing.T, status *atomic.Int32) sink.Sink {
 	t.Cleanup(server.Close)
 	c := otlphttp.DefaultConfig()
 	c.Endpoint = server.URL
-	s, err := otlphttp.New(c)
+	s, err := otlphttp.New(&c)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -93,7 +93,7 @@ func otlp(t *testing.T, status *atomic.Int32) sink.Sink {
 }
 
 func destinationOf(s sink.Sink) Destination {
-	return Destination{Name: "siem", Sink: s, Batch: sink.DefaultBatch(), Retry: sink.Retry{Base: 10 * time.Millisecond, Cap: time.Second}, Events: true, Anomalies: true, Windows: WindowsAll}
+	return Destination{Name: "siem", Sink: s, From: sink.Earliest(), Batch: sink.DefaultBatch(), Retry: sink.Retry{Base: 10 * time.Millisecond, Cap: time.Second}, Events: true, Anomalies: true, Windows: WindowsAll}
 }
 
 // While a sink's token is expired, everything stays in Kafka, and metrics, probes and log

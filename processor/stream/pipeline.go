@@ -25,6 +25,7 @@ import (
 	"keytrail/processor/setting"
 	"keytrail/processor/sigma"
 	"keytrail/processor/sink"
+	"keytrail/processor/sink/filter"
 	"keytrail/processor/telemetry"
 	"keytrail/processor/window"
 	"keytrail/schemas/otellog"
@@ -44,8 +45,12 @@ type Window struct {
 // Destination is one sink with its selection of records.
 type Destination struct {
 	Name      string
+	ID        string // of its consumer group; "" means Name
 	Sink      sink.Sink
+	From      sink.Start
+	Filter    filter.Config
 	Batch     sink.Batch
+	InFlight  int
 	Retry     sink.Retry
 	Events    bool
 	Anomalies bool

@@ -180,7 +180,7 @@ func TestWholeWay(t *testing.T) {
 	records := trail(t, generate.Config{Seed: 5, Start: time.Now().Add(-50 * time.Hour), Duration: 48 * time.Hour, Events: 6000, DuplicateShare: 0.1})
 	p := pipeline(t, brokers)
 	m := &memory{records: map[string]int{}, ids: map[string]int{}}
-	p.Sinks = []Destination{{Name: "memory", Sink: m, Batch: sink.DefaultBatch(), Retry: sink.DefaultRetry(), Events: true, Anomalies: true, Windows: WindowsAll}}
+	p.Sinks = []Destination{{Name: "memory", Sink: m, From: sink.Earliest(), Batch: sink.DefaultBatch(), Retry: sink.DefaultRetry(), Events: true, Anomalies: true, Windows: WindowsAll}}
 	stop := start(t, p, all)
 	broken := [][]byte{[]byte(`{"eventVersion":`), []byte(`nonsense`), []byte(`{"eventName":"Decrypt","eventSource":"kms.amazonaws.com","eventTime":"yesterday"}`)}
 	produce(t, brokers, p.Topics.Raw, append(broken, records...))

@@ -30,12 +30,29 @@ type Kind struct {
 	// Default returns a pointer to the type's Config with its defaults. Settings
 	// without a default, such as an endpoint, are empty.
 	Default func() sink.Config
+	// InFlight bounds the batches that are on their way at the same time, from 1 to
+	// sink.MaxInFlight. 1 is for a Sink that is not safe for concurrent use.
+	InFlight int
+	// Protocols and Bodies are shown by "keytrail sinks list": how the records travel, and
+	// in which forms.
+	Protocols, Bodies []string
 }
 
 // Kinds are all types of sinks, in the order in which errors list them. Not to be changed.
 var Kinds = []Kind{
-	{OTLP, "otlphttp", func() sink.Config { c := otlphttp.DefaultConfig(); return &c }},
-	{File, "ndjson", func() sink.Config { c := ndjson.DefaultConfig(); return &c }},
+	{OTLP, "otlphttp", func() sink.Config { c := otlphttp.DefaultConfig(); return &c }, sink.MaxInFlight,
+		[]string{"HTTP"}, []string{"OTLP protobuf"}},
+	{File, "ndjson", func() sink.Config { c := ndjson.DefaultConfig(); return &c }, 1,
+		[]string{"local file", "standard output"}, []string{"OTLP/JSON lines"}},
+}
+
+// Find returns a type of sinks, or false for one that does not exist.
+func Find(t Type) (Kind, bool) {
+	i := slices.IndexFunc(Kinds, func(k Kind) bool { return k.Type == t })
+	if i < 0 {
+		return Kind{}, false
+	}
+	return Kinds[i], true
 }
 
 // Types returns the types of Kinds.
@@ -48,9 +65,9 @@ func Types() (list []Type) {
 
 // Default returns the default Config of a type, or nil for one that does not exist.
 func Default(t Type) sink.Config {
-	i := slices.IndexFunc(Kinds, func(k Kind) bool { return k.Type == t })
-	if i < 0 {
+	k, ok := Find(t)
+	if !ok {
 		return nil
 	}
-	return Kinds[i].Default()
+	return k.Default()
 }

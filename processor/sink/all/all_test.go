@@ -23,6 +23,9 @@ func TestKinds(t *testing.T) {
 			t.Errorf("%q in folder %q is there twice, or has no name", k.Type, k.Folder)
 		}
 		types[k.Type], folders[k.Folder] = true, true
+		if k.InFlight < 1 || k.InFlight > sink.MaxInFlight || len(k.Protocols) == 0 || len(k.Bodies) == 0 {
+			t.Errorf("%s: %d in flight, protocols %q, bodies %q", k.Type, k.InFlight, k.Protocols, k.Bodies)
+		}
 		a, b := k.Default(), k.Default()
 		if reflect.TypeOf(a).Kind() != reflect.Pointer || a == b {
 			t.Errorf("%s: the default is not a new pointer", k.Type)
@@ -47,7 +50,7 @@ func TestIncomplete(t *testing.T) {
 	for _, k := range Kinds {
 		c := k.Default()
 		_, problems := c.Validate().(setting.Problems)
-		if to, err := c.Open(); !problems || err == nil || to != nil {
+		if to, err := c.Open(sink.Identity{Name: "x", Group: "x"}); !problems || err == nil || to != nil {
 			t.Errorf("%s: settings without a destination give %v, %v and %v", k.Type, c.Validate(), to, err)
 		}
 	}
@@ -69,7 +72,7 @@ func TestFolders(t *testing.T) {
 	}
 	found := 0
 	for _, e := range entries {
-		if !e.IsDir() || !contains(t, e.Name(), ".go", ") Open() (sink.Sink, error)") {
+		if !e.IsDir() || !contains(t, e.Name(), ".go", ") Open(sink.Identity) (sink.Sink, error)") {
 			continue
 		}
 		if found++; !slices.Contains(registered, e.Name()) {
@@ -103,9 +106,17 @@ func TestDocument(t *testing.T) {
 
 // settings returns the names of a type's settings.
 func settings(c sink.Config) (names []string) {
-	v := reflect.TypeOf(c).Elem()
+	return tags(reflect.TypeOf(c).Elem())
+}
+
+func tags(v reflect.Type) (names []string) {
 	for i := range v.NumField() {
-		names = append(names, v.Field(i).Tag.Get("yaml"))
+		tag := v.Field(i).Tag.Get("yaml")
+		if tag == ",inline" {
+			names = append(names, tags(v.Field(i).Type)...)
+			continue
+		}
+		names = append(names, tag)
 	}
 	return names
 }

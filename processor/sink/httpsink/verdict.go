@@ -1,10 +1,14 @@
-// Package httpsink holds what sinks over HTTP share: what a status, or the lack of an
-// answer, means for the records of a request, and the client.
+// Package httpsink holds what sinks over HTTP share: their settings, the client, and what
+// a status, or the lack of an answer, means for the records of a request.
 //
-// The invariant: only a status that is about the records (400, 413, 422) ever sends one
-// to the dead letter, and only once it stands alone in its request. Every other answer
-// keeps them in Kafka: either the request is repeated, or the sink is paused until
-// somebody mends what the answer is about.
+// A sink embeds Settings in its Config, opens a Client with Settings.Open, sends each batch
+// with Client.Do, and passes an answer without success to Answer.Verdict. It reads the body
+// of an answer with success itself.
+//
+// The invariant: only a status that is about the records (400, 413, 422) sends a record to
+// the dead letter, and only after the record was alone in its request. Every other answer
+// keeps the records in Kafka: the request is repeated, or the sink is paused until somebody
+// corrects what the answer is about.
 package httpsink
 
 import (
@@ -24,23 +28,26 @@ import (
 	"keytrail/processor/sink"
 )
 
-// Verdict says what an answer without success means for all records of its request, as
-// the errors of package sink. words is what the receiver said, fit for a log: see Clean.
+// Verdict returns what an answer without success means for all records of its request, as
+// an error of package sink. words is what the receiver said, fit for a log: see Clean.
 //
 //	400, 413, 422                  halved, until one record is refused alone
-//	408, 425, 429, 5xx             sent again, without end, after Retry-After
+//	408, 425, 429, 5xx             sent again without end, after Retry-After
 //	401, 403, 407, 501, 505, 3xx,
 //	every other 4xx, anything else the sink is paused
 //
-// A status of 2xx is not for Verdict: its body has to be looked at. It counts as an
-// answer that is not of the protocol.
-func Verdict(answer *http.Response, words string, now time.Time) error {
-	code := answer.StatusCode
-	after := RetryAfter(answer.Header, now)
+// Verdict takes a status of 2xx for an answer that is not of the protocol: the sink judges
+// those by their body. After an answer about credentials, the next request reads them again.
+func (a *Answer) Verdict(words string) error {
+	code := a.Status
+	after := RetryAfter(a.Header, time.Now())
 	err := fmt.Errorf("status %d: %s", code, words)
+	paused := func(cause sink.Cause, err error) error {
+		return &sink.Paused{Cause: cause, After: after, Err: err}
+	}
 	switch {
 	case code == http.StatusBadRequest && wantsTLS(words):
-		return &sink.Paused{Cause: sink.CauseTLS, After: after, Err: fmt.Errorf("%w; use https in the endpoint", err)}
+		return paused(sink.CauseTLS, fmt.Errorf("%w; use https in the endpoint", err))
 	case code == http.StatusBadRequest, code == http.StatusUnprocessableEntity:
 		return &sink.Rejected{Reason: sink.ReasonInvalid, Split: true, Err: err}
 	case code == http.StatusRequestEntityTooLarge:
@@ -48,23 +55,25 @@ func Verdict(answer *http.Response, words string, now time.Time) error {
 	case code == http.StatusRequestTimeout, code == http.StatusTooEarly, code == http.StatusTooManyRequests:
 		return &sink.Throttled{After: after, Err: err}
 	case code == http.StatusNotImplemented, code == http.StatusHTTPVersionNotSupported:
-		return &sink.Paused{Cause: sink.CauseProtocol, After: after, Err: err}
+		return paused(sink.CauseProtocol, err)
 	case code/100 == 5:
 		return &sink.Throttled{After: after, Err: err}
-	case code == http.StatusUnauthorized, code == http.StatusForbidden, code == http.StatusProxyAuthRequired, code == http.StatusPaymentRequired:
-		return &sink.Paused{Cause: sink.CauseCredentials, After: after,
-			Err: fmt.Errorf("%w; check the credentials in headers", err)}
+	case code == http.StatusUnauthorized, code == http.StatusForbidden, code == http.StatusProxyAuthRequired,
+		code == http.StatusPaymentRequired:
+		a.Forget()
+		return paused(sink.CauseCredentials, fmt.Errorf("%w; check the credentials", err))
 	case code/100 == 3:
-		return &sink.Paused{Cause: sink.CauseRedirect, After: after,
-			Err: fmt.Errorf("status %d: redirected to %s, which is not followed; set endpoint to where the receiver is", code, target(answer))}
-	case code == http.StatusNotFound, code == http.StatusMethodNotAllowed, code == http.StatusGone, code == http.StatusMisdirectedRequest:
-		return &sink.Paused{Cause: sink.CauseAddress, After: after, Err: fmt.Errorf("%w; check the endpoint", err)}
+		return paused(sink.CauseRedirect, fmt.Errorf("status %d: redirected to %s, which is not followed; "+
+			"set endpoint to the receiver's own address", code, target(a.Header)))
+	case code == http.StatusNotFound, code == http.StatusMethodNotAllowed, code == http.StatusGone,
+		code == http.StatusMisdirectedRequest:
+		return paused(sink.CauseAddress, fmt.Errorf("%w; check the endpoint", err))
 	}
-	return &sink.Paused{Cause: sink.CauseProtocol, After: after, Err: err}
+	return paused(sink.CauseProtocol, err)
 }
 
 // wantsTLS reports whether the words of a 400 are those by which a TLS listener answers
-// plain HTTP: they are about the connection and not about a record. (Go, nginx, Apache
+// plain HTTP: they are about the connection, not about a record. (Go, nginx, Apache
 // and Envoy all name HTTPS or SSL and HTTP.)
 func wantsTLS(words string) bool {
 	words = strings.ToLower(words)
@@ -72,9 +81,9 @@ func wantsTLS(words string) bool {
 		strings.Contains(words, "plain http") && (strings.Contains(words, "ssl") || strings.Contains(words, "tls"))
 }
 
-// target returns where a redirect leads, without what may be secret in it.
-func target(answer *http.Response) string {
-	header := answer.Header.Get("Location")
+// target returns the target of a redirect without the parts that may be secret.
+func target(h http.Header) string {
+	header := h.Get("Location")
 	if header == "" {
 		return "nowhere"
 	}
@@ -86,9 +95,9 @@ func target(answer *http.Response) string {
 	return strconv.Quote(Clean(u.String()))
 }
 
-// Failure says what it means that there was no answer: the sink is paused where the
-// receiver has no name or cannot be trusted, and everything else passes (an error that
-// is not one of package sink's, for another attempt).
+// Failure returns what the lack of an answer means: the sink is paused if the receiver's
+// name does not exist or the receiver cannot be trusted. Every other error is temporary, and
+// returned as it is.
 func Failure(err error) error {
 	var unknown x509.UnknownAuthorityError
 	var name x509.HostnameError
@@ -97,29 +106,32 @@ func Failure(err error) error {
 	var record tls.RecordHeaderError
 	var alert *net.OpError
 	var dns *net.DNSError
+	hint := ""
+	cause := sink.CauseTLS
 	switch {
 	case errors.As(err, &unknown):
-		return &sink.Paused{Cause: sink.CauseTLS,
-			Err: fmt.Errorf("%w; set ca_file to the authority that signed the receiver's certificate", err)}
+		hint = "set tls.ca_file to the authority that signed the receiver's certificate"
 	case errors.As(err, &name):
-		return &sink.Paused{Cause: sink.CauseTLS, Err: fmt.Errorf("%w; use a name of the certificate in endpoint", err)}
+		hint = "use a name of the certificate in endpoint, or set tls.server_name"
 	case errors.As(err, &invalid):
-		return &sink.Paused{Cause: sink.CauseTLS,
-			Err: fmt.Errorf("%w; compare the certificate's dates with the clock", err)}
-	case errors.As(err, &unverified), errors.As(err, &alert) && alert.Op == "remote error":
-		return &sink.Paused{Cause: sink.CauseTLS, Err: err}
+		hint = "compare the certificate's dates with the clock"
+	case errors.As(err, &alert) && alert.Op == "remote error":
+		hint = "if the receiver asks for a client certificate, set tls.cert_file and tls.key_file"
+	case errors.As(err, &unverified):
+		return &sink.Paused{Cause: cause, Err: err}
 	case errors.As(err, &record), errors.Is(err, http.ErrSchemeMismatch):
-		return &sink.Paused{Cause: sink.CauseTLS,
-			Err: fmt.Errorf("%w; the receiver does not speak TLS on this port: use http in endpoint, or its other port", err)}
+		hint = "the receiver does not speak TLS on this port: use http in endpoint, or its other port"
 	case errors.As(err, &dns) && dns.IsNotFound:
-		return &sink.Paused{Cause: sink.CauseAddress, Err: fmt.Errorf("%w; check the name in endpoint", err)}
+		cause, hint = sink.CauseAddress, "check the name in endpoint"
+	default:
+		return err
 	}
-	return err
+	return &sink.Paused{Cause: cause, Err: fmt.Errorf("%w; %s", err, hint)}
 }
 
-// NotProtocol says that an answer with success did not come from a receiver of the
-// protocol: a login page, a proxy. Nobody knows whether the records arrived, so they
-// stay where they are.
+// NotProtocol returns that an answer with success did not come from a receiver of the
+// protocol but, say, from a login page or a proxy. Whether the records arrived is unknown,
+// so they stay in Kafka.
 func NotProtocol(format string, args ...any) error {
 	return &sink.Paused{Cause: sink.CauseProtocol,
 		Err: fmt.Errorf(format+"; check the endpoint, and proxies on the way", args...)}
@@ -127,8 +139,8 @@ func NotProtocol(format string, args ...any) error {
 
 // RetryAfter reads the header of that name: seconds, or a date (RFC 9110, section
 // 10.2.3), which is compared with the receiver's own clock where it tells its time. It
-// returns 0 for a header that is missing, wrong or past. The value is not bounded; what
-// waits for it is (sink.MaxPause).
+// returns 0 for a header that is missing, wrong or past. The value is not bounded; the pause
+// that follows from it is (sink.MaxPause).
 func RetryAfter(h http.Header, now time.Time) time.Duration {
 	text := strings.TrimSpace(h.Get("Retry-After"))
 	if seconds, err := strconv.ParseUint(text, 10, 64); err == nil {
@@ -144,8 +156,8 @@ func RetryAfter(h http.Header, now time.Time) time.Duration {
 	return max(0, at.Sub(now))
 }
 
-// Clean makes a text of the receiver fit for one line of a log: at most 300 runes,
-// without what does not print.
+// Clean makes a text of the receiver fit for one line of a log: at most 300 runes, without
+// characters that do not print.
 func Clean(text string) string {
 	const limit = 300
 	text = strings.TrimSpace(strings.Map(func(r rune) rune {

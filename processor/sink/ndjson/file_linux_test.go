@@ -53,7 +53,7 @@ func TestWriteFails(t *testing.T) {
 	}
 }
 
-// TestWriteAndUndoFail has a device that takes no byte in place of the file: the
+// TestWriteAndUndoFail has a device that takes no byte instead of the file: the
 // batch fails, and the next one opens the file again.
 func TestWriteAndUndoFail(t *testing.T) {
 	c := at(t)

@@ -7,7 +7,7 @@
 // A write that fails is undone, so that a batch that comes again stands in the
 // file once. A process that dies in the middle of a write can leave whole lines
 // that come again, and one torn line, which the next start cuts off: it was not
-// acknowledged. A value that is no log record is refused; the others are written.
+// acknowledged. A value that is not a log record is refused; the others are written.
 //
 // Limits: one process writes one path, and it alone rotates the file; the sink
 // does not notice that somebody else renamed it. Standard output can neither be
@@ -43,7 +43,7 @@ type Sink struct {
 }
 
 // New returns a Sink that appends to c.Path. It opens the file, so that a path
-// that can not be written fails here.
+// that cannot be written fails here.
 func New(c Config) (*Sink, error) {
 	if err := c.Validate(); err != nil {
 		return nil, fmt.Errorf("cannot make a file sink: %w", err)
@@ -59,7 +59,7 @@ func New(c Config) (*Sink, error) {
 }
 
 // Open is New as sink.Config has it.
-func (c *Config) Open() (sink.Sink, error) {
+func (c *Config) Open(sink.Identity) (sink.Sink, error) {
 	s, err := New(*c)
 	if err != nil {
 		return nil, err
@@ -70,7 +70,7 @@ func (c *Config) Open() (sink.Sink, error) {
 // Output returns the path of the file.
 func (c *Config) Output() string { return c.Path }
 
-// Deliver writes the batch. Records that can not be decoded are rejected.
+// Deliver writes the batch. Records that cannot be decoded are rejected.
 func (s *Sink) Deliver(ctx context.Context, batch []sink.Record) error {
 	if err := ctx.Err(); err != nil {
 		return fmt.Errorf("cannot begin a batch: %w", err)

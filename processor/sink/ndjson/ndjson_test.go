@@ -176,7 +176,7 @@ func TestRotationHalfDone(t *testing.T) {
 			t.Errorf("old file %d holds %q, want %q", i+1, got, want)
 		}
 	}
-	// A file that can not be moved: an error, and the next attempt goes on.
+	// A file that cannot be moved: an error, and the next attempt goes on.
 	blocked := filepath.Join(f.old(3), "x")
 	if err := errors.Join(os.Remove(f.old(3)), os.Mkdir(f.old(3), 0o750), os.WriteFile(blocked, nil, 0o600)); err != nil {
 		t.Fatal(err)

@@ -6,10 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"mime"
-	"net/http"
 	"strconv"
-	"time"
 
 	"google.golang.org/protobuf/encoding/protowire"
 
@@ -23,15 +20,11 @@ const contentType = "application/x-protobuf"
 // jsonType is the other media type of OTLP/HTTP.
 const jsonType = "application/json"
 
-// judge says what an answer means for a batch of n records. said is the body, and whole
-// says that it was not cut.
-func judge(answer *http.Response, said []byte, whole bool, n int, now time.Time) error {
-	kind := answer.Header.Get("Content-Type")
-	if media, _, err := mime.ParseMediaType(kind); err == nil {
-		kind = media
-	}
-	if answer.StatusCode/100 != 2 {
-		return httpsink.Verdict(answer, reasonText(said, kind == contentType), now)
+// judge returns what an answer means for a batch of n records.
+func judge(a *httpsink.Answer, n int) error {
+	kind := a.Media()
+	if !a.OK() {
+		return a.Verdict(reasonText(a.Body, kind == contentType))
 	}
 	// "OTLP/HTTP Response": the type is that of the request. Some receivers answer in
 	// JSON all the same, and some with nothing at all (Loki, VictoriaLogs).
@@ -39,39 +32,39 @@ func judge(answer *http.Response, said []byte, whole bool, n int, now time.Time)
 	var message string
 	var err error
 	switch {
-	case !whole:
+	case !a.Whole:
 		return httpsink.NotProtocol("status %d with more than %d bytes of %q, which no OTLP receiver sends",
-			answer.StatusCode, len(said), httpsink.Clean(kind))
+			a.Status, len(a.Body), httpsink.Clean(kind))
 	case kind == contentType:
-		lost, message, err = parseResponse(said)
+		lost, message, err = parseResponse(a.Body)
 	case kind == jsonType:
-		lost, message, err = parseJSON(said)
-	case kind == "" && len(said) == 0:
+		lost, message, err = parseJSON(a.Body)
+	case kind == "" && len(a.Body) == 0:
 		return nil
 	default:
 		err = errors.New("another type")
 	}
 	if err != nil {
 		return httpsink.NotProtocol("status %d with %d bytes of %q, which is not an answer of OTLP (%w): %s",
-			answer.StatusCode, len(said), httpsink.Clean(kind), err, reasonText(said, false))
+			a.Status, len(a.Body), httpsink.Clean(kind), err, reasonText(a.Body, false))
 	}
 	return partial(lost, message, n)
 }
 
-// partial says what an answer with success says of a batch of n records.
+// partial returns what a partial success means for a batch of n records.
 func partial(lost int64, message string, n int) error {
 	switch {
 	case lost <= 0 && message == "":
 		return nil
 	case lost >= int64(n):
-		// All of them: then it is known which, and they can go to the dead letter.
+		// All of them, so it is known which: they can go to the dead letter.
 		return &sink.Rejected{Reason: sink.ReasonPartial, Err: fmt.Errorf("all records rejected: %q",
 			httpsink.Clean(message))}
 	}
 	return &sink.Partial{Lost: int(max(lost, 0)), Message: httpsink.Clean(message)}
 }
 
-// reasonText returns what a refusal says, for a person: the message of a
+// reasonText returns the words of a refusal, for a person: the message of a
 // google.rpc.Status where the body is protobuf, and else the body itself.
 func reasonText(said []byte, protobuf bool) string {
 	text := string(said)

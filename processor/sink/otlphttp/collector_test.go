@@ -17,6 +17,7 @@ import (
 	"google.golang.org/protobuf/encoding/protojson"
 
 	"keytrail/processor/sink"
+	"keytrail/processor/sink/httpsink"
 	"keytrail/processor/sink/sinktest"
 )
 
@@ -31,7 +32,7 @@ func TestCollector(t *testing.T) {
 	if binary == "" {
 		t.Skipf("NOT TESTED against a real OpenTelemetry collector: set %s to its binary", collectorVariable)
 	}
-	for _, compression := range []Compression{CompressionGzip, CompressionNone} {
+	for _, compression := range []httpsink.Compression{httpsink.CompressionGzip, httpsink.CompressionNone} {
 		t.Run(string(compression), func(t *testing.T) {
 			endpoint, stop := startCollector(t, binary)
 			runner, err := sink.NewRunner(sink.Options{

@@ -24,6 +24,7 @@ import (
 
 	"keytrail/processor/setting"
 	"keytrail/processor/sink"
+	"keytrail/processor/sink/httpsink"
 	"keytrail/processor/sink/sinktest"
 )
 
@@ -104,7 +105,7 @@ func open(t *testing.T, endpoint string, change func(*Config)) *Sink {
 	if change != nil {
 		change(&c)
 	}
-	s, err := New(c)
+	s, err := New(&c)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -113,7 +114,7 @@ func open(t *testing.T, endpoint string, change func(*Config)) *Sink {
 }
 
 func TestConformance(t *testing.T) {
-	for _, c := range []Compression{CompressionGzip, CompressionNone} {
+	for _, c := range []httpsink.Compression{httpsink.CompressionGzip, httpsink.CompressionNone} {
 		t.Run(string(c), func(t *testing.T) {
 			sinktest.Run(t, func(t *testing.T) sinktest.Subject {
 				r := newReceiver(t, nil)
@@ -150,7 +151,7 @@ func TestRequest(t *testing.T) {
 }
 
 // TestFailures covers the ways not to get an answer. Each must ask for another
-// attempt: an error that is none of the types of package sink.
+// attempt: an error of a type that package sink does not know.
 func TestFailures(t *testing.T) {
 	f := func(name string, s *Sink, want string) {
 		t.Helper()
@@ -168,7 +169,7 @@ func TestFailures(t *testing.T) {
 	}
 	// nobody listens; a port that was found free might be somebody else's by now
 	f("refused", open(t, "http://127.0.0.1:1", nil), "refused")
-	// the connection is closed in place of an answer
+	// the connection is closed instead of an answer
 	hangUp := newReceiver(t, func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) })
 	f("hang up", open(t, hangUp.URL, nil), "EOF")
 	// no answer in time
@@ -205,12 +206,12 @@ func TestTLS(t *testing.T) {
 	if err := os.WriteFile(ca, pem.EncodeToMemory(block), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	known := open(t, r.URL, func(c *Config) { c.CAFile = ca })
+	known := open(t, r.URL, func(c *Config) { c.TLS.CAFile = ca })
 	if err := known.Deliver(t.Context(), sinktest.Batch("a")); err != nil {
 		t.Errorf("with ca_file: %v", err)
 	}
 	unknown := open(t, r.URL, nil)
-	if err := unknown.Deliver(t.Context(), sinktest.Batch("b")); kind(err) != "pause tls" || !strings.Contains(err.Error(), "set ca_file") {
+	if err := unknown.Deliver(t.Context(), sinktest.Batch("b")); kind(err) != "pause tls" || !strings.Contains(err.Error(), "set tls.ca_file") {
 		t.Errorf("without ca_file: got %v, want a pause and what to set", err)
 	}
 	_, port, err := net.SplitHostPort(r.Listener.Addr().String())
@@ -218,7 +219,7 @@ func TestTLS(t *testing.T) {
 		t.Fatal(err)
 	}
 	// httptest's certificate is for 127.0.0.1 and example.com
-	other := open(t, "https://localhost:"+port, func(c *Config) { c.CAFile = ca })
+	other := open(t, "https://localhost:"+port, func(c *Config) { c.TLS.CAFile = ca })
 	if err := other.Deliver(t.Context(), sinktest.Batch("b")); kind(err) != "pause tls" || !strings.Contains(err.Error(), "use a name of the certificate") {
 		t.Errorf("with another name: got %v, want a pause and what to do", err)
 	}
@@ -244,7 +245,7 @@ func TestNewRefuses(t *testing.T) {
 		c := DefaultConfig()
 		c.Endpoint = "http://127.0.0.1:4318"
 		change(&c)
-		_, err := New(c)
+		_, err := New(&c)
 		if err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("got %v, want an error with %q", err, want)
 		}
@@ -264,13 +265,19 @@ func TestNewRefuses(t *testing.T) {
 	f(endpoint("http://127.0.0.1:4318?token=hunter2"), "credentials into headers")
 	f(endpoint("http://me:hunter2@127.0.0.1:port"), "is not a URL")
 	f(endpoint("http://127.0.0.1:4318/v1/logs"), "leave it out")
+	f(endpoint("http://siem.example:4318"), "set insecure: true")
+	f(func(c *Config) { c.TLS.ServerName = "siem" }, "the sink does not use TLS")
+	f(func(c *Config) { c.Endpoint, c.TLS.CertFile = "https://127.0.0.1", "x" }, "belong together")
+	f(func(c *Config) { c.Endpoint, c.Insecure = "https://127.0.0.1", true }, "insecure: true does not apply")
 	f(header("Content-Type", "hunter2"), "set by the sink")
 	f(header("X Y", "hunter2"), "not the name of a header")
 	f(header("X-Y", "hunter2\r\nX-Z: 1"), "control character")
 	f(func(c *Config) { c.Compression = "gz" }, `"gz" is not allowed; allowed: gzip, none`)
 	f(func(c *Config) { c.Timeout = 0 }, "timeout: 0s is out of range")
-	f(func(c *Config) { c.CAFile = filepath.Join(t.TempDir(), "none.pem") }, "cannot read ca_file")
-	f(func(c *Config) { c.CAFile = "config.go" }, "no certificate in PEM form")
+	f(func(c *Config) {
+		c.Endpoint, c.TLS.CAFile = "https://127.0.0.1", filepath.Join(t.TempDir(), "none.pem")
+	}, "cannot read ca_file")
+	f(func(c *Config) { c.Endpoint, c.TLS.CAFile = "https://127.0.0.1", "config.go" }, "no certificate in PEM form")
 }
 
 // TestRunnerOverHTTP drives the sink through a Runner: a receiver that is

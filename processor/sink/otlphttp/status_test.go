@@ -49,13 +49,13 @@ func rawServer(t *testing.T, answer func() string) string {
 	return "http://" + l.Addr().String()
 }
 
-// wantOf is the table of the documentation: what becomes of a batch for a status.
+// wantOf is the table of the documentation: the end of a batch for each status.
 func wantOf(code int) string {
 	switch {
 	case code == 101:
 		return "pause protocol" // another protocol
 	case code/100 == 1:
-		return "retry" // nothing but an announcement came
+		return "retry" // only an announcement came
 	case code/100 == 2:
 		return "accepted"
 	case code/100 == 3:
@@ -213,7 +213,7 @@ func TestEndlessAnswers(t *testing.T) {
 		t.Errorf("half open: got %v", err)
 	}
 	// a name that nobody has (RFC 6761, section 6.4)
-	s = open(t, "http://siem.invalid:4318", nil)
+	s = open(t, "http://siem.invalid:4318", func(c *Config) { c.Insecure = true })
 	if err := s.Deliver(t.Context(), sinktest.Batch("a")); kind(err) != "pause address" {
 		var dns *net.DNSError
 		if errors.As(err, &dns) && !dns.IsNotFound {

@@ -120,7 +120,7 @@ func (s Subject) close(t *testing.T) {
 	}
 }
 
-// Batch returns records with the given ids, in memory of their own.
+// Batch returns records with the given ids, in new memory.
 func Batch(ids ...string) []sink.Record {
 	batch := make([]sink.Record, len(ids))
 	for i, id := range ids {

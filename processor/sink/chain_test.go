@@ -1,0 +1,164 @@
+package sink
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+)
+
+// newChain returns a Chain over a sink, the ends of its records, and a function that ends it.
+func newChain(t *testing.T, o Options, answer func(batch []Record) error) (c *Chain, got func() []string, stop func()) {
+	t.Helper()
+	var mu sync.Mutex
+	var list []string
+	note := func(rec Record, what string) {
+		mu.Lock()
+		defer mu.Unlock()
+		list = append(list, fmt.Sprintf("%d/%d%s", rec.Partition, rec.Offset, what))
+	}
+	o.Name, o.Sink = "siem", answering(func(batch []Record) error {
+		err := answer(batch)
+		if err == nil {
+			for _, r := range batch {
+				note(r, "")
+			}
+		}
+		return err
+	})
+	o.Log = slog.New(slog.NewTextHandler(io.Discard, nil))
+	if o.Batch.Records == 0 {
+		o.Batch = DefaultBatch()
+	}
+	if o.Retry.Cap == 0 {
+		o.Retry = DefaultRetry()
+	}
+	o.DeadLetter = func(_ context.Context, rec Record, reason Reason, _ error) error {
+		note(rec, " "+string(reason))
+		return nil
+	}
+	c, err := NewChain(o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	done := make(chan error, 1)
+	go func() { done <- c.Run(ctx, 5*time.Second) }()
+	return c, func() []string { mu.Lock(); defer mu.Unlock(); return append([]string(nil), list...) }, func() {
+		cancel()
+		if err := <-done; err != nil {
+			t.Error(err)
+		}
+	}
+}
+
+// answering is a Sink that answers by a function.
+type answering func(batch []Record) error
+
+func (a answering) Deliver(_ context.Context, batch []Record) error { return a(batch) }
+func (a answering) Close() error                                    { return nil }
+
+func span(partition int32, from, to int64) (list []Record) {
+	for o := from; o < to; o++ {
+		list = append(list, Record{Topic: worldTopic, Partition: partition, Offset: o, Value: []byte("x")})
+	}
+	return list
+}
+
+// A batch waits for Linger and no longer, and a full one does not wait.
+func TestLinger(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var sizes []int
+		var when []time.Duration
+		start := time.Now()
+		c, _, stop := newChain(t, Options{Batch: Batch{Records: 5, Bytes: 1 << 20, Linger: time.Second}}, func(batch []Record) error {
+			sizes, when = append(sizes, len(batch)), append(when, time.Since(start))
+			return nil
+		})
+		c.Put(worldTopic, 0, span(0, 0, 2), 2)
+		time.Sleep(600 * time.Millisecond)
+		c.Put(worldTopic, 1, span(1, 0, 1), 1)
+		time.Sleep(600 * time.Millisecond)
+		c.Put(worldTopic, 0, span(0, 2, 14), 14)
+		time.Sleep(10 * time.Millisecond)
+		c.Put(worldTopic, 0, span(0, 14, 15), 20) // the tail lingers, and a stop sends it at once
+		stop()
+		if fmt.Sprint(sizes, when) != "[3 5 5 3] [1s 1.2s 1.2s 1.21s]" {
+			t.Errorf("batches of %v at %v", sizes, when)
+		}
+		if got := c.Positions()[worldTopic]; got[0] != 20 || got[1] != 1 {
+			t.Errorf("positions %v", got)
+		}
+	})
+}
+
+// One record that fails again and again holds its own partition, and nothing else: the
+// others go on, and the stuck one is not read.
+func TestStuckPartition(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		o := Options{InFlight: 2, Batch: Batch{Records: 10, Bytes: 1 << 20}}
+		c, got, stop := newChain(t, o, func(batch []Record) error {
+			for _, r := range batch {
+				if r.Partition == 0 {
+					return errors.New("503")
+				}
+			}
+			return nil
+		})
+		c.Put(worldTopic, 0, span(0, 0, 50), 50)
+		for i := range int64(100) {
+			time.Sleep(time.Second)
+			if i > 20 && c.Full() {
+				t.Fatal("full")
+			}
+			c.Put(worldTopic, 1, span(1, i, i+1), i+1)
+		}
+		time.Sleep(time.Second)
+		if stuck := c.Stuck()[worldTopic]; len(stuck) != 1 || stuck[0] != 0 {
+			t.Errorf("stuck are %v, want partition 0", stuck)
+		}
+		if n := len(got()); n != 100 {
+			t.Errorf("%d records of the other partition arrived, want 100", n)
+		}
+		if _, ok := c.Positions()[worldTopic][0]; ok {
+			t.Error("the stuck partition has a position")
+		}
+		stop()
+	})
+}
+
+// While a sink is paused one request asks it, however many are in flight.
+func TestOneAsksPausedSink(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var mu sync.Mutex
+		calls, mended := 0, false
+		c, got, stop := newChain(t, Options{InFlight: 8, Batch: Batch{Records: 1, Bytes: 1 << 20}}, func([]Record) error {
+			mu.Lock()
+			defer mu.Unlock()
+			if calls++; mended {
+				return nil
+			}
+			return &Paused{Cause: CauseCredentials, Err: errors.New("401")}
+		})
+		for p := range int32(8) {
+			c.Put(worldTopic, p, span(p, 0, 1), 1)
+		}
+		time.Sleep(time.Hour)
+		mu.Lock()
+		if calls > 8+2*60+10 {
+			t.Errorf("%d requests in an hour, want about two a minute", calls)
+		}
+		mended = true
+		mu.Unlock()
+		time.Sleep(2 * time.Minute)
+		if n := len(got()); n != 8 {
+			t.Errorf("%d records arrived after the correction, want 8", n)
+		}
+		stop()
+	})
+}

@@ -1,0 +1,274 @@
+package sink
+
+import (
+	"context"
+	"errors"
+	"io"
+	"log/slog"
+	"math/rand/v2"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+)
+
+// world is what a simulation of a Chain knows: a log of a few partitions, where each was
+// committed, and the end of each record.
+type world struct {
+	t      *testing.T
+	random *rand.Rand
+	mu     sync.Mutex // guards what follows
+	log    [][]bool   // by partition and offset: the sink's filter takes it
+	ended  []map[int64]int
+	at     []int64 // committed positions
+	flying map[int]int
+	most   int
+	calls  int
+	calm   bool // the sink accepts everything
+	// Partitions that were taken away while a batch held them, and those of which records
+	// may come again.
+	zombie, again map[int]bool
+}
+
+const worldTopic = "t"
+
+func newWorld(t *testing.T, seed uint64) *world {
+	w := &world{t: t, random: rand.New(rand.NewPCG(seed, 7)), flying: map[int]int{},
+		zombie: map[int]bool{}, again: map[int]bool{}}
+	for range 1 + w.random.IntN(5) {
+		list := make([]bool, w.random.IntN(60))
+		for i := range list {
+			list[i] = w.random.IntN(4) > 0
+		}
+		w.log = append(w.log, list)
+		w.ended = append(w.ended, map[int64]int{})
+		w.at = append(w.at, 0)
+	}
+	return w
+}
+
+// Deliver answers at random, after a random time.
+func (w *world) Deliver(ctx context.Context, batch []Record) error {
+	w.mu.Lock()
+	w.calls++
+	calm := w.calm || w.calls > 3000
+	mine := map[int]bool{}
+	for _, r := range batch {
+		mine[int(r.Partition)] = true
+	}
+	for p := range mine {
+		if w.flying[p]++; w.flying[p] > 1 && !w.zombie[p] {
+			w.t.Errorf("partition %d is in two batches at a time", p)
+		}
+	}
+	sum := 0
+	for _, n := range w.flying {
+		sum += n
+	}
+	w.most = max(w.most, sum)
+	kind, wait := w.random.IntN(12), time.Duration(w.random.IntN(2000))*time.Millisecond
+	w.mu.Unlock()
+	timer := time.NewTimer(wait)
+	defer timer.Stop()
+	var err error
+	select {
+	case <-timer.C:
+	case <-ctx.Done():
+		err = ctx.Err()
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for p := range mine {
+		w.flying[p]--
+	}
+	if err != nil {
+		return err
+	}
+	return w.answer(batch, kind, calm)
+}
+
+// answer ends records, and returns what the sink says about the others; with the lock held.
+func (w *world) answer(batch []Record, kind int, calm bool) error {
+	accept := func(r Record) { w.ended[r.Partition][r.Offset]++ }
+	all := func(err error) error { return err }
+	switch {
+	case calm || kind < 4:
+		for _, r := range batch {
+			accept(r)
+		}
+		return nil
+	case kind == 4:
+		return all(errors.New("reset by peer"))
+	case kind == 5:
+		return all(&Paused{Cause: CauseCredentials, Err: errors.New("401")})
+	case kind == 6:
+		return all(&Rejected{Reason: ReasonTooLarge, Split: true, Err: errors.New("413")})
+	case kind == 7:
+		return all(&Throttled{After: time.Duration(w.random.IntN(90)) * time.Second, Err: errors.New("429")})
+	}
+	var no, later []int
+	for i, r := range batch {
+		switch w.random.IntN(6) {
+		case 0:
+			no = append(no, i)
+		case 1, 2:
+			later = append(later, i)
+		default:
+			accept(r)
+		}
+	}
+	var errs []error
+	if no != nil {
+		errs = append(errs, &Rejected{Records: no, Reason: ReasonInvalid, Err: errors.New("400")})
+	}
+	if later != nil {
+		errs = append(errs, &Throttled{Records: later, Err: errors.New("429")})
+	}
+	return errors.Join(errs...)
+}
+
+func (w *world) Close() error { return nil }
+
+// commit takes positions over, and checks that they pass no record without an end.
+func (w *world) commit(positions map[string]map[int32]int64) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for p, at := range positions[worldTopic] {
+		if at < w.at[p] {
+			w.t.Errorf("the position of partition %d goes back from %d to %d", p, w.at[p], at)
+		}
+		for o := w.at[p]; o < at; o++ {
+			if w.log[p][o] && w.ended[p][o] == 0 {
+				w.t.Errorf("the position of partition %d is %d, and record %d has no end", p, at, o)
+			}
+		}
+		w.at[p] = max(w.at[p], at)
+	}
+}
+
+// live runs one process until it has read everything or is ended at random.
+func (w *world) live(inFlight int, mortal bool) {
+	ctx, cancel := context.WithCancel(w.t.Context())
+	defer cancel()
+	chain, err := NewChain(Options{
+		Name: "siem", Sink: w, InFlight: inFlight, Log: slog.New(slog.NewTextHandler(io.Discard, nil)),
+		Batch: Batch{Records: 1 + w.random.IntN(20), Bytes: 1 << 10, Linger: time.Duration(w.random.IntN(3)) * time.Second},
+		Retry: DefaultRetry(),
+		DeadLetter: func(_ context.Context, rec Record, _ Reason, why error) error {
+			w.mu.Lock()
+			defer w.mu.Unlock()
+			if why == nil {
+				w.t.Error("a dead letter without a reason")
+			}
+			w.ended[rec.Partition][rec.Offset]++
+			return nil
+		},
+	})
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	done := make(chan error, 1)
+	go func() { done <- chain.Run(ctx, 5*time.Second) }()
+	read := append([]int64(nil), w.at...)
+	for step := 0; ; step++ {
+		w.feed(chain, read)
+		time.Sleep(time.Duration(w.random.IntN(3000)) * time.Millisecond)
+		w.commit(chain.Positions())
+		if mortal && w.random.IntN(15) == 0 {
+			break
+		}
+		if w.random.IntN(10) == 0 { // a rebalance takes a partition away and gives it back
+			p := w.random.IntN(len(w.log))
+			revoked, end := context.WithTimeout(ctx, time.Duration(w.random.IntN(5))*time.Second)
+			w.commit(chain.Revoke(revoked, map[string][]int32{worldTopic: {int32(p)}}))
+			cut := revoked.Err() != nil
+			end()
+			w.mu.Lock()
+			read[p], w.again[p], w.zombie[p] = w.at[p], true, w.zombie[p] || cut
+			w.mu.Unlock()
+		}
+		if w.drained() {
+			break
+		}
+		if step > 5000 {
+			w.t.Fatal("it never ends")
+		}
+	}
+	for p := range w.log {
+		w.again[p] = w.again[p] || mortal
+	}
+	cancel()
+	if err := <-done; err != nil {
+		w.t.Error(err)
+	}
+	w.commit(chain.Positions())
+}
+
+// feed reads some of the partitions on, as far as the chain takes it.
+func (w *world) feed(chain *Chain, read []int64) {
+	for p, list := range w.log {
+		if chain.Full() || w.random.IntN(2) == 0 || read[p] == int64(len(list)) {
+			continue
+		}
+		end := min(int64(len(list)), read[p]+int64(1+w.random.IntN(20)))
+		var batch []Record
+		for o := read[p]; o < end; o++ {
+			if list[o] {
+				batch = append(batch, Record{Topic: worldTopic, Partition: int32(p), Offset: o, Value: make([]byte, w.random.IntN(200))})
+			}
+		}
+		chain.Put(worldTopic, int32(p), batch, end)
+		read[p] = end
+	}
+}
+
+func (w *world) drained() bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for p, list := range w.log {
+		if w.at[p] < int64(len(list)) {
+			return false
+		}
+	}
+	return true
+}
+
+// simulate plays lives of processes until every record has an end. In one life without a
+// rebalance every record ends exactly once; over all of them at least once.
+func simulate(t *testing.T, seed uint64) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, seed)
+		inFlight, lives := 1+w.random.IntN(4), w.random.IntN(4)
+		for range lives {
+			w.live(inFlight, true)
+		}
+		w.mu.Lock()
+		w.calm = w.random.IntN(2) == 0
+		w.mu.Unlock()
+		w.live(inFlight, false)
+		if !w.drained() {
+			t.Errorf("positions %v at the end", w.at)
+		}
+		for p, list := range w.log {
+			for o, takes := range list {
+				if n := w.ended[p][int64(o)]; takes && n == 0 || !takes && n > 0 || n > 1 && !w.again[p] {
+					t.Errorf("seed %d: record %d of partition %d ended %d times", seed, o, p, n)
+				}
+			}
+		}
+	})
+}
+
+func TestChainSimulation(t *testing.T) {
+	for seed := range uint64(300) {
+		simulate(t, seed)
+		if t.Failed() {
+			t.Fatalf("seed %d", seed)
+		}
+	}
+}
+
+func FuzzChain(f *testing.F) {
+	f.Add(uint64(1))
+	f.Fuzz(simulate)
+}

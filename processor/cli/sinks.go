@@ -1,0 +1,120 @@
+package cli
+
+import (
+	"context"
+	"crypto/rand"
+	"fmt"
+	"strings"
+	"text/tabwriter"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"keytrail/processor/cli/flags"
+	"keytrail/processor/config"
+	"keytrail/processor/sink"
+	"keytrail/processor/sink/all"
+	"keytrail/processor/stream"
+	"keytrail/schemas/otellog"
+	"keytrail/schemas/semconv"
+)
+
+// sinks is "keytrail sinks list" and "keytrail sinks test NAME -c FILE".
+func (a *app) sinks() *cobra.Command {
+	cmd := &cobra.Command{
+		Use: "sinks COMMAND [FLAGS]", GroupID: groupRun,
+		Short: "List the types of sinks, or test a configured one",
+		Long:  "Lists the types of sinks, or sends a test record to a sink of a configuration.",
+		Example: "keytrail sinks list\n" +
+			"keytrail sinks test siem -c keytrail.yaml",
+		RunE: parent,
+	}
+	var file string
+	test := &cobra.Command{
+		Use: "test NAME -c FILE", Short: "Send one marked record to a sink",
+		Long: "Sends one record to the sink NAME of a configuration, once, and prints the receiver's\n" +
+			"answer. The record has the form of a call, the operation KeytrailSinkTest and a new id,\n" +
+			"so it tests address, encryption and credentials, and can be found at the receiver. Filter\n" +
+			"and batches do not apply.",
+		Example: "keytrail sinks test siem -c keytrail.yaml",
+		RunE: func(_ *cobra.Command, args []string) error {
+			if file == "" || len(args) != 1 {
+				return usagef("sinks test needs the NAME of a sink, and -c FILE; see keytrail sinks test --help")
+			}
+			return a.testSink(file, args[0])
+		},
+	}
+	flags.Config(test, &file, "configuration `FILE`")
+	cmd.AddCommand(&cobra.Command{
+		Use: "list", Short: "List the types of sinks", Args: noArguments,
+		Long:    "Lists the types of sinks with their protocols, and the bodies that they send.",
+		Example: "keytrail sinks list",
+		RunE: func(*cobra.Command, []string) error {
+			t := tabwriter.NewWriter(a.stdout, 0, 0, 3, ' ', 0)
+			fmt.Fprintln(t, "TYPE\tPROTOCOLS\tBODIES")
+			for _, k := range all.Kinds {
+				fmt.Fprintf(t, "%s\t%s\t%s\n", k.Type, strings.Join(k.Protocols, ", "), strings.Join(k.Bodies, ", "))
+			}
+			return t.Flush()
+		},
+	}, test)
+	return cmd
+}
+
+// testSink sends a test record to the named sink.
+func (a *app) testSink(file, name string) error {
+	cfg, err := a.load(file)
+	if err != nil {
+		return usageError{err}
+	}
+	var names []string
+	for _, s := range cfg.Sinks {
+		if s.Name == name {
+			return a.sendTest(cfg, s)
+		}
+		names = append(names, s.Name)
+	}
+	return usagef("%s has no sink %q%s; its sinks: %s", file, name, flags.DidYouMean("", name, names),
+		strings.Join(names, ", "))
+}
+
+// testTimeout bounds a test, whatever the sink's own bounds are.
+const testTimeout = time.Minute
+
+// sendTest sends a test record to a sink and prints the answer.
+func (a *app) sendTest(cfg *config.Config, s config.Sink) error {
+	// The group is another than that of the running sink, which must not be disturbed.
+	group := (&stream.Pipeline{TransactionID: cfg.Kafka.TransactionalID}).SinkGroup(s.ID, s.Name) + "-test"
+	to, err := s.To.Open(sink.Identity{Name: s.Name, Group: group})
+	if err != nil {
+		return fmt.Errorf("sink %q: %w", s.Name, err)
+	}
+	id := "keytrail-test-" + strings.ToLower(rand.Text()[:12])
+	ctx, cancel := context.WithTimeout(a.ctx, testTimeout)
+	defer cancel()
+	began := time.Now()
+	err = to.Deliver(ctx, []sink.Record{testRecord(id, began)})
+	took := time.Since(began).Round(time.Millisecond)
+	if closed := to.Close(); err == nil {
+		err = closed
+	}
+	if err != nil {
+		return fmt.Errorf("sink %q did not take the test record %s (%v): %w", s.Name, id, took, err)
+	}
+	fmt.Fprintf(a.stdout, "sink %s took the test record %s in %v\n", s.Name, id, took)
+	return nil
+}
+
+// testRecord returns the record of a call that nobody made.
+func testRecord(id string, now time.Time) sink.Record {
+	var rec otellog.Record
+	rec.EventName, rec.Time, rec.Observed = semconv.EventAWSKMSAPICall, now.UnixNano(), now.UnixNano()
+	rec.Severity = otellog.SeverityInfo
+	rec.Body = `{"keytrail":"test of a sink"}`
+	rec.Where(semconv.CloudProvider, "aws")
+	rec.Where(semconv.CloudAccountID, "000000000000")
+	rec.String(semconv.LogRecordUID, id)
+	rec.String(semconv.KeytrailCallID, id)
+	rec.String(semconv.RPCMethod, "KeytrailSinkTest")
+	return sink.Record{Value: otellog.AppendRequest(nil, &rec), EventName: rec.EventName, Key: []byte(id)}
+}

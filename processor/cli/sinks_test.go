@@ -1,0 +1,59 @@
+package cli_test
+
+import (
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+// says checks that a command succeeded and that standard output has all the texts.
+func says(t *testing.T, o outcome, texts ...string) {
+	t.Helper()
+	o.wants(t, 0)
+	for _, text := range texts {
+		if !strings.Contains(o.stdout, text) {
+			t.Errorf("stdout lacks %q:\n%s", text, o.stdout)
+		}
+	}
+}
+
+// "sinks list" names every type with its protocols and bodies.
+func TestSinksList(t *testing.T) {
+	says(t, keytrail(t, nil, "sinks", "list"), "TYPE", "otlp", "OTLP protobuf", "file", "local file")
+}
+
+// "sinks test" sends one marked record with the credentials, says what the receiver answered,
+// and shows no secret.
+func TestSinksTest(t *testing.T) {
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.Header.Get("Authorization") != "Bearer hunter2-good" {
+			http.Error(w, "no such token: "+r.Header.Get("Authorization"), http.StatusUnauthorized)
+		}
+	}))
+	defer server.Close()
+	folder := t.TempDir()
+	token, out := filepath.Join(folder, "token"), filepath.Join(folder, "out.ndjson")
+	file := write(t, filepath.Join(folder, "k.yaml"), fmt.Sprintf("sinks:\n"+
+		"  - {name: siem, type: otlp, endpoint: %q, headers: {Authorization: \"Bearer ${file:%s}\"}}\n"+
+		"  - {name: archive, type: file, path: %q}\n", server.URL, token, out))
+	test := func(name string) outcome { return keytrail(t, nil, "sinks", "test", name, "-c", file) }
+	test("siem").wants(t, 1, `sink "siem" did not take the test record`, "cannot read a secret", token)
+	write(t, token, "hunter2-good\n")
+	says(t, test("siem"), "sink siem took the test record keytrail-test-")
+	write(t, token, "hunter2-bad\n")
+	p := test("siem")
+	p.wants(t, 1, "paused (credentials)", "status 401: no such token")
+	if strings.Contains(p.stderr, "hunter2") {
+		t.Errorf("the error shows the secret: %s", p.stderr)
+	}
+	says(t, test("archive"), "sink archive took the test record")
+	if content, err := os.ReadFile(out); err != nil || !strings.Contains(string(content), "KeytrailSinkTest") {
+		t.Errorf("the file holds %s (%v)", content, err)
+	}
+	test("sien").wants(t, 2, `has no sink "sien"`, "did you mean siem?", "its sinks: siem, archive")
+	keytrail(t, nil, "sinks", "test").wants(t, 2, "needs the NAME")
+}

@@ -88,7 +88,6 @@ var guarded = []limit{
 	{"processor/cli/...", []string{"processor/cli/...", "."}},
 	{"schemas/corpus", nil},
 	{"schemas/internal/...", nil},
-	{"schemas/otelmetric", []string{"schemas/otellog", "schemas/semconv"}},
 	{"schemas/body/bodytest", nil},
 	{"processor/internal/...", []string{"processor/internal/..."}}, // programs that test
 	{"processor/kafka/kafkatest", []string{"processor/internal/chaos"}},

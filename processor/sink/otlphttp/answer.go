@@ -2,6 +2,7 @@ package otlphttp
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -82,13 +83,14 @@ func reasonText(said []byte, protobuf bool) string {
 	return text
 }
 
-// parseJSON reads an ExportLogsServiceResponse in OTLP's JSON form, in which numbers of
+// parseJSON reads an ExportLogsServiceResponse, or one for metrics, in OTLP's JSON form, in which numbers of
 // 64 bits may be text. A member that OTLP does not know is refused: such an answer is
 // some other service's.
 func parseJSON(b []byte) (lost int64, message string, err error) {
 	var answer struct {
 		PartialSuccess *struct {
 			Rejected json.Number `json:"rejectedLogRecords"`
+			Points   json.Number `json:"rejectedDataPoints"`
 			Message  string      `json:"errorMessage"`
 		} `json:"partialSuccess"`
 	}
@@ -104,8 +106,8 @@ func parseJSON(b []byte) (lost int64, message string, err error) {
 	if p == nil {
 		return 0, "", nil
 	}
-	if p.Rejected != "" {
-		if lost, err = strconv.ParseInt(string(p.Rejected), 10, 64); err != nil {
+	if n := cmp.Or(p.Rejected, p.Points); n != "" {
+		if lost, err = strconv.ParseInt(string(n), 10, 64); err != nil {
 			return 0, "", err
 		}
 	}

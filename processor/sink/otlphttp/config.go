@@ -8,9 +8,11 @@ import (
 	"keytrail/processor/sink/httpsink"
 )
 
-// Config says where the log records go and how. The path /v1/logs is added to Endpoint.
+// Config says where the log records go and how. The path /v1/logs is added to Endpoint, or
+// /v1/metrics for metrics.
 type Config struct {
 	httpsink.Settings `yaml:",inline"`
+	Metrics           Metrics `yaml:"metrics"`
 }
 
 // DefaultConfig returns a Config that lacks an Endpoint only. A request may take 10 s, as
@@ -22,7 +24,8 @@ func DefaultConfig() Config {
 // Validate returns setting.Problems that name the settings that cannot be used.
 func (c *Config) Validate() error {
 	var p setting.Problems
-	c.Check(&p, logsPath)
+	c.Check(&p, c.Metrics.path())
+	c.Metrics.check(&p)
 	return p.Err()
 }
 

@@ -30,7 +30,10 @@ const logsPath = "/v1/logs"
 
 // Sink sends log records to one OTLP receiver. It implements sink.Sink and is
 // safe for concurrent use.
-type Sink struct{ client *httpsink.Client }
+type Sink struct {
+	client  *httpsink.Client
+	metrics Metrics
+}
 
 // New returns a Sink for the receiver that c names. It reads the files of c.TLS and opens no
 // connection.
@@ -42,11 +45,14 @@ func New(c *Config) (*Sink, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Sink{client: client}, nil
+	return &Sink{client: client, metrics: c.Metrics}, nil
 }
 
 // Deliver sends the batch in one request and waits for the answer.
 func (s *Sink) Deliver(ctx context.Context, batch []sink.Record) error {
+	if s.metrics.Scope != "" {
+		return s.deliverMetrics(ctx, batch)
+	}
 	request := httpsink.Request{Path: logsPath, Type: contentType, Body: make([][]byte, len(batch))}
 	for i, r := range batch {
 		request.Body[i] = r.Value

@@ -161,6 +161,23 @@ func TestAttributesStandOnce(t *testing.T) {
 	f("ocsf", "unmapped", "aws.kms.key.arn", "tls.cipher")
 }
 
+// Attributes that the registry does not have, such as those that the configuration adds to
+// the resource, keep their names.
+func TestUnknownAttributes(t *testing.T) {
+	r := &otellog.Record{Time: 1, EventName: "aws.kms.api_call"}
+	r.Where("service.name", "keytrail")
+	r.String("keytrail.to.come", `a"b`)
+	for name, path := range map[string]string{"json": "", "cim": "", "ecs": "", "ocsf": "unmapped"} {
+		doc := bodytest.Object(t, encode(t, encoder(t, name), r))
+		if path != "" {
+			doc = doc[path].(map[string]any)
+		}
+		if doc["service.name"] != "keytrail" || doc["keytrail.to.come"] != `a"b` {
+			t.Errorf("%s: %v", name, doc)
+		}
+	}
+}
+
 // An encoder neither changes a record nor remembers the one before.
 func TestEncodersKeepNothing(t *testing.T) {
 	for _, name := range body.Names() {

@@ -37,7 +37,8 @@ race:
 
 # Run the tests of Kafka, AWS and SIEM clients against Apache Kafka, moto and OpenSearch.
 # scripts/kafka and scripts/opensearch fetch them and start one per test: they need a
-# JDK 17 and Maven. scripts/moto fetches moto: it needs Python 3 with venv.
+# JDK 17 and Maven. scripts/moto fetches moto: it needs Python 3 with venv. Receivers of
+# sinks come from scripts/collector and scripts/syslogd, which takes Debian's packages.
 integration:
 	KEYTRAIL_OPENSEARCH=real $(GO) test -count=1 -timeout 10m -run OpenSearch ./processor/scan ./processor/internal/opensearch
 	KEYTRAIL_AWS=real $(GO) test -count=1 -timeout 10m ./processor/source/... ./plugins/internal/input
@@ -45,6 +46,7 @@ integration:
 	KEYTRAIL_AWS=real KEYTRAIL_KAFKA=real $(GO) test -count=1 -timeout 15m -run 'Faults' ./plugins/plugintest
 	KEYTRAIL_KAFKA=real $(GO) test -count=1 -timeout 20m -parallel 2 -skip "^TestSimulat" ./processor/kafka ./processor/stream
 	KEYTRAIL_KAFKA=real $(GO) test -count=1 -timeout 20m -parallel 2 -run 'TestRun|TestKcat' ./processor/cli
+	KEYTRAIL_RECEIVERS=real $(GO) test -count=1 -timeout 20m -run Real ./processor/sink/otlphttp ./processor/sink/splunkhec ./processor/sink/syslog
 	KEYTRAIL_KAFKA=real $(GO) test -count=1 -timeout 20m -run TestSecurity ./plugins/internal/output
 
 SEED ?= 1

@@ -12,6 +12,8 @@ import (
 	"keytrail/processor/sink"
 	"keytrail/processor/sink/ndjson"
 	"keytrail/processor/sink/otlphttp"
+	"keytrail/processor/sink/splunkhec"
+	"keytrail/processor/sink/syslog"
 )
 
 // Type names a type of sinks in configurations.
@@ -19,8 +21,10 @@ type Type string
 
 // The types that other code names.
 const (
-	OTLP Type = "otlp"
-	File Type = "file"
+	OTLP      Type = "otlp"
+	SplunkHEC Type = "splunk_hec"
+	Syslog    Type = "syslog"
+	File      Type = "file"
 )
 
 // Kind is one type of sinks.
@@ -42,6 +46,10 @@ type Kind struct {
 var Kinds = []Kind{
 	{OTLP, "otlphttp", func() sink.Config { c := otlphttp.DefaultConfig(); return &c }, sink.MaxInFlight,
 		[]string{"HTTP"}, []string{"OTLP protobuf"}},
+	{SplunkHEC, "splunkhec", func() sink.Config { c := splunkhec.DefaultConfig(); return &c }, sink.MaxInFlight,
+		[]string{"HTTP"}, splunkhec.Bodies()},
+	{Syslog, "syslog", func() sink.Config { c := syslog.DefaultConfig(); return &c }, sink.MaxInFlight,
+		[]string{"TLS", "TCP", "UDP"}, syslog.Bodies()},
 	{File, "ndjson", func() sink.Config { c := ndjson.DefaultConfig(); return &c }, 1,
 		[]string{"local file", "standard output"}, []string{"OTLP/JSON lines"}},
 }

@@ -16,22 +16,16 @@ import (
 	logs "go.opentelemetry.io/proto/otlp/logs/v1"
 	"google.golang.org/protobuf/encoding/protojson"
 
+	real "keytrail/processor/internal/receiver"
 	"keytrail/processor/sink"
 	"keytrail/processor/sink/httpsink"
 	"keytrail/processor/sink/sinktest"
 )
 
-// collectorVariable names an OpenTelemetry collector with the receiver otlp and
-// the exporter file, such as the contrib distribution.
-const collectorVariable = "KEYTRAIL_OTELCOL"
-
-// TestCollector sends to a real collector. The first attempts meet nobody, since
+// TestRealCollector sends to a real collector. The first attempts meet nobody, since
 // the collector is still starting.
-func TestCollector(t *testing.T) {
-	binary := os.Getenv(collectorVariable)
-	if binary == "" {
-		t.Skipf("NOT TESTED against a real OpenTelemetry collector: set %s to its binary", collectorVariable)
-	}
+func TestRealCollector(t *testing.T) {
+	binary := real.Find(t, "collector")
 	for _, compression := range []httpsink.Compression{httpsink.CompressionGzip, httpsink.CompressionNone} {
 		t.Run(string(compression), func(t *testing.T) {
 			endpoint, stop := startCollector(t, binary)
@@ -61,14 +55,11 @@ func TestCollector(t *testing.T) {
 	}
 }
 
-// TestCollectorRefusals holds what a real collector answers to what is wrong: the one
+// TestRealCollectorRefusals holds what a real collector answers to what is wrong: the one
 // record that it cannot read goes to the dead letter with its words, and what is wrong
 // about the endpoint pauses the sink.
-func TestCollectorRefusals(t *testing.T) {
-	binary := os.Getenv(collectorVariable)
-	if binary == "" {
-		t.Skipf("NOT TESTED against a real OpenTelemetry collector: set %s to its binary", collectorVariable)
-	}
+func TestRealCollectorRefusals(t *testing.T) {
+	binary := real.Find(t, "collector")
 	endpoint, stop := startCollector(t, binary)
 	var dead []string
 	runner, err := sink.NewRunner(sink.Options{

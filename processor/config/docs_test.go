@@ -1,0 +1,42 @@
+package config
+
+import (
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+)
+
+// TestDocuments: every configuration with sinks that a document shows is complete.
+func TestDocuments(t *testing.T) {
+	files, err := filepath.Glob(filepath.Join("..", "..", "docs", "*.md"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	block := regexp.MustCompile("(?ms)^( *)```yaml\n(.*?)^ *```$")
+	variable := regexp.MustCompile(`\$\{([A-Z_]+)\}`)
+	found := 0
+	for _, name := range files {
+		text, err := os.ReadFile(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, m := range block.FindAllStringSubmatch(string(text), -1) {
+			config := strings.ReplaceAll("\n"+m[2], "\n"+m[1], "\n")
+			if !strings.Contains(config, "\nsinks:") {
+				continue
+			}
+			found++
+			for _, v := range variable.FindAllStringSubmatch(config, -1) {
+				t.Setenv(v[1], "a-secret-of-the-test")
+			}
+			if _, err := Parse(name, []byte(config)); err != nil {
+				t.Errorf("%s shows a configuration that is refused: %v\n%s", name, err, config)
+			}
+		}
+	}
+	if found < 4 {
+		t.Errorf("found only %d configurations with sinks", found)
+	}
+}

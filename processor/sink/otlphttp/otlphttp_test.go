@@ -125,6 +125,12 @@ func TestConformance(t *testing.T) {
 	}
 }
 
+func TestHTTPConformance(t *testing.T) {
+	sinktest.HTTP(t, func(t *testing.T, endpoint string, timeout time.Duration) sink.Sink {
+		return open(t, endpoint, func(c *Config) { c.Timeout = timeout })
+	})
+}
+
 func TestRequest(t *testing.T) {
 	r := newReceiver(t, nil)
 	s := open(t, r.URL+"/tenant/", func(c *Config) {

@@ -40,7 +40,8 @@ race:
 # JDK 17 and Maven. scripts/moto fetches moto: it needs Python 3 with venv. Receivers of
 # sinks come from scripts/collector and scripts/syslogd, which takes Debian's packages.
 integration:
-	KEYTRAIL_OPENSEARCH=real $(GO) test -count=1 -timeout 10m -run OpenSearch ./processor/scan ./processor/internal/opensearch
+	KEYTRAIL_OPENSEARCH=real $(GO) test -count=1 -timeout 20m -run OpenSearch ./processor/scan ./processor/internal/opensearch \
+		./processor/sink/search ./processor/cli
 	KEYTRAIL_AWS=real $(GO) test -count=1 -timeout 10m ./processor/source/... ./plugins/internal/input
 	KEYTRAIL_AWS=real $(GO) test -count=1 -timeout 10m -run 'TestScanReadsS3' ./processor/cli
 	KEYTRAIL_AWS=real KEYTRAIL_KAFKA=real $(GO) test -count=1 -timeout 15m -run 'Faults' ./plugins/plugintest

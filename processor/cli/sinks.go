@@ -19,13 +19,15 @@ import (
 	"keytrail/schemas/semconv"
 )
 
-// sinks is "keytrail sinks list" and "keytrail sinks test NAME -c FILE".
+// sinks is "keytrail sinks list|test|setup".
 func (a *app) sinks() *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "sinks COMMAND [FLAGS]", GroupID: groupRun,
-		Short: "List the types of sinks, or test a configured one",
-		Long:  "Lists the types of sinks, or sends a test record to a sink of a configuration.",
+		Short: "List the types of sinks, or test or set up a configured one",
+		Long: "Lists the types of sinks, sends a test record to a sink of a configuration, or installs\n" +
+			"what it needs at its receiver.",
 		Example: "keytrail sinks list\n" +
+			"keytrail sinks setup siem -c keytrail.yaml\n" +
 			"keytrail sinks test siem -c keytrail.yaml",
 		RunE: parent,
 	}
@@ -57,24 +59,33 @@ func (a *app) sinks() *cobra.Command {
 			}
 			return t.Flush()
 		},
-	}, test)
+	}, test, a.sinksSetup())
 	return cmd
 }
 
 // testSink sends a test record to the named sink.
 func (a *app) testSink(file, name string) error {
+	cfg, to, err := a.sinkOf(file, name)
+	if err != nil {
+		return err
+	}
+	return a.sendTest(cfg, *to)
+}
+
+// sinkOf returns the configuration in a file and its sink with a name.
+func (a *app) sinkOf(file, name string) (*config.Config, *config.Sink, error) {
 	cfg, err := a.load(file)
 	if err != nil {
-		return usageError{err}
+		return nil, nil, usageError{err}
 	}
 	var names []string
-	for _, s := range cfg.Sinks {
-		if s.Name == name {
-			return a.sendTest(cfg, s)
+	for i := range cfg.Sinks {
+		if cfg.Sinks[i].Name == name {
+			return cfg, &cfg.Sinks[i], nil
 		}
-		names = append(names, s.Name)
+		names = append(names, cfg.Sinks[i].Name)
 	}
-	return usagef("%s has no sink %q%s; its sinks: %s", file, name, flags.DidYouMean("", name, names),
+	return nil, nil, usagef("%s has no sink %q%s; its sinks: %s", file, name, flags.DidYouMean("", name, names),
 		strings.Join(names, ", "))
 }
 

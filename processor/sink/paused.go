@@ -16,15 +16,16 @@ const (
 	CauseRedirect    Cause = "redirect"    // the receiver names another address
 	CauseProtocol    Cause = "protocol"    // the receiver does not speak the sink's protocol
 	CauseTLS         Cause = "tls"         // no trust can be established
+	CauseTarget      Cause = "target"      // the index, stream or topic there is missing, closed or blocked
 )
 
 // Causes returns all causes.
 func Causes() []Cause {
-	return []Cause{CauseCredentials, CauseAddress, CauseRedirect, CauseProtocol, CauseTLS}
+	return []Cause{CauseCredentials, CauseAddress, CauseRedirect, CauseProtocol, CauseTLS, CauseTarget}
 }
 
 // Paused reports that a sink takes nothing until somebody mends its credentials, its
-// address or its certificate. It is not the fault of any record: the same records pass
+// address, its certificate or its target. It is not the fault of any record: the same records pass
 // afterwards. So none of them goes to the dead letter, whatever Retry bounds.
 type Paused struct {
 	Cause Cause

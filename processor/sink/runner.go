@@ -16,12 +16,14 @@ import (
 // Outcome is what happened to records on their way to a sink.
 type Outcome string
 
-// The outcomes that Options.Observe receives. Every record ends as delivered or
-// dead-lettered; retried and rejected count what happened on the way.
+// The outcomes that Options.Observe receives. Every record ends as delivered,
+// duplicate or dead-lettered; retried and rejected count what happened on the way.
 const (
 	// OutcomeDelivered: the sink took the records. Those that it lost in a partial success
 	// are among them, and also count as rejected.
 	OutcomeDelivered Outcome = "delivered"
+	// OutcomeDuplicate: the sink had the records already.
+	OutcomeDuplicate Outcome = "duplicate"
 	// OutcomeRetried: the records are about to be sent again, in the same or in smaller
 	// batches.
 	OutcomeRetried Outcome = "retried"
@@ -44,7 +46,7 @@ type Options struct {
 	// caller must not commit. It must not keep rec.Value after it has returned.
 	DeadLetter func(ctx context.Context, rec Record, reason Reason, err error) error
 	// Observe receives every outcome, with the number of records; nil is allowed. The
-	// reason is "" for OutcomeDelivered and OutcomeRetried.
+	// reason is "" for OutcomeDelivered, OutcomeDuplicate and OutcomeRetried.
 	Observe func(o Outcome, reason Reason, records int)
 	// Watch receives the sink's state each time that it changes or an attempt fails, by
 	// one goroutine at a time; nil is allowed. It must not wait.
@@ -306,8 +308,13 @@ func (r *Runner) settle(ctx context.Context, batch []Record, v verdict) error {
 			return err
 		}
 	}
-	if accepted := len(batch) - refused - len(v.retry); accepted > 0 {
-		r.o.Observe(OutcomeDelivered, "", accepted)
+	accepted := len(batch) - refused - len(v.retry)
+	known := min(v.known, accepted)
+	if known > 0 {
+		r.o.Observe(OutcomeDuplicate, "", known)
+	}
+	if accepted > known {
+		r.o.Observe(OutcomeDelivered, "", accepted-known)
 	}
 	return nil
 }

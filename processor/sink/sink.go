@@ -85,6 +85,7 @@ type Sink interface {
 	//   - *Paused: somebody has to correct something first; no record is at fault;
 	//   - *Throttled: its records are to be sent again;
 	//   - *Partial: accepted, but the receiver lost some without naming them;
+	//   - *Duplicate: accepted, and some of them were there before;
 	//   - any other error: all records not rejected are to be sent again.
 	// Records that no *Rejected and no *Throttled names count as accepted.
 	Deliver(ctx context.Context, batch []Record) error
@@ -169,6 +170,17 @@ func (e *Rejected) Error() string {
 
 // Unwrap returns what the sink said.
 func (e *Rejected) Unwrap() error { return e.Err }
+
+// Duplicate reports that the receiver had some of the accepted records already, as they
+// were or in a newer revision: they were sent before, and the answer was lost.
+type Duplicate struct {
+	Records int // number of records, from 0 to the size of the batch
+}
+
+// Error says how many records were there.
+func (e *Duplicate) Error() string {
+	return fmt.Sprintf("the sink had %d of the records already", e.Records)
+}
 
 // Throttled reports records that the sink did not take now and may take later.
 type Throttled struct {

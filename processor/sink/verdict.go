@@ -14,6 +14,7 @@ type verdict struct {
 	split    *Rejected     // the refusal of the whole batch, to be halved
 	after    time.Duration // the longest pause asked for
 	partial  *Partial
+	known    int     // accepted records that the sink had already
 	paused   *Paused // nobody takes what is in retry before something is mended
 }
 
@@ -27,7 +28,7 @@ func judge(err error, n int) verdict {
 	if j.bad != nil {
 		return verdict{retry: all(n)}
 	}
-	v := verdict{after: j.after, partial: j.partial, paused: j.paused}
+	v := verdict{after: j.after, partial: j.partial, known: j.known, paused: j.paused}
 	again := make([]bool, n)
 	if j.paused != nil {
 		mark(again, nil)
@@ -71,6 +72,7 @@ type judgment struct {
 	rejected  []*Rejected
 	throttled []*Throttled
 	partial   *Partial
+	known     int
 	paused    *Paused
 	after     time.Duration
 	unknown   bool  // an error of no known type: the batch may not have arrived
@@ -94,6 +96,9 @@ func (j *judgment) visit(err error) {
 		return
 	case *Partial:
 		j.partial = e
+		return
+	case *Duplicate:
+		j.known += max(e.Records, 0)
 		return
 	case *Paused:
 		j.paused, j.after = e, max(j.after, e.After)

@@ -72,6 +72,8 @@ func (p *Pipeline) forward(ctx context.Context, d Destination) error {
 				observed.Delivered(n)
 				f.flow.Received(n)
 				f.flow.Delivered(n)
+			case sink.OutcomeDuplicate:
+				f.flow.Duplicate(n)
 			case sink.OutcomeRetried:
 				observed.Retried(n)
 			case sink.OutcomeRejected:

@@ -12,6 +12,7 @@ import (
 	"keytrail/processor/sink"
 	"keytrail/processor/sink/ndjson"
 	"keytrail/processor/sink/otlphttp"
+	"keytrail/processor/sink/search"
 	"keytrail/processor/sink/splunkhec"
 	"keytrail/processor/sink/syslog"
 )
@@ -21,10 +22,12 @@ type Type string
 
 // The types that other code names.
 const (
-	OTLP      Type = "otlp"
-	SplunkHEC Type = "splunk_hec"
-	Syslog    Type = "syslog"
-	File      Type = "file"
+	OTLP          Type = "otlp"
+	SplunkHEC     Type = "splunk_hec"
+	Syslog        Type = "syslog"
+	File          Type = "file"
+	OpenSearch    Type = "opensearch"
+	Elasticsearch Type = "elasticsearch"
 )
 
 // Kind is one type of sinks.
@@ -52,6 +55,10 @@ var Kinds = []Kind{
 		[]string{"TLS", "TCP", "UDP"}, syslog.Bodies()},
 	{File, "ndjson", func() sink.Config { c := ndjson.DefaultConfig(); return &c }, 1,
 		[]string{"local file", "standard output"}, []string{"OTLP/JSON lines"}},
+	{OpenSearch, "search", func() sink.Config { c := search.DefaultOpenSearch(); return &c }, sink.MaxInFlight,
+		[]string{"_bulk"}, search.Bodies()},
+	{Elasticsearch, "search", func() sink.Config { c := search.DefaultElasticsearch(); return &c }, sink.MaxInFlight,
+		[]string{"_bulk"}, search.Bodies()},
 }
 
 // Find returns a type of sinks, or false for one that does not exist.

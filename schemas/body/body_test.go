@@ -274,3 +274,33 @@ func TestECSTechniques(t *testing.T) {
 		}
 	}
 }
+
+// TestActivities: only what is gone is deleted, and what is new is created, in every body.
+func TestActivities(t *testing.T) {
+	f := func(method, class, ocsf, ecs, cim string) {
+		t.Helper()
+		r := &otellog.Record{Time: 1, EventName: "aws.kms.api_call"}
+		r.String("rpc.method", method)
+		r.String("keytrail.operation.class", class)
+		doc := func(name string) map[string]any { return bodytest.Object(t, encode(t, encoder(t, name), r)) }
+		event := doc("ecs")["event"].(map[string]any)
+		got := []any{doc("ocsf")["activity_name"], event["type"].([]any)[0], doc("cim")["action"]}
+		if want := []any{ocsf, ecs, cim}; !slices.Equal(got, want) {
+			t.Errorf("%s: %q, want %q", method, got, want)
+		}
+	}
+	const kms, trail = "kms.amazonaws.com/", "cloudtrail.amazonaws.com/"
+	f(kms+"Decrypt", "decrypt", "Read", "access", "read")
+	f(kms+"CreateKey", "manage", "Create", "creation", "created")
+	f(kms+"ReplicateKey", "replicate", "Create", "creation", "created")
+	f(kms+"UpdatePrimaryRegion", "replicate", "Update", "change", "modified")
+	f(kms+"ScheduleKeyDeletion", "destroy", "Delete", "deletion", "deleted")
+	f(kms+"KMS CMK Deletion", "destroy", "Delete", "deletion", "deleted")
+	f(kms+"DisableKey", "destroy", "Update", "change", "modified")
+	f(kms+"DisconnectCustomKeyStore", "destroy", "Update", "change", "modified")
+	f(kms+"CancelKeyDeletion", "manage", "Update", "change", "modified")
+	f(kms+"CreateGrant", "grant", "Create", "admin", "created")
+	f(kms+"RevokeGrant", "grant", "Update", "admin", "acl_modified")
+	f(trail+"StopLogging", "trail", "Update", "change", "modified")
+	f(trail+"DeleteTrail", "trail", "Delete", "deletion", "deleted")
+}

@@ -38,15 +38,15 @@ func (e *cim) Append(dst []byte, r *otellog.Record) ([]byte, error) {
 
 // asCimAction is a value of action in the data model Change.
 func asCimAction(s *state, _ *otellog.Attr) otellog.Attr {
-	switch s.activity().id {
-	case 1:
+	switch s.activity() {
+	case ocsfCreate:
 		return text("created")
-	case 3:
+	case ocsfUpdate:
 		if c := s.operationClass(); c == kms.ClassGrant || c == kms.ClassPolicy {
 			return text("acl_modified")
 		}
 		return text("modified")
-	case 4:
+	case ocsfDelete:
 		return text("deleted")
 	}
 	return text("read")

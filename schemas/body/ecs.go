@@ -32,8 +32,8 @@ var (
 	ecsAdmin  = []string{"api", "iam"}
 
 	ecsTypes = [kms.NumClasses]string{
-		kms.ClassManage: "change", kms.ClassGrant: "admin", kms.ClassPolicy: "admin", kms.ClassDestroy: "deletion",
-		kms.ClassRotate: "change", kms.ClassReplicate: "creation", kms.ClassTrail: "change",
+		kms.ClassManage: "change", kms.ClassGrant: "admin", kms.ClassPolicy: "admin", kms.ClassDestroy: "change",
+		kms.ClassRotate: "change", kms.ClassReplicate: "change", kms.ClassTrail: "change",
 	}
 )
 
@@ -51,8 +51,13 @@ func asEcsCategory(s *state, _ *otellog.Attr) otellog.Attr {
 func asEcsType(s *state, _ *otellog.Attr) otellog.Attr {
 	from := len(s.items)
 	kind := ecsTypes[s.operationClass()]
-	if kind == "" {
+	switch activity := s.activity(); {
+	case kind == "":
 		kind = "access"
+	case kind == "change" && activity == ocsfCreate:
+		kind = "creation"
+	case kind == "change" && activity == ocsfDelete:
+		kind = "deletion"
 	}
 	s.items = append(s.items, kind)
 	if s.outcome() == kms.OutcomeDenied {

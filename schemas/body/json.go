@@ -1,6 +1,7 @@
 package body
 
 import (
+	"bytes"
 	"math"
 	"strconv"
 	"time"
@@ -76,7 +77,7 @@ func appendValue(dst []byte, a *otellog.Attr) []byte {
 	case otellog.KindInt:
 		return strconv.AppendInt(dst, a.Int, 10)
 	case otellog.KindDouble:
-		return otellog.AppendDouble(dst, a.Num)
+		return appendDouble(dst, a.Num)
 	case otellog.KindStrings:
 		dst = append(dst, '[')
 		for i, s := range a.Strs {
@@ -88,6 +89,16 @@ func appendValue(dst []byte, a *otellog.Attr) []byte {
 		return append(dst, ']')
 	}
 	return otellog.AppendString(dst, a.Str)
+}
+
+// appendDouble appends a double with a point or an exponent. Elasticsearch maps a field by
+// its first value, and would map a double that begins with 7 as an integer.
+func appendDouble(dst []byte, x float64) []byte {
+	from := len(dst)
+	if dst = otellog.AppendDouble(dst, x); bytes.ContainsAny(dst[from:], ".e") {
+		return dst
+	}
+	return append(dst, ".0"...)
 }
 
 // appendTime appends a time in RFC 3339 and UTC, to the nanosecond.

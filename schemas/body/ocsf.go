@@ -30,12 +30,30 @@ type activity struct {
 	name string
 }
 
+// The activities of API Activity.
+var (
+	ocsfCreate = activity{1, "Create"}
+	ocsfRead   = activity{2, "Read"}
+	ocsfUpdate = activity{3, "Update"}
+	ocsfDelete = activity{4, "Delete"}
+)
+
 // ocsfActivities says what OCSF's API Activity calls the classes of operations. Calls that
 // use a KMS key read it.
 var ocsfActivities = [kms.NumClasses]activity{
-	kms.ClassManage: {3, "Update"}, kms.ClassGrant: {3, "Update"}, kms.ClassPolicy: {3, "Update"},
-	kms.ClassRotate: {3, "Update"}, kms.ClassTrail: {3, "Update"}, kms.ClassReplicate: {1, "Create"},
-	kms.ClassDestroy: {4, "Delete"},
+	kms.ClassManage: ocsfUpdate, kms.ClassGrant: ocsfUpdate, kms.ClassPolicy: ocsfUpdate,
+	kms.ClassRotate: ocsfUpdate, kms.ClassTrail: ocsfUpdate, kms.ClassReplicate: ocsfUpdate,
+	kms.ClassDestroy: ocsfDelete,
+}
+
+// ocsfOperations are the beginnings of the names of operations that do something else than
+// their class says: what can be undone, such as DisableKey, deletes nothing.
+var ocsfOperations = [...]struct {
+	begin string
+	activity
+}{
+	{"Create", ocsfCreate}, {"ReplicateKey", ocsfCreate}, {"Disable", ocsfUpdate}, {"Disconnect", ocsfUpdate},
+	{"Delete", ocsfDelete},
 }
 
 // activity returns what the record is about. A window is not an activity of OCSF.
@@ -51,13 +69,15 @@ func (s *state) activity() activity {
 		return activity{1, "Create"}
 	}
 	_, operation := method(s.get(semconv.RPCMethod))
-	if strings.HasPrefix(operation, "Create") {
-		return activity{1, "Create"}
+	for _, o := range ocsfOperations {
+		if strings.HasPrefix(operation, o.begin) {
+			return o.activity
+		}
 	}
 	if a := ocsfActivities[s.operationClass()]; a.id != 0 {
 		return a
 	}
-	return activity{2, "Read"}
+	return ocsfRead
 }
 
 func asActivityID(s *state, _ *otellog.Attr) otellog.Attr { return integer(s.activity().id) }

@@ -69,7 +69,11 @@ func flat(r *otellog.Record) map[string]any {
 		case otellog.KindInt:
 			want[a.Key] = json.Number(strconv.FormatInt(a.Int, 10))
 		case otellog.KindDouble:
-			want[a.Key] = json.Number(strconv.FormatFloat(a.Num, 'g', -1, 64))
+			text := strconv.FormatFloat(a.Num, 'g', -1, 64)
+			if !strings.ContainsAny(text, ".e") {
+				text += ".0" // Elasticsearch maps 7 as an integer
+			}
+			want[a.Key] = json.Number(text)
 		case otellog.KindStrings:
 			var items []any
 			for _, s := range a.Strs {

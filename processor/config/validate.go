@@ -17,6 +17,7 @@ import (
 	"keytrail/processor/sink"
 	"keytrail/processor/sink/all"
 	"keytrail/processor/window"
+	"keytrail/schemas/body"
 	"keytrail/schemas/decoding"
 )
 
@@ -73,11 +74,14 @@ func validateResource(p *setting.Problems, resource map[string]string) {
 		key, value := "resource."+name, resource[name]
 		below := slices.IndexFunc(names, func(other string) bool { return strings.HasPrefix(other, name+".") })
 		first, _, _ := strings.Cut(name, ".")
+		taken := body.Taken(name)
 		switch {
 		case !attributeForm.MatchString(name):
 			p.Add(key, "%q is not the name of an attribute; write one such as service.name", name)
 		case first == "cloud" || first == "aws" || first == "keytrail":
 			p.Add(key, "Keytrail itself writes attributes %s.*; choose another name", first)
+		case taken != "":
+			p.Add(key, "Keytrail itself writes %s; choose another name", taken)
 		case below >= 0:
 			p.Add(key, "is also the namespace of %s; keep one of the two", names[below])
 		case value == "" || len(value) > maxResourceValue:

@@ -8,6 +8,7 @@ package body
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
 	"keytrail/schemas/otellog"
@@ -87,6 +88,24 @@ func find(name string) (format, error) {
 		}
 	}
 	return format{}, fmt.Errorf("%q is not a body; the bodies are %s", name, strings.Join(Names(), ", "))
+}
+
+// Taken returns the name of an attribute or a member of a body that leaves no room for a
+// further attribute called name, or "". It is the same name, or one of the two would be a
+// value and an object.
+func Taken(name string) string {
+	taken := slices.Clone(attributes[:])
+	for _, rows := range [...][]row{ecsRows, cimRows} {
+		for _, r := range rows {
+			taken = append(taken, r.to)
+		}
+	}
+	for _, t := range taken {
+		if t == name || strings.HasPrefix(t, name+".") || strings.HasPrefix(name, t+".") {
+			return t
+		}
+	}
+	return ""
 }
 
 // AppendMember adds a member with a string value to the JSON object at the end

@@ -79,7 +79,7 @@ type Anomaly struct {
 	//   - A detector's is 0 while the window is open. Once it has closed, the revision is 1,
 	//     and one more for each window between Began and Start.
 	//   - A rule's is the rank of the call's copy, because a better copy may come later.
-	//   - A correlation's is what it has counted, which later matches only raise.
+	//   - A correlation's is the number of matches in its window, which later ones raise.
 	Revision int64
 	// Preview is how many anomalies an open window had at this publication; 0 once it has
 	// closed. It tells publications with revision 0 apart.

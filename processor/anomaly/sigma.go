@@ -65,6 +65,6 @@ func FromFiring(f *sigma.Firing, e wire.Entity, calls []string) Anomaly {
 	return Anomaly{
 		ID: id("correlation", c.ID, f.Group, stamp(f.Start)), Kind: KindRule, Detector: SigmaDetector + c.ID,
 		Score: c.Level.Score(), Observed: float64(f.Count), Reason: reason + ".", Calls: calls, Techniques: c.Techniques,
-		Entity: e, Start: f.Start, End: f.End, Title: c.Title, At: f.End, Began: f.Start, Revision: int64(f.Count),
+		Entity: e, Start: f.Start, End: f.End, Title: c.Title, At: f.End, Began: f.Start, Revision: f.Matches,
 	}
 }

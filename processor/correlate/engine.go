@@ -238,12 +238,13 @@ func (e *Engine) judge(g *group, start int64, emit func(*anomaly.Anomaly)) bool 
 	if i, had := slices.BinarySearch(g.due, start); had {
 		g.due = slices.Delete(g.due, i, i+1)
 	}
-	n, report := g.c.Reports(start, func(at int64) *sigma.Tally {
+	tally := func(at int64) *sigma.Tally {
 		if h := g.find(at); h != nil {
 			return &h.Tally
 		}
 		return nil
-	})
+	}
+	n, report := g.c.Reports(start, tally)
 	if !report {
 		return false
 	}
@@ -256,7 +257,8 @@ func (e *Engine) judge(g *group, start int64, emit func(*anomaly.Anomaly)) bool 
 	if all == nil {
 		return false
 	}
-	f := sigma.Firing{Correlation: g.c, Group: g.name, Start: start, End: start + g.c.Timespan, Count: n}
+	f := sigma.Firing{Correlation: g.c, Group: g.name, Start: start, End: start + g.c.Timespan, Count: n,
+		Matches: g.c.Matches(start, tally)}
 	a := anomaly.FromFiring(&f, all.entity(), all.ids())
 	if e.cfg.Allow.Allows(&a, start) {
 		return false

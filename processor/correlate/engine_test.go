@@ -11,6 +11,7 @@ import (
 
 	"keytrail/processor/anomaly"
 	"keytrail/processor/count"
+	"keytrail/processor/eventtime"
 	"keytrail/processor/sigma"
 	"keytrail/schemas/wire"
 )
@@ -244,5 +245,44 @@ func TestEngine(t *testing.T) {
 	}
 	if len(kinds) != len(set.Correlations) || steps < 100 {
 		t.Errorf("found are %v, with %d restarts within a step: this tests too little", kinds, steps)
+	}
+}
+
+// A match that comes after its window was reported gives the anomaly a higher revision,
+// also where the count cannot grow.
+func TestLateMatchesRaiseTheRevision(t *testing.T) {
+	set := load(t, rules)
+	e := NewEngine(Config{Correlations: set.Correlations, Bytes: math.MaxInt})
+	revisions, again := map[string]int64{}, map[string]bool{}
+	for i := range int64(12) {
+		at := 1_700_000_000*second + i%4*second
+		for _, k := range set.Correlations {
+			o := sigma.Observation{Correlation: k, Rule: int(i) % len(k.Rules)}
+			if len(k.GroupBy) > 0 {
+				o.Group = "g"
+			}
+			if k.Kind == sigma.ValueCount {
+				o.Value = 1 + uint64(i)
+			}
+			w := pane(match{o, count.Call{IDText: fmt.Sprint("call-", i), Time: at}})
+			if why := e.Take(&w); why != Counted {
+				t.Fatal(why)
+			}
+		}
+		mark := eventtime.Mark{Watermark: 1_700_001_000 * second, Quiet: eventtime.None, Late: eventtime.None}
+		for more := true; more; {
+			more = e.Advance(mark, 10, func(a *anomaly.Anomaly) {
+				if last, known := revisions[a.ID]; known {
+					again[a.Detector] = true
+					if a.Revision <= last {
+						t.Errorf("%s has revision %d after %d", a.Detector, a.Revision, last)
+					}
+				}
+				revisions[a.ID] = a.Revision
+			})
+		}
+	}
+	if len(again) != len(set.Correlations) {
+		t.Errorf("published again are %v, want each of %d correlations: this tests too little", again, len(set.Correlations))
 	}
 }

@@ -14,6 +14,7 @@ type Firing struct {
 	Group       string // see Correlation.Values
 	Start, End  int64  // of the window [Start, End), ns since 1970
 	Count       int64  // see Correlation.Judge
+	Matches     int64  // see Correlation.Matches
 }
 
 // Counter counts observations in memory, in any order, as "keytrail rules check" does
@@ -67,7 +68,7 @@ func (k *Counter) Firings() (list []Firing) {
 		at := func(start int64) *Tally { return panes[start] }
 		for _, start := range slices.Sorted(maps.Keys(starts)) {
 			if count, report := c.Reports(start, at); report {
-				list = append(list, Firing{c, key.group, start, start + c.Timespan, count})
+				list = append(list, Firing{c, key.group, start, start + c.Timespan, count, c.Matches(start, at)})
 			}
 		}
 	}

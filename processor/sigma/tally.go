@@ -234,6 +234,17 @@ func (c *Correlation) inOrder(panes []*Tally) (n int64) {
 	return n
 }
 
+// Matches returns the number of matches in the window at start, of all rules. It grows with
+// every match, where the count of Judge may stay. pane is as for Judge.
+func (c *Correlation) Matches(start int64, pane func(start int64) *Tally) (n int64) {
+	for i := range c.panes {
+		if t := pane(start + i*c.PaneSize()); t != nil {
+			n += t.Count
+		}
+	}
+	return n
+}
+
 // day is the interval at which a lasting state is reported again.
 const day = eventtime.Day
 

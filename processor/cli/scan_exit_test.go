@@ -65,7 +65,7 @@ func TestUsage(t *testing.T) {
 	f("config check", "config check needs -c FILE")
 	f("config", "config needs check or print")
 	f("config show -c x", `"show"`, "check, print")
-	f("schema a.b", `"a.b"`, "registry, jsonschema, otel, table, fields", windowEvent)
+	f("schema a.b", `"a.b"`, "registry, manifest, jsonschema, otel, table, fields, correspondence", windowEvent)
 	f("schema jsonschema a.b", `"a.b"`, windowEvent)
 	f("schema jsonschema keytrail.window b", "schema jsonschema", `"b"`)
 	f("schema table b", "schema table", `"b"`)

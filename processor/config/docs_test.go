@@ -10,10 +10,16 @@ import (
 
 // TestDocuments: every configuration with sinks that a document shows is complete.
 func TestDocuments(t *testing.T) {
-	files, err := filepath.Glob(filepath.Join("..", "..", "docs", "*.md"))
+	docs := filepath.Join("..", "..", "docs")
+	files, err := filepath.Glob(filepath.Join(docs, "*.md"))
 	if err != nil {
 		t.Fatal(err)
 	}
+	pages, err := filepath.Glob(filepath.Join(docs, "sinks", "*.md"))
+	if err != nil || len(pages) < 3 {
+		t.Fatalf("the pages of sinks are %v (%v)", pages, err)
+	}
+	files = append(files, pages...)
 	block := regexp.MustCompile("(?ms)^( *)```yaml\n(.*?)^ *```$")
 	variable := regexp.MustCompile(`\$\{([A-Z_]+)\}`)
 	found := 0

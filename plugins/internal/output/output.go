@@ -201,7 +201,7 @@ func (o *Output) flush(ctx context.Context, a *attempt, chunk []byte, tag string
 	}
 	pending, failed := a.state()
 	if failed != nil {
-		err = fmt.Errorf("Kafka refuses records of it: %w", failed)
+		err = fmt.Errorf("some of its records are refused by Kafka: %w", failed)
 	}
 	if err == nil {
 		return OK

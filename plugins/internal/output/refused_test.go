@@ -93,7 +93,7 @@ func TestFlushTopicTakesLessThanConfigured(t *testing.T) {
 		b.flush(Retry, c)
 	}
 	b.wantOnce(22)
-	if log := b.logged(); !strings.Contains(log, "Kafka refuses records of it: MESSAGE_TOO_LARGE") || !strings.Contains(log, "set max_message_bytes") {
+	if log := b.logged(); !strings.Contains(log, "some of its records are refused by Kafka: MESSAGE_TOO_LARGE") || !strings.Contains(log, "set max_message_bytes") {
 		t.Errorf("the log says %q", log)
 	}
 }

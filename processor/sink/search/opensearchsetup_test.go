@@ -68,7 +68,7 @@ func (n node) setup(t *testing.T) {
 	n.apply(t, nil)
 	n.apply(t, func(c *Settings) { c.Body = "ecs" })
 	n.apply(t, nil)
-	e := Elasticsearch{c.Settings}
+	e := Elasticsearch(c)
 	if _, err := e.Plan(t.Context()); err == nil || !strings.Contains(err.Error(), "the receiver is OpenSearch 2.19.6; write type: opensearch") {
 		t.Errorf("type elasticsearch: %v", err)
 	}

@@ -9,7 +9,6 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"regexp"
-	"strings"
 	"sync"
 	"testing"
 )
@@ -184,11 +183,4 @@ func connect(t testing.TB, url string, change func(*Settings)) *Sink {
 	}
 	t.Cleanup(func() { _ = s.Close() })
 	return s
-}
-
-// ids returns the ids of the stored documents, by index.
-func (s *standIn) held() string {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return strings.Join(s.order, " ")
 }

@@ -13,7 +13,7 @@ import (
 	"keytrail/schemas/registry"
 )
 
-const folder = "../../../docs/splunk"
+const folder = "../../../docs/sinks"
 
 // spl are the commands, functions, arguments and keywords of Splunk's search language that
 // the searches use, and the fields that Splunk makes itself.
@@ -53,7 +53,7 @@ func TestSearches(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	text, err := os.ReadFile(filepath.Join(folder, "savedsearches.conf"))
+	text, err := os.ReadFile(filepath.Join(folder, "splunk-savedsearches.conf"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -82,7 +82,7 @@ func TestSearches(t *testing.T) {
 			Table string `xml:"table>search>query"`
 		} `xml:"row>panel"`
 	}
-	text, err = os.ReadFile(filepath.Join(folder, "dashboard.xml"))
+	text, err = os.ReadFile(filepath.Join(folder, "splunk-dashboard.xml"))
 	if err != nil {
 		t.Fatal(err)
 	}

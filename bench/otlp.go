@@ -99,6 +99,7 @@ func (k *keytrail) file(b []byte) error {
 func viaPdata(rec *otellog.Record) ([]byte, error) {
 	logs := plog.NewLogs()
 	rl := logs.ResourceLogs().AppendEmpty()
+	rl.SetSchemaUrl(otellog.SchemaURL)
 	putAll(rl.Resource().Attributes(), rec.Resource)
 	sl := rl.ScopeLogs().AppendEmpty()
 	sl.Scope().SetName(otellog.ScopeName)

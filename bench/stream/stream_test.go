@@ -44,7 +44,7 @@ func TestParseRefuses(t *testing.T) {
 		"-rate 0":          "-rate is 0",
 		"-entities 1,2":    "-entities has 1",
 		"-entities 1001":   "-entities has 1001",
-		"-entities many":   `"many" is no number`,
+		"-entities many":   `"many" is not a number`,
 		"-peers spark":     `-peers has "spark"`,
 		"-codec rar":       `-codec is "rar"`,
 		"everything":       `got ["everything"]`,

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"slices"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -160,5 +161,40 @@ func TestOneAsksPausedSink(t *testing.T) {
 			t.Errorf("%d records arrived after the correction, want 8", n)
 		}
 		stop()
+	})
+}
+
+// A refusal of the batch as a whole is not one of each record, also when the sink names
+// records besides that it refuses itself: only halving finds the record at fault.
+func TestSplitBesideNamedRecords(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c, got, stop := newChain(t, Options{}, func(batch []Record) error {
+			var named []int
+			whole := error(nil)
+			for i, r := range batch {
+				switch r.Offset {
+				case 1:
+					named = append(named, i)
+				case 5:
+					whole = &Rejected{Reason: ReasonTooLarge, Split: true, Err: errors.New("413")}
+				}
+			}
+			if named == nil {
+				return whole
+			}
+			return errors.Join(whole, &Rejected{Records: named, Reason: ReasonInvalid, Err: errors.New("no window")})
+		})
+		c.Put(worldTopic, 0, span(0, 0, 8), 8)
+		time.Sleep(time.Minute)
+		stop()
+		var letters []string
+		for _, s := range got() {
+			if len(s) > 3 {
+				letters = append(letters, s)
+			}
+		}
+		if want := []string{"0/1 invalid", "0/5 too_large"}; !slices.Equal(letters, want) {
+			t.Errorf("dead letters %q, want %q", letters, want)
+		}
 	})
 }

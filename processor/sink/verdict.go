@@ -46,7 +46,7 @@ func judge(err error, n int) verdict {
 		if r.Records == nil && j.paused != nil {
 			continue // the two contradict each other; the pause loses nothing
 		}
-		if r.Records == nil && r.Split && len(j.rejected) == 1 && j.paused == nil && n > 1 {
+		if r.Records == nil && r.Split && j.paused == nil && n > 1 {
 			return verdict{split: r}
 		}
 		for i := range v.rejected {

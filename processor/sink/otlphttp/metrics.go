@@ -53,7 +53,7 @@ func (s *Sink) deliverMetrics(ctx context.Context, batch []sink.Record) error {
 	var rec otellog.Record
 	var body []byte
 	var bad error
-	var rejected []int
+	var rejected, counted []int
 	points := 0
 	for i, r := range batch {
 		err := rec.Decode(r.Value)
@@ -61,8 +61,11 @@ func (s *Sink) deliverMetrics(ctx context.Context, batch []sink.Record) error {
 		if err == nil {
 			body, n, err = e.Append(body, &rec)
 		}
-		if err != nil {
+		switch {
+		case err != nil:
 			bad, rejected = err, append(rejected, i)
+		case n > 0:
+			counted = append(counted, i)
 		}
 		points += n
 	}
@@ -75,6 +78,10 @@ func (s *Sink) deliverMetrics(ctx context.Context, batch []sink.Record) error {
 	answer, err := s.client.Do(ctx, httpsink.Request{Path: metricsPath, Type: contentType, Body: [][]byte{body}})
 	if err == nil {
 		err = judge(answer, points)
+	}
+	var lost *sink.Rejected
+	if errors.As(err, &lost) && !lost.Split { // all data points, not all records
+		lost.Records = counted
 	}
 	return errors.Join(err, bad)
 }

@@ -88,6 +88,15 @@ func TestMetrics(t *testing.T) {
 	if err := s.Deliver(t.Context(), []sink.Record{closed(3), closed(5)}); !errors.As(err, &partial) || partial.Lost != 2 {
 		t.Errorf("error %v, want a partial success", err)
 	}
+	// All of its data points are lost: the records without one have not been refused.
+	if answer, err = proto.Marshal(&collector.ExportMetricsServiceResponse{PartialSuccess: &collector.ExportMetricsPartialSuccess{
+		RejectedDataPoints: 2}}); err != nil {
+		t.Fatal(err)
+	}
+	err = s.Deliver(t.Context(), []sink.Record{event, closed(3), event})
+	if !errors.As(err, &rejected) || !slices.Equal(rejected.Records, []int{1}) || rejected.Reason != sink.ReasonPartial {
+		t.Errorf("error %v of records %v, want the window alone rejected", err, rejected.Records)
+	}
 	status, answer = http.StatusServiceUnavailable, nil
 	if err := s.Deliver(t.Context(), []sink.Record{closed(3)}); err == nil || errors.As(err, &rejected) && len(rejected.Records) == 0 {
 		t.Errorf("error %v, want one to try again", err)

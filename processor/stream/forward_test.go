@@ -136,6 +136,32 @@ func TestFromHoldsAcrossRestarts(t *testing.T) {
 	f("earliest", sink.Earliest(), sink.Latest(), "high-1", "high-2", "high-3", "high-9-latest", "high-9-time")
 }
 
+// The other stages of a process begin at the same time as its new sinks, which first have to
+// join their groups. Records that arrive meanwhile are delivered, although the sinks begin at
+// the latest record.
+func TestLatestBeginsWithTheProcess(t *testing.T) {
+	brokers := kafkatest.Start(t).Brokers()
+	forwards(t, brokers, Destination{Name: "first", Sink: &shelf{}})() // makes the topics
+	anomalies(t, brokers, 0, "high-1")
+	s := &shelf{}
+	p := pipeline(t, brokers)
+	p.Sinks = []Destination{{Name: "siem", Sink: s, Anomalies: true, Batch: sink.Batch{Records: 10, Bytes: 1 << 20}, Retry: sink.DefaultRetry()}}
+	ctx, cancel := context.WithCancel(t.Context())
+	p.Ready = func() { anomalies(t, brokers, 0, "high-2") }
+	ended := make(chan error, 1)
+	go func() { ended <- p.Run(ctx, Stages{Forward: true}) }()
+	waitFor(t, "the start is stored", func() bool { return committed(t, brokers, "test-forward-siem", 0) >= 0 })
+	anomalies(t, brokers, 0, "high-3")
+	waitFor(t, "the last record", func() bool { return slices.Contains(s.sorted(), "high-3") })
+	cancel()
+	if err := <-ended; err != nil {
+		t.Error(err)
+	}
+	if got := s.sorted(); !slices.Equal(got, []string{"high-2", "high-3"}) {
+		t.Errorf("the sink has %q", got)
+	}
+}
+
 // A partition that is added later is read from its beginning, although the sink begins at the
 // latest record.
 func TestLaterPartitionsAreReadWhole(t *testing.T) {

@@ -45,12 +45,11 @@ func (f *forwarder) begin(ctx context.Context, o offsets) error {
 	if err != nil && !errors.Is(err, kerr.GroupIDNotFound) {
 		return fmt.Errorf("sink %q: cannot read the offsets of group %q: %w", f.d.Name, f.part.group, err)
 	}
-	now := time.Now()
 	fresh := map[string]map[int32]int64{}
 	for topic, partitions := range o {
 		since, begun := startOf(stored[topic])
 		if !begun {
-			since = f.d.From.Since(now)
+			since = f.d.From.Since(f.p.began)
 		}
 		f.mu.Lock()
 		f.starts[topic] = mark(since)
@@ -61,7 +60,7 @@ func (f *forwarder) begin(ctx context.Context, o offsets) error {
 				missing = append(missing, p)
 			}
 		}
-		at, err := f.first(ctx, admin, topic, missing, since, !begun && since.Equal(now))
+		at, err := f.first(ctx, admin, topic, missing, since, !begun && since.Equal(f.p.began))
 		if err != nil {
 			return err
 		}
@@ -85,6 +84,25 @@ func (f *forwarder) begin(ctx context.Context, o offsets) error {
 		return fmt.Errorf("sink %q: cannot store where it begins: %w", f.d.Name, err)
 	}
 	return nil
+}
+
+// noteEnds notes where the topics end before any stage runs. A sink that begins at the
+// latest record begins there: the other stages of the process do not wait until it has
+// joined its group. Where that fails, the sink goes by the time.
+func (p *Pipeline) noteEnds(ctx context.Context) {
+	p.began = time.Now()
+	client, err := kgo.NewClient(p.Kafka.Options()...)
+	if err != nil {
+		return
+	}
+	defer client.Close()
+	within, cancel := context.WithTimeout(ctx, lookEvery)
+	defer cancel()
+	// Not behind open transactions: they may end after the sink has begun.
+	if p.ends, err = kadm.NewClient(client).ListCommittedOffsets(within, p.Topics.Events, p.Topics.Windows,
+		p.Topics.Anomalies); err != nil {
+		p.Log.Warn("cannot find out where the topics end; new sinks go by the times of records", "error", err)
+	}
 }
 
 // storeFirst commits where partitions begin. The client itself commits nothing before it
@@ -146,22 +164,26 @@ func (f *forwarder) stored(answer *kmsg.OffsetCommitResponse, offsets map[string
 }
 
 // first returns the offsets from which partitions of a topic are read: those of the first
-// records from a time on. latest asks for their ends instead, so that the clocks of
-// producers do not matter.
+// records from a time on. latest asks for their ends at the start of the process instead, so
+// that the clocks of producers do not matter.
 func (f *forwarder) first(ctx context.Context, admin *kadm.Client, topic string, partitions []int32, since time.Time,
 	latest bool) (map[int32]int64, error) {
-	if len(partitions) == 0 {
-		return nil, nil
+	at := map[int32]int64{}
+	if latest {
+		for _, p := range partitions {
+			if end, ok := f.p.ends.Lookup(topic, p); ok && end.Err == nil {
+				at[p] = end.Offset
+			}
+		}
+	}
+	if len(at) == len(partitions) {
+		return at, nil
 	}
 	var list kadm.ListedOffsets
 	var err error
-	switch {
-	case latest:
-		// Not behind open transactions: they may end after the sink has begun.
-		list, err = admin.ListCommittedOffsets(ctx, topic)
-	case since.IsZero():
+	if since.IsZero() {
 		list, err = admin.ListStartOffsets(ctx, topic)
-	default:
+	} else {
 		list, err = admin.ListOffsetsAfterMilli(ctx, since.UnixMilli(), topic)
 	}
 	if err == nil {
@@ -170,8 +192,10 @@ func (f *forwarder) first(ctx context.Context, admin *kadm.Client, topic string,
 	if err != nil {
 		return nil, fmt.Errorf("sink %q: cannot find out where topic %q is to be read from: %w", f.d.Name, topic, err)
 	}
-	at := map[int32]int64{}
 	for _, p := range partitions {
+		if _, known := at[p]; known {
+			continue
+		}
 		one, ok := list.Lookup(topic, p)
 		if !ok {
 			return nil, fmt.Errorf("sink %q: the brokers do not know partition %d of topic %q", f.d.Name, p, topic)

@@ -17,6 +17,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"keytrail/processor/kafka"
@@ -107,6 +108,8 @@ type Pipeline struct {
 	room       headroom
 	keptMu     sync.Mutex
 	kept       map[string]time.Duration // retention times of topics; guarded by keptMu
+	began      time.Time                // where new sinks begin that begin at the latest record
+	ends       kadm.ListedOffsets       // the ends of the topics at that time, as far as they are known
 
 	// The simulation replaces these: the clock, the logs and the bounds.
 	now         func() time.Time
@@ -280,6 +283,9 @@ func (p *Pipeline) start(ctx context.Context, stages Stages) error {
 	p.readLog = func(ctx context.Context, topic string, partitions []int32, f func(*kgo.Record) error) error {
 		defer p.restoring(topic, partitions)()
 		return kafka.ReadState(ctx, p.Kafka, topic, partitions, f)
+	}
+	if stages.Forward {
+		p.noteEnds(ctx)
 	}
 	if p.Ready != nil {
 		p.Ready()

@@ -137,17 +137,18 @@ func New(c Config) *Filter {
 	return f
 }
 
-// Admits reports whether a record passes. eventName is the record's, and value its encoded
-// form, of which no more is decoded than the lists need: nothing if the event name decides. A
-// record that cannot be decoded passes, so that the sink judges it.
+// Admits reports whether a record passes. eventName is the record's, "" if its Kafka record
+// does not say it, and value its encoded form, of which no more is decoded than the lists
+// need: nothing if the event name decides. A record that cannot be decoded passes, so that
+// the sink judges it.
 func (f *Filter) Admits(eventName string, value []byte) bool {
 	if f == nil {
 		return true
 	}
-	if f.name != nil && !f.name.admits(eventName, nil) {
+	if f.name != nil && eventName != "" && !f.name.admits(eventName, nil) {
 		return false
 	}
-	if f.lists == nil {
+	if f.lists == nil && eventName != "" {
 		return true
 	}
 	var err error
@@ -158,6 +159,9 @@ func (f *Filter) Admits(eventName string, value []byte) bool {
 	}
 	if err != nil {
 		return true
+	}
+	if f.name != nil && eventName == "" && !f.name.admits(f.rec.EventName, nil) {
+		return false
 	}
 	for i := range f.lists {
 		if !f.lists[i].admits(eventName, &f.rec) {

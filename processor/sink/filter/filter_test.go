@@ -75,6 +75,10 @@ func TestAdmits(t *testing.T) {
 	// the sink judges records that cannot be decoded
 	f(Config{Regions: []string{"eu-*"}}, apiCall, []byte("\xff\xff"), true)
 	f(Config{Kinds: []string{"rate"}}, apiCall, []byte("\xff\xff"), true)
+	// without the header the record itself has the name
+	f(Config{EventNames: []string{"keytrail.*"}}, "", burst, true)
+	f(Config{EventNames: []string{"!keytrail.*"}}, "", burst, false)
+	f(Config{EventNames: []string{"keytrail.*"}}, "", []byte("\xff\xff"), true)
 }
 
 func TestValidate(t *testing.T) {

@@ -31,8 +31,20 @@ func (n *Normalizer) callID(ev *cloudtrail.Event) string {
 	case ev.ID != "":
 		return n.lower(ev.ID)
 	}
-	// Without any id the bytes themselves are the identity: equal copies count
-	// once.
+	return n.digest(ev)
+}
+
+// recordID returns the id of the event's record.
+func (n *Normalizer) recordID(ev *cloudtrail.Event) string {
+	if ev.ID != "" {
+		return ev.ID
+	}
+	return n.digest(ev)
+}
+
+// digest returns the identity of an event without an id: the bytes themselves, so that
+// equal copies count once.
+func (n *Normalizer) digest(ev *cloudtrail.Event) string {
 	sum := sha256.Sum256(ev.Raw)
 	from := len(n.scratch)
 	n.scratch = hex.AppendEncode(n.scratch, sum[:])

@@ -157,7 +157,7 @@ func eventName(ev *cloudtrail.Event) string {
 
 // call writes how the call went and how it got there.
 func (n *Normalizer) call(ev *cloudtrail.Event, rec *otellog.Record) {
-	rec.String(semconv.LogRecordUID, ev.ID)
+	rec.String(semconv.LogRecordUID, n.recordID(ev))
 	rec.String(semconv.ErrorType, ev.ErrorCode)
 	rec.String(semconv.AWSErrorMessage, ev.ErrorMessage)
 	n.knownOrigin(ev, rec)

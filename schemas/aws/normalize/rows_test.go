@@ -230,7 +230,7 @@ func TestRowA17Grants(t *testing.T) {
 func TestRowB1CrossAccount(t *testing.T) {
 	r := row(t, "B1")
 	shared := "35d58aa1-26b2-427a-908f-025bf71241f6"
-	column(t, r, sc.KeytrailCallID, shared, shared, "91b9e9c5-5d1a-4d0c-9c71-6a3f1f0f2b7e", "aaaaaaaa-0002-4000-8000-000000000002", r[4].text(sc.KeytrailCallID))
+	column(t, r, sc.KeytrailCallID, shared, shared, "91b9e9c5-5d1a-4d0c-9c71-6a3f1f0f2b7e", "aaaaaaaa-0002-4000-8000-000000000002", r[4].text(sc.LogRecordUID))
 	column(t, r, sc.KeytrailCallCopy, "caller", "owner", "caller", "addendum", "caller")
 	column(t, r, sc.KeytrailCrossAccount, "true", "true", "false", "false", "false")
 	column(t, r, sc.KeytrailPrincipalID, "arn:aws:iam::111122223333:role/app", "account:111122223333", "arn:aws:iam::111122223333:role/app", "arn:aws:iam::111122223333:role/app", "arn:aws:iam::111122223333:role/app")

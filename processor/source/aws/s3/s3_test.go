@@ -209,7 +209,7 @@ func TestFollowerCheckpoint(t *testing.T) {
 	b.want(b.poll(open()))
 	b.put(key(2000, "m"), "{}")
 	b.want(b.poll(open()), key(2000, "m"))
-	if _, err := NewFollower(b.client, FollowerConfig{Bucket: b.name, Prefix: "x", Checkpoint: path, Now: time.Now}); err == nil || !strings.Contains(err.Error(), "it is about s3://trail/") {
+	if _, err := NewFollower(b.client, FollowerConfig{Bucket: b.name, Prefix: "x", Checkpoint: path, Now: time.Now}); err == nil || !strings.Contains(err.Error(), "it is for s3://trail/") {
 		t.Errorf("another prefix took the checkpoint: %v", err)
 	}
 }

@@ -149,6 +149,25 @@ func TestAckTwice(t *testing.T) {
 	}
 }
 
+// TestAckOfOthers: a delivery that begins uses up no acknowledgement that another waits for.
+func TestAckOfOthers(t *testing.T) {
+	h := newStandIn(t)
+	s := h.open(t, nil)
+	s.c.AckTimeout = time.Second
+	first := make(chan error)
+	go func() { first <- s.Deliver(t.Context(), sinktest.Batch("a")) }()
+	for len(h.ids()) == 0 {
+		time.Sleep(time.Millisecond)
+	}
+	s.ready.Store(false) // as after a failure of a third
+	if err := s.begin(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if err := <-first; err != nil {
+		t.Errorf("the first delivery: %v", err)
+	}
+}
+
 // TestAckStop: the end of the context ends the waiting, and no record counts as delivered.
 func TestAckStop(t *testing.T) {
 	h := newStandIn(t)

@@ -141,6 +141,10 @@ func (s *Sink) forget(a *httpsink.Answer) {
 	a.Forget()
 }
 
+// noAck is an acknowledgement that no request has: the answer to a question about it uses up
+// none. JSON numbers up to it are exact everywhere.
+const noAck = 1<<53 - 1
+
 // begin waits until the receiver is able to take events. After a success it does nothing
 // until Deliver fails.
 func (s *Sink) begin(ctx context.Context) error {
@@ -153,7 +157,7 @@ func (s *Sink) begin(ctx context.Context) error {
 	if s.channel != "" {
 		// Splunk refuses the question if the token has no acknowledgements. This costs no
 		// event, while an answer without an ackId costs a copy of all events of a request.
-		if _, err := s.ask(ctx, []uint64{0}, ""); err != nil {
+		if _, err := s.ask(ctx, []uint64{noAck}, ""); err != nil {
 			return err
 		}
 	}

@@ -40,7 +40,7 @@ type lane struct {
 	since  time.Time // when that batch was made
 	sum    int64     // the bytes of items
 	done   int64     // the position: everything before it is done
-	failed bool      // a batch failed after the stop: it is left to the next start
+	failed bool      // a batch failed: it is left to the next start
 	gone   bool      // revoked
 }
 
@@ -287,7 +287,7 @@ func (c *Chain) work(hard, soft context.Context, worker int) error {
 			return nil
 		}
 		err := c.r.deliver(errand{ctx: hard, stop: soft, worker: worker, live: c.live(lanes)}, batch)
-		c.finish(lanes, err, soft.Err() != nil)
+		c.finish(lanes, err)
 		if err != nil && soft.Err() == nil {
 			return c.r.named(err)
 		}

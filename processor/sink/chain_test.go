@@ -198,3 +198,28 @@ func TestSplitBesideNamedRecords(t *testing.T) {
 		}
 	})
 }
+
+// A dead letter that cannot be written ends Run, and nobody sends its batch again before.
+func TestChainEndsWithoutDeadLetter(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		requests := 0
+		refuse := answering(func([]Record) error {
+			requests++
+			return &Rejected{Reason: ReasonInvalid, Err: errors.New("400")}
+		})
+		c, err := NewChain(Options{
+			Name: "siem", Sink: refuse, InFlight: 4, Batch: DefaultBatch(), Retry: DefaultRetry(), Log: slog.New(slog.DiscardHandler),
+			DeadLetter: func(context.Context, Record, Reason, error) error { return errors.New("no topic") },
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		c.Put(worldTopic, 0, span(0, 0, 1), 1)
+		if err := c.Run(t.Context(), 5*time.Second); err == nil || requests != 1 {
+			t.Errorf("error %v after %d requests, want one", err, requests)
+		}
+		if at, ok := c.Positions()[worldTopic][0]; ok {
+			t.Errorf("the position is %d", at)
+		}
+	})
+}

@@ -96,15 +96,15 @@ func (c *Chain) take() (batch []Record, lanes []*lane) {
 	return batch, lanes
 }
 
-// finish ends a batch of the given lanes.
-func (c *Chain) finish(lanes []*lane, err error, stopped bool) {
+// finish ends a batch of the given lanes. An error comes after the stop or causes it.
+func (c *Chain) finish(lanes []*lane, err error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	for _, l := range lanes {
 		n := l.flying
 		l.flying = 0
 		if err != nil {
-			l.failed = stopped
+			l.failed = true
 			continue
 		}
 		if !l.gone {

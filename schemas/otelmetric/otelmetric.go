@@ -109,7 +109,8 @@ func (e *Encoder) Append(dst []byte, r *otellog.Record) (request []byte, points 
 		return dst, 0, err
 	}
 	e.attrs = e.attrs[:0]
-	for _, name := range [...]string{semconv.AWSKMSKeyARN, semconv.KeytrailPrincipalID} {
+	// An alias has the key ARN of its KMS key, whose own window would be the same point.
+	for _, name := range [...]string{semconv.AWSKMSKeyARN, semconv.AWSKMSAliasARN, semconv.KeytrailPrincipalID} {
 		if value := r.Str(name); value != "" {
 			e.attrs = append(e.attrs, pair{name, value})
 		}

@@ -30,10 +30,11 @@ test:
 quick:
 	@GO="$(GO)" scripts/quick
 
-# Run the race detector over the packages in which goroutines meet.
+# Run the race detector over the packages in which goroutines meet. The simulations of
+# stream run in one goroutine and are left out.
 race:
-	$(GO) test -race -short ./processor/scan ./processor/sink/... ./processor/telemetry ./processor/kafka ./processor/stream \
-		./plugins/internal/... ./processor/source/...
+	$(GO) test -race -short -timeout 20m -skip '^TestSimulat' ./processor/scan ./processor/sink/... ./processor/telemetry \
+		./processor/kafka ./processor/stream ./plugins/internal/... ./processor/source/...
 
 # Run the tests of Kafka, AWS and SIEM clients against Apache Kafka, moto and OpenSearch.
 # scripts/kafka and scripts/opensearch fetch them and start one per test: they need a

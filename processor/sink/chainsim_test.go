@@ -16,6 +16,7 @@ import (
 // committed, and the end of each record.
 type world struct {
 	t      *testing.T
+	dice   sync.Mutex // guards random
 	random *rand.Rand
 	mu     sync.Mutex // guards what follows
 	log    [][]bool   // by partition and offset: the sink's filter takes it
@@ -35,16 +36,23 @@ const worldTopic = "t"
 func newWorld(t *testing.T, seed uint64) *world {
 	w := &world{t: t, random: rand.New(rand.NewPCG(seed, 7)), flying: map[int]int{},
 		zombie: map[int]bool{}, again: map[int]bool{}}
-	for range 1 + w.random.IntN(5) {
-		list := make([]bool, w.random.IntN(60))
+	for range 1 + w.intN(5) {
+		list := make([]bool, w.intN(60))
 		for i := range list {
-			list[i] = w.random.IntN(4) > 0
+			list[i] = w.intN(4) > 0
 		}
 		w.log = append(w.log, list)
 		w.ended = append(w.ended, map[int64]int{})
 		w.at = append(w.at, 0)
 	}
 	return w
+}
+
+// intN returns a random number below n. Several goroutines ask for one.
+func (w *world) intN(n int) int {
+	w.dice.Lock()
+	defer w.dice.Unlock()
+	return w.random.IntN(n)
 }
 
 // Deliver answers at random, after a random time.
@@ -66,7 +74,7 @@ func (w *world) Deliver(ctx context.Context, batch []Record) error {
 		sum += n
 	}
 	w.most = max(w.most, sum)
-	kind, wait := w.random.IntN(12), time.Duration(w.random.IntN(2000))*time.Millisecond
+	kind, wait := w.intN(12), time.Duration(w.intN(2000))*time.Millisecond
 	w.mu.Unlock()
 	timer := time.NewTimer(wait)
 	defer timer.Stop()
@@ -104,11 +112,11 @@ func (w *world) answer(batch []Record, kind int, calm bool) error {
 	case kind == 6:
 		return all(&Rejected{Reason: ReasonTooLarge, Split: true, Err: errors.New("413")})
 	case kind == 7:
-		return all(&Throttled{After: time.Duration(w.random.IntN(90)) * time.Second, Err: errors.New("429")})
+		return all(&Throttled{After: time.Duration(w.intN(90)) * time.Second, Err: errors.New("429")})
 	}
 	var no, later []int
 	for i, r := range batch {
-		switch w.random.IntN(6) {
+		switch w.intN(6) {
 		case 0:
 			no = append(no, i)
 		case 1, 2:
@@ -152,7 +160,7 @@ func (w *world) live(inFlight int, mortal bool) {
 	defer cancel()
 	chain, err := NewChain(Options{
 		Name: "siem", Sink: w, InFlight: inFlight, Log: slog.New(slog.NewTextHandler(io.Discard, nil)),
-		Batch: Batch{Records: 1 + w.random.IntN(20), Bytes: 1 << 10, Linger: time.Duration(w.random.IntN(3)) * time.Second},
+		Batch: Batch{Records: 1 + w.intN(20), Bytes: 1 << 10, Linger: time.Duration(w.intN(3)) * time.Second},
 		Retry: DefaultRetry(),
 		DeadLetter: func(_ context.Context, rec Record, _ Reason, why error) error {
 			w.mu.Lock()
@@ -172,14 +180,14 @@ func (w *world) live(inFlight int, mortal bool) {
 	read := append([]int64(nil), w.at...)
 	for step := 0; ; step++ {
 		w.feed(chain, read)
-		time.Sleep(time.Duration(w.random.IntN(3000)) * time.Millisecond)
+		time.Sleep(time.Duration(w.intN(3000)) * time.Millisecond)
 		w.commit(chain.Positions())
-		if mortal && w.random.IntN(15) == 0 {
+		if mortal && w.intN(15) == 0 {
 			break
 		}
-		if w.random.IntN(10) == 0 { // a rebalance takes a partition away and gives it back
-			p := w.random.IntN(len(w.log))
-			revoked, end := context.WithTimeout(ctx, time.Duration(w.random.IntN(5))*time.Second)
+		if w.intN(10) == 0 { // a rebalance takes a partition away and gives it back
+			p := w.intN(len(w.log))
+			revoked, end := context.WithTimeout(ctx, time.Duration(w.intN(5))*time.Second)
 			w.commit(chain.Revoke(revoked, map[string][]int32{worldTopic: {int32(p)}}))
 			cut := revoked.Err() != nil
 			end()
@@ -207,14 +215,14 @@ func (w *world) live(inFlight int, mortal bool) {
 // feed reads some of the partitions on, as far as the chain takes it.
 func (w *world) feed(chain *Chain, read []int64) {
 	for p, list := range w.log {
-		if chain.Full() || w.random.IntN(2) == 0 || read[p] == int64(len(list)) {
+		if chain.Full() || w.intN(2) == 0 || read[p] == int64(len(list)) {
 			continue
 		}
-		end := min(int64(len(list)), read[p]+int64(1+w.random.IntN(20)))
+		end := min(int64(len(list)), read[p]+int64(1+w.intN(20)))
 		var batch []Record
 		for o := read[p]; o < end; o++ {
 			if list[o] {
-				batch = append(batch, Record{Topic: worldTopic, Partition: int32(p), Offset: o, Value: make([]byte, w.random.IntN(200))})
+				batch = append(batch, Record{Topic: worldTopic, Partition: int32(p), Offset: o, Value: make([]byte, w.intN(200))})
 			}
 		}
 		chain.Put(worldTopic, int32(p), batch, end)
@@ -238,12 +246,12 @@ func (w *world) drained() bool {
 func simulate(t *testing.T, seed uint64) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t, seed)
-		inFlight, lives := 1+w.random.IntN(4), w.random.IntN(4)
+		inFlight, lives := 1+w.intN(4), w.intN(4)
 		for range lives {
 			w.live(inFlight, true)
 		}
 		w.mu.Lock()
-		w.calm = w.random.IntN(2) == 0
+		w.calm = w.intN(2) == 0
 		w.mu.Unlock()
 		w.live(inFlight, false)
 		if !w.drained() {

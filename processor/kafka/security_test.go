@@ -193,7 +193,7 @@ func refusals(t *testing.T, s *kafkatest.Secured) {
 			"cannot list topics at ["+s.SASL+"]", "the brokers refuse SASL "+string(m)+` for user "keytrail"; check the user and the password`)
 	}
 	f("an old token", s.SASL, kafka.Security{TLS: over, SASL: kafka.SASL{Mechanism: kafka.MechanismOAuth, TokenFile: writeFile(t, kafkatest.Token("me", time.Now().Add(-time.Hour)))}},
-		"the brokers refuse SASL OAUTHBEARER; check that the token is not out of date")
+		"the brokers refuse SASL OAUTHBEARER; check that the token has not expired")
 	f("a token server that refuses", s.SASL, kafka.Security{TLS: over, SASL: kafka.SASL{Mechanism: kafka.MechanismOAuth, TokenURL: tokenServer(t), Scope: "kafka more", Username: "me", Password: setting.NewSecret("wrong")}},
 		"cannot get a token for SASL OAUTHBEARER from token_url", `as client "me"`, "invalid_client")
 	t.Setenv("AWS_ACCESS_KEY_ID", "AKIDEXAMPLE")

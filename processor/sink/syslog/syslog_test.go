@@ -147,6 +147,11 @@ func TestPaused(t *testing.T) {
 	} {
 		s := c.to.open(t, c.change)
 		err := s.Deliver(t.Context(), sinktest.Batch("a"))
+		// In TLS 1.3 a receiver refuses the client after the handshake. Its reset may destroy
+		// the alert that says why, and the next attempt tells.
+		for i := 0; i < 100 && c.to == mutual && kind(err) == "retry"; i++ {
+			err = s.Deliver(t.Context(), sinktest.Batch("a"))
+		}
 		if kind(err) != c.want || !strings.Contains(err.Error(), c.text) {
 			t.Errorf("%s: got %q (%v), want %q with %q", c.name, kind(err), err, c.want, c.text)
 		}

@@ -201,7 +201,7 @@ func refusals(t *testing.T, s *kafkatest.Secured) {
 	t.Setenv("AWS_REGION", "eu-west-1")
 	f("a mechanism that is not offered", s.SASL, kafka.Security{TLS: over, SASL: kafka.SASL{Mechanism: kafka.MechanismMSKIAM}}, "this listener of the brokers does not offer SASL AWS_MSK_IAM")
 	plain := kafka.SASL{Mechanism: kafka.MechanismPlain, Username: kafkatest.User, Password: password}
-	f("a wrong authority", s.SASL, kafka.Security{TLS: kafka.TLS{Enabled: true, CAFile: s.OtherCA}, SASL: plain}, fmt.Sprintf("no authority of ca_file %q signed a broker's certificate", s.OtherCA))
+	f("a wrong authority", s.SASL, kafka.Security{TLS: kafka.TLS{Enabled: true, CAFile: s.OtherCA}, SASL: plain}, fmt.Sprintf("no authority in ca_file %q signed the broker's certificate", s.OtherCA))
 	f("the system's authorities", s.SASL, kafka.Security{TLS: kafka.TLS{Enabled: true}, SASL: plain}, "no authority in ca_file (the system's, because none is set) signed")
 	f("a wrong name", s.SASL, kafka.Security{TLS: kafka.TLS{Enabled: true, CAFile: s.CA, ServerName: "kafka.example"}, SASL: plain}, "set server_name")
 	f("no certificate", s.Mutual, kafka.Security{TLS: over}, "the brokers require a client certificate; set cert_file and key_file")

@@ -28,7 +28,7 @@ var layers = [][]string{
 	{"schemas/cloud"},
 
 	{"processor/setting", "processor/lograte", "processor/eventtime", "processor/plot",
-		"processor/linefile", "processor/source", "processor/generate", "processor/internal/oracle/..."},
+		"processor/linefile", "processor/source", "processor/generate", "processor/internal/module", "processor/internal/oracle/..."},
 	{"processor/source/...", "processor/kafka", "processor/sink", "processor/telemetry", "processor/screen",
 		"processor/baseline", "processor/dedup", "processor/sigma", "processor/rule", "processor/explain"},
 	{"processor/read", "processor/count", "processor/kafka/kafkatest", "processor/sink/sinktest", "processor/sink/httpsink",
@@ -90,7 +90,7 @@ var guarded = []limit{
 	{"schemas/corpus", nil},
 	{"schemas/internal/...", nil},
 	{"schemas/body/bodytest", nil},
-	{"processor/internal/...", []string{"processor/internal/..."}}, // programs that test
+	{"processor/internal/...", []string{"processor/internal/...", "processor/kafka/kafkatest", "processor/source/aws/awstest"}},
 	{"processor/kafka/kafkatest", []string{"processor/internal/chaos"}},
 	{"processor/sink/sinktest", nil},
 	{"processor/source/aws/awstest", nil},

@@ -151,7 +151,7 @@ func (in *installation) run(stages string, variables ...string) (*process, error
 	return start(cmd, log)
 }
 
-// forget deletes the stages' topics, and the events as well if they are no longer needed.
+// forget deletes the topics that the stages write, and on request those of events.
 func (in *installation) forget(ctx context.Context, events bool) error {
 	t := in.topics
 	names := []string{t.Raw, t.Partials, t.Windows, t.Anomalies, t.State, t.Dedup, t.DeadLetter}

@@ -67,7 +67,7 @@ func (l Allow) Allows(a *Anomaly, start int64) bool {
 	return false
 }
 
-// ended reports whether windows at start are no longer allowed.
+// ended reports whether the allowance had expired at start, the start of a window.
 func (a *Allowance) ended(start int64) bool {
 	end, err := a.Until.Time()
 	return err != nil || end != 0 && start >= end

@@ -3,6 +3,7 @@ package registry
 import (
 	"fmt"
 	"io/fs"
+	"maps"
 )
 
 // Command regenerates every file that depends on the registry.
@@ -29,8 +30,9 @@ func (r *Registry) Outputs(schemas fs.FS) (map[string][]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	out := map[string][]byte{"semconv/semconv.go": constants, "README.md": readme, "body/tables.go": bodies,
+	out := map[string][]byte{"semconv/semconv.go": constants, "README.md": readme,
 		"../docs/correspondence.md": r.Correspondence()}
+	maps.Copy(out, bodies)
 	for _, e := range r.Events {
 		out["jsonschema/"+e.Name+".json"] = r.JSONSchema(e)
 	}

@@ -26,7 +26,7 @@ func About(name string) string {
 		}
 		of := ""
 		if len(p.Sources) > 0 {
-			of = "Of source " + strings.Join(p.Sources, ", ") + ": "
+			of = "(Source " + strings.Join(p.Sources, ", ") + ") "
 		}
 		return of + p.What + " Such as `" + p.Example + "`."
 	}
@@ -41,7 +41,7 @@ func Properties() []Property {
 	return []Property{
 		{"source", nil, "sqs", "The source of CloudTrail's events: file, s3, sqs or lookup."},
 		{"path", file, "/var/trail/*.json.gz", "A directory (with all below it), a file, or a pattern that matches such. Required."},
-		{"from_beginning", file, "off", "Whether to read files that exist at the first start, when there is no checkpoint yet."},
+		{"from_beginning", file, "off", "Reads also the files that exist when it starts without a checkpoint."},
 		{"s3_bucket", inS3, "acme-trail", "The trail's bucket. Required."},
 		{"s3_prefix", inS3, "org", "The prefix of the trail, below which AWSLogs/ lies; or any folder from there down to that of one region."},
 		{"s3_overlap", inS3, "6h", "How late a file may appear after its time, as in a bucket that replication copies."},
@@ -53,7 +53,7 @@ func Properties() []Property {
 		{"sqs_max_messages", inSQS, "5000", "How many messages are held at a time, including those whose records are not acknowledged or settled."},
 		{"lookup_delay", inLookup, "30m", "How long after a call its event is looked up. CloudTrail takes up to 15 minutes; a second look an hour later finds events that came later."},
 		{"lookup_events", inLookup, "all", "kms looks up the events of KMS and those that change a trail, all those of every service. AWS allows two requests a second, 50 events each, so all is for quiet accounts."},
-		{"start_time", []string{SourceS3, SourceLookup}, "2026-11-01T00:00:00Z", "The time to begin at when there is no checkpoint yet: a time, how long ago, now or beginning. LookupEvents reaches back 90 days."},
+		{"start_time", []string{SourceS3, SourceLookup}, "2026-11-01T00:00:00Z", "The time to begin at without a checkpoint: a time, how long ago, now or beginning. LookupEvents reaches back 90 days."},
 		{"accounts", inS3, "111122223333,444455556666", "The accounts to read; unset is all."},
 		{"regions", []string{SourceS3, SourceLookup}, "eu-central-1,us-east-1", "The regions to read; unset is all in S3, and for lookup that of the client."},
 		{"aws_region", aws, "eu-central-1", "The region of the bucket, the queue or the lookup; unset is that of the environment or the profile."},

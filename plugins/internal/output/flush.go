@@ -248,7 +248,7 @@ const maxPooledValue = 40 << 10
 
 // produce hands r to the producer, which is counted when Kafka has acknowledged it: as a
 // dead letter where letter is not nil. It waits for room, and returns the context's error
-// without producing r when there is no room in time.
+// if it ends first; r is then not produced.
 func (f *flush) produce(r *kgo.Record, letter *wire.DeadLetter) error {
 	o, a := f.o, f.a
 	cost := min(int64(len(r.Value)+recordCost), int64(o.cfg.BufferBytes))

@@ -94,8 +94,8 @@ func (r *Reader) Refuse(name, value, allowed string) {
 	r.errs = append(r.errs, fmt.Errorf("cannot use property %q with value %q: want %s", name, value, allowed))
 }
 
-// Complain notes what is wrong with the property name, apart from one value: either a whole
-// sentence, or one that goes on after the name ("is set, and ...").
+// Complain notes a fault of the property name that is not a bad value. text is a whole
+// sentence, or begins with "is" and has the property as its subject ("is set, and ...").
 func (r *Reader) Complain(name, text string) {
 	colon := ":"
 	if strings.HasPrefix(text, "is ") {

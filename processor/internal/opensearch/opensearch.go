@@ -15,6 +15,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"keytrail/processor/internal/module"
 )
 
 // Variable is the environment variable that has tests run against OpenSearch when it is
@@ -73,7 +75,7 @@ func (n *Node) Launch() error {
 	if n.run != nil {
 		return errors.New("opensearch: the node is running")
 	}
-	root, err := moduleRoot()
+	root, err := module.Root()
 	if err != nil {
 		return err
 	}
@@ -135,19 +137,4 @@ func (n *Node) Kill() {
 		}
 		c.Close()
 	}
-}
-
-// moduleRoot finds the directory of go.mod above the working directory, which is that of
-// the test's package.
-func moduleRoot() (string, error) {
-	dir, err := os.Getwd()
-	for ; err == nil; dir = filepath.Dir(dir) {
-		if _, err := os.Stat(filepath.Join(dir, "go.mod")); err == nil {
-			return dir, nil
-		}
-		if dir == filepath.Dir(dir) {
-			return "", errors.New("opensearch: there is no go.mod above the working directory")
-		}
-	}
-	return "", err
 }

@@ -3,7 +3,6 @@
 package receiver
 
 import (
-	"errors"
 	"fmt"
 	"net"
 	"os"
@@ -13,6 +12,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"keytrail/processor/internal/module"
 )
 
 // Variable is the environment variable that has tests run against real receivers when it
@@ -34,7 +35,7 @@ func Find(t testing.TB, script string, args ...string) string {
 	default:
 		t.Fatalf("%s is %q, want real or nothing", Variable, v)
 	}
-	root, err := moduleRoot()
+	root, err := module.Root()
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -147,19 +148,4 @@ func Address(t testing.TB) string {
 	}
 	t.Fatal("no port is free for TCP and UDP")
 	return ""
-}
-
-// moduleRoot finds the directory of go.mod above the working directory, which is that of
-// the test's package.
-func moduleRoot() (string, error) {
-	dir, err := os.Getwd()
-	for ; err == nil; dir = filepath.Dir(dir) {
-		if _, err := os.Stat(filepath.Join(dir, "go.mod")); err == nil {
-			return dir, nil
-		}
-		if dir == filepath.Dir(dir) {
-			return "", errors.New("there is no go.mod above the working directory")
-		}
-	}
-	return "", err
 }

@@ -4,7 +4,6 @@
 package kafkatest
 
 import (
-	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -15,6 +14,8 @@ import (
 	"strings"
 	"syscall"
 	"time"
+
+	"keytrail/processor/internal/module"
 )
 
 // Cluster is a real Apache Kafka on the loopback interface: scripts/kafka prepares it,
@@ -44,7 +45,7 @@ func StartCluster(dir string, n int, log io.Writer) (*Cluster, error) {
 
 // startCluster is StartCluster with a change of the prepared configuration.
 func startCluster(dir string, n int, log io.Writer, change func(dir string) error) (*Cluster, error) {
-	root, err := moduleRoot()
+	root, err := module.Root()
 	if err != nil {
 		return nil, err
 	}
@@ -87,21 +88,6 @@ func start(root, dir string, n int, log io.Writer, change func(dir string) error
 		return nil, err
 	}
 	return c, nil
-}
-
-// moduleRoot finds the directory of go.mod above the working directory: tests run in
-// their package's directory.
-func moduleRoot() (string, error) {
-	dir, err := os.Getwd()
-	for ; err == nil; dir = filepath.Dir(dir) {
-		if _, err := os.Stat(filepath.Join(dir, "go.mod")); err == nil {
-			return dir, nil
-		}
-		if dir == filepath.Dir(dir) {
-			return "", errors.New("no go.mod above the working directory")
-		}
-	}
-	return "", err
 }
 
 // Brokers returns the addresses of all brokers, running or not.

@@ -4,7 +4,6 @@ package awstest
 
 import (
 	"bufio"
-	"errors"
 	"fmt"
 	"net/http/httptest"
 	"net/http/httputil"
@@ -18,6 +17,8 @@ import (
 	"testing"
 
 	"net/http"
+
+	"keytrail/processor/internal/module"
 )
 
 // Variable is the environment variable that selects moto with the value "real": make
@@ -48,7 +49,7 @@ func Start(t testing.TB) string {
 			t.Fatal(err)
 		}
 	}
-	root, err := moduleRoot()
+	root, err := module.Root()
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -79,20 +80,6 @@ func Start(t testing.TB) string {
 var Environment = map[string]string{
 	"AWS_ACCESS_KEY_ID": "AKIAIOSFODNN7EXAMPLE", "AWS_SECRET_ACCESS_KEY": "not-a-secret", "AWS_SESSION_TOKEN": "",
 	"AWS_EC2_METADATA_DISABLED": "true", "AWS_CONFIG_FILE": os.DevNull, "AWS_SHARED_CREDENTIALS_FILE": os.DevNull, "AWS_PROFILE": "",
-}
-
-// moduleRoot finds the directory of go.mod above the working directory.
-func moduleRoot() (string, error) {
-	dir, err := os.Getwd()
-	for ; err == nil; dir = filepath.Dir(dir) {
-		if _, err := os.Stat(filepath.Join(dir, "go.mod")); err == nil {
-			return dir, nil
-		}
-		if dir == filepath.Dir(dir) {
-			return "", errors.New("no go.mod above the working directory")
-		}
-	}
-	return "", err
 }
 
 // Faulty is a proxy in front of a server. It fails the requests that Fails selects by

@@ -2,17 +2,10 @@ package kafkatest
 
 import (
 	"context"
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
-	"crypto/x509"
-	"crypto/x509/pkix"
 	"encoding/base64"
-	"encoding/pem"
 	"errors"
 	"fmt"
 	"io"
-	"math/big"
 	"net"
 	"os"
 	"path/filepath"
@@ -22,6 +15,8 @@ import (
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"keytrail/processor/internal/certs"
 )
 
 // User and Password are the credentials of the SASL listener, for PLAIN and both kinds of
@@ -67,18 +62,18 @@ func StartSecured(dir string, log io.Writer) (*Secured, error) {
 // certificates makes two authorities, and from the first a broker's and a client's
 // certificate.
 func (s *Secured) certificates(dir string) error {
-	ca, err := newAuthority("kafkatest", s.CA)
+	ca, err := certs.New("kafkatest", s.CA)
 	if err != nil {
 		return err
 	}
-	if _, err := newAuthority("another", s.OtherCA); err != nil {
+	if _, err := certs.New("another", s.OtherCA); err != nil {
 		return err
 	}
 	// Kafka expects the key before the certificates in a PEM file.
-	if err := ca.sign("broker", filepath.Join(dir, "broker.pem"), filepath.Join(dir, "broker.pem")); err != nil {
+	if err := ca.Sign("broker", filepath.Join(dir, "broker.pem"), filepath.Join(dir, "broker.pem"), nil); err != nil {
 		return err
 	}
-	return ca.sign(User, s.Cert, s.Key)
+	return ca.Sign(User, s.Cert, s.Key, nil)
 }
 
 // listeners adds the listeners to the prepared configuration.
@@ -214,70 +209,4 @@ func freeAddress() (string, error) {
 		return "", err
 	}
 	return l.Addr().String(), l.Close()
-}
-
-// authority signs certificates.
-type authority struct {
-	cert *x509.Certificate
-	key  *ecdsa.PrivateKey
-}
-
-// newAuthority makes an authority and writes its certificate to path.
-func newAuthority(name, path string) (*authority, error) {
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		return nil, err
-	}
-	cert := template(name)
-	cert.IsCA, cert.BasicConstraintsValid, cert.KeyUsage = true, true, x509.KeyUsageCertSign
-	der, err := x509.CreateCertificate(rand.Reader, cert, cert, key.Public(), key)
-	if err != nil {
-		return nil, err
-	}
-	return &authority{cert, key}, appendPEM(path, "CERTIFICATE", der)
-}
-
-// sign makes a key and a certificate for 127.0.0.1 and appends them to the files.
-func (a *authority) sign(name, certPath, keyPath string) error {
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		return err
-	}
-	cert := template(name)
-	cert.KeyUsage = x509.KeyUsageDigitalSignature
-	cert.ExtKeyUsage = []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth, x509.ExtKeyUsageClientAuth}
-	cert.IPAddresses = []net.IP{net.IPv4(127, 0, 0, 1)}
-	der, err := x509.CreateCertificate(rand.Reader, cert, a.cert, key.Public(), a.key)
-	if err != nil {
-		return err
-	}
-	secret, err := x509.MarshalPKCS8PrivateKey(key)
-	if err != nil {
-		return err
-	}
-	if err := appendPEM(keyPath, "PRIVATE KEY", secret); err != nil {
-		return err
-	}
-	return appendPEM(certPath, "CERTIFICATE", der)
-}
-
-func template(name string) *x509.Certificate {
-	serial, err := rand.Int(rand.Reader, new(big.Int).Lsh(big.NewInt(1), 120))
-	if err != nil {
-		panic(err) // the system's random source does not fail
-	}
-	return &x509.Certificate{SerialNumber: serial, Subject: pkix.Name{CommonName: name},
-		NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(24 * time.Hour)}
-}
-
-func appendPEM(path, kind string, der []byte) error {
-	f, err := os.OpenFile(path, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
-	if err != nil {
-		return err
-	}
-	err = pem.Encode(f, &pem.Block{Type: kind, Bytes: der})
-	if cerr := f.Close(); err == nil {
-		err = cerr
-	}
-	return err
 }

@@ -1,6 +1,7 @@
 package all
 
 import (
+	"fmt"
 	"os"
 	"path/filepath"
 	"reflect"
@@ -56,14 +57,17 @@ func TestIncomplete(t *testing.T) {
 	}
 }
 
-// TestFolders: each folder with a sink is registered, and its tests run the conformance
-// suite.
+// TestFolders: each folder with a sink is registered, and its tests run both parts of the
+// conformance suite, the part about faults for each type.
 func TestFolders(t *testing.T) {
 	var registered []string
 	for _, k := range Kinds {
 		registered = append(registered, k.Folder)
 		if !contains(t, k.Folder, "_test.go", "sinktest.Run(") {
 			t.Errorf("no test of %s calls sinktest.Run", k.Folder)
+		}
+		if !contains(t, k.Folder, "_test.go", fmt.Sprintf("sinktest.Conform(t, %q,", k.Type)) {
+			t.Errorf("no test of %s calls sinktest.Conform(t, %q, ...)", k.Folder, k.Type)
 		}
 	}
 	entries, err := os.ReadDir("..")

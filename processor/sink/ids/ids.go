@@ -20,26 +20,43 @@ const (
 	Revision = "revision"   // of a window or an anomaly: the highest number is the newest
 )
 
+// Identity is by what a record is known however often it is sent.
+type Identity struct {
+	Name     string // Event, Window or Anomaly
+	Value    string // "" of a record without an id; may be a view into the memory of the record
+	Revision int64  // of a window or an anomaly; -1 of a record without one
+}
+
+// Of returns the identity of a record.
+func Of(r *otellog.Record) Identity {
+	id := Identity{Name: Event, Revision: -1}
+	attribute, revision := semconv.LogRecordUID, ""
+	switch r.EventName {
+	case semconv.EventKeytrailWindow:
+		id.Name, attribute, revision = Window, semconv.KeytrailWindowID, semconv.KeytrailWindowRevision
+	case semconv.EventKeytrailAnomaly:
+		id.Name, attribute, revision = Anomaly, semconv.KeytrailAnomalyID, semconv.KeytrailAnomalyRevision
+	}
+	id.Value = r.Str(attribute)
+	if revision != "" {
+		if a := r.Get(revision); a != nil && a.Kind == otellog.KindInt {
+			id.Revision = max(a.Int, 0)
+		}
+	}
+	return id
+}
+
 // ID is one name with its value.
 type ID struct{ Name, Value string }
 
 // Append appends the ids of r to dst. Their values may be views into the memory of r.
 func Append(dst []ID, r *otellog.Record) []ID {
-	name, attribute, revision := Event, semconv.LogRecordUID, ""
-	switch r.EventName {
-	case semconv.EventKeytrailWindow:
-		name, attribute, revision = Window, semconv.KeytrailWindowID, semconv.KeytrailWindowRevision
-	case semconv.EventKeytrailAnomaly:
-		name, attribute, revision = Anomaly, semconv.KeytrailAnomalyID, semconv.KeytrailAnomalyRevision
+	id := Of(r)
+	if id.Value != "" {
+		dst = append(dst, ID{id.Name, id.Value})
 	}
-	if id := r.Str(attribute); id != "" {
-		dst = append(dst, ID{name, id})
-	}
-	if revision == "" {
-		return dst
-	}
-	if a := r.Get(revision); a != nil && a.Kind == otellog.KindInt {
-		dst = append(dst, ID{Revision, strconv.FormatInt(a.Int, 10)})
+	if id.Revision >= 0 {
+		dst = append(dst, ID{Revision, strconv.FormatInt(id.Revision, 10)})
 	}
 	return dst
 }

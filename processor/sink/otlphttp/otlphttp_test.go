@@ -36,6 +36,21 @@ type receiver struct {
 	arrived  []*logs.LogsData
 	requests []*http.Request
 	answer   http.HandlerFunc // nil: 200 and an empty protobuf message
+	refused  string           // the id of a record that it does not take
+}
+
+func (r *receiver) refuse(id string) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.refused = id
+}
+
+// ids returns the ids of the records that have arrived, in order.
+func (r *receiver) ids(*testing.T) (list []string) {
+	for _, data := range r.data() {
+		list = append(list, sinktest.IDs(data)...)
+	}
+	return list
 }
 
 func newReceiver(t *testing.T, answer http.HandlerFunc) *receiver {
@@ -52,9 +67,16 @@ func (r *receiver) ServeHTTP(w http.ResponseWriter, req *http.Request) {
 		return
 	}
 	r.mu.Lock()
-	r.arrived = append(r.arrived, data)
-	r.requests = append(r.requests, req)
+	refused := r.refused != "" && slices.Contains(sinktest.IDs(data), r.refused)
+	if !refused {
+		r.arrived = append(r.arrived, data)
+		r.requests = append(r.requests, req)
+	}
 	r.mu.Unlock()
+	if refused {
+		http.Error(w, "a record is not allowed here", http.StatusBadRequest)
+		return
+	}
 	if r.answer != nil {
 		r.answer(w, req)
 		return
@@ -123,12 +145,6 @@ func TestConformance(t *testing.T) {
 			})
 		})
 	}
-}
-
-func TestHTTPConformance(t *testing.T) {
-	sinktest.HTTP(t, func(t *testing.T, endpoint string, timeout time.Duration) sink.Sink {
-		return open(t, endpoint, func(c *Config) { c.Timeout = timeout })
-	})
 }
 
 func TestRequest(t *testing.T) {

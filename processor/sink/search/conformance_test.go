@@ -12,6 +12,7 @@ import (
 	logs "go.opentelemetry.io/proto/otlp/logs/v1"
 	place "go.opentelemetry.io/proto/otlp/resource/v1"
 
+	"keytrail/processor/sink"
 	"keytrail/processor/sink/sinktest"
 )
 
@@ -27,6 +28,26 @@ func TestConformance(t *testing.T) {
 			return list
 		}}
 	})
+}
+
+func TestConform(t *testing.T) {
+	door := sinktest.Door{
+		HTTP: true, Upserts: true,
+		Receive: func(t *testing.T) sinktest.Receiver {
+			s := newStandIn(t)
+			s.limit = 100 << 20
+			return sinktest.Receiver{Address: s.Listener.Addr().String(), Stored: s.ids, Refuse: func(id string) {
+				s.mu.Lock()
+				defer s.mu.Unlock()
+				s.refused = id
+			}}
+		},
+		Open: func(t *testing.T, to sinktest.Target) sink.Sink {
+			return connect(t, to.URL(), func(c *Settings) { c.Timeout, c.TLS = to.Timeout, to.TLS })
+		},
+	}
+	sinktest.Conform(t, "opensearch", door)
+	sinktest.Conform(t, "elasticsearch", door)
 }
 
 // dataOf returns the log record that a document of the body json was made of. The document

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"keytrail/processor/sink"
+	"keytrail/processor/sink/ids"
 	"keytrail/schemas/otellog"
 	"keytrail/schemas/semconv"
 )
@@ -38,16 +39,13 @@ type identity struct {
 
 // identify returns the identity of a record: nothing in it depends on when it is sent.
 func identify(r *otellog.Record, at *sink.Record) identity {
-	i := identity{kind: kindEvents, id: r.Str(semconv.LogRecordUID), revision: -1, at: r.Time}
-	switch r.EventName {
-	case semconv.EventKeytrailWindow:
-		i.kind, i.id = kindWindows, r.Str(semconv.KeytrailWindowID)
-		i.revision = number(r, semconv.KeytrailWindowRevision)
-		i.at = timeOf(r, semconv.KeytrailWindowStart)
-	case semconv.EventKeytrailAnomaly:
-		i.kind, i.id = kindAnomalies, r.Str(semconv.KeytrailAnomalyID)
-		i.revision = number(r, semconv.KeytrailAnomalyRevision)
-		i.at = timeOf(r, semconv.KeytrailAnomalyBegan)
+	id := ids.Of(r)
+	i := identity{kind: kindEvents, id: id.Value, revision: -1, at: r.Time}
+	switch id.Name {
+	case ids.Window:
+		i.kind, i.revision, i.at = kindWindows, max(id.Revision, 0), timeOf(r, semconv.KeytrailWindowStart)
+	case ids.Anomaly:
+		i.kind, i.revision, i.at = kindAnomalies, max(id.Revision, 0), timeOf(r, semconv.KeytrailAnomalyBegan)
 	}
 	switch {
 	case i.id == "":
@@ -58,14 +56,6 @@ func identify(r *otellog.Record, at *sink.Record) identity {
 		i.id = "sha256:" + hex.EncodeToString(sum[:])
 	}
 	return i
-}
-
-// number returns an integer attribute, 0 without it.
-func number(r *otellog.Record, name string) int64 {
-	if a := r.Get(name); a != nil && a.Kind == otellog.KindInt {
-		return max(a.Int, 0)
-	}
-	return 0
 }
 
 // timeOf returns the time in an attribute, else that of the record.

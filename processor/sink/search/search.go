@@ -9,8 +9,9 @@
 // newest index, so an event that is sent again across a rollover is stored twice.
 //
 // A Sink judges every item of an answer (answer.go). An item is delivered, refused, sent
-// again or, if its index cannot be written to, reason to pause the sink. A request that is
-// refused as a whole is halved, down to one document.
+// again or, if its index cannot be written to, reason to pause the sink. A batch that is
+// refused as a whole is halved, down to one document: by the caller, or by the Sink if the
+// batch takes several requests.
 //
 // Bounds: a request has up to 5 MiB of documents, or one document of up to 10 MiB; at most
 // httpsink.MaxAnswer bytes of an answer are read.
@@ -101,6 +102,7 @@ func (s *Sink) Deliver(ctx context.Context, batch []sink.Record) error {
 	defer s.works.Put(d.work)
 	for next := 0; next < len(batch); {
 		next = d.fill(batch, next)
+		d.whole = len(d.docs) == len(batch)
 		if err := d.send(ctx, d.docs); err != nil {
 			return errors.Join(append(d.rejected, err)...)
 		}
@@ -119,7 +121,8 @@ type delivery struct {
 	again    []int   // records to be sent again
 	said     error   // why the first of again was not taken
 	paused   *sink.Paused
-	known    int // records that the receiver had already
+	known    int  // records that the receiver had already
+	whole    bool // the request that fill made has all records of the batch
 }
 
 // fill encodes the documents of the next request, from batch[next] on, and returns the place
@@ -167,7 +170,10 @@ func (d *delivery) send(ctx context.Context, docs []doc) error {
 	if !errors.As(err, &refused) {
 		return err
 	}
-	if len(docs) == 1 {
+	switch {
+	case d.whole:
+		return refused // the caller halves it
+	case len(docs) == 1:
 		d.reject(docs[0].record, refused.Reason, refused.Err)
 		return nil
 	}

@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"regexp"
+	"strings"
 	"sync"
 	"testing"
 )
@@ -24,6 +25,7 @@ type standIn struct {
 	sizes    []int
 	order    []string            // places of the documents, as they arrived
 	docs     map[string]document // by index and id
+	refused  string              // the id of a document that cannot be stored
 	// answer replaces the answer to a request, and change that to one item; nil for none.
 	answer func(w http.ResponseWriter, r *http.Request) bool
 	change func(op action, doc []byte, said *reply)
@@ -146,7 +148,7 @@ func (s *standIn) store(op string, a action, doc []byte) reply {
 		return reply{Status: 409, Error: map[string]any{"type": "version_conflict_engine_exception", "reason": why}}
 	}
 	switch {
-	case !json.Valid(doc) || doc[0] != '{':
+	case !json.Valid(doc) || doc[0] != '{' || s.refused != "" && a.ID == s.refused:
 		return reply{Status: 400, Error: map[string]any{"type": "mapper_parsing_exception", "reason": "failed to parse",
 			"caused_by": map[string]any{"type": "json_parse_exception", "reason": "unexpected character"}}}
 	case there && op == "create":
@@ -164,6 +166,17 @@ func (s *standIn) store(op string, a action, doc []byte) reply {
 		return reply{Status: 200}
 	}
 	return reply{Status: 201}
+}
+
+// ids returns the ids of the documents, in the order of their writes.
+func (s *standIn) ids(*testing.T) (list []string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, at := range s.order {
+		_, id, _ := strings.Cut(at, "/")
+		list = append(list, id)
+	}
+	return list
 }
 
 // connect returns a Sink for an endpoint.

@@ -1,9 +1,38 @@
-// Package sinktest is the conformance suite of sinks: what package sink demands
-// of every implementation, whatever it speaks. A sink's own tests run it and
-// add what is particular to their protocol.
+// Package sinktest is the conformance suite of sinks: what package sink demands of every
+// implementation, whatever it speaks.
 //
-// Log records are made and read with the protobuf types that OpenTelemetry
-// publishes, so that the suite shares no encoder with what it tests.
+// The tests of a sink call Run, about the content of what arrives, and Conform, about
+// faults: once per type of all.Kinds, with the type's name as a literal, by which a test of
+// package all finds the call. A type without such calls fails it.
+//
+//	sinktest.Conform(t, "webhook", sinktest.Door{
+//		HTTP:    true,
+//		Receive: func(t *testing.T) sinktest.Receiver { ... a stand-in that takes every record ... },
+//		Open:    func(t *testing.T, to sinktest.Target) sink.Sink { ... a sink for to.URL() ... },
+//	})
+//
+// Conform puts a TCP proxy between the sink and the receiver, and brings about each Case:
+//
+//	Status       every status of HTTP has the verdict of package httpsink, or of Door.Verdicts;
+//	             a redirect is not followed
+//	Credentials  refused credentials pause the sink; it goes on when they are accepted
+//	Partial      a refused record goes to the dead letter with the receiver's words, alone
+//	Huge         a record of 20 MiB arrives, or goes to the dead letter for its size, alone
+//	Lost         the answer to a stored batch is lost: it is sent again, and if the receiver
+//	             upserts, stored once
+//	HalfOpen     a connection that swallows everything is given up at the time-out
+//	Slow         a receiver that takes 256 bytes in a millisecond is not given up
+//	Endless      an answer without end is neither kept in memory nor believed
+//	Restart      a batch that meets a closed port arrives when the port is open again
+//	Drain        a stop delivers what waits, and a silent receiver does not delay it
+//	BadTLS       an unknown authority, another name, an expired certificate or TLS 1.1
+//	             pauses the sink, and nothing arrives
+//	Client       a missing or refused client certificate pauses the sink; a good one passes
+//
+// A door to which a case does not apply says why in Door.Except.
+//
+// Log records are made and read with the protobuf types that OpenTelemetry publishes, so
+// that the suite shares no encoder with what it tests.
 package sinktest
 
 import (

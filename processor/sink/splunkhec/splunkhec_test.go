@@ -8,7 +8,6 @@ import (
 	"slices"
 	"strings"
 	"testing"
-	"time"
 
 	"keytrail/processor/setting"
 	"keytrail/processor/sink"
@@ -30,13 +29,6 @@ func TestConformance(t *testing.T) {
 			})
 		}
 	}
-}
-
-// TestHTTP: answers without a code of HEC have the meaning of their status.
-func TestHTTP(t *testing.T) {
-	sinktest.HTTP(t, func(t *testing.T, endpoint string, timeout time.Duration) sink.Sink {
-		return (&standIn{url: endpoint}).open(t, func(c *Config) { c.Ack, c.Timeout = AckOff, timeout })
-	})
 }
 
 // meaning is the table of the documentation: for each code its status, and what the sink

@@ -27,7 +27,8 @@ const testToken = "5E2F9C1A-0000-4000-8000-000000000001"
 // standIn is a strict stand-in for Splunk, made of its documentation: Splunk itself cannot
 // be had for tests. It checks what Splunk checks, and tells an acknowledgement once.
 type standIn struct {
-	url string
+	url    string
+	server *httptest.Server
 
 	mu       sync.Mutex
 	acks     bool                    // the token has indexer acknowledgement
@@ -43,6 +44,7 @@ type standIn struct {
 	next     uint64                  // the next ackId
 	waiting  map[string]map[uint64]int
 	errors   []error // what a client must not do
+	refused  string  // the id of an event that it does not take
 }
 
 // event is one event as it arrives.
@@ -66,7 +68,7 @@ func newStandIn(t *testing.T) *standIn {
 			t.Errorf("the stand-in got what Splunk does not take: %v", err)
 		}
 	})
-	h.url = server.URL
+	h.url, h.server = server.URL, server
 	return h
 }
 
@@ -170,6 +172,8 @@ func (h *standIn) take(body []byte, channel string) string {
 			return `400 {"text":"Event field is required","code":12,"invalid-event-number":0}`
 		case string(e.Event) == `""`:
 			return `400 {"text":"Event field cannot be blank","code":13,"invalid-event-number":0}`
+		case h.refused != "" && e.Fields["event_id"] == h.refused:
+			return `400 {"text":"Error in handling indexed fields","code":15,"invalid-event-number":0}`
 		}
 		list = append(list, e)
 	}

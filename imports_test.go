@@ -38,7 +38,7 @@ var layers = [][]string{
 	{"processor/detector", "processor/correlate", "processor/intake", "processor/report"},
 	{"processor/window", "processor/cli/*"},
 	{"processor/state", "processor/scan", "processor/config", "processor/internal/*"},
-	{"processor/stream"},
+	{"processor/stream", "processor/deadletter"},
 	{"processor/demo"},
 	{"processor/cli"},
 
@@ -87,6 +87,7 @@ var guarded = []limit{
 	{"processor/config", []string{"processor/cli"}},
 	{"processor/scan", []string{"processor/cli"}},
 	{"processor/stream", []string{"processor/demo", "processor/cli"}},
+	{"processor/deadletter", []string{"processor/cli"}},
 	{"processor/cli/...", []string{"processor/cli/...", "."}},
 	{"schemas/corpus", nil},
 	{"schemas/internal/...", nil},
@@ -98,7 +99,7 @@ var guarded = []limit{
 	{"processor/source/aws/awstest", nil},
 	{"plugins/plugintest", nil},
 	{"deploy/...", nil},
-	{"github.com/twmb/...", []string{"processor/kafka/...", "processor/stream", "processor/internal/chaos",
+	{"github.com/twmb/...", []string{"processor/kafka/...", "processor/stream", "processor/deadletter", "processor/internal/chaos",
 		"plugins/internal/output"}},
 }
 

@@ -94,11 +94,9 @@ const testTimeout = time.Minute
 
 // sendTest sends a test record to a sink and prints the answer.
 func (a *app) sendTest(cfg *config.Config, s config.Sink) error {
-	// The group is another than that of the running sink, which must not be disturbed.
-	group := (&stream.Pipeline{TransactionID: cfg.Kafka.TransactionalID}).SinkGroup(s.ID, s.Name) + "-test"
-	to, err := s.To.Open(sink.Identity{Name: s.Name, Group: group})
+	to, err := openBeside(cfg, &s, "test")
 	if err != nil {
-		return fmt.Errorf("sink %q: %w", s.Name, err)
+		return err
 	}
 	id := "keytrail-test-" + strings.ToLower(rand.Text()[:12])
 	ctx, cancel := context.WithTimeout(a.ctx, testTimeout)
@@ -114,6 +112,17 @@ func (a *app) sendTest(cfg *config.Config, s config.Sink) error {
 	}
 	fmt.Fprintf(a.stdout, "sink %s took the test record %s in %v\n", s.Name, id, took)
 	return nil
+}
+
+// openBeside opens a sink for another purpose than to forward. Its group is that of no
+// running sink, which must not be disturbed: no name or id of a sink has a dot.
+func openBeside(cfg *config.Config, s *config.Sink, purpose string) (sink.Sink, error) {
+	group := (&stream.Pipeline{TransactionID: cfg.Kafka.TransactionalID}).SinkGroup(s.ID, s.Name) + "." + purpose
+	to, err := s.To.Open(sink.Identity{Name: s.Name, Group: group})
+	if err != nil {
+		return nil, fmt.Errorf("sink %q: %w", s.Name, err)
+	}
+	return to, nil
 }
 
 // testRecord returns the record of a call that nobody made.

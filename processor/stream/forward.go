@@ -1,6 +1,7 @@
 package stream
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -357,7 +358,10 @@ func (f *forwarder) deadLetter(ctx context.Context, rec sink.Record, reason sink
 	if !ok {
 		return errors.New("BUG: a record without its Kafka record")
 	}
-	letter := f.p.deadLetter("forward", "rejected_"+string(reason), fmt.Sprintf("sink %s: %v", f.d.Name, why), r)
+	about := letterOf("forward", "rejected_"+string(reason), fmt.Sprintf("sink %s: %v", f.d.Name, why), r)
+	about.Sink = cmp.Or(f.d.ID, f.d.Name)
+	letter := f.p.letter(about)
+	letter.Key = r.Key
 	if err := f.client.ProduceSync(ctx, letter).FirstErr(); err != nil {
 		return fmt.Errorf("cannot write dead letter: %w", err)
 	}

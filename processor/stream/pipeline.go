@@ -324,10 +324,12 @@ func (p *Pipeline) keyed(topic, key string, value []byte, event string) *kgo.Rec
 
 // deadLetter returns the dead letter of a Kafka record.
 func (p *Pipeline) deadLetter(stage, reason, detail string, r *kgo.Record) *kgo.Record {
-	return p.letter(&wire.DeadLetter{
-		Stage: stage, Reason: reason, Detail: detail, Raw: r.Value,
-		Object: fmt.Sprintf("%s/%d", r.Topic, r.Partition), Offset: r.Offset,
-	})
+	return p.letter(letterOf(stage, reason, detail, r))
+}
+
+func letterOf(stage, reason, detail string, r *kgo.Record) *wire.DeadLetter {
+	return &wire.DeadLetter{Stage: stage, Reason: reason, Detail: detail, Raw: r.Value,
+		Object: fmt.Sprintf("%s/%d", r.Topic, r.Partition), Offset: r.Offset}
 }
 
 func (p *Pipeline) letter(d *wire.DeadLetter) *kgo.Record {

@@ -61,7 +61,7 @@ var only = []limit{
 	{"processor/kafka", []string{"processor/setting", "processor/lograte"}}, // it knows records, not their content
 	{"processor/sink/...", []string{"processor/sink/...", "processor/setting", "processor/lograte",
 		"processor/internal/certs", "schemas/body",
-		"schemas/otellog", "schemas/otelmetric", "schemas/registry", "schemas/semconv"}},
+		"schemas/otellog", "schemas/otelmetric", "schemas/printable", "schemas/registry", "schemas/semconv"}},
 	{"plugins/plugintest", nil}, // it drives the built plugins from outside
 	{"plugins/*", []string{"plugins/internal/*", "schemas/decoding"}},
 	{"deploy/deploytest", nil},

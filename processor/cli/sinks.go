@@ -36,7 +36,8 @@ func (a *app) sinks() *cobra.Command {
 		Use: "test NAME -c FILE", Short: "Send one marked record to a sink",
 		Long: "Sends one record to the sink NAME of a configuration, once, and prints the receiver's\n" +
 			"answer. The record has the form of a call, the operation KeytrailSinkTest and a new id,\n" +
-			"so it tests address, encryption and credentials, and can be found at the receiver. Filter\n" +
+			"so it tests address, encryption and credentials, and can be found at the receiver. A sink\n" +
+			"for anomalies gets one of severity low, and its end if the receiver waits for one. Filter\n" +
 			"and batches do not apply.",
 		Example: "keytrail sinks test siem -c keytrail.yaml",
 		RunE: func(_ *cobra.Command, args []string) error {
@@ -102,7 +103,15 @@ func (a *app) sendTest(cfg *config.Config, s config.Sink) error {
 	ctx, cancel := context.WithTimeout(a.ctx, testTimeout)
 	defer cancel()
 	began := time.Now()
-	err = to.Deliver(ctx, []sink.Record{testRecord(id, began)})
+	notifier, notifies := s.To.(sink.Notifier)
+	if notifies {
+		err = to.Deliver(ctx, []sink.Record{testAnomaly(id, "open", began)})
+	} else {
+		err = to.Deliver(ctx, []sink.Record{testRecord(id, began)})
+	}
+	if notifies && err == nil && notifier.Ends() {
+		err = to.Deliver(ctx, []sink.Record{testAnomaly(id, "ended", began)})
+	}
 	took := time.Since(began).Round(time.Millisecond)
 	if closed := to.Close(); err == nil {
 		err = closed
@@ -123,6 +132,21 @@ func openBeside(cfg *config.Config, s *config.Sink, purpose string) (sink.Sink, 
 		return nil, fmt.Errorf("sink %q: %w", s.Name, err)
 	}
 	return to, nil
+}
+
+// testAnomaly returns an anomaly that nobody found, for sinks that take anomalies only.
+func testAnomaly(id, state string, now time.Time) sink.Record {
+	var rec otellog.Record
+	rec.EventName, rec.Time, rec.Observed = semconv.EventKeytrailAnomaly, now.UnixNano(), now.UnixNano()
+	rec.Severity, rec.Body = otellog.SeverityWarn, "This is a test by keytrail sinks test. Nothing was found."
+	rec.String(semconv.LogRecordUID, id+"-"+state)
+	rec.String(semconv.KeytrailAnomalyID, id)
+	rec.String(semconv.KeytrailAnomalyKind, "rule")
+	rec.String(semconv.KeytrailAnomalyDetector, "KeytrailSinkTest")
+	rec.String(semconv.KeytrailAnomalySeverity, "low")
+	rec.String(semconv.KeytrailAnomalyReason, rec.Body)
+	rec.String("keytrail.anomaly.state", state)
+	return sink.Record{Value: otellog.AppendRequest(nil, &rec), EventName: rec.EventName, Key: []byte(id)}
 }
 
 // testRecord returns the record of a call that nobody made.

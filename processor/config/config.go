@@ -233,7 +233,11 @@ const defaultInFlight = 4
 func NewSink(t all.Type) (Sink, bool) {
 	to := all.Default(t)
 	kind, _ := all.Find(t)
-	return Sink{Type: t, To: to, Take: Take{Events: true, Windows: WindowsAnomalous, Anomalies: true},
+	take := Take{Events: true, Windows: WindowsAnomalous, Anomalies: true}
+	if _, notifies := to.(sink.Notifier); notifies {
+		take = Take{Windows: WindowsNone, Anomalies: true}
+	}
+	return Sink{Type: t, To: to, Take: take,
 		Filter: filter.Default(), Batch: sink.DefaultBatch(), InFlight: min(defaultInFlight, kind.InFlight),
 		Retry: sink.DefaultRetry()}, to != nil
 }

@@ -30,6 +30,9 @@ var environment = map[string]string{
 	"IDLE":       "hunter2",
 	"KAFKA_PASS": "hunter2 $${: #",
 	"BINARY":     "\xff\xfe",
+	"HOOK_URL":   "https://hooks.slack.com/services/T0/B0/hunter2hunter2?sig=hunter2",
+	"HOOK_KEY":   "whsec_aHVudGVyMmh1bnRlcjJodW50ZXIyaHVudGVyMmh1bnRlcjI=",
+	"PAGER_KEY":  "hunter2hunter2hunter2hunter2hunt",
 }
 
 func lookup(name string) (string, bool) {

@@ -35,7 +35,7 @@ func TestDocuments(t *testing.T) {
 			}
 			found++
 			for _, v := range variable.FindAllStringSubmatch(config, -1) {
-				t.Setenv(v[1], "a-secret-of-the-test")
+				t.Setenv(v[1], valueOf(v[1]))
 			}
 			if _, err := Parse(name, []byte(config)); err != nil {
 				t.Errorf("%s shows a configuration that is refused: %v\n%s", name, err, config)
@@ -45,4 +45,15 @@ func TestDocuments(t *testing.T) {
 	if found < 4 {
 		t.Errorf("found only %d configurations with sinks", found)
 	}
+}
+
+// valueOf returns a value of the form that a variable's name promises.
+func valueOf(name string) string {
+	switch {
+	case strings.HasSuffix(name, "_URL"):
+		return "https://siem.example/a-secret-of-the-test"
+	case strings.HasSuffix(name, "_ROUTING_KEY"):
+		return "0123456789abcdef0123456789abcdef"
+	}
+	return "a-secret-of-the-test"
 }

@@ -30,6 +30,9 @@ var templates = []string{
 	"sinks: [{name: siem, type: otlp, endpoint: \"@\"}]", "sinks: [{name: \"@\", type: otlp, endpoint: \"https://x.example\"}]", "sinks: [{name: x, type: \"@\"}]",
 	"sinks: [{name: siem, type: otlp, endpoint: \"https://x.example\", headers: {Authorization: \"Bearer @\", X-Mixed: \"a@b@\"}}]",
 	"sinks: [{name: archive, type: file, path: \"archive/@\"}]",
+	"sinks: [{name: chat, type: slack, url: \"https://hooks.slack.com/services/@\"}]",
+	"sinks: [{name: chat, type: teams, url: \"@\"}]", "sinks: [{name: chat, type: webhook, url: \"https://siem.example/?sig=@\", signing_secret: \"@\"}]",
+	"sinks: [{name: pager, type: pagerduty, routing_key: \"@\"}]", "sinks: [{name: a, type: alertmanager, endpoint: \"https://a.example\", labels: {a: \"@\"}}]",
 }
 
 // secretValue makes a value that appears nowhere by chance.

@@ -297,6 +297,10 @@ func (s Sink) validate(p *setting.Problems, at string) {
 	if !s.Take.Events && !s.Take.Anomalies && s.Take.Windows == WindowsNone {
 		p.Add(at+".take", "takes no records; set events, windows or anomalies, or remove the sink")
 	}
+	if _, notifies := s.To.(sink.Notifier); notifies && (s.Take.Events || s.Take.Windows != WindowsNone) {
+		p.Add(at+".take", "takes events or windows, but a sink of type %s takes anomalies only; remove take, and send "+
+			"the others to a sink of another type, such as %s", s.Type, all.Webhook)
+	}
 	p.Nest(at+".filter", s.Filter.Validate())
 	p.Nest(at+".batch", s.Batch.Validate())
 	p.Nest(at+".retry", s.Retry.Validate())

@@ -31,7 +31,7 @@
 //
 //  1. Config has the settings of the type, with yaml tags. It holds no name, filter, batch,
 //     retry or in_flight: those are the same for all types. HTTP doors embed
-//     httpsink.Settings, the others have fields `tls` of type TLS and `insecure`, and call
+//     httpsink.Settings or httpsink.Hook, the others have fields `tls` of type TLS and `insecure`, and call
 //     CheckPlain. Secrets have the type setting.Secret; read them with Secret.Read for each
 //     connection or request, because they may come from a file or a command.
 //  2. Open returns the Sink without sending anything. Files are read there, so that a
@@ -125,6 +125,14 @@ type Config interface {
 	// standard output, "" for none. Two sinks must not write one file, and commands that
 	// read files leave it out.
 	Output() string
+}
+
+// Notifier is implemented by a Config whose sink notifies people, or systems that do. It
+// takes anomalies only, so the configuration refuses everything else.
+type Notifier interface {
+	Config
+	// Ends reports whether the receiver keeps an anomaly open until it learns of its end.
+	Ends() bool
 }
 
 // Stdout is the path that means standard output.

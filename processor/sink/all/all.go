@@ -15,6 +15,7 @@ import (
 	"keytrail/processor/sink/search"
 	"keytrail/processor/sink/splunkhec"
 	"keytrail/processor/sink/syslog"
+	"keytrail/processor/sink/webhook"
 )
 
 // Type names a type of sinks in configurations.
@@ -28,6 +29,11 @@ const (
 	File          Type = "file"
 	OpenSearch    Type = "opensearch"
 	Elasticsearch Type = "elasticsearch"
+	Webhook       Type = "webhook"
+	Slack         Type = "slack"
+	Teams         Type = "teams"
+	PagerDuty     Type = "pagerduty"
+	Alertmanager  Type = "alertmanager"
 )
 
 // Kind is one type of sinks.
@@ -59,6 +65,16 @@ var Kinds = []Kind{
 		[]string{"_bulk"}, search.Bodies()},
 	{Elasticsearch, "search", func() sink.Config { c := search.DefaultElasticsearch(); return &c }, sink.MaxInFlight,
 		[]string{"_bulk"}, search.Bodies()},
+	{Webhook, "webhook", func() sink.Config { c := webhook.DefaultConfig(); return &c }, sink.MaxInFlight,
+		[]string{"HTTP"}, webhook.Bodies()},
+	{Slack, "webhook", func() sink.Config { c := webhook.DefaultSlack(); return &c }, 1,
+		[]string{"incoming webhook"}, []string{"Block Kit"}},
+	{Teams, "webhook", func() sink.Config { c := webhook.DefaultTeams(); return &c }, 1,
+		[]string{"workflow"}, []string{"adaptive card"}},
+	{PagerDuty, "webhook", func() sink.Config { c := webhook.DefaultPagerDuty(); return &c }, sink.MaxInFlight,
+		[]string{"Events API v2"}, []string{"event"}},
+	{Alertmanager, "webhook", func() sink.Config { c := webhook.DefaultAlertmanager(); return &c }, sink.MaxInFlight,
+		[]string{"API v2"}, []string{"alert"}},
 }
 
 // Find returns a type of sinks, or false for one that does not exist.

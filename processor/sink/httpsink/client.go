@@ -38,7 +38,10 @@ const pingAfter = 15 * time.Second
 // It follows no redirect, as the headers may hold credentials. It bounds the time of a
 // request and the bytes of an answer.
 type Client struct {
-	base    string // the endpoint without a slash at its end
+	base    string                         // the endpoint without a slash at its end
+	hook    setting.Secret                 // instead of it, a URL that is secret
+	parse   func(string) (*url.URL, error) // checks what hook holds; nil if there is base
+	hidden  *setting.Scrubber
 	headers map[string]setting.Secret
 	gzip    bool
 	limit   time.Duration
@@ -49,6 +52,15 @@ type Client struct {
 // Open returns a Client for the receiver that s names. It reads the files of s.TLS and
 // opens no connection.
 func (s *Settings) Open() (*Client, error) {
+	c, err := s.open()
+	if err == nil {
+		c.base = strings.TrimRight(s.Endpoint, "/")
+	}
+	return c, err
+}
+
+// open returns a Client without an address.
+func (s *Connection) open() (*Client, error) {
 	secured, err := s.TLS.Config()
 	if err != nil {
 		return nil, err
@@ -64,8 +76,7 @@ func (s *Settings) Open() (*Client, error) {
 		IdleConnTimeout:        90 * time.Second,
 	}
 	return &Client{
-		base: strings.TrimRight(s.Endpoint, "/"), headers: s.Headers, gzip: s.Compression == CompressionGzip,
-		limit: s.Timeout,
+		headers: s.Headers, gzip: s.Compression == CompressionGzip, limit: s.Timeout, hidden: &setting.Scrubber{},
 		http: &http.Client{
 			Transport:     transport,
 			CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
@@ -93,6 +104,16 @@ type Answer struct {
 	Body   []byte // at most MaxAnswer bytes
 	Whole  bool   // Body is not cut
 	forget func() // see Forget
+	hidden *setting.Scrubber
+}
+
+// Words returns the body as a text for errors: one line, without the secrets of the address.
+func (a *Answer) Words() string {
+	words := a.hidden.Clean(Clean(string(a.Body)))
+	if words == "" {
+		return "no reason given"
+	}
+	return words
 }
 
 // Media returns the media type of the body without its parameters, "" for none.
@@ -127,26 +148,31 @@ func (c *Client) Do(ctx context.Context, r Request) (*Answer, error) {
 	if r.Method == "" {
 		r.Method = http.MethodPost
 	}
-	request, err := http.NewRequestWithContext(ctx, r.Method, c.base+r.Path, bytes.NewReader(body))
+	to, shown, err := c.address(ctx)
 	if err != nil {
-		return nil, fmt.Errorf("cannot make a request to %q: %w", c.base, err)
+		return nil, err
+	}
+	request, err := http.NewRequestWithContext(ctx, r.Method, to+r.Path, bytes.NewReader(body))
+	if err != nil {
+		return nil, fmt.Errorf("cannot make a request to %q: %w", shown, scrubbed{err, c.hidden})
 	}
 	if err := c.header(ctx, request.Header, r); err != nil {
 		return nil, &sink.Paused{Cause: sink.CauseCredentials, Err: err}
 	}
 	answer, err := c.http.Do(request)
 	if err != nil {
-		return nil, c.failure(ctx, err)
+		return nil, c.failure(ctx, shown, err)
 	}
 	defer func() { _ = answer.Body.Close() }()
-	a := &Answer{Status: answer.StatusCode, Header: answer.Header, forget: func() { c.forget(r.Secrets) }}
+	a := &Answer{Status: answer.StatusCode, Header: answer.Header, hidden: c.hidden,
+		forget: func() { c.forget(r.Secrets) }}
 	a.Body, a.Whole, err = readAnswer(answer.Body)
 	if err != nil && !a.OK() {
 		a.Body = nil // the status says enough
 	} else if err != nil {
 		// The status line of a 2xx came and its body did not: whether the receiver
 		// finished is not known.
-		return nil, c.failure(ctx, err)
+		return nil, c.failure(ctx, shown, err)
 	}
 	return a, nil
 }
@@ -183,10 +209,11 @@ func (c *Client) forget(more map[string]setting.Secret) {
 	for secret := range maps.Values(more) {
 		secret.Forget()
 	}
+	c.hook.Forget()
 }
 
 // failure says that there was no answer, and names the time limit if it was that.
-func (c *Client) failure(ctx context.Context, err error) error {
+func (c *Client) failure(ctx context.Context, shown string, err error) error {
 	var of *url.Error // repeats the URL
 	if errors.As(err, &of) {
 		err = of.Err
@@ -194,7 +221,7 @@ func (c *Client) failure(ctx context.Context, err error) error {
 	if errors.Is(err, context.DeadlineExceeded) {
 		err = errors.Join(err, context.Cause(ctx))
 	}
-	return Failure(fmt.Errorf("cannot send to %q: %w", c.base, err))
+	return Failure(fmt.Errorf("cannot send to %q: %w", shown, scrubbed{err, c.hidden}))
 }
 
 // encode returns the body of a request. The buffer is new each time: net/http may read a

@@ -20,12 +20,8 @@ const (
 	CompressionNone Compression = "none"
 )
 
-// Settings are those that all sinks over HTTP share. A sink's Config embeds them with the
-// tag `yaml:",inline"`.
-type Settings struct {
-	// Endpoint is the base URL of the receiver, such as "http://127.0.0.1:4318". It holds
-	// neither credentials nor a query.
-	Endpoint    string      `yaml:"endpoint"`
+// Connection are the settings that all sinks over HTTP share.
+type Connection struct {
 	Compression Compression `yaml:"compression"` // default gzip
 	// Headers are sent with every request; their values are secret. Headers that the sink
 	// sets itself are not allowed.
@@ -37,11 +33,20 @@ type Settings struct {
 	Insecure bool `yaml:"insecure"`
 }
 
+// Settings are those of a receiver whose address may be shown. A sink's Config embeds them
+// with the tag `yaml:",inline"`, or a Hook.
+type Settings struct {
+	// Endpoint is the base URL of the receiver, such as "http://127.0.0.1:4318". It holds
+	// neither credentials nor a query.
+	Endpoint   string `yaml:"endpoint"`
+	Connection `yaml:",inline"`
+}
+
 // DefaultSettings returns Settings that lack an Endpoint only. timeout is 30 s or more for
 // a receiver that stores a batch before it answers: a request that times out after the
 // receiver has accepted it is delivered twice.
 func DefaultSettings(timeout time.Duration) Settings {
-	return Settings{Compression: CompressionGzip, Timeout: timeout}
+	return Settings{Connection: Connection{Compression: CompressionGzip, Timeout: timeout}}
 }
 
 // own are the headers that Client sets itself, and those that belong to one connection
@@ -52,12 +57,17 @@ var own = []string{"content-type", "content-encoding", "content-length",
 // Check adds the settings that cannot be used to p. path is what the sink adds to the
 // endpoint, "" for nothing, and reserved are the headers that it sets, in lower case.
 func (s *Settings) Check(p *setting.Problems, path string, reserved ...string) {
-	u := s.checkEndpoint(p, path)
+	s.check(p, s.checkEndpoint(p, path), reserved)
+}
+
+// check adds the settings that cannot be used to p. u is the URL of the receiver; nil if it
+// cannot be used or is not known yet.
+func (s *Connection) check(p *setting.Problems, u *url.URL, reserved []string) {
 	setting.OneOf(p, "compression", s.Compression, CompressionGzip, CompressionNone)
 	setting.Between(p, "timeout", s.Timeout, time.Millisecond, 10*time.Minute)
 	p.Nest("tls", s.TLS.Validate(u == nil || u.Scheme == "https"))
 	if s.Insecure && u != nil && u.Scheme == "https" {
-		p.Add("insecure", "true does not apply to an https endpoint; leave it out")
+		p.Add("insecure", "true does not apply to an https URL; leave it out")
 	}
 	reserved = append(slices.Clone(own), reserved...)
 	for _, name := range slices.Sorted(maps.Keys(s.Headers)) {

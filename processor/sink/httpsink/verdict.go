@@ -40,6 +40,7 @@ import (
 // those by their body. After an answer about credentials, the next request reads them again.
 func (a *Answer) Verdict(words string) error {
 	code := a.Status
+	words = a.hidden.Clean(words)
 	after := RetryAfter(a.Header, time.Now())
 	err := fmt.Errorf("status %d: %s", code, words)
 	paused := func(cause sink.Cause, err error) error {
@@ -64,7 +65,7 @@ func (a *Answer) Verdict(words string) error {
 		return paused(sink.CauseCredentials, fmt.Errorf("%w; check the credentials", err))
 	case code/100 == 3:
 		return paused(sink.CauseRedirect, fmt.Errorf("status %d: redirected to %s, which is not followed; "+
-			"set endpoint to the receiver's own address", code, target(a.Header)))
+			"set endpoint to the receiver's own address", code, a.hidden.Clean(target(a.Header))))
 	case code == http.StatusNotFound, code == http.StatusMethodNotAllowed, code == http.StatusGone,
 		code == http.StatusMisdirectedRequest:
 		return paused(sink.CauseAddress, fmt.Errorf("%w; check the endpoint", err))

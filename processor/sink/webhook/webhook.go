@@ -1,0 +1,129 @@
+// Package webhook holds the sinks that post JSON to a URL: records to any receiver
+// (webhook), and anomalies to people and incident systems (slack, teams, pagerduty,
+// alertmanager).
+//
+// A format makes requests of a batch. Deliver sends them in order and stops at the first
+// that fails, so that the records before it are not sent again. A request that is refused
+// for its content is halved by package sink until the record at fault is alone.
+//
+// The sinks for anomalies are about anomalies, not about records: of a batch they send the
+// newest revision of each. All but Alertmanager's send an anomaly when it is new, when its
+// severity rises and when it ends; they remember the last mostTold anomalies for that.
+//
+// Data never chooses a URL, a header or a name of a member. The URL of a webhook is a
+// secret: see httpsink.Hook.
+package webhook
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"keytrail/processor/setting"
+	"keytrail/processor/sink"
+	"keytrail/processor/sink/httpsink"
+)
+
+// message is one request.
+type message struct {
+	records []int // the places in the batch of the records that it tells of
+	content []byte
+	media   string
+	header  map[string]string
+	secrets map[string]setting.Secret
+	alerts  []*alert // those that it tells of
+}
+
+// format is what a receiver wants. Its methods are safe for concurrent use.
+type format interface {
+	// messages returns the requests for a batch. Records that it cannot encode go to bad.
+	// A record in no message needs none.
+	messages(ctx context.Context, batch []sink.Record, bad *sink.Rejected) ([]message, error)
+	// judge returns what an answer means for the records of its message.
+	judge(a *httpsink.Answer) error
+	// done notes that a message was taken.
+	done(m *message)
+}
+
+// Sink sends to one receiver. It is safe for concurrent use.
+type Sink struct {
+	client *httpsink.Client
+	path   string // is added to the address
+	format format
+	pace   *pace // nil: no bound
+}
+
+// Close closes idle connections.
+func (s *Sink) Close() error { return s.client.Close() }
+
+// Deliver sends the batch in as many requests as the format makes of it.
+func (s *Sink) Deliver(ctx context.Context, batch []sink.Record) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	bad := &sink.Rejected{Reason: sink.ReasonInvalid}
+	list, err := s.format.messages(ctx, batch, bad)
+	if err == nil && len(list) > 0 {
+		err = s.pace.wait(ctx)
+	}
+	if err != nil {
+		return err
+	}
+	for i := range list {
+		if err := s.send(ctx, &list[i]); err != nil {
+			return outcome(bad, list[i:], len(batch), err)
+		}
+		s.format.done(&list[i])
+		s.pace.sent()
+	}
+	return outcome(bad, nil, len(batch), nil)
+}
+
+// send sends one message.
+func (s *Sink) send(ctx context.Context, m *message) error {
+	a, err := s.client.Do(ctx, httpsink.Request{Path: s.path, Type: m.media, Header: m.header, Secrets: m.secrets,
+		Body: [][]byte{m.content}})
+	if err != nil {
+		return err
+	}
+	return s.format.judge(a)
+}
+
+// outcome returns the result of a batch of n records as an error of package sink: the
+// records in bad are refused, those of the messages left were not taken, for the reason
+// failed. A refusal or a pause is about all records of a call of Deliver. So if some of them
+// have another end, the rest is sent again, and the next call meets the refusal alone.
+func outcome(bad *sink.Rejected, left []message, n int, failed error) error {
+	var again []int
+	for i := range left {
+		again = append(again, left[i].records...)
+	}
+	if failed != nil && len(again) < n {
+		var throttled *sink.Throttled
+		t := &sink.Throttled{Records: again, Err: failed}
+		if errors.As(failed, &throttled) {
+			t.After = throttled.After
+		}
+		failed = t
+	}
+	if bad.Records == nil {
+		return failed
+	}
+	return errors.Join(bad, failed)
+}
+
+// verdict is judge for receivers whose success needs no proof in the body.
+func verdict(a *httpsink.Answer) error {
+	if !a.OK() {
+		return a.Verdict(a.Words())
+	}
+	if a.Media() == "text/html" || !a.Whole {
+		return httpsink.NotProtocol("status %d with a page of HTML, or an answer without an end: %s", a.Status, a.Words())
+	}
+	return nil
+}
+
+// unreadable returns the pause of a sink whose secret cannot be read.
+func unreadable(name string, err error) error {
+	return &sink.Paused{Cause: sink.CauseCredentials, Err: fmt.Errorf("%s: %w", name, err)}
+}

@@ -15,7 +15,8 @@ class OpenSearch {
       super(environment, List.<Class<? extends Plugin>>of(
           org.opensearch.transport.Netty4Plugin.class,
           org.opensearch.analysis.common.CommonAnalysisPlugin.class,
-          org.opensearch.painless.PainlessPlugin.class), false);
+          org.opensearch.painless.PainlessPlugin.class,
+          org.opensearch.script.mustache.MustachePlugin.class), false);
     }
   }
 

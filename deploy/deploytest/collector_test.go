@@ -47,9 +47,9 @@ type pipeline struct {
 // checkCollector holds that deploy/otelcol.yaml is consistent in itself and with
 // docker-compose.yml.
 func (d *deployment) checkCollector() {
-	d.configMount("siem", "otelcol.yaml")
+	d.configMount("collector", "otelcol.yaml")
 	text := d.read("deploy/otelcol.yaml")
-	if err := strict(text, &d.siem); err != nil {
+	if err := strict(text, &d.collector); err != nil {
 		d.problem("otelcol.yaml: %v", err)
 		return
 	}
@@ -62,7 +62,7 @@ func (d *deployment) checkCollector() {
 		return
 	}
 	used := pipeline{}
-	for name, p := range d.siem.Service.Pipelines {
+	for name, p := range d.collector.Service.Pipelines {
 		if name != "logs" {
 			d.problem("otelcol.yaml: pipeline %q: keytrail sends logs only", name)
 		}
@@ -71,15 +71,15 @@ func (d *deployment) checkCollector() {
 	}
 	d.same("receivers", slices.Sorted(maps.Keys(components.Receivers)), used.Receivers)
 	d.same("exporters", slices.Sorted(maps.Keys(components.Exporters)), used.Exporters)
-	endpoint := d.siem.Receivers.OTLP.Protocols.HTTP.Endpoint
-	if p := port(endpoint); p == "" || endpoint != "0.0.0.0:"+p || !d.published("siem", p) {
+	endpoint := d.collector.Receivers.OTLP.Protocols.HTTP.Endpoint
+	if p := port(endpoint); p == "" || endpoint != "0.0.0.0:"+p || !d.published("collector", p) {
 		d.problem("otelcol.yaml: the endpoint %q cannot be reached", endpoint)
 	}
-	if v := d.siem.Exporters.Debug.Verbosity; !slices.Contains([]string{"basic", "normal", "detailed"}, v) {
+	if v := d.collector.Exporters.Debug.Verbosity; !slices.Contains([]string{"basic", "normal", "detailed"}, v) {
 		d.problem("otelcol.yaml: exporter debug has no verbosity %q", v)
 	}
-	file := d.siem.Exporters.File
-	if !d.inVolume("siem", file.Path) {
+	file := d.collector.Exporters.File
+	if !d.inVolume("collector", file.Path) {
 		d.problem("otelcol.yaml: the file %q is in no volume", file.Path)
 	}
 	if file.Rotation.MaxMegabytes <= 0 || file.Rotation.MaxBackups <= 0 {
@@ -101,5 +101,5 @@ func (d *deployment) collectorAddress() string {
 	if err := strict(d.read("deploy/otelcol.yaml"), &c); err != nil {
 		return "" // checkCollector says why
 	}
-	return "siem:" + port(c.Receivers.OTLP.Protocols.HTTP.Endpoint)
+	return "collector:" + port(c.Receivers.OTLP.Protocols.HTTP.Endpoint)
 }

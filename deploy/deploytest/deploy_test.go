@@ -6,7 +6,6 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
-	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -22,12 +21,13 @@ const projectRoot = "../.."
 
 // deployment is everything that one docker-compose.yml starts.
 type deployment struct {
-	root     string // absolute
-	project  *types.Project
-	keytrail *config.Config
-	bit      fluentBit
-	siem     collector
-	problems []string
+	root      string // absolute
+	project   *types.Project
+	keytrail  *config.Config
+	bit       fluentBit
+	collector collector
+	images    map[string]image // by the stage of deploy/Dockerfile
+	problems  []string
 }
 
 func (d *deployment) problem(format string, args ...any) {
@@ -47,11 +47,13 @@ func check(ctx context.Context, root string) []string {
 		return d.problems
 	}
 	d.checkServices()
+	d.checkVersions()
 	d.checkKafka()
+	d.checkDockerfile()
 	d.checkKeytrail()
 	d.checkFluentBit()
+	d.checkTrail()
 	d.checkCollector()
-	d.checkDockerfile()
 	return d.problems
 }
 
@@ -61,10 +63,11 @@ func TestDeployment(t *testing.T) {
 	}
 }
 
-// loadCompose loads docker-compose.yml with an empty environment.
-func (d *deployment) loadCompose(ctx context.Context) {
+// loadCompose loads docker-compose.yml with all its profiles and an empty environment.
+func (d *deployment) loadCompose(ctx context.Context, environment ...string) {
 	options, err := cli.NewProjectOptions([]string{filepath.Join(d.root, "docker-compose.yml")},
-		cli.WithWorkingDirectory(d.root), cli.WithResolvedPaths(true), cli.WithDiscardEnvFile)
+		cli.WithWorkingDirectory(d.root), cli.WithResolvedPaths(true), cli.WithDiscardEnvFile, cli.WithProfiles([]string{"*"}),
+		cli.WithEnv(environment))
 	if err != nil {
 		d.problem("docker-compose.yml: %v", err)
 		return
@@ -83,13 +86,22 @@ func (d *deployment) checkServices() {
 		if s.Build == nil && !pinned.MatchString(s.Image) {
 			d.problem("service %s: image %q has no pinned version", name, s.Image)
 		}
-		if s.MemLimit == 0 && name != "plugins" {
+		if s.MemLimit == 0 {
 			d.problem("service %s: no mem_limit", name)
+		}
+		if s.Restart != types.RestartPolicyUnlessStopped && name != "setup" {
+			d.problem("service %s: restart is %q: a killed one stays dead", name, s.Restart)
+		}
+		if s.Logging == nil || s.Logging.Options["max-size"] == "" || s.Logging.Options["max-file"] == "" {
+			d.problem("service %s: its log grows without bound", name)
 		}
 		for _, p := range s.Ports {
 			if p.HostIP != "127.0.0.1" {
 				d.problem("service %s: port %d is published on %q, want 127.0.0.1", name, p.Target, p.HostIP)
 			}
+		}
+		if s.HealthCheck != nil && strings.Contains(strings.Join(s.HealthCheck.Test, " "), ".sh") {
+			d.problem("service %s: its healthcheck %q starts a JVM each time", name, s.HealthCheck.Test)
 		}
 		for other, on := range s.DependsOn {
 			if on.Condition == types.ServiceConditionHealthy && d.project.Services[other].HealthCheck == nil {
@@ -104,19 +116,60 @@ func (d *deployment) checkServices() {
 	}
 }
 
-// checkBind holds that a mounted file is there, or is made by service plugins.
+// checkBind holds that a mounted file is there, and that no container writes to the
+// checkout: its files would belong to root.
 func (d *deployment) checkBind(service string, v types.ServiceVolumeConfig) {
-	if !v.ReadOnly && service != "plugins" {
+	if !v.ReadOnly {
 		d.problem("service %s: %s is mounted for writing", service, v.Source)
 	}
-	if v.Source == filepath.Join(d.root, "build") {
-		if ignore, err := os.ReadFile(filepath.Join(d.root, ".gitignore")); err != nil || !slices.Contains(strings.Fields(string(ignore)), "/build/") {
-			d.problem(".gitignore does not hold /build/, which service plugins writes (%v)", err)
-		}
-		return
+	if s := d.project.Services[service]; s.User != "0:0" && service != "fluent-bit" {
+		d.problem("service %s mounts %s, which its user %q may be unable to read; copy it into the image", service, v.Source,
+			s.User)
 	}
 	if _, err := os.Stat(v.Source); err != nil {
 		d.problem("service %s mounts what is not there: %v", service, err)
+	}
+}
+
+// checkVersions holds that the images are of the versions with which the tests run.
+func (d *deployment) checkVersions() {
+	for service, name := range map[string]string{"kafka": "kafka", "opensearch": "opensearch", "dashboards": "opensearch"} {
+		m := regexp.MustCompile("<" + name + ">(.+)</" + name + ">").FindStringSubmatch(d.read("scripts/" + name + ".pom.xml"))
+		if _, tag, _ := strings.Cut(d.project.Services[service].Image, ":"); m == nil || tag != m[1] {
+			d.problem("service %s: image %q, and scripts/%s.pom.xml has the version %q", service,
+				d.project.Services[service].Image, name, m)
+		}
+	}
+}
+
+// checkTrail holds that the generator writes where Fluent Bit reads, and that one's own
+// trail is a folder, whatever the form of its name.
+func (d *deployment) checkTrail() {
+	out := regexp.MustCompile(`--live --out (\S+)`).FindStringSubmatch(strings.Join(d.project.Services["trail"].Command, " "))
+	if out == nil || !d.inVolume("trail", out[1]+"/") {
+		d.problem("service trail: its command %q writes no live trail into a volume", d.project.Services["trail"].Command)
+	}
+	shared := false
+	for _, w := range d.project.Services["trail"].Volumes {
+		for _, r := range d.project.Services["fluent-bit"].Volumes {
+			shared = shared || w.Type == types.VolumeTypeVolume && r.Source == w.Source
+		}
+	}
+	if !shared {
+		d.problem("service fluent-bit has no volume of service trail")
+	}
+	for _, name := range []string{"mytrail", "./mytrail", "/var/mytrail"} {
+		other := &deployment{root: d.root}
+		other.loadCompose(context.Background(), "KEYTRAIL_TRAIL="+name)
+		want := name
+		if !filepath.IsAbs(want) {
+			want = filepath.Join(d.root, "mytrail")
+		}
+		if other.project == nil {
+			d.problem("KEYTRAIL_TRAIL=%s: %v", name, other.problems)
+		} else if got := other.mounted("fluent-bit", "/trail/own"); got != want {
+			d.problem("KEYTRAIL_TRAIL=%s mounts %q, want %q", name, got, want)
+		}
 	}
 }
 

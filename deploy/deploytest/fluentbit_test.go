@@ -41,7 +41,7 @@ var (
 // checkFluentBit holds that deploy/fluent-bit.yaml names plugins that are built,
 // properties that they read, and paths and addresses that are there.
 func (d *deployment) checkFluentBit() {
-	d.configMount("fluent-bit", "fluent-bit.yaml")
+	d.configCopied("fluent-bit", "fluent-bit.yaml")
 	if err := strict(d.read("deploy/fluent-bit.yaml"), &d.bit); err != nil {
 		d.problem("fluent-bit.yaml: %v", err)
 		return
@@ -63,32 +63,29 @@ func (d *deployment) checkFluentBit() {
 	}
 }
 
-// checkPlugins holds that the plugins are those that are built, at the place
-// where build/ is mounted.
+// checkPlugins holds that the plugins are those that the image has.
 func (d *deployment) checkPlugins() {
-	var got []string
+	has := d.images["fluent-bit"].files
+	var built []string
 	for _, p := range d.bit.Plugins {
-		rel, err := filepath.Rel(d.root, d.mounted("fluent-bit", p))
-		if err != nil {
-			d.problem("fluent-bit.yaml: plugin %s is in no mount: %v", p, err)
-		}
-		got = append(got, filepath.ToSlash(rel))
+		built = append(built, strings.TrimPrefix(has[p], "/src/"))
 	}
-	if want := d.pluginFiles(); !slices.Equal(got, want) {
-		d.problem("fluent-bit.yaml: the plugins are %v on the host, and plugins.mk makes %v", got, want)
+	if want := d.pluginFiles(); !slices.Equal(built, want) {
+		d.problem("fluent-bit.yaml: the plugins %v are %q in the build, and plugins.mk makes %v", d.bit.Plugins, built, want)
 	}
 }
 
 func (d *deployment) checkInput(in map[string]string) {
 	d.known("in_kms", in, slices.Concat(inputProperties, d.pluginProperties("input")))
 	d.wantValue("in_kms", in, "name", d.pluginName("in_kms"))
-	d.wantValue("in_kms", in, "source", "file")
 	d.wantValue("in_kms", in, "storage.type", "filesystem")
 	d.wantValue("in_kms", in, "storage.pause_on_chunks_overlimit", "on")
-	if d.mounted("fluent-bit", in["path"]) == "" {
-		d.problem("fluent-bit.yaml: in_kms: path %q is in no mount", in["path"])
+	for _, v := range d.project.Services["fluent-bit"].Volumes {
+		if v.Target != path.Dir(in["checkpoint"]) && path.Dir(v.Target) != in["path"] {
+			d.problem("fluent-bit.yaml: in_kms: path %q does not have the volume at %s", in["path"], v.Target)
+		}
 	}
-	for _, p := range []string{in["checkpoint"], d.bit.Service["storage.path"]} {
+	for _, p := range []string{in["checkpoint"], in["ack_path"], d.bit.Service["storage.path"]} {
 		if !d.inVolume("fluent-bit", p) {
 			d.problem("fluent-bit.yaml: %q is in no volume and would not survive the container", p)
 		}
@@ -98,7 +95,7 @@ func (d *deployment) checkInput(in map[string]string) {
 func (d *deployment) checkOutput(out map[string]string) {
 	d.known("out_kms", out, slices.Concat(outputProperties, d.pluginProperties("output")))
 	d.wantValue("out_kms", out, "name", d.pluginName("out_kms"))
-	d.wantValue("out_kms", out, "workers", "2")
+	d.wantValue("out_kms", out, "ack_path", d.bit.Pipeline.Inputs[0]["ack_path"])
 	d.wantValue("out_kms", out, "retry_limit", "no_limits") // the default drops after one retry
 	for _, b := range strings.Split(out["brokers"], ",") {
 		d.checkBroker("fluent-bit.yaml", strings.TrimSpace(b))

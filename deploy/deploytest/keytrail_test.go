@@ -2,88 +2,131 @@ package deploytest
 
 import (
 	"net/url"
+	"path"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 
 	"keytrail/processor/config"
 	"keytrail/processor/sink/otlphttp"
+	"keytrail/processor/sink/search"
 )
 
-// checkKeytrail loads deploy/keytrail.yaml as keytrail does and holds that what
-// it names is there.
+// checkKeytrail loads the configurations as keytrail does and holds that what they name is
+// there.
 func (d *deployment) checkKeytrail() {
-	d.configMount("keytrail", "keytrail.yaml")
-	c, err := config.Load(filepath.Join(d.root, "deploy", "keytrail.yaml"))
-	if err != nil {
-		d.problem("%v", err)
+	d.keytrail = d.checkConfig("keytrail", "keytrail.yaml")
+	d.checkConfig("setup", "keytrail.yaml")
+	other := d.checkConfig("forward", "collector.yaml")
+	if d.keytrail == nil || other == nil {
 		return
 	}
-	d.keytrail = c
+	if p := port(d.keytrail.Telemetry.Listen); !d.published("keytrail", p) ||
+		!strings.HasPrefix(d.keytrail.Telemetry.Listen, "0.0.0.0:") {
+		d.problem("keytrail.yaml: telemetry.listen, %q, is not what docker-compose.yml publishes", d.keytrail.Telemetry.Listen)
+	}
+	if d.keytrail.Kafka.Prefix != other.Kafka.Prefix || d.keytrail.Kafka.Partitions != other.Kafka.Partitions {
+		d.problem("collector.yaml: its topics are not those of keytrail.yaml")
+	}
+	names := []string{"sinks", "setup", "--apply"} // of the sink that is set up
+	for _, s := range d.keytrail.Sinks {
+		if s.Type == "opensearch" {
+			names = append(names, s.Name)
+		}
+	}
+	for _, name := range names {
+		if !slices.Contains(d.project.Services["setup"].Command, name) {
+			d.problem("service setup: its command %q has no %q", d.project.Services["setup"].Command, name)
+		}
+	}
+}
+
+// checkConfig holds that a service is started with a configuration of deploy/, and that
+// brokers and sinks are reached there.
+func (d *deployment) checkConfig(service, file string) *config.Config {
+	d.configCopied(service, file)
+	c, err := config.Load(filepath.Join(d.root, "deploy", file))
+	if err != nil {
+		d.problem("%v", err)
+		return nil
+	}
 	for _, b := range c.Kafka.Brokers {
-		d.checkBroker("keytrail.yaml", b)
+		d.checkBroker(file, b)
 	}
 	if len(c.Sinks) == 0 {
-		d.problem("keytrail.yaml: no sink")
+		d.problem("%s: no sink", file)
 	}
 	for _, s := range c.Sinks {
-		to, ok := s.To.(*otlphttp.Config)
-		if !ok {
-			d.problem("keytrail.yaml: sink %s writes to the container, which is read-only", s.Name)
+		endpoint, want := "", ""
+		switch to := s.To.(type) {
+		case *otlphttp.Config:
+			endpoint, want = to.Endpoint, d.collectorAddress()
+		case *search.OpenSearch:
+			endpoint, want = to.Endpoint, "opensearch:9200"
+			if !d.published("opensearch", "9200") {
+				d.problem("service opensearch: port 9200, that of its API, is not published")
+			}
+		default:
+			d.problem("%s: sink %s writes to the container, which is read-only", file, s.Name)
 			continue
 		}
-		u, err := url.Parse(to.Endpoint)
+		u, err := url.Parse(endpoint)
 		if err != nil {
-			d.problem("keytrail.yaml: sink %s: %v", s.Name, err)
-			continue
-		}
-		if want := d.collectorAddress(); u.Host != want {
-			d.problem("keytrail.yaml: sink %s sends to %q, and the collector listens at %q", s.Name, u.Host, want)
+			d.problem("%s: sink %s: %v", file, s.Name, err)
+		} else if u.Host != want {
+			d.problem("%s: sink %s sends to %q, and the receiver listens at %q", file, s.Name, u.Host, want)
 		}
 	}
-	if p := port(c.Telemetry.Listen); !d.published("keytrail", p) || !strings.HasPrefix(c.Telemetry.Listen, "0.0.0.0:") {
-		d.problem("keytrail.yaml: telemetry.listen, %q, is not what docker-compose.yml publishes", c.Telemetry.Listen)
-	}
+	return c
 }
 
 var (
 	stage    = regexp.MustCompile(`(?m)^FROM (\S+) AS (\S+)$`)
-	copied   = regexp.MustCompile(`(?m)^COPY ([^-].*) \S+$`)
+	copied   = regexp.MustCompile(`^COPY ((?:--\S+ )*)(.+) (\S+)$`)
 	included = regexp.MustCompile(`(?m)^!(.+)$`)
 	made     = regexp.MustCompile(`(?m)^plugins: (.+)$`)
 	goLine   = regexp.MustCompile(`(?m)^go (\d+\.\d+)`)
 )
 
-// checkDockerfile holds that the stages which docker-compose.yml builds are
-// there, that their base images are pinned, and that what is copied exists and
-// is not ignored.
+// image is a stage of deploy/Dockerfile.
+type image struct {
+	files map[string]string // what is copied, by its path in the image
+	open  map[string]bool   // those of files that every user may read
+}
+
+// checkDockerfile reads deploy/Dockerfile and holds that the stages which docker-compose.yml
+// builds are there, that their base images are pinned, and that what is copied exists and is
+// not ignored.
 func (d *deployment) checkDockerfile() {
-	file, stages := d.read("deploy/Dockerfile"), map[string]bool{"scratch": true}
-	for _, m := range stage.FindAllStringSubmatch(file, -1) {
-		if !stages[m[1]] && !pinned.MatchString(m[1]) {
-			d.problem("Dockerfile: %q is neither a stage nor a pinned image", m[1])
-		}
-		if tag, isGo := strings.CutPrefix(m[1], "golang:"); isGo {
-			if want := goLine.FindStringSubmatch(d.read("go.mod")); want == nil || !strings.HasPrefix(tag, want[1]+".") {
-				d.problem("Dockerfile: Go %s, and go.mod asks for %v", tag, want)
-			}
-		}
-		stages[m[2]] = true
-	}
-	for name, s := range d.project.Services {
-		if s.Build == nil {
-			continue
-		}
-		if s.Build.Dockerfile != "deploy/Dockerfile" || !stages[s.Build.Target] {
-			d.problem("service %s: builds %q of %q, which is no stage of deploy/Dockerfile", name, s.Build.Target, s.Build.Dockerfile)
-		}
-	}
+	file := d.read("deploy/Dockerfile")
+	d.images = map[string]image{"scratch": {}}
 	kept := map[string]bool{}
 	for _, m := range included.FindAllStringSubmatch(d.read("deploy/Dockerfile.dockerignore"), -1) {
 		kept[m[1]] = true
 	}
-	for _, m := range copied.FindAllStringSubmatch(file, -1) {
-		for _, source := range strings.Fields(m[1]) {
+	name := ""
+	for line := range strings.Lines(file) {
+		line = strings.TrimSpace(line)
+		if m := stage.FindStringSubmatch(line); m != nil {
+			name = m[2]
+			d.checkBase(m[1])
+			d.images[name] = image{files: map[string]string{}, open: map[string]bool{}}
+		}
+		m := copied.FindStringSubmatch(line)
+		if m == nil {
+			continue
+		}
+		for _, source := range strings.Fields(m[2]) {
+			target := m[3]
+			if strings.HasSuffix(target, "/") {
+				target += path.Base(source)
+			}
+			d.images[name].files[target] = source
+			d.images[name].open[target] = strings.Contains(m[1], "--chmod=0444")
+			if strings.Contains(m[1], "--from") {
+				continue
+			}
 			if !kept[source] {
 				d.problem("Dockerfile: copies %q, which Dockerfile.dockerignore leaves out", source)
 			}
@@ -92,11 +135,57 @@ func (d *deployment) checkDockerfile() {
 			}
 		}
 	}
-	for _, p := range d.bit.Plugins {
-		if built := "build/" + filepath.Base(p); !strings.Contains(file, `"`+built+`"`) {
-			d.problem("Dockerfile: service plugins does not copy %q", built)
+	for name, s := range d.project.Services {
+		if s.Build == nil {
+			continue
+		}
+		if _, ok := d.images[s.Build.Target]; s.Build.Dockerfile != "deploy/Dockerfile" || !ok {
+			d.problem("service %s: builds %q of %q, which is no stage of deploy/Dockerfile", name, s.Build.Target, s.Build.Dockerfile)
 		}
 	}
+}
+
+// checkBase holds that the base of an image is a stage or has a version: that of go.mod or
+// that of the tests.
+func (d *deployment) checkBase(base string) {
+	if _, ok := d.images[base]; !ok && !pinned.MatchString(base) {
+		d.problem("Dockerfile: %q is neither a stage nor a pinned image", base)
+	}
+	if tag, isGo := strings.CutPrefix(base, "golang:"); isGo {
+		if want := goLine.FindStringSubmatch(d.read("go.mod")); want == nil || !strings.HasPrefix(tag, want[1]+".") {
+			d.problem("Dockerfile: Go %s, and go.mod asks for %v", tag, want)
+		}
+	}
+}
+
+// configCopied holds that service is started with a file that its image has from deploy/,
+// readable for everybody.
+func (d *deployment) configCopied(service, file string) {
+	s := d.project.Services[service]
+	target := ""
+	if s.Build != nil {
+		target = s.Build.Target
+	}
+	in := d.images[target]
+	words := strings.Join(s.Command, " ") + " " + d.command(target)
+	for name, source := range in.files {
+		if source == "deploy/"+file && strings.Contains(words, name) {
+			if !in.open[name] {
+				d.problem("Dockerfile: %s has the mode of the checkout, which its user may be unable to read", name)
+			}
+			return
+		}
+	}
+	d.problem("service %s: its command %q names no file that its image has from deploy/%s", service, words, file)
+}
+
+// command returns the CMD of a stage of deploy/Dockerfile.
+func (d *deployment) command(target string) string {
+	_, text, _ := strings.Cut(d.read("deploy/Dockerfile"), " AS "+target+"\n")
+	text, _, _ = strings.Cut(text, "\nFROM ")
+	_, text, _ = strings.Cut(text, "\nCMD ")
+	text, _, _ = strings.Cut(text, "\n")
+	return text
 }
 
 // pluginFiles returns what "make plugins" makes: "build/in_kms.so" and so on.

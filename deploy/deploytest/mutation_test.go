@@ -14,9 +14,9 @@ import (
 
 // deployed are the files that the checks read, besides folders that only have to
 // be there.
-var deployed = []string{".gitignore", "docker-compose.yml", "go.mod", "go.sum", "main.go", "plugins/plugins.mk",
+var deployed = []string{"docker-compose.yml", "go.mod", "go.sum", "main.go", "plugins/plugins.mk",
 	"deploy/Dockerfile", "deploy/Dockerfile.dockerignore", "deploy/fluent-bit.yaml", "deploy/keytrail.yaml",
-	"deploy/otelcol.yaml", "deploy/trail/sample.json", "plugins/in_kms/main.go", "plugins/out_kms/main.go",
+	"deploy/collector.yaml", "deploy/otelcol.yaml", "deploy/own/", "scripts/kafka.pom.xml", "scripts/opensearch.pom.xml", "plugins/in_kms/main.go", "plugins/out_kms/main.go",
 	"plugins/internal/input/config.go", "plugins/internal/input/config_aws.go", "plugins/internal/output/config.go", "schemas/", "processor/"}
 
 // The files that most mutations are of.
@@ -58,16 +58,27 @@ func TestMutationsOfCompose(t *testing.T) {
 	// docker-compose.yml
 	f(compose, "services:", "servces:", "docker-compose.yml: ")
 	f(compose, "127.0.0.1:4318:4318", "4318:4318", `published on "", want 127.0.0.1`)
-	f(compose, "apache/kafka:4.3.1", "apache/kafka:latest", "no pinned version")
-	f(compose, "fluent/fluent-bit:5.1.1", "fluent/fluent-bit", "no pinned version")
-	f(compose, "./deploy/otelcol.yaml", "./deploy/collector.yaml", "mounts what is not there")
-	f(compose, "/etc/keytrail/keytrail.yaml]", "/etc/keytrail.yaml]", "names no file that is mounted")
-	f(compose, "${KEYTRAIL_TRAIL:-./deploy/trail}", "${KEYTRAIL_TRAIL}", "KEYTRAIL_TRAIL has no default")
-	f(compose, "target: plugins", "target: plugin", "no stage of deploy/Dockerfile")
-	f(compose, "      kafka:\n        condition: service_healthy\n      siem", "      plugins:\n        condition: service_healthy\n      siem", "has no healthcheck")
+	f(compose, "otel/opentelemetry-collector-contrib:0.149.0", "otel/opentelemetry-collector-contrib:latest", "no pinned version")
+	f(compose, "apache/kafka:4.4.0", "apache/kafka:4.3.1", "scripts/kafka.pom.xml has the version")
+	f(compose, "opensearch-dashboards:2.19.6", "opensearch-dashboards:2.19.5", "scripts/opensearch.pom.xml has the version")
+	f(compose, "./deploy/otelcol.yaml", "./deploy/siem.yaml", "mounts what is not there")
+	f(compose, "keytrail.yaml, --apply", "keytrail.yml, --apply", "names no file that its image has")
+	f(compose, "--apply, siem", "siem", `has no "--apply"`)
+	f(compose, "--apply, siem", "--apply, kafka", `has no "siem"`)
+	f(compose, "${KEYTRAIL_TRAIL:-./deploy/own}", "${KEYTRAIL_TRAIL}", "KEYTRAIL_TRAIL has no default")
+	f(compose, "type: bind\n        source: ${KEYTRAIL_TRAIL:-./deploy/own}", "type: volume\n        source: ${KEYTRAIL_TRAIL:-trail}", "KEYTRAIL_TRAIL=mytrail")
+	f(compose, "target: fluent-bit", "target: plugin", "no stage of deploy/Dockerfile")
+	f(compose, "      opensearch:\n        condition: service_healthy\n    restart", "      trail:\n        condition: service_healthy\n    restart", "has no healthcheck")
 	f(compose, "otelcol.yaml:ro", "otelcol.yaml", "is mounted for writing")
+	f(compose, `user: "0:0"`, `user: "10001"`, "may be unable to read")
 	f(compose, "mem_limit: 512m", "init: true", "no mem_limit")
-	f(compose, "stop_grace_period: 30s\n    mem_limit: 512m", "stop_grace_period: 5s\n    mem_limit: 512m", "stop_grace_period")
+	f(compose, "restart: unless-stopped", "restart: on-failure", "a killed one stays dead")
+	f(compose, "max-size: 10m, ", "", "grows without bound")
+	f(compose, `bash, -c, "exec 3<>/dev/tcp/kafka/19092"`, `/opt/kafka/bin/kafka-topics.sh, --list`, "starts a JVM")
+	f(compose, "stop_grace_period: 30s", "stop_grace_period: 5s", "stop_grace_period")
+	f(compose, "--out, /trail", "--out, /tmp", "writes no live trail into a volume")
+	f(compose, "      - trail:/trail/live:ro\n", "", "has no volume of service trail")
+	f(compose, "trail:/trail/live:ro", "trail:/live:ro", "does not have the volume at /live")
 	// Kafka's listeners
 	f(compose, "INTERNAL://kafka:19092", "INTERNAL://kafka:29092", "listens at 19092")
 	f(compose, "EXTERNAL://127.0.0.1:9092", "EXTERNAL://127.0.0.1:9093", "is not published")
@@ -77,26 +88,29 @@ func TestMutationsOfCompose(t *testing.T) {
 	f(compose, "KAFKA_LOG_DIRS: /var", "KAFKA_LOG_DIRS: /tmp/var", "is in no volume")
 }
 
-func TestMutationsOfMountedFiles(t *testing.T) {
+func TestMutationsOfConfigurations(t *testing.T) {
 	f := mutation(t)
-	// keytrail.yaml
+	// keytrail.yaml and collector.yaml
 	f(keytrail, "kafka:19092", "kafka:9092", "no address that service kafka advertises")
-	f(keytrail, "siem:4318", "siem:4317", `the collector listens at "siem:4318"`)
-	f(keytrail, "anomalous", "daily", "deploy/keytrail.yaml:14: sinks[0].take.windows")
+	f(keytrail, "opensearch:9200", "opensearch:9201", `the receiver listens at "opensearch:9200"`)
+	f(keytrail, "anomalous", "daily", "sinks[0].take.windows")
 	f(keytrail, "9464", "9465", "telemetry.listen")
 	f(keytrail, "kafka:\n", "kafka:\n  prefix: eu.\n", `keytrail.yaml's is "eu.events"`)
+	f("deploy/collector.yaml", "collector:4318", "collector:4317", `the receiver listens at "collector:4318"`)
+	f("deploy/collector.yaml", "events: 1", "events: 2", "its topics are not those of keytrail.yaml")
 	// fluent-bit.yaml
 	f(bit, "pipeline:", "pipelines:", "cannot decode")
 	f(bit, "brokers: kafka:19092", "brokers: kafka:9092", "no address that service kafka advertises")
 	f(bit, "brokers:", "broker:", `unknown property "broker"`)
-	f(bit, "source: file", "sourse: file", `unknown property "sourse"`)
-	f(bit, "flush: 1", "flush: 1\n  hot_reload: on", "hot_reload")
-	f(bit, "/plugins/in_kms.so", "/plugins/flb-in_kms.so", "plugins.mk makes")
+	f(bit, "checkpoint:", "checkpoints:", `unknown property "checkpoints"`)
+	f(bit, "flush: 0.2", "flush: 0.2\n  hot_reload: on", "hot_reload")
+	f(bit, "keytrail/in_kms.so", "keytrail/flb-in_kms.so", "plugins.mk makes")
 	f(bit, "name: in_kms", "name: kms", `name is "kms"`)
 	f(bit, "retry_limit: no_limits", "retry_limit: 5", "retry_limit")
 	f(bit, "filesystem", "memory", "storage.type")
-	f(bit, "/state/in_kms", "/tmp/in_kms", "would not survive")
-	f(bit, "path: /trail", "path: /trails", "in no mount")
+	f(bit, "/state/in_kms.ack", "/state/ack", "ack_path")
+	f(bit, "checkpoint: /state/", "checkpoint: /tmp/", "would not survive")
+	f(bit, "path: /trail", "path: /trails", "does not have the volume at /trail/live")
 	f(bit, "match: kms", "match: cloudtrail", "the output matches")
 	f(bit, "http_port: 2020", "http_port: 2021", "is not published")
 	f(bit, "grace: 20", "grace: 3", "flush_timeout")
@@ -112,17 +126,19 @@ func TestMutationsOfMountedFiles(t *testing.T) {
 
 func TestMutationsOfWhatIsBuilt(t *testing.T) {
 	f := mutation(t)
-	// the image
+	// the images
 	f(docker, "golang:1.26.8-bookworm", "golang:latest", "neither a stage nor a pinned image")
 	f(docker, "golang:1.26.8-bookworm", "golang:1.25.1-bookworm", "go.mod asks for")
+	f(docker, "fluent/fluent-bit:5.1.1", "fluent/fluent-bit", "neither a stage nor a pinned image")
 	f(docker, "COPY main.go", "COPY keytrail.go", "which is not there")
-	f(docker, "build/out_kms.so", "build/kms.so", "does not copy")
+	f(docker, "build/out_kms.so", "build/kms.so", "plugins.mk makes")
+	f(docker, "COPY --chmod=0444 deploy/fluent-bit.yaml", "COPY deploy/fluent-bit.yaml", "has the mode of the checkout")
+	f(docker, "COPY --chmod=0444 deploy/keytrail.yaml", "COPY deploy/keytrail.yaml", "has the mode of the checkout")
 	f("deploy/Dockerfile.dockerignore", "!schemas\n", "", "leaves out")
 	// the plugins
 	f("plugins/plugins.mk", "plugins: build/in_kms.so", "plugins: build/kms.so", "plugins.mk makes")
 	f("plugins/internal/input/config.go", `"path"`, `"marks"`, `unknown property "path"`)
 	f("plugins/out_kms/main.go", `name = "out_kms"`, `name = "kms"`, `name is "out_kms"`)
-	f(".gitignore", "/build/", "/out/", "does not hold /build/")
 }
 
 // copyDeployment copies what the checks read into its own folder.

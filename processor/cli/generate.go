@@ -58,18 +58,30 @@ func (t *trailFlags) config(start time.Time) generate.Config {
 func (a *app) generate() *cobra.Command {
 	var t trailFlags
 	var out string
+	live := liveFlags{history: 14 * 24 * time.Hour, every: 5 * time.Minute}
 	start := time.Date(2026, 1, 5, 0, 0, 0, 0, time.UTC)
 	cmd := &cobra.Command{
 		Use: "generate --out DIR [FLAGS]", GroupID: groupTry,
 		Short: "Write labelled synthetic CloudTrail files",
 		Long: "Writes a made-up trail of CloudTrail files below DIR/AWSLogs, as S3 would hold them,\n" +
-			"with attacks in it, and DIR/labels.ndjson, which names them, one a line.",
+			"with attacks in it, and DIR/labels.ndjson, which names them, one a line.\n\n" +
+			"With --live it writes a history without attacks, and then goes on as time passes until\n" +
+			"SIGINT or SIGTERM: the files of each minute, with an attack every few minutes, which it\n" +
+			"announces on standard error. Started again with the same DIR, it continues.",
 		Example: "keytrail generate --out trail\n" +
-			"keytrail generate --out big --duration 720h --keys 300 --principals 1000 --events 2000000",
+			"keytrail generate --out big --duration 720h --keys 300 --principals 1000 --events 2000000\n" +
+			"keytrail generate --out trail --live --keys 12 --principals 16",
 		Args: noArguments,
-		RunE: func(*cobra.Command, []string) error {
+		RunE: func(cmd *cobra.Command, _ []string) error {
 			if out == "" {
 				return usagef("generate needs --out DIR; see keytrail generate --help")
+			}
+			if err := live.check(cmd); err != nil {
+				return err
+			}
+			if live.on {
+				return a.generateLive(out, generate.LiveConfig{Seed: t.seed, Keys: t.keys, Principals: t.principals,
+					History: live.history, Every: live.every})
 			}
 			g, err := generate.New(t.config(start))
 			if err != nil {
@@ -85,6 +97,7 @@ func (a *app) generate() *cobra.Command {
 	}
 	cmd.Flags().StringVar(&out, "out", "", "`DIR` to write to")
 	t.register(cmd, 0)
+	live.register(cmd)
 	flags.Func(cmd, &start, "start", "`time` of the first event, RFC 3339",
 		"an RFC 3339 time such as 2026-01-05T00:00:00Z",
 		func(text string) (time.Time, error) { return time.Parse(time.RFC3339, text) },

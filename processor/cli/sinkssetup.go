@@ -16,10 +16,10 @@ func (a *app) sinksSetup() *cobra.Command {
 	var file string
 	var apply bool
 	setup := &cobra.Command{
-		Use: "setup NAME -c FILE [--apply]", Short: "Install the templates and policies of a sink",
+		Use: "setup NAME -c FILE [--apply]", Short: "Install the templates, policies and searches of a sink",
 		Long: "Installs what a sink of the type elasticsearch or opensearch needs at its receiver:\n" +
-			"index templates with a mapping for every attribute, and policies that delete old\n" +
-			"indices. Without --apply it changes nothing and prints the requests that it would\n" +
+			"index templates with a mapping for every attribute, policies that delete old indices,\n" +
+			"and searches. Without --apply it changes nothing and prints the requests that it would\n" +
 			"send. It leaves existing indices as they are.",
 		Example: "keytrail sinks setup -c keytrail.yaml siem            # what it would change\n" +
 			"keytrail sinks setup -c keytrail.yaml --apply siem",

@@ -33,6 +33,12 @@
 // belong to it, or that the change is harmless: late, triple or repeated files,
 // deployments, Bucket Keys turned on or off, new services.
 //
+// # Live trails
+//
+// A Live delivers a trail as time passes: a history without attacks at once, and then the
+// files of each minute with an attack every few minutes. Hours and attacks depend only on
+// the seed and on their number, so it can resume at any of them.
+//
 // # Limits
 //
 // The shapes come from real events of event versions 1.08 to 1.11, but the values are

@@ -24,6 +24,7 @@ type file struct {
 	account, region string
 	stamp           int64 // Unix seconds
 	records         [][]byte
+	labels          []Label // those of a Live whose first call is in it
 }
 
 // WriteFiles writes the trail into dir as CloudTrail delivers it,
@@ -96,18 +97,27 @@ func prepare(dir string) error {
 
 // writeLabels writes the file of labels.
 func (g *Generator) writeLabels(dir string) error {
-	var text bytes.Buffer
-	lines := json.NewEncoder(&text)
-	for _, l := range g.labels {
-		if err := lines.Encode(l); err != nil {
-			return fmt.Errorf("cannot encode the labels: %w", err)
-		}
+	text, err := encodeLabels(g.labels)
+	if err != nil {
+		return err
 	}
 	path := filepath.Join(dir, LabelsFile)
-	if err := os.WriteFile(path, text.Bytes(), 0o644); err != nil {
+	if err := os.WriteFile(path, text, 0o644); err != nil {
 		return fmt.Errorf("cannot write %q: %w", path, err)
 	}
 	return nil
+}
+
+// encodeLabels returns labels as JSON, one a line.
+func encodeLabels(labels []Label) ([]byte, error) {
+	var text bytes.Buffer
+	lines := json.NewEncoder(&text)
+	for _, l := range labels {
+		if err := lines.Encode(l); err != nil {
+			return nil, fmt.Errorf("cannot encode the labels: %w", err)
+		}
+	}
+	return text.Bytes(), nil
 }
 
 // fileWriter collects records into files and writes them. Time bounds the waiting
@@ -130,8 +140,8 @@ func newFileWriter(g *Generator, dir string) (*fileWriter, error) {
 	return &fileWriter{g: g, dir: dir, open: map[string]*file{}, folders: map[string]bool{}, zip: zip}, nil
 }
 
-// add puts a record into its file.
-func (w *fileWriter) add(event Event) {
+// add puts a record into its file, which it returns.
+func (w *fileWriter) add(event Event) *file {
 	name := event.Account + event.Region + event.Delivered.Format(time.RFC3339)
 	f := w.open[name]
 	if f == nil {
@@ -139,6 +149,17 @@ func (w *fileWriter) add(event Event) {
 		w.open[name] = f
 	}
 	f.records = append(f.records, event.JSON)
+	return f
+}
+
+// earliest returns the Unix second of the first waiting file, if there is one.
+func (w *fileWriter) earliest() (stamp int64, found bool) {
+	for _, f := range w.open {
+		if !found || f.stamp < stamp {
+			stamp, found = f.stamp, true
+		}
+	}
+	return stamp, found
 }
 
 // take removes and returns the files delivered before a Unix second, in order.
@@ -158,7 +179,7 @@ func (w *fileWriter) take(before int64) []*file {
 	return ready
 }
 
-// write shuffles, packs and writes one file.
+// write shuffles, packs and writes one file, which is whole as soon as it has its name.
 func (w *fileWriter) write(f *file) error {
 	stamp := time.Unix(f.stamp, 0).UTC()
 	base := f.account + "_CloudTrail_" + f.region + "_" + stamp.Format("20060102T1504Z") + "_"
@@ -190,9 +211,18 @@ func (w *fileWriter) write(f *file) error {
 		}
 		w.folders[folder] = true
 	}
-	path := filepath.Join(folder, base)
-	if err := os.WriteFile(path, w.out.Bytes(), 0o644); err != nil {
-		return fmt.Errorf("cannot write trail file %q: %w", path, err)
+	if err := replaceFile(filepath.Join(folder, base), w.out.Bytes()); err != nil {
+		return fmt.Errorf("cannot write a trail file: %w", err)
 	}
 	return nil
+}
+
+// replaceFile writes a file that readers see as a whole or not at all. Its temporary name
+// begins with a dot, so that readers of trails pass it over.
+func replaceFile(path string, content []byte) error {
+	temporary := filepath.Join(filepath.Dir(path), "."+filepath.Base(path))
+	if err := os.WriteFile(temporary, content, 0o644); err != nil {
+		return err
+	}
+	return os.Rename(temporary, path)
 }

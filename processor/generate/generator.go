@@ -16,15 +16,30 @@ type Event struct {
 	// JSON is the minified record. The receiver may keep but not change it: both Events
 	// of a record delivered twice share the bytes.
 	JSON []byte
+
+	call uuid // the call's id
 }
 
 // Generator makes one trail. See the package comment.
 type Generator struct {
 	config  Config
 	world   *world
-	planted []*call // the attacks, by time
-	labels  []Label // by time
+	planted []*call   // the attacks, by time
+	labels  []Label   // by time
+	lag     lag       // of files
+	coarse  time.Time // files until then come every coarseEvery; zero: none do
 }
+
+// coarseEvery is the time between two files in the history of a live trail: fewer files are
+// sooner read.
+const coarseEvery = 15 * time.Minute
+
+// lag is how long after its event a file is delivered, before rounding up to the next
+// multiple of Config.FileEvery: at least least, and up to spread more.
+type lag struct{ least, spread time.Duration }
+
+// usualLag is CloudTrail's: most files come within 7 minutes.
+var usualLag = lag{2 * time.Minute, 8 * time.Minute}
 
 // New lays out the trail of a Config: who uses which keys, and when the attacks are. The
 // error names the invalid field and its allowed values.
@@ -33,7 +48,7 @@ func New(c Config) (*Generator, error) {
 	if err := c.validate(); err != nil {
 		return nil, err
 	}
-	g := &Generator{config: c, world: buildWorld(c)}
+	g := &Generator{config: c, world: buildWorld(c), lag: usualLag}
 	if c.long() {
 		g.world.change(newRandom(c.Seed, streamChanges), c)
 	}
@@ -57,16 +72,26 @@ func (g *Generator) Events() iter.Seq[Event] {
 	return func(yield func(Event) bool) {
 		var calls []call
 		for from := g.config.Start; from.Before(g.end()); from = from.Add(time.Hour) {
-			r := newRandom(g.config.Seed, streamHours+uint64(from.Sub(g.config.Start)/time.Hour))
-			calls = g.hour(calls[:0], r, from.Unix())
-			out := recorder{g: g, r: r, yield: yield}
-			for i := range calls {
-				if !out.write(&calls[i]) {
-					return
-				}
+			if !g.recordHour(&calls, from, yield) {
+				return
 			}
 		}
 	}
+}
+
+// recordHour yields the records of the hour that begins at from, a whole number of hours
+// after Config.Start, and reports whether to go on. It depends on no other hour. calls is
+// memory that it uses again.
+func (g *Generator) recordHour(calls *[]call, from time.Time, yield func(Event) bool) bool {
+	r := newRandom(g.config.Seed, streamHours+uint64(from.Sub(g.config.Start)/time.Hour))
+	*calls = g.hour((*calls)[:0], r, from.Unix())
+	out := recorder{g: g, r: r, yield: yield}
+	for i := range *calls {
+		if !out.write(&(*calls)[i]) {
+			return false
+		}
+	}
+	return true
 }
 
 // hour appends the calls of [from, from+3600), in order of time.
@@ -138,9 +163,10 @@ func (w *recorder) write(c *call) bool {
 			eventID = w.r.uuid()
 		}
 		twice := w.r.chance(w.g.config.DuplicateShare)
-		event := Event{Time: time.Unix(c.at, 0).UTC(), Account: account, Region: region}
-		event.Delivered = w.delivery(event.Time)
-		again := event.Delivered.Add(time.Duration(w.r.between(1, 2)) * w.g.config.FileEvery)
+		event := Event{Time: time.Unix(c.at, 0).UTC(), Account: account, Region: region, call: c.id}
+		var every time.Duration
+		event.Delivered, every = w.delivery(event.Time)
+		again := event.Delivered.Add(time.Duration(w.r.between(1, 2)) * every)
 		if w.g.world.hidden(account, c.at, !c.op.cloudTrail) {
 			continue
 		}
@@ -173,15 +199,19 @@ func (w *recorder) deliver(event Event, again time.Time, twice bool) bool {
 	return !twice || w.yield(event)
 }
 
-// delivery returns when an event's file is delivered: 2 to 10 minutes later, most within
-// 7, on a multiple of FileEvery. With a FileEvery above 5 minutes it may be later.
-func (w *recorder) delivery(at time.Time) time.Time {
-	const least, spread = 2 * time.Minute, 8 * time.Minute
-	lag := time.Duration(float64(2*time.Minute) * noise(w.r.Uint64(), 1))
-	every := w.g.config.FileEvery
-	file := at.Add(least + lag%spread).Truncate(every)
-	if file.Before(at.Add(least)) {
-		file = file.Add(every)
+// delivery returns when an event's file is delivered: in time after its lag, on a multiple
+// of every, the time between two files.
+func (w *recorder) delivery(at time.Time) (file time.Time, every time.Duration) {
+	late := time.Duration(float64(w.g.lag.spread/4) * noise(w.r.Uint64(), 1))
+	in := func(every time.Duration) time.Time {
+		file := at.Add(w.g.lag.least + late%w.g.lag.spread).Truncate(every)
+		if file.Before(at.Add(w.g.lag.least)) {
+			file = file.Add(every)
+		}
+		return file
 	}
-	return file
+	if file = in(coarseEvery); !file.Add(2 * coarseEvery).After(w.g.coarse) {
+		return file, coarseEvery
+	}
+	return in(w.g.config.FileEvery), w.g.config.FileEvery
 }

@@ -16,6 +16,7 @@ const (
 	streamHours // plus the hour's number
 	streamFiles // plus a hash of the file's name
 	streamChanges
+	streamLive // plus the attack's number, or that of its round
 )
 
 func newRandom(seed, stream uint64) random {

@@ -60,6 +60,9 @@ func (p *planner) slowDrip(at int64) {
 // refusedOwn: a program's role is refused on ten keys of its own account.
 func (p *planner) refusedOwn(at int64) {
 	e := p.roleEdge(at, 20, func(*edge) bool { return true })
+	if e == nil {
+		return
+	}
 	keys := p.strange(e.who, 10)
 	i := p.incident(nil, e.who, fmt.Sprintf("refused on %d keys of its own account within ten minutes", len(keys)),
 		KindRefusals)

@@ -15,29 +15,32 @@ type scenario struct {
 	plant func(p *planner, at int64)
 	long  bool // for trails of a week or longer
 	blind bool // hides other events
+	// live is for a Live: it adds only its own calls, within half an hour, and is found at
+	// once, however often it comes.
+	live bool
 }
 
 // scenarios are the attacks, in order of planting.
 func scenarios() []scenario {
 	return []scenario{
 		{name: "burst", need: 12 * time.Minute, plant: (*planner).burst},
-		{name: "object_sweep", need: 5 * time.Minute, plant: (*planner).objectSweep},
-		{name: "denied_probing", need: 8 * time.Minute, plant: (*planner).deniedProbing},
-		{name: "policy_opened", need: 2 * time.Minute, plant: (*planner).policyOpened},
+		{name: "object_sweep", need: 5 * time.Minute, plant: (*planner).objectSweep, live: true},
+		{name: "denied_probing", need: 8 * time.Minute, plant: (*planner).deniedProbing, live: true},
+		{name: "policy_opened", need: 2 * time.Minute, plant: (*planner).policyOpened, live: true},
 		{name: "key_deletion", need: 30 * time.Minute, plant: (*planner).keyDeletion},
-		{name: "grant_abuse", need: 30 * time.Minute, plant: (*planner).grantAbuse},
+		{name: "grant_abuse", need: 30 * time.Minute, plant: (*planner).grantAbuse, live: true},
 		{name: "first_use", need: 10 * time.Minute, night: true, plant: (*planner).firstUse},
 		{name: "fan_out_keys", need: 8 * time.Minute, plant: (*planner).fanOutKeys},
 		{name: "trail_blinded", need: 105 * time.Minute, plant: (*planner).trailBlinded, blind: true},
 		{name: "logging_stopped", need: 50 * time.Minute, plant: (*planner).loggingStopped, blind: true},
 		{name: "slow_drip", need: drip, plant: (*planner).slowDrip, long: true},
-		{name: "refused_own", need: 12 * time.Minute, plant: (*planner).refusedOwn, long: true},
-		{name: "cross_account", need: 15 * time.Minute, plant: (*planner).crossAccount, long: true},
-		{name: "stolen_role", need: 22 * time.Minute, plant: (*planner).stolenRole, long: true},
+		{name: "refused_own", need: 12 * time.Minute, plant: (*planner).refusedOwn, long: true, live: true},
+		{name: "cross_account", need: 15 * time.Minute, plant: (*planner).crossAccount, long: true, live: true},
+		{name: "stolen_role", need: 22 * time.Minute, plant: (*planner).stolenRole, long: true, live: true},
 		{name: "off_hours", need: 12 * time.Minute, night: true, plant: (*planner).offHours, long: true},
-		{name: "ransom", need: 10 * time.Minute, plant: (*planner).ransom, long: true},
-		{name: "rotation_off", need: 2 * time.Minute, plant: (*planner).rotationOff, long: true},
-		{name: "bucket_sweep", need: 12 * time.Minute, plant: (*planner).bucketSweep, long: true},
+		{name: "ransom", need: 10 * time.Minute, plant: (*planner).ransom, long: true, live: true},
+		{name: "rotation_off", need: 2 * time.Minute, plant: (*planner).rotationOff, long: true, live: true},
+		{name: "bucket_sweep", need: 12 * time.Minute, plant: (*planner).bucketSweep, long: true, live: true},
 		{name: "fan_in", need: 8 * time.Minute, plant: (*planner).fanIn, long: true},
 		// Harmless scenarios come last, so that they avoid the attacks.
 		{name: "late_file", need: 4 * time.Hour, plant: (*planner).lateFile, long: true},
@@ -269,9 +272,12 @@ func (p *planner) add(i *incident, c call) {
 }
 
 // finish turns incidents into the generator's labels and planted calls.
-func (p *planner) finish() {
+func (p *planner) finish() { p.g.planted, p.g.labels = p.result() }
+
+// result returns the planned calls and the labels of the incidents, each by time.
+func (p *planner) result() (calls []*call, labels []Label) {
 	byTime := func(a, b *call) int { return cmp.Compare(a.at, b.at) }
-	p.g.planted = p.others
+	calls = p.others
 	for _, i := range p.incidents {
 		slices.SortStableFunc(i.calls, byTime)
 		for _, c := range i.calls {
@@ -281,11 +287,12 @@ func (p *planner) finish() {
 			i.Start = time.Unix(i.calls[0].at, 0).UTC()
 			i.End = time.Unix(i.calls[i.Calls-1].at+1, 0).UTC()
 		}
-		p.g.planted = append(p.g.planted, i.calls...)
-		p.g.labels = append(p.g.labels, i.Label)
+		calls = append(calls, i.calls...)
+		labels = append(labels, i.Label)
 	}
-	slices.SortStableFunc(p.g.planted, byTime)
-	slices.SortStableFunc(p.g.labels, func(a, b Label) int { return a.Start.Compare(b.Start) })
+	slices.SortStableFunc(calls, byTime)
+	slices.SortStableFunc(labels, func(a, b Label) int { return a.Start.Compare(b.Start) })
+	return calls, labels
 }
 
 // choose returns the cheapest candidate without an earlier attack, or the cheapest of all

@@ -116,5 +116,25 @@ func (n node) views(t *testing.T) {
 			t.Errorf("%s: %s finds %s", v.title, text, found)
 		}
 	}
+	n.stored(t)
 	n.ask(t, "DELETE", "/keytrail-*", "")
+}
+
+// stored runs the stored searches with their defaults and with parameters.
+func (n node) stored(t *testing.T) {
+	f := func(index, id, params string, want float64, path ...any) {
+		t.Helper()
+		said := n.ask(t, "POST", "/"+index+"*/_search/template", `{"id":"`+id+`","params":`+params+`}`)
+		if got := dig(said, path...); got != want {
+			t.Errorf("%s with %s: %v is %v, want %v: %v", id, params, path, got, want, said)
+		}
+	}
+	total := []any{"hits", "total", "value"}
+	f("keytrail-anomalies", "keytrail-anomalies", `{"since":"2026-01-01T00:00:00Z","size":1}`, 1, total...)
+	f("keytrail-anomalies", "keytrail-anomalies", `{"since":"2200-01-01T00:00:00Z"}`, 0, total...)
+	f("keytrail-anomalies", "keytrail-anomalies", `{}`, 0, "_shards", "failed")
+	const key = `"key":"arn:aws:kms:eu-central-1:111122223333:key/0a1b2c3d-0a1b-2c3d-4e5f-0a1b2c3d4e5f"`
+	f("keytrail-events", "keytrail-principals", `{`+key+`,"since":"2026-01-01T00:00:00Z"}`, 1, "aggregations", "principals",
+		"buckets", 0, "calls", "value")
+	f("keytrail-events", "keytrail-principals", `{`+key+`}`, 0, "_shards", "failed")
 }

@@ -14,7 +14,8 @@ import (
 )
 
 // Setup is what a receiver lacks of what the sink needs: index templates with a mapping for
-// every attribute, and policies that delete old indices. It is not safe for concurrent use.
+// every attribute, policies that delete old indices, and search templates. It is not safe for
+// concurrent use.
 type Setup struct {
 	Receiver string   // its product and version
 	Notes    []string // what cannot be set up there, or is left as it is

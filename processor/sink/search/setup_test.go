@@ -84,6 +84,8 @@ func shown(kind, name string, body map[string]any, seq int) any {
 		return object{"component_templates": []any{object{"name": name, "component_template": body}}}
 	case "_index_template":
 		return object{"index_templates": []any{object{"name": name, "index_template": body}}}
+	case "_scripts":
+		return object{"_id": name, "found": true, "script": body["script"]}
 	case "_ilm":
 		policy := plain(body["policy"]).(object)
 		phases := policy["phases"].(object)
@@ -114,6 +116,9 @@ func checked(kind string, body map[string]any) error {
 		return members(body, "index_patterns", "priority", "composed_of", "_meta", "data_stream", "template", "version")
 	case "_ilm":
 		return checkILM(body)
+	case "_scripts":
+		script, _ := body["script"].(object)
+		return members(script, "lang", "source")
 	}
 	policy, _ := body["policy"].(object)
 	if err := members(policy, "description", "default_state", "states", "ism_template"); err != nil {
@@ -192,10 +197,10 @@ func TestSetup(t *testing.T) {
 		objects    int
 		note, want string
 	}{
-		{"ILM", elasticRoot, elastic, func(c *Settings) { c.Keep.Events = 30 * day }, 7, "", "~ phases.delete.min_age: \"90d\" -> \"30d\""},
-		{"ISM", openRoot, open, func(c *Settings) { c.Keep.Events = 30*day + time.Hour }, 7, "",
+		{"ILM", elasticRoot, elastic, func(c *Settings) { c.Keep.Events = 30 * day }, 9, "", "~ phases.delete.min_age: \"90d\" -> \"30d\""},
+		{"ISM", openRoot, open, func(c *Settings) { c.Keep.Events = 30*day + time.Hour }, 9, "",
 			"~ states[0].transitions[0].conditions.min_index_age: \"90d\" -> \"2595600s\""},
-		{"serverless", serverlessRoot, elastic, nil, 4, "no lifecycle policies", ""},
+		{"serverless", serverlessRoot, elastic, nil, 6, "no lifecycle policies", ""},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			p := &policies{root: c.root, objects: map[string]map[string]any{}}

@@ -51,7 +51,7 @@ func resources(c *Settings, ism bool) ([]resource, error) {
 	for _, k := range kinds {
 		list = append(list, template(c, k, shared, ism))
 	}
-	return list, nil
+	return append(list, searches(&c.Index)...), nil
 }
 
 // template returns the index template of a kind.

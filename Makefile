@@ -8,7 +8,7 @@ FUZZTIME ?= 30s
 STATICCHECK ?= honnef.co/go/tools/cmd/staticcheck@v0.8.2
 
 .NOTPARALLEL:
-.PHONY: help build test quick race integration chaos quality lint fuzz bench bench-stream bench-check microbench demo \
+.PHONY: help build test quick race integration chaos chaos-sinks quality lint fuzz bench bench-stream bench-check microbench demo \
 	generate man check clean
 
 # List the targets: each one with the first sentence of the comment above it.
@@ -52,12 +52,19 @@ integration:
 	KEYTRAIL_KAFKA=real $(GO) test -count=1 -timeout 20m -run TestSecurity ./plugins/internal/output
 
 SEED ?= 1
-DURATION ?= 90s
 # Kill, suspend and restart processors and brokers of a real Kafka while they count. The
 # final windows of the synthetic trail must then equal those of the offline oracle. The
 # last line reports it; the exit status is 1 when they differ.
+chaos: DURATION = 90s
 chaos:
 	$(GO) run ./processor/internal/chaos -seed $(SEED) -duration $(DURATION)
+
+# Do the same with a real OpenSearch, syslog-ng and a stand-in for Splunk behind it. Every
+# anomaly and final window must be in each of them. "make chaos-sinks DURATION=20m" takes
+# longer.
+chaos-sinks: DURATION = 3m
+chaos-sinks:
+	$(GO) run ./processor/internal/chaossinks -seed $(SEED) -duration $(DURATION)
 
 QUALITY ?= -seeds 101,102,103
 # Measure recall and false anomalies on labelled trails and write docs/quality.md. It

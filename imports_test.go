@@ -94,12 +94,13 @@ var guarded = []limit{
 	{"schemas/body/bodytest", nil},
 	{"processor/internal/...", []string{"processor/internal/...", "processor/kafka/kafkatest", "processor/sink/sinktest",
 		"processor/source/aws/awstest"}},
-	{"processor/kafka/kafkatest", []string{"processor/internal/chaos"}},
+	{"processor/kafka/kafkatest", []string{"processor/internal/chaos", "processor/internal/chaossinks"}},
 	{"processor/sink/sinktest", nil},
 	{"processor/source/aws/awstest", nil},
 	{"plugins/plugintest", nil},
 	{"deploy/...", nil},
-	{"github.com/twmb/...", []string{"processor/kafka/...", "processor/stream", "processor/deadletter", "processor/internal/chaos",
+	{"github.com/twmb/...", []string{"processor/kafka/...", "processor/stream", "processor/deadletter",
+		"processor/internal/chaos", "processor/internal/chaossinks", "processor/internal/chaostest",
 		"plugins/internal/output"}},
 }
 

@@ -10,6 +10,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"keytrail/processor/generate"
+	"keytrail/processor/internal/chaostest"
 	"keytrail/schemas/otellog"
 	"keytrail/schemas/semconv"
 )
@@ -41,7 +42,7 @@ func (o operations) add(seen map[string]bool, e generate.Event) error {
 	}
 	if fields.EventSource == "kms.amazonaws.com" && !seen[id] {
 		seen[id] = true
-		o[fields.EventName+" "+e.Time.UTC().Truncate(windowSize).Format(time.RFC3339)]++
+		o[fields.EventName+" "+e.Time.UTC().Truncate(chaostest.WindowSize).Format(time.RFC3339)]++
 	}
 	return nil
 }
@@ -50,7 +51,7 @@ func (o operations) add(seen map[string]bool, e generate.Event) error {
 func published(ctx context.Context, brokers []string) (operations, error) {
 	got := operations{}
 	var rec otellog.Record
-	err := read(ctx, brokers, topics.Anomalies, func(r *kgo.Record) error {
+	err := chaostest.Read(ctx, brokers, topics.Anomalies, func(r *kgo.Record) error {
 		if err := rec.Decode(r.Value); err != nil || rec.Str(semconv.KeytrailAnomalyDetector) != "sigma/every-operation" {
 			return err
 		}
@@ -88,13 +89,13 @@ func (o operations) explain(want operations) {
 	for n, calls := range want {
 		if o[n] != calls && left > 0 {
 			left--
-			say("correlation %s: got %d, want %d", n, o[n], calls)
+			chaostest.Say("correlation %s: got %d, want %d", n, o[n], calls)
 		}
 	}
 	for n, calls := range o {
 		if want[n] == 0 && left > 0 {
 			left--
-			say("correlation %s: got %d, want none", n, calls)
+			chaostest.Say("correlation %s: got %d, want none", n, calls)
 		}
 	}
 }

@@ -11,6 +11,7 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kgo"
 
+	"keytrail/processor/internal/chaostest"
 	"keytrail/schemas/otellog"
 	"keytrail/schemas/semconv"
 	"keytrail/schemas/wire"
@@ -32,21 +33,11 @@ func (v verdict) line() string {
 
 // counts are the compared parts of a window.
 type counts struct {
-	calls, denied, failed int
-	trail                 int // changes of trails, which are not calls
-	final                 bool
+	chaostest.Counts
 	revision              int64
 	firstSeen             int    // pairs' anomalies of this kind
 	key, principal, start string // of a pair
 }
-
-func (c counts) same(d counts) bool {
-	return c.calls == d.calls && c.denied == d.denied && c.failed == d.failed && c.trail == d.trail && c.final == d.final
-}
-
-// empty reports whether a window has no calls left: better copies credited them to
-// another principal.
-func (c counts) empty() bool { return c.calls == 0 && c.denied == 0 && c.failed == 0 && c.trail == 0 }
 
 // quiet is how long the output must stay unchanged for the work to count as done.
 const quiet = 45 * time.Second
@@ -54,7 +45,7 @@ const quiet = 45 * time.Second
 // judge waits until the final windows equal the oracle's, or until nothing changes any
 // more, and returns the differences.
 func judge(ctx context.Context, brokers []string, l *load) (verdict, error) {
-	want := expected(l)
+	want := chaostest.Expected(l.want)
 	var v verdict
 	for last, since := -1, time.Now(); ; {
 		got, revisions, err := windows(ctx, brokers)
@@ -78,7 +69,7 @@ func judge(ctx context.Context, brokers []string, l *load) (verdict, error) {
 			correlated.explain(l.operations)
 			break
 		}
-		pause(ctx, 3*time.Second)
+		chaostest.Pause(ctx, 3*time.Second)
 		if ctx.Err() != nil {
 			return v, ctx.Err()
 		}
@@ -86,33 +77,12 @@ func judge(ctx context.Context, brokers []string, l *load) (verdict, error) {
 	return v, balance(ctx, brokers, l, &v)
 }
 
-// expected are the oracle's windows by name, and the roll-ups that sum them.
-func expected(l *load) map[string]counts {
-	want := map[string]counts{}
-	for _, r := range l.want.Rows {
-		want[name(r.Scope, r.Key, r.Principal, r.Start.UTC().Format(time.RFC3339))] = counts{calls: r.Calls,
-			denied: r.Denied, failed: r.Failed, trail: r.Classes["trail"], final: true}
-		n := name(r.Scope, r.Key, r.Principal, r.Start.UTC().Truncate(time.Hour).Format(time.RFC3339)) + hourly
-		sum := want[n]
-		want[n] = counts{calls: sum.calls + r.Calls, denied: sum.denied + r.Denied, failed: sum.failed + r.Failed,
-			trail: sum.trail + r.Classes["trail"], final: true}
-	}
-	return want
-}
-
-// hourly ends the names of roll-ups.
-const hourly = " for an hour"
-
-func name(scope, key, principal, start string) string {
-	return strings.Join([]string{scope, key, principal, start}, " ")
-}
-
 // windows reads the windows topic: the highest revision of each window, and the number of
 // all revisions.
 func windows(ctx context.Context, brokers []string) (got map[string]counts, revisions int, err error) {
 	got = map[string]counts{}
 	var rec otellog.Record
-	err = read(ctx, brokers, topics.Windows, func(r *kgo.Record) error {
+	err = chaostest.Read(ctx, brokers, topics.Windows, func(r *kgo.Record) error {
 		revisions++
 		if err := rec.Decode(r.Value); err != nil {
 			return err
@@ -120,19 +90,17 @@ func windows(ctx context.Context, brokers []string) (got map[string]counts, revi
 		text := rec.Str(semconv.KeytrailWindowStart)
 		// An alias keeps its windows, whatever key it refers to.
 		key := cmp.Or(rec.Str(semconv.AWSKMSAliasARN), rec.Str(semconv.AWSKMSKeyARN))
-		w := counts{
-			calls: number(&rec, semconv.KeytrailWindowCallsTotal), denied: number(&rec, semconv.KeytrailWindowDenied),
-			failed: number(&rec, semconv.KeytrailWindowFailed),
-			trail:  number(&rec, semconv.KeytrailWindowCallsTrail),
-			final:  rec.Str(semconv.KeytrailWindowState) == "final", revision: int64(number(&rec,
-				semconv.KeytrailWindowRevision)),
-		}
+		w := counts{Counts: chaostest.Counts{
+			Calls: number(&rec, semconv.KeytrailWindowCallsTotal), Denied: number(&rec, semconv.KeytrailWindowDenied),
+			Failed: number(&rec, semconv.KeytrailWindowFailed),
+			Trail:  number(&rec, semconv.KeytrailWindowCallsTrail),
+			Final:  rec.Str(semconv.KeytrailWindowState) == "final",
+		}, revision: int64(number(&rec, semconv.KeytrailWindowRevision))}
 		w.firstSeen = number(&rec, semconv.KeytrailWindowAnomaliesFirstSeen)
 		scope, principal := rec.Str(semconv.KeytrailWindowScope), rec.Str(semconv.KeytrailPrincipalID)
-		n := name(scope, key, principal, text)
-		if rec.Get(semconv.KeytrailWindowRollup) != nil {
-			n += hourly
-		} else if scope == "pair" {
+		rollup := rec.Get(semconv.KeytrailWindowRollup) != nil
+		n := chaostest.Name(scope, key, principal, text, rollup)
+		if !rollup && scope == "pair" {
 			w.key, w.principal, w.start = strings.Clone(key), strings.Clone(principal), strings.Clone(text)
 		}
 		if old, ok := got[n]; !ok || w.revision >= old.revision {
@@ -152,23 +120,23 @@ func number(rec *otellog.Record, key string) int {
 
 // compare counts the differing windows, and the lost and duplicated calls in the windows
 // of keys.
-func compare(got, want map[string]counts) (v verdict) {
-	differ := func(n string, g, w counts) {
-		if g.same(w) {
+func compare(got map[string]counts, want map[string]chaostest.Counts) (v verdict) {
+	differ := func(n string, g, w chaostest.Counts) {
+		if g == w {
 			return
 		}
 		v.mismatches++
 		if strings.HasPrefix(n, "key ") {
-			v.lost += max(0, w.calls-g.calls)
-			v.duplicated += max(0, g.calls-w.calls)
+			v.lost += max(0, w.Calls-g.Calls)
+			v.duplicated += max(0, g.Calls-w.Calls)
 		}
 	}
 	for n, w := range want {
-		differ(n, got[n], w)
+		differ(n, got[n].Counts, w)
 	}
 	for n, g := range got {
-		if _, ok := want[n]; !ok && !g.empty() {
-			differ(n, g, counts{})
+		if _, ok := want[n]; !ok && !g.Empty() {
+			differ(n, g.Counts, chaostest.Counts{})
 		}
 	}
 	for n, sum := range shared(got) {
@@ -185,27 +153,34 @@ func shared(got map[string]counts) map[string]int {
 	sums := map[string]int{}
 	for _, g := range got {
 		if g.start != "" {
-			sums[name("key", g.key, "", g.start)] += g.firstSeen
-			sums[name("principal", "", g.principal, g.start)] += g.firstSeen
+			sums[chaostest.Name("key", g.key, "", g.start, false)] += g.firstSeen
+			sums[chaostest.Name("principal", "", g.principal, g.start, false)] += g.firstSeen
 		}
 	}
 	return sums
 }
 
 // explain prints some of the differences.
-func explain(got, want map[string]counts) {
+func explain(got map[string]counts, want map[string]chaostest.Counts) {
 	for n, sum := range shared(got) {
 		if got[n].firstSeen != sum {
-			say("%s: %d first uses, its pairs have %d", n, got[n].firstSeen, sum)
+			chaostest.Say("%s: %d first uses, its pairs have %d", n, got[n].firstSeen, sum)
 		}
 	}
-	all := maps.Clone(want)
-	maps.Copy(all, got)
 	left := 20
-	for n := range all {
-		if g, w := got[n], want[n]; !g.same(w) && !(w == counts{} && g.empty()) && left > 0 {
+	show := func(n string) {
+		g, w := got[n].Counts, want[n]
+		if g != w && !(w == chaostest.Counts{} && g.Empty()) && left > 0 {
 			left--
-			say("%s: got %+v, want %+v", n, g, w)
+			chaostest.Say("%s: got %+v, want %+v", n, g, w)
+		}
+	}
+	for n := range want {
+		show(n)
+	}
+	for n := range got {
+		if _, ok := want[n]; !ok {
+			show(n)
 		}
 	}
 }
@@ -214,13 +189,14 @@ func explain(got, want map[string]counts) {
 // reason, or was filtered.
 func balance(ctx context.Context, brokers []string, l *load, v *verdict) error {
 	records := 0
-	if err := read(ctx, brokers, topics.Events, func(*kgo.Record) error { records++; return nil }); err != nil {
+	err := chaostest.Read(ctx, brokers, topics.Events, func(*kgo.Record) error { records++; return nil })
+	if err != nil {
 		return err
 	}
 	v.lost += max(0, l.wanted-records)
 	v.duplicated += max(0, records-l.wanted)
 	letters := map[string]int{}
-	err := read(ctx, brokers, topics.DeadLetter, func(r *kgo.Record) error {
+	err = chaostest.Read(ctx, brokers, topics.DeadLetter, func(r *kgo.Record) error {
 		for _, h := range r.Headers {
 			if h.Key == "reason" {
 				letters[string(h.Value)]++
@@ -235,21 +211,21 @@ func balance(ctx context.Context, brokers []string, l *load, v *verdict) error {
 	letters["late"] = l.letters["late"]
 	if records != l.wanted || !maps.Equal(letters, l.letters) || late < 0 || late > l.either {
 		v.mismatches++
-		say("%d log records, want %d; dead letters %v and %d that are late, want %v and up to %d", records, l.wanted,
-			letters, late, l.letters, l.either)
+		chaostest.Say("%d log records, want %d; dead letters %v and %d that are late, want %v and up to %d", records,
+			l.wanted, letters, late, l.letters, l.either)
 	}
 	idle, err := idleFrames(ctx, brokers)
 	if err == nil && idle == 0 {
 		err = errors.New("no source has fallen idle: this tests too little")
 	}
-	say("%d better copies came too late, %d of them when their ids were forgotten; %d frames of idle sources",
+	chaostest.Say("%d better copies came too late, %d of them when their ids were forgotten; %d frames of idle sources",
 		l.either, late, idle)
 	return err
 }
 
 // idleFrames counts the frames in which a source declares itself idle.
 func idleFrames(ctx context.Context, brokers []string) (n int, err error) {
-	err = read(ctx, brokers, topics.Partials, func(r *kgo.Record) error {
+	err = chaostest.Read(ctx, brokers, topics.Partials, func(r *kgo.Record) error {
 		f, err := wire.NewDecoder(r.Value).Frame()
 		if err == nil && f.Idle {
 			n++

@@ -5,7 +5,6 @@ import (
 	"cmp"
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"math/rand/v2"
 	"slices"
@@ -14,6 +13,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"keytrail/processor/generate"
+	"keytrail/processor/internal/chaostest"
 	"keytrail/processor/internal/oracle"
 	"keytrail/processor/kafka"
 	"keytrail/schemas/wire"
@@ -23,7 +23,6 @@ import (
 var topics = wire.DefaultTopics()
 
 const (
-	windowSize = 5 * time.Minute
 	// disorder is how far copies of a call are moved back in event time. A call is late
 	// if its window's end plus the allowed lateness of 1 h is behind the watermark, which
 	// is 15 min behind the youngest event: never below 75 min.
@@ -73,7 +72,7 @@ func makeLoad(o options) (*load, error) {
 	if err != nil {
 		return nil, err
 	}
-	judge, err := oracle.New(windowSize)
+	judge, err := oracle.New(chaostest.WindowSize)
 	if err != nil {
 		return nil, err
 	}
@@ -218,11 +217,11 @@ func (l *load) send(ctx context.Context, brokers []string, duration time.Duratio
 	failed := make(chan error, 1)
 	for i, json := range l.records {
 		if i == len(l.records)/3 || i == len(l.records)*3/4 {
-			say("stop sending for %v", pauses)
+			chaostest.Say("stop sending for %v", pauses)
 			if err := cl.Flush(ctx); err != nil {
 				return err
 			}
-			pause(ctx, pauses)
+			chaostest.Pause(ctx, pauses)
 			start = start.Add(pauses)
 		}
 		due := time.Duration(float64(duration) * float64(i) / float64(len(l.records)))
@@ -247,21 +246,4 @@ func (l *load) send(ctx context.Context, brokers []string, duration time.Duratio
 	default:
 		return nil
 	}
-}
-
-// read calls f for every committed record of a topic.
-func read(ctx context.Context, brokers []string, topic string, f func(*kgo.Record) error) error {
-	counts, err := kafka.EnsureTopics(ctx, kafka.Config{Brokers: brokers, ClientID: "chaos"}, 1,
-		[]kafka.Topic{{Name: topic, Partitions: 1}})
-	if err != nil {
-		return err
-	}
-	var all []int32
-	for p := range counts[topic] {
-		all = append(all, p)
-	}
-	if len(all) == 0 {
-		return errors.New("no topic " + topic)
-	}
-	return kafka.ReadLog(ctx, kafka.Config{Brokers: brokers, ClientID: "chaos"}, topic, all, f)
 }

@@ -23,9 +23,10 @@ import (
 	"fmt"
 	"os"
 	"os/signal"
-	"path/filepath"
 	"syscall"
 	"time"
+
+	"keytrail/processor/internal/chaostest"
 )
 
 // options are the command line's.
@@ -65,22 +66,11 @@ func main() {
 }
 
 func run(ctx context.Context, o options) (v verdict, err error) {
-	dir := o.dir
-	if dir == "" {
-		if dir, err = os.MkdirTemp("", "keytrail-chaos-"); err != nil {
-			return v, err
-		}
-		defer func() { // keeps data for the analysis of a failure
-			if err == nil && v.clean() {
-				os.RemoveAll(dir)
-			} else {
-				fmt.Fprintln(os.Stderr, "chaos: data and logs are in", dir)
-			}
-		}()
-	}
-	if dir, err = filepath.Abs(dir); err != nil {
+	dir, done, err := chaostest.Dir("chaos", o.dir)
+	if err != nil {
 		return v, err
 	}
+	defer func() { done(err == nil && v.clean()) }() // keeps data for the analysis of a failure
 	f, err := setUp(ctx, o, dir)
 	if err != nil {
 		return v, err
@@ -90,7 +80,7 @@ func run(ctx context.Context, o options) (v verdict, err error) {
 	if err != nil {
 		return v, err
 	}
-	say("%d records of %d calls over %v; seed %d", len(l.records), l.calls, o.duration, o.seed)
+	chaostest.Say("%d records of %d calls over %v; seed %d", len(l.records), l.calls, o.duration, o.seed)
 	sent := make(chan error, 1)
 	go func() { sent <- l.send(ctx, f.brokers(), o.duration) }()
 	if err := f.faults(ctx, o.duration); err != nil {
@@ -105,11 +95,4 @@ func run(ctx context.Context, o options) (v verdict, err error) {
 	v, err = judge(ctx, f.brokers(), l)
 	v.kills = f.kills
 	return v, err
-}
-
-// began is the start of the program, from which its log counts time.
-var began = time.Now()
-
-func say(format string, args ...any) {
-	fmt.Fprintf(os.Stderr, "%6.1fs "+format+"\n", append([]any{time.Since(began).Seconds()}, args...)...)
 }

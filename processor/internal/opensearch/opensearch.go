@@ -54,13 +54,16 @@ func Start(t testing.TB, settings ...string) *Node {
 			skip(t, tool+" is not installed")
 		}
 	}
-	n := &Node{dir: t.TempDir(), settings: settings}
+	n := New(t.TempDir(), settings...)
 	t.Cleanup(func() { n.Stop() })
 	if err := n.Launch(); err != nil {
 		t.Fatal(err)
 	}
 	return n
 }
+
+// New returns a node, not yet started, with its data below dir and settings as Start.
+func New(dir string, settings ...string) *Node { return &Node{dir: dir, settings: settings} }
 
 // skip skips a test loudly.
 func skip(t testing.TB, why string) {
@@ -107,6 +110,19 @@ func (n *Node) Launch() error {
 	}
 	n.URL = strings.TrimSpace(line)
 	return nil
+}
+
+// Suspend stops the node, if it runs, with SIGSTOP until Resume.
+func (n *Node) Suspend() { n.signal(syscall.SIGSTOP) }
+
+// Resume continues a suspended node.
+func (n *Node) Resume() { n.signal(syscall.SIGCONT) }
+
+// signal sends a signal to the script and the node.
+func (n *Node) signal(s syscall.Signal) {
+	if n.run != nil {
+		_ = syscall.Kill(-n.run.Process.Pid, s)
+	}
 }
 
 // Stop ends the node, if it runs, in good order. It kills a node that does not end.

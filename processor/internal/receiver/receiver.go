@@ -3,25 +3,23 @@
 package receiver
 
 import (
+	"errors"
 	"fmt"
+	"math/rand/v2"
 	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
-	"syscall"
 	"testing"
-	"time"
 
 	"keytrail/processor/internal/module"
+	"keytrail/processor/internal/process"
 )
 
 // Variable is the environment variable that has tests run against real receivers when it
 // is "real"; make integration sets it.
 const Variable = "KEYTRAIL_RECEIVERS"
-
-// patience is how long a receiver may take to begin or to end, on a busy machine.
-const patience = time.Minute
 
 // Find returns the path of a program that a script of the folder scripts prints, such as
 // Find(t, "syslogd", "rsyslogd"). It skips the test, with a line on standard error, unless
@@ -35,17 +33,26 @@ func Find(t testing.TB, script string, args ...string) string {
 	default:
 		t.Fatalf("%s is %q, want real or nothing", Variable, v)
 	}
+	path, err := Path(script, args...)
+	if err != nil {
+		skip(t, err.Error())
+	}
+	return path
+}
+
+// Path returns the path that a script of the folder scripts prints, as Find.
+func Path(script string, args ...string) (string, error) {
 	root, err := module.Root()
 	if err != nil {
-		t.Fatal(err)
+		return "", err
 	}
 	run := exec.Command(filepath.Join(root, "scripts", script), args...)
 	run.Stderr = os.Stderr
 	path, err := run.Output()
 	if err != nil {
-		skip(t, fmt.Sprintf("scripts/%s: %v", script, err))
+		return "", fmt.Errorf("scripts/%s: %w", script, err)
 	}
-	return strings.TrimSpace(string(path))
+	return strings.TrimSpace(string(path)), nil
 }
 
 // skip skips a test loudly.
@@ -56,20 +63,13 @@ func skip(t testing.TB, why string) {
 }
 
 // Program is a receiver on the loopback interface.
-type Program struct {
-	path string
-	args []string
-	tcp  string // where it answers
-	log  string // the file of what it prints
-	run  *exec.Cmd
-	done chan struct{} // closed when run has ended
-}
+type Program = process.Process
 
 // Start starts a program for a test, at whose end it is killed, and returns when it accepts
 // connections at tcp.
 func Start(t testing.TB, tcp, path string, args ...string) *Program {
 	t.Helper()
-	p := &Program{path: path, args: args, tcp: tcp, log: filepath.Join(t.TempDir(), "log")}
+	p := process.New(filepath.Join(t.TempDir(), "log"), tcp, path, args...)
 	t.Cleanup(p.Kill)
 	if err := p.Launch(); err != nil {
 		t.Fatal(err)
@@ -77,75 +77,62 @@ func Start(t testing.TB, tcp, path string, args ...string) *Program {
 	return p
 }
 
-// Launch starts the program again after Stop or Kill.
-func (p *Program) Launch() error {
-	log, err := os.OpenFile(p.log, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
+// SyslogNG returns a syslog-ng, not yet started, with a source of the given driver, such as
+// `syslog(transport("tcp") AT)`. AT becomes the options for the address; replace holds more
+// pairs of a word and its replacement. It writes a line per message into the file out: the
+// priority, time, host, program, message id, structured data and text with tabs between them.
+// Everything is below folder.
+func SyslogNG(binary, folder, address, driver string, replace ...string) (p *Program, out string, err error) {
+	tcp, err := FreeAddress()
 	if err != nil {
-		return err
+		return nil, "", err
 	}
-	defer log.Close()
-	p.run = exec.Command(p.path, p.args...)
-	p.run.Stdout, p.run.Stderr = log, log
-	p.run.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
-	if err := p.run.Start(); err != nil {
-		p.run = nil
-		return err
+	host, port, _ := strings.Cut(address, ":")
+	_, probe, _ := strings.Cut(tcp, ":")
+	replace = append(replace, "AT", fmt.Sprintf("ip(%s) port(%s) log-msg-size(1048576)", host, port))
+	driver = strings.NewReplacer(replace...).Replace(driver)
+	out = filepath.Join(folder, "out")
+	config := fmt.Sprintf(`@version: 3.38
+options { keep-hostname(yes); log-msg-size(1048576); frac-digits(6); };
+source s { %s; };
+source probe { network(ip(127.0.0.1) port(%s)); };
+destination d { file(%q template("$PRI\t$ISODATE\t$HOST\t$PROGRAM\t$MSGID\t$SDATA\t$MSG\n")); };
+log { source(s); source(probe); destination(d); };
+`, driver, probe, out)
+	settings := filepath.Join(folder, "syslog-ng.conf")
+	if err := os.WriteFile(settings, []byte(config), 0o600); err != nil {
+		return nil, "", err
 	}
-	run, done := p.run, make(chan struct{})
-	p.done = done
-	go func() {
-		_ = run.Wait() // its error says no more than the log
-		close(done)
-	}()
-	for end := time.Now().Add(patience); time.Now().Before(end); time.Sleep(20 * time.Millisecond) {
-		if c, err := net.Dial("tcp", p.tcp); err == nil {
-			return c.Close()
-		}
-		select {
-		case <-done:
-			end = time.Time{}
-		default:
-		}
-	}
-	p.Kill()
-	said, _ := os.ReadFile(p.log)
-	return fmt.Errorf("%s does not answer at %s:\n%s", p.path, p.tcp, said)
-}
-
-// Stop ends the program in good order. It kills a program that does not end.
-func (p *Program) Stop() { p.end(syscall.SIGTERM) }
-
-// Kill ends the program with SIGKILL, if it runs.
-func (p *Program) Kill() { p.end(syscall.SIGKILL) }
-
-func (p *Program) end(signal syscall.Signal) {
-	if p.run == nil {
-		return
-	}
-	pid := p.run.Process.Pid
-	_ = syscall.Kill(-pid, signal)
-	force := time.AfterFunc(patience, func() { _ = syscall.Kill(-pid, syscall.SIGKILL) })
-	<-p.done
-	force.Stop()
-	p.run = nil
+	p = process.New(filepath.Join(folder, "log"), tcp, binary, "-F", "--no-caps", "-f", settings, "-R",
+		filepath.Join(folder, "persist"), "-p", filepath.Join(folder, "pid"), "-c", filepath.Join(folder, "control"))
+	return p, out, nil
 }
 
 // Address returns a free address of the loopback interface, for TCP and UDP.
 func Address(t testing.TB) string {
 	t.Helper()
-	for range 100 {
-		l, err := net.Listen("tcp", "127.0.0.1:0")
+	address, err := FreeAddress()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return address
+}
+
+// FreeAddress is Address without a test. The port is below the range of outgoing
+// connections, so none of them takes it while a receiver is down.
+func FreeAddress() (string, error) {
+	for range 1000 {
+		address := fmt.Sprintf("127.0.0.1:%d", 10_000+rand.IntN(22_000))
+		l, err := net.Listen("tcp", address)
 		if err != nil {
-			t.Fatal(err)
+			continue
 		}
-		address := l.Addr().String()
 		u, err := net.ListenPacket("udp", address)
 		_ = l.Close()
 		if err == nil {
 			_ = u.Close()
-			return address
+			return address, nil
 		}
 	}
-	t.Fatal("no port is free for TCP and UDP")
-	return ""
+	return "", errors.New("no port from 10000 to 31999 is free for TCP and UDP")
 }

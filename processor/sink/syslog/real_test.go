@@ -67,26 +67,17 @@ func startSyslogNG(t *testing.T, driver string) (p *receiver.Program, address, o
 	t.Helper()
 	binary := receiver.Find(t, "syslogd", "syslog-ng")
 	folder := t.TempDir()
-	address, tcp := receiver.Address(t), receiver.Address(t)
-	out = filepath.Join(folder, "out")
+	address = receiver.Address(t)
 	cert, key := certificate(t)
-	host, port, _ := strings.Cut(address, ":")
-	_, probe, _ := strings.Cut(tcp, ":")
-	driver = strings.NewReplacer("AT", fmt.Sprintf("ip(%s) port(%s) log-msg-size(1048576)", host, port),
-		"CERT", fmt.Sprintf("tls(key-file(%q) cert-file(%q) peer-verify(optional-untrusted))", key, cert)).Replace(driver)
-	config := fmt.Sprintf(`@version: 3.38
-options { keep-hostname(yes); log-msg-size(1048576); frac-digits(6); };
-source s { %s; };
-source probe { network(ip(127.0.0.1) port(%s)); };
-destination d { file(%q template("$PRI\t$ISODATE\t$HOST\t$PROGRAM\t$MSGID\t$SDATA\t$MSG\n")); };
-log { source(s); source(probe); destination(d); };
-`, driver, probe, out)
-	settings := filepath.Join(folder, "syslog-ng.conf")
-	if err := os.WriteFile(settings, []byte(config), 0o600); err != nil {
+	p, out, err := receiver.SyslogNG(binary, folder, address, driver, "CERT",
+		fmt.Sprintf("tls(key-file(%q) cert-file(%q) peer-verify(optional-untrusted))", key, cert))
+	if err != nil {
 		t.Fatal(err)
 	}
-	p = receiver.Start(t, tcp, binary, "-F", "--no-caps", "-f", settings, "-R", filepath.Join(folder, "persist"),
-		"-p", filepath.Join(folder, "pid"), "-c", filepath.Join(folder, "control"))
+	t.Cleanup(p.Kill)
+	if err := p.Launch(); err != nil {
+		t.Fatal(err)
+	}
 	return p, address, out, cert
 }
 

@@ -54,7 +54,7 @@ type Kind struct {
 // Kinds are all types of sinks, in the order in which errors list them. Not to be changed.
 var Kinds = []Kind{
 	{OTLP, "otlphttp", func() sink.Config { c := otlphttp.DefaultConfig(); return &c }, sink.MaxInFlight,
-		[]string{"HTTP"}, []string{"OTLP protobuf"}},
+		[]string{"HTTP", "gRPC"}, []string{"OTLP protobuf"}},
 	{SplunkHEC, "splunkhec", func() sink.Config { c := splunkhec.DefaultConfig(); return &c }, sink.MaxInFlight,
 		[]string{"HTTP"}, splunkhec.Bodies()},
 	{Syslog, "syslog", func() sink.Config { c := syslog.DefaultConfig(); return &c }, sink.MaxInFlight,

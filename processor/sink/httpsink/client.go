@@ -10,6 +10,7 @@ import (
 	"mime"
 	"net/http"
 	"net/url"
+	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -44,6 +45,7 @@ type Client struct {
 	hidden  *setting.Scrubber
 	headers map[string]setting.Secret
 	gzip    bool
+	grpc    bool // see OpenGRPC
 	limit   time.Duration
 	http    *http.Client
 	writers sync.Pool // of *gzip.Writer
@@ -99,12 +101,13 @@ type Request struct {
 
 // Answer is what a receiver said.
 type Answer struct {
-	Status int
-	Header http.Header
-	Body   []byte // at most MaxAnswer bytes
-	Whole  bool   // Body is not cut
-	forget func() // see Forget
-	hidden *setting.Scrubber
+	Status  int
+	Header  http.Header
+	Trailer http.Header
+	Body    []byte // at most MaxAnswer bytes
+	Whole   bool   // Body is not cut
+	forget  func() // see Forget
+	hidden  *setting.Scrubber
 }
 
 // Words returns the body as a text for errors: one line, without the secrets of the address.
@@ -167,6 +170,7 @@ func (c *Client) Do(ctx context.Context, r Request) (*Answer, error) {
 	a := &Answer{Status: answer.StatusCode, Header: answer.Header, hidden: c.hidden,
 		forget: func() { c.forget(r.Secrets) }}
 	a.Body, a.Whole, err = readAnswer(answer.Body)
+	a.Trailer = answer.Trailer
 	if err != nil && !a.OK() {
 		a.Body = nil // the status says enough
 	} else if err != nil {
@@ -195,8 +199,15 @@ func (c *Client) header(ctx context.Context, h http.Header, r Request) error {
 	if r.Type != "" {
 		h.Set("Content-Type", r.Type)
 	}
+	coding := "Content-Encoding"
+	if c.grpc {
+		coding = "Grpc-Encoding"
+		h.Set("Te", "trailers")
+		h.Set("Grpc-Accept-Encoding", "identity,gzip")
+		h.Set("Grpc-Timeout", strconv.FormatInt(c.limit.Milliseconds(), 10)+"m")
+	}
 	if c.gzip && len(r.Body) > 0 {
-		h.Set("Content-Encoding", "gzip")
+		h.Set(coding, "gzip")
 	}
 	return nil
 }
@@ -220,6 +231,9 @@ func (c *Client) failure(ctx context.Context, shown string, err error) error {
 	}
 	if errors.Is(err, context.DeadlineExceeded) {
 		err = errors.Join(err, context.Cause(ctx))
+		// The receiver's machine may be gone. HTTP/2 would use the connection for the next
+		// request, too.
+		c.http.CloseIdleConnections()
 	}
 	return Failure(fmt.Errorf("cannot send to %q: %w", shown, scrubbed{err, c.hidden}))
 }
@@ -232,7 +246,7 @@ func (c *Client) encode(pieces [][]byte) ([]byte, error) {
 		size += len(p)
 	}
 	if !c.gzip || len(pieces) == 0 {
-		return bytes.Join(pieces, nil), nil
+		return c.framed(bytes.Join(pieces, nil), false), nil
 	}
 	// CloudTrail events deflate to a fifth or less.
 	body := bytes.NewBuffer(make([]byte, 0, size/4+1024))
@@ -253,7 +267,15 @@ func (c *Client) encode(pieces [][]byte) ([]byte, error) {
 	if err := z.Close(); err != nil {
 		return nil, fmt.Errorf("cannot compress a batch: %w", err)
 	}
-	return body.Bytes(), nil
+	return c.framed(body.Bytes(), true), nil
+}
+
+// framed returns a body as the protocol sends it.
+func (c *Client) framed(body []byte, packed bool) []byte {
+	if !c.grpc {
+		return body
+	}
+	return frame(body, packed)
 }
 
 // Close closes idle connections.

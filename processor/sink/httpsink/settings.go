@@ -83,6 +83,14 @@ func (s *Connection) check(p *setting.Problems, u *url.URL, reserved []string) {
 	}
 }
 
+// CheckGRPC is Check for a receiver of gRPC, whose endpoint has no path.
+func (s *Settings) CheckGRPC(p *setting.Problems) {
+	s.Check(p, "", "te", "grpc-encoding", "grpc-timeout", "grpc-accept-encoding")
+	if u, err := url.Parse(s.Endpoint); err == nil && strings.Trim(u.Path, "/") != "" {
+		p.Add("endpoint", "%q has a path, which gRPC does not use; leave it out", s.Endpoint)
+	}
+}
+
 // checkEndpoint returns the endpoint, or nil when it cannot be used.
 func (s *Settings) checkEndpoint(p *setting.Problems, path string) *url.URL {
 	if s.Endpoint == "" {

@@ -116,6 +116,10 @@ func Failure(err error) error {
 		hint = "use a name of the certificate in endpoint, or set tls.server_name"
 	case errors.As(err, &invalid):
 		hint = "compare the certificate's dates with the clock"
+	case errors.As(err, &alert) && alert.Op == "remote error" && strings.Contains(alert.Error(), "application protocol"):
+		hint = "the receiver does not speak HTTP/2 on this port; gRPC is mostly at port 4317"
+	case errors.As(err, &alert) && alert.Op == "remote error" && strings.Contains(alert.Error(), "protocol version"):
+		hint = "the receiver does not speak TLS 1.2 or newer"
 	case errors.As(err, &alert) && alert.Op == "remote error":
 		hint = "if the receiver asks for a client certificate, set tls.cert_file and tls.key_file"
 	case errors.As(err, &unverified):

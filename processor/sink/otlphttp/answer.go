@@ -9,8 +9,6 @@ import (
 	"io"
 	"strconv"
 
-	"google.golang.org/protobuf/encoding/protowire"
-
 	"keytrail/processor/sink"
 	"keytrail/processor/sink/httpsink"
 )
@@ -52,6 +50,16 @@ func judge(a *httpsink.Answer, n int) error {
 	return partial(lost, message, n)
 }
 
+// judgeGRPC returns what the message of an answer with success means for a batch of n
+// records.
+func judgeGRPC(message []byte, n int) error {
+	lost, words, err := parseResponse(message)
+	if err != nil {
+		return httpsink.NotProtocol("an answer of %d bytes that is not one of OTLP: %w", len(message), err)
+	}
+	return partial(lost, words, n)
+}
+
 // partial returns what a partial success means for a batch of n records.
 func partial(lost int64, message string, n int) error {
 	switch {
@@ -71,7 +79,7 @@ func reasonText(said []byte, protobuf bool) string {
 	text := string(said)
 	if protobuf {
 		text = ""
-		_ = fields(said, func(number int, _ uint64, data []byte) {
+		_ = httpsink.Fields(said, func(number int, _ uint64, data []byte) {
 			if number == 2 { // Status.message
 				text = string(data)
 			}
@@ -120,11 +128,11 @@ func parseJSON(b []byte) (lost int64, message string, err error) {
 //	message ExportLogsPartialSuccess { int64 rejected_log_records = 1; string error_message = 2; }
 func parseResponse(b []byte) (lost int64, message string, err error) {
 	var inner error
-	err = fields(b, func(number int, _ uint64, data []byte) {
+	err = httpsink.Fields(b, func(number int, _ uint64, data []byte) {
 		if number != 1 || data == nil {
 			return
 		}
-		inner = errors.Join(inner, fields(data, func(number int, varint uint64, data []byte) {
+		inner = errors.Join(inner, httpsink.Fields(data, func(number int, varint uint64, data []byte) {
 			switch {
 			case number == 1 && data == nil:
 				lost = int64(varint)
@@ -134,34 +142,4 @@ func parseResponse(b []byte) (lost int64, message string, err error) {
 		}))
 	})
 	return lost, message, errors.Join(err, inner)
-}
-
-// fields calls f for each field of a protobuf message that OTLP's answers have: with the
-// value of a varint field and nil data, or with the data of a length-delimited one, which
-// is never nil. It passes over fields of other wire types.
-func fields(b []byte, f func(number int, varint uint64, data []byte)) error {
-	for len(b) > 0 {
-		number, kind, n := protowire.ConsumeTag(b)
-		if n < 0 {
-			return protowire.ParseError(n)
-		}
-		b = b[n:]
-		var varint uint64
-		var data []byte
-		switch kind {
-		case protowire.VarintType:
-			varint, n = protowire.ConsumeVarint(b)
-		case protowire.BytesType:
-			data, n = protowire.ConsumeBytes(b)
-		default:
-			n = protowire.ConsumeFieldValue(number, kind, b)
-		}
-		if n < 0 {
-			return protowire.ParseError(n)
-		}
-		if b = b[n:]; kind == protowire.VarintType || kind == protowire.BytesType {
-			f(int(number), varint, data)
-		}
-	}
-	return nil
 }

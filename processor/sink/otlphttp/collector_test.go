@@ -26,12 +26,20 @@ import (
 // the collector is still starting.
 func TestRealCollector(t *testing.T) {
 	binary := real.Find(t, "collector")
-	for _, compression := range []httpsink.Compression{httpsink.CompressionGzip, httpsink.CompressionNone} {
-		t.Run(string(compression), func(t *testing.T) {
-			endpoint, stop := startCollector(t, binary)
+	for _, how := range []struct {
+		protocol    Protocol
+		compression httpsink.Compression
+	}{
+		{ProtocolHTTP, httpsink.CompressionGzip}, {ProtocolHTTP, httpsink.CompressionNone},
+		{ProtocolGRPC, httpsink.CompressionGzip}, {ProtocolGRPC, httpsink.CompressionNone},
+	} {
+		t.Run(fmt.Sprint(how.protocol, " ", how.compression), func(t *testing.T) {
+			endpoint, stop := startCollector(t, binary, how.protocol)
 			runner, err := sink.NewRunner(sink.Options{
-				Name:  "siem",
-				Sink:  open(t, "http://"+endpoint, func(c *Config) { c.Compression = compression }),
+				Name: "siem",
+				Sink: open(t, "http://"+endpoint, func(c *Config) {
+					c.Protocol, c.Compression = how.protocol, how.compression
+				}),
 				Batch: sink.Batch{Records: 300, Bytes: 1 << 20},
 				Retry: sink.Retry{Base: 100 * time.Millisecond, Cap: time.Second, MaxElapsed: time.Minute},
 				DeadLetter: func(_ context.Context, rec sink.Record, reason sink.Reason, err error) error {
@@ -60,10 +68,17 @@ func TestRealCollector(t *testing.T) {
 // about the endpoint pauses the sink.
 func TestRealCollectorRefusals(t *testing.T) {
 	binary := real.Find(t, "collector")
-	endpoint, stop := startCollector(t, binary)
+	for protocol, words := range map[Protocol]string{ProtocolHTTP: "status 400: ", ProtocolGRPC: "gRPC status "} {
+		t.Run(string(protocol), func(t *testing.T) { refusals(t, binary, protocol, words) })
+	}
+}
+
+func refusals(t *testing.T, binary string, protocol Protocol, words string) {
+	endpoint, stop := startCollector(t, binary, protocol)
+	speak := func(c *Config) { c.Protocol = protocol }
 	var dead []string
 	runner, err := sink.NewRunner(sink.Options{
-		Name: "siem", Sink: open(t, "http://"+endpoint, nil), Batch: sink.DefaultBatch(), Log: quiet(),
+		Name: "siem", Sink: open(t, "http://"+endpoint, speak), Batch: sink.DefaultBatch(), Log: quiet(),
 		Retry: sink.Retry{Base: 100 * time.Millisecond, Cap: time.Second, MaxElapsed: time.Minute},
 		DeadLetter: func(_ context.Context, rec sink.Record, reason sink.Reason, err error) error {
 			dead = append(dead, fmt.Sprintf("%v %s: %v", rec.Ref, reason, err))
@@ -78,11 +93,15 @@ func TestRealCollectorRefusals(t *testing.T) {
 	if err := runner.Deliver(t.Context(), batch); err != nil {
 		t.Fatal(err)
 	}
-	if len(dead) != 1 || !strings.HasPrefix(dead[0], "d invalid: status 400: ") || strings.HasSuffix(dead[0], "no reason given") {
+	if len(dead) != 1 || !strings.HasPrefix(dead[0], "d invalid: "+words) || strings.HasSuffix(dead[0], "no reason given") {
 		t.Errorf("dead letters %q, want d with the collector's words", dead)
 	}
-	for url, want := range map[string]string{"http://" + endpoint + "/nowhere": "pause address", "https://" + endpoint: "pause tls"} {
-		if err := open(t, url, nil).Deliver(t.Context(), sinktest.Batch("x")); kind(err) != want {
+	wrong := map[string]string{"https://" + endpoint: "pause tls"}
+	if protocol == ProtocolHTTP {
+		wrong["http://"+endpoint+"/nowhere"] = "pause address"
+	}
+	for url, want := range wrong {
+		if err := open(t, url, speak).Deliver(t.Context(), sinktest.Batch("x")); kind(err) != want {
 			t.Errorf("%s: got %v, want %s", url, err, want)
 		}
 	}
@@ -93,7 +112,7 @@ func TestRealCollectorRefusals(t *testing.T) {
 
 // startCollector starts a collector that writes to a file. stop ends it and
 // returns the ids of the records in the file.
-func startCollector(t *testing.T, binary string) (endpoint string, stop func() []string) {
+func startCollector(t *testing.T, binary string, protocol Protocol) (endpoint string, stop func() []string) {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -105,12 +124,12 @@ func startCollector(t *testing.T, binary string) (endpoint string, stop func() [
 	}
 	folder := t.TempDir()
 	settings, out := filepath.Join(folder, "otelcol.yaml"), filepath.Join(folder, "out.jsonl")
-	text := fmt.Sprintf(`receivers: {otlp: {protocols: {http: {endpoint: %q}}}}
+	text := fmt.Sprintf(`receivers: {otlp: {protocols: {%s: {endpoint: %q}}}}
 exporters: {file: {path: %q}}
 service:
   telemetry: {metrics: {level: none}}
   pipelines: {logs: {receivers: [otlp], exporters: [file]}}
-`, endpoint, out)
+`, protocol, endpoint, out)
 	if err := os.WriteFile(settings, []byte(text), 0o600); err != nil {
 		t.Fatal(err)
 	}

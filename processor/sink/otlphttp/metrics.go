@@ -6,13 +6,15 @@ import (
 
 	"keytrail/processor/setting"
 	"keytrail/processor/sink"
-	"keytrail/processor/sink/httpsink"
 	"keytrail/schemas/otellog"
 	"keytrail/schemas/otelmetric"
 )
 
-// metricsPath is the path of the metrics signal.
-const metricsPath = "/v1/metrics"
+// metricsPath and metricsMethod are those of the metrics signal.
+const (
+	metricsPath   = "/v1/metrics"
+	metricsMethod = "/opentelemetry.proto.collector.metrics.v1.MetricsService/Export"
+)
 
 // Metrics has the sink send the counts of windows as metrics instead of log records: the
 // delta sums keytrail.calls and keytrail.anomalies. Other records count as delivered.
@@ -75,10 +77,7 @@ func (s *Sink) deliverMetrics(ctx context.Context, batch []sink.Record) error {
 	if points == 0 {
 		return bad
 	}
-	answer, err := s.client.Do(ctx, httpsink.Request{Path: metricsPath, Type: contentType, Body: [][]byte{body}})
-	if err == nil {
-		err = judge(answer, points)
-	}
+	err := s.send(ctx, metricsPath, metricsMethod, [][]byte{body}, points)
 	var lost *sink.Rejected
 	if errors.As(err, &lost) && !lost.Split { // all data points, not all records
 		lost.Records = counted

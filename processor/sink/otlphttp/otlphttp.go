@@ -1,19 +1,19 @@
 // Package otlphttp is the sink that speaks OTLP over HTTP with protobuf bodies, as every
-// OpenTelemetry collector and most log stores do.
+// OpenTelemetry collector and most log stores do, or over gRPC.
 //
-// A request's body is the records' values end to end. That is correct because each value is
+// A request's message is the records' values end to end. That is correct because each value is
 // an ExportLogsServiceRequest, whose only field is repeated, and concatenated protobuf
 // messages merge by appending repeated fields (protobuf encoding guide, "Last One Wins").
 // Nothing is decoded or encoded again.
 //
 // A 2xx accepts the batch if its body is an answer of OTLP, or if it has neither body nor
 // type. A 2xx that is anything else, such as a login page, pauses the sink. Package
-// httpsink judges every other answer, or its absence.
+// httpsink judges every other answer, or its absence, and the codes of gRPC.
 //
 // Bounds: a request holds at most one batch (sink.Batch) and ends after Settings.Timeout; at
 // most httpsink.MaxAnswer bytes of an answer are read.
 //
-// Source: OpenTelemetry protocol specification 1.9, section OTLP/HTTP.
+// Source: OpenTelemetry protocol specification 1.9, sections OTLP/gRPC and OTLP/HTTP.
 package otlphttp
 
 import (
@@ -24,14 +24,18 @@ import (
 	"keytrail/processor/sink/httpsink"
 )
 
-// logsPath is the path of the logs signal (OTLP specification, "OTLP/HTTP
-// Request").
-const logsPath = "/v1/logs"
+// logsPath and logsMethod are those of the logs signal (OTLP specification, "OTLP/HTTP
+// Request"; service.proto).
+const (
+	logsPath   = "/v1/logs"
+	logsMethod = "/opentelemetry.proto.collector.logs.v1.LogsService/Export"
+)
 
 // Sink sends log records to one OTLP receiver. It implements sink.Sink and is
 // safe for concurrent use.
 type Sink struct {
 	client  *httpsink.Client
+	grpc    bool
 	metrics Metrics
 }
 
@@ -41,11 +45,15 @@ func New(c *Config) (*Sink, error) {
 	if err := c.Validate(); err != nil {
 		return nil, fmt.Errorf("cannot make an OTLP sink: %w", err)
 	}
-	client, err := c.Settings.Open()
+	open, grpc := c.Settings.Open, c.Protocol == ProtocolGRPC
+	if grpc {
+		open = c.Settings.OpenGRPC
+	}
+	client, err := open()
 	if err != nil {
 		return nil, err
 	}
-	return &Sink{client: client, metrics: c.Metrics}, nil
+	return &Sink{client: client, grpc: grpc, metrics: c.Metrics}, nil
 }
 
 // Deliver sends the batch in one request and waits for the answer.
@@ -53,15 +61,28 @@ func (s *Sink) Deliver(ctx context.Context, batch []sink.Record) error {
 	if s.metrics.Scope != "" {
 		return s.deliverMetrics(ctx, batch)
 	}
-	request := httpsink.Request{Path: logsPath, Type: contentType, Body: make([][]byte, len(batch))}
+	message := make([][]byte, len(batch))
 	for i, r := range batch {
-		request.Body[i] = r.Value
+		message[i] = r.Value
 	}
-	answer, err := s.client.Do(ctx, request)
+	return s.send(ctx, logsPath, logsMethod, message, len(batch))
+}
+
+// send sends a message in pieces, and returns what the answer means for its n records or
+// data points.
+func (s *Sink) send(ctx context.Context, path, method string, message [][]byte, n int) error {
+	if s.grpc {
+		answer, err := s.client.Call(ctx, method, message)
+		if err != nil {
+			return err
+		}
+		return judgeGRPC(answer, n)
+	}
+	answer, err := s.client.Do(ctx, httpsink.Request{Path: path, Type: contentType, Body: message})
 	if err != nil {
 		return err
 	}
-	return judge(answer, len(batch))
+	return judge(answer, n)
 }
 
 // Close closes idle connections.

@@ -172,7 +172,7 @@ func destination(s config.Sink, p *stream.Pipeline) (stream.Destination, error) 
 		d.Windows = stream.WindowsAll
 	}
 	var err error
-	if d.Sink, err = s.To.Open(sink.Identity{Name: s.Name, Group: p.SinkGroup(s.ID, s.Name)}); err != nil {
+	if d.Sink, err = s.To.Open(sink.Identity{Name: s.Name, Group: p.SinkGroup(s.ID, s.Name), Log: p.Log}); err != nil {
 		return d, fmt.Errorf("sink %q: %w", s.Name, err)
 	}
 	return d, nil

@@ -50,6 +50,7 @@ package sink
 import (
 	"context"
 	"fmt"
+	"log/slog"
 	"time"
 )
 
@@ -112,6 +113,8 @@ type Identity struct {
 	// Group is the sink's consumer group. It is unique in the Kafka cluster and outlives
 	// processes and renaming: transactional ids and names of stored state begin with it.
 	Group string
+	// Log receives the lines of the sink itself; nil means slog.Default.
+	Log *slog.Logger
 }
 
 // Config holds the settings of one type of sinks. It is a pointer to a structure whose

@@ -1,6 +1,8 @@
 package ndjson
 
 import (
+	"time"
+
 	"keytrail/processor/setting"
 )
 
@@ -14,9 +16,14 @@ type Config struct {
 	// alone does (default 100 MiB); 0 lets it grow without bound. Rotation renames
 	// the file to PATH.1, and that to PATH.2, and so on.
 	RotateBytes setting.Size `yaml:"rotate_bytes"`
-	// Keep is the number of rotated files (default 5); the oldest is deleted. The
-	// disk holds (Keep+1) * RotateBytes: 600 MiB by default.
+	// RotateEvery begins a new file with the first batch of each such period of UTC, 1 m to
+	// 366 d; 0, the default, does not.
+	RotateEvery time.Duration `yaml:"rotate_every"`
+	// Keep is the number of rotated files (default 5); older ones are deleted, and the log
+	// names each. The disk holds (Keep+1) * RotateBytes: 600 MiB by default.
 	Keep int `yaml:"keep"`
+	// Gzip compresses rotated files to PATH.1.gz and so on (default false).
+	Gzip bool `yaml:"gzip"`
 	// Fsync waits until the disk has the batch (default true). Without it, records
 	// whose Kafka offsets are committed can be lost when the machine loses power,
 	// though not when only the process dies.
@@ -36,6 +43,9 @@ func (c Config) Validate() error {
 	}
 	if c.RotateBytes != 0 {
 		setting.Between(&p, "rotate_bytes", c.RotateBytes, 1<<10, 1<<50)
+	}
+	if c.RotateEvery != 0 {
+		setting.Between(&p, "rotate_every", c.RotateEvery, time.Minute, 366*24*time.Hour)
 	}
 	setting.Between(&p, "keep", c.Keep, 1, 1000)
 	return p.Err()

@@ -5,11 +5,12 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"log/slog"
 	"os"
 	"path/filepath"
-	"strconv"
 	"strings"
 	"syscall"
+	"time"
 
 	"keytrail/processor/sink"
 )
@@ -21,12 +22,17 @@ const maxTail = 64 << 20
 // file is an output that appends to a file and rotates it.
 type file struct {
 	path  string
-	limit int64 // 0: no rotation
+	limit int64         // of its size; 0: none
+	every time.Duration // a new file per period; 0: none
 	keep  int
+	gzip  bool
 	fsync bool
+	log   *slog.Logger
+	now   func() time.Time
 
-	f    *os.File // nil after trouble; the next write opens it again
-	size int64    // of what is acknowledged
+	f    *os.File  // nil after trouble; the next write opens it again
+	size int64     // of what is acknowledged
+	last time.Time // of the last write to the file
 }
 
 // open opens the file, makes it when it is missing, and cuts a torn last line.
@@ -35,14 +41,17 @@ func (f *file) open() error {
 	if err != nil {
 		return fmt.Errorf("cannot open sink file: %w", err)
 	}
-	size, err := prepare(opened)
+	size, last, err := prepare(opened)
 	if err == nil && f.fsync {
 		err = syncFolder(f.path)
 	}
 	if err != nil {
 		return errors.Join(fmt.Errorf("cannot open sink file %q: %w", f.path, err), opened.Close())
 	}
-	f.f, f.size = opened, size
+	f.f, f.size, f.last = opened, size, last
+	if err := os.Remove(f.temporary()); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("cannot remove what a dead process left: %w", err)
+	}
 	return nil
 }
 
@@ -51,28 +60,28 @@ const lineStart = `{"resourceLogs":`
 
 // prepare returns the size of the file after cutting off what stands behind the
 // last end of a line, if that is the beginning of a line of ours: a wrong path
-// must cost nobody a file.
-func prepare(opened *os.File) (int64, error) {
+// must cost nobody a file. It also returns when the file was last written.
+func prepare(opened *os.File) (size int64, last time.Time, err error) {
 	info, err := opened.Stat()
 	if err != nil {
-		return 0, err
+		return 0, last, err
 	}
 	if !info.Mode().IsRegular() {
-		return 0, fmt.Errorf("%w but %v; want a regular file, or %q for standard output",
+		return 0, last, fmt.Errorf("%w but %v; want a regular file, or %q for standard output",
 			errForeign, info.Mode(), sink.Stdout)
 	}
 	whole, err := wholeLines(opened, info.Size())
 	if err != nil || whole == info.Size() {
-		return whole, err
+		return whole, info.ModTime(), err
 	}
 	torn := make([]byte, min(info.Size()-whole, int64(len(lineStart))))
 	if _, err := opened.ReadAt(torn, whole); err != nil {
-		return 0, err
+		return 0, last, err
 	}
 	if !strings.HasPrefix(lineStart, string(torn)) {
-		return 0, fmt.Errorf("%w: its last line has no end and is not OTLP/JSON; move it away", errForeign)
+		return 0, last, fmt.Errorf("%w: its last line has no end and is not OTLP/JSON; move it away", errForeign)
 	}
-	return whole, opened.Truncate(whole)
+	return whole, info.ModTime(), opened.Truncate(whole)
 }
 
 // wholeLines returns the size of the file up to and including the last end of a
@@ -102,7 +111,7 @@ func (f *file) write(batch []byte) error {
 			return paused(err)
 		}
 	}
-	if f.limit > 0 && f.size > 0 && f.size+int64(len(batch)) > f.limit {
+	if f.size > 0 && f.due(len(batch)) {
 		if err := f.rotate(); err != nil {
 			return paused(err)
 		}
@@ -115,7 +124,14 @@ func (f *file) write(batch []byte) error {
 		return f.undo(err)
 	}
 	f.size += int64(len(batch))
+	f.last = f.now()
 	return nil
+}
+
+// due reports whether a batch of n bytes belongs into a new file.
+func (f *file) due(n int) bool {
+	period := func(t time.Time) int64 { return t.UnixNano() / int64(f.every) }
+	return f.limit > 0 && f.size+int64(n) > f.limit || f.every > 0 && period(f.now()) != period(f.last)
 }
 
 // paused tells what somebody has to mend (a folder that is gone, a permission, a disk
@@ -147,37 +163,6 @@ func (f *file) undo(cause error) error {
 	f.f = nil
 	return err
 }
-
-// rotate moves the file away and begins a new one. It moves the older files
-// only as far as the first free number: a rotation that failed half-way leaves
-// number 1 free, and its repetition deletes nothing.
-func (f *file) rotate() error {
-	err := f.f.Close()
-	f.f = nil
-	if err != nil {
-		return fmt.Errorf("cannot close sink file %q: %w", f.path, err)
-	}
-	free := 1
-	for free < f.keep {
-		if _, err := os.Lstat(f.old(free)); errors.Is(err, fs.ErrNotExist) {
-			break
-		}
-		free++
-	}
-	for i := free; i >= 1; i-- {
-		from := f.path
-		if i > 1 {
-			from = f.old(i - 1)
-		}
-		if err := os.Rename(from, f.old(i)); err != nil {
-			return fmt.Errorf("cannot rotate sink file: %w", err)
-		}
-	}
-	return f.open()
-}
-
-// old returns the path of the rotated file number i, from 1, the youngest.
-func (f *file) old(i int) string { return f.path + "." + strconv.Itoa(i) }
 
 // syncFolder makes the names in the file's folder durable.
 func syncFolder(path string) error {

@@ -3,7 +3,8 @@
 // exporter": the form that the OpenTelemetry collector's file exporter writes
 // and its otlpjsonfile receiver reads).
 //
-// Guarantees: a batch is one write, after which it is on the disk (Config.Fsync).
+// Guarantees: a batch is one write, after which it is on the disk (Config.Fsync). Only
+// files that the disk has are moved, and none is deleted before the log has named it.
 // A write that fails is undone, so that a batch that comes again stands in the
 // file once. A process that dies in the middle of a write can leave whole lines
 // that come again, and one torn line, which the next start cuts off: it was not
@@ -18,7 +19,9 @@ package ndjson
 import (
 	"context"
 	"fmt"
+	"log/slog"
 	"os"
+	"time"
 
 	"keytrail/processor/sink"
 	"keytrail/schemas/otellog"
@@ -44,14 +47,19 @@ type Sink struct {
 
 // New returns a Sink that appends to c.Path. It opens the file, so that a path
 // that cannot be written fails here.
-func New(c Config) (*Sink, error) {
+// log receives a line per deleted file; nil means slog.Default.
+func New(c Config, log *slog.Logger) (*Sink, error) {
 	if err := c.Validate(); err != nil {
 		return nil, fmt.Errorf("cannot make a file sink: %w", err)
 	}
 	if c.Path == sink.Stdout {
 		return &Sink{out: stream{os.Stdout}}, nil
 	}
-	f := &file{path: c.Path, limit: int64(c.RotateBytes), keep: c.Keep, fsync: c.Fsync}
+	if log == nil {
+		log = slog.Default()
+	}
+	f := &file{path: c.Path, limit: int64(c.RotateBytes), every: c.RotateEvery, keep: c.Keep, gzip: c.Gzip,
+		fsync: c.Fsync, log: log, now: time.Now}
 	if err := f.open(); err != nil {
 		return nil, err
 	}
@@ -59,8 +67,8 @@ func New(c Config) (*Sink, error) {
 }
 
 // Open is New as sink.Config has it.
-func (c *Config) Open(sink.Identity) (sink.Sink, error) {
-	s, err := New(*c)
+func (c *Config) Open(id sink.Identity) (sink.Sink, error) {
+	s, err := New(*c, id.Log)
 	if err != nil {
 		return nil, err
 	}

@@ -44,7 +44,7 @@ func idsIn(t *testing.T, path string) string {
 
 func open(t *testing.T, c Config) *Sink {
 	t.Helper()
-	s, err := New(c)
+	s, err := New(c, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -203,7 +203,7 @@ func TestTornLine(t *testing.T) {
 		if err := os.WriteFile(c.Path, []byte(before), 0o600); err != nil {
 			t.Fatal(err)
 		}
-		s, err := New(c)
+		s, err := New(c, nil)
 		if err == nil {
 			err = s.Close()
 		}
@@ -241,7 +241,7 @@ func TestNewRefuses(t *testing.T) {
 		t.Helper()
 		c := DefaultConfig()
 		c.Path = path
-		if _, err := New(c); err == nil || !strings.Contains(err.Error(), want) {
+		if _, err := New(c, nil); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("path %q: got %v, want an error with %q", path, err, want)
 		}
 	}

@@ -40,6 +40,8 @@ type lane struct {
 	since  time.Time // when that batch was made
 	sum    int64     // the bytes of items
 	done   int64     // the position: everything before it is done
+	read   int64     // the position behind everything that was read
+	until  int64     // of a Planned sink: the end of the batch that a former owner has begun; 0: none
 	failed bool      // a batch failed: it is left to the next start
 	gone   bool      // revoked
 }
@@ -74,6 +76,7 @@ func (c *Chain) Put(topic string, partition int32, records []Record, next int64)
 		l.items = append(l.items, item{rec: rec, next: rec.Offset + 1, came: now})
 		l.sum += int64(len(rec.Value))
 	}
+	l.read = next
 	if n := len(l.items); n > 0 {
 		l.items[n-1].next = next
 	} else {
@@ -112,10 +115,15 @@ func (c *Chain) Changed() <-chan struct{} {
 func (c *Chain) Full() bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	return c.full()
+}
+
+// full is Full with the lock held.
+func (c *Chain) full() bool {
 	b := c.r.o.Batch
 	records, bytes := 0, int64(0)
 	for _, l := range c.lanes {
-		if !c.stuck(l) {
+		if !c.stuck(l) && !l.waits() {
 			records += len(l.items)
 			bytes += l.sum
 		}
@@ -286,7 +294,8 @@ func (c *Chain) work(hard, soft context.Context, worker int) error {
 		if len(batch) == 0 {
 			return nil
 		}
-		err := c.r.deliver(errand{ctx: hard, stop: soft, worker: worker, live: c.live(lanes)}, batch)
+		e := errand{ctx: hard, stop: soft, worker: worker, live: c.live(lanes), plan: c.plan(lanes[0])}
+		err := c.r.deliver(e, batch)
 		c.finish(lanes, err)
 		if err != nil && soft.Err() == nil {
 			return c.r.named(err)

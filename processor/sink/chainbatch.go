@@ -16,7 +16,10 @@ func (c *Chain) next(ctx context.Context) ([]Record, []*lane) {
 		wait, any := c.due(time.Now())
 		switch {
 		case any && wait <= 0:
-			return c.take()
+			if batch, lanes := c.take(); len(batch) > 0 {
+				return batch, lanes
+			}
+			continue // a planned batch without records
 		case !any && c.stopped:
 			return nil, nil
 		}
@@ -47,6 +50,9 @@ func (l *lane) idle() bool { return l.flying == 0 && len(l.items) > 0 && !l.fail
 // due returns how long the next batch lingers still, and whether there is one; with the
 // lock held.
 func (c *Chain) due(now time.Time) (wait time.Duration, any bool) {
+	if c.r.o.Plan != nil {
+		return c.dueAlone(now)
+	}
 	b := c.r.o.Batch
 	records, bytes := 0, int64(0)
 	wait = b.Linger
@@ -66,6 +72,9 @@ func (c *Chain) due(now time.Time) (wait time.Duration, any bool) {
 
 // take makes a batch of the lanes that have no other; with the lock held.
 func (c *Chain) take() (batch []Record, lanes []*lane) {
+	if c.r.o.Plan != nil {
+		return c.takeAlone()
+	}
 	b := c.r.o.Batch
 	size := int64(0)
 	now := time.Now()

@@ -45,6 +45,9 @@ type Options struct {
 	// DeadLetter takes one record that the sink refuses permanently. When it fails, the
 	// caller must not commit. It must not keep rec.Value after it has returned.
 	DeadLetter func(ctx context.Context, rec Record, reason Reason, err error) error
+	// Plan stores the boundaries of a batch of a Planned sink before the sink gets it; nil
+	// for other sinks. After an error it is called again.
+	Plan func(context.Context, Plan) error
 	// Observe receives every outcome, with the number of records; nil is allowed. The
 	// reason is "" for OutcomeDelivered, OutcomeDuplicate and OutcomeRetried.
 	Observe func(o Outcome, reason Reason, records int)
@@ -166,6 +169,18 @@ type errand struct {
 	worker int             // the number of the goroutine
 	// live reports whether the record is still this process's to deliver; nil: always.
 	live func(Record) bool
+	// plan stores the boundaries of the batch, if they are not yet; nil: never.
+	plan func(context.Context) error
+}
+
+// try makes one attempt.
+func (r *Runner) try(e errand, batch []Record) error {
+	if e.plan != nil {
+		if err := e.plan(e.ctx); err != nil {
+			return fmt.Errorf("cannot store the boundaries of a batch: %w", err)
+		}
+	}
+	return r.o.Sink.Deliver(e.ctx, batch)
 }
 
 // deliver brings one batch to its end. A sink that is paused is asked again without end: the
@@ -183,7 +198,7 @@ func (r *Runner) deliver(e errand, batch []Record) error {
 		if batch = e.own(batch); len(batch) == 0 {
 			return nil
 		}
-		said := r.o.Sink.Deliver(e.ctx, batch)
+		said := r.try(e, batch)
 		if err := e.ctx.Err(); said != nil && err != nil {
 			return fmt.Errorf("%w; the sink said: %w", err, said)
 		}

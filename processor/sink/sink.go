@@ -66,6 +66,9 @@ type Record struct {
 	Topic     string
 	Partition int32
 	Offset    int64
+	// TopicID tells the topic from others of its name: in other clusters, and before it was
+	// deleted and made again. It is zero where the brokers have no ids.
+	TopicID [16]byte
 	// Key is the record's key in Kafka: the id of the call, the window or the anomaly. Like
 	// Value it is read during Deliver only.
 	Key []byte
@@ -101,9 +104,26 @@ type Positioned interface {
 	Sink
 	// Positions returns the stored position of each partition that has one: the offset
 	// behind the last stored record. It is called when partitions are assigned, before
-	// any of their records is delivered, and goes before the offsets of the group. A sink
-	// fences the previous owner of the partitions before it returns.
-	Positions(ctx context.Context, topic string, partitions []int32) (map[int32]int64, error)
+	// any of their records is delivered. A partition is read from its stored position or
+	// from the group's offset, whichever is later. A sink fences the previous owner of the
+	// partitions before it returns.
+	Positions(ctx context.Context, topic Topic, partitions []int32) (map[int32]int64, error)
+}
+
+// Topic names one topic of the source; see Record.
+type Topic struct {
+	Name string
+	ID   [16]byte
+}
+
+// Planned is implemented by a Sink that writes each batch as objects whose names hold the
+// first and the last offset. Its batches are of one partition, and the same batch comes
+// again after any failure: see Plan. Such a sink names refused records only when all
+// others are stored, and never returns Rejected with Split.
+type Planned interface {
+	Sink
+	// Planned marks the type.
+	Planned()
 }
 
 // Identity tells a sink from all others.
@@ -136,6 +156,12 @@ type Notifier interface {
 	Config
 	// Ends reports whether the receiver keeps an anomaly open until it learns of its end.
 	Ends() bool
+}
+
+// Batcher is implemented by a Config whose type has its own defaults of batches.
+type Batcher interface {
+	Config
+	DefaultBatch() Batch
 }
 
 // Stdout is the path that means standard output.

@@ -42,7 +42,9 @@ type forwarder struct {
 	mu        sync.Mutex
 	next      map[string]map[int32]int64 // where each partition is read on, as far as it is known
 	committed map[string]map[int32]int64
-	starts    map[string]string // of each topic, the time from which the sink reads it; see begin
+	starts    map[string]string          // of each topic, the time from which the sink reads it; see begin
+	plans     map[string]map[int32]int64 // of a sink.Planned, the end of the batch that is on its way; see plan
+	topics    map[string]sink.Topic
 }
 
 // forwardPoll bounds the records of one poll. The chain says when to stop polling.
@@ -55,6 +57,7 @@ func (p *Pipeline) forward(ctx context.Context, d Destination) error {
 	f := &forwarder{p: p, d: d, part: p.partOf("forward", d.Name), filter: filter.New(d.Filter),
 		flow: p.Telemetry.Flow("forward", d.Name), next: map[string]map[int32]int64{},
 		committed: map[string]map[int32]int64{}, starts: map[string]string{},
+		plans: map[string]map[int32]int64{}, topics: map[string]sink.Topic{},
 		letter: lograte.NewLetters(lograte.ToLog(p.Log.With("stage", "forward", "sink", d.Name)))}
 	defer f.letter.Flush()
 	topics := d.topics(p.Topics)
@@ -64,9 +67,13 @@ func (p *Pipeline) forward(ctx context.Context, d Destination) error {
 	}
 	observed := p.Telemetry.Sink(d.Name)
 	var err error
+	var plan func(context.Context, sink.Plan) error
+	if _, ok := d.Sink.(sink.Planned); ok {
+		plan = f.plan
+	}
 	f.chain, err = sink.NewChain(sink.Options{
 		Name: d.Name, Sink: d.Sink, Batch: d.Batch, Retry: d.Retry, InFlight: d.InFlight,
-		DeadLetter: f.deadLetter, Log: p.Log, Watch: f.part.tell, Expires: f.expires,
+		DeadLetter: f.deadLetter, Log: p.Log, Watch: f.part.tell, Expires: f.expires, Plan: plan,
 		Observe: func(o sink.Outcome, reason sink.Reason, n int) {
 			switch o {
 			case sink.OutcomeDelivered:
@@ -234,6 +241,7 @@ func (f *forwarder) take(ctx context.Context, fetches kgo.Fetches) {
 		f.expired(ctx, p.Topic, p.Partition, p.Records[0].Offset)
 		f.mu.Lock()
 		set(f.next, p.Topic, p.Partition, end)
+		id := f.topics[p.Topic].ID
 		f.mu.Unlock()
 		var batch []sink.Record
 		notTaken, filtered := 0, 0
@@ -248,7 +256,7 @@ func (f *forwarder) take(ctx context.Context, fetches kgo.Fetches) {
 			case !f.filter.Admits(event, r.Value):
 				filtered++
 			default:
-				batch = append(batch, sink.Record{Value: f.value(r), EventName: event, Topic: r.Topic,
+				batch = append(batch, sink.Record{Value: f.value(r), EventName: event, Topic: r.Topic, TopicID: id,
 					Partition: r.Partition, Offset: r.Offset, Key: r.Key, Ref: r})
 			}
 		}

@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strconv"
+	"strings"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kadm"
@@ -29,6 +31,8 @@ import (
 const (
 	startMark   = "keytrail-from="
 	startOldest = "earliest"
+	// planMark follows, with the end of the batch of a sink.Planned that is on its way.
+	planMark = " keytrail-until="
 )
 
 // offsets are those of partitions by topic.
@@ -45,6 +49,11 @@ func (f *forwarder) begin(ctx context.Context, o offsets) error {
 	if err != nil && !errors.Is(err, kerr.GroupIDNotFound) {
 		return fmt.Errorf("sink %q: cannot read the offsets of group %q: %w", f.d.Name, f.part.group, err)
 	}
+	// From version 10 on, requests for offsets name topics by their ids (KIP-848).
+	known, err := admin.ListTopics(ctx, slices.Collect(maps.Keys(o))...)
+	if err != nil {
+		return fmt.Errorf("sink %q: cannot look up its topics: %w", f.d.Name, err)
+	}
 	fresh := map[string]map[int32]int64{}
 	for topic, partitions := range o {
 		since, begun := startOf(stored[topic])
@@ -53,7 +62,9 @@ func (f *forwarder) begin(ctx context.Context, o offsets) error {
 		}
 		f.mu.Lock()
 		f.starts[topic] = mark(since)
+		f.topics[topic] = sink.Topic{Name: topic, ID: known[topic].ID}
 		f.mu.Unlock()
+		f.resume(topic, partitions, stored[topic])
 		var missing []int32
 		for p := range partitions {
 			if one, ok := stored.Lookup(topic, p); !ok || one.At < 0 {
@@ -68,12 +79,16 @@ func (f *forwarder) begin(ctx context.Context, o offsets) error {
 			set(fresh, topic, p, offset)
 		}
 		if own, ok := f.d.Sink.(sink.Positioned); ok {
-			at, err := own.Positions(ctx, topic, keys(partitions))
+			at, err := own.Positions(ctx, f.topics[topic], keys(partitions))
 			if err != nil {
 				return fmt.Errorf("sink %q: cannot read its position in topic %q: %w", f.d.Name, topic, err)
 			}
 			for p, offset := range at {
-				set(fresh, topic, p, offset)
+				// The group is behind if the process died after the transaction, and ahead
+				// where records were left out or went to the dead letter.
+				if one, ok := stored.Lookup(topic, p); !ok || one.At < offset {
+					set(fresh, topic, p, offset)
+				}
 			}
 		}
 		for p, offset := range fresh[topic] {
@@ -113,22 +128,17 @@ func (f *forwarder) storeFirst(ctx context.Context, offsets map[string]map[int32
 	}
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	// From version 10 on the request names topics by their ids (KIP-848).
-	known, err := kadm.NewClient(f.client).ListTopics(ctx, slices.Collect(maps.Keys(offsets))...)
-	if err != nil {
-		return err
-	}
 	r := kmsg.NewPtrOffsetCommitRequest()
 	r.Group = f.part.group
 	r.MemberID, r.Generation = f.client.GroupMetadata()
 	names := map[[16]byte]string{}
 	for topic, partitions := range offsets {
 		t := kmsg.NewOffsetCommitRequestTopic()
-		t.Topic, t.TopicID = topic, known[topic].ID
+		t.Topic, t.TopicID = topic, f.topics[topic].ID
 		names[t.TopicID] = topic
 		for p, at := range partitions {
 			one := kmsg.NewOffsetCommitRequestTopicPartition()
-			one.Partition, one.Offset, one.Metadata = p, at, kmsg.StringPtr(f.starts[topic])
+			one.Partition, one.Offset, one.Metadata = p, at, kmsg.StringPtr(f.metadata(topic, p, at))
 			t.Partitions = append(t.Partitions, one)
 		}
 		r.Topics = append(r.Topics, t)
@@ -230,10 +240,12 @@ func mark(since time.Time) string {
 }
 
 func unmark(metadata string) time.Time {
-	if len(metadata) < len(startMark) {
+	text, ok := strings.CutPrefix(metadata, startMark)
+	if !ok {
 		return time.Time{}
 	}
-	at, err := time.Parse(time.RFC3339Nano, metadata[len(startMark):])
+	text, _, _ = strings.Cut(text, " ")
+	at, err := time.Parse(time.RFC3339Nano, text)
 	if err != nil {
 		return time.Time{}
 	}
@@ -287,14 +299,14 @@ func (f *forwarder) store(ctx context.Context, offsets map[string]map[int32]int6
 	}
 	marked := kgo.PreCommitFnContext(ctx, func(r *kmsg.OffsetCommitRequest) error {
 		for i := range r.Topics {
-			text := f.starts[r.Topics[i].Topic]
 			for j := range r.Topics[i].Partitions {
-				r.Topics[i].Partitions[j].Metadata = &text
+				p := &r.Topics[i].Partitions[j]
+				p.Metadata = kmsg.StringPtr(f.metadata(r.Topics[i].Topic, p.Partition, p.Offset))
 			}
 		}
 		return nil
 	})
-	var failed error
+	failed := errors.New("the group's coordinator has not answered")
 	done := func(_ *kgo.Client, _ *kmsg.OffsetCommitRequest, answer *kmsg.OffsetCommitResponse, err error) {
 		if failed = err; err == nil {
 			failed = f.stored(answer, offsets)
@@ -322,6 +334,59 @@ func (f *forwarder) revoked(ctx context.Context, list map[string][]int32, commit
 		for _, p := range partitions {
 			delete(f.next[topic], p)
 			delete(f.committed[topic], p)
+			delete(f.plans[topic], p)
 		}
 	}
+}
+
+// metadata returns that of an offset to be committed; with the lock held.
+func (f *forwarder) metadata(topic string, partition int32, at int64) string {
+	if until := f.plans[topic][partition]; until > at {
+		return f.starts[topic] + planMark + strconv.FormatInt(until, 10)
+	}
+	return f.starts[topic]
+}
+
+// planned returns the end of the batch that a group's offset says is on its way, 0 for none.
+func planned(one kadm.OffsetResponse) int64 {
+	_, text, _ := strings.Cut(one.Metadata, planMark)
+	until, err := strconv.ParseInt(text, 10, 64)
+	if err != nil || until <= one.At {
+		return 0
+	}
+	return until
+}
+
+// resume has the first batches of a sink.Planned end where former owners have begun theirs.
+func (f *forwarder) resume(topic string, partitions map[int32]kgo.Offset, stored map[int32]kadm.OffsetResponse) {
+	if _, ok := f.d.Sink.(sink.Planned); !ok {
+		return
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for p := range partitions {
+		if until := planned(stored[p]); until > 0 {
+			set(f.plans, topic, p, until)
+			f.chain.Resume(topic, p, until)
+		}
+	}
+}
+
+// plan stores the end of a batch with the group's offset before the sink gets the batch. It
+// holds the lock that a revocation needs to end. So a plan is stored while the partition is
+// the process's own, or not at all.
+func (f *forwarder) plan(ctx context.Context, p sink.Plan) error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if !p.Live() {
+		return errors.New("the partition is another process's by now")
+	}
+	set(f.plans, p.Topic, p.Partition, p.Until)
+	within, cancel := context.WithTimeout(ctx, 10*time.Second)
+	defer cancel()
+	if err := f.store(within, map[string]map[int32]int64{p.Topic: {p.Partition: p.At}}); err != nil {
+		delete(f.plans[p.Topic], p.Partition)
+		return err
+	}
+	return nil
 }

@@ -43,7 +43,8 @@ race:
 integration:
 	KEYTRAIL_OPENSEARCH=real $(GO) test -count=1 -timeout 20m -run OpenSearch ./processor/scan ./processor/internal/opensearch \
 		./processor/sink/search ./processor/cli
-	KEYTRAIL_AWS=real $(GO) test -count=1 -timeout 10m ./processor/source/... ./plugins/internal/input
+	KEYTRAIL_AWS=real $(GO) test -count=1 -timeout 10m ./processor/source/... ./processor/sink/s3 ./processor/sink/sns \
+		./processor/sink/sqs ./plugins/internal/input
 	KEYTRAIL_AWS=real $(GO) test -count=1 -timeout 10m -run 'TestScanReadsS3' ./processor/cli
 	KEYTRAIL_AWS=real KEYTRAIL_KAFKA=real $(GO) test -count=1 -timeout 15m -run 'Faults' ./plugins/plugintest
 	KEYTRAIL_KAFKA=real $(GO) test -count=1 -timeout 20m -parallel 2 -skip "^TestSimulat" ./processor/kafka ./processor/stream ./processor/deadletter

@@ -33,6 +33,7 @@ var layers = [][]string{
 		"processor/baseline", "processor/dedup", "processor/sigma", "processor/rule", "processor/explain"},
 	{"processor/read", "processor/count", "processor/kafka/kafkatest", "processor/sink/sinktest", "processor/sink/httpsink",
 		"processor/sink/ids"},
+	{"processor/sink/awssink"},
 	{"processor/entity", "processor/sink/*"},
 	{"processor/anomaly", "processor/sink/all"},
 	{"processor/detector", "processor/correlate", "processor/intake", "processor/report"},
@@ -60,7 +61,7 @@ var only = []limit{
 	{"processor/source", nil},
 	{"processor/kafka", []string{"processor/setting", "processor/lograte"}}, // it knows records, not their content
 	{"processor/sink/...", []string{"processor/sink/...", "processor/setting", "processor/lograte",
-		"processor/internal/certs", "schemas/body",
+		"processor/internal/certs", "processor/source/aws/client", "schemas/body",
 		"schemas/otellog", "schemas/otelmetric", "schemas/printable", "schemas/registry", "schemas/semconv"}},
 	{"plugins/plugintest", nil}, // it drives the built plugins from outside
 	{"plugins/*", []string{"plugins/internal/*", "schemas/decoding"}},
@@ -82,7 +83,8 @@ var onlyTests = []limit{
 var guarded = []limit{
 	{"schemas/aws/...", []string{"schemas/aws/...", "schemas/cloud", "processor/read", "processor/source/aws/...",
 		"processor/sigma", "processor/report", "processor/internal/quality", "plugins/internal/*"}},
-	{"processor/source/aws/...", []string{"processor/source/aws/...", "processor/cli/...", "plugins/internal/*"}},
+	{"processor/source/aws/...", []string{"processor/source/aws/...", "processor/cli/...", "plugins/internal/*",
+		"processor/sink/awssink"}},
 	{"processor/generate", []string{"processor/demo", "processor/cli", "processor/internal/*"}},
 	{"processor/config", []string{"processor/cli"}},
 	{"processor/scan", []string{"processor/cli"}},
@@ -124,7 +126,7 @@ const oracle = "processor/internal/oracle/..."
 // knowAWS are the packages whose code may spell out the form of a name of AWS: those of that
 // cloud, and those that make up or read its records.
 var knowAWS = []string{"schemas/aws/...", "schemas/corpus", "schemas/internal/...", "schemas/registry/...",
-	"processor/source/aws/...", "processor/rule", "processor/generate", "processor/internal/...", "plugins/...", "deploy/..."}
+	"processor/source/aws/...", "processor/sink/awssink", "processor/sink/sns", "processor/sink/sqs", "processor/sink/s3", "processor/rule", "processor/generate", "processor/internal/...", "plugins/...", "deploy/..."}
 
 // spelledOut are the files elsewhere that do: examples in help and errors, and a query.
 var spelledOut = []string{"processor/cli/usage.go", "processor/cli/lookup.go", "processor/config/validate.go"}

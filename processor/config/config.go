@@ -233,12 +233,15 @@ const defaultInFlight = 4
 func NewSink(t all.Type) (Sink, bool) {
 	to := all.Default(t)
 	kind, _ := all.Find(t)
-	take := Take{Events: true, Windows: WindowsAnomalous, Anomalies: true}
+	take, batch := Take{Events: true, Windows: WindowsAnomalous, Anomalies: true}, sink.DefaultBatch()
 	if _, notifies := to.(sink.Notifier); notifies {
 		take = Take{Windows: WindowsNone, Anomalies: true}
 	}
+	if own, ok := to.(sink.Batcher); ok {
+		batch = own.DefaultBatch()
+	}
 	return Sink{Type: t, To: to, Take: take,
-		Filter: filter.Default(), Batch: sink.DefaultBatch(), InFlight: min(defaultInFlight, kind.InFlight),
+		Filter: filter.Default(), Batch: batch, InFlight: min(defaultInFlight, kind.InFlight),
 		Retry: sink.DefaultRetry()}, to != nil
 }
 

@@ -12,8 +12,11 @@ import (
 	"keytrail/processor/sink"
 	"keytrail/processor/sink/ndjson"
 	"keytrail/processor/sink/otlphttp"
+	"keytrail/processor/sink/s3"
 	"keytrail/processor/sink/search"
+	"keytrail/processor/sink/sns"
 	"keytrail/processor/sink/splunkhec"
+	"keytrail/processor/sink/sqs"
 	"keytrail/processor/sink/syslog"
 	"keytrail/processor/sink/webhook"
 )
@@ -34,6 +37,9 @@ const (
 	Teams         Type = "teams"
 	PagerDuty     Type = "pagerduty"
 	Alertmanager  Type = "alertmanager"
+	S3            Type = "s3"
+	SNS           Type = "sns"
+	SQS           Type = "sqs"
 )
 
 // Kind is one type of sinks.
@@ -75,6 +81,12 @@ var Kinds = []Kind{
 		[]string{"Events API v2"}, []string{"event"}},
 	{Alertmanager, "webhook", func() sink.Config { c := webhook.DefaultAlertmanager(); return &c }, sink.MaxInFlight,
 		[]string{"API v2"}, []string{"alert"}},
+	{S3, "s3", func() sink.Config { c := s3.DefaultConfig(); return &c }, sink.MaxInFlight,
+		[]string{"PutObject"}, s3.Bodies()},
+	{SNS, "sns", func() sink.Config { c := sns.DefaultConfig(); return &c }, sink.MaxInFlight,
+		[]string{"PublishBatch"}, sns.Bodies()},
+	{SQS, "sqs", func() sink.Config { c := sqs.DefaultConfig(); return &c }, sink.MaxInFlight,
+		[]string{"SendMessageBatch"}, sqs.Bodies()},
 }
 
 // Find returns a type of sinks, or false for one that does not exist.

@@ -78,7 +78,7 @@ func TestFolders(t *testing.T) {
 	registered = slices.Compact(registered) // a folder may hold several types
 	found := 0
 	for _, e := range entries {
-		if !e.IsDir() || !contains(t, e.Name(), ".go", ") Open(sink.Identity) (sink.Sink, error)") {
+		if !e.IsDir() || !contains(t, e.Name(), ".go", "sink.Identity) (sink.Sink, error)") {
 			continue
 		}
 		if found++; !slices.Contains(registered, e.Name()) {

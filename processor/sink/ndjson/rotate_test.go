@@ -104,7 +104,7 @@ func TestRotationByAge(t *testing.T) {
 	}
 }
 
-// What a dead process left of a compression is completed, whatever the step at which it died.
+// A compression is completed, whatever the step at which a process died.
 func TestCompressionHalfDone(t *testing.T) {
 	c := at(t)
 	c.Gzip = true

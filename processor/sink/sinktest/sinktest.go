@@ -197,6 +197,13 @@ func IDs(data *logs.LogsData) []string {
 	return ids
 }
 
+// Sized returns the encoded record with the given id and a body of size bytes.
+func Sized(id string, size int) []byte {
+	data := Data(id)
+	data.ResourceLogs[0].ScopeLogs[0].LogRecords[0].Body = text(strings.Repeat("x", size))
+	return encode(data)
+}
+
 func text(s string) *common.AnyValue {
 	return &common.AnyValue{Value: &common.AnyValue_StringValue{StringValue: s}}
 }

@@ -8,7 +8,7 @@ FUZZTIME ?= 30s
 STATICCHECK ?= honnef.co/go/tools/cmd/staticcheck@v0.8.2
 
 .NOTPARALLEL:
-.PHONY: help build test quick race integration chaos chaos-sinks changed quality lint fuzz bench bench-stream bench-check microbench demo \
+.PHONY: help build test quick race integration integration-all chaos chaos-sinks changed quality lint fuzz bench bench-stream bench-check microbench demo \
 	generate man check clean
 
 # List the targets: each one with the first sentence of the comment above it.
@@ -51,6 +51,11 @@ integration:
 	KEYTRAIL_KAFKA=real $(GO) test -count=1 -timeout 20m -parallel 2 -run 'TestRun|TestKcat' ./processor/cli
 	KEYTRAIL_RECEIVERS=real $(GO) test -count=1 -timeout 20m -run Real ./processor/sink/otlphttp ./processor/sink/splunkhec ./processor/sink/syslog
 	KEYTRAIL_KAFKA=real $(GO) test -count=1 -timeout 20m -run TestSecurity ./plugins/internal/output
+
+# Run integration, and the tests against receivers that take long to build: Alertmanager and
+# VictoriaLogs (scripts/receiver). CI runs integration alone.
+integration-all: integration
+	KEYTRAIL_RECEIVERS=real $(GO) test -count=1 -timeout 60m -v -run '^TestAll[A-Z]' ./processor/sink/webhook ./processor/sink/all
 
 SEED ?= 1
 # Kill, suspend and restart processors and brokers of a real Kafka while they count. The

@@ -1,5 +1,5 @@
-// Package receiver starts real receivers of log records for tests: an OpenTelemetry
-// Collector, syslog-ng and rsyslog. Nothing here is safe for concurrent use.
+// Package receiver starts real receivers for tests: an OpenTelemetry Collector, syslog-ng,
+// rsyslog, Alertmanager and VictoriaLogs. Nothing here is safe for concurrent use.
 package receiver
 
 import (

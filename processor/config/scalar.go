@@ -42,7 +42,7 @@ func (d *decoder) scalar(node *yaml.Node, v reflect.Value, key string) {
 		d.add(node.Line, key, `has no value; write "" for an empty text, or remove the key`)
 		return
 	}
-	if v.Type() == secretType && strings.HasPrefix(key, "sinks[") && sourced.MatchString(node.Value) {
+	if v.Type() == secretType && strings.HasPrefix(key, "sinks[") && len(sources(node.Value)) > 0 {
 		d.sourced(node, v, key)
 		return
 	}
@@ -138,6 +138,22 @@ func (d *decoder) expand(text string) (_ string, parts []reference, err error) {
 // sourced finds references to a file or a command in a secret of a sink.
 var sourced = regexp.MustCompile(`\$\{(file|command):([^}]*)\}`)
 
+// sources returns the places of such references in text, as regexp does. "$${" begins none.
+func sources(text string) (list [][]int) {
+	for at := 0; ; {
+		m := sourced.FindStringSubmatchIndex(text[at:])
+		if m == nil {
+			return list
+		}
+		for i := range m {
+			m[i] += at
+		}
+		if at = m[0] + len("${"); m[0] == 0 || text[m[0]-1] != '$' {
+			list, at = append(list, m), m[1]
+		}
+	}
+}
+
 // sourced decodes a secret that is read while the program runs: each reference to a file or
 // a command is a part of it, and so is the text between them.
 func (d *decoder) sourced(node *yaml.Node, v reflect.Value, key string) {
@@ -159,7 +175,7 @@ func (d *decoder) sourced(node *yaml.Node, v reflect.Value, key string) {
 		return true
 	}
 	last := 0
-	for _, m := range sourced.FindAllStringSubmatchIndex(node.Value, -1) {
+	for _, m := range sources(node.Value) {
 		kind, what := node.Value[m[2]:m[3]], node.Value[m[4]:m[5]]
 		if !text(node.Value[last:m[0]]) {
 			return

@@ -8,6 +8,8 @@ import (
 	"math/rand/v2"
 	"net/http"
 	"net/url"
+	"os"
+	"path/filepath"
 	"strconv"
 	"strings"
 	"testing"
@@ -150,5 +152,33 @@ func TestLiteralSecrets(t *testing.T) {
 	}
 	if got := c.Secrets().Clean(`refused: token "abc-def-123"`); got != `refused: token "[redacted]"` {
 		t.Errorf("got %q", got)
+	}
+}
+
+// "$${" before "file:" or "command:" stands for the characters themselves, and a reference
+// behind it is still one.
+func TestEscapedSources(t *testing.T) {
+	token := filepath.Join(t.TempDir(), "token")
+	if err := os.WriteFile(token, []byte("t0ken\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for raw, want := range map[string]string{
+		"$${file:/no/such/file}":                 "${file:/no/such/file}",
+		"$${command:false}x":                     "${command:false}x",
+		"$${file:${file:" + token + "}}":         "${file:t0ken}",
+		"${file:" + token + "}$${file:x}":        "t0ken${file:x}",
+		"$$${file:x}":                            "$${file:x}",
+		"a$${command:x}${file:" + token + "}$$b": "a${command:x}t0ken$$b",
+	} {
+		text := fmt.Sprintf("sinks: [{name: siem, type: otlp, endpoint: \"https://x.example\", headers: {X-Token: %q}}]", raw)
+		c, err := parse("keytrail.yaml", []byte(text), lookup)
+		if err != nil {
+			t.Errorf("%s: %v", raw, err)
+			continue
+		}
+		got, err := c.Sinks[0].To.(*otlphttp.Config).Headers["X-Token"].Read(t.Context())
+		if got != want || err != nil {
+			t.Errorf("%s: got %q (%v), want %q", raw, got, err, want)
+		}
 	}
 }

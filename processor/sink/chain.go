@@ -44,6 +44,7 @@ type lane struct {
 	until  int64     // of a Planned sink: the end of the batch that a former owner has begun; 0: none
 	failed bool      // a batch failed: it is left to the next start
 	gone   bool      // revoked
+	rests  bool      // its batch waits between attempts
 }
 
 // item is one waiting record.
@@ -171,9 +172,10 @@ func (c *Chain) Positions() map[string]map[int32]int64 {
 	return list
 }
 
-// Revoke gives partitions up. It drops their waiting records, waits until no batch holds
-// any of them or ctx is done, and returns their positions. Batches that are on their way
-// then still end, and change no position.
+// Revoke gives partitions up. It drops their waiting records, waits until no attempt with
+// any of them is on its way or ctx is done, and returns their positions. A batch that waits
+// between attempts drops the records of these partitions at once. Batches that are on their
+// way then still end, and change no position.
 func (c *Chain) Revoke(ctx context.Context, partitions map[string][]int32) map[string]map[int32]int64 {
 	mine := func(l *lane) bool {
 		for _, p := range partitions[l.at.topic] {
@@ -205,7 +207,7 @@ func (c *Chain) Revoke(ctx context.Context, partitions map[string][]int32) map[s
 			kept = append(kept, l)
 			continue
 		}
-		l.gone = true
+		l.gone = true // a batch that waits sees it before its next attempt
 		if l.done >= 0 {
 			if positions[l.at.topic] == nil {
 				positions[l.at.topic] = map[int32]int64{}
@@ -214,6 +216,7 @@ func (c *Chain) Revoke(ctx context.Context, partitions map[string][]int32) map[s
 		}
 	}
 	c.lanes = kept
+	c.tell()
 	c.mu.Unlock()
 	return positions
 }
@@ -231,10 +234,10 @@ func (l *lane) cut() {
 	}
 }
 
-// flying reports whether a batch holds records of such a lane; with the lock held.
+// flying reports whether records of such a lane are on their way; with the lock held.
 func (c *Chain) flying(of func(*lane) bool) bool {
 	for _, l := range c.lanes {
-		if of(l) && l.flying > 0 {
+		if of(l) && l.flying > 0 && !l.rests {
 			return true
 		}
 	}
@@ -294,7 +297,8 @@ func (c *Chain) work(hard, soft context.Context, worker int) error {
 		if len(batch) == 0 {
 			return nil
 		}
-		e := errand{ctx: hard, stop: soft, worker: worker, live: c.live(lanes), plan: c.plan(lanes[0])}
+		e := errand{ctx: hard, stop: soft, worker: worker, live: c.live(lanes), plan: c.plan(lanes[0]),
+			rest: func(rests bool) { c.rest(lanes, rests) }, changed: c.Changed}
 		err := c.r.deliver(e, batch)
 		c.finish(lanes, err)
 		if err != nil && soft.Err() == nil {
@@ -317,6 +321,16 @@ func (c *Chain) live(lanes []*lane) func(Record) bool {
 		}
 		return true
 	}
+}
+
+// rest notes that the batch of the given lanes begins to wait between attempts, or ends it.
+func (c *Chain) rest(lanes []*lane, rests bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for _, l := range lanes {
+		l.rests = rests
+	}
+	c.tell()
 }
 
 // Close closes the sink.

@@ -223,3 +223,57 @@ func TestChainEndsWithoutDeadLetter(t *testing.T) {
 		}
 	})
 }
+
+// A batch that waits for its next attempt, or for the one worker that asks a paused sink,
+// gives up its revoked partitions at once: the revocation does not wait, the worker is free,
+// and a partition that stays keeps its pause.
+func TestRevokeEndsAPause(t *testing.T) {
+	revoke := func(partitions ...int32) map[string][]int32 { return map[string][]int32{worldTopic: partitions} }
+	for name, said := range map[string]error{
+		"throttled": &Throttled{After: 4 * time.Minute, Err: errors.New("later")},
+		"paused":    &Paused{Cause: CauseCredentials, After: 4 * time.Minute, Err: errors.New("no")},
+	} {
+		for _, inFlight := range []int{1, 2} {
+			synctest.Test(t, func(t *testing.T) {
+				bad, start := true, time.Now()
+				var kept time.Duration
+				c, got, stop := newChain(t, Options{InFlight: inFlight, Batch: Batch{Records: 4, Bytes: 1 << 20, Linger: time.Second}},
+					func(batch []Record) error {
+						if bad {
+							return said
+						}
+						if batch[0].Partition == 1 {
+							kept = time.Since(start)
+						}
+						return nil
+					})
+				c.Put(worldTopic, 0, span(0, 0, 2), 2)
+				c.Put(worldTopic, 1, span(1, 0, 2), 2)
+				c.Put(worldTopic, 2, span(2, 0, 4), 4) // another batch
+				time.Sleep(2 * time.Second)
+				bad = false
+				began := time.Now()
+				positions := c.Revoke(t.Context(), revoke(0, 2))
+				if took := time.Since(began); took > 0 || len(positions) > 0 {
+					t.Errorf("%s, %d in flight: the revocation took %v and returned %v", name, inFlight, took, positions)
+				}
+				time.Sleep(10 * time.Minute)
+				if want := []string{"1/0", "1/1"}; !slices.Equal(got(), want) || kept < 4*time.Minute {
+					t.Errorf("%s, %d in flight: delivered %q after %v, want %q after the pause", name, inFlight, got(), kept, want)
+				}
+				// Now the pause is of a batch that is revoked whole.
+				bad = true
+				c.Put(worldTopic, 1, span(1, 2, 4), 4)
+				time.Sleep(2 * time.Second)
+				bad = false
+				c.Revoke(t.Context(), revoke(1))
+				c.Put(worldTopic, 3, span(3, 0, 4), 4)
+				time.Sleep(time.Second)
+				if last := got(); len(last) != 6 || last[5] != "3/3" {
+					t.Errorf("%s, %d in flight: another partition waits for a revoked one: %q", name, inFlight, last)
+				}
+				stop()
+			})
+		}
+	}
+}

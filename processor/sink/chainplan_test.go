@@ -54,7 +54,7 @@ func (c *clerk) Deliver(ctx context.Context, batch []Record) error {
 	c.mu.Lock()
 	pause := time.Duration(c.dice.IntN(3000)) * time.Millisecond
 	c.mu.Unlock()
-	if err := sleep(ctx, pause); err != nil {
+	if err := (&errand{stop: ctx}).sleep(nil, pause); err != nil {
 		return err
 	}
 	c.mu.Lock()

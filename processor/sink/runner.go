@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"log/slog"
 	"math/rand/v2"
-	"slices"
 	"sync"
 	"time"
 
@@ -162,17 +161,6 @@ func (b Batch) take(records []Record) int {
 	return n
 }
 
-// errand is the way of one batch.
-type errand struct {
-	ctx    context.Context // ends an attempt
-	stop   context.Context // no attempt begins again after its end, which is not later than that of ctx
-	worker int             // the number of the goroutine
-	// live reports whether the record is still this process's to deliver; nil: always.
-	live func(Record) bool
-	// plan stores the boundaries of the batch, if they are not yet; nil: never.
-	plan func(context.Context) error
-}
-
 // try makes one attempt.
 func (r *Runner) try(e errand, batch []Record) error {
 	if e.plan != nil {
@@ -192,7 +180,7 @@ func (r *Runner) deliver(e errand, batch []Record) error {
 	defer r.leave(e.worker)
 	start, pauses := time.Now(), 0
 	for attempts := 1; ; attempts++ {
-		if err := r.begin(e, attempts > 1 || pauses > 0); err != nil {
+		if err := r.begin(e, batch, attempts > 1 || pauses > 0); err != nil {
 			return err
 		}
 		if batch = e.own(batch); len(batch) == 0 {
@@ -232,24 +220,16 @@ func (r *Runner) deliver(e errand, batch []Record) error {
 		}
 		r.o.Observe(OutcomeRetried, "", len(batch))
 		r.waits(e.worker, v.paused, said, max(attempts, pauses), pause, v.after)
-		if err := sleep(e.stop, pause); err != nil {
+		if err := e.sleep(batch, pause); err != nil {
 			return fmt.Errorf("%w; the sink said: %w", err, said)
 		}
 	}
 }
 
-// own returns the records of the batch that are still this process's to deliver.
-func (e *errand) own(batch []Record) []Record {
-	if e.live == nil || !slices.ContainsFunc(batch, func(r Record) bool { return !e.live(r) }) {
-		return batch
-	}
-	return slices.DeleteFunc(slices.Clone(batch), func(r Record) bool { return !e.live(r) })
-}
-
 // begin waits until the worker may begin an attempt. While the sink is paused, one worker
 // asks it and the others wait for its result.
-func (r *Runner) begin(e errand, again bool) error {
-	for {
+func (r *Runner) begin(e errand, batch []Record, again bool) error {
+	for !e.revoked(batch) {
 		if err := e.ctx.Err(); err != nil {
 			return err
 		}
@@ -265,12 +245,11 @@ func (r *Runner) begin(e errand, again bool) error {
 		if probing == nil {
 			return nil
 		}
-		select {
-		case <-probing:
-		case <-e.stop.Done():
-			return e.stop.Err()
+		if err := e.wait(batch, nil, probing); err != nil {
+			return err
 		}
 	}
+	return nil
 }
 
 // leave notes that a worker has ended a batch.
@@ -355,16 +334,4 @@ func pick(batch []Record, indexes []int) []Record {
 		picked[i] = batch[at]
 	}
 	return picked
-}
-
-// sleep waits for the pause or for the end of ctx, whose error it returns.
-func sleep(ctx context.Context, pause time.Duration) error {
-	timer := time.NewTimer(pause)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-		return nil
-	case <-ctx.Done():
-		return ctx.Err()
-	}
 }

@@ -81,10 +81,11 @@ func CheckPlain(p *setting.Problems, key, host string, insecure bool) {
 	}
 }
 
-// Loopback reports whether host, a name or an address without a port, is this machine.
+// Loopback reports whether host, a name or an address without a port, is this machine: as
+// the proxy settings of the environment have it, so that no proxy gets what is sent there.
+// Names below localhost are not: a resolver may take them elsewhere.
 func Loopback(host string) bool {
-	host = strings.TrimSuffix(strings.ToLower(host), ".")
-	if host == "localhost" || strings.HasSuffix(host, ".localhost") { // RFC 6761, section 6.3
+	if host == "localhost" {
 		return true
 	}
 	ip := net.ParseIP(strings.Trim(host, "[]"))

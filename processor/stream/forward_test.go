@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -159,6 +160,60 @@ func TestLatestBeginsWithTheProcess(t *testing.T) {
 	}
 	if got := s.sorted(); !slices.Equal(got, []string{"high-2", "high-3"}) {
 		t.Errorf("the sink has %q", got)
+	}
+}
+
+// busy writes a record after one of the answers about offsets.
+type busy struct {
+	after atomic.Int32 // answers until then
+	write func()
+}
+
+func (b *busy) OnBrokerE2E(_ kgo.BrokerMetadata, key int16, _ kgo.BrokerE2E) {
+	if key == 2 && b.after.Add(-1) == 0 { // ListOffsets
+		b.write()
+	}
+}
+
+// A sink that begins at a time skips no record that arrives while it asks where that is.
+func TestStartSkipsNothing(t *testing.T) {
+	brokers := kafkatest.Start(t).Brokers()
+	writer, err := kgo.NewClient(kgo.SeedBrokers(brokers...), kgo.RecordPartitioner(kgo.ManualPartitioner()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer writer.Close()
+	if _, err := kadm.NewClient(writer).CreateTopic(t.Context(), 1, 1, nil, "kms.events"); err != nil {
+		t.Fatal(err)
+	}
+	began := time.Now()
+	write := func(at time.Time) {
+		r := &kgo.Record{Topic: "kms.events", Timestamp: at, Value: []byte("x")}
+		if err := writer.ProduceSync(context.Background(), r).FirstErr(); err != nil {
+			t.Error(err)
+		}
+	}
+	for range 3 {
+		write(began.Add(-time.Hour))
+	}
+	hook := &busy{write: func() { write(began.Add(time.Hour)) }}
+	asking, err := kgo.NewClient(kgo.SeedBrokers(brokers...), kgo.WithHooks(hook))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer asking.Close()
+	f := &forwarder{p: &Pipeline{}, d: Destination{Name: "siem"}}
+	since := began
+	for n := range int32(4) { // how many answers come before the record
+		hook.after.Store(n + 1)
+		at, err := f.first(t.Context(), kadm.NewClient(asking), "kms.events", []int32{0}, since, true)
+		if want := int64(3 + n); err != nil || at[0] > want {
+			t.Errorf("a record after %d answers: reads from %v (%v), want %d", n+1, at, err, want)
+		}
+		if hook.after.Load() > 0 { // it asked less often
+			write(began.Add(time.Hour))
+		}
+		since = began.Add(2 * time.Hour) // no record is so young
 	}
 }
 

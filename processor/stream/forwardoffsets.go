@@ -194,7 +194,7 @@ func (f *forwarder) first(ctx context.Context, admin *kadm.Client, topic string,
 	if since.IsZero() {
 		list, err = admin.ListStartOffsets(ctx, topic)
 	} else {
-		list, err = admin.ListOffsetsAfterMilli(ctx, since.UnixMilli(), topic)
+		list, err = offsetsSince(ctx, admin, topic, since)
 	}
 	if err == nil {
 		err = list.Error()
@@ -213,6 +213,24 @@ func (f *forwarder) first(ctx context.Context, admin *kadm.Client, topic string,
 		at[p] = one.Offset
 	}
 	return at, nil
+}
+
+// offsetsSince returns the offsets of the first records from a time on, of a partition
+// without such a record its end. The end is asked for first: the client asks for it in a
+// second request, and a record that arrives between the two would be skipped.
+func offsetsSince(ctx context.Context, admin *kadm.Client, topic string, since time.Time) (kadm.ListedOffsets, error) {
+	ends, err := admin.ListEndOffsets(ctx, topic)
+	if err != nil {
+		return nil, err
+	}
+	list, err := admin.ListOffsetsAfterMilli(ctx, since.UnixMilli(), topic)
+	for p, one := range list[topic] {
+		if end, ok := ends.Lookup(topic, p); ok && end.Err == nil {
+			one.Offset = min(one.Offset, end.Offset)
+			list[topic][p] = one
+		}
+	}
+	return list, err
 }
 
 // startOf returns the time from which a group reads a topic, by the metadata of its offsets:

@@ -47,7 +47,8 @@ integration:
 		./processor/sink/sqs ./plugins/internal/input
 	KEYTRAIL_AWS=real $(GO) test -count=1 -timeout 10m -run 'TestScanReadsS3' ./processor/cli
 	KEYTRAIL_AWS=real KEYTRAIL_KAFKA=real $(GO) test -count=1 -timeout 15m -run 'Faults' ./plugins/plugintest
-	KEYTRAIL_KAFKA=real $(GO) test -count=1 -timeout 20m -parallel 2 -skip "^TestSimulat" ./processor/kafka ./processor/stream ./processor/deadletter
+	KEYTRAIL_KAFKA=real $(GO) test -count=1 -timeout 20m -parallel 2 -skip "^TestSimulat" ./processor/kafka ./processor/stream \
+		./processor/sink/kafka ./processor/deadletter
 	KEYTRAIL_KAFKA=real $(GO) test -count=1 -timeout 20m -parallel 2 -run 'TestRun|TestKcat' ./processor/cli
 	KEYTRAIL_RECEIVERS=real $(GO) test -count=1 -timeout 20m -run Real ./processor/sink/otlphttp ./processor/sink/splunkhec ./processor/sink/syslog
 	KEYTRAIL_KAFKA=real $(GO) test -count=1 -timeout 20m -run TestSecurity ./plugins/internal/output

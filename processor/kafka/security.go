@@ -90,8 +90,9 @@ func (s SASL) Validate() error {
 	if setting.OneOf(&p, "mechanism", m, Mechanisms()...); p != nil {
 		return p // the rules for the others are unknown
 	}
-	password := s.Password.Reveal() != "" || s.PasswordFile != ""
-	if s.Password.Reveal() != "" && s.PasswordFile != "" {
+	own := s.Password.Reveal() != "" || s.Password.Sourced()
+	password := own || s.PasswordFile != ""
+	if own && s.PasswordFile != "" {
 		p.Add("password_file", "%q is set together with password; remove one of them", s.PasswordFile)
 	}
 	switch m {
@@ -174,7 +175,7 @@ func (s *Security) Load() error {
 		errs = append(errs, err)
 	}
 	if s.SASL.PasswordFile != "" {
-		_, err := s.SASL.password()
+		_, err := s.SASL.password(context.Background())
 		errs = append(errs, err)
 	}
 	if s.SASL.TokenFile != "" {
@@ -200,8 +201,8 @@ func (s *Security) Options() []kgo.Opt {
 func (s SASL) client() sasl.Mechanism {
 	switch s.Mechanism {
 	case MechanismPlain:
-		return plain.Plain(func(context.Context) (plain.Auth, error) {
-			password, err := s.password()
+		return plain.Plain(func(ctx context.Context) (plain.Auth, error) {
+			password, err := s.password(ctx)
 			return plain.Auth{User: s.Username, Pass: password}, err
 		})
 	case MechanismSHA256:
@@ -216,14 +217,14 @@ func (s SASL) client() sasl.Mechanism {
 	return nil
 }
 
-func (s *SASL) scram(context.Context) (scram.Auth, error) {
-	password, err := s.password()
+func (s *SASL) scram(ctx context.Context) (scram.Auth, error) {
+	password, err := s.password(ctx)
 	return scram.Auth{User: s.Username, Pass: password}, err
 }
 
-func (s *SASL) password() (string, error) {
+func (s *SASL) password(ctx context.Context) (string, error) {
 	if s.PasswordFile == "" {
-		return s.Password.Reveal(), nil
+		return s.Password.Read(ctx)
 	}
 	return s.secretFile("password_file", s.PasswordFile)
 }
@@ -234,7 +235,7 @@ func (s *SASL) token(ctx context.Context) (oauth.Auth, error) {
 		token, err := s.secretFile("token_file", s.TokenFile)
 		return oauth.Auth{Token: token}, err
 	}
-	password, err := s.password()
+	password, err := s.password(ctx)
 	if err != nil {
 		return oauth.Auth{}, err
 	}

@@ -10,6 +10,7 @@ import (
 	"slices"
 
 	"keytrail/processor/sink"
+	"keytrail/processor/sink/kafka"
 	"keytrail/processor/sink/ndjson"
 	"keytrail/processor/sink/otlphttp"
 	"keytrail/processor/sink/s3"
@@ -19,6 +20,7 @@ import (
 	"keytrail/processor/sink/sqs"
 	"keytrail/processor/sink/syslog"
 	"keytrail/processor/sink/webhook"
+	"keytrail/schemas/body"
 )
 
 // Type names a type of sinks in configurations.
@@ -40,6 +42,7 @@ const (
 	S3            Type = "s3"
 	SNS           Type = "sns"
 	SQS           Type = "sqs"
+	Kafka         Type = "kafka"
 )
 
 // Kind is one type of sinks.
@@ -87,6 +90,8 @@ var Kinds = []Kind{
 		[]string{"PublishBatch"}, sns.Bodies()},
 	{SQS, "sqs", func() sink.Config { c := sqs.DefaultConfig(); return &c }, sink.MaxInFlight,
 		[]string{"SendMessageBatch"}, sqs.Bodies()},
+	{Kafka, "kafka", func() sink.Config { c := kafka.DefaultConfig(); return &c }, sink.MaxInFlight,
+		[]string{"Kafka, in transactions"}, body.Names()},
 }
 
 // Find returns a type of sinks, or false for one that does not exist.

@@ -165,6 +165,9 @@ func resource(attributes map[string]string) (list []otellog.Attr) {
 func destination(s config.Sink, p *stream.Pipeline) (stream.Destination, error) {
 	d := stream.Destination{Name: s.Name, ID: s.Identifier(), From: s.From, Filter: s.Filter, Batch: s.Batch,
 		InFlight: s.InFlight, Retry: s.Retry, Events: s.Take.Events, Anomalies: s.Take.Anomalies}
+	if n, ok := s.To.(sink.Notifier); ok {
+		d.Ends = n.Ends()
+	}
 	switch s.Take.Windows {
 	case config.WindowsAnomalous:
 		d.Windows = stream.WindowsAnomalous

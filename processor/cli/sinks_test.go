@@ -2,6 +2,7 @@ package cli_test
 
 import (
 	"fmt"
+	"io"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -56,4 +57,54 @@ func TestSinksTest(t *testing.T) {
 	}
 	test("sien").wants(t, 2, `has no sink "sien"`, "did you mean siem?", "its sinks: siem, archive")
 	keytrail(t, nil, "sinks", "test").wants(t, 2, "needs the NAME")
+}
+
+// "sinks test" sends an anomaly to the sinks that take nothing else, and its end to those
+// that wait for one. No output shows the secrets of their addresses.
+func TestSinksTestNotifiers(t *testing.T) {
+	var got []string
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		content, _ := io.ReadAll(r.Body)
+		got = append(got, r.URL.Path+" "+string(content))
+		switch r.URL.Path {
+		case "/slack/hunter2hunter2":
+			_, _ = io.WriteString(w, "ok")
+		case "/v2/enqueue":
+			w.WriteHeader(http.StatusAccepted)
+			_, _ = io.WriteString(w, `{"status":"success"}`)
+		case "/teams/hunter2hunter2":
+			http.Error(w, "no such path: "+r.URL.String(), http.StatusNotFound)
+		}
+	}))
+	defer server.Close()
+	file := write(t, filepath.Join(t.TempDir(), "k.yaml"), fmt.Sprintf("sinks:\n"+
+		"  - {name: slack, type: slack, url: \"%[1]s/slack/hunter2hunter2\"}\n"+
+		"  - {name: teams, type: teams, url: \"%[1]s/teams/hunter2hunter2?sig=hunter2\"}\n"+
+		"  - {name: pager, type: pagerduty, endpoint: %[1]q, routing_key: hunter2hunter2hunter2hunter2hunt}\n"+
+		"  - {name: alerts, type: alertmanager, endpoint: %[1]q}\n", server.URL))
+	for name, want := range map[string][]string{
+		"slack":  {"/slack/hunter2hunter2 *low rule: KeytrailSinkTest"},
+		"pager":  {`/v2/enqueue "trigger"`, `/v2/enqueue "resolve"`},
+		"alerts": {`/api/v2/alerts "KeytrailAnomaly"`, `/api/v2/alerts "KeytrailAnomaly"`},
+	} {
+		got = nil
+		says(t, keytrail(t, nil, "sinks", "test", name, "-c", file), "sink "+name+" took the test record keytrail-test-")
+		if len(got) != len(want) {
+			t.Fatalf("%s: %d requests: %q", name, len(got), got)
+		}
+		for i, request := range got {
+			if path, text, _ := strings.Cut(want[i], " "); !strings.HasPrefix(request, path+" ") || !strings.Contains(request, text) {
+				t.Errorf("%s: request %d is %s, want %s", name, i, request, want[i])
+			}
+		}
+	}
+	p := keytrail(t, nil, "sinks", "test", "teams", "-c", file)
+	p.wants(t, 1, "paused (address)", "status 404: no such path: [redacted]")
+	if strings.Contains(p.stderr+p.stdout, "hunter2") {
+		t.Errorf("the error shows the secret: %s", p.stderr)
+	}
+	printed := keytrail(t, nil, "config", "print", "-c", file)
+	if says(t, printed, "type: slack", "[redacted]"); strings.Contains(printed.stdout, "hunter2") {
+		t.Errorf("config print shows a secret:\n%s", printed.stdout)
+	}
 }

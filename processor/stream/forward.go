@@ -59,6 +59,9 @@ func (p *Pipeline) forward(ctx context.Context, d Destination) error {
 		committed: map[string]map[int32]int64{}, starts: map[string]string{},
 		plans: map[string]map[int32]int64{}, topics: map[string]sink.Topic{},
 		letter: lograte.NewLetters(lograte.ToLog(p.Log.With("stage", "forward", "sink", d.Name)))}
+	if d.Ends {
+		f.filter.AdmitEnds()
+	}
 	defer f.letter.Flush()
 	topics := d.topics(p.Topics)
 	if len(topics) == 0 {

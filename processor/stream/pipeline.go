@@ -50,6 +50,7 @@ type Destination struct {
 	Sink      sink.Sink
 	From      sink.Start
 	Filter    filter.Config
+	Ends      bool // the filter admits the end of an anomaly whatever its severity
 	Batch     sink.Batch
 	InFlight  int
 	Retry     sink.Retry

@@ -103,8 +103,12 @@ type Filter struct {
 	lists []list
 	whole bool // the resource is needed
 	names *otellog.Names
+	ends  bool // see AdmitEnds
 	rec   otellog.Record
 }
+
+// stateName is the attribute with the state of an anomaly, and ended its value after the end.
+const stateName, ended = "keytrail.anomaly.state", "ended"
 
 // New returns the filter of c, which is valid; nil for one that admits every record.
 func New(c Config) *Filter {
@@ -133,7 +137,16 @@ func New(c Config) *Filter {
 	if f.name == nil && f.lists == nil {
 		return nil
 	}
-	f.names = otellog.NewNames(wanted...)
+	f.names = otellog.NewNames(append(wanted, stateName)...)
+	return f
+}
+
+// AdmitEnds has f admit the end of an anomaly whatever its severity is then, for a receiver
+// that has the anomaly open since a revision with another severity. It returns f.
+func (f *Filter) AdmitEnds() *Filter {
+	if f != nil {
+		f.ends = true
+	}
 	return f
 }
 
@@ -163,7 +176,11 @@ func (f *Filter) Admits(eventName string, value []byte) bool {
 	if f.name != nil && eventName == "" && !f.name.admits(f.rec.EventName, nil) {
 		return false
 	}
+	over := f.ends && f.rec.Str(stateName) == ended
 	for i := range f.lists {
+		if over && f.lists[i].setting == "severities" {
+			continue
+		}
 		if !f.lists[i].admits(eventName, &f.rec) {
 			return false
 		}

@@ -128,3 +128,28 @@ func FuzzMatch(f *testing.F) {
 		}
 	})
 }
+
+// TestAdmitEnds: the end of an anomaly passes a list of severities, and no other list.
+func TestAdmitEnds(t *testing.T) {
+	end := func(state string) []byte {
+		var rec otellog.Record
+		rec.EventName = semconv.EventKeytrailAnomaly
+		rec.String(semconv.KeytrailAnomalyKind, "rate")
+		rec.String(semconv.KeytrailAnomalySeverity, "high")
+		rec.String(stateName, state)
+		return otellog.AppendRequest(nil, &rec)
+	}
+	critical, others := Config{Severities: []string{"critical"}}, Config{Severities: []string{"critical"}, Kinds: []string{"!rate"}}
+	for i, c := range []struct {
+		filter *Filter
+		state  string
+		want   bool
+	}{
+		{New(critical), ended, false}, {New(critical).AdmitEnds(), ended, true}, {New(critical).AdmitEnds(), "open", false},
+		{New(others).AdmitEnds(), ended, false}, {New(Config{}).AdmitEnds(), "open", true},
+	} {
+		if got := c.filter.Admits(semconv.EventKeytrailAnomaly, end(c.state)); got != c.want {
+			t.Errorf("case %d: got %v, want %v", i, got, c.want)
+		}
+	}
+}

@@ -29,7 +29,7 @@ func Find(t testing.TB, script string, args ...string) string {
 	switch v := os.Getenv(Variable); v {
 	case "real":
 	case "":
-		skip(t, "make integration runs it")
+		skip(t, "make integration-all runs it")
 	default:
 		t.Fatalf("%s is %q, want real or nothing", Variable, v)
 	}

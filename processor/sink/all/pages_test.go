@@ -11,10 +11,10 @@ import (
 )
 
 // pageNames finds names of the schema in code, as they are and as Loki and Prometheus write
-// them.
+// them: those with three parts or more, because resources of users have shorter names.
 var (
 	pageCode  = regexp.MustCompile("(?s)```[a-z]+\n(.*?)```|`([^`\n]+)`")
-	pageNames = regexp.MustCompile(`\b(?:keytrail|aws|cloud)[._][a-z_]+(?:[._][a-z_]+)*\b(?:\.md)?`)
+	pageNames = regexp.MustCompile(`\b(?:keytrail|aws|cloud)[._][a-z]+(?:[._][a-z]+)+\b(?:\.md)?`)
 )
 
 // TestPages: the pages of docs/sinks name only attributes, events and metrics that exist.

@@ -1,10 +1,12 @@
 package cli
 
 import (
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"io"
 	"log/slog"
+	"strings"
 	"text/tabwriter"
 	"time"
 
@@ -210,7 +212,9 @@ func (a *app) replayLetters(cfg *config.Config, p *stream.Pipeline, r *deadlette
 		for i := range cfg.Sinks {
 			if s := &cfg.Sinks[i]; s.Identifier() == identifier {
 				d.Batch, d.Retry = s.Batch, s.Retry
-				d.Sink, err = openBeside(cfg, s, "replay")
+				// Each replay has its own group: a sink that stores positions would take older
+				// records than those of the last one for delivered.
+				d.Sink, err = openBeside(cfg, s, "replay-"+strings.ToLower(rand.Text()[:12]))
 				return d, err
 			}
 		}

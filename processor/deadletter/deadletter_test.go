@@ -54,21 +54,22 @@ func (d *door) Close() error { d.closed++; return nil }
 type fixture struct {
 	box    Box
 	client *kgo.Client
+	input  string // the topic of raw input
 	doors  map[string]*door
 	again  []string // letters that a sink refused again
 }
 
-func start(t *testing.T) *fixture {
+func start(t *testing.T, brokers []string, prefix string) *fixture {
 	t.Helper()
-	f := &fixture{doors: map[string]*door{"siem": {}, "other": {}}}
-	f.box = Box{Topic: "kms.deadletter", Kafka: kafka.Config{Brokers: kafkatest.Start(t).Brokers(), ClientID: "test",
+	f := &fixture{doors: map[string]*door{"siem": {}, "other": {}}, input: prefix + "raw"}
+	f.box = Box{Topic: prefix + "deadletter", Kafka: kafka.Config{Brokers: brokers, ClientID: "test",
 		Log: slog.New(slog.NewTextHandler(io.Discard, nil))}}
 	var err error
 	if f.client, err = kgo.NewClient(append(f.box.Kafka.Options(), kgo.RecordPartitioner(kgo.ManualPartitioner()))...); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(f.client.Close)
-	made, err := kadm.NewClient(f.client).CreateTopics(t.Context(), 2, 1, nil, "kms.deadletter", "kms.raw")
+	made, err := kadm.NewClient(f.client).CreateTopics(t.Context(), 2, 1, nil, f.box.Topic, f.input)
 	if err == nil {
 		err = made.Error()
 	}
@@ -98,10 +99,9 @@ func (f *fixture) refused(t *testing.T, partition int32, to string, n int) {
 		Detail: fmt.Sprintf("sink %s: status 400: no field %d", to, n), Object: "kms.windows/1", Offset: int64(n)})
 }
 
-// replay runs a replay and returns its totals as text.
-func (f *fixture) replay(t *testing.T, filter Filter, apply bool) (string, error) {
-	t.Helper()
-	r := &Replay{Box: f.box, Filter: filter, Raw: "kms.raw", TransactionalID: "test-deadletter", Log: f.box.Kafka.Log,
+// prepare returns a replay.
+func (f *fixture) prepare(filter Filter) *Replay {
+	return &Replay{Box: f.box, Filter: filter, Raw: f.input, TransactionalID: "test-deadletter", Log: f.box.Kafka.Log,
 		Open: func(name string) (Destination, error) {
 			retry := sink.Retry{Base: time.Millisecond, Cap: time.Millisecond}
 			return Destination{Sink: f.doors[name], Batch: sink.DefaultBatch(), Retry: retry}, nil
@@ -109,10 +109,16 @@ func (f *fixture) replay(t *testing.T, filter Filter, apply bool) (string, error
 		Refused: func(l *Letter, reason sink.Reason, why error) {
 			f.again = append(f.again, fmt.Sprintf("%s %s %v", l.At, reason, why))
 		}}
+}
+
+// replay runs a replay and returns its totals as text.
+func (f *fixture) replay(t *testing.T, filter Filter, apply bool) (string, error) {
+	t.Helper()
+	r := f.prepare(filter)
 	totals, err := r.Run(t.Context(), apply)
 	var text []string
 	for _, one := range totals {
-		text = append(text, fmt.Sprintf("%s%s%s %d/%d-%d", one.Sink, one.Topic, one.Why, one.Put, one.Letters, one.Refused))
+		text = append(text, fmt.Sprintf("%s%s%s %d/%d-%d", one.Sink, strings.Replace(one.Topic, f.input, "kms.raw", 1), one.Why, one.Put, one.Letters, one.Refused))
 	}
 	slices.Sort(text)
 	return strings.Join(text, "; "), err
@@ -121,7 +127,7 @@ func (f *fixture) replay(t *testing.T, filter Filter, apply bool) (string, error
 // raw returns the values of the topic of raw input.
 func (f *fixture) raw(t *testing.T) (list []string) {
 	t.Helper()
-	err := kafka.ReadLog(t.Context(), f.box.Kafka, "kms.raw", []int32{0, 1}, func(r *kgo.Record) error {
+	err := kafka.ReadLog(t.Context(), f.box.Kafka, f.input, []int32{0, 1}, func(r *kgo.Record) error {
 		list = append(list, string(r.Value))
 		return nil
 	})
@@ -131,10 +137,18 @@ func (f *fixture) raw(t *testing.T) (list []string) {
 	return list
 }
 
-// TestReplay: each letter goes to its own target once, however often a replay runs; letters
-// that cannot be put back, that are refused again or that the filter leaves out stay open.
+// TestReplay runs the tests below with one broker.
 func TestReplay(t *testing.T) {
-	f := start(t)
+	brokers := kafkatest.Start(t).Brokers()
+	for name, test := range map[string]func(*testing.T, *fixture){"once": putsBackOnce, "paused": endsAtAPausedSink,
+		"many": manyLetters, "objects": toObjects, "no-topic": noTopic} {
+		t.Run(name, func(t *testing.T) { test(t, start(t, brokers, name+".")) })
+	}
+}
+
+// putsBackOnce: each letter goes to its own target once, however often a replay runs; letters
+// that cannot be put back, that are refused again or that the filter leaves out stay open.
+func putsBackOnce(t *testing.T, f *fixture) {
 	for n := range 3 {
 		f.refused(t, int32(n%2), "siem", n)
 	}
@@ -195,10 +209,9 @@ func TestReplay(t *testing.T) {
 	}
 }
 
-// TestReplayEndsAtAPausedSink: a sink that takes nothing ends the replay with its words, and
+// endsAtAPausedSink: a sink that takes nothing ends the replay with its words, and
 // its letters stay open.
-func TestReplayEndsAtAPausedSink(t *testing.T) {
-	f := start(t)
+func endsAtAPausedSink(t *testing.T, f *fixture) {
 	f.refused(t, 0, "siem", 1)
 	f.doors["siem"].answer = func([]sink.Record) error {
 		return &sink.Paused{Cause: sink.CauseCredentials, Err: errors.New("no such token")}
@@ -213,9 +226,8 @@ func TestReplayEndsAtAPausedSink(t *testing.T) {
 	}
 }
 
-// TestManyLetters: a replay of more letters than one step puts each back once.
-func TestManyLetters(t *testing.T) {
-	f := start(t)
+// manyLetters: a replay of more letters than one step puts each back once.
+func manyLetters(t *testing.T, f *fixture) {
 	const n = 2*stepLetters + 7
 	raw := bytes.Repeat([]byte("x"), 100)
 	for i := range n {
@@ -231,9 +243,41 @@ func TestManyLetters(t *testing.T) {
 	}
 }
 
-// TestNoTopic: an installation without the topic has no letters.
-func TestNoTopic(t *testing.T) {
-	f := start(t)
+// objects is a door that takes records of one partition at a time.
+type objects struct{ *door }
+
+func (objects) Planned() {}
+
+// toObjects: a sink that names objects by offsets gets each partition alone, in
+// order.
+func toObjects(t *testing.T, f *fixture) {
+	for i, at := range []wire.DeadLetter{{Object: "kms.events/1", Offset: 7}, {Object: "kms.events/0", Offset: 9},
+		{Object: "kms.events/1", Offset: 3}, {Object: "kms.windows/1", Offset: 1}} {
+		at.Stage, at.Reason, at.Sink, at.Raw = "forward", "rejected_invalid", "siem", []byte("x")
+		f.put(t, int32(i%2), "", at)
+	}
+	var batches []string
+	f.doors["siem"].answer = func(batch []sink.Record) error {
+		text := ""
+		for _, r := range batch {
+			text += fmt.Sprintf("%s/%d/%d ", r.Topic, r.Partition, r.Offset)
+		}
+		batches = append(batches, text)
+		return nil
+	}
+	r := f.prepare(Filter{})
+	r.Open = func(string) (Destination, error) {
+		return Destination{Sink: objects{f.doors["siem"]}, Batch: sink.DefaultBatch(), Retry: sink.DefaultRetry()}, nil
+	}
+	_, err := r.Run(t.Context(), true)
+	want := []string{"kms.events/0/9 ", "kms.events/1/3 kms.events/1/7 ", "kms.windows/1/1 "}
+	if !slices.Equal(batches, want) || err != nil {
+		t.Errorf("batches %q (%v), want %q", batches, err, want)
+	}
+}
+
+// noTopic: an installation without the topic has no letters.
+func noTopic(t *testing.T, f *fixture) {
 	f.box.Topic = "kms.nothing"
 	if groups, err := f.box.List(t.Context(), Filter{}); len(groups) > 0 || err != nil {
 		t.Errorf("got %v (%v)", groups, err)

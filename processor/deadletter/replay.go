@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kgo"
@@ -213,8 +214,15 @@ func (r *Replay) deliver(ctx context.Context, name string, list []*Letter) (take
 	}
 	ctx, to.stop = context.WithCancelCause(ctx)
 	defer to.stop(nil)
-	if err := to.Deliver(ctx, batch); err != nil {
-		return nil, cmp.Or(context.Cause(ctx), err)
+	for len(batch) > 0 {
+		n := len(batch)
+		if _, ok := to.Sink.(sink.Planned); ok {
+			n = ofOne(batch)
+		}
+		if err := to.Deliver(ctx, batch[:n]); err != nil {
+			return nil, cmp.Or(context.Cause(ctx), err)
+		}
+		batch = batch[n:]
 	}
 	for _, l := range list {
 		if !to.refused[l] {
@@ -223,6 +231,21 @@ func (r *Replay) deliver(ctx context.Context, name string, list []*Letter) (take
 	}
 	clear(to.refused)
 	return taken, nil
+}
+
+// ofOne sorts the records by their places, and returns how many are of the first partition:
+// a sink.Planned takes them in order, and of one partition at a time.
+func ofOne(batch []sink.Record) (n int) {
+	lane := func(a, b sink.Record) int {
+		return cmp.Or(cmp.Compare(a.Topic, b.Topic), cmp.Compare(a.Partition, b.Partition))
+	}
+	slices.SortStableFunc(batch, func(a, b sink.Record) int {
+		return cmp.Or(lane(a, b), cmp.Compare(a.Offset, b.Offset))
+	})
+	for n < len(batch) && lane(batch[0], batch[n]) == 0 {
+		n++
+	}
+	return n
 }
 
 // receiver opens a sink.

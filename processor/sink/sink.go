@@ -43,8 +43,9 @@
 //     until its body was read.
 //  4. Deliver puts the record's id into the document, also if the receiver cannot upsert.
 //     Event data never chooses an index, topic, header, path or URL without escaping.
-//  5. Tests call sinktest.Run, and sinktest.HTTP if the door is one of HTTP. Register the
-//     type in all.Kinds, and describe its settings in docs/sinks.md.
+//  5. Tests call sinktest.Run, and sinktest.Conform for each type. Register the type in
+//     all.Kinds, add a configuration to the table in processor/config/safety_test.go, and
+//     describe the settings in docs/sinks.md.
 package sink
 
 import (

@@ -8,8 +8,6 @@ import (
 	"strings"
 	"testing"
 	"time"
-
-	"keytrail/processor/sink"
 )
 
 // httpStatuses: no status ends a record that it is not about, and no redirect is followed.
@@ -99,12 +97,4 @@ var statuses = map[int]string{
 	404: "paused address", 405: "paused address", 410: "paused address",
 	406: "paused protocol", 415: "paused protocol", 501: "paused protocol", 505: "paused protocol",
 	408: "again", 425: "again", 429: "again", 500: "again", 502: "again", 503: "again", 504: "again",
-}
-
-// HTTP runs the cases about statuses and broken answers alone; Conform runs all.
-func HTTP(t *testing.T, open func(t *testing.T, endpoint string, timeout time.Duration) sink.Sink) {
-	t.Helper()
-	d := Door{Open: func(t *testing.T, to Target) sink.Sink { return open(t, to.URL(), to.Timeout) }}
-	httpStatuses(t, d)
-	httpFaults(t, d)
 }

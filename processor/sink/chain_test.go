@@ -151,7 +151,7 @@ func TestOneAsksPausedSink(t *testing.T) {
 		}
 		time.Sleep(time.Hour)
 		mu.Lock()
-		if calls > 8+2*60+10 {
+		if calls > 8+2*60+40 { // the pauses are random: six deviations
 			t.Errorf("%d requests in an hour, want about two a minute", calls)
 		}
 		mended = true

@@ -3,6 +3,7 @@ package stream
 import (
 	"bufio"
 	"bytes"
+	"context"
 	"fmt"
 	"io"
 	"maps"
@@ -18,30 +19,45 @@ import (
 	"time"
 
 	"github.com/klauspost/compress/gzip"
+	"github.com/twmb/franz-go/pkg/kgo"
 
 	"keytrail/processor/kafka/kafkatest"
 	"keytrail/processor/sink"
+	mirror "keytrail/processor/sink/kafka"
 	"keytrail/processor/sink/s3"
 )
 
-// killedEnv holds what makes the test binary the process that is killed: the brokers and the
-// endpoint of S3, separated by a blank.
+// killedEnv holds what makes the test binary the process that is killed: the type of its
+// sink, the brokers, and the sink's endpoint, separated by blanks.
 const killedEnv = "KEYTRAIL_TEST_KILLED"
 
-// TestObjectsOfKilledProcesses: processes that forward to S3 are killed at random, also in
-// pairs. The objects hold each record once.
-func TestObjectsOfKilledProcesses(t *testing.T) {
+// TestKilledForward: processes that forward to S3 and to another cluster are killed at random,
+// also in pairs. Each record arrives once.
+func TestKilledForward(t *testing.T) {
 	if text := os.Getenv(killedEnv); text != "" {
-		forwardForever(t, text)
+		forwardForever(t, strings.Fields(text))
 	}
+	t.Run("s3", func(t *testing.T) {
+		store := &objects{content: map[string][]byte{}}
+		server := httptest.NewServer(store)
+		defer server.Close()
+		killAll(t, "s3 %s "+server.URL, func() []string { return store.ids(t) })
+	})
+	t.Run("kafka", func(t *testing.T) {
+		target := kafkatest.Start(t).Brokers()
+		createTopics(t, target, "keytrail.anomalies")
+		killAll(t, "kafka %s "+strings.Join(target, ","), func() []string { return arrivedIn(t, target) })
+	})
+}
+
+// killAll kills processes until all records of the source have arrived.
+func killAll(t *testing.T, process string, arrived func() []string) {
 	brokers := kafkatest.Start(t).Brokers()
-	store := &objects{content: map[string][]byte{}}
-	server := httptest.NewServer(store)
-	defer server.Close()
+	process = fmt.Sprintf(process, strings.Join(brokers, ","))
 	forwards(t, brokers, Destination{Name: "first", Sink: &shelf{}})() // makes the topics
-	rounds := 6
+	rounds := 3
 	if testing.Short() {
-		rounds = 2
+		rounds = 1
 	}
 	var want []string
 	for round := range rounds {
@@ -53,13 +69,12 @@ func TestObjectsOfKilledProcesses(t *testing.T) {
 			anomalies(t, brokers, p, keys...)
 			want = append(want, keys...)
 		}
-		kills := []func(){killed(t, brokers, server.URL)}
+		kills := []func(){killed(t, process)}
 		if round%2 == 1 {
-			kills = append(kills, killed(t, brokers, server.URL))
+			kills = append(kills, killed(t, process))
 		}
-		before := store.writes()
-		deadline := time.Now().Add(time.Minute)
-		for store.writes() == before && time.Now().Before(deadline) {
+		before, deadline := len(arrived()), time.Now().Add(time.Minute)
+		for len(arrived()) == before && time.Now().Before(deadline) {
 			time.Sleep(10 * time.Millisecond)
 		}
 		time.Sleep(rand.N(100 * time.Millisecond))
@@ -67,26 +82,26 @@ func TestObjectsOfKilledProcesses(t *testing.T) {
 			kill()
 		}
 	}
-	last := killed(t, brokers, server.URL)
-	defer last()
+	defer killed(t, process)()
 	slices.Sort(want)
-	waitFor(t, "the last process has everything", func() bool { return len(store.ids(t)) >= len(want) })
-	if got := store.ids(t); !slices.Equal(got, want) {
-		t.Errorf("%d records are stored, want %d; %d of them once", len(got), len(want), len(slices.Compact(got)))
+	waitFor(t, "the last process has everything", func() bool { return len(arrived()) >= len(want) })
+	if got := arrived(); !slices.Equal(got, want) {
+		t.Errorf("%d records arrived, want %d; %d of them once", len(got), len(want), len(slices.Compact(got)))
 	}
-	t.Logf("%d records in %d objects, %d writes", len(want), len(store.content), store.writes())
 }
 
 // forwardForever is the process that is killed.
-func forwardForever(t *testing.T, text string) {
-	brokers, endpoint, _ := strings.Cut(text, " ")
-	c := s3.DefaultConfig()
-	c.Region, c.Endpoint, c.Bucket = "eu-central-1", endpoint, "archive"
-	to, err := c.Open(sink.Identity{Name: "archive"})
+func forwardForever(t *testing.T, words []string) {
+	aws := s3.DefaultConfig()
+	aws.Region, aws.Endpoint, aws.Bucket = "eu-central-1", words[2], "archive"
+	other := mirror.DefaultConfig()
+	other.Brokers = strings.Split(words[2], ",")
+	config := map[string]sink.Config{"s3": &aws, "kafka": &other}[words[0]]
+	to, err := config.Open(sink.Identity{Name: "archive", Group: "test-forward-archive", Log: quiet()})
 	if err != nil {
 		t.Fatal(err)
 	}
-	p := pipeline(t, strings.Split(brokers, ","))
+	p := pipeline(t, strings.Split(words[1], ","))
 	p.Kafka.SessionTimeout = 6 * time.Second // the shortest that brokers allow
 	p.Sinks = []Destination{{Name: "archive", Sink: to, Anomalies: true, From: sink.Earliest(), InFlight: 2,
 		Batch: sink.Batch{Records: 1 + rand.N(40), Bytes: 1 << 20, Linger: rand.N(300 * time.Millisecond)},
@@ -97,11 +112,11 @@ func forwardForever(t *testing.T, text string) {
 }
 
 // killed starts such a process, and returns the function that kills it.
-func killed(t *testing.T, brokers []string, endpoint string) (kill func()) {
+func killed(t *testing.T, process string) (kill func()) {
 	t.Helper()
-	cmd := exec.Command(os.Args[0], "-test.run=^TestObjectsOfKilledProcesses$")
-	cmd.Env = append(os.Environ(), killedEnv+"="+strings.Join(brokers, ",")+" "+endpoint, "AWS_ACCESS_KEY_ID=a",
-		"AWS_SECRET_ACCESS_KEY=b", "AWS_EC2_METADATA_DISABLED=true")
+	cmd := exec.Command(os.Args[0], "-test.run=^TestKilledForward$")
+	cmd.Env = append(os.Environ(), killedEnv+"="+process, "AWS_ACCESS_KEY_ID=a", "AWS_SECRET_ACCESS_KEY=b",
+		"AWS_EC2_METADATA_DISABLED=true")
 	out, err := cmd.StdoutPipe()
 	if err == nil {
 		err = cmd.Start()
@@ -116,6 +131,44 @@ func killed(t *testing.T, brokers []string, endpoint string) (kill func()) {
 		_ = cmd.Process.Kill()
 		_ = cmd.Wait()
 	}
+}
+
+// createTopics makes topics of one partition.
+func createTopics(t *testing.T, brokers []string, topics ...string) {
+	t.Helper()
+	if made, err := admin(t, brokers).CreateTopics(t.Context(), 1, 1, nil, topics...); err != nil || made.Error() != nil {
+		t.Fatal(err, made.Error())
+	}
+}
+
+// arrivedIn returns the keys of the committed records of the target, in order.
+func arrivedIn(t *testing.T, brokers []string) (keys []string) {
+	t.Helper()
+	ends, err := admin(t, brokers).ListCommittedOffsets(t.Context(), "keytrail.anomalies")
+	if err != nil {
+		t.Fatal(err)
+	}
+	end, _ := ends.Lookup("keytrail.anomalies", 0)
+	client, err := kgo.NewClient(kgo.SeedBrokers(brokers...), kgo.ConsumeTopics("keytrail.anomalies"),
+		kgo.FetchIsolationLevel(kgo.ReadCommitted()), kgo.KeepControlRecords(), kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer client.Close()
+	for at := int64(0); at < end.Offset; {
+		within, cancel := context.WithTimeout(t.Context(), 5*time.Second)
+		fetches := client.PollFetches(within)
+		cancel()
+		if within.Err() != nil && fetches.Empty() {
+			return slices.Sorted(slices.Values(keys)) // aborted records at the end
+		}
+		fetches.EachRecord(func(r *kgo.Record) {
+			if at = r.Offset + 1; !r.Attrs.IsControl() {
+				keys = append(keys, string(r.Key))
+			}
+		})
+	}
+	return slices.Sorted(slices.Values(keys))
 }
 
 // objects is a stand-in for PutObject that is slow, and loses every fifth answer.
@@ -138,12 +191,6 @@ func (o *objects) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		panic(http.ErrAbortHandler)
 	}
 	w.Header().Set("ETag", `"e"`)
-}
-
-func (o *objects) writes() int {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	return o.n
 }
 
 // ids returns the ids of the anomalies in all objects, in order.

@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -235,15 +236,16 @@ func TestRevokeEndsAPause(t *testing.T) {
 	} {
 		for _, inFlight := range []int{1, 2} {
 			synctest.Test(t, func(t *testing.T) {
-				bad, start := true, time.Now()
-				var kept time.Duration
+				start := time.Now()
+				var good atomic.Bool
+				var kept atomic.Int64 // how long after start the partition that stays was delivered
 				c, got, stop := newChain(t, Options{InFlight: inFlight, Batch: Batch{Records: 4, Bytes: 1 << 20, Linger: time.Second}},
 					func(batch []Record) error {
-						if bad {
+						if !good.Load() {
 							return said
 						}
 						if batch[0].Partition == 1 {
-							kept = time.Since(start)
+							kept.Store(int64(time.Since(start)))
 						}
 						return nil
 					})
@@ -251,21 +253,21 @@ func TestRevokeEndsAPause(t *testing.T) {
 				c.Put(worldTopic, 1, span(1, 0, 2), 2)
 				c.Put(worldTopic, 2, span(2, 0, 4), 4) // another batch
 				time.Sleep(2 * time.Second)
-				bad = false
+				good.Store(true)
 				began := time.Now()
 				positions := c.Revoke(t.Context(), revoke(0, 2))
 				if took := time.Since(began); took > 0 || len(positions) > 0 {
 					t.Errorf("%s, %d in flight: the revocation took %v and returned %v", name, inFlight, took, positions)
 				}
 				time.Sleep(10 * time.Minute)
-				if want := []string{"1/0", "1/1"}; !slices.Equal(got(), want) || kept < 4*time.Minute {
-					t.Errorf("%s, %d in flight: delivered %q after %v, want %q after the pause", name, inFlight, got(), kept, want)
+				if want := []string{"1/0", "1/1"}; !slices.Equal(got(), want) || kept.Load() < int64(4*time.Minute) {
+					t.Errorf("%s, %d in flight: delivered %q after %v, want %q after the pause", name, inFlight, got(), time.Duration(kept.Load()), want)
 				}
 				// Now the pause is of a batch that is revoked whole.
-				bad = true
+				good.Store(false)
 				c.Put(worldTopic, 1, span(1, 2, 4), 4)
 				time.Sleep(2 * time.Second)
-				bad = false
+				good.Store(true)
 				c.Revoke(t.Context(), revoke(1))
 				c.Put(worldTopic, 3, span(3, 0, 4), 4)
 				time.Sleep(time.Second)

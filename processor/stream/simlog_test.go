@@ -348,3 +348,27 @@ func (b *simBroker) position(g *simGroup, partition int32) int64 {
 	}
 	return g.offsets[partition]
 }
+
+// tamper applies the sabotage to the log.
+func (s *sim) tamper() {
+	logs := s.b.logs[s.p.Topics.Partials]
+	list := logs[s.rng.IntN(len(logs))].entries
+	if s.b.wrong != repeatFrame || len(list) == 0 {
+		return
+	}
+	e := list[s.rng.IntN(len(list))]
+	if e.rec == nil || e.txn == nil || e.txn.state != txnCommitted {
+		return
+	}
+	f, err := wire.NewDecoder(e.rec.Value).Frame()
+	if err != nil || f.Sequence == 0 || len(f.Partials) == 0 {
+		return
+	}
+	f.Sequence++
+	f.From = f.To
+	var enc wire.Encoder
+	s.b.write(&kgo.Record{Topic: e.rec.Topic, Partition: e.rec.Partition, Value: wire.AppendFrame(nil, &enc, &f)}, nil)
+}
+
+// loses reports whether the sabotage loses a record on its way to a stage.
+func (s *sim) loses() bool { return s.b.wrong == loseRecord && s.rng.IntN(50) == 0 }

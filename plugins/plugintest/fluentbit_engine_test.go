@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -83,49 +82,4 @@ func (s *site) timers() (n int) {
 		}
 	}
 	return n
-}
-
-// growthSlack is by how much more than Fluent Bit's own plugins both may grow in 350
-// reloads. Memory grows in steps of up to 400 KiB at any time, such as for a thread that Go
-// starts when it finds all others busy, and stands still in between: 800 reloads took 512
-// KiB, and 600 KiB with tail and null. A leak of 3 KiB per reload is above the slack.
-const growthSlack = 768 << 10
-
-// growth: the memory of both plugins grows by reloads no more than that of tail and null.
-func growth(t *testing.T) {
-	s := newSite(t)
-	other := *s // with the same Kafka
-	other.dir = t.TempDir()
-	for _, d := range []string{"trail", "state"} {
-		if err := os.Mkdir(other.dir+"/"+d, 0o755); err != nil {
-			t.Fatal(err)
-		}
-	}
-	t.Cleanup(other.kill)
-	s.put("a.ndjson", numbered(t, events(t)[0], 0, 100))
-	s.start(s.hasty("service:\n", "service:\n  hot_reload: on\n", "  http_server: on", "  http_server: off"), "-Y")
-	other.start(other.write("tail.yaml", `
-service: {flush: 0.2, grace: 20, hot_reload: on, storage.path: /var/lib/keytrail/storage}
-pipeline:
-  inputs: [{name: tail, tag: t, path: /var/trail/*.ndjson, db: /var/lib/keytrail/db, storage.type: filesystem}]
-  outputs: [{name: 'null', match: t}]
-`), "-Y")
-	s.await(100)
-	var ours, theirs []int64
-	for range 400 {
-		mine, its := s.hangUp(), other.hangUp()
-		s.awaitReload(mine)
-		other.awaitReload(its)
-		ours, theirs = append(ours, s.memory("RssAnon")), append(theirs, other.memory("RssAnon"))
-	}
-	// The least of ten: it goes up and down by what is free.
-	grown := func(list []int64, to int) int64 { return slices.Min(list[to-10:to]) - slices.Min(list[40:50]) }
-	for _, to := range []int{200, 400} {
-		t.Logf("from reload 50 to reload %d: both plugins %+d KiB, tail and null %+d KiB", to, grown(ours, to)>>10, grown(theirs, to)>>10)
-	}
-	if grown(ours, 400) > max(0, grown(theirs, 400))+growthSlack {
-		t.Errorf("the plugins leak: %v\ntail and null: %v", ours, theirs)
-	}
-	s.stop()
-	other.stop()
 }

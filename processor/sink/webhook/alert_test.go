@@ -238,3 +238,19 @@ func TestToldIsBounded(t *testing.T) {
 		t.Error("it forgot too much")
 	}
 }
+
+// TestLargest: an anomaly with long lists of long texts stays below the receivers' bounds.
+func TestLargest(t *testing.T) {
+	list := make([]string, 2000)
+	for i := range list {
+		list[i] = strings.Repeat(`"`, 2000)
+	}
+	for _, r := range receivers() {
+		h, s := one(t, r.name)
+		h.tell(t, s, finding{id: "a", severity: "high", reason: list[0], more: func(r *otellog.Record) {
+			r.Strings(semconv.KeytrailAnomalyContributors, list)
+			r.Strings(semconv.KeytrailAnomalyCalls, list)
+			r.Strings(semconv.KeytrailAnomalyTechniques, list)
+		}})
+	}
+}

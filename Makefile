@@ -8,7 +8,7 @@ FUZZTIME ?= 30s
 STATICCHECK ?= honnef.co/go/tools/cmd/staticcheck@v0.8.2
 
 .NOTPARALLEL:
-.PHONY: help build test quick race integration integration-all chaos chaos-sinks changed quality lint fuzz bench bench-stream bench-check microbench demo \
+.PHONY: help build test quick race integration compose-test integration-all chaos chaos-sinks changed quality lint fuzz bench bench-stream bench-check microbench demo \
 	generate man check clean
 
 # List the targets: each one with the first sentence of the comment above it.
@@ -57,6 +57,12 @@ integration:
 # VictoriaLogs (scripts/receiver). CI runs integration alone.
 integration-all: integration
 	KEYTRAIL_RECEIVERS=real $(GO) test -count=1 -timeout 60m -v -run '^TestAll[A-Z]' ./processor/sink/webhook ./processor/sink/all
+
+# Run docker-compose.yml in a new container engine and check docs/compose.md: attacks
+# are found, killed services come back, nothing is lost. It needs root on Debian, and takes
+# half an hour. FLUENT_BIT=/path/to/fluent-bit includes Fluent Bit.
+compose-test:
+	FLUENT_BIT=$(filter-out fluent-bit,$(FLUENT_BIT)) scripts/compose-test
 
 SEED ?= 1
 # Kill, suspend and restart processors and brokers of a real Kafka while they count. The

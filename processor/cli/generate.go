@@ -67,7 +67,8 @@ func (a *app) generate() *cobra.Command {
 			"with attacks in it, and DIR/labels.ndjson, which names them, one a line.\n\n" +
 			"With --live it writes a history without attacks, and then goes on as time passes until\n" +
 			"SIGINT or SIGTERM: the files of each minute, with an attack every few minutes, which it\n" +
-			"announces on standard error. Started again with the same DIR, it continues.",
+			"announces on standard error and in DIR/.labels.ndjson. Started again with the same DIR,\n" +
+			"it continues.",
 		Example: "keytrail generate --out trail\n" +
 			"keytrail generate --out big --duration 720h --keys 300 --principals 1000 --events 2000000\n" +
 			"keytrail generate --out trail --live --keys 12 --principals 16",

@@ -220,7 +220,7 @@ func (w *fileWriter) write(f *file) error {
 // replaceFile writes a file that readers see as a whole or not at all. Its temporary name
 // begins with a dot, so that readers of trails pass it over.
 func replaceFile(path string, content []byte) error {
-	temporary := filepath.Join(filepath.Dir(path), "."+filepath.Base(path))
+	temporary := filepath.Join(filepath.Dir(path), ".new-"+filepath.Base(path))
 	if err := os.WriteFile(temporary, content, 0o644); err != nil {
 		return err
 	}

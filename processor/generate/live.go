@@ -28,8 +28,12 @@ type LiveConfig struct {
 // LiveDuration is how long a live trail goes on, its history included.
 const LiveDuration = 400 * 24 * time.Hour
 
-// LiveFile is the name of the file in which a Live keeps how far it has come.
-const LiveFile = "live.json"
+// The files of a Live beside the trail: how far it has come, and the labels of the attacks
+// that it has planted. Their dots keep readers of the trail from taking them for part of it.
+const (
+	LiveFile       = ".live.json"
+	LiveLabelsFile = ".labels.ndjson"
+)
 
 // liveLag is how late the files of a live trail are: promptly, so that one can watch.
 var liveLag = lag{10 * time.Second, 40 * time.Second}
@@ -59,7 +63,7 @@ type liveState struct {
 	LiveConfig
 	Start     time.Time // of the trail
 	Delivered time.Time // all files until then are written
-	Labels    int64     // the length of LabelsFile in bytes
+	Labels    int64     // the length of LiveLabelsFile in bytes
 }
 
 // OpenLive continues the live trail in dir, or begins one whose history ends at now. The
@@ -240,7 +244,7 @@ func (l *Live) label(labels []Label) error {
 	if err != nil {
 		return err
 	}
-	f, err := os.OpenFile(filepath.Join(l.dir, LabelsFile), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o644)
+	f, err := os.OpenFile(filepath.Join(l.dir, LiveLabelsFile), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o644)
 	if err == nil {
 		_, err = f.Write(text)
 		err = errors.Join(err, f.Close())
@@ -254,7 +258,7 @@ func (l *Live) label(labels []Label) error {
 
 // cutLabels removes labels whose delivery will be done again.
 func (l *Live) cutLabels() error {
-	path := filepath.Join(l.dir, LabelsFile)
+	path := filepath.Join(l.dir, LiveLabelsFile)
 	info, err := os.Stat(path)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
@@ -286,7 +290,7 @@ func (l *Live) expire(before time.Time) error {
 			return fmt.Errorf("cannot remove an old day of the trail: %w", err)
 		}
 	}
-	path := filepath.Join(l.dir, LabelsFile)
+	path := filepath.Join(l.dir, LiveLabelsFile)
 	text, err := os.ReadFile(path)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil

@@ -139,7 +139,7 @@ func TestLiveForgets(t *testing.T) {
 	if got := slices.Sorted(maps.Keys(days)); !slices.Equal(got, want) {
 		t.Errorf("the days %v are kept, want %v", got, want)
 	}
-	labels := strings.Count(string(readTree(t, dir)[generate.LabelsFile]), "\n")
+	labels := strings.Count(string(readTree(t, dir)[generate.LiveLabelsFile]), "\n")
 	if labels < 1 || labels > 30 {
 		t.Errorf("%d labels are kept", labels)
 	}

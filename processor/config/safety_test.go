@@ -111,11 +111,12 @@ func TestNoSecretIsShown(t *testing.T) {
 	}))
 	defer echo.Close()
 	for _, k := range all.Kinds {
-		c, err := leastOf(t, k.Type, "http", echo.Listener.Addr().String(), ", retry: {base: 1ns}")
+		_, err := leastOf(t, k.Type, "http", echo.Listener.Addr().String(), ", retry: {base: 1ns}")
 		if err == nil || shows.MatchString(err.Error()) {
 			t.Errorf("%s: an error of the configuration is %v", k.Type, err)
 		}
-		if c, err = leastOf(t, k.Type, "http", echo.Listener.Addr().String(), ""); err != nil {
+		c, err := leastOf(t, k.Type, "http", echo.Listener.Addr().String(), "")
+		if err != nil {
 			t.Fatal(err)
 		}
 		if text := printed(t, c); shows.MatchString(text) {

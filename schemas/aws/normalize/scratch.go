@@ -2,6 +2,7 @@ package normalize
 
 import (
 	"encoding/binary"
+	"strconv"
 	"strings"
 	"time"
 
@@ -68,32 +69,79 @@ func parseTime(s string) (int64, bool) {
 	return t.UnixNano(), t.UnixNano() > 0
 }
 
-// date writes a time that AWS wrote in the words of a locale, in RFC 3339 and UTC. It
-// writes nothing of a text that is not such a time.
+// dateLayouts are the forms of dates that AWS writes in the words of a locale. "Apr 12, 2021
+// 18:58:30 PM" stands in AWS's documents, "Oct 21, 2026, 2:25:29 PM" in later records, and
+// newer versions of Java have a narrow space before AM and PM. The others are those of
+// Java's other English locales.
+var dateLayouts = [...]string{
+	"Jan 2, 2006, 15:04:05 PM", "Jan 2, 2006 15:04:05 PM", "Jan 2, 2006, 15:04:05\u202fPM",
+	"Jan 2, 2006 15:04:05\u202fPM", "2 Jan 2006, 15:04:05", "2 Jan 2006 15:04:05", "2-Jan-2006 15:04:05",
+	"2 Jan 2006, 15:04:05 PM", "2 Jan 2006, 15:04:05\u202fPM", "Jan 2, 2006, 15:04:05", "2006-01-02 15:04:05",
+	"Mon Jan 2 15:04:05 UTC 2006",
+}
+
+// date writes a time that AWS wrote in the words of a locale, or in seconds since 1970, in
+// RFC 3339 and UTC. It writes nothing of a text that is not such a time.
 func (n *Normalizer) date(rec *otellog.Record, name, words string) {
-	if words == "" {
-		return
-	}
-	// "Apr 12, 2021 18:58:30 PM" stands in AWS's documents, "Oct 21, 2026, 2:25:29 PM" in
-	// later records. Newer versions of Java have a narrow space before AM and PM.
-	layout := "Jan 2, 2006 15:04:05 PM"
-	switch comma, narrow := strings.Count(words, ",") > 1, strings.Contains(words, "\u202f"); {
-	case strings.Contains(words, "T"):
-		layout = time.RFC3339
-	case comma && narrow:
-		layout = "Jan 2, 2006, 15:04:05\u202fPM"
-	case comma:
-		layout = "Jan 2, 2006, 15:04:05 PM"
-	case narrow:
-		layout = "Jan 2, 2006 15:04:05\u202fPM"
-	}
-	t, err := time.Parse(layout, words)
-	if err != nil {
+	t, ok := dateOf(words)
+	if !ok {
 		return
 	}
 	from := len(n.scratch)
 	n.scratch = t.UTC().AppendFormat(n.scratch, time.RFC3339)
 	rec.String(name, view.String(n.scratch[from:]))
+}
+
+func dateOf(words string) (t time.Time, ok bool) {
+	if sameShape("1", words) || sameShape("1.5", words) {
+		seconds, err := strconv.ParseFloat(words, 64)
+		return time.Unix(int64(seconds), 0), err == nil && seconds >= 1 && seconds < 9_214_646_400 // the end of 2261
+	}
+	if len(words) > 10 && words[10] == 'T' {
+		t, err := time.Parse(time.RFC3339, words)
+		return t, err == nil
+	}
+	for _, layout := range dateLayouts {
+		if !sameShape(layout, words) {
+			continue
+		}
+		if at := strings.Index(words, "Sept"); at >= 0 { // British English
+			words = words[:at+3] + words[at+4:]
+		}
+		t, err := time.Parse(layout, words)
+		return t, err == nil
+	}
+	return t, false
+}
+
+// sameShape reports whether two texts differ only within their runs of digits and their
+// runs of letters. It spares the attempts to parse, which allocate.
+func sameShape(a, b string) bool {
+	for a != "" && b != "" {
+		kind := shapeOf(a[0])
+		if kind != shapeOf(b[0]) || kind == 0 && a[0] != b[0] {
+			return false
+		}
+		a, b = a[1:], b[1:]
+		for kind != 0 && a != "" && shapeOf(a[0]) == kind {
+			a = a[1:]
+		}
+		for kind != 0 && b != "" && shapeOf(b[0]) == kind {
+			b = b[1:]
+		}
+	}
+	return a == b
+}
+
+// shapeOf returns 1 for a digit, 2 for a letter and 0 for other bytes.
+func shapeOf(c byte) int {
+	switch {
+	case '0' <= c && c <= '9':
+		return 1
+	case 'a' <= c|0x20 && c|0x20 <= 'z':
+		return 2
+	}
+	return 0
 }
 
 // fastTime reads exactly "2006-01-02T15:04:05Z", which is what CloudTrail

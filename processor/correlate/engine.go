@@ -135,7 +135,11 @@ func (e *Engine) Merge(p *Pane) Refusal {
 	e.touch(h)
 	g = e.groups[key]
 	for start := range p.Correlation.Windows(p.Start) {
-		e.await(g, start)
+		// The first panes of a settled window, and those of the window before, may have
+		// expired. Judged again, it would have fewer matches.
+		if settled := eventtime.Add(start, p.Correlation.Timespan+e.cfg.Keep) <= e.late; !settled {
+			e.await(g, start)
+		}
 	}
 	return Counted
 }

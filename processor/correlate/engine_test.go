@@ -286,3 +286,35 @@ func TestLateMatchesRaiseTheRevision(t *testing.T) {
 		t.Errorf("published again are %v, want each of %d correlations: this tests too little", again, len(set.Correlations))
 	}
 }
+
+// TestRevisionsGrow: however late matches come, a window that is judged again has more of
+// them than before.
+func TestRevisionsGrow(t *testing.T) {
+	set := load(t, rules)
+	late, again := 0, 0
+	for seed := range uint64(300) {
+		rng := rand.New(rand.NewPCG(seed, 11))
+		list := matches(set, seed, 60)
+		rng.Shuffle(len(list), func(i, j int) { list[i], list[j] = list[j], list[i] })
+		e := NewEngine(Config{Correlations: set.Correlations, Bytes: math.MaxInt, Keep: int64(rng.IntN(60)) * second})
+		mark, last := int64(math.MinInt64), map[string]int64{}
+		for _, m := range list {
+			w := pane(m)
+			if e.Take(&w) == Late {
+				late++
+			}
+			mark = max(mark, m.call.Time-int64(rng.IntN(300))*second)
+			e.Advance(to(mark), math.MaxInt, func(a *anomaly.Anomaly) {
+				if before, had := last[a.ID]; had {
+					if again++; a.Revision <= before {
+						t.Errorf("seed %d: %s has the revision %d after %d", seed, a.Detector, a.Revision, before)
+					}
+				}
+				last[a.ID] = a.Revision
+			})
+		}
+	}
+	if late == 0 || again == 0 {
+		t.Errorf("%d matches are late, %d windows are judged again: this tests too little", late, again)
+	}
+}

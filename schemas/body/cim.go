@@ -1,6 +1,8 @@
 package body
 
 import (
+	"strings"
+
 	"keytrail/schemas/kms"
 	"keytrail/schemas/otellog"
 	"keytrail/schemas/semconv"
@@ -10,12 +12,22 @@ import (
 type cim struct {
 	state
 	lines [onAll][]line // by class
+	// others are the names of the attributes below a field, such as user.id below user:
+	// Splunk reads a point as the way to a member.
+	others map[string]string
 }
 
 func newCIM() Encoder {
-	e := &cim{}
+	e := &cim{others: map[string]string{}}
 	for c := onCall; c <= onAnomaly; c <<= 1 {
 		e.lines[c] = resolve(cimRows, c)
+	}
+	for _, r := range cimRows {
+		for _, name := range attributes {
+			if strings.HasPrefix(name, r.to+".") {
+				e.others[name] = strings.ReplaceAll(name, ".", "_")
+			}
+		}
 	}
 	return e
 }
@@ -33,7 +45,7 @@ func (e *cim) Append(dst []byte, r *otellog.Record) ([]byte, error) {
 			dst = dst[:before]
 		}
 	}
-	return append(appendMembers(dst, r), '}'), nil
+	return append(appendMembers(dst, r, e.others), '}'), nil
 }
 
 // asCimAction is a value of action in the data model Change.

@@ -13,16 +13,23 @@ import (
 // fields of the log record have the names that Elastic and OpenSearch give them.
 // Resource attributes stand beside the others.
 func appendFlat(dst []byte, r *otellog.Record) []byte {
-	return append(appendMembers(append(dst, '{'), r), '}')
+	return append(appendMembers(append(dst, '{'), r, nil), '}')
 }
 
-// appendMembers appends the members of the body json.
-func appendMembers(dst []byte, r *otellog.Record) []byte {
+// appendMembers appends the members of the body json. others are the names of the
+// attributes that have another name there.
+func appendMembers(dst []byte, r *otellog.Record, others map[string]string) []byte {
 	dst = appendFields(dst, r)
 	for i := range r.Resource {
 		dst = appendAttr(dst, &r.Resource[i])
 	}
 	for i := range r.Attrs {
+		if other, is := others[r.Attrs[i].Key]; is {
+			a := r.Attrs[i]
+			a.Key = other
+			dst = appendAttr(dst, &a)
+			continue
+		}
 		dst = appendAttr(dst, &r.Attrs[i])
 	}
 	if r.Body != "" {

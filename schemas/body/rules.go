@@ -102,18 +102,16 @@ func method(a *otellog.Attr) (service, operation string) {
 	return service, operation
 }
 
-// asLower writes a severity in small letters.
-func asLower(s *state, a *otellog.Attr) otellog.Attr {
+// asLevel writes a severity in small letters and without its number: "warn" of WARN2.
+func asLevel(s *state, a *otellog.Attr) otellog.Attr {
 	if a == nil {
 		return otellog.Attr{}
 	}
 	from := len(s.buf)
 	for i := range len(a.Str) {
-		c := a.Str[i]
-		if 'A' <= c && c <= 'Z' {
-			c += 'a' - 'A'
+		if c := a.Str[i] | 0x20; 'a' <= c && c <= 'z' {
+			s.buf = append(s.buf, c)
 		}
-		s.buf = append(s.buf, c)
 	}
 	return text(view.String(s.buf[from:]))
 }

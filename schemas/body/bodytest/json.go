@@ -108,10 +108,25 @@ func checkFlat(t testing.TB, r *otellog.Record, got map[string]any, extra int) {
 	}
 }
 
-// checkCIM holds that a document has the fields of its data model beside the body json.
+// checkCIM holds that a document has the fields of its data model beside the body json, and
+// that no name is below another. An attribute below a field has underscores.
 func checkCIM(t testing.TB, r *otellog.Record, doc map[string]any) {
 	t.Helper()
+	for name := range doc {
+		for at, c := range name {
+			if _, is := doc[name[:at]]; c == '.' && is {
+				t.Errorf("%s is below %s", name, name[:at])
+			}
+		}
+	}
 	known := flat(r)
+	for name := range known {
+		under := strings.ReplaceAll(name, ".", "_")
+		if v, is := doc[under]; is && under != name {
+			delete(doc, under)
+			doc[name] = v
+		}
+	}
 	extra := 0
 	for name, v := range doc {
 		if _, is := known[name]; is {

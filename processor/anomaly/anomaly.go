@@ -10,6 +10,7 @@ import (
 	"strings"
 	"time"
 
+	"keytrail/processor/eventtime"
 	"keytrail/schemas/wire"
 )
 
@@ -75,16 +76,23 @@ type Anomaly struct {
 	At int64
 	// Began is when it began: the time of a rule's call, else the start of the first window.
 	Began int64
+	// Until is when it ends, unless it is found again before.
+	Until int64
 	// Revision tells the publications of the anomaly apart. The highest is the valid one.
-	//   - A detector's is 0 while the window is open. Once it has closed, the revision is 1,
-	//     and one more for each window between Began and Start.
-	//   - A rule's is the rank of the call's copy, because a better copy may come later.
-	//   - A correlation's is the number of matches in its window, which later ones raise.
+	// Open anomalies have even revisions, and their ends the next odd one.
+	//   - A detector's is 0 while the window is open. Once it has closed, the revision is 2,
+	//     and two more for each window between Began and Start.
+	//   - A rule's is twice the rank of the call's copy, because a better copy may come later.
+	//   - A correlation's is twice the number of matches in its window, which later ones raise.
 	Revision int64
 	// Preview is how many anomalies an open window had at this publication; 0 once it has
 	// closed. It tells publications with revision 0 apart.
 	Preview int64
 }
+
+// Repeat is the shortest time, in ns, for which an anomaly stays open after it was last
+// found: what began it may still go on, and a person who is called sees it as open.
+const Repeat = eventtime.Hour
 
 // uid returns the id of a publication: the id of what is published, its revision, and
 // behind a point what an open window had to show.

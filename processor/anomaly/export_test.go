@@ -5,3 +5,6 @@ func (s *Storm) Windows() int { return len(s.windows) }
 
 // Counts returns how many counts it remembers.
 func (s *Storm) Counts() int { return s.n }
+
+// Bound bounds the memory of an OpenSet.
+func (s *OpenSet) Bound(bytes int) { s.most = bytes }

@@ -83,6 +83,7 @@ func AnomalyRecord(rec *otellog.Record, a *Anomaly, observed int64) {
 	rec.String(semconv.LogRecordUID, uid(a.ID, a.Revision, a.Preview))
 	rec.String(semconv.KeytrailAnomalyID, a.ID)
 	rec.Int(semconv.KeytrailAnomalyRevision, a.Revision)
+	rec.String(semconv.KeytrailAnomalyState, StateOpen)
 	rec.String(semconv.KeytrailAnomalyKind, string(a.Kind))
 	rec.String(semconv.KeytrailAnomalyDetector, a.Detector)
 	rec.Double(semconv.KeytrailAnomalyScore, a.Score)

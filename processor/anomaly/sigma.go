@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"strings"
 
+	"keytrail/processor/eventtime"
 	"keytrail/processor/sigma"
 	"keytrail/schemas/kms"
 	"keytrail/schemas/otellog"
@@ -37,7 +38,7 @@ func FromSigma(rec *otellog.Record, rules []*sigma.Rule, e wire.Entity, start, s
 			ID: id("sigma", r.ID, call), Kind: KindRule, Detector: SigmaDetector + r.ID, Score: r.Level.Score(), Observed: 1,
 			Reason: fmt.Sprintf("%s: the rule %q matches.", what, r.Title),
 			Calls:  []string{call}, Techniques: r.Techniques, Entity: e, Start: start, End: start + size,
-			Title: r.Title, At: rec.Time, Began: rec.Time, Revision: rank(rec),
+			Title: r.Title, At: rec.Time, Began: rec.Time, Until: UntilOf(rec), Revision: rank(rec),
 		})
 	}
 	return list
@@ -65,6 +66,7 @@ func FromFiring(f *sigma.Firing, e wire.Entity, calls []string) Anomaly {
 	return Anomaly{
 		ID: id("correlation", c.ID, f.Group, stamp(f.Start)), Kind: KindRule, Detector: SigmaDetector + c.ID,
 		Score: c.Level.Score(), Observed: float64(f.Count), Reason: reason + ".", Calls: calls, Techniques: c.Techniques,
-		Entity: e, Start: f.Start, End: f.End, Title: c.Title, At: f.End, Began: f.Start, Revision: f.Matches,
+		Entity: e, Start: f.Start, End: f.End, Title: c.Title, At: f.End, Began: f.Start,
+		Until: eventtime.Add(f.End, Repeat), Revision: 2 * f.Matches,
 	}
 }

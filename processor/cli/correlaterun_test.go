@@ -46,6 +46,9 @@ func correlationsOf(list []record) (found map[string]string, times map[string]in
 	for _, r := range list {
 		if r.EventName == anomalyEvent && strings.HasPrefix(r.str("keytrail.anomaly.detector"), "sigma/c-") {
 			id := r.str("keytrail.anomaly.id")
+			if r.str("keytrail.anomaly.state") == "ended" {
+				continue
+			}
 			times[id]++
 			found[id] = fmt.Sprint(r.str("keytrail.anomaly.reason"), r.attrs["keytrail.anomaly.calls"], r.str("aws.kms.key.arn"), r.str("keytrail.principal.id"))
 		}

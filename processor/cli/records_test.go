@@ -111,6 +111,13 @@ func each(t *testing.T, text string, decode func(*testing.T, string) (*logspb.Lo
 	return all
 }
 
+// withoutEnds returns the lines that are not the ends of anomalies.
+func withoutEnds(lines []string) []string {
+	return slices.DeleteFunc(lines, func(line string) bool {
+		return strings.Contains(line, `"keytrail.anomaly.state","value":{"stringValue":"ended"`)
+	})
+}
+
 // attributes of windows that the tests name.
 const (
 	windowEvent  = "keytrail.window"

@@ -18,6 +18,7 @@ import (
 	"keytrail/processor/screen"
 	"keytrail/processor/window"
 	"keytrail/schemas/otellog"
+	"keytrail/schemas/semconv"
 )
 
 // scanning is one run of "keytrail scan".
@@ -106,6 +107,9 @@ func (s *scanning) run(paths []string) error {
 		s.cfg.DeadLetter = l.Put
 		out := bufio.NewWriterSize(s.stdout, 256<<10)
 		p := report.NewPrinter(s.form(s.output), out)
+		if s.form(s.output) == report.JSON { // a table and CSV have one row per finding
+			s.cfg.Ended = func(rec *otellog.Record) { s.ended(rec, p) }
+		}
 		totals, err := s.scanPaths(s.in, s.cfg, paths, func(sc *scan.Scanner) (scan.Totals, error) { return s.print(sc, p) })
 		if ferr := out.Flush(); err == nil && ferr != nil {
 			err = fmt.Errorf("cannot write windows: %w", ferr)
@@ -168,11 +172,19 @@ func (s *scanning) print(sc *scan.Scanner, p report.Printer) (scan.Totals, error
 	if err != nil {
 		return totals, err
 	}
-	for _, c := range sc.Correlated() {
-		finding(&c)
+	sc.Correlated(func(c *anomaly.Anomaly) {
+		finding(c)
 		totals.Anomalies++
-	}
+	})
 	return totals, nil
+}
+
+// ended prints the end of an anomaly that is in the period.
+func (s *scanning) ended(rec *otellog.Record, p report.Printer) {
+	start, err := time.Parse(time.RFC3339, rec.Str(semconv.KeytrailWindowStart))
+	if err == nil && s.period.Has(start.UnixNano()) {
+		p.Anomaly(rec)
+	}
 }
 
 // summary prints the totals of the records.

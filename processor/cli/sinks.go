@@ -145,7 +145,7 @@ func testAnomaly(id, state string, now time.Time) sink.Record {
 	rec.String(semconv.KeytrailAnomalyDetector, "KeytrailSinkTest")
 	rec.String(semconv.KeytrailAnomalySeverity, "low")
 	rec.String(semconv.KeytrailAnomalyReason, rec.Body)
-	rec.String("keytrail.anomaly.state", state)
+	rec.String(semconv.KeytrailAnomalyState, state)
 	return sink.Record{Value: otellog.AppendRequest(nil, &rec), EventName: rec.EventName, Key: []byte(id)}
 }
 

@@ -8,25 +8,23 @@ type Ongoing struct {
 
 // Continue notes that the detector with a code found an anomaly in the window at start.
 // Its anomalies continue for lasts ns after their last window. Continue returns the start
-// of the anomaly's first window, and whether that is an earlier one.
-func (h *Habits) Continue(code uint8, lasts, start int64) (began int64, again bool) {
-	for i := range h.Ongoing {
-		o := &h.Ongoing[i]
-		if o.Code != code {
-			continue
+// of the anomaly's first window, whether that is an earlier one, and whether the anomaly
+// was found in a later window before.
+func (h *Habits) Continue(code uint8, lasts, start int64) (began int64, again, passed bool) {
+	o := h.ongoing(code)
+	switch {
+	case o == nil:
+		if lasts > 0 {
+			h.Ongoing = append(h.Ongoing, Ongoing{code, start, start})
 		}
-		if start >= o.Start && start-o.Last <= lasts {
-			again = start > o.Start
-			o.Last = max(o.Last, start)
-			return o.Start, again
-		}
+	case start >= o.Start && start-o.Last <= lasts:
+		again, passed = start > o.Start, start < o.Last
+		o.Last = max(o.Last, start)
+		return o.Start, again, passed
+	default:
 		*o = Ongoing{code, start, start}
-		return start, false
 	}
-	if lasts > 0 {
-		h.Ongoing = append(h.Ongoing, Ongoing{code, start, start})
-	}
-	return start, false
+	return start, false, false
 }
 
 // Began returns the result of Continue without noting anything.

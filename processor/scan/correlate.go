@@ -50,16 +50,19 @@ func (k *correlator) count(at ruleCall, c *count.Call) {
 	}
 }
 
-// Correlated returns the anomalies of the user's correlation rules, ordered by the end of
-// their windows. Call it after Finish.
-func (s *Scanner) Correlated() (list []anomaly.Anomaly) {
+// Correlated calls emit with the anomalies of the user's correlation rules, ordered by the
+// end of their windows. Call it after Finish.
+func (s *Scanner) Correlated(emit func(*anomaly.Anomaly)) {
 	if s.correlations.table.Len() == 0 {
-		return nil
+		return
 	}
 	engine := correlate.NewEngine(correlate.Config{Correlations: s.cfg.Rules.Correlations, Bytes: math.MaxInt,
 		Allow: s.cfg.Detect.Allow})
 	s.correlations.table.All(func(p *correlate.Pane) { engine.Merge(p) }) // no match is late or beyond the bound
 	engine.Advance(eventtime.Mark{Watermark: math.MaxInt64, Late: eventtime.None, Quiet: math.MaxInt64}, math.MaxInt,
-		func(a *anomaly.Anomaly) { list = append(list, *a) })
-	return list
+		func(a *anomaly.Anomaly) {
+			emit(a)
+			s.hold(a)
+		})
+	s.end()
 }

@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"keytrail/processor/anomaly"
 	"keytrail/processor/count"
 	"keytrail/processor/sigma"
 	"keytrail/processor/source"
@@ -73,9 +74,9 @@ func correlated(t *testing.T, rules string, events []string, max int) (list []st
 	}); err != nil {
 		t.Fatal(err)
 	}
-	for _, a := range s.Correlated() {
+	s.Correlated(func(a *anomaly.Anomaly) {
 		list = append(list, fmt.Sprintf("%s %s %q %q %g %d calls %s %s %v %q %s", a.ID, a.Scope, a.Key, a.Principal, a.Score, len(a.Calls), a.Calls[0][32:], a.Detector, a.Techniques, time.Unix(0, a.Start).UTC().Format("15:04"), a.Reason))
-	}
+	})
 	return list, windows, nil
 }
 

@@ -38,7 +38,10 @@ type Config struct {
 	// DeadLetter is called for every piece of input that was not counted, one at a time.
 	// The letter's Raw is valid only during the call.
 	DeadLetter func(*wire.DeadLetter) error
-	// Now is when the scan runs, for the dead letters.
+	// Ended, which may be nil, takes the record of each anomaly that ends before the input
+	// does: it was not found again within its time. The record is valid during the call.
+	Ended func(*otellog.Record)
+	// Now is when the scan runs, for the dead letters and the ends.
 	Now time.Time
 }
 
@@ -94,6 +97,9 @@ type Scanner struct {
 	explained int // anomalies in rules
 	// of the user's rules; hold requires the lock
 	correlations correlator
+
+	open *anomaly.OpenSet
+	mark int64 // the end of the last window; used by Finish and Correlated
 }
 
 type ruleCall struct {
@@ -107,7 +113,7 @@ func New(cfg Config) *Scanner {
 	cfg.Detect.Lateness = 0 // nothing closes before everything is read
 	n := newNames(cfg.Detect.MaxEntities)
 	return &Scanner{cfg: cfg, names: n, pool: pool{max: maxFacts, names: n}, rules: map[ruleCall][]anomaly.Anomaly{},
-		correlations: correlator{held: map[ruleCall][]sigma.Observation{}}}
+		correlations: correlator{held: map[ruleCall][]sigma.Observation{}}, open: anomaly.NewOpenSet()}
 }
 
 // Close removes the scan's temporary files.
@@ -190,6 +196,8 @@ func (s *Scanner) Finish(emit func(*window.Result) error) (Totals, error) {
 		})
 		engine.Changes(func(string, []byte) {}, func(string) {})
 		explained = explained[:0]
+		s.mark = start + size
+		s.end()
 		return err
 	}
 	facts, err := s.pool.each(func(f *fact) error {
@@ -260,8 +268,32 @@ func (s *Scanner) publisher(engine *window.Engine, explained []anomaly.Anomaly,
 		}
 		s.totals.Windows++
 		s.totals.Anomalies += int64(len(r.Anomalies))
+		if r.Ended != "" {
+			s.open.End(r.Ended, r.Start)
+		}
+		for i := range r.Anomalies {
+			s.hold(&r.Anomalies[i])
+		}
 		return emit(r)
 	}
+}
+
+// hold holds an anomaly until it ends.
+func (s *Scanner) hold(a *anomaly.Anomaly) {
+	if s.cfg.Ended == nil {
+		return
+	}
+	var rec otellog.Record
+	anomaly.AnomalyRecord(&rec, a, s.cfg.Now.UnixNano())
+	s.open.Put(&rec, a.Until)
+}
+
+// end reports the anomalies that end with the windows so far.
+func (s *Scanner) end() {
+	most := math.MaxInt
+	s.open.Advance(s.mark, s.cfg.Now.UnixNano(), &most, func(_ string, rec *otellog.Record) { s.cfg.Ended(rec) })
+	var enc wire.Encoder
+	s.open.Changes(&enc, func(string, []byte) {})
 }
 
 // reader reads objects for one worker.

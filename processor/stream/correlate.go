@@ -9,8 +9,6 @@ import (
 	"keytrail/processor/correlate"
 	"keytrail/processor/eventtime"
 	"keytrail/processor/sigma"
-	"keytrail/schemas/otellog"
-	"keytrail/schemas/semconv"
 	"keytrail/schemas/wire"
 )
 
@@ -58,9 +56,7 @@ const lateHere = "counts would be lost; see docs/operations.md, \"Starting over\
 func (d *detector) correlated(t *detectTask, mark eventtime.Mark, now int64, left *int) (more bool) {
 	more = t.correlations.Advance(mark, *left, func(a *anomaly.Anomaly) {
 		*left--
-		anomaly.AnomalyRecord(&d.rec, a, now)
-		d.emit(d.p.keyed(d.p.Topics.Anomalies, a.ID, otellog.AppendRequest(nil, &d.rec), semconv.EventKeytrailAnomaly))
-		d.stats.anomalies = append(d.stats.anomalies, a.Kind)
+		d.found(t, a, now)
 	})
 	for i := range t.refused {
 		d.refuse(t, &t.refused[i], now)

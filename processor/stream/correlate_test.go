@@ -83,13 +83,13 @@ func correlatedIn(t *testing.T, rules *sigma.Rules, records [][]byte) map[string
 	}
 	found := map[string]string{}
 	var rec otellog.Record
-	for _, a := range s.Correlated() {
-		anomaly.AnomalyRecord(&rec, &a, 0)
+	s.Correlated(func(a *anomaly.Anomaly) {
+		anomaly.AnomalyRecord(&rec, a, 0)
 		if found[a.ID] != "" {
 			t.Errorf("two anomalies have the id %s", a.ID)
 		}
 		found[a.ID] = string(otellog.AppendJSON(nil, &rec))
-	}
+	})
 	return found
 }
 
@@ -100,7 +100,7 @@ func correlatedOut(t *testing.T, brokers []string) (n map[string]int, last map[s
 	n, last = map[string]int{}, map[string]string{}
 	readTopic(t, brokers, "kms.anomalies", 2, func(r *kgo.Record) error {
 		var rec otellog.Record
-		if err := rec.Decode(r.Value); err != nil || !isCorrelated(&rec) {
+		if err := rec.Decode(r.Value); err != nil || !isCorrelated(&rec) || rec.Str(semconv.KeytrailAnomalyState) == anomaly.StateEnded {
 			return err
 		}
 		id := rec.Str(semconv.KeytrailAnomalyID)

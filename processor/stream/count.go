@@ -39,6 +39,7 @@ type counter struct {
 	emitted bool              // it has been called
 	commits bool              // the current transaction commits in any case
 	out     []*kgo.Record     // output of the records processed since
+	taking  *countTask        // whose call is being taken
 	stats   tally
 }
 
@@ -60,6 +61,7 @@ type countTask struct {
 	sent      wire.Frame // the last watermark, late mark and idleness sent
 	told      int64      // when they were sent; see since
 	quiet     int64      // of the current Output; see eventtime.Mark
+	hits      []hit      // anomalies of rules since the last commit
 	ended     int64      // the largest quiet sent: windows may have closed by it
 }
 
@@ -172,6 +174,7 @@ func (c *counter) Process(r *kgo.Record) error {
 // take processes the call in c.call, from record r; see arrive for known.
 func (c *counter) take(t *countTask, r *kgo.Record, known int64) {
 	late := t.late(c.p)
+	c.taking = t
 	verdict := c.taker.Take(&t.Source, &c.rec, &c.call, late)
 	c.stats.unexplained += c.taker.Unexplained
 	c.taker.Unexplained = 0
@@ -235,7 +238,7 @@ func (c *counter) output(t *countTask, now time.Time) {
 	c.logCounted(t)
 	c.tell(t.observed)
 	t.sent = wire.Frame{Watermark: mark, Late: late, Quiet: quiet, Idle: idle}
-	t.from, t.lost = t.to, 0
+	t.from, t.lost, t.hits = t.to, 0, nil
 	t.Committed()
 	t.forget(&c.p.Window)
 	c.logHead(t)
@@ -259,6 +262,9 @@ func (c *counter) frames(t *countTask, mark, late int64, idle bool) {
 		}
 	}
 	t.observed.batch(max(mark, t.ended), t.Credits, c.batches, c.p.mostBytes)
+	for _, h := range t.hits {
+		c.batches[wire.Owner(h.id, n)].AddHit(h.record, c.p.mostBytes)
+	}
 	most := 1
 	for q := range c.batches {
 		most = max(most, c.batches[q].Frames())

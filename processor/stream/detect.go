@@ -44,6 +44,7 @@ type detectTask struct {
 	// correlations count the matches of the user's correlations, and refused are the
 	// panes of this commit that they could not count.
 	correlations *correlate.Engine
+	open         *anomaly.OpenSet
 	refused      []refused
 	sources      eventtime.Sources
 	meta         state.Meta
@@ -64,7 +65,7 @@ func (d *detector) newTask(partition int32) *detectTask {
 	cfg := d.p.Window.Detect
 	cfg.Partition = partition
 	t.engine = window.NewEngine(cfg, func(p wire.Partial) { t.notices = append(t.notices, p) })
-	t.correlations = d.p.correlations()
+	t.correlations, t.open = d.p.correlations(), anomaly.NewOpenSet()
 	return t
 }
 
@@ -90,6 +91,9 @@ func (d *detector) Assign(ctx context.Context, partitions []int32) error {
 		if correlate.Owns(string(r.Key)) {
 			t.correlations.Restore(string(r.Key), r.Value)
 			return nil
+		}
+		if anomaly.IsOpenKey(string(r.Key)) {
+			return t.open.Restore(string(r.Key), r.Value)
 		}
 		return t.engine.Restore(string(r.Key), r.Value)
 	})
@@ -143,7 +147,8 @@ func (t *detectTask) restore(p *Pipeline) (forgotten int, err error) {
 		return 0, err
 	}
 	forgotten, err = t.correlations.Restored(t.mark())
-	t.news = t.engine.Closing() || t.correlations.Closing() || forgotten > 0 // continues a step that was interrupted
+	// Continues a step that was interrupted.
+	t.news = t.engine.Closing() || t.correlations.Closing() || t.open.Due(t.engine.Mark().Quiet) || forgotten > 0
 	return forgotten, err
 }
 
@@ -200,7 +205,11 @@ func (d *detector) Process(r *kgo.Record) error {
 			return fmt.Errorf("BUG: source %d is behind the marks that all sources have sent", frame.Source) // see onTime
 		}
 	}
-	if err := d.correlate(t, &frame); err != nil {
+	err = d.correlate(t, &frame)
+	if err == nil {
+		err = d.hits(t, &frame)
+	}
+	if err != nil {
 		return fmt.Errorf("topic %s partition %d offset %d: %w", r.Topic, r.Partition, r.Offset, err)
 	}
 	return nil
@@ -261,10 +270,11 @@ func (d *detector) output(t *detectTask, now int64, left *int) (more bool) {
 	t.engine.Hold(t.meta.Hold)
 	more = t.engine.Advance(mark, *left, func(r window.Result) {
 		*left--
-		d.publish(r, size, now)
+		d.publish(t, r, size, now)
 	})
 	d.notify(t, more)
 	more = d.correlated(t, mark, now, left) || more
+	more = more || d.end(t, now, left)
 	d.changelog(t)
 	for i := range t.late {
 		d.emit(d.lateNotice(t, &t.late[i], now))
@@ -273,12 +283,12 @@ func (d *detector) output(t *detectTask, now int64, left *int) (more bool) {
 	return more
 }
 
-func (d *detector) publish(r window.Result, size, now int64) {
+func (d *detector) publish(t *detectTask, r window.Result, size, now int64) {
+	if r.Ended != "" {
+		t.open.End(r.Ended, r.Start)
+	}
 	for i := range r.Anomalies {
-		a := &r.Anomalies[i]
-		anomaly.AnomalyRecord(&d.rec, a, now)
-		d.emit(d.p.keyed(d.p.Topics.Anomalies, a.ID, otellog.AppendRequest(nil, &d.rec), semconv.EventKeytrailAnomaly))
-		d.stats.anomalies = append(d.stats.anomalies, a.Kind)
+		d.found(t, &r.Anomalies[i], now)
 	}
 	anomaly.WindowRecord(&d.rec, r.Window, size, now)
 	d.emit(d.p.keyed(d.p.Topics.Windows, anomaly.WindowID(r.Entity, r.Start, r.Length(size)),
@@ -293,6 +303,7 @@ func (d *detector) changelog(t *detectTask) {
 	}
 	t.engine.Changes(put, func(key string) { put(key, nil) })
 	t.correlations.Changes(&d.enc, put)
+	t.open.Changes(&d.enc, put)
 	mark := t.engine.Mark()
 	t.meta.Watermark, t.meta.Late, t.meta.Ended, t.meta.Traffic = mark.Watermark, mark.Late,
 		t.correlations.Ended(), t.engine.Traffic()

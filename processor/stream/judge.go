@@ -36,11 +36,15 @@ func (c *counter) unmatched(call *count.Call, err error) {
 	}
 }
 
+// hit is an anomaly of a rule, which goes to the partition of stage detect that ends it.
+type hit struct{ id, record string }
+
 // publish publishes an anomaly of a rule at once.
 func (c *counter) publish(a *anomaly.Anomaly) {
 	var rec otellog.Record
 	anomaly.AnomalyRecord(&rec, a, c.now)
-	c.out = append(c.out, c.p.keyed(c.p.Topics.Anomalies, a.ID, otellog.AppendRequest(nil, &rec),
-		semconv.EventKeytrailAnomaly))
+	value := otellog.AppendRequest(nil, &rec)
+	c.out = append(c.out, c.p.keyed(c.p.Topics.Anomalies, a.ID, value, semconv.EventKeytrailAnomaly))
+	c.taking.hits = append(c.taking.hits, hit{a.ID, string(value)})
 	c.stats.anomalies = append(c.stats.anomalies, a.Kind)
 }

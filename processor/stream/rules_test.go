@@ -125,6 +125,9 @@ func ruleAnomalies(t *testing.T, brokers []string) (n map[string]int, last map[s
 		if err := rec.Decode(r.Value); err != nil || !strings.HasPrefix(rec.Str(semconv.KeytrailAnomalyDetector), anomaly.SigmaDetector) {
 			return err
 		}
+		if rec.Str(semconv.KeytrailAnomalyState) == anomaly.StateEnded {
+			return nil
+		}
 		name := rec.Str(semconv.KeytrailAnomalyDetector) + " " + rec.Get(semconv.KeytrailAnomalyCalls).Strs[0]
 		id := rec.Str(semconv.KeytrailAnomalyID)
 		if first := ids[name]; first != "" && first != id {

@@ -8,6 +8,7 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kgo"
 
+	"keytrail/processor/anomaly"
 	"keytrail/processor/count"
 	"keytrail/processor/intake"
 	"keytrail/processor/sigma"
@@ -76,6 +77,7 @@ func correlatedVerdict(seed uint64, wrong sabotage, tools *simTools, rules *sigm
 	}
 	if len(s.faults) == 0 {
 		s.correlations(rules)
+		s.lives()
 	}
 	return strings.Join(s.faults[:min(len(s.faults), 12)], "\n"), s
 }
@@ -150,7 +152,7 @@ func (s *sim) correlations(rules *sigma.Rules) {
 	ids := map[string]simFiring{}
 	s.read(s.p.Topics.Anomalies, func(r *kgo.Record) {
 		var rec otellog.Record
-		if err := rec.Decode(r.Value); err != nil || !isCorrelated(&rec) {
+		if err := rec.Decode(r.Value); err != nil || !isCorrelated(&rec) || rec.Str(semconv.KeytrailAnomalyState) != anomaly.StateOpen {
 			return
 		}
 		_, where, _ := strings.Cut(rec.Str(semconv.KeytrailAnomalyReason), "Z")

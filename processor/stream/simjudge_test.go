@@ -9,6 +9,7 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kgo"
 
+	"keytrail/processor/anomaly"
 	"keytrail/processor/eventtime"
 	"keytrail/processor/internal/oracle"
 	"keytrail/schemas/otellog"
@@ -85,6 +86,7 @@ func (s *sim) judged() {
 	s.stats["windows"], s.stats["calls"] = len(got), s.load.made
 	s.letters(letters)
 	s.anomalies(got)
+	s.lives()
 	s.read(s.p.Topics.Partials, func(r *kgo.Record) {
 		if f, err := wire.NewDecoder(r.Value).Frame(); err == nil && f.Idle {
 			s.stats["frames of idle sources"]++
@@ -212,7 +214,7 @@ func (s *sim) anomalies(got map[simName]simWindow) {
 	s.read(s.p.Topics.Anomalies, func(r *kgo.Record) {
 		if err := rec.Decode(r.Value); err != nil {
 			s.fault("an anomaly record: %v", err)
-		} else if rec.Str(semconv.KeytrailAnomalyKind) == "first_seen" {
+		} else if rec.Str(semconv.KeytrailAnomalyKind) == "first_seen" && rec.Str(semconv.KeytrailAnomalyState) == anomaly.StateOpen {
 			published[strings.Clone(rec.Str(semconv.KeytrailAnomalyID))]++
 		}
 	})

@@ -97,7 +97,7 @@ func newInstruments(m metric.Meter) (instruments, error) {
 		{&i.restarts, nameRestarts, "{session}", "Sessions with Kafka that a stage has retried after a failure."},
 		{&i.expired, nameExpired, "{record}", "Kafka records that were deleted, by retention or by hand, before a stage had read them."},
 		{&i.windows, nameWindows, "{window}", "Window records published."},
-		{&i.anomalies, nameAnomalies, "{anomaly}", "Anomaly records published."},
+		{&i.anomalies, nameAnomalies, "{anomaly}", "Anomaly records published, without those of their ends."},
 		{&i.restored, nameRestore, "{record}", "State records that a stage has restored for newly assigned partitions."},
 		{&i.sinkDelivered, nameSinkTaken, "{record}", "Records that a sink has accepted."},
 		{&i.sinkRetried, nameSinkRetried, "{record}", "Records sent to a sink again."},

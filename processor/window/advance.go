@@ -128,23 +128,26 @@ func (e *Engine) closeOne(ent *entity.Entity, start int64, emit func(Result)) {
 		if w.ToJudge() > 0 {
 			e.heard(start)
 		}
+		ended := e.spoke(ent, w)
 		anomalies := e.judge(ent, w)
 		w.Closed = true
-		e.publish(ent, w, anomalies, emit)
+		e.publish(ent, w, anomalies, ended, emit)
 	default:
-		e.publish(ent, w, nil, emit)
+		e.publish(ent, w, nil, "", emit)
 	}
 }
 
 // scopes are the scopes in the order in which their windows close.
 var scopes = [...]wire.Scope{wire.ScopePair, wire.ScopeKey, wire.ScopePrincipal}
 
-// publish emits the next revision of a closed window.
-func (e *Engine) publish(ent *entity.Entity, w *entity.Window, anomalies []anomaly.Anomaly, emit func(Result)) {
+// publish emits the next revision of a closed window; ended is as in Result.
+func (e *Engine) publish(ent *entity.Entity, w *entity.Window, anomalies []anomaly.Anomaly, ended string,
+	emit func(Result),
+) {
 	last := w.Start + w.Length(e.cfg.Size) - e.cfg.Size // of a roll-up, the last window in it
 	w.Changed, w.Revision, w.Bound = false, w.Revision+1, e.bound(ent.Entity, last)
 	e.touch(ent)
-	emit(Result{w, anomalies})
+	emit(Result{w, anomalies, ended})
 }
 
 // preview publishes an open window each time it has more anomalies of rules or of the
@@ -172,7 +175,7 @@ func (e *Engine) preview(entity uint32, start int64, emit func(Result)) {
 		found[i].Preview = n
 		count.Put(&shown.Partial, found[i].Kind.Counter(), 1)
 	}
-	emit(Result{&shown, found})
+	emit(Result{&shown, found, ""})
 }
 
 // previewRate returns the rate anomaly of an open window, if no earlier window has

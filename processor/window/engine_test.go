@@ -237,7 +237,7 @@ func TestPreviewOfTheRate(t *testing.T) {
 		if shown[name].ID != a.ID {
 			t.Errorf("%s has id %s at the close and had %s before", name, a.ID, shown[name].ID)
 		}
-		if open := shown[name]; open.Revision != 0 || open.Preview != 1 || a.Revision != 1 || a.Preview != 0 {
+		if open := shown[name]; open.Revision != 0 || open.Preview != 1 || a.Revision != 2 || a.Preview != 0 {
 			t.Errorf("%s has the revision %d.%d before the close and %d.%d at it", name, open.Revision, open.Preview, a.Revision, a.Preview)
 		}
 	}

@@ -210,7 +210,7 @@ func TestARateGoesOn(t *testing.T) {
 		for _, a := range anomalies(list) {
 			if a.Scope == wire.ScopeKey {
 				ids[a.ID], last = true, at
-				if a.Began != begin+2*day || a.Start != at || a.At != at+size || a.Revision != 1+(at-a.Began)/size {
+				if a.Began != begin+2*day || a.Start != at || a.At != at+size || a.Revision != 2+2*(at-a.Began)/size || a.Until != at+size+day {
 					t.Fatalf("in %s, at %s, began %s, revision %d", stamp(a.Start), stamp(a.At), stamp(a.Began), a.Revision)
 				}
 			}

@@ -95,7 +95,7 @@ func advance(e *window.Engine, mark int64, part int) (list []window.Result) {
 		more = e.Advance(e.MarkAt(mark), part, func(res window.Result) {
 			w := *res.Window
 			w.Counters, w.Samples = slices.Clone(w.Counters), slices.Clone(w.Samples)
-			list = append(list, window.Result{Window: &w, Anomalies: slices.Clone(res.Anomalies)})
+			list = append(list, window.Result{Window: &w, Anomalies: slices.Clone(res.Anomalies), Ended: res.Ended})
 		})
 	}
 	return list

@@ -41,12 +41,13 @@ func (e *Engine) judge(ent *entity.Entity, w *entity.Window) []anomaly.Anomaly {
 
 // report counts a detector's finding in the window, unless it continues from an earlier window,
 // and returns the anomaly. Allowed anomalies are counted separately and not published (false).
-// Withheld ones, those of a storm of pairs, are counted twice and not published.
+// Withheld ones, those of a storm of pairs, are counted twice and not published. A late
+// window before the anomaly's last one is not published, as its revision would be lower.
 func (e *Engine) report(f *detector.Finding, d *detector.Detector, ent *entity.Entity, w *entity.Window) (
 	anomaly.Anomaly, bool,
 ) {
 	a := anomaly.Anomaly{Kind: d.Kind, Detector: d.Name, Entity: ent.Entity}
-	began, again := ent.Habits.Continue(d.Code, d.Lasts, w.Start)
+	began, again, passed := ent.Habits.Continue(d.Code, d.Lasts, w.Start)
 	id, allowed := d.Kind.Counter(), e.cfg.Allow.Allows(&a, w.Start)
 	if allowed {
 		id = wire.CounterSuppressed
@@ -54,7 +55,7 @@ func (e *Engine) report(f *detector.Finding, d *detector.Detector, ent *entity.E
 	if !again {
 		e.tally(ent, w, id)
 	}
-	if allowed {
+	if allowed || passed {
 		return a, false
 	}
 	if ent.Scope == wire.ScopePair && !again && !e.storm.Admit(w.Start, d.Name, ent.Entity) {
@@ -62,12 +63,16 @@ func (e *Engine) report(f *detector.Finding, d *detector.Detector, ent *entity.E
 		return a, false
 	}
 	found := e.finish(f, d, ent, w, began)
-	found.Revision = 1 + (w.Start-began)/e.cfg.Size
+	found.Revision = 2 * (1 + (w.Start-began)/e.cfg.Size)
+	found.Until = eventtime.Add(found.End, max(d.Lasts, anomaly.Repeat))
+	if d == &detector.Silence { // it ends when calls return
+		found.Until = eventtime.Add(found.End, int64(e.cfg.Retention))
+	}
 	return found, true
 }
 
 // finish makes the anomaly of a detector's finding in w; began is the start of the first
-// window with it. Its revision is that of an open window.
+// window with it. Its revision is that of an open window, with which it ends.
 func (e *Engine) finish(f *detector.Finding, d *detector.Detector, ent *entity.Entity, w *entity.Window, began int64,
 ) anomaly.Anomaly {
 	calls := make([]string, len(w.Samples))
@@ -79,7 +84,7 @@ func (e *Engine) finish(f *detector.Finding, d *detector.Detector, ent *entity.E
 		Score: f.Score, Reason: f.Reason, Observed: f.Observed, Expected: f.Expected,
 		Since: ent.Since, Contributors: e.contributors(ent, w), Calls: calls, Techniques: d.Techniques,
 		Entity: ent.Entity, Bound: e.bound(ent.Entity, w.Start), Start: w.Start, End: w.Start + e.cfg.Size,
-		At: w.Start + e.cfg.Size, Began: began,
+		At: w.Start + e.cfg.Size, Began: began, Until: w.Start + e.cfg.Size,
 	}
 }
 

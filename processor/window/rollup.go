@@ -120,7 +120,7 @@ func (e *Engine) closeRollup(ent *entity.Entity, w *entity.Window, emit func(Res
 		return
 	}
 	w.Closed = true
-	e.publish(ent, w, nil, emit)
+	e.publish(ent, w, nil, "", emit)
 }
 
 // slots returns the slots of roll-ups by start, shorter ones first.

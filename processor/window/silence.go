@@ -108,6 +108,15 @@ func (e *Engine) listenTo(key *entity.Entity, now int64, emit func(Result)) {
 	e.tell(key, now-e.cfg.Size, m, emit)
 }
 
+// spoke returns the id of the silence of a KMS key that ends with the calls of w, or "".
+func (e *Engine) spoke(key *entity.Entity, w *entity.Window) string {
+	last, told := key.Habits.Told(detector.Silence.Code)
+	if !told || w.Start <= last || last <= key.Seen || w.ToJudge() <= 0 {
+		return ""
+	}
+	return anomaly.ID(key.Entity, last, detector.Silence.Name)
+}
+
 // tell publishes the silence of a KMS key with the window at start, its last one.
 func (e *Engine) tell(key *entity.Entity, start int64, m detector.Missing, emit func(Result)) {
 	w := e.window(key, start)
@@ -119,5 +128,5 @@ func (e *Engine) tell(key *entity.Entity, start int64, m detector.Missing, emit 
 		return
 	}
 	w.Closed = true
-	e.publish(key, w, []anomaly.Anomaly{a}, emit)
+	e.publish(key, w, []anomaly.Anomaly{a}, "", emit)
 }

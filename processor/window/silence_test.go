@@ -2,6 +2,7 @@ package window_test
 
 import (
 	"math"
+	"slices"
 	"strings"
 	"testing"
 
@@ -58,7 +59,17 @@ func TestSilence(t *testing.T) {
 	if list := silences(r.steady(at+3*hour, at+3*day, one)); len(list) > 0 {
 		t.Errorf("told again: %s", list[0].Anomalies[0].Reason)
 	}
-	r.steady(at+3*day, at+4*day, both)
+	var ended []string
+	for _, w := range r.steady(at+3*day, at+4*day, both) {
+		if w.Ended != "" {
+			if ended = append(ended, w.Ended); w.Start != at+3*day || w.Entity != keyOf(1) {
+				t.Errorf("it ends with the window of %q at %s", w.StateKey(), stamp(w.Start))
+			}
+		}
+	}
+	if !slices.Equal(ended, []string{a.ID}) {
+		t.Errorf("%v ended with the calls, want %s", ended, a.ID)
+	}
 	// It was silent for three days: another such silence is not reported.
 	if list := silences(r.steady(at+4*day, at+5*day, one)); len(list) > 0 {
 		t.Errorf("no longer than before: %s", list[0].Anomalies[0].Reason)

@@ -95,4 +95,7 @@ func (c *Config) MarkAt(watermark int64) eventtime.Mark {
 type Result struct {
 	*entity.Window
 	Anomalies []anomaly.Anomaly
+	// Ended is the id of an earlier anomaly that ends with the window, or "": a silence of
+	// the KMS key, which has calls again. Other anomalies end by time; see anomaly.OpenSet.
+	Ended string
 }

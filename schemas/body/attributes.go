@@ -17,6 +17,7 @@ var attributes = [...]string{
 	semconv.KeytrailAnomalyObserved,
 	semconv.KeytrailAnomalyExpected,
 	semconv.KeytrailAnomalyBegan,
+	semconv.KeytrailAnomalyState,
 	semconv.KeytrailAnomalyRevision,
 	semconv.KeytrailAnomalySince,
 	semconv.KeytrailAnomalyContributors,

@@ -241,24 +241,28 @@ func BenchmarkAppend(b *testing.B) {
 	}
 }
 
-// A detector's anomaly opens a finding, and later windows update it. A rule's revision is
-// the rank of the call's copy, and updates no finding.
+// A detector's anomaly opens a finding, later windows update it, and its end closes it. A
+// rule's revision follows from the call's copy, and updates no finding.
 func TestFindingIsUpdated(t *testing.T) {
 	e := encoder(t, "ocsf")
-	f := func(kind string, revision int64, activity string) {
+	f := func(kind string, revision int64, activity, status string) {
 		t.Helper()
 		r := examples(t, 0)["keytrail.anomaly"]
 		r.Get("keytrail.anomaly.kind").Str, r.Get("keytrail.anomaly.revision").Int = kind, revision
+		r.Get("keytrail.anomaly.state").Str = [...]string{"open", "ended"}[revision%2]
 		text := encode(t, e, r)
 		bodytest.Check(t, "ocsf", r, text)
-		if doc := bodytest.Object(t, text); doc["activity_name"] != activity {
-			t.Errorf("%s, revision %d: %v, want %s", kind, revision, doc["activity_name"], activity)
+		if doc := bodytest.Object(t, text); doc["activity_name"] != activity || doc["status"] != status {
+			t.Errorf("%s, revision %d: %v %v, want %s %s", kind, revision, doc["activity_name"], doc["status"], activity, status)
 		}
 	}
-	f("rate", 0, "Create")
-	f("rate", 1, "Create")
-	f("rate", 2, "Update")
-	f("rule", 2, "Create")
+	f("rate", 0, "Create", "New")
+	f("rate", 1, "Close", "Resolved")
+	f("rate", 2, "Create", "New")
+	f("rate", 4, "Update", "In Progress")
+	f("rate", 5, "Close", "Resolved")
+	f("rule", 4, "Create", "New")
+	f("rule", 5, "Close", "Resolved")
 }
 
 // A detector finds techniques and sub-techniques; ECS has fields for both.

@@ -48,6 +48,7 @@ var cefRows = []row{
 	{to: "cn2", from: []string{semconv.KeytrailWindowFailed}, on: onWindow, label: "Failed calls"},
 	{to: "cn3", from: []string{semconv.KeytrailWindowRevision}, on: onWindow, label: "Revision"},
 	{to: "cn3", from: []string{semconv.KeytrailAnomalyRevision}, on: onAnomaly, label: "Revision"},
+	{to: "flexString1", from: []string{semconv.KeytrailAnomalyState}, on: onAnomaly, label: "State", max: 1023},
 	{to: "cfp1", from: []string{semconv.KeytrailAnomalyScore}, on: onAnomaly, label: "Score"},
 	{to: "cfp2", from: []string{semconv.KeytrailAnomalyObserved}, on: onAnomaly, label: "Observed"},
 	{to: "cfp3", from: []string{semconv.KeytrailAnomalyExpected}, on: onAnomaly, label: "Expected"},

@@ -38,6 +38,7 @@ var leefRows = []row{
 	{to: "denied", from: []string{semconv.KeytrailWindowDenied}, on: onAll},
 	{to: "failed", from: []string{semconv.KeytrailWindowFailed}, on: onAll},
 	{to: "revision", from: []string{semconv.KeytrailAnomalyRevision, semconv.KeytrailWindowRevision}, on: onAll},
+	{to: "state", from: []string{semconv.KeytrailAnomalyState, semconv.KeytrailWindowState}, on: onAll},
 	{to: "score", from: []string{semconv.KeytrailAnomalyScore}, on: onAll},
 	{to: "observed", from: []string{semconv.KeytrailAnomalyObserved}, on: onAll},
 	{to: "expected", from: []string{semconv.KeytrailAnomalyExpected}, on: onAll},

@@ -63,7 +63,10 @@ func (s *state) activity() activity {
 		return activity{99, "Aggregate"}
 	case onAnomaly:
 		revision := s.get(semconv.KeytrailAnomalyRevision)
-		if revision != nil && revision.Int > 1 && !isRule(s.get(semconv.KeytrailAnomalyKind)) {
+		if s.ended() {
+			return activity{3, "Close"}
+		}
+		if revision != nil && revision.Int > 2 && !isRule(s.get(semconv.KeytrailAnomalyKind)) {
 			return activity{2, "Update"} // it goes on in a later window
 		}
 		return activity{1, "Create"}
@@ -129,6 +132,24 @@ func asStatusID(s *state, _ *otellog.Attr) otellog.Attr {
 		return integer(1)
 	}
 	return integer(2)
+}
+
+// ended reports whether the record is that of an anomaly's end.
+func (s *state) ended() bool { return s.str(semconv.KeytrailAnomalyState) == "ended" }
+
+// asFindingStatusID and asFindingStatusName are the status of a finding.
+func asFindingStatusID(s *state, _ *otellog.Attr) otellog.Attr {
+	switch {
+	case s.ended():
+		return integer(4)
+	case s.activity().id == 2:
+		return integer(2)
+	}
+	return integer(1)
+}
+
+func asFindingStatusName(s *state, a *otellog.Attr) otellog.Attr {
+	return text([...]string{1: "New", 2: "In Progress", 4: "Resolved"}[asFindingStatusID(s, a).Int])
 }
 
 func asStatusName(s *state, _ *otellog.Attr) otellog.Attr {

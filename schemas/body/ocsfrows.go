@@ -74,6 +74,8 @@ var ocsfRows = []row{
 	{to: "cloud.region", from: []string{semconv.CloudRegion}, on: onAll},
 	{to: "status_id", from: []string{semconv.KeytrailOutcome}, as: asStatusID, on: onCall},
 	{to: "status", from: []string{semconv.KeytrailOutcome}, as: asStatusName, on: onCall},
+	{to: "status_id", from: []string{semconv.KeytrailAnomalyState}, as: asFindingStatusID, on: onAnomaly},
+	{to: "status", from: []string{semconv.KeytrailAnomalyState}, as: asFindingStatusName, on: onAnomaly},
 	{to: "status_code", from: []string{semconv.ErrorType}, as: asSame, on: onCall},
 	{to: "status_detail", from: []string{semconv.AWSErrorMessage}, as: asSame, on: onCall},
 	{to: "resources[0].uid", from: []string{semconv.AWSKMSKeyARN}, on: onAll},

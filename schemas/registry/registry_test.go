@@ -80,7 +80,8 @@ func TestRequired(t *testing.T) {
 		},
 		"keytrail.anomaly": {
 			"keytrail.anomaly.began", "keytrail.anomaly.id", "keytrail.anomaly.kind", "keytrail.anomaly.reason",
-			"keytrail.anomaly.revision", "keytrail.anomaly.score", "keytrail.anomaly.severity", "log.record.uid",
+			"keytrail.anomaly.revision", "keytrail.anomaly.score", "keytrail.anomaly.severity", "keytrail.anomaly.state",
+			"log.record.uid",
 		},
 		"keytrail.key_state": nil,
 	}

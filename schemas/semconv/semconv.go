@@ -43,6 +43,8 @@ const (
 	KeytrailAnomalyExpected = "keytrail.anomaly.expected"
 	// KeytrailAnomalyBegan (string): When the anomaly began, in RFC 3339 and UTC, the same in all its revisions.
 	KeytrailAnomalyBegan = "keytrail.anomaly.began"
+	// KeytrailAnomalyState (string): Whether the anomaly may go on.
+	KeytrailAnomalyState = "keytrail.anomaly.state"
 	// KeytrailAnomalyRevision (int): A number that grows with each publication of the anomaly, so that the highest is the valid one.
 	KeytrailAnomalyRevision = "keytrail.anomaly.revision"
 	// KeytrailAnomalySince (string): The time since which the anomaly's entity has been watched, in UTC.

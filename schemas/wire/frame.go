@@ -30,12 +30,15 @@ type Frame struct {
 	Settings string // of the process that made it, as Settings.String returns them
 	Partials []Partial
 	Panes    []Pane // of the user's correlations
+	// Hits are the anomalies of rules that stage count has published with the frame, as OTLP
+	// log records: stage detect ends them.
+	Hits []string
 }
 
 // ErrFrame says that bytes are not a frame, or not one of FormatVersion.
 var ErrFrame = errors.New("not a frame of a known version")
 
-// maxFramePartials bounds the partials of one frame, and its panes. A commit of 20,000 calls
+// maxFramePartials bounds the partials of one frame, its panes and its hits. A commit of 20,000 calls
 // has three to five partials per call; a number above 2^20 is a damaged frame.
 const maxFramePartials = 1 << 20
 
@@ -108,7 +111,7 @@ func (e *Encoder) Partial(p *Partial) {
 // used and emptied).
 func AppendFrame(dst []byte, e *Encoder, f *Frame) []byte {
 	e.Reset()
-	p := part{n: len(f.Partials), panes: len(f.Panes)}
+	p := part{n: len(f.Partials), panes: len(f.Panes), hits: len(f.Hits)}
 	for i := range f.Partials {
 		e.Partial(&f.Partials[i])
 	}
@@ -116,11 +119,15 @@ func AppendFrame(dst []byte, e *Encoder, f *Frame) []byte {
 	for i := range f.Panes {
 		e.Pane(&f.Panes[i])
 	}
+	p.to = len(e.B)
+	for _, hit := range f.Hits {
+		e.Raw(hit)
+	}
 	p.data = e.B
 	return f.append(dst, &p)
 }
 
-// append appends f with the partials and panes of p.
+// append appends f with the content of p.
 func (f *Frame) append(dst []byte, p *part) []byte {
 	head := Encoder{B: slices.Grow(dst, len(p.data)+64)}
 	head.Version()
@@ -137,11 +144,13 @@ func (f *Frame) append(dst []byte, p *part) []byte {
 	head.Uint(uint64(p.n))
 	head.B = append(head.B, p.data[:p.at]...)
 	head.Uint(uint64(p.panes))
-	return append(head.B, p.data[p.at:]...)
+	head.B = append(head.B, p.data[p.at:p.to]...)
+	head.Uint(uint64(p.hits))
+	return append(head.B, p.data[p.to:]...)
 }
 
-// Batch collects partials and panes for one partition in the form of frames, so that they
-// are not copied before they are written. The zero value is ready. It is not safe for
+// Batch collects partials, panes and hits for one partition in the form of frames, so that
+// they are not copied before they are written. The zero value is ready. It is not safe for
 // concurrent use.
 type Batch struct {
 	enc   Encoder
@@ -149,34 +158,43 @@ type Batch struct {
 	now   part // without its data, which the encoder has
 }
 
-// part is the encoded content of one frame: partials, and panes behind them.
+// part is the encoded content of one frame: partials, then panes, then hits.
 type part struct {
-	n, panes int
-	at       int // where the panes begin
-	data     []byte
+	n, panes, hits int
+	at, to         int // where the panes begin and end
+	data           []byte
 }
 
-// Add appends a partial to the current frame. If that has most bytes or more, or panes, Add
-// begins another one.
+// Add appends a partial to the current frame. If that has most bytes or more, or panes or
+// hits, Add begins another one.
 func (b *Batch) Add(p *Partial, most int) {
-	if len(b.enc.B) >= most || b.now.panes > 0 {
+	if len(b.enc.B) >= most || b.now.panes+b.now.hits > 0 {
 		b.cut()
 	}
 	b.enc.Partial(p)
-	b.now.n, b.now.at = b.now.n+1, len(b.enc.B)
+	b.now.n, b.now.at, b.now.to = b.now.n+1, len(b.enc.B), len(b.enc.B)
 }
 
 // AddPane appends a pane, as Add does a partial.
 func (b *Batch) AddPane(p *Pane, most int) {
-	if len(b.enc.B) >= most {
+	if len(b.enc.B) >= most || b.now.hits > 0 {
 		b.cut()
 	}
 	b.enc.Pane(p)
-	b.now.panes++
+	b.now.panes, b.now.to = b.now.panes+1, len(b.enc.B)
+}
+
+// AddHit appends the log record of an anomaly of a rule, as Add does a partial.
+func (b *Batch) AddHit(record string, most int) {
+	if len(b.enc.B) >= most {
+		b.cut()
+	}
+	b.enc.Raw(record)
+	b.now.hits++
 }
 
 func (b *Batch) cut() {
-	if b.now.n+b.now.panes > 0 {
+	if b.now.n+b.now.panes+b.now.hits > 0 {
 		b.now.data = slices.Clone(b.enc.B)
 		b.parts = append(b.parts, b.now)
 		b.enc.Reset()
@@ -184,14 +202,14 @@ func (b *Batch) cut() {
 	}
 }
 
-// Frames returns the number of frames that the partials and panes need.
+// Frames returns the number of frames that the content needs.
 func (b *Batch) Frames() int {
 	b.cut()
 	return len(b.parts)
 }
 
-// AppendFrame appends the frame f with the partials and panes of the k-th frame, or without
-// any when there are fewer frames.
+// AppendFrame appends the frame f with the content of the k-th frame, or without any when
+// there are fewer frames.
 func (b *Batch) AppendFrame(dst []byte, f *Frame, k int) []byte {
 	if k >= b.Frames() {
 		return f.append(dst, &part{})
@@ -362,6 +380,12 @@ func (d *Decoder) Frame() (Frame, error) {
 	}
 	for ; n > 0 && d.err == nil; n-- {
 		f.Panes = append(f.Panes, d.Pane())
+	}
+	if n = d.Count(); n > maxFramePartials {
+		d.fail()
+	}
+	for ; n > 0 && d.err == nil; n-- {
+		f.Hits = append(f.Hits, d.Raw())
 	}
 	if d.err == nil && len(d.b) > 0 {
 		d.fail()

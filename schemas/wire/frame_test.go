@@ -48,6 +48,9 @@ func sample(seed uint64, n int) wire.Frame {
 	}
 	if seed%3 == 0 {
 		f.Panes = panes(rng, n)
+		for range rng.IntN(4) {
+			f.Hits = append(f.Hits, strings.Repeat("hit\x00", rng.IntN(300)))
+		}
 	}
 	return f
 }
@@ -189,8 +192,8 @@ func TestFrameRefuses(t *testing.T) {
 		return e.B
 	}
 	// Scope, key "", principal "", start; one counter, its number and how often; no sets,
-	// no samples, no panes.
-	one := func(scope, id uint64) []byte { return frame(scope, 0, 0, 1, 0, 1<<1, id, 2, 0, 0, 0) }
+	// no samples, no panes, no hits.
+	one := func(scope, id uint64) []byte { return frame(scope, 0, 0, 1, 0, 1<<1, id, 2, 0, 0, 0, 0) }
 	if _, err := wire.NewDecoder(one(1, 0)).Frame(); err != nil {
 		t.Fatalf("the test's own frame: %v", err)
 	}
@@ -251,7 +254,7 @@ func size(f *wire.Frame) int {
 	for i := range f.Panes {
 		n += cap(f.Panes[i].Tally) + cap(f.Panes[i].Calls)*int(unsafe.Sizeof(wire.CallAt{}))
 	}
-	return n + cap(f.Panes)*int(unsafe.Sizeof(wire.Pane{}))
+	return n + cap(f.Panes)*int(unsafe.Sizeof(wire.Pane{})) + cap(f.Hits)*int(unsafe.Sizeof(""))
 }
 
 // FuzzFrame: no bytes make the decoder panic or take memory out of proportion,

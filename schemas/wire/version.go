@@ -5,11 +5,11 @@ import (
 	"fmt"
 )
 
-// FormatVersion is the version of Keytrail's own formats: frames, entities, panes, the
-// progress of detect, and counted calls. Each of these values begins with it. They share one
+// FormatVersion is the version of Keytrail's own formats: frames, entities, panes, open
+// anomalies, the progress of detect, and counted calls. Each of these values begins with it. They share one
 // number because they are written in the same transactions: a program that reads one of them
 // has to read them all. Raise it with any change of any of these formats.
-const FormatVersion = 8
+const FormatVersion = 9
 
 // maxVersion is the highest version that a later program may have. A higher first byte
 // begins a text, which is damage, not a version.

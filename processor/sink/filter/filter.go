@@ -107,8 +107,8 @@ type Filter struct {
 	rec   otellog.Record
 }
 
-// stateName is the attribute with the state of an anomaly, and ended its value after the end.
-const stateName, ended = "keytrail.anomaly.state", "ended"
+// ended is the value of keytrail.anomaly.state after the end.
+const ended = "ended"
 
 // New returns the filter of c, which is valid; nil for one that admits every record.
 func New(c Config) *Filter {
@@ -137,7 +137,7 @@ func New(c Config) *Filter {
 	if f.name == nil && f.lists == nil {
 		return nil
 	}
-	f.names = otellog.NewNames(append(wanted, stateName)...)
+	f.names = otellog.NewNames(append(wanted, semconv.KeytrailAnomalyState)...)
 	return f
 }
 
@@ -176,7 +176,7 @@ func (f *Filter) Admits(eventName string, value []byte) bool {
 	if f.name != nil && eventName == "" && !f.name.admits(f.rec.EventName, nil) {
 		return false
 	}
-	over := f.ends && f.rec.Str(stateName) == ended
+	over := f.ends && f.rec.Str(semconv.KeytrailAnomalyState) == ended
 	for i := range f.lists {
 		if over && f.lists[i].setting == "severities" {
 			continue

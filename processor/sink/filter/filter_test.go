@@ -136,7 +136,7 @@ func TestAdmitEnds(t *testing.T) {
 		rec.EventName = semconv.EventKeytrailAnomaly
 		rec.String(semconv.KeytrailAnomalyKind, "rate")
 		rec.String(semconv.KeytrailAnomalySeverity, "high")
-		rec.String(stateName, state)
+		rec.String(semconv.KeytrailAnomalyState, state)
 		return otellog.AppendRequest(nil, &rec)
 	}
 	critical, others := Config{Severities: []string{"critical"}}, Config{Severities: []string{"critical"}, Kinds: []string{"!rate"}}

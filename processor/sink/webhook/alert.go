@@ -39,12 +39,8 @@ type alert struct {
 // severities are the severities of anomalies by rank, from 1.
 var severities = []string{"", "low", "medium", "high", "critical"}
 
-// alertState is the attribute with the state of an anomaly, and stateEnded its value after
-// the end.
-const (
-	alertState = "keytrail.anomaly.state"
-	stateEnded = "ended"
-)
+// stateEnded is the value of keytrail.anomaly.state after the end.
+const stateEnded = "ended"
 
 // fill sets a from the log record r.
 func (a *alert) fill(r *otellog.Record) {
@@ -70,7 +66,8 @@ func (a *alert) fill(r *otellog.Record) {
 		return nil
 	}
 	*a = alert{
-		id: cmp.Or(r.Str(semconv.KeytrailAnomalyID), r.Str(semconv.LogRecordUID)), ended: r.Str(alertState) == stateEnded,
+		id: cmp.Or(r.Str(semconv.KeytrailAnomalyID), r.Str(semconv.LogRecordUID)),
+		ended: r.Str(semconv.KeytrailAnomalyState) == stateEnded,
 		kind: cmp.Or(r.Str(semconv.KeytrailAnomalyKind), r.EventName), detector: r.Str(semconv.KeytrailAnomalyDetector),
 		rule: r.Str(semconv.SecurityRuleName), severity: r.Str(semconv.KeytrailAnomalySeverity),
 		reason: cmp.Or(r.Str(semconv.KeytrailAnomalyReason), r.Body), scope: r.Str(semconv.KeytrailWindowScope),

@@ -106,7 +106,7 @@ func (f finding) record() sink.Record {
 	r.String(semconv.KeytrailPrincipalID, "arn:aws:iam::111122223333:role/app")
 	r.Double(semconv.KeytrailAnomalyObserved, 41)
 	if f.ended {
-		r.String(alertState, stateEnded)
+		r.String(semconv.KeytrailAnomalyState, stateEnded)
 	}
 	if f.more != nil {
 		f.more(r)

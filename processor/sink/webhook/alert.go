@@ -66,9 +66,9 @@ func (a *alert) fill(r *otellog.Record) {
 		return nil
 	}
 	*a = alert{
-		id: cmp.Or(r.Str(semconv.KeytrailAnomalyID), r.Str(semconv.LogRecordUID)),
+		id:    cmp.Or(r.Str(semconv.KeytrailAnomalyID), r.Str(semconv.LogRecordUID)),
 		ended: r.Str(semconv.KeytrailAnomalyState) == stateEnded,
-		kind: cmp.Or(r.Str(semconv.KeytrailAnomalyKind), r.EventName), detector: r.Str(semconv.KeytrailAnomalyDetector),
+		kind:  cmp.Or(r.Str(semconv.KeytrailAnomalyKind), r.EventName), detector: r.Str(semconv.KeytrailAnomalyDetector),
 		rule: r.Str(semconv.SecurityRuleName), severity: r.Str(semconv.KeytrailAnomalySeverity),
 		reason: cmp.Or(r.Str(semconv.KeytrailAnomalyReason), r.Body), scope: r.Str(semconv.KeytrailWindowScope),
 		principal: r.Str(semconv.KeytrailPrincipalID), account: resource(semconv.CloudAccountID),

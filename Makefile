@@ -39,8 +39,10 @@ race:
 # Run the tests of Kafka, AWS and SIEM clients against Apache Kafka, moto and OpenSearch.
 # scripts/kafka and scripts/opensearch fetch them and start one per test: they need a
 # JDK 17 and Maven. scripts/moto fetches moto: it needs Python 3 with venv. Receivers of
-# sinks come from scripts/collector and scripts/syslogd, which takes Debian's packages.
+# sinks come from scripts/collector and scripts/syslogd, and promtool from scripts/promtool,
+# which take Debian's packages.
 integration:
+	KEYTRAIL_PROMTOOL=real $(GO) test -count=1 -run Promtool ./deploy/deploytest
 	KEYTRAIL_OPENSEARCH=real $(GO) test -count=1 -timeout 20m -run OpenSearch ./processor/scan ./processor/internal/opensearch \
 		./processor/sink/search ./processor/cli
 	KEYTRAIL_AWS=real $(GO) test -count=1 -timeout 10m ./processor/source/... ./processor/sink/s3 ./processor/sink/sns \

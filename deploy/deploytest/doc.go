@@ -6,6 +6,9 @@
 // other files with every key known, and then hold that what one file names the
 // other has: files, services, ports, topics, plugins and their properties.
 //
+// Alerts, dashboard and runbook name only metrics that exist, and promtool tests them where
+// it may be fetched.
+//
 // "make compose-test" runs the containers. These tests need no container engine; image
 // tags are checked for being pinned, not for being there.
 package deploytest

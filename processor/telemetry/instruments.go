@@ -219,8 +219,12 @@ func (f *Flow) Begin(reasons ...string) {
 	}
 }
 
-// BeginTransactions is Begin for a stage with transactions.
+// BeginTransactions is Begin for a stage with transactions: its outcomes and restarts, and
+// calls that are late or that the user's rules miss.
 func (f *Flow) BeginTransactions() {
+	f.Late(0)
+	f.Unmatched(0)
+	f.Uncorrelated(0)
 	f.transaction.add("committed", 0)
 	f.transaction.add("aborted", 0)
 	f.add(f.inst.restarts, 0)

@@ -300,3 +300,18 @@ func TestConfig(t *testing.T) {
 		t.Error("New takes an address that Validate refuses")
 	}
 }
+
+// TestBegin: the counters that alerts watch begin at 0, so that the first count is an
+// increase.
+func TestBegin(t *testing.T) {
+	tel := start(t, Config{})
+	f := tel.Flow("count", "")
+	f.Begin("late")
+	f.BeginTransactions()
+	lines := strings.Join(ours(scrape(t, tel)), "\n")
+	for _, name := range []string{"expired", "restarts", "late", "unmatched", "uncorrelated"} {
+		if want := "keytrail_stage_" + name + `_total{stage="count"} 0`; !strings.Contains(lines, want) {
+			t.Errorf("no series %s in\n%s", want, lines)
+		}
+	}
+}

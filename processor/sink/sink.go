@@ -63,7 +63,7 @@ type Record struct {
 	// EventName is the log record's event name, such as "keytrail.anomaly".
 	EventName string
 	// Topic, Partition and Offset are the record's place in Kafka, the same whenever the
-	// record is sent.
+	// record is sent. Topic is "" of a record without a place, such as a test record.
 	Topic     string
 	Partition int32
 	Offset    int64
@@ -100,7 +100,9 @@ type Sink interface {
 }
 
 // Positioned is implemented by a Sink that stores positions together with the records, in
-// one transaction: then every record arrives exactly once.
+// one transaction: then every record arrives exactly once. It stores no position behind a
+// record that it refuses before the dead letter has that record: see Rejected.Split. Records
+// without a place are written, whatever the positions.
 type Positioned interface {
 	Sink
 	// Positions returns the stored position of each partition that has one: the offset

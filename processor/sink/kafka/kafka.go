@@ -132,11 +132,10 @@ func (s *Sink) Deliver(ctx context.Context, batch []sink.Record) error {
 }
 
 // part returns an error about the records at some places as one about a batch. If the batch
-// has others, a pause or a refusal of the whole becomes a repetition, which meets it alone;
-// records that were written are not written again.
+// has others, a pause or a refusal becomes a repetition, which meets it alone; records that
+// were written are not written again.
 func part(err error, at []int, others bool) error {
-	var rejected *sink.Rejected
-	if !others || errors.As(err, &rejected) && rejected.Records != nil {
+	if !others {
 		return err
 	}
 	return &sink.Throttled{Records: at, Err: err}

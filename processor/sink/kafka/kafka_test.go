@@ -257,10 +257,22 @@ func TestRefusals(t *testing.T) {
 	s := open(t, brokers, "g")
 	batch := records(source, 0, 0, 3)
 	batch[1].Value = sinktest.Sized("id-0-1", 2<<20)
-	var rejected *sink.Rejected
-	if err := s.Deliver(t.Context(), batch); !errors.As(err, &rejected) || !slices.Equal(rejected.Records, []int{1}) ||
-		rejected.Reason != sink.ReasonTooLarge || !strings.Contains(err.Error(), "max_record") {
-		t.Errorf("got %v, want record 1 refused for its size", err)
+	r, err := sink.NewRunner(sink.Options{Name: "mirror", Sink: s, Batch: sink.DefaultBatch(), Retry: sink.DefaultRetry(),
+		Log: quiet, DeadLetter: func(_ context.Context, rec sink.Record, reason sink.Reason, why error) error {
+			if rec.Offset != 1 || reason != sink.ReasonTooLarge || !strings.Contains(why.Error(), "max_record") {
+				t.Errorf("record %d is refused with %s: %v, want record 1 for its size", rec.Offset, reason, why)
+			}
+			// A process that dies now reads the record again.
+			if at, err := open(t, brokers, "g").Positions(t.Context(), source, []int32{0}); err != nil || at[0] != 1 {
+				t.Errorf("before the dead letter the position is %v (%v), want 1", at, err)
+			}
+			return nil
+		}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := r.Deliver(t.Context(), batch); err != nil {
+		t.Error(err)
 	}
 	if got := keys(read(t, brokers, "keytrail.anomalies")); !slices.Equal(got, []string{"k0", "k2"}) {
 		t.Errorf("the target has %q", got)

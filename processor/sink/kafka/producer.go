@@ -132,7 +132,9 @@ func position(ctx context.Context, client *kgo.Client, group string) (int64, err
 }
 
 // deliver writes the records of a batch at some places. It returns how many of them the
-// target had.
+// target had. A batch with a record that cannot be written is refused as a whole, to be halved:
+// the position would pass the record before its dead letter is stored, and a process that
+// dies in between would lose it.
 func (p *producer) deliver(ctx context.Context, batch []sink.Record, at []int) (known int, err error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -141,7 +143,6 @@ func (p *producer) deliver(ctx context.Context, batch []sink.Record, at []int) (
 			return 0, err
 		}
 	}
-	var bad []error
 	var list []*kgo.Record
 	last := int64(-1)
 	for _, i := range at {
@@ -159,13 +160,12 @@ func (p *producer) deliver(ctx context.Context, batch []sink.Record, at []int) (
 			reason = sink.ReasonInvalid
 		}
 		if err != nil {
-			bad = append(bad, &sink.Rejected{Records: []int{i}, Reason: reason, Err: err})
-			continue
+			return 0, &sink.Rejected{Reason: reason, Split: true, Err: err}
 		}
 		list, last = append(list, out), r.Offset
 	}
 	if len(list) == 0 {
-		return known, errors.Join(bad...)
+		return known, nil
 	}
 	within, cancel := context.WithTimeout(ctx, p.s.c.Timeout)
 	defer cancel()
@@ -175,7 +175,7 @@ func (p *producer) deliver(ctx context.Context, batch []sink.Record, at []int) (
 		return 0, p.s.verdict(fmt.Errorf("cannot write as transactional id %q: %w", p.name, err))
 	}
 	p.next = last + 1
-	return known, errors.Join(bad...)
+	return known, nil
 }
 
 // overhead is more than what a batch of one record adds to its key and value: 61 bytes of

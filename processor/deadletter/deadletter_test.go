@@ -19,6 +19,7 @@ import (
 	"keytrail/processor/kafka"
 	"keytrail/processor/kafka/kafkatest"
 	"keytrail/processor/sink"
+	mirror "keytrail/processor/sink/kafka"
 	"keytrail/schemas/otellog"
 	"keytrail/schemas/wire"
 )
@@ -141,7 +142,7 @@ func (f *fixture) raw(t *testing.T) (list []string) {
 func TestReplay(t *testing.T) {
 	brokers := kafkatest.Start(t).Brokers()
 	for name, test := range map[string]func(*testing.T, *fixture){"once": putsBackOnce, "paused": endsAtAPausedSink,
-		"many": manyLetters, "objects": toObjects, "no-topic": noTopic} {
+		"many": manyLetters, "objects": toObjects, "placeless": placeless, "no-topic": noTopic} {
 		t.Run(name, func(t *testing.T) { test(t, start(t, brokers, name+".")) })
 	}
 }
@@ -273,6 +274,43 @@ func toObjects(t *testing.T, f *fixture) {
 	want := []string{"kms.events/0/9 ", "kms.events/1/3 kms.events/1/7 ", "kms.windows/1/1 "}
 	if !slices.Equal(batches, want) || err != nil {
 		t.Errorf("batches %q (%v), want %q", batches, err, want)
+	}
+}
+
+// placeless: a sink that stores positions takes letters in any order, also those of one
+// partition; so does one that names objects, of a topic that was made again.
+func placeless(t *testing.T, f *fixture) {
+	target := f.input + ".events"
+	if _, err := kadm.NewClient(f.client).CreateTopics(t.Context(), 1, 1, nil, target); err != nil {
+		t.Fatal(err)
+	}
+	raw := otellog.AppendRequest(nil, &otellog.Record{Time: 1, EventName: "aws.kms.api_call"})
+	for i, at := range []int64{9, 3, 9} {
+		f.put(t, 0, fmt.Sprint("key", i), wire.DeadLetter{Stage: "forward", Reason: "rejected_invalid", Sink: "siem", Raw: raw,
+			Object: "kms.events/1", Offset: at})
+	}
+	r := f.prepare(Filter{})
+	c := mirror.DefaultConfig()
+	c.Brokers, c.Topics = f.box.Kafka.Brokers, mirror.Topics{Events: target, Windows: target, Anomalies: target}
+	r.Open = func(string) (Destination, error) {
+		s, err := c.Open(sink.Identity{Name: "siem", Group: target, Log: f.box.Kafka.Log})
+		return Destination{Sink: s, Batch: sink.Batch{Records: 1, Bytes: 1 << 20}, Retry: sink.DefaultRetry()}, err
+	}
+	if _, err := r.Run(t.Context(), true); err != nil {
+		t.Fatal(err)
+	}
+	var keys []string
+	err := kafka.ReadLog(t.Context(), f.box.Kafka, target, []int32{0}, func(r *kgo.Record) error {
+		keys = append(keys, string(r.Key))
+		return nil
+	})
+	if want := []string{"key0", "key1", "key2"}; !slices.Equal(keys, want) || err != nil {
+		t.Errorf("the target has %q (%v), want %q", keys, err, want)
+	}
+	to := &receiver{Destination: Destination{Sink: objects{f.doors["siem"]}}}
+	one, two := r.record(to, &Letter{At: Place{0, 1}}), r.record(to, &Letter{At: Place{0, 2}})
+	if one.TopicID == two.TopicID || one.TopicID == [16]byte{} {
+		t.Errorf("two letters have the topic ids %x and %x", one.TopicID, two.TopicID)
 	}
 }
 

@@ -3,6 +3,7 @@ package deadletter
 import (
 	"cmp"
 	"context"
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -210,7 +211,7 @@ func (r *Replay) deliver(ctx context.Context, name string, list []*Letter) (take
 	}
 	batch := make([]sink.Record, len(list))
 	for i, l := range list {
-		batch[i] = r.record(l)
+		batch[i] = r.record(to, l)
 	}
 	ctx, to.stop = context.WithCancelCause(ctx)
 	defer to.stop(nil)
@@ -275,11 +276,21 @@ func (r *Replay) receiver(name string) (*receiver, error) {
 	return to, nil
 }
 
-// record returns a letter as its sink got the record before.
-func (r *Replay) record(l *Letter) sink.Record {
+// record returns a letter as its sink got the record before, except for its place where that
+// would lose it. A sink.Positioned takes a record below its position for written, and letters
+// are not in order. A sink.Planned would replace the object of another letter with this
+// place, if the topic was deleted and made again.
+func (r *Replay) record(to *receiver, l *Letter) sink.Record {
 	rec := sink.Record{Value: l.Raw, Key: l.Key, Topic: l.Object, Offset: l.DeadLetter.Offset, Ref: l}
 	if topic, partition, err := l.Origin(); err == nil {
 		rec.Topic, rec.Partition = topic, partition
+	}
+	switch to.Sink.(type) {
+	case sink.Positioned:
+		rec.Topic, rec.Partition = "", 0
+	case sink.Planned:
+		sum := sha256.Sum256([]byte(l.At.String()))
+		rec.TopicID = [16]byte(sum[:16])
 	}
 	var read otellog.Record
 	if read.Decode(l.Raw) == nil {

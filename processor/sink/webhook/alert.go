@@ -146,7 +146,8 @@ type telling struct {
 }
 
 // news reports whether there is something to tell: the anomaly is new, its severity is
-// higher than before, it has ended, or it is open again. before is what was told.
+// higher than before, it has ended, or it is open again. A revision older than the one that
+// was told last is delivered again, and not news. before is what was told.
 func (t *told) news(a *alert) (before telling, news bool) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -154,6 +155,8 @@ func (t *told) news(a *alert) (before telling, news bool) {
 	switch {
 	case !had || a.id == "":
 		return before, true
+	case a.revision < before.revision:
+		return before, false
 	case a.ended:
 		return before, !before.ended
 	case before.ended:

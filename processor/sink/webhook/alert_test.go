@@ -34,6 +34,7 @@ func TestLife(t *testing.T) {
 		f("", finding{id: "a", severity: "high", reason: "seventh", revision: 6, ended: true})
 		f("", finding{id: "a", severity: "critical", reason: "fifth", revision: 4}) // delivered again
 		f("eighth", finding{id: "a", severity: "low", reason: "eighth", revision: 7})
+		f("", finding{id: "a", severity: "high", reason: "seventh", revision: 6, ended: true}) // delivered again
 		f(ended, finding{id: "b", severity: "high", reason: "late"}, finding{id: "b", severity: "high", reason: "late", revision: 2, ended: true})
 	}
 }

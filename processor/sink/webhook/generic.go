@@ -100,18 +100,20 @@ func (f *genericFormat) messages(ctx context.Context, batch []sink.Record, bad *
 	return []message{f.message(all.records, all.content, media, hex.EncodeToString(sum[:16]), keys)}, nil
 }
 
-// message returns a request with its id, time and signature.
+// message returns a request with its id, and the time and the signature of each attempt.
 func (f *genericFormat) message(records []int, content []byte, media, id string, keys [][]byte) message {
-	at := strconv.FormatInt(f.now().Unix(), 10)
-	header := map[string]string{headerID: id, headerTime: at}
-	var signatures []string
-	for _, key := range keys {
-		signatures = append(signatures, sign(key, id, at, content))
-	}
-	if len(signatures) > 0 {
-		header[headerSignature] = strings.Join(signatures, " ")
-	}
-	return message{records: records, content: content, media: media, header: header}
+	return message{records: records, content: content, media: media, header: func() map[string]string {
+		at := strconv.FormatInt(f.now().Unix(), 10)
+		header := map[string]string{headerID: id, headerTime: at}
+		var signatures []string
+		for _, key := range keys {
+			signatures = append(signatures, sign(key, id, at, content))
+		}
+		if len(signatures) > 0 {
+			header[headerSignature] = strings.Join(signatures, " ")
+		}
+		return header
+	}}
 }
 
 // sign returns a signature of Standard Webhooks.
@@ -147,6 +149,9 @@ func parseKeys(text string) (keys [][]byte, err error) {
 				`as "whsec_$(openssl rand -base64 32)"`)
 		}
 		keys = append(keys, key)
+	}
+	if text != "" && keys == nil {
+		return nil, errors.New("is blank; write a signing secret, or leave it out")
 	}
 	return keys, nil
 }

@@ -19,7 +19,6 @@ import (
 	"errors"
 	"fmt"
 
-	"keytrail/processor/setting"
 	"keytrail/processor/sink"
 	"keytrail/processor/sink/httpsink"
 )
@@ -29,9 +28,8 @@ type message struct {
 	records []int // the places in the batch of the records that it tells of
 	content []byte
 	media   string
-	header  map[string]string
-	secrets map[string]setting.Secret
-	alerts  []*alert // those that it tells of
+	header  func() map[string]string // returns the headers of one attempt; nil: none
+	alerts  []*alert                 // those that it tells of
 }
 
 // format is what a receiver wants. Its methods are safe for concurrent use.
@@ -81,8 +79,11 @@ func (s *Sink) Deliver(ctx context.Context, batch []sink.Record) error {
 
 // send sends one message.
 func (s *Sink) send(ctx context.Context, m *message) error {
-	a, err := s.client.Do(ctx, httpsink.Request{Path: s.path, Type: m.media, Header: m.header, Secrets: m.secrets,
-		Body: [][]byte{m.content}})
+	r := httpsink.Request{Path: s.path, Type: m.media, Body: [][]byte{m.content}}
+	if m.header != nil {
+		r.Header = m.header()
+	}
+	a, err := s.client.Do(ctx, r)
 	if err != nil {
 		return err
 	}

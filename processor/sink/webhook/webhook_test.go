@@ -171,6 +171,40 @@ func TestSignature(t *testing.T) {
 	}
 }
 
+// TestTimeOfAttempt: the time in a request is that of the request, not of its batch: receivers
+// refuse one that is minutes old.
+func TestTimeOfAttempt(t *testing.T) {
+	a := &arrivals{}
+	s := opened(t, hookAt(a.serve(t), FramingSingle))
+	s.format.(*genericFormat).now = func() time.Time {
+		a.mu.Lock()
+		defer a.mu.Unlock()
+		return time.Unix(int64(len(a.header)*3600), 0)
+	}
+	if err := s.Deliver(t.Context(), sinktest.Batch("a", "b", "c")); err != nil {
+		t.Fatal(err)
+	}
+	for i, h := range a.header {
+		if got, want := h.Get("webhook-timestamp"), fmt.Sprint(i*3600); got != want {
+			t.Errorf("request %d has the time %s, want %s", i, got, want)
+		}
+	}
+}
+
+// TestBlankSecret: a secret without a key never means requests without a signature.
+func TestBlankSecret(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "key")
+	if err := os.WriteFile(file, []byte(" \n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	a := &arrivals{}
+	c := hookAt(a.serve(t), FramingSingle)
+	c.SigningSecret = setting.SecretOf([]setting.Part{{File: file}}, "file", nil)
+	if err := opened(t, c).Deliver(t.Context(), sinktest.Batch("a")); sinktest.Verdict(err) != "paused credentials" {
+		t.Errorf("got %v with %d requests, want a pause", err, len(a.header))
+	}
+}
+
 // secretOf returns a signing secret.
 func secretOf(c byte) string {
 	return "whsec_" + base64.StdEncoding.EncodeToString(bytes.Repeat([]byte{c}, 32))

@@ -332,6 +332,3 @@ func (c *Chain) rest(lanes []*lane, rests bool) {
 	}
 	c.tell()
 }
-
-// Close closes the sink.
-func (c *Chain) Close() error { return c.r.Close() }

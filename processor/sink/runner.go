@@ -140,14 +140,6 @@ func (r *Runner) named(err error) error {
 	return fmt.Errorf("cannot deliver to sink %q: %w", r.o.Name, err)
 }
 
-// Close closes the sink.
-func (r *Runner) Close() error {
-	if err := r.o.Sink.Close(); err != nil {
-		return fmt.Errorf("cannot close sink %q: %w", r.o.Name, err)
-	}
-	return nil
-}
-
 // take returns how many of the records make the next batch: at least one.
 func (b Batch) take(records []Record) int {
 	n, size := 0, int64(0)

@@ -218,8 +218,8 @@ func (r *Runner) deliver(e errand, batch []Record) error {
 	}
 }
 
-// begin waits until the worker may begin an attempt. While the sink is paused, one worker
-// asks it and the others wait for its result.
+// begin waits until the worker may begin an attempt: for the pause of a Paced sink, and while
+// the sink is paused for the result of the one worker that asks it.
 func (r *Runner) begin(e errand, batch []Record, again bool) error {
 	for !e.revoked(batch) {
 		if err := e.ctx.Err(); err != nil {
@@ -227,6 +227,14 @@ func (r *Runner) begin(e errand, batch []Record, again bool) error {
 		}
 		if err := e.stop.Err(); err != nil && again {
 			return err
+		}
+		if p, ok := r.o.Sink.(Paced); ok {
+			if pause := p.Pause(); pause > 0 {
+				if err := e.sleep(batch, pause); err != nil {
+					return err
+				}
+				continue
+			}
 		}
 		r.mu.Lock()
 		probing := r.probing

@@ -129,6 +129,14 @@ type Planned interface {
 	Planned()
 }
 
+// Paced is implemented by a Sink that keeps pauses between batches. A batch waits for its
+// pause outside of Deliver, so that a revocation or a stop ends the wait.
+type Paced interface {
+	Sink
+	// Pause returns how long the next Deliver has to wait: 0 or less for not at all.
+	Pause() time.Duration
+}
+
 // Identity tells a sink from all others.
 type Identity struct {
 	// Name is the sink's name in the configuration, for logs and for the receiver.

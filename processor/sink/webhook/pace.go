@@ -1,39 +1,27 @@
 package webhook
 
 import (
-	"context"
 	"sync"
 	"time"
 )
 
-// pace keeps a pause between messages. While Deliver waits, the next records gather behind
-// it, and become one message: a flood of anomalies is one message per pause. A nil pace has
-// no pause. It is safe for concurrent use.
+// pace keeps a pause between messages. During the pause the next records gather, and become
+// one message: a flood of anomalies is one message per pause. A nil pace has no pause. It is
+// safe for concurrent use.
 type pace struct {
 	every time.Duration
 	mu    sync.Mutex
 	next  time.Time
 }
 
-// wait returns when the next message may go, or the error of ctx.
-func (p *pace) wait(ctx context.Context) error {
+// left returns what is left of the pause.
+func (p *pace) left() time.Duration {
 	if p == nil {
-		return nil
+		return 0
 	}
 	p.mu.Lock()
-	pause := time.Until(p.next)
-	p.mu.Unlock()
-	if pause <= 0 {
-		return nil
-	}
-	timer := time.NewTimer(pause)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-		return nil
-	case <-ctx.Done():
-		return ctx.Err()
-	}
+	defer p.mu.Unlock()
+	return time.Until(p.next)
 }
 
 // sent notes that a message has gone.

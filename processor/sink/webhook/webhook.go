@@ -18,6 +18,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
 
 	"keytrail/processor/sink"
 	"keytrail/processor/sink/httpsink"
@@ -43,7 +44,7 @@ type format interface {
 	done(m *message)
 }
 
-// Sink sends to one receiver. It is safe for concurrent use.
+// Sink sends to one receiver. It implements sink.Paced and is safe for concurrent use.
 type Sink struct {
 	client *httpsink.Client
 	path   string // is added to the address
@@ -54,6 +55,9 @@ type Sink struct {
 // Close closes idle connections.
 func (s *Sink) Close() error { return s.client.Close() }
 
+// Pause returns how long the next message has to wait.
+func (s *Sink) Pause() time.Duration { return s.pace.left() }
+
 // Deliver sends the batch in as many requests as the format makes of it.
 func (s *Sink) Deliver(ctx context.Context, batch []sink.Record) error {
 	if err := ctx.Err(); err != nil {
@@ -61,9 +65,6 @@ func (s *Sink) Deliver(ctx context.Context, batch []sink.Record) error {
 	}
 	bad := &sink.Rejected{Reason: sink.ReasonInvalid}
 	list, err := s.format.messages(ctx, batch, bad)
-	if err == nil && len(list) > 0 {
-		err = s.pace.wait(ctx)
-	}
 	if err != nil {
 		return err
 	}

@@ -312,22 +312,42 @@ func (s *Sink) toldOf() *told {
 	return nil
 }
 
-// TestPace: a message waits for the one before it, and a stop ends the wait.
+// TestPace: a message waits for the pause, and neither a revocation nor a stop waits for it.
 func TestPace(t *testing.T) {
 	h, s := one(t, "slack")
 	s.pace = &pace{every: time.Hour}
-	h.tell(t, s, finding{id: "a", severity: "high", reason: "r"})
-	h.tell(t, s, finding{id: "a", severity: "high", reason: "r", revision: 2}) // no news, no wait
-	ctx, cancel := context.WithCancel(t.Context())
-	time.AfterFunc(10*time.Millisecond, cancel)
-	next := []sink.Record{finding{id: "b", severity: "high", reason: "r"}.record()}
-	if err := s.Deliver(ctx, next); err != context.Canceled || len(h.taken) != 1 {
-		t.Errorf("got %v after %d messages", err, len(h.taken))
+	chain, err := sink.NewChain(sink.Options{Name: "x", Sink: s, Batch: sink.Batch{Records: 1, Bytes: 1 << 20},
+		Retry: sink.DefaultRetry(), DeadLetter: func(context.Context, sink.Record, sink.Reason, error) error { return io.EOF }})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, stop := context.WithCancel(t.Context())
+	done := make(chan error, 1)
+	go func() { done <- chain.Run(ctx, time.Hour) }()
+	put := func(partition int32) {
+		chain.Put("kms.anomalies", partition, []sink.Record{finding{id: fmt.Sprint(partition), severity: "high"}.record()}, 1)
+	}
+	put(0)
+	for len(chain.Positions()) == 0 {
+		time.Sleep(time.Millisecond)
+	}
+	put(1)
+	time.Sleep(10 * time.Millisecond)
+	within, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	defer cancel()
+	if at := chain.Revoke(within, map[string][]int32{"kms.anomalies": {1}}); within.Err() != nil || len(at) > 0 {
+		t.Errorf("the revocation ends with %v and positions %v", within.Err(), at)
+	}
+	put(2)
+	time.Sleep(10 * time.Millisecond)
+	stop()
+	if err := <-done; err != nil || len(h.taken) != 1 || len(chain.Positions()["kms.anomalies"]) != 1 {
+		t.Errorf("got %v after %d messages, with positions %v", err, len(h.taken), chain.Positions())
 	}
 	s.pace.every = time.Millisecond
 	s.pace.sent()
-	if err := s.Deliver(t.Context(), next); err != nil || len(h.taken) != 2 {
-		t.Errorf("got %v after %d messages", err, len(h.taken))
+	if dead := bring(t, s, []sink.Record{finding{id: "2", severity: "high"}.record()}); dead != nil || len(h.taken) != 2 {
+		t.Errorf("after the pause: %d messages, dead letters %q", len(h.taken), dead)
 	}
 }
 

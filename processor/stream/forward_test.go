@@ -259,6 +259,18 @@ func TestFilterIsApplied(t *testing.T) {
 	}
 }
 
+// A topic that the broker does not know is an error, and not one with an id of zeros.
+func TestTopicWithoutID(t *testing.T) {
+	client, err := kgo.NewClient(kgo.SeedBrokers(kafkatest.Start(t).Brokers()...))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer client.Close()
+	if list, err := withIDs(t.Context(), kadm.NewClient(client), "kms.none"); !errors.Is(err, kerr.UnknownTopicOrPartition) {
+		t.Errorf("got %v (%v), want an error", list, err)
+	}
+}
+
 // Two processes share a sink that fails at random, and come and go: everything arrives, and
 // no offset passes a record that has not.
 func TestSinkOfTwoProcesses(t *testing.T) {

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"maps"
 	"slices"
-	"strconv"
 	"strings"
 	"time"
 
@@ -31,8 +30,6 @@ import (
 const (
 	startMark   = "keytrail-from="
 	startOldest = "earliest"
-	// planMark follows, with the end of the batch of a sink.Planned that is on its way.
-	planMark = " keytrail-until="
 )
 
 // offsets are those of partitions by topic.
@@ -49,8 +46,7 @@ func (f *forwarder) begin(ctx context.Context, o offsets) error {
 	if err != nil && !errors.Is(err, kerr.GroupIDNotFound) {
 		return fmt.Errorf("sink %q: cannot read the offsets of group %q: %w", f.d.Name, f.part.group, err)
 	}
-	// From version 10 on, requests for offsets name topics by their ids (KIP-848).
-	known, err := admin.ListTopics(ctx, slices.Collect(maps.Keys(o))...)
+	known, err := withIDs(ctx, admin, slices.Collect(maps.Keys(o))...)
 	if err != nil {
 		return fmt.Errorf("sink %q: cannot look up its topics: %w", f.d.Name, err)
 	}
@@ -62,7 +58,7 @@ func (f *forwarder) begin(ctx context.Context, o offsets) error {
 		}
 		f.mu.Lock()
 		f.starts[topic] = mark(since)
-		f.topics[topic] = sink.Topic{Name: topic, ID: known[topic].ID}
+		f.topics[topic] = known[topic]
 		f.mu.Unlock()
 		f.resume(topic, partitions, stored[topic])
 		var missing []int32
@@ -99,6 +95,21 @@ func (f *forwarder) begin(ctx context.Context, o offsets) error {
 		return fmt.Errorf("sink %q: cannot store where it begins: %w", f.d.Name, err)
 	}
 	return nil
+}
+
+// withIDs returns topics with their ids, by which requests for offsets name them (KIP-848
+// from version 10 on), and sinks their positions and objects. A topic that a broker does not
+// know yet has none: that is an error, as those names would be others.
+func withIDs(ctx context.Context, admin *kadm.Client, topics ...string) (map[string]sink.Topic, error) {
+	found, err := admin.ListTopics(ctx, topics...)
+	list := map[string]sink.Topic{}
+	for _, topic := range topics {
+		list[topic] = sink.Topic{Name: topic, ID: found[topic].ID}
+		if err == nil && found[topic].Err != nil {
+			err = fmt.Errorf("topic %q: %w", topic, found[topic].Err)
+		}
+	}
+	return list, err
 }
 
 // noteEnds notes where the topics end before any stage runs. A sink that begins at the
@@ -355,56 +366,4 @@ func (f *forwarder) revoked(ctx context.Context, list map[string][]int32, commit
 			delete(f.plans[topic], p)
 		}
 	}
-}
-
-// metadata returns that of an offset to be committed; with the lock held.
-func (f *forwarder) metadata(topic string, partition int32, at int64) string {
-	if until := f.plans[topic][partition]; until > at {
-		return f.starts[topic] + planMark + strconv.FormatInt(until, 10)
-	}
-	return f.starts[topic]
-}
-
-// planned returns the end of the batch that a group's offset says is on its way, 0 for none.
-func planned(one kadm.OffsetResponse) int64 {
-	_, text, _ := strings.Cut(one.Metadata, planMark)
-	until, err := strconv.ParseInt(text, 10, 64)
-	if err != nil || until <= one.At {
-		return 0
-	}
-	return until
-}
-
-// resume has the first batches of a sink.Planned end where former owners have begun theirs.
-func (f *forwarder) resume(topic string, partitions map[int32]kgo.Offset, stored map[int32]kadm.OffsetResponse) {
-	if _, ok := f.d.Sink.(sink.Planned); !ok {
-		return
-	}
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	for p := range partitions {
-		if until := planned(stored[p]); until > 0 {
-			set(f.plans, topic, p, until)
-			f.chain.Resume(topic, p, until)
-		}
-	}
-}
-
-// plan stores the end of a batch with the group's offset before the sink gets the batch. It
-// holds the lock that a revocation needs to end. So a plan is stored while the partition is
-// the process's own, or not at all.
-func (f *forwarder) plan(ctx context.Context, p sink.Plan) error {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	if !p.Live() {
-		return errors.New("the partition is another process's by now")
-	}
-	set(f.plans, p.Topic, p.Partition, p.Until)
-	within, cancel := context.WithTimeout(ctx, 10*time.Second)
-	defer cancel()
-	if err := f.store(within, map[string]map[int32]int64{p.Topic: {p.Partition: p.At}}); err != nil {
-		delete(f.plans[p.Topic], p.Partition)
-		return err
-	}
-	return nil
 }

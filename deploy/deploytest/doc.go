@@ -7,7 +7,8 @@
 // other has: files, services, ports, topics, plugins and their properties.
 //
 // Alerts, dashboard and runbook name only metrics that exist, and promtool tests them where
-// it may be fetched.
+// it may be fetched. Policies for AWS are compared with the calls in the code, and systemd
+// reads its unit where it is installed.
 //
 // "make compose-test" runs the containers. These tests need no container engine; image
 // tags are checked for being pinned, not for being there.

@@ -28,7 +28,7 @@ var layers = [][]string{
 	{"schemas/cloud"},
 
 	{"processor/setting", "processor/lograte", "processor/eventtime", "processor/plot",
-		"processor/linefile", "processor/source", "processor/generate", "processor/internal/module", "processor/internal/certs", "processor/internal/oracle/..."},
+		"processor/linefile", "processor/lockfile", "processor/source", "processor/generate", "processor/internal/module", "processor/internal/certs", "processor/internal/oracle/..."},
 	{"processor/source/...", "processor/kafka", "processor/sink", "processor/telemetry", "processor/screen",
 		"processor/baseline", "processor/dedup", "processor/sigma", "processor/rule", "processor/explain"},
 	{"processor/read", "processor/count", "processor/kafka/kafkatest", "processor/sink/sinktest", "processor/sink/httpsink",
@@ -83,8 +83,10 @@ var onlyTests = []limit{
 var guarded = []limit{
 	{"schemas/aws/...", []string{"schemas/aws/...", "schemas/cloud", "processor/read", "processor/source/aws/...",
 		"processor/sigma", "processor/report", "processor/internal/quality", "plugins/internal/*"}},
-	{"processor/source/aws/...", []string{"processor/source/aws/...", "processor/cli/...", "plugins/internal/*",
+	{"processor/source/aws/...", []string{"processor/source/aws/...", "processor/source/feed", "processor/config",
+		"processor/cli/...", "plugins/internal/*",
 		"processor/sink/awssink"}},
+	{"processor/source/feed", []string{"processor/config", "processor/stream", "processor/cli", "plugins/internal/input"}},
 	{"processor/generate", []string{"processor/demo", "processor/cli", "processor/internal/*"}},
 	{"processor/config", []string{"processor/cli"}},
 	{"processor/scan", []string{"processor/cli"}},

@@ -31,9 +31,10 @@ func (a *app) serve() *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "run -c FILE [FLAGS]", GroupID: groupRun,
 		Short: "Run the stages over Kafka",
-		Long: "Runs the stages that the configuration names (normalize, count, detect, forward) over\n" +
-			"Kafka until SIGINT or SIGTERM, which ends them after the current transaction. Missing\n" +
-			"topics are created. Several processes with the same configuration share the work.",
+		Long: "Runs the stages that the configuration names (collect, normalize, count, detect, forward)\n" +
+			"over Kafka until SIGINT or SIGTERM, which ends them after the current transaction. Missing\n" +
+			"topics are created. Several processes with the same configuration share the work. Stage\n" +
+			"collect reads the configuration's sources; run it in one process.",
 		Example: "keytrail run -c keytrail.yaml\nkeytrail run -c keytrail.yaml --stages count,detect",
 		Args:    noArguments,
 		RunE: func(*cobra.Command, []string) error {
@@ -45,7 +46,7 @@ func (a *app) serve() *cobra.Command {
 	}
 	flags.Config(cmd, &file, "configuration `FILE`")
 	cmd.Flags().StringSliceVar(&stages, "stages", nil,
-		"stages to run, instead of the configuration's: `normalize,count,detect,forward`")
+		"stages to run, instead of the configuration's: `collect,normalize,count,detect,forward`")
 	return cmd
 }
 
@@ -125,6 +126,11 @@ func runPipeline(ctx context.Context, cfg *config.Config, rules *sigma.Rules, lo
 		}
 		p.Sinks = append(p.Sinks, d)
 	}
+	closeSources, err := openSources(ctx, cfg, p, run)
+	defer closeSources()
+	if err != nil {
+		return err
+	}
 	p.Ready = func() { log.Info("the pipeline runs", "stages", cfg.Stages, "brokers", brokers, "sinks", len(p.Sinks)) }
 	return p.Run(ctx, run)
 }
@@ -185,6 +191,8 @@ func stageSet(list []config.Stage) stream.Stages {
 	var s stream.Stages
 	for _, name := range list {
 		switch name {
+		case config.StageCollect:
+			s.Collect = true
 		case config.StageNormalize:
 			s.Normalize = true
 		case config.StageCount:

@@ -46,9 +46,11 @@ type Config struct {
 	Rules          Rules    `yaml:"rules"`
 	// Resource are attributes that the resource of every record gets on its way to a sink,
 	// such as service.name.
-	Resource  map[string]string `yaml:"resource"`
-	Sinks     []Sink            `yaml:"sinks"`
-	Telemetry telemetry.Config  `yaml:"telemetry"`
+	Resource map[string]string `yaml:"resource"`
+	// Sources are read by stage collect of one process.
+	Sources   []Source         `yaml:"sources"`
+	Sinks     []Sink           `yaml:"sinks"`
+	Telemetry telemetry.Config `yaml:"telemetry"`
 
 	written  map[string]interpolated // settings that refer to the environment, by key
 	literals []string                // secrets in the file itself
@@ -103,6 +105,7 @@ type Stage string
 
 // The stages, in an event's order.
 const (
+	StageCollect   Stage = "collect"   // sources to kms.events
 	StageNormalize Stage = "normalize" // kms.raw to kms.events
 	StageCount     Stage = "count"     // kms.events to kms.partials
 	StageDetect    Stage = "detect"    // kms.partials to kms.windows and kms.anomalies
@@ -110,7 +113,9 @@ const (
 )
 
 // Stages returns all stages in an event's order.
-func Stages() []Stage { return []Stage{StageNormalize, StageCount, StageDetect, StageForward} }
+func Stages() []Stage {
+	return []Stage{StageCollect, StageNormalize, StageCount, StageDetect, StageForward}
+}
 
 // Body reports whether a log record keeps the original event.
 type Body string
@@ -269,6 +274,7 @@ func Default() *Config {
 		SelfPrincipals: []string{},
 		Rules:          Rules{Sigma: []string{}},
 		Resource:       map[string]string{},
+		Sources:        []Source{},
 		Sinks:          []Sink{},
 		Telemetry:      telemetry.DefaultConfig(),
 	}

@@ -137,8 +137,15 @@ func (d *decoder) structure(node *yaml.Node, v reflect.Value, key string) {
 		d.add(node.Line, key, "is %s; want keys: %s", describe(node), strings.Join(names(fields(v)), ", "))
 		return
 	}
-	if s, ok := v.Addr().Interface().(*Sink); ok && !d.sinkType(node, s, key) {
-		return
+	switch one := v.Addr().Interface().(type) {
+	case *Sink:
+		if !typed(d, node, one, key, all.Types(), NewSink) {
+			return
+		}
+	case *Source:
+		if !typed(d, node, one, key, SourceTypes(), NewSource) {
+			return
+		}
 	}
 	known := fields(v)
 	for name, content := range d.pairs(node, key) {
@@ -165,37 +172,33 @@ var gone = map[string]string{
 	"window.close_after": "the last windows close by themselves after window.idle_after without events; remove it",
 }
 
-// sinkType prepares s for the mapping's type, which determines the allowed keys. It
-// returns false after a fault.
-func (d *decoder) sinkType(node *yaml.Node, s *Sink, key string) bool {
+// typed prepares one, a sink or a source, for the mapping's type, which determines the
+// allowed keys. It returns false after a fault.
+func typed[T ~string, S any](d *decoder, node *yaml.Node, one *S, key string, types []T, make func(T) (S, bool)) bool {
+	var allowed []string
+	for _, t := range types {
+		allowed = append(allowed, string(t))
+	}
 	for i := 0; i+1 < len(node.Content); i += 2 {
 		if node.Content[i].Value != "type" {
 			continue
 		}
 		before, at := len(d.found), join(key, "type")
-		var t all.Type
+		var t T
 		d.value(node.Content[i+1], reflect.ValueOf(&t).Elem(), at)
 		if len(d.found) > before {
 			return false
 		}
-		made, ok := NewSink(t)
+		made, ok := make(t)
 		if !ok {
-			d.add(node.Content[i+1].Line, at, "%q is not allowed; allowed: %s", t, joinTypes())
+			d.add(node.Content[i+1].Line, at, "%q is not allowed; allowed: %s", t, strings.Join(allowed, ", "))
 			return false
 		}
-		*s = made
+		*one = made
 		return true
 	}
-	d.add(node.Line, join(key, "type"), "is missing; allowed: %s", joinTypes())
+	d.add(node.Line, join(key, "type"), "is missing; allowed: %s", strings.Join(allowed, ", "))
 	return false
-}
-
-func joinTypes() string {
-	var list []string
-	for _, t := range all.Types() {
-		list = append(list, string(t))
-	}
-	return strings.Join(list, ", ")
 }
 
 // pairs yields the keys and values of a mapping, and reports keys that are not plain text

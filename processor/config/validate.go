@@ -49,6 +49,7 @@ func (c *Config) Validate() error {
 		}
 	}
 	validateResource(&p, c.Resource)
+	c.validateSources(&p)
 	validateSinks(&p, c.Sinks)
 	p.Nest("telemetry", c.Telemetry.Validate())
 	return p.Err()

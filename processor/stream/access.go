@@ -21,6 +21,7 @@ func (p *Pipeline) access(stages Stages) map[string]kafka.Access {
 		}
 	}
 	add(stages == Stages{}, kafka.Write, t.Events, t.DeadLetter)
+	add(stages.Collect && len(p.Sources) > 0, kafka.Write, t.Events, t.DeadLetter)
 	add(stages.Normalize, kafka.Read, t.Raw)
 	add(stages.Normalize, kafka.Write, t.Events, t.DeadLetter)
 	add(stages.Count, kafka.Read, t.Events, t.Dedup)
@@ -34,8 +35,8 @@ func (p *Pipeline) access(stages Stages) map[string]kafka.Access {
 	return all
 }
 
-// makeParts creates the metrics, the health and the dead-letter log of the stages and
-// sinks of this process.
+// makeParts creates the metrics, the health and the dead-letter log of the stages, sources
+// and sinks of this process.
 func (p *Pipeline) makeParts(stages Stages) error {
 	p.Telemetry.Health().Part("kafka") // shown first
 	p.flows, p.letters = map[string]*telemetry.Flow{}, map[string]*lograte.Letters{}
@@ -56,6 +57,14 @@ func (p *Pipeline) makeParts(stages Stages) error {
 		if err := p.addPart(&part{stage: one.stage, group: p.group(one.stage), topics: []string{one.topic}},
 			one.reasons...); err != nil {
 			return err
+		}
+	}
+	p.letters[stageCollect] = lograte.NewLetters(lograte.ToLog(p.Log.With("stage", stageCollect)))
+	for _, s := range p.Sources {
+		if stages.Collect {
+			if err := p.addPart(&part{stage: stageCollect, source: s.Name}, normalizeReasons()...); err != nil {
+				return err
+			}
 		}
 	}
 	for _, d := range p.Sinks {
@@ -80,6 +89,9 @@ func (p *Pipeline) SinkGroup(id, name string) string { return p.group("forward-"
 func (p *Pipeline) checkAccess(ctx context.Context) error {
 	var groups, ids []string
 	for _, one := range p.parts {
+		if one.source != "" {
+			continue // it has no group, and no transactions
+		}
 		groups = append(groups, one.group)
 		if one.sink == "" {
 			ids = append(ids, p.TransactionID+"-"+one.stage+"-")
@@ -88,11 +100,11 @@ func (p *Pipeline) checkAccess(ctx context.Context) error {
 	return kafka.CheckAccess(ctx, p.Kafka, groups, ids)
 }
 
-// partOf returns the part of a stage, or of one of its sinks; nil if this process does
-// not run it.
-func (p *Pipeline) partOf(stage, sink string) *part {
+// partOf returns the part of a stage, or of one of its sinks or sources; nil if this process
+// does not run it.
+func (p *Pipeline) partOf(stage, name string) *part {
 	for _, one := range p.parts {
-		if one.stage == stage && one.sink == sink {
+		if one.stage == stage && cmp.Or(one.sink, one.source) == name {
 			return one
 		}
 	}

@@ -179,15 +179,12 @@ func (n *normalizer) dead(_ context.Context, bad *decoding.BadRecord) error {
 // publish writes a log record to kms.events, or a dead letter if the record exceeds
 // Kafka's limit.
 func (n *normalizer) publish(_ context.Context, from *decoding.Origin, rec *otellog.Record) error {
-	value := otellog.AppendRequest(nil, rec)
-	if len(value) > wire.MaxValueBytes {
-		return tooBig(from, len(value))
+	r, err := eventRecord(n.p.Topics.Events, from, rec)
+	if err != nil {
+		return err
 	}
-	key := wire.CallKey(rec)
-	return n.keep(&kgo.Record{
-		Topic: n.p.Topics.Events, Partition: kafka.KeyPartition(key, n.p.Partitions[n.p.Topics.Events]), Key: key,
-		Value: value, Headers: []kgo.RecordHeader{{Key: wire.HeaderEvent, Value: []byte(rec.EventName)}},
-	})
+	r.Partition = kafka.KeyPartition(r.Key, n.p.Partitions[r.Topic])
+	return n.keep(r)
 }
 
 func tooBig(from *decoding.Origin, n int) error {

@@ -1,6 +1,7 @@
 package stream
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"sync"
@@ -11,16 +12,18 @@ import (
 	"keytrail/processor/telemetry"
 )
 
-// part is one stage, or one sink of stage forward, seen from outside: by its consumer
-// group, whichever processes are its members.
+// part is one stage, one source of stage collect, or one sink of stage forward. All but
+// sources are seen from outside: by their consumer group, whichever processes are its
+// members.
 type part struct {
-	stage, sink string
-	group       string
-	topics      []string
-	lag         *telemetry.Lag
-	health      *telemetry.Part
-	state       *telemetry.SinkState // of a sink
-	works       bool                 // of a stage: no failure since its last success; owned by its goroutine
+	stage, sink, source string
+	group               string // "" for a source
+	topics              []string
+	lag                 *telemetry.Lag
+	health              *telemetry.Part
+	state               *telemetry.SinkState   // of a sink
+	progress            *telemetry.SourceState // of a source
+	works               bool                   // of a stage: no failure since its last success; owned by its goroutine
 
 	mu      sync.Mutex // guards the following fields of a sink
 	status  sink.Status
@@ -28,10 +31,13 @@ type part struct {
 	known   time.Time // when expires was
 }
 
-// name is the display name: "stage count", "sink siem".
+// name is the display name: "stage count", "source trail", "sink siem".
 func (p *part) name() string {
-	if p.sink != "" {
+	switch {
+	case p.sink != "":
 		return "sink " + p.sink
+	case p.source != "":
+		return "source " + p.source
 	}
 	return "stage " + p.stage
 }
@@ -46,13 +52,18 @@ const expiresEvery = 30 * time.Second
 
 // addPart creates the metrics and the health of a stage, or of one of its sinks.
 func (p *Pipeline) addPart(one *part, reasons ...string) (err error) {
+	one.health = p.Telemetry.Health().Part(one.name())
+	one.health.Report(telemetry.Starting, "it has not started yet")
+	flow := p.Telemetry.Flow(one.stage, cmp.Or(one.sink, one.source))
+	flow.Begin(reasons...)
+	if one.source != "" {
+		p.parts = append(p.parts, one)
+		one.progress, err = p.Telemetry.SourceState(one.source)
+		return err
+	}
 	if one.lag, err = p.Telemetry.Lag(one.stage, one.sink); err != nil {
 		return err
 	}
-	one.health = p.Telemetry.Health().Part(one.name())
-	one.health.Report(telemetry.Starting, "it has not started yet")
-	flow := p.Telemetry.Flow(one.stage, one.sink)
-	flow.Begin(reasons...)
 	if one.sink == "" {
 		flow.BeginTransactions()
 		p.parts = append(p.parts, one)
@@ -90,6 +101,9 @@ func (p *Pipeline) oversee(ctx context.Context, stages Stages) error {
 			return fault
 		}
 		for _, one := range p.parts {
+			if one.source != "" {
+				continue
+			}
 			p.lookAt(ctx, m, one, away)
 		}
 		if ctx.Err() != nil {

@@ -1,9 +1,10 @@
 // Package stream runs the stages between Kafka's topics. Run, below, shows the path of an
-// event: normalize, count, detect, forward, each in a file of its own name.
+// event: collect, normalize, count, detect, forward, each in a file of its own name.
 //
 // Between topics every stage except forward works in transactions: its input, output and
 // state become visible together or not at all, so a crash or a rebalance loses nothing
-// and counts nothing twice. Forward delivers to sinks at least once; every record has a
+// and counts nothing twice. Collect publishes objects at least once, and stage count drops
+// repeated calls. Forward delivers to sinks at least once; every record has a
 // constant id.
 package stream
 
@@ -70,7 +71,7 @@ const (
 )
 
 // Stages selects the stages to run.
-type Stages struct{ Normalize, Count, Detect, Forward bool }
+type Stages struct{ Collect, Normalize, Count, Detect, Forward bool }
 
 // Pipeline is one process's part of an installation. Set its fields, then Run it once.
 type Pipeline struct {
@@ -90,6 +91,7 @@ type Pipeline struct {
 	MessageRecords int
 	MessageBytes   int64
 	Rules          *sigma.Rules // the user's; nil for none
+	Sources        []Source     // of stage collect
 	Sinks          []Destination
 	Resource       []otellog.Attr // what the resource of every record gets on its way to a sink
 	Telemetry      *telemetry.Telemetry
@@ -104,7 +106,7 @@ type Pipeline struct {
 
 	flows      map[string]*telemetry.Flow
 	letters    map[string]*lograte.Letters
-	parts      []*part // the stages and sinks of this process
+	parts      []*part // the stages, sources and sinks of this process
 	watermarks map[string]*telemetry.Watermark
 	room       headroom
 	keptMu     sync.Mutex
@@ -151,6 +153,9 @@ func (p *Pipeline) Run(ctx context.Context, stages Stages) error {
 		close(counted)
 	}
 	// The path of an event:
+	for _, s := range p.Sources { // objects -> kms.events
+		run(stages.Collect, func(ctx context.Context) error { return p.collect(ctx, s) })
+	}
 	run(stages.Normalize, func(ctx context.Context) error { // kms.raw -> kms.events
 		n, t := newNormalizer(p), p.transact("normalize", p.Topics.Raw)
 		t.Room, t.Early, t.Expired = n.room, n.flush, n.expired

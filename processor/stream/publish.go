@@ -44,19 +44,40 @@ type PublishCounts struct {
 
 // NewPublisher returns a Publisher with an idempotent producer.
 func NewPublisher(c kafka.Config, topics wire.Topics, o read.Options) (*Publisher, error) {
-	client, err := kgo.NewClient(append(c.Options(),
-		kgo.RequiredAcks(kgo.AllISRAcks()), kgo.ProducerBatchCompression(kgo.SnappyCompression()),
-		// The default partitioner's rule: the key's murmur2, like every other producer.
-		kgo.RecordPartitioner(kgo.StickyKeyPartitioner(nil)),
-		kgo.MaxBufferedRecords(20_000), // about 60 MB; then Produce blocks
-	)...)
+	client, err := newProducer(c, kgo.MaxBufferedRecords(20_000)) // about 60 MB; then Produce blocks
 	if err != nil {
-		return nil, fmt.Errorf("cannot make a Kafka client: %w", err)
+		return nil, err
 	}
 	p := &Publisher{client: client, topics: topics}
 	p.in = read.NewRecords(read.Config{Options: o, Encoded: true, Counts: &p.counts, Record: p.event,
 		Dead: p.bad, Now: time.Now})
 	return p, nil
+}
+
+// newProducer returns a client with an idempotent producer whose records all in-sync replicas
+// acknowledge.
+func newProducer(c kafka.Config, more ...kgo.Opt) (*kgo.Client, error) {
+	client, err := kgo.NewClient(append(append(c.Options(),
+		kgo.RequiredAcks(kgo.AllISRAcks()), kgo.ProducerBatchCompression(kgo.SnappyCompression()),
+		// The default partitioner's rule: the key's murmur2, like every other producer.
+		kgo.RecordPartitioner(kgo.StickyKeyPartitioner(nil))), more...)...)
+	if err != nil {
+		return nil, fmt.Errorf("cannot make a Kafka client: %w", err)
+	}
+	return client, nil
+}
+
+// eventRecord returns a log record as a Kafka record whose key decides its partition. A record
+// above Kafka's limit is a *decoding.BadRecord.
+func eventRecord(topic string, from *decoding.Origin, rec *otellog.Record) (*kgo.Record, error) {
+	value := otellog.AppendRequest(nil, rec)
+	if len(value) > wire.MaxValueBytes {
+		return nil, tooBig(from, len(value))
+	}
+	return &kgo.Record{
+		Topic: topic, Key: wire.CallKey(rec), Value: value,
+		Headers: []kgo.RecordHeader{{Key: wire.HeaderEvent, Value: []byte(rec.EventName)}},
+	}, nil
 }
 
 // RefuseLate makes Object end with an error at the first event that is late by h, before
@@ -83,14 +104,11 @@ func (p *Publisher) event(ctx context.Context, from *decoding.Origin, rec *otell
 	if p.late.Late(rec.Time) {
 		return p.late.lateError(from.Object, rec.Time, p.topics)
 	}
-	value := otellog.AppendRequest(nil, rec)
-	if len(value) > wire.MaxValueBytes {
-		return tooBig(from, len(value))
+	r, err := eventRecord(p.topics.Events, from, rec)
+	if err != nil {
+		return err
 	}
-	p.produce(ctx, &kgo.Record{
-		Topic: p.topics.Events, Key: wire.CallKey(rec), Value: value,
-		Headers: []kgo.RecordHeader{{Key: wire.HeaderEvent, Value: []byte(rec.EventName)}},
-	}, &p.published)
+	p.produce(ctx, r, &p.published)
 	return nil
 }
 

@@ -2,6 +2,7 @@ package stream
 
 import (
 	"keytrail/processor/anomaly"
+	"keytrail/processor/telemetry"
 	"keytrail/schemas/decoding"
 	"keytrail/schemas/wire"
 )
@@ -47,11 +48,7 @@ func (t *tally) commit(p *Pipeline, stage string, ok bool) {
 	flow.Received(s.received)
 	flow.Delivered(s.delivered)
 	flow.Duplicate(s.duplicate)
-	for reason, n := range s.filtered {
-		if n > 0 {
-			flow.Filtered(decoding.Filter(reason).String(), int(n))
-		}
-	}
+	countFiltered(flow, s.filtered)
 	flow.Late(s.late)
 	flow.Unmatched(s.unmatched)
 	flow.Unexplained(s.unexplained)
@@ -73,5 +70,14 @@ func (t *tally) commit(p *Pipeline, stage string, ok bool) {
 	}
 	if w := p.watermarks[stage]; w != nil && s.watermark > 0 {
 		w.Set(s.watermark)
+	}
+}
+
+// countFiltered adds the filtered records to the metrics by reason.
+func countFiltered(flow *telemetry.Flow, by decoding.Filtered) {
+	for reason, n := range by {
+		if n > 0 {
+			flow.Filtered(decoding.Filter(reason).String(), int(n))
+		}
 	}
 }

@@ -36,6 +36,9 @@ const (
 	nameSinkState    = "keytrail_sink_state"
 	nameSinkPaused   = "keytrail_sink_paused"
 	nameSinkExpires  = "keytrail_sink_oldest_record_expires_timestamp"
+	nameSourceTries  = "keytrail_source_waiting"
+	nameSourceSince  = "keytrail_source_oldest_waiting_timestamp" // with "_seconds", as the next
+	nameSourcePolled = "keytrail_source_polled_timestamp"
 	nameCommit       = "keytrail_stage_commit" // with "_seconds", as the next
 	nameRestoreTime  = "keytrail_stage_restore"
 	nameRestore      = "keytrail_stage_restored"
@@ -46,6 +49,7 @@ const (
 const (
 	labelStage   = "stage"
 	labelSink    = "sink"
+	labelSource  = "source"
 	labelReason  = "reason"
 	labelOutcome = "outcome"
 	labelState   = "state"
@@ -54,11 +58,18 @@ const (
 	labelScope   = "scope"
 )
 
-// fixed are the labels of a stage, and of one sink of it where sink is not "".
-func fixed(stage, sink string) []attribute.KeyValue {
+// StageCollect is the stage whose parts are sources; those of the others are sinks.
+const StageCollect = "collect"
+
+// fixed are the labels of a stage, and of one sink or source of it where part is not "".
+func fixed(stage, part string) []attribute.KeyValue {
 	set := []attribute.KeyValue{attribute.String(labelStage, stage)}
-	if sink != "" {
-		set = append(set, attribute.String(labelSink, sink))
+	switch {
+	case part == "":
+	case stage == StageCollect:
+		set = append(set, attribute.String(labelSource, part))
+	default:
+		set = append(set, attribute.String(labelSink, part))
 	}
 	return set
 }
@@ -70,8 +81,8 @@ type instruments struct {
 	transactions, windows, anomalies                             metric.Int64Counter
 	sinkDelivered, sinkRetried, sinkRejected                     metric.Int64Counter
 	restarts, expired                                            metric.Int64Counter
-	lag, sinkState, sinkPaused                                   metric.Int64ObservableGauge
-	lagTime, watermarkLag, sinkExpires                           metric.Float64ObservableGauge
+	lag, sinkState, sinkPaused, sourceWaiting                    metric.Int64ObservableGauge
+	lagTime, watermarkLag, sinkExpires, sourceSince, sourcePoll  metric.Float64ObservableGauge
 	commit, restore                                              metric.Float64Histogram
 	restored                                                     metric.Int64Counter
 }
@@ -129,6 +140,7 @@ func (i *instruments) gauges(m metric.Meter) error {
 	}{
 		{&i.lag, nameLag, "{record}", "Kafka records that the consumer group of a stage has not committed, in all partitions: the same in every process."},
 		{&i.sinkState, nameSinkState, "", "Whether a sink is in this state: 1, or 0."},
+		{&i.sourceWaiting, nameSourceTries, "{object}", "Objects of a source that could not be read and are tried again."},
 		{&i.sinkPaused, nameSinkPaused, "", "Whether a sink is paused for this cause, until a person resolves it: 1, or 0."},
 	} {
 		gauge, err := m.Int64ObservableGauge(g.name, metric.WithUnit(g.unit), metric.WithDescription(g.about))
@@ -141,6 +153,8 @@ func (i *instruments) gauges(m metric.Meter) error {
 	}{
 		{&i.lagTime, nameLagTime, "When the lag was last known, in seconds since 1970: constant while Kafka is unreachable."},
 		{&i.sinkExpires, nameSinkExpires, "When Kafka deletes the oldest record that a sink has not taken, in seconds since 1970."},
+		{&i.sourceSince, nameSourceSince, "When the first of the objects that a source tries again could not be read, in seconds since 1970."},
+		{&i.sourcePoll, nameSourcePolled, "When a source last looked for new objects without an error, in seconds since 1970."},
 		{&i.watermarkLag, nameWatermarkLag, "Clock minus the watermark of a stage."},
 	} {
 		gauge, err := m.Float64ObservableGauge(g.name, metric.WithUnit("s"), metric.WithDescription(g.about))
@@ -196,10 +210,10 @@ type Flow struct {
 	others                              labeled
 }
 
-// Flow returns the counters of a stage, or of one of its sinks if sink is not "". Flows
-// with the same names share their counters.
-func (t *Telemetry) Flow(stage, sink string) *Flow {
-	labels := fixed(stage, sink)
+// Flow returns the counters of a stage, or of one of its sinks or sources if part is not "".
+// Flows with the same names share their counters.
+func (t *Telemetry) Flow(stage, part string) *Flow {
+	labels := fixed(stage, part)
 	return &Flow{
 		inst:         t.inst,
 		option:       metric.WithAttributeSet(attribute.NewSet(labels...)),

@@ -16,7 +16,7 @@ import (
 // its origin. In Kafka its value is Raw and the rest are headers; in a file it is one JSON
 // object per line.
 type DeadLetter struct {
-	Stage  string // the stage that gave up: scan, in_kms, out_kms, normalize, count, detect, forward
+	Stage  string // the stage that gave up: scan, in_kms, out_kms, collect, normalize, count, detect, forward
 	Reason string // one of a bounded set, such as decoding.Reason
 	Detail string // what was expected and found, for a person
 	Object string // file, S3 object, or topic/partition

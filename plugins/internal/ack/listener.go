@@ -13,7 +13,7 @@ import (
 	"syscall"
 	"time"
 
-	"keytrail/plugins/internal/lockfile"
+	"keytrail/processor/lockfile"
 )
 
 const (

@@ -16,15 +16,16 @@ import (
 	"keytrail/processor/source/aws/lookup"
 	"keytrail/processor/source/aws/s3"
 	"keytrail/processor/source/aws/sqs"
+	"keytrail/processor/source/feed"
 	"keytrail/schemas/decoding"
 )
 
 // The sources.
 const (
-	SourceFile   = "file"
-	SourceS3     = "s3"
-	SourceSQS    = "sqs"
-	SourceLookup = "lookup"
+	SourceFile   = feed.File
+	SourceS3     = feed.S3
+	SourceSQS    = feed.SQS
+	SourceLookup = feed.Lookup
 )
 
 // Config says what an Input reads and how much it holds.
@@ -104,28 +105,25 @@ type Config struct {
 // only once a second. Where it takes longer than that, AckWindow, of 64 MiB,
 // lets 28,000 events a second through at two seconds.
 // The queue is filled while pieces are taken from it, so it is as large as two. Settle:
-// the package comment. Files are read one after another, in their order; over a network
-// four readers hide the time that one object takes to begin, some 50 ms.
+// the package comment.
 func DefaultConfig(from string) Config {
 	c := Config{
 		Source:        from,
 		FromBeginning: true,
-		PollInterval:  time.Minute,
+		PollInterval:  feed.DefaultPoll(from),
 		Settle:        time.Minute,
 		AckWindow:     64 << 20,
 		AckTimeout:    5 * time.Minute,
-		Readers:       4,
+		Readers:       feed.DefaultReaders(from),
 		QueueRecords:  50_000,
 		QueueBytes:    8 << 20,
 		BatchBytes:    64 << 20,
 	}
 	switch from {
-	case SourceFile:
-		c.PollInterval, c.Readers = 5*time.Second, 1
 	case SourceS3:
 		c.Overlap, c.Discover = s3.DefaultOverlap, s3.DefaultDiscover
 	case SourceSQS:
-		c.SQS, c.PollInterval = sqs.DefaultConfig(), 5*time.Second
+		c.SQS = sqs.DefaultConfig()
 		c.SQS.Now = nil
 	case SourceLookup:
 		c.LookupDelay = lookup.DefaultDelay
@@ -133,20 +131,24 @@ func DefaultConfig(from string) Config {
 	return c
 }
 
-// eager reports whether a source may be asked again at once after it had something.
-func (c *Config) eager() bool { return c.Source != SourceFile }
+// feed returns the part of c that describes the source.
+func (c *Config) feed() feed.Config {
+	var exclude []string
+	if c.DeadLetter != "" {
+		exclude = []string{c.DeadLetter, c.DeadLetter + ".1"}
+	}
+	return feed.Config{
+		Kind: c.Source, Path: c.Path, FromBeginning: c.FromBeginning, Exclude: exclude, Start: c.Start,
+		Accounts: c.Accounts, Regions: c.Regions, AWS: c.AWS, Bucket: c.Bucket, Prefix: c.Prefix, Overlap: c.Overlap,
+		Discover: c.Discover, VerifyDigests: c.VerifyDigests, Queue: c.SQS, Delay: c.LookupDelay, All: c.LookupAll,
+		Checkpoint: c.Checkpoint, PollInterval: c.PollInterval,
+	}
+}
 
 // place names the source in messages.
 func (c *Config) place() string {
-	switch c.Source {
-	case SourceS3:
-		return fmt.Sprintf("%q", s3.Scheme+c.Bucket+"/"+c.Prefix)
-	case SourceSQS:
-		return fmt.Sprintf("%q", c.SQS.QueueURL)
-	case SourceLookup:
-		return "LookupEvents"
-	}
-	return fmt.Sprintf("%q", c.Path)
+	f := c.feed()
+	return f.Place()
 }
 
 // ParseConfig reads the properties of in_kms: those of its source and those of all.
@@ -184,9 +186,9 @@ func parseConfig(r *property.Reader, now time.Time) (Config, error) {
 		}
 		c.SelfPrincipals = append(c.SelfPrincipals, principal)
 	}
-	c.PollInterval = r.Duration("poll_interval", c.PollInterval, 10*time.Millisecond, time.Hour)
+	c.PollInterval = r.Duration("poll_interval", c.PollInterval, feed.LeastPoll, feed.MostPoll)
 	c.parseAcks(r)
-	c.Readers = r.Int("readers", c.Readers, 1, 64)
+	c.Readers = r.Int("readers", c.Readers, 1, feed.MostReaders)
 	c.QueueRecords = r.Int("queue_records", c.QueueRecords, 1, 10_000_000)
 	c.QueueBytes = r.Bytes("queue_bytes", c.QueueBytes, 1<<20, 4<<30)
 	c.BatchBytes = r.Bytes("batch_bytes", c.BatchBytes, 64<<10, 64<<20)

@@ -1,13 +1,13 @@
 package input
 
 import (
-	"fmt"
 	"strings"
 	"time"
 
 	"keytrail/plugins/internal/property"
 	"keytrail/processor/source/aws/client"
 	"keytrail/processor/source/aws/s3"
+	"keytrail/processor/source/feed"
 )
 
 // parseAWS reads how AWS is called. Credentials come from the SDK's own chain. They
@@ -35,8 +35,8 @@ func (c *Config) parseS3(r *property.Reader, now time.Time) {
 	c.Start = startTime(r, now)
 	c.Accounts = accounts(r)
 	c.Regions = regions(r)
-	c.Overlap = r.Duration("s3_overlap", c.Overlap, 10*time.Minute, 48*time.Hour)
-	c.Discover = r.Duration("s3_discover", c.Discover, time.Minute, 24*time.Hour)
+	c.Overlap = r.Duration("s3_overlap", c.Overlap, feed.LeastOverlap, feed.MostOverlap)
+	c.Discover = r.Duration("s3_discover", c.Discover, feed.LeastDiscover, feed.MostDiscover)
 	c.VerifyDigests = r.Bool("verify_digests", false)
 	c.Checkpoint = r.Required("checkpoint", checkpointWanted)
 }
@@ -50,36 +50,27 @@ func (c *Config) parseSQS(r *property.Reader) {
 		}
 		c.SQS.Buckets = append(c.SQS.Buckets, bucket)
 	}
-	c.SQS.Visibility = r.Duration("sqs_visibility", c.SQS.Visibility, 10*time.Second, 12*time.Hour)
-	c.SQS.MaxMessages = r.Int("sqs_max_messages", c.SQS.MaxMessages, 1, 100_000)
+	c.SQS.Visibility = r.Duration("sqs_visibility", c.SQS.Visibility, feed.LeastVisibility, feed.MostVisibility)
+	c.SQS.MaxMessages = r.Int("sqs_max_messages", c.SQS.MaxMessages, 1, feed.MostMessages)
 }
 
 func (c *Config) parseLookup(r *property.Reader, now time.Time) {
 	c.parseAWS(r)
 	c.Regions = regions(r)
 	c.Start = startTime(r, now)
-	c.LookupDelay = r.Duration("lookup_delay", c.LookupDelay, time.Minute, 6*time.Hour)
+	c.LookupDelay = r.Duration("lookup_delay", c.LookupDelay, feed.LeastDelay, feed.MostDelay)
 	c.LookupAll = r.Choice("lookup_events", "kms", "kms", "all") == "all"
 	c.Checkpoint = r.Required("checkpoint", checkpointWanted)
 }
 
 // startTime reads when to begin: a time, or for how long back.
 func startTime(r *property.Reader, now time.Time) time.Time {
-	v := r.Text("start_time", "24h")
-	switch strings.ToLower(v) {
-	case "beginning":
-		return time.Time{}
-	case "now":
-		return now
+	text := r.Text("start_time", feed.DefaultStart)
+	t, ok := feed.ParseStart(text, now)
+	if !ok {
+		r.Refuse("start_time", text, feed.StartAllowed)
 	}
-	if t, err := time.Parse(time.RFC3339, v); err == nil {
-		return t.UTC()
-	}
-	if d, err := time.ParseDuration(v); err == nil && d >= 0 {
-		return now.Add(-d).UTC()
-	}
-	r.Refuse("start_time", v, "a time such as 2026-11-01T00:00:00Z, how long ago such as 24h, now or beginning")
-	return now
+	return t
 }
 
 func accounts(r *property.Reader) []string {
@@ -105,12 +96,4 @@ func regions(r *property.Reader) []string {
 // words splits a list at commas and spaces.
 func words(list string) []string {
 	return strings.FieldsFunc(list, func(c rune) bool { return c == ',' || c == ' ' })
-}
-
-// describeStart returns the time from which events are read, for the log.
-func (c *Config) describeStart() string {
-	if c.Start.IsZero() {
-		return "from the beginning"
-	}
-	return fmt.Sprintf("from %s on, unless the checkpoint says otherwise", c.Start.Format(time.RFC3339))
 }

@@ -12,6 +12,7 @@ import (
 	"keytrail/plugins/internal/logging"
 	"keytrail/processor/linefile"
 	"keytrail/processor/source"
+	"keytrail/processor/source/feed"
 	"keytrail/schemas/wire"
 )
 
@@ -106,7 +107,7 @@ func (p *lateLetter) done(time.Time) (list []source.Object) {
 // doneFeed is a feed that records finished objects, and checks that their dead letters are
 // synced.
 type doneFeed struct {
-	feed
+	feed.Feed
 	t    *testing.T
 	in   *Input
 	done []string
@@ -127,7 +128,7 @@ func TestDoneBehindDeadLetters(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	p, f := &lateLetter{clock: &clock{}, t: t, in: in}, &doneFeed{feed: in.feed, t: t, in: in}
+	p, f := &lateLetter{clock: &clock{}, t: t, in: in}, &doneFeed{Feed: in.feed, t: t, in: in}
 	in.progress, in.feed = p, f
 	saved := 0
 	settle := func(name string) {

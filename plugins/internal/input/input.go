@@ -45,9 +45,9 @@ import (
 	"time"
 
 	"keytrail/plugins/internal/ack"
-	"keytrail/plugins/internal/lockfile"
 	"keytrail/plugins/internal/logging"
 	"keytrail/processor/source"
+	"keytrail/processor/source/feed"
 	"keytrail/schemas/decoding"
 )
 
@@ -112,7 +112,7 @@ type Input struct {
 	progress progress
 	window   *window // progress, where it is one; nil otherwise
 
-	feed     feed
+	feed     feed.Feed
 	failures failures
 	dead     deadLetters
 	own      atomic.Pointer[own] // nil until it is known
@@ -140,12 +140,13 @@ func New(cfg Config, log *logging.Log) (*Input, error) {
 	in.repeats = newQueue(min(cfg.QueueBytes, 4*blockBytes), cfg.QueueRecords)
 	in.repeats.pushed = in.q.pushed
 	in.ctx, in.cancel = context.WithCancel(context.Background())
-	err := in.lockCheckpoint()
+	var err error
+	in.lock, err = feed.Lock(cfg.Checkpoint)
 	if err == nil {
 		err = in.newProgress()
 	}
 	if err == nil {
-		in.feed, err = newFeed(in.ctx, cfg, log)
+		in.feed, err = feed.Open(in.ctx, cfg.feed(), in.say)
 	}
 	if err == nil && in.window != nil {
 		in.window.park = in.feed.Park
@@ -157,17 +158,13 @@ func New(cfg Config, log *logging.Log) (*Input, error) {
 	return in, nil
 }
 
-// lockCheckpoint keeps a second in_kms from writing to the same checkpoint: each would
-// undo what the other has noted.
-func (in *Input) lockCheckpoint() (err error) {
-	if in.cfg.Checkpoint == "" {
-		return nil
+// say logs a line of a source.
+func (in *Input) say(warn bool, format string, args ...any) {
+	level := logging.Info
+	if warn {
+		level = logging.Warn
 	}
-	in.lock, err = lockfile.Take(in.cfg.Checkpoint + ".lock")
-	if errors.Is(err, lockfile.ErrTaken) {
-		return fmt.Errorf("%w: another in_kms uses this checkpoint; give each in_kms its own", err)
-	}
-	return err
+	in.log.Printf(level, format, args...)
 }
 
 // release gives back the socket and the lock of the checkpoint. A second call does nothing.

@@ -14,6 +14,7 @@ import (
 	"keytrail/plugins/internal/ack"
 	"keytrail/plugins/internal/logging"
 	"keytrail/processor/source"
+	"keytrail/processor/source/feed"
 	"keytrail/schemas/decoding"
 )
 
@@ -41,7 +42,7 @@ func TestWindowParksAtTheSource(t *testing.T) {
 
 // expiringFeed has an object whose message the queue will soon drop.
 type expiringFeed struct {
-	feed
+	feed.Feed
 	list []source.Object
 }
 
@@ -58,7 +59,7 @@ func TestExpiringObjectsAreRecorded(t *testing.T) {
 	}
 	t.Cleanup(func() { in.Stop() })
 	path := filepath.Join(t.TempDir(), "dead")
-	in.feed = &expiringFeed{feed: in.feed, list: []source.Object{
+	in.feed = &expiringFeed{Feed: in.feed, list: []source.Object{
 		{Name: "s3://trail/b"}, {Name: "s3://trail/a"}, {Name: "queue#m1", Inline: bytes.Repeat([]byte("x"), decoding.MaxRawBytes+1)},
 	}}
 	in.dead.path = path + "/none/x" // cannot be written
@@ -112,6 +113,6 @@ func letterOf(t *testing.T, line string) (l letter) {
 }
 
 // lastFeed gives every object up.
-type lastFeed struct{ feed }
+type lastFeed struct{ feed.Feed }
 
 func (lastFeed) Retry(source.Object, error) bool { return false }

@@ -40,7 +40,7 @@ func TestCheckpointIsLocked(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := newBench(t)
 		b.start()
-		if _, err := New(b.cfg, b.in.log); err == nil || !strings.Contains(err.Error(), "another in_kms uses this checkpoint") {
+		if _, err := New(b.cfg, b.in.log); err == nil || !strings.Contains(err.Error(), "another reader uses this checkpoint") {
 			t.Errorf("a second in_kms starts: %v", err)
 		}
 		b.stop()

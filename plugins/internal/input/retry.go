@@ -9,8 +9,7 @@ import (
 
 	"keytrail/plugins/internal/logging"
 	"keytrail/processor/source"
-	"keytrail/schemas/decoding"
-	"keytrail/schemas/wire"
+	"keytrail/processor/source/feed"
 )
 
 // mend gives an object that could not be read to its end back to the feed, or writes its
@@ -26,18 +25,7 @@ func (r *reading) mend() bool {
 		in.failures.note(time.Now(), in.log, o.Name, r.failed, in.feed.Waiting())
 		return false
 	}
-	reason, detail, raw := decoding.ReasonRead, r.failed.Error(), o.Inline
-	var rejected *source.Rejected
-	switch {
-	case errors.As(r.failed, &rejected):
-		reason, detail = decoding.Reason(rejected.Reason), rejected.Detail
-		if rejected.Raw != nil {
-			raw = rejected.Raw
-		}
-	case source.Judge(r.failed) == source.Gone:
-		reason = source.ReasonGone
-	}
-	d := objectLetter(o, reason, detail, raw, time.Now())
+	d := feed.GivenUp(stage, o, r.failed, time.Now())
 	if err := in.dead.write(&d); err != nil {
 		err = fmt.Errorf("%w: %v", source.ErrUnrecorded, err) // %v: the file's fault is not the object's
 		in.feed.Retry(o, err)
@@ -45,32 +33,18 @@ func (r *reading) mend() bool {
 		in.failures.note(time.Now(), in.log, o.Name, err, in.feed.Waiting())
 		return false
 	}
-	in.log.Printf(logging.Error, "cannot read %q: %s; giving it up: it is in the dead-letter file", o.Name, detail)
-	if rejected != nil {
+	in.log.Printf(logging.Error, "cannot read %q: %s; giving it up: it is in the dead-letter file", o.Name, d.Detail)
+	if errors.As(r.failed, new(*source.Rejected)) {
 		in.badRecs.Add(1)
 	}
 	in.givenUp.Add(1)
 	return true
 }
 
-// objectLetter makes the dead letter of a whole object, with at most MaxRawBytes of raw.
-func objectLetter(o source.Object, reason decoding.Reason, detail string, raw []byte, now time.Time) wire.DeadLetter {
-	n := min(len(raw), decoding.MaxRawBytes)
-	bad := decoding.BadRecord{Object: o.Name, Reason: reason, Detail: detail, Raw: raw[:n], Cut: n < len(raw)}
-	return wire.FromBadRecord(stage, &bad, now)
-}
-
-// expirer is a feed of a queue, which drops messages for their age.
-type expirer interface {
-	// Expiring returns objects that would be lost then, until they are Done or Recorded.
-	Expiring() []source.Object
-	Recorded(o source.Object)
-}
-
 // recordExpiring writes dead letters of objects whose messages the queue will soon drop: a
 // restart would not find them again. They are read and handed over as before.
 func (in *Input) recordExpiring(now time.Time) {
-	f, ok := in.feed.(expirer)
+	f, ok := in.feed.(feed.Expirer)
 	if !ok {
 		return
 	}
@@ -78,13 +52,7 @@ func (in *Input) recordExpiring(now time.Time) {
 		if slices.ContainsFunc(in.finished, func(p source.Object) bool { return p.Name == o.Name && p.ETag == o.ETag }) {
 			continue // all of it is acknowledged
 		}
-		detail := "not all of its records are acknowledged, and the queue will drop its message: " +
-			"a restart would not read it again; replay reads it by its name"
-		if o.Inline != nil {
-			detail = "not all of its records are acknowledged, and the queue will drop its message, which holds it: " +
-				"a restart would not read it again; replay reads the bytes of this dead letter"
-		}
-		d := objectLetter(o, source.ReasonUnacknowledged, detail, o.Inline, now)
+		d := feed.Expiring(stage, o, now)
 		if in.dead.write(&d) != nil {
 			return // the next settling tries again, long before the message goes
 		}

@@ -3,10 +3,9 @@ package input
 import (
 	"context"
 	"strings"
-	"time"
 
 	"keytrail/plugins/internal/logging"
-	"keytrail/processor/source/aws/client"
+	"keytrail/processor/source/feed"
 	"keytrail/schemas/aws/cloudtrail"
 )
 
@@ -51,9 +50,6 @@ func (o *own) made(ev *cloudtrail.Event) bool {
 	return false
 }
 
-// learnTimeout bounds the call of STS, before anything is read.
-const learnTimeout = 10 * time.Second
-
 // learnSelf finds out who the collector is, from the configuration and, where AWS is
 // called, from STS. Every principal may call it; where its endpoint cannot be reached
 // the calls are not marked, and the log says so.
@@ -63,9 +59,7 @@ func (in *Input) learnSelf(ctx context.Context) {
 		o.add(arn)
 	}
 	if in.cfg.Source != SourceFile {
-		ctx, cancel := context.WithTimeout(ctx, learnTimeout)
-		defer cancel()
-		arn, err := caller(ctx, in.cfg.AWS)
+		arn, err := feed.Caller(ctx, in.cfg.AWS)
 		if err != nil {
 			in.log.Printf(logging.Warn, "%v; reads by the collector itself are not marked, unless self_principals names it", err)
 		} else {
@@ -74,12 +68,4 @@ func (in *Input) learnSelf(ctx context.Context) {
 		}
 	}
 	in.own.Store(o)
-}
-
-func caller(ctx context.Context, c client.Config) (string, error) {
-	cfg, err := client.Load(ctx, c)
-	if err != nil {
-		return "", err
-	}
-	return client.Caller(ctx, cfg)
 }

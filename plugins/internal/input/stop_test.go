@@ -10,11 +10,12 @@ import (
 
 	"keytrail/plugins/internal/logging"
 	"keytrail/processor/source"
+	"keytrail/processor/source/feed"
 )
 
 // hungFeed is a feed whose polls, or whose saves, hang until they are freed.
 type hungFeed struct {
-	feed
+	feed.Feed
 	poll, save chan struct{} // nil does not hang
 	saves      atomic.Int64
 }
@@ -23,7 +24,7 @@ func (f *hungFeed) Poll(ctx context.Context) ([]source.Object, error) {
 	if f.poll != nil {
 		<-f.poll
 	}
-	return f.feed.Poll(ctx)
+	return f.Feed.Poll(ctx)
 }
 
 func (f *hungFeed) Save(context.Context) error {
@@ -43,7 +44,7 @@ func (f *hungFeed) run(t *testing.T, b *bench, log *logging.Log) *Input {
 	if err != nil {
 		t.Fatal(err)
 	}
-	f.feed, in.feed = in.feed, f
+	f.Feed, in.feed = in.feed, f
 	in.Start()
 	pass(10 * time.Second)
 	return in
@@ -84,7 +85,7 @@ func TestHungSaveKeepsTheCheckpoint(t *testing.T) {
 		if err := in.Stop(); err == nil {
 			t.Error("Stop returned although a save hangs")
 		}
-		if _, err := New(b.cfg, log); err == nil || !strings.Contains(err.Error(), "another in_kms uses this checkpoint") {
+		if _, err := New(b.cfg, log); err == nil || !strings.Contains(err.Error(), "another reader uses this checkpoint") {
 			t.Errorf("the next run starts while a save hangs: %v", err)
 		}
 		close(f.save)

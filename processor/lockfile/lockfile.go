@@ -1,6 +1,6 @@
-// Package lockfile keeps a resource such as a checkpoint to one instance of a plugin. It
-// locks a file beside it, and the kernel releases the lock when the process ends, however it
-// ends. It needs Linux, as the plugins do.
+// Package lockfile keeps a resource such as a checkpoint to one reader. It locks a file
+// beside it, and the kernel releases the lock when the process ends, however it ends. It
+// needs flock, so it runs on Unix systems only.
 package lockfile
 
 import (

@@ -1,4 +1,8 @@
-package input
+// Package feed gives the sources of objects one interface, Feed, and opens the source that
+// a Config describes: files, a bucket, a queue or LookupEvents. The Fluent Bit input in_kms
+// and stage collect of keytrail run both read through it, so that retries, dead letters,
+// checkpoints and their locks are the same in both.
+package feed
 
 import (
 	"context"
@@ -7,10 +11,10 @@ import (
 	"keytrail/processor/source"
 )
 
-// feed is the source of objects: a source.Follower of files, an s3.Follower, an
-// sqs.Source or a lookup.Source. One goroutine calls Poll; any goroutine may call the
-// other methods, also during a Poll.
-type feed interface {
+// Feed is a source of objects: a source.Follower of files, an s3.Follower, an sqs.Source or
+// a lookup.Source. One goroutine calls Poll; any goroutine may call the other methods, also
+// during a Poll.
+type Feed interface {
 	// Poll returns the next objects to read, in order, and none when there is none
 	// now. An error does not void the objects beside it.
 	Poll(ctx context.Context) ([]source.Object, error)
@@ -35,7 +39,15 @@ type feed interface {
 	Close(context.Context) error
 }
 
-// files is a source.Follower as a feed.
+// Expirer is a Feed of a queue, which drops messages for their age.
+type Expirer interface {
+	// Expiring returns objects that would be lost then, until they are Done or Recorded.
+	Expiring() []source.Object
+	// Recorded notes that an object's dead letter is safe.
+	Recorded(o source.Object)
+}
+
+// files is a source.Follower as a Feed.
 type files struct {
 	mu sync.Mutex // guards f: looking through a directory takes milliseconds
 	f  *source.Follower

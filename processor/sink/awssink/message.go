@@ -128,17 +128,14 @@ func where(r *otellog.Record, key string) string {
 	return ""
 }
 
-// dedup returns what is the same whenever a record is sent: its id and revision, or its
-// place in Kafka.
+// dedup returns what is the same whenever a record is sent: the id of the publication, or
+// the record's place in Kafka. An open window is published again with the same id and
+// revision.
 func (e *encoder) dedup(r *sink.Record) string {
-	var parts []string
-	for _, id := range e.ids {
-		parts = append(parts, id.Value)
+	if id := e.record.Str(semconv.LogRecordUID); id != "" {
+		return id
 	}
-	if len(parts) == 0 {
-		return fmt.Sprintf("%s-%d-%d", r.Topic, r.Partition, r.Offset)
-	}
-	return strings.Join(parts, "-")
+	return fmt.Sprintf("%s-%d-%d", r.Topic, r.Partition, r.Offset)
 }
 
 // entity returns the key, the principal or the pair that a record is about. A FIFO queue

@@ -19,6 +19,8 @@ import (
 	"keytrail/processor/sink/sinktest"
 	"keytrail/processor/source/aws/awstest"
 	"keytrail/processor/source/aws/client"
+	"keytrail/schemas/otellog"
+	"keytrail/schemas/semconv"
 )
 
 // open opens a sink for a queue of an endpoint.
@@ -121,6 +123,29 @@ func TestFIFO(t *testing.T) {
 	if one := m.Taken()[0]; one.Dedup != "a" || one.Group == "" || one.Attributes["event_id"] != "a" ||
 		one.Attributes["account"] != "111122223333" || one.Attributes["event_name"] != "aws.kms.api_call" {
 		t.Errorf("the message is %+v", one)
+	}
+}
+
+// TestPublications: a window or an anomaly that is published again with the same revision,
+// while its window is open, is not a repetition.
+func TestPublications(t *testing.T) {
+	m := &awstest.Messages{}
+	s := open(t, m.Start(t), "q.fifo")
+	var batch []sink.Record
+	for _, uid := range []string{"w-0.1", "w-0.2", "w-0"} {
+		r := &otellog.Record{EventName: semconv.EventKeytrailWindow, Time: 1}
+		r.String(semconv.KeytrailWindowID, "w")
+		r.Int(semconv.KeytrailWindowRevision, 0)
+		r.String(semconv.LogRecordUID, uid)
+		batch = append(batch, sink.Record{Value: otellog.AppendRequest(nil, r), EventName: r.EventName})
+	}
+	for range 2 {
+		if err := s.Deliver(t.Context(), batch); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if n := len(m.Taken()); n != len(batch) {
+		t.Errorf("the queue has %d messages, want %d", n, len(batch))
 	}
 }
 

@@ -18,6 +18,7 @@ import (
 	"keytrail/processor/deadletter"
 	"keytrail/processor/sink"
 	"keytrail/processor/stream"
+	"keytrail/schemas/printable"
 )
 
 // deadLetter is "keytrail deadletter list|show|replay".
@@ -97,7 +98,7 @@ func (a *app) deadLetterList() *cobra.Command {
 				l.filter.Open = !all
 				return box.Each(a.ctx, l.filter, func(one *deadletter.Letter) error {
 					_, err := fmt.Fprintf(a.stdout, "%s  %s  %s  %s  %s%s\n", one.At, when(one.Time), one.Stage, one.Reason,
-						one.Detail, map[bool]string{true: "  (put back)"}[one.Done])
+						printable.Text(one.Detail), map[bool]string{true: "  (put back)"}[one.Done])
 					return err
 				})
 			}
@@ -117,7 +118,7 @@ func (a *app) deadLetterList() *cobra.Command {
 					first, last, at = when(g.First), when(g.Last), g.At.String()
 				}
 				fmt.Fprintf(t, "%d\t%d\t%s\t%s\t%s\t%s\t%s\t%s\t%s\n", g.Open, g.Done, g.Stage, g.Reason, g.Sink,
-					first, last, at, g.Detail)
+					first, last, at, printable.Text(g.Detail))
 			}
 			return t.Flush()
 		},
@@ -221,7 +222,7 @@ func (a *app) replayLetters(cfg *config.Config, p *stream.Pipeline, r *deadlette
 		return d, fmt.Errorf("the configuration has no sink with the name or id %q; choose others with --sink", identifier)
 	}
 	r.Refused = func(l *deadletter.Letter, reason sink.Reason, why error) {
-		fmt.Fprintf(a.stderr, "%s is refused again (%s): %v\n", l.At, reason, why)
+		fmt.Fprintf(a.stderr, "%s is refused again (%s): %s\n", l.At, reason, printable.Text(why.Error()))
 	}
 	totals, err := r.Run(a.ctx, apply)
 	open := 0

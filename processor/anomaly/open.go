@@ -108,11 +108,12 @@ func (s *OpenSet) Due(mark int64) bool { return len(s.due) > 0 && s.due[0].until
 
 // Advance calls emit with the record of each anomaly that ends by mark, in order of time
 // and of ids; observed is when it is computed. The record is valid during the call. After
-// most anomalies it stops, and more reports that others remain.
+// most anomalies it stops, and more reports that others remain. A full set ends anomalies
+// whatever mark and most are.
 func (s *OpenSet) Advance(mark, observed int64, most *int, emit func(id string, rec *otellog.Record)) (more bool) {
 	var rec otellog.Record
 	for s.Due(mark) || s.bytes > s.most {
-		if *most <= 0 {
+		if *most <= 0 && s.bytes <= s.most {
 			return true
 		}
 		*most--
@@ -131,9 +132,10 @@ func (s *OpenSet) Advance(mark, observed int64, most *int, emit func(id string, 
 	return false
 }
 
-// end turns the record of an open anomaly into that of its end.
+// end turns the record of an open anomaly into that of its end. An anomaly of a full set may
+// end before the watermark has reached it, but never before its own time.
 func end(rec *otellog.Record, at, observed int64) {
-	rec.Time, rec.Observed, rec.Severity = at, observed, otellog.SeverityInfo
+	rec.Time, rec.Observed, rec.Severity = max(rec.Time, at), observed, otellog.SeverityInfo
 	revision := revisionOf(rec) + 1
 	for i := range rec.Attrs {
 		switch a := &rec.Attrs[i]; a.Key {

@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"keytrail/processor/anomaly"
+	"keytrail/processor/eventtime"
 	"keytrail/schemas/otellog"
 	"keytrail/schemas/semconv"
 	"keytrail/schemas/wire"
@@ -66,7 +67,7 @@ func (l lives) put(id string, revision, until int64) {
 func (l lives) advance(mark int64) (ends []string) {
 	for id, o := range l {
 		if o.until <= mark {
-			ends = append(ends, fmt.Sprint(id, o.until, o.revision+1))
+			ends = append(ends, fmt.Sprint(id, max(o.until, begin+size), o.revision+1))
 			delete(l, id)
 		}
 	}
@@ -145,12 +146,31 @@ func TestFullOpenSet(t *testing.T) {
 	var ends []string
 	most := 1000
 	s.Advance(begin, 0, &most, func(id string, rec *otellog.Record) {
-		if ends = append(ends, id); rec.Time != begin {
-			t.Errorf("%s ended at %d, want the present", id, rec.Time)
+		if ends = append(ends, id); rec.Time != begin+size {
+			t.Errorf("%s ended at %d, want its own time", id, rec.Time)
 		}
 	})
 	if n := len(ends); n < 50 || n == 100 || ends[0] != "99" || s.Len() != 100-n {
 		t.Errorf("%d ended, first %s; %d are open", n, ends[0], s.Len())
+	}
+}
+
+// TestFullBeforeAnyMark: a full set ends anomalies before the watermark is known, and also
+// when the caller may publish nothing else. No end comes before what it ends.
+func TestFullBeforeAnyMark(t *testing.T) {
+	s := anomaly.NewOpenSet()
+	s.Bound(2_000)
+	for i := range 9 {
+		s.Put(record(fmt.Sprint(i), 2), begin+hour)
+	}
+	ends, most := 0, 0
+	more := s.Advance(eventtime.None, 0, &most, func(id string, rec *otellog.Record) {
+		if ends++; rec.Time != begin+size {
+			t.Errorf("%s ended at %d, want %d, when it was found", id, rec.Time, begin+size)
+		}
+	})
+	if more || ends < 5 || ends == 9 {
+		t.Errorf("%d of 9 ended; others remain: %v", ends, more)
 	}
 }
 

@@ -274,7 +274,7 @@ func (d *detector) output(t *detectTask, now int64, left *int) (more bool) {
 	})
 	d.notify(t, more)
 	more = d.correlated(t, mark, now, left) || more
-	more = more || d.end(t, now, left)
+	more = d.end(t, more, now, left) || more
 	d.changelog(t)
 	for i := range t.late {
 		d.emit(d.lateNotice(t, &t.late[i], now))

@@ -4,6 +4,7 @@ import (
 	"fmt"
 
 	"keytrail/processor/anomaly"
+	"keytrail/processor/eventtime"
 	"keytrail/schemas/otellog"
 	"keytrail/schemas/semconv"
 	"keytrail/schemas/wire"
@@ -31,10 +32,15 @@ func (d *detector) hits(t *detectTask, f *wire.Frame) error {
 	return nil
 }
 
-// end publishes the ends of anomalies, once all windows up to the mark have closed: one of
-// them might continue an anomaly. It reports whether it stopped before the last one.
-func (d *detector) end(t *detectTask, now int64, left *int) (more bool) {
-	return t.open.Advance(t.engine.Mark().Quiet, now, left, d.emitAnomaly)
+// end publishes the ends of anomalies. While windows up to the mark are still closing, one of
+// them might continue an anomaly, so only those beyond the bound on memory end. It reports
+// whether it stopped before the last one.
+func (d *detector) end(t *detectTask, closing bool, now int64, left *int) (more bool) {
+	mark := t.engine.Mark().Quiet
+	if closing {
+		mark = eventtime.None
+	}
+	return t.open.Advance(mark, now, left, d.emitAnomaly)
 }
 
 func (d *detector) emitAnomaly(id string, rec *otellog.Record) {

@@ -110,8 +110,26 @@ func TestFinder(t *testing.T) {
 	}
 }
 
-// Of two records of an anomaly the later computed one counts.
+// Of two records of an anomaly the one with the higher revision counts, whatever the clocks of
+// their processes said, and of two with the same revision the later computed one.
 func TestFinderTakesTheNewest(t *testing.T) {
+	next := anomalyOf(idA, func(a *anomaly.Anomaly) { a.Observed, a.Revision = 7, 2 }, 1)
+	for _, order := range [][]*otellog.Record{{next, anomalyOf(idA, nil, 2)}, {anomalyOf(idA, nil, 2), next}} {
+		if a, err := find(t, idA, order...); err != nil || a.Observed != 7 {
+			t.Errorf("found %+v, %v; want revision 2", a, err)
+		}
+		list := explain.NewList(0, math.MaxInt64)
+		for _, rec := range order {
+			if err := list.Add(rec); err != nil {
+				t.Fatal(err)
+			}
+		}
+		for rec := range list.Records() {
+			if revision := rec.Get(semconv.KeytrailAnomalyRevision).Int; revision != 2 {
+				t.Errorf("the list has revision %d, want 2", revision)
+			}
+		}
+	}
 	old := anomalyOf(idA, func(a *anomaly.Anomaly) { a.Observed = 1 }, 1)
 	for _, order := range [][]*otellog.Record{{old, anomalyOf(idA, nil, 2)}, {anomalyOf(idA, nil, 2), old}, {old, anomalyOf(idA, nil, 1)}} {
 		if a, err := find(t, idA, order...); err != nil || a.Observed != 30 {

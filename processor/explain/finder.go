@@ -20,7 +20,8 @@ const MinPrefix = 8
 var ErrNotFound = errors.New("no anomaly has this id")
 
 // Finder finds an anomaly by its id, or by a unique prefix of it. Of several records of
-// the same anomaly the last computed one counts, and of those the last one read.
+// the same anomaly the one with the highest revision counts, of those the last computed one,
+// and of those the last one read.
 type Finder struct {
 	prefix string
 	found  map[string]*Anomaly
@@ -56,7 +57,7 @@ func (f *Finder) Add(rec *otellog.Record) error {
 		return err
 	}
 	switch known := f.found[a.ID]; {
-	case known != nil && a.made < known.made:
+	case known != nil && older(a.revision, a.made, known.revision, known.made):
 	case known == nil && len(f.found) >= maxFound:
 		f.more = true
 	default:

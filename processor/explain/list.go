@@ -25,8 +25,8 @@ type List struct {
 }
 
 type listed struct {
-	start, made int64
-	record      []byte // as protobuf
+	start, revision, made int64
+	record                []byte // as protobuf
 }
 
 // NewList returns a List of the anomalies whose windows start in [since, until), in ns since
@@ -47,13 +47,13 @@ func (l *List) Add(rec *otellog.Record) error {
 	if start < l.since || start >= l.until {
 		return nil
 	}
-	id := rec.Str(semconv.KeytrailAnomalyID)
+	id, revision := rec.Str(semconv.KeytrailAnomalyID), revisionOf(rec)
 	switch known, had := l.found[id]; {
-	case had && rec.Observed < known.made:
+	case had && older(revision, rec.Observed, known.revision, known.made):
 	case !had && len(l.found) >= MaxListed:
 		l.More++
 	default:
-		l.found[strings.Clone(id)] = listed{start, rec.Observed, otellog.AppendRequest(nil, rec)}
+		l.found[strings.Clone(id)] = listed{start, revision, rec.Observed, otellog.AppendRequest(nil, rec)}
 	}
 	return nil
 }

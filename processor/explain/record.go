@@ -39,7 +39,22 @@ type Anomaly struct {
 	Account, Region                      string
 	Entity
 	Start, End int64 // its window, in ns since 1970
+	revision   int64
 	made       int64 // time of computation
+}
+
+// revisionOf returns the revision of an anomaly's record; 0 if it has none.
+func revisionOf(rec *otellog.Record) int64 {
+	if a := rec.Get(semconv.KeytrailAnomalyRevision); a != nil {
+		return a.Int
+	}
+	return 0
+}
+
+// older reports whether another record of the same anomaly is valid instead of this one. The
+// clocks of the processes that compute an anomaly and its end may differ.
+func older(revision, made, otherRevision, otherMade int64) bool {
+	return cmp.Or(cmp.Compare(revision, otherRevision), cmp.Compare(made, otherMade)) < 0
 }
 
 // Correlated reports whether the anomaly is one of a correlation of the user's rules,
@@ -76,7 +91,7 @@ func newAnomaly(rec *otellog.Record) (*Anomaly, error) {
 		Contributors: texts(rec, attrContributors), Techniques: texts(rec, semconv.KeytrailAnomalyTechniques),
 		Calls:   texts(rec, semconv.KeytrailAnomalyCalls),
 		Account: where(rec, semconv.CloudAccountID), Region: where(rec, semconv.CloudRegion),
-		Entity: newEntity(rec), Start: start, End: end, made: rec.Observed,
+		Entity: newEntity(rec), Start: start, End: end, revision: revisionOf(rec), made: rec.Observed,
 	}, nil
 }
 

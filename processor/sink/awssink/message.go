@@ -109,6 +109,7 @@ func (e *encoder) attributes() (list []Attribute) {
 	}
 	add("event_name", e.record.EventName)
 	add("severity", e.record.Str(semconv.KeytrailAnomalySeverity))
+	add("state", e.record.Str(semconv.KeytrailAnomalyState))
 	add("kind", e.record.Str(semconv.KeytrailAnomalyKind))
 	add("account", where(&e.record, semconv.CloudAccountID))
 	add("region", where(&e.record, semconv.CloudRegion))

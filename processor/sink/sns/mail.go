@@ -22,6 +22,9 @@ func subject(r *otellog.Record) string {
 	words := []string{"Keytrail"}
 	switch r.EventName {
 	case semconv.EventKeytrailAnomaly:
+		if r.Str(semconv.KeytrailAnomalyState) == "ended" {
+			words = append(words, "ended:")
+		}
 		words = append(words, r.Str(semconv.KeytrailAnomalySeverity), r.Str(semconv.KeytrailAnomalyKind))
 	case semconv.EventKeytrailWindow:
 		words = append(words, "window")
@@ -41,6 +44,7 @@ type mail struct{}
 // lines are the fields of a mail, in order.
 var lines = []struct{ name, attribute string }{
 	{"Severity", semconv.KeytrailAnomalySeverity},
+	{"State", semconv.KeytrailAnomalyState},
 	{"Kind", semconv.KeytrailAnomalyKind},
 	{"Detector or rule", semconv.SecurityRuleName},
 	{"Operation", semconv.RPCMethod},

@@ -92,6 +92,7 @@ func anomaly(id, severity, reason string) sink.Record {
 	rec.String(semconv.KeytrailAnomalyID, id)
 	rec.Int(semconv.KeytrailAnomalyRevision, 2)
 	rec.String(semconv.KeytrailAnomalySeverity, severity)
+	rec.String(semconv.KeytrailAnomalyState, "open")
 	rec.String(semconv.KeytrailAnomalyKind, "rate")
 	rec.String(semconv.KeytrailAnomalyReason, reason)
 	rec.String(semconv.AWSKMSAliasARN, "arn:aws:kms:eu-central-1:111122223333:alias/payments-größe\nBcc: x")
@@ -109,7 +110,7 @@ func TestMail(t *testing.T) {
 	}
 	got := m.Taken()[0]
 	const want = "412 calls, 3 expected Account: 0\n\nEvent: keytrail.anomaly\nTime: 2026-11-30T08:05:00Z\n" +
-		"Account: 111122223333\nRegion: eu-central-1\nSeverity: high\nKind: rate\n" +
+		"Account: 111122223333\nRegion: eu-central-1\nSeverity: high\nState: open\nKind: rate\n" +
 		"Alias: arn:aws:kms:eu-central-1:111122223333:alias/payments-größe Bcc: x\n" +
 		"Principal: arn:aws:iam::111122223333:role/app\nAnomaly id: 0f1e\n"
 	if got.Body != want {
@@ -118,11 +119,26 @@ func TestMail(t *testing.T) {
 	if got.Subject != "Keytrail high rate on x" && got.Subject != "Keytrail high rate on alias/payments-gr??e Bcc: x" {
 		t.Errorf("the subject is %q", got.Subject)
 	}
-	for name, value := range map[string]string{"severity": "high", "kind": "rate", "account": "111122223333",
+	for name, value := range map[string]string{"severity": "high", "state": "open", "kind": "rate", "account": "111122223333",
 		"region": "eu-central-1", "event_name": "keytrail.anomaly", "anomaly_id": "0f1e", "revision": "2"} {
 		if got.Attributes[name] != value {
 			t.Errorf("attribute %s is %q, want %q", name, got.Attributes[name], value)
 		}
+	}
+}
+
+// TestMailOfAnEnd: the subject of an anomaly's end is not that of an anomaly.
+func TestMailOfAnEnd(t *testing.T) {
+	var rec otellog.Record
+	rec.EventName = semconv.EventKeytrailAnomaly
+	rec.String(semconv.KeytrailAnomalySeverity, "high")
+	rec.String(semconv.KeytrailAnomalyKind, "rate")
+	rec.String(semconv.KeytrailAnomalyState, "ended")
+	if got := subject(&rec); got != "Keytrail ended: high rate" {
+		t.Errorf("the subject is %q", got)
+	}
+	if text, err := (mail{}).Append(nil, &rec); err != nil || !strings.Contains(string(text), "\nState: ended\n") {
+		t.Errorf("the mail is %q, %v", text, err)
 	}
 }
 

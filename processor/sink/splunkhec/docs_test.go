@@ -67,8 +67,8 @@ func TestSearches(t *testing.T) {
 			searches[stanza] = search
 		}
 	}
-	if len(searches) != 3 {
-		t.Errorf("%d saved searches, want 3", len(searches))
+	if len(searches) != 4 {
+		t.Errorf("%d saved searches, want 4", len(searches))
 	}
 	var form struct {
 		XMLName xml.Name `xml:"form"`

@@ -8,7 +8,7 @@ FUZZTIME ?= 30s
 STATICCHECK ?= honnef.co/go/tools/cmd/staticcheck@v0.8.2
 
 .NOTPARALLEL:
-.PHONY: help build test quick race integration compose-test integration-all chaos chaos-sinks changed quality lint fuzz bench bench-stream bench-check microbench demo \
+.PHONY: help build test quick race integration compose-test integration-all chaos chaos-sinks changed quality lint fuzz bench bench-sinks bench-stream bench-check microbench demo \
 	generate man check clean
 
 # List the targets: each one with the first sentence of the comment above it.
@@ -112,6 +112,14 @@ fuzz:
 # about three minutes (bench/README.md). libdeflate is measured where it is installed.
 bench:
 	$(GO) -C bench run $(if $(shell pkg-config --exists libdeflate 2>/dev/null && echo yes),-tags libdeflate) .
+
+SINKS ?=
+# Measure what each sink costs per record, beside the collector's exporters, and how long it
+# takes to catch up after an outage. It takes about five minutes and needs Java 17 and Maven
+# (bench/README.md). A quick look without Kafka:
+#   make bench-sinks SINKS="-records 5000 -rounds 1 -outage 0"
+bench-sinks:
+	$(GO) -C bench run ./sinks $(SINKS)
 
 STREAM ?=
 # Compare stages count and detect on a real Kafka with Kafka Streams and others. It

@@ -1,5 +1,6 @@
-// Command otelcol is an OpenTelemetry Collector for tests: the receivers otlp and
-// splunk_hec, the extension ack, and an exporter file that writes OTLP/JSON lines.
+// Command otelcol is an OpenTelemetry Collector for tests and for bench/sinks: the receivers
+// otlp and splunk_hec, a receiver feed that measures, the extension ack, the exporters otlp,
+// otlphttp and splunk_hec, and an exporter file that writes OTLP/JSON lines.
 //
 // scripts/collector builds it. It has its own module, so that Keytrail does not depend on
 // the collector.
@@ -9,6 +10,7 @@ import (
 	"fmt"
 	"os"
 
+	"github.com/open-telemetry/opentelemetry-collector-contrib/exporter/splunkhecexporter"
 	"github.com/open-telemetry/opentelemetry-collector-contrib/extension/ackextension"
 	"github.com/open-telemetry/opentelemetry-collector-contrib/receiver/splunkhecreceiver"
 	"go.opentelemetry.io/collector/component"
@@ -16,6 +18,8 @@ import (
 	"go.opentelemetry.io/collector/confmap/provider/envprovider"
 	"go.opentelemetry.io/collector/confmap/provider/fileprovider"
 	"go.opentelemetry.io/collector/exporter"
+	"go.opentelemetry.io/collector/exporter/otlpexporter"
+	"go.opentelemetry.io/collector/exporter/otlphttpexporter"
 	"go.opentelemetry.io/collector/extension"
 	"go.opentelemetry.io/collector/otelcol"
 	"go.opentelemetry.io/collector/receiver"
@@ -40,12 +44,13 @@ func main() {
 
 func factories() (f otelcol.Factories, err error) {
 	if f.Receivers, err = otelcol.MakeFactoryMap[receiver.Factory](otlpreceiver.NewFactory(),
-		splunkhecreceiver.NewFactory()); err != nil {
+		splunkhecreceiver.NewFactory(), newFeedFactory()); err != nil {
 		return f, err
 	}
 	if f.Extensions, err = otelcol.MakeFactoryMap[extension.Factory](ackextension.NewFactory()); err != nil {
 		return f, err
 	}
-	f.Exporters, err = otelcol.MakeFactoryMap[exporter.Factory](newFileFactory())
+	f.Exporters, err = otelcol.MakeFactoryMap[exporter.Factory](newFileFactory(), otlpexporter.NewFactory(),
+		otlphttpexporter.NewFactory(), splunkhecexporter.NewFactory())
 	return f, err
 }

@@ -47,7 +47,7 @@ integration:
 		./processor/sink/search ./processor/cli
 	KEYTRAIL_AWS=real $(GO) test -count=1 -timeout 10m ./processor/source/... ./processor/sink/s3 ./processor/sink/sns \
 		./processor/sink/sqs ./plugins/internal/input
-	KEYTRAIL_AWS=real $(GO) test -count=1 -timeout 10m -run 'TestScanReadsS3' ./processor/cli
+	KEYTRAIL_AWS=real $(GO) test -count=1 -timeout 10m -run 'TestScanReadsS3|TestRunSourceAWS' ./processor/cli
 	KEYTRAIL_AWS=real KEYTRAIL_KAFKA=real $(GO) test -count=1 -timeout 15m -run 'Faults' ./plugins/plugintest
 	KEYTRAIL_KAFKA=real $(GO) test -count=1 -timeout 20m -parallel 2 -skip "^TestSimulat" ./processor/kafka ./processor/stream \
 		./processor/sink/kafka ./processor/deadletter

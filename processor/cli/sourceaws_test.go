@@ -1,0 +1,91 @@
+package cli_test
+
+import (
+	"bytes"
+	"compress/gzip"
+	"fmt"
+	"path/filepath"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/s3"
+	"github.com/aws/aws-sdk-go-v2/service/s3/types"
+	"github.com/aws/aws-sdk-go-v2/service/sqs"
+	sqstypes "github.com/aws/aws-sdk-go-v2/service/sqs/types"
+
+	"keytrail/processor/source/aws/awstest"
+	"keytrail/processor/source/aws/client"
+)
+
+// awsSources read one bucket in two ways.
+const awsSources = `sources:
+  - {name: bucket, type: s3, s3_bucket: trail, start_time: 720h, checkpoint: %[1]q, poll_interval: 200ms, aws_region: %[2]s, aws_endpoint: %[3]q}
+  - {name: queue, type: sqs, sqs_queue_url: %[4]q, sqs_buckets: [trail], sqs_visibility: 30s, aws_region: %[2]s, aws_endpoint: %[3]q}
+`
+
+// TestRunSourceAWS: one process lists a trail's bucket and receives the notifications of the
+// same objects. It is killed once; each call counts once, and the queue is empty in the end.
+func TestRunSourceAWS(t *testing.T) {
+	endpoint := awstest.Start(t)
+	cfg, err := client.Load(t.Context(), client.Config{Region: awstest.Region, Endpoint: endpoint})
+	if err != nil {
+		t.Fatal(err)
+	}
+	objects, queues := s3.NewFromConfig(cfg, func(o *s3.Options) { o.UsePathStyle = true }), sqs.NewFromConfig(cfg)
+	if _, err := objects.CreateBucket(t.Context(), &s3.CreateBucketInput{Bucket: aws.String("trail"),
+		CreateBucketConfiguration: &types.CreateBucketConfiguration{LocationConstraint: awstest.Region}}); err != nil {
+		t.Fatal(err)
+	}
+	queue, err := queues.CreateQueue(t.Context(), &sqs.CreateQueueInput{QueueName: aws.String("trail"),
+		Attributes: map[string]string{"VisibilityTimeout": "60"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	files := 0
+	deliver := func(records [][]byte) { // a file, and the notification that S3 sends of it
+		t.Helper()
+		at := time.Now().UTC().Add(-time.Hour)
+		key := fmt.Sprintf("AWSLogs/111122223333/CloudTrail/%s/%s/111122223333_CloudTrail_%s_%s_%016d.json.gz", awstest.Region,
+			at.Format("2006/01/02"), awstest.Region, at.Format("20060102T1504Z"), files)
+		files++
+		var body bytes.Buffer
+		zip := gzip.NewWriter(&body)
+		fmt.Fprintf(zip, `{"Records":[%s]}`, bytes.Join(records, []byte(",")))
+		zip.Close()
+		if _, err := objects.PutObject(t.Context(), &s3.PutObjectInput{Bucket: aws.String("trail"), Key: &key, Body: bytes.NewReader(body.Bytes())}); err != nil {
+			t.Fatal(err)
+		}
+		notice := fmt.Sprintf(`{"Records":[{"eventSource":"aws:s3","eventName":"ObjectCreated:Put","awsRegion":%q,"s3":{"bucket":{"name":"trail"},"object":{"key":%q,"size":%d}}}]}`,
+			awstest.Region, key, body.Len())
+		if _, err := queues.SendMessage(t.Context(), &sqs.SendMessageInput{QueueUrl: queue.QueueUrl, MessageBody: &notice}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	b, tr := startBroker(t), newTrail(t, 67, 1500)
+	config := b.config(t, fileSink, fmt.Sprintf(awsSources, filepath.Join(t.TempDir(), "bucket.checkpoint"), awstest.Region, endpoint, *queue.QueueUrl))
+	half := len(tr.records) / 2
+	for from := 0; from < half; from += 50 {
+		deliver(tr.records[from:min(from+50, half)])
+	}
+	rest := run(t, config, inTemp(t, "archive.ndjson"), "--stages", "normalize,count,detect,forward")
+	rest.ready(t)
+	p := run(t, config, "unused", "--stages", "collect")
+	until(t, "the first events are published", func() bool { return len(b.committed(t, "kms.events").records) > 0 })
+	p.signal(t, syscall.SIGKILL)
+	p.code(t)
+	for from := half; from < len(tr.records); from += 50 {
+		deliver(tr.records[from:min(from+50, len(tr.records))])
+	}
+	deliver(tr.closer)
+	p = run(t, config, "unused", "--stages", "collect")
+	b.equals(t, tr.want)
+	// The messages that the killed process held come again when their time is over.
+	until(t, "the queue is empty", func() bool {
+		got, err := queues.GetQueueAttributes(t.Context(), &sqs.GetQueueAttributesInput{QueueUrl: queue.QueueUrl, AttributeNames: []sqstypes.QueueAttributeName{"All"}})
+		return err == nil && got.Attributes["ApproximateNumberOfMessages"] == "0" && got.Attributes["ApproximateNumberOfMessagesNotVisible"] == "0"
+	})
+	p.stop(t, syscall.SIGTERM)
+	rest.stop(t, syscall.SIGTERM)
+}

@@ -35,7 +35,7 @@ type flight struct {
 }
 
 // errRefused marks an error of Kafka, unlike one of the object.
-var errRefused = errors.New("Kafka has not acknowledged all records")
+var errRefused = errors.New("not all records are acknowledged by Kafka")
 
 func (f *flight) failure() error {
 	f.mu.Lock()

@@ -49,7 +49,7 @@ integration:
 		./processor/sink/sqs ./plugins/internal/input
 	KEYTRAIL_AWS=real $(GO) test -count=1 -timeout 10m -run 'TestScanReadsS3|TestRunSourceAWS' ./processor/cli
 	KEYTRAIL_AWS=real KEYTRAIL_KAFKA=real $(GO) test -count=1 -timeout 15m -run 'Faults' ./plugins/plugintest
-	KEYTRAIL_KAFKA=real $(GO) test -count=1 -timeout 20m -parallel 2 -skip "^TestSimulat" ./processor/kafka ./processor/stream \
+	KEYTRAIL_KAFKA=real $(GO) test -count=1 -timeout 30m -parallel 2 -skip "^TestSimulat" ./processor/kafka ./processor/stream \
 		./processor/sink/kafka ./processor/deadletter
 	KEYTRAIL_KAFKA=real $(GO) test -count=1 -timeout 20m -parallel 2 -run 'TestRun|TestKcat' ./processor/cli
 	KEYTRAIL_RECEIVERS=real $(GO) test -count=1 -timeout 20m -run Real ./processor/sink/otlphttp ./processor/sink/splunkhec ./processor/sink/syslog

@@ -42,6 +42,7 @@ func runningTrail(t *testing.T) string {
 // incident is a line of .labels.ndjson, as far as these tests need it.
 type incident struct {
 	Scenario, Note    string
+	Kinds             []string
 	Principal         string
 	KeyARN            string `json:"key_arn"`
 	Keys              []string
@@ -91,7 +92,7 @@ func ask(ctx context.Context, path string, body any, answer any) error {
 	return json.Unmarshal(text, answer)
 }
 
-// found asks the SIEM for an anomaly of an attack.
+// search asks the SIEM for an anomaly of an attack.
 func (i *incident) search(ctx context.Context) error {
 	type object = map[string]any
 	names := []any{object{"terms": object{"aws.kms.key.arn": append(i.Keys, i.KeyARN)}}}
@@ -101,7 +102,8 @@ func (i *incident) search(ctx context.Context) error {
 	query := object{"size": 1, "query": object{"bool": object{
 		"should": names, "minimum_should_match": 1,
 		// An anomaly that goes on keeps its first time, so its last window counts.
-		"filter": []any{object{"range": object{"keytrail.window.end": object{"gte": i.Start, "lte": i.End.Add(2 * time.Minute)}}}},
+		"filter": []any{object{"terms": object{"keytrail.anomaly.kind": i.Kinds}},
+			object{"range": object{"keytrail.window.end": object{"gte": i.Start, "lte": i.End.Add(2 * time.Minute)}}}},
 	}}}
 	var answer struct {
 		Hits struct {

@@ -42,8 +42,12 @@ var liveLag = lag{10 * time.Second, 40 * time.Second}
 // rounding, and two files for a second delivery.
 const liveReach = time.Hour
 
+// liveHaste is how much faster than elsewhere the attacks of a live trail are, so that their
+// first minutes show them.
+const liveHaste = 8
+
 // liveEffect is the longest time from an attack's begin to its last call.
-const liveEffect = 30 * time.Minute
+const liveEffect = 30 * time.Minute / liveHaste
 
 // Live writes a trail's files at the times at which they are due. It resumes: the files
 // depend only on the configuration and on the time of the first start, so a process that
@@ -182,6 +186,11 @@ func (l *Live) attack(k, at int64) *planner {
 		s.plant(p, at)
 		if len(p.incidents) > 0 && len(p.incidents[0].calls) > 0 {
 			break // else this world has nobody for it
+		}
+	}
+	for _, i := range p.incidents {
+		for _, c := range i.calls {
+			c.at = at + (c.at-at)/liveHaste
 		}
 	}
 	return p

@@ -88,14 +88,14 @@ func TestLiveTrail(t *testing.T) {
 	for _, label := range planted {
 		stretches[label.Start.Sub(begin)/smallLive.Every] = true
 		kinds[label.Scenario] = true
-		if label.Start.Before(begin) || label.End.Sub(label.Start) > 30*time.Minute {
+		if label.Start.Before(begin) || label.End.Sub(label.Start) > 4*time.Minute {
 			t.Errorf("%s from %v to %v, the history ends at %v", label.Scenario, label.Start, label.End, begin)
 		}
 	}
 	if n := int(until.Sub(begin) / smallLive.Every); len(stretches) < n-1 {
 		t.Errorf("%d attacks in %d stretches", len(stretches), n)
 	}
-	if len(kinds) < 6 {
+	if len(kinds) < 8 {
 		t.Errorf("the attacks are %v", slices.Collect(maps.Keys(kinds)))
 	}
 	calls := map[string]time.Time{} // the first delivery of each call

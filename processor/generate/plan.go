@@ -15,15 +15,15 @@ type scenario struct {
 	plant func(p *planner, at int64)
 	long  bool // for trails of a week or longer
 	blind bool // hides other events
-	// live is for a Live: it adds only its own calls, within half an hour, and its first
-	// minute shows it, however often it comes.
+	// live is for a Live: it adds only its own calls, within half an hour, and is found soon,
+	// however often it comes.
 	live bool
 }
 
 // scenarios are the attacks, in order of planting.
 func scenarios() []scenario {
 	return []scenario{
-		{name: "burst", need: 12 * time.Minute, plant: (*planner).burst},
+		{name: "burst", need: 12 * time.Minute, plant: (*planner).burst, live: true},
 		{name: "object_sweep", need: 5 * time.Minute, plant: (*planner).objectSweep, live: true},
 		{name: "denied_probing", need: 8 * time.Minute, plant: (*planner).deniedProbing, live: true},
 		{name: "policy_opened", need: 2 * time.Minute, plant: (*planner).policyOpened, live: true},
@@ -38,7 +38,7 @@ func scenarios() []scenario {
 		{name: "cross_account", need: 15 * time.Minute, plant: (*planner).crossAccount, long: true, live: true},
 		{name: "stolen_role", need: 22 * time.Minute, plant: (*planner).stolenRole, long: true},
 		{name: "off_hours", need: 12 * time.Minute, night: true, plant: (*planner).offHours, long: true},
-		{name: "ransom", need: 10 * time.Minute, plant: (*planner).ransom, long: true},
+		{name: "ransom", need: 10 * time.Minute, plant: (*planner).ransom, long: true, live: true},
 		{name: "rotation_off", need: 2 * time.Minute, plant: (*planner).rotationOff, long: true, live: true},
 		{name: "bucket_sweep", need: 12 * time.Minute, plant: (*planner).bucketSweep, long: true, live: true},
 		{name: "fan_in", need: 8 * time.Minute, plant: (*planner).fanIn, long: true},

@@ -251,7 +251,7 @@ func TestRunRefusesConfiguration(t *testing.T) {
 	}
 	f("kafka:\n  broker: [a:1]\n", ":2: kafka.broker: unknown key", `did you mean "brokers"`, "allowed: brokers, embedded")
 	f("kafka: {embedded: true}\nwindow:\n  size: 90s\n", ":3: window.size: 1m30s", "whole number of minutes")
-	f("stages: [count, cuont]\n", `:1: stages[1]: "cuont" is not allowed; allowed: normalize, count, detect, forward`)
+	f("stages: [count, cuont]\n", `:1: stages[1]: "cuont" is not allowed; allowed: collect, normalize, count, detect, forward`)
 	f("sinks:\n  - {name: a, type: file, path: x, take: {windows: some}}\n", `:2: sinks[0].take.windows: "some"`, "none, anomalous, all")
 	f("sinks:\n  - name: a\n    type: splunk\n", `:3: sinks[0].type: "splunk" is not allowed; allowed: otlp, splunk_hec, syslog, file`)
 	f("commit: {interval: 1h}\n", ":1: commit.interval: 1h0m0s is out of range; allowed: 10ms to")

@@ -39,7 +39,7 @@ var layers = [][]string{
 	{"processor/detector", "processor/correlate", "processor/intake", "processor/report"},
 	{"processor/window", "processor/cli/*"},
 	{"processor/state", "processor/scan", "processor/config", "processor/internal/*"},
-	{"processor/stream", "processor/deadletter"},
+	{"processor/stream", "processor/deadletter", "processor/tap"},
 	{"processor/demo"},
 	{"processor/cli"},
 
@@ -92,6 +92,7 @@ var guarded = []limit{
 	{"processor/scan", []string{"processor/cli"}},
 	{"processor/stream", []string{"processor/demo", "processor/cli"}},
 	{"processor/deadletter", []string{"processor/cli"}},
+	{"processor/tap", []string{"processor/cli"}},
 	{"processor/cli/...", []string{"processor/cli/...", "."}},
 	{"schemas/corpus", nil},
 	{"schemas/internal/...", nil},
@@ -103,7 +104,7 @@ var guarded = []limit{
 	{"processor/source/aws/awstest", nil},
 	{"plugins/plugintest", nil},
 	{"deploy/...", nil},
-	{"github.com/twmb/...", []string{"processor/kafka/...", "processor/sink/kafka", "processor/stream", "processor/deadletter",
+	{"github.com/twmb/...", []string{"processor/kafka/...", "processor/sink/kafka", "processor/stream", "processor/deadletter", "processor/tap",
 		"processor/internal/chaos", "processor/internal/chaossinks", "processor/internal/chaostest",
 		"plugins/internal/output"}},
 }

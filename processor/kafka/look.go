@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kadm"
@@ -23,12 +24,25 @@ type Look struct {
 	Most int64
 	// Newest selects the newest records if there are more than Most; otherwise the oldest.
 	Newest bool
+	// Follow continues beyond the current end, until ctx ends or f returns an error. Most
+	// and Newest do not apply.
+	Follow bool
+	// Latest begins at the current end; Since does not apply.
+	Latest bool
 }
 
-// Read calls f for each record, in order of offset within its partition; f may keep key
-// and value. Unread is the number of offsets skipped because of Most, or because ctx
-// reached its deadline, which is not an error.
+// Read is Each for callers that need no more than key and value.
 func (l Look) Read(ctx context.Context, c Config, f func(key, value []byte)) (unread int64, err error) {
+	return l.Each(ctx, c, func(r *kgo.Record) error {
+		f(r.Key, r.Value)
+		return nil
+	})
+}
+
+// Each calls f for each record, in order of offset within its partition; f may keep the
+// record. An error of f ends the look and is returned. Unread is the number of offsets
+// skipped because of Most, or because ctx reached its deadline, which is not an error.
+func (l Look) Each(ctx context.Context, c Config, f func(*kgo.Record) error) (unread int64, err error) {
 	cl, err := kgo.NewClient(c.Options()...)
 	if err != nil {
 		return 0, fmt.Errorf("cannot make a Kafka client: %w", err)
@@ -72,8 +86,15 @@ func (l Look) bounds(ctx context.Context, adm *kadm.Client) (map[int32]bound, er
 		case s.Err != nil:
 			return nil, s.Err
 		}
-		if (l.Key == nil || p == KeyPartition(l.Key, n)) && s.Offset < e.Offset {
-			found[p] = bound{s.Offset, e.Offset}
+		b := bound{s.Offset, e.Offset}
+		if l.Latest {
+			b.start = b.end
+		}
+		if l.Follow {
+			b.end = math.MaxInt64
+		}
+		if (l.Key == nil || p == KeyPartition(l.Key, n)) && b.start < b.end {
+			found[p] = b
 		}
 	}
 	return found, nil
@@ -81,6 +102,9 @@ func (l Look) bounds(ctx context.Context, adm *kadm.Client) (map[int32]bound, er
 
 // limit shortens left to Most offsets and returns how many it cut off.
 func (l Look) limit(left map[int32]bound) (cut int64) {
+	if l.Follow {
+		return 0
+	}
 	total := int64(0)
 	for _, b := range left {
 		total += b.end - b.start
@@ -104,7 +128,7 @@ func (l Look) limit(left map[int32]bound) (cut int64) {
 
 // poll reads the offsets in left and returns how many it did not read in time.
 func (l Look) poll(ctx context.Context, c Config, left map[int32]bound,
-	f func(key, value []byte)) (rest int64, err error) {
+	f func(*kgo.Record) error) (rest int64, err error) {
 	from := map[int32]kgo.Offset{}
 	for p, b := range left {
 		from[p] = kgo.NewOffset().At(b.start)
@@ -140,8 +164,8 @@ func (l Look) poll(ctx context.Context, c Config, left map[int32]bound,
 				delete(left, r.Partition) // compaction has removed the last records
 				return
 			}
-			if !r.Attrs.IsControl() {
-				f(r.Key, r.Value)
+			if failed == nil && !r.Attrs.IsControl() {
+				failed = f(r)
 			}
 			if b.start = r.Offset + 1; b.start >= b.end {
 				delete(left, r.Partition)
@@ -149,6 +173,9 @@ func (l Look) poll(ctx context.Context, c Config, left map[int32]bound,
 				left[r.Partition] = b
 			}
 		})
+		if failed != nil {
+			return 0, failed
+		}
 	}
 	return 0, nil
 }

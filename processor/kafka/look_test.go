@@ -120,6 +120,46 @@ func TestLookStopsInTime(t *testing.T) {
 	}
 }
 
+// A look that follows reads committed records as they come, from the current end or from
+// the start, until its function ends it.
+func TestLookFollows(t *testing.T) {
+	c := start(t)
+	c.topics(2, "a")
+	c.produce("a", 0, "1")
+	enough := errors.New("enough")
+	for _, latest := range []bool{false, true} {
+		got, end := make(chan string, 100), make(chan error, 1)
+		go func() {
+			_, err := kafka.Look{Topic: "a", Follow: true, Latest: latest}.Each(t.Context(), c.cfg, func(r *kgo.Record) error {
+				got <- string(r.Value)
+				if string(r.Value) == "end" {
+					return enough
+				}
+				return nil
+			})
+			end <- err
+		}()
+		var err error
+		for wait := true; wait; { // until the look has begun, a record may be before its start
+			c.end(c.transaction("refused", "a", 1, "x"), kgo.TryAbort)
+			c.end(c.transaction("taken", "a", 1, "end"), kgo.TryCommit)
+			select {
+			case err = <-end:
+				wait = false
+			case <-time.After(100 * time.Millisecond):
+			}
+		}
+		close(got)
+		var values []string
+		for v := range got {
+			values = append(values, v)
+		}
+		if slices.Contains(values, "x") || slices.Contains(values, "1") == latest || !errors.Is(err, enough) {
+			t.Errorf("latest %v: a look follows %q and ends with %v", latest, values, err)
+		}
+	}
+}
+
 // expired is a context whose deadline passes once a record has been read.
 type expired struct {
 	context.Context

@@ -22,8 +22,6 @@ import (
 	"flag"
 	"fmt"
 	"os"
-	"os/signal"
-	"syscall"
 	"time"
 
 	"keytrail/processor/internal/chaostest"
@@ -52,17 +50,10 @@ func main() {
 		fmt.Fprintln(os.Stderr, "chaos: want -duration of at least 10s, -rate and -instances of at least 1, and no arguments")
 		os.Exit(2)
 	}
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	v, err := run(ctx, o)
-	stop()
-	if err != nil {
-		fmt.Fprintln(os.Stderr, "chaos:", err)
-		os.Exit(1)
-	}
-	fmt.Println(v.line())
-	if !v.clean() {
-		os.Exit(1)
-	}
+	chaostest.Main("chaos", func(ctx context.Context) (string, bool, error) {
+		v, err := run(ctx, o)
+		return v.line(), v.clean(), err
+	})
 }
 
 func run(ctx context.Context, o options) (v verdict, err error) {

@@ -30,9 +30,7 @@ import (
 	"flag"
 	"fmt"
 	"os"
-	"os/signal"
 	"sync"
-	"syscall"
 	"time"
 
 	"keytrail/processor/internal/chaostest"
@@ -68,17 +66,10 @@ func main() {
 		}
 		return
 	}
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	v, err := run(ctx, o)
-	stop()
-	if err != nil {
-		fmt.Fprintln(os.Stderr, "chaossinks:", err)
-		os.Exit(1)
-	}
-	fmt.Println(v.line())
-	if !v.clean() {
-		os.Exit(1)
-	}
+	chaostest.Main("chaossinks", func(ctx context.Context) (string, bool, error) {
+		v, err := run(ctx, o)
+		return v.line(), v.clean(), err
+	})
 }
 
 func run(ctx context.Context, o options) (v verdict, err error) {

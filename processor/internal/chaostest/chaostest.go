@@ -8,7 +8,9 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"os/signal"
 	"path/filepath"
+	"syscall"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kgo"
@@ -18,6 +20,22 @@ import (
 
 // SessionTimeout is that of consumer groups. It is short, so that a run sees many of them.
 const SessionTimeout = 8 * time.Second
+
+// Main runs a program until SIGINT or SIGTERM, and prints the last line that run returns. It
+// exits with status 1 if run fails or its verdict is not clean. name begins its errors.
+func Main(name string, run func(context.Context) (line string, clean bool, err error)) {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	line, clean, err := run(ctx)
+	stop()
+	if err != nil {
+		fmt.Fprintf(os.Stderr, "%s: %v\n", name, err)
+		os.Exit(1)
+	}
+	fmt.Println(line)
+	if !clean {
+		os.Exit(1)
+	}
+}
 
 // Dir returns the folder of a run: dir, or a new temporary folder if dir is "". The caller
 // calls done at the end: it deletes a temporary folder after a clean run, and otherwise names

@@ -18,7 +18,8 @@ type Fault struct {
 	Sender bool
 }
 
-// Door is a queue or topic that takes messages in requests of up to ten.
+// Door is a queue or topic that takes messages in requests of up to ten. It implements
+// sink.Sink.
 type Door struct {
 	// Send sends one request. It returns the fault of each message, nil for one that was
 	// taken, or an error of the call.
@@ -40,6 +41,9 @@ const mostMessages = 10
 
 // unsaid is the fault of a message that an answer does not mention: it is sent again.
 var unsaid = &Fault{Code: "Unsaid", Text: "the answer does not mention the message"}
+
+// Close does nothing: the connections end by themselves.
+func (d *Door) Close() error { return nil }
 
 // Deliver sends a batch, request after request, and stops at the first one that fails. Safe
 // for concurrent use.

@@ -49,6 +49,9 @@ type Settings struct {
 // DefaultSettings returns Settings that work if the environment names a Region.
 func DefaultSettings(timeout time.Duration) Settings { return Settings{Timeout: timeout} }
 
+// Output returns "": a sink into AWS writes no local file.
+func (*Settings) Output() string { return "" }
+
 func (s *Settings) config() client.Config {
 	return client.Config{Region: s.Region, Profile: s.Profile, Endpoint: s.Endpoint, RoleARN: s.RoleARN,
 		ExternalID: s.ExternalID}

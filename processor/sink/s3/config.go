@@ -112,9 +112,6 @@ func (c *Config) Open(sink.Identity) (sink.Sink, error) {
 	})}, nil
 }
 
-// Output returns "": the sink writes no local file.
-func (*Config) Output() string { return "" }
-
 // input returns the request for an object, without its body.
 func (c *Config) input(key string) *awss3.PutObjectInput {
 	in := &awss3.PutObjectInput{Bucket: &c.Bucket, Key: &key, ContentType: aws.String("application/gzip"),

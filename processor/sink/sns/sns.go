@@ -74,9 +74,9 @@ func (c *Config) Validate() error {
 // Sink publishes messages to one topic. It implements sink.Sink and is safe for concurrent
 // use.
 type Sink struct {
+	awssink.Door
 	api   *awssns.Client
 	topic string
-	door  awssink.Door
 }
 
 // Open returns a Sink for the topic that c names. It sends nothing.
@@ -93,24 +93,13 @@ func (c *Config) Open(sink.Identity) (sink.Sink, error) {
 		return nil, err
 	}
 	s := &Sink{api: awssns.NewFromConfig(cfg), topic: c.TopicARN}
-	s.door = awssink.Door{Send: s.send, Most: int(c.MaxMessage), FIFO: strings.HasSuffix(c.TopicARN, ".fifo"),
+	s.Door = awssink.Door{Send: s.send, Most: int(c.MaxMessage), FIFO: strings.HasSuffix(c.TopicARN, ".fifo"),
 		Writer: awssink.WriterOf(c.Body), Subject: subject}
 	if c.Body == BodyMail {
-		s.door.Writer = func() awssink.Writer { return mail{} }
+		s.Writer = func() awssink.Writer { return mail{} }
 	}
 	return s, nil
 }
-
-// Output returns "": the sink writes no file.
-func (*Config) Output() string { return "" }
-
-// Deliver publishes the batch in requests of up to ten messages.
-func (s *Sink) Deliver(ctx context.Context, batch []sink.Record) error {
-	return s.door.Deliver(ctx, batch)
-}
-
-// Close does nothing: the connections end by themselves.
-func (s *Sink) Close() error { return nil }
 
 func (s *Sink) send(ctx context.Context, messages []awssink.Message) (awssink.Faults, error) {
 	in := &awssns.PublishBatchInput{TopicArn: &s.topic}

@@ -63,9 +63,9 @@ func (c *Config) Validate() error {
 
 // Sink sends messages to one queue. It implements sink.Sink and is safe for concurrent use.
 type Sink struct {
-	api  *awssqs.Client
-	url  string
-	door awssink.Door
+	awssink.Door
+	api *awssqs.Client
+	url string
 }
 
 // Open returns a Sink for the queue that c names. It sends nothing.
@@ -78,21 +78,10 @@ func (c *Config) Open(sink.Identity) (sink.Sink, error) {
 		return nil, err
 	}
 	s := &Sink{api: awssqs.NewFromConfig(cfg), url: c.QueueURL}
-	s.door = awssink.Door{Send: s.send, Most: int(c.MaxMessage), FIFO: strings.HasSuffix(c.QueueURL, ".fifo"),
+	s.Door = awssink.Door{Send: s.send, Most: int(c.MaxMessage), FIFO: strings.HasSuffix(c.QueueURL, ".fifo"),
 		Writer: awssink.WriterOf(c.Body)}
 	return s, nil
 }
-
-// Output returns "": the sink writes no file.
-func (*Config) Output() string { return "" }
-
-// Deliver sends the batch in requests of up to ten messages.
-func (s *Sink) Deliver(ctx context.Context, batch []sink.Record) error {
-	return s.door.Deliver(ctx, batch)
-}
-
-// Close does nothing: the connections end by themselves.
-func (s *Sink) Close() error { return nil }
 
 func (s *Sink) send(ctx context.Context, messages []awssink.Message) (awssink.Faults, error) {
 	in := &awssqs.SendMessageBatchInput{QueueUrl: &s.url}

@@ -84,7 +84,7 @@ func checkout() (string, error) {
 			return dir, nil
 		}
 	}
-	return "", errors.Join(err, errors.New("there is no scripts/collector above the working directory"))
+	return "", errors.Join(err, errors.New("no parent directory has scripts/collector; run this inside the repository"))
 }
 
 // writeRequests writes the records as OTLP requests, each behind its length.

@@ -84,7 +84,7 @@ func ours(to *receivers, records []sink.Record, dir string) (rows []*row, err er
 	for _, c := range configurations(to, dir) {
 		at := slices.IndexFunc(all.Kinds, func(k all.Kind) bool { return string(k.Type) == c.kind })
 		if at < 0 {
-			return nil, fmt.Errorf("%s: there is no sink of the type %q", c.name, c.kind)
+			return nil, fmt.Errorf("%s: unknown sink type %q", c.name, c.kind)
 		}
 		config, flying := all.Kinds[at].Default(), min(inFlight, all.Kinds[at].InFlight)
 		if err := yaml.Unmarshal([]byte(c.settings), config); err != nil {

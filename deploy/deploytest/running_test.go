@@ -34,7 +34,7 @@ const (
 func runningTrail(t *testing.T) string {
 	dir := os.Getenv("KEYTRAIL_COMPOSE")
 	if dir == "" {
-		t.Skip("make compose-test runs it")
+		t.Skip("NOT RUN: docker-compose.yml was not started; make compose-test starts it")
 	}
 	return dir
 }

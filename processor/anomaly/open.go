@@ -28,8 +28,8 @@ const openCost = 250
 // other letters.
 const openKind = "a\n"
 
-// OpenSet holds the open anomalies of one partition, whoever found them, and ends them:
-// each has a time, and is published again as ended when it was not found again until then.
+// OpenSet holds the open anomalies of one partition and ends them. Each anomaly has a time;
+// if no stage finds it again by then, it is published once more, as ended.
 //
 // A late call may show an ended anomaly again. Then it is put again, with a higher
 // revision, and ends again, so the last record of an anomaly is that of its end. A set

@@ -110,7 +110,7 @@ var detections = []detection{
 		note: "refusals only, by their number and the number of keys; windows count other failures"},
 	{peer: "elastic ml_cloudtrail_rare_method_by_user", asks: "a call that a user does not usually make", ours: []string{"first_use"}, hits: []events{history(parameterOf(mallory))}, misses: []events{history(parameterOf(role("app")))},
 		note: "by key and principal, not by operation"},
-	{peer: "elastic ml_cloudtrail_rare_method_by_city", asks: "a call from a city that is rare for this operation", ours: []string{"sigma/call_from_unexpected_network"},
+	{peer: "elastic ml_cloudtrail_rare_method_by_city", asks: "a call from a city where this operation is unusual", ours: []string{"sigma/call_from_unexpected_network"},
 		hits: []events{{made("Decrypt", "sourceIPAddress", `"198.51.100.9"`)}}, misses: []events{{made("Decrypt")}}, note: "by a list of your networks, as there is no database of places"},
 	{peer: "elastic ml_cloudtrail_rare_method_by_country", asks: "the same by country", ours: []string{"sigma/call_from_unexpected_network"},
 		hits: []events{{made("Decrypt", "sourceIPAddress", `"2001:db9::1"`)}}, misses: []events{{made("Decrypt", "sourceIPAddress", `"2001:db8::1"`)}}, note: "as before"},

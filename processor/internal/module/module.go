@@ -16,7 +16,7 @@ func Root() (string, error) {
 			return dir, nil
 		}
 		if dir == filepath.Dir(dir) {
-			return "", errors.New("there is no go.mod above the working directory")
+			return "", errors.New("no parent directory has a go.mod; run this inside the module")
 		}
 	}
 	return "", err

@@ -11,8 +11,8 @@ import (
 	"keytrail/processor/sink"
 )
 
-// Hook are the settings of a receiver whose whole URL is a secret, because whoever knows it
-// can send, such as an incoming webhook of Slack. A sink's Config embeds them with the tag
+// Hook configures a receiver whose whole URL is a secret, such as an incoming webhook of
+// Slack: knowing the URL is enough to send. A sink's Config embeds them with the tag
 // `yaml:",inline"`. No error, log or metric shows more of the URL than scheme and host.
 type Hook struct {
 	// URL is where each request goes, with its path and query.

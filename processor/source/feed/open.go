@@ -65,7 +65,7 @@ type Config struct {
 	Path          string
 	FromBeginning bool
 	Exclude       []string
-	// Start is the time from which S3 and Lookup are read when there is no checkpoint;
+	// Start is the first event time that S3 and Lookup read without a checkpoint;
 	// zero is the beginning.
 	Start time.Time
 	// Accounts and Regions are s3.FollowerConfig's; Regions is also lookup.Config's.

@@ -51,6 +51,10 @@ type Stateful interface {
 	// Position returns, after Assign, the position that Read passed before the newest
 	// restored commit; ok is false for a partition without state.
 	Position(partition int32) (at Position, ok bool)
+	// Starts is called before the first record of a partition with the start of its log,
+	// the offset before which records were deleted. Aborted transactions leave it alone:
+	// the first record may have a larger offset although there was none before it.
+	Starts(partition int32, offset int64)
 	// Expired is called before the first record of a partition if the offsets [from, to)
 	// were deleted unread.
 	Expired(partition int32, from, to int64)
@@ -136,6 +140,9 @@ func (s *session) begin(ctx context.Context, fresh map[int32]Position, again map
 		if expired {
 			s.expired(p, at.Offset, starts[p])
 			at = Position{Offset: starts[p], Epoch: -1, Topic: at.Topic}
+		}
+		if state, ok := s.p.(Stateful); ok {
+			state.Starts(p, starts[p])
 		}
 		s.next[p] = at
 	}

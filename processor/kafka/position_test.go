@@ -1,6 +1,7 @@
 package kafka_test
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"math/rand/v2"
@@ -23,6 +24,7 @@ type stated struct {
 }
 
 func (s *stated) Position(int32) (kafka.Position, bool)      { return s.at, s.ok }
+func (s *stated) Starts(int32, int64)                        {}
 func (s *stated) Expired(int32, int64, int64)                {}
 func (s *stated) Read(next map[int32]kafka.Position, _ bool) { s.at, s.ok = next[0], true }
 
@@ -66,6 +68,57 @@ func TestBegin(t *testing.T) {
 		case err != nil || group.Offset >= 0 && at != group || group.Offset < 0 && at.Offset != start || expired != (group.Offset >= 0 && group.Offset < start):
 			t.Fatalf("without state, %s: %v, %v, %v", what, at, expired, err)
 		}
+	}
+}
+
+// starting is an echo that tells the starts of its logs.
+type starting struct {
+	stated
+	starts chan int64
+}
+
+func (s *starting) Position(int32) (at kafka.Position, ok bool) { return at, false }
+func (s *starting) Starts(_ int32, offset int64)                { s.starts <- offset }
+func (s *starting) Read(map[int32]kafka.Position, bool)         {}
+
+// A log whose first transactions were aborted has lost nothing. One whose records were
+// deleted has.
+func TestStartsOfLogs(t *testing.T) {
+	c := start(t)
+	c.topics(1, "in", "out")
+	c.end(c.transaction("aborted", "in", 0, "x", "y"), kgo.TryAbort)
+	c.produce("in", 0, values(0, 3)...)
+	first := func(group string) int64 {
+		ctx, cancel := context.WithCancel(t.Context())
+		s := &starting{stated{echo: newEcho(c)}, make(chan int64, 100)}
+		tr := &kafka.Transact{Kafka: c.cfg, Group: group, Topic: "in", TransactionID: group, Interval: 30 * time.Millisecond,
+			Records: 1000, GiveUp: patience}
+		ended := make(chan error, 1)
+		go func() { ended <- tr.Run(ctx, s) }()
+		defer func() {
+			cancel()
+			if err := <-ended; err != nil {
+				t.Error(err)
+			}
+		}()
+		select {
+		case offset := <-s.starts:
+			return offset
+		case <-time.After(patience):
+			t.Fatal("no partition is assigned")
+			return 0
+		}
+	}
+	if got := first("g"); got != 0 {
+		t.Errorf("after an aborted transaction the log starts at %d", got)
+	}
+	var to kadm.Offsets
+	to.AddOffset("in", 0, 4, -1)
+	if done, err := c.adm.DeleteRecords(t.Context(), to); err != nil || done.Error() != nil {
+		t.Fatal(err, done.Error())
+	}
+	if got := first("h"); got != 4 {
+		t.Errorf("after records were deleted the log starts at %d", got)
 	}
 }
 

@@ -51,6 +51,7 @@ type countTask struct {
 	progress  eventtime.Progress
 	log       countLog
 	at        kafka.Position // position in the source
+	cut       bool           // records before the first one were deleted
 	begun     bool           // from and to are known
 	sequence  uint64
 	from, to  int64      // range of offsets counted since the last commit: [from, to)

@@ -208,6 +208,9 @@ func (c *counter) Position(partition int32) (at kafka.Position, ok bool) {
 	return t.at, t.log.stored
 }
 
+// Starts implements kafka.Stateful.
+func (c *counter) Starts(partition int32, offset int64) { c.tasks[partition].cut = offset > 0 }
+
 // Expired implements kafka.Stateful: the next frame reports the missing offsets.
 func (c *counter) Expired(partition int32, from, to int64) {
 	t := c.tasks[partition]

@@ -45,6 +45,9 @@ func (d *detector) Position(partition int32) (at kafka.Position, ok bool) {
 	return t.at, t.stored
 }
 
+// Starts implements kafka.Stateful. Each frame names its own offsets.
+func (d *detector) Starts(int32, int64) {}
+
 // Expired implements kafka.Stateful. The next frame of each source shows whether frames
 // expired: every source keeps sending the passage of time.
 func (d *detector) Expired(int32, int64, int64) {}

@@ -61,7 +61,7 @@ func (c *counter) arrive(t *countTask, r *kgo.Record) (now int64) {
 	c.now, t.lastEvent = clock.UnixNano(), c.since(clock)
 	c.topic.moved = t.lastEvent
 	hold := t.progress.Hold()
-	t.progress.Arrive(r.Timestamp.UnixNano(), r.Offset > 0)
+	t.progress.Arrive(r.Timestamp.UnixNano(), t.cut)
 	if t.progress.Hold() != hold {
 		t.held = t.lastEvent
 	}

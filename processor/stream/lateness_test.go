@@ -50,6 +50,21 @@ func newLateRig(t *testing.T) *lateRig {
 	return r
 }
 
+// Nothing is missing in front of the first record when only aborted transactions are. Then
+// there is no hold, and windows close from the first record on.
+func TestHoldOnlyAfterDeletedRecords(t *testing.T) {
+	for start, want := range map[int64]bool{0: false, 3: true} {
+		r := newLateRig(t)
+		r.s.c.Starts(0, start)
+		if err := r.s.c.Process(&kgo.Record{Topic: r.s.c.p.Topics.Events, Offset: 5, Timestamp: r.now, Value: []byte("x")}); err != nil {
+			t.Fatal(err)
+		}
+		if got := r.s.c.tasks[0].progress.Holding(); got != want {
+			t.Errorf("a log that starts at %d: hold %v, want %v", start, got, want)
+		}
+	}
+}
+
 // isLate reports whether a call at an event time is late.
 func (t *countTask) isLate(at int64, p *Pipeline) bool {
 	return eventtime.End(at, p.Window.Detect.Size) <= t.late(p)

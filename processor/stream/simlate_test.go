@@ -22,6 +22,7 @@ type simLook struct {
 	watermark, told int64 // sent: windows up to it accept no more calls
 	now             int64
 	newest          int64 // the largest event time written so far
+	cut             bool  // the log had lost its beginning when the member got it
 }
 
 // look records the state of m before it processes a record, unless the record was counted
@@ -32,7 +33,8 @@ func (m *simMember) look(r *kgo.Record) {
 		return
 	}
 	if t := c.tasks[r.Partition]; t != nil && r.Offset >= t.to {
-		m.looks = append(m.looks, simLook{r.Partition, r.Offset, t.progress.Watermark(), t.sent.Late, m.s.now, m.s.load.newest})
+		m.looks = append(m.looks, simLook{r.Partition, r.Offset, t.progress.Watermark(), t.sent.Late, m.s.now, m.s.load.newest,
+			m.cut[r.Partition]})
 	}
 }
 
@@ -44,7 +46,7 @@ type simMarks struct {
 }
 
 // arrive takes the next record, and returns the latest plausible time of its event.
-func (k *simMarks) arrive(s *sim, r *kgo.Record, now int64) int64 {
+func (k *simMarks) arrive(s *sim, r *kgo.Record, now int64, cut bool) int64 {
 	w, disorder := r.Timestamp.UnixNano(), s.p.Window.OutOfOrderness
 	if w <= 0 { // nobody knows
 		k.end = 0
@@ -58,7 +60,7 @@ func (k *simMarks) arrive(s *sim, r *kgo.Record, now int64) int64 {
 	if k.clock = max(k.clock, w); k.timed {
 		k.settle()
 	}
-	if !k.timed && r.Offset > 0 {
+	if !k.timed && cut {
 		k.end = w + 2*disorder
 	} else if gap {
 		k.end = w + disorder
@@ -115,7 +117,7 @@ func (s *sim) fates() (letters map[string]int) {
 				s.fault("record %d of partition %d was never taken", offset, partition)
 				continue
 			}
-			known := marks.arrive(s, r, k.now)
+			known := marks.arrive(s, r, k.now, k.cut)
 			s.late[partition] = append(s.late[partition], simLate{offset, it.time, marks.takes(s)})
 			if it.json != nil {
 				s.fate(it, k, &marks, known, counted, letters)
@@ -208,6 +210,7 @@ func (s *sim) startOver() {
 			s.fault("starting over: %v", err)
 			return
 		}
+		c.Starts(q, int64(l.start))
 		t := c.tasks[q]
 		for _, k := range s.late[i] {
 			if k.offset < int64(l.start) {

@@ -20,6 +20,7 @@ type simMember struct {
 	p       kafka.Processor
 	owned   map[int32]bool  // in the member's view
 	next    map[int32]int64 // its positions
+	cut     map[int32]bool  // those whose log had lost its beginning
 	changes []simChange     // decisions of the group that the member has not seen
 	in      bool            // the group knows it
 	deaf    bool            // it is suspended or cut off, and sees no changes
@@ -38,7 +39,7 @@ type simChange struct {
 }
 
 func (s *sim) newMember(g *simGroup, p kafka.Processor) *simMember {
-	return &simMember{s: s, g: g, p: p, owned: map[int32]bool{}, next: map[int32]int64{}, in: true}
+	return &simMember{s: s, g: g, p: p, owned: map[int32]bool{}, next: map[int32]int64{}, cut: map[int32]bool{}, in: true}
 }
 
 // give assigns a partition to a member. The previous owner sees that, unless it is deaf,
@@ -163,7 +164,8 @@ func (m *simMember) begin(p int32, group int64) error {
 		}
 		at = kafka.Position{Offset: int64(l.start), Epoch: -1}
 	}
-	m.next[p] = at.Offset
+	m.p.(kafka.Stateful).Starts(p, int64(l.start))
+	m.next[p], m.cut[p] = at.Offset, l.start > 0
 	return nil
 }
 

@@ -132,13 +132,13 @@ func (s *sim) digest() string {
 }
 
 // The judge detects sabotage: if the simulation breaks a promise of Kafka or between
-// stages, at least one schedule in a hundred, or for two rare kinds in eight hundred,
+// stages, at least one schedule in a hundred, or for three rare kinds in eight hundred,
 // ends with wrong windows or dead letters, or a stage refuses to continue.
 func TestSimulationHasTeeth(t *testing.T) {
 	tools := newTools(t)
 	for wrong := sound + 1; wrong < sabotages; wrong++ {
 		enough, most := 20, 2000
-		if wrong == noOffsets || wrong == lieAboutLag { // these need more to do harm
+		if wrong == noOffsets || wrong == lieAboutLag || wrong == forgetHold { // these need more to do harm
 			enough, most = 5, 4000
 		}
 		first, found, n := "", 0, 0

@@ -9,6 +9,8 @@ import (
 	"strings"
 	"time"
 
+	"github.com/twmb/franz-go/pkg/kgo"
+
 	"keytrail/processor/internal/chaostest"
 	"keytrail/processor/internal/process"
 	"keytrail/processor/kafka/kafkatest"
@@ -57,11 +59,37 @@ rules: {sigma: [%q]}
 		f.cluster.Close()
 		return nil, err
 	}
-	if err := f.start(0); err != nil {
-		f.cluster.Close()
+	err = f.start(0)
+	if err == nil {
+		err = f.abort(ctx)
+	}
+	if err != nil {
+		f.close()
 		return nil, err
 	}
 	return f, nil
+}
+
+// abort begins each partition of kms.events with an aborted transaction: nothing is missing
+// in front of the first record, although its offset is not 0.
+func (f *fleet) abort(ctx context.Context) error {
+	cl, err := kgo.NewClient(kgo.SeedBrokers(f.brokers()...), kgo.TransactionalID("aborted"),
+		kgo.RecordPartitioner(kgo.ManualPartitioner()), kgo.UnknownTopicRetries(-1), kgo.RecordDeliveryTimeout(time.Minute))
+	if err != nil {
+		return err
+	}
+	defer cl.Close()
+	if err := cl.BeginTransaction(); err != nil {
+		return err
+	}
+	var records []*kgo.Record
+	for p := range int32(partitions) {
+		records = append(records, &kgo.Record{Topic: topics.Events, Partition: p, Value: []byte("aborted")})
+	}
+	if err := cl.ProduceSync(ctx, records...).FirstErr(); err != nil {
+		return err
+	}
+	return cl.EndTransaction(ctx, kgo.TryAbort)
 }
 
 func (f *fleet) brokers() []string { return f.cluster.Brokers() }

@@ -31,6 +31,7 @@ var layers = [][]string{
 		"processor/linefile", "processor/lockfile", "processor/source", "processor/generate", "processor/internal/module", "processor/internal/certs", "processor/internal/oracle/..."},
 	{"processor/source/...", "processor/kafka", "processor/sink", "processor/telemetry", "processor/screen",
 		"processor/baseline", "processor/dedup", "processor/sigma", "processor/rule", "processor/explain"},
+	{"processor/status"},
 	{"processor/read", "processor/count", "processor/kafka/kafkatest", "processor/sink/sinktest", "processor/sink/httpsink",
 		"processor/sink/ids"},
 	{"processor/sink/awssink"},

@@ -154,7 +154,7 @@ func newPipeline(cfg *config.Config, brokers []string, tel *telemetry.Telemetry,
 		MessageRecords: cfg.Decode.MessageRecords, MessageBytes: int64(cfg.Decode.MessageBytes),
 		Read: read.Options{Limits: cfg.Decode.Limits(), OmitBody: cfg.Decode.Body == config.BodyNone,
 			SelfPrincipals: cfg.SelfPrincipals},
-		Resource: resource(cfg.Resource), Telemetry: tel, Log: log,
+		Resource: resource(cfg.Resource), Telemetry: tel, Log: log, Version: release,
 	}
 }
 

@@ -41,8 +41,8 @@ func (a *app) tap() *cobra.Command {
 		Use: "tap TOPIC -c FILE [FLAGS]", GroupID: groupRun,
 		Short: "Print the records of a topic, decoded",
 		Long: "Prints the committed records of a topic of a configuration's Kafka, in the order of each\n" +
-			"partition. TOPIC is raw, events, dedup, partials, state, windows, anomalies or deadletter,\n" +
-			"with or without the prefix. It reads without a consumer group, and changes nothing.\n\n" +
+			"partition. TOPIC is raw, events, dedup, partials, state, windows, anomalies, deadletter or\n" +
+			"status, with or without the prefix. It reads without a consumer group and changes nothing.\n\n" +
 			"As JSON, events, windows and anomalies are OTLP/JSON, one LogsData object a line. Records\n" +
 			"of the other topics are objects with their topic, place, time and key, and with the\n" +
 			"decoded \"value\". The state of an entity stays packed; its key names the entity.\n\n" +

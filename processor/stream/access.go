@@ -21,6 +21,7 @@ func (p *Pipeline) access(stages Stages) map[string]kafka.Access {
 		}
 	}
 	add(stages == Stages{}, kafka.Write, t.Events, t.DeadLetter)
+	add(stages != Stages{}, kafka.Read|kafka.Write, t.Status)
 	add(stages.Collect && len(p.Sources) > 0, kafka.Write, t.Events, t.DeadLetter)
 	add(stages.Normalize, kafka.Read, t.Raw)
 	add(stages.Normalize, kafka.Write, t.Events, t.DeadLetter)

@@ -110,6 +110,7 @@ func (c *counter) Assign(ctx context.Context, partitions []int32) error {
 		}
 	}
 	maps.Copy(c.tasks, tasks)
+	c.owns()
 	c.p.forgot("count", forgotten)
 	if n > 0 {
 		c.p.Log.Info("count: state restored", "partitions", len(partitions), "records", n,
@@ -124,6 +125,16 @@ func (c *counter) Revoke(partitions []int32) {
 		delete(c.tasks, p)
 	}
 	c.stats = tally{}
+	c.owns()
+}
+
+// owns shows the sources and their watermarks to the status.
+func (c *counter) owns() {
+	marks := map[int32]int64{}
+	for p, t := range c.tasks {
+		marks[p] = t.sent.Watermark
+	}
+	c.p.owns("count", c.p.Topics.Events, marks)
 }
 
 func (c *counter) Lag(behind map[int32]int64) {
@@ -284,4 +295,7 @@ func (c *counter) frames(t *countTask, mark, late int64, idle bool) {
 func (c *counter) Committed(ok bool) {
 	c.out = nil
 	c.stats.commit(c.p, "count", ok)
+	if ok {
+		c.owns()
+	}
 }

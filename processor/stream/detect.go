@@ -114,6 +114,7 @@ func (d *detector) Assign(ctx context.Context, partitions []int32) error {
 		}
 	}
 	maps.Copy(d.tasks, tasks) // all or none: see counter.Assign
+	d.owns()
 	d.p.room.beside(d.packed(nil))
 	d.p.room.follow(d.p.now())
 	return nil
@@ -162,6 +163,16 @@ func (d *detector) Revoke(partitions []int32) {
 		delete(d.tasks, p)
 	}
 	d.stats = tally{}
+	d.owns()
+}
+
+// owns shows the partitions and their watermarks to metrics and status.
+func (d *detector) owns() {
+	marks := map[int32]int64{}
+	for p, t := range d.tasks {
+		marks[p] = t.meta.Watermark
+	}
+	d.p.owns("detect", d.p.Topics.Partials, marks)
 }
 
 // Lag is unused: frames carry what detect waits for.
@@ -261,7 +272,6 @@ const mostWindows = 50_000
 // output reports whether it stopped before the end of the step.
 func (d *detector) output(t *detectTask, now int64, left *int) (more bool) {
 	mark := t.sources.Mark(int(d.p.Partitions[d.p.Topics.Events]))
-	d.stats.watermark = mark.Watermark
 	size := d.p.Window.Detect.Size
 	t.meta.Hold = max(t.meta.Hold, t.slowest(d.p.Partitions[d.p.Topics.Partials]))
 	if mark != eventtime.Unknown() { // held windows are bounded state
@@ -313,4 +323,7 @@ func (d *detector) changelog(t *detectTask) {
 func (d *detector) Committed(ok bool) {
 	d.out = nil
 	d.stats.commit(d.p, "detect", ok)
+	if ok {
+		d.owns()
+	}
 }

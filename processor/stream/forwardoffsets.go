@@ -90,6 +90,9 @@ func (f *forwarder) begin(ctx context.Context, o offsets) error {
 		for p, offset := range fresh[topic] {
 			partitions[p] = kgo.NewOffset().At(offset)
 		}
+		for p := range partitions {
+			f.part.owned.add(topic, p)
+		}
 	}
 	if err := f.storeFirst(ctx, fresh); err != nil {
 		return fmt.Errorf("sink %q: cannot store where it begins: %w", f.d.Name, err)
@@ -364,6 +367,10 @@ func (f *forwarder) revoked(ctx context.Context, list map[string][]int32, commit
 			delete(f.next[topic], p)
 			delete(f.committed[topic], p)
 			delete(f.plans[topic], p)
+			f.part.owned.drop(topic, p)
 		}
+	}
+	if f.part.owned.none() { // what was in trouble is another process's
+		f.part.tell(sink.Status{State: sink.StateTaking})
 	}
 }

@@ -12,6 +12,7 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kgo"
 
+	"keytrail/processor/eventtime"
 	"keytrail/processor/kafka"
 	"keytrail/processor/read"
 	"keytrail/schemas/decoding"
@@ -33,6 +34,7 @@ type normalizer struct {
 	counts read.Counts // of this transaction
 	out    []*kgo.Record
 	stats  tally
+	owned  map[int32]int64 // the partitions; they have no watermark
 
 	held    int64 // bytes of out
 	one     int64 // number of those from the current message
@@ -52,16 +54,28 @@ const overhead = 300
 var errMessage = errors.New("message is too large")
 
 func newNormalizer(p *Pipeline) *normalizer {
-	n := &normalizer{p: p, heavy: mostHeld / 16}
+	n := &normalizer{p: p, heavy: mostHeld / 16, owned: map[int32]int64{}}
 	n.in = read.NewRecords(read.Config{
 		Options: p.Read, Encoded: true, Counts: &n.counts, Record: n.publish, Dead: n.dead, Now: time.Now,
 	})
 	return n
 }
 
-func (n *normalizer) Assign(context.Context, []int32) error { return nil }
+func (n *normalizer) Assign(_ context.Context, partitions []int32) error {
+	for _, p := range partitions {
+		n.owned[p] = eventtime.None
+	}
+	n.p.owns("normalize", n.p.Topics.Raw, n.owned)
+	return nil
+}
 
-func (n *normalizer) Revoke([]int32) { n.drop() }
+func (n *normalizer) Revoke(partitions []int32) {
+	for _, p := range partitions {
+		delete(n.owned, p)
+	}
+	n.p.owns("normalize", n.p.Topics.Raw, n.owned)
+	n.drop()
+}
 
 // drop forgets the transaction.
 func (n *normalizer) drop() {

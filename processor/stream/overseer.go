@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"fmt"
+	"slices"
 	"sync"
 	"time"
 
@@ -24,6 +25,8 @@ type part struct {
 	state               *telemetry.SinkState   // of a sink
 	progress            *telemetry.SourceState // of a source
 	works               bool                   // of a stage: no failure since its last success; owned by its goroutine
+
+	owned owned
 
 	mu      sync.Mutex // guards the following fields of a sink
 	status  sink.Status
@@ -88,7 +91,7 @@ func (p *Pipeline) addPart(one *part, reasons ...string) (err error) {
 // oversee watches topics and groups until ctx is done, and returns an error if a topic
 // has changed. It reports everything else to the metrics and probes.
 func (p *Pipeline) oversee(ctx context.Context, stages Stages) error {
-	m, err := kafka.NewMonitor(p.Kafka, p.topics(stages))
+	m, err := kafka.NewMonitor(p.Kafka, without(p.topics(stages), p.Topics.Status))
 	if err != nil {
 		return err
 	}
@@ -116,6 +119,12 @@ func (p *Pipeline) oversee(ctx context.Context, stages Stages) error {
 		case <-time.After(lookEvery):
 		}
 	}
+}
+
+// without returns the topics except one: that of the status may be deleted, because no count
+// depends on it.
+func without(topics []kafka.Topic, name string) []kafka.Topic {
+	return slices.DeleteFunc(topics, func(t kafka.Topic) bool { return t.Name == name })
 }
 
 // lookAtTopics compares the topics with their first state, and sometimes requests their
@@ -173,6 +182,7 @@ func (p *Pipeline) look(ctx context.Context, m *kafka.Monitor, one *part) error 
 		}
 	}
 	one.lag.Set(total, asked)
+	one.owned.saw(standings, total, asked)
 	if one.sink == "" {
 		return nil
 	}

@@ -28,6 +28,7 @@ import (
 	"keytrail/processor/sigma"
 	"keytrail/processor/sink"
 	"keytrail/processor/sink/filter"
+	"keytrail/processor/status"
 	"keytrail/processor/telemetry"
 	"keytrail/processor/window"
 	"keytrail/schemas/otellog"
@@ -98,6 +99,9 @@ type Pipeline struct {
 	Log            *slog.Logger
 	// Secrets are removed from the details of dead letters; nil for none. The log removes its own.
 	Secrets *setting.Scrubber
+	Version string // of the program, for its status
+	// Status, when set, receives the status of all processes of the installation.
+	Status *status.Table
 	// Ready, when set, is called once the topics exist.
 	Ready func()
 
@@ -145,9 +149,16 @@ func (p *Pipeline) Run(ctx context.Context, stages Stages) error {
 		}
 	}()
 	defer p.room.leave()
+	r, err := p.newReporter()
+	if err != nil {
+		return err
+	}
+	defer r.end(ctx)
 	g := newGroup(ctx)
 	run := g.run
 	run(true, func(ctx context.Context) error { return p.oversee(ctx, stages) })
+	run(true, r.run)
+	run(p.Status != nil, p.followStatus)
 	counted := make(chan struct{})
 	if !stages.Count {
 		close(counted)

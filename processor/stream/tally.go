@@ -1,6 +1,8 @@
 package stream
 
 import (
+	"time"
+
 	"keytrail/processor/anomaly"
 	"keytrail/processor/telemetry"
 	"keytrail/schemas/decoding"
@@ -14,7 +16,6 @@ type tally struct {
 	filtered                                                                            decoding.Filtered
 	reasons                                                                             map[string]int // dead letters
 	anomalies                                                                           []anomaly.Kind
-	watermark                                                                           int64
 	// calls of others, by scope
 	others [wire.ScopePair + 1]int
 	// offsets that were deleted unread
@@ -38,6 +39,7 @@ func (t *tally) commit(p *Pipeline, stage string, ok bool) {
 		return
 	}
 	p.works(stage)
+	p.partOf(stage, "").committed(time.Now())
 	if s.expired > 0 {
 		p.expired(stage, s.expired)
 	}
@@ -67,9 +69,6 @@ func (t *tally) commit(p *Pipeline, stage string, ok bool) {
 	}
 	for _, kind := range s.anomalies {
 		p.Telemetry.AnomaliesPublished(string(kind), 1)
-	}
-	if w := p.watermarks[stage]; w != nil && s.watermark > 0 {
-		w.Set(s.watermark)
 	}
 }
 

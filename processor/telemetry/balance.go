@@ -14,6 +14,7 @@ import (
 type Balance struct {
 	Stage, Sink                                            string
 	Received, Delivered, DeadLettered, Filtered, Duplicate int64
+	Reasons                                                map[string]int64 // of dead letters
 }
 
 // InFlight returns the number of received records without an outcome.
@@ -79,6 +80,10 @@ func addTo(balances map[[2]string]*Balance, name string, point metricdata.DataPo
 		b.Delivered += point.Value
 	case nameDeadLettered:
 		b.DeadLettered += point.Value
+		if b.Reasons == nil {
+			b.Reasons = map[string]int64{}
+		}
+		b.Reasons[text(labelReason)] += point.Value
 	case nameFiltered:
 		b.Filtered += point.Value
 	case nameDuplicate:

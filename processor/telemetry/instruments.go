@@ -351,6 +351,9 @@ type Watermark struct{ nanos atomic.Int64 }
 // gauge.
 func (w *Watermark) Set(nanos int64) { w.nanos.Store(nanos) }
 
+// Nanos returns what Set has set.
+func (w *Watermark) Nanos() int64 { return w.nanos.Load() }
+
 // Watermark adds the lag of a stage's watermark to the metrics: clock minus watermark at
 // the time of the scrape, so that it grows while the stage stands still.
 func (t *Telemetry) Watermark(stage string) (*Watermark, error) {

@@ -35,6 +35,13 @@ func (t *Telemetry) SourceState(source string) (*SourceState, error) {
 	return s, err
 }
 
+// Now returns when the source was last polled, and how many objects wait.
+func (s *SourceState) Now() (polled time.Time, waiting int) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.polled, s.waiting
+}
+
 // Polled records that the source looked for new objects without an error.
 func (s *SourceState) Polled(at time.Time) {
 	s.mu.Lock()

@@ -187,7 +187,8 @@ func TestBalances(t *testing.T) {
 		t.Fatal(err)
 	}
 	want := []Balance{
-		{Stage: "count", Received: 10, Delivered: 4, DeadLettered: 2, Filtered: 2, Duplicate: 1},
+		{Stage: "count", Received: 10, Delivered: 4, DeadLettered: 2, Filtered: 2, Duplicate: 1,
+			Reasons: map[string]int64{"bad_time": 1, "late": 1}},
 		{Stage: "forward", Sink: "siem", Received: 3, Delivered: 3},
 	}
 	if fmt.Sprint(balances) != fmt.Sprint(want) {

@@ -23,6 +23,7 @@ type Topics struct {
 	State      string // changelog of stage detect, compacted
 	Dedup      string // ids that stage count has seen, by source partition
 	DeadLetter string // input that could not be processed, with the reason
+	Status     string // the state of each process, compacted
 }
 
 // DefaultPrefix is the prefix of the topic names.
@@ -33,7 +34,7 @@ func NewTopics(prefix string) Topics {
 	return Topics{
 		Raw: prefix + "raw", Events: prefix + "events", Partials: prefix + "partials",
 		Windows: prefix + "windows", Anomalies: prefix + "anomalies", State: prefix + "state",
-		Dedup: prefix + "dedup", DeadLetter: prefix + "deadletter",
+		Dedup: prefix + "dedup", DeadLetter: prefix + "deadletter", Status: prefix + "status",
 	}
 }
 

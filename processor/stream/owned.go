@@ -1,0 +1,91 @@
+package stream
+
+import (
+	"sync"
+	"time"
+
+	"keytrail/processor/eventtime"
+	"keytrail/processor/kafka"
+	"keytrail/processor/status"
+)
+
+// owned is what a stage or sink of this process owns, and how it gets on. It is replaced as a
+// whole, so nothing remains of a partition that has gone to another process. It is safe for
+// concurrent use.
+type owned struct {
+	mu      sync.Mutex             // guards what follows
+	marks   map[status.Place]int64 // the partitions with their watermarks; eventtime.None without one
+	at      time.Time              // of the last commit, or when there was last nothing to commit
+	looks   map[status.Place]status.Look
+	tracker status.Tracker
+	lag     int64     // of the whole group
+	asked   time.Time // when it was known; zero: never
+}
+
+// owns records the partitions that a stage owns, with their watermarks. The gauge of the
+// stage's watermark is the earliest one, and is hidden without any.
+func (p *Pipeline) owns(stage, topic string, marks map[int32]int64) {
+	earliest, all := int64(0), make(map[status.Place]int64, len(marks))
+	for partition, mark := range marks {
+		all[status.Place{Topic: topic, Partition: partition}] = mark
+		if mark > eventtime.None && (earliest == 0 || mark < earliest) {
+			earliest = mark
+		}
+	}
+	if w := p.watermarks[stage]; w != nil {
+		w.Set(earliest)
+	}
+	if one := p.partOf(stage, ""); one != nil {
+		one.owned.mu.Lock()
+		defer one.owned.mu.Unlock()
+		one.owned.marks = all
+	}
+}
+
+// add and drop change the partitions of a sink.
+func (o *owned) add(topic string, partition int32) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if o.marks == nil {
+		o.marks = map[status.Place]int64{}
+	}
+	o.marks[status.Place{Topic: topic, Partition: partition}] = eventtime.None
+}
+
+func (o *owned) drop(topic string, partition int32) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	delete(o.marks, status.Place{Topic: topic, Partition: partition})
+}
+
+// none reports whether nothing is owned.
+func (o *owned) none() bool {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return len(o.marks) == 0
+}
+
+// committed records that the part has committed, or had nothing to commit. A nil part is one
+// of a test.
+func (one *part) committed(at time.Time) {
+	if one == nil {
+		return
+	}
+	one.owned.mu.Lock()
+	defer one.owned.mu.Unlock()
+	one.owned.at = at
+}
+
+// saw takes in a look at the group: its lag, and the progress in the owned partitions.
+func (o *owned) saw(standings map[string]map[int32]kafka.Standing, lag int64, asked time.Time) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.lag, o.asked = lag, asked
+	o.looks = make(map[status.Place]status.Look, len(o.marks))
+	for at := range o.marks {
+		if s, ok := standings[at.Topic][at.Partition]; ok {
+			o.looks[at] = status.Look{Position: max(s.Start, s.Committed), End: s.End}
+		}
+	}
+	o.tracker.Saw(o.looks, o.at)
+}

@@ -29,14 +29,21 @@ type trail struct {
 	records [][]byte          // CloudTrail records in the order of their delivery
 	want    map[string]string // the oracle's windows
 	ids     map[string]bool   // of the events that concern KMS or a trail
+	began   time.Time
 	closer  [][]byte
 }
 
-// newTrail generates a trail of about n events, a tenth of them twice.
+// newTrail generates a trail of about n events in 40 hours, a tenth of them twice.
 func newTrail(t *testing.T, seed uint64, events int) *trail {
 	t.Helper()
-	began := time.Now().UTC().Add(-50 * time.Hour).Truncate(time.Hour)
-	g, err := generate.New(generate.Config{Seed: seed, Start: began, Duration: 40 * time.Hour, Events: events, DuplicateShare: 0.1})
+	return trailOf(t, seed, events, 40*time.Hour)
+}
+
+// trailOf generates a trail of some hours, which ended four to ten hours ago.
+func trailOf(t *testing.T, seed uint64, events int, length time.Duration) *trail {
+	t.Helper()
+	began := time.Now().UTC().Add(-length - min(10*time.Hour, 4*time.Hour+length/2)).Truncate(time.Hour)
+	g, err := generate.New(generate.Config{Seed: seed, Start: began, Duration: length, Events: events, DuplicateShare: 0.1})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -50,7 +57,7 @@ func newTrail(t *testing.T, seed uint64, events int) *trail {
 	if err != nil {
 		t.Fatal(err)
 	}
-	tr := &trail{ids: map[string]bool{}}
+	tr := &trail{ids: map[string]bool{}, began: began}
 	for _, e := range all {
 		tr.records = append(tr.records, e.JSON)
 		judge.AddRecord(e.JSON)
@@ -61,7 +68,7 @@ func newTrail(t *testing.T, seed uint64, events int) *trail {
 		}
 	}
 	tr.want = rowTexts(judge.Result())
-	tr.closer = [][]byte{[]byte(event("closer", "closer", began.Add(43*time.Hour)))}
+	tr.closer = [][]byte{[]byte(event("closer", "closer", began.Add(length+3*time.Hour)))}
 	return tr
 }
 

@@ -3,6 +3,7 @@ package cli_test
 import (
 	"bytes"
 	"compress/gzip"
+	"encoding/json"
 	"fmt"
 	"path/filepath"
 	"syscall"
@@ -88,4 +89,39 @@ func TestRunSourceAWS(t *testing.T) {
 	})
 	p.stop(t, syscall.SIGTERM)
 	rest.stop(t, syscall.SIGTERM)
+}
+
+// lookupSource asks the event history of two Regions.
+const lookupSource = `sources:
+  - {name: history, type: lookup, start_time: %[3]q, regions: [us-east-1, eu-west-1], lookup_delay: 1m, checkpoint: %[1]q, poll_interval: 100ms, aws_region: us-east-1, aws_endpoint: %[2]q}
+`
+
+// TestRunSourceLookup: one process reads CloudTrail's event history and is killed once; the
+// counts equal the oracle's.
+func TestRunSourceLookup(t *testing.T) {
+	heavy(t)
+	h, b, tr := awstest.StartHistory(t), startBroker(t), trailOf(t, 73, 900, 2*time.Hour)
+	for _, text := range tr.records {
+		var event struct {
+			EventSource, AWSRegion string
+			EventTime              time.Time
+		}
+		if err := json.Unmarshal(text, &event); err != nil {
+			t.Fatal(err)
+		}
+		h.Add(event.AWSRegion, event.EventSource, event.EventTime, string(text))
+	}
+	env := []string{"ARCHIVE=" + inTemp(t, "archive.ndjson")}
+	for name, value := range awstest.Environment {
+		env = append(env, name+"="+value)
+	}
+	config := b.config(t, fileSink, fmt.Sprintf(lookupSource, filepath.Join(t.TempDir(), "history.checkpoint"), h.URL, tr.began.Format(time.RFC3339)))
+	p := startWith(t, env, nil, nil, "run", "-c", config)
+	until(t, "the first events are published", func() bool { return len(b.committed(t, "kms.events").records) > 0 })
+	p.signal(t, syscall.SIGKILL)
+	p.code(t)
+	b.evict(t, "keytrail-normalize", "keytrail-count", "keytrail-detect", "keytrail-forward-archive")
+	p = startWith(t, env, nil, nil, "run", "-c", config)
+	b.equals(t, tr.want)
+	p.stop(t, syscall.SIGTERM)
 }

@@ -66,6 +66,50 @@ func TestRunSourceKilled(t *testing.T) {
 	}
 }
 
+// One process that runs all stages and reads a folder itself is killed at random times, also
+// while it starts or restores its state, or within a transaction: the counts equal the oracle's, and every event
+// reaches the sink.
+func TestRunSourceAllKilled(t *testing.T) {
+	heavy(t)
+	b, tr := startBroker(t), newTrail(t, 71, 3000)
+	folder, archive := t.TempDir(), inTemp(t, "archive.ndjson")
+	config := b.config(t, fileSink, fmt.Sprintf(sourceConfig, folder, filepath.Join(t.TempDir(), "trail.checkpoint")))
+	random := rand.New(rand.NewPCG(71, 71))
+	next, kills, within := 0, 10, 0
+	for kill := range kills {
+		p := run(t, config, archive)
+		for end := len(tr.records) * (kill + 1) / (kills + 1); next < end; {
+			to := min(next+1+random.IntN(80), end)
+			writeFile(t, filepath.Join(folder, fmt.Sprintf("%06d.json.gz", next)), tr.records[next:to])
+			next = to
+		}
+		if kill%3 == 2 {
+			p.ready(t)
+			for i := 0; i < 500 && b.undecided(t, "kms.partials", "kms.windows", "kms.state") == ""; i++ {
+			} // then it may be within a transaction
+		} else {
+			time.Sleep(time.Duration(random.IntN(4000)) * time.Millisecond)
+		}
+		p.signal(t, syscall.SIGKILL)
+		if code := p.code(t); code != -1 {
+			t.Fatalf("exit code %d of a killed process", code)
+		}
+		if b.undecided(t, "kms.partials", "kms.windows", "kms.state") != "" {
+			within++
+		}
+		b.evict(t, "keytrail-normalize", "keytrail-count", "keytrail-detect", "keytrail-forward-archive")
+	}
+	p := run(t, config, archive)
+	p.ready(t)
+	writeFile(t, filepath.Join(folder, "rest.json.gz"), tr.records[next:])
+	writeFile(t, filepath.Join(folder, "z.json.gz"), tr.closer)
+	b.equals(t, tr.want)
+	t.Logf("%d of %d kills left a transaction open", within, kills)
+	until(t, "every event is in the file", func() bool { return archived(t, archive).missing(tr) == "" })
+	p.stop(t, syscall.SIGTERM)
+	wholeLines(t, archive)
+}
+
 // writeFile puts a whole file of CloudTrail into a folder at once.
 func writeFile(t *testing.T, path string, records [][]byte) {
 	t.Helper()

@@ -63,7 +63,7 @@ func (p *Pipeline) makeParts(stages Stages) error {
 	p.letters[stageCollect] = lograte.NewLetters(lograte.ToLog(p.Log.With("stage", stageCollect)))
 	for _, s := range p.Sources {
 		if stages.Collect {
-			if err := p.addPart(&part{stage: stageCollect, source: s.Name}, normalizeReasons()...); err != nil {
+			if err := p.addPart(&part{stage: stageCollect, source: s.Name}, collectReasons()...); err != nil {
 				return err
 			}
 		}

@@ -14,6 +14,7 @@ import (
 
 	"keytrail/processor/kafka"
 	"keytrail/processor/setting"
+	"keytrail/processor/source/feed"
 )
 
 // TestEveryAccessIsAsked checks that startup asks for everything that the stages do: for
@@ -24,26 +25,30 @@ func TestEveryAccessIsAsked(t *testing.T) {
 	to := destinationOf(otlp(t, &status))
 	model := pipeline(t, nil)
 	model.Sinks = []Destination{to}
+	model.Sources = []Source{{Name: "folder"}}
 	type lack struct {
+		run  Stages
 		kind kmsg.ACLResourceType
 		name string
 		op   kmsg.ACLOperation
 		says string
 	}
 	var lacks []lack
-	for topic, access := range model.access(all) {
-		for bit, op := range map[kafka.Access]kmsg.ACLOperation{kafka.Read: kmsg.ACLOperationRead, kafka.Write: kmsg.ACLOperationWrite} {
-			if access&bit != 0 {
-				lacks = append(lacks, lack{kmsg.ACLResourceTypeTopic, topic, op, fmt.Sprintf("topic %q", topic)})
+	for _, run := range []Stages{all, {Collect: true}} { // the others write what Collect does
+		for topic, access := range model.access(run) {
+			for bit, op := range map[kafka.Access]kmsg.ACLOperation{kafka.Read: kmsg.ACLOperationRead, kafka.Write: kmsg.ACLOperationWrite} {
+				if access&bit != 0 {
+					lacks = append(lacks, lack{run, kmsg.ACLResourceTypeTopic, topic, op, fmt.Sprintf("topic %q", topic)})
+				}
 			}
 		}
 	}
 	for _, stage := range []string{"normalize", "count", "detect", "forward-siem"} {
-		lacks = append(lacks, lack{kmsg.ACLResourceTypeGroup, "test-" + stage, kmsg.ACLOperationRead, fmt.Sprintf("group %q", "test-"+stage)})
+		lacks = append(lacks, lack{all, kmsg.ACLResourceTypeGroup, "test-" + stage, kmsg.ACLOperationRead, fmt.Sprintf("group %q", "test-"+stage)})
 	}
-	lacks = append(lacks, lack{kmsg.ACLResourceTypeTransactionalId, "test-count-", kmsg.ACLOperationWrite, `transactional id "test-count-"`})
+	lacks = append(lacks, lack{all, kmsg.ACLResourceTypeTransactionalId, "test-count-", kmsg.ACLOperationWrite, `transactional id "test-count-"`})
 	for _, l := range lacks {
-		t.Run(fmt.Sprint(l.op, " ", l.says), func(t *testing.T) {
+		t.Run(fmt.Sprint(l.op, " ", l.says, " ", l.run), func(t *testing.T) {
 			t.Parallel()
 			acls := []kfake.ACL{{Resource: l.kind, Name: l.name, Pattern: kmsg.ACLResourcePatternTypePrefixed, Operation: l.op}} // deny rules
 			for _, kind := range []kmsg.ACLResourceType{kmsg.ACLResourceTypeTopic, kmsg.ACLResourceTypeGroup, kmsg.ACLResourceTypeTransactionalId} {
@@ -58,10 +63,11 @@ func TestEveryAccessIsAsked(t *testing.T) {
 			p := pipeline(t, c.ListenAddrs())
 			p.Kafka.Security.SASL = kafka.SASL{Mechanism: kafka.MechanismPlain, Username: "keytrail", Password: setting.NewSecret("right")}
 			p.Sinks = []Destination{to}
+			p.Sources = []Source{{Name: "folder", Kind: feed.File, Feed: folder(t, t.TempDir(), ""), Interval: time.Second, Readers: 1}}
 			ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
 			defer cancel()
 			p.Ready = cancel // it has started without an access check
-			err = p.Run(ctx, all)
+			err = p.Run(ctx, l.run)
 			if err == nil || errors.Is(err, context.DeadlineExceeded) || !strings.Contains(err.Error(), l.says) || !strings.Contains(err.Error(), "kafka-acls.sh") || strings.Contains(err.Error(), "\n") {
 				t.Errorf("it ended with %v, want one line about %v on %s", err, l.op, l.says)
 			}

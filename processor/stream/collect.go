@@ -2,17 +2,20 @@ package stream
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"sync"
 	"time"
 
+	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"keytrail/processor/lograte"
 	"keytrail/processor/source"
 	"keytrail/processor/source/feed"
 	"keytrail/processor/telemetry"
+	"keytrail/schemas/wire"
 )
 
 // Source is one source of objects that stage collect reads.
@@ -168,7 +171,7 @@ func (c *collector) recordExpiring() {
 	}
 	for _, o := range f.Expiring() {
 		d := feed.Expiring(stageCollect, o, time.Now())
-		if err := c.client.ProduceSync(c.life, c.p.letter(&d)).FirstErr(); err != nil {
+		if err := c.publishLetter(&d); err != nil {
 			return // the next save tries again, long before the message goes
 		}
 		f.Recorded(o)
@@ -206,11 +209,38 @@ func (c *collector) note(what fault, err error) {
 	c.part.health.Clear(telemetry.Failing)
 }
 
-// produce publishes one record and waits for Kafka's acknowledgement. It tries again until
-// ctx is done, which it reports as false.
-func (c *collector) produce(ctx context.Context, r *kgo.Record) bool {
+// publishLetter publishes a dead letter and waits for Kafka's acknowledgement. A refusal may
+// be for the sake of another record of the batch, so the letter then goes by itself.
+func (c *collector) publishLetter(d *wire.DeadLetter) error {
+	err := c.client.ProduceSync(c.life, c.p.letter(d)).FirstErr()
+	if !refusedForGood(err) {
+		return err
+	}
+	single, err := newProducer(c.p.Kafka)
+	if err != nil {
+		return err
+	}
+	defer single.Close()
+	return c.letterBy(single, d)
+}
+
+// letterBy publishes a dead letter by a producer whose batches have one record. A letter that
+// is too large for its topic keeps the beginning of its bytes.
+func (c *collector) letterBy(single *kgo.Client, d *wire.DeadLetter) error {
+	for {
+		err := single.ProduceSync(c.life, c.p.letter(d)).FirstErr()
+		if !errors.Is(err, kerr.MessageTooLarge) || len(d.Raw) == 0 {
+			return err
+		}
+		d.Raw, d.Cut = d.Raw[:len(d.Raw)/2], true
+	}
+}
+
+// produce publishes a dead letter, and tries again until ctx is done, which it reports as
+// false.
+func (c *collector) produce(ctx context.Context, d *wire.DeadLetter) bool {
 	for pause := shortestWait; ; pause = min(2*pause, longestWait) {
-		err := c.client.ProduceSync(c.life, r).FirstErr()
+		err := c.publishLetter(d)
 		if err == nil {
 			c.note(faultKafka, nil)
 			return true

@@ -4,9 +4,11 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"maps"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -176,8 +178,8 @@ func TestDoneBehindKafka(t *testing.T) {
 	}
 }
 
-// refusal is Kafka's answer that all records of a request are too large, which the client does
-// not send again.
+// refusal is Kafka's answer that a policy forbids all records of a request, which the client
+// does not send again.
 func refusal(req *kmsg.ProduceRequest) kmsg.Response {
 	resp := req.ResponseKind().(*kmsg.ProduceResponse)
 	for _, topic := range req.Topics {
@@ -185,7 +187,7 @@ func refusal(req *kmsg.ProduceRequest) kmsg.Response {
 		one.Topic, one.TopicID = topic.Topic, topic.TopicID
 		for _, partition := range topic.Partitions {
 			answer := kmsg.NewProduceResponseTopicPartition()
-			answer.Partition, answer.ErrorCode = partition.Partition, kerr.MessageTooLarge.Code
+			answer.Partition, answer.ErrorCode = partition.Partition, kerr.PolicyViolation.Code
 			one.Partitions = append(one.Partitions, answer)
 		}
 		resp.Topics = append(resp.Topics, one)
@@ -249,4 +251,77 @@ func (f *failingFeed) Poll(ctx context.Context) ([]source.Object, error) {
 		}
 	}
 	return list, err
+}
+
+// hideSettings makes a cluster refuse DescribeConfigs, so that the start does not see that the
+// bounds of topics are too low.
+func hideSettings(c *kfake.Cluster) {
+	c.ControlKey(int16(kmsg.DescribeConfigs), func(req kmsg.Request) (kmsg.Response, error, bool) {
+		c.KeepControl()
+		resp := req.ResponseKind().(*kmsg.DescribeConfigsResponse)
+		for _, one := range req.(*kmsg.DescribeConfigsRequest).Resources {
+			answer := kmsg.NewDescribeConfigsResponseResource()
+			answer.ErrorCode, answer.ResourceType, answer.ResourceName = kerr.TopicAuthorizationFailed.Code, one.ResourceType, one.ResourceName
+			resp.Resources = append(resp.Resources, answer)
+		}
+		return resp, nil, true
+	})
+}
+
+// TestRefusedForGood: a record that the broker never takes holds up no other record: it goes to
+// the dead letter with its reason, and only it. A letter that is itself too large is cut.
+func TestRefusedForGood(t *testing.T) {
+	c, err := kfake.NewCluster(kfake.NumBrokers(1))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	hideSettings(c)
+	brokers, dir := c.ListenAddrs(), t.TempDir()
+	p := pipeline(t, brokers)
+	bound := "2500"
+	for topic, partitions := range map[string]int32{p.Topics.Events: p.Events, p.Topics.DeadLetter: 1} {
+		if _, err := admin(t, brokers).CreateTopic(t.Context(), partitions, 1, map[string]*string{"max.message.bytes": &bound}, topic); err != nil {
+			t.Fatal(err)
+		}
+	}
+	ids := trailFiles(t, dir, 40)
+	random := make([]byte, 20_000)
+	for i := range random {
+		random[i] = byte('a' + rand.IntN(26)) // does not compress below the bound
+	}
+	large := strings.Replace(call("large"), "{", fmt.Sprintf(`{"userAgent":%q,`, random), 1)
+	if err := os.WriteFile(filepath.Join(dir, "g.json"), []byte(call("before")+"\n"+large+"\n"+call("behind")), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	f := &checkedFeed{Feed: folder(t, dir, filepath.Join(t.TempDir(), "checkpoint")), check: func(source.Object) {}, done: map[string]bool{}}
+	p.Sources = []Source{{Name: "folder", Kind: feed.File, Feed: f, Interval: 20 * time.Millisecond, Readers: 3}}
+	get := served(t, p)
+	start(t, p, Stages{Collect: true})
+	waitFor(t, "every file is done", func() bool { return f.has(len(ids) + 1) })
+	waitFor(t, "it is ready", func() bool { status, _ := get("/readyz"); return status == 200 })
+	have, _ := inKafka(t, brokers)
+	ids["g.json"] = []string{"before", "behind"}
+	for _, id := range slices.Concat(slices.Collect(maps.Values(ids))...) {
+		if have[id] == 0 {
+			t.Errorf("the event %s is not in Kafka", id)
+		}
+	}
+	refused := 0
+	readTopic(t, brokers, p.Topics.DeadLetter, 1, func(r *kgo.Record) error {
+		text := fmt.Sprintf("%s", r.Headers)
+		if !strings.Contains(text, string(reasonRefused)) {
+			return nil
+		}
+		refused++
+		if have["large"] != 0 || !strings.HasPrefix(large, string(r.Value)) || len(r.Value) < 1000 || !strings.Contains(text, "cut") ||
+			!strings.Contains(text, "MESSAGE_TOO_LARGE") {
+			t.Errorf("the dead letter of the large record is %s %.100q", text, r.Value)
+		}
+		return nil
+	})
+	if refused != 1 {
+		t.Errorf("%d records are refused for good, want 1", refused)
+	}
+	balanced(t, p)
 }

@@ -7,6 +7,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"keytrail/processor/read"
@@ -25,6 +26,9 @@ type objectReader struct {
 	counts read.Counts
 	dead   map[string]int // dead letters of the object, by reason
 	flight *flight
+	// single is the producer of an object with a record that Kafka will never take; else nil.
+	// Its batches have one record, so that a refusal names it.
+	single *kgo.Client
 }
 
 // flight is one try to publish an object: its records that Kafka has not acknowledged.
@@ -36,6 +40,16 @@ type flight struct {
 
 // errRefused marks an error of Kafka, unlike one of the object.
 var errRefused = errors.New("not all records are acknowledged by Kafka")
+
+// fail notes a refusal, if err is one, and returns the first.
+func (f *flight) fail(err error) error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.failed == nil {
+		f.failed = err
+	}
+	return f.failed
+}
 
 func (f *flight) failure() error {
 	f.mu.Lock()
@@ -53,10 +67,19 @@ func (c *collector) newReader() *objectReader {
 	return r
 }
 
+// refusedForGood reports whether Kafka refused a batch for the sake of its records, so that
+// the same record would be refused again.
+func refusedForGood(err error) bool {
+	return errors.Is(err, kerr.MessageTooLarge) || errors.Is(err, kerr.RecordListTooLarge) ||
+		errors.Is(err, kerr.InvalidRecord)
+}
+
 // object publishes an object, again and again while Kafka refuses it, and then tells the
-// source that it is done. It returns early when ctx is done: the source then offers the
-// object again after a restart.
+// source that it is done. After a refusal for good it publishes each record by itself, and a
+// dead letter for the refused one. It returns early when ctx is done: the source then offers
+// the object again after a restart.
 func (r *objectReader) object(ctx context.Context, o source.Object) {
+	defer r.together()
 	for pause := shortestWait; ; pause = min(2*pause, longestWait) {
 		err := r.publish(ctx, o)
 		switch {
@@ -71,9 +94,23 @@ func (r *objectReader) object(ctx context.Context, o source.Object) {
 			return
 		}
 		r.c.note(faultKafka, fmt.Errorf("%q: %w", o.Name, err))
+		if refusedForGood(err) && r.single == nil {
+			if r.single, err = newProducer(r.c.p.Kafka); err == nil {
+				continue
+			}
+			r.c.note(faultKafka, err)
+		}
 		if !sleep(ctx, pause) {
 			return
 		}
+	}
+}
+
+// together ends publishing record by record.
+func (r *objectReader) together() {
+	if r.single != nil {
+		r.single.Close()
+		r.single = nil
 	}
 }
 
@@ -139,8 +176,16 @@ func (r *objectReader) event(_ context.Context, from *decoding.Origin, rec *otel
 	if err != nil {
 		return err
 	}
-	r.produce(record)
-	return r.flight.failure()
+	if r.single == nil {
+		r.produce(record)
+		return r.flight.failure()
+	}
+	err = r.single.ProduceSync(r.c.life, record).FirstErr()
+	if refusedForGood(err) {
+		return from.Bad(reasonRefused, fmt.Sprintf("Kafka refused its log record of %d bytes for the topic %q: %v; "+
+			"change the topic's settings (max.message.bytes), and replay this letter", len(record.Value), record.Topic, err))
+	}
+	return r.flight.fail(err)
 }
 
 // bad publishes the dead letter of a record. It returns failures of the source: the object
@@ -151,8 +196,11 @@ func (r *objectReader) bad(_ context.Context, bad *decoding.BadRecord) error {
 	}
 	letter := wire.FromBadRecord(stageCollect, bad, time.Now())
 	r.dead[letter.Reason]++
-	r.produce(r.c.p.letter(&letter))
-	return r.flight.failure()
+	if r.single == nil {
+		r.produce(r.c.p.letter(&letter))
+		return r.flight.failure()
+	}
+	return r.flight.fail(r.c.letterBy(r.single, &letter))
 }
 
 func (r *objectReader) produce(record *kgo.Record) {
@@ -160,14 +208,7 @@ func (r *objectReader) produce(record *kgo.Record) {
 	f.wg.Add(1)
 	r.c.client.Produce(r.c.life, record, func(_ *kgo.Record, err error) {
 		defer f.wg.Done()
-		if err == nil {
-			return
-		}
-		f.mu.Lock()
-		defer f.mu.Unlock()
-		if f.failed == nil {
-			f.failed = err
-		}
+		f.fail(err)
 	})
 }
 
@@ -180,7 +221,7 @@ func (r *objectReader) mend(ctx context.Context, o source.Object, err error) {
 		return
 	}
 	d := feed.GivenUp(stageCollect, o, err, time.Now())
-	if !c.produce(ctx, c.p.letter(&d)) {
+	if !c.produce(ctx, &d) {
 		return
 	}
 	c.log.Error("cannot read an object; it is given up and has a dead letter", "object", o.Name, "error", err)

@@ -19,6 +19,12 @@ func normalizeReasons() (list []string) {
 	return list
 }
 
+// reasonRefused is the reason of a record that stage collect published by itself, and that
+// Kafka refused for its own sake.
+const reasonRefused decoding.Reason = "refused_by_kafka"
+
+func collectReasons() []string { return append(normalizeReasons(), string(reasonRefused)) }
+
 func forwardReasons() (list []string) {
 	for _, r := range sink.Reasons() {
 		list = append(list, string(r))

@@ -8,13 +8,35 @@ import (
 	"testing"
 	"time"
 
+	"github.com/aws/aws-sdk-go-v2/aws"
+
 	"keytrail/processor/source"
 	"keytrail/processor/source/aws/awstest"
+	"keytrail/processor/source/aws/client"
 	"keytrail/schemas/aws/cloudtrail"
 	"keytrail/schemas/decoding"
 )
 
 const kms, trail, other = "kms.amazonaws.com", "cloudtrail.amazonaws.com", "s3.amazonaws.com"
+
+// newHistory starts an event history, and returns it with a configuration for its clients.
+func newHistory(t *testing.T) (*awstest.History, aws.Config) {
+	t.Helper()
+	h := awstest.StartHistory(t)
+	for name, value := range awstest.Environment {
+		t.Setenv(name, value)
+	}
+	cfg, err := client.Load(t.Context(), client.Config{Region: awstest.Region, Endpoint: h.URL})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return h, cfg
+}
+
+func addEvent(h *awstest.History, region, service, id string, at time.Time) {
+	h.Add(region, service, at, fmt.Sprintf(`{"eventVersion":"1.11","eventTime":%q,"eventSource":%q,"eventName":"Decrypt","awsRegion":%q,"eventID":%q}`,
+		at.Format(time.RFC3339), service, region, id))
+}
 
 var noon = time.Date(2026, 11, 20, 12, 0, 0, 0, time.UTC)
 
@@ -43,11 +65,11 @@ func ids(t *testing.T, o source.Object, got map[string]int) error {
 func TestRowC1EventHistory(t *testing.T) {
 	h, cfg := newHistory(t)
 	for i := range 120 {
-		h.add(awstest.Region, kms, fmt.Sprint("k", i), noon.Add(time.Duration(i)*time.Second))
+		addEvent(h, awstest.Region, kms, fmt.Sprint("k", i), noon.Add(time.Duration(i)*time.Second))
 	}
-	h.add(awstest.Region, trail, "t", noon)
-	h.add(awstest.Region, other, "o", noon)
-	h.add("us-east-1", kms, "elsewhere", noon)
+	addEvent(h, awstest.Region, trail, "t", noon)
+	addEvent(h, awstest.Region, other, "o", noon)
+	addEvent(h, "us-east-1", kms, "elsewhere", noon)
 	c := NewClient(cfg)
 	got, began := map[string]int{}, time.Now()
 	q := Query{Region: awstest.Region, Attributes: own, From: noon, To: noon.Add(119 * time.Second)}
@@ -58,8 +80,8 @@ func TestRowC1EventHistory(t *testing.T) {
 	if len(got) != 120 || got["k0"] != 1 || got["k118"] != 1 || got["t"] != 1 { // not k119: the end is not included
 		t.Errorf("%d events: %v", len(got), got)
 	}
-	if len(h.pages) != 4 { // each once, except those whose answer was lost
-		t.Errorf("asked for were %v; 3 pages and 1 are 4", h.pages)
+	if len(h.Pages()) != 4 { // each once, except those whose answer was lost
+		t.Errorf("asked for were %v; 3 pages and 1 are 4", h.Pages())
 	}
 	if next := c.next[awstest.Region].Sub(began); next < 4*pace {
 		t.Errorf("a fifth request may be made %v after the first, want %v", next, 4*pace)
@@ -109,10 +131,10 @@ func TestSourceWalks(t *testing.T) {
 		}
 		return s
 	}
-	h.add(awstest.Region, kms, "before", noon.Add(-31*time.Minute))
-	h.add(awstest.Region, kms, "first", noon.Add(-30*time.Minute))
-	h.add(awstest.Region, other, "last", noon.Add(-15*time.Minute-time.Second))
-	h.add(awstest.Region, kms, "young", noon.Add(-15*time.Minute))
+	addEvent(h, awstest.Region, kms, "before", noon.Add(-31*time.Minute))
+	addEvent(h, awstest.Region, kms, "first", noon.Add(-30*time.Minute))
+	addEvent(h, awstest.Region, other, "last", noon.Add(-15*time.Minute-time.Second))
+	addEvent(h, awstest.Region, kms, "young", noon.Add(-15*time.Minute))
 	s := open()
 	got := map[string]int{}
 	run(t, s, got)
@@ -132,7 +154,7 @@ func TestSourceWalks(t *testing.T) {
 		t.Fatal(err)
 	}
 
-	h.add(awstest.Region, kms, "late", noon.Add(-20*time.Minute)) // behind the first look
+	addEvent(h, awstest.Region, kms, "late", noon.Add(-20*time.Minute)) // behind the first look
 	now = now.Add(20 * time.Minute)
 	s, got = open(), map[string]int{}
 	run(t, s, got)
@@ -156,8 +178,8 @@ func TestSourceGivesNothingUp(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	h.add(awstest.Region, kms, "a", noon.Add(-18*time.Minute))
-	h.failing = true
+	addEvent(h, awstest.Region, kms, "a", noon.Add(-18*time.Minute))
+	h.Fail(true)
 	list, err := s.Poll(t.Context())
 	if err != nil || len(list) != 1 {
 		t.Fatalf("%v, %v", list, err)
@@ -184,7 +206,7 @@ func TestSourceGivesNothingUp(t *testing.T) {
 	if err := ids(t, list[0], map[string]int{}); err == nil || !strings.Contains(err.Error(), "AccessDenied") {
 		t.Errorf("reading says %v", err)
 	}
-	h.failing = false
+	h.Fail(false)
 	got := map[string]int{}
 	if err := ids(t, list[0], got); err != nil || got["a"] != 1 {
 		t.Errorf("got %v, %v", got, err)

@@ -1,4 +1,4 @@
-package lookup
+package awstest
 
 import (
 	"encoding/json"
@@ -10,17 +10,15 @@ import (
 	"sync"
 	"testing"
 	"time"
-
-	"github.com/aws/aws-sdk-go-v2/aws"
-
-	"keytrail/processor/source/aws/awstest"
-	"keytrail/processor/source/aws/client"
 )
 
-// history is a stand-in for LookupEvents, written from the API Reference, because moto
+// History is a stand-in for LookupEvents, written from the API Reference, because moto
 // has no event history: at most 50 events at a time, newest first, both ends of the time
-// inclusive, one attribute, and at most two requests a second per region.
-type history struct {
+// inclusive, one attribute, and at most two requests a second per region. Its methods are
+// safe for concurrent use.
+type History struct {
+	URL string // the endpoint
+
 	mu      sync.Mutex // guards the following
 	events  []recorded
 	last    map[string][]time.Time // recent requests by region
@@ -28,47 +26,55 @@ type history struct {
 	failing bool
 }
 
-// recorded is one event.
+// recorded is one event: what LookupEvents asks for, and its text.
 type recorded struct {
-	region, service, id string
-	at                  time.Time
+	region, service string
+	at              time.Time
+	text            string
 }
 
-func (e *recorded) text() string {
-	return fmt.Sprintf(`{"eventVersion":"1.11","eventTime":%q,"eventSource":%q,"eventName":"Decrypt","awsRegion":%q,"eventID":%q}`,
-		e.at.Format(time.RFC3339), e.service, e.region, e.id)
-}
-
-// newHistory starts one, and returns it with a configuration for its clients.
-func newHistory(t *testing.T) (*history, aws.Config) {
+// StartHistory starts a History for the duration of a test. Its clients need Environment.
+func StartHistory(t *testing.T) *History {
 	t.Helper()
-	h := &history{last: map[string][]time.Time{}, pages: map[string]int{}}
+	h := &History{last: map[string][]time.Time{}, pages: map[string]int{}}
 	server := httptest.NewServer(h)
 	t.Cleanup(server.Close)
-	for name, value := range awstest.Environment {
-		t.Setenv(name, value)
-	}
-	cfg, err := client.Load(t.Context(), client.Config{Region: awstest.Region, Endpoint: server.URL})
-	if err != nil {
-		t.Fatal(err)
-	}
-	return h, cfg
+	h.URL = server.URL
+	return h
 }
 
-func (h *history) add(region, service, id string, at time.Time) {
+// Add adds a CloudTrail record to a region's history.
+func (h *History) Add(region, service string, at time.Time, text string) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	h.events = append(h.events, recorded{region: region, service: service, id: id, at: at})
+	h.events = append(h.events, recorded{region, service, at, text})
 }
 
-func (h *history) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+// Fail makes the following requests fail, or succeed again.
+func (h *History) Fail(failing bool) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.failing = failing
+}
+
+// Pages returns how often each page was asked for, except by requests that came too fast.
+// The caller must not use it during a request.
+func (h *History) Pages() map[string]int {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.pages
+}
+
+// ServeHTTP answers LookupEvents.
+func (h *History) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	var in struct {
 		StartTime, EndTime float64
 		MaxResults         int
 		NextToken          string
 		LookupAttributes   []struct{ AttributeKey, AttributeValue string }
 	}
-	if err := json.NewDecoder(r.Body).Decode(&in); err != nil || !strings.HasSuffix(r.Header.Get("X-Amz-Target"), ".LookupEvents") {
+	err := json.NewDecoder(r.Body).Decode(&in)
+	if err != nil || !strings.HasSuffix(r.Header.Get("X-Amz-Target"), ".LookupEvents") {
 		refuse(w, "InvalidParameterCombinationException", "not a LookupEvents request")
 		return
 	}
@@ -97,7 +103,8 @@ func (h *history) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	var found []recorded
 	for _, e := range h.events {
 		at := float64(e.at.Unix())
-		if e.region == region && at >= in.StartTime && at <= in.EndTime && (len(in.LookupAttributes) == 0 || in.LookupAttributes[0].AttributeValue == e.service) {
+		if e.region == region && at >= in.StartTime && at <= in.EndTime &&
+			(len(in.LookupAttributes) == 0 || in.LookupAttributes[0].AttributeValue == e.service) {
 			found = append(found, e)
 		}
 	}
@@ -108,7 +115,7 @@ func (h *history) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	out := map[string]any{}
 	var list []map[string]string
 	for _, e := range found[begin:end] {
-		list = append(list, map[string]string{"EventId": e.id, "CloudTrailEvent": e.text()})
+		list = append(list, map[string]string{"CloudTrailEvent": e.text})
 	}
 	out["Events"] = list
 	if end < len(found) {

@@ -17,7 +17,8 @@ import (
 	"testing"
 	"time"
 
-	"github.com/segmentio/kafka-go"
+	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kgo"
 
 	"keytrail/schemas/otellog"
 	"keytrail/schemas/semconv"
@@ -196,7 +197,7 @@ func TestRunningNothing(t *testing.T) {
 		t.Errorf("the SIEM has %d events (%v), the trail %d", count.Count, err, wanted)
 	}
 	t.Logf("%d events in the trail and in the SIEM", count.Count)
-	if err := records(t.Context(), "kms.deadletter", func(m kafka.Message) error {
+	if err := records(t.Context(), "kms.deadletter", func(m *kgo.Record) error {
 		t.Errorf("a dead letter: %v %.200s", m.Headers, m.Value)
 		return nil
 	}); err != nil {
@@ -305,7 +306,7 @@ func publishedWindows(t *testing.T, before time.Time) map[string]int {
 		}
 		return 0
 	}
-	err := records(t.Context(), "kms.windows", func(m kafka.Message) error {
+	err := records(t.Context(), "kms.windows", func(m *kgo.Record) error {
 		if err := rec.Decode(m.Value); err != nil {
 			return err
 		}
@@ -329,36 +330,41 @@ func publishedWindows(t *testing.T, before time.Time) map[string]int {
 	return got
 }
 
-// records reads a topic with one partition from its beginning to its end.
-func records(ctx context.Context, topic string, each func(kafka.Message) error) error {
-	c, err := kafka.DialLeader(ctx, "tcp", publishedKafka, topic, 0)
+// records reads the committed records of a topic with one partition, from its beginning to its
+// last committed one. Every record below that offset comes, or the marker that ends its
+// transaction, so a slow broker cannot pass for an empty topic.
+func records(ctx context.Context, topic string, each func(*kgo.Record) error) error {
+	ctx, cancel := context.WithTimeout(ctx, 10*time.Minute)
+	defer cancel()
+	c, err := kgo.NewClient(kgo.SeedBrokers(publishedKafka), kgo.FetchIsolationLevel(kgo.ReadCommitted()), kgo.KeepControlRecords(),
+		kgo.ConsumePartitions(map[string]map[int32]kgo.Offset{topic: {0: kgo.NewOffset().AtStart()}}))
 	if err != nil {
 		return err
 	}
-	first, last, err := c.ReadOffsets()
-	if err = cmp.Or(err, c.Close()); err != nil || first == last {
+	defer c.Close()
+	first, err := kadm.NewClient(c).ListStartOffsets(ctx, topic)
+	if err != nil {
 		return err
 	}
-	r := kafka.NewReader(kafka.ReaderConfig{Brokers: []string{publishedKafka}, Topic: topic, IsolationLevel: kafka.ReadCommitted,
-		MaxWait: time.Second})
-	defer func() { _ = r.Close() }()
-	if err := r.SetOffset(first); err != nil {
+	last, err := kadm.NewClient(c).ListCommittedOffsets(ctx, topic)
+	if err != nil {
 		return err
 	}
-	for next := first; next < last; {
-		wait, cancel := context.WithTimeout(ctx, 5*time.Second)
-		m, err := r.ReadMessage(wait)
-		cancel()
-		if wait.Err() != nil && ctx.Err() == nil {
-			return nil // what is left are marks of transactions
+	begin, _ := first.Lookup(topic, 0)
+	end, _ := last.Lookup(topic, 0)
+	for next := begin.Offset; next < end.Offset; {
+		fetches := c.PollFetches(ctx)
+		if err := fetches.Err(); err != nil {
+			return fmt.Errorf("%s, offset %d of %d: %w", topic, next, end.Offset, err)
 		}
+		fetches.EachRecord(func(r *kgo.Record) {
+			if next = r.Offset + 1; !r.Attrs.IsControl() && err == nil {
+				err = each(r)
+			}
+		})
 		if err != nil {
-			return err
+			return fmt.Errorf("%s, before offset %d: %w", topic, next, err)
 		}
-		if err := each(m); err != nil {
-			return fmt.Errorf("%s, offset %d: %w", topic, m.Offset, err)
-		}
-		next = m.Offset + 1
 	}
 	return nil
 }

@@ -1,8 +1,10 @@
 package sink
 
 import (
+	"cmp"
 	"context"
 	"errors"
+	"slices"
 	"sync"
 	"time"
 )
@@ -34,17 +36,18 @@ type place struct {
 
 // lane is the queue of one partition. The mutex of its Chain guards it.
 type lane struct {
-	at     place
-	items  []item
-	flying int       // items[:flying] are in a batch
-	since  time.Time // when that batch was made
-	sum    int64     // the bytes of items
-	done   int64     // the position: everything before it is done
-	read   int64     // the position behind everything that was read
-	until  int64     // of a Planned sink: the end of the batch that a former owner has begun; 0: none
-	failed bool      // a batch failed: it is left to the next start
-	gone   bool      // revoked
-	rests  bool      // its batch waits between attempts
+	at      place
+	items   []item
+	flying  int       // items[:flying] are in a batch
+	ended   int       // items[:ended] of these have ended
+	since   time.Time // when that batch was made
+	sum     int64     // the bytes of items
+	done    int64     // the position: everything before it is done
+	read    int64     // the position behind everything that was read
+	until   int64     // of a Planned sink: the end of the batch that a former owner has begun; 0: none
+	failed  bool      // a batch failed: it is left to the next start
+	gone    bool      // it is revoked, or about to be
+	dropped bool      // its batch has noticed that, and is on its way without it
 }
 
 // item is one waiting record.
@@ -52,6 +55,7 @@ type item struct {
 	rec  Record
 	next int64 // the position once it is done: behind it, and behind records that are left out
 	came time.Time
+	over bool // it has ended
 }
 
 // stuckAfter is how long a batch is on its way until its partitions count as stuck.
@@ -74,6 +78,7 @@ func (c *Chain) Put(topic string, partition int32, records []Record, next int64)
 	l := c.lane(place{topic, partition})
 	now := time.Now()
 	for _, rec := range records {
+		rec.Topic, rec.Partition = topic, partition
 		l.items = append(l.items, item{rec: rec, next: rec.Offset + 1, came: now})
 		l.sum += int64(len(rec.Value))
 	}
@@ -173,9 +178,9 @@ func (c *Chain) Positions() map[string]map[int32]int64 {
 }
 
 // Revoke gives partitions up. It drops their waiting records, waits until no attempt with
-// any of them is on its way or ctx is done, and returns their positions. A batch that waits
-// between attempts drops the records of these partitions at once. Batches that are on their
-// way then still end, and change no position.
+// any of them is on its way or ctx is done, and returns their positions. A batch drops the
+// records of these partitions before its next attempt, at once if it waits for that. Attempts
+// that are on their way when ctx is done change no position.
 func (c *Chain) Revoke(ctx context.Context, partitions map[string][]int32) map[string]map[int32]int64 {
 	mine := func(l *lane) bool {
 		for _, p := range partitions[l.at.topic] {
@@ -188,9 +193,11 @@ func (c *Chain) Revoke(ctx context.Context, partitions map[string][]int32) map[s
 	c.mu.Lock()
 	for _, l := range c.lanes {
 		if mine(l) {
+			l.gone = true
 			l.cut()
 		}
 	}
+	c.tell()
 	for ctx.Err() == nil && c.flying(mine) {
 		changed := c.changed
 		c.mu.Unlock()
@@ -207,7 +214,6 @@ func (c *Chain) Revoke(ctx context.Context, partitions map[string][]int32) map[s
 			kept = append(kept, l)
 			continue
 		}
-		l.gone = true // a batch that waits sees it before its next attempt
 		if l.done >= 0 {
 			if positions[l.at.topic] == nil {
 				positions[l.at.topic] = map[int32]int64{}
@@ -237,7 +243,7 @@ func (l *lane) cut() {
 // flying reports whether records of such a lane are on their way; with the lock held.
 func (c *Chain) flying(of func(*lane) bool) bool {
 	for _, l := range c.lanes {
-		if of(l) && l.flying > 0 && !l.rests {
+		if of(l) && l.flying > 0 && !l.dropped {
 			return true
 		}
 	}
@@ -249,8 +255,8 @@ func (c *Chain) Waiting() (list []Record) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	for _, l := range c.lanes {
-		if len(l.items) > 0 {
-			list = append(list, l.items[0].rec)
+		if len(l.items) > l.ended {
+			list = append(list, l.items[l.ended].rec)
 		}
 	}
 	return list
@@ -297,8 +303,9 @@ func (c *Chain) work(hard, soft context.Context, worker int) error {
 		if len(batch) == 0 {
 			return nil
 		}
-		e := errand{ctx: hard, stop: soft, worker: worker, live: c.live(lanes), plan: c.plan(lanes[0]),
-			rest: func(rests bool) { c.rest(lanes, rests) }, changed: c.Changed}
+		e := errand{ctx: hard, stop: soft, worker: worker, plan: c.plan(lanes[0]), changed: c.Changed,
+			keep:  func(batch []Record) []Record { return c.keep(lanes, batch) },
+			ended: func(records []Record) { c.note(lanes, records) }}
 		err := c.r.deliver(e, batch)
 		c.finish(lanes, err)
 		if err != nil && soft.Err() == nil {
@@ -307,28 +314,56 @@ func (c *Chain) work(hard, soft context.Context, worker int) error {
 	}
 }
 
-// live returns a function that reports whether a record of a batch of the given lanes is not
-// revoked. A batch that outlives the revocation of one of its partitions sends the records of
-// that partition no more.
-func (c *Chain) live(lanes []*lane) func(Record) bool {
-	return func(r Record) bool {
-		c.mu.Lock()
-		defer c.mu.Unlock()
-		for _, l := range lanes {
-			if l.gone && l.at == (place{r.Topic, r.Partition}) {
-				return false
-			}
-		}
-		return true
-	}
-}
-
-// rest notes that the batch of the given lanes begins to wait between attempts, or ends it.
-func (c *Chain) rest(lanes []*lane, rests bool) {
+// keep returns the records of a batch of the given lanes without those of revoked lanes,
+// which the batch drops.
+func (c *Chain) keep(lanes []*lane, batch []Record) []Record {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	for _, l := range lanes {
-		l.rests = rests
+	gone := slices.DeleteFunc(slices.Clone(lanes), func(l *lane) bool { return !l.gone })
+	if len(gone) == 0 {
+		return batch
 	}
-	c.tell()
+	for _, l := range gone {
+		if !l.dropped {
+			l.dropped = true
+			c.tell()
+		}
+	}
+	return slices.DeleteFunc(slices.Clone(batch), func(r Record) bool { return laneOf(gone, r) != nil })
+}
+
+// laneOf returns the lane of a record, or nil.
+func laneOf(lanes []*lane, r Record) *lane {
+	for _, l := range lanes {
+		if l.at == (place{r.Topic, r.Partition}) {
+			return l
+		}
+	}
+	return nil
+}
+
+// note notes that records of a batch of the given lanes have ended. A position advances to
+// the first one that has not. The batch of a Planned sink ends as a whole.
+func (c *Chain) note(lanes []*lane, records []Record) {
+	if c.r.o.Plan != nil {
+		return
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	var l *lane
+	for _, r := range records {
+		if l == nil || l.at != (place{r.Topic, r.Partition}) {
+			l = laneOf(lanes, r)
+		}
+		at, _ := slices.BinarySearchFunc(l.items[:l.flying], r.Offset, func(it item, o int64) int {
+			return cmp.Compare(it.rec.Offset, o)
+		})
+		l.items[at].over = true
+	}
+	for _, l := range lanes {
+		for l.ended < l.flying && l.items[l.ended].over {
+			l.done = l.items[l.ended].next
+			l.ended++
+		}
+	}
 }

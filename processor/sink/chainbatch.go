@@ -116,8 +116,9 @@ func (c *Chain) finish(lanes []*lane, err error) {
 			l.failed = true
 			continue
 		}
-		if !l.gone {
-			l.done = l.items[n-1].next
+		l.ended = 0
+		if !l.dropped {
+			l.done = max(l.done, l.items[n-1].next)
 		}
 		for _, it := range l.items[:n] {
 			l.sum -= int64(len(it.rec.Value))

@@ -211,3 +211,41 @@ func TestPlannedBatches(t *testing.T) {
 		}
 	}
 }
+
+// TestHalfStoredBatch: a planned batch comes again as it is. When it reaches a bound, the
+// records that are stored do not go to the dead letter. A failure to store its boundaries
+// does not count.
+func TestHalfStoredBatch(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		calls, plans := 0, 0
+		o := Options{Retry: Retry{Base: time.Second, Cap: time.Second, MaxAttempts: 3},
+			Plan: func(context.Context, Plan) error {
+				if plans++; plans < 10 {
+					return errors.New("no broker")
+				}
+				return nil
+			}}
+		counts := map[Outcome]int{}
+		o.Observe = func(o Outcome, _ Reason, n int) { counts[o] += n }
+		c, got, stop := newChain(t, o, func(batch []Record) error {
+			if calls++; len(batch) != 6 {
+				t.Errorf("attempt %d has %d records, want all 6", calls, len(batch))
+			}
+			// One more object of two records is stored by every other attempt, but never the third.
+			left := []int{2, 3, 4, 5}[min(2, calls/2*2):]
+			return &Throttled{Records: left, Err: errors.New("503")}
+		})
+		c.Put(worldTopic, 0, span(0, 0, 6), 6)
+		time.Sleep(time.Hour)
+		stop()
+		if want := "[0/4 retries_exhausted 0/5 retries_exhausted]"; fmt.Sprint(got()) != want {
+			t.Errorf("dead letters %v, want %v", got(), want)
+		}
+		if calls != 5 { // two that store something, and three that do not
+			t.Errorf("%d attempts, want 5", calls)
+		}
+		if at := c.Positions()[worldTopic][0]; at != 6 || counts[OutcomeDelivered] != 4 || counts[OutcomeDeadLettered] != 2 {
+			t.Errorf("position %d, outcomes %v", at, counts)
+		}
+	})
+}

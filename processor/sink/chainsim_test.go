@@ -29,13 +29,24 @@ type world struct {
 	// Partitions that were taken away while a batch held them, and those of which records
 	// may come again.
 	zombie, again map[int]bool
+	fresh         map[spot]bool // the records that ended since their partition was assigned
+	tries         map[spot]int  // how often each was sent since its batch last advanced
+	bound         int           // Retry.MaxAttempts
 }
+
+// spot is the place of one record.
+type spot struct {
+	partition int32
+	offset    int64
+}
+
+func spotOf(r Record) spot { return spot{r.Partition, r.Offset} }
 
 const worldTopic = "t"
 
 func newWorld(t *testing.T, seed uint64) *world {
 	w := &world{t: t, random: rand.New(rand.NewPCG(seed, 7)), flying: map[int]int{},
-		zombie: map[int]bool{}, again: map[int]bool{}}
+		zombie: map[int]bool{}, again: map[int]bool{}, fresh: map[spot]bool{}, tries: map[spot]int{}}
 	for range 1 + w.intN(5) {
 		list := make([]bool, w.intN(60))
 		for i := range list {
@@ -74,7 +85,7 @@ func (w *world) Deliver(ctx context.Context, batch []Record) error {
 		sum += n
 	}
 	w.most = max(w.most, sum)
-	kind, wait := w.intN(12), time.Duration(w.intN(2000))*time.Millisecond
+	kind, wait := w.intN(14), time.Duration(w.intN(2000))*time.Millisecond
 	w.mu.Unlock()
 	timer := time.NewTimer(wait)
 	defer timer.Stop()
@@ -95,25 +106,68 @@ func (w *world) Deliver(ctx context.Context, batch []Record) error {
 	return w.answer(batch, kind, calm)
 }
 
+// end ends a record.
+func (w *world) end(r Record) {
+	w.ended[r.Partition][r.Offset]++
+	w.fresh[spotOf(r)] = true
+}
+
+// count counts an attempt that ended nothing, or that the next one is the first again; with the lock held.
+func (w *world) count(batch []Record, sent int, advanced bool) {
+	for i, r := range batch {
+		switch {
+		case advanced:
+			w.tries[spotOf(r)] = 0
+		case i < sent:
+			w.tries[spotOf(r)]++
+		}
+	}
+}
+
 // answer ends records, and returns what the sink says about the others; with the lock held.
 func (w *world) answer(batch []Record, kind int, calm bool) error {
-	accept := func(r Record) { w.ended[r.Partition][r.Offset]++ }
-	all := func(err error) error { return err }
 	switch {
 	case calm || kind < 4:
 		for _, r := range batch {
-			accept(r)
+			w.end(r)
 		}
 		return nil
 	case kind == 4:
-		return all(errors.New("reset by peer"))
+		w.count(batch, len(batch), false)
+		return errors.New("reset by peer")
 	case kind == 5:
-		return all(&Paused{Cause: CauseCredentials, Err: errors.New("401")})
+		w.count(batch, 0, true)
+		return &Paused{Cause: CauseCredentials, Err: errors.New("401")}
 	case kind == 6:
-		return all(&Rejected{Reason: ReasonTooLarge, Split: true, Err: errors.New("413")})
+		w.count(batch, len(batch), len(batch) > 1)
+		return &Rejected{Reason: ReasonTooLarge, Split: true, Err: errors.New("413")}
 	case kind == 7:
-		return all(&Throttled{After: time.Duration(w.intN(90)) * time.Second, Err: errors.New("429")})
+		w.count(batch, len(batch), false)
+		return &Throttled{After: time.Duration(w.intN(90)) * time.Second, Err: errors.New("429")}
+	case kind > 11:
+		return w.oneByOne(batch)
 	}
+	return w.mixed(batch)
+}
+
+// oneByOne takes records in order until a request fails, or the sink has had its turn.
+func (w *world) oneByOne(batch []Record) error {
+	all := all(len(batch))
+	taken := w.intN(len(batch))
+	for _, r := range batch[:taken] {
+		w.end(r)
+	}
+	if w.intN(2) == 0 && taken > 0 {
+		w.count(batch, 0, true)
+		return Stopped(len(batch), nil, nil, all[taken:])
+	}
+	sent := taken + 1 + w.intN(len(batch)-taken)
+	w.count(batch, sent, taken > 0)
+	return Stopped(len(batch), errors.New("503"), all[taken:sent], all[sent:])
+}
+
+// mixed says something else about each record.
+func (w *world) mixed(batch []Record) error {
 	var no, later []int
 	for i, r := range batch {
 		switch w.intN(6) {
@@ -122,9 +176,10 @@ func (w *world) answer(batch []Record, kind int, calm bool) error {
 		case 1, 2:
 			later = append(later, i)
 		default:
-			accept(r)
+			w.end(r)
 		}
 	}
+	w.count(batch, len(batch), len(later) < len(batch))
 	var errs []error
 	if no != nil {
 		errs = append(errs, &Rejected{Records: no, Reason: ReasonInvalid, Err: errors.New("400")})
@@ -161,14 +216,17 @@ func (w *world) live(inFlight int, mortal bool) {
 	chain, err := NewChain(Options{
 		Name: "siem", Sink: w, InFlight: inFlight, Log: slog.New(slog.NewTextHandler(io.Discard, nil)),
 		Batch: Batch{Records: 1 + w.intN(20), Bytes: 1 << 10, Linger: time.Duration(w.intN(3)) * time.Second},
-		Retry: DefaultRetry(),
-		DeadLetter: func(_ context.Context, rec Record, _ Reason, why error) error {
+		Retry: Retry{Base: 500 * time.Millisecond, Cap: 30 * time.Second, MaxAttempts: w.bound},
+		DeadLetter: func(_ context.Context, rec Record, reason Reason, why error) error {
 			w.mu.Lock()
 			defer w.mu.Unlock()
 			if why == nil {
 				w.t.Error("a dead letter without a reason")
 			}
-			w.ended[rec.Partition][rec.Offset]++
+			if n := w.tries[spotOf(rec)]; reason == ReasonExhausted && n < w.bound {
+				w.t.Errorf("record %v is given up after %d attempts in which its batch did not advance", spotOf(rec), n)
+			}
+			w.end(rec)
 			return nil
 		},
 	})
@@ -191,7 +249,13 @@ func (w *world) live(inFlight int, mortal bool) {
 			w.commit(chain.Revoke(revoked, map[string][]int32{worldTopic: {int32(p)}}))
 			cut := revoked.Err() != nil
 			end()
+			w.shows(p)
 			w.mu.Lock()
+			for s := range w.fresh {
+				if int(s.partition) == p {
+					delete(w.fresh, s)
+				}
+			}
 			read[p], w.again[p], w.zombie[p] = w.at[p], true, w.zombie[p] || cut
 			w.mu.Unlock()
 		}
@@ -210,6 +274,26 @@ func (w *world) live(inFlight int, mortal bool) {
 		w.t.Error(err)
 	}
 	w.commit(chain.Positions())
+	for p := range w.log {
+		w.shows(p)
+	}
+	clear(w.fresh)
+}
+
+// shows checks that a position shows everything that has ended: the first record behind it has
+// not.
+func (w *world) shows(p int) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for o := w.at[p]; o < int64(len(w.log[p])) && !w.zombie[p]; o++ {
+		if !w.log[p][o] {
+			continue
+		}
+		if w.fresh[spot{int32(p), o}] {
+			w.t.Errorf("the position of partition %d is %d, and record %d has ended", p, w.at[p], o)
+		}
+		return
+	}
 }
 
 // feed reads some of the partitions on, as far as the chain takes it.
@@ -247,6 +331,7 @@ func simulate(t *testing.T, seed uint64) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t, seed)
 		inFlight, lives := 1+w.intN(4), w.intN(4)
+		w.bound = w.intN(5)
 		for range lives {
 			w.live(inFlight, true)
 		}

@@ -27,12 +27,13 @@ type Batch struct {
 type Retry struct {
 	Base time.Duration `yaml:"base"` // default 500 ms
 	Cap  time.Duration `yaml:"cap"`  // default 30 s
-	// MaxAttempts bounds how often a record is sent before it goes to the dead letter. 0,
-	// the default, sets no bound: a sink that is down holds its consumer back and loses
-	// nothing. The bound does not apply while a sink is paused.
+	// MaxAttempts bounds how often in a row a batch is sent while none of its records
+	// ends; then the records of these attempts go to the dead letter. 0, the default, sets no
+	// bound: a sink that is down holds its consumer back and loses nothing. The bound does
+	// not apply while a sink is paused.
 	MaxAttempts int `yaml:"max_attempts"`
-	// MaxElapsed bounds the time from the first attempt to the last; then the record goes
-	// to the dead letter. 0, the default, sets no bound.
+	// MaxElapsed bounds the time from the first of these attempts to the last; then the
+	// records go to the dead letter. 0, the default, sets no bound.
 	MaxElapsed time.Duration `yaml:"max_elapsed"`
 }
 

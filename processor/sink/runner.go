@@ -66,7 +66,8 @@ type Options struct {
 // Runner delivers records to one sink, batch by batch. Deliver is for one goroutine; Chain
 // delivers several batches at a time.
 type Runner struct {
-	o Options
+	o       Options
+	planned bool // o.Sink is Planned: a batch comes again as it is until all of it has ended
 
 	mu      sync.Mutex    // guards what follows
 	states  []Status      // of each worker
@@ -110,7 +111,9 @@ func NewRunner(o Options) (*Runner, error) {
 		o.Random = rand.Float64
 	}
 	o.Log = o.Log.With("sink", o.Name)
-	r := &Runner{o: o, states: make([]Status, o.InFlight), busy: make([]int, o.InFlight)}
+	_, planned := o.Sink.(Planned)
+	r := &Runner{o: o, planned: planned || o.Plan != nil, states: make([]Status, o.InFlight),
+		busy: make([]int, o.InFlight)}
 	for i := range r.states {
 		r.states[i] = Status{State: StateTaking, Since: time.Now()}
 	}
@@ -153,65 +156,88 @@ func (b Batch) take(records []Record) int {
 	return n
 }
 
-// try makes one attempt.
-func (r *Runner) try(e errand, batch []Record) error {
+// try makes one attempt. It returns what the sink said, and what that means. An error says
+// that ctx is done; the records that the sink took until then have ended.
+func (r *Runner) try(e errand, batch []Record) (said error, v verdict, err error) {
 	if e.plan != nil {
-		if err := e.plan(e.ctx); err != nil {
-			return fmt.Errorf("cannot store the boundaries of a batch: %w", err)
-		}
+		said = e.plan(e.ctx)
 	}
-	return r.o.Sink.Deliver(e.ctx, batch)
+	unasked := said != nil
+	if unasked {
+		said = fmt.Errorf("cannot store the boundaries of a batch: %w", said)
+	} else {
+		said = r.o.Sink.Deliver(e.ctx, batch)
+	}
+	v = judge(said, len(batch))
+	v.unasked = unasked
+	if err := e.ctx.Err(); said != nil && err != nil {
+		if !r.planned {
+			r.accept(e, batch, v)
+		}
+		return said, v, fmt.Errorf("%w; the sink said: %w", err, said)
+	}
+	if v.paused == nil {
+		r.release(e.worker)
+	}
+	return said, v, nil
 }
 
 // deliver brings one batch to its end. A sink that is paused is asked again without end: the
-// bounds of Retry count from the last pause on.
+// bounds of Retry count from the last pause on, and from the last attempt that ended records.
+// They end the records that were part of each of these attempts.
 func (r *Runner) deliver(e errand, batch []Record) error {
 	r.mu.Lock()
 	r.busy[e.worker]++
 	r.mu.Unlock()
 	defer r.leave(e.worker)
-	start, pauses := time.Now(), 0
-	for attempts := 1; ; attempts++ {
-		if err := r.begin(e, batch, attempts > 1 || pauses > 0); err != nil {
+	p := patience{}
+	for again := false; ; {
+		if err := r.begin(e, batch, again); err != nil {
 			return err
 		}
+		n := len(batch)
 		if batch = e.own(batch); len(batch) == 0 {
 			return nil
 		}
-		said := r.try(e, batch)
-		if err := e.ctx.Err(); said != nil && err != nil {
-			return fmt.Errorf("%w; the sink said: %w", err, said)
+		if len(batch) < n || p.start.IsZero() {
+			p = patience{start: time.Now(), least: len(batch)}
 		}
-		v := judge(said, len(batch))
-		if v.paused == nil {
-			r.release(e.worker)
+		said, v, err := r.try(e, batch)
+		if err != nil {
+			return err
 		}
 		if v.split != nil {
 			r.recovered(e.worker) // it answers, and about the records
 			return r.halve(e, batch, v.split)
 		}
-		if err := r.settle(e.ctx, batch, v); err != nil {
-			return err
+		pause, exhausted := p.next(r.o.Retry, v, r.o.Random)
+		if r.planned {
+			p.tried = v.left
 		}
-		if len(v.retry) == 0 {
-			r.recovered(e.worker)
-			return nil
-		}
-		batch = pick(batch, v.retry)
-		var pause time.Duration
-		if v.paused != nil {
-			pauses++
-			attempts, start = 0, time.Now()
-			pause = r.o.Retry.probe(pauses, v.after, r.o.Random())
-		} else {
-			pauses = 0
-			pause = r.o.Retry.pause(attempts, v.after, r.o.Random())
-			if r.o.Retry.exhausted(attempts, time.Since(start), pause) {
-				return r.deadLetter(e.ctx, batch, &Rejected{Reason: ReasonExhausted, Err: said})
+		whole := r.planned && len(v.left) > 0 && !exhausted // it comes again as it is
+		if !whole {
+			if err := r.settle(e, batch, v); err != nil {
+				return err
 			}
 		}
-		r.o.Observe(OutcomeRetried, "", len(batch))
-		r.waits(e.worker, v.paused, said, max(attempts, pauses), pause, v.after)
+		if exhausted {
+			if err := r.deadLetter(e, pick(batch, p.tried), &Rejected{Reason: ReasonExhausted, Err: said}); err != nil {
+				return err
+			}
+			v.left = without(v.left, p.tried)
+			batch, v.retry, p = pick(batch, v.left), nil, patience{}
+		} else if !whole {
+			batch = pick(batch, v.left)
+		}
+		if again = len(v.retry) > 0; !again { // the others go on at once
+			r.recovered(e.worker)
+			if len(v.left) == 0 {
+				return nil
+			}
+			continue
+		}
+		r.o.Observe(OutcomeRetried, "", len(v.retry))
+		r.waits(e.worker, v.paused, said, max(p.attempts, p.pauses, 1), pause, v.after)
 		if err := e.sleep(batch, pause); err != nil {
 			return fmt.Errorf("%w; the sink said: %w", err, said)
 		}
@@ -221,7 +247,7 @@ func (r *Runner) deliver(e errand, batch []Record) error {
 // begin waits until the worker may begin an attempt: for the pause of a Paced sink, and while
 // the sink is paused for the result of the one worker that asks it.
 func (r *Runner) begin(e errand, batch []Record, again bool) error {
-	for !e.revoked(batch) {
+	for len(e.own(batch)) > 0 {
 		if err := e.ctx.Err(); err != nil {
 			return err
 		}
@@ -284,41 +310,58 @@ func (r *Runner) halve(e errand, batch []Record, why *Rejected) error {
 }
 
 // settle ends the records of the batch that are accepted or rejected.
-func (r *Runner) settle(ctx context.Context, batch []Record, v verdict) error {
+func (r *Runner) settle(e errand, batch []Record, v verdict) error {
 	if p := v.partial; p != nil {
 		lost := min(max(p.Lost, 0), len(batch))
 		r.o.Observe(OutcomeRejected, ReasonPartial, lost)
 		r.logRefusal("the sink took a batch and lost some of its records", p, lost)
 	}
-	refused := 0
+	r.accept(e, batch, v)
 	for i, why := range v.rejected {
 		if why == nil {
 			continue
 		}
-		refused++
 		r.o.Observe(OutcomeRejected, why.Reason, 1)
 		r.logRefusal("the sink refused records; they go to the dead letter", why, 1)
-		if err := r.deadLetter(ctx, batch[i:i+1], why); err != nil {
+		if err := r.deadLetter(e, batch[i:i+1], why); err != nil {
 			return err
 		}
-	}
-	accepted := len(batch) - refused - len(v.retry)
-	known := min(v.known, accepted)
-	if known > 0 {
-		r.o.Observe(OutcomeDuplicate, "", known)
-	}
-	if accepted > known {
-		r.o.Observe(OutcomeDelivered, "", accepted-known)
 	}
 	return nil
 }
 
+// accept ends the records of the batch that are accepted.
+func (r *Runner) accept(e errand, batch []Record, v verdict) {
+	if v.split != nil {
+		return
+	}
+	accepted := make([]Record, 0, len(batch)-len(v.left))
+	left := v.left
+	for i, rec := range batch {
+		switch {
+		case len(left) > 0 && left[0] == i:
+			left = left[1:]
+		case v.rejected == nil || v.rejected[i] == nil:
+			accepted = append(accepted, rec)
+		}
+	}
+	e.note(accepted...)
+	known := min(v.known, len(accepted))
+	if known > 0 {
+		r.o.Observe(OutcomeDuplicate, "", known)
+	}
+	if len(accepted) > known {
+		r.o.Observe(OutcomeDelivered, "", len(accepted)-known)
+	}
+}
+
 // deadLetter hands the records to the dead letter function.
-func (r *Runner) deadLetter(ctx context.Context, records []Record, why *Rejected) error {
-	for _, rec := range records {
-		if err := r.o.DeadLetter(ctx, rec, why.Reason, why.Err); err != nil {
+func (r *Runner) deadLetter(e errand, records []Record, why *Rejected) error {
+	for i, rec := range records {
+		if err := r.o.DeadLetter(e.ctx, rec, why.Reason, why.Err); err != nil {
 			return fmt.Errorf("cannot write the dead letter of a record (%s): %w", why.Reason, err)
 		}
+		e.note(records[i])
 		r.o.Observe(OutcomeDeadLettered, why.Reason, 1)
 	}
 	return nil

@@ -50,6 +50,7 @@ package sink
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"time"
@@ -89,10 +90,14 @@ type Sink interface {
 	//   - *Rejected: its records are refused permanently;
 	//   - *Paused: somebody has to correct something first; no record is at fault;
 	//   - *Throttled: its records are to be sent again;
+	//   - *Unsent: its records were not sent; those before them are done, or will be;
 	//   - *Partial: accepted, but the receiver lost some without naming them;
 	//   - *Duplicate: accepted, and some of them were there before;
-	//   - any other error: all records not rejected are to be sent again.
-	// Records that no *Rejected and no *Throttled names count as accepted.
+	//   - any other error: all records that no other error names are to be sent again.
+	// Records that no *Rejected, *Throttled and *Unsent names count as accepted.
+	//
+	// A sink that sends several requests per Deliver ends it with Unsent after Turn, and
+	// with Stopped after a request that failed.
 	Deliver(ctx context.Context, batch []Record) error
 	// Close releases what the sink holds. It is called once, after the last Deliver has
 	// returned.
@@ -111,6 +116,9 @@ type Positioned interface {
 	// from the group's offset, whichever is later. A sink fences the previous owner of the
 	// partitions before it returns.
 	Positions(ctx context.Context, topic Topic, partitions []int32) (map[int32]int64, error)
+	// Release frees what the sink holds for partitions that are revoked. It does not wait: a
+	// Deliver with their records may be on its way.
+	Release(topic Topic, partitions []int32)
 }
 
 // Topic names one topic of the source; see Record.
@@ -121,8 +129,8 @@ type Topic struct {
 
 // Planned is implemented by a Sink that writes each batch as objects whose names hold the
 // first and the last offset. Its batches are of one partition, and the same batch comes
-// again after any failure: see Plan. Such a sink names refused records only when all
-// others are stored, and never returns Rejected with Split.
+// again, as a whole, until all of its records have ended: see Plan. Such a sink never
+// returns Rejected with Split.
 type Planned interface {
 	Sink
 	// Planned marks the type.
@@ -232,8 +240,8 @@ func (e *Duplicate) Error() string {
 
 // Throttled reports records that the sink did not take now and may take later.
 type Throttled struct {
-	// Records holds the indexes of the records to send again; nil means all of
-	// those that are not rejected.
+	// Records holds the indexes of the records to send again; nil means all that no other
+	// error names.
 	Records []int
 	// After is the shortest pause that the sink asked for; 0 means it named none.
 	After time.Duration
@@ -247,6 +255,41 @@ func (e *Throttled) Error() string {
 
 // Unwrap returns what the sink said.
 func (e *Throttled) Unwrap() error { return e.Err }
+
+// Turn is how long a Deliver goes on with further requests: 1 s. The records before are then
+// done, and a revocation or a crash repeats no others.
+const Turn = time.Second
+
+// Unsent reports records that the sink has not sent, because it ended the Deliver early:
+// after Turn, or because a request before them failed. They are sent next. It is not an
+// attempt to send them.
+type Unsent struct {
+	// Records holds the indexes of these records.
+	Records []int
+}
+
+// Error says how many records were not sent.
+func (e *Unsent) Error() string { return fmt.Sprintf("%d records were not sent yet", len(e.Records)) }
+
+// Stopped returns the end of a Deliver of n records that ended early. failed is about the
+// records at tried, nil if there are none; those at unsent were not sent; all others have
+// ended. A pause or a refusal without records is about all records of a Deliver. So if some
+// have ended, the rest is sent again, and the next Deliver meets the pause or the refusal
+// alone.
+func Stopped(n int, failed error, tried, unsent []int) error {
+	if failed != nil && len(tried)+len(unsent) < n {
+		again := &Throttled{Records: tried, Err: failed}
+		var throttled *Throttled
+		if errors.As(failed, &throttled) {
+			again.After = throttled.After
+		}
+		failed = again
+	}
+	if len(unsent) == 0 {
+		return failed
+	}
+	return errors.Join(failed, &Unsent{Records: unsent})
+}
 
 // Partial reports that the sink answered with success and said in the same answer that it
 // lost some of the records, without naming them. They must not be sent again (OTLP

@@ -11,33 +11,35 @@ type verdict struct {
 	// as a whole when nothing was refused.
 	rejected []*Rejected
 	retry    []int         // indexes to send again
+	unsent   []int         // indexes that were not sent
+	left     []int         // those of retry and unsent, in order
 	split    *Rejected     // the refusal of the whole batch, to be halved
 	after    time.Duration // the longest pause asked for
 	partial  *Partial
 	known    int     // accepted records that the sink had already
 	paused   *Paused // nobody takes what is in retry before something is mended
+	unasked  bool    // the sink was not asked
 }
 
-// judge reads err, the answer of a sink for a batch of n records; nil accepts
-// all of them. A sink that
-// names a record outside its batch is not believed at all: its whole batch is
-// sent again, since any other reading could lose a record.
+// judge reads err, the answer of a sink for a batch of n records; nil accepts all of them. A
+// sink that names a record outside its batch is not believed at all: its whole batch is sent
+// again, since any other reading could lose a record.
 func judge(err error, n int) verdict {
 	j := judgment{n: n}
 	j.visit(err)
 	if j.bad != nil {
-		return verdict{retry: all(n)}
+		return verdict{retry: all(n), left: all(n)}
 	}
 	v := verdict{after: j.after, partial: j.partial, known: j.known, paused: j.paused}
-	again := make([]bool, n)
-	if j.paused != nil {
+	again, unsent := make([]bool, n), make([]bool, n)
+	for _, u := range j.unsent {
+		mark(unsent, u.Records)
+	}
+	if j.paused != nil || j.unknown {
 		mark(again, nil)
 	}
 	for _, t := range j.throttled {
 		mark(again, t.Records)
-	}
-	if j.unknown {
-		mark(again, nil)
 	}
 	if len(j.rejected) > 0 {
 		v.rejected = make([]*Rejected, n)
@@ -50,7 +52,7 @@ func judge(err error, n int) verdict {
 			return verdict{split: r}
 		}
 		for i := range v.rejected {
-			if r.Records == nil {
+			if r.Records == nil && !unsent[i] {
 				v.rejected[i] = r
 			}
 		}
@@ -58,10 +60,19 @@ func judge(err error, n int) verdict {
 			v.rejected[i] = r
 		}
 	}
-	for i, yes := range again {
-		if yes && (v.rejected == nil || v.rejected[i] == nil) {
+	for i := range n {
+		switch {
+		case v.rejected != nil && v.rejected[i] != nil || !again[i] && !unsent[i]:
+			continue
+		case unsent[i]:
+			v.unsent = append(v.unsent, i)
+		default:
 			v.retry = append(v.retry, i)
 		}
+		v.left = append(v.left, i)
+	}
+	if len(v.unsent) == n { // a sink that sends nothing has failed
+		v.retry, v.unsent = v.unsent, nil
 	}
 	return v
 }
@@ -71,6 +82,7 @@ type judgment struct {
 	n         int
 	rejected  []*Rejected
 	throttled []*Throttled
+	unsent    []*Unsent
 	partial   *Partial
 	known     int
 	paused    *Paused
@@ -93,6 +105,10 @@ func (j *judgment) visit(err error) {
 		j.check(e.Records)
 		j.throttled = append(j.throttled, e)
 		j.after = max(j.after, e.After)
+		return
+	case *Unsent:
+		j.check(e.Records)
+		j.unsent = append(j.unsent, e)
 		return
 	case *Partial:
 		j.partial = e

@@ -363,6 +363,9 @@ func (f *forwarder) revoked(ctx context.Context, list map[string][]int32, commit
 		f.storePositions(ctx, positions)
 	}
 	for topic, partitions := range list {
+		if own, ok := f.d.Sink.(sink.Positioned); ok {
+			own.Release(f.topics[topic], partitions)
+		}
 		for _, p := range partitions {
 			delete(f.next[topic], p)
 			delete(f.committed[topic], p)

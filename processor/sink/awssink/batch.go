@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"strconv"
 	"sync"
+	"time"
 
 	"keytrail/processor/sink"
 	"keytrail/schemas/otellog"
@@ -32,6 +33,8 @@ type Door struct {
 	Writer func() Writer
 	// Subject returns the subject of a record's mail; nil for none.
 	Subject func(*otellog.Record) string
+	// Turn is how long a Deliver goes on with further requests: sink.Turn, or less in tests.
+	Turn time.Duration
 
 	encoders sync.Pool // of *encoder
 }
@@ -45,8 +48,8 @@ var unsaid = &Fault{Code: "Unsaid", Text: "the answer does not mention the messa
 // Close does nothing: the connections end by themselves.
 func (d *Door) Close() error { return nil }
 
-// Deliver sends a batch, request after request, and stops at the first one that fails. Safe
-// for concurrent use.
+// Deliver sends a batch, request after request, and stops at the first one that fails, and
+// after Turn. Safe for concurrent use.
 func (d *Door) Deliver(ctx context.Context, batch []sink.Record) error {
 	if err := ctx.Err(); err != nil {
 		return err
@@ -57,6 +60,7 @@ func (d *Door) Deliver(ctx context.Context, batch []sink.Record) error {
 	}
 	defer d.encoders.Put(e)
 	end := ending{n: len(batch)}
+	begin := time.Now()
 	var request []Message
 	size := 0
 	for i := range batch {
@@ -72,8 +76,10 @@ func (d *Door) Deliver(ctx context.Context, batch []sink.Record) error {
 			continue
 		}
 		if len(request) == mostMessages || size+n > d.Most || d.FIFO && sameGroup(request, &m) {
-			if d.send(ctx, request, &end); end.failed != nil {
-				end.leave(i, len(batch))
+			if d.send(ctx, request, &end); end.failed != nil || time.Since(begin) >= d.Turn {
+				for at := i; at < len(batch); at++ {
+					end.unsent = append(end.unsent, at)
+				}
 				return end.outcome()
 			}
 			request, size = request[:0], 0
@@ -132,32 +138,16 @@ type ending struct {
 	refused []*sink.Rejected // one per record
 	left    []int            // to be sent again, because of failed
 	failed  error
+	unsent  []int
 }
 
 func (e *ending) refuse(at int, reason sink.Reason, why error) {
 	e.refused = append(e.refused, &sink.Rejected{Records: []int{at}, Reason: reason, Err: why})
 }
 
-// leave leaves the records from a place on to the next attempt.
-func (e *ending) leave(from, to int) {
-	for ; from < to; from++ {
-		e.left = append(e.left, from)
-	}
-}
-
-// outcome returns the result of the batch as an error of package sink. A pause or a refusal
-// of a whole request is about all records of a Deliver. If a part of them has another end,
-// the others are sent again, and the next Deliver meets the pause or the refusal alone.
+// outcome returns the result of the batch as an error of package sink.
 func (e *ending) outcome() error {
-	if e.failed != nil && len(e.left) < e.n {
-		again := &sink.Throttled{Records: e.left, Err: e.failed}
-		var throttled *sink.Throttled
-		if errors.As(e.failed, &throttled) {
-			again.After = throttled.After
-		}
-		e.failed = again
-	}
-	errs := []error{e.failed}
+	errs := []error{sink.Stopped(e.n, e.failed, e.left, e.unsent)}
 	for _, r := range e.refused {
 		errs = append(errs, r)
 	}

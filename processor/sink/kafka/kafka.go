@@ -100,6 +100,21 @@ func (s *Sink) Positions(ctx context.Context, topic sink.Topic, partitions []int
 	return found, errors.Join(errs...)
 }
 
+// Release closes the producers of partitions, each when its transaction has ended.
+func (s *Sink) Release(topic sink.Topic, partitions []int32) {
+	for _, partition := range partitions {
+		l := lane{topic.Name, topic.ID, partition}
+		s.mu.Lock()
+		p := s.lanes[l]
+		delete(s.lanes, l)
+		s.mu.Unlock()
+		if p != nil {
+			p.released.Store(true)
+			p.reap()
+		}
+	}
+}
+
 // Deliver writes the records of each partition in one transaction.
 func (s *Sink) Deliver(ctx context.Context, batch []sink.Record) error {
 	if err := ctx.Err(); err != nil {
@@ -111,7 +126,8 @@ func (s *Sink) Deliver(ctx context.Context, batch []sink.Record) error {
 		parts[l] = append(parts[l], i)
 	}
 	var mu sync.Mutex
-	var errs []error
+	var failed []error
+	var left []int
 	known := 0
 	var all sync.WaitGroup
 	for l, at := range parts {
@@ -120,25 +136,16 @@ func (s *Sink) Deliver(ctx context.Context, batch []sink.Record) error {
 			mu.Lock()
 			defer mu.Unlock()
 			if known += n; err != nil {
-				errs = append(errs, part(err, at, len(parts) > 1))
+				failed, left = append(failed, err), append(left, at...)
 			}
 		})
 	}
 	all.Wait()
+	err := sink.Stopped(len(batch), errors.Join(failed...), left, nil)
 	if known > 0 {
-		errs = append(errs, &sink.Duplicate{Records: known})
+		err = errors.Join(err, &sink.Duplicate{Records: known})
 	}
-	return errors.Join(errs...)
-}
-
-// part returns an error about the records at some places as one about a batch. If the batch
-// has others, a pause or a refusal becomes a repetition, which meets it alone; records that
-// were written are not written again.
-func part(err error, at []int, others bool) error {
-	if !others {
-		return err
-	}
-	return &sink.Throttled{Records: at, Err: err}
+	return err
 }
 
 // Close closes all producers.

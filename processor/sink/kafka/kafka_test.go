@@ -78,6 +78,7 @@ func TestConformance(t *testing.T) {
 func TestConform(t *testing.T) {
 	const named = "a client connects to the addresses that brokers name, and not to a proxy; see TestExactlyOnce"
 	except := map[sinktest.Case]string{sinktest.Partial: "a topic refuses no record but a huge one",
+		sinktest.Advance:     "see TestPartsAdvance",
 		sinktest.Credentials: "package kafka tests them against secured brokers"}
 	for _, c := range []sinktest.Case{sinktest.Status, sinktest.Lost, sinktest.HalfOpen, sinktest.Slow, sinktest.Endless,
 		sinktest.Restart, sinktest.BadTLS, sinktest.Client} {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kadm"
@@ -27,6 +28,8 @@ type producer struct {
 	lane lane
 	name string
 
+	released atomic.Bool // the partition was revoked
+
 	mu     sync.Mutex   // guards what follows
 	client *kgo.Client  // nil while it is closed
 	next   int64        // the position that the target has; -1 for none
@@ -39,6 +42,14 @@ func (p *producer) close() {
 	if p.client != nil {
 		p.client.Close()
 		p.client = nil
+	}
+}
+
+// reap closes a released producer, unless it is in use: then its user does.
+func (p *producer) reap() {
+	if p.released.Load() && p.mu.TryLock() {
+		defer p.mu.Unlock()
+		p.close()
 	}
 }
 
@@ -137,6 +148,7 @@ func position(ctx context.Context, client *kgo.Client, group string) (int64, err
 // dies in between would lose it.
 func (p *producer) deliver(ctx context.Context, batch []sink.Record, at []int) (known int, err error) {
 	p.mu.Lock()
+	defer p.reap()
 	defer p.mu.Unlock()
 	if p.client == nil {
 		if err := p.open(ctx); err != nil {

@@ -21,6 +21,7 @@ func TestConform(t *testing.T) {
 		Except: map[sinktest.Case]string{
 			sinktest.Status: local, sinktest.Credentials: local, sinktest.Lost: local, sinktest.HalfOpen: local,
 			sinktest.Slow: local, sinktest.Endless: local, sinktest.Restart: local, sinktest.BadTLS: local, sinktest.Client: local,
+			sinktest.Advance: "a file takes a batch or nothing of it",
 			sinktest.Partial: "a file refuses no record",
 		},
 	})

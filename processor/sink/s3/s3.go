@@ -55,9 +55,9 @@ func (s *Sink) Planned() {}
 // Close does nothing: the connections end by themselves.
 func (s *Sink) Close() error { return nil }
 
-// Deliver writes the objects of a batch, one after another. Records that have no body are
-// left out, and rejected once all objects are stored: until then the batch stays as it is,
-// and with it the names.
+// Deliver writes the objects of a batch, one after another, and stops at the first that
+// fails. Records that have no body are left out and rejected: package sink keeps the batch as
+// it is, and with it the names, until all objects are stored or given up.
 func (s *Sink) Deliver(ctx context.Context, batch []sink.Record) error {
 	if err := ctx.Err(); err != nil {
 		return err
@@ -83,7 +83,7 @@ func (s *Sink) Deliver(ctx context.Context, batch []sink.Record) error {
 		}
 		known, err := s.put(ctx, s.key(batch, h), object)
 		if err != nil {
-			return err
+			return errors.Join(append(bad, unstored(hours, h, err))...)
 		}
 		if known {
 			there += n
@@ -93,6 +93,25 @@ func (s *Sink) Deliver(ctx context.Context, batch []sink.Record) error {
 		bad = append(bad, &sink.Duplicate{Records: there})
 	}
 	return errors.Join(bad...)
+}
+
+// unstored returns a failure to store the object of an hour as one about the records of that
+// hour and later ones. A pause is about the batch: it never gives up a record.
+func unstored(hours []int64, h int64, err error) error {
+	again := &sink.Throttled{Err: err}
+	var throttled *sink.Throttled
+	switch {
+	case errors.As(err, new(*sink.Paused)):
+		return err
+	case errors.As(err, &throttled):
+		again.After = throttled.After
+	}
+	for i := range hours {
+		if hours[i] >= h {
+			again.Records = append(again.Records, i)
+		}
+	}
+	return again
 }
 
 func invalid(at int, err error) error {

@@ -59,7 +59,8 @@ func (d *delivery) judge(a *httpsink.Answer, docs []doc) error {
 		d.item(&items[i], docs[i].record)
 	}
 	for _, unknown := range docs[len(items):] {
-		d.retry(unknown.record, fmt.Errorf("the answer has more than %d bytes, and its end was not read", len(a.Body)))
+		d.retry(unknown.record, &sink.Throttled{Err: fmt.Errorf("the answer has more than %d bytes, and its end was not read",
+			len(a.Body))})
 	}
 	return nil
 }
@@ -75,7 +76,7 @@ func (d *delivery) judge(a *httpsink.Answer, docs []doc) error {
 func (d *delivery) item(it *item, record int) {
 	code := it.Status
 	err := fmt.Errorf("status %d: %s", code, it.Error)
-	pause := func(cause sink.Cause) { d.paused = &sink.Paused{Cause: cause, Err: err} }
+	pause := func(cause sink.Cause) { d.retry(record, &sink.Paused{Cause: cause, Err: err}) }
 	switch {
 	case code/100 == 2 && it.FailureStore == "used":
 		d.reject(record, sink.ReasonInvalid,
@@ -85,7 +86,7 @@ func (d *delivery) item(it *item, record int) {
 	case code == http.StatusConflict && it.Error != nil && it.Error.Type == "version_conflict_engine_exception":
 		d.known++
 	case code == http.StatusConflict, code == http.StatusRequestTimeout, code == http.StatusTooManyRequests, code/100 == 5:
-		d.retry(record, err)
+		d.retry(record, &sink.Throttled{Err: err})
 	case code == http.StatusUnauthorized, it.Error != nil && it.Error.Type == "security_exception":
 		d.sink.auth.forget()
 		pause(sink.CauseCredentials)
@@ -96,16 +97,19 @@ func (d *delivery) item(it *item, record int) {
 	case code/100 == 4:
 		d.reject(record, sink.ReasonInvalid, err)
 	default:
-		d.paused = &sink.Paused{Cause: sink.CauseProtocol, Err: err}
+		pause(sink.CauseProtocol)
 	}
 }
 
+// retry has a record sent again. Of the reasons it keeps the first, or the first pause.
 func (d *delivery) retry(record int, why error) {
 	d.again = append(d.again, record)
-	if d.said == nil {
-		d.said = why
+	if d.failed == nil || !isPause(d.failed) && isPause(why) {
+		d.failed = why
 	}
 }
+
+func isPause(err error) bool { return errors.As(err, new(*sink.Paused)) }
 
 // aboutIndex reports whether words that come with status 400 are about the index, and not
 // about the document: the same document passes once somebody has mended the index.

@@ -3,6 +3,7 @@ package search
 import (
 	"bytes"
 	"encoding/json"
+	"fmt"
 	"slices"
 	"strings"
 	"testing"
@@ -40,6 +41,10 @@ func TestConform(t *testing.T) {
 				s.mu.Lock()
 				defer s.mu.Unlock()
 				s.refused = id
+			}, Busy: func() {
+				s.mu.Lock()
+				defer s.mu.Unlock()
+				s.busy = true
 			}}
 		},
 		Open: func(t *testing.T, to sinktest.Target) sink.Sink {
@@ -148,4 +153,16 @@ func value(t *testing.T, v any) *common.AnyValue {
 	}
 	t.Fatalf("a value of type %T", v)
 	return nil
+}
+
+// TestTurn: each request is one Deliver if the turn is over.
+func TestTurn(t *testing.T) {
+	s := newStandIn(t)
+	to := connect(t, s.URL, nil)
+	to.turn = 0
+	var ids []string
+	for i := range 2*requestItems + 1 {
+		ids = append(ids, fmt.Sprint("id-", i))
+	}
+	sinktest.Turns(t, to, ids, func() []string { return s.ids(t) })
 }

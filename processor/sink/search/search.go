@@ -26,6 +26,7 @@ import (
 	"fmt"
 	"net/http"
 	"sync"
+	"time"
 
 	"keytrail/processor/sink"
 	"keytrail/processor/sink/httpsink"
@@ -58,6 +59,8 @@ type Sink struct {
 	index  Index
 	works  sync.Pool // of *work
 
+	turn time.Duration // sink.Turn; shorter in tests
+
 	mu     sync.Mutex
 	stream bool // the data stream is there, or there is none to look for; guarded by mu
 }
@@ -82,7 +85,7 @@ func newSink(c *Settings) (*Sink, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &Sink{client: client, auth: c.auth(), index: c.Index, stream: c.Index.Events != Stream}
+	s := &Sink{client: client, auth: c.auth(), index: c.Index, turn: sink.Turn, stream: c.Index.Events != Stream}
 	s.works.New = func() any {
 		encoder, err := body.New(c.Body)
 		if err != nil {
@@ -93,21 +96,26 @@ func newSink(c *Settings) (*Sink, error) {
 	return s, nil
 }
 
-// Deliver sends the batch in requests of up to 5 MiB and waits for their answers.
+// Deliver sends the batch in requests of up to 5 MiB and waits for their answers. It stops at
+// the first request that fails as a whole, and after sink.Turn.
 func (s *Sink) Deliver(ctx context.Context, batch []sink.Record) error {
 	if err := s.findStream(ctx); err != nil {
 		return err
 	}
 	d := &delivery{sink: s, work: s.works.Get().(*work)}
 	defer s.works.Put(d.work)
+	begin := time.Now()
 	for next := 0; next < len(batch); {
+		if d.stopped || next > 0 && time.Since(begin) >= s.turn {
+			d.unsent = append(d.unsent, next)
+			next++
+			continue
+		}
 		next = d.fill(batch, next)
 		d.whole = len(d.docs) == len(batch)
-		if err := d.send(ctx, d.docs); err != nil {
-			return errors.Join(append(d.rejected, err)...)
-		}
+		d.send(ctx, d.docs)
 	}
-	return d.end()
+	return d.end(len(batch))
 }
 
 // Close closes idle connections.
@@ -119,8 +127,9 @@ type delivery struct {
 	sink     *Sink
 	rejected []error // of type *sink.Rejected, one for each record
 	again    []int   // records to be sent again
-	said     error   // why the first of again was not taken
-	paused   *sink.Paused
+	failed   error   // why
+	stopped  bool    // a request failed as a whole; no other is sent
+	unsent   []int
 	known    int  // records that the receiver had already
 	whole    bool // the request that fill made has all records of the batch
 }
@@ -151,54 +160,50 @@ func (d *delivery) fill(batch []sink.Record, next int) int {
 	return next
 }
 
-// send sends documents and notes the verdicts on them. An error is about the whole delivery,
-// and nothing more is sent.
-func (d *delivery) send(ctx context.Context, docs []doc) error {
+// send sends documents and notes the verdicts on them.
+func (d *delivery) send(ctx context.Context, docs []doc) {
 	if len(docs) == 0 {
-		return nil
+		return
+	}
+	if d.stopped {
+		for i := range docs {
+			d.unsent = append(d.unsent, docs[i].record)
+		}
+		return
 	}
 	request := httpsink.Request{Path: bulkPath, Type: bulkType, Body: [][]byte{d.buf[docs[0].from:docs[len(docs)-1].to]}}
 	answer, err := d.sink.do(ctx, request)
-	if err != nil {
-		return err
+	if err == nil && answer.OK() {
+		err = d.judge(answer, docs)
+	} else if err == nil {
+		err = verdict(answer)
 	}
-	if answer.OK() {
-		return d.judge(answer, docs)
-	}
-	err = verdict(answer)
 	var refused *sink.Rejected
-	if !errors.As(err, &refused) {
-		return err
-	}
 	switch {
-	case d.whole:
-		return refused // the caller halves it
+	case err == nil:
+	case !errors.As(err, &refused) || d.whole: // the caller halves a whole batch
+		d.stopped = true
+		for i := range docs {
+			d.retry(docs[i].record, err)
+		}
 	case len(docs) == 1:
 		d.reject(docs[0].record, refused.Reason, refused.Err)
-		return nil
+	default:
+		half := len(docs) / 2
+		d.send(ctx, docs[:half])
+		d.send(ctx, docs[half:])
 	}
-	half := len(docs) / 2
-	if err := d.send(ctx, docs[:half]); err != nil {
-		return err
-	}
-	return d.send(ctx, docs[half:])
 }
 
 func (d *delivery) reject(record int, reason sink.Reason, why error) {
 	d.rejected = append(d.rejected, &sink.Rejected{Records: []int{record}, Reason: reason, Err: why})
 }
 
-// end returns the verdict on the whole batch.
-func (d *delivery) end() error {
-	all := d.rejected
+// end returns the verdict on the whole batch of n records.
+func (d *delivery) end(n int) error {
+	all := append(d.rejected, sink.Stopped(n, d.failed, d.again, d.unsent))
 	if d.known > 0 {
 		all = append(all, &sink.Duplicate{Records: d.known})
-	}
-	if len(d.again) > 0 {
-		all = append(all, &sink.Throttled{Records: d.again, Err: d.said})
-	}
-	if d.paused != nil {
-		all = append(all, d.paused)
 	}
 	return errors.Join(all...)
 }

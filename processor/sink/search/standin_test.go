@@ -25,6 +25,7 @@ type standIn struct {
 	sizes    []int
 	order    []string            // places of the documents, as they arrived
 	docs     map[string]document // by index and id
+	busy     bool                // it takes the first item of a request, and is busy about the others
 	refused  string              // the id of a document that cannot be stored
 	// answer replaces the answer to a request, and change that to one item; nil for none.
 	answer func(w http.ResponseWriter, r *http.Request) bool
@@ -112,7 +113,10 @@ func (s *standIn) bulk(w http.ResponseWriter, body []byte) {
 			fail(w, http.StatusBadRequest, "illegal_argument_exception", err.Error())
 			return
 		}
-		said := s.store(op, a, bytes.TrimSuffix(lines[i+1], []byte("\n")))
+		said := reply{Status: 429, Error: map[string]any{"type": "es_rejected_execution_exception"}}
+		if i == 0 || !s.busy {
+			said = s.store(op, a, bytes.TrimSuffix(lines[i+1], []byte("\n")))
+		}
 		if s.change != nil {
 			s.change(a, lines[i+1], &said)
 		}

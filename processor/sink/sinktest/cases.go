@@ -2,6 +2,7 @@ package sinktest
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -34,17 +35,7 @@ func credentials(t *testing.T, d Door) {
 	if r.Deny == nil && d.HTTP {
 		var denied atomic.Bool
 		l.Deny = denied.Store
-		to := httputil.NewSingleHostReverseProxy(&url.URL{Scheme: "http", Host: address})
-		gate := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-			if denied.Load() {
-				_, _ = io.Copy(io.Discard, r.Body)
-				w.WriteHeader(http.StatusUnauthorized)
-				return
-			}
-			to.ServeHTTP(w, r)
-		}))
-		defer gate.Close()
-		address = gate.Listener.Addr().String()
+		address = gate(t, address, http.StatusUnauthorized, func(*http.Request) bool { return denied.Load() })
 	}
 	l.sink = d.open(t, Target{Address: address, Timeout: patient})
 	l.arrive(t, []string{"a"}, "a")
@@ -52,6 +43,22 @@ func credentials(t *testing.T, d Door) {
 	l.want(t, "paused credentials", "b", "c")
 	l.Deny(false)
 	l.arrive(t, []string{"a", "b", "c"}, "b", "c")
+}
+
+// gate returns the address of a proxy of HTTP that answers requests with a status while shut
+// says so.
+func gate(t *testing.T, address string, status int, shut func(*http.Request) bool) string {
+	to := httputil.NewSingleHostReverseProxy(&url.URL{Scheme: "http", Host: address})
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if shut(r) {
+			_, _ = io.Copy(io.Discard, r.Body)
+			w.WriteHeader(status)
+			return
+		}
+		to.ServeHTTP(w, r)
+	}))
+	t.Cleanup(server.Close)
+	return server.Listener.Addr().String()
 }
 
 // partialFailure: the record that the receiver refuses, and no other, goes to the dead
@@ -116,8 +123,73 @@ func slowReceiver(t *testing.T, d Door) {
 	l := d.connect(t, patient)
 	l.set(slow)
 	all := ids("slow", 300)
-	l.want(t, "accepted", all...)
+	l.bounded(t, 1, all)
 	l.holds(t, all)
+}
+
+// advance: a receiver that is busy after each request that it takes. A batch that advances
+// has not failed, so it does not end in the dead letter, however often it comes again.
+func advance(t *testing.T, d Door) {
+	l := &line{Receiver: d.Receive(t), door: d}
+	address := l.Address
+	if l.Busy != nil {
+		l.Busy()
+	} else {
+		var requests atomic.Int32
+		address = gate(t, address, http.StatusServiceUnavailable, func(r *http.Request) bool {
+			return r.Method != http.MethodGet && requests.Add(1)%2 == 0
+		})
+	}
+	l.sink = d.open(t, Target{Address: address, Timeout: patient})
+	all := ids("busy", 8)
+	l.bounded(t, 2, all)
+	l.holds(t, all)
+}
+
+// Turns checks a sink whose sink.Turn is over after every request: a Deliver of the records
+// with these ids, which take several requests, sends the first of them and names the others,
+// and each arrives once, without another attempt.
+func Turns(t *testing.T, s sink.Sink, ids []string, stored func() []string) {
+	t.Helper()
+	batch := Batch(ids...)
+	var unsent *sink.Unsent
+	err := s.Deliver(t.Context(), batch)
+	if got := stored(); !errors.As(err, &unsent) || len(got) == 0 || len(got)+len(unsent.Records) != len(ids) ||
+		unsent.Records[0] != len(got) || !slices.Equal(got, ids[:len(got)]) {
+		t.Fatalf("got %v after records %s; want the first, and the others named as not sent", err, short(got))
+	}
+	l := &line{sink: s}
+	o := l.options(func(rec sink.Record, reason sink.Reason, why error) {
+		t.Errorf("record %v went to the dead letter (%s): %v", rec.Ref, reason, why)
+	})
+	o.Observe = func(end sink.Outcome, _ sink.Reason, _ int) {
+		if end == sink.OutcomeRetried {
+			t.Error("the end of a turn counts as an attempt")
+		}
+	}
+	r, err := sink.NewRunner(o)
+	if err == nil {
+		err = r.Deliver(t.Context(), batch[unsent.Records[0]:])
+	}
+	if got := stored(); err != nil || !slices.Equal(got, ids) {
+		t.Errorf("%v; records %s arrived, want %s", err, short(got), short(ids))
+	}
+}
+
+// bounded delivers records, and fails if an attempt reaches the bound of attempts.
+func (l *line) bounded(t *testing.T, attempts int, ids []string) {
+	t.Helper()
+	o := l.options(func(rec sink.Record, reason sink.Reason, why error) {
+		t.Errorf("record %v went to the dead letter (%s): %v", rec.Ref, reason, why)
+	})
+	o.Retry.MaxAttempts = attempts
+	r, err := sink.NewRunner(o)
+	if err == nil {
+		err = r.Deliver(t.Context(), Batch(ids...))
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
 }
 
 // endlessAnswer: it ends at the time-out, and is neither read into memory nor believed.

@@ -61,6 +61,10 @@ type Receiver struct {
 	// Deny has it refuse the sink's credentials, or take them again; nil means that it does
 	// so with status 401, or needs a reason for Credentials.
 	Deny func(denied bool)
+	// Busy has it take one record of each request, and be busy about the others, as its
+	// protocol does; nil means that it is busy after each request that it takes, with status
+	// 503, or needs a reason for Advance.
+	Busy func()
 }
 
 // Case is one case of the suite.
@@ -75,6 +79,7 @@ const (
 	Lost        Case = "time-out after acceptance"
 	HalfOpen    Case = "half-open connection"
 	Slow        Case = "slow receiver"
+	Advance     Case = "busy receiver"
 	Endless     Case = "answer that never ends"
 	Restart     Case = "restart of the receiver"
 	Drain       Case = "drain at a stop"
@@ -91,8 +96,8 @@ func Conform(t *testing.T, kind string, d Door) {
 		run  func(t *testing.T, d Door)
 	}{
 		{Status, httpStatuses}, {Credentials, credentials}, {Partial, partialFailure}, {Huge, hugeRecord},
-		{Lost, lostAnswer}, {HalfOpen, halfOpen}, {Slow, slowReceiver}, {Endless, endlessAnswer}, {Restart, restart},
-		{Drain, drain}, {BadTLS, badTLS}, {Client, clientCertificate},
+		{Lost, lostAnswer}, {HalfOpen, halfOpen}, {Slow, slowReceiver}, {Advance, advance}, {Endless, endlessAnswer},
+		{Restart, restart}, {Drain, drain}, {BadTLS, badTLS}, {Client, clientCertificate},
 	}
 	known := 0
 	for _, c := range cases {

@@ -22,6 +22,7 @@
 //	             upserts, stored once
 //	HalfOpen     a connection that swallows everything is given up at the time-out
 //	Slow         a receiver that takes 256 bytes in a millisecond is not given up
+//	Advance      a batch that a busy receiver takes in parts does not reach retry.max_attempts
 //	Endless      an answer without end is neither kept in memory nor believed
 //	Restart      a batch that meets a closed port arrives when the port is open again
 //	Drain        a stop delivers what waits, and a silent receiver does not delay it

@@ -15,7 +15,7 @@ func TestConform(t *testing.T) {
 		Receive: func(t *testing.T) sinktest.Receiver {
 			m := &awstest.Messages{}
 			address := strings.TrimPrefix(m.Start(t), "http://")
-			return sinktest.Receiver{Address: address, Refuse: m.Refuse, Stored: func(t *testing.T) (list []string) {
+			return sinktest.Receiver{Address: address, Refuse: m.Refuse, Busy: m.Busy, Stored: func(t *testing.T) (list []string) {
 				for _, one := range m.Taken() {
 					list = append(list, one.Attributes["event_id"])
 				}

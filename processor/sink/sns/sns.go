@@ -93,8 +93,8 @@ func (c *Config) Open(sink.Identity) (sink.Sink, error) {
 		return nil, err
 	}
 	s := &Sink{api: awssns.NewFromConfig(cfg), topic: c.TopicARN}
-	s.Door = awssink.Door{Send: s.send, Most: int(c.MaxMessage), FIFO: strings.HasSuffix(c.TopicARN, ".fifo"),
-		Writer: awssink.WriterOf(c.Body), Subject: subject}
+	s.Door = awssink.Door{Send: s.send, Turn: sink.Turn, Most: int(c.MaxMessage),
+		FIFO: strings.HasSuffix(c.TopicARN, ".fifo"), Writer: awssink.WriterOf(c.Body), Subject: subject}
 	if c.Body == BodyMail {
 		s.Writer = func() awssink.Writer { return mail{} }
 	}

@@ -33,6 +33,7 @@ func TestConform(t *testing.T) {
 		d.Except = map[sinktest.Case]string{
 			sinktest.Status:      "the statuses are those without acknowledgements",
 			sinktest.Credentials: "the credentials are those without acknowledgements",
+			sinktest.Advance:     "the requests are those without acknowledgements",
 		}
 		sinktest.Conform(t, "splunk_hec", d)
 	})

@@ -58,6 +58,7 @@ type Sink struct {
 	encoders sync.Pool     // of *encoder
 	ready    atomic.Bool   // the receiver has said that it takes events
 	first    time.Duration // firstPause; shorter in tests
+	turn     time.Duration // sink.Turn; shorter in tests
 	most     int           // MaxRequest; smaller in tests
 	brake    brake
 	open     openAcks
@@ -73,7 +74,7 @@ func New(c *Config) (*Sink, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &Sink{c: *c, client: client, first: firstPause, most: MaxRequest}
+	s := &Sink{c: *c, client: client, first: firstPause, turn: sink.Turn, most: MaxRequest}
 	if s.c.Ack == AckRequire {
 		s.channel = newChannel()
 	}
@@ -93,7 +94,7 @@ func newChannel() string {
 func (s *Sink) Close() error { return s.client.Close() }
 
 // Deliver sends the batch in as few requests as MaxRequest allows and waits until each is
-// acknowledged. It stops at the first request that fails.
+// acknowledged. It stops at the first request that fails, and after sink.Turn.
 func (s *Sink) Deliver(ctx context.Context, batch []sink.Record) error {
 	if err := s.begin(ctx); err != nil {
 		return err
@@ -102,16 +103,19 @@ func (s *Sink) Deliver(ctx context.Context, batch []sink.Record) error {
 	defer s.encoders.Put(e)
 	d := delivery{acks: acks{sink: s}}
 	var failed error
-	for from := 0; from < len(batch) && failed == nil; {
+	begin := time.Now()
+	for from := 0; from < len(batch); {
+		if failed != nil || from > 0 && time.Since(begin) >= s.turn {
+			d.unsent = appendRange(d.unsent, from, len(batch))
+			break
+		}
 		part, to := e.fill(batch, from, s.most, &d.bad)
 		if len(part) > 0 {
 			if failed = d.send(ctx, e.buf, part); failed != nil {
 				d.left = append(d.left, part...)
 			}
 		}
-		if from = to; failed != nil {
-			d.left = appendRange(d.left, from, len(batch))
-		}
+		from = to
 	}
 	d.acks.wait(ctx)
 	d.left, failed = append(d.left, d.acks.late...), errors.Join(failed, d.acks.err)
@@ -123,9 +127,10 @@ func (s *Sink) Deliver(ctx context.Context, batch []sink.Record) error {
 
 // delivery is what has happened to a batch.
 type delivery struct {
-	acks acks
-	bad  sink.Rejected // the records that have no body
-	left []int         // the records to be sent again
+	acks   acks
+	bad    sink.Rejected // the records that have no body
+	left   []int         // the records to be sent again
+	unsent []int
 }
 
 // send sends the events of one request: those of the records at part.
@@ -153,18 +158,9 @@ func (d *delivery) send(ctx context.Context, events []byte, part []int) error {
 	return d.acks.add(*said.AckID, cookies(a.Header), part)
 }
 
-// outcome returns the result of a batch of n records as an error of package sink. A refusal
-// or a pause is about all records of a call of Deliver. So if a part of them has another
-// end, the rest is sent again, and the next call meets the refusal or the pause alone.
+// outcome returns the result of a batch of n records as an error of package sink.
 func (d *delivery) outcome(failed error, n int) error {
-	if failed != nil && len(d.left) < n {
-		var throttled *sink.Throttled
-		again := &sink.Throttled{Records: d.left, Err: failed}
-		if errors.As(failed, &throttled) {
-			again.After = throttled.After
-		}
-		failed = again
-	}
+	failed = sink.Stopped(n, failed, d.left, d.unsent)
 	if d.bad.Records == nil {
 		return failed
 	}

@@ -326,3 +326,11 @@ func TestValidate(t *testing.T) {
 		t.Error("the header of the channel is not canonical")
 	}
 }
+
+// TestTurn: each request is one Deliver if the turn is over.
+func TestTurn(t *testing.T) {
+	h := newStandIn(t)
+	s := h.open(t, func(c *Config) { c.Ack = AckOff })
+	s.turn, s.most = 0, 1000
+	sinktest.Turns(t, s, []string{"a", "b", "c", "d", "e", "f", "g", "h"}, h.ids)
+}

@@ -78,8 +78,8 @@ func (c *Config) Open(sink.Identity) (sink.Sink, error) {
 		return nil, err
 	}
 	s := &Sink{api: awssqs.NewFromConfig(cfg), url: c.QueueURL}
-	s.Door = awssink.Door{Send: s.send, Most: int(c.MaxMessage), FIFO: strings.HasSuffix(c.QueueURL, ".fifo"),
-		Writer: awssink.WriterOf(c.Body)}
+	s.Door = awssink.Door{Send: s.send, Turn: sink.Turn, Most: int(c.MaxMessage),
+		FIFO: strings.HasSuffix(c.QueueURL, ".fifo"), Writer: awssink.WriterOf(c.Body)}
 	return s, nil
 }
 

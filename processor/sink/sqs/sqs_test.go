@@ -256,3 +256,15 @@ func receiveAll(t *testing.T, api *awssqs.Client, queue string) (got []string) {
 		}
 	}
 }
+
+// TestTurn: each request of ten messages is one Deliver if the turn is over.
+func TestTurn(t *testing.T) {
+	m := &awstest.Messages{}
+	s := open(t, m.Start(t), "q").(*Sink)
+	s.Turn = 0
+	var ids []string
+	for i := range 25 {
+		ids = append(ids, fmt.Sprint("id-", i))
+	}
+	sinktest.Turns(t, s, ids, func() []string { return idsOf(t, bodies(m)) })
+}

@@ -62,8 +62,8 @@ func (c *Config) Validate() error {
 // Open returns a Sink. It reads the files of c.TLS and opens no connection.
 func (c *Config) Open(sink.Identity) (sink.Sink, error) {
 	return open(c.Validate(), c.Hook.Open, func(client *httpsink.Client) *Sink {
-		return &Sink{client: client, format: &genericFormat{body: c.Body, framing: c.Framing, secret: c.SigningSecret,
-			client: client, now: time.Now}}
+		return &Sink{client: client, turn: sink.Turn, format: &genericFormat{body: c.Body, framing: c.Framing,
+			secret: c.SigningSecret, client: client, now: time.Now}}
 	})
 }
 
@@ -124,7 +124,7 @@ func (c *Teams) Open(sink.Identity) (sink.Sink, error) { return c.open(newTeams(
 
 func (c *Chat) open(f format) (sink.Sink, error) {
 	return open(c.Validate(), c.Hook.Open, func(client *httpsink.Client) *Sink {
-		return &Sink{client: client, format: f, pace: &pace{every: c.Interval}}
+		return &Sink{client: client, turn: sink.Turn, format: f, pace: &pace{every: c.Interval}}
 	})
 }
 
@@ -166,8 +166,8 @@ func (c *PagerDuty) Validate() error {
 // Open returns a Sink. It reads the files of c.TLS and opens no connection.
 func (c *PagerDuty) Open(sink.Identity) (sink.Sink, error) {
 	return open(c.Validate(), c.Settings.Open, func(client *httpsink.Client) *Sink {
-		return &Sink{client: client, path: pagerDutyPath, format: &pagerDutyFormat{key: c.RoutingKey, client: client,
-			pause: pagerDutyPause}}
+		return &Sink{client: client, turn: sink.Turn, path: pagerDutyPath,
+			format: &pagerDutyFormat{key: c.RoutingKey, client: client, pause: pagerDutyPause}}
 	})
 }
 
@@ -228,7 +228,7 @@ func (c *Alertmanager) Validate() error {
 // Open returns a Sink. It reads the files of c.TLS and opens no connection.
 func (c *Alertmanager) Open(sink.Identity) (sink.Sink, error) {
 	return open(c.Validate(), c.Settings.Open, func(client *httpsink.Client) *Sink {
-		return &Sink{client: client, path: alertmanagerPath, format: &alertmanagerFormat{labels: c.Labels,
+		return &Sink{client: client, turn: sink.Turn, path: alertmanagerPath, format: &alertmanagerFormat{labels: c.Labels,
 			expires: c.Expires, now: time.Now}}
 	})
 }

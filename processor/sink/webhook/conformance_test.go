@@ -89,10 +89,24 @@ func TestConform(t *testing.T) {
 	sinktest.Conform(t, "teams", door(types["teams"], explained, false, digest))
 	sinktest.Conform(t, "pagerduty", door(types["pagerduty"], explained, true, nil))
 	sinktest.Conform(t, "alertmanager", door(types["alertmanager"], explained, true, nil))
-	any := receiver{took: "204 ", check: func([]byte) error { return nil }, at: func(url string, limit time.Duration) sink.Config {
+	sinktest.Conform(t, "webhook", door(generic(), recorded, false, nil))
+}
+
+// generic is the type webhook with a receiver that takes everything.
+func generic() receiver {
+	return receiver{took: "204 ", check: func([]byte) error { return nil }, at: func(url string, limit time.Duration) sink.Config {
 		c := DefaultConfig()
 		c.URL, c.Timeout = setting.NewSecret(url), limit
 		return &c
 	}}
-	sinktest.Conform(t, "webhook", door(any, recorded, false, nil))
+}
+
+// TestTurn: each request is one Deliver if the turn is over.
+func TestTurn(t *testing.T) {
+	for _, d := range []sinktest.Door{door(generic(), recorded, false, nil), door(receivers()[2], explained, false, nil)} {
+		to := d.Receive(t)
+		s := d.Open(t, sinktest.Target{Address: to.Address, Timeout: time.Minute})
+		s.(*Sink).turn = 0
+		sinktest.Turns(t, s, []string{"a", "b", "c", "d"}, func() []string { return to.Stored(t) })
+	}
 }

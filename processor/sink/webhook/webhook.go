@@ -3,8 +3,9 @@
 // alertmanager).
 //
 // A format makes requests of a batch. Deliver sends them in order and stops at the first
-// that fails, so that the records before it are not sent again. A request that is refused
-// for its content is halved by package sink until the record at fault is alone.
+// that fails, and after sink.Turn, so that the records before are not sent again. A request
+// that is refused for its content is halved by package sink until the record at fault is
+// alone.
 //
 // The sinks for anomalies are about anomalies, not about records: of a batch they send the
 // newest revision of each. All but Alertmanager's send an anomaly when it is new, when its
@@ -49,7 +50,8 @@ type Sink struct {
 	client *httpsink.Client
 	path   string // is added to the address
 	format format
-	pace   *pace // nil: no bound
+	pace   *pace         // nil: no bound
+	turn   time.Duration // sink.Turn; shorter in tests
 }
 
 // Close closes idle connections.
@@ -68,14 +70,31 @@ func (s *Sink) Deliver(ctx context.Context, batch []sink.Record) error {
 	if err != nil {
 		return err
 	}
+	var refused error
+	if bad.Records != nil {
+		refused = bad
+	}
+	begin := time.Now()
 	for i := range list {
+		if i > 0 && time.Since(begin) >= s.turn {
+			return errors.Join(refused, sink.Stopped(len(batch), nil, nil, recordsOf(list[i:])))
+		}
 		if err := s.send(ctx, &list[i]); err != nil {
-			return outcome(bad, list[i:], len(batch), err)
+			stopped := sink.Stopped(len(batch), err, list[i].records, recordsOf(list[i+1:]))
+			return errors.Join(refused, stopped)
 		}
 		s.format.done(&list[i])
 		s.pace.sent()
 	}
-	return outcome(bad, nil, len(batch), nil)
+	return refused
+}
+
+// recordsOf returns the places of the records of messages.
+func recordsOf(list []message) (records []int) {
+	for i := range list {
+		records = append(records, list[i].records...)
+	}
+	return records
 }
 
 // send sends one message.
@@ -89,29 +108,6 @@ func (s *Sink) send(ctx context.Context, m *message) error {
 		return err
 	}
 	return s.format.judge(a)
-}
-
-// outcome returns the result of a batch of n records as an error of package sink: the
-// records in bad are refused, those of the messages left were not taken, for the reason
-// failed. A refusal or a pause is about all records of a call of Deliver. So if some of them
-// have another end, the rest is sent again, and the next call meets the refusal alone.
-func outcome(bad *sink.Rejected, left []message, n int, failed error) error {
-	var again []int
-	for i := range left {
-		again = append(again, left[i].records...)
-	}
-	if failed != nil && len(again) < n {
-		var throttled *sink.Throttled
-		t := &sink.Throttled{Records: again, Err: failed}
-		if errors.As(failed, &throttled) {
-			t.After = throttled.After
-		}
-		failed = t
-	}
-	if bad.Records == nil {
-		return failed
-	}
-	return errors.Join(bad, failed)
 }
 
 // verdict is judge for receivers whose success needs no proof in the body.

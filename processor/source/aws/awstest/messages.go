@@ -31,6 +31,14 @@ type Messages struct {
 	taken    []Message
 	requests int
 	refused  string // see Refuse
+	busy     bool   // see Busy
+}
+
+// Busy has the stand-in take the first message of each request, and be busy about the others.
+func (m *Messages) Busy() {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.busy = true
 }
 
 // Refuse has the stand-in refuse the messages with an id among their attributes.
@@ -115,7 +123,11 @@ func (m *Messages) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 func (m *Messages) take(batch []Message) (good, bad []outcome) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	for _, one := range batch {
+	for i, one := range batch {
+		if m.busy && i > 0 {
+			bad = append(bad, outcome{ID: one.ID, Code: "InternalError", Text: "busy"})
+			continue
+		}
 		if m.refused != "" && one.Attributes["event_id"] == m.refused {
 			bad = append(bad, outcome{ID: one.ID, Code: "InvalidMessageContents", Text: "refused by the test",
 				SenderFault: true})

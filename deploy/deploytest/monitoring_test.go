@@ -49,7 +49,7 @@ func file(t *testing.T, name string) string {
 // scraped returns /metrics of a process that has used every instrument.
 func scraped(t *testing.T) string {
 	t.Helper()
-	tel, err := telemetry.New(t.Context(), telemetry.Config{})
+	tel, err := telemetry.New(t.Context(), telemetry.DefaultConfig())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -83,6 +83,13 @@ func scraped(t *testing.T) string {
 		t.Fatal(err)
 	}
 	state.Expires(time.Now())
+	tel.Rules("0123456789abcdef")
+	source, err := tel.SourceState("trail")
+	if err != nil {
+		t.Fatal(err)
+	}
+	source.Polled(time.Now())
+	source.Waiting(1, time.Now())
 	w := httptest.NewRecorder()
 	tel.Handler().ServeHTTP(w, httptest.NewRequest(http.MethodGet, telemetry.Path, nil))
 	if err := tel.Shutdown(t.Context()); err != nil || w.Code != http.StatusOK {
@@ -92,7 +99,7 @@ func scraped(t *testing.T) string {
 }
 
 // metricName is a name of a metric of ours.
-var metricName = regexp.MustCompile(`\bkeytrail_(?:stage|sink|window|anomaly)_[a-z_]*[a-z]\b`)
+var metricName = regexp.MustCompile(`\bkeytrail_(?:stage|sink|source|window|anomaly|config|rules)_[a-z_]*[a-z]\b`)
 
 // TestMetricsExist: rules, dashboard and documents name only metrics that a process exposes.
 func TestMetricsExist(t *testing.T) {

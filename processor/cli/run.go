@@ -69,8 +69,9 @@ func (a *app) runStages(file string, stages []string) error {
 	if err != nil {
 		return usageError{err}
 	}
-	log := slog.New(slog.NewTextHandler(a.stderr, nil))
-	err = runPipeline(a.ctx, cfg, rules, log)
+	level := new(slog.LevelVar)
+	log := telemetry.NewLog(a.stderr, cfg.Telemetry.Log, level)
+	err = runPipeline(a.ctx, cfg, rules, log, level)
 	if errors.Is(err, context.Canceled) && a.ctx.Err() != nil {
 		log.Warn("stopped before the pipeline ran", "error", err) // as the user asked
 		return nil
@@ -88,7 +89,10 @@ func (a *app) load(path string) (*config.Config, error) {
 }
 
 // runPipeline runs the configured stages until ctx is done.
-func runPipeline(ctx context.Context, cfg *config.Config, rules *sigma.Rules, log *slog.Logger) (err error) {
+func runPipeline(ctx context.Context, cfg *config.Config, rules *sigma.Rules, log *slog.Logger,
+	level *slog.LevelVar) (err error) {
+	hup, stop := catchHangup()
+	defer stop()
 	tel, err := telemetry.New(ctx, cfg.Telemetry)
 	if err != nil {
 		return err
@@ -109,8 +113,13 @@ func runPipeline(ctx context.Context, cfg *config.Config, rules *sigma.Rules, lo
 		brokers = e.Brokers()
 	}
 	p := newPipeline(cfg, brokers, tel, log)
-	p.Rules = rules
+	p.Rules, p.Process = rules, processName()
+	var live *running
 	defer func() {
+		if live != nil {
+			err = errors.Join(err, live.close())
+			return
+		}
 		for _, d := range p.Sinks {
 			err = errors.Join(err, d.Sink.Close())
 		}
@@ -131,7 +140,9 @@ func runPipeline(ctx context.Context, cfg *config.Config, rules *sigma.Rules, lo
 	if err != nil {
 		return err
 	}
+	live = newRunning(cfg, p, run, level)
 	p.Ready = func() { log.Info("the pipeline runs", "stages", cfg.Stages, "brokers", brokers, "sinks", len(p.Sinks)) }
+	defer live.listen(ctx, hup)()
 	return p.Run(ctx, run)
 }
 

@@ -52,6 +52,8 @@ type Config struct {
 	Sinks     []Sink           `yaml:"sinks"`
 	Telemetry telemetry.Config `yaml:"telemetry"`
 
+	file     string                  // the name of the file
+	lines    map[string]int          // of each key in it
 	written  map[string]interpolated // settings that refer to the environment, by key
 	literals []string                // secrets in the file itself
 	hidden   *setting.Scrubber       // removes both from a text; nil without a file

@@ -125,6 +125,7 @@ func roundTrip(t *testing.T, c *Config, out string) {
 		}
 	}
 	back.written, back.literals, back.hidden = c.written, c.literals, c.hidden // where the secret comes from
+	back.file, back.lines = c.file, c.lines
 	if !reflect.DeepEqual(back, c) {
 		t.Errorf("read back:\n%+v\nwant:\n%+v", back, c)
 	}

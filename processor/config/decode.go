@@ -20,7 +20,10 @@ const maxFile = 1 << 20
 
 // Load reads the file at path. Its errors are those of Parse, with path as the
 // name.
-func Load(path string) (*Config, error) {
+func Load(path string) (*Config, error) { return load(path, &setting.Scrubber{}) }
+
+// load is Load with the Scrubber that gets the secrets.
+func load(path string, hidden *setting.Scrubber) (*Config, error) {
 	f, err := os.Open(path)
 	if err != nil {
 		return nil, fmt.Errorf("cannot read configuration: %w", err)
@@ -29,7 +32,7 @@ func Load(path string) (*Config, error) {
 	if err = errors.Join(err, f.Close()); err != nil {
 		return nil, fmt.Errorf("cannot read configuration %q: %w", path, err)
 	}
-	return Parse(path, data)
+	return parseInto(hidden, path, data, os.LookupEnv)
 }
 
 // Parse reads a configuration, resolves references to the environment, and validates the
@@ -41,10 +44,16 @@ func Parse(name string, data []byte) (*Config, error) {
 
 // parse is Parse with the environment as an argument.
 func parse(name string, data []byte, lookup func(string) (string, bool)) (*Config, error) {
+	return parseInto(&setting.Scrubber{}, name, data, lookup)
+}
+
+// parseInto is parse with the Scrubber that gets the secrets.
+func parseInto(hidden *setting.Scrubber, name string, data []byte,
+	lookup func(string) (string, bool)) (*Config, error) {
 	d := decoder{faults: faults{file: name, lines: map[string]int{}}, lookup: lookup}
 	c := Default()
 	d.config = c
-	c.written, c.hidden = map[string]interpolated{}, &setting.Scrubber{}
+	c.written, c.hidden = map[string]interpolated{}, hidden
 	if root := d.document(data); root != nil {
 		d.value(root, reflect.ValueOf(c).Elem(), "")
 	}
@@ -58,6 +67,7 @@ func parse(name string, data []byte, lookup func(string) (string, bool)) (*Confi
 	if err := d.err(); err != nil {
 		return nil, err
 	}
+	c.file, c.lines = name, d.lines
 	return c, nil
 }
 

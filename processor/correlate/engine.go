@@ -90,6 +90,31 @@ func NewEngine(cfg Config) *Engine {
 	return e
 }
 
+// Reload replaces the correlations and the list of expected anomalies. Panes of a
+// correlation with the same fingerprint stay; it forgets the others and returns their
+// number. It does what Restored does with other correlations.
+func (e *Engine) Reload(correlations []*sigma.Correlation, allow anomaly.Allow) (forgotten int) {
+	e.cfg.Correlations, e.cfg.Allow, e.byPrint = correlations, allow, map[uint64]*sigma.Correlation{}
+	for _, c := range correlations {
+		e.byPrint[c.Fingerprint] = c
+	}
+	for key, g := range e.groups {
+		g.c = e.byPrint[key.print]
+		for g.c == nil && len(g.panes) > 0 {
+			e.drop(g, g.panes[0].Start)
+			forgotten++
+		}
+		for _, h := range g.panes {
+			h.Correlation = g.c
+		}
+	}
+	for _, list := range []*timers{&e.timers, &e.expiry} {
+		*list = slices.DeleteFunc(*list, func(t timer) bool { return e.byPrint[t.print] == nil })
+		heap.Init(list)
+	}
+	return forgotten
+}
+
 // Ended returns the event time up to which windows have ended: what Restored has to be
 // given as the watermark.
 func (e *Engine) Ended() int64 { return e.mark }

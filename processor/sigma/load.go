@@ -261,16 +261,19 @@ func (l *Loader) Rules() (*Rules, []Problem) {
 	set := &Rules{List: l.rules}
 	for _, p := range l.correlations {
 		if p.resolve(l, byName, byID, l.nodes) {
+			set.Prints = append(set.Prints, p.c.Fingerprint)
 			p.c.Index = len(set.Correlations)
 			set.Correlations = append(set.Correlations, p.c)
 		}
 	}
 	set.Skipped, set.Notes = l.skipped, l.notes
 	for i, r := range l.rules {
+		set.Prints = append(set.Prints, fingerprint(l.nodes[r]))
 		r.Index = i
 		r.uses = slices.DeleteFunc(r.uses, func(u use) bool { return !slices.Contains(set.Correlations, u.c) })
 		r.Silent = len(r.uses) > 0 && !slices.ContainsFunc(r.uses, func(u use) bool { return u.c.Generate })
 	}
+	slices.Sort(set.Prints)
 	set.compile()
 	slices.SortStableFunc(l.problems, func(a, b Problem) int {
 		return cmp.Or(cmp.Compare(l.order[a.File], l.order[b.File]), cmp.Compare(a.Line, b.Line))

@@ -72,6 +72,9 @@ type Rules struct {
 	Skipped      []Skipped
 	// Notes are about loaded rules that may not do what their author meant.
 	Notes []Problem
+	// Prints has one number per rule and correlation, ascending: two sets with the same
+	// numbers have the same effect, whatever their files are called.
+	Prints []uint64
 
 	paths paths
 	index index

@@ -35,10 +35,10 @@ type Process struct {
 	Version string    `json:"version"`
 	Started time.Time `json:"started"`
 	At      time.Time `json:"at"` // of the record, by the process's clock
-	// Rules is the digest of the user's rules; "" for none.
+	// Rules is the digest of the user's rules and of expected anomalies.
 	Rules    string    `json:"rules,omitempty"`
 	Memory   Memory    `json:"memory"`
-	Troubles []Trouble `json:"troubles"` // with Kafka
+	Troubles []Trouble `json:"troubles"` // with Kafka and the configuration
 	Stages   []Stage   `json:"stages"`
 	Sources  []Source  `json:"sources"`
 	Sinks    []Sink    `json:"sinks"`

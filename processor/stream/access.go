@@ -69,9 +69,8 @@ func (p *Pipeline) makeParts(stages Stages) error {
 		}
 	}
 	for _, d := range p.Sinks {
-		if topics := d.topics(p.Topics); stages.Forward && len(topics) > 0 {
-			if err := p.addPart(&part{stage: "forward", sink: d.Name, group: p.SinkGroup(d.ID, d.Name),
-				topics: topics}, forwardReasons()...); err != nil {
+		if stages.Forward {
+			if err := p.addSink(d); err != nil {
 				return err
 			}
 		}
@@ -89,7 +88,7 @@ func (p *Pipeline) SinkGroup(id, name string) string { return p.group("forward-"
 // transactions.
 func (p *Pipeline) checkAccess(ctx context.Context) error {
 	var groups, ids []string
-	for _, one := range p.parts {
+	for _, one := range p.allParts() {
 		if one.source != "" {
 			continue // it has no group, and no transactions
 		}
@@ -99,15 +98,4 @@ func (p *Pipeline) checkAccess(ctx context.Context) error {
 		}
 	}
 	return kafka.CheckAccess(ctx, p.Kafka, groups, ids)
-}
-
-// partOf returns the part of a stage, or of one of its sinks or sources; nil if this process
-// does not run it.
-func (p *Pipeline) partOf(stage, name string) *part {
-	for _, one := range p.parts {
-		if one.stage == stage && cmp.Or(one.sink, one.source) == name {
-			return one
-		}
-	}
-	return nil
 }

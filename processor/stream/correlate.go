@@ -18,11 +18,9 @@ const mostCorrelated = 64 << 20
 
 // correlations returns an empty engine. It exists without correlations as well: the
 // changelog may contain some from before.
-func (p *Pipeline) correlations() *correlate.Engine {
-	w := &p.Window.Detect
-	cfg := correlate.Config{Keep: w.Size, Bytes: mostCorrelated, Allow: w.Allow}
-	cfg.Correlations = p.userCorrelations()
-	return correlate.NewEngine(cfg)
+func (p *Pipeline) correlations(j *Judging) *correlate.Engine {
+	return correlate.NewEngine(correlate.Config{Keep: p.Window.Detect.Size, Bytes: mostCorrelated, Allow: j.Allow,
+		Correlations: j.correlations()})
 }
 
 // refused is a pane that the correlations did not count.
@@ -80,7 +78,7 @@ func (d *detector) refuse(t *detectTask, r *refused, now int64) {
 		Calls       []string `json:"calls"`
 	}{Fingerprint: fmt.Sprintf("%016x", p.Correlation), Start: time.Unix(0, p.Start).UTC().Format(time.RFC3339Nano),
 		Matches: sigma.Matches(p.Tally), Key: p.Key, Principal: p.Principal}
-	for _, c := range d.p.userCorrelations() {
+	for _, c := range d.judging.correlations() {
 		if c.Fingerprint == p.Correlation {
 			about.Correlation, about.Group = c.ID, c.Values(p.Group)
 		}
@@ -106,13 +104,6 @@ var refusals = map[correlate.Refusal]string{
 	correlate.TooMany: "its groups exceed their memory limit",
 	correlate.Unknown: "stage detect does not have it, or has another version of it: all processes need the same rules",
 	correlate.Damaged: "their count cannot be read",
-}
-
-func (p *Pipeline) userCorrelations() []*sigma.Correlation {
-	if p.Rules == nil {
-		return nil
-	}
-	return p.Rules.Correlations
 }
 
 // forgot logs that state was dropped because its correlation has changed or been removed.

@@ -28,8 +28,10 @@ type counter struct {
 	rec     otellog.Record
 	call    count.Call
 	taker   intake.Taker
-	told    bool // logged that rules could not read a call
-	full    bool // logged that correlations have too many matches
+	judging *Judging           // the rules of taker
+	headers []kgo.RecordHeader // of its frames
+	told    bool               // logged that rules could not read a call
+	full    bool               // logged that correlations have too many matches
 	enc     wire.Encoder
 	batches []wire.Batch      // by partition of kms.partials
 	now     int64             // wall clock, ns; every poll updates it
@@ -71,14 +73,12 @@ func (c *counter) newTask(partition int32, since int64) *countTask {
 	w := c.p.Window
 	t := &countTask{
 		partition: partition, log: countLog{head: state.Head{Settings: c.p.settings().String()}},
-		Source: intake.NewSource(w.Detect.Size), observed: newObserver(c.p.Rules),
+		Source:   intake.NewSource(w.Detect.Size),
 		progress: eventtime.Progress{Disorder: w.OutOfOrderness, Skew: w.FutureSkew}, lastEvent: since,
 		sent: wire.Frame{Watermark: eventtime.None, Late: eventtime.None, Quiet: eventtime.None}, ended: eventtime.None,
 		own: eventtime.None, held: since,
 	}
-	if t.observed != nil {
-		t.Observe = t.observed.observe
-	}
+	t.observe(c.judging)
 	return t
 }
 
@@ -86,6 +86,9 @@ func (c *counter) newTask(partition int32, since int64) *countTask {
 // partition whose restore failed may belong to another process by then.
 func (c *counter) Assign(ctx context.Context, partitions []int32) error {
 	began := c.p.now()
+	if len(c.tasks) == 0 {
+		c.adopt()
+	}
 	tasks := map[int32]*countTask{}
 	for _, p := range partitions {
 		tasks[p] = c.newTask(p, c.since(began))
@@ -284,7 +287,8 @@ func (c *counter) frames(t *countTask, mark, late int64, idle bool) {
 	for k := range most {
 		f := t.frame(k, most, mark, late, idle)
 		for q := range c.batches {
-			c.emit(&kgo.Record{Topic: c.p.Topics.Partials, Partition: int32(q), Value: c.batches[q].AppendFrame(nil, &f, k)})
+			c.emit(&kgo.Record{Topic: c.p.Topics.Partials, Partition: int32(q), Value: c.batches[q].AppendFrame(nil, &f, k),
+				Headers: c.headers})
 		}
 	}
 	for q := range c.batches {
@@ -297,5 +301,6 @@ func (c *counter) Committed(ok bool) {
 	c.stats.commit(c.p, "count", ok)
 	if ok {
 		c.owns()
+		c.adopt()
 	}
 }

@@ -46,7 +46,7 @@ func bigCommit(calls int) (*counter, *countTask) {
 func TestBigCommitIsSplit(t *testing.T) {
 	c, task := bigCommit(20_000)
 	out := output(t, c)
-	d := &detector{p: c.p, tasks: map[int32]*detectTask{}}
+	d := newDetector(c.p)
 	calls, marks := int64(0), map[int32]int64{}
 	frames, ids, credits := 0, 0, 0
 	for _, r := range out {
@@ -99,7 +99,7 @@ func TestBigCommitIsSplit(t *testing.T) {
 // Every frame continues the last one of its source, in number and range. Any other is an
 // error with advice, however it differs, and changes nothing.
 func TestFramesContinue(t *testing.T) {
-	d := &detector{p: &Pipeline{Window: Window{Detect: window.DefaultConfig()}}}
+	d := newDetector(&Pipeline{Window: Window{Detect: window.DefaultConfig()}})
 	rng := rand.New(rand.NewPCG(1, 7))
 	for range 2000 {
 		task := d.newTask(0)

@@ -35,6 +35,8 @@ type detector struct {
 	out     []*kgo.Record     // dead letters of the records processed since
 	stats   tally
 	told    map[othersOf]time.Time // time of the last log line about others
+	judging *Judging
+	others  map[int32]string // the makers of frames that were judged by other rules, by source
 }
 
 // detectTask is the state of one partition of kms.partials.
@@ -58,19 +60,24 @@ type detectTask struct {
 	late    []wire.Partial // notices of this commit for dropped windows
 }
 
+func newDetector(p *Pipeline) *detector {
+	return &detector{p: p, tasks: map[int32]*detectTask{}, judging: p.Judging(), others: map[int32]string{}}
+}
+
 func (d *detector) newTask(partition int32) *detectTask {
 	t := &detectTask{partition: partition, meta: state.Meta{Settings: d.p.settings().String(), Watermark: eventtime.None,
 		Late: eventtime.None, Ended: eventtime.None, Told: eventtime.None, Hold: eventtime.None,
 		Applied: map[int32]state.Applied{}, Sent: map[int32]uint64{}}}
 	cfg := d.p.Window.Detect
-	cfg.Partition = partition
+	cfg.Partition, cfg.Allow = partition, d.judging.Allow
 	t.engine = window.NewEngine(cfg, func(p wire.Partial) { t.notices = append(t.notices, p) })
-	t.correlations, t.open = d.p.correlations(), anomaly.NewOpenSet()
+	t.correlations, t.open = d.p.correlations(d.judging), anomaly.NewOpenSet()
 	return t
 }
 
 func (d *detector) Assign(ctx context.Context, partitions []int32) error {
 	began := d.p.now()
+	d.adopt()
 	tasks := map[int32]*detectTask{}
 	for _, p := range partitions {
 		tasks[p] = d.newTask(p)
@@ -179,6 +186,7 @@ func (d *detector) owns() {
 func (d *detector) Lag(map[int32]int64) {}
 
 func (d *detector) Process(r *kgo.Record) error {
+	d.adopt()
 	t := d.tasks[r.Partition]
 	d.stats.received++
 	frame, err := wire.NewDecoder(r.Value).Frame()
@@ -206,6 +214,7 @@ func (d *detector) Process(r *kgo.Record) error {
 		d.stats.duplicate++
 		return nil
 	}
+	d.heard(r, frame.Source)
 	d.stats.delivered++
 	t.news = true
 	for i := range frame.Partials {
@@ -228,6 +237,7 @@ func (d *detector) Process(r *kgo.Record) error {
 
 // Output closes windows and writes them, their anomalies, the notices and the changelog.
 func (d *detector) Output(now time.Time, emit func(*kgo.Record)) (more bool, err error) {
+	d.adopt()
 	emitted := false
 	d.emit = func(r *kgo.Record) {
 		emitted = true

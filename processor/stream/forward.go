@@ -31,6 +31,7 @@ type forwarder struct {
 	p      *Pipeline
 	d      Destination
 	part   *part
+	began  beginning
 	client *kgo.Client
 	chain  *sink.Chain
 	filter *filter.Filter
@@ -53,8 +54,8 @@ const forwardPoll = 1000
 // forwardEvery is how long a poll waits for records: deliveries are committed in between.
 const forwardEvery = 250 * time.Millisecond
 
-func (p *Pipeline) forward(ctx context.Context, d Destination) error {
-	f := &forwarder{p: p, d: d, part: p.partOf("forward", d.Name), filter: filter.New(d.Filter),
+func (p *Pipeline) forward(ctx context.Context, d Destination, began beginning) error {
+	f := &forwarder{p: p, d: d, began: began, part: p.partOf("forward", d.Name), filter: filter.New(d.Filter),
 		flow: p.Telemetry.Flow("forward", d.Name), next: map[string]map[int32]int64{},
 		committed: map[string]map[int32]int64{}, starts: map[string]string{},
 		plans: map[string]map[int32]int64{}, topics: map[string]sink.Topic{},

@@ -54,7 +54,7 @@ func (f *forwarder) begin(ctx context.Context, o offsets) error {
 	for topic, partitions := range o {
 		since, begun := startOf(stored[topic])
 		if !begun {
-			since = f.d.From.Since(f.p.began)
+			since = f.d.From.Since(f.began.at)
 		}
 		f.mu.Lock()
 		f.starts[topic] = mark(since)
@@ -67,7 +67,7 @@ func (f *forwarder) begin(ctx context.Context, o offsets) error {
 				missing = append(missing, p)
 			}
 		}
-		at, err := f.first(ctx, admin, topic, missing, since, !begun && since.Equal(f.p.began))
+		at, err := f.first(ctx, admin, topic, missing, since, !begun && since.Equal(f.began.at))
 		if err != nil {
 			return err
 		}
@@ -115,23 +115,30 @@ func withIDs(ctx context.Context, admin *kadm.Client, topics ...string) (map[str
 	return list, err
 }
 
-// noteEnds notes where the topics end before any stage runs. A sink that begins at the
-// latest record begins there: the other stages of the process do not wait until it has
-// joined its group. Where that fails, the sink goes by the time.
-func (p *Pipeline) noteEnds(ctx context.Context) {
-	p.began = time.Now()
+// beginning is where new sinks begin that begin at the latest record.
+type beginning struct {
+	at   time.Time
+	ends kadm.ListedOffsets // of the topics at that time, as far as they are known
+}
+
+// noteEnds notes where the topics end, before any stage runs or a reload adds a sink. A
+// sink that begins at the latest record begins there: the other stages of the process do
+// not wait until it has joined its group. Where that fails, the sink goes by the time.
+func (p *Pipeline) noteEnds(ctx context.Context) (b beginning) {
+	b.at = time.Now()
 	client, err := kgo.NewClient(p.Kafka.Options()...)
 	if err != nil {
-		return
+		return b
 	}
 	defer client.Close()
 	within, cancel := context.WithTimeout(ctx, lookEvery)
 	defer cancel()
 	// Not behind open transactions: they may end after the sink has begun.
-	if p.ends, err = kadm.NewClient(client).ListCommittedOffsets(within, p.Topics.Events, p.Topics.Windows,
+	if b.ends, err = kadm.NewClient(client).ListCommittedOffsets(within, p.Topics.Events, p.Topics.Windows,
 		p.Topics.Anomalies); err != nil {
 		p.Log.Warn("cannot find out where the topics end; new sinks go by the times of records", "error", err)
 	}
+	return b
 }
 
 // storeFirst commits where partitions begin. The client itself commits nothing before it
@@ -195,7 +202,7 @@ func (f *forwarder) first(ctx context.Context, admin *kadm.Client, topic string,
 	at := map[int32]int64{}
 	if latest {
 		for _, p := range partitions {
-			if end, ok := f.p.ends.Lookup(topic, p); ok && end.Err == nil {
+			if end, ok := f.began.ends.Lookup(topic, p); ok && end.Err == nil {
 				at[p] = end.Offset
 			}
 		}

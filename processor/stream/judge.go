@@ -11,9 +11,16 @@ import (
 // newCounter returns stage count.
 func newCounter(p *Pipeline) *counter {
 	c := &counter{p: p, tasks: map[int32]*countTask{}}
-	d := &p.Window.Detect
-	c.taker = intake.Taker{Judge: intake.NewJudge(d.Size, d.Allow, p.Rules), Publish: c.publish, Unmatched: c.unmatched}
+	c.taker = intake.Taker{Publish: c.publish, Unmatched: c.unmatched}
+	c.judge(p.Judging())
 	return c
+}
+
+// judge sets the rules for all calls from now on.
+func (c *counter) judge(j *Judging) {
+	c.judging = j
+	c.taker.Judge = intake.NewJudge(c.p.Window.Detect.Size, j.Allow, j.Rules)
+	c.headers = c.maker()
 }
 
 // checkRules warns if the user's rules can find nothing in this pipeline.

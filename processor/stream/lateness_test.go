@@ -306,7 +306,7 @@ func TestAddedPartitionsAreRefused(t *testing.T) {
 		}
 		return nil
 	}
-	d := &detector{p: s.c.p, tasks: map[int32]*detectTask{}}
+	d := newDetector(s.c.p)
 	if err := d.Assign(t.Context(), []int32{0}); err != nil {
 		t.Fatal(err)
 	}

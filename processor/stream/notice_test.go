@@ -33,7 +33,7 @@ func newSplit(t *testing.T) *split {
 	task.log.head.Settings = c.p.settings().String()
 	s := &split{t: t, c: c, task: task}
 	for q := range s.side {
-		s.side[q] = &detector{p: c.p, tasks: map[int32]*detectTask{}}
+		s.side[q] = newDetector(c.p)
 		s.side[q].tasks[int32(q)] = s.side[q].newTask(int32(q))
 	}
 	return s

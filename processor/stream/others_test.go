@@ -21,7 +21,7 @@ func TestOverflowIsTold(t *testing.T) {
 	var log bytes.Buffer
 	cfg := window.DefaultConfig()
 	cfg.MaxEntities, cfg.MaxAccountEntities = 4, 2
-	d := &detector{p: &Pipeline{Window: Window{Detect: cfg}, Log: slog.New(slog.NewTextHandler(&log, nil))}, tasks: map[int32]*detectTask{}}
+	d := newDetector(&Pipeline{Window: Window{Detect: cfg}, Log: slog.New(slog.NewTextHandler(&log, nil))})
 	tasks, n := []*detectTask{d.newTask(0), d.newTask(1)}, 0
 	began := time.Now()
 	call := func(task *detectTask) {

@@ -60,7 +60,7 @@ func (p *Pipeline) addPart(one *part, reasons ...string) (err error) {
 	flow := p.Telemetry.Flow(one.stage, cmp.Or(one.sink, one.source))
 	flow.Begin(reasons...)
 	if one.source != "" {
-		p.parts = append(p.parts, one)
+		p.newPart(one)
 		one.progress, err = p.Telemetry.SourceState(one.source)
 		return err
 	}
@@ -69,7 +69,7 @@ func (p *Pipeline) addPart(one *part, reasons ...string) (err error) {
 	}
 	if one.sink == "" {
 		flow.BeginTransactions()
-		p.parts = append(p.parts, one)
+		p.newPart(one)
 		return nil
 	}
 	var states, causes, refusals []string
@@ -84,7 +84,7 @@ func (p *Pipeline) addPart(one *part, reasons ...string) (err error) {
 	}
 	p.Telemetry.Sink(one.sink).Begin(refusals...)
 	one.state, err = p.Telemetry.SinkState(one.sink, states, causes)
-	p.parts = append(p.parts, one)
+	p.newPart(one)
 	return err
 }
 
@@ -103,7 +103,7 @@ func (p *Pipeline) oversee(ctx context.Context, stages Stages) error {
 		if fault != nil {
 			return fault
 		}
-		for _, one := range p.parts {
+		for _, one := range p.allParts() {
 			if one.source != "" {
 				continue
 			}

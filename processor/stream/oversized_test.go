@@ -78,7 +78,7 @@ func TestOversizedCalls(t *testing.T) {
 // Notices about principals with the longest names fit as well.
 func TestOversizedNotices(t *testing.T) {
 	c, _ := bigCommit(0)
-	d := &detector{p: c.p, tasks: map[int32]*detectTask{}}
+	d := newDetector(c.p)
 	sent := 0
 	d.emit = func(r *kgo.Record) {
 		if len(r.Value) > wire.MaxValueBytes {

@@ -16,9 +16,9 @@ import (
 	"fmt"
 	"log/slog"
 	"sync"
+	"sync/atomic"
 	"time"
 
-	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"keytrail/processor/kafka"
@@ -91,12 +91,16 @@ type Pipeline struct {
 	// and wire.DefaultMessageBytes.
 	MessageRecords int
 	MessageBytes   int64
-	Rules          *sigma.Rules // the user's; nil for none
-	Sources        []Source     // of stage collect
-	Sinks          []Destination
-	Resource       []otellog.Attr // what the resource of every record gets on its way to a sink
-	Telemetry      *telemetry.Telemetry
-	Log            *slog.Logger
+	// Rules are the user's at the start, nil for none; Judge changes them, and
+	// Window.Detect.Allow.
+	Rules *sigma.Rules
+	// Process names this process to others, without spaces; at most 200 bytes.
+	Process   string
+	Sources   []Source // of stage collect
+	Sinks     []Destination
+	Resource  []otellog.Attr // what the resource of every record gets on its way to a sink
+	Telemetry *telemetry.Telemetry
+	Log       *slog.Logger
 	// Secrets are removed from the details of dead letters; nil for none. The log removes its own.
 	Secrets *setting.Scrubber
 	Version string // of the program, for its status
@@ -110,13 +114,15 @@ type Pipeline struct {
 
 	flows      map[string]*telemetry.Flow
 	letters    map[string]*lograte.Letters
-	parts      []*part // the stages, sources and sinks of this process
+	partsMu    sync.Mutex
+	parts      []*part // the stages, sources and sinks of this process; guarded by partsMu
+	forwarders forwarders
 	watermarks map[string]*telemetry.Watermark
+	judging    atomic.Pointer[Judging]
 	room       headroom
 	keptMu     sync.Mutex
 	kept       map[string]time.Duration // retention times of topics; guarded by keptMu
-	began      time.Time                // where new sinks begin that begin at the latest record
-	ends       kadm.ListedOffsets       // the ends of the topics at that time, as far as they are known
+	began      beginning                // of the sinks at the start
 
 	// The simulation replaces these: the clock, the logs and the bounds.
 	now         func() time.Time
@@ -187,11 +193,9 @@ func (p *Pipeline) Run(ctx context.Context, stages Stages) error {
 		}
 		ctx, stop := behind(ctx, counted)
 		defer stop()
-		return t.Run(ctx, &detector{p: p, tasks: map[int32]*detectTask{}})
+		return t.Run(ctx, newDetector(p))
 	})
-	for _, d := range p.Sinks { // kms.events, kms.windows, kms.anomalies -> SIEM
-		run(stages.Forward, func(ctx context.Context) error { return p.forward(ctx, d) })
-	}
+	run(stages.Forward, p.forwardAll) // kms.events, kms.windows, kms.anomalies -> SIEM
 	return g.wait()
 }
 
@@ -302,7 +306,7 @@ func (p *Pipeline) start(ctx context.Context, stages Stages) error {
 		return kafka.ReadState(ctx, p.Kafka, topic, partitions, f)
 	}
 	if stages.Forward {
-		p.noteEnds(ctx)
+		p.began = p.noteEnds(ctx)
 	}
 	if p.Ready != nil {
 		p.Ready()

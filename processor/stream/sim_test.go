@@ -29,6 +29,7 @@ type sim struct {
 	rng           *rand.Rand
 	b             *simBroker
 	p             *Pipeline
+	reload        func() // changes the rules, at any time; nil: they never change
 	count, detect *simGroup
 	load          *simLoad
 	now           int64 // the clock, ns
@@ -114,7 +115,7 @@ func newSim(seed uint64, wrong sabotage, tools *simTools) *sim {
 	s.count = s.group(p.Topics.Events, func(g *simGroup) *simMember { return s.newMember(g, newCounter(s.settings())) })
 	p.room.asked = time.Unix(1<<40, 0) // never asks again: the test sets GC headroom itself
 	s.detect = s.group(p.Topics.Partials, func(g *simGroup) *simMember {
-		return s.newMember(g, &detector{p: p, tasks: map[int32]*detectTask{}})
+		return s.newMember(g, newDetector(p))
 	})
 	return s
 }
@@ -231,6 +232,9 @@ func (s *sim) close() {
 // happen performs one random event.
 func (s *sim) happen() {
 	rng := s.rng
+	if s.reload != nil && rng.IntN(15) == 0 {
+		s.reload()
+	}
 	g := s.count
 	if rng.IntN(5) < 2 {
 		g = s.detect

@@ -136,11 +136,10 @@ func (r *reporter) status(ctx context.Context) *status.Process {
 		}
 		troubles[one.Part] = list
 	}
-	if list := troubles["kafka"]; list != nil {
-		s.Troubles = list
-	}
+	s.Rules = r.p.Judging().Digest
+	s.Troubles = append(append(s.Troubles, troubles["kafka"]...), troubles[PartConfiguration]...)
 	flows := r.measure(ctx, now)
-	for _, one := range r.p.parts {
+	for _, one := range r.p.allParts() {
 		flow, list := flows[[2]string{one.stage, cmp.Or(one.sink, one.source)}], troubles[one.name()]
 		switch {
 		case one.source != "":

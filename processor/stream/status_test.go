@@ -99,7 +99,7 @@ func TestRevokedPartitionsLeaveNothing(t *testing.T) {
 	}
 	p.watermarks, p.now = map[string]*telemetry.Watermark{"detect": w}, time.Now
 	p.readLog = func(context.Context, string, []int32, func(*kgo.Record) error) error { return nil }
-	d, c, n := &detector{p: p, tasks: map[int32]*detectTask{}}, newCounter(p), newNormalizer(p)
+	d, c, n := newDetector(p), newCounter(p), newNormalizer(p)
 	stages := map[string]kafka.Processor{"detect": d, "count": c, "normalize": n}
 	for name, s := range stages {
 		if err := s.Assign(t.Context(), []int32{0, 1}); err != nil {

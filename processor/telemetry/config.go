@@ -1,6 +1,7 @@
 package telemetry
 
 import (
+	"log/slog"
 	"net"
 	"strconv"
 
@@ -13,10 +14,43 @@ type Config struct {
 	// "127.0.0.1:9464"; "", the default, serves none. Metrics contain no event data, but
 	// the server has no authentication: keep it on loopback or behind a proxy.
 	Listen string `yaml:"listen"`
+	Log    Log    `yaml:"log"`
 }
 
-// DefaultConfig returns a Config that serves no metrics.
-func DefaultConfig() Config { return Config{} }
+// Log configures the log, which goes to standard error.
+type Log struct {
+	// Level is the least level that is written; a reload changes it.
+	Level Level `yaml:"level"`
+	// Format is the form of each line.
+	Format Format `yaml:"format"`
+}
+
+// Level is the least level of log lines.
+type Level string
+
+// Levels returns all levels, the chattiest first.
+func Levels() []Level { return []Level{"debug", "info", "warn", "error"} }
+
+// Slog returns the level in the form of package slog.
+func (l Level) Slog() slog.Level {
+	var level slog.Level
+	if err := level.UnmarshalText([]byte(l)); err != nil {
+		panic("BUG: " + err.Error()) // Validate allows only levels
+	}
+	return level
+}
+
+// Format is the form of log lines.
+type Format string
+
+// The formats.
+const (
+	FormatText Format = "text" // key=value
+	FormatJSON Format = "json" // one JSON object per line
+)
+
+// DefaultConfig returns a Config that serves no metrics and logs text from level info.
+func DefaultConfig() Config { return Config{Log: Log{Level: "info", Format: FormatText}} }
 
 // Validate returns setting.Problems that name the unusable settings.
 func (c Config) Validate() error {
@@ -28,5 +62,7 @@ func (c Config) Validate() error {
 			p.Add("listen", `%q is not an address; want a host and a port such as "127.0.0.1:9464"`, c.Listen)
 		}
 	}
+	setting.OneOf(&p, "log.level", c.Log.Level, Levels()...)
+	setting.OneOf(&p, "log.format", c.Log.Format, FormatText, FormatJSON)
 	return p.Err()
 }

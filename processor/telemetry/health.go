@@ -30,6 +30,10 @@ const (
 	LagUnknown Condition = "lag_unknown" // its lag is unknown
 	KafkaAway  Condition = "kafka_away"  // the brokers do not answer
 	Expired    Condition = "expired"     // Kafka deleted records before they were read
+	// Another process judges by other rules.
+	RulesDiffer Condition = "rules_differ"
+	// The changed configuration is refused, and the one before runs on.
+	ReloadRefused Condition = "reload_refused"
 )
 
 // expiredFor is how long records that expired unread keep a part from being ready:
@@ -97,6 +101,13 @@ func (p *Part) Report(c Condition, format string, args ...any) {
 		t.until = &until
 	}
 	p.conditions[c] = t
+}
+
+// Remove removes the part of the given name, and its conditions.
+func (h *Health) Remove(name string) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.parts = slices.DeleteFunc(h.parts, func(p *Part) bool { return p.name == name })
 }
 
 // Clear ends a condition.

@@ -76,7 +76,7 @@ func TestHealth(t *testing.T) {
 }
 
 func TestProbesAreServed(t *testing.T) {
-	tel := start(t, Config{Listen: "127.0.0.1:0"})
+	tel := start(t, listening("127.0.0.1:0"))
 	get := func(path string) int {
 		t.Helper()
 		resp, err := http.Get("http://" + tel.Addr().String() + path)

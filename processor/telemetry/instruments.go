@@ -43,6 +43,11 @@ const (
 	nameRestoreTime  = "keytrail_stage_restore"
 	nameRestore      = "keytrail_stage_restored"
 	nameWatermarkLag = "keytrail_stage_watermark_lag" // with "_seconds", from its unit
+	nameReloads      = "keytrail_config_reloads"
+	nameRefused      = "keytrail_config_reload_refused"
+	nameApplied      = "keytrail_config_applied_timestamp" // with "_seconds"
+	nameRulesInfo    = "keytrail_rules_info"
+	nameRulesDiffer  = "keytrail_rules_differing_processes"
 )
 
 // The labels.
@@ -56,6 +61,7 @@ const (
 	labelKind    = "kind"
 	labelCause   = "cause"
 	labelScope   = "scope"
+	labelDigest  = "digest"
 )
 
 // StageCollect is the stage whose parts are sources; those of the others are sinks.
@@ -84,7 +90,9 @@ type instruments struct {
 	lag, sinkState, sinkPaused, sourceWaiting                    metric.Int64ObservableGauge
 	lagTime, watermarkLag, sinkExpires, sourceSince, sourcePoll  metric.Float64ObservableGauge
 	commit, restore                                              metric.Float64Histogram
-	restored                                                     metric.Int64Counter
+	restored, reloads                                            metric.Int64Counter
+	reloadRefused, rulesInfo, rulesDiffer                        metric.Int64ObservableGauge
+	applied                                                      metric.Float64ObservableGauge
 }
 
 func newInstruments(m metric.Meter) (instruments, error) {
@@ -109,6 +117,7 @@ func newInstruments(m metric.Meter) (instruments, error) {
 		{&i.expired, nameExpired, "{record}", "Kafka records that were deleted, by retention or by hand, before a stage had read them."},
 		{&i.windows, nameWindows, "{window}", "Window records published."},
 		{&i.anomalies, nameAnomalies, "{anomaly}", "Anomaly records published, without those of their ends."},
+		{&i.reloads, nameReloads, "{reload}", "Changes of the configuration on SIGHUP, applied or refused."},
 		{&i.restored, nameRestore, "{record}", "State records that a stage has restored for newly assigned partitions."},
 		{&i.sinkDelivered, nameSinkTaken, "{record}", "Records that a sink has accepted."},
 		{&i.sinkRetried, nameSinkRetried, "{record}", "Records sent to a sink again."},
@@ -141,6 +150,9 @@ func (i *instruments) gauges(m metric.Meter) error {
 		{&i.lag, nameLag, "{record}", "Kafka records that the consumer group of a stage has not committed, in all partitions: the same in every process."},
 		{&i.sinkState, nameSinkState, "", "Whether a sink is in this state: 1, or 0."},
 		{&i.sourceWaiting, nameSourceTries, "{object}", "Objects of a source that could not be read and are tried again."},
+		{&i.reloadRefused, nameRefused, "", "Whether the last change of the configuration was refused, and the one before runs on: 1, or 0."},
+		{&i.rulesInfo, nameRulesInfo, "", "The digest of the rules and expected anomalies by which this process judges."},
+		{&i.rulesDiffer, nameRulesDiffer, "{process}", "Processes whose frames were judged by other rules than those of this process."},
 		{&i.sinkPaused, nameSinkPaused, "", "Whether a sink is paused for this cause, until a person resolves it: 1, or 0."},
 	} {
 		gauge, err := m.Int64ObservableGauge(g.name, metric.WithUnit(g.unit), metric.WithDescription(g.about))
@@ -155,6 +167,7 @@ func (i *instruments) gauges(m metric.Meter) error {
 		{&i.sinkExpires, nameSinkExpires, "When Kafka deletes the oldest record that a sink has not taken, in seconds since 1970."},
 		{&i.sourceSince, nameSourceSince, "When the first of the objects that a source tries again could not be read, in seconds since 1970."},
 		{&i.sourcePoll, nameSourcePolled, "When a source last looked for new objects without an error, in seconds since 1970."},
+		{&i.applied, nameApplied, "When the running configuration was applied, in seconds since 1970."},
 		{&i.watermarkLag, nameWatermarkLag, "Clock minus the watermark of a stage."},
 	} {
 		gauge, err := m.Float64ObservableGauge(g.name, metric.WithUnit("s"), metric.WithDescription(g.about))

@@ -15,7 +15,11 @@ type Lag struct {
 	mu      sync.Mutex // guards what follows
 	records int64
 	at      time.Time // zero: unknown
+	gauges  metric.Registration
 }
+
+// Close removes the gauges.
+func (l *Lag) Close() { _ = l.gauges.Unregister() } // it has no errors
 
 // Set sets the number of records at a time; the gauges are hidden before the first call.
 // While the lag is unknown, the last number and its time remain.
@@ -29,12 +33,13 @@ func (l *Lag) Set(records int64, at time.Time) {
 func (t *Telemetry) Lag(stage, sink string) (*Lag, error) {
 	l := new(Lag)
 	option := metric.WithAttributeSet(attribute.NewSet(fixed(stage, sink)...))
-	_, err := t.Meter().RegisterCallback(func(_ context.Context, o metric.Observer) error {
+	var err error
+	l.gauges, err = t.Meter().RegisterCallback(func(_ context.Context, o metric.Observer) error {
 		l.mu.Lock()
 		defer l.mu.Unlock()
 		if !l.at.IsZero() {
 			o.ObserveInt64(t.inst.lag, l.records, option)
-			o.ObserveFloat64(t.inst.lagTime, float64(l.at.UnixMilli())/1000, option)
+			o.ObserveFloat64(t.inst.lagTime, seconds1970(l.at), option)
 		}
 		return nil
 	}, t.inst.lag, t.inst.lagTime)

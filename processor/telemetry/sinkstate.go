@@ -16,7 +16,11 @@ type SinkState struct {
 	state, cause   string
 	expires        time.Time
 	states, causes []string
+	gauges         metric.Registration
 }
+
+// Close removes the gauges.
+func (s *SinkState) Close() { _ = s.gauges.Unregister() } // it has no errors
 
 // SinkState adds the state of a sink to the metrics. states and causes are all possible
 // values.
@@ -24,7 +28,8 @@ func (t *Telemetry) SinkState(sink string, states, causes []string) (*SinkState,
 	s := &SinkState{states: states, causes: causes}
 	of := attribute.String(labelSink, sink)
 	alone := metric.WithAttributeSet(attribute.NewSet(of))
-	_, err := t.Meter().RegisterCallback(func(_ context.Context, o metric.Observer) error {
+	var err error
+	s.gauges, err = t.Meter().RegisterCallback(func(_ context.Context, o metric.Observer) error {
 		s.mu.Lock()
 		defer s.mu.Unlock()
 		for _, one := range s.states {
@@ -36,7 +41,7 @@ func (t *Telemetry) SinkState(sink string, states, causes []string) (*SinkState,
 				attribute.String(labelCause, one)))
 		}
 		if !s.expires.IsZero() {
-			o.ObserveFloat64(t.inst.sinkExpires, float64(s.expires.UnixMilli())/1000, alone)
+			o.ObserveFloat64(t.inst.sinkExpires, seconds1970(s.expires), alone)
 		}
 		return nil
 	}, t.inst.sinkState, t.inst.sinkPaused, t.inst.sinkExpires)

@@ -25,10 +25,10 @@ func (t *Telemetry) SourceState(source string) (*SourceState, error) {
 		defer s.mu.Unlock()
 		o.ObserveInt64(t.inst.sourceWaiting, int64(s.waiting), of)
 		if s.waiting > 0 {
-			o.ObserveFloat64(t.inst.sourceSince, float64(s.since.UnixMilli())/1000, of)
+			o.ObserveFloat64(t.inst.sourceSince, seconds1970(s.since), of)
 		}
 		if !s.polled.IsZero() {
-			o.ObserveFloat64(t.inst.sourcePoll, float64(s.polled.UnixMilli())/1000, of)
+			o.ObserveFloat64(t.inst.sourcePoll, seconds1970(s.polled), of)
 		}
 		return nil
 	}, t.inst.sourceWaiting, t.inst.sourceSince, t.inst.sourcePoll)

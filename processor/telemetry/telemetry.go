@@ -39,6 +39,8 @@ type Telemetry struct {
 	registry           *prometheus.Registry
 	inst               instruments
 	windows, anomalies labeled
+	reloads            labeled
+	rules              rules
 	health             *Health
 	server             *http.Server
 	address            net.Addr
@@ -66,6 +68,9 @@ func New(ctx context.Context, c Config) (*Telemetry, error) {
 	}
 	t.windows = labeled{counter: t.inst.windows, label: labelState}
 	t.anomalies = labeled{counter: t.inst.anomalies, label: labelKind}
+	if err := t.newRules(); err != nil {
+		return nil, fmt.Errorf("cannot start telemetry: %w", err)
+	}
 	if c.Listen != "" {
 		if err := t.serve(ctx, c.Listen); err != nil {
 			return nil, errors.Join(err, t.provider.Shutdown(ctx))

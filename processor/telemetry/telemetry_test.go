@@ -50,6 +50,13 @@ func ours(text string) []string {
 	return lines
 }
 
+// listening returns a Config that serves metrics on an address.
+func listening(address string) Config {
+	c := DefaultConfig()
+	c.Listen = address
+	return c
+}
+
 // use counts once with every instrument.
 func use(t *testing.T, tel *Telemetry) {
 	t.Helper()
@@ -85,10 +92,13 @@ func use(t *testing.T, tel *Telemetry) {
 		t.Fatal(err)
 	}
 	w.Set(time.Now().Add(-time.Hour).UnixNano())
+	tel.Rules("0123456789abcdef")
+	tel.RulesDiffer(2)
+	tel.Reloaded(false)
 }
 
 func TestMetrics(t *testing.T) {
-	tel := start(t, Config{})
+	tel := start(t, DefaultConfig())
 	use(t, tel)
 	text := scrape(t, tel)
 	want := map[string]bool{}
@@ -114,11 +124,19 @@ func TestMetrics(t *testing.T) {
 		`keytrail_sink_rejected_total{reason="partial_success",sink="siem"} 1`,
 		`keytrail_window_published_total{state="final"} 5`,
 		`keytrail_anomaly_published_total{kind="rate"} 2`,
+		`keytrail_config_reload_refused 1`,
+		`keytrail_config_reloads_total{outcome="applied"} 0`,
+		`keytrail_config_reloads_total{outcome="refused"} 1`,
+		`keytrail_rules_differing_processes 2`,
+		`keytrail_rules_info{digest="0123456789abcdef"} 1`,
 	} {
 		want[line] = true
 	}
 	lag := `keytrail_stage_watermark_lag_seconds{stage="detect"} `
 	for _, line := range ours(text) {
+		if strings.HasPrefix(line, "keytrail_config_applied_timestamp_seconds ") {
+			continue
+		}
 		if seconds, ok := strings.CutPrefix(line, lag); ok {
 			var got float64
 			if _, err := fmt.Sscan(seconds, &got); err != nil || got < 3600 {
@@ -137,7 +155,7 @@ func TestMetrics(t *testing.T) {
 
 // TestNames runs Prometheus' linter on the names, units and help texts.
 func TestNames(t *testing.T) {
-	tel := start(t, Config{})
+	tel := start(t, DefaultConfig())
 	use(t, tel)
 	problems, err := promlint.New(strings.NewReader(scrape(t, tel))).Lint()
 	if err != nil {
@@ -151,7 +169,7 @@ func TestNames(t *testing.T) {
 }
 
 func TestNoWatermark(t *testing.T) {
-	tel := start(t, Config{})
+	tel := start(t, DefaultConfig())
 	if _, err := tel.Watermark("detect"); err != nil {
 		t.Fatal(err)
 	}
@@ -164,13 +182,16 @@ func TestNoWatermark(t *testing.T) {
 }
 
 func TestLabelsAreBounded(t *testing.T) {
-	tel := start(t, Config{})
+	tel := start(t, DefaultConfig())
 	f := tel.Flow("count", "")
 	for i := range 3 * maxLabels {
 		f.DeadLettered(fmt.Sprint("reason", i), 1)
 	}
 	lines, other := 0, false
 	for _, line := range ours(scrape(t, tel)) {
+		if !strings.HasPrefix(line, "keytrail_stage_") {
+			continue
+		}
 		lines++
 		other = other || line == fmt.Sprintf(`keytrail_stage_dead_lettered_total{reason="other",stage="count"} %d`, 2*maxLabels)
 	}
@@ -180,7 +201,7 @@ func TestLabelsAreBounded(t *testing.T) {
 }
 
 func TestBalances(t *testing.T) {
-	tel := start(t, Config{})
+	tel := start(t, DefaultConfig())
 	use(t, tel)
 	balances, err := tel.Balances(t.Context())
 	if err != nil {
@@ -208,7 +229,7 @@ func TestBalances(t *testing.T) {
 
 // TestConcurrentUse checks for data races and lost counts.
 func TestConcurrentUse(t *testing.T) {
-	tel := start(t, Config{})
+	tel := start(t, DefaultConfig())
 	var all sync.WaitGroup
 	for i := range 4 {
 		all.Go(func() {
@@ -233,7 +254,7 @@ func TestConcurrentUse(t *testing.T) {
 }
 
 func TestServer(t *testing.T) {
-	tel := start(t, Config{Listen: "127.0.0.1:0"})
+	tel := start(t, listening("127.0.0.1:0"))
 	use(t, tel)
 	get := func(method, path string) (int, string) {
 		t.Helper()
@@ -263,7 +284,7 @@ func TestServer(t *testing.T) {
 		t.Errorf("another path: status %d, want 404", code)
 	}
 	// the address is taken
-	_, err := New(t.Context(), Config{Listen: tel.Addr().String()})
+	_, err := New(t.Context(), listening(tel.Addr().String()))
 	if err == nil || !strings.Contains(err.Error(), "telemetry.listen") {
 		t.Errorf("got %v, want an error that names telemetry.listen", err)
 	}
@@ -285,7 +306,7 @@ func TestServer(t *testing.T) {
 func TestConfig(t *testing.T) {
 	f := func(listen string, valid bool) {
 		t.Helper()
-		if err := (Config{Listen: listen}).Validate(); (err == nil) != valid {
+		if err := listening(listen).Validate(); (err == nil) != valid {
 			t.Errorf("listen %q: %v, want valid: %v", listen, err, valid)
 		}
 	}
@@ -297,7 +318,7 @@ func TestConfig(t *testing.T) {
 	f("9464", false)
 	f("127.0.0.1:http", false)
 	f("127.0.0.1:70000", false)
-	if _, err := New(t.Context(), Config{Listen: "x"}); err == nil {
+	if _, err := New(t.Context(), listening("x")); err == nil {
 		t.Error("New takes an address that Validate refuses")
 	}
 }
@@ -305,7 +326,7 @@ func TestConfig(t *testing.T) {
 // TestBegin: the counters that alerts watch begin at 0, so that the first count is an
 // increase.
 func TestBegin(t *testing.T) {
-	tel := start(t, Config{})
+	tel := start(t, DefaultConfig())
 	f := tel.Flow("count", "")
 	f.Begin("late")
 	f.BeginTransactions()

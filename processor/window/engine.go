@@ -65,6 +65,9 @@ func NewEngine(cfg Config, notify func(wire.Partial)) *Engine {
 // Len returns the number of known entities.
 func (e *Engine) Len() int { return e.store.Len() }
 
+// Allow replaces the list of expected anomalies, for all windows that close from now on.
+func (e *Engine) Allow(list anomaly.Allow) { e.cfg.Allow = list }
+
 // Mark returns the progress of event time.
 func (e *Engine) Mark() eventtime.Mark {
 	return eventtime.Mark{Watermark: e.mark, Late: e.late, Quiet: e.quiet}

@@ -98,6 +98,11 @@ func Owner(entity string, n int) int32 { return int32(EntityHash(entity) % uint6
 // without decoding the value.
 const HeaderEvent = "event"
 
+// HeaderRules is the Kafka header of a frame with the digest of the rules by which its calls
+// were judged, a space, and the name of the process that made it. Frames of older versions
+// have none.
+const HeaderRules = "rules"
+
 // The default bounds of the output of one message of the raw topic: log records and dead
 // letters, and their bytes. A compressed file of CloudTrail that fits into Kafka's 1 MB
 // becomes some 20,000 log records of 3 kB, 60 MB.

@@ -1,6 +1,7 @@
 package input
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -32,6 +33,20 @@ func (in *Input) Rules(paths []string) (*sigma.Rules, error) {
 		fmt.Fprintln(in.Stderr, printable.Text(fmt.Sprintf("%s:%d: note: %s", p.File, p.Line, p.Text)))
 	}
 	return rules, nil
+}
+
+// LoadRules is Rules for a process that runs: it prints nothing, and its error has the
+// problems.
+func LoadRules(paths []string) (*sigma.Rules, error) {
+	rules, problems, err := readRules(paths)
+	if err != nil {
+		return nil, err
+	}
+	var all []error
+	for _, p := range problems {
+		all = append(all, errors.New(p.String()))
+	}
+	return rules, errors.Join(all...)
 }
 
 // readRules reads the rules below directories and in files.

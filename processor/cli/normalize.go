@@ -15,6 +15,7 @@ import (
 	"keytrail/processor/report"
 	"keytrail/processor/screen"
 	"keytrail/processor/source"
+	"keytrail/schemas/cloud"
 	"keytrail/schemas/decoding"
 	"keytrail/schemas/otellog"
 )
@@ -74,8 +75,9 @@ func (n *normalizer) print(objects iter.Seq2[source.Object, error]) error {
 	return n.in.Letters(func(l *input.Letters) error {
 		var counts read.Counts
 		records := read.NewRecords(read.Config{
-			Options: read.Options{Limits: n.in.Limits, OmitBody: n.body == "none", SelfPrincipals: n.self},
-			Encoded: n.output == otlp, Counts: &counts, Record: n.record, Dead: l.Taker("normalize"), Now: time.Now,
+			Options: cloud.Options{Limits: n.in.Limits, OmitBody: n.body == "none", SelfPrincipals: n.self,
+				Encoded: n.output == otlp},
+			Counts: &counts, Record: n.record, Dead: l.Taker("normalize"), Now: time.Now,
 		})
 		var err error
 		for object, oerr := range objects {

@@ -2,6 +2,7 @@ package cli
 
 import (
 	"bufio"
+	"context"
 	"fmt"
 
 	"github.com/spf13/cobra"
@@ -11,6 +12,8 @@ import (
 	"keytrail/processor/read"
 	"keytrail/processor/report"
 	"keytrail/processor/sigma"
+	"keytrail/schemas/cloud"
+	"keytrail/schemas/decoding"
 )
 
 // checking is one run of "keytrail rules check".
@@ -61,8 +64,10 @@ func (c *checking) run(paths []string) error {
 	}
 	return c.in.Letters(func(l *input.Letters) error {
 		t := report.NewTrial(rules, c.shown)
-		var counts read.Counts
-		events := read.NewEvents(c.in.Limits, &counts, t.Event, l.Taker("rules"))
+		in := cloud.NewReader(cloud.Options{Limits: c.in.Limits})
+		events := read.NewEvents(in, new(read.Counts), func(context.Context) (decoding.Filter, error) {
+			return decoding.Kept, t.Event(in)
+		}, l.Taker("rules"))
 		for o, err := range c.in.Objects(c.sample) {
 			if err == nil {
 				err = events.Object(c.ctx, o)

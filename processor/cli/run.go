@@ -15,11 +15,11 @@ import (
 	"keytrail/processor/cli/flags"
 	"keytrail/processor/config"
 	"keytrail/processor/kafka"
-	"keytrail/processor/read"
 	"keytrail/processor/sigma"
 	"keytrail/processor/sink"
 	"keytrail/processor/stream"
 	"keytrail/processor/telemetry"
+	"keytrail/schemas/cloud"
 	"keytrail/schemas/otellog"
 	"keytrail/schemas/wire"
 )
@@ -163,7 +163,7 @@ func newPipeline(cfg *config.Config, brokers []string, tel *telemetry.Telemetry,
 			IdleAfter: int64(w.IdleAfter),
 		},
 		MessageRecords: cfg.Decode.MessageRecords, MessageBytes: int64(cfg.Decode.MessageBytes),
-		Read: read.Options{Limits: cfg.Decode.Limits(), OmitBody: cfg.Decode.Body == config.BodyNone,
+		Read: cloud.Options{Limits: cfg.Decode.Limits(), OmitBody: cfg.Decode.Body == config.BodyNone,
 			SelfPrincipals: cfg.SelfPrincipals},
 		Resource: resource(cfg.Resource), Telemetry: tel, Log: log, Version: release,
 	}

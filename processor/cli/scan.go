@@ -12,11 +12,11 @@ import (
 	"keytrail/processor/cli/flags"
 	"keytrail/processor/cli/input"
 	"keytrail/processor/detector"
-	"keytrail/processor/read"
 	"keytrail/processor/report"
 	"keytrail/processor/scan"
 	"keytrail/processor/screen"
 	"keytrail/processor/window"
+	"keytrail/schemas/cloud"
 	"keytrail/schemas/otellog"
 	"keytrail/schemas/semconv"
 )
@@ -92,7 +92,7 @@ func scanConfig() scan.Config {
 func (s *scanning) run(paths []string) error {
 	d := &s.cfg.Detect
 	d.Size = int64(s.size)
-	s.cfg.Read = read.Options{Limits: s.in.Limits, SelfPrincipals: s.self}
+	s.cfg.Read = cloud.Options{Limits: s.in.Limits, SelfPrincipals: s.self}
 	err := d.Validate()
 	if err == nil {
 		err = s.period.Check()

@@ -1,17 +1,17 @@
 // Package read is the only way from an object's bytes to events or log records, and to
-// dead letters. Records returns the log records of KMS keys and trails, from any cloud's
-// events; Events returns CloudTrail events as they are, for the plugins and for trying
-// rules. The callers decide the use of a result and of a dead letter.
+// dead letters. Records returns the log records of KMS keys and trails, Events the events
+// as they are, for the plugins and for trying rules. schemas/cloud chooses the decoder. The
+// callers decide the use of a result and of a dead letter.
 //
 // For every object,
 //
 //	received = delivered + filtered + dead
 //
 // once Object or Bytes has returned nil. An object that cannot be opened is one record
-// received and dead; a known record that is not a call (see cloudtrail.Reader.NotEvents)
+// received and dead; a known record that is not a call (see cloud.Reader)
 // is received and filtered.
 //
-// The package holds one record at a time (see cloudtrail.Reader for its size), starts no
+// The package holds one record at a time (see decoding.Limits for its size), starts no
 // goroutine, and neither retries nor logs.
 package read
 
@@ -23,8 +23,7 @@ import (
 	"sync/atomic"
 
 	"keytrail/processor/source"
-	"keytrail/schemas/aws/cloudtrail"
-	"keytrail/schemas/aws/normalize"
+	"keytrail/schemas/cloud"
 	"keytrail/schemas/decoding"
 )
 
@@ -55,24 +54,23 @@ func (c *Counts) filter(why decoding.Filter, n int64) {
 // reading of the object.
 type Dead func(ctx context.Context, bad *decoding.BadRecord) error
 
-// Events reads the events of objects. Keep one for many objects: it caches their common
-// names. It is not safe for concurrent use.
+// Events reads the events of objects. Keep one for many objects: its Reader caches their
+// common names. It is not safe for concurrent use.
 type Events struct {
-	in     *cloudtrail.Reader
-	ev     cloudtrail.Event
+	in     cloud.Reader
 	counts *Counts
-	event  func(context.Context, *cloudtrail.Event) (wanted bool, err error)
+	event  func(context.Context) (decoding.Filter, error)
 	dead   Dead
 }
 
-// NewEvents returns an Events that counts in counts.
+// NewEvents returns an Events that reads with in and counts in counts.
 //
-// event takes each event, which is valid only during the call, and reports whether it was
-// wanted. Its *decoding.BadRecord goes to dead; any other error ends the reading of the
-// object.
-func NewEvents(limits decoding.Limits, counts *Counts,
-	event func(context.Context, *cloudtrail.Event) (wanted bool, err error), dead Dead) *Events {
-	return &Events{in: cloudtrail.NewReader(nil, "", limits), counts: counts, event: event, dead: dead}
+// event takes the event that in has read, and returns why it was filtered, or
+// decoding.Kept. Its *decoding.BadRecord goes to dead; any other error ends the reading of
+// the object.
+func NewEvents(in cloud.Reader, counts *Counts,
+	event func(context.Context) (decoding.Filter, error), dead Dead) *Events {
+	return &Events{in: in, counts: counts, event: event, dead: dead}
 }
 
 // Object reads one object to its end. An object that cannot be opened or read to its end
@@ -96,10 +94,11 @@ func (e *Events) Bytes(ctx context.Context, data []byte, name string) error {
 func (e *Events) read(ctx context.Context, src io.Reader, name string) error {
 	e.in.Reset(src, name)
 	for {
-		err := e.in.Next(&e.ev)
+		err := e.in.Next()
 		if err == io.EOF {
-			e.counts.Received.Add(int64(e.in.NotEvents))
-			e.counts.filter(decoding.NotEvent, int64(e.in.NotEvents))
+			n := int64(e.in.NotEvents())
+			e.counts.Received.Add(n)
+			e.counts.filter(decoding.NotEvent, n)
 			return nil
 		}
 		e.counts.Received.Add(1)
@@ -118,15 +117,15 @@ func (e *Events) read(ctx context.Context, src io.Reader, name string) error {
 	}
 }
 
-// take passes on the event in e.ev.
+// take passes on the event that was read.
 func (e *Events) take(ctx context.Context) error {
-	wanted, err := e.event(ctx, &e.ev)
+	why, err := e.event(ctx)
 	switch {
 	case err != nil:
-	case wanted:
+	case why == decoding.Kept:
 		e.counts.Delivered.Add(1)
 	default:
-		e.counts.filter(max(normalize.FilterOf(&e.ev), decoding.NotWanted), 1)
+		e.counts.filter(why, 1)
 	}
 	return err
 }

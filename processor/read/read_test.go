@@ -13,7 +13,7 @@ import (
 
 	"keytrail/processor/read"
 	"keytrail/processor/source"
-	"keytrail/schemas/aws/cloudtrail"
+	"keytrail/schemas/cloud"
 	"keytrail/schemas/decoding"
 	"keytrail/schemas/otellog"
 )
@@ -169,9 +169,9 @@ func (f failing) Read([]byte) (int, error) { return 0, f.err }
 func TestContextEnds(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	var counts read.Counts
-	in := read.NewEvents(decoding.Limits{}, &counts, func(context.Context, *cloudtrail.Event) (bool, error) {
+	in := read.NewEvents(cloud.NewReader(cloud.Options{}), &counts, func(context.Context) (decoding.Filter, error) {
 		cancel()
-		return true, nil
+		return decoding.Kept, nil
 	}, nil)
 	if err := in.Object(ctx, object("a", strings.Repeat(other, 3))); !errors.Is(err, context.Canceled) {
 		t.Errorf("the error is %v", err)
@@ -185,7 +185,7 @@ func TestNoAllocations(t *testing.T) {
 	data := []byte(list)
 	var counts read.Counts
 	in := read.NewRecords(read.Config{
-		Counts: &counts, Encoded: true, Now: time.Now,
+		Options: cloud.Options{Encoded: true}, Counts: &counts, Now: time.Now,
 		Record: func(context.Context, *decoding.Origin, *otellog.Record) error { return nil }, Dead: nil,
 	})
 	got := testing.AllocsPerRun(5, func() {

@@ -3,15 +3,13 @@ package report
 import (
 	"bufio"
 	"bytes"
-	"context"
 	"encoding/json"
 	"fmt"
 	"strings"
 	"time"
 
 	"keytrail/processor/sigma"
-	"keytrail/schemas/aws/cloudtrail"
-	"keytrail/schemas/aws/normalize"
+	"keytrail/schemas/cloud"
 	"keytrail/schemas/decoding"
 	"keytrail/schemas/printable"
 )
@@ -44,36 +42,31 @@ func NewTrial(rules *sigma.Rules, shown int) *Trial {
 		seen: map[string]struct{}{}}
 }
 
-// Event matches one event. It returns true: all events are wanted.
-func (t *Trial) Event(_ context.Context, ev *cloudtrail.Event) (wanted bool, err error) {
-	at, err := time.Parse(time.RFC3339, ev.Time)
+// Event matches the event that in has read. The error is a *decoding.BadRecord for an event
+// without a usable time; any other one ends the trial.
+func (t *Trial) Event(in cloud.Reader) error {
+	call, err := in.Call()
 	if err != nil {
-		return false, ev.Bad(decoding.ReasonTime, fmt.Sprintf("eventTime is %q", ev.Time))
+		return err
 	}
-	id := ev.SharedID
-	if id == "" {
-		id = ev.Addendum.OriginalID
-	}
-	if id == "" {
-		id = ev.ID
-	}
-	if _, had := t.seen[id]; had && id != "" {
+	if _, had := t.seen[call.ID]; had {
 		t.Duplicates++
-		return true, nil
+		return nil
 	}
 	if len(t.seen) == maxSample {
-		return false, fmt.Errorf("the sample has more than %d calls; take a smaller one", maxSample)
+		return fmt.Errorf("the sample has more than %d calls; take a smaller one", maxSample)
 	}
-	id = strings.Clone(id)
+	id := strings.Clone(call.ID)
 	t.seen[id] = struct{}{}
 	t.Calls++
-	outside := !normalize.Wanted(ev)
+	outside := call.Filter != decoding.Kept
 	if outside {
 		t.Outside++
 	}
-	result, err := t.matcher.Match(ev.Raw)
+	from := in.Origin()
+	result, err := t.matcher.Match(from.Raw)
 	if err != nil {
-		return false, fmt.Errorf("%s: record %d: %w", ev.Object, ev.Index, err)
+		return fmt.Errorf("%s: record %d: %w", from.Object, from.Index, err)
 	}
 	for _, r := range result.Hits {
 		m := &t.found[r.Index]
@@ -85,11 +78,11 @@ func (t *Trial) Event(_ context.Context, ev *cloudtrail.Event) (wanted bool, err
 		}
 	}
 	for i := range result.Observations {
-		if err := t.counter.Add(&result.Observations[i], at.UnixNano()); err != nil {
-			return false, err
+		if err := t.counter.Add(&result.Observations[i], call.Time); err != nil {
+			return err
 		}
 	}
-	return true, nil
+	return nil
 }
 
 // ruleLine is one rule as JSON.

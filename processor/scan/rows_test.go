@@ -11,10 +11,10 @@ import (
 	"time"
 
 	"keytrail/processor/count"
-	"keytrail/processor/read"
 	"keytrail/processor/scan"
 	"keytrail/processor/source"
 	"keytrail/processor/window"
+	"keytrail/schemas/cloud"
 	"keytrail/schemas/wire"
 )
 
@@ -36,7 +36,7 @@ func call(id, members string) string {
 
 // windows scans a file of these events and returns each window with calls: its scope, key
 // and principal, its calls, refusals and anomalies.
-func windows(t *testing.T, opts read.Options, events ...string) (list []string, totals scan.Totals) {
+func windows(t *testing.T, opts cloud.Options, events ...string) (list []string, totals scan.Totals) {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), "trail.json")
 	if err := os.WriteFile(path, []byte(`{"Records":[`+strings.Join(events, ",")+`]}`), 0o600); err != nil {
@@ -76,21 +76,21 @@ func want(t *testing.T, list []string, key, principal, counts string) {
 func TestRowB1CountedOnce(t *testing.T) {
 	callers, owners := call("a", asRole+`,"sharedEventID":"s"`), call("b", asOwner+`,"sharedEventID":"S"`)
 	for _, events := range [][]string{{callers, owners}, {owners, callers}, {owners, callers, owners}} {
-		list, totals := windows(t, read.Options{}, events...)
+		list, totals := windows(t, cloud.Options{}, events...)
 		want(t, list, owned, caller, "1 calls, 0 denied, 0 anomalies")
 		if totals.Counted != 1 || int(totals.Duplicates) != len(events)-1 {
 			t.Errorf("%+v", totals)
 		}
 	}
 	// Without the caller's record only the account is known.
-	list, _ := windows(t, read.Options{}, owners)
+	list, _ := windows(t, cloud.Options{}, owners)
 	want(t, list, owned, "account:111122223333", "1 calls, 0 denied, 0 anomalies")
 }
 
 // TestRowB2DeniedForeignKey: a refused call that only the caller's account records counts as refused for the foreign key and the caller.
 func TestRowB2DeniedForeignKey(t *testing.T) {
 	denied := strings.Replace(call("a", asRole+`,"errorCode":"AccessDenied","requestParameters":{"keyId":"`+owned+`"}`), `"resources":[{"ARN":"`+owned+`"}],`, "", 1)
-	list, _ := windows(t, read.Options{}, denied)
+	list, _ := windows(t, cloud.Options{}, denied)
 	want(t, list, owned, caller, "1 calls, 1 denied, 0 anomalies")
 }
 
@@ -98,7 +98,7 @@ func TestRowB2DeniedForeignKey(t *testing.T) {
 func TestRowB6OwnReadsAreNotJudged(t *testing.T) {
 	old := call("a", asRole+`,"tlsDetails":{"tlsVersion":"TLSv1.1"},"requestParameters":{"encryptionContext":{"aws:cloudtrail:arn":"arn:aws:cloudtrail:eu-central-1:111122223333:trail/main"}}`)
 	for self, counts := range map[string]string{"": "1 calls, 0 denied, 1 anomalies", caller: "1 calls, 0 denied, 0 anomalies"} {
-		list, _ := windows(t, read.Options{SelfPrincipals: []string{self}}, old)
+		list, _ := windows(t, cloud.Options{SelfPrincipals: []string{self}}, old)
 		pair := slices.DeleteFunc(list, func(w string) bool { return !strings.HasPrefix(w, "pair ") })
 		if expected := "pair " + owned + " " + caller + ": " + counts; len(pair) != 1 || pair[0] != expected {
 			t.Errorf("self %q: %q, want %q", self, pair, expected)
@@ -111,7 +111,7 @@ func TestRowD1AddendumIsNoCall(t *testing.T) {
 	original, update := call("a", asRole), call("b", asRole+`,"addendum":{"reason":"UPDATED_DATA","updatedFields":"userAgent","originalEventID":"A"}`)
 	late := call("c", asRole+`,"addendum":{"reason":"DELIVERY_DELAY"}`)
 	for _, events := range [][]string{{original, update, late}, {late, update, original}} {
-		list, totals := windows(t, read.Options{}, events...)
+		list, totals := windows(t, cloud.Options{}, events...)
 		want(t, list, owned, caller, "2 calls, 0 denied, 0 anomalies")
 		if totals.Counted != 2 || totals.Duplicates != 1 {
 			t.Errorf("%+v", totals)
@@ -121,7 +121,7 @@ func TestRowD1AddendumIsNoCall(t *testing.T) {
 
 // TestRowS1SharedEventIDAloneCounts: a call with an unmatched shared event id counts like any other.
 func TestRowS1SharedEventIDAloneCounts(t *testing.T) {
-	list, totals := windows(t, read.Options{}, call("a", asRole+`,"sharedEventID":"s"`), call("b", asRole+`,"sharedEventID":"t"`))
+	list, totals := windows(t, cloud.Options{}, call("a", asRole+`,"sharedEventID":"s"`), call("b", asRole+`,"sharedEventID":"t"`))
 	want(t, list, owned, caller, "2 calls, 0 denied, 0 anomalies")
 	if totals.Duplicates != 0 {
 		t.Errorf("%+v", totals)
@@ -130,7 +130,7 @@ func TestRowS1SharedEventIDAloneCounts(t *testing.T) {
 
 // TestRowS13RepeatedEventIDsCountOnce: records with one event id count once.
 func TestRowS13RepeatedEventIDsCountOnce(t *testing.T) {
-	list, totals := windows(t, read.Options{}, call("a", asRole), call("a", asRole), call("A", asRole+`,"userAgent":"x"`))
+	list, totals := windows(t, cloud.Options{}, call("a", asRole), call("a", asRole), call("A", asRole+`,"userAgent":"x"`))
 	want(t, list, owned, caller, "1 calls, 0 denied, 0 anomalies")
 	if totals.Duplicates != 2 {
 		t.Errorf("%+v", totals)

@@ -23,6 +23,7 @@ import (
 	"keytrail/processor/sigma"
 	"keytrail/processor/source"
 	"keytrail/processor/window"
+	"keytrail/schemas/cloud"
 	"keytrail/schemas/decoding"
 	"keytrail/schemas/otellog"
 	"keytrail/schemas/wire"
@@ -30,7 +31,7 @@ import (
 
 // Config configures a scan.
 type Config struct {
-	Read    read.Options
+	Read    cloud.Options
 	Detect  window.Config
 	Rules   *sigma.Rules // the user's own; nil for none
 	Workers int          // objects read concurrently; at least 1

@@ -62,7 +62,8 @@ func (c *collector) newReader() *objectReader {
 	options := c.p.Read
 	n := len(options.SelfPrincipals)
 	options.SelfPrincipals = append(options.SelfPrincipals[:n:n], c.s.Self...)
-	r.in = read.NewRecords(read.Config{Options: options, Encoded: true, Counts: &r.counts, Record: r.event, Dead: r.bad,
+	options.Encoded = true
+	r.in = read.NewRecords(read.Config{Options: options, Counts: &r.counts, Record: r.event, Dead: r.bad,
 		Now: time.Now})
 	return r
 }

@@ -14,10 +14,10 @@ import (
 	"keytrail/processor/count"
 	"keytrail/processor/eventtime"
 	"keytrail/processor/intake"
-	"keytrail/processor/read"
 	"keytrail/processor/window"
 	"keytrail/schemas/aws/cloudtrail"
 	"keytrail/schemas/aws/normalize"
+	"keytrail/schemas/cloud"
 	"keytrail/schemas/decoding"
 	"keytrail/schemas/otellog"
 	"keytrail/schemas/wire"
@@ -129,7 +129,7 @@ func TestStormOfARule(t *testing.T) {
 // Rules that can find nothing are reported at startup.
 func TestRulesAtTheStart(t *testing.T) {
 	log := &lines{}
-	p := &Pipeline{Log: slog.New(slog.NewTextHandler(log, nil)), Read: read.Options{OmitBody: true}, Rules: loadRules(t, userRules)}
+	p := &Pipeline{Log: slog.New(slog.NewTextHandler(log, nil)), Read: cloud.Options{OmitBody: true}, Rules: loadRules(t, userRules)}
 	if p.checkRules(Stages{Normalize: true}); log.has("THE RULES FIND NOTHING") != 1 {
 		t.Errorf("the log says %q", log.text.String())
 	}

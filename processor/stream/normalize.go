@@ -55,8 +55,10 @@ var errMessage = errors.New("message is too large")
 
 func newNormalizer(p *Pipeline) *normalizer {
 	n := &normalizer{p: p, heavy: mostHeld / 16, owned: map[int32]int64{}}
+	options := p.Read
+	options.Encoded = true
 	n.in = read.NewRecords(read.Config{
-		Options: p.Read, Encoded: true, Counts: &n.counts, Record: n.publish, Dead: n.dead, Now: time.Now,
+		Options: options, Counts: &n.counts, Record: n.publish, Dead: n.dead, Now: time.Now,
 	})
 	return n
 }

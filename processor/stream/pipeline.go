@@ -23,7 +23,6 @@ import (
 
 	"keytrail/processor/kafka"
 	"keytrail/processor/lograte"
-	"keytrail/processor/read"
 	"keytrail/processor/setting"
 	"keytrail/processor/sigma"
 	"keytrail/processor/sink"
@@ -31,6 +30,7 @@ import (
 	"keytrail/processor/status"
 	"keytrail/processor/telemetry"
 	"keytrail/processor/window"
+	"keytrail/schemas/cloud"
 	"keytrail/schemas/otellog"
 	"keytrail/schemas/wire"
 )
@@ -85,7 +85,7 @@ type Pipeline struct {
 	Interval      time.Duration
 	Records       int
 	Window        Window
-	Read          read.Options // how stage normalize reads events
+	Read          cloud.Options // how stage normalize reads events
 	// MessageRecords and MessageBytes bound the output of one message of the raw topic:
 	// log records and dead letters, and their bytes. 0 means wire.DefaultMessageRecords
 	// and wire.DefaultMessageBytes.

@@ -13,6 +13,7 @@ import (
 	"keytrail/processor/kafka"
 	"keytrail/processor/read"
 	"keytrail/processor/source"
+	"keytrail/schemas/cloud"
 	"keytrail/schemas/decoding"
 	"keytrail/schemas/otellog"
 	"keytrail/schemas/wire"
@@ -43,13 +44,14 @@ type PublishCounts struct {
 }
 
 // NewPublisher returns a Publisher with an idempotent producer.
-func NewPublisher(c kafka.Config, topics wire.Topics, o read.Options) (*Publisher, error) {
+func NewPublisher(c kafka.Config, topics wire.Topics, o cloud.Options) (*Publisher, error) {
 	client, err := newProducer(c, kgo.MaxBufferedRecords(20_000)) // about 60 MB; then Produce blocks
 	if err != nil {
 		return nil, err
 	}
 	p := &Publisher{client: client, topics: topics}
-	p.in = read.NewRecords(read.Config{Options: o, Encoded: true, Counts: &p.counts, Record: p.event,
+	o.Encoded = true
+	p.in = read.NewRecords(read.Config{Options: o, Counts: &p.counts, Record: p.event,
 		Dead: p.bad, Now: time.Now})
 	return p, nil
 }

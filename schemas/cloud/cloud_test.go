@@ -52,41 +52,7 @@ func TestComplete(t *testing.T) {
 func TestFurtherClouds(t *testing.T) {
 	before := clouds
 	defer func() { clouds = before }()
-	named := func(name, prefix string, n int) string { // the n-th part behind prefix
-		rest, _ := strings.CutPrefix(name, prefix)
-		if parts := strings.Split(rest, "/"); len(parts) > n {
-			return parts[n]
-		}
-		return ""
-	}
-	google := cloud{
-		provider: "gcp",
-		owns:     func(name string) bool { return strings.HasPrefix(name, "projects/") || strings.Contains(name, "@") },
-		form: func(key string) kms.Form {
-			if strings.Contains(key, "/cryptoKeys/") {
-				return kms.FormKey
-			}
-			return kms.FormOther
-		},
-		place:   func(name string) (string, string) { return named(name, "projects/", 0), named(name, "projects/", 2) },
-		short:   func(name string) string { return strings.TrimPrefix(name, "projects/") },
-		account: func(string) string { return "" },
-		actor: func(principal string) kms.Actor {
-			switch {
-			case strings.HasSuffix(principal, "@cloudkms.iam.gserviceaccount.com"):
-				return kms.ActorService
-			case strings.HasSuffix(principal, "gserviceaccount.com"):
-				return kms.ActorWorkload
-			}
-			return kms.ActorPerson
-		},
-		othersKey:       func(string, int32) string { return "projects/-/cryptoKeys/others" },
-		othersPrincipal: func(string, int32) string { return "others@-" },
-		isOthers:        func(name string) bool { return name == "projects/-/cryptoKeys/others" || name == "others@-" },
-		unusable:        func(code, message string) bool { return code == "9" && strings.Contains(message, "DISABLED") },
-		aliasChange:     func(string) kms.AliasChange { return kms.AliasUsed },
-	}
-	azure := google
+	azure := google()
 	azure.provider = "azure"
 	azure.owns = func(name string) bool { return strings.Contains(name, ".vault.azure.net/") }
 	azure.form = func(key string) kms.Form {
@@ -96,7 +62,7 @@ func TestFurtherClouds(t *testing.T) {
 		return kms.FormKey
 	}
 	azure.place = func(name string) (string, string) { return "", "" }
-	clouds = append(clouds[:1:1], google, azure)
+	clouds = append(clouds[:1:1], google(), azure)
 
 	for name, want := range map[string]struct {
 		provider, account, region string

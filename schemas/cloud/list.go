@@ -6,21 +6,32 @@ import (
 	"keytrail/schemas/kms"
 )
 
-// clouds are the clouds that Keytrail knows. The first one answers for names that no other
-// owns, such as kms.NoEntity.
+// clouds are the clouds that Keytrail knows. The first one reads the objects that no other
+// recognizes, and answers for names that no other owns, such as kms.NoEntity.
 var clouds = []cloud{{
 	provider: "aws",
-	owns:     arn.Is, form: arn.Form, place: arn.Place, short: arn.Short,
+	reader: func(o Options) Reader {
+		return normalize.NewReader(o.Limits, normalize.New(normalize.Options{
+			OmitBody: o.OmitBody, SelfPrincipals: o.SelfPrincipals, Direct: o.Encoded,
+		}))
+	},
+	owns: arn.Is, form: arn.Form, place: arn.Place, short: arn.Short,
 	account: arn.PrincipalAccount, actor: arn.Actor,
 	othersKey: arn.OthersKey, othersPrincipal: arn.OthersPrincipal, isOthers: arn.IsOthers,
 	unusable: normalize.Unusable, aliasChange: normalize.AliasChange,
 }}
 
-// cloud is what Keytrail must know of a cloud beside its decoder and its normalizer: what
-// the names and error codes in its log records mean. All functions are pure, and all are
-// set.
+// cloud is what Keytrail must know of a cloud: how to read its events, and what the names
+// and error codes in its log records mean. All functions are pure, and all are set but
+// reads of the first cloud.
 type cloud struct {
 	provider string // the value of cloud.provider
+
+	reader func(Options) Reader
+	// reads reports whether an object is of this cloud. start is its beginning, inflated,
+	// up to beginningBytes of it.
+	reads func(start []byte) bool
+
 	// owns reports whether a name has a form that only this cloud has.
 	owns func(name string) bool
 

@@ -25,3 +25,10 @@ func Clip(raw []byte) (head []byte, cut bool) {
 	}
 	return raw, false
 }
+
+// Call is what every event shows of its call, even one that becomes no log record.
+type Call struct {
+	ID     string // which all records of the call share; valid until the next call on the reader
+	Time   int64  // nanoseconds since 1970
+	Filter Filter // why the event becomes no log record, or Kept
+}

@@ -67,7 +67,7 @@ type Config struct {
 	// own, besides the one that STS names.
 	SelfPrincipals []string
 	// All passes the events of every service; otherwise only those that
-	// normalize.Wanted wants.
+	// normalize.FilterOf keeps.
 	All bool
 	// PollInterval is the time between two looks for what is new. A file is read when
 	// two looks found it the same, so it is also the longest pause that a

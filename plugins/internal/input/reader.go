@@ -113,8 +113,10 @@ func (r *reading) events() (closed bool) {
 			r.failed = &source.Rejected{Reason: source.ReasonPanic, Detail: detail}
 		}
 	}()
-	var counts read.Counts
-	err := read.NewEvents(r.in.cfg.Limits, &counts, r.event, r.badRecord).Object(r.in.ctx, r.object)
+	in := normalize.NewReader(r.in.cfg.Limits, normalize.New(normalize.Options{}))
+	err := read.NewEvents(in, new(read.Counts), func(context.Context) (decoding.Filter, error) {
+		return r.event(&in.Event)
+	}, r.badRecord).Object(r.in.ctx, r.object)
 	if errors.Is(err, errClosed) || err != nil && r.in.ctx.Err() != nil {
 		return true
 	}
@@ -126,22 +128,22 @@ func (r *reading) events() (closed bool) {
 	return false
 }
 
-// event passes one event on.
-func (r *reading) event(_ context.Context, ev *cloudtrail.Event) (wanted bool, err error) {
+// event passes one event on, or returns why it is filtered.
+func (r *reading) event(ev *cloudtrail.Event) (decoding.Filter, error) {
 	if r.in.stopping.Load() {
-		return false, errClosed
+		return decoding.Kept, errClosed
 	}
 	r.in.events.Add(1)
 	if why := normalize.FilterOf(ev); !r.in.cfg.All && why != decoding.Kept {
 		r.in.filtered.Add(1)
 		r.in.why[why].Add(1)
-		return false, nil
+		return why, nil
 	}
 	place := ack.Range{From: r.place, To: r.place + 1}
 	r.place++
 	if r.flight.only != nil && !r.flight.only.Covers(place) {
 		r.in.known.Add(1)
-		return true, nil
+		return decoding.Kept, nil
 	}
 	if r.block.buf == nil {
 		r.block.buf = r.in.buffers.get()
@@ -161,9 +163,9 @@ func (r *reading) event(_ context.Context, ev *cloudtrail.Event) (wanted bool, e
 	})
 	r.block.records++
 	if len(r.block.buf) < blockBytes && r.block.records < r.limit || r.push() {
-		return true, nil
+		return decoding.Kept, nil
 	}
-	return true, errClosed
+	return decoding.Kept, errClosed
 }
 
 // push hands the block to the queue and begins a new one.

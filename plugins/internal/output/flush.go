@@ -60,8 +60,9 @@ func newWorker(cfg *Config) *worker {
 // newEvents returns what reads a record that is not a single event, for the flush at
 // work.
 func (w *worker) newEvents(cfg *Config) *read.Events {
-	return read.NewEvents(cfg.Limits, &w.counts, func(_ context.Context, ev *cloudtrail.Event) (bool, error) {
-		return true, w.f.event(ev)
+	in := normalize.NewReader(cfg.Limits, w.norm)
+	return read.NewEvents(in, &w.counts, func(context.Context) (decoding.Filter, error) {
+		return decoding.Kept, w.f.event(&in.Event)
 	}, func(_ context.Context, bad *decoding.BadRecord) error {
 		return w.f.deadLetter(wire.FromBadRecord(stage, bad, w.f.observed))
 	})

@@ -1,7 +1,9 @@
 package normalize
 
-import "keytrail/schemas/decoding"
-import "keytrail/schemas/aws/cloudtrail"
+import (
+	"keytrail/schemas/aws/cloudtrail"
+	"keytrail/schemas/decoding"
+)
 
 // FilterOf reports why ev becomes no log record. Keytrail is about all events of KMS, the
 // CloudTrail calls that change what is recorded, and the findings about a trail's digests,
@@ -32,6 +34,3 @@ func FilterOf(ev *cloudtrail.Event) decoding.Filter {
 	}
 	return decoding.NotWanted
 }
-
-// Wanted reports whether ev becomes a log record (see FilterOf).
-func Wanted(ev *cloudtrail.Event) bool { return FilterOf(ev) == decoding.Kept }

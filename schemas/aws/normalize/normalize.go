@@ -81,13 +81,20 @@ const (
 // *decoding.BadRecord for an event without a usable eventTime, which could
 // not be counted in any window.
 func (n *Normalizer) Record(ev *cloudtrail.Event, observed int64, rec *otellog.Record) (ok bool, err error) {
-	rec.Reset()
-	if !Wanted(ev) {
+	if FilterOf(ev) != decoding.Kept {
+		rec.Reset()
 		return false, nil
 	}
+	err = n.fill(ev, observed, rec)
+	return err == nil, err
+}
+
+// fill is Record for an event that is not filtered.
+func (n *Normalizer) fill(ev *cloudtrail.Event, observed int64, rec *otellog.Record) error {
+	rec.Reset()
 	at, valid := parseTime(ev.Time)
 	if !valid {
-		return false, badTime(ev)
+		return badTime(ev)
 	}
 	n.scratch, n.omitted = n.scratch[:0], n.omitted[:0]
 	rec.Time, rec.Observed = at, observed
@@ -109,7 +116,7 @@ func (n *Normalizer) Record(ev *cloudtrail.Event, observed int64, rec *otellog.R
 	n.key(ev, class, outcome, rec)
 	n.parameters(ev, rec)
 	n.keytrail(ev, principal, rec)
-	return true, nil
+	return nil
 }
 
 func badTime(ev *cloudtrail.Event) error {

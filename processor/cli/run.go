@@ -153,7 +153,7 @@ func newPipeline(cfg *config.Config, brokers []string, tel *telemetry.Telemetry,
 	return &stream.Pipeline{
 		Secrets: cfg.Secrets(),
 		Kafka: kafka.Config{Brokers: brokers, ClientID: cfg.Kafka.ClientID, SessionTimeout: cfg.Kafka.SessionTimeout,
-			Security: security, Log: log, Trouble: kafka.NewTrouble(log)},
+			InstanceID: cfg.Kafka.InstanceID, Security: security, Log: log, Trouble: kafka.NewTrouble(log)},
 		Topics: wire.NewTopics(cfg.Kafka.Prefix), Events: int32(cfg.Kafka.Partitions.Events),
 		Partials:    int32(cfg.Kafka.Partitions.Partials),
 		Replication: int16(cfg.Kafka.Replication), TransactionID: cfg.Kafka.TransactionalID,

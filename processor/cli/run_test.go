@@ -2,9 +2,11 @@ package cli_test
 
 import (
 	"fmt"
+	"maps"
 	"net"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -65,6 +67,52 @@ func TestRunTwoShareTheWork(t *testing.T) {
 	until(t, "the files together have everything", func() bool { return archived(t, first, second).missing(tr) == "" })
 	two.stop(t, syscall.SIGTERM)
 	wholeLines(t, first, second)
+}
+
+// A process with an instance id that is killed and started again keeps its partitions at
+// once: its groups neither wait for the end of its session nor move other partitions.
+func TestRunStaticMember(t *testing.T) {
+	heavy(t)
+	b, tr := startBroker(t), newTrail(t, 35, 2500)
+	config := write(t, inTemp(t, "keytrail.yaml"), strings.Replace(fmt.Sprintf(pipelineConfig, b.address, fileSink), "kafka:\n",
+		"kafka:\n  instance_id: \"${INSTANCE}\"\n", 1))
+	pod := func(name, archive string) *process {
+		return startWith(t, []string{"ARCHIVE=" + archive, "INSTANCE=" + name}, nil, nil, "run", "-c", config)
+	}
+	first, second := inTemp(t, "1.ndjson"), inTemp(t, "2.ndjson")
+	one, two := pod("pod-0", first), pod("pod-1", second)
+	one.ready(t)
+	two.ready(t)
+	half := len(tr.records) / 2
+	b.produce(t, tr.records[:half])
+	shared := func() bool {
+		for _, group := range []string{"keytrail-normalize", "keytrail-count", "keytrail-detect", "keytrail-forward-archive"} {
+			members, stable := b.group(t, group)
+			partitions := slices.Collect(maps.Values(members))
+			if len(members) != 2 || !stable || slices.Min(partitions) == 0 {
+				return false
+			}
+		}
+		return true
+	}
+	until(t, "the processes share the partitions", shared)
+	before := strings.Count(one.stderr.String(), "partitions assigned") + strings.Count(one.stderr.String(), "partitions revoked")
+	two.signal(t, syscall.SIGKILL)
+	two.code(t)
+	two = pod("pod-1", second)
+	two.ready(t)
+	b.produce(t, tr.records[half:])
+	b.produce(t, tr.closer)
+	b.equals(t, tr.want)
+	until(t, "the files together have everything", func() bool { return archived(t, first, second).missing(tr) == "" })
+	if after := strings.Count(one.stderr.String(), "partitions assigned") + strings.Count(one.stderr.String(), "partitions revoked"); after != before {
+		t.Errorf("partitions of the other process moved %d times", after-before)
+	}
+	if !shared() {
+		t.Error("the processes do not share the partitions after the restart")
+	}
+	one.stop(t, syscall.SIGTERM)
+	two.stop(t, syscall.SIGTERM)
 }
 
 // The stages run in different processes; the SIEM starts when everything is already

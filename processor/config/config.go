@@ -88,6 +88,11 @@ type Kafka struct {
 	// SessionTimeout is the time without heartbeats after which other processes take over
 	// a process's partitions.
 	SessionTimeout time.Duration `yaml:"session_timeout"`
+	// InstanceID is the same for every start of one process, and different for each process,
+	// such as the name of a pod of a StatefulSet: a process that restarts within
+	// SessionTimeout keeps its partitions, and no others move. "", the default, gives them
+	// to others when the process ends.
+	InstanceID string `yaml:"instance_id"`
 	// TLS and SASL secure the connections to Brokers.
 	TLS  kafka.TLS  `yaml:"tls"`
 	SASL kafka.SASL `yaml:"sasl"`

@@ -120,6 +120,9 @@ func (k Kafka) validate(p *setting.Problems) {
 	match(p, "kafka.client_id", k.ClientID, identifier)
 	match(p, "kafka.prefix", k.Prefix, topicPrefix)
 	match(p, "kafka.transactional_id", k.TransactionalID, identifier)
+	if k.InstanceID != "" {
+		match(p, "kafka.instance_id", k.InstanceID, identifier)
+	}
 	// Kafka's bounds, group.min.session.timeout.ms and group.max.session.timeout.ms.
 	setting.Between(p, "kafka.session_timeout", k.SessionTimeout, 6*time.Second, 30*time.Minute)
 	// Kafka's replication factor has 16 bits; nobody has a hundred brokers.

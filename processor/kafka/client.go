@@ -19,6 +19,11 @@ type Config struct {
 	// a member dead and reassigns its partitions: 6 s to 30 min by Kafka's defaults; 0
 	// means 45 s.
 	SessionTimeout time.Duration
+	// InstanceID makes the process a static member of its groups (group.instance.id): when a
+	// process with the same id starts within SessionTimeout of the end of the last one, it
+	// gets the same partitions at once, and no others move. "" for a dynamic member. Only
+	// one process at a time may have an id; Kafka ends the older one's session.
+	InstanceID string
 	// Stall is how long ReadLog waits for the next record or for open transactions to
 	// end; 0 means DefaultStall.
 	Stall time.Duration
@@ -40,10 +45,14 @@ func (c *Config) session() time.Duration { return cmp.Or(c.SessionTimeout, defau
 
 // Member returns the client options of a group member, to be added to Options.
 func (c *Config) Member(group string) []kgo.Opt {
-	return []kgo.Opt{
+	opts := []kgo.Opt{
 		kgo.ConsumerGroup(group), kgo.SessionTimeout(c.session()),
 		kgo.HeartbeatInterval(min(3*time.Second, c.session()/3)), // Kafka's default and advice
 	}
+	if c.InstanceID != "" {
+		opts = append(opts, kgo.InstanceID(c.InstanceID))
+	}
+	return opts
 }
 
 // Options returns the client options that all Keytrail clients share.

@@ -8,7 +8,7 @@ FUZZTIME ?= 30s
 STATICCHECK ?= honnef.co/go/tools/cmd/staticcheck@v0.8.2
 
 .NOTPARALLEL:
-.PHONY: help build test quick race integration compose-test integration-all chaos chaos-sinks changed quality lint fuzz bench bench-sinks bench-stream bench-check microbench demo \
+.PHONY: help build test quick race integration compose-test integration-all chaos chaos-sinks soak changed quality lint fuzz bench bench-sinks bench-stream bench-check microbench demo \
 	generate man check clean
 
 # List the targets: each one with the first sentence of the comment above it.
@@ -81,6 +81,14 @@ chaos-sinks: DURATION = 3m
 chaos-sinks:
 	$(GO) run ./processor/internal/chaossinks -seed $(SEED) -duration $(DURATION)
 	@scripts/changed --passed $@
+
+SOAK ?=
+# Send 1,000 events a second to one process with all stages, on a real Kafka, and judge
+# whether memory, goroutines, descriptors or lag still grow once the horizon is full. "make
+# soak DURATION=2h" has time for that; with SOAK="-lateness 5m -disorder 2m", 50m suffice.
+soak: DURATION = 2h
+soak:
+	$(GO) run ./processor/internal/soak -duration $(DURATION) $(SOAK)
 
 # Run the slow targets whose paths have changed since they last passed.
 changed:

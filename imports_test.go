@@ -96,9 +96,9 @@ var guarded = []limit{
 		"processor/source/aws/awstest"}},
 	{"schemas/corpus", nil}, {"schemas/internal/...", nil}, {"schemas/body/bodytest", nil}, {"plugins/plugintest", nil},
 	{"processor/sink/sinktest", nil}, {"processor/source/aws/awstest", nil}, {"deploy/...", nil},
-	{"processor/kafka/kafkatest", []string{"processor/internal/chaos", "processor/internal/chaossinks"}},
+	{"processor/kafka/kafkatest", []string{"processor/internal/chaos", "processor/internal/chaossinks", "processor/internal/soak"}},
 	{"github.com/twmb/...", []string{"processor/kafka/...", "processor/sink/kafka", "processor/stream",
-		"processor/deadletter", "processor/tap", "processor/internal/chaos*", "plugins/internal/output"}},
+		"processor/deadletter", "processor/tap", "processor/internal/chaos*", "processor/internal/soak", "plugins/internal/output"}},
 }
 
 // pure are the packages that are given everything, the time included: they import no

@@ -99,6 +99,9 @@ func (p *Process) Stop() error { return p.end(syscall.SIGTERM) }
 // Kill ends the program with SIGKILL, if it runs.
 func (p *Process) Kill() { _ = p.end(syscall.SIGKILL) }
 
+// Pid returns the process id of the program, which must run.
+func (p *Process) Pid() int { return p.run.Process.Pid }
+
 // Suspend stops the program with SIGSTOP until Resume.
 func (p *Process) Suspend() { p.signal(syscall.SIGSTOP) }
 

@@ -128,7 +128,7 @@ func soak(ctx context.Context, o options, brokers []string, w *watch) (line stri
 	return line, clean, nil
 }
 
-// configuration is keytrail's: its own defaults, but for the horizon.
+// configuration is keytrail's: its own defaults, except the horizon.
 const configuration = `kafka:
   brokers: [%s]
   replication: 1

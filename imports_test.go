@@ -61,7 +61,7 @@ var only = []limit{
 	{"processor/internal/oracle/...", []string{"processor/internal/oracle"}}, // the judge shares no code with the judged
 	{"processor/source", nil},
 	{"processor/kafka", []string{"processor/setting", "processor/lograte"}}, // it knows records, not their content
-	{"processor/sink/...", []string{"processor/sink/...", "processor/setting", "processor/lograte",
+	{"processor/sink/...", []string{"processor/sink/...", "processor/setting", "processor/lograte", "processor/lockfile",
 		"processor/internal/certs", "processor/source/aws/client", "processor/kafka", "schemas/body", "schemas/wire",
 		"schemas/otellog", "schemas/otelmetric", "schemas/printable", "schemas/registry", "schemas/semconv"}},
 	{"plugins/plugintest", nil}, // it drives the built plugins from outside

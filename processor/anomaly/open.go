@@ -39,6 +39,7 @@ type OpenSet struct {
 	byID    map[string]*opened
 	due     dueHeap
 	bytes   int
+	packed  int // of bytes, those of records
 	most    int // bounds bytes
 	changed []*opened
 	gone    []string // state keys of ended anomalies since the last Changes
@@ -64,6 +65,9 @@ func NewOpenSet() *OpenSet { return &OpenSet{byID: map[string]*opened{}, most: m
 // Len returns the number of open anomalies.
 func (s *OpenSet) Len() int { return len(s.due) }
 
+// Packed returns how many bytes the records take, which have no pointers.
+func (s *OpenSet) Packed() int { return s.packed }
+
 // Put takes the record of an open anomaly that is published, and the event time at which it
 // ends unless it is put again, in ns since 1970. A record with a lower revision than the
 // last one changes nothing. Put copies the record.
@@ -78,12 +82,12 @@ func (s *OpenSet) Put(rec *otellog.Record, until int64) {
 	case revision < o.revision:
 		return
 	default:
-		s.bytes -= o.size()
+		s.account(o, -1)
 		o.until = max(o.until, until)
 		heap.Fix(&s.due, o.at)
 	}
 	o.revision, o.record = revision, otellog.AppendRequest(nil, rec)
-	s.bytes += o.size()
+	s.account(o, 1)
 	s.touch(o)
 }
 
@@ -94,6 +98,12 @@ func (s *OpenSet) End(id string, at int64) {
 		heap.Fix(&s.due, o.at)
 		s.touch(o)
 	}
+}
+
+// account adds the memory of an anomaly, or with -1 takes it away.
+func (s *OpenSet) account(o *opened, sign int) {
+	s.bytes += sign * o.size()
+	s.packed += sign * len(o.record)
 }
 
 func (s *OpenSet) touch(o *opened) {
@@ -119,7 +129,7 @@ func (s *OpenSet) Advance(mark, observed int64, most *int, emit func(id string, 
 		*most--
 		o := heap.Pop(&s.due).(*opened)
 		delete(s.byID, o.id)
-		s.bytes -= o.size()
+		s.account(o, -1)
 		if o.ended = true; o.stored {
 			s.gone = append(s.gone, openKind+o.id)
 		}
@@ -187,7 +197,7 @@ func (s *OpenSet) Restore(key string, value []byte) error {
 	if o := s.byID[id]; o != nil {
 		heap.Remove(&s.due, o.at)
 		delete(s.byID, id)
-		s.bytes -= o.size()
+		s.account(o, -1)
 	}
 	if value == nil {
 		return nil
@@ -203,7 +213,7 @@ func (s *OpenSet) Restore(key string, value []byte) error {
 	}
 	o.revision = revisionOf(&rec)
 	s.byID[o.id] = o
-	s.bytes += o.size()
+	s.account(o, 1)
 	heap.Push(&s.due, o)
 	return nil
 }

@@ -125,6 +125,9 @@ func TestOpenSetAsAModel(t *testing.T) {
 					}
 				}
 			}
+			if (s.Packed() > 0) != (s.Len() > 0) {
+				t.Fatalf("seed %d: %d anomalies are open, and %d bytes are packed", seed, s.Len(), s.Packed())
+			}
 			if s.Len() != len(model) {
 				t.Fatalf("seed %d: %d are open, want %d", seed, s.Len(), len(model))
 			}

@@ -5,13 +5,23 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
+	"io"
 	"math/rand/v2"
+	"net"
+	"net/http"
+	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"regexp"
+	"strconv"
 	"strings"
+	"sync/atomic"
+	"syscall"
 	"testing"
+	"time"
 	"unicode/utf8"
 
+	"keytrail/processor/telemetry"
 	"keytrail/schemas/printable"
 )
 
@@ -205,4 +215,63 @@ func TestSecretsAreOnNoStream(t *testing.T) {
 			}
 		}
 	}
+}
+
+// TestSecretsAreInNoMetric: receivers repeat requests that have secrets in their URL, headers
+// and bodies, and neither metrics, readiness nor logs show one.
+func TestSecretsAreInNoMetric(t *testing.T) {
+	heavy(t)
+	const secret = "hunter2Zq7hunter2Zq7hunter2Zq7ab"
+	var requests atomic.Int32
+	echo := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		body, _ := io.ReadAll(r.Body)
+		requests.Add(1)
+		w.WriteHeader(http.StatusForbidden)
+		fmt.Fprintf(w, "no: %s %v %s", r.URL, r.Header, body)
+	}))
+	defer echo.Close()
+	b := startBroker(t)
+	sinks := strings.ReplaceAll(`
+  - {name: a, type: otlp, endpoint: "@", headers: {X-Token: "${KEYTRAIL_TEST_SECRET}"}, compression: none, from: earliest}
+  - {name: b, type: webhook, url: "@/hook/${KEYTRAIL_TEST_SECRET}", from: earliest}
+  - {name: c, type: splunk_hec, ack: off, endpoint: "@", token: "${KEYTRAIL_TEST_SECRET}", from: earliest}
+  - {name: d, type: opensearch, endpoint: "@", username: me, password: "${KEYTRAIL_TEST_SECRET}", from: earliest}
+  - {name: e, type: pagerduty, endpoint: "@", routing_key: "${KEYTRAIL_TEST_SECRET}", from: earliest}
+`, "@", echo.URL)
+	free, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	listen := free.Addr().String()
+	_ = free.Close()
+	config := b.config(t, strings.TrimPrefix(sinks, "\n"), "telemetry: {listen: "+strconv.Quote(listen)+"}\n")
+	p := startWith(t, []string{"KEYTRAIL_TEST_SECRET=" + secret}, nil, nil, "run", "-c", config)
+	p.ready(t)
+	b.produce(t, [][]byte{[]byte(strings.ReplaceAll(event("call-1", "key", time.Now()), "Decrypt", "ScheduleKeyDeletion"))})
+	all := func() string {
+		text := p.stderr.String()
+		for _, path := range []string{telemetry.Path, telemetry.ReadyPath} {
+			answer, err := http.Get("http://" + listen + path)
+			if err != nil {
+				t.Fatal(err)
+			}
+			body, _ := io.ReadAll(answer.Body)
+			_ = answer.Body.Close()
+			text += string(body)
+		}
+		return text
+	}
+	until(t, "every sink is paused", func() bool {
+		text := all() + "\n"
+		for _, name := range []string{"sink=a", "sink=b", "sink=c", "sink=d", "sink=e"} {
+			if !regexp.MustCompile("the sink is paused.* " + name + " ").MatchString(text) {
+				return false
+			}
+		}
+		return requests.Load() >= 5
+	})
+	if text := all(); strings.Contains(text, "hunter2") {
+		t.Errorf("a secret is shown:\n%s", text)
+	}
+	p.stop(t, syscall.SIGTERM)
 }

@@ -142,7 +142,8 @@ func (f *fixture) raw(t *testing.T) (list []string) {
 func TestReplay(t *testing.T) {
 	brokers := kafkatest.Start(t).Brokers()
 	for name, test := range map[string]func(*testing.T, *fixture){"once": putsBackOnce, "paused": endsAtAPausedSink,
-		"many": manyLetters, "objects": toObjects, "placeless": placeless, "no-topic": noTopic} {
+		"many": manyLetters, "objects": toObjects, "placeless": placeless, "no-topic": noTopic,
+		"only-one": onlyOne, "markers": markersStay} {
 		t.Run(name, func(t *testing.T) { test(t, start(t, brokers, name+".")) })
 	}
 }
@@ -311,6 +312,53 @@ func placeless(t *testing.T, f *fixture) {
 	one, two := r.record(to, &Letter{At: Place{0, 1}}), r.record(to, &Letter{At: Place{0, 2}})
 	if one.TopicID == two.TopicID || one.TopicID == [16]byte{} {
 		t.Errorf("two letters have the topic ids %x and %x", one.TopicID, two.TopicID)
+	}
+}
+
+// onlyOne: while a replay runs, a second one puts nothing back. It begins after the end of the
+// first.
+func onlyOne(t *testing.T, f *fixture) {
+	f.refused(t, 0, "siem", 1)
+	var second error
+	f.doors["siem"].answer = func([]sink.Record) error {
+		_, second = f.prepare(Filter{}).Run(t.Context(), true)
+		return nil
+	}
+	if got, err := f.replay(t, Filter{}, true); got != "siem 1/1-0" || err != nil {
+		t.Errorf("got %s (%v)", got, err)
+	}
+	if second == nil || !strings.Contains(second.Error(), "another replay runs") || len(f.doors["siem"].taken) != 1 {
+		t.Errorf("the second replay: %v; %q were taken", second, f.doors["siem"].taken)
+	}
+	f.doors["siem"].answer = nil
+	if got, err := f.replay(t, Filter{}, true); got != "" || err != nil {
+		t.Errorf("afterwards: %s (%v)", got, err)
+	}
+}
+
+// markersStay: a marker is in the partition of its letters. If a bound of size deletes the
+// other partition, nothing is put back again.
+func markersStay(t *testing.T, f *fixture) {
+	f.refused(t, 0, "siem", 1)
+	f.refused(t, 1, "siem", 2)
+	if got, err := f.replay(t, Filter{}, true); got != "siem 2/2-0" || err != nil {
+		t.Fatal(got, err)
+	}
+	for partition := range int32(2) {
+		admin := kadm.NewClient(f.client)
+		ends, err := admin.ListEndOffsets(t.Context(), f.box.Topic)
+		if err != nil {
+			t.Fatal(err)
+		}
+		end, _ := ends.Lookup(f.box.Topic, partition)
+		var gone kadm.Offsets
+		gone.Add(kadm.Offset{Topic: f.box.Topic, Partition: partition, At: end.Offset})
+		if deleted, err := admin.DeleteRecords(t.Context(), gone); err != nil || deleted.Error() != nil {
+			t.Fatal(err, deleted.Error())
+		}
+		if got, err := f.replay(t, Filter{}, true); got != "" || err != nil {
+			t.Errorf("without partition %d: %s (%v)", partition, got, err)
+		}
 	}
 }
 

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"math/rand/v2"
 	"slices"
 	"time"
 
@@ -29,8 +30,8 @@ type Replay struct {
 	Box
 	Filter Filter
 	Raw    string // the topic of raw input
-	// TransactionalID is that of all replays of the installation: a second one at the same
-	// time ends the first.
+	// TransactionalID is that of all replays of the installation, and the name of their
+	// consumer group: while one of them puts letters back, a second one refuses to.
 	TransactionalID string
 	Resource        []otellog.Attr // what each record gets on its way to a sink
 	// Open opens the sink with the identifier that a letter names. Run closes it.
@@ -73,8 +74,13 @@ const patience = time.Minute
 func (r *Replay) Run(ctx context.Context, apply bool) (totals []*Total, err error) {
 	r.apply, r.totals, r.open, r.Filter.Open = apply, map[string]*Total{}, map[string]*receiver{}, true
 	if apply {
+		leave, err := r.alone(ctx)
+		if err != nil {
+			return nil, err
+		}
+		defer leave()
 		r.client, err = kgo.NewClient(append(r.Kafka.Options(), kgo.TransactionalID(r.TransactionalID),
-			kgo.RequiredAcks(kgo.AllISRAcks()))...)
+			kgo.RequiredAcks(kgo.AllISRAcks()), kgo.RecordPartitioner(kgo.BasicConsistentPartitioner(r.partitioner)))...)
 		if err != nil {
 			return nil, fmt.Errorf("cannot make a Kafka client: %w", err)
 		}
@@ -165,25 +171,42 @@ func (r *Replay) step(ctx context.Context) error {
 	return nil
 }
 
-// mark writes the input and the marker of letters in one transaction.
+// partitioner lets a marker choose its partition, and spreads input.
+func (r *Replay) partitioner(topic string) func(*kgo.Record, int) int {
+	if topic == r.Topic {
+		return func(rec *kgo.Record, _ int) int { return int(rec.Partition) }
+	}
+	return func(_ *kgo.Record, n int) int { return rand.IntN(n) }
+}
+
+// markers returns the markers of letters: one per partition, in that partition. So Kafka
+// deletes a marker after the letters that it names, whatever bounds the topic.
+func (r *Replay) markers(done []*Letter) (list []*kgo.Record) {
+	places := map[int32][]Place{}
+	for _, l := range done {
+		places[l.At.Partition] = append(places[l.At.Partition], l.At)
+	}
+	for partition, some := range places {
+		marker := &kgo.Record{Topic: r.Topic, Partition: partition, Value: []byte(ranges(some))}
+		d := wire.DeadLetter{Stage: wire.StageReplayed, Reason: "replayed",
+			Detail: fmt.Sprintf("%d dead letters were put back; the value names them", len(some))}
+		for _, h := range d.Headers() {
+			marker.Headers = append(marker.Headers, kgo.RecordHeader{Key: h.Key, Value: h.Value})
+		}
+		list = append(list, marker)
+	}
+	return list
+}
+
+// mark writes the input and the markers of letters in one transaction.
 func (r *Replay) mark(ctx context.Context, input []*kgo.Record, done []*Letter) error {
 	if len(done) == 0 {
 		return nil
 	}
-	places := make([]Place, len(done))
-	for i, l := range done {
-		places[i] = l.At
-	}
-	marker := &kgo.Record{Topic: r.Topic, Value: []byte(ranges(places))}
-	d := wire.DeadLetter{Stage: wire.StageReplayed, Reason: "replayed",
-		Detail: fmt.Sprintf("%d dead letters were put back; the value names them", len(done))}
-	for _, h := range d.Headers() {
-		marker.Headers = append(marker.Headers, kgo.RecordHeader{Key: h.Key, Value: h.Value})
-	}
 	if err := r.client.BeginTransaction(); err != nil {
 		return err
 	}
-	if err := r.client.ProduceSync(ctx, append(input, marker)...).FirstErr(); err != nil {
+	if err := r.client.ProduceSync(ctx, append(input, r.markers(done)...)...).FirstErr(); err != nil {
 		end, cancel := context.WithTimeout(context.WithoutCancel(ctx), patience)
 		defer cancel()
 		return errors.Join(err, r.client.EndTransaction(end, kgo.TryAbort))

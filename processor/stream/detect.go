@@ -269,7 +269,7 @@ func (d *detector) Output(now time.Time, emit func(*kgo.Record)) (more bool, err
 func (d *detector) packed(coming map[int32]*detectTask) (n int) {
 	for _, tasks := range []map[int32]*detectTask{d.tasks, coming} {
 		for _, t := range tasks {
-			n += t.engine.Packed()
+			n += t.engine.Packed() + t.open.Packed()
 		}
 	}
 	return n

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"log/slog"
 	"os"
@@ -12,6 +13,7 @@ import (
 	"syscall"
 	"time"
 
+	"keytrail/processor/lockfile"
 	"keytrail/processor/sink"
 )
 
@@ -30,6 +32,7 @@ type file struct {
 	log   *slog.Logger
 	now   func() time.Time
 
+	lock io.Closer // nil until the file was first opened; see lockFile
 	f    *os.File  // nil after trouble; the next write opens it again
 	size int64     // of what is acknowledged
 	last time.Time // of the last write to the file
@@ -41,7 +44,11 @@ func (f *file) open() error {
 	if err != nil {
 		return fmt.Errorf("cannot open sink file: %w", err)
 	}
-	size, last, err := prepare(opened)
+	var size int64
+	var last time.Time
+	if err = f.lockFile(opened); err == nil {
+		size, last, err = prepare(opened)
+	}
 	if err == nil && f.fsync {
 		err = syncFolder(f.path)
 	}
@@ -53,6 +60,18 @@ func (f *file) open() error {
 		return fmt.Errorf("cannot remove what a dead process left: %w", err)
 	}
 	return nil
+}
+
+// lockFile keeps other processes from the file: what one of them writes would be cut off when
+// a write of this one fails.
+func (f *file) lockFile(opened *os.File) (err error) {
+	if info, err := opened.Stat(); f.lock != nil || err != nil || !info.Mode().IsRegular() {
+		return err // prepare refuses a file that is not regular
+	}
+	if f.lock, err = lockfile.Take(f.path + ".lock"); errors.Is(err, lockfile.ErrTaken) {
+		return fmt.Errorf("another process writes it; end that process, or set path to another file: %w", err)
+	}
+	return err
 }
 
 // lineStart begins every line of the file: the first member of LogsData.
@@ -141,6 +160,8 @@ func paused(err error) error {
 	switch {
 	case errors.Is(err, fs.ErrPermission), errors.Is(err, syscall.EROFS):
 		cause = sink.CauseCredentials
+	case errors.Is(err, lockfile.ErrTaken):
+		cause = sink.CauseTarget
 	case errors.Is(err, fs.ErrNotExist), errors.Is(err, syscall.ENOTDIR), errors.Is(err, errForeign):
 	default:
 		return err
@@ -175,11 +196,14 @@ func syncFolder(path string) error {
 
 // close closes the file. Everything acknowledged was written before.
 func (f *file) close() error {
-	if f.f == nil {
-		return nil
+	var err error
+	if f.f != nil {
+		err = f.f.Close()
 	}
-	err := f.f.Close()
-	f.f = nil
+	if f.lock != nil {
+		err = errors.Join(err, f.lock.Close())
+	}
+	f.f, f.lock = nil, nil
 	if err != nil {
 		return fmt.Errorf("cannot close sink file %q: %w", f.path, err)
 	}

@@ -10,19 +10,21 @@
 // that come again, and one torn line, which the next start cuts off: it was not
 // acknowledged. A value that is not a log record is refused; the others are written.
 //
-// Limits: one process writes one path, and it alone rotates the file; the sink
-// does not notice that somebody else renamed it. Standard output can neither be
+// Limits: one process writes one path (it locks PATH.lock), and it alone rotates the file;
+// the sink does not notice that somebody else renamed it. Standard output can neither be
 // rotated nor undone. Memory holds one batch as JSON, about twice its size as
 // protobuf.
 package ndjson
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"os"
 	"time"
 
+	"keytrail/processor/lockfile"
 	"keytrail/processor/sink"
 	"keytrail/schemas/otellog"
 )
@@ -45,8 +47,8 @@ type Sink struct {
 	record otellog.Record
 }
 
-// New returns a Sink that appends to c.Path. It opens the file, so that a path
-// that cannot be written fails here.
+// New returns a Sink that appends to c.Path. It opens the file, so that a path that cannot be
+// written fails here. While another process writes the file, Deliver pauses the sink.
 // log receives a line per deleted file; nil means slog.Default.
 func New(c Config, log *slog.Logger) (*Sink, error) {
 	if err := c.Validate(); err != nil {
@@ -60,7 +62,7 @@ func New(c Config, log *slog.Logger) (*Sink, error) {
 	}
 	f := &file{path: c.Path, limit: int64(c.RotateBytes), every: c.RotateEvery, keep: c.Keep, gzip: c.Gzip,
 		fsync: c.Fsync, log: log, now: time.Now}
-	if err := f.open(); err != nil {
+	if err := f.open(); err != nil && !errors.Is(err, lockfile.ErrTaken) {
 		return nil, err
 	}
 	return &Sink{out: f}, nil

@@ -147,8 +147,8 @@ func TestRotation(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if len(entries) != 3 {
-		t.Errorf("%d files, want 3: %v", len(entries), entries)
+	if len(entries) != 4 {
+		t.Errorf("%d files, want 3 and the lock: %v", len(entries), entries)
 	}
 }
 

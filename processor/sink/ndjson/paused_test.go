@@ -4,6 +4,7 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	"keytrail/processor/sink"
@@ -54,4 +55,39 @@ func TestMissingFolderPauses(t *testing.T) {
 	if got := idsIn(t, c.Path); got != "y" {
 		t.Errorf("the file has %s, want y", got)
 	}
+}
+
+// While one process writes a file, another one is paused, and changes nothing of it. It goes on
+// after the end of the first.
+func TestSecondProcessPauses(t *testing.T) {
+	c := at(t)
+	first := open(t, c)
+	if err := first.Deliver(t.Context(), sinktest.Batch("a")); err != nil {
+		t.Fatal(err)
+	}
+	if err := appendTo(c.Path, lineStart); err != nil { // the first one is writing
+		t.Fatal(err)
+	}
+	second := open(t, c)
+	if err := second.Deliver(t.Context(), sinktest.Batch("b")); sinktest.Verdict(err) != "paused target" {
+		t.Errorf("got %q (%v), want a pause", sinktest.Verdict(err), err)
+	}
+	if text, err := os.ReadFile(c.Path); err != nil || !strings.HasSuffix(string(text), lineStart) {
+		t.Errorf("the second process cut the line of the first: %v", err)
+	}
+	if err := first.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if err := second.Deliver(t.Context(), sinktest.Batch("b")); err != nil || idsIn(t, c.Path) != "a b" {
+		t.Errorf("afterwards: %v, the file has %s", err, idsIn(t, c.Path))
+	}
+}
+
+func appendTo(path, text string) error {
+	f, err := os.OpenFile(path, os.O_WRONLY|os.O_APPEND, 0)
+	if err != nil {
+		return err
+	}
+	_, err = f.WriteString(text)
+	return errors.Join(err, f.Close())
 }

@@ -19,7 +19,34 @@ const (
 	lastPause  = 10 * time.Second
 )
 
-// ackKey names an acknowledgement. A node counts them per channel.
+// channels are the channels that no Deliver uses. Each Deliver has one for itself: a node that
+// starts again counts its acknowledgements from 0, and a "true" that another Deliver's request
+// got would be taken for this one's. A Sink has as many channels as deliveries in flight.
+type channels struct {
+	mu   sync.Mutex
+	free []string
+}
+
+// take returns a channel: the GUID of a free one, or a new one.
+func (c *channels) take() string {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	n := len(c.free)
+	if n == 0 {
+		return newChannel()
+	}
+	channel := c.free[n-1]
+	c.free = c.free[:n-1]
+	return channel
+}
+
+func (c *channels) put(channel string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.free = append(c.free, channel)
+}
+
+// ackKey names an acknowledgement of a channel. Each node counts them by itself.
 type ackKey struct {
 	id     uint64
 	cookie string // leads to the node
@@ -29,67 +56,40 @@ type ackKey struct {
 type pendingAck struct {
 	ackKey
 	part []int // its records
-	// doubt: another request has the same key, since its node has started again or is
-	// another one. A "true" may be about either. Guarded by openAcks.mu.
-	doubt bool
 }
 
-// openAcks are the acknowledgements that a Sink waits for.
-type openAcks struct {
-	mu   sync.Mutex
-	list map[ackKey]*pendingAck
-}
-
-// add reports false if another request waits for the same acknowledgement.
-func (o *openAcks) add(p *pendingAck) bool {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	if other := o.list[p.ackKey]; other != nil {
-		other.doubt = true
-		return false
-	}
-	if o.list == nil {
-		o.list = map[ackKey]*pendingAck{}
-	}
-	o.list[p.ackKey] = p
-	return true
-}
-
-// remove reports whether the acknowledgement can be trusted.
-func (o *openAcks) remove(p *pendingAck) bool {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	delete(o.list, p.ackKey)
-	return !p.doubt
-}
-
-// acks are those of one batch.
+// acks are those of one Deliver.
 type acks struct {
-	sink *Sink
-	list []*pendingAck
-	late []int // the records of requests that end without an acknowledgement
-	err  error // why
+	sink    *Sink
+	channel string
+	list    []pendingAck
+	late    []int // the records of requests that end without an acknowledgement
+	err     error // why
 }
 
-// add notes that a request waits for an acknowledgement.
+// add notes that a request waits for an acknowledgement. If another one waits for the same,
+// a "true" may be about either, and neither is acknowledged.
 func (k *acks) add(id uint64, cookie string, part []int) error {
-	p := &pendingAck{ackKey: ackKey{id, cookie}, part: slices.Clone(part)}
-	if !k.sink.open.add(p) {
-		return fmt.Errorf("two requests wait for acknowledgement %d: the receiver has started again, or a load "+
+	key := ackKey{id, cookie}
+	same := func(p pendingAck) bool { return p.ackKey == key }
+	if slices.ContainsFunc(k.list, same) {
+		err := fmt.Errorf("two requests wait for acknowledgement %d: the receiver has started again, or a load "+
 			"balancer uses several nodes without sticky sessions", id)
+		k.end(err, same)
+		return err
 	}
-	k.list = append(k.list, p)
+	k.list = append(k.list, pendingAck{key, slices.Clone(part)})
 	return nil
 }
 
 // end ends the requests for which of returns true. They are acknowledged if err is nil.
-func (k *acks) end(err error, of func(*pendingAck) bool) {
+func (k *acks) end(err error, of func(pendingAck) bool) {
 	ended := len(k.list)
-	k.list = slices.DeleteFunc(k.list, func(p *pendingAck) bool {
+	k.list = slices.DeleteFunc(k.list, func(p pendingAck) bool {
 		if !of(p) {
 			return false
 		}
-		if sure := k.sink.open.remove(p); err != nil || !sure {
+		if err != nil {
 			k.late = append(k.late, p.part...)
 		}
 		return true
@@ -97,16 +97,21 @@ func (k *acks) end(err error, of func(*pendingAck) bool) {
 	if ended -= len(k.list); ended > 0 {
 		k.err = errors.Join(k.err, err)
 	}
-	if k.err == nil && len(k.late) > 0 {
-		k.err = errors.New("an acknowledgement may be about another request")
-	}
+}
+
+// every is all requests.
+func every(pendingAck) bool { return true }
+
+// unsure ends all requests, because the answer to a later one is lost. If the receiver has
+// started again in between, that one may have the id of an earlier one.
+func (k *acks) unsure(err error) {
+	k.end(fmt.Errorf("the answer to a later request is lost, and a \"true\" could be about that: %w", err), every)
 }
 
 // wait waits until each request is acknowledged, or is to be sent again.
 func (k *acks) wait(ctx context.Context) {
 	limit := k.sink.c.AckTimeout
 	deadline := time.Now().Add(limit)
-	every := func(*pendingAck) bool { return true }
 	for pause := k.sink.first; len(k.list) > 0; pause = min(2*pause, lastPause) {
 		if err := sleep(ctx, min(pause, time.Until(deadline))); err != nil {
 			k.end(err, every)
@@ -126,7 +131,7 @@ func (k *acks) poll(ctx context.Context) (after time.Duration) {
 		nodes[p.cookie] = append(nodes[p.cookie], p.id)
 	}
 	for cookie, list := range nodes {
-		done, err := k.sink.ask(ctx, list, cookie)
+		done, err := k.sink.ask(ctx, k.channel, list, cookie)
 		var busy *sink.Throttled
 		if errors.As(err, &busy) { // it has told nothing
 			after = max(after, min(busy.After, k.sink.c.AckTimeout))
@@ -135,7 +140,7 @@ func (k *acks) poll(ctx context.Context) (after time.Duration) {
 		if err != nil {
 			err = fmt.Errorf("an answer about acknowledgements is lost: %w", err)
 		}
-		k.end(err, func(p *pendingAck) bool {
+		k.end(err, func(p pendingAck) bool {
 			return p.cookie == cookie && (err != nil || done[strconv.FormatUint(p.id, 10)])
 		})
 	}
@@ -143,7 +148,9 @@ func (k *acks) poll(ctx context.Context) (after time.Duration) {
 }
 
 // ask asks a node for acknowledgements. The node forgets those that it reports as true.
-func (s *Sink) ask(ctx context.Context, list []uint64, cookie string) (done map[string]bool, err error) {
+func (s *Sink) ask(ctx context.Context, channel string, list []uint64, cookie string) (
+	done map[string]bool, err error,
+) {
 	question := []byte(`{"acks":[`)
 	for i, id := range list {
 		if i > 0 {
@@ -151,7 +158,7 @@ func (s *Sink) ask(ctx context.Context, list []uint64, cookie string) (done map[
 		}
 		question = strconv.AppendUint(question, id, 10)
 	}
-	a, err := s.post(ctx, ackPath, append(question, "]}"...), cookie)
+	a, err := s.post(ctx, channel, ackPath, append(question, "]}"...), cookie)
 	if err != nil {
 		return nil, err
 	}

@@ -147,17 +147,17 @@ const noAck = 1<<53 - 1
 
 // begin waits until the receiver is able to take events. After a success it does nothing
 // until Deliver fails.
-func (s *Sink) begin(ctx context.Context) error {
+func (s *Sink) begin(ctx context.Context, channel string) error {
 	if err := ctx.Err(); err != nil || s.ready.Load() {
 		return err
 	}
-	if err := s.healthy(ctx); err != nil {
+	if err := s.healthy(ctx, channel); err != nil {
 		return err
 	}
-	if s.channel != "" {
+	if channel != "" {
 		// Splunk refuses the question if the token has no acknowledgements. This costs no
 		// event, while an answer without an ackId costs a copy of all events of a request.
-		if _, err := s.ask(ctx, []uint64{noAck}, ""); err != nil {
+		if _, err := s.ask(ctx, channel, []uint64{noAck}, ""); err != nil {
 			return err
 		}
 	}
@@ -167,8 +167,8 @@ func (s *Sink) begin(ctx context.Context) error {
 
 // healthy returns an error if the receiver says that it takes nothing. Every answer that is
 // not one of HEC passes: some receivers have no such endpoint.
-func (s *Sink) healthy(ctx context.Context) error {
-	a, err := s.do(ctx, httpsink.Request{Method: http.MethodGet, Path: healthPath}, "")
+func (s *Sink) healthy(ctx context.Context, channel string) error {
+	a, err := s.do(ctx, channel, httpsink.Request{Method: http.MethodGet, Path: healthPath}, "")
 	if err != nil {
 		return err
 	}

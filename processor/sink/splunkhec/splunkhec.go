@@ -54,14 +54,13 @@ const MaxRequest = 1 << 20
 type Sink struct {
 	c        Config
 	client   *httpsink.Client
-	channel  string        // the GUID of the channel, "" without acknowledgements
 	encoders sync.Pool     // of *encoder
 	ready    atomic.Bool   // the receiver has said that it takes events
 	first    time.Duration // firstPause; shorter in tests
 	turn     time.Duration // sink.Turn; shorter in tests
 	most     int           // MaxRequest; smaller in tests
 	brake    brake
-	open     openAcks
+	channels channels
 }
 
 // New returns a Sink for the receiver that c names. It reads the files of c.TLS and opens no
@@ -75,9 +74,6 @@ func New(c *Config) (*Sink, error) {
 		return nil, err
 	}
 	s := &Sink{c: *c, client: client, first: firstPause, turn: sink.Turn, most: MaxRequest}
-	if s.c.Ack == AckRequire {
-		s.channel = newChannel()
-	}
 	s.encoders.New = func() any { return newEncoder(&s.c) }
 	return s, nil
 }
@@ -96,12 +92,17 @@ func (s *Sink) Close() error { return s.client.Close() }
 // Deliver sends the batch in as few requests as MaxRequest allows and waits until each is
 // acknowledged. It stops at the first request that fails, and after sink.Turn.
 func (s *Sink) Deliver(ctx context.Context, batch []sink.Record) error {
-	if err := s.begin(ctx); err != nil {
+	channel := "" // without acknowledgements
+	if s.c.Ack == AckRequire {
+		channel = s.channels.take()
+		defer func() { s.channels.put(channel) }()
+	}
+	if err := s.begin(ctx, channel); err != nil {
 		return err
 	}
 	e := s.encoders.Get().(*encoder)
 	defer s.encoders.Put(e)
-	d := delivery{acks: acks{sink: s}}
+	d := delivery{acks: acks{sink: s, channel: channel}}
 	var failed error
 	begin := time.Now()
 	for from := 0; from < len(batch); {
@@ -139,16 +140,22 @@ func (d *delivery) send(ctx context.Context, events []byte, part []int) error {
 	if err := s.brake.wait(ctx); err != nil {
 		return err
 	}
-	a, err := s.post(ctx, eventPath, events, "")
+	a, err := s.post(ctx, d.acks.channel, eventPath, events, "")
 	if err != nil {
+		if !errors.As(err, new(*sink.Paused)) { // it may have been taken
+			d.acks.unsure(err)
+		}
 		return err
 	}
 	said, err := s.judge(a, false)
 	if err != nil {
+		if a.OK() {
+			d.acks.unsure(err)
+		}
 		return err
 	}
 	s.brake.note(said.code == codeQueueNear || said.code == codeAckNear)
-	if s.channel == "" {
+	if d.acks.channel == "" {
 		return nil
 	}
 	if said.AckID == nil {
@@ -169,18 +176,20 @@ func (d *delivery) outcome(failed error, n int) error {
 }
 
 // post sends a request with the token and the channel. cookie may name the node to ask.
-func (s *Sink) post(ctx context.Context, path string, content []byte, cookie string) (*httpsink.Answer, error) {
-	return s.do(ctx, httpsink.Request{Path: path, Type: contentType, Body: [][]byte{content}}, cookie)
+func (s *Sink) post(ctx context.Context, channel, path string, content []byte, cookie string) (
+	*httpsink.Answer, error,
+) {
+	return s.do(ctx, channel, httpsink.Request{Path: path, Type: contentType, Body: [][]byte{content}}, cookie)
 }
 
-func (s *Sink) do(ctx context.Context, r httpsink.Request, cookie string) (*httpsink.Answer, error) {
+func (s *Sink) do(ctx context.Context, channel string, r httpsink.Request, cookie string) (*httpsink.Answer, error) {
 	token, err := s.c.Token.Read(ctx)
 	if err != nil {
 		return nil, &sink.Paused{Cause: sink.CauseCredentials, Err: fmt.Errorf("token: %w", err)}
 	}
 	r.Header = map[string]string{"Authorization": "Splunk " + token}
-	if s.channel != "" {
-		r.Header["X-Splunk-Request-Channel"] = s.channel
+	if channel != "" {
+		r.Header["X-Splunk-Request-Channel"] = channel
 	}
 	if cookie != "" {
 		r.Header["Cookie"] = cookie

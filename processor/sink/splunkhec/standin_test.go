@@ -42,6 +42,7 @@ type standIn struct {
 	counts   []int                   // how many events they had
 	asked    int                     // the number of questions that name an id
 	next     uint64                  // the next ackId
+	mute     bool                    // the answer to the next request that is taken is lost
 	waiting  map[string]map[uint64]int
 	errors   []error // what a client must not do
 	refused  string  // the id of an event that it does not take
@@ -153,6 +154,13 @@ func say(w http.ResponseWriter, answer string) {
 	_, _ = io.WriteString(w, body)
 }
 
+// restart forgets all acknowledgements, and counts them from 0.
+func (h *standIn) restart(polls int) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.next, h.polls, h.waiting = 0, polls, map[string]map[uint64]int{}
+}
+
 // take indexes the events of a request, all or none.
 func (h *standIn) take(body []byte, channel string) string {
 	h.requests = append(h.requests, len(body))
@@ -196,6 +204,10 @@ func (h *standIn) take(body []byte, channel string) string {
 	id := h.next
 	h.next++
 	h.waiting[channel][id] = h.polls
+	if h.mute {
+		h.mute = false
+		return "no answer"
+	}
 	return fmt.Sprintf(`200 {"text":"Success","code":0,"ackId":%d}`, id)
 }
 

@@ -58,7 +58,6 @@ func main() {} // never called; -buildmode=c-shared wants a main package
 //export FLBPluginRegister
 func FLBPluginRegister(def unsafe.Pointer) C.int {
 	return C.int(flb.Guard(global, "FLBPluginRegister", -1, func() int {
-		flb.BoundArenas()
 		code := flbinput.FLBPluginRegister(def, name, "CloudTrail events of AWS KMS use, from files, S3, SQS or LookupEvents")
 		flb.Describe(def, flb.Options(property.Specs(func(r *property.Reader) { _, _ = input.ParseConfig(r) })))
 		return code

@@ -56,7 +56,6 @@ func main() {} // never called; -buildmode=c-shared wants a main package
 //export FLBPluginRegister
 func FLBPluginRegister(def unsafe.Pointer) C.int {
 	return C.int(flb.Guard(global, "FLBPluginRegister", -1, func() int {
-		flb.BoundArenas()
 		code := flboutput.FLBPluginRegister(def, name, "AWS KMS use, normalized, to Kafka")
 		flb.Describe(def, flb.Options(output.Properties()))
 		return code

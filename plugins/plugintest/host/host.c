@@ -2,6 +2,7 @@
 #include "host.h"
 
 #include <dlfcn.h>
+#include <malloc.h>
 #include <pthread.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -165,6 +166,23 @@ static void unregister(struct plugin_def *d)
 	free(d);
 }
 
+/* check_arenas fails if glibc has made more arenas than plugins/internal/flb/arenas.c allows. */
+static void check_arenas(void)
+{
+	char *text;
+	size_t size;
+	int n = 0;
+	FILE *f = open_memstream(&text, &size);
+
+	if (f == NULL || malloc_info(0, f) != 0 || fclose(f) != 0)
+		fail("no list of arenas");
+	for (const char *at = text; (at = strstr(at, "<heap nr=")) != NULL; at++)
+		n++;
+	free(text);
+	if (n > 2)
+		fail("%d arenas, want at most 2", n);
+}
+
 void reregister(void) { do_register(1); }
 
 static long number(const char *flag, const char *text)
@@ -267,6 +285,7 @@ int main(int argc, char **argv)
 		}
 		unregister(old);
 	}
+	check_arenas();
 	dlclose(library); /* Go's libraries stay all the same */
 	puts("end");
 	return 0;

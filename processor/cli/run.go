@@ -12,11 +12,13 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"keytrail/processor/api"
 	"keytrail/processor/cli/flags"
 	"keytrail/processor/config"
 	"keytrail/processor/kafka"
 	"keytrail/processor/sigma"
 	"keytrail/processor/sink"
+	"keytrail/processor/status"
 	"keytrail/processor/stream"
 	"keytrail/processor/telemetry"
 	"keytrail/schemas/cloud"
@@ -114,6 +116,7 @@ func runPipeline(ctx context.Context, cfg *config.Config, rules *sigma.Rules, lo
 	}
 	p := newPipeline(cfg, brokers, tel, log)
 	p.Rules, p.Process = rules, processName()
+	serveAPI(cfg, p)
 	var live *running
 	defer func() {
 		if live != nil {
@@ -144,6 +147,18 @@ func runPipeline(ctx context.Context, cfg *config.Config, rules *sigma.Rules, lo
 	p.Ready = func() { log.Info("the pipeline runs", "stages", cfg.Stages, "brokers", brokers, "sinks", len(p.Sinks)) }
 	defer live.listen(ctx, hup)()
 	return p.Run(ctx, run)
+}
+
+// serveAPI serves the installation's status beside the metrics, if these are served.
+func serveAPI(cfg *config.Config, p *stream.Pipeline) {
+	if p.Telemetry.Addr() == nil {
+		return
+	}
+	p.Status = status.NewTable(time.Now())
+	h := api.Handler(api.Options{Build: buildInfo(), Table: p.Status, Hosts: cfg.Telemetry.Hosts,
+		Pprof: cfg.Telemetry.Pprof, Now: time.Now})
+	p.Telemetry.Handle(api.Prefix, h)
+	p.Telemetry.Handle(api.Debug, h)
 }
 
 // newPipeline makes a Pipeline, without sinks, of a configuration.

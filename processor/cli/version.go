@@ -9,6 +9,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"keytrail/processor/api"
 	"keytrail/schemas/otellog"
 	"keytrail/schemas/wire"
 )
@@ -20,14 +21,10 @@ const release = "0.1.0"
 // -ldflags "-X keytrail/processor/cli.commit=HASH". Other builds know it from Go.
 var commit string
 
-// build is what "keytrail version --json" prints.
-type build struct {
-	Version  string `json:"version"`
-	Commit   string `json:"commit"` // with "+changes" after it when files were not committed; "unknown"
-	Go       string `json:"go"`
-	Platform string `json:"platform"`
-	Format   int    `json:"format"` // of what Keytrail stores: wire.FormatVersion
-	Schema   string `json:"schema"` // of log records
+// buildInfo returns what "keytrail version --json" prints.
+func buildInfo() api.Build {
+	return api.Build{Version: release, Commit: cmp.Or(commit, committed(), "unknown"), Go: runtime.Version(),
+		Platform: runtime.GOOS + "/" + runtime.GOARCH, Format: wire.FormatVersion, Schema: otellog.SchemaVersion}
 }
 
 // version is "keytrail version".
@@ -51,8 +48,7 @@ func (a *app) printVersion(asJSON bool) error {
 		fmt.Fprintf(a.stdout, "keytrail %s (schema %s)\n", release, otellog.SchemaVersion)
 		return nil
 	}
-	return json.NewEncoder(a.stdout).Encode(build{release, cmp.Or(commit, committed(), "unknown"), runtime.Version(),
-		runtime.GOOS + "/" + runtime.GOARCH, wire.FormatVersion, otellog.SchemaVersion})
+	return json.NewEncoder(a.stdout).Encode(buildInfo())
 }
 
 // committed returns the commit that Go has noted in the build, or "".

@@ -126,7 +126,7 @@ func (t *Table) Installation(now time.Time) Installation {
 		return cmp.Or(cmp.Compare(a.Host, b.Host), a.Started.Compare(b.Started), cmp.Compare(a.ID, b.ID))
 	})
 	for _, m := range in.Processes {
-		if !m.Stale && !slices.Contains(in.Rules, m.Rules) {
+		if !m.Stale && m.Rules != "" && !slices.Contains(in.Rules, m.Rules) {
 			in.Rules = append(in.Rules, m.Rules)
 		}
 	}

@@ -57,6 +57,11 @@ const expiresEvery = 30 * time.Second
 func (p *Pipeline) addPart(one *part, reasons ...string) (err error) {
 	one.health = p.Telemetry.Health().Part(one.name())
 	one.health.Report(telemetry.Starting, "it has not started yet")
+	if one.source != "" || one.sink != "" {
+		one.health.Outside()
+	} else {
+		one.health.Report(telemetry.CatchingUp, "it has not yet read the records that were there at its start")
+	}
 	flow := p.Telemetry.Flow(one.stage, cmp.Or(one.sink, one.source))
 	flow.Begin(reasons...)
 	if one.source != "" {
@@ -182,7 +187,9 @@ func (p *Pipeline) look(ctx context.Context, m *kafka.Monitor, one *part) error 
 		}
 	}
 	one.lag.Set(total, asked)
-	one.owned.saw(standings, total, asked)
+	if one.owned.saw(standings, total, asked) {
+		one.health.Clear(telemetry.CatchingUp)
+	}
 	if one.sink == "" {
 		return nil
 	}

@@ -20,6 +20,10 @@ type owned struct {
 	tracker status.Tracker
 	lag     int64     // of the whole group
 	asked   time.Time // when it was known; zero: never
+	// goals are the ends of the partitions when they were first seen; nil once they all have
+	// been reached.
+	goals  map[status.Place]int64
+	caught bool
 }
 
 // owns records the partitions that a stage owns, with their watermarks. The gauge of the
@@ -76,8 +80,10 @@ func (one *part) committed(at time.Time) {
 	one.owned.at = at
 }
 
-// saw takes in a look at the group: its lag, and the progress in the owned partitions.
-func (o *owned) saw(standings map[string]map[int32]kafka.Standing, lag int64, asked time.Time) {
+// saw takes in a look at the group: its lag, and the progress in the owned partitions. It
+// reports whether the part, at this or an earlier look, has read all that its partitions had
+// at the first one.
+func (o *owned) saw(standings map[string]map[int32]kafka.Standing, lag int64, asked time.Time) (caughtUp bool) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	o.lag, o.asked = lag, asked
@@ -88,4 +94,19 @@ func (o *owned) saw(standings map[string]map[int32]kafka.Standing, lag int64, as
 		}
 	}
 	o.tracker.Saw(o.looks, o.at)
+	if o.at.IsZero() || o.caught { // before its first commit it may not be a member yet
+		return o.caught
+	}
+	o.caught = true
+	goals := map[status.Place]int64{}
+	for at, l := range o.looks {
+		goal, ok := o.goals[at]
+		if !ok {
+			goal = l.End
+		}
+		goals[at] = goal
+		o.caught = o.caught && l.Position >= goal
+	}
+	o.goals = goals
+	return o.caught
 }

@@ -125,6 +125,7 @@ func (p *Pipeline) followStatus(ctx context.Context) error {
 func (r *reporter) status(ctx context.Context) *status.Process {
 	now := r.p.now()
 	s := &status.Process{Format: status.Format, ID: r.id, Host: r.host, PID: os.Getpid(), Version: r.p.Version,
+		Rules:   r.p.Judging().Digest,
 		Started: r.started, At: now.UTC(), Memory: memoryNow(), Troubles: []status.Trouble{}, Stages: []status.Stage{},
 		Sources: []status.Source{}, Sinks: []status.Sink{}}
 	troubles := map[string][]status.Trouble{}

@@ -1,20 +1,30 @@
 package telemetry
 
 import (
+	"fmt"
 	"log/slog"
 	"net"
+	"regexp"
 	"strconv"
 
 	"keytrail/processor/setting"
 )
 
+// hostName matches the names of hosts.
+var hostName = regexp.MustCompile(`^[A-Za-z0-9]([A-Za-z0-9.-]{0,252})$`)
+
 // Config configures the metrics server.
 type Config struct {
-	// Listen is the address of the HTTP server with /metrics, /readyz and /livez, such as
-	// "127.0.0.1:9464"; "", the default, serves none. Metrics contain no event data, but
-	// the server has no authentication: keep it on loopback or behind a proxy.
+	// Listen is the address of the HTTP server with /metrics, /readyz, /healthz, /api/v1 and
+	// /debug/pipeline, such as "127.0.0.1:9464"; "", the default, serves none. It has no event
+	// data, but no authentication either: keep it on loopback or behind a proxy.
 	Listen string `yaml:"listen"`
-	Log    Log    `yaml:"log"`
+	// Hosts are names, beside localhost, under which /api/v1 and /debug may be requested.
+	// Requests to an address are always answered.
+	Hosts []string `yaml:"hosts"`
+	// Pprof serves profiles of the process at /debug/pprof/ to clients on the same machine.
+	Pprof bool `yaml:"pprof"`
+	Log   Log  `yaml:"log"`
 }
 
 // Log configures the log, which goes to standard error.
@@ -50,7 +60,9 @@ const (
 )
 
 // DefaultConfig returns a Config that serves no metrics and logs text from level info.
-func DefaultConfig() Config { return Config{Log: Log{Level: "info", Format: FormatText}} }
+func DefaultConfig() Config {
+	return Config{Hosts: []string{}, Log: Log{Level: "info", Format: FormatText}}
+}
 
 // Validate returns setting.Problems that name the unusable settings.
 func (c Config) Validate() error {
@@ -60,6 +72,12 @@ func (c Config) Validate() error {
 		_, portErr := strconv.ParseUint(port, 10, 16)
 		if err != nil || portErr != nil || host == "" {
 			p.Add("listen", `%q is not an address; want a host and a port such as "127.0.0.1:9464"`, c.Listen)
+		}
+	}
+	for i, name := range c.Hosts {
+		if !hostName.MatchString(name) {
+			p.Add(fmt.Sprintf("hosts[%d]", i), `%q is not a host name; want one such as "keytrail.internal", without a port`,
+				name)
 		}
 	}
 	setting.OneOf(&p, "log.level", c.Log.Level, Levels()...)

@@ -14,8 +14,9 @@ import (
 
 // The paths of the probes.
 const (
-	ReadyPath = "/readyz" // every part works: 200, else 503
-	LivePath  = "/livez"  // the process answers: 200; a restart would repair nothing else
+	ReadyPath  = "/readyz"  // every part has begun, and the stages work: 200, else 503
+	HealthPath = "/healthz" // the process answers: 200; a restart would repair nothing else
+	LivePath   = "/livez"   // the same
 )
 
 // Condition is a reason for which a part is not ready, from a bounded set.
@@ -24,6 +25,7 @@ type Condition string
 // The conditions.
 const (
 	Starting   Condition = "starting"    // it has not begun yet
+	CatchingUp Condition = "catching_up" // it has not read everything that was there at its start
 	Restoring  Condition = "restoring"   // it restores its state
 	Failing    Condition = "failing"     // its work fails and is retried
 	SinkPaused Condition = "paused"      // a person must act; see package sink
@@ -60,7 +62,29 @@ func NewHealth() *Health { return &Health{now: time.Now, clean: func(s string) s
 type Part struct {
 	of         *Health
 	name       string
+	outside    bool // see Outside
 	conditions map[Condition]Trouble
+}
+
+// Outside declares that the part depends on a receiver or a source outside Kafka. Once it has
+// begun, its troubles only degrade the process: they are for the operator of that other
+// system, and the process does its own work.
+func (p *Part) Outside() {
+	p.of.mu.Lock()
+	defer p.of.mu.Unlock()
+	p.outside = true
+}
+
+// hinders reports whether a condition keeps the process from being ready. The others only
+// degrade it.
+func (p *Part) hinders(c Condition) bool {
+	switch c {
+	case Starting:
+		return true
+	case CatchingUp, Restoring, Failing, KafkaAway:
+		return !p.outside
+	}
+	return false
 }
 
 // Trouble is one condition of a part.
@@ -123,6 +147,7 @@ func (t *Trouble) holds(now time.Time) bool { return t.until == nil || now.Befor
 type State struct {
 	Part     string    `json:"part"`
 	Ready    bool      `json:"ready"`
+	Degraded bool      `json:"degraded"`           // it is ready, but has troubles
 	Troubles []Trouble `json:"troubles,omitempty"` // by their beginning
 }
 
@@ -134,24 +159,25 @@ func (h *Health) States() (list []State, ready bool) {
 	now := h.now()
 	ready = true
 	for _, p := range h.parts {
-		s := State{Part: p.name}
+		s := State{Part: p.name, Ready: true}
 		for _, t := range p.conditions {
 			if t.holds(now) {
 				s.Troubles = append(s.Troubles, t)
+				s.Ready = s.Ready && !p.hinders(t.Condition)
 			}
 		}
 		slices.SortFunc(s.Troubles, func(a, b Trouble) int {
 			return cmp.Or(a.Since.Compare(b.Since), cmp.Compare(a.Condition, b.Condition))
 		})
-		s.Ready = len(s.Troubles) == 0
+		s.Degraded = s.Ready && len(s.Troubles) > 0
 		ready = ready && s.Ready
 		list = append(list, s)
 	}
 	return list, ready
 }
 
-// serveReady answers ReadyPath: 200 if every part is ready, else 503, as text with one
-// line per part or, if the request accepts it or has ?format=json, as JSON.
+// serveReady answers ReadyPath: 200 if every part is ready or degraded, else 503, as text with
+// one line per part or, if the request accepts it or has ?format=json, as JSON.
 func (h *Health) serveReady(w http.ResponseWriter, r *http.Request) {
 	states, ready := h.States()
 	code := http.StatusOK
@@ -163,9 +189,10 @@ func (h *Health) serveReady(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Content-Type", "application/json")
 		w.WriteHeader(code)
 		_ = json.NewEncoder(w).Encode(struct {
-			Ready bool    `json:"ready"`
-			Parts []State `json:"parts"`
-		}{ready, states})
+			Ready    bool    `json:"ready"`
+			Degraded bool    `json:"degraded"`
+			Parts    []State `json:"parts"`
+		}{ready, ready && slices.ContainsFunc(states, func(s State) bool { return s.Degraded }), states})
 		return
 	}
 	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
@@ -177,11 +204,15 @@ func (h *Health) serveReady(w http.ResponseWriter, r *http.Request) {
 func text(states []State) string {
 	var b strings.Builder
 	for _, s := range states {
-		if s.Ready {
+		switch {
+		case s.Degraded:
+			fmt.Fprintf(&b, "%s: degraded", s.Part)
+		case s.Ready:
 			fmt.Fprintf(&b, "%s: ready\n", s.Part)
 			continue
+		default:
+			fmt.Fprintf(&b, "%s: not ready", s.Part)
 		}
-		fmt.Fprintf(&b, "%s: not ready", s.Part)
 		for i, t := range s.Troubles {
 			sep := "; "
 			if i == 0 {

@@ -30,6 +30,7 @@ func TestHealth(t *testing.T) {
 	}
 	want(200, "")
 	count, siem := h.Part("stage count"), h.Part("sink siem")
+	siem.Outside()
 	if h.Part("stage count") != count {
 		t.Error("a part is made twice")
 	}
@@ -41,19 +42,21 @@ func TestHealth(t *testing.T) {
 	siem.Report(SinkPaused, "status 403") // the start stays
 	siem.Report(LagUnknown, "nobody knows")
 	want(503, "stage count: not ready: restoring since 2026-11-30T09:00:00Z: partition 3\n"+
-		"sink siem: not ready: paused since 2026-11-30T09:01:00Z: status 403; lag_unknown since 2026-11-30T09:02:00Z: nobody knows\n")
+		"sink siem: degraded: paused since 2026-11-30T09:01:00Z: status 403; lag_unknown since 2026-11-30T09:02:00Z: nobody knows\n")
 	count.Clear(Restoring)
 	count.Clear(Restoring)
+	want(200, "stage count: ready\n"+
+		"sink siem: degraded: paused since 2026-11-30T09:01:00Z: status 403; lag_unknown since 2026-11-30T09:02:00Z: nobody knows\n")
 	siem.Clear(LagUnknown)
 
 	for target, accept := range map[string]string{ReadyPath + "?format=json": "", ReadyPath: "text/html, application/json;q=0.9"} {
 		code, body, kind := probe(h, target, accept)
 		var answer struct {
-			Ready bool
-			Parts []State
+			Ready, Degraded bool
+			Parts           []State
 		}
-		if err := json.Unmarshal([]byte(body), &answer); err != nil || code != 503 || kind != "application/json" || answer.Ready || len(answer.Parts) != 2 ||
-			!answer.Parts[0].Ready || answer.Parts[1].Ready || answer.Parts[1].Troubles[0].Condition != SinkPaused || answer.Parts[1].Troubles[0].Detail != "status 403" {
+		if err := json.Unmarshal([]byte(body), &answer); err != nil || code != 200 || kind != "application/json" || !answer.Ready || !answer.Degraded || len(answer.Parts) != 2 ||
+			answer.Parts[0].Degraded || !answer.Parts[1].Degraded || answer.Parts[1].Troubles[0].Condition != SinkPaused || answer.Parts[1].Troubles[0].Detail != "status 403" {
 			t.Errorf("%s, Accept %q: %d %s %s (%v)", target, accept, code, kind, body, err)
 		}
 	}
@@ -63,9 +66,20 @@ func TestHealth(t *testing.T) {
 	// Expired records show for an hour, as nothing else ends the condition.
 	siem.Report(Expired, "7 records")
 	now = now.Add(expiredFor - time.Second)
-	want(503, "stage count: ready\nsink siem: not ready: expired since 2026-11-30T09:02:00Z: 7 records\n")
+	want(200, "stage count: ready\nsink siem: degraded: expired since 2026-11-30T09:02:00Z: 7 records\n")
 	now = now.Add(time.Second)
 	want(200, "stage count: ready\nsink siem: ready\n")
+
+	// Some conditions keep the process from its own work, depending on the part.
+	for _, c := range []Condition{Starting, CatchingUp, Restoring, Failing, KafkaAway, SinkPaused, LagUnknown, Expired} {
+		for p, hinders := range map[*Part]bool{count: c != SinkPaused && c != LagUnknown && c != Expired, siem: c == Starting} {
+			p.Report(c, "why")
+			if _, ready := h.States(); ready == hinders {
+				t.Errorf("%s with %s: ready %v", p.name, c, ready)
+			}
+			p.Clear(c)
+		}
+	}
 
 	// Quoted text stays on its line, and is bounded.
 	siem.Report(Failing, "a\nkafka: ready\x1b[0m\u0085\u202e%s", strings.Repeat("x", 10_000))
@@ -87,8 +101,8 @@ func TestProbesAreServed(t *testing.T) {
 		return resp.StatusCode
 	}
 	tel.Health().Part("kafka").Report(KafkaAway, "refused")
-	if ready, live := get(ReadyPath), get(LivePath); ready != 503 || live != 200 {
-		t.Errorf("with Kafka away: %d and %d, want 503 and 200", ready, live)
+	if ready, healthy, live := get(ReadyPath), get(HealthPath), get(LivePath); ready != 503 || healthy != 200 || live != 200 {
+		t.Errorf("with Kafka away: %d, %d and %d, want 503 and 200", ready, healthy, live)
 	}
 	tel.Health().Part("kafka").Clear(KafkaAway)
 	if ready := get(ReadyPath); ready != 200 {

@@ -43,6 +43,7 @@ type Telemetry struct {
 	rules              rules
 	health             *Health
 	server             *http.Server
+	mux                *http.ServeMux
 	address            net.Addr
 	served             chan error // the server's final error; nil without a server
 }
@@ -102,12 +103,14 @@ func (t *Telemetry) serve(ctx context.Context, address string) error {
 	if err != nil {
 		return fmt.Errorf("cannot serve metrics: %w; set telemetry.listen to a free address", err)
 	}
-	mux := http.NewServeMux()
-	mux.Handle("GET "+Path, t.Handler())
-	mux.HandleFunc("GET "+ReadyPath, t.health.serveReady)
-	mux.HandleFunc("GET "+LivePath, func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write([]byte("alive\n")) })
+	t.mux = http.NewServeMux()
+	t.mux.Handle("GET "+Path, t.Handler())
+	t.mux.HandleFunc("GET "+ReadyPath, t.health.serveReady)
+	for _, path := range []string{HealthPath, LivePath} {
+		t.mux.HandleFunc("GET "+path, func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write([]byte("alive\n")) })
+	}
 	t.server = &http.Server{
-		Handler:           mux,
+		Handler:           t.mux,
 		ReadHeaderTimeout: 5 * time.Second,
 		ReadTimeout:       10 * time.Second,
 		WriteTimeout:      30 * time.Second,
@@ -117,6 +120,14 @@ func (t *Telemetry) serve(ctx context.Context, address string) error {
 	t.address, t.served = listener.Addr(), make(chan error, 1)
 	go func() { t.served <- t.server.Serve(listener) }()
 	return nil
+}
+
+// Handle serves the paths below a prefix, such as "/api/", with h. Without a server it does
+// nothing.
+func (t *Telemetry) Handle(prefix string, h http.Handler) {
+	if t.mux != nil {
+		t.mux.Handle(prefix, h)
+	}
 }
 
 // Addr returns the address of the metrics server; nil without one.

@@ -1,0 +1,303 @@
+package api
+
+import (
+	"encoding/json"
+	"fmt"
+	"maps"
+	"net/http"
+	"net/http/httptest"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/santhosh-tekuri/jsonschema/v6"
+	"go.yaml.in/yaml/v3"
+
+	"keytrail/processor/status"
+)
+
+var now = time.Date(2026, 11, 30, 9, 0, 0, 0, time.UTC)
+
+// contract is openapi.yaml: the schema of each answer, by path, status and media type.
+type contract struct {
+	doc      map[string]any
+	compiler *jsonschema.Compiler
+	used     map[string]bool // properties that an answer had, such as "Stage.lag"
+}
+
+func readContract(t *testing.T) *contract {
+	t.Helper()
+	c := &contract{compiler: jsonschema.NewCompiler(), used: map[string]bool{}}
+	var doc map[string]any
+	if err := yaml.Unmarshal(openAPI, &doc); err != nil {
+		t.Fatal(err)
+	}
+	b, err := json.Marshal(doc) // the types of encoding/json
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := json.Unmarshal(b, &c.doc); err != nil {
+		t.Fatal(err)
+	}
+	c.compiler.AssertFormat()
+	if err := c.compiler.AddResource("openapi.json", c.doc); err != nil {
+		t.Fatal(err)
+	}
+	return c
+}
+
+// at returns the value at a JSON pointer of the document, with references resolved, and the
+// pointer to it.
+func (c *contract) at(t *testing.T, pointer string) (any, string) {
+	t.Helper()
+	var v any = c.doc
+	for _, name := range strings.Split(pointer, "/")[1:] {
+		name = strings.NewReplacer("~1", "/", "~0", "~").Replace(name)
+		m, ok := v.(map[string]any)
+		if !ok || m[name] == nil {
+			return nil, pointer
+		}
+		v = m[name]
+	}
+	if m, ok := v.(map[string]any); ok && m["$ref"] != nil {
+		return c.at(t, strings.TrimPrefix(m["$ref"].(string), "#"))
+	}
+	return v, pointer
+}
+
+// check validates an answer to a request for a path of the document.
+func (c *contract) check(t *testing.T, path string, w *httptest.ResponseRecorder) {
+	t.Helper()
+	base := "/paths/" + strings.NewReplacer("~", "~0", "/", "~1").Replace(path) + "/get/responses/"
+	v, pointer := c.at(t, base+fmt.Sprint(w.Code))
+	if v == nil {
+		v, pointer = c.at(t, base+"default")
+		if w.Code < 400 || v == nil {
+			t.Errorf("%s: the document has no answer %d", path, w.Code)
+			return
+		}
+	}
+	kind, _, _ := strings.Cut(w.Header().Get("Content-Type"), ";")
+	content, _ := c.at(t, pointer+"/content")
+	if content == nil {
+		if kind != "" || w.Body.Len() > 0 {
+			t.Errorf("%s: answer %d has a body of %s, which the document does not have", path, w.Code, kind)
+		}
+		return
+	}
+	schema, at := c.at(t, pointer+"/content/"+strings.ReplaceAll(kind, "/", "~1")+"/schema")
+	if schema == nil {
+		t.Errorf("%s: answer %d has the type %q, which the document does not have", path, w.Code, kind)
+		return
+	}
+	var body any = w.Body.String()
+	if strings.HasSuffix(kind, "json") {
+		if err := json.Unmarshal(w.Body.Bytes(), &body); err != nil {
+			t.Fatalf("%s: %v in %s", path, err, w.Body)
+		}
+	}
+	s, err := c.compiler.Compile("openapi.json#" + at)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Validate(body); err != nil {
+		t.Errorf("%s: answer %d: %v\n%s", path, w.Code, err, w.Body)
+	}
+	c.use(t, schema, at, body)
+}
+
+// use notes the properties of a value that its schema names.
+func (c *contract) use(t *testing.T, schema any, at string, value any) {
+	t.Helper()
+	m, _ := schema.(map[string]any)
+	if ref, ok := m["$ref"].(string); ok {
+		next, pointer := c.at(t, strings.TrimPrefix(ref, "#"))
+		c.use(t, next, pointer, value)
+		return
+	}
+	for _, part := range list(m["allOf"]) {
+		c.use(t, part, at, value)
+	}
+	switch v := value.(type) {
+	case []any:
+		for _, one := range v {
+			c.use(t, m["items"], at, one)
+		}
+	case map[string]any:
+		for name, below := range object(m["properties"]) {
+			if one, has := v[name]; has {
+				c.used[at+"/properties/"+name] = true
+				c.use(t, below, at+"/properties/"+name, one)
+			}
+		}
+	}
+}
+
+func list(v any) []any            { l, _ := v.([]any); return l }
+func object(v any) map[string]any { m, _ := v.(map[string]any); return m }
+
+// full returns a table of processes in which every field has a value somewhere.
+func full() *status.Table {
+	table := status.NewTable(now.Add(-time.Hour))
+	trouble := []status.Trouble{{Condition: "failing", Detail: "status 503\n\x1b[31m", Since: now}}
+	flow := status.Flow{Received: 5, Delivered: 3, Filtered: 1, DeadLetters: map[string]int64{"late": 1}, Rate: 0.5}
+	table.Set(&status.Process{
+		Format: status.Format, ID: "0123456789abcdef", Host: "a", PID: 7, Version: "0.1.0", Started: now.Add(-time.Hour),
+		At: now, Rules: "f00d", Memory: status.Memory{Heap: 1, Mapped: 2_000_000, Limit: 3, Goroutines: 4}, Troubles: trouble,
+		Stages: []status.Stage{{Name: "count", State: status.Warning, Troubles: trouble, Lag: 3, LagAt: &now, Total: 2,
+			Watermark: &now, Flow: flow,
+			Partitions: []status.Partition{{Partition: 1, State: status.Stall, Position: 9, Lag: 3, Watermark: &now}}}},
+		Sources: []status.Source{{Name: "trail", Troubles: trouble, Polled: &now, Waiting: 1, Flow: flow}},
+		Sinks: []status.Sink{{Name: "siem", State: status.Paused, Cause: "credentials", Progress: status.Stop,
+			Troubles: trouble, Expires: &now, Lag: 4, LagAt: &now, Assigned: 2, Flow: flow}},
+	}, now)
+	table.Set(&status.Process{Format: status.Format, ID: "cut", Host: "b", Started: now, At: now, Cut: true,
+		Memory: status.Memory{Goroutines: 1}, Troubles: []status.Trouble{}, Sources: []status.Source{}, Sinks: []status.Sink{},
+		Stages: []status.Stage{{Name: "detect", State: status.OK, Troubles: []status.Trouble{}, Total: 9,
+			Flow: status.Flow{DeadLetters: map[string]int64{}}}}}, now)
+	return table
+}
+
+func options() Options {
+	return Options{Build: Build{"0.1.0", "abc", "go1.26", "linux/amd64", 1, "0.2.0"}, Table: full(),
+		Hosts: []string{"keytrail.internal"}, Now: func() time.Time { return now }}
+}
+
+// get requests a path, after change, which may be nil.
+func get(h http.Handler, path string, change func(*http.Request)) *httptest.ResponseRecorder {
+	r := httptest.NewRequest(http.MethodGet, path, nil)
+	r.Host = "127.0.0.1:9464"
+	if change != nil {
+		change(r)
+	}
+	w := httptest.NewRecorder()
+	h.ServeHTTP(w, r)
+	return w
+}
+
+// TestContract holds openapi.yaml and the handler to each other: the same paths, each answer
+// valid, and each documented property in some answer.
+func TestContract(t *testing.T) {
+	c, h := readContract(t), Handler(options())
+	var served []string
+	for _, r := range routes {
+		served = append(served, r.path)
+	}
+	if paths := slices.Sorted(maps.Keys(object(c.doc["paths"]))); !slices.Equal(paths, slices.Sorted(slices.Values(served))) {
+		t.Fatalf("the document has %q, the handler %q", paths, served)
+	}
+	for _, path := range served {
+		for _, id := range []string{"0123456789abcdef", "cut"} {
+			w := get(h, strings.ReplaceAll(path, "{id}", id), nil)
+			if w.Code != http.StatusOK {
+				t.Errorf("%s: %d %s", path, w.Code, w.Body)
+			}
+			c.check(t, path, w)
+			if tag := w.Header().Get("ETag"); tag != "" {
+				w = get(h, strings.ReplaceAll(path, "{id}", id), func(r *http.Request) { r.Header.Set("If-None-Match", `"x", W/`+tag) })
+				if w.Code != http.StatusNotModified {
+					t.Errorf("%s: with its own ETag: %d", path, w.Code)
+				}
+				c.check(t, path, w)
+			}
+		}
+	}
+	var unused []string
+	for name, schema := range object(object(c.doc["components"])["schemas"]) {
+		for property := range object(object(schema)["properties"]) {
+			if at := "/components/schemas/" + name + "/properties/" + property; !c.used[at] && name != "Problem" {
+				unused = append(unused, at)
+			}
+		}
+	}
+	if len(unused) > 0 {
+		t.Errorf("no answer has %q", unused)
+	}
+}
+
+// TestErrors: every refusal has the documented form and its own code.
+func TestErrors(t *testing.T) {
+	c, h := readContract(t), Handler(options())
+	host := func(name string) func(*http.Request) { return func(r *http.Request) { r.Host = name } }
+	for _, e := range []struct {
+		path   string
+		change func(*http.Request)
+		status int
+		code   string
+	}{
+		{"/api/v1/processes/%1b[31m", nil, 404, "unknown_process"},
+		{"/api/v1/", nil, 404, "not_found"},
+		{"/debug/pprof/", nil, 404, "not_found"},
+		{"/api/v1/status?x=1", nil, 400, "unknown_parameter"},
+		{"/api/v1/status", func(r *http.Request) { r.Method = http.MethodPost }, 405, "method_not_allowed"},
+		{"/api/v1/status", host("evil.example"), 421, "unknown_host"},
+		{"/api/v1/status", host("127.0.0.1.evil.example:9464"), 421, "unknown_host"},
+		{"/debug/pipeline", host(""), 421, "unknown_host"},
+	} {
+		w := get(h, e.path, e.change)
+		var p problem
+		if err := json.Unmarshal(w.Body.Bytes(), &p); err != nil || w.Code != e.status || p.Code != e.code || p.Status != e.status || p.Detail == "" {
+			t.Errorf("%s: %d %s", e.path, w.Code, w.Body)
+		}
+		c.check(t, "/api/v1/status", w)
+	}
+	for _, name := range []string{"localhost", "LOCALHOST:9464", "[::1]:9464", "10.1.2.3", "Keytrail.internal:80"} {
+		if w := get(h, "/api/v1/version", host(name)); w.Code != http.StatusOK {
+			t.Errorf("host %s: %d", name, w.Code)
+		}
+	}
+	if w := get(h, "/api/v1/status", func(r *http.Request) { r.Method = http.MethodHead }); w.Code != http.StatusOK {
+		t.Errorf("HEAD: %d", w.Code)
+	}
+}
+
+// TestRequestsAreBounded: beyond the bound a request is refused at once.
+func TestRequestsAreBounded(t *testing.T) {
+	h := Handler(options()).(*server)
+	for range mostRequests {
+		h.slots <- struct{}{}
+	}
+	w := get(h, "/api/v1/status", nil)
+	if w.Code != http.StatusServiceUnavailable || w.Header().Get("Retry-After") != "1" || !strings.Contains(w.Body.String(), `"busy"`) {
+		t.Errorf("%d %s", w.Code, w.Body)
+	}
+	<-h.slots
+	for range 3 {
+		if w := get(h, "/api/v1/status", nil); w.Code != http.StatusOK {
+			t.Errorf("with a free place: %d", w.Code)
+		}
+	}
+}
+
+// TestPipelineText: the page for people shows each part, and no raw text.
+func TestPipelineText(t *testing.T) {
+	w := get(Handler(options()), "/debug/pipeline", nil)
+	for _, want := range []string{"state: stop", "count", "siem", "paused (credentials)", "late=1", "0123456789abcdef",
+		"sink siem: failing since 2026-11-30T09:00:00Z: status 503"} {
+		if !strings.Contains(w.Body.String(), want) {
+			t.Errorf("no %q in\n%s", want, w.Body)
+		}
+	}
+	if strings.ContainsRune(w.Body.String(), '\x1b') || !strings.HasPrefix(w.Header().Get("Content-Type"), "text/plain") {
+		t.Errorf("%s\n%q", w.Header(), w.Body)
+	}
+}
+
+// TestProfiles: they are served on request only, and to this machine only.
+func TestProfiles(t *testing.T) {
+	o := options()
+	o.Pprof = true
+	h := Handler(o)
+	from := func(address string) func(*http.Request) {
+		return func(r *http.Request) { r.RemoteAddr = address }
+	}
+	for address, want := range map[string]int{"127.0.0.1:5": 200, "[::1]:5": 200, "[::ffff:127.0.0.1]:5": 200, "10.0.0.1:5": 403, "": 403} {
+		if w := get(h, "/debug/pprof/goroutine?debug=1", from(address)); w.Code != want {
+			t.Errorf("from %q: %d, want %d", address, w.Code, want)
+		}
+	}
+	if w := get(h, "/debug/pprof/", func(r *http.Request) { r.RemoteAddr, r.Host = "127.0.0.1:5", "evil.example" }); w.Code != 421 {
+		t.Errorf("under another name: %d", w.Code)
+	}
+}

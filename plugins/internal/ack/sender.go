@@ -34,10 +34,9 @@ type Sender struct {
 	links  []*link
 	ended  sync.WaitGroup
 
-	mu      sync.Mutex // guards the following
-	runs    map[Run]*Ranges
-	order   []Run // by the time of their first number
-	dropped uint64
+	mu    sync.Mutex // guards the following
+	runs  map[Run]*Ranges
+	order []Run // by the time of their first number
 }
 
 // link is the connection to one socket.
@@ -76,9 +75,8 @@ func (s *Sender) Add(run Run, list []Range) {
 	for _, r := range list {
 		set.Add(r)
 	}
-	if over := set.Len() - MaxRunRanges; over > 0 { // in_kms hands those over again
+	if set.Len() > MaxRunRanges { // in_kms hands over again what is dropped
 		set.Drop(MaxRunRanges)
-		s.dropped += uint64(over)
 	}
 	for _, l := range s.links {
 		if l.ready && l.run == run {
@@ -109,14 +107,6 @@ func (s *Sender) Connected(run Run) bool {
 
 func (s *Sender) connected(run Run) bool {
 	return slices.ContainsFunc(s.links, func(l *link) bool { return l.ready && l.run == run })
-}
-
-// Dropped is how many ranges were forgotten because there were too many: their records
-// are handed over again.
-func (s *Sender) Dropped() uint64 {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.dropped
 }
 
 // Close sends the remaining ranges, waits at most d for the confirmations, and ends the

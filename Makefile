@@ -8,7 +8,7 @@ FUZZTIME ?= 30s
 STATICCHECK ?= honnef.co/go/tools/cmd/staticcheck@v0.8.2
 
 .NOTPARALLEL:
-.PHONY: help build test quick race integration compose-test integration-all chaos chaos-sinks soak changed quality lint fuzz bench bench-sinks bench-stream bench-check microbench demo \
+.PHONY: help build test quick race integration compose-test integration-all chaos chaos-sinks chart soak changed quality lint fuzz bench bench-sinks bench-stream bench-check microbench demo \
 	generate man check clean
 
 # List the targets: each one with the first sentence of the comment above it.
@@ -80,6 +80,14 @@ chaos:
 chaos-sinks: DURATION = 3m
 chaos-sinks:
 	$(GO) run ./processor/internal/chaossinks -seed $(SEED) -duration $(DURATION)
+	@scripts/changed --passed $@
+
+# Render the Helm chart over several values and check the manifests against Kubernetes'
+# schemas and Pod Security, without a cluster. CI runs it when the chart has changed
+# (scripts/changed).
+chart:
+	$(GO) -C deploy/charttest vet ./...
+	$(GO) -C deploy/charttest test -count=1 ./...
 	@scripts/changed --passed $@
 
 SOAK ?=

@@ -2,6 +2,7 @@ package anomaly
 
 import (
 	"fmt"
+	"strconv"
 	"strings"
 
 	"keytrail/processor/eventtime"
@@ -46,7 +47,9 @@ func FromSigma(rec *otellog.Record, rules []*sigma.Rule, e wire.Entity, start, s
 
 // FromFiring returns the anomaly of a correlation of the user's rules that holds. e is
 // the entity of its matches, and calls are the first of them. Its window is the
-// correlation's own, which no counter of the tumbling windows has.
+// correlation's own, which no counter of the tumbling windows has. A changed correlation counts
+// from 0, and its revisions would be lower than those before; so its fingerprint is part of the
+// id.
 func FromFiring(f *sigma.Firing, e wire.Entity, calls []string) Anomaly {
 	c := f.Correlation
 	what := "matches"
@@ -64,8 +67,9 @@ func FromFiring(f *sigma.Firing, e wire.Entity, calls []string) Anomaly {
 		reason += fmt.Sprintf(", %s %s", c.GroupBy[i], value)
 	}
 	return Anomaly{
-		ID: id("correlation", c.ID, f.Group, stamp(f.Start)), Kind: KindRule, Detector: SigmaDetector + c.ID,
-		Score: c.Level.Score(), Observed: float64(f.Count), Reason: reason + ".", Calls: calls, Techniques: c.Techniques,
+		ID:   id("correlation", c.ID, strconv.FormatUint(c.Fingerprint, 16), f.Group, stamp(f.Start)),
+		Kind: KindRule, Detector: SigmaDetector + c.ID, Score: c.Level.Score(),
+		Observed: float64(f.Count), Reason: reason + ".", Calls: calls, Techniques: c.Techniques,
 		Entity: e, Start: f.Start, End: f.End, Title: c.Title, At: f.End, Began: f.Start,
 		Until: eventtime.Add(f.End, Repeat), Revision: 2 * f.Matches,
 	}

@@ -67,4 +67,10 @@ func TestFromFiring(t *testing.T) {
 	if anomaly.FromFiring(a, wire.Entity{}, nil).ID == anomaly.FromFiring(b, wire.Entity{}, nil).ID {
 		t.Error("two groups have one id")
 	}
+	changed := *c
+	changed.Fingerprint++ // it counts from 0 again
+	after := anomaly.FromFiring(&sigma.Firing{Correlation: &changed, Group: "1"}, wire.Entity{}, nil)
+	if anomaly.FromFiring(a, wire.Entity{}, nil).ID == after.ID {
+		t.Error("a changed correlation has the id of the one before")
+	}
 }

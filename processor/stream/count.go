@@ -278,7 +278,7 @@ func (c *counter) frames(t *countTask, mark, late int64, idle bool) {
 	}
 	t.observed.batch(max(mark, t.ended), t.Credits, c.batches, c.p.mostBytes)
 	for _, h := range t.hits {
-		c.batches[wire.Owner(h.id, n)].AddHit(h.record, c.p.mostBytes)
+		c.batches[wire.Owner(h.id, n)].AddHit(string(h.record), c.p.mostBytes)
 	}
 	most := 1
 	for q := range c.batches {

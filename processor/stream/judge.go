@@ -44,7 +44,10 @@ func (c *counter) unmatched(call *count.Call, err error) {
 }
 
 // hit is an anomaly of a rule, which goes to the partition of stage detect that ends it.
-type hit struct{ id, record string }
+type hit struct {
+	id     string
+	record []byte // the value of the published record, which must not change
+}
 
 // publish publishes an anomaly of a rule at once.
 func (c *counter) publish(a *anomaly.Anomaly) {
@@ -52,6 +55,6 @@ func (c *counter) publish(a *anomaly.Anomaly) {
 	anomaly.AnomalyRecord(&rec, a, c.now)
 	value := otellog.AppendRequest(nil, &rec)
 	c.out = append(c.out, c.p.keyed(c.p.Topics.Anomalies, a.ID, value, semconv.EventKeytrailAnomaly))
-	c.taking.hits = append(c.taking.hits, hit{a.ID, string(value)})
+	c.taking.hits = append(c.taking.hits, hit{a.ID, value})
 	c.stats.anomalies = append(c.stats.anomalies, a.Kind)
 }

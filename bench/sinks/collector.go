@@ -43,6 +43,7 @@ func collectors(to *receivers, records []sink.Record, dir string, ours []*row) (
 		{"collector otlphttp, gzip", "otlphttp: {endpoint: http://" + to.http, "keytrail otlp, HTTP, gzip"},
 		{"collector otlphttp, uncompressed", "otlphttp: {compression: none, endpoint: http://" + to.http,
 			"keytrail otlp, HTTP, uncompressed"},
+		{"collector otlp, gRPC, gzip", "otlp: {tls: {insecure: true}, endpoint: " + to.http, "keytrail otlp, gRPC, gzip"},
 		{"collector splunk_hec, gzip, without acknowledgements", "splunk_hec: {token: t, endpoint: http://" + to.http +
 			"/services/collector", "keytrail splunk_hec, gzip, without acknowledgements"},
 	} {

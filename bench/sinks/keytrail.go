@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -69,12 +70,20 @@ func configurations(to *receivers, dir string) []configuration {
 	return []configuration{
 		{"keytrail otlp, HTTP, gzip", "otlp", "endpoint: http://" + to.http},
 		{"keytrail otlp, HTTP, uncompressed", "otlp", "compression: none\nendpoint: http://" + to.http},
+		{"keytrail otlp, gRPC, gzip", "otlp", "protocol: grpc\nendpoint: http://" + to.http},
 		{"keytrail splunk_hec, gzip, without acknowledgements", "splunk_hec",
 			"token: t\nack: \"off\"\nendpoint: http://" + to.http},
 		{"keytrail splunk_hec, gzip, with acknowledgements", "splunk_hec", "token: t\nendpoint: http://" + to.http},
 		{"keytrail opensearch, gzip", "opensearch", "endpoint: http://" + to.http},
 		{"keytrail syslog, TCP, body json", "syslog", "endpoint: tcp://" + to.syslog},
 		{"keytrail syslog, TCP, body cef", "syslog", "body: cef\nendpoint: tcp://" + to.syslog},
+		{"keytrail webhook, framing array", "webhook", "framing: array\nurl: http://" + to.http + "/hook"},
+		{"keytrail webhook, framing single", "webhook", "url: http://" + to.http + "/hook"},
+		{"keytrail kafka, zstd, in transactions", "kafka", "brokers: [" + to.kafka + "]"},
+		{"keytrail sqs", "sqs", "region: eu-central-1\nendpoint: http://" + to.http +
+			"\nqueue_url: http://" + to.http + "/111122223333/queue"},
+		{"keytrail sns", "sns", "topic_arn: arn:aws:sns:eu-central-1:111122223333:topic\nendpoint: http://" + to.http},
+		{"keytrail s3, gzip", "s3", "region: eu-central-1\nbucket: trail\nbatch: {linger: 200ms}\nendpoint: http://" + to.http},
 		{"keytrail file, with fsync", "file", "path: " + filepath.Join(dir, "out.ndjson")},
 	}
 }
@@ -99,13 +108,22 @@ func ours(to *receivers, records []sink.Record, dir string) (rows []*row, err er
 
 // deliver brings all records through a chain to a sink, as stage forward does.
 func deliver(ctx context.Context, config sink.Config, flying int, records []sink.Record) (c cost, err error) {
-	to, err := config.Open(sink.Identity{Name: "bench", Group: "bench"})
+	// A new group: with the last one's, a sink that stores positions knows the records.
+	to, err := config.Open(sink.Identity{Name: "bench", Group: "bench-" + rand.Text()})
 	if err != nil {
 		return c, err
 	}
-	chain, err := sink.NewChain(sink.Options{Name: "bench", Sink: to, Batch: sink.DefaultBatch(),
-		Retry: sink.DefaultRetry(), InFlight: flying, Log: slog.New(slog.NewTextHandler(os.Stderr, nil)),
-		DeadLetter: func(_ context.Context, _ sink.Record, _ sink.Reason, why error) error { return why }})
+	o := sink.Options{Name: "bench", Sink: to, Batch: sink.DefaultBatch(), Retry: sink.DefaultRetry(), InFlight: flying,
+		Log:        slog.New(slog.NewTextHandler(os.Stderr, nil)),
+		DeadLetter: func(_ context.Context, _ sink.Record, _ sink.Reason, why error) error { return why }}
+	if own, ok := config.(sink.Batcher); ok { // its batches are objects; the last ones do not linger
+		o.Batch = own.DefaultBatch()
+		o.Batch.Linger = sink.DefaultBatch().Linger
+	}
+	if _, ok := to.(sink.Planned); ok {
+		o.Plan = func(context.Context, sink.Plan) error { return nil }
+	}
+	chain, err := sink.NewChain(o)
 	if err != nil {
 		return c, err
 	}

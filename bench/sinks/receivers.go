@@ -21,8 +21,8 @@ import (
 // receivers are the discarding receivers. They run in another process, so that their CPU time
 // counts for nobody.
 type receivers struct {
-	run          *exec.Cmd
-	http, syslog string // addresses
+	run                 *exec.Cmd
+	http, syslog, kafka string // addresses
 }
 
 // startReceivers starts this program again with -receive.
@@ -41,7 +41,7 @@ func startReceivers(ctx context.Context) (*receivers, error) {
 	if err != nil {
 		return nil, err
 	}
-	if _, err := fmt.Fscan(bufio.NewReader(out), &r.http, &r.syslog); err != nil {
+	if _, err := fmt.Fscan(bufio.NewReader(out), &r.http, &r.syslog, &r.kafka); err != nil {
 		r.stop()
 		return nil, fmt.Errorf("the receivers do not start: %w", err)
 	}
@@ -125,6 +125,10 @@ func serve(ctx context.Context) error {
 		_, _ = io.Copy(io.Discard, r.Body)
 		w.Header().Set("Content-Type", "application/x-protobuf")
 	})
+	mux.HandleFunc("POST /opentelemetry.proto.collector.logs.v1.LogsService/Export", grpc)
+	mux.HandleFunc("POST /hook", func(_ http.ResponseWriter, r *http.Request) { _, _ = io.Copy(io.Discard, r.Body) })
+	mux.HandleFunc("POST /", messages)
+	mux.HandleFunc("PUT /", store)
 	mux.HandleFunc("POST /_bulk", bulk)
 	mux.HandleFunc("GET /services/collector/health", func(w http.ResponseWriter, _ *http.Request) {
 		fmt.Fprint(w, `{"text":"HEC is healthy","code":17}`)
@@ -136,12 +140,18 @@ func serve(ctx context.Context) error {
 	mux.HandleFunc("POST /services/collector/event", event)
 	mux.HandleFunc("POST /services/collector", event) // the collector's path
 	mux.HandleFunc("POST /services/collector/ack", acknowledge)
-	server := &http.Server{Handler: mux}
+	kafka, err := brokers(&wire)
+	if err != nil {
+		return err
+	}
+	server := &http.Server{Handler: mux, Protocols: &http.Protocols{}}
+	server.Protocols.SetHTTP1(true)
+	server.Protocols.SetUnencryptedHTTP2(true)
 	go func() {
 		<-ctx.Done()
 		_ = server.Close()
 	}()
-	fmt.Println(web.Addr(), lines.Addr())
+	fmt.Println(web.Addr(), lines.Addr(), kafka)
 	if err := server.Serve(counted{web, &wire}); err != nil && ctx.Err() == nil {
 		return err
 	}

@@ -28,6 +28,11 @@ const MaxAnswer = 1 << 20
 // maxAnswerHeader bounds the headers of an answer: 64 KiB.
 const maxAnswerHeader = 64 << 10
 
+// gzipLevel is the level of gzip. For batches of log records in OTLP, level 1 leaves 548 bytes of
+// a record of 3,827 and takes 9 µs, level 6 leaves 431 and takes 17 µs, and level 9 leaves 407
+// and takes 52 µs (bench/README.md).
+const gzipLevel = 6
+
 // pingAfter is after how long of silence an HTTP/2 connection is asked whether it is still
 // there, and how long the answer may take. Without it, requests use a connection whose
 // other end is gone, one after another, until the kernel gives up a quarter of an hour
@@ -248,12 +253,12 @@ func (c *Client) encode(pieces [][]byte) ([]byte, error) {
 	if !c.gzip || len(pieces) == 0 {
 		return c.framed(bytes.Join(pieces, nil), false), nil
 	}
-	// CloudTrail events deflate to a fifth or less.
+	// CloudTrail events deflate to an eighth or less.
 	body := bytes.NewBuffer(make([]byte, 0, size/4+1024))
 	z, _ := c.writers.Get().(*gzip.Writer)
 	if z == nil {
 		var err error
-		if z, err = gzip.NewWriterLevel(body, gzip.BestSpeed); err != nil {
+		if z, err = gzip.NewWriterLevel(body, gzipLevel); err != nil {
 			return nil, fmt.Errorf("cannot compress a batch: %w", err)
 		}
 	}

@@ -26,14 +26,23 @@ const rulesFile = "deploy/prometheus/keytrail.rules.yaml"
 type alertRules struct {
 	Groups []struct {
 		Name  string
-		Rules []struct {
-			Alert, Expr   string
-			For           string
-			KeepFiringFor string `yaml:"keep_firing_for"`
-			Labels        map[string]string
-			Annotations   map[string]string
-		}
+		Rules []alertRule
 	}
+}
+
+type alertRule struct {
+	Record, Alert, Expr string
+	For                 string
+	KeepFiringFor       string `yaml:"keep_firing_for"`
+	Labels, Annotations map[string]string
+}
+
+// rules are the rules of all groups.
+func (r *alertRules) rules() (list []alertRule) {
+	for _, g := range r.Groups {
+		list = append(list, g.Rules...)
+	}
+	return list
 }
 
 // file returns the text of a file of the project.
@@ -66,13 +75,27 @@ func scraped(t *testing.T) string {
 		f.Restored(1, time.Second)
 	}
 	tel.Sink("siem").Begin("invalid")
-	tel.WindowsPublished("published", 1)
+	tel.Sink("siem").Attempt()(nil)
+	tel.WindowDelay().Record(time.Second, 2)
+	tel.EventDelay("collect").Record(time.Second, 2)
+	messaging := tel.Messaging()
+	messaging.Sent("kms.events", 1)
+	messaging.Consumed("kms.events", 1)
+	messaging.Took("send", time.Second, true)
+	if _, err := tel.Coverage([]string{"111122223333/eu-central-1"}); err != nil {
+		t.Fatal(err)
+	}
+	if err := tel.Build("0.1.0", "abc"); err != nil {
+		t.Fatal(err)
+	}
+	tel.WindowsPublished("closed", 1)
 	tel.AnomaliesPublished("rate", 1)
 	mark, err := tel.Watermark("detect")
 	if err != nil {
 		t.Fatal(err)
 	}
 	mark.Set(time.Now().UnixNano())
+	mark.Partitions(map[int32]int64{0: time.Now().UnixNano()})
 	lag, err := tel.Lag("count", "")
 	if err != nil {
 		t.Fatal(err)
@@ -83,6 +106,7 @@ func scraped(t *testing.T) string {
 		t.Fatal(err)
 	}
 	state.Expires(time.Now())
+	state.Oldest(time.Now)
 	tel.Rules("0123456789abcdef")
 	source, err := tel.SourceState("trail")
 	if err != nil {
@@ -99,7 +123,7 @@ func scraped(t *testing.T) string {
 }
 
 // metricName is a name of a metric of ours.
-var metricName = regexp.MustCompile(`\bkeytrail_(?:stage|sink|source|window|anomaly|config|rules)_[a-z_]*[a-z]\b`)
+var metricName = regexp.MustCompile(`\bkeytrail_(?:stage|sink|source|window|anomaly|config|rules|event|partition|coverage|build)_[a-z_]*[a-z]\b`)
 
 // TestMetricsExist: rules, dashboard and documents name only metrics that a process exposes.
 func TestMetricsExist(t *testing.T) {
@@ -143,12 +167,16 @@ func runbookEntries(t *testing.T) (map[string]string, []string) {
 func TestRunbook(t *testing.T) {
 	var rules alertRules
 	d := yaml.NewDecoder(strings.NewReader(file(t, rulesFile)))
-	if d.KnownFields(true); d.Decode(&rules) != nil || len(rules.Groups) != 1 {
-		t.Fatalf("%s does not have one group of alerts", rulesFile)
+	d.KnownFields(true)
+	if err := d.Decode(&rules); err != nil {
+		t.Fatalf("%s: %v", rulesFile, err)
 	}
 	entries, order := runbookEntries(t)
 	var alerts []string
-	for _, r := range rules.Groups[0].Rules {
+	for _, r := range rules.rules() {
+		if r.Alert == "" {
+			continue
+		}
 		alerts = append(alerts, r.Alert)
 		if want := "docs/runbook.md#" + strings.ToLower(r.Alert); r.Annotations["runbook"] != want {
 			t.Errorf("%s: its runbook is %q, want %q", r.Alert, r.Annotations["runbook"], want)
@@ -259,7 +287,7 @@ func TestPromtool(t *testing.T) {
 	}
 	f("", "check", "rules", "--lint=all", "--lint-fatal", filepath.Join(projectRoot, rulesFile))
 	f("", "test", "rules", filepath.Join(projectRoot, "deploy/prometheus/keytrail.test.yaml"))
-	ours := regexp.MustCompile(`(?m)^(# (HELP|TYPE) )?keytrail_.*\n`).FindAllString(scraped(t), -1)
+	ours := regexp.MustCompile(`(?m)^(# (HELP|TYPE) )?(keytrail|messaging)_.*\n`).FindAllString(scraped(t), -1)
 	f(strings.Join(ours, ""), "check", "metrics")
 
 	variable := strings.NewReplacer("$__rate_interval", "5m", "$__range", "1h")

@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -100,6 +101,9 @@ func runPipeline(ctx context.Context, cfg *config.Config, rules *sigma.Rules, lo
 		return err
 	}
 	tel.Health().Clean(cfg.Secrets().Clean)
+	if err := tel.Build(release, cmp.Or(commit, committed(), "unknown")); err != nil {
+		return err
+	}
 	defer func() {
 		end, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
 		defer cancel()
@@ -180,7 +184,7 @@ func newPipeline(cfg *config.Config, brokers []string, tel *telemetry.Telemetry,
 		MessageRecords: cfg.Decode.MessageRecords, MessageBytes: int64(cfg.Decode.MessageBytes),
 		Read: cloud.Options{Limits: cfg.Decode.Limits(), OmitBody: cfg.Decode.Body == config.BodyNone,
 			SelfPrincipals: cfg.SelfPrincipals},
-		Resource: resource(cfg.Resource), Telemetry: tel, Log: log, Version: release,
+		Resource: resource(cfg.Resource), Coverage: cfg.Telemetry.Coverage, Telemetry: tel, Log: log, Version: release,
 	}
 }
 

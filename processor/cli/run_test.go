@@ -2,11 +2,14 @@ package cli_test
 
 import (
 	"fmt"
+	"io"
 	"maps"
 	"net"
+	"net/http"
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"syscall"
 	"testing"
@@ -19,13 +22,14 @@ func TestRun(t *testing.T) {
 	b, tr := startBroker(t), newTrail(t, 31, 2500)
 	at, server := collector(t, nil)
 	archive := inTemp(t, "archive.ndjson")
-	p := run(t, b.config(t, fileSink, otlpSink(server.URL)), archive)
+	p := run(t, b.config(t, fileSink, otlpSink(server.URL), "telemetry: {listen: \"127.0.0.1:0\"}\n"), archive)
 	p.ready(t)
 	b.produce(t, tr.records)
 	b.produce(t, tr.closer)
 	b.equals(t, tr.want)
 	at.gets(t, b, tr)
 	until(t, "the file has everything", func() bool { return archived(t, archive).missing(tr) == "" })
+	measured(t, p, tr)
 	p.stop(t, syscall.SIGTERM)
 	wholeLines(t, archive)
 	if topic := b.undecided(t, "kms.events", "kms.partials", "kms.windows", "kms.anomalies"); topic != "" {
@@ -33,6 +37,40 @@ func TestRun(t *testing.T) {
 	}
 	if strings.Contains(p.stderr.String(), "level=ERROR") {
 		t.Error("an error was logged")
+	}
+}
+
+// measured checks that the metrics of a process have measured every window and event of a
+// trail.
+func measured(t *testing.T, p *process, tr *trail) {
+	t.Helper()
+	at := listeners(t, p.cmd.Process.Pid)
+	if len(at) != 1 {
+		t.Fatalf("it listens on %v, want the address of its metrics", at)
+	}
+	res, err := http.Get("http://" + at[0].String() + "/metrics")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer res.Body.Close()
+	text, err := io.ReadAll(res.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, least := range map[string]int{
+		`keytrail_window_delay_seconds_count{stage="detect"}`:                         len(tr.want),
+		`keytrail_event_delay_seconds_count{stage="normalize"}`:                       len(tr.ids),
+		`keytrail_sink_attempts_total{outcome="delivered",sink="siem"}`:               1,
+		`keytrail_sink_in_flight{sink="siem"}`:                                        0,
+		`keytrail_partition_watermark_timestamp_seconds{partition="3",stage="count"}`: 1,
+		`messaging_client_sent_messages_total{messaging_destination_name="kms.events",messaging_operation_name="send",` +
+			`messaging_operation_type="send",messaging_system="kafka"}`: len(tr.ids),
+	} {
+		_, rest, found := strings.Cut(string(text), "\n"+name+" ")
+		value, _, _ := strings.Cut(rest, "\n")
+		if n, err := strconv.ParseFloat(value, 64); !found || err != nil || n < float64(least) {
+			t.Errorf("%s is %q, want %d or more", name, value, least)
+		}
 	}
 }
 

@@ -33,6 +33,8 @@ type Config struct {
 	// Trouble logs the outages of all clients of a process, so that an outage is one line
 	// a minute instead of one per client; nil makes one per client, over Log.
 	Trouble *Trouble
+	// Hooks see the requests of all clients; they must not wait.
+	Hooks []kgo.Hook
 }
 
 // defaultSessionTimeout is Kafka's default (KIP-735).
@@ -70,6 +72,7 @@ func (c *Config) Options() []kgo.Opt {
 		// Per broker: fetched records that are not polled yet, before decompression.
 		// Stages fetch less if their batches grow much: see fetched.
 		kgo.FetchMaxBytes(mostFetch), kgo.FetchMaxPartitionBytes(mostFetch/4),
+		kgo.WithHooks(c.Hooks...),
 	)
 }
 

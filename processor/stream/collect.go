@@ -62,6 +62,10 @@ type collector struct {
 	life context.Context
 
 	gates lograte.Gates // of lines about objects
+	// delay is from the time when an object could be read; older objects count from began,
+	// the start of the process.
+	delay *telemetry.Delay
+	began time.Time
 
 	mu     sync.Mutex       // guards faults
 	faults map[fault]string // what fails at present, with the error
@@ -91,7 +95,8 @@ func (p *Pipeline) collect(ctx context.Context, s Source) error {
 	defer context.AfterFunc(ctx, func() { time.AfterFunc(lastAcks, end) })()
 	c := &collector{p: p, s: s, client: client, flow: p.Telemetry.Flow(stageCollect, s.Name),
 		part: p.partOf(stageCollect, s.Name), life: life,
-		log: p.Log.With("stage", stageCollect, "source", s.Name), faults: map[fault]string{}}
+		log: p.Log.With("stage", stageCollect, "source", s.Name), faults: map[fault]string{},
+		delay: p.Telemetry.EventDelay(stageCollect), began: time.Now()}
 	c.run(ctx)
 	last, cancel := context.WithTimeout(context.WithoutCancel(ctx), lastSave)
 	defer cancel()

@@ -124,6 +124,12 @@ func (r *objectReader) done(o source.Object) {
 		r.c.p.letters[stageCollect].Add(reason, "", n)
 	}
 	flow.Delivered(int(r.counts.Delivered.Load()))
+	if since := o.ModTime; !since.IsZero() {
+		if since.Before(r.c.began) {
+			since = r.c.began
+		}
+		r.c.delay.Record(time.Since(since), int(r.counts.Delivered.Load()))
+	}
 	flow.Received(int(r.counts.Delivered.Load()+r.counts.Filtered.Load()) + letters)
 	countFiltered(flow, r.counts.Why())
 	r.c.s.Feed.Done(o)

@@ -13,6 +13,7 @@ import (
 	"keytrail/processor/intake"
 	"keytrail/processor/kafka"
 	"keytrail/processor/state"
+	"keytrail/schemas/cloud"
 	"keytrail/schemas/otellog"
 	"keytrail/schemas/semconv"
 	"keytrail/schemas/wire"
@@ -190,6 +191,10 @@ func (c *counter) Process(r *kgo.Record) error {
 func (c *counter) take(t *countTask, r *kgo.Record, known int64) {
 	late := t.late(c.p)
 	c.taking = t
+	if c.p.coverage != nil {
+		_, account, region := cloud.Place(c.call.Key)
+		c.p.coverage.Saw(account, region, c.call.Time)
+	}
 	verdict := c.taker.Take(&t.Source, &c.rec, &c.call, late)
 	c.stats.unexplained += c.taker.Unexplained
 	c.taker.Unexplained = 0

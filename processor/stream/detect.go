@@ -36,6 +36,7 @@ type detector struct {
 	stats   tally
 	told    map[othersOf]time.Time // time of the last log line about others
 	judging *Judging
+	delays  []delayed        // of the transaction
 	others  map[int32]string // the makers of frames that were judged by other rules, by source
 }
 
@@ -58,6 +59,10 @@ type detectTask struct {
 	// notices are counts for principals that other partitions may own.
 	notices []wire.Partial
 	late    []wire.Partial // notices of this commit for dropped windows
+	// passed is the time of the first frame since the last step: no window of the next one
+	// could be published before. closed counts the windows of this transaction.
+	passed time.Time
+	closed int
 }
 
 func newDetector(p *Pipeline) *detector {
@@ -215,6 +220,9 @@ func (d *detector) Process(r *kgo.Record) error {
 		return nil
 	}
 	d.heard(r, frame.Source)
+	if t.passed.IsZero() {
+		t.passed = r.Timestamp
+	}
 	d.stats.delivered++
 	t.news = true
 	for i := range frame.Partials {
@@ -288,10 +296,17 @@ func (d *detector) output(t *detectTask, now int64, left *int) (more bool) {
 		t.meta.Hold = max(t.meta.Hold, eventtime.Sub(mark.Watermark, d.p.mostHeld*size))
 	}
 	t.engine.Hold(t.meta.Hold)
+	t.closed = 0
 	more = t.engine.Advance(mark, *left, func(r window.Result) {
 		*left--
 		d.publish(t, r, size, now)
 	})
+	if t.closed > 0 && !t.passed.IsZero() {
+		d.delays = append(d.delays, delayed{t.passed, t.closed})
+	}
+	if !more {
+		t.passed = time.Time{}
+	}
 	d.notify(t, more)
 	more = d.correlated(t, mark, now, left) || more
 	more = d.end(t, more, now, left) || more
@@ -313,7 +328,10 @@ func (d *detector) publish(t *detectTask, r window.Result, size, now int64) {
 	anomaly.WindowRecord(&d.rec, r.Window, size, now)
 	d.emit(d.p.keyed(d.p.Topics.Windows, anomaly.WindowID(r.Entity, r.Start, r.Length(size)),
 		otellog.AppendRequest(nil, &d.rec), semconv.EventKeytrailWindow))
-	d.stats.windows++
+	d.stats.window(r.Revision)
+	if r.Revision == 1 && r.Length(size) == size {
+		t.closed++
+	}
 }
 
 // changelog writes every changed entity, and the task's progress.
@@ -333,7 +351,10 @@ func (d *detector) changelog(t *detectTask) {
 func (d *detector) Committed(ok bool) {
 	d.out = nil
 	d.stats.commit(d.p, "detect", ok)
+	delays := d.delays
+	d.delays = nil
 	if ok {
+		recordAll(d.p.windowDelay, delays, d.p.now())
 		d.owns()
 	}
 }

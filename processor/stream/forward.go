@@ -77,7 +77,7 @@ func (p *Pipeline) forward(ctx context.Context, d Destination, began beginning) 
 	}
 	f.chain, err = sink.NewChain(sink.Options{
 		Name: d.Name, Sink: d.Sink, Batch: d.Batch, Retry: d.Retry, InFlight: d.InFlight,
-		DeadLetter: f.deadLetter, Log: p.Log, Watch: f.part.tell, Expires: f.expires, Plan: plan,
+		DeadLetter: f.deadLetter, Log: p.Log, Attempt: observed.Attempt, Watch: f.part.tell, Expires: f.expires, Plan: plan,
 		Observe: func(o sink.Outcome, reason sink.Reason, n int) {
 			switch o {
 			case sink.OutcomeDelivered:
@@ -127,6 +127,7 @@ func (p *Pipeline) forward(ctx context.Context, d Destination, began beginning) 
 		return fmt.Errorf("sink %q: cannot make a Kafka client: %w", d.Name, err)
 	}
 	close(made)
+	f.part.state.Oldest(f.oldest)
 	defer f.client.CloseAllowingRebalance()
 	f.part.health.Clear(telemetry.Starting)
 	return f.run(ctx)
@@ -339,6 +340,16 @@ func (f *forwarder) expires() (first time.Time, ok bool) {
 		}
 	}
 	return first, ok
+}
+
+// oldest returns the time of the oldest record that waits for the sink; zero for none.
+func (f *forwarder) oldest() (at time.Time) {
+	for _, rec := range f.chain.Waiting() {
+		if r, mine := rec.Ref.(*kgo.Record); mine && (at.IsZero() || r.Timestamp.Before(at)) {
+			at = r.Timestamp
+		}
+	}
+	return at
 }
 
 // wants reports whether the sink takes a record: of the windows perhaps only

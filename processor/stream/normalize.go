@@ -35,6 +35,7 @@ type normalizer struct {
 	out    []*kgo.Record
 	stats  tally
 	owned  map[int32]int64 // the partitions; they have no watermark
+	delays []delayed       // of the transaction
 
 	held    int64 // bytes of out
 	one     int64 // number of those from the current message
@@ -98,6 +99,7 @@ func (n *normalizer) Process(r *kgo.Record) error {
 	err := n.in.Bytes(context.Background(), r.Value, fmt.Sprintf("%s/%d/%d", r.Topic, r.Partition, r.Offset))
 	n.heavy = max(n.one, n.heavy-n.heavy/8)
 	if !errors.Is(err, errMessage) {
+		n.delays = append(n.delays, delayed{r.Timestamp, int(n.counts.Delivered.Load() - delivered)})
 		return err
 	}
 	n.counts.Received.Store(received + 1)
@@ -217,5 +219,9 @@ func (n *normalizer) Committed(ok bool) {
 	n.stats.received, n.stats.delivered, n.stats.filtered = int(n.counts.Received.Load()),
 		int(n.counts.Delivered.Load()), n.counts.Why()
 	n.stats.commit(n.p, "normalize", ok)
+	if ok {
+		recordAll(n.p.rawDelay, n.delays, time.Now())
+	}
+	n.delays = n.delays[:0]
 	n.drop()
 }

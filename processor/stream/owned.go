@@ -1,6 +1,7 @@
 package stream
 
 import (
+	"maps"
 	"sync"
 	"time"
 
@@ -38,6 +39,9 @@ func (p *Pipeline) owns(stage, topic string, marks map[int32]int64) {
 	}
 	if w := p.watermarks[stage]; w != nil {
 		w.Set(earliest)
+		known := maps.Clone(marks)
+		maps.DeleteFunc(known, func(_ int32, mark int64) bool { return mark <= eventtime.None })
+		w.Partitions(known)
 	}
 	if one := p.partOf(stage, ""); one != nil {
 		one.owned.mu.Lock()

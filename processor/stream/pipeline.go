@@ -100,6 +100,7 @@ type Pipeline struct {
 	Sinks     []Destination
 	Resource  []otellog.Attr // what the resource of every record gets on its way to a sink
 	Telemetry *telemetry.Telemetry
+	Coverage  []string // as in telemetry.Config
 	Log       *slog.Logger
 	// Secrets are removed from the details of dead letters; nil for none. The log removes its own.
 	Secrets *setting.Scrubber
@@ -119,10 +120,13 @@ type Pipeline struct {
 	forwarders forwarders
 	watermarks map[string]*telemetry.Watermark
 	judging    atomic.Pointer[Judging]
-	room       headroom
-	keptMu     sync.Mutex
-	kept       map[string]time.Duration // retention times of topics; guarded by keptMu
-	began      beginning                // of the sinks at the start
+	coverage   *telemetry.Coverage // nil for none
+	// Of windows, and of events from kms.raw; nil in tests that run without a start.
+	windowDelay, rawDelay *telemetry.Delay
+	room                  headroom
+	keptMu                sync.Mutex
+	kept                  map[string]time.Duration // retention times of topics; guarded by keptMu
+	began                 beginning                // of the sinks at the start
 
 	// The simulation replaces these: the clock, the logs and the bounds.
 	now         func() time.Time
@@ -296,9 +300,16 @@ func (p *Pipeline) start(ctx context.Context, stages Stages) error {
 		return err
 	}
 	p.watermarks = map[string]*telemetry.Watermark{}
-	if p.watermarks["detect"], err = p.Telemetry.Watermark("detect"); err != nil {
+	for _, stage := range []string{"count", "detect"} {
+		if p.watermarks[stage], err = p.Telemetry.Watermark(stage); err != nil {
+			return err
+		}
+	}
+	if p.coverage, err = p.Telemetry.Coverage(p.Coverage); err != nil {
 		return err
 	}
+	p.Kafka.Hooks = append(p.Kafka.Hooks, meter{p.Telemetry.Messaging()})
+	p.windowDelay, p.rawDelay = p.Telemetry.WindowDelay(), p.Telemetry.EventDelay("normalize")
 	p.now, p.mostBytes, p.mostNotices, p.mostWindows = time.Now, frameBytes, frameNotices, mostWindows
 	p.mostBehind, p.mostHeld = mostBehind, mostBehind
 	p.readLog = func(ctx context.Context, topic string, partitions []int32, f func(*kgo.Record) error) error {

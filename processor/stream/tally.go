@@ -12,15 +12,23 @@ import (
 // tally counts within one transaction. It reaches the metrics on commit, because an
 // aborted transaction is repeated.
 type tally struct {
-	received, delivered, duplicate, late, windows, unmatched, unexplained, uncorrelated int
-	filtered                                                                            decoding.Filtered
-	reasons                                                                             map[string]int // dead letters
-	anomalies                                                                           []anomaly.Kind
+	received, delivered, duplicate, late, unmatched, unexplained, uncorrelated int
+	windows                                                                    [3]int // by windowStates
+	filtered                                                                   decoding.Filtered
+	reasons                                                                    map[string]int // dead letters
+	anomalies                                                                  []anomaly.Kind
 	// calls of others, by scope
 	others [wire.ScopePair + 1]int
 	// offsets that were deleted unread
 	expired int
 }
+
+// windowStates are the states of published windows: of an anomaly before the end, at the
+// end, and after late calls or notices.
+var windowStates = [3]string{"open", "closed", "revised"}
+
+// window counts a published window by its revision.
+func (t *tally) window(revision int32) { t.windows[min(revision, 2)]++ }
 
 func (t *tally) dead(reason string) {
 	if t.reasons == nil {
@@ -43,7 +51,7 @@ func (t *tally) commit(p *Pipeline, stage string, ok bool) {
 	if s.expired > 0 {
 		p.expired(stage, s.expired)
 	}
-	if s.received == 0 && s.windows == 0 {
+	if s.received == 0 && s.windows == [3]int{} {
 		return // nothing was written either
 	}
 	flow.Committed()
@@ -64,8 +72,10 @@ func (t *tally) commit(p *Pipeline, stage string, ok bool) {
 		flow.DeadLettered(reason, n)
 		p.letters[stage].Add(reason, "", n)
 	}
-	if s.windows > 0 {
-		p.Telemetry.WindowsPublished("published", s.windows)
+	for i, n := range s.windows {
+		if n > 0 {
+			p.Telemetry.WindowsPublished(windowStates[i], n)
+		}
 	}
 	for _, kind := range s.anomalies {
 		p.Telemetry.AnomaliesPublished(string(kind), 1)

@@ -5,7 +5,9 @@ import (
 	"log/slog"
 	"net"
 	"regexp"
+	"slices"
 	"strconv"
+	"strings"
 
 	"keytrail/processor/setting"
 )
@@ -25,6 +27,35 @@ type Config struct {
 	// Pprof serves profiles of the process at /debug/pprof/ to clients on the same machine.
 	Pprof bool `yaml:"pprof"`
 	Log   Log  `yaml:"log"`
+	// Coverage lists the accounts and Regions whose last call is a metric, each as
+	// "ACCOUNT/REGION": label values come from this list alone.
+	Coverage []string `yaml:"coverage"`
+}
+
+// maxCoverage bounds the series of Config.Coverage.
+const maxCoverage = 1000
+
+// placeOf splits "ACCOUNT/REGION".
+func placeOf(text string) place {
+	account, region, _ := strings.Cut(text, "/")
+	return place{account, region}
+}
+
+var placeForm = regexp.MustCompile(`^[0-9]{12}/[a-z][a-z0-9-]{1,30}$`)
+
+// validateCoverage checks the list of accounts and Regions.
+func (c Config) validateCoverage(p *setting.Problems) {
+	if len(c.Coverage) > maxCoverage {
+		p.Add("coverage", "has %d entries; allowed: %d", len(c.Coverage), maxCoverage)
+	}
+	for i, text := range c.Coverage {
+		key := fmt.Sprintf("coverage[%d]", i)
+		if !placeForm.MatchString(text) {
+			p.Add(key, "%q is not an account and a Region; write them as 111122223333/eu-central-1", text)
+		} else if slices.Index(c.Coverage, text) < i {
+			p.Add(key, "%q is in the list twice", text)
+		}
+	}
 }
 
 // Log configures the log, which goes to standard error.
@@ -61,7 +92,7 @@ const (
 
 // DefaultConfig returns a Config that serves no metrics and logs text from level info.
 func DefaultConfig() Config {
-	return Config{Hosts: []string{}, Log: Log{Level: "info", Format: FormatText}}
+	return Config{Hosts: []string{}, Coverage: []string{}, Log: Log{Level: "info", Format: FormatText}}
 }
 
 // Validate returns setting.Problems that name the unusable settings.
@@ -82,5 +113,6 @@ func (c Config) Validate() error {
 	}
 	setting.OneOf(&p, "log.level", c.Log.Level, Levels()...)
 	setting.OneOf(&p, "log.format", c.Log.Format, FormatText, FormatJSON)
+	c.validateCoverage(&p)
 	return p.Err()
 }

@@ -62,6 +62,8 @@ const (
 	labelCause   = "cause"
 	labelScope   = "scope"
 	labelDigest  = "digest"
+
+	labelPartition = "partition"
 )
 
 // StageCollect is the stage whose parts are sources; those of the others are sinks.
@@ -316,18 +318,20 @@ func (f *Flow) Aborted() { f.transaction.add("aborted", 1) }
 // Sink counts deliveries of one sink, on the way to the outcomes of Flow. It is safe for
 // concurrent use.
 type Sink struct {
-	inst     instruments
-	option   metric.MeasurementOption
-	rejected labeled
+	inst               instruments
+	levels             levels
+	option             metric.MeasurementOption
+	rejected, attempts labeled
 }
 
 // Sink returns the counters of the sink with the given name.
 func (t *Telemetry) Sink(name string) *Sink {
 	labels := []attribute.KeyValue{attribute.String(labelSink, name)}
 	return &Sink{
-		inst:     t.inst,
+		inst: t.inst, levels: t.levels,
 		option:   metric.WithAttributeSet(attribute.NewSet(labels...)),
 		rejected: labeled{counter: t.inst.sinkRejected, fixed: labels, label: labelReason},
+		attempts: labeled{counter: t.levels.attempts, fixed: labels, label: labelOutcome},
 	}
 }
 
@@ -335,6 +339,8 @@ func (t *Telemetry) Sink(name string) *Sink {
 func (s *Sink) Begin(reasons ...string) {
 	s.Delivered(0)
 	s.Retried(0)
+	s.attempts.add("delivered", 0)
+	s.attempts.add("failed", 0)
 	for _, reason := range reasons {
 		s.Rejected(reason, 0)
 	}
@@ -350,7 +356,7 @@ func (s *Sink) Retried(n int) { s.inst.sinkRetried.Add(context.Background(), int
 // lost, by the reason.
 func (s *Sink) Rejected(reason string, n int) { s.rejected.add(reason, n) }
 
-// WindowsPublished counts window records by their state ("open", "final").
+// WindowsPublished counts window records by their state ("open", "closed", "revised").
 func (t *Telemetry) WindowsPublished(state string, n int) { t.windows.add(state, n) }
 
 // AnomaliesPublished counts anomaly records by their kind.
@@ -358,7 +364,19 @@ func (t *Telemetry) AnomaliesPublished(kind string, n int) { t.anomalies.add(kin
 
 // Watermark is the watermark of one stage, for the gauge of its lag. It is safe
 // for concurrent use.
-type Watermark struct{ nanos atomic.Int64 }
+type Watermark struct {
+	nanos atomic.Int64
+	mu    sync.Mutex // guards marks
+	marks map[int32]int64
+}
+
+// Partitions sets the watermarks of the partitions that the stage owns, in ns since 1970; it
+// keeps the map.
+func (w *Watermark) Partitions(marks map[int32]int64) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.marks = marks
+}
 
 // Set sets the watermark in nanoseconds since 1970-01-01 UTC; 0 means none, and hides the
 // gauge.
@@ -376,7 +394,13 @@ func (t *Telemetry) Watermark(stage string) (*Watermark, error) {
 		if nanos := w.nanos.Load(); nanos != 0 {
 			o.ObserveFloat64(t.inst.watermarkLag, time.Since(time.Unix(0, nanos)).Seconds(), option)
 		}
+		w.mu.Lock()
+		defer w.mu.Unlock()
+		for partition, nanos := range w.marks {
+			o.ObserveFloat64(t.levels.mark, seconds1970(time.Unix(0, nanos)), metric.WithAttributes(
+				attribute.String(labelStage, stage), attribute.Int(labelPartition, int(partition))))
+		}
 		return nil
-	}, t.inst.watermarkLag)
+	}, t.inst.watermarkLag, t.levels.mark)
 	return w, err
 }

@@ -17,6 +17,15 @@ type SinkState struct {
 	expires        time.Time
 	states, causes []string
 	gauges         metric.Registration
+	oldest         func() time.Time // nil: unknown
+}
+
+// Oldest sets the function that returns the time of the oldest record without an
+// acknowledgement, the zero time for none. A scrape calls it.
+func (s *SinkState) Oldest(f func() time.Time) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.oldest = f
 }
 
 // Close removes the gauges.
@@ -31,6 +40,14 @@ func (t *Telemetry) SinkState(sink string, states, causes []string) (*SinkState,
 	var err error
 	s.gauges, err = t.Meter().RegisterCallback(func(_ context.Context, o metric.Observer) error {
 		s.mu.Lock()
+		oldest := s.oldest
+		s.mu.Unlock()
+		if oldest != nil { // it takes locks of the sink, whose owner calls Set
+			if at := oldest(); !at.IsZero() {
+				o.ObserveFloat64(t.levels.unacked, seconds1970(at), alone)
+			}
+		}
+		s.mu.Lock()
 		defer s.mu.Unlock()
 		for _, one := range s.states {
 			o.ObserveInt64(t.inst.sinkState, oneIf(one == s.state), metric.WithAttributes(of,
@@ -44,7 +61,7 @@ func (t *Telemetry) SinkState(sink string, states, causes []string) (*SinkState,
 			o.ObserveFloat64(t.inst.sinkExpires, seconds1970(s.expires), alone)
 		}
 		return nil
-	}, t.inst.sinkState, t.inst.sinkPaused, t.inst.sinkExpires)
+	}, t.inst.sinkState, t.inst.sinkPaused, t.inst.sinkExpires, t.levels.unacked)
 	return s, err
 }
 

@@ -2,8 +2,10 @@
 // OpenTelemetry SDK, serves the counts to Prometheus, and answers a supervisor's probes.
 //
 // Names are keytrail_<component>_<noun>_<unit|total>. Labels are the stage, the sink, a
-// reason, a kind, a state, a cause or an outcome, from small fixed sets: never a KMS key,
-// an ARN or an account, whose number is unbounded.
+// reason, a kind, a state, a cause or an outcome, from small fixed sets, a partition, or an
+// account and Region that the configuration lists: never a value of an event, such as a KMS
+// key or an ARN, whose number is unbounded. The names of Kafka's clients are those of the
+// semantic conventions of messaging.
 //
 // The counters obey one law, which Balance checks: in each stage, every received record
 // is delivered, dead-lettered, filtered, a duplicate, or in flight.
@@ -41,6 +43,7 @@ type Telemetry struct {
 	windows, anomalies labeled
 	reloads            labeled
 	rules              rules
+	levels             levels
 	health             *Health
 	server             *http.Server
 	mux                *http.ServeMux
@@ -65,6 +68,9 @@ func New(ctx context.Context, c Config) (*Telemetry, error) {
 	}
 	t.provider = sdk.NewMeterProvider(sdk.WithReader(t.reader))
 	if t.inst, err = newInstruments(t.Meter()); err != nil {
+		return nil, fmt.Errorf("cannot start telemetry: %w", err)
+	}
+	if t.levels, err = newLevels(t.Meter()); err != nil {
 		return nil, fmt.Errorf("cannot start telemetry: %w", err)
 	}
 	t.windows = labeled{counter: t.inst.windows, label: labelState}

@@ -8,7 +8,7 @@ FUZZTIME ?= 30s
 STATICCHECK ?= honnef.co/go/tools/cmd/staticcheck@v0.8.2
 
 .NOTPARALLEL:
-.PHONY: help build test quick race integration compose-test integration-all chaos chaos-sinks chart soak changed quality lint fuzz bench bench-sinks bench-stream bench-check microbench demo \
+.PHONY: help build test quick race integration compose-test integration-all chaos chaos-sinks chart soak changed quality page page-test lint fuzz bench bench-sinks bench-stream bench-check microbench demo \
 	generate man check clean
 
 # List the targets: each one with the first sentence of the comment above it.
@@ -108,6 +108,20 @@ QUALITY ?= -seeds 101,102,103
 # lists the misses and false anomalies on training trails.
 quality:
 	$(GO) run ./processor/internal/quality $(QUALITY) -o docs/quality.md
+
+# Build the page from processor/web/ui. It needs Node 20; the built files are committed, so
+# no other target does.
+page:
+	scripts/page build
+
+THEMES ?=
+# Use the page in headless Chromium: every view, with the mouse and with keys, with hostile
+# records, with axe, and in two themes (THEMES=light for one). It needs Node 20 and Chromium
+# and takes a minute. IMAGES=docs/img renews the pictures. CI runs it when the page has
+# changed (scripts/changed).
+page-test:
+	scripts/page test $(THEMES)
+	@scripts/changed --passed $@
 
 # Check formatting, vet, and run staticcheck.
 lint:

@@ -39,6 +39,8 @@ type trying struct {
 	keep  string
 	paths []string     // of rules
 	rules *sigma.Rules // at paths
+	page  page
+	stays bool // serve the page after the verdict, until Ctrl-C
 }
 
 // demo is "keytrail demo".
@@ -50,11 +52,15 @@ func (a *app) demo() *cobra.Command {
 		Long: "Runs the whole pipeline in this process: it makes up a trail of CloudTrail files with\n" +
 			"attacks in it, reads and normalizes them, sends them through Kafka topics (an embedded\n" +
 			"broker), counts and judges them, and forwards windows and anomalies over OTLP/HTTP to a\n" +
-			"small SIEM, which prints them here. It leaves nothing behind, unless --keep names a\n" +
-			"directory.",
+			"small SIEM, which prints them here, and shows them on a page in the browser. On a terminal\n" +
+			"it serves the page until Ctrl-C, unless --for is given. It leaves nothing behind, unless\n" +
+			"--keep names a directory.",
 		Example: "keytrail demo\nkeytrail demo --seed 7 --pace 30s --keep demo/",
 		Args:    noArguments,
-		RunE:    func(*cobra.Command, []string) error { return d.run() },
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			d.stays = screen.Terminal(a.stdout) && !cmd.Flags().Changed("for")
+			return d.run()
+		},
 	}
 	d.trail.register(cmd, 60_000)
 	flags.Duration(cmd, &d.limit, "for", "longest `duration` of the demo", time.Second, 24*time.Hour, 1)
@@ -62,6 +68,7 @@ func (a *app) demo() *cobra.Command {
 		24*time.Hour, 1)
 	cmd.Flags().StringArrayVar(&d.paths, "rules", nil,
 		"`PATH` of your own rules in Sigma form, a directory or a file; repeatable")
+	d.page.flag(cmd)
 	cmd.Flags().StringVar(&d.keep, "keep", "", "keep the trail, the broker's data and the SIEM's records in `DIR`")
 	return cmd
 }
@@ -80,13 +87,20 @@ func (d *trying) run() (err error) {
 	ctx, cancel := context.WithTimeout(d.ctx, d.limit)
 	defer cancel()
 	show := demo.NewShow(d.stdout, screen.Terminal(d.stdout))
+	defer d.page.close()
+	if err := d.page.open(); err != nil {
+		return err
+	}
+	show.Line("The page is at %s", d.page.url())
 	if err := d.stages(ctx, g, show); err != nil {
 		if !errors.Is(err, context.DeadlineExceeded) || ctx.Err() == nil {
 			return err
 		}
 		show.Line("--for %s is over before the trail was.", setting.Duration(d.limit))
 	}
-	show.Verdict(g.Labels())
+	if !d.stays {
+		show.Verdict(g.Labels())
+	}
 	return nil
 }
 
@@ -155,22 +169,30 @@ func (d *trying) stages(ctx context.Context, g *generate.Generator, show *demo.S
 	if err != nil {
 		return err
 	}
+	running, stop := context.WithCancel(d.ctx) // the stages serve the page after the demo's time
+	defer stop()
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	p, tel, err := demoPipeline(ctx, broker.Brokers(), siem, log)
 	if err != nil {
 		return err
 	}
-	p.Rules = d.rules
+	p.Rules, p.History = d.rules, d.page.history
 	defer tel.Shutdown(context.WithoutCancel(ctx))
-	ended, ready := make(chan error, 1), make(chan struct{})
+	ended, ready, failed := make(chan error, 1), make(chan struct{}), make(chan struct{})
 	p.Ready = func() { close(ready) }
 	go func() {
+		defer close(failed)
 		defer cancel() // a stage that failed ends the replay too
-		ended <- p.Run(ctx, stream.Stages{Count: true, Detect: true, Forward: true})
+		ended <- p.Run(running, stream.Stages{Count: true, Detect: true, Forward: true, Web: true})
 	}()
+	served := make(chan error, 1)
+	go func() { served <- d.page.serve(running, livePage(p)) }()
 	defer func() {
-		cancel()
+		stop()
+		if werr := <-served; err == nil {
+			err = werr
+		}
 		if perr := <-ended; perr != nil {
 			err = perr // the other errors follow from it
 		}
@@ -183,7 +205,16 @@ func (d *trying) stages(ctx context.Context, g *generate.Generator, show *demo.S
 	if err := replay(ctx, p, d.pace, objects, show); err != nil {
 		return err
 	}
-	return siem.Quiet(ctx, demoIdle)
+	if err := siem.Quiet(ctx, demoIdle); err != nil || !d.stays {
+		return err
+	}
+	show.Verdict(g.Labels())
+	show.Line("The page is at %s until Ctrl-C.", d.page.url())
+	select {
+	case <-d.ctx.Done(): // as the user asked
+	case <-failed:
+	}
+	return nil
 }
 
 // demoTrail writes the trail's files and returns them in the order of their

@@ -54,9 +54,10 @@ func TestDemo(t *testing.T) {
 			t.Errorf("it listens on %v", a)
 		}
 	}
-	if len(addresses) < 2 {
-		t.Errorf("it listens on %v only, not on the broker's and the SIEM's address", addresses)
+	if len(addresses) < 3 {
+		t.Errorf("it listens on %v only, not on the addresses of the broker, the SIEM and the page", addresses)
 	}
+	demoPage(t, pageURL.FindString(p.stdout.String()))
 	o := outcome{p.code(t), p.stdout.String(), p.stderr.String()}
 	o.wants(t, 0)
 	if o.stderr != "" {

@@ -30,6 +30,8 @@ type scanning struct {
 	size            time.Duration
 	self, rules     []string
 	period          flags.Period
+	web             bool
+	page            page
 
 	shownWindows, shownAnomalies int // in the period
 }
@@ -49,8 +51,10 @@ func (a *app) scan() *cobra.Command {
 			"gzip or plain. The order of files and records does not matter, and a call that is\n" +
 			"recorded several times counts once.\n\n" +
 			"With --since or --until scan still learns from all events, and prints the windows and\n" +
-			"anomalies that begin in that period.",
+			"anomalies that begin in that period.\n\n" +
+			"With --web it serves the page on this machine instead of printing, until Ctrl-C.",
 		Example: "keytrail scan trail/                                     # anomalies, and their windows\n" +
+			"keytrail scan --web trail/                               # the same, in the browser\n" +
 			"keytrail scan --windows all --rollup 1h s3://trail/AWSLogs | gzip >windows.gz\n" +
 			"keytrail scan -o csv --since 168h trail/ >week.csv       # for a spreadsheet\n" +
 			"zcat trail.json.gz | keytrail scan -o table -",
@@ -78,6 +82,8 @@ func (a *app) scan() *cobra.Command {
 	cmd.Flags().StringArrayVar(&s.self, "self", nil, "`principal` of the collector itself; repeatable")
 	cmd.Flags().StringArrayVar(&s.rules, "rules", nil,
 		"`PATH` of your own rules in Sigma form, a directory or a file; repeatable")
+	cmd.Flags().BoolVar(&s.web, "web", false, "serve the page, with which to look at the result, instead of printing it")
+	s.page.flag(cmd)
 	s.in.FileFlags(cmd)
 	return cmd
 }
@@ -97,6 +103,9 @@ func (s *scanning) run(paths []string) error {
 	if err == nil {
 		err = s.period.Check()
 	}
+	if err == nil && s.page.listen != "" && !s.web {
+		err = fmt.Errorf("--listen %s is the address of the page; add --web", s.page.listen)
+	}
 	if err == nil && len(s.rules) > 0 {
 		s.cfg.Rules, err = s.in.Rules(s.rules)
 	}
@@ -105,6 +114,9 @@ func (s *scanning) run(paths []string) error {
 	}
 	return s.in.Letters(func(l *input.Letters) error {
 		s.cfg.DeadLetter = l.Put
+		if s.web {
+			return s.serve(paths)
+		}
 		out := bufio.NewWriterSize(s.stdout, 256<<10)
 		p := report.NewPrinter(s.form(s.output), out)
 		if s.form(s.output) == report.JSON { // a table and CSV have one row per finding

@@ -29,6 +29,35 @@ type Look struct {
 	Follow bool
 	// Latest begins at the current end; Since does not apply.
 	Latest bool
+	// From begins partitions at these offsets, or at the oldest record if that is later;
+	// Since applies to the others.
+	From map[int32]int64
+}
+
+// ErrBeyond means that a look was to begin behind the end of a partition: the topic was
+// deleted and created again.
+var ErrBeyond = errors.New("it is beyond the end of the topic")
+
+// One reads one record. It fails if the record is not there, such as after its retention.
+func One(ctx context.Context, c Config, topic string, partition int32, offset int64) (found *kgo.Record, err error) {
+	cl, err := kgo.NewClient(append(c.Options(), kgo.ConsumePartitions(map[string]map[int32]kgo.Offset{
+		topic: {partition: kgo.NewOffset().At(offset)}}), kgo.ConsumeResetOffset(kgo.NoResetOffset()))...)
+	if err != nil {
+		return nil, fmt.Errorf("cannot make a Kafka client: %w", err)
+	}
+	defer cl.Close()
+	for {
+		fetches := cl.PollFetches(ctx)
+		if err := fetches.Err(); err != nil {
+			return nil, fmt.Errorf("cannot read topic %q partition %d offset %d: %w", topic, partition, offset, err)
+		}
+		for _, r := range fetches.Records() {
+			if r.Offset == offset {
+				return r, nil
+			}
+			return nil, fmt.Errorf("topic %q partition %d has no record at offset %d", topic, partition, offset)
+		}
+	}
 }
 
 // Read is Each for callers that need no more than key and value.
@@ -87,6 +116,12 @@ func (l Look) bounds(ctx context.Context, adm *kadm.Client) (map[int32]bound, er
 			return nil, s.Err
 		}
 		b := bound{s.Offset, e.Offset}
+		if from, ok := l.From[p]; ok && from > b.start {
+			if from > e.Offset {
+				return nil, fmt.Errorf("partition %d: offset %d: %w", p, from, ErrBeyond)
+			}
+			b.start = from
+		}
 		if l.Latest {
 			b.start = b.end
 		}

@@ -50,6 +50,11 @@ func (r *reader) record(_ context.Context, from *decoding.Origin, rec *otellog.R
 	if detail, is := r.call.Oversized(); is { // like stage count, which could not write it
 		return from.Bad(decoding.ReasonFieldSize, detail)
 	}
+	if r.s.cfg.Event != nil {
+		if err := r.s.cfg.Event(from, rec); err != nil {
+			return err
+		}
+	}
 	// Judges every copy: the counting one is known only when all are read.
 	found, err := r.judge.Match(rec, &r.call)
 	if err != nil {

@@ -41,6 +41,9 @@ type Config struct {
 	// Ended, which may be nil, takes the record of each anomaly that ends before the input
 	// does: it was not found again within its time. The record is valid during the call.
 	Ended func(*otellog.Record)
+	// Event, which may be nil, takes the record of each call and its origin, copies of calls
+	// included. Workers call it concurrently; both are valid during the call.
+	Event func(*decoding.Origin, *otellog.Record) error
 	// Now is when the scan runs, for the dead letters and the ends.
 	Now time.Time
 }

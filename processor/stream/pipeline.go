@@ -28,6 +28,7 @@ import (
 	"keytrail/processor/sink"
 	"keytrail/processor/sink/filter"
 	"keytrail/processor/status"
+	"keytrail/processor/store"
 	"keytrail/processor/telemetry"
 	"keytrail/processor/window"
 	"keytrail/schemas/cloud"
@@ -72,7 +73,7 @@ const (
 )
 
 // Stages selects the stages to run.
-type Stages struct{ Collect, Normalize, Count, Detect, Forward bool }
+type Stages struct{ Collect, Normalize, Count, Detect, Forward, Web bool }
 
 // Pipeline is one process's part of an installation. Set its fields, then Run it once.
 type Pipeline struct {
@@ -98,6 +99,7 @@ type Pipeline struct {
 	Process   string
 	Sources   []Source // of stage collect
 	Sinks     []Destination
+	History   *store.Store   // of stage web
 	Resource  []otellog.Attr // what the resource of every record gets on its way to a sink
 	Telemetry *telemetry.Telemetry
 	Coverage  []string // as in telemetry.Config
@@ -200,6 +202,7 @@ func (p *Pipeline) Run(ctx context.Context, stages Stages) error {
 		return t.Run(ctx, newDetector(p))
 	})
 	run(stages.Forward, p.forwardAll) // kms.events, kms.windows, kms.anomalies -> SIEM
+	run(stages.Web, p.remember)       // the same -> the page's history
 	return g.wait()
 }
 

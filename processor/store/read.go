@@ -1,0 +1,302 @@
+package store
+
+import (
+	"cmp"
+	"context"
+	"database/sql"
+	"errors"
+	"math"
+	"slices"
+
+	"keytrail/schemas/otellog"
+)
+
+// each calls f for every row of a query of readers.
+func (s *Store) each(ctx context.Context, query string, args []any, f func(scan func(...any) error) error) error {
+	rows, err := s.read.QueryContext(ctx, query, args...)
+	if err != nil {
+		return err
+	}
+	defer rows.Close()
+	for rows.Next() {
+		if err := f(rows.Scan); err != nil {
+			return err
+		}
+	}
+	return rows.Err()
+}
+
+// Extent is the time that the store has windows of, in seconds since 1970, and the length
+// of the shortest windows. Size is 0 while there are none.
+type Extent struct {
+	Size  int64 `json:"window_seconds"`
+	First int64 `json:"first"`
+	Until int64 `json:"until"` // the end of the last window
+}
+
+// Extent returns the extent of the windows.
+func (s *Store) Extent(ctx context.Context) (e Extent, err error) {
+	var size, first, last sql.NullInt64
+	if err := s.read.QueryRowContext(ctx, sqlExtent).Scan(&size, &first, &last); err != nil {
+		return e, err
+	}
+	return Extent{Size: size.Int64, First: first.Int64, Until: last.Int64 + size.Int64}, nil
+}
+
+// Entity is a KMS key, a principal or a pair.
+type Entity struct {
+	Scope     string `json:"scope"`
+	Key       string `json:"key,omitempty"`
+	Principal string `json:"principal,omitempty"`
+}
+
+// View describes an overview: rows of one scope, and columns of Bucket seconds.
+type View struct {
+	Scope        string
+	From, Until  int64 // seconds since 1970; the end is exclusive
+	Bucket       int64
+	Rows, Newest int    // largest numbers
+	Text         string // occurs in the name of a row's entity; "" for any
+}
+
+// Cell is what one row has in one column.
+type Cell struct {
+	Column    int64   `json:"c"`
+	Score     float64 `json:"s"`           // the largest of anomalies of detectors; 0 without any
+	Rules     int64   `json:"r,omitempty"` // hits of rules
+	Severity  int     `json:"v"`           // the largest, an index into Severities
+	Anomalies int64   `json:"n"`
+}
+
+// Row is the line of one entity.
+type Row struct {
+	Entity
+	Score     float64 `json:"score"`
+	Rules     int64   `json:"rules"`
+	Severity  int     `json:"severity"`
+	Anomalies int64   `json:"anomalies"`
+	Cells     []Cell  `json:"cells"`
+}
+
+// Facet counts the anomalies of one severity, kind and state.
+type Facet struct {
+	Severity string `json:"severity"`
+	Kind     string `json:"kind"`
+	State    string `json:"state"`
+	Count    int64  `json:"count"`
+}
+
+// Overview is a View's content. Rows are in order of severity and score; Others adds up the
+// entities without a row. Calls has the calls of each column in which anything was recorded:
+// the others are gaps.
+type Overview struct {
+	Rows   []Row           `json:"rows"`
+	Others Row             `json:"others"`
+	Hidden int             `json:"hidden"` // entities in Others
+	Calls  map[int64]int64 `json:"-"`
+	Facets []Facet         `json:"facets"`
+}
+
+// Overview returns the content of a view.
+func (s *Store) Overview(ctx context.Context, v View) (o Overview, err error) {
+	o = Overview{Rows: []Row{}, Facets: []Facet{}, Calls: map[int64]int64{}}
+	extent, err := s.Extent(ctx)
+	if err != nil {
+		return o, err
+	}
+	err = s.each(ctx, sqlTicks, []any{extent.Size, v.From, v.Until, v.Bucket}, func(scan func(...any) error) error {
+		var column, calls int64
+		err := scan(&column, &calls)
+		o.Calls[column] = calls
+		return err
+	})
+	if err != nil {
+		return o, err
+	}
+	rows := map[int64]*Row{}
+	err = s.each(ctx, sqlCells, []any{v.Scope, v.From, v.Until, v.Bucket}, func(scan func(...any) error) error {
+		var entity int64
+		var c Cell
+		if err := scan(&entity, &c.Column, &c.Score, &c.Rules, &c.Severity, &c.Anomalies); err != nil {
+			return err
+		}
+		r := rows[entity]
+		if r == nil {
+			r = &Row{}
+			rows[entity] = r
+		}
+		r.add(c)
+		return nil
+	})
+	if err == nil {
+		err = s.top(ctx, &v, rows, &o)
+	}
+	if err != nil {
+		return o, err
+	}
+	err = s.each(ctx, sqlFacets, []any{v.From, v.Until}, func(scan func(...any) error) error {
+		var f Facet
+		var severity int
+		err := scan(&severity, &f.Kind, &f.State, &f.Count)
+		f.Severity = Severities[severity]
+		o.Facets = append(o.Facets, f)
+		return err
+	})
+	return o, err
+}
+
+// add adds a cell to the row.
+func (r *Row) add(c Cell) {
+	r.Cells = append(r.Cells, c)
+	r.Score, r.Severity = max(r.Score, c.Score), max(r.Severity, c.Severity)
+	r.Rules, r.Anomalies = r.Rules+c.Rules, r.Anomalies+c.Anomalies
+}
+
+// top moves the first rows to o.Rows and adds up the rest.
+func (s *Store) top(ctx context.Context, v *View, rows map[int64]*Row, o *Overview) error {
+	if v.Text != "" {
+		if err := s.named(ctx, v.Text, rows); err != nil {
+			return err
+		}
+	}
+	order := make([]int64, 0, len(rows))
+	for id := range rows {
+		order = append(order, id)
+	}
+	slices.SortFunc(order, func(a, b int64) int {
+		x, y := rows[a], rows[b]
+		return cmp.Or(cmp.Compare(y.Severity, x.Severity), cmp.Compare(y.Score, x.Score), cmp.Compare(y.Anomalies,
+			x.Anomalies),
+			cmp.Compare(a, b))
+	})
+	shown := min(v.Rows, len(order))
+	for _, id := range order[:shown] {
+		r := rows[id]
+		if err := s.read.QueryRowContext(ctx, sqlEntity, id).Scan(&r.Scope, &r.Key, &r.Principal); err != nil {
+			return err
+		}
+		o.Rows = append(o.Rows, *r)
+	}
+	o.Hidden, o.Others.Cells = len(order)-shown, []Cell{}
+	columns := map[int64]*Cell{}
+	for _, id := range order[shown:] {
+		for _, c := range rows[id].Cells {
+			at := columns[c.Column]
+			if at == nil {
+				columns[c.Column] = &c
+				continue
+			}
+			at.Score, at.Severity = max(at.Score, c.Score), max(at.Severity, c.Severity)
+			at.Rules, at.Anomalies = at.Rules+c.Rules, at.Anomalies+c.Anomalies
+		}
+	}
+	for _, c := range columns {
+		o.Others.add(*c)
+	}
+	return nil
+}
+
+// named removes the rows whose names do not have a text.
+func (s *Store) named(ctx context.Context, text string, rows map[int64]*Row) error {
+	list, err := s.ids(ctx, sqlNamesWith, text, maxTexts)
+	if err != nil {
+		return err
+	}
+	wanted := make(map[int64]bool, len(list))
+	for _, id := range list {
+		wanted[id] = true
+	}
+	for id := range rows {
+		var key, principal int64
+		if err := s.read.QueryRowContext(ctx, sqlNamesOf, id).Scan(&key, &principal); err != nil {
+			return err
+		}
+		if !wanted[key] && !wanted[principal] {
+			delete(rows, id)
+		}
+	}
+	return nil
+}
+
+// Selection chooses anomalies. The zero value of a field admits all.
+type Selection struct {
+	From, Until   int64 // seconds since 1970; the end is exclusive
+	Severity      int   // the least
+	Kind          string
+	Before, After int64 // paging: the start and number of the last one shown; 0: from the newest
+	Limit         int
+}
+
+// Listed is one anomaly of a list.
+type Listed struct {
+	Number int64 // for paging
+	Record *otellog.Record
+}
+
+// Anomalies returns anomalies, the newest first.
+func (s *Store) Anomalies(ctx context.Context, q Selection) ([]Listed, error) {
+	if q.Before == 0 {
+		q.Before = math.MaxInt64
+	}
+	return s.listed(ctx, sqlNewest, q.From, q.Until, q.Severity, q.Kind, q.Before, q.After, q.Limit)
+}
+
+// listed returns the anomalies of a query.
+func (s *Store) listed(ctx context.Context, query string, args ...any) (list []Listed, err error) {
+	err = s.each(ctx, query, args, func(scan func(...any) error) error {
+		var data []byte
+		l := Listed{Record: &otellog.Record{}}
+		if err := scan(&l.Number, &data); err != nil {
+			return err
+		}
+		list = append(list, l)
+		return l.Record.Decode(data)
+	})
+	return list, err
+}
+
+// Anomaly is one anomaly with the anomalies of the same key and principal around it.
+type Anomaly struct {
+	Record      *otellog.Record
+	Entity      int64
+	OfKey       []Listed
+	OfPrincipal []Listed
+}
+
+// ErrNone means that the store does not have something.
+var ErrNone = errors.New("not in the history")
+
+// around is how far the neighbours of an anomaly are away, in seconds: a day.
+const around = 24 * 3600
+
+// Anomaly returns an anomaly by its id, or ErrNone.
+func (s *Store) Anomaly(ctx context.Context, id string) (a Anomaly, err error) {
+	var n, key, principal, start int64
+	var data []byte
+	err = s.read.QueryRowContext(ctx, sqlAnomaly, id).Scan(&n, &a.Entity, &key, &principal, &start, &data)
+	if errors.Is(err, sql.ErrNoRows) {
+		return a, ErrNone
+	}
+	if err != nil {
+		return a, err
+	}
+	a.Record = &otellog.Record{}
+	if err = a.Record.Decode(data); err != nil {
+		return a, err
+	}
+	none, err := s.ids(ctx, sqlNameID, "")
+	if err != nil {
+		return a, err
+	}
+	others := func(query string, of int64) (list []Listed, err error) {
+		if slices.Contains(none, of) {
+			return nil, nil
+		}
+		list, err = s.listed(ctx, query, of, start-around, start+around, 50)
+		return slices.DeleteFunc(list, func(l Listed) bool { return l.Number == n }), err
+	}
+	if a.OfKey, err = others(sqlOfKey, key); err == nil {
+		a.OfPrincipal, err = others(sqlOfPrincipal, principal)
+	}
+	return a, err
+}

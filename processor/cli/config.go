@@ -57,6 +57,12 @@ func (a *app) config() *cobra.Command {
 			}
 			return cfg.Print(a.stdout)
 		},
+	}, &cobra.Command{
+		Use: "schema", Short: "Print the JSON Schema of configurations", Args: noArguments,
+		Long: "Prints the JSON Schema of configurations, with which an editor completes and checks\n" +
+			"settings. config check also checks what a schema cannot say.",
+		Example: "keytrail config schema >keytrail.schema.json",
+		RunE:    func(*cobra.Command, []string) error { return config.Schema(a.stdout) },
 	})
 	return cmd
 }

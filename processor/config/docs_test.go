@@ -10,6 +10,20 @@ import (
 
 // TestDocuments: every configuration with sinks that a document shows is complete.
 func TestDocuments(t *testing.T) {
+	variable := regexp.MustCompile(`\$\{([A-Z_]+)\}`)
+	documented(t, func(name, config string) {
+		for _, v := range variable.FindAllStringSubmatch(config, -1) {
+			t.Setenv(v[1], valueOf(v[1]))
+		}
+		if _, err := Parse(name, []byte(config)); err != nil {
+			t.Errorf("%s shows a configuration that is refused: %v\n%s", name, err, config)
+		}
+	})
+}
+
+// documented calls f for every configuration with sinks that a document shows.
+func documented(t *testing.T, f func(name, config string)) {
+	t.Helper()
 	docs := filepath.Join("..", "..", "docs")
 	files, err := filepath.Glob(filepath.Join(docs, "*.md"))
 	if err != nil {
@@ -21,7 +35,6 @@ func TestDocuments(t *testing.T) {
 	}
 	files = append(files, pages...)
 	block := regexp.MustCompile("(?ms)^( *)```yaml\n(.*?)^ *```$")
-	variable := regexp.MustCompile(`\$\{([A-Z_]+)\}`)
 	found := 0
 	for _, name := range files {
 		text, err := os.ReadFile(name)
@@ -34,12 +47,7 @@ func TestDocuments(t *testing.T) {
 				continue
 			}
 			found++
-			for _, v := range variable.FindAllStringSubmatch(config, -1) {
-				t.Setenv(v[1], valueOf(v[1]))
-			}
-			if _, err := Parse(name, []byte(config)); err != nil {
-				t.Errorf("%s shows a configuration that is refused: %v\n%s", name, err, config)
-			}
+			f(name, config)
 		}
 	}
 	if found < 4 {

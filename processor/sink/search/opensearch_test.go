@@ -218,7 +218,9 @@ func (n node) tooLarge(t *testing.T) {
 			r.Body = strings.Repeat("word ", size/5)
 		}))
 	}
-	err := connect(t, n.URL, func(c *Settings) { c.Compression = "none" }).Deliver(t.Context(), batch)
+	to := connect(t, n.URL, func(c *Settings) { c.Compression = "none" })
+	to.turn = time.Hour
+	err := to.Deliver(t.Context(), batch)
 	for i, end := range ends(err, len(batch)) {
 		if (end == "refused too_large") != (i == 5) || i != 5 && end != "taken" {
 			t.Errorf("record %d: %s (%v)", i, end, err)

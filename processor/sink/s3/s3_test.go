@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"maps"
 	"net/http"
 	"net/http/httptest"
@@ -33,7 +34,8 @@ type bucket struct {
 	objects map[string][]byte
 	order   []string
 	header  http.Header
-	deny    int // a status; 0 takes objects
+	deny    int    // a status; 0 takes objects
+	denied  string // a part of the keys that deny is about
 }
 
 func (b *bucket) ServeHTTP(w http.ResponseWriter, r *http.Request) {
@@ -44,7 +46,7 @@ func (b *bucket) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	b.header = r.Header.Clone()
 	_, known := b.objects[r.URL.Path]
 	switch {
-	case b.deny != 0:
+	case b.deny != 0 && strings.Contains(r.URL.Path, b.denied):
 		w.WriteHeader(b.deny)
 	case err != nil || r.Method != http.MethodPut ||
 		r.Header.Get("X-Amz-Checksum-Sha256") != base64.StdEncoding.EncodeToString(sum[:]):
@@ -218,6 +220,33 @@ func TestBadRecord(t *testing.T) {
 	b.deny = http.StatusRequestEntityTooLarge
 	if err := s.Deliver(t.Context(), records("t", 0, 5, 8)); sinktest.Verdict(err) != "paused protocol" {
 		t.Errorf("413: got %v, want a pause", err)
+	}
+}
+
+// TestHalfStored: with retry.max_attempts, the records of an object that S3 does not take go to
+// the dead letter. Those of the stored object of the same batch do not, and its name stays.
+func TestHalfStored(t *testing.T) {
+	b := &bucket{deny: http.StatusServiceUnavailable, denied: "hour=00"}
+	s := b.open(t, nil)
+	var dead []any
+	r, err := sink.NewRunner(sink.Options{Name: "archive", Sink: s, Batch: sink.DefaultBatch(),
+		Retry: sink.Retry{Base: time.Millisecond, Cap: time.Millisecond, MaxAttempts: 2},
+		Log:   slog.New(slog.DiscardHandler),
+		DeadLetter: func(_ context.Context, rec sink.Record, reason sink.Reason, _ error) error {
+			if dead = append(dead, rec.Ref); reason != sink.ReasonExhausted {
+				t.Errorf("record %v is refused with %s", rec.Ref, reason)
+			}
+			return nil
+		}})
+	if err == nil {
+		err = r.Deliver(t.Context(), records("t", 0, 0, 6))
+	}
+	if err != nil || !slices.Equal(dead, []any{int64(0), int64(3)}) {
+		t.Errorf("dead letters %v (%v), want records 0 and 3", dead, err)
+	}
+	if len(b.order) != 1 || !strings.Contains(b.order[0], "hour=23/") || !strings.Contains(b.order[0], "-00000000000000000000-00000000000000000005.") ||
+		len(unpack(t, b.objects[b.order[0]])) != 4 {
+		t.Errorf("the objects are %q", b.order)
 	}
 }
 

@@ -2,10 +2,12 @@ package deadletter
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
 )
 
@@ -50,6 +52,9 @@ func members(ctx context.Context, client *kgo.Client, group string) (others stri
 	found, err := kadm.NewClient(client).DescribeGroups(ctx, group)
 	if err == nil {
 		err = found.Error()
+	}
+	if kerr.IsRetriable(err) || errors.Is(err, kerr.GroupIDNotFound) { // the group is just being made
+		return "", false, nil
 	}
 	if err != nil || own == "" || found[group].State != "Stable" {
 		return "", false, err

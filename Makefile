@@ -8,7 +8,7 @@ FUZZTIME ?= 30s
 STATICCHECK ?= honnef.co/go/tools/cmd/staticcheck@v0.8.2
 
 .NOTPARALLEL:
-.PHONY: help build test quick race integration compose-test integration-all chaos chaos-sinks chart soak changed quality page page-test lint fuzz bench bench-sinks bench-stream bench-check microbench demo \
+.PHONY: help build test quick race integration compose-test integration-all chaos chaos-sinks upgrade-test chart soak changed quality page page-test lint fuzz bench bench-sinks bench-stream bench-check microbench demo \
 	generate man check clean
 
 # List the targets: each one with the first sentence of the comment above it.
@@ -80,6 +80,17 @@ chaos:
 chaos-sinks: DURATION = 3m
 chaos-sinks:
 	$(GO) run ./processor/internal/chaossinks -seed $(SEED) -duration $(DURATION)
+	@scripts/changed --passed $@
+
+# The commit from which "make upgrade-test" upgrades: the last one to compare with. Move it
+# with each release, and after each change of wire.FormatVersion.
+UPGRADE_FROM ?= fa4e84116fdc
+
+# Replace processes of an earlier commit by those of this tree, one after the other, and
+# back, while calls arrive. CI runs it when the stages or their formats have changed
+# (scripts/changed). It needs the commit in the repository.
+upgrade-test:
+	KEYTRAIL_UPGRADE_FROM=$(UPGRADE_FROM) $(GO) test -count=1 -timeout 20m -run '^TestUpgrade$$' -v ./processor/cli
 	@scripts/changed --passed $@
 
 # Render the Helm chart over several values and check the manifests against Kubernetes'

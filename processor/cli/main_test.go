@@ -91,12 +91,33 @@ func start(t *testing.T, stdin io.Reader, stdout io.Writer, args ...string) *pro
 // startWith is start with more variables in the environment.
 func startWith(t *testing.T, env []string, stdin io.Reader, stdout io.Writer, args ...string) *process {
 	t.Helper()
-	p := &process{cmd: exec.Command(program, args...), done: make(chan struct{}), tmp: t.TempDir()}
-	p.cmd.Env = append(append(os.Environ(), "TMPDIR="+p.tmp), env...)
-	p.cmd.Stdin, p.cmd.Stdout, p.cmd.Stderr = stdin, stdout, &p.stderr
-	if stdout == nil {
-		p.cmd.Stdout = &p.stdout
+	p := newProcess(t, program, env, args...)
+	p.cmd.Stdin = stdin
+	if stdout != nil {
+		p.cmd.Stdout = stdout
 	}
+	p.begin(t)
+	return p
+}
+
+// startProgram starts another keytrail.
+func startProgram(t *testing.T, path string, env []string, args ...string) *process {
+	t.Helper()
+	p := newProcess(t, path, env, args...)
+	p.begin(t)
+	return p
+}
+
+func newProcess(t *testing.T, path string, env []string, args ...string) *process {
+	t.Helper()
+	p := &process{cmd: exec.Command(path, args...), done: make(chan struct{}), tmp: t.TempDir()}
+	p.cmd.Env = append(append(os.Environ(), "TMPDIR="+p.tmp), env...)
+	p.cmd.Stdout, p.cmd.Stderr = &p.stdout, &p.stderr
+	return p
+}
+
+func (p *process) begin(t *testing.T) {
+	t.Helper()
 	if err := p.cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
@@ -112,10 +133,9 @@ func startWith(t *testing.T, env []string, stdin io.Reader, stdout io.Writer, ar
 			<-p.done
 		}
 		if t.Failed() && p.stderr.String() != "" {
-			t.Logf("keytrail %s said:\n%s", strings.Join(args, " "), tail(p.stderr.String(), 60))
+			t.Logf("keytrail %s said:\n%s", strings.Join(p.cmd.Args[1:], " "), tail(p.stderr.String(), 60))
 		}
 	})
-	return p
 }
 
 // tail returns the last n lines.

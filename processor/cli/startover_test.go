@@ -5,8 +5,6 @@ import (
 	"strings"
 	"syscall"
 	"testing"
-
-	segmentio "github.com/segmentio/kafka-go"
 )
 
 // The procedure of docs/operations.md to count everything again, with other numbers of
@@ -22,24 +20,7 @@ func TestStartOver(t *testing.T) {
 	b.equals(t, tr.want)
 	p.stop(t, syscall.SIGTERM)
 
-	groups, err := b.client.DeleteGroups(t.Context(), &segmentio.DeleteGroupsRequest{GroupIDs: []string{"keytrail-count", "keytrail-detect"}})
-	if err != nil {
-		t.Fatal(err)
-	}
-	for name, err := range groups.Errors {
-		if err != nil {
-			t.Fatalf("group %s: %v", name, err)
-		}
-	}
-	topics, err := b.client.DeleteTopics(t.Context(), &segmentio.DeleteTopicsRequest{Topics: []string{"kms.partials", "kms.dedup", "kms.state", "kms.windows"}})
-	if err != nil {
-		t.Fatal(err)
-	}
-	for name, err := range topics.Errors {
-		if err != nil {
-			t.Fatalf("topic %s: %v", name, err)
-		}
-	}
+	b.startOver(t)
 	text, err := os.ReadFile(config)
 	if err != nil {
 		t.Fatal(err)

@@ -303,3 +303,15 @@ func TestPromtool(t *testing.T) {
 	}
 	f("", "check", "rules", path)
 }
+
+// The probes of the chart ask for the paths of health.
+func TestProbesOfTheChart(t *testing.T) {
+	text := file(t, "deploy/helm/keytrail/templates/statefulset.yaml")
+	var got []string
+	for _, m := range regexp.MustCompile(`httpGet: \{path: ([^,]+),`).FindAllStringSubmatch(text, -1) {
+		got = append(got, m[1])
+	}
+	if want := []string{telemetry.HealthPath, telemetry.HealthPath, telemetry.ReadyPath}; !slices.Equal(got, want) {
+		t.Errorf("start, life and readiness ask for %v, want %v", got, want)
+	}
+}

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
+	"go.opentelemetry.io/otel"
 
 	"keytrail/processor/api"
 	"keytrail/processor/cli/flags"
@@ -101,6 +102,9 @@ func runPipeline(ctx context.Context, cfg *config.Config, rules *sigma.Rules, lo
 		return err
 	}
 	tel.Health().Clean(cfg.Secrets().Clean)
+	otel.SetErrorHandler(otel.ErrorHandlerFunc(func(err error) {
+		log.Warn("metrics cannot be exported; the next export has them, check telemetry.otlp", "error", err)
+	}))
 	if err := tel.Build(release, cmp.Or(commit, committed(), "unknown")); err != nil {
 		return err
 	}

@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"keytrail/processor/setting"
 )
@@ -30,6 +31,7 @@ type Config struct {
 	// Coverage lists the accounts and Regions whose last call is a metric, each as
 	// "ACCOUNT/REGION": label values come from this list alone.
 	Coverage []string `yaml:"coverage"`
+	OTLP     OTLP     `yaml:"otlp"`
 }
 
 // maxCoverage bounds the series of Config.Coverage.
@@ -92,7 +94,8 @@ const (
 
 // DefaultConfig returns a Config that serves no metrics and logs text from level info.
 func DefaultConfig() Config {
-	return Config{Hosts: []string{}, Coverage: []string{}, Log: Log{Level: "info", Format: FormatText}}
+	return Config{Hosts: []string{}, Coverage: []string{}, Log: Log{Level: "info", Format: FormatText},
+		OTLP: OTLP{Headers: map[string]setting.Secret{}, Interval: time.Minute}}
 }
 
 // Validate returns setting.Problems that name the unusable settings.
@@ -114,5 +117,6 @@ func (c Config) Validate() error {
 	setting.OneOf(&p, "log.level", c.Log.Level, Levels()...)
 	setting.OneOf(&p, "log.format", c.Log.Format, FormatText, FormatJSON)
 	c.validateCoverage(&p)
+	c.OTLP.validate(&p)
 	return p.Err()
 }

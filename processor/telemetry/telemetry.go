@@ -66,7 +66,11 @@ func New(ctx context.Context, c Config) (*Telemetry, error) {
 	if err != nil {
 		return nil, fmt.Errorf("cannot start telemetry: %w", err)
 	}
-	t.provider = sdk.NewMeterProvider(sdk.WithReader(t.reader))
+	options, err := c.OTLP.options(ctx)
+	if err != nil {
+		return nil, err
+	}
+	t.provider = sdk.NewMeterProvider(append(options, sdk.WithReader(t.reader))...)
 	if t.inst, err = newInstruments(t.Meter()); err != nil {
 		return nil, fmt.Errorf("cannot start telemetry: %w", err)
 	}

@@ -126,7 +126,7 @@ func flags(t *testing.T) map[string]bool {
 	found := map[string]bool{}
 	named := regexp.MustCompile(`(?m)(?:^|[\s\[,])--?([a-z][a-z-]+)\b`)
 	for _, command := range append(safe, "", "explain", "run", "replay", "lookup", "config print", "rules check",
-		"sinks setup", "deadletter list", "deadletter replay", "tap") {
+		"sinks setup", "deadletter list", "deadletter replay", "tap", "top", "doctor") {
 		cmd := exec.CommandContext(ctx, self, append(strings.Fields(command), "-h")...)
 		cmd.Env = append(os.Environ(), asCommand+"=1")
 		out, _ := cmd.CombinedOutput() // whether -h is an error is not the question here

@@ -95,11 +95,20 @@ const testTimeout = time.Minute
 
 // sendTest sends a test record to a sink and prints the answer.
 func (a *app) sendTest(cfg *config.Config, s config.Sink) error {
+	id, took, err := a.tryTest(cfg, s)
+	if err == nil {
+		fmt.Fprintf(a.stdout, "sink %s took the test record %s in %v\n", s.Name, id, took)
+	}
+	return err
+}
+
+// tryTest sends a test record with a new id to a sink. took is how long the delivery took.
+func (a *app) tryTest(cfg *config.Config, s config.Sink) (id string, took time.Duration, err error) {
 	to, err := openBeside(cfg, &s, "test")
 	if err != nil {
-		return err
+		return "", 0, err
 	}
-	id := "keytrail-test-" + strings.ToLower(rand.Text()[:12])
+	id = "keytrail-test-" + strings.ToLower(rand.Text()[:12])
 	ctx, cancel := context.WithTimeout(a.ctx, testTimeout)
 	defer cancel()
 	began := time.Now()
@@ -112,15 +121,14 @@ func (a *app) sendTest(cfg *config.Config, s config.Sink) error {
 	if notifies && err == nil && notifier.Ends() {
 		err = to.Deliver(ctx, []sink.Record{testAnomaly(id, "ended", began)})
 	}
-	took := time.Since(began).Round(time.Millisecond)
+	took = time.Since(began).Round(time.Millisecond)
 	if closed := to.Close(); err == nil {
 		err = closed
 	}
 	if err != nil {
-		return fmt.Errorf("sink %q did not take the test record %s (%v): %w", s.Name, id, took, err)
+		return id, took, fmt.Errorf("sink %q did not take the test record %s (%v): %w", s.Name, id, took, err)
 	}
-	fmt.Fprintf(a.stdout, "sink %s took the test record %s in %v\n", s.Name, id, took)
-	return nil
+	return id, took, nil
 }
 
 // openBeside opens a sink for another purpose than to forward. Its group is that of no

@@ -170,7 +170,7 @@ func (p *Pipeline) Run(ctx context.Context, stages Stages) error {
 	run := g.run
 	run(true, func(ctx context.Context) error { return p.oversee(ctx, stages) })
 	run(true, r.run)
-	run(p.Status != nil, p.followStatus)
+	run(p.Status != nil, p.FollowStatus)
 	counted := make(chan struct{})
 	if !stages.Count {
 		close(counted)

@@ -97,8 +97,8 @@ func (r *reporter) end(ctx context.Context) {
 	r.client.Close()
 }
 
-// followStatus reads the status of all processes until ctx is done.
-func (p *Pipeline) followStatus(ctx context.Context) error {
+// FollowStatus reads the status of all processes into Status until ctx is done.
+func (p *Pipeline) FollowStatus(ctx context.Context) error {
 	look := kafka.Look{Topic: p.Topics.Status, Follow: true}
 	for ctx.Err() == nil {
 		_, err := look.Each(ctx, p.Kafka, func(r *kgo.Record) error {

@@ -41,9 +41,11 @@ func (p *Pipeline) allTopics() []kafka.Topic {
 		{Name: p.Topics.Windows, Partitions: p.Partials, Configs: kept(week), AnyPolicy: true},
 		{Name: p.Topics.Anomalies, Partitions: p.Partials, Configs: kept(week), AnyPolicy: true},
 		{Name: p.Topics.DeadLetter, Partitions: 1, Configs: kept(4 * week)},
-		// A reader reads it whole. Processes that were killed leave a record, for a day.
-		{Name: p.Topics.Status, Partitions: 1, AnyPolicy: true, Configs: with(with(compacted(4<<20),
-			"cleanup.policy", "compact,delete"), "retention.ms", day.Milliseconds())},
+		// A reader reads it whole. Processes that were killed leave a record, for a day. Its times
+		// show the brokers' clock.
+		{Name: p.Topics.Status, Partitions: 1, AnyPolicy: true, Configs: with(with(with(compacted(4<<20),
+			"cleanup.policy", "compact,delete"), "retention.ms", day.Milliseconds()),
+			"message.timestamp.type", "LogAppendTime")},
 	}
 }
 

@@ -193,7 +193,7 @@ func (d *trying) stages(ctx context.Context, g *generate.Generator, show *demo.S
 		if werr := <-served; err == nil {
 			err = werr
 		}
-		if perr := <-ended; perr != nil {
+		if perr := <-ended; perr != nil && !errors.Is(perr, context.Canceled) { // else it was stopped while it started
 			err = perr // the other errors follow from it
 		}
 	}()

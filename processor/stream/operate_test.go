@@ -52,7 +52,9 @@ func (l *logBuffer) lines(with string) (list []string) {
 // served gives a pipeline a telemetry server, and returns a function that requests a path of it.
 func served(t *testing.T, p *Pipeline) func(path string) (int, string) {
 	t.Helper()
-	tel, err := telemetry.New(t.Context(), telemetry.Config{Listen: "127.0.0.1:0", Log: telemetry.DefaultConfig().Log})
+	c := telemetry.DefaultConfig()
+	c.Listen = "127.0.0.1:0"
+	tel, err := telemetry.New(t.Context(), c)
 	if err != nil {
 		t.Fatal(err)
 	}

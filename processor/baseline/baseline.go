@@ -36,7 +36,7 @@ const (
 	maxGap = 35 * 24 * time.Hour
 )
 
-// State is the learned normal of one entity. The zero value has learned nothing. 216
+// State is the learned normal of one entity. The zero value has learned nothing. 232
 // bytes: it omits the number of learned windows per slot, because all from Since to Until
 // were learned, silent ones included (weights.go).
 type State struct {
@@ -45,6 +45,16 @@ type State struct {
 	Excess float32        // sum of (calls-expected)^2 - expected
 	Since  int64          // start of the first window learned, ns; 0: none
 	Until  int64          // end of the last window learned, ns
+	Today  Today          // the part of the day (UTC) of the last window
+}
+
+// Today is the part of one day (UTC) in the sums of a State. Before leaves it out, so that
+// the calls of a day do not change the judgment of that day.
+type Today struct {
+	Hour   float32 // calls of the last hour
+	Calls  float32
+	MuSq   float32
+	Excess float32
 }
 
 // slot returns the season of the window that starts at t ns.
@@ -82,9 +92,44 @@ func (s *State) Expected(t, size int64) float64 {
 }
 
 // Dispersion returns a, where the variance is mu + a*mu^2.
-func (s *State) Dispersion() float64 {
-	a := (float64(s.Excess) + priorWeight*priorDispersion) / (float64(s.MuSq) + priorWeight)
-	return min(max(a, minDispersion), maxDispersion)
+func (s *State) Dispersion() float64 { return dispersion(float64(s.Excess), float64(s.MuSq)) }
+
+func dispersion(excess, muSq float64) float64 {
+	return min(max((excess+priorWeight*priorDispersion)/(muSq+priorWeight), minDispersion), maxDispersion)
+}
+
+// Before returns Expected and Dispersion as they were learned before the day of asOf. If
+// nothing was learned before, or the last window learned is of another day, it returns
+// them as they are.
+func (s *State) Before(asOf, t, size int64) (mu, a float64) {
+	begin, last := asOf/day*day, s.Until-1
+	if s.Since >= begin || last/day != asOf/day {
+		return s.Expected(t, size), s.Dispersion()
+	}
+	grow, i, sum := 1/fade(s.Until-begin), slot(t), -float64(s.Today.Calls)
+	for k := range s.Calls {
+		sum += float64(s.Calls[k])
+	}
+	calls := float64(s.Calls[i])
+	if last/hour == t/hour {
+		calls -= float64(s.Today.Hour)
+	}
+	mean := grow * max(sum, 0) * float64(size) / allWeight(s.Since, begin)
+	mu = (grow*max(calls, 0) + shrink*mean) / (slotWeight(i, s.Since, begin)/float64(size) + shrink)
+	return mu, dispersion(float64(s.Excess-s.Today.Excess), float64(s.MuSq-s.Today.MuSq))
+}
+
+// Idle reports whether the hour of t has less than a quarter of its share of all calls.
+func (s *State) Idle(t int64) bool {
+	sum := float32(0)
+	for _, n := range s.Calls {
+		sum += n
+	}
+	share := sum * 5 / (7 * 24) // an hour of weekdays, of which a week has five
+	if weekend(t) {
+		share = sum * 2 / (7 * 24)
+	}
+	return s.Calls[slot(t)] < share/4
 }
 
 // Learn adds the window of the given size that starts at t and had count calls, and the
@@ -98,11 +143,15 @@ func (s *State) Learn(t, size, count int64) {
 		return
 	}
 	s.Skip(t, size)
+	s.turn(t)
 	mu := s.Expected(t, size)
 	s.decay(size)
 	s.vary(mu, 1, float64(count))
 	// They are spread over the window, whose older parts weigh less.
-	s.Calls[slot(t)] += float32(float64(count) * allWeight(t, t+size) / float64(size))
+	calls := float32(float64(count) * allWeight(t, t+size) / float64(size))
+	s.Calls[slot(t)] += calls
+	s.Today.Hour += calls
+	s.Today.Calls += calls
 	s.Until = t + size
 }
 
@@ -118,6 +167,7 @@ func (s *State) Skip(t, size int64) {
 	for from < t { // hour by hour: the windows of an hour share a slot
 		next := min((from/hour+1)*hour, t)
 		n := (next - from + size - 1) / size
+		s.turn(from)
 		mu := s.Expected(from, size)
 		s.decay(n * size)
 		s.vary(mu, float64(n), 0)
@@ -127,10 +177,23 @@ func (s *State) Skip(t, size int64) {
 	s.Until = t
 }
 
+// turn begins a new day, or a new hour of the day, with the window at t.
+func (s *State) turn(t int64) {
+	switch last := s.Until - 1; {
+	case t/day != last/day:
+		s.Today = Today{}
+	case t/hour != last/hour:
+		s.Today.Hour = 0
+	}
+}
+
 // vary learns the deviation of n windows with count calls each from mu.
 func (s *State) vary(mu, n, count float64) {
-	s.MuSq += float32(n * mu * mu)
-	s.Excess += float32(n * ((count-mu)*(count-mu) - mu))
+	square, excess := float32(n*mu*mu), float32(n*((count-mu)*(count-mu)-mu))
+	s.MuSq += square
+	s.Excess += excess
+	s.Today.MuSq += square
+	s.Today.Excess += excess
 }
 
 func (s *State) decay(elapsed int64) {
@@ -143,4 +206,8 @@ func (s *State) decay(elapsed int64) {
 	}
 	s.MuSq *= f
 	s.Excess *= f
+	s.Today.Hour *= f
+	s.Today.Calls *= f
+	s.Today.MuSq *= f
+	s.Today.Excess *= f
 }

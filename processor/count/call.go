@@ -37,6 +37,7 @@ type Call struct {
 	Self      bool   // the collector's own reading of a trail's file
 	Open      bool   // a ReEncrypt whose other records may show another key; see Complete
 	Unusable  bool   // it failed because the KMS key is disabled or waits for its deletion
+	Lesser    bool   // its operation does less than its class says: see cloud.Lesser
 	Network   uint32 // hash of its origin's network; 0 for none, as in calls by services of the cloud
 	Client    uint32 // hash of the calling program, without its version; 0 for none
 	Rules     rule.Set
@@ -56,6 +57,23 @@ const (
 	MaxID    = 256  // of keytrail.call.id
 	MaxNames = 8192 // of the names of its KMS keys, their aliases and its principal, together
 )
+
+// Uses reports whether the call used key material: a cryptographic operation or a new
+// grant that succeeded. Reads about keys, changes of them, and calls that were refused or
+// failed use none.
+func (c *Call) Uses() bool {
+	return c.Outcome == kms.OutcomeOK && !c.Lesser && (c.Class < kms.ClassRead || c.Class == kms.ClassGrant)
+}
+
+// Destroys reports whether the call asked to disable or destroy a KMS key or its material.
+func (c *Call) Destroys() bool {
+	return c.Class == kms.ClassDestroy && !c.Lesser && c.Key != kms.NoEntity
+}
+
+// encrypts reports whether the call encrypted data, or made a key to encrypt it with.
+func (c *Call) encrypts() bool {
+	return c.Class == kms.ClassEncrypt || c.Class == kms.ClassGenerate || c.Class == kms.ClassReencrypt
+}
 
 // Oversized reports whether c has an id or names above the bounds, and the sizes.
 func (c *Call) Oversized() (detail string, is bool) {
@@ -151,6 +169,10 @@ func FromRecord(rec *otellog.Record, c *Call) {
 	}
 	if c.Outcome != kms.OutcomeOK {
 		c.Unusable = cloud.Unusable(rec.Str(semconv.ErrorType), rec.Str(semconv.AWSErrorMessage))
+	}
+	if c.Class == kms.ClassGrant || c.Class == kms.ClassDestroy {
+		_, operation, _ := strings.Cut(rec.Str(semconv.RPCMethod), "/")
+		c.Lesser = cloud.Lesser(operation)
 	}
 	if c.Shown.Alias != "" {
 		c.changeAlias(rec.Str(semconv.RPCMethod))

@@ -3,6 +3,7 @@ package count
 import (
 	"encoding/binary"
 	"math/bits"
+	"strings"
 
 	"keytrail/schemas/cloud"
 	"keytrail/schemas/kms"
@@ -86,6 +87,10 @@ func (c *cell) count(call *Call, id wire.Sample, n int64, other, key *name) {
 	if call.Outcome != kms.OutcomeOK || call.Cross || call.Self || call.Unusable {
 		c.unusual(call, n, key)
 	}
+	uses := call.Uses()
+	if !uses {
+		c.unused(call, n, key)
+	}
 	if c.Scope == wire.ScopePrincipal && !call.Self {
 		origin(&c.Partial, call, n)
 	}
@@ -97,6 +102,9 @@ func (c *cell) count(call *Call, id wire.Sample, n int64, other, key *name) {
 	}
 	if other != nil && other.text != kms.NoEntity {
 		insert(&c.Sets[wire.SetPeers], other.hash, n)
+		if !uses {
+			insert(&c.Sets[wire.SetUnused], other.hash, n)
+		}
 	}
 	if n > 0 {
 		if i, ok := spot(&c.Partial, id); ok {
@@ -127,11 +135,39 @@ func (c *cell) unusual(call *Call, n int64, key *name) {
 	}
 }
 
+// unused adds what windows count of calls that use no key material.
+func (c *cell) unused(call *Call, n int64, key *name) {
+	if !call.Self {
+		c.add(wire.CounterUnused, n)
+	}
+	if !call.Destroys() {
+		return
+	}
+	if call.Outcome == kms.OutcomeOK {
+		c.add(wire.CounterDestroyed, n)
+	}
+	if c.Scope == wire.ScopePrincipal {
+		insert(&c.Sets[wire.SetDestroyed], key.hash, n)
+	}
+}
+
+// foreign adds the account of a KMS key to those under whose keys a principal of another
+// account encrypted.
+func (c *cell) foreign(key, who *name, n int64) {
+	if strings.HasPrefix(who.text, "account:") {
+		return // only the owner's copies of its calls are known
+	}
+	if key.owner != 0 && who.account != "" && key.owner != wire.EntityHash(who.account) {
+		insert(&c.Sets[wire.SetForeign], key.owner, n)
+	}
+}
+
 // name is the name of a KMS key or a principal, kept from one batch to the next.
 type name struct {
 	text    string
 	hash    uint64 // wire.EntityHash of text
 	account string // of a principal
+	owner   uint64 // hash of the account in the name of a KMS key; 0 for none
 }
 
 // names interns names. recent has the latest ones by their length and last characters, in
@@ -153,7 +189,10 @@ func (s *names) get(text string) *name {
 	n := s.all[text]
 	if n == nil {
 		own := string([]byte(text))
-		n = &name{own, wire.EntityHash(own), cloud.Account(own)}
+		n = &name{text: own, hash: wire.EntityHash(own), account: cloud.Account(own)}
+		if _, owner, _ := cloud.Place(own); owner != "" {
+			n.owner = wire.EntityHash(owner)
+		}
 		s.all[n.text] = n
 	}
 	s.recent[at] = n

@@ -70,10 +70,18 @@ func (t *Table) Add(c *Call, n int64) {
 	pair.key.count(c, id, n, who, nil)
 	pair.count(c, id, n, nil, nil)
 	if c.SecondKey == "" {
+		if c.encrypts() && c.Class != kms.ClassReencrypt && c.Uses() {
+			pair.principal.foreign(what, who, n)
+		}
 		return
 	}
 	what = t.names.get(c.SecondKey)
 	insert(&pair.principal.Sets[wire.SetPeers], what.hash, n)
+	if !c.Uses() {
+		insert(&pair.principal.Sets[wire.SetUnused], what.hash, n)
+	} else {
+		pair.principal.foreign(what, who, n)
+	}
 	second := t.pair(what, who, start)
 	second.key.count(c, id, n, who, nil)
 	second.count(c, id, n, nil, nil)

@@ -168,6 +168,13 @@ func (w *tally) add(c *Call, peers []string) {
 			w.counters[id]++
 		}
 	}
+	uses := c.Outcome == kms.OutcomeOK && (c.Class <= kms.ClassDerive || c.Class == kms.ClassGrant)
+	if !uses && !c.Self {
+		w.counters[wire.CounterUnused]++
+	}
+	if c.Class == kms.ClassDestroy && c.Outcome == kms.OutcomeOK && c.Key != kms.NoEntity {
+		w.counters[wire.CounterDestroyed]++
+	}
 }
 
 func TestTableCountsWhatTheCallsSay(t *testing.T) {
@@ -292,7 +299,7 @@ func TestTableCapsItsSets(t *testing.T) {
 		table.Add(&c, 1)
 	}
 	for p := range table.All() {
-		for i := range p.Sets {
+		for i := range p.Sets[:wire.SetDestroyed] {
 			if n := len(p.Sets[i].Values); n > MaxDistinct || p.Sets[i].Capped != (p.Scope == wire.ScopePrincipal) {
 				t.Fatalf("%s set %d: %d values, capped %v", p.Scope, i, n, p.Sets[i].Capped)
 			}

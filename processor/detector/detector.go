@@ -60,6 +60,8 @@ type View interface {
 	Person(principal string) bool
 	// Account returns a hash of a principal's account, or 0 without one.
 	Account(principal string) uint32
+	// Owner returns a hash of the account in the name of a KMS key, or 0 without one.
+	Owner(key string) uint32
 }
 
 // peopleFactor is how much more than a program's a person's day has to be, because people

@@ -14,7 +14,8 @@ import (
 func TestDetectorsAreUnique(t *testing.T) {
 	codes := map[string]uint8{
 		"rate": 1, "first_use": 2, "new_origin": 3, "secret_sweep": 4, "fan_out": 5, "object_sweep": 6, "object_drip": 7, "mass_destruction": 8,
-		"refusals": 9, "key_probing": 10, "unusable_key": 11, "silence": 12, "new_peers": 13, "call_drip": 14, "entity_bound": 15,
+		"refusals": 9, "key_probing": 10, "unusable_key": 11, "silence": 12, "new_peers": 13, "entity_bound": 15,
+		"key_enumeration": 16, "foreign_write": 17, "secret_drip": 18, // 14 was call_drip
 	}
 	names, used := map[string]bool{}, map[uint8]string{}
 	for _, d := range detector.All {

@@ -17,8 +17,11 @@ var FanOut = Detector{"fan_out", 5, anomaly.KindFanOut, []string{"T1526", "T1078
 
 func judgeFanOut(v View, ent *entity.Entity, w *entity.Window) (Finding, bool) {
 	s, set, high := v.Settings(), &w.Sets[wire.SetPeers], ent.High[wire.SetPeers]
-	n := len(set.Values)
-	if ent.Scope == wire.ScopePair || ent.Key == kms.NoEntity || n < s.FanOut ||
+	if ent.Scope == wire.ScopePair || ent.Key == kms.NoEntity || len(set.Values) < s.FanOut {
+		return Finding{}, false
+	}
+	n := len(w.Used())
+	if n < s.FanOut ||
 		!ent.WatchedFor(w.Start, int64(s.WarmUp)) || float64(n) < s.FanOutFactor*float64(high) {
 		return Finding{}, false
 	}

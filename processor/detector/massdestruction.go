@@ -6,24 +6,31 @@ import (
 	"keytrail/processor/anomaly"
 	"keytrail/processor/count"
 	"keytrail/processor/entity"
-	"keytrail/schemas/kms"
 	"keytrail/schemas/wire"
 )
 
-// MassDestruction asks: does one principal disable, delete or otherwise destroy several KMS
-// keys, or their material, within one window? It needs no history.
+// MassDestruction asks: does one principal disable several KMS keys, or delete them or their
+// material, within one window, or try to? Aliases and key stores are no keys. It needs no
+// history.
 var MassDestruction = Detector{
 	"mass_destruction", 8, anomaly.KindFanOut, []string{"T1485", "T1489"}, hour, judgeMassDestruction,
 }
 
 func judgeMassDestruction(v View, ent *entity.Entity, w *entity.Window) (Finding, bool) {
-	calls := count.Get(&w.Partial, wire.CounterClass+wire.CounterID(kms.ClassDestroy))
-	set := &w.Sets[wire.SetPeers]
-	if ent.Scope != wire.ScopePrincipal || calls < 3 || len(set.Values) < 3 {
+	set, done := &w.Sets[wire.SetDestroyed], count.Get(&w.Partial, wire.CounterDestroyed)
+	if ent.Scope != wire.ScopePrincipal || len(set.Values) < 3 {
 		return Finding{}, false
 	}
-	return Finding{Score: 10, Observed: float64(calls), Reason: fmt.Sprintf(
-		"%s asked %d times to disable or delete KMS keys, their material, aliases or stores in %s, "+
-			"and named %s different keys in that time; none are expected, whatever came before.",
-		ent.Principal, calls, anomaly.Span(v.Size()), atLeast(len(set.Values), set.Capped))}, true
+	asked, keys := sum(set), atLeast(len(set.Values), set.Capped)
+	score, what := 10.0, fmt.Sprintf("called for the disabling or the deletion of %s different KMS keys, or of their "+
+		"material, in %s: %s, of which %d succeeded", keys, anomaly.Span(v.Size()), callCount(asked), done)
+	if done < 3 {
+		score = 8
+	}
+	if done == 0 {
+		what = fmt.Sprintf("tried to disable or delete %s different KMS keys, or their material, in %s: %s, none of which "+
+			"succeeded", keys, anomaly.Span(v.Size()), callCount(asked))
+	}
+	return Finding{Score: score, Observed: float64(asked), Reason: fmt.Sprintf(
+		"%s %s; none are expected, whatever came before.", ent.Principal, what)}, true
 }

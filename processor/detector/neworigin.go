@@ -39,18 +39,27 @@ func judgeNewOrigin(v View, ent *entity.Entity, w *entity.Window) (Finding, bool
 	case calls == 0:
 		return Finding{}, false
 	case programs > 0 && few && len(h.Clients) <= 2:
-		score, with = 8, ", with a program that it never used"
+		score, with = 8, ", with a program that "+never(h.Clients)
 	case programs > 0:
-		score, with = 7, ", with a program that it never used"
+		score, with = 7, ", with a program that "+never(h.Clients)
 	case calls > 1 && few && !v.Person(ent.Principal) && ent.WatchedFor(w.Start, 2*warm) && sum(networks) > calls:
-		with = ", beside others from one that it did use"
+		with = ", beside others from one that it has used before"
 	default:
 		return Finding{}, false
 	}
 	return Finding{Score: score, Observed: float64(calls), Reason: fmt.Sprintf(
-		"%s: %s in %s from a network that it never used%s (probability %s); %s and %s were seen since %s.",
-		ent.Principal, callCount(calls), anomaly.Span(v.Size()), with, rarity(ent.Since, w.Start, v.Size()),
+		"%s: %s in %s from a network that %s%s (probability %s); %s and %s were seen since %s.",
+		ent.Principal, callCount(calls), anomaly.Span(v.Size()), never(h.Networks), with, rarity(ent.Since, w.Start, v.Size()),
 		Several(len(h.Networks), "network"), Several(len(h.Clients), "program"), date(ent.Since))}, true
+}
+
+// never says that a network or a program is none of those known, of which the oldest are
+// forgotten.
+func never(known []uint32) string {
+	if len(known) >= entity.MaxKnown {
+		return fmt.Sprintf("is none of its last %d", entity.MaxKnown)
+	}
+	return "it never used"
 }
 
 // sum returns the calls of all values of a set.

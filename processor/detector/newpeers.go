@@ -24,26 +24,27 @@ func judgeNewPeers(v View, ent *entity.Entity, w *entity.Window) (Finding, bool)
 	if ent.Scope == wire.ScopePair || ent.Key == kms.NoEntity || !ent.WatchedFor(w.Start, int64(s.WarmUp)) {
 		return Finding{}, false
 	}
-	h, n, what := &ent.Habits, 0, "used %d KMS keys that it never used before in %s; it is known to use %d"
-	seen := len(h.Keys)
+	h, n, what := &ent.Habits, 0, "used %d KMS keys that it never used before in %s"
 	switch {
 	case ent.Scope == wire.ScopeKey && h.FreshAt == w.Start:
-		n, what = h.Fresh, "was used by %d principals that never used it before in %s; %d had used it"
-		seen = h.Users - n
-	case ent.Scope == wire.ScopePrincipal && seen < entity.MaxKeys:
-		n = unknown(h.Keys, &w.Sets[wire.SetPeers])
+		n, what = h.Fresh, "was used by %d principals that never used it before in %s"
+		if len(h.Families) > 0 {
+			what = "was used by %d principals of no known family that never used it before in %s"
+		}
+	case ent.Scope == wire.ScopePrincipal && len(h.Keys) < entity.MaxKeys && len(w.Sets[wire.SetPeers].Values) >= s.NewPeers:
+		n = unknown(h.Keys, w.Used())
 	}
 	if n < s.NewPeers {
 		return Finding{}, false
 	}
 	return Finding{Score: min(6+float64(n-s.NewPeers)/4, 9), Observed: float64(n), Expected: 0, Reason: fmt.Sprintf(
-		"%s "+what+", since %s (probability %s).", subject(v, ent, w), n, anomaly.Span(v.Size()), seen, date(ent.Since),
+		"%s "+what+"; watched since %s (probability %s).", subject(v, ent, w), n, anomaly.Span(v.Size()), date(ent.Since),
 		rarity(ent.Since, w.Start, v.Size()))}, true
 }
 
 // unknown returns how many values of a set are not known.
-func unknown(known []uint32, s *wire.Set) (n int) {
-	for _, v := range s.Values {
+func unknown(known []uint32, values []wire.HashCount) (n int) {
+	for _, v := range values {
 		if !slices.Contains(known, uint32(v.Hash)) {
 			n++
 		}

@@ -25,7 +25,7 @@ func judgeObjectDrip(v View, ent *entity.Entity, w *entity.Window) (Finding, boo
 		return Finding{}, false
 	}
 	s := v.Settings()
-	n, high, factor := o.With(w), o.Top(w.Start), s.FanOutFactor
+	n, high, factor := o.With(w.Start, &w.Sets[wire.SetObjects]), o.Top(w.Start), s.FanOutFactor
 	if v.Person(ent.Principal) {
 		factor *= peopleFactor
 	}
@@ -34,7 +34,7 @@ func judgeObjectDrip(v View, ent *entity.Entity, w *entity.Window) (Finding, boo
 	}
 	score := min(6+math.Log2(n/max(high, 1))/2, 9)
 	return Finding{Score: score, Observed: math.Round(n), Expected: math.Round(high), Reason: fmt.Sprintf(
-		"%s has touched about %.0f different objects since midnight (UTC); the most on any day of the last weeks was %.0f "+
+		"%s has made calls for about %.0f different objects since midnight (UTC); the most on any day of the last weeks was %.0f "+
 			"(probability below 1 in %d days); watched since %s.",
 		ent.Principal, n, high, o.Days+1, date(ent.Since))}, true
 }

@@ -26,6 +26,6 @@ func judgeObjectSweep(v View, ent *entity.Entity, w *entity.Window) (Finding, bo
 		return Finding{}, false
 	}
 	return Finding{Score: byFactor(n, high), Observed: float64(n), Expected: float64(high), Reason: fmt.Sprintf(
-		"%s touched %s different objects in %s; %s.",
-		ent.Principal, atLeast(n, set.Capped), anomaly.Span(v.Size()), most(ent, w, high, v.Size()))}, true
+		"%s %s %s different objects in %s; %s.",
+		ent.Principal, touched(w), atLeast(n, set.Capped), anomaly.Span(v.Size()), most(ent, w, high, v.Size()))}, true
 }

@@ -21,6 +21,6 @@ func judgeSecretSweep(v View, ent *entity.Entity, w *entity.Window) (Finding, bo
 		return Finding{}, false
 	}
 	return Finding{Score: 8, Observed: float64(n), Expected: float64(high), Reason: fmt.Sprintf(
-		"%s touched %s different secrets or parameters in %s; %s.",
-		ent.Principal, atLeast(n, set.Capped), anomaly.Span(v.Size()), most(ent, w, high, v.Size()))}, true
+		"%s %s %s different secrets or parameters in %s; %s.",
+		ent.Principal, touched(w), atLeast(n, set.Capped), anomaly.Span(v.Size()), most(ent, w, high, v.Size()))}, true
 }

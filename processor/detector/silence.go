@@ -74,8 +74,8 @@ func Silent(v View, key *entity.Entity, w *entity.Window, m Missing) Finding {
 	}
 	p := math.Exp(m.LogP)
 	return Finding{Score: min(max(surprise(p), 6), 9), Observed: 0, Expected: m.Calls, Reason: fmt.Sprintf(
-		"%s: no calls since %s, where %s are expected by %s (probability %s); %s; learned since %s.",
-		subject(v, key, w), date(m.Since), expected(m.Calls), date(w.Start+v.Size()), likelihood(p), longest,
+		"%s: not used since %s, where %s are expected by %s (probability %s); %s; learned since %s.",
+		subject(v, key, w), date(m.Since), expected(m.Calls)+" uses", date(w.Start+v.Size()), likelihood(p), longest,
 		date(key.Since))}
 }
 

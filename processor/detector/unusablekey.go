@@ -23,6 +23,6 @@ func judgeUnusableKey(v View, ent *entity.Entity, w *entity.Window) (Finding, bo
 		return Finding{}, false
 	}
 	return Finding{Score: 6, Observed: float64(n), Expected: 0, Reason: fmt.Sprintf(
-		"%s is disabled or waits for its deletion, and was used all the same: %s failed in %s, where none are expected.",
+		"%s is disabled or waits for its deletion: %s failed for that reason in %s, where none are expected.",
 		subject(v, ent, w), callCount(n), anomaly.Span(v.Size()))}, true
 }

@@ -5,6 +5,7 @@ import (
 	"strings"
 	"time"
 
+	"keytrail/processor/count"
 	"keytrail/processor/entity"
 	"keytrail/schemas/cloud"
 	"keytrail/schemas/kms"
@@ -49,11 +50,33 @@ func expected(mu float64) string {
 
 func date(ns int64) string { return time.Unix(0, ns).UTC().Format("2006-01-02 15:04Z") }
 
-func callCount(n int64) string {
+func callCount(n int64) string { return several(n, "call") }
+
+// several writes a number of things: "1 use", "2 uses".
+func several(n int64, thing string) string {
 	if n == 1 {
-		return "1 call"
+		return "1 " + thing
 	}
-	return fmt.Sprintf("%d calls", n)
+	return fmt.Sprintf("%d %ss", n, thing)
+}
+
+// refused says how tries to use a KMS key ended, none of which succeeded.
+func refused(w *entity.Window, tries int64) string {
+	switch denied := count.Get(&w.Partial, wire.CounterDenied); {
+	case denied == 0:
+		return "failed"
+	case denied >= tries && count.Get(&w.Partial, wire.CounterFailed) == 0:
+		return "was refused"
+	}
+	return "was refused or failed"
+}
+
+// touched is the verb for the objects of a window's calls.
+func touched(w *entity.Window) string {
+	if count.Get(&w.Partial, wire.CounterDenied)+count.Get(&w.Partial, wire.CounterFailed) > 0 {
+		return "made calls, not all of which succeeded, for"
+	}
+	return "touched"
 }
 
 func atLeast(n int, capped bool) string {
@@ -96,9 +119,4 @@ func most(ent *entity.Entity, w *entity.Window, high int, size int64) string {
 }
 
 // Several writes a number of things: "1 network", "2 networks".
-func Several(n int, thing string) string {
-	if n == 1 {
-		return "1 " + thing
-	}
-	return fmt.Sprintf("%d %ss", n, thing)
-}
+func Several(n int, thing string) string { return several(int64(n), thing) }

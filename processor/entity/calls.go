@@ -35,13 +35,13 @@ func (c *Calls) add(w *Window) {
 		}
 		c.Day, c.Today = today, 0
 	}
-	c.Today += float32(w.ToJudge())
+	c.Today += float32(w.Uses())
 }
 
 // With returns the calls of the day of w and of the day before so far, including those of
 // w.
 func (c *Calls) With(w *Window) float64 {
-	n := float64(w.ToJudge())
+	n := float64(w.Uses())
 	switch w.Start/eventtime.Day - c.Day {
 	case 0:
 		n += float64(c.Today) + float64(c.Before)

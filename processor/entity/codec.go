@@ -78,6 +78,7 @@ func appendBaseline(e *wire.Encoder, b *baseline.State) {
 	e.Time(b.Until)
 	e.Float(b.MuSq)
 	e.Float(b.Excess)
+	floats(e, b.Today.Hour, b.Today.Calls, b.Today.MuSq, b.Today.Excess)
 	used := uint64(0)
 	for i, calls := range b.Calls {
 		if calls != 0 {
@@ -97,6 +98,7 @@ func decodeBaseline(d *wire.Decoder, b *baseline.State) {
 		return
 	}
 	b.Until, b.MuSq, b.Excess = d.Time(), d.Float(), d.Float()
+	b.Today = baseline.Today{Hour: d.Float(), Calls: d.Float(), MuSq: d.Float(), Excess: d.Float()}
 	used := d.Uint()
 	for i := range b.Calls {
 		if used&(1<<i) != 0 {

@@ -11,13 +11,19 @@ const (
 	hasObjects
 	hasOngoing
 	hasCalls
+	hasUsed // alone: it is the bit
+	hasTried
+	hasFamilies
+	hasForeign
+	hasSecrets
 )
 
 func appendHabits(e *wire.Encoder, h *Habits) {
 	has := uint64(0)
 	for i, there := range [...]bool{
 		h.Tops != Tops{}, h.Gap != 0, h.Users != 0 || len(h.Accounts) > 0, len(h.Networks)+len(h.Clients)+len(h.Keys) > 0,
-		h.Objects.Bits != nil, len(h.Ongoing) > 0, h.Calls != Calls{},
+		h.Objects.Bits != nil, len(h.Ongoing) > 0, h.Calls != Calls{}, h.Used, h.Tried, len(h.Families) > 0,
+		len(h.Foreign) > 0, h.Secrets.Bits != nil,
 	} {
 		if there {
 			has |= 1 << i
@@ -29,6 +35,8 @@ func appendHabits(e *wire.Encoder, h *Habits) {
 		e.Int(t.Day)
 		e.Uint(uint64(t.Days))
 		floats(e, t.Today, t.Both, t.One.Mean, t.One.Squares, t.Two.Mean, t.Two.Squares)
+		e.Int(t.Hour)
+		floats(e, t.This, t.Last, t.Hours, t.Long.Mean, t.Long.Squares)
 	}
 	if has&hasGap != 0 {
 		e.Float(h.Gap)
@@ -45,11 +53,20 @@ func appendHabits(e *wire.Encoder, h *Habits) {
 		appendHashes(e, h.Keys)
 	}
 	if has&hasObjects != 0 {
-		o := &h.Objects
-		e.Int(o.Day)
-		e.Uint(uint64(o.Days))
-		e.Float(o.Peak)
-		appendBitmap(e, o.Bits)
+		appendObjects(e, &h.Objects)
+	}
+	if has&hasFamilies != 0 {
+		e.Uint(uint64(len(h.Families)))
+		for _, f := range h.Families {
+			e.Uint(uint64(f.Name))
+			e.Uint(uint64(f.Members))
+		}
+	}
+	if has&hasForeign != 0 {
+		appendHashes(e, h.Foreign)
+	}
+	if has&hasSecrets != 0 {
+		appendObjects(e, &h.Secrets)
 	}
 	if has&hasCalls != 0 {
 		c := &h.Calls
@@ -63,12 +80,26 @@ func appendHabits(e *wire.Encoder, h *Habits) {
 			e.Uint(uint64(o.Code))
 			e.Time(o.Start)
 			e.Time(o.Last)
+			e.Time(o.Said)
+			floats(e, o.Observed, o.Score)
 		}
 	}
 }
 
+func appendObjects(e *wire.Encoder, o *Objects) {
+	e.Int(o.Day)
+	e.Uint(uint64(o.Days))
+	e.Float(o.Peak)
+	appendBitmap(e, o.Bits)
+}
+
+func decodeObjects(d *wire.Decoder, most int) Objects {
+	return Objects{Day: d.Int(), Days: int(d.Uint()), Peak: d.Float(), Bits: decodeBitmap(d, most)}
+}
+
 func decodeHabits(d *wire.Decoder, h *Habits) {
 	has := d.Uint()
+	h.Used, h.Tried = has&hasUsed != 0, has&hasTried != 0
 	if has&hasTops != 0 {
 		decodeTops(d, &h.Tops)
 	}
@@ -82,14 +113,25 @@ func decodeHabits(d *wire.Decoder, h *Habits) {
 		h.Networks, h.Clients, h.Keys = decodeHashes(d), decodeHashes(d), decodeHashes(d)
 	}
 	if has&hasObjects != 0 {
-		h.Objects = Objects{Day: d.Int(), Days: int(d.Uint()), Peak: d.Float(), Bits: decodeBitmap(d)}
+		h.Objects = decodeObjects(d, MaxObjects)
+	}
+	if has&hasFamilies != 0 {
+		for n := d.Count(); n > 0 && d.Err() == nil; n-- {
+			h.Families = append(h.Families, Family{uint32(d.Uint()), int(d.Uint())})
+		}
+	}
+	if has&hasForeign != 0 {
+		h.Foreign = decodeHashes(d)
+	}
+	if has&hasSecrets != 0 {
+		h.Secrets = decodeObjects(d, MaxSecrets)
 	}
 	if has&hasCalls != 0 {
 		decodeCalls(d, &h.Calls)
 	}
 	if has&hasOngoing != 0 {
 		for n := d.Count(); n > 0 && d.Err() == nil; n-- {
-			h.Ongoing = append(h.Ongoing, Ongoing{uint8(d.Uint()), d.Time(), d.Time()})
+			h.Ongoing = append(h.Ongoing, Ongoing{uint8(d.Uint()), d.Time(), d.Time(), d.Time(), d.Float(), d.Float()})
 		}
 	}
 }
@@ -103,6 +145,7 @@ func floats(e *wire.Encoder, list ...float32) {
 func decodeTops(d *wire.Decoder, t *Tops) {
 	t.Day, t.Days, t.Today, t.Both = d.Int(), int(d.Uint()), d.Float(), d.Float()
 	t.One, t.Two = decodeUsual(d), decodeUsual(d)
+	t.Hour, t.This, t.Last, t.Hours, t.Long = d.Int(), d.Float(), d.Float(), d.Float(), decodeUsual(d)
 }
 
 func decodeCalls(d *wire.Decoder, c *Calls) {
@@ -142,8 +185,8 @@ func appendBitmap(e *wire.Encoder, bitmap []uint64) {
 	}
 }
 
-func decodeBitmap(d *wire.Decoder) []uint64 {
-	bitmap := make([]uint64, words)
+func decodeBitmap(d *wire.Decoder, most int) []uint64 {
+	bitmap := make([]uint64, most/64)
 	used := d.Uint()
 	for i := range bitmap {
 		if used&(1<<i) != 0 {

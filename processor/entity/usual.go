@@ -4,6 +4,7 @@ import (
 	"math"
 
 	"keytrail/processor/baseline"
+	"keytrail/processor/eventtime"
 )
 
 // Usual is the distribution of a daily value of an entity, such as the most calls in a
@@ -65,7 +66,8 @@ func (u *Usual) learn(v float64, days int, most float64) {
 	u.Squares = float32(usualFade*float64(u.Squares) + off*(x-float64(u.Mean)))
 }
 
-// Tops are the most calls in a window, by days (UTC). The zero value has learned nothing.
+// Tops are the most uses in a window, in two, and in two hours, by days (UTC). The zero
+// value has learned nothing.
 type Tops struct {
 	Day   int64   // the last day with calls, in days since 1970; 0: none yet
 	Days  int     // days with calls before it
@@ -73,10 +75,48 @@ type Tops struct {
 	Both  float32 // most calls in two windows of Day in a row
 	One   Usual   // the most calls in a window, on the days before Day
 	Two   Usual   // the same in two windows in a row
+
+	Hour       int64   // the last hour with uses, in hours since 1970
+	This, Last float32 // uses of Hour, and of the hour before it
+	Hours      float32 // most in two hours of Day in a row
+	Long       Usual   // the same, on the days before Day
 }
 
-// Add adds a window's calls of a day, and those of it and the previous window.
-func (t *Tops) Add(today int64, one, two float64) {
+// Clock is a span of time over which uses are counted.
+type Clock uint8
+
+// The clocks.
+const (
+	OneWindow Clock = iota
+	TwoWindows
+	TwoHours // clock hours: the one that goes on, and the one before it
+)
+
+// InHours returns the uses in the hour of the window at start so far and in the hour
+// before, with the window's own; ok is false for a window before the last hour.
+func (t *Tops) InHours(start int64, one float64) (n float64, ok bool) {
+	switch start/eventtime.Hour - t.Hour {
+	case 0:
+		return one + float64(t.This) + float64(t.Last), true
+	case 1:
+		return one + float64(t.This), true
+	}
+	return one, start/eventtime.Hour > t.Hour
+}
+
+// Add adds the uses of the window at start, and those of it and the previous window.
+func (t *Tops) Add(start int64, one, two float64) {
+	today, hour := start/eventtime.Day, start/eventtime.Hour
+	switch {
+	case hour < t.Hour: // late
+	case hour > t.Hour:
+		if t.Last = 0; hour == t.Hour+1 {
+			t.Last = t.This
+		}
+		t.Hour, t.This = hour, float32(one)
+	default:
+		t.This += float32(one)
+	}
 	switch {
 	case t.Day == 0:
 		t.Day = today
@@ -86,18 +126,23 @@ func (t *Tops) Add(today int64, one, two float64) {
 		const most = 4
 		t.One.learn(float64(t.Today), t.Days, most)
 		t.Two.learn(float64(t.Both), t.Days, most)
+		t.Long.learn(float64(t.Hours), t.Days, most)
 		t.Days++
-		t.Day, t.Today, t.Both = today, 0, 0
+		t.Day, t.Today, t.Both, t.Hours = today, 0, 0, 0
 	}
 	t.Today, t.Both = max(t.Today, float32(one)), max(t.Both, float32(two))
+	t.Hours = max(t.Hours, t.This+t.Last)
 }
 
-// Of returns the usual top of one window, or of two, and the number of days it was
-// learned on. On its first day an entity has only that day.
-func (t *Tops) Of(two bool) (u Usual, days int) {
+// Of returns the usual top of a clock, and the number of days it was learned on. On its
+// first day an entity has only that day.
+func (t *Tops) Of(c Clock) (u Usual, days int) {
 	u, top := t.One, t.Today
-	if two {
+	switch c {
+	case TwoWindows:
 		u, top = t.Two, t.Both
+	case TwoHours:
+		u, top = t.Long, t.Hours
 	}
 	if t.Days > 0 {
 		return u, t.Days

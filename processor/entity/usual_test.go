@@ -1,6 +1,7 @@
 package entity
 
 import (
+	"keytrail/processor/eventtime"
 	"math"
 	"math/rand/v2"
 	"testing"
@@ -45,17 +46,17 @@ func TestUsualOfEqualDays(t *testing.T) {
 // On its first day an entity knows that day; late windows change no top.
 func TestTops(t *testing.T) {
 	var h Tops
-	h.Add(100, 10, 15)
-	h.Add(100, 5, 20)
-	if u, days := h.Of(false); days != 1 || math.Abs(u.Level()-10) > 1e-4 {
+	h.Add(100*eventtime.Day, 10, 15)
+	h.Add(100*eventtime.Day, 5, 20)
+	if u, days := h.Of(OneWindow); days != 1 || math.Abs(u.Level()-10) > 1e-4 {
 		t.Errorf("the first day: %g of %d days", u.Level(), days)
 	}
-	if u, _ := h.Of(true); math.Abs(u.Level()-20) > 1e-4 {
+	if u, _ := h.Of(TwoWindows); math.Abs(u.Level()-20) > 1e-4 {
 		t.Errorf("two windows of the first day: %g", u.Level())
 	}
-	h.Add(101, 1, 1)
-	h.Add(100, 1000, 1000)
-	if u, days := h.Of(false); days != 1 || math.Abs(u.Level()-10) > 1e-4 || h.Today != 1 {
+	h.Add(101*eventtime.Day, 1, 1)
+	h.Add(100*eventtime.Day, 1000, 1000)
+	if u, days := h.Of(OneWindow); days != 1 || math.Abs(u.Level()-10) > 1e-4 || h.Today != 1 {
 		t.Errorf("the second day: %g of %d days, top %g", u.Level(), days, h.Today)
 	}
 }

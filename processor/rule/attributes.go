@@ -10,4 +10,8 @@ var Attributes = []string{
 	semconv.KeytrailAttestationDebugMode, semconv.AWSKMSGrantGranteePrincipal, semconv.AWSKMSGrantOperations,
 	semconv.AWSKMSKeyAccountID, semconv.AWSKMSPendingWindowDays, semconv.AWSKMSPolicyLockoutCheckBypassed,
 	semconv.KeytrailPolicyPublic, semconv.AWSPrincipalType, semconv.RPCMethod, semconv.TLSProtocolVersion,
+	semconv.KeytrailPolicyAccounts, semconv.AWSKMSCustomKeyStoreType, semconv.AWSKMSKeyOrigin, semconv.AWSKMSAliasARN,
+	semconv.AWSKMSKeyARN, semconv.AWSKMSReplicaRegion, semconv.AWSKMSGrantSourceARN, semconv.AWSCloudTrailS3Bucket,
+	semconv.AWSKMSRotationPeriodDays, semconv.AWSKMSMaterialImportType, semconv.AWSKMSMaterialExpirationModel,
+	semconv.KeytrailVia,
 }

@@ -77,8 +77,7 @@ var All = [...]Rule{
 		What: func(rec *otellog.Record) string { return "deleted " + trailName(rec) }},
 	{Name: "key_material_imported", Score: 6, Techniques: []string{"T1486", "T1608.003"},
 		classes: []kms.Class{kms.ClassManage}, match: is("ImportKeyMaterial"),
-		What: says("imported key material: whoever has a copy of it can read what the key encrypts, " +
-			"and can take the key away")},
+		What: imported},
 	{Name: "policy_changed", Score: 4, Techniques: []string{"T1098", "T1548", "T1562"},
 		classes: []kms.Class{kms.ClassPolicy}, match: plainPolicy, What: says("changed the key's policy")},
 	{Name: "enclave_in_debug_mode", Score: 8, Techniques: []string{"T1622", "T1005"},
@@ -112,6 +111,93 @@ var All = [...]Rule{
 			}
 			return "set trail " + trailName(rec) + " to record " + what + " not recorded there"
 		}},
+	{Name: "external_key_store", Score: 8, Techniques: []string{"T1486", "T1485"},
+		classes: []kms.Class{kms.ClassManage}, match: func(rec *otellog.Record) bool {
+			return rec.Str(semconv.AWSKMSCustomKeyStoreType) == externalStore || rec.Str(semconv.AWSKMSKeyOrigin) == externalStore
+		},
+		What: func(rec *otellog.Record) string {
+			what := "created a KMS key"
+			if rec.Str(semconv.AWSKMSCustomKeyStoreType) != "" {
+				what = "created a store for KMS keys"
+			}
+			return what + " with its key material outside AWS: its owner can withdraw it, and the data under it with it"
+		}},
+	{Name: "custom_key_store", Score: 6, Techniques: []string{"T1486", "T1489"},
+		classes: []kms.Class{kms.ClassManage, kms.ClassDestroy}, match: func(rec *otellog.Record) bool {
+			return is("UpdateCustomKeyStore", "DisconnectCustomKeyStore", "DeleteCustomKeyStore")(rec) ||
+				is("CreateCustomKeyStore")(rec) && rec.Str(semconv.AWSKMSCustomKeyStoreType) != externalStore
+		},
+		What: func(rec *otellog.Record) string {
+			return "called " + operation(rec) + ": keys in a custom key store can be used only while it is connected and unchanged"
+		}},
+	{Name: "key_without_material", Score: 4, Techniques: []string{"T1486", "T1608.003"},
+		classes: []kms.Class{kms.ClassManage}, match: func(rec *otellog.Record) bool {
+			return is("CreateKey")(rec) && rec.Str(semconv.AWSKMSKeyOrigin) == "EXTERNAL"
+		},
+		What: says("created a KMS key for imported key material, of which copies may exist elsewhere")},
+	{Name: "alias_moved", Score: 6, Techniques: []string{"T1098", "T1486"},
+		classes: []kms.Class{kms.ClassManage}, match: is("UpdateAlias"),
+		What: func(rec *otellog.Record) string {
+			return "moved alias " + rec.Str(semconv.AWSKMSAliasARN) + " to KMS key " + rec.Str(semconv.AWSKMSKeyARN) +
+				": what names the alias uses that key from now on"
+		}},
+	{Name: "key_replicated", Score: 6, Techniques: []string{"T1098", "T1537"},
+		classes: []kms.Class{kms.ClassReplicate}, match: is("ReplicateKey"),
+		What: func(rec *otellog.Record) string {
+			return "replicated the key to Region " + rec.Str(semconv.AWSKMSReplicaRegion) +
+				": its data can be read there, under another key policy"
+		}},
+	{Name: "policy_for_other_account", Score: 8, Techniques: []string{"T1098", "T1486"},
+		classes: []kms.Class{kms.ClassPolicy}, match: namesOther,
+		What: func(rec *otellog.Record) string {
+			list := rec.Get(semconv.KeytrailPolicyAccounts).Strs
+			if len(list) == 1 {
+				return "set a key policy that lets in principals of account " + list[0]
+			}
+			return "set a key policy that lets in principals of accounts " + strings.Join(list, ", ")
+		}},
+	{Name: "service_grant_without_source", Score: 4, Techniques: []string{"T1098"},
+		classes: []kms.Class{kms.ClassGrant}, match: serviceGrant,
+		What: func(rec *otellog.Record) string {
+			return "granted service " + rec.Str(semconv.AWSKMSGrantGranteePrincipal) +
+				" the use of the key for any resource: the grant has no SourceArn"
+		}},
+	{Name: "trail_moved", BlindSpot: true, Score: 8, Techniques: []string{"T1562.008"},
+		classes: trail, match: func(rec *otellog.Record) bool {
+			return is("UpdateTrail")(rec) && rec.Str(semconv.AWSCloudTrailS3Bucket) != ""
+		},
+		What: func(rec *otellog.Record) string {
+			return "set trail " + trailName(rec) + " to deliver to bucket " + rec.Str(semconv.AWSCloudTrailS3Bucket) +
+				": who reads another bucket gets no more events of it"
+		}},
+	{Name: "rotation_changed", Score: 4, Techniques: []string{"T1562", "T1098"},
+		classes: []kms.Class{kms.ClassRotate}, match: func(rec *otellog.Record) bool {
+			return is("RotateKeyOnDemand")(rec) || is("EnableKeyRotation")(rec) && rec.Get(semconv.AWSKMSRotationPeriodDays) != nil
+		},
+		What: func(rec *otellog.Record) string {
+			if a := rec.Get(semconv.AWSKMSRotationPeriodDays); a != nil {
+				return fmt.Sprintf("set the key to rotate every %d days", a.Int)
+			}
+			return "rotated the key on demand"
+		}},
+}
+
+// externalStore is the type of a key store, and the origin of a key, outside AWS.
+const externalStore = "EXTERNAL_KEY_STORE"
+
+// imported says what key material was imported, and what follows.
+func imported(rec *otellog.Record) string {
+	what := "imported key material"
+	switch rec.Str(semconv.AWSKMSMaterialImportType) {
+	case "NEW_KEY_MATERIAL":
+		what = "imported new key material into the key"
+	case "EXISTING_KEY_MATERIAL":
+		what = "imported the key's former key material again"
+	}
+	if rec.Str(semconv.AWSKMSMaterialExpirationModel) == "KEY_MATERIAL_EXPIRES" {
+		what += ", which expires"
+	}
+	return what + ": whoever has a copy of it can read what the key encrypts, and can take the key away"
 }
 
 // reduced says, by what a trail still records of AWS KMS, what it does not.
@@ -158,8 +244,24 @@ func trailName(rec *otellog.Record) string {
 // plainPolicy reports whether a key's policy was put by anybody but an AWS service, and
 // no other rule judges it worse.
 func plainPolicy(rec *otellog.Record) bool {
-	return operation(rec) == "PutKeyPolicy" && rec.Str(semconv.AWSPrincipalType) != "AWSService" &&
+	return operation(rec) == "PutKeyPolicy" && rec.Str(semconv.AWSPrincipalType) != "AWSService" && !namesOther(rec) &&
 		!isTrue(semconv.KeytrailPolicyPublic)(rec) && !isTrue(semconv.AWSKMSPolicyLockoutCheckBypassed)(rec)
+}
+
+// namesOther reports whether a key's policy lets in another account by its name. One that
+// lets in everybody is worse, and policy_public finds it.
+func namesOther(rec *otellog.Record) bool {
+	a := rec.Get(semconv.KeytrailPolicyAccounts)
+	return operation(rec) == "PutKeyPolicy" && a != nil && len(a.Strs) > 0 && !isTrue(semconv.KeytrailPolicyPublic)(rec)
+}
+
+// serviceGrant reports whether a principal grants a service the use of a key for every
+// resource. A service that makes a grant for itself is everyday.
+func serviceGrant(rec *otellog.Record) bool {
+	return operation(rec) == "CreateGrant" && rec.Str(semconv.KeytrailVia) == kms.Direct &&
+		rec.Str(semconv.AWSPrincipalType) != "AWSService" &&
+		cloud.Actor(rec.Str(semconv.AWSKMSGrantGranteePrincipal)) == kms.ActorService &&
+		rec.Str(semconv.AWSKMSGrantSourceARN) == ""
 }
 
 // foreignGrant reports whether a grant's grantee is a principal of another

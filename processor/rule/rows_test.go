@@ -82,17 +82,18 @@ func TestRowC8MaterialLossIsFound(t *testing.T) {
 	matches(t, event("kms", "ImportKeyMaterial", `{"keyId":"a","expirationModel":"KEY_MATERIAL_EXPIRES","validTo":"Mar 3, 2027, 12:00:00 AM"}`, ""), "key_material_imported")
 }
 
-// TestRowC11RotationOffIsFound: turning rotation off is found; turning it on and rotating are not.
+// TestRowC11RotationOffIsFound: turning rotation off, another period and a rotation on demand are found; turning it on is not.
 func TestRowC11RotationOffIsFound(t *testing.T) {
 	matches(t, event("kms", "DisableKeyRotation", `{"keyId":"a"}`, ""), "rotation_disabled")
-	matches(t, event("kms", "EnableKeyRotation", `{"keyId":"a","rotationPeriodInDays":180}`, ""))
-	matches(t, event("kms", "RotateKeyOnDemand", `{"keyId":"a"}`, ""))
+	matches(t, event("kms", "EnableKeyRotation", `{"keyId":"a"}`, ""))
+	matches(t, event("kms", "EnableKeyRotation", `{"keyId":"a","rotationPeriodInDays":180}`, ""), "rotation_changed")
+	matches(t, event("kms", "RotateKeyOnDemand", `{"keyId":"a"}`, ""), "rotation_changed")
 }
 
-// TestRowA17ForeignGrantIsFound: a grant to a principal of another account is found; one to a service or within the account is not.
+// TestRowA17ForeignGrantIsFound: a grant to a principal of another account is found, and one to a service for any resource; one within the account is not.
 func TestRowA17ForeignGrantIsFound(t *testing.T) {
 	matches(t, event("kms", "CreateGrant", grant("arn:aws:iam::444455556666:role/r"), ""), "grant_to_other_account")
 	matches(t, event("kms", "CreateGrant", grant("arn:aws:iam::111122223333:role/r"), ""))
-	matches(t, event("kms", "CreateGrant", grant("chimevoiceconnector.eu-central-1.amazonaws.com"), ""))
+	matches(t, event("kms", "CreateGrant", grant("chimevoiceconnector.eu-central-1.amazonaws.com"), ""), "service_grant_without_source")
 	matches(t, event("kms", "RetireGrant", `null`, `"additionalEventData":{"grantId":"g"},`))
 }

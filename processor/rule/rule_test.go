@@ -20,6 +20,8 @@ var names = []string{
 	"grant_to_other_account", "rotation_disabled", "root_use", "old_tls", "kms_events_excluded", "management_events_off",
 	"logging_stopped", "trail_deleted", "key_material_imported", "policy_changed", "enclave_in_debug_mode",
 	"trail_tampered", "kms_events_reduced", "trail_narrowed",
+	"external_key_store", "custom_key_store", "key_without_material", "alias_moved", "key_replicated", "policy_for_other_account",
+	"service_grant_without_source", "trail_moved", "rotation_changed",
 }
 
 func TestNumbersAreStable(t *testing.T) {
@@ -40,7 +42,7 @@ func TestNumbersAreStable(t *testing.T) {
 		}
 	}
 	all := rule.Set(1)<<len(names) - 1
-	if rules, blind := all.Kinds(); rules != 12 || blind != 7 || len(all.Rules()) != 19 {
+	if rules, blind := all.Kinds(); rules != 20 || blind != 8 || len(all.Rules()) != 28 {
 		t.Errorf("all rules are %d and %d, in a list of %d", rules, blind, len(all.Rules()))
 	}
 	if rules, blind := rule.Set(0).Kinds(); rules+blind != 0 || len(rule.Set(0).Rules()) != 0 {
@@ -107,6 +109,7 @@ const (
 	root      = `"userIdentity":{"type":"Root","arn":"arn:aws:iam::111122223333:root","accountId":"111122223333"},`
 	tls       = `"tlsDetails":{"tlsVersion":"%"},`
 	service   = `"userIdentity":{"type":"AWSService","invokedBy":"backup.amazonaws.com"},`
+	foreign   = `"{\"Statement\":[{\"Effect\":\"Allow\",\"Principal\":{\"AWS\":[\"arn:aws:iam::444455556666:root\",\"123456789012\"]},\"Action\":\"kms:Decrypt\",\"Resource\":\"*\"}]}"`
 	enclave   = `"additionalEventData":{"recipient":{"attestationDocumentModuleId":"i-1-enc1","attestationDocumentEnclaveImageDigest":"%"}},`
 )
 
@@ -131,10 +134,8 @@ var hits = []struct{ rule, what, event string }{
 	{"key_material_deleted", "deleted the key's imported material", event("kms", "DeleteExpiredKeyMaterial", `null`, `"userIdentity":{"accountId":"111122223333","invokedBy":"AWS Internal"},`)},
 	{"policy_public", "lets in principals of any AWS account", event("kms", "PutKeyPolicy", `{"keyId":"a","policyName":"default","policy":`+public+`}`, "")},
 	{"policy_public", "lets in principals of any AWS account", event("kms", "CreateKey", `{"policy":`+public+`}`, "")},
-	{"policy_public", "lets in principals of any AWS account", event("kms", "ReplicateKey", `{"keyId":"a","replicaRegion":"eu-west-1","policy":`+public+`}`, "")},
 	{"policy_lockout_check_bypassed", "without the check that keeps its owner from being locked out", event("kms", "PutKeyPolicy", `{"keyId":"a","bypassPolicyLockoutSafetyCheck":true,"policy":`+ownOnly+`}`, "")},
 	{"policy_lockout_check_bypassed", "without the check", event("kms", "CreateKey", `{"bypassPolicyLockoutSafetyCheck":"true"}`, "")},
-	{"policy_lockout_check_bypassed", "without the check", event("kms", "ReplicateKey", `{"keyId":"a","bypassPolicyLockoutSafetyCheck":true}`, "")},
 	{"grant_to_other_account", "granted arn:aws:iam::444455556666:role/r, of another account, the use of the key for Decrypt, GenerateDataKey", event("kms", "CreateGrant", grant("arn:aws:iam::444455556666:role/r"), "")},
 	{"rotation_disabled", "turned the key's rotation off", event("kms", "DisableKeyRotation", `{"keyId":"a"}`, "")},
 	{"root_use", "used the account's root identity for Decrypt", event("kms", "Decrypt", `{}`, root)},
@@ -162,6 +163,21 @@ var hits = []struct{ rule, what, event string }{
 	{"trail_narrowed", "set trail main to record a single Region", event("cloudtrail", "UpdateTrail", `{"name":"main","isMultiRegionTrail":false}`, "")},
 	{"trail_narrowed", "record a single account", event("cloudtrail", "UpdateTrail", `{"name":"main","isOrganizationTrail":"false"}`, "")},
 	{"trail_narrowed", "record a single Region of a single account", event("cloudtrail", "UpdateEventDataStore", `{"eventDataStore":"x","multiRegionEnabled":false,"organizationEnabled":false}`, "")},
+	{"external_key_store", "created a store for KMS keys with its key material outside AWS", event("kms", "CreateCustomKeyStore", `{"customKeyStoreName":"x","customKeyStoreType":"EXTERNAL_KEY_STORE"}`, "")},
+	{"external_key_store", "created a KMS key with its key material outside AWS", event("kms", "CreateKey", `{"origin":"EXTERNAL_KEY_STORE","customKeyStoreId":"cks-1"}`, "")},
+	{"custom_key_store", "called CreateCustomKeyStore", event("kms", "CreateCustomKeyStore", `{"customKeyStoreName":"x","customKeyStoreType":"AWS_CLOUDHSM"}`, "")},
+	{"custom_key_store", "called UpdateCustomKeyStore", event("kms", "UpdateCustomKeyStore", `{"customKeyStoreId":"cks-1"}`, "")},
+	{"custom_key_store", "called DisconnectCustomKeyStore", event("kms", "DisconnectCustomKeyStore", `{"customKeyStoreId":"cks-1"}`, "")},
+	{"key_without_material", "for imported key material", event("kms", "CreateKey", `{"origin":"EXTERNAL"}`, "")},
+	{"key_material_imported", "imported new key material into the key, which expires", event("kms", "ImportKeyMaterial", `{"keyId":"a","importType":"NEW_KEY_MATERIAL","expirationModel":"KEY_MATERIAL_EXPIRES"}`, "")},
+	{"key_material_imported", "former key material again", event("kms", "ImportKeyMaterial", `{"keyId":"a","importType":"EXISTING_KEY_MATERIAL"}`, "")},
+	{"alias_moved", "moved alias arn:aws:kms:eu-central-1:111122223333:alias/app to KMS key arn:aws:kms:eu-central-1:111122223333:key/a", event("kms", "UpdateAlias", `{"aliasName":"alias/app","targetKeyId":"a"}`, "")},
+	{"key_replicated", "replicated the key to Region eu-west-1", event("kms", "ReplicateKey", `{"keyId":"a","replicaRegion":"eu-west-1"}`, "")},
+	{"policy_for_other_account", "lets in principals of accounts 123456789012, 444455556666", event("kms", "PutKeyPolicy", `{"keyId":"a","policy":`+foreign+`}`, "")},
+	{"service_grant_without_source", "granted service ec2.amazonaws.com the use of the key for any resource", event("kms", "CreateGrant", grant("ec2.amazonaws.com"), "")},
+	{"trail_moved", "set trail main to deliver to bucket mine", event("cloudtrail", "UpdateTrail", `{"name":"main","s3BucketName":"mine"}`, "")},
+	{"rotation_changed", "set the key to rotate every 180 days", event("kms", "EnableKeyRotation", `{"keyId":"a","rotationPeriodInDays":180}`, "")},
+	{"rotation_changed", "rotated the key on demand", event("kms", "RotateKeyOnDemand", `{"keyId":"a"}`, "")},
 	{"trail_tampered", "found that a log file of the trail is gone", strings.Replace(event("digest", "LogFileMissing", `{}`, ""), "digest.amazonaws.com", "digest.keytrail", 1)},
 }
 
@@ -216,7 +232,13 @@ func TestMisses(t *testing.T) {
 	f(event("kms", "GetKeyPolicy", `{"keyId":"a"}`, ""))
 	f(event("kms", "Decrypt", `{}`, strings.Replace(enclave, "%", strings.Repeat("0", 95)+"1", 1)))
 	f(event("kms", "CreateGrant", grant("arn:aws:iam::111122223333:role/r"), "")) // the same account
-	f(event("kms", "CreateGrant", grant("ec2.amazonaws.com"), ""))                // a service has no account
+	f(event("kms", "CreateGrant", strings.Replace(grant("ec2.amazonaws.com"), "{", `{"constraints":{"sourceArn":"arn:aws:ec2:eu-central-1:111122223333:volume/v"},`, 1), ""))
+	f(event("kms", "CreateGrant", grant("ec2.amazonaws.com"), service)) // made by a service for itself
+	f(event("kms", "CreateKey", `{"origin":"AWS_KMS"}`, ""))
+	f(event("kms", "CreateAlias", `{"aliasName":"alias/app","targetKeyId":"a"}`, ""))
+	f(event("kms", "ConnectCustomKeyStore", `{"customKeyStoreId":"cks-1"}`, ""))
+	f(event("kms", "UpdatePrimaryRegion", `{"keyId":"a","primaryRegion":"eu-west-1"}`, ""))
+	f(event("cloudtrail", "CreateTrail", `{"name":"main","s3BucketName":"mine"}`, ""))
 	f(event("kms", "RevokeGrant", grant("arn:aws:iam::444455556666:role/r"), ""))
 	f(event("kms", "EnableKeyRotation", `{"keyId":"a"}`, ""))
 	f(event("kms", "DescribeKey", `{"keyId":"a"}`, root)) // the console's look around
@@ -238,6 +260,10 @@ func TestSeveralRules(t *testing.T) {
 	want := []string{"policy_public", "policy_lockout_check_bypassed", "root_use", "old_tls"}
 	if got := ruleNames(list); strings.Join(got, " ") != strings.Join(want, " ") {
 		t.Errorf("rules %v, want %v", got, want)
+	}
+	list, _ = match(t, event("kms", "ReplicateKey", `{"keyId":"a","replicaRegion":"eu-west-1","bypassPolicyLockoutSafetyCheck":true,"policy":`+public+`}`, ""))
+	if got := ruleNames(list); strings.Join(got, " ") != "policy_public policy_lockout_check_bypassed key_replicated" {
+		t.Errorf("rules %v", got)
 	}
 }
 

@@ -56,6 +56,9 @@ var (
 	burst = func(n int, name string) events {
 		return history(several(n, func(i int, at string) string { return made(name, "eventTime", at, "requestID", fmt.Sprintf(`"%d"`, i)) })...)
 	}
+	asking = func(keys int) events {
+		return history(several(keys, func(i int, at string) string { return made("DescribeKey", "eventTime", at, "resources", resources(keyARN(account, i))) })...)
+	}
 	uploads = func(n int) events {
 		return history(several(n, func(i int, at string) string { return upload(ownKey, at, fmt.Sprint(i)) })...)
 	}
@@ -100,8 +103,8 @@ var detections = []detection{
 	{peer: "elastic lateral_movement_k8_assumed_web_identity_session_with_multi_phase_api_use", asks: "a web identity's session that uses three sensitive actions of several services", ours: []string{"first_use"},
 		hits: []events{history(webIdentity("pod", "DescribeKey"), webIdentity("pod", "Decrypt"))}, misses: []events{history(webIdentity("app", "DescribeKey"), webIdentity("app", "Decrypt"))},
 		note: "events of STS and of other services are not taken; of such a session its first use of a key is seen, which it asked about before"},
-	{peer: "elastic discovery_multiple_discovery_api_calls_via_cli", asks: "many discovery calls of one user in a short time", ours: []string{"rate"}, hits: []events{burst(120, "DescribeKey")}, misses: []events{burst(3, "DescribeKey")},
-		note: "calls of KMS only, compared with the principal's usual number at this hour"},
+	{peer: "elastic discovery_multiple_discovery_api_calls_via_cli", asks: "many discovery calls of one user in a short time", ours: []string{"key_enumeration"}, hits: []events{asking(20)}, misses: []events{asking(3), burst(120, "DescribeKey")},
+		note: "calls of KMS only, by the number of keys that they ask about"},
 	{peer: "elastic discovery_new_terms_vpn_asn_discovery_api_calls", asks: "discovery calls from a network that is new for the user", ours: []string{"new_origin", "sigma/call_from_unexpected_network"},
 		hits:   []events{elsewhere(`"198.51.100.9"`, `"python-requests/2.32"`), {made("ListKeys", "resources", "", "sourceIPAddress", `"198.51.100.9"`)}},
 		misses: []events{elsewhere(`"203.0.113.9"`, `"python-requests/2.32"`), {made("ListKeys", "resources", "")}, {made("Decrypt", "sourceIPAddress", `"AWS Internal"`)}},
@@ -141,8 +144,8 @@ var detections = []detection{
 		note: "a trail does not contain the configuration of keys, but the attestation of a use"},
 	{peer: "prowler cloudwatch_log_metric_filter_disable_or_scheduled_deletion_of_kms_cmk", asks: "whether an alarm for disabled and deleted keys is set up", ours: []string{"key_disabled", "key_deletion_scheduled"}, hits: []events{disabled, scheduled}, misses: kept, note: "the alarm itself"},
 	{peer: "traildiscover PutKeyPolicy, ScheduleKeyDeletion", asks: "operations that attackers use", ours: []string{"policy_changed", "key_deletion_scheduled"}, hits: []events{{policyOf("PutKeyPolicy", ownAccount)}, scheduled}, misses: kept},
-	{peer: "traildiscover Encrypt, GenerateDataKeyWithoutPlaintext, DescribeKey", asks: "operations that attackers use, and everybody else", ours: []string{"rate"}, hits: []events{burst(120, "Encrypt"), burst(120, "GenerateDataKeyWithoutPlaintext"), burst(120, "DescribeKey")}, misses: []events{burst(3, "Encrypt"), burst(3, "DescribeKey")},
-		note: "their number, by hour"},
+	{peer: "traildiscover Encrypt, GenerateDataKeyWithoutPlaintext, DescribeKey", asks: "operations that attackers use, and everybody else", ours: []string{"rate", "key_enumeration"}, hits: []events{burst(120, "Encrypt"), burst(120, "GenerateDataKeyWithoutPlaintext"), asking(20)}, misses: []events{burst(3, "Encrypt"), burst(3, "DescribeKey")},
+		note: "uses by their number and hour, reads by the number of keys"},
 	{peer: "chronicle gcp_kms_decryption_by_unexpected_service_account", asks: "Decrypt outside an allow-list, in another cloud", ours: []string{"sigma/decrypt_by_unexpected_principal"}, hits: []events{{made("Decrypt", "userIdentity", role("stranger"))}}, misses: []events{{made("Decrypt")}, {made("Encrypt", "userIdentity", role("stranger"))}}},
 	{peer: "chronicle gcp_multiple_kms_keys_disabled_or_destroyed", asks: "ten keys destroyed by one user in an hour, in another cloud", ours: []string{"mass_destruction", "key_deletion_scheduled"},
 		hits: []events{several(10, func(i int, at string) string {

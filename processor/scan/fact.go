@@ -37,9 +37,9 @@ type fact struct {
 	class      kms.Class
 	outcome    kms.Outcome
 	context    kms.Context
-	flags      uint8
-	suppressed uint8
+	flags      uint16
 	matched    uint16 // the user's rules
+	suppressed uint8
 }
 
 const factSize = int(unsafe.Sizeof(fact{}))
@@ -53,6 +53,7 @@ const (
 	flagHashed   // only the hash of the call id is kept, not its text
 	flagBinding  // the fact is not a call but a binding of key to second: see makeBinding
 	flagOpen     // the record shows only one key of a ReEncrypt
+	flagLesser
 )
 
 // names assigns numbers to strings, for facts to refer to. It grows with the distinct KMS
@@ -192,6 +193,9 @@ func makeFact(c *count.Call, eventID string, sum uint32, n *names) fact {
 	if c.Open {
 		f.flags |= flagOpen
 	}
+	if c.Lesser {
+		f.flags |= flagLesser
+	}
 	return f
 }
 
@@ -217,7 +221,8 @@ func (f *fact) call(n *names) count.Call {
 		Principal: n.name(f.principal), Class: f.class, Outcome: f.outcome, Context: f.context, Object: f.object,
 		Rules: f.rules, Matched: f.matched, Suppressed: uint16(f.suppressed),
 		Direct: f.flags&flagDirect != 0, Cross: f.flags&flagCross != 0, Self: f.flags&flagSelf != 0,
-		Unusable: f.flags&flagUnusable != 0, Open: f.flags&flagOpen != 0, Network: f.network, Client: f.client,
+		Unusable: f.flags&flagUnusable != 0, Open: f.flags&flagOpen != 0, Lesser: f.flags&flagLesser != 0,
+		Network: f.network, Client: f.client,
 	}
 	switch {
 	case f.flags&flagHashed != 0:

@@ -127,6 +127,7 @@ func appendCall(e *wire.Encoder, c *count.Call) {
 	e.Uint(uint64(c.Suppressed))
 	e.Uint(uint64(c.Withheld))
 	e.Bool(c.Open)
+	e.Bool(c.Lesser)
 }
 
 // decodeCall reads what appendCall wrote; ok reports whether this program knows its
@@ -139,7 +140,7 @@ func decodeCall(d *wire.Decoder) (c count.Call, ok bool) {
 	c.Object, c.Direct, c.Cross, c.Self, c.Rules = d.Uint(), d.Bool(), d.Bool(), d.Bool(), rule.Set(d.Uint())
 	c.Unusable, c.Network, c.Client = d.Bool(), uint32(d.Uint()), uint32(d.Uint())
 	matched, suppressed, withheld := d.Uint(), d.Uint(), d.Uint()
-	c.Open = d.Bool()
+	c.Open, c.Lesser = d.Bool(), d.Bool()
 	c.Matched, c.Suppressed, c.Withheld = uint16(matched), uint16(suppressed), uint16(withheld)
 	c.ID = wire.ParseCallID(c.IDText)
 	c.Copy, c.Class, c.Outcome, c.Context = kms.Copy(rank), kms.Class(class), kms.Outcome(outcome), kms.Context(context)

@@ -66,15 +66,15 @@ func TestRate(t *testing.T) {
 	// The tail by hand: a negative binomial of mean 2 and minimum dispersion.
 	p := baseline.UpperTail(40, 2, 0.02)
 	check(t, found["key rate"], anomaly.KindRate, "critical",
-		`KMS key arn:aws:kms:eu-central-1:111122223333:key/1: 40 calls in 5m where 2 are expected at this hour \(probability below 1 in a billion billion\) and the most on a usual day is 2; learned since 2026-03-02 00:00Z\.`, 40, 2)
-	check(t, found["principal rate"], anomaly.KindRate, "critical", `arn:aws:iam::111122223333:role/1: 40 calls in 5m where 2 .*`, 40, 2)
+		`KMS key arn:aws:kms:eu-central-1:111122223333:key/1: 40 uses in 5m where 2 are expected at this hour \(probability below 1 in a billion billion\) and the most on a usual day is 2; learned since 2026-03-02 00:00Z\.`, 40, 2)
+	check(t, found["principal rate"], anomaly.KindRate, "critical", `arn:aws:iam::111122223333:role/1: 40 uses in 5m where 2 .*`, 40, 2)
 	if got := found["key rate"].Score; math.Abs(got+math.Log10(p)) > 0.01 {
 		t.Errorf("score %g, want %g", got, -math.Log10(p))
 	}
 	few := func(c *window.Config) { c.Threshold, c.MinCount = 1e-6, 5 }
 	found = f(14, 2*day, few, "key rate", "principal rate")
 	p = baseline.UpperTail(14, 2, 0.02)
-	check(t, found["key rate"], anomaly.KindRate, "medium", fmt.Sprintf(`KMS key \S+: 14 calls in 5m where 2 are expected at this hour \(probability 1 in %.0f million\) and the most on a usual day is 2; learned since 2026-03-02 00:00Z\.`, 1/p/1e6), 14, 2)
+	check(t, found["key rate"], anomaly.KindRate, "medium", fmt.Sprintf(`KMS key \S+: 14 uses in 5m where 2 are expected at this hour \(probability 1 in %.0f million\) and the most on a usual day is 2; learned since 2026-03-02 00:00Z\.`, 1/p/1e6), 14, 2)
 
 	f(14, 2*day, usual)                                          // unlikely, but below the minimum count
 	f(40, day-size, usual)                                       // not learned for long enough
@@ -91,7 +91,7 @@ func TestRateOfTheBusyAndTheRare(t *testing.T) {
 	at := begin + 2*day
 	r.add(decrypt(at, 1, 1), 9000)
 	found := expect(t, r.advance(at+size), "key rate", "principal rate")
-	check(t, found["key rate"], anomaly.KindRate, "critical", `KMS key \S+: 9000 calls in 5m where 1500 are expected at this hour .*`, 9000, 1500)
+	check(t, found["key rate"], anomaly.KindRate, "critical", `KMS key \S+: 9000 uses in 5m where 1500 are expected at this hour .*`, 9000, 1500)
 
 	r = newRig(t, window.DefaultConfig(), false)
 	r.routine(begin, begin+size, 1, 1, 1)
@@ -99,7 +99,7 @@ func TestRateOfTheBusyAndTheRare(t *testing.T) {
 	at = begin + 29*day + 7*hour
 	r.add(decrypt(at, 1, 1), 40)
 	found = expect(t, r.advance(at+size), "key rate", "principal rate")
-	if !contains(found["key rate"].Reason, "40 calls in 5m where less than 0.001 are expected") {
+	if !contains(found["key rate"].Reason, "40 uses in 5m where less than 0.001 are expected") {
 		t.Error(found["key rate"].Reason)
 	}
 }
@@ -131,7 +131,7 @@ func TestRateWithoutAKey(t *testing.T) {
 	}
 	r.add(c, 50)
 	found := expect(t, r.advance(c.Time+size), "key rate", "principal rate")
-	if !strings.HasPrefix(found["key rate"].Reason, "Calls without a KMS key: 50 calls in 5m") {
+	if !strings.HasPrefix(found["key rate"].Reason, "Calls without a KMS key: 50 uses in 5m") {
 		t.Error(found["key rate"].Reason)
 	}
 }
@@ -152,7 +152,7 @@ func TestFirstUse(t *testing.T) {
 	list := r.advance(at + size)
 	found := expect(t, list, "pair first_use")
 	check(t, found["pair first_use"], anomaly.KindFirstSeen, "low",
-		`arn:aws:iam::111122223333:role/3 used KMS key arn:aws:kms:eu-central-1:111122223333:key/1 for the first time \(1 call in 5m, probability below 1 in 577\), a key that few use; others have used the key since 2026-03-02 00:00Z\.`, 1, 0)
+		`arn:aws:iam::111122223333:role/3 used KMS key arn:aws:kms:eu-central-1:111122223333:key/1 for the first time \(1 use in 5m, probability below 1 in 577\), a key that few use; others have used the key since 2026-03-02 00:00Z\.`, 1, 0)
 	if a := found["pair first_use"]; a.Score != 5 || a.Entity != pairOf(1, 3) {
 		t.Errorf("score %g of %s, want 5", a.Score, a.StateKey())
 	}
@@ -164,7 +164,7 @@ func TestFirstUse(t *testing.T) {
 	r.routine(at+2*size, at+4*day, 1, 1, 1)
 	r.add(decrypt(at+4*day, 1, 3), 2)
 	found = expect(t, r.advance(at+4*day+size), "pair first_use")
-	if !contains(found["pair first_use"].Reason, "(2 calls in 5m, probability below 1 in 1729)") {
+	if !contains(found["pair first_use"].Reason, "(2 uses in 5m, probability below 1 in 1729)") {
 		t.Error(found["pair first_use"].Reason)
 	}
 	c := decrypt(at+4*day+size, 1, 5)

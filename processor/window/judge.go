@@ -25,24 +25,31 @@ func (e *Engine) judge(ent *entity.Entity, w *entity.Window) []anomaly.Anomaly {
 	}
 	ent.Fade(w.Start, int64(e.cfg.Retention))
 	var found []anomaly.Anomaly
+	adopted := false
 	for _, d := range detector.All {
 		if d.Judge == nil {
 			continue
 		}
-		if f, ok := d.Judge(view{e}, ent, w); ok {
-			if a, ok := e.report(&f, d, ent, w); ok {
-				found = append(found, a)
-			}
+		f, ok := d.Judge(view{e}, ent, w)
+		if !ok {
+			continue
+		}
+		if a, ok := e.report(&f, d, ent, w); ok {
+			found = append(found, a)
+		}
+		if began, again := ent.Habits.Began(d.Code, d.Lasts, w.Start); again && d == &detector.Rate {
+			adopted = w.Start-began >= detector.Adopt
 		}
 	}
-	e.learn(ent, w, found)
+	e.learn(ent, w, adopted)
 	return found
 }
 
 // report counts a detector's finding in the window, unless it continues from an earlier window,
 // and returns the anomaly. Allowed anomalies are counted separately and not published (false).
 // Withheld ones, those of a storm of pairs, are counted twice and not published. A late
-// window before the anomaly's last one is not published, as its revision would be lower.
+// window before the anomaly's last one is not published, as its revision would be lower;
+// nor is one that says nothing new.
 func (e *Engine) report(f *detector.Finding, d *detector.Detector, ent *entity.Entity, w *entity.Window) (
 	anomaly.Anomaly, bool,
 ) {
@@ -60,6 +67,9 @@ func (e *Engine) report(f *detector.Finding, d *detector.Detector, ent *entity.E
 	}
 	if ent.Scope == wire.ScopePair && !again && !e.storm.Admit(w.Start, d.Name, ent.Entity) {
 		e.tally(ent, w, wire.CounterWithheld)
+		return a, false
+	}
+	if !ent.Habits.News(d.Code, d.Lasts, w.Start, f.Observed, f.Score) {
 		return a, false
 	}
 	found := e.finish(f, d, ent, w, began)
@@ -112,31 +122,45 @@ func (e *Engine) share(ent *entity.Entity, start int64, id wire.CounterID) {
 	e.notify(p)
 }
 
-// learn lets the entity learn from a closed window. A window with a rate anomaly teaches
-// at most four standard deviations above the expected count, so that an attack does not
-// become normal, but a lasting change does.
-func (e *Engine) learn(ent *entity.Entity, w *entity.Window, found []anomaly.Anomaly) {
-	calls := w.ToJudge()
-	for i := range found {
-		if found[i].Detector != detector.Rate.Name || w.Start-found[i].Began >= detector.Adopt {
-			continue
-		}
-		mu, a := found[i].Expected, ent.Baseline.Dispersion()
-		calls = min(calls, int64(mu+4*math.Sqrt(mu+a*mu*mu)))
+// learn lets the entity learn from a closed window; adopted reports that the window has a
+// rate anomaly that has become the new normal. A KMS key learns only from its uses.
+func (e *Engine) learn(ent *entity.Entity, w *entity.Window, adopted bool) {
+	uses := w.Uses()
+	if uses <= 0 && ent.Scope == wire.ScopeKey {
+		ent.Top(w)
+		return
 	}
+	teaches := e.teaches(ent, w, uses, adopted)
 	e.habits(ent, w)
 	if ent.Since == 0 {
 		ent.Since = w.Start
 	}
 	ent.Seen = max(ent.Seen, w.Start)
-	for i := range w.Sets {
-		ent.High[i] = max(ent.High[i], len(w.Sets[i].Values))
-	}
+	ent.Top(w)
 	if ent.Scope == wire.ScopePair {
 		return
 	}
-	ent.Baseline.Learn(w.Start, e.cfg.Size, calls)
+	if uses > 0 || ent.Baseline.Since == 0 { // a window without uses is silence, which the next one teaches
+		ent.Baseline.Learn(w.Start, e.cfg.Size, teaches)
+	}
 	e.watch(ent)
+}
+
+// teaches returns how many uses of a window its entity learns. Beyond the warm-up they are
+// at most PeakFactor times those of its busiest windows, or four standard deviations above
+// the expected number: neither an attack nor its beginning becomes normal, but a lasting
+// change does.
+func (e *Engine) teaches(ent *entity.Entity, w *entity.Window, uses int64, adopted bool) int64 {
+	if ent.Scope == wire.ScopePair || adopted || uses < 4 || !ent.Baseline.Ready(w.Start, int64(e.cfg.WarmUp)) {
+		return uses
+	}
+	top, _ := ent.Habits.Tops.Of(entity.OneWindow)
+	most := e.cfg.PeakFactor * top.Level()
+	if float64(uses) <= most {
+		return uses
+	}
+	mu, a := ent.Baseline.Before(w.Start, w.Start, e.cfg.Size)
+	return min(uses, int64(max(most, mu+4*math.Sqrt(mu+a*mu*mu))))
 }
 
 // habits lets the habits of an entity learn from a closed window.
@@ -144,7 +168,7 @@ func (e *Engine) habits(ent *entity.Entity, w *entity.Window) {
 	h := &ent.Habits
 	switch ent.Scope {
 	case wire.ScopePair:
-		e.user(ent, w.Start)
+		e.user(ent, w)
 		return
 	case wire.ScopePrincipal:
 		h.Learn(w)
@@ -156,28 +180,38 @@ func (e *Engine) habits(ent *entity.Entity, w *entity.Window) {
 	if ent.Since == 0 {
 		age = 0
 	}
-	one := float64(w.ToJudge())
+	one := float64(w.Uses())
+	if one <= 0 {
+		return
+	}
 	two := one
 	if before := ent.Find(w.Start - e.cfg.Size); before != nil {
-		two += float64(before.ToJudge())
+		two += float64(before.Uses())
 	}
-	h.Tops.Add(w.Start/eventtime.Day, one, two)
+	h.Tops.Add(w.Start, one, two)
 	// A reported silence does not become a habit, unless it has lasted for a day.
 	if ent.Since != 0 && ent.Scope == wire.ScopeKey && (age >= eventtime.Day || !detector.SilenceTold(ent)) {
 		h.Gap = float32(max(entity.Faded(h.Gap, age), ent.Missed(w.Start, e.cfg.Size)))
 	}
 }
 
-// user counts a pair that closes its first window among the users of its KMS key.
-func (e *Engine) user(pair *entity.Entity, start int64) {
-	if pair.Since != 0 || pair.Key == kms.NoEntity {
+// user counts a pair that closes its first window with uses among the users of its KMS
+// key.
+func (e *Engine) user(pair *entity.Entity, w *entity.Window) {
+	start, h := w.Start, &pair.Habits
+	if h.Used || pair.Key == kms.NoEntity {
 		return
 	}
+	if w.Uses() <= 0 {
+		h.Tried = h.Tried || detector.Tries(w) > 0
+		return
+	}
+	h.Used, h.Tried = true, false
 	key := e.key(pair.Key)
 	if key == nil {
 		return
 	}
 	key.Fade(start, int64(e.cfg.Retention)) // its own window closes after those of its pairs
-	key.Habits.AddUser(e.accountHash(pair.Principal), start)
+	key.Habits.AddUser(e.accountHash(pair.Principal), entity.FamilyOf(pair.Principal), start)
 	e.touch(key)
 }

@@ -19,6 +19,11 @@ func (v view) Service(principal string) bool   { return cloud.Actor(principal) =
 func (v view) Person(principal string) bool    { return cloud.Actor(principal) == kms.ActorPerson }
 func (v view) Account(principal string) uint32 { return v.accountHash(principal) }
 
+func (v view) Owner(key string) uint32 {
+	_, id, _ := cloud.Place(key)
+	return hashOf(id)
+}
+
 func (v view) Bound(of wire.Entity, start int64) *wire.Binding { return v.bound(of, start) }
 
 func (v view) Key(pair *entity.Entity) *entity.Entity { return v.key(pair.Key) }
@@ -35,7 +40,11 @@ func (e *Engine) key(name string) *entity.Entity {
 
 // accountHash returns a hash of a principal's account, or 0 without one.
 func (e *Engine) accountHash(principal string) uint32 {
-	id := cloud.Account(principal)
+	return hashOf(cloud.Account(principal))
+}
+
+// hashOf returns the hash of an account's id, or 0 for "".
+func hashOf(id string) uint32 {
 	if id == "" {
 		return 0
 	}

@@ -34,7 +34,7 @@ func TestWindowRecord(t *testing.T) {
 		"keytrail.window.calls.total=9", "keytrail.window.calls.decrypt=9", "keytrail.window.calls.direct=9", "keytrail.window.context.s3_object=9",
 		"keytrail.window.cross_account=9", "keytrail.window.denied=9", "keytrail.window.end=2026-03-02T01:05:00Z", "keytrail.window.failed=0",
 		"keytrail.window.id=" + anomaly.WindowID(roleOf(1), begin+hour, size), "keytrail.window.keys=1", "keytrail.window.objects=1",
-		"keytrail.window.revision=1", "keytrail.window.scope=principal", "keytrail.window.start=2026-03-02T01:00:00Z", "keytrail.window.state=final",
+		"keytrail.window.revision=1", "keytrail.window.scope=principal", "keytrail.window.start=2026-03-02T01:00:00Z", "keytrail.window.state=final", "keytrail.window.unused=9",
 		"log.record.uid=" + anomaly.WindowID(roleOf(1), begin+hour, size) + "-1",
 	}
 	slices.Sort(got)
@@ -83,7 +83,7 @@ func TestAnomalyRecord(t *testing.T) {
 		}
 	}
 	slices.Sort(detectors)
-	if want := []string{"fan_out", "first_use", "key_probing", "new_peers", "object_sweep", "rate", "refusals", "secret_sweep"}; !slices.Equal(detectors, want) {
+	if want := []string{"fan_out", "first_use", "key_probing", "object_sweep", "rate", "refusals", "secret_sweep"}; !slices.Equal(detectors, want) {
 		t.Errorf("anomalies of %q, want of %q", detectors, want)
 	}
 }

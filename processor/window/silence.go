@@ -111,7 +111,7 @@ func (e *Engine) listenTo(key *entity.Entity, now int64, emit func(Result)) {
 // spoke returns the id of the silence of a KMS key that ends with the calls of w, or "".
 func (e *Engine) spoke(key *entity.Entity, w *entity.Window) string {
 	last, told := key.Habits.Told(detector.Silence.Code)
-	if !told || w.Start <= last || last <= key.Seen || w.ToJudge() <= 0 {
+	if !told || w.Start <= last || last <= key.Seen || w.Uses() <= 0 {
 		return ""
 	}
 	return anomaly.ID(key.Entity, last, detector.Silence.Name)

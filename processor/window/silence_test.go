@@ -52,7 +52,7 @@ func TestSilence(t *testing.T) {
 	// At least four windows, of 12 calls each: the third of them has 30, and by the
 	// fourth a negative binomial is unlikely enough.
 	check(t, anomaly.Anomaly{Kind: a.Kind, Detector: a.Detector, Score: a.Score, Observed: a.Observed, Expected: a.Expected, Reason: a.Reason, Start: a.Start, End: a.End, Calls: []string{"none"}, Techniques: a.Techniques, ID: a.ID},
-		anomaly.KindSilence, "high", `KMS key \S+/1: no calls since 2026-03-10 00:00Z, where 48 are expected by 2026-03-10 00:20Z \(probability .*\); the last weeks had no silence; learned since 2026-03-02 00:00Z\.`, 0, 48)
+		anomaly.KindSilence, "high", `KMS key \S+/1: not used since 2026-03-10 00:00Z, where 48 uses are expected by 2026-03-10 00:20Z \(probability .*\); the last weeks had no silence; learned since 2026-03-02 00:00Z\.`, 0, 48)
 	if w.Entity != keyOf(1) || w.Start != at+3*size || !w.Closed || get(&w, wire.CounterSilence) != 1 || get(&w, wire.CounterCalls) != 0 {
 		t.Errorf("window %s of %q with %v", stamp(w.Start), w.StateKey(), w.Counters)
 	}
@@ -119,7 +119,7 @@ func TestEverythingIsSilent(t *testing.T) {
 		t.Fatalf("%d silences", len(found))
 	}
 	found := silences(r.steady(at+2*hour, at+6*hour, map[int]int{1: 20, 3: 12}))
-	if len(found) != 1 || found[0].Entity != keyOf(2) || !strings.Contains(found[0].Anomalies[0].Reason, "no calls since 2026-03-10 02:00Z") {
+	if len(found) != 1 || found[0].Entity != keyOf(2) || !strings.Contains(found[0].Anomalies[0].Reason, "not used since 2026-03-10 02:00Z") {
 		t.Fatalf("%d silences after it: %v", len(found), found)
 	}
 }

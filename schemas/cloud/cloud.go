@@ -102,3 +102,14 @@ func AliasChange(operation string) kms.AliasChange {
 	}
 	return kms.AliasUsed
 }
+
+// Lesser reports whether an operation does less than its class says: it ends a grant
+// instead of making one, or removes a name or a store of KMS keys instead of a key.
+func Lesser(operation string) bool {
+	for i := range clouds {
+		if clouds[i].lesser(operation) {
+			return true
+		}
+	}
+	return false
+}

@@ -93,6 +93,8 @@ const (
 	AWSCloudTrailMultiRegion = "aws.cloudtrail.multi_region"
 	// AWSCloudTrailOrganization (boolean): Whether the trail or event data store records the events of all accounts of the organization after the call.
 	AWSCloudTrailOrganization = "aws.cloudtrail.organization"
+	// AWSCloudTrailS3Bucket (string): The Amazon S3 bucket to which the trail delivers after the call.
+	AWSCloudTrailS3Bucket = "aws.cloudtrail.s3_bucket"
 	// AWSCloudTrailKMSKeyARN (string): The ARN of the KMS key, or of its alias, with which the trail or event data store encrypts after the call.
 	AWSCloudTrailKMSKeyARN = "aws.cloudtrail.kms_key.arn"
 )
@@ -171,6 +173,8 @@ const (
 	KeytrailKeyValidTo = "keytrail.key.valid_to"
 	// KeytrailPolicyPublic (boolean): Whether the new key policy admits principals of any AWS account.
 	KeytrailPolicyPublic = "keytrail.policy.public"
+	// KeytrailPolicyAccounts (string[]): The accounts other than the key's whose principals the new key policy names in what it allows.
+	KeytrailPolicyAccounts = "keytrail.policy.accounts"
 	// KeytrailAttestationDebugMode (boolean): Whether the enclave runs in debug mode, in which its memory can be read and its digest is zero.
 	KeytrailAttestationDebugMode = "keytrail.attestation.debug_mode"
 	// KeytrailTrailManagementEvents (boolean): Whether the trail goes on recording management events after the call.
@@ -233,6 +237,12 @@ const (
 	AWSKMSRotationPeriodDays = "aws.kms.rotation_period_days"
 	// AWSKMSCustomKeyStoreID (string): The custom key store that the call is about, or that holds the key.
 	AWSKMSCustomKeyStoreID = "aws.kms.custom_key_store.id"
+	// AWSKMSCustomKeyStoreType (string): Where the new custom key store keeps its keys.
+	AWSKMSCustomKeyStoreType = "aws.kms.custom_key_store.type"
+	// AWSKMSMaterialImportType (string): Whether the imported key material is new to the key, or that which it had before.
+	AWSKMSMaterialImportType = "aws.kms.material.import_type"
+	// AWSKMSGrantSourceARN (string): The resource on whose behalf alone the grantee, a service, may use the grant.
+	AWSKMSGrantSourceARN = "aws.kms.grant.source_arn"
 	// AWSKMSKeyPreviousMaterialID (string): The id of the key material that a rotation replaced.
 	AWSKMSKeyPreviousMaterialID = "aws.kms.key.previous_material_id"
 	// AWSKMSAlgorithm (string): The encryption, signing, MAC or key agreement algorithm asked for; for ReEncrypt that of the source.
@@ -445,6 +455,10 @@ const (
 	KeytrailWindowSuppressed = "keytrail.window.suppressed"
 	// KeytrailWindowWithheld (int): The number of anomalies in the window that were not published, because of their rule or detector and of their KMS key or principal too many were; they are in the other counts.
 	KeytrailWindowWithheld = "keytrail.window.withheld"
+	// KeytrailWindowUnused (int): The number of calls that used no key material, without the collector's own; all other calls are uses.
+	KeytrailWindowUnused = "keytrail.window.unused"
+	// KeytrailWindowDestroyed (int): The number of calls that disabled or destroyed a KMS key or its material, or scheduled its deletion.
+	KeytrailWindowDestroyed = "keytrail.window.destroyed"
 	// KeytrailWindowAnomaliesSilence (int): The number of anomalies in the window for fewer calls than expected.
 	KeytrailWindowAnomaliesSilence = "keytrail.window.anomalies.silence"
 	// KeytrailWindowAnomaliesFirstSeen (int): The number of anomalies in the window for something seen for the first time.

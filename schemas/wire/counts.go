@@ -46,7 +46,7 @@ func (e *Encoder) Counts(p *Partial) {
 		e.B = append(e.B, byte(c.ID)) // NumCounters is far below 128
 		e.Int(c.N)
 	}
-	e.B = append(e.B, usedSets(p))
+	e.Uint(usedSets(p))
 	for i := range p.Sets {
 		s := &p.Sets[i]
 		if len(s.Values) == 0 && !s.Capped {
@@ -73,7 +73,7 @@ func (e *Encoder) Counts(p *Partial) {
 }
 
 // usedSets has a bit for each set that is not empty: most windows have one or two.
-func usedSets(p *Partial) (mask byte) {
+func usedSets(p *Partial) (mask uint64) {
 	for i := range p.Sets {
 		if len(p.Sets[i].Values) > 0 || p.Sets[i].Capped {
 			mask |= 1 << i

@@ -99,7 +99,9 @@ const (
 	CounterUnusableKey = CounterContext + 16
 	CounterSuppressed  = CounterUnusableKey + 1
 	CounterWithheld    = CounterSuppressed + 1
-	NumCounters        = CounterWithheld + 1
+	CounterUnused      = CounterWithheld + 1 // calls that used no key material
+	CounterDestroyed   = CounterUnused + 1   // calls that disabled or destroyed a KMS key or its material
+	NumCounters        = CounterDestroyed + 1
 )
 
 // counterNames are the attributes of the counters.
@@ -128,6 +130,7 @@ var counterNames = [NumCounters]string{
 	semconv.KeytrailWindowContextSqs, semconv.KeytrailWindowContextBackup,
 	CounterUnusableKey: semconv.KeytrailWindowUnusableKey, CounterSuppressed: semconv.KeytrailWindowSuppressed,
 	CounterWithheld: semconv.KeytrailWindowWithheld,
+	CounterUnused:   semconv.KeytrailWindowUnused, CounterDestroyed: semconv.KeytrailWindowDestroyed,
 }
 
 // Name returns the window attribute that carries the counter.
@@ -157,12 +160,15 @@ type SetID uint8
 
 // The sets.
 const (
-	SetObjects  SetID = iota // objects that the encryption contexts name
-	SetSecrets               // those of them that are secrets or parameters
-	SetPeers                 // scope key: principals; scope principal: KMS keys
-	SetRefused               // KMS keys on which calls were refused
-	SetNetworks              // scope principal: networks that calls came from
-	SetClients               // scope principal: programs that made them
+	SetObjects   SetID = iota // objects that the encryption contexts name
+	SetSecrets                // those of them that are secrets or parameters
+	SetPeers                  // scope key: principals; scope principal: KMS keys
+	SetRefused                // KMS keys on which calls were refused
+	SetNetworks               // scope principal: networks that calls came from
+	SetClients                // scope principal: programs that made them
+	SetUnused                 // those of SetPeers with calls that used no key material, and these calls
+	SetDestroyed              // scope principal: KMS keys on which it asked to disable or destroy
+	SetForeign                // scope principal: other accounts under whose KMS keys it encrypted
 	NumSets
 )
 

@@ -9,7 +9,7 @@ import (
 // anomalies, the progress of detect, and counted calls. Each of these values begins with it. They share one
 // number because they are written in the same transactions: a program that reads one of them
 // has to read them all. Raise it with any change of any of these formats.
-const FormatVersion = 9
+const FormatVersion = 10
 
 // maxVersion is the highest version that a later program may have. A higher first byte
 // begins a text, which is damage, not a version.

@@ -136,6 +136,10 @@ type Request struct {
 	RotationPeriodDays  string // rotationPeriodInDays of EnableKeyRotation, as written
 	KeyMaterialID       string // keyMaterialId of DeleteImportedKeyMaterial
 	CustomKeyStoreID    string
+	CustomKeyStoreType  string // of CreateCustomKeyStore
+	ImportType          string // of ImportKeyMaterial
+	SourceARN           string // constraints.sourceArn of CreateGrant
+	S3Bucket            string // s3BucketName of a trail
 	ExpirationModel     string
 	ValidTo             string
 	BypassPolicyLockout Bool // bypassPolicyLockoutSafetyCheck

@@ -217,6 +217,7 @@ var fields = [kinds][]field{
 	kindConstraints: {
 		act("encryptionContextSubset", actContext),
 		act("encryptionContextEquals", actContext),
+		request("sourceArn", unsafe.Offsetof(where.Request.SourceARN)),
 	},
 }
 

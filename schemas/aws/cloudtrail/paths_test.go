@@ -36,6 +36,7 @@ var paths = func() map[string]string {
 		"eventDataStore", "EventDataStore", "insightSelectors", "InsightSelectors", "eventSelectors", "EventSelectors",
 		"advancedEventSelectors", "AdvancedSelectors", "kmsKeyId", "KMSKeyID",
 		"rotationPeriodInDays", "RotationPeriodDays", "keyMaterialId", "KeyMaterialID", "customKeyStoreId", "CustomKeyStoreID",
+		"customKeyStoreType", "CustomKeyStoreType", "importType", "ImportType", "s3BucketName", "S3Bucket", "constraints/sourceArn", "SourceARN",
 		"isMultiRegionTrail", "MultiRegionTrail", "multiRegionEnabled", "MultiRegionTrail", "isOrganizationTrail", "OrganizationTrail",
 		"organizationEnabled", "OrganizationTrail", "omitted", "Omitted")
 	add("responseElements", "Response", "keyId", "KeyID", "keyMetadata/arn", "MetadataARN", "keyState", "KeyState",

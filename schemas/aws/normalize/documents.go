@@ -21,6 +21,7 @@ func (n *Normalizer) trail(ev *cloudtrail.Event, rec *otellog.Record) {
 	q := &ev.Request
 	rec.String(semconv.KeytrailContextClass, kms.ContextNone.String())
 	rec.String(semconv.AWSCloudTrailTrail, first(q.TrailName, q.EventDataStore))
+	rec.String(semconv.AWSCloudTrailS3Bucket, q.S3Bucket)
 	rec.String(semconv.AWSCloudTrailKMSKeyARN, n.complete(ev, q.KMSKeyID))
 	boolean(rec, semconv.AWSCloudTrailMultiRegion, q.MultiRegionTrail)
 	boolean(rec, semconv.AWSCloudTrailOrganization, q.OrganizationTrail)

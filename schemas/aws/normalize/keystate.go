@@ -44,3 +44,13 @@ func AliasChange(operation string) kms.AliasChange {
 	}
 	return kms.AliasUsed
 }
+
+// Lesser reports whether an operation does less than its class says: it ends a grant
+// instead of making one, or removes an alias or a key store instead of a KMS key.
+func Lesser(operation string) bool {
+	switch operation {
+	case "RetireGrant", "RevokeGrant", "DeleteAlias", "DeleteCustomKeyStore", "DisconnectCustomKeyStore":
+		return true
+	}
+	return false
+}

@@ -29,17 +29,20 @@ func (n *Normalizer) parameters(ev *cloudtrail.Event, rec *otellog.Record) {
 	rec.String(semconv.AWSKMSKeyRotationType, s.RotationType)
 	number(rec, semconv.AWSKMSRotationPeriodDays, q.RotationPeriodDays)
 	rec.String(semconv.AWSKMSKeyPreviousMaterialID, s.PreviousMaterialID)
+	rec.String(semconv.AWSKMSCustomKeyStoreType, q.CustomKeyStoreType)
 	rec.String(semconv.AWSKMSCustomKeyStoreID, first(q.CustomKeyStoreID, p.CustomKeyStoreID, x.CustomKeyStoreID))
 	boolean(rec, semconv.AWSKMSDryRun, q.DryRun)
 	n.contexts(ev, rec)
 	n.grant(ev, rec)
 	if q.Policy != "" {
 		rec.Bool(semconv.KeytrailPolicyPublic, keypolicy.Open(q.Policy, account(ev), time.Unix(0, rec.Time)))
+		rec.Strings(semconv.KeytrailPolicyAccounts, keypolicy.Accounts(q.Policy, account(ev)))
 	}
 	boolean(rec, semconv.AWSKMSPolicyLockoutCheckBypassed, q.BypassPolicyLockout)
 	number(rec, semconv.AWSKMSPendingWindowDays, q.PendingWindowDays)
 	rec.String(semconv.AWSKMSDeletionDate, p.DeletionDate)
 	n.date(rec, semconv.KeytrailKeyDeletionDate, p.DeletionDate)
+	rec.String(semconv.AWSKMSMaterialImportType, q.ImportType)
 	rec.String(semconv.AWSKMSMaterialExpirationModel, q.ExpirationModel)
 	rec.String(semconv.AWSKMSMaterialValidTo, q.ValidTo)
 	n.date(rec, semconv.KeytrailKeyValidTo, q.ValidTo)
@@ -70,6 +73,7 @@ func (n *Normalizer) grant(ev *cloudtrail.Event, rec *otellog.Record) {
 	rec.String(semconv.AWSKMSGrantGranteePrincipal, q.GranteePrincipal)
 	rec.String(semconv.AWSKMSGrantRetiringPrincipal, q.RetiringPrincipal)
 	rec.Strings(semconv.AWSKMSGrantOperations, ev.Lists.GrantOperations)
+	rec.String(semconv.AWSKMSGrantSourceARN, q.SourceARN)
 }
 
 // attestation writes what the attestation document of an enclave or of an

@@ -74,11 +74,7 @@ func (s *State) Mean(size int64) float64 {
 	if s.Until <= s.Since {
 		return 0
 	}
-	calls := 0.0
-	for i := range s.Calls {
-		calls += float64(s.Calls[i])
-	}
-	return calls * float64(size) / allWeight(s.Since, s.Until)
+	return s.Total() * float64(size) / allWeight(s.Since, s.Until)
 }
 
 // Expected returns the expected count of the window of the given size, in ns,
@@ -106,10 +102,7 @@ func (s *State) Before(asOf, t, size int64) (mu, a float64) {
 	if s.Since >= begin || last/day != asOf/day {
 		return s.Expected(t, size), s.Dispersion()
 	}
-	grow, i, sum := 1/fade(s.Until-begin), slot(t), -float64(s.Today.Calls)
-	for k := range s.Calls {
-		sum += float64(s.Calls[k])
-	}
+	grow, i, sum := 1/fade(s.Until-begin), slot(t), s.Total()-float64(s.Today.Calls)
 	calls := float64(s.Calls[i])
 	if last/hour == t/hour {
 		calls -= float64(s.Today.Hour)
@@ -119,12 +112,17 @@ func (s *State) Before(asOf, t, size int64) (mu, a float64) {
 	return mu, dispersion(float64(s.Excess-s.Today.Excess), float64(s.MuSq-s.Today.MuSq))
 }
 
+// Total returns the calls in all learned windows, decayed.
+func (s *State) Total() (sum float64) {
+	for _, n := range s.Calls {
+		sum += float64(n)
+	}
+	return sum
+}
+
 // Idle reports whether the hour of t has less than a quarter of its share of all calls.
 func (s *State) Idle(t int64) bool {
-	sum := float32(0)
-	for _, n := range s.Calls {
-		sum += n
-	}
+	sum := float32(s.Total())
 	share := sum * 5 / (7 * 24) // an hour of weekdays, of which a week has five
 	if weekend(t) {
 		share = sum * 2 / (7 * 24)

@@ -20,10 +20,10 @@ import (
 // account is not the key's own; 1 when at most three principals did; 1 when the key is
 // mostly idle at this hour; 2 when the principal asked about the key in the same window,
 // and more than programs do, which ask once in dozens of calls. The sum is the score, and
-// Settings.FirstUse is where an anomaly begins. Reads about a key are no use of it. Services
+// Settings.FirstUse is where an anomaly begins. Reads about a key do not use it. Services
 // of the cloud are left out: they act for a principal, who is judged.
 //
-// A use by another member of a known family (entity.Family) is no anomaly, unless it comes
+// A use by another member of a known family (entity.Family) is expected, unless it comes
 // from another account. A try is judged like everyone's.
 //
 // State: whether the pair has used the key or tried to; how many principals used the key,
@@ -64,7 +64,7 @@ func judgeFirstUse(v View, ent *entity.Entity, w *entity.Window) (Finding, bool)
 }
 
 // stranger reports whether no principal of the pair's account is known to have used the
-// key. The key's own account is no stranger. A key of so many accounts that not all are
+// key. The key's own account is never strange. A key of so many accounts that not all are
 // remembered has none.
 func stranger(v View, ent, key *entity.Entity) bool {
 	account := v.Account(ent.Principal)

@@ -16,7 +16,7 @@ import (
 // State: the last 16 other accounts. Warm-up: WarmUp. Known false positives: a program that
 // begins to write to another account of its organization.
 var ForeignWrite = Detector{
-	"foreign_write", 17, anomaly.KindFirstSeen, []string{"T1486"}, 24 * hour, judgeForeignWrite,
+	"foreign_write", 17, anomaly.KindFanOut, []string{"T1486"}, 24 * hour, judgeForeignWrite,
 }
 
 func judgeForeignWrite(v View, ent *entity.Entity, w *entity.Window) (Finding, bool) {

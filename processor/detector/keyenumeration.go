@@ -31,11 +31,12 @@ func judgeKeyEnumeration(v View, ent *entity.Entity, w *entity.Window) (Finding,
 		float64(n) < v.Settings().FanOutFactor*float64(high) {
 		return Finding{}, false
 	}
-	unused, reads := count.Get(&w.Partial, wire.CounterUnused), count.Get(&w.Partial, wire.CounterClass+wire.CounterID(kms.ClassRead))
+	unused := count.Get(&w.Partial, wire.CounterUnused)
+	reads := count.Get(&w.Partial, wire.CounterClass+wire.CounterID(kms.ClassRead))
 	if 2*reads < unused { // changes of keys, or refused uses: other detectors judge them
 		return Finding{}, false
 	}
 	return Finding{Score: min(byFactor(n, max(high, enumerated)), 7.5), Observed: float64(n), Expected: float64(high),
-		Reason: fmt.Sprintf("%s asked about KMS keys: %s that used none, on %s different keys, in %s; %s.",
-			ent.Principal, callCount(unused), atLeast(n, set.Capped), anomaly.Span(v.Size()), most(ent, w, high, v.Size()))}, true
+		Reason: fmt.Sprintf("%s made %s without a use, about %s different KMS keys, in %s; %s.", ent.Principal,
+			callCount(unused), atLeast(n, set.Capped), anomaly.Span(v.Size()), most(ent, w, high, v.Size()))}, true
 }

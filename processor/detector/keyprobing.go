@@ -20,7 +20,7 @@ func judgeKeyProbing(v View, ent *entity.Entity, w *entity.Window) (Finding, boo
 		return Finding{}, false
 	}
 	return Finding{Score: 8, Observed: float64(n), Expected: 0, Reason: fmt.Sprintf(
-		"%s was refused on %s different KMS keys in %s, as by somebody who tries which keys can be used. "+
+		"%s was refused on %s different KMS keys in %s, as by somebody who tries out keys. "+
 			"None are expected, whatever came before.",
 		ent.Principal, atLeast(n, set.Capped), anomaly.Span(v.Size()))}, true
 }

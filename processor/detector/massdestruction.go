@@ -10,7 +10,7 @@ import (
 )
 
 // MassDestruction asks: does one principal disable several KMS keys, or delete them or their
-// material, within one window, or try to? Aliases and key stores are no keys. It needs no
+// material, within one window, or try to? Aliases and key stores do not count. It needs no
 // history.
 var MassDestruction = Detector{
 	"mass_destruction", 8, anomaly.KindFanOut, []string{"T1485", "T1489"}, hour, judgeMassDestruction,

@@ -49,15 +49,16 @@ func judgeNewOrigin(v View, ent *entity.Entity, w *entity.Window) (Finding, bool
 	}
 	return Finding{Score: score, Observed: float64(calls), Reason: fmt.Sprintf(
 		"%s: %s in %s from a network that %s%s (probability %s); %s and %s were seen since %s.",
-		ent.Principal, callCount(calls), anomaly.Span(v.Size()), never(h.Networks), with, rarity(ent.Since, w.Start, v.Size()),
-		Several(len(h.Networks), "network"), Several(len(h.Clients), "program"), date(ent.Since))}, true
+		ent.Principal, callCount(calls), anomaly.Span(v.Size()), never(h.Networks), with,
+		rarity(ent.Since, w.Start, v.Size()), Several(len(h.Networks), "network"),
+		Several(len(h.Clients), "program"), date(ent.Since))}, true
 }
 
-// never says that a network or a program is none of those known, of which the oldest are
+// never says that a network or a program is unknown; the oldest of those known are
 // forgotten.
 func never(known []uint32) string {
 	if len(known) >= entity.MaxKnown {
-		return fmt.Sprintf("is none of its last %d", entity.MaxKnown)
+		return fmt.Sprintf("differs from its last %d", entity.MaxKnown)
 	}
 	return "it never used"
 }

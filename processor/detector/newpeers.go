@@ -31,7 +31,8 @@ func judgeNewPeers(v View, ent *entity.Entity, w *entity.Window) (Finding, bool)
 		if len(h.Families) > 0 {
 			what = "was used by %d principals of no known family that never used it before in %s"
 		}
-	case ent.Scope == wire.ScopePrincipal && len(h.Keys) < entity.MaxKeys && len(w.Sets[wire.SetPeers].Values) >= s.NewPeers:
+	case ent.Scope == wire.ScopePrincipal && len(h.Keys) < entity.MaxKeys &&
+		len(w.Sets[wire.SetPeers].Values) >= s.NewPeers:
 		n = unknown(h.Keys, w.Used())
 	}
 	if n < s.NewPeers {

@@ -60,7 +60,7 @@ const (
 	idleScore = 7
 )
 
-// count is the number of uses on one clock, with the expected number.
+// span is the number of uses on one clock, with the expected number.
 type span struct {
 	clock    entity.Clock
 	n        float64
@@ -130,7 +130,8 @@ func judgeHours(v View, ent *entity.Entity, w *entity.Window, one float64) (Find
 	begin := eventtime.Start(w.Start, hour)
 	mu, a := ent.Baseline.Before(w.Start, w.Start, size)
 	earlier, _ := ent.Baseline.Before(w.Start, begin-hour, size)
-	c := span{entity.TwoHours, n, mu*float64((w.Start-begin)/size+1) + earlier*float64(hour/size), a, w.Start + size - begin + hour}
+	mu = mu*float64((w.Start-begin)/size+1) + earlier*float64(hour/size)
+	c := span{entity.TwoHours, n, mu, a, w.Start + size - begin + hour}
 	if busy {
 		return unlikely(v, ent, w, c)
 	}
@@ -153,6 +154,9 @@ func unlikely(v View, ent *entity.Entity, w *entity.Window, c span) (Finding, bo
 		threshold = s.Threshold / 4
 	}
 	top, days := ent.Habits.Tops.Of(c.clock)
+	if ent.Habits.Tops.Days == 0 && ent.Baseline.Since < eventtime.Start(w.Start, day) {
+		top = entity.Usual{} // its first day with uses does not judge itself
+	}
 	if c.n < 2*c.mu || c.n <= s.PeakFactor*top.Level() || top.Above(c.n, days) < leastSigmas {
 		return Finding{}, false
 	}
@@ -198,36 +202,4 @@ func judgeDays(v View, ent *entity.Entity, w *entity.Window) (Finding, bool) {
 	return Finding{Score: min(max(surprise(p), 6), 9), Observed: n, Expected: math.Round(level), Reason: fmt.Sprintf(
 		"%s: %.0f uses since yesterday (UTC), where %s are usual in two days (probability %s); learned since %s.",
 		ent.Principal, n, expected(level), likelihood(p), date(ent.Since))}, true
-}
-
-const (
-	// youngLimit is how many times MinCount uses have to be in one window or two, of an
-	// entity that is younger than WarmUp.
-	youngLimit = 5
-	// youngFactor is how many times the most so far they have to be.
-	youngFactor = 8
-	// youngest is how long it has to be known: a program that starts has its first burst.
-	youngest = 2 * hour
-)
-
-// judgeYoung judges an entity without a baseline by absolute limits, and by the most so
-// far.
-func judgeYoung(v View, ent *entity.Entity, w *entity.Window) (Finding, bool) {
-	n := w.Uses()
-	before := ent.Find(w.Start - v.Size())
-	if before != nil {
-		n += max(before.Uses(), 0)
-	}
-	t := &ent.Habits.Tops
-	if n < youngLimit*v.Settings().MinCount || !ent.WatchedFor(w.Start, youngest) {
-		return Finding{}, false
-	}
-	u, _ := t.Of(entity.TwoWindows)
-	most := max(u.Level(), 1)
-	if float64(n) < youngFactor*most {
-		return Finding{}, false
-	}
-	return Finding{Score: byFactor(int(n), int(most)), Observed: float64(n), Expected: most, Reason: fmt.Sprintf(
-		"%s: %d uses in %s, where the most on a usual day since %s is %s.",
-		subject(v, ent, w), n, anomaly.Span(2*v.Size()), date(ent.Since), expected(most))}, true
 }

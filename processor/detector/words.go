@@ -73,8 +73,8 @@ func refused(w *entity.Window, tries int64) string {
 
 // touched is the verb for the objects of a window's calls.
 func touched(w *entity.Window) string {
-	if count.Get(&w.Partial, wire.CounterDenied)+count.Get(&w.Partial, wire.CounterFailed) > 0 {
-		return "made calls, not all of which succeeded, for"
+	if w.Uses() < w.ToJudge() {
+		return "made calls for"
 	}
 	return "touched"
 }

@@ -15,7 +15,7 @@ type Family struct {
 }
 
 const (
-	// Churn is how many members make a family known: their successors are no strangers.
+	// Churn is how many members make a family known: their successors are expected.
 	Churn = 5
 	// maxFamilies bounds the families of a KMS key; the newest stay.
 	maxFamilies = 8

@@ -113,7 +113,8 @@ var All = [...]Rule{
 		}},
 	{Name: "external_key_store", Score: 8, Techniques: []string{"T1486", "T1485"},
 		classes: []kms.Class{kms.ClassManage}, match: func(rec *otellog.Record) bool {
-			return rec.Str(semconv.AWSKMSCustomKeyStoreType) == externalStore || rec.Str(semconv.AWSKMSKeyOrigin) == externalStore
+			return rec.Str(semconv.AWSKMSCustomKeyStoreType) == externalStore ||
+				rec.Str(semconv.AWSKMSKeyOrigin) == externalStore
 		},
 		What: func(rec *otellog.Record) string {
 			what := "created a KMS key"
@@ -128,7 +129,7 @@ var All = [...]Rule{
 				is("CreateCustomKeyStore")(rec) && rec.Str(semconv.AWSKMSCustomKeyStoreType) != externalStore
 		},
 		What: func(rec *otellog.Record) string {
-			return "called " + operation(rec) + ": keys in a custom key store can be used only while it is connected and unchanged"
+			return "called " + operation(rec) + ": a custom key store serves its keys only while it is connected and unchanged"
 		}},
 	{Name: "key_without_material", Score: 4, Techniques: []string{"T1486", "T1608.003"},
 		classes: []kms.Class{kms.ClassManage}, match: func(rec *otellog.Record) bool {
@@ -172,7 +173,8 @@ var All = [...]Rule{
 		}},
 	{Name: "rotation_changed", Score: 4, Techniques: []string{"T1562", "T1098"},
 		classes: []kms.Class{kms.ClassRotate}, match: func(rec *otellog.Record) bool {
-			return is("RotateKeyOnDemand")(rec) || is("EnableKeyRotation")(rec) && rec.Get(semconv.AWSKMSRotationPeriodDays) != nil
+			return is("RotateKeyOnDemand")(rec) ||
+				is("EnableKeyRotation")(rec) && rec.Get(semconv.AWSKMSRotationPeriodDays) != nil
 		},
 		What: func(rec *otellog.Record) string {
 			if a := rec.Get(semconv.AWSKMSRotationPeriodDays); a != nil {

@@ -57,7 +57,9 @@ var (
 		return history(several(n, func(i int, at string) string { return made(name, "eventTime", at, "requestID", fmt.Sprintf(`"%d"`, i)) })...)
 	}
 	asking = func(keys int) events {
-		return history(several(keys, func(i int, at string) string { return made("DescribeKey", "eventTime", at, "resources", resources(keyARN(account, i))) })...)
+		return history(several(keys, func(i int, at string) string {
+			return made("DescribeKey", "eventTime", at, "resources", resources(keyARN(account, i)))
+		})...)
 	}
 	uploads = func(n int) events {
 		return history(several(n, func(i int, at string) string { return upload(ownKey, at, fmt.Sprint(i)) })...)
@@ -146,6 +148,36 @@ var detections = []detection{
 	{peer: "traildiscover PutKeyPolicy, ScheduleKeyDeletion", asks: "operations that attackers use", ours: []string{"policy_changed", "key_deletion_scheduled"}, hits: []events{{policyOf("PutKeyPolicy", ownAccount)}, scheduled}, misses: kept},
 	{peer: "traildiscover Encrypt, GenerateDataKeyWithoutPlaintext, DescribeKey", asks: "operations that attackers use, and everybody else", ours: []string{"rate", "key_enumeration"}, hits: []events{burst(120, "Encrypt"), burst(120, "GenerateDataKeyWithoutPlaintext"), asking(20)}, misses: []events{burst(3, "Encrypt"), burst(3, "DescribeKey")},
 		note: "uses by their number and hour, reads by the number of keys"},
+	{peer: "elastic impact_cloudtrail_logging_updated", asks: "settings of a trail changed", ours: []string{"trail_moved", "trail_narrowed"},
+		hits:   []events{{trailCall("UpdateTrail", `{"name":"main","s3BucketName":"elsewhere"}`)}, {trailCall("UpdateTrail", `{"name":"main","isMultiRegionTrail":false}`)}},
+		misses: []events{{trailCall("UpdateTrail", `{"name":"main","enableLogFileValidation":true}`)}, {trailCall("UpdateTrail", `{"name":"main","s3BucketName":"elsewhere"}`, "errorCode", refusedCall)}},
+		note:   "changes that take events away"},
+	{peer: "sigma aws_cloudtrail_disable_logging", asks: "logging stopped, or a trail changed or deleted", ours: []string{"logging_stopped", "trail_deleted", "trail_moved"},
+		hits:   []events{{trailCall("StopLogging", `{"name":"main"}`)}, {trailCall("DeleteTrail", `{"name":"main"}`)}, {trailCall("UpdateTrail", `{"name":"main","s3BucketName":"elsewhere"}`)}},
+		misses: []events{{trailCall("StartLogging", `{"name":"main"}`)}, {trailCall("CreateTrail", `{"name":"main","s3BucketName":"logs"}`)}}},
+	{peer: "prowler kms_cmk_not_multi_region", asks: "keys that exist in several Regions", ours: []string{"key_replicated"},
+		hits: []events{{made("ReplicateKey", "requestParameters", `{"keyId":"a","replicaRegion":"eu-west-1"}`)}}, misses: []events{{made("UpdatePrimaryRegion", "requestParameters", `{"keyId":"a","primaryRegion":"eu-west-1"}`)}, {made("ReplicateKey", "errorCode", refusedCall)}},
+		note: "the change; a trail does not show how keys are configured"},
+	{peer: "prowler cloudtrail_threat_detection_enumeration", asks: "principals with many enumerating calls", ours: []string{"key_enumeration"}, hits: []events{asking(20)}, misses: []events{asking(3)}, note: "calls of KMS only, in five minutes"},
+	{peer: "aws KMS guide: external and custom key stores", asks: "key material outside AWS, or in a custom key store", ours: []string{"external_key_store", "custom_key_store"},
+		hits:   []events{{made("CreateCustomKeyStore", "resources", "", "requestParameters", `{"customKeyStoreName":"x","customKeyStoreType":"EXTERNAL_KEY_STORE"}`)}, {made("DisconnectCustomKeyStore", "resources", "", "requestParameters", `{"customKeyStoreId":"cks-1"}`)}},
+		misses: []events{{made("DescribeCustomKeyStores", "resources", "")}, {made("CreateKey", "requestParameters", `{"origin":"AWS_KMS"}`)}}, note: "the guide recommends to watch these operations"},
+	{peer: "aws KMS guide: imported key material", asks: "keys whose material comes from outside", ours: []string{"key_without_material", "key_material_imported"},
+		hits: []events{{made("CreateKey", "requestParameters", `{"origin":"EXTERNAL"}`)}, {made("ImportKeyMaterial", "requestParameters", `{"keyId":"a","importType":"NEW_KEY_MATERIAL"}`)}}, misses: otherMaterial[:1]},
+	{peer: "aws KMS guide: control access to aliases", asks: "an alias that names another key from now on", ours: []string{"alias_moved"},
+		hits: []events{{made("UpdateAlias", "requestParameters", `{"aliasName":"alias/app","targetKeyId":"a"}`)}}, misses: []events{{made("CreateAlias", "requestParameters", `{"aliasName":"alias/app","targetKeyId":"a"}`)}, {made("UpdateAlias", "errorCode", refusedCall)}}},
+	{peer: "aws IAM Access Analyzer: KMS key shared outside", asks: "a key policy or a grant for another account", ours: []string{"policy_for_other_account", "grant_to_other_account"},
+		hits: []events{{policyOf("PutKeyPolicy", fmt.Sprintf(allow, `{"AWS":"arn:aws:iam::444455556666:root"}`, "kms:Decrypt", ""))},
+			{made("CreateGrant", "requestParameters", `{"keyId":"a","granteePrincipal":"arn:aws:iam::444455556666:role/r","operations":["Decrypt"]}`)}},
+		misses: closed, note: "the change, with the account's name"},
+	{peer: "aws KMS guide: grants for services", asks: "a grant to a service without the source that it is for", ours: []string{"service_grant_without_source"},
+		hits:   []events{{made("CreateGrant", "requestParameters", `{"keyId":"a","granteePrincipal":"ec2.amazonaws.com","operations":["Decrypt"]}`)}},
+		misses: []events{{made("CreateGrant", "requestParameters", `{"keyId":"a","granteePrincipal":"ec2.amazonaws.com","operations":["Decrypt"],"constraints":{"sourceArn":"arn:aws:ec2:eu-central-1:111122223333:volume/v"}}`)}}},
+	{peer: "aws KMS guide: key rotation", asks: "rotation turned off, or with another period", ours: []string{"rotation_changed", "rotation_disabled"},
+		hits: []events{{made("EnableKeyRotation", "requestParameters", `{"keyId":"a","rotationPeriodInDays":2560}`)}, {made("DisableKeyRotation")}}, misses: []events{{made("EnableKeyRotation", "requestParameters", `{"keyId":"a"}`)}}},
+	{peer: "aws security guide: ransom by encryption in Amazon S3", asks: "objects written under the key of an account that was never used", ours: []string{"foreign_write"},
+		hits:   []events{history(upload(keyARN("444455556666", 1), later(0), "a")), history(made("ReEncrypt", "eventTime", later(0), "requestParameters", `{"destinationKeyId":"`+keyARN("444455556666", 1)+`"}`, "resources", `[{"type":"AWS::KMS::Key","ARN":"`+ownKey+`"},{"type":"AWS::KMS::Key","ARN":"`+keyARN("444455556666", 1)+`"}]`))},
+		misses: []events{history(upload(ownKey, later(0), "a")), history(made("Decrypt", "eventTime", later(0), "resources", resources(keyARN("444455556666", 1)))), foreignUpload}, note: "also where no list of accounts is kept"},
 	{peer: "chronicle gcp_kms_decryption_by_unexpected_service_account", asks: "Decrypt outside an allow-list, in another cloud", ours: []string{"sigma/decrypt_by_unexpected_principal"}, hits: []events{{made("Decrypt", "userIdentity", role("stranger"))}}, misses: []events{{made("Decrypt")}, {made("Encrypt", "userIdentity", role("stranger"))}}},
 	{peer: "chronicle gcp_multiple_kms_keys_disabled_or_destroyed", asks: "ten keys destroyed by one user in an hour, in another cloud", ours: []string{"mass_destruction", "key_deletion_scheduled"},
 		hits: []events{several(10, func(i int, at string) string {

@@ -203,7 +203,7 @@ func TestDetections(t *testing.T) {
 // page states what is tested.
 func TestDetectionsAreDocumented(t *testing.T) {
 	_, examples := exampleRules(t)
-	known := []string{"rate", "first_use", "secret_sweep", "fan_out", "refusals", "key_probing", "new_origin", "mass_destruction"}
+	known := []string{"rate", "first_use", "secret_sweep", "fan_out", "refusals", "key_probing", "new_origin", "mass_destruction", "key_enumeration", "foreign_write"}
 	for _, r := range rule.All {
 		known = append(known, r.Name)
 	}

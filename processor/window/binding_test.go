@@ -209,7 +209,7 @@ func TestSentencesOfAliases(t *testing.T) {
 	found := anomalies(r.advance(at + size))
 	for name, want := range map[string]string{
 		"pair first_use": role(2) + " used alias " + aliasARN + " of KMS key " + keyARN(7) + " for the first time (",
-		"key rate":       "Alias " + aliasARN + " of KMS key " + keyARN(7) + ": 60 calls in 5m where ",
+		"key rate":       "Alias " + aliasARN + " of KMS key " + keyARN(7) + ": 60 uses in 5m where ",
 	} {
 		if a := found[name]; !strings.HasPrefix(a.Reason, want) || arnOf(a.Bound) != keyARN(7) {
 			t.Errorf("%s: %q bound to %q, want %q", name, a.Reason, arnOf(a.Bound), want)

@@ -276,7 +276,7 @@ func TestProbing(t *testing.T) {
 	expect(t, r.refused(begin, 1, 1, 3, 0)) // too few KMS keys
 	found := expect(t, r.refused(begin, 2, 1, 4, 50), "principal key_probing")
 	check(t, found["principal key_probing"], anomaly.KindRefusals, "high",
-		`arn:aws:iam::111122223333:role/2 was refused on 4 different KMS keys in 5m, as by somebody who tries which keys can be used\. None are expected, whatever came before\.`, 4, 0)
+		`arn:aws:iam::111122223333:role/2 was refused on 4 different KMS keys in 5m, as by somebody who tries out keys\. None are expected, whatever came before\.`, 4, 0)
 	list := r.refused(begin+size, 3, 1, 600, 0)
 	found = expect(t, list, "principal key_probing", "principal refusals")
 	check(t, found["principal key_probing"], anomaly.KindRefusals, "high", `.* was refused on at least 512 different KMS keys in 5m, .*`, 512, 0)

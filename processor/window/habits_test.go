@@ -295,7 +295,7 @@ func TestFirstUseScores(t *testing.T) {
 		want      float64
 	}{
 		{role(9), 5, 12, false, true, 4},
-		{role(9), 5, 12, true, false, 0}, // a read is no use
+		{role(9), 5, 12, true, false, 0}, // a read uses nothing
 		{role(9), 5, 12, true, true, 6},
 		{role(9), 2, 12, false, true, 5},
 		{role(9), 2, 2, true, true, 8},

@@ -159,7 +159,7 @@ var detections = []detection{
 		hits: []events{{made("ReplicateKey", "requestParameters", `{"keyId":"a","replicaRegion":"eu-west-1"}`)}}, misses: []events{{made("UpdatePrimaryRegion", "requestParameters", `{"keyId":"a","primaryRegion":"eu-west-1"}`)}, {made("ReplicateKey", "errorCode", refusedCall)}},
 		note: "the change; a trail does not show how keys are configured"},
 	{peer: "prowler cloudtrail_threat_detection_enumeration", asks: "principals with many enumerating calls", ours: []string{"key_enumeration"}, hits: []events{asking(20)}, misses: []events{asking(3)}, note: "calls of KMS only, in five minutes"},
-	{peer: "aws KMS guide: external and custom key stores", asks: "key material outside AWS, or in a custom key store", ours: []string{"external_key_store", "custom_key_store"},
+	{peer: "aws KMS guide: external and custom key stores", asks: "key material outside AWS, or in a custom store", ours: []string{"external_key_store", "custom_key_store"},
 		hits:   []events{{made("CreateCustomKeyStore", "resources", "", "requestParameters", `{"customKeyStoreName":"x","customKeyStoreType":"EXTERNAL_KEY_STORE"}`)}, {made("DisconnectCustomKeyStore", "resources", "", "requestParameters", `{"customKeyStoreId":"cks-1"}`)}},
 		misses: []events{{made("DescribeCustomKeyStores", "resources", "")}, {made("CreateKey", "requestParameters", `{"origin":"AWS_KMS"}`)}}, note: "the guide recommends to watch these operations"},
 	{peer: "aws KMS guide: imported key material", asks: "keys whose material comes from outside", ours: []string{"key_without_material", "key_material_imported"},

@@ -8,9 +8,12 @@
 package scan
 
 import (
+	"cmp"
 	"context"
 	"iter"
 	"math"
+	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -261,6 +264,11 @@ func (s *Scanner) publisher(engine *window.Engine, explained []anomaly.Anomaly,
 	for _, a := range explained {
 		at := engine.CountsFor(a.Entity)
 		byEntity[at] = append(byEntity[at], a)
+	}
+	for _, list := range byEntity { // facts of one time come in the order of reading
+		slices.SortFunc(list, func(a, b anomaly.Anomaly) int {
+			return cmp.Or(cmp.Compare(a.At, b.At), strings.Compare(a.ID, b.ID))
+		})
 	}
 	return func(r *window.Result) error {
 		if !r.Closed {

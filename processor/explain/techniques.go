@@ -14,6 +14,7 @@ var techniques = map[string]string{
 	"T1489":     "Service Stop",
 	"T1526":     "Cloud Service Discovery",
 	"T1530":     "Data from Cloud Storage",
+	"T1537":     "Transfer Data to Cloud Account",
 	"T1531":     "Account Access Removal",
 	"T1548":     "Abuse Elevation Control Mechanism",
 	"T1550.001": "Use Alternate Authentication Material: Application Access Token",

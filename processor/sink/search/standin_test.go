@@ -12,6 +12,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 )
 
 // standIn answers _bulk as OpenSearch does, for what a real one cannot be brought to do. It
@@ -198,6 +199,7 @@ func connect(t testing.TB, url string, change func(*Settings)) *Sink {
 	if err != nil {
 		t.Fatal(err)
 	}
+	s.turn = time.Hour // so that a slow machine ends no Deliver early
 	t.Cleanup(func() { _ = s.Close() })
 	return s
 }

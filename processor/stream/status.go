@@ -162,7 +162,7 @@ func (r *reporter) measure(ctx context.Context, now time.Time) map[[2]string]sta
 		r.p.Log.Debug("the status has no counts", "error", err)
 	}
 	for _, b := range balances {
-		key := [2]string{b.Stage, b.Sink}
+		key := [2]string{b.Stage, b.Part}
 		f := status.Flow{Received: b.Received, Delivered: b.Delivered, Filtered: b.Filtered, Duplicate: b.Duplicate,
 			DeadLetters: map[string]int64{}}
 		for reason, n := range b.Reasons {

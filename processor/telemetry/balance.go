@@ -10,9 +10,9 @@ import (
 	"go.opentelemetry.io/otel/sdk/metric/metricdata"
 )
 
-// Balance is the record counts of one stage, or of one of its sinks.
+// Balance is the record counts of one stage, or of one of its sinks or sources.
 type Balance struct {
-	Stage, Sink                                            string
+	Stage, Part                                            string // Part: the sink or source, or ""
 	Received, Delivered, DeadLettered, Filtered, Duplicate int64
 	Reasons                                                map[string]int64 // of dead letters
 }
@@ -26,15 +26,15 @@ func (b Balance) InFlight() int64 {
 // stage. A lost record makes the number too large, one counted twice too small.
 func (b Balance) Check(inFlight int64) error {
 	if got := b.InFlight(); got != inFlight {
-		return fmt.Errorf("stage %q, sink %q: received %d = delivered %d + dead-lettered %d + filtered %d + duplicate "+
+		return fmt.Errorf("stage %q, part %q: received %d = delivered %d + dead-lettered %d + filtered %d + duplicate "+
 			"%d + in flight %d; want %d in flight",
-			b.Stage, b.Sink, b.Received, b.Delivered, b.DeadLettered, b.Filtered, b.Duplicate, got, inFlight)
+			b.Stage, b.Part, b.Received, b.Delivered, b.DeadLettered, b.Filtered, b.Duplicate, got, inFlight)
 	}
 	return nil
 }
 
-// Balances reads the counters and returns the balance of each stage and sink, ordered by
-// name.
+// Balances reads the counters and returns the balance of each stage, sink and source, ordered
+// by name.
 func (t *Telemetry) Balances(ctx context.Context) ([]Balance, error) {
 	var data metricdata.ResourceMetrics
 	if err := t.reader.Collect(ctx, &data); err != nil {
@@ -57,7 +57,7 @@ func (t *Telemetry) Balances(ctx context.Context) ([]Balance, error) {
 		list = append(list, *b)
 	}
 	slices.SortFunc(list, func(a, b Balance) int {
-		return cmp.Or(cmp.Compare(a.Stage, b.Stage), cmp.Compare(a.Sink, b.Sink))
+		return cmp.Or(cmp.Compare(a.Stage, b.Stage), cmp.Compare(a.Part, b.Part))
 	})
 	return list, nil
 }
@@ -68,10 +68,10 @@ func addTo(balances map[[2]string]*Balance, name string, point metricdata.DataPo
 		v, _ := point.Attributes.Value(attribute.Key(label))
 		return v.AsString()
 	}
-	key := [2]string{text(labelStage), text(labelSink)}
+	key := [2]string{text(labelStage), cmp.Or(text(labelSink), text(labelSource))}
 	b := balances[key]
 	if b == nil {
-		b = &Balance{Stage: key[0], Sink: key[1]}
+		b = &Balance{Stage: key[0], Part: key[1]}
 	}
 	switch name {
 	case nameReceived:

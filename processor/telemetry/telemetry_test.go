@@ -203,25 +203,29 @@ func TestLabelsAreBounded(t *testing.T) {
 func TestBalances(t *testing.T) {
 	tel := start(t, DefaultConfig())
 	use(t, tel)
+	for i, name := range []string{"lake", "queue"} { // sources
+		tel.Flow(StageCollect, name).Received(5 + i)
+	}
 	balances, err := tel.Balances(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}
 	want := []Balance{
+		{Stage: "collect", Part: "lake", Received: 5}, {Stage: "collect", Part: "queue", Received: 6},
 		{Stage: "count", Received: 10, Delivered: 4, DeadLettered: 2, Filtered: 2, Duplicate: 1,
 			Reasons: map[string]int64{"bad_time": 1, "late": 1}},
-		{Stage: "forward", Sink: "siem", Received: 3, Delivered: 3},
+		{Stage: "forward", Part: "siem", Received: 3, Delivered: 3},
 	}
 	if fmt.Sprint(balances) != fmt.Sprint(want) {
 		t.Fatalf("got %+v, want %+v", balances, want)
 	}
-	if err := balances[0].Check(1); err != nil {
+	if err := balances[2].Check(1); err != nil {
 		t.Error(err)
 	}
-	if err := balances[1].Check(0); err != nil {
+	if err := balances[3].Check(0); err != nil {
 		t.Error(err)
 	}
-	err = balances[0].Check(0)
+	err = balances[2].Check(0)
 	if err == nil || !strings.Contains(err.Error(), "in flight 1; want 0") {
 		t.Errorf("got %v, want an error about the record in flight", err)
 	}

@@ -48,22 +48,25 @@ const (
 )
 
 // Judge returns the state of a partition from its last commits, oldest first, its recent
-// ends, its current lag in offsets, and the time. The first rule that applies decides:
+// ends, its current lag in offsets, and the time. patience is how long the consumer holds
+// records before it commits them; 0 for one that commits all the time. The first rule that
+// applies decides:
 //
 //   - Without lag, or with a first commit of less than 20 s ago: OK.
 //   - Stop: the last commit is longer ago than the commits took from the first to the last,
-//     and it was not at one of the recent ends.
+//     and patience, and it was not at one of the recent ends.
 //   - One of the commits had no lag: OK.
 //   - Rewind: a position is smaller than the one before it.
+//   - With patience and fewer than Window commits: OK.
 //   - Stall: all positions are the same.
 //   - Warning: no lag is smaller than the one before it.
 //   - OK otherwise.
-func Judge(commits []Commit, ends []int64, lag int64, now time.Time) Progress {
+func Judge(commits []Commit, ends []int64, lag int64, patience time.Duration, now time.Time) Progress {
 	if len(commits) == 0 || lag <= 0 || now.Sub(commits[0].At) < least {
 		return OK
 	}
 	first, last := commits[0], commits[len(commits)-1]
-	if now.Sub(last.At) > last.At.Sub(first.At) && !slices.Contains(ends, last.Offset) {
+	if now.Sub(last.At) > last.At.Sub(first.At)+patience && !slices.Contains(ends, last.Offset) {
 		return Stop
 	}
 	rewinds, stalls, grows := false, true, true
@@ -81,6 +84,8 @@ func Judge(commits []Commit, ends []int64, lag int64, now time.Time) Progress {
 	switch {
 	case rewinds:
 		return Rewind
+	case patience > 0 && len(commits) < Window:
+		return OK // so few commits show no direction
 	case stalls:
 		return Stall
 	case grows:
@@ -99,6 +104,9 @@ type Place struct {
 type Look struct {
 	Position int64 // the group's committed offset
 	End      int64 // one past the last committed record
+	// Committed is when the consumer last committed or found nothing to commit, the zero time
+	// if it never did.
+	Committed time.Time
 }
 
 // Lag returns how many offsets the group has not committed.
@@ -106,7 +114,10 @@ func (l Look) Lag() int64 { return max(0, l.End-l.Position) }
 
 // Tracker judges the progress of one consumer in its partitions. It is not safe for
 // concurrent use.
-type Tracker struct{ of map[Place]*track }
+type Tracker struct {
+	Patience time.Duration // see Judge
+	of       map[Place]*track
+}
 
 // track is the past of one partition: the last Window commits and ends.
 type track struct {
@@ -115,10 +126,9 @@ type track struct {
 	lag     int64
 }
 
-// Saw takes in one look at the partitions that the consumer owns; committed is when it last
-// committed or found nothing to commit, the zero time if it never did. Partitions that are
-// not in the look are forgotten.
-func (t *Tracker) Saw(looks map[Place]Look, committed time.Time) {
+// Saw takes in one look at the partitions that the consumer owns. It forgets partitions that
+// are not in the look.
+func (t *Tracker) Saw(looks map[Place]Look) {
 	next := make(map[Place]*track, len(looks))
 	for at, l := range looks {
 		one := t.of[at]
@@ -128,8 +138,8 @@ func (t *Tracker) Saw(looks map[Place]Look, committed time.Time) {
 		next[at] = one
 		one.lag, one.ends = l.Lag(), last(append(one.ends, l.End))
 		n := len(one.commits)
-		if !committed.IsZero() && (n == 0 || committed.After(one.commits[n-1].At)) {
-			one.commits = last(append(one.commits, Commit{At: committed, Offset: l.Position, Lag: l.Lag()}))
+		if !l.Committed.IsZero() && (n == 0 || l.Committed.After(one.commits[n-1].At)) {
+			one.commits = last(append(one.commits, Commit{At: l.Committed, Offset: l.Position, Lag: l.Lag()}))
 		}
 	}
 	t.of = next
@@ -144,5 +154,5 @@ func (t *Tracker) Judge(at Place, now time.Time) Progress {
 	if one == nil {
 		return OK
 	}
-	return Judge(one.commits, one.ends, one.lag, now)
+	return Judge(one.commits, one.ends, one.lag, t.Patience, now)
 }

@@ -41,8 +41,13 @@ func TestJudge(t *testing.T) {
 		{"it stopped although it had no lag once", commits(500, 5, 0, 10, 5), []int64{90, 95}, 85, Stop},
 		{"it had read everything, and something new has just come", commits(500, 5, 3, 10, 0), []int64{10, 10, 12}, 2, OK},
 	} {
-		if got := Judge(c.commits, c.ends, c.lag, now); got != c.want {
+		if got := Judge(c.commits, c.ends, c.lag, 0, now); got != c.want {
 			t.Errorf("%s: %s, want %s", c.name, got, c.want)
+		}
+	}
+	for ago, want := range map[int64]Progress{87: Warning, 88: Stop} { // the commits took 27 s
+		if got := Judge(commits(ago, slow...), nil, 10, time.Minute, now); got != want {
+			t.Errorf("with patience, the last commit %d s ago: %s, want %s", ago, got, want)
 		}
 	}
 }
@@ -64,7 +69,7 @@ func TestTracker(t *testing.T) {
 		if commits {
 			committed = now
 		}
-		tr.Saw(map[Place]Look{at: {position, end}}, committed)
+		tr.Saw(map[Place]Look{at: {position, end, committed}})
 	}
 	want := func(what string, p Progress) {
 		t.Helper()
@@ -96,7 +101,7 @@ func TestTracker(t *testing.T) {
 	want("it is too slow", Warning)
 	look(295, 430, true)
 	want("it went back", Rewind)
-	tr.Saw(map[Place]Look{}, now)
+	tr.Saw(map[Place]Look{})
 	want("the partition is gone", OK)
 	look(0, 1000, true)
 	want("it is back, and nothing is known", OK)

@@ -131,8 +131,8 @@ func (p *Pipeline) addSink(d Destination) error {
 	if len(topics) == 0 {
 		return nil
 	}
-	return p.addPart(&part{stage: "forward", sink: d.Name, group: p.SinkGroup(d.ID, d.Name), topics: topics},
-		forwardReasons()...)
+	return p.addPart(&part{stage: "forward", sink: d.Name, group: p.SinkGroup(d.ID, d.Name), topics: topics,
+		owned: ownedBySink(d.Batch.Linger)}, forwardReasons()...)
 }
 
 // removePart removes a sink's part, its gauges and its health.

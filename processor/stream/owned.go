@@ -19,8 +19,11 @@ type owned struct {
 	at      time.Time              // of the last commit, or when there was last nothing to commit
 	looks   map[status.Place]status.Look
 	tracker status.Tracker
-	lag     int64     // of the whole group
-	asked   time.Time // when it was known; zero: never
+	// ofSink means that the positions themselves show when they were committed: each partition
+	// of a sink has its own time, and a batch may hold its records for minutes.
+	ofSink bool
+	lag    int64     // of the whole group
+	asked  time.Time // when it was known; zero: never
 	// goals are the ends of the partitions when they were first seen; nil once they all have
 	// been reached.
 	goals  map[status.Place]int64
@@ -48,6 +51,14 @@ func (p *Pipeline) owns(stage, topic string, marks map[int32]int64) {
 		defer one.owned.mu.Unlock()
 		one.owned.marks = all
 	}
+}
+
+// mostRequest is longer than the requests of a batch mostly take, with a pause between two.
+const mostRequest = time.Minute
+
+// ownedBySink returns what a sink owns whose batches linger for at most that long.
+func ownedBySink(linger time.Duration) owned {
+	return owned{ofSink: true, tracker: status.Tracker{Patience: linger + mostRequest}}
 }
 
 // add and drop change the partitions of a sink.
@@ -91,13 +102,21 @@ func (o *owned) saw(standings map[string]map[int32]kafka.Standing, lag int64, as
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	o.lag, o.asked = lag, asked
-	o.looks = make(map[status.Place]status.Look, len(o.marks))
+	looks := make(map[status.Place]status.Look, len(o.marks))
 	for at := range o.marks {
 		if s, ok := standings[at.Topic][at.Partition]; ok {
-			o.looks[at] = status.Look{Position: max(s.Start, s.Committed), End: s.End}
+			l := status.Look{Position: max(s.Start, s.Committed), End: s.End, Committed: o.at}
+			if o.ofSink {
+				l.Committed = asked
+				if was, known := o.looks[at]; known && was.Position == l.Position && l.Lag() > 0 {
+					l.Committed = was.Committed
+				}
+			}
+			looks[at] = l
 		}
 	}
-	o.tracker.Saw(o.looks, o.at)
+	o.looks = looks
+	o.tracker.Saw(o.looks)
 	if o.at.IsZero() || o.caught { // before its first commit it may not be a member yet
 		return o.caught
 	}

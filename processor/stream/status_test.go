@@ -18,6 +18,7 @@ import (
 	"keytrail/processor/generate"
 	"keytrail/processor/kafka"
 	"keytrail/processor/kafka/kafkatest"
+	"keytrail/processor/sink"
 	"keytrail/processor/status"
 	"keytrail/processor/telemetry"
 )
@@ -139,5 +140,43 @@ func TestRevokedPartitionsLeaveNothing(t *testing.T) {
 	}
 	if got := w.Nanos(); got != 0 {
 		t.Errorf("without partitions the gauge has %d h", got/hour)
+	}
+}
+
+// TestProgressOfSinks: a sink gets on while its positions move, or while it holds records no
+// longer than its batches linger.
+func TestProgressOfSinks(t *testing.T) {
+	p := pipeline(t, nil)
+	if err := p.makeParts(Stages{}); err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []struct {
+		name          string
+		linger        time.Duration
+		moves, stands int // looks, of 3 s each
+		want          status.Progress
+	}{
+		{"it keeps up", 0, 30, 0, status.OK},
+		{"its batches linger for five minutes", 5 * time.Minute, 1, 100, status.OK},
+		{"its batches linger for five minutes, and it stands for seven", 5 * time.Minute, 1, 140, status.Stop},
+		{"a request takes long", 0, 30, 15, status.OK},
+		{"it stands", 0, 30, 40, status.Stop},
+	} {
+		d := Destination{Name: c.name, Anomalies: true, Batch: sink.Batch{Linger: c.linger}}
+		if err := p.addSink(d); err != nil {
+			t.Fatal(err)
+		}
+		one, now, at, end := p.partOf("forward", c.name), time.Unix(1000, 0), int64(0), int64(0)
+		one.owned.add(p.Topics.Anomalies, 0)
+		for i := range c.moves + c.stands {
+			now = now.Add(3 * time.Second)
+			if end += 10; i < c.moves {
+				at = end - 5 + int64(i%2)
+			}
+			one.owned.saw(map[string]map[int32]kafka.Standing{p.Topics.Anomalies: {0: {Committed: at, End: end}}}, end-at, now)
+		}
+		if s := one.sinkStatus(status.Flow{}, nil, now); s.Progress != c.want {
+			t.Errorf("%s: %s, want %s", c.name, s.Progress, c.want)
+		}
 	}
 }

@@ -3,6 +3,7 @@ package cli_test
 import (
 	"encoding/binary"
 	"errors"
+	"fmt"
 	"io"
 	"maps"
 	"slices"
@@ -97,18 +98,22 @@ func (p *partition) abortedInOrder() []fetch.ResponseTransaction {
 // fetch fetches about n bytes of a partition, from an offset on.
 func (b *broker) fetch(t *testing.T, topic string, p int, offset int64, bytes int32) *partition {
 	t.Helper()
-	answer, err := b.transport.RoundTrip(t.Context(), b.client.Addr, &fetch.Request{
-		ReplicaID: -1, MaxWaitTime: 1, MaxBytes: 32 << 20, IsolationLevel: int8(segmentio.ReadCommitted),
-		Topics: []fetch.RequestTopic{{Topic: topic, Partitions: []fetch.RequestPartition{
-			{Partition: int32(p), CurrentLeaderEpoch: -1, FetchOffset: offset, LogStartOffset: -1, PartitionMaxBytes: bytes}}}},
+	var one fetch.ResponsePartition
+	until(t, fmt.Sprintf("a broker leads %s/%d", topic, p), func() bool {
+		answer, err := b.transport.RoundTrip(t.Context(), b.client.Addr, &fetch.Request{
+			ReplicaID: -1, MaxWaitTime: 1, MaxBytes: 32 << 20, IsolationLevel: int8(segmentio.ReadCommitted),
+			Topics: []fetch.RequestTopic{{Topic: topic, Partitions: []fetch.RequestPartition{
+				{Partition: int32(p), CurrentLeaderEpoch: -1, FetchOffset: offset, LogStartOffset: -1, PartitionMaxBytes: bytes}}}},
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		one = answer.(*fetch.Response).Topics[0].Partitions[0]
+		if code := segmentio.Error(one.ErrorCode); code != 0 && !code.Temporary() {
+			t.Fatalf("cannot fetch from %s/%d: %v", topic, p, code)
+		}
+		return one.ErrorCode == 0
 	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	one := answer.(*fetch.Response).Topics[0].Partitions[0]
-	if one.ErrorCode != 0 {
-		t.Fatalf("cannot fetch from %s/%d: %v", topic, p, segmentio.Error(one.ErrorCode))
-	}
 	return &partition{one}
 }
 

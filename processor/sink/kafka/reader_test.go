@@ -35,6 +35,10 @@ func read(t *testing.T, brokers []string, topic string) (list []message) {
 		}
 		p := answer.(*fetch.Response).Topics[0].Partitions[0]
 		switch {
+		case segment.Error(p.ErrorCode).Temporary() && time.Now().Before(deadline):
+			// The broker has not taken the lead of a topic that was just created.
+			time.Sleep(50 * time.Millisecond)
+			continue
 		case p.ErrorCode != 0:
 			t.Fatal(segment.Error(p.ErrorCode))
 		case at >= p.HighWatermark:

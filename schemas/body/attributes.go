@@ -118,6 +118,8 @@ var attributes = [...]string{
 	semconv.AWSKMSGrantName,
 	semconv.AWSKMSGrantGranteePrincipal,
 	semconv.AWSKMSGrantRetiringPrincipal,
+	semconv.AWSKMSGrantGranteeService,
+	semconv.AWSKMSGrantRetiringService,
 	semconv.AWSKMSGrantOperations,
 	semconv.AWSKMSPolicyLockoutCheckBypassed,
 	semconv.AWSKMSPendingWindowDays,

@@ -103,6 +103,16 @@ func AliasChange(operation string) kms.AliasChange {
 	return kms.AliasUsed
 }
 
+// Change returns what an operation changes in the life cycle of a KMS key when it succeeds.
+func Change(operation string) kms.Change {
+	for i := range clouds {
+		if change := clouds[i].change(operation); change != kms.ChangeNone {
+			return change
+		}
+	}
+	return kms.ChangeNone
+}
+
 // Lesser reports whether an operation does less than its class says: it ends a grant
 // instead of making one, or removes a name or a store of KMS keys instead of a key.
 func Lesser(operation string) bool {

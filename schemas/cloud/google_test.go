@@ -49,6 +49,7 @@ func google() cloud {
 		isOthers:        func(name string) bool { return name == "projects/-/cryptoKeys/others" || name == "others@-" },
 		unusable:        func(code, message string) bool { return code == "9" && strings.Contains(message, "DISABLED") },
 		aliasChange:     func(string) kms.AliasChange { return kms.AliasUsed },
+		change:          func(string) kms.Change { return kms.ChangeNone },
 		lesser:          func(string) bool { return false },
 	}
 }

@@ -18,7 +18,7 @@ var clouds = []cloud{{
 	owns: arn.Is, form: arn.Form, place: arn.Place, short: arn.Short,
 	account: arn.PrincipalAccount, actor: arn.Actor,
 	othersKey: arn.OthersKey, othersPrincipal: arn.OthersPrincipal, isOthers: arn.IsOthers,
-	unusable: normalize.Unusable, aliasChange: normalize.AliasChange, lesser: normalize.Lesser,
+	unusable: normalize.Unusable, aliasChange: normalize.AliasChange, lesser: normalize.Lesser, change: normalize.ChangeOf,
 }}
 
 // cloud is what Keytrail must know of a cloud: how to read its events, and what the names
@@ -52,6 +52,8 @@ type cloud struct {
 	// its deletion.
 	unusable    func(code, message string) bool
 	aliasChange func(operation string) kms.AliasChange
+	// change returns what a successful operation changes in the life cycle of a KMS key.
+	change func(operation string) kms.Change
 	// lesser reports whether an operation does less than its class says.
 	lesser func(operation string) bool
 }

@@ -26,6 +26,8 @@ func TestNumbersAreStored(t *testing.T) {
 	f("contexts", "none custom s3_object cloudtrail_file cloudtrail_trail ebs_volume ssm_parameter secret lambda chime workmail rds dynamodb logs sqs backup",
 		int(NumContexts), func(i int) fmt.Stringer { return Context(i) }, func(s string) int { return int(ParseContext(s)) })
 	f("outcomes", "ok denied failed", 3, func(i int) fmt.Stringer { return Outcome(i) }, func(s string) int { return int(ParseOutcome(s)) })
+	f("changes", "none created replicated enabled disabled deletion_scheduled deletion_cancelled deleted material_imported material_deleted material_expired rotation_enabled rotation_disabled rotation_requested rotated primary_moved synchronized policy_changed edited alias_pointed alias_removed grant_created grant_retired grant_revoked store_created store_updated store_connected store_disconnected store_deleted",
+		int(NumChanges), func(i int) fmt.Stringer { return Change(i) }, func(s string) int { return int(ParseChange(s)) })
 	f("copies", "addendum owner caller", 3, func(i int) fmt.Stringer { return Copy(i) }, func(s string) int { return int(ParseCopy(s)) })
 }
 

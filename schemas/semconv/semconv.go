@@ -261,6 +261,10 @@ const (
 	AWSKMSGrantGranteePrincipal = "aws.kms.grant.grantee_principal"
 	// AWSKMSGrantRetiringPrincipal (string): The principal that may retire the grant.
 	AWSKMSGrantRetiringPrincipal = "aws.kms.grant.retiring_principal"
+	// AWSKMSGrantGranteeService (string): The AWS service that the grant gives permissions to, where it names a service principal.
+	AWSKMSGrantGranteeService = "aws.kms.grant.grantee_service"
+	// AWSKMSGrantRetiringService (string): The AWS service that may retire the grant, where it names a service principal.
+	AWSKMSGrantRetiringService = "aws.kms.grant.retiring_service"
 	// AWSKMSGrantOperations (string[]): The operations that the grant permits.
 	AWSKMSGrantOperations = "aws.kms.grant.operations"
 	// AWSKMSPolicyLockoutCheckBypassed (boolean): Whether the call switched off the check that keeps a key policy from locking everyone out.

@@ -131,6 +131,8 @@ type Request struct {
 	GrantID             string
 	GranteePrincipal    string
 	RetiringPrincipal   string
+	GranteeService      string // granteeServicePrincipal of CreateGrant
+	RetiringService     string // retiringServicePrincipal of CreateGrant
 	Policy              string // the key policy's JSON text
 	PendingWindowDays   string // pendingWindowInDays, as written
 	RotationPeriodDays  string // rotationPeriodInDays of EnableKeyRotation, as written

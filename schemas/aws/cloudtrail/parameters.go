@@ -26,6 +26,8 @@ var requestFields = []field{
 	request("trailName", unsafe.Offsetof(where.Request.TrailName)),
 	request("granteePrincipal", unsafe.Offsetof(where.Request.GranteePrincipal)),
 	request("retiringPrincipal", unsafe.Offsetof(where.Request.RetiringPrincipal)),
+	request("granteeServicePrincipal", unsafe.Offsetof(where.Request.GranteeService)),
+	request("retiringServicePrincipal", unsafe.Offsetof(where.Request.RetiringService)),
 	request("policy", unsafe.Offsetof(where.Request.Policy)),
 	request("pendingWindowInDays", unsafe.Offsetof(where.Request.PendingWindowDays)),
 	request("rotationPeriodInDays", unsafe.Offsetof(where.Request.RotationPeriodDays)),

@@ -72,6 +72,8 @@ func (n *Normalizer) grant(ev *cloudtrail.Event, rec *otellog.Record) {
 	}
 	rec.String(semconv.AWSKMSGrantGranteePrincipal, q.GranteePrincipal)
 	rec.String(semconv.AWSKMSGrantRetiringPrincipal, q.RetiringPrincipal)
+	rec.String(semconv.AWSKMSGrantGranteeService, q.GranteeService)
+	rec.String(semconv.AWSKMSGrantRetiringService, q.RetiringService)
 	rec.Strings(semconv.AWSKMSGrantOperations, ev.Lists.GrantOperations)
 	rec.String(semconv.AWSKMSGrantSourceARN, q.SourceARN)
 }

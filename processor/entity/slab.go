@@ -11,8 +11,8 @@ import (
 // is not safe for concurrent use.
 //
 // A slab is written from beginning to end and never changed, so views into it stay valid.
-// Packing an entity again takes new space. Once a third of a slab is out of date, the
-// Store moves the rest and drops the slab.
+// Packing an entity again takes new space. Once a third of a slab (see
+// Waste) is out of date, the Store moves the rest and drops the slab.
 type Store struct {
 	index  index
 	slots  []entry
@@ -23,10 +23,13 @@ type Store struct {
 	due    []uint32 // slabs to drop
 	hot    []*Entity
 	most   int // bounds hot
-	names  names
-	short  [2][]byte // the short names of the entity being looked up
-	text   []byte    // memory of expand
-	enc    wire.Encoder
+	// Waste is the part of a slab, 1/Waste, that may be out of date before the Store moves the
+	// rest. A greater one saves memory and costs time.
+	Waste int
+	names names
+	short [2][]byte // the short names of the entity being looked up
+	text  []byte    // memory of expand
+	enc   wire.Encoder
 }
 
 // noSlab is the slab of an unused slot, and the active one if there is none.
@@ -180,7 +183,7 @@ func (s *Store) bury(i uint32) {
 	of := &s.slabs[at.slab]
 	before := of.dead
 	of.dead += s.At(i).size
-	if limit := cap(of.b) / 3; before <= limit && of.dead > limit {
+	if limit := cap(of.b) / s.Waste; before <= limit && of.dead > limit {
 		s.due = append(s.due, at.slab)
 	}
 }

@@ -13,7 +13,7 @@ import (
 
 // NewStore returns an empty Store that keeps about hot entities unpacked, at most.
 func NewStore(hot int) Store {
-	return Store{index: index{seed: maphash.MakeSeed()}, active: noSlab, most: hot}
+	return Store{index: index{seed: maphash.MakeSeed()}, active: noSlab, most: hot, Waste: 3}
 }
 
 // Len returns the number of entities.
@@ -84,7 +84,10 @@ func (s *Store) named(e wire.Entity) Packed {
 }
 
 // Add makes a slot without state for a new entity. It copies the names.
-func (s *Store) Add(e wire.Entity) uint32 {
+func (s *Store) Add(e wire.Entity) uint32 { return s.AddPacked(e, nil) }
+
+// AddPacked makes a slot for a new entity with its packed state, which it copies.
+func (s *Store) AddPacked(e wire.Entity, state []byte) uint32 {
 	var i uint32
 	if n := len(s.free); n > 0 {
 		i, s.free = s.free[n-1], s.free[:n-1]
@@ -94,7 +97,9 @@ func (s *Store) Add(e wire.Entity) uint32 {
 	}
 	s.slots[i] = entry{slab: noSlab, hash: s.index.hash(e)}
 	s.index.add(s.slots, i)
-	s.put(i, s.named(e))
+	p := s.named(e)
+	p.State = state
+	s.put(i, p)
 	return i
 }
 

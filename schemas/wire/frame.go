@@ -293,6 +293,17 @@ func (d *Decoder) Fixed() uint64 {
 	return v
 }
 
+// Bytes reads n bytes, as a view.
+func (d *Decoder) Bytes(n int) []byte {
+	if n > len(d.b) {
+		d.fail()
+		return nil
+	}
+	b := d.b[:n]
+	d.b = d.b[n:]
+	return b
+}
+
 // Float reads a 32-bit floating-point number.
 func (d *Decoder) Float() float32 {
 	if len(d.b) < 4 {

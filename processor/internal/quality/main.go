@@ -1,16 +1,3 @@
-// Command quality measures the detectors: it makes labelled trails, runs them through the
-// code that counts and judges, and compares the anomalies with the labels, together with
-// yardsticks on the same windows. Then it scores the rate detector on Numenta's NAB.
-//
-//	go run ./processor/internal/quality -o docs/quality.md   what "make quality" does
-//	go run ./processor/internal/quality -seeds 1,2 -explain  where the detectors fail, on training seeds
-//	go run ./processor/internal/quality -seeds 1 -days 14 -events 1000000 -explain  the same in half a minute
-//	go run ./processor/internal/quality -seeds 1,2 -fit      the yardsticks' best thresholds
-//
-// Thresholds are chosen on seeds 1 to 99; the figures come from seeds from 100 on.
-//
-// It is beside chaos, not in bench/, because it does not compare other programs, needs
-// none of bench's dependencies, and go test ./... must run it.
 package main
 
 import (
@@ -32,6 +19,8 @@ type options struct {
 	data         string
 	rulesDir     string
 	explain, fit bool
+	families     string // "": those of the report
+	contact      string
 }
 
 func main() {
@@ -66,6 +55,9 @@ func parse(args []string, errors io.Writer) (o options, err error) {
 	f.BoolVar(&o.explain, "explain", false, "tell the causes of false anomalies and the incidents that were missed, "+
 		"and write no report")
 	f.BoolVar(&o.fit, "fit", false, "print the thresholds with the best F1 on these seeds, and write no report")
+	f.StringVar(&o.families, "families", "", "measure the family with this name, or all, on seeds 1 and 2 alone, and "+
+		"write no report")
+	f.StringVar(&o.contact, "contact", "", "measure the family with this name for the first time: see the package comment")
 	if err := f.Parse(args); err != nil {
 		return o, err
 	}
@@ -96,6 +88,12 @@ func dataDir() string {
 }
 
 func run(o options, out, progress io.Writer) error {
+	switch {
+	case o.contact != "":
+		return meetFirst(o.contact, contactFile, out)
+	case o.families != "":
+		return trainFamilies(o.families, o.explain, out)
+	}
 	rules, err := readRules(o.rulesDir)
 	if err != nil {
 		return err

@@ -157,7 +157,7 @@ func measureOne(c generate.Config, cfg window.Config, rules *sigma.Rules) (*meas
 	}
 	e := newEngine(cfg, rules)
 	e.found, e.closed, e.withheld = j.anomaly, j.window, j.withheld
-	if err := e.trail(g); err != nil {
+	if err := e.trail(g.Events()); err != nil {
 		return nil, err
 	}
 	j.settle(1 << 62)

@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"iter"
 	"math"
 	"slices"
 	"time"
@@ -79,9 +80,9 @@ func newEngine(cfg window.Config, rules *sigma.Rules) *engine {
 	return e
 }
 
-// trail runs a whole trail through the engine, in order of delivery. It holds the records
-// that wait for their file.
-func (e *engine) trail(g *generate.Generator) error {
+// trail runs the records of a whole trail, which come in order of event time, through the
+// engine in order of delivery. It holds the records that wait for their file.
+func (e *engine) trail(events iter.Seq[generate.Event]) error {
 	waiting := map[int64][][]byte{} // JSON by delivery, Unix seconds
 	flush := func(before int64) error {
 		var due []int64
@@ -100,7 +101,7 @@ func (e *engine) trail(g *generate.Generator) error {
 		return nil
 	}
 	last, flushed := int64(0), int64(0)
-	for event := range g.Events() {
+	for event := range events {
 		if last = event.Time.Unix(); last >= flushed+60 { // delivery takes two minutes at least
 			flushed = last
 			if err := flush(last + 1); err != nil {

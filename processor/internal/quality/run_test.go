@@ -57,7 +57,7 @@ func TestSameAsScan(t *testing.T) {
 			ours.anomalies[a.ID] = a.Score
 		}
 	}
-	if err := e.trail(g); err != nil {
+	if err := e.trail(g.Events()); err != nil {
 		t.Fatal(err)
 	}
 	dir := t.TempDir()
@@ -170,7 +170,7 @@ func TestLateRecords(t *testing.T) {
 		t.Fatal(err)
 	}
 	e := newEngine(window.DefaultConfig(), nil)
-	if err := e.trail(g); err != nil {
+	if err := e.trail(g.Events()); err != nil {
 		t.Fatal(err)
 	}
 	n := e.totals

@@ -1,5 +1,5 @@
 // Package receiver starts real receivers for tests: an OpenTelemetry Collector, syslog-ng,
-// rsyslog, Alertmanager and VictoriaLogs. Nothing here is safe for concurrent use.
+// rsyslog, Alertmanager, Loki and VictoriaLogs. Nothing here is safe for concurrent use.
 package receiver
 
 import (

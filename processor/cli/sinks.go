@@ -112,14 +112,20 @@ func (a *app) tryTest(cfg *config.Config, s config.Sink) (id string, took time.D
 	ctx, cancel := context.WithTimeout(a.ctx, testTimeout)
 	defer cancel()
 	began := time.Now()
+	deliver := func(rec sink.Record) error {
+		if len(cfg.Resource) > 0 { // as stage forward does
+			rec.Value = otellog.AppendWithResource(nil, rec.Value, otellog.EncodeResource(resource(cfg.Resource)))
+		}
+		return to.Deliver(ctx, []sink.Record{rec})
+	}
 	notifier, notifies := s.To.(sink.Notifier)
 	if notifies {
-		err = to.Deliver(ctx, []sink.Record{testAnomaly(id, "open", began)})
+		err = deliver(testAnomaly(id, "open", began))
 	} else {
-		err = to.Deliver(ctx, []sink.Record{testRecord(id, began)})
+		err = deliver(testRecord(id, began))
 	}
 	if notifies && err == nil && notifier.Ends() {
-		err = to.Deliver(ctx, []sink.Record{testAnomaly(id, "ended", began)})
+		err = deliver(testAnomaly(id, "ended", began))
 	}
 	took = time.Since(began).Round(time.Millisecond)
 	if closed := to.Close(); err == nil {

@@ -38,7 +38,7 @@ func TestSinksTest(t *testing.T) {
 	defer server.Close()
 	folder := t.TempDir()
 	token, out := filepath.Join(folder, "token"), filepath.Join(folder, "out.ndjson")
-	file := write(t, filepath.Join(folder, "k.yaml"), fmt.Sprintf("sinks:\n"+
+	file := write(t, filepath.Join(folder, "k.yaml"), fmt.Sprintf("resource: {service.name: trail-of-keys}\nsinks:\n"+
 		"  - {name: siem, type: otlp, endpoint: %q, headers: {Authorization: \"Bearer ${file:%s}\"}}\n"+
 		"  - {name: archive, type: file, path: %q}\n", server.URL, token, out))
 	test := func(name string) outcome { return keytrail(t, nil, "sinks", "test", name, "-c", file) }
@@ -52,8 +52,11 @@ func TestSinksTest(t *testing.T) {
 		t.Errorf("the error shows the secret: %s", p.stderr)
 	}
 	says(t, test("archive"), "sink archive took the test record")
-	if content, err := os.ReadFile(out); err != nil || !strings.Contains(string(content), "KeytrailSinkTest") {
-		t.Errorf("the file holds %s (%v)", content, err)
+	content, err := os.ReadFile(out)
+	for _, want := range []string{"KeytrailSinkTest", "trail-of-keys"} {
+		if err != nil || !strings.Contains(string(content), want) {
+			t.Errorf("the file lacks %s: %s (%v)", want, content, err)
+		}
 	}
 	test("sien").wants(t, 2, `has no sink "sien"`, "did you mean siem?", "its sinks: siem, archive")
 	keytrail(t, nil, "sinks", "test").wants(t, 2, "needs the NAME")

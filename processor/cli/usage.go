@@ -3,85 +3,190 @@ package cli
 import (
 	"bufio"
 	"fmt"
+	"iter"
+	"os"
+	"strings"
+	"sync"
 	"time"
 
 	"github.com/spf13/cobra"
 
 	"keytrail/processor/cli/flags"
 	"keytrail/processor/cli/input"
+	"keytrail/processor/count"
+	"keytrail/processor/keyledger"
 	"keytrail/processor/report"
 	"keytrail/processor/scan"
-	"keytrail/processor/window"
-	"keytrail/schemas/cloud"
+	"keytrail/processor/screen"
+	"keytrail/processor/source"
+	"keytrail/processor/usage"
+	"keytrail/schemas/decoding"
+	"keytrail/schemas/otellog"
 )
 
-// usage is "keytrail usage --key ARN PATHS".
+// usaging is one run of "keytrail usage".
+type usaging struct {
+	*app
+	in                     *input.Input
+	cfg                    scan.Config
+	key, principal, output string
+	period                 flags.Period
+	idleAfter              time.Duration
+
+	mu       sync.Mutex // guards the following while objects are read
+	ledger   *keyledger.Ledger
+	coverage *usage.Coverage
+	call     count.Call
+	event    keyledger.Event
+	inputs   input.Hashes
+}
+
+// usage is "keytrail usage PATHS".
 func (a *app) usage() *cobra.Command {
-	in, cfg := a.input(), scanConfig()
-	var key, output string
-	var period flags.Period
+	u := &usaging{app: a, in: a.input(), cfg: scanConfig(), ledger: keyledger.New(), coverage: usage.NewCoverage(),
+		idleAfter: 30 * 24 * time.Hour}
 	cmd := &cobra.Command{
-		Use: "usage --key ARN [FLAGS] PATHS", GroupID: groupAnalyze,
-		Short: "Show who used a KMS key, when and how often",
-		Long: "Shows who used a KMS key, from CloudTrail files: for each principal its first and last\n" +
-			"use, its calls, how many of them were denied or failed, and their operation classes.\n" +
-			"Every call counts once, as in \"keytrail scan\", and PATHS are as there. Times are exact to\n" +
-			"the minute.\n\n" +
-			"ARN is that of the key, or of an alias. Calls that name only an alias count for the key\n" +
-			"that the alias stood for, where the trail tells that.\n\n" +
-			"As JSON it prints a keytrail.window record for each principal, from the minute of its\n" +
-			"first use to the end of that of its last one.",
-		Example: "keytrail usage --key arn:aws:kms:eu-central-1:111122223333:key/1234abcd-… trail/\n" +
-			"keytrail usage --key arn:aws:kms:eu-central-1:111122223333:alias/app --since 24h -o csv trail/",
+		Use: "usage [FLAGS] PATHS", GroupID: groupAnalyze,
+		Short: "Show who used a KMS key, when and how often, and whether it may go",
+		Long: "Shows what KMS keys were used for, from CloudTrail files: first and last use, calls by\n" +
+			"principal, operation, service and encryption context, the ledger of the key (state,\n" +
+			"aliases, grants, rotation, deletion), how well the files cover its account and Region,\n" +
+			"and a verdict with reasons. Every call counts once, as in \"keytrail scan\", and PATHS are\n" +
+			"as there. A use is a cryptographic operation that succeeded.\n\n" +
+			"--key is the ARN or the id of a KMS key, or an alias; without it the command shows all\n" +
+			"keys. Calls that name only an alias count for the key that the alias stood for, where the\n" +
+			"trail tells that.\n\n" +
+			"As JSON it prints one object per KMS key and line. docs/ledger.md explains the verdicts.",
+		Example: "keytrail usage trail/\n" +
+			"keytrail usage --key arn:aws:kms:eu-central-1:111122223333:key/1234abcd-… trail/\n" +
+			"keytrail usage --key alias/app --since 2160h -o markdown s3://trail/AWSLogs >app.md",
 		RunE: func(_ *cobra.Command, paths []string) error {
-			if len(paths) == 0 || !cloud.Complete(key) {
-				return usagef("usage needs --key with the ARN of a KMS key or an alias, and files, directories or -; " +
-					"see keytrail usage --help")
+			if len(paths) == 0 {
+				return usagef("usage needs files, directories, s3://BUCKET/PREFIX or -; see keytrail usage --help")
 			}
-			if err := period.Check(); err != nil {
+			if err := u.period.Check(); err != nil {
 				return usageError{err}
 			}
-			return in.Letters(func(l *input.Letters) error {
-				cfg.DeadLetter, cfg.Read.Limits = l.Put, in.Limits
-				return a.printUsage(in, cfg, paths, report.NewUsage(key), &period, a.form(output))
+			return u.in.Letters(func(l *input.Letters) error {
+				u.cfg.DeadLetter, u.cfg.Read.Limits = l.Put, u.in.Limits
+				return u.run(paths)
 			})
 		},
 	}
-	cmd.Flags().StringVar(&key, "key", "", "`ARN` of the KMS key, or of an alias")
-	flags.Output(cmd, &output, "form of the output; auto is a table on a terminal, else json", auto, report.JSON,
-		report.Table, report.CSV)
-	period.Register(cmd, cfg.Now, "count calls")
-	in.FileFlags(cmd)
+	cmd.Flags().StringVar(&u.key, "key", "", "ARN or id of a `KMS key`, or an alias; by default all keys")
+	cmd.Flags().StringVar(&u.principal, "principal", "",
+		"count only calls of this `principal`: an ARN, or its end such as role/app")
+	flags.Duration(cmd, &u.idleAfter, "idle-after", "how long a key in use may rest, a `duration`", time.Hour,
+		10*365*24*time.Hour, time.Hour)
+	flags.Output(cmd, &u.output, "form of the output; auto is a table on a terminal, else json", auto, report.JSON,
+		report.Table, report.CSV, report.Markdown)
+	u.period.Register(cmd, u.cfg.Now, "count calls")
+	u.in.FileFlags(cmd)
 	return cmd
 }
 
-// printUsage reads files, collects the windows of the key's users, and prints them.
-func (a *app) printUsage(in *input.Input, cfg scan.Config, paths []string, u *report.Usage, period *flags.Period,
-	form string) error {
-	const size = int64(time.Minute)
-	cfg.Detect.Size = size
-	since, until := period.Bounds()
-	totals, err := a.scanPaths(in, cfg, paths, func(sc *scan.Scanner) (scan.Totals, error) {
-		return sc.Finish(func(r *window.Result) error {
-			if r.Window.Start+size > since && r.Window.Start < until {
-				u.Add(r.Window, size)
-			}
-			return a.ctx.Err()
-		})
+// run reads the input, counts and prints.
+func (u *usaging) run(paths []string) error {
+	u.cfg.Detect.Size = int64(time.Second) // for exact times of aliases
+	u.cfg.Details, u.cfg.Event = usage.NewDetails(), u.take
+	sc := scan.New(u.cfg)
+	defer sc.Close()
+	stop := u.progress(sc)
+	err := sc.Read(u.ctx, u.objects(u.in.Objects(paths)))
+	stop()
+	if err != nil {
+		return err
+	}
+	counter := &usage.Counter{}
+	if u.principal != "" {
+		counter.Principal = func(name string) bool {
+			return name == u.principal || strings.HasSuffix(name, ":"+u.principal) ||
+				strings.HasSuffix(name, "/"+u.principal)
+		}
+	}
+	totals, err := sc.Calls(func(c *count.Call, d *usage.Detail) error {
+		if u.period.Has(c.Time) {
+			counter.Add(c, d)
+		}
+		return u.ctx.Err()
 	})
 	if err != nil {
 		return err
 	}
-	out := bufio.NewWriter(a.stdout)
-	u.Print(form, out, cfg.Now.UnixNano())
-	if err := out.Flush(); err != nil {
-		return fmt.Errorf("cannot write the usage: %w", err)
+	keys, err := u.print(counter)
+	if err != nil {
+		return err
 	}
-	fmt.Fprintf(a.stderr,
-		"%d objects, %d records: %d calls counted, %d of them on the key by %s; %d duplicates, %d filtered%s, %d dead letters\n",
-		totals.Objects, totals.Received, totals.Counted, u.Calls(), report.Number(u.Principals(), "principal"),
-		totals.Duplicates, totals.Filtered,
+	fmt.Fprintf(u.stderr,
+		"%d objects, %d records: %d calls counted, %s shown; %d duplicates, %d filtered%s, %d dead letters\n",
+		totals.Objects, totals.Received, totals.Counted, report.Number(keys, "KMS key"), totals.Duplicates, totals.Filtered,
 		totals.FilteredBy.Named(), totals.DeadLettered)
-	a.others(totals)
+	if n := counter.Unkept + u.ledger.Unkept; n > 0 {
+		fmt.Fprintf(u.stderr, "%d calls are of KMS keys beyond the first %d, and are not shown\n", n, keyledger.MaxKeys)
+	}
 	return nil
+}
+
+// objects hashes the objects while they are read, and takes the hours in their names.
+func (u *usaging) objects(all iter.Seq2[source.Object, error]) iter.Seq2[source.Object, error] {
+	return func(yield func(source.Object, error) bool) {
+		for o, err := range all {
+			if err == nil {
+				u.named(o.Name)
+				o = u.inputs.Object(o)
+			}
+			if !yield(o, err) {
+				return
+			}
+		}
+	}
+}
+
+// named notes that a trail has delivered the file with a name.
+func (u *usaging) named(name string) {
+	account, region, minute := source.TrailFile(name)
+	if t, err := time.Parse("20060102T1504Z", minute); err == nil {
+		u.mu.Lock()
+		u.coverage.Mark(account, region, t.UnixNano())
+		u.mu.Unlock()
+	}
+}
+
+// take takes a record into the ledger and the coverage. Neither depends on the order.
+func (u *usaging) take(_ *decoding.Origin, rec *otellog.Record) error {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	count.FromRecord(rec, &u.call)
+	keyledger.FromRecord(rec, &u.call, &u.event)
+	u.ledger.Apply(&u.event)
+	u.coverage.Record(rec)
+	return nil
+}
+
+// print prints the reports and returns their number.
+func (u *usaging) print(counter *usage.Counter) (keys int, err error) {
+	from, to := u.coverage.Period()
+	since, until := u.period.Bounds()
+	r := usage.Reporter{Ledger: u.ledger, Counter: counter, Coverage: u.coverage, From: max(from, since),
+		To: min(to, until), IdleAfter: u.idleAfter}
+	if u.key != "" {
+		r.Wanted = usage.Named(u.key)
+	}
+	sum := u.inputs.Sum()
+	out := bufio.NewWriter(u.stdout)
+	p := report.NewUsage(u.form(u.output), out)
+	s := screen.New(u.stdout, os.Getenv)
+	p.Whole, p.Width, p.ASCII = u.key != "", s.Width, s.ASCII
+	err = r.Each(func(r *usage.Report) error {
+		r.Inputs, r.Version = sum, release
+		keys++
+		return p.Put(r)
+	})
+	if ferr := out.Flush(); err == nil && ferr != nil {
+		err = fmt.Errorf("cannot write the usage: %w", ferr)
+	}
+	if err == nil && keys == 0 && u.key != "" {
+		fmt.Fprintf(u.stderr, "the input has no call of %s\n", u.key)
+	}
+	return keys, err
 }

@@ -83,7 +83,7 @@ func (k *Key) leaveOut(g *Grant) bool {
 	if wire.EntityHash(g.ID) < k.greatest {
 		return false
 	}
-	k.MoreGrants.add(wire.EntityHash("more " + g.ID))
+	k.MoreGrants.Add(wire.EntityHash("more " + g.ID))
 	return true
 }
 

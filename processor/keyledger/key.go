@@ -36,6 +36,13 @@ const (
 	storeState // of a custom key store, not of a key
 )
 
+var factNames = [numFacts]string{"created", "spec", "usage", "origin", "key_store", "multi_region", "enabled",
+	"deletion", "material", "rotation", "rotated", "rotation_requested", "primary", "policy", "used", "refused", "unusable",
+	"unnamed_grant_end"}
+
+// String returns the name of the fact in reports.
+func (id FactID) String() string { return factNames[id] }
+
 // ranks orders the values of facts within one second: the last one wins, because the worse
 // news must not be hidden. CloudTrail's clock has seconds, so it cannot order them.
 var ranks = [storeState + 1][]string{
@@ -68,7 +75,7 @@ func (f *Fact) join(id FactID, o *Fact) {
 		*f = *o
 		return
 	}
-	tied := f.Tied || o.Tied || f.Value != o.Value || f.Until != o.Until
+	tied := f.Tied || o.Tied || id < Used && (f.Value != o.Value || f.Until != o.Until) // uses do not contradict
 	rank := func(v string) int { return slices.Index(ranks[id], v) }
 	order := cmp.Or(cmp.Compare(rank(o.Value), rank(f.Value)), cmp.Compare(uint64(f.Until-1), uint64(o.Until-1)),
 		strings.Compare(o.Value, f.Value), strings.Compare(o.By, f.By))
@@ -178,7 +185,7 @@ func (k *Key) note(e Entry) {
 		enc.Int(old.At)
 		enc.Uint(uint64(old.Change))
 		enc.Raw(old.Detail)
-		k.MoreHistory.add(wire.EntityHash(string(enc.B)))
+		k.MoreHistory.Add(wire.EntityHash(string(enc.B)))
 		k.History = slices.Delete(k.History, 0, 1)
 	}
 }
@@ -192,7 +199,7 @@ func dropGreatest[T any](list []T, more *Distinct, name func(*T) string) []T {
 			at, most = i, h
 		}
 	}
-	more.add(wire.EntityHash("more " + name(&list[at])))
+	more.Add(wire.EntityHash("more " + name(&list[at])))
 	return slices.Delete(list, at, at+1)
 }
 
@@ -203,7 +210,8 @@ type Distinct struct{ hashes []uint64 }
 
 const maxHashes = 256
 
-func (d *Distinct) add(hash uint64) {
+// Add adds the hash of a thing.
+func (d *Distinct) Add(hash uint64) {
 	i, ok := slices.BinarySearch(d.hashes, hash)
 	if ok || i >= maxHashes {
 		return
@@ -220,3 +228,6 @@ func (d *Distinct) Count() (n int64, exact bool) {
 	share := float64(d.hashes[maxHashes-1]) / (1 << 64)
 	return int64((maxHashes - 1) / share), false
 }
+
+// Has reports whether d has anything.
+func (d *Distinct) Has() bool { return len(d.hashes) > 0 }

@@ -105,7 +105,7 @@ func scrambled(t *testing.T, records []string) *keyledger.Ledger {
 	want := keyledger.New()
 	apply(t, want, records)
 	r := rand.New(rand.NewPCG(7, uint64(len(records))))
-	for range 60 {
+	for range 25 {
 		some := slices.Clone(records)
 		for range len(records) / 2 {
 			some = append(some, records[r.IntN(len(records))])

@@ -3,145 +3,264 @@ package report
 import (
 	"bufio"
 	"cmp"
+	"encoding/json"
 	"fmt"
 	"maps"
+	"math"
 	"slices"
 	"strconv"
 	"strings"
 	"time"
 
-	"keytrail/processor/anomaly"
-	"keytrail/processor/count"
-	"keytrail/processor/entity"
+	"keytrail/processor/plot"
+	"keytrail/processor/usage"
 	"keytrail/schemas/cloud"
-	"keytrail/schemas/kms"
-	"keytrail/schemas/otellog"
 	"keytrail/schemas/printable"
-	"keytrail/schemas/wire"
 )
 
-// Usage has the principals that used a KMS key, with one window per principal, from its
-// first use to its last, that sums windows of a minute. It grows with the principals
-// only.
-type Usage struct {
-	key   string
-	found map[string]*entity.Window // by principal
+// Markdown is the form of usage reports for documents.
+const Markdown = "markdown"
+
+// UsagePrinter prints the reports of "keytrail usage". A failed write comes back from its
+// buffer's Flush.
+type UsagePrinter struct {
+	Form string // JSON, Table, CSV or Markdown
+	// Whole prints a table of each key's principals and its activity per day, instead of
+	// one line per key.
+	Whole bool
+	Width int // of the picture, in columns
+	ASCII bool
+	out   *bufio.Writer
+	csv   *CSVWriter
+	begun bool
 }
 
-// NewUsage returns the Usage of the KMS key, or alias, with an ARN.
-func NewUsage(key string) *Usage { return &Usage{key: key, found: map[string]*entity.Window{}} }
+// NewUsage returns a UsagePrinter.
+func NewUsage(form string, out *bufio.Writer) *UsagePrinter {
+	return &UsagePrinter{Form: form, Width: 80, out: out, csv: NewCSV(out, "key", "state", "verdict", "principal",
+		"first_use", "last_use", "first_call", "last_call", "calls", "refused", "failed", "operations")}
+}
 
-// Principals returns the number of principals that used the key.
-func (u *Usage) Principals() int { return len(u.found) }
+// Put prints the report of a key.
+func (p *UsagePrinter) Put(r *usage.Report) error {
+	switch p.Form {
+	case JSON:
+		enc := json.NewEncoder(p.out) // escapes < and >, for pages
+		if err := enc.Encode(r); err != nil {
+			return fmt.Errorf("cannot write the usage of %q as JSON: %w", r.Key, err)
+		}
+	case CSV:
+		p.rows(r)
+	case Markdown:
+		p.markdown(r)
+	default:
+		p.table(r)
+	}
+	p.begun = true
+	return nil
+}
 
-// Add takes a window of size ns of any entity.
-func (u *Usage) Add(w *entity.Window, size int64) {
-	stands := w.Bound != nil && w.Bound.Key == u.key && cloud.Form(w.Key) == kms.FormAlias
-	if w.Scope != wire.ScopePair || w.Key != u.key && !stands {
+// rows prints a row per principal, and one without a principal for a key without calls.
+func (p *UsagePrinter) rows(r *usage.Report) {
+	if len(r.Principals) == 0 {
+		p.csv.Row(r.Key, r.State, r.Verdict, "", "", "", "", "", "0", "0", "0", "")
+	}
+	n := func(v int64) string { return strconv.FormatInt(v, 10) }
+	for i := range r.Principals {
+		u := &r.Principals[i]
+		p.csv.Row(r.Key, r.State, r.Verdict, u.Principal, rfc(u.FirstUse), rfc(u.LastUse), rfc(u.FirstCall), rfc(u.LastCall),
+			n(u.Calls), n(u.Refused), n(u.Failed), counts(u.By, -1))
+	}
+}
+
+// table prints one line per key, or the whole report of one.
+func (p *UsagePrinter) table(r *usage.Report) {
+	if !p.Whole {
+		if !p.begun {
+			fmt.Fprintf(p.out, "%-20s %-20s %9s %8s %8s %-16s %-29s %s\n", "FIRST USE", "LAST USE", "CALLS", "REFUSED", "FAILED",
+				"STATE", "VERDICT", "KMS KEY")
+		}
+		fmt.Fprintf(p.out, "%-20s %-20s %9d %8d %8d %-16s %-29s %s\n", dash(r.FirstUse), dash(r.LastUse), r.Calls, r.Refused,
+			r.Failed, r.State, r.Verdict, printable.Text(cloud.Short(r.Key)))
 		return
 	}
-	sum := u.found[w.Principal]
-	if sum == nil {
-		e := wire.Entity{Scope: wire.ScopePair, Key: u.key, Principal: w.Principal}
-		sum = &entity.Window{Partial: wire.Partial{Entity: e, Start: w.Start}, Closed: true, Revision: 1, Size: size}
-		u.found[w.Principal] = sum
+	if p.begun {
+		fmt.Fprintln(p.out)
 	}
-	end := max(sum.Start+sum.Size, w.Start+size)
-	sum.Start = min(sum.Start, w.Start)
-	sum.Size = end - sum.Start
-	count.Merge(&sum.Partial, &w.Partial)
-}
-
-// Calls returns the number of calls on the key.
-func (u *Usage) Calls() (n int64) {
-	for _, w := range u.found {
-		n += count.Get(&w.Partial, wire.CounterCalls)
+	p.fact("KMS key", r.Key)
+	for _, f := range usageFacts(r) {
+		p.fact(f[0], f[1])
 	}
-	return n
-}
-
-// list returns the users in the order of their first use.
-func (u *Usage) list() []*entity.Window {
-	return slices.SortedFunc(maps.Values(u.found), func(a, b *entity.Window) int {
-		return cmp.Or(cmp.Compare(a.Start, b.Start), cmp.Compare(a.Principal, b.Principal))
-	})
-}
-
-// Print prints a line for each user in one of the forms that Printers have. now is when they
-// were computed, in ns since 1970. Failed writes come back from out's Flush.
-func (u *Usage) Print(form string, out *bufio.Writer, now int64) {
-	switch form {
-	case Table:
-		u.table(out)
-	case CSV:
-		u.csv(NewCSV(out, usageColumns()...))
-	default:
-		lines := jsonLines{out: out}
-		var rec otellog.Record
-		for _, w := range u.list() {
-			anomaly.WindowRecord(&rec, w, w.Size, now)
-			lines.Window(&rec)
-		}
-	}
-}
-
-// table prints a row for each user.
-func (u *Usage) table(out *bufio.Writer) {
-	if len(u.found) > 0 {
-		fmt.Fprintf(out, "%-17s %-17s %9s %7s %7s  %s\n", "FIRST USE", "LAST USE", "CALLS", "DENIED", "FAILED",
+	if len(r.Principals) > 0 {
+		fmt.Fprintf(p.out, "\n%-20s %-20s %9s %8s %8s  %s\n", "FIRST CALL", "LAST CALL", "CALLS", "REFUSED", "FAILED",
 			"PRINCIPAL: OPERATIONS")
 	}
-	for _, w := range u.list() {
-		get := func(id wire.CounterID) int64 { return count.Get(&w.Partial, id) }
-		fmt.Fprintf(out, "%-17s %-17s %9d %7d %7d  %s: %s\n", minuteOf(w.Start), minuteOf(lastUse(w)),
-			get(wire.CounterCalls), get(wire.CounterDenied), get(wire.CounterFailed), printable.Text(cloud.Short(w.Principal)),
-			operations(&w.Partial))
+	for i := range r.Principals {
+		u := &r.Principals[i]
+		fmt.Fprintf(p.out, "%-20s %-20s %9d %8d %8d  %s: %s\n", dash(u.FirstCall), dash(u.LastCall), u.Calls, u.Refused,
+			u.Failed, printable.Text(cloud.Short(u.Principal)), printable.Text(counts(u.By, 6)))
 	}
+	p.picture(r)
 }
 
-// lastUse returns the minute of a user's last use.
-func lastUse(w *entity.Window) int64 { return w.Start + w.Size - int64(time.Minute) }
+func (p *UsagePrinter) fact(name, value string) {
+	fmt.Fprintf(p.out, "%-14s %s\n", name, printable.Text(value))
+}
 
-// usageColumns are the columns of csv: the last are the operation classes.
-func usageColumns() []string {
-	list := []string{"key", "principal", "first_use", "last_use", "calls", "denied", "failed"}
-	for c := range kms.NumClasses {
-		list = append(list, c.String())
+// usageFacts are the lines of a whole report, names and values.
+func usageFacts(r *usage.Report) (list [][2]string) {
+	add := func(name, value string) {
+		if value != "" {
+			list = append(list, [2]string{name, value})
+		}
+	}
+	add("verdict", strings.ReplaceAll(r.Verdict, "_", " "))
+	for i, reason := range r.Reasons {
+		add(map[bool]string{true: "reasons"}[i == 0]+" ", reason)
+	}
+	add("state", r.State)
+	var names []string
+	for _, a := range r.Aliases {
+		switch name := cloud.Short(a.Name); {
+		case a.Removed != nil:
+			names = append(names, name+" (removed "+a.Removed.Format(time.DateOnly)+")")
+		case a.Moved != nil:
+			names = append(names, name+" (moved "+a.Moved.Format(time.DateOnly)+")")
+		default:
+			names = append(names, name)
+		}
+	}
+	add("aliases", strings.Join(names, ", "))
+	if l := r.Ledger; l != nil {
+		for _, name := range slices.Sorted(maps.Keys(l.Facts)) {
+			add(strings.ReplaceAll(name, "_", " "), factText(l.Facts[name]))
+		}
+	}
+	for _, g := range r.Grants[:min(len(r.Grants), 10)] {
+		add("open grant", fmt.Sprintf("%s to %s for %s, by %s", g.Opened.Format(time.DateOnly), g.Grantee,
+			cmp.Or(g.Operations, "operations that the record does not name"), g.By))
+	}
+	add("calls", fmt.Sprintf("%d, %d refused, %d failed; %d uses", r.Calls, r.Refused, r.Failed, r.Uses))
+	for _, c := range []struct {
+		name string
+		by   map[string]int64
+	}{{"operations", r.ByOperation}, {"services", r.ByService}, {"contexts", r.ByContextClass}, {"accounts", r.Accounts},
+		{"networks", r.Networks}, {"TLS", r.TLSVersions}, {"key exchange", r.KeyExchange}} {
+		add(c.name, counts(c.by, 8))
+	}
+	c := &r.Coverage
+	add("covered", fmt.Sprintf("%d days of account %s in %s, from %s to %s", c.Days, c.Account, c.Region,
+		dash(&c.From), dash(&c.To)))
+	for _, g := range c.Gaps {
+		add("gap", fmt.Sprintf("%s to %s", dash(&g.From), dash(&g.To)))
+	}
+	for _, u := range c.Unseen {
+		add("not visible", u)
+	}
+	if in := r.Inputs; in != nil {
+		add("input", fmt.Sprintf("%d objects, %d bytes, SHA-256 %s", in.Objects, in.Bytes, in.SHA256))
 	}
 	return list
 }
 
-// csv prints a row for each user.
-func (u *Usage) csv(out *CSVWriter) {
-	for _, w := range u.list() {
-		cells := []string{u.key, w.Principal, stamp(w.Start), stamp(lastUse(w))}
-		number := func(id wire.CounterID) { cells = append(cells, strconv.FormatInt(count.Get(&w.Partial, id), 10)) }
-		number(wire.CounterCalls)
-		number(wire.CounterDenied)
-		number(wire.CounterFailed)
-		for c := range kms.NumClasses {
-			number(wire.CounterClass + wire.CounterID(c))
-		}
-		out.Row(cells...)
+func factText(f usage.Fact) string {
+	text := cmp.Or(f.Value, "yes") + ", " + dash(&f.At)
+	if f.By != "" {
+		text += " by " + cloud.Short(f.By)
+	}
+	if f.Until != nil {
+		text += ", until " + dash(f.Until)
+	}
+	if f.Days != 0 {
+		text += fmt.Sprintf(", every %d days", f.Days)
+	}
+	if f.Tied {
+		text += " (another event of that second says otherwise)"
+	}
+	return text
+}
+
+// markdown prints a section per key.
+func (p *UsagePrinter) markdown(r *usage.Report) {
+	if p.begun {
+		fmt.Fprintln(p.out)
+	}
+	fmt.Fprintf(p.out, "## `%s`\n\n| property | value |\n|---|---|\n", cell(r.Key))
+	for _, f := range usageFacts(r) {
+		fmt.Fprintf(p.out, "| %s | %s |\n", strings.TrimSpace(f[0]), cell(f[1]))
+	}
+	if len(r.Principals) > 0 {
+		fmt.Fprintln(p.out, "\n| principal | first call | last call | calls | refused | failed | operations |")
+		fmt.Fprintln(p.out, "|---|---|---|---:|---:|---:|---|")
+	}
+	for i := range r.Principals {
+		u := &r.Principals[i]
+		fmt.Fprintf(p.out, "| %s | %s | %s | %d | %d | %d | %s |\n", cell(u.Principal), dash(u.FirstCall),
+			dash(u.LastCall), u.Calls, u.Refused, u.Failed, cell(counts(u.By, -1)))
 	}
 }
 
-// operations lists the operation classes of calls, the most frequent first.
-func operations(p *wire.Partial) string {
-	type class struct {
-		name string
-		n    int64
+// cell escapes text of records for a table of Markdown, which takes HTML, too.
+func cell(text string) string {
+	return markup.Replace(printable.Text(text))
+}
+
+var markup = strings.NewReplacer("|", `\|`, "<", "&lt;", ">", "&gt;", "`", "'", "[", `\[`, "*", `\*`, "_", `\_`)
+
+// picture draws the calls per day. A column has as many days as the width requires.
+func (p *UsagePrinter) picture(r *usage.Report) {
+	days := slices.Sorted(maps.Keys(r.ByDay))
+	if len(days) < 2 {
+		return
 	}
-	var classes []class
-	for c := range kms.NumClasses {
-		if n := count.Get(p, wire.CounterClass+wire.CounterID(c)); n > 0 {
-			classes = append(classes, class{c.String(), n})
+	number := func(day string) int {
+		t, err := time.Parse(time.DateOnly, day)
+		if err != nil {
+			return 0
 		}
+		return int(t.Unix() / 86400)
 	}
-	slices.SortStableFunc(classes, func(a, b class) int { return cmp.Compare(b.n, a.n) })
+	first, last := number(days[0]), number(days[len(days)-1])
+	group := (last - first + max(p.Width-plot.Gutter, 10)) / max(p.Width-plot.Gutter, 10)
+	c := plot.Chart{Values: make([]float64, (last-first)/group+1), Height: 5, Line: math.NaN(), ASCII: p.ASCII}
+	for day, n := range r.ByDay {
+		c.Values[(number(day)-first)/group] += float64(n)
+	}
+	c.Ticks = []plot.Tick{{Column: 0, Text: days[0]}}
+	fmt.Fprintf(p.out, "\nCalls from %s to %s, a column is %s\n", days[0], days[len(days)-1], Number(group, "day"))
+	for _, line := range c.Lines() {
+		fmt.Fprintln(p.out, line)
+	}
+}
+
+// counts lists counts by name, the greatest first, at most some of them; -1: all.
+func counts(by map[string]int64, most int) string {
+	names := slices.SortedFunc(maps.Keys(by), func(a, b string) int {
+		return cmp.Or(cmp.Compare(by[b], by[a]), strings.Compare(a, b))
+	})
 	var list []string
-	for _, c := range classes {
-		list = append(list, fmt.Sprintf("%s %d", c.name, c.n))
+	for i, name := range names {
+		if i == most {
+			list = append(list, fmt.Sprintf("%d more", len(names)-i))
+			break
+		}
+		list = append(list, fmt.Sprintf("%s %d", name, by[name]))
 	}
 	return strings.Join(list, ", ")
+}
+
+// rfc writes a time as RFC 3339, or nothing.
+func rfc(t *time.Time) string {
+	if t == nil {
+		return ""
+	}
+	return t.Format(time.RFC3339)
+}
+
+// dash writes a time to the second, or a dash.
+func dash(t *time.Time) string {
+	if t == nil {
+		return "-"
+	}
+	return t.Format("2006-01-02 15:04:05Z")
 }

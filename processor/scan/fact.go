@@ -18,7 +18,7 @@ import (
 	"keytrail/schemas/wire"
 )
 
-// fact is a scan's form of one call or binding: 80 bytes without a pointer, so that
+// fact is a scan's form of one call or binding: 96 bytes without a pointer, so that
 // millions can be sorted and written to disk as they are.
 type fact struct {
 	id         wire.CallID
@@ -40,6 +40,7 @@ type fact struct {
 	flags      uint16
 	matched    uint16 // the user's rules
 	suppressed uint8
+	detail     uint32 // a number in Config.Details
 }
 
 const factSize = int(unsafe.Sizeof(fact{}))

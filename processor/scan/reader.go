@@ -63,6 +63,9 @@ func (r *reader) record(_ context.Context, from *decoding.Origin, rec *otellog.R
 	sum := crc32.Checksum(from.Raw, castagnoli)
 	r.learned.Learn(&r.call)
 	r.batch = append(r.batch, makeFact(&r.call, from.ID, sum, r.s.names))
+	if d := r.s.cfg.Details; d != nil {
+		r.batch[len(r.batch)-1].detail = d.Number(rec)
+	}
 	if len(found.Observations) > 0 {
 		r.batch[len(r.batch)-1].flags |= flagObserved
 		r.s.mu.Lock()

@@ -25,6 +25,7 @@ import (
 	"keytrail/processor/read"
 	"keytrail/processor/sigma"
 	"keytrail/processor/source"
+	"keytrail/processor/usage"
 	"keytrail/processor/window"
 	"keytrail/schemas/cloud"
 	"keytrail/schemas/decoding"
@@ -47,6 +48,8 @@ type Config struct {
 	// Event, which may be nil, takes the record of each call and its origin, copies of calls
 	// included. Workers call it concurrently; both are valid during the call.
 	Event func(*decoding.Origin, *otellog.Record) error
+	// Details, unless it is nil, keeps the details of calls for Calls.
+	Details *usage.Details
 	// Now is when the scan runs, for the dead letters and the ends.
 	Now time.Time
 }
@@ -241,11 +244,7 @@ func (s *Scanner) Finish(emit func(*window.Result) error) (Totals, error) {
 			}
 		}
 	}
-	p := s.Progress()
-	s.totals.Received, s.totals.Filtered, s.totals.FilteredBy, s.totals.DeadLettered = p.Received, p.Filtered,
-		p.FilteredBy, p.DeadLettered
-	s.totals.Counted = int64(facts - bindings)
-	s.totals.Duplicates = int64(s.pool.total) - s.bindings - s.totals.Counted
+	s.account(facts, bindings)
 	return s.totals, err
 }
 

@@ -12,16 +12,23 @@ import (
 // trailFile matches CloudTrail's file names: account, "CloudTrail", region, the minute of
 // delivery, and random characters. Source: CloudTrail user guide, "CloudTrail log file
 // name format".
-var trailFile = regexp.MustCompile(`^[0-9]+_CloudTrail_[a-z0-9-]+_([0-9]{8}T[0-9]{4}Z)_`)
+var trailFile = regexp.MustCompile(`^([0-9]+)_CloudTrail_([a-z0-9-]+)_([0-9]{8}T[0-9]{4}Z)_`)
 
 // Delivered returns the minute of delivery in a CloudTrail file's name
 // ("20260105T0010Z"), or "" for any other name.
 func Delivered(name string) string {
+	_, _, minute := TrailFile(name)
+	return minute
+}
+
+// TrailFile returns the account, the Region and the minute of delivery in a CloudTrail
+// file's name, or "" for any other name.
+func TrailFile(name string) (account, region, minute string) {
 	m := trailFile.FindStringSubmatch(filepath.Base(name))
 	if m == nil {
-		return ""
+		return "", "", ""
 	}
-	return m[1]
+	return m[1], m[2], m[3]
 }
 
 // ByDelivery orders objects by delivery time, and by name if that is equal or unknown. A

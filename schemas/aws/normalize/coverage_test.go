@@ -52,7 +52,7 @@ var topics = []topic{
 	{"C2", "Files of a trail", ""},
 	{"C3", "KMS events excluded from a trail", "a watch for the silence after it."},
 	{"C4", "Silence of an account, Region or key", "silences of an account or a Region as a whole. Those of a KMS key are found, and rules find what blinds a trail."},
-	{"C5", "Past use of a key", "contexts and gaps in the report of first and last use by principal (keytrail usage)."},
+	{"C5", "Past use of a key", "a comparison with the last use that AWS itself remembers (GetKeyLastUsage)."},
 	{"C6", "Permissions on a key", "the join of policies and grants with use. Log records show opened policies, and grants in full."},
 	{"C7", "The deletion of a key", "a state of each key over time. Calls on keys that are disabled or wait for deletion are found (unusable_key)."},
 	{"C8", "Imported key material", "a countdown to its expiry. aws.kms.material.valid_to has the time, as it was written."},

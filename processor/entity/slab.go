@@ -30,6 +30,7 @@ type Store struct {
 	short [2][]byte // the short names of the entity being looked up
 	text  []byte    // memory of expand
 	enc   wire.Encoder
+	order []named // memory of OfScope
 }
 
 // noSlab is the slab of an unused slot, and the active one if there is none.

@@ -60,25 +60,39 @@ func (s *Store) CompareKeys(i, j uint32) int {
 	return cmp.Or(s.names.compare(s.At(i).Key, s.At(j).Key), cmp.Compare(i, j))
 }
 
+// named is a slot with the short names of its entity.
+type named struct {
+	key, principal []byte
+	slot           uint32
+}
+
 // OfScope returns the entities of one scope in order of name, so that results come in the
 // same order everywhere, and the others.
 func (s *Store) OfScope(all []uint32, scope wire.Scope) (list, rest []uint32) {
 	for _, i := range all {
-		if s.At(i).Scope == scope {
-			list = append(list, i)
+		if p := s.At(i); p.Scope == scope {
+			s.order = append(s.order, named{p.Key, p.Principal, i})
 		} else {
 			rest = append(rest, i)
 		}
 	}
-	slices.SortFunc(list, func(i, j uint32) int {
-		a, b := s.At(i), s.At(j)
-		return cmp.Or(s.names.compare(a.Key, b.Key), s.names.compare(a.Principal, b.Principal))
+	slices.SortFunc(s.order, func(a, b named) int {
+		if c := s.names.compare(a.key, b.key); c != 0 {
+			return c
+		}
+		return s.names.compare(a.principal, b.principal)
 	})
+	list = make([]uint32, len(s.order))
+	for k := range s.order {
+		list[k] = s.order[k].slot
+	}
+	clear(s.order) // it holds slabs
+	s.order = s.order[:0]
 	return list, rest
 }
 
-// named returns a packed entity's name alone. Its parts are valid until the next call.
-func (s *Store) named(e wire.Entity) Packed {
+// name returns a packed entity's name alone. Its parts are valid until the next call.
+func (s *Store) name(e wire.Entity) Packed {
 	s.short = [2][]byte{s.names.shorten(s.short[0][:0], e.Key), s.names.shorten(s.short[1][:0], e.Principal)}
 	return Packed{Scope: e.Scope, Key: s.short[0], Principal: s.short[1]}
 }
@@ -97,7 +111,7 @@ func (s *Store) AddPacked(e wire.Entity, state []byte) uint32 {
 	}
 	s.slots[i] = entry{slab: noSlab, hash: s.index.hash(e)}
 	s.index.add(s.slots, i)
-	p := s.named(e)
+	p := s.name(e)
 	p.State = state
 	s.put(i, p)
 	return i
@@ -105,7 +119,7 @@ func (s *Store) AddPacked(e wire.Entity, state []byte) uint32 {
 
 // Find returns the slot of an entity, if it is known.
 func (s *Store) Find(e wire.Entity) (uint32, bool) {
-	want := s.named(e)
+	want := s.name(e)
 	return s.index.find(s.slots, s.index.hash(e), func(i uint32) bool {
 		p := s.At(i)
 		return p.Scope == e.Scope && bytes.Equal(p.Key, want.Key) && bytes.Equal(p.Principal, want.Principal)

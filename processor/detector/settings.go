@@ -59,6 +59,9 @@ type Settings struct {
 	// many times as long as ever before, for its silence to be an anomaly.
 	SilenceCalls  float64 `yaml:"silence_calls"`
 	SilenceFactor float64 `yaml:"silence_factor"`
+	// SeedUntil is a time before which events only teach the detectors: no sink takes a
+	// record about them. "": every event is reported.
+	SeedUntil anomaly.Until `yaml:"seed_until"`
 	// Allow lists expected anomalies. They count as suppressed and are not published.
 	Allow anomaly.Allow `yaml:"allow"`
 }
@@ -120,8 +123,17 @@ func (s *Settings) Validate() error {
 	setting.Between(&p, "refused_keys", s.RefusedKeys, 2, count.MaxDistinct)
 	between("silence_calls", s.SilenceCalls, 10, 1e9)
 	between("silence_factor", s.SilenceFactor, 1, 1000)
+	if _, err := s.SeedUntil.Time(); err != nil {
+		p.Add("seed_until", "%v", err)
+	}
 	validateAllow(&p, s.Allow)
 	return p.Err()
+}
+
+// SeedEnd returns SeedUntil in ns since 1970, and 0 for none. The settings must be valid.
+func (s *Settings) SeedEnd() int64 {
+	end, _ := s.SeedUntil.Time()
+	return end
 }
 
 func validateAllow(p *setting.Problems, list anomaly.Allow) {

@@ -47,6 +47,7 @@ func TestSettingsAreValidated(t *testing.T) {
 	f(func(s *detector.Settings) { s.SilenceFactor = 0 }, "silence_factor")
 	f(func(s *detector.Settings) { s.MaxEntities = 999 }, "max_entities")
 	f(func(s *detector.Settings) { s.MaxAccountEntities = s.MaxEntities + 1 }, "max_account_entities")
+	f(func(s *detector.Settings) { s.SeedUntil = "yesterday" }, "seed_until")
 	f(func(s *detector.Settings) { s.Allow = make(anomaly.Allow, 1001) }, "1001 entries")
 	f(func(s *detector.Settings) { s.Allow = anomaly.Allow{{Key: "a", Why: "x"}} }, "")
 	f(func(s *detector.Settings) { s.Allow = anomaly.Allow{{Key: "a"}} }, "allow[0]: has no why")

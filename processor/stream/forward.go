@@ -249,13 +249,15 @@ func (f *forwarder) take(ctx context.Context, fetches kgo.Fetches) {
 		id := f.topics[p.Topic].ID
 		f.mu.Unlock()
 		var batch []sink.Record
-		notTaken, filtered := 0, 0
+		notTaken, filtered, history := 0, 0, 0
 		for _, r := range p.Records {
 			if r.Attrs.IsControl() {
 				continue
 			}
 			event := header(r)
 			switch {
+			case f.history(r):
+				history++
 			case !f.wants(r):
 				notTaken++
 			case !f.filter.Admits(event, r.Value):
@@ -267,7 +269,8 @@ func (f *forwarder) take(ctx context.Context, fetches kgo.Fetches) {
 		}
 		f.flow.Filtered("not_taken", notTaken)
 		f.flow.Filtered("filter", filtered)
-		f.flow.Received(notTaken + filtered) // the others when they have ended
+		f.flow.Filtered("history", history)
+		f.flow.Received(notTaken + filtered + history) // the others when they have ended
 		f.chain.Put(p.Topic, p.Partition, batch, end)
 	})
 }

@@ -22,6 +22,7 @@ import (
 	"keytrail/processor/usage"
 	"keytrail/schemas/decoding"
 	"keytrail/schemas/otellog"
+	"keytrail/schemas/semconv"
 )
 
 // usaging is one run of "keytrail usage".
@@ -32,6 +33,7 @@ type usaging struct {
 	key, principal, output string
 	period                 flags.Period
 	idleAfter              time.Duration
+	ask                    bool
 
 	mu       sync.Mutex // guards the following while objects are read
 	ledger   *keyledger.Ledger
@@ -39,6 +41,7 @@ type usaging struct {
 	call     count.Call
 	event    keyledger.Event
 	inputs   input.Hashes
+	recent   *usage.Recent // nil unless AWS is asked
 }
 
 // usage is "keytrail usage PATHS".
@@ -80,6 +83,8 @@ func (a *app) usage() *cobra.Command {
 		10*365*24*time.Hour, time.Hour)
 	flags.Output(cmd, &u.output, "form of the output; auto is a table on a terminal, else json", auto, report.JSON,
 		report.Table, report.CSV, report.Markdown)
+	cmd.Flags().BoolVar(&u.ask, "ask-aws", false,
+		"ask KMS about each key shown (kms:DescribeKey, kms:GetKeyLastUsage), and compare")
 	u.period.Register(cmd, u.cfg.Now, "count calls")
 	u.in.FileFlags(cmd)
 	return cmd
@@ -89,6 +94,14 @@ func (a *app) usage() *cobra.Command {
 func (u *usaging) run(paths []string) error {
 	u.cfg.Detect.Size = int64(time.Second) // for exact times of aliases
 	u.cfg.Details, u.cfg.Event = usage.NewDetails(), u.take
+	var asked *asking
+	if u.ask {
+		var err error
+		if asked, err = u.asking(); err != nil {
+			return err
+		}
+		u.recent = &usage.Recent{}
+	}
 	sc := scan.New(u.cfg)
 	defer sc.Close()
 	stop := u.progress(sc)
@@ -113,7 +126,7 @@ func (u *usaging) run(paths []string) error {
 	if err != nil {
 		return err
 	}
-	keys, err := u.print(counter)
+	keys, err := u.print(counter, asked)
 	if err != nil {
 		return err
 	}
@@ -124,7 +137,7 @@ func (u *usaging) run(paths []string) error {
 	if n := counter.Unkept + u.ledger.Unkept; n > 0 {
 		fmt.Fprintf(u.stderr, "%d calls are of KMS keys beyond the first %d, and are not shown\n", n, keyledger.MaxKeys)
 	}
-	return nil
+	return asked.failed()
 }
 
 // objects hashes the objects while they are read, and takes the hours in their names.
@@ -160,15 +173,25 @@ func (u *usaging) take(_ *decoding.Origin, rec *otellog.Record) error {
 	keyledger.FromRecord(rec, &u.call, &u.event)
 	u.ledger.Apply(&u.event)
 	u.coverage.Record(rec)
+	if u.recent != nil && usage.IsUse(&u.call) {
+		for _, key := range [...]string{u.call.Key, u.call.SecondKey} {
+			if key != "" {
+				u.recent.Add(key, u.event.At, rec.Str(semconv.LogRecordUID), rec.Str(semconv.AWSRequestID))
+			}
+		}
+	}
 	return nil
 }
 
 // print prints the reports and returns their number.
-func (u *usaging) print(counter *usage.Counter) (keys int, err error) {
+func (u *usaging) print(counter *usage.Counter, asked *asking) (keys int, err error) {
 	from, to := u.coverage.Period()
 	since, until := u.period.Bounds()
 	r := usage.Reporter{Ledger: u.ledger, Counter: counter, Coverage: u.coverage, From: max(from, since),
 		To: min(to, until), IdleAfter: u.idleAfter}
+	if asked != nil {
+		r.AWS, r.Recent = asked.key, u.recent
+	}
 	if u.key != "" {
 		r.Wanted = usage.Named(u.key)
 	}

@@ -123,8 +123,8 @@ func scrambled(t *testing.T, records []string) *keyledger.Ledger {
 	return want
 }
 
-// TestLifeCycles: the life cycles that AWS documents, scrambled and repeated.
-func TestLifeCycles(t *testing.T) {
+// TestRowC7LifeCycles: life cycles of keys, scrambled and repeated, end in the same state.
+func TestRowC7LifeCycles(t *testing.T) {
 	byID := `{"keyId":"` + keyID + `"}`
 	create := func(request string) call { return call{at: 1, name: "CreateKey", request: request, key: keyARN} }
 	cancelled := []call{create(`{"keySpec":"SYMMETRIC_DEFAULT","keyUsage":"ENCRYPT_DECRYPT","origin":"AWS_KMS","multiRegion":false}`),

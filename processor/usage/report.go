@@ -46,6 +46,7 @@ type Report struct {
 
 	Ledger   *Ledger  `json:"ledger"`
 	Grants   []Grant  `json:"open_grants"`
+	AWS      *AWS     `json:"aws,omitempty"`
 	Coverage Covered  `json:"coverage"`
 	Verdict  string   `json:"verdict"`
 	Reasons  []string `json:"reasons"`
@@ -108,8 +109,10 @@ type Reporter struct {
 	// Wanted, unless it is nil, reports whether a key with its ledger, which may be nil, is
 	// reported.
 	Wanted func(name string, k *keyledger.Key) bool
-	// AWS, unless it is nil, returns what AWS knows of a key.
-	AWS func(r *Report)
+	// AWS, unless it is nil, returns what AWS knows of a key, and Recent has the uses to
+	// compare it with.
+	AWS    func(key string) *AWS
+	Recent *Recent
 }
 
 // Each calls f for each report, ordered by key. A report is the caller's.
@@ -201,6 +204,12 @@ func (p *Reporter) judge(r *Report, moved map[string]int64) {
 		r.Grants = openGrants(k)
 	}
 	r.Coverage = Covered{j.place, unseen(j.key)}
+	if p.AWS != nil && j.key != nil {
+		r.AWS = p.AWS(r.Key)
+		r.AWS.compare(r.State)
+		r.AWS.Join = p.Recent.Join(r.Key, r.AWS, &j.place)
+		j.aws = r.AWS
+	}
 	r.Verdict, r.Reasons = j.verdict()
 }
 

@@ -28,7 +28,7 @@ type judgment struct {
 	state     string
 	place     Place
 	idleAfter time.Duration
-	missing   bool // a use that AWS knows is not in the input
+	aws       *AWS // nil if AWS was not asked
 }
 
 // verdict returns the verdict on a key and the reasons, as sentences.
@@ -39,6 +39,13 @@ func (j *judgment) verdict() (verdict string, reasons []string) {
 	}
 	say := func(format string, args ...any) { reasons = append(reasons, fmt.Sprintf(format, args...)) }
 	deletion, used := &k.Facts[keyledger.Deletion], &k.Facts[keyledger.Used]
+	last := used.At
+	if j.aws != nil {
+		reasons = append(reasons, j.aws.reasons()...)
+		if j.aws.At != nil {
+			last = max(last, j.aws.At.Unix())
+		}
+	}
 	if used.At > 0 {
 		say("The last use was %s by %s on %s.", used.Value, used.By, minute(used.At))
 	}
@@ -56,18 +63,18 @@ func (j *judgment) verdict() (verdict string, reasons []string) {
 		return Pending, reasons
 	}
 	end := j.place.To.Unix()
-	if used.At > 0 && end-used.At < int64(j.idleAfter/time.Second) {
+	if last > 0 && end-last < int64(j.idleAfter/time.Second) {
 		return InUse, reasons
 	}
 	safe := j.safe(end, say)
 	switch {
-	case safe && (used.At == 0 || end-used.At >= MinDays*24*3600):
+	case safe && (last == 0 || end-last >= MinDays*24*3600):
 		say("%d covered days show no use. Disable the key first: that can be undone, deletion cannot.", MinDays)
 		if k.Facts[keyledger.Created].At == 0 {
 			say("The input does not show the creation of the key, so list its grants first: older ones may be open.")
 		}
 		return SafeToDisable, reasons
-	case used.At == 0:
+	case last == 0:
 		say("The input shows no use.")
 		return Unknown, reasons
 	}
@@ -105,8 +112,8 @@ func (j *judgment) safe(end int64, say func(string, ...any)) bool {
 			against("%s on %s: the trail %s may lack events of KMS.", b.Operation, minute(b.At.Unix()), b.Trail)
 		}
 	}
-	if j.missing {
-		against("AWS knows a use in the covered period that the input does not have.")
+	if j.aws != nil && j.aws.Join == JoinMissing { // the reasons have it already
+		safe = false
 	}
 	return safe
 }

@@ -7,7 +7,6 @@ import (
 	"log/slog"
 	"os"
 	"os/signal"
-	"reflect"
 	"slices"
 	"syscall"
 
@@ -172,13 +171,13 @@ func (r *running) changeSinks(ctx context.Context, next *config.Config) (err err
 func (r *running) compare(next []config.Sink) (ended []string, started []config.Sink) {
 	for _, was := range r.cfg.Sinks {
 		i := slices.IndexFunc(next, func(s config.Sink) bool { return s.Name == was.Name })
-		if i < 0 || !reflect.DeepEqual(was, next[i]) {
+		if i < 0 || !was.Same(&next[i]) {
 			ended = append(ended, was.Name)
 		}
 	}
 	for _, s := range next {
 		i := slices.IndexFunc(r.cfg.Sinks, func(was config.Sink) bool { return s.Name == was.Name })
-		if i < 0 || !reflect.DeepEqual(r.cfg.Sinks[i], s) {
+		if i < 0 || !s.Same(&r.cfg.Sinks[i]) {
 			started = append(started, s)
 		}
 	}

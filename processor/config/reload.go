@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"reflect"
 	"slices"
+
+	"keytrail/processor/setting"
 )
 
 // reloadable are the settings that change while Keytrail runs, with all below them.
@@ -24,7 +26,7 @@ func (c *Config) Reload(next *Config) error {
 
 // differences adds the settings at and below key that differ and need a restart.
 func differences(f *faults, c, next *Config, was, is reflect.Value, key string) {
-	if slices.Contains(reloadable, key) || reflect.DeepEqual(was.Interface(), is.Interface()) && key != "" {
+	if slices.Contains(reloadable, key) || key != "" && same(was, is) {
 		return
 	}
 	if was.Kind() == reflect.Struct && !isScalar(was) {
@@ -50,4 +52,40 @@ func shown(c *Config, v reflect.Value, key string) string {
 func (c *Config) At(key string, err error) error {
 	f := faults{lines: c.lines}
 	return &Error{File: c.file, Line: f.line(key), Key: key, Text: err.Error()}
+}
+
+// Same reports whether two sinks have the same settings. What the secrets of a running sink
+// have been read as is not a setting.
+func (s *Sink) Same(other *Sink) bool {
+	return same(reflect.ValueOf(s).Elem(), reflect.ValueOf(other).Elem())
+}
+
+// same reports whether two values of one type, with all settings below them, are equal.
+func same(was, is reflect.Value) bool {
+	if secret, ok := was.Interface().(setting.Secret); ok {
+		return secret.Same(is.Interface().(setting.Secret))
+	}
+	switch {
+	case isScalar(was):
+		return reflect.DeepEqual(was.Interface(), is.Interface())
+	case was.Kind() == reflect.Struct:
+		return slices.EqualFunc(fields(was), fields(is), func(a, b field) bool {
+			return a.name == b.name && same(a.value, b.value)
+		})
+	case was.Len() != is.Len():
+		return false
+	case was.Kind() == reflect.Map:
+		for _, key := range was.MapKeys() {
+			if other := is.MapIndex(key); !other.IsValid() || !same(was.MapIndex(key), other) {
+				return false
+			}
+		}
+		return true
+	}
+	for i := range was.Len() {
+		if !same(was.Index(i), is.Index(i)) {
+			return false
+		}
+	}
+	return true
 }

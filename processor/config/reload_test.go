@@ -1,10 +1,15 @@
 package config
 
 import (
+	"context"
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
+
+	"keytrail/processor/sink/all"
+	"keytrail/processor/sink/splunkhec"
 )
 
 // TestReload: rules, expected anomalies, sinks and the level of the log may change; any other
@@ -51,5 +56,58 @@ func TestReload(t *testing.T) {
 		if err == nil && was.Secrets() != is.Secrets() {
 			t.Error("what hides the secrets of the former configuration does not hide those of the new one")
 		}
+	}
+}
+
+// TestSameSink: a sink is another one if one of its settings has another value, wherever that
+// comes from, but not because it has run the command of its secret.
+func TestSameSink(t *testing.T) {
+	t.Setenv("TOKEN", "an-old-token")
+	path := filepath.Join(t.TempDir(), "keytrail.yaml")
+	read := func(text string) *Sink {
+		t.Helper()
+		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		c, err := Load(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return &c.Sinks[0]
+	}
+	const text = "sinks: [{name: siem, type: splunk_hec, endpoint: \"https://siem.example\", token: \"a${command:echo old}\", " +
+		"headers: {X-Key: \"${TOKEN}\"}, batch: {records: 10}, filter: {severities: [high]}}]"
+	was := read(text)
+	token := was.To.(*splunkhec.Config).Token
+	if got, err := token.Read(t.Context()); got != "aold" || err != nil {
+		t.Fatal(got, err)
+	}
+	var running sync.WaitGroup
+	running.Go(func() { // the sink goes on
+		for range 3 {
+			token.Forget()
+			token.Read(context.Background())
+		}
+	})
+	for range 100 {
+		if !was.Same(read(text)) {
+			t.Fatal("a sink that has read its secret is another one")
+		}
+	}
+	running.Wait()
+	for old, now := range map[string]string{"echo old": "echo new", "\"a$": "\"b$", "records: 10": "records: 11", "[high]": "[low]",
+		"X-Key": "X-Token", "splunk_hec": "splunk_hec, ack: off", "${command:echo old}": "old", "\"${TOKEN}\"": "other-token"} {
+		if was.Same(read(strings.Replace(text, old, now, 1))) {
+			t.Errorf("%s instead of %s: the same sink", now, old)
+		}
+	}
+	for _, k := range all.Kinds {
+		if a, b := (&Sink{Type: k.Type, To: k.Default()}), (&Sink{Type: k.Type, To: k.Default()}); !a.Same(b) {
+			t.Errorf("%s: two sinks with the defaults differ", k.Type)
+		}
+	}
+	t.Setenv("TOKEN", "a-new-token")
+	if was.Same(read(text)) {
+		t.Error("another value in the environment: the same sink")
 	}
 }

@@ -8,6 +8,7 @@ import (
 	"io"
 	"os"
 	"os/exec"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -70,6 +71,16 @@ func (s Secret) Forget() {
 	s.source.mu.Lock()
 	defer s.source.mu.Unlock()
 	s.source.ran = nil
+}
+
+// Same reports whether s and other are the same text, or are read from the same places.
+func (s Secret) Same(other Secret) bool {
+	if s.source == nil || other.source == nil {
+		return s.source == other.source && s.Reveal() == other.Reveal()
+	}
+	return slices.EqualFunc(s.source.parts, other.source.parts, func(a, b Part) bool {
+		return a.Text == b.Text && a.File == b.File && slices.Equal(a.Command, b.Command)
+	})
 }
 
 // Sourced reports whether the secret is read from a file or a command.

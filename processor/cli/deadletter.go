@@ -97,7 +97,7 @@ func (a *app) deadLetterList() *cobra.Command {
 			if each {
 				l.filter.Open = !all
 				return box.Each(a.ctx, l.filter, func(one *deadletter.Letter) error {
-					_, err := fmt.Fprintf(a.stdout, "%s  %s  %s  %s  %s%s\n", one.At, when(one.Time), one.Stage, one.Reason,
+					_, err := fmt.Fprintf(a.table(), "%s  %s  %s  %s  %s%s\n", one.At, when(one.Time), one.Stage, one.Reason,
 						printable.Text(one.Detail), map[bool]string{true: "  (put back)"}[one.Done])
 					return err
 				})
@@ -110,7 +110,7 @@ func (a *app) deadLetterList() *cobra.Command {
 				fmt.Fprintf(a.stderr, "topic %s has no such dead letters\n", box.Topic)
 				return nil
 			}
-			t := tabwriter.NewWriter(a.stdout, 0, 0, 3, ' ', 0)
+			t := tabwriter.NewWriter(a.table(), 0, 0, 3, ' ', 0)
 			fmt.Fprintln(t, "OPEN\tPUT BACK\tSTAGE\tREASON\tSINK\tFIRST\tLAST\tPLACE\tDETAIL")
 			for _, g := range groups {
 				first, last, at := "", "", ""

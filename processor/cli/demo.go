@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"syscall"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -40,7 +41,8 @@ type trying struct {
 	paths []string     // of rules
 	rules *sigma.Rules // at paths
 	page  page
-	stays bool // serve the page after the verdict, until Ctrl-C
+	stays bool   // serve the page after the verdict, until Ctrl-C
+	dark  func() // ends the live screen
 }
 
 // demo is "keytrail demo".
@@ -52,9 +54,10 @@ func (a *app) demo() *cobra.Command {
 		Long: "Runs the whole pipeline in this process: it makes up a trail of CloudTrail files with\n" +
 			"attacks in it, reads and normalizes them, sends them through Kafka topics (an embedded\n" +
 			"broker), counts and judges them, and forwards windows and anomalies over OTLP/HTTP to a\n" +
-			"small SIEM, which prints them here, and shows them on a page in the browser. On a terminal\n" +
-			"it serves the page until Ctrl-C, unless --for is given. It leaves nothing behind, unless\n" +
-			"--keep names a directory.",
+			"small SIEM, and shows them on a page in the browser. On a terminal one live screen shows\n" +
+			"the flow, the newest anomalies and the entities in trouble; the page stays until Ctrl-C\n" +
+			"after that, unless --for is given. Elsewhere the anomalies come as lines in the order of\n" +
+			"time. It leaves nothing behind, unless --keep names a directory.",
 		Example: "keytrail demo\nkeytrail demo --seed 7 --pace 30s --keep demo/",
 		Args:    noArguments,
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -86,12 +89,13 @@ func (d *trying) run() (err error) {
 	}
 	ctx, cancel := context.WithTimeout(d.ctx, d.limit)
 	defer cancel()
-	show := demo.NewShow(d.stdout, screen.Terminal(d.stdout))
 	defer d.page.close()
 	if err := d.page.open(); err != nil {
 		return err
 	}
-	show.Line("The page is at %s", d.page.url())
+	show := demo.NewShow(d.stdout, screen.Terminal(d.stdout), d.page.url())
+	d.dark = show.Live(d.ctx, d.stdin, func() { syscall.Kill(os.Getpid(), syscall.SIGINT) }) // raw terminals send none
+	defer d.dark()
 	if err := d.stages(ctx, g, show); err != nil {
 		if !errors.Is(err, context.DeadlineExceeded) || ctx.Err() == nil {
 			return err
@@ -99,9 +103,15 @@ func (d *trying) run() (err error) {
 		show.Line("--for %s is over before the trail was.", setting.Duration(d.limit))
 	}
 	if !d.stays {
-		show.Verdict(g.Labels())
+		d.verdict(g, show)
 	}
 	return nil
+}
+
+// verdict ends the live screen and prints the verdict.
+func (d *trying) verdict(g *generate.Generator, show *demo.Show) {
+	d.dark()
+	show.Verdict(g.Labels(), d.keep)
 }
 
 // The names of files and folders in the demo's folder.
@@ -178,6 +188,7 @@ func (d *trying) stages(ctx context.Context, g *generate.Generator, show *demo.S
 		return err
 	}
 	p.Rules, p.History = d.rules, d.page.history
+	show.Stages(func() ([]telemetry.Balance, error) { return tel.Balances(ctx) })
 	defer tel.Shutdown(context.WithoutCancel(ctx))
 	ended, ready, failed := make(chan error, 1), make(chan struct{}), make(chan struct{})
 	p.Ready = func() { close(ready) }
@@ -208,8 +219,8 @@ func (d *trying) stages(ctx context.Context, g *generate.Generator, show *demo.S
 	if err := siem.Quiet(ctx, demoIdle); err != nil || !d.stays {
 		return err
 	}
-	show.Verdict(g.Labels())
-	show.Line("The page is at %s until Ctrl-C.", d.page.url())
+	d.verdict(g, show)
+	fmt.Fprintf(d.stdout, "\nThe page stays at %s until Ctrl-C.\n", d.page.url())
 	select {
 	case <-d.ctx.Done(): // as the user asked
 	case <-failed:
@@ -225,7 +236,8 @@ func demoTrail(g *generate.Generator, dir string, show *demo.Show) ([]source.Obj
 	if err != nil {
 		return nil, err
 	}
-	show.Line("%d CloudTrail records in %d files, with %d incidents planted in them.", records, files, len(g.Labels()))
+	show.Line("%d CloudTrail records in %d files, with %d incidents planted in them.", records, files,
+		demo.Incidents(g.Labels()))
 	var objects []source.Object
 	for o, err := range source.Objects([]string{filepath.Join(dir, "AWSLogs")}) {
 		if err != nil {

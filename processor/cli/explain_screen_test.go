@@ -1,7 +1,6 @@
 package cli_test
 
 import (
-	"fmt"
 	"io"
 	"os"
 	"path/filepath"
@@ -26,26 +25,8 @@ func waitsForInput(t *testing.T, pipe *os.File) bool {
 // onTerminal runs keytrail with a terminal of a given width and returns its output.
 func onTerminal(t *testing.T, columns uint16, env []string, args ...string) string {
 	t.Helper()
-	master, err := os.OpenFile("/dev/ptmx", os.O_RDWR, 0)
-	if err != nil {
-		t.Skipf("NOT TESTED: there are no pseudo-terminals: %v", err)
-	}
+	master, slave := terminal(t, 24, columns)
 	defer master.Close()
-	fd := int(master.Fd())
-	if err := unix.IoctlSetPointerInt(fd, unix.TIOCSPTLCK, 0); err != nil {
-		t.Fatal(err)
-	}
-	n, err := unix.IoctlGetInt(fd, unix.TIOCGPTN)
-	if err != nil {
-		t.Fatal(err)
-	}
-	slave, err := os.OpenFile(fmt.Sprintf("/dev/pts/%d", n), os.O_RDWR|unix.O_NOCTTY, 0)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := unix.IoctlSetWinsize(fd, unix.TIOCSWINSZ, &unix.Winsize{Row: 24, Col: columns}); err != nil {
-		t.Fatal(err)
-	}
 	p := startWith(t, env, nil, slave, args...)
 	slave.Close()
 	var shown strings.Builder

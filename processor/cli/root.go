@@ -95,8 +95,8 @@ func (a *app) root() *cobra.Command {
 	return root
 }
 
-// Main runs the command line and returns the exit code. SIGINT and SIGTERM end
-// a command gracefully; a second one ends the process.
+// Main runs the command line and returns the exit code. SIGINT and SIGTERM, and SIGHUP
+// except for "run", end a command gracefully; a second one ends the process.
 func Main(args []string, stdin io.Reader, stdout, stderr io.Writer) int {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
@@ -121,6 +121,7 @@ func (a *app) dispatch(args []string) error {
 	}
 	if cmd.Name() != "run" {
 		catchPipe() // run prints nothing itself, and a sink would try again forever
+		defer a.catchClosedTerminal()()
 	}
 	if err := flags.SingleDash(cmd, rest); err != nil {
 		return usageError{err}
@@ -222,6 +223,19 @@ func (a *app) exit(err error) int {
 // signal SIGPIPE ends the process on the spot, and its temporary files stay.
 func catchPipe() { signal.Ignore(syscall.SIGPIPE) }
 
+// catchClosedTerminal has SIGHUP, which a closed terminal sends, end the command as SIGTERM
+// does, with its clean-up. Where the parent ignores it (nohup), the command goes on. It
+// returns the function that undoes that.
+func (a *app) catchClosedTerminal() (undo func()) {
+	if signal.Ignored(syscall.SIGHUP) {
+		return func() {}
+	}
+	ctx, stop := signal.NotifyContext(a.ctx, syscall.SIGHUP)
+	context.AfterFunc(ctx, stop) // back to the default: the second signal kills
+	a.ctx = ctx
+	return stop
+}
+
 // input returns the Input of a command.
 func (a *app) input() *input.Input {
 	return &input.Input{Ctx: a.ctx, Stdin: a.stdin, Stdout: a.stdout, Stderr: a.stderr}
@@ -230,13 +244,23 @@ func (a *app) input() *input.Input {
 // auto is the output form that depends on the destination.
 const auto = "auto"
 
-// form returns the form for auto: a table on a terminal, JSON elsewhere.
+// form returns the form for auto: a table on a terminal, JSON elsewhere. Tables fit the
+// terminal from then on.
 func (a *app) form(output string) string {
-	switch {
-	case output != auto:
-		return output
-	case screen.Terminal(a.stdout):
-		return report.Table
+	if output == auto {
+		output = report.JSON
+		if screen.Terminal(a.stdout) {
+			output = report.Table
+		}
 	}
-	return report.JSON
+	if output == report.Table {
+		a.table()
+	}
+	return output
+}
+
+// table returns standard output for a table, which fits the terminal.
+func (a *app) table() *screen.Output {
+	a.stdout.FitTables(os.Getenv)
+	return a.stdout
 }

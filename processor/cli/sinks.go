@@ -53,7 +53,7 @@ func (a *app) sinks() *cobra.Command {
 		Long:    "Lists the types of sinks with their protocols, and the bodies that they send.",
 		Example: "keytrail sinks list",
 		RunE: func(*cobra.Command, []string) error {
-			t := tabwriter.NewWriter(a.stdout, 0, 0, 3, ' ', 0)
+			t := tabwriter.NewWriter(a.table(), 0, 0, 3, ' ', 0)
 			fmt.Fprintln(t, "TYPE\tPROTOCOLS\tBODIES")
 			for _, k := range all.Kinds {
 				fmt.Fprintf(t, "%s\t%s\t%s\n", k.Type, strings.Join(k.Protocols, ", "), strings.Join(k.Bodies, ", "))

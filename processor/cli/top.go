@@ -86,7 +86,7 @@ func (t *watching) print(p *stream.Pipeline) error {
 		return err
 	}
 	list, err := p.Troubled(ctx, time.Now().Add(-topSince), topEntities)
-	picture(t.stdout, in, list, err)
+	picture(t.table(), in, list, err)
 	return nil
 }
 

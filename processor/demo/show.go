@@ -1,8 +1,9 @@
-// Package demo implements the output of "keytrail demo", and the SIEM that receives its
-// windows and anomalies.
+// Package demo implements the output of "keytrail demo": a live screen on a terminal, plain
+// lines elsewhere, and the verdict; and the SIEM that receives its windows and anomalies.
 package demo
 
 import (
+	"cmp"
 	"fmt"
 	"io"
 	"os"
@@ -15,152 +16,241 @@ import (
 	"keytrail/processor/report"
 	"keytrail/processor/screen"
 	"keytrail/processor/stream"
+	"keytrail/processor/telemetry"
 	"keytrail/schemas/otellog"
 	"keytrail/schemas/printable"
 	"keytrail/schemas/semconv"
 )
 
-// Show is the demo's terminal: lines that scroll by, and below them, on a
-// terminal, a progress line. Safe for concurrent use.
+// Show is what the demo shows. Safe for concurrent use.
 type Show struct {
-	mu        sync.Mutex
-	w         io.Writer
-	live      bool
-	status    string
-	printed   time.Time // of the last progress line where there is no terminal
-	header    bool
-	anomalies map[string]found // by id
-	windows   map[string]int64 // revision shown, by id
+	o       *screen.Output
+	out     io.Writer // the same, for lines with Keytrail's own sequences
+	screen  screen.Screen
+	live    bool
+	page    string                              // the address of the page
+	balance func() ([]telemetry.Balance, error) // of the stages; nil before they run
+	mu      sync.Mutex                          // guards the following
+	notes   []string                            // lines of the live screen
+	printed time.Time                           // of the last progress line where there is no terminal
+	file    int                                 // files read
+	files   int                                 // files of the trail
+	counts  stream.PublishCounts                // of their records
+	windows map[string]int64                    // revision, by id
+	found   map[string]*found                   // anomalies by id
 }
 
-// found is the verdict's part of an anomaly.
+// found is an anomaly.
 type found struct {
-	kind, key, principal string
-	start, end           string // RFC 3339, UTC, so they sort as text
+	id, kind, severity, key, principal string
+	start, end                         string    // RFC 3339, UTC, so they sort as text
+	brief, sentence, entity            string    // escaped
+	at                                 time.Time // start
 }
 
-// NewShow returns the Show that prints to o; live means that o is a terminal.
-func NewShow(o *screen.Output, live bool) *Show {
-	var w io.Writer = o
+// NewShow returns the Show that prints to o, beginning with the address of the page; live
+// means that o is a terminal.
+func NewShow(o *screen.Output, live bool, page string) *Show {
+	s := &Show{o: o, out: o, screen: screen.New(o, os.Getenv), live: live, page: page, windows: map[string]int64{},
+		found: map[string]*found{}}
 	if live {
-		w = screen.Raw{Output: o}
+		s.out = screen.Raw{Output: o}
+	} else {
+		o.FitTables(os.Getenv)
 	}
-	return &Show{w: w, live: live, anomalies: map[string]found{}, windows: map[string]int64{}}
+	fmt.Fprintf(o, "The page is at %s\n", page)
+	return s
 }
 
-// Line prints a line above the progress line.
+// Stages has the live screen show the balances of the stages.
+func (s *Show) Stages(balance func() ([]telemetry.Balance, error)) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.balance = balance
+}
+
+// mostNotes bounds the notes of the live screen.
+const mostNotes = 2
+
+// Line prints a line, or has it among the last notes of the live screen.
 func (s *Show) Line(format string, args ...any) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.print(fmt.Sprintf(format, args...))
-}
-
-func (s *Show) print(text string) {
-	if s.live { // past what escapes: the progress line has Keytrail's own sequences
-		safe, rest := printable.AppendLines(nil, []byte(text))
-		text = string(safe) + printable.Text(string(rest))
-		fmt.Fprintf(s.w, screen.Wipe+"%s\n%s", text, s.shown())
+	text := printable.Text(fmt.Sprintf(format, args...))
+	if !s.live {
+		fmt.Fprintln(s.out, text)
 		return
 	}
-	fmt.Fprintln(s.w, text)
+	s.notes = append(s.notes, text)
+	s.notes = s.notes[max(0, len(s.notes)-mostNotes):]
 }
 
-// Progress reports the progress of the replay: on a terminal at each call, elsewhere
+// Progress reports the progress of the replay. Without a live screen it prints a line
 // every five seconds.
 func (s *Show) Progress(file, files int, c stream.PublishCounts) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.status = fmt.Sprintf("[%3d%%] %d of %d files, %d events read, %d anomalies so far", 100*file/files, file, files,
-		c.Received, len(s.anomalies))
-	if file == files {
-		s.status = ""
-	}
-	if s.live {
-		fmt.Fprint(s.w, screen.Wipe+s.shown())
-	} else if time.Since(s.printed) > 5*time.Second && file < files {
+	s.file, s.files, s.counts = file, files, c
+	if !s.live && time.Since(s.printed) > 5*time.Second && file < files {
 		s.printed = time.Now()
-		fmt.Fprintln(s.w, s.status)
+		fmt.Fprintf(s.out, "[%3d%%] %d of %d files, %d events read, %d anomalies so far\n", 100*file/files, file, files,
+			c.Received, len(s.found))
 	}
 }
 
-// shown is the progress line, fitted into one line of the terminal: the last column stays
-// free, because some terminals wrap there.
-func (s *Show) shown() string { return screen.Fit(s.status, screen.Columns(s.w, os.Getenv)-1) }
-
-// anomaly shows an anomaly the first time it arrives.
+// anomaly takes in an anomaly. A later revision replaces an earlier one.
 func (s *Show) anomaly(rec *otellog.Record) {
+	text := func(name string) string { return strings.Clone(rec.Str(name)) }
+	f := &found{
+		id: text(semconv.KeytrailAnomalyID), kind: text(semconv.KeytrailAnomalyKind),
+		severity: printable.Text(text(semconv.KeytrailAnomalySeverity)),
+		key:      text(semconv.AWSKMSKeyARN), principal: text(semconv.KeytrailPrincipalID),
+		start: text(semconv.KeytrailWindowStart), end: text(semconv.KeytrailWindowEnd),
+		sentence: printable.Text(text(semconv.KeytrailAnomalyReason)), brief: strings.Clone(report.Brief(rec)),
+	}
+	f.at, _ = time.Parse(time.RFC3339, f.start) // a bad time shows as year 1
+	f.entity = printable.Text(cmp.Or(f.principal, text(semconv.AWSKMSAliasARN), f.key))
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	id := strings.Clone(rec.Str(semconv.KeytrailAnomalyID))
-	_, known := s.anomalies[id]
-	s.anomalies[id] = found{
-		kind: strings.Clone(rec.Str(semconv.KeytrailAnomalyKind)), key: strings.Clone(rec.Str(semconv.AWSKMSKeyARN)),
-		principal: strings.Clone(rec.Str(semconv.KeytrailPrincipalID)),
-		start:     strings.Clone(rec.Str(semconv.KeytrailWindowStart)),
-		end:       strings.Clone(rec.Str(semconv.KeytrailWindowEnd)),
-	}
-	if !known {
-		s.print(report.AnomalyRow(rec))
-	}
+	s.found[f.id] = f
 }
 
-// window shows a row for the final window of a KMS key or a principal; pairs are in the
-// sentences already.
+// window counts the final windows that arrived.
 func (s *Show) window(rec *otellog.Record) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
+	if rec.Str(semconv.KeytrailWindowState) != "final" {
+		return
+	}
 	id, revision := strings.Clone(rec.Str(semconv.KeytrailWindowID)), int64(0)
 	if a := rec.Get(semconv.KeytrailWindowRevision); a != nil {
 		revision = a.Int
 	}
-	if rec.Str(semconv.KeytrailWindowScope) == "pair" || rec.Str(semconv.KeytrailWindowState) != "final" ||
-		revision <= s.windows[id] {
-		return
-	}
-	s.windows[id] = revision
-	if !s.header {
-		s.header = true
-		s.print(report.WindowHeader())
-	}
-	s.print(report.WindowRow(rec))
-}
-
-// Verdict reports which of the planted incidents were found.
-func (s *Show) Verdict(labels []generate.Label) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	explained := map[string]bool{}
-	hits := 0
-	labels = slices.DeleteFunc(labels, func(l generate.Label) bool { return l.Benign })
-	s.print("\nPlanted, and found by:")
-	for _, l := range labels {
-		by := s.match(&l, explained)
-		mark := "missed"
-		if len(by) > 0 {
-			hits++
-			mark = strings.Join(by, ", ")
-		}
-		s.print(fmt.Sprintf("  %s  %-16s %s", l.Start.UTC().Format("2006-01-02 15:04Z"), l.Scenario, mark))
-	}
-	s.print(fmt.Sprintf("%d of %d planted incidents found; %d anomalies in all, %d of them outside the incidents.",
-		hits, len(labels), len(s.anomalies), len(s.anomalies)-len(explained)))
+	s.windows[id] = max(revision, s.windows[id])
 }
 
-// match returns the kinds of anomaly that found an incident: one of the kinds
-// that the label names, at its time, on its KMS key or of its principal.
-func (s *Show) match(l *generate.Label, explained map[string]bool) []string {
-	start, end := l.Start.UTC().Format(time.RFC3339), l.End.UTC().Format(time.RFC3339)
-	var by []string
-	for id, a := range s.anomalies {
-		same := l.KeyARN != "" && a.key == l.KeyARN || l.Principal != "" && a.principal == l.Principal
-		if !same || a.end <= start || a.start >= end {
-			continue
-		}
-		explained[id] = true
-		if slices.Contains(l.Kinds, generate.Kind(a.kind)) && !slices.Contains(by, a.kind) {
-			by = append(by, a.kind)
+// list returns the anomalies in the order of their time. s.mu is held.
+func (s *Show) list() []*found {
+	list := make([]*found, 0, len(s.found))
+	for _, f := range s.found {
+		list = append(list, f)
+	}
+	slices.SortFunc(list, func(a, b *found) int { return cmp.Or(cmp.Compare(a.start, b.start), cmp.Compare(a.id, b.id)) })
+	return list
+}
+
+// shownID is the number of an id's digits that "keytrail explain" needs.
+const shownID = 12
+
+func (f *found) shortID() string { return printable.Text(f.id[:min(shownID, len(f.id))]) }
+
+// incident is a planted attack, with the silence of keys that it causes.
+type incident struct {
+	at   time.Time
+	note string
+	by   []string // kinds of anomaly that found it
+	id   string   // of one of them
+}
+
+// Verdict prints the anomalies, where no live screen has shown them, and the planted
+// incidents beside the anomalies that found them. kept is the folder that keeps the demo's
+// files, or "".
+func (s *Show) Verdict(labels []generate.Label, kept string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	all := s.list()
+	if !s.live {
+		fmt.Fprintf(s.out, "\n%-17s  %-8s  %-12s  %s\n", "TIME", "SEVERITY", "ANOMALY", "SENTENCE")
+		for _, f := range all {
+			fmt.Fprintf(s.out, "%-17s  %-8s  %-12s  %s\n", f.at.UTC().Format("2006-01-02 15:04Z"), f.severity,
+				f.shortID(), f.sentence)
 		}
 	}
-	slices.Sort(by)
-	return by
+	incidents, explained := s.judged(labels, all)
+	fmt.Fprintf(s.out, "\n%-12s  %-*s  %-16s  %s\n", "PLANTED", s.words(), "ATTACK", "FOUND AS", "ANOMALY")
+	hits := 0
+	for _, i := range incidents {
+		if i.id != "" {
+			hits++
+		}
+		s.row(&i)
+	}
+	fmt.Fprintf(s.out, "%d of %d planted incidents found; %d anomalies in all, %d of them outside the incidents.\n",
+		hits, len(incidents), len(all), len(all)-len(explained))
+	id := "ID"
+	if len(incidents) > 0 && incidents[0].id != "" {
+		id = incidents[0].id[:min(shownID, len(incidents[0].id))]
+	}
+	first, dir := "keytrail demo --keep demo", "demo"
+	if kept != "" {
+		first, dir = "keytrail scan --web "+kept+"/trail/AWSLogs", kept
+	}
+	fmt.Fprintf(s.out, "\nThe page is at %s\nNext:\n  %s\n  keytrail explain %s --from %s/siem.ndjson\n"+
+		"  keytrail scan --web YOUR-TRAIL\n", s.page, printable.Text(first), printable.Text(id), printable.Text(dir))
+}
+
+// words is the width of the column for the attack in words.
+func (s *Show) words() int { return min(s.screen.Width, 110) - 48 }
+
+// row prints one incident.
+func (s *Show) row(i *incident) {
+	by := cmp.Or(strings.Join(i.by, ", "), "missed")
+	notes, kinds := screen.Wrap(i.note, s.words()), screen.Wrap(by, 16)
+	for n := range max(len(notes), len(kinds)) {
+		at, id := "", ""
+		if n == 0 {
+			at, id = i.at.UTC().Format("01-02 15:04Z"), printable.Text(i.id[:min(shownID, len(i.id))])
+		}
+		line := fmt.Sprintf("%-12s  %-*s  %-16s  %s", at, s.words(), part(notes, n), part(kinds, n), id)
+		fmt.Fprintln(s.out, strings.TrimRight(line, " "))
+	}
+}
+
+func part(list []string, n int) string {
+	if n < len(list) {
+		return list[n]
+	}
+	return ""
+}
+
+// Incidents returns the number of planted attacks.
+func Incidents(labels []generate.Label) int {
+	s := &Show{}
+	list, _ := s.judged(labels, nil)
+	return len(list)
+}
+
+// judged groups the labels into incidents, and finds the anomalies that found each: one of
+// the kinds that a label names, at its time, on its KMS key or of its principal. A silence
+// that an attack causes belongs to the attack: to judge it needs a week of history.
+func (s *Show) judged(labels []generate.Label, all []*found) (list []incident, explained map[string]bool) {
+	explained = map[string]bool{}
+	of := map[string]int{}
+	for _, l := range labels {
+		if l.Benign {
+			continue
+		}
+		n, known := of[l.Scenario]
+		if !known || !slices.Equal(l.Kinds, []generate.Kind{generate.KindSilence}) {
+			n = len(list)
+			of[l.Scenario] = n // the newest of the scenario
+			list = append(list, incident{at: l.Start, note: l.Note})
+		}
+		start, end := l.Start.UTC().Format(time.RFC3339), l.End.UTC().Format(time.RFC3339)
+		for _, f := range all {
+			same := l.KeyARN != "" && f.key == l.KeyARN || l.Principal != "" && f.principal == l.Principal
+			if !same || f.end <= start || f.start >= end {
+				continue
+			}
+			explained[f.id] = true
+			if slices.Contains(l.Kinds, generate.Kind(f.kind)) && !slices.Contains(list[n].by, f.kind) {
+				list[n].by = append(list[n].by, f.kind)
+				list[n].id = cmp.Or(list[n].id, f.id)
+			}
+		}
+	}
+	for i := range list {
+		slices.Sort(list[i].by)
+	}
+	return list, explained
 }

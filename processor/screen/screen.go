@@ -82,6 +82,14 @@ func Fit(text string, columns int) string {
 	return text
 }
 
+// Ellipsis cuts text to a number of terminal columns, and marks that with "…".
+func Ellipsis(text string, columns int) string {
+	if cut := Fit(text, columns); cut == text {
+		return text
+	}
+	return Fit(text, max(columns-1, 0)) + "…"
+}
+
 // utf8Locale reports whether the environment's locale writes UTF-8. Source: POSIX.1,
 // "Environment Variables": the first of these that is not empty counts.
 func utf8Locale(getenv func(string) string) bool {
@@ -112,6 +120,31 @@ func Wrap(text string, width int) (lines []string) {
 		lines = append(lines, line)
 	}
 	return lines
+}
+
+// WrapRow breaks a row of a table into lines of at most width columns, at spaces where it
+// can. Later lines begin below the row's last column, which two spaces precede, or at the
+// fourth column if that leaves too little room.
+func WrapRow(row string, width int) (lines []string) {
+	text := strings.Trim(row, " ")
+	indent := strings.LastIndex(text, "  ") + 2
+	if indent += len(row) - len(strings.TrimLeft(row, " ")); !strings.Contains(text, "  ") || width-indent < width/3 {
+		indent = 4
+	}
+	for room := width; ; room = width - indent {
+		part := Fit(row, room)
+		rest := row[len(part):]
+		if i := strings.LastIndexByte(part, ' '); rest != "" && rest[0] != ' ' && strings.TrimSpace(part[:max(i, 0)]) != "" {
+			part, rest = part[:i], part[i:]+rest
+		}
+		if len(lines) > 0 {
+			part = strings.Repeat(" ", indent) + part
+		}
+		lines = append(lines, strings.TrimRight(part, " "))
+		if row = strings.TrimLeft(rest, " "); row == "" {
+			return lines
+		}
+	}
 }
 
 // Terminal reports whether w is a terminal, where a person reads.

@@ -48,3 +48,56 @@ func TestProgressStaysOnItsLine(t *testing.T) {
 		}
 	}
 }
+
+// A wrapped row of a table fits, and loses only spaces.
+func TestWrapRow(t *testing.T) {
+	rng := rand.New(rand.NewPCG(2, 2))
+	all := []rune(wideRunes + narrowRunes + strings.Repeat(" ", 20))
+	for range 5000 {
+		var b strings.Builder
+		for range rng.IntN(300) {
+			b.WriteRune(all[rng.IntN(len(all))])
+		}
+		row, width := b.String(), MinWidth+rng.IntN(100)
+		lines := WrapRow(row, width)
+		for _, line := range lines {
+			if Fit(line, width) != line {
+				t.Fatalf("%q is wider than %d", line, width)
+			}
+		}
+		if got := strings.Join(lines, ""); strings.ReplaceAll(got, " ", "") != strings.ReplaceAll(row, " ", "") {
+			t.Fatalf("%q becomes %q", row, got)
+		}
+	}
+	row := "TIME   1  a sentence of some words, which is wider"
+	if got := strings.Join(WrapRow(row, 40), "|"); got != "TIME   1  a sentence of some words,|          which is wider" {
+		t.Errorf("%s", got)
+	}
+}
+
+// Output wraps whole lines, however they are cut into writes.
+func TestFitTables(t *testing.T) {
+	t.Setenv("COLUMNS", "40")
+	text := strings.Repeat("ROW  "+strings.Repeat("word ", 20)+"\n", 3) + "rest"
+	var whole string
+	for _, size := range []int{1, 7, 1000} {
+		var out bytes.Buffer
+		o := NewOutput(&out, func() {})
+		o.FitTables(func(string) string { return "40" })
+		for rest := text; rest != ""; rest = rest[min(size, len(rest)):] {
+			o.Write([]byte(rest[:min(size, len(rest))]))
+		}
+		o.Close()
+		for _, line := range strings.Split(out.String(), "\n") {
+			if Fit(line, 40) != line {
+				t.Errorf("%q", line)
+			}
+		}
+		if whole == "" {
+			whole = out.String()
+		}
+		if out.String() != whole || !strings.HasSuffix(whole, "\nrest") {
+			t.Errorf("in writes of %d bytes: %q", size, out.String())
+		}
+	}
+}

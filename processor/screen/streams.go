@@ -5,6 +5,7 @@
 package screen
 
 import (
+	"bytes"
 	"io"
 	"os"
 	"sync"
@@ -19,10 +20,23 @@ type Output struct {
 	w       io.Writer
 	failure func() // ends the command
 
-	mu   sync.Mutex // guards the following
-	err  error
-	rest []byte // of an incomplete character
-	buf  []byte
+	mu    sync.Mutex // guards the following
+	err   error
+	rest  []byte // of an incomplete character
+	buf   []byte
+	width int    // to which lines are wrapped; 0: they are not
+	line  []byte // an incomplete line, while lines are wrapped
+}
+
+// FitTables wraps the lines written from now on to the width of the terminal, or to COLUMNS
+// if that is set. Lines into a pipe stay whole, for other programs. getenv is os.Getenv.
+func (o *Output) FitTables(getenv func(string) string) {
+	if getenv("COLUMNS") == "" && !Terminal(o) {
+		return
+	}
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.width = max(Columns(o, getenv), MinWidth)
 }
 
 // NewOutput returns the Output that writes to w and calls failure, which ends the
@@ -39,12 +53,32 @@ func (o *Output) Write(p []byte) (int, error) {
 		all = append(o.rest, p...)
 	}
 	o.buf, rest = printable.AppendLines(o.buf[:0], all)
-	err := o.pass(o.buf)
+	out := o.buf
+	if o.width > 0 {
+		out = o.fitted()
+	}
+	err := o.pass(out)
 	o.rest = append([]byte(nil), rest...)
 	if err != nil {
 		return 0, err
 	}
 	return len(p), nil
+}
+
+// fitted returns the complete lines of o.line and o.buf, wrapped, and keeps the rest. The
+// lock is held.
+func (o *Output) fitted() (out []byte) {
+	o.line = append(o.line, o.buf...)
+	for {
+		line, rest, complete := bytes.Cut(o.line, []byte("\n"))
+		if !complete {
+			return out
+		}
+		for _, part := range WrapRow(string(line), o.width) {
+			out = append(append(out, part...), '\n')
+		}
+		o.line = append(o.line[:0], rest...)
+	}
 }
 
 // pass writes p as it is, with the lock held.
@@ -59,12 +93,16 @@ func (o *Output) pass(p []byte) error {
 	return err
 }
 
-// Close writes the rest of an incomplete character.
+// Close writes the rest of an incomplete line and character.
 func (o *Output) Close() {
 	o.mu.Lock()
 	defer o.mu.Unlock()
+	if len(o.line) > 0 {
+		_ = o.pass(o.line) // Failed knows
+		o.line = nil
+	}
 	if len(o.rest) > 0 {
-		_ = o.pass([]byte(printable.Text(string(o.rest)))) // Failed knows
+		_ = o.pass([]byte(printable.Text(string(o.rest))))
 		o.rest = nil
 	}
 }

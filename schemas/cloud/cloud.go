@@ -50,6 +50,10 @@ func Actor(principal string) kms.Actor { return of(principal).actor(principal) }
 // Short returns a name without what most names of its cloud have in common, for tables.
 func Short(name string) string { return of(name).short(name) }
 
+// Familiar returns the part of a name by which people know it, for sentences in one line.
+// Different names may have the same.
+func Familiar(name string) string { return of(name).familiar(name) }
+
 // Place returns the values of cloud.provider, cloud.account.id and cloud.region that a
 // name shows. The last two are "" where it shows none.
 func Place(name string) (provider, account, region string) {

@@ -32,9 +32,10 @@ func google() cloud {
 			}
 			return kms.FormOther
 		},
-		place:   func(name string) (string, string) { return part(name, "projects/", 0), part(name, "projects/", 2) },
-		short:   func(name string) string { return strings.TrimPrefix(name, "projects/") },
-		account: func(string) string { return "" },
+		place:    func(name string) (string, string) { return part(name, "projects/", 0), part(name, "projects/", 2) },
+		short:    func(name string) string { return strings.TrimPrefix(name, "projects/") },
+		familiar: func(name string) string { return name[strings.LastIndexByte(name, '/')+1:] },
+		account:  func(string) string { return "" },
 		actor: func(principal string) kms.Actor {
 			switch {
 			case strings.HasSuffix(principal, "@cloudkms.iam.gserviceaccount.com"):

@@ -15,7 +15,7 @@ var clouds = []cloud{{
 			OmitBody: o.OmitBody, SelfPrincipals: o.SelfPrincipals, Direct: o.Encoded,
 		}))
 	},
-	owns: arn.Is, form: arn.Form, place: arn.Place, short: arn.Short,
+	owns: arn.Is, form: arn.Form, place: arn.Place, short: arn.Short, familiar: arn.Familiar,
 	account: arn.PrincipalAccount, actor: arn.Actor,
 	othersKey: arn.OthersKey, othersPrincipal: arn.OthersPrincipal, isOthers: arn.IsOthers,
 	unusable: normalize.Unusable, aliasChange: normalize.AliasChange, lesser: normalize.Lesser, change: normalize.ChangeOf,
@@ -35,9 +35,10 @@ type cloud struct {
 	// owns reports whether a name has a form that only this cloud has.
 	owns func(name string) bool
 
-	form  func(key string) kms.Form
-	place func(name string) (account, region string) // each "" where the name has none
-	short func(name string) string                   // for tables
+	form     func(key string) kms.Form
+	place    func(name string) (account, region string) // each "" where the name has none
+	short    func(name string) string                   // for tables
+	familiar func(name string) string                   // the part by which people know it
 	// account returns the account of a principal, or "". An account of up to 12 digits has
 	// its own bound on entities (window.Config.MaxAccountEntities); all others share one.
 	account func(principal string) string

@@ -76,6 +76,40 @@ func Short(arn string) string {
 	return short
 }
 
+// Familiar returns the part of an ARN by which people know a key or a principal: the name
+// of a user or role, the first digits of a key id. It is not unique. Other names stay
+// whole.
+func Familiar(arn string) string {
+	if !Is(arn) {
+		return arn
+	}
+	p := strings.SplitN(arn, ":", 6)
+	kind, name, _ := strings.Cut(p[5], "/")
+	last := name[strings.LastIndexByte(name, '/')+1:]
+	switch {
+	case kind == "key" && strings.HasPrefix(name, "mrk-"):
+		return cut(name, len("mrk-")+8)
+	case kind == "key":
+		return cut(name, 8)
+	case p[5] == "root":
+		return "root of " + p[4]
+	case strings.HasPrefix(last, "AWSReservedSSO_"):
+		set := strings.TrimPrefix(last, "AWSReservedSSO_")
+		return set[:max(strings.LastIndexByte(set, '_'), 0)] + " (SSO)"
+	case last != "" && (kind == "user" || kind == "role" || kind == "assumed-role" || kind == "federated-user"):
+		return last
+	}
+	return p[5]
+}
+
+// cut shortens an id to n bytes and marks that.
+func cut(id string, n int) string {
+	if len(id) <= n {
+		return id
+	}
+	return strings.ToValidUTF8(id[:n], "") + "…"
+}
+
 // PrincipalAccount returns the account id of a principal as keytrail.principal.id names it,
 // or "" for one without an account.
 func PrincipalAccount(principal string) string {

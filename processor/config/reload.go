@@ -54,8 +54,8 @@ func (c *Config) At(key string, err error) error {
 	return &Error{File: c.file, Line: f.line(key), Key: key, Text: err.Error()}
 }
 
-// Same reports whether two sinks have the same settings. What the secrets of a running sink
-// have been read as is not a setting.
+// Same reports whether two sinks have the same settings. It ignores the values that a running
+// sink has read for its secrets.
 func (s *Sink) Same(other *Sink) bool {
 	return same(reflect.ValueOf(s).Elem(), reflect.ValueOf(other).Elem())
 }

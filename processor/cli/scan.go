@@ -2,6 +2,7 @@ package cli
 
 import (
 	"bufio"
+	"errors"
 	"fmt"
 	"runtime"
 	"time"
@@ -12,6 +13,7 @@ import (
 	"keytrail/processor/cli/flags"
 	"keytrail/processor/cli/input"
 	"keytrail/processor/detector"
+	"keytrail/processor/keyledger"
 	"keytrail/processor/report"
 	"keytrail/processor/scan"
 	"keytrail/processor/screen"
@@ -30,7 +32,7 @@ type scanning struct {
 	size            time.Duration
 	self, rules     []string
 	period          flags.Period
-	web             bool
+	web, keys       bool
 	page            page
 
 	shownWindows, shownAnomalies int // in the period
@@ -82,6 +84,8 @@ func (a *app) scan() *cobra.Command {
 	cmd.Flags().StringArrayVar(&s.self, "self", nil, "`principal` of the collector itself; repeatable")
 	cmd.Flags().StringArrayVar(&s.rules, "rules", nil,
 		"`PATH` of your own rules in Sigma form, a directory or a file; repeatable")
+	cmd.Flags().BoolVar(&s.keys, "keys", false,
+		"print the ledger of each KMS key at the end, as keytrail.key_state; needs JSON")
 	cmd.Flags().BoolVar(&s.web, "web", false, "serve the page, with which to look at the result, instead of printing it")
 	s.page.flag(cmd)
 	s.in.FileFlags(cmd)
@@ -106,6 +110,10 @@ func (s *scanning) run(paths []string) error {
 	if err == nil && s.page.listen != "" && !s.web {
 		err = fmt.Errorf("--listen %s is the address of the page; add --web", s.page.listen)
 	}
+	if err == nil && s.keys && (s.web || s.form(s.output) != report.JSON) {
+		err = errors.New("--keys prints keytrail.key_state records, which are JSON; use -o json, or keytrail usage for a " +
+			"table")
+	}
 	if err == nil && len(s.rules) > 0 {
 		s.cfg.Rules, err = s.in.Rules(s.rules)
 	}
@@ -122,7 +130,13 @@ func (s *scanning) run(paths []string) error {
 		if s.form(s.output) == report.JSON { // a table and CSV have one row per finding
 			s.cfg.Ended = func(rec *otellog.Record) { s.ended(rec, p) }
 		}
+		if s.keys {
+			s.cfg.Ledger = keyledger.New()
+		}
 		totals, err := s.scanPaths(s.in, s.cfg, paths, func(sc *scan.Scanner) (scan.Totals, error) { return s.print(sc, p) })
+		if err == nil && s.keys {
+			s.printKeys(p)
+		}
 		if ferr := out.Flush(); err == nil && ferr != nil {
 			err = fmt.Errorf("cannot write windows: %w", ferr)
 		}
@@ -189,6 +203,21 @@ func (s *scanning) print(sc *scan.Scanner, p report.Printer) (scan.Totals, error
 		totals.Anomalies++
 	})
 	return totals, nil
+}
+
+// printKeys prints the ledger of each key, at the time of the last event.
+func (s *scanning) printKeys(p report.Printer) {
+	l, now := s.cfg.Ledger, int64(0)
+	l.All(func(k *keyledger.Key) bool {
+		now = max(now, k.Last)
+		return true
+	})
+	var rec otellog.Record
+	l.All(func(k *keyledger.Key) bool {
+		k.Record(&rec, k.State(now, l.StoreOf(k)), s.cfg.Now.UnixNano())
+		p.Window(&rec)
+		return true
+	})
 }
 
 // ended prints the end of an anomaly that is in the period.

@@ -39,7 +39,6 @@ type usaging struct {
 	ledger   *keyledger.Ledger
 	coverage *usage.Coverage
 	call     count.Call
-	event    keyledger.Event
 	inputs   input.Hashes
 	recent   *usage.Recent // nil unless AWS is asked
 }
@@ -93,7 +92,7 @@ func (a *app) usage() *cobra.Command {
 // run reads the input, counts and prints.
 func (u *usaging) run(paths []string) error {
 	u.cfg.Detect.Size = int64(time.Second) // for exact times of aliases
-	u.cfg.Details, u.cfg.Event = usage.NewDetails(), u.take
+	u.cfg.Details, u.cfg.Ledger, u.cfg.Event = usage.NewDetails(), u.ledger, u.take
 	var asked *asking
 	if u.ask {
 		var err error
@@ -165,18 +164,16 @@ func (u *usaging) named(name string) {
 	}
 }
 
-// take takes a record into the ledger and the coverage. Neither depends on the order.
+// take takes a record into the coverage.
 func (u *usaging) take(_ *decoding.Origin, rec *otellog.Record) error {
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	count.FromRecord(rec, &u.call)
-	keyledger.FromRecord(rec, &u.call, &u.event)
-	u.ledger.Apply(&u.event)
 	u.coverage.Record(rec)
 	if u.recent != nil && usage.IsUse(&u.call) {
 		for _, key := range [...]string{u.call.Key, u.call.SecondKey} {
 			if key != "" {
-				u.recent.Add(key, u.event.At, rec.Str(semconv.LogRecordUID), rec.Str(semconv.AWSRequestID))
+				u.recent.Add(key, rec.Time/int64(time.Second), rec.Str(semconv.LogRecordUID), rec.Str(semconv.AWSRequestID))
 			}
 		}
 	}

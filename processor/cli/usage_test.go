@@ -355,3 +355,37 @@ func TestUsageFails(t *testing.T) {
 		t.Errorf("%s", out)
 	}
 }
+
+// TestScanKeys: scan prints the ledger of each key as records that its schema admits, the
+// same in any order of the input.
+func TestScanKeys(t *testing.T) {
+	records := strings.SplitAfter(life{uses: []int{100, 3}, more: on(150, "CreateKey", `"requestParameters":{"keySpec":"SYMMETRIC_DEFAULT","origin":"AWS_KMS","multiRegion":false},`) +
+		on(140, "CreateGrant", `"responseElements":{"grantId":"g"},"requestParameters":{"granteePrincipal":"x"},`) + on(139, "CreateAlias", `"requestParameters":{"aliasName":"alias/app"},`) +
+		on(138, "EnableKeyRotation", `"requestParameters":{"rotationPeriodInDays":90},`) + on(20, "DisableKey", "") + on(20, "EnableKey", "")}.json(), "\n")
+	scanned := func(records []string) string {
+		out := keytrail(t, strings.NewReader(strings.Join(records, "")), "scan", "--windows", "none", "--keys", "-").wants(t, 0)
+		for _, line := range lines(out.stdout) {
+			_, r := validated(t, line)
+			if r.EventName != "keytrail.key_state" || r.str("aws.kms.key.arn") != usageKey {
+				continue
+			}
+			got := fmt.Sprint(r.str("keytrail.key.state"), r.str("keytrail.key.created"), r.str("keytrail.key.first_use"), r.str("keytrail.key.last_use"),
+				r.int("keytrail.key.grants.open"), r.int("aws.kms.rotation_period_days"), r.str("aws.kms.key.spec"))
+			if want := "enabled2026-08-03T12:00:00Z2026-09-22T12:00:00Z2026-12-28T12:00:00Z1 90SYMMETRIC_DEFAULT"; got != want {
+				t.Errorf("%s\nwant %s in\n%s", got, want, line)
+			}
+			if !strings.Contains(line, `alias/app`) || !strings.Contains(line, "rotation_enabled") {
+				t.Error(line)
+			}
+			return r.str("log.record.uid")
+		}
+		t.Fatalf("no ledger of the key in\n%s", out.stdout)
+		return ""
+	}
+	first := scanned(records)
+	slices.Reverse(records)
+	if again := scanned(append(records, records...)); again != first {
+		t.Errorf("another order gives %s, not %s", again, first)
+	}
+	keytrail(t, nil, "scan", "--keys", "-o", "table", filepath.Join("..", "..", "deploy", "trail")).wants(t, 2, "--keys prints keytrail.key_state records")
+}

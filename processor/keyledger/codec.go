@@ -25,14 +25,14 @@ func (c *coder) key(k *Key) {
 	c.time(&k.Last)
 	c.time(&k.FirstUse)
 	c.facts(k)
-	list(c, &k.Aliases, func(a *Alias) {
+	items(c, &k.Aliases, func(a *Alias) {
 		c.name(&a.Name)
 		c.mark(&a.At, &a.Removed, &a.Tied)
 		c.time(&a.Since)
 	})
-	list(c, &k.Replicas, c.name)
-	list(c, &k.Grants, c.grant)
-	list(c, &k.History, func(e *Entry) {
+	items(c, &k.Replicas, c.name)
+	items(c, &k.Grants, c.grant)
+	items(c, &k.History, func(e *Entry) {
 		c.time(&e.At)
 		change := uint64(e.Change)
 		c.uint(&change)
@@ -41,7 +41,7 @@ func (c *coder) key(k *Key) {
 		c.word(&e.By)
 	})
 	for _, d := range [...]*Distinct{&k.MoreAliases, &k.MoreGrants, &k.MoreHistory} {
-		list(c, &d.hashes, c.uint)
+		items(c, &d.hashes, c.uint)
 	}
 }
 
@@ -117,8 +117,8 @@ func (c *coder) grant(g *Grant) {
 // idBytes is the length of a grant's id, which AWS writes as 64 hexadecimal digits.
 const idBytes = 32
 
-// list codes a list.
-func list[T any](c *coder, l *[]T, item func(*T)) {
+// items codes a list.
+func items[T any](c *coder, l *[]T, item func(*T)) {
 	n := uint64(len(*l))
 	c.uint(&n)
 	if c.enc == nil {

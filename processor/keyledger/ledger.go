@@ -19,6 +19,7 @@ import (
 	"strings"
 
 	"keytrail/processor/entity"
+	"keytrail/schemas/cloud"
 	"keytrail/schemas/wire"
 )
 
@@ -183,10 +184,11 @@ func (l *Ledger) moved(slots []uint32) map[uint64]pointed {
 	return newest
 }
 
-// Connected reports whether the custom key store of a key is connected, as far as the trail
-// shows: a store that it does not show is.
-func (l *Ledger) Connected(account, region, id string) bool {
-	switch l.stores[account+"/"+region+"/"+id].Value {
+// StoreOf reports whether the custom key store of a key is connected, as far as the trail
+// shows: a store that it does not show is, and so is a key without one.
+func (l *Ledger) StoreOf(k *Key) bool {
+	_, account, region := cloud.Place(k.Name)
+	switch l.stores[account+"/"+region+"/"+k.Facts[Store].Value].Value {
 	case "store_disconnected", "store_created", "store_deleted":
 		return false
 	}

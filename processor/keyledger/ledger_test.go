@@ -92,7 +92,7 @@ func dump(t testing.TB, l *keyledger.Ledger) string {
 			t.Fatal(err)
 		}
 		more := fmt.Sprint(k.MoreAliases, k.MoreGrants, k.MoreHistory)
-		fmt.Fprintln(&b, string(text), more, k.State(1<<40, l.Connected(account, "eu-central-1", k.Facts[keyledger.Store].Value)))
+		fmt.Fprintln(&b, string(text), more, k.State(1<<40, l.StoreOf(k)))
 		return true
 	})
 	return b.String()
@@ -193,7 +193,7 @@ func TestRowC7LifeCycles(t *testing.T) {
 			l.All(func(k *keyledger.Key) bool {
 				if k.Name == keyARN {
 					found = true
-					state := k.State(1772500000, l.Connected(account, "eu-central-1", k.Facts[keyledger.Store].Value))
+					state := k.State(1772500000, l.StoreOf(k))
 					if state != c.state || c.check != nil && !c.check(k) {
 						t.Errorf("the state is %s, want %s, of\n%s", state, c.state, dump(t, l))
 					}

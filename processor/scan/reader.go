@@ -5,6 +5,7 @@ import (
 	"hash/crc32"
 	"keytrail/processor/count"
 	"keytrail/processor/intake"
+	"keytrail/processor/keyledger"
 	"keytrail/processor/read"
 	"keytrail/processor/sigma"
 	"keytrail/processor/source"
@@ -54,6 +55,12 @@ func (r *reader) record(_ context.Context, from *decoding.Origin, rec *otellog.R
 		if err := r.s.cfg.Event(from, rec); err != nil {
 			return err
 		}
+	}
+	if l := r.s.cfg.Ledger; l != nil {
+		r.s.mu.Lock()
+		keyledger.FromRecord(rec, &r.call, &r.s.event)
+		l.Apply(&r.s.event)
+		r.s.mu.Unlock()
 	}
 	// Judges every copy: the counting one is known only when all are read.
 	found, err := r.judge.Match(rec, &r.call)

@@ -22,6 +22,7 @@ import (
 	"keytrail/processor/count"
 	"keytrail/processor/eventtime"
 	"keytrail/processor/intake"
+	"keytrail/processor/keyledger"
 	"keytrail/processor/read"
 	"keytrail/processor/sigma"
 	"keytrail/processor/source"
@@ -48,6 +49,8 @@ type Config struct {
 	// Event, which may be nil, takes the record of each call and its origin, copies of calls
 	// included. Workers call it concurrently; both are valid during the call.
 	Event func(*decoding.Origin, *otellog.Record) error
+	// Ledger, unless it is nil, takes the event of each record, copies included.
+	Ledger *keyledger.Ledger
 	// Details, unless it is nil, keeps the details of calls for Calls.
 	Details *usage.Details
 	// Now is when the scan runs, for the dead letters and the ends.
@@ -104,6 +107,7 @@ type Scanner struct {
 	mu        sync.Mutex // guards the following, Totals.Unexplained, and calls of cfg.DeadLetter
 	rules     map[ruleCall][]anomaly.Anomaly
 	explained int // anomalies in rules
+	event     keyledger.Event
 	// of the user's rules; hold requires the lock
 	correlations correlator
 

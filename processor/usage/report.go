@@ -191,8 +191,7 @@ func (p *Reporter) judge(r *Report, moved map[string]int64) {
 	j := judgment{key: p.Ledger.Find(r.Key), idleAfter: p.IdleAfter, place: p.Coverage.Of(r.Key, p.From, p.To)}
 	r.State = Unknown
 	if k := j.key; k != nil {
-		_, account, region := cloud.Place(r.Key)
-		j.state = k.State(j.place.To.Unix(), p.Ledger.Connected(account, region, k.Facts[keyledger.Store].Value))
+		j.state = k.State(j.place.To.Unix(), p.Ledger.StoreOf(k))
 		r.State, r.Ledger = j.state, ledgerOf(k)
 		for _, a := range k.Aliases {
 			x := Alias{Name: a.Name, Since: time.Unix(a.Since, 0).UTC(), Moved: second(moved[a.Name])}

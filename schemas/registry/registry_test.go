@@ -83,7 +83,10 @@ func TestRequired(t *testing.T) {
 			"keytrail.anomaly.revision", "keytrail.anomaly.score", "keytrail.anomaly.severity", "keytrail.anomaly.state",
 			"log.record.uid",
 		},
-		"keytrail.key_state": nil,
+		"keytrail.key_state": {
+			"aws.kms.key.arn", "keytrail.key.first_seen", "keytrail.key.grants.closed", "keytrail.key.grants.open",
+			"keytrail.key.last_seen", "keytrail.key.state", "log.record.uid",
+		},
 	}
 	for _, e := range load(t).Events {
 		var got []string

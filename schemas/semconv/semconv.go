@@ -19,7 +19,7 @@ const (
 	EventKeytrailWindow = "keytrail.window"
 	// EventKeytrailAnomaly: One anomaly, with the window and the entity in which it was found.
 	EventKeytrailAnomaly = "keytrail.anomaly"
-	// EventKeytrailKeyState: The known properties of one KMS key, such as its state, rotation and deletion date.
+	// EventKeytrailKeyState: The ledger of one KMS key, such as its state, aliases, grants, rotation and last use.
 	EventKeytrailKeyState = "keytrail.key_state"
 )
 
@@ -195,6 +195,52 @@ const (
 	KeytrailObjectIndex = "keytrail.object.index"
 	// KeytrailObjectOffset (int): The byte at which the event begins in its inflated object.
 	KeytrailObjectOffset = "keytrail.object.offset"
+)
+
+// Attributes of the state of a KMS key.
+const (
+	// KeytrailKeyState (string): The state of the KMS key, as far as the trail shows it: enabled, disabled, pending_deletion, pending_replica_deletion, pending_import, unavailable, deleted, unusable or unknown.
+	KeytrailKeyState = "keytrail.key.state"
+	// KeytrailKeyFirstSeen (string): When an event first named the key, in RFC 3339 and UTC.
+	KeytrailKeyFirstSeen = "keytrail.key.first_seen"
+	// KeytrailKeyLastSeen (string): When an event last named the key, in RFC 3339 and UTC.
+	KeytrailKeyLastSeen = "keytrail.key.last_seen"
+	// KeytrailKeyCreated (string): When the key was created, in RFC 3339 and UTC.
+	KeytrailKeyCreated = "keytrail.key.created"
+	// KeytrailKeyFirstUse (string): The first cryptographic operation that succeeded, in RFC 3339 and UTC.
+	KeytrailKeyFirstUse = "keytrail.key.first_use"
+	// KeytrailKeyLastUse (string): The last cryptographic operation that succeeded, in RFC 3339 and UTC.
+	KeytrailKeyLastUse = "keytrail.key.last_use"
+	// KeytrailKeyLastOperation (string): The operation of the last use.
+	KeytrailKeyLastOperation = "keytrail.key.last_operation"
+	// KeytrailKeyUses (string[]): The last use of each operation class, as class and time.
+	KeytrailKeyUses = "keytrail.key.uses"
+	// KeytrailKeyLastRefused (string): When a call on the key was last refused, in RFC 3339 and UTC.
+	KeytrailKeyLastRefused = "keytrail.key.last_refused"
+	// KeytrailKeyLastUnusable (string): When a call last failed because the key was disabled or waited for its deletion, in RFC 3339 and UTC.
+	KeytrailKeyLastUnusable = "keytrail.key.last_unusable"
+	// KeytrailKeyAliases (string[]): The aliases that stand for the key, at most 64.
+	KeytrailKeyAliases = "keytrail.key.aliases"
+	// KeytrailKeyReplicas (string[]): The replicas that were made of the key, at most 64.
+	KeytrailKeyReplicas = "keytrail.key.replicas"
+	// KeytrailKeyDeletion (string): What is known of the deletion: scheduled, waits_for_replicas, cancelled or deleted.
+	KeytrailKeyDeletion = "keytrail.key.deletion"
+	// KeytrailKeyMaterial (string): What is known of the imported key material: imported, deleted or expired.
+	KeytrailKeyMaterial = "keytrail.key.material"
+	// KeytrailKeyRotation (string): Whether automatic rotation is on or off, as it was last set.
+	KeytrailKeyRotation = "keytrail.key.rotation"
+	// KeytrailKeyRotated (string): When the key material was last rotated, in RFC 3339 and UTC.
+	KeytrailKeyRotated = "keytrail.key.rotated"
+	// KeytrailKeyPolicyChanged (string): When the key policy was last changed, in RFC 3339 and UTC.
+	KeytrailKeyPolicyChanged = "keytrail.key.policy_changed"
+	// KeytrailKeyGrantsOpen (int): The number of grants that were created and have not ended, as far as the trail shows.
+	KeytrailKeyGrantsOpen = "keytrail.key.grants.open"
+	// KeytrailKeyGrantsClosed (int): The number of grants that were retired or revoked.
+	KeytrailKeyGrantsClosed = "keytrail.key.grants.closed"
+	// KeytrailKeyHistory (string[]): The newest 16 changes of the key, as time, change and principal.
+	KeytrailKeyHistory = "keytrail.key.history"
+	// KeytrailKeyTied (string[]): The facts for which several events of one second state different values.
+	KeytrailKeyTied = "keytrail.key.tied"
 )
 
 // Attributes of AWS KMS calls.

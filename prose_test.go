@@ -269,8 +269,8 @@ func TestReadmeIsShort(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if n := strings.Count(string(text), "\n"); n > 200 {
-		t.Errorf("README.md has %d lines, at most 200: move details to docs", n)
+	if n := strings.Count(string(text), "\n"); n > 150 {
+		t.Errorf("README.md has %d lines, at most 150: move details to docs", n)
 	}
 }
 

@@ -77,11 +77,11 @@ func (p *UsagePrinter) rows(r *usage.Report) {
 func (p *UsagePrinter) table(r *usage.Report) {
 	if !p.Whole {
 		if !p.begun {
-			fmt.Fprintf(p.out, "%-20s %-20s %9s %8s %8s %-16s %-29s %s\n", "FIRST USE", "LAST USE", "CALLS", "REFUSED", "FAILED",
-				"STATE", "VERDICT", "KMS KEY")
+			fmt.Fprintf(p.out, "%-20s %-20s %9s %8s %8s %-16s %-29s %6s %s\n", "FIRST USE", "LAST USE", "CALLS", "REFUSED",
+				"FAILED", "STATE", "VERDICT", "ALARMS", "KMS KEY")
 		}
-		fmt.Fprintf(p.out, "%-20s %-20s %9d %8d %8d %-16s %-29s %s\n", dash(r.FirstUse), dash(r.LastUse), r.Calls, r.Refused,
-			r.Failed, r.State, r.Verdict, printable.Text(cloud.Short(r.Key)))
+		fmt.Fprintf(p.out, "%-20s %-20s %9d %8d %8d %-16s %-29s %6d %s\n", dash(r.FirstUse), dash(r.LastUse), r.Calls,
+			r.Refused, r.Failed, r.State, r.Verdict, len(r.Alarms), printable.Text(cloud.Short(r.Key)))
 		return
 	}
 	if p.begun {
@@ -117,6 +117,9 @@ func usageFacts(r *usage.Report) (list [][2]string) {
 	add("verdict", strings.ReplaceAll(r.Verdict, "_", " "))
 	for i, reason := range r.Reasons {
 		add(map[bool]string{true: "reasons"}[i == 0]+" ", reason)
+	}
+	for _, a := range r.Alarms {
+		add("alarm", a.Text)
 	}
 	add("state", r.State)
 	var names []string

@@ -47,6 +47,7 @@ type Report struct {
 	Ledger   *Ledger  `json:"ledger"`
 	Grants   []Grant  `json:"open_grants"`
 	AWS      *AWS     `json:"aws,omitempty"`
+	Alarms   []Alarm  `json:"alarms"`
 	Coverage Covered  `json:"coverage"`
 	Verdict  string   `json:"verdict"`
 	Reasons  []string `json:"reasons"`
@@ -60,6 +61,13 @@ type Inputs struct {
 	Objects int64  `json:"objects"`
 	Bytes   int64  `json:"bytes"`
 	SHA256  string `json:"sha256"`
+}
+
+// Alarm is one thing that a person should look at: see keyledger.Alarm.
+type Alarm struct {
+	Kind string    `json:"kind"`
+	At   time.Time `json:"at"`
+	Text string    `json:"text"`
 }
 
 // Last is the last use.
@@ -160,7 +168,7 @@ func (p *Reporter) report(name string, moved map[string]int64) *Report {
 		ByOperation: full(c.Operations), ByPrincipal: map[string]int64{}, ByContextClass: full(c.Contexts),
 		ByService: full(c.Services), Accounts: full(c.Accounts), Regions: full(c.Regions), Networks: full(c.Networks),
 		TLSVersions: full(c.TLS), KeyExchange: full(c.Exchanges), ByDay: map[string]int64{}, Aliases: []Alias{},
-		CrossAccount: []string{}, Principals: []Principal{}, Grants: []Grant{}}
+		CrossAccount: []string{}, Principals: []Principal{}, Grants: []Grant{}, Alarms: []Alarm{}}
 	if c.LastUse != 0 {
 		r.Last = &Last{c.LastOperation, c.LastPrincipal, c.LastCall}
 	}
@@ -201,6 +209,13 @@ func (p *Reporter) judge(r *Report, moved map[string]int64) {
 			r.Aliases = append(r.Aliases, x)
 		}
 		r.Grants = openGrants(k)
+		deadlines := keyledger.DefaultDeadlines()
+		for i := range k.Aliases {
+			k.Aliases[i].Moved = moved[k.Aliases[i].Name]
+		}
+		for _, a := range k.Alarms(j.place.To.Unix(), &deadlines, p.Ledger.Find) {
+			r.Alarms = append(r.Alarms, Alarm{a.Kind, time.Unix(a.At, 0).UTC(), a.Text})
+		}
 	}
 	r.Coverage = Covered{j.place, unseen(j.key)}
 	if p.AWS != nil && j.key != nil {

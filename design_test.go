@@ -125,7 +125,7 @@ func flags(t *testing.T) map[string]bool {
 	defer cancel()
 	found := map[string]bool{}
 	named := regexp.MustCompile(`(?m)(?:^|[\s\[,])--?([a-z][a-z-]+)\b`)
-	for _, command := range append(safe, "", "explain", "run", "replay", "lookup", "config print", "rules check",
+	for _, command := range append(safe, "", "explain", "run", "replay", "lookup", "config print", "config check", "rules check",
 		"sinks setup", "deadletter list", "deadletter replay", "tap", "top", "doctor") {
 		cmd := exec.CommandContext(ctx, self, append(strings.Fields(command), "-h")...)
 		cmd.Env = append(os.Environ(), asCommand+"=1")

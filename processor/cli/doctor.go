@@ -49,10 +49,11 @@ func (a *app) doctor() *cobra.Command {
 		Use: "doctor -c FILE [FLAGS]", GroupID: groupRun,
 		Short: "Examine brokers, sinks, processes and this machine",
 		Long: "Examines what a configuration needs: the brokers' versions, transactions, topics and their\n" +
-			"settings, access lists, the brokers' clock and certificates; the processes that publish\n" +
-			"their status; file descriptors and memory limits of this machine. Each finding has a\n" +
-			"severity and says what to do. With --sinks it also sends a marked record to each sink, as\n" +
-			"\"keytrail sinks test\" does. The exit code is 1 when something cannot work.",
+			"settings, access lists and the brokers' clock; the addresses of sinks; certificates; what\n" +
+			"AWS allows to sources; the processes that publish their status; file descriptors and\n" +
+			"memory limits of this machine. Each finding has a severity and says what to do. With\n" +
+			"--sinks it also sends a marked record to each sink, as \"keytrail sinks test\" does. The\n" +
+			"exit code is 1 when something cannot work.",
 		Example: "keytrail doctor -c keytrail.yaml\nkeytrail doctor -c keytrail.yaml --sinks -o json",
 		Args:    noArguments,
 		RunE:    func(*cobra.Command, []string) error { return d.run() },
@@ -92,17 +93,30 @@ func (d *examining) run() error {
 	}
 	ctx, cancel := context.WithTimeout(d.ctx, doctorTimeout)
 	defer cancel()
+	p := d.surroundings(ctx, cfg)
+	d.processes(ctx, p)
+	d.machine()
+	return d.print(cfg)
+}
+
+// surroundings examines what the configuration names: Kafka, sinks and sources.
+func (d *examining) surroundings(ctx context.Context, cfg *config.Config) *stream.Pipeline {
 	p := newPipeline(cfg, cfg.Kafka.Brokers, nil, slog.New(slog.DiscardHandler))
 	for _, s := range cfg.Sinks {
 		p.Sinks = append(p.Sinks, stream.Destination{Name: s.Name, ID: s.ID, Events: s.Take.Events,
 			Anomalies: s.Take.Anomalies})
 	}
-	grades := map[kafka.Grade]string{kafka.Good: sevOK, kafka.Risky: sevWarning, kafka.Broken: sevError}
-	p.Examine(ctx, stageSet(cfg.Stages), func(f kafka.Finding) { d.add(f.Check, grades[f.Grade], f.Detail, f.Advice) })
-	d.processes(ctx, p)
+	p.Examine(ctx, stageSet(cfg.Stages), d.found)
+	d.peers(ctx, cfg)
 	d.tokens(cfg)
-	d.machine()
-	return d.print(cfg)
+	d.sources(ctx, cfg)
+	return p
+}
+
+// found adds a finding about Kafka or a certificate.
+func (d *examining) found(f kafka.Finding) {
+	grades := map[kafka.Grade]string{kafka.Good: sevOK, kafka.Risky: sevWarning, kafka.Broken: sevError}
+	d.add(f.Check, grades[f.Grade], f.Detail, f.Advice)
 }
 
 // processes reports what the processes of the installation have published.
@@ -153,7 +167,7 @@ func reportedAt(m status.Member) string { return m.At.UTC().Format(time.RFC3339)
 func (d *examining) tokens(cfg *config.Config) {
 	for _, s := range cfg.Sinks {
 		if !d.sinks {
-			d.add("sinks", sevSkipped, fmt.Sprintf("sink %s is not tried", s.Name), "run keytrail doctor with --sinks")
+			d.add("sinks", sevSkipped, fmt.Sprintf("sink %s is not tried", s.Name), "run keytrail sinks test "+s.Name)
 			continue
 		}
 		if _, took, err := d.tryTest(cfg, s); err != nil {

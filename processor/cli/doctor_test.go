@@ -21,19 +21,7 @@ func TestRunDoctorAndTop(t *testing.T) {
 	}
 	found := func(o outcome, severity, check, text string) {
 		t.Helper()
-		for _, line := range lines(o.stdout) {
-			var f struct{ Check, Severity, Detail, Advice string }
-			if err := json.Unmarshal([]byte(line), &f); err != nil {
-				t.Fatalf("%v in %s", err, line)
-			}
-			if f.Severity == severity && f.Check == check && strings.Contains(f.Detail, text) {
-				if severity != "ok" && f.Advice == "" {
-					t.Errorf("no advice: %s", line)
-				}
-				return
-			}
-		}
-		t.Errorf("no %s about %s with %q in\n%s", severity, check, text, o.stdout)
+		o.found(t, severity, check, text)
 	}
 	o := doctor().wants(t, 0)
 	found(o, "warning", "topics", `topic "kms.status" does not exist`)
@@ -72,4 +60,23 @@ func TestRunDoctorAndTop(t *testing.T) {
 	}
 	found(o, "error", "sinks", "did not take the test record")
 	found(doctor().wants(t, 1), "skipped", "sinks", "sink siem is not tried")
+}
+
+// found fails the test unless the output has a finding of that severity about check that
+// says text, and says what to do.
+func (o outcome) found(t *testing.T, severity, check, text string) {
+	t.Helper()
+	for _, line := range lines(o.stdout) {
+		var f struct{ Check, Severity, Detail, Advice string }
+		if err := json.Unmarshal([]byte(line), &f); err != nil {
+			t.Fatalf("%v in %s", err, line)
+		}
+		if f.Severity == severity && f.Check == check && strings.Contains(f.Detail, text) {
+			if severity != "ok" && f.Advice == "" {
+				t.Errorf("no advice: %s", line)
+			}
+			return
+		}
+	}
+	t.Errorf("no %s about %s with %q in\n%s", severity, check, text, o.stdout)
 }

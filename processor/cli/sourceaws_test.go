@@ -70,6 +70,10 @@ func TestRunSourceAWS(t *testing.T) {
 	for from := 0; from < half; from += 50 {
 		deliver(tr.records[from:min(from+50, half)])
 	}
+	o := keytrail(t, nil, "config", "check", "--online", "-c", config)
+	for _, text := range []string{`source bucket: object "s3://trail/AWSLogs/`, "source queue: queue ", `source queue: object "s3://trail/`} {
+		o.found(t, "ok", "sources", text)
+	}
 	rest := run(t, config, inTemp(t, "archive.ndjson"), "--stages", "normalize,count,detect,forward")
 	rest.ready(t)
 	p := run(t, config, "unused", "--stages", "collect")

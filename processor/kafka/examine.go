@@ -230,19 +230,24 @@ func (e *Examination) clock(ctx context.Context, c *Config, add adder) {
 // soon is how long before its end a certificate is worth a word.
 const soon = 30 * 24 * time.Hour
 
+// Certificate returns what is to be said about a certificate that ends at some time.
+func Certificate(whose string, end time.Time) Finding {
+	f := Finding{Check: "certificates", Grade: Good,
+		Detail: fmt.Sprintf("the certificate of %s ends at %s", whose, end.UTC().Format(time.RFC3339))}
+	switch left := time.Until(end); {
+	case left <= 0:
+		f.Grade, f.Advice = Broken, "renew it now"
+	case left < soon:
+		f.Grade, f.Advice = Risky, "renew it before"
+	}
+	return f
+}
+
 // certificates reports when the brokers' certificates and the client's end.
 func certificates(ctx context.Context, c *Config, l layout, add adder) {
 	say := func(whose string, end time.Time) {
-		left := time.Until(end)
-		detail := fmt.Sprintf("the certificate of %s ends at %s", whose, end.UTC().Format(time.RFC3339))
-		switch {
-		case left <= 0:
-			add("certificates", Broken, detail, "renew it now")
-		case left < soon:
-			add("certificates", Risky, detail, "renew it before")
-		default:
-			add("certificates", Good, detail, "")
-		}
+		f := Certificate(whose, end)
+		add(f.Check, f.Grade, f.Detail, f.Advice)
 	}
 	for _, address := range l.brokers {
 		within, cancel := context.WithTimeout(ctx, dialWithin)

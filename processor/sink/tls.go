@@ -1,10 +1,12 @@
 package sink
 
 import (
+	"cmp"
 	"crypto/tls"
 	"crypto/x509"
 	"fmt"
 	"net"
+	"net/url"
 	"os"
 	"strings"
 
@@ -24,6 +26,29 @@ type TLS struct {
 	// ServerName is the name that the receiver's certificate must have; "" means that of
 	// the endpoint.
 	ServerName string `yaml:"server_name"`
+}
+
+// Peer is the receiver of a sink. It is plain data.
+type Peer struct {
+	Address   string // host and port; "" if a file or a command holds it, or without connections
+	Encrypted bool   // by TLS
+	TLS       TLS
+}
+
+// Reaching is implemented by a Config whose sink connects to one address.
+type Reaching interface {
+	Config
+	Peer() Peer
+}
+
+// PeerOf returns the receiver that a URL of http or https leads to.
+func PeerOf(text string, how TLS) Peer {
+	u, err := url.Parse(text)
+	if err != nil || u.Host == "" {
+		return Peer{}
+	}
+	port := map[string]string{"http": "80", "https": "443"}[u.Scheme]
+	return Peer{net.JoinHostPort(u.Hostname(), cmp.Or(u.Port(), port)), u.Scheme == "https", how}
 }
 
 // Validate returns setting.Problems that name the settings that cannot be used. used

@@ -37,6 +37,14 @@ func (h *Hook) Check(p *setting.Problems, reserved ...string) {
 	h.check(p, u, reserved)
 }
 
+// Peer is that of sink.Reaching.
+func (h *Hook) Peer() sink.Peer {
+	if h.URL.Sourced() {
+		return sink.Peer{}
+	}
+	return sink.PeerOf(h.URL.Reveal(), h.TLS)
+}
+
 // Open returns a Client for the receiver. It reads the files of h.TLS and opens no
 // connection.
 func (h *Hook) Open() (*Client, error) {

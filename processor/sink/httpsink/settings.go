@@ -83,6 +83,9 @@ func (s *Connection) check(p *setting.Problems, u *url.URL, reserved []string) {
 	}
 }
 
+// Peer is that of sink.Reaching.
+func (s *Settings) Peer() sink.Peer { return sink.PeerOf(s.Endpoint, s.TLS) }
+
 // CheckGRPC is Check for a receiver of gRPC, whose endpoint has no path.
 func (s *Settings) CheckGRPC(p *setting.Problems) {
 	s.Check(p, "", "te", "grpc-encoding", "grpc-timeout", "grpc-accept-encoding")

@@ -119,6 +119,15 @@ func (c *Config) Validate() error {
 	return p.Err()
 }
 
+// Peer is that of sink.Reaching. A receiver of datagrams cannot be reached by a connection.
+func (c *Config) Peer() sink.Peer {
+	u, err := url.Parse(c.Endpoint)
+	if err != nil || u.Scheme == schemeUDP {
+		return sink.Peer{}
+	}
+	return sink.Peer{Address: u.Host, Encrypted: u.Scheme == schemeTLS, TLS: c.TLS}
+}
+
 // checkEndpoint returns the scheme of the endpoint, "" for one that cannot be used.
 func (c *Config) checkEndpoint(p *setting.Problems) string {
 	if c.Endpoint == "" {

@@ -64,6 +64,10 @@ func (s *Source) attributes(ctx context.Context) error {
 	return nil
 }
 
+// Examine requests the attributes of the queue, and receives no message. An error says why
+// they cannot be had. Like Poll, it is for one goroutine.
+func (s *Source) Examine(ctx context.Context) error { return s.attributes(ctx) }
+
 // redrive is a queue's redrive policy.
 type redrive struct {
 	target string // the dead-letter queue's ARN, "" without a policy

@@ -30,6 +30,7 @@ type usaging struct {
 	*app
 	in                     *input.Input
 	cfg                    scan.Config
+	file                   string // of a configuration, for Kafka
 	key, principal, output string
 	period                 flags.Period
 	idleAfter              time.Duration
@@ -58,13 +59,17 @@ func (a *app) usage() *cobra.Command {
 			"--key is the ARN or the id of a KMS key, or an alias; without it the command shows all\n" +
 			"keys. Calls that name only an alias count for the key that the alias stood for, where the\n" +
 			"trail tells that.\n\n" +
+			"With -c it reads the records that the topic of events still has, without a consumer\n" +
+			"group.\n\n" +
 			"As JSON it prints one object per KMS key and line. docs/ledger.md explains the verdicts.",
 		Example: "keytrail usage trail/\n" +
+			"keytrail usage -c keytrail.yaml --key alias/app\n" +
 			"keytrail usage --key arn:aws:kms:eu-central-1:111122223333:key/1234abcd-… trail/\n" +
 			"keytrail usage --key alias/app --since 2160h -o markdown s3://trail/AWSLogs >app.md",
 		RunE: func(_ *cobra.Command, paths []string) error {
-			if len(paths) == 0 {
-				return usagef("usage needs files, directories, s3://BUCKET/PREFIX or -; see keytrail usage --help")
+			if (len(paths) == 0) == (u.file == "") {
+				return usagef("usage needs files, directories, s3://BUCKET/PREFIX or -, or else -c FILE to read Kafka; " +
+					"see keytrail usage --help")
 			}
 			if err := u.period.Check(); err != nil {
 				return usageError{err}
@@ -75,6 +80,7 @@ func (a *app) usage() *cobra.Command {
 			})
 		},
 	}
+	flags.Config(cmd, &u.file, "read the topic of events of the Kafka in this configuration `FILE` instead of PATHS")
 	cmd.Flags().StringVar(&u.key, "key", "", "ARN or id of a `KMS key`, or an alias; by default all keys")
 	cmd.Flags().StringVar(&u.principal, "principal", "",
 		"count only calls of this `principal`: an ARN, or its end such as role/app")
@@ -104,7 +110,12 @@ func (u *usaging) run(paths []string) error {
 	sc := scan.New(u.cfg)
 	defer sc.Close()
 	stop := u.progress(sc)
-	err := sc.Read(u.ctx, u.objects(u.in.Objects(paths)))
+	var err error
+	if u.file != "" {
+		err = u.topic(sc)
+	} else {
+		err = sc.Read(u.ctx, u.objects(u.in.Objects(paths)))
+	}
 	stop()
 	if err != nil {
 		return err
@@ -198,7 +209,9 @@ func (u *usaging) print(counter *usage.Counter, asked *asking) (keys int, err er
 	s := screen.New(u.stdout, os.Getenv)
 	p.Whole, p.Width, p.ASCII = u.key != "", s.Width, s.ASCII
 	err = r.Each(func(r *usage.Report) error {
-		r.Inputs, r.Version = sum, release
+		if r.Version = release; u.file == "" { // Kafka's records are not the original bytes
+			r.Inputs = sum
+		}
 		keys++
 		return p.Put(r)
 	})

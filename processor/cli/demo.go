@@ -27,6 +27,7 @@ import (
 	"keytrail/processor/sink/all"
 	"keytrail/processor/sink/otlphttp"
 	"keytrail/processor/source"
+	"keytrail/processor/status"
 	"keytrail/processor/stream"
 	"keytrail/processor/telemetry"
 )
@@ -271,7 +272,7 @@ func demoPipeline(ctx context.Context, brokers []string, siem *demo.SIEM, log *s
 	to.Name, to.To, to.From = "siem", &receiver, sink.Earliest()
 	to.Take = config.Take{Windows: config.WindowsAnomalous, Anomalies: true}
 	there, err := destination(to, p)
-	p.Sinks = []stream.Destination{there}
+	p.Sinks, p.Status = []stream.Destination{there}, status.NewTable(time.Now())
 	return p, tel, err
 }
 

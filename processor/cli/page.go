@@ -102,7 +102,7 @@ func (p *page) serve(ctx context.Context, cfg web.Config) error {
 func livePage(p *stream.Pipeline) web.Config {
 	return web.Config{Live: true, Log: p.Log, Event: p.Event, Pipeline: func() any {
 		parts, ready := p.Telemetry.Health().States()
-		return map[string]any{"parts": parts, "ready": ready}
+		return map[string]any{"parts": parts, "ready": ready, "installation": p.Status.Installation(time.Now())}
 	}}
 }
 

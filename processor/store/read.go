@@ -97,20 +97,27 @@ type Overview struct {
 	Facets []Facet         `json:"facets"`
 }
 
-// Overview returns the content of a view.
-func (s *Store) Overview(ctx context.Context, v View) (o Overview, err error) {
-	o = Overview{Rows: []Row{}, Facets: []Facet{}, Calls: map[int64]int64{}}
+// Recorded returns the calls of all entities by column, for the columns in which anything
+// was recorded. Times are in Unix seconds; a column has bucket seconds.
+func (s *Store) Recorded(ctx context.Context, from, until, bucket int64) (map[int64]int64, error) {
 	extent, err := s.Extent(ctx)
 	if err != nil {
-		return o, err
+		return nil, err
 	}
-	err = s.each(ctx, sqlTicks, []any{extent.Size, v.From, v.Until, v.Bucket}, func(scan func(...any) error) error {
+	by := map[int64]int64{}
+	err = s.each(ctx, sqlTicks, []any{extent.Size, from, until, bucket}, func(scan func(...any) error) error {
 		var column, calls int64
 		err := scan(&column, &calls)
-		o.Calls[column] = calls
+		by[column] = calls
 		return err
 	})
-	if err != nil {
+	return by, err
+}
+
+// Overview returns the content of a view.
+func (s *Store) Overview(ctx context.Context, v View) (o Overview, err error) {
+	o = Overview{Rows: []Row{}, Facets: []Facet{}}
+	if o.Calls, err = s.Recorded(ctx, v.From, v.Until, v.Bucket); err != nil {
 		return o, err
 	}
 	rows := map[int64]*Row{}

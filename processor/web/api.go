@@ -74,24 +74,7 @@ func (s *Server) overview(ctx context.Context, p *params) (any, error) {
 		return nil, err
 	}
 	return map[string]any{"title": s.cfg.Title, "live": s.cfg.Live, "extent": extent, "span": span{from, until, width},
-		"scope": v.Scope, "heat": o, "gaps": gaps(&o, from, until, width, extent), "newest": summaries(newest)}, nil
-}
-
-// gaps returns the columns without a record, as pairs of the first and the one after the
-// last.
-func gaps(o *store.Overview, from, until, width int64, extent store.Extent) [][2]int64 {
-	list := [][2]int64{}
-	for c := int64(0); c*width < until-from; c++ {
-		if _, recorded := o.Calls[c]; recorded {
-			continue
-		}
-		if n := len(list); n > 0 && list[n-1][1] == c {
-			list[n-1][1]++
-		} else {
-			list = append(list, [2]int64{c, c + 1})
-		}
-	}
-	return list
+		"scope": v.Scope, "heat": o, "gaps": gaps(o.Calls, from, until, width), "newest": summaries(newest)}, nil
 }
 
 // severity returns the least severity that a request wants.
@@ -190,13 +173,17 @@ func (s *Server) anomaly(ctx context.Context, p *params) (any, error) {
 	if err != nil {
 		return nil, err
 	}
+	around, err := s.series(ctx, extent.Size, size, max(from, extent.First), until, points)
+	if err != nil {
+		return nil, err
+	}
 	calls, err := s.calls(ctx, a.Record, start.Add(-time.Hour), end.Add(time.Hour))
 	if err != nil {
 		return nil, err
 	}
 	return map[string]any{
 		"anomaly": summarize(a.Record), "attributes": attributes(a.Record.Attrs), "resource": attributes(a.Record.Resource),
-		"series": map[string]any{"window_seconds": size, "from": max(from, extent.First), "until": until, "points": points},
+		"series": around,
 		"calls":  calls, "same_key": summaries(a.OfKey), "same_principal": summaries(a.OfPrincipal),
 	}, nil
 }
@@ -284,27 +271,15 @@ func (s *Server) entity(ctx context.Context, p *params) (any, error) {
 		return nil, err
 	}
 	width := bucket(from, until, extent.Size, columns)
+	over, err := s.series(ctx, extent.Size, width, from-from%width, until, gather(points, width))
+	if err != nil {
+		return nil, err
+	}
 	classes, contexts := split(store.Sums(points))
 	return map[string]any{"entity": e, "extent": extent, "span": span{from, until, width}, "first": first, "last": last,
-		"series":     map[string]any{"window_seconds": width, "from": from - from%width, "until": until, "points": gather(points, width)},
+		"series":     over,
 		"operations": classes, "contexts": contexts, "peers": peers[:min(len(peers), 100)], "more_peers": more || len(peers) > 100,
 		"anomalies": summaries(list)}, nil
-}
-
-// gather adds up points in columns.
-func gather(points []store.Point, width int64) []store.Point {
-	list := []store.Point{}
-	for _, w := range points {
-		at := w.Start - w.Start%width
-		if n := len(list); n == 0 || list[n-1].Start != at {
-			list = append(list, store.Point{Start: at})
-		}
-		c := &list[len(list)-1]
-		c.Calls, c.Denied, c.Failed, c.Anomalies = c.Calls+w.Calls, c.Denied+w.Denied, c.Failed+w.Failed,
-			c.Anomalies+w.Anomalies
-		c.Open = c.Open || w.Open
-	}
-	return list
 }
 
 // split separates the counts of operations and of contexts, named without their prefixes.
@@ -363,8 +338,9 @@ func (s *Server) event(ctx context.Context, p *params) (any, error) {
 // pipeline is GET /api/v1/pipeline.
 func (s *Server) pipeline(ctx context.Context, p *params) (any, error) {
 	extent, err := s.cfg.Store.Extent(ctx)
-	if err != nil || s.cfg.Pipeline == nil {
-		return map[string]any{"extent": extent, "pipeline": nil}, err
+	answer := map[string]any{"title": s.cfg.Title, "live": s.cfg.Live, "extent": extent, "pipeline": nil}
+	if err == nil && s.cfg.Pipeline != nil {
+		answer["pipeline"] = s.cfg.Pipeline()
 	}
-	return map[string]any{"extent": extent, "pipeline": s.cfg.Pipeline()}, nil
+	return answer, err
 }

@@ -195,8 +195,9 @@ func TestContent(t *testing.T) {
 	}
 	f("/api/v1/overview?columns=3&from=2026-03-02T00:00:00Z&until=2026-03-02T03:00:00Z", `"bucket_seconds":3600`,
 		`"gaps":[[1,2]]`, `{"c":2,"s":18.5,"v":4,"n":1}`, `"count":1`)
-	f("/api/v1/anomalies/0123456789abcdef0123456789abcdef", `"calls":41`, `"place":{"object":3,"offset":9}`, `{"call":"call-gone","events":[]}`)
-	f("/api/v1/entity?key="+key, `"decrypt":43`, `"secret":43`, `"peers":[{"name":"arn:aws:iam::111122223333:user/\u003cscript`, `"calls":43`)
+	f("/api/v1/anomalies/0123456789abcdef0123456789abcdef", `"calls":41`, `"place":{"object":3,"offset":9}`, `{"call":"call-gone","events":[]}`,
+		`"gaps":[[1,24]`)
+	f("/api/v1/entity?key="+key, `"decrypt":43`, `"secret":43`, `"peers":[{"name":"arn:aws:iam::111122223333:user/\u003cscript`, `"calls":43`, `"gaps":[[1,`)
 	f("/api/v1/events?principal="+mallory, `"matched":1`, `"operation":"Decrypt"`)
 	f("/api/v1/event?object=3&offset=9", `"body":"{\"userAgent\":\"\u003cscript\u003e\"}"`)
 }

@@ -1,7 +1,7 @@
 // Events: a list, one event with its JSON, and the search.
 import { useState } from 'preact/hooks'
-import { change, go, href, indent, number, Params, period, short, useApi } from './lib'
-import { Copy, Extent, Fact, Period, State, Time } from './parts'
+import { change, go, href, indent, number, Params, period, request, short, useApi } from './lib'
+import { Command, Copy, Extent, Fact, Period, State, Time } from './parts'
 
 export type EventRow = { time_ms: number; key?: string; principal?: string; operation?: string; outcome?: string; error?: string
   address?: string; service?: string; context?: string; place: { object: number; offset: number } }
@@ -55,11 +55,12 @@ const fields: [string, string][] = [['key', 'KMS key'], ['principal', 'Principal
 
 export function EventsView({ params, revision }: { params: Params; revision: number }) {
   const wanted = Object.fromEntries(fields.map(([name]) => [name, params[name] ?? '']))
+  const path = href('/events', { ...period(params), ...wanted, limit: params.limit ?? '' })
   const answer = useApi<{ span: { from: number; until: number }; extent: Extent
-    found: { events: EventRow[]; scanned: number; total: number; matched: number; stopped: boolean } }>(href('/events', { ...period(params), ...wanted, limit: params.limit ?? '' }), revision)
+    found: { events: EventRow[]; scanned: number; total: number; matched: number; stopped: boolean } }>(path, revision)
   const f = answer.value?.found
   return <>
-    <div class="bar"><Period params={params} span={answer.value?.span} extent={answer.value?.extent} /></div>
+    <div class="bar"><Period params={params} span={answer.value?.span} extent={answer.value?.extent} /><Command of={request(path)} /></div>
     <section class="card">
       <h1>Events</h1>
       <form class="search" role="search" onSubmit={e => {

@@ -58,7 +58,7 @@ function useDrawing(rows: Row[], gaps: [number, number][], span: Span, width: nu
     small.getContext('2d')!.putImageData(image, 0, 0)
     g.imageSmoothingEnabled = false
     g.drawImage(small, 0, 0, columns, rows.length, 0, 0, width, h)
-    drawGaps(g, gaps, w, h)
+    for (const [a, b] of gaps) drawGap(g, a * w, 0, (b - a) * w, h)
     g.strokeStyle = color('--page')
     g.lineWidth = 1
     g.beginPath()
@@ -85,22 +85,20 @@ function useDrawing(rows: Row[], gaps: [number, number][], span: Span, width: nu
   return ref
 }
 
-// drawGaps hatches the columns in which nothing was recorded.
-function drawGaps(g: CanvasRenderingContext2D, gaps: [number, number][], w: number, h: number) {
+// drawGap hatches a rectangle in which nothing was recorded.
+export function drawGap(g: CanvasRenderingContext2D, x: number, y: number, w: number, h: number) {
+  g.save()
+  g.beginPath()
+  g.rect(x, y, w, h)
+  g.clip()
+  g.fillStyle = color('--gap')
+  g.fillRect(x, y, w, h)
   g.strokeStyle = color('--gap-line')
-  for (const [a, b] of gaps) {
-    const x = a * w, wide = (b - a) * w
-    g.save()
-    g.beginPath()
-    g.rect(x, 0, wide, h)
-    g.clip()
-    g.fillStyle = color('--gap')
-    g.fillRect(x, 0, wide, h)
-    g.beginPath()
-    for (let i = Math.floor(-h / 6); i * 6 < wide; i++) g.moveTo(x + i * 6, h), g.lineTo(x + i * 6 + h, 0)
-    g.stroke()
-    g.restore()
-  }
+  g.lineWidth = 1
+  g.beginPath()
+  for (let i = Math.floor(-h / 6); i * 6 < w; i++) g.moveTo(x + i * 6, y + h), g.lineTo(x + i * 6 + h, y)
+  g.stroke()
+  g.restore()
 }
 
 // drawRules draws a diamond on the cells that a rule has hit.

@@ -126,7 +126,7 @@ export function length(s: number): string {
   return s >= 86400 ? `${(s / 86400).toFixed(1)} d` : s >= 3600 ? `${(s / 3600).toFixed(1)} h` : `${s} s`
 }
 
-export const number = (n: number) => n.toLocaleString('en-US', { maximumFractionDigits: n < 10 ? 2 : 0 })
+export const number = (n: number) => n > 0 && n < .01 ? 'less than 0.01' : n.toLocaleString('en-US', { maximumFractionDigits: n < 10 ? 2 : 0 })
 
 export type Entity = { scope: string; key?: string; principal?: string }
 
@@ -135,7 +135,8 @@ export function short(name: string): { name: string; where: string } {
   if (name === '-') return { name: 'calls without a key', where: '' }
   const parts = name.split(':')
   if (parts.length < 6) return { name, where: '' }
-  return { name: parts.slice(5).join(':'), where: [parts[4], parts[3]].filter(Boolean).join(' · ') }
+  const own = parts.slice(5).join(':').replace(/^role\/aws-reserved\/.*AWSReservedSSO_(.+)_[0-9a-f]+$/, '$1 (SSO)')
+  return { name: own, where: [parts[4], parts[3]].filter(Boolean).join(' · ') }
 }
 
 export function entityName(e: Entity): { name: string; where: string } {
@@ -190,3 +191,30 @@ export function indent(text: string): string {
   }
   return out
 }
+
+// quote writes a word for a shell, without control characters.
+export const quote = (word: string) => /^[\w@%+=:,./-]+$/.test(word) ? word
+  : `'${word.replace(/[\x00-\x1f\x7f]/g, '?').replaceAll("'", "'\\''")}'`
+
+// About says where the history comes from: of a scan the title has the paths.
+export type About = { title: string; live: boolean }
+
+// paths returns the paths of a scan for a command.
+const paths = (about: About) => /^[\w@%+=:,./ -]+$/.test(about.title) ? about.title : 'PATHS'
+
+const config = '-c keytrail.yaml'
+
+// explain is the command that shows an anomaly in a terminal.
+export const explain = (about: About, id: string) => about.live ? `keytrail explain ${quote(id)} ${config}`
+  : `keytrail scan -o json --windows all ${paths(about)} | keytrail explain ${quote(id)} --from -`
+
+// list is the command that lists the anomalies of a period.
+export const list = (about: About, from: number, until: number) => about.live
+  ? `keytrail explain --list --since ${rfc(from)} --until ${rfc(until)} ${config}`
+  : `keytrail scan -o table --since ${rfc(from)} --until ${rfc(until)} ${paths(about)}`
+
+// usage is the command that shows who used a key.
+export const usage = (about: About, key: string) => `keytrail usage -o table --key ${quote(key)} ${about.live ? 'PATHS' : paths(about)}`
+
+// request is the command that asks the API for the same as the page.
+export const request = (path: string) => `curl -s ${quote(location.origin + '/api/v1' + path)}`

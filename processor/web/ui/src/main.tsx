@@ -1,7 +1,7 @@
 // The page: the view that the address names, below a line with the others.
 import { render } from 'preact'
 import { useEffect, useRef, useState } from 'preact/hooks'
-import { here, href, period, useChanges } from './lib'
+import { About, here, href, period, useApi, useChanges } from './lib'
 import { AnomalyView, EntityView, OverviewView } from './views'
 import { EventsView, EventView } from './events'
 import { PipelineView } from './pipeline'
@@ -14,6 +14,7 @@ const titles: Record<string, string> = { '/': 'Overview', '/anomaly': 'Anomaly',
 function Page() {
   const [at, set] = useState(here())
   const [changes, connected] = useChanges()
+  const about = useApi<About>('/pipeline').value ?? { title: '', live: true }
   const main = useRef<HTMLElement>(null)
   const shown = useRef(at.path)
   useEffect(() => {
@@ -36,9 +37,9 @@ function Page() {
   }, [at])
   const link = (path: string, name: string) => <a href={href(path, period(at.params))} aria-current={at.path === path ? 'page' : undefined}>{name}</a>
   const views: Record<string, () => preact.JSX.Element> = {
-    '/': () => <OverviewView params={at.params} revision={changes} />,
-    '/anomaly': () => <AnomalyView params={at.params} revision={changes} />,
-    '/entity': () => <EntityView params={at.params} revision={changes} />,
+    '/': () => <OverviewView params={at.params} about={about} revision={changes} />,
+    '/anomaly': () => <AnomalyView params={at.params} about={about} revision={changes} />,
+    '/entity': () => <EntityView params={at.params} about={about} revision={changes} />,
     '/events': () => <EventsView params={at.params} revision={changes} />,
     '/event': () => <EventView params={at.params} />,
     '/pipeline': () => <PipelineView revision={changes} />,

@@ -36,6 +36,11 @@ export function Copy({ text, label }: { text: string; label: string }) {
     {done ? 'Copied' : label}</button>
 }
 
+// Command copies a command for a terminal that shows the same.
+export function Command({ of }: { of: string }) {
+  return <span class="command" title={of}><Copy text={of} label="Copy as command" /></span>
+}
+
 // Anomalies is a list of anomalies, each with its sentence.
 export function Anomalies({ list, empty }: { list: Summary[]; empty: string }) {
   if (!list.length) return <p class="quiet">{empty}</p>

@@ -1,10 +1,11 @@
 // Calls over time as bars, with the expected number as a line.
 import uPlot from 'uplot'
 import { useEffect } from 'preact/hooks'
+import { drawGap } from './heat'
 import { color, go, change, rfc, useDark, useWidth } from './lib'
 
 export type Point = { t: number; calls: number; denied: number; failed: number; anomalies?: number; open?: boolean }
-export type Series = { window_seconds: number; from: number; until: number; points: Point[] }
+export type Series = { window_seconds: number; from: number; until: number; points: Point[]; gaps: [number, number][] }
 
 // columns returns the series with a point for every window: one that is not there counted
 // nothing, or was not recorded.
@@ -40,6 +41,15 @@ export function Chart({ series, expected, marks, label, zoom }: {
       series: [{}, { label: 'calls', fill: color('--bar'), stroke: color('--bar'), width: 0, paths: bars, points: { show: false } },
         { label: 'refused or failed', fill: color('--refused'), stroke: color('--refused'), width: 0, paths: bars, points: { show: false } }],
       hooks: {
+        drawClear: [u => {
+          const g = u.ctx, x = (column: number) => u.valToPos(series.from + column * series.window_seconds, 'x', true)
+          g.save()
+          g.beginPath()
+          g.rect(u.bbox.left, u.bbox.top, u.bbox.width, u.bbox.height)
+          g.clip()
+          for (const [a, b] of series.gaps) drawGap(g, x(a), u.bbox.top, x(b) - x(a), u.bbox.height)
+          g.restore()
+        }],
         draw: [u => {
           const g = u.ctx, ratio = devicePixelRatio || 1
           if (expected !== undefined) {
@@ -83,6 +93,8 @@ export function Chart({ series, expected, marks, label, zoom }: {
     <figcaption>{label}
       <span class="key bar" />calls <span class="key refused" />refused or failed
       {expected !== undefined && <><span class="key expected" />expected</>} <span class="key mark" />anomaly
+      {series.gaps.length > 0 && <> <span class="hatch" aria-hidden="true" /> nothing recorded, of any key<span class="sr">, {series.gaps
+        .map(([a, b]) => `${rfc(series.from + a * series.window_seconds)} to ${rfc(series.from + b * series.window_seconds)}`).slice(0, 20).join(', ')}</span></>}
       {most.calls > 0 && <span class="sr">; the most are {most.calls} calls at {rfc(most.t)}</span>}</figcaption>
   </figure>
 }

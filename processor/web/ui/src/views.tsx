@@ -1,8 +1,8 @@
 // The views of overview, anomaly and entity.
-import { change, entityName, href, length, number, Params, period, rfc, seconds, short, useApi } from './lib'
+import { About, change, entityName, explain, href, length, list, number, Params, period, rfc, seconds, request, short, spoken, usage, useApi } from './lib'
 import { Heat, Row, Span } from './heat'
 import { Chart, Series } from './series'
-import { Anomalies, Choice, Copy, Counts, Extent, Fact, Find, Name, Period, Severity, State, Summary, Time } from './parts'
+import { Anomalies, Choice, Command, Copy, Counts, Extent, Fact, Find, Name, Period, Severity, State, Summary, Time } from './parts'
 import { Events, EventRow } from './events'
 
 type Overview = {
@@ -14,9 +14,9 @@ type Overview = {
 const levels: [string, string][] = [['', 'all'], ['low', 'low and up'], ['medium', 'medium and up'], ['high', 'high and up'],
   ['critical', 'critical']]
 
-export function OverviewView({ params, revision }: { params: Params; revision: number }) {
+export function OverviewView({ params, about, revision }: { params: Params; about: About; revision: number }) {
   const answer = useApi<Overview>(href('/overview', { ...period(params), scope: params.scope ?? '', q: params.q ?? '',
-    severity: params.severity ?? '', kind: params.kind ?? '', columns: String(Math.min(Math.max(Math.floor(innerWidth / 8), 48), 240)) }), revision)
+    severity: params.severity ?? '', kind: params.kind ?? '', newest: params.newest ?? '', columns: String(Math.min(Math.max(Math.floor(innerWidth / 8), 48), 240)) }), revision)
   const o = answer.value
   const sum = (by: 'severity' | 'kind') => {
     const m = new Map<string, number>()
@@ -30,6 +30,7 @@ export function OverviewView({ params, revision }: { params: Params; revision: n
       <Period params={params} span={o?.span} extent={o?.extent} />
       <Choice name="scope" label="Rows" params={params} options={[['key', 'keys'], ['principal', 'principals'], ['pair', 'pairs']]} />
       <Find name="q" label="Search" params={params} />
+      {o && <Command of={list(about, o.span.from, o.span.until)} />}
     </div>
     <State of={answer} />
     {o && <>
@@ -43,7 +44,8 @@ export function OverviewView({ params, revision }: { params: Params; revision: n
           <div class="bar"><Choice name="severity" label="Severity" params={params} options={levels} />
             <Choice name="kind" label="Kind" params={params}
               options={[['', 'all'], ...[...new Set([...kinds.map(([k]) => k), ...(params.kind ? [params.kind] : [])])].map(k => [k, k.replace('_', ' ')] as [string, string])]} /></div>
-          <Anomalies list={o.newest} empty="No anomalies in this period." /></section>
+          <Anomalies list={o.newest} empty="No anomalies in this period." />
+          {o.newest.length === 20 && !params.newest && <p><a href={change({ newest: '200' })}>Show up to 200</a></p>}</section>
         <div>
           <Facet title="By severity" name="severity" counts={['critical', 'high', 'medium', 'low'].map(s => [s, new Map(sum('severity')).get(s) ?? 0])} />
           <Facet title="By kind" name="kind" counts={kinds} />
@@ -64,7 +66,7 @@ type Anomaly = {
   calls: { call: string; events: EventRow[] }[]; same_key: Summary[]; same_principal: Summary[]
 }
 
-export function AnomalyView({ params, revision }: { params: Params; revision: number }) {
+export function AnomalyView({ params, about, revision }: { params: Params; about: About; revision: number }) {
   const answer = useApi<Anomaly>('/anomalies/' + encodeURIComponent(params.id ?? ''), revision)
   const a = answer.value
   if (!a) return <State of={answer} />
@@ -86,7 +88,7 @@ export function AnomalyView({ params, revision }: { params: Params; revision: nu
         <Fact name="State">{s.state}</Fact>
         {at('since') !== undefined && <Fact name="Learned since"><Time at={seconds(at('since') as string)} /></Fact>}
         {at('techniques') !== undefined && <Fact name="ATT&CK">{(at('techniques') as string[]).join(', ')}</Fact>}
-        <Fact name="Id"><code>{s.id}</code> <Copy text={s.id} label="Copy" /> <Copy text={location.href} label="Copy link" /></Fact>
+        <Fact name="Id"><code>{s.id}</code> <Copy text={s.id} label="Copy" /> <Copy text={location.href} label="Copy link" /> <Command of={explain(about, s.id)} /></Fact>
       </dl>
     </section>
     <section class="card"><h2>Calls in windows of {length(a.series.window_seconds)}</h2>
@@ -101,7 +103,7 @@ export function AnomalyView({ params, revision }: { params: Params; revision: nu
       </section>
       <div>
         {at('contributors') !== undefined && <section class="card"><h2>Contributors</h2>
-          <ul class="plain">{(at('contributors') as string[]).map(c => <li key={c}>{c}</li>)}</ul></section>}
+          <ul class="plain">{(at('contributors') as string[]).map(c => <li key={c} title={c}>{spoken(c)}</li>)}</ul></section>}
         <section class="card"><h2>Same key, a day around</h2><Anomalies list={a.same_key.slice(0, 10)} empty="none" /></section>
         <section class="card"><h2>Same principal, a day around</h2><Anomalies list={a.same_principal.slice(0, 10)} empty="none" /></section>
       </div>
@@ -119,7 +121,7 @@ type EntityAnswer = {
 
 const sorted = (m: Record<string, number>) => Object.entries(m).sort((a, b) => b[1] - a[1])
 
-export function EntityView({ params, revision }: { params: Params; revision: number }) {
+export function EntityView({ params, about, revision }: { params: Params; about: About; revision: number }) {
   const scope = params.scope ?? 'key'
   const answer = useApi<EntityAnswer>(href('/entity', { ...period(params), scope, key: params.key ?? '', principal: params.principal ?? '' }), revision)
   const e = answer.value
@@ -134,6 +136,8 @@ export function EntityView({ params, revision }: { params: Params; revision: num
       <dl class="facts">
         {e.entity.key && <Fact name={scope === 'key' ? 'Name' : 'KMS key'}><code>{e.entity.key}</code> {scope !== 'key' && <Name of={{ scope: 'key', key: e.entity.key }} at={at} />} <Copy text={e.entity.key} label="Copy" /></Fact>}
         {e.entity.principal && <Fact name={scope === 'principal' ? 'Name' : 'Principal'}><code>{e.entity.principal}</code> {scope !== 'principal' && <Name of={{ scope: 'principal', principal: e.entity.principal }} at={at} />} <Copy text={e.entity.principal} label="Copy" /></Fact>}
+        <Fact name="Command"><Command of={scope === 'key' && e.entity.key && e.entity.key !== '-' ? usage(about, e.entity.key)
+          : request(href('/entity', { ...at, scope, key: e.entity.key ?? '', principal: e.entity.principal ?? '' }))} /></Fact>
         <Fact name="First use">{e.first ? <Time at={e.first} /> : 'not in the history'}</Fact>
         <Fact name="Last use">{e.last ? <Time at={e.last} /> : 'not in the history'}</Fact>
       </dl>

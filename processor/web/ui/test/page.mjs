@@ -44,8 +44,10 @@ function freePort() {
 }
 
 // serve starts keytrail and returns the page's address once it answers.
-function serve(paths, port) {
-  const child = spawn(keytrail, ['scan', '--web', '--listen', `127.0.0.1:${port}`, paths])
+const serve = (paths, port) => begin(['scan', '--web', '--listen', `127.0.0.1:${port}`, paths])
+
+function begin(args) {
+  const child = spawn(keytrail, args)
   return new Promise((done, failed) => {
     let said = ''
     const hear = data => {
@@ -192,6 +194,40 @@ async function entity(v) {
   await v.look('pipeline')
 }
 
+// live shows the pipeline of a demo while it runs.
+async function live(v) {
+  const demo = await begin(['demo', '--events', '6000', '--pace', '30s', '--listen', '127.0.0.1:0'])
+  const kept = v.url
+  v.url = demo.url
+  try {
+    await v.page.goto(demo.url + 'pipeline')
+    await v.shows('Stages, in the order of an event')
+    await v.page.waitForFunction(() => /count[\s\S]*detect[\s\S]*siem/.test(document.querySelector('main').innerText), null, { timeout: 60_000 })
+    await v.page.waitForFunction(() => /In\s+[1-9]/.test(document.querySelector('main').innerText), null, { timeout: 60_000 })
+    await v.look('pipeline-live')
+    await v.page.goto('about:blank')
+  } finally {
+    await end(demo)
+    v.url = kept
+  }
+}
+
+// commands checks that each view has its command, quoted for a shell.
+async function commands(v) {
+  const { page } = v
+  const command = () => page.locator('.command').first().getAttribute('title')
+  await page.goto(v.url + '?range=259200')
+  await page.waitForSelector('.command')
+  assert.match(await command(), /^keytrail scan -o table --since \S+ --until \S+ \/\S+$/)
+  await page.locator('.anomalies a').first().click()
+  await page.waitForURL(/\/anomaly/)
+  await page.waitForSelector('.command')
+  assert.match(await command(), /\| keytrail explain [0-9a-f]{32} --from -$/)
+  await page.goto(v.url + 'events?range=259200&q=' + encodeURIComponent("it's $(id)"))
+  await page.waitForSelector('.command')
+  assert.match(await command(), /^curl -s 'http:[^']*it%27s[^']*'$/)
+}
+
 async function narrow(v) {
   const { page } = v
   await page.setViewportSize({ width: 360, height: 740 })
@@ -250,7 +286,7 @@ try {
     const v = new Visit(await context.newPage(), theme, server.url)
     v.page.setDefaultTimeout(20_000)
     v.watch()
-    for (const step of [overview, keyboard, anomaly, hostile, entity, narrow, many]) {
+    for (const step of [overview, keyboard, anomaly, hostile, entity, commands, live, narrow, many]) {
       const began = Date.now()
       await step(v)
       assert.deepEqual(v.problems, [], `after ${step.name}`)

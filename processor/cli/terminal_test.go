@@ -65,30 +65,39 @@ func leader(t *testing.T, args ...string) (p *process, ours *os.File) {
 // terminal ends it as Ctrl-C does: nothing is left behind.
 func TestDemoOnTerminal(t *testing.T) {
 	heavy(t)
-	p, ours := leader(t, "demo", "--events", "4000", "--pace", "1s")
-	p.saying(t, "Newest anomalies")
-	p.saying(t, "planted incidents found")
-	p.saying(t, "until Ctrl-C")
-	demoPage(t, pageURL.FindString(p.stdout.String()))
-	ours.Write([]byte{3})
-	if code := p.code(t); code != 0 {
-		t.Errorf("Ctrl-C ends it with %d", code)
-	}
-	p.leavesNothing(t)
-	for _, when := range []string{"Embedded Kafka broker", "until Ctrl-C"} {
+	t.Run("Ctrl-C", func(t *testing.T) {
+		t.Parallel()
 		p, ours := leader(t, "demo", "--events", "4000", "--pace", "1s")
-		p.saying(t, when)
-		ours.Close()
-		p.code(t)
+		p.saying(t, "Newest anomalies")
+		p.saying(t, "planted incidents found")
+		p.saying(t, "until Ctrl-C")
+		demoPage(t, pageURL.FindString(p.stdout.String()))
+		ours.Write([]byte{3})
+		if code := p.code(t); code != 0 {
+			t.Errorf("Ctrl-C ends it with %d", code)
+		}
 		p.leavesNothing(t)
+	})
+	for _, when := range []string{"Embedded Kafka broker", "until Ctrl-C"} {
+		t.Run("closed at "+when, func(t *testing.T) {
+			t.Parallel()
+			p, ours := leader(t, "demo", "--events", "4000", "--pace", "1s")
+			p.saying(t, when)
+			ours.Close()
+			p.code(t)
+			p.leavesNothing(t)
+		})
 	}
-	q, ours := leader(t, "demo", "--events", "4000", "--pace", "20s")
-	q.saying(t, "Newest anomalies")
-	ours.Write([]byte("q"))
-	if code := q.code(t); code != 1 || !strings.Contains(q.stderr.String(), "interrupted") {
-		t.Errorf("q ends it with %d: %s", code, q.stderr.String())
-	}
-	q.leavesNothing(t)
+	t.Run("q", func(t *testing.T) {
+		t.Parallel()
+		p, ours := leader(t, "demo", "--events", "4000", "--pace", "20s")
+		p.saying(t, "Newest anomalies")
+		ours.Write([]byte("q"))
+		if code := p.code(t); code != 1 || !strings.Contains(p.stderr.String(), "interrupted") {
+			t.Errorf("q ends it with %d: %s", code, p.stderr.String())
+		}
+		p.leavesNothing(t)
+	})
 }
 
 // SIGHUP ends a scan that serves its page, with its clean-up.

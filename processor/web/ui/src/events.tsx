@@ -1,6 +1,7 @@
 // Events: a list, one event with its JSON, and the search.
 import { useState } from 'preact/hooks'
 import { change, go, href, indent, number, Params, period, request, short, useApi } from './lib'
+import { ExportEvents } from './export'
 import { Command, Copy, Extent, Fact, Period, State, Time } from './parts'
 
 export type EventRow = { time_ms: number; key?: string; principal?: string; operation?: string; outcome?: string; error?: string
@@ -72,6 +73,7 @@ export function EventsView({ params, revision }: { params: Params; revision: num
       {f && <p role="status" class="dim">{number(f.matched)} of {number(f.scanned)} events match{f.matched > f.events.length && <>; the newest {f.events.length} are shown. <a href={change({ limit: '1000' })}>Show up to 1,000</a></>}
         {f.stopped && <>. The search stopped at its limit: {number(f.scanned)} of {number(f.total)} events were looked at; choose a shorter period</>}.</p>}
       {f && <Events list={f.events} />}
+      {f && <ExportEvents list={f.events} />}
     </section>
   </>
 }

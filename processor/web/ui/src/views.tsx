@@ -4,6 +4,7 @@ import { Heat, Row, Span } from './heat'
 import { Chart, Series } from './series'
 import { Anomalies, Choice, Command, Copy, Counts, Extent, Fact, Find, Name, Period, Severity, State, Summary, Time } from './parts'
 import { Events, EventRow } from './events'
+import { ExportCase } from './export'
 
 type Overview = {
   title: string; live: boolean; extent: Extent; span: Span
@@ -88,7 +89,8 @@ export function AnomalyView({ params, about, revision }: { params: Params; about
         <Fact name="State">{s.state}</Fact>
         {at('since') !== undefined && <Fact name="Learned since"><Time at={seconds(at('since') as string)} /></Fact>}
         {at('techniques') !== undefined && <Fact name="ATT&CK">{(at('techniques') as string[]).join(', ')}</Fact>}
-        <Fact name="Id"><code>{s.id}</code> <Copy text={s.id} label="Copy" /> <Copy text={location.href} label="Copy link" /> <Command of={explain(about, s.id)} /></Fact>
+        <Fact name="Id"><code>{s.id}</code> <Copy text={s.id} label="Copy" /> <Copy text={location.href} label="Copy link" /> <Command of={explain(about, s.id)} />
+          {' '}<ExportCase id={s.id} answer={a} list={a.calls.flatMap(c => c.events)} /></Fact>
       </dl>
     </section>
     <section class="card"><h2>Calls in windows of {length(a.series.window_seconds)}</h2>

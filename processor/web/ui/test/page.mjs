@@ -6,7 +6,8 @@
 // it writes a screenshot of each view.
 import assert from 'node:assert/strict'
 import { spawn, spawnSync } from 'node:child_process'
-import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { createHash } from 'node:crypto'
 import { createRequire } from 'node:module'
 import { createServer } from 'node:net'
 import { tmpdir } from 'node:os'
@@ -228,6 +229,27 @@ async function commands(v) {
   assert.match(await command(), /^curl -s 'http:[^']*it%27s[^']*'$/)
 }
 
+// exports saves events and a case, and looks into the files.
+async function exports(v) {
+  const { page } = v
+  const saved = async (name) => {
+    const [file] = await Promise.all([page.waitForEvent('download'), page.getByText(name, { exact: true }).click()])
+    return readFileSync(await file.path(), 'utf8')
+  }
+  await page.goto(v.url + 'events?range=2592000&q=%3Cscript')
+  const csv = await saved('Save as CSV')
+  assert.match(csv, /^time,key,principal,operation,.*\r\n2026-01-07T10:02:03\.000Z,/)
+  assert.ok(csv.includes('""><script>'), csv)
+  const rows = (await saved('Save as NDJSON')).trimEnd().split('\n').map(line => JSON.parse(line))
+  assert.equal(rows[0].operation, 'ScheduleKeyDeletion')
+  await page.goto(v.url + '?range=259200&kind=rate')
+  await page.locator('.anomalies a').first().click()
+  await v.shows('probability')
+  const one = JSON.parse(await saved('Save the case'))
+  assert.ok(one.events.length > 0 && one.case.series.points.length > 0 && one.link.includes('/anomaly?id='))
+  for (const e of one.events) assert.equal(e.sha256, createHash('sha256').update(e.body).digest('hex'))
+}
+
 async function narrow(v) {
   const { page } = v
   await page.setViewportSize({ width: 360, height: 740 })
@@ -286,7 +308,7 @@ try {
     const v = new Visit(await context.newPage(), theme, server.url)
     v.page.setDefaultTimeout(20_000)
     v.watch()
-    for (const step of [overview, keyboard, anomaly, hostile, entity, commands, live, narrow, many]) {
+    for (const step of [overview, keyboard, anomaly, hostile, entity, commands, exports, live, narrow, many]) {
       const began = Date.now()
       await step(v)
       assert.deepEqual(v.problems, [], `after ${step.name}`)

@@ -55,6 +55,8 @@ export function Anomalies({ list, empty }: { list: Summary[]; empty: string }) {
 
 const ranges: [string, string][] = [['3600', '1 h'], ['21600', '6 h'], ['86400', '24 h'], ['604800', '7 d'], ['3024000', '35 d']]
 
+const input = (s: number) => utc(s).slice(0, 16).replace(' ', 'T')
+
 // Period chooses the period of a view.
 export function Period({ params, span, extent }: { params: Params; span?: { from: number; until: number }; extent?: Extent }) {
   const chosen = params.from || params.until ? '' : params.range ?? ''
@@ -63,6 +65,12 @@ export function Period({ params, span, extent }: { params: Params; span?: { from
       onClick={() => go(change({ range: value, from: '', until: '' }))}>{name}</button>)}
     {extent && extent.until > extent.first && <button type="button" aria-pressed={false}
       onClick={() => go(change({ range: '', from: rfc(extent.first), until: rfc(extent.until) }))}>all</button>}
+    {span && <details><summary>other</summary><form onSubmit={e => {
+      e.preventDefault()
+      const data = new FormData(e.target as HTMLFormElement), at = (name: string) => data.get(name) ? rfc(seconds(data.get(name) + 'Z')) : ''
+      go(change({ range: '', from: at('from'), until: at('until') }))
+    }}><label>from, UTC <input type="datetime-local" name="from" value={input(span.from)} /></label>
+      <label>until, UTC <input type="datetime-local" name="until" value={input(span.until)} /></label> <button type="submit">Show</button></form></details>}
     {span && <span class="dim span">{utc(span.from)} – {utc(span.until)} <span class="wide">({length(span.until - span.from)})</span></span>}
   </div>
 }

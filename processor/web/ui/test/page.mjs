@@ -260,7 +260,25 @@ async function narrow(v) {
     const wide = await page.evaluate(() => document.documentElement.scrollWidth)
     assert.ok(wide <= 360, `${path} is ${wide} pixels wide in a window of 360`)
   }
+  await page.setViewportSize({ width: 3840, height: 2160 })
+  await page.goto(v.url + '?range=259200')
+  await page.waitForSelector('.map canvas')
+  const { width } = await page.locator('.map canvas').boundingBox()
+  assert.ok(width > 2000, `the map is ${width} pixels wide in a window of 3840`)
   await page.setViewportSize({ width: 1400, height: 900 })
+}
+
+// chosen shows a period that is typed.
+async function chosen(v) {
+  const { page } = v
+  await page.goto(v.url + '?range=259200')
+  await page.locator('.period summary').click()
+  await page.fill('input[name=from]', '2026-01-07T03:00')
+  await page.fill('input[name=until]', '2026-01-07T04:00')
+  await v.look('period')
+  await page.keyboard.press('Enter')
+  await page.waitForURL(/from=2026-01-07T03%3A00%3A00Z&until=2026-01-07T04%3A00%3A00Z/)
+  await v.shows('2026-01-07 03:00Z – 2026-01-07 04:00Z')
 }
 
 // many prints the time in which the map draws 100,000 cells.
@@ -308,7 +326,7 @@ try {
     const v = new Visit(await context.newPage(), theme, server.url)
     v.page.setDefaultTimeout(20_000)
     v.watch()
-    for (const step of [overview, keyboard, anomaly, hostile, entity, commands, exports, live, narrow, many]) {
+    for (const step of [overview, chosen, keyboard, anomaly, hostile, entity, commands, exports, live, narrow, many]) {
       const began = Date.now()
       await step(v)
       assert.deepEqual(v.problems, [], `after ${step.name}`)

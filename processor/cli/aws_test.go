@@ -101,7 +101,7 @@ func TestLookup(t *testing.T) {
 	if rows := strings.Fields(out); code != exitOK || len(rows) != 2 || !strings.HasPrefix(rows[0], "time,event,service,operation,") || rows[1] != want {
 		t.Errorf("csv: exit %d\n%swant %s\n%s", code, out, want, said)
 	}
-	for _, args := range [][]string{{"lookup", "--attribute", "user=x"}, {"lookup", "--since", "1h", "--until", "2h"}, {"lookup", "path"}, {"lookup", "--since", "yesterday"}} {
+	for _, args := range [][]string{{"lookup", "--attribute", "user=x"}, {"lookup", "--since", "1h", "--until", "2h"}, {"lookup", "--since", "yesterday"}} {
 		if code, _, said := run(args...); code != exitUsage {
 			t.Errorf("%q: exit %d: %s", args, code, said)
 		}

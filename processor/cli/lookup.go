@@ -9,48 +9,96 @@ import (
 
 	"keytrail/processor/cli/flags"
 	"keytrail/processor/cli/input"
+	"keytrail/processor/report"
 	"keytrail/processor/source/aws/lookup"
 )
 
-// lookup is "keytrail lookup --attribute NAME=VALUE".
+// lookup is "keytrail lookup [PATHS]".
 func (a *app) lookup() *cobra.Command {
-	n := &normalizer{app: a, in: a.input()}
-	attribute := lookup.Attribute{Name: "EventSource", Value: "kms.amazonaws.com"}
+	n := &normalizer{app: a, in: a.input(), match: &match{}}
 	now := time.Now()
-	period := flags.Period{Since: now.Add(-24 * time.Hour), Until: now}
+	most := 0
 	cmd := &cobra.Command{
-		Use: "lookup [FLAGS]", GroupID: groupAnalyze,
-		Short: "Print events of CloudTrail's event history as log records",
-		Long: "Asks CloudTrail's event history (LookupEvents) for the events with an attribute, and\n" +
-			"prints those of AWS KMS, and those that change a trail, as OpenTelemetry log records, the\n" +
-			"newest first. It reaches back 90 days and needs no trail. AWS allows two requests a\n" +
-			"second, 50 events each.\n\n" +
+		Use: "lookup [FLAGS] [PATHS]", GroupID: groupAnalyze,
+		Short: "Find events, in files or in CloudTrail's event history",
+		Long: "Prints the events of AWS KMS, and those that change a trail, that have all the given\n" +
+			"properties, the newest first. With PATHS, which are as for \"keytrail scan\", it searches\n" +
+			"files, and skips those that were delivered before --since or a day after --until.\n\n" +
+			"Without PATHS it asks CloudTrail's event history (LookupEvents), for the last 24 hours\n" +
+			"unless --since is given. The history reaches back 90 days and needs no trail. AWS allows\n" +
+			"one attribute per request and two requests a second, 50 events each: the first attribute\n" +
+			"goes to AWS, and the other properties are compared here.\n\n" +
 			"Names of attributes: EventId, EventName, ReadOnly, Username, ResourceType, ResourceName,\n" +
 			"EventSource, AccessKeyId.",
 		Example: "keytrail lookup --attribute Username=alice --since 168h\n" +
-			"keytrail lookup --attribute EventName=ScheduleKeyDeletion --since 2026-11-01T00:00:00Z -o csv",
-		Args: noArguments,
-		RunE: func(*cobra.Command, []string) error {
-			if err := period.Check(); err != nil {
+			"keytrail lookup --attribute EventName=ScheduleKeyDeletion --since 2026-11-01T00:00:00Z -o csv\n" +
+			"keytrail lookup --key 1234abcd --error AccessDenied --limit 20 -o table trail/",
+		RunE: func(_ *cobra.Command, paths []string) error {
+			m := n.match
+			if err := m.period.Check(); err != nil {
 				return usageError{err}
 			}
-			cfg, err := n.in.AWSConfig()
-			if err != nil {
-				return err
+			if n.output == original && n.body == "none" {
+				return usagef("-o original prints the bodies of records; leave out --body none")
 			}
-			client := lookup.NewClient(cfg)
-			name := fmt.Sprintf("lookup:%s/%s=%s", client.Region(), attribute.Name, attribute.Value)
-			query := lookup.Query{Region: client.Region(), Attributes: []lookup.Attribute{attribute},
-				From: period.Since.Truncate(time.Second), To: period.Until.Truncate(time.Second).Add(time.Second)}
-			return n.print(input.One(name, func() io.ReadCloser { return client.Open(a.ctx, query) }))
+			if len(paths) > 0 {
+				return n.find(paths, most)
+			}
+			if m.period.Since.IsZero() {
+				m.period.Since = now.Add(-24 * time.Hour)
+			}
+			if m.period.Until.IsZero() {
+				m.period.Until = now
+			}
+			if most > 0 {
+				n.newest = &newest{most: most}
+			}
+			return n.ask()
 		},
 	}
-	flags.Func(cmd, &attribute, "attribute", "events with this attribute, `NAME=VALUE`",
-		"NAME=VALUE with one of the names of keytrail lookup --help",
-		lookup.ParseAttribute, func(at lookup.Attribute) string { return at.Name + "=" + at.Value })
-	period.Register(cmd, now, "events")
-	cmd.Flag("since").DefValue, cmd.Flag("until").DefValue = "24h", "0s"
-	n.register(cmd)
-	n.in.AWSFlags(cmd)
+	n.match.register(cmd)
+	n.match.period.Register(cmd, now, "events")
+	flags.Integer(cmd, &most, "limit", "print the newest events only, at most this `number`; 0: all, of files at most "+
+		"100,000", 0, mostFound)
+	n.register(cmd, report.Table, original)
+	n.in.FileFlags(cmd)
 	return cmd
+}
+
+// mostFound bounds the events that are found in files: 100,000 of some 2 kB.
+const mostFound = 100_000
+
+// find searches files.
+func (n *normalizer) find(paths []string, most int) error {
+	if most == 0 {
+		most = mostFound
+	}
+	n.newest = &newest{most: most}
+	skipped := 0
+	err := n.print(n.match.inTime(n.in.Objects(paths), &skipped))
+	if err == nil {
+		fmt.Fprintf(n.stderr, "%d events found, %d files outside the period skipped\n", len(n.newest.list), skipped)
+		if n.newest.dropped {
+			fmt.Fprintln(n.stderr, "older events match, too; raise --limit, or give --until")
+		}
+	}
+	return err
+}
+
+// ask asks the event history.
+func (n *normalizer) ask() error {
+	cfg, err := n.in.AWSConfig()
+	if err != nil {
+		return err
+	}
+	first := lookup.Attribute{Name: "EventSource", Value: "kms.amazonaws.com"}
+	if len(n.match.attributes) > 0 { // AWS has compared it by its own rules
+		first, n.match.attributes = n.match.attributes[0], n.match.attributes[1:]
+	}
+	client, p := lookup.NewClient(cfg), &n.match.period
+	name := fmt.Sprintf("lookup:%s/%s=%s", client.Region(), first.Name, first.Value)
+	query := lookup.Query{Region: client.Region(), Attributes: []lookup.Attribute{first},
+		From: p.Since.Truncate(time.Second), To: p.Until.Truncate(time.Second).Add(time.Second)}
+	n.match.period = flags.Period{} // AWS compares it, too
+	return n.print(input.One(name, func() io.ReadCloser { return client.Open(n.ctx, query) }))
 }

@@ -47,6 +47,8 @@ type normalizer struct {
 	in           *input.Input
 	output, body string
 	self         []string
+	match        *match  // of lookup; nil: all records
+	newest       *newest // of lookup in files; nil: as they come
 
 	out   *bufio.Writer
 	calls *report.Calls
@@ -56,11 +58,14 @@ type normalizer struct {
 // otlp is the form of protobuf requests, end to end.
 const otlp = "otlp"
 
-// register registers the flags that say how records are printed.
-func (n *normalizer) register(cmd *cobra.Command) {
+// original is the form of the events as they were written, one a line.
+const original = "original"
+
+// register registers the flags that say how records are printed, in further forms, too.
+func (n *normalizer) register(cmd *cobra.Command, forms ...string) {
 	flags.Output(cmd, &n.output,
 		"form of the output; json is one LogsData object a line, otlp protobuf ExportLogsServiceRequests, end to end",
-		report.JSON, otlp, report.CSV)
+		append([]string{report.JSON, otlp, report.CSV}, forms...)...)
 	n.body = "keep"
 	flags.Choice(cmd, &n.body, "body", "", "the original event as the record's body", "keep", "none")
 }
@@ -76,7 +81,7 @@ func (n *normalizer) print(objects iter.Seq2[source.Object, error]) error {
 		var counts read.Counts
 		records := read.NewRecords(read.Config{
 			Options: cloud.Options{Limits: n.in.Limits, OmitBody: n.body == "none", SelfPrincipals: n.self,
-				Encoded: n.output == otlp},
+				Encoded: n.output == otlp && n.match == nil},
 			Counts: &counts, Record: n.record, Dead: l.Taker("normalize"), Now: time.Now,
 		})
 		var err error
@@ -87,6 +92,9 @@ func (n *normalizer) print(objects iter.Seq2[source.Object, error]) error {
 			if err != nil {
 				break
 			}
+		}
+		if err == nil && n.newest != nil {
+			err = n.newest.each(n.write)
 		}
 		if ferr := n.out.Flush(); err == nil && ferr != nil {
 			err = fmt.Errorf("cannot write log records: %w", ferr)
@@ -100,12 +108,27 @@ func (n *normalizer) print(objects iter.Seq2[source.Object, error]) error {
 	})
 }
 
-// record prints one.
+// record prints one, or keeps it to be printed at the end.
 func (n *normalizer) record(_ context.Context, _ *decoding.Origin, rec *otellog.Record) error {
+	if n.match != nil && !n.match.has(rec) {
+		return n.ctx.Err()
+	}
+	if n.newest != nil {
+		n.newest.add(rec)
+		return n.ctx.Err()
+	}
+	return n.write(rec)
+}
+
+func (n *normalizer) write(rec *otellog.Record) error {
 	switch n.output {
 	case report.CSV:
 		n.calls.Print(rec)
 		return n.ctx.Err()
+	case report.Table:
+		n.buf = append(append(n.buf[:0], report.CallRow(rec)...), '\n')
+	case original:
+		n.buf = append(append(n.buf[:0], rec.Body...), '\n')
 	case otlp:
 		n.buf = otellog.AppendRequest(n.buf[:0], rec)
 	default:

@@ -7,6 +7,7 @@ import (
 	"bufio"
 	"cmp"
 	"fmt"
+	"strings"
 	"time"
 
 	"keytrail/processor/setting"
@@ -100,6 +101,15 @@ func AnomalyRow(rec *otellog.Record) string {
 	return fmt.Sprintf("  ! %-8s %-10s %.*s %s", printable.Text(rec.Str(semconv.KeytrailAnomalySeverity)),
 		printable.Text(rec.Str(semconv.KeytrailAnomalyKind)),
 		shownID, printable.Text(rec.Str(semconv.KeytrailAnomalyID)), printable.Text(rec.Str(semconv.KeytrailAnomalyReason)))
+}
+
+// CallRow is one row of an event: time, operation, outcome, key, principal and kind.
+func CallRow(rec *otellog.Record) string {
+	_, operation, _ := strings.Cut(rec.Str(semconv.RPCMethod), "/")
+	key := cmp.Or(rec.Str(semconv.AWSKMSAliasARN), rec.Str(semconv.AWSKMSKeyARN))
+	return printable.Text(fmt.Sprintf("%s  %s %s  %s  %s  %s",
+		time.Unix(0, rec.Time).UTC().Format("2006-01-02T15:04:05.000Z07:00"), operation,
+		rec.Str(semconv.KeytrailOutcome), cloud.Short(key), cloud.Short(rec.Str(semconv.KeytrailPrincipalID)), rec.EventName))
 }
 
 // integer returns an attribute's number; 0 without one.

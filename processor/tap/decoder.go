@@ -1,10 +1,8 @@
 package tap
 
 import (
-	"cmp"
 	"encoding/json"
 	"fmt"
-	"strings"
 	"time"
 	"unicode/utf8"
 
@@ -14,7 +12,6 @@ import (
 	"keytrail/processor/screen"
 	"keytrail/processor/sink/filter"
 	"keytrail/processor/state"
-	"keytrail/schemas/cloud"
 	"keytrail/schemas/otellog"
 	"keytrail/schemas/printable"
 	"keytrail/schemas/semconv"
@@ -105,10 +102,7 @@ func (d *Decoder) logRow() string {
 	case semconv.EventKeytrailAnomaly:
 		return report.AnomalyRow(rec)
 	}
-	_, operation, _ := strings.Cut(rec.Str(semconv.RPCMethod), "/")
-	key := cmp.Or(rec.Str(semconv.AWSKMSAliasARN), rec.Str(semconv.AWSKMSKeyARN))
-	return printable.Text(fmt.Sprintf("%s  %s %s  %s  %s  %s", moment(rec.Time), operation,
-		rec.Str(semconv.KeytrailOutcome), cloud.Short(key), cloud.Short(rec.Str(semconv.KeytrailPrincipalID)), rec.EventName))
+	return report.CallRow(rec)
 }
 
 // envelope is the form of a record that is not a log record.

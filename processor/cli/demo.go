@@ -303,6 +303,7 @@ func replay(ctx context.Context, p *stream.Pipeline, pace time.Duration, objects
 		return err
 	}
 	c := pub.Counts()
+	show.Progress(len(objects), len(objects), c)
 	show.Line("All files are read: %d records, %d published to kms.events, %d filtered%s, %d dead letters.", c.Received,
 		c.Published, c.Filtered, c.FilteredBy.Named(), c.DeadLettered)
 	return nil

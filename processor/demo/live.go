@@ -31,7 +31,7 @@ func (s *Show) Live(ctx context.Context, in io.Reader, interrupt func()) (end fu
 	}
 	ctx, cancel := context.WithCancel(ctx)
 	program := tea.NewProgram(&picture{show: s, interrupt: sync.OnceFunc(interrupt)}, tea.WithContext(ctx),
-		tea.WithInput(in), tea.WithOutput(s.o.File()), tea.WithoutSignalHandler())
+		tea.WithInput(in), tea.WithOutput(s.out.File()), tea.WithoutSignalHandler())
 	ended := make(chan struct{})
 	go func() {
 		defer close(ended)

@@ -5,7 +5,6 @@ package demo
 import (
 	"cmp"
 	"fmt"
-	"io"
 	"os"
 	"slices"
 	"strings"
@@ -24,8 +23,7 @@ import (
 
 // Show is what the demo shows. Safe for concurrent use.
 type Show struct {
-	o       *screen.Output
-	out     io.Writer // the same, for lines with Keytrail's own sequences
+	out     *screen.Output
 	screen  screen.Screen
 	live    bool
 	page    string                              // the address of the page
@@ -51,13 +49,9 @@ type found struct {
 // NewShow returns the Show that prints to o, beginning with the address of the page; live
 // means that o is a terminal.
 func NewShow(o *screen.Output, live bool, page string) *Show {
-	s := &Show{o: o, out: o, screen: screen.New(o, os.Getenv), live: live, page: page, windows: map[string]int64{},
+	s := &Show{out: o, screen: screen.New(o, os.Getenv), live: live, page: page, windows: map[string]int64{},
 		found: map[string]*found{}}
-	if live {
-		s.out = screen.Raw{Output: o}
-	} else {
-		o.FitTables(os.Getenv)
-	}
+	o.FitTables(os.Getenv)
 	fmt.Fprintf(o, "The page is at %s\n", page)
 	return s
 }
@@ -185,8 +179,8 @@ func (s *Show) Verdict(labels []generate.Label, kept string) {
 	if kept != "" {
 		first, dir = "keytrail scan --web "+kept+"/trail/AWSLogs", kept
 	}
-	fmt.Fprintf(s.out, "\nThe page is at %s\nNext:\n  %s\n  keytrail explain %s --from %s/siem.ndjson\n"+
-		"  keytrail scan --web YOUR-TRAIL\n", s.page, printable.Text(first), printable.Text(id), printable.Text(dir))
+	fmt.Fprintf(s.out, "\nNext:\n  %s\n  keytrail explain %s --from %s/siem.ndjson\n"+
+		"  keytrail scan --web YOUR-TRAIL\n", printable.Text(first), printable.Text(id), printable.Text(dir))
 }
 
 // words is the width of the column for the attack in words.

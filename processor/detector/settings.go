@@ -31,7 +31,7 @@ type Settings struct {
 	Retention time.Duration `yaml:"retention"`
 	// MaxEntities bounds an engine's entities, and MaxAccountEntities those of one
 	// account, in units: an entity is one, and one more per 256 bytes of its names. A
-	// unit takes about 400 bytes. Beyond that, calls count for the others of their
+	// unit takes about 600 bytes. Beyond that, calls count for the others of their
 	// account.
 	MaxEntities        int `yaml:"max_entities"`
 	MaxAccountEntities int `yaml:"max_account_entities"`

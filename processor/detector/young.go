@@ -9,9 +9,10 @@ import (
 )
 
 const (
-	// youngLimit is how many times MinCount the uses of two clock hours have to be, of an
-	// entity that is younger than WarmUp.
-	youngLimit = 10
+	// youngLimit is how many times MinCount the uses of two windows have to be, of an entity
+	// that is younger than WarmUp: more than jobs make that start on an installation's first
+	// day, which may go on for hours.
+	youngLimit = 12
 	// youngFactor is how many times as many as in its earlier hours they have to be.
 	youngFactor = 12
 	// youngest is how long these earlier hours have to be.
@@ -23,18 +24,20 @@ const (
 // itself.
 func judgeYoung(v View, ent *entity.Entity, w *entity.Window) (Finding, bool) {
 	begin, t := eventtime.Start(w.Start, hour)-hour, &ent.Habits.Tops
-	known := begin - ent.Baseline.Since
-	n, ok := t.InHours(w.Start, float64(w.Uses()))
+	known, n := begin-ent.Baseline.Since, float64(w.Uses())
+	late, ok := t.InHours(w.Start, n)
+	if before := ent.Find(w.Start - v.Size()); before != nil {
+		n += float64(before.Uses())
+	}
 	if !ok || n < float64(youngLimit*v.Settings().MinCount) || ent.Baseline.Since == 0 || known < youngest {
 		return Finding{}, false
 	}
-	earlier := ent.Baseline.Total() - (n - float64(w.Uses()))
-	span := w.Start + v.Size() - begin
-	usual := max(earlier*float64(span)/float64(known), 1)
+	earlier := ent.Baseline.Total() - (late - float64(w.Uses()))
+	usual := max(earlier*float64(2*v.Size())/float64(known), 1)
 	if n < youngFactor*usual {
 		return Finding{}, false
 	}
 	return Finding{Score: byFactor(int(n), int(usual)), Observed: n, Expected: usual, Reason: fmt.Sprintf(
 		"%s: %.0f uses in %s, where %s are expected by its first hours; known since %s.",
-		subject(v, ent, w), n, anomaly.Span(span), expected(usual), date(ent.Baseline.Since))}, true
+		subject(v, ent, w), n, anomaly.Span(2*v.Size()), expected(usual), date(ent.Baseline.Since))}, true
 }

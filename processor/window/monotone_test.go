@@ -163,3 +163,32 @@ func TestFamilies(t *testing.T) {
 	}
 	expect(t, r.advance(at+size), "key fan_out")
 }
+
+// A window that ends within the attempts hides neither refusals nor probing, wherever it
+// ends, and attempts that are a quarter of an hour apart are as few as they look.
+func TestRefusalsAcrossWindows(t *testing.T) {
+	f := func(first, second, apart int, want ...string) {
+		t.Helper()
+		r := newRig(t, window.DefaultConfig(), false)
+		try := func(at int64, from, n int) []window.Result {
+			for k := range n {
+				c := decrypt(at, from+k, 2)
+				c.Outcome, c.IDText = kms.OutcomeDenied, fmt.Sprint(at, k)
+				c.ID = wire.ParseCallID(c.IDText)
+				r.add(c, 1)
+			}
+			return r.advance(at + size)
+		}
+		expect(t, try(begin, 100, first))
+		expect(t, try(begin+int64(apart)*size, 200, second), want...)
+	}
+	f(3, 1, 1, "principal key_probing")
+	f(1, 3, 1, "principal key_probing")
+	f(3, 3, 1, "principal key_probing")
+	f(3, 3, 2)
+	f(2, 1, 1)
+	f(3, 0, 1)
+	r := newRig(t, window.DefaultConfig(), false)
+	expect(t, r.refused(begin, 2, 5, 1, 0))
+	expect(t, r.refused(begin+size, 2, 5, 1, 0), "key refusals", "principal refusals")
+}

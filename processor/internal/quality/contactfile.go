@@ -79,7 +79,7 @@ func contactOf(name string, all []*contact) firstContact {
 	c := firstContact{Family: name, Planted: s.planted, Found: s.found, AccountDays: s.accountDays, Anomalies: s.wrong,
 		Alarms: s.alarms, High: s.high, Chance: s.chance}
 	for _, t := range all {
-		c.FirstDay += t.first
+		c.FirstDay += len(t.first)
 		c.Accounts += t.accounts
 	}
 	return c

@@ -8,7 +8,7 @@
 //	go run ./processor/internal/quality -seeds 1,2 -explain  where the detectors fail, on training seeds
 //	go run ./processor/internal/quality -seeds 1 -days 14 -events 1000000 -explain  the same in half a minute
 //	go run ./processor/internal/quality -seeds 1,2 -fit      the yardsticks' best thresholds
-//	go run ./processor/internal/quality -families all        the families alone, on training seeds
+//	go run ./processor/internal/quality -families all -seeds 1,2  the families alone, on training seeds
 //	go run ./processor/internal/quality -contact NAME        the first contact with a family
 //
 // Thresholds are chosen on seeds 1 to 99; the figures come from seeds from 100 on.
@@ -69,7 +69,7 @@
 //
 // adds the figures of that first contact to firstcontact.json, and shows nothing else. It
 // refuses a family that is in there. Commit that file too. Only then may anybody look at
-// what was missed (-families harbour -explain) and change detectors. docs/quality.md says
+// what was missed (-families harbour -seeds 1,2 -explain) and change detectors. docs/quality.md says
 // the figures of first contact beside those of today.
 //
 // The command is beside chaos, not in bench/, because it does not compare other programs,

@@ -21,13 +21,14 @@ import (
 type contact struct {
 	family      *family.Family
 	seed        uint64
-	accounts    float64 // of 50 KMS keys in use
-	days        float64 // judged
-	first       int     // anomalies of the first day
+	accounts    float64   // of 50 KMS keys in use
+	days        float64   // judged
+	first       []finding // anomalies of the first day
 	outcomes    []met
 	wrong       []finding // no attack's
 	chance      float64   // recall of labels shifted in time
 	records     int
+	packed      int // bytes per entity that the engine keeps at the end
 	publication int // of anomalies about attacks
 }
 
@@ -90,14 +91,14 @@ func meet(f *family.Family, seed uint64, size family.Size, cfg window.Config) (*
 			g.start, g.published = min(old.start, g.start), min(old.published, g.published)
 			g.score = max(old.score, g.score)
 		} else if a.Start < t.Start.Add(24*time.Hour).UnixNano() {
-			c.first++
+			c.first = append(c.first, g)
 		}
 		all[strings.Clone(a.ID)] = &g
 	}
 	if err := e.trail(deliveries(t)); err != nil {
 		return nil, fmt.Errorf("family %s, seed %d: %w", f.Name, seed, err)
 	}
-	c.records = e.totals.records
+	c.records, c.packed = e.totals.records, e.detect.Packed()/max(1, e.detect.Len())
 	c.judge(all, known, t)
 	return c, nil
 }

@@ -9,6 +9,7 @@ import (
 	"strings"
 	"time"
 
+	"keytrail/processor/internal/quality/family"
 	"keytrail/processor/window"
 )
 
@@ -55,8 +56,7 @@ func parse(args []string, errors io.Writer) (o options, err error) {
 	f.BoolVar(&o.explain, "explain", false, "tell the causes of false anomalies and the incidents that were missed, "+
 		"and write no report")
 	f.BoolVar(&o.fit, "fit", false, "print the thresholds with the best F1 on these seeds, and write no report")
-	f.StringVar(&o.families, "families", "", "measure the family with this name, or all, on seeds 1 and 2 alone, and "+
-		"write no report")
+	f.StringVar(&o.families, "families", "", "measure the family with this name, or all, alone, and write no report")
 	f.StringVar(&o.contact, "contact", "", "measure the family with this name for the first time: see the package comment")
 	if err := f.Parse(args); err != nil {
 		return o, err
@@ -92,7 +92,7 @@ func run(o options, out, progress io.Writer) error {
 	case o.contact != "":
 		return meetFirst(o.contact, contactFile, out)
 	case o.families != "":
-		return trainFamilies(o.families, o.explain, out)
+		return trainFamilies(o.families, o.seeds, o.explain, out)
 	}
 	rules, err := readRules(o.rulesDir)
 	if err != nil {
@@ -115,11 +115,22 @@ func run(o options, out, progress io.Writer) error {
 		fit(out, m)
 		return nil
 	}
+	families, err := measureFamilies(family.All, contactSeeds, familySize, window.DefaultConfig(),
+		func(c *contact, took time.Duration) {
+			fmt.Fprintf(progress, "%s, seed %d: %d records in %v\n", c.family.Name, c.seed, c.records, took.Round(time.Second))
+		})
+	if err != nil {
+		return err
+	}
+	first, err := readContacts(contactFile)
+	if err != nil {
+		return err
+	}
 	n := runNAB(o.data)
 	if n.err != nil {
 		fmt.Fprintf(progress, "NAB DID NOT RUN: %v. -data must name the folder that holds nab-realAWSCloudWatch.\n", n.err)
 	}
-	text := report(o, m, n)
+	text := report(o, m, families, first, n)
 	if o.out == "" {
 		_, err := io.WriteString(out, text)
 		return err

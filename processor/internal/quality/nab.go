@@ -161,6 +161,19 @@ func optimal(list []*series, p profile) (score, threshold float64) {
 	return score, threshold
 }
 
+// leaveOut returns the score with a threshold for each file that is optimal for the other
+// files.
+func leaveOut(list []*series, p profile) float64 {
+	sum, windows := 0.0, 0.0
+	for i, s := range list {
+		others := slices.Delete(slices.Clone(list), i, i+1)
+		_, threshold := optimal(others, p)
+		sum += s.raw(threshold, p)
+		windows += float64(len(s.windows))
+	}
+	return 100 * (sum + p.missed*windows) / ((p.found + p.missed) * windows)
+}
+
 // nabResult is the result of NAB.
 type nabResult struct {
 	err                    error
@@ -168,11 +181,12 @@ type nabResult struct {
 	rows                   []nabRow
 }
 
-// nabRow is one method's result by profile: its best score with that threshold, and its
-// score with its usual threshold, if any.
+// nabRow is one method's result by profile: its best score with that threshold, its score
+// with thresholds from the other files, and with its usual threshold, if any.
 type nabRow struct {
 	name                      string
 	scores, thresholds, usual []float64
+	apart                     []float64 // with thresholds from the other files: see leaveOut
 }
 
 // runNAB scores the rate detector and the yardsticks on the files of realAWSCloudWatch.
@@ -195,6 +209,7 @@ func runNAB(data string) nabResult {
 		for _, p := range profiles {
 			best, threshold := optimal(list, p)
 			r.scores, r.thresholds = append(r.scores, best), append(r.thresholds, threshold)
+			r.apart = append(r.apart, leaveOut(list, p))
 			if !math.IsNaN(usual) {
 				r.usual = append(r.usual, normalized(list, usual, p))
 			}

@@ -105,3 +105,15 @@ func TestNABSaysWhatIsMissing(t *testing.T) {
 		t.Error("no error without files")
 	}
 }
+
+// TestNABLeaveOut checks that a file's own values do not choose its threshold: with the
+// other file's, a mistake in one is a detection, and a window of the other is missed.
+func TestNABLeaveOut(t *testing.T) {
+	low := example(map[int]float64{16: 1, 20: 2, 60: 2})
+	high := example(map[int]float64{16: 4, 20: 5, 60: 5})
+	p := profiles[0]
+	want := 100 * ((-2) + (2 - p.mistaken) + 4) / 8 // low with 5: silent; high with 2: one mistake
+	if got := leaveOut([]*series{low, high}, p); math.Abs(got-want) > 1e-9 {
+		t.Errorf("%v, want %v", got, want)
+	}
+}

@@ -130,7 +130,7 @@ func TestFindsWhatIsPlanted(t *testing.T) {
 	var out bytes.Buffer
 	explain(&out, m)
 	fit(&out, m)
-	out.WriteString(report(options{world: tiny()}, m, nabResult{err: io.EOF}))
+	out.WriteString(report(options{world: tiny()}, m, nil, nil, nabResult{err: io.EOF}))
 	for _, part := range []string{"2 of 2 incidents found", "| burst | 1 | 1.00 |", "| policy_opened | 1 | 1.00 |", "| late_file | 1 |", "NAB did not run"} {
 		if !strings.Contains(out.String(), part) {
 			t.Errorf("the report does not say %q:\n%s", part, out.String())
@@ -151,7 +151,7 @@ func TestSameAgain(t *testing.T) {
 		}
 		var out bytes.Buffer
 		explain(&out, m)
-		out.WriteString(report(options{world: w}, m, nabResult{err: io.EOF}))
+		out.WriteString(report(options{world: w}, m, nil, nil, nabResult{err: io.EOF}))
 		if first == "" {
 			first = out.String()
 		} else if out.String() != first {

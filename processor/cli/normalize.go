@@ -72,6 +72,7 @@ func (n *normalizer) register(cmd *cobra.Command, forms ...string) {
 
 // print prints the log records of objects.
 func (n *normalizer) print(objects iter.Seq2[source.Object, error]) error {
+	n.form(n.output) // tables fit the terminal
 	n.out = bufio.NewWriterSize(n.stdout, 256<<10)
 	if n.output == otlp { // protobuf is not text
 		n.out.Reset(screen.Raw{Output: n.stdout})

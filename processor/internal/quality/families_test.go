@@ -25,7 +25,7 @@ func TestFamiliesSmoke(t *testing.T) {
 		if c.records < 5000 || c.accounts <= 0 {
 			t.Errorf("%s: %d records, %.2f accounts", c.family.Name, c.records, c.accounts)
 		}
-		if c.packed < 50 || c.packed > 800 { // the smallest slab is half empty
+		if c.packed < 50 || c.packed > 2000 { // of few entities; the last slab is half empty
 			t.Errorf("%s: an entity takes %d bytes", c.family.Name, c.packed)
 		}
 		for _, o := range c.outcomes {

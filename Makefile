@@ -115,7 +115,7 @@ changed:
 
 QUALITY ?= -seeds 101,102,103
 # Measure recall and false anomalies on labelled trails and write docs/quality.md. It
-# takes about five minutes. "go run ./processor/internal/quality -seeds 1,2 -explain"
+# takes about a quarter of an hour. "go run ./processor/internal/quality -seeds 1,2 -explain"
 # lists the misses and false anomalies on training trails.
 quality:
 	$(GO) run ./processor/internal/quality $(QUALITY) -o docs/quality.md

@@ -192,3 +192,26 @@ func TestRefusalsAcrossWindows(t *testing.T) {
 	expect(t, r.refused(begin, 2, 5, 1, 0))
 	expect(t, r.refused(begin+size, 2, 5, 1, 0), "key refusals", "principal refusals")
 }
+
+// The clocks of rate share one anomaly: that of hours begins it, and that of a window
+// continues it under the same id, with a higher score and revision.
+func TestClocksShareAnAnomaly(t *testing.T) {
+	r := newRig(t, window.DefaultConfig(), false)
+	r.routine(begin, begin+8*day, 1, 1, 1)
+	ids, revision, score, published := map[string]bool{}, int64(-1), 0.0, 0
+	for k, n := range []int{9, 9, 9, 9, 9, 9, 9, 9, 9, 9, 500} {
+		at := begin + 8*day + int64(k)*size
+		r.add(decrypt(at, 1, 1), n)
+		a, ok := anomalies(r.advance(at + size))["key rate"]
+		if !ok {
+			continue
+		}
+		if published++; a.Revision <= revision || a.Score < score {
+			t.Errorf("after %d windows: revision %d after %d, score %g after %g", k, a.Revision, revision, a.Score, score)
+		}
+		ids[a.ID], revision, score = true, a.Revision, a.Score
+	}
+	if len(ids) != 1 || published < 2 {
+		t.Errorf("%d anomalies in %d publications, want one in several", len(ids), published)
+	}
+}

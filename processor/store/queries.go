@@ -7,15 +7,11 @@ const (
 	sqlExtent = `SELECT (SELECT size FROM ticks ORDER BY size LIMIT 1),
 		(SELECT start FROM ticks WHERE size = (SELECT size FROM ticks ORDER BY size LIMIT 1) ORDER BY start LIMIT 1),
 		(SELECT start FROM ticks WHERE size = (SELECT size FROM ticks ORDER BY size LIMIT 1) ORDER BY start DESC LIMIT 1)`
-	sqlTicks = `SELECT (start - ?2) / ?4, SUM(calls) FROM ticks WHERE size = ?1 AND start >= ?2 AND start < ?3 GROUP BY 1`
-	sqlCells = `SELECT entity, (start - ?2) / ?4, MAX(CASE rule WHEN 0 THEN score ELSE 0 END), SUM(rule), MAX(severity),
-		COUNT(*)
-		FROM marks WHERE scope = ?1 AND start >= ?2 AND start < ?3 GROUP BY 1, 2`
-	sqlFacets = `SELECT severity, kind, state, COUNT(*) FROM anomalies WHERE start >= ? AND start < ? GROUP BY 1, 2, 3`
+	sqlTicks  = `SELECT (start - ?2) / ?4, SUM(calls) FROM ticks WHERE size = ?1 AND start >= ?2 AND start < ?3 GROUP BY 1`
+	sqlMarks  = `SELECT start, data FROM marks WHERE start >= ? AND start < ? ORDER BY start`
 	sqlEntity = `SELECT e.scope, k.text, p.text FROM entities e JOIN names k ON k.id = e.key JOIN names p ON p.id =
 		e.principal
 		WHERE e.id = ?`
-	sqlNamesOf  = `SELECT key, principal FROM entities WHERE id = ?`
 	sqlEntityID = `SELECT e.id FROM entities e JOIN names k ON k.id = e.key JOIN names p ON p.id = e.principal
 		WHERE k.text = ?2 AND p.text = ?3 AND e.scope = ?1`
 
@@ -47,13 +43,18 @@ const (
 
 	sqlPruneWindows = `DELETE FROM windows WHERE (entity, size, start) IN
 		(SELECT entity, size, start FROM windows WHERE start < ? ORDER BY start LIMIT ?)`
-	sqlPruneMarks = `DELETE FROM marks WHERE (scope, start, entity, anomaly) IN
-		(SELECT scope, start, entity, anomaly FROM marks WHERE start < ? ORDER BY start LIMIT ?)`
+	sqlPruneMarks     = `DELETE FROM marks WHERE start IN (SELECT start FROM marks WHERE start < ? ORDER BY start LIMIT ?)`
 	sqlPruneAnomalies = `DELETE FROM anomalies WHERE n IN (SELECT n FROM anomalies WHERE start < ? ORDER BY start LIMIT ?)`
 	sqlPruneEvents    = `DELETE FROM events WHERE n IN (SELECT n FROM events WHERE last < ? ORDER BY last LIMIT ?)`
 	sqlPruneTicks     = `DELETE FROM ticks WHERE size IN (SELECT DISTINCT size FROM ticks) AND start < ?`
 	sqlNameID         = `SELECT id FROM names WHERE text = ?`
 )
 
-// sqlNamesWith looks into every name, of which there are at most maxNames.
-const sqlNamesWith = `SELECT id FROM names WHERE instr(lower(text), lower(?)) LIMIT ?`
+// These look into every name, of which there are at most maxNames.
+const (
+	sqlNamesWith    = `SELECT id FROM names WHERE instr(lower(text), lower(?)) LIMIT ?`
+	sqlEntitiesWith = `SELECT e.id FROM names n CROSS JOIN entities e ON e.key = n.id
+		WHERE instr(lower(n.text), lower(?1)) AND e.scope = ?2
+		UNION ALL SELECT e.id FROM names n CROSS JOIN entities e ON e.principal = n.id
+		WHERE instr(lower(n.text), lower(?1)) AND e.scope = ?2`
+)

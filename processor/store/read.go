@@ -5,6 +5,7 @@ import (
 	"context"
 	"database/sql"
 	"errors"
+	"maps"
 	"math"
 	"slices"
 
@@ -76,6 +77,8 @@ type Row struct {
 	Severity  int     `json:"severity"`
 	Anomalies int64   `json:"anomalies"`
 	Cells     []Cell  `json:"cells"`
+
+	id int64 // of the entity
 }
 
 // Facet counts the anomalies of one severity, kind and state.
@@ -120,92 +123,51 @@ func (s *Store) Overview(ctx context.Context, v View) (o Overview, err error) {
 	if o.Calls, err = s.Recorded(ctx, v.From, v.Until, v.Bucket); err != nil {
 		return o, err
 	}
-	rows := map[int64]*Row{}
-	err = s.each(ctx, sqlCells, []any{v.Scope, v.From, v.Until, v.Bucket}, func(scan func(...any) error) error {
-		var entity int64
-		var c Cell
-		if err := scan(&entity, &c.Column, &c.Score, &c.Rules, &c.Severity, &c.Anomalies); err != nil {
-			return err
-		}
-		r := rows[entity]
-		if r == nil {
-			r = &Row{}
-			rows[entity] = r
-		}
-		r.add(c)
-		return nil
-	})
-	if err == nil {
-		err = s.top(ctx, &v, rows, &o)
-	}
+	rows, facets, err := s.rows(ctx, &v)
 	if err != nil {
 		return o, err
 	}
-	err = s.each(ctx, sqlFacets, []any{v.From, v.Until}, func(scan func(...any) error) error {
-		var f Facet
-		var severity int
-		err := scan(&severity, &f.Kind, &f.State, &f.Count)
-		f.Severity = Severities[severity]
-		o.Facets = append(o.Facets, f)
-		return err
-	})
-	return o, err
-}
-
-// add adds a cell to the row.
-func (r *Row) add(c Cell) {
-	r.Cells = append(r.Cells, c)
-	r.Score, r.Severity = max(r.Score, c.Score), max(r.Severity, c.Severity)
-	r.Rules, r.Anomalies = r.Rules+c.Rules, r.Anomalies+c.Anomalies
+	o.Facets = facets
+	return o, s.top(ctx, &v, rows, &o)
 }
 
 // top moves the first rows to o.Rows and adds up the rest.
 func (s *Store) top(ctx context.Context, v *View, rows map[int64]*Row, o *Overview) error {
 	if v.Text != "" {
-		if err := s.named(ctx, v.Text, rows); err != nil {
+		if err := s.named(ctx, v, rows); err != nil {
 			return err
 		}
 	}
-	order := make([]int64, 0, len(rows))
-	for id := range rows {
-		order = append(order, id)
-	}
-	slices.SortFunc(order, func(a, b int64) int {
-		x, y := rows[a], rows[b]
-		return cmp.Or(cmp.Compare(y.Severity, x.Severity), cmp.Compare(y.Score, x.Score), cmp.Compare(y.Anomalies,
-			x.Anomalies),
-			cmp.Compare(a, b))
-	})
-	shown := min(v.Rows, len(order))
-	for _, id := range order[:shown] {
-		r := rows[id]
-		if err := s.read.QueryRowContext(ctx, sqlEntity, id).Scan(&r.Scope, &r.Key, &r.Principal); err != nil {
+	for _, r := range first(rows, v.Rows) {
+		if err := s.read.QueryRowContext(ctx, sqlEntity, r.id).Scan(&r.Scope, &r.Key, &r.Principal); err != nil {
 			return err
 		}
 		o.Rows = append(o.Rows, *r)
+		delete(rows, r.id)
 	}
-	o.Hidden, o.Others.Cells = len(order)-shown, []Cell{}
+	o.Hidden, o.Others.Cells = len(rows), []Cell{}
 	columns := map[int64]*Cell{}
-	for _, id := range order[shown:] {
-		for _, c := range rows[id].Cells {
+	for _, r := range rows {
+		for _, c := range r.Cells {
 			at := columns[c.Column]
 			if at == nil {
-				columns[c.Column] = &c
-				continue
+				at = &Cell{Column: c.Column}
+				columns[c.Column] = at
 			}
-			at.Score, at.Severity = max(at.Score, c.Score), max(at.Severity, c.Severity)
-			at.Rules, at.Anomalies = at.Rules+c.Rules, at.Anomalies+c.Anomalies
+			at.add(c)
 		}
 	}
 	for _, c := range columns {
-		o.Others.add(*c)
+		o.Others.Cells = append(o.Others.Cells, *c)
+		o.Others.sum(*c)
 	}
+	slices.SortFunc(o.Others.Cells, func(a, b Cell) int { return cmp.Compare(a.Column, b.Column) })
 	return nil
 }
 
-// named removes the rows whose names do not have a text.
-func (s *Store) named(ctx context.Context, text string, rows map[int64]*Row) error {
-	list, err := s.ids(ctx, sqlNamesWith, text, maxTexts)
+// named removes the rows whose names do not have the view's text.
+func (s *Store) named(ctx context.Context, v *View, rows map[int64]*Row) error {
+	list, err := s.ids(ctx, sqlEntitiesWith, v.Text, v.Scope)
 	if err != nil {
 		return err
 	}
@@ -213,15 +175,7 @@ func (s *Store) named(ctx context.Context, text string, rows map[int64]*Row) err
 	for _, id := range list {
 		wanted[id] = true
 	}
-	for id := range rows {
-		var key, principal int64
-		if err := s.read.QueryRowContext(ctx, sqlNamesOf, id).Scan(&key, &principal); err != nil {
-			return err
-		}
-		if !wanted[key] && !wanted[principal] {
-			delete(rows, id)
-		}
-	}
+	maps.DeleteFunc(rows, func(id int64, _ *Row) bool { return !wanted[id] })
 	return nil
 }
 

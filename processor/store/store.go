@@ -47,7 +47,7 @@ type Store struct {
 }
 
 // version is raised when the schema changes; a file of another version is filled again.
-const version = 1
+const version = 2
 
 // schema creates the tables. Times are seconds since 1970, those of events milliseconds.
 // Entities and names have numbers of this file only.
@@ -59,12 +59,10 @@ CREATE INDEX entities_key ON entities(key, scope);
 CREATE INDEX entities_principal ON entities(principal, scope);
 CREATE TABLE anomalies(n INTEGER PRIMARY KEY, id TEXT NOT NULL UNIQUE, entity INT, key INT, principal INT, start INT,
 	revision INT, made INT, kind TEXT, severity INT, score REAL, rule INT, state TEXT, record BLOB);
-CREATE INDEX anomalies_start ON anomalies(start, severity, kind, state);
+CREATE INDEX anomalies_start ON anomalies(start, severity, kind);
 CREATE INDEX anomalies_key ON anomalies(key, start);
 CREATE INDEX anomalies_principal ON anomalies(principal, start);
-CREATE TABLE marks(scope TEXT, start INT, entity INT, anomaly INT, score REAL, rule INT, severity INT,
-	PRIMARY KEY(scope, start, entity, anomaly)) WITHOUT ROWID;
-CREATE INDEX marks_start ON marks(start);
+CREATE TABLE marks(start INTEGER PRIMARY KEY, data BLOB);
 CREATE TABLE windows(entity INT, size INT, start INT, revision INT, final INT, calls INT, denied INT, failed INT,
 	anomalies INT, counters BLOB, PRIMARY KEY(entity, size, start)) WITHOUT ROWID;
 CREATE INDEX windows_start ON windows(start);

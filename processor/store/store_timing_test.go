@@ -52,6 +52,14 @@ func BenchmarkFleet(b *testing.B) {
 		}
 		b.ReportMetric(float64(used)/1e6, "MB")
 	})
+	b.Run("overview-of-names", func(b *testing.B) {
+		for b.Loop() {
+			v := View{Scope: "key", From: base, Until: base + days*86400, Bucket: 4 * 3600, Rows: 25, Text: "Key-7"}
+			if o, err := s.Overview(b.Context(), v); err != nil || len(o.Rows) != 25 {
+				b.Fatal(err, len(o.Rows))
+			}
+		}
+	})
 	b.Run("search", func(b *testing.B) {
 		for b.Loop() {
 			q := Search{From: last - 86_400_000, Until: last, Key: "key-3", Error: "AccessDenied", Limit: 100, Scan: 1 << 40}

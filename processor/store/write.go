@@ -347,7 +347,7 @@ func (s *Store) store(ctx context.Context) error {
 		return err
 	}
 	defer tx.Rollback() // nothing after a commit
-	w := writer{ctx: ctx, tx: tx, prepared: map[string]*sql.Stmt{}}
+	w := writer{ctx: ctx, tx: tx, prepared: map[string]*sql.Stmt{}, marks: map[int64][]byte{}}
 	b := &s.pending
 	for _, n := range b.names {
 		w.exec(`INSERT INTO names(id, text) VALUES(?, ?)`, n.id, n.text)
@@ -362,6 +362,7 @@ func (s *Store) store(ctx context.Context) error {
 	for i := range b.anomalies {
 		w.anomaly(&b.anomalies[i])
 	}
+	w.storeMarks()
 	w.events(b.events)
 	for p, next := range b.offsets {
 		w.exec(`INSERT OR REPLACE INTO offsets(topic, partition, next) VALUES(?, ?, ?)`, p.topic, p.partition, next)

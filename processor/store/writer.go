@@ -4,6 +4,7 @@ import (
 	"context"
 	"database/sql"
 	"errors"
+	"slices"
 )
 
 // writer writes rows in one transaction and keeps the first error.
@@ -11,6 +12,7 @@ type writer struct {
 	ctx      context.Context
 	tx       *sql.Tx
 	prepared map[string]*sql.Stmt
+	marks    map[int64][]byte // changed ones by start
 	err      error
 }
 
@@ -78,7 +80,9 @@ func (w *writer) window(r *windowRow) {
 // rows of its entities.
 func (w *writer) anomaly(r *anomalyRow) {
 	var n, revision, made int64
-	found := w.get(`SELECT n, revision, made FROM anomalies WHERE id = ?`, []any{r.id}, &n, &revision, &made)
+	before := int64(-1)
+	found := w.get(`SELECT n, revision, made, start FROM anomalies WHERE id = ?`, []any{r.id}, &n, &revision, &made,
+		&before)
 	switch {
 	case w.err != nil, found && (revision > r.revision || revision == r.revision && made > r.made):
 		return
@@ -94,14 +98,10 @@ func (w *writer) anomaly(r *anomalyRow) {
 			r.kind, r.severity, r.score, r.rule, r.state, r.record)
 		w.get(`SELECT n FROM anomalies WHERE id = ?`, []any{r.id}, &n)
 	}
-	mark := func(scope string, entity int64) {
-		if entity != 0 {
-			w.exec(`INSERT OR REPLACE INTO marks(scope, start, entity, anomaly, score, rule, severity) VALUES(?, ?, ?, ?, ?, ?,
-				?)`,
-				scope, r.start, entity, n, r.score, r.rule, r.severity)
-		}
+	m := mark{anomaly: n, score: r.score, rule: r.rule, on: [...]int64{r.onKey, r.byPrincipal, 0},
+		facet: facetCode(r.severity, r.kind, r.state)}
+	if i := slices.Index(scopes[:], r.of.scope); i >= 0 {
+		m.on[i] = r.entity
 	}
-	mark(r.of.scope, r.entity)
-	mark("key", r.onKey)
-	mark("principal", r.byPrincipal)
+	w.mark(before, r.start, &m)
 }

@@ -38,7 +38,8 @@ func (a *app) serve() *cobra.Command {
 		Long: "Runs the stages that the configuration names (collect, normalize, count, detect, forward)\n" +
 			"over Kafka until SIGINT or SIGTERM, which ends them after the current transaction. Missing\n" +
 			"topics are created. Several processes with the same configuration share the work. Stage\n" +
-			"collect reads the configuration's sources; run it in one process.",
+			"collect reads the configuration's sources; run it in one process. Stage web serves the\n" +
+			"page where the configuration or --stages names it.",
 		Example: "keytrail run -c keytrail.yaml\nkeytrail run -c keytrail.yaml --stages count,detect",
 		Args:    noArguments,
 		RunE: func(*cobra.Command, []string) error {
@@ -50,7 +51,7 @@ func (a *app) serve() *cobra.Command {
 	}
 	flags.Config(cmd, &file, "configuration `FILE`")
 	cmd.Flags().StringSliceVar(&stages, "stages", nil,
-		"stages to run, instead of the configuration's: `collect,normalize,count,detect,forward`")
+		"stages to run, instead of the configuration's: `collect,normalize,count,detect,forward,web`")
 	return cmd
 }
 
@@ -151,6 +152,11 @@ func runPipeline(ctx context.Context, cfg *config.Config, rules *sigma.Rules, lo
 	if err != nil {
 		return err
 	}
+	closePage, err := openPage(ctx, cfg, p, &run)
+	defer closePage()
+	if err != nil {
+		return err
+	}
 	live = newRunning(cfg, p, run, level)
 	p.Ready = func() { log.Info("the pipeline runs", "stages", cfg.Stages, "brokers", brokers, "sinks", len(p.Sinks)) }
 	defer live.listen(ctx, hup)()
@@ -235,6 +241,8 @@ func stageSet(list []config.Stage) stream.Stages {
 			s.Detect = true
 		case config.StageForward:
 			s.Forward = true
+		case config.StageWeb:
+			s.Web = true
 		}
 	}
 	return s

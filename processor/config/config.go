@@ -26,6 +26,7 @@ import (
 	"keytrail/processor/sink/all"
 	"keytrail/processor/sink/filter"
 	"keytrail/processor/telemetry"
+	"keytrail/processor/web"
 	"keytrail/processor/window"
 	"keytrail/schemas/decoding"
 	"keytrail/schemas/wire"
@@ -50,6 +51,7 @@ type Config struct {
 	// Sources are read by stage collect of one process.
 	Sources   []Source         `yaml:"sources"`
 	Sinks     []Sink           `yaml:"sinks"`
+	Web       web.Settings     `yaml:"web"`
 	Telemetry telemetry.Config `yaml:"telemetry"`
 
 	file     string                  // the name of the file
@@ -117,10 +119,14 @@ const (
 	StageCount     Stage = "count"     // kms.events to kms.partials
 	StageDetect    Stage = "detect"    // kms.partials to kms.windows and kms.anomalies
 	StageForward   Stage = "forward"   // to the sinks
+	StageWeb       Stage = "web"       // to the page, and only where it is named
 )
 
 // Stages returns all stages in an event's order.
-func Stages() []Stage {
+func Stages() []Stage { return append(DefaultStages(), StageWeb) }
+
+// DefaultStages returns the stages that run unless others are named.
+func DefaultStages() []Stage {
 	return []Stage{StageCollect, StageNormalize, StageCount, StageDetect, StageForward}
 }
 
@@ -267,7 +273,7 @@ func Default() *Config {
 			SessionTimeout: 45 * time.Second, // Kafka's own default (KIP-735)
 			SASL:           kafka.SASL{Mechanism: kafka.MechanismNone},
 		},
-		Stages: Stages(),
+		Stages: DefaultStages(),
 		Decode: Decode{CompressedBytes: setting.Size(limits.CompressedBytes),
 			InflatedBytes: setting.Size(limits.InflatedBytes), Ratio: limits.Ratio,
 			RecordBytes: setting.Size(limits.RecordBytes), FieldBytes: setting.Size(limits.FieldBytes),
@@ -283,6 +289,7 @@ func Default() *Config {
 		Resource:       map[string]string{},
 		Sources:        []Source{},
 		Sinks:          []Sink{},
+		Web:            web.DefaultSettings(),
 		Telemetry:      telemetry.DefaultConfig(),
 	}
 }

@@ -51,6 +51,7 @@ func (c *Config) Validate() error {
 	validateResource(&p, c.Resource)
 	c.validateSources(&p)
 	validateSinks(&p, c.Sinks)
+	p.Nest("web", c.Web.Validate())
 	p.Nest("telemetry", c.Telemetry.Validate())
 	return p.Err()
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"runtime/debug"
 	"sync"
 	"time"
 
@@ -60,14 +61,7 @@ func (p *Pipeline) follow(ctx context.Context) error {
 			_, err = look.Each(ctx, p.Kafka, func(r *kgo.Record) error {
 				mu.Lock()
 				defer mu.Unlock()
-				if err := p.keep(r, &rec); err != nil {
-					return err
-				}
-				p.History.Position(r.Topic, r.Partition, r.Offset+1)
-				if p.History.Pending() < rememberRecords {
-					return nil
-				}
-				return p.History.Commit(ctx)
+				return p.guarded(func() error { return p.memorize(ctx, r, &rec) })
 			})
 			if errors.Is(err, kafka.ErrBeyond) {
 				return fmt.Errorf("%w: the page's history is of another topic; stop Keytrail and delete the history's file", err)
@@ -85,7 +79,7 @@ func (p *Pipeline) follow(ctx context.Context) error {
 				return nil
 			}
 			mu.Lock()
-			err := p.History.Commit(ctx)
+			err := p.guarded(func() error { return p.History.Commit(ctx) })
 			mu.Unlock()
 			if err != nil {
 				return err
@@ -95,6 +89,30 @@ func (p *Pipeline) follow(ctx context.Context) error {
 	err := g.wait()
 	p.History.Forget() // what was not committed is read again
 	return err
+}
+
+// guarded runs f and turns a panic into an error: a fault of stage web, or of what it uses,
+// ends no other stage.
+func (p *Pipeline) guarded(f func() error) (err error) {
+	defer func() {
+		if fault := recover(); fault != nil {
+			p.Log.Error("stage web panicked", "panic", fault, "stack", string(debug.Stack()))
+			err = fmt.Errorf("a panic: %v", fault)
+		}
+	}()
+	return f()
+}
+
+// memorize adds one record and its position to the history.
+func (p *Pipeline) memorize(ctx context.Context, r *kgo.Record, rec *otellog.Record) error {
+	if err := p.keep(r, rec); err != nil {
+		return err
+	}
+	p.History.Position(r.Topic, r.Partition, r.Offset+1)
+	if p.History.Pending() < rememberRecords {
+		return nil
+	}
+	return p.History.Commit(ctx)
 }
 
 // keep adds one record to the history. A value that is not a log record, or one without a

@@ -8,6 +8,7 @@
 package web
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -15,6 +16,7 @@ import (
 	"net"
 	"net/http"
 	"runtime/debug"
+	"slices"
 	"strings"
 	"time"
 
@@ -29,15 +31,18 @@ type Config struct {
 	Event func(ctx context.Context, at store.Place) (*otellog.Record, error)
 	// Pipeline returns the state of the pipeline as a value for encoding/json; nil for none.
 	Pipeline func() any
-	Title    string // of the history, such as the paths of a scan; "" for none
-	Live     bool   // the history grows
+	Access   *Access // who may use the page; nil for everybody on this machine
+	Title    string  // of the history, such as the paths of a scan; "" for none
+	Live     bool    // the history grows
 	Log      *slog.Logger
 }
 
 // Server is the page and its API. It is safe for concurrent use.
 type Server struct {
 	cfg     Config
-	host    string // the address that requests must name; "" for any
+	access  *Access
+	host    string // the port that requests must name; "" for any
+	beyond  bool   // other machines can reach the server
 	assets  *assets
 	handler http.Handler
 	streams chan struct{}   // a place for each stream
@@ -53,7 +58,8 @@ func New(cfg Config) (*Server, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &Server{cfg: cfg, assets: a, streams: make(chan struct{}, maxStreams), ending: context.Background()}
+	s := &Server{cfg: cfg, access: cmp.Or(cfg.Access, &Access{}), assets: a, streams: make(chan struct{}, maxStreams),
+		ending: context.Background()}
 	mux := http.NewServeMux()
 	for pattern, answer := range s.answers() {
 		mux.Handle(pattern, s.json(answer))
@@ -79,9 +85,9 @@ func Listen(address string) (net.Listener, error) {
 	if err != nil {
 		return nil, fmt.Errorf("cannot serve the page on %q: want HOST:PORT, such as 127.0.0.1:8321", address)
 	}
-	if ip := net.ParseIP(host); host != "localhost" && (ip == nil || !ip.IsLoopback()) {
-		return nil, fmt.Errorf("cannot serve the page on %q: it has no access control, so only this machine may reach it; "+
-			"write 127.0.0.1 and forward the port, such as with ssh -L", address)
+	if !isLoopback(host) {
+		return nil, fmt.Errorf("cannot serve the page on %q: this command has no access control, so only this machine may "+
+			"reach the page; write 127.0.0.1, or use keytrail web with tokens", address)
 	}
 	l, err := net.Listen("tcp", address)
 	if err != nil {
@@ -95,7 +101,9 @@ func (s *Server) Serve(ctx context.Context, l net.Listener) error {
 	ending, end := context.WithCancel(ctx)
 	defer end()
 	s.ending = ending
-	_, s.host, _ = net.SplitHostPort(l.Addr().String()) // the port
+	var host string
+	host, s.host, _ = net.SplitHostPort(l.Addr().String())
+	s.beyond = !isLoopback(host)
 	server := &http.Server{Handler: s.handler, ReadHeaderTimeout: 5 * time.Second, ReadTimeout: 10 * time.Second,
 		IdleTimeout: 2 * time.Minute, MaxHeaderBytes: 32 << 10, ErrorLog: slog.NewLogLogger(s.cfg.Log.Handler(),
 			slog.LevelDebug)}
@@ -135,23 +143,32 @@ func (s *Server) guard(next http.Handler) http.Handler {
 		}()
 		if !s.names(r.Host) {
 			fail(w, http.StatusMisdirectedRequest, "wrong_host",
-				"this server answers only under localhost and the loopback addresses")
+				"this server answers only under its addresses, localhost, and the names in web.hosts")
 			return
 		}
 		if site := r.Header.Get("Sec-Fetch-Site"); site == "cross-site" && r.Header.Get("Sec-Fetch-Mode") != "navigate" {
 			fail(w, http.StatusForbidden, "cross_site", "another site's page asked; open this page itself")
 			return
 		}
-		next.ServeHTTP(w, r)
+		if s.admit(w, r) {
+			next.ServeHTTP(w, r)
+		}
 	})
 }
 
-// names reports whether a Host header names this server on the loopback interface.
+// names reports whether a Host header names this server: a page of another site can only use
+// a name that it makes resolve to this server (DNS rebinding). Beyond this machine a proxy may
+// have another port.
 func (s *Server) names(host string) bool {
 	name, port, err := net.SplitHostPort(host)
 	if err != nil {
 		name, port = host, "80"
 	}
-	ip := net.ParseIP(strings.Trim(name, "[]"))
-	return (name == "localhost" || ip != nil && ip.IsLoopback()) && (s.host == "" || port == s.host)
+	if slices.ContainsFunc(s.access.hosts, func(h string) bool { return strings.EqualFold(h, name) }) {
+		return true
+	}
+	if s.beyond {
+		return name == "localhost" || net.ParseIP(strings.Trim(name, "[]")) != nil
+	}
+	return isLoopback(name) && (s.host == "" || port == s.host)
 }

@@ -274,6 +274,14 @@ func validateSinks(p *setting.Problems, sinks []Sink) {
 			paths[path] = i
 		}
 	}
+	for _, path := range slices.Sorted(maps.Keys(paths)) {
+		for _, other := range slices.Sorted(maps.Keys(paths)) {
+			if i, first := paths[path], paths[other]; strings.HasPrefix(path, other+".") {
+				p.Add(fmt.Sprintf("sinks[%d].path", i), "%q begins like the names of the rotated files of sinks[%d], %q; "+
+					"write it elsewhere", path, first, other)
+			}
+		}
+	}
 }
 
 func (s Sink) validate(p *setting.Problems, at string) {

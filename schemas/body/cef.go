@@ -88,7 +88,9 @@ func (h *headed) eval(l *line) string {
 
 // blank reports whether r is white space or a control character: neither format can hold
 // one at the end of a value.
-func blank(r rune) bool { return r <= ' ' || r == 0x7f }
+func blank(r rune) bool {
+	return r <= ' ' || r >= 0x7f && r < 0xa0 || r == 0x2028 || r == 0x2029
+}
 
 // appendCEFHeader escapes a field of a CEF header, which cannot hold a line break.
 func appendCEFHeader(dst []byte, s string) []byte {
@@ -139,12 +141,16 @@ func oneByte(c byte) byte {
 }
 
 // appendEscaped appends s with its ASCII characters by escape. Bytes that are not UTF-8
-// become U+FFFD.
+// become U+FFFD. The control characters U+0080 to U+009F and the separators U+2028 and
+// U+2029, at which some receivers end a line, become blanks.
 func appendEscaped(dst []byte, s string, escape func(dst []byte, c byte) []byte) []byte {
 	for _, r := range s {
-		if r < utf8.RuneSelf {
+		switch {
+		case r < utf8.RuneSelf:
 			dst = escape(dst, byte(r))
-		} else {
+		case blank(r):
+			dst = append(dst, ' ')
+		default:
 			dst = utf8.AppendRune(dst, r)
 		}
 	}

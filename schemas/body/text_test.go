@@ -22,6 +22,7 @@ func TestCEFEscapes(t *testing.T) {
 	f("d", `x=y|z\w`, ` msg=x\=y|z\\w`)
 	f("d", "line1\nline2\r.", ` msg=line1\nline2\r.`)
 	f("d", "tab\tand \u00e9", " msg=tab and \u00e9")
+	f("d", "next\u0085line\u2028and\u2029.", " msg=next line and .")
 	f("d", `[br] "q"`, ` msg=[br] "q"`)
 	f(`a | b\c`, "r", `|a \| b\\c|KMS anomaly: a \| b\\c|`)
 	f("a\nb", "r", `|a b|`)

@@ -140,10 +140,12 @@ func TestAckTwice(t *testing.T) {
 }
 
 // TestAckAfterRestart: of one Deliver, the node loses the first request when it starts again.
-// The next request gets the same id, with an answer or without. The first one is sent again.
+// The next request gets the same id, with an answer, without, or with a gateway's. The first
+// one is sent again.
 func TestAckAfterRestart(t *testing.T) {
-	for _, answered := range []bool{true, false} {
+	for _, answer := range []string{"its own", "none", "a gateway's"} {
 		h := newStandIn(t)
+		h.gateway = answer == "a gateway's"
 		s := h.open(t, nil)
 		s.most = 100
 		h.answer = func(request int) string {
@@ -152,7 +154,7 @@ func TestAckAfterRestart(t *testing.T) {
 				h.next, h.waiting = 1, map[string]map[uint64]int{}
 				return `200 {"text":"Success","code":0,"ackId":0}` // and it indexes nothing
 			case 2:
-				h.next, h.mute = 0, !answered
+				h.next, h.mute = 0, answer != "its own"
 			}
 			return ""
 		}
@@ -160,7 +162,7 @@ func TestAckAfterRestart(t *testing.T) {
 			t.Errorf("dead letters %q", dead)
 		}
 		if got := h.ids(); !slices.Contains(got, "a") || !slices.Contains(got, "b") || !slices.Contains(got, "c") {
-			t.Errorf("the answer came: %v; %q are indexed, want a, b and c", answered, got)
+			t.Errorf("answer: %s; %q are indexed, want a, b and c", answer, got)
 		}
 	}
 }

@@ -149,7 +149,8 @@ func (d *delivery) send(ctx context.Context, events []byte, part []int) error {
 	}
 	said, err := s.judge(a, false)
 	if err != nil {
-		if a.OK() {
+		// A gateway that lost the answer does not know either whether the request was taken.
+		if a.OK() || a.Status == http.StatusBadGateway || a.Status == http.StatusGatewayTimeout {
 			d.acks.unsure(err)
 		}
 		return err

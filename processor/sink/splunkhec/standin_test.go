@@ -43,6 +43,7 @@ type standIn struct {
 	asked    int                     // the number of questions that name an id
 	next     uint64                  // the next ackId
 	mute     bool                    // the answer to the next request that is taken is lost
+	gateway  bool                    // a gateway answers in its place then
 	waiting  map[string]map[uint64]int
 	errors   []error // what a client must not do
 	refused  string  // the id of an event that it does not take
@@ -206,6 +207,9 @@ func (h *standIn) take(body []byte, channel string) string {
 	h.waiting[channel][id] = h.polls
 	if h.mute {
 		h.mute = false
+		if h.gateway {
+			return "502 <html>Bad Gateway</html>"
+		}
 		return "no answer"
 	}
 	return fmt.Sprintf(`200 {"text":"Success","code":0,"ackId":%d}`, id)

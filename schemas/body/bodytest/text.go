@@ -64,7 +64,7 @@ func Clean(s string, max int) string {
 		s = string(r[:len(r)-1])
 	}
 	s = strings.Map(func(r rune) rune {
-		if r < ' ' && r != '\n' && r != '\r' || r == 0x7f {
+		if r < ' ' && r != '\n' && r != '\r' || r >= 0x7f && r < 0xa0 || r == 0x2028 || r == 0x2029 {
 			return ' '
 		}
 		return r

@@ -15,21 +15,20 @@ import (
 // simMember is one instance of a stage: kafka.Transact's loop in steps, between which
 // anything may happen.
 type simMember struct {
-	s       *sim
-	g       *simGroup
-	p       kafka.Processor
-	owned   map[int32]bool  // in the member's view
-	next    map[int32]int64 // its positions
-	cut     map[int32]bool  // those whose log had lost its beginning
-	changes []simChange     // decisions of the group that the member has not seen
-	in      bool            // the group knows it
-	deaf    bool            // it is suspended or cut off, and sees no changes
-	failed  bool            // partitions were revoked since its transaction began
-	n       int             // records of this transaction
-	txn     *simTxn         // written, but not ended
-	asked   int64           // time of its last lag
-	more    bool            // its last output stopped before the end
-	looks   []simLook       // its knowledge of the records of this transaction
+	s        *sim
+	g        *simGroup
+	p        kafka.Processor
+	owned    map[int32]bool  // in the member's view
+	next     map[int32]int64 // its positions
+	cut      map[int32]bool  // those whose log had lost its beginning
+	changes  []simChange     // decisions of the group that the member has not seen
+	in, deaf bool            // the group knows it; it is suspended or cut off, and sees no changes
+	failed   bool            // partitions were revoked since its transaction began
+	n        int             // records of this transaction
+	txn      *simTxn         // written, but not ended
+	asked    int64           // time of its last lag
+	more     bool            // its last output stopped before the end
+	looks    []simLook       // its knowledge of the records of this transaction
 }
 
 // simChange is a decision of the group about a partition.

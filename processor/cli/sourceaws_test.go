@@ -70,7 +70,8 @@ func TestRunSourceAWS(t *testing.T) {
 	for from := 0; from < half; from += 50 {
 		deliver(tr.records[from:min(from+50, half)])
 	}
-	o := keytrail(t, nil, "config", "check", "--online", "-c", config)
+	check := startWith(t, []string{"ARCHIVE=unused"}, nil, nil, "config", "check", "--online", "-c", config)
+	o := outcome{check.code(t), check.stdout.String(), check.stderr.String()}
 	for _, text := range []string{`source bucket: object "s3://trail/AWSLogs/`, "source queue: queue ", `source queue: object "s3://trail/`} {
 		o.found(t, "ok", "sources", text)
 	}

@@ -110,9 +110,17 @@ type Place struct {
 	Days int `json:"days"`
 	// Gaps are the spans of minGap and more without events and files, the longest
 	// maxGaps of them, in order of time; GapCount has their number.
-	Gaps     []Gap   `json:"gaps"`
-	GapCount int     `json:"gap_count"`
-	Blind    []Blind `json:"blind,omitempty"`
+	Gaps     []Gap `json:"gaps"`
+	GapCount int   `json:"gap_count"`
+	// Blind are the newest maxGaps changes of trails, in order of time: those of the account,
+	// and those of other accounts, since one of them may own the organization's trail.
+	Blind []Blind `json:"blind,omitempty"`
+
+	// Verdicts rest on all of both, in order of time, and on whether the bounds of Coverage
+	// left something out.
+	allGaps  []Gap
+	allBlind []Blind
+	cut      bool
 }
 
 // Gap is a span without events and files.
@@ -164,8 +172,7 @@ func (c *Coverage) place(account, region string, from, to int64) Place {
 	hours := c.hours[place{account, region}]
 	gap := func(a, b int64) {
 		if b-a >= minGap {
-			p.GapCount++
-			p.Gaps = append(p.Gaps, Gap{time.Unix(a*3600, 0).UTC(), time.Unix(b*3600, 0).UTC()})
+			p.allGaps = append(p.allGaps, Gap{time.Unix(a*3600, 0).UTC(), time.Unix(b*3600, 0).UTC()})
 		}
 	}
 	at := first // the end of what is covered so far
@@ -184,17 +191,20 @@ func (c *Coverage) place(account, region string, from, to int64) Place {
 		}
 	}
 	gap(at, end)
+	p.GapCount, p.cut = len(p.allGaps), c.Cut
+	p.Gaps = append(p.Gaps, p.allGaps...)
 	slices.SortStableFunc(p.Gaps, func(a, b Gap) int { return cmp.Compare(b.To.Sub(b.From), a.To.Sub(a.From)) })
 	p.Gaps = p.Gaps[:min(len(p.Gaps), maxGaps)]
 	slices.SortFunc(p.Gaps, func(a, b Gap) int { return a.From.Compare(b.From) })
 	for _, b := range c.blind {
-		if b.Account == account && !b.At.Before(p.From) && b.At.Before(p.To) {
-			p.Blind = append(p.Blind, b)
+		if !b.At.Before(p.From) && b.At.Before(p.To) {
+			p.allBlind = append(p.allBlind, b)
 		}
 	}
-	slices.SortFunc(p.Blind, func(a, b Blind) int {
-		return cmp.Or(a.At.Compare(b.At), strings.Compare(a.Trail, b.Trail), strings.Compare(a.Operation, b.Operation))
+	slices.SortFunc(p.allBlind, func(a, b Blind) int {
+		return cmp.Or(a.At.Compare(b.At), strings.Compare(a.Trail, b.Trail), strings.Compare(a.Operation, b.Operation),
+			strings.Compare(a.Account, b.Account))
 	})
-	p.Blind = p.Blind[:min(len(p.Blind), maxGaps)]
+	p.Blind = p.allBlind[max(0, len(p.allBlind)-maxGaps):]
 	return p
 }

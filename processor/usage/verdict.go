@@ -102,21 +102,32 @@ func (j *judgment) safe(end int64, say func(string, ...any)) bool {
 		against("The input covers %d days of account %s in %s, fewer than %d.", j.place.Days, j.place.Account,
 			j.place.Region, MinDays)
 	}
-	for _, g := range j.place.Gaps {
+	for _, g := range newest(j.place.allGaps) {
 		if end-g.To.Unix() < MinDays*24*3600 {
 			against("The input has no event from %s to %s.", minute(g.From.Unix()), minute(g.To.Unix()))
 		}
 	}
-	for _, b := range j.place.Blind {
-		if end-b.At.Unix() < MinDays*24*3600 {
+	for _, b := range newest(j.place.allBlind) {
+		switch {
+		case end-b.At.Unix() >= MinDays*24*3600:
+		case b.Account == j.place.Account:
 			against("%s on %s: the trail %s may lack events of KMS.", b.Operation, minute(b.At.Unix()), b.Trail)
+		default:
+			against("%s on %s by account %s: if the trail %s is the organization's, it may lack events of KMS.",
+				b.Operation, minute(b.At.Unix()), b.Account, b.Trail)
 		}
+	}
+	if j.place.cut {
+		against("The input has more days or changes of trails than usage keeps: judge fewer accounts at once.")
 	}
 	if j.aws != nil && j.aws.Join == JoinMissing { // the reasons have it already
 		safe = false
 	}
 	return safe
 }
+
+// newest returns the last maxGaps of a list in order of time, which bounds the reasons.
+func newest[T any](list []T) []T { return list[max(0, len(list)-maxGaps):] }
 
 func minute(s int64) string { return time.Unix(s, 0).UTC().Format("2006-01-02 15:04Z") }
 

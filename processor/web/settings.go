@@ -74,6 +74,9 @@ func (s Settings) Validate() error {
 	}
 	setting.Between(&p, "retention", s.Retention, time.Hour, 10*365*24*time.Hour)
 	setting.Between(&p, "max_bytes", s.MaxBytes, 16<<20, 1<<40)
+	if s.Insecure && s.CertFile != "" {
+		p.Add("insecure", "true does not apply with cert_file; leave it out")
+	}
 	if (s.CertFile == "") != (s.KeyFile == "") {
 		p.Add("cert_file", "cert_file and key_file belong together; set both or none")
 	}
@@ -118,7 +121,8 @@ func (s Settings) Listener() (net.Listener, error) {
 // Access returns who may use the page. It reads the tokens, and names one that is too short.
 func (s Settings) Access(ctx context.Context) (*Access, error) {
 	a := &Access{hosts: s.Hosts}
-	for role, tokens := range map[Role]map[string]setting.Secret{Viewer: s.Viewers, Analyst: s.Analysts} {
+	for _, role := range []Role{Viewer, Analyst} {
+		tokens := map[Role]map[string]setting.Secret{Viewer: s.Viewers, Analyst: s.Analysts}[role]
 		for _, name := range slices.Sorted(maps.Keys(tokens)) {
 			token, err := tokens[name].Read(ctx)
 			if err == nil && len(token) < leastToken {
@@ -128,7 +132,13 @@ func (s Settings) Access(ctx context.Context) (*Access, error) {
 			if err != nil {
 				return nil, fmt.Errorf("cannot use the token of %q in web.%ss: %w", name, role, err)
 			}
-			a.users = append(a.users, user{name, role, sha256.Sum256([]byte(token))})
+			u := user{name, role, sha256.Sum256([]byte(token))}
+			for _, other := range a.users {
+				if other.token == u.token {
+					return nil, fmt.Errorf("%q and %q have the same token in web; each needs its own", other.name, name)
+				}
+			}
+			a.users = append(a.users, u)
 		}
 	}
 	return a, nil

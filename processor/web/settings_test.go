@@ -124,6 +124,7 @@ func TestSettings(t *testing.T) {
 		"proxy":      {func(s *Settings) { s.Listen, s.Insecure, s.Analysts = "[::]:8321", true, token }, ""},
 		"no port":    {func(s *Settings) { s.Listen = "127.0.0.1" }, "not an address"},
 		"any host":   {func(s *Settings) { s.Listen = ":8321" }, "not an address"},
+		"both":       {func(s *Settings) { s.CertFile, s.KeyFile, s.Insecure = "c.pem", "k.pem", true }, "does not apply"},
 		"half TLS":   {func(s *Settings) { s.CertFile = "c.pem" }, "belong together"},
 		"host":       {func(s *Settings) { s.Hosts = []string{"https://keys.internal"} }, "not a host name"},
 		"two roles":  {func(s *Settings) { s.Viewers, s.Analysts = token, token }, "has one role"},
@@ -141,5 +142,10 @@ func TestSettings(t *testing.T) {
 	if _, err := s.Access(t.Context()); err == nil || !strings.Contains(err.Error(), `"vera" in web.viewers`) ||
 		strings.Contains(err.Error(), "hunter2") {
 		t.Errorf("a short token: %v", err)
+	}
+	s.Viewers = map[string]setting.Secret{"vera": setting.NewSecret(reading)}
+	s.Analysts = token
+	if _, err := s.Access(t.Context()); err == nil || !strings.Contains(err.Error(), `"vera" and "anna" have the same token`) {
+		t.Errorf("one token in two roles: %v", err)
 	}
 }

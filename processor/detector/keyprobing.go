@@ -27,7 +27,8 @@ func judgeKeyProbing(v View, ent *entity.Entity, w *entity.Window) (Finding, boo
 		if before == nil {
 			return Finding{}, false
 		}
-		n, span = union(set, &before.Sets[wire.SetRefused]), 2*span
+		earlier := &before.Sets[wire.SetRefused]
+		n, capped, span = union(set, earlier), capped || earlier.Capped, 2*span
 	}
 	if n < v.Settings().RefusedKeys {
 		return Finding{}, false

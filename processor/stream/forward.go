@@ -28,16 +28,18 @@ import (
 // letter has taken: at least once. When the sink is down the chain fills, the group stops
 // reading, and Kafka keeps the records.
 type forwarder struct {
-	p      *Pipeline
-	d      Destination
-	part   *part
-	began  beginning
-	client *kgo.Client
-	chain  *sink.Chain
-	filter *filter.Filter
-	flow   *telemetry.Flow
-	rec    otellog.Record
-	letter *lograte.Letters
+	p     *Pipeline
+	d     Destination
+	part  *part
+	began beginning
+	// seedEnd is detect.seed_until in ns since 1970; 0 for none.
+	seedEnd int64
+	client  *kgo.Client
+	chain   *sink.Chain
+	filter  *filter.Filter
+	flow    *telemetry.Flow
+	rec     otellog.Record
+	letter  *lograte.Letters
 
 	// mu guards what follows. It is held during commits: an older one never comes last.
 	mu        sync.Mutex
@@ -55,8 +57,9 @@ const forwardPoll = 1000
 const forwardEvery = 250 * time.Millisecond
 
 func (p *Pipeline) forward(ctx context.Context, d Destination, began beginning) error {
-	f := &forwarder{p: p, d: d, began: began, part: p.partOf("forward", d.Name), filter: filter.New(d.Filter),
-		flow: p.Telemetry.Flow("forward", d.Name), next: map[string]map[int32]int64{},
+	f := &forwarder{p: p, d: d, began: began, seedEnd: p.Window.Detect.SeedEnd(), part: p.partOf("forward", d.Name),
+		filter: filter.New(d.Filter),
+		flow:   p.Telemetry.Flow("forward", d.Name), next: map[string]map[int32]int64{},
 		committed: map[string]map[int32]int64{}, starts: map[string]string{},
 		plans: map[string]map[int32]int64{}, topics: map[string]sink.Topic{},
 		letter: lograte.NewLetters(lograte.ToLog(p.Log.With("stage", "forward", "sink", d.Name)))}

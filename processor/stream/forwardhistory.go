@@ -13,8 +13,7 @@ import (
 // of an event, or the start of the window of a window or an anomaly; an anomaly that goes
 // on afterwards is delivered from then on.
 func (f *forwarder) history(r *kgo.Record) bool {
-	until := f.p.Window.Detect.SeedEnd()
-	if until == 0 || f.rec.Decode(r.Value) != nil { // the sink refuses what cannot be read
+	if f.seedEnd == 0 || f.rec.Decode(r.Value) != nil { // the sink refuses what cannot be read
 		return false
 	}
 	at := f.rec.Time
@@ -23,5 +22,5 @@ func (f *forwarder) history(r *kgo.Record) bool {
 			at = t.UnixNano()
 		}
 	}
-	return at < until
+	return at < f.seedEnd
 }

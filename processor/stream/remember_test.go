@@ -2,7 +2,9 @@ package stream
 
 import (
 	"fmt"
+	"log/slog"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -83,5 +85,16 @@ func TestRemember(t *testing.T) {
 	run() // all of it again
 	if _, err := p.Event(t.Context(), store.Place{Object: 0, Offset: 1 << 40}); err == nil {
 		t.Error("an event that is not there is read")
+	}
+}
+
+// TestGuarded: a panic below stage web is an error of this stage, which begins again.
+func TestGuarded(t *testing.T) {
+	p := &Pipeline{Log: slog.New(slog.DiscardHandler)}
+	if err := p.guarded(func() error { panic("a damaged page") }); err == nil || !strings.Contains(err.Error(), "a damaged page") {
+		t.Errorf("a panic gives %v", err)
+	}
+	if err := p.guarded(func() error { return nil }); err != nil {
+		t.Error(err)
 	}
 }

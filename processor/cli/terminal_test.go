@@ -19,7 +19,7 @@ func terminal(t *testing.T, rows, columns uint16) (ours, its *os.File) {
 	t.Helper()
 	fd, err := unix.Open("/dev/ptmx", unix.O_RDWR|unix.O_NOCTTY|unix.O_NONBLOCK|unix.O_CLOEXEC, 0)
 	if err != nil {
-		t.Skipf("NOT TESTED: there are no pseudo-terminals: %v", err)
+		t.Skipf("NOT TESTED: this machine has no pseudo-terminals: %v", err)
 	}
 	ours = os.NewFile(uintptr(fd), "/dev/ptmx") // nonblocking, so that Close ends a Read
 	n, err := unix.IoctlGetInt(fd, unix.TIOCGPTN)

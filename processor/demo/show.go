@@ -30,7 +30,7 @@ type Show struct {
 	balance func() ([]telemetry.Balance, error) // of the stages; nil before they run
 	mu      sync.Mutex                          // guards the following
 	notes   []string                            // lines of the live screen
-	printed time.Time                           // of the last progress line where there is no terminal
+	printed time.Time                           // of the last progress line of piped output
 	file    int                                 // files read
 	files   int                                 // files of the trail
 	counts  stream.PublishCounts                // of their records

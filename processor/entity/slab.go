@@ -11,8 +11,8 @@ import (
 // is not safe for concurrent use.
 //
 // A slab is written from beginning to end and never changed, so views into it stay valid.
-// Packing an entity again takes new space. Once a third of a slab (see
-// Waste) is out of date, the Store moves the rest and drops the slab.
+// Packing an entity again takes new space. Once a part of a slab is out of date (Waste), the
+// Store moves the rest and drops the slab.
 type Store struct {
 	index  index
 	slots  []entry

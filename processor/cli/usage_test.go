@@ -283,7 +283,7 @@ func TestUsageVerdicts(t *testing.T) {
 		"idle":             {life{uses: []int{45}}, "idle", "2026-11-16"},
 		"safe":             {life{uses: []int{100}}, "safe_to_disable_first", "Disable the key first"},
 		"never used":       {life{more: created}, "safe_to_disable_first", "90 covered days"},
-		"only reads since":  {life{uses: []int{100}, more: on(1, "DescribeKey", "")}, "safe_to_disable_first", ""},
+		"only reads since": {life{uses: []int{100}, more: on(1, "DescribeKey", "")}, "safe_to_disable_first", ""},
 		"open grant":       {life{uses: []int{100}, more: grant}, "idle", "1 of its grants are open"},
 		"closed grant":     {life{uses: []int{100}, more: grant + on(130, "RetireGrant", `"additionalEventData":{"grantId":"g"},`)}, "safe_to_disable_first", ""},
 		"gap":              {life{uses: []int{100}, gap: true}, "idle", "no event from 2026-10-02"},

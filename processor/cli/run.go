@@ -75,7 +75,15 @@ func (a *app) runStages(file string, stages []string) error {
 		return usageError{err}
 	}
 	level := new(slog.LevelVar)
-	log := telemetry.NewLog(a.stderr, cfg.Telemetry.Log, level)
+	log, err := telemetry.NewLogs(a.ctx, a.stderr, cfg.Telemetry, level, cfg.Secrets().Clean)
+	if err != nil {
+		return err
+	}
+	defer func() {
+		end, cancel := context.WithTimeout(context.WithoutCancel(a.ctx), 5*time.Second)
+		defer cancel()
+		log.Shutdown(end) // the lines are on standard error too
+	}()
 	err = runPipeline(a.ctx, cfg, rules, log, level)
 	if errors.Is(err, context.Canceled) && a.ctx.Err() != nil {
 		log.Warn("stopped before the pipeline ran", "error", err) // as the user asked
@@ -94,12 +102,16 @@ func (a *app) load(path string) (*config.Config, error) {
 }
 
 // runPipeline runs the configured stages until ctx is done.
-func runPipeline(ctx context.Context, cfg *config.Config, rules *sigma.Rules, log *slog.Logger,
+func runPipeline(ctx context.Context, cfg *config.Config, rules *sigma.Rules, logs *telemetry.Logs,
 	level *slog.LevelVar) (err error) {
+	log := logs.Logger
 	hup, stop := catchHangup()
 	defer stop()
 	tel, err := telemetry.New(ctx, cfg.Telemetry)
 	if err != nil {
+		return err
+	}
+	if err := logs.Count(tel); err != nil {
 		return err
 	}
 	tel.Health().Clean(cfg.Secrets().Clean)

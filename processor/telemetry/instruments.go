@@ -47,6 +47,7 @@ const (
 	nameApplied      = "keytrail_config_applied_timestamp" // with "_seconds"
 	nameRulesInfo    = "keytrail_rules_info"
 	nameRulesDiffer  = "keytrail_rules_differing_processes"
+	nameLogLines     = "keytrail_log_lines"
 )
 
 // The labels.

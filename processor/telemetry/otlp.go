@@ -15,11 +15,14 @@ import (
 	"keytrail/processor/setting"
 )
 
-// OTLP configures the export of the metrics by OTLP over HTTP, beside the server.
+// OTLP configures the export of the metrics, and of the log, by OTLP over HTTP: beside the
+// server and standard error.
 type OTLP struct {
 	// Endpoint is the base URL of a collector, such as "http://127.0.0.1:4318"; "", the
-	// default, exports nothing. Metrics go to /v1/metrics below it.
+	// default, exports nothing. Metrics go to /v1/metrics below it, the log to /v1/logs.
 	Endpoint string `yaml:"endpoint"`
+	// Logs exports the log as well, each line as a record.
+	Logs bool `yaml:"logs"`
 	// Headers are sent with each request.
 	Headers map[string]setting.Secret `yaml:"headers"`
 	// Interval is the time between two exports: 1s to 1h.
@@ -32,6 +35,9 @@ type OTLP struct {
 func (o *OTLP) validate(p *setting.Problems) {
 	setting.Between(p, "otlp.interval", o.Interval, time.Second, time.Hour)
 	if o.Endpoint == "" {
+		if o.Logs {
+			p.Add("otlp.logs", "true needs otlp.endpoint")
+		}
 		return
 	}
 	u, err := url.Parse(o.Endpoint)
@@ -52,21 +58,26 @@ func loopback(host string) bool {
 	return host == "localhost" || err == nil && ip.IsLoopback()
 }
 
+// headers returns the headers of each request.
+func (o *OTLP) headers() map[string]string {
+	headers := map[string]string{}
+	for name, secret := range o.Headers {
+		headers[name] = secret.Reveal()
+	}
+	return headers
+}
+
 // options returns what the meter provider needs to export: nothing without an endpoint.
 func (o *OTLP) options(ctx context.Context) ([]sdk.Option, error) {
 	if o.Endpoint == "" {
 		return nil, nil
-	}
-	headers := map[string]string{}
-	for name, secret := range o.Headers {
-		headers[name] = secret.Reveal()
 	}
 	u, err := url.Parse(o.Endpoint)
 	if err != nil {
 		return nil, fmt.Errorf("cannot export metrics: %w", err)
 	}
 	exporter, err := otlpmetrichttp.New(ctx, otlpmetrichttp.WithEndpointURL(u.JoinPath("v1/metrics").String()),
-		otlpmetrichttp.WithHeaders(headers), otlpmetrichttp.WithCompression(otlpmetrichttp.GzipCompression))
+		otlpmetrichttp.WithHeaders(o.headers()), otlpmetrichttp.WithCompression(otlpmetrichttp.GzipCompression))
 	if err != nil {
 		return nil, fmt.Errorf("cannot export metrics: %w", err)
 	}

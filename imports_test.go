@@ -37,7 +37,7 @@ var layers = [][]string{
 	{"processor/sink/awssink"},
 	{"processor/entity", "processor/sink/*"},
 	{"processor/anomaly", "processor/keyledger", "processor/sink/all", "processor/store"},
-	{"processor/web", "processor/usage"},
+	{"processor/web", "processor/usage", "processor/reconcile"},
 	{"processor/detector", "processor/correlate", "processor/intake", "processor/report"},
 	{"processor/window", "processor/cli/*"},
 	{"processor/state", "processor/scan", "processor/config", "processor/internal/*"},
@@ -106,7 +106,7 @@ var guarded = []limit{
 var pure = []string{"schemas/semconv", "schemas/kms", "schemas/decoding", "schemas/view", "schemas/otellog",
 	"schemas/jsonschema", "schemas/wire", "schemas/body", "schemas/otelmetric", "schemas/registry", "schemas/cloud", "schemas/aws/*",
 	"processor/eventtime", "processor/baseline", "processor/dedup", "processor/rule", "processor/sigma",
-	"processor/count", "processor/entity", "processor/keyledger", "processor/usage", "processor/anomaly", "processor/detector", "processor/window",
+	"processor/count", "processor/entity", "processor/keyledger", "processor/usage", "processor/reconcile", "processor/anomaly", "processor/detector", "processor/window",
 	"processor/correlate", "processor/intake", "processor/state", "processor/plot", "processor/explain"}
 
 var (

@@ -30,7 +30,7 @@ func TestMain(m *testing.M) {
 
 // safe are the commands that end by themselves and write only below
 // build/. Others belong in blocks marked notest.
-var safe = []string{"demo", "scan", "explain", "sinks", "usage", "normalize", "generate", "config", "rules", "schema", "version", "help"}
+var safe = []string{"demo", "scan", "explain", "sinks", "usage", "reconcile", "normalize", "generate", "config", "rules", "schema", "version", "help"}
 
 // shorter are flags for commands that take long as they are shown.
 var shorter = map[string][]string{"demo": {"--pace", "0", "--events", "6000", "--for", "2m"}}

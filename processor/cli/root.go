@@ -79,8 +79,8 @@ func (a *app) root() *cobra.Command {
 	root.AddGroup(&cobra.Group{ID: groupAnalyze, Title: "Analyze trails"},
 		&cobra.Group{ID: groupRun, Title: "Run the pipeline"},
 		&cobra.Group{ID: groupTry, Title: "Try it out"}, &cobra.Group{ID: groupAbout, Title: "About"})
-	root.AddCommand(a.scan(), a.usage(), a.explain(), a.normalize(), a.lookup(), a.serve(), a.replay(), a.config(),
-		a.sinks(), a.deadLetter(), a.tap(), a.top(), a.web(), a.doctor(), a.rules(),
+	root.AddCommand(a.scan(), a.usage(), a.reconcile(), a.explain(), a.normalize(), a.lookup(), a.serve(), a.replay(),
+		a.config(), a.sinks(), a.deadLetter(), a.tap(), a.top(), a.web(), a.doctor(), a.rules(),
 		a.demo(), a.generate(), a.schema(), a.completion(), a.docs(), a.version())
 	root.Flags().BoolVar(&version, "version", false, "print the version")
 	root.CompletionOptions.DisableDefaultCmd = true

@@ -98,7 +98,8 @@ func (a *app) usage() *cobra.Command {
 // run reads the input, counts and prints.
 func (u *usaging) run(paths []string) error {
 	u.cfg.Detect.Size = int64(time.Second) // for exact times of aliases
-	u.cfg.Details, u.cfg.Ledger, u.cfg.Event = usage.NewDetails(), u.ledger, u.take
+	details := usage.NewDetails()
+	u.cfg.Details, u.cfg.Ledger, u.cfg.Event = details, u.ledger, u.take
 	var asked *asking
 	if u.ask {
 		var err error
@@ -127,9 +128,9 @@ func (u *usaging) run(paths []string) error {
 				strings.HasSuffix(name, "/"+u.principal)
 		}
 	}
-	totals, err := sc.Calls(func(c *count.Call, d *usage.Detail) error {
+	totals, err := sc.Calls(func(c *count.Call, detail uint32) error {
 		if u.period.Has(c.Time) {
-			counter.Add(c, d)
+			counter.Add(c, details.At(detail))
 		}
 		return u.ctx.Err()
 	})

@@ -1,7 +1,6 @@
 package cli_test
 
 import (
-	"compress/gzip"
 	"crypto/sha256"
 	"encoding/json"
 	"fmt"
@@ -69,70 +68,30 @@ var noUse = regexp.MustCompile(`^(Describe|Get|List|Create|Update|Delete|Put|Ena
 
 func countByHand(t *testing.T, dir string) map[string]*byHand {
 	t.Helper()
-	type record struct {
-		EventSource, EventName, EventID, SharedEventID, ErrorCode, ErrorMessage, EventCategory string
-		EventTime                                                                              time.Time
-		Resources                                                                              []struct{ ARN string }
-	}
-	seen, keys := map[string]bool{}, map[string]*byHand{}
-	err := filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
-		if err != nil || d.IsDir() || strings.Contains(path, "Digest") {
-			return err
+	keys := map[string]*byHand{}
+	eachKey(t, dir, func(r *handRecord, key string) {
+		k := keys[key]
+		if k == nil {
+			k = &byHand{operations: map[string]int64{}, days: map[string]int64{}}
+			keys[key] = k
 		}
-		f, err := os.Open(path)
-		if err != nil {
-			return err
-		}
-		defer f.Close()
-		z, err := gzip.NewReader(f)
-		if err != nil {
-			return err
-		}
-		var file struct{ Records []record }
-		if err := json.NewDecoder(z).Decode(&file); err != nil {
-			return err
-		}
-		for _, r := range file.Records {
-			id := r.SharedEventID
-			if id == "" {
-				id = r.EventID
+		k.calls++
+		k.operations[r.EventName]++
+		k.days[r.EventTime.UTC().Format("2006-01-02")]++
+		switch {
+		case strings.Contains(r.ErrorCode, "AccessDenied"):
+			k.refused++
+		case r.ErrorCode != "" || r.ErrorMessage != "":
+			k.failed++
+		case !noUse.MatchString(r.EventName):
+			if k.first.IsZero() || r.EventTime.Before(k.first) {
+				k.first = r.EventTime
 			}
-			if r.EventSource != "kms.amazonaws.com" || r.EventCategory == "NetworkActivity" {
-				continue
-			}
-			for _, target := range r.Resources {
-				if !strings.Contains(target.ARN, ":key/") || seen[id+target.ARN] {
-					continue
-				}
-				seen[id+target.ARN] = true
-				k := keys[target.ARN]
-				if k == nil {
-					k = &byHand{operations: map[string]int64{}, days: map[string]int64{}}
-					keys[target.ARN] = k
-				}
-				k.calls++
-				k.operations[r.EventName]++
-				k.days[r.EventTime.UTC().Format("2006-01-02")]++
-				switch {
-				case strings.Contains(r.ErrorCode, "AccessDenied"):
-					k.refused++
-				case r.ErrorCode != "" || r.ErrorMessage != "":
-					k.failed++
-				case !noUse.MatchString(r.EventName):
-					if k.first.IsZero() || r.EventTime.Before(k.first) {
-						k.first = r.EventTime
-					}
-					if r.EventTime.After(k.last) {
-						k.last = r.EventTime
-					}
-				}
+			if r.EventTime.After(k.last) {
+				k.last = r.EventTime
 			}
 		}
-		return nil
 	})
-	if err != nil {
-		t.Fatal(err)
-	}
 	return keys
 }
 

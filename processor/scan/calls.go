@@ -2,7 +2,6 @@ package scan
 
 import (
 	"keytrail/processor/count"
-	"keytrail/processor/usage"
 	"keytrail/schemas/cloud"
 	"keytrail/schemas/kms"
 )
@@ -11,7 +10,7 @@ import (
 // without counting windows or judging. The call's key is that for which its alias stood at
 // the time, where the input shows that. Both values are valid only during the call. It
 // replaces Finish, and needs Config.Details.
-func (s *Scanner) Calls(f func(*count.Call, *usage.Detail) error) (Totals, error) {
+func (s *Scanner) Calls(f func(c *count.Call, detail uint32) error) (Totals, error) {
 	stands := map[uint32]uint32{} // the keys of aliases
 	bindings := 0
 	facts, err := s.pool.each(func(at *fact) error {
@@ -34,7 +33,7 @@ func (s *Scanner) Calls(f func(*count.Call, *usage.Detail) error) (Totals, error
 		if c.SecondKey == c.Key {
 			c.SecondKey = ""
 		}
-		return f(&c, s.cfg.Details.At(at.detail))
+		return f(&c, at.detail)
 	})
 	s.account(facts, bindings)
 	return s.totals, err

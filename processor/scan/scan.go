@@ -26,7 +26,6 @@ import (
 	"keytrail/processor/read"
 	"keytrail/processor/sigma"
 	"keytrail/processor/source"
-	"keytrail/processor/usage"
 	"keytrail/processor/window"
 	"keytrail/schemas/cloud"
 	"keytrail/schemas/decoding"
@@ -51,8 +50,9 @@ type Config struct {
 	Event func(*decoding.Origin, *otellog.Record) error
 	// Ledger, unless it is nil, takes the event of each record, copies included.
 	Ledger *keyledger.Ledger
-	// Details, unless it is nil, keeps the details of calls for Calls.
-	Details *usage.Details
+	// Details, unless it is nil, gives each record a number, which Calls passes on: that of
+	// the details of a call which counting does not need. Workers call it concurrently.
+	Details interface{ Number(*otellog.Record) uint32 }
 	// Now is when the scan runs, for the dead letters and the ends.
 	Now time.Time
 }

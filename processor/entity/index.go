@@ -16,8 +16,9 @@ type entry struct {
 
 // Marks are the notes of a Store's owner on an entity. They are not packed.
 type Marks struct {
-	Dirty   bool // changed since the owner wrote it to the changelog
-	Watched bool // a time is set at which its silence is judged
+	Dirty   bool   // changed since the owner wrote it to the changelog
+	Watched bool   // a time is set at which its silence is judged
+	Due     uint16 // when its owner looks at it again
 }
 
 // index finds slots by the hash of their entity. It is a table with open addressing and

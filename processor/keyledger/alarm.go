@@ -2,6 +2,7 @@ package keyledger
 
 import (
 	"fmt"
+	"slices"
 	"time"
 
 	"keytrail/schemas/cloud"
@@ -10,10 +11,23 @@ import (
 
 // Alarm is one thing about a key that a person should look at.
 type Alarm struct {
-	Kind string
-	At   int64 // when it began or will happen, in s since 1970
-	Text string
+	Kind string // of kinds
+	At   int64  // when it began or will happen, in s since 1970
+	// Since is when the alarm is due: At, or a deadline before or after it.
+	Since int64
+	Text  string
 }
+
+// aliasMoved is the kind of alarms of which a key may have several.
+const aliasMoved = "alias_moved"
+
+// kinds are all kinds of alarms. Their numbers are stored: new ones are appended.
+var kinds = [...]string{"material_expires", "material_expired", "rotation_off", "rotation_overdue", "deletion_near",
+	"unusable_called", "unused", "policy_public", aliasMoved, "replica_without_primary", "grant_old",
+	"grant_without_source"}
+
+// Kinds returns all kinds of alarms.
+func Kinds() []string { return slices.Clone(kinds[:]) }
 
 // Deadlines say when alarms are raised. Each is a time span before or after an event.
 type Deadlines struct {
@@ -23,6 +37,7 @@ type Deadlines struct {
 	Recent   time.Duration // for how long a moved alias, or a call on an unusable key, is news
 	Unused   time.Duration // after the last use
 	Grant    time.Duration // after a grant was opened
+	Kinds    []string      // the kinds of alarms that Advance opens; nil for all
 }
 
 // DefaultDeadlines are the deadlines of "keytrail usage".
@@ -59,38 +74,38 @@ func (k *Key) Alarms(now int64, d *Deadlines, find func(string) *Key) (list []Al
 	if k.Facts[Deletion].Value == "deleted" {
 		return nil
 	}
-	add := func(kind string, at int64, format string, args ...any) {
-		list = append(list, Alarm{kind, at, fmt.Sprintf(format, args...)})
+	add := func(kind string, at int64, wait time.Duration, format string, args ...any) {
+		list = append(list, Alarm{kind, at, at + int64(wait/time.Second), fmt.Sprintf(format, args...)})
 	}
 	within := func(at int64, span time.Duration) bool { return at != 0 && at-now <= int64(span/time.Second) }
 	past := func(at int64, span time.Duration) bool { return at != 0 && now-at >= int64(span/time.Second) }
 	k.materialAlarms(now, within, d, add)
 	if r := &k.Facts[Rotation]; r.Value == "off" {
-		add("rotation_off", r.At, "Automatic rotation was turned off by %s.", r.By)
+		add("rotation_off", r.At, 0, "Automatic rotation was turned off by %s.", r.By)
 	}
 	if due := k.RotationDue(); past(due, d.Overdue) {
-		add("rotation_overdue", due, "Automatic rotation was due on %s, and the input has none since.", day(due))
+		add("rotation_overdue", due, d.Overdue, "Automatic rotation was due on %s, and the input has none since.", day(due))
 	}
 	deletion, failed := &k.Facts[Deletion], &k.Facts[Unusable]
 	waits := deletion.Value == "scheduled" || deletion.Value == "waits_for_replicas"
 	switch {
 	case waits && failed.At > deletion.At && within(deletion.Until, d.Deletion):
-		add("deletion_near", deletion.Until, "The key will be deleted on %s, and %s called it on %s.", day(deletion.Until),
-			failed.By, day(failed.At))
+		add("deletion_near", deletion.Until, -d.Deletion, "The key will be deleted on %s, and %s called it on %s.",
+			day(deletion.Until), failed.By, day(failed.At))
 	case failed.At != 0 && !past(failed.At, d.Recent):
-		add("unusable_called", failed.At, "%s called %s, which fails because the key is disabled or waits for its "+
+		add("unusable_called", failed.At, 0, "%s called %s, which fails because the key is disabled or waits for its "+
 			"deletion.", failed.By, failed.Value)
 	}
 	if used := max(k.Facts[Used].At, k.Facts[Created].At); !waits && past(used, d.Unused) {
-		add("unused", used, "The key was not used since %s.", day(used))
+		add("unused", used, d.Unused, "The key was not used since %s.", day(used))
 	}
 	if k.Facts[Policy].Value == "public" {
 		p := &k.Facts[Policy]
-		add("policy_public", p.At, "The key policy admits any account since a change by %s.", p.By)
+		add("policy_public", p.At, 0, "The key policy admits any account since a change by %s.", p.By)
 	}
 	for _, a := range k.Aliases {
 		if a.Moved != 0 && !past(a.Moved, d.Recent) {
-			add("alias_moved", a.Moved, "The alias %s stands for another key now.", a.Name)
+			add(aliasMoved, a.Moved, 0, "The alias %s stands for another key now.", a.Name)
 		}
 	}
 	k.primaryAlarm(find, add)
@@ -98,15 +113,15 @@ func (k *Key) Alarms(now int64, d *Deadlines, find func(string) *Key) (list []Al
 	return list
 }
 
-type addAlarm = func(kind string, at int64, format string, args ...any)
+type addAlarm = func(kind string, at int64, wait time.Duration, format string, args ...any)
 
 func (k *Key) materialAlarms(now int64, within func(int64, time.Duration) bool, d *Deadlines, add addAlarm) {
 	switch m := &k.Facts[Material]; {
 	case m.Value == "expired", m.Value == "imported" && m.Until != 0 && m.Until <= now:
-		add("material_expired", max(m.At, m.Until),
+		add("material_expired", max(m.At, m.Until), 0,
 			"The imported key material has expired: calls fail until it is imported again.")
 	case m.Value == "imported" && within(m.Until, d.Expiry):
-		add("material_expires", m.Until, "The imported key material expires on %s.", day(m.Until))
+		add("material_expires", m.Until, -d.Expiry, "The imported key material expires on %s.", day(m.Until))
 	}
 }
 
@@ -119,7 +134,7 @@ func (k *Key) primaryAlarm(find func(string) *Key, add addAlarm) {
 	if primary := find(name); primary != nil {
 		switch f := &primary.Facts[Deletion]; f.Value {
 		case "deleted", "scheduled":
-			add("replica_without_primary", f.At, "The primary key %s is %s.", name, f.Value)
+			add("replica_without_primary", f.At, 0, "The primary key %s is %s.", name, f.Value)
 		}
 	}
 }
@@ -139,11 +154,11 @@ func (k *Key) grantAlarms(past func(int64, time.Duration) bool, d *Deadlines, ad
 		}
 	}
 	if old > 0 {
-		add("grant_old", oldest, "%d grants are open for longer than %d days, the oldest since %s.", old,
+		add("grant_old", oldest, d.Grant, "%d grants are open for longer than %d days, the oldest since %s.", old,
 			int(d.Grant/(24*time.Hour)), day(oldest))
 	}
 	if open > 0 {
-		add("grant_without_source", first,
+		add("grant_without_source", first, 0,
 			"%d open grants let a service use the key for any resource: they have no SourceArn.", open)
 	}
 }

@@ -2,25 +2,37 @@ package keyledger
 
 import (
 	"cmp"
+	"strings"
 	"time"
 
 	"keytrail/schemas/cloud"
 	"keytrail/schemas/kms"
 )
 
+// book is where Events go: a Ledger or a Batch.
+type book interface {
+	open(name string) *Key // to be changed; nil beyond the bounds
+	keep(text string) string
+	state(store string, f *Fact)
+}
+
 // Apply joins what an event states. Events may come in any order and any number of times.
-func (l *Ledger) Apply(e *Event) {
-	l.own(e)
+func (l *Ledger) Apply(e *Event) { apply(l, e) }
+
+func apply(in book, e *Event) {
+	own(in, e)
 	if e.Store != "" && e.Change >= kms.StoreCreated {
-		l.store(e)
+		if e.Change != kms.StoreUpdated { // it says nothing of the connection
+			in.state(e.Store, &Fact{At: e.At, Value: e.Change.String(), By: e.Principal})
+		}
 		return
 	}
-	l.apply(e.Key, e)
+	applyTo(in, e.Key, e)
 	if e.SecondKey != "" && e.SecondKey != e.Key {
-		l.apply(e.SecondKey, e)
+		applyTo(in, e.SecondKey, e)
 	}
 	if e.Change == kms.KeyReplicated && e.Replica != "" {
-		if k := l.open(e.Replica); k != nil {
+		if k := in.open(e.Replica); k != nil {
 			k.seen(e.At)
 			k.state(Created, Fact{At: e.At, Value: "replica", By: e.Principal})
 			k.state(MultiRegion, Fact{At: e.At, Value: "true"})
@@ -29,9 +41,12 @@ func (l *Ledger) Apply(e *Event) {
 	}
 }
 
+// maxText bounds the texts of a change, in bytes. AWS writes none as long.
+const maxText = 2048
+
 // own replaces the views in e by copies.
-func (l *Ledger) own(e *Event) {
-	e.Operation, e.Principal = l.words.keep(e.Operation), l.words.keep(e.Principal)
+func own(in book, e *Event) {
+	e.Operation, e.Principal = in.keep(e.Operation), in.keep(e.Principal)
 	if e.Change == kms.ChangeNone {
 		return
 	}
@@ -40,16 +55,16 @@ func (l *Ledger) own(e *Event) {
 		&e.Store, &e.StoreID, &e.RotationType, &g.ID, &g.Name, &g.Grantee, &g.Retiring, &g.Operations, &g.Constraint,
 		&g.Source} {
 		if *s != "" {
-			*s = own(*s)
+			*s = strings.Clone((*s)[:min(len(*s), maxText)])
 		}
 	}
 }
 
-func (l *Ledger) apply(name string, e *Event) {
+func applyTo(in book, name string, e *Event) {
 	if !cloud.Form(name).IsKey() {
 		return
 	}
-	k := l.open(name)
+	k := in.open(name)
 	if k == nil {
 		return
 	}
@@ -175,22 +190,6 @@ func (k *Key) grantChange(e *Event) {
 		g = Grant{ID: g.ID, Closed: e.At, Revoked: e.Change == kms.GrantRevoked, ClosedBy: e.Principal}
 	}
 	k.grant(&g)
-}
-
-// store takes a change of a custom key store.
-func (l *Ledger) store(e *Event) {
-	if _, ok := l.stores[e.Store]; !ok && len(l.stores) >= MaxStores {
-		l.Unkept++
-		return
-	}
-	f := l.stores[e.Store]
-	value := e.Change.String()
-	o := Fact{At: e.At, Value: value, By: e.Principal}
-	if e.Change == kms.StoreUpdated { // says nothing of the connection
-		return
-	}
-	f.join(storeState, &o)
-	l.stores[e.Store] = f
 }
 
 // day writes a time as its second, or "".

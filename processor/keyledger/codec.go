@@ -1,6 +1,7 @@
 package keyledger
 
 import (
+	"cmp"
 	"encoding/hex"
 	"math/bits"
 	"strings"
@@ -10,7 +11,7 @@ import (
 )
 
 // coder writes a key's packed form, or reads it: one description serves both. A decoded
-// string is the key's own.
+// string is the key's own. Without words the form serves frames and the changelog.
 type coder struct {
 	enc   *wire.Encoder // nil to read
 	dec   *wire.Decoder
@@ -27,8 +28,14 @@ func (c *coder) key(k *Key) {
 	c.facts(k)
 	items(c, &k.Aliases, func(a *Alias) {
 		c.name(&a.Name)
-		c.mark(&a.At, &a.Removed, &a.Tied)
-		c.time(&a.Since)
+		once, moved := a.Since == a.At, a.Moved != 0
+		c.mark(&a.At, &a.Removed, &a.Tied, &once, &moved)
+		if a.Since = cmp.Or(a.Since, a.At); !once {
+			c.time(&a.Since)
+		}
+		if moved {
+			c.time(&a.Moved)
+		}
 	})
 	items(c, &k.Replicas, c.name)
 	items(c, &k.Grants, c.grant)
@@ -40,8 +47,38 @@ func (c *coder) key(k *Key) {
 		c.name(&e.Detail)
 		c.word(&e.By)
 	})
-	for _, d := range [...]*Distinct{&k.MoreAliases, &k.MoreGrants, &k.MoreHistory} {
-		items(c, &d.hashes, c.uint)
+	c.more(k)
+	c.watched(&k.watched)
+}
+
+// more codes what counts the rest.
+func (c *coder) more(k *Key) {
+	list := [...]*Distinct{&k.MoreAliases, &k.MoreReplicas, &k.MoreGrants, &k.MoreHistory}
+	var has [len(list)]bool
+	for i, d := range list {
+		has[i] = d.Has()
+	}
+	c.flags(&has[0], &has[1], &has[2], &has[3])
+	for i, d := range list {
+		if has[i] {
+			items(c, &d.hashes, c.uint)
+		}
+	}
+}
+
+// watched codes what stage detect notes on a key.
+func (c *coder) watched(w *watched) {
+	has := len(w.raised) > 0
+	n := uint64(w.published) << 2
+	c.marked(&n, &w.owed, &has)
+	w.published = uint32(n >> 2)
+	if has {
+		items(c, &w.raised, func(r *raised) {
+			kind := uint64(r.kind)
+			c.uint(&kind)
+			r.kind = uint8(kind % uint64(len(kinds)))
+			c.int(&r.since)
+		})
 	}
 }
 
@@ -169,16 +206,21 @@ func (c *coder) time(v *int64) {
 // mark codes a time that is not 0, and flags in the same number.
 func (c *coder) mark(v *int64, list ...*bool) {
 	n := zigzag(*v-c.base) << len(list)
+	c.marked(&n, list...)
+	*v = c.base + unzigzag(n>>len(list))
+}
+
+// marked codes a number whose lowest bits are flags.
+func (c *coder) marked(n *uint64, list ...*bool) {
 	for i, b := range list {
 		if *b {
-			n |= 1 << i
+			*n |= 1 << i
 		}
 	}
-	c.uint(&n)
+	c.uint(n)
 	for i, b := range list {
-		*b = n>>i&1 != 0
+		*b = *n>>i&1 != 0
 	}
-	*v = c.base + unzigzag(n>>len(list))
 }
 
 func zigzag(d int64) uint64   { return uint64(d)<<1 ^ uint64(d>>63) }
@@ -186,15 +228,7 @@ func unzigzag(n uint64) int64 { return int64(n>>1) ^ -int64(n&1) }
 
 func (c *coder) flags(list ...*bool) {
 	v := uint64(0)
-	for i, b := range list {
-		if *b {
-			v |= 1 << i
-		}
-	}
-	c.uint(&v)
-	for i, b := range list {
-		*b = v>>i&1 != 0
-	}
+	c.marked(&v, list...)
 }
 
 // name codes a text whose beginning, up to its last slash, other texts share.
@@ -203,14 +237,23 @@ func (c *coder) name(s *string) {
 	head, tail := (*s)[:cut], (*s)[cut:]
 	c.word(&head)
 	if c.enc != nil {
-		c.enc.String(tail)
+		c.enc.Raw(tail)
 		return
 	}
-	*s = head + c.dec.String()
+	*s = head + c.dec.Raw()
 }
 
-// word codes a text that other keys have, too.
+// word codes a text that other keys have, too. Without words it is in the encoder's own
+// dictionary, so the form means the same everywhere.
 func (c *coder) word(s *string) {
+	switch {
+	case c.words == nil && c.enc != nil:
+		c.enc.String(*s)
+		return
+	case c.words == nil:
+		*s = c.dec.String()
+		return
+	}
 	if c.enc == nil {
 		if n := c.dec.Uint(); n > 0 {
 			*s = c.words.text(n)
@@ -228,7 +271,7 @@ func (c *coder) word(s *string) {
 
 // words gives numbers to texts that many keys share: principals, operations, the beginnings
 // of names. Callers choose some of them, so the words are bounded: 65,536 of at most 128
-// bytes take 12 MB. Other texts are packed whole. A nil words knows none.
+// bytes take 12 MB. Other texts are packed whole.
 type words struct {
 	numbers map[string]uint64
 	list    []string
@@ -241,9 +284,6 @@ const (
 
 // number returns the number of a text, from 1 on, or 0 for one that has none.
 func (w *words) number(s string) uint64 {
-	if w == nil {
-		return 0
-	}
 	if n, ok := w.numbers[s]; ok {
 		return n
 	}
@@ -253,7 +293,7 @@ func (w *words) number(s string) uint64 {
 	if w.numbers == nil {
 		w.numbers = map[string]uint64{}
 	}
-	s = own(s)
+	s = strings.Clone(s)
 	w.list = append(w.list, s)
 	w.numbers[s] = uint64(len(w.list))
 	return uint64(len(w.list))
@@ -265,11 +305,11 @@ func (w *words) keep(s string) string {
 	if n := w.number(s); n > 0 {
 		return w.list[n-1]
 	}
-	return own(s)
+	return strings.Clone(s)
 }
 
 func (w *words) text(n uint64) string {
-	if w == nil || n > uint64(len(w.list)) {
+	if n > uint64(len(w.list)) {
 		return ""
 	}
 	return w.list[n-1]

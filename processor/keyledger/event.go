@@ -50,7 +50,7 @@ func FromRecord(rec *otellog.Record, c *count.Call, e *Event) {
 	if rec.EventName == semconv.EventAWSCloudTrailTrailChange {
 		e.Key = kms.NoEntity
 	}
-	if e.Outcome != kms.OutcomeOK {
+	if e.Outcome != kms.OutcomeOK || Cryptographic(e.Class) {
 		return
 	}
 	if e.Change = cloud.Change(e.Operation); e.Change == kms.ChangeNone {

@@ -55,36 +55,39 @@ func (g *Grant) join(o *Grant) {
 	}
 }
 
-// grant joins a grant to those of the key.
-func (k *Key) grant(g *Grant) {
+// grant joins a grant to those of the key, and reports whether that changed the key.
+func (k *Key) grant(g *Grant) (changed bool) {
 	i, ok := slices.BinarySearchFunc(k.Grants, g.ID, func(x Grant, id string) int { return strings.Compare(x.ID, id) })
 	if ok {
+		was := k.Grants[i]
 		k.Grants[i].join(g)
-		return
+		return k.Grants[i] != was
 	}
-	if len(k.Grants) == MaxGrants && k.leaveOut(g) {
-		return
+	if len(k.Grants) == MaxGrants {
+		if out, counted := k.leaveOut(g); out {
+			return counted
+		}
 	}
 	k.Grants = slices.Insert(k.Grants, i, *g)
 	if len(k.Grants) > MaxGrants {
 		k.Grants = dropGreatest(k.Grants, &k.MoreGrants, func(x *Grant) string { return x.ID })
 		k.greatest = 0
 	}
+	return true
 }
 
 // leaveOut reports whether dropGreatest would drop g from the full list, and counts it then.
 // It spares the search for nearly all grants of a key with very many.
-func (k *Key) leaveOut(g *Grant) bool {
+func (k *Key) leaveOut(g *Grant) (out, counted bool) {
 	if k.greatest == 0 {
 		for i := range k.Grants {
 			k.greatest = max(k.greatest, wire.EntityHash(k.Grants[i].ID))
 		}
 	}
 	if wire.EntityHash(g.ID) < k.greatest {
-		return false
+		return false, false
 	}
-	k.MoreGrants.Add(wire.EntityHash("more " + g.ID))
-	return true
+	return true, k.MoreGrants.Add(wire.EntityHash("more " + g.ID))
 }
 
 // Open returns the open grants, the oldest first.

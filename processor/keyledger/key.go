@@ -66,15 +66,17 @@ type Fact struct {
 
 // join makes f the newer of two values. It is commutative, associative and idempotent, so
 // the result depends neither on the order of events nor on repetitions. Of two values of one
-// second, the one of the higher rank wins, then the earlier date, then the greater text.
-func (f *Fact) join(id FactID, o *Fact) {
+// second, the one of the higher rank wins, then the earlier date, then the greater text. It
+// reports whether it changed f.
+func (f *Fact) join(id FactID, o *Fact) (changed bool) {
 	if o.At == 0 || o.At < f.At {
-		return
+		return false
 	}
 	if o.At > f.At {
 		*f = *o
-		return
+		return true
 	}
+	was := *f
 	tied := f.Tied || o.Tied || id < Used && (f.Value != o.Value || f.Until != o.Until) // uses do not contradict
 	rank := func(v string) int { return slices.Index(ranks[id], v) }
 	order := cmp.Or(cmp.Compare(rank(o.Value), rank(f.Value)), cmp.Compare(uint64(f.Until-1), uint64(o.Until-1)),
@@ -83,6 +85,7 @@ func (f *Fact) join(id FactID, o *Fact) {
 		*f = *o
 	}
 	f.Tied = tied
+	return *f != was
 }
 
 // Alias is a name that stood for the key.
@@ -92,7 +95,8 @@ type Alias struct {
 	At      int64  // when it was last pointed at the key or removed
 	Removed bool
 	Tied    bool // both happened within that second; the removal counts
-	// Moved is when the alias was pointed at another key, or 0. Ledger.All computes it.
+	// Moved is when the alias was pointed at another key, or 0. It follows from the ledgers of
+	// both keys: Ledger.All and Ledger.Advance compute it.
 	Moved int64
 }
 
@@ -117,9 +121,10 @@ type Key struct {
 	// History has the newest MaxHistory changes, ordered by time. The creation, aliases and
 	// grants stand in their own fields.
 	History []Entry
-	// MoreAliases, MoreGrants and MoreHistory count the rest, beyond the bounds.
-	MoreAliases, MoreGrants, MoreHistory Distinct
+	// MoreAliases and the others count the rest, beyond the bounds.
+	MoreAliases, MoreReplicas, MoreGrants, MoreHistory Distinct
 
+	watched
 	slot     uint32
 	stale    bool
 	greatest uint64 // of the hashes of the grants' ids, once it was needed
@@ -136,47 +141,58 @@ const (
 	MaxOpen = 1000
 )
 
-// alias joins an alias.
-func (k *Key) alias(a Alias) {
+// alias joins an alias. Like the next two, it reports whether it changed the key.
+func (k *Key) alias(a Alias) (changed bool) {
 	i, ok := slices.BinarySearchFunc(k.Aliases, a.Name, func(x Alias, name string) int {
 		return strings.Compare(x.Name, name)
 	})
-	switch {
-	case !ok:
-		k.Aliases = slices.Insert(k.Aliases, i, a)
-	case a.At > k.Aliases[i].At:
-		a.Since = min(a.Since, k.Aliases[i].Since)
-		k.Aliases[i] = a
-	case a.At < k.Aliases[i].At:
-		k.Aliases[i].Since = min(a.Since, k.Aliases[i].Since)
-	case a.At == k.Aliases[i].At:
+	if ok {
 		x := &k.Aliases[i]
-		x.Since = min(x.Since, a.Since)
-		x.Tied = x.Tied || a.Tied || x.Removed != a.Removed
-		x.Removed = x.Removed || a.Removed
+		was := *x
+		since, moved := min(a.Since, x.Since), max(a.Moved, x.Moved)
+		switch {
+		case a.At > x.At:
+			*x = a
+		case a.At == x.At:
+			x.Tied = x.Tied || a.Tied || x.Removed != a.Removed
+			x.Removed = x.Removed || a.Removed
+		}
+		if x.Since, x.Moved = since, moved; moved < x.At {
+			x.Moved = 0
+		}
+		return *x != was
 	}
+	k.Aliases = slices.Insert(k.Aliases, i, a)
 	if len(k.Aliases) > MaxAliases {
 		k.Aliases = dropGreatest(k.Aliases, &k.MoreAliases, func(x *Alias) string { return x.Name })
 	}
+	return true
 }
 
 // replica adds a replica. Of too many, those first in order stay.
-func (k *Key) replica(name string) {
-	if i, ok := slices.BinarySearch(k.Replicas, name); !ok && i < MaxReplicas {
-		k.Replicas = slices.Insert(k.Replicas, i, name)
-		k.Replicas = k.Replicas[:min(len(k.Replicas), MaxReplicas)]
+func (k *Key) replica(name string) (changed bool) {
+	i, ok := slices.BinarySearch(k.Replicas, name)
+	if ok {
+		return false
 	}
+	k.Replicas = slices.Insert(k.Replicas, i, name)
+	if last := len(k.Replicas) - 1; last == MaxReplicas {
+		k.MoreReplicas.Add(wire.EntityHash(k.Replicas[last]))
+		k.Replicas = k.Replicas[:last]
+	}
+	return true
 }
 
 // note adds a change to the history. One change of a second is one entry, whatever copies
 // of its call show.
-func (k *Key) note(e Entry) {
+func (k *Key) note(e Entry) (changed bool) {
 	i, ok := slices.BinarySearchFunc(k.History, e, func(a, b Entry) int {
 		return cmp.Or(cmp.Compare(a.At, b.At), cmp.Compare(a.Change, b.Change), strings.Compare(a.Detail, b.Detail))
 	})
 	if ok {
-		k.History[i].By = max(k.History[i].By, e.By)
-		return
+		was := k.History[i].By
+		k.History[i].By = max(was, e.By)
+		return k.History[i].By != was
 	}
 	k.History = slices.Insert(k.History, i, e)
 	if len(k.History) > MaxHistory {
@@ -188,6 +204,7 @@ func (k *Key) note(e Entry) {
 		k.MoreHistory.Add(wire.EntityHash(string(enc.B)))
 		k.History = slices.Delete(k.History, 0, 1)
 	}
+	return true
 }
 
 // dropGreatest removes the item whose name has the greatest hash, and counts it. A choice
@@ -210,14 +227,23 @@ type Distinct struct{ hashes []uint64 }
 
 const maxHashes = 256
 
-// Add adds the hash of a thing.
-func (d *Distinct) Add(hash uint64) {
+// Add adds the hash of a thing, and reports whether that changed d.
+func (d *Distinct) Add(hash uint64) (changed bool) {
 	i, ok := slices.BinarySearch(d.hashes, hash)
 	if ok || i >= maxHashes {
-		return
+		return false
 	}
 	d.hashes = slices.Insert(d.hashes, i, hash)
 	d.hashes = d.hashes[:min(len(d.hashes), maxHashes)]
+	return true
+}
+
+// join adds all of o.
+func (d *Distinct) join(o *Distinct) (changed bool) {
+	for _, h := range o.hashes {
+		changed = d.Add(h) || changed
+	}
+	return changed
 }
 
 // Count returns the number, and whether it is exact.

@@ -34,6 +34,7 @@ type Ledger struct {
 	added  int             // keys in hot that were not packed yet
 	most   int
 	bytes  int
+	watching
 	// Unkept counts events of keys and stores beyond the bounds, repetitions included.
 	Unkept int64
 }
@@ -57,6 +58,9 @@ func New() *Ledger {
 // Len returns the number of keys.
 func (l *Ledger) Len() int { return l.keys.Len() + l.added }
 
+// Packed returns the size of the packed keys in bytes.
+func (l *Ledger) Packed() int { return l.keys.Size() }
+
 // Find returns a key, or nil. The result is valid until the next Apply; the caller does not
 // change it.
 func (l *Ledger) Find(name string) *Key {
@@ -79,7 +83,7 @@ func (l *Ledger) open(name string) *Key {
 		l.Unkept++
 		return nil
 	}
-	k := l.heat(&Key{Name: own(name), slot: unpacked})
+	k := l.heat(&Key{Name: strings.Clone(name), slot: unpacked})
 	l.added++
 	return k
 }
@@ -132,26 +136,27 @@ func (l *Ledger) Pack() {
 // another key by now have Moved set. A key is valid only during the call.
 func (l *Ledger) All(f func(*Key) bool) {
 	l.Pack()
-	slots := make([]uint32, 0, l.keys.Len())
-	for i := range uint32(l.keys.Slots()) {
-		if l.keys.Used(i) {
-			slots = append(slots, i)
-		}
-	}
-	newest := l.moved(slots)
+	slots := l.slots()
+	newest, _ := l.moved(slots, nil)
 	slots, _ = l.keys.OfScope(slots, wire.ScopeKey)
 	for _, i := range slots {
 		k := l.get(i)
-		for j := range k.Aliases {
-			a := &k.Aliases[j]
-			if n, ok := newest[wire.EntityHash(a.Name)]; ok && n.of != i && !a.Removed && n.at >= a.At {
-				a.Moved = n.at
-			}
-		}
+		l.move(k, i, newest)
 		if !f(k) {
 			return
 		}
 	}
+}
+
+// slots returns the slots of all packed keys.
+func (l *Ledger) slots() []uint32 {
+	list := make([]uint32, 0, l.keys.Len())
+	for i := range uint32(l.keys.Slots()) {
+		if l.keys.Used(i) {
+			list = append(list, i)
+		}
+	}
+	return list
 }
 
 // pointed is where an alias points, and since when.
@@ -161,11 +166,16 @@ type pointed struct {
 	of   uint32
 }
 
-// moved returns the newest target of each alias that more than one key has had.
-func (l *Ledger) moved(slots []uint32) map[uint64]pointed {
+// moved returns the newest target of each alias that more than one key has had, and these
+// keys. It calls each, which may be nil, with every key.
+func (l *Ledger) moved(slots []uint32, each func(*Key)) (newest map[uint64]pointed, shared []uint32) {
 	var all []pointed
 	for _, i := range slots {
-		for _, a := range l.get(i).Aliases {
+		k := l.get(i)
+		if each != nil {
+			each(k)
+		}
+		for _, a := range k.Aliases {
 			if !a.Removed {
 				all = append(all, pointed{wire.EntityHash(a.Name), a.At, i})
 			}
@@ -175,13 +185,15 @@ func (l *Ledger) moved(slots []uint32) map[uint64]pointed {
 		return cmp.Or(cmp.Compare(a.hash, b.hash), cmp.Compare(a.at, b.at),
 			strings.Compare(l.keys.Name(a.of).Key, l.keys.Name(b.of).Key))
 	})
-	newest := map[uint64]pointed{}
+	newest = map[uint64]pointed{}
 	for i := 1; i < len(all); i++ {
 		if all[i].hash == all[i-1].hash {
 			newest[all[i].hash] = all[i]
+			shared = append(shared, all[i-1].of, all[i].of)
 		}
 	}
-	return newest
+	slices.Sort(shared)
+	return newest, slices.Compact(shared)
 }
 
 // StoreOf reports whether the custom key store of a key is connected, as far as the trail
@@ -195,4 +207,19 @@ func (l *Ledger) StoreOf(k *Key) bool {
 	return true
 }
 
-func own(s string) string { return strings.Clone(s) }
+func (l *Ledger) keep(text string) string { return l.words.keep(text) }
+
+// state joins what an event states of a custom key store.
+func (l *Ledger) state(store string, o *Fact) {
+	f, ok := l.stores[store]
+	if !ok && len(l.stores) >= MaxStores {
+		l.Unkept++
+		return
+	}
+	if f.join(storeState, o) {
+		l.stores[store] = f
+		if l.dirty != nil {
+			l.dirtyStores[store], l.moving = true, true
+		}
+	}
+}

@@ -66,13 +66,19 @@ func (c call) json() string {
 // apply applies records of JSON to a ledger.
 func apply(t testing.TB, l *keyledger.Ledger, records []string) {
 	t.Helper()
+	events(t, records, l.Apply)
+}
+
+// events calls f with the event of each record.
+func events(t testing.TB, records []string, f func(*keyledger.Event)) {
+	t.Helper()
 	var c count.Call
 	var e keyledger.Event
 	var counts read.Counts
 	in := read.NewRecords(read.Config{Counts: &counts, Record: func(_ context.Context, _ *decoding.Origin, rec *otellog.Record) error {
 		count.FromRecord(rec, &c)
 		keyledger.FromRecord(rec, &c, &e)
-		l.Apply(&e)
+		f(&e)
 		return nil
 	}, Dead: func(_ context.Context, bad *decoding.BadRecord) error {
 		return fmt.Errorf("%s: %s", bad.Reason, bad.Detail)
@@ -91,7 +97,7 @@ func dump(t testing.TB, l *keyledger.Ledger) string {
 		if err != nil {
 			t.Fatal(err)
 		}
-		more := fmt.Sprint(k.MoreAliases, k.MoreGrants, k.MoreHistory)
+		more := fmt.Sprint(k.MoreAliases, k.MoreReplicas, k.MoreGrants, k.MoreHistory)
 		fmt.Fprintln(&b, string(text), more, k.State(1<<40, l.StoreOf(k)))
 		return true
 	})
@@ -120,7 +126,67 @@ func scrambled(t *testing.T, records []string) *keyledger.Ledger {
 			t.Fatalf("another order gives\n%s\nwant\n%s\nafter\n%s", g, w, strings.Join(some, "\n"))
 		}
 	}
+	streamed(t, records, dump(t, want))
 	return want
+}
+
+// streamed checks that stage detect's ledger, from deltas that batches split and repeat in any
+// order and with restores between, is the same.
+func streamed(t *testing.T, records []string, want string) {
+	t.Helper()
+	r := rand.New(rand.NewPCG(8, uint64(len(records))))
+	for range 12 {
+		var deltas []string
+		for _, i := range append(r.Perm(len(records)), r.Perm(len(records))[:len(records)/3]...) {
+			deltas = append(deltas, deltasOf(t, records[i:min(i+1+r.IntN(4), len(records))])...)
+		}
+		r.Shuffle(len(deltas), func(i, j int) { deltas[i], deltas[j] = deltas[j], deltas[i] })
+		log, d, now := map[string][]byte{}, keyledger.DefaultDeadlines(), int64(1<<31)
+		l := keyledger.New()
+		l.Watch()
+		for _, delta := range deltas {
+			if err := l.Merge(delta); err != nil {
+				t.Fatal(err)
+			}
+			if r.IntN(3) == 0 {
+				most := 1 + r.IntN(5)
+				now += r.Int64N(9000)
+				l.Advance(now, &d, true, &most, func(*keyledger.News) {})
+				l.Changes(func(key string, value []byte) { log[key] = value })
+			}
+			if r.IntN(len(deltas)) < 3 {
+				l.Changes(func(key string, value []byte) { log[key] = value })
+				l = restored(t, log)
+			}
+		}
+		if got := dump(t, l); got != want {
+			t.Fatalf("the stream's ledger is\n%s\nwant\n%s", got, want)
+		}
+	}
+}
+
+// restored returns the ledger of a changelog.
+func restored(t *testing.T, log map[string][]byte) *keyledger.Ledger {
+	t.Helper()
+	l := keyledger.New()
+	l.Watch()
+	for key, value := range log {
+		if err := l.Restore(key, value); err != nil || !keyledger.IsStateKey(key) {
+			t.Fatalf("%q: %v", key, err)
+		}
+	}
+	return l
+}
+
+// deltasOf returns what one commit of stage count says of records.
+func deltasOf(t *testing.T, records []string) (deltas []string) {
+	t.Helper()
+	var b keyledger.Batch
+	events(t, records, b.Apply)
+	b.All(func(_ string, delta []byte) { deltas = append(deltas, string(delta)) })
+	b.Reset()
+	b.All(func(string, []byte) { t.Error("a batch is not empty after Reset") })
+	return deltas
 }
 
 // TestRowC7LifeCycles: life cycles of keys, scrambled and repeated, end in the same state.
@@ -247,6 +313,19 @@ func TestBounds(t *testing.T) {
 	old, exact := k.MoreHistory.Count()
 	if len(k.Aliases) != keyledger.MaxAliases || more != 5 || len(k.History) != keyledger.MaxHistory || old != 40-16 || !exact || len(k.Open()) != 400 {
 		t.Errorf("%d aliases and %d more, %d changes and %d more, %d open grants", len(k.Aliases), more, len(k.History), old, len(k.Open()))
+	}
+}
+
+// TestManyReplicas: replicas beyond the bound are counted.
+func TestManyReplicas(t *testing.T) {
+	first := inRegion("eu-central-1", mrk)
+	var records []string
+	for i := range keyledger.MaxReplicas + 3 {
+		records = append(records, call{at: i, name: "ReplicateKey", request: fmt.Sprintf(`{"keyId":"%s","replicaRegion":"xx-test-%d"}`, mrk, 100+i), key: first}.json())
+	}
+	k := scrambled(t, records).Find(first)
+	if more, exact := k.MoreReplicas.Count(); len(k.Replicas) != keyledger.MaxReplicas || more != 3 || !exact {
+		t.Errorf("%d replicas and %d more", len(k.Replicas), more)
 	}
 }
 

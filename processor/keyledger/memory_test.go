@@ -23,6 +23,10 @@ func BenchmarkMemory(b *testing.B) {
 		e := keyledger.Event{At: 1780000000, Key: keyOf(i), Operation: "Encrypt", Principal: "arn:aws:iam::111122223333:role/x"}
 		l.Apply(&e)
 	}
+	l.Watch()
+	deadlines, most := keyledger.DefaultDeadlines(), b.N
+	l.Advance(1780000000, &deadlines, true, &most, func(*keyledger.News) {})
+	l.Advance(1780000000+90*86400, &deadlines, true, &most, func(*keyledger.News) {})
 	l.Pack()
 	runtime.GC()
 	runtime.ReadMemStats(&after)

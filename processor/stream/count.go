@@ -12,6 +12,7 @@ import (
 	"keytrail/processor/eventtime"
 	"keytrail/processor/intake"
 	"keytrail/processor/kafka"
+	"keytrail/processor/keyledger"
 	"keytrail/processor/state"
 	"keytrail/schemas/cloud"
 	"keytrail/schemas/otellog"
@@ -28,6 +29,8 @@ type counter struct {
 	tasks   map[int32]*countTask
 	rec     otellog.Record
 	call    count.Call
+	event   keyledger.Event
+	change  otellog.Record // all attributes of a change
 	taker   intake.Taker
 	judging *Judging           // the rules of taker
 	headers []kgo.RecordHeader // of its frames
@@ -50,7 +53,8 @@ type counter struct {
 type countTask struct {
 	partition int32
 	intake.Source
-	observed  *observer // nil without correlations
+	ledger    keyledger.Batch // since the last commit
+	observed  *observer       // nil without correlations
 	progress  eventtime.Progress
 	log       countLog
 	at        kafka.Position // position in the source
@@ -195,6 +199,9 @@ func (c *counter) take(t *countTask, r *kgo.Record, known int64) {
 		_, account, region := cloud.Place(c.call.Key)
 		c.p.coverage.Saw(account, region, c.call.Time)
 	}
+	if !c.entry(t, r) {
+		return
+	}
 	verdict := c.taker.Take(&t.Source, &c.rec, &c.call, late)
 	c.stats.unexplained += c.taker.Unexplained
 	c.taker.Unexplained = 0
@@ -259,6 +266,7 @@ func (c *counter) output(t *countTask, now time.Time) {
 	c.tell(t.observed)
 	t.sent = wire.Frame{Watermark: mark, Late: late, Quiet: quiet, Idle: idle}
 	t.from, t.lost, t.hits = t.to, 0, nil
+	t.ledger.Reset()
 	t.Committed()
 	t.forget(&c.p.Window)
 	c.logHead(t)
@@ -285,6 +293,9 @@ func (c *counter) frames(t *countTask, mark, late int64, idle bool) {
 	for _, h := range t.hits {
 		c.batches[wire.Owner(h.id, n)].AddHit(string(h.record), c.p.mostBytes)
 	}
+	t.ledger.All(func(account string, delta []byte) {
+		c.batches[wire.Owner(account, n)].AddDelta(delta, c.p.mostBytes)
+	})
 	most := 1
 	for q := range c.batches {
 		most = max(most, c.batches[q].Frames())

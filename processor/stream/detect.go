@@ -14,6 +14,7 @@ import (
 	"keytrail/processor/correlate"
 	"keytrail/processor/eventtime"
 	"keytrail/processor/kafka"
+	"keytrail/processor/keyledger"
 	"keytrail/processor/state"
 	"keytrail/processor/window"
 	"keytrail/schemas/otellog"
@@ -24,7 +25,8 @@ import (
 // detector is stage detect: kms.partials to kms.windows and kms.anomalies. Each partition
 // that it owns has a share of the entities. It checks that the frames of every source
 // continue without gaps, merges their partials, and closes windows at the combined
-// watermark. Its state goes to kms.state in the same transaction.
+// watermark. It also keeps the ledgers of the KMS keys of its accounts. Its state goes to
+// kms.state in the same transaction.
 type detector struct {
 	p       *Pipeline
 	tasks   map[int32]*detectTask
@@ -48,6 +50,8 @@ type detectTask struct {
 	// panes of this commit that they could not count.
 	correlations *correlate.Engine
 	open         *anomaly.OpenSet
+	keys         *keyledger.Ledger // of the accounts that the partition owns
+	looked       time.Time         // when keys last looked for moved aliases
 	refused      []refused
 	sources      eventtime.Sources
 	meta         state.Meta
@@ -77,6 +81,8 @@ func (d *detector) newTask(partition int32) *detectTask {
 	cfg.Partition, cfg.Allow = partition, d.judging.Allow
 	t.engine = window.NewEngine(cfg, func(p wire.Partial) { t.notices = append(t.notices, p) })
 	t.correlations, t.open = d.p.correlations(d.judging), anomaly.NewOpenSet()
+	t.keys = keyledger.New()
+	t.keys.Watch()
 	return t
 }
 
@@ -106,6 +112,9 @@ func (d *detector) Assign(ctx context.Context, partitions []int32) error {
 		}
 		if anomaly.IsOpenKey(string(r.Key)) {
 			return t.open.Restore(string(r.Key), r.Value)
+		}
+		if keyledger.IsStateKey(string(r.Key)) {
+			return t.keys.Restore(string(r.Key), r.Value)
 		}
 		return t.engine.Restore(string(r.Key), r.Value)
 	})
@@ -237,6 +246,9 @@ func (d *detector) Process(r *kgo.Record) error {
 	if err == nil {
 		err = d.hits(t, &frame)
 	}
+	if err == nil {
+		err = t.learn(&frame)
+	}
 	if err != nil {
 		return fmt.Errorf("topic %s partition %d offset %d: %w", r.Topic, r.Partition, r.Offset, err)
 	}
@@ -277,7 +289,7 @@ func (d *detector) Output(now time.Time, emit func(*kgo.Record)) (more bool, err
 func (d *detector) packed(coming map[int32]*detectTask) (n int) {
 	for _, tasks := range []map[int32]*detectTask{d.tasks, coming} {
 		for _, t := range tasks {
-			n += t.engine.Packed() + t.open.Packed()
+			n += t.engine.Packed() + t.open.Packed() + t.keys.Packed()
 		}
 	}
 	return n
@@ -309,6 +321,7 @@ func (d *detector) output(t *detectTask, now int64, left *int) (more bool) {
 	}
 	d.notify(t, more)
 	more = d.correlated(t, mark, now, left) || more
+	more = d.ledger(t, now, left) || more
 	more = d.end(t, more, now, left) || more
 	d.changelog(t)
 	for i := range t.late {
@@ -342,6 +355,7 @@ func (d *detector) changelog(t *detectTask) {
 	t.engine.Changes(put, func(key string) { put(key, nil) })
 	t.correlations.Changes(&d.enc, put)
 	t.open.Changes(&d.enc, put)
+	t.keys.Changes(put)
 	mark := t.engine.Mark()
 	t.meta.Watermark, t.meta.Late, t.meta.Ended, t.meta.Traffic = mark.Watermark, mark.Late,
 		t.correlations.Ended(), t.engine.Traffic()

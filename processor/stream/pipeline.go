@@ -22,6 +22,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"keytrail/processor/kafka"
+	"keytrail/processor/keyledger"
 	"keytrail/processor/lograte"
 	"keytrail/processor/setting"
 	"keytrail/processor/sigma"
@@ -86,6 +87,7 @@ type Pipeline struct {
 	Interval      time.Duration
 	Records       int
 	Window        Window
+	Ledger        keyledger.Deadlines
 	Read          cloud.Options // how stage normalize reads events
 	// MessageRecords and MessageBytes bound the output of one message of the raw topic:
 	// log records and dead letters, and their bytes. 0 means wire.DefaultMessageRecords

@@ -10,6 +10,7 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kgo"
 
+	"keytrail/processor/keyledger"
 	"keytrail/processor/telemetry"
 	"keytrail/processor/window"
 	"keytrail/schemas/wire"
@@ -80,6 +81,7 @@ func newSim(seed uint64, wrong sabotage, tools *simTools) *sim {
 	p := &Pipeline{Topics: wire.DefaultTopics(), Window: windowsOf(rng, s.live), Telemetry: tools.telemetry, Log: slog.New(slog.DiscardHandler),
 		flows: tools.flows, watermarks: map[string]*telemetry.Watermark{"detect": {}}}
 	p.mostWindows = 1 + rng.IntN(s.most(40, [...]int{5, 40}[rng.IntN(2)]))
+	p.Ledger = keyledger.DefaultDeadlines()
 	p.mostBehind, p.mostHeld = 1<<20, 1<<20 // no backlog is too long
 	if rng.IntN(4) == 0 {
 		p.mostBehind = p.Window.Detect.Lateness/p.Window.Detect.Size + rng.Int64N(12)
@@ -90,7 +92,7 @@ func newSim(seed uint64, wrong sabotage, tools *simTools) *sim {
 		events, partials = int32(1+rng.IntN(2)), int32(1+rng.IntN(2))
 	}
 	p.Partitions = map[string]int32{p.Topics.Events: events, p.Topics.Dedup: events, p.Topics.Partials: partials, p.Topics.State: partials,
-		p.Topics.Windows: 2, p.Topics.Anomalies: 2, p.Topics.DeadLetter: 1}
+		p.Topics.Windows: 2, p.Topics.Anomalies: 2, p.Topics.Keys: 2, p.Topics.DeadLetter: 1}
 	if w := &p.Window; s.orderly { // enough lateness that the clock cannot make ordered events late
 		w.Detect.Lateness = max(w.Detect.Lateness, w.OutOfOrderness+w.Detect.Size)
 	}
@@ -130,7 +132,7 @@ func (s *sim) settings() *Pipeline {
 	w := p.Window
 	w.Detect.Size, w.Detect.Rollups = 5*w.Detect.Size, nil
 	return &Pipeline{Topics: p.Topics, Window: w, Telemetry: p.Telemetry, Log: p.Log, flows: p.flows, watermarks: p.watermarks,
-		mostWindows: p.mostWindows, mostHeld: p.mostHeld, mostBytes: p.mostBytes, mostNotices: p.mostNotices,
+		Ledger: p.Ledger, mostWindows: p.mostWindows, mostHeld: p.mostHeld, mostBytes: p.mostBytes, mostNotices: p.mostNotices,
 		Partitions: p.Partitions, now: p.now, readLog: p.readLog}
 }
 

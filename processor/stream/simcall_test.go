@@ -18,6 +18,7 @@ type simCall struct {
 	key, second string // ARNs; "" for a key that is not shown
 	alias       string // by which the caller names the key
 	role        int
+	more        string // further members of the record
 }
 
 // copyKind is the kind of a copy: whose account recorded it.
@@ -60,7 +61,11 @@ func (l *simLoad) call(at int64) []simItem {
 		p := l.item(l.json(c, plainCopy)).partition
 		c.at = max(c.at, l.floor(p))
 	}
-	c.op = [...]string{"Decrypt", "Decrypt", "Encrypt", "GenerateDataKey", "DescribeKey", "DisableKey"}[rng.IntN(6)]
+	c.op = [...]string{"Decrypt", "Decrypt", "Encrypt", "GenerateDataKey", "DescribeKey", "DisableKey", "", ""}[rng.IntN(8)]
+	if c.op == "" {
+		c.op = lifeChanges[rng.IntN(len(lifeChanges))]
+		c.more = lifeOf(c.op, rng.IntN(few))
+	}
 	c.code = [...]string{"", "", "", "", "AccessDenied", "ThrottlingException"}[rng.IntN(6)]
 	kinds := []copyKind{plainCopy}
 	switch l.kinds[rng.IntN(len(l.kinds))] {
@@ -148,7 +153,7 @@ func (l *simLoad) json(c simCall, kind copyKind) []byte {
 	if c.code != "" {
 		put(`,"errorCode":"`, c.code, `"`)
 	}
-	if c.alias != "" {
+	if c.alias != "" && c.more == "" {
 		put(`,"requestParameters":{"keyId":"`, c.alias, `"}`)
 	}
 	var listed []string
@@ -161,7 +166,7 @@ func (l *simLoad) json(c simCall, kind copyKind) []byte {
 	for i, one := range listed {
 		put([...]string{"", ","}[min(i, 1)], one)
 	}
-	put(`]`, ids(c, kind), `}`)
+	put(`]`, c.more, ids(c, kind), `}`)
 	return b
 }
 

@@ -86,6 +86,7 @@ func (s *sim) judged() {
 	s.stats["windows"], s.stats["calls"] = len(got), s.load.made
 	s.letters(letters)
 	s.anomalies(got)
+	s.ledger()
 	s.lives()
 	s.read(s.p.Topics.Partials, func(r *kgo.Record) {
 		if f, err := wire.NewDecoder(r.Value).Frame(); err == nil && f.Idle {

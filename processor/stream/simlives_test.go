@@ -22,7 +22,7 @@ type simLife struct {
 // highest revision, and that no revision of a detector's or a correlation's is lower than
 // the one before.
 func (s *sim) lives() {
-	for range 3 { // silences end with the retention
+	for range 4 { // silences end with the retention, and a restart needs two to notice silent sources
 		s.now += int64(s.p.Window.Detect.Retention) + int64(48*time.Hour)
 		s.drain()
 	}

@@ -32,12 +32,15 @@ type Frame struct {
 	// Hits are the anomalies of rules that stage count has published with the frame, as OTLP
 	// log records: stage detect ends them.
 	Hits []string
+	// Ledger are deltas of the ledgers of KMS keys, as keyledger.Batch makes them, of all
+	// records of the source: also of copies of known calls, and of late ones.
+	Ledger []string
 }
 
 // ErrFrame says that bytes are not a frame, or not one of FormatVersion.
 var ErrFrame = errors.New("not a frame of a known version")
 
-// maxFramePartials bounds the partials of one frame, its panes and its hits. A commit of 20,000 calls
+// maxFramePartials bounds the partials of one frame, its panes, its hits and its deltas. A commit of 20,000 calls
 // has three to five partials per call; a number above 2^20 is a damaged frame.
 const maxFramePartials = 1 << 20
 
@@ -110,7 +113,7 @@ func (e *Encoder) Partial(p *Partial) {
 // used and emptied).
 func AppendFrame(dst []byte, e *Encoder, f *Frame) []byte {
 	e.Reset()
-	p := part{n: len(f.Partials), panes: len(f.Panes), hits: len(f.Hits)}
+	p := part{n: len(f.Partials), panes: len(f.Panes), hits: len(f.Hits), deltas: len(f.Ledger)}
 	for i := range f.Partials {
 		e.Partial(&f.Partials[i])
 	}
@@ -121,6 +124,10 @@ func AppendFrame(dst []byte, e *Encoder, f *Frame) []byte {
 	p.to = len(e.B)
 	for _, hit := range f.Hits {
 		e.Raw(hit)
+	}
+	p.end = len(e.B)
+	for _, delta := range f.Ledger {
+		e.Raw(delta)
 	}
 	p.data = e.B
 	return f.append(dst, &p)
@@ -145,10 +152,12 @@ func (f *Frame) append(dst []byte, p *part) []byte {
 	head.Uint(uint64(p.panes))
 	head.B = append(head.B, p.data[p.at:p.to]...)
 	head.Uint(uint64(p.hits))
-	return append(head.B, p.data[p.to:]...)
+	head.B = append(head.B, p.data[p.to:p.end]...)
+	head.Uint(uint64(p.deltas))
+	return append(head.B, p.data[p.end:]...)
 }
 
-// Batch collects partials, panes and hits for one partition in the form of frames, so that
+// Batch collects partials, panes, hits and deltas for one partition in the form of frames, so that
 // they are not copied before they are written. The zero value is ready. It is not safe for
 // concurrent use.
 type Batch struct {
@@ -157,43 +166,53 @@ type Batch struct {
 	now   part // without its data, which the encoder has
 }
 
-// part is the encoded content of one frame: partials, then panes, then hits.
+// part is the encoded content of one frame: partials, then panes, then hits, then deltas.
 type part struct {
-	n, panes, hits int
-	at, to         int // where the panes begin and end
-	data           []byte
+	n, panes, hits, deltas int
+	at, to, end            int // where the panes begin and end, and the hits end
+	data                   []byte
 }
 
-// Add appends a partial to the current frame. If that has most bytes or more, or panes or
-// hits, Add begins another one.
+// Add appends a partial to the current frame. If that has most bytes or more, or something
+// that comes behind partials, Add begins another one.
 func (b *Batch) Add(p *Partial, most int) {
-	if len(b.enc.B) >= most || b.now.panes+b.now.hits > 0 {
+	if len(b.enc.B) >= most || b.now.panes+b.now.hits+b.now.deltas > 0 {
 		b.cut()
 	}
 	b.enc.Partial(p)
-	b.now.n, b.now.at, b.now.to = b.now.n+1, len(b.enc.B), len(b.enc.B)
+	b.now.n, b.now.at, b.now.to, b.now.end = b.now.n+1, len(b.enc.B), len(b.enc.B), len(b.enc.B)
 }
 
 // AddPane appends a pane, as Add does a partial.
 func (b *Batch) AddPane(p *Pane, most int) {
-	if len(b.enc.B) >= most || b.now.hits > 0 {
+	if len(b.enc.B) >= most || b.now.hits+b.now.deltas > 0 {
 		b.cut()
 	}
 	b.enc.Pane(p)
-	b.now.panes, b.now.to = b.now.panes+1, len(b.enc.B)
+	b.now.panes, b.now.to, b.now.end = b.now.panes+1, len(b.enc.B), len(b.enc.B)
 }
 
 // AddHit appends the log record of an anomaly of a rule, as Add does a partial.
 func (b *Batch) AddHit(record string, most int) {
-	if len(b.enc.B) >= most {
+	if len(b.enc.B) >= most || b.now.deltas > 0 {
 		b.cut()
 	}
 	b.enc.Raw(record)
-	b.now.hits++
+	b.now.hits, b.now.end = b.now.hits+1, len(b.enc.B)
+}
+
+// AddDelta appends a delta of a key's ledger, as Add does a partial.
+func (b *Batch) AddDelta(delta []byte, most int) {
+	if len(b.enc.B) >= most {
+		b.cut()
+	}
+	b.enc.Uint(uint64(len(delta)))
+	b.enc.B = append(b.enc.B, delta...)
+	b.now.deltas++
 }
 
 func (b *Batch) cut() {
-	if b.now.n+b.now.panes+b.now.hits > 0 {
+	if b.now.n+b.now.panes+b.now.hits+b.now.deltas > 0 {
 		b.now.data = slices.Clone(b.enc.B)
 		b.parts = append(b.parts, b.now)
 		b.enc.Reset()

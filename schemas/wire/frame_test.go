@@ -51,6 +51,9 @@ func sample(seed uint64, n int) wire.Frame {
 		for range rng.IntN(4) {
 			f.Hits = append(f.Hits, strings.Repeat("hit\x00", rng.IntN(300)))
 		}
+		for range rng.IntN(4) {
+			f.Ledger = append(f.Ledger, strings.Repeat("delta\x00", rng.IntN(300)))
+		}
 	}
 	return f
 }
@@ -192,8 +195,8 @@ func TestFrameRefuses(t *testing.T) {
 		return e.B
 	}
 	// Scope, key "", principal "", start; one counter, its number and how often; no sets,
-	// no samples, no panes, no hits.
-	one := func(scope, id uint64) []byte { return frame(scope, 0, 0, 1, 0, 1<<1, id, 2, 0, 0, 0, 0) }
+	// no samples, no panes, no hits, no deltas.
+	one := func(scope, id uint64) []byte { return frame(scope, 0, 0, 1, 0, 1<<1, id, 2, 0, 0, 0, 0, 0) }
 	if _, err := wire.NewDecoder(one(1, 0)).Frame(); err != nil {
 		t.Fatalf("the test's own frame: %v", err)
 	}
@@ -254,7 +257,7 @@ func size(f *wire.Frame) int {
 	for i := range f.Panes {
 		n += cap(f.Panes[i].Tally) + cap(f.Panes[i].Calls)*int(unsafe.Sizeof(wire.CallAt{}))
 	}
-	return n + cap(f.Panes)*int(unsafe.Sizeof(wire.Pane{})) + cap(f.Hits)*int(unsafe.Sizeof(""))
+	return n + cap(f.Panes)*int(unsafe.Sizeof(wire.Pane{})) + (cap(f.Hits)+cap(f.Ledger))*int(unsafe.Sizeof(""))
 }
 
 // FuzzFrame: no bytes make the decoder panic or take memory out of proportion,
@@ -266,7 +269,7 @@ func FuzzFrame(f *testing.F) {
 	}
 	f.Add([]byte{wire.FormatVersion, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff, 0x3f})
 	f.Add([]byte{wire.FormatVersion, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 1, 0, 0, 1, 0, 40, 0, 0})
-	f.Add([]byte{wire.FormatVersion, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 1, 0, 0, 0, 1, 2, 0, 0, 14, 1, 'k', 0})
+	f.Add([]byte{wire.FormatVersion, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 1, 0, 0, 0, 1, 2, 0, 0, 14, 1, 'k', 0, 0})
 	f.Fuzz(func(t *testing.T, data []byte) {
 		frame, err := wire.NewDecoder(data).Frame()
 		// A partial takes 14 bytes at least and 240 in memory, two more and 24 more

@@ -180,6 +180,12 @@ func (d *Decoder) Frame() (Frame, error) {
 	for ; n > 0 && d.err == nil; n-- {
 		f.Hits = append(f.Hits, d.Raw())
 	}
+	if n = d.Count(); n > maxFramePartials {
+		d.fail()
+	}
+	for ; n > 0 && d.err == nil; n-- {
+		f.Ledger = append(f.Ledger, d.Raw())
+	}
 	if d.err == nil && len(d.b) > 0 {
 		d.fail()
 	}

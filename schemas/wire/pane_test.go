@@ -56,17 +56,20 @@ func TestBatch(t *testing.T) {
 			for _, hit := range f.Hits {
 				b.AddHit(hit, most)
 			}
+			for _, delta := range f.Ledger {
+				b.AddDelta([]byte(delta), most)
+			}
 			b.Add(&f.Partials[0], most)
 			got := wire.Frame{Source: f.Source, Sequence: f.Sequence, From: f.From, To: f.To, Watermark: f.Watermark, Late: f.Late, Quiet: f.Quiet, Idle: f.Idle, Lost: f.Lost, Settings: f.Settings}
 			head := got
 			for k := range b.Frames() {
 				data := b.AppendFrame([]byte("x"), &head, k)[1:]
 				one, err := wire.NewDecoder(data).Frame()
-				if err != nil || most == 1 && len(one.Partials)+len(one.Panes)+len(one.Hits) != 1 || len(data) > most+2000 {
+				if err != nil || most == 1 && len(one.Partials)+len(one.Panes)+len(one.Hits)+len(one.Ledger) != 1 || len(data) > most+2000 {
 					t.Errorf("frame %d of at most %d bytes has %d, %d partials and %d panes: %v", k, most, len(data), len(one.Partials), len(one.Panes), err)
 				}
 				got.Partials, got.Panes = append(got.Partials, one.Partials...), append(got.Panes, one.Panes...)
-				got.Hits = append(got.Hits, one.Hits...)
+				got.Hits, got.Ledger = append(got.Hits, one.Hits...), append(got.Ledger, one.Ledger...)
 			}
 			want := f
 			want.Partials = append(f.Partials[:len(f.Partials):len(f.Partials)], f.Partials[0])

@@ -20,6 +20,7 @@ type Topics struct {
 	Partials   string // frames of partial counts, one per commit and target partition
 	Windows    string // window records, keyed by window id
 	Anomalies  string // anomaly records, keyed by anomaly id
+	Keys       string // ledgers of KMS keys, by their ARNs, compacted
 	State      string // changelog of stage detect, compacted
 	Dedup      string // ids that stage count has seen, by source partition
 	DeadLetter string // input that could not be processed, with the reason
@@ -33,7 +34,7 @@ const DefaultPrefix = "kms."
 func NewTopics(prefix string) Topics {
 	return Topics{
 		Raw: prefix + "raw", Events: prefix + "events", Partials: prefix + "partials",
-		Windows: prefix + "windows", Anomalies: prefix + "anomalies", State: prefix + "state",
+		Windows: prefix + "windows", Anomalies: prefix + "anomalies", Keys: prefix + "keys", State: prefix + "state",
 		Dedup: prefix + "dedup", DeadLetter: prefix + "deadletter", Status: prefix + "status",
 	}
 }

@@ -6,10 +6,10 @@ import (
 )
 
 // FormatVersion is the version of Keytrail's own formats: frames, entities, panes, open
-// anomalies, the progress of detect, and counted calls. Each of these values begins with it. They share one
+// anomalies, ledgers, the progress of detect, and counted calls. Each of these values begins with it. They share one
 // number because they are written in the same transactions: a program that reads one of them
 // has to read them all. Raise it with any change of any of these formats.
-const FormatVersion = 10
+const FormatVersion = 11
 
 // maxVersion is the highest version that a later program may have. A higher first byte
 // begins a text, which is damage, not a version.

@@ -55,9 +55,11 @@ integration:
 	KEYTRAIL_RECEIVERS=real $(GO) test -count=1 -timeout 20m -run Real ./processor/sink/otlphttp ./processor/sink/splunkhec ./processor/sink/syslog
 	KEYTRAIL_KAFKA=real $(GO) test -count=1 -timeout 20m -run TestSecurity ./plugins/internal/output
 
-# Run integration, and the tests against receivers that take long to build: Alertmanager, Loki
-# and VictoriaLogs (scripts/receiver). CI runs integration alone.
+# Run integration, the commands with one of three brokers down, and the tests against receivers
+# that take long to build: Alertmanager, Loki and VictoriaLogs (scripts/receiver). CI runs
+# integration alone.
 integration-all: integration
+	KEYTRAIL_KAFKA=real $(GO) test -count=1 -timeout 20m -run TestBrokerDown ./processor/cli
 	KEYTRAIL_RECEIVERS=real $(GO) test -count=1 -timeout 60m -v -run '^TestAll[A-Z]' ./processor/sink/webhook ./processor/sink/all
 
 # Run docker-compose.yml in a new container engine and check docs/compose.md: attacks

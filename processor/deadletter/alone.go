@@ -9,6 +9,8 @@ import (
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
+
+	"keytrail/processor/kafka"
 )
 
 // seat is how long Kafka keeps a replay that was killed as a member of the group of all
@@ -53,7 +55,8 @@ func members(ctx context.Context, client *kgo.Client, group string) (others stri
 	if err == nil {
 		err = found.Error()
 	}
-	if kerr.IsRetriable(err) || errors.Is(err, kerr.GroupIDNotFound) { // the group is just being made
+	// The group is just being made, or its coordinator moves to another broker.
+	if kafka.Outage(err) || errors.Is(err, kerr.GroupIDNotFound) {
 		return "", false, nil
 	}
 	if err != nil || own == "" || found[group].State != "Stable" {

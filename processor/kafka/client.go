@@ -27,6 +27,9 @@ type Config struct {
 	// Stall is how long ReadLog waits for the next record or for open transactions to
 	// end; 0 means DefaultStall.
 	Stall time.Duration
+	// Patience is how long Look, One and ReadLog repeat a question while brokers do not
+	// answer, and how long Look and One wait for the next record; 0 means DefaultPatience.
+	Patience time.Duration
 	// Security sets encryption and authentication.
 	Security Security
 	Log      *slog.Logger

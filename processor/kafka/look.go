@@ -4,7 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"math"
+	"slices"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kadm"
@@ -38,7 +40,8 @@ type Look struct {
 // deleted and created again.
 var ErrBeyond = errors.New("it is beyond the end of the topic")
 
-// One reads one record. It fails if the record is not there, such as after its retention.
+// One reads one record. It fails if the record is not there, such as after its retention, and
+// if no broker delivers it within Config.Patience.
 func One(ctx context.Context, c Config, topic string, partition int32, offset int64) (found *kgo.Record, err error) {
 	cl, err := kgo.NewClient(append(c.Options(), kgo.ConsumePartitions(map[string]map[int32]kgo.Offset{
 		topic: {partition: kgo.NewOffset().At(offset)}}), kgo.ConsumeResetOffset(kgo.NoResetOffset()))...)
@@ -46,9 +49,15 @@ func One(ctx context.Context, c Config, topic string, partition int32, offset in
 		return nil, fmt.Errorf("cannot make a Kafka client: %w", err)
 	}
 	defer cl.Close()
+	within, cancel := context.WithTimeout(ctx, c.patience())
+	defer cancel()
 	for {
-		fetches := cl.PollFetches(ctx)
-		if err := fetches.Err(); err != nil {
+		fetches := cl.PollFetches(within)
+		err := fetches.Err()
+		if err != nil && within.Err() != nil && ctx.Err() == nil {
+			err = c.gaveUp(ctx, c.patience(), err)
+		}
+		if err != nil {
 			return nil, fmt.Errorf("cannot read topic %q partition %d offset %d: %w", topic, partition, offset, err)
 		}
 		for _, r := range fetches.Records() {
@@ -71,12 +80,18 @@ func (l Look) Read(ctx context.Context, c Config, f func(key, value []byte)) (un
 // Each calls f for each record, in order of offset within its partition; f may keep the
 // record. An error of f ends the look and is returned. Unread is the number of offsets
 // skipped because of Most, or because ctx reached its deadline, which is not an error.
+// A look waits while another broker takes over from one that fails: up to
+// Config.Patience for the bounds, and for each next record unless it follows.
 func (l Look) Each(ctx context.Context, c Config, f func(*kgo.Record) error) (unread int64, err error) {
 	cl, err := kgo.NewClient(c.Options()...)
 	if err != nil {
 		return 0, fmt.Errorf("cannot make a Kafka client: %w", err)
 	}
-	left, err := l.bounds(ctx, kadm.NewClient(cl))
+	var left map[int32]bound
+	err = c.patiently(ctx, func(ctx context.Context) (err error) {
+		left, err = l.bounds(ctx, kadm.NewClient(cl))
+		return err
+	})
 	cl.Close()
 	if err != nil {
 		return 0, fmt.Errorf("cannot read topic %q at %v: %w", l.Topic, c.Brokers, err)
@@ -176,7 +191,7 @@ func (l Look) poll(ctx context.Context, c Config, left map[int32]bound,
 	}
 	defer cl.Close()
 	for len(left) > 0 {
-		fetches := cl.PollFetches(ctx)
+		fetches, stalled := l.next(ctx, c, cl)
 		if err := ctx.Err(); err != nil {
 			for _, b := range left {
 				rest += b.end - b.start
@@ -185,6 +200,10 @@ func (l Look) poll(ctx context.Context, c Config, left map[int32]bound,
 				err = nil
 			}
 			return rest, err
+		}
+		if stalled {
+			return 0, fmt.Errorf("cannot read topic %q to its end: %w", l.Topic, c.gaveUp(ctx, c.patience(),
+				fmt.Errorf("partitions %v give no records", slices.Sorted(maps.Keys(left)))))
 		}
 		var failed error
 		fetches.EachError(func(_ string, p int32, err error) {
@@ -213,4 +232,16 @@ func (l Look) poll(ctx context.Context, c Config, left map[int32]bound,
 		}
 	}
 	return 0, nil
+}
+
+// next waits for records, and reports whether none came within Config.Patience. A look that
+// follows waits as long as ctx lasts.
+func (l Look) next(ctx context.Context, c Config, cl *kgo.Client) (fetches kgo.Fetches, stalled bool) {
+	if l.Follow {
+		return cl.PollFetches(ctx), false
+	}
+	within, cancel := context.WithTimeout(ctx, c.patience())
+	defer cancel()
+	fetches = cl.PollFetches(within)
+	return fetches, within.Err() != nil && fetches.NumRecords() == 0
 }

@@ -10,6 +10,7 @@ import (
 	"net"
 	"slices"
 	"strings"
+	"sync"
 
 	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/kmsg"
@@ -66,32 +67,35 @@ func (s *starter) versions(ctx context.Context, l layout) error {
 	return nil
 }
 
-// unreachable explains why the brokers do not answer after some retries. last is the
-// client's last error.
-func (c *Config) unreachable(ctx context.Context, last error) error {
+// silent returns a line per configured broker that does not answer, with what to do. It
+// takes at most diagnoseWithin.
+func (c *Config) silent(ctx context.Context) (told []string) {
 	ctx, cancel := context.WithTimeout(ctx, diagnoseWithin)
 	defer cancel()
 	answers := make([]string, len(c.Brokers))
-	done := make(chan int)
+	var all sync.WaitGroup
 	for i, b := range c.Brokers {
-		go func() {
-			answers[i] = c.diagnose(ctx, b)
-			done <- i
-		}()
+		all.Go(func() { answers[i] = c.diagnose(ctx, b) })
 	}
-	for range c.Brokers {
-		<-done
-	}
-	var told []string
+	all.Wait()
 	for _, a := range answers {
 		if a != "" && !slices.Contains(told, a) {
 			told = append(told, a)
 		}
 	}
+	return told
+}
+
+// unreachable explains why the brokers do not answer after some retries. last is the
+// client's last error.
+func (c *Config) unreachable(ctx context.Context, last error) error {
+	told := c.silent(ctx)
 	var hungUp *kgo.ErrFirstReadEOF
 	proof := error(nil)
 	if len(told) == 0 {
-		proof = c.Security.SASL.proof(ctx)
+		within, cancel := context.WithTimeout(ctx, diagnoseWithin)
+		proof = c.Security.SASL.proof(within)
+		cancel()
 	}
 	switch {
 	case len(told) > 0:

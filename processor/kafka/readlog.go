@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
 )
 
@@ -31,13 +32,24 @@ func readLog(ctx context.Context, c Config, topic string, list []int32, f func(*
 	}
 	defer adminClient.Close()
 	stall := cmp.Or(c.Stall, DefaultStall)
-	left, err := bounds(ctx, kadm.NewClient(adminClient), topic, list, stall, check)
+	var left map[int32]bound
+	c.Patience = min(c.patience(), stall)
+	err = c.patiently(ctx, func(context.Context) (err error) {
+		left, err = bounds(ctx, kadm.NewClient(adminClient), topic, list, stall, check)
+		return err
+	})
 	if err != nil {
 		return fmt.Errorf("cannot restore from topic %q: %w", topic, err)
 	}
 	if len(left) == 0 {
 		return nil
 	}
+	return readBetween(ctx, c, topic, left, stall, f)
+}
+
+// readBetween reads the offsets in left.
+func readBetween(ctx context.Context, c Config, topic string, left map[int32]bound, stall time.Duration,
+	f func(*kgo.Record) error) error {
 	from := map[int32]kgo.Offset{}
 	for p, b := range left {
 		from[p] = kgo.NewOffset().At(b.start)
@@ -120,7 +132,8 @@ func bounds(ctx context.Context, adm *kadm.Client, topic string, list []int32, s
 		s, ok1 := starts.Lookup(topic, p)
 		e, ok2 := ends.Lookup(topic, p)
 		if !ok1 || !ok2 || s.Err != nil || e.Err != nil {
-			return nil, fmt.Errorf("partition %d has no offsets: %v, %v", p, s.Err, e.Err)
+			return nil, fmt.Errorf("partition %d has no offsets: %w", p,
+				cmp.Or(s.Err, e.Err, error(kerr.UnknownTopicOrPartition)))
 		}
 		if s.Offset < e.Offset {
 			found[p] = bound{s.Offset, e.Offset}
@@ -143,8 +156,8 @@ func bounds(ctx context.Context, adm *kadm.Client, topic string, list []int32, s
 		select {
 		case <-ctx.Done():
 			slices.Sort(open)
-			return nil, fmt.Errorf(
-				"transactions of partitions %v stay open (kafka-transactions.sh find-hanging lists them): %w", open, ctx.Err())
+			return nil, &final{fmt.Errorf(
+				"transactions of partitions %v stay open (kafka-transactions.sh find-hanging lists them): %w", open, ctx.Err())}
 		case <-time.After(wait):
 		}
 	}

@@ -107,6 +107,10 @@ func kindOf(err error) string {
 	return refused.Message
 }
 
+// Outage reports whether err comes from brokers that are unreachable, start, stop or move
+// partitions or groups, so that the same request may succeed later. It is false for nil.
+func Outage(err error) bool { return err != nil && kindOf(err) == outage }
+
 // oneLine returns the text of an error with its line breaks removed.
 func oneLine(err error) string {
 	if err == nil {

@@ -38,7 +38,7 @@ var layers = [][]string{
 	{"processor/entity", "processor/sink/*"},
 	{"processor/anomaly", "processor/keyledger", "processor/sink/all", "processor/store"},
 	{"processor/web", "processor/usage", "processor/reconcile"},
-	{"processor/detector", "processor/correlate", "processor/intake", "processor/report"},
+	{"processor/detector", "processor/correlate", "processor/incident", "processor/intake", "processor/report"},
 	{"processor/window", "processor/cli/*"},
 	{"processor/state", "processor/scan", "processor/config", "processor/internal/*"},
 	{"processor/stream", "processor/deadletter", "processor/tap"},
@@ -107,7 +107,7 @@ var pure = []string{"schemas/semconv", "schemas/kms", "schemas/decoding", "schem
 	"schemas/jsonschema", "schemas/wire", "schemas/body", "schemas/otelmetric", "schemas/registry", "schemas/cloud", "schemas/aws/*",
 	"processor/eventtime", "processor/baseline", "processor/dedup", "processor/rule", "processor/sigma",
 	"processor/count", "processor/entity", "processor/keyledger", "processor/usage", "processor/reconcile", "processor/anomaly", "processor/detector", "processor/window",
-	"processor/correlate", "processor/intake", "processor/state", "processor/plot", "processor/explain"}
+	"processor/correlate", "processor/incident", "processor/intake", "processor/state", "processor/plot", "processor/explain"}
 
 var (
 	impure = []string{"net", "net/http", "os", "os/exec", "os/signal", "syscall", "log", "log/slog",

@@ -104,15 +104,18 @@ func uid(id string, revision, preview int64) string {
 	return s
 }
 
-// Severity returns the score in words: low, medium (from 6), high (from 8) or critical
+// Severity returns the score in words.
+func (a *Anomaly) Severity() string { return SeverityOf(a.Score) }
+
+// SeverityOf returns a score in words: low, medium (from 6), high (from 8) or critical
 // (from 10).
-func (a *Anomaly) Severity() string {
+func SeverityOf(score float64) string {
 	switch {
-	case a.Score >= 10:
+	case score >= 10:
 		return "critical"
-	case a.Score >= 8:
+	case score >= 8:
 		return "high"
-	case a.Score >= 6:
+	case score >= 6:
 		return "medium"
 	}
 	return "low"

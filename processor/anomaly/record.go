@@ -107,6 +107,9 @@ var severities = map[string]otellog.Severity{
 	"low": otellog.SeverityWarn, "medium": otellog.SeverityWarn2, "high": otellog.SeverityError, "critical": otellog.SeverityError2,
 }
 
+// LogSeverity returns the severity of the log record of an anomaly with a severity in words.
+func LogSeverity(severity string) otellog.Severity { return severities[severity] }
+
 // rule writes which rule or detector found the anomaly, as the semantic conventions name
 // rules.
 func (a *Anomaly) rule(rec *otellog.Record) {

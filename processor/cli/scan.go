@@ -33,6 +33,7 @@ type scanning struct {
 	self, rules     []string
 	period          flags.Period
 	web, keys       bool
+	incidents       bool // instead of windows and anomalies
 	page            page
 
 	shownWindows, shownAnomalies int // in the period
@@ -86,6 +87,8 @@ func (a *app) scan() *cobra.Command {
 		"`PATH` of your own rules in Sigma form, a directory or a file; repeatable")
 	cmd.Flags().BoolVar(&s.keys, "keys", false,
 		"print the ledger of each KMS key at the end, as keytrail.key_state; needs JSON")
+	cmd.Flags().BoolVar(&s.incidents, "incidents", false,
+		"print incidents, each the anomalies of one act, instead of windows and anomalies")
 	cmd.Flags().BoolVar(&s.web, "web", false, "serve the page, with which to look at the result, instead of printing it")
 	s.page.flag(cmd)
 	s.in.FileFlags(cmd)
@@ -127,7 +130,10 @@ func (s *scanning) run(paths []string) error {
 		}
 		out := bufio.NewWriterSize(s.stdout, 256<<10)
 		p := report.NewPrinter(s.form(s.output), out)
-		if s.form(s.output) == report.JSON { // a table and CSV have one row per finding
+		if s.incidents {
+			p = newGrouping(s, p)
+		}
+		if s.form(s.output) == report.JSON || s.incidents { // a table and CSV have one row per finding
 			s.cfg.Ended = func(rec *otellog.Record) { s.ended(rec, p) }
 		}
 		if s.keys {
@@ -166,7 +172,10 @@ func (s *scanning) print(sc *scan.Scanner, p report.Printer) (scan.Totals, error
 	var rec otellog.Record
 	now := s.cfg.Now.UnixNano()
 	finding := func(a *anomaly.Anomaly) {
-		if s.period.Has(a.Start) {
+		if g, ok := p.(*grouping); ok {
+			anomaly.AnomalyRecord(&rec, a, now)
+			g.put(&rec, a.Until)
+		} else if s.period.Has(a.Start) {
 			s.shownAnomalies++
 			anomaly.AnomalyRecord(&rec, a, now)
 			p.Anomaly(&rec)
@@ -202,6 +211,9 @@ func (s *scanning) print(sc *scan.Scanner, p report.Printer) (scan.Totals, error
 		finding(c)
 		totals.Anomalies++
 	})
+	if g, ok := p.(*grouping); ok {
+		g.print(sc.Mark())
+	}
 	return totals, nil
 }
 
@@ -222,6 +234,10 @@ func (s *scanning) printKeys(p report.Printer) {
 
 // ended prints the end of an anomaly that is in the period.
 func (s *scanning) ended(rec *otellog.Record, p report.Printer) {
+	if g, ok := p.(*grouping); ok {
+		g.put(rec, rec.Time)
+		return
+	}
 	start, err := time.Parse(time.RFC3339, rec.Str(semconv.KeytrailWindowStart))
 	if err == nil && s.period.Has(start.UnixNano()) {
 		p.Anomaly(rec)

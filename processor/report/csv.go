@@ -108,6 +108,27 @@ func (r *rows) Anomaly(rec *otellog.Record) {
 	r.out.Row(cells...)
 }
 
+// Incident prints an incident, whose columns start and end are when it began and when an
+// anomaly was last found. Several kinds are joined with spaces.
+func (r *rows) Incident(rec *otellog.Record) {
+	joined := func(name string) string {
+		if a := rec.Get(name); a != nil {
+			return strings.Join(a.Strs, " ")
+		}
+		return ""
+	}
+	risk := 0.0
+	if a := rec.Get(semconv.KeytrailIncidentRisk); a != nil {
+		risk = a.Num
+	}
+	r.out.Row("incident", rec.Str(semconv.KeytrailIncidentBegan), rec.Str(semconv.KeytrailIncidentLast),
+		resource(rec, semconv.CloudAccountID), resource(rec, semconv.CloudRegion), "", rec.Str(semconv.AWSKMSKeyARN), "",
+		rec.Str(semconv.KeytrailPrincipalID), rec.Str(semconv.KeytrailIncidentState), "", "", "",
+		strconv.FormatInt(integer(rec, semconv.KeytrailIncidentCountAnomalies), 10), rec.Str(semconv.KeytrailIncidentID),
+		joined(semconv.KeytrailIncidentKinds), joined(semconv.KeytrailIncidentDetectors),
+		rec.Str(semconv.KeytrailIncidentSeverity), fmt.Sprint(risk), "", "", rec.Str(semconv.KeytrailIncidentReason))
+}
+
 // Calls prints log records of calls as CSV, with the most useful attributes.
 type Calls struct{ out *CSVWriter }
 

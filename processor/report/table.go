@@ -17,11 +17,12 @@ import (
 	"keytrail/schemas/semconv"
 )
 
-// Printer prints records of windows and anomalies in one form. A failed write comes back
+// Printer prints records of windows, anomalies and incidents in one form. A failed write comes back
 // from its buffer's Flush.
 type Printer interface {
 	Window(rec *otellog.Record)
 	Anomaly(rec *otellog.Record)
+	Incident(rec *otellog.Record)
 }
 
 // The forms that Printers print.
@@ -53,7 +54,8 @@ func (p *jsonLines) Window(rec *otellog.Record) {
 	p.out.Write(p.buf)
 }
 
-func (p *jsonLines) Anomaly(rec *otellog.Record) { p.Window(rec) }
+func (p *jsonLines) Anomaly(rec *otellog.Record)  { p.Window(rec) }
+func (p *jsonLines) Incident(rec *otellog.Record) { p.Window(rec) }
 
 // table prints a row for each window and a sentence for each anomaly.
 type table struct {
@@ -70,6 +72,16 @@ func (t *table) Window(rec *otellog.Record) {
 }
 
 func (t *table) Anomaly(rec *otellog.Record) { fmt.Fprintln(t.out, AnomalyRow(rec)) }
+
+func (t *table) Incident(rec *otellog.Record) { fmt.Fprintln(t.out, IncidentRow(rec)) }
+
+// IncidentRow is the sentence of an incident, with its beginning, state, severity and id.
+func IncidentRow(rec *otellog.Record) string {
+	text := func(name string) string { return printable.Text(rec.Str(name)) }
+	return fmt.Sprintf("%s  %-8s %-5s %.*s %s", text(semconv.KeytrailIncidentBegan),
+		text(semconv.KeytrailIncidentSeverity), text(semconv.KeytrailIncidentState), shownID,
+		text(semconv.KeytrailIncidentID), text(semconv.KeytrailIncidentReason))
+}
 
 // WindowHeader is the line above WindowRows.
 func WindowHeader() string {

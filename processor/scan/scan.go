@@ -302,6 +302,9 @@ func (s *Scanner) hold(a *anomaly.Anomaly) {
 	s.open.Put(&rec, a.Until)
 }
 
+// Mark returns the end of the last window, in ns since 1970, after Finish.
+func (s *Scanner) Mark() int64 { return s.mark }
+
 // end reports the anomalies that end with the windows so far.
 func (s *Scanner) end() {
 	most := math.MaxInt

@@ -251,7 +251,7 @@ func TestDraft(t *testing.T) {
 func TestEventNames(t *testing.T) {
 	want := []string{
 		"aws.cloudtrail.trail_change", "aws.kms.api_call", "aws.kms.service_event",
-		"keytrail.anomaly", "keytrail.key_state", "keytrail.window",
+		"keytrail.anomaly", "keytrail.incident", "keytrail.key_state", "keytrail.window",
 	}
 	if got := jsonschema.EventNames(); !slices.Equal(got, want) {
 		t.Errorf("event names %q, want %q", got, want)

@@ -3,6 +3,7 @@ package otellog
 import (
 	"encoding/binary"
 	"fmt"
+	"math"
 	"slices"
 
 	"keytrail/schemas/view"
@@ -12,23 +13,23 @@ import (
 // attributes. It never changes and is safe for concurrent use.
 type Names struct {
 	list  []string
-	first [256]uint8 // by hash, the place in list of the first name plus one; 0 for none
-	next  []uint8    // by place, that of the next name of the same hash, plus one
+	first [256]uint16 // by hash, the place in list of the first name plus one; 0 for none
+	next  []uint16    // by place, that of the next name of the same hash, plus one
 }
 
-// NewNames returns the set of the given names. It panics if there are more than 255, or if
+// NewNames returns the set of the given names. It panics if there are more than 65,535, or if
 // one is given twice: the names are constants of the program.
 func NewNames(names ...string) *Names {
-	n := &Names{list: slices.Clone(names), next: make([]uint8, len(names))}
-	if len(names) > 255 {
-		panic(fmt.Sprintf("otellog: %d names, want 255 at most", len(names)))
+	n := &Names{list: slices.Clone(names), next: make([]uint16, len(names))}
+	if len(names) > math.MaxUint16 {
+		panic(fmt.Sprintf("otellog: %d names, want %d at most", len(names), math.MaxUint16))
 	}
 	for i, name := range names {
 		if n.Find(name) >= 0 {
 			panic(fmt.Sprintf("otellog: the name %q stands twice", name))
 		}
 		h := hashName(name)
-		n.next[i], n.first[h] = n.first[h], uint8(i+1)
+		n.next[i], n.first[h] = n.first[h], uint16(i+1)
 	}
 	return n
 }

@@ -55,7 +55,7 @@ func TestGeneratedFilesAreFresh(t *testing.T) {
 func TestEventNames(t *testing.T) {
 	want := []string{
 		"aws.kms.api_call", "aws.kms.service_event", "aws.cloudtrail.trail_change",
-		"keytrail.window", "keytrail.anomaly", "keytrail.key_state",
+		"keytrail.window", "keytrail.anomaly", "keytrail.incident", "keytrail.key_state",
 	}
 	var got []string
 	for _, e := range load(t).Events {
@@ -81,6 +81,13 @@ func TestRequired(t *testing.T) {
 		"keytrail.anomaly": {
 			"keytrail.anomaly.began", "keytrail.anomaly.id", "keytrail.anomaly.kind", "keytrail.anomaly.reason",
 			"keytrail.anomaly.revision", "keytrail.anomaly.score", "keytrail.anomaly.severity", "keytrail.anomaly.state",
+			"log.record.uid",
+		},
+		"keytrail.incident": {
+			"keytrail.incident.began", "keytrail.incident.count.anomalies", "keytrail.incident.count.keys",
+			"keytrail.incident.count.principals", "keytrail.incident.detectors", "keytrail.incident.id",
+			"keytrail.incident.kinds", "keytrail.incident.last", "keytrail.incident.parts", "keytrail.incident.reason",
+			"keytrail.incident.revision", "keytrail.incident.risk", "keytrail.incident.severity", "keytrail.incident.state",
 			"log.record.uid",
 		},
 		"keytrail.key_state": {

@@ -19,6 +19,8 @@ const (
 	EventKeytrailWindow = "keytrail.window"
 	// EventKeytrailAnomaly: One anomaly, with the window and the entity in which it was found.
 	EventKeytrailAnomaly = "keytrail.anomaly"
+	// EventKeytrailIncident: The anomalies of one act, together.
+	EventKeytrailIncident = "keytrail.incident"
 	// EventKeytrailKeyState: The ledger of one KMS key, such as its state, aliases, grants, rotation and last use.
 	EventKeytrailKeyState = "keytrail.key_state"
 )
@@ -143,6 +145,48 @@ const (
 	AWSUserIdentitySessionContextAttributesCreationDate = "aws.user_identity.session_context.attributes.creation_date"
 	// AWSUserIdentitySessionContextAttributesMFAAuthenticated (boolean): Whether the session was opened with multi-factor authentication.
 	AWSUserIdentitySessionContextAttributesMFAAuthenticated = "aws.user_identity.session_context.attributes.mfa_authenticated"
+)
+
+// Attributes of incidents.
+const (
+	// KeytrailIncidentID (string): The incident's id, the same in all its publications.
+	KeytrailIncidentID = "keytrail.incident.id"
+	// KeytrailIncidentRevision (int): A number that grows with each publication of the incident, so that the highest is the valid one.
+	KeytrailIncidentRevision = "keytrail.incident.revision"
+	// KeytrailIncidentState (string): Whether the incident may go on.
+	KeytrailIncidentState = "keytrail.incident.state"
+	// KeytrailIncidentSeverity (string): The urgency of the incident.
+	KeytrailIncidentSeverity = "keytrail.incident.severity"
+	// KeytrailIncidentRisk (double): The highest score of its anomalies, raised by further classes of evidence.
+	KeytrailIncidentRisk = "keytrail.incident.risk"
+	// KeytrailIncidentReason (string): A sentence with who, what, how much, and the strongest anomaly.
+	KeytrailIncidentReason = "keytrail.incident.reason"
+	// KeytrailIncidentBegan (string): When its first anomaly began, in RFC 3339 and UTC.
+	KeytrailIncidentBegan = "keytrail.incident.began"
+	// KeytrailIncidentLast (string): When one of its anomalies was last found, in RFC 3339 and UTC.
+	KeytrailIncidentLast = "keytrail.incident.last"
+	// KeytrailIncidentParts (string[]): Ids of up to 32 of its anomalies, the strongest first.
+	KeytrailIncidentParts = "keytrail.incident.parts"
+	// KeytrailIncidentCountAnomalies (int): The number of its anomalies.
+	KeytrailIncidentCountAnomalies = "keytrail.incident.count.anomalies"
+	// KeytrailIncidentCountKeys (int): The number of KMS keys in its anomalies.
+	KeytrailIncidentCountKeys = "keytrail.incident.count.keys"
+	// KeytrailIncidentCountPrincipals (int): The number of principals in its anomalies.
+	KeytrailIncidentCountPrincipals = "keytrail.incident.count.principals"
+	// KeytrailIncidentKeys (string[]): Up to 16 KMS keys of its anomalies, in alphabetical order.
+	KeytrailIncidentKeys = "keytrail.incident.keys"
+	// KeytrailIncidentPrincipals (string[]): Up to 16 principals of its anomalies, in alphabetical order.
+	KeytrailIncidentPrincipals = "keytrail.incident.principals"
+	// KeytrailIncidentKinds (string[]): The kinds of its anomalies.
+	KeytrailIncidentKinds = "keytrail.incident.kinds"
+	// KeytrailIncidentDetectors (string[]): Names of up to 16 of the detectors and rules that found its anomalies.
+	KeytrailIncidentDetectors = "keytrail.incident.detectors"
+	// KeytrailIncidentCalls (string[]): Ids of up to ten of the calls behind it.
+	KeytrailIncidentCalls = "keytrail.incident.calls"
+	// KeytrailIncidentTechniques (string[]): Ids of the MITRE ATT&CK techniques that it may be a sign of.
+	KeytrailIncidentTechniques = "keytrail.incident.techniques"
+	// KeytrailIncidentMergedInto (string): The id of the incident that this one has become part of.
+	KeytrailIncidentMergedInto = "keytrail.incident.merged_into"
 )
 
 // Attributes computed for each event.

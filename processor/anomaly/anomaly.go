@@ -28,6 +28,9 @@ const (
 	KindBlindSpot Kind = "blind_spot"
 )
 
+// LedgerDetector begins the detectors of alarms of the ledgers of KMS keys.
+const LedgerDetector = "ledger/"
+
 // Kinds lists all kinds.
 var Kinds = []Kind{KindRate, KindSilence, KindFirstSeen, KindFanOut, KindRefusals, KindRule, KindBlindSpot}
 
@@ -84,6 +87,7 @@ type Anomaly struct {
 	//     and two more for each window between Began and Start.
 	//   - A rule's is twice the rank of the call's copy, because a better copy may come later.
 	//   - A correlation's is twice the number of matches in its window, which later ones raise.
+	//   - A ledger's is twice the event time, in s, at which the alarm was raised.
 	Revision int64
 	// Preview is how many anomalies an open window had at this publication; 0 once it has
 	// closed. It tells publications with revision 0 apart.

@@ -18,7 +18,6 @@ import (
 	"keytrail/processor/cli/flags"
 	"keytrail/processor/config"
 	"keytrail/processor/kafka"
-	"keytrail/processor/keyledger"
 	"keytrail/processor/sigma"
 	"keytrail/processor/sink"
 	"keytrail/processor/status"
@@ -200,7 +199,7 @@ func newPipeline(cfg *config.Config, brokers []string, tel *telemetry.Telemetry,
 		Partials:    int32(cfg.Kafka.Partitions.Partials),
 		Replication: int16(cfg.Kafka.Replication), TransactionID: cfg.Kafka.TransactionalID,
 		Interval: cfg.Commit.Interval, Records: cfg.Commit.Records,
-		Ledger: keyledger.DefaultDeadlines(),
+		Ledger: cfg.Ledger,
 		Window: stream.Window{
 			Detect: cfg.Detection(), OutOfOrderness: int64(w.OutOfOrderness), FutureSkew: int64(w.FutureSkew),
 			IdleAfter: int64(w.IdleAfter),

@@ -21,6 +21,7 @@ import (
 
 	"keytrail/processor/detector"
 	"keytrail/processor/kafka"
+	"keytrail/processor/keyledger"
 	"keytrail/processor/setting"
 	"keytrail/processor/sink"
 	"keytrail/processor/sink/all"
@@ -41,6 +42,8 @@ type Config struct {
 	Window Window            `yaml:"window"`
 	Commit Commit            `yaml:"commit"`
 	Detect detector.Settings `yaml:"detect"`
+	// Ledger says when the ledger of a KMS key alarms.
+	Ledger keyledger.Deadlines `yaml:"ledger"`
 	// SelfPrincipals are the principals with which the pipeline itself reads trails;
 	// their reads of encrypted trails are marked with keytrail.self.
 	SelfPrincipals []string `yaml:"self_principals"`
@@ -284,6 +287,7 @@ func Default() *Config {
 			IdleAfter: time.Minute},
 		Commit:         Commit{Interval: 250 * time.Millisecond, Records: 20_000},
 		Detect:         detection.Settings,
+		Ledger:         keyledger.DefaultDeadlines(),
 		SelfPrincipals: []string{},
 		Rules:          Rules{Sigma: []string{}},
 		Resource:       map[string]string{},

@@ -31,6 +31,7 @@ func (c *Config) Validate() error {
 	c.Window.validate(&p)
 	c.Commit.validate(&p)
 	p.Nest("detect", c.Detect.Validate())
+	p.Nest("ledger", c.Ledger.Validate())
 	for i, principal := range c.SelfPrincipals {
 		key := fmt.Sprintf("self_principals[%d]", i)
 		if principal == "" {

@@ -63,6 +63,9 @@ func (a *Anomaly) Correlated() bool {
 	return strings.HasPrefix(a.Detector, "sigma/") && strings.HasPrefix(a.Reason, "The correlation ")
 }
 
+// FromLedger reports whether the anomaly is an alarm of the ledger of a KMS key.
+func (a *Anomaly) FromLedger() bool { return strings.HasPrefix(a.Detector, "ledger/") }
+
 // Window is the newest record of one window.
 type Window struct {
 	Start, End, Revision int64

@@ -32,23 +32,20 @@ type raised struct {
 type watching struct {
 	dirty       map[string]changed // since the last Changes
 	dirtyStores map[string]bool
-	fresh       map[string]bool // keys that Advance has to look at, and whether their life cycle changed
-	moving      bool            // aliases may have moved
-	base        int64           // Marks.Due counts the hours from here; 0 before the first Advance
-	hour        int64           // of the last Advance that has looked at all due keys
-	next        int             // the slot at which Advance continues
-	alarms      [len(kinds)]int // open ones, by kind
-	// Withheld counts the alarms that MostAlarms kept from being opened in the last full turn.
-	Withheld int
+	fresh       map[string]bool     // keys that Advance has to look at, and whether their life cycle changed
+	moving      bool                // aliases may have moved
+	base        int64               // Marks.Due counts the hours from here; 0 before the first Advance
+	hour        int64               // of the last Advance that has looked at all due keys
+	next        int                 // the slot at which Advance continues
+	alarms      [len(kinds)]int     // open ones, by kind
+	alarming    map[string][]raised // keys with open alarms
 }
-
-// MostAlarms bounds the open alarms of one kind. Others open as these end.
-const MostAlarms = 100
 
 // Watch makes the ledger note what changes, for Changes and Advance. The caller calls both
 // after each batch of Merge.
 func (l *Ledger) Watch() {
 	l.dirty, l.dirtyStores, l.fresh, l.moving = map[string]changed{}, map[string]bool{}, map[string]bool{}, true
+	l.alarming = map[string][]raised{}
 }
 
 // News is what Advance has found about a key.
@@ -84,9 +81,6 @@ func (l *Ledger) Advance(now int64, d *Deadlines, aliases bool, most *int, f fun
 	if now/hour <= l.hour {
 		return false
 	}
-	if l.next == 0 {
-		l.Withheld = 0
-	}
 	for ; l.next < l.keys.Slots(); l.next++ {
 		if *most <= 0 {
 			return true
@@ -104,8 +98,7 @@ func (l *Ledger) look(name string, now int64, life bool, d *Deadlines, most *int
 	list := l.Find(name).Alarms(now, d, l.Find)
 	k := l.Find(name) // the search for another key may have packed this one
 	n, due := News{Key: k}, k.next(now, d)
-	if withheld := l.compare(k, list, d, &n); withheld > 0 {
-		l.Withheld += withheld
+	if l.compare(k, list, d, &n) > 0 {
 		due = min(due, now/hour+24)
 	}
 	news := len(n.Opened)+len(n.Ended) > 0
@@ -125,29 +118,29 @@ func (l *Ledger) look(name string, now int64, life bool, d *Deadlines, most *int
 // compare finds which alarms have begun and ended. It returns how many it withholds.
 func (l *Ledger) compare(k *Key, list []Alarm, d *Deadlines, n *News) (withheld int) {
 	was := k.raised
+	l.raise(k, -1)
 	k.raised = nil
 	for _, r := range was {
 		if slices.ContainsFunc(list, r.is) {
 			k.raised = append(k.raised, r)
 		} else {
 			n.Ended = append(n.Ended, Alarm{Kind: kinds[r.kind], Since: r.since})
-			l.alarms[r.kind]--
 		}
 	}
 	for i := range list {
 		a := &list[i]
 		kind := slices.Index(kinds[:], a.Kind)
 		switch {
-		case len(d.Kinds) > 0 && !slices.Contains(d.Kinds, a.Kind):
+		case !slices.Contains(d.Alarms, a.Kind):
 		case slices.ContainsFunc(k.raised, func(r raised) bool { return r.is(*a) }):
-		case l.alarms[kind] >= MostAlarms:
+		case l.alarms[kind] >= d.MaxAlarms:
 			withheld++
 		default:
-			l.alarms[kind]++
 			k.raised = append(k.raised, raised{uint8(kind), a.Since})
 			n.Opened = append(n.Opened, *a)
 		}
 	}
+	l.raise(k, 1)
 	return withheld
 }
 
@@ -162,12 +155,17 @@ func (l *Ledger) raise(k *Key, sign int) {
 	for _, r := range k.raised {
 		l.alarms[r.kind] += sign
 	}
+	if delete(l.alarming, k.Name); sign > 0 && len(k.raised) > 0 {
+		l.alarming[k.Name] = k.raised
+	}
 }
 
-// Open returns the number of open alarms of each kind.
-func (l *Ledger) Open(f func(kind string, n int)) {
-	for i, kind := range kinds {
-		f(kind, l.alarms[i])
+// OpenAlarms calls f for each open alarm, whose Text is "".
+func (l *Ledger) OpenAlarms(d *Deadlines, f func(key string, a Alarm)) {
+	for _, name := range slices.Sorted(maps.Keys(l.alarming)) {
+		for _, r := range l.alarming[name] {
+			f(name, Alarm{Kind: kinds[r.kind], At: r.since - d.wait(kinds[r.kind]), Since: r.since})
+		}
 	}
 }
 

@@ -40,6 +40,9 @@ func (e *Explanation) Write(out *bufio.Writer) {
 	case r.Anomaly.Correlated():
 		r.Notes = append(r.Notes,
 			"A correlation has its own windows: no window of a KMS key, a principal or a pair has counted the same, so there is none to show. The sample calls are the first that each of its rules has matched, and the key and principal are those that all of them have. The sentence says the group, and docs/sigma.md how correlations count.")
+	case r.Anomaly.FromLedger():
+		r.Notes = append(r.Notes, "The alarm follows from the ledger of the KMS key, not from the calls of a window. "+
+			"keytrail usage --key shows the ledger and the alarms that are open.")
 	case window == nil:
 		r.Notes = append(r.Notes, "The anomaly's own window was not in the input.")
 	default:

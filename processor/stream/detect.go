@@ -194,6 +194,7 @@ func (d *detector) owns() {
 		marks[p] = t.meta.Watermark
 	}
 	d.p.owns("detect", d.p.Topics.Partials, marks)
+	d.showAlarms()
 }
 
 // Lag is unused: frames carry what detect waits for.

@@ -2,11 +2,16 @@ package stream
 
 import (
 	"fmt"
+	"math"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kgo"
 
+	"keytrail/processor/anomaly"
+	"keytrail/processor/eventtime"
 	"keytrail/processor/keyledger"
+	"keytrail/processor/telemetry"
+	"keytrail/schemas/cloud"
 	"keytrail/schemas/kms"
 	"keytrail/schemas/otellog"
 	"keytrail/schemas/semconv"
@@ -60,5 +65,47 @@ func (d *detector) ledger(t *detectTask, now int64, left *int) (more bool) {
 	return t.keys.Advance(mark/int64(time.Second), &d.p.Ledger, moves, left, func(n *keyledger.News) {
 		n.Key.Record(&d.rec, n.State, now)
 		d.emit(d.p.keyed(d.p.Topics.Keys, n.Key.Name, otellog.AppendRequest(nil, &d.rec), semconv.EventKeytrailKeyState))
+		d.alarms(t, n, mark, now)
 	})
+}
+
+// showAlarms shows the open alarms of all partitions to the metrics, after a commit and an
+// assignment.
+func (d *detector) showAlarms() {
+	var list []telemetry.LedgerAlarm
+	for _, t := range d.tasks {
+		t.keys.OpenAlarms(&d.p.Ledger, func(key string, a keyledger.Alarm) {
+			_, account, region := cloud.Place(key)
+			list = append(list, telemetry.LedgerAlarm{Kind: a.Kind, Account: account, Region: region, At: a.At})
+		})
+	}
+	d.p.alarms.Set(list)
+}
+
+// scores are those of the alarms, on the scale of rules: low below 6, medium, from 8 high.
+var scores = map[string]float64{"material_expired": 9, "material_expires": 7, "rotation_overdue": 6, "rotation_off": 4,
+	"deletion_near": 9, "unusable_called": 6, "unused": 3, "alias_moved": 6, "policy_public": 9,
+	"replica_without_primary": 7, "grant_old": 3, "grant_without_source": 4}
+
+// alarm returns the anomaly of an alarm. Its id stays while the alarm is open; a later event
+// may end it, and open it again with a higher revision.
+func (d *detector) alarm(key string, a *keyledger.Alarm, mark int64) anomaly.Anomaly {
+	e, at, size := wire.Entity{Scope: wire.ScopeKey, Key: key}, a.Since*int64(time.Second), d.p.Window.Detect.Size
+	start, name := eventtime.Start(at, size), anomaly.LedgerDetector+a.Kind
+	return anomaly.Anomaly{ID: anomaly.ID(e, at, name), Kind: anomaly.KindRule, Detector: name, Score: scores[a.Kind],
+		Reason: key + ": " + a.Text, Entity: e, Start: start, End: start + size, At: at, Began: at, Until: math.MaxInt64,
+		Revision: 2 * (mark / int64(time.Second))}
+}
+
+// alarms publishes the alarms that begin and ends others.
+func (d *detector) alarms(t *detectTask, n *keyledger.News, mark, now int64) {
+	for i := range n.Ended {
+		t.open.End(d.alarm(n.Key.Name, &n.Ended[i], mark).ID, mark)
+	}
+	for i := range n.Opened {
+		a := d.alarm(n.Key.Name, &n.Opened[i], mark)
+		if !d.judging.Allow.Allows(&a, a.Start) {
+			d.found(t, &a, now)
+		}
+	}
 }

@@ -124,7 +124,8 @@ type Pipeline struct {
 	forwarders forwarders
 	watermarks map[string]*telemetry.Watermark
 	judging    atomic.Pointer[Judging]
-	coverage   *telemetry.Coverage // nil for none
+	coverage   *telemetry.Coverage     // nil for none
+	alarms     *telemetry.LedgerAlarms // nil in tests that run without a start
 	// Of windows, and of events from kms.raw; nil in tests that run without a start.
 	windowDelay, rawDelay *telemetry.Delay
 	room                  headroom
@@ -311,6 +312,9 @@ func (p *Pipeline) start(ctx context.Context, stages Stages) error {
 		}
 	}
 	if p.coverage, err = p.Telemetry.Coverage(p.Coverage); err != nil {
+		return err
+	}
+	if p.alarms, err = p.Telemetry.LedgerAlarms(p.Coverage, keyledger.Kinds()); err != nil {
 		return err
 	}
 	p.Kafka.Hooks = append(p.Kafka.Hooks, meter{p.Telemetry.Messaging()})

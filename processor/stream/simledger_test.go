@@ -3,6 +3,7 @@ package stream
 import (
 	"encoding/json"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/twmb/franz-go/pkg/kgo"
@@ -87,7 +88,7 @@ func (s *sim) published(want, got *keyledger.Ledger) {
 		s.stats["published ledgers"]++
 	})
 	due, most := map[string]bool{}, 1<<30
-	deadlines := keyledger.Deadlines{Kinds: []string{"none"}}
+	deadlines := keyledger.Deadlines{}
 	for now := s.now / second; now < s.now/second+3*3600; now += 3600 {
 		got.Advance(now, &deadlines, true, &most, func(n *keyledger.News) { due[n.Key.Name] = true })
 	}
@@ -101,4 +102,51 @@ func (s *sim) published(want, got *keyledger.Ledger) {
 		}
 		return true
 	})
+}
+
+// alarms checks that the last record of each alarm of a ledger shows it as open exactly if
+// stage detect holds it open, with its highest revision, and that the alarms of all keys are
+// open, except beyond the bound and those of the last hour.
+func (s *sim) alarms(lives map[string]*simLife) {
+	open := map[string]bool{}
+	for _, m := range s.detect.members {
+		d := m.p.(*detector)
+		for q, t := range d.tasks {
+			mark, kinds := t.engine.Mark().Quiet, map[string]int{}
+			if s.detect.owner[q] != m || mark < 0 {
+				continue
+			}
+			t.keys.OpenAlarms(&s.p.Ledger, func(key string, a keyledger.Alarm) {
+				kinds[a.Kind]++
+				open[d.alarm(key, &a, mark).ID] = true
+			})
+			t.keys.All(func(k *keyledger.Key) bool {
+				for _, a := range k.Alarms(mark/second-3600, &s.p.Ledger, func(string) *keyledger.Key { return nil }) {
+					kind := slices.Contains(s.p.Ledger.Alarms, a.Kind) && a.Kind != "alias_moved"
+					if kind && a.Since < mark/second-7200 && kinds[a.Kind] == 0 {
+						s.fault("no alarm %s is open, and %s has one since %d", a.Kind, k.Name, a.Since)
+					}
+				}
+				return true
+			})
+			for kind, n := range kinds {
+				s.stats["alarms "+kind] += n
+				if n > s.p.Ledger.MaxAlarms {
+					s.fault("%d alarms %s are open", n, kind)
+				}
+			}
+		}
+	}
+	for id, l := range lives {
+		if l.ledger && (open[id] != (l.last%2 == 0) || l.last != l.highest) {
+			s.fault("the alarm %s is open: %v, and its last revision of at most %d is %d", id, open[id], l.highest, l.last)
+		} else if l.ledger && l.ended > 0 {
+			s.stats["alarms that ended"]++
+		}
+	}
+	for id := range open {
+		if lives[id] == nil {
+			s.fault("the alarm %s was not published", id)
+		}
+	}
 }

@@ -20,6 +20,8 @@ const (
 	nameUnacked     = "keytrail_sink_oldest_unacknowledged_timestamp" // with "_seconds", as the next
 	nameMark        = "keytrail_partition_watermark_timestamp"
 	nameCoverage    = "keytrail_coverage_last_call_timestamp"
+	nameAlarms      = "keytrail_ledger_alarms"
+	nameAlarm       = "keytrail_ledger_alarm_timestamp" // with "_seconds"
 	nameBuild       = "keytrail_build_info"
 	nameSent        = "messaging.client.sent.messages" // these three by the semantic conventions 1.44
 	nameConsumed    = "messaging.client.consumed.messages"
@@ -34,8 +36,8 @@ type levels struct {
 	windowDelay, eventDelay, attempt, operation metric.Float64Histogram
 	attempts, sent, consumed                    metric.Int64Counter
 	inFlight                                    metric.Int64UpDownCounter
-	unacked, mark, coverage                     metric.Float64ObservableGauge
-	build                                       metric.Int64ObservableGauge
+	unacked, mark, coverage, alarm              metric.Float64ObservableGauge
+	build, alarms                               metric.Int64ObservableGauge
 }
 
 func newLevels(m metric.Meter) (l levels, err error) {
@@ -75,10 +77,14 @@ func newLevels(m metric.Meter) (l levels, err error) {
 		{&l.unacked, nameUnacked, "Time of the oldest record that a sink has read and its receiver has not acknowledged, in seconds since 1970."},
 		{&l.mark, nameMark, "Watermark of a partition that a stage owns, in seconds since 1970."},
 		{&l.coverage, nameCoverage, "Time of the last call in an account and Region of telemetry.coverage, or of the start of the process, in seconds since 1970."},
+		{&l.alarm, nameAlarm, "The earliest date of the open alarms of a kind in an account and Region of telemetry.coverage, such as the expiry of key material, in seconds since 1970."},
 	} {
 		*g.into, err = m.Float64ObservableGauge(g.name, metric.WithUnit("s"), metric.WithDescription(g.about))
 		problems = append(problems, err)
 	}
+	l.alarms, err = m.Int64ObservableGauge(nameAlarms, metric.WithUnit("{alarm}"),
+		metric.WithDescription("Open alarms of the ledgers of KMS keys, by kind."))
+	problems = append(problems, err)
 	l.build, err = m.Int64ObservableGauge(nameBuild, metric.WithDescription("Version and commit of the program: 1."))
 	return l, errors.Join(append(problems, err)...)
 }

@@ -70,6 +70,9 @@ type Anomaly struct {
 	Contributors []string
 	Calls        []string // ids of some calls
 	Techniques   []string // of MITRE ATT&CK
+	// Rules is the digest of the rules and expected anomalies by which a stage judged; ""
+	// outside of stages.
+	Rules string
 	wire.Entity
 	// Bound is the binding of the KMS key, as in the anomaly's window. It is nil in
 	// anomalies of rules, which are published before their window.

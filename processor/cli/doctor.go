@@ -143,9 +143,8 @@ func (d *examining) processes(ctx context.Context, p *stream.Pipeline) {
 	if len(versions) > 1 {
 		d.add("processes", sevWarning, fmt.Sprintf("the processes have %d versions", len(versions)), "finish the upgrade")
 	}
-	if len(in.Rules) > 1 {
-		d.add("processes", sevWarning, fmt.Sprintf("the processes have different rules: %s", strings.Join(in.Rules, ", ")),
-			"give all processes the same rules, and reload them")
+	if differ := in.DifferentRules(); differ != "" {
+		d.add("processes", sevWarning, differ, "give all processes the same rules, and reload them")
 	}
 	for _, w := range append(in.Stages, in.Sinks...) {
 		switch {

@@ -84,6 +84,19 @@ func TestReload(t *testing.T) {
 	if !strings.Contains(fmt.Sprint(anomalies.records), "sigma/refused") {
 		t.Error("the rule that was loaded found nothing")
 	}
+	digests := map[string]bool{}
+	for _, rec := range anomalies.records {
+		digest := ""
+		for _, a := range rec.Attributes {
+			if a.Key == "keytrail.anomaly.rules" {
+				digest = a.Value.GetStringValue()
+			}
+		}
+		digests[digest] = true
+	}
+	if len(digests) == 0 || digests[""] {
+		t.Errorf("the anomalies carry the digests %v", digests)
+	}
 }
 
 // repeated returns the number of lines that several files, or one, have more than once.

@@ -47,12 +47,15 @@ func TestInstallation(t *testing.T) {
 		count.Flow.Rate != 4 || siem.Sink != Paused || siem.Cause != "credentials" || len(in.Rules) != 2 {
 		t.Errorf("together they are %+v and %+v, rules %q", count, siem, in.Rules)
 	}
+	if got, want := in.DifferentRules(), "the processes have different rules: one in a on ha; other in b on hb"; got != want {
+		t.Errorf("the processes that disagree are %q, want %q", got, want)
+	}
 
 	now = now.Add(15*time.Second + 1)
 	put(process("a", now, 0, 1))
 	in = table.Installation(now)
 	if in.Processes[0].Stale || !in.Processes[1].Stale || in.Stages[0].Processes != 1 || in.Stages[0].State != OK ||
-		in.Stages[0].Unassigned != 2 || in.Sinks[0].Sink != Delivering || len(in.Rules) != 0 {
+		in.Stages[0].Unassigned != 2 || in.Sinks[0].Sink != Delivering || len(in.Rules) != 0 || in.DifferentRules() != "" {
 		t.Errorf("with a silent process: %+v", in)
 	}
 	now = now.Add(time.Minute)

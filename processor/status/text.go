@@ -17,8 +17,8 @@ import (
 func (in *Installation) Write(w io.Writer) {
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	fmt.Fprintf(w, "state: %s at %s\n", in.State, in.At.UTC().Format(time.RFC3339))
-	if len(in.Rules) > 1 {
-		fmt.Fprintf(w, "processes have different rules: %s\n", strings.Join(in.Rules, ", "))
+	if differ := in.DifferentRules(); differ != "" {
+		fmt.Fprintln(w, differ)
 	}
 	fmt.Fprint(t, "\nSTAGE\tSTATE\tPROCESSES\tLAG\tBEHIND\tIN/S\tOUT/S\tDEAD LETTERS\n")
 	for _, s := range in.Stages {
@@ -48,6 +48,24 @@ func (in *Installation) Write(w io.Writer) {
 		}
 		fmt.Fprintln(w, line)
 	}
+}
+
+// DifferentRules names the live processes by their rules if these differ; "" if all have the
+// same.
+func (in *Installation) DifferentRules() string {
+	if len(in.Rules) < 2 {
+		return ""
+	}
+	of := make([]string, len(in.Rules))
+	for i, rules := range in.Rules {
+		for _, m := range in.Processes {
+			if !m.Stale && m.Rules == rules {
+				of[i] += fmt.Sprintf(" %s on %s", m.ID, printable.Text(m.Host))
+			}
+		}
+		of[i] = rules + " in" + of[i]
+	}
+	return "the processes have different rules: " + strings.Join(of, "; ")
 }
 
 // Troubles returns a line per trouble of each live process.

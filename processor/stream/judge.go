@@ -52,6 +52,7 @@ type hit struct {
 // publish publishes an anomaly of a rule at once.
 func (c *counter) publish(a *anomaly.Anomaly) {
 	var rec otellog.Record
+	a.Rules = c.judging.Digest
 	anomaly.AnomalyRecord(&rec, a, c.now)
 	value := otellog.AppendRequest(nil, &rec)
 	c.out = append(c.out, c.p.keyed(c.p.Topics.Anomalies, a.ID, value, semconv.EventKeytrailAnomaly))

@@ -15,6 +15,7 @@ import (
 
 // found publishes an anomaly, and holds it until it ends.
 func (d *detector) found(t *detectTask, a *anomaly.Anomaly, now int64) {
+	a.Rules = d.judging.Digest
 	anomaly.AnomalyRecord(&d.rec, a, now)
 	d.emitAnomaly(a.ID, &d.rec)
 	t.open.Put(&d.rec, a.Until)

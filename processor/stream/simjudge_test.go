@@ -215,6 +215,8 @@ func (s *sim) anomalies(got map[simName]simWindow) {
 	s.read(s.p.Topics.Anomalies, func(r *kgo.Record) {
 		if err := rec.Decode(r.Value); err != nil {
 			s.fault("an anomaly record: %v", err)
+		} else if len(rec.Str(semconv.KeytrailAnomalyRules)) != 16 {
+			s.fault("anomaly %s carries the digest %q", rec.Str(semconv.KeytrailAnomalyID), rec.Str(semconv.KeytrailAnomalyRules))
 		} else if rec.Str(semconv.KeytrailAnomalyKind) == "first_seen" && rec.Str(semconv.KeytrailAnomalyState) == anomaly.StateOpen {
 			published[strings.Clone(rec.Str(semconv.KeytrailAnomalyID))]++
 		}

@@ -22,6 +22,7 @@ var attributes = [...]string{
 	semconv.KeytrailAnomalySince,
 	semconv.KeytrailAnomalyContributors,
 	semconv.KeytrailAnomalyCalls,
+	semconv.KeytrailAnomalyRules,
 	semconv.KeytrailAnomalyTechniques,
 	semconv.AWSSourceService,
 	semconv.AWSCloudTrailEventType,

@@ -55,6 +55,8 @@ const (
 	KeytrailAnomalyContributors = "keytrail.anomaly.contributors"
 	// KeytrailAnomalyCalls (string[]): Ids of up to ten of the calls behind the anomaly.
 	KeytrailAnomalyCalls = "keytrail.anomaly.calls"
+	// KeytrailAnomalyRules (string): Digest of the user's rules and expected anomalies by which the process judged.
+	KeytrailAnomalyRules = "keytrail.anomaly.rules"
 	// KeytrailAnomalyTechniques (string[]): Ids of the MITRE ATT&CK techniques that the anomaly may be a sign of.
 	KeytrailAnomalyTechniques = "keytrail.anomaly.techniques"
 )

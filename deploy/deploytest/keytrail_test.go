@@ -1,6 +1,7 @@
 package deploytest
 
 import (
+	"context"
 	"net/url"
 	"path"
 	"path/filepath"
@@ -18,6 +19,7 @@ import (
 func (d *deployment) checkKeytrail() {
 	d.keytrail = d.checkConfig("keytrail", "keytrail.yaml")
 	d.checkConfig("setup", "keytrail.yaml")
+	d.checkConfig("page", "keytrail.yaml")
 	other := d.checkConfig("forward", "collector.yaml")
 	if d.keytrail == nil || other == nil {
 		return
@@ -26,6 +28,7 @@ func (d *deployment) checkKeytrail() {
 		!strings.HasPrefix(d.keytrail.Telemetry.Listen, "0.0.0.0:") {
 		d.problem("keytrail.yaml: telemetry.listen, %q, is not what docker-compose.yml publishes", d.keytrail.Telemetry.Listen)
 	}
+	d.checkPage()
 	if d.keytrail.Kafka.Prefix != other.Kafka.Prefix || d.keytrail.Kafka.Partitions != other.Kafka.Partitions {
 		d.problem("collector.yaml: its topics are not those of keytrail.yaml")
 	}
@@ -38,6 +41,33 @@ func (d *deployment) checkKeytrail() {
 	for _, name := range names {
 		if !slices.Contains(d.project.Services["setup"].Command, name) {
 			d.problem("service setup: its command %q has no %q", d.project.Services["setup"].Command, name)
+		}
+	}
+}
+
+// checkPage holds that the page is published as its users are told, and keeps its history
+// where its user may write.
+func (d *deployment) checkPage() {
+	w := d.keytrail.Web
+	if p := port(w.Listen); !d.published("page", p) || !strings.HasPrefix(w.Listen, "0.0.0.0:") {
+		d.problem("keytrail.yaml: web.listen, %q, is not what docker-compose.yml publishes for service page", w.Listen)
+	}
+	if len(d.project.Services["page"].Command) == 0 || d.project.Services["page"].Command[0] != "web" {
+		d.problem("service page: its command %q does not serve the page", d.project.Services["page"].Command)
+	}
+	if source := d.images["demo"].files[path.Dir(w.Path)]; !d.inVolume("page", w.Path) || source == "" {
+		d.problem("keytrail.yaml: web.path, %q, is in no volume of service page that the image makes for its user", w.Path)
+	}
+	if _, err := w.Access(context.Background()); err != nil {
+		d.problem("keytrail.yaml: %v", err)
+	}
+	for name, token := range w.Analysts {
+		password, err := token.Read(context.Background())
+		for _, file := range []string{"docker-compose.yml", "docs/compose.md"} {
+			if text := d.read(file); err != nil || !strings.Contains(text, "http://localhost:"+port(w.Listen)+"/") ||
+				!strings.Contains(text, password) {
+				d.problem("%s: it lacks the page's address with port %s, or the password of %s (%v)", file, port(w.Listen), name, err)
+			}
 		}
 	}
 }

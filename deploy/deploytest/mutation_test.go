@@ -17,7 +17,7 @@ import (
 var deployed = []string{"docker-compose.yml", "go.mod", "go.sum", "main.go", "plugins/plugins.mk",
 	"deploy/Dockerfile", "deploy/Dockerfile.dockerignore", "deploy/fluent-bit.yaml", "deploy/keytrail.yaml",
 	"deploy/collector.yaml", "deploy/otelcol.yaml", "deploy/own/", "scripts/kafka.pom.xml", "scripts/opensearch.pom.xml", "plugins/in_kms/main.go", "plugins/out_kms/main.go",
-	"plugins/internal/input/config.go", "plugins/internal/input/config_aws.go", "plugins/internal/output/config.go", "schemas/", "processor/"}
+	"plugins/internal/input/config.go", "plugins/internal/input/config_aws.go", "plugins/internal/output/config.go", "schemas/", "processor/", "docs/compose.md"}
 
 // The files that most mutations are of.
 const (
@@ -79,6 +79,11 @@ func TestMutationsOfCompose(t *testing.T) {
 	f(compose, "--out, /trail", "--out, /tmp", "writes no live trail into a volume")
 	f(compose, "      - trail:/trail/live:ro\n", "", "has no volume of service trail")
 	f(compose, "trail:/trail/live:ro", "trail:/live:ro", "does not have the volume at /live")
+	f(compose, "127.0.0.1:8321:8321", "127.0.0.1:8321:8322", "web.listen")
+	f(compose, "127.0.0.1:8321:8321", "8321:8321", `published on "", want 127.0.0.1`)
+	f(compose, "page-data:/history", "page-data:/state", "web.path")
+	f(compose, "http://localhost:8321/ (", "http://localhost:8322/ (", "lacks the page's address")
+	f(compose, "[web, -c", "[run, -c", "does not serve the page")
 	// Kafka's listeners
 	f(compose, "INTERNAL://kafka:19092", "INTERNAL://kafka:29092", "listens at 19092")
 	f(compose, "EXTERNAL://127.0.0.1:9092", "EXTERNAL://127.0.0.1:9093", "is not published")
@@ -95,6 +100,9 @@ func TestMutationsOfConfigurations(t *testing.T) {
 	f(keytrail, "opensearch:9200", "opensearch:9201", `the receiver listens at "opensearch:9200"`)
 	f(keytrail, "anomalous", "daily", "sinks[0].take.windows")
 	f(keytrail, "9464", "9465", "telemetry.listen")
+	f(keytrail, "0.0.0.0:8321", "127.0.0.1:8321", "web.listen")
+	f(keytrail, "insecure: true # beyond", "insecure: false # beyond", "web.listen")
+	f(keytrail, "demonstration: keytrail-demonstration", "demonstration: short", "want 20 or more")
 	f(keytrail, "kafka:\n", "kafka:\n  prefix: eu.\n", `keytrail.yaml's is "eu.events"`)
 	f("deploy/collector.yaml", "collector:4318", "collector:4317", `the receiver listens at "collector:4318"`)
 	f("deploy/collector.yaml", "events: 1", "events: 2", "its topics are not those of keytrail.yaml")

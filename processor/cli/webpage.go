@@ -4,8 +4,10 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"net"
 	"os"
 	"path/filepath"
+	"strconv"
 
 	"github.com/spf13/cobra"
 
@@ -116,6 +118,10 @@ func newPage(ctx context.Context, cfg *config.Config, p *stream.Pipeline) (s *se
 	if w.CertFile != "" {
 		scheme = "https"
 	}
-	p.Log.Info("the page is served", "url", scheme+"://"+s.listener.Addr().String()+"/", "history", w.Path)
+	at := s.listener.Addr().String()
+	if to, ok := s.listener.Addr().(*net.TCPAddr); ok && to.IP.IsUnspecified() {
+		at = net.JoinHostPort("localhost", strconv.Itoa(to.Port)) // an address that a browser can open
+	}
+	p.Log.Info("the page is served", "url", scheme+"://"+at+"/", "history", w.Path)
 	return s, nil
 }

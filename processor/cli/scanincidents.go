@@ -21,7 +21,7 @@ type grouping struct {
 
 func newGrouping(s *scanning, p report.Printer) *grouping {
 	g := &grouping{Printer: p, s: s, set: incident.NewSet()}
-	g.set.Most, g.set.Final = 1<<20, true // all anomalies of the scan: about 1 kB each
+	g.set.Most, g.set.All, g.set.Final = 1<<20, 1<<20, true // of the scan: about 1 kB each
 	return g
 }
 

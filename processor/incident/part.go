@@ -88,8 +88,16 @@ func FromRecord(rec *otellog.Record, until int64) (p Part, account string, err e
 	return p, strings.Clone(account), nil
 }
 
-// join returns what two records of an anomaly tell together. It is commutative, associative
-// and idempotent.
+// Join returns what two records of an anomaly tell together. It is commutative, associative
+// and idempotent. Either may be nil.
+func Join(a, b *Part) *Part {
+	if a == nil || b == nil {
+		return cmp.Or(a, b)
+	}
+	p := a.join(*b)
+	return &p
+}
+
 func (p Part) join(o Part) Part {
 	began, first, at := min(p.Began, o.Began), min(p.First, o.First), max(p.At, o.At)
 	if cmp.Or(cmp.Compare(o.Revision, p.Revision), cmp.Compare(o.Until, p.Until), cmp.Compare(o.Score, p.Score),

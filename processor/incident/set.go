@@ -15,6 +15,7 @@ import (
 // Bounds of a Set. A part takes about 1 kB, most of it ids and the sentence.
 const (
 	MaxParts    = 4096   // of an account, in NewSet
+	MaxAll      = 65_536 // of all accounts, in NewSet
 	MaxAccounts = 10_000 // with open incidents
 )
 
@@ -68,17 +69,19 @@ type Set struct {
 	accounts map[string]*account
 	changed  map[string]bool // state keys that Changes reports
 	late     int64           // of the last Advance
-	// Most bounds the anomalies of an account.
-	Most int
+	// Most bounds the anomalies of an account, and All those of the set.
+	Most, All int
 	// Final publishes each incident once, when it has ended; Rest publishes the others.
 	Final bool
 	// Unkept counts anomalies beyond the bounds; they belong to no incident.
 	Unkept int64
+	size   int // anomalies in the set
 }
 
 // NewSet returns an empty Set.
 func NewSet() *Set {
-	return &Set{Most: MaxParts, accounts: map[string]*account{}, changed: map[string]bool{}, late: math.MinInt64}
+	return &Set{Most: MaxParts, All: MaxAll, accounts: map[string]*account{}, changed: map[string]bool{},
+		late: math.MinInt64}
 }
 
 // Len returns the number of anomalies in the set.
@@ -104,20 +107,23 @@ func (s *Set) Put(name string, p Part) {
 		a = &account{parts: map[string]*Part{}, told: map[string]*published{}}
 		s.accounts[strings.Clone(name)] = a
 	}
-	if had := a.parts[p.ID]; had != nil {
-		if p = had.join(p); p.equal(had) {
-			return
-		}
+	had := a.parts[p.ID]
+	now := Join(had, &p)
+	if had != nil && now.equal(had) {
+		return
 	}
-	a.parts[p.ID], a.touched = &p, true
+	if had == nil {
+		s.size++
+	}
+	a.parts[p.ID], a.touched = now, true
 	s.changed[partKey(name, p.ID)] = true
-	if len(a.parts) > s.Most {
+	if len(a.parts) > s.Most || s.size > s.All {
 		s.evict(name, a)
 	}
 }
 
 // Resume continues after Restore, at the event time of the last Advance.
-func (s *Set) Resume(late int64) { s.late = late }
+func (s *Set) Resume(late int64) { s.late, s.size = late, s.Len() }
 
 // evict removes the part with the lowest score.
 func (s *Set) evict(name string, a *account) {
@@ -134,6 +140,7 @@ func (s *Set) evict(name string, a *account) {
 		return // all have begun incidents
 	}
 	delete(a.parts, least.ID)
+	s.size--
 	s.changed[partKey(name, least.ID)] = true
 	s.Unkept++
 }
@@ -251,6 +258,7 @@ func (s *Set) taken(a *account, id string, list []*Incident, emit func(*Publicat
 
 // forget removes an ended incident, and those that it has taken in.
 func (s *Set) forget(name string, a *account, i *Incident) {
+	s.size -= len(i.Parts)
 	for _, p := range i.Parts {
 		delete(a.parts, p.ID)
 		s.changed[partKey(name, p.ID)] = true
@@ -266,9 +274,15 @@ func rank(severity string) int {
 	return slices.Index([]string{"low", "medium", "high", "critical"}, severity)
 }
 
+// stateKind begins the state keys; those of others begin with other letters.
+const stateKind = "g\n"
+
+// IsStateKey reports whether a state key is that of an incident.
+func IsStateKey(key string) bool { return strings.HasPrefix(key, stateKind) }
+
 // The state keys: a part, and the publications of an incident.
-func partKey(account, id string) string { return "p\n" + account + "\n" + id }
-func toldKey(id string) string          { return "i\n" + id }
+func partKey(account, id string) string { return stateKind + "p\n" + account + "\n" + id }
+func toldKey(id string) string          { return stateKind + "i\n" + id }
 
 // Changes calls put for each piece of state that changed since the last call, with a nil
 // value for one that is gone: the updates of a changelog.
@@ -283,7 +297,7 @@ func (s *Set) Changes(put func(key string, value []byte)) {
 		var v any
 		if t, ok := told[key]; ok {
 			v = t
-		} else if name, id, ok := strings.Cut(strings.TrimPrefix(key, "p\n"), "\n"); ok {
+		} else if name, id, ok := strings.Cut(strings.TrimPrefix(key, stateKind+"p\n"), "\n"); ok {
 			if a := s.accounts[name]; a != nil && a.parts[id] != nil {
 				v = a.parts[id]
 			}
@@ -303,7 +317,7 @@ func (s *Set) Changes(put func(key string, value []byte)) {
 
 // Restore takes what Changes once reported, the newest last. A damaged value is an error.
 func (s *Set) Restore(key string, value []byte) (err error) {
-	kind, rest, _ := strings.Cut(key, "\n")
+	kind, rest, _ := strings.Cut(strings.TrimPrefix(key, stateKind), "\n")
 	switch kind {
 	case "p":
 		name, id, _ := strings.Cut(rest, "\n")

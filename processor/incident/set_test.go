@@ -257,8 +257,19 @@ func TestBounds(t *testing.T) {
 	if s.Len() != MaxParts || s.Unkept != 50 || s.accounts["1"].parts["49"] != nil {
 		t.Errorf("%d parts, %d unkept", s.Len(), s.Unkept)
 	}
+	s.All = MaxParts + 10
+	for i := range 50 {
+		s.Put("2", Part{ID: fmt.Sprint(i), Kind: "rate", Score: float64(i), Until: hour, Principal: "p"})
+	}
+	if s.Len() != s.All || s.Unkept != 90 || s.accounts["2"].parts["39"] != nil {
+		t.Errorf("two accounts: %d parts, %d unkept", s.Len(), s.Unkept)
+	}
+	s.Advance(2*hour, func(*Publication) {})
+	if s.Len() != 0 || s.size != 0 {
+		t.Errorf("%d parts, %d counted, after all have ended", s.Len(), s.size)
+	}
 	for _, value := range []string{"", "{", `[]`} {
-		for _, key := range []string{"p\n1\n2", "i\n3", "x"} {
+		for _, key := range []string{partKey("1", "2"), toldKey("3"), "x"} {
 			if err := s.Restore(key, []byte(value)); err == nil {
 				t.Errorf("restored %q from %q", key, value)
 			}

@@ -28,7 +28,8 @@ func (p *Pipeline) access(stages Stages) map[string]kafka.Access {
 	add(stages.Count, kafka.Read, t.Events, t.Dedup)
 	add(stages.Count, kafka.Write, t.Dedup, t.Partials, t.Anomalies, t.DeadLetter)
 	add(stages.Detect, kafka.Read, t.Partials, t.State)
-	add(stages.Detect, kafka.Write, t.Partials, t.State, t.Windows, t.Anomalies, t.Keys, t.DeadLetter)
+	add(stages.Detect, kafka.Write, t.Partials, t.State, t.Windows, t.Anomalies, t.Incidents, t.Keys,
+		t.DeadLetter)
 	add(stages.Web, kafka.Read, t.Events, t.Windows, t.Anomalies)
 	for _, d := range p.Sinks {
 		add(stages.Forward, kafka.Read, d.topics(t)...)

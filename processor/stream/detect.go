@@ -13,6 +13,7 @@ import (
 	"keytrail/processor/anomaly"
 	"keytrail/processor/correlate"
 	"keytrail/processor/eventtime"
+	"keytrail/processor/incident"
 	"keytrail/processor/kafka"
 	"keytrail/processor/keyledger"
 	"keytrail/processor/state"
@@ -50,8 +51,10 @@ type detectTask struct {
 	// panes of this commit that they could not count.
 	correlations *correlate.Engine
 	open         *anomaly.OpenSet
-	keys         *keyledger.Ledger // of the accounts that the partition owns
-	looked       time.Time         // when keys last looked for moved aliases
+	keys         *keyledger.Ledger // of the accounts that the partition owns, as are
+	incidents    *incident.Set
+	signals      map[int32][]string // anomalies of this step, by the partition that owns their account
+	looked       time.Time          // when keys last looked for moved aliases
 	refused      []refused
 	sources      eventtime.Sources
 	meta         state.Meta
@@ -81,7 +84,7 @@ func (d *detector) newTask(partition int32) *detectTask {
 	cfg.Partition, cfg.Allow = partition, d.judging.Allow
 	t.engine = window.NewEngine(cfg, func(p wire.Partial) { t.notices = append(t.notices, p) })
 	t.correlations, t.open = d.p.correlations(d.judging), anomaly.NewOpenSet()
-	t.keys = keyledger.New()
+	t.keys, t.incidents = keyledger.New(), incident.NewSet()
 	t.keys.Watch()
 	return t
 }
@@ -115,6 +118,9 @@ func (d *detector) Assign(ctx context.Context, partitions []int32) error {
 		}
 		if keyledger.IsStateKey(string(r.Key)) {
 			return t.keys.Restore(string(r.Key), r.Value)
+		}
+		if incident.IsStateKey(string(r.Key)) {
+			return t.incidents.Restore(string(r.Key), r.Value)
 		}
 		return t.engine.Restore(string(r.Key), r.Value)
 	})
@@ -164,6 +170,7 @@ func (t *detectTask) restore(p *Pipeline) (forgotten int, err error) {
 		}
 		t.sources.Restore(eventtime.Mark{Watermark: m.Watermark, Late: m.Late})
 	}
+	t.incidents.Resume(p.settled(t))
 	t.engine.SetTraffic(t.meta.Traffic)
 	if err := t.engine.Restored(t.mark(), t.meta.Hold); err != nil {
 		return 0, err
@@ -244,7 +251,9 @@ func (d *detector) Process(r *kgo.Record) error {
 		}
 	}
 	err = d.correlate(t, &frame)
-	if err == nil {
+	if err == nil && frame.Source < 0 {
+		err = d.signalled(t, &frame)
+	} else if err == nil {
 		err = d.hits(t, &frame)
 	}
 	if err == nil {
@@ -320,10 +329,11 @@ func (d *detector) output(t *detectTask, now int64, left *int) (more bool) {
 	if !more {
 		t.passed = time.Time{}
 	}
-	d.notify(t, more)
 	more = d.correlated(t, mark, now, left) || more
 	more = d.ledger(t, now, left) || more
 	more = d.end(t, more, now, left) || more
+	d.notify(t, more)
+	d.incidents(t, now)
 	d.changelog(t)
 	for i := range t.late {
 		d.emit(d.lateNotice(t, &t.late[i], now))
@@ -357,6 +367,7 @@ func (d *detector) changelog(t *detectTask) {
 	t.correlations.Changes(&d.enc, put)
 	t.open.Changes(&d.enc, put)
 	t.keys.Changes(put)
+	t.incidents.Changes(put)
 	mark := t.engine.Mark()
 	t.meta.Watermark, t.meta.Late, t.meta.Ended, t.meta.Traffic = mark.Watermark, mark.Late,
 		t.correlations.Ended(), t.engine.Traffic()

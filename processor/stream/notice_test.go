@@ -28,7 +28,7 @@ type split struct {
 
 func newSplit(t *testing.T) *split {
 	c, task := bigCommit(0)
-	c.p.Partitions = map[string]int32{c.p.Topics.Partials: 2, c.p.Topics.Events: 1, c.p.Topics.Dedup: 1, c.p.Topics.Windows: 1, c.p.Topics.Anomalies: 1, c.p.Topics.Keys: 1}
+	c.p.Partitions = map[string]int32{c.p.Topics.Partials: 2, c.p.Topics.Events: 1, c.p.Topics.Dedup: 1, c.p.Topics.Windows: 1, c.p.Topics.Anomalies: 1, c.p.Topics.Keys: 1, c.p.Topics.Incidents: 1}
 	c.p.Window.Detect.WarmUp = 0
 	task.log.head.Settings = c.p.settings().String()
 	s := &split{t: t, c: c, task: task}

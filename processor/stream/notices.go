@@ -31,7 +31,7 @@ func (t *detectTask) slowest(n int32) int64 {
 	return low
 }
 
-// notify sends the counts for principals of other partitions, in frames whose source is
+// notify sends the counts for principals of other partitions, and signals, in frames whose source is
 // this partition's number negated. The frames say which windows accept no more calls
 // here, and go to every partition when that has advanced by a window: a window must not
 // be dropped while notices for it are on their way, and they may be behind a backlog
@@ -49,25 +49,24 @@ func (d *detector) notify(t *detectTask, more bool) {
 	tell := !more && late > eventtime.None && further
 	for q, list := range byOwner {
 		for part := range slices.Chunk(list, d.p.mostNotices) {
-			d.notice(t, int32(q), t.meta.Told, part) // others may follow
+			d.notice(t, int32(q), t.meta.Told, &wire.Frame{Partials: part}) // others may follow
 		}
-		if tell {
-			d.notice(t, int32(q), late, nil)
-		}
+	}
+	d.sendSignals(t)
+	for q := int32(0); tell && q < int32(n); q++ {
+		d.notice(t, q, late, &wire.Frame{})
 	}
 	if tell {
 		t.meta.Told = late
 	}
 }
 
-// notice sends one frame to partition q.
-func (d *detector) notice(t *detectTask, q int32, late int64, partials []wire.Partial) {
+// notice sends one frame, with the content of f, to partition q.
+func (d *detector) notice(t *detectTask, q int32, late int64, f *wire.Frame) {
 	t.meta.Sent[q]++
-	f := wire.Frame{
-		Settings: t.meta.Settings, Source: -1 - t.partition, Sequence: t.meta.Sent[q], Watermark: t.engine.Mark().Watermark,
-		Late: late, Partials: partials,
-	}
-	d.emit(&kgo.Record{Topic: d.p.Topics.Partials, Partition: q, Value: wire.AppendFrame(nil, &d.enc, &f)})
+	f.Settings, f.Source, f.Sequence = t.meta.Settings, -1-t.partition, t.meta.Sent[q]
+	f.Watermark, f.Late = t.engine.Mark().Watermark, late
+	d.emit(&kgo.Record{Topic: d.p.Topics.Partials, Partition: q, Value: wire.AppendFrame(nil, &d.enc, f)})
 }
 
 // frameNotices bounds the notices of one frame: 100, with principals of at most

@@ -19,6 +19,7 @@ func (d *detector) found(t *detectTask, a *anomaly.Anomaly, now int64) {
 	anomaly.AnomalyRecord(&d.rec, a, now)
 	d.emitAnomaly(a.ID, &d.rec)
 	t.open.Put(&d.rec, a.Until)
+	d.signal(t, &d.rec, a.Until)
 	d.stats.anomalies = append(d.stats.anomalies, a.Kind)
 }
 
@@ -29,6 +30,7 @@ func (d *detector) hits(t *detectTask, f *wire.Frame) error {
 			return fmt.Errorf("source %d: frame %d has a damaged anomaly: %w", f.Source, f.Sequence, err)
 		}
 		t.open.Put(&d.rec, anomaly.UntilOf(&d.rec))
+		d.signal(t, &d.rec, anomaly.UntilOf(&d.rec))
 	}
 	return nil
 }
@@ -41,7 +43,10 @@ func (d *detector) end(t *detectTask, closing bool, now int64, left *int) (more 
 	if closing {
 		mark = eventtime.None
 	}
-	return t.open.Advance(mark, now, left, d.emitAnomaly)
+	return t.open.Advance(mark, now, left, func(id string, rec *otellog.Record) {
+		d.emitAnomaly(id, rec)
+		d.signal(t, rec, rec.Time)
+	})
 }
 
 func (d *detector) emitAnomaly(id string, rec *otellog.Record) {

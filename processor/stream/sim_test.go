@@ -94,8 +94,11 @@ func newSim(seed uint64, wrong sabotage, tools *simTools) *sim {
 	if s.small {
 		events, partials = int32(1+rng.IntN(2)), int32(1+rng.IntN(2))
 	}
+	if tools.partitions > 0 {
+		events, partials = tools.partitions, tools.partitions
+	}
 	p.Partitions = map[string]int32{p.Topics.Events: events, p.Topics.Dedup: events, p.Topics.Partials: partials, p.Topics.State: partials,
-		p.Topics.Windows: 2, p.Topics.Anomalies: 2, p.Topics.Keys: 2, p.Topics.DeadLetter: 1}
+		p.Topics.Windows: 2, p.Topics.Anomalies: 2, p.Topics.Keys: 2, p.Topics.Incidents: 2, p.Topics.DeadLetter: 1}
 	if w := &p.Window; s.orderly { // enough lateness that the clock cannot make ordered events late
 		w.Detect.Lateness = max(w.Detect.Lateness, w.OutOfOrderness+w.Detect.Size)
 	}

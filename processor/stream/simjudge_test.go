@@ -87,6 +87,7 @@ func (s *sim) judged() {
 	s.letters(letters)
 	s.anomalies(got)
 	s.ledger()
+	s.incidents()
 	s.lives()
 	s.read(s.p.Topics.Partials, func(r *kgo.Record) {
 		if f, err := wire.NewDecoder(r.Value).Frame(); err == nil && f.Idle {

@@ -28,6 +28,8 @@ type simTools struct {
 	dec       *cloudtrail.Decoder
 	ev        cloudtrail.Event
 	rec       otellog.Record
+	// partitions is the number of partitions in every schedule; 0 is a random one.
+	partitions int32
 }
 
 func newTools(t testing.TB) *simTools {

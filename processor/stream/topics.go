@@ -40,6 +40,7 @@ func (p *Pipeline) allTopics() []kafka.Topic {
 			DeletedAdvice: startOver},
 		{Name: p.Topics.Windows, Partitions: p.Partials, Configs: kept(week), AnyPolicy: true},
 		{Name: p.Topics.Anomalies, Partitions: p.Partials, Configs: kept(week), AnyPolicy: true},
+		{Name: p.Topics.Incidents, Partitions: p.Partials, Configs: kept(week), AnyPolicy: true},
 		// A key's ledger is published once an hour, if at all, and never deleted.
 		{Name: p.Topics.Keys, Partitions: p.Partials, Configs: compacted(64 << 20), AnyPolicy: true},
 		{Name: p.Topics.DeadLetter, Partitions: 1, Configs: kept(4 * week)},

@@ -101,6 +101,8 @@ func (d *Decoder) logRow() string {
 		return report.WindowRow(rec)
 	case semconv.EventKeytrailAnomaly:
 		return report.AnomalyRow(rec)
+	case semconv.EventKeytrailIncident:
+		return report.IncidentRow(rec)
 	}
 	return report.CallRow(rec)
 }

@@ -20,6 +20,7 @@ type Topics struct {
 	Partials   string // frames of partial counts, one per commit and target partition
 	Windows    string // window records, keyed by window id
 	Anomalies  string // anomaly records, keyed by anomaly id
+	Incidents  string // incident records, keyed by incident id
 	Keys       string // ledgers of KMS keys, by their ARNs, compacted
 	State      string // changelog of stage detect, compacted
 	Dedup      string // ids that stage count has seen, by source partition
@@ -34,8 +35,9 @@ const DefaultPrefix = "kms."
 func NewTopics(prefix string) Topics {
 	return Topics{
 		Raw: prefix + "raw", Events: prefix + "events", Partials: prefix + "partials",
-		Windows: prefix + "windows", Anomalies: prefix + "anomalies", Keys: prefix + "keys", State: prefix + "state",
-		Dedup: prefix + "dedup", DeadLetter: prefix + "deadletter", Status: prefix + "status",
+		Windows: prefix + "windows", Anomalies: prefix + "anomalies", Incidents: prefix + "incidents",
+		Keys: prefix + "keys", State: prefix + "state", Dedup: prefix + "dedup",
+		DeadLetter: prefix + "deadletter", Status: prefix + "status",
 	}
 }
 

@@ -21,7 +21,7 @@ import (
 func TestTopics(t *testing.T) {
 	want := wire.Topics{
 		Raw: "kms.raw", Events: "kms.events", Partials: "kms.partials", Windows: "kms.windows",
-		Anomalies: "kms.anomalies", Keys: "kms.keys", State: "kms.state", Dedup: "kms.dedup", DeadLetter: "kms.deadletter", Status: "kms.status",
+		Anomalies: "kms.anomalies", Incidents: "kms.incidents", Keys: "kms.keys", State: "kms.state", Dedup: "kms.dedup", DeadLetter: "kms.deadletter", Status: "kms.status",
 	}
 	if got := wire.DefaultTopics(); got != want {
 		t.Errorf("%+v, want %+v", got, want)

@@ -23,7 +23,8 @@ type Config struct {
 	// Operations are compared with the API operation of a call, such as "Decrypt", alone
 	// and qualified with its service.
 	Operations []string `yaml:"operations"`
-	// Kinds and Severities are compared with those of an anomaly.
+	// Kinds are compared with that of an anomaly, and Severities with that of an anomaly or an
+	// incident.
 	Kinds      []string `yaml:"kinds"`
 	Severities []string `yaml:"severities"`
 	// Scopes are compared with the scope of a window or an anomaly: key, principal, pair.
@@ -56,7 +57,8 @@ func (c *Config) lists() []list {
 		{setting: "event_names", patterns: c.EventNames},
 		{setting: "operations", patterns: c.Operations, fields: []string{semconv.RPCMethod}},
 		{setting: "kinds", patterns: c.Kinds, fields: []string{semconv.KeytrailAnomalyKind}},
-		{setting: "severities", patterns: c.Severities, fields: []string{semconv.KeytrailAnomalySeverity}},
+		{setting: "severities", patterns: c.Severities, fields: []string{semconv.KeytrailAnomalySeverity,
+			semconv.KeytrailIncidentSeverity}},
 		{setting: "scopes", patterns: c.Scopes, fields: []string{semconv.KeytrailWindowScope}},
 		{setting: "keys", patterns: c.Keys, fields: []string{semconv.AWSKMSKeyARN, semconv.AWSKMSAliasARN}},
 		{setting: "principals", patterns: c.Principals, fields: []string{semconv.KeytrailPrincipalID}},

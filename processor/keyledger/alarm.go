@@ -185,7 +185,7 @@ func (k *Key) grantAlarms(past func(int64, time.Duration) bool, d *Deadlines, ad
 				oldest = g.Opened
 			}
 		}
-		if g.Service && g.Source == "" {
+		if g.Service && g.Source == "" && g.Constraint == "" {
 			if open++; open == 1 {
 				first = g.Opened
 			}

@@ -1,6 +1,7 @@
 package keyledger
 
 import (
+	"cmp"
 	"strings"
 	"time"
 
@@ -59,12 +60,9 @@ func FromRecord(rec *otellog.Record, c *count.Call, e *Event) {
 	for i := range rec.Attrs {
 		e.take(&rec.Attrs[i])
 	}
-	if e.GranteeService != "" {
-		e.Grant.Grantee, e.Grant.Service = e.GranteeService, true
-	}
-	if e.RetiringSvc != "" {
-		e.Grant.Retiring, e.Grant.RetiringService = e.RetiringSvc, true
-	}
+	g := &e.Grant
+	g.Grantee, g.Retiring = cmp.Or(e.GranteeService, g.Grantee), cmp.Or(e.RetiringSvc, g.Retiring)
+	g.Service, g.RetiringService = isService(g.Grantee), isService(g.Retiring)
 	if e.StoreID != "" {
 		e.Store = place(rec, semconv.CloudAccountID) + "/" + place(rec, semconv.CloudRegion) + "/" + e.StoreID
 	}
@@ -110,6 +108,10 @@ func (e *Event) take(a *otellog.Attr) {
 		g.Operations = strings.Join(a.Strs, ",")
 	}
 }
+
+// isService reports whether a principal is a service. Services of AWS also grant to themselves
+// by GranteePrincipal, with the name of their host in a Region.
+func isService(name string) bool { return cloud.Actor(name) == kms.ActorService }
 
 func place(rec *otellog.Record, name string) string {
 	for i := range rec.Resource {

@@ -135,7 +135,7 @@ func scrambled(t *testing.T, records []string) *keyledger.Ledger {
 func streamed(t *testing.T, records []string, want string) {
 	t.Helper()
 	r := rand.New(rand.NewPCG(8, uint64(len(records))))
-	for range 12 {
+	for range 4 {
 		var deltas []string
 		for _, i := range append(r.Perm(len(records)), r.Perm(len(records))[:len(records)/3]...) {
 			deltas = append(deltas, deltasOf(t, records[i:min(i+1+r.IntN(4), len(records))])...)
@@ -345,6 +345,42 @@ func TestManyGrants(t *testing.T) {
 			t.Errorf("%d more grants, exact %v", n, exact)
 		} else {
 			want = got
+		}
+	}
+}
+
+// TestRowB7ChimeVoice: a voice connector of Amazon Chime creates a grant, generates and decrypts a data key and retires
+// the grant, as AWS documents it.
+func TestRowB7ChimeVoice(t *testing.T) {
+	const service = "chimevoiceconnector.eu-central-1.amazonaws.com"
+	context := `{"aws:chime:voice-profile-domain:arn":"arn:aws:chime:eu-central-1:111122223333:voice-profile-domain/d"}`
+	id := strings.Repeat("0ab1", 16)
+	calls := []call{
+		{at: 1, name: "CreateKey", key: keyARN},
+		{at: 2, name: "CreateGrant", role: "chime-admin", key: keyARN, request: `{"constraints":{"encryptionContextSubset":` + context + `},"operations":["GenerateDataKey","Decrypt","DescribeKey","RetireGrant"],` +
+			`"granteePrincipal":"` + service + `","retiringPrincipal":"` + service + `","keyId":"` + keyARN + `"}`, more: `,"responseElements":{"grantId":"` + id + `"}`},
+		{at: 3, name: "GenerateDataKey", key: keyARN, request: `{"encryptionContext":` + context + `,"keySpec":"AES_256","keyId":"` + keyARN + `"}`},
+		{at: 9, name: "Decrypt", key: keyARN, request: `{"encryptionContext":` + context + `,"encryptionAlgorithm":"SYMMETRIC_DEFAULT"}`},
+		{at: 30, name: "RetireGrant", key: keyARN, more: `,"additionalEventData":{"grantId":"` + id + `"}`},
+	}
+	for n, want := range []struct{ open, used int }{{0, 0}, {1, 0}, {1, 3}, {1, 9}, {0, 9}} {
+		var records []string
+		for _, c := range calls[:n+1] {
+			records = append(records, c.json())
+		}
+		l := scrambled(t, records)
+		k := l.Find(keyARN)
+		if open := k.Open(); len(open) != want.open || k.Facts[keyledger.Used].At%86400 != int64(want.used) {
+			t.Errorf("after %s: %d open grants, last used in second %d", calls[n].name, len(open), k.Facts[keyledger.Used].At%86400)
+		}
+		for _, g := range k.Grants {
+			if g.ID != id || !g.Service || !g.RetiringService || g.Grantee != service || g.Constraint != context || g.Revoked || !strings.HasSuffix(g.By, "user/chime-admin") {
+				t.Errorf("after %s: the grant is %+v", calls[n].name, g)
+			}
+		}
+		d := keyledger.DefaultDeadlines()
+		if list := k.Alarms(1772500000, &d, l.Find); len(list) != 0 {
+			t.Errorf("after %s: %+v: the grant is bound by its encryption context", calls[n].name, list)
 		}
 	}
 }

@@ -82,8 +82,8 @@ func newSim(seed uint64, wrong sabotage, tools *simTools) *sim {
 		flows: tools.flows, watermarks: map[string]*telemetry.Watermark{"detect": {}}}
 	p.mostWindows = 1 + rng.IntN(s.most(40, [...]int{5, 40}[rng.IntN(2)]))
 	p.Ledger = keyledger.DefaultDeadlines()
-	if hours := time.Duration(1+rng.IntN(3)) * time.Hour; rng.IntN(2) == 0 {
-		p.Ledger.Unused, p.Ledger.Recent, p.Ledger.Grant, p.Ledger.MaxAlarms = hours, 2*hours, 3*hours, 1+rng.IntN(5)
+	if span := [...]time.Duration{time.Minute, time.Minute, 2 * time.Hour}[rng.IntN(3)]; rng.IntN(2) == 0 {
+		p.Ledger.Unused, p.Ledger.Recent, p.Ledger.Grant, p.Ledger.MaxAlarms = span, 2*span, 3*span, 1+rng.IntN(5)
 	}
 	p.mostBehind, p.mostHeld = 1<<20, 1<<20 // no backlog is too long
 	if rng.IntN(4) == 0 {

@@ -56,7 +56,7 @@ func TestSimulation(t *testing.T) {
 	}
 	t.Logf("%d schedules, %.0f a second, %.0f a second of CPU; in them %v", n, float64(n)/time.Since(began).Seconds(), float64(n)/(computed(t)-used).Seconds(), sum)
 	want := []string{"commits", "aborts", "restores", "failed restores", "killed", "paused", "moved", "refined windows", "windows left empty", "anomalies of pairs", "dead letters", "late better copies", "lost offsets", "frames of idle sources", "stops of hours",
-		"anomalies that ended", "incidents that ended", "incidents taken in", "returns of shippers", "calls in a hold", "restores in a hold", "starts over"}
+		"anomalies that ended", "alarms that ended", "published ledgers", "alarms unused", "alarms grant_old", "incidents that ended", "incidents taken in", "returns of shippers", "calls in a hold", "restores in a hold", "starts over"}
 	if n >= 10_000 {
 		want = append(want, "expired unread", "far behind") // they are rare
 	}

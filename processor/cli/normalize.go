@@ -72,12 +72,6 @@ func (n *normalizer) register(cmd *cobra.Command, forms ...string) {
 
 // print prints the log records of objects.
 func (n *normalizer) print(objects iter.Seq2[source.Object, error]) error {
-	n.form(n.output) // tables fit the terminal
-	n.out = bufio.NewWriterSize(n.stdout, 256<<10)
-	if n.output == otlp { // protobuf is not text
-		n.out.Reset(screen.Raw{Output: n.stdout})
-	}
-	n.calls = report.NewCalls(n.out)
 	return n.in.Letters(func(l *input.Letters) error {
 		var counts read.Counts
 		records := read.NewRecords(read.Config{
@@ -85,21 +79,17 @@ func (n *normalizer) print(objects iter.Seq2[source.Object, error]) error {
 				Encoded: n.output == otlp && n.match == nil},
 			Counts: &counts, Record: n.record, Dead: l.Taker("normalize"), Now: time.Now,
 		})
-		var err error
-		for object, oerr := range objects {
-			if err = oerr; err == nil {
-				err = records.Object(n.ctx, object)
+		err := n.printAll(func() error {
+			for object, err := range objects {
+				if err == nil {
+					err = records.Object(n.ctx, object)
+				}
+				if err != nil {
+					return err
+				}
 			}
-			if err != nil {
-				break
-			}
-		}
-		if err == nil && n.newest != nil {
-			err = n.newest.each(n.write)
-		}
-		if ferr := n.out.Flush(); err == nil && ferr != nil {
-			err = fmt.Errorf("cannot write log records: %w", ferr)
-		}
+			return nil
+		})
 		if err == nil {
 			fmt.Fprintf(n.stderr, "%d records: %d log records, %d filtered%s, %d dead letters\n", counts.Received.Load(),
 				counts.Delivered.Load(),
@@ -107,6 +97,24 @@ func (n *normalizer) print(objects iter.Seq2[source.Object, error]) error {
 		}
 		return err
 	})
+}
+
+// printAll prints the log records that fill passes to n.record.
+func (n *normalizer) printAll(fill func() error) error {
+	n.form(n.output) // tables fit the terminal
+	n.out = bufio.NewWriterSize(n.stdout, 256<<10)
+	if n.output == otlp { // protobuf is not text
+		n.out.Reset(screen.Raw{Output: n.stdout})
+	}
+	n.calls = report.NewCalls(n.out)
+	err := fill()
+	if err == nil && n.newest != nil {
+		err = n.newest.each(n.write)
+	}
+	if ferr := n.out.Flush(); err == nil && ferr != nil {
+		err = fmt.Errorf("cannot write log records: %w", ferr)
+	}
+	return err
 }
 
 // record prints one, or keeps it to be printed at the end.

@@ -1,6 +1,7 @@
 package cli_test
 
 import (
+	"bytes"
 	"encoding/json"
 	"reflect"
 	"strings"
@@ -39,4 +40,29 @@ func TestUsageOfTopic(t *testing.T) {
 	if !reflect.DeepEqual(got, want) || len(want) != 2 {
 		t.Errorf("Kafka gives\n%v\nwant\n%v", got, want)
 	}
+}
+
+// TestLookupInTopic: lookup in Kafka finds what it finds in the files that went there, in the same order.
+func TestLookupInTopic(t *testing.T) {
+	heavy(t)
+	b, tr := startBroker(t), newTrail(t, 41, 600)
+	config := b.config(t)
+	p := run(t, config, "")
+	p.ready(t)
+	b.produce(t, tr.records)
+	text := string(bytes.Join(tr.records, []byte("\n")))
+	find := func(args ...string) string {
+		return keytrail(t, strings.NewReader(text), append([]string{"lookup", "-o", "original"}, args...)...).wants(t, 0).stdout
+	}
+	all := find("-")
+	until(t, "the topic has all records", func() bool { return find("-c", config) == all })
+	for _, flags := range []string{"", "--attribute EventName=Decrypt --limit 20", "--error *", "--principal arn:aws:iam::111122223333:role/ --attribute ReadOnly=true", "--since 2026-01-01T00:00:00Z"} {
+		args := append([]string{"lookup", "-o", "original"}, strings.Fields(flags)...)
+		want := keytrail(t, strings.NewReader(text), append(args, "-")...).wants(t, 0).stdout
+		got := keytrail(t, nil, append(args, "-c", config)...).wants(t, 0, "of topic kms.events").stdout
+		if got != want || want == "" {
+			t.Errorf("lookup %s finds %d events in Kafka, want %d", flags, strings.Count(got, "\n"), strings.Count(want, "\n"))
+		}
+	}
+	keytrail(t, nil, "lookup", "-c", config, "trail/").wants(t, 2, "give one of them")
 }

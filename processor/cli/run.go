@@ -18,6 +18,7 @@ import (
 	"keytrail/processor/cli/flags"
 	"keytrail/processor/config"
 	"keytrail/processor/kafka"
+	"keytrail/processor/lograte"
 	"keytrail/processor/sigma"
 	"keytrail/processor/sink"
 	"keytrail/processor/status"
@@ -115,8 +116,14 @@ func runPipeline(ctx context.Context, cfg *config.Config, rules *sigma.Rules, lo
 		return err
 	}
 	tel.Health().Clean(cfg.Secrets().Clean)
+	var gates lograte.Gates
 	otel.SetErrorHandler(otel.ErrorHandlerFunc(func(err error) {
-		log.Warn("metrics cannot be exported; the next export has them, check telemetry.otlp", "error", err)
+		held, due := gates.Open("", time.Now(), 1)
+		if !due {
+			return
+		}
+		log.Warn("metrics or traces cannot be exported; the next export has the metrics, check telemetry.otlp", "error", err,
+			"lines_held_back", held)
 	}))
 	if err := tel.Build(release, cmp.Or(commit, committed(), "unknown")); err != nil {
 		return err

@@ -50,9 +50,9 @@ type Options struct {
 	// Observe receives every outcome, with the number of records; nil is allowed. The
 	// reason is "" for OutcomeDelivered, OutcomeDuplicate and OutcomeRetried.
 	Observe func(o Outcome, reason Reason, records int)
-	// Attempt is called before each attempt, and what it returns with the sink's answer; nil
-	// is allowed. Several goroutines call it.
-	Attempt func() (ended func(error))
+	// Attempt is called before each attempt with its records, and what it returns with the
+	// sink's answer; nil is allowed. Several goroutines call it.
+	Attempt func(batch []Record) (ended func(error))
 	// Watch receives the sink's state each time that it changes or an attempt fails, by
 	// one goroutine at a time; nil is allowed. It must not wait.
 	Watch func(Status)
@@ -86,7 +86,7 @@ type Runner struct {
 // NewRunner returns a Runner, or an error that names what is missing in o.
 func NewRunner(o Options) (*Runner, error) {
 	if o.Attempt == nil {
-		o.Attempt = func() func(error) { return func(error) {} }
+		o.Attempt = func([]Record) func(error) { return func(error) {} }
 	}
 	o.InFlight = max(o.InFlight, 1)
 	switch {
@@ -172,7 +172,7 @@ func (r *Runner) try(e errand, batch []Record) (said error, v verdict, err error
 	if unasked {
 		said = fmt.Errorf("cannot store the boundaries of a batch: %w", said)
 	} else {
-		ended := r.o.Attempt()
+		ended := r.o.Attempt(batch)
 		said = r.o.Sink.Deliver(e.ctx, batch)
 		ended(said)
 	}

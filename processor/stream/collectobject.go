@@ -13,6 +13,7 @@ import (
 	"keytrail/processor/read"
 	"keytrail/processor/source"
 	"keytrail/processor/source/feed"
+	"keytrail/processor/telemetry"
 	"keytrail/schemas/decoding"
 	"keytrail/schemas/otellog"
 	"keytrail/schemas/wire"
@@ -29,6 +30,7 @@ type objectReader struct {
 	// single is the producer of an object with a record that Kafka will never take; else nil.
 	// Its batches have one record, so that a refusal names it.
 	single *kgo.Client
+	batch  *telemetry.Batch // the object, for traces
 }
 
 // flight is one try to publish an object: its records that Kafka has not acknowledged.
@@ -138,11 +140,13 @@ func (r *objectReader) done(o source.Object) {
 // publish reads an object and waits until Kafka has answered for each of its records. The
 // error is errRefused if Kafka refused one; otherwise it is the object's. A refusal comes
 // first: an object that cannot be read to its end may be given up, but not its records.
-func (r *objectReader) publish(ctx context.Context, o source.Object) error {
+func (r *objectReader) publish(ctx context.Context, o source.Object) (err error) {
 	f := &flight{}
 	r.counts, r.flight = read.Counts{}, f
 	clear(r.dead)
-	err := r.read(ctx, o)
+	r.batch = r.c.p.Telemetry.Traces().Begin(stageCollect, r.c.s.Name, "", true)
+	defer func() { r.batch.End(int(r.counts.Delivered.Load()), err) }()
+	err = r.read(ctx, o)
 	if err != nil && ctx.Err() != nil {
 		return err // most of it is not read
 	}
@@ -183,6 +187,7 @@ func (r *objectReader) event(_ context.Context, from *decoding.Origin, rec *otel
 	if err != nil {
 		return err
 	}
+	marked(r.batch, record)
 	if r.single == nil {
 		r.produce(record)
 		return r.flight.failure()

@@ -80,7 +80,8 @@ func (p *Pipeline) forward(ctx context.Context, d Destination, began beginning) 
 	}
 	f.chain, err = sink.NewChain(sink.Options{
 		Name: d.Name, Sink: d.Sink, Batch: d.Batch, Retry: d.Retry, InFlight: d.InFlight,
-		DeadLetter: f.deadLetter, Log: p.Log, Attempt: observed.Attempt, Watch: f.part.tell, Expires: f.expires, Plan: plan,
+		DeadLetter: f.deadLetter, Log: p.Log, Attempt: f.attempt(observed.Attempt), Watch: f.part.tell,
+		Expires: f.expires, Plan: plan,
 		Observe: func(o sink.Outcome, reason sink.Reason, n int) {
 			switch o {
 			case sink.OutcomeDelivered:

@@ -185,14 +185,14 @@ func (p *Pipeline) Run(ctx context.Context, stages Stages) error {
 	run(stages.Normalize, func(ctx context.Context) error { // kms.raw -> kms.events
 		n, t := newNormalizer(p), p.transact("normalize", p.Topics.Raw)
 		t.Room, t.Early, t.Expired = n.room, n.flush, n.expired
-		return t.Run(ctx, n)
+		return t.Run(ctx, p.trace("normalize", true, t, n))
 	})
 	run(stages.Count, func(ctx context.Context) error { // kms.events -> kms.partials, kms.anomalies
 		defer close(counted)
 		c, t := newCounter(p), p.transact("count", p.Topics.Events)
 		t.State = p.Topics.Dedup
 		t.Note, t.Saw, t.Room = c.note, c.saw, c.room
-		return t.Run(ctx, c)
+		return t.Run(ctx, p.trace("count", true, t, c))
 	})
 	run(stages.Detect, func(ctx context.Context) error { // kms.partials -> kms.windows, kms.anomalies
 		t := p.transact("detect", p.Topics.Partials)
@@ -202,7 +202,7 @@ func (p *Pipeline) Run(ctx context.Context, stages Stages) error {
 		}
 		ctx, stop := behind(ctx, counted)
 		defer stop()
-		return t.Run(ctx, newDetector(p))
+		return t.Run(ctx, p.trace("detect", false, t, newDetector(p)))
 	})
 	run(stages.Forward, p.forwardAll) // kms.events, kms.windows, kms.anomalies -> SIEM
 	run(stages.Web, p.remember)       // the same -> the page's history

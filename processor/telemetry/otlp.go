@@ -15,14 +15,17 @@ import (
 	"keytrail/processor/setting"
 )
 
-// OTLP configures the export of the metrics, and of the log, by OTLP over HTTP: beside the
-// server and standard error.
+// OTLP configures the export of the metrics, of the log and of traces by OTLP over HTTP:
+// beside the server and standard error.
 type OTLP struct {
 	// Endpoint is the base URL of a collector, such as "http://127.0.0.1:4318"; "", the
 	// default, exports nothing. Metrics go to /v1/metrics below it, the log to /v1/logs.
 	Endpoint string `yaml:"endpoint"`
 	// Logs exports the log as well, each line as a record.
 	Logs bool `yaml:"logs"`
+	// Traces is the share of batches that are traced, from 0, the default, to 1: spans of the
+	// stages go to /v1/traces. Batches of a traced record are traced as well.
+	Traces float64 `yaml:"traces"`
 	// Headers are sent with each request.
 	Headers map[string]setting.Secret `yaml:"headers"`
 	// Interval is the time between two exports: 1s to 1h.
@@ -34,7 +37,13 @@ type OTLP struct {
 // validate adds the unusable settings to p.
 func (o *OTLP) validate(p *setting.Problems) {
 	setting.Between(p, "otlp.interval", o.Interval, time.Second, time.Hour)
+	if !(o.Traces >= 0 && o.Traces <= 1) {
+		p.Add("otlp.traces", "%v is not a share of batches; allowed: 0 to 1", o.Traces)
+	}
 	if o.Endpoint == "" {
+		if o.Traces > 0 {
+			p.Add("otlp.traces", "%v needs otlp.endpoint", o.Traces)
+		}
 		if o.Logs {
 			p.Add("otlp.logs", "true needs otlp.endpoint")
 		}

@@ -45,6 +45,7 @@ type Telemetry struct {
 	rules              rules
 	levels             levels
 	health             *Health
+	traces             *Traces
 	server             *http.Server
 	mux                *http.ServeMux
 	address            net.Addr
@@ -69,6 +70,9 @@ func New(ctx context.Context, c Config) (*Telemetry, error) {
 	options, err := c.OTLP.options(ctx)
 	if err != nil {
 		return nil, err
+	}
+	if t.traces, err = newTraces(ctx, &c.OTLP); err != nil {
+		return nil, fmt.Errorf("cannot export traces: %w", err)
 	}
 	t.provider = sdk.NewMeterProvider(append(options, sdk.WithReader(t.reader))...)
 	if t.inst, err = newInstruments(t.Meter()); err != nil {
@@ -154,6 +158,7 @@ func (t *Telemetry) Shutdown(ctx context.Context) error {
 		}
 		t.server = nil
 	}
+	err = errors.Join(err, t.traces.shutdown(ctx))
 	if e := t.provider.Shutdown(ctx); e != nil && !errors.Is(e, sdk.ErrReaderShutdown) {
 		err = errors.Join(err, e)
 	}

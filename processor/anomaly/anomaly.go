@@ -70,6 +70,8 @@ type Anomaly struct {
 	Contributors []string
 	Calls        []string // ids of some calls
 	Techniques   []string // of MITRE ATT&CK
+	// URL is its address in the page, or "".
+	URL string
 	// Rules is the digest of the rules and expected anomalies by which a stage judged; ""
 	// outside of stages.
 	Rules string

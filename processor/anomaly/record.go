@@ -98,6 +98,7 @@ func AnomalyRecord(rec *otellog.Record, a *Anomaly, observed int64) {
 	rec.Strings(semconv.KeytrailAnomalyContributors, a.Contributors)
 	rec.Strings(semconv.KeytrailAnomalyCalls, a.Calls)
 	rec.String(semconv.KeytrailAnomalyRules, a.Rules)
+	rec.String(semconv.KeytrailAnomalyURL, a.URL)
 	rec.Strings(semconv.KeytrailAnomalyTechniques, a.Techniques)
 	a.rule(rec)
 	subject(rec, a.Entity, entity.Target(a.Bound), a.Start, a.End)

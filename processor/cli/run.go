@@ -206,7 +206,7 @@ func newPipeline(cfg *config.Config, brokers []string, tel *telemetry.Telemetry,
 		Partials:    int32(cfg.Kafka.Partitions.Partials),
 		Replication: int16(cfg.Kafka.Replication), TransactionID: cfg.Kafka.TransactionalID,
 		Interval: cfg.Commit.Interval, Records: cfg.Commit.Records,
-		Ledger: cfg.Ledger,
+		Ledger: cfg.Ledger, PageURL: strings.TrimSuffix(cfg.Web.PublicURL, "/"),
 		Window: stream.Window{
 			Detect: cfg.Detection(), OutOfOrderness: int64(w.OutOfOrderness), FutureSkew: int64(w.FutureSkew),
 			IdleAfter: int64(w.IdleAfter),

@@ -52,7 +52,7 @@ type hit struct {
 // publish publishes an anomaly of a rule at once.
 func (c *counter) publish(a *anomaly.Anomaly) {
 	var rec otellog.Record
-	a.Rules = c.judging.Digest
+	a.Rules, a.URL = c.judging.Digest, c.p.link(a.ID)
 	anomaly.AnomalyRecord(&rec, a, c.now)
 	value := otellog.AppendRequest(nil, &rec)
 	c.out = append(c.out, c.p.keyed(c.p.Topics.Anomalies, a.ID, value, semconv.EventKeytrailAnomaly))

@@ -15,12 +15,20 @@ import (
 
 // found publishes an anomaly, and holds it until it ends.
 func (d *detector) found(t *detectTask, a *anomaly.Anomaly, now int64) {
-	a.Rules = d.judging.Digest
+	a.Rules, a.URL = d.judging.Digest, d.p.link(a.ID)
 	anomaly.AnomalyRecord(&d.rec, a, now)
 	d.emitAnomaly(a.ID, &d.rec)
 	t.open.Put(&d.rec, a.Until)
 	d.signal(t, &d.rec, a.Until)
 	d.stats.anomalies = append(d.stats.anomalies, a.Kind)
+}
+
+// link returns the address of an anomaly in the page, or "" without a public address.
+func (p *Pipeline) link(id string) string {
+	if p.PageURL == "" {
+		return ""
+	}
+	return p.PageURL + "/anomaly?id=" + id
 }
 
 // hits holds the anomalies of rules in a frame until they end.

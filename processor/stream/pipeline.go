@@ -97,6 +97,9 @@ type Pipeline struct {
 	// Rules are the user's at the start, nil for none; Judge changes them, and
 	// Window.Detect.Allow.
 	Rules *sigma.Rules
+	// PageURL is the public address of the page, without a slash at the end; anomalies link to
+	// it. "" for none.
+	PageURL string
 	// Process names this process to others, without spaces; at most 200 bytes.
 	Process   string
 	Sources   []Source // of stage collect

@@ -78,7 +78,7 @@ func newSim(seed uint64, wrong sabotage, tools *simTools) *sim {
 		s.wild, s.orderly = true, false
 	}
 	s.calm = 1 + rng.IntN(s.most(6, 4))
-	p := &Pipeline{Topics: wire.DefaultTopics(), Window: windowsOf(rng, s.live), Telemetry: tools.telemetry, Log: slog.New(slog.DiscardHandler),
+	p := &Pipeline{Topics: wire.DefaultTopics(), PageURL: "https://page", Window: windowsOf(rng, s.live), Telemetry: tools.telemetry, Log: slog.New(slog.DiscardHandler),
 		flows: tools.flows, watermarks: map[string]*telemetry.Watermark{"detect": {}}}
 	p.mostWindows = 1 + rng.IntN(s.most(40, [...]int{5, 40}[rng.IntN(2)]))
 	p.Ledger = keyledger.DefaultDeadlines()

@@ -218,6 +218,8 @@ func (s *sim) anomalies(got map[simName]simWindow) {
 			s.fault("an anomaly record: %v", err)
 		} else if len(rec.Str(semconv.KeytrailAnomalyRules)) != 16 {
 			s.fault("anomaly %s carries the digest %q", rec.Str(semconv.KeytrailAnomalyID), rec.Str(semconv.KeytrailAnomalyRules))
+		} else if url := rec.Str(semconv.KeytrailAnomalyURL); url != "https://page/anomaly?id="+rec.Str(semconv.KeytrailAnomalyID) {
+			s.fault("anomaly %s links to %q", rec.Str(semconv.KeytrailAnomalyID), url)
 		} else if rec.Str(semconv.KeytrailAnomalyKind) == "first_seen" && rec.Str(semconv.KeytrailAnomalyState) == anomaly.StateOpen {
 			published[strings.Clone(rec.Str(semconv.KeytrailAnomalyID))]++
 		}

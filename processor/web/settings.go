@@ -10,6 +10,7 @@ import (
 	"maps"
 	"net"
 	"net/http"
+	"net/url"
 	"slices"
 	"strconv"
 	"strings"
@@ -31,6 +32,10 @@ type Settings struct {
 	MaxBytes  setting.Size  `yaml:"max_bytes"`
 	// Hosts are the names, beside localhost, under which browsers may open the page.
 	Hosts []string `yaml:"hosts"`
+	// PublicURL is the address under which people open the page, such as
+	// "https://keytrail.internal". Anomalies link to it, and browsers may open the page under
+	// its host. All processes that detect need it.
+	PublicURL string `yaml:"public_url"`
 	// CertFile and KeyFile are PEM files of the page's certificate and its key. They are read
 	// again for each connection, so they can be renewed.
 	CertFile string `yaml:"cert_file"`
@@ -86,6 +91,10 @@ func (s Settings) Validate() error {
 				name)
 		}
 	}
+	if u, err := url.Parse(s.PublicURL); s.PublicURL != "" && (err != nil || u.Host == "" || u.User != nil ||
+		u.Scheme != "https" && u.Scheme != "http" || strings.Trim(u.Path, "/") != "" || u.RawQuery+u.Fragment != "") {
+		p.Add("public_url", `%q is not the address of the page; want one such as "https://keytrail.internal"`, s.PublicURL)
+	}
 	for name := range s.Viewers {
 		if _, both := s.Analysts[name]; both {
 			p.Add("viewers."+name, "is also among the analysts; a name has one role")
@@ -120,7 +129,10 @@ func (s Settings) Listener() (net.Listener, error) {
 
 // Access returns who may use the page. It reads the tokens, and names one that is too short.
 func (s Settings) Access(ctx context.Context) (*Access, error) {
-	a := &Access{hosts: s.Hosts}
+	a := &Access{hosts: slices.Clone(s.Hosts)}
+	if u, err := url.Parse(s.PublicURL); err == nil && u.Hostname() != "" {
+		a.hosts = append(a.hosts, u.Hostname())
+	}
 	for _, role := range []Role{Viewer, Analyst} {
 		tokens := map[Role]map[string]setting.Secret{Viewer: s.Viewers, Analyst: s.Analysts}[role]
 		for _, name := range slices.Sorted(maps.Keys(tokens)) {

@@ -29,7 +29,7 @@ func TestAccess(t *testing.T) {
 		t.Fatal(err)
 	}
 	s := DefaultSettings()
-	s.Listen, s.Hosts = "127.0.0.1:0", []string{"keys.internal"}
+	s.Listen, s.Hosts, s.PublicURL = "127.0.0.1:0", []string{"keys.internal"}, "https://public.internal:8443"
 	s.CertFile, s.KeyFile = filepath.Join(dir, "cert.pem"), filepath.Join(dir, "key.pem")
 	s.Viewers = map[string]setting.Secret{"vera": setting.NewSecret(seeing)}
 	s.Analysts = map[string]setting.Secret{"anna": setting.NewSecret(reading)}
@@ -69,6 +69,7 @@ func TestAccess(t *testing.T) {
 		{path: "/api/v1/overview", bearer: seeing, want: 200},
 		{path: "/api/v1/overview", bearer: seeing, host: "keys.internal", want: 200},
 		{path: "/api/v1/overview", bearer: seeing, host: "KEYS.internal:443", want: 200},
+		{path: "/api/v1/overview", bearer: seeing, host: "public.internal:8443", want: 200},
 		{path: "/api/v1/overview", bearer: seeing, host: "evil.example", want: 421},
 		{path: "/api/v1/events", bearer: seeing, want: 403},
 		{path: "/api/v1/event?object=0&offset=1", bearer: seeing, want: 403},
@@ -127,6 +128,10 @@ func TestSettings(t *testing.T) {
 		"both":       {func(s *Settings) { s.CertFile, s.KeyFile, s.Insecure = "c.pem", "k.pem", true }, "does not apply"},
 		"half TLS":   {func(s *Settings) { s.CertFile = "c.pem" }, "belong together"},
 		"host":       {func(s *Settings) { s.Hosts = []string{"https://keys.internal"} }, "not a host name"},
+		"public":     {func(s *Settings) { s.PublicURL = "https://keys.internal/" }, ""},
+		"no scheme":  {func(s *Settings) { s.PublicURL = "keys.internal" }, "not the address"},
+		"a view":     {func(s *Settings) { s.PublicURL = "https://keys.internal/anomaly?id=" }, "not the address"},
+		"a script":   {func(s *Settings) { s.PublicURL = "javascript://keys.internal" }, "not the address"},
 		"two roles":  {func(s *Settings) { s.Viewers, s.Analysts = token, token }, "has one role"},
 		"no file":    {func(s *Settings) { s.Path = "" }, "is missing"},
 		"small file": {func(s *Settings) { s.MaxBytes = 1 << 20 }, "out of range"},

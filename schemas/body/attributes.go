@@ -23,6 +23,7 @@ var attributes = [...]string{
 	semconv.KeytrailAnomalyContributors,
 	semconv.KeytrailAnomalyCalls,
 	semconv.KeytrailAnomalyRules,
+	semconv.KeytrailAnomalyURL,
 	semconv.KeytrailAnomalyTechniques,
 	semconv.AWSSourceService,
 	semconv.AWSCloudTrailEventType,

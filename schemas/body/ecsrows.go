@@ -39,6 +39,7 @@ var ecsRows = []row{
 	{to: "event.created", from: []string{"ObservedTimestamp"}, as: asTime, on: onAll},
 	{to: "event.original", from: []string{"Body"}, on: onCall},
 	{to: "event.reason", from: []string{semconv.KeytrailAnomalyReason}, on: onAnomaly},
+	{to: "event.url", from: []string{semconv.KeytrailAnomalyURL}, on: onAll},
 	{to: "log.level", from: []string{"SeverityText"}, as: asLevel, on: onAll},
 	{to: "error.code", from: []string{semconv.ErrorType}, on: onAll},
 	{to: "error.message", from: []string{semconv.AWSErrorMessage}, on: onAll},

@@ -90,6 +90,7 @@ var ocsfRows = []row{
 	{to: "duration", from: []string{semconv.KeytrailWindowEnd}, as: asDurationMs, on: onWindow | onAnomaly},
 	{to: "is_alert", value: otellog.Attr{Kind: otellog.KindBool, Int: 1}, on: onAnomaly},
 	{to: "finding_info.uid", from: []string{semconv.KeytrailAnomalyID}, on: onAnomaly},
+	{to: "finding_info.src_url", from: []string{semconv.KeytrailAnomalyURL}, on: onAnomaly},
 	{to: "finding_info.title", from: []string{semconv.KeytrailAnomalyDetector}, as: asTitle, on: onAnomaly},
 	{to: "finding_info.desc", from: []string{semconv.KeytrailAnomalyReason}, on: onAnomaly},
 	{to: "finding_info.types", from: []string{semconv.KeytrailAnomalyKind}, as: asOneItem, on: onAnomaly},

@@ -11,7 +11,7 @@ import (
 // spelling. In event names api is an initialism as well.
 var initialisms = map[string]string{
 	"aws": "AWS", "kms": "KMS", "arn": "ARN", "id": "ID", "uid": "UID",
-	"tls": "TLS", "rpc": "RPC", "mfa": "MFA", "vpc": "VPC", "ip": "IP", "uuid": "UUID",
+	"tls": "TLS", "rpc": "RPC", "mfa": "MFA", "vpc": "VPC", "ip": "IP", "uuid": "UUID", "url": "URL",
 	"cloudtrail": "CloudTrail",
 }
 

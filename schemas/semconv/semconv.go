@@ -57,6 +57,8 @@ const (
 	KeytrailAnomalyCalls = "keytrail.anomaly.calls"
 	// KeytrailAnomalyRules (string): Digest of the user's rules and expected anomalies by which the process judged.
 	KeytrailAnomalyRules = "keytrail.anomaly.rules"
+	// KeytrailAnomalyURL (string): The address of the anomaly in the page.
+	KeytrailAnomalyURL = "keytrail.anomaly.url"
 	// KeytrailAnomalyTechniques (string[]): Ids of the MITRE ATT&CK techniques that the anomaly may be a sign of.
 	KeytrailAnomalyTechniques = "keytrail.anomaly.techniques"
 )

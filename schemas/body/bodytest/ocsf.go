@@ -128,7 +128,7 @@ func (s ocsfSchema) value(t testing.TB, path string, a ocsfAttr, v any, profiles
 		if _, ok := v.(bool); !ok {
 			t.Errorf("%s is %v, want a boolean", path, v)
 		}
-	case "string_t", "username_t", "ip_t", "hostname_t", "resource_uid_t":
+	case "string_t", "username_t", "ip_t", "hostname_t", "resource_uid_t", "url_t":
 		if text, ok := v.(string); !ok || text == "" {
 			t.Errorf("%s is %v, want a text", path, v)
 		}

@@ -349,9 +349,9 @@ func TestManyGrants(t *testing.T) {
 	}
 }
 
-// TestRowB7ChimeVoice: a voice connector of Amazon Chime creates a grant, generates and decrypts a data key and retires
+// TestChimeVoice: a voice connector of Amazon Chime creates a grant, generates and decrypts a data key and retires
 // the grant, as AWS documents it.
-func TestRowB7ChimeVoice(t *testing.T) {
+func TestChimeVoice(t *testing.T) {
 	const service = "chimevoiceconnector.eu-central-1.amazonaws.com"
 	context := `{"aws:chime:voice-profile-domain:arn":"arn:aws:chime:eu-central-1:111122223333:voice-profile-domain/d"}`
 	id := strings.Repeat("0ab1", 16)

@@ -28,7 +28,7 @@ var layers = [][]string{
 	{"schemas/cloud"},
 
 	{"processor/setting", "processor/lograte", "processor/eventtime", "processor/plot",
-		"processor/linefile", "processor/lockfile", "processor/source", "processor/generate", "processor/internal/module", "processor/internal/certs", "processor/internal/oracle/...", "processor/internal/quality/family"},
+		"processor/linefile", "processor/lockfile", "processor/source", "processor/generate", "processor/internal/module", "processor/internal/certs", "processor/internal/apitest", "processor/internal/oracle/...", "processor/internal/quality/family"},
 	{"processor/source/...", "processor/kafka", "processor/sink", "processor/telemetry", "processor/screen",
 		"processor/baseline", "processor/dedup", "processor/sigma", "processor/rule", "processor/explain"},
 	{"processor/status"}, {"processor/api"},

@@ -2,8 +2,6 @@ package api
 
 import (
 	"encoding/json"
-	"fmt"
-	"maps"
 	"net/http"
 	"net/http/httptest"
 	"slices"
@@ -11,131 +9,11 @@ import (
 	"testing"
 	"time"
 
-	"github.com/santhosh-tekuri/jsonschema/v6"
-	"go.yaml.in/yaml/v3"
-
+	"keytrail/processor/internal/apitest"
 	"keytrail/processor/status"
 )
 
 var now = time.Date(2026, 11, 30, 9, 0, 0, 0, time.UTC)
-
-// contract is openapi.yaml: the schema of each answer, by path, status and media type.
-type contract struct {
-	doc      map[string]any
-	compiler *jsonschema.Compiler
-	used     map[string]bool // properties that an answer had, such as "Stage.lag"
-}
-
-func readContract(t *testing.T) *contract {
-	t.Helper()
-	c := &contract{compiler: jsonschema.NewCompiler(), used: map[string]bool{}}
-	var doc map[string]any
-	if err := yaml.Unmarshal(openAPI, &doc); err != nil {
-		t.Fatal(err)
-	}
-	b, err := json.Marshal(doc) // the types of encoding/json
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := json.Unmarshal(b, &c.doc); err != nil {
-		t.Fatal(err)
-	}
-	c.compiler.AssertFormat()
-	if err := c.compiler.AddResource("openapi.json", c.doc); err != nil {
-		t.Fatal(err)
-	}
-	return c
-}
-
-// at returns the value at a JSON pointer of the document, with references resolved, and the
-// pointer to it.
-func (c *contract) at(t *testing.T, pointer string) (any, string) {
-	t.Helper()
-	var v any = c.doc
-	for _, name := range strings.Split(pointer, "/")[1:] {
-		name = strings.NewReplacer("~1", "/", "~0", "~").Replace(name)
-		m, ok := v.(map[string]any)
-		if !ok || m[name] == nil {
-			return nil, pointer
-		}
-		v = m[name]
-	}
-	if m, ok := v.(map[string]any); ok && m["$ref"] != nil {
-		return c.at(t, strings.TrimPrefix(m["$ref"].(string), "#"))
-	}
-	return v, pointer
-}
-
-// check validates an answer to a request for a path of the document.
-func (c *contract) check(t *testing.T, path string, w *httptest.ResponseRecorder) {
-	t.Helper()
-	base := "/paths/" + strings.NewReplacer("~", "~0", "/", "~1").Replace(path) + "/get/responses/"
-	v, pointer := c.at(t, base+fmt.Sprint(w.Code))
-	if v == nil {
-		v, pointer = c.at(t, base+"default")
-		if w.Code < 400 || v == nil {
-			t.Errorf("%s: the document has no answer %d", path, w.Code)
-			return
-		}
-	}
-	kind, _, _ := strings.Cut(w.Header().Get("Content-Type"), ";")
-	content, _ := c.at(t, pointer+"/content")
-	if content == nil {
-		if kind != "" || w.Body.Len() > 0 {
-			t.Errorf("%s: answer %d has a body of %s, which the document does not have", path, w.Code, kind)
-		}
-		return
-	}
-	schema, at := c.at(t, pointer+"/content/"+strings.ReplaceAll(kind, "/", "~1")+"/schema")
-	if schema == nil {
-		t.Errorf("%s: answer %d has the type %q, which the document does not have", path, w.Code, kind)
-		return
-	}
-	var body any = w.Body.String()
-	if strings.HasSuffix(kind, "json") {
-		if err := json.Unmarshal(w.Body.Bytes(), &body); err != nil {
-			t.Fatalf("%s: %v in %s", path, err, w.Body)
-		}
-	}
-	s, err := c.compiler.Compile("openapi.json#" + at)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := s.Validate(body); err != nil {
-		t.Errorf("%s: answer %d: %v\n%s", path, w.Code, err, w.Body)
-	}
-	c.use(t, schema, at, body)
-}
-
-// use notes the properties of a value that its schema names.
-func (c *contract) use(t *testing.T, schema any, at string, value any) {
-	t.Helper()
-	m, _ := schema.(map[string]any)
-	if ref, ok := m["$ref"].(string); ok {
-		next, pointer := c.at(t, strings.TrimPrefix(ref, "#"))
-		c.use(t, next, pointer, value)
-		return
-	}
-	for _, part := range list(m["allOf"]) {
-		c.use(t, part, at, value)
-	}
-	switch v := value.(type) {
-	case []any:
-		for _, one := range v {
-			c.use(t, m["items"], at, one)
-		}
-	case map[string]any:
-		for name, below := range object(m["properties"]) {
-			if one, has := v[name]; has {
-				c.used[at+"/properties/"+name] = true
-				c.use(t, below, at+"/properties/"+name, one)
-			}
-		}
-	}
-}
-
-func list(v any) []any            { l, _ := v.([]any); return l }
-func object(v any) map[string]any { m, _ := v.(map[string]any); return m }
 
 // full returns a table of processes in which every field has a value somewhere.
 func full() *status.Table {
@@ -179,12 +57,12 @@ func get(h http.Handler, path string, change func(*http.Request)) *httptest.Resp
 // TestContract holds openapi.yaml and the handler to each other: the same paths, each answer
 // valid, and each documented property in some answer.
 func TestContract(t *testing.T) {
-	c, h := readContract(t), Handler(options())
+	c, h := apitest.Read(t, openAPI), Handler(options())
 	var served []string
 	for _, r := range routes {
 		served = append(served, r.path)
 	}
-	if paths := slices.Sorted(maps.Keys(object(c.doc["paths"]))); !slices.Equal(paths, slices.Sorted(slices.Values(served))) {
+	if paths := c.Paths(); !slices.Equal(paths, slices.Sorted(slices.Values(served))) {
 		t.Fatalf("the document has %q, the handler %q", paths, served)
 	}
 	for _, path := range served {
@@ -193,32 +71,24 @@ func TestContract(t *testing.T) {
 			if w.Code != http.StatusOK {
 				t.Errorf("%s: %d %s", path, w.Code, w.Body)
 			}
-			c.check(t, path, w)
+			c.Check(t, path, w)
 			if tag := w.Header().Get("ETag"); tag != "" {
 				w = get(h, strings.ReplaceAll(path, "{id}", id), func(r *http.Request) { r.Header.Set("If-None-Match", `"x", W/`+tag) })
 				if w.Code != http.StatusNotModified {
 					t.Errorf("%s: with its own ETag: %d", path, w.Code)
 				}
-				c.check(t, path, w)
+				c.Check(t, path, w)
 			}
 		}
 	}
-	var unused []string
-	for name, schema := range object(object(c.doc["components"])["schemas"]) {
-		for property := range object(object(schema)["properties"]) {
-			if at := "/components/schemas/" + name + "/properties/" + property; !c.used[at] && name != "Problem" {
-				unused = append(unused, at)
-			}
-		}
-	}
-	if len(unused) > 0 {
+	if unused := c.Unused(); len(unused) > 0 {
 		t.Errorf("no answer has %q", unused)
 	}
 }
 
 // TestErrors: every refusal has the documented form and its own code.
 func TestErrors(t *testing.T) {
-	c, h := readContract(t), Handler(options())
+	c, h := apitest.Read(t, openAPI), Handler(options())
 	host := func(name string) func(*http.Request) { return func(r *http.Request) { r.Host = name } }
 	for _, e := range []struct {
 		path   string
@@ -240,7 +110,7 @@ func TestErrors(t *testing.T) {
 		if err := json.Unmarshal(w.Body.Bytes(), &p); err != nil || w.Code != e.status || p.Code != e.code || p.Status != e.status || p.Detail == "" {
 			t.Errorf("%s: %d %s", e.path, w.Code, w.Body)
 		}
-		c.check(t, "/api/v1/status", w)
+		c.Check(t, "/api/v1/status", w)
 	}
 	for _, name := range []string{"localhost", "LOCALHOST:9464", "[::1]:9464", "10.1.2.3", "Keytrail.internal:80"} {
 		if w := get(h, "/api/v1/version", host(name)); w.Code != http.StatusOK {

@@ -2,6 +2,7 @@ package web
 
 import (
 	"context"
+	_ "embed"
 	"fmt"
 	"net/http"
 	"slices"
@@ -24,6 +25,19 @@ func (s *Server) answers() map[string]func(context.Context, *params) (any, error
 		"GET /api/v1/event":          s.event,
 		"GET /api/v1/pipeline":       s.pipeline,
 	}
+}
+
+//go:embed openapi.yaml
+var openAPI []byte
+
+// openAPI is GET /api/v1/openapi.yaml, which describes all of them.
+func (s *Server) openAPI(w http.ResponseWriter, r *http.Request) {
+	if len(r.URL.Query()) > 0 {
+		fail(w, http.StatusBadRequest, "bad_request", "openapi.yaml has no parameters")
+		return
+	}
+	w.Header().Set("Content-Type", "application/yaml")
+	s.tagged(w, r, openAPI)
 }
 
 // buckets are the widths of a column, in seconds.

@@ -65,6 +65,7 @@ func New(cfg Config) (*Server, error) {
 		mux.Handle(pattern, s.json(answer))
 	}
 	mux.HandleFunc("GET /api/v1/stream", s.stream)
+	mux.HandleFunc("GET /api/v1/openapi.yaml", s.openAPI)
 	mux.HandleFunc("GET /api/", func(w http.ResponseWriter, _ *http.Request) {
 		fail(w, http.StatusNotFound, "not_found", "the API has no such path")
 	})

@@ -78,6 +78,13 @@ type Transact struct {
 	// Took, when set, receives how long each commit took, from the transaction's last
 	// record on.
 	Took func(time.Duration)
+	// Refused, when set, receives each record that the brokers refused for its own sake
+	// (RefusedForGood) or for that of another record of its batch, after the transaction
+	// that wrote it was aborted.
+	Refused func(r *kgo.Record, err error)
+	// Singly, when set, reports whether each batch has one record, so that a refusal names
+	// it. After a refusal the others are not written.
+	Singly func() bool
 	// Failed, when set, receives the error of each session that is retried.
 	Failed func(error)
 }
@@ -311,6 +318,7 @@ func (s *session) end(ctx context.Context, out producing, deadline time.Time, er
 		s.more = false
 		s.gts.End(end, kgo.TryAbort)
 		s.p.Committed(false)
+		out.tell()
 		return err
 	}
 	committed, err := s.gts.End(end, kgo.TryCommit)

@@ -48,7 +48,7 @@ func (p *Pipeline) makeParts(stages Stages) error {
 		stage, topic string
 		reasons      []string
 	}{
-		{stages.Normalize, "normalize", p.Topics.Raw, normalizeReasons()},
+		{stages.Normalize, "normalize", p.Topics.Raw, collectReasons()},
 		{stages.Count, "count", p.Topics.Events, countReasons},
 		{stages.Detect, "detect", p.Topics.Partials, detectReasons},
 	} {

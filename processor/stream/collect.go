@@ -11,6 +11,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
 
+	"keytrail/processor/kafka"
 	"keytrail/processor/lograte"
 	"keytrail/processor/source"
 	"keytrail/processor/source/feed"
@@ -218,7 +219,7 @@ func (c *collector) note(what fault, err error) {
 // be for the sake of another record of the batch, so the letter then goes by itself.
 func (c *collector) publishLetter(d *wire.DeadLetter) error {
 	err := c.client.ProduceSync(c.life, c.p.letter(d)).FirstErr()
-	if !refusedForGood(err) {
+	if !kafka.RefusedForGood(err) {
 		return err
 	}
 	single, err := newProducer(c.p.Kafka)

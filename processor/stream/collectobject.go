@@ -7,9 +7,9 @@ import (
 	"sync"
 	"time"
 
-	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
 
+	"keytrail/processor/kafka"
 	"keytrail/processor/read"
 	"keytrail/processor/source"
 	"keytrail/processor/source/feed"
@@ -70,13 +70,6 @@ func (c *collector) newReader() *objectReader {
 	return r
 }
 
-// refusedForGood reports whether Kafka refused a batch for the sake of its records, so that
-// the same record would be refused again.
-func refusedForGood(err error) bool {
-	return errors.Is(err, kerr.MessageTooLarge) || errors.Is(err, kerr.RecordListTooLarge) ||
-		errors.Is(err, kerr.InvalidRecord)
-}
-
 // object publishes an object, again and again while Kafka refuses it, and then tells the
 // source that it is done. After a refusal for good it publishes each record by itself, and a
 // dead letter for the refused one. It returns early when ctx is done: the source then offers
@@ -97,7 +90,7 @@ func (r *objectReader) object(ctx context.Context, o source.Object) {
 			return
 		}
 		r.c.note(faultKafka, fmt.Errorf("%q: %w", o.Name, err))
-		if refusedForGood(err) && r.single == nil {
+		if kafka.RefusedForGood(err) && r.single == nil {
 			if r.single, err = newProducer(r.c.p.Kafka); err == nil {
 				continue
 			}
@@ -193,7 +186,7 @@ func (r *objectReader) event(_ context.Context, from *decoding.Origin, rec *otel
 		return r.flight.failure()
 	}
 	err = r.single.ProduceSync(r.c.life, record).FirstErr()
-	if refusedForGood(err) {
+	if kafka.RefusedForGood(err) {
 		return from.Bad(reasonRefused, fmt.Sprintf("Kafka refused its log record of %d bytes for the topic %q: %v; "+
 			"change the topic's settings (max.message.bytes), and replay this letter", len(record.Value), record.Topic, err))
 	}

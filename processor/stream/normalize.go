@@ -37,11 +37,14 @@ type normalizer struct {
 	owned  map[int32]int64 // the partitions; they have no watermark
 	delays []delayed       // of the transaction
 
-	held    int64 // bytes of out
-	one     int64 // number of those from the current message
-	first   int   // index in out of the first of those
-	written bool  // part of this transaction is written
-	heavy   int64 // a recent message's output in bytes: see room
+	held     int64 // bytes of out
+	one      int64 // number of those from the current message
+	first    int   // index in out of the first of those
+	written  bool  // part of this transaction is written
+	refusals kafkaRefusals
+	at       madeOutput // what the message makes next
+
+	heavy int64 // a recent message's output in bytes: see room
 }
 
 // mostHeld is the size in bytes at which held log records are written: with one more
@@ -96,6 +99,7 @@ func (n *normalizer) Process(r *kgo.Record) error {
 	received, delivered, filtered, dead, reasons := n.counts.Received.Load(), n.counts.Delivered.Load(),
 		n.counts.Filtered.Load(), n.counts.Dead.Load(), maps.Clone(n.stats.reasons)
 	n.one, n.first = 0, len(n.out)
+	n.begins(r)
 	err := n.in.Bytes(context.Background(), r.Value, fmt.Sprintf("%s/%d/%d", r.Topic, r.Partition, r.Offset))
 	n.heavy = max(n.one, n.heavy-n.heavy/8)
 	if !errors.Is(err, errMessage) {
@@ -109,6 +113,7 @@ func (n *normalizer) Process(r *kgo.Record) error {
 	n.stats.reasons = reasons
 	clear(n.out[n.first:])
 	n.out, n.held = n.out[:n.first], n.held-n.one
+	n.at.number = 0
 	n.refuse(r)
 	return nil
 }
@@ -130,7 +135,7 @@ func (n *normalizer) refuse(r *kgo.Record) {
 		}
 	}
 	n.stats.dead(letter.Reason)
-	n.add(n.p.letter(&letter))
+	n.add(n.letter(&letter))
 }
 
 func compressed(b []byte) []byte {
@@ -148,6 +153,7 @@ func (n *normalizer) bounds() (records int, bytes int64) {
 
 // add keeps a Kafka record to be written.
 func (n *normalizer) add(r *kgo.Record) {
+	n.at.number++
 	size := int64(len(r.Value)) + overhead
 	n.out, n.held, n.one = append(n.out, r), n.held+size, n.one+size
 }
@@ -171,6 +177,9 @@ func (n *normalizer) flush(emit func(*kgo.Record)) {
 }
 
 func (n *normalizer) emit(emit func(*kgo.Record)) {
+	if n.careful() {
+		n.refusals.sent = append(n.refusals.sent, n.out...)
+	}
 	for i, r := range n.out {
 		emit(r)
 		n.out[i] = nil
@@ -184,6 +193,9 @@ func (n *normalizer) room() int {
 	if n.written || n.held >= mostHeld {
 		return 0
 	}
+	if n.careful() {
+		return max(0, 1-len(n.refusals.seen))
+	}
 	return int(max(1, (mostHeld-n.held)/max(n.heavy, 1)))
 }
 
@@ -191,7 +203,7 @@ func (n *normalizer) room() int {
 func (n *normalizer) dead(_ context.Context, bad *decoding.BadRecord) error {
 	letter := wire.FromBadRecord("normalize", bad, time.Now())
 	n.stats.dead(letter.Reason)
-	return n.keep(n.p.letter(&letter))
+	return n.keep(n.letter(&letter))
 }
 
 // publish writes a log record to kms.events, or a dead letter if the record exceeds
@@ -200,6 +212,9 @@ func (n *normalizer) publish(_ context.Context, from *decoding.Origin, rec *otel
 	r, err := eventRecord(n.p.Topics.Events, from, rec)
 	if err != nil {
 		return err
+	}
+	if why := n.refusedBefore(r); why != "" {
+		return from.Bad(reasonRefused, why)
 	}
 	r.Partition = kafka.KeyPartition(r.Key, n.p.Partitions[r.Topic])
 	return n.keep(r)
@@ -223,5 +238,6 @@ func (n *normalizer) Committed(ok bool) {
 		recordAll(n.p.rawDelay, n.delays, time.Now())
 	}
 	n.delays = n.delays[:0]
+	n.refusals.ended(ok)
 	n.drop()
 }

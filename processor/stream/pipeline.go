@@ -187,7 +187,7 @@ func (p *Pipeline) Run(ctx context.Context, stages Stages) error {
 	}
 	run(stages.Normalize, func(ctx context.Context) error { // kms.raw -> kms.events
 		n, t := newNormalizer(p), p.transact("normalize", p.Topics.Raw)
-		t.Room, t.Early, t.Expired = n.room, n.flush, n.expired
+		t.Room, t.Early, t.Expired, t.Refused, t.Singly = n.room, n.flush, n.expired, n.refused, n.careful
 		return t.Run(ctx, p.trace("normalize", true, t, n))
 	})
 	run(stages.Count, func(ctx context.Context) error { // kms.events -> kms.partials, kms.anomalies

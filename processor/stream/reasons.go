@@ -19,10 +19,11 @@ func normalizeReasons() (list []string) {
 	return list
 }
 
-// reasonRefused is the reason of a record that stage collect published by itself, and that
-// Kafka refused for its own sake.
+// reasonRefused is the reason of a record that stage collect or normalize published by itself,
+// and that Kafka refused for its own sake.
 const reasonRefused decoding.Reason = "refused_by_kafka"
 
+// collectReasons are those of the stages that publish events.
 func collectReasons() []string { return append(normalizeReasons(), string(reasonRefused)) }
 
 func forwardReasons() (list []string) {

@@ -2,6 +2,7 @@ package cli
 
 import (
 	"bufio"
+	"errors"
 	"fmt"
 	"iter"
 	"os"
@@ -34,7 +35,7 @@ type usaging struct {
 	key, principal, output string
 	period                 flags.Period
 	idleAfter              time.Duration
-	ask                    bool
+	ask, verify            bool
 
 	mu       sync.Mutex // guards the following while objects are read
 	ledger   *keyledger.Ledger
@@ -42,6 +43,7 @@ type usaging struct {
 	call     count.Call
 	inputs   input.Hashes
 	recent   *usage.Recent // nil unless AWS is asked
+	digests  *verifying    // nil unless digests are verified
 }
 
 // usage is "keytrail usage PATHS".
@@ -90,6 +92,8 @@ func (a *app) usage() *cobra.Command {
 		report.Table, report.CSV, report.Markdown)
 	cmd.Flags().BoolVar(&u.ask, "ask-aws", false,
 		"ask KMS about each key shown (kms:DescribeKey, kms:GetKeyLastUsage), and compare")
+	cmd.Flags().BoolVar(&u.verify, "verify-digests", false,
+		"compare the files in S3 with CloudTrail's digests (cloudtrail:ListPublicKeys, s3:ListBucket)")
 	u.period.Register(cmd, u.cfg.Now, "count calls")
 	u.in.FileFlags(cmd)
 	return cmd
@@ -108,10 +112,13 @@ func (u *usaging) run(paths []string) error {
 		}
 		u.recent = &usage.Recent{}
 	}
+	var err error
+	if u.digests, err = u.verifies(paths); err != nil {
+		return err
+	}
 	sc := scan.New(u.cfg)
 	defer sc.Close()
 	stop := u.progress(sc)
-	var err error
 	if u.file != "" {
 		err = u.topic(sc)
 	} else {
@@ -148,7 +155,7 @@ func (u *usaging) run(paths []string) error {
 	if n := counter.Unkept + u.ledger.Unkept; n > 0 {
 		fmt.Fprintf(u.stderr, "%d calls are of KMS keys beyond the first %d, and are not shown\n", n, keyledger.MaxKeys)
 	}
-	return asked.failed()
+	return errors.Join(asked.failed(), u.digests.failed())
 }
 
 // objects hashes the objects while they are read, and takes the hours in their names.
@@ -157,7 +164,7 @@ func (u *usaging) objects(all iter.Seq2[source.Object, error]) iter.Seq2[source.
 		for o, err := range all {
 			if err == nil {
 				u.named(o.Name)
-				o = u.inputs.Object(o)
+				o = u.inputs.Object(u.digests.object(u.ctx, o))
 			}
 			if !yield(o, err) {
 				return
@@ -205,6 +212,7 @@ func (u *usaging) print(counter *usage.Counter, asked *asking) (keys int, err er
 		r.Wanted = usage.Named(u.key)
 	}
 	sum := u.inputs.Sum()
+	sum.Digests, r.Digests = u.digests.digests(), u.digests.digests()
 	out := bufio.NewWriter(u.stdout)
 	p := report.NewUsage(u.form(u.output), out)
 	s := screen.New(u.stdout, os.Getenv)

@@ -162,6 +162,9 @@ func usageFacts(r *usage.Report) (list [][2]string) {
 	}
 	if in := r.Inputs; in != nil {
 		add("input", fmt.Sprintf("%d objects, %d bytes, SHA-256 %s", in.Objects, in.Bytes, in.SHA256))
+		if d := in.Digests; d != nil {
+			add("digests", fmt.Sprintf("%d checked, %d could not be, %d differences", d.Checked, d.Unchecked, d.FindingCount))
+		}
 	}
 	return list
 }

@@ -61,6 +61,8 @@ type Inputs struct {
 	Objects int64  `json:"objects"`
 	Bytes   int64  `json:"bytes"`
 	SHA256  string `json:"sha256"`
+	// Digests is the result of their verification; nil if they were not verified.
+	Digests *Digests `json:"digests,omitempty"`
 }
 
 // Alarm is one thing that a person should look at: see keyledger.Alarm.
@@ -121,6 +123,8 @@ type Reporter struct {
 	// compare it with.
 	AWS    func(key string) *AWS
 	Recent *Recent
+	// Digests, unless it is nil, is the result of verifying the input.
+	Digests *Digests
 }
 
 // Each calls f for each report, ordered by key. A report is the caller's.
@@ -196,7 +200,8 @@ func (p *Reporter) report(name string, moved map[string]int64) *Report {
 
 // judge adds the ledger, the coverage and the verdict.
 func (p *Reporter) judge(r *Report, moved map[string]int64) {
-	j := judgment{key: p.Ledger.Find(r.Key), idleAfter: p.IdleAfter, place: p.Coverage.Of(r.Key, p.From, p.To)}
+	j := judgment{key: p.Ledger.Find(r.Key), idleAfter: p.IdleAfter, digests: p.Digests,
+		place: p.Coverage.Of(r.Key, p.From, p.To)}
 	r.State = Unknown
 	if k := j.key; k != nil {
 		j.state = k.State(j.place.To.Unix(), p.Ledger.StoreOf(k))

@@ -28,7 +28,8 @@ type judgment struct {
 	state     string
 	place     Place
 	idleAfter time.Duration
-	aws       *AWS // nil if AWS was not asked
+	aws       *AWS     // nil if AWS was not asked
+	digests   *Digests // nil if they were not verified
 }
 
 // verdict returns the verdict on a key and the reasons, as sentences.
@@ -117,6 +118,7 @@ func (j *judgment) safe(end int64, say func(string, ...any)) bool {
 				b.Operation, minute(b.At.Unix()), b.Account, b.Trail)
 		}
 	}
+	j.digests.objections(against)
 	if j.place.cut {
 		against("The input has more days or changes of trails than usage keeps: judge fewer accounts at once.")
 	}

@@ -44,6 +44,12 @@ func NewVerifier(cfg aws.Config, objects *s3.Client) *Verifier {
 	return &Verifier{objects: objects, trails: cloudtrail.NewFromConfig(cfg), keys: map[string][]byte{}}
 }
 
+// Is reports whether an S3 key is that of a digest.
+func Is(key string) bool {
+	f, fault := notification.ParseKey(key)
+	return fault == "" && f.Kind == notification.FileDigest
+}
+
 // Object returns a digest as an object: opening it checks the digest, and its content is
 // the findings as events, one per line, or nothing. A failure to check is an error, never
 // a finding.

@@ -18,10 +18,12 @@ import (
 type object = map[string]any
 
 // Schema writes the JSON Schema (draft 2020-12) of the configuration, for editors. It is made
-// of the same fields as Print, so it knows every setting, its kind and its default. Rules
-// between settings, and most bounds, are those of Validate alone.
+// of the same fields as Print, so it knows every setting, its kind and its default. Its
+// numbers have their units and bounds in their descriptions. Rules between settings are
+// those of Validate alone.
 func Schema(w io.Writer) error {
-	s := schemaOf(reflect.ValueOf(Default()).Elem())
+	root := Default()
+	s := described{root}.of("", reflect.ValueOf(root).Elem())
 	s["$schema"] = "https://json-schema.org/draft/2020-12/schema"
 	s["title"] = "Configuration of keytrail run"
 	e := json.NewEncoder(w)
@@ -33,16 +35,20 @@ func Schema(w io.Writer) error {
 	return nil
 }
 
-// schemaOf returns the schema of a setting, or of a section. v has the default.
-func schemaOf(v reflect.Value) object {
+// described makes schemas of the settings of a configuration with their bounds. The nil
+// *Config knows no bounds.
+type described struct{ root *Config }
+
+// of returns the schema of a setting, or of a section, at a path. v has the default.
+func (d described) of(path string, v reflect.Value) object {
 	if isScalar(v) {
-		return scalarSchema(v)
+		return d.scalar(path, v)
 	}
 	switch v.Kind() {
 	case reflect.Struct:
 		properties := object{}
 		for _, f := range fields(v) {
-			properties[f.name] = schemaOf(f.value)
+			properties[f.name] = d.of(join(path, f.name), f.value)
 		}
 		// A section whose content is commented out is null, and keeps its defaults.
 		return object{"type": []string{"object", "null"}, "additionalProperties": false, "properties": properties}
@@ -50,7 +56,7 @@ func schemaOf(v reflect.Value) object {
 		return object{"type": []string{"array", "null"}, "items": itemSchema(v.Type().Elem())}
 	case reflect.Map: // of names to texts or secrets
 		return object{"type": []string{"object", "null"},
-			"additionalProperties": schemaOf(reflect.New(v.Type().Elem()).Elem())}
+			"additionalProperties": described{}.of("", reflect.New(v.Type().Elem()).Elem())}
 	}
 	panic("BUG: configuration of type " + v.Type().String())
 }
@@ -60,21 +66,30 @@ func schemaOf(v reflect.Value) object {
 func itemSchema(t reflect.Type) object {
 	switch t {
 	case reflect.TypeFor[Sink]():
-		return typedSchema(all.Types(), NewSink)
+		return typedSchema(all.Types(), NewSink, "sinks[0]", func(c *Config, s Sink) reflect.Value {
+			c.Sinks = []Sink{s}
+			return reflect.ValueOf(c.Sinks).Index(0)
+		})
 	case reflect.TypeFor[Source]():
-		return typedSchema(SourceTypes(), NewSource)
+		return typedSchema(SourceTypes(), NewSource, "sources[0]", func(c *Config, s Source) reflect.Value {
+			c.Sources = []Source{s}
+			return reflect.ValueOf(c.Sources).Index(0)
+		})
 	}
-	s := schemaOf(reflect.New(t).Elem())
+	s := described{}.of("", reflect.New(t).Elem())
 	delete(s, "default")
 	return s
 }
 
-// typedSchema returns the schema of a sink or source.
-func typedSchema[T ~string, S any](types []T, make func(T) (S, bool)) object {
+// typedSchema returns the schema of a sink or source. put puts one into a configuration, at
+// the path, and returns that part.
+func typedSchema[T ~string, S any](types []T, make func(T) (S, bool), path string,
+	put func(*Config, S) reflect.Value) object {
 	var cases []object
 	for _, t := range types {
 		one, _ := make(t)
-		s := schemaOf(reflect.ValueOf(&one).Elem())
+		root := Default()
+		s := described{root}.of(path, put(root, one))
 		s["properties"].(object)["type"] = object{"const": string(t)}
 		cases = append(cases, object{"if": object{"properties": object{"type": object{"const": string(t)}}}, "then": s})
 	}
@@ -93,6 +108,25 @@ var choices = map[reflect.Type]any{
 
 // fromEnvironment matches a text that refers to the environment, which may stand for any value.
 var fromEnvironment = object{"type": "string", "pattern": `\$\{[A-Za-z_][A-Za-z0-9_]*\}`}
+
+// scalar returns the schema of one value at a path: a number with its unit and bounds.
+func (d described) scalar(path string, v reflect.Value) object {
+	s := scalarSchema(v)
+	if d.root == nil {
+		return s
+	}
+	if allowed := bounds(d.root, path, v); allowed != "" {
+		unit := "A number"
+		switch v.Interface().(type) {
+		case setting.Size:
+			unit = "A size in bytes, such as 64KiB, 1MB or 4096"
+		case time.Duration:
+			unit = "A duration, such as 250ms, 15m or 24h"
+		}
+		s["description"] = fmt.Sprintf("%s: %s.", unit, allowed)
+	}
+	return s
+}
 
 // scalarSchema returns the schema of one value.
 func scalarSchema(v reflect.Value) object {

@@ -38,7 +38,7 @@ type OTLP struct {
 func (o *OTLP) validate(p *setting.Problems) {
 	setting.Between(p, "otlp.interval", o.Interval, time.Second, time.Hour)
 	if !(o.Traces >= 0 && o.Traces <= 1) {
-		p.Add("otlp.traces", "%v is not a share of batches; allowed: 0 to 1", o.Traces)
+		p.Add("otlp.traces", "%v is out of range; allowed: 0 to 1", o.Traces)
 	}
 	if o.Endpoint == "" {
 		if o.Traces > 0 {

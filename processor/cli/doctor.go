@@ -104,7 +104,7 @@ func (d *examining) surroundings(ctx context.Context, cfg *config.Config) *strea
 	p := newPipeline(cfg, cfg.Kafka.Brokers, nil, slog.New(slog.DiscardHandler))
 	for _, s := range cfg.Sinks {
 		p.Sinks = append(p.Sinks, stream.Destination{Name: s.Name, ID: s.ID, Events: s.Take.Events,
-			Anomalies: s.Take.Anomalies})
+			Anomalies: s.Take.Anomalies, Incidents: s.Take.Incidents})
 	}
 	p.Examine(ctx, stageSet(cfg.Stages), d.found)
 	d.peers(ctx, cfg)

@@ -230,7 +230,8 @@ func resource(attributes map[string]string) (list []otellog.Attr) {
 // destination opens the sink of a configuration.
 func destination(s config.Sink, p *stream.Pipeline) (stream.Destination, error) {
 	d := stream.Destination{Name: s.Name, ID: s.Identifier(), From: s.From, Filter: s.Filter, Batch: s.Batch,
-		InFlight: s.InFlight, Retry: s.Retry, Events: s.Take.Events, Anomalies: s.Take.Anomalies}
+		InFlight: s.InFlight, Retry: s.Retry, Events: s.Take.Events, Anomalies: s.Take.Anomalies,
+		Incidents: s.Take.Incidents}
 	if n, ok := s.To.(sink.Notifier); ok {
 		d.Ends = n.Ends()
 	}

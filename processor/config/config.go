@@ -232,6 +232,7 @@ type Take struct {
 	Events    bool    `yaml:"events"`
 	Windows   Windows `yaml:"windows"`
 	Anomalies bool    `yaml:"anomalies"`
+	Incidents bool    `yaml:"incidents"` // default false
 }
 
 // Windows selects the windows of a sink.

@@ -183,7 +183,7 @@ func TestFullSetsEverything(t *testing.T) {
 	f("mixed header", to.Headers["X-Mixed"].Reveal(), "hunter2-hunter2")
 	f("header that looks like YAML", to.Headers["X-Scope"].Reveal(), "hunter2: [")
 	f("path", c.Sinks[1].To.Output(), "archive/${NAME}-x.ndjson")
-	f("take", s.Take, Take{Windows: WindowsAll, Anomalies: true})
+	f("take", s.Take, Take{Windows: WindowsAll, Anomalies: true, Incidents: true})
 	f("take with defaults", c.Sinks[1].Take, Take{Events: true, Windows: WindowsNone, Anomalies: true})
 	f("id", s.Identifier()+" "+c.Sinks[1].Identifier(), "siem-1 archive")
 	f("from", s.From, sink.StartAt(time.Date(2026, 11, 30, 8, 0, 0, 0, time.UTC)))

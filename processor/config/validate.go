@@ -308,12 +308,12 @@ func (s Sink) validate(p *setting.Problems, at string) {
 		p.Nest(at, s.To.Validate())
 	}
 	setting.OneOf(p, at+".take.windows", s.Take.Windows, WindowsNone, WindowsAnomalous, WindowsAll)
-	if !s.Take.Events && !s.Take.Anomalies && s.Take.Windows == WindowsNone {
-		p.Add(at+".take", "takes no records; set events, windows or anomalies, or remove the sink")
+	if !s.Take.Events && !s.Take.Anomalies && !s.Take.Incidents && s.Take.Windows == WindowsNone {
+		p.Add(at+".take", "takes no records; set events, windows, anomalies or incidents, or remove the sink")
 	}
 	if _, notifies := s.To.(sink.Notifier); notifies && (s.Take.Events || s.Take.Windows != WindowsNone) {
-		p.Add(at+".take", "takes events or windows, but a sink of type %s takes anomalies only; remove take, and send "+
-			"the others to a sink of another type, such as %s", s.Type, all.Webhook)
+		p.Add(at+".take", "takes events or windows, but a sink of type %s takes anomalies and incidents only; remove "+
+			"them from take, and send them to a sink of another type, such as %s", s.Type, all.Webhook)
 	}
 	p.Nest(at+".filter", s.Filter.Validate())
 	p.Nest(at+".batch", s.Batch.Validate())

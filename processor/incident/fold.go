@@ -15,9 +15,11 @@ const Longest = int64(24 * time.Hour)
 
 // Incident is a group of anomalies of one account. Times are nanoseconds since 1970.
 type Incident struct {
-	ID         string
-	Account    string
-	Began, At  int64 // from its first anomaly's beginning to the last time that one was found
+	ID      string
+	Account string
+	// Began is when its first anomaly began, which is the same in all publications of an id, and
+	// At when an anomaly was last found.
+	Began, At  int64
 	Until      int64 // when its last anomaly ends
 	Parts      []*Part
 	Principals []string // in order, as are the following
@@ -103,7 +105,7 @@ func (g *group) incident(account string) *Incident {
 	i := &Incident{ID: idOf(account, g.parts[0].ID), Account: account, Began: g.parts[0].Began, Until: g.until,
 		Parts: g.parts}
 	for _, p := range g.parts {
-		i.Began, i.At = min(i.Began, p.Began), max(i.At, p.At)
+		i.At = max(i.At, p.At)
 		i.Principals, i.Keys = append(i.Principals, p.Principal), append(i.Keys, p.Key)
 		i.Calls, i.Kinds = append(i.Calls, p.Calls...), append(i.Kinds, p.Kind)
 		i.Techniques = append(i.Techniques, p.Techniques...)

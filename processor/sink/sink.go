@@ -170,7 +170,7 @@ type Config interface {
 }
 
 // Notifier is implemented by a Config whose sink notifies people, or systems that do. It
-// takes anomalies only, so the configuration refuses everything else.
+// takes anomalies and incidents, so the configuration refuses everything else.
 type Notifier interface {
 	Config
 	// Ends reports whether the receiver keeps an anomaly open until it learns of its end.

@@ -149,6 +149,9 @@ func (d *Destination) topics(t wire.Topics) []string {
 	if d.Anomalies {
 		list = append(list, t.Anomalies)
 	}
+	if d.Incidents {
+		list = append(list, t.Incidents)
+	}
 	return list
 }
 

@@ -135,7 +135,7 @@ func (p *Pipeline) noteEnds(ctx context.Context) (b beginning) {
 	defer cancel()
 	// Not behind open transactions: they may end after the sink has begun.
 	if b.ends, err = kadm.NewClient(client).ListCommittedOffsets(within, p.Topics.Events, p.Topics.Windows,
-		p.Topics.Anomalies); err != nil {
+		p.Topics.Anomalies, p.Topics.Incidents); err != nil {
 		p.Log.Warn("cannot find out where the topics end; new sinks go by the times of records", "error", err)
 	}
 	return b

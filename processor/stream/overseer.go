@@ -249,7 +249,7 @@ func (p *Pipeline) restoring(topic string, partitions []int32) (done func()) {
 // retention requests the topics' retention times: somebody may change them because a sink
 // is paused.
 func (p *Pipeline) retention(ctx context.Context, m *kafka.Monitor) error {
-	kept, err := m.Retention(ctx, p.Topics.Events, p.Topics.Windows, p.Topics.Anomalies)
+	kept, err := m.Retention(ctx, p.Topics.Events, p.Topics.Windows, p.Topics.Anomalies, p.Topics.Incidents)
 	if err != nil {
 		return err
 	}

@@ -60,6 +60,7 @@ type Destination struct {
 	Retry     sink.Retry
 	Events    bool
 	Anomalies bool
+	Incidents bool
 	Windows   WindowChoice
 }
 

@@ -69,6 +69,9 @@ func (s *state) activity() activity {
 		if revision != nil && revision.Int > 2 && !isRule(s.get(semconv.KeytrailAnomalyKind)) {
 			return activity{2, "Update"} // it goes on in a later window
 		}
+		if a := s.get(semconv.KeytrailIncidentRevision); a != nil && a.Int > 0 {
+			return activity{2, "Update"}
+		}
 		return activity{1, "Create"}
 	}
 	_, operation := method(s.get(semconv.RPCMethod))
@@ -134,8 +137,10 @@ func asStatusID(s *state, _ *otellog.Attr) otellog.Attr {
 	return integer(2)
 }
 
-// ended reports whether the record is that of an anomaly's end.
-func (s *state) ended() bool { return s.str(semconv.KeytrailAnomalyState) == "ended" }
+// ended reports whether the record is that of the end of an anomaly or an incident.
+func (s *state) ended() bool {
+	return s.str(semconv.KeytrailAnomalyState) == "ended" || s.str(semconv.KeytrailIncidentState) == "ended"
+}
 
 // asFindingStatusID and asFindingStatusName are the status of a finding.
 func asFindingStatusID(s *state, _ *otellog.Attr) otellog.Attr {

@@ -150,13 +150,17 @@ func asEcsOutcome(s *state, _ *otellog.Attr) otellog.Attr {
 	return text("failure")
 }
 
-// asTitle is a short name for an anomaly, such as "KMS anomaly: key_probing".
+// asTitle is a short name for an anomaly, such as "KMS anomaly: key_probing", or an incident,
+// named by its strongest anomaly.
 func asTitle(s *state, a *otellog.Attr) otellog.Attr {
-	if a == nil {
-		return text("KMS anomaly")
+	what, from := "KMS anomaly", len(s.buf)
+	if s.get(semconv.KeytrailIncidentID) != nil {
+		what, a = "KMS incident", s.get(semconv.SecurityRuleName)
 	}
-	from := len(s.buf)
-	s.buf = append(append(s.buf, "KMS anomaly: "...), a.Str...)
+	if a == nil {
+		return text(what)
+	}
+	s.buf = append(append(append(s.buf, what...), ": "...), a.Str...)
 	return text(view.String(s.buf[from:]))
 }
 
@@ -165,7 +169,7 @@ func asTitle(s *state, a *otellog.Attr) otellog.Attr {
 func (s *state) level() int {
 	if s.class == onAnomaly {
 		for i, name := range [...]string{"low", "medium", "high", "critical"} {
-			if s.str(semconv.KeytrailAnomalySeverity) == name {
+			if s.str(semconv.KeytrailAnomalySeverity) == name || s.str(semconv.KeytrailIncidentSeverity) == name {
 				return i + 1
 			}
 		}

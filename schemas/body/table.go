@@ -14,8 +14,8 @@ type class uint8
 const (
 	onCall class = 1 << iota // an event of CloudTrail
 	onWindow
-	onAnomaly
-	onAll = onCall | onWindow | onAnomaly
+	onAnomaly // or an incident
+	onAll     = onCall | onWindow | onAnomaly
 )
 
 // classOf returns the kind of the record with the given event name.
@@ -23,7 +23,7 @@ func classOf(event string) class {
 	switch event {
 	case semconv.EventKeytrailWindow:
 		return onWindow
-	case semconv.EventKeytrailAnomaly:
+	case semconv.EventKeytrailAnomaly, semconv.EventKeytrailIncident:
 		return onAnomaly
 	}
 	return onCall

@@ -165,7 +165,7 @@ const (
 	KeytrailIncidentRisk = "keytrail.incident.risk"
 	// KeytrailIncidentReason (string): A sentence with who, what, how much, and the strongest anomaly.
 	KeytrailIncidentReason = "keytrail.incident.reason"
-	// KeytrailIncidentBegan (string): When its first anomaly began, in RFC 3339 and UTC.
+	// KeytrailIncidentBegan (string): When its first anomaly began, in RFC 3339 and UTC, the same in all its publications.
 	KeytrailIncidentBegan = "keytrail.incident.began"
 	// KeytrailIncidentLast (string): When one of its anomalies was last found, in RFC 3339 and UTC.
 	KeytrailIncidentLast = "keytrail.incident.last"

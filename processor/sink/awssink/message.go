@@ -1,6 +1,7 @@
 package awssink
 
 import (
+	"cmp"
 	"crypto/sha256"
 	"encoding/hex"
 	"fmt"
@@ -108,8 +109,8 @@ func (e *encoder) attributes() (list []Attribute) {
 		}
 	}
 	add("event_name", e.record.EventName)
-	add("severity", e.record.Str(semconv.KeytrailAnomalySeverity))
-	add("state", e.record.Str(semconv.KeytrailAnomalyState))
+	add("severity", cmp.Or(e.record.Str(semconv.KeytrailAnomalySeverity), e.record.Str(semconv.KeytrailIncidentSeverity)))
+	add("state", cmp.Or(e.record.Str(semconv.KeytrailAnomalyState), e.record.Str(semconv.KeytrailIncidentState)))
 	add("kind", e.record.Str(semconv.KeytrailAnomalyKind))
 	add("account", where(&e.record, semconv.CloudAccountID))
 	add("region", where(&e.record, semconv.CloudRegion))

@@ -139,12 +139,12 @@ func New(c Config) *Filter {
 	if f.name == nil && f.lists == nil {
 		return nil
 	}
-	f.names = otellog.NewNames(append(wanted, semconv.KeytrailAnomalyState)...)
+	f.names = otellog.NewNames(append(wanted, semconv.KeytrailAnomalyState, semconv.KeytrailIncidentState)...)
 	return f
 }
 
-// AdmitEnds has f admit the end of an anomaly whatever its severity is then, for a receiver
-// that has the anomaly open since a revision with another severity. It returns f.
+// AdmitEnds has f admit the end of an anomaly or an incident whatever its severity is then, for
+// a receiver that has it open since a revision with another severity. It returns f.
 func (f *Filter) AdmitEnds() *Filter {
 	if f != nil {
 		f.ends = true
@@ -178,7 +178,8 @@ func (f *Filter) Admits(eventName string, value []byte) bool {
 	if f.name != nil && eventName == "" && !f.name.admits(f.rec.EventName, nil) {
 		return false
 	}
-	over := f.ends && f.rec.Str(semconv.KeytrailAnomalyState) == ended
+	over := f.ends && (f.rec.Str(semconv.KeytrailAnomalyState) == ended ||
+		f.rec.Str(semconv.KeytrailIncidentState) == ended)
 	for i := range f.lists {
 		if over && f.lists[i].setting == "severities" {
 			continue

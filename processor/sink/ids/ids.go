@@ -14,17 +14,18 @@ import (
 
 // The names of ids.
 const (
-	Event    = "event_id"   // log.record.uid of an API call or an event of a service
-	Window   = "window_id"  // keytrail.window.id of a window
-	Anomaly  = "anomaly_id" // keytrail.anomaly.id of an anomaly
-	Revision = "revision"   // of a window or an anomaly: the highest number is the newest
+	Event    = "event_id"    // log.record.uid of an API call or an event of a service
+	Window   = "window_id"   // keytrail.window.id of a window
+	Anomaly  = "anomaly_id"  // keytrail.anomaly.id of an anomaly
+	Incident = "incident_id" // keytrail.incident.id of an incident
+	Revision = "revision"    // of a window, an anomaly or an incident: the highest number is the newest
 )
 
 // Identity is by what a record is known however often it is sent.
 type Identity struct {
-	Name     string // Event, Window or Anomaly
+	Name     string // Event, Window, Anomaly or Incident
 	Value    string // "" of a record without an id; may be a view into the memory of the record
-	Revision int64  // of a window or an anomaly; -1 of a record without one
+	Revision int64  // of a window, an anomaly or an incident; -1 of a record without one
 }
 
 // Of returns the identity of a record.
@@ -36,6 +37,8 @@ func Of(r *otellog.Record) Identity {
 		id.Name, attribute, revision = Window, semconv.KeytrailWindowID, semconv.KeytrailWindowRevision
 	case semconv.EventKeytrailAnomaly:
 		id.Name, attribute, revision = Anomaly, semconv.KeytrailAnomalyID, semconv.KeytrailAnomalyRevision
+	case semconv.EventKeytrailIncident:
+		id.Name, attribute, revision = Incident, semconv.KeytrailIncidentID, semconv.KeytrailIncidentRevision
 	}
 	id.Value = r.Str(attribute)
 	if revision != "" {

@@ -14,6 +14,7 @@ func TestAppend(t *testing.T) {
 		{"aws.kms.service_event", "[{event_id e}]"},
 		{semconv.EventKeytrailWindow, "[{window_id w} {revision 3}]"},
 		{semconv.EventKeytrailAnomaly, "[{anomaly_id a} {revision 5}]"},
+		{semconv.EventKeytrailIncident, "[{incident_id i} {revision 2}]"},
 	} {
 		// Every kind of record has every id, as anomalies have those of their window.
 		r := &otellog.Record{EventName: c.event}
@@ -22,6 +23,8 @@ func TestAppend(t *testing.T) {
 		r.String(semconv.KeytrailAnomalyID, "a")
 		r.Int(semconv.KeytrailWindowRevision, 3)
 		r.Int(semconv.KeytrailAnomalyRevision, 5)
+		r.String(semconv.KeytrailIncidentID, "i")
+		r.Int(semconv.KeytrailIncidentRevision, 2)
 		if got := fmt.Sprint(Append(nil, r)); got != c.want {
 			t.Errorf("%s: got %s, want %s", c.event, got, c.want)
 		}

@@ -18,6 +18,7 @@ type Topics struct {
 	Events    string `yaml:"events"`    // default "keytrail.events"
 	Windows   string `yaml:"windows"`   // default "keytrail.windows"
 	Anomalies string `yaml:"anomalies"` // default "keytrail.anomalies"
+	Incidents string `yaml:"incidents"` // default "keytrail.incidents"
 }
 
 // Config says which cluster records go to, and how.
@@ -41,7 +42,9 @@ type Config struct {
 
 // DefaultConfig returns a Config that lacks Brokers only.
 func DefaultConfig() Config {
-	return Config{Topics: Topics{"keytrail.events", "keytrail.windows", "keytrail.anomalies"}, Body: "otlp",
+	return Config{
+		Topics:    Topics{"keytrail.events", "keytrail.windows", "keytrail.anomalies", "keytrail.incidents"},
+		Body:      "otlp",
 		MaxRecord: 1_000_000, Timeout: 30 * time.Second}
 }
 
@@ -67,6 +70,7 @@ func (c *Config) Validate() error {
 	}
 	for _, t := range []struct{ key, name string }{
 		{"topics.events", c.Topics.Events}, {"topics.windows", c.Topics.Windows}, {"topics.anomalies", c.Topics.Anomalies},
+		{"topics.incidents", c.Topics.Incidents},
 	} {
 		if !topicName.MatchString(t.name) || t.name == "." || t.name == ".." {
 			p.Add(t.key, "%q is not the name of a topic: up to 249 of the characters A-Z a-z 0-9 . _ -", t.name)

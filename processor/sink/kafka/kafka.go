@@ -167,6 +167,8 @@ func (s *Sink) topic(r *sink.Record) string {
 		return s.c.Topics.Windows
 	case semconv.EventKeytrailAnomaly:
 		return s.c.Topics.Anomalies
+	case semconv.EventKeytrailIncident:
+		return s.c.Topics.Incidents
 	}
 	return s.c.Topics.Events
 }

@@ -115,7 +115,7 @@ func (p *producer) begin(ctx context.Context, client *kgo.Client) error {
 // check returns an error if a topic of the target is missing, or is the source.
 func (p *producer) check(ctx context.Context, client *kgo.Client) error {
 	t := p.s.c.Topics
-	list, err := kadm.NewClient(client).ListTopics(ctx, t.Events, t.Windows, t.Anomalies)
+	list, err := kadm.NewClient(client).ListTopics(ctx, t.Events, t.Windows, t.Anomalies, t.Incidents)
 	if err != nil {
 		return err
 	}

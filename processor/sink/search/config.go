@@ -35,6 +35,7 @@ type Keep struct {
 	Events    time.Duration `yaml:"events"`    // default 90 days
 	Windows   time.Duration `yaml:"windows"`   // default 400 days
 	Anomalies time.Duration `yaml:"anomalies"` // default 400 days
+	Incidents time.Duration `yaml:"incidents"` // default 400 days
 }
 
 // OpenSearch is the Config of sinks to OpenSearch.
@@ -57,8 +58,8 @@ const day = 24 * time.Hour
 
 func defaults() Settings {
 	return Settings{Settings: httpsink.DefaultSettings(60 * time.Second), Body: "json",
-		Index: Index{Prefix: "keytrail", Events: Day, Windows: Month, Anomalies: Month},
-		Keep:  Keep{Events: 90 * day, Windows: 400 * day, Anomalies: 400 * day}}
+		Index: Index{Prefix: "keytrail", Events: Day, Windows: Month, Anomalies: Month, Incidents: Month},
+		Keep:  Keep{Events: 90 * day, Windows: 400 * day, Anomalies: 400 * day, Incidents: 400 * day}}
 }
 
 // Bodies returns the forms that a document can have: those with a member @timestamp.
@@ -104,6 +105,7 @@ func (c *Settings) Validate() error {
 	setting.OneOf(&p, "index.events", c.Index.Events, Day, Month, Stream)
 	setting.OneOf(&p, "index.windows", c.Index.Windows, Day, Month)
 	setting.OneOf(&p, "index.anomalies", c.Index.Anomalies, Day, Month)
+	setting.OneOf(&p, "index.incidents", c.Index.Incidents, Day, Month)
 	for _, k := range kinds {
 		if keep := c.Keep.of(k); keep != 0 {
 			setting.Between(&p, "keep."+k, keep, day, 100*365*day)
@@ -113,7 +115,7 @@ func (c *Settings) Validate() error {
 }
 
 // kinds are all kinds of documents.
-var kinds = []string{kindEvents, kindWindows, kindAnomalies}
+var kinds = []string{kindEvents, kindWindows, kindAnomalies, kindIncidents}
 
 // of returns for how long indices of a kind are kept.
 func (k *Keep) of(kind string) time.Duration {
@@ -122,6 +124,8 @@ func (k *Keep) of(kind string) time.Duration {
 		return k.Windows
 	case kindAnomalies:
 		return k.Anomalies
+	case kindIncidents:
+		return k.Incidents
 	}
 	return k.Events
 }

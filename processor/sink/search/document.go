@@ -27,6 +27,7 @@ const (
 	kindEvents    = "events"
 	kindWindows   = "windows"
 	kindAnomalies = "anomalies"
+	kindIncidents = "incidents"
 )
 
 // identity is what the receiver knows a record by.
@@ -46,6 +47,8 @@ func identify(r *otellog.Record, at *sink.Record) identity {
 		i.kind, i.revision, i.at = kindWindows, max(id.Revision, 0), timeOf(r, semconv.KeytrailWindowStart)
 	case ids.Anomaly:
 		i.kind, i.revision, i.at = kindAnomalies, max(id.Revision, 0), timeOf(r, semconv.KeytrailAnomalyBegan)
+	case ids.Incident:
+		i.kind, i.revision, i.at = kindIncidents, max(id.Revision, 0), timeOf(r, semconv.KeytrailIncidentBegan)
 	}
 	switch {
 	case i.id == "":
@@ -108,11 +111,12 @@ const (
 type Index struct {
 	// Prefix begins the name of every index (default "keytrail").
 	Prefix string `yaml:"prefix"`
-	// Events, Windows and Anomalies are the periods of one index of each kind (defaults: day,
-	// month and month).
+	// Events, Windows, Anomalies and Incidents are the periods of one index of each kind
+	// (defaults: day, and month for the others).
 	Events    Period `yaml:"events"`
 	Windows   Period `yaml:"windows"`
 	Anomalies Period `yaml:"anomalies"`
+	Incidents Period `yaml:"incidents"`
 }
 
 // stream returns the name of the data stream of events.
@@ -125,6 +129,8 @@ func (x *Index) period(kind string) Period {
 		return x.Windows
 	case kindAnomalies:
 		return x.Anomalies
+	case kindIncidents:
+		return x.Incidents
 	}
 	return x.Events
 }

@@ -35,6 +35,8 @@ func TestIdentity(t *testing.T) {
 		{anomalyOf("a", november, november, 0), nil, "keytrail-anomalies-2026.11/a index 0"},
 		{anomalyOf("a", november, december, 2), nil, "keytrail-anomalies-2026.11/a index 2"},
 		{anomalyOf("a", november, december, 2), func(c *Settings) { c.Index.Anomalies = Day }, "keytrail-anomalies-2026.11.30/a index 2"},
+		{incidentOf("i", november, december, 0), nil, "keytrail-incidents-2026.11/i index 0"},
+		{incidentOf("i", november, december, 3), func(c *Settings) { c.Index.Incidents = Day }, "keytrail-incidents-2026.11.30/i index 3"},
 	}
 	for _, c := range cases {
 		s := newStandIn(t)

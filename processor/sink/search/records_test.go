@@ -41,6 +41,15 @@ func windowOf(id string, start time.Time, revision int) sink.Record {
 	})
 }
 
+// incidentOf returns a revision of an incident that was found at at.
+func incidentOf(id string, first, at time.Time, revision int) sink.Record {
+	return record(semconv.EventKeytrailIncident, at, func(r *otellog.Record) {
+		r.String(semconv.KeytrailIncidentID, id)
+		r.String(semconv.KeytrailIncidentBegan, first.Format(time.RFC3339Nano))
+		r.Int(semconv.KeytrailIncidentRevision, int64(revision))
+	})
+}
+
 // anomalyOf returns a revision of an anomaly that was found in the window at start.
 func anomalyOf(id string, first, start time.Time, revision int) sink.Record {
 	return record(semconv.EventKeytrailAnomaly, start, func(r *otellog.Record) {

@@ -197,10 +197,10 @@ func TestSetup(t *testing.T) {
 		objects    int
 		note, want string
 	}{
-		{"ILM", elasticRoot, elastic, func(c *Settings) { c.Keep.Events = 30 * day }, 9, "", "~ phases.delete.min_age: \"90d\" -> \"30d\""},
-		{"ISM", openRoot, open, func(c *Settings) { c.Keep.Events = 30*day + time.Hour }, 9, "",
+		{"ILM", elasticRoot, elastic, func(c *Settings) { c.Keep.Events = 30 * day }, 11, "", "~ phases.delete.min_age: \"90d\" -> \"30d\""},
+		{"ISM", openRoot, open, func(c *Settings) { c.Keep.Events = 30*day + time.Hour }, 11, "",
 			"~ states[0].transitions[0].conditions.min_index_age: \"90d\" -> \"2595600s\""},
-		{"serverless", serverlessRoot, elastic, nil, 6, "no lifecycle policies", ""},
+		{"serverless", serverlessRoot, elastic, nil, 7, "no lifecycle policies", ""},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			p := &policies{root: c.root, objects: map[string]map[string]any{}}
@@ -266,7 +266,7 @@ func TestSetupPolicies(t *testing.T) {
 			}
 		}
 		events, anomalies := found["keytrail-events"], found["keytrail-anomalies"]
-		if len(found) != 2 || !strings.Contains(events, "rollover") || strings.Contains(events, "delete") ||
+		if len(found) != 3 || !strings.Contains(events, "rollover") || strings.Contains(events, "delete") ||
 			strings.Contains(anomalies, "rollover") || !strings.Contains(anomalies, "400d") {
 			t.Errorf("policies %v", found)
 		}
@@ -295,7 +295,7 @@ func TestSetupRefusals(t *testing.T) {
 	if want := `cannot write the component template "keytrail-mappings": status 403: security_exception: no permissions`; err == nil || !strings.Contains(err.Error(), want) {
 		t.Errorf("got %v, want %s", err, want)
 	}
-	if len(p.puts) != 3 {
+	if len(p.puts) != 4 {
 		t.Errorf("%q were made", p.puts)
 	}
 	for root, want := range map[string]string{elasticRoot: "the receiver is Elasticsearch 9.2.1; write type: elasticsearch",

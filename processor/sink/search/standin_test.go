@@ -127,7 +127,7 @@ func (s *standIn) bulk(w http.ResponseWriter, body []byte) {
 	_ = json.NewEncoder(w).Encode(map[string]any{"errors": failed, "items": items})
 }
 
-var indexName = regexp.MustCompile(`^(keytrail|soc\.kms)-(events|windows|anomalies)(-\d{4}\.\d\d(\.\d\d)?)?$`)
+var indexName = regexp.MustCompile(`^(keytrail|soc\.kms)-(events|windows|anomalies|incidents)(-\d{4}\.\d\d(\.\d\d)?)?$`)
 
 func actionOf(line []byte) (op string, a action, err error) {
 	d := json.NewDecoder(bytes.NewReader(line))

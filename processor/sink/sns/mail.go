@@ -1,6 +1,7 @@
 package sns
 
 import (
+	"cmp"
 	"strings"
 	"time"
 
@@ -26,6 +27,11 @@ func subject(r *otellog.Record) string {
 			words = append(words, "ended:")
 		}
 		words = append(words, r.Str(semconv.KeytrailAnomalySeverity), r.Str(semconv.KeytrailAnomalyKind))
+	case semconv.EventKeytrailIncident:
+		if r.Str(semconv.KeytrailIncidentState) == "ended" {
+			words = append(words, "ended:")
+		}
+		words = append(words, r.Str(semconv.KeytrailIncidentSeverity), "incident")
 	case semconv.EventKeytrailWindow:
 		words = append(words, "window")
 	default:
@@ -44,7 +50,9 @@ type mail struct{}
 // lines are the fields of a mail, in order.
 var lines = []struct{ name, attribute string }{
 	{"Severity", semconv.KeytrailAnomalySeverity},
+	{"Severity", semconv.KeytrailIncidentSeverity},
 	{"State", semconv.KeytrailAnomalyState},
+	{"State", semconv.KeytrailIncidentState},
 	{"Kind", semconv.KeytrailAnomalyKind},
 	{"Detector or rule", semconv.SecurityRuleName},
 	{"Operation", semconv.RPCMethod},
@@ -54,7 +62,9 @@ var lines = []struct{ name, attribute string }{
 	{"Window from", semconv.KeytrailWindowStart},
 	{"Window to", semconv.KeytrailWindowEnd},
 	{"Began", semconv.KeytrailAnomalyBegan},
+	{"Began", semconv.KeytrailIncidentBegan},
 	{"Anomaly id", semconv.KeytrailAnomalyID},
+	{"Incident id", semconv.KeytrailIncidentID},
 	{"Window id", semconv.KeytrailWindowID},
 	{"Record id", semconv.LogRecordUID},
 }
@@ -62,7 +72,7 @@ var lines = []struct{ name, attribute string }{
 // Append appends the lines. Texts of events cannot begin a line: control characters become
 // blanks.
 func (mail) Append(dst []byte, r *otellog.Record) ([]byte, error) {
-	if reason := r.Str(semconv.KeytrailAnomalyReason); reason != "" {
+	if reason := cmp.Or(r.Str(semconv.KeytrailAnomalyReason), r.Str(semconv.KeytrailIncidentReason)); reason != "" {
 		dst = append(append(dst, oneLine(reason)...), "\n\n"...)
 	}
 	add := func(name, value string) {
@@ -85,8 +95,10 @@ func (mail) Append(dst []byte, r *otellog.Record) ([]byte, error) {
 	for _, l := range lines {
 		add(l.name, r.Str(l.attribute))
 	}
-	if a := r.Get(semconv.KeytrailAnomalyTechniques); a != nil && len(a.Strs) > 0 {
-		add("ATT&CK", strings.Join(a.Strs, ", "))
+	for _, name := range []string{semconv.KeytrailAnomalyTechniques, semconv.KeytrailIncidentTechniques} {
+		if a := r.Get(name); a != nil && len(a.Strs) > 0 {
+			add("ATT&CK", strings.Join(a.Strs, ", "))
+		}
 	}
 	if a := r.Get(semconv.KeytrailAnomalyContributors); a != nil && len(a.Strs) > 0 {
 		add("Shared by most calls", strings.Join(a.Strs, "; "))

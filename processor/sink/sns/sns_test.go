@@ -137,6 +137,13 @@ func TestMailOfAnEnd(t *testing.T) {
 	if got := subject(&rec); got != "Keytrail ended: high rate" {
 		t.Errorf("the subject is %q", got)
 	}
+	rec = otellog.Record{EventName: semconv.EventKeytrailIncident}
+	rec.String(semconv.KeytrailIncidentSeverity, "critical")
+	rec.String(semconv.KeytrailIncidentState, "ended")
+	rec.String(semconv.KeytrailPrincipalID, "arn:aws:iam::111122223333:role/app")
+	if got := subject(&rec); got != "Keytrail ended: critical incident on role/app" {
+		t.Errorf("the subject of an incident is %q", got)
+	}
 	if text, err := (mail{}).Append(nil, &rec); err != nil || !strings.Contains(string(text), "\nState: ended\n") {
 		t.Errorf("the mail is %q, %v", text, err)
 	}

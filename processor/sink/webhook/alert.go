@@ -14,12 +14,13 @@ import (
 	"keytrail/schemas/semconv"
 )
 
-// alert is an anomaly as people and incident systems see it. Its strings are views into the
+// alert is an anomaly or an incident as people and incident systems see it. Its strings are views into the
 // batch: they are valid until Deliver returns.
 type alert struct {
 	id       string
 	revision int64
 	ended    bool // it was not found again; an anomaly without a state is open
+	incident bool
 	kind     string
 	detector string
 	rule     string // its name for people
@@ -66,22 +67,29 @@ func (a *alert) fill(r *otellog.Record) {
 		return nil
 	}
 	*a = alert{
-		id:    cmp.Or(r.Str(semconv.KeytrailAnomalyID), r.Str(semconv.LogRecordUID)),
-		ended: r.Str(semconv.KeytrailAnomalyState) == stateEnded,
-		kind:  cmp.Or(r.Str(semconv.KeytrailAnomalyKind), r.EventName), detector: r.Str(semconv.KeytrailAnomalyDetector),
-		rule: r.Str(semconv.SecurityRuleName), severity: r.Str(semconv.KeytrailAnomalySeverity),
-		reason: cmp.Or(r.Str(semconv.KeytrailAnomalyReason), r.Body), scope: r.Str(semconv.KeytrailWindowScope),
+		incident: r.EventName == semconv.EventKeytrailIncident,
+		id:       cmp.Or(r.Str(semconv.KeytrailAnomalyID), r.Str(semconv.KeytrailIncidentID), r.Str(semconv.LogRecordUID)),
+		ended:    cmp.Or(r.Str(semconv.KeytrailAnomalyState), r.Str(semconv.KeytrailIncidentState)) == stateEnded,
+		kind:     cmp.Or(r.Str(semconv.KeytrailAnomalyKind), strings.TrimPrefix(r.EventName, "keytrail.")),
+		detector: r.Str(semconv.KeytrailAnomalyDetector),
+		rule:     r.Str(semconv.SecurityRuleName),
+		severity: cmp.Or(r.Str(semconv.KeytrailAnomalySeverity), r.Str(semconv.KeytrailIncidentSeverity)),
+		reason:   cmp.Or(r.Str(semconv.KeytrailAnomalyReason), r.Body), scope: r.Str(semconv.KeytrailWindowScope),
 		principal: r.Str(semconv.KeytrailPrincipalID), account: resource(semconv.CloudAccountID),
 		region: resource(semconv.CloudRegion), at: moment(r.Time), began: moment(r.Time),
 		start: r.Str(semconv.KeytrailWindowStart), end: r.Str(semconv.KeytrailWindowEnd),
 		observed: number(semconv.KeytrailAnomalyObserved), expected: number(semconv.KeytrailAnomalyExpected),
-		contributors: list(semconv.KeytrailAnomalyContributors), calls: list(semconv.KeytrailAnomalyCalls),
-		techniques: list(semconv.KeytrailAnomalyTechniques),
+		contributors: list(semconv.KeytrailAnomalyContributors),
+		calls:        append(list(semconv.KeytrailAnomalyCalls), list(semconv.KeytrailIncidentCalls)...),
+		techniques:   append(list(semconv.KeytrailAnomalyTechniques), list(semconv.KeytrailIncidentTechniques)...),
 	}
-	if at := r.Get(semconv.KeytrailAnomalyRevision); at != nil {
-		a.revision = at.Int
+	for _, name := range []string{semconv.KeytrailAnomalyRevision, semconv.KeytrailIncidentRevision} {
+		if at := r.Get(name); at != nil {
+			a.revision = at.Int
+		}
 	}
-	if began, err := time.Parse(time.RFC3339Nano, r.Str(semconv.KeytrailAnomalyBegan)); err == nil {
+	beginning := cmp.Or(r.Str(semconv.KeytrailAnomalyBegan), r.Str(semconv.KeytrailIncidentBegan))
+	if began, err := time.Parse(time.RFC3339Nano, beginning); err == nil {
 		a.began = began.UTC()
 	}
 	a.rank = max(0, slices.Index(severities, a.severity))

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"math/rand/v2"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -96,6 +97,63 @@ func TestAlerts(t *testing.T) {
 	end := tell(finding{id: "a", severity: "low", reason: "z", revision: 3, ended: true, more: alias("k")})
 	if len(end) != 1 || fmt.Sprint(end[0].Labels) != fmt.Sprint(rise[1].Labels) || !end[0].EndsAt.Before(now) {
 		t.Errorf("the end gives %+v", end)
+	}
+}
+
+// incident makes the record of a finding that of an incident.
+func incident(r *otellog.Record) {
+	r.EventName = semconv.EventKeytrailIncident
+	for was, is := range map[string]string{
+		semconv.KeytrailAnomalyID: semconv.KeytrailIncidentID, semconv.KeytrailAnomalyRevision: semconv.KeytrailIncidentRevision,
+		semconv.KeytrailAnomalySeverity: semconv.KeytrailIncidentSeverity, semconv.KeytrailAnomalyReason: semconv.KeytrailIncidentReason,
+		semconv.KeytrailAnomalyBegan: semconv.KeytrailIncidentBegan, semconv.KeytrailAnomalyState: semconv.KeytrailIncidentState,
+	} {
+		if a := r.Get(was); a != nil {
+			a.Key = is
+		}
+	}
+	r.Attrs = slices.DeleteFunc(r.Attrs, func(a otellog.Attr) bool { return strings.HasPrefix(a.Key, "keytrail.anomaly.") })
+}
+
+// TestIncidents: an incident is told when it begins, gets worse and ends, and its labels in
+// Alertmanager stay when its entities change.
+func TestIncidents(t *testing.T) {
+	h, s := one(t, "slack")
+	for _, c := range []struct {
+		of   finding
+		want string
+	}{
+		{finding{id: "i", severity: "medium", reason: "first"}, "medium incident"},
+		{finding{id: "i", severity: "medium", reason: "wider", revision: 1}, ""},
+		{finding{id: "i", severity: "critical", reason: "worse", revision: 2}, "critical incident"},
+		{finding{id: "i", severity: "critical", reason: "over", revision: 3, ended: true}, "ended: critical incident"},
+	} {
+		c.of.more = incident
+		if got := strings.Join(h.tell(t, s, c.of), ""); !strings.Contains(got, c.want) || c.want == "" && got != "" {
+			t.Errorf("%+v gives %q, want %q", c.of, got, c.want)
+		}
+	}
+	if got := tally([]*alert{{rank: 1}, {incident: true}, {incident: true}}); got != "1 anomaly and 2 incidents: 1 low" {
+		t.Errorf("the tally is %q", got)
+	}
+	h, s = one(t, "alertmanager")
+	s.format.(*alertmanagerFormat).now = func() time.Time { return time.Unix(0, began).UTC() }
+	labels := func(x finding) string {
+		var list []amAlert
+		if err := json.Unmarshal([]byte(h.tell(t, s, x)[0]), &list); err != nil || len(list) != 1 {
+			t.Fatalf("%+v gives %+v (%v)", x, list, err)
+		}
+		return fmt.Sprint(list[0].Labels)
+	}
+	first := labels(finding{id: "i", severity: "high", reason: "x", more: incident})
+	end := labels(finding{id: "i", severity: "high", reason: "y", revision: 1, ended: true, more: func(r *otellog.Record) {
+		incident(r)
+		r.Get(semconv.AWSKMSKeyARN).Str, r.Get(semconv.KeytrailPrincipalID).Str = "", ""
+		r.Resource = nil
+		r.Where(semconv.CloudAccountID, "111122223333")
+	}})
+	if first != end || !strings.Contains(first, "incident_id:i") {
+		t.Errorf("the labels %s become %s", first, end)
 	}
 }
 

@@ -13,7 +13,8 @@ const alertmanagerPath = "/api/v2/alerts"
 
 // alertmanagerFormat is all anomalies of a batch as alerts. Alertmanager knows an alert by
 // its labels: those of an anomaly never change, except that its severity may rise. Then the
-// alert with the lower severity ends with the same request.
+// alert with the lower severity ends with the same request. The entities of an incident may
+// change, so they are annotations.
 //
 // An open alert ends by itself some time after its last revision, so that nothing stays
 // open that the sink could not end: after a start, say, before which the severity was lower.
@@ -55,7 +56,7 @@ func (f *alertmanagerFormat) messages(_ context.Context, batch []sink.Record, ba
 	return []message{m}, nil
 }
 
-// alert returns an alert of an anomaly with a severity.
+// alert returns an alert of an anomaly or an incident with a severity.
 func (f *alertmanagerFormat) alert(a *alert, severity string, ended bool) amAlert {
 	labels := maps.Clone(f.labels)
 	if labels == nil {
@@ -66,13 +67,20 @@ func (f *alertmanagerFormat) alert(a *alert, severity string, ended bool) amAler
 			list[name] = cut(text, 1000)
 		}
 	}
+	notes := map[string]string{}
+	entities, alertname, id := labels, "KeytrailAnomaly", "anomaly_id"
+	if a.incident {
+		entities, alertname, id = notes, "KeytrailIncident", "incident_id"
+	}
 	for name, text := range map[string]string{
-		"alertname": "KeytrailAnomaly", "anomaly_id": a.id, "kind": a.kind, "detector": a.detector, "severity": severity,
-		"scope": a.scope, "kms_key": a.key, "principal": a.principal, "account": a.account, "region": a.region,
+		"alertname": alertname, id: a.id, "kind": a.kind, "detector": a.detector, "severity": severity,
+		"scope": a.scope, "account": a.account,
 	} {
 		set(labels, name, text)
 	}
-	notes := map[string]string{}
+	for name, text := range map[string]string{"kms_key": a.key, "principal": a.principal, "region": a.region} {
+		set(entities, name, text)
+	}
 	set(notes, "summary", a.title())
 	set(notes, "description", a.reason)
 	set(notes, "kms_key_arn", a.bound)

@@ -56,22 +56,29 @@ func (d *digest) rest() (text, command string) {
 			to = begin
 		}
 	}
-	return "and " + tally(d.alerts[d.listed:]) + ", not listed here. This command lists all:",
+	text = "and " + tally(d.alerts[d.listed:]) + ", not listed here. This command lists all:"
+	if d.alerts[0].incident {
+		return text, fmt.Sprintf("keytrail tap incidents --from %s -c FILE", from.UTC().Format(time.RFC3339))
+	}
+	return text,
 		fmt.Sprintf("keytrail explain --list --since %s --until %s -c FILE", from.UTC().Format(time.RFC3339),
 			to.UTC().Add(time.Second).Format(time.RFC3339))
 }
 
-// explain is the command that shows one anomaly.
+// explain is the command that shows one anomaly or incident.
 func (a *alert) explain() string { return "keytrail explain " + a.id + " -c FILE" }
 
-// tally counts anomalies: "3 anomalies: 1 critical, 2 high; 1 of them ended".
+// tally counts anomalies or incidents: "3 anomalies: 1 critical, 2 high; 1 of them ended".
 func tally(list []*alert) string {
 	var counts [5]int
-	ended := 0
+	ended, incidents := 0, 0
 	for _, a := range list {
 		counts[a.rank]++
 		if a.ended {
 			ended++
+		}
+		if a.incident {
+			incidents++
 		}
 	}
 	var parts []string
@@ -80,10 +87,20 @@ func tally(list []*alert) string {
 			parts = append(parts, fmt.Sprint(counts[rank], " ", severities[rank]))
 		}
 	}
-	text := fmt.Sprint(len(list), " anomalies")
-	if len(list) == 1 {
-		text = "1 anomaly"
+	var names []string
+	for _, n := range []struct {
+		n         int
+		one, many string
+	}{{len(list) - incidents, "anomaly", "anomalies"}, {incidents, "incident", "incidents"}} {
+		switch n.n {
+		case 0:
+		case 1:
+			names = append(names, "1 "+n.one)
+		default:
+			names = append(names, fmt.Sprint(n.n, " ", n.many))
+		}
 	}
+	text := strings.Join(names, " and ")
 	if len(parts) > 0 {
 		text += ": " + strings.Join(parts, ", ")
 	}

@@ -140,7 +140,7 @@ func checkCIM(t testing.TB, r *otellog.Record, doc map[string]any) {
 	checkFlat(t, r, doc, extra)
 	want := []string{"vendor_product", "app"}
 	switch r.EventName {
-	case "keytrail.anomaly":
+	case "keytrail.anomaly", "keytrail.incident":
 		want = append(want, "id", "severity", "signature", "signature_id", "type", "dest", "description")
 	case "aws.kms.api_call":
 		want = append(want, "action", "change_type", "command", "status", "user")

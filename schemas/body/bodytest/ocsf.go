@@ -151,7 +151,7 @@ func checkOCSF(t testing.TB, r *otellog.Record, doc map[string]any) {
 	t.Helper()
 	s := ocsf
 	class, owner, category := int64(6003), "api_activity", int64(6)
-	if r.EventName == "keytrail.anomaly" {
+	if r.EventName == "keytrail.anomaly" || r.EventName == "keytrail.incident" {
 		class, owner, category = 2004, "detection_finding", 2
 	}
 	number := func(name string) int64 {

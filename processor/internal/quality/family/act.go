@@ -54,6 +54,24 @@ func (a *Act) Silence(key *Key, from, to time.Time) {
 	a.extend(from, to)
 }
 
+// Fail makes all everyday calls that use a KMS key in [from, to) fail with an error code,
+// and returns their number.
+func (a *Act) Fail(key *Key, from, to time.Time, code string) (n int) {
+	for _, block := range a.org.blocks {
+		for i := range block {
+			c := &block[i]
+			if c.Key != key || c.At.Before(from) || !c.At.Before(to) || c.Error != "" || !uses(c.Op) {
+				continue
+			}
+			c.Error = code
+			a.Touch(c.Who, key)
+			n++
+		}
+	}
+	a.extend(from, to)
+	return n
+}
+
 func (a *Act) extend(from, to time.Time) {
 	if a.first.IsZero() || from.Before(a.first) {
 		a.first = from

@@ -6,7 +6,7 @@ import (
 )
 
 // Attacks lists the attacks. Each family meets each of them.
-var Attacks = []Attack{
+var Attacks = append([]Attack{
 	{Name: "burst", About: "A role reads a hundred objects more than usual in ten minutes.", Plant: burst},
 	{Name: "fifty_minutes", About: "A role that makes a few calls an hour makes 100 in 50 minutes.", Plant: fiftyMinutes},
 	{Name: "six_hours", About: "A role that makes a few calls an hour makes 38 in every five minutes for six hours.", Plant: sixHours},
@@ -23,7 +23,7 @@ var Attacks = []Attack{
 	{Name: "backdoor", About: "A person gives an outside account the use of a key by a grant.", Plant: backdoor},
 	{Name: "enumeration", About: "A role asks for the policies and grants of 25 keys in four minutes.", Plant: enumeration},
 	{Name: "silence", About: "A key in steady use has no calls for a day.", Plant: silence},
-}
+}, reported...)
 
 // fresh numbers objects that nobody touched before.
 func fresh(h *Habit) func(i int) int { return func(i int) int { return h.Objects + 1000 + i } }
@@ -153,11 +153,17 @@ func stranger(o *Org, a *Act) bool {
 	return true
 }
 
-func personLooks(o *Org, a *Act) bool {
+// users counts the principals that use each KMS key in the quiet days.
+func (o *Org) users() map[*Key]int {
 	users := map[*Key]int{}
 	for i := range o.habits {
 		users[o.habits[i].Key]++
 	}
+	return users
+}
+
+func personLooks(o *Org, a *Act) bool {
+	users := o.users()
 	h := o.Choose(func(h *Habit) bool {
 		return h.Op == "Decrypt" && h.Who.Kind == Role && h.Days >= 8 && users[h.Key] <= 3
 	})

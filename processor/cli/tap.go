@@ -42,12 +42,12 @@ func (a *app) tap() *cobra.Command {
 		Short: "Print the records of a topic, decoded",
 		Long: "Prints the committed records of a topic of a configuration's Kafka, in the order of each\n" +
 			"partition. TOPIC is raw, events, dedup, partials, state, windows, anomalies, incidents,\n" +
-			"deadletter or status, with or without the prefix. It reads without a consumer group and\n" +
-			"changes nothing.\n\n" +
-			"As JSON, log records (events, windows, anomalies, incidents) are OTLP/JSON, one LogsData\n" +
-			"object a line. Records of the other topics are objects with their topic, place, time and\n" +
-			"key, and with the decoded \"value\". The state of an entity stays packed; its key names the\n" +
-			"entity.\n\n" +
+			"keys, deadletter or status, with or without the prefix. It reads without a consumer group\n" +
+			"and changes nothing.\n\n" +
+			"As JSON, log records (events, windows, anomalies, incidents, keys) are OTLP/JSON, one\n" +
+			"LogsData object a line. Records of the other topics are objects with their topic, place,\n" +
+			"time and key, and with the decoded \"value\". The state of an entity stays packed; its key\n" +
+			"names the entity.\n\n" +
 			"The filters are for log records. Their values are compared as a whole; \"*\" stands for any\n" +
 			"characters, and a leading \"!\" excludes. They may be repeated.",
 		Example: "keytrail tap anomalies -c keytrail.yaml --follow --severity high --severity critical\n" +

@@ -3,6 +3,7 @@ package cli_test
 import (
 	"bytes"
 	"encoding/json"
+	"fmt"
 	"reflect"
 	"strings"
 	"testing"
@@ -65,4 +66,35 @@ func TestLookupInTopic(t *testing.T) {
 		}
 	}
 	keytrail(t, nil, "lookup", "-c", config, "trail/").wants(t, 2, "give one of them")
+}
+
+// TestLedgerTopic: the ledgers in kms.keys have the life cycles that scan --keys finds in the files.
+func TestLedgerTopic(t *testing.T) {
+	heavy(t)
+	b := startBroker(t)
+	config := b.config(t)
+	p := run(t, config, "")
+	p.ready(t)
+	text := life{uses: []int{100, 3}, more: on(50, "CreateGrant", `"responseElements":{"grantId":"g"},"requestParameters":{"granteePrincipal":"x"},`)}.json()
+	var records [][]byte
+	for _, line := range lines(text) {
+		records = append(records, []byte(line))
+	}
+	ledgers := func(out string) map[string]string {
+		all := map[string]string{}
+		for _, line := range lines(out) {
+			if _, r := parse(t, line); r.EventName == "keytrail.key_state" {
+				all[r.str("aws.kms.key.arn")] = fmt.Sprint(r.str("keytrail.key.state"), r.str("keytrail.key.created"), r.int("keytrail.key.grants.open"))
+			}
+		}
+		return all
+	}
+	want := ledgers(keytrail(t, strings.NewReader(text), "scan", "--keys", "--windows", "none", "-").wants(t, 0).stdout)
+	b.produce(t, records)
+	until(t, "the ledgers are in the topic", func() bool {
+		return reflect.DeepEqual(ledgers(keytrail(t, nil, "tap", "-c", config, "keys", "-o", "json").stdout), want)
+	})
+	if len(want) < 2 {
+		t.Errorf("%v", want)
+	}
 }

@@ -83,6 +83,13 @@ func IncidentRow(rec *otellog.Record) string {
 		text(semconv.KeytrailIncidentID), text(semconv.KeytrailIncidentReason))
 }
 
+// KeyRow is one line about the ledger of a KMS key: its last event, state, ARN and last use.
+func KeyRow(rec *otellog.Record) string {
+	text := func(name string) string { return printable.Text(rec.Str(name)) }
+	return fmt.Sprintf("%s  %-16s %s  last use %s", text(semconv.KeytrailKeyLastSeen), text(semconv.KeytrailKeyState),
+		text(semconv.AWSKMSKeyARN), cmp.Or(text(semconv.KeytrailKeyLastUse), "unknown"))
+}
+
 // WindowHeader is the line above WindowRows.
 func WindowHeader() string {
 	return fmt.Sprintf("%-17s %-10s %7s %7s %7s %9s  %s", "WINDOW", "SCOPE", "CALLS", "DENIED", "FAILED", "ANOMALIES",

@@ -103,6 +103,8 @@ func (d *Decoder) logRow() string {
 		return report.AnomalyRow(rec)
 	case semconv.EventKeytrailIncident:
 		return report.IncidentRow(rec)
+	case semconv.EventKeytrailKeyState:
+		return report.KeyRow(rec)
 	}
 	return report.CallRow(rec)
 }

@@ -40,6 +40,7 @@ func Sources(t wire.Topics) []Source {
 		{Name: "windows", Topic: t.Windows, Logs: true},
 		{Name: "anomalies", Topic: t.Anomalies, Logs: true},
 		{Name: "incidents", Topic: t.Incidents, Logs: true},
+		{Name: "keys", Topic: t.Keys, Logs: true},
 		{Name: "deadletter", Topic: t.DeadLetter, value: letter},
 		{Name: "status", Topic: t.Status, value: original},
 	}

@@ -94,10 +94,15 @@ func TestForms(t *testing.T) {
 	f("dedup", &kgo.Record{Key: state.CountedName{Sequence: 7}.Key()}, `"key":"7/0","deleted":true`)
 	f("state", &kgo.Record{Key: []byte(state.MetaKey), Value: meta}, `"kind":"meta","offset":13`)
 	f("state", &kgo.Record{Key: []byte(part.StateKey()), Value: entity}, `"kind":"pair"`, `"key":"x\n2\nk1p1"`)
+	f("state", &kgo.Record{Key: []byte("l\nuarn:aws:kms:eu-central-1:111122223333:key/k"), Value: entity}, `"kind":"ledger"`)
 	f("state", &kgo.Record{Key: []byte("what"), Value: entity}, `"error":"not a frame`)
 
 	if _, row := shown(t, "anomalies", anomaly("high")); !strings.Contains(row, `! high     rate`) || !strings.Contains(row, `many \x1b[31mcalls`) {
 		t.Errorf("the row of an anomaly is %q", row)
+	}
+	key := otellog.Record{EventName: semconv.EventKeytrailKeyState, Attrs: []otellog.Attr{{Key: semconv.KeytrailKeyState, Kind: otellog.KindString, Str: "disabled"}}}
+	if _, row := shown(t, "keys", &kgo.Record{Value: otellog.AppendRequest(nil, &key)}); !strings.Contains(row, "disabled") || !strings.Contains(row, "last use unknown") {
+		t.Errorf("the row of a ledger is %q", row)
 	}
 	if _, row := shown(t, "raw", &kgo.Record{Value: []byte(strings.Repeat("x", 5000))}); len(row) > maxBrief+100 || !strings.HasSuffix(row, " ...") {
 		t.Errorf("a long value makes a row of %d bytes", len(row))

@@ -132,8 +132,14 @@ func packed(r *kgo.Record) (any, error) {
 		kind = wire.ScopePair.String()
 	case "c":
 		kind = "pane"
+	case "a":
+		kind = "anomaly" // an open one
+	case "g":
+		kind = "incident"
+	case "l":
+		kind = "ledger"
 	default:
-		return nil, fmt.Errorf("%w: its key names neither an entity nor a pane", wire.ErrFrame)
+		return nil, fmt.Errorf("%w: its key names no state of stage detect", wire.ErrFrame)
 	}
 	return map[string]string{"kind": kind}, wire.NewDecoder(r.Value).Version()
 }

@@ -47,12 +47,12 @@ func (a *app) explain() *cobra.Command {
 	e := &explaining{app: a, most: 5_000_000, timeout: time.Minute}
 	cmd := &cobra.Command{
 		Use: "explain ID|--list --from FILE|-c FILE [FLAGS]", GroupID: groupAnalyze,
-		Short: "Show one anomaly with the windows around it, or list anomalies",
+		Short: "Show one anomaly with the windows around it, or an incident, or list anomalies",
 		Long: "Shows one anomaly: its sentence, what was observed and expected, the calls behind it,\n" +
 			"and the windows of the same KMS key, principal or pair around it as a picture. ID is a\n" +
 			"keytrail.anomaly.id, or at least 8 digits of its beginning that no other anomaly has;\n" +
-			"\"keytrail scan\" prints both forms. With --list it lists the anomalies instead. The\n" +
-			"records come from\n\n" +
+			"\"keytrail scan\" prints both forms. Of the id of an incident it shows the incident and\n" +
+			"lists its anomalies. With --list it lists all anomalies instead. The records come from\n\n" +
 			"  --from FILE  OTLP/JSON lines, as \"keytrail scan\" and file sinks write them; - is\n" +
 			"               standard input. More files may follow the ID. Anything but a regular\n" +
 			"               file is copied to a temporary one, because it is read twice.\n" +
@@ -136,6 +136,13 @@ func (e *explaining) explained(found *explain.Anomaly, s *explain.Series) error 
 	return e.done(out)
 }
 
+// incident prints an incident.
+func (e *explaining) incident(rec *otellog.Record) error {
+	out := bufio.NewWriter(e.stdout)
+	report.Incident(out, rec)
+	return e.done(out)
+}
+
 // printList prints the list of anomalies.
 func (e *explaining) printList() error {
 	list := explain.NewList(e.period.Bounds())
@@ -209,6 +216,10 @@ func (e *explaining) files(finder *explain.Finder) error {
 		}
 	}()
 	found, err := finder.Anomaly()
+	if incident := finder.Incident(); incident != nil && errors.Is(err, explain.ErrNotFound) {
+		e.bad = lines.Bad
+		return e.incident(incident)
+	}
 	if err != nil {
 		return notFound(finder, err, fmt.Sprintf("%s with %s, %s and %s", printable.Text(strings.Join(e.from, ", ")),
 			report.Number(lines.All, "line"), report.Number(lines.Anomalies, "anomaly line"),
@@ -310,17 +321,26 @@ func (e *explaining) topics(finder *explain.Finder) error {
 	if len(finder.Prefix()) == idDigits {
 		look.Key = []byte(finder.Prefix()) // the whole id is the record's key
 	}
-	read, _, err := e.read(p, look, finder, func(value []byte) bool {
-		return bytes.Contains(value,
-			[]byte(finder.Prefix()))
-	})
+	mentions := func(value []byte) bool { return bytes.Contains(value, []byte(finder.Prefix())) }
+	read, _, err := e.read(p, look, finder, mentions)
 	if err != nil {
 		return err
 	}
 	found, err := finder.Anomaly()
+	if errors.Is(err, explain.ErrNotFound) {
+		look.Topic = p.Topics.Incidents
+		more, _, err := e.read(p, look, finder, mentions)
+		if err != nil {
+			return err
+		}
+		if incident := finder.Incident(); incident != nil {
+			return e.incident(incident)
+		}
+		read += more
+	}
 	if err != nil {
-		searched := fmt.Sprintf("%s of topic %s at %s", report.Number(read, "record"), p.Topics.Anomalies,
-			strings.Join(p.Kafka.Brokers, ", "))
+		searched := fmt.Sprintf("%s of the topics %s and %s at %s", report.Number(read, "record"), p.Topics.Anomalies,
+			p.Topics.Incidents, strings.Join(p.Kafka.Brokers, ", "))
 		return notFound(finder, err, strings.Join(append([]string{searched}, e.notes...), ". "))
 	}
 	series := explain.NewSeries(found, e.keep(found), true)

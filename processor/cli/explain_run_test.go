@@ -96,7 +96,7 @@ func explainBounds(t *testing.T, config, id string, anomalies int) {
 	if !regexp.MustCompile(`Reading topic kms\.windows stopped early, after \d+ records: about \d+ were left \(--max-records is \d+\)\.`).MatchString(joined(out)) || strings.Contains(out, "on average") {
 		t.Errorf("the bound is not told:\n%s", out)
 	}
-	keytrail(t, nil, "explain", "ffffffff", "-c", config).wants(t, 1, "no anomaly has the id ffffffff; searched: ", " records of topic kms.anomalies at 127.0.0.1:")
+	keytrail(t, nil, "explain", "ffffffff", "-c", config).wants(t, 1, "no anomaly has the id ffffffff; searched: ", " records of the topics kms.anomalies and kms.incidents at 127.0.0.1:")
 	keytrail(t, nil, "explain", "ffffffff", "-c", config, "--max-records", "2").wants(t, 1, "stopped early")
 	keytrail(t, nil, "explain", "-c", config, strings.Repeat("f", 32)).wants(t, 1, "no anomaly has the id fffff")
 	text, err := os.ReadFile(config)

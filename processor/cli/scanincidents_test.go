@@ -2,6 +2,8 @@ package cli_test
 
 import (
 	"encoding/csv"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -42,6 +44,20 @@ func TestScanIncidents(t *testing.T) {
 	}
 	if len(got) != len(want) || len(want) < 10 || incidents >= len(want) || most < 2 {
 		t.Errorf("%d incidents have %d of %d anomalies, at most %d each", incidents, len(got), len(want), most)
+	}
+	for _, r := range each(t, out.stdout, validated)[:1] {
+		id := r.str(semconv.KeytrailIncidentID)
+		first := r.attrs[semconv.KeytrailIncidentParts].GetArrayValue().GetValues()[0].GetStringValue()
+		file := filepath.Join(t.TempDir(), "incidents.ndjson")
+		if err := os.WriteFile(file, []byte(out.stdout), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		shown := keytrail(t, nil, "explain", id[:12], "--from", file).wants(t, 0).stdout
+		for _, want := range []string{r.GetBody().GetStringValue(), id, "  " + first + "\n", "severity "} {
+			if !strings.Contains(shown, want) {
+				t.Errorf("explain shows no %q:\n%s", want, shown)
+			}
+		}
 	}
 	table := keytrail(t, nil, "scan", "-o", "table", "--incidents", trail).wants(t, 0)
 	if n := len(lines(table.stdout)); n != incidents {

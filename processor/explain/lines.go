@@ -131,14 +131,15 @@ func (l *Lines) wrong(file *lineFile, n int, err error) {
 
 // The event names as every JSON writer writes them.
 var (
-	anomalyName = []byte(`"` + semconv.EventKeytrailAnomaly + `"`)
-	windowName  = []byte(`"` + semconv.EventKeytrailWindow + `"`)
+	anomalyName  = []byte(`"` + semconv.EventKeytrailAnomaly + `"`)
+	incidentName = []byte(`"` + semconv.EventKeytrailIncident + `"`)
+	windowName   = []byte(`"` + semconv.EventKeytrailWindow + `"`)
 )
 
 var errNoLogs = errors.New(`no OTLP/JSON: want one LogsData object a line, with "resourceLogs"`)
 
-// Find checks and counts every line, and passes the records of possible anomalies with an
-// id that begins with prefix to a Finder or a List.
+// Find checks and counts every line, and passes the records of possible anomalies and incidents
+// with an id that begins with prefix to a Finder or a List.
 func (l *Lines) Find(prefix string, to Taker) error {
 	return l.each(func(file *lineFile, n int, line []byte) error {
 		l.All++
@@ -151,10 +152,12 @@ func (l *Lines) Find(prefix string, to Taker) error {
 		if bytes.Contains(line, windowName) {
 			l.Windows++
 		}
-		if !bytes.Contains(line, anomalyName) {
+		found := bytes.Contains(line, anomalyName)
+		if found {
+			l.Anomalies++
+		} else if !bytes.Contains(line, incidentName) {
 			return nil
 		}
-		l.Anomalies++
 		if !bytes.Contains(line, []byte(prefix)) {
 			return nil
 		}

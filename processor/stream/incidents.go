@@ -4,7 +4,9 @@ import (
 	"encoding/binary"
 	"fmt"
 	"slices"
+	"strings"
 
+	"keytrail/processor/anomaly"
 	"keytrail/processor/eventtime"
 	"keytrail/processor/incident"
 	"keytrail/schemas/otellog"
@@ -21,8 +23,11 @@ import (
 const signalHead = 8
 
 // signal sends the record of an anomaly in d.rec, which ends at until, to the owner of its
-// account.
+// account. Alarms of the ledger are about a key's upkeep, not about an act.
 func (d *detector) signal(t *detectTask, rec *otellog.Record, until int64) {
+	if strings.HasPrefix(rec.Str(semconv.KeytrailAnomalyDetector), anomaly.LedgerDetector) {
+		return
+	}
 	_, account, err := incident.FromRecord(rec, until)
 	if err != nil {
 		panic("BUG: stage detect made an anomaly without a time: " + err.Error())

@@ -10,6 +10,7 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kgo"
 
+	"keytrail/processor/anomaly"
 	"keytrail/processor/incident"
 	"keytrail/schemas/otellog"
 	"keytrail/schemas/semconv"
@@ -92,8 +93,10 @@ func (s *sim) signals() map[string]map[string]*incident.Part {
 		}
 	})
 	s.read(s.p.Topics.Anomalies, func(r *kgo.Record) {
-		if err := rec.Decode(r.Value); err == nil && !found[rec.Str(semconv.KeytrailAnomalyID)] {
-			s.fault("the anomaly %s is in no signal", rec.Str(semconv.KeytrailAnomalyID))
+		err := rec.Decode(r.Value)
+		ledger := strings.HasPrefix(rec.Str(semconv.KeytrailAnomalyDetector), anomaly.LedgerDetector)
+		if err != nil || found[rec.Str(semconv.KeytrailAnomalyID)] == ledger {
+			s.fault("the anomaly %s: signal %v, ledger %v (%v)", rec.Str(semconv.KeytrailAnomalyID), !ledger, ledger, err)
 		}
 	})
 	return joined

@@ -254,7 +254,7 @@ func TestSimulatedCorrelations(t *testing.T) {
 	sets := []*sigma.Rules{loadRules(t, simRules), loadRules(t, simMoreRules), loadRules(t, simRules)}
 	schedules := uint64(1000)
 	if testing.Short() {
-		schedules = 100
+		schedules = 300
 	}
 	for seed := range schedules {
 		v, s := correlatedVerdict(seed+1, sound, tools, sets)

@@ -22,7 +22,7 @@ func TestRunOpenSearch(t *testing.T) {
 	b, tr := startBroker(t), newTrail(t, 37, 2500)
 	file := b.config(t, fmt.Sprintf("  - {name: siem, type: opensearch, endpoint: %q, from: earliest, take: {windows: all},"+
 		" retry: {base: 100ms, cap: 1s}}\n", node.URL))
-	keytrail(t, nil, "sinks", "setup", "-c", file, "--apply", "siem").wants(t, 0, "6 changes are made")
+	keytrail(t, nil, "sinks", "setup", "-c", file, "--apply", "siem").wants(t, 0, "7 changes are made")
 	p := run(t, file, "")
 	p.ready(t)
 	half := len(tr.records) / 2

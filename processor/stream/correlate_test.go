@@ -93,6 +93,14 @@ func correlatedIn(t *testing.T, rules *sigma.Rules, records [][]byte) map[string
 	return found
 }
 
+// asScanned returns a record of a stage as a scan has it: without the time of its computing
+// and the digest of its rules.
+func asScanned(rec *otellog.Record) string {
+	rec.Observed = 0
+	rec.Attrs = slices.DeleteFunc(rec.Attrs, func(a otellog.Attr) bool { return a.Key == semconv.KeytrailAnomalyRules })
+	return string(otellog.AppendJSON(nil, rec))
+}
+
 // correlatedOut reads the anomalies of correlations from the topic: the number of copies
 // of each, and its last text, by id.
 func correlatedOut(t *testing.T, brokers []string) (n map[string]int, last map[string]string) {
@@ -104,9 +112,8 @@ func correlatedOut(t *testing.T, brokers []string) (n map[string]int, last map[s
 			return err
 		}
 		id := rec.Str(semconv.KeytrailAnomalyID)
-		rec.Observed = 0
 		n[id]++
-		last[id] = string(otellog.AppendJSON(nil, &rec))
+		last[id] = asScanned(&rec)
 		return nil
 	})
 	return n, last

@@ -135,8 +135,7 @@ func ruleAnomalies(t *testing.T, brokers []string) (n map[string]int, last map[s
 		}
 		ids[name] = id
 		n[name]++
-		rec.Observed = 0
-		last[id] = string(otellog.AppendJSON(nil, &rec))
+		last[id] = asScanned(&rec)
 		return nil
 	})
 	return n, last

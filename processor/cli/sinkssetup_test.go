@@ -33,15 +33,15 @@ func TestSinksSetup(t *testing.T) {
 		t.Fatal(err)
 	}
 	dry := keytrail(t, nil, "sinks", "setup", "-c", file, "siem")
-	if dry.code != 0 || len(sent) > 0 || !strings.Contains(dry.stderr, "9 changes are not made; make them with --apply") {
+	if dry.code != 0 || len(sent) > 0 || !strings.Contains(dry.stderr, "11 changes are not made; make them with --apply") {
 		t.Fatalf("%+v; sent %q", dry, sent)
 	}
 	printed := requests(t, dry.stdout)
 	wet := keytrail(t, nil, "sinks", "setup", "-c", file, "--apply", "siem")
-	if wet.code != 0 || wet.stdout != dry.stdout || !strings.Contains(wet.stderr, "9 changes are made") {
+	if wet.code != 0 || wet.stdout != dry.stdout || !strings.Contains(wet.stderr, "11 changes are made") {
 		t.Errorf("%+v", wet)
 	}
-	if strings.Join(sent, "\n") != strings.Join(printed, "\n") || len(sent) != 9 {
+	if strings.Join(sent, "\n") != strings.Join(printed, "\n") || len(sent) != 11 {
 		t.Errorf("sent %q, printed %q", sent, printed)
 	}
 	for _, c := range []struct{ args, want string }{

@@ -122,6 +122,7 @@ func TestTablesFit(t *testing.T) {
 		"scan": {trail}, "usage": {"--key", key, trail}, "explain": {"--list", "--from", file}, "rules check": {"../../docs/rules", "--sample", trail},
 		"sinks list": nil,
 		"lookup":     {trail},
+		"reconcile":  {"--expected", "../../deploy/expected.ndjson", "--since", "2026-11-20T09:00:00Z", "--until", "2026-11-20T10:00:00Z", trail},
 		"tap":        nil, "doctor": nil, "config check": nil, // they need a Kafka; their tables pass the same Output
 		"schema fields": nil, "schema correspondence": nil, // Markdown, for documents
 	}

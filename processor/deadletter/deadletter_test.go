@@ -291,7 +291,7 @@ func placeless(t *testing.T, f *fixture) {
 	}
 	r := f.prepare(Filter{})
 	c := mirror.DefaultConfig()
-	c.Brokers, c.Topics = f.box.Kafka.Brokers, mirror.Topics{Events: target, Windows: target, Anomalies: target}
+	c.Brokers, c.Topics = f.box.Kafka.Brokers, mirror.Topics{Events: target, Windows: target, Anomalies: target, Incidents: target}
 	r.Open = func(string) (Destination, error) {
 		s, err := c.Open(sink.Identity{Name: "siem", Group: target, Log: f.box.Kafka.Log})
 		return Destination{Sink: s, Batch: sink.Batch{Records: 1, Bytes: 1 << 20}, Retry: sink.DefaultRetry()}, err
